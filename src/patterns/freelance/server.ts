@@ -72,7 +72,7 @@ export interface FreelanceServerStats {
 
 /** Characters of an error. */
 const MAX_TEXT = 1_024;
-const WILDCARD = /:(?:\*|0)$/;
+const WILDCARD = /:(?:\*|0)(?:\/|$)/;
 
 const OPTIONS = {
   /** The Guide's model that its clients speak. Default 3. */
@@ -158,7 +158,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   }
 
   /**
-   * Model 3: `*` as address needs the option `identity`.
+   * Model 3: `*` as address needs the option `identity`, and `ipc://*` is refused.
    * @returns the endpoint, wildcards filled in
    * @throws InvalidArgumentError `EINVAL`; ClosedError `EBADF`; TransportError as a socket's `bind`
    */
@@ -211,7 +211,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   }
 
   #assertDialable(name: string): void {
-    if (this.#model !== 3 || !name.startsWith("tcp://*")) return;
+    if (this.#model !== 3 || !/^\w+:\/\/\*/.test(name)) return;
     throw new InvalidArgumentError(
       `A client of model 3 knows its server by the endpoint it dials, which ${name} is not: give identity`,
     );

@@ -245,8 +245,12 @@ describe("model 3", () => {
     expect(texts(await client.request("1"))).toEqual(["x 1"]);
   });
 
-  test("the port that the system chose is part of the Identity", async () => {
-    const server = await serve(3, named("x"), "tcp://127.0.0.1:*");
+  test.each([
+    "tcp://127.0.0.1:*",
+    "tcp://127.0.0.1:0",
+    "ws://127.0.0.1:*/a",
+  ])("what the system chose is part of the Identity (%s)", async (endpoint) => {
+    const server = await serve(3, named("x"), endpoint);
     const client = keep(new FreelanceClient([endpointOf(server)], { timeout: 8_000 }));
     expect(texts(await client.request("1"))).toEqual(["x 1"]);
   });
@@ -331,7 +335,8 @@ describe("bad input", () => {
 
   test("a server that binds a wildcard without an identity is refused", async () => {
     const server = keep(new FreelanceServer<Raw>(fail));
-    expect(await failure(server.bind("tcp://*:5555"))).toMatchObject({ code: "EINVAL" });
+    for (const endpoint of ["tcp://*:5555", "ws://*:5555/a", "ipc://*"])
+      expect(await failure(server.bind(endpoint))).toMatchObject({ code: "EINVAL" });
     expect(server.endpoint).toBeNull();
   });
 
