@@ -24,13 +24,17 @@ export class ProxySockets {
   readonly #plans: readonly SocketPlan[];
   readonly #context: Context;
   readonly #events: ProxyEvents;
+  readonly #assertLive: () => void;
   #capture: Capture | undefined;
   #control: Control | undefined;
+  #lastChange: Promise<unknown> = Promise.resolve();
 
-  constructor(plans: readonly SocketPlan[], context: Context, events: ProxyEvents) {
+  /** @param assertLive throws if endpoints cannot change */
+  constructor(plans: readonly SocketPlan[], context: Context, events: ProxyEvents, assertLive: () => void) {
     this.#plans = plans;
     this.#context = context;
     this.#events = events;
+    this.#assertLive = assertLive;
   }
 
   /** @throws as a socket's constructor */
@@ -39,16 +43,16 @@ export class ProxySockets {
   }
 
   /** Binds in order while `goesOn`. @throws as a socket's `bind`; InvalidArgumentError for a connect to itself */
-  async bind(goesOn: () => boolean): Promise<void> {
+  async bindAll(goesOn: () => boolean): Promise<void> {
     for (const opened of this.all.values()) {
       await opened.bind();
       if (!goesOn()) return;
     }
-    refuseOwn([...this.all.values()].map(({ plan, bound }) => ({ ...plan, bound })));
+    for (const { name, connect } of this.#plans) this.#refuseOwn(name, connect);
   }
 
   /** @throws as a socket's `connect` */
-  connect(): void {
+  connectAll(): void {
     for (const opened of this.all.values()) opened.connect();
   }
 
@@ -81,6 +85,39 @@ export class ProxySockets {
     };
   }
 
+  bind(name: ProxySocketName, endpoint: string): Promise<string> {
+    return this.#change(name, async (opened) => {
+      const resolved = await opened.listen(endpoint);
+      try {
+        for (const [each, { connected }] of this.all) this.#refuseOwn(each, connected);
+        this.#assertLive();
+      } catch (error) {
+        await opened.unlisten(resolved).catch(() => undefined); // The proxy stops with its sockets.
+        throw error;
+      }
+      return resolved;
+    });
+  }
+
+  unbind(name: ProxySocketName, endpoint: string): Promise<void> {
+    return this.#change(name, (opened) => opened.unlisten(endpoint));
+  }
+
+  connect(name: ProxySocketName, endpoint: string): Promise<void> {
+    return this.#change(name, (opened) => {
+      if (typeof endpoint !== "string")
+        throw new InvalidArgumentError(`an endpoint must be a text; got ${describe(endpoint)}`);
+      if (opened.connected.includes(endpoint))
+        throw new InvalidArgumentError(`${name} connects to ${endpoint} already`, { endpoint });
+      this.#refuseOwn(name, [endpoint]);
+      opened.connectTo(endpoint);
+    });
+  }
+
+  disconnect(name: ProxySocketName, endpoint: string): Promise<void> {
+    return this.#change(name, (opened) => opened.disconnectFrom(endpoint));
+  }
+
   /** @param linger ms; `undefined`: each socket's own */
   async close(linger: number | undefined): Promise<void> {
     const options = linger === undefined ? {} : { linger };
@@ -104,79 +141,21 @@ export class ProxySockets {
       }
     }
   }
-}
 
-/** Changes endpoints, one call at a time. */
-export class LiveEndpoints {
-  readonly #sockets: ReadonlyMap<ProxySocketName, ProxySocket>;
-  readonly #assertLive: () => void;
-  #last: Promise<unknown> = Promise.resolve();
-
-  /** @param assertLive throws if endpoints cannot change */
-  constructor(sockets: ReadonlyMap<ProxySocketName, ProxySocket>, assertLive: () => void) {
-    this.#sockets = sockets;
-    this.#assertLive = assertLive;
-  }
-
-  bind(name: ProxySocketName, endpoint: string): Promise<string> {
-    return this.#change(name, async (opened) => {
-      const resolved = await opened.listen(endpoint);
-      try {
-        this.#refuseOwn();
-        this.#assertLive();
-      } catch (error) {
-        await opened.unlisten(resolved).catch(() => undefined); // The proxy stops with its sockets.
-        throw error;
-      }
-      return resolved;
-    });
-  }
-
-  unbind(name: ProxySocketName, endpoint: string): Promise<void> {
-    return this.#change(name, (opened) => opened.unlisten(endpoint));
-  }
-
-  connect(name: ProxySocketName, endpoint: string): Promise<void> {
-    return this.#change(name, async (opened) => {
-      if (typeof endpoint !== "string")
-        throw new InvalidArgumentError(`an endpoint must be a text; got ${describe(endpoint)}`);
-      if (opened.connected.includes(endpoint))
-        throw new InvalidArgumentError(`${name} connects to ${endpoint} already`, { endpoint });
-      this.#refuseOwn({ name, endpoint });
-      opened.connectTo(endpoint);
-    });
-  }
-
-  disconnect(name: ProxySocketName, endpoint: string): Promise<void> {
-    return this.#change(name, async (opened) => opened.disconnectFrom(endpoint));
-  }
-
-  #change<T>(name: ProxySocketName, make: (opened: ProxySocket) => Promise<T>): Promise<T> {
-    const made = this.#last.then(() => {
+  /** One call at a time. */
+  #change<T>(name: ProxySocketName, make: (opened: ProxySocket) => T | Promise<T>): Promise<T> {
+    const made = this.#lastChange.then(() => {
       this.#assertLive();
-      const opened = this.#sockets.get(name);
+      const opened = this.all.get(name);
       if (opened === undefined) throw new InvalidArgumentError(`The proxy has no ${describe(name)}`);
       return make(opened);
     });
-    this.#last = made.catch(() => undefined); // The caller has the error.
+    this.#lastChange = made.catch(() => undefined); // The caller has the error.
     return made;
   }
 
-  #refuseOwn(wanted?: { readonly name: string; readonly endpoint: string }): void {
-    const all = [...this.#sockets].map(([name, { bound, connected }]) => ({
-      name,
-      bound,
-      connect: connected,
-    }));
-    if (wanted !== undefined)
-      all.push({ name: wanted.name as ProxySocketName, bound: [], connect: [wanted.endpoint] });
-    refuseOwn(all);
-  }
-}
-
-function refuseOwn(sockets: readonly Listening[]): void {
-  const bound = sockets.flatMap((socket) => socket.bound);
-  for (const { name, connect } of sockets) {
+  #refuseOwn(name: string, connect: readonly string[]): void {
+    const bound = [...this.all.values()].flatMap((socket) => socket.bound);
     for (const endpoint of connect) {
       const own = bound.find((each) => leadsTo(endpoint, each));
       if (own === undefined) continue;
@@ -186,10 +165,4 @@ function refuseOwn(sockets: readonly Listening[]): void {
       );
     }
   }
-}
-
-interface Listening {
-  readonly name: string;
-  readonly bound: readonly string[];
-  readonly connect: readonly string[];
 }

@@ -38,7 +38,7 @@ import {
 } from "./pairs.js";
 import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 import { SidePolicy } from "./policy/side-policy.js";
-import { LiveEndpoints, type ProxySocketName, ProxySockets } from "./proxy-sockets.js";
+import { type ProxySocketName, ProxySockets } from "./proxy-sockets.js";
 import { Pumps } from "./pumps.js";
 import { next, type ProxyCall, type ProxyState } from "./states.js";
 import { type ProxyDrainResult, type ProxyStats, sideStats } from "./stats.js";
@@ -88,7 +88,6 @@ export class SocketProxy {
   readonly #directions: readonly Direction[];
   readonly #sockets: ProxySockets;
   readonly #policies: Readonly<Record<ProxySide, SidePolicy>>;
-  readonly #live: LiveEndpoints;
   #state: ProxyState = "idle";
   #drainTimeout = DRAIN_TIME;
   #pumps: Pumps | undefined;
@@ -120,12 +119,11 @@ export class SocketProxy {
     if (control !== undefined) plans.push(planOf("control", ["rep", "pair", "sub"], "rep", control));
     this.#plans = plans;
     this.#name = options.name;
-    this.#sockets = new ProxySockets(plans, context, this.#proxyEvents);
+    this.#sockets = new ProxySockets(plans, context, this.#proxyEvents, () => this.#call("change"));
     ownSockets(this, () => ({
       "frontend peers": this.#sockets.all.get("frontend")?.socket,
       "backend peers": this.#sockets.all.get("backend")?.socket,
     }));
-    this.#live = new LiveEndpoints(this.#sockets.all, () => this.#call("change"));
   }
 
   /** Queue for ROUTER and DEALER, forwarder for XSUB and XPUB, streamer for PULL and PUSH. */
@@ -244,7 +242,7 @@ export class SocketProxy {
    * @throws InvalidStateError `EFSM` when neither running nor paused, as the next three
    */
   bind(socket: ProxySocketName, endpoint: string): Promise<string> {
-    return this.#live.bind(socket, endpoint);
+    return this.#sockets.bind(socket, endpoint);
   }
 
   /**
@@ -254,12 +252,12 @@ export class SocketProxy {
    * @throws TransportError `ENOENT` when not bound
    */
   unbind(socket: ProxySocketName, endpoint: string): Promise<void> {
-    return this.#live.unbind(socket, endpoint);
+    return this.#sockets.unbind(socket, endpoint);
   }
 
   /** @throws InvalidArgumentError `EINVAL` for a bad endpoint, one of this proxy, or a connected one */
   connect(socket: ProxySocketName, endpoint: string): Promise<void> {
-    return this.#live.connect(socket, endpoint);
+    return this.#sockets.connect(socket, endpoint);
   }
 
   /**
@@ -268,7 +266,7 @@ export class SocketProxy {
    * @throws TransportError `ENOENT` when not connected
    */
   disconnect(socket: ProxySocketName, endpoint: string): Promise<void> {
-    return this.#live.disconnect(socket, endpoint);
+    return this.#sockets.disconnect(socket, endpoint);
   }
 
   stats(): ProxyStats {
@@ -346,8 +344,8 @@ export class SocketProxy {
       await this.#policies[side].open(this.#sockets.side(side).socket);
       if (!goesOn()) return;
     }
-    await this.#sockets.bind(goesOn);
-    if (goesOn()) this.#sockets.connect();
+    await this.#sockets.bindAll(goesOn);
+    if (goesOn()) this.#sockets.connectAll();
   }
 
   #steering(): ControlHost {
