@@ -52,12 +52,6 @@ export function beaconNetwork(
   return { address: found.address, broadcast, internal: found.internal, includes };
 }
 
-/** Lets all settle, so that resources can be closed. @throws the first rejected promise's error */
-export async function allOrFirstError(promises: readonly Promise<unknown>[]): Promise<void> {
-  for (const result of await Promise.allSettled(promises))
-    if (result.status === "rejected") throw result.reason;
-}
-
 export class BeaconSockets {
   readonly #network: BeaconNetwork;
   readonly #port: number;
@@ -75,17 +69,10 @@ export class BeaconSockets {
 
   /** @throws TransportError `EADDRINUSE` if another program has the port exclusively, or another code of the system */
   async open(): Promise<void> {
-    const hears = bindUdp({ port: this.#port }, true).then((socket) => {
-      this.#listener = socket;
-    });
-    const sends = bindUdp({ address: this.#network.address, port: 0, exclusive: true }, false).then(
-      (socket) => {
-        this.#sender = socket;
-        socket.setBroadcast(true);
-      },
-    );
     try {
-      await allOrFirstError([hears, sends]);
+      this.#listener = await bindUdp({ port: this.#port }, true);
+      this.#sender = await bindUdp({ address: this.#network.address, port: 0, exclusive: true }, false);
+      this.#sender.setBroadcast(true);
     } catch (error) {
       await this.close();
       throw error;

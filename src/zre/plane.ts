@@ -22,7 +22,7 @@ import { RouterReader } from "../patterns/kit/router-reader.js";
 import { Context } from "../sockets/context.js";
 import { deliverNow, listen, type SocketEvent } from "../sockets/internal.js";
 import { Dealer, Router } from "../sockets/request-reply.js";
-import { allOrFirstError, type BeaconNetwork, BeaconSockets, beaconNetwork } from "./beacon.js";
+import { type BeaconNetwork, BeaconSockets, beaconNetwork } from "./beacon.js";
 import {
   encodeBeacon,
   helloFault,
@@ -211,12 +211,12 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     });
     try {
       const range = ports === undefined ? undefined : parsePorts(ports);
-      const mailbox = bindFree(0, range, (wanted) =>
+      const endpoint = await bindFree(0, range, (wanted) =>
         router.bind(`tcp://${network.address}:${wanted === 0 ? "*" : wanted}`),
       );
-      await allOrFirstError([mailbox, beacons.open()]);
+      await beacons.open();
       this.assertOpen();
-      return { network, router, beacons, endpoint: await mailbox };
+      return { network, router, beacons, endpoint };
     } catch (error) {
       await Promise.all([router.close({ linger: 0 }), beacons.close()]);
       throw error;
