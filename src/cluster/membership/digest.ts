@@ -4,7 +4,7 @@
  */
 import { BUCKETS } from "../bounds.js";
 
-function mix(hash: number, value: number): number {
+export function mix(hash: number, value: number): number {
   let mixed = Math.imul(hash ^ value, 0x85eb_ca6b);
   mixed ^= mixed >>> 13;
   mixed = Math.imul(mixed, 0xc2b2_ae35);

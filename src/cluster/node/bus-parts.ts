@@ -1,4 +1,6 @@
 /** Creates the parts of a cluster in the order of their dependencies. */
+import { ignore } from "../../core/ignore.js";
+import { withTimeout } from "../../core/waiter.js";
 import { ClientRoster } from "../clients/roster.js";
 import { Discovery } from "../discovery/discovery.js";
 import { MemberState } from "../membership/members.js";
@@ -114,19 +116,16 @@ export class BusParts implements BusContext {
     );
   }
 
-  #untilKnown(isKnown: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        unwatch();
-        resolve();
-      };
-      // Details of a new member arrive one packet later.
-      const timer = setTimeout(done, 1_000);
-      const unwatch = this.watchMembers(() => {
-        if (isKnown()) done();
+  async #untilKnown(isKnown: () => boolean): Promise<void> {
+    let unwatch = ignore;
+    const known = new Promise<void>((resolve) => {
+      unwatch = this.watchMembers(() => {
+        if (isKnown()) resolve();
       });
     });
+    // Details of a new member arrive one packet later.
+    await withTimeout(known, 1_000);
+    unwatch();
   }
 
   /** `serve` and `request` over members, links and routes. */

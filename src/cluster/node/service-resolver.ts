@@ -6,6 +6,7 @@
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { AddressFeed } from "../discovery/source.js";
 import { isWithinReach, readEndpoint } from "../endpoints.js";
+import { idHash, mix } from "../membership/digest.js";
 import type { Member as KnownMember } from "../membership/members.js";
 import {
   asksForZre,
@@ -133,16 +134,6 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
 
 /** A different order for each reader (rendezvous hashing). */
 function inOrderOf(seed: number, members: readonly Resolvable[]): Resolvable[] {
-  const ranks = new Map(members.map((member) => [member, rank(headOf(member.id) ^ seed)]));
+  const ranks = new Map(members.map((member) => [member, mix(seed, idHash(member.id))]));
   return [...members].sort((one, other) => (ranks.get(one) as number) - (ranks.get(other) as number));
-}
-
-function headOf(id: string): number {
-  return Number.parseInt(id.slice(0, 8), 16);
-}
-
-function rank(seed: number): number {
-  let hash = Math.imul(seed ^ (seed >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }
