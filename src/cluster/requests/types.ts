@@ -152,7 +152,7 @@ export interface ServedServiceStats {
   readonly refused: number;
   /** Given up by their callers, or of lost callers. */
   readonly abandoned: number;
-  /** Replies kept by idempotency key. */
+  /** Idempotency keys of running requests, and of kept replies. */
   readonly kept: number;
 }
 
