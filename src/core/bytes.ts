@@ -14,6 +14,17 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
   return isMemory(value) ? new Uint8Array(value) : undefined;
 }
 
+/** Whether another thread, for example, has the memory now; such bytes are empty. */
+export function isTransferred({ length, buffer }: Uint8Array): boolean {
+  if (length > 0) return false;
+  try {
+    void new Uint8Array(buffer);
+    return false;
+  } catch {
+    return true; // The memory cannot be read.
+  }
+}
+
 export function isMemory(value: unknown): value is ArrayBufferLike {
   if (value instanceof ArrayBuffer) return true;
   const tag = Object.prototype.toString.call(value);

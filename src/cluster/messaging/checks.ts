@@ -1,5 +1,5 @@
 import { checkInteger, describe } from "../../core/arguments.js";
-import { isBytes } from "../../core/bytes.js";
+import { isBytes, isTransferred } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
 import { MAX_RUID } from "./bounds.js";
@@ -14,9 +14,11 @@ export function checkData(data: unknown): void {
  * @throws InvalidArgumentError `EINVAL`
  */
 export function checkedData(what: string, data: unknown): string | Buffer {
-  if (typeof data === "string" || Buffer.isBuffer(data)) return data;
-  if (isBytes(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  throw new InvalidArgumentError(`${what} must be a text or bytes; got ${describe(data)}`);
+  if (typeof data === "string") return data;
+  if (!isBytes(data))
+    throw new InvalidArgumentError(`${what} must be a text or bytes; got ${describe(data)}`);
+  if (isTransferred(data)) throw new InvalidArgumentError(`${what} has memory that was transferred`);
+  return Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 }
 
 /** @throws InvalidArgumentError `EINVAL` */

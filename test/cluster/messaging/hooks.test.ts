@@ -286,6 +286,24 @@ describe("a hook", () => {
     ).toEqual(["a reply is not answered"]);
   });
 
+  it("vetoes where it answers with bytes whose memory was transferred", async () => {
+    const { a, b, box } = pair();
+    const transferred = (): Buffer => {
+      const memory = new ArrayBuffer(3);
+      const bytes = Buffer.from(memory);
+      structuredClone(memory, { transfer: [memory] });
+      return bytes;
+    };
+    const sent = a.services.send({ services: ["b"], data: transferred() });
+    await expect(sent).rejects.toMatchObject({ code: "EINVAL" });
+    b.services.hook("event", (_, { answer }) => answer(transferred()));
+    await a.services.send({ services: ["b"], broadcast: true, data: "answer" });
+    await a.services.send({ services: ["b"], data: "answer" });
+    await settle();
+    expect(b.events.map(({ type }) => type)).toEqual(["hook:failed", "hook:failed"]);
+    expect([box, a.services.stats().received]).toEqual([[], 0]);
+  });
+
   it("vetoes, and its reason is an event at the sender where it gives one", async () => {
     const { a, b, box } = pair();
     const remove = b.services.hook("event", ({ data }, { veto }) => {
