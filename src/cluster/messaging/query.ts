@@ -7,6 +7,7 @@
  */
 import { NumberTable } from "../../core/collections/number-table.js";
 import { InvalidStateError, ShoalError } from "../../core/errors.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import { type CallTerms, type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import type { Member } from "../node/member.js";
@@ -90,7 +91,7 @@ export class Query implements AsyncIterable<QueryResponse> {
   #unreadBytes = 0;
   #ended: QueryEnd | undefined;
   #isRead = false;
-  #wake: (() => void) | undefined;
+  readonly #changes = new IdleWaits();
 
   /** @internal */
   constructor(id: string, services: readonly Member[], maxBytes: number, onEnd: (query: Query) => void) {
@@ -124,7 +125,7 @@ export class Query implements AsyncIterable<QueryResponse> {
     const replies: QueryReply[] = [];
     const failed: QueryFailure[] = [];
     this.#beginRead();
-    while (this.#ended === undefined) await this.#changed();
+    while (this.#ended === undefined) await this.#changes.wait(false);
     for (const response of this.#unread.splice(0))
       if (response.error === undefined) replies.push(response);
       else failed.push(response);
@@ -144,7 +145,7 @@ export class Query implements AsyncIterable<QueryResponse> {
         }
         if (this.#unread.length > 0) continue;
         if (this.#ended !== undefined) return;
-        await this.#changed();
+        await this.#changes.wait(false);
       }
     } finally {
       this.end("cancelled");
@@ -165,7 +166,7 @@ export class Query implements AsyncIterable<QueryResponse> {
       this.#unreadBytes += size;
     }
     if (this.#waiting.size === 0) this.end("done");
-    else this.#wake?.();
+    else this.#changes.end();
     return true;
   }
 
@@ -174,21 +175,12 @@ export class Query implements AsyncIterable<QueryResponse> {
     if (this.#ended !== undefined) return;
     this.#ended = how;
     this.#onEnd(this);
-    this.#wake?.();
+    this.#changes.end();
   }
 
   #beginRead(): void {
     if (this.#isRead) throw new InvalidStateError("EFSM", "a query is read once");
     this.#isRead = true;
-  }
-
-  #changed(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = () => {
-        this.#wake = undefined;
-        resolve();
-      };
-    });
   }
 }
 

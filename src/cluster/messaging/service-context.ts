@@ -41,8 +41,7 @@ export class ServiceContext {
   readonly hooks: Hooks;
   readonly admission: ServiceAdmission;
   readonly pending: PendingQueries;
-  /** `undefined`: without datagrams. */
-  readonly multicast: Multicast | undefined;
+  readonly multicast: Multicast;
   /** Answers to queries. */
   readonly answers: NodeQueues;
   readonly counts = {
@@ -65,7 +64,7 @@ export class ServiceContext {
     this.admission = new ServiceAdmission(this.hooks, (member, error) =>
       effects.report({ type: "hook:failed", member, error }),
     );
-    this.multicast = effects.group && new Multicast(effects.group);
+    this.multicast = new Multicast(effects.group);
     this.answers = new NodeQueues(
       (node, item) => this.links.send(node, MessageKind.SERVICE, item),
       (node) => effects.links().room(node),

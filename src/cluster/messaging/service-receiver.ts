@@ -131,7 +131,7 @@ export class ServiceReceiver {
 
   onDatagram(from: string, bytes: Buffer): void {
     const { multicast, closed, selfId } = this.#context;
-    if (closed || multicast === undefined) return;
+    if (closed) return;
     const item = multicast.read(bytes, selfId);
     if (item === undefined) return;
     const reason = item === "filter" ? item : this.#takeDatagram(from, item);
@@ -147,9 +147,9 @@ export class ServiceReceiver {
     if (this.#isBusy || !this.#hasRoom(bytes.length)) return "busy";
     const { admission, effects, multicast } = this.#context;
     // Hooks that decide about the service need its details.
-    if (admission.decides && effects.isKnown?.(from) === false) return "details";
+    if (admission.decides && !effects.isKnown(from)) return "details";
     if (effects.find(from) === undefined) return "sender";
-    if (multicast?.isNew(from, head.id) !== true) return "again";
+    if (!multicast.isNew(from, head.id)) return "again";
     void this.#hold(bytes, this.onBytes(from, bytes, "udp"));
     return undefined;
   }
@@ -402,7 +402,7 @@ export class ServiceReceiver {
   /** Opens a link first, whose protocol the hooks need. */
   async #replyLinked(service: Member, reply: Reply): Promise<void> {
     const { effects, links } = this.#context;
-    await effects.whenKnown?.(service.id);
+    await effects.whenKnown(service.id);
     const protocol = await links.whenLinked(service.id, 0);
     if (protocol !== "") return this.#replyBy(protocol, service, reply);
     this.#context.refuse("service:reply");

@@ -86,7 +86,7 @@ export class ServiceSender {
       passing instanceof Promise
         ? passing.then((passed) => this.#messageOf(passed, services, each))
         : this.#messageOf(passing, services, each);
-    const fits = each.byDatagram && multicast?.fits(payload.data.length) === true;
+    const fits = each.byDatagram && multicast.fits(payload.data.length);
     const byDatagram = fits ? services.filter(({ id }) => id !== selfId) : [];
     const byLink = fits ? services.filter(({ id }) => id === selfId) : services;
     const tasks: Promise<unknown>[] = [];
@@ -128,7 +128,7 @@ export class ServiceSender {
       else admitted.push(service);
     }
     const item = await this.#transmit("udp", admitted, payload, each, each.id);
-    if (Buffer.isBuffer(item) && multicast?.fits(item.length) === true) {
+    if (Buffer.isBuffer(item) && multicast.fits(item.length)) {
       multicast.send(item, admitted, each.isForAll && admitted.length === effects.others().length);
       for (const service of admitted) each.sent(service, "datagram");
       return;
@@ -224,7 +224,7 @@ export class ServiceSender {
   /** Why a service gets no messages, once its listeners and the verdict of the hooks are known. */
   #refusalOf(service: Member): ShoalError | undefined | Promise<ShoalError | undefined> {
     const { admission, effects, selfId } = this.#context;
-    const known = service.id === selfId ? undefined : effects.whenKnown?.(service.id);
+    const known = service.id === selfId ? undefined : effects.whenKnown(service.id);
     if (known !== undefined)
       return known.then(() => {
         const live = effects.find(service.id);
@@ -297,9 +297,8 @@ export class ServiceSender {
     if (context !== undefined) {
       const traced = encodeService({ op, channel, id, ruid, data, context });
       // Every node takes this size, and a message that fits a datagram goes by one.
-      const { multicast } = this.#context;
-      const fits = protocol === "udp" ? multicast?.fits(traced.length) : traced.length <= MIN_ITEM_LIMIT;
-      if (fits === true) return traced;
+      const isSmall = traced.length <= MIN_ITEM_LIMIT;
+      if (protocol === "udp" ? this.#context.multicast.fits(traced.length) : isSmall) return traced;
     }
     return encodeService({ op, channel, id, ruid, data });
   }

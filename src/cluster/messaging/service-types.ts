@@ -163,12 +163,12 @@ export interface ServicesEffects {
   /** A live or lost member: one that was lost may only have been paused. */
   sender(id: string): Member | undefined;
   /** Settles when a new member's listeners are known, or after a timeout; `undefined`: they are. */
-  whenKnown?(id: string): Promise<void> | undefined;
-  /** Whether a member's details are known. Default: always. */
-  isKnown?(id: string): boolean;
+  whenKnown(id: string): Promise<void> | undefined;
+  /** Whether a member's details are known. */
+  isKnown(id: string): boolean;
   report(event: ServicesEvent): void;
-  /** The cluster's group; `undefined`: no datagrams. */
-  readonly group?: MulticastGroup | undefined;
+  /** The cluster's group. */
+  readonly group: MulticastGroup;
 }
 
 export interface ServicesOptions {

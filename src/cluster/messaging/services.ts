@@ -243,7 +243,7 @@ export class Services {
 
   /** A member is gone for good. */
   onForgotten(id: string): void {
-    this.#context.multicast?.onGone(id);
+    this.#context.multicast.onGone(id);
     this.#context.admission.onForgotten(id);
   }
 
