@@ -177,19 +177,20 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     const open = this.#names.get(name);
     if (open === undefined) return false;
     this.#names.delete(name);
-    const wasOpenOn: MultiplexLink[] = [];
+    const closed: [MultiplexLink, Way][] = [];
     for (const [link, ways] of this.#links) {
       const way = ways.get(name);
-      if (way === undefined) continue;
+      if (way !== undefined) closed.push([link, way]);
       ways.delete(name);
-      for (const channel of way.ins) channel.destroy();
-      if (way.out === undefined) continue;
-      way.out.end();
-      way.out = undefined;
-      wasOpenOn.push(link);
     }
-    // The program may open it again.
-    for (const link of wasOpenOn) this.#call(name, () => open.onStatus(link, "closed", name));
+    // The program may open it again, within each of these calls.
+    for (const [link, way] of closed) {
+      for (const channel of way.ins) channel.destroy();
+      const { out } = way;
+      way.out = undefined;
+      out?.end();
+      if (out !== undefined) this.#call(name, () => open.onStatus(link, "closed", name));
+    }
     return true;
   }
 

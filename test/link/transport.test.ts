@@ -230,6 +230,21 @@ it("a name that is closed gets nothing more, and what its callback reopens stays
   expect(await atB.until(5)).toEqual(["x open", "x: one", "x closed", "x open", "x: four"]);
 });
 
+it("a name that is opened again while it closes is open on all links", async () => {
+  const [a, b, c] = [transport(), transport(), transport()];
+  const nothing = (): void => undefined;
+  for (const each of [b, c]) each.open("x", nothing, nothing);
+  const notes = new Notes();
+  a.open("x", notes.status, notes.data);
+  const [first] = await join(a, b);
+  await join(a, c);
+  await notes.until(2);
+  const again = new Notes();
+  first.events.once("channel:closed", () => a.open("x", again.status, again.data));
+  a.close("x");
+  expect(await again.until(2)).toEqual(["x open", "x open"]);
+});
+
 it("a message that is too long for the other end ends its channel there, with an event", async () => {
   const [a, b] = [transport(), transport({ maxMessageSize: 1_000 })];
   const notes = new Notes();
