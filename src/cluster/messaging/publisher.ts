@@ -110,32 +110,24 @@ export class Publisher {
       );
     this.published += 1;
     if (value !== undefined) this.#retained.keep(value);
-    let result: Promise<number>;
+    let result: Promise<number> | undefined;
+    let left = targets;
+    let count = 0;
     if (this.#waiting.isEmpty && (!waits || message === undefined)) {
       const { fulls } = publication;
-      const count = targets.length > 0 ? this.#links.publish(targets, publication, fulls) : 0;
+      if (targets.length > 0) count = this.#links.publish(targets, publication, fulls);
       this.sent += count;
-      if (fulls.length > 0 && waits)
-        result = this.#publishOrWait(
-          fulls.splice(0),
-          count,
-          publication,
-          bytes,
-          NONE,
-          undefined,
-          stamp,
-          true,
-          timeout,
-        );
+      if (fulls.length > 0 && waits) left = fulls.splice(0);
       else {
         while (fulls.length > 0) this.#state.dropFull(fulls.pop() as string, plan.prefix);
         const isLocalToo = message !== undefined && this.#queueLocal(subscriptions, message, stamp);
         result = this.#settled(isLocalToo ? count + 1 : count);
       }
-    } else
+    }
+    if (result === undefined)
       result = this.#publishOrWait(
-        targets,
-        0,
+        left,
+        count,
         publication,
         bytes,
         subscriptions,
