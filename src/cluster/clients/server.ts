@@ -386,7 +386,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       error ??= new InvalidArgumentError(
         `${left} of ${addresses.length} addresses did not fit into the details`,
       );
-    if (error !== undefined) this.events.emit({ type: "addresses:failed", error });
+    if (isNew && error !== undefined) this.events.emit({ type: "addresses:failed", error });
     if (isNew) this.events.emit({ type: "addresses:changed", addresses });
     this.#onChange();
   }

@@ -419,6 +419,22 @@ describe("a discovery server", () => {
     expect(await started).toBe("EBADF");
   });
 
+  it("reports addresses without room once, not with each lookup", async () => {
+    const many = Array.from({ length: 40 }, (_, i) => ({ ip: `10.0.0.${i}`, interface: "eth0", prefix: 24 }));
+    const made = new DiscoveryServer(await node("a"), {
+      endpoint: "tcp://127.0.0.1:*",
+      users,
+      host: "0.0.0.0",
+      addresses: () => many,
+    });
+    open.push(made);
+    const errors: unknown[] = [];
+    made.events.on("addresses:failed", ({ error }) => void errors.push(error));
+    await made.start();
+    await made.refresh();
+    expect(errors).toHaveLength(1);
+  });
+
   it("closes while its provider of addresses does not answer", async () => {
     const of = await node("a");
     let asked = (): void => undefined;
