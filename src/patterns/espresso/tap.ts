@@ -17,9 +17,6 @@ import { checkOptions, type Given, integer, object } from "../kit/options.js";
 import type { EspressoFilter, EspressoSample } from "./filter.js";
 import { type TapCounts, TapRules } from "./tap-rules.js";
 
-const SNAP_LENGTH = 65_536;
-const MIN_SNAP_LENGTH = 256;
-const QUEUED = 1_000;
 /** ms between events about a throwing predicate. */
 const QUIET = 1_000;
 
@@ -29,7 +26,7 @@ const OPTIONS = {
   /** Default: all. */
   sample: object<EspressoSample>(),
   /** Bytes of a message in its record, 256 or more; longer ones are truncated and marked. Default 65,536. */
-  snapLength: integer({ default: SNAP_LENGTH, min: MIN_SNAP_LENGTH }),
+  snapLength: integer({ default: 65_536, min: 256 }),
   /** Options of the capture socket: security, `sendHighWaterMark` (records per listener, default 1,000). */
   socketOptions: object<XPublisherOptions>(),
 };
@@ -101,7 +98,7 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
       },
       { now: Date.now },
     );
-    this.#socket = new XPublisher({ linger: 0, sendHighWaterMark: QUEUED, ...socketOptions });
+    this.#socket = new XPublisher({ linger: 0, sendHighWaterMark: 1_000, ...socketOptions });
     forwards(this.#socket);
     this.capture = (from, frames) => {
       if (!this.stopping) this.#rules.offer(from, frames);

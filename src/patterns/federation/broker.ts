@@ -46,8 +46,6 @@ const OPTIONS = {
 
 export type FederatedBrokerOptions = Given<typeof OPTIONS>;
 
-const INCARNATION_SIZE = 8;
-
 /** ms for replies to other sites at close. */
 const CLOUD_LINGER = 1_000;
 
@@ -135,7 +133,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
         isServing: () => gate === undefined || gate.isServing(),
         event: (event) => effects.event(event),
       };
-      rules = new FederationRules(settings, outside, now, crypto.randomBytes(INCARNATION_SIZE));
+      rules = new FederationRules(settings, outside, now, crypto.randomBytes(8));
       return rules;
     });
     this.name = name;

@@ -22,15 +22,6 @@ import {
 } from "../kit/options.js";
 import { MAX_CAPACITY, RESERVED_PREFIX, serviceFrame } from "./wire.js";
 
-/** From this concurrency on, a slow handler does not delay waiting requests. */
-const MANY = 16;
-
-/** Default `prefetch` from there on, at least. */
-const AHEAD = 100;
-
-/** Default `prefetch` below. */
-const FEW_AHEAD = 16;
-
 const OPTIONS = {
   /** Concurrent handlers, 1 to 65,535; a plain broker sends one request at a time. Default 1. */
   concurrency: integer({ default: 1, max: MAX_CAPACITY }),
@@ -84,7 +75,8 @@ export type WorkerSettings = Settings<typeof OPTIONS> & { readonly prefetch: num
 export function workerSettings(given: object): WorkerSettings {
   const settings = checkOptions("MajordomoWorker", ALL_OPTIONS, given);
   const { concurrency } = settings;
-  const usual = concurrency < MANY ? FEW_AHEAD : Math.max(concurrency, AHEAD);
+  // With many handlers, a slow one does not delay waiting requests.
+  const usual = concurrency < 16 ? 16 : Math.max(concurrency, 100);
   const { prefetch = usual } = settings;
   return Object.freeze({ ...settings, prefetch });
 }
