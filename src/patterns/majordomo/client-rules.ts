@@ -125,7 +125,8 @@ export class ClientRules {
     this.#pump(now);
   }
 
-  disconnected(number: number, now: number): void {
+  /** @param isWithoutSocket there was none, which would reconnect */
+  disconnected(number: number, now: number, isWithoutSocket = false): void {
     const connections = this.#connections;
     const connection = connections.find(number);
     if (connection === undefined || this.#closed) return;
@@ -133,7 +134,7 @@ export class ClientRules {
       this.#giveUp(connection, now);
       return;
     }
-    const hurry = connections.canFailOverNow(now);
+    const hurry = isWithoutSocket || connections.canFailOverNow(now);
     // The broker has its time to answer; the socket reconnects meanwhile.
     if (!hurry && !connections.isReady) return;
     this.#lose(connection, "disconnected", now);

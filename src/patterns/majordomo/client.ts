@@ -151,7 +151,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         if (this.#endpoints.connect(endpoint, () => sockets.open(connection, endpoint))) return;
         // Not at once: a permanent failure would repeat without end.
         setTimeout(() => {
-          this.#rules.disconnected(connection, this.#timer.now());
+          this.#rules.disconnected(connection, this.#timer.now(), true);
           this.#timer.update();
         }, OPEN_RETRY).unref();
       },

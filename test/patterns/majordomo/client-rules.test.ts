@@ -97,6 +97,15 @@ describe("a client of shoal's broker whose connection ends", () => {
     expect([ended, left()]).toEqual([[], ["forgotten"]]);
   });
 
+  it("tries again as long as it can have no socket, though nobody asks anything", () => {
+    const { rules, said } = clientOf(["a"]);
+    said();
+    for (let at = 1; at <= 5; at++) {
+      rules.disconnected(at, at, true);
+      expect(said()).toEqual([`-${at}`, `+${at + 1} a`, `${at + 1} ?`]);
+    }
+  });
+
   it("opens nothing more when a listener of its end closes the client", () => {
     for (const end of ["disconnected", "refused", "setEndpoints"] as const) {
       const { rules, negotiate, said, listen } = clientOf(["a", "b"]);
