@@ -8,7 +8,7 @@ import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import { addCommand, checkEndpoints } from "./options.js";
-import { handOver, roleOption, starSources } from "./pair.js";
+import { handOver, roleOption } from "./pair.js";
 import {
   addSecurityOptions,
   clientOf,
@@ -88,7 +88,7 @@ async function runServer(settings: ServerSettings): Promise<void> {
     log,
     create: () => new CloneServer({ ...options, ...defined({ store }) }),
     report: (server) => report(server, log),
-    sources: (server) => ({ server, ...starSources(server.star) }),
+    sources: (server) => defined({ server, pair: server.star }),
     async open(server) {
       const listening = await asUsage(() => server.bind(endpoint));
       if (store !== undefined) log.info(`read ${server.stats().entries} keys from ${settings.store}`);

@@ -131,7 +131,7 @@ export async function openEndpoints(
   for (const endpoint of connect) await asUsage(() => socket.connect(endpoint));
 }
 
-export function handshakeFault({ address, error }: HandshakeFault): string {
+function handshakeFault({ address, error }: HandshakeFault): string {
   return `handshake with ${address} failed: ${causeOf(error)}`;
 }
 

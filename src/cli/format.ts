@@ -139,7 +139,7 @@ export function encodeRoutingId(id: Buffer, separator: Buffer): Buffer {
 }
 
 /** @throws FormatError for an empty id, one above 255 bytes, or bad hexadecimal */
-export function decodeRoutingId(word: Buffer): Buffer {
+function decodeRoutingId(word: Buffer): Buffer {
   if (word.length === 0) throw new FormatError("a routing id is not empty");
   let id = word;
   if (word.subarray(0, 2).toString("latin1") === "0x") {

@@ -6,7 +6,7 @@ import type { Format } from "./format.js";
 import { terminal } from "./terminal.js";
 
 /** A socket's default largest frame. */
-export const MAX_LINE = 64 * 1_024 * 1_024;
+const MAX_LINE = 64 * 1_024 * 1_024;
 /** Base64 and escapes are longer than frames. */
 const MAX_JSON_LINE = 2 * MAX_LINE;
 

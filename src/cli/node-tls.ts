@@ -15,7 +15,7 @@ export interface TlsValues {
 }
 
 /** Why a certificate is unusable now; `undefined`: it is valid. */
-export function certificateFault(pem: string, now: number = Date.now()): string | undefined {
+function certificateFault(pem: string, now: number = Date.now()): string | undefined {
   let certificate: X509Certificate;
   try {
     certificate = new X509Certificate(pem);

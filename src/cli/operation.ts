@@ -7,6 +7,7 @@
  */
 import { execFile } from "node:child_process";
 import type { Command } from "commander";
+import { defined } from "../core/defined.js";
 import type { MetricsServer, MetricsSourcesByName } from "../metrics/index.js";
 import { asUsage, describe, Failure } from "./failure.js";
 import type { Log } from "./log.js";
@@ -66,12 +67,12 @@ export async function serve<S extends Served>(serving: Serving<S>): Promise<void
       return closing;
     },
   };
-  const sources = () => ({ ...serving.sources(server), ...pair?.sources });
+  const sources = () => ({ ...serving.sources(server), ...defined({ pair: pair?.star }) });
   await operate({ settings, log, stop, service, sources }, async () => {
     await serving.open?.(server, stop);
     await pair?.start(log);
   });
-  printStats(settings, server.stats());
+  if (settings.json === true) terminal().stdout.write(`${JSON.stringify(server.stats())}\n`);
 }
 
 export interface Operated {
@@ -122,10 +123,6 @@ async function openMetrics(
   return server;
 }
 
-export function printStats({ json }: { readonly json?: boolean }, stats: object): void {
-  if (json === true) terminal().stdout.write(`${JSON.stringify(stats)}\n`);
-}
-
 /** ms. `systemd-notify` waits until its message is received. */
 const NOTIFY_TIMEOUT = 5_000;
 /** Of a timer, ms. */
@@ -135,7 +132,7 @@ const MAX_INTERVAL = 2_147_483_647;
  * Notifies a service manager (systemd, `Type=notify`) by the program `systemd-notify`, since Node.js cannot send
  * datagrams on a unix socket. The unit needs `NotifyAccess=all`.
  */
-export class ServiceManager {
+class ServiceManager {
   readonly #log: Log;
   readonly #alive: NodeJS.Timeout | undefined;
   #last: Promise<void> = Promise.resolve();

@@ -1,7 +1,6 @@
 /** `--binary-star`: one of two servers, of which one serves at a time. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import type { MetricsSourcesByName } from "../metrics/index.js";
 import {
   BinaryStar,
   BinaryStarGate,
@@ -86,10 +85,6 @@ export class Pair {
     return new Pair(star, endpoint, heartbeatInterval);
   }
 
-  get sources(): MetricsSourcesByName {
-    return starSources(this.star);
-  }
-
   /** Call it when the server listens. */
   async start(log: Log): Promise<void> {
     const endpoint = await asUsage(() => this.star.bind(this.#endpoint));
@@ -131,12 +126,6 @@ export async function handOver(
   } catch {
     // This server does not serve, or the peer is absent.
   }
-}
-
-/** Source of metrics: ready whether active or passive. */
-export function starSources(star: BinaryStar | undefined): MetricsSourcesByName {
-  if (star === undefined) return {};
-  return { pair: star };
 }
 
 /** Servers on two machines use the same port. */

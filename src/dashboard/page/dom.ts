@@ -52,6 +52,6 @@ export function setClass(element: Element, name: string): void {
 }
 
 /** Control and bidirectional characters. */
-export function harmless(text: string): string {
+function harmless(text: string): string {
   return text.replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
 }

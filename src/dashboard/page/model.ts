@@ -48,7 +48,7 @@ export function rowOf({ process, source }: Shown): Row {
 }
 
 /** Sums of what is known of the sides. */
-export function wholeOf(sides: readonly DashboardSide[]): DashboardSide {
+function wholeOf(sides: readonly DashboardSide[]): DashboardSide {
   const whole: Record<string, number> = {};
   const rates: Record<string, number> = {};
   for (const side of sides) {
