@@ -4,7 +4,8 @@ import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
-import type { EndpointSource } from "../../sockets/endpoint-source.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
+import { deliverNow } from "../../sockets/internal.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { ReceiveManyOptions } from "../../sockets/readable.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
@@ -16,6 +17,7 @@ import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent, relaySourceEvents } f
 import { MessageReader, untilClosed } from "../kit/message-reader.js";
 import {
   checkCount,
+  checkEndpoint,
   checkKeys,
   checkOptions,
   codec,
@@ -134,7 +136,8 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     this.#table = new StreamTable(this.#settings.maxStreams, (event) => this.events.emit(event));
     this.#replays = new ReplayRules(
       this.#settings.attemptTimeout,
-      (publisher, frames) => this.#router?.tryDeliver([publisher, ...frames]) === "sent",
+      (publisher, frames) =>
+        this.#router !== undefined && deliverNow(this.#router, [publisher, ...frames]) === "sent",
     );
     this.#pulled = new MessageReader({
       receive: (wait) => this.#subscriber.receiveMany(wait),
@@ -168,6 +171,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   connect(endpoint: string | EndpointSource, replay?: string | EndpointSource, ...extra: unknown[]): void {
     this.assertOpen();
     refuseExtra("connect", "an endpoint and that of its replays", extra);
+    if (replay !== undefined && !isEndpointSource(replay)) checkEndpoint("replay", replay);
     this.#subscriber.connect(endpoint);
     if (replay !== undefined) this.connectReplay(replay);
   }

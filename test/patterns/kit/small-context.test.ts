@@ -214,6 +214,15 @@ test("a sequenced publisher's message that is too large is refused, and is no ga
   expect(publisher.stats()).toMatchObject({ topics: 1, kept: 2, published: 2 });
 });
 
+test("a sequenced subscriber asks for messages of a topic that its context has hardly room for", async () => {
+  const publisher = track(new SequencedPublisher());
+  const { socketOptions } = small();
+  const subscriber = track(new SequencedSubscriber({ socketOptions, replayOptions: socketOptions }));
+  subscriber.connect(await publisher.bind(AT), await publisher.bindReplay(AT));
+  const range = { publisher: publisher.id, topic: Buffer.alloc(990), stream: 1, from: 1, to: 2 };
+  expect(await within(subscriber.replay(range), "the end")).toMatchObject({ outcome: "gone", missing: 2 });
+});
+
 test("a message that is too large is refused while others wait for room, and they are not lost", async () => {
   const context = new Context({ maxMessageSize: 1_000 });
   const dealer = track(new Dealer({ context, sendHighWaterMark: 1 }));

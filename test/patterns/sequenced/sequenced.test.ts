@@ -368,6 +368,18 @@ describe("options", () => {
       expect(thrown(() => new SequencedSubscriber(bad as never)).code).toBe("EINVAL");
   });
 
+  it("a subscriber that is refused an endpoint of replays is not connected at all", async () => {
+    const publisher = kept(new Publisher());
+    const endpoint = await publisher.bind("inproc://sequenced-replay-refused");
+    const s = kept(new SequencedSubscriber());
+    for (const bad of ["nonsense", "tcp://127.0.0.1", 5])
+      expect(thrown(() => s.connect(endpoint, bad as never)).code).toBe("EINVAL");
+    expect(publisher.stats().peers).toBe(0);
+    s.connect(endpoint);
+    await s.ready();
+    expect(publisher.stats().peers).toBe(1);
+  });
+
   it("a publisher refuses what is not a message, and everything once it is closed", async () => {
     const p = kept(new SequencedPublisher());
     expect(thrown(() => p.publish(5 as never, "x")).code).toBe("EINVAL");
