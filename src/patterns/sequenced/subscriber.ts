@@ -11,14 +11,12 @@ import type { ReceiveManyOptions } from "../../sockets/readable.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyOf, BodyShape } from "../kit/body.js";
-import { PendingCalls } from "../kit/calls.js";
+import { CALL_OPTIONS, type CallOptions, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent, relaySourceEvents } from "../kit/endpoint-list.js";
 import { MessageReader, untilClosed } from "../kit/message-reader.js";
 import {
-  checkCount,
   checkEndpoint,
-  checkKeys,
   checkOptions,
   codec,
   type GivenWithCodec,
@@ -74,11 +72,7 @@ export interface SequencedReplay<T = Raw> {
   readonly outcome: SequencedReplayOutcome;
 }
 
-export interface SequencedReplayOptions {
-  readonly signal?: AbortSignal;
-  /** ms. Default: `timeout`. */
-  readonly timeout?: number;
-}
+export type SequencedReplayOptions = CallOptions;
 
 export interface SequencedSubscriberStats extends SequencedStreamStats {
   readonly replays: SequencedReplayStats;
@@ -229,9 +223,8 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   replay(range: SequencedRange, options: SequencedReplayOptions = {}): Promise<SequencedReplay<T>> {
     try {
       this.assertOpen();
-      checkKeys("SequencedSubscriber.replay", options, ["timeout", "signal"]);
-      const { timeout = this.#settings.timeout, signal } = options;
-      checkCount("timeout", timeout, 1);
+      const given = checkOptions("SequencedSubscriber.replay", CALL_OPTIONS, options);
+      const { timeout = this.#settings.timeout, signal } = given;
       if (!isRange(range))
         throw new InvalidArgumentError(
           `A replay takes publisher, topic, stream, from and to, as an event gap:detected has them; got ${describe(range)}`,
