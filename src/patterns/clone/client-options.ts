@@ -11,6 +11,7 @@ import type { Context } from "../../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
+import { CALL_OPTIONS } from "../kit/calls.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import {
   anything,
@@ -85,9 +86,7 @@ const DELETE_OPTIONS = {
    * `ERR_CONFLICT`. Default: any.
    */
   revision: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
-  /** ms until the call is given up; -1: no limit. Default: the client's. */
-  timeout: integer({ min: -1 }),
-  signal: anything<AbortSignal>(),
+  ...CALL_OPTIONS,
 };
 const SET_OPTIONS = {
   ...DELETE_OPTIONS,
