@@ -216,11 +216,11 @@ export class Standby {
     const { map, queue, effects, standing } = this.#state;
     this.#loaded = undefined;
     const lost = this.#lostTo(loaded);
-    if (lost !== undefined)
-      effects.event({ type: "map:diverged", ...lost, entries: map.table.countAfter(lost.after), aside });
+    const entries = lost === undefined ? 0 : map.table.countAfter(lost.after);
     map.adopt(loaded.map);
     standing.adopt(loaded.standing);
     queue.ordered = map.sequence;
+    if (lost !== undefined) effects.event({ type: "map:diverged", ...lost, entries, aside });
     effects.event({ type: "map:replicated", entries: map.table.size, sequence: map.sequence });
     if (this.#phase !== "storing") return;
     const updates = this.#updates;

@@ -88,10 +88,12 @@ describe("a pair", () => {
     await within(client.set("apart", "at the backup"), "a set at the backup alone");
     const primary = await withStore("primary", at);
     const told = await within(
-      new Promise((resolve) => primary.events.on("map:diverged", resolve)),
+      new Promise((resolve) =>
+        primary.events.on("map:diverged", (event) => resolve({ ...event, now: primary.get("apart") })),
+      ),
       "what the primary has lost",
     );
-    expect(told).toMatchObject({ after, updates: 2, entries: 2 });
+    expect(told).toMatchObject({ after, updates: 2, entries: 2, now: Buffer.from("at the backup") });
     await until(() => backup.stats().replicated, "the primary has the map");
     for (const server of [primary, backup]) expect(String(server.get("apart"))).toBe("at the backup");
     const lines = readFileSync((told as { aside: string }).aside, "utf8")
