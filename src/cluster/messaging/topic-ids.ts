@@ -18,10 +18,7 @@ export class TopicIds {
   readonly #taken: (id: number) => boolean;
   #bytes = 0;
 
-  /**
-   * @param random whole numbers of 32 bits
-   * @param taken ids that are used otherwise, such as for a client
-   */
+  /** @param random whole numbers of 32 bits @param taken ids of clients */
   constructor(random: () => number, taken: (id: number) => boolean = () => false) {
     this.#random = random;
     this.#taken = taken;
@@ -43,7 +40,7 @@ export class TopicIds {
   /**
    * Gives a name an id: the one that the program chose, else the one that it has, else a random one.
    *
-   * @throws InvalidArgumentError `EINVAL` for an invalid name or id, and for an id of another name
+   * @throws InvalidArgumentError `EINVAL` for an invalid name or id, and for an id of another name or of a client
    * @throws InvalidStateError `EFSM` above `MAX_TOPIC_IDS` and `MAX_TOPIC_ID_BYTES`
    */
   create(name: string, id?: number): number {
@@ -56,6 +53,7 @@ export class TopicIds {
     const owner = this.#names.get(id);
     if (owner !== undefined && owner !== name)
       throw new InvalidArgumentError(`the id ${id} is that of the topic ${describe(owner)}`);
+    if (this.#taken(id)) throw new InvalidArgumentError(`the id ${id} is that of a client`);
     return this.#add(name, id);
   }
 

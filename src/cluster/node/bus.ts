@@ -400,8 +400,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    *
    * @param id 2 to 4,294,967,295. Default: its current number, or a random one
    * @returns its number
-   * @throws InvalidArgumentError `EINVAL`, also for the number of another topic; InvalidStateError `EFSM` for more than
-   * 4,096
+   * @throws InvalidArgumentError `EINVAL`, also for the number of another topic or of a client; InvalidStateError `EFSM`
+   * for more than 4,096
    */
   createTopic(name: string, id?: number): number {
     this.assertOpen();

@@ -43,6 +43,12 @@ describe("ids of topics", () => {
     expect(ids.idOf("a")).toBe(0);
   });
 
+  it("are not those of clients, which calls by number would reach instead", () => {
+    const ids = new TopicIds(from(2), (id) => id === 7);
+    expect(() => ids.create("a", 7)).toThrow(InvalidArgumentError);
+    expect(ids.create("a", 8)).toBe(8);
+  });
+
   it("are of topics, not of filters", () => {
     expect(() => new TopicIds(from(2)).create("a/+", 5)).toThrow(InvalidArgumentError);
   });
