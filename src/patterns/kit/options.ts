@@ -64,7 +64,7 @@ export type GivenWith<S extends OptionSpecs, K extends keyof S> = Omit<Given<S>,
 };
 
 /**
- * Checks options and adds defaults; the result is frozen.
+ * Checks options and adds defaults.
  * @param what owner for errors: a class, or `X.request`
  * @throws InvalidArgumentError `EINVAL`
  */
@@ -80,7 +80,7 @@ export function checkOptions<S extends OptionSpecs>(what: string, specs: S, give
         `Option ${name} of ${what} must be ${spec.expected}; got ${describe(value)}`,
       );
   }
-  return Object.freeze(settings) as Settings<S>;
+  return settings as Settings<S>;
 }
 
 /** An integer. Default `min` 1, `max` 2,147,483,647. */
