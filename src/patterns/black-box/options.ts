@@ -3,6 +3,7 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
@@ -68,7 +69,7 @@ export function resolveBox(options: BlackBoxOptions) {
     : listOf("connect", settings.connect);
   const bind = listOf("bind", settings.bind);
   if (connect.length + bind.length === 0)
-    throw new InvalidArgumentError("A Black Box has at least one endpoint to connect or to bind");
+    throw new InvalidArgumentError("A BlackBox must have an endpoint: option connect, bind or both");
   return {
     module: moduleOf(settings.handler),
     data: copied(settings.data),
@@ -99,7 +100,9 @@ function listOf(name: "connect" | "bind", value: string | readonly string[] | un
 function moduleOf(handler: unknown): string {
   if (handler instanceof URL) return handler.href;
   if (typeof handler !== "string" || handler === "")
-    throw new InvalidArgumentError("Option handler is the URL or path of a module");
+    throw new InvalidArgumentError(
+      `Option handler must be the URL or path of a module; got ${describe(handler)}`,
+    );
   return /^(?:file|data):/.test(handler) ? handler : pathToFileURL(resolve(handler)).href;
 }
 

@@ -161,7 +161,7 @@ export function keyEndOf(key: BlackBoxShardKey | undefined): KeyEnd {
   checkKeys("key", key, ["length", "delimiter", "parts"]);
   if ("length" in key) {
     if ("delimiter" in key || "parts" in key)
-      throw new InvalidArgumentError("key has a length or a delimiter, not both");
+      throw new InvalidArgumentError("Option key must have a length or a delimiter, not both");
     const length = checkCount("key.length", key.length, 1);
     return (topic) => Math.min(length, topic.length);
   }

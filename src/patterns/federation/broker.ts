@@ -172,7 +172,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
     this.assertOpen();
     refuseExtra("join", "a site", extra);
     if (typeof site !== "object" || site === null)
-      throw new InvalidArgumentError(`A site has a name, cloud and state; got ${describe(site)}`);
+      throw new InvalidArgumentError(`A site must have a name, cloud and state; got ${describe(site)}`);
     if (isSources(site)) {
       // A site's routing id is its name, known after the handshake.
       this.#cloud.asked.connect(site.cloud);
@@ -183,7 +183,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
     checkEndpoint("cloud", site.cloud);
     checkEndpoint("state", site.state);
     if (site.name === this.name)
-      throw new InvalidArgumentError(`Another site has another name than ${site.name}`);
+      throw new InvalidArgumentError(`Another site must have another name than this one; got ${site.name}`);
     this.#cloud.asked.connect(site.cloud, { routingId: site.name });
     this.#cloud.subscriber.connect(site.state);
   }
@@ -242,6 +242,6 @@ function checkName(name: unknown): void {
   const size = typeof name === "string" ? Buffer.byteLength(name) : 0;
   if (size === 0 || size > MAX_NAME || (name as string).startsWith("\0"))
     throw new InvalidArgumentError(
-      `A site's name is text of 1 to ${MAX_NAME} bytes that does not begin with a zero byte`,
+      `A site's name must be a text of 1 to ${MAX_NAME} bytes that does not begin with a zero byte; got ${describe(name)}`,
     );
 }

@@ -102,7 +102,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     const { pingInterval, timeToLive } = settings;
     if (timeToLive <= pingInterval)
       throw new InvalidArgumentError(
-        "Option timeToLive is longer than pingInterval, or every server dies between PINGs",
+        `Option timeToLive must be above pingInterval, or every server dies between PINGs; got ${timeToLive}`,
       );
     this.#list = new EndpointList("FreelanceClient", endpoints, {
       socket: () => new Router(settings.socketOptions),
