@@ -76,8 +76,13 @@ class WebSocketStream extends Duplex {
   override _read(): void {}
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
-    // A closing WebSocket discards data; a link reports the end that follows.
-    if (this.#webSocket.readyState === OPEN) this.#webSocket.send(chunk);
+    try {
+      // A closing WebSocket discards data; a link reports the end that follows.
+      if (this.#webSocket.readyState === OPEN) this.#webSocket.send(chunk);
+    } catch (cause) {
+      callback(new TransportError("ERR_TRANSPORT", "The WebSocket failed", { cause }));
+      return;
+    }
     this.#whenSent(callback);
   }
 

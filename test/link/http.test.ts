@@ -345,6 +345,21 @@ describe("other carriers", () => {
     expect(a.ended || b.ended).toBe(true);
   });
 
+  it("a WebSocket whose send throws fails the link, and nothing else", async () => {
+    const [a, b] = [new FakeWebSocket(), new FakeWebSocket()];
+    [a.other, b.other] = [b, a];
+    a.open();
+    b.open();
+    const [link] = await exchange([webSocketStream(a), webSocketStream(b)]);
+    const failed = new Promise((resolve) => link.events.once("link:ended", resolve));
+    a.send = () => {
+      throw new Error("it fails");
+    };
+    const opening = link.open("another");
+    await expect(opening).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+    expect(await failed).toMatchObject({ error: { code: "ERR_TRANSPORT" } });
+  });
+
   it("a WebSocket that closes before it opens, or sends a text, fails the link", async () => {
     const x = new FakeWebSocket();
     const failing = commence(webSocketStream(x));
