@@ -257,8 +257,9 @@ export class WorkerJobs {
     const jobs = this.#open.get(session);
     if (jobs === undefined) return;
     this.#open.delete(session);
-    // A repetition of a request with an id gets its answer. Pieces cannot be repeated.
-    for (const job of jobs.values()) if (job.delivery.id === undefined || job.streams) job.abort();
+    // A repetition of a request with an id gets the answer of a handler that has begun, unless it has pieces.
+    for (const job of jobs.values())
+      if (job.delivery.id === undefined || job.streams || !job.running) job.abort();
   }
 
   /** Returns requests that have no handler. */

@@ -359,6 +359,28 @@ describe("a request that two brokers give", () => {
     expect([answers(), begun.length, jobs.counters.stale]).toEqual([[`2 ${FINAL} done`], 1, 1]);
   });
 
+  it("is not begun for a broker that is lost, which gives it again, but for the other", async () => {
+    giveOneThatWaits();
+    giveBy(one, 3, 3);
+    one.disconnected(1);
+    begun[0]?.reply("late");
+    await turns();
+    expect(begun.map(({ body }) => body)).toEqual(["1", "102"]);
+    begun[1]?.reply("done");
+    await turns();
+    expect([answers().at(-1), begun.length, jobs.running, jobs.queued]).toEqual([
+      `102 ${FINAL} done`,
+      2,
+      0,
+      0,
+    ]);
+    one.tick(1_000);
+    session = one;
+    register();
+    giveBy(one, 4, 3);
+    expect(begun.length).toBe(3);
+  });
+
   it("goes back to the second when the worker stops", () => {
     giveOneThatWaits();
     jobs.returnWaiting();
