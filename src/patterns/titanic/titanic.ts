@@ -18,7 +18,7 @@ import { Driver, type PatternCloseOptions } from "../kit/driver.js";
 import type { PatternEndpoints } from "../kit/endpoint-list.js";
 import { checkCount, checkKeys, checkOptions } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
-import { MajordomoClient, type MajordomoRequestContext, MajordomoWorker } from "../majordomo/index.js";
+import { MajordomoClient, MajordomoWorker } from "../majordomo/index.js";
 import type { TitanicDispatchStats } from "./dispatch-rules.js";
 import { Dispatcher, EVENTS, type TitanicEvent } from "./dispatcher.js";
 import { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
@@ -101,7 +101,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   readonly #store: TitanicStore;
   readonly #settings: TitanicSettings;
   readonly #client: MajordomoClient;
-  readonly #workers: MajordomoWorker[];
+  readonly #workers: MajordomoWorker[] = [];
   readonly #dispatcher: Dispatcher;
   readonly #uuids = new UuidSource();
   #stopping: Promise<void> | undefined;
@@ -125,7 +125,6 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     const { socketOptions } = settings;
     this.#settings = settings;
     this.#store = store;
-    store.onDamage = (record) => this.#damaged(record);
     const sockets: { socketOptions?: DealerOptions } = socketOptions === undefined ? {} : { socketOptions };
     this.#client = new MajordomoClient(endpoints, {
       ...sockets,
@@ -135,6 +134,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     });
     for (const type of ["source:changed", "source:failed", "endpoint:refused"] as const)
       this.#client.events.on(type, (event) => this.events.emit(event));
+    store.onDamage = (record) => this.#damaged(record);
     this.#dispatcher = new Dispatcher(store, this.#client, settings, (event) => this.events.emit(event));
     // RFC 9 has its own status of failures.
     const handlers = [
@@ -143,15 +143,16 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
       [TITANIC_SERVICES.close, (frames: Buffer[]) => this.#forget(frames).catch(this.#refused)],
       [TITANIC_SERVICES.store, this.#storeUnder],
     ] as const;
-    this.#workers = handlers.map(
-      ([service, handler]) =>
-        new MajordomoWorker(
-          endpoints,
-          service,
-          (frames: Buffer[], _context: MajordomoRequestContext) => handler(frames),
-          { ...sockets, concurrency: settings.workerConcurrency },
-        ),
-    );
+    const workerOptions = { ...sockets, concurrency: settings.workerConcurrency };
+    try {
+      for (const [service, handler] of handlers)
+        this.#workers.push(
+          new MajordomoWorker(endpoints, service, (frames) => handler(frames), workerOptions),
+        );
+    } catch (error) {
+      void this.close({ linger: 0 }); // The context has no room for their sockets.
+      throw error;
+    }
   }
 
   override stats(): TitanicStats & { readonly store: TitanicStoreStats } {

@@ -9,8 +9,10 @@ import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
-import { openTitanic, type TitanicService } from "../../../src/patterns/titanic/titanic.js";
+import { openTitanic, Titanic, type TitanicService } from "../../../src/patterns/titanic/titanic.js";
 import { json } from "../../../src/sockets/codec.js";
+import { Context } from "../../../src/sockets/context.js";
+import { Dealer } from "../../../src/sockets/request-reply.js";
 import { failure, turn, until } from "../../contract/support/wait.js";
 import { watch } from "../../support/settled.js";
 
@@ -335,6 +337,18 @@ describe("Titanic", () => {
     );
     const again = await vi.waitFor(() => openTitanic(endpoint, other, QUICK), 15_000);
     await again.close();
+  });
+
+  it("whose context has no room for its sockets leaves the store alone", async () => {
+    const context = new Context();
+    const dealer = new Dealer({ context });
+    context.maxSockets = 2; // One for the client's check, which takes a while to close.
+    const store = LmdbStore.open(join(directory, "other"));
+    expect(() => new Titanic(endpoint, store, { socketOptions: { context } })).toThrow(
+      expect.objectContaining({ code: "EMFILE" }),
+    );
+    await until(() => store.onDamage === undefined, "the end of what was made");
+    await Promise.all([store.close(), dealer.close()]);
   });
 
   it("drops the reply of a request that was closed meanwhile", async () => {
