@@ -108,8 +108,11 @@ export async function startNode(settings: StartSettings): Promise<void> {
     close: async (options) => {
       const served = sessions;
       sessions = undefined;
-      await served?.close();
-      await service.close(options);
+      try {
+        await served?.close();
+      } finally {
+        await service.close(options); // The node leaves, also when the store fails.
+      }
     },
   };
   const reloads = reloadsOf(start, log, (before, after) => applyChanges(node, server, source, before, after));

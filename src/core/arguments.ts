@@ -13,10 +13,10 @@ export function checkKeys(what: string, options: object, known: readonly string[
   if (typeof options !== "object" || options === null || Array.isArray(options))
     throw new InvalidArgumentError(`The options of ${what} must be an object; got ${describe(options)}`);
   // Its properties are not its own.
-  if (options instanceof AbortSignal)
-    throw new InvalidArgumentError(
-      `The options of ${what} must be an object, { signal }; got an AbortSignal`,
-    );
+  if (options instanceof AbortSignal) {
+    const form = known.includes("signal") ? "an object, { signal }" : "an object";
+    throw new InvalidArgumentError(`The options of ${what} must be ${form}; got an AbortSignal`);
+  }
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue;
     const near = suggest(key, known);

@@ -111,8 +111,8 @@ export class SessionClientRules {
   /** Sizes of unacknowledged messages. */
   readonly #held = new Map<number, number>();
   #heldBytes = 0;
-  /** Whether this connection has brought a message. */
-  #hasMessage = false;
+  /** The number after this connection's last message. */
+  #from = 0;
   /** The last acknowledged ones above the first unacknowledged one; more cannot have been lost with a connection. */
   readonly #settled = new Set<number>();
   #high = 0;
@@ -367,7 +367,7 @@ export class SessionClientRules {
       this.#unreported = [];
       this.#high = 0;
     }
-    this.#hasMessage = false;
+    this.#from = 0;
     this.#effects.opened(message);
     if (this.#isEnding) {
       this.#sendClose();
@@ -453,8 +453,8 @@ export class SessionClientRules {
 
   #message(message: DeliveredMessage, now: number): void {
     const { number } = message;
-    if (!this.#hasMessage) this.#forget(number);
-    this.#hasMessage = true;
+    if (number !== this.#from) this.#forget(this.#from, number);
+    this.#from = number + 1;
     if (this.#held.has(number)) return;
     if (number < this.#high) {
       // Its acknowledgement did not reach the store.
@@ -474,10 +474,11 @@ export class SessionClientRules {
     this.#effects.message(message, this.#lives);
   }
 
-  /** A connection begins with the session's first message, so the session has dropped lower ones. */
-  #forget(low: number): void {
+  /** Messages arrive in order, from the session's first on: it has dropped those between two of a connection. */
+  #forget(from: number, to: number): void {
     for (const [number, size] of this.#held) {
-      if (number >= low) return;
+      if (number >= to) return;
+      if (number < from) continue;
       this.#held.delete(number);
       this.#heldBytes -= size;
     }

@@ -1,7 +1,7 @@
 /** Shows what sockets do to subscribers (src/core/diagnostics.ts) and to `NODE_DEBUG=shoal`, except in pages. */
 import { debuglog } from "node:util";
 import { Operation, RECEIVE, SEND_END, SEND_START } from "../core/diagnostics.js";
-import { TimeoutError } from "../core/errors.js";
+import { TimeoutError, UnroutableError } from "../core/errors.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import type { SocketEvent } from "../engine/events.js";
 import { byteLengthOf } from "./message.js";
@@ -83,7 +83,8 @@ export function observeTrySend<R extends boolean | DeliveryResult>(
   let error: unknown;
   try {
     const result = operation.run(send);
-    if (result !== true && result !== "sent")
+    if (result === "gone") error = new UnroutableError("No peer with this routing id is connected");
+    else if (result !== true && result !== "sent")
       error = new TimeoutError("EAGAIN", "No peer has room, or earlier sends still wait");
     return result;
   } catch (thrown) {

@@ -230,6 +230,17 @@ it("holds no messages that the session has dropped while it was away", () => {
   expect(sent.at(-1)).toEqual({ kind: "settle", low: 91, numbers: [92] });
 });
 
+it("holds no messages that the session drops while it repeats others", () => {
+  const { rules, delays } = setUp({ window: 4, windowBytes: 1_000 });
+  rules.start(0);
+  open(rules, 0);
+  for (const number of [0, 1, 2, 3]) message(rules, number, 1);
+  openAgain(rules, 1, true);
+  for (const number of [0, 3, 4, 5]) message(rules, number, 1);
+  expect(rules.held).toBe(4);
+  expect(delays).toHaveLength(1);
+});
+
 it("leaves a server that sends more bytes than its window", () => {
   const { rules, taken, delays } = setUp({ window: 1_000, windowBytes: 100 });
   rules.start(0);

@@ -1,8 +1,8 @@
 /**
  * Reads a broker's ROUTER on demand and reports disconnected peers.
  *
- * A disconnect is reported after the peer's last message: the event overtakes queued messages, and a worker that
- * replies and leaves must not count as lost with its request. The ROUTER's fair queueing bounds the wait: a peer
+ * A disconnect is reported after the peer's last message, or when the peer is back: the event overtakes queued
+ * messages, and a worker that replies and leaves must not count as lost with its request. The ROUTER's fair queueing bounds the wait: a peer
  * without a message in a full round has none left. A batch may also be in flight, not yet handed over.
  */
 import { keyOf } from "../../core/memory.js";
@@ -94,8 +94,12 @@ export class RouterReader {
 
   /** A peer's messages on its next connection come after its departure. */
   #socketOnPeerJoin = ({ routingId }: { readonly routingId?: Buffer }): void => {
-    if (routingId === undefined || !this.#departed.delete(keyOf(routingId))) return;
-    this.#listener.left(routingId);
+    const key = routingId === undefined ? "" : keyOf(routingId);
+    const departed = this.#departed.get(key);
+    if (departed === undefined) return;
+    this.#departed.delete(key);
+    // The object that its messages had, by which a broker may know it.
+    this.#listener.left(departed.routingId);
     this.#listener.afterBatch();
   };
 

@@ -77,7 +77,7 @@ export class KeyFolder {
     const before = this.#now;
     let now = before;
     try {
-      const every = 1 + Math.floor(this.#known.size / FILES_PER_POLL);
+      const every = Math.max(1, Math.ceil(this.#known.size / FILES_PER_POLL));
       const isDue = this.#polls % Math.min(every, MAX_POLLS) === 0;
       if (isDue || this.#stamp === "" || stampOf(await stat(this.path)) !== this.#stamp)
         now = await this.#read();
@@ -134,9 +134,9 @@ export class KeyFolder {
   }
 }
 
-/** "": changed so recently that another change may have the same times. */
+/** "": changed so recently, by either clock, that another change may have the same times. */
 function stampOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
-  return Date.now() - ctimeMs < INEXACT ? "" : `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+  return Math.abs(Date.now() - ctimeMs) < INEXACT ? "" : `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
 }
 
 function isSame(one: FolderKeys, other: FolderKeys): boolean {

@@ -52,13 +52,17 @@ function start(room: (heard: readonly string[]) => number, ...waiting: Buffer[][
   const router = new FakeRouter();
   router.waiting.push(...waiting);
   const heard: string[] = [];
+  const left: Buffer[] = [];
   const reader = new RouterReader(router as unknown as Router, {
     room: () => room(heard),
     message: ([, body]) => heard.push(String(body)),
-    left: (id) => heard.push(`${id} left`),
+    left: (id) => {
+      heard.push(`${id} left`);
+      left.push(id);
+    },
     afterBatch: () => undefined,
   });
-  return { router, heard, reader };
+  return { router, heard, left, reader };
 }
 
 it("reports a peer's departure after what it had sent", async () => {
@@ -86,13 +90,16 @@ it("does not count what was taken before a peer's last message came", async () =
 
 it("reports the departure of a peer whose next connection is there before that one's first message", async () => {
   const other = (body: string): Buffer[] => [Buffer.from("v"), Buffer.from(body)];
-  const { router, heard } = start(() => 3, other("a"), other("b"), other("c"), other("d"));
-  router.leave({ routingId: Buffer.from("w") });
+  const { router, heard, left } = start(() => 3, other("a"), other("b"), other("c"), other("d"));
+  const given = Buffer.from("w");
+  router.leave({ routingId: given });
   router.join({ routingId: Buffer.from("v") });
   router.join({ routingId: Buffer.from("w") });
   router.arrive("next");
   await turn();
   expect(heard).toEqual(["w left", "a", "b", "c", "d", "next"]);
+  // Brokers know a connection by the object that its messages had.
+  expect(left[0]).toBe(given);
 });
 
 it("reports a departure after a batch that was taken before, and comes a turn of the event loop later", async () => {
