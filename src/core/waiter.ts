@@ -172,7 +172,10 @@ export async function waitFor<T>(
 ): Promise<T> {
   // Without a turn before the signal is watched, in which it might abort.
   const refused = refusedWait(options);
-  if (refused !== undefined) return refused;
+  if (refused !== undefined) {
+    promise.catch(ignore);
+    return refused;
+  }
   const { timeout = -1, signal } = options ?? {};
   if (timeout < 0 && signal === undefined) return promise;
   const waiter = new Waiter<T>(timeout, signal, timedOut, ignore);

@@ -91,7 +91,7 @@ export class CallerGate {
     const now = this.#now();
     const key = sourceOf(caller.address);
     const source = this.#sources.get(key) ?? { failures: 0, at: now, unreported: 0, reportedAt: -Infinity };
-    const isWrong = reason === "credentials" || reason === "permission";
+    const isWrong = reason !== "limited" && reason !== "busy";
     // Above the limit if many were checked at once.
     source.failures = failuresOf(source, now) + (isWrong ? 1 : 0);
     source.at = now;

@@ -4,7 +4,7 @@
  */
 import { isIP } from "node:net";
 import { describe } from "../../core/arguments.js";
-import { InvalidArgumentError } from "../../core/errors.js";
+import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { neverLate, waitFor } from "../../core/waiter.js";
 import { Driver } from "../../patterns/kit/driver.js";
@@ -143,11 +143,13 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #url: string | undefined;
   #coalescing: NodeJS.Timeout | undefined;
   /** ms. */
-  #coalescingTime = 20;
+  /** Before it, lists have had their share of the time. */
+  #restUntil = 0;
   #looking: NodeJS.Timeout | undefined;
   #addresses: readonly HostAddress[] = [];
   /** The latest lookup of addresses. */
   #lookingUp = new AbortController();
+  #lookUps = Promise.resolve();
   #description: string | undefined;
 
   /** @throws InvalidArgumentError `EINVAL`, also without both `users` and `authenticate` */
@@ -239,7 +241,12 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
         throw error;
       }
       this.#publish();
-      this.#looking = setInterval(() => void this.#lookUp(), this.#settings.addressInterval);
+      const { addressInterval } = this.#settings;
+      const late = `The provider of addresses did not answer within ${addressInterval} ms`;
+      this.#looking = setInterval(
+        () => void this.#lookUp(new TimeoutError("ETIMEDOUT", late)),
+        addressInterval,
+      );
       this.#looking.unref();
     });
     return this.#starting;
@@ -321,13 +328,17 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   #onChange = (): void => {
     if (this.closed) return;
-    this.#coalescing ??= setTimeout(() => {
-      this.#coalescing = undefined;
-      const began = performance.now();
-      this.#publish();
-      // Large lists for many clients take at most a tenth of the time.
-      this.#coalescingTime = Math.max(20, 9 * (performance.now() - began));
-    }, this.#coalescingTime);
+    this.#coalescing ??= setTimeout(
+      () => {
+        this.#coalescing = undefined;
+        const began = performance.now();
+        this.#publish();
+        const ended = performance.now();
+        // Large lists for many clients take at most a tenth of the time.
+        this.#restUntil = ended + 9 * (ended - began);
+      },
+      Math.max(20, this.#restUntil - performance.now()),
+    );
   };
 
   #publish(): void {
@@ -338,12 +349,18 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     if (this.#directory.update(members)) this.#callers.push(true);
   }
 
-  async #lookUp(): Promise<void> {
+  /** @param late the reason, for the lookup before, if it is still under way */
+  #lookUp(late?: TimeoutError): Promise<void> {
+    this.#lookUps = this.#lookUpNow(late);
+    return this.#lookUps;
+  }
+
+  async #lookUpNow(late: TimeoutError | undefined): Promise<void> {
     if (this.closed) return;
     const { addresses = interfaceAddresses() } = this.#settings;
     const host = this.#settings.host ?? hostOf(this.#endpoint) ?? "0.0.0.0";
     // A provider may never answer.
-    this.#lookingUp.abort();
+    this.#lookingUp.abort(late);
     this.#lookingUp = new AbortController();
     const { signal } = this.#lookingUp;
     let found: readonly HostAddress[];
@@ -351,13 +368,16 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       // A provider may not look at the signal.
       found = checkAddresses(await waitFor(Promise.resolve(addresses(signal)), { signal }, neverLate));
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.reason instanceof TimeoutError)
+        this.events.emit({ type: "addresses:failed", error: signal.reason });
+      if (signal.aborted) return this.closed ? undefined : this.#lookUps;
       this.events.emit({ type: "addresses:failed", error });
       // At the start, interfaces are better than nothing.
       if (this.#addresses.length > 0) return;
       found = checkAddresses(await interfaceAddresses()(signal));
     }
     if (!signal.aborted) this.#describe(boundTo(found, host));
+    else if (!this.closed) await this.#lookUps;
   }
 
   #describe(addresses: readonly HostAddress[]): void {

@@ -158,7 +158,11 @@ export class ServiceReceiver {
   onOwn(bytes: Buffer): boolean {
     if (!this.#hasRoom(bytes.length)) return false;
     const handle = (): void | Promise<void> => this.onBytes(this.#context.selfId, bytes, SELF);
-    const own = this.#hold(bytes, this.#own === undefined ? handle() : this.#own.then(handle));
+    const before = this.#own;
+    let own = this.#hold(bytes, before === undefined ? handle() : before.then(handle));
+    // Its handler or hook may have sent another one meanwhile.
+    const nested = this.#own === before ? undefined : this.#own;
+    if (nested !== undefined) own = own === undefined ? nested : Promise.all([own, nested]).then(ignore);
     this.#own = own;
     void own?.then(() => {
       if (this.#own === own) this.#own = undefined;

@@ -85,6 +85,8 @@ export class NodeSockets {
   readonly listeners: string[] = [];
   #closed = false;
   #address = "";
+  /** The stream whose packet is being handled: another one to its address may be dead. */
+  #answering: Link | undefined;
 
   constructor(settings: NodeSettings) {
     this.settings = settings;
@@ -294,7 +296,9 @@ export class NodeSockets {
 
   send(bus: BusPort, address: string, packet: Packet, overStream: boolean): void {
     if (overStream || this.links.isGiven(address)) {
-      this.links.send(address, bus.codec, packet);
+      const link = this.#answering;
+      if (link !== undefined && link.address === address && !link.ended) link.send(bus.codec, packet);
+      else this.links.send(address, bus.codec, packet);
       return;
     }
     const parts = splitIpAddress(address);
@@ -429,7 +433,12 @@ export class NodeSockets {
       this.#onRefused(link.isDialled ? link.address : link.remote, bus.codec.bus, "identity");
       return false;
     }
-    bus.onPacket(packet, link.address, true);
+    this.#answering = link;
+    try {
+      bus.onPacket(packet, link.address, true);
+    } finally {
+      this.#answering = undefined;
+    }
     return true;
   }
 

@@ -229,7 +229,7 @@ export class ClusterNode extends ClusterBus {
    * @throws as `joinGroup`; InvalidStateError `EFSM` before the start
    */
   shout(group: string, ...frames: (string | Uint8Array)[]): number {
-    return this.#plane.shout(group, ...frames);
+    return this.#startedPlane.shout(group, ...frames);
   }
 
   /**
@@ -239,9 +239,15 @@ export class ClusterNode extends ClusterBus {
    * @throws UnroutableError `EHOSTUNREACH` unless exactly one peer has this id or name; otherwise as `shout`
    */
   whisper(nameOrId: string, ...frames: (string | Uint8Array)[]): void {
-    const plane = this.#plane;
+    const plane = this.#startedPlane;
     const known = typeof nameOrId === "string" && plane.peer(nameOrId) === undefined;
     plane.whisper(known ? (super.member(nameOrId)?.id ?? nameOrId) : nameOrId, ...frames);
+  }
+
+  get #startedPlane(): ZrePlane {
+    const plane = this.#plane;
+    if (!this.#started) throw new InvalidStateError("EFSM", "ClusterNode was not started");
+    return plane;
   }
 
   get #plane(): ZrePlane {

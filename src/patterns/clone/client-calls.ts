@@ -246,7 +246,10 @@ export class ClientCalls {
     try {
       this.#effects.sendSet(call.frames);
     } catch (error) {
-      this.#fail(call, error as ShoalError, now); // It is larger than the context allows.
+      // It is larger than the context allows. The key's next call may be, too, and follows at the end of this one.
+      queueMicrotask(() => {
+        if (this.#inFlight.get(call.number) === call) this.#fail(call, error as ShoalError, now);
+      });
     }
   }
 

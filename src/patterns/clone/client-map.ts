@@ -52,15 +52,13 @@ export class ClientMap {
       if (id >= 0 && watching) old = table.value(id);
       if (id >= 0 && value.length === 0) table.remove(id);
     }
-    if (value.length > 0) {
-      table.put(key, value, sequence);
-      if (table.bytes > this.#maxBytes) return false;
-    }
-    if (!watching || (value.length === 0 && old === undefined)) return true;
-    if (old?.equals(value) === true && !own) return true;
+    if (value.length > 0) table.put(key, value, sequence);
+    const fits = table.bytes <= this.#maxBytes;
+    if (!watching || (value.length === 0 && old === undefined)) return fits;
+    if (old?.equals(value) === true && !own) return fits;
     const set = value.length === 0 ? undefined : value;
     this.#effects.changed({ key, old, value: set, sequence, own, resync: false });
-    return true;
+    return fits;
   }
 
   /** Without watches. @returns `false` above the bound of bytes: {@link apply} follows */

@@ -23,6 +23,7 @@ import { PendingCalls } from "../kit/calls.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList } from "../kit/endpoint-list.js";
 import { SendQueue } from "../kit/send-queue.js";
+import type { CloneCall } from "./client-calls.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
 import {
   type CloneClientEvent,
@@ -264,10 +265,15 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const properties = encodeSetProperties(ttl, revision);
     const cost = frameCost(bytes.length) + frameCost(value.length);
     // One timer, in the rules, serves all calls.
-    const onGivenUp = (): void => this.#rules.abort(call, this.#timer.now());
+    let call: CloneCall | undefined;
+    const onGivenUp = (): void => {
+      if (call !== undefined) this.#rules.abort(call, this.#timer.now());
+    };
     const pending = this.#calls.add<number>(cost, signal === undefined ? undefined : { signal, onGivenUp });
     const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
-    const call = this.#rules.set(update, pending, this.#timer.now());
+    call = this.#rules.set(update, pending, this.#timer.now());
+    // A transport of the program may have aborted it.
+    if (signal?.aborted === true) onGivenUp();
     this.#timer.update();
     return pending.promise;
   }

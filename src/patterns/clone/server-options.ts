@@ -15,6 +15,7 @@ import {
   anything,
   boolean,
   bytes,
+  checkEndpoint,
   checkOptions,
   choice,
   type Given,
@@ -185,7 +186,7 @@ function checkPair(given: ClonePairOptions): ClonePairOptions {
     throw new InvalidArgumentError(
       `Option role of CloneServer's pair must be "primary" or "backup"; got undefined`,
     );
-  if (!isEndpointSource(peer)) endpointAt(peer as string, 0);
+  if (!isEndpointSource(peer)) checkEndpoint("peer", endpointAt(peer as string, 0));
   return settings as ClonePairOptions;
 }
 

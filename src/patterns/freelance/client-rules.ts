@@ -135,6 +135,11 @@ export class FreelanceRules<C> {
   }
 
   /** @returns the request's sequence */
+  /** The sequence of the next request. */
+  get next(): number {
+    return this.#sequence + 1;
+  }
+
   request(call: C, body: readonly MessageLike[], deadline: number, now: number): number {
     this.#sequence += 1;
     const request: Pending<C> = {

@@ -174,12 +174,12 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
       );
       const frames = this.#shape.encode(body);
       this.assertOpen();
-      let sequence = 0;
+      const sequence = this.#rules.next;
       // The rules have the timeout.
       const onGivenUp = (): void => void this.#rules.cancel(sequence);
       const call = this.#pending.add<BodyOf<T>>(costOf(frames), { signal, onGivenUp });
       const deadline = timeout < 0 ? NEVER : timeout;
-      sequence = this.#rules.request(call, frames, deadline, this.#timer.now());
+      this.#rules.request(call, frames, deadline, this.#timer.now());
       this.#timer.update();
       return call.promise;
     } catch (error) {

@@ -188,13 +188,13 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
    */
   request(body: BodyFor<Req>, options: RequestCallOptions = {}): Promise<BodyOf<Rep>> {
     try {
-      this.assertOpen();
       const { timeout, attemptTimeout, retries, signal } = checkOptions(
         `${this.#name}.request`,
         CALL_OPTIONS,
         options,
       );
       const frames = this.#terms.requests.encode(body);
+      this.assertOpen();
       const limit = timeout ?? this.#settings.timeout;
       const pending = this.#calls.add<BodyOf<Rep>>(
         costOf(frames),

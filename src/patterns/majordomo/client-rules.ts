@@ -275,6 +275,8 @@ export class ClientRules {
       connections.leave("stopping", now);
       connections.advance();
       this.#seek(now);
+      // A listener may have given it up.
+      if (!this.#calls.has(call.id.sequence)) return true;
     }
     this.#sendAgain(call, now);
     this.#pump(now);

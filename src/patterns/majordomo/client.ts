@@ -372,9 +372,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
 
   /** @throws ClosedError `EBADF`, `EAGAIN`; errors of the codec */
   #encode(body: BodyFor<Req>): Frames {
-    this.assertOpen();
     const message =
       this.#requestCodec === undefined ? toMessage(body) : this.#requestCodec.encode(body as Req);
+    this.assertOpen();
     return (Array.isArray(message) ? message : [message]) as Frames;
   }
 

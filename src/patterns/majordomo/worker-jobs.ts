@@ -170,7 +170,7 @@ const NO_ROOM = failed("overloaded", "The worker has no room.");
 const UNSENT = failed("worker-failed", "A piece could not be sent.");
 const UNREAD = failed("slow-reader", "Nobody read on in time.");
 const UNCARRIED = failed(NO_PIECES.reason, NO_PIECES.text);
-const UNFIT = failed("worker-failed", "The answer is larger than the worker's context allows.");
+const UNFIT = failed("worker-failed", "The answer does not fit a message of the worker's context.");
 
 function failed(reason: string, text: string): Failed & { readonly ok: false } {
   return { ok: false, reason, text };
@@ -421,8 +421,8 @@ export class WorkerJobs {
   }
 
   #finish(job: Job, outcome: Outcome): void {
-    job.operation?.end(outcome.ok ? undefined : new Error(outcome.text));
     this.#settle(job, outcome);
+    job.operation?.end(job.failed ? new Error(outcome.ok ? UNFIT.text : outcome.text) : undefined);
     // An answer is kept without its request.
     job.delivery.body = NO_BODY;
     if (job.memory !== undefined) {
@@ -461,7 +461,9 @@ export class WorkerJobs {
 
   #settle(job: Job, outcome: Outcome): void {
     const { session, delivery } = job;
-    this.#open.get(session)?.delete(delivery.tag);
+    // Plain brokers' deliveries have one tag: it may be a later one's.
+    const open = this.#open.get(session);
+    if (open?.get(delivery.tag) === job) open.delete(delivery.tag);
     job.failed = !outcome.ok;
     let sending: SendOutcome = "stale";
     try {

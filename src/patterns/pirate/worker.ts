@@ -1,7 +1,7 @@
 /** Connections to queues around worker-rules.ts, and a handler. */
 
 import { DriverTimer } from "../../core/driver-timer.js";
-import type { ShoalError } from "../../core/errors.js";
+import { ClosedError, type ShoalError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
 import { lastFailure } from "../../sockets/internal.js";
@@ -137,6 +137,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
         endpoint,
         this.#connections.filter((one) => one.endpoint === endpoint).length,
       );
+      if (made.length === 0) continue;
       const isMade = this.#endpoints.follow(endpoint, () => {
         for (const connection of made) connection.start();
       });
@@ -168,6 +169,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
   /** @internal Leaves each queue after the answer to its request: it would give an idle worker the next. */
   protected override async onDrain(): Promise<void> {
     this.#endpoints.stop();
+    this.reached(new ClosedError("EAGAIN", "PirateWorker drains while the call waits"));
     await Promise.all(this.#connections.map((connection) => connection.close(-1)));
   }
 

@@ -56,7 +56,7 @@ export type PublisherRulesOptions = Pick<
 >;
 
 export const EVENTS = {
-  /** `sequence` was the last of the evicted topic. */
+  /** `sequence` was the last of the evicted topic. A message to it in a listener evicts the next topic. */
   "topic:evicted": event<{ readonly topic: Buffer; readonly sequence: number }>(),
   /** An invalid message to the replay endpoint. */
   "message:invalid": event<{ readonly frames: number }>(),

@@ -110,8 +110,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
   async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
     refuseExtra("bind", "an endpoint", extra);
-    await this.#publisher.bind(endpoint);
-    return this.#publisher.lastEndpoint as string;
+    return this.#publisher.bind(endpoint);
   }
 
   /**
@@ -131,8 +130,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
    */
   async bindReplay(endpoint: string): Promise<string> {
     this.assertOpen();
-    await this.#router.bind(endpoint);
-    return this.#router.lastEndpoint as string;
+    return this.#router.bind(endpoint);
   }
 
   /**
@@ -157,7 +155,6 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
    *   while draining
    */
   publish(topic: string | Uint8Array, body: BodyFor<T>): number {
-    this.assertOpen();
     if (typeof topic !== "string" && !isBytes(topic))
       throw new InvalidArgumentError(`topic must be a string or bytes; got ${typeof topic}`);
     const name =
@@ -165,6 +162,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
         ? Buffer.from(topic)
         : Buffer.from(topic.buffer, topic.byteOffset, topic.length);
     const frames = this.#shape.encode(body);
+    this.assertOpen();
     checkMessage(this.#publisher, [name, META, ...frames]);
     const sequence = this.#rules.publish(name, frames, microseconds(), this.#timer.now());
     this.#timer.update();

@@ -25,6 +25,7 @@ import {
   type Settings,
 } from "../kit/options.js";
 import {
+  type ReplayCall,
   type ReplayedFrames,
   ReplayRules,
   type SequencedPlace,
@@ -166,6 +167,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     this.assertOpen();
     refuseExtra("connect", "an endpoint and that of its replays", extra);
     if (replay !== undefined && !isEndpointSource(replay)) checkEndpoint("replay", replay);
+    if (replay !== undefined) this.#router ??= this.#openRouter();
     this.#subscriber.connect(endpoint);
     if (replay !== undefined) this.connectReplay(replay);
   }
@@ -230,17 +232,22 @@ export class SequencedSubscriber<T = Raw> extends Driver<
           `A replay takes publisher, topic, stream, from and to, as an event gap:detected has them; got ${describe(range)}`,
         );
       const newest = { ...range, from: Math.max(range.from, range.to - this.#settings.maxReplay + 1) };
-      const onGivenUp = (): void => this.#replays.cancel(replay);
+      let replay: ReplayCall | undefined;
+      const onGivenUp = (): void => {
+        if (replay !== undefined) this.#replays.cancel(replay);
+      };
       const call = this.#calls.add<SequencedReplay<T>>(0, { timeout, signal, onGivenUp }, () => {
-        const why = replay.reached
+        const why = replay?.reached
           ? "did not send the messages again in time"
           : "is not connected for replays";
         return new TimeoutError("ETIMEDOUT", `Publisher ${range.publisher} ${why}`);
       });
-      const replay = this.#replays.request(newest, this.#timer.now(), (outcome, replayed) => {
+      replay = this.#replays.request(newest, this.#timer.now(), (outcome, replayed) => {
         const messages = this.#messages(range, replayed);
         call.resolve({ messages, missing: range.to - range.from + 1 - messages.length, outcome });
       });
+      // A transport of the program may have aborted it.
+      if (signal?.aborted === true) onGivenUp();
       this.#timer.update();
       return call.promise;
     } catch (error) {

@@ -229,12 +229,12 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     this.#isLate = true;
     this.#late += 1;
     this.events.emit({ type: "lateness:exceeded", policy: this.#policy, ...how });
-    // A listener may have closed it.
-    if (!acts || this.closed) return true;
+    if (!acts) return true;
     this.#quietUntil = now + this.#holdOff;
     if (this.#policy === "die") this.#die(how);
     if (this.#policy === "newest") await this.#dropToNewest(message);
-    else await this.#resubscribe();
+    // A listener may have closed it.
+    else if (!this.closed) await this.#resubscribe();
     return false;
   }
 

@@ -94,6 +94,25 @@ describe("the order of hooks", () => {
     expect(box.map(({ data }) => data)).toEqual(["1", "2", "3", "4"]);
   });
 
+  it("is kept by what a handler sends to its own node, too", async () => {
+    const { a } = pair();
+    const got: string[] = [];
+    const slow = gate();
+    const send = (data: string) => a.services.send({ services: ["a"], self: true, data });
+    a.services.onMessage(({ data }) => {
+      got.push(String(data));
+      if (String(data) === "1") void send("slow");
+    });
+    a.services.hook("channel:receive", ({ data }) => (String(data) === "slow" ? slow.opened : undefined));
+    await send("1");
+    await send("2");
+    await settle();
+    expect(got).toEqual(["1"]);
+    slow.open();
+    await settle();
+    expect(got).toEqual(["1", "slow", "2"]);
+  });
+
   it("is kept by what a node sends to itself while a hook or an answer waits", async () => {
     const { a } = pair();
     const box: ServiceMessage[] = [];

@@ -15,8 +15,8 @@ interface Rig {
   readonly listeners: Map<string, () => void>;
 }
 
-/** @param random for the jitter. @param mute nothing that is sent leaves */
-function rig(servers: readonly string[], random = 1, mute = false): Rig {
+/** @param random for the jitter. @param mute nothing that is sent leaves. @param watching changes are noted */
+function rig(servers: readonly string[], random = 1, mute = false, watching = false): Rig {
   const done: string[] = [];
   const unsent: string[] = [];
   const listeners = new Map<string, () => void>();
@@ -38,8 +38,8 @@ function rig(servers: readonly string[], random = 1, mute = false): Rig {
       get unsent() {
         return mute ? unsent.length : 0;
       },
-      watching: false,
-      changed: () => undefined,
+      watching,
+      changed: ({ key }) => done.push(`changed ${key}`),
       synced: () => done.push("synced"),
       event: ({ type }) => {
         done.push(type);
@@ -224,6 +224,18 @@ test("a map that outgrows its bound again and again is loaded less and less ofte
   start(0);
   const pauses = [1, 2, 3, 4].map(outgrow);
   expect(pauses[3]).toBeGreaterThan(4 * (pauses[0] as number));
+});
+
+test("a change that makes the map too large is reported, since the next snapshot has it, too", () => {
+  const { rules, start, done } = rig(["a"], 1, false, true);
+  const [value, empty] = [Buffer.alloc(600, "x"), Buffer.alloc(0)];
+  start(0);
+  rules.connected(1, 0);
+  rules.snapshot(1, [Buffer.from("a"), sequenceFrame(1), empty, empty, value], 0);
+  rules.snapshot(1, encodeGoodbye(1, empty), 0);
+  rules.update(1, [Buffer.from("b"), sequenceFrame(2), empty, empty, value], 1);
+  expect(rules.state).not.toBe("live");
+  expect(done).toContain("changed b");
 });
 
 test("a value that replaces another counts once against the bound", () => {

@@ -216,6 +216,7 @@ describe("a codec that closes its client", () => {
       (requestCodec: Codec<string>) => new LoadBalancerClient(endpoint, { requestCodec, timeout: -1 }),
     ],
     ["FreelanceClient", (codec: Codec<string>) => new FreelanceClient(endpoint, { codec })],
+    ["PirateClient", (requestCodec: Codec<string>) => new PirateClient(endpoint, { requestCodec })],
     [
       "FreelanceShotgunClient",
       (codec: Codec<string>) => new FreelanceShotgunClient(endpoint, { codec, timeout: -1 }),

@@ -131,6 +131,20 @@ describe("a reply for which there is no room", () => {
   });
 });
 
+it("a handler of an earlier connection leaves a later request with its tag in its broker's list", async () => {
+  const begun: { readonly signal: AbortSignal; readonly reply: (body: string) => void }[] = [];
+  make((_, { signal }) => new Promise((reply) => begun.push({ signal, reply })));
+  const giveWithoutId = (): void => session.receive(deliveryOf(1, { id: undefined }), 0);
+  giveWithoutId();
+  jobs.abandon(session);
+  giveWithoutId();
+  begun[0]?.reply("late");
+  await turns();
+  expect(begun[1]?.signal.aborted).toBe(false);
+  jobs.abandon(session);
+  expect(begun[1]?.signal.aborted).toBe(true);
+});
+
 it("an answer is kept without its request", async () => {
   make(() => "answer");
   const ask = (): WeakRef<Buffer> => {

@@ -165,6 +165,25 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("the suicidal snail, 
     ]);
   });
 
+  it("die: a listener that closes it does not hide its death", async () => {
+    const publisher = kept(new Publisher({ context }));
+    const snail = kept(
+      new SuicidalSnail({
+        policy: "die",
+        maxLateness: 500,
+        stamp: ([, time]) => ({ source: "clock", time: Number(time) }),
+        socketOptions: { context },
+      }),
+    );
+    snail.events.on("lateness:exceeded", () => void snail.close());
+    snail.subscribe("");
+    snail.connect(await publisher.bind("tcp://127.0.0.1:*"));
+    await publisher.waitForSubscribers(LIMIT);
+    for (const time of [1_000, 300]) await publisher.send(["t", String(time)]);
+    await snail.receive(LIMIT);
+    await expect(snail.receive(LIMIT)).rejects.toBeInstanceOf(SuicidalSnailError);
+  });
+
   it.each([
     "lateness:exceeded",
     "messages:dropped",
