@@ -453,7 +453,7 @@ export class SessionClientRules {
 
   #message(message: DeliveredMessage, now: number): void {
     const { number } = message;
-    if (number !== this.#from) this.#forget(this.#from, number);
+    if (number > this.#from && this.#from < this.#high) this.#forget(this.#from, number);
     this.#from = number + 1;
     if (this.#held.has(number)) return;
     if (number < this.#high) {

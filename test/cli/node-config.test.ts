@@ -268,7 +268,7 @@ describe("certificates of a configuration", () => {
       [text("a", "listen: [{ tls: { cert: c.pem, key: b.key } }]\n"), /listen\[0\]\.tls\.cert: cannot read/],
       [text("a", clients.replace("b.pem", "c.pem")), /clients\.tls\.cert: cannot read/],
       [
-        text("a", clients.replace("tls:", "tcp:").replace("http: ", "host: ")),
+        text("a", clients.replace("tls:", "tcp:").replace(/http: "[^"]+"/, 'host: "127.0.0.1"')),
         /clients: the option tls needs/,
       ],
     ];

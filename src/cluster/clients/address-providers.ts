@@ -11,7 +11,7 @@ import { type HostAddress, plainIp } from "./addresses.js";
  * Returns this machine's addresses, without loopback. If it throws or rejects, the known addresses stay, and the server
  * emits `addresses:failed`.
  *
- * @param signal aborts when the server closes, or asks again
+ * @param signal aborts when the server closes, or no longer waits
  */
 export type AddressProvider = (
   signal: AbortSignal,

@@ -91,7 +91,9 @@ export class CallerGate {
     const now = this.#now();
     const key = sourceOf(caller.address);
     const source = this.#sources.get(key) ?? { failures: 0, at: now, unreported: 0, reportedAt: -Infinity };
-    const isWrong = reason !== "limited" && reason !== "busy";
+    // A program's function may throw for a wrong password; a table of users throws only without memory.
+    const hasThrown = reason === "failed" && this.#options.users === undefined;
+    const isWrong = reason === "credentials" || reason === "permission" || hasThrown;
     // Above the limit if many were checked at once.
     source.failures = failuresOf(source, now) + (isWrong ? 1 : 0);
     source.at = now;

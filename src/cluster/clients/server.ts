@@ -6,7 +6,7 @@ import { isIP } from "node:net";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { neverLate, waitFor } from "../../core/waiter.js";
+import { waitFor } from "../../core/waiter.js";
 import { Driver } from "../../patterns/kit/driver.js";
 import {
   anything,
@@ -21,6 +21,7 @@ import {
 } from "../../patterns/kit/options.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import { type ClusterListenerTls, checkCertificate } from "../admission/tls.js";
+import { Scope } from "../discovery/source.js";
 import type { ClusterBus } from "../node/bus.js";
 import { type AddressProvider, checkAddresses, interfaceAddresses } from "./address-providers.js";
 import { boundTo, type HostAddress } from "./addresses.js";
@@ -142,14 +143,12 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #endpoint: string | undefined;
   #url: string | undefined;
   #coalescing: NodeJS.Timeout | undefined;
-  /** ms. */
-  /** Before it, lists have had their share of the time. */
+  /** ms; before it, lists have had their share of the time. */
   #restUntil = 0;
   #looking: NodeJS.Timeout | undefined;
   #addresses: readonly HostAddress[] = [];
-  /** The latest lookup of addresses. */
-  #lookingUp = new AbortController();
-  #lookUps = Promise.resolve();
+  #lookingUp: Promise<void> | undefined;
+  readonly #stopped = new AbortController();
   #description: string | undefined;
 
   /** @throws InvalidArgumentError `EINVAL`, also without both `users` and `authenticate` */
@@ -241,12 +240,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
         throw error;
       }
       this.#publish();
-      const { addressInterval } = this.#settings;
-      const late = `The provider of addresses did not answer within ${addressInterval} ms`;
-      this.#looking = setInterval(
-        () => void this.#lookUp(new TimeoutError("ETIMEDOUT", late)),
-        addressInterval,
-      );
+      this.#looking = setInterval(() => void this.#lookUp(), this.#settings.addressInterval);
       this.#looking.unref();
     });
     return this.#starting;
@@ -283,7 +277,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   }
 
   protected async onClose(linger: number): Promise<void> {
-    this.#lookingUp.abort();
+    this.#stopped.abort();
     await this.#starting?.catch(() => undefined); // `start` has the error.
     clearInterval(this.#looking);
     clearTimeout(this.#coalescing);
@@ -349,35 +343,38 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     if (this.#directory.update(members)) this.#callers.push(true);
   }
 
-  /** @param late the reason, for the lookup before, if it is still under way */
-  #lookUp(late?: TimeoutError): Promise<void> {
-    this.#lookUps = this.#lookUpNow(late);
-    return this.#lookUps;
+  /** One at a time: a provider may be slow, or never answer. */
+  #lookUp(): Promise<void> {
+    this.#lookingUp ??= Promise.resolve()
+      .then(() => this.#lookUpNow())
+      .finally(() => {
+        this.#lookingUp = undefined;
+      });
+    return this.#lookingUp;
   }
 
-  async #lookUpNow(late: TimeoutError | undefined): Promise<void> {
+  async #lookUpNow(): Promise<void> {
     if (this.closed) return;
-    const { addresses = interfaceAddresses() } = this.#settings;
+    const { addresses = interfaceAddresses(), addressInterval: timeout } = this.#settings;
     const host = this.#settings.host ?? hostOf(this.#endpoint) ?? "0.0.0.0";
-    // A provider may never answer.
-    this.#lookingUp.abort(late);
-    this.#lookingUp = new AbortController();
-    const { signal } = this.#lookingUp;
+    const attempt = new Scope(this.#stopped.signal);
+    const { signal } = attempt;
+    const late = (): TimeoutError =>
+      new TimeoutError("ETIMEDOUT", `The provider of addresses did not answer within ${timeout} ms`);
     let found: readonly HostAddress[];
     try {
       // A provider may not look at the signal.
-      found = checkAddresses(await waitFor(Promise.resolve(addresses(signal)), { signal }, neverLate));
+      found = checkAddresses(await waitFor(Promise.resolve(addresses(signal)), { signal, timeout }, late));
     } catch (error) {
-      if (signal.reason instanceof TimeoutError)
-        this.events.emit({ type: "addresses:failed", error: signal.reason });
-      if (signal.aborted) return this.closed ? undefined : this.#lookUps;
+      if (this.closed) return;
       this.events.emit({ type: "addresses:failed", error });
       // At the start, interfaces are better than nothing.
       if (this.#addresses.length > 0) return;
       found = checkAddresses(await interfaceAddresses()(signal));
+    } finally {
+      attempt.end();
     }
-    if (!signal.aborted) this.#describe(boundTo(found, host));
-    else if (!this.closed) await this.#lookUps;
+    if (!this.closed) this.#describe(boundTo(found, host));
   }
 
   #describe(addresses: readonly HostAddress[]): void {

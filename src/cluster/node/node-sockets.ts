@@ -433,11 +433,12 @@ export class NodeSockets {
       this.#onRefused(link.isDialled ? link.address : link.remote, bus.codec.bus, "identity");
       return false;
     }
+    const outer = this.#answering; // A stream in memory answers within a write.
     this.#answering = link;
     try {
       bus.onPacket(packet, link.address, true);
     } finally {
-      this.#answering = undefined;
+      this.#answering = outer;
     }
     return true;
   }

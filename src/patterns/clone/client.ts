@@ -266,14 +266,16 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const cost = frameCost(bytes.length) + frameCost(value.length);
     // One timer, in the rules, serves all calls.
     let call: CloneCall | undefined;
+    let isGivenUp = false;
     const onGivenUp = (): void => {
+      isGivenUp = true;
       if (call !== undefined) this.#rules.abort(call, this.#timer.now());
     };
     const pending = this.#calls.add<number>(cost, signal === undefined ? undefined : { signal, onGivenUp });
     const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
     call = this.#rules.set(update, pending, this.#timer.now());
     // A transport of the program may have aborted it.
-    if (signal?.aborted === true) onGivenUp();
+    if (isGivenUp) this.#rules.abort(call, this.#timer.now());
     this.#timer.update();
     return pending.promise;
   }

@@ -134,12 +134,12 @@ export class FreelanceRules<C> {
     if (server.alive) this.#died(server, "disconnected", now);
   }
 
-  /** @returns the request's sequence */
   /** The sequence of the next request. */
   get next(): number {
     return this.#sequence + 1;
   }
 
+  /** @returns the request's sequence */
   request(call: C, body: readonly MessageLike[], deadline: number, now: number): number {
     this.#sequence += 1;
     const request: Pending<C> = {

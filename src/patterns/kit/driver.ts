@@ -104,8 +104,7 @@ export abstract class Driver<E extends TypedEvent, S> {
       return Promise.reject(error);
     }
     this.#closed = true;
-    this.#calls.abandon();
-    this.reached(new ClosedError("EAGAIN", `${this.#name} closed while the call waited`));
+    this.neverReached(new ClosedError("EAGAIN", `${this.#name} closed while the call waited`));
     return this.#closing.call(() => this.#end(linger));
   }
 
@@ -169,6 +168,12 @@ export abstract class Driver<E extends TypedEvent, S> {
       else waiter.reject(error);
     }
     this.#reaching.clear();
+  }
+
+  /** @internal What waits for `reached` ends, and causes no unhandled rejection. */
+  protected neverReached(error: ShoalError): void {
+    this.#calls.abandon();
+    this.reached(error);
   }
 
   /** @internal Settles when the socket has a peer. */

@@ -2,8 +2,9 @@
  * Reads a broker's ROUTER on demand and reports disconnected peers.
  *
  * A disconnect is reported after the peer's last message, or when the peer is back: the event overtakes queued
- * messages, and a worker that replies and leaves must not count as lost with its request. The ROUTER's fair queueing bounds the wait: a peer
- * without a message in a full round has none left. A batch may also be in flight, not yet handed over.
+ * messages, and a worker that replies and leaves must not count as lost with its request. The ROUTER's fair queueing
+ * bounds the wait: a peer without a message in a full round has none left. A batch may also be in flight, not yet
+ * handed over.
  */
 import { keyOf } from "../../core/memory.js";
 import { countersOf, engineStats } from "../../sockets/internal.js";

@@ -441,10 +441,10 @@ export class WorkerJobs {
   /** The newest delivery gets the answer; the earlier one ends. */
   #moveTo(newest: Job, job: Job): void {
     const { session, delivery } = job;
+    this.#leave(job);
     job.session = newest.session;
     job.delivery = newest.delivery;
     this.#openOf(job.session).set(job.delivery.tag, job);
-    this.#open.get(session)?.delete(delivery.tag);
     const sent = session.failure(delivery, SUPERSEDED, NO_TICKET);
     this.counters[sent === "stale" ? "stale" : "cancelled"] += 1;
   }
@@ -461,9 +461,7 @@ export class WorkerJobs {
 
   #settle(job: Job, outcome: Outcome): void {
     const { session, delivery } = job;
-    // Plain brokers' deliveries have one tag: it may be a later one's.
-    const open = this.#open.get(session);
-    if (open?.get(delivery.tag) === job) open.delete(delivery.tag);
+    this.#leave(job);
     job.failed = !outcome.ok;
     let sending: SendOutcome = "stale";
     try {
@@ -481,6 +479,12 @@ export class WorkerJobs {
       job.unsentBytes = outcome.ok ? outcome.body.cost : outcome.text.length;
       this.unsentBytes += job.unsentBytes;
     } else this.#ended(job, sending === "sent");
+  }
+
+  /** Plain brokers' deliveries have one tag: it may be a later one's. */
+  #leave(job: Job): void {
+    const open = this.#open.get(job.session);
+    if (open?.get(job.delivery.tag) === job) open.delete(job.delivery.tag);
   }
 
   #ended(job: Job, sent: boolean): void {

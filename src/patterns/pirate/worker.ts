@@ -151,6 +151,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
+    if (this.draining) return this.run(async () => this.assertOpen());
     return this.whenReached(
       this.#connections.some(({ isJoined }) => isJoined),
       options,
@@ -169,7 +170,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
   /** @internal Leaves each queue after the answer to its request: it would give an idle worker the next. */
   protected override async onDrain(): Promise<void> {
     this.#endpoints.stop();
-    this.reached(new ClosedError("EAGAIN", "PirateWorker drains while the call waits"));
+    this.neverReached(new ClosedError("EAGAIN", "PirateWorker drains while the call waits"));
     await Promise.all(this.#connections.map((connection) => connection.close(-1)));
   }
 

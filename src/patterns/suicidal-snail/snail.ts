@@ -232,9 +232,9 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     if (!acts) return true;
     this.#quietUntil = now + this.#holdOff;
     if (this.#policy === "die") this.#die(how);
+    if (this.closed) return true; // By a listener.
     if (this.#policy === "newest") await this.#dropToNewest(message);
-    // A listener may have closed it.
-    else if (!this.closed) await this.#resubscribe();
+    else await this.#resubscribe();
     return false;
   }
 

@@ -134,7 +134,7 @@ export class KeyFolder {
   }
 }
 
-/** "": changed so recently, by either clock, that another change may have the same times. */
+/** "": changed so recently, by a clock within 1 s of this one, that another change may have the same times. */
 function stampOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
   return Math.abs(Date.now() - ctimeMs) < INEXACT ? "" : `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
 }

@@ -22,6 +22,7 @@ import {
   MajordomoBroker,
   MajordomoClient,
   PirateClient,
+  PirateWorker,
   SequencedPublisher,
   SequencedSubscriber,
   SuicidalSnail,
@@ -200,6 +201,16 @@ test("Majordomo: a drain does not wait for the question about a service that nob
   // The question has 30 s.
   await client.drain({ timeout: 15_000 });
   await client.close();
+});
+
+test("Pirate: a worker that drains without a queue ends the waits for one, also those that nobody awaits", async () => {
+  const worker = new PirateWorker(other, () => "");
+  void worker.ready();
+  const ready = worker.ready();
+  await worker.drain();
+  await expect(ready).rejects.toMatchObject({ code: "EAGAIN" });
+  await expect(worker.ready()).rejects.toMatchObject({ code: "EAGAIN" });
+  await worker.close();
 });
 
 describe("a codec that closes its client", () => {
