@@ -134,7 +134,7 @@ export function library(folder = "dist") {
       entryFileNames: "[name].cjs",
       codeSplitting: false,
     }),
-    // For `require` on versions of Node.js that cannot require ES modules: the sockets, as in the package zeromq.
+    // For `require` by tools that cannot require ES modules, such as jest: the sockets, as in the package zeromq.
     build({ index: "src/index.ts", draft: "src/sockets/draft/index.ts" }, `${folder}/cjs`, [ofLibrary], {
       format: "cjs",
       entryFileNames: "[name].cjs",
@@ -156,5 +156,3 @@ export function library(folder = "dist") {
 export function bench(folder = "dist") {
   return [build(modules(harness, "bench"), `${folder}/bench`, [licences(`${folder}/bench`)])];
 }
-
-export default [...library(), ...bench()];
