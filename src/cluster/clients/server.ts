@@ -260,7 +260,11 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#page.renew(tls);
   }
 
-  /** Looks this machine's addresses up now; a failure becomes `addresses:failed`. @throws ClosedError `EBADF` */
+  /**
+   * Looks this machine's addresses up now, or joins a lookup that is under way. A failure becomes `addresses:failed`.
+   *
+   * @throws ClosedError `EBADF`, `EAGAIN`
+   */
   async refresh(): Promise<void> {
     this.assertOpen();
     await this.#lookUp();
@@ -356,7 +360,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   async #lookUpNow(): Promise<void> {
     if (this.closed) return;
     const { addresses = interfaceAddresses(), addressInterval: timeout } = this.#settings;
-    const host = this.#settings.host ?? hostOf(this.#endpoint) ?? "0.0.0.0";
     const attempt = new Scope(this.#stopped.signal);
     const { signal } = attempt;
     const late = (): TimeoutError =>
@@ -374,7 +377,10 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     } finally {
       attempt.end();
     }
-    if (!this.closed) this.#describe(boundTo(found, host));
+    if (this.closed) return;
+    // A start may have bound it meanwhile.
+    const host = this.#settings.host ?? hostOf(this.#endpoint) ?? "0.0.0.0";
+    this.#describe(boundTo(found, host));
   }
 
   #describe(addresses: readonly HostAddress[]): void {

@@ -275,7 +275,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
     call = this.#rules.set(update, pending, this.#timer.now());
     // A transport of the program may have aborted it.
-    if (isGivenUp) this.#rules.abort(call, this.#timer.now());
+    if (isGivenUp && !this.closed) this.#rules.abort(call, this.#timer.now());
     this.#timer.update();
     return pending.promise;
   }

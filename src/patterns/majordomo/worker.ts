@@ -131,9 +131,12 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
    *
    * @param options `timeout` in ms, default -1: no limit; `signal`
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, or `EAGAIN` at close
+   *   and while draining
    */
   ready(options?: WaitOptions): Promise<void> {
-    return this.whenReached(this.stats().brokers > 0, options);
+    const isReady = this.stats().brokers > 0;
+    if (this.draining && !isReady) return this.run(async () => this.assertOpen());
+    return this.whenReached(isReady, options);
   }
 
   override stats(): MajordomoWorkerStats {
@@ -163,6 +166,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   /** Returns waiting requests, and waits for running handlers. */
   protected override async onDrain(): Promise<void> {
     this.#endpoints.stop();
+    this.neverReached(new ClosedError("EAGAIN", "MajordomoWorker drains while the call waits"));
     for (const connection of this.#connections) connection.drain();
     this.#jobs.returnWaiting();
     await this.#jobs.whenIdle();

@@ -21,6 +21,7 @@ import {
   LoadBalancerClient,
   MajordomoBroker,
   MajordomoClient,
+  MajordomoWorker,
   PirateClient,
   PirateWorker,
   SequencedPublisher,
@@ -203,8 +204,11 @@ test("Majordomo: a drain does not wait for the question about a service that nob
   await client.close();
 });
 
-test("Pirate: a worker that drains without a queue ends the waits for one, also those that nobody awaits", async () => {
-  const worker = new PirateWorker(other, () => "");
+test.each([
+  ["Pirate", () => new PirateWorker(other, () => "")],
+  ["Majordomo", () => new MajordomoWorker(other, "s", () => "")],
+])("%s: a worker that drains ends the waits for its first connection, also those that nobody awaits", async (_, make) => {
+  const worker = make();
   void worker.ready();
   const ready = worker.ready();
   await worker.drain();
