@@ -260,7 +260,7 @@ export class Services {
     const { services, resolver, resolve, self = false } = options;
     checkBoolean("self", self);
     const found = new Map<string, Member>();
-    const failed: ServiceSendFailure[] = [];
+    const failed = new Map<string, ServiceSendFailure>();
     const add = (service: Member): void => void found.set(service.id, service);
     if (services !== undefined) {
       if (typeof services === "string" || typeof services?.[Symbol.iterator] !== "function")
@@ -271,9 +271,10 @@ export class Services {
           throw new InvalidArgumentError(`services must be services, ids or names; got ${describe(each)}`);
         const live = this.#context.effects.find(name);
         if (live !== undefined) add(live);
-        else {
+        // An unknown name ends a query, also if its member is given too.
+        else if (typeof each === "string" || !failed.has(name)) {
           const shown = typeof each === "string" ? each : each.name;
-          failed.push({
+          failed.set(name, {
             name: shown,
             service: typeof each === "string" ? undefined : each,
             error: new UnroutableError(`no live member is called ${quoted(shown)}`),
@@ -302,7 +303,7 @@ export class Services {
     if (!self) found.delete(this.#context.selfId);
     if (found.size > MAX_MEMBERS)
       throw new InvalidArgumentError(`${call} goes to ${MAX_MEMBERS} services at most; got ${found.size}`);
-    return { services: [...found.values()], failed };
+    return { services: [...found.values()], failed: [...failed.values()] };
   }
 
   async #ask(

@@ -125,7 +125,7 @@ describe("send", () => {
     a.unreachable.add(c.service.id);
     world.kill(d);
     const result = await a.services.send({
-      services: [b.service, c.service, d.service, "nobody", e.service],
+      services: [b.service, c.service, d.service, "nobody", e.service, d.service, "nobody", e.service],
     });
     expect(names(result.sent)).toEqual(["e"]);
     expect(
@@ -139,6 +139,12 @@ describe("send", () => {
       nobody: [undefined, "EHOSTUNREACH"],
     });
     expect(a.services.stats()).toMatchObject({ sent: 1, failed: 4 });
+    expect(a.services.query({ services: [d.service, d.service] }).services).toEqual([d.service]);
+    for (const services of [
+      [d.service, d.service.id],
+      [d.service.id, d.service],
+    ])
+      expect(() => a.services.query({ services })).toThrow("no live member");
     // Its link moved between the hooks and the sending.
     const { failed } = await a.services.send({ services: [c.service], protocols: ["tcp"] });
     expect(failed.map(({ error }) => error.message)).toEqual([
