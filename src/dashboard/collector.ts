@@ -77,6 +77,9 @@ export class Collector {
       for (const [source, { actions }] of watch.seen.details) {
         if (sourceId(watch.seen.id, source) !== id || actions?.includes(action) !== true) continue;
         await watch.subject.act(source, action);
+        // The next action is one of the new state.
+        await withTimeout(watch.look(this.#stop.signal), FIRST_LOOK_TIME);
+        this.#snapshot = undefined;
         return;
       }
     }

@@ -8,6 +8,8 @@ import { FAMILIES, familyOf, KINDS, kindOfDriver, type MetricsKind } from "./met
 
 /** ms for statistics; shorter than timeouts of HTTP clients and OpenTelemetry exports. */
 export const STATS_TIME = 5_000;
+/** ms for a client that has to connect, to see whether a server is there. */
+const CONNECT_TIME = 500;
 
 /** A client, server, worker, broker or proxy. */
 export interface MetricsDriver {
@@ -123,7 +125,7 @@ async function unreadyDriver(driver: KnownDriver, kind: MetricsKind): Promise<st
   const { ready } = FAMILIES[familyOf(kind)];
   if (ready === "bound") return isBound(driver) ? undefined : "not bound";
   if (ready === "open" || driver.ready === undefined) return undefined;
-  return driver.ready({ timeout: 0 }).then(
+  return driver.ready({ timeout: CONNECT_TIME }).then(
     () => undefined,
     () => "not connected",
   );

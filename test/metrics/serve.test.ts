@@ -7,7 +7,7 @@ import { buffer, text } from "node:stream/consumers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { thisProcess } from "../../src/core/built-file.js";
 import { boundedServer, type HttpLimits, listen, shut } from "../../src/core/http-server.js";
-import { Pull, Push } from "../../src/index.js";
+import { Pull, Push, Reply } from "../../src/index.js";
 import {
   type MetricsServer,
   type MetricsSources,
@@ -15,8 +15,9 @@ import {
   serveMetrics,
 } from "../../src/metrics/index.js";
 import { STATS_TIME } from "../../src/metrics/sources.js";
+import { FreelanceFailoverClient } from "../../src/patterns/freelance/index.js";
 import { LoadBalancer, LoadBalancerClient } from "../../src/patterns/load-balancer/index.js";
-import { PirateWorker } from "../../src/patterns/pirate/index.js";
+import { PirateClient, PirateWorker } from "../../src/patterns/pirate/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import { ANY, LIMIT, useWorld } from "../proxy/support.js";
 
@@ -162,6 +163,23 @@ describe("serveMetrics", () => {
     expect(await page("readyz")).toEqual({ status: 503, text: "broker: draining\n" });
     await broker.close({ linger: 0 });
     expect(await page("readyz")).toEqual({ status: 503, text: "broker: closed\n" });
+  });
+
+  it("has a client that asks one server at a time as ready while one of its servers is there", async () => {
+    const [server, other] = [new Reply(), new Reply()];
+    const [gone, there] = [await other.bind(ANY), await server.bind(ANY)];
+    await other.close({ linger: 0 });
+    closing.push(() => server.close({ linger: 0 }));
+    const [asked, fresh] = [new PirateClient(there), new FreelanceFailoverClient([gone, there])];
+    closing.push(
+      () => asked.close({ linger: 0 }),
+      () => fresh.close({ linger: 0 }),
+    );
+    const reply = asked.request("hello", { attemptTimeout: LIMIT });
+    await server.send(await server.receive());
+    await reply;
+    const { url } = await serve({ asked, fresh });
+    expect(await (await fetch(`${url}/readyz`)).text()).toBe("asked: ready\nfresh: ready\n");
   });
 
   it("has drivers that are not usable yet as not ready", async () => {

@@ -17,7 +17,7 @@ import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
-import { lastFailure } from "../../sockets/internal.js";
+import { engineStats, lastFailure } from "../../sockets/internal.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
 import { type PendingCall, PendingCalls } from "./calls.js";
@@ -225,6 +225,9 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.run(async () => {
       this.assertOpen();
+      const current = this.#socket;
+      if (current !== undefined && (engineStats(current).peers ?? 0) > 0)
+        return this.whenConnected(current, options);
       const probe = new Request({ linger: 0, ...this.#settings.socketOptions });
       this.#probes.add(probe);
       try {
