@@ -96,11 +96,14 @@ const SET_OPTIONS = {
 const WATCH_OPTIONS = {
   /** Queued changes; above, the oldest is dropped, with an event and a count. Default 10,000. */
   maxQueue: integer({ default: 10_000 }),
+  /** Bytes of queued changes, as encoded; a single one may be larger. Default 67,108,864. */
+  maxQueueBytes: bytes({ default: 67_108_864 }),
 };
 
 export type CloneDeleteOptions = Given<typeof DELETE_OPTIONS>;
 export type CloneSetOptions = Given<typeof SET_OPTIONS>;
 export type CloneWatchOptions = Given<typeof WATCH_OPTIONS>;
+export type WatchSettings = Settings<typeof WATCH_OPTIONS>;
 
 export interface ClientRulesOptions
   extends Pick<Settings<typeof OPTIONS>, "heartbeatInterval" | "liveness" | "maxPending" | "maxBytes"> {
@@ -162,7 +165,7 @@ export function deleteSettings(options: CloneDeleteOptions = {}): Settings<typeo
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function watchSettings(options: CloneWatchOptions): Settings<typeof WATCH_OPTIONS> {
+export function watchSettings(options: CloneWatchOptions): WatchSettings {
   return checkOptions("CloneClient.watch", WATCH_OPTIONS, options);
 }
 

@@ -234,7 +234,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    */
   watch(prefix: CloneKey = "", options: CloneWatchOptions = {}): CloneWatch<CloneValue<T>> {
     this.assertOpen();
-    return this.#watches.add(this.#coder.bytes(prefix), watchSettings(options).maxQueue);
+    return this.#watches.add(this.#coder.bytes(prefix), watchSettings(options));
   }
 
   stats(): CloneClientStats {

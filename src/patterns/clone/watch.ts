@@ -1,7 +1,13 @@
 /** Watches of a client: changes of keys with a prefix, with bounded queues. */
+import { frameCost } from "../../core/frame-cost.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import type { ClientCoder } from "./client-coder.js";
-import type { CloneChange } from "./client-options.js";
+import type { CloneChange, WatchSettings } from "./client-options.js";
+
+interface QueuedChange<V> {
+  readonly change: CloneChange<V>;
+  readonly bytes: number;
+}
 
 /**
  * Reads the changes of a map; see `CloneClient.watch`. It ends when it is left, or the client closes.
@@ -23,19 +29,25 @@ import type { CloneChange } from "./client-options.js";
  * await server.close();
  * ```
  */
-export class CloneWatch<V> extends PushIterator<CloneChange<V>> {
+export class CloneWatch<V> extends PushIterator<QueuedChange<V>, CloneChange<V>> {
   /** @internal */
   readonly prefix: Buffer;
-  readonly #max: number;
+  readonly #settings: WatchSettings;
   readonly #onEnd: (watch: CloneWatch<V>) => void;
   readonly #onLost: () => void;
+  #bytes = 0;
   #lost = 0;
 
   /** @internal */
-  constructor(prefix: Buffer, max: number, onEnd: (watch: CloneWatch<V>) => void, onLost: () => void) {
+  constructor(
+    prefix: Buffer,
+    settings: WatchSettings,
+    onEnd: (watch: CloneWatch<V>) => void,
+    onLost: () => void,
+  ) {
     super();
     this.prefix = prefix;
-    this.#max = max;
+    this.#settings = settings;
     this.#onEnd = onEnd;
     this.#onLost = onLost;
   }
@@ -52,23 +64,30 @@ export class CloneWatch<V> extends PushIterator<CloneChange<V>> {
   }
 
   /** @internal */
-  override push(change: CloneChange<V>): void {
-    if (this.queue.length >= this.#max) {
-      this.queue.shift();
+  override push(queued: QueuedChange<V>): void {
+    this.#bytes += queued.bytes;
+    super.push(queued);
+    while (this.queue.length > 1 && this.#isFull()) {
+      this.#bytes -= (this.queue.shift() as QueuedChange<V>).bytes;
       this.#lost += 1;
       this.#onLost();
     }
-    super.push(change);
   }
 
   /** @internal */
-  protected read(change: CloneChange<V>): CloneChange<V> {
+  protected read({ change, bytes }: QueuedChange<V>): CloneChange<V> {
+    this.#bytes -= bytes;
     return change;
   }
 
   /** @internal */
   protected override onEnd(): void {
     this.#onEnd(this);
+  }
+
+  #isFull(): boolean {
+    const { maxQueue, maxQueueBytes } = this.#settings;
+    return this.queue.length > maxQueue || this.#bytes > maxQueueBytes;
   }
 }
 
@@ -102,10 +121,10 @@ export class ClientWatches<V> {
     return this.#lost;
   }
 
-  add(prefix: Buffer, max: number): CloneWatch<V> {
+  add(prefix: Buffer, settings: WatchSettings): CloneWatch<V> {
     const watch = new CloneWatch<V>(
       prefix,
-      max,
+      settings,
       (ended) => this.#watches.delete(ended),
       () => {
         this.#lost += 1;
@@ -130,7 +149,8 @@ export class ClientWatches<V> {
       };
       if (value !== undefined && values.value === undefined) return;
       const type = value === undefined ? "delete" : "set";
-      watch.push({ type, key: text, ...values, sequence, own, resync });
+      const bytes = frameCost(key.length) + frameCost(old?.length ?? 0) + frameCost(value?.length ?? 0);
+      watch.push({ change: { type, key: text, ...values, sequence, own, resync }, bytes });
     }
   }
 

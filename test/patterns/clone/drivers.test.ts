@@ -81,6 +81,32 @@ describe("one server", () => {
     expect(String((await take(watch, 1))[0]?.value)).toBe("v40");
   });
 
+  test("a watch that is not read is bounded in bytes, keeps the newest change, and has room again once it is read", async () => {
+    const server = await serve(CALM);
+    const client = await join_(server.at, CALM);
+    const watch = client.watch("", { maxQueueBytes: 2_000 });
+    for (let n = 0; n < 5; n++) server.set(`k${n}`, Buffer.alloc(600, n));
+    await until(() => client.sequence === 5, "all of them");
+    expect(watch.lost).toBe(3);
+    expect((await take(watch, 2)).map(({ key }) => key)).toEqual(["k3", "k4"]);
+    for (let n = 5; n < 7; n++) server.set(`k${n}`, Buffer.alloc(600, n));
+    await until(() => client.sequence === 7, "two more");
+    expect(watch.lost).toBe(3);
+    server.set("large", Buffer.alloc(100_000));
+    await until(() => client.sequence === 8, "a large one");
+    expect((await take(watch, 1)).map(({ key }) => key)).toEqual(["large"]);
+  });
+
+  test("a watch that is left when it loses a change ends", async () => {
+    const server = await serve(CALM);
+    const client = await join_(server.at, CALM);
+    const watch = client.watch("", { maxQueue: 1 });
+    client.events.on("change:dropped", () => void watch.return());
+    for (let n = 0; n < 3; n++) server.set("k", `v${n}`);
+    await until(() => client.sequence === 3, "all of them");
+    expect(await watch.next()).toEqual({ done: true, value: undefined });
+  });
+
   test("an ephemeral key ends everywhere, unless it is set again", async () => {
     const server = await serve();
     const [a, b] = [await join_(server.at), await join_(server.at, { subtree: "/e/" })];
