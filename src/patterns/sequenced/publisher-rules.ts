@@ -14,6 +14,7 @@
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
+import { InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import type { PublisherOptions } from "../../sockets/pub-sub.js";
@@ -28,6 +29,8 @@ const PAGE_MESSAGES = 256;
 const PAGE_BYTES = 1_048_576;
 /** Intervals between marks of a quiet topic, at most. */
 const MAX_QUIET = 16;
+/** It has 32 bits on the wire. A wrapped number would be one of an earlier life of the topic. */
+const MAX_STREAM = 0xffff_ffff;
 
 export const OPTIONS = {
   /** Numbered topics; above, the least recently published is forgotten. Default 10,000. */
@@ -136,7 +139,7 @@ export class PublisherRules {
   /** Oldest first. */
   readonly #kept = new LinkedList<Kept>();
   readonly #marks = new Deadlines<Topic>();
-  #streams = 0;
+  #streams: number;
   #keptBytes = 0;
   readonly #counts = {
     published: 0,
@@ -148,17 +151,20 @@ export class PublisherRules {
     invalid: 0,
   };
 
-  constructor(options: PublisherRulesOptions, outbox: PublisherOutbox, id: Buffer) {
+  /** @param streams number of the stream before the first */
+  constructor(options: PublisherRulesOptions, outbox: PublisherOutbox, id: Buffer, streams = 0) {
     this.#options = options;
     this.#outbox = outbox;
     this.#id = id;
     this.#hexId = id.toString("hex");
+    this.#streams = streams;
   }
 
   /**
    * @param body one or more frames, which must not change
    * @param time µs since 1970
    * @returns the message's sequence in its topic
+   * @throws InvalidStateError `EFSM` for a new topic when no stream number is left
    */
   publish(name: Buffer, body: readonly Buffer[], time: number, now: number): number {
     const key = name.toString("latin1");
@@ -220,6 +226,11 @@ export class PublisherRules {
   }
 
   #open(key: string, name: Buffer, now: number): Topic {
+    if (this.#streams === MAX_STREAM)
+      throw new InvalidStateError(
+        "EFSM",
+        `This publisher has started ${MAX_STREAM} topics: close it and make another`,
+      );
     this.#streams += 1;
     const topic = new Topic(key, name, this.#streams);
     this.#topics.set(key, topic);

@@ -152,7 +152,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
    * @param body one or more frames; with a codec the value
    * @returns the message's sequence in its topic, from 1
    * @throws InvalidArgumentError `EINVAL`, InvalidMessageError for an invalid message; ClosedError `EBADF`, `EAGAIN`
-   *   while draining
+   *   while draining; InvalidStateError `EFSM` for a new topic once 4,294,967,295 were started
    */
   publish(topic: string | Uint8Array, body: BodyFor<T>): number {
     if (typeof topic !== "string" && !isBytes(topic))

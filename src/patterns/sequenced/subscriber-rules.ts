@@ -238,11 +238,15 @@ interface Stream {
   last: number;
 }
 
+/** Of all followed topics, each of which is kept twice. */
+const MAX_TOPIC_BYTES = 33_554_432;
+
 export class StreamTable {
   readonly #max: number;
   readonly #event: (event: SequencedSubscriberEvent) => void;
   readonly #streams = new Map<string, Link<Stream>>();
   readonly #order = new LinkedList<Stream>();
+  #topicBytes = 0;
   readonly #counts = {
     received: 0,
     lost: 0,
@@ -293,7 +297,7 @@ export class StreamTable {
   }
 
   #open(key: string, topic: Buffer, meta: Meta): SequencedPlace | undefined {
-    if (this.#streams.size >= this.#max) this.#forget();
+    while (this.#order.length > 0 && !this.#hasRoomFor(topic)) this.#forget();
     const stream: Stream = {
       key,
       publisher: hex(meta.publisher),
@@ -304,6 +308,7 @@ export class StreamTable {
     const link = new Link(stream);
     this.#streams.set(key, link);
     this.#order.push(link);
+    this.#topicBytes += topic.length;
     const to = meta.kind === Kind.MARK ? meta.sequence : meta.sequence - 1;
     if (to > 0) {
       this.#counts.missed += to;
@@ -351,9 +356,14 @@ export class StreamTable {
     };
   }
 
+  #hasRoomFor(topic: Buffer): boolean {
+    return this.#order.length < this.#max && this.#topicBytes + topic.length <= MAX_TOPIC_BYTES;
+  }
+
   #forget(): void {
     const stream = this.#order.shift() as Stream;
     this.#streams.delete(stream.key);
+    this.#topicBytes -= stream.topic.length;
     this.#counts.forgotten += 1;
     this.#event({ type: "stream:forgotten", ...nameOf(stream), sequence: stream.last });
   }

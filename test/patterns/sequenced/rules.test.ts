@@ -185,6 +185,22 @@ describe("a publisher", () => {
     expect(ask(1, 1, { topic: "nonsense" }).status).toBe(EndStatus.GONE);
   });
 
+  it("refuses another topic, and keeps nothing of it, after its last stream number", () => {
+    const published: Buffer[][] = [];
+    const outbox = {
+      publish: (frames: Buffer[]): void => void published.push(frames),
+      answer: (): boolean => true,
+      event: (): void => undefined,
+    };
+    const rules = new PublisherRules(PUBLISHER, outbox, ID, 2 ** 32 - 2);
+    const publish = (topic: string): number => rules.publish(Buffer.from(topic), [Buffer.from("x")], 1, 0);
+    publish("a");
+    expect(parseMeta(published[0]?.[1] as Buffer)?.stream).toBe(2 ** 32 - 1);
+    for (let i = 0; i < 2; i++) expect(() => publish("b")).toThrow(/make another/);
+    expect(publish("a")).toBe(2);
+    expect(rules.stats()).toMatchObject({ topics: 1, kept: 2, published: 2 });
+  });
+
   it("has nothing of another publisher, or its own earlier life", () => {
     const { publish, ask } = publisher();
     publish("a");
@@ -339,6 +355,24 @@ describe("a subscriber", () => {
     hear(2, { topic: "b" });
     expect(told()).toEqual(["stream:forgotten", "stream:joined-late 1-1"]);
     expect(streams.stats().streams).toBe(2);
+  });
+
+  it("forgets streams past the bytes of their topics, but not the newest", () => {
+    const { hear, told, streams } = table();
+    const topic = (name: string): string => name.padEnd(15_000_000);
+    hear(1, { topic: topic("a") });
+    hear(1, { topic: topic("b") });
+    hear(2, { topic: topic("a") });
+    expect(told()).toEqual([]);
+    hear(1, { topic: topic("c") });
+    expect(told()).toEqual(["stream:forgotten"]);
+    hear(3, { topic: topic("a") });
+    expect(told()).toEqual([]);
+    hear(1, { topic: "d".padEnd(35_000_000) });
+    expect(told()).toEqual(["stream:forgotten", "stream:forgotten"]);
+    hear(1);
+    expect(told()).toEqual(["stream:forgotten"]);
+    expect(streams.stats().streams).toBe(1);
   });
 
   it("drops and counts what is not a message of the protocol", () => {
