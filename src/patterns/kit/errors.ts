@@ -121,7 +121,7 @@ export function isRefusedRequest(error: unknown): boolean {
 export const ERROR_MARK: Buffer = Buffer.from("shoal.error");
 
 /** Larger details are omitted. */
-const MAX_DETAILS = 65_536;
+export const MAX_DETAILS = 65_536;
 
 export function errorReply(reason: FailureReason, text: string = FAILURES[reason]): Buffer[] {
   return [ERROR_MARK, Buffer.from(reason), Buffer.from(text.slice(0, MAX_TEXT))];

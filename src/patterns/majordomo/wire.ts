@@ -32,7 +32,7 @@ import { owned } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { costOf, frameCost, MAX_FORWARDED_FRAMES } from "../../core/frame-cost.js";
 import { slice } from "../../core/memory.js";
-import { ERROR_MARK } from "../kit/errors.js";
+import { ERROR_MARK, MAX_DETAILS } from "../kit/errors.js";
 
 export const Dialect = { Mdp01: 1, Mdp02: 2, Shoal: 3 } as const;
 export type Dialect = (typeof Dialect)[keyof typeof Dialect];
@@ -105,6 +105,9 @@ export const NO_LIMIT = -1;
 /** ms. */
 export const MAX_TIME = 0x7fff_ffff;
 export const MAX_HEADERS = 8_192;
+/** Bytes of a worker's name and of a failure's text that are read. */
+const MAX_NAME = 255;
+const MAX_TEXT = 4_096;
 
 /** Values of the lower half of a number. */
 export const HIGH = 0x1_0000_0000;
@@ -604,8 +607,8 @@ function decodeOurWorker(frames: readonly Buffer[], head: Buffer): AtBroker {
         kind: "failure",
         tag,
         reason: String(frames[2]),
-        text: String(frames[3]),
-        details: frames[4],
+        text: textOf(frames[3], MAX_TEXT),
+        details: detailsOf(frames[4]),
       };
     default:
       return fault("command", dialect);
@@ -652,7 +655,7 @@ function decodeReady(frames: readonly Buffer[], at: number, dialect: Dialect): R
   const concurrency = readUint32(room, 0);
   const capacity = readUint32(room, 4);
   if (concurrency < 1 || capacity < concurrency || capacity > MAX_CAPACITY) return fault("capacity", dialect);
-  return { kind: "ready", dialect, service, concurrency, capacity, name: String(frames[at + 2] ?? "") };
+  return { kind: "ready", dialect, service, concurrency, capacity, name: textOf(frames[at + 2], MAX_NAME) };
 }
 
 /* ---- from the broker ---- */
@@ -879,7 +882,18 @@ function decodePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dia
 export function failureIn(body: Body): Failed | undefined {
   if (body.length !== 3) return undefined;
   const [mark, reason, text] = body.frames;
-  return ERROR_MARK.equals(mark as Buffer) ? { reason: String(reason), text: String(text) } : undefined;
+  if (!ERROR_MARK.equals(mark as Buffer)) return undefined;
+  return { reason: String(reason), text: textOf(text as Buffer, MAX_TEXT) };
+}
+
+/** Of the first bytes of a frame. */
+function textOf(frame: Buffer | undefined, bytes: number): string {
+  return frame?.toString("utf8", 0, bytes) ?? "";
+}
+
+/** A copy, since a broker keeps a failure for repetitions. */
+function detailsOf(frame: Buffer | undefined): Buffer | undefined {
+  return frame === undefined || frame.length > MAX_DETAILS ? undefined : owned(frame);
 }
 
 /* ---- headers of a request ---- */

@@ -33,7 +33,7 @@ const OPTIONS = {
   prefetch: integer({ min: 0, max: MAX_CAPACITY }),
   /** `"auto"` asks for shoal's dialect, else speaks MDP 0.1; a broker of 0.2 alone needs `"0.2"`. Default `"auto"`. */
   protocol: choice(["auto", "0.1", "0.2"], "auto"),
-  /** Name in the broker's events. Default: 8 random hexadecimal digits. */
+  /** Name in the broker's events, which show its first 255 bytes. Default: 8 random hexadecimal digits. */
   name: text(),
   /** ms between HEARTBEATs. Default 2,500. */
   heartbeatInterval: integer({ default: 2_500 }),

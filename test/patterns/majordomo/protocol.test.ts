@@ -90,6 +90,27 @@ describe("a broker", () => {
     expect(atBroker(head)).toMatchObject({ kind: "reply", final: true, tag: 258, pieces: 0 });
   });
 
+  it("keeps no more of a worker's name, a failure's text and its details than it passes on", () => {
+    const long = "n".repeat(100_000);
+    expect(atBroker("SHLW01\x01", "echo", Buffer.of(0, 0, 0, 1, 0, 0, 0, 1), long)).toMatchObject({
+      kind: "ready",
+      name: "n".repeat(255),
+    });
+    const head = "SHLW01\x07\0\0\0\x01";
+    const cut = "n".repeat(4_096);
+    expect(atBroker(head, "worker-failed", long, long)).toMatchObject({ text: cut, details: undefined });
+    const details = Buffer.from(`{"code":"E"}`);
+    const frames = [PEER, ...[head, "worker-failed", "no"].map((part) => Buffer.from(part))];
+    const chunk = Buffer.concat([details, Buffer.alloc(65_536)]);
+    const kept = decodeAtBroker([...frames, chunk.subarray(0, details.length)]) as { details: Buffer };
+    expect(kept.details.equals(details)).toBe(true);
+    expect(kept.details.buffer).not.toBe(chunk.buffer);
+    const plain = failureIn(
+      Body.of([Buffer.from("shoal.error"), Buffer.from("worker-failed"), Buffer.from(long)]),
+    );
+    expect(plain).toEqual({ reason: "worker-failed", text: cut });
+  });
+
   it.each([
     ["one frame", [""], "frames"],
     ["nothing after the header's place", ["", "junk"], "header"],
