@@ -231,7 +231,7 @@ export class DispatchRules {
     if (entry === undefined) {
       if (this.#services.size >= this.#limits.maxServices) return undefined;
       entry = {
-        name: service,
+        name: Buffer.from(service), // A view of a received chunk.
         more: true,
         available: false,
         checking: false,

@@ -76,7 +76,7 @@ export class LmdbStore implements TitanicStore {
   readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #tables: LmdbTables;
   readonly #writes: GroupCommit<Operation, unknown>;
-  /** When claimed and delayed requests can be claimed. */
+  /** When claimed and delayed requests can be claimed, by a clock that is never set. */
   readonly #held = new Map<string, number>();
   readonly #maxRecords: number;
   /** As of the last commit. */
@@ -117,12 +117,13 @@ export class LmdbStore implements TitanicStore {
   async claim(service: Buffer, limit: number): Promise<TitanicClaimedRequest[]> {
     this.#assertOurs();
     const now = Date.now();
+    const time = performance.now();
     const claimed: TitanicClaimedRequest[] = [];
     const unsound: Buffer[] = [];
     for (const key of this.#tables.queued(service)) {
       if (claimed.length >= limit) break;
       const name = key.toString("latin1");
-      if ((this.#held.get(name) ?? 0) > now) continue;
+      if ((this.#held.get(name) ?? 0) > time) continue;
       const record = this.#tables.peekRequest(key);
       if (record === undefined || typeof record === "string" || record.frames[0]?.equals(service) !== true) {
         unsound.push(Buffer.from(key));
@@ -150,7 +151,7 @@ export class LmdbStore implements TitanicStore {
     try {
       if (failed) await this.#writes.add(({ changes }) => this.#tables.fail(uuid, changes));
     } finally {
-      if (this.#held.has(name)) this.#held.set(name, Date.now() + delay);
+      if (this.#held.has(name)) this.#held.set(name, performance.now() + delay);
     }
   }
 

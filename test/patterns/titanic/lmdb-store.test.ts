@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { openEnvironment } from "../../../src/patterns/kit/store/lmdb.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import type { TitanicNewRequest } from "../../../src/patterns/titanic/store.js";
@@ -41,6 +41,19 @@ async function damage(uuid: Buffer, which: "request" | "reply"): Promise<void> {
 describe("the store on LMDB", () => {
   describe("as every store", () => {
     storeContract(() => ({ open: async () => LmdbStore.open(directory), damage }));
+  });
+
+  it("gives a request that was put back, though the clock was set back", async () => {
+    const store = LmdbStore.open(directory);
+    const asked = request();
+    await store.put(asked);
+    await store.claim(ECHO, 1);
+    await store.release(asked.uuid, 0, false);
+    const clock = vi.spyOn(Date, "now").mockReturnValue(Date.now() - HOUR);
+    const claimed = await store.claim(ECHO, 1);
+    clock.mockRestore();
+    expect(claimed.map(({ uuid }) => uuid)).toEqual([asked.uuid]);
+    await store.close();
   });
 
   it("makes the folder", async () => {

@@ -328,6 +328,16 @@ function driven(
 const ECHO = Buffer.from("echo");
 
 describe("the dispatch rules", () => {
+  it("keep a copy of a service's name, not the chunk that it came in", () => {
+    const { rules, wanted } = driven({ concurrency: 10 });
+    const chunk = Buffer.from("resize, and the rest of the request");
+    rules.stored(chunk.subarray(0, 6), 0);
+    chunk.fill(0);
+    wanted.splice(0);
+    rules.checked(Buffer.from("resize"), true, 1);
+    expect(wanted).toEqual([expect.stringMatching(/^claim resize/)]);
+  });
+
   it("claim again for a request that was stored during a claim which did not see it", () => {
     const { rules, wanted } = driven();
     expect(wanted.splice(0)).toEqual(["check echo", "claim echo 3"]);
