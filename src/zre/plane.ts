@@ -181,6 +181,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
    * @throws TransportError `EADDRINUSE` if another program has the beacons' port exclusively; ClosedError `EBADF`
    */
   start(): Promise<void> {
+    if (this.closed) return this.run(async () => this.assertOpen());
     this.#starting ??= this.run(() => this.#start());
     return this.#starting;
   }

@@ -316,6 +316,7 @@ describe("a caller's mistake", () => {
     expect(plane.groups).toHaveLength(256);
     await plane.close();
     expect(() => plane.join("g")).toThrow(/is closed/);
+    await expect(plane.start()).rejects.toMatchObject({ code: "EBADF" });
     await expect(new Seen({ interface: "no-such" }).plane.start()).rejects.toThrow(/no-such/);
   });
 });

@@ -223,6 +223,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
    * started node, or if it has a discovery server; InvalidArgumentError `EINVAL`; ClosedError `EBADF`
    */
   start(): Promise<void> {
+    if (this.closed) return this.run(async () => this.assertOpen());
     this.#starting ??= this.run(async () => {
       this.assertOpen();
       try {

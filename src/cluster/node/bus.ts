@@ -331,7 +331,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    */
   publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
     const { started } = this.parts.messages;
-    if (started === undefined || this.stopping) return this.#notNow();
+    if (started === undefined || this.#isRefusing) return this.#notNow();
     return started.publish(started.self, topic, data, options);
   }
 
@@ -349,7 +349,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     options?: PublishOptions,
   ): Promise<number> {
     const { started } = this.parts.messages;
-    if (started === undefined || this.stopping) return this.#notNow();
+    if (started === undefined || this.#isRefusing) return this.#notNow();
     return started.publishAs(publisher, topic, data, options);
   }
 
@@ -364,14 +364,14 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    */
   sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
     const { started } = this.parts.messages;
-    if (started === undefined || this.stopping) return this.#notNow();
+    if (started === undefined || this.#isRefusing) return this.#notNow();
     return started.sendTo(started.self, to, data, options);
   }
 
   /** Sends a message to the own client of every other node with messages. @returns the number of receiving nodes */
   sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
     const { started } = this.parts.messages;
-    if (started === undefined || this.stopping) return this.#notNow();
+    if (started === undefined || this.#isRefusing) return this.#notNow();
     return started.sendToNodes(started.self, data, options);
   }
 
@@ -424,7 +424,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * @throws VetoError `ERR_VETOED` if a send hook vetoed it
    */
   send(options: ServiceSendOptions): Promise<ServiceSendResult> {
-    if (this.parts.messages.started === undefined || this.stopping) return this.#notNow();
+    if (this.parts.messages.started === undefined || this.#isRefusing) return this.#notNow();
     return this.parts.services.send(options);
   }
 
@@ -435,7 +435,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * `ERR_TOO_MANY_PENDING` for more than 1,024 queries or 65,536 awaited responses
    */
   query(options: ServiceQueryOptions): Query {
-    this.assertOpen();
+    if (this.#isRefusing) this.assertOpen();
     void this.parts.messages.messaging;
     return this.parts.services.query(options);
   }
@@ -468,7 +468,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Adds a hook at a stage of `send` and `query`, which may change, answer or veto messages. docs/messaging.md lists
+   * Adds a hook at a stage of `send` and `query`, which may change, answer or veto messages. docs/services.md lists
    * the stages.
    *
    * @returns removes it
@@ -526,7 +526,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidStateError `ERR_TOO_MANY_PENDING`
    */
   request<Reply = unknown>(name: string, body?: unknown, options?: ServiceRequestOptions): Promise<Reply> {
-    if (this.parts.messages.started === undefined || this.stopping) return this.#notNow();
+    if (this.parts.messages.started === undefined || this.#isRefusing) return this.#notNow();
     return this.parts.requests.outgoing.request(name, body, options) as Promise<Reply>;
   }
 
@@ -541,7 +541,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     body?: unknown,
     options?: ServiceStreamOptions,
   ): AsyncIterableIterator<Part, undefined> {
-    this.assertOpen();
+    if (this.#isRefusing) this.assertOpen();
     void this.parts.messages.messaging;
     return this.parts.requests.outgoing.requestStream(name, body, options) as AsyncIterableIterator<
       Part,
@@ -561,7 +561,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     body?: unknown,
     options?: ServiceManyOptions,
   ): Promise<ServiceManyResult<Reply>> {
-    if (this.parts.messages.started === undefined || this.stopping) return this.#notNow();
+    if (this.parts.messages.started === undefined || this.#isRefusing) return this.#notNow();
     return this.parts.requests.outgoing.requestMany(name, body, options) as Promise<ServiceManyResult<Reply>>;
   }
 
@@ -574,7 +574,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     contract: C,
     defaults?: ServiceRequestOptions,
   ): ServiceClient<C, ServiceRequestOptions> {
-    this.assertOpen();
+    if (this.#isRefusing) this.assertOpen();
     void this.parts.messages.messaging;
     return this.parts.requests.outgoing.service(contract, defaults);
   }
@@ -818,6 +818,11 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   // --- Inside --------------------------------------------------------------------------------------------------------
+
+  /** Calls of a running handler are part of its request, which a draining node finishes. */
+  get #isRefusing(): boolean {
+    return this.stopping && (this.closed || !this.parts.requests.isServing);
+  }
 
   async #notNow(): Promise<never> {
     this.assertOpen();

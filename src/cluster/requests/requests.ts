@@ -261,6 +261,12 @@ export class Requests {
     };
   }
 
+  /** Whether a handler runs. */
+  get isServing(): boolean {
+    for (const { queue } of this.#served.values()) if (queue.running > 0) return true;
+    return false;
+  }
+
   /** Settles when nothing runs, here or for this node's requests. */
   async drain(): Promise<void> {
     await Promise.all([...this.#served.values()].map((own) => own.drain()));

@@ -414,6 +414,12 @@ describe("a discovery server", () => {
     expect(await started).toBe("EBADF");
   });
 
+  it("does not start again once it is closed", async () => {
+    const made = await server(await node("a"));
+    await made.close();
+    await expect(made.start()).rejects.toMatchObject({ code: "EBADF" });
+  });
+
   it("reports addresses without room once, not with each lookup", async () => {
     const many = Array.from({ length: 40 }, (_, i) => ({ ip: `10.0.0.${i}`, interface: "eth0", prefix: 24 }));
     const made = new DiscoveryServer(await node("a"), {

@@ -479,6 +479,45 @@ describe("requests between nodes", () => {
     expect(three.stats().requests).toMatchObject({ failed: 0, pending: 0 });
   });
 
+  it("lets a handler make its own calls while its node drains, and refuses calls afterwards", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    two.serve("inner", (text) => `inner ${text}`);
+    two.serve("parts", async function* (text) {
+      yield `part ${text}`;
+    });
+    two.onQuery(({ data }) => `answer ${data}`);
+    const heard: string[] = [];
+    await two.subscribe("topic", ({ data }) => void heard.push(String(data))).ready;
+    let begin = (): void => undefined;
+    const begun = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    let go = (): void => undefined;
+    const draining = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    await one.serve("outer", async (text) => {
+      begin();
+      await draining;
+      const replies: unknown[] = [await one.request("inner", text)];
+      for await (const part of one.requestStream("parts", text)) replies.push(part);
+      const { replies: answers } = await one.query({ services: ["two"], data: String(text) }).collect();
+      replies.push(answers[0]?.data, await one.publish("topic", "last words"));
+      return replies;
+    }).ready;
+    const reply = two.request("outer", "x", { waitForReady: true });
+    await begun;
+    const drained = one.drain();
+    go();
+    expect(await reply).toEqual(["inner x", "part x", "answer x", 1]);
+    await drained;
+    expect(heard).toEqual(["last words"]);
+    expect(await errorOf(one.request("inner"))).toMatchObject({ code: "EAGAIN" });
+    expect(() => one.requestStream("parts")).toThrow(expect.objectContaining({ code: "EAGAIN" }));
+    expect(() => one.query({ services: ["two"] })).toThrow(expect.objectContaining({ code: "EAGAIN" }));
+    expect(await errorOf(one.publish("topic", "x"))).toMatchObject({ code: "EAGAIN" });
+  });
+
   it("rejects what waits when the bus closes, and takes nothing afterwards", async () => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("never", () => new Promise(() => undefined)).ready;
