@@ -26,7 +26,10 @@ export interface Profile {
   readonly gossipInterval: number;
   /** Members that get each gossip message. */
   readonly gossipNodes: number;
-  /** Transmissions of an update: `gossipFactor * log10(N + 1)`. Higher spreads more reliably and costs more packets. */
+  /**
+   * Transmissions of an update: `gossipFactor * max(1.5, log10(N + 1))`. Higher spreads more reliably and costs more
+   * packets.
+   */
   readonly gossipFactor: number;
   /**
    * How long a digest mismatch must persist before nodes exchange their full state (anti-entropy). Lower repairs sooner
@@ -78,7 +81,7 @@ const LAN = Object.freeze(
   Object.fromEntries(Object.entries(NUMBERS).map(([name, [standard]]) => [name, standard])),
 ) as unknown as Profile;
 
-/** Profiles by name, compared in docs/internals/cluster.md. */
+/** Profiles by name, compared in docs/clusters.md. */
 export const PROFILES = Object.freeze({
   lan: LAN,
   /** Round trips of up to a second. */

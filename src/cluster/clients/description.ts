@@ -1,5 +1,5 @@
 /**
- * Description of a node with a discovery server, a prop in its details' 1,000 bytes (docs/spec/cluster.md).
+ * Description of a node with a discovery server, a prop in its details' 1,000 bytes (docs/spec/discovery.md).
  *
  *   prop "shoal-discovery"   field;field…
  *   field                    t=PORT   discovery server                     l=PORT   over TLS

@@ -51,7 +51,7 @@ const SPLIT_OPTIONS = {
   autoheal: boolean(true),
 };
 
-/** docs/internals/cluster.md compares the strategies. */
+/** docs/clusters.md compares the strategies. */
 export type SplitSettings = Given<typeof SPLIT_OPTIONS>;
 
 const LISTENER_OPTIONS = {
