@@ -1,5 +1,5 @@
 // @ts-check
-/** Binary Star: two servers, one serves. It goes, the other takes over; it comes back, and gets the service back. */
+/** Binary Star: of two servers one serves. When it goes, the other takes over; when it is back, the service is handed back to it. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
 // @ts-check
-/** A federation in a cluster: sites find each other. One without workers gets help from those that are there, and from one that comes later. */
+/** A federation in a cluster: sites find each other. A site without workers gets help from the others, also from one that joins later. */
 import assert from "node:assert/strict";
 import { Request } from "shoal";
 import { ClusterNode } from "shoal/cluster";

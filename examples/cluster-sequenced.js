@@ -1,5 +1,5 @@
 // @ts-check
-/** Sequenced publishers that come and go in a cluster: a subscriber that comes late gets again what it missed, from the one that published it. */
+/** Sequenced publishers that come and go in a cluster: a late subscriber gets the messages that it missed from their publisher. */
 import assert from "node:assert/strict";
 import { ClusterNode } from "shoal/cluster";
 import { SequencedPublisher, SequencedSubscriber } from "shoal/sequenced";

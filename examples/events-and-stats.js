@@ -1,5 +1,5 @@
 // @ts-check
-/** What happens to a socket, as events, and what became of each message, as numbers. */
+/** The events of a socket, and its counters of messages. */
 import assert from "node:assert/strict";
 import { Pull, Push } from "shoal";
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** A request with a time-out and retries, to a server that misses the first one. */
+/** A request with a timeout and retries, to a server that misses the first one. */
 import assert from "node:assert/strict";
 import { Reply, Request, text } from "shoal";
 

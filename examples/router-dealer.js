@@ -1,5 +1,5 @@
 // @ts-check
-/** ROUTER and DEALER: many requests at once, answered out of order, and a message that nobody can get. */
+/** ROUTER and DEALER: many requests at once, answered out of order, and a message for an absent peer. */
 import assert from "node:assert/strict";
 import { Dealer, Envelope, Router } from "shoal";
 

@@ -1,7 +1,7 @@
 /**
  * Hello World: a client asks, a server answers.
  *
- * A REQ and a REP socket take turns: ask, answer, ask, answer. Look at `request`: it has a time-out and can try again. A plain
+ * A REQ and a REP socket take turns: ask, answer, ask, answer. Look at `request`: it has a timeout and can try again. A plain
  * `send` and `receive` on a REQ socket would wait forever for a server that was lost with the question.
  *
  *   node examples/guide/chapter1/hello-world.ts [server | client] [ENDPOINT]

@@ -1,9 +1,9 @@
 /**
  * Weather by subscription: a station publishes for every place, a reader takes one place and makes an average.
  *
- * The first frame of a message is its topic, and a subscription is a prefix of it: what nobody asked for does not leave the
- * station. Look at `waitForSubscribers`. A publisher sends to those who are there, so a reader that comes late has missed what was
- * published before: the Guide's reader simply loses it, ours is waited for.
+ * The first frame of a message is its topic, and a subscription is a prefix of it: unwanted messages do not leave the
+ * station. Look at `waitForSubscribers`. A publisher sends to connected readers only, so a late reader misses earlier messages:
+ * the Guide's reader loses them, this station waits for its reader.
  *
  *   node examples/guide/chapter1/weather.ts [station | reader] [ENDPOINT] [PLACE]
  */

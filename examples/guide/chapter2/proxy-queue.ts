@@ -2,7 +2,7 @@
  * The same broker as a finished part: a `QueueProxy`.
  *
  * The Guide's msgqueue calls a function that never returns. A `SocketProxy` can be looked at, paused and drained while it
- * runs. Look at `drain`: it stops taking requests, and waits until those under way have their replies, so that a broker can
+ * runs. Look at `drain`: it stops taking requests, and waits until those in flight have their replies, so that a broker can
  * be replaced without a client noticing. The client and worker of `request-broker.ts` work with it as they are.
  *
  *   node examples/guide/chapter2/proxy-queue.ts [queue] [FRONTEND] [BACKEND]

@@ -3,8 +3,7 @@
  *
  * In the Guide each subscriber reports itself by a request, over a second pair of sockets, and sleeps for a second before that,
  * in the hope that its subscription has arrived by then. Look at `waitForSubscribers`: the publisher knows its subscriptions, so
- * it needs neither. What still may be lost is in the queue of a subscriber that is too slow; `noDrop` makes the publisher wait
- * for that one, too.
+ * it needs neither. A slow subscriber may still lose messages; `noDrop` makes the publisher wait for it, too.
  *
  *   node examples/guide/chapter2/synchronized.ts [publisher | subscriber] [ENDPOINT]
  */

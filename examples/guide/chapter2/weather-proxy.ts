@@ -1,8 +1,8 @@
 /**
  * A bridge for broadcasts: a publisher inside a network, subscribers outside, and a proxy on the border.
  *
- * Subscribers subscribe at the proxy, and the proxy passes their subscriptions on to the publisher: what nobody outside asked
- * for does not even reach the border. Look at the count of messages that passed: two of the three. The Guide's wuproxy does it
+ * Subscribers subscribe at the proxy, and the proxy passes their subscriptions on to the publisher: other messages do not even
+ * reach the border. Look at the count of messages that passed: two of the three. The Guide's wuproxy does it
  * with XSUB and XPUB sockets; a `ForwarderProxy` is made of the same two.
  *
  *   node examples/guide/chapter2/weather-proxy.ts [proxy] [PUBLISHER] [OUTSIDE]

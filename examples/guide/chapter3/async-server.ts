@@ -1,5 +1,5 @@
 /**
- * The asynchronous client and server: many requests under way, and each request may have any number of replies.
+ * The asynchronous client and server: many requests in flight, and each request may have any number of replies.
  *
  * REQ and REP allow one question and one answer at a time. DEALER and ROUTER have no such rule: a client sends whenever it
  * likes, and reads whatever comes. The Guide's server needs a pool of threads, since its handlers block. Look at `handle`: it

@@ -1,10 +1,9 @@
 /**
  * A load-balancing broker by hand, frame by frame: clients on one ROUTER, workers on the other.
  *
- * Both ends are REQ sockets. A worker sends READY and is put on the list of those that are free; a client's request goes to the
- * one that has been free the longest, with the client's address in it, and the worker's reply carries that address back. Look
- * at the frames in the two loops: an address is added or taken off at each hop. Look also at what is not read: requests stay
- * in the queue of the frontend while no worker is free.
+ * Both ends are REQ sockets. A worker sends READY and joins the list of free workers. A client's request goes to the worker that
+ * has been free the longest, with the client's address, which the worker's reply carries back. Look at the frames in the two
+ * loops: each hop adds or removes an address. While no worker is free, requests stay in the queue of the frontend.
  *
  *   node examples/guide/chapter3/balancer-by-frames.ts
  */

@@ -1,9 +1,9 @@
 /**
- * The same broker, finished: a `LoadBalancer`, workers that are functions, and a client with many requests under way.
+ * The same broker, finished: a `LoadBalancer`, workers that are functions, and a client with many requests in flight.
  *
  * The Guide's lbbroker3 turns its loop into a reactor with a handler for each socket; in JavaScript the event loop is the
- * reactor. Look at what the broker knows that the ones by hand do not: it bounds what waits, notices workers and clients that
- * are gone, gives the request of a lost worker to another, and counts all of it.
+ * reactor. This broker does more than the ones by hand: it bounds its queue, notices lost workers and clients, gives the request
+ * of a lost worker to another, and counts all of it.
  *
  *   node examples/guide/chapter3/balancer.ts
  */

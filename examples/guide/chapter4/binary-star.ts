@@ -3,8 +3,7 @@
  *
  * A fail-over needs two signs: the peer is silent, and a client asks here. Look at the client, which knows both endpoints and
  * tries them in turn: its request is the second sign. Two servers that were cut from each other may both serve. When the link
- * is back they notice it: the Guide's abort, these are "fenced", which means that they answer nobody until an operator has
- * decided which of them was right.
+ * is back they notice it: the Guide's abort, these are "fenced": they answer no one until an operator chooses one of them.
  *
  *   node examples/guide/chapter4/binary-star.ts [primary | backup | client]
  */

@@ -1,7 +1,7 @@
 /**
  * Lazy Pirate: a client that does not wait forever. It asks again when no reply comes, and gives up in the end.
  *
- * The Guide's client throws its REQ socket away after each time-out, since a REQ that waits for a reply cannot send. Look at
+ * The Guide's client throws its REQ socket away after each timeout, since a REQ that waits for a reply cannot send. Look at
  * `PirateClient`, which does just that, and takes another server if it has several. The server here is as unreliable as the
  * Guide's: it is slow once, then it dies and comes back. Look at the last request, too: a failure is an error with a code.
  *

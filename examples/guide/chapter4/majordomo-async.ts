@@ -1,5 +1,5 @@
 /**
- * Majordomo with many requests under way: the client does not wait for one reply before it sends the next request.
+ * Majordomo with many requests in flight: the client does not wait for one reply before it sends the next request.
  *
  * The Guide needs another client API for it (mdcliapi2), with `send` and `recv` apart, and it does not show which reply belongs
  * to which request. Look at `Promise.all`: `MajordomoClient` gives each request an id, so each call gets its own reply, whatever

@@ -1,5 +1,5 @@
 /**
- * One request after the other, or many under way: what the waiting costs.
+ * One request after the other, or many in flight: what the waiting costs.
  *
  * The same requests go the same way, client, broker, worker and back, in both halves. Look at the two rates: the first is
  * bounded by the time of one round trip, the second by how fast the three can pass messages on. The requests of the second

@@ -2,8 +2,8 @@
  * Is a service there? The broker's own services answer (8/MMI).
  *
  * Look at the two answers: 200 where a worker offers the service, 404 where none does. Look at the third question, which RFC 8
- * does not have: `mmi.services` lists them all. Asking first does not make the next request safe, since the worker may have
- * gone meanwhile: a request to a service that nobody offers ends with an error of its own.
+ * does not have: `mmi.services` lists them all. Asking first does not make the next request safe, since the worker may leave
+ * meanwhile: a request to a service without workers ends with an error.
  *
  *   node examples/guide/chapter4/service-discovery.ts
  */

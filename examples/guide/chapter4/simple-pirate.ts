@@ -3,7 +3,7 @@
  *
  * Workers are REQ sockets that ask for work, as in chapter 3; clients try again. The first worker here is made by hand and dies
  * with a request. Look at what the queue does: it sees the worker's connection end, and gives the request to the next one at
- * once. With the Guide's queue the client has to wait for its own time-out and send it again.
+ * once. With the Guide's queue the client has to wait for its own timeout and send it again.
  *
  *   node examples/guide/chapter4/simple-pirate.ts [queue | worker | client] [FRONTEND] [BACKEND]
  */

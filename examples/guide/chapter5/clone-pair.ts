@@ -1,9 +1,9 @@
 /**
- * Clone, model 6: two servers, of which one serves; no change that was acknowledged is lost when it is gone.
+ * Clone, model 6: two servers, one of them active; its loss loses no acknowledged change.
  *
- * The servers are a Binary Star; clients know both, and send each change to both. Look at `await map.set(…)`: it settles when
- * the change has its number and is at both servers. Then the primary goes. The client finds the backup, which has the whole map,
- * and goes on. What the Guide leaves open, which of two maps counts after both were down, is decided by terms and sequences.
+ * The servers are a Binary Star. Clients know both, and send changes to the active one. Look at `await map.set(…)`: it settles
+ * when the change has its number and is at both servers. Then the primary closes. The client finds the backup, which has the
+ * whole map, and continues. The Guide leaves open which of two maps counts after both were down: terms and sequences decide it.
  *
  *   node examples/guide/chapter5/clone-pair.ts
  */

@@ -2,9 +2,9 @@
  * A last value cache by hand: a subscription is a message that a proxy can read, and answer.
  *
  * An XPUB socket receives a frame for each subscription: 1 and the prefix, or 0 when it is taken back. Look at `verbosity`: by
- * default it gets only the first subscription to a topic, since a proxy needs no more, and so the Guide's cache answers nobody
- * but a topic's first subscriber. What is missing here is in `LastValueCache` of `late-subscriber.ts`: prefixes that cover many
- * topics, values for the newcomer alone, bounds, a store on disk.
+ * default it gets only the first subscription to a topic, since a proxy needs no more. So the Guide's cache answers only a
+ * topic's first subscriber. `LastValueCache` in `late-subscriber.ts` has more: prefixes of many topics, values for the new
+ * subscriber alone, bounds, a store on disk.
  *
  *   node examples/guide/chapter5/last-value-cache.ts
  */

@@ -1,9 +1,8 @@
 /**
- * A full queue: what `send` does when nobody takes the messages.
+ * A full queue: `send` and `trySend` without a receiver.
  *
- * The queue of a DEALER for a peer that is not there yet holds as many messages as its high-water mark allows. Look at the three
- * ways to send the next one: `trySend` returns false at once, `send` waits as long as it may and then fails with EAGAIN, and a
- * `send` without a time-out goes at the pace of the receiver.
+ * A DEALER queues messages for an absent peer up to its high-water mark. Look at two ways to send the next one: `send` waits for
+ * its timeout and then fails with EAGAIN, `trySend` returns false at once. A `send` without a timeout waits for the receiver.
  *
  *   node examples/guide/chapter8/eagain.ts
  */
