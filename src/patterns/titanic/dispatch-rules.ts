@@ -13,7 +13,7 @@
  */
 import { backOff } from "../../core/back-off.js";
 import type { TitanicSettings } from "./options.js";
-import type { TitanicClaimedRequest } from "./store.js";
+import { costOfRequest, MAX_CLAIM_BYTES, type TitanicClaimedRequest } from "./store.js";
 
 export type DispatchLimits = Pick<
   TitanicSettings,
@@ -47,6 +47,8 @@ export interface DispatchEffects {
   scan(): void;
 }
 
+/** Bytes of requests in flight; with more, nothing is claimed. The client takes 256 MiB. */
+const MAX_BYTES = 134_217_728;
 /** ms between two passes over all services. */
 const GRAIN = 20;
 
@@ -76,6 +78,7 @@ interface Place {
   /** Requests ahead of it, and answers by then. */
   readonly ahead: number;
   readonly answeredBefore: number;
+  readonly bytes: number;
 }
 
 export interface TitanicDispatchStats {
@@ -94,6 +97,7 @@ export class DispatchRules {
   readonly #hungry = new Set<Service>();
   readonly #places = new Map<TitanicClaimedRequest, Place>();
   #inFlight = 0;
+  #bytes = 0;
   /** Places reserved by claims in flight. */
   #promised = 0;
   #nextScan: number;
@@ -155,19 +159,23 @@ export class DispatchRules {
     const entry = this.#services.get(key(service)) as Service;
     entry.claiming = false;
     this.#promised -= limit;
-    if (requests.length >= limit) entry.more = true;
+    let claimed = 0;
     for (const request of requests) {
+      const bytes = costOfRequest(request);
+      claimed += bytes;
       if (this.#stopped) {
         this.#effects.release(request, 0, false);
         continue;
       }
       entry.delivered += 1;
       const { delivered, inFlight, answered } = entry;
-      this.#places.set(request, { number: delivered, ahead: inFlight, answeredBefore: answered });
+      this.#places.set(request, { number: delivered, ahead: inFlight, answeredBefore: answered, bytes });
       entry.inFlight += 1;
       this.#inFlight += 1;
+      this.#bytes += bytes;
       this.#effects.deliver(request);
     }
+    if (requests.length >= limit || claimed >= MAX_CLAIM_BYTES) entry.more = true;
     this.#turn(entry, now);
   }
 
@@ -177,6 +185,7 @@ export class DispatchRules {
     this.#places.delete(request);
     entry.inFlight -= 1;
     this.#inFlight -= 1;
+    this.#bytes -= place.bytes;
     if (end === "answered") {
       entry.answered += 1;
       entry.lastAnswered = Math.max(entry.lastAnswered, place.number);
@@ -275,7 +284,7 @@ export class DispatchRules {
   /** A place is free: waiting services come first, then the one that had it. */
   #turn(entry: Service, now: number): void {
     for (const other of this.#hungry) {
-      if (this.#inFlight + this.#promised >= this.#limits.concurrency) break;
+      if (this.#free <= 0) break;
       this.#hungry.delete(other);
       this.#advance(other, now);
     }
@@ -296,15 +305,18 @@ export class DispatchRules {
       this.#effects.check(entry.name);
       return;
     }
-    const { concurrency, perService } = this.#limits;
-    const free = concurrency - this.#inFlight - this.#promised;
+    const free = this.#free;
     if (free <= 0) this.#hungry.add(entry);
-    const limit = Math.min(free, perService - entry.inFlight);
+    const limit = Math.min(free, this.#limits.perService - entry.inFlight);
     if (limit <= 0) return;
     entry.claiming = true;
     entry.more = false;
     this.#promised += limit;
     this.#effects.claim(entry.name, limit);
+  }
+
+  get #free(): number {
+    return this.#bytes >= MAX_BYTES ? 0 : this.#limits.concurrency - this.#inFlight - this.#promised;
   }
 
   #forget(entry: Service): void {

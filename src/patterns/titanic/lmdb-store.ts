@@ -9,15 +9,17 @@ import { GroupCommit } from "../kit/store/group-commit.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../kit/store/lmdb.js";
 import { recordBytes } from "../kit/store/record.js";
 import { Changes, type Counts, LmdbTables, TABLES } from "./lmdb-tables.js";
-import type {
-  TitanicBurial,
-  TitanicClaimedRequest,
-  TitanicDamagedRecord,
-  TitanicNewRequest,
-  TitanicRequestState,
-  TitanicStore,
-  TitanicStoredDeadLetter,
-  TitanicStoreStats,
+import {
+  costOfRequest,
+  MAX_CLAIM_BYTES,
+  type TitanicBurial,
+  type TitanicClaimedRequest,
+  type TitanicDamagedRecord,
+  type TitanicNewRequest,
+  type TitanicRequestState,
+  type TitanicStore,
+  type TitanicStoredDeadLetter,
+  type TitanicStoreStats,
 } from "./store.js";
 
 /** Runs within the transaction of a commit; an Error as its result refuses it alone. */
@@ -120,8 +122,9 @@ export class LmdbStore implements TitanicStore {
     const time = performance.now();
     const claimed: TitanicClaimedRequest[] = [];
     const unsound: Buffer[] = [];
+    let bytes = 0;
     for (const key of this.#tables.queued(service)) {
-      if (claimed.length >= limit) break;
+      if (claimed.length >= limit || bytes >= MAX_CLAIM_BYTES) break;
       const name = key.toString("latin1");
       if ((this.#held.get(name) ?? 0) > time) continue;
       const record = this.#tables.peekRequest(key);
@@ -133,7 +136,9 @@ export class LmdbStore implements TitanicStore {
       this.#held.set(name, Number.POSITIVE_INFINITY);
       const [, ...body] = record.frames;
       const attempts = this.#tables.failures(key) + 1;
-      claimed.push({ uuid: Buffer.from(key), service, body, expires: record.expires, attempts });
+      const request = { uuid: Buffer.from(key), service, body, expires: record.expires, attempts };
+      claimed.push(request);
+      bytes += costOfRequest(request);
     }
     try {
       await Promise.all(unsound.map((uuid) => this.#inspect(uuid, service)));

@@ -51,13 +51,15 @@ export function statementsFor(table: string) {
              RETURNING kept.uuid`,
     forget: `DELETE FROM ${table} WHERE uuid = ANY ($1::uuid[]) AND NOT damaged`,
     claim: `WITH picked AS MATERIALIZED (
-              SELECT uuid FROM ${table}
+              SELECT uuid, octet_length(request) AS bytes FROM ${table}
               WHERE service = $1 AND ${WAITING} AND held_until <= clock_timestamp() AND expires > ${NOW_MS}
               ORDER BY uuid LIMIT $2 FOR UPDATE SKIP LOCKED
+            ), summed AS (
+              SELECT uuid, sum(bytes) OVER (ORDER BY uuid) - bytes AS before FROM picked
             )
             UPDATE ${table} AS kept
             SET held_until = clock_timestamp() + $3 * interval '1 millisecond', holder = $4
-            FROM picked WHERE kept.uuid = picked.uuid
+            FROM summed WHERE kept.uuid = summed.uuid AND summed.before < $5
             RETURNING kept.uuid, kept.request, kept.expires, kept.attempts`,
     release: `UPDATE ${table} SET held_until = clock_timestamp() + $2 * interval '1 millisecond', holder = NULL,
                 attempts = attempts + $4

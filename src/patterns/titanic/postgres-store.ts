@@ -11,15 +11,16 @@ import { POSTGRES_OPTIONS, PostgresDatabase, tableName } from "../kit/store/post
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
 import { type Statements, statementsFor } from "./postgres-statements.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
-import type {
-  TitanicBurial,
-  TitanicClaimedRequest,
-  TitanicDamagedRecord,
-  TitanicNewRequest,
-  TitanicRequestState,
-  TitanicStore,
-  TitanicStoredDeadLetter,
-  TitanicStoreStats,
+import {
+  MAX_CLAIM_BYTES,
+  type TitanicBurial,
+  type TitanicClaimedRequest,
+  type TitanicDamagedRecord,
+  type TitanicNewRequest,
+  type TitanicRequestState,
+  type TitanicStore,
+  type TitanicStoredDeadLetter,
+  type TitanicStoreStats,
 } from "./store.js";
 
 interface ClaimedRow {
@@ -111,7 +112,7 @@ export class PostgresStore implements TitanicStore {
   async claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]> {
     const holder = crypto.randomUUID();
     // A claim whose answer is lost ends with its lease.
-    const values = [service, limit, lease, holder];
+    const values = [service, limit, lease, holder, MAX_CLAIM_BYTES];
     const { rows } = await this.#database.write<ClaimedRow>(this.#statements.claim, values);
     const claimed: TitanicClaimedRequest[] = [];
     for (const { uuid: text, request, expires, attempts } of rows) {

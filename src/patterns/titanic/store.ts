@@ -12,6 +12,15 @@
  *
  * An unreadable record is set aside for the operator: its only state is "damaged".
  */
+import { costOf, frameCost } from "../../core/frame-cost.js";
+
+/** Bytes of claimed requests, about: a claim ends with the request that passes it. */
+export const MAX_CLAIM_BYTES = 67_108_864;
+
+/** At least its bytes in a store. */
+export function costOfRequest({ service, body }: Pick<TitanicNewRequest, "service" | "body">): number {
+  return frameCost(service.length) + costOf(body);
+}
 
 export interface TitanicNewRequest {
   /** 16 bytes, unique, normally in increasing order. */
@@ -77,7 +86,10 @@ export interface TitanicStore {
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
   /** Stores a request. @returns `false` for a known UUID, which is left as it is */
   put(request: TitanicNewRequest): Promise<boolean>;
-  /** Claims pending requests, oldest first. Claims end with the process, in a shared store after `lease` ms. */
+  /**
+   * Claims pending requests, oldest first: `limit` at most, or fewer that have 64 MiB together. Claims end with the
+   * process, in a shared store after `lease` ms.
+   */
   claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]>;
   /** The request can be claimed again after `delay` ms. @param failed counts the attempt, durably */
   release(uuid: Buffer, delay: number, failed: boolean): Promise<void>;

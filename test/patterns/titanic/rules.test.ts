@@ -338,6 +338,25 @@ describe("the dispatch rules", () => {
     expect(wanted).toEqual([expect.stringMatching(/^claim resize/)]);
   });
 
+  it("claim no more past 128 MiB in flight, and go on when there is room, with a claim that was cut short", () => {
+    const { rules, wanted, request } = driven({ concurrency: 10, perService: 10 });
+    const body = [Buffer.alloc(35_000_000)];
+    const large = (name: string): TitanicClaimedRequest => ({ ...request(name), body });
+    const [one, two, three, four] = [large("1"), large("2"), large("3"), large("4")];
+    wanted.splice(0);
+    rules.claimed(ECHO, [one, two], 10, 0);
+    expect(wanted.splice(0)).toEqual(["deliver 1", "deliver 2", "claim echo 8"]);
+    rules.claimed(ECHO, [three, four], 8, 0);
+    rules.stored(ECHO, 1);
+    rules.stored(Buffer.from("other"), 1);
+    rules.checked(Buffer.from("other"), true, 1);
+    expect(wanted.splice(0)).toEqual(["deliver 3", "deliver 4", "check other"]);
+    rules.settled(one, "answered", 2);
+    expect(wanted.splice(0)).toEqual(["claim echo 7"]);
+    rules.claimed(ECHO, [], 7, 3);
+    expect(wanted.splice(0)).toEqual(["claim other 7"]);
+  });
+
   it("claim again for a request that was stored during a claim which did not see it", () => {
     const { rules, wanted } = driven();
     expect(wanted.splice(0)).toEqual(["check echo", "claim echo 3"]);

@@ -59,6 +59,16 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     expect(store.stats()).toMatchObject({ commits: 4, operations: 10 });
   });
 
+  it.runIf(LONG)("gives 64 MiB at once, and the request that passes them", async () => {
+    const sizes = [70, 24, 24, 24, 24].map((size) => size * 2 ** 20);
+    for (const size of sizes) await store.put({ ...request(), body: [Buffer.alloc(size, 1)] });
+    const claim = async (): Promise<number[]> =>
+      (await store.claim(ECHO, 10, HOUR)).map(({ body }) => body[0]?.length ?? 0);
+    expect(await claim()).toEqual(sizes.slice(0, 1));
+    expect(await claim()).toEqual(sizes.slice(1, 4));
+    expect(await claim()).toEqual(sizes.slice(4));
+  });
+
   it("keeps a request, gives it to one who claims, keeps the reply, and forgets both", async () => {
     const asked = request("a");
     expect(await store.look(asked.uuid)).toEqual({ state: "unknown" });
