@@ -56,8 +56,8 @@ export const CLUSTER_EVENTS = {
   /** A discovery source failed: its last list stays, and it is called again. Emitted once per outage. */
   "discovery:down": event<{ readonly source: string; readonly error: Error }>(),
   /**
-   * A node was refused, or refused this one (`peer`). `address` is its source, or the dialled address; for message
-   * links without port. Emitted at most once per minute for each host and reason; `stats().dropped` counts all.
+   * A node was refused, or refused this one (`peer`). `address` is its source, without port for a stream, or the
+   * dialled address. Emitted at most once per minute for each host and reason; `stats().dropped` counts all.
    */
   refused: event<{ readonly address: string; readonly reason: RefusedReason }>(),
   /** `curve.allow` threw, so the node at `address` was refused. Emitted at most once per minute for each host. */
