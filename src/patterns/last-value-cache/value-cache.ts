@@ -198,15 +198,15 @@ export class ValueCache {
 
   /** @returns `undefined` for a message that is not kept; a previous value is removed */
   #find(topic: Buffer, single: boolean, size: number): CachedValue | undefined {
-    if (single) this.#skip(topic, "single-frame", 0);
-    else if (topic.length > this.#bounds.maxTopicBytes) this.#skip(topic, "topic-too-long", size);
-    else {
-      const value = this.#byTopic.get(topic);
-      if (size <= this.#bounds.maxValueBytes && size + topic.length <= this.#bounds.maxBytes)
-        return value ?? this.#create(topic);
-      if (value !== undefined) this.#delete(value);
-      this.#skip(topic, "value-too-large", size);
-    }
+    const { maxTopicBytes, maxValueBytes, maxBytes } = this.#bounds;
+    const value = this.#byTopic.get(topic);
+    let reason: LastValueCacheUncachedReason;
+    if (single) reason = "single-frame";
+    else if (topic.length > maxTopicBytes) reason = "topic-too-long";
+    else if (size > maxValueBytes || size + topic.length > maxBytes) reason = "value-too-large";
+    else return value ?? this.#create(topic);
+    if (value !== undefined) this.#delete(value);
+    this.#skip(topic, reason, single ? 0 : size);
     return undefined;
   }
 
