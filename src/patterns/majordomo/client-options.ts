@@ -21,7 +21,10 @@ import type { CallTerms } from "./client-calls.js";
 import { Dialect, EMPTY, encodeHeaders, MAX_HEADERS } from "./wire.js";
 
 const OPTIONS = {
-  /** `"auto"` asks for shoal's dialect, else speaks MDP 0.1; a broker of 0.2 alone needs `"0.2"`. Default `"auto"`. */
+  /**
+   * `"auto"` asks for shoal's dialect, else speaks MDP 0.1; a broker without 8/MMI, or of 0.2 alone, needs its version.
+   * Default `"auto"`.
+   */
   protocol: choice(["auto", "0.1", "0.2"], "auto"),
   /** ms for a request with all attempts; -1: no limit. Default 30,000. */
   timeout: integer({ default: 30_000, min: -1 }),

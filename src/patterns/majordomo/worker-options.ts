@@ -31,7 +31,10 @@ const OPTIONS = {
    * others. Default 16; from a `concurrency` of 16 on the greater of 100 and `concurrency`.
    */
   prefetch: integer({ min: 0, max: MAX_CAPACITY }),
-  /** `"auto"` asks for shoal's dialect, else speaks MDP 0.1; a broker of 0.2 alone needs `"0.2"`. Default `"auto"`. */
+  /**
+   * `"auto"` asks for shoal's dialect, else speaks MDP 0.1; a broker without 8/MMI, or of 0.2 alone, needs its version.
+   * Default `"auto"`.
+   */
   protocol: choice(["auto", "0.1", "0.2"], "auto"),
   /** Name in the broker's events, which show its first 255 bytes. Default: 8 random hexadecimal digits. */
   name: text(),
