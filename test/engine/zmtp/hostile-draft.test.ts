@@ -88,12 +88,16 @@ describe("a RADIO", () => {
       command("LEAVE", `group ${at}`),
       frame("a message"),
     ]).flat();
-    let gone = 0;
+    let [come, gone] = [0, 0];
+    radio.events.on("subscribe", () => {
+      come += 1;
+    });
     radio.events.on("unsubscribe", () => {
       gone += 1;
     });
     for (let i = 0; i < 20; i++) peer.write(...churn);
     await until(() => gone === 20_000, "all groups left");
+    expect(come).toBe(20_000);
     await works();
     expect(radio.stats().peers).toBe(2);
     expect(memory() - before).toBeLessThan(16 * MIB);

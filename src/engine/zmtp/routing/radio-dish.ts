@@ -87,11 +87,12 @@ export class RadioRouting extends Routing {
     // A chunk may continue after its connection was closed.
     if (pipe.link === undefined) return;
     let groups = this.#groups.get(pipe);
+    const key = keyOf(group);
+    if (groups?.has(key)) return;
     if (group.length > MAX_GROUP || (groups !== undefined && groups.size >= MAX_GROUPS)) {
       this.effects.closePipe(pipe, "protocol");
       return;
     }
-    const key = keyOf(group);
     if (groups === undefined) {
       groups = new Set();
       this.#groups.set(pipe, groups);
