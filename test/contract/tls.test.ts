@@ -226,6 +226,39 @@ describe("tls://", () => {
   });
 });
 
+it.skipIf(!CHECKS_CLIENTS).each(["TLSv1.2", "TLSv1.3"] as const)(
+  "a client of %s that would resume its session is asked for its certificate again",
+  async (version) => {
+    const server = await bound({ tlsCa: pem("ca.pem") });
+    const problems: string[] = [];
+    server.events.on("handshake:error:protocol", ({ error }) => problems.push(error.message));
+    const reaches = async (session: Buffer | undefined): Promise<Buffer | undefined> => {
+      const client = connectTls({
+        port: portOf(server),
+        host: "127.0.0.1",
+        ca: pem("ca.pem"),
+        cert: pem("client.pem"),
+        key: pem("client.key"),
+        minVersion: version,
+        maxVersion: version,
+        ...(session === undefined ? {} : { session }),
+      });
+      let latest: Buffer | undefined;
+      client.on("session", (given) => {
+        latest = given;
+      });
+      // The server's greeting is after its tickets.
+      await once(client, "data");
+      expect(client.isSessionReused()).toBe(false);
+      client.destroy();
+      return latest;
+    };
+    const session = await reaches(undefined);
+    await reaches(session);
+    expect(problems).toEqual([]);
+  },
+);
+
 describe("a new certificate", () => {
   it("is shown to the peers that come from then on; those that are there stay", async () => {
     const server = await bound({});

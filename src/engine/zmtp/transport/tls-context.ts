@@ -73,6 +73,8 @@ function makeContext(options: TlsOptions, use: EndpointUse): SecureContext {
       ...(tlsKey === null ? {} : { key: tlsKey }),
       ...(tlsPassphrase === null ? {} : { passphrase: tlsPassphrase }),
       ...(ca === undefined ? {} : { ca: ca as string | string[] }),
+      // A resumed session would skip the check of the client's certificate; OpenSSL refuses it with an alert.
+      ...(use === "bind" && tlsCa !== null ? { secureOptions: crypto().constants.SSL_OP_NO_TICKET } : {}),
     });
   } catch (error) {
     throw new InvalidArgumentError(`tlsCert, tlsKey and tlsCa cannot be used: ${(error as Error).message}`, {
