@@ -18,12 +18,12 @@ export function addClusterOptions(command: Command, prefix = ""): Command {
     new Option(`${flags}-group <G>`, `cluster of --${prefix}connect cluster:NAME (default default)`),
     new Option(
       `${flags}-key <FILE>`,
-      "its key, as of shoal node start: nodes on the link, not on this host alone",
+      "file with its key, as for shoal node start; finds nodes on the network, too",
     ),
-    new Option(`${flags}-password-file <FILE>`, "its password in place of a key, as of shoal node start"),
+    new Option(`${flags}-password-file <FILE>`, "its password in place of a key, as for shoal node start"),
     repeatable(
       `${flags}-discovery <TEXT>`,
-      "where to find its nodes, in place of multicast, as of shoal node start (repeatable)",
+      "where to find its nodes, in place of multicast, as for shoal node start (repeatable)",
     ),
   ];
   for (const option of options) command.addOption(option.helpGroup("Cluster options:"));

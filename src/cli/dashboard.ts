@@ -27,7 +27,7 @@ export function addDashboardCommand(program: Command): void {
     summary: "show proxies, nodes and brokers in a page: who is connected, rates, queues, drops",
     description:
       "Serves a page with what runs at each ADDRESS, live: http://HOST:PORT of --metrics, or the control endpoint of a proxy or a " +
-      "node. It reads them only while somebody looks. Everybody who reaches the page can look.",
+      "node. It reads them only while a page is open. Everyone who reaches the address can look.",
     examples: [
       "shoal dashboard http://127.0.0.1:9464",
       "shoal dashboard tcp://127.0.0.1:5599 http://10.0.0.5:9464 --token-file token",
@@ -39,10 +39,10 @@ export function addDashboardCommand(program: Command): void {
     .option("--interval <S>", "seconds between two readings (default 2)", seconds(MIN_SECONDS, MAX_SECONDS))
     .option(
       "--token-file <FILE>",
-      "who has the token in FILE may pause, resume and drain what has a control endpoint (default: nobody)",
+      "file with a token; its holders may pause, resume and drain at control endpoints (default: no one may)",
     )
     .addOption(
-      repeatable("--host <NAME>", "a name of the page besides localhost and addresses (repeatable)"),
+      repeatable("--host <NAME>", "another host name of the page than localhost and addresses (repeatable)"),
     );
   addSecurityOptions(command, "connect").action((addresses: string[], settings: DashboardSettings) =>
     dashboard(addresses, settings),

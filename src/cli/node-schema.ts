@@ -101,7 +101,7 @@ export function nodeSchema(): Schema {
       ),
       port: whole("UDP and TCP port; default 0: a free one", 0, 65_535),
       ports: flagged("--ports <FIRST-LAST>", text("the first free port of these")),
-      ipv6: flagged("--ipv6", { type: "boolean", description: "addresses of IPv6, too; default false" }),
+      ipv6: flagged("--ipv6", { type: "boolean", description: "IPv6 addresses, too; default false" }),
       announce: text("HOST:PORT for other nodes, if not the node's own"),
       tags: flagged("--tag <T>", list("tags that others select it by")),
       props: {
@@ -117,7 +117,7 @@ export function nodeSchema(): Schema {
           "endpoints by name, which others reach by --connect cluster:NAME; tcp://*:PORT has the node's address",
         additionalProperties: texts("an endpoint, or a list"),
       },
-      seeds: list("HOST:PORT of nodes that may be there"),
+      seeds: list("HOST:PORT of nodes to dial"),
       discovery: flagged(
         "--discovery <TEXT>",
         list(
@@ -134,12 +134,16 @@ export function nodeSchema(): Schema {
       key: texts("the cluster's key, 40 characters of Z85; of two, the first seals, both open", Z85),
       keyFile: flagged(
         "--key <FILE>",
-        texts("a file with the key: one line of 40 Z85 characters, readable by its owner only; or two"),
+        texts(
+          "file with the key, 40 Z85 characters, readable by its owner only; the first of two seals, both open",
+        ),
       ),
       password: texts("a password instead of a key, or two"),
       passwordFile: flagged(
         "--password-file <FILE>",
-        texts("a file with the password: one line of 8 to 1,024 bytes, readable by its owner only; or two"),
+        texts(
+          "file with the password, 8 to 1,024 bytes, readable by its owner only; the first of two seals, both open",
+        ),
       ),
       profile: {
         ...map("a profile by name, or with changed numbers", {
@@ -151,7 +155,7 @@ export function nodeSchema(): Schema {
       split: map("behaviour after a network partition", {
         strategy: {
           ...map("majority (default), none, or a quorum", {
-            quorum: whole("nodes that the side that goes on has", 1, 16_384),
+            quorum: whole("nodes that the continuing side must have", 1, 16_384),
           }),
           type: ["string", "object"],
         },
@@ -195,7 +199,7 @@ export function nodeSchema(): Schema {
         description: "more listeners for streams",
         items: map("a listener", {
           host: text("IP address to bind; default: that of the node's own listener"),
-          port: whole("default 0: one that is free", 0, 65_535),
+          port: whole("default 0: a free one", 0, 65_535),
           ports: text("FIRST-LAST: the first free port of these"),
           tls: {
             ...tls(
@@ -220,14 +224,14 @@ export function nodeSchema(): Schema {
         },
         { required: ["certificate", "allow"] },
       ),
-      clients: map("programs that are not nodes ask here who is there", {
+      clients: map("programs that are not nodes learn the members here", {
         endpoint: flagged(
           "--clients <EP>",
           text(
-            "programs that are not nodes ask here who is there: tcp://HOST:PORT of a ROUTER, or tls://HOST:PORT",
+            "endpoint where programs that are not nodes learn the members: tcp://HOST:PORT or tls://HOST:PORT",
           ),
         ),
-        http: flagged("--clients-http <HOST:PORT>", text("they ask here over HTTP: /nodes, as JSON")),
+        http: flagged("--clients-http <HOST:PORT>", text("the same over HTTP: /nodes, as JSON")),
         users: {
           type: "object",
           description: "who may ask: a password or its hash by name, or an object",
@@ -243,7 +247,7 @@ export function nodeSchema(): Schema {
         },
         usersFile: file(
           "--clients-users",
-          "who may ask: a line NAME:PASSWORD for each, the file readable by its owner only",
+          "file with a line NAME:PASSWORD per client, readable by its owner only",
         ),
         roles: {
           type: "object",
@@ -270,13 +274,10 @@ export function nodeSchema(): Schema {
       sessions: map(
         "a session server",
         {
-          listen: flagged(
-            "--sessions <EP>",
-            texts("clients have their sessions here: tcp://HOST:PORT of a ROUTER"),
-          ),
+          listen: flagged("--sessions <EP>", texts("endpoint for clients with sessions: tcp://HOST:PORT")),
           store: flagged(
             "--sessions-store <STORE>",
-            text("where they are kept: a folder, postgres://USER@HOST/DATABASE, or memory"),
+            text("store of the sessions: a folder, postgres://USER@HOST/DATABASE, or memory"),
           ),
           name: text("servers of one store have one name; default sessions"),
           clusterTopics: list("filters of topics of the cluster that sessions may get; default none"),
@@ -299,7 +300,7 @@ export function nodeSchema(): Schema {
           ),
           maxPending: whole("operations that wait for the store; default 10,000", 1, MAX_COUNT),
           maxPendingBytes: whole("bytes of them; default 64 MiB", 1, Number.MAX_SAFE_INTEGER),
-          pollInterval: whole("ms between two looks at the store; default 1,000", 1, MAX_COUNT),
+          pollInterval: whole("ms between polls of the store; default 1,000", 1, MAX_COUNT),
           serverTimeout: whole(
             "ms without a sign of life after which a server is lost; default 10,000",
             1,
@@ -314,16 +315,16 @@ export function nodeSchema(): Schema {
       }),
       control: {
         flag: "--control <EP>",
-        ...texts("where it takes commands; false: nowhere. Default: a socket of its user alone"),
+        ...texts("control endpoint; false: none. Default: a socket for its user only"),
         type: ["string", "array", "boolean"],
       },
       controlCurveCertificate: file(
         "--control-curve-certificate",
-        "CURVE keys of the control socket, from the secret file; who has the same file is let in",
+        "CURVE keys of the control socket, from the secret file; users with the same file may connect",
       ),
       controlKeys: flagged(
         "--control-keys <FOLDER>",
-        text("a folder of public keys that may send commands, too; its changes are followed"),
+        text("folder of public keys that may send commands, too; changes are followed"),
       ),
       metrics: flagged("--metrics <HOST:PORT>", text("answer /metrics, /healthz and /readyz over HTTP")),
     }),
