@@ -1,7 +1,7 @@
 /** Samples of sources and process as Prometheus's text. Only this file loads prom-client. */
 import type * as PromClient from "prom-client";
 import { thisProcess } from "../core/built-file.js";
-import { BUILD, FAMILIES, familyOf, INFO, labelsOf, type Metric } from "./metrics-table.js";
+import { BUILD, FAMILIES, familyOf, INFO, labelsOf, type Metric, UP } from "./metrics-table.js";
 import { byName, type SourceStats, samplesOf } from "./samples.js";
 
 /** ms between samples of the event loop's delay. */
@@ -38,7 +38,7 @@ export class Exposition {
   async text(sources: readonly SourceStats[]): Promise<string> {
     const registry = new this.#client.Registry();
     const named = byName(sources.flatMap(samplesOf));
-    this.#add(registry, INFO, INFO.labels, named);
+    for (const metric of [INFO, UP]) this.#add(registry, metric, metric.labels, named);
     for (const family of new Set(sources.map(({ kind }) => familyOf(kind))))
       for (const metric of FAMILIES[family].metrics)
         this.#add(registry, metric, labelsOf(family, metric), named);

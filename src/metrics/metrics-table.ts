@@ -730,6 +730,13 @@ export const INFO: Omit<Metric, "path"> & { readonly labels: readonly string[] }
   labels: ["name", "kind"],
 };
 
+export const UP: typeof INFO = {
+  name: "shoal_source_up",
+  type: "gauge",
+  help: "1 if the statistics of the driver could be read, else 0.",
+  labels: ["name", "kind"],
+};
+
 export const BUILD: Omit<Metric, "path"> & { readonly labels: readonly string[] } = {
   name: "shoal_build_info",
   type: "gauge",

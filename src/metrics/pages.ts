@@ -7,8 +7,8 @@
  *   GET /peers     200  lists of peers as JSON, if enabled; ?source=NAME&list=NAME: those peers
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { thrownText } from "../core/arguments.js";
 import { thisProcess } from "../core/built-file.js";
-import { TimeoutError } from "../core/errors.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
 import { peerListsOf } from "../sockets/peer-views.js";
 import { Exposition } from "./exposition.js";
@@ -81,7 +81,9 @@ class Pages {
   readonly end = (): void => this.#ended.abort();
 
   readonly answer: RequestListener = (request, response) => {
-    void this.#answer(request, response).catch(() => reply(response, 500, "the statistics cannot be read\n"));
+    void this.#answer(request, response).catch((error: unknown) => {
+      reply(response, 500, `the sources cannot be read: ${thrownText(error)}\n`);
+    });
   };
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -127,13 +129,10 @@ class Pages {
     }
   }
 
-  async #whyUnready({ name, given, unready }: NamedSource): Promise<string | undefined> {
-    try {
-      return await this.#readiness.read({ name, given, stats: unready }, STATS_TIME, this.#ended.signal);
-    } catch (error) {
-      if (error instanceof TimeoutError) return "no answer in time";
-      throw error;
-    }
+  #whyUnready({ name, given, unready }: NamedSource): Promise<string | undefined> {
+    return this.#readiness
+      .read({ name, given, stats: unready }, STATS_TIME, this.#ended.signal)
+      .catch((error: unknown) => oneLine(`not read: ${thrownText(error)}`));
   }
 
   /** All lists with their lengths, or one list. */
@@ -154,12 +153,23 @@ class Pages {
   }
 
   async #write(): Promise<string> {
+    const failures: string[] = [];
     const sources = namedSources(this.#sources).map(async (source) => {
-      const stats = await this.#reader.read(source, STATS_TIME, this.#ended.signal);
+      const stats = await this.#reader
+        .read(source, STATS_TIME, this.#ended.signal)
+        .catch((error: unknown) => {
+          failures.push(`# ${oneLine(`${source.name}: not read: ${thrownText(error)}`)}\n`);
+        });
       return { ...source, stats };
     });
-    return this.#exposition.text(await Promise.all(sources));
+    const text = await this.#exposition.text(await Promise.all(sources));
+    return `${failures.join("")}${text}`;
   }
+}
+
+/** A line break would end a comment or a source's line. */
+function oneLine(text: string): string {
+  return text.replaceAll(/\s+/g, " ");
 }
 
 function reply(

@@ -8,6 +8,7 @@ import {
   KINDS,
   type MetricsFamily,
   type MetricsKind,
+  UP,
 } from "./metrics-table.js";
 import {
   COUNTS,
@@ -266,10 +267,14 @@ function sourceOf(name: string, kind: MetricsKind, named: Named): SourceReading 
     ];
   });
   const state = samplesOf("state").find(({ value }) => value === 1)?.labels.state;
+  const up = named.get(UP.name)?.find(({ labels }) => labels.name === name);
   return {
     name,
     kind,
-    state: STATES[family]?.(sumOf) ?? state ?? (family === "proxy" ? "unknown" : "running"),
+    state:
+      up?.value === 0
+        ? "not read"
+        : (STATES[family]?.(sumOf) ?? state ?? (family === "proxy" ? "unknown" : "running")),
     sides,
   };
 }

@@ -1,5 +1,13 @@
 /** Converts statistics, perhaps of a remote program, to samples. Pure, and never throws. */
-import { FAMILIES, familyOf, INFO, LABEL_VALUES, type Metric, type MetricsKind } from "./metrics-table.js";
+import {
+  FAMILIES,
+  familyOf,
+  INFO,
+  LABEL_VALUES,
+  type Metric,
+  type MetricsKind,
+  UP,
+} from "./metrics-table.js";
 
 /** There are about a dozen reasons. */
 const MAX_LABEL_VALUES = 64;
@@ -13,6 +21,7 @@ export interface Sample {
 export interface SourceStats {
   readonly name: string;
   readonly kind: MetricsKind;
+  /** `undefined` if they could not be read. */
   readonly stats: unknown;
 }
 
@@ -21,7 +30,10 @@ type Labels = Readonly<Record<string, string>>;
 /** Samples in table order, without unknown values. */
 export function samplesOf({ name, kind, stats }: SourceStats): Sample[] {
   const { label, metrics } = FAMILIES[familyOf(kind)];
-  const samples: Sample[] = [{ name: INFO.name, labels: { name, kind }, value: 1 }];
+  const samples: Sample[] = [
+    { name: INFO.name, labels: { name, kind }, value: 1 },
+    { name: UP.name, labels: { name, kind }, value: stats === undefined ? 0 : 1 },
+  ];
   for (const metric of metrics) {
     walk(stats, metric.path.split("."), { [label]: name }, (value, labels) => {
       samples.push(...samplesFor(metric, value, labels));

@@ -105,7 +105,7 @@ export class StatsReader<T = object> {
     const answer = Promise.resolve(stats()).finally(() => {
       if (this.#asked.get(name)?.given === given) this.#asked.delete(name);
     });
-    const late = (): TimeoutError => new TimeoutError("ETIMEDOUT", "its statistics did not arrive in time");
+    const late = (): TimeoutError => new TimeoutError("ETIMEDOUT", "no answer in time");
     const read = waitFor(answer, { timeout: ms, signal }, late);
     this.#asked.set(name, { given, read });
     return read;

@@ -477,7 +477,7 @@ describe("the dashboard's server", () => {
     );
     const own = ({ processes: [process] }: DashboardState) =>
       process?.sources.find(({ name }) => name === "own")?.state;
-    await until(url, (state) => own(state) === "not read: its statistics did not arrive in time");
+    await until(url, (state) => own(state) === "not read: no answer in time");
     const before = received;
     await until(url, () => received > before + 2);
     expect(asked).toBe(1);

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
-import { BUILD, FAMILIES, INFO, labelsOf, type MetricsFamily } from "../../src/metrics/metrics-table.js";
+import { BUILD, FAMILIES, INFO, labelsOf, type MetricsFamily, UP } from "../../src/metrics/metrics-table.js";
 import { startWithout } from "../cli/in-process.js";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -16,6 +16,7 @@ const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8")
 /** The labels of each metric of shoal. */
 const LABELS = new Map<string, readonly string[]>([
   [INFO.name, INFO.labels],
+  [UP.name, UP.labels],
   [BUILD.name, BUILD.labels],
   ...Object.entries(FAMILIES).flatMap(([family, { metrics }]) =>
     metrics.map((metric) => [metric.name, labelsOf(family as MetricsFamily, metric)] as const),

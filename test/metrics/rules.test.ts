@@ -11,6 +11,7 @@ import {
   kindOfDriver,
   labelsOf,
   type MetricsFamily,
+  UP,
 } from "../../src/metrics/metrics-table.js";
 import { samplesOf } from "../../src/metrics/samples.js";
 import { readinessOf, unreadiness } from "../../src/metrics/sources.js";
@@ -29,7 +30,7 @@ describe("the table of metrics", () => {
       expect(metric.help).toMatch(/\.$/);
       for (const label of labelsOf(family, metric)) expect(label).toMatch(/^[a-z]+$/);
     }
-    const names = [...all.map(({ metric }) => metric.name), INFO.name, BUILD.name];
+    const names = [...all.map(({ metric }) => metric.name), INFO.name, UP.name, BUILD.name];
     expect(new Set(names).size).toBe(names.length);
   });
 
@@ -116,7 +117,7 @@ describe("samples of what a stranger sent", () => {
 
   it("are not what an object inherits", () => {
     const samples = samplesOf({ name: "x", kind: "pirate", stats: new EventStream() });
-    expect(samples.map(({ name }) => name)).toEqual([INFO.name]);
+    expect(samples.map(({ name }) => name)).toEqual([INFO.name, UP.name]);
   });
 });
 

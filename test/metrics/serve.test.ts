@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { connect, type Socket } from "node:net";
 import { buffer, text } from "node:stream/consumers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { parsePrometheusText } from "../../src/cli/prometheus-text.js";
 import { thisProcess } from "../../src/core/built-file.js";
 import { boundedServer, type HttpLimits, listen, shut } from "../../src/core/http-server.js";
 import { Pull, Push, Reply } from "../../src/index.js";
@@ -14,6 +15,7 @@ import {
   type MetricsSourcesByName,
   serveMetrics,
 } from "../../src/metrics/index.js";
+import { isRead, readingOf } from "../../src/metrics/readings.js";
 import { STATS_TIME } from "../../src/metrics/sources.js";
 import { FreelanceFailoverClient } from "../../src/patterns/freelance/index.js";
 import { LoadBalancer, LoadBalancerClient } from "../../src/patterns/load-balancer/index.js";
@@ -97,15 +99,12 @@ describe("serveMetrics", () => {
     expect(await (await fetch(`${server.url}/metrics`)).text()).not.toMatch(/shoal_proxy/);
   });
 
-  it("answers other paths and methods with what they are, and statistics that fail with 500", async () => {
-    const server = await serve(() => ({
-      broken: {
-        kind: "queue",
-        stats: () => {
-          throw new Error("no");
-        },
-      },
-    }));
+  it("answers other paths and methods with what they are, and sources that fail with 500", async () => {
+    let fails = false;
+    const server = await serve(() => {
+      if (fails) throw new Error("no");
+      return {};
+    });
     const status = async (path: string, init: RequestInit = {}) =>
       (await fetch(`${server.url}${path}`, init)).status;
     expect(await status("/")).toBe(200);
@@ -113,10 +112,40 @@ describe("serveMetrics", () => {
     expect(await status("/healthz?why=1")).toBe(200);
     expect(await status("/metrics", { method: "POST", body: "x".repeat(100_000) })).toBe(405);
     expect(await status("/healthz", { method: "DELETE" })).toBe(405);
-    expect(await status("/metrics")).toBe(500);
-    expect(await status("/readyz")).toBe(500);
+    fails = true;
+    for (const path of ["/metrics", "/readyz"]) {
+      const response = await fetch(`${server.url}${path}`);
+      expect([response.status, await response.text()]).toEqual([500, "the sources cannot be read: no\n"]);
+    }
     const head = await fetch(`${server.url}/healthz`, { method: "HEAD" });
     expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "3", ""]);
+  });
+
+  it("shows the other sources when one fails, and its reason", async () => {
+    const server = await serve({
+      broken: {
+        kind: "queue",
+        stats: () => {
+          throw new Error("no\nup 1");
+        },
+      },
+      box: { kind: "black-box", stats: () => ({ received: 7 }) },
+    });
+    const metrics = await fetch(`${server.url}/metrics`);
+    expect(metrics.status).toBe(200);
+    const text = await metrics.text();
+    expect(text.startsWith("# broken: not read: no up 1\n")).toBe(true);
+    const lines = text.split("\n");
+    expect(lines).toContain('shoal_black_box_received_total{subscriber="box"} 7');
+    expect(lines).toContain('shoal_source_up{name="box",kind="black-box"} 1');
+    expect(lines).toContain('shoal_source_up{name="broken",kind="queue"} 0');
+    const { sources } = readingOf(parsePrometheusText(text, isRead));
+    expect(sources.map(({ name, state }) => [name, state])).toEqual([
+      ["broken", "not read"],
+      ["box", "running"],
+    ]);
+    const ready = await fetch(`${server.url}/readyz`);
+    expect([ready.status, await ready.text()]).toEqual([503, "broken: not read: no up 1\nbox: ready\n"]);
   });
 
   it("names an address that is taken, and an invalid one", async () => {
@@ -233,9 +262,9 @@ describe("serveMetrics", () => {
       await begun;
       await new Promise((resolve) => setImmediate(resolve));
       vi.advanceTimersByTime(STATS_TIME);
-      expect((await first).status).toBe(500);
+      expect(await (await first).text()).toMatch(/^# box: not read: no answer in time\n/);
       // No time passes for the second one.
-      expect((await scrape()).status).toBe(500);
+      expect(await (await scrape()).text()).toMatch(/^# box: not read: no answer in time\n/);
     } finally {
       vi.useRealTimers();
     }
@@ -293,7 +322,10 @@ describe("serveMetrics", () => {
       await begun;
       await new Promise((resolve) => setImmediate(resolve));
       vi.advanceTimersByTime(STATS_TIME);
-      expect([(await first).status, await (await first).text()]).toEqual([503, "box: no answer in time\n"]);
+      expect([(await first).status, await (await first).text()]).toEqual([
+        503,
+        "box: not read: no answer in time\n",
+      ]);
       expect((await fetch(`${server.url}/readyz`)).status).toBe(503);
     } finally {
       vi.useRealTimers();
