@@ -91,7 +91,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   /** Never rejects: listeners that cannot be opened are reported. */
   async start(): Promise<void> {
-    // It may close while the cipher of its messages is loaded.
+    // A bus may be closing when its node starts.
     if (this.#closing !== undefined) return;
     const { idle } = this.#options.settings;
     this.#idleTimer = setInterval(() => {

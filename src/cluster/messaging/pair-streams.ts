@@ -99,6 +99,7 @@ export class PairStreams {
       name: scheme,
       reaches: ({ host }) => host !== "",
       listen: async (host) => {
+        await this.#codec.load();
         const { ownAddress } = this.#table;
         return this.#listener(scheme, host, { advert: ownAddress.slice(ownAddress.lastIndexOf(":") + 1) });
       },
@@ -118,6 +119,7 @@ export class PairStreams {
       name,
       reaches: (target) => protocol.reaches(target),
       listen: async (host) => {
+        await this.#codec.load();
         const accept = (stream: Duplex): void => this.#table.open(stream, name, undefined);
         return this.#listener(name, host, await protocol.listen(accept, node));
       },

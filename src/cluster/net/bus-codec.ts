@@ -1,6 +1,6 @@
 /** Packets of a cluster as bytes: in the clear, or sealed with its key. */
 import { InvalidArgumentError } from "../../core/errors.js";
-import { curveBox, loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
+import { curveBox, isCurveBoxLoaded, loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../bounds.js";
 import { busNumber } from "../identity.js";
 import {
@@ -77,7 +77,12 @@ export class BusCodec {
     return this.sealer?.sealStream(way, packet) ?? encodePacket(packet, this.bus);
   }
 
-  /** Loads the cipher of messages. @returns `undefined` if it is loaded; else a promise, which may reject */
+  /**
+   * Loads the cipher of messages.
+   *
+   * @returns `undefined` if it is loaded; else a promise, which may reject
+   * @throws as `loadCurveBox`
+   */
   load(): Promise<void> | undefined {
     return this.sealer === undefined ? undefined : loadCurveBox();
   }
@@ -96,7 +101,7 @@ export class BusCodec {
       return decodePacket(bytes, this.bus, MAX_STREAM_PACKET + PREFIX);
     }
     if (((bytes[0] ?? 0) & SEALED_MESSAGES) !== 0)
-      return this.load() === undefined ? this.sealer.openMessages(way, bytes, curveBox()) : "type";
+      return isCurveBoxLoaded() ? this.sealer.openMessages(way, bytes, curveBox()) : "type";
     return this.sealer.openStream(way, bytes, MAX_STREAM_PACKET);
   }
 }

@@ -68,13 +68,21 @@ export class BusMessages implements MessagesPart {
     return this.#isStarted ? this.#messaging : undefined;
   }
 
+  /**
+   * Loads the cipher of sealed messages.
+   *
+   * @throws, also in the promise: NotSupportedError `ERR_ENGINE_UNAVAILABLE`, as without WebAssembly
+   */
+  load(): Promise<void> | undefined {
+    return this.streams === undefined ? undefined : this.#runtime.codec.load();
+  }
+
   /** After a failure the node sends, and cannot be reached. */
   async start(): Promise<void> {
     if (this.#bus.settings.messaging === undefined || this.#isStarted) return;
     this.#isStarted = true;
     void this.unstarted;
     try {
-      await this.#runtime.codec.load();
       await this.#links?.start();
     } catch {
       // Each protocol was reported.

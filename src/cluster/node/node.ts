@@ -82,13 +82,15 @@ export class ClusterNode extends ClusterBus {
    * call starts again. A node whose ZRE plane cannot start has joined by then: it closes.
    *
    * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidArgumentError `EINVAL` for an unknown
-   * interface; ClosedError `EBADF`
+   * interface; NotSupportedError `ERR_ENGINE_UNAVAILABLE` for a key or password without WebAssembly (`node --jitless`)
+   * unless `messaging` is false; ClosedError `EBADF`
    */
   start(): Promise<void> {
     if (this.closed) return this.run(async () => this.assertOpen());
     this.#starting ??= this.run(async () => {
       this.assertOpen();
       try {
+        for (const bus of [this, ...this.#buses]) await bus.parts.messages.load();
         await this.sockets.open(this.id);
       } catch (error) {
         this.#starting = undefined;
@@ -291,7 +293,8 @@ export class ClusterNode extends ClusterBus {
    * Joins another cluster on the same sockets, with separate members, tags and keys: at once, or when the node starts.
    *
    * @param name 1 to 64 bytes
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a joined cluster, or too many
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a joined cluster, or too many; NotSupportedError
+   * `ERR_ENGINE_UNAVAILABLE` as `start`
    */
   bus(name: string, options: ClusterBusOptions = {}): ClusterBus {
     this.assertOpen();
@@ -304,6 +307,7 @@ export class ClusterNode extends ClusterBus {
       throw new InvalidStateError("EFSM", `the node has a bus ${quoted(name)} already`);
     if (this.#buses.size + 1 >= MAX_BUSES)
       throw new InvalidStateError("EFSM", `a node has ${MAX_BUSES} buses at most, its first one included`);
+    void bus.parts.messages.load();
     if (this.#started) bus.begin();
     this.#buses.add(bus);
     bus.onEnd(() => this.#buses.delete(bus));

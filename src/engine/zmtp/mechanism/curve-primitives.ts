@@ -44,11 +44,17 @@ let loading: Promise<void> | undefined;
  * @returns `undefined` once loaded; else a promise, which rejects with NotSupportedError
  * `ERR_ENGINE_UNAVAILABLE`
  * @throws InvalidArgumentError `EINVAL` for another `SHOAL_CURVE`; NotSupportedError `ERR_ENGINE_UNAVAILABLE`
- * for `sodium`
+ * for `sodium`, and without WebAssembly
  */
 export function loadCurveBox(): Promise<void> | undefined {
   if (loaded !== undefined) return undefined;
   const sodium = nativeSodium();
+  // The package would fall back to JavaScript, and lose its memory when that grows.
+  if (!("WebAssembly" in globalThis))
+    throw new NotSupportedError(
+      "CURVE and a cluster's sealed messages need WebAssembly, which this process runs without (node --jitless)",
+      "ERR_ENGINE_UNAVAILABLE",
+    );
   if (loading === undefined) {
     loading = load(sodium);
     loading.catch(() => undefined); // The waiting handshakes report the error.
@@ -64,6 +70,10 @@ async function load(sodium: Sodium | null): Promise<void> {
     throw doesNotLoad("libsodium", cause);
   }
   loaded = sodium === null ? libsodium : boxWith(sodium, libsodium);
+}
+
+export function isCurveBoxLoaded(): boolean {
+  return loaded !== undefined;
 }
 
 export function curveBox(): CurveBox {

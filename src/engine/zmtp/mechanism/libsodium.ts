@@ -35,8 +35,6 @@ interface Exports {
 type Crypt = (to: number, from: number, length: number, high: 0, nonce: number, key: number) => number;
 
 async function load(): Promise<Exports> {
-  // The package would fall back to JavaScript, and lose its memory when that grows.
-  if (!("WebAssembly" in globalThis)) throw new Error("this JavaScript engine runs without WebAssembly");
   try {
     // Bundlers need a literal.
     // @ts-expect-error The package has no types.
