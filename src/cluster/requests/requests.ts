@@ -9,9 +9,8 @@
 import { describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
-import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
-import { waitFor, withTimeout } from "../../core/waiter.js";
+import { Waiter, withTimeout } from "../../core/waiter.js";
 import type { ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
 import { NodeQueues } from "../messaging/node-queues.js";
 import type { SendResult } from "../messaging/parts.js";
@@ -54,7 +53,7 @@ export class Requests {
   #isChanged = false;
   #isClosed = false;
   /** Requests to all nodes, which wait for a change of routes. */
-  readonly #changes = new IdleWaits();
+  readonly #changes = new Set<Waiter<void>>();
   readonly #ownCandidates = new WeakMap<readonly Candidate[], readonly Candidate[]>();
 
   constructor(effects: RequestsEffects) {
@@ -184,7 +183,9 @@ export class Requests {
       const left = timeout < 0 ? -1 : Math.max(0, until - performance.now());
       const late = (): TimeoutError =>
         new TimeoutError("ETIMEDOUT", `${service}: no node serves it within ${timeout} ms`);
-      await waitFor(this.#changes.wait(false), { timeout: left, signal }, late);
+      const change: Waiter<void> = new Waiter(left, signal, late, () => this.#changes.delete(change));
+      this.#changes.add(change);
+      await change.promise;
       if (this.#isClosed) throw new ClosedError("EAGAIN", "the bus closed while the request waited");
     }
   }
@@ -235,14 +236,19 @@ export class Requests {
 
   /** Waiting requests check after the current work. */
   onRoutes(): void {
-    if (this.#isChanged || (this.#calls.waiting === 0 && !this.#changes.isAwaited)) return;
+    if (this.#isChanged || (this.#calls.waiting === 0 && this.#changes.size === 0)) return;
     this.#isChanged = true;
     queueMicrotask(() => {
       this.#isChanged = false;
       this.#calls.onChanged(this.#timer.now());
       this.#timer.update();
-      this.#changes.end();
+      this.#changed();
     });
+  }
+
+  #changed(): void {
+    for (const change of this.#changes) change.resolve();
+    this.#changes.clear();
   }
 
   stats(): RequestsStats {
@@ -280,7 +286,7 @@ export class Requests {
     this.#isClosed = true;
     this.#calls.close(() => new ClosedError("EAGAIN", "the bus closed while the request waited"));
     this.outgoing.pending.close();
-    this.#changes.end();
+    this.#changed();
     const isIdle = linger === 0 ? false : await withTimeout(Promise.all(drained), linger);
     if (!isIdle) this.#server.abortAll(new ClosedError("EAGAIN", "the bus closes"));
     for (const own of this.#served.values()) this.#serving.remove(own.queue);

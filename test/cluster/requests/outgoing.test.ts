@@ -213,6 +213,10 @@ describe("a request to all nodes while it is not known who serves it", () => {
       await expect(aborted).rejects.toMatchObject({ code: "ABORT_ERR" });
       vi.advanceTimersByTime(60_000);
       await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
+      const checks = vi.spyOn(globalThis, "queueMicrotask");
+      requests.onRoutes();
+      expect(checks).not.toHaveBeenCalled(); // Neither of them waits for it.
+      checks.mockRestore();
       const closed = requests.outgoing.requestMany("work", "x", { timeout: -1 });
       await requests.close(0);
       await expect(closed).rejects.toMatchObject({ code: "EAGAIN" });
