@@ -313,6 +313,7 @@ export class Sending {
     }
     this.state = "connecting";
     this.#candidates = this.#find();
+    if (this.#candidates.length === 0) this.reason = "no protocol of both nodes reaches it";
     this.#next();
   }
 

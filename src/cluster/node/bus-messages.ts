@@ -4,7 +4,7 @@ import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Member } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
-import { MESSAGES_PROP } from "../messaging/advert.js";
+import { decodeAdvert, MESSAGES_PROP } from "../messaging/advert.js";
 import { NodeLinks } from "../messaging/links.js";
 import { Messaging } from "../messaging/messaging.js";
 import type { MessagingSettings } from "../messaging/options.js";
@@ -159,7 +159,7 @@ export class BusMessages implements MessagesPart {
           id,
           table: new RouteTable(),
           links,
-          takesPart: (of) => this.#linkMember(of)?.advert !== undefined,
+          takesPart: (of) => decodeAdvert(this.#linkMember(of)?.advert) !== undefined,
           isUnknown: (of) => this.#find(of)?.hasDetails === false,
           settings,
           onChanged: () => this.#bus.requests.onRoutes(),

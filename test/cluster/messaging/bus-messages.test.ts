@@ -93,6 +93,16 @@ describe("messages of nodes", () => {
     await expect.poll(() => a.routes(), SOON).toEqual([{ filter: "plant/+", nodes: [b.id] }]);
   });
 
+  test("a subscription is ready without a member whose version of messages this node does not know", async () => {
+    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
+    const seen = new Promise((resolve) => a.events.once("tags", resolve));
+    b.parts.details.setAdvert("2;tcp=1");
+    b.tags("newer");
+    await seen;
+    await a.subscribe("plant/+").ready;
+    await expect(a.sendTo(a.member("b") as Member, "x")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+  });
+
   test("a node that is closed before it started gives up what it subscribed to", async () => {
     const a = create("a");
     const subscription = a.subscribe("plant/+");
