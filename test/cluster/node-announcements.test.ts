@@ -1,6 +1,6 @@
 /** Programs that a node announces: in everybody's lists until they are withdrawn, and what a withdrawal does, in which order. */
 import { afterEach, describe, expect, it } from "vitest";
-import { type AnnouncedProgram, ClusterNode } from "../../src/cluster/index.js";
+import { type AnnouncedProgram, type ClusterBus, ClusterNode } from "../../src/cluster/index.js";
 import { ClosedError, TimeoutError } from "../../src/core/errors.js";
 import { until, within } from "../contract/support/wait.js";
 import { freePort } from "../support/ports.js";
@@ -92,6 +92,22 @@ describe("announce", () => {
     finish();
     await within(drained, "the node's drain");
     expect(slow.calls).toEqual(["drain 30000", "close"]);
+  });
+
+  it("withdraws what all clusters of a node announce and serve when the node drains", async () => {
+    const [a, b] = [await started("a"), await started("b")];
+    const [inA, inB] = [a, b].map((node) => node.bus("side", { seeds: [seed] })) as [ClusterBus, ClusterBus];
+    const closed = b.bus("closed");
+    await closed.close();
+    const program = new Program();
+    inB.announce({}, program);
+    await inB.serve("work", () => "done").ready;
+    expect(await inA.request("work", 1, { waitForReady: true, timeout: 5_000 })).toBe("done");
+    const seen = new Promise((resolve) => inA.events.once("draining", resolve));
+    await within(b.drain(), "the node's drain");
+    expect(program.calls).toEqual(["drain 30000", "close"]);
+    await within(seen, "the draining member");
+    await expect(inA.request("work", 1)).rejects.toMatchObject({ reason: "no-service" });
   });
 
   it("closes what does not finish in time, and says so; what had closed by itself is gone", async () => {

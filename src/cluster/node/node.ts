@@ -314,6 +314,12 @@ export class ClusterNode extends ClusterBus {
     return bus;
   }
 
+  /** @internal Drains all clusters of the node. */
+  protected override async onDrain(): Promise<void> {
+    const open = [...this.#buses].filter((bus) => !bus.closed);
+    await Promise.all([super.onDrain(), ...open.map((bus) => bus.drain())]);
+  }
+
   protected override async onClose(linger: number): Promise<void> {
     await this.#starting?.catch(() => undefined); // The caller of start() gets the error.
     this.#unwatchFiles?.();
