@@ -19,6 +19,7 @@ import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { errorReply, handlerErrorReply, requestErrorReply } from "../kit/errors.js";
 import { type HandlerJob, HandlerJobs } from "../kit/handler-jobs.js";
+import { OpenedSockets } from "../kit/opened-sockets.js";
 import {
   boolean,
   checkEndpoint,
@@ -158,15 +159,17 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     super("BinaryStarServer", EVENTS);
     checkFunction("handler", handler);
     const settings = checkOptions("BinaryStarServer", OPTIONS, options);
-    if (settings.star === undefined)
+    const { star, socketOptions } = settings;
+    if (star === undefined)
       throw new InvalidArgumentError("BinaryStarServer needs the option star: role and peer");
     this.#handler = handler as BinaryStarHandler<T>;
     this.#errorReply = options.errorReply;
     this.#exposeErrors = settings.exposeErrors;
     this.#maxInFlight = settings.maxInFlight;
     this.#shape = new BodyShape(options.codec);
-    this.star = new BinaryStar(settings.star);
-    this.#router = new Router({ linger: 0, ...settings.socketOptions, receiveTimeout: -1 });
+    const sockets = new OpenedSockets();
+    this.star = sockets.open(() => new BinaryStar(star));
+    this.#router = sockets.open(() => new Router({ linger: 0, ...socketOptions, receiveTimeout: -1 }));
     for (const type of Object.keys(BINARY_STAR_EVENTS) as BinaryStarEvent["type"][])
       this.star.events.on(type, this.#starOnEvent);
     this.#gate = new BinaryStarGate(this.star);

@@ -21,6 +21,7 @@ import {
 } from "../../sockets/pub-sub.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type EndpointSourceEvent } from "../kit/endpoint-list.js";
+import { OpenedSockets } from "../kit/opened-sockets.js";
 import {
   anything,
   checkEndpoint,
@@ -185,14 +186,17 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY, clock ?? systemClock);
     const shared = { ...settings.socketOptions, ...(context === undefined ? {} : { context }) };
     const reconnect = Math.min(RECONNECT_INTERVAL, heartbeatInterval);
-    this.#publisher = new Publisher({ linger: 0, ...shared, ...settings.publisherOptions });
-    this.#subscriber = new Subscriber({
+    const publisher = { linger: 0, ...shared, ...settings.publisherOptions };
+    const subscriber = {
       linger: 0,
       reconnectInterval: reconnect,
       reconnectMaxInterval: reconnect,
       ...shared,
       ...settings.subscriberOptions,
-    });
+    };
+    const sockets = new OpenedSockets();
+    this.#publisher = sockets.open(() => new Publisher(publisher));
+    this.#subscriber = sockets.open(() => new Subscriber(subscriber));
     this.#rules = new BinaryStarRules(
       { role, heartbeatInterval, liveness, replica },
       this.#effects(),

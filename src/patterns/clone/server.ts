@@ -27,10 +27,12 @@ import {
   BinaryStar,
   type BinaryStarEvent,
   BinaryStarGate,
+  type BinaryStarOptions,
   type BinaryStarReplica,
 } from "../binary-star/index.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList } from "../kit/endpoint-list.js";
+import { OpenedSockets } from "../kit/opened-sockets.js";
 import { checkOptions, integer } from "../kit/options.js";
 import {
   bindRow,
@@ -122,15 +124,16 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     const { rules, sockets, snapshots, publisher, pair } = settings;
     this.#timer = new DriverTimer(rules.heartbeatInterval);
     this.#rules = new ServerRules(rules, this.#effects(), this.#timer.now());
-    this.#snapshots = new Router({ ...sockets, ...snapshots });
-    this.#publisher = new Publisher({ ...sockets, ...publisher });
-    this.#collector = new Subscriber({ ...sockets, receiveHighWaterMark: COLLECT_MARK });
+    const all = new OpenedSockets();
+    this.#snapshots = all.open(() => new Router({ ...sockets, ...snapshots }));
+    this.#publisher = all.open(() => new Publisher({ ...sockets, ...publisher }));
+    this.#collector = all.open(() => new Subscriber({ ...sockets, receiveHighWaterMark: COLLECT_MARK }));
     forwards(this.#snapshots, this.#publisher);
     this.#publisher.events.on("drop", ({ messages }) =>
       this.events.emit({ type: "update:dropped", copies: messages }),
     );
     if (options.store !== undefined) this.#writer = new StoreWriter(options.store, this.#rules, this.#timer);
-    if (pair !== undefined) this.#pair = this.#makePair(pair);
+    if (pair !== undefined) this.#pair = this.#makePair(pair, all);
   }
 
   /** The bound endpoints for clients. @throws ClosedError `EBADF` before {@link bind} */
@@ -243,22 +246,24 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     return bound;
   }
 
-  #makePair(settings: PairSettings): Pair {
+  #makePair(settings: PairSettings, all: OpenedSockets): Pair {
     const { role, peer, interval, liveness, sockets, context } = settings;
-    const replicas = new Router({
+    const replicaOptions = {
       linger: 0,
       ...sockets.binding,
       ...context,
       mandatory: true,
       sendHighWaterMark: REPLICATION_MARK,
-    });
-    const link = new Dealer({
+    };
+    const replicas = all.open(() => new Router(replicaOptions));
+    const linkOptions = {
       linger: 0,
       ...sockets.connecting,
       ...context,
       reconnectInterval: Math.min(100, interval),
       reconnectMaxInterval: Math.min(1_000, interval),
-    });
+    };
+    const link = all.open(() => new Dealer(linkOptions));
     forwards(replicas);
     for (const type of HANDSHAKE_ERRORS)
       link.events.on(type, ({ error }) => this.events.emit({ type: "handshake:failed", error }));
@@ -266,7 +271,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       ? new EndpointList("CloneServer", peer, { check: (endpoint) => endpointAt(endpoint, 4) })
       : undefined;
     const states = new PeerStates();
-    const star = new BinaryStar({
+    const starOptions: BinaryStarOptions = {
       role,
       peer: isEndpointSource(peer) ? { endpoints: () => states } : endpointAt(peer, 3),
       heartbeatInterval: interval,
@@ -276,7 +281,8 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       checkHandOver: () => this.#checkHandOver(),
       replica: this.#replica(),
       ...context,
-    });
+    };
+    const star = all.open(() => new BinaryStar(starOptions));
     for (const type of Object.keys(STAR_EVENTS) as BinaryStarEvent["type"][])
       star.events.on(type, (event) => this.#onStarEvent(event));
     const gate = new BinaryStarGate(star, { maxQueue: MAX_WAITING });

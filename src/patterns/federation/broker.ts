@@ -12,6 +12,7 @@ import {
 } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { BROKER_OPTIONS, BrokerDriver, type BrokerEndpoints, type BrokerSide } from "../kit/broker-driver.js";
+import { OpenedSockets } from "../kit/opened-sockets.js";
 import { checkEndpoint, checkOptions, type Given, integer, object } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
 import { addressedFrames, parseFromClient, replyFrames } from "../kit/worker-protocol.js";
@@ -115,27 +116,35 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
     const settings = checkOptions("FederatedBroker", OPTIONS, options);
     const { gate, socketOptions, cloudOptions, stateOptions } = settings;
     checkName(name);
-    const cloud = openCloud(name, { ...socketOptions, ...cloudOptions }, stateOptions ?? {});
+    const sockets = new OpenedSockets();
+    const cloud = openCloud(sockets, name, { ...socketOptions, ...cloudOptions }, stateOptions ?? {});
     let rules: FederationRules | undefined;
-    super("FederatedBroker", EVENTS, settings, settings.stateInterval, (effects, now) => {
-      const outside: FederationEffects = {
-        request: (worker, address, body) =>
-          effects.toWorker([worker, ...addressedFrames("simple", address, body)]),
-        reply: (envelope, body) => effects.toClient(replyFrames(envelope, body)),
-        siteRequest: (site, address, body) =>
-          cloud.asked.tryDeliver([Buffer.from(site), ...addressedFrames("paranoid", address, body)]) ===
-          "sent",
-        siteReply: (envelope, body) => this.reply(cloud.asking, replyFrames(envelope, body)),
-        publish: (capacity) => {
-          // Without room (noDrop) a state is skipped.
-          if (!cloud.publisher.closed) cloud.publisher.trySend(stateFrames({ site: name, capacity }));
-        },
-        isServing: () => gate === undefined || gate.isServing(),
-        event: (event) => effects.event(event),
-      };
-      rules = new FederationRules(settings, outside, now, crypto.randomBytes(8));
-      return rules;
-    });
+    super(
+      "FederatedBroker",
+      EVENTS,
+      settings,
+      settings.stateInterval,
+      (effects, now) => {
+        const outside: FederationEffects = {
+          request: (worker, address, body) =>
+            effects.toWorker([worker, ...addressedFrames("simple", address, body)]),
+          reply: (envelope, body) => effects.toClient(replyFrames(envelope, body)),
+          siteRequest: (site, address, body) =>
+            cloud.asked.tryDeliver([Buffer.from(site), ...addressedFrames("paranoid", address, body)]) ===
+            "sent",
+          siteReply: (envelope, body) => this.reply(cloud.asking, replyFrames(envelope, body)),
+          publish: (capacity) => {
+            // Without room (noDrop) a state is skipped.
+            if (!cloud.publisher.closed) cloud.publisher.trySend(stateFrames({ site: name, capacity }));
+          },
+          isServing: () => gate === undefined || gate.isServing(),
+          event: (event) => effects.event(event),
+        };
+        rules = new FederationRules(settings, outside, now, crypto.randomBytes(8));
+        return rules;
+      },
+      sockets,
+    );
     this.name = name;
     this.#cloud = cloud;
     this.#rules = rules as FederationRules;
@@ -221,17 +230,18 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
 type Cloud = ReturnType<typeof openCloud>;
 
 /** Sockets to other sites. */
-function openCloud(name: string, options: RouterOptions, state: StateSocketOptions) {
+function openCloud(sockets: OpenedSockets, name: string, options: RouterOptions, state: StateSocketOptions) {
   // A restarted site takes over its name.
   const named = { ...options, routingId: name, handover: true, mandatory: true };
-  const asking = new Router(named);
+  const asking = sockets.open(() => new Router(named));
   // Without `immediate`, an endpoint of a stopped broker would keep the name: the broker would be refused at its new
   // endpoint.
-  const asked = new Router({ ...named, immediate: true });
+  const asked = sockets.open(() => new Router({ ...named, immediate: true }));
   forwards(asking, asked);
-  const subscriber = new Subscriber(state);
+  const subscriber = sockets.open(() => new Subscriber(state));
   subscriber.subscribe();
-  return { asking, asked, publisher: new Publisher(state), subscriber };
+  const publisher = sockets.open(() => new Publisher(state));
+  return { asking, asked, publisher, subscriber };
 }
 
 function isSources(site: SiteEndpoints | SiteSources): site is SiteSources {

@@ -10,6 +10,7 @@ import { forwards } from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "./driver.js";
+import { OpenedSockets } from "./opened-sockets.js";
 import { bytes, CLOSE_LINGER, type Given, integer, object, type Settings } from "./options.js";
 import { RouterReader } from "./router-reader.js";
 import { serverGate } from "./server-gate.js";
@@ -90,6 +91,7 @@ export abstract class BrokerDriver<
   /**
    * @internal
    * @param maxStep longest pause of this process that counts as elapsed time, in ms
+   * @param sockets further ones of the broker
    */
   protected constructor(
     name: string,
@@ -97,23 +99,16 @@ export abstract class BrokerDriver<
     options: Settings<typeof BROKER_OPTIONS>,
     maxStep: number,
     createRules: (effects: BrokerEffects<E>, now: number) => DrivenRules<Omit<Stats, "repliesDropped">>,
+    sockets = new OpenedSockets(),
   ) {
     super(name, events);
     const { socketOptions, frontendOptions, backendOptions, gate } = options;
     // It reports a reply that its client cannot take.
-    this.#frontend = new Router({
-      linger: CLOSE_LINGER,
-      ...socketOptions,
-      ...frontendOptions,
-      mandatory: true,
-    });
+    const frontend = { linger: CLOSE_LINGER, ...socketOptions, ...frontendOptions, mandatory: true };
+    this.#frontend = sockets.open(() => new Router(frontend));
     // A lost worker must be reported at once.
-    this.#backend = new Router({
-      linger: CLOSE_LINGER,
-      ...socketOptions,
-      ...backendOptions,
-      mandatory: true,
-    });
+    const backend = { linger: CLOSE_LINGER, ...socketOptions, ...backendOptions, mandatory: true };
+    this.#backend = sockets.open(() => new Router(backend));
     forwards(this.#frontend, this.#backend);
     ownSockets(this, () => ({ clients: this.#frontend, workers: this.#backend }));
     this.#timer = new DriverTimer(maxStep);

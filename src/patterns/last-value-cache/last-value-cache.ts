@@ -36,6 +36,7 @@ import {
 import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
 import { type ProxySide, Pump } from "../../sockets/pump.js";
 import { Driver } from "../kit/driver.js";
+import { OpenedSockets } from "../kit/opened-sockets.js";
 import type { PublisherGate } from "../kit/server-gate.js";
 import { LmdbValueStore } from "./lmdb-value-store.js";
 import {
@@ -125,12 +126,14 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
       settings.maxSnapshots,
     );
     this.#gate = settings.gate;
-    settings.gate?.onServing(this.#gateOnServing);
-    const frontend = new XSubscriber(settings.frontend);
-    const backend = new XPublisher(settings.backend);
+    const sockets = new OpenedSockets();
+    const frontend = sockets.open(() => new XSubscriber(settings.frontend));
+    const backend = sockets.open(() => new XPublisher(settings.backend));
     forwards(backend);
     this.#sockets = { frontend, backend };
-    this.#writer = settings.store === undefined ? undefined : this.#openStore(settings.store, settings);
+    const { store } = settings;
+    this.#writer = store === undefined ? undefined : sockets.open(() => this.#openStore(store, settings));
+    settings.gate?.onServing(this.#gateOnServing);
     for (const topic of settings.topics)
       frontend.trySend(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(topic)]));
     this.#pump = new Pump(frontend, backend, {
@@ -259,8 +262,6 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
         this.events.emit({ type: "store:failed", error }),
       );
     } catch (error) {
-      void this.#sockets.frontend.close({ linger: 0 });
-      void this.#sockets.backend.close({ linger: 0 });
       void store?.close();
       throw error;
     }

@@ -12,6 +12,7 @@ import { Router } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
+import { OpenedSockets } from "../kit/opened-sockets.js";
 import { CLOSE_LINGER, checkOptions, type GivenWithCodec } from "../kit/options.js";
 import { ID_BYTES, META_BYTES } from "../kit/sequence-meta.js";
 import type { PublisherGate } from "../kit/server-gate.js";
@@ -69,14 +70,16 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     }
     this.#gate = settings.gate;
     this.#shape = new BodyShape(codec);
-    this.#publisher = new Publisher(socketOptions);
-    this.#router = new Router({
+    const sockets = new OpenedSockets();
+    this.#publisher = sockets.open(() => new Publisher(socketOptions));
+    const replays = {
       linger: CLOSE_LINGER,
       ...replayOptions,
       mandatory: true,
       receiveTimeout: -1,
       routingId: this.id,
-    });
+    };
+    this.#router = sockets.open(() => new Router(replays));
     forwards(this.#router);
     // A pause only delays marks.
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY);
