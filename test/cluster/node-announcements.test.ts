@@ -101,12 +101,25 @@ describe("announce", () => {
     await closed.close();
     const program = new Program();
     inB.announce({}, program);
-    await inB.serve("work", () => "done").ready;
-    expect(await inA.request("work", 1, { waitForReady: true, timeout: 5_000 })).toBe("done");
+    await a.serve("inner", () => "done").ready;
+    let begin = (): void => undefined;
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    let go = (): void => undefined;
+    const draining = new Promise<void>((resolve) => (go = resolve));
+    await inB.serve("work", async () => {
+      begin();
+      await draining;
+      return b.request("inner"); // In another cluster of the node.
+    }).ready;
+    const reply = inA.request("work", 1, { waitForReady: true, timeout: 5_000 });
+    await begun;
     const seen = new Promise((resolve) => inA.events.once("draining", resolve));
-    await within(b.drain(), "the node's drain");
-    expect(program.calls).toEqual(["drain 30000", "close"]);
+    const drained = b.drain();
     await within(seen, "the draining member");
+    go();
+    expect(await within(reply, "the reply")).toBe("done");
+    await within(drained, "the node's drain");
+    expect(program.calls).toEqual(["drain 30000", "close"]);
     await expect(inA.request("work", 1)).rejects.toMatchObject({ reason: "no-service" });
   });
 

@@ -276,6 +276,10 @@ export class BusRuntime implements BusPort {
     return this.#bus.messages.streams;
   }
 
+  get isServing(): boolean {
+    return this.#bus.requests.isServing;
+  }
+
   greeting(address: string | undefined): Packet | undefined {
     const rules = this.#membership;
     const isMeant = address === undefined || rules?.live.some((member) => member.address === address);

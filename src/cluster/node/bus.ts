@@ -821,7 +821,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   /** Calls of a running handler are part of its request, which a draining node finishes. */
   get #isRefusing(): boolean {
-    return this.stopping && (this.closed || !this.parts.requests.isServing);
+    return this.stopping && (this.closed || !this.sockets.isServing);
   }
 
   async #notNow(): Promise<never> {

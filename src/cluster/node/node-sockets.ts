@@ -52,6 +52,8 @@ export interface BusPort {
   greeting(address: string | undefined): Packet | undefined;
   /** Messages over streams; `undefined`: without messages. */
   readonly streams: PairStreams | undefined;
+  /** Whether a handler of a service runs. */
+  readonly isServing: boolean;
 }
 
 export class NodeSockets {
@@ -283,6 +285,12 @@ export class NodeSockets {
     this.#rebinding = false;
     if (this.#closed) await Promise.all([datagrams.close(), this.links.unlisten()]);
     else this.#announce({ ...(interfaces[0] as HostInterface), internal: false });
+  }
+
+  /** Whether a handler of any cluster runs. */
+  get isServing(): boolean {
+    for (const { isServing } of this.#buses.values()) if (isServing) return true;
+    return false;
   }
 
   add(bus: BusPort): void {

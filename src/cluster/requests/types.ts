@@ -12,7 +12,7 @@ export interface ServiceSchemas<Request = unknown, Reply = unknown> {
   readonly reply?: StandardSchemaV1<Reply> | undefined;
 }
 
-/** A request, as its handler and middleware see it. */
+/** A request, as its handler and middleware see it. A copy by `{ ...request }` lacks `signal`, `remaining` and `setReplyHeader`. */
 export interface ServiceRequest {
   readonly service: string;
   /** Contract method; "": none. */

@@ -76,6 +76,7 @@ const HAND_OVER_OPTIONS = {
 
 export type BinaryStarHandOverOptions = Given<typeof HAND_OVER_OPTIONS>;
 
+/** `signal` is a getter, which a copy by `{ ...context }` does not have. */
 export interface BinaryStarRequestContext {
   /** Aborted when this server is no longer active, or closes. */
   readonly signal: AbortSignal;

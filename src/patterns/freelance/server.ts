@@ -32,6 +32,7 @@ import {
 import { type ServerGate, serverGate } from "../kit/server-gate.js";
 import { errorReply, type FreelanceModel, parseServerMessage, pong, type ServerCommand } from "./protocol.js";
 
+/** `signal` is a getter, which a copy by `{ ...context }` does not have. */
 export interface FreelanceRequestContext {
   /** Aborted when the server closes before the reply. */
   readonly signal: AbortSignal;

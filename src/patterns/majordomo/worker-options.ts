@@ -109,6 +109,7 @@ export type MajordomoHandler<Req = Raw, Rep = Raw> = (
   context: MajordomoRequestContext,
 ) => MajordomoHandlerResult<Rep>;
 
+/** Its members are getters, which a copy by `{ ...context }` does not have. */
 export interface MajordomoRequestContext {
   /** Aborted when the answer is no longer needed: cancelled, broker lost, worker closing. */
   readonly signal: AbortSignal;
