@@ -104,8 +104,7 @@ export class Serving {
       accepted = { ...operation, kind, value: EMPTY, expires: 0, counted: false, condition: undefined };
     }
     // A waiting view must not retain its chunk.
-    const waits = queue.committing && accepted.value.length < 4_096;
-    queue.push(waits ? copyOf(accepted) : accepted);
+    queue.push(queue.committing ? copyOf(accepted) : accepted);
     return true;
   }
 

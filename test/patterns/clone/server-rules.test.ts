@@ -558,3 +558,18 @@ test("the last sequence of a subtree is not later than the map that a server too
   expect(String(heartbeats[0]?.[PROPERTIES])).toBe("s1=9\n");
   expect([readSequence(last[SEQUENCE] as Buffer), String(last[PROPERTIES])]).toEqual([4, "s1=4\n"]);
 });
+
+test("an update of some KiB that waits for the store does not hold the chunk that it came in", () => {
+  const stored: Operation[] = [];
+  const effects = { ...EFFECTS, commit: (batch: readonly Operation[]) => void stored.push(...batch) };
+  const rules = new ServerRules({ ...OPTIONS, hasStore: true }, effects, 0);
+  rules.activate(0);
+  const chunk = Buffer.alloc(65_536, 1);
+  for (const key of ["first", "second"]) {
+    rules.update(encodeSet(Buffer.from(key), Buffer.alloc(0), Buffer.alloc(0), chunk.subarray(0, 5_000)), 0);
+    rules.flush(0);
+  }
+  rules.committed(0);
+  expect(stored.map(({ key }) => String(key))).toEqual(["first", "second"]);
+  expect(stored[1]?.value.buffer).not.toBe(chunk.buffer);
+});
