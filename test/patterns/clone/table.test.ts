@@ -50,6 +50,41 @@ test("a table is what a map with the same changes is, whatever bytes and sizes",
   expect([table.size, table.bytes, table.high]).toEqual([0, 0, 0]);
 });
 
+test("values that grow step by step leave no memory behind that no other size can use", () => {
+  const random = new Random(5);
+  const table = new CloneTable();
+  const model = new Map<string, Buffer>();
+  let sequence = 0;
+  const set = (name: string, value: Buffer): void => {
+    sequence += 1;
+    table.put(Buffer.from(name), value, sequence);
+    model.set(name, value);
+  };
+  const remove = (name: string): void => {
+    const id = table.find(Buffer.from(name));
+    if (id >= 0) table.remove(id);
+    model.delete(name);
+  };
+  let most = 0;
+  for (let size = 16; size <= 1_008; size += 16) {
+    const value = Buffer.alloc(size, size >> 4);
+    for (let key = 0; key < 20_000; key++) {
+      set(`k${key}`, value);
+      if (key % 100 > 0) continue;
+      const other = `k${random.integer(0, 20_100)}`;
+      if (random.chance(0.5)) remove(other);
+      else set(other, Buffer.alloc(random.chance(0.1) ? 70_000 : random.integer(0, 2_000), key));
+    }
+    if (size > 800) most = Math.max(most, table.memory / table.bytes);
+  }
+  expect(most).toBeLessThan(3.5);
+  expect(table.size).toBe(model.size);
+  for (const [name, value] of model) {
+    const id = table.find(Buffer.from(name));
+    if (!table.key(id).equals(Buffer.from(name)) || !table.value(id).equals(value)) throw new Error(name);
+  }
+});
+
 test("keys that are set from received bytes are found, whatever was removed or set in between", () => {
   for (let seed = 1; seed <= 20; seed++) {
     const random = new Random(seed);
