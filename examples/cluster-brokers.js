@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Brokers that are found by a name in a cluster: a client and a worker take a resolver in place of endpoints. Of three brokers,
- * each a process of its own, one is killed and one drains, and no request is lost.
+ * Brokers found by name in a cluster: a client and a worker take a resolver in place of endpoints. Of three broker processes one
+ * is killed and one drains, and no request is lost.
  */
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";

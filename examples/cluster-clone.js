@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Clone in a cluster: the two servers of a pair go one after the other, a new one takes the place of each, and no update is lost.
+ * Clone in a cluster: the servers of a pair leave one after the other, a new one replaces the first, and no update is lost.
  */
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The edge between two clusters: a proxy that passes what somebody outside has subscribed to, and nothing else. The command line has the
- * same: shoal proxy forwarder --frontend-connect cluster:prices --backend "tcp://*:*" --backend-advertise prices …
+ * The edge between two clusters: a proxy that passes only what subscribers outside ask for. The command line has the same:
+ * shoal proxy forwarder --frontend-connect cluster:prices --backend "tcp://*:*" --backend-advertise prices …
  */
 import assert from "node:assert/strict";
 import { Publisher, Subscriber } from "shoal";

@@ -1,5 +1,5 @@
 // @ts-check
-/** Two last value caches in a cluster: publishers and subscribers are at both. One goes, and a newcomer has the last value of each topic. */
+/** Two last value caches in a cluster: publishers and subscribers are at both. One leaves, and a new subscriber has the last value of each topic. */
 import assert from "node:assert/strict";
 import { Publisher, Subscriber } from "shoal";
 import { ClusterNode } from "shoal/cluster";

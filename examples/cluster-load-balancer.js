@@ -1,5 +1,5 @@
 // @ts-check
-/** Load balancers that are found by name in a cluster: of two, one drains in the middle of the requests, and none is lost. */
+/** Load balancers found by name in a cluster: one of two drains in the middle of the requests, and none is lost. */
 import assert from "node:assert/strict";
 import { ClusterNode } from "shoal/cluster";
 import { LoadBalancer, LoadBalancerClient } from "shoal/load-balancer";

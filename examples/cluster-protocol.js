@@ -1,5 +1,5 @@
 // @ts-check
-/** A protocol of one's own: messages of a cluster through named pipes, and by TCP when these break. */
+/** A custom protocol: messages of a cluster through named pipes, and by TCP when these break. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";

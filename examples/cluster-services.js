@@ -1,5 +1,5 @@
 // @ts-check
-/** Services of a cluster: one is asked for something by its tags, and channel 5 is encrypted for those who have the key. */
+/** Services of a cluster: a query to several nodes, and a channel 5 that is encrypted for holders of the key. */
 import assert from "node:assert/strict";
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { ClusterNode } from "shoal/cluster";

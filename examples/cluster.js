@@ -1,5 +1,5 @@
 // @ts-check
-/** A cluster: nodes find each other without being given an address, are found by their tags, and know who leaves. */
+/** A cluster: nodes find each other without addresses, select each other by tags, and see who leaves. */
 import assert from "node:assert/strict";
 import { ClusterNode } from "shoal/cluster";
 

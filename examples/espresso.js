@@ -1,5 +1,5 @@
 // @ts-check
-/** Espresso: what passes a proxy, heard from outside, with a filter, and never at the proxy's cost. */
+/** Espresso: messages that pass a proxy, read with a filter, without slowing the proxy. */
 import assert from "node:assert/strict";
 import { Publisher, Subscriber, XPublisher, XSubscriber } from "shoal";
 import { EspressoListener, EspressoTap } from "shoal/espresso";

@@ -1,5 +1,5 @@
 // @ts-check
-/** A job queue with results: jobs are kept until a worker has done them, whichever worker goes meanwhile. A client waits for its result, or asks for it later. */
+/** A job queue with results: a job is kept until a worker has done it, also when workers leave. A client waits for its result, or asks later. */
 import assert from "node:assert/strict";
 import { ClusterNode, ServiceError } from "shoal/cluster";
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** Last value cache: a subscriber that comes late gets the last value of every topic it asks for, at once. */
+/** Last value cache: a late subscriber gets the last value of each of its topics at once. */
 import assert from "node:assert/strict";
 import { Publisher, Subscriber } from "shoal";
 import { LastValueCache } from "shoal/last-value-cache";

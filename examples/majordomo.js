@@ -1,5 +1,5 @@
 // @ts-check
-/** Majordomo: a service behind a broker, two workers, answers in pieces, errors, and a question to all workers. */
+/** Majordomo: a service behind a broker, two workers, errors, and an answer in pieces. */
 import assert from "node:assert/strict";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker, ServiceError } from "shoal/majordomo";
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** A proxy between clients and workers: they know the proxy only, can come and go, and nothing is lost when it goes. */
+/** A proxy between clients and workers: they know the proxy only, can come and go, and nothing is lost when it closes. */
 import assert from "node:assert/strict";
 import { Dealer, Reply, Request, text } from "shoal";
 import { QueueProxy } from "shoal/proxy";

@@ -1,5 +1,5 @@
 // @ts-check
-/** Sequenced publishing: a subscriber that comes late knows what it missed, and gets it again. */
+/** Sequenced publishing: a late subscriber knows what it missed, and gets it again. */
 import assert from "node:assert/strict";
 import { SequencedPublisher, SequencedSubscriber } from "shoal/sequenced";
 

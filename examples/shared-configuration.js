@@ -1,5 +1,5 @@
 // @ts-check
-/** Configuration that all nodes share: any of them may change a key, all have it within milliseconds, and a node that comes later has it at once. */
+/** Configuration that all nodes share: any node may change a key, all have it within milliseconds, and a new node has it at once. */
 import assert from "node:assert/strict";
 import { ClusterNode } from "shoal/cluster";
 

@@ -24,7 +24,7 @@ const report = await simulate({ runs: 20, network: { latency: [1, 20], loss: 0.0
   const client = new MajordomoClient("tcp://broker:5555");
   assert.equal(String(await client.request("price", "tuna")), "tuna: 12");
 
-  // The power fails while a request is under way, and the connections hang.
+  // The power fails while a request is in flight, and the connections hang.
   const answer = client.request("price", "cod", { timeout: 60_000 });
   await world.advance(world.random.integer(0, 600));
   node.crash();

@@ -1,4 +1,4 @@
-/** Titanic: a request outlives the client that left it, the broker's process, and waits for its worker. */
+/** Titanic: a request outlives its client and the broker's process, and waits for its worker. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

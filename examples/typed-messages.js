@@ -1,5 +1,5 @@
 // @ts-check
-/** Messages with a schema: the sockets are typed, and what does not pass never reaches the program. */
+/** Messages with a schema: the sockets are typed, and messages that do not pass never reach the program. */
 import assert from "node:assert/strict";
 import { json, Pull, Push } from "shoal";
 import { z } from "zod";

@@ -1,5 +1,5 @@
 // @ts-check
-/** A service with a contract: schemas in one place, a typed client, and handlers that get nothing else. */
+/** A service with a contract: schemas in one place, a typed client, and handlers that get only valid requests. */
 import assert from "node:assert/strict";
 import {
   defineService,
