@@ -26,29 +26,18 @@ function ended(kill: () => void): void {
   if (running.delete(kill) && running.size === 0) process.off("exit", endAll);
 }
 
-export interface ExecOptions {
-  /** Kills the program and its children with SIGKILL. */
-  readonly signal?: AbortSignal | undefined;
-  /** Added to this process's environment. */
-  readonly env?: Readonly<Record<string, string>>;
-}
-
 /**
  * Runs a command line of `/bin/sh`.
  *
+ * @param signal kills the program and its children with SIGKILL
  * @returns its standard output
  * @throws ShoalError `ERR_SERVICE` for an exit status other than 0, with the end of standard error; AbortedError
  */
-export function exec(
-  command: string,
-  body: readonly Uint8Array[],
-  options: ExecOptions = {},
-): Promise<Buffer> {
-  const { signal, env } = options;
+export function exec(command: string, body: readonly Uint8Array[], signal?: AbortSignal): Promise<Buffer> {
   if (signal?.aborted === true) return Promise.reject(new AbortedError(signal.reason));
   return new Promise((resolve, reject) => {
     // A separate process group, so that children die with the shell.
-    const child = spawn(command, { shell: "/bin/sh", detached: true, env: { ...process.env, ...env } });
+    const child = spawn(command, { shell: "/bin/sh", detached: true });
     const kill = (): void => {
       try {
         if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");

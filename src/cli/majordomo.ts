@@ -82,7 +82,7 @@ export function addMajordomoCommand(program: Command): void {
 async function runWorker(service: string, given: Given<WorkerSettings>): Promise<void> {
   const settings = checkSettings<WorkerSettings>(given, "--connect EP");
   const { concurrency = 1, heartbeat } = settings;
-  const answer = answerer(settings, { SHOAL_SERVICE: service });
+  const answer = answerer(settings);
   const log = new Log("majordomo worker");
   const socketOptions = await securityOptions(settings, settings);
   await withEndpoints("majordomo worker", settings.connect, settings, log, (connect) =>

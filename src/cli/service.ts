@@ -24,12 +24,11 @@ export type Answer = (
   context: { readonly signal: AbortSignal },
 ) => Buffer[] | Promise<Buffer>;
 
-/** An echo, or a program with `env` per request. @throws UsageError unless one of the two is chosen */
-export function answerer(settings: AnswerSettings, env: Readonly<Record<string, string>> = {}): Answer {
-  const { echo, exec: command } = settings;
+/** An echo, or a program per request. @throws UsageError unless one of the two is chosen */
+export function answerer({ echo, exec: command }: AnswerSettings): Answer {
   if ((echo === true) === (command !== undefined)) throw new UsageError("expected --echo or --exec CMD");
   if (command === undefined) return (request) => request;
-  return (request, { signal }) => exec(command, request, { signal, env });
+  return (request, { signal }) => exec(command, request, signal);
 }
 
 /** Requests in flight; replies are printed in order. */

@@ -5,7 +5,6 @@ import { exec } from "../../src/cli/exec.js";
 
 it("gives the output for the input", async () => {
   expect(String(await exec("tr a-z A-Z", [Buffer.from("eel "), Buffer.from("cod")]))).toBe("EEL COD");
-  expect(String(await exec("echo $FISH", [], { env: { FISH: "tuna" } }))).toBe("tuna\n");
 });
 
 it("fails with the exit status and the last words", async () => {
@@ -30,7 +29,7 @@ it.each([
     this._handle.spawn = () => -constants.errno[code];
     return spawn.call(this, options);
   });
-  const failed = exec("true", [Buffer.from("x")], { signal: abort.signal });
+  const failed = exec("true", [Buffer.from("x")], abort.signal);
   short.mockRestore();
   await expect(failed).rejects.toMatchObject({ code: "ERR_SERVICE", message: expect.stringContaining(code) });
   expect([removed.mock.calls.length, process.listeners("exit")]).toEqual([1, before]);
@@ -39,10 +38,10 @@ it.each([
 
 it("ends the program, and what it started, when it is aborted", async () => {
   const abort = new AbortController();
-  const running = exec("sleep 60 & wait", [], { signal: abort.signal });
+  const running = exec("sleep 60 & wait", [], abort.signal);
   abort.abort();
   await expect(running).rejects.toMatchObject({ code: "ABORT_ERR" });
-  await expect(exec("true", [], { signal: abort.signal })).rejects.toMatchObject({ code: "ABORT_ERR" });
+  await expect(exec("true", [], abort.signal)).rejects.toMatchObject({ code: "ABORT_ERR" });
 });
 
 it("ends the programs that run when the process exits, and listens for that only while one runs", async () => {
