@@ -120,14 +120,14 @@ export class CloneLmdbStore implements CloneStore {
     const grows = changes.some(({ value }) => value !== undefined);
     const refusal = grows ? await this.#folder.room.refusal() : undefined;
     if (refusal !== undefined) throw refusal;
-    await this.#folder.transaction(() => {
+    this.#uuids = await this.#folder.transaction(() => {
       const map = this.#maps[this.#current];
       for (const { key, value, sequence: revision, expires } of changes) {
         if (value === undefined) map.remove(key);
         else map.put(key, this.#record(value, revision, expires));
       }
-      this.#remember(sequence, uuids);
       this.#state.put(SEQUENCE, double(sequence));
+      return this.#remember(sequence, uuids);
     });
   }
 
@@ -189,18 +189,18 @@ export class CloneLmdbStore implements CloneStore {
     return this.#folder.close();
   }
 
-  /** Drops the oldest UUIDs. */
-  #remember(sequence: number, uuids: readonly Buffer[]): void {
-    if (uuids.length === 0) return;
-    this.#recent.put(double(sequence), Buffer.concat(uuids));
-    this.#uuids += uuids.length;
-    while (this.#uuids > 2 * MAX_RECENT) {
+  /** Drops the oldest UUIDs. @returns their number afterwards */
+  #remember(sequence: number, uuids: readonly Buffer[]): number {
+    let count = this.#uuids + uuids.length;
+    if (uuids.length > 0) this.#recent.put(double(sequence), Buffer.concat(uuids));
+    while (count > 2 * MAX_RECENT) {
       const [oldest] = [...this.#recent.getKeys({ limit: 1 })];
       if (oldest === undefined) break;
       const key = Buffer.from(oldest);
-      this.#uuids -= (this.#recent.getBinary(key) as Buffer).length / UUID_BYTES;
+      count -= (this.#recent.getBinary(key) as Buffer).length / UUID_BYTES;
       this.#recent.remove(key);
     }
+    return count;
   }
 
   #record(value: Buffer, sequence: number, expires: number): Buffer {

@@ -2,7 +2,7 @@
 import { getEventListeners } from "node:events";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { Context, Dealer, json, Publisher, Router, Subscriber } from "../../../src/index.js";
 import {
   CloneClient,
@@ -13,6 +13,7 @@ import {
   type CloneStore,
   StoreError,
 } from "../../../src/patterns/index.js";
+import { LmdbFolder } from "../../../src/patterns/kit/store/lmdb.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { CALM, closeAll, folder, HEARTBEAT, join_, serve, take, track } from "./rig.js";
 
@@ -341,6 +342,34 @@ describe("one server", () => {
     const second = track(new CloneServer({ store: await CloneLmdbStore.open(path) }));
     await second.bind("tcp://127.0.0.1:*");
     expect([second.get("a"), second.get("b")].map(String)).toEqual(["1", "2"]);
+  });
+
+  test("commits that fail take no UUIDs of earlier ones out of the store", async () => {
+    const path = folder();
+    const store = CloneLmdbStore.open(path);
+    let sequence = 0;
+    const commit = (uuids: number): Promise<void> =>
+      store.commit([], ++sequence, new Array<Buffer>(uuids).fill(Buffer.alloc(16)));
+    await store.load(() => undefined);
+    await commit(1_000);
+    const put = LmdbFolder.prototype.transaction;
+    const failing = vi.spyOn(LmdbFolder.prototype, "transaction").mockImplementation(function (
+      this: LmdbFolder<string>,
+      change,
+    ) {
+      return put.call(this, () => {
+        change();
+        throw new Error("the disk has gone");
+      }) as Promise<never>;
+    });
+    for (let n = 0; n < 8; n++) expect((await failure(commit(65_500))).code).toBe("ERR_STORE");
+    failing.mockRestore();
+    await commit(1_000);
+    await commit(1_000);
+    await store.close();
+    const again = CloneLmdbStore.open(path);
+    expect((await again.load(() => undefined)).uuids).toHaveLength(3_000);
+    await again.close();
   });
 
   test("a closing server has linger ms for what is on its way to the store, and for the acknowledgement", async () => {
