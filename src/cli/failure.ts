@@ -68,7 +68,7 @@ export async function asUsage<T>(action: () => T | Promise<T>): Promise<T> {
   } catch (error) {
     const usage =
       error instanceof InvalidArgumentError ||
-      (error instanceof ShoalError && error.code === "EPROTONOSUPPORT");
+      (error instanceof ShoalError && ["EPROTONOSUPPORT", "ENAMETOOLONG"].includes(error.code));
     throw usage ? new UsageError(error.message) : error;
   }
 }

@@ -123,7 +123,8 @@ export abstract class Socket extends SocketByNumber {
    *   `inproc://NAME`, `udp://HOST:PORT` (Dish, Datagram); or the program's HTTP server with a path, for WebSocket
    * @returns the endpoint without wildcards, also in `lastEndpoint`
    * @throws InvalidArgumentError `EINVAL`; ClosedError `EBADF`
-   * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `EPROTONOSUPPORT`, `ENOCOMPATPROTO` (udp)
+   * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `ENAMETOOLONG` (ipc), `EPROTONOSUPPORT`,
+   *   `ENOCOMPATPROTO` (udp)
    */
   bind(endpoint: string | HttpServerEndpoint): Promise<string>;
   bind(endpoint: string | HttpServerEndpoint, ...extra: unknown[]): Promise<string> {

@@ -13,11 +13,10 @@ import { describe, quoted } from "../arguments.js";
 import { InvalidArgumentError, TransportError } from "../errors.js";
 import { customSchemes, customTransport } from "./custom-transport.js";
 import { hostPortScheme } from "./host-port.js";
-import { badEndpoint, checkLength, type EndpointUse, type Scheme, schemeOf } from "./scheme.js";
+import { badEndpoint, checkIpcPath, checkLength, type EndpointUse, type Scheme, schemeOf } from "./scheme.js";
 import { UDP } from "./udp.js";
 import { webSocketScheme } from "./ws.js";
 
-const MAX_IPC_PATH = 107;
 const MAX_INPROC_NAME = 255;
 
 const IPC: Scheme = {
@@ -25,7 +24,7 @@ const IPC: Scheme = {
   form: "ipc://PATH",
   reachesProcesses: true,
   check(endpoint, address, use) {
-    checkLength(endpoint, address, MAX_IPC_PATH, "ipc path");
+    checkIpcPath(endpoint, address);
     if (use === "connect" && address === "*") throw badEndpoint(endpoint, "only bind takes the path *");
   },
 };
@@ -67,7 +66,7 @@ export function reachableForms(): readonly string[] {
 /**
  * @param transports the engine's
  * @throws InvalidArgumentError `EINVAL` for a malformed endpoint; TransportError `EPROTONOSUPPORT` for an
- * unknown transport
+ * unknown transport, `ENAMETOOLONG` for a long ipc path
  */
 export function checkEndpoint(
   endpoint: unknown,

@@ -61,7 +61,7 @@ export interface ProbeSocket {
 }
 
 export function isPermanent({ code }: ShoalError): boolean {
-  return code === "EINVAL" || code === "EPROTONOSUPPORT" || code === "NOT_SUPPORTED";
+  return ["EINVAL", "ENAMETOOLONG", "EPROTONOSUPPORT", "NOT_SUPPORTED"].includes(code);
 }
 
 const NOTHING: EndpointSource = { endpoints: async function* () {} };

@@ -4,7 +4,7 @@ import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ignore } from "../../../core/ignore.js";
-import { addressOf } from "../../../core/schemes/scheme.js";
+import { addressOf, checkIpcPath } from "../../../core/schemes/scheme.js";
 import { transportError } from "../errors.js";
 import { type Answer, disown, own, removeDead, suspectAt } from "./ipc-path.js";
 import { KernelStream } from "./kernel-stream.js";
@@ -43,6 +43,7 @@ interface Place {
 
 function placeOf(given: string): Place {
   if (given !== "ipc://*") return { endpoint: given, path: pathOf(given), folder: undefined };
+  checkIpcPath(given, join(tmpdir(), "shoal-XXXXXX", "socket"));
   const folder = mkdtempSync(join(tmpdir(), "shoal-"));
   const path = join(folder, "socket");
   return { endpoint: `ipc://${path}`, path, folder };

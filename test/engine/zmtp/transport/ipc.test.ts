@@ -56,6 +56,18 @@ describe.each(ways)("%s", (_, listen) => {
     expect(existsSync(path)).toBe(false);
   });
 
+  it("at * is refused where the folder of temporary files has too long a path, and makes nothing", async () => {
+    const long = join(folder, "t".repeat(90));
+    mkdirSync(long, { recursive: true });
+    vi.stubEnv("TMPDIR", long);
+    try {
+      await expect(listen("ipc://*")).rejects.toMatchObject({ code: "ENAMETOOLONG", endpoint: "ipc://*" });
+      expect(readdirSync(long)).toEqual([]);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
   it("at * makes a path of its own, another each time, and leaves nothing behind", async () => {
     const listeners = [await listen("ipc://*"), await listen("ipc://*")];
     const paths = listeners.map(({ endpoint }) => endpoint.slice("ipc://".length));
@@ -63,19 +75,6 @@ describe.each(ways)("%s", (_, listen) => {
     for (const { endpoint } of listeners) await world.connect(endpoint);
     for (const listener of listeners) await listener.close();
     for (const path of paths) expect(existsSync(dirname(path))).toBe(false);
-  });
-
-  it.runIf(process.platform === "linux")("at * that cannot be bound leaves no folder behind", async () => {
-    // Too long by far: libuv before 1.48 cuts the path at 108 bytes, where something is already; others refuse it.
-    const root = join(folder, `${++names}`.padEnd(105 - folder.length - "/".length, "x"));
-    for (const name of ["s", "sh"]) mkdirSync(join(root, name), { recursive: true });
-    vi.stubEnv("TMPDIR", root);
-    try {
-      await expect(listen("ipc://*")).rejects.toMatchObject({ name: "TransportError" });
-    } finally {
-      vi.unstubAllEnvs();
-    }
-    expect(readdirSync(root)).toEqual(["s", "sh"]);
   });
 
   it.runIf(process.platform === "linux")(
