@@ -105,12 +105,12 @@ interface PendingOpen {
  *
  * @example
  * ```ts
- * import { duplexPair } from "node:stream"; // In place of two sockets.
+ * import { duplexPair, pipeline } from "node:stream"; // duplexPair in place of two sockets.
  * import { commence } from "shoal/link";
  *
  * const [here, there] = duplexPair();
  * const password = "correct horse battery staple";
- * const serving = commence(there, { role: "acceptor", password, onChannel: (channel) => channel.pipe(channel) });
+ * const serving = commence(there, { role: "acceptor", password, onChannel: (channel) => pipeline(channel, channel, () => {}) });
  * const link = await commence(here, { role: "dialler", password });
  * const channel = await link.open("echo");
  * channel.end("hello");
