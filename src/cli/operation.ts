@@ -83,7 +83,7 @@ export interface Operated {
   sources(): MetricsSourcesByName;
 }
 
-/** Runs a service until a signal, drains and closes it. @throws Failure for a second signal during the drain */
+/** Runs a service until a signal, drains and closes it. @throws Failure for a second signal before the end */
 export async function operate(
   { settings, log, stop, service, sources }: Operated,
   begin: () => Promise<void>,
@@ -92,7 +92,8 @@ export async function operate(
   const metrics = await openMetrics(settings, log, sources, () => (phase === "running" ? undefined : phase));
   const manager = ServiceManager.from(process.env, log);
   try {
-    await begin();
+    await unlessAborted(begin(), stop.insisted);
+    if (stop.insisted.aborted) throw new Failure("stopped before it had started");
     phase = "running";
     manager?.ready();
     await stop.wait();

@@ -51,7 +51,15 @@ export async function startPages(
   if (typeof sources !== "function") namedSources(sources); // Throws for anything but sources.
   const pages = new Pages(await Exposition.load(), sources, unready, more);
   const server = boundedServer(pages.answer).on("close", pages.end);
-  return { url: await serveAt(server, "Metrics", address, listening), close: () => shut(server) };
+  const url = await serveAt(server, "Metrics", address, listening);
+  let closing: Promise<void> | undefined;
+  return {
+    url,
+    close: () => {
+      closing ??= shut(server);
+      return closing;
+    },
+  };
 }
 
 class Pages {

@@ -1,8 +1,11 @@
 /** What `/readyz` says of a service in each phase of its life: of brokers, too, whose statistics have no state. */
+import { EventEmitter } from "node:events";
+import { PassThrough } from "node:stream";
 import { expect, it } from "vitest";
 import { Log } from "../../src/cli/log.js";
 import { operate } from "../../src/cli/operation.js";
 import { Stop } from "../../src/cli/stop.js";
+import { withTerminal } from "../../src/cli/terminal.js";
 
 it.each([
   ["without a state", { requests: 0 }, [503, 200, 503]],
@@ -43,4 +46,21 @@ it.each([
   expect(asked.map(([status]) => status)).toEqual(expected);
   if (expected[1] === 200)
     expect(asked.map(([, text]) => text)).toEqual(["work: starting\n", "work: ready\n", "work: draining\n"]);
+});
+
+it("ends at the second signal what does not start", async () => {
+  const signals = new EventEmitter();
+  const out = new PassThrough();
+  const stop = withTerminal({ stdin: undefined, stdout: out, stderr: out, signals }, () =>
+    new Stop().listen(),
+  );
+  const closed: number[] = [];
+  const service = { close: async ({ linger }: { readonly linger: number }) => void closed.push(linger) };
+  const begin = (): Promise<void> => {
+    for (let i = 0; i < 2; i++) setImmediate(() => signals.emit("SIGTERM"));
+    return new Promise(() => undefined);
+  };
+  const operated = { settings: {}, log: new Log("test"), stop, service, sources: () => ({}) };
+  await expect(operate(operated, begin)).rejects.toThrow("stopped before it had started");
+  expect(closed).toEqual([0]);
 });

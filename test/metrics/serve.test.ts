@@ -333,6 +333,23 @@ describe("serveMetrics", () => {
     expect(asked).toBe(1);
   });
 
+  it("settles a second close with the first one", async () => {
+    const asks = new EventEmitter();
+    const never = () => {
+      asks.emit("asked");
+      return new Promise<never>(() => undefined);
+    };
+    const server = await serve({ box: { kind: "black-box", stats: never } });
+    const asked = once(asks, "asked");
+    const socket = open(portOf(server));
+    socket.write("GET /metrics HTTP/1.0\r\n\r\n");
+    await asked;
+    const settled: string[] = [];
+    const note = (name: string) => () => void settled.push(name);
+    await Promise.all([server.close().then(note("first")), server.close().then(note("second"))]);
+    expect(settled).toEqual(["first", "second"]);
+  });
+
   it("closes with clients that hold on to their connections", async () => {
     const server = await serveMetrics("127.0.0.1:0", {});
     const idle = open(portOf(server));
