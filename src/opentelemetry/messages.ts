@@ -42,7 +42,7 @@ export function beginMessageSend(telemetry: Telemetry, operation: MessageSendOpe
     context.active(),
     { [SHOAL_SERVICE_SYSTEM]: system, [MESSAGING_MESSAGE_BODY_SIZE]: bytes },
     [],
-    call === "publish" ? templateOf(destination) : undefined,
+    call === "publish" ? telemetry.boundedTemplate(templateOf(destination)) : undefined,
   );
   const headers = injected(running.context);
   if (headers !== undefined) operation.context = encodeContext(headers);

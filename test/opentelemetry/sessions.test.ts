@@ -105,13 +105,15 @@ describe("a session's messages", () => {
     for (let n = 0; n < 1_030; n += 103)
       await Promise.all(Array.from({ length: 103 }, (_, i) => publish(`level-${n + i}/x`)));
     await publish("level-0/y");
-    const points = await collector.points("messaging.process.duration");
-    const counts = points.map(({ attributes, value }) => [
-      attributes["messaging.destination.template"],
-      value,
-    ]);
-    expect(counts.length).toBe(1_025);
-    expect(Object.fromEntries(counts)).toMatchObject({ "level-0/#": 2, "level-1023/#": 1, _OTHER: 6 });
+    for (const metric of ["messaging.process.duration", "messaging.client.sent.messages"]) {
+      const points = await collector.points(metric);
+      const counts = points.map(({ attributes, value }) => [
+        attributes["messaging.destination.template"],
+        value,
+      ]);
+      expect(counts.length).toBe(1_025);
+      expect(Object.fromEntries(counts)).toMatchObject({ "level-0/#": 2, "level-1023/#": 1, _OTHER: 6 });
+    }
   });
 
   it("have the error of a publication that a session refuses, at the client and at the server", async () => {
