@@ -8,7 +8,7 @@
  *   null                    an empty frame
  *   array of these          a message of that many frames (1 or more)
  */
-import { bytesOf, isBytes } from "../core/bytes.js";
+import { bytesOf, isBytes, isTransferred } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine/engine.js";
 
@@ -18,18 +18,34 @@ export type Message = Buffer;
 
 const EMPTY = Buffer.alloc(0);
 
-/** @throws InvalidArgumentError `EINVAL` for anything that is no {@link MessageLike} */
+/** @throws InvalidArgumentError `EINVAL` for anything that is no {@link MessageLike}, or is another thread's now */
 export function toFrame(value: unknown): OutgoingFrame {
-  if (value instanceof Uint8Array) return value; // The most frequent kind.
+  // The most frequent kind.
+  if (value instanceof Uint8Array) {
+    if (value.length === 0 && value.buffer.byteLength === 0 && isTransferred(value)) refuseTransferred();
+    return value;
+  }
   if (typeof value === "string") return value;
   if (value === null) return EMPTY;
   if (typeof value === "number") return String(value);
   // An array of another realm is converted; engines get only this one's.
-  const bytes = bytesOf(value);
+  const bytes = readableBytesOf(value);
   if (bytes !== undefined) return bytes;
   throw new InvalidArgumentError(
     `A frame must be bytes, a string, a number or null; got ${Array.isArray(value) ? "an array" : typeof value}`,
   );
+}
+
+function readableBytesOf(value: unknown): Uint8Array | undefined {
+  try {
+    return bytesOf(value);
+  } catch {
+    return refuseTransferred();
+  }
+}
+
+function refuseTransferred(): never {
+  throw new InvalidArgumentError("A frame must have its memory; got bytes whose memory was transferred");
 }
 
 /** @throws InvalidArgumentError `EINVAL` for an empty array or an invalid frame */

@@ -144,4 +144,23 @@ describeTransports("messages", (world) => {
     await push.send("fine");
     expect(texts(await pull.receive())).toEqual(["fine"]);
   });
+
+  it("bytes whose memory was transferred are refused, wherever they are in a message", async () => {
+    const [push, pull] = await linked();
+    await push.send([Buffer.alloc(0), new Uint8Array(0), new Uint16Array(0), new ArrayBuffer(0)]);
+    const memory = new ArrayBuffer(8);
+    const views = [new Uint8Array(memory), new Uint16Array(memory), new DataView(memory)];
+    structuredClone(memory, { transfer: [memory] });
+    for (const gone of views) {
+      for (const message of [gone, [gone, "a"], ["a", gone], ["a", gone, Buffer.alloc(70_000)]]) {
+        expect((await failure(push.send(message))).code).toBe("EINVAL");
+        expect((await failure(push.send(message, { copy: true }))).code).toBe("EINVAL");
+        expect(thrown(() => push.trySend(message)).code).toBe("EINVAL");
+      }
+    }
+    expect(push.stats().sent).toBe(1);
+    await push.send("fine");
+    expect(texts(await pull.receive())).toEqual(["", "", "", ""]);
+    expect(texts(await pull.receive())).toEqual(["fine"]);
+  });
 });
