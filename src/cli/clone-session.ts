@@ -31,8 +31,7 @@ export interface CloneSettings extends Settings {
 }
 
 export function addCloneClientOptions(command: Command): Command {
-  addSecurityOptions(addClusterOptions(command), "connect");
-  return command
+  command
     .addOption(
       repeatable("--connect <HOST:P>", "address and first port of a server, or cluster:NAME (repeatable)"),
     )
@@ -40,6 +39,7 @@ export function addCloneClientOptions(command: Command): Command {
     .option("--timeout <MS>", "timeout of the map, and of an update (default 10000)", wholeNumber(1))
     .option("--heartbeat <MS>", "interval of the server's heartbeats (default 1000)", wholeNumber(1))
     .option("--json", 'JSON lines: {"key":"text","value":{"base64":"…"}}');
+  return addClusterOptions(addSecurityOptions(command, "connect"));
 }
 
 export interface CloneSession {
