@@ -5,7 +5,7 @@ import { FormatError, InputError } from "./failure.js";
 import type { Format } from "./format.js";
 import { terminal } from "./terminal.js";
 
-/** A socket's default largest frame. */
+/** A socket's default largest message. */
 const MAX_LINE = 64 * 1_024 * 1_024;
 /** Base64 and escapes are longer than frames. */
 const MAX_JSON_LINE = 2 * MAX_LINE;

@@ -10,7 +10,7 @@ import type { Context } from "./context.js";
 
 /** Options of every socket, with libzmq's names. */
 export interface CommonOptions {
-  /** Largest frame from a peer, in bytes; larger ones end the connection (`ZMQ_MAXMSGSIZE`). -1: no limit. Default 64 MiB. */
+  /** Largest message from a peer, in bytes of its frames together (engine libzmq: of each); a larger one ends the connection (`ZMQ_MAXMSGSIZE`). -1: no limit. Default 64 MiB. */
   maxMessageSize?: number;
   /** ms for messages to leave after `close` and `disconnect` (`ZMQ_LINGER`). -1: no limit. Default -1. */
   linger?: number;
