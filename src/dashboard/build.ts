@@ -191,7 +191,9 @@ export function memberTexts(
   const names = new Set<string>();
   const troubled = new Map<string, string>();
   for (const { name, state } of members)
-    if (THERE.includes(state)) names.add(name);
+    if (typeof name !== "string")
+      continue; // Of a custom source.
+    else if (THERE.includes(state)) names.add(name);
     else if (state !== "left") troubled.set(name, `${name}, ${state}`);
   for (const name of names) troubled.delete(name);
   return [...troubled.values(), ...names];

@@ -448,12 +448,20 @@ describe("the dashboard's server", () => {
     ]);
   });
 
-  it("answers 500, and runs on, where a source's members have no form", async () => {
-    const members = () => [{ name: undefined, state: "alive" }];
-    const url = await serve({ node: { kind: "cluster", stats: () => ({}), members } as never });
-    const events = await fetch(`${url}/api/events`);
-    expect((await fetch(`${url}/api/state`)).status).toBe(500);
-    await events.body?.cancel();
+  it("shows no member without a name, and the other sources", async () => {
+    const members = () => [
+      { name: undefined, state: "alive" },
+      { name: "b", state: "alive" },
+    ];
+    const url = await serve({
+      node: { kind: "cluster", stats: () => ({}), members } as never,
+      box: { kind: "black-box", stats: () => ({}) },
+    });
+    const { processes } = await stateAt(url);
+    expect(processes[0]?.sources.map(({ name, members }) => [name, members])).toEqual([
+      ["node", ["b"]],
+      ["box", undefined],
+    ]);
   });
 
   it("shows a source whose statistics do not come, asked for once, and goes on with the others", async () => {
