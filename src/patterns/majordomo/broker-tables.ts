@@ -1,5 +1,6 @@
 /** State of a broker. */
 
+import { owned } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerEvent } from "./broker-options.js";
@@ -103,6 +104,7 @@ export class BrokerRequest implements Repeatable {
 
   own(): void {
     this.body = this.body?.owned();
+    this.headers = owned(this.headers);
     this.answer = this.answer?.owned();
   }
 }

@@ -313,6 +313,7 @@ export interface Given {
 export interface Delivery extends Given {
   /** Empty once it is handled. */
   body: Body;
+  headers: Buffer;
   /** Number of the registration. */
   epoch: number;
   /** Monotonic time of arrival. Starts as a double, so that all deliveries have one shape. */

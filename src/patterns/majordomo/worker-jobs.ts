@@ -5,6 +5,7 @@
  * A handler is free when its answer was sent. A piece must be sent, and credit left, before the next one is requested.
  */
 
+import { owned } from "../../core/bytes.js";
 import { systemClock } from "../../core/clock.js";
 import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
@@ -151,6 +152,7 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   }
 
   own(): void {
+    this.delivery.headers = owned(this.delivery.headers);
     if (this.outcome?.ok === true) this.outcome = { ok: true, body: this.outcome.body.owned() };
   }
 }

@@ -96,6 +96,35 @@ describe("what waits", () => {
   });
 });
 
+it("a long queue holds no received chunk, neither by its bodies nor by their headers", () => {
+  const given: FromBroker[] = [];
+  const outbox = {
+    send: (_: Buffer, message: FromBroker): SendResult => {
+      given.push(message);
+      return "sent";
+    },
+    event: () => undefined,
+  };
+  const broker = new BrokerRules(brokerSettings({ maxQueueBytes: 10_000 }), outbox, LIFE);
+  const from = (name: string, frames: readonly (string | Buffer)[]): void => {
+    const chunk = Buffer.alloc(65_536);
+    let at = 0;
+    const views = frames.map((frame) => {
+      const bytes = Buffer.from(frame as string);
+      chunk.set(bytes, at);
+      at += bytes.length;
+      return chunk.subarray(at - bytes.length, at);
+    });
+    broker.receive(Buffer.from(name), decodeAtBroker([Buffer.from(name), ...views]), 0);
+  };
+  from("client", encodeFromClient(requestOf(1, { headers: Buffer.from("headers") })));
+  from("worker", encodeFromWorker(readyOf("w", 1)));
+  const [request] = given.filter((message) => message.kind === "request");
+  expect(String(request?.headers)).toBe("headers");
+  expect(request?.headers.buffer.byteLength).toBeLessThan(65_536);
+  expect((request?.body.frames[0] as Buffer).buffer.byteLength).toBeLessThan(65_536);
+});
+
 describe("faults of the Guide's brokers", () => {
   it("routing ids of any bytes: NUL, FF and pieces of UTF-8 are kept apart", () => {
     const ids = [

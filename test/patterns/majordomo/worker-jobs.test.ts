@@ -5,11 +5,15 @@ import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
 import {
   Body,
   encodeFromWorker,
+  encodeHeaders,
   type FromWorker,
   WorkerCommand,
 } from "../../../src/patterns/majordomo/wire.js";
-import { type JobsOptions, WorkerJobs } from "../../../src/patterns/majordomo/worker-jobs.js";
-import type { MajordomoHandler } from "../../../src/patterns/majordomo/worker-options.js";
+import { type Job, type JobsOptions, WorkerJobs } from "../../../src/patterns/majordomo/worker-jobs.js";
+import type {
+  MajordomoHandler,
+  MajordomoRequestContext,
+} from "../../../src/patterns/majordomo/worker-options.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import { turn } from "../../contract/support/wait.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
@@ -403,4 +407,19 @@ describe("a request that two brokers give", () => {
     giveBy(two, 103, 2);
     expect(jobs.queued).toBe(1);
   });
+});
+
+it("an answer that is kept for long holds no received chunk by its request's headers", () => {
+  const contexts: MajordomoRequestContext[] = [];
+  make((_, context) => contexts.push(context) && "answer", { dedupWindow: 10_000 });
+  const encoded = encodeHeaders({ trace: "a1" });
+  for (let tag = 1; tag <= 2_049; tag++) {
+    const chunk = tag === 1 ? Buffer.alloc(65_536) : Buffer.alloc(encoded.length);
+    chunk.set(encoded);
+    const headers = chunk.subarray(0, encoded.length);
+    session.receive(deliveryOf(tag, { id: idOf(tag), oldest: 1, headers }), 0);
+  }
+  const first = contexts[0] as Job;
+  expect(first.headers).toEqual({ trace: "a1" });
+  expect(first.delivery.headers.buffer.byteLength).toBeLessThan(65_536);
 });
