@@ -85,7 +85,7 @@ export class SourceReader {
     let iterator: AsyncIterator<readonly string[]> | undefined;
     const stop = (): void => {
       // A waiting source may ignore the signal.
-      iterator?.return?.().then(undefined, ignore);
+      (async () => iterator?.return?.())().catch(ignore);
     };
     signal.addEventListener("abort", stop);
     try {

@@ -51,6 +51,28 @@ describeTransports("a source", (world) => {
     await until(() => source.readers === 0, "the end of the source");
   });
 
+  it.each([
+    [
+      "throws",
+      () => {
+        throw new Error("no end");
+      },
+    ],
+    ["returns nothing", () => undefined],
+  ])("whose iterator %s at its end, ends all the same", async (_, end) => {
+    const [push, pull] = [world.push(), world.pull()];
+    const endpoint = await world.bind(pull);
+    let lists = 0;
+    const next = () =>
+      lists++ === 0 ? Promise.resolve({ value: [endpoint] }) : new Promise<never>(() => undefined);
+    const source = { endpoints: () => ({ [Symbol.asyncIterator]: () => ({ next, return: end }) }) };
+    push.connect(source as unknown as EndpointSource);
+    await nextEvent(push, "source:changed");
+    // An uncaught exception would end the tests.
+    push.disconnect(source as unknown as EndpointSource);
+    expect((await push.close()).discarded).toBe(0);
+  });
+
   it("leaves alone what the program connected to itself, and what another source has", async () => {
     const [push, pull, other] = [world.push(), world.pull(), world.pull()];
     const [own, shared] = [await world.bind(pull), await world.bind(other)];
