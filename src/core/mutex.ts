@@ -17,7 +17,8 @@ export class Mutex {
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`
    */
   async take(options: WaitOptions = {}): Promise<() => void> {
-    await refusedWait(options);
+    const refused = refusedWait(options);
+    if (refused !== undefined) await refused;
     if (this.#taken) {
       const waiter = new Waiter<void>(
         options.timeout ?? -1,

@@ -178,8 +178,9 @@ export class Request<T = Raw> extends Socket {
     const end = timeout < 0 ? Number.POSITIVE_INFINITY : started + timeout;
     const core = this[CORE];
     const message = core.encode(body);
-    const done = await this.#turns.take({ timeout, signal });
-    core.reserved = true;
+    const turn = this.#turns.take({ timeout, signal });
+    core.reserved = this.#turns.taken;
+    const done = await turn;
     try {
       core.assertOpen(); // The socket may have closed meanwhile.
       if (core.inbox.waiting > 0)

@@ -31,6 +31,7 @@ describeTransports("request", (world) => {
     const [request, reply] = [world.request(), world.reply()];
     await world.link(reply, request);
     const answers = [request.request("one"), request.request("two")];
+    expect(() => request.trySend("rogue")).toThrow(expect.objectContaining({ code: "EFSM" }));
     expect(texts(await within(reply.receive(), "a request"))).toEqual(["one"]);
     const strangers = [
       request.send("rogue"),
@@ -211,6 +212,15 @@ describeEngines("request", (world) => {
     await router.send([...asked.envelope, "a"]);
     expect(texts(await within(answer, "the reply"))).toEqual(["a"]);
     expect(endpoint).toBeDefined();
+  });
+
+  it("that is refused at once leaves the socket to the program", async () => {
+    const [request, reply] = [world.request(), world.reply()];
+    await world.link(reply, request);
+    const refused = request.request("one", { signal: AbortSignal.abort() });
+    await request.send("its own");
+    expect((await failure(refused)).code).toBe("ABORT_ERR");
+    expect(texts(await within(reply.receive(), "a request"))).toEqual(["its own"]);
   });
 
   it("is out of turn while a receive of the program's own waits", async () => {
