@@ -256,8 +256,8 @@ export class ClientRules {
       Buffer,
     ];
     const revision = revisionOf(properties);
-    const conflict = revision !== undefined && isConflict(properties);
-    const own = !conflict && this.#calls.numberOf(frames[UUID] as Buffer) > 0;
+    // A repeated update or a conflict changes nothing.
+    const own = revision === undefined && this.#calls.numberOf(frames[UUID] as Buffer) > 0;
     const entry = revision === undefined || revision === 0 ? sequence : revision;
     // The subscription to HUGZ may bring keys outside the subtree; their sequences count.
     if (this.#subtree.has(key)) {

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import type { CloneCall } from "../../../src/patterns/clone/client-calls.js";
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
+import { encodeUnchanged } from "../../../src/patterns/clone/properties.js";
 import { encodeGoodbye, encodeHugz, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
 import { resultOf } from "./world-client.js";
 
@@ -236,6 +237,32 @@ test("a change that makes the map too large is reported, since the next snapshot
   rules.update(1, [Buffer.from("b"), sequenceFrame(2), empty, empty, value], 1);
   expect(rules.state).not.toBe("live");
   expect(done).toContain("changed b");
+});
+
+test("an own update that a server knew already changes nothing, so a watch has no change for it", () => {
+  const { rules, start, done } = rig(["a"], 1, false, true);
+  const [key, mine, theirs, empty] = ["k", "mine", "theirs", ""].map((text) => Buffer.from(text)) as [
+    Buffer,
+    Buffer,
+    Buffer,
+    Buffer,
+  ];
+  const uuid = Buffer.alloc(16, 1);
+  uuid.fill(0, 8).writeUInt32BE(1, 12);
+  let settled = 0;
+  const settle = (): void => {
+    settled += 1;
+  };
+  start(0);
+  rules.connected(1, 0);
+  rules.set({ key, properties: empty, value: mine, conditional: false, timeout: -1 }, resultOf(settle), 0);
+  // Another client has set the key since.
+  rules.snapshot(1, [key, sequenceFrame(2), empty, empty, theirs], 0);
+  rules.snapshot(1, encodeGoodbye(2, empty), 0);
+  const before = done.filter((what) => what === "changed k").length;
+  rules.update(1, [key, sequenceFrame(3), uuid, encodeUnchanged(0, 2, false), theirs], 1);
+  expect([settled, rules.sequence]).toEqual([1, 3]);
+  expect(done.filter((what) => what === "changed k").length - before).toBe(0);
 });
 
 test("a value that replaces another counts once against the bound", () => {
