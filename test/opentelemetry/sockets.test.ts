@@ -97,7 +97,7 @@ it("reads any bytes as headers or as none", () => {
 
 it("has the hex of the specification", () => {
   const page = readFileSync(new URL("../../docs/tracing.md", import.meta.url), "utf8");
-  const [, hex = ""] = /^```text\n(0b [\s\S]*?)```$/m.exec(page) ?? [];
+  const [, hex = ""] = /^```text\n(0b[\s\S]*?)```$/m.exec(page) ?? [];
   const context = encodeContext({ traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" });
   expect(hex.trim().split(/\s+/).join("")).toBe(Buffer.from(context as Uint8Array).toString("hex"));
 });
