@@ -50,6 +50,8 @@ export class ReplayCall implements Due {
   /** Whether the publisher was connected. */
   reached = false;
   next: number;
+  /** First sequence of the last request. */
+  asked = 0;
   /** Answers to earlier request numbers are late. */
   number = 0;
   deadline = 0;
@@ -104,8 +106,10 @@ export class ReplayRules {
     const call = this.#calls.get(number);
     if (call?.range.publisher !== publisher) this.#counts.late += 1;
     else if (end === undefined) this.#message(call, frames, now);
-    else if (end.status === EndStatus.MORE && call.next <= call.range.to) this.#ask(call, now);
-    else {
+    else if (end.status === EndStatus.MORE && call.next <= call.range.to) {
+      // Without a message the two would ask and answer without a pause.
+      if (call.next > call.asked) this.#ask(call, now);
+    } else {
       this.cancel(call);
       call.settled(end.status === EndStatus.GONE ? "gone" : "done", call.messages);
     }
@@ -151,6 +155,7 @@ export class ReplayRules {
   #ask(call: ReplayCall, now: number): void {
     this.#calls.delete(call.number);
     this.#numbers = (this.#numbers + 1) >>> 0;
+    call.asked = call.next;
     call.number = this.#numbers;
     this.#calls.set(call.number, call);
     this.#deadlines.set(call.link, now, this.#attemptTimeout);

@@ -448,6 +448,17 @@ describe("a replay", () => {
     expect(rules.stats()).toMatchObject({ late: 1, retries: 2, pending: 0 });
   });
 
+  it("asks a publisher that promises more and sends nothing no oftener than a silent one", () => {
+    const { rules, sent, request, receive, message, end } = replays();
+    request();
+    for (let i = 0; i < 5; i++) receive(end(EndStatus.MORE));
+    expect(sent.length).toBe(1);
+    rules.tick(rules.nextWakeUp() as number);
+    receive(message(1));
+    receive(end(EndStatus.MORE));
+    expect(sent.map(({ from }) => from)).toEqual([1, 1, 2]);
+  });
+
   it("waits for its publisher to connect", () => {
     const { rules, sent, settled, connected, request, receive, message, end } = replays();
     connected.clear();
