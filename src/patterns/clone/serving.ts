@@ -8,7 +8,7 @@
  */
 import { Leader } from "./leader.js";
 import { isRequest, parseLink } from "./link.js";
-import { copyOf, type Operation, operationOf, sizeOf } from "./operation.js";
+import { copyOf, type Operation, sizeOf } from "./operation.js";
 import { encodeTimeToLive, REFUSED_FULL } from "./properties.js";
 import { EMPTY, encodeHugz, encodeSet, isHugz, readSequence, SEQUENCE, uuidOf } from "./protocol.js";
 import { conflictMark } from "./server-map.js";
@@ -23,8 +23,8 @@ export class Serving {
   readonly #state: ServerState;
   readonly #snapshots: ServerSnapshots;
   readonly #leader: Leader;
-  /** Updates of the server itself. */
-  #made = 0;
+  /** Of all updates that the server makes: nobody repeats them, and peers of the Guide need one. */
+  readonly #ownUuid: Buffer;
   #have = 0;
   /** The last sequence acknowledged before it was in step. */
   #joinAt = 0;
@@ -36,6 +36,7 @@ export class Serving {
   constructor(state: ServerState, now: number) {
     const { options, effects, map } = state;
     this.#state = state;
+    this.#ownUuid = uuidOf(options.token, 0);
     this.#snapshots = new ServerSnapshots(options, effects, map.subtrees);
     this.#leader = new Leader(state, (reason, now) => this.#replicaLeft(reason, now));
     this.#hugzAt = now + options.heartbeatInterval;
@@ -142,9 +143,18 @@ export class Serving {
 
   /** An update of the server itself. @param ttl ms; 0: none */
   make(key: Buffer, value: Buffer, ttl: number, now: number): boolean {
-    const uuid = uuidOf(this.#state.options.token, ++this.#made);
-    const frames = encodeSet(key, uuid, ttl === 0 ? EMPTY : encodeTimeToLive(ttl), value);
-    return this.accept({ ...(operationOf(frames, now) as Operation), counted: false });
+    const isDelete = value.length === 0;
+    return this.accept({
+      kind: isDelete ? "delete" : "set",
+      key,
+      uuid: this.#ownUuid,
+      properties: ttl === 0 ? EMPTY : encodeTimeToLive(ttl),
+      value,
+      expires: ttl === 0 || isDelete ? 0 : now + ttl,
+      counted: false,
+      condition: undefined,
+      sequence: 0,
+    });
   }
 
   durable(batch: readonly Operation[], now: number): void {

@@ -109,6 +109,19 @@ test("an update that comes again is published again as the key is by now, and no
   expect(rules.stats()).toMatchObject({ received: 5, applied: 3, repeated: 2, entries: 0 });
 });
 
+test("updates of the server itself do not push the clients' out of the window of its follower and its store", () => {
+  const uuids = new Set<string>();
+  const commit = (operations: readonly Operation[]): void => {
+    for (const { uuid } of operations) uuids.add(uuid.toString("hex"));
+  };
+  const rules = new ServerRules({ ...OPTIONS, hasStore: true }, { ...EFFECTS, commit }, 0);
+  rules.activate(0);
+  for (const key of ["a", "b", "c"]) rules.set(Buffer.from(key), Buffer.from("1"), 0, 0);
+  rules.flush(0);
+  expect([...uuids]).toEqual([expect.stringMatching(/^.{32}$/)]);
+  expect(rules.stats()).toMatchObject({ commits: 1, inFlight: 3 });
+});
+
 test("a client that takes its snapshot slowly gets the map as it was, not as it is by then", () => {
   const made = rig();
   const { rules, replies } = made;
