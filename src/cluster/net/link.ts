@@ -318,15 +318,17 @@ export class Link implements Sink, PairStream {
     this.#silence = undefined;
     if (!this.#isAwaiting || this.ended) return;
     const unsent = this.#stream.socket.writableLength;
-    if (this.#askedWith < 0) this.#sendControl(Buffer.of(LinkFrame.ASK));
+    const isAsked = this.#askedWith >= 0;
     // While the question waits behind bytes that move, there is more time.
-    else if (unsent === 0 || unsent >= this.#askedWith) {
+    if (isAsked && (unsent === 0 || unsent >= this.#askedWith)) {
       this.#own.count("link:silent");
       this.#finish("failed");
       return;
     }
-    this.#askedWith = Math.max(0, this.#stream.socket.writableLength);
+    this.#askedWith = unsent;
     this.expectAnswer(heartbeat);
+    // A stream in memory answers within the write.
+    if (!isAsked) this.#sendControl(Buffer.of(LinkFrame.ASK));
   }
 
   close(): void {
