@@ -504,10 +504,13 @@ describe("a peer that speaks no TLS", () => {
   });
 });
 
-it("a STREAM has no tls", async () => {
+it.each([
+  ["tls", "tls://127.0.0.1:*", "tls://127.0.0.1:1"],
+  ["inproc", "inproc://stream", "inproc://stream"],
+])("a STREAM has no %s", async (_, bound, connected) => {
   const stream = keep(new Stream({ context, ...pair("server") }));
-  await expect(stream.bind("tls://127.0.0.1:*")).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
-  expect(() => stream.connect("tls://127.0.0.1:1")).toThrow(/use tcp/);
+  await expect(stream.bind(bound)).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
+  expect(() => stream.connect(connected)).toThrow(/use tcp/);
 });
 
 describe("a relay", () => {

@@ -213,11 +213,11 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   #transportOf(endpoint: string): Transport | undefined {
     const scheme = schemeOf(endpoint);
     const transport = this.state.platform.transports.get(scheme);
-    if (transport?.raw === false && this.state.type === "Stream")
+    if (transport === undefined && (scheme !== "inproc" || this.#parts.inproc === undefined))
+      throw noTransport(scheme, endpoint);
+    if (this.state.type === "Stream" && (transport === undefined || transport.raw === false))
       throw new NotSupportedError(`A Stream has no ${scheme}: use tcp`);
-    if (transport !== undefined || (scheme === "inproc" && this.#parts.inproc !== undefined))
-      return transport;
-    throw noTransport(scheme, endpoint);
+    return transport;
   }
 
   #isUdp(endpoint: string): boolean {
