@@ -141,7 +141,7 @@ export type {
   ServicesStats,
 } from "./messaging/service-types.js";
 export type { ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
-export type { ConnectionError, ConnectionState } from "./net/links.js";
+export type { ConnectionError, ConnectionState } from "./net/streams.js";
 export { type AnnouncedProgram, Announcement, type WithdrawOptions } from "./node/announcements.js";
 export { ClusterBus } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";

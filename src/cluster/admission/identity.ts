@@ -15,7 +15,7 @@ import { encodeZ85 } from "../../core/z85.js";
 import { TAG_LENGTH } from "../../engine/zmtp/mechanism/curve-box.js";
 import { type KeyPair, newKeyPair } from "../../engine/zmtp/mechanism/curve-key-pair.js";
 import { curveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
-import { LinkFrame } from "../wire/stream.js";
+import { StreamFrame } from "../wire/stream.js";
 import type { Hellos, LinkRole } from "./proof.js";
 
 const KEY_SIZE = 32;
@@ -70,7 +70,7 @@ export class IdentityExchange {
   }
 
   get key(): Buffer {
-    return Buffer.concat([Buffer.of(LinkFrame.KEY), this.#ephemeral.publicKey]);
+    return Buffer.concat([Buffer.of(StreamFrame.KEY), this.#ephemeral.publicKey]);
   }
 
   get hasKey(): boolean {
@@ -97,7 +97,7 @@ export class IdentityExchange {
     const vouching = box.agree(this.#theirs as Buffer, this.#own.secretKey) as Uint8Array;
     box.seal(plain.subarray(KEY_SIZE + ID_SIZE), hash, vouch, vouching);
     const frame = Buffer.alloc(IDENTITY_FRAME);
-    frame.writeUInt8(LinkFrame.IDENTITY, 0);
+    frame.writeUInt8(StreamFrame.IDENTITY, 0);
     box.seal(frame.subarray(1), plain, identity, this.#shared as Uint8Array);
     return frame;
   }

@@ -1,5 +1,5 @@
 /**
- * Keeps a node connected to a list of addresses, which may be the same on every node. The node (net/links.ts) dials the
+ * Keeps a node connected to a list of addresses, which may be the same on every node. The node (net/streams.ts) dials the
  * streams, with back-off and jitter.
  */
 import { checkInteger, checkKeys, describe } from "../../core/arguments.js";
@@ -7,7 +7,7 @@ import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { MAX_KEPT_ADDRESSES, MAX_SEEDS } from "../bounds.js";
 import { Names } from "../discovery/names.js";
 import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
-import type { StreamState } from "../net/links.js";
+import type { StreamState } from "../net/streams.js";
 import type { ClusterBus } from "../node/bus.js";
 import type { Member } from "../node/member.js";
 
@@ -143,7 +143,7 @@ export class ConnectionManager {
     this.#closed = true;
     this.#names.stop();
     if (this.#bus.closed) return;
-    await this.#bus.parts.sockets.links.stopListening();
+    await this.#bus.parts.sockets.streams.stopListening();
     if (this.#bus.closed) return;
     this.#bus.parts.sockets.watch(this, []);
     this.#forget([...this.#joined]);
@@ -200,7 +200,7 @@ export class ConnectionManager {
   #streams(): Row[] {
     const { sockets, runtime } = this.#bus.parts;
     const stateOf = (address: string): StreamState =>
-      sockets.links.state(address, runtime.membership?.isOwn(address) === true);
+      sockets.streams.state(address, runtime.membership?.isOwn(address) === true);
     return [...this.#list].flatMap(([address, since]): Row[] => {
       const found = this.#resolve(address);
       if (found.length > 0) return found.map((resolved) => ({ address, resolved, ...stateOf(resolved) }));

@@ -1,5 +1,6 @@
 /**
- * Suspicion timeout: shorter with more independent accusers (Lifeguard).
+ * Suspicion timeout: shorter with more independent accusers (Lifeguard). A failed probe (prober.ts) or another member's
+ * word (updates.ts) makes a member suspect (life-cycle.ts).
  *
  *   further accusers            0 ───────────────── wanted
  *   time                        max ──logarithmic── min

@@ -29,7 +29,7 @@ const MAX_OVERHEAD = 256;
 /** Lanes as the first byte of a message. */
 const LANES = Array.from({ length: MAX_LANES + 1 }, (_, lane) => Buffer.of(lane));
 
-/** A verified stream of the node (net/link.ts). */
+/** A verified stream of the node (net/stream.ts). */
 export interface PairStream {
   readonly protocol: string;
   readonly address: string;

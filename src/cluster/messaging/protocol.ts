@@ -1,5 +1,5 @@
 /**
- * A protocol creates byte streams between nodes. The node adds proof of identity, membership and messages (net/link.ts).
+ * A protocol creates byte streams between nodes. The node adds proof of identity, membership and messages (net/stream.ts).
  *
  *   listen ──> advertised in the node's details ──> connect, by other nodes ──> a stream
  */

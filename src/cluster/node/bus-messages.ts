@@ -34,7 +34,7 @@ export class BusMessages implements MessagesPart {
     this.#runtime = runtime;
     const { messaging } = bus.settings;
     if (messaging !== undefined)
-      this.streams = new PairStreams(bus.sockets.links, runtime.codec, messaging.maxItem);
+      this.streams = new PairStreams(bus.sockets.streams, runtime.codec, messaging.maxItem);
   }
 
   /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` without messages */

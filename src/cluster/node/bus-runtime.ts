@@ -307,7 +307,7 @@ export class BusRuntime implements BusPort {
     this.#splits?.onChange(performance.now(), change);
     this.#count(change);
     if (change.type === "back")
-      this.#bus.sockets.links.renew(change.member.address, this.#bus.settings.profile.probeTimeout);
+      this.#bus.sockets.streams.renew(change.member.address, this.#bus.settings.profile.probeTimeout);
     this.#bus.messages.onChange(change);
     this.#events.onChange(change);
   }

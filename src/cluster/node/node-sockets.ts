@@ -30,8 +30,8 @@ import {
 import type { BusCodec } from "../net/bus-codec.js";
 import { Datagrams } from "../net/datagrams.js";
 import { allInterfaces, type Binding, bindingOf, readInterfaces } from "../net/interfaces.js";
-import type { Link } from "../net/link.js";
-import { Links } from "../net/links.js";
+import type { NodeStream } from "../net/stream.js";
+import { NodeStreams } from "../net/streams.js";
 import { withoutZone, Zones } from "../net/zones.js";
 import { bindFree } from "../ports.js";
 import { readBus } from "../wire/codec.js";
@@ -74,7 +74,7 @@ export class NodeSockets {
   readonly #reports = new RefusalReports();
   readonly #identities: NodeIdentities | undefined;
   readonly tls: NodeTls | undefined;
-  readonly links: Links;
+  readonly streams: NodeStreams;
   readonly #interfaces: InterfaceWatch<readonly HostInterface[]>;
   #datagrams: Datagrams | undefined;
   #bound: { readonly binding: Binding; readonly port: number } = {
@@ -88,7 +88,7 @@ export class NodeSockets {
   #closed = false;
   #address = "";
   /** The stream whose packet is being handled: another one to its address may be dead. */
-  #answering: Link | undefined;
+  #answering: NodeStream | undefined;
 
   constructor(settings: NodeSettings) {
     this.settings = settings;
@@ -96,7 +96,7 @@ export class NodeSockets {
     this.#own = new OwnAddresses(() => allInterfaces(this.platform));
     if (settings.curve !== undefined)
       this.#identities = new NodeIdentities(settings.curve, {
-        revoke: (isAllowed) => this.links.revoke(isAllowed),
+        revoke: (isAllowed) => this.streams.revoke(isAllowed),
         remove: (id) => {
           for (const bus of this.#buses.values())
             bus.run((rules, now) => {
@@ -118,7 +118,7 @@ export class NodeSockets {
       (interfaces) => this.#onInterfaces(interfaces),
     );
     this.tls = settings.tls && new NodeTls(settings.tls);
-    this.links = new Links(this.platform.transports, this.tls, {
+    this.streams = new NodeStreams(this.platform.transports, this.tls, {
       accepts: (address) => this.accepts(address),
       zoned: (address) => this.#zones.addressFor(address),
       prove: (role, hellos) => proveBuses(this.#codecs(), role, hellos),
@@ -127,13 +127,13 @@ export class NodeSockets {
       admits: (address, node) => this.#identities?.admits(node, address) ?? true,
       onAdmitted: (node) => this.#identities?.onAdmitted(node),
       onRefused: (address, bus, reason) => this.#onRefused(address, bus, reason),
-      onFrame: (link, bytes) => this.#linkOnFrame(link, bytes),
-      greet: (link) => this.#greet(link),
+      onFrame: (stream, bytes) => this.#onFrame(stream, bytes),
+      greet: (stream) => this.#greet(stream),
       onEvidence: (address) => {
         for (const bus of this.#buses.values()) bus.run((rules, now) => rules.onEvidence(now, address));
       },
-      onStreamUp: (link) => this.#tellStreams((streams) => streams.onUp(link)),
-      onStreamEnd: (link, reason) => this.#tellStreams((streams) => streams.onEnd(link, reason)),
+      onStreamUp: (stream) => this.#tellStreams((streams) => streams.onUp(stream)),
+      onStreamEnd: (stream, reason) => this.#tellStreams((streams) => streams.onEnd(stream, reason)),
       onStreamFailed: (address, protocol, reason) =>
         this.#tellStreams((streams) => streams.onFailed(address, protocol, reason)),
       count: (reason) => this.count(reason),
@@ -193,14 +193,14 @@ export class NodeSockets {
     const binding = bindingOf(this.platform, this.settings, interfaces);
     this.#zones.setInterfaces(interfaces);
     const chosen = await bindFree(port, ports, async (wanted) => {
-      const free = await this.links.listen(binding, wanted);
+      const free = await this.streams.listen(binding, wanted);
       const datagrams = this.#createDatagrams(binding, free, interfaces);
       try {
         await datagrams.open();
       } catch (error) {
         // The number was free for streams alone.
         await datagrams.close();
-        await this.links.unlisten();
+        await this.streams.unlisten();
         throw error;
       }
       this.#datagrams = datagrams;
@@ -209,8 +209,8 @@ export class NodeSockets {
     await this.#listenAlso(binding);
     this.#bound = { binding, port: chosen };
     this.#address = announced ?? joinAddress(own, chosen);
-    this.links.announce(this.#address);
-    this.links.start();
+    this.streams.announce(this.#address);
+    this.streams.start();
     this.#interfaces.start();
   }
 
@@ -219,12 +219,12 @@ export class NodeSockets {
       for (const { host = v4 ?? v6 ?? "127.0.0.1", port, ports, tls: own } of this.settings.listen) {
         const tls = own && new NodeTls(own);
         this.listeners.push(
-          await bindFree(port, ports, (wanted) => this.links.listenAlso(host, wanted, tls)),
+          await bindFree(port, ports, (wanted) => this.streams.listenAlso(host, wanted, tls)),
         );
       }
     } catch (error) {
       this.listeners.length = 0;
-      await Promise.all([this.links.unlistenAll(), this.#datagrams?.close()]);
+      await Promise.all([this.streams.unlistenAll(), this.#datagrams?.close()]);
       throw error;
     }
   }
@@ -256,7 +256,7 @@ export class NodeSockets {
     if (this.settings.announce !== undefined || address === this.#address) return;
     if (internal && this.settings.interface === undefined) return;
     this.#address = address;
-    this.links.announce(address);
+    this.streams.announce(address);
     for (const bus of this.#buses.values()) bus.onAddress(address);
   }
 
@@ -270,8 +270,8 @@ export class NodeSockets {
     const datagrams = this.#createDatagrams(binding, port, interfaces);
     try {
       await datagrams.open();
-      await this.links.unlisten();
-      await this.links.listen(binding, port);
+      await this.streams.unlisten();
+      await this.streams.listen(binding, port);
     } catch {
       this.count("socket");
       await datagrams.close();
@@ -283,7 +283,7 @@ export class NodeSockets {
     this.#bound = { binding, port };
     await before?.close();
     this.#rebinding = false;
-    if (this.#closed) await Promise.all([datagrams.close(), this.links.unlisten()]);
+    if (this.#closed) await Promise.all([datagrams.close(), this.streams.unlisten()]);
     else this.#announce({ ...(interfaces[0] as HostInterface), internal: false });
   }
 
@@ -303,10 +303,10 @@ export class NodeSockets {
   }
 
   send(bus: BusPort, address: string, packet: Packet, overStream: boolean): void {
-    if (overStream || this.links.isGiven(address)) {
-      const link = this.#answering;
-      if (link !== undefined && link.address === address && !link.ended) link.send(bus.codec, packet);
-      else this.links.send(address, bus.codec, packet);
+    if (overStream || this.streams.isGiven(address)) {
+      const stream = this.#answering;
+      if (stream !== undefined && stream.address === address && !stream.ended) stream.send(bus.codec, packet);
+      else this.streams.send(address, bus.codec, packet);
       return;
     }
     const parts = splitIpAddress(address);
@@ -357,7 +357,7 @@ export class NodeSockets {
   watch(bus: object, addresses: readonly string[]): void {
     if (addresses.length === 0) this.#watched.delete(bus);
     else this.#watched.set(bus, addresses);
-    this.links.watch(new Set([...this.#watched.values()].flat()));
+    this.streams.watch(new Set([...this.#watched.values()].flat()));
   }
 
   count(reason: string): void {
@@ -370,7 +370,7 @@ export class NodeSockets {
     this.#interfaces.stop();
     this.#buses.clear();
     this.#identities?.close();
-    await Promise.all([this.links.close(), this.#datagrams?.close()]);
+    await Promise.all([this.streams.close(), this.#datagrams?.close()]);
   }
 
   isOwn(host: string): boolean {
@@ -420,31 +420,31 @@ export class NodeSockets {
     else bus.onPacket(packet, joinAddress(host, port), false);
   };
 
-  #linkOnFrame(link: Link, bytes: Buffer): boolean {
+  #onFrame(stream: NodeStream, bytes: Buffer): boolean {
     this.counters.bytesReceived += bytes.length;
     const bus = this.#busOf(bytes);
     if (bus === undefined) return true;
-    const packet = bus.codec.decodeStream(link.wayIn, bytes);
+    const packet = bus.codec.decodeStream(stream.wayIn, bytes);
     if (Buffer.isBuffer(packet)) {
-      if (bus.streams?.onMessages(link, packet) !== true) this.count("link:messages");
+      if (bus.streams?.onMessages(stream, packet) !== true) this.count("link:messages");
       return true;
     }
     if (typeof packet === "string") {
       this.count(packet);
-      this.#onRefused(link.isDialled ? link.address : link.remote, bus.codec.bus, packet);
+      this.#onRefused(stream.isDialled ? stream.address : stream.remote, bus.codec.bus, packet);
       // Later versions may have types that this one does not know.
       return packet === "type";
     }
-    if (link.node !== undefined && packet.from !== link.node.id) {
+    if (stream.node !== undefined && packet.from !== stream.node.id) {
       // The packet names another node than the proved one.
       this.count("identity");
-      this.#onRefused(link.isDialled ? link.address : link.remote, bus.codec.bus, "identity");
+      this.#onRefused(stream.isDialled ? stream.address : stream.remote, bus.codec.bus, "identity");
       return false;
     }
     const outer = this.#answering; // A stream in memory answers within a write.
-    this.#answering = link;
+    this.#answering = stream;
     try {
-      bus.onPacket(packet, link.address, true);
+      bus.onPacket(packet, stream.address, true);
     } finally {
       this.#answering = outer;
     }
@@ -458,10 +458,10 @@ export class NodeSockets {
     return bus;
   }
 
-  #greet(link: Link): void {
+  #greet(stream: NodeStream): void {
     for (const bus of this.#buses.values()) {
-      const greeting = bus.greeting(link.isGiven ? undefined : link.address);
-      if (greeting !== undefined) link.send(bus.codec, greeting);
+      const greeting = bus.greeting(stream.isGiven ? undefined : stream.address);
+      if (greeting !== undefined) stream.send(bus.codec, greeting);
     }
   }
 

@@ -139,7 +139,7 @@ export class ClusterNode extends ClusterBus {
   async link(stream: Duplex): Promise<string> {
     this.assertOpen();
     if (!this.#started) throw new InvalidStateError("EFSM", "the node was not started");
-    return this.sockets.links.link(stream);
+    return this.sockets.streams.link(stream);
   }
 
   // --- The nodes of this host -----------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ export function statsOf(
     healthScore: rules?.healthScore ?? 0,
     minority,
     ...sockets.counters,
-    links: sockets.links.verified,
+    links: sockets.streams.verified,
     dropped: { ...sockets.counters.dropped, ...counters.refused },
     messaging: messages.started?.stats(),
     services: isStarted ? services.stats() : undefined,

@@ -74,7 +74,7 @@ export function streamWays(
 }
 
 /** First byte of frames that are not packets. */
-export const LinkFrame = {
+export const StreamFrame = {
   /** The other end is refused. Only the refusing node reports the reason. */
   REFUSED: 0x40,
   /** Proofs of an end for its clusters. */
@@ -103,7 +103,7 @@ export function isControl(frame: Buffer): boolean {
 
 export function encodeProof(buses: readonly BusProof[]): Buffer {
   const out = Buffer.alloc(1 + buses.length * PROOF_SIZE);
-  out.writeUInt8(LinkFrame.PROOF, 0);
+  out.writeUInt8(StreamFrame.PROOF, 0);
   buses.forEach(({ bus, keyId, proof }, index) => {
     const at = 1 + index * PROOF_SIZE;
     out.writeUIntBE(bus, at, 6);

@@ -7,13 +7,13 @@ import {
   type Member,
   streamProtocol,
 } from "../../../src/cluster/index.js";
-import { encodeFrame, LinkFrame } from "../../../src/cluster/wire/stream.js";
+import { encodeFrame, StreamFrame } from "../../../src/cluster/wire/stream.js";
 import { curveKeyPair, InvalidArgumentError } from "../../../src/index.js";
 import { eagerPair, MemoryProtocol } from "./memory-protocol.js";
 
 const HEARTBEAT = 600;
 /** The frame by which an end that was asked says that it is there. */
-const ANSWER = encodeFrame(Buffer.of(LinkFrame.ANSWER));
+const ANSWER = encodeFrame(Buffer.of(StreamFrame.ANSWER));
 const nodes: ClusterNode[] = [];
 afterEach(async () => {
   await Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 })));

@@ -34,7 +34,13 @@ import type { Packet } from "../wire/packets.js";
 import { joinAddress, splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 import type { Binding } from "./interfaces.js";
-import { Link, type LinkEnd, type OpenedStream, type StreamNode, type StreamTable } from "./link.js";
+import {
+  NodeStream,
+  type OpenedStream,
+  type StreamEnd,
+  type StreamNode,
+  type StreamTable,
+} from "./stream.js";
 
 /**
  * State of the stream to a kept address.
@@ -79,7 +85,7 @@ const TRANSPORT = optionValues({
   tcpKeepaliveIdle: 30,
 });
 
-const ENDS: Readonly<Record<LinkEnd, ConnectionError>> = {
+const ENDS: Readonly<Record<StreamEnd, ConnectionError>> = {
   closed: { code: "ECONNRESET", message: "the stream was closed on purpose" },
   lost: { code: "ECONNRESET", message: "the stream ended without a farewell" },
   failed: { code: "ERR_HANDSHAKE", message: "the stream failed, or what is there does not speak as a node" },
@@ -103,7 +109,7 @@ function refusalOf({ kind, message }: Fault): "certificate" | "tls" | "peer" | u
   return message.startsWith("the peer ended TLS") ? "peer" : undefined;
 }
 
-export interface LinksEffects extends StreamNode {
+export interface StreamsEffects extends StreamNode {
   /** With its zone on this host. */
   zoned(address: string): string;
   admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
@@ -111,12 +117,12 @@ export interface LinksEffects extends StreamNode {
   /** One end does not admit the other. @param bus `undefined`: unknown */
   onRefused(address: string, bus: number | undefined, reason: string): void;
   /** The node sends its identity. */
-  greet(link: Link): void;
+  greet(stream: NodeStream): void;
   /** A hard sign that the process at an address is gone. */
   onEvidence(address: string): void;
   /** For messages. */
-  onStreamUp(link: Link): void;
-  onStreamEnd(link: Link, reason: string): void;
+  onStreamUp(stream: NodeStream): void;
+  onStreamEnd(stream: NodeStream, reason: string): void;
   onStreamFailed(address: string, protocol: string, reason: string): void;
   readonly copiesSent: boolean;
 }
@@ -138,19 +144,19 @@ class Watched {
   ownSince: number | undefined;
 }
 
-export class Links implements StreamTable, PairStreamTable {
+export class NodeStreams implements StreamTable, PairStreamTable {
   readonly #transports: TransportTable;
   /** `undefined`: without TLS. */
   readonly #tls: NodeTls | undefined;
   readonly #dialling: StreamTransport;
-  readonly #effects: LinksEffects;
-  readonly #all = new Set<Link>();
-  readonly #byAddress = new Map<string, Link>();
+  readonly #effects: StreamsEffects;
+  readonly #all = new Set<NodeStream>();
+  readonly #byAddress = new Map<string, NodeStream>();
   readonly #dials = new Map<string, Dial>();
   readonly #watched = new Map<string, Watched>();
   readonly #opened = new WeakSet<Duplex>();
   /** Callers of `link` whose stream is not verified. */
-  readonly #given = new Map<Link, { resolve(address: string): void; reject(error: Error): void }>();
+  readonly #given = new Map<NodeStream, { resolve(address: string): void; reject(error: Error): void }>();
   readonly #listeners: Listener[] = [];
   readonly #more: Listener[] = [];
   #ownAddress = "";
@@ -160,7 +166,7 @@ export class Links implements StreamTable, PairStreamTable {
   #stopped = false;
 
   /** @throws NotSupportedError `NOT_SUPPORTED` for TLS on a platform without it */
-  constructor(transports: TransportTable, tls: NodeTls | undefined, effects: LinksEffects) {
+  constructor(transports: TransportTable, tls: NodeTls | undefined, effects: StreamsEffects) {
     this.#transports = transports;
     this.#tls = tls;
     this.#dialling = this.#over(tls, "dialling");
@@ -220,20 +226,20 @@ export class Links implements StreamTable, PairStreamTable {
   }
 
   readonly #acceptor: Acceptor = {
-    accepted: (stream) => this.#accept(stream),
+    accepted: (accepted) => this.#accept(accepted),
     failed: () => this.#effects.count("link:accept"),
   };
 
-  #accept(stream: Stream): void {
-    if (this.#closed || !this.#effects.accepts(joinAddress(stream.address, 1)))
+  #accept(accepted: Stream): void {
+    if (this.#closed || !this.#effects.accepts(joinAddress(accepted.address, 1)))
       this.#effects.count("link:outside");
     else {
       this.#limitUnverified();
-      this.#add({ stream, ...this.#ownKind });
+      this.#add({ stream: accepted, ...this.#ownKind });
       return;
     }
-    stream.socket.on("error", () => undefined);
-    stream.socket.destroy();
+    accepted.socket.on("error", () => undefined);
+    accepted.socket.destroy();
   }
 
   /** Frees a port that datagrams cannot have. */
@@ -250,12 +256,12 @@ export class Links implements StreamTable, PairStreamTable {
     return this.#ownAddress;
   }
 
-  streamTo(address: string, protocol: string, id: string): Link | undefined {
+  streamTo(address: string, protocol: string, id: string): NodeStream | undefined {
     let isComing = this.#dials.has(address);
-    for (const link of this.#all) {
-      if (link.address !== address || link.protocol !== protocol || link.ended) continue;
-      if (link.verified && link.isFor(id)) return link;
-      isComing ||= link.isDialled && !link.verified;
+    for (const stream of this.#all) {
+      if (stream.address !== address || stream.protocol !== protocol || stream.ended) continue;
+      if (stream.verified && stream.isFor(id)) return stream;
+      isComing ||= stream.isDialled && !stream.verified;
     }
     if (protocol === this.scheme && !isComing && !this.#closed && this.#dial(address) === undefined)
       queueMicrotask(() => this.#effects.onStreamFailed(address, protocol, "the node cannot dial it now"));
@@ -272,9 +278,10 @@ export class Links implements StreamTable, PairStreamTable {
    */
   link(duplex: Duplex): Promise<string> {
     return new Promise((resolve, reject) => {
-      const link = this.#open(duplex, { protocol: this.scheme, dialled: undefined, isGiven: true });
-      if (link === undefined) reject(new TransportError("ERR_TRANSPORT", "the node or the stream is closed"));
-      else this.#given.set(link, { resolve, reject });
+      const stream = this.#open(duplex, { protocol: this.scheme, dialled: undefined, isGiven: true });
+      if (stream === undefined)
+        reject(new TransportError("ERR_TRANSPORT", "the node or the stream is closed"));
+      else this.#given.set(stream, { resolve, reject });
     });
   }
 
@@ -282,7 +289,7 @@ export class Links implements StreamTable, PairStreamTable {
     return this.#usable(address)?.isGiven === true;
   }
 
-  #open(duplex: Duplex, how: Pick<OpenedStream, "protocol" | "dialled" | "isGiven">): Link | undefined {
+  #open(duplex: Duplex, how: Pick<OpenedStream, "protocol" | "dialled" | "isGiven">): NodeStream | undefined {
     const { protocol, dialled } = how;
     if (typeof duplex?.on !== "function" || typeof duplex.write !== "function")
       throw new InvalidArgumentError(`the stream must be a Duplex; got ${describe(duplex)}`);
@@ -296,21 +303,21 @@ export class Links implements StreamTable, PairStreamTable {
       return undefined;
     }
     const { remoteAddress = "127.0.0.1" } = duplex as { remoteAddress?: string | undefined };
-    const stream = streamOf({
+    const opened = streamOf({
       stream: duplex,
       remote: `${protocol}://${remoteAddress}`,
       address: remoteAddress,
     });
     if (dialled === undefined) this.#limitUnverified();
-    const link = this.#add({ stream, copiesSent: duplex instanceof Socket, ...how });
+    const stream = this.#add({ stream: opened, copiesSent: duplex instanceof Socket, ...how });
     duplex.resume();
-    return link;
+    return stream;
   }
 
-  #add(opened: Omit<OpenedStream, "ownAddress">): Link {
-    const link = new Link({ ...opened, ownAddress: this.#ownAddress }, this, this.#effects);
-    this.#all.add(link);
-    return link;
+  #add(opened: Omit<OpenedStream, "ownAddress">): NodeStream {
+    const stream = new NodeStream({ ...opened, ownAddress: this.#ownAddress }, this, this.#effects);
+    this.#all.add(stream);
+    return stream;
   }
 
   start(): void {
@@ -325,15 +332,15 @@ export class Links implements StreamTable, PairStreamTable {
 
   get verified(): number {
     let count = 0;
-    for (const link of this.#all) if (link.verified) count += 1;
+    for (const stream of this.#all) if (stream.verified) count += 1;
     return count;
   }
 
   send(address: string, codec: BusCodec, packet: Packet): void {
     if (this.#closed) return;
-    const link = this.#usable(address);
-    if (link !== undefined) {
-      link.send(codec, packet);
+    const stream = this.#usable(address);
+    if (stream !== undefined) {
+      stream.send(codec, packet);
       return;
     }
     const dial = this.#dials.get(address) ?? this.#dial(address);
@@ -342,9 +349,9 @@ export class Links implements StreamTable, PairStreamTable {
     else dial.queue.push({ codec, packet });
   }
 
-  #usable(address: string): Link | undefined {
-    const link = this.#byAddress.get(address);
-    return link?.ended === true ? undefined : link;
+  #usable(address: string): NodeStream | undefined {
+    const stream = this.#byAddress.get(address);
+    return stream?.ended === true ? undefined : stream;
   }
 
   watch(addresses: ReadonlySet<string>): void {
@@ -360,7 +367,7 @@ export class Links implements StreamTable, PairStreamTable {
    * `ms`, and a dial begins again.
    */
   renew(address: string, ms: number): void {
-    for (const link of this.#all) if (link.address === address && link.verified) link.check(ms);
+    for (const stream of this.#all) if (stream.address === address && stream.verified) stream.check(ms);
     if (this.#watched.has(address)) this.#watched.set(address, new Watched());
     const dial = this.#dials.get(address);
     if (dial === undefined) return;
@@ -381,13 +388,13 @@ export class Links implements StreamTable, PairStreamTable {
   state(address: string, isOwn: boolean): StreamState {
     const wall = Date.now() - performance.now();
     const { attempts, trouble, ownSince } = this.#watched.get(address) ?? new Watched();
-    const link = this.#byAddress.get(address);
+    const stream = this.#byAddress.get(address);
     const none = { attempts: 0, error: undefined, peer: undefined };
-    if (link?.verified)
-      return { ...none, state: "connected", since: Math.round(wall + link.verifiedAt), peer: link.peer };
+    if (stream?.verified)
+      return { ...none, state: "connected", since: Math.round(wall + stream.verifiedAt), peer: stream.peer };
     if (address === this.#ownAddress || ownSince !== undefined || isOwn)
       return { ...none, state: "self", since: Math.round(wall + (ownSince ?? this.#startedAt)) };
-    const dialledAt = link?.startedAt ?? this.#dials.get(address)?.startedAt;
+    const dialledAt = stream?.startedAt ?? this.#dials.get(address)?.startedAt;
     const error = trouble?.error;
     if (dialledAt !== undefined || trouble === undefined) {
       const since = Math.round(wall + (dialledAt ?? performance.now()));
@@ -398,7 +405,7 @@ export class Links implements StreamTable, PairStreamTable {
 
   /** Existing streams stay. */
   async stopListening(): Promise<void> {
-    for (const link of this.#all) link.users += 1;
+    for (const stream of this.#all) stream.users += 1;
     this.#stopped = true;
     await this.unlistenAll();
   }
@@ -408,79 +415,79 @@ export class Links implements StreamTable, PairStreamTable {
     clearInterval(this.#sweeping);
     for (const { cancel } of this.#dials.values()) cancel();
     this.#dials.clear();
-    for (const link of this.#all) link.close();
+    for (const stream of this.#all) stream.close();
     await this.unlistenAll();
   }
 
-  admits(link: Link, node: ProvedNode): boolean | Promise<boolean> {
-    return this.#effects.admits(link.isDialled ? link.address : link.remote, node);
+  admits(stream: NodeStream, node: ProvedNode): boolean | Promise<boolean> {
+    return this.#effects.admits(stream.isDialled ? stream.address : stream.remote, node);
   }
 
   revoke(isAllowed: (node: ProvedNode) => boolean): void {
-    for (const link of this.#all) if (link.node !== undefined && !isAllowed(link.node)) link.revoke();
+    for (const stream of this.#all) if (stream.node !== undefined && !isAllowed(stream.node)) stream.revoke();
   }
 
-  onRefused(link: Link, bus: number | undefined, reason: string): void {
+  onRefused(stream: NodeStream, bus: number | undefined, reason: string): void {
     // The other end's reported address is not proved.
-    this.#effects.onRefused(link.isDialled ? link.address : link.remote, bus, reason);
+    this.#effects.onRefused(stream.isDialled ? stream.address : stream.remote, bus, reason);
   }
 
-  streamOf(nonce: Buffer): Link | undefined {
-    for (const link of this.#all) if (!link.verified && link.nonce.equals(nonce)) return link;
+  streamOf(nonce: Buffer): NodeStream | undefined {
+    for (const stream of this.#all) if (!stream.verified && stream.nonce.equals(nonce)) return stream;
     return undefined;
   }
 
-  onVerified(link: Link): void {
-    if (link.node !== undefined) this.#effects.onAdmitted(link.node);
-    if (this.#watched.has(link.address)) this.#watched.set(link.address, new Watched());
-    if (link.isGiven || this.#usable(link.address)?.verified !== true)
-      this.#byAddress.set(link.address, link);
-    if (link.isGiven || !link.isDialled) this.#effects.greet(link);
-    this.#given.get(link)?.resolve(link.address);
-    this.#given.delete(link);
-    this.#effects.onStreamUp(link);
+  onVerified(stream: NodeStream): void {
+    if (stream.node !== undefined) this.#effects.onAdmitted(stream.node);
+    if (this.#watched.has(stream.address)) this.#watched.set(stream.address, new Watched());
+    if (stream.isGiven || this.#usable(stream.address)?.verified !== true)
+      this.#byAddress.set(stream.address, stream);
+    if (stream.isGiven || !stream.isDialled) this.#effects.greet(stream);
+    this.#given.get(stream)?.resolve(stream.address);
+    this.#given.delete(stream);
+    this.#effects.onStreamUp(stream);
   }
 
-  onEnd(link: Link, end: LinkEnd, fault: Fault | undefined): void {
-    this.#all.delete(link);
-    if (this.#byAddress.get(link.address) === link) {
-      this.#byAddress.delete(link.address);
+  onEnd(stream: NodeStream, end: StreamEnd, fault: Fault | undefined): void {
+    this.#all.delete(stream);
+    if (this.#byAddress.get(stream.address) === stream) {
+      this.#byAddress.delete(stream.address);
       // Both ends may have dialled.
       for (const other of this.#all)
-        if (other.verified && !other.ended && other.address === link.address)
-          this.#byAddress.set(link.address, other);
+        if (other.verified && !other.ended && other.address === stream.address)
+          this.#byAddress.set(stream.address, other);
     }
     const { code, message } = fault ?? ENDS[end];
     this.#given
-      .get(link)
+      .get(stream)
       ?.reject(
         code === "ERR_AUTHENTICATION" || code === "ERR_HANDSHAKE"
           ? new HandshakeError(code, message)
           : new TransportError("ERR_TRANSPORT", message),
       );
-    this.#given.delete(link);
+    this.#given.delete(stream);
     // Before its proof, an accepted or given stream only claims the address.
-    const hasAddress = link.verified || (link.isDialled && !link.isGiven);
-    if (link.verified) this.#effects.onStreamEnd(link, message);
-    else if (hasAddress) this.#effects.onStreamFailed(link.address, link.protocol, message);
+    const hasAddress = stream.verified || (stream.isDialled && !stream.isGiven);
+    if (stream.verified) this.#effects.onStreamEnd(stream, message);
+    else if (hasAddress) this.#effects.onStreamFailed(stream.address, stream.protocol, message);
     if (this.#closed) return;
     const refusal = fault && refusalOf(fault);
     if (refusal !== undefined) {
       this.#effects.count(refusal === "peer" ? "link:refused" : `link:${refusal}`);
-      this.onRefused(link, undefined, refusal);
-    } else if (fault !== undefined && !link.isDialled) this.#effects.count("link:handshake");
+      this.onRefused(stream, undefined, refusal);
+    } else if (fault !== undefined && !stream.isDialled) this.#effects.count("link:handshake");
     if (end === "self") {
-      const watched = this.#watched.get(link.address);
+      const watched = this.#watched.get(stream.address);
       if (watched === undefined) return;
       watched.attempts = 0;
-      if (link.isDialled) watched.ownSince = performance.now();
+      if (stream.isDialled) watched.ownSince = performance.now();
       return;
     }
     if (!hasAddress) return;
-    if (!this.#byAddress.has(link.address)) this.#missed(link.address, fault ?? ENDS[end]);
-    if (end === "lost" && link.verified) {
+    if (!this.#byAddress.has(stream.address)) this.#missed(stream.address, fault ?? ENDS[end]);
+    if (end === "lost" && stream.verified) {
       this.#effects.count("link:lost");
-      this.#effects.onEvidence(link.address);
+      this.#effects.onEvidence(stream.address);
     }
   }
 
@@ -495,22 +502,22 @@ export class Links implements StreamTable, PairStreamTable {
 
   /** The host with most of them loses its oldest. */
   #limitUnverified(): void {
-    const unverified = [...this.#all].filter((link) => !link.isDialled && !link.verified);
+    const unverified = [...this.#all].filter((stream) => !stream.isDialled && !stream.verified);
     if (unverified.length < MAX_UNVERIFIED) return;
     this.#effects.count("link:evicted");
     mostHeld(unverified, ({ remote }) => remote)[0]?.destroy();
   }
 
   /** Unproved streams take no place. */
-  makeRoom(link: Link): boolean {
-    if (this.#places < MAX_LINKS || this.#takeBack(link.remote)) return true;
+  makeRoom(stream: NodeStream): boolean {
+    if (this.#places < MAX_LINKS || this.#takeBack(stream.remote)) return true;
     this.#effects.count("link:evicted");
     return false;
   }
 
   get #places(): number {
     let count = 0;
-    for (const link of this.#all) if (link.hasPlace) count += 1;
+    for (const stream of this.#all) if (stream.hasPlace) count += 1;
     return count;
   }
 
@@ -520,10 +527,10 @@ export class Links implements StreamTable, PairStreamTable {
    * @param host that wants a stream; `undefined`: this node dials
    */
   #takeBack(host: string | undefined): boolean {
-    const accepted = [...this.#all].filter((link) => !link.isDialled && link.verified);
-    const holderOf = ({ node, remote }: Link): string => node?.publicKey ?? remote;
+    const accepted = [...this.#all].filter((stream) => !stream.isDialled && stream.verified);
+    const holderOf = ({ node, remote }: NodeStream): string => node?.publicKey ?? remote;
     const most = mostHeld(accepted, holderOf);
-    const own = accepted.filter((link) => holderOf(link) === host).length;
+    const own = accepted.filter((stream) => holderOf(stream) === host).length;
     if (most.length <= Math.max(MAX_HELD, own)) return false;
     this.#effects.count("link:evicted");
     most.reduce((one, other) => (other.usedAt < one.usedAt ? other : one)).evict();
@@ -557,10 +564,10 @@ export class Links implements StreamTable, PairStreamTable {
         result.socket.destroy();
         return;
       }
-      const link = this.#add({ stream: result, dialled: address, ...this.#ownKind });
-      if (this.#usable(address) === undefined) this.#byAddress.set(address, link);
-      this.#effects.greet(link);
-      for (const { codec, packet } of queue) link.send(codec, packet);
+      const stream = this.#add({ stream: result, dialled: address, ...this.#ownKind });
+      if (this.#usable(address) === undefined) this.#byAddress.set(address, stream);
+      this.#effects.greet(stream);
+      for (const { codec, packet } of queue) stream.send(codec, packet);
     });
     const dial: Dial = { cancel, queue: [], startedAt: performance.now() };
     if (!isDone) this.#dials.set(address, dial);
@@ -590,23 +597,26 @@ export class Links implements StreamTable, PairStreamTable {
   #sweep(): void {
     const now = performance.now();
     for (const address of this.#watched.keys()) this.#keep(address, now);
-    for (const link of this.#all) {
-      const isKept = this.#watched.has(link.address) && this.#byAddress.get(link.address) === link;
+    for (const stream of this.#all) {
+      const isKept = this.#watched.has(stream.address) && this.#byAddress.get(stream.address) === stream;
       // The other end keeps its dialled streams.
-      const isUsed = isKept || link.isGiven || link.users > 0;
-      if (link.isDialled && !isUsed && now - link.usedAt > 15_000) link.close();
+      const isUsed = isKept || stream.isGiven || stream.users > 0;
+      if (stream.isDialled && !isUsed && now - stream.usedAt > 15_000) stream.close();
     }
   }
 }
 
 /** The streams of the holder of most. */
-function mostHeld(links: readonly Link[], holderOf: (link: Link) => string): readonly Link[] {
-  const byHolder = new Map<string, Link[]>();
-  let most: Link[] = [];
-  for (const link of links) {
-    const holder = holderOf(link);
+function mostHeld(
+  streams: readonly NodeStream[],
+  holderOf: (stream: NodeStream) => string,
+): readonly NodeStream[] {
+  const byHolder = new Map<string, NodeStream[]>();
+  let most: NodeStream[] = [];
+  for (const stream of streams) {
+    const holder = holderOf(stream);
     const held = byHolder.get(holder) ?? [];
-    held.push(link);
+    held.push(stream);
     byHolder.set(holder, held);
     if (held.length > most.length) most = held;
   }

@@ -39,7 +39,7 @@ import {
   helloSize,
   isControl,
   isTlsRecord,
-  LinkFrame,
+  StreamFrame,
   streamWays,
 } from "../wire/stream.js";
 import { splitIpAddress } from "./addresses.js";
@@ -63,7 +63,7 @@ export const HELLO_TIMEOUT = 10_000;
 
 const NO_BYTES = Buffer.alloc(0);
 
-export type LinkEnd =
+export type StreamEnd =
   /** On purpose. */
   | "closed"
   /** The process at the other end is gone. */
@@ -87,22 +87,22 @@ export interface StreamNode {
   /** `undefined`: this node has no key. */
   exchange(role: LinkRole): IdentityExchange | undefined;
   /** @returns `false`: the frame is not genuine, and the stream ends */
-  onFrame(link: Link, bytes: Buffer): boolean;
+  onFrame(stream: NodeStream, bytes: Buffer): boolean;
   count(reason: string): void;
   maxFrame(): number;
 }
 
 export interface StreamTable {
   /** @returns whether there is room for an accepted stream */
-  makeRoom(link: Link): boolean;
-  admits(link: Link, node: ProvedNode): boolean | Promise<boolean>;
+  makeRoom(stream: NodeStream): boolean;
+  admits(stream: NodeStream, node: ProvedNode): boolean | Promise<boolean>;
   /** A cluster of the other end is refused; `undefined`: both have none in common. */
-  onRefused(link: Link, bus: number | undefined, reason: string): void;
+  onRefused(stream: NodeStream, bus: number | undefined, reason: string): void;
   /** The stream of this node that sent a nonce. */
-  streamOf(nonce: Buffer): Link | undefined;
-  onVerified(link: Link): void;
+  streamOf(nonce: Buffer): NodeStream | undefined;
+  onVerified(stream: NodeStream): void;
   /** @param fault why TLS failed, if that ended the stream */
-  onEnd(link: Link, end: LinkEnd, fault: Fault | undefined): void;
+  onEnd(stream: NodeStream, end: StreamEnd, fault: Fault | undefined): void;
 }
 
 export interface OpenedStream {
@@ -133,7 +133,7 @@ class LargeFrame implements ReadTarget {
   }
 }
 
-export class Link implements Sink, PairStream {
+export class NodeStream implements Sink, PairStream {
   isDialled: boolean;
   readonly isGiven: boolean;
   /** As dialled, or as it reports. Empty before its hello. */
@@ -328,7 +328,7 @@ export class Link implements Sink, PairStream {
     this.#askedWith = unsent;
     this.expectAnswer(heartbeat);
     // A stream in memory answers within the write.
-    if (!isAsked) this.#sendControl(Buffer.of(LinkFrame.ASK));
+    if (!isAsked) this.#sendControl(Buffer.of(StreamFrame.ASK));
   }
 
   close(): void {
@@ -532,23 +532,23 @@ export class Link implements Sink, PairStream {
 
   #onControl(frame: Buffer): void {
     switch (frame[0]) {
-      case LinkFrame.PROOF:
+      case StreamFrame.PROOF:
         this.#onProof(frame);
         return;
-      case LinkFrame.KEY:
+      case StreamFrame.KEY:
         if (this.#exchange !== undefined && !this.#exchange.onKey(frame)) this.#refuse("link:proof");
         return;
-      case LinkFrame.IDENTITY:
+      case StreamFrame.IDENTITY:
         if (this.#exchange !== undefined) this.#onIdentity(this.#exchange, frame);
         return;
-      case LinkFrame.ASK:
+      case StreamFrame.ASK:
         // Queued bytes are an answer, too, for a peer without reads.
         if (this.#verified && this.#stream.socket.writableLength === 0)
-          this.#sendControl(Buffer.of(LinkFrame.ANSWER));
+          this.#sendControl(Buffer.of(StreamFrame.ANSWER));
         return;
-      case LinkFrame.ANSWER:
+      case StreamFrame.ANSWER:
         return;
-      case LinkFrame.REFUSED:
+      case StreamFrame.REFUSED:
         this.#own.count("link:refused");
         this.#table.onRefused(this, undefined, "peer");
         this.#finish("refused");
@@ -646,7 +646,7 @@ export class Link implements Sink, PairStream {
   }
 
   #reject(): void {
-    if (!this.ended) this.#leave("refused", Buffer.of(LinkFrame.REFUSED));
+    if (!this.ended) this.#leave("refused", Buffer.of(StreamFrame.REFUSED));
   }
 
   #takePlace(): boolean {
@@ -669,7 +669,7 @@ export class Link implements Sink, PairStream {
     this.#finish("failed");
   }
 
-  #finish(end: LinkEnd): void {
+  #finish(end: StreamEnd): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#greeting.clear();

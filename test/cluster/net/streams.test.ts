@@ -4,8 +4,8 @@ import { Duplex } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { MAX_LINKS } from "../../../src/cluster/bounds.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
-import type { Link } from "../../../src/cluster/net/link.js";
-import { Links } from "../../../src/cluster/net/links.js";
+import type { NodeStream } from "../../../src/cluster/net/stream.js";
+import { NodeStreams } from "../../../src/cluster/net/streams.js";
 import { encodePacket } from "../../../src/cluster/wire/codec.js";
 import { Packet, PacketType } from "../../../src/cluster/wire/packets.js";
 import { encodeFrame, encodeHello, encodeProof, MAX_FRAME } from "../../../src/cluster/wire/stream.js";
@@ -71,11 +71,11 @@ class OpenStream implements Stream {
 }
 
 interface World {
-  readonly links: Links;
+  readonly links: NodeStreams;
   readonly counts: Map<string, number>;
   /** That came of all streams, and of which. */
   readonly frames: Buffer[];
-  readonly heard: Link[];
+  readonly heard: NodeStream[];
   /** Endpoints that were dialled, and what connects each. */
   readonly dialled: string[];
   readonly connects: ((stream: Stream) => void)[];
@@ -87,7 +87,7 @@ interface World {
   accept(host: string): OpenStream;
 }
 
-const open: Links[] = [];
+const open: NodeStreams[] = [];
 
 afterEach(async () => {
   await Promise.all(open.splice(0).map((links) => links.close()));
@@ -101,7 +101,7 @@ async function listening(): Promise<World> {
   const failed: string[] = [];
   const counts = new Map<string, number>();
   const frames: Buffer[] = [];
-  const heard: Link[] = [];
+  const heard: NodeStream[] = [];
   const transport: Transport = {
     scheme: "tcp",
     listen: async (endpoint, _options, given) => {
@@ -117,7 +117,7 @@ async function listening(): Promise<World> {
       return () => undefined;
     },
   };
-  const links = new Links({ get: () => transport }, undefined, {
+  const links = new NodeStreams({ get: () => transport }, undefined, {
     accepts: () => true,
     zoned: (address) => address,
     prove: () => [],
@@ -184,7 +184,7 @@ describe("a node that has all the streams it may have", () => {
     const { heard, accept } = await listening();
     const held = Array.from({ length: MAX_LINKS }, () => accept("10.0.0.66"));
     for (const stream of held.slice(0, 2)) stream.receive(PACKET);
-    const [first, second] = heard as [Link, Link];
+    const [first, second] = heard as [NodeStream, NodeStream];
     vi.advanceTimersByTime(1);
     second.sendMessages(codec, [Buffer.from("second")]);
     for (const stream of held.slice(2)) stream.receive(PACKET);
