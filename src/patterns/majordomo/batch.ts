@@ -41,7 +41,7 @@ import {
   type Request,
   RequestId,
   WorkerCommand,
-} from "./wire.js";
+} from "./protocol.js";
 
 /** Larger bodies gain nothing. */
 export const MAX_BATCH_BODY = 1_024;

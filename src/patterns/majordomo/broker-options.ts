@@ -5,7 +5,7 @@ import type { RouterOptions } from "../../sockets/request-reply.js";
 import type { FailureReason } from "../kit/errors.js";
 import { boolean, bytes, checkOptions, type Given, integer, object, type Settings } from "../kit/options.js";
 import { serverGate } from "../kit/server-gate.js";
-import type { MajordomoFaultReason } from "./wire.js";
+import type { MajordomoFaultReason } from "./protocol.js";
 
 const LIMITS = {
   /** ms between HEARTBEATs to a worker. Default 2,500. */

@@ -4,7 +4,7 @@ import { LinkedList } from "../../core/collections/linked-list.js";
 import type { MajordomoBrokerLimits, MajordomoWorkerLeaveReason } from "./broker-options.js";
 import type { BrokerRequests } from "./broker-requests.js";
 import { type BrokerEffects, Client, Worker } from "./broker-tables.js";
-import { DIALECT_NAMES, Dialect, RESERVED_PREFIX, type Ready } from "./wire.js";
+import { DIALECT_NAMES, Dialect, RESERVED_PREFIX, type Ready } from "./protocol.js";
 
 /** Workers per turn: after a restart thousands are due at once, and would delay requests. */
 const MAX_BEATS = 64;

@@ -17,7 +17,7 @@ import type { FailureReason } from "../kit/errors.js";
 import { MAX_BATCH_BYTES } from "./batch.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { type BrokerRequest, Service, Stage } from "./broker-tables.js";
-import { Dialect } from "./wire.js";
+import { Dialect } from "./protocol.js";
 
 export class BrokerQueue {
   readonly services = new Map<string, Service>();

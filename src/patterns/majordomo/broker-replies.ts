@@ -9,8 +9,8 @@ import {
   type SendResult,
   Stage,
 } from "./broker-tables.js";
+import { type Answer, Body, Dialect, type Request } from "./protocol.js";
 import type { RequestMemory } from "./request-memory.js";
-import { type Answer, Body, Dialect, type Request } from "./wire.js";
 
 const MIDWAY = "A part of the answer went to a connection that is gone.";
 

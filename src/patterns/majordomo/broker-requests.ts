@@ -23,7 +23,6 @@ import {
   Stage,
   type Worker,
 } from "./broker-tables.js";
-import { RequestMemory } from "./request-memory.js";
 import {
   type Body,
   Dialect,
@@ -37,7 +36,8 @@ import {
   type Reply,
   type Request,
   type RequestId,
-} from "./wire.js";
+} from "./protocol.js";
+import { RequestMemory } from "./request-memory.js";
 
 export class BrokerRequests {
   readonly queue: BrokerQueue;

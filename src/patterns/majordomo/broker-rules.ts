@@ -4,7 +4,7 @@ import type { MajordomoBrokerLimits, MajordomoBrokerStats, MajordomoServiceStats
 import { BrokerClients, BrokerWorkers, isReserved } from "./broker-peers.js";
 import { BrokerRequests } from "./broker-requests.js";
 import type { BrokerEffects, SendResult, Worker } from "./broker-tables.js";
-import { type Answer, type AtBroker, Dialect, type Fault, type Request } from "./wire.js";
+import { type Answer, type AtBroker, Dialect, type Fault, type Request } from "./protocol.js";
 
 type FromRegistered = Extract<
   AtBroker,

@@ -4,7 +4,6 @@ import { owned } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerEvent } from "./broker-options.js";
-import type { ClientMemory, Repeatable } from "./request-memory.js";
 import {
   type Body,
   type Dialect,
@@ -15,7 +14,8 @@ import {
   type RequestId,
   type ToClient,
   type ToWorker,
-} from "./wire.js";
+} from "./protocol.js";
+import type { ClientMemory, Repeatable } from "./request-memory.js";
 
 /** `gone`: not connected; `full`: not reading. */
 export type SendResult = "sent" | "gone" | "full";

@@ -32,7 +32,7 @@ import {
   isWorkersQuestion,
   MAX_TAG,
   NEGOTIATION,
-} from "./wire.js";
+} from "./protocol.js";
 
 /** Default. */
 const SEND_HIGH_WATER_MARK = 100_000;
@@ -230,7 +230,13 @@ function admits(gate: ServerGate, frames: Buffer[], message: AtBroker): boolean 
     case "credit":
     case "client-heartbeat":
       return gate.admit(frames, false);
-    default:
+    case "ready":
+    case "reply":
+    case "failure":
+    case "heartbeat":
+    case "disconnect":
+    case "drain":
+    case "fault":
       return true;
   }
 }

@@ -6,7 +6,7 @@ import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import { Calls } from "../../sockets/calls.js";
-import { Body, Dialect, type Frames, NO_ID, type RequestId, STREAM_WINDOW } from "./wire.js";
+import { Body, Dialect, type Frames, NO_ID, type RequestId, STREAM_WINDOW } from "./protocol.js";
 
 /** A kept piece is read later. */
 export type Taken = "read" | "kept" | "refused";

@@ -16,7 +16,7 @@
 
 import { Connection } from "./client-calls.js";
 import type { ClientSettings, MajordomoBrokerLeaveReason, MajordomoClientEvent } from "./client-options.js";
-import { beatInterval, Dialect, type FromClient, type Negotiated } from "./wire.js";
+import { beatInterval, Dialect, type FromClient, type Negotiated } from "./protocol.js";
 
 /** After so many unanswered negotiations the time for an answer doubles, and so often. */
 const ASKED_SOON = 3;

@@ -18,7 +18,7 @@ import {
   type Settings,
 } from "../kit/options.js";
 import type { CallTerms } from "./client-calls.js";
-import { Dialect, EMPTY, encodeHeaders, MAX_HEADERS } from "./wire.js";
+import { Dialect, EMPTY, encodeHeaders, MAX_HEADERS } from "./protocol.js";
 
 const OPTIONS = {
   /**

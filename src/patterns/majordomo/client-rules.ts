@@ -27,7 +27,7 @@ import {
   MAX_TIME,
   NO_LIMIT,
   RequestId,
-} from "./wire.js";
+} from "./protocol.js";
 
 export class ClientRules {
   readonly counters = { requests: 0, answered: 0, failed: 0, timedOut: 0, cancelled: 0, late: 0, faults: 0 };

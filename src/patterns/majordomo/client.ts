@@ -57,7 +57,7 @@ import {
   RESERVED_PREFIX,
   type Request,
   serviceFrame,
-} from "./wire.js";
+} from "./protocol.js";
 
 interface Ask<T> {
   readonly service: string;

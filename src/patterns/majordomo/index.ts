@@ -17,7 +17,7 @@ export type {
   MajordomoClientStats,
   MajordomoService,
 } from "./client-options.js";
-export type { MajordomoFaultReason } from "./wire.js";
+export type { MajordomoFaultReason } from "./protocol.js";
 export { MajordomoWorker } from "./worker.js";
 export type {
   MajordomoHandler,

@@ -9,7 +9,7 @@
  */
 import { type Link, LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
-import type { RequestId } from "./wire.js";
+import type { RequestId } from "./protocol.js";
 
 /** Answers that may share a received buffer; older ones are copied. */
 const MAX_VIEWS = 2_048;

@@ -18,7 +18,6 @@ import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import { handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.js";
 import type { SendTicket } from "../kit/send-queue.js";
-import { type ClientMemory, type Repeatable, RequestMemory } from "./request-memory.js";
 import {
   Body,
   type Delivery,
@@ -31,7 +30,8 @@ import {
   type RequestId,
   replyTo,
   STREAM_WINDOW,
-} from "./wire.js";
+} from "./protocol.js";
+import { type ClientMemory, type Repeatable, RequestMemory } from "./request-memory.js";
 import type {
   MajordomoHandler,
   MajordomoRequestContext,

@@ -20,7 +20,7 @@ import {
   type Settings,
   text,
 } from "../kit/options.js";
-import { MAX_CAPACITY, RESERVED_PREFIX, serviceFrame } from "./wire.js";
+import { MAX_CAPACITY, RESERVED_PREFIX, serviceFrame } from "./protocol.js";
 
 const OPTIONS = {
   /** Concurrent handlers, 1 to 65,535; a plain broker sends one request at a time. Default 1. */

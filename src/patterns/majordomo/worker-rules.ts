@@ -24,7 +24,7 @@ import {
   type FromWorker,
   type Reply,
   replyTo,
-} from "./wire.js";
+} from "./protocol.js";
 import type { WorkerSettings } from "./worker-options.js";
 
 /** Times are in ms. */

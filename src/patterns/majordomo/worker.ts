@@ -15,7 +15,7 @@ import { checkSocket, EndpointList, isPermanent, type PatternEndpoints } from ".
 import { SendQueue, type SendTicket } from "../kit/send-queue.js";
 import { Batcher, messagesAtWorker, REPLIES, takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
-import { DIALECT_NAMES, encodeFromWorker, type FromWorker, MAX_CAPACITY, type Reply } from "./wire.js";
+import { DIALECT_NAMES, encodeFromWorker, type FromWorker, MAX_CAPACITY, type Reply } from "./protocol.js";
 import { WorkerJobs } from "./worker-jobs.js";
 import {
   checkedService,

@@ -23,7 +23,7 @@ import {
   encodeToWorker,
   type Frames,
   type FromWorker,
-} from "../../../src/patterns/majordomo/wire.js";
+} from "../../../src/patterns/majordomo/protocol.js";
 import {
   answerOf,
   deliveryOf,

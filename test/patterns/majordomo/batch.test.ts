@@ -22,7 +22,7 @@ import {
   type Frames,
   type Request,
   RequestId,
-} from "../../../src/patterns/majordomo/wire.js";
+} from "../../../src/patterns/majordomo/protocol.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { answerOf, deliveryOf, idOf, readyOf, replyTo, requestOf } from "./messages.js";
 

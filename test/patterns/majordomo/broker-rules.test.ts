@@ -12,7 +12,7 @@ import {
   encodeFromClient,
   encodeFromWorker,
   type FromWorker,
-} from "../../../src/patterns/majordomo/wire.js";
+} from "../../../src/patterns/majordomo/protocol.js";
 import { framesOf, idOf, readyOf, requestOf } from "./messages.js";
 
 const DISCONNECT = Buffer.of(5);

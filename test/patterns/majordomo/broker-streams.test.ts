@@ -15,7 +15,7 @@ import {
   decodeAtClient,
   decodeAtWorker,
   STREAM_WINDOW,
-} from "../../../src/patterns/majordomo/wire.js";
+} from "../../../src/patterns/majordomo/protocol.js";
 import { framesOf, readyOf, replyTo, idOf as requestId, requestOf } from "./messages.js";
 
 const LIFE = { firstTag: 0, bornAt: 0 };

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Call, type CallSink, type Taken } from "../../../src/patterns/majordomo/client-calls.js";
 import type { MajordomoClientEvent } from "../../../src/patterns/majordomo/client-options.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
-import { type AtClient, Body, Dialect, encodeFromClient } from "../../../src/patterns/majordomo/wire.js";
+import { type AtClient, Body, Dialect, encodeFromClient } from "../../../src/patterns/majordomo/protocol.js";
 import { answerOf, refusalOf } from "./messages.js";
 
 const BEAT = 100;

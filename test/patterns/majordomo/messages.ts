@@ -16,7 +16,7 @@ import {
   type Request,
   RequestId,
   replyTo as replyOf,
-} from "../../../src/patterns/majordomo/wire.js";
+} from "../../../src/patterns/majordomo/protocol.js";
 
 const { Shoal } = Dialect;
 

@@ -14,7 +14,7 @@ import {
   Dialect,
   decodeAtBroker,
   decodeAtWorker,
-} from "../../../src/patterns/majordomo/wire.js";
+} from "../../../src/patterns/majordomo/protocol.js";
 import { workerSettings } from "../../../src/patterns/majordomo/worker-options.js";
 import { framesOf, readyOf, replyTo } from "./messages.js";
 

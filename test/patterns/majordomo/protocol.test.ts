@@ -12,7 +12,7 @@ import {
   failureIn,
   headerOf,
   RequestId,
-} from "../../../src/patterns/majordomo/wire.js";
+} from "../../../src/patterns/majordomo/protocol.js";
 import { answerOf, deliveryOf, framesOf, readyOf, replyTo, requestOf } from "./messages.js";
 
 const { Mdp01, Mdp02, Shoal } = Dialect;

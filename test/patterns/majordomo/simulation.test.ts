@@ -1,6 +1,6 @@
 /** The rules of broker, worker and client under schedules of crashes, resets and partitions. */
 import { expect, it } from "vitest";
-import { Dialect } from "../../../src/patterns/majordomo/wire.js";
+import { Dialect } from "../../../src/patterns/majordomo/protocol.js";
 import { Network } from "../../../src/testing/network.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";

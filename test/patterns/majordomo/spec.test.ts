@@ -23,7 +23,7 @@ import {
   type Frames,
   type Request,
   RequestId,
-} from "../../../src/patterns/majordomo/wire.js";
+} from "../../../src/patterns/majordomo/protocol.js";
 import { answerOf, deliveryOf, readyOf, replyTo, requestOf } from "./messages.js";
 
 const dialect = Dialect.Shoal;

@@ -6,7 +6,7 @@ import type {
   MajordomoBrokerOptions,
   MajordomoRequestContext,
 } from "../../../src/patterns/majordomo/index.js";
-import { STREAM_WINDOW } from "../../../src/patterns/majordomo/wire.js";
+import { STREAM_WINDOW } from "../../../src/patterns/majordomo/protocol.js";
 import { failure, turn, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 import { LONG } from "../../support/long.js";

@@ -8,7 +8,7 @@ import {
   encodeHeaders,
   type FromWorker,
   WorkerCommand,
-} from "../../../src/patterns/majordomo/wire.js";
+} from "../../../src/patterns/majordomo/protocol.js";
 import { type Job, type JobsOptions, WorkerJobs } from "../../../src/patterns/majordomo/worker-jobs.js";
 import type {
   MajordomoHandler,

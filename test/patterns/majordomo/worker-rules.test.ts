@@ -1,6 +1,6 @@
 /** A worker whose connection ends: what it gives up, and when it is back. */
 import { expect, it } from "vitest";
-import { type Delivery, Dialect, decodeAtWorker } from "../../../src/patterns/majordomo/wire.js";
+import { type Delivery, Dialect, decodeAtWorker } from "../../../src/patterns/majordomo/protocol.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import { replyTo } from "./messages.js";
 

@@ -37,7 +37,7 @@ import {
   type Reply,
   type Request,
   STREAM_WINDOW,
-} from "../../../src/patterns/majordomo/wire.js";
+} from "../../../src/patterns/majordomo/protocol.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import type { Network } from "../../../src/testing/network.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";
