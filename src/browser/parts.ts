@@ -5,9 +5,9 @@
 import { NotSupportedError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
 import type { SocketTypeName } from "../core/socket-type.js";
-import type { EventLoopHold } from "../engine/zmtp/lifetime.js";
 import type { CurveParts } from "../engine/zmtp/mechanism/mechanism.js";
 import type { EngineParts } from "../engine/zmtp/parts.js";
+import type { EventLoopHold } from "../engine/zmtp/process-hold.js";
 import type { RoutingOf } from "../engine/zmtp/routing/routing.js";
 import { noListener } from "./web-socket.js";
 

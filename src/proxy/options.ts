@@ -1,9 +1,9 @@
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
+import { resolveOptions } from "../sockets/check-options.js";
 import { Context } from "../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../sockets/endpoint-source.js";
-import { resolveOptions } from "../sockets/options.js";
 import type { PairOptions } from "../sockets/pair.js";
 import type { PullOptions, PushOptions } from "../sockets/pipeline.js";
 import type {

@@ -1,9 +1,9 @@
 /** One socket of a proxy. */
 import { checkKeys } from "../core/arguments.js";
 import { ignore } from "../core/ignore.js";
+import { checkOption } from "../sockets/check-options.js";
 import type { Context } from "../sockets/context.js";
 import { canRetire, engineStats, retire } from "../sockets/internal.js";
-import { checkOption } from "../sockets/options.js";
 import { Pair } from "../sockets/pair.js";
 import { Pull, Push } from "../sockets/pipeline.js";
 import { Publisher, Subscriber, XPublisher, XSubscriber } from "../sockets/pub-sub.js";

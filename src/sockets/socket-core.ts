@@ -30,6 +30,7 @@ import {
   type SocketEvent,
 } from "../engine/events.js";
 import { Calls } from "./calls.js";
+import { checkOption, owned, readableOptions, resolveOptions } from "./check-options.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
 import { byteLengthOf } from "./message.js";
@@ -43,7 +44,6 @@ import {
   observeSend,
   observeTrySend,
 } from "./observation.js";
-import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
 import { type DeliveryResult, Outbox, type OutboxRules, type SendOptions } from "./outbox.js";
 import { FRAMES, type MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";

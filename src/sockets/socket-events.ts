@@ -1,5 +1,5 @@
 /**
- * Distributes a socket's events to observers, handlers and waiting calls. Observers with listeners and waiting calls
+ * Distributes a socket's events (the table: engine/events.ts) to observers, handlers and waiting calls. Observers with listeners and waiting calls
  * keep the process alive.
  */
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";

@@ -9,7 +9,7 @@ import {
 } from "../../src/core/option-table.js";
 import { setOption } from "../../src/core/option-values.js";
 import { SocketType, type SocketTypeName } from "../../src/core/socket-type.js";
-import { checkOption, resolveOptions } from "../../src/sockets/options.js";
+import { checkOption, resolveOptions } from "../../src/sockets/check-options.js";
 
 const TYPES = Object.keys(SocketType) as SocketTypeName[];
 const ROWS = Object.entries(OPTIONS) as [string, OptionSpec][];

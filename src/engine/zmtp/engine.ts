@@ -5,12 +5,12 @@ import { ZMTP_CAPABILITIES, ZmtpContext } from "./context.js";
 import { assertPlainDatagrams, Datagrams } from "./datagrams.js";
 import { InprocPeers } from "./inproc.js";
 import { InprocNames } from "./inproc-names.js";
-import { EventLoopRef, ProcessEnd } from "./lifetime.js";
 import { Listening } from "./listening.js";
 import { CurveClient } from "./mechanism/curve-client.js";
 import { curveIsNative } from "./mechanism/curve-primitives.js";
 import { CurveServer } from "./mechanism/curve-server.js";
 import type { EngineParts } from "./parts.js";
+import { EventLoopRef, ProcessEnd } from "./process-hold.js";
 import { openRaw } from "./raw.js";
 import {
   Channel,

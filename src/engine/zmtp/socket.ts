@@ -33,15 +33,16 @@ import type {
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
 import type { Lease } from "../lease.js";
 import { Admission } from "./admission.js";
+import { type ClosedParts, Closing } from "./closing.js";
 import { copying } from "./codec/encoder.js";
 import { Connections } from "./connections.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
-import type { EventLoopHold } from "./lifetime.js";
-import { assertAllSupported, assertSupported, isMark, patienceOf, warnOfOption } from "./options.js";
+import { assertAllSupported, assertSupported, isMark, warnOfOption } from "./options.js";
 import type { EngineParts } from "./parts.js";
 import { idOf, Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
+import type { EventLoopHold } from "./process-hold.js";
 import type { Relays } from "./routing/relaying.js";
 import type { Routing, RoutingEffects } from "./routing/routing.js";
 import type { SocketEffects, SocketState } from "./socket-state.js";
@@ -82,7 +83,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   readonly #routing: Routing;
   readonly #state: SocketState;
   readonly #peers: Peers;
-  readonly #parts: SocketParts;
+  readonly #parts: ClosedParts;
   readonly #onClosed: () => void;
   #conflates = false;
   #relaySource: RelaySource | undefined = undefined;
@@ -359,64 +360,4 @@ function listPeers(pipes: Iterable<Pipe>, max: number): EnginePeer[] {
     });
   }
   return found;
-}
-
-interface SocketParts {
-  readonly state: SocketState;
-  readonly peers: Peers;
-  readonly connections: Connections;
-  readonly endpoints: Endpoints;
-}
-
-class Closing {
-  readonly #parts: SocketParts;
-  readonly #linger: number;
-  readonly #onDone: (result: EngineCloseResult) => void;
-  #unsent: Pipe[] = [];
-  #timer: NodeJS.Timeout | undefined = undefined;
-  #started = false;
-  #done = false;
-
-  constructor(parts: SocketParts, linger: number, onDone: (result: EngineCloseResult) => void) {
-    this.#parts = parts;
-    this.#linger = linger;
-    this.#onDone = onDone;
-  }
-
-  start(): void {
-    const { state, peers, connections, endpoints } = this.#parts;
-    const lingers = this.#linger !== 0;
-    state.closing = true;
-    endpoints.stopListening();
-    for (const pipe of peers.pipes) if (lingers && pipe.out.messages > 0) this.#unsent.push(pipe);
-    endpoints.stopDialling(lingers);
-    this.#started = true;
-    // A timer set after these steps could outlive the closing.
-    if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
-    // Also without a linger: the kernel gets what it takes at once.
-    const patience = patienceOf(this.#linger);
-    connections.drain(patience);
-    peers.drain(patience);
-    // Handshakes of endpoints with queued messages continue.
-    connections.endHandshakes((dialling) => endpoints.has(dialling));
-    this.proceed();
-  }
-
-  proceed(): void {
-    if (!this.#started || this.#done) return;
-    if (this.#linger === 0 || this.#unsent.every(({ out, ended }) => ended || out.messages === 0))
-      this.#finish();
-  }
-
-  #finish(): void {
-    if (this.#done) return;
-    this.#done = true;
-    clearTimeout(this.#timer);
-    const { peers, connections, endpoints } = this.#parts;
-    endpoints.stopDialling(false);
-    const discarded = peers.endAll();
-    connections.endAll();
-    // The caller of `close` gets its promise first.
-    setImmediate(() => this.#onDone({ drained: discarded === 0, discarded }));
-  }
 }

@@ -5,7 +5,7 @@
 
 import { type Finding, type Path, SHOWN } from "../../config/problem.js";
 import { hasOption } from "../../core/option-table.js";
-import { checkOption } from "../../sockets/options.js";
+import { checkOption } from "../../sockets/check-options.js";
 import { securityFault } from "../../sockets/security/check.js";
 import { type PlanType, typeNameOf } from "../options.js";
 import { BLOCK_RULE, parseBlock } from "../policy/addresses.js";

@@ -8,7 +8,7 @@ import {
   nativeValue,
   optionNames,
 } from "../../../src/engine/libzmq/options.js";
-import { resolveOptions } from "../../../src/sockets/options.js";
+import { resolveOptions } from "../../../src/sockets/check-options.js";
 
 const TYPES = Object.keys(SocketType) as SocketTypeName[];
 

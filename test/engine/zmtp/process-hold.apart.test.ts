@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "vitest";
-import { EventLoopRef } from "../../../src/engine/zmtp/lifetime.js";
+import { EventLoopRef } from "../../../src/engine/zmtp/process-hold.js";
 
 const made: EventLoopRef[] = [];
 afterEach(() => {

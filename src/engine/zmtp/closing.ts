@@ -1,0 +1,73 @@
+/**
+ * What `close` of a socket waits for: queued messages of connected and dialled peers, at most the linger.
+ *
+ *   start: no listener, no handshake without messages ──> drain ──all sent, or linger over──> peers and links end
+ */
+import type { EngineCloseResult } from "../engine.js";
+import type { Connections } from "./connections.js";
+import type { Endpoints } from "./endpoints.js";
+import { patienceOf } from "./options.js";
+import type { Peers } from "./peers.js";
+import type { Pipe } from "./pipe.js";
+import type { SocketState } from "./socket-state.js";
+
+export interface ClosedParts {
+  readonly state: SocketState;
+  readonly peers: Peers;
+  readonly connections: Connections;
+  readonly endpoints: Endpoints;
+}
+
+/** One close of a socket. */
+export class Closing {
+  readonly #parts: ClosedParts;
+  readonly #linger: number;
+  readonly #onDone: (result: EngineCloseResult) => void;
+  #unsent: Pipe[] = [];
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #started = false;
+  #done = false;
+
+  constructor(parts: ClosedParts, linger: number, onDone: (result: EngineCloseResult) => void) {
+    this.#parts = parts;
+    this.#linger = linger;
+    this.#onDone = onDone;
+  }
+
+  start(): void {
+    const { state, peers, connections, endpoints } = this.#parts;
+    const lingers = this.#linger !== 0;
+    state.closing = true;
+    endpoints.stopListening();
+    for (const pipe of peers.pipes) if (lingers && pipe.out.messages > 0) this.#unsent.push(pipe);
+    endpoints.stopDialling(lingers);
+    this.#started = true;
+    // A timer set after these steps could outlive the closing.
+    if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
+    // Also without a linger: the kernel gets what it takes at once.
+    const patience = patienceOf(this.#linger);
+    connections.drain(patience);
+    peers.drain(patience);
+    // Handshakes of endpoints with queued messages continue.
+    connections.endHandshakes((dialling) => endpoints.has(dialling));
+    this.proceed();
+  }
+
+  proceed(): void {
+    if (!this.#started || this.#done) return;
+    if (this.#linger === 0 || this.#unsent.every(({ out, ended }) => ended || out.messages === 0))
+      this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#done) return;
+    this.#done = true;
+    clearTimeout(this.#timer);
+    const { peers, connections, endpoints } = this.#parts;
+    endpoints.stopDialling(false);
+    const discarded = peers.endAll();
+    connections.endAll();
+    // The caller of `close` gets its promise first.
+    setImmediate(() => this.#onDone({ drained: discarded === 0, discarded }));
+  }
+}
