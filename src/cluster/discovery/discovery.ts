@@ -202,7 +202,12 @@ class RunningSource {
 
   /** @param signal aborts when the node leaves @returns whether the source yielded a list */
   async #read(self: DiscoverySelf, signal: AbortSignal): Promise<boolean> {
-    const lists: unknown = this.#source.discover(self, signal);
+    // The promise of an async function is not an async iterable, and may reject.
+    const lists: unknown = await waitFor(
+      Promise.resolve(this.#source.discover(self, signal) as unknown),
+      { signal },
+      neverLate,
+    );
     if (typeof lists !== "object" || lists === null || !(Symbol.asyncIterator in lists))
       throw new TypeError("the source must return an async iterable");
     const iterator = (lists as AsyncIterable<unknown>)[Symbol.asyncIterator]();

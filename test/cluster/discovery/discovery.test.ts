@@ -171,6 +171,7 @@ describe("sources", () => {
       "",
     ],
     ["returns nothing", () => undefined, "the source must return an async iterable"],
+    ["rejects", () => Promise.reject(new Error("no registry")), "no registry"],
     ["returns a list", () => ["10.0.0.2:1"], "the source must return an async iterable"],
     ["ends without a list", async function* () {}, "the source returned without a list"],
     [
