@@ -1,3 +1,4 @@
+/** Chooses the engine of a context. */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine } from "./engine.js";
 import { loadLibzmqEngine } from "./libzmq/engine.js";

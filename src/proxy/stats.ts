@@ -1,3 +1,4 @@
+/** Statistics of proxies. */
 import { countersOf, engineStats } from "../sockets/internal.js";
 import type { Pump } from "../sockets/pump.js";
 import type { ProxySocketType } from "./pairs.js";

@@ -1,3 +1,4 @@
+/** Bounds of sessions, at servers and clients. */
 export const MAX_BATCH = 256;
 /** Keys of one read, bytes of their values, and sessions in a message between servers. */
 export const PAGE = 500;

@@ -1,3 +1,4 @@
+/** Options, events and statistics of session clients. */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";

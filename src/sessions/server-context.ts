@@ -1,3 +1,4 @@
+/** What the parts of a session server share. */
 import type { EventStream } from "../core/event-stream.js";
 import type { Directory } from "./directory.js";
 import type { SessionServerEvent, SessionServerSettings } from "./server-options.js";

@@ -1,3 +1,4 @@
+/** Options, events and statistics of session servers. */
 import { checkFilter } from "../cluster/messaging/topics.js";
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";

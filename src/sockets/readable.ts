@@ -1,3 +1,4 @@
+/** The calls by which sockets receive. */
 import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
 import { InvalidStateError } from "../core/errors.js";
 import { rejectNextTurn, WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";

@@ -1,3 +1,4 @@
+/** Checks of what a program gives to calls of messages. */
 import { checkInteger, describe } from "../../core/arguments.js";
 import { isBytes, isTransferred } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";

@@ -1,3 +1,4 @@
+/** The option `messaging` of nodes and namespaces. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import {

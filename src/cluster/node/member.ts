@@ -1,3 +1,4 @@
+/** A member as programs see it. */
 import type { Details } from "../details.js";
 import { endpointsByName, readEndpoint } from "../endpoints.js";
 import { type Member as KnownMember, MemberState as KnownState } from "../membership/members.js";

@@ -1,3 +1,4 @@
+/** Bodies of requests and replies: text, bytes, JSON, or none. */
 import { isUtf8 } from "node:buffer";
 import { describe } from "../../core/arguments.js";
 import { bytesOf, owned } from "../../core/bytes.js";

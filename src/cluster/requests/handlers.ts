@@ -1,3 +1,4 @@
+/** A handler of `serve`, by name or by contract, with its schema checked around it. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";

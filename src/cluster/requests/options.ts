@@ -1,3 +1,4 @@
+/** Options of `serve`, `request`, `requestStream` and `requestMany`, checked and completed. */
 import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";

@@ -1,3 +1,4 @@
+/** Transports that a program registers, and their schemes. */
 import type { Duplex } from "node:stream";
 import { quoted } from "../arguments.js";
 import { InvalidArgumentError } from "../errors.js";

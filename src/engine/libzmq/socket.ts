@@ -1,3 +1,4 @@
+/** A socket of the engine `libzmq`: one of the package `zeromq`, read and written in turns. */
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import type { OptionValues } from "../../core/option-table.js";

@@ -1,3 +1,4 @@
+/** Time and writes for the rules of heartbeats (heartbeat.ts). */
 import { systemClock } from "../../core/clock.js";
 import { Heartbeat, type HeartbeatOptions, pingCommand, type WriteState } from "./heartbeat.js";
 

@@ -1,3 +1,4 @@
+/** Which messages a tap copies: by topic, size and sample. */
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySide } from "../../sockets/pump.js";

@@ -1,3 +1,4 @@
+/** Options of Titanic. */
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import { type Given, integer, object, type Settings } from "../kit/options.js";
 

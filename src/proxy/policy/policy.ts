@@ -1,3 +1,4 @@
+/** Policies of a proxy's side: their form, and their checks. */
 import { checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type ProxySocketType, WITH_SENDERS, WITH_TOPICS } from "../pairs.js";

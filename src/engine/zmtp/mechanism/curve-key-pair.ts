@@ -1,3 +1,4 @@
+/** Key pairs of CURVE. */
 import { randomBytes } from "../../../core/random.js";
 import { publicKeyOf } from "../../../core/x25519.js";
 import { type CurveBox, KEY_LENGTH } from "./curve-box.js";

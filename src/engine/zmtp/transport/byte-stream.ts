@@ -1,3 +1,4 @@
+/** What the engine needs of a stream: one of node:net, of node:tls, or of a program. */
 export interface ByteStream {
   /** Written bytes that the layer beneath has not taken. */
   readonly writableLength: number;

@@ -1,3 +1,4 @@
+/** Transports of programs as streams of the engine. */
 import type { Duplex } from "node:stream";
 import { NotSupportedError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";

@@ -1,3 +1,4 @@
+/** Opens UDP sockets. */
 import type { Socket } from "node:dgram";
 import { transportError } from "../errors.js";
 
