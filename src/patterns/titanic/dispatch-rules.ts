@@ -47,7 +47,7 @@ export interface DispatchEffects {
   scan(): void;
 }
 
-/** Bytes of requests in flight; with more, nothing is claimed. The client takes 256 MiB. */
+/** Bytes of requests in flight; with more, nothing is claimed. A service claims up to half. The client takes 256 MiB. */
 const MAX_BYTES = 134_217_728;
 /** ms between two passes over all services. */
 const GRAIN = 20;
@@ -64,6 +64,7 @@ interface Service {
   nextCheck: number;
   pause: number;
   inFlight: number;
+  bytes: number;
   /** Due times of released requests, unordered. */
   retries: number[];
   /** Deliveries started and answered, and the highest number answered. */
@@ -98,7 +99,8 @@ export class DispatchRules {
   readonly #places = new Map<TitanicClaimedRequest, Place>();
   #inFlight = 0;
   #bytes = 0;
-  /** Places reserved by claims in flight. */
+  /** Claims in flight, and places reserved by them. */
+  #claims = 0;
   #promised = 0;
   #nextScan: number;
   #scanning = false;
@@ -158,6 +160,7 @@ export class DispatchRules {
   claimed(service: Buffer, requests: readonly TitanicClaimedRequest[], limit: number, now: number): void {
     const entry = this.#services.get(key(service)) as Service;
     entry.claiming = false;
+    this.#claims -= 1;
     this.#promised -= limit;
     let claimed = 0;
     for (const request of requests) {
@@ -172,6 +175,7 @@ export class DispatchRules {
       this.#places.set(request, { number: delivered, ahead: inFlight, answeredBefore: answered, bytes });
       entry.inFlight += 1;
       this.#inFlight += 1;
+      entry.bytes += bytes;
       this.#bytes += bytes;
       this.#effects.deliver(request);
     }
@@ -185,6 +189,7 @@ export class DispatchRules {
     this.#places.delete(request);
     entry.inFlight -= 1;
     this.#inFlight -= 1;
+    entry.bytes -= place.bytes;
     this.#bytes -= place.bytes;
     if (end === "answered") {
       entry.answered += 1;
@@ -249,6 +254,7 @@ export class DispatchRules {
         nextCheck: now,
         pause: this.#limits.checkInterval,
         inFlight: 0,
+        bytes: 0,
         retries: [],
         delivered: 0,
         answered: 0,
@@ -294,7 +300,7 @@ export class DispatchRules {
 
   #advance(entry: Service, now: number): void {
     if (this.#stopped || !entry.more || entry.claiming) return;
-    if (entry.retries.length >= this.#limits.maxRetrying) return;
+    if (entry.retries.length >= this.#limits.maxRetrying || entry.bytes >= MAX_BYTES / 2) return;
     if (!entry.available) {
       if (entry.checking) return;
       if (now < entry.nextCheck) {
@@ -311,12 +317,14 @@ export class DispatchRules {
     if (limit <= 0) return;
     entry.claiming = true;
     entry.more = false;
+    this.#claims += 1;
     this.#promised += limit;
     this.#effects.claim(entry.name, limit);
   }
 
   get #free(): number {
-    return this.#bytes >= MAX_BYTES ? 0 : this.#limits.concurrency - this.#inFlight - this.#promised;
+    if (this.#bytes + this.#claims * MAX_CLAIM_BYTES >= MAX_BYTES) return 0;
+    return this.#limits.concurrency - this.#inFlight - this.#promised;
   }
 
   #forget(entry: Service): void {

@@ -153,10 +153,12 @@ export class LmdbStore implements TitanicStore {
   async release(uuid: Buffer, delay: number, failed: boolean): Promise<void> {
     const name = uuid.toString("latin1");
     if (!this.#held.has(name)) return;
+    // The dispatcher counts the delay from now, too.
+    const until = performance.now() + delay;
     try {
       if (failed) await this.#writes.add(({ changes }) => this.#tables.fail(uuid, changes));
     } finally {
-      if (this.#held.has(name)) this.#held.set(name, performance.now() + delay);
+      if (this.#held.has(name)) this.#held.set(name, until);
     }
   }
 

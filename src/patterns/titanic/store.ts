@@ -15,7 +15,7 @@
 import { costOf, frameCost } from "../../core/frame-cost.js";
 
 /** Bytes of claimed requests, about: a claim ends with the request that passes it. */
-export const MAX_CLAIM_BYTES = 67_108_864;
+export const MAX_CLAIM_BYTES = 33_554_432;
 
 /** At least its bytes in a store. */
 export function costOfRequest({ service, body }: Pick<TitanicNewRequest, "service" | "body">): number {

@@ -338,23 +338,34 @@ describe("the dispatch rules", () => {
     expect(wanted).toEqual([expect.stringMatching(/^claim resize/)]);
   });
 
-  it("claim no more past 128 MiB in flight, and go on when there is room, with a claim that was cut short", () => {
+  it("claim no more past 64 MiB of a service, and go on when there is room, with a claim that was cut short", () => {
     const { rules, wanted, request } = driven({ concurrency: 10, perService: 10 });
     const body = [Buffer.alloc(35_000_000)];
     const large = (name: string): TitanicClaimedRequest => ({ ...request(name), body });
-    const [one, two, three, four] = [large("1"), large("2"), large("3"), large("4")];
+    const [one, two] = [large("1"), large("2")];
     wanted.splice(0);
     rules.claimed(ECHO, [one, two], 10, 0);
-    expect(wanted.splice(0)).toEqual(["deliver 1", "deliver 2", "claim echo 8"]);
-    rules.claimed(ECHO, [three, four], 8, 0);
     rules.stored(ECHO, 1);
+    expect(wanted.splice(0)).toEqual(["deliver 1", "deliver 2"]);
+    // Another service does not wait for the large requests of this one.
     rules.stored(Buffer.from("other"), 1);
     rules.checked(Buffer.from("other"), true, 1);
-    expect(wanted.splice(0)).toEqual(["deliver 3", "deliver 4", "check other"]);
+    expect(wanted.splice(0)).toEqual(["check other", "claim other 8"]);
     rules.settled(one, "answered", 2);
-    expect(wanted.splice(0)).toEqual(["claim echo 7"]);
-    rules.claimed(ECHO, [], 7, 3);
-    expect(wanted.splice(0)).toEqual(["claim other 7"]);
+    rules.claimed(Buffer.from("other"), [], 8, 3);
+    expect(wanted.splice(0)).toEqual(["claim echo 1"]);
+  });
+
+  it("have as many claims in flight as 128 MiB may come of", () => {
+    const { rules, wanted } = driven({ concurrency: 100, perService: 10, maxServices: 10 });
+    const claims = (): string[] => wanted.splice(0).filter((each) => each.startsWith("claim"));
+    for (const name of ["a", "b", "c", "d"]) {
+      rules.stored(Buffer.from(name), 1);
+      rules.checked(Buffer.from(name), true, 1);
+    }
+    expect(claims()).toEqual(["claim echo 10", "claim a 10", "claim b 10", "claim c 10"]);
+    rules.claimed(Buffer.from("a"), [], 10, 2);
+    expect(claims()).toEqual(["claim d 10"]);
   });
 
   it("claim again for a request that was stored during a claim which did not see it", () => {
