@@ -19,7 +19,7 @@ export const ERROR_CODES = {
   ENODEV: "The network interface in the endpoint does not exist.",
   /** Use the endpoint as given or as `lastEndpoint` has it; create the folder of an ipc path first. */
   ENOENT: "The endpoint is not bound or connected here, or an ipc path or its folder is missing.",
-  /** Choose a shorter ipc path. */
+  /** Choose a shorter ipc path; that of `ipc://*` is in TMPDIR. */
   ENAMETOOLONG: "The ipc path is longer than the system allows.",
   /**
    * Lower `maxMessageSize` or `maxReceiveQueueBytes`, or raise the memory limit. The peer's connection has ended, or

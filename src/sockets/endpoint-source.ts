@@ -10,6 +10,7 @@ import { backOff } from "../core/back-off.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
+import { isThenable } from "../core/thenable.js";
 
 /** Most endpoints of one list. */
 export const MAX_SOURCE_ENDPOINTS = 1_024;
@@ -89,7 +90,12 @@ export class SourceReader {
     };
     signal.addEventListener("abort", stop);
     try {
-      iterator = this.#source.endpoints(signal)[Symbol.asyncIterator]();
+      // The promise of an async function, a mistake for an async generator, may reject.
+      const lists = this.#source.endpoints(signal);
+      if (isThenable(lists)) Promise.resolve(lists).catch(ignore);
+      if (typeof lists?.[Symbol.asyncIterator] !== "function")
+        throw new TypeError("it must return an async iterable, as an async generator does");
+      iterator = lists[Symbol.asyncIterator]();
       for (;;) {
         const next = await iterator.next();
         if (signal.aborted || next.done === true) return;

@@ -180,7 +180,7 @@ export abstract class Socket extends SocketByNumber {
    * `endpoint:refused`. `close` aborts the source's signal.
    *
    * @param endpoint `tcp://HOST:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`, `inproc://NAME`; or a source
-   * @throws InvalidArgumentError `EINVAL`; TransportError `EPROTONOSUPPORT`; ClosedError `EBADF`
+   * @throws InvalidArgumentError `EINVAL`; TransportError `EPROTONOSUPPORT`, `ENAMETOOLONG` (ipc); ClosedError `EBADF`
    */
   connect(endpoint: string | EndpointSource): void;
   connect(endpoint: string | EndpointSource, ...extra: unknown[]): void {

@@ -73,6 +73,16 @@ describeTransports("a source", (world) => {
     expect((await push.close()).discarded).toBe(0);
   });
 
+  it("that is an async function in place of an async generator fails with the reason", async () => {
+    const push = world.push();
+    const source = { endpoints: () => Promise.reject(new Error("no list")) };
+    push.connect(source as unknown as EndpointSource);
+    // A rejection that nobody handles would end the tests.
+    const { error } = await nextEvent(push, "source:failed");
+    expect(error.message).toContain("async iterable");
+    await push.close();
+  });
+
   it("leaves alone what the program connected to itself, and what another source has", async () => {
     const [push, pull, other] = [world.push(), world.pull(), world.pull()];
     const [own, shared] = [await world.bind(pull), await world.bind(other)];

@@ -52,7 +52,7 @@ const OPTIONS = {
   retries: integer({ default: 0, min: 0 }),
   /** ms between attempts at one address. Default 0. */
   connectionDelay: integer({ default: 0, min: 0 }),
-  /** Cycles through all addresses until `cycles:failed`, a rejected `ready()`, and a rest of 1 to 8 s. Default 2. */
+  /** Cycles through all addresses until `cycles:failed`, a rejected `ready()`, and a rest of 0.5 to 8 s. Default 2. */
   cycleCount: integer({ default: 2 }),
   /** ms between requests for the list, which also arrives after each change. Default 60,000. */
   refreshInterval: integer({ default: 60_000 }),

@@ -8,6 +8,8 @@
  */
 import { thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
+import { ignore } from "../../core/ignore.js";
+import { isThenable } from "../../core/thenable.js";
 import { neverLate, waitFor, withTimeout } from "../../core/waiter.js";
 import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import { checkedList, merged } from "./merge.js";
@@ -202,14 +204,11 @@ class RunningSource {
 
   /** @param signal aborts when the node leaves @returns whether the source yielded a list */
   async #read(self: DiscoverySelf, signal: AbortSignal): Promise<boolean> {
-    // The promise of an async function is not an async iterable, and may reject.
-    const lists: unknown = await waitFor(
-      Promise.resolve(this.#source.discover(self, signal) as unknown),
-      { signal },
-      neverLate,
-    );
+    const lists: unknown = this.#source.discover(self, signal);
+    // The promise of an async function, a mistake for an async generator, may reject.
+    if (isThenable(lists)) Promise.resolve(lists).catch(ignore);
     if (typeof lists !== "object" || lists === null || !(Symbol.asyncIterator in lists))
-      throw new TypeError("the source must return an async iterable");
+      throw new TypeError("the source must return an async iterable, as an async generator does");
     const iterator = (lists as AsyncIterable<unknown>)[Symbol.asyncIterator]();
     let hasList = false;
     let ended = false;

@@ -821,7 +821,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   /** Calls of a running handler are part of its request, which a draining node finishes. */
   get #isRefusing(): boolean {
-    return this.stopping && (this.closed || !this.sockets.isServing);
+    if (!this.stopping || this.closed) return this.stopping;
+    return !(this.sockets.isDraining ? this.sockets.isServing : this.parts.requests.isServing);
   }
 
   async #notNow(): Promise<never> {

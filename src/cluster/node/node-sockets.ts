@@ -287,6 +287,9 @@ export class NodeSockets {
     else this.#announce({ ...(interfaces[0] as HostInterface), internal: false });
   }
 
+  /** The node drains, with all of its clusters. */
+  isDraining = false;
+
   /** Whether a handler of any cluster runs. */
   get isServing(): boolean {
     for (const { isServing } of this.#buses.values()) if (isServing) return true;

@@ -316,6 +316,7 @@ export class ClusterNode extends ClusterBus {
 
   /** @internal Drains all clusters of the node. */
   protected override async onDrain(): Promise<void> {
+    this.sockets.isDraining = true;
     const open = [...this.#buses].filter((bus) => !bus.closed);
     await Promise.all([super.onDrain(), ...open.map((bus) => bus.drain())]);
   }

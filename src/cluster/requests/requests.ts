@@ -46,6 +46,8 @@ export class Requests {
   readonly #serving: RequestServing;
   readonly #server: RequestServer;
   readonly #served = new Map<string, OwnService>();
+  /** Closed ones whose handlers still run. */
+  readonly #leaving = new Set<OwnService>();
   /** Items to itself. */
   #local: Buffer[] = [];
   #isStarted = false;
@@ -130,6 +132,8 @@ export class Requests {
     this.#withdraw(own);
     if (this.#served.get(own.name) === own) this.#served.delete(own.name);
     this.#serving.remove(own.queue);
+    this.#leaving.add(own);
+    void own.queue.whenIdle().then(() => this.#leaving.delete(own));
   }
 
   /**
@@ -269,20 +273,25 @@ export class Requests {
 
   /** Whether a handler runs. */
   get isServing(): boolean {
-    for (const { queue } of this.#served.values()) if (queue.running > 0) return true;
+    for (const { queue } of this.#all()) if (queue.running > 0) return true;
     return false;
+  }
+
+  *#all(): Iterable<OwnService> {
+    yield* this.#served.values();
+    yield* this.#leaving;
   }
 
   /** Settles when nothing runs, here or for this node's requests. */
   async drain(): Promise<void> {
-    await Promise.all([...this.#served.values()].map((own) => own.drain()));
+    await Promise.all([...this.#all()].map((own) => own.drain()));
     await this.outgoing.pending.idle();
   }
 
   /** @param linger ms for running handlers; -1: no limit */
   async close(linger: number): Promise<void> {
     if (this.#isClosed) return;
-    const drained = [...this.#served.values()].map((own) => own.drain());
+    const drained = [...this.#all()].map((own) => own.drain());
     this.#isClosed = true;
     this.#calls.close(() => new ClosedError("EAGAIN", "the bus closed while the request waited"));
     this.outgoing.pending.close();

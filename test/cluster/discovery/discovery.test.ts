@@ -170,9 +170,26 @@ describe("sources", () => {
       },
       "",
     ],
-    ["returns nothing", () => undefined, "the source must return an async iterable"],
-    ["rejects", () => Promise.reject(new Error("no registry")), "no registry"],
-    ["returns a list", () => ["10.0.0.2:1"], "the source must return an async iterable"],
+    [
+      "returns nothing",
+      () => undefined,
+      "the source must return an async iterable, as an async generator does",
+    ],
+    [
+      "rejects",
+      () => Promise.reject(new Error("no registry")),
+      "the source must return an async iterable, as an async generator does",
+    ],
+    [
+      "never settles",
+      () => new Promise(() => undefined),
+      "the source must return an async iterable, as an async generator does",
+    ],
+    [
+      "returns a list",
+      () => ["10.0.0.2:1"],
+      "the source must return an async iterable, as an async generator does",
+    ],
     ["ends without a list", async function* () {}, "the source returned without a list"],
     [
       "gives what is not a list",

@@ -518,6 +518,49 @@ describe("requests between nodes", () => {
     expect(await errorOf(one.publish("topic", "x"))).toMatchObject({ code: "EAGAIN" });
   });
 
+  it("drains with the handlers of a closed service, which may make calls, too", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    two.serve("inner", () => "inner");
+    let begin = (): void => undefined;
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    let go = (): void => undefined;
+    const draining = new Promise<void>((resolve) => (go = resolve));
+    const outer = one.serve("outer", async () => {
+      begin();
+      await draining;
+      return one.request("inner");
+    });
+    await outer.ready;
+    const reply = two.request("outer", "", { waitForReady: true });
+    await begun;
+    let isDrained = false;
+    const ended = Promise.all([outer.close(), one.drain().then(() => (isDrained = true))]);
+    await new Promise(setImmediate);
+    expect(isDrained).toBe(false);
+    go();
+    expect(await reply).toBe("inner");
+    await ended;
+  });
+
+  it("refuses calls of a bus that drains alone, while another one of its node serves", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    const side = one.bus("side");
+    let begin = (): void => undefined;
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    let end = (): void => undefined;
+    const ended = new Promise<void>((resolve) => (end = resolve));
+    await one.serve("busy", () => {
+      begin();
+      return ended;
+    }).ready;
+    const reply = two.request("busy", "", { waitForReady: true });
+    await begun;
+    await side.drain();
+    expect(await errorOf(side.request("inner"))).toMatchObject({ code: "EAGAIN" });
+    end();
+    await reply;
+  });
+
   it("rejects what waits when the bus closes, and takes nothing afterwards", async () => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("never", () => new Promise(() => undefined)).ready;
