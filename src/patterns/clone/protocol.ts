@@ -139,6 +139,16 @@ export function uuidOf(token: Buffer, number: number): Buffer {
   return uuid;
 }
 
+/** Of all updates that a server makes itself: nobody repeats them. */
+export function ownUuidOf(token: Buffer): Buffer {
+  return uuidOf(token, 0);
+}
+
+/** Clients number their updates from 1. */
+export function isOwnUuid(uuid: Buffer): boolean {
+  return readSequence(uuid, 8) === 0;
+}
+
 export function isHugz(frames: readonly Buffer[]): boolean {
   const key = frames[KEY] as Buffer;
   return key.length === HUGZ.length && HUGZ.equals(key);

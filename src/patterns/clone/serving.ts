@@ -10,7 +10,7 @@ import { Leader } from "./leader.js";
 import { isRequest, parseLink } from "./link.js";
 import { copyOf, type Operation, sizeOf } from "./operation.js";
 import { encodeTimeToLive, REFUSED_FULL } from "./properties.js";
-import { EMPTY, encodeHugz, encodeSet, isHugz, readSequence, SEQUENCE, uuidOf } from "./protocol.js";
+import { EMPTY, encodeHugz, encodeSet, isHugz, ownUuidOf, readSequence, SEQUENCE } from "./protocol.js";
 import { conflictMark } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 import { ServerSnapshots } from "./snapshots.js";
@@ -36,7 +36,7 @@ export class Serving {
   constructor(state: ServerState, now: number) {
     const { options, effects, map } = state;
     this.#state = state;
-    this.#ownUuid = uuidOf(options.token, 0);
+    this.#ownUuid = ownUuidOf(options.token);
     this.#snapshots = new ServerSnapshots(options, effects, map.subtrees);
     this.#leader = new Leader(state, (reason, now) => this.#replicaLeft(reason, now));
     this.#hugzAt = now + options.heartbeatInterval;

@@ -2,6 +2,7 @@
 import type { DriverTimer } from "../../core/driver-timer.js";
 import { StoreError } from "../kit/store/error.js";
 import type { Operation } from "./operation.js";
+import { isOwnUuid } from "./protocol.js";
 import { conflictMark, type LoadedMap, uuidsOf } from "./server-map.js";
 import type { ServerRules } from "./server-rules.js";
 import { adopted, encodeStanding } from "./standing.js";
@@ -45,7 +46,7 @@ export class StoreWriter {
     const uuids: Buffer[] = [];
     for (const { kind, key, value, sequence, uuid, expires } of operations) {
       if (kind === "announce") continue;
-      if (uuid.length > 0) uuids.push(kind === "conflict" ? conflictMark(uuid) : uuid);
+      if (uuid.length > 0 && !isOwnUuid(uuid)) uuids.push(kind === "conflict" ? conflictMark(uuid) : uuid);
       if (kind === "conflict") continue;
       const ends = expires === 0 ? 0 : expires + shift;
       changes.push({ key, value: kind === "set" ? value : undefined, sequence, expires: ends });

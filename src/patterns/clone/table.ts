@@ -5,7 +5,7 @@
  *   id      hash | address | key length | value length | sequence     columns of numbers
  *   arena   key and value, one after the other
  *
- * A key costs 21 bytes in addition to its own and its value's; a Map with Buffers takes several times the data. A large
+ * A key costs 21 bytes in addition to its own and its value's, which are rounded up by at most a quarter; a Map with Buffers takes several times the data. A large
  * value has separate memory, which is never rewritten, so that it is passed on without a copy. A key keeps its id while it
  * exists, and scans go over ids.
  */

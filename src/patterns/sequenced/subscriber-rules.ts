@@ -243,8 +243,9 @@ interface Stream {
   last: number;
 }
 
-/** Of all followed topics, each of which is kept twice. */
-const MAX_TOPIC_BYTES = 33_554_432;
+/** Bytes of all followed topics, each of which is kept twice: at least so many, and for each of `maxStreams`. */
+const LEAST_TOPIC_BYTES = 33_554_432;
+const TOPIC_BYTES = 256;
 
 export class StreamTable {
   readonly #max: number;
@@ -362,7 +363,8 @@ export class StreamTable {
   }
 
   #hasRoomFor(topic: Buffer): boolean {
-    return this.#order.length < this.#max && this.#topicBytes + topic.length <= MAX_TOPIC_BYTES;
+    const most = Math.max(LEAST_TOPIC_BYTES, TOPIC_BYTES * this.#max);
+    return this.#order.length < this.#max && this.#topicBytes + topic.length <= most;
   }
 
   #forget(): void {

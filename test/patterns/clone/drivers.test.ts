@@ -342,6 +342,11 @@ describe("one server", () => {
     const second = track(new CloneServer({ store: await CloneLmdbStore.open(path) }));
     await second.bind("tcp://127.0.0.1:*");
     expect([second.get("a"), second.get("b")].map(String)).toEqual(["1", "2"]);
+    await second.close();
+    // Nobody repeats what the server sets itself: the clients' UUIDs keep their places.
+    const store = CloneLmdbStore.open(path);
+    expect((await store.load(() => undefined)).uuids).toEqual([]);
+    await store.close();
   });
 
   test("commits that fail take no UUIDs of earlier ones out of the store", async () => {

@@ -109,7 +109,7 @@ test("an update that comes again is published again as the key is by now, and no
   expect(rules.stats()).toMatchObject({ received: 5, applied: 3, repeated: 2, entries: 0 });
 });
 
-test("updates of the server itself do not push the clients' out of the window of its follower and its store", () => {
+test("updates of the server itself take one place of the clients' in the window of its follower", () => {
   const uuids = new Set<string>();
   const commit = (operations: readonly Operation[]): void => {
     for (const { uuid } of operations) uuids.add(uuid.toString("hex"));
