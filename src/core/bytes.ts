@@ -17,6 +17,8 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
 /** Whether another thread, for example, has the memory now; such bytes are empty. */
 export function isTransferred({ length, buffer }: Uint8Array): boolean {
   if (length > 0) return false;
+  const { detached } = buffer as { detached?: boolean };
+  if (detached !== undefined) return detached; // From Node.js 22 on.
   try {
     void new Uint8Array(buffer);
     return false;

@@ -31,7 +31,11 @@ let keepsFreed = false;
  */
 function keepFreed(): void {
   keepsFreed = true;
-  Buffer.allocUnsafeSlow(31 * 2 ** 20);
+  try {
+    Buffer.allocUnsafeSlow(31 * 2 ** 20); // A bundler would drop `new ArrayBuffer`.
+  } catch {
+    // There is no room for it.
+  }
 }
 
 export function allocate(size: number): Buffer {

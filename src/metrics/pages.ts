@@ -7,7 +7,7 @@
  *   GET /peers     200  lists of peers as JSON, if enabled; ?source=NAME&list=NAME: those peers
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { thrownText } from "../core/arguments.js";
+import { describe, thrownText } from "../core/arguments.js";
 import { thisProcess } from "../core/built-file.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
 import { peerListsOf } from "../sockets/peer-views.js";
@@ -165,6 +165,10 @@ class Pages {
     const sources = namedSources(this.#sources).map(async (source) => {
       const stats = await this.#reader
         .read(source, STATS_TIME, this.#ended.signal)
+        .then((read: unknown) => {
+          if (typeof read === "object" && read !== null) return read;
+          throw new TypeError(`statistics must be an object; got ${describe(read)}`);
+        })
         .catch((error: unknown) => {
           failures.push(`# ${oneLine(`${source.name}: not read: ${thrownText(error)}`)}\n`);
         });

@@ -130,22 +130,31 @@ describe("serveMetrics", () => {
         },
       },
       box: { kind: "black-box", stats: () => ({ received: 7 }) },
+      empty: { kind: "black-box", stats: () => undefined as never },
     });
     const metrics = await fetch(`${server.url}/metrics`);
     expect(metrics.status).toBe(200);
     const text = await metrics.text();
-    expect(text.startsWith("# broken: not read: no up 1\n")).toBe(true);
     const lines = text.split("\n");
+    expect(lines.slice(0, 2).sort()).toEqual([
+      "# broken: not read: no up 1",
+      "# empty: not read: statistics must be an object; got undefined",
+    ]);
     expect(lines).toContain('shoal_black_box_received_total{subscriber="box"} 7');
     expect(lines).toContain('shoal_source_up{name="box",kind="black-box"} 1');
     expect(lines).toContain('shoal_source_up{name="broken",kind="queue"} 0');
+    expect(lines).toContain('shoal_source_up{name="empty",kind="black-box"} 0');
     const { sources } = readingOf(parsePrometheusText(text, isRead));
     expect(sources.map(({ name, state }) => [name, state])).toEqual([
       ["broken", "not read"],
       ["box", "running"],
+      ["empty", "not read"],
     ]);
     const ready = await fetch(`${server.url}/readyz`);
-    expect([ready.status, await ready.text()]).toEqual([503, "broken: not read: no up 1\nbox: ready\n"]);
+    expect([ready.status, await ready.text()]).toEqual([
+      503,
+      "broken: not read: no up 1\nbox: ready\nempty: ready\n",
+    ]);
   });
 
   it("names an address that is taken, and an invalid one", async () => {
