@@ -52,9 +52,10 @@ async function openEach(side: Side, options: Partial<ClusterNodeOptions>): Promi
 const keyOf = (side: Side): Partial<ClusterNodeOptions> =>
   side.scenario === "cluster-forward-secure" ? { key: KEY } : {};
 
-/** Subscriptions become known in order: a greeting that arrives shows that the others are known. */
-async function greet(node: ClusterNode, expected: number): Promise<void> {
-  while ((await node.publish(GREETING, "")) < expected) await pause(LOOK);
+/** Waits until the subscriptions are known. The count of `publish` includes new members, whose are not. */
+async function subscribed(node: ClusterNode, expected: number): Promise<void> {
+  const known = (): number => node.routes({ topic: TOPIC })[0]?.nodes.length ?? 0;
+  while (known() < expected) await pause(LOOK);
 }
 
 async function publishAll(side: Side, node: ClusterNode, onWarm = () => side.begin()): Promise<void> {
@@ -71,7 +72,7 @@ const publisher: Role = async (side) => {
   const node = await open(side.role, {});
   await side.ready(node.address);
   const expected = side.number("nodes", 1);
-  await greet(node, expected);
+  await subscribed(node, expected);
   let before = process.cpuUsage();
   await publishAll(side, node, () => {
     before = process.cpuUsage();
@@ -117,7 +118,6 @@ async function receiveAll(side: Side, nodes: readonly ClusterNode[], address?: s
   for (const [i, node] of nodes.entries()) {
     const stream = receiving.streams[i] as Stream;
     node.subscribe(TOPIC, ({ data }) => void stream.take(data));
-    node.subscribe(GREETING, () => undefined);
   }
   await side.ready(address);
   await receiving.done();
@@ -134,7 +134,7 @@ const consumer: Role = async (side) => {
 
 const producer: Role = async (side) => {
   const node = await open(side.role, { seeds: [side.endpoint], ...keyOf(side) });
-  await greet(node, 1);
+  await subscribed(node, 1);
   await side.ready();
   await publishAll(side, node);
   await side.done({ messages: side.count, bytes: side.count * side.size });
