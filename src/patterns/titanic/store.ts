@@ -87,7 +87,7 @@ export interface TitanicStore {
   /** Stores a request. @returns `false` for a known UUID, which is left as it is */
   put(request: TitanicNewRequest): Promise<boolean>;
   /**
-   * Claims pending requests, oldest first: `limit` at most, or fewer that have 64 MiB together. Claims end with the
+   * Claims pending requests, oldest first: `limit` at most, or fewer that have 32 MiB together. Claims end with the
    * process, in a shared store after `lease` ms.
    */
   claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]>;
