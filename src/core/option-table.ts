@@ -53,7 +53,6 @@ export const OPTIONS = {
   handshakeInterval: int(30_000, 0, INT32, { unit: "ms", zmq: 66 }),
   /** A dead host is noticed in at most seven intervals. */
   heartbeatInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0, zmq: 75 }),
-  heartbeatWhenIdle: flag(true, { only: "zmtp" }),
   /** -1 is six intervals here and one there: a peer that is busy for seconds is not lost. */
   heartbeatTimeout: int(-1, -1, INT32, { unit: "ms", zeromqDefault: -1, zmq: 77 }),
   heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms", zmq: 76 }),

@@ -29,11 +29,6 @@ export interface CommonOptions {
   /** ms between two PINGs (37/ZMTP, Heartbeating; `ZMQ_HEARTBEAT_IVL`). 0: no PINGs. Default 5,000. */
   heartbeatInterval?: number;
   /**
-   * Sends PINGs on an idle connection. With `false`, they start `heartbeatInterval` after the last message and stop
-   * with an answer. Default true. Only engine `zmtp`.
-   */
-  heartbeatWhenIdle?: boolean;
-  /**
    * ms of silence after a PING until the connection ends (`ZMQ_HEARTBEAT_TIMEOUT`). 0: no limit. -1: six times
    * `heartbeatInterval`. Default -1.
    */

@@ -55,7 +55,6 @@ const SETTABLE: Bag = {
   connectTimeout: 100,
   handshakeInterval: 0,
   heartbeatInterval: 0,
-  heartbeatWhenIdle: false,
   heartbeatTimeout: 9_000,
   heartbeatTimeToLive: 65_500,
   reconnectInterval: -1,

@@ -184,7 +184,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   flush(): void {
-    if (this.#pipe !== undefined && this.#pipe.out.messages > 0) this.#heartbeat?.sent();
     this.#writer?.flush();
   }
 

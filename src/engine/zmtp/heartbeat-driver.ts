@@ -41,12 +41,6 @@ export class HeartbeatDriver {
     rules.heard(rules.timed ? systemClock.now() : 0);
   }
 
-  sent(): void {
-    if (!this.#rules.awaitsSends) return;
-    this.#rules.sent(systemClock.now());
-    this.#arm();
-  }
-
   pause(): void {
     this.#rules.pause();
   }

@@ -11,9 +11,6 @@
  *
  * Bytes in either direction show life: a full kernel takes bytes only after the peer has made room.
  *
- * With `whenIdle: false`, a message schedules a PING one interval later, and its answer ends PINGs until the
- * next message. Other input only lets further messages postpone it.
- *
  * A peer silent for its own time to live is gone, too. Silence means nothing while reading is paused.
  */
 import { encodeCommand } from "./codec/command.js";
@@ -26,8 +23,6 @@ const NOTHING = Buffer.alloc(0);
 export interface HeartbeatOptions {
   /** Between PINGs; 0: none, but the peer's time to live still applies. */
   readonly interval: number;
-  /** PINGs are sent without messages in between. */
-  readonly whenIdle: boolean;
   /** From a PING to the next traffic; 0: no limit. */
   readonly timeout: number;
   /** In this side's PINGs; 0: none. */
@@ -58,7 +53,6 @@ export class Heartbeat {
   readonly #options: HeartbeatOptions;
   readonly #timeout: number;
   #nextPing: number;
-  #hasSent = false;
   #since: number | undefined = undefined;
   /** Input since the last step. */
   #heard = false;
@@ -72,7 +66,7 @@ export class Heartbeat {
     this.#options = options;
     const { interval, timeout } = options;
     this.#timeout = timeout === 0 ? Number.POSITIVE_INFINITY : timeout;
-    this.#nextPing = interval > 0 && options.whenIdle ? now + interval : Number.POSITIVE_INFINITY;
+    this.#nextPing = interval > 0 ? now + interval : Number.POSITIVE_INFINITY;
     this.#lastHeard = now;
   }
 
@@ -83,18 +77,6 @@ export class Heartbeat {
   heard(now: number): void {
     this.#heard = true;
     this.#lastHeard = now;
-  }
-
-  get awaitsSends(): boolean {
-    const { interval, whenIdle } = this.#options;
-    return interval > 0 && !whenIdle && (this.#heard || this.#nextPing === Number.POSITIVE_INFINITY);
-  }
-
-  /** Call only if `awaitsSends`. */
-  sent(now: number): void {
-    if (this.#heard) this.#quiet();
-    this.#hasSent = true;
-    this.#nextPing = now + this.#options.interval;
   }
 
   ping(data: Buffer, now: number): Buffer | undefined {
@@ -113,11 +95,6 @@ export class Heartbeat {
   resume(now: number): void {
     this.#paused = false;
     this.heard(now);
-    const { interval, whenIdle } = this.#options;
-    if (whenIdle || interval === 0) return;
-    // Whether the peer owed an answer before the pause is unknown.
-    this.#quiet();
-    this.#nextPing = now + interval;
   }
 
   get next(): number {
@@ -132,14 +109,12 @@ export class Heartbeat {
    * `undefined`: done
    */
   step(now: number, link: WriteState): HeartbeatStep {
-    if (this.#heard && !this.#options.whenIdle && !this.#hasSent) this.#nextPing = Number.POSITIVE_INFINITY;
     if (this.#heard || (this.#blocked && link.taken > this.#taken)) this.#quiet();
     this.#note(link);
     if (this.#isGone(now)) return "gone";
     if (now >= this.#nextPing) {
       const { interval } = this.#options;
       this.#nextPing = Math.max(this.#nextPing, now - interval) + interval;
-      this.#hasSent = false;
       return "ping";
     }
     return undefined;

@@ -60,7 +60,6 @@ export function connectionOptions(options: Readonly<OptionValues>): ConnectionOp
     handshakeInterval: options.handshakeInterval,
     heartbeat: {
       interval: options.heartbeatInterval,
-      whenIdle: options.heartbeatWhenIdle,
       timeout: heartbeatTimeoutOf(options),
       timeToLive: options.heartbeatTimeToLive,
     },

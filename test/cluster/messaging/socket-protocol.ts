@@ -121,7 +121,6 @@ class DealerConnection implements MessageConnection {
       context,
       heartbeatInterval: heartbeat,
       heartbeatTimeout: heartbeat,
-      heartbeatWhenIdle: false,
       reconnectInterval: NEVER,
       reconnectMaxInterval: NEVER,
     });

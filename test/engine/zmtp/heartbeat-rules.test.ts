@@ -23,8 +23,8 @@ class World {
   readonly link = { blocked: false, taken: 0 };
   #answers: number[] = [];
 
-  constructor(timeout = TIMEOUT, whenIdle = true) {
-    this.#rules = new Heartbeat({ interval: INTERVAL, whenIdle, timeout, timeToLive: 0 }, 0);
+  constructor(timeout = TIMEOUT) {
+    this.#rules = new Heartbeat({ interval: INTERVAL, timeout, timeToLive: 0 }, 0);
   }
 
   pause(on: boolean): void {
@@ -38,13 +38,6 @@ class World {
   fill(): void {
     this.link.taken += 1_000_000;
     this.link.blocked = true;
-  }
-
-  /** The program sends a message, which the peer answers where it does. */
-  send(): void {
-    if (this.#rules.awaitsSends) this.#rules.sent(this.now);
-    this.#give();
-    this.#answers.push(this.now);
   }
 
   run(ms: number): void {
@@ -174,93 +167,8 @@ describe("the rules of a heartbeat", () => {
   });
 });
 
-describe("a heartbeat that sends no PINGs while nothing is sent", () => {
-  const quiet = (timeout = TIMEOUT): World => new World(timeout, false);
-
-  it("sends none at rest nor while what is sent is answered, and one after the last message", () => {
-    const world = quiet();
-    world.run(20 * INTERVAL);
-    for (let i = 0; i < 30; i++) {
-      world.send();
-      world.run(INTERVAL / 3);
-    }
-    expect(world.pings).toBe(0);
-    world.run(20 * INTERVAL);
-    expect(world.pings).toBe(1);
-    expect(world.endedAt).toBeUndefined();
-  });
-
-  it("asks a peer that answers a message late, once an interval, until it does", () => {
-    const world = quiet();
-    world.mode = "silent";
-    world.send();
-    world.run(4 * INTERVAL + TICK);
-    expect(world.pings).toBe(4);
-    world.mode = "answers";
-    world.run(20 * INTERVAL);
-    expect(world.pings).toBe(4);
-    expect(world.endedAt).toBeUndefined();
-  });
-
-  it("gives up a peer that is silent from a message on, a timeout after an interval, whatever was before, and keeps any other", () => {
-    fc.assert(
-      fc.property(life, fc.boolean(), (stretches, sends) => {
-        const world = quiet();
-        live(world, stretches);
-        world.mode = "answers";
-        world.send();
-        world.run(2 * INTERVAL);
-        expect(world.endedAt).toBeUndefined();
-        world.mode = "silent";
-        const from = world.now;
-        if (sends) world.send();
-        world.run(4 * TIMEOUT);
-        if (sends)
-          expect((world.endedAt ?? Number.POSITIVE_INFINITY) - from).toBeLessThanOrEqual(
-            INTERVAL + TIMEOUT + TICK,
-          );
-        else expect(world.endedAt).toBeUndefined();
-      }),
-      { numRuns: 300, defaultRuns: 100 },
-    );
-  });
-
-  it("gives up one that is silent since an answer, for the message after that", () => {
-    const world = quiet();
-    world.send();
-    world.run(INTERVAL / 2);
-    world.mode = "silent";
-    world.send();
-    world.run(4 * TIMEOUT);
-    expect(world.endedAt).toBeLessThanOrEqual(2 * INTERVAL + TIMEOUT);
-  });
-
-  it("gives it up, too, where what came after a message answers an earlier one", () => {
-    const world = quiet();
-    world.send();
-    world.mode = "silent";
-    world.send();
-    world.mode = "answers";
-    world.run(TICK);
-    world.mode = "silent";
-    world.run(4 * TIMEOUT);
-    expect(world.endedAt).toBeLessThanOrEqual(INTERVAL + TIMEOUT + 2 * TICK);
-  });
-
-  it("asks after a pause of this side's, since what was owed before is not known", () => {
-    const world = quiet();
-    world.mode = "silent";
-    world.send();
-    world.pause(true);
-    world.run(INTERVAL / 2);
-    world.pause(false);
-    world.run(4 * TIMEOUT);
-    expect(world.endedAt).toBeDefined();
-  });
-});
-
 it("has what a peer owes from a PING on, until something comes", () => {
-  const options = { interval: INTERVAL, whenIdle: true, timeout: TIMEOUT, timeToLive: 0 };
+  const options = { interval: INTERVAL, timeout: TIMEOUT, timeToLive: 0 };
   const rules = new Heartbeat(options, 0);
   const link = { blocked: false, taken: 10 };
   expect(rules.owedSince).toBeUndefined();
