@@ -63,10 +63,6 @@ export function decodeBody(form: BodyForm, body: Buffer): unknown {
   }
 }
 
-export function sizeOfBody({ data, headers }: EncodedBody): number {
-  let size = typeof data === "string" ? Buffer.byteLength(data) : data.length;
-  if (headers !== undefined)
-    for (const [name, value] of Object.entries(headers))
-      size += Buffer.byteLength(name) + Buffer.byteLength(value);
-  return size;
+export function sizeOfBody({ data }: EncodedBody): number {
+  return typeof data === "string" ? Buffer.byteLength(data) : data.length;
 }

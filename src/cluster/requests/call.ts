@@ -4,7 +4,7 @@ import type { Due } from "../../core/deadlines.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { Balancer, Candidate, NodeLoad } from "./balancer.js";
 import { MAX_SAVED_RETRIES, RETRIES_A_SECOND } from "./bounds.js";
-import type { BodyForm, CallExtras, EncodedBody, Headers } from "./wire.js";
+import type { BodyForm, CallExtras, EncodedBody } from "./wire.js";
 
 export const NO_NODES: readonly string[] = [];
 
@@ -29,7 +29,7 @@ export interface CallTerms {
 
 /** Gets parts, then one `reply`, `end` or `fail`. */
 export interface CallSink {
-  reply(form: BodyForm, body: Buffer, headers: Headers | undefined): void;
+  reply(form: BodyForm, body: Buffer): void;
   /** @returns why the part is refused */
   part(form: BodyForm, body: Buffer): string | undefined;
   end(): void;

@@ -193,7 +193,7 @@ export class RequestCalls {
       case RequestOp.REPLY:
         node.report(now, item.busy, item.slots);
         this.#succeeded(now, call, node);
-        call.sink.reply(item.form, item.body, item.headers);
+        call.sink.reply(item.form, item.body);
         return;
       case RequestOp.END:
         node.report(now, item.busy, item.slots);

@@ -45,10 +45,8 @@ const REQUEST_KEYS = [
   "idempotencyKey",
   "waitForReady",
   "self",
-  "onReplyHeaders",
 ];
-const WHOLE_KEYS = ["idempotencyKey", "onReplyHeaders"];
-const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => !WHOLE_KEYS.includes(key)), "maxQueue", "maxQueueBytes"];
+const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => key !== "idempotencyKey"), "maxQueue", "maxQueueBytes"];
 
 /** Limit of unread parts. */
 const MOST_PARTS = 65_536;
@@ -148,7 +146,6 @@ export function requestTerms({
     attemptTimeout = isLong ? REQUEST_TIMEOUT : -1,
     idempotencyKey,
     idempotent = idempotencyKey !== undefined,
-    onReplyHeaders,
     maxQueue = STREAM_PARTS,
     maxQueueBytes = STREAM_BYTES,
     retries = PLAIN.retries,
@@ -160,8 +157,6 @@ export function requestTerms({
   if (idempotencyKey !== undefined) checkKey(idempotencyKey);
   if (idempotencyKey !== undefined && isStreamed)
     throw new InvalidArgumentError("a request whose body comes in parts has no idempotencyKey");
-  if (onReplyHeaders !== undefined && typeof onReplyHeaders !== "function")
-    throw new InvalidArgumentError(`onReplyHeaders must be a function; got ${describe(onReplyHeaders)}`);
   const parts = checkInteger("maxQueue", maxQueue, 1, MOST_PARTS);
   const bytes = checkInteger("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
   const headers = checkHeaders(options.headers);
@@ -225,7 +220,7 @@ function checkKey(key: unknown): void {
     );
 }
 
-export function checkHeaders(
+function checkHeaders(
   headers: Readonly<Record<string, string>> | undefined,
 ): Readonly<Record<string, string>> | undefined {
   if (headers === undefined) return undefined;

@@ -36,7 +36,7 @@ import type {
   ServiceRequestOptions,
   ServiceStreamOptions,
 } from "./types.js";
-import type { BodyForm, Headers } from "./wire.js";
+import type { BodyForm } from "./wire.js";
 
 type Decode = (form: BodyForm, body: Buffer) => unknown;
 
@@ -44,21 +44,14 @@ class WholeReply implements CallSink {
   readonly #service: string;
   readonly #pending: PendingCall<unknown>;
   readonly #decode: Decode;
-  readonly #onHeaders: ServiceRequestOptions["onReplyHeaders"];
 
-  constructor(
-    service: string,
-    pending: PendingCall<unknown>,
-    decode: Decode,
-    onHeaders: ServiceRequestOptions["onReplyHeaders"],
-  ) {
+  constructor(service: string, pending: PendingCall<unknown>, decode: Decode) {
     this.#service = service;
     this.#pending = pending;
     this.#decode = decode;
-    this.#onHeaders = onHeaders;
   }
 
-  reply(form: BodyForm, body: Buffer, headers: Headers | undefined): void {
+  reply(form: BodyForm, body: Buffer): void {
     let value: unknown;
     try {
       value = this.#decode(form, body);
@@ -67,12 +60,6 @@ class WholeReply implements CallSink {
       this.#pending.reject(
         error instanceof InvalidMessageError ? error : new InvalidMessageError(text, { cause: error }),
       );
-      return;
-    }
-    try {
-      if (headers !== undefined) this.#onHeaders?.(headers);
-    } catch (error) {
-      this.#pending.reject(error as ShoalError); // The program's own.
       return;
     }
     this.#pending.resolve(value);
@@ -271,7 +258,7 @@ export class OutgoingRequests {
   #whole(terms: CallTerms, body: unknown, options: ServiceRequestOptions, decode: Decode): Promise<unknown> {
     let call: Call | undefined;
     const pending = this.#pend<unknown>(terms, options.signal, () => this.#giveUp(call, undefined));
-    const sink = new WholeReply(terms.service, pending, decode, options.onReplyHeaders);
+    const sink = new WholeReply(terms.service, pending, decode);
     call = this.#begin(terms, sink, body);
     return pending.promise;
   }

@@ -7,11 +7,10 @@
  *
  * Handlers read a streamed body as an async iterable.
  */
-import { describe } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
 import type { DriverTimer } from "../../core/driver-timer.js";
-import { AbortedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { AbortedError, type ShoalError } from "../../core/errors.js";
 import {
   handlerFailure,
   isRefusedRequest,
@@ -27,7 +26,6 @@ import type { Candidate } from "./balancer.js";
 import { decodeBody, encodeBody } from "./body.js";
 import { isStreamedBody } from "./body-source.js";
 import type { AnyHandler, Served } from "./handlers.js";
-import { checkHeaders } from "./options.js";
 import { PartStream } from "./part-stream.js";
 import { type Job, RequestServing, type ServingEffects } from "./serving.js";
 import type { RequestsEvent, ServeMiddleware, ServiceRequest } from "./types.js";
@@ -49,8 +47,6 @@ class RunningRequest implements ServiceRequest {
   #controller: AbortController | undefined = undefined;
   #abortReason: unknown = undefined;
   isAborted = false;
-  /** `undefined`: none. */
-  replyHeaders: Readonly<Record<string, string>> | undefined = undefined;
   /** Set while observed. */
   operation: ProcessOperation | undefined = undefined;
   /** Ends a wait for the link. Credit must not: each would queue another part. */
@@ -82,14 +78,6 @@ class RunningRequest implements ServiceRequest {
       if (this.isAborted) this.#controller.abort(this.#abortReason);
     }
     return this.#controller.signal;
-  }
-
-  setReplyHeader(name: string, value: string): void {
-    if (typeof name !== "string")
-      throw new InvalidArgumentError(`the name of a header must be a text; got ${describe(name)}`);
-    const all: Record<string, string> = Object.assign(Object.create(null), this.replyHeaders);
-    all[name] = value;
-    this.replyHeaders = checkHeaders(all);
   }
 
   abort(reason: unknown): void {
@@ -245,9 +233,7 @@ export class RequestServer implements ServingEffects {
     request.link.unlink();
     request.endBody();
     try {
-      const body = encodeBody(value);
-      const { replyHeaders: headers } = request;
-      this.rules.reply(this.#timer.now(), job, headers === undefined ? body : { ...body, headers });
+      this.rules.reply(this.#timer.now(), job, encodeBody(value));
       request.operation?.end();
     } catch (error) {
       request.operation?.end(error);

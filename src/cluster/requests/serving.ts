@@ -615,6 +615,6 @@ function digestOf({ form, body }: CallItem): string {
 }
 
 /** The program may reuse its bytes. */
-function kept({ form, data, headers }: EncodedBody): EncodedBody {
-  return { form, data: typeof data === "string" ? data : Buffer.from(data), headers };
+function kept({ form, data }: EncodedBody): EncodedBody {
+  return { form, data: typeof data === "string" ? data : Buffer.from(data) };
 }

@@ -12,7 +12,7 @@ export interface ServiceSchemas<Request = unknown, Reply = unknown> {
   readonly reply?: StandardSchemaV1<Reply> | undefined;
 }
 
-/** A request, as its handler and middleware see it. A copy by `{ ...request }` lacks `signal`, `remaining` and `setReplyHeader`. */
+/** A request, as its handler and middleware see it. A copy by `{ ...request }` lacks `signal` and `remaining`. */
 export interface ServiceRequest {
   readonly service: string;
   /** Contract method; "": none. */
@@ -24,11 +24,6 @@ export interface ServiceRequest {
   readonly body: unknown;
   /** At most 64, with 8,192 bytes. */
   readonly headers: Readonly<Record<string, string>>;
-  /**
-   * Sets a reply header before the handler's promise settles. Streamed replies and errors have none.
-   * @throws InvalidArgumentError `EINVAL`: not a string, or above 64 headers or 8,192 bytes
-   */
-  setReplyHeader(name: string, value: string): void;
   /** "": none. */
   readonly idempotencyKey: string;
   /** The calling node. */
@@ -97,13 +92,10 @@ export interface ServiceRequestOptions {
   readonly waitForReady?: boolean | undefined;
   /** Whether this node may answer. Default `true`: it is the nearest. */
   readonly self?: boolean | undefined;
-  /** Gets the reply's headers, if any, before the request settles. Its error rejects the request. */
-  readonly onReplyHeaders?: ((headers: Readonly<Record<string, string>>) => void) | undefined;
 }
 
 /** Options of `requestStream`. */
-export interface ServiceStreamOptions
-  extends Omit<ServiceRequestOptions, "idempotencyKey" | "onReplyHeaders"> {
+export interface ServiceStreamOptions extends Omit<ServiceRequestOptions, "idempotencyKey"> {
   /** ms for everything; -1 (default): no limit. */
   readonly timeout?: number | undefined;
   /** ms until the reply's first part, or a node takes the body's first; -1: no limit. Default 5,000. */

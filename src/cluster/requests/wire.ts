@@ -3,10 +3,10 @@
  *
  *   head      bits 0 to 3  the type
  *             bits 4, 5    the form of the body: bytes, UTF-8 text, JSON or no body
- *             bit 6        extras follow the id: their length as a uint, the fields of CallExtras after a mask
+ *             bit 6        extras of a CALL follow the id: their length as a uint, the fields of CallExtras after a mask
  *             bit 7        0
  *   CALL      timeout uint (ms, 0: none) | service text | body
- *   REPLY     busy uint | slots uint | body         headers in the extras
+ *   REPLY     busy uint | slots uint | body
  *   FAILURE   busy uint | slots uint | reason text | message text | details (JSON or empty)
  *   PART, BODY     body
  *   END            busy uint | slots uint
@@ -71,7 +71,6 @@ export type Headers = Readonly<Record<string, string>>;
 export interface EncodedBody {
   readonly form: BodyForm;
   readonly data: string | Uint8Array;
-  readonly headers?: Headers | undefined;
 }
 
 export interface CallExtras {
@@ -106,7 +105,6 @@ export interface ReplyItem extends ServiceLoad {
   readonly op: typeof RequestOp.REPLY;
   readonly id: number;
   readonly form: BodyForm;
-  readonly headers: Headers | undefined;
   readonly body: Buffer;
 }
 
@@ -220,12 +218,8 @@ function writeExtras({ method, key, headers, parts, bytes, isStreamed }: CallExt
   more.at = 0;
 }
 
-export function encodeReply(
-  id: number,
-  { busy, slots }: ServiceLoad,
-  { form, data, headers }: EncodedBody,
-): Buffer {
-  begin(RequestOp.REPLY, form, id, headers && { ...NO_EXTRAS, headers });
+export function encodeReply(id: number, { busy, slots }: ServiceLoad, { form, data }: EncodedBody): Buffer {
+  begin(RequestOp.REPLY, form, id);
   out.uint(busy);
   out.uint(slots);
   return out.finish(data);
@@ -298,7 +292,7 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
       const busy = reader.uint();
       const slots = reader.uint();
       if (reader.failed) return "load";
-      return { op, id, busy, slots, form, headers: extras.headers, body: restOf(reader) };
+      return { op, id, busy, slots, form, body: restOf(reader) };
     }
     case RequestOp.FAILURE: {
       const busy = reader.uint();

@@ -93,46 +93,6 @@ describe("requests between nodes", () => {
     expect((await errorOf(node.request("echo", "hello", { self: false }))).reason).toBe("no-service");
   });
 
-  it("hands the caller the headers of the reply, with each that is kept, and none of a stream", async () => {
-    const [one, two] = await cluster(["one", "two"]);
-    let runs = 0;
-    await one.serve("page", (size: number, request) => {
-      runs += 1;
-      request.setReplyHeader("age", "4");
-      request.setReplyHeader("age", String(runs));
-      request.setReplyHeader("__proto__", "x");
-      if (size > 0) request.setReplyHeader("large", "x".repeat(size));
-      return "page";
-    }).ready;
-    const headersOf = async (by: ClusterNode, size: number, options: object = {}): Promise<unknown> => {
-      let found: unknown;
-      const onReplyHeaders = (headers: object): void => {
-        found = Object.entries(headers);
-      };
-      expect(await by.request("page", size, { onReplyHeaders, waitForReady: true, ...options })).toBe("page");
-      return found;
-    };
-    const first = [
-      ["age", "1"],
-      ["__proto__", "x"],
-    ];
-    for (const by of [two, one, two]) expect(await headersOf(by, 0, { idempotencyKey: "k" })).toEqual(first);
-    expect(runs).toBe(1);
-    expect(await headersOf(one, 0)).toEqual([["age", "2"], first[1]]);
-    expect(await errorOf(two.request("page", 9_000))).toMatchObject({
-      reason: "worker-failed",
-      handlerCode: "EINVAL",
-    });
-    await expect(
-      two.request("page", 0, {
-        onReplyHeaders: () => {
-          throw new Error("not these");
-        },
-      }),
-    ).rejects.toThrow("not these");
-    expect(() => two.requestStream("page", 0, { onReplyHeaders: () => undefined } as never)).toThrow();
-  });
-
   it("hands the handler headers, method, sender and what is left of the time", async () => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("facts", (_, request) => ({
