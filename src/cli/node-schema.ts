@@ -280,7 +280,6 @@ export function nodeSchema(): Schema {
             text("store of the sessions: a folder, postgres://USER@HOST/DATABASE, or memory"),
           ),
           name: text("servers of one store have one name; default sessions"),
-          clusterTopics: list("filters of topics of the cluster that sessions may get; default none"),
           certificate: text("CURVE keys of listen, from the secret file"),
           maxConnections: whole("clients at a time; default 100,000", 1, MAX_COUNT),
           maxSessions: whole("sessions of the store; default 1,000,000", 1, MAX_COUNT),

@@ -85,9 +85,6 @@ export class NodeSessions {
     server.events.on("store:failed", ({ error }) =>
       log.warnOnce(`the store of the sessions failed: ${(error as Error).message}`),
     );
-    server.events.on("topics:refused", ({ filter, error }) =>
-      log.warnOnce(`sessions do not get the cluster's ${filter}: ${(error as Error).message}`),
-    );
     try {
       for (const endpoint of endpoints) {
         const bound = await asUsage(() => server.bind(endpoint));

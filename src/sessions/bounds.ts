@@ -28,9 +28,6 @@ export const MAX_SERVERS = 1_000;
 export const DELIVERED_AT_ONCE = 256;
 /** Unacknowledged bytes for each of any number of clients. */
 export const MIN_SHARE = 16_384;
-/** Waiting messages of the cluster beyond which links wait. */
-export const MAX_BRIDGED = 1_024;
-export const MAX_CLUSTER_TOPICS = 64;
 export const MAX_TOKEN = 512;
 /** Queue of the ROUTER for a client (window and answers), and of a client's DEALER. */
 export const HIGH_WATER_MARK = 16_384;

@@ -8,10 +8,8 @@ import { readMany, type SessionStore } from "./store.js";
 export class Directory implements SubscriptionDirectory {
   readonly #store: SessionStore;
   /** Bounded by the servers' `maxFilters` and `maxFilterBytes`. */
-  readonly #table = new SubscriptionTable<string>((filter) => this.onFilter(filter, false), Infinity);
+  readonly #table = new SubscriptionTable<string>(undefined, Infinity);
   readonly #filters = new Map<string, readonly string[]>();
-  /** Called when a filter's first session comes, and its last goes. */
-  onFilter: (filter: string, isThere: boolean) => void = () => undefined;
   #version = -1;
   #refreshing: Promise<void> | undefined;
 
@@ -25,10 +23,6 @@ export class Directory implements SubscriptionDirectory {
 
   get size(): number {
     return this.#table.size;
-  }
-
-  filters(): IterableIterator<string> {
-    return this.#table.keys();
   }
 
   match(topic: string): readonly string[] {
@@ -90,14 +84,8 @@ export class Directory implements SubscriptionDirectory {
     const before = this.#filters.get(id) ?? [];
     const [had, has] = [new Set(before), new Set(filters)];
     for (const filter of before) if (!has.has(filter)) this.#table.delete(filter, id);
-    for (const filter of filters) if (!had.has(filter)) this.#add(filter, id);
+    for (const filter of filters) if (!had.has(filter)) this.#table.add(filter, id);
     if (filters.length === 0) this.#filters.delete(id);
     else this.#filters.set(id, filters);
-  }
-
-  #add(filter: string, id: string): void {
-    const { filters } = this.#table;
-    this.#table.add(filter, id);
-    if (this.#table.filters > filters) this.onFilter(filter, true);
   }
 }

@@ -17,8 +17,6 @@ export { SessionServer } from "./server.js";
 export type {
   SessionInfo,
   SessionNode,
-  SessionNodeClient,
-  SessionNodeMessage,
   SessionRequest,
   SessionServerEvent,
   SessionServerOptions,

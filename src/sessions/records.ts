@@ -108,7 +108,6 @@ export const keys = {
   publishedId: (id: string, life: string, hash: string) => `i/${id}/${life}/${hash}`,
   idSlot: (id: string, life: string, slot: number) => `j/${id}/${life}/${hex(slot)}`,
   totals: "t",
-  bridge: "b",
   directory: "v",
   change: (number: number) => `c/${hex(number)}`,
   server: (id: string) => `n/${id}`,

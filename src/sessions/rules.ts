@@ -239,7 +239,7 @@ export function end(view: View, id: string): SessionOwner | undefined {
 }
 
 /** Whether a server has its sign of life (sweeper.ts). */
-export function isRunning(view: View, server: string): boolean {
+function isRunning(view: View, server: string): boolean {
   return view.get(keys.server(server)) !== undefined;
 }
 
@@ -318,7 +318,7 @@ export function publish(
   }
   writeSession(view, handle.id, id === "" ? counted : { ...counted, ids: self.ids + 1 });
   const message = { topic, publisher: handle.id, id, time: now, data, context };
-  const kept = keepMessage(view, directory, message, true);
+  const kept = keepMessage(view, directory, message);
   if (kept.refusedBy !== undefined) return noteRefusal(view, handle, counted, kept.refusedBy);
   if (id !== "") remember(view, handle, self.ids, id, now);
   return { isDuplicate: false, ...kept };
@@ -351,20 +351,14 @@ function noteRefusal(
 }
 
 /** Sessions that keep a message, and matching ones with an owner. */
-export interface Kept {
+interface Kept {
   /** The full session that refused the message, which none keeps then. */
   readonly refusedBy: string | undefined;
   readonly sessions: number;
   readonly owned: readonly Owned[];
 }
 
-/** @param canRefuse otherwise a full session with the policy "refuse" drops the message */
-export function keepMessage(
-  view: View,
-  directory: SubscriptionDirectory,
-  message: StoredMessage,
-  canRefuse: boolean,
-): Kept {
+function keepMessage(view: View, directory: SubscriptionDirectory, message: StoredMessage): Kept {
   const size = messageSize(message);
   const targets = directory.match(message.topic);
   view.need(targets.map(keys.session));
@@ -372,7 +366,7 @@ export function keepMessage(
   for (const target of targets) {
     const record = readSession(view, target);
     if (record === undefined) continue;
-    if (canRefuse && record.limits.drop === "refuse" && !fits(record, size))
+    if (record.limits.drop === "refuse" && !fits(record, size))
       return { refusedBy: target, sessions: 0, owned: [] };
     found.push([target, record]);
   }

@@ -315,13 +315,10 @@ export class SessionConnections {
       case "unsubscribe": {
         const { request, filters } = message;
         const [added, removed] = message.kind === "subscribe" ? [filters, []] : [[], filters];
-        const { settings, filtersChanged } = this.#context;
+        const { settings } = this.#context;
         this.#run(connection, {
           run: (view) => rules.changeFilters(view, connection.handle, added, removed, settings),
-          done: () => {
-            filtersChanged();
-            this.#send(connection, { kind: "done", request });
-          },
+          done: () => this.#send(connection, { kind: "done", request }),
           refused: (error) => this.#sendRefused(connection, false, request, error),
         });
         break;

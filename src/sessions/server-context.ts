@@ -12,7 +12,5 @@ export interface ServerContext {
   readonly events: Pick<EventStream<SessionServerEvent>, "emit">;
   /** A session may have a new message, or another owner. @param server of its client */
   wake(server: string, session: string): void;
-  /** A client here has changed its filters. */
-  filtersChanged(): void;
   storeFailed(error: unknown): void;
 }

@@ -1,10 +1,7 @@
 /** Options, events and statistics of session servers. */
-import { checkFilter } from "../cluster/messaging/topics.js";
-import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
 import {
-  anything,
   bytes,
   checkOptions,
   func,
@@ -15,32 +12,14 @@ import {
   text,
 } from "../patterns/kit/options.js";
 import type { RouterOptions } from "../sockets/request-reply.js";
-import { MAX_CLUSTER_TOPICS } from "./bounds.js";
 import type { SessionFailure } from "./error.js";
 import { decodeJson, lastPart, type SessionDropPolicy, type SessionRecord } from "./records.js";
 import type { SessionStore } from "./store.js";
 
-export interface SessionNodeMessage {
-  readonly topic: string;
-  readonly data: Buffer;
-  /** Its publisher's trace, if this process observes messages. */
-  readonly context?: Buffer | undefined;
-}
-
-export interface SessionNodeClient {
-  /** `ready` settles when the other nodes know it, and rejects if one does not answer. */
-  subscribe(
-    filter: string,
-    handler: (message: SessionNodeMessage) => unknown,
-  ): { readonly ready: Promise<void>; close(): unknown };
-  close(): unknown;
-}
-
 /** A `ClusterNode` or one of its namespaces, as a server uses it. */
 export interface SessionNode {
-  publish(topic: string, data: string, options?: { readonly self?: boolean }): Promise<number>;
+  publish(topic: string, data: string): Promise<number>;
   subscribe(filter: string, handler: (message: { readonly data: Buffer }) => void): { close(): unknown };
-  createClient(): SessionNodeClient;
   advertise(name: string, endpoint: string): () => void;
 }
 
@@ -56,12 +35,6 @@ export const SESSION_SERVER_EVENTS = {
   /** Removed by its client or an operator, or expired. */
   "session:removed": event<{ readonly id: string; readonly reason: "ended" | "expired" }>(),
   "session:refused": event<{ readonly id: string; readonly reason: string }>(),
-  /** This server now keeps nodes' messages. */
-  "topics:taken": event(),
-  /** Another server keeps nodes' messages. */
-  "topics:left": event(),
-  /** The node refused a filter: its session gets no messages of nodes by it. */
-  "topics:refused": event<{ readonly filter: string; readonly error: unknown }>(),
   /** Affected clients are disconnected, and repeat their requests. */
   "store:failed": event<{ readonly error: unknown }>(),
   /** The client was disconnected. */
@@ -76,9 +49,6 @@ export interface SessionServerStats {
   readonly published: number;
   readonly delivered: number;
   readonly acknowledged: number;
-  /** Copies of nodes' messages, and messages lost by the store's failures. */
-  readonly clusterKept: number;
-  readonly clusterLost: number;
   readonly inFlightBytes: number;
   readonly duplicates: number;
   /** Waiting operations; commits, their operations, and conflicts with other servers. */
@@ -96,17 +66,7 @@ const OPTIONS = {
    * Node for waking each other and advertising endpoints under `name`. Without it, clients of other servers get
    * messages within `pollInterval`.
    */
-  node: methods<SessionNode>("a ClusterNode, an object", [
-    "publish",
-    "subscribe",
-    "createClient",
-    "advertise",
-  ]),
-  /**
-   * Filters of the cluster's topics: sessions keep matching messages of nodes. `["#"]`: all topics without a leading
-   * `$`. Must be equal at all servers of a store. Default: none.
-   */
-  clusterTopics: anything<readonly string[]>(),
+  node: methods<SessionNode>("a ClusterNode, an object", ["publish", "subscribe", "advertise"]),
   /** Name, equal at all servers of a store. Default "sessions". */
   name: text(),
   /** Whether a client may have a session. Default: always. */
@@ -156,15 +116,7 @@ export function serverSettings(options: SessionServerOptions) {
     throw new InvalidArgumentError(
       "Option store of SessionServer must be a store of sessions; got undefined",
     );
-  const { clusterTopics = [], node } = settings;
-  if (!Array.isArray(clusterTopics) || clusterTopics.length > MAX_CLUSTER_TOPICS)
-    throw new InvalidArgumentError(
-      `Option clusterTopics of SessionServer must be an array of at most ${MAX_CLUSTER_TOPICS} filters; got ${describe(clusterTopics)}`,
-    );
-  for (const filter of clusterTopics) checkFilter(filter);
-  if (clusterTopics.length > 0 && node === undefined)
-    throw new InvalidArgumentError("Option clusterTopics of SessionServer needs the option node");
-  return { ...settings, store, clusterTopics: [...clusterTopics], name: settings.name ?? "sessions" };
+  return { ...settings, store, name: settings.name ?? "sessions" };
 }
 
 /** A session for an operator. */

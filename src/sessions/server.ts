@@ -13,7 +13,6 @@ import { withTimeout } from "../core/waiter.js";
 import { Driver } from "../patterns/kit/driver.js";
 import { CLOSE_LINGER, checkOptions } from "../patterns/kit/options.js";
 import { PAGE, PAGE_BYTES } from "./bounds.js";
-import { Bridge } from "./bridge.js";
 import { Directory } from "./directory.js";
 import { SessionError } from "./error.js";
 import { after, isSessionId, keys, rangeOf } from "./records.js";
@@ -53,7 +52,6 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   readonly #withdraw: (() => void)[] = [];
   readonly #endpoints: string[] = [];
   #subscription: { close(): unknown } | undefined;
-  #bridge: Bridge | undefined;
   #timer: NodeJS.Timeout | undefined;
   #begun: Promise<void> | undefined;
 
@@ -69,7 +67,6 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       directory: new Directory(store),
       events: this.events,
       wake: (server, session) => this.#wake(server, session),
-      filtersChanged: () => this.#bridge?.filtersChanged(),
       storeFailed: this.#storeFailed,
     };
     this.#connections = new SessionConnections(this.#context);
@@ -138,8 +135,6 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     return {
       connections: this.#connections.size,
       ...this.#connections.counts,
-      clusterKept: this.#bridge?.kept ?? 0,
-      clusterLost: this.#bridge?.lost ?? 0,
       inFlightBytes: this.#connections.inFlightBytes,
       pending,
       commits,
@@ -153,7 +148,6 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   protected override async onDrain(): Promise<void> {
     for (const withdraw of this.#withdraw.splice(0)) withdraw();
     this.#connections.endAll();
-    await this.#bridge?.stop().catch(this.#storeFailed);
     await this.#context.transactions.run(() => undefined).catch(this.#storeFailed);
   }
 
@@ -184,15 +178,10 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       throw error;
     }
     this.assertOpen();
-    const { node, name, clusterTopics } = this.#context.settings;
+    const { node, name } = this.#context.settings;
     this.#subscription = node?.subscribe(topicOf(name, this.#context.server), ({ data }) =>
       this.#onWake(data),
     );
-    if (node !== undefined && clusterTopics.length > 0) {
-      this.#bridge = new Bridge(this.#context, node, topicOf(name, "cluster"));
-      // After a failure of the store `#poll` tries again.
-      await this.#bridge.look().catch(this.#storeFailed);
-    }
     this.#schedule();
   }
 
@@ -206,7 +195,6 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       await this.#connections.checkAll();
       if (this.closed) return; // No sign of life may follow the leave.
       await this.#sweeper.sweep();
-      await this.#bridge?.look();
     } catch (error) {
       this.#storeFailed(error);
     }

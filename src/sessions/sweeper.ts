@@ -45,7 +45,7 @@ export class Sweeper {
     return this.#context.settings.store.scan({ ...range, maxBytes: PAGE_BYTES });
   }
 
-  /** A server without its key is lost: its sessions and bridge are free. */
+  /** A server without its key is lost: its sessions are free. */
   async #sweepServers(): Promise<void> {
     const { server: self, settings, transactions } = this.#context;
     const entries = await this.#scan({ ...rangeOf(keys.server("")), limit: MAX_SERVERS });

@@ -576,9 +576,6 @@ describe("a session", () => {
       node: {
         publish: () => Promise.resolve(0),
         subscribe: () => ({ close: () => undefined }),
-        createClient: () => {
-          throw new Error("nobody needs one");
-        },
         advertise: (_, endpoint) => {
           advertised.add(endpoint);
           return () => advertised.delete(endpoint);
