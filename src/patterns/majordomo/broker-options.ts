@@ -21,11 +21,10 @@ const LIMITS = {
   /** ms in the queue before a request fails as `no-service` or `expired`. Default 30,000. */
   queueTimeout: integer({ default: 30_000 }),
   /**
-   * ms that a request of shoal's client waits for a service that had no worker within `queueTimeout`, before it fails
-   * as `no-service`: a worker's time to start. A new broker waits for `liveness` intervals, so that workers can
-   * reconnect. Plain clients wait for `queueTimeout`. Default 1,000.
+   * ms that a request of shoal's client waits for the first worker of its service, before it fails as `no-service`: the
+   * time of a worker to start, or to reconnect to a new broker. Default 7,500.
    */
-  noServiceTimeout: integer({ default: 1_000, min: 0 }),
+  noServiceTimeout: integer({ default: 7_500, min: 0 }),
   /** `false` refuses requests for a service without workers at once. Default true. */
   waitForService: boolean(true),
   /** Services with workers or requests. Default 10,000. */

@@ -1,14 +1,8 @@
 /**
  * Services of a broker and their queued requests.
  *
- * Time in the queue:
- *
- *   service                                              shoal's client       plain client
- *   has workers, or had one within queueTimeout          queueTimeout         queueTimeout
- *   has none, the broker is younger than liveness        until it is older    queueTimeout
- *   has none otherwise                                   noServiceTimeout     queueTimeout
- *
- * If the service has a worker by then, the request keeps the rest of queueTimeout.
+ * A request waits for `queueTimeout` if its service has a worker or its client is a plain one, else for
+ * `noServiceTimeout`; if the service has a worker by then, for the rest of `queueTimeout`.
  */
 
 import { Link } from "../../core/collections/linked-list.js";
@@ -24,19 +18,13 @@ export class BrokerQueue {
   queued = 0;
   queuedBytes = 0;
   readonly #limits: MajordomoBrokerLimits;
-  /** Workers of an earlier life have reconnected by then. */
-  readonly #settledAt: number;
   /** Last lookup: members of a batch share the frame. */
   #frame: Buffer | undefined = undefined;
   #service: Service | undefined = undefined;
-  /** When services lost their last worker, the newest last: as many as `maxServices`. */
-  readonly #left = new Map<string, number>();
   readonly #aging = new Deadlines<BrokerRequest>();
 
-  /** @param bornAt start of the broker */
-  constructor(limits: MajordomoBrokerLimits, bornAt: number) {
+  constructor(limits: MajordomoBrokerLimits) {
     this.#limits = limits;
-    this.#settledAt = bornAt + limits.heartbeatInterval * limits.liveness;
   }
 
   /** @returns `undefined` past `maxServices` */
@@ -52,13 +40,6 @@ export class BrokerQueue {
     this.#frame = frame;
     this.#service = service;
     return service;
-  }
-
-  lastLeft(service: Service, now: number): void {
-    this.#left.delete(service.name);
-    this.#left.set(service.name, now);
-    const [oldest] = this.#left.keys();
-    if (this.#left.size > this.#limits.maxServices) this.#left.delete(oldest as string);
   }
 
   /** Has no effect on a service with workers or requests. */
@@ -89,7 +70,7 @@ export class BrokerQueue {
     if (this.queued * MAX_BATCH_BYTES > this.#limits.maxQueueBytes) request.own();
     if (front) queue.unshift(request.placeLink);
     else queue.push(request.placeLink);
-    request.patience = this.#patience(request, now);
+    request.patience = this.#patience(request);
     request.ageLink ??= new Link(request);
     this.#aging.set(request.ageLink, now, request.patience);
   }
@@ -109,7 +90,7 @@ export class BrokerQueue {
     const { queueTimeout } = this.#limits;
     for (const request of this.#aging.take(now)) {
       const rest = queueTimeout - request.patience;
-      if (rest > 0 && this.#expected(request.service, now)) {
+      if (rest > 0 && request.service.workers.size > 0) {
         request.patience = queueTimeout;
         this.#aging.set(request.ageLink as Link<BrokerRequest>, now, rest);
         continue;
@@ -120,15 +101,9 @@ export class BrokerQueue {
     return undefined;
   }
 
-  #patience(request: BrokerRequest, now: number): number {
+  #patience({ dialect, service }: BrokerRequest): number {
     const { queueTimeout, noServiceTimeout } = this.#limits;
-    if (request.dialect !== Dialect.Shoal || this.#expected(request.service, now)) return queueTimeout;
-    return Math.min(queueTimeout, Math.max(noServiceTimeout, this.#settledAt - now));
-  }
-
-  #expected(service: Service, now: number): boolean {
-    if (service.workers.size > 0) return true;
-    const left = this.#left.get(service.name);
-    return left !== undefined && now - left < this.#limits.queueTimeout;
+    if (dialect !== Dialect.Shoal || service.workers.size > 0) return queueTimeout;
+    return Math.min(queueTimeout, noServiceTimeout);
   }
 }

@@ -54,19 +54,12 @@ export class BrokerRequests {
   /** Plain clients that left with requests in the queue. */
   readonly #departed = new WeakSet<Buffer>();
 
-  /**
-   * @param firstTag start of the tags
-   * @param bornAt start of the broker
-   */
-  constructor(
-    limits: MajordomoBrokerLimits,
-    effects: BrokerEffects,
-    { firstTag, bornAt }: { readonly firstTag: number; readonly bornAt: number },
-  ) {
+  /** @param firstTag start of the tags */
+  constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, firstTag: number) {
     this.#limits = limits;
     this.#effects = effects;
     this.#tag = firstTag % MAX_TAG;
-    this.queue = new BrokerQueue(limits, bornAt);
+    this.queue = new BrokerQueue(limits);
     this.#memory = new RequestMemory(limits.dedupWindow, limits.dedupBytes);
     this.replies = new BrokerReplies(limits, effects, this.#memory);
   }
@@ -176,7 +169,6 @@ export class BrokerRequests {
   /** A worker was removed: its requests go to others. */
   release(worker: Worker, now: number): void {
     worker.availableLink.unlink();
-    if (worker.service.workers.size === 0) this.queue.lastLeft(worker.service, now);
     // The newest first, so that the oldest ends in front. Prefetched requests were no deliveries.
     const given = [...worker.inFlight] as BrokerRequest[];
     for (let i = given.length - 1; i >= 0; i--) {

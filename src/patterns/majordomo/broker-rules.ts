@@ -19,18 +19,11 @@ export class BrokerRules {
   readonly #clients: BrokerClients;
   #faults = 0;
 
-  /**
-   * @param life `firstTag`: random start of delivery numbers, so that
-   *   answers to an earlier process do not match; `bornAt`: start time
-   */
-  constructor(
-    limits: MajordomoBrokerLimits,
-    effects: BrokerEffects,
-    life: { readonly firstTag: number; readonly bornAt: number },
-  ) {
+  /** @param firstTag random start of delivery numbers, so that answers to an earlier process do not match */
+  constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, firstTag: number) {
     this.#limits = limits;
     this.#effects = effects;
-    this.#requests = new BrokerRequests(limits, effects, life);
+    this.#requests = new BrokerRequests(limits, effects, firstTag);
     this.#workers = new BrokerWorkers(limits, effects, this.#requests);
     this.#clients = new BrokerClients(limits, effects, this.#requests);
   }

@@ -103,10 +103,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
         if (this.#idle.isAwaited) setImmediate(() => this.#checkIdle());
       },
     };
-    this.#rules = new BrokerRules(settings, effects, {
-      firstTag: crypto.randomInt(MAX_TAG),
-      bornAt: this.#timer.now(),
-    });
+    this.#rules = new BrokerRules(settings, effects, crypto.randomInt(MAX_TAG));
     this.#gate = gate;
     gate?.passTo((message) => {
       this.#receive(message, undefined);

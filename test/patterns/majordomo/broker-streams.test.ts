@@ -18,8 +18,6 @@ import {
 } from "../../../src/patterns/majordomo/protocol.js";
 import { framesOf, readyOf, replyTo, idOf as requestId, requestOf } from "./messages.js";
 
-const LIFE = { firstTag: 0, bornAt: 0 };
-
 let sent: Buffer[][];
 let events: MajordomoBrokerEvent[];
 let results: Map<string, SendResult>;
@@ -43,7 +41,7 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
     queuedBytes: (client: Buffer): number => queued.get(String(client)) ?? 0,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
-  rules = new BrokerRules(brokerSettings(limits), outbox, LIFE);
+  rules = new BrokerRules(brokerSettings(limits), outbox, 0);
 }
 
 beforeEach(() => make());

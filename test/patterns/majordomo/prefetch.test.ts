@@ -18,8 +18,6 @@ import {
 import { workerSettings } from "../../../src/patterns/majordomo/worker-options.js";
 import { framesOf, readyOf, replyTo } from "./messages.js";
 
-const LIFE = { firstTag: 0, bornAt: 0 };
-
 let rules: BrokerRules;
 let events: MajordomoBrokerEvent[];
 /** What each worker holds, in the order in which it came. */
@@ -78,7 +76,7 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
     },
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
-  rules = new BrokerRules(brokerSettings(limits), outbox, LIFE);
+  rules = new BrokerRules(brokerSettings(limits), outbox, 0);
 }
 
 describe("a request waits at a worker", () => {

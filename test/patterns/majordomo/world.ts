@@ -222,7 +222,7 @@ export class SimulatedBroker {
           simulation.note(`${name}: ${JSON.stringify(event)}`);
         },
       },
-      { firstTag: simulation.random.integer(0, 1_000_000), bornAt: simulation.now },
+      simulation.random.integer(0, 1_000_000),
     );
     network.join(name, (from, frames) =>
       this.#hear(() => {
