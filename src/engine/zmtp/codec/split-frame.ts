@@ -5,25 +5,18 @@
  *   beginBehind ------------------------------> body    with the earlier frames of its message
  *
  * The kernel reads the rest of a large frame directly into place (`memory`, `filled`), with the next frame's
- * header. A frame over 1 MiB gets all its memory once a share has arrived (`grownSize`).
+ * header.
  *
- * A peer obtains memory by declaring lengths, so unfilled memory of all frames is bounded. Past the bound a
- * frame gets twice its received bytes.
+ * A peer obtains memory by declaring lengths: a frame over 1 MiB gets the rest of its memory once its first
+ * MiB has arrived. Unfilled pages are usually not resident.
  */
 
 import { allocate } from "../../../core/memory.js";
 import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../frame.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 
-/** Frames up to 1 MiB and a header get their memory at once. */
+/** Bytes that a frame gets at once: 1 MiB and a header. */
 export const MAX_EAGER = 1_048_585;
-/** Memory of a larger frame per received byte; unfilled pages are usually not resident. */
-const AHEAD = 128;
-const AHEAD_AT_BOUND = 2;
-/** Only a sixteenth of a frame longer than `MAX_UNFILLED` is copied. */
-const AHEAD_PAST_BOUND = 16;
-/** Bytes of unfilled memory for all connections of a thread. */
-export const MAX_UNFILLED = 1_073_741_824;
 /** Least missing bytes for a read directly into place. */
 export const DIRECT = 16_384;
 const LARGE = 32_768;
@@ -33,21 +26,6 @@ const BEHIND = 256;
 
 /** Shared by all streams: consumed before the next read. */
 let behindFrame: Buffer | undefined;
-
-let unfilled = 0;
-
-/** @param have received bytes @param size needed now @param others unfilled bytes of other frames */
-export function grownSize(need: number, have: number, size: number, others: number): number {
-  const next = ahead(need, have, AHEAD, size);
-  if (others + next - have <= MAX_UNFILLED) return next;
-  return ahead(need, have, need > MAX_UNFILLED ? AHEAD_PAST_BOUND : AHEAD_AT_BOUND, size);
-}
-
-/** Before its share has arrived, a frame gets at most the share. */
-function ahead(need: number, have: number, times: number, size: number): number {
-  if (have * times >= need) return need;
-  return Math.max(size, Math.min(have * times, Math.ceil(need / times)));
-}
 
 export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames" | "command-too-long" | "no-memory";
 
@@ -97,7 +75,6 @@ export class SplitFrame {
   /** @returns the bytes behind a completed frame, valid until the next call */
   filled(length: number): Uint8Array | undefined {
     this.#have += length;
-    unfilled -= length;
     const [have, need] = [this.#have, this.#need];
     if (have < need) return undefined;
     const count = have - need;
@@ -135,12 +112,11 @@ export class SplitFrame {
     need: number,
   ): StreamFault | undefined {
     this.#need = need;
-    const body = this.#memoryOf(this.#firstSize(need, to - first));
+    const body = this.#memoryOf(Math.min(need, MAX_EAGER));
     if (body === undefined) return "no-memory";
     body.set(chunk.subarray(first, to));
     this.#at = position - first;
     this.#have = to - first;
-    unfilled -= this.#have;
     return undefined;
   }
 
@@ -158,13 +134,11 @@ export class SplitFrame {
     if (body === undefined) return "no-memory";
     body.set(chunk.subarray(from, from + count), this.#have);
     this.#have += count;
-    unfilled -= count;
     if (this.#have === this.#need) this.#whole();
     return from + count;
   }
 
   drop(): void {
-    if (this.#body !== undefined) unfilled -= this.#body.length - this.#have;
     this.#header = undefined;
     this.#body = undefined;
     this.#pooled = undefined;
@@ -186,10 +160,9 @@ export class SplitFrame {
     const total = headerSize + size;
     this.#header = undefined;
     this.#need = total;
-    const body = this.#memoryOf(this.#firstSize(total, headerSize));
+    const body = this.#memoryOf(Math.min(total, MAX_EAGER));
     if (body === undefined) return "no-memory";
     body.set(header.subarray(0, headerSize));
-    unfilled -= headerSize;
     if (size === 0) this.#whole();
     return undefined;
   }
@@ -197,19 +170,12 @@ export class SplitFrame {
   #bodyOf(size: number): Buffer | undefined {
     const body = this.#body as Buffer;
     if (size <= body.length) return body;
-    const others = unfilled - (body.length - this.#have);
     const pooled = this.#pooled;
-    const larger = this.#memoryOf(grownSize(this.#need, this.#have, size, others));
+    const larger = this.#memoryOf(this.#need);
     if (larger === undefined) return undefined;
     larger.set(body.subarray(0, this.#have));
-    unfilled -= body.length;
     pooled?.release();
     return larger;
-  }
-
-  #firstSize(total: number, have: number): number {
-    const eager = Math.min(total, MAX_EAGER);
-    return unfilled + eager <= MAX_UNFILLED ? eager : Math.min(eager, Math.max(DIRECT, have));
   }
 
   /** Undefined: allocation failed. */
@@ -221,7 +187,6 @@ export class SplitFrame {
       const body = pooled === undefined ? allocate(size) : pooled.bytes.subarray(0, size);
       this.#pooled = pooled;
       this.#body = body;
-      unfilled += size;
       return body;
     } catch {
       return undefined; // The caller closes the connection with an event.

@@ -531,15 +531,6 @@ describe("the memory of a frame of more than a mebibyte", () => {
     expect(stream.take()[0]?.length).toBe(size);
   });
 
-  test("is never more than 128 times what has come", () => {
-    const { stream } = make();
-    const sizes = allocations(() => {
-      stream.push(large(4_000 * MIB));
-      expect(arrive(stream, 2 * MIB)).toBeUndefined();
-    });
-    expect(Math.max(...sizes)).toBeLessThanOrEqual(128 * (MIB + HEADER));
-  });
-
   test("that the process does not have ends the connection, and throws nothing", () => {
     const { stream } = make();
     stream.push(large(100 * MIB));
@@ -568,28 +559,5 @@ describe("the memory of a frame of more than a mebibyte", () => {
     } finally {
       spy.mockRestore();
     }
-  });
-
-  test("is little where all connections together have 1 GiB that is not filled, and comes whole nevertheless", () => {
-    const streams = Array.from({ length: 1_100 }, () => make().stream);
-    const announced = allocations(() => {
-      for (const each of streams) expect(each.push(large(16 * MIB))).toBeUndefined();
-    });
-    const sum = (sizes: readonly number[]) => sizes.reduce((all, size) => all + size, 0);
-    expect(sum(announced)).toBeLessThanOrEqual(1_024 * MIB + 1_100 * 16_384);
-    const last = streams.at(-1) as InStream;
-    const sizes = allocations(() => {
-      last.push(Buffer.alloc(20_000));
-      expect(arrive(last, 5 * MIB - 20_000)).toBeUndefined();
-    });
-    expect(Math.max(...sizes)).toBeLessThanOrEqual(10 * MIB);
-    expect(arrive(last, 11 * MIB)).toBeUndefined();
-    expect(last.take()[0]?.length).toBe(16 * MIB);
-    // What a connection had is free again when it ends: another's frame may have as much as the first, and not 16 KiB.
-    for (const each of streams) each.cut();
-    const { stream } = make();
-    expect(stream.push(large(16 * MIB))).toBeUndefined();
-    expect(stream.memory()?.length).toBe(MIB);
-    stream.cut();
   });
 });
