@@ -7,18 +7,18 @@
  * Hooks of a sending stage are called in the order of their addition, those of a receiving stage in reverse: the last to
  * wrap is the first to unwrap. A reply passes the stages of evaluate, channel and protocol.
  *
- * Without a promise of a hook nothing waits. A promise that is late counts as a veto.
+ * Hooks are synchronous. A returned promise is a veto.
  */
 
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import { suggest } from "../../core/suggestions.js";
+import { isThenable } from "../../core/thenable.js";
 import type { Member } from "../node/member.js";
 import { MAX_HOOK_DEPTH, MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet, checkChannel } from "./channels.js";
 import { checkedData, checkRuid } from "./checks.js";
-
-export const HOOK_TIMEOUT = 5_000;
 
 /** Stages of sending: once for all recipients, then once for each protocol. */
 export const ENCODING = ["evaluate:send", "channel:send"] as const;
@@ -69,14 +69,17 @@ export interface HookContext {
 }
 
 /** A changed payload, an answer, or `undefined`: unchanged. */
-// biome-ignore lint/suspicious/noConfusingVoidType: a hook that returns nothing may be async, and may return something elsewhere.
+// biome-ignore lint/suspicious/noConfusingVoidType: a hook may return nothing in one branch, and something in another.
 export type HookResult = Partial<HookPayload> | HookAnswer | undefined | void;
 
-/** Its errors veto the message. */
-export type MessageHook = (payload: HookPayload, context: HookContext) => HookResult | Promise<HookResult>;
+/** Its errors veto the message. It is synchronous: a returned promise is a veto, too. */
+export type MessageHook = (payload: HookPayload, context: HookContext) => HookResult;
 
-/** Errors of `service:validate`, `service:discovered` and `service:found` keep the member out of `send` and `query`. */
-export type ServiceHook = (service: Member) => unknown;
+/**
+ * Errors of `service:validate`, `service:discovered` and `service:found` keep the member out of `send` and `query`. It is
+ * synchronous: a returned promise is an error, too.
+ */
+export type ServiceHook = (service: Member) => void;
 
 export interface HookOptions {
   /** Default: all. */
@@ -119,15 +122,10 @@ interface Entry {
 export type Passed = HookPayload | HookAnswer;
 
 export class Hooks {
-  readonly #timeout: number;
   readonly #byStage = new Map<HookStage, Entry[]>();
   /** Send hooks that are being called: they may send. */
   #depth = 0;
   #size = 0;
-
-  constructor(timeout: number = HOOK_TIMEOUT) {
-    this.#timeout = timeout;
-  }
 
   isEmpty(stage: HookStage): boolean {
     return !this.#byStage.has(stage);
@@ -173,19 +171,37 @@ export class Hooks {
   /**
    * Passes a payload through stages, in their order, up to the first answer.
    *
-   * @returns at once if no hook returns a promise
-   * @throws VetoError, also as a rejection; InvalidStateError `EFSM` for send hooks nested too deep, mostly one called
-   * for its own sends
+   * @throws VetoError; InvalidStateError `EFSM` for send hooks nested too deep, mostly one called for its own sends
    */
-  pass(stages: readonly MessageStage[], payload: HookPayload, about: HookAbout): Passed | Promise<Passed> {
+  pass(stages: readonly MessageStage[], payload: HookPayload, about: HookAbout): Passed {
     if (this.#depth > MAX_HOOK_DEPTH)
       throw new InvalidStateError("EFSM", `hooks of sending send within each other ${this.#depth} deep`);
-    return this.#from(this.#callsOf(stages, about.protocol), 0, payload, about);
+    let current = payload;
+    for (const { stage, channels, call } of this.#callsOf(stages, about.protocol)) {
+      if (channels?.has(current.channel) === false) continue;
+      const isNested = isSending(stage);
+      try {
+        if (isNested) this.#depth += 1;
+        const next = changed(stage, current, (call as MessageHook)(current, contextOf(stage, about)));
+        if (next instanceof HookAnswer) return next;
+        current = next;
+      } catch (error) {
+        throw vetoOf(stage, error);
+      } finally {
+        if (isNested) this.#depth -= 1;
+      }
+    }
+    return current;
   }
 
-  /** @throws VetoError, also as a rejection */
-  serve(stage: ServiceStage, service: Member): undefined | Promise<undefined> {
-    return this.#serveFrom(this.#byStage.get(stage) ?? [], 0, service);
+  /** @throws VetoError */
+  serve(stage: ServiceStage, service: Member): void {
+    for (const { call } of this.#byStage.get(stage) ?? [])
+      try {
+        refusePromise((call as (service: Member) => unknown)(service));
+      } catch (error) {
+        throw vetoOf(stage, error);
+      }
   }
 
   #callsOf(stages: readonly MessageStage[], protocol: string): readonly Entry[] {
@@ -199,88 +215,6 @@ export class Hooks {
     }
     return calls;
   }
-
-  #from(
-    calls: readonly Entry[],
-    first: number,
-    payload: HookPayload,
-    about: HookAbout,
-  ): Passed | Promise<Passed> {
-    let current = payload;
-    for (let i = first; i < calls.length; i++) {
-      const { stage, channels, call } = calls[i] as Entry;
-      if (channels?.has(current.channel) === false) continue;
-      const before = current;
-      const context = contextOf(stage, about);
-      const isNested = isSending(stage);
-      let result: unknown;
-      try {
-        if (isNested) this.#depth += 1;
-        try {
-          result = (call as MessageHook)(before, context);
-        } finally {
-          if (isNested) this.#depth -= 1;
-        }
-        if (!isThenable(result)) {
-          const next = changed(stage, before, result);
-          if (next instanceof HookAnswer) return next;
-          current = next;
-          continue;
-        }
-      } catch (error) {
-        throw vetoOf(stage, error);
-      }
-      return this.#settled(stage, result as PromiseLike<unknown>).then((late) => {
-        let next: Passed;
-        try {
-          next = changed(stage, before, late);
-        } catch (error) {
-          throw vetoOf(stage, error);
-        }
-        return next instanceof HookAnswer ? next : this.#from(calls, i + 1, next, about);
-      });
-    }
-    return current;
-  }
-
-  #serveFrom(calls: readonly Entry[], first: number, service: Member): undefined | Promise<undefined> {
-    for (let i = first; i < calls.length; i++) {
-      const { stage, call } = calls[i] as Entry;
-      try {
-        const result: unknown = (call as ServiceHook)(service);
-        if (isThenable(result))
-          return this.#settled(stage, result).then(() => this.#serveFrom(calls, i + 1, service));
-      } catch (error) {
-        throw vetoOf(stage, error);
-      }
-    }
-    return undefined;
-  }
-
-  async #settled<T>(stage: HookStage, result: PromiseLike<T>): Promise<T> {
-    const late = (ms: number): ShoalError =>
-      new VetoError(stage, undefined, new Error(`it has not settled within ${ms} ms`));
-    try {
-      return await settledWithin(result, this.#timeout, late);
-    } catch (error) {
-      throw vetoOf(stage, error);
-    }
-  }
-}
-
-/** @param timeout ms; -1: no limit @returns the promise's result, or an error when it is late */
-export function settledWithin<T>(
-  result: PromiseLike<T>,
-  timeout: number,
-  late: (timeout: number) => ShoalError,
-): Promise<T> {
-  if (timeout === -1) return Promise.resolve(result);
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(late(timeout)), timeout).unref();
-    Promise.resolve(result)
-      .then(resolve, reject)
-      .finally(() => clearTimeout(timer));
-  });
 }
 
 export interface HookAbout {
@@ -317,6 +251,7 @@ function contextOf(stage: HookStage, { kind, services, protocol }: HookAbout): H
 function changed(stage: HookStage, before: HookPayload, result: unknown): Passed {
   if (result === undefined || result === null) return before;
   if (result instanceof HookAnswer) return result;
+  refusePromise(result);
   if (typeof result !== "object" || Array.isArray(result))
     throw new InvalidArgumentError(`a hook returns a payload, an answer or nothing; got ${describe(result)}`);
   const { data = before.data, channel = before.channel, ruid = before.ruid } = result as Partial<HookPayload>;
@@ -344,8 +279,9 @@ function vetoOf(stage: HookStage, error: unknown): VetoError {
   return error instanceof VetoError ? error : new VetoError(stage, undefined, error);
 }
 
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === "object" && value !== null && typeof (value as PromiseLike<unknown>).then === "function"
-  );
+/** @throws InvalidArgumentError `EINVAL` for a promise */
+function refusePromise(result: unknown): void {
+  if (!isThenable(result)) return;
+  Promise.resolve(result).catch(ignore);
+  throw new InvalidArgumentError("a hook must be synchronous; it returned a promise");
 }

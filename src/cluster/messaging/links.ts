@@ -283,9 +283,17 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return this.#sending.get(keyOf(id, lane))?.protocol ?? "";
   }
 
-  /** Opens a link if needed. @returns its protocol; empty on failure or timeout. Never rejects */
-  whenLinked(id: string, lane: number): Promise<string> {
-    return this.#linkTo(id, lane)?.linked() ?? Promise.resolve("");
+  /** That of the session, or the one that is tried first. Empty: none may reach the peer. */
+  protocolFor(id: string, lane: number): string {
+    const sending = this.#linkTo(id, lane);
+    return sending?.protocol || (sending?.ways[0] ?? "");
+  }
+
+  /** Opens a link if needed. @param done called once, in the order of the calls: it is open, or failed, or timed out */
+  whenLinked(id: string, lane: number, done: () => void): void {
+    const sending = this.#linkTo(id, lane);
+    if (sending === undefined) done();
+    else sending.whenLinked(done);
   }
 
   /** Why messages cannot be sent to a member. */

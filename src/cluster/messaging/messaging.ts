@@ -348,7 +348,8 @@ export class Messaging {
         return undefined;
       }
       case MessageKind.SERVICE:
-        return this.#state.effects.onService(from, item, protocol);
+        this.#state.effects.onService(from, item, protocol);
+        return undefined;
       case MessageKind.REQUEST:
         this.#state.effects.onRequest?.(from, item);
         return undefined;

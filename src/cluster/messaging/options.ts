@@ -11,7 +11,6 @@ import {
 } from "../../patterns/kit/options.js";
 import { MAX_ITEM, MAX_PROTOCOLS, MIN_ITEM_LIMIT } from "./bounds.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
-import { HOOK_TIMEOUT } from "./hooks.js";
 import type { MessageProtocol } from "./protocol.js";
 import { checkProtocol } from "./protocols.js";
 
@@ -24,8 +23,6 @@ const OPTIONS = {
   protocols: anything<readonly ("ipc" | "tcp" | "tls" | "ws" | MessageProtocol)[]>(),
   /** Channels of `send` and `query` joined from the start. Default 0, 1 and 2. */
   channels: anything<readonly ClusterChannel[]>(),
-  /** ms for a hook, after which it counts as a veto. Default 5,000. */
-  hookTimeout: integer({ default: HOOK_TIMEOUT }),
   /** Messages queued for another node. Default 262,144. */
   highWaterMark: integer({ default: 262_144 }),
   /** Bytes queued for another node. Default 4,194,304. */

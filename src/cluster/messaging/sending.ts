@@ -226,25 +226,25 @@ export class Sending {
     return waiter.promise;
   }
 
-  /** Opens the link. @returns its protocol; empty: none within LINK_TIMEOUT */
-  linked(): Promise<string> {
-    if (this.#current !== undefined || this.state === "closed" || this.#find().length === 0)
-      return Promise.resolve(this.protocol);
-    return new Promise((resolve) => {
-      const done = (): void => {
-        timeout.clear();
-        this.#linkWaiters.delete(done);
-        resolve(this.protocol);
-      };
-      const timeout = new RunningTimeout(LINK_TIMEOUT, () => {
-        done();
-        if (this.state !== "waiting" || this.#isWanted) return;
-        clearTimeout(this.#timer);
-        this.state = "idle";
-      });
-      this.#linkWaiters.add(done);
-      if (this.state === "idle") this.#connect();
+  /** Opens the link. @param done called once: it is open, or cannot be opened within LINK_TIMEOUT */
+  whenLinked(done: () => void): void {
+    if (this.#current !== undefined || this.state === "closed" || this.#find().length === 0) {
+      done();
+      return;
+    }
+    const settle = (): void => {
+      timeout.clear();
+      this.#linkWaiters.delete(settle);
+      done();
+    };
+    const timeout = new RunningTimeout(LINK_TIMEOUT, () => {
+      settle();
+      if (this.state !== "waiting" || this.#isWanted) return;
+      clearTimeout(this.#timer);
+      this.state = "idle";
     });
+    this.#linkWaiters.add(settle);
+    if (this.state === "idle") this.#connect();
   }
 
   get #isWanted(): boolean {

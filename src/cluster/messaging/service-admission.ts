@@ -4,16 +4,14 @@
  *
  *   discovered, found ── hooks ──> a verdict until it is found again or forgotten
  *   first message, and the first after its details changed ── service:validate ──> a verdict until they change again
- *
- * While a hook has not settled, messages from and to the service wait, in their order.
  */
 import type { Member } from "../node/member.js";
-import { type Hooks, type ServiceStage, VetoError } from "./hooks.js";
+import type { Hooks, ServiceStage, VetoError } from "./hooks.js";
 
 const DECIDING = ["service:validate", "service:discovered", "service:found"] as const;
 
 /** `undefined`: it is admitted. */
-type Verdict = VetoError | undefined | Promise<VetoError | undefined>;
+type Verdict = VetoError | undefined;
 
 export class ServiceAdmission {
   readonly #hooks: Hooks;
@@ -45,7 +43,7 @@ export class ServiceAdmission {
     // A veto of a lost one is only reported.
     const into = what === "lost" ? undefined : this.#arrivals;
     if (what !== "changed" && !this.#hooks.isEmpty(`service:${what}`))
-      void this.#ask(`service:${what}`, service, into);
+      this.#ask(`service:${what}`, service, into);
   }
 
   onForgotten(id: string): void {
@@ -55,10 +53,7 @@ export class ServiceAdmission {
 
   verdictOf(service: Member): Verdict {
     if (this.#arrivals.size === 0 && this.#hooks.isEmpty("service:validate")) return undefined;
-    const arrival = this.#arrivals.get(service.id);
-    if (arrival instanceof VetoError) return arrival;
-    const validation = this.#validate(service);
-    return arrival === undefined ? validation : arrival.then((veto) => veto ?? validation);
+    return this.#arrivals.get(service.id) ?? this.#validate(service);
   }
 
   #validate(service: Member): Verdict {
@@ -68,28 +63,18 @@ export class ServiceAdmission {
       : this.#ask("service:validate", service, this.#validations);
   }
 
-  /** @param into gets the verdict, and again when it has settled */
+  /** @param into gets the verdict */
   #ask(stage: ServiceStage, service: Member, into: Map<string, Verdict> | undefined): Verdict {
-    const vetoed = (error: VetoError): VetoError => {
-      this.#onVeto(service, error);
-      return error;
-    };
-    let verdict: Verdict;
     // The hook may send to the service.
     into?.set(service.id, undefined);
     try {
-      const asked = this.#hooks.serve(stage, service);
-      if (asked !== undefined) {
-        const settled: Promise<VetoError | undefined> = asked.catch(vetoed).then((veto) => {
-          if (into?.get(service.id) === settled) into.set(service.id, veto);
-          return veto;
-        });
-        verdict = settled;
-      }
+      this.#hooks.serve(stage, service);
+      return undefined;
     } catch (error) {
-      verdict = vetoed(error as VetoError);
+      const veto = error as VetoError;
+      into?.set(service.id, veto);
+      this.#onVeto(service, veto);
+      return veto;
     }
-    into?.set(service.id, verdict);
-    return verdict;
   }
 }

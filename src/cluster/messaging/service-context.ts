@@ -8,6 +8,7 @@ import {
   type HookPayload,
   Hooks,
   type MessageStage,
+  type Passed,
   type VetoError,
 } from "./hooks.js";
 import { Multicast } from "./multicast.js";
@@ -60,7 +61,7 @@ export class ServiceContext {
   constructor(effects: ServicesEffects, options: ServicesOptions) {
     this.effects = effects;
     this.channels = new ClusterChannels(options.channels);
-    this.hooks = new Hooks(options.hookTimeout);
+    this.hooks = new Hooks();
     this.admission = new ServiceAdmission(this.hooks, (member, error) =>
       effects.report({ type: "hook:failed", member, error }),
     );
@@ -83,25 +84,26 @@ export class ServiceContext {
     this.effects.report({ type: "hook:failed", member, error });
   }
 
-  /** Passes a payload through stages, and its result on; without a promise if no hook returns one. */
+  /** Passes a payload through stages, and its result on. */
   pass(
     stages: readonly MessageStage[],
     payload: HookPayload,
     about: HookAbout,
-    onPassed: (payload: HookPayload) => void | Promise<void>,
-    onAnswer: (data: string | Buffer) => void | Promise<void>,
+    onPassed: (payload: HookPayload) => void,
+    onAnswer: (data: string | Buffer) => void,
     onVeto: (error: VetoError) => void,
-  ): void | Promise<void> {
-    const settle = (passed: HookPayload | HookAnswer): void | Promise<void> =>
-      this.closed ? undefined : passed instanceof HookAnswer ? onAnswer(passed.data) : onPassed(passed);
-    let passed: ReturnType<Hooks["pass"]>;
+  ): void {
+    let passed: Passed;
     try {
       passed = this.hooks.pass(stages, payload, about);
     } catch (error) {
-      return onVeto(error as VetoError);
+      onVeto(error as VetoError);
+      return;
     }
-    if (!(passed instanceof Promise)) return settle(passed);
-    return passed.then(settle, (error: VetoError) => (this.closed ? undefined : onVeto(error)));
+    // A hook may have closed the node.
+    if (this.closed) return;
+    if (passed instanceof HookAnswer) onAnswer(passed.data);
+    else onPassed(passed);
   }
 
   get links(): ServiceLinks {

@@ -4,13 +4,22 @@
  *   item ── channel joined? ── decode ── admitted? ── hooks of receiving ──┬── handlers of messages
  *                                                                          ├── handler of queries ──> answer
  *                                                                          └── the query that waits for this reply
- *   answer ── a link, if hooks need its protocol ── hooks of sending ── encoded ──> the link's queue (node-queues.ts)
+ *   answer ── hooks of sending ── encoded ──> the link's queue (node-queues.ts)
+ *
+ * While too many are handled, messages wait in one queue; above its bound they are dropped.
  *
  * Nothing here throws, whatever a peer sends: an answer that cannot be sent is counted.
  */
 import { describe } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
-import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import {
+  ClosedError,
+  InvalidArgumentError,
+  InvalidStateError,
+  type ShoalError,
+  TimeoutError,
+} from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import {
   channelDestination,
@@ -19,16 +28,16 @@ import {
   observedBytes,
   observeMessageProcess,
 } from "../../core/message-operations.js";
+import { isThenable } from "../../core/thenable.js";
 import { exposedText } from "../../patterns/kit/errors.js";
 import { checkOptions } from "../../patterns/kit/options.js";
 import type { Member } from "../node/member.js";
 import {
   MAX_HANDLING,
   MAX_HANDLING_BYTES,
-  MAX_OWN_WAITING,
-  MAX_OWN_WAITING_BYTES,
   MAX_VETO_REASON,
-  STALL_TIME,
+  MAX_WAITING_MESSAGE_BYTES,
+  MAX_WAITING_MESSAGES,
 } from "./bounds.js";
 import { type ClusterChannel, channelSet } from "./channels.js";
 import { checkedData } from "./checks.js";
@@ -36,12 +45,9 @@ import {
   ENCODING,
   type HookAbout,
   type HookPayload,
-  isThenable,
   type MessageStage,
-  settledWithin,
   TRANSMITTING,
   UNWRAPPING,
-  type VetoError,
 } from "./hooks.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
 import { SELF, type ServiceContext, sizeOf } from "./service-context.js";
@@ -77,22 +83,26 @@ interface Handler<H> {
   readonly call: H;
 }
 
+interface WaitingMessage {
+  readonly message: ServiceMessage;
+  /** Of a trace. */
+  readonly context: Buffer | undefined;
+}
+
 export class ServiceReceiver {
   readonly #context: ServiceContext;
   #messageHandlers: readonly Handler<ServiceMessageHandler>[] = [];
   #queryHandlers: readonly Handler<ServiceQueryHandler>[] = [];
   #handling = 0;
   #handlingBytes = 0;
-  /** Items of datagrams and of this node itself, which no link holds, and their bytes. */
-  #loose = 0;
-  #looseBytes = 0;
-  /** Settles when the last item of this node itself is handled: these are handled in order, as those of a link. */
-  #own: Promise<void> | undefined = undefined;
-  /** Messages that wait until fewer are handled; each holds its link. */
-  readonly #waiting: (() => void)[] = [];
-  #stallTimer: NodeJS.Timeout | undefined = undefined;
-  /** No handler has settled for long: messages are dropped until fewer are handled. */
-  #isStalled = false;
+  /** Messages that wait until fewer are handled. */
+  readonly #waiting = new RingBuffer<WaitingMessage>(2);
+  #waitingBytes = 0;
+  /** Whether dropped messages were reported since all waiting ones were handled. */
+  #isOverloaded = false;
+  /** Items of this node itself, while one of them is handled: its handler may send the next one. */
+  readonly #own = new RingBuffer<Buffer>(2);
+  #isHandlingOwn = false;
 
   constructor(context: ServiceContext) {
     this.#context = context;
@@ -103,8 +113,9 @@ export class ServiceReceiver {
   }
 
   close(): void {
-    clearTimeout(this.#stallTimer);
-    for (const wake of this.#waiting.splice(0)) wake();
+    this.#own.clear();
+    this.#waiting.clear();
+    this.#waitingBytes = 0;
   }
 
   onMessage(call: ServiceMessageHandler, options: HandlerOptions = {}): () => void {
@@ -144,92 +155,88 @@ export class ServiceReceiver {
     if (typeof head === "string") return head;
     if (head.op !== ServiceOp.MESSAGE) return "op";
     if (head.id === 0) return "id";
-    if (this.#isBusy || !this.#hasRoom(bytes.length)) return "busy";
+    if (this.#isBusy) return "busy";
     const { admission, effects, multicast } = this.#context;
     // Hooks that decide about the service need its details.
     if (admission.decides && !effects.isKnown(from)) return "details";
     if (effects.find(from) === undefined) return "sender";
     if (!multicast.isNew(from, head.id)) return "again";
-    void this.#hold(bytes, this.onBytes(from, bytes, "udp"));
+    this.onBytes(from, bytes, "udp");
     return undefined;
   }
 
   /** An item of this node itself. @returns whether there was room */
   onOwn(bytes: Buffer): boolean {
     if (!this.#hasRoom(bytes.length)) return false;
-    const handle = (): void | Promise<void> => this.onBytes(this.#context.selfId, bytes, SELF);
-    const before = this.#own;
-    let own = this.#hold(bytes, before === undefined ? handle() : before.then(handle));
-    // Its handler or hook may have sent another one meanwhile.
-    const nested = this.#own === before ? undefined : this.#own;
-    if (nested !== undefined) own = own === undefined ? nested : Promise.all([own, nested]).then(ignore);
-    this.#own = own;
-    void own?.then(() => {
-      if (this.#own === own) this.#own = undefined;
-    });
+    this.#own.push(bytes);
+    this.#waitingBytes += bytes.length;
+    if (this.#isHandlingOwn) return true;
+    this.#isHandlingOwn = true;
+    try {
+      for (let next = this.#own.shift(); next !== undefined; next = this.#own.shift()) {
+        this.#waitingBytes -= next.length;
+        this.onBytes(this.#context.selfId, next, SELF);
+      }
+    } finally {
+      this.#isHandlingOwn = false;
+    }
     return true;
   }
 
+  /** One message may wait, whatever its size. */
   #hasRoom(bytes: number): boolean {
+    const count = this.#waiting.length + this.#own.length;
     return (
-      this.#loose === 0 ||
-      (this.#loose < MAX_OWN_WAITING && this.#looseBytes + bytes <= MAX_OWN_WAITING_BYTES)
+      count === 0 || (count < MAX_WAITING_MESSAGES && this.#waitingBytes + bytes <= MAX_WAITING_MESSAGE_BYTES)
     );
   }
 
-  /** Counts an item until it is handled. @returns settles then; `undefined`: it is */
-  #hold(bytes: Buffer, handled: void | Promise<void>): Promise<void> | undefined {
-    if (handled === undefined) return undefined;
-    this.#loose += 1;
-    this.#looseBytes += bytes.length;
-    return handled.finally(() => {
-      this.#loose -= 1;
-      this.#looseBytes -= bytes.length;
-    });
-  }
-
-  onBytes(from: string, bytes: Buffer, protocol: string): void | Promise<void> {
-    if (this.#context.closed) return undefined;
+  onBytes(from: string, bytes: Buffer, protocol: string): void {
+    if (this.#context.closed) return;
     const head = readServiceHead(bytes);
-    if (typeof head === "string") return this.#context.refuse(`service:${head}`);
+    if (typeof head === "string") {
+      this.#context.refuse(`service:${head}`);
+      return;
+    }
     const { op, channel } = head;
     const isRequest = op === ServiceOp.MESSAGE || op === ServiceOp.QUERY || op === ServiceOp.ANSWER;
     if (isRequest && !this.#context.channels.has(channel)) {
       this.#context.counts.notJoined += 1;
-      return undefined;
+      return;
     }
     const service = this.#context.effects.sender(from);
-    if (service === undefined) return this.#context.refuse("service:sender");
+    if (service === undefined) {
+      this.#context.refuse("service:sender");
+      return;
+    }
     const item = decodeService(bytes);
-    if (typeof item === "string") return this.#context.refuse(`service:${item}`);
-    const verdict = this.#context.admission.verdictOf(service);
-    if (verdict instanceof Promise)
-      return verdict.then((veto) => this.#admitted(service, item, protocol, veto));
-    return this.#admitted(service, item, protocol, verdict);
+    if (typeof item === "string") this.#context.refuse(`service:${item}`);
+    else if (this.#context.admission.verdictOf(service) === undefined) this.#onItem(service, item, protocol);
+    else {
+      this.#context.counts.vetoed += 1;
+      this.#context.refuse("service:validate");
+    }
   }
 
-  #admitted(
-    service: Member,
-    item: ServiceItem,
-    protocol: string,
-    veto: VetoError | undefined,
-  ): void | Promise<void> {
-    if (veto !== undefined) {
-      this.#context.counts.vetoed += 1;
-      return this.#context.refuse("service:validate");
-    }
+  #onItem(service: Member, item: ServiceItem, protocol: string): void {
     switch (item.op) {
       case ServiceOp.MESSAGE:
       case ServiceOp.ANSWER:
-        return this.#onMessage(service, item, protocol);
+        this.#onMessage(service, item, protocol);
+        return;
       case ServiceOp.QUERY:
-        return item.id === 0 ? this.#context.refuse("service:id") : this.#onQuery(service, item, protocol);
+        if (item.id === 0) this.#context.refuse("service:id");
+        else this.#onQuery(service, item, protocol);
+        return;
       case ServiceOp.REPLY:
       case ServiceOp.FAILURE:
-        return this.#onResponse(service, item, protocol);
+        this.#onResponse(service, item, protocol);
+        return;
       case ServiceOp.NOTICE:
-        if (typeof item.data !== "string" || item.data.length > MAX_VETO_REASON)
-          return this.#context.refuse("service:notice");
+        if (typeof item.data !== "string" || item.data.length > MAX_VETO_REASON) {
+          this.#context.refuse("service:notice");
+          return;
+        }
         this.#context.effects.report({
           type: "message:vetoed",
           member: service,
@@ -237,48 +244,47 @@ export class ServiceReceiver {
           ruid: item.ruid,
           reason: item.data,
         });
-        return undefined;
+        return;
       default:
-        return this.#context.refuse("service:op");
+        this.#context.refuse("service:op");
     }
   }
 
-  #onMessage(service: Member, item: ServiceItem, protocol: string): void | Promise<void> {
+  #onMessage(service: Member, item: ServiceItem, protocol: string): void {
     // An answer is not answered: two nodes with such hooks would never end.
     const kind = item.op === ServiceOp.ANSWER ? "reply" : "message";
     const about: HookAbout = { kind, services: [service], protocol };
     const { channel, ruid } = item;
-    return this.#context.pass(
+    this.#context.pass(
       MESSAGE_STAGES,
       { data: ownData(item.data), channel, ruid },
       about,
-      (payload) => this.#handleMessage(messageOf(service, protocol, payload), item.context),
+      (payload) => this.#takeMessage(messageOf(service, protocol, payload), item.context),
       (data) => {
         this.#context.counts.answered += 1;
-        return this.#reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
+        this.#reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
       },
       (error) => {
         this.#context.vetoed(service, error);
         if (error.reason === undefined) return;
         const notice = { op: ServiceOp.NOTICE, channel, id: 0, ruid, data: error.reason };
-        void this.#transmit(service, encodeService(notice), channel);
+        this.#transmit(service, encodeService(notice), channel);
       },
     );
   }
 
-  #onQuery(service: Member, item: ServiceItem, protocol: string): void | Promise<void> {
+  #onQuery(service: Member, item: ServiceItem, protocol: string): void {
     const about: HookAbout = { kind: "query", services: [service], protocol };
     const { channel, id } = item;
     const ruid = item.ruid === "" ? String(id) : item.ruid;
-    return this.#context.pass(
+    this.#context.pass(
       QUERY_STAGES,
       { data: ownData(item.data), channel, ruid },
       about,
-      // The next item may come meanwhile.
       (payload) => void this.#answerQuery(messageOf(service, protocol, payload), id, item.context),
       (data) => {
         this.#context.counts.answered += 1;
-        return this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+        this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
       },
       (error) => {
         this.#context.vetoed(service, error);
@@ -287,26 +293,29 @@ export class ServiceReceiver {
     );
   }
 
-  #onResponse(service: Member, item: ServiceItem, protocol: string): void | Promise<void> {
+  #onResponse(service: Member, item: ServiceItem, protocol: string): void {
     const query = this.#context.pending.find(service.id, item.id);
-    if (typeof query === "string") return this.#context.refuse(`service:${query}`);
+    if (typeof query === "string") {
+      this.#context.refuse(`service:${query}`);
+      return;
+    }
     if (item.op === ServiceOp.FAILURE) {
       const reason = Object.hasOwn(QUERY_FAILURES, item.ruid)
         ? (item.ruid as QueryFailureReason)
         : "handler-failed";
       const text = typeof item.data === "string" ? item.data.slice(0, MAX_FAILURE_TEXT) : "";
       query.respond({ service, error: new QueryError(reason, service.name, text) });
-      return undefined;
+      return;
     }
     const respond = (response: QueryResponse): void => {
       if (!query.respond(response)) this.#context.refuse("service:late");
     };
-    return this.#context.pass(
+    this.#context.pass(
       UNWRAPPING,
       { data: ownData(item.data), channel: item.channel, ruid: query.id },
       { kind: "reply", services: [service], protocol },
       ({ data }) => respond({ service, data }),
-      () => undefined,
+      ignore,
       (error) => {
         this.#context.vetoed(service, error);
         respond({ service, error });
@@ -314,27 +323,44 @@ export class ServiceReceiver {
     );
   }
 
-  #handleMessage(message: ServiceMessage, context: Buffer | undefined): void | Promise<void> {
+  /** Handles a message, behind all that wait. */
+  #takeMessage(message: ServiceMessage, context: Buffer | undefined): void {
+    if (!this.#isBusy && this.#waiting.length === 0) this.#handleMessage(message, context);
+    else if (this.#hasRoom(sizeOf(message.data))) {
+      this.#waiting.push({ message, context });
+      this.#waitingBytes += sizeOf(message.data);
+    } else this.#dropMessage(message);
+  }
+
+  #dropMessage({ service: member }: ServiceMessage): void {
+    this.#context.refuse("service:overloaded");
+    if (this.#isOverloaded) return;
+    this.#isOverloaded = true;
+    const text = `${this.#handling} messages and queries are handled, ${this.#waiting.length} wait, and further ones are dropped`;
+    this.#context.effects.report({ type: "handler:failed", member, error: new ClosedError("EAGAIN", text) });
+  }
+
+  #handleWaiting(): void {
+    while (!this.#isBusy) {
+      const next = this.#waiting.shift();
+      if (next === undefined) {
+        this.#isOverloaded = false;
+        return;
+      }
+      this.#waitingBytes -= sizeOf(next.message.data);
+      this.#handleMessage(next.message, next.context);
+    }
+  }
+
+  #handleMessage(message: ServiceMessage, context: Buffer | undefined): void {
     const handlers = this.#messageHandlers.filter(({ channels }) => channels?.has(message.channel) !== false);
     if (handlers.length === 0) {
       this.#context.counts.unhandled += 1;
-      return undefined;
-    }
-    if (this.#isBusy && this.#isStalled) return this.#context.refuse("service:overloaded");
-    if (this.#isBusy) {
-      this.#stallTimer ??= setTimeout(() => this.#stall(message.service), STALL_TIME).unref();
-      return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(() => {
-        if (this.#context.closed) return undefined;
-        const handled = this.#handleMessage(message, context);
-        // If it has ended already, no end wakes the next one.
-        if (!this.#isBusy) this.#waiting.shift()?.();
-        return handled;
-      });
+      return;
     }
     this.#context.counts.received += 1;
     const size = sizeOf(message.data);
     for (const handler of handlers) void this.#call(handler, message, context, size);
-    return undefined;
   }
 
   /** Never rejects. */
@@ -351,7 +377,7 @@ export class ServiceReceiver {
       if (!isThenable(result)) return;
       this.#begin(size);
       try {
-        await settledWithin(result, timeout, late);
+        await settledWithin(result, timeout);
       } finally {
         this.#end(size);
       }
@@ -383,10 +409,9 @@ export class ServiceReceiver {
       const result: unknown = isMessageProcessObserved()
         ? observed("query", query, context, call)
         : call(query);
-      const answer = isThenable(result) ? await settledWithin(result, timeout, late) : result;
+      const answer = isThenable(result) ? await settledWithin(result, timeout) : result;
       const data = checkedData("an answer", answer ?? "");
-      const sent = this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
-      if (sent !== undefined) await sent;
+      this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
     } catch (error) {
       this.#context.effects.report({ type: "handler:failed", member: service, error });
       this.#fail(service, channel, id, "handler-failed", exposedText(error, exposeErrors) ?? "");
@@ -396,34 +421,24 @@ export class ServiceReceiver {
   }
 
   /** Its protocol may differ from its query's. */
-  #reply(service: Member, reply: Reply): void | Promise<void> {
+  #reply(service: Member, reply: Reply): void {
     const { hooks, links, selfId } = this.#context;
-    const protocol = service.id === selfId ? SELF : links.protocolOf(service.id);
-    if (protocol !== "" || hooks.isEmpty("protocol:send")) return this.#replyBy(protocol, service, reply);
-    return this.#replyLinked(service, reply);
-  }
-
-  /** Opens a link first, whose protocol the hooks need. */
-  async #replyLinked(service: Member, reply: Reply): Promise<void> {
-    const { effects, links } = this.#context;
-    await effects.whenKnown(service.id);
-    const protocol = await links.whenLinked(service.id, 0);
-    if (protocol !== "") return this.#replyBy(protocol, service, reply);
-    this.#context.refuse("service:reply");
-    const { op, channel, id } = reply;
-    // A failure passes no hooks.
-    if (op === ServiceOp.REPLY) this.#fail(service, channel, id, "handler-failed", "no link for the answer");
-  }
-
-  #replyBy(protocol: string, service: Member, reply: Reply): void | Promise<void> {
     const { op, id, channel } = reply;
-    return this.#context.pass(
+    const isSelf = service.id === selfId;
+    const protocol = isSelf ? SELF : links.protocolFor(service.id, 0);
+    if (protocol === "" && !hooks.isEmpty("protocol:send")) {
+      this.#context.refuse("service:reply");
+      if (op === ServiceOp.REPLY)
+        this.#fail(service, channel, id, "handler-failed", "no link for the answer");
+      return;
+    }
+    this.#context.pass(
       REPLY_STAGES,
       reply,
       { kind: "reply", services: [service], protocol },
       ({ data, ruid }) => {
         const item = encodeService({ op, id, channel, ruid, data });
-        return this.#transmit(service, item, channel, op === ServiceOp.REPLY ? id : 0);
+        this.#transmit(service, item, channel, op === ServiceOp.REPLY ? id : 0);
       },
       // A hook cannot answer a reply.
       ignore,
@@ -443,7 +458,7 @@ export class ServiceReceiver {
     text: string,
   ): void {
     const data = text.slice(0, MAX_FAILURE_TEXT);
-    void this.#transmit(
+    this.#transmit(
       service,
       encodeService({ op: ServiceOp.FAILURE, channel, id, ruid: reason, data }),
       channel,
@@ -454,10 +469,12 @@ export class ServiceReceiver {
    * Waits for room; a dropped answer is counted.
    *
    * @param query the answered one; 0: none
-   * @returns settles when this node itself has handled it
    */
-  #transmit(service: Member, item: Buffer, channel: ClusterChannel, query = 0): void | Promise<void> {
-    if (service.id === this.#context.selfId) return this.onBytes(service.id, item, SELF);
+  #transmit(service: Member, item: Buffer, channel: ClusterChannel, query = 0): void {
+    if (service.id === this.#context.selfId) {
+      this.onBytes(service.id, item, SELF);
+      return;
+    }
     this.#context.answers.answer(service.id, item, (result) => {
       if (result === "too-large") {
         // Larger than this node's or the other node's links take.
@@ -465,7 +482,6 @@ export class ServiceReceiver {
         if (query !== 0) this.#fail(service, channel, query, "too-large", "");
       } else if (result === "unreachable") this.#context.refuse("service:reply");
     });
-    return undefined;
   }
 
   get #isBusy(): boolean {
@@ -480,26 +496,7 @@ export class ServiceReceiver {
   #end(size: number): void {
     this.#handling -= 1;
     this.#handlingBytes -= size;
-    this.#stallTimer?.refresh();
-    if (this.#isBusy) return;
-    this.#isStalled = false;
-    this.#waiting.shift()?.();
-    if (this.#waiting.length > 0) return;
-    clearTimeout(this.#stallTimer);
-    this.#stallTimer = undefined;
-  }
-
-  /** Waiting messages no longer hold their links, which carry other messages, too. */
-  #stall(member: Member): void {
-    this.#stallTimer = undefined;
-    this.#isStalled = true;
-    const text = `of ${this.#handling} messages and queries that are handled none has ended within ${STALL_TIME} ms: messages are dropped`;
-    this.#context.effects.report({
-      type: "handler:failed",
-      member,
-      error: new TimeoutError("ETIMEDOUT", text),
-    });
-    for (const wake of this.#waiting.splice(0)) wake();
+    this.#handleWaiting();
   }
 }
 
@@ -540,4 +537,15 @@ function ownData(data: string | Buffer): string | Buffer {
 function late(timeout: number): ShoalError {
   const error = new TimeoutError("ETIMEDOUT", `the handler has not settled within ${timeout} ms`);
   return Object.assign(error, { expose: true });
+}
+
+/** @param timeout ms; -1: no limit @returns the promise's result, or an error when it is late */
+function settledWithin<T>(result: PromiseLike<T>, timeout: number): Promise<T> {
+  if (timeout === -1) return Promise.resolve(result);
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(late(timeout)), timeout).unref();
+    Promise.resolve(result)
+      .then(resolve, reject)
+      .finally(() => clearTimeout(timer));
+  });
 }

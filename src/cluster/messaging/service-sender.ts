@@ -1,16 +1,15 @@
 /**
  * Sends messages and queries to services, for services.ts; service-receiver.ts is the other end.
  *
- *   for each service: admitted? ── link and its protocol ── hooks of the protocol ── encoded, once for each protocol ──> its turn ──> link
+ *   for each service: admitted? ── its link's protocol ── hooks of the protocol ── encoded, once for each protocol ──> link
  *   where the program asks for it: one datagram to many
  *
- * Without a wait all of it is done in one go. A message that waits, such as for a hook, holds up later ones to the same
- * service on the same channel, and no others.
+ * All of it is done in one go, except for a message that names protocols: it waits until a link of these is open.
  */
 import { ClosedError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import type { Member } from "../node/member.js";
-import { MAX_OWN_WAITING, MAX_OWN_WAITING_BYTES, MIN_ITEM_LIMIT } from "./bounds.js";
+import { MAX_WAITING_MESSAGE_BYTES, MAX_WAITING_MESSAGES, MIN_ITEM_LIMIT } from "./bounds.js";
 import { ENCODING, HookAnswer, type HookPayload, type Passed, TRANSMITTING } from "./hooks.js";
 import { type Means, SELF, type ServiceContext, sizeOf } from "./service-context.js";
 import type { ServiceReceiver } from "./service-receiver.js";
@@ -31,8 +30,8 @@ export interface Recipients extends Means {
   answered(service: Member, data: string | Buffer): void;
 }
 
-/** An item, or a hook's answer or veto; `undefined`: nothing is to be sent. */
-type Outcome = Buffer | HookAnswer | ShoalError | undefined;
+/** An item, or a hook's answer or veto. */
+type Outcome = Buffer | HookAnswer | ShoalError;
 
 /** A message that has passed the hooks of sending, and what is the same for several recipients. */
 class Message {
@@ -40,7 +39,7 @@ class Message {
   readonly payload: HookPayload;
   readonly each: Recipients;
   /** Items by protocol. */
-  readonly items = new Map<string, Outcome | Promise<Outcome>>();
+  readonly items = new Map<string, Outcome>();
 
   constructor(services: readonly Member[], payload: HookPayload, each: Recipients) {
     this.services = services;
@@ -49,20 +48,13 @@ class Message {
   }
 }
 
-/** Waiting messages to a service on a channel. */
-interface Line {
-  /** Settles when all current ones have left. */
-  last: Promise<unknown>;
-  count: number;
-  bytes: number;
-}
-
 export class ServiceSender {
   readonly #context: ServiceContext;
   /** For messages to this node itself. */
   readonly #receiver: ServiceReceiver;
-  /** By channel and service; none without a waiting message. */
-  readonly #lines = new Map<string, Line>();
+  /** Messages that wait for a link, and their bytes. */
+  #waiting = 0;
+  #waitingBytes = 0;
 
   constructor(context: ServiceContext, receiver: ServiceReceiver) {
     this.#context = context;
@@ -72,133 +64,97 @@ export class ServiceSender {
   /**
    * Passes a payload through the hooks of sending, and to each service by the best allowed means.
    *
-   * @returns a hook's answer, instead of sending; `undefined`: nothing waits any more
-   * @throws VetoError of a hook, and errors of links for an item that is too large
+   * @returns a hook's answer in place of sending; a promise while links are opened; `undefined`: all is done
+   * @throws, also in the promise: VetoError of a hook, and errors of links for an item that is too large
    */
-  async send(
+  send(
     services: readonly Member[],
     payload: HookPayload,
     each: Recipients,
-  ): Promise<HookAnswer | undefined> {
+  ): HookAnswer | Promise<void> | undefined {
     const { hooks, multicast, selfId } = this.#context;
-    const passing = hooks.pass(ENCODING, payload, { kind: each.kind, services, protocol: "" });
-    const making =
-      passing instanceof Promise
-        ? passing.then((passed) => this.#messageOf(passed, services, each))
-        : this.#messageOf(passing, services, each);
+    const passed = hooks.pass(ENCODING, payload, { kind: each.kind, services, protocol: "" });
+    if (passed instanceof HookAnswer) {
+      this.#context.counts.answered += 1;
+      return passed;
+    }
+    const message = new Message(services, passed, each);
     const fits = each.byDatagram && multicast.fits(payload.data.length);
     const byDatagram = fits ? services.filter(({ id }) => id !== selfId) : [];
     const byLink = fits ? services.filter(({ id }) => id === selfId) : services;
-    const tasks: Promise<unknown>[] = [];
-    for (const service of byLink)
-      this.#inTurn(
-        service,
-        making instanceof Promise
-          ? making.then((made) => this.#outcomeFor(service, made))
-          : this.#outcomeFor(service, making),
-        payload,
-        each,
-        tasks,
-      );
-    if (byDatagram.length > 0) tasks.push(this.#sendByDatagram(byDatagram, making));
-    if (tasks.length > 0) await Promise.all(tasks);
-    const made = making instanceof Promise ? await making : making;
-    return made instanceof HookAnswer ? made : undefined;
-  }
-
-  #messageOf(passed: Passed, services: readonly Member[], each: Recipients): Message | HookAnswer {
-    if (!(passed instanceof HookAnswer)) return new Message(services, passed, each);
-    this.#context.counts.answered += 1;
-    return passed;
+    const waits: Promise<void>[] = [];
+    this.#sendByLinks(byLink, message, waits);
+    if (byDatagram.length > 0) this.#sendByDatagram(byDatagram, message, waits);
+    return waits.length === 0 ? undefined : Promise.all(waits).then(ignore);
   }
 
   /** By datagram, or by links where it does not fit one. */
-  async #sendByDatagram(
-    services: readonly Member[],
-    making: Message | HookAnswer | Promise<Message | HookAnswer>,
-  ): Promise<void> {
-    const message = await making;
-    if (message instanceof HookAnswer) return;
+  #sendByDatagram(services: readonly Member[], message: Message, waits: Promise<void>[]): void {
     const { payload, each } = message;
-    const { multicast, effects, admission } = this.#context;
+    const { multicast, effects } = this.#context;
     const admitted: Member[] = [];
     for (const service of services) {
-      const error = admission.decides ? await this.#refusalOf(service) : undefined;
+      const error = this.#refusalOf(service);
       if (error !== undefined) each.failed(service, error);
       else admitted.push(service);
     }
-    const item = await this.#transmit("udp", admitted, payload, each, each.id);
-    if (Buffer.isBuffer(item) && multicast.fits(item.length)) {
+    const item = this.#transmit("udp", admitted, payload, each, each.id);
+    if (!Buffer.isBuffer(item)) for (const service of admitted) this.#deliver(service, item, each);
+    else if (multicast.fits(item.length)) {
       multicast.send(item, admitted, each.isForAll && admitted.length === effects.others().length);
       for (const service of admitted) each.sent(service, "datagram");
-      return;
-    }
-    const tasks: Promise<unknown>[] = [];
-    for (const service of admitted) {
-      const outcome = Buffer.isBuffer(item) ? this.#outcomeFor(service, message) : item;
-      this.#inTurn(service, outcome, payload, each, tasks);
-    }
-    await Promise.all(tasks);
+    } else this.#sendByLinks(admitted, message, waits);
   }
 
-  /** Delivers the outcome, perhaps not made yet, after all earlier ones. @param tasks gets the wait */
-  #inTurn(
-    service: Member,
-    outcome: Outcome | Promise<Outcome>,
-    { channel, data }: HookPayload,
-    each: Recipients,
-    tasks: Promise<unknown>[],
-  ): void {
-    if (this.#lines.size === 0 && !(outcome instanceof Promise)) {
+  /** @param waits gets promises, for links that have to be opened first */
+  #sendByLinks(services: readonly Member[], message: Message, waits: Promise<void>[]): void {
+    const { each } = message;
+    for (const service of services)
       try {
-        this.#deliver(service, outcome, each);
+        const refusal = this.#refusalOf(service);
+        if (refusal !== undefined) each.failed(service, refusal);
+        else if (this.#needsLink(service, each)) waits.push(this.#sendLinked(service, message));
+        else this.#deliver(service, this.#itemFor(service, message), each);
       } catch (error) {
-        tasks.push(Promise.reject(error)); // The other recipients get it all the same.
+        waits.push(Promise.reject(error)); // The other recipients get it all the same.
       }
-      return;
-    }
-    const key = `${channel}/${service.id}`;
-    const line = this.#lines.get(key) ?? { last: Promise.resolve(), count: 0, bytes: 0 };
-    const size = sizeOf(data);
+  }
+
+  /** Whether it names protocols, and no link of these is open. */
+  #needsLink({ id }: Member, { lane }: Means): boolean {
+    return lane > 0 && id !== this.#context.selfId && this.#context.links.protocolOf(id, lane) === "";
+  }
+
+  #sendLinked(service: Member, message: Message): Promise<void> {
+    const { each, payload } = message;
+    const size = sizeOf(payload.data);
     // One may wait, whatever its size.
     const isFull =
-      line.count >= MAX_OWN_WAITING || (line.count > 0 && line.bytes + size > MAX_OWN_WAITING_BYTES);
+      this.#waiting >= MAX_WAITING_MESSAGES ||
+      (this.#waiting > 0 && this.#waitingBytes + size > MAX_WAITING_MESSAGE_BYTES);
     if (isFull) {
-      if (outcome instanceof Promise) outcome.catch(ignore); // The caller has this failure.
-      each.failed(service, new ClosedError("EAGAIN", `too many messages to ${service.name} wait`));
-      return;
+      each.failed(service, new ClosedError("EAGAIN", `too many messages wait for a link to ${service.name}`));
+      return Promise.resolve();
     }
-    this.#lines.set(key, line);
-    const task = this.#deliverAfter(line, key, size, outcome, service, each);
-    line.last = task.catch(ignore); // Those that wait behind it are sent all the same.
-    tasks.push(task);
-  }
-
-  async #deliverAfter(
-    line: Line,
-    key: string,
-    size: number,
-    making: Outcome | Promise<Outcome>,
-    service: Member,
-    each: Recipients,
-  ): Promise<void> {
-    const before = line.last;
-    line.count += 1;
-    line.bytes += size;
-    let outcome: Outcome;
-    try {
-      outcome = await making;
-    } finally {
-      await before;
-      line.count -= 1;
-      line.bytes -= size;
-      if (line.count === 0) this.#lines.delete(key);
-    }
-    if (outcome !== undefined && each.isWanted(service)) this.#deliver(service, outcome, each);
+    this.#waiting += 1;
+    this.#waitingBytes += size;
+    return new Promise((resolve, reject) => {
+      // Called back in order, so a later message does not overtake it.
+      this.#context.links.whenLinked(service.id, each.lane, () => {
+        this.#waiting -= 1;
+        this.#waitingBytes -= size;
+        try {
+          if (this.#needsLink(service, each)) each.failed(service, this.#unreached(service, each));
+          else if (each.isWanted(service)) this.#deliver(service, this.#itemFor(service, message), each);
+          resolve();
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
   }
 
   #deliver(service: Member, outcome: Outcome, each: Recipients): void {
-    if (outcome === undefined) return;
     if (outcome instanceof HookAnswer) each.answered(service, outcome.data);
     else if (!Buffer.isBuffer(outcome)) each.failed(service, outcome);
     else if (service.id === this.#context.selfId) {
@@ -213,53 +169,28 @@ export class ServiceSender {
 
   // --- What a service gets -------------------------------------------------------------------------------------------
 
-  /** A promise only where something is waited for. */
-  #outcomeFor(service: Member, message: Message | HookAnswer): Outcome | Promise<Outcome> {
-    if (message instanceof HookAnswer) return undefined;
-    const refusal = this.#refusalOf(service);
-    if (refusal instanceof Promise) return refusal.then((error) => error ?? this.#itemFor(service, message));
-    return refusal ?? this.#itemFor(service, message);
-  }
-
-  /** Why a service gets no messages, once its listeners and the verdict of the hooks are known. */
-  #refusalOf(service: Member): ShoalError | undefined | Promise<ShoalError | undefined> {
+  /** Why a service gets no messages. */
+  #refusalOf(service: Member): ShoalError | undefined {
     const { admission, effects, selfId } = this.#context;
-    const known = service.id === selfId ? undefined : effects.whenKnown(service.id);
-    if (known !== undefined)
-      return known.then(() => {
-        const live = effects.find(service.id);
-        return live === undefined ? gone(service) : admission.verdictOf(live);
-      });
-    const verdict = admission.verdictOf(service);
-    if (!(verdict instanceof Promise)) return verdict;
-    return verdict.then((veto) => (effects.find(service.id) === undefined ? gone(service) : veto));
+    if (admission.decides && service.id !== selfId && !effects.isKnown(service.id))
+      return new UnroutableError(`the details of ${service.name}, which hooks decide by, have not come`);
+    return admission.verdictOf(service);
   }
 
-  #itemFor(service: Member, { services, payload, each, items }: Message): Outcome | Promise<Outcome> {
+  #itemFor(service: Member, { services, payload, each, items }: Message): Outcome {
     const { links, hooks, selfId } = this.#context;
     const { id } = service;
-    const { lane, protocols } = each;
+    const { lane } = each;
+    const protocolOf = (of: string): string => (of === selfId ? SELF : links.protocolFor(of, lane));
     const number = each.kind === "query" ? each.id : 0;
-    const isSelf = id === selfId;
-    if (lane < 0 && !isSelf) return this.#unreached(service, each);
+    if (lane < 0 && id !== selfId) return this.#unreached(service, each);
     // Without a need for the protocol one item is for all links, and may open them.
-    const isAny = protocols === undefined && hooks.isEmpty("protocol:send");
-    const protocol = isAny ? "" : isSelf ? SELF : links.protocolOf(id, lane);
-    if (protocol === "" && !isAny)
-      return links
-        .whenLinked(id, lane)
-        .then((linked) =>
-          linked === ""
-            ? this.#unreached(service, each)
-            : this.#transmit(linked, [service], payload, each, number),
-        );
+    const isAny = lane === 0 && hooks.isEmpty("protocol:send");
+    const protocol = isAny ? "" : protocolOf(id);
+    if (protocol === "" && !isAny) return this.#unreached(service, each);
     let item = items.get(protocol);
     if (item === undefined) {
-      const group = isAny
-        ? services
-        : services.filter((other) =>
-            other.id === selfId ? protocol === SELF : links.protocolOf(other.id, lane) === protocol,
-          );
+      const group = isAny ? services : services.filter((other) => protocolOf(other.id) === protocol);
       item = this.#transmit(protocol, group, payload, each, number);
       items.set(protocol, item);
     }
@@ -273,16 +204,16 @@ export class ServiceSender {
     payload: HookPayload,
     each: Recipients,
     id: number,
-  ): Outcome | Promise<Outcome> {
+  ): Outcome {
     const { hooks } = this.#context;
     if (hooks.isEmpty("protocol:send")) return this.#encode(protocol, payload, each, id);
-    const encode = (passed: Passed): Outcome => this.#encode(protocol, passed, each, id);
+    let passed: Passed;
     try {
-      const passed = hooks.pass(TRANSMITTING, payload, { kind: each.kind, services, protocol });
-      return passed instanceof Promise ? passed.then(encode, (error: ShoalError) => error) : encode(passed);
+      passed = hooks.pass(TRANSMITTING, payload, { kind: each.kind, services, protocol });
     } catch (error) {
       return error as ShoalError;
     }
+    return this.#encode(protocol, passed, each, id);
   }
 
   #encode(protocol: string, passed: Passed, { kind, context }: Recipients, id: number): Outcome {
@@ -314,8 +245,4 @@ export class ServiceSender {
         : `the link to ${name} is ${stands}, and it is not reached by ${names}`,
     );
   }
-}
-
-function gone({ name }: Member): ShoalError {
-  return new UnroutableError(`${name} is gone`);
 }

@@ -88,7 +88,7 @@ export interface ServiceMessage {
 /** Its `ruid` is the query's id. */
 export type ServiceQuery = ServiceMessage;
 
-/** Pending promises delay senders once 1,024 messages are handled. */
+/** While 1,024 promises of handlers are pending, further messages wait. */
 export type ServiceMessageHandler = (message: ServiceMessage) => unknown;
 /** Returns the answer, or nothing for an empty text. Errors are failures (`exposeErrors`). */
 export type ServiceQueryHandler = (
@@ -149,7 +149,10 @@ export interface ServicesStats {
   readonly refused: Readonly<Record<string, number>>;
 }
 
-export type ServiceLinks = Pick<NodeLinks, "send" | "drop" | "room" | "laneOf" | "protocolOf" | "whenLinked">;
+export type ServiceLinks = Pick<
+  NodeLinks,
+  "send" | "drop" | "room" | "laneOf" | "protocolOf" | "protocolFor" | "whenLinked"
+>;
 
 export interface ServicesEffects {
   self(): Member;
@@ -162,8 +165,6 @@ export interface ServicesEffects {
   links(): ServiceLinks;
   /** A live or lost member: one that was lost may only have been paused. */
   sender(id: string): Member | undefined;
-  /** Settles when a new member's listeners are known, or after a timeout; `undefined`: they are. */
-  whenKnown(id: string): Promise<void> | undefined;
   /** Whether a member's details are known. */
   isKnown(id: string): boolean;
   report(event: ServicesEvent): void;
@@ -174,7 +175,6 @@ export interface ServicesEffects {
 export interface ServicesOptions {
   /** Channels joined from the start. Default 0, 1 and 2. */
   readonly channels?: readonly ClusterChannel[] | undefined;
-  readonly hookTimeout?: number | undefined;
   /** Names of this node's protocols, including the program's. */
   readonly protocols?: readonly string[] | undefined;
 }

@@ -27,14 +27,15 @@ import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import { type ClusterChannels, checkChannel } from "./channels.js";
 import { checkBoolean, checkedData, checkRuid } from "./checks.js";
-import type {
-  HookOptions,
-  HookPayload,
-  HookStage,
-  MessageHook,
-  MessageStage,
-  ServiceHook,
-  ServiceStage,
+import {
+  HookAnswer,
+  type HookOptions,
+  type HookPayload,
+  type HookStage,
+  type MessageHook,
+  type MessageStage,
+  type ServiceHook,
+  type ServiceStage,
 } from "./hooks.js";
 import { Query } from "./query.js";
 import { type Means, SELF, ServiceContext } from "./service-context.js";
@@ -141,7 +142,7 @@ export class Services {
     const sent: Member[] = [];
     const used = new Set<"links" | "datagram">();
     let byProtocol: string | Buffer | undefined;
-    const answer = await this.#sender.send(services, payload, {
+    const sending = this.#sender.send(services, payload, {
       ...means,
       kind: "message",
       id: this.#context.pending.take(),
@@ -157,7 +158,8 @@ export class Services {
         byProtocol = data;
       },
     });
-    if (answer !== undefined) return { sent: [], failed: [], means: "none", answer: answer.data };
+    if (sending instanceof HookAnswer) return { sent: [], failed: [], means: "none", answer: sending.data };
+    if (sending !== undefined) await sending;
     this.#context.counts.sent += sent.length;
     this.#context.counts.failed += failed.length;
     const [by = "none"] = used;
@@ -217,13 +219,9 @@ export class Services {
 
   // --- What the bus brings -------------------------------------------------------------------------------------------
 
-  /**
-   * Never throws or rejects.
-   *
-   * @returns settles when the next item may come; `undefined`: now
-   */
-  onItem(from: string, item: Buffer, protocol: string): void | Promise<void> {
-    return this.#receiver.onBytes(from, item, protocol);
+  /** Never throws. */
+  onItem(from: string, item: Buffer, protocol: string): void {
+    this.#receiver.onBytes(from, item, protocol);
   }
 
   /** A datagram of a live member. Never throws. */
@@ -319,7 +317,7 @@ export class Services {
       query.respond({ service, error });
     };
     try {
-      const answer = await this.#sender.send(services, payload, {
+      const sending = this.#sender.send(services, payload, {
         ...means,
         byDatagram: false,
         kind: "query",
@@ -333,7 +331,9 @@ export class Services {
         failed: fail,
         answered: (service, data) => void query.respond({ service, data }),
       });
-      if (answer !== undefined) for (const service of services) query.respond({ service, data: answer.data });
+      if (sending instanceof HookAnswer)
+        for (const service of services) query.respond({ service, data: sending.data });
+      else await sending;
     } catch (error) {
       for (const service of services) if (query.awaits(service.id)) fail(service, error as ShoalError);
     }

@@ -36,7 +36,7 @@ export interface MessagingEffects {
   random(): number;
   emit(event: MessagingEvent): void;
   /** An item of the kind SERVICE. */
-  onService(from: string, item: Buffer, protocol: string): Promise<void> | undefined;
+  onService(from: string, item: Buffer, protocol: string): void;
   /** An item of the kind REQUEST. */
   onRequest?(from: string, item: Buffer): void;
   /** A node is gone for good. */

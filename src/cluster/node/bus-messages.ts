@@ -167,7 +167,7 @@ export class BusMessages implements MessagesPart {
       random: Math.random,
       wall: Date.now,
       emit: (event) => this.#runtime.report(event),
-      onService: (from, item, protocol) => this.#bus.services.onItem(from, item, protocol) ?? undefined,
+      onService: (from, item, protocol) => this.#bus.services.onItem(from, item, protocol),
       onRequest: (from, item) => this.#bus.requests.onItem(from, item),
       onGone: (of) => {
         this.#bus.services.onForgotten(of);

@@ -1,6 +1,4 @@
 /** Creates the parts of a cluster in the order of their dependencies. */
-import { ignore } from "../../core/ignore.js";
-import { withTimeout } from "../../core/waiter.js";
 import { ClientRoster } from "../clients/roster.js";
 import { Discovery } from "../discovery/discovery.js";
 import { MemberState } from "../membership/members.js";
@@ -77,10 +75,6 @@ export class BusParts implements BusContext {
   #createServices(): Services {
     const { runtime, messages } = this;
     const settings = this.settings.messaging;
-    const isKnown = (id: string): boolean => {
-      const member = runtime.membership?.get(id);
-      return member?.isLive !== true || member.hasDetails;
-    };
     return new Services(
       {
         self: () => runtime.snapshotOf(runtime.rules.self),
@@ -100,8 +94,10 @@ export class BusParts implements BusContext {
             ? undefined
             : runtime.snapshotOf(member);
         },
-        whenKnown: (id) => (isKnown(id) ? undefined : this.#untilKnown(() => isKnown(id))),
-        isKnown,
+        isKnown: (id) => {
+          const member = runtime.membership?.get(id);
+          return member?.isLive !== true || member.hasDetails;
+        },
         report: (event) => runtime.report(event),
         group: {
           room: () => (settings === undefined ? 0 : runtime.messageRoom),
@@ -110,22 +106,9 @@ export class BusParts implements BusContext {
       },
       {
         channels: settings?.channels,
-        hookTimeout: settings?.hookTimeout,
         protocols: settings?.protocols?.map((each) => (typeof each === "string" ? each : each.name)),
       },
     );
-  }
-
-  async #untilKnown(isKnown: () => boolean): Promise<void> {
-    let unwatch = ignore;
-    const known = new Promise<void>((resolve) => {
-      unwatch = this.watchMembers(() => {
-        if (isKnown()) resolve();
-      });
-    });
-    // Details of a new member arrive one packet later.
-    await withTimeout(known, 1_000);
-    unwatch();
   }
 
   /** `serve` and `request` over members, links and routes. */

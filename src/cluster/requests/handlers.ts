@@ -2,9 +2,9 @@
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
+import { isThenable } from "../../core/thenable.js";
 import { contractHandler, type ServiceContract } from "../../patterns/kit/contract.js";
 import { refuse } from "../../patterns/kit/errors.js";
-import { isThenable } from "../messaging/hooks.js";
 import { isStreamedBody } from "./body-source.js";
 import type { ServeSettings } from "./options.js";
 import type { ServiceRequest } from "./types.js";

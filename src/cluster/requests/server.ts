@@ -11,6 +11,7 @@ import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
 import type { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, type ShoalError } from "../../core/errors.js";
+import { isThenable } from "../../core/thenable.js";
 import {
   handlerFailure,
   isRefusedRequest,
@@ -18,7 +19,6 @@ import {
   refuse,
   type ServiceError,
 } from "../../patterns/kit/errors.js";
-import { isThenable } from "../messaging/hooks.js";
 import type { NodeQueues, QueueResult } from "../messaging/node-queues.js";
 import type { SendResult } from "../messaging/parts.js";
 import type { Member } from "../node/member.js";

@@ -124,7 +124,7 @@ describe("services of real nodes", () => {
     expect(() => off.onQuery(() => "")).toThrow("messaging is false");
     expect(() => off.hook("event", () => undefined)).toThrow("messaging is false");
     await expect(off.send({ resolve: "x" })).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
-    const early = new ClusterNode({ messaging: { channels: [7, "orders"], hookTimeout: 100 } });
+    const early = new ClusterNode({ messaging: { channels: [7, "orders"] } });
     open.push(early);
     early.hook("event", () => undefined);
     early.onMessage(() => undefined);

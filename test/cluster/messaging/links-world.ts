@@ -126,6 +126,11 @@ export class LinksNode {
   }
 }
 
+/** Opens a link. @returns its protocol; empty if it cannot be opened */
+export function linked(links: NodeLinks, id: string, lane: number): Promise<string> {
+  return new Promise((resolve) => links.whenLinked(id, lane, () => resolve(links.protocolOf(id, lane))));
+}
+
 export class LinksWorld {
   readonly nodes = new Map<string, LinksNode>();
   /** Ids that no node has as a member. */

@@ -20,7 +20,7 @@ import { curveKeyPair, Dealer } from "../../../src/index.js";
 import { Relay } from "../../chaos/zmtp/relay.js";
 import { expect } from "../../support/quick-expect.js";
 import { BreakableProtocol } from "./breakable-protocol.js";
-import { LinksNode, LinksWorld } from "./links-world.js";
+import { LinksNode, LinksWorld, linked } from "./links-world.js";
 import { ipcProtocol, tcpProtocol } from "./socket-protocol.js";
 
 let world: LinksWorld;
@@ -708,20 +708,20 @@ describe("protocols", () => {
     const a = await world.node("a", { protocols: protocols() });
     const b = await world.node("b", { protocols: protocols() });
     const c = await world.node("c", { protocols: protocols() });
-    expect(await a.links.whenLinked(b.id, a.links.laneOf(["ws"]))).toBe("");
+    expect(await linked(a.links, b.id, a.links.laneOf(["ws"]))).toBe("");
     expect([a.to(b).state, a.pings]).toEqual(["idle", []]);
-    expect(await a.links.whenLinked(b.id, a.links.laneOf(["ws", "tcp"]))).toBe("tcp");
+    expect(await linked(a.links, b.id, a.links.laneOf(["ws", "tcp"]))).toBe("tcp");
     // It is for what names these, and the link for everything is made when something wants it.
     expect(a.links.protocolOf(b.id, a.links.laneOf(["tcp"]))).toBe("tcp");
     expect([a.links.protocolOf(b.id), a.links.protocolOf(b.id, a.links.laneOf(["ipc"]))]).toEqual(["", ""]);
-    expect(await a.links.whenLinked(b.id, a.links.laneOf(["ipc"]))).toBe("ipc");
-    expect(await a.links.whenLinked(c.id, 0)).toBe("ipc");
+    expect(await linked(a.links, b.id, a.links.laneOf(["ipc"]))).toBe("ipc");
+    expect(await linked(a.links, c.id, 0)).toBe("ipc");
     sendAll(a, b, 3);
     await b.until(() => b.items.length === 3);
-    expect(await a.links.whenLinked(createId(), 0)).toBe("");
+    expect(await linked(a.links, createId(), 0)).toBe("");
     world.changed(c, "lost");
     world.hidden.add(c.id);
-    expect(await a.links.whenLinked(c.id, 0)).toBe("");
+    expect(await linked(a.links, c.id, 0)).toBe("");
   });
 
   /** Links by ipc and tcp, of which both ends have both. */
@@ -882,12 +882,12 @@ describe("protocols", () => {
     const b = await world.node("b", { protocols: made() });
     const lists = names.flatMap((one, at) => [[one], ...names.slice(at + 1).map((other) => [one, other])]);
     const lanes = lists.slice(0, MAX_LANES).map((list) => a.links.laneOf(list));
-    const linked = await Promise.all(lanes.map((lane) => a.links.whenLinked(b.id, lane)));
-    expect(linked).toEqual(lists.slice(0, MAX_LANES).map(([first]) => first));
+    const protocols = await Promise.all(lanes.map((lane) => linked(a.links, b.id, lane)));
+    expect(protocols).toEqual(lists.slice(0, MAX_LANES).map(([first]) => first));
     for (const list of lists.slice(MAX_LANES))
       expect(() => a.links.laneOf(list)).toThrow(expect.objectContaining({ code: "EFSM" }));
     await vi.waitUntil(() => lanes.every((lane) => a.links.protocolOf(b.id, lane) === ""), SOON);
-    expect(await a.links.whenLinked(b.id, a.links.laneOf(["pa"]))).toBe("pa");
+    expect(await linked(a.links, b.id, a.links.laneOf(["pa"]))).toBe("pa");
   });
 
   test("of lanes are another's no more than those of the link: one life, one lane a connection", async () => {
@@ -913,20 +913,20 @@ describe("protocols", () => {
     tcp.fails = true;
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");
-    const first = a.links.whenLinked(b.id, 0);
+    const first = linked(a.links, b.id, 0);
     await a.until(() => a.pings.length >= 2);
     tcp.fails = false;
     expect(await first).toBe("tcp");
     tcp.fails = true;
     tcp.cut();
-    const second = a.links.whenLinked(b.id, 0);
+    const second = linked(a.links, b.id, 0);
     a.links.onMember(b.id, "lost");
     expect([await second, a.to(b).state]).toEqual(["", "idle"]);
 
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
       let protocol: string | undefined;
-      const third = a.links.whenLinked(b.id, 0).then((by) => {
+      const third = linked(a.links, b.id, 0).then((by) => {
         protocol = by;
       });
       await vi.advanceTimersByTimeAsync(LINK_TIMEOUT - 100);
@@ -939,10 +939,10 @@ describe("protocols", () => {
     } finally {
       vi.useRealTimers();
     }
-    const last = a.links.whenLinked(b.id, 0);
+    const last = linked(a.links, b.id, 0);
     await a.links.close(0);
     expect(await last).toBe("");
-    expect(await a.links.whenLinked(b.id, 0)).toBe("");
+    expect(await linked(a.links, b.id, 0)).toBe("");
   });
 });
 

@@ -53,16 +53,14 @@ export class SimulatedService {
   ways: readonly string[] = ["tcp"];
   /** What the making of a link waits for. */
   dialled: (to: string) => Promise<void> | undefined = () => undefined;
-  /** Newcomers, by id, and what they wait for until it is known where they take messages. */
-  readonly newcomers = new Map<string, Promise<void>>();
   /** Bytes of a datagram. */
   room = 1_200;
   /** Datagrams to the group. */
   multicasts = 0;
   /** The protocols that messages named, by lane; the main link has any. */
   readonly #lists: (readonly string[] | undefined)[] = [undefined];
-  /** What waits for the details of services that have none here. */
-  readonly #details = new Map<string, Promise<void>>();
+  /** Ids of services whose details have not come here. */
+  readonly #withoutDetails = new Set<string>();
   /** Of the link to each recipient. */
   readonly #last = new Map<string, Promise<void>>();
 
@@ -78,7 +76,8 @@ export class SimulatedService {
         return list.length === 0 ? -1 : this.#lists.push(list) - 1;
       },
       protocolOf: (id, lane = 0) => this.#named(this.protocolTo(id), lane),
-      whenLinked: (id, lane) => this.#linked(id, lane),
+      protocolFor: (id, lane) => this.#named(this.protocolTo(id), lane) || this.#wayTo(lane),
+      whenLinked: (id, lane, done) => void this.#linked(id, lane).then(done),
     };
     this.services = new Services(
       {
@@ -89,8 +88,7 @@ export class SimulatedService {
         others: () => this.#all().filter((each) => each !== service),
         links: () => links,
         sender: (id) => (this.lost.has(id) ? world.services() : this.#all()).find((each) => each.id === id),
-        whenKnown: (id) => this.#details.get(id) ?? this.newcomers.get(id),
-        isKnown: (id) => !this.#details.has(id),
+        isKnown: (id) => !this.#withoutDetails.has(id),
         report: (event) => void this.events.push(event),
         group: {
           room: () => this.room,
@@ -107,15 +105,8 @@ export class SimulatedService {
 
   /** A service has no details here: no tags. @returns they come */
   hideDetails({ id }: Member): () => void {
-    let come = (): void => undefined;
-    const known = new Promise<void>((resolve) => {
-      come = resolve;
-    });
-    this.#details.set(id, known);
-    return () => {
-      this.#details.delete(id);
-      come();
-    };
+    this.#withoutDetails.add(id);
+    return () => void this.#withoutDetails.delete(id);
   }
 
   protocolTo(id: string): string {
@@ -127,20 +118,20 @@ export class SimulatedService {
     return this.#lists[lane]?.includes(protocol) === false ? "" : protocol;
   }
 
-  async #linked(to: string, lane: number): Promise<string> {
+  #wayTo(lane: number): string {
+    return this.ways.find((each) => this.#named(each, lane) !== "") ?? "";
+  }
+
+  async #linked(to: string, lane: number): Promise<void> {
     await this.dialled(to);
-    const stands = this.protocolTo(to);
-    if (stands !== "") return this.#named(stands, lane);
-    const way = this.ways.find((each) => this.#named(each, lane) !== "") ?? "";
-    if (this.links.has(to)) this.links.set(to, way);
-    return way;
+    if (this.protocolTo(to) === "") this.links.set(to, this.#wayTo(lane));
   }
 
   #all(): Member[] {
     return this.world
       .services()
       .filter(({ id }) => !this.unknown.has(id))
-      .map((each) => (this.#details.has(each.id) ? { ...each, tags: [] } : each));
+      .map((each) => (this.#withoutDetails.has(each.id) ? { ...each, tags: [] } : each));
   }
 
   #datagram(to: string, data: Buffer): void {

@@ -5,7 +5,7 @@ import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { AliasNumbers, SentAliases, TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { BreakableProtocol } from "./breakable-protocol.js";
-import { LinksNode, LinksWorld } from "./links-world.js";
+import { LinksNode, LinksWorld, linked } from "./links-world.js";
 import { tcpProtocol } from "./socket-protocol.js";
 
 const plans = (count: number): TopicPlan[] =>
@@ -89,7 +89,7 @@ describe("aliases on a link", () => {
     const b = await world.node("b");
     const publishing = new Publishing();
     for (const plan of publishing.plans) for (let i = 0; i < 2; i++) publishing.aliases.look(plan);
-    expect(await a.links.whenLinked(b.id, 0)).toBe("tcp");
+    expect(await linked(a.links, b.id, 0)).toBe("tcp");
     await b.links.close(0);
     await expect.poll(() => a.to(b).state).toBe("idle");
     const again = new LinksNode(world, "b", { id: b.id });
