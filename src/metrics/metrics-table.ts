@@ -144,7 +144,6 @@ const MAJORDOMO: Rows<MajordomoBrokerStats> = {
   faults: counter("Messages that violated the protocol."),
   queued: gauge("Requests waiting for a worker.", "queued_requests"),
   queuedBytes: gauge("Bytes of queued requests."),
-  replyBytes: gauge("Bytes of answers waiting for clients to read."),
   inFlight: gauge("Requests at a worker.", "in_flight_requests"),
   services: gauge("Services with a worker or a request."),
   workers: gauge("Connected workers."),

@@ -200,12 +200,6 @@ export class Batcher<P, M extends { readonly body: Body }> {
     for (const batch of leaving) this.#leave(batch);
   }
 
-  bytesFor(peer: P): number {
-    let bytes = 0;
-    for (const batch of this.#open) if (batch.peer === peer) bytes += batch.bytes;
-    return bytes;
-  }
-
   clear(): void {
     this.#open = [];
   }

@@ -36,12 +36,11 @@ const LIMITS = {
   /** Bytes of replies kept for repetitions. Default 16 MiB. */
   dedupBytes: bytes({ default: 16_777_216, min: 0 }),
   /**
-   * Queued bytes of answers per client; past it an answer fails as `slow-reader`; a single one may be larger. Measured
-   * on engine `zmtp` over tcp and ipc; elsewhere only `sendHighWaterMark` applies. Default 64 MiB.
+   * Queued bytes per client; a piece or an answer of more than 1 KiB beyond them fails as `slow-reader`; a single one may
+   * be larger. Small answers are bounded by the socket's marks, and dropped ones come with the client's next attempt.
+   * Measured on engine `zmtp` over tcp and ipc. Default 64 MiB.
    */
   maxClientBytes: bytes({ default: 67_108_864, min: 0 }),
-  /** Queued bytes of answers of all clients; otherwise as `maxClientBytes`. Default 256 MiB. */
-  maxReplyBytes: bytes({ default: 268_435_456, min: 0 }),
   /** Whether plain clients get failures, as replies of three frames: `shoal.error`, reason, text. Default true. */
   plainErrors: boolean(true),
 };
@@ -141,8 +140,6 @@ export interface MajordomoBrokerStats {
   readonly late: number;
   /** Answers that clients could not take. */
   readonly repliesDropped: number;
-  /** Queued bytes of answers; 0 if the engine cannot measure them. */
-  readonly replyBytes: number;
   /** Invalid messages. */
   readonly faults: number;
   readonly services: number;

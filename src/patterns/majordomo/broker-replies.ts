@@ -1,6 +1,7 @@
 /** Answers, pieces and refusals of a broker. Each request ends here, once. */
 
 import { FAILURES, type FailureReason } from "../kit/errors.js";
+import { MAX_BATCH_BODY } from "./batch.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import {
   type BrokerEffects,
@@ -28,13 +29,11 @@ export class BrokerReplies {
   readonly #limits: MajordomoBrokerLimits;
   readonly #effects: BrokerEffects;
   readonly #memory: RequestMemory;
-  readonly backlog: ClientBacklog;
 
   constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, memory: RequestMemory) {
     this.#limits = limits;
     this.#effects = effects;
     this.#memory = memory;
-    this.backlog = new ClientBacklog(limits, effects.queuedBytes);
   }
 
   refuse(client: Buffer, asked: Request, reason: FailureReason): void {
@@ -45,18 +44,14 @@ export class BrokerReplies {
 
   /** Answers for one of the broker's own services. */
   own(client: Buffer, asked: Request, frames: readonly Buffer[]): void {
-    const body = Body.of(frames);
-    if (!this.backlog.take(client, body.cost)) {
-      this.#sendError(client, asked, "slow-reader");
-      return;
-    }
     const { dialect, id, service } = asked;
+    const body = Body.of(frames);
     const answer: Answer = { kind: "answer", dialect, id, service, final: true, pieces: 0, body };
-    if (this.#effects.send(client, answer) === "gone") this.backlog.left(client);
+    const sent = this.#effects.send(client, answer);
+    if (sent === "full") this.#dropped(service.toString(), sent);
   }
 
-  unanswered(client: Buffer, answers: readonly Answer[], sent: SendResult): void {
-    if (sent === "gone") this.backlog.left(client);
+  unanswered(answers: readonly Answer[], sent: SendResult): void {
     for (const { service } of answers) this.#dropped(service.toString(), sent);
   }
 
@@ -67,7 +62,8 @@ export class BrokerReplies {
       return;
     }
     const { cost } = body;
-    if (!this.backlog.take(request.client, cost)) {
+    // Smaller ones leave in batches, which the socket's high-water mark bounds.
+    if (cost > MAX_BATCH_BODY && !this.#hasRoom(request.client, cost)) {
       this.#dropped(request.service.name, "full");
       this.fail(request, "slow-reader");
       return;
@@ -84,8 +80,7 @@ export class BrokerReplies {
 
   /** @returns `gone` if the client left, or a reason if the answer was broken off */
   piece(request: BrokerRequest, body: Body): "passed" | "gone" | FailureReason {
-    const { cost } = body;
-    if (!this.backlog.take(request.client, cost)) {
+    if (!this.#hasRoom(request.client, body.cost)) {
       this.#dropped(request.service.name, "full");
       return "slow-reader";
     }
@@ -139,13 +134,8 @@ export class BrokerReplies {
       known.owner = owner;
       // The worker's end will bring it nothing.
       if (known.over !== undefined) this.#sendFailure(known, known.over as FailureReason);
-    } else if (known.answer !== undefined) {
-      if (this.backlog.take(from, known.keptBytes)) this.#send(known, true, known.answer);
-      else {
-        this.#dropped(known.service.name, "full");
-        this.#sendFailure(known, "slow-reader");
-      }
-    } else {
+    } else if (known.answer !== undefined) this.#send(known, true, known.answer);
+    else {
       const [reason, text, details] = known.failure ?? (["duplicate"] as const);
       this.#sendFailure(known, reason, text, details);
     }
@@ -173,9 +163,13 @@ export class BrokerReplies {
     const { client, dialect, id, service, passedOn: pieces } = request;
     const answer: Answer = { kind: "answer", dialect, id, service: service.frame, final, pieces, body };
     const sent = this.#effects.send(client, answer);
-    if (sent === "gone") this.backlog.left(client);
     if (sent !== "sent") this.#dropped(service.name, sent);
     return sent;
+  }
+
+  #hasRoom(client: Buffer, bytes: number): boolean {
+    const queued = this.#effects.queuedBytes(client);
+    return queued === 0 || queued + bytes <= this.#limits.maxClientBytes;
   }
 
   #dropped(service: string, sent: SendResult): void {
@@ -188,93 +182,5 @@ export class BrokerReplies {
     this.counters.failed += 1;
     service.failures += 1;
     this.#effects.event({ type: "request:failed", service: service.name, reason });
-  }
-}
-
-/** Clients measured for one answer at the bound of all. */
-const MAX_LOOKS = 64;
-
-interface Queued {
-  readonly client: Buffer;
-  /** Upper bound of its queued bytes. */
-  bytes: number;
-}
-
-/**
- * Bounds the queued bytes of answers, per client and in total. Measuring the socket costs more than an answer: bytes
- * count as queued until the next measurement, at a bound.
- */
-export class ClientBacklog {
-  readonly #limits: MajordomoBrokerLimits;
-  readonly #measure: ((client: Buffer) => number) | undefined;
-  /** By routing id, the same object while the peer is connected; least recently measured first. */
-  readonly #queued = new Map<Buffer, Queued>();
-  /** The answers of a batch have one client. */
-  #last: Queued | undefined = undefined;
-  #total = 0;
-
-  /** @param measure `undefined`: unknown to the engine, and unbounded here */
-  constructor(limits: MajordomoBrokerLimits, measure: ((client: Buffer) => number) | undefined) {
-    this.#limits = limits;
-    this.#measure = measure;
-  }
-
-  get total(): number {
-    for (const queued of [...this.#queued.values()]) this.#look(queued);
-    return this.#total;
-  }
-
-  /** @returns `false` at a bound; a single answer may be larger */
-  take(client: Buffer, bytes: number): boolean {
-    if (this.#measure === undefined) return true;
-    const { maxClientBytes, maxReplyBytes } = this.#limits;
-    let queued = this.#of(client);
-    if (queued.bytes + bytes > maxClientBytes) {
-      this.#look(queued);
-      if (queued.bytes > 0 && queued.bytes + bytes > maxClientBytes) return false;
-    }
-    if (this.#total + bytes > maxReplyBytes && !this.#makeRoom(bytes)) return false;
-    // It may have been measured.
-    queued = this.#of(client);
-    queued.bytes += bytes;
-    this.#total += bytes;
-    return true;
-  }
-
-  left(client: Buffer): void {
-    this.#total -= this.#queued.get(client)?.bytes ?? 0;
-    this.#queued.delete(client);
-    this.#last = undefined;
-  }
-
-  #of(client: Buffer): Queued {
-    if (this.#last?.client === client) return this.#last;
-    let queued = this.#queued.get(client);
-    if (queued === undefined) {
-      queued = { client, bytes: 0 };
-      this.#queued.set(client, queued);
-    }
-    this.#last = queued;
-    return queued;
-  }
-
-  #look(queued: Queued): void {
-    const { client } = queued;
-    const bytes = Math.min(queued.bytes, this.#measure?.(client) ?? 0);
-    this.left(client);
-    queued.bytes = bytes;
-    if (bytes > 0) this.#queued.set(client, queued);
-    this.#total += bytes;
-  }
-
-  #makeRoom(bytes: number): boolean {
-    let looks = Math.min(MAX_LOOKS, this.#queued.size);
-    for (const queued of this.#queued.values()) {
-      if (looks === 0) break;
-      looks -= 1;
-      this.#look(queued);
-      if (this.#total + bytes <= this.#limits.maxReplyBytes) return true;
-    }
-    return this.#total === 0;
   }
 }

@@ -99,7 +99,6 @@ export class BrokerRules {
     const worker = this.#workers.ofConnection(peer);
     if (worker !== undefined) this.#workers.remove(worker, "lost", now);
     else if (!this.#clients.left(peer, now)) this.#requests.plainClientLeft(peer);
-    this.#requests.replies.backlog.left(peer);
     this.#removeGone(now);
   }
 
@@ -110,8 +109,8 @@ export class BrokerRules {
   }
 
   /** Batched answers could not be sent. */
-  unanswered(client: Buffer, answers: readonly Answer[], sent: SendResult): void {
-    this.#requests.replies.unanswered(client, answers, sent);
+  unanswered(answers: readonly Answer[], sent: SendResult): void {
+    this.#requests.replies.unanswered(answers, sent);
   }
 
   /** Refuses new requests. */
@@ -135,7 +134,6 @@ export class BrokerRules {
       queued: queue.queued,
       queuedBytes: queue.queuedBytes,
       inFlight,
-      replyBytes: this.#requests.replies.backlog.total,
       faults: this.#faults,
       services: queue.services.size,
       workers: this.#workers.size,

@@ -25,8 +25,8 @@ export type FromBroker = Exclude<ToClient, Negotiated> | ToWorker;
 export interface BrokerEffects {
   /** A failure at the end of the turn is reported with `unreachable` or `unanswered`. */
   send(to: Buffer, message: FromBroker): SendResult;
-  /** Missing if the engine cannot measure them. */
-  readonly queuedBytes?: ((client: Buffer) => number) | undefined;
+  /** Unsent bytes for the client; 0 if the engine cannot measure them. */
+  queuedBytes(client: Buffer): number;
   event(event: MajordomoBrokerEvent): void;
 }
 

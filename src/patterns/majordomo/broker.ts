@@ -5,7 +5,7 @@ import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
-import { capabilitiesOf, deliverNow, forwards, queuedBytesFor } from "../../sockets/internal.js";
+import { deliverNow, forwards, queuedBytesFor } from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
 import { Router } from "../../sockets/request-reply.js";
 import { Driver } from "../kit/driver.js";
@@ -73,7 +73,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   });
   readonly #answers = new Batcher<Buffer, Answer>(ANSWERS, (client, message, answers) => {
     const sent = deliverNow(this.#router, [client, ...message]);
-    if (sent !== "sent") this.#rules.unanswered(client, answers, sent);
+    if (sent !== "sent") this.#rules.unanswered(answers, sent);
   });
   readonly #idle = new IdleWaits();
 
@@ -92,12 +92,9 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     forwards(this.#router);
     ownSockets(this, () => ({ peers: this.#router }));
     this.#timer = new DriverTimer(settings.heartbeatInterval);
-    const { queueDepth } = capabilitiesOf(this.#router);
-    const queuedBytes = (client: Buffer): number =>
-      queuedBytesFor(this.#router, client) + this.#answers.bytesFor(client);
     const effects = {
       send: (to: Buffer, message: FromBroker): SendResult => this.#send(to, message),
-      queuedBytes: queueDepth ? queuedBytes : undefined,
+      queuedBytes: (client: Buffer): number => queuedBytesFor(this.#router, client),
       event: (event: MajordomoBrokerEvent): void => {
         this.events.emit(event);
         if (this.#idle.isAwaited) setImmediate(() => this.#checkIdle());

@@ -33,6 +33,7 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
       sent.push(bytes);
       return "sent";
     },
+    queuedBytes: () => 0,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
   rules = new BrokerRules(brokerSettings(limits), outbox, 0);
@@ -101,6 +102,7 @@ it("a long queue holds no received chunk, neither by its bodies nor by their hea
       given.push(message);
       return "sent";
     },
+    queuedBytes: () => 0,
     event: () => undefined,
   };
   const broker = new BrokerRules(brokerSettings({ maxQueueBytes: 10_000 }), outbox, 0);

@@ -74,6 +74,7 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
       if (input?.kind === "request") at?.push(input);
       return "sent";
     },
+    queuedBytes: () => 0,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
   rules = new BrokerRules(brokerSettings(limits), outbox, 0);

@@ -201,7 +201,7 @@ export class SimulatedBroker {
     ANSWERS,
     (client, message, answers) => {
       const sent = this.#put(client, message);
-      if (sent !== "sent") this.rules.unanswered(client, answers, sent);
+      if (sent !== "sent") this.rules.unanswered(answers, sent);
     },
     this.#soon,
   );
@@ -217,6 +217,7 @@ export class SimulatedBroker {
       this.limits,
       {
         send: (to, message) => this.#send(to, message),
+        queuedBytes: () => 0,
         event: (event) => {
           this.events.push(event);
           simulation.note(`${name}: ${JSON.stringify(event)}`);
