@@ -1,87 +1,22 @@
 /**
  * Socket files of ipc listeners. A killed process leaves its file, and the path then counts as in use.
  *
- *   bind --in use--> a probe connects --refused--> the file is removed, and the bind tried again
+ *   bind --in use--> a probe connects --refused--> the file is removed, and the bind tried once more
  *                                      `--accepted, or no socket--> EADDRINUSE
+ *
+ * Processes that take over the same dead path within microseconds may all succeed; the last one has the path.
  */
-import { lstatSync, mkdirSync, readFileSync, rmdirSync, statSync, unlinkSync } from "node:fs";
+import { lstatSync, rmdirSync, unlinkSync } from "node:fs";
 
-export type Answer = "listens" | "refuses" | "gone";
-
-/** The time tells a file from a later one with the same inode. */
-function socketAt(path: string): string | undefined {
+/** @returns which socket lies at the path; the time tells a file from a later one with the same inode */
+export function socketAt(path: string): string | undefined {
   const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   return found?.isSocket() === true ? `${found.ino} ${found.mtimeNs}` : undefined;
 }
 
-/**
- * @returns a socket file that may be dead; "gone" for an empty path; `undefined` for another file or a bound
- * socket
- */
-export function suspectAt(path: string): string | undefined {
-  const suspect = socketAt(path);
-  if (suspect === undefined)
-    return lstatSync(path, { throwIfNoEntry: false }) === undefined ? "gone" : undefined;
-  return isBeingBound(path) ? undefined : suspect;
-}
-
-/** Columns: the kernel's address, references, protocol, flags, type, state, inode, name. One that listens has a flag. */
-const BOUND = /^\S+ \S+ \S+ 0+ \S+ 01 /;
-
-/** Sockets refuse connections between `bind` and `listen`, which a probe would take for dead. */
-function isBeingBound(path: string): boolean {
-  let sockets: string;
-  try {
-    sockets = readFileSync("/proc/net/unix", "latin1");
-  } catch {
-    return false; // Only Linux has the list.
-  }
-  const end = ` ${Buffer.from(path).toString("latin1")}`;
-  // Names are as they were given: other folders may have the same one.
-  return sockets.split("\n").some((line) => line.endsWith(end) && BOUND.test(line));
-}
-
-/** ms after which a lock's process counts as killed. */
-const STALE_LOCK = 10_000;
-
-/**
- * Removes a dead socket file. A folder is the lock: its owner compares the file with the probed one.
- *
- * @returns `false`: another process is removing the file
- */
-export function removeDead(path: string, dead: string): boolean {
-  const lock = `${path}.lock`;
-  try {
-    mkdirSync(lock);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    return isStale(lock);
-  }
-  try {
-    if (socketAt(path) === dead) unlinkSync(path);
-  } finally {
-    unlock(lock);
-  }
-  return true;
-}
-
-/** @returns whether a killed process's lock is gone */
-function isStale(lock: string): boolean {
-  const found = statSync(lock, { throwIfNoEntry: false });
-  if (found === undefined) return true;
-  // The clock may have been set back.
-  if (Math.abs(Date.now() - found.mtimeMs) < STALE_LOCK) return false;
-  unlock(lock);
-  return true;
-}
-
-/** Removes the empty folder, which another process may have done if this one was stopped for long. */
-function unlock(lock: string): void {
-  try {
-    rmdirSync(lock);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
+/** Removes the socket unless another one has taken its place. */
+export function removeSocket(path: string, socket: string): void {
+  if (socketAt(path) === socket) unlinkSync(path);
 }
 
 interface Owned {
@@ -103,7 +38,7 @@ export function disown(path: string): void {
   owned.delete(path);
   if (owned.size === 0) process.off("exit", disownAll);
   try {
-    if (entry.file !== undefined && socketAt(path) === entry.file) unlinkSync(path);
+    if (entry.file !== undefined) removeSocket(path, entry.file);
     if (entry.folder !== undefined) rmdirSync(entry.folder);
   } catch {
     // The folder is gone or read-only, or another process has put a file there.

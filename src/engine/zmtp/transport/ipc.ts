@@ -3,10 +3,11 @@ import { mkdtempSync, rmdirSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { ignore } from "../../../core/ignore.js";
 import { addressOf, checkIpcPath } from "../../../core/schemes/scheme.js";
 import { transportError } from "../errors.js";
-import { type Answer, disown, own, removeDead, suspectAt } from "./ipc-path.js";
+import { disown, own, removeSocket, socketAt } from "./ipc-path.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
 import { closeServer, listen, listenSync, makeServer } from "./server.js";
@@ -32,8 +33,6 @@ function pathOf(endpoint: string): string {
   }
   return `\0${name.slice(1)}`;
 }
-
-const MAX_ATTEMPTS = 10;
 
 interface Place {
   readonly endpoint: string;
@@ -73,10 +72,10 @@ function listenerOf(made: Server, place: Place): Listener {
   };
 }
 
-/** @returns the file that may be dead, or "gone" @throws the bind's error */
-function suspectOf(error: unknown, place: Place, attempt: number): string {
+/** @returns the socket at the path, which may be dead @throws the bind's error */
+function suspectOf(error: unknown, place: Place): string {
   const isInUse = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
-  const suspect = isInUse && isFile(place) && attempt < MAX_ATTEMPTS ? suspectAt(place.path) : undefined;
+  const suspect = isInUse && isFile(place) ? socketAt(place.path) : undefined;
   if (suspect !== undefined) return suspect;
   if (place.folder !== undefined) {
     try {
@@ -88,16 +87,24 @@ function suspectOf(error: unknown, place: Place, attempt: number): string {
   throw error;
 }
 
-function free({ endpoint, path }: Place, suspect: string, answer: Answer, error: unknown): void {
-  if (answer === "listens") throw error;
-  if (answer === "gone") return;
-  let isFree: boolean;
+function removeDead({ endpoint, path }: Place, suspect: string): void {
   try {
-    isFree = removeDead(path, suspect);
+    removeSocket(path, suspect);
   } catch (cause) {
     throw transportError(cause, "bind", endpoint);
   }
-  if (!isFree) throw error;
+}
+
+async function listenAt(place: Place, backlog: number, acceptor: Acceptor): Promise<Listener> {
+  const made = serverAt(place, acceptor);
+  await listen(made, { path: place.path, backlog }, place.endpoint);
+  return listenerOf(made, place);
+}
+
+function listenSyncAt(place: Place, backlog: number, acceptor: Acceptor): Listener {
+  const made = serverAt(place, acceptor);
+  listenSync(made, place.path, -1, PIPE_FAMILY, backlog, place.endpoint);
+  return listenerOf(made, place);
 }
 
 export const ipc: Transport = {
@@ -105,30 +112,26 @@ export const ipc: Transport = {
 
   async listen(given, { backlog }, acceptor) {
     const place = placeOf(given);
-    for (let attempt = 1; ; attempt++) {
-      const made = serverAt(place, acceptor);
-      try {
-        await listen(made, { path: place.path, backlog }, place.endpoint);
-        return listenerOf(made, place);
-      } catch (error) {
-        const suspect = suspectOf(error, place, attempt);
-        if (suspect !== "gone") free(place, suspect, await probe(place.path), error);
-      }
+    try {
+      return await listenAt(place, backlog, acceptor);
+    } catch (error) {
+      const suspect = suspectOf(error, place);
+      if (!(await isDead(place.path))) throw error;
+      removeDead(place, suspect);
     }
+    return listenAt(place, backlog, acceptor);
   },
 
   listenSync(given, { backlog }, acceptor) {
     const place = placeOf(given);
-    for (let attempt = 1; ; attempt++) {
-      const made = serverAt(place, acceptor);
-      try {
-        listenSync(made, place.path, -1, PIPE_FAMILY, backlog, place.endpoint);
-        return listenerOf(made, place);
-      } catch (error) {
-        const suspect = suspectOf(error, place, attempt);
-        if (suspect !== "gone") free(place, suspect, probeSync(place.path), error);
-      }
+    try {
+      return listenSyncAt(place, backlog, acceptor);
+    } catch (error) {
+      const suspect = suspectOf(error, place);
+      if (!isDeadSync(place.path)) throw error;
+      removeDead(place, suspect);
     }
+    return listenSyncAt(place, backlog, acceptor);
   },
 
   dial(endpoint, options, done) {
@@ -143,10 +146,10 @@ export const ipc: Transport = {
 
 /** ms; a late answer counts as a listener. */
 const PROBE_TIMEOUT = 5_000;
+/** ms; sockets refuse connections between the system's `bind` and `listen`, which a probe would take for dead. */
+const PROBE_DELAY = 20;
 
-const ANSWERS: Readonly<Record<number, Answer>> = { 1: "refuses", 2: "gone" };
-
-/** The thread has an event loop while the asking one is blocked. */
+/** The thread has an event loop while the asking one is blocked. Its start takes longer than the delay. */
 const THREAD = `
 const { workerData: { path, answer } } = require("node:worker_threads");
 const socket = require("node:net").connect(path);
@@ -155,29 +158,28 @@ const give = (value) => {
   Atomics.notify(answer, 0);
   socket.destroy();
 };
-socket.once("connect", () => give(3));
-socket.once("error", ({ code }) => give(code === "ECONNREFUSED" ? 1 : code === "ENOENT" ? 2 : 3));
+socket.once("connect", () => give(1));
+socket.once("error", ({ code }) => give(code === "ECONNREFUSED" ? 2 : 1));
 `;
 
-function probe(path: string): Promise<Answer> {
+async function isDead(path: string): Promise<boolean> {
+  await setTimeout(PROBE_DELAY);
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.once("connect", () => {
       socket.destroy();
-      resolve("listens");
+      resolve(false);
     });
     // Other errors, such as a full backlog, come from a listener.
-    socket.once("error", ({ code }: NodeJS.ErrnoException) =>
-      resolve(code === "ECONNREFUSED" ? "refuses" : code === "ENOENT" ? "gone" : "listens"),
-    );
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => resolve(code === "ECONNREFUSED"));
   });
 }
 
-function probeSync(path: string): Answer {
+function isDeadSync(path: string): boolean {
   const answer = new Int32Array(new SharedArrayBuffer(4));
   const { Worker } = process.getBuiltinModule("node:worker_threads");
   const thread = new Worker(THREAD, { eval: true, execArgv: [], workerData: { path, answer } });
   thread.unref();
   Atomics.wait(answer, 0, 0, PROBE_TIMEOUT);
-  return ANSWERS[Atomics.load(answer, 0)] ?? "listens";
+  return Atomics.load(answer, 0) === 2;
 }

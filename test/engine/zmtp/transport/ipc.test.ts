@@ -4,9 +4,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
-  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
@@ -94,46 +92,6 @@ describe.each(ways)("%s", (_, listen) => {
     const path = await stalePath();
     const listener = await listen(`ipc://${path}`);
     await world.connect(listener.endpoint);
-  });
-
-  it("takes over a path that a killed process left, also where a socket elsewhere was bound by the same name", async () => {
-    const path = await stalePath();
-    const dead = freePath();
-    renameSync(path, dead);
-    const elsewhere = createServer();
-    await new Promise<void>((resolve) => elsewhere.listen(path, resolve));
-    // The system lists it by the name that it was given.
-    renameSync(path, freePath());
-    renameSync(dead, path);
-    const listener = await listen(`ipc://${path}`);
-    await world.connect(listener.endpoint);
-    await listener.close();
-    await new Promise((resolve) => elsewhere.close(resolve));
-  });
-
-  it.each([
-    ["killed", -60_000],
-    ["killed before the clock was set back", 3_600_000],
-  ])("leaves a dead path to the process that has its lock, and takes it when that process was %s", async (_, ms) => {
-    const path = await stalePath();
-    const lock = `${path}.lock`;
-    mkdirSync(lock);
-    expect(await codeOf(listen(`ipc://${path}`))).toBe("EADDRINUSE");
-    const then = new Date(Date.now() + ms);
-    utimesSync(lock, then, then);
-    await (await listen(`ipc://${path}`)).close();
-    expect([existsSync(path), existsSync(lock)]).toEqual([false, false]);
-  });
-
-  it("never removes a folder of another program beside a dead path", async () => {
-    const path = await stalePath();
-    const notOurs = `${path}.lock`;
-    mkdirSync(notOurs);
-    writeFileSync(join(notOurs, "file"), "somebody's");
-    const longAgo = new Date(Date.now() - 60_000);
-    utimesSync(notOurs, longAgo, longAgo);
-    await expect(listen(`ipc://${path}`)).rejects.toMatchObject({ name: "TransportError" });
-    expect(readdirSync(notOurs)).toEqual(["file"]);
   });
 
   it("never takes a path where somebody listens, and leaves the listener alone", async () => {
