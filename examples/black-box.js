@@ -31,8 +31,7 @@ const box = new BlackBox({
   workers: 2,
   connect: publisher.lastEndpoint ?? "",
   subscribe: "ship.",
-  key: { delimiter: ".", parts: 2 }, // ship.ann.speed and ship.ann.course: the same thread, in order.
-  full: "wait", // Or drop-oldest, drop-newest, conflate.
+  full: "wait", // Or drop-oldest, drop-newest.
 });
 /** @type {string[]} */
 const failures = [];

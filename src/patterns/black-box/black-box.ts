@@ -2,8 +2,8 @@
  * The Guide's Black Box (chapter 5, High-Speed Subscribers).
  *
  *                    the program's thread                worker threads
- *   PUB ──> SUB ──> hash of the key ──> queue 0 ──> handler of the user's module
- *                                   └─> queue 1 ──> handler …
+ *   PUB ──> SUB ──> hash of the topic ──> queue 0 ──> handler of the user's module
+ *                                     └─> queue 1 ──> handler …
  */
 
 import { ClosedError } from "../../core/errors.js";
@@ -17,7 +17,6 @@ import { ENDPOINT_SOURCE_EVENTS, relaySourceEvents } from "../kit/endpoint-list.
 import { fromPlain, pack } from "./messages.js";
 import { type BlackBoxOptions, resolveBox } from "./options.js";
 import { BoxRules, type BoxRulesStats } from "./rules.js";
-import type { BlackBoxDropReason, BlackBoxShardStats } from "./shard.js";
 import { ShardThread, type ThreadOwner } from "./threads.js";
 
 /** Messages per read. */
@@ -67,21 +66,13 @@ export type BlackBoxEvent = EventsOf<typeof EVENTS>;
 
 /** `received = held + handled + failed + queued + inFlight + dropped{…} + lost`. */
 export interface BlackBoxStats extends BoxRulesStats {
-  readonly handled: number;
-  readonly failed: number;
-  readonly queued: number;
-  readonly queuedBytes: number;
-  readonly inFlight: number;
-  /** In flight when their thread crashed or was ended by `close`; some may have been handled. */
-  readonly lost: number;
-  readonly dropped: Readonly<Record<BlackBoxDropReason, number>>;
   readonly crashes: number;
   readonly socket: SocketStats;
 }
 
 /**
  * Subscriber for streams too fast for one thread: receives in the thread that makes it and handles messages in others,
- * in order per key. Where the program's thread is busy, make the Black Box in a worker thread.
+ * in order per topic. Where the program's thread is busy, make the Black Box in a worker thread.
  *
  * @example
  * ```ts no-run
@@ -109,8 +100,8 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
   constructor(options: BlackBoxOptions) {
     super("BlackBox", EVENTS);
     this.#options = resolveBox(options);
-    const { rules, keyEnd, socketOptions } = this.#options;
-    this.#rules = new BoxRules(rules, keyEnd, {
+    const { rules, socketOptions } = this.#options;
+    this.#rules = new BoxRules(rules, {
       batch: (shard, messages) => this.#threads[shard]?.send(pack(messages)),
     });
     this.#socket = new Subscriber({ linger: 0, ...socketOptions });
@@ -142,26 +133,7 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
   }
 
   stats(): BlackBoxStats {
-    const stats = this.#rules.stats();
-    const dropped = { newest: 0, oldest: 0, conflated: 0, "too-large": 0, closed: 0 };
-    const sum = (name: Exclude<keyof BlackBoxShardStats, "dropped">): number =>
-      stats.shards.reduce((total, shard) => total + shard[name], 0);
-    for (const shard of stats.shards) {
-      for (const reason of Object.keys(dropped) as BlackBoxDropReason[])
-        dropped[reason] += shard.dropped[reason];
-    }
-    return {
-      ...stats,
-      handled: sum("handled"),
-      failed: sum("failed"),
-      queued: sum("queued"),
-      queuedBytes: sum("queuedBytes"),
-      inFlight: sum("inFlight"),
-      lost: sum("lost"),
-      dropped,
-      crashes: this.#crashes,
-      socket: this.#socket.stats(),
-    };
+    return { ...this.#rules.stats(), crashes: this.#crashes, socket: this.#socket.stats() };
   }
 
   async #start(): Promise<void> {

@@ -7,5 +7,4 @@ export {
   type BlackBoxStats,
 } from "./black-box.js";
 export type { BlackBoxOptions } from "./options.js";
-export type { BlackBoxShardKey } from "./rules.js";
 export type { BlackBoxDropReason, BlackBoxFullPolicy, BlackBoxShardStats } from "./shard.js";

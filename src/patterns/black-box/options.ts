@@ -17,7 +17,6 @@ import {
   integer,
   object,
 } from "../kit/options.js";
-import { type BlackBoxShardKey, keyEndOf } from "./rules.js";
 import type { BlackBoxFullPolicy } from "./shard.js";
 
 const MAX_WORKERS = 256;
@@ -41,10 +40,8 @@ const OPTIONS = {
   subscribe: anything<string | Uint8Array | readonly (string | Uint8Array)[]>(),
   /** Worker threads (shards), at most 256. Default: the machine's parallelism minus 1, at least 1. */
   workers: integer({ max: MAX_WORKERS }),
-  /** Part of the first frame that determines shard and order. Default: all. */
-  key: anything<BlackBoxShardKey>(),
   /** Handling of a message for a full queue. Default `"drop-oldest"`. */
-  full: choice<BlackBoxFullPolicy>(["drop-newest", "drop-oldest", "conflate", "wait"], "drop-oldest"),
+  full: choice<BlackBoxFullPolicy>(["drop-newest", "drop-oldest", "wait"], "drop-oldest"),
   /** Messages queued per shard. Default 10,000. */
   maxQueue: integer({ default: 10_000 }),
   /** Bytes queued per shard; a larger message is dropped. Default 67,108,864. */
@@ -73,7 +70,6 @@ export function resolveBox(options: BlackBoxOptions) {
   return {
     module: moduleOf(settings.handler),
     data: copied(settings.data),
-    keyEnd: keyEndOf(settings.key),
     rules: {
       shards: settings.workers ?? Math.min(Math.max(1, availableParallelism() - 1), MAX_WORKERS),
       full,

@@ -12,8 +12,6 @@ export type BlackBoxFullPolicy =
   | "drop-newest"
   /** Drop the oldest queued messages. */
   | "drop-oldest"
-  /** Replace a queued message with the same key; if full, as `drop-oldest`. */
-  | "conflate"
   /** Stop reading: the SUB fills to its high-water mark, then the publisher drops. */
   | "wait";
 
@@ -23,8 +21,6 @@ export type BlackBoxDropReason =
   | "newest"
   /** A later message arrived at a full queue. */
   | "oldest"
-  /** A later message with the same key (`conflate`). */
-  | "conflated"
   /** Larger than the queue. */
   | "too-large"
   /** Still queued at close. */
@@ -41,24 +37,42 @@ export interface ShardLimits {
   readonly maxInFlight: number;
 }
 
-export interface BlackBoxShardStats {
-  readonly received: number;
-  readonly handled: number;
-  readonly failed: number;
-  readonly queued: number;
-  readonly queuedBytes: number;
-  /** Not reported as finished. */
-  readonly inFlight: number;
-  /** In flight when their thread crashed or ended; some may have been handled. */
-  readonly lost: number;
+function counts() {
+  return {
+    received: 0,
+    handled: 0,
+    failed: 0,
+    queued: 0,
+    queuedBytes: 0,
+    /** Not reported as finished. */
+    inFlight: 0,
+    /** In flight when their thread crashed or was ended by `close`; some may have been handled. */
+    lost: 0,
+  };
+}
+
+function drops(): Record<BlackBoxDropReason, number> {
+  return { newest: 0, oldest: 0, "too-large": 0, closed: 0 };
+}
+
+export interface BlackBoxShardStats extends Readonly<ReturnType<typeof counts>> {
   readonly dropped: Readonly<Record<BlackBoxDropReason, number>>;
-  readonly batches: number;
+}
+
+export function sumOf(shards: readonly BlackBoxShardStats[]): BlackBoxShardStats {
+  const sum = counts();
+  const dropped = drops();
+  for (const shard of shards) {
+    for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += shard[name];
+    for (const reason of Object.keys(dropped) as BlackBoxDropReason[])
+      dropped[reason] += shard.dropped[reason];
+  }
+  return { ...sum, dropped };
 }
 
 interface Entry {
-  frames: readonly Buffer[];
-  bytes: number;
-  readonly key: string;
+  readonly frames: readonly Buffer[];
+  readonly bytes: number;
 }
 
 /** Messages. */
@@ -69,52 +83,41 @@ export class Shard {
   up = false;
   readonly #limits: ShardLimits;
   readonly #queue = new RingBuffer<Entry>();
-  /** With `conflate` only. */
-  readonly #byKey = new Map<string, Entry>();
   /** Sizes of unfinished batches. */
   readonly #batches = new RingBuffer<number>();
-  readonly #dropped: Record<BlackBoxDropReason, number> = {
-    newest: 0,
-    oldest: 0,
-    conflated: 0,
-    "too-large": 0,
-    closed: 0,
-  };
-  readonly #counts = { received: 0, handled: 0, failed: 0, lost: 0, batches: 0 };
-  #bytes = 0;
-  #inFlight = 0;
+  readonly #dropped = drops();
+  readonly #counts = counts();
 
   constructor(limits: ShardLimits) {
     this.#limits = limits;
   }
 
   get idle(): boolean {
-    return this.#queue.length === 0 && this.#inFlight === 0;
+    return this.#counts.queued === 0 && this.#counts.inFlight === 0;
   }
 
   /** The thread has to take queued messages first. */
-  isFullFor(key: string, bytes: number): boolean {
-    return !this.#hasRoom(bytes) && bytes <= this.#limits.maxQueueBytes && !this.#byKey.has(key);
+  isFullFor(bytes: number): boolean {
+    return !this.#hasRoom(bytes) && bytes <= this.#limits.maxQueueBytes;
   }
 
   /**
-   * Queues a message, replaces another, or drops it.
+   * Queues a message, or drops it or older ones.
    * @returns `false`, with `wait` only: no room
    */
-  offer(frames: readonly Buffer[], bytes: number, key: string): boolean {
+  offer(frames: readonly Buffer[], bytes: number): boolean {
     const { full, maxQueueBytes } = this.#limits;
     if (bytes > maxQueueBytes) return this.refuse("too-large");
-    if (full === "conflate" && this.#replace(key, frames, bytes)) return true;
     while (!this.#hasRoom(bytes)) {
       if (full === "wait") return false;
       if (full === "drop-newest") return this.refuse("newest");
-      this.#dropOldest();
+      this.#take();
+      this.#dropped.oldest += 1;
     }
     this.#counts.received += 1;
-    const entry: Entry = { frames, bytes, key };
-    this.#queue.push(entry);
-    this.#bytes += bytes;
-    if (full === "conflate") this.#byKey.set(key, entry);
+    this.#counts.queued += 1;
+    this.#counts.queuedBytes += bytes;
+    this.#queue.push({ frames, bytes });
     return true;
   }
 
@@ -130,8 +133,7 @@ export class Shard {
       return undefined;
     const batch = this.#gather();
     this.#batches.push(batch.length);
-    this.#inFlight += batch.length;
-    this.#counts.batches += 1;
+    this.#counts.inFlight += batch.length;
     return batch;
   }
 
@@ -141,15 +143,15 @@ export class Shard {
     if (messages === undefined) return; // It closed: the batch counts as lost.
     this.#counts.handled += messages - failed;
     this.#counts.failed += failed;
-    this.#inFlight -= messages;
+    this.#counts.inFlight -= messages;
   }
 
   /** @returns the messages lost */
   crashed(): number {
-    const lost = this.#inFlight;
+    const lost = this.#counts.inFlight;
     this.up = false;
     this.#counts.lost += lost;
-    this.#inFlight = 0;
+    this.#counts.inFlight = 0;
     this.#batches.clear();
     return lost;
   }
@@ -157,47 +159,23 @@ export class Shard {
   close(): void {
     this.#dropped.closed += this.#queue.length;
     this.#queue.clear();
-    this.#byKey.clear();
-    this.#bytes = 0;
+    this.#counts.queued = 0;
+    this.#counts.queuedBytes = 0;
   }
 
   stats(): BlackBoxShardStats {
-    return {
-      ...this.#counts,
-      queued: this.#queue.length,
-      queuedBytes: this.#bytes,
-      inFlight: this.#inFlight,
-      dropped: { ...this.#dropped },
-    };
+    return { ...this.#counts, dropped: { ...this.#dropped } };
   }
 
   #hasRoom(bytes: number): boolean {
     const { maxQueue, maxQueueBytes } = this.#limits;
-    return this.#queue.length < maxQueue && this.#bytes + bytes <= maxQueueBytes;
-  }
-
-  #replace(key: string, frames: readonly Buffer[], bytes: number): boolean {
-    const waiting = this.#byKey.get(key);
-    if (waiting === undefined) return false;
-    this.#counts.received += 1;
-    this.#dropped.conflated += 1;
-    this.#bytes += bytes - waiting.bytes;
-    waiting.frames = frames;
-    waiting.bytes = bytes;
-    // A larger one evicts the oldest; alone it fits.
-    while (this.#bytes > this.#limits.maxQueueBytes) this.#dropOldest();
-    return true;
-  }
-
-  #dropOldest(): void {
-    this.#take();
-    this.#dropped.oldest += 1;
+    return this.#counts.queued < maxQueue && this.#counts.queuedBytes + bytes <= maxQueueBytes;
   }
 
   #take(): Entry {
     const entry = this.#queue.shift() as Entry;
-    this.#bytes -= entry.bytes;
-    if (this.#limits.full === "conflate") this.#byKey.delete(entry.key);
+    this.#counts.queued -= 1;
+    this.#counts.queuedBytes -= entry.bytes;
     return entry;
   }
 

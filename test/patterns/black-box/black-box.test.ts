@@ -212,7 +212,6 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
   it.runIf(LONG).each([
     ["drop-newest", [1, 2, 3, 4, 5], { newest: 15 }],
     ["drop-oldest", [1, 17, 18, 19, 20], { oldest: 15 }],
-    ["conflate", [1, 20], { conflated: 18 }],
   ])("with %s handles what it keeps, and counts the rest", async (full, kept, dropped) => {
     await good(`
       const data = shared(40);
@@ -317,7 +316,6 @@ describe("a Black Box's options", () => {
     ["an unknown policy", { handler, connect, full: "other" }],
     ["a queue of nothing", { handler, connect, maxQueue: 0 }],
     ["a queue of no bytes", { handler, connect, maxQueueBytes: 0 }],
-    ["a key that is none", { handler, connect, key: { length: -1 } }],
     ["data that cannot be copied", { handler, connect, data: () => undefined }],
     ["a codec", { handler, connect, socketOptions: { codec: {} } }],
     ["an unknown option of the socket", { handler, connect, socketOptions: { lingre: 1 } }],

@@ -1,18 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { costOf } from "../../../src/core/frame-cost.js";
 import { pack, Unpacker } from "../../../src/patterns/black-box/messages.js";
-import {
-  type BlackBoxShardKey,
-  BoxRules,
-  type BoxRulesOptions,
-  hash,
-  keyEndOf,
-} from "../../../src/patterns/black-box/rules.js";
+import { BoxRules, type BoxRulesOptions, hash } from "../../../src/patterns/black-box/rules.js";
 
 const message = (topic: string, body = ""): Buffer[] => [Buffer.from(topic), Buffer.from(body)];
 
 /** One shard unless said otherwise, and a thread that the test plays. */
-function box(options: Partial<BoxRulesOptions> = {}, key?: BlackBoxShardKey) {
+function box(options: Partial<BoxRulesOptions> = {}) {
   const sent: { shard: number; bodies: string[] }[] = [];
   const rules = new BoxRules(
     {
@@ -25,7 +19,6 @@ function box(options: Partial<BoxRulesOptions> = {}, key?: BlackBoxShardKey) {
       maxInFlight: 1,
       ...options,
     },
-    keyEndOf(key),
     {
       batch: (shard, messages) => sent.push({ shard, bodies: messages.map((frames) => String(frames[1])) }),
     },
@@ -44,49 +37,18 @@ function box(options: Partial<BoxRulesOptions> = {}, key?: BlackBoxShardKey) {
 
 const bodies = (count: number): Buffer[][] => Array.from({ length: count }, (_, i) => message("t", `${i}`));
 
-describe("a shard's key", () => {
-  it.each<[string, BlackBoxShardKey | undefined, string, string]>([
-    ["the whole first frame", undefined, "a.b.c", "a.b.c"],
-    ["its first bytes", { length: 3 }, "a.b.c", "a.b"],
-    ["all of a shorter one", { length: 9 }, "a.b.c", "a.b.c"],
-    ["up to a delimiter", { delimiter: "." }, "a.b.c", "a"],
-    ["up to the second delimiter", { delimiter: "::", parts: 2 }, "a::b::c", "a::b"],
-    ["all without the delimiter", { delimiter: "/" }, "a.b.c", "a.b.c"],
-    ["nothing before a first delimiter", { delimiter: "." }, ".b", ""],
-    ["nothing of an empty frame", { length: 1 }, "", ""],
-  ])("is %s", (_, key, topic, expected) => {
-    expect(topic.slice(0, keyEndOf(key)(Buffer.from(topic)))).toBe(expected);
-  });
-
-  it.each<[unknown]>([
-    [{ length: 0 }],
-    [{ length: 1.5 }],
-    [{ delimiter: "" }],
-    [{ delimiter: ".", parts: 0 }],
-    [{ length: 1, delimiter: "." }],
-    [{ lenght: 1 }],
-    [null],
-    ["."],
-  ])("is refused when it is %j", (key) => {
-    expect(() => keyEndOf(key as BlackBoxShardKey)).toThrow(expect.objectContaining({ code: "EINVAL" }));
-  });
-
-  it("spreads keys that differ in one character evenly", () => {
+describe("a shard", () => {
+  it("has its share of topics that differ in one character", () => {
     for (const shards of [2, 3, 8, 16]) {
       const counts = new Array<number>(shards).fill(0);
       for (let i = 0; i < 8_000; i++) {
         const topic = Buffer.from(`sensor.${i}`);
-        const shard = hash(topic, topic.length) % shards;
+        const shard = hash(topic) % shards;
         counts[shard] = (counts[shard] as number) + 1;
       }
       expect(Math.min(...counts)).toBeGreaterThan((0.8 * 8_000) / shards);
       expect(Math.max(...counts)).toBeLessThan((1.2 * 8_000) / shards);
     }
-  });
-
-  it("decides alone: what follows it makes no difference", () => {
-    const { rules } = box({ shards: 16 }, { delimiter: "." });
-    expect(rules.shardOf(message("eur.1"))).toBe(rules.shardOf(message("eur.2", "other")));
   });
 });
 
@@ -160,26 +122,6 @@ describe("the queue of a shard", () => {
     expect(drained()).toEqual(["3", "z".repeat(1_600)]);
   });
 
-  it("keeps the newest of each key with conflate, in the place of the one before", () => {
-    const { rules, drained, shard } = box({ full: "conflate" });
-    rules.receive([message("a", "1"), message("b", "2"), message("a", "3"), message("a", "4")]);
-    rules.receive([message("c", "5"), message("d", "6")]); // One more key than there is room: the oldest goes.
-    rules.up(0);
-    expect(drained()).toEqual(["2", "5", "6"]);
-    expect(shard()).toMatchObject({ received: 6, dropped: { conflated: 2, oldest: 1 } });
-    rules.receive([message("a", "7")]);
-    expect(drained()).toEqual(["7"]);
-  });
-
-  it("keeps within its bytes when a larger message takes a smaller one's place", () => {
-    const { rules, drained, shard } = box({ full: "conflate" });
-    const replacing = message("b", "y".repeat(800));
-    rules.receive([message("a", "x".repeat(1_200)), message("b", "1"), replacing]);
-    expect(shard()).toMatchObject({ queuedBytes: costOf(replacing), dropped: { conflated: 1, oldest: 1 } });
-    rules.up(0);
-    expect(drained()).toEqual(["y".repeat(800)]);
-  });
-
   it("holds what has no room with wait, and asks for nothing more until it has", () => {
     const { rules, drained, shard } = box({ full: "wait" });
     rules.receive(bodies(6));
@@ -191,11 +133,30 @@ describe("the queue of a shard", () => {
   });
 
   it("drops a message that no queue could hold, whatever the policy", () => {
-    for (const full of ["wait", "conflate", "drop-newest", "drop-oldest"] as const) {
+    for (const full of ["wait", "drop-newest", "drop-oldest"] as const) {
       const { rules, shard } = box({ full });
       rules.receive([message("t", "x".repeat(2_000))]);
       expect([rules.blocked, shard()?.dropped["too-large"], shard()?.queued]).toEqual([false, 1, 0]);
     }
+  });
+
+  it("counts into sums over all shards, held messages among the received", () => {
+    const { rules } = box({ shards: 2, full: "wait" });
+    rules.up(0);
+    rules.up(1);
+    rules.receive(Array.from({ length: 40 }, (_, i) => message(`${i}`, "x")));
+    const { shards, held, ...sum } = rules.stats();
+    expect(held).toBeGreaterThan(0);
+    expect(sum).toEqual({
+      received: 40,
+      handled: 0,
+      failed: 0,
+      queued: 40 - held - sum.inFlight,
+      queuedBytes: shards.reduce((bytes, shard) => bytes + shard.queuedBytes, 0),
+      inFlight: shards.reduce((messages, shard) => messages + shard.inFlight, 0),
+      lost: 0,
+      dropped: { newest: 0, oldest: 0, "too-large": 0, closed: 0 },
+    });
   });
 
   it("drops what waits when it is closed, and loses what is in flight", () => {

@@ -2,12 +2,12 @@
  * A Black Box's rules in simulated time: bursts of messages, threads that are slow, fail, crash in the middle of a batch
  * and come back, and a close at any moment.
  *
- * Invariants: a key's messages reach its shard's handlers in order and at most once each; every queue keeps within its
+ * Invariants: a topic's messages reach its shard's handlers in order and at most once each; every queue keeps within its
  * bounds; a thread has no more batches than it may; nothing is read while messages are held; the counters add up at
  * every moment; with `wait` nothing is dropped; once threads live, everything that waits is handled.
  */
 import { describe, it } from "vitest";
-import { BoxRules, type BoxRulesOptions, keyEndOf } from "../../../src/patterns/black-box/rules.js";
+import { BoxRules, type BoxRulesOptions } from "../../../src/patterns/black-box/rules.js";
 import type { BlackBoxFullPolicy } from "../../../src/patterns/black-box/shard.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
@@ -88,7 +88,7 @@ class World {
     const { random } = simulation;
     this.options = {
       shards: random.integer(1, 4),
-      full: random.pick<BlackBoxFullPolicy>(["drop-newest", "drop-oldest", "conflate", "wait"]),
+      full: random.pick<BlackBoxFullPolicy>(["drop-newest", "drop-oldest", "wait"]),
       maxQueue: random.integer(1, 20),
       maxQueueBytes: random.pick([200, 600, 10_000]),
       maxBatch: random.integer(1, 8),
@@ -97,7 +97,7 @@ class World {
     };
     this.#cost = random.pick([0.1, 2, 10]);
     this.#threads = new Array(this.options.shards).fill(undefined);
-    this.rules = new BoxRules(this.options, keyEndOf({ delimiter: "." }), {
+    this.rules = new BoxRules(this.options, {
       batch: (shard, messages) => {
         this.#threads[shard]?.add(messages.map(([, body]) => JSON.parse(String(body)) as Work));
       },
@@ -131,12 +131,14 @@ class World {
       const number = (this.#numbers.get(key) ?? 0) + 1;
       this.#numbers.set(key, number);
       messages.push([
-        Buffer.from(`${key}.${number}`),
+        Buffer.from(`${key}`),
         Buffer.from(JSON.stringify({ key, number }).padEnd(random.pick([0, 30, 39]))),
       ]);
     }
     this.offered += messages.length;
-    this.simulation.note(() => `${messages.length} messages: ${messages.map(([topic]) => topic).join(" ")}`);
+    this.simulation.note(
+      () => `${messages.length} messages: ${messages.map(([topic, body]) => `${topic} ${body}`).join(", ")}`,
+    );
     this.rules.receive(messages);
     this.check();
   }
