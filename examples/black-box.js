@@ -2,14 +2,17 @@
 /** Black Box: a stream is received in one thread and handled in others, each topic in order. */
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
+import { setEnvironmentData } from "node:worker_threads";
 import { Publisher } from "shoal";
 import { BlackBox } from "shoal/black-box";
 
 // The handler is a module: each worker thread loads it. Usually a file: new URL("./handler.js", import.meta.url).
 const handler = new URL(
   `data:text/javascript,${encodeURIComponent(`
+  import { getEnvironmentData } from "node:worker_threads";
+  const data = getEnvironmentData("data");
   const last = new Map();
-  export default ([topic, body], { shard, data }) => {
+  export default ([topic, body], { shard }) => {
     const number = Number(body);
     if (number === 500) throw new Error("number 500 is broken");
     if (number <= (last.get(String(topic)) ?? -1)) Atomics.add(data, 1, 1); // Out of order.
@@ -23,11 +26,11 @@ const handler = new URL(
 const publisher = new Publisher({ sendHighWaterMark: 100_000 });
 await publisher.bind("tcp://127.0.0.1:*");
 
-// Memory that all threads share. Handlers may as well open sockets of their own, in an exported setup().
+// Memory that all threads share. Handlers may also open sockets of their own.
 const data = new Int32Array(new SharedArrayBuffer(12));
+setEnvironmentData("data", data);
 const box = new BlackBox({
   handler,
-  data,
   workers: 2,
   connect: publisher.lastEndpoint ?? "",
   subscribe: "ship.",
@@ -40,7 +43,7 @@ await box.start();
 await publisher.waitForSubscribers();
 
 for (let i = 0; i < 1_000; i++) {
-  for (const ship of ["ann", "bob", "cat", "dan"]) await publisher.send([`ship.${ship}.speed`, String(i)]);
+  for (const ship of ["ann", "bob", "cat", "dan"]) await publisher.send([`ship.${ship}.course`, String(i)]);
   await publisher.send(["buoy.7", "nobody asked for this"]);
 }
 

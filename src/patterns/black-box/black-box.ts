@@ -24,22 +24,19 @@ const READ = 1_000;
 /** ms for a module's `teardown`. */
 const TEARDOWN_TIME = 1_000;
 
-export interface BlackBoxContext<D = unknown> {
+export interface BlackBoxContext {
   /** From 0. */
   readonly shard: number;
   readonly shards: number;
-  /** The option `data`. */
-  readonly data: D;
 }
 
 /**
  * Default export of a handler's module. Called with one message at a time; a returned promise delays the next. Frames
  * are views of one batch (about 1 MiB): copy a frame to keep it.
  *
- * The module may also export `setup(context)` and `teardown(context)`, awaited before the thread's first and after its
- * last message.
+ * The module may also export `teardown(context)`, awaited after the thread's last message, for 1 s at most.
  */
-export type BlackBoxHandler<D = unknown> = (frames: Buffer[], context: BlackBoxContext<D>) => unknown;
+export type BlackBoxHandler = (frames: Buffer[], context: BlackBoxContext) => unknown;
 
 const EVENTS = {
   /** Of one batch, when it is finished. */
@@ -50,15 +47,8 @@ const EVENTS = {
     readonly topic: Buffer;
     readonly error: Error;
   }>(),
-  /** A worker thread ended; its messages in flight are lost. */
-  "worker:crashed": event<{
-    readonly shard: number;
-    readonly error: Error;
-    readonly lost: number;
-    /** ms until it is replaced. */
-    readonly restartIn: number;
-  }>(),
-  "worker:restarted": event<{ readonly shard: number }>(),
+  /** A worker thread ended. The Black Box closes. */
+  "worker:crashed": event<{ readonly shard: number; readonly error: Error }>(),
   ...ENDPOINT_SOURCE_EVENTS,
 };
 
@@ -66,7 +56,6 @@ export type BlackBoxEvent = EventsOf<typeof EVENTS>;
 
 /** `received = held + handled + failed + queued + inFlight + dropped{…} + lost`. */
 export interface BlackBoxStats extends BoxRulesStats {
-  readonly crashes: number;
   readonly socket: SocketStats;
 }
 
@@ -92,7 +81,6 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
   readonly #rules: BoxRules;
   #threads: ShardThread[] = [];
   #starting: Promise<void> | undefined;
-  #crashes = 0;
   #whenUnblocked: (() => void) | undefined;
   readonly #idle = new IdleWaits();
 
@@ -133,15 +121,15 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
   }
 
   stats(): BlackBoxStats {
-    return { ...this.#rules.stats(), crashes: this.#crashes, socket: this.#socket.stats() };
+    return { ...this.#rules.stats(), socket: this.#socket.stats() };
   }
 
   async #start(): Promise<void> {
-    const { module, rules, data, bind, subscribe, connect } = this.#options;
+    const { module, rules, bind, subscribe, connect } = this.#options;
     const { shards } = rules;
     this.#threads = Array.from(
       { length: shards },
-      (_, shard) => new ShardThread({ module, shard, shards, data }, this.#owner),
+      (_, shard) => new ShardThread({ module, shard, shards }, this.#owner),
     );
     await Promise.all(this.#threads.map((thread) => thread.ready));
     for (const endpoint of bind) await this.#socket.bind(endpoint);
@@ -195,11 +183,6 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
   }
 
   readonly #owner: ThreadOwner = {
-    threadUp: (shard, again) => {
-      if (again) this.events.emit({ type: "worker:restarted", shard });
-      this.#rules.up(shard);
-      this.#moved();
-    },
     batchFinished: (shard, messages, first) => {
       this.#rules.finished(shard, messages);
       if (first !== undefined)
@@ -212,11 +195,9 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
         });
       this.#moved();
     },
-    threadCrashed: (shard, error, restartIn) => {
-      this.#crashes += 1;
-      const lost = this.#rules.crashed(shard);
-      this.events.emit({ type: "worker:crashed", shard, error, lost, restartIn });
-      this.#moved();
+    threadCrashed: (shard, error) => {
+      this.events.emit({ type: "worker:crashed", shard, error });
+      void this.close({ linger: 0 });
     },
   };
 }

@@ -12,7 +12,6 @@ export interface WorkerData {
   readonly module: string;
   readonly shard: number;
   readonly shards: number;
-  readonly data: unknown;
 }
 
 export interface Failure {

@@ -46,8 +46,6 @@ const OPTIONS = {
   maxQueue: integer({ default: 10_000 }),
   /** Bytes queued per shard; a larger message is dropped. Default 67,108,864. */
   maxQueueBytes: integer({ default: 67_108_864 }),
-  /** Passed to the module's functions, copied to each thread; a SharedArrayBuffer is shared. */
-  data: anything<unknown>(),
   /** Options of the SUB, such as security. */
   socketOptions: object<SubscriberOptions>(),
 };
@@ -69,7 +67,6 @@ export function resolveBox(options: BlackBoxOptions) {
     throw new InvalidArgumentError("A BlackBox must have an endpoint: option connect, bind or both");
   return {
     module: moduleOf(settings.handler),
-    data: copied(settings.data),
     rules: {
       shards: settings.workers ?? Math.min(Math.max(1, availableParallelism() - 1), MAX_WORKERS),
       full,
@@ -100,12 +97,4 @@ function moduleOf(handler: unknown): string {
       `Option handler must be the URL or path of a module; got ${describe(handler)}`,
     );
   return /^(?:file|data):/.test(handler) ? handler : pathToFileURL(resolve(handler)).href;
-}
-
-function copied<T>(data: T): T {
-  try {
-    return structuredClone(data);
-  } catch (cause) {
-    throw new InvalidArgumentError("Option data cannot be copied to another thread", { cause });
-  }
 }

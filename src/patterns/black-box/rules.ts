@@ -4,7 +4,7 @@
  *                  receive                               finished
  *   SUB ──> shard of the topic ──> queue (bounded) ──> in flight ──> handled, failed
  *                    │                │                 │
- *                    └── dropped <────┘                 └── lost with a thread that crashed
+ *                    └── dropped <────┘                 └── lost at close
  *
  *   received = held + handled + failed + queued + in flight + dropped{newest, oldest, too-large, closed} + lost
  *
@@ -59,24 +59,12 @@ export class BoxRules {
     for (let index = 0; index < this.#shards.length; index++) this.#send(this.#shards[index] as Shard, index);
   }
 
-  up(index: number): void {
-    const shard = this.#shards[index] as Shard;
-    shard.up = true;
-    this.#send(shard, index);
-    this.#release();
-  }
-
   /** A thread has finished its oldest batch with `failed` errors. */
   finished(index: number, failed: number): void {
     const shard = this.#shards[index] as Shard;
     shard.finished(failed);
     this.#send(shard, index);
     this.#release();
-  }
-
-  /** A thread crashed. @returns the messages lost, all in flight */
-  crashed(index: number): number {
-    return (this.#shards[index] as Shard).crashed();
   }
 
   get idle(): boolean {
@@ -88,10 +76,7 @@ export class BoxRules {
     for (let frames = this.#held.shift(); frames !== undefined; frames = this.#held.shift()) {
       (this.#shards[this.shardOf(frames)] as Shard).refuse("closed");
     }
-    for (const shard of this.#shards) {
-      shard.crashed();
-      shard.close();
-    }
+    for (const shard of this.#shards) shard.close();
   }
 
   stats(): BoxRulesStats {

@@ -3,7 +3,7 @@
  *
  *   offer ──> queue (bounded) ──next──> in flight ──finished──> handled, failed
  *     │              │                     │
- *     └── dropped <──┘                     └──crashed──> lost
+ *     └── dropped <──┘                     └──close──> lost
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 
@@ -46,7 +46,7 @@ function counts() {
     queuedBytes: 0,
     /** Not reported as finished. */
     inFlight: 0,
-    /** In flight when their thread crashed or was ended by `close`; some may have been handled. */
+    /** In flight at `close`; some may have been handled. */
     lost: 0,
   };
 }
@@ -79,8 +79,6 @@ interface Entry {
 export type Batch = readonly (readonly Buffer[])[];
 
 export class Shard {
-  /** A thread takes batches. */
-  up = false;
   readonly #limits: ShardLimits;
   readonly #queue = new RingBuffer<Entry>();
   /** Sizes of unfinished batches. */
@@ -127,10 +125,9 @@ export class Shard {
     return true;
   }
 
-  /** @returns `undefined`: empty queue, enough in flight, or no thread */
+  /** @returns `undefined`: empty queue, or enough in flight */
   next(): Batch | undefined {
-    if (!this.up || this.#batches.length >= this.#limits.maxInFlight || this.#queue.length === 0)
-      return undefined;
+    if (this.#batches.length >= this.#limits.maxInFlight || this.#counts.queued === 0) return undefined;
     const batch = this.#gather();
     this.#batches.push(batch.length);
     this.#counts.inFlight += batch.length;
@@ -146,17 +143,10 @@ export class Shard {
     this.#counts.inFlight -= messages;
   }
 
-  /** @returns the messages lost */
-  crashed(): number {
-    const lost = this.#counts.inFlight;
-    this.up = false;
-    this.#counts.lost += lost;
+  close(): void {
+    this.#counts.lost += this.#counts.inFlight;
     this.#counts.inFlight = 0;
     this.#batches.clear();
-    return lost;
-  }
-
-  close(): void {
     this.#dropped.closed += this.#queue.length;
     this.#queue.clear();
     this.#counts.queued = 0;

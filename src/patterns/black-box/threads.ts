@@ -1,119 +1,78 @@
-/** A shard's worker thread, restarted after a crash. */
+/** A shard's worker thread. */
 import { Worker } from "node:worker_threads";
-import { backOff } from "../../core/back-off.js";
 import { builtFile } from "../../core/built-file.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { withTimeout } from "../../core/waiter.js";
 import { CLOSE, type Failure, type FromWorker, fromPlain, type WorkerData } from "./messages.js";
 
-/** ms before a crashed thread is replaced; doubled with each crash soon after a start. */
-const FIRST_DELAY = 100;
-/** ms at most; a thread that lived this long resets it. */
-const MAX_DELAY = 10_000;
-
 /** Arguments of inline code, invalid for a thread with a file. */
 const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactive|-i)(?:=|$)/;
 
 export interface ThreadOwner {
-  /** It takes batches. */
-  threadUp(shard: number, again: boolean): void;
   batchFinished(shard: number, failed: number, first: Failure | undefined): void;
-  threadCrashed(shard: number, error: Error, restartIn: number): void;
+  /** It ended after it was ready, and before `close`. */
+  threadCrashed(shard: number, error: Error): void;
 }
 
 export class ShardThread {
-  /** Settles when the first thread is up; rejects for an unusable module, or at `close`. */
+  /** Settles when the module is loaded; rejects for an unusable module, or at `close`. */
   readonly ready: Promise<void>;
-  readonly #data: WorkerData;
-  readonly #owner: ThreadOwner;
-  #crashes = 0;
-  #worker: Worker | undefined;
-  #exited: Promise<void> = Promise.resolve();
-  #timer: NodeJS.Timeout | undefined;
-  #wasReady = false;
-  #closing = false;
-  #resolveReady!: () => void;
-  #rejectReady!: (error: Error) => void;
+  readonly #worker: Worker;
+  readonly #exited: Promise<void>;
+  #isClosing = false;
 
   constructor(data: WorkerData, owner: ThreadOwner) {
-    this.#data = data;
-    this.#owner = owner;
+    const { shard, module } = data;
+    const worker = new Worker(builtFile("dist/patterns/black-box/worker-thread.js"), {
+      workerData: data,
+      execArgv: process.execArgv.filter((argument) => !UNFIT.test(argument)),
+      name: `black box ${shard}`,
+    });
+    this.#worker = worker;
+    let cause: Error | undefined;
+    worker.on("error", (error) => {
+      cause = error instanceof Error ? error : new Error(String(error));
+    });
+    this.#exited = new Promise((resolve) => worker.once("exit", () => resolve()));
     this.ready = new Promise((resolve, reject) => {
-      this.#resolveReady = resolve;
-      this.#rejectReady = reject;
+      let isReady = false;
+      worker.on("message", (message: FromWorker) => {
+        if (message.type === "finished") owner.batchFinished(shard, message.failed, message.first);
+        else if (message.type === "unusable") cause = fromPlain(message.error);
+        else {
+          isReady = true;
+          resolve();
+        }
+      });
+      worker.once("exit", (code) => {
+        const error = cause ?? new Error(`The thread ended with exit code ${code}`);
+        if (!isReady) reject(unusable(module, error));
+        else if (!this.#isClosing) owner.threadCrashed(shard, error);
+      });
     });
     this.ready.catch(() => undefined); // start() reports it.
-    this.#start();
   }
 
   send(batch: ArrayBuffer): void {
-    this.#worker?.postMessage(batch, [batch]);
+    this.#worker.postMessage(batch, [batch]);
   }
 
   /** Ends the thread after the module's teardown, or `patience` ms. */
   async close(patience: number): Promise<void> {
-    this.#closing = true;
-    clearTimeout(this.#timer);
-    const worker = this.#worker;
-    if (worker === undefined) return;
+    this.#isClosing = true;
     if (patience > 0) {
-      worker.postMessage(CLOSE);
+      this.#worker.postMessage(CLOSE);
       await withTimeout(this.#exited, patience);
     }
-    await worker.terminate();
-    await this.#exited;
+    await this.#worker.terminate();
   }
+}
 
-  #start = (): void => {
-    const { shard } = this.#data;
-    const begun = performance.now();
-    const worker = new Worker(builtFile("dist/patterns/black-box/worker-thread.js"), {
-      workerData: this.#data,
-      execArgv: process.execArgv.filter((argument) => !UNFIT.test(argument)),
-      name: `black box ${shard}`,
-    });
-    let cause: Error | undefined;
-    this.#worker = worker;
-    worker.on("error", (error) => {
-      cause = error instanceof Error ? error : new Error(String(error));
-    });
-    worker.on("message", (message: FromWorker) => {
-      if (message.type === "finished") this.#owner.batchFinished(shard, message.failed, message.first);
-      else if (message.type === "unusable") cause = fromPlain(message.error);
-      else {
-        this.#owner.threadUp(shard, this.#wasReady);
-        this.#wasReady = true;
-        this.#resolveReady();
-      }
-    });
-    this.#exited = new Promise((resolve) => {
-      worker.once("exit", (code) => {
-        resolve();
-        this.#onExit(
-          cause ?? new Error(`The thread ended with exit code ${code}`),
-          performance.now() - begun,
-        );
-      });
-    });
-  };
-
-  #onExit(error: Error, lived: number): void {
-    this.#worker = undefined;
-    if (!this.#wasReady) {
-      const { module } = this.#data;
-      this.#rejectReady(
-        new InvalidArgumentError(`The handler's module ${shorten(module)} cannot be used: ${error.message}`, {
-          cause: error,
-        }),
-      );
-      return;
-    }
-    if (this.#closing) return;
-    if (lived >= MAX_DELAY) this.#crashes = 0;
-    const delay = Math.round(backOff(this.#crashes++, FIRST_DELAY, MAX_DELAY, Math.random));
-    this.#timer = setTimeout(this.#start, delay);
-    this.#owner.threadCrashed(this.#data.shard, error, delay);
-  }
+function unusable(module: string, cause: Error): InvalidArgumentError {
+  return new InvalidArgumentError(
+    `The handler's module ${shorten(module)} cannot be used: ${cause.message}`,
+    { cause },
+  );
 }
 
 function shorten(url: string): string {

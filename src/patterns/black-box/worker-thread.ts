@@ -8,21 +8,19 @@ const MAX_TOPIC = 256;
 interface Context {
   readonly shard: number;
   readonly shards: number;
-  readonly data: unknown;
 }
 
 interface HandlerModule {
   readonly default?: unknown;
-  readonly setup?: unknown;
   readonly teardown?: unknown;
 }
 
 type Handler = (frames: Buffer[], context: Context) => unknown;
-type Hook = (context: Context) => unknown;
+type Teardown = (context: Context) => unknown;
 
-const { module, shard, shards, data } = workerData as WorkerData;
+const { module, shard, shards } = workerData as WorkerData;
 const main = parentPort as NonNullable<typeof parentPort>;
-const context: Context = Object.freeze({ shard, shards, data });
+const context: Context = Object.freeze({ shard, shards });
 
 function post(message: FromWorker): void {
   main.postMessage(message);
@@ -30,33 +28,32 @@ function post(message: FromWorker): void {
 
 class Work {
   readonly #handler: Handler;
-  readonly #batches: ArrayBuffer[] = [];
+  readonly #teardown: Teardown | undefined;
+  readonly #queue: (ArrayBuffer | typeof CLOSE)[] = [];
   #running = false;
-  #whenIdle: (() => void) | undefined;
 
-  constructor(handler: Handler) {
+  constructor(handler: Handler, teardown: Teardown | undefined) {
     this.#handler = handler;
+    this.#teardown = teardown;
   }
 
-  add(batch: ArrayBuffer): void {
-    this.#batches.push(batch);
+  add(message: ArrayBuffer | typeof CLOSE): void {
+    this.#queue.push(message);
     if (!this.#running) this.#next();
   }
 
-  async end(): Promise<void> {
-    if (!this.#running) return;
-    await new Promise<void>((resolve) => {
-      this.#whenIdle = resolve;
-    });
-  }
-
   #next = (): void => {
-    const batch = this.#batches.shift();
-    this.#running = batch !== undefined;
-    if (batch === undefined) this.#whenIdle?.();
+    const message = this.#queue.shift();
+    this.#running = message !== undefined;
+    if (message === CLOSE) void this.#close();
     // The handler's sockets and timers run in between.
-    else void this.#run(batch).then(() => setImmediate(this.#next));
+    else if (message !== undefined) void this.#run(message).then(() => setImmediate(this.#next));
   };
+
+  async #close(): Promise<void> {
+    await this.#teardown?.(context);
+    main.close();
+  }
 
   async #run(batch: ArrayBuffer): Promise<void> {
     const messages = new Unpacker(batch);
@@ -77,31 +74,18 @@ class Work {
   }
 }
 
-function isHook(value: unknown): value is Hook | undefined {
-  return value === undefined || typeof value === "function";
-}
-
-async function load(): Promise<{ handler: Handler; teardown: Hook | undefined }> {
-  const { default: handler, setup, teardown } = (await import(module)) as HandlerModule;
+async function load(): Promise<Work> {
+  const { default: handler, teardown } = (await import(module)) as HandlerModule;
   if (typeof handler !== "function")
     throw new TypeError(`The module's default export must be a function; got ${typeof handler}`);
-  if (!isHook(setup) || !isHook(teardown)) throw new TypeError("setup and teardown are functions");
-  await setup?.(context);
-  return { handler: handler as Handler, teardown };
+  if (teardown !== undefined && typeof teardown !== "function")
+    throw new TypeError(`The module's export teardown must be a function; got ${typeof teardown}`);
+  return new Work(handler as Handler, teardown as Teardown | undefined);
 }
 
 try {
-  const { handler, teardown } = await load();
-  const work = new Work(handler);
-  const close = async (): Promise<void> => {
-    await work.end();
-    await teardown?.(context);
-    main.close();
-  };
-  main.on("message", (message: ArrayBuffer | typeof CLOSE) => {
-    if (message === CLOSE) void close();
-    else work.add(message);
-  });
+  const work = await load();
+  main.on("message", (message: ArrayBuffer | typeof CLOSE) => work.add(message));
   post({ type: "ready" });
 } catch (error) {
   post({ type: "unusable", error: toPlain(error) });

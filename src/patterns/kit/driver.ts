@@ -205,6 +205,7 @@ const FAILURE_EVENTS: ReadonlySet<string> = new Set([
   "subscription:failed",
   "predicate:failed",
   "admission:failed",
+  "worker:crashed",
 ]);
 /** Clients can cause failures as fast as they send. */
 const MAX_WARNINGS = 10;

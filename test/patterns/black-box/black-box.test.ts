@@ -30,7 +30,7 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
       const data = shared(2 + 30);
       const handler = module(\`
         const last = new Map();
-        export default async ([topic, body], { shard, data }) => {
+        export default async ([topic, body], { shard }) => {
           const number = Number(body);
           if ((last.get(String(topic)) ?? 0) !== number - 1) Atomics.add(data, 1, 1);
           if (number % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
@@ -39,7 +39,7 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
           Atomics.add(data, 0, 1);
         }\`);
       const publisher = await openPublisher();
-      const box = await open(publisher, { handler, data, workers: 3, subscribe: "t", maxQueue: 50 });
+      const box = await open(publisher, { handler, workers: 3, subscribe: "t", maxQueue: 50 });
       for (let number = 1; number <= 300; number++) {
         for (let topic = 0; topic < 10; topic++) await publisher.send(["t" + topic, String(number)]);
         await publisher.send(["other", "x"]);
@@ -63,7 +63,7 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
       const handler = module(${JSON.stringify(BLOCKING)});
       const publisher = await openPublisher({ noDrop: true, sendHighWaterMark: 10 });
       const box = await open(publisher, {
-        handler, data, workers: 1, maxQueue: 10, socketOptions: { receiveHighWaterMark: 10 } });
+        handler, workers: 1, maxQueue: 10, socketOptions: { receiveHighWaterMark: 10 } });
       const body = (number) => String(number).padStart(20_000);
       let sent = 0;
       for (let idle = 0; idle < 30; await sleep(10)) {
@@ -87,9 +87,9 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
       const keys = curveKeyPair();
       const own = curveKeyPair();
       const data = shared(1);
-      const handler = module("export default (_, { data }) => { Atomics.add(data, 0, 1); }");
+      const handler = module("export default () => { Atomics.add(data, 0, 1); }");
       const publisher = await openPublisher({ curveServer: true, curveSecretKey: keys.secretKey });
-      const box = await open(publisher, { handler, data, socketOptions: {
+      const box = await open(publisher, { handler, socketOptions: {
         curveServerKey: keys.publicKey, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey } });
       await publisher.send(["t", ""]);
       await until(box, ({ handled }) => handled === 1);
@@ -114,6 +114,7 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
       });
       await fails({ handler: module("export const other = 1") }, { code: "EINVAL", message: /default export/ });
       await fails({ handler: module("export default 1; setInterval(() => 0, 9)") }, { code: "EINVAL" });
+      await fails({ handler: module("export default () => 1; export const teardown = 1") }, { message: /teardown/ });
       await fails({ handler: module("throw new Error('at its beginning')") }, { code: "EINVAL", message: /at its beginning/ });
       await fails({ handler: module("process.exit(0)") }, { code: "EINVAL", message: /exit code 0/ });
       await fails({ connect: [], bind: publisher.lastEndpoint }, { code: "EADDRINUSE" });
@@ -137,8 +138,8 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       await publisher.bind("inproc://news");
       publisher.connect("inproc://box");
       const data = shared(1);
-      const handler = module("export default (frames, { data }) => void Atomics.add(data, 0, 1)");
-      const options = { socketOptions: { context: undefined }, handler, data, workers: 2, connect: "inproc://news" };
+      const handler = module("export default () => void Atomics.add(data, 0, 1)");
+      const options = { socketOptions: { context: undefined }, handler, workers: 2, connect: "inproc://news" };
       const one = await open(publisher, options);
       const other = new BlackBox({ ...options, connect: undefined, bind: "inproc://box" });
       await other.start();
@@ -173,38 +174,40 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       await publisher.close();`);
   });
 
-  it("replaces a thread that crashed: what it had is lost, what waits is handled in order", async () => {
+  it("closes when a thread crashes: what it had is lost, what waits is dropped, and a program hears of it", async () => {
     await good(`
-      const data = shared(2);
-      const handler = module(\`
-        export default ([, body], { data }) => {
-          const number = Number(body);
-          if (number === 300) process.exit(3);
-          if (number === 700) setTimeout(() => { throw new Error("out of turn"); }, 0);
-          if (number === 700) return new Promise(() => undefined);
-          if (number <= data[0]) Atomics.add(data, 1, 1);
-          data[0] = number;
-        }\`);
+      const crashes = {
+        "process.exit(3)": /exit code 3/,
+        'setTimeout(() => { throw new Error("out of turn"); }, 0); return new Promise(() => undefined)': /^out of turn$/,
+      };
+      for (const [crash, message] of Object.entries(crashes)) {
+        const handler = module("export default ([, body]) => { if (String(body) === '300') {" + crash + "} }");
+        const publisher = await openPublisher();
+        const box = await open(publisher, { handler, workers: 1 });
+        const crashed = event(box, "worker:crashed");
+        for (let i = 1; i <= 299; i++) await publisher.send(["t", String(i)]);
+        await until(box, ({ handled }) => handled === 299);
+        await publisher.send(["t", "300"]);
+        const { shard, error } = await crashed;
+        assert.equal(shard, 0);
+        assert.match(error.message, message);
+        assert.equal(box.closed, true);
+        await box.close();
+        const stats = box.stats();
+        accounts(stats);
+        assert.deepEqual([stats.handled, stats.lost, stats.inFlight, stats.queued], [299, 1, 0, 0]);
+        await publisher.close();
+      }`);
+  });
+
+  it("warns of a crash that nobody listens to", async () => {
+    await good(`
       const publisher = await openPublisher();
-      const box = await open(publisher, { handler, data, workers: 1 });
-      const crashes = [];
-      const restarted = [];
-      box.events.on("worker:crashed", (crash) => crashes.push(crash));
-      box.events.on("worker:restarted", ({ shard }) => restarted.push(shard));
-      for (const last of [299, 699, 1_000]) {
-        for (let i = { 299: 1, 699: 301, 1_000: 701 }[last]; i <= last; i++) await publisher.send(["t", String(i)]);
-        await until(box, ({ handled, lost }) => handled + lost === last);
-        if (last === 1_000) break;
-        await publisher.send(["t", String(last + 1)]);
-        await until(box, () => crashes.length === { 299: 1, 699: 2 }[last]);
-      }
-      const stats = await until(box, ({ handled, lost }) => handled + lost === 1_000);
-      accounts(stats);
-      assert.deepEqual([stats.handled, stats.lost, stats.crashes, data[0], data[1]], [998, 2, 2, 1_000, 0]);
-      assert.deepEqual(crashes.map(({ lost, restartIn }, i) => [lost, restartIn <= 100 * 2 ** i]), [[1, true], [1, true]]);
-      assert.match(crashes[0].error.message, /exit code 3/);
-      assert.equal(crashes[1].error.message, "out of turn");
-      assert.deepEqual(restarted, [0, 0]);
+      const box = await open(publisher, { handler: module("export default () => process.exit(3)") });
+      const warned = once(process.removeAllListeners("warning"), "warning");
+      await publisher.send(["t", ""]);
+      const [warning] = await warned;
+      assert.match(warning.message, /no listener for "worker:crashed"[^]*exit code 3/);
       await Promise.all([box.close(), publisher.close()]);`);
   });
 
@@ -217,7 +220,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       const data = shared(40);
       const handler = module(${JSON.stringify(BLOCKING)});
       const publisher = await openPublisher();
-      const box = await open(publisher, { handler, data, workers: 1, full: "${full}", maxQueue: 4 });
+      const box = await open(publisher, { handler, workers: 1, full: "${full}", maxQueue: 4 });
       await publisher.send(["t", "1"]);
       while (data[1] === 0) await sleep(5);
       // A second batch that the thread has in flight already would blur what the queue keeps: it is the first to wait.
@@ -236,19 +239,20 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       await Promise.all([box.close(), publisher.close()]);`);
   });
 
-  it("drains when it is closed, with setup before and teardown after", async () => {
+  it("drains when it is closed, with the module's own beginning before and teardown after", async () => {
     await good(`
       const data = shared(4);
       const handler = module(\`
-        export const setup = async (context) => { await null; Atomics.add(context.data, 0, 1); };
-        export default async (_, { data }) => {
+        await null;
+        Atomics.add(data, 0, 1);
+        export default async () => {
           await new Promise((resolve) => setTimeout(resolve, 1));
           if (data[0] !== 2 || data[3] !== 0) Atomics.add(data, 1, 1);
           Atomics.add(data, 2, 1);
         };
-        export const teardown = (context) => { Atomics.add(context.data, 3, 1); };\`);
+        export const teardown = async ({ shards }) => { await null; Atomics.add(data, 3, shards - 1); };\`);
       const publisher = await openPublisher();
-      const box = await open(publisher, { handler, data, workers: 2 });
+      const box = await open(publisher, { handler, workers: 2 });
       for (let i = 0; i < 200; i++) await publisher.send(["t" + i, ""]);
       await until(box, ({ received }) => received === 200);
       await box.close({ linger: -1 });
@@ -263,12 +267,12 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       await good(`
       const data = shared(4);
       const handler = module(\`
-        export default async (_, { data }) => {
+        export default async () => {
           await new Promise((resolve) => setTimeout(resolve, 1));
           Atomics.add(data, 0, 1);
         };\`);
       const publisher = await openPublisher();
-      const box = await open(publisher, { handler, data });
+      const box = await open(publisher, { handler });
       for (let i = 0; i < 100; i++) await publisher.send(["t" + i, ""]);
       await until(box, ({ received }) => received === 100);
       await Promise.all([box.drain(), box.drain()]);
@@ -286,7 +290,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       const data = shared(40);
       const handler = module(${JSON.stringify(BLOCKING)});
       const publisher = await openPublisher();
-      const box = await open(publisher, { handler, data, workers: 1 });
+      const box = await open(publisher, { handler, workers: 1 });
       for (let i = 0; i < 30; i++) await publisher.send(["t", String(i)]);
       await until(box, ({ received }) => received === 30);
       while (data[1] === 0) await sleep(5);
@@ -316,7 +320,6 @@ describe("a Black Box's options", () => {
     ["an unknown policy", { handler, connect, full: "other" }],
     ["a queue of nothing", { handler, connect, maxQueue: 0 }],
     ["a queue of no bytes", { handler, connect, maxQueueBytes: 0 }],
-    ["data that cannot be copied", { handler, connect, data: () => undefined }],
     ["a codec", { handler, connect, socketOptions: { codec: {} } }],
     ["an unknown option of the socket", { handler, connect, socketOptions: { lingre: 1 } }],
   ])("are refused with %s", (_, options) => {

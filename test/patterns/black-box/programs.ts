@@ -6,13 +6,20 @@ export function prelude(engine: string): string {
     import assert from "node:assert/strict";
     import { once } from "node:events";
     import { setTimeout as sleep } from "node:timers/promises";
+    import { setEnvironmentData } from "node:worker_threads";
     import { Context, curveKeyPair, Publisher } from "shoal";
     import { BlackBox } from "shoal/patterns";
     const engine = ${JSON.stringify(engine)};
     const ANY = "tcp://127.0.0.1:*";
+    /** Memory that handlers have as \`data\`. */
+    const shared = (length) => {
+      const data = new Int32Array(new SharedArrayBuffer(4 * length));
+      setEnvironmentData("data", data);
+      return data;
+    };
+    const DATA = 'import { getEnvironmentData } from "node:worker_threads"; const data = getEnvironmentData("data");';
     /** A module of which this is the text. */
-    const module = (text) => new URL("data:text/javascript," + encodeURIComponent(text));
-    const shared = (length) => new Int32Array(new SharedArrayBuffer(4 * length));
+    const module = (text) => new URL("data:text/javascript," + encodeURIComponent(DATA + text));
     const openPublisher = async (options) => {
       const publisher = new Publisher({ sendHighWaterMark: 100_000, context: new Context({ engine }), ...options });
       await publisher.bind(ANY);
@@ -45,7 +52,7 @@ export function prelude(engine: string): string {
 
 /** A handler that stops its thread at its first message, until data[0] is 1; counts in data[1], keeps the body's number in data[2 …]. */
 export const BLOCKING = `
-  export default ([, body], { data }) => {
+  export default ([, body]) => {
     Atomics.add(data, 1, 1);
     Atomics.notify(data, 1);
     Atomics.wait(data, 0, 0);

@@ -35,6 +35,14 @@ function box(options: Partial<BoxRulesOptions> = {}) {
   return { rules, sent, drained, shard: () => rules.stats().shards[0] };
 }
 
+/** A box whose thread handles a message already, until it is `free`. */
+function busy(options: Partial<BoxRulesOptions> = {}) {
+  const parts = box(options);
+  parts.rules.receive([message("t", "first")]);
+  parts.sent.length = 0;
+  return { ...parts, free: () => parts.rules.finished(0, 0) };
+}
+
 const bodies = (count: number): Buffer[][] => Array.from({ length: count }, (_, i) => message("t", `${i}`));
 
 describe("a shard", () => {
@@ -71,7 +79,6 @@ describe("a batch", () => {
 describe("the queue of a shard", () => {
   it("hands batches over one after the other, as large as they may be", () => {
     const { rules, sent } = box({ maxQueue: 10 });
-    rules.up(0);
     rules.receive(bodies(5));
     expect(sent).toEqual([{ shard: 0, bodies: ["0", "1"] }]);
     rules.finished(0, 1);
@@ -81,9 +88,9 @@ describe("the queue of a shard", () => {
   });
 
   it("ends a batch at its bytes, but for a message that has more alone", () => {
-    const { rules, drained, sent } = box({ maxQueue: 10, maxBatch: 10 });
+    const { rules, free, drained, sent } = busy({ maxQueue: 10, maxBatch: 10 });
     rules.receive([message("t", "x".repeat(500)), ...bodies(2), message("t", "y".repeat(200)), ...bodies(1)]);
-    rules.up(0);
+    free();
     const sizes: number[] = [];
     for (let batch = sent.shift(); batch !== undefined; batch = sent.shift()) {
       sizes.push(batch.bodies.length);
@@ -94,23 +101,23 @@ describe("the queue of a shard", () => {
   });
 
   it("drops the newest with drop-newest", () => {
-    const { rules, drained, shard } = box({ full: "drop-newest" });
+    const { rules, free, drained, shard } = busy({ full: "drop-newest" });
     rules.receive(bodies(5));
-    rules.up(0);
+    free();
     expect(drained()).toEqual(["0", "1", "2"]);
-    expect(shard()).toMatchObject({ received: 5, handled: 3, dropped: { newest: 2, oldest: 0 } });
+    expect(shard()).toMatchObject({ received: 6, handled: 4, dropped: { newest: 2, oldest: 0 } });
   });
 
   it("drops the oldest with drop-oldest", () => {
-    const { rules, drained, shard } = box({ full: "drop-oldest" });
+    const { rules, free, drained, shard } = busy({ full: "drop-oldest" });
     rules.receive(bodies(5));
-    rules.up(0);
+    free();
     expect(drained()).toEqual(["2", "3", "4"]);
     expect(shard()).toMatchObject({ dropped: { oldest: 2, newest: 0 } });
   });
 
   it("drops as many of the oldest as a large message needs room for", () => {
-    const { rules, drained, shard } = box({ maxQueue: 10 });
+    const { rules, free, drained, shard } = busy({ maxQueue: 10 });
     const large = message("t", "z".repeat(1_600));
     rules.receive([...bodies(4), large]);
     expect(shard()).toMatchObject({
@@ -118,18 +125,18 @@ describe("the queue of a shard", () => {
       queuedBytes: costOf(message("t", "3")) + costOf(large),
       dropped: { oldest: 3 },
     });
-    rules.up(0);
+    free();
     expect(drained()).toEqual(["3", "z".repeat(1_600)]);
   });
 
   it("holds what has no room with wait, and asks for nothing more until it has", () => {
-    const { rules, drained, shard } = box({ full: "wait" });
+    const { rules, free, drained, shard } = busy({ full: "wait" });
     rules.receive(bodies(6));
     expect([rules.blocked, rules.stats().held, shard()?.queued]).toEqual([true, 3, 3]);
-    rules.up(0);
+    free();
     expect(rules.stats().held).toBe(1);
     expect(drained()).toEqual(["0", "1", "2", "3", "4", "5"]);
-    expect([rules.blocked, rules.idle, shard()?.handled]).toEqual([false, true, 6]);
+    expect([rules.blocked, rules.idle, shard()?.handled]).toEqual([false, true, 7]);
   });
 
   it("drops a message that no queue could hold, whatever the policy", () => {
@@ -142,8 +149,6 @@ describe("the queue of a shard", () => {
 
   it("counts into sums over all shards, held messages among the received", () => {
     const { rules } = box({ shards: 2, full: "wait" });
-    rules.up(0);
-    rules.up(1);
     rules.receive(Array.from({ length: 40 }, (_, i) => message(`${i}`, "x")));
     const { shards, held, ...sum } = rules.stats();
     expect(held).toBeGreaterThan(0);
@@ -161,7 +166,6 @@ describe("the queue of a shard", () => {
 
   it("drops what waits when it is closed, and loses what is in flight", () => {
     const { rules, shard } = box({ full: "wait" });
-    rules.up(0);
     rules.receive(bodies(7));
     rules.close();
     expect(rules.stats()).toMatchObject({ received: 7, held: 0 });
@@ -173,30 +177,5 @@ describe("the queue of a shard", () => {
       dropped: { closed: 5 },
     });
     expect(rules.idle).toBe(true);
-  });
-});
-
-describe("a thread that crashed", () => {
-  it("loses its batches; its successor gets what waits, in order", () => {
-    const { rules, sent, drained, shard } = box({ maxQueue: 10, maxInFlight: 2 });
-    rules.up(0);
-    rules.receive(bodies(6));
-    rules.finished(0, 1);
-    sent.length = 0;
-    expect(rules.crashed(0)).toBe(4);
-    expect(shard()).toMatchObject({ handled: 1, failed: 1, lost: 4, inFlight: 0, queued: 0 });
-    rules.receive([message("t", "6"), message("t", "7")]);
-    expect(sent).toEqual([]);
-    rules.up(0);
-    expect(drained()).toEqual(["6", "7"]);
-    expect(shard()).toMatchObject({ received: 8, handled: 3, lost: 4, queued: 0 });
-  });
-
-  it("loses nothing when it had none, and what it reports late is not counted", () => {
-    const { rules, shard } = box();
-    rules.up(0);
-    expect(rules.crashed(0)).toBe(0);
-    rules.finished(0, 1);
-    expect(shard()).toMatchObject({ handled: 0, failed: 0, lost: 0 });
   });
 });

@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setEnvironmentData } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { Context, Publisher, Router } from "../../../src/index.js";
 import {
@@ -426,10 +427,13 @@ describe("subscribers", () => {
     const source = new ListedEndpoints([first, "nonsense://x"]);
     const context = new Context({ engine: "libzmq" });
     const handled = new Int32Array(new SharedArrayBuffer(4));
-    const handler = "data:text/javascript,export default (frames, { data }) => { Atomics.add(data, 0, 1); }";
-    const box = own(
-      new BlackBox({ handler, data: handled, connect: source, workers: 1, socketOptions: { context } }),
-    );
+    setEnvironmentData("handled", handled);
+    const handler = `data:text/javascript,${encodeURIComponent(`
+      import { getEnvironmentData } from "node:worker_threads";
+      const handled = getEnvironmentData("handled");
+      export default () => { Atomics.add(handled, 0, 1); }
+    `)}`;
+    const box = own(new BlackBox({ handler, connect: source, workers: 1, socketOptions: { context } }));
     const events: unknown[] = [];
     box.events
       .on("source:changed", ({ endpoints }) => events.push(endpoints))
