@@ -9,8 +9,6 @@ import { type Finding, type Problem, problemLine } from "./problem.js";
 const MAX_FILE = 1_048_576;
 /** Shortest variable's value that is searched for in messages. */
 const MIN_SECRET = 3;
-/** Consecutive characters of a longer value in a message. */
-const MIN_PART = 8;
 
 /**
  * Reads a file named in a configuration. Pipes are refused: files are reread, and opening a pipe waits for a writer,
@@ -73,35 +71,20 @@ export function childOf(value: unknown, part: string | number): unknown {
     : undefined;
 }
 
-/** Shows references in place of variables' values. */
-export function hider({ variables }: Expanded): (finding: Finding) => Finding {
+/** Shows references in place of variables' values, and leaves out what may be a part of one. */
+export function hider({ filled, variables }: Expanded): (finding: Finding) => Finding {
   return (finding) => {
     let { message } = finding;
     for (const [name, held] of variables) {
       if (held.length < MIN_SECRET) continue;
-      message = withoutParts(message, held, `\${${name}}`);
-      const escaped = JSON.stringify(held).slice(1, -1);
-      if (escaped !== held) message = withoutParts(message, escaped, `\${${name}}`);
+      for (const shown of [held, JSON.stringify(held).slice(1, -1)])
+        message = message.replaceAll(shown, () => `\${${name}}`);
     }
+    const place = placeKey(finding.path).slice(0, -1);
+    if ([...filled].some((at) => at.startsWith(place)))
+      message = message.replace(/; got .*/s, "").replace(/"(?:[^"\\]|\\.)*…"/g, '"…"');
     return { ...finding, message };
   };
-}
-
-/** Replaces the value by its name, and parts of it by `…`. */
-function withoutParts(message: string, held: string, name: string): string {
-  const least = Math.min(held.length, MIN_PART);
-  let shown = "";
-  for (let at = 0; at < message.length; ) {
-    let end = at + least;
-    if (end > message.length || !held.includes(message.slice(at, end))) {
-      shown += message[at++];
-      continue;
-    }
-    while (end < message.length && held.includes(message.slice(at, end + 1))) end += 1;
-    shown += end - at === held.length ? name : "…";
-    at = end;
-  }
-  return shown;
 }
 
 /** The system's reason in words, without the path. */

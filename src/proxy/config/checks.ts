@@ -1,14 +1,17 @@
 /**
- * Checks that a schema cannot express: endpoints, socket types that do not fit each other, and endpoints bound twice.
- * Faults within one socket: socket-checks.ts. Pure.
+ * Checks that neither a schema nor the options of a proxy express: keys that only a file has, options of the engine,
+ * endpoints. Pure.
  */
 import { type Finding, type Path, pathText } from "../../config/problem.js";
 import { checkEndpoint } from "../../core/schemes/schemes.js";
 import { collides, leadsTo } from "../own-endpoints.js";
-import { directionsOf, LEGAL_PAIRS, type ProxySocketType } from "../pairs.js";
-import { type Proxies, type ProxyConfiguration, socketsOf } from "./model.js";
-import { KINDS } from "./schema.js";
-import { checkSocket, type EngineAbilities } from "./socket-checks.js";
+import { type Proxies, type SocketConfiguration, socketsOf } from "./model.js";
+
+export interface EngineAbilities {
+  readonly name: string;
+  readonly transports: readonly string[];
+  readonly unsupportedOptions: readonly string[];
+}
 
 interface Place {
   readonly endpoint: string;
@@ -16,27 +19,23 @@ interface Place {
   readonly proxy: string;
 }
 
-export interface Places {
-  /** `at`: index in a list; a single text has none. */
-  endpoint(path: Path, at: number): Path;
-  isFaulty(socket: Path): boolean;
-}
-
-export function check(proxies: Proxies, engine: EngineAbilities, places: Places): readonly Finding[] {
+/** @param placeOf the place of an endpoint; a single text has no index */
+export function check(
+  proxies: Proxies,
+  engine: EngineAbilities,
+  placeOf: (path: Path, at: number) => Path,
+): readonly Finding[] {
   const findings: Finding[] = [];
   const bound: Place[] = [];
   const connected: Place[] = [];
   for (const [proxy, configuration] of Object.entries(proxies)) {
-    findings.push(...checkTypes(["proxies", proxy], configuration));
     for (const [name, socket] of socketsOf(configuration)) {
       const path = ["proxies", proxy, name];
-      findings.push(...checkSocket(path, socket, engine, !places.isFaulty(path)));
+      findings.push(...exclusions(path, socket), ...unsupported(path, socket, engine));
       for (const use of ["bind", "connect"] as const) {
         for (const [at, endpoint] of socket[use].entries()) {
-          const place = { endpoint, path: places.endpoint([...path, use], at), proxy };
-          const message =
-            endpointFault(endpoint, use, engine.transports) ??
-            (use === "connect" ? namedBefore(socket[use], at) : undefined);
+          const place = { endpoint, path: placeOf([...path, use], at), proxy };
+          const message = endpointFault(endpoint, use, engine.transports);
           if (message !== undefined) findings.push({ path: place.path, message });
           else (use === "bind" ? bound : connected).push(place);
         }
@@ -44,6 +43,37 @@ export function check(proxies: Proxies, engine: EngineAbilities, places: Places)
     }
   }
   return [...findings, ...boundTwice(bound), ...ownEndpoints(bound, connected)];
+}
+
+function exclusions(path: Path, { options, tls }: SocketConfiguration): readonly Finding[] {
+  const findings: Finding[] = [];
+  const given: Readonly<Record<string, unknown>> = { ...options, tls };
+  const has = (name: string): boolean => given[name] !== undefined;
+  const exclude = (one: string, others: readonly string[]): void => {
+    const other = has(one) ? others.find(has) : undefined;
+    if (other === undefined) return;
+    findings.push({ path: [...path, one], atKey: true, message: `${one} and ${other} exclude each other` });
+  };
+  const curve = ["curveServer", "curveServerKey", "curveCertificate"];
+  exclude("curveCertificate", ["curveSecretKey", "curvePublicKey"]);
+  exclude("plainUsers", ["plainUsername", "plainPassword", ...curve]);
+  exclude("plainUsername", curve);
+  exclude("tls", ["tlsCert", "tlsKey", "tlsCa"]);
+  return findings;
+}
+
+function unsupported(
+  path: Path,
+  { options }: SocketConfiguration,
+  engine: EngineAbilities,
+): readonly Finding[] {
+  return Object.keys(options)
+    .filter((name) => engine.unsupportedOptions.includes(name))
+    .map((name) => ({
+      path: [...path, name],
+      atKey: true,
+      message: `the engine ${engine.name} does not have it`,
+    }));
 }
 
 function endpointFault(
@@ -56,27 +86,6 @@ function endpointFault(
     return undefined;
   } catch (error) {
     return (error as Error).message;
-  }
-}
-
-/** Checks connects; an endpoint bound twice is reported with its place. */
-function namedBefore(endpoints: readonly string[], at: number): string | undefined {
-  const endpoint = endpoints[at] as string;
-  return endpoints.indexOf(endpoint) < at ? `${endpoint} is named before in this list` : undefined;
-}
-
-function checkTypes(path: Path, { kind, frontend, backend }: ProxyConfiguration): readonly Finding[] {
-  if (KINDS[kind] !== undefined) return [];
-  const types = [frontend, backend].map(({ options }) => options.type as ProxySocketType) as [
-    ProxySocketType,
-    ProxySocketType,
-  ];
-  try {
-    directionsOf(...types);
-    return [];
-  } catch {
-    const message = `no proxy can stand between ${types.join(" and ")}; expected one of ${LEGAL_PAIRS.join(", ")}, either way round`;
-    return [{ path, message }];
   }
 }
 

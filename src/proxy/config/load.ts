@@ -6,7 +6,7 @@
 import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { createSecureContext } from "node:tls";
-import { type Environment, expand, placeKey } from "../../config/environment.js";
+import { type Environment, expand } from "../../config/environment.js";
 import { ConfigurationError, childOf, hider, otherThan, reasonOf, textOf } from "../../config/file.js";
 import { NamedFiles } from "../../config/named-files.js";
 import type { Finding, Path } from "../../config/problem.js";
@@ -16,21 +16,24 @@ import { checkAuthorities } from "../../core/authorities.js";
 import { ShoalError } from "../../core/errors.js";
 import { context } from "../../sockets/context.js";
 import { readCertificate } from "../../sockets/security/certificate.js";
-import { NAME_RULE, UNFIT } from "../options.js";
+import { securityFault } from "../../sockets/security/check.js";
+import { NAME_RULE, type PlanType, planOf, UNFIT } from "../options.js";
 import { SocketProxy } from "../socket-proxy.js";
-import { check } from "./checks.js";
+import { check, type EngineAbilities } from "./checks.js";
 import {
   type Configuration,
   optionsOf,
   type ProxyConfiguration,
   SOCKET_NAMES,
   type SocketConfiguration,
+  type SocketName,
   shapeOf,
+  socketOptions,
+  socketsOf,
   type TlsConfiguration,
   withCertificate,
 } from "./model.js";
 import { configurationSchema, DRAIN_SECONDS } from "./schema.js";
-import type { EngineAbilities } from "./socket-checks.js";
 
 const SOCKET_DEPTH = ["proxies", "NAME", "frontend"].length;
 const NO_ENDPOINT = "needs an endpoint: bind, connect or both";
@@ -75,16 +78,9 @@ export async function configurationOf(
   for (const [name, given] of Object.entries(proxiesIn(usable))) proxies[name] = shapeOf(given);
 
   const files = new NamedFiles(dirname(resolve(file)), findings);
-  const faulty = new Set(findings.map(({ path }) => placeKey(path.slice(0, SOCKET_DEPTH))));
-  findings.push(
-    ...check(proxies, engine, {
-      endpoint: (path, at) => placeOf(expanded.value, path, at),
-      isFaulty: (path) => faulty.has(placeKey(path)),
-    }),
-  );
+  findings.push(...check(proxies, engine, (path, at) => placeOf(expanded.value, path, at)));
   for (const [name, proxy] of Object.entries(proxies)) proxies[name] = await withFiles(name, proxy, files);
-  for (const [name, proxy] of Object.entries(proxies))
-    if (!findings.some(({ path }) => isWithin(path, name))) findings.push(...madeOf(name, proxy));
+  for (const [name, proxy] of Object.entries(proxies)) findings.push(...refusals(name, proxy, findings));
 
   if (findings.length > 0) throw new ConfigurationError(source.problems(findings.map(hider(expanded))));
   const { drain = DRAIN_SECONDS } = expanded.value as { drain?: number };
@@ -123,10 +119,9 @@ function withoutFaults(value: unknown, findings: readonly Finding[]): unknown {
   return rest;
 }
 
-/** Whether a path is within this proxy, or covers all. */
-function isWithin([top, proxy]: Path, name: string): boolean {
-  if (proxy === undefined) return top === undefined || top === "proxies";
-  return top === "proxies" && String(proxy) === name;
+/** Whether a path is at this place, within it, or above it. */
+function meets(path: Path, place: Path): boolean {
+  return place.every((part, at) => at >= path.length || String(path[at]) === part);
 }
 
 /** A single text has no index. */
@@ -165,14 +160,41 @@ async function withFiles(
   return { ...proxy, ...sockets } as ProxyConfiguration;
 }
 
-/** The proxy's own checks decide; usually no findings. */
-function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
+/** What the library refuses: of each socket the first fault, and of sockets without one their proxy's. */
+function refusals(name: string, proxy: ProxyConfiguration, known: readonly Finding[]): readonly Finding[] {
+  const findings: Finding[] = [];
+  const isFaulty = (place: Path): boolean => [...known, ...findings].some(({ path }) => meets(path, place));
+  for (const [socketName, socket] of socketsOf(proxy)) {
+    const path = ["proxies", name, socketName];
+    if (isFaulty(path)) continue;
+    const finding = refusal(path, () => checkSocket(path, socketName, socket));
+    if (finding !== undefined) findings.push(finding);
+  }
+  const path = ["proxies", name];
+  const finding = isFaulty(path) ? undefined : refusal(path, () => void new SocketProxy(optionsOf(proxy)));
+  return finding === undefined ? findings : [finding];
+}
+
+function checkSocket(path: Path, name: SocketName, socket: SocketConfiguration): Finding | undefined {
+  const options = socketOptions(socket);
+  const { type } = options as { readonly type: PlanType };
+  planOf(name, [type], undefined, options);
+  const bare = socket.bind.find((endpoint) => /^(?:tls|wss):/.test(endpoint));
+  if (bare !== undefined && (options.tlsCert ?? null) === null)
+    return {
+      path: [...path, "bind"],
+      message: `${bare} needs a certificate: tls: { cert: FILE, key: FILE }`,
+    };
+  const fault = securityFault(options);
+  return fault && { path: [...path, fault.option], atKey: true, message: fault.message };
+}
+
+function refusal(path: Path, make: () => Finding | undefined): Finding | undefined {
   try {
-    new SocketProxy(optionsOf(proxy));
-    return [];
+    return make();
   } catch (error) {
     if (!(error instanceof ShoalError)) throw error;
-    return [{ path: ["proxies", name], message: error.message }];
+    return { path, message: error.message };
   }
 }
 

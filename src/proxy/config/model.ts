@@ -107,7 +107,7 @@ export function tlsOptions({ cert, key, ca }: TlsConfiguration): {
   return { tlsCert: cert ?? null, tlsKey: key ?? null, tlsCa: ca ?? null };
 }
 
-function socketOptions({ bind, connect, policy, tls, options }: SocketConfiguration): Given {
+export function socketOptions({ bind, connect, policy, tls, options }: SocketConfiguration): Given {
   const { plainUsers: users, ...rest } = options;
   return {
     ...rest,

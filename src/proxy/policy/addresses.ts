@@ -9,7 +9,8 @@ import { BlockList, isIP } from "node:net";
 const MAPPED = new BlockList();
 MAPPED.addSubnet("::ffff:0:0", 96, "ipv6");
 
-export const BLOCK_RULE = 'such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"';
+export const BLOCK_RULE =
+  'an address or a block of them, such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"';
 
 export interface Block {
   readonly network: string;

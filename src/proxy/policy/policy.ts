@@ -55,10 +55,6 @@ export type ProxyPolicyReason = "address" | "key" | "topic" | "size" | "rate";
 
 export type ProxyPolicyRefusals = Readonly<Record<ProxyPolicyReason, number>>;
 
-export const KEYS_RULE = "needs the side's option curveServer";
-export const RATE_RULE =
-  "with a rate the side needs a receiveHighWaterMark, since what is held back waits in its queue; got 0";
-
 export interface PolicedSide {
   readonly name: string;
   readonly type: ProxySocketType;
@@ -87,7 +83,8 @@ export function checkPolicy(side: PolicedSide, given: unknown): ProxyPolicy {
 function folderOf(what: string, keys: unknown, { options }: PolicedSide): string {
   if (typeof keys !== "string" || keys === "")
     throw new InvalidArgumentError(`keys in the ${what} must be the path of a folder; got ${describe(keys)}`);
-  if (options.curveServer !== true) throw new InvalidArgumentError(`keys in the ${what} ${KEYS_RULE}`);
+  if (options.curveServer !== true)
+    throw new InvalidArgumentError(`keys in the ${what} need the side's option curveServer`);
   return keys;
 }
 
@@ -110,7 +107,9 @@ function limitsOf(what: string, given: unknown, { type, options }: PolicedSide):
   if (all !== undefined && !sends && type !== "xpub")
     throw new InvalidArgumentError(`all of ${where}: peers of a ${type} send nothing`);
   if ((peer !== undefined || all !== undefined) && options.receiveHighWaterMark === 0)
-    throw new InvalidArgumentError(`${where}: ${RATE_RULE}`);
+    throw new InvalidArgumentError(
+      `${where}: with a rate the side needs a receiveHighWaterMark, since what is held back waits in its queue; got 0`,
+    );
   return Object.freeze({
     ...(messageSize === undefined
       ? {}
