@@ -30,7 +30,6 @@ interface ServerSettings extends OperationSettings, SecuritySettings {
   readonly bind?: string;
   readonly binaryStar?: BinaryStarRole;
   readonly peer?: string;
-  readonly serveAlone?: boolean;
   readonly store?: string;
   readonly heartbeat?: number;
   readonly curvePeerKey?: string;
@@ -55,7 +54,6 @@ export function addCloneServerCommand(clone: Command): void {
     .option("--bind <EP>", "an endpoint instead of both, such as ipc://NAME or tcp://ADDR:*")
     .addOption(roleOption())
     .option("--peer <HOST:P>", "address and first port of the other server")
-    .option("--serve-alone", "serve although the peer was never reached and may have a newer map")
     .option("--store <DIR>", "keep the map in DIR (needs the package lmdb)")
     .option("--heartbeat <MS>", "interval of heartbeats (default 1000)", wholeNumber(1))
     .option("--json", "print the counters as JSON at the end")
@@ -118,14 +116,13 @@ function pairOf({
   binaryStar: role,
   peer,
   curvePeerKey,
-  serveAlone = false,
-}: ServerSettings): (Pick<ClonePairOptions, "role" | "serveAlone"> & { readonly peer: string }) | undefined {
+}: ServerSettings): (Pick<ClonePairOptions, "role"> & { readonly peer: string }) | undefined {
   if (role === undefined) {
-    if (peer === undefined && curvePeerKey === undefined && !serveAlone) return undefined;
-    throw new UsageError("--peer, --curve-peer-key and --serve-alone need --binary-star primary or backup");
+    if (peer === undefined && curvePeerKey === undefined) return undefined;
+    throw new UsageError("--peer and --curve-peer-key need --binary-star primary or backup");
   }
   if (peer === undefined) throw new UsageError("--binary-star needs --peer HOST:P, the other server");
-  return { role, peer: endpointOf(peer), serveAlone };
+  return { role, peer: endpointOf(peer) };
 }
 
 /** Credentials of the two servers towards each other. */
@@ -153,13 +150,12 @@ function report(server: CloneServer, log: Log): void {
     })
     .on("peer:unmet", () =>
       log.warn(
-        "does not serve before it has reached its peer, which may have a newer map (see --serve-alone)",
+        "does not serve before it has reached its peer, which may have a newer map; if the peer is lost, restart without --binary-star",
       ),
     )
-    .on("map:diverged", ({ updates, entries, aside }) =>
+    .on("map:diverged", () =>
       log.error(
-        `up to ${updates} updates that this server acknowledged alone are no longer in the map; ` +
-          (aside === undefined ? "they are lost" : `their ${entries} keys are in ${aside}`),
+        "the peer's newer map replaces this one: updates that this server acknowledged alone are lost",
       ),
     )
     .on("peer:incompatible", () =>

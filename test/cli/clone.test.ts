@@ -225,7 +225,6 @@ it("distinguishes bad usage from failure", async () => {
     [["server", "--port", "5556", "--binary-star", "primary"], "--peer HOST:P"],
     [["server", "--port", "5556", "--curve-peer-key", "a".repeat(40)], "--binary-star"],
     [["server", "--port", "5556", "--peer", "b:5556"], "--binary-star"],
-    [["server", "--port", "5556", "--serve-alone"], "--binary-star"],
   ];
   await Promise.all(
     lines.map(async ([args, what]) => {

@@ -4,15 +4,11 @@
  *   map-0, map-1  key -> record with expiry: value | sequence 8 (kit/store/record.ts)   one of the two counts
  *   recent        last sequence 8 -> UUIDs of a commit, 16 bytes each
  *   state         "map" -> 0 or 1   "sequence" -> 8   "owner" -> 16   "standing" -> standing.ts
- *   aside-TIME.jsonl   lines for `shoal clone load`: entries that the other server's map lacked
  *
  * Numbers are big-endian, sequences of `recent` and `state` doubles. The other server's map goes to the unused table in many
  * commits, and is in use from the last: a process killed in between keeps the old map.
  */
 
-import { isUtf8 } from "node:buffer";
-import { open as openFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { checkOptions, type Given } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../kit/store/lmdb.js";
@@ -166,25 +162,6 @@ export class CloneLmdbStore implements CloneStore {
     await this.#folder.transaction(() => void this.#state.put(STANDING, standing));
   }
 
-  async setAside(entries: Iterable<CloneStoredEntry>): Promise<string> {
-    this.#folder.assertOpen();
-    const path = join(this.#folder.directory, `aside-${new Date().toISOString().replaceAll(":", "-")}.jsonl`);
-    try {
-      const file = await openFile(path, "wx");
-      try {
-        await writeFile(file, linesOf(entries));
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-    } catch (cause) {
-      throw new StoreError("failed", `The store in ${this.#folder.directory} could not write ${path}`, {
-        cause,
-      });
-    }
-    return path;
-  }
-
   close(): Promise<void> {
     return this.#folder.close();
   }
@@ -216,17 +193,6 @@ function decode(key: Buffer, bytes: Buffer): CloneStoredEntry | undefined {
   const [value, sequence] = record.frames;
   if (value === undefined || sequence?.length !== SEQUENCE_BYTES) return undefined;
   return { key, value, sequence: readSequence(sequence), expires: record.expires };
-}
-
-/** Lines for `shoal clone load`. */
-function* linesOf(entries: Iterable<CloneStoredEntry>): Generator<string, undefined> {
-  const text = (bytes: Buffer): unknown =>
-    isUtf8(bytes) ? bytes.toString() : { base64: bytes.toString("base64") };
-  for (const { key, value, expires } of entries) {
-    const ttl = expires === 0 ? {} : { ttl: Math.max(1, Math.ceil(expires - Date.now())) };
-    yield `${JSON.stringify({ key: text(key), value: text(value), ...ttl })}\n`;
-  }
-  return undefined;
 }
 
 function double(value: number): Buffer {

@@ -84,13 +84,12 @@ export class ServerMap {
     return this.#window.bytes(marksOf(except));
   }
 
-  /** @param after a sequence: only entries that changed after it. @param shift from the rules' clock to ms since 1970 */
-  *entries(shift: number, after = -1): Generator<CloneStoredEntry, undefined> {
+  /** @param shift from the rules' clock to ms since 1970 */
+  *entries(shift: number): Generator<CloneStoredEntry, undefined> {
     const table = this.#table;
     for (let id = 0; id < table.high; id++) {
-      const sequence = table.sequence(id);
-      if (!table.isLive(id) || sequence <= after) continue;
-      const time = this.#expiry.timeOf(id);
+      if (!table.isLive(id)) continue;
+      const [time, sequence] = [this.#expiry.timeOf(id), table.sequence(id)];
       yield { key: table.key(id), value: table.value(id), sequence, expires: time === 0 ? 0 : time + shift };
     }
     return undefined;

@@ -13,7 +13,6 @@ import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import {
   anything,
-  boolean,
   bytes,
   checkEndpoint,
   checkOptions,
@@ -53,11 +52,6 @@ const PAIR_OPTIONS = {
    * server.
    */
   publicKey: anything<string | Uint8Array>(), // pairSocketOptions checks it.
-  /**
-   * Lets this server serve before it has met the other one, without "alone" in its store: the operator's decision when
-   * the other server does not come back. Default false.
-   */
-  serveAlone: boolean(false),
   /** Options of the sockets to the other server, over those of all sockets: `plainUsername`, `plainPassword`. */
   socketOptions: object<CommonOptions>(),
 };
@@ -104,7 +98,6 @@ export interface ServerRulesOptions
   readonly hasStore: boolean;
   /** Only in a pair. */
   readonly role?: BinaryStarRole;
-  readonly serveAlone: boolean;
   /** 8 random bytes: the first half of the UUIDs of the server's own updates, and the name of a map that begins here. */
   readonly token: Buffer;
   /** For jitter: from 0 up to 1. */
@@ -133,7 +126,6 @@ export function serverSettings(options: CloneServerOptions) {
       liveness,
       hasStore: settings.store !== undefined,
       ...(pair === undefined ? {} : { role: pair.role }),
-      serveAlone: pair?.serveAlone ?? false,
       maxPending,
       maxBytes,
       maxSnapshots,
@@ -233,17 +225,8 @@ export const EVENTS = {
   "replica:joined": event<{ readonly sequence: number }>(),
   /** The other server is gone or too slow; this one acknowledges alone. */
   "replica:left": event<{ readonly reason: "gone" | "silent" | "slow" | "left" }>(),
-  /**
-   * The other server's map has replaced this one, and lacks up to `updates` updates that this server acknowledged
-   * alone, of `entries` keys. The store keeps these at `aside`; `undefined`: they are lost.
-   */
-  "map:diverged": event<{
-    /** The last common sequence. */
-    readonly after: number;
-    readonly updates: number;
-    readonly entries: number;
-    readonly aside: string | undefined;
-  }>(),
+  /** The other server's newer map replaces this one, and may lack updates that this server acknowledged alone. */
+  "map:diverged": event(),
   /**
    * A client asked, but this server has not met the other one, nor has "alone" in its store. It waits for the other
    * one or for `star.resolve("active")`. Emitted once.

@@ -88,7 +88,7 @@ export class ServerRules {
 
   /** After all entries. @returns `false` for an unreadable standing */
   restored(state: CloneStoredState): boolean {
-    if (!this.#standing.restore(state.standing, state.sequence)) return false;
+    if (!this.#standing.restore(state.standing)) return false;
     this.#map.restored(state);
     this.#queue.ordered = state.sequence;
     if (state.damaged > 0) this.#effects.event({ type: "store:damaged", entries: state.damaged });
@@ -104,7 +104,7 @@ export class ServerRules {
     // The other server's updates in the queue keep their sequences.
     this.#queue.continueAfter(this.#map.sequence);
     this.#serving.begin(now);
-    this.#standing.begin(this.#queue.ordered, forced);
+    this.#standing.begin(forced);
     this.flush(now);
   }
 
@@ -211,8 +211,8 @@ export class ServerRules {
     this.#noteIdle();
   }
 
-  replaced(loaded: LoadedMap, now: number, aside?: string): void {
-    this.#standby.replaced(loaded, now, aside);
+  replaced(loaded: LoadedMap, now: number): void {
+    this.#standby.replaced(loaded, now);
     this.flush(now);
   }
 

@@ -15,12 +15,8 @@ export interface ServerEffects {
   follow(frames: Buffer[]): void;
   /** Ends in `committed` or `commitFailed`. One commit or replacement at a time. */
   commit(operations: readonly Operation[]): void;
-  /**
-   * Ends in `replaced` or `replaceFailed`. The table does not change meanwhile.
-   *
-   * @param aside entries after this sequence are kept aside first
-   */
-  replace(loaded: LoadedMap, wanted: () => boolean, aside: number | undefined): void;
+  /** Ends in `replaced` or `replaceFailed`. The table does not change meanwhile. */
+  replace(loaded: LoadedMap, wanted: () => boolean): void;
   /** Ends in `marked` or `markFailed`, after each commit before it. */
   mark(standing: Buffer): void;
   /** Publishes the position. */

@@ -386,7 +386,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
         if (this.#pair?.link.closed === false) this.#pair.link.trySend(frames);
       },
       commit: (operations) => this.#writer?.commit(operations),
-      replace: (loaded, wanted, aside) => this.#writer?.replace(loaded, wanted, aside),
+      replace: (loaded, wanted) => this.#writer?.replace(loaded, wanted),
       mark: (standing) => this.#writer?.mark(standing),
       announce: () => this.star?.publishNow(),
       event: (event) => this.events.emit(event),

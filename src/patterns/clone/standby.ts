@@ -134,13 +134,13 @@ export class Standby {
   replaceStore(): void {
     const loaded = this.#loaded;
     if (loaded === undefined) return;
-    this.#state.effects.replace(loaded, () => this.#loaded === loaded, this.#lostTo(loaded)?.after);
+    this.#state.effects.replace(loaded, () => this.#loaded === loaded);
   }
 
-  replaced(loaded: LoadedMap, now: number, aside?: string): void {
+  replaced(loaded: LoadedMap, now: number): void {
     if (this.#loaded !== loaded) return;
     this.#replacedAt = now;
-    this.#adopt(loaded, aside);
+    this.#adopt(loaded);
   }
 
   replaceFailed(loaded: LoadedMap, now: number): void {
@@ -207,20 +207,12 @@ export class Standby {
     if (this.#updates.length > MAX_QUEUED || this.#queued > MAX_QUEUED_BYTES) this.start(now);
   }
 
-  #lostTo({ standing, map }: LoadedMap): { readonly after: number; readonly updates: number } | undefined {
-    return this.#state.standing.lostTo(standing, map.sequence);
-  }
-
-  /** @param aside where the store keeps the lost entries */
-  #adopt(loaded: LoadedMap, aside?: string): void {
+  #adopt(loaded: LoadedMap): void {
     const { map, queue, effects, standing } = this.#state;
     this.#loaded = undefined;
-    const lost = this.#lostTo(loaded);
-    const entries = lost === undefined ? 0 : map.table.countAfter(lost.after);
-    map.adopt(loaded.map);
     standing.adopt(loaded.standing);
+    map.adopt(loaded.map);
     queue.ordered = map.sequence;
-    if (lost !== undefined) effects.event({ type: "map:diverged", ...lost, entries, aside });
     effects.event({ type: "map:replicated", entries: map.table.size, sequence: map.sequence });
     if (this.#phase !== "storing") return;
     const updates = this.#updates;

@@ -6,14 +6,13 @@
  * servers use one number.
  *
  *   standing   in the store, and sent with a map (link.ts)
- *     {"map":"0102030405060708","term":4,"alone":true,"aloneSince":7}
+ *     {"map":"0102030405060708","term":4,"alone":true}
  *   position   published with each state of the Binary Star (P + 3)
  *     {"map":"0102030405060708","term":4,"sequence":9,"alone":false,"ready":true}
  *
- *   map         8 random bytes in hex, of the server that began the first term; empty before
- *   alone       updates may be acknowledged here that the peer lacks: this map is the newest
- *   aloneSince  the last sequence before those updates; left out without any
- *   ready       this server stands by, has everything, and would take over
+ *   map    8 random bytes in hex, of the server that began the first term; empty before
+ *   alone  updates may be acknowledged here that the peer lacks: this map is the newest
+ *   ready  this server stands by, has everything, and would take over
  */
 
 import { backOff } from "../../core/back-off.js";
@@ -30,8 +29,6 @@ export interface Standing {
   readonly map: string;
   readonly term: number;
   readonly alone: boolean;
-  /** The last sequence that the peer has; `undefined`: all. */
-  readonly aloneSince: number | undefined;
 }
 
 export interface Position {
@@ -42,18 +39,17 @@ export interface Position {
   readonly ready: boolean;
 }
 
-export const NO_STANDING: Standing = { map: NO_MAP, term: 0, alone: false, aloneSince: undefined };
+export const NO_STANDING: Standing = { map: NO_MAP, term: 0, alone: false };
 
-export function encodeStanding({ map, term, alone, aloneSince }: Standing): Buffer {
-  return Buffer.from(JSON.stringify({ map, term, alone, aloneSince }));
+export function encodeStanding({ map, term, alone }: Standing): Buffer {
+  return Buffer.from(JSON.stringify({ map, term, alone }));
 }
 
 /** @returns `undefined` for a damaged one, or another version */
 export function parseStanding(bytes: Uint8Array): Standing | undefined {
-  const { map, term, alone, aloneSince } = parseObject(bytes);
+  const { map, term, alone } = parseObject(bytes);
   if (!isMap(map) || !isCount(term) || typeof alone !== "boolean") return undefined;
-  if (aloneSince !== undefined && !isCount(aloneSince)) return undefined;
-  return { map, term, alone, aloneSince };
+  return { map, term, alone };
 }
 
 export function encodePosition(position: Position): Buffer {
@@ -102,23 +98,22 @@ export function beginTerm(
   standing: Standing,
   author: number,
   known: number,
-  from: number,
   forced: boolean,
   token: Buffer,
 ): Standing {
   let term = Math.max(standing.term, known) + 1 + (forced ? FORCED : 0);
   while (term % AUTHOR_COUNT !== author) term += 1;
   const map = standing.map === NO_MAP ? token.toString("hex") : standing.map;
-  return { map, term, alone: true, aloneSince: standing.aloneSince ?? from };
+  return { map, term, alone: true };
 }
 
 export function adopted({ map, term }: Standing): Standing {
-  return { map, term, alone: false, aloneSince: undefined };
+  return { map, term, alone: false };
 }
 
 type StandingOptions = Pick<
   ServerRulesOptions,
-  "role" | "serveAlone" | "hasStore" | "heartbeatInterval" | "token" | "random"
+  "role" | "hasStore" | "heartbeatInterval" | "token" | "random"
 >;
 
 interface StandingEffects {
@@ -126,7 +121,7 @@ interface StandingEffects {
   mark(standing: Buffer): void;
   /** The position changed. */
   announce(): void;
-  event(event: { readonly type: "peer:unmet" }): void;
+  event(event: { readonly type: "peer:unmet" | "map:diverged" }): void;
 }
 
 const AUTHORS: Readonly<Record<BinaryStarRole | "single", number>> = { primary: 0, backup: 1, single: 2 };
@@ -167,11 +162,8 @@ export class ServerStanding implements BinaryStarReplica {
   }
 
   /** @param bytes `undefined`: a new store. @returns `false` for an unreadable one */
-  restore(bytes: Buffer | undefined, sequence: number): boolean {
-    const standing =
-      bytes === undefined
-        ? { ...NO_STANDING, aloneSince: sequence > 0 ? 0 : undefined }
-        : parseStanding(bytes);
+  restore(bytes: Buffer | undefined): boolean {
+    const standing = bytes === undefined ? NO_STANDING : parseStanding(bytes);
     if (standing === undefined) return false;
     this.#wanted = standing;
     this.#durable = standing;
@@ -205,41 +197,29 @@ export class ServerStanding implements BinaryStarReplica {
     return this.inTerm && this.#durable?.alone === false && !this.#wanted.alone;
   }
 
-  /** @param from the last sequence before the term. @param forced by the operator's decision */
-  begin(from: number, forced: boolean): void {
+  /** @param forced by the operator's decision */
+  begin(forced: boolean): void {
     if (!this.#counts) return;
     const { role, token } = this.#options;
-    const unmet = role !== undefined && this.#peer === undefined && !this.#wanted.alone;
+    // A server of a pair that was started again without it: the operator's decision, too.
+    const unmet = this.#peer === undefined && !this.#wanted.alone;
     const author = AUTHORS[role ?? "single"];
     this.#yielded = false;
-    this.#want(beginTerm(this.#wanted, author, this.#known, from, forced || unmet, token));
+    this.#want(beginTerm(this.#wanted, author, this.#known, forced || unmet, token));
   }
 
   setAlone(alone: boolean): void {
     if (!this.#counts || this.#wanted.alone === alone) return;
-    const aloneSince = alone ? (this.#wanted.aloneSince ?? this.#sequence()) : undefined;
-    this.#want({ ...this.#wanted, alone, aloneSince });
+    this.#want({ ...this.#wanted, alone });
   }
 
+  /** Before the map is replaced. */
   adopt(theirs: Standing): void {
     this.#yielded = false;
+    // A map without a term is that of a server without a pair.
+    if (this.#wanted.alone || (this.term === 0 && this.#sequence() > 0)) this.#reportDiverged();
     this.#wanted = adopted(theirs);
     this.#durable = this.#wanted;
-  }
-
-  /**
-   * The updates acknowledged alone that the other server's map may lack: the last sequence before them, and their
-   * count. After a crash of either server the other one may have some.
-   */
-  lostTo(
-    theirs: Standing,
-    sequence: number,
-  ): { readonly after: number; readonly updates: number } | undefined {
-    const { map, aloneSince } = this.#wanted;
-    if (aloneSince === undefined) return undefined;
-    const own = this.#sequence();
-    const after = map === NO_MAP || map === theirs.map ? Math.min(aloneSince, sequence) : 0;
-    return own <= after ? undefined : { after, updates: Math.max(0, own - aloneSince) };
   }
 
   marked(): void {
@@ -275,8 +255,10 @@ export class ServerStanding implements BinaryStarReplica {
     this.#known = Math.max(this.#known, position.term);
     const order = orderOf(this.#position, position);
     // This map is not the newest.
-    if (order === "older" && own !== BinaryStarState.ACTIVE && this.#wanted.alone)
+    if (order === "older" && own !== BinaryStarState.ACTIVE && this.#wanted.alone) {
+      this.#reportDiverged();
       this.#want({ ...this.#wanted, alone: false });
+    }
     const ready = own === BinaryStarState.PASSIVE && this.#mayTakeOver(own);
     if (ready !== this.#ready) {
       this.#ready = ready;
@@ -316,7 +298,7 @@ export class ServerStanding implements BinaryStarReplica {
   }
 
   #mayTakeOver(own: BinaryStarState): boolean {
-    if (this.#peer === undefined) return this.#wanted.alone || this.#options.serveAlone;
+    if (this.#peer === undefined) return this.#wanted.alone;
     const { state, position } = this.#peer;
     const order = orderOf(this.#position, position);
     if (order === "older" || order === "foreign") return false;
@@ -326,6 +308,10 @@ export class ServerStanding implements BinaryStarReplica {
     // The peer waited as well.
     if (state === BinaryStarState.ACTIVE) return false;
     return order === "newer" || (this.#options.role === "primary" && state !== BinaryStarState.PASSIVE);
+  }
+
+  #reportDiverged(): void {
+    this.#effects.event({ type: "map:diverged" });
   }
 
   #want(standing: Standing): void {

@@ -67,15 +67,10 @@ export class StoreWriter {
     );
   }
 
-  replace(loaded: LoadedMap, wanted: () => boolean, aside: number | undefined): void {
-    let path: string | undefined;
+  replace(loaded: LoadedMap, wanted: () => boolean): void {
     this.#run(
-      async () => {
-        if (aside !== undefined && wanted())
-          path = await this.#store.setAside?.(this.#rules.map.entries(this.#shift, aside));
-        await this.#replace(loaded, wanted);
-      },
-      () => this.#rules.replaced(loaded, this.#timer.now(), path),
+      () => this.#replace(loaded, wanted),
+      () => this.#rules.replaced(loaded, this.#timer.now()),
       (error) => this.#rules.replaceFailed(loaded, error, this.#timer.now()),
     );
   }

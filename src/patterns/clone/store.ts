@@ -53,11 +53,5 @@ export interface CloneStore {
   replace(): Promise<CloneStoreReplacement>;
   /** Stores a pair's standing: about 100 opaque bytes. */
   mark(standing: Buffer): Promise<void>;
-  /**
-   * Keeps entries that the next map lacks. Without this method they are lost, with the event `map:diverged`.
-   *
-   * @returns their place, for the operator
-   */
-  setAside?(entries: Iterable<CloneStoredEntry>): Promise<string>;
   close(): Promise<void>;
 }

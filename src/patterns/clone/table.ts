@@ -69,13 +69,6 @@ export class CloneTable {
     return this.#high;
   }
 
-  /** The number of keys that changed after a sequence. */
-  countAfter(sequence: number): number {
-    let count = 0;
-    for (let id = 0; id < this.#high; id++) if ((this.#sequences[id] as number) > sequence) count += 1;
-    return count;
-  }
-
   /** @returns the key's id, or -1 */
   find(key: Uint8Array): number {
     return this.#find(key, 0, key.length);

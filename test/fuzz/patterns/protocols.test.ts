@@ -293,7 +293,6 @@ const TARGETS: Target[] = [
           map: "0101010101010101",
           term: 4,
           alone: true,
-          aloneSince: 9,
         }),
       ],
     ],

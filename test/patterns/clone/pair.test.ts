@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { Dealer, Publisher } from "../../../src/index.js";
@@ -51,58 +50,46 @@ describe("a pair", () => {
     expect(backup.stats().applied + backup.stats().repeated).toBeGreaterThanOrEqual(50);
   });
 
-  /** A server of a pair at two endpoints, with a store in a folder. */
+  /** A server of a pair at two endpoints, with a store in a folder. @param resolved by the operator to serve */
   async function withStore(
     role: "primary" | "backup",
     at: string,
     store = `store-${role}`,
-    serveAlone = false,
+    resolved = false,
   ): Promise<CloneServer> {
     const [own, peer] = role === "primary" ? ["p", "b"] : ["b", "p"];
     const server = track(
       new CloneServer({
-        pair: { role, peer: `ipc://${join(at, peer as string)}`, serveAlone },
+        pair: { role, peer: `ipc://${join(at, peer as string)}` },
         heartbeatInterval: 2 * HEARTBEAT,
         store: CloneLmdbStore.open(join(at, store)),
       }),
     );
     await server.bind(`ipc://${join(at, own as string)}`);
+    if (resolved) server.star?.resolve("active");
     return server;
   }
 
-  test("what a server acknowledged apart from the one that serves is reported and kept aside, and can be loaded", async () => {
+  test("the loss of what a server acknowledged apart from the one that serves is reported", async () => {
     const at = folder();
     const servers = ["p", "b"].map((name) => `ipc://${join(at, name)}`);
     const client = track(new CloneClient(servers, { heartbeatInterval: 2 * HEARTBEAT }));
     const first = [await withStore("primary", at), await withStore("backup", at)] as const;
     await until(() => first[0].stats().replicated, "the backup has the map");
     await within(client.set("both", "1"), "the first set");
-    // A repeated update takes a place in the order, too.
-    const after = client.sequence;
     await first[1].close();
     await within(client.set("apart", "at the primary"), "a set at the primary alone");
-    await within(client.set("bytes", Buffer.of(0xff, 0)), "a set at the primary alone");
     await first[0].close();
     // The operator takes the primary for lost; it comes back all the same.
     const backup = await withStore("backup", at, "store-backup", true);
     await within(client.set("apart", "at the backup"), "a set at the backup alone");
     const primary = await withStore("primary", at);
-    const told = await within(
-      new Promise((resolve) =>
-        primary.events.on("map:diverged", (event) => resolve({ ...event, now: primary.get("apart") })),
-      ),
-      "what the primary has lost",
+    await within(
+      new Promise((resolve) => primary.events.on("map:diverged", resolve)),
+      "the report of the primary",
     );
-    expect(told).toMatchObject({ after, updates: 2, entries: 2, now: Buffer.from("at the backup") });
     await until(() => backup.stats().replicated, "the primary has the map");
     for (const server of [primary, backup]) expect(String(server.get("apart"))).toBe("at the backup");
-    const lines = readFileSync((told as { aside: string }).aside, "utf8")
-      .trim()
-      .split("\n");
-    expect(lines.map((line) => JSON.parse(line)).sort((a, b) => (a.key < b.key ? -1 : 1))).toEqual([
-      { key: "apart", value: "at the primary" },
-      { key: "bytes", value: { base64: "/wA=" } },
-    ]);
   });
 
   test("two stores of different maps are not mixed: nobody follows until the operator says so", async () => {
@@ -120,7 +107,7 @@ describe("a pair", () => {
     backup.star?.resolve("passive");
     await until(() => primary.star?.stats().peer === "passive", "the loser yields");
     primary.star?.resolve("active");
-    expect(await within(diverged, "what is kept aside")).toMatchObject({ after: 0, entries: 1 });
+    await within(diverged, "the report of the backup");
     await until(() => primary.stats().replicated, "the backup has the primary's map");
     expect([backup.get("primary") !== undefined, backup.get("backup")]).toEqual([true, undefined]);
   });

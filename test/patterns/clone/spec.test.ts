@@ -47,7 +47,6 @@ const STANDING = {
   map: MAP,
   term: 4,
   alone: true,
-  aloneSince: 7,
 };
 const UPDATE = { key: K, uuid: UUID, counted: true, condition: undefined };
 const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
@@ -87,7 +86,7 @@ const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
     expires: 0,
     sequence: 19,
   }),
-  "standing: alone since 7, map `11…11`, term 4": [encodeStanding(STANDING)],
+  "standing: alone, map `11…11`, term 4": [encodeStanding(STANDING)],
   "position: ready, map `11…11`, term 4, sequence 9": [
     encodePosition({ map: MAP, term: 4, sequence: 9, alone: false, ready: true }),
   ],

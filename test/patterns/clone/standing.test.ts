@@ -25,10 +25,8 @@ function position(term: number, sequence: number, alone = false, map = MAP): Pos
 
 describe("on the wire and in the store", () => {
   test("a standing and a position are what was written", () => {
-    const standing: Standing = { map: MAP, term: 3, alone: true, aloneSince: 5 };
-    expect(String(encodeStanding(standing))).toBe(
-      '{"map":"0707070707070707","term":3,"alone":true,"aloneSince":5}',
-    );
+    const standing: Standing = { map: MAP, term: 3, alone: true };
+    expect(String(encodeStanding(standing))).toBe('{"map":"0707070707070707","term":3,"alone":true}');
     expect(parseStanding(encodeStanding(standing))).toEqual(standing);
     expect(parseStanding(encodeStanding(NO_STANDING))).toEqual(NO_STANDING);
     expect(String(encodePosition(position(3, 9)))).toBe(
@@ -42,7 +40,6 @@ describe("on the wire and in the store", () => {
     ["map", '{"map":"07","term":0,"alone":true}'],
     ["flag", '{"map":"","term":0,"alone":1}'],
     ["term", '{"map":"","term":-1,"alone":true}'],
-    ["sequence", '{"map":"","term":0,"alone":true,"aloneSince":-1}'],
     ["JSON", '{"map":"","term":'],
     ["object", "null"],
     ["bytes", ""],
@@ -65,23 +62,23 @@ test("the later term is newer, then the later sequence, then the one that served
 test("no two servers begin the same term, and the operator's word outweighs terms that nobody here knows", () => {
   let standing = NO_STANDING;
   const terms = [0, 0, 1, 2, 1].map((author) => {
-    standing = beginTerm(standing, author, 0, 0, false, Buffer.from(MAP, "hex"));
+    standing = beginTerm(standing, author, 0, false, Buffer.from(MAP, "hex"));
     return standing.term;
   });
   expect(terms).toEqual([3, 6, 7, 8, 10]);
-  expect(beginTerm(standing, 0, 50, 0, false, Buffer.from(MAP, "hex")).term).toBe(51);
-  expect(beginTerm(standing, 1, 0, 0, true, Buffer.from(MAP, "hex")).term).toBeGreaterThan(3_000_000);
+  expect(beginTerm(standing, 0, 50, false, Buffer.from(MAP, "hex")).term).toBe(51);
+  expect(beginTerm(standing, 1, 0, true, Buffer.from(MAP, "hex")).term).toBeGreaterThan(3_000_000);
 });
 
 /** A server's standing at a sequence, with a store whose answers the test gives. */
-function server(role: "primary" | "backup" | undefined, sequence = 10, serveAlone = false, random = () => 1) {
+function server(role: "primary" | "backup" | undefined, sequence = 10, random = () => 1) {
   const marks: Standing[] = [];
   const ready: boolean[] = [];
   let unmet = 0;
+  let diverged = 0;
   const standing = new ServerStanding(
     {
       ...(role === undefined ? {} : { role }),
-      serveAlone,
       hasStore: true,
       heartbeatInterval: 100,
       random,
@@ -92,24 +89,24 @@ function server(role: "primary" | "backup" | undefined, sequence = 10, serveAlon
       announce: () => void ready.push((parsePosition(standing.position()) as Position).ready),
       event: ({ type }) => {
         if (type === "peer:unmet") unmet += 1;
+        else diverged += 1;
       },
     },
     () => sequence,
   );
-  return { standing, marks, ready, unmet: () => unmet };
+  return { standing, marks, ready, unmet: () => unmet, diverged: () => diverged };
 }
 
 const old = (alone: boolean): Buffer =>
   encodeStanding({
-    ...beginTerm(NO_STANDING, 0, 0, 0, false, Buffer.from(MAP, "hex")),
+    ...beginTerm(NO_STANDING, 0, 0, false, Buffer.from(MAP, "hex")),
     alone,
-    aloneSince: alone ? 0 : undefined,
   });
 
 describe("a server", () => {
   test("acknowledges nothing in a term before its store has it", () => {
     const { standing, marks } = server("primary");
-    standing.begin(10, false);
+    standing.begin(false);
     expect([standing.inTerm, standing.alone, marks.length]).toEqual([false, false, 1]);
     standing.marked();
     expect([standing.inTerm, standing.alone, standing.shared]).toEqual([true, true, false]);
@@ -122,7 +119,7 @@ describe("a server", () => {
 
   test("asks a store that refused again, and counts on nothing meanwhile", () => {
     const { standing, marks } = server("primary");
-    standing.begin(10, false);
+    standing.begin(false);
     standing.markFailed(1_000);
     expect([standing.alone, standing.next()]).toEqual([false, 1_100]);
     standing.tick(1_099);
@@ -137,8 +134,8 @@ describe("a server", () => {
       [0.5, 1_075],
       [0.999, 1_099.95],
     ] as const) {
-      const { standing } = server("primary", 10, true, () => random);
-      standing.begin(10, false);
+      const { standing } = server("primary", 10, () => random);
+      standing.begin(false);
       standing.markFailed(1_000);
       expect(standing.next()).toBeCloseTo(at, 1);
     }
@@ -146,19 +143,18 @@ describe("a server", () => {
 
   test("alone, whose store never was one of a pair, writes no term", () => {
     const { standing, marks } = server(undefined);
-    standing.begin(10, false);
+    standing.begin(false);
     expect([standing.alone, standing.term, marks.length]).toEqual([true, 0, 0]);
   });
 
   test.each([
-    ["that served last serves again", old(true), false, true],
-    ["that was in step waits for the other one", old(false), false, false],
-    ["that has nothing waits", undefined, false, false],
-    ["that was in step serves by the operator's word", old(false), true, true],
-  ])("%s, when it starts and nobody is there", (_, bytes, serveAlone, may) => {
+    ["that served last serves again", old(true), true],
+    ["that was in step waits for the other one", old(false), false],
+    ["that has nothing waits", undefined, false],
+  ])("%s, when it starts and nobody is there", (_, bytes, may) => {
     for (const role of ["primary", "backup"] as const) {
-      const { standing, unmet } = server(role, 10, serveAlone);
-      expect(standing.restore(bytes, 10)).toBe(true);
+      const { standing, unmet } = server(role);
+      expect(standing.restore(bytes)).toBe(true);
       expect(standing.mayTakeOver(role === "primary" ? PRIMARY : BACKUP)).toBe(may);
       standing.mayTakeOver(PRIMARY);
       expect(unmet()).toBe(may ? 0 : 1);
@@ -167,15 +163,15 @@ describe("a server", () => {
 
   test("that hears of a newer map does not serve again before it has it, though it served last", () => {
     const { standing, marks } = server("primary");
-    standing.restore(old(true), 10);
+    standing.restore(old(true));
     expect(standing.compare(BACKUP, encodePosition(position(4, 5)), PRIMARY)).toBe("older");
-    expect(marks).toMatchObject([{ alone: false, aloneSince: 0 }]);
+    expect(marks).toMatchObject([{ alone: false }]);
     expect(standing.mayTakeOver(PRIMARY)).toBe(false);
   });
 
   test("that stands by takes over from one that is in step with it, not from one that serves alone", () => {
     const { standing, ready } = server("backup");
-    standing.restore(old(false), 10);
+    standing.restore(old(false));
     const hear = (sequence: number, alone: boolean): unknown =>
       standing.compare(ACTIVE, encodePosition(position(3, sequence, alone)), PASSIVE);
     hear(10, false);
@@ -190,17 +186,38 @@ describe("a server", () => {
   test("does not understand a peer of another version, and says so", () => {
     const { standing } = server("backup");
     expect(standing.compare(ACTIVE, Buffer.of(2, 0), BACKUP)).toBeUndefined();
-    expect(standing.restore(Buffer.of(2, 0), 5)).toBe(false);
+    expect(standing.restore(Buffer.of(2, 0))).toBe(false);
   });
 
-  test("has lost nothing to the other one's map unless it acknowledged alone", () => {
-    const theirs = beginTerm(NO_STANDING, 1, 3, 8, false, Buffer.from(MAP, "hex"));
-    const [inStep, alone] = [server("primary").standing, server("primary").standing];
-    inStep.restore(old(false), 10);
-    alone.restore(encodeStanding({ map: MAP, term: 3, alone: true, aloneSince: 8 }), 10);
-    expect(inStep.lostTo(theirs, 20)).toBeUndefined(); // 9 and 10 were in flight: acknowledged to nobody.
-    expect(alone.lostTo(theirs, 20)).toEqual({ after: 8, updates: 2 });
-    expect(alone.lostTo(theirs, 5)).toEqual({ after: 5, updates: 2 }); // An older copy of the disk.
-    expect(alone.lostTo({ ...theirs, map: OTHER }, 20)).toEqual({ after: 0, updates: 2 });
+  test.each([
+    ["that was in step", old(false), 10, 0],
+    ["that served alone", old(true), 10, 1],
+    ["with the map of a server without a pair", undefined, 10, 1],
+    ["with a new store", undefined, 0, 0],
+  ])("%s, at the other one's map", (_, bytes, sequence, events) => {
+    const theirs = beginTerm(NO_STANDING, 1, 3, false, Buffer.from(MAP, "hex"));
+    const { standing, diverged } = server("primary", sequence);
+    standing.restore(bytes);
+    standing.adopt(theirs);
+    standing.adopt(theirs);
+    expect(diverged()).toBe(events);
+  });
+
+  test("that hears of a newer map and gets it has diverged once", () => {
+    const { standing, diverged } = server("primary");
+    standing.restore(old(true));
+    for (let n = 0; n < 2; n++) standing.compare(BACKUP, encodePosition(position(4, 5)), PRIMARY);
+    standing.adopt(beginTerm(NO_STANDING, 1, 3, false, Buffer.from(MAP, "hex")));
+    expect(diverged()).toBe(1);
+  });
+
+  test("of a pair that starts without it begins a term above those of a lost server, once", () => {
+    const { standing } = server(undefined);
+    standing.restore(old(false));
+    standing.begin(false);
+    const { term } = standing;
+    expect(term).toBeGreaterThan(3_000_000);
+    standing.begin(false);
+    expect(standing.term).toBe(term + 3);
   });
 });

@@ -31,8 +31,6 @@ class Disk {
   uuids: Buffer[] = [];
   sequence = 0;
   standing: Buffer | undefined;
-  /** What was kept aside: keys that another server's map had not. */
-  readonly aside = new Set<string>();
   /** When what is under way is done: one thing after the other. */
   busyUntil = 0;
 
@@ -90,7 +88,6 @@ export class Server {
       liveness: 2,
       hasStore: this.disk !== undefined,
       role: this.role,
-      serveAlone: this.world.serveAlone.has(this.name),
       maxPending: 1_000,
       maxBytes: 1_000_000,
       maxSnapshots: 3,
@@ -121,10 +118,10 @@ export class Server {
             this.#update();
           });
         },
-        replace: (loaded, wanted, aside) =>
+        replace: (loaded, wanted) =>
           this.#write(
             simulation.random.integer(5, 60),
-            mine(() => this.#replace(loaded, wanted, aside)),
+            mine(() => this.#replace(loaded, wanted)),
           ),
         mark: (standing) =>
           this.#write(simulation.random.integer(1, 10), () => {
@@ -142,7 +139,10 @@ export class Server {
             this.#update();
           }),
         announce: () => this.star?.publishNow(simulation.now),
-        event: (event) => simulation.note(() => `${this.name}: ${JSON.stringify(event)}`),
+        event: (event) => {
+          simulation.note(() => `${this.name}: ${JSON.stringify(event)}`);
+          if (event.type === "map:diverged") this.world.diverged += 1;
+        },
       },
       simulation.now,
     );
@@ -313,7 +313,7 @@ export class Server {
     this.peer.connections.delete(link);
   }
 
-  #replace(loaded: LoadedMap, wanted: () => boolean, aside: number | undefined): void {
+  #replace(loaded: LoadedMap, wanted: () => boolean): void {
     const disk = this.disk as Disk;
     const { simulation, diskFaults } = this.world;
     if (simulation.random.chance(diskFaults)) {
@@ -322,15 +322,13 @@ export class Server {
       return;
     }
     if (wanted()) {
-      if (aside !== undefined)
-        for (const [name, { sequence }] of disk.map) if (sequence > aside) disk.aside.add(name);
       disk.standing = encodeStanding(adopted(loaded.standing));
       disk.map = new Map();
       for (const { key, ...entry } of loaded.map.entries(0)) disk.map.set(key.toString("latin1"), entry);
       disk.uuids = uuidsOf(loaded.map.seen());
       disk.sequence = loaded.map.sequence;
     }
-    this.rules?.replaced(loaded, this.world.simulation.now, aside === undefined ? undefined : "aside");
+    this.rules?.replaced(loaded, this.world.simulation.now);
     this.#update();
   }
 }
@@ -342,8 +340,8 @@ export class World {
   cut = false;
   /** Servers that clients do not reach. */
   readonly unreachable = new Set<string>();
-  /** Servers that start with the operator's word to serve alone. */
-  readonly serveAlone = new Set<string>();
+  /** How often a server reported that its map was replaced by a newer one, which may lack updates. */
+  diverged = 0;
   #number = 0;
   /** Who acknowledged in each term. */
   readonly #authors = new Map<number, string>();
