@@ -10,13 +10,15 @@ const NONE: EncodedBody = { form: BodyForm.NONE, data: "" };
 /**
  * Encodes a body. Strings arrive as strings, bytes (views, buffers) as a Buffer, `undefined` as `undefined`, other
  * values as JSON.
- * @throws InvalidArgumentError `EINVAL` for a value without a JSON form, or transferred memory
+ * @throws InvalidArgumentError `EINVAL` for an async iterable, a value without a JSON form, or transferred memory
  */
 export function encodeBody(value: unknown): EncodedBody {
   if (value === undefined) return NONE;
   if (typeof value === "string") return { form: BodyForm.TEXT, data: value };
   const bytes = bytesIn(value);
   if (bytes !== undefined) return { form: BodyForm.BYTES, data: bytes };
+  if (isStreamedBody(value))
+    throw new InvalidArgumentError("a body must be one value; got an async iterable, such as a stream");
   let data: string | undefined;
   try {
     data = JSON.stringify(value);
@@ -30,6 +32,15 @@ export function encodeBody(value: unknown): EncodedBody {
       `a body must be bytes, a text, or a value that JSON has a form for; got ${describe(value)}`,
     );
   return { form: BodyForm.JSON, data };
+}
+
+/** Bytes and strings are not streamed. */
+export function isStreamedBody(body: unknown): body is AsyncIterable<unknown> {
+  return (
+    typeof body === "object" &&
+    typeof (body as { readonly [Symbol.asyncIterator]?: unknown } | null)?.[Symbol.asyncIterator] ===
+      "function"
+  );
 }
 
 function bytesIn(value: unknown): Uint8Array | undefined {

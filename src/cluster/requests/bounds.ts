@@ -23,7 +23,7 @@ export const MAX_SAVED_RETRIES = 100;
 /** First and longest silence in ms, doubling, before a node is asked whether it has a request. */
 export const CHECK_AFTER = 2_000;
 export const MAX_CHECK_AFTER = 30_000;
-/** Silence of the caller of a streamed request, in ms, before its node gives it up. */
+/** Silence of the caller of a streamed reply, in ms, before its node gives it up. */
 export const MAX_SILENCE = 90_000;
 
 /** Failures in a row before ejection. */

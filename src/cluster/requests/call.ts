@@ -38,20 +38,11 @@ export interface CallSink {
   over?(): void;
 }
 
-/** A streamed body. */
-export interface CallSource {
-  /** Parts and bytes more; 0 and 0: stop. */
-  granted(parts: number, bytes: number): void;
-  stop(): void;
-}
-
 export type CallState = "waiting" | "sent" | "backing-off" | "over";
 
 export class Call implements Due {
   readonly terms: CallTerms;
   readonly sink: CallSink;
-  /** Stopped when the request is over. */
-  readonly source: CallSource | undefined;
   readonly target: Target;
   readonly link: Link<Call> = new Link(this);
   /** Place in a queue for room. */
@@ -80,18 +71,17 @@ export class Call implements Due {
   isUnserved = false;
   /** Attempts that may have cost a node work. */
   attempts = 0;
-  /** A part of the reply arrived, or parts of the body may have been sent: it stays with its node. */
+  /** A part of the reply arrived: it stays with its node. */
   hasBegun = false;
   /** Failed sends to its node. */
   holds = 0;
   tried: readonly string[] = NO_NODES;
   error: ShoalError | undefined = undefined;
 
-  constructor(terms: CallTerms, sink: CallSink, source: CallSource | undefined, target: Target, now: number) {
+  constructor(terms: CallTerms, sink: CallSink, target: Target, now: number) {
     this.terms = terms;
     this.#size = terms.body.data.length;
     this.sink = sink;
-    this.source = source;
     this.target = target;
     this.until = terms.timeout < 0 ? Number.POSITIVE_INFINITY : now + terms.timeout;
   }
@@ -192,8 +182,7 @@ export function isStreamed({ terms }: Call): boolean {
 export function timeoutOf(now: number, call: Call): number {
   const { attemptTimeout } = call.terms;
   // The limit until a first part applies only here.
-  const isOfStart = isStreamed(call) || call.terms.extras?.isStreamed === true;
-  const limit = attemptTimeout < 0 || isOfStart ? Number.POSITIVE_INFINITY : attemptTimeout;
+  const limit = attemptTimeout < 0 || isStreamed(call) ? Number.POSITIVE_INFINITY : attemptTimeout;
   const left = Math.min(call.until - now, limit);
   return left === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.ceil(left));
 }

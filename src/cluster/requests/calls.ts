@@ -7,8 +7,7 @@
  *      └───────────────────────────┴──────────────^
  *
  * A refused request (draining, overloaded, full link) has not run. A lost or late node may have run it: only
- * idempotent requests are repeated. Until its node grants the first part of a streamed body, the request may
- * change nodes.
+ * idempotent requests are repeated.
  */
 
 import { backOff } from "../../core/back-off.js";
@@ -35,7 +34,6 @@ import { CHECK_AFTER, MAX_CALLED_SERVICES, MAX_CHECK_AFTER } from "./bounds.js";
 import {
   Call,
   type CallSink,
-  type CallSource,
   type CallTerms,
   isStreamed,
   NO_NODES,
@@ -48,10 +46,8 @@ import {
 import type { RequestsEvent } from "./types.js";
 import {
   type BodyForm,
-  type EncodedBody,
   encodeCall,
   encodeCredit,
-  encodePart,
   encodeSign,
   type FailureItem,
   type RequestItem,
@@ -109,10 +105,10 @@ export class RequestCalls {
   }
 
   /** Its sink may be called before this returns. */
-  call(now: number, terms: CallTerms, sink: CallSink, source?: CallSource): Call {
+  call(now: number, terms: CallTerms, sink: CallSink): Call {
     const target = this.#targetOf(now, terms.service);
     target.budget.called();
-    const call = new Call(terms, sink, source, target, now);
+    const call = new Call(terms, sink, target, now);
     this.counts.called += 1;
     const queue = queueOf(call);
     if (queue.first !== undefined && mayGoAnywhere(call)) this.#awaitRoom(now, call, queue);
@@ -130,46 +126,14 @@ export class RequestCalls {
     this.#refill(now);
   }
 
-  /** Credit of a streamed reply. */
+  /** Credit of a streamed reply; dropping it would block the request forever. */
   read(now: number, call: Call, parts: number, bytes: number): void {
     if (call.state !== "sent" || call.node === undefined) return;
-    this.#sendOn(now, call, call.node, encodeCredit(call.id, parts, bytes));
-  }
-
-  /** @param done called when the next may be sent, or the request is over */
-  sendPart(now: number, call: Call, body: EncodedBody, done: () => void): void {
-    if (call.state !== "sent" || call.node === undefined) {
-      done();
-      return;
-    }
-    this.#sendOn(now, call, call.node, encodePart(call.id, body, RequestOp.BODY), (result) => {
-      if (result === "too-large") {
-        const text = `a part of the body of ${call.terms.service} is larger than a message may be`;
-        this.giveUp(now, call, new InvalidArgumentError(text));
-      }
-      done();
-    });
-  }
-
-  endBody(now: number, call: Call): void {
-    if (call.state === "sent" && call.node !== undefined)
-      this.#sendOn(now, call, call.node, encodeSign(RequestOp.BODY_END, call.id));
-  }
-
-  /** Dropping such an item would block the request forever. */
-  #sendOn(
-    now: number,
-    call: Call,
-    { id }: NodeLoad,
-    item: Buffer,
-    done?: (result: QueueResult) => void,
-  ): void {
-    this.#effects.sendLater(id, item, (result) => {
-      if (result === "dropped") {
-        const text = `${call.terms.service}: ${this.#effects.nameOf(id)} takes nothing, and at most ${MAX_QUEUED_ITEMS} items of ${MAX_QUEUED_BYTES} bytes may wait for it`;
-        this.giveUp(now, call, new InvalidStateError("ERR_TOO_MANY_PENDING", text));
-      }
-      done?.(result);
+    const { id } = call.node;
+    this.#effects.sendLater(id, encodeCredit(call.id, parts, bytes), (result) => {
+      if (result !== "dropped") return;
+      const text = `${call.terms.service}: ${this.#effects.nameOf(id)} takes nothing, and at most ${MAX_QUEUED_ITEMS} items of ${MAX_QUEUED_BYTES} bytes may wait for it`;
+      this.giveUp(now, call, new InvalidStateError("ERR_TOO_MANY_PENDING", text));
     });
   }
 
@@ -210,9 +174,6 @@ export class RequestCalls {
       case RequestOp.FAILURE:
         node.report(now, item.busy, item.slots);
         this.#onFailure(now, call, item);
-        return;
-      case RequestOp.GRANT:
-        this.#onGrant(now, call, item.parts, item.bytes);
         return;
       case RequestOp.GONE:
         this.#lost(now, call, `${this.#effects.nameOf(node.id)} has it no more`);
@@ -597,18 +558,6 @@ export class RequestCalls {
     this.#fail(call, this.#error(call, "invalid-reply", `a part of the reply is refused: ${reason}`));
   }
 
-  #onGrant(now: number, call: Call, parts: number, bytes: number): void {
-    if (call.source === undefined) {
-      this.#refuse("not-a-stream");
-      return;
-    }
-    if (!call.hasBegun) {
-      call.hasBegun = true;
-      this.#schedule(now, call);
-    }
-    call.source.granted(parts, bytes);
-  }
-
   #late(now: number, call: Call): void {
     const { attemptTimeout, idempotent, service } = call.terms;
     const node = call.node as NodeLoad;
@@ -648,7 +597,7 @@ export class RequestCalls {
 
   #succeeded(now: number, call: Call, node: NodeLoad): void {
     this.#sent.delete(call.id);
-    // Its reader or its body's source slows a stream, too.
+    // Its reader slows a stream, too.
     call.target.balancer.ended(now, node, "ok", call.hasBegun ? 0 : now - call.sentAt);
     this.#freed.set(node, call.target);
     this.#over(call);
@@ -667,7 +616,6 @@ export class RequestCalls {
     call.link.unlink();
     call.place.unlink();
     this.#waiting.delete(call);
-    call.source?.stop();
     call.sink.over?.();
   }
 

@@ -5,7 +5,7 @@ import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../.
 import { isThenable } from "../../core/thenable.js";
 import { contractHandler, type ServiceContract } from "../../patterns/kit/contract.js";
 import { refuse } from "../../patterns/kit/errors.js";
-import { isStreamedBody } from "./body-source.js";
+import { isStreamedBody } from "./body.js";
 import type { ServeSettings } from "./options.js";
 import type { ServiceRequest } from "./types.js";
 
@@ -69,11 +69,7 @@ function checked(
     throw refuse("invalid-request", service, text, { data: { issues } }, { cause: result.issues });
   };
   return (body, context) => {
-    let value = body;
-    if (request !== undefined)
-      value = isStreamedBody(body)
-        ? checkedParts(body, (part) => checkRequest(request, part))
-        : checkRequest(request, body);
+    const value = request === undefined ? body : checkRequest(request, body);
     const answer = handler(value, context);
     return isThenable(answer) ? answer.then(checkReply) : checkReply(answer);
   };

@@ -13,7 +13,6 @@ import {
 } from "../../patterns/kit/options.js";
 import { checkBoolean, checkTimeout } from "../messaging/checks.js";
 import { encodeBody } from "./body.js";
-import { isStreamedBody } from "./body-source.js";
 import {
   MAX_HEADER_BYTES,
   MAX_HEADERS,
@@ -61,10 +60,6 @@ const SERVE_OPTIONS = {
   maxQueueBytes: bytes({ default: 16_777_216, min: 0 }),
   /** ms that replies are kept by idempotency key, at most 10,000 and 16 MiB; 0: not kept. Default 60,000. */
   keepReplies: integer({ default: 60_000, min: 0 }),
-  /** Queued parts per streamed body, 1 to 65,536; a full queue stops the caller. Default 256. */
-  maxParts: integer({ default: STREAM_PARTS, max: MOST_PARTS }),
-  /** Bytes of queued parts; one part may be larger. Default 1 MiB. */
-  maxPartBytes: bytes({ default: STREAM_BYTES }),
   /**
    * Whether callers get all error messages. Default `false`: only those of a `ServiceError` or with `expose:
    * true`; `code` and `data` always.
@@ -131,19 +126,17 @@ export function requestTerms({
   options,
   isStream,
 }: OutgoingRequest): CallTerms {
-  const isStreamed = isStreamedBody(given);
-  const body = encodeBody(isStreamed ? undefined : given);
+  const body = encodeBody(given);
   checkServiceName(service);
   checkMethod(method);
-  // A stream takes as long as its source: the timeout ends with the first part.
-  const isLong = isStream || isStreamed;
-  if (options === NO_OPTIONS && !isLong)
-    return { service, extras: extrasOf(method, "", undefined, 0, 0, false), body, ...PLAIN };
+  if (options === NO_OPTIONS && !isStream)
+    return { service, extras: extrasOf(method, "", undefined, 0, 0), body, ...PLAIN };
   if (isStream) checkCallOptions("requestStream", options, STREAM_KEYS);
   else checkCallOptions("request", options, REQUEST_KEYS);
   const {
-    timeout = isLong ? -1 : REQUEST_TIMEOUT,
-    attemptTimeout = isLong ? REQUEST_TIMEOUT : -1,
+    // A stream takes as long as its source: the timeout ends with the first part.
+    timeout = isStream ? -1 : REQUEST_TIMEOUT,
+    attemptTimeout = isStream ? REQUEST_TIMEOUT : -1,
     idempotencyKey,
     idempotent = idempotencyKey !== undefined,
     maxQueue = STREAM_PARTS,
@@ -155,16 +148,14 @@ export function requestTerms({
     self = true,
   } = options as ServiceRequestOptions & ServiceStreamOptions;
   if (idempotencyKey !== undefined) checkKey(idempotencyKey);
-  if (idempotencyKey !== undefined && isStreamed)
-    throw new InvalidArgumentError("a request whose body comes in parts has no idempotencyKey");
   const parts = checkInteger("maxQueue", maxQueue, 1, MOST_PARTS);
   const bytes = checkInteger("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
   const headers = checkHeaders(options.headers);
   return {
     service,
     extras: isStream
-      ? extrasOf(method, "", headers, parts, bytes, isStreamed)
-      : extrasOf(method, idempotencyKey ?? "", headers, 0, 0, isStreamed),
+      ? extrasOf(method, "", headers, parts, bytes)
+      : extrasOf(method, idempotencyKey ?? "", headers, 0, 0),
     body,
     timeout: checkTimeout(timeout),
     attemptTimeout: checkTimeout(attemptTimeout),
@@ -179,7 +170,7 @@ export function requestTerms({
 }
 
 export function nodeStreamTerms(node: string, service: string, timeout: number): CallTerms {
-  const extras = extrasOf("", "", undefined, STREAM_PARTS, STREAM_BYTES, false);
+  const extras = extrasOf("", "", undefined, STREAM_PARTS, STREAM_BYTES);
   return { ...PLAIN, service, extras, body: encodeBody(undefined), timeout, node };
 }
 
@@ -191,7 +182,7 @@ export function manyTerms(
 ): Omit<CallTerms, "node"> & { readonly count: number } {
   checkServiceName(service);
   const { timeout, count, headers, self } = checkOptions("requestMany", MANY_OPTIONS, options);
-  const extras = extrasOf("", "", checkHeaders(headers), 0, 0, false);
+  const extras = extrasOf("", "", checkHeaders(headers), 0, 0);
   return { ...PLAIN, service, extras, body, timeout, self, count };
 }
 
@@ -201,10 +192,9 @@ function extrasOf(
   headers: Readonly<Record<string, string>> | undefined,
   parts: number,
   bytes: number,
-  isStreamed: boolean,
 ): CallExtras | undefined {
-  if (method === "" && key === "" && headers === undefined && parts === 0 && !isStreamed) return undefined;
-  return { method, key, headers, parts, bytes, isStreamed };
+  if (method === "" && key === "" && headers === undefined && parts === 0) return undefined;
+  return { method, key, headers, parts, bytes };
 }
 
 function checkMethod(method: string): void {

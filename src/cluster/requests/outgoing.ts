@@ -22,8 +22,7 @@ import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
 import { messageOf, ServiceError } from "../../patterns/kit/errors.js";
 import type { Member } from "../node/member.js";
-import { decodeBody, encodeBody, sizeOfBody } from "./body.js";
-import { BodySource, isStreamedBody } from "./body-source.js";
+import { decodeBody, encodeBody, isStreamedBody, sizeOfBody } from "./body.js";
 import { MAX_HEADER_BYTES, MAX_HEADERS } from "./bounds.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
@@ -133,7 +132,6 @@ export class OutgoingRequests {
     body: unknown,
     options: ServiceManyOptions = {},
   ): Promise<ServiceManyResult> {
-    if (isStreamedBody(body)) throw new InvalidArgumentError("requestMany takes no body in parts");
     const { form, data } = encodeBody(body);
     // The program may reuse its bytes after the call.
     const own = { form, data: typeof data === "string" ? data : Buffer.from(data) };
@@ -145,7 +143,7 @@ export class OutgoingRequests {
     const timeout = terms.timeout < 0 ? -1 : Math.max(0, end - performance.now());
     if (nodes.length === 0) throw new ServiceError("no-service", service, "no node serves it");
     return manyReplies(nodes, count, signal, ({ id: node }, needed) =>
-      this.#whole({ ...terms, timeout, node }, undefined, { signal: needed }, decodeBody),
+      this.#whole({ ...terms, timeout, node }, { signal: needed }, decodeBody),
     );
   }
 
@@ -155,7 +153,7 @@ export class OutgoingRequests {
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`
    */
   streamFrom(node: string, service: string, timeout: number): AsyncIterableIterator<unknown, undefined> {
-    return this.#read(nodeStreamTerms(node, service, timeout), undefined, undefined, decodeBody);
+    return this.#read(nodeStreamTerms(node, service, timeout), undefined, decodeBody);
   }
 
   service<C extends ServiceContract>(
@@ -251,24 +249,22 @@ export class OutgoingRequests {
   }
 
   #request(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
-    const { body, options } = outgoing;
-    return this.#whole(requestTerms(outgoing), body, options as ServiceRequestOptions, decode);
+    return this.#whole(requestTerms(outgoing), outgoing.options as ServiceRequestOptions, decode);
   }
 
-  #whole(terms: CallTerms, body: unknown, options: ServiceRequestOptions, decode: Decode): Promise<unknown> {
+  #whole(terms: CallTerms, options: ServiceRequestOptions, decode: Decode): Promise<unknown> {
     let call: Call | undefined;
     const pending = this.#pend<unknown>(terms, options.signal, () => this.#giveUp(call, undefined));
     const sink = new WholeReply(terms.service, pending, decode);
-    call = this.#begin(terms, sink, body);
+    call = this.#begin(terms, sink);
     return pending.promise;
   }
 
   #stream(outgoing: OutgoingRequest, decode: Decode): PartStream {
-    const { body, options } = outgoing;
-    return this.#read(requestTerms(outgoing), body, options?.signal, decode);
+    return this.#read(requestTerms(outgoing), outgoing.options?.signal, decode);
   }
 
-  #read(terms: CallTerms, body: unknown, signal: AbortSignal | undefined, decode: Decode): PartStream {
+  #read(terms: CallTerms, signal: AbortSignal | undefined, decode: Decode): PartStream {
     let call: Call | undefined;
     const pending = this.#pend<void>(terms, signal, () =>
       this.#giveUp(call, new AbortedError(signal?.reason)),
@@ -280,7 +276,7 @@ export class OutgoingRequests {
       else if (call !== undefined) this.#calls.read(this.#timer.now(), call, count, size);
     });
     stream.over = () => pending.resolve();
-    call = this.#begin(terms, stream, body);
+    call = this.#begin(terms, stream);
     return stream;
   }
 
@@ -298,10 +294,8 @@ export class OutgoingRequests {
     return this.pending.add<T>(sizeOfBody(body), { signal, onGivenUp: onAborted });
   }
 
-  #begin(terms: CallTerms, sink: CallSink, body: unknown): Call {
-    const source = isStreamedBody(body) ? new BodySource(body, this.#calls, this.#timer) : undefined;
-    const call = this.#calls.call(this.#timer.now(), terms, sink, source);
-    if (source !== undefined) source.call = call;
+  #begin(terms: CallTerms, sink: CallSink): Call {
+    const call = this.#calls.call(this.#timer.now(), terms, sink);
     this.#timer.update();
     return call;
   }

@@ -1,4 +1,4 @@
-/** Reader of a streamed reply or body: parts in order, and its end. Leaving the loop cancels it. */
+/** Reader of a streamed reply: parts in order, and its end. Leaving the loop cancels it. */
 import { owned } from "../../core/bytes.js";
 import type { ShoalError } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";

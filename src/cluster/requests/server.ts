@@ -4,13 +4,11 @@
  *   Job ── body decoded ── middleware ── handler ──┬── value ──> reply
  *                                                  ├── async iterable ──> parts, as fast as the caller reads
  *                                                  └── error ──> failure with its code and data, and its message where that is exposed
- *
- * Handlers read a streamed body as an async iterable.
  */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
 import type { DriverTimer } from "../../core/driver-timer.js";
-import { AbortedError, type ShoalError } from "../../core/errors.js";
+import { AbortedError } from "../../core/errors.js";
 import { isThenable } from "../../core/thenable.js";
 import {
   handlerFailure,
@@ -23,13 +21,10 @@ import type { NodeQueues, QueueResult } from "../messaging/node-queues.js";
 import type { SendResult } from "../messaging/parts.js";
 import type { Member } from "../node/member.js";
 import type { Candidate } from "./balancer.js";
-import { decodeBody, encodeBody } from "./body.js";
-import { isStreamedBody } from "./body-source.js";
+import { decodeBody, encodeBody, isStreamedBody } from "./body.js";
 import type { AnyHandler, Served } from "./handlers.js";
-import { PartStream } from "./part-stream.js";
 import { type Job, RequestServing, type ServingEffects } from "./serving.js";
 import type { RequestsEvent, ServeMiddleware, ServiceRequest } from "./types.js";
-import type { BodyForm } from "./wire.js";
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
@@ -51,11 +46,8 @@ class RunningRequest implements ServiceRequest {
   operation: ProcessOperation | undefined = undefined;
   /** Ends a wait for the link. Credit must not: each would queue another part. */
   leave: (() => void) | undefined = undefined;
-  /** Streamed body. */
-  readonly parts: PartStream | undefined;
 
   constructor(job: Job, sender: Member, body: unknown, timer: DriverTimer) {
-    this.parts = body instanceof PartStream ? body : undefined;
     const { service, method, headers = NO_HEADERS, key } = job.item;
     this.service = service;
     this.method = method;
@@ -87,12 +79,6 @@ class RunningRequest implements ServiceRequest {
     this.#controller?.abort(reason);
     this.#job.credit?.wake();
     this.leave?.();
-    this.parts?.fail(reason as ShoalError);
-  }
-
-  /** Readers of the body fail after the answer. */
-  endBody(): void {
-    this.parts?.fail(new AbortedError("the request has been answered"));
   }
 }
 
@@ -146,12 +132,7 @@ export class RequestServer implements ServingEffects {
     }
     let body: unknown;
     try {
-      if (job.item.isStreamed === true && isRaw) {
-        this.#fail(job, "invalid-request", "a contract takes no body in parts");
-        return;
-      }
-      if (job.item.isStreamed === true) body = this.#parts(job);
-      else body = isRaw ? job.item.body : decodeBody(job.item.form, job.item.body);
+      body = isRaw ? job.item.body : decodeBody(job.item.form, job.item.body);
     } catch (error) {
       this.#fail(job, "invalid-request", messageOf(error));
       return;
@@ -188,28 +169,12 @@ export class RequestServer implements ServingEffects {
       : through(this.#middleware, 0, request, handler);
   }
 
-  /** Its window is already granted. */
-  #parts(job: Job): PartStream {
-    const { maxParts, maxPartBytes } = job.service.settings;
-    return new PartStream(maxParts, maxPartBytes, decodeBody, (parts, bytes) =>
-      this.rules.grant(job, parts, bytes),
-    );
-  }
-
   send(node: string, item: Buffer, done: (result: QueueResult) => void): void {
     this.#queues.sendLater(node, item, done);
   }
 
   answer(node: string, item: Buffer): void {
     this.#queues.answer(node, item);
-  }
-
-  body(job: Job, form: BodyForm, body: Buffer): string | undefined {
-    return (job.context as RunningRequest | undefined)?.parts?.part(form, body);
-  }
-
-  bodyEnd(job: Job): void {
-    (job.context as RunningRequest | undefined)?.parts?.end();
   }
 
   aborted(job: Job, reason: "cancelled" | "expired" | "lost"): void {
@@ -231,7 +196,6 @@ export class RequestServer implements ServingEffects {
       return;
     }
     request.link.unlink();
-    request.endBody();
     try {
       this.rules.reply(this.#timer.now(), job, encodeBody(value));
       request.operation?.end();
@@ -268,7 +232,6 @@ export class RequestServer implements ServingEffects {
         if (job.state !== "running") break;
       }
       request.link.unlink();
-      request.endBody();
       rules.end(this.#timer.now(), job);
       request.operation?.end();
     } catch (error) {
@@ -278,7 +241,6 @@ export class RequestServer implements ServingEffects {
 
   #threw(job: Job, request: RunningRequest, error: unknown): void {
     request.link.unlink();
-    request.endBody();
     request.operation?.end(error ?? new Error("the handler threw no error"));
     // Errors after an abort are not failures.
     if (!isRefusedRequest(error) && !request.isAborted) this.#effects.handlerFailed(job.from, error);

@@ -7,8 +7,7 @@
  *   refused: no-service, stopping, overloaded       over
  *
  * A refused request has not run. A slot is free when the link has the reply: a caller that does not read fills
- * only its own slots. Streamed bodies get grants when the handler starts. Requests with the same idempotency key
- * run once.
+ * only its own slots. Requests with the same idempotency key run once.
  */
 
 import { createHash } from "node:crypto";
@@ -25,17 +24,14 @@ import { MAX_SILENCE } from "./bounds.js";
 import type { ServeSettings } from "./options.js";
 import { SendCredit } from "./stream-window.js";
 import {
-  type BodyForm,
   type CallItem,
   type CreditItem,
   type EncodedBody,
-  encodeCredit,
   encodeEnd,
   encodeFailure,
   encodePart,
   encodeReply,
   encodeSign,
-  type PartItem,
   type RequestItem,
   RequestOp,
   type ServiceLoad,
@@ -52,9 +48,6 @@ export interface ServingEffects {
   send(node: string, item: Buffer, done: (result: QueueResult) => void): void;
   /** Holds no slot; dropped if its node does not read. */
   answer(node: string, item: Buffer): void;
-  /** @returns why the part is refused */
-  body(job: Job, form: BodyForm, body: Buffer): string | undefined;
-  bodyEnd(job: Job): void;
 }
 
 /**
@@ -76,7 +69,7 @@ export class Job implements Due {
   holdsSlot = false;
   /** Credit of a streamed reply. */
   readonly credit: SendCredit | undefined;
-  /** When a silent caller of a streamed request has given it up; infinite: never. */
+  /** When a silent caller of a streamed reply has given it up; infinite: never. */
   silentAt = Number.POSITIVE_INFINITY;
   context: unknown = undefined;
 
@@ -86,7 +79,7 @@ export class Job implements Due {
     this.service = service;
     this.until = item.timeout === 0 ? Number.POSITIVE_INFINITY : now + item.timeout;
     this.credit = item.parts > 0 ? new SendCredit(item.parts, item.bytes) : undefined;
-    if (this.credit !== undefined || item.isStreamed === true) this.silentAt = now + MAX_SILENCE;
+    if (this.credit !== undefined) this.silentAt = now + MAX_SILENCE;
   }
 
   /** Its caller waits. */
@@ -213,14 +206,6 @@ export class RequestServing {
         this.#effects.answer(from, encodeSign(RequestOp.GONE, item.id));
         return true;
       }
-      case RequestOp.BODY:
-        this.#onBody(now, from, item);
-        return true;
-      case RequestOp.BODY_END: {
-        const job = this.#streamedBody(from, item.id);
-        if (job !== undefined) this.#effects.bodyEnd(job);
-        return true;
-      }
       default:
         return false;
     }
@@ -246,9 +231,8 @@ export class RequestServing {
     }
     const { concurrency, maxQueue, maxQueueBytes, keepReplies } = service.settings;
     const job = new Job(from, item, service, now);
-    if (item.key !== "" && (item.isStreamed === true || item.parts > 0)) {
-      const what = item.isStreamed === true ? "body" : "reply";
-      this.#refuseJob(job, "invalid-request", `a streamed ${what} has no idempotency key`);
+    if (item.key !== "" && item.parts > 0) {
+      this.#refuseJob(job, "invalid-request", "a streamed reply has no idempotency key");
       return;
     }
     if (item.key !== "" && keepReplies > 0 && this.#byKey(job)) return;
@@ -275,35 +259,6 @@ export class RequestServing {
     job.credit.granted(parts, bytes);
   }
 
-  #onBody(now: number, from: string, { id, form, body }: PartItem): void {
-    const job = this.#streamedBody(from, id);
-    job?.heard(now);
-    const reason = job && this.#effects.body(job, form, body);
-    if (job === undefined || reason === undefined) return;
-    this.#count(reason);
-    this.fail(now, job, "invalid-request", `a part of the body is refused: ${reason}`);
-    this.#effects.aborted(job, "cancelled");
-  }
-
-  #streamedBody(from: string, id: number): Job | undefined {
-    const job = this.#jobOf(from, id);
-    if (job?.item.isStreamed === true && job.state === "running") return job;
-    this.#count("late");
-    return undefined;
-  }
-
-  /** 0 and 0: stop. */
-  grant(job: Job, parts: number, bytes: number): void {
-    const { state, from, item } = job;
-    if (state !== "running") return;
-    this.#effects.send(from, encodeCredit(item.id, parts, bytes, RequestOp.GRANT), (result) => {
-      // Without the grant the handler would wait forever.
-      if (result !== "dropped" || parts === 0) return;
-      this.#over(job);
-      this.#effects.aborted(job, "lost");
-    });
-  }
-
   onGone(now: number, from: string): void {
     this.#now = now;
     for (const job of this.#jobs.get(from)?.values() ?? []) this.#abandon(job, "lost");
@@ -318,7 +273,7 @@ export class RequestServing {
     this.#now = now;
     for (const job of this.#deadlines.take(now)) {
       if (now >= job.until) this.#abandon(job, "expired");
-      // A caller that considered this node lost during a pause sends no grants and no CANCEL.
+      // A caller that considered this node lost during a pause sends no credit and no CANCEL.
       else if (now >= job.silentAt) this.#abandon(job, "lost");
       else this.#schedule(now, job);
     }
@@ -414,10 +369,7 @@ export class RequestServing {
     job.state = "running";
     job.holdsSlot = true;
     job.service.running += 1;
-    const { maxParts, maxPartBytes } = job.service.settings;
-    if (job.item.isStreamed === true) this.grant(job, maxParts, maxPartBytes);
-    // No slot: even the grant was dropped.
-    if (job.holdsSlot) this.#effects.start(job);
+    this.#effects.start(job);
   }
 
   #abandon(job: Job, reason: "cancelled" | "expired" | "lost"): void {

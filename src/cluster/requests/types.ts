@@ -17,10 +17,7 @@ export interface ServiceRequest {
   readonly service: string;
   /** Contract method; "": none. */
   readonly method: string;
-  /**
-   * Bytes, a string or a JSON value; with a contract its codec's bytes. A streamed body is an async iterable of
-   * these. It rejects with AbortedError when the caller gives up or is lost; leaving its loop stops the caller.
-   */
+  /** Bytes, a string or a JSON value; with a contract its codec's bytes. */
   readonly body: unknown;
   /** At most 64, with 8,192 bytes. */
   readonly headers: Readonly<Record<string, string>>;
@@ -65,11 +62,9 @@ export type RequestMiddleware = (
 
 /** Options of `request`. */
 export interface ServiceRequestOptions {
-  /** ms for all attempts; -1: no limit. Default 5,000, with a streamed body -1. */
+  /** ms for all attempts; -1: no limit. Default 5,000. */
   readonly timeout?: number | undefined;
-  /**
-   * ms per attempt; -1 (default): no limit. With a streamed body until its first part, default 5,000.
-   */
+  /** ms per attempt; -1 (default): no limit. */
   readonly attemptTimeout?: number | undefined;
   /** Cancels the request and aborts its handler. */
   readonly signal?: AbortSignal | undefined;
@@ -83,10 +78,7 @@ export interface ServiceRequestOptions {
   readonly maxRetryDelay?: number | undefined;
   /** Whether to repeat it after a node may have run it. Default: with an idempotency key. */
   readonly idempotent?: boolean | undefined;
-  /**
-   * 1 to 128 bytes, not with a streamed body. A node runs requests of the same key once; all get the same
-   * reply.
-   */
+  /** 1 to 128 bytes. A node runs requests of the same key once; all get the same reply. */
   readonly idempotencyKey?: string | undefined;
   /** Whether to wait, within `timeout`, for a serving node. Default `false`: `no-service` at once. */
   readonly waitForReady?: boolean | undefined;
@@ -98,7 +90,7 @@ export interface ServiceRequestOptions {
 export interface ServiceStreamOptions extends Omit<ServiceRequestOptions, "idempotencyKey"> {
   /** ms for everything; -1 (default): no limit. */
   readonly timeout?: number | undefined;
-  /** ms until the reply's first part, or a node takes the body's first; -1: no limit. Default 5,000. */
+  /** ms until the reply's first part; -1: no limit. Default 5,000. */
   readonly attemptTimeout?: number | undefined;
   /** Queued parts, 1 to 65,536; a full queue pauses the handler. Default 256. */
   readonly maxQueue?: number | undefined;

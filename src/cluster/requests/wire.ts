@@ -8,10 +8,10 @@
  *   CALL      timeout uint (ms, 0: none) | service text | body
  *   REPLY     busy uint | slots uint | body
  *   FAILURE   busy uint | slots uint | reason text | message text | details (JSON or empty)
- *   PART, BODY     body
- *   END            busy uint | slots uint
- *   CREDIT, GRANT  parts uint | bytes uint
- *   others         empty
+ *   PART      body
+ *   END       busy uint | slots uint
+ *   CREDIT    parts uint | bytes uint
+ *   others    empty
  *
  * A text is a length, uint, and UTF-8. `busy` counts the node's requests for the service, `slots` its
  * concurrency.
@@ -42,11 +42,6 @@ export const RequestOp = {
   CHECK: 8,
   /** It has not: never received, or dropped with a lost caller. */
   GONE: 9,
-  /** Part of a streamed body. */
-  BODY: 10,
-  BODY_END: 11,
-  /** Credit for a streamed body; zero: stop. */
-  GRANT: 12,
 } as const;
 export type RequestOp = (typeof RequestOp)[keyof typeof RequestOp];
 
@@ -64,7 +59,6 @@ const KEY = 2;
 const HEADERS = 4;
 const PARTS = 8;
 const BYTES = 16;
-const STREAMED = 32;
 
 export type Headers = Readonly<Record<string, string>>;
 
@@ -82,8 +76,6 @@ export interface CallExtras {
   /** Window of a streamed reply; 0: one reply. */
   readonly parts: number;
   readonly bytes: number;
-  /** Whether the body follows in parts. Default `false`. */
-  readonly isStreamed?: boolean | undefined;
 }
 
 export interface ServiceLoad {
@@ -117,7 +109,7 @@ export interface FailureItem extends ServiceLoad {
 }
 
 export interface PartItem {
-  readonly op: typeof RequestOp.PART | typeof RequestOp.BODY;
+  readonly op: typeof RequestOp.PART;
   readonly id: number;
   readonly form: BodyForm;
   readonly body: Buffer;
@@ -129,18 +121,14 @@ export interface EndItem extends ServiceLoad {
 }
 
 export interface CreditItem {
-  readonly op: typeof RequestOp.CREDIT | typeof RequestOp.GRANT;
+  readonly op: typeof RequestOp.CREDIT;
   readonly id: number;
   readonly parts: number;
   readonly bytes: number;
 }
 
 export interface SignItem {
-  readonly op:
-    | typeof RequestOp.CANCEL
-    | typeof RequestOp.CHECK
-    | typeof RequestOp.GONE
-    | typeof RequestOp.BODY_END;
+  readonly op: typeof RequestOp.CANCEL | typeof RequestOp.CHECK | typeof RequestOp.GONE;
   readonly id: number;
 }
 
@@ -164,7 +152,6 @@ const NO_EXTRAS: CallExtras = {
   headers: undefined,
   parts: 0,
   bytes: 0,
-  isStreamed: false,
 };
 
 /** Reused for each item, and for its extras. */
@@ -191,13 +178,12 @@ export function encodeCall(
   return out.finish(data);
 }
 
-function writeExtras({ method, key, headers, parts, bytes, isStreamed }: CallExtras): void {
+function writeExtras({ method, key, headers, parts, bytes }: CallExtras): void {
   more.uint(
     (method === "" ? 0 : METHOD) |
       (key === "" ? 0 : KEY) |
       (headers === undefined ? 0 : HEADERS) |
-      (parts === 0 ? 0 : PARTS | BYTES) |
-      (isStreamed === true ? STREAMED : 0),
+      (parts === 0 ? 0 : PARTS | BYTES),
   );
   if (method !== "") more.text(method);
   if (key !== "") more.text(key);
@@ -213,7 +199,6 @@ function writeExtras({ method, key, headers, parts, bytes, isStreamed }: CallExt
     more.uint(parts);
     more.uint(bytes);
   }
-  if (isStreamed === true) more.uint(1);
   out.sized(more.bytes.subarray(0, more.at));
   more.at = 0;
 }
@@ -241,12 +226,8 @@ export function encodeFailure(
   return out.finish(details);
 }
 
-export function encodePart(
-  id: number,
-  { form, data }: EncodedBody,
-  op: PartItem["op"] = RequestOp.PART,
-): Buffer {
-  begin(op, form, id);
+export function encodePart(id: number, { form, data }: EncodedBody): Buffer {
+  begin(RequestOp.PART, form, id);
   return out.finish(data);
 }
 
@@ -257,13 +238,8 @@ export function encodeEnd(id: number, { busy, slots }: ServiceLoad): Buffer {
   return out.finish(NO_BYTES);
 }
 
-export function encodeCredit(
-  id: number,
-  parts: number,
-  size: number,
-  op: CreditItem["op"] = RequestOp.CREDIT,
-): Buffer {
-  begin(op, BodyForm.BYTES, id);
+export function encodeCredit(id: number, parts: number, size: number): Buffer {
+  begin(RequestOp.CREDIT, BodyForm.BYTES, id);
   out.uint(parts);
   out.uint(size);
   return out.finish(NO_BYTES);
@@ -305,15 +281,13 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
       return { op, id, busy, slots, reason, message, details };
     }
     case RequestOp.PART:
-    case RequestOp.BODY:
       return { op, id, form, body: restOf(reader) };
     case RequestOp.END: {
       const busy = reader.uint();
       const slots = reader.uint();
       return reader.failed ? "load" : { op, id, busy, slots };
     }
-    case RequestOp.CREDIT:
-    case RequestOp.GRANT: {
+    case RequestOp.CREDIT: {
       const parts = reader.uint();
       const size = reader.uint();
       return reader.failed ? "credit" : { op, id, parts, bytes: size };
@@ -321,7 +295,6 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
     case RequestOp.CANCEL:
     case RequestOp.CHECK:
     case RequestOp.GONE:
-    case RequestOp.BODY_END:
       return { op, id };
     default:
       return "op";
@@ -332,7 +305,7 @@ function readCall(reader: Reader, id: number, form: BodyForm, extras: CallExtras
   const timeout = reader.uint();
   const service = reader.text(MAX_SERVICE_NAME);
   if (service === "") return "service";
-  const { method, key, headers, parts, bytes, isStreamed } = extras;
+  const { method, key, headers, parts, bytes } = extras;
   const body = restOf(reader);
   return {
     op: RequestOp.CALL,
@@ -344,7 +317,6 @@ function readCall(reader: Reader, id: number, form: BodyForm, extras: CallExtras
     headers,
     parts,
     bytes,
-    isStreamed,
     form,
     body,
   };
@@ -364,11 +336,10 @@ function readExtras(item: Reader): CallExtras | "extras" | "headers" {
   const texts = (mask & HEADERS) === 0 ? undefined : reader.texts(2 * MAX_HEADERS, MAX_HEADER_BYTES);
   const parts = (mask & PARTS) === 0 ? 0 : reader.uint();
   const bytes = (mask & BYTES) === 0 ? 0 : reader.uint();
-  const isStreamed = (mask & STREAMED) !== 0 && reader.uint() !== 0;
   if (reader.failed) return "extras";
   const headers = texts && headersOf(texts);
   if (texts !== undefined && headers === undefined) return "headers";
-  return { method, key, headers, parts, bytes, isStreamed };
+  return { method, key, headers, parts, bytes };
 }
 
 /** @returns `undefined`: a name without a value, or too many bytes */

@@ -45,8 +45,6 @@ export const SETTINGS: ServingSettings = {
   maxQueue: 8,
   maxQueueBytes: 65_536,
   keepReplies: 60_000,
-  maxParts: 4,
-  maxPartBytes: 64,
 };
 
 /** What a handler does with a request: ms that it takes, and whether it fails; of a stream its parts. */
@@ -75,8 +73,6 @@ export class WorldNode {
   /** What its handler was given last. */
   job: Job | undefined;
   readonly aborted: string[] = [];
-  /** What its driver answers to a part of a body. */
-  onBody: () => string | undefined = () => undefined;
 
   constructor(world: World, id: string) {
     this.world = world;
@@ -104,8 +100,6 @@ export class WorldNode {
         done(world.nodes.get(to)?.isAlive === true ? "sent" : "unreachable");
       },
       answer: (to, item) => void world.carry(this, to, item),
-      body: () => this.onBody(),
-      bodyEnd: () => undefined,
     });
   }
 

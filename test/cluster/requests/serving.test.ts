@@ -155,8 +155,6 @@ describe("a reply that is dropped, since too much waits for its caller's node", 
         done(item.length < 1_000 ? "sent" : "dropped");
       },
       answer: () => undefined,
-      body: () => undefined,
-      bodyEnd: () => undefined,
     });
     const service = serving.add(SERVICE, SETTINGS);
     const call = encodeCall(7, 0, SERVICE, { ...PLAIN, ...extras }, { form: BodyForm.TEXT, data: BODY });

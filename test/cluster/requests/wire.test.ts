@@ -197,16 +197,6 @@ describe("requests as bytes", () => {
         { method: "", key: "", headers: undefined, parts: 256, bytes: 1_048_576 },
         encodeBody(undefined),
       ),
-      "CALL 3, no limit, service `store`, a streamed body": encodeCall(
-        3,
-        0,
-        "store",
-        { method: "", key: "", headers: undefined, parts: 0, bytes: 0, isStreamed: true },
-        encodeBody(undefined),
-      ),
-      "BODY 3, the bytes `00ff`": encodePart(3, encodeBody(Buffer.from([0, 255])), RequestOp.BODY),
-      "BODY_END 3": encodeSign(RequestOp.BODY_END, 3),
-      "GRANT 3, 256 parts, 1,048,576 bytes": encodeCredit(3, 256, 1_048_576, RequestOp.GRANT),
       "REPLY 1, 3 busy of 256, the bytes `00ff`": encodeReply(
         1,
         { busy: 3, slots: 256 },
