@@ -1,42 +1,29 @@
 /**
- * A folder of client keys, polled for changes.
+ * A folder of client keys, read again at intervals that grow with the time a reading takes.
  *
- *   open --reads--> polls --the folder has changed, or a reading is due--> reads --other keys or problems--> `changed`
+ *   open --reads--> waits --> reads --other keys or problems--> `changed`
  *
  * While the folder cannot be read, known keys stay valid and the problem is reported. An unreadable file has no keys.
  */
-import type { Stats } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./key-files.js";
 
-/** ms between polls. */
-const POLL_INTERVAL = 500;
-/** Files whose changes in place are noticed at once; of more, after more polls, which cost as much, up to `MAX_POLLS`. */
-const FILES_PER_POLL = 100;
-const MAX_POLLS = 10;
-/** ms within which a second change may have the times of the first. */
-const INEXACT = 1_000;
+/** Least and most ms between readings. */
+const [LEAST_INTERVAL, MOST_INTERVAL] = [500, 10_000];
+/** Readings take at most about one part in so many of the time. */
+const SHARE = 20;
 /** Most files, by name. */
 const MAX_FILES = 16_384;
 const MAX_FILE = 65_536;
-
-interface Known {
-  readonly stamp: string;
-  readonly file: KeyFile;
-}
 
 export class KeyFolder {
   readonly path: string;
   readonly #changed: (now: FolderKeys) => void;
   #now: FolderKeys = { keys: new Set(), problems: [] };
-  #known = new Map<string, Known>();
-  /** Of the folder, before it was read. */
-  #stamp = "";
-  #polls = 0;
   #timer: NodeJS.Timeout | undefined = undefined;
-  #isReading = false;
+  #closed = false;
 
   private constructor(path: string, changed: (now: FolderKeys) => void) {
     this.path = path;
@@ -53,11 +40,11 @@ export class KeyFolder {
     try {
       folder.#now = await folder.#read();
     } catch (error) {
+      folder.close();
       throw new InvalidArgumentError(`The folder of keys ${path} cannot be read: ${reasonOf(error)}`, {
         cause: error,
       });
     }
-    folder.#timer = setInterval(() => void folder.#poll(), POLL_INTERVAL).unref();
     return folder;
   }
 
@@ -66,84 +53,66 @@ export class KeyFolder {
   }
 
   close(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#closed = true;
+    clearTimeout(this.#timer);
   }
 
-  async #poll(): Promise<void> {
-    if (this.#isReading) return;
-    this.#isReading = true;
-    this.#polls += 1;
+  async #readAgain(): Promise<void> {
     const before = this.#now;
-    let now = before;
+    let now: FolderKeys;
     try {
-      const every = Math.max(1, Math.ceil(this.#known.size / FILES_PER_POLL));
-      const isDue = this.#polls % Math.min(every, MAX_POLLS) === 0;
-      if (isDue || this.#stamp === "" || stampOf(await stat(this.path)) !== this.#stamp)
-        now = await this.#read();
+      now = await this.#read();
     } catch (error) {
-      this.#stamp = "";
       now = {
         keys: before.keys,
         problems: [`the folder cannot be read, its last keys stay: ${reasonOf(error)}`],
       };
     }
-    this.#isReading = false;
-    if (this.#timer === undefined || isSame(before, now)) return;
+    if (this.#closed || textOf(before) === textOf(now)) return;
     this.#now = now;
     this.#changed(now);
   }
 
+  /** Reads, and afterwards sets the time of the next reading. */
   async #read(): Promise<FolderKeys> {
-    this.#stamp = stampOf(await stat(this.path));
-    const names = (await readdir(this.path)).filter(isKeyFile).sort();
-    const known = new Map<string, Known>();
-    const files: KeyFile[] = [];
-    for (const name of names.slice(0, MAX_FILES)) {
-      const entry = await this.#readFile(name);
-      if (entry === undefined) continue;
-      known.set(name, entry);
-      files.push(entry.file);
+    const started = performance.now();
+    try {
+      const names = (await readdir(this.path)).filter(isKeyFile).sort();
+      const files: KeyFile[] = [];
+      for (const name of names.slice(0, MAX_FILES)) {
+        const file = await this.#readFile(name);
+        if (file !== undefined) files.push(file);
+      }
+      const { keys, problems } = keysOf(files);
+      const more = names.length - MAX_FILES;
+      const rest = more > 0 ? [`${more} files behind the first ${MAX_FILES} are not read`] : [];
+      return { keys, problems: [...problems, ...rest] };
+    } finally {
+      const interval = SHARE * (performance.now() - started);
+      const bounded = Math.min(MOST_INTERVAL, Math.max(LEAST_INTERVAL, interval));
+      if (!this.#closed) this.#timer = setTimeout(() => void this.#readAgain(), bounded).unref();
     }
-    this.#known = known;
-    const { keys, problems } = keysOf(files);
-    const more = names.length - MAX_FILES;
-    return {
-      keys,
-      problems:
-        more > 0 ? [...problems, `${more} files behind the first ${MAX_FILES} are not read`] : problems,
-    };
   }
 
   /** @returns `undefined` for a folder or a removed file */
-  async #readFile(name: string): Promise<Known | undefined> {
+  async #readFile(name: string): Promise<KeyFile | undefined> {
     const path = join(this.path, name);
     try {
       const entry = await stat(path);
       if (entry.isDirectory()) return undefined;
-      const stamp = stampOf(entry);
-      const known = this.#known.get(name);
-      if (stamp !== "" && known?.stamp === stamp) return known;
-      if (!entry.isFile()) return { stamp, file: { name, unreadable: "it is not a file" } };
-      if (entry.size > MAX_FILE) return { stamp, file: { name, unreadable: "it is too large for a key" } };
-      return { stamp, file: { name, text: await readFile(path, "utf8") } };
+      if (!entry.isFile()) return { name, unreadable: "it is not a file" };
+      if (entry.size > MAX_FILE) return { name, unreadable: "it is too large for a key" };
+      return { name, text: await readFile(path, "utf8") };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      return { stamp: "", file: { name, unreadable: reasonOf(error) } };
+      return (error as NodeJS.ErrnoException).code === "ENOENT"
+        ? undefined
+        : { name, unreadable: reasonOf(error) };
     }
   }
 }
 
-/** "": changed so recently, by a clock within 1 s of this one, that another change may have the same times. */
-function stampOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
-  return Math.abs(Date.now() - ctimeMs) < INEXACT ? "" : `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
-}
-
-function isSame(one: FolderKeys, other: FolderKeys): boolean {
-  if (one.keys.size !== other.keys.size || one.problems.join("\n") !== other.problems.join("\n"))
-    return false;
-  for (const key of one.keys) if (!other.keys.has(key)) return false;
-  return true;
+function textOf({ keys, problems }: FolderKeys): string {
+  return JSON.stringify([[...keys], problems]);
 }
 
 function reasonOf(error: unknown): string {
