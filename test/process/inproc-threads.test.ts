@@ -142,6 +142,10 @@ describe("inproc between threads", () => {
       await pull.bind("inproc://mine");
       const worker = work(\`
         const pull = new Pull();
+        const late = pull.bind("inproc://mine");
+        const until = Date.now() + 200;
+        while (Date.now() < until);
+        await late.catch(({ code }) => parentPort.postMessage(code + " after blocking the thread"));
         const attempt = async (name) => parentPort.postMessage(await pull.bind(name).catch(({ code, message }) => code + " " + message));
         await attempt("inproc://mine");
         await attempt("inproc://theirs");
@@ -154,7 +158,8 @@ describe("inproc between threads", () => {
       const next = async () => console.log((await words.next()).value[0]);
       await next();
       await next();
-      try { pull.bindSync("inproc://theirs"); } catch ({ code }) { console.log(code); }
+      await next();
+      await pull.bind("inproc://theirs").catch(({ code }) => console.log(code));
       await pull.unbind("inproc://mine");
       worker.postMessage("again");
       await next();
@@ -165,6 +170,7 @@ describe("inproc between threads", () => {
     `,
     (output) => {
       expect(output).toEqual([
+        "EADDRINUSE after blocking the thread",
         "EADDRINUSE Cannot bind inproc://mine: the address is in use, by another thread",
         "inproc://theirs",
         "EADDRINUSE",

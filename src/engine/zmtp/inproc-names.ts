@@ -17,7 +17,7 @@ export class InprocNames<C = unknown> {
     return this.bound.has(name);
   }
 
-  /** May block this thread until others answer. @throws TransportError `EADDRINUSE` */
+  /** In this thread. @throws TransportError `EADDRINUSE` */
   assertFree(name: string): void {
     if (this.bound.has(name)) throw inUse(name, "");
   }

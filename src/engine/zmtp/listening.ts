@@ -88,7 +88,7 @@ export class Listening {
     if (this.#stopped) throw closedMeanwhile(endpoint);
     // The options may have changed.
     this.#parts.admission.check();
-    return this.#bindSync(endpoint, undefined, true);
+    return this.#bindSync(endpoint, undefined);
   }
 
   bindSync(endpoint: string, { transport, isUdp }: Origin): string {
@@ -96,17 +96,16 @@ export class Listening {
       throw new NotSupportedError(
         "bindSync cannot bind udp: Node.js binds its datagram sockets in a later turn",
       );
-    return this.#bindSync(endpoint, transport, false);
+    return this.#bindSync(endpoint, transport);
   }
 
-  #bindSync(endpoint: string, transport: Transport | undefined, claimed: boolean): string {
+  #bindSync(endpoint: string, transport: Transport | undefined): string {
     const options = transportOptions(this.#parts.state.options);
     transport?.assertUsable?.("bind", options);
     const acceptor = this.#acceptor();
     let listener: Listener;
     try {
-      listener =
-        transport?.listenSync(endpoint, options, acceptor) ?? this.#inprocListener(endpoint, claimed);
+      listener = transport?.listenSync(endpoint, options, acceptor) ?? this.#inprocListener(endpoint);
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
@@ -195,9 +194,9 @@ export class Listening {
     this.#parts.state.effects.event({ type: "accept:error", address: endpoint, error });
   }
 
-  #inprocListener(endpoint: string, claimed: boolean): Listener {
+  #inprocListener(endpoint: string): Listener {
     const { inproc } = this.#parts;
-    if (!claimed) inproc.assertFree(endpoint);
+    inproc.assertFree(endpoint);
     return { endpoint, close: async () => inproc.unbind(endpoint) };
   }
 

@@ -3,15 +3,9 @@ import type { BroadcastChannel } from "node:worker_threads";
 import { randomId } from "../../../core/random.js";
 import { InprocNames, inUse } from "../inproc-names.js";
 import { ZAP_ENDPOINT } from "../zap.js";
-import {
-  LOOK_INTERVAL,
-  ThreadNames,
-  type ThreadReply,
-  type ThreadWire,
-  type ThreadWord,
-} from "./thread-names.js";
+import { ThreadNames, type ThreadReply, type ThreadWire, type ThreadWord } from "./thread-names.js";
 
-const CHANNEL = "shoal.inproc/4";
+const CHANNEL = "shoal.inproc/5";
 
 interface Handlers {
   onWord(word: ThreadWord): void;
@@ -30,20 +24,13 @@ export class NodeThreads implements ThreadWire {
   readonly mayHaveOthers: boolean;
   readonly #threads = process.getBuiltinModule("node:worker_threads");
   readonly #channel: BroadcastChannel;
-  readonly #handlers: Handlers;
-  /** Received while the thread was paused; they may run code of the program. */
-  readonly #later: ThreadWord[] = [];
 
   constructor(handlers: Handlers) {
-    this.#handlers = handlers;
     const { BroadcastChannel, isMainThread, threadId } = this.#threads;
     this.thread = threadId;
     this.mayHaveOthers = !isMainThread;
     this.#channel = new BroadcastChannel(CHANNEL);
-    this.#channel.onmessage = (event) => {
-      this.#handleLater();
-      handlers.onWord((event as { data: ThreadWord }).data);
-    };
+    this.#channel.onmessage = (event) => handlers.onWord((event as { data: ThreadWord }).data);
     this.#channel.unref();
     // Other programs may use these messages, too.
     process.on("workerMessage", (value: { readonly [CHANNEL]?: ThreadReply } | null) => {
@@ -65,22 +52,6 @@ export class NodeThreads implements ThreadWire {
       this.#threads
         .postMessageToThread(thread, value, port === undefined ? [] : [port as never])
         .catch(onFailed);
-  }
-
-  pause(memory: Int32Array, seen: number): void {
-    // Another paused thread may need this one's answer.
-    Atomics.wait(memory, 0, seen, LOOK_INTERVAL);
-    for (;;) {
-      const received = this.#threads.receiveMessageOnPort(this.#channel as never);
-      if (received === undefined) return;
-      const word = received.message as ThreadWord;
-      if (word.kind === "ask" || word.kind === "hello" || word.kind === "here") this.#handlers.onWord(word);
-      else if (this.#later.push(word) === 1) setImmediate(() => this.#handleLater());
-    }
-  }
-
-  #handleLater(): void {
-    for (const word of this.#later.splice(0)) this.#handlers.onWord(word);
   }
 }
 
@@ -104,23 +75,13 @@ export class SharedNames<C = unknown> extends InprocNames<C> {
     return threads;
   }
 
-  override assertFree(name: string): void {
-    if (this.#othersToAsk(name)?.isTaken(name) === true) throw inUse(name, ", by another thread");
-  }
-
   override claim(name: string): Promise<void> | undefined {
-    return this.#othersToAsk(name)
-      ?.ask(name)
-      .then((taken) => {
-        if (taken) throw inUse(name, ", by another thread");
-      });
-  }
-
-  #othersToAsk(name: string): ThreadNames | undefined {
     super.assertFree(name);
     const threads = this.#threadsOf(name);
-    if (threads?.isAsking(name) === true) throw inUse(name, "");
-    return threads?.hasOthers === true ? threads : undefined;
+    if (threads?.hasOthers !== true) return undefined;
+    return threads.ask(name).then((taken) => {
+      if (taken) throw inUse(name, ", by another thread");
+    });
   }
 
   override announce(name: string): void {

@@ -1,6 +1,6 @@
 /**
  * A link to a socket in another thread. Both ends share one queue, bounded by the sum of both high-water
- * marks.
+ * marks, as they were when the link was made.
  *
  *   out:  queued messages, copied once into memory to transfer: one post per turn
  *   in:   this memory as it is: frames are views of it
@@ -13,7 +13,6 @@ import { allocateTransferable, forbidTransfer } from "../../../core/memory.js";
 import type { Segment } from "../codec/out-queue.js";
 import { tooLargeText } from "../errors.js";
 import { type CloseReason, type Link, limitOf, type Pipe, type ReceiveMarks } from "../pipe.js";
-import { HANG_UP_TIMEOUT } from "../writer.js";
 import { BATCH_HEADER, type MessagePortLike, Word } from "./thread-port.js";
 
 /** Bytes; the last message of a post may go beyond them. */
@@ -33,8 +32,10 @@ export class PortLink implements Link {
   readonly #port: MessagePortLike;
   readonly #pipe: Pipe;
   readonly #onEnd: (reason: CloseReason | "remote", tooLarge?: string) => void;
-  #marks: ReceiveMarks;
-  #theirs: ReceiveMarks;
+  readonly #theirs: ReceiveMarks;
+  /** Messages and bytes that the program takes between two reports. */
+  readonly #part: number;
+  readonly #partBytes: number;
   #sent = 0;
   #sentCost = 0;
   #came = 0;
@@ -42,7 +43,6 @@ export class PortLink implements Link {
   #postAt: number;
   #postAtBytes: number;
   #closed = false;
-  #timer: NodeJS.Timeout | undefined = undefined;
 
   /** @param theirs marks of the other end's socket @param onEnd called once */
   constructor(
@@ -53,11 +53,12 @@ export class PortLink implements Link {
     onEnd: (reason: CloseReason | "remote", tooLarge?: string) => void,
   ) {
     this.#pipe = pipe;
-    this.#marks = marks;
     this.#theirs = theirs;
     this.#onEnd = onEnd;
-    this.#postAt = partOf(marks.receiveHighWaterMark, UNBOUNDED_TAKEN);
-    this.#postAtBytes = partOf(marks.receiveHighWaterMarkBytes, UNBOUNDED_TAKEN_BYTES);
+    this.#part = partOf(marks.receiveHighWaterMark, UNBOUNDED_TAKEN);
+    this.#partBytes = partOf(marks.receiveHighWaterMarkBytes, UNBOUNDED_TAKEN_BYTES);
+    this.#postAt = this.#part;
+    this.#postAtBytes = this.#partBytes;
     this.#port = port;
     port.addEventListener("close", () => this.#end("remote"));
     // Later words would follow a gap.
@@ -84,14 +85,6 @@ export class PortLink implements Link {
     return limitOf(this.#theirs.receiveHighWaterMarkBytes);
   }
 
-  marksChanged(marks: ReceiveMarks): void {
-    this.#marks = marks;
-    this.#say([Word.Marks, marks.receiveHighWaterMark, marks.receiveHighWaterMarkBytes]);
-    // A quarter of the former mark may exceed the new one.
-    this.#postAt = 0;
-    this.#reportTaken();
-  }
-
   flush(): void {
     if (this.blocked) return;
     const pipe = this.#pipe;
@@ -116,11 +109,9 @@ export class PortLink implements Link {
   }
 
   halfClose(): void {
-    if (this.#closed || this.#timer !== undefined) return;
     this.flush();
     this.blocked = true;
     this.#say([Word.HalfClosed]);
-    this.#timer = setTimeout(() => this.close("local"), HANG_UP_TIMEOUT).unref();
   }
 
   close(reason: CloseReason): void {
@@ -140,7 +131,6 @@ export class PortLink implements Link {
     const pipe = this.#pipe;
     const fault = pipe.in.push(bytes, BATCH_HEADER);
     pipe.arrived();
-    this.#timer?.refresh();
     if (fault !== undefined) this.#refuse(tooLargeText(fault, pipe.in.maxMessageSize));
     else this.#reportTaken();
   }
@@ -158,13 +148,6 @@ export class PortLink implements Link {
         this.ahead = this.#sent - (first as number);
         this.aheadBytes = this.#sentCost - (second as number);
         this.#pipe.relieved();
-        break;
-      case Word.Marks:
-        this.#theirs = {
-          receiveHighWaterMark: first as number,
-          receiveHighWaterMarkBytes: second as number,
-        };
-        this.#pipe.roomChanged();
         break;
       case Word.HalfClosed:
         // The half-closed end still receives.
@@ -218,9 +201,8 @@ export class PortLink implements Link {
     const taken = this.#came - queue.messages;
     const takenCost = this.#cameCost - queue.cost - queue.unfinished;
     if (taken >= this.#postAt || takenCost >= this.#postAtBytes) {
-      const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#marks;
-      this.#postAt = taken + partOf(receiveHighWaterMark, UNBOUNDED_TAKEN);
-      this.#postAtBytes = takenCost + partOf(receiveHighWaterMarkBytes, UNBOUNDED_TAKEN_BYTES);
+      this.#postAt = taken + this.#part;
+      this.#postAtBytes = takenCost + this.#partBytes;
       this.#say([Word.Taken, taken, takenCost]);
     }
     if (queue.messages > 0) this.#pipe.watch();
@@ -230,7 +212,6 @@ export class PortLink implements Link {
     if (this.#closed) return;
     this.#closed = true;
     this.blocked = true;
-    clearTimeout(this.#timer);
     this.#port.close();
     this.#onEnd(reason, tooLarge);
   }

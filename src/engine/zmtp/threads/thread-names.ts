@@ -1,35 +1,26 @@
 /**
  * Inproc names of all threads of a process, by words that every thread gets.
  *
- *   bind      ask(name) --> every thread answers at once, without its program
+ *   bind      ask(name) --> every other thread answers
  *             bound(name) --> threads that look for the name seek again
  *
  *   connect   seek(name, the connecting socket) --> the thread that has bound it
  *             <== to that thread alone: a MessagePort with the bound socket, or a refusal
  *
- * Of threads that ask for a name at the same time, those with higher ids fail, and the lowest asks again.
+ * A name is taken if it is bound, or if another thread asked for it before it answered this one. If two asks
+ * cross, the thread with the lower id gets the name.
  */
 
 import type { MessagePortLike } from "./thread-port.js";
 
 /** ms to wait for answers. */
-export const ANSWER_WAIT = 50;
-/** ms between polls for answers. */
-export const LOOK_INTERVAL = 1;
-/** ms beyond ANSWER_WAIT after which a thread was blocked, so that another may have bound the name. */
-const LATE = 5;
-const MAX_ASKS = 20;
-
-/** Indices in the memory of an ask: number of answers, and the worst of them. */
-const ANSWERS = 0;
-const VERDICT = 1;
-const ASK_AGAIN = 1;
-const TAKEN = 2;
+const ANSWER_WAIT = 50;
 
 /** `from` is an id of ThreadNames, and `thread` the number of its thread. */
 export type ThreadWord =
-  | { readonly kind: "hello" | "here"; readonly from: string; readonly thread: number }
-  | { readonly kind: "ask"; readonly from: string; readonly name: string; readonly answer: Int32Array }
+  | { readonly kind: "hello" | "here"; readonly from: string }
+  | { readonly kind: "ask"; readonly from: string; readonly ask: string; readonly name: string }
+  | { readonly kind: "answer"; readonly from: string; readonly ask: string; readonly taken: boolean }
   | { readonly kind: "bound"; readonly name: string }
   | {
       readonly kind: "seek";
@@ -56,8 +47,6 @@ export interface ThreadWire {
   post(word: ThreadWord): void;
   /** @param onFailed the thread has ended */
   reply(thread: number, reply: ThreadReply, onFailed: () => void): void;
-  /** Blocks up to LOOK_INTERVAL while `memory[0]` equals `seen`, then handles received words. */
-  pause(memory: Int32Array, seen: number): void;
 }
 
 /** What the connecting thread gets, and this thread's end of the port. */
@@ -78,88 +67,66 @@ interface Seek {
 
 interface Ask {
   readonly name: string;
-  readonly answer: Int32Array;
-  readonly until: number;
-  /** Number of known other threads. */
+  /** Number of known others when it began. */
   readonly others: number;
+  readonly answered: Set<string>;
+  end(taken: boolean): void;
 }
 
 export class ThreadNames {
   readonly #wire: ThreadWire;
   readonly #effects: ThreadNamesEffects;
-  readonly #others = new Set<string>();
+  #others = new Set<string>();
+  readonly #asks = new Map<string, Ask>();
   readonly #seeks = new Map<string, Seek>();
   /** Seeks with an open port. A seek may arrive twice: at once, and after an announcement. */
   readonly #given = new Set<string>();
-  readonly #asking = new Set<string>();
+  /** Whether all other threads are known. */
   #settled: boolean;
-  #sought = 0;
+  #ids = 0;
 
   constructor(wire: ThreadWire, effects: ThreadNamesEffects) {
     this.#wire = wire;
     this.#effects = effects;
     this.#settled = !wire.mayHaveOthers;
-    this.#meetAll("hello");
+    wire.post({ kind: "hello", from: wire.id });
   }
 
   get hasOthers(): boolean {
     return !this.#settled || this.#others.size > 0;
   }
 
-  isAsking(name: string): boolean {
-    return this.#asking.has(name);
+  /**
+   * Asks the other threads, whose answers take up to `ANSWER_WAIT`. A thread that computes meanwhile does not
+   * count. Bind a free name in the turn in which the promise resolves.
+   *
+   * @returns whether the name is taken
+   */
+  ask(name: string): Promise<boolean> {
+    const id = this.#nextId();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        // Answers may have arrived while this thread was blocked.
+        setImmediate(() => this.#expire(id));
+      }, ANSWER_WAIT);
+      const end = (taken: boolean): void => {
+        clearTimeout(timer);
+        this.#asks.delete(id);
+        resolve(taken);
+      };
+      this.#asks.set(id, { name, others: this.#others.size, answered: new Set(), end });
+      this.#wire.post({ kind: "ask", from: this.#wire.id, ask: id, name });
+    });
   }
 
-  /** Blocks up to `ANSWER_WAIT`, longer if another thread asks or this one was blocked. */
-  isTaken(name: string): boolean {
-    for (let asks = 0; asks < MAX_ASKS; asks++) {
-      const ask = this.#ask(name);
-      do this.#wire.pause(ask.answer, Atomics.load(ask.answer, ANSWERS));
-      while (!this.#isOver(ask));
-      const taken = this.#conclude(ask);
-      if (taken !== undefined) return taken;
-    }
-    return true;
-  }
-
-  /** Bind a free name in the turn in which the promise resolves. */
-  async ask(name: string): Promise<boolean> {
-    for (let asks = 0; asks < MAX_ASKS; asks++) {
-      const ask = this.#ask(name);
-      do await new Promise((resolve) => setTimeout(resolve, LOOK_INTERVAL));
-      while (!this.#isOver(ask));
-      const taken = this.#conclude(ask);
-      if (taken !== undefined) return taken;
-    }
-    return true;
-  }
-
-  #ask(name: string): Ask {
-    const answer = new Int32Array(new SharedArrayBuffer(8));
-    this.#asking.add(name);
-    this.#wire.post({ kind: "ask", from: this.#wire.id, name, answer });
-    return { name, answer, until: performance.now() + ANSWER_WAIT, others: this.#others.size };
-  }
-
-  #isOver({ answer, until }: Ask): boolean {
-    if (Atomics.load(answer, VERDICT) >= TAKEN || performance.now() >= until) return true;
-    // An unsettled thread does not know how many answers to expect.
-    return this.#settled && Atomics.load(answer, ANSWERS) >= this.#others.size;
-  }
-
-  /** @returns whether the name is taken; `undefined`: ask again */
-  #conclude({ name, answer, until, others }: Ask): boolean | undefined {
-    this.#asking.delete(name);
-    const verdict = Atomics.load(answer, VERDICT);
-    if (verdict >= TAKEN) return true;
-    // Another ask may have forgotten the others.
-    this.#settled = Atomics.load(answer, ANSWERS) >= Math.max(others, this.#others.size);
-    // Threads without an answer have ended or are busy.
-    if (!this.#settled) {
-      this.#others.clear();
-      this.#meetAll("hello");
-    }
-    return verdict === ASK_AGAIN || performance.now() > until + LATE ? undefined : false;
+  #expire(id: string): void {
+    const ask = this.#asks.get(id);
+    if (ask === undefined) return;
+    const { answered, others } = ask;
+    // Threads without an answer have ended or are busy. Another ask may have forgotten them.
+    this.#settled = answered.size >= Math.max(others, this.#others.size);
+    this.#others = answered;
+    ask.end(false);
   }
 
   announce(name: string): void {
@@ -168,8 +135,7 @@ export class ThreadNames {
 
   /** @param describe called for each word @param onReply a port ends the seek @returns cancels the seek */
   seek(name: string, describe: () => unknown, onReply: (reply: ThreadReply) => void): () => void {
-    this.#sought += 1;
-    const id = `${this.#wire.id} ${this.#sought}`;
+    const id = this.#nextId();
     const seek: Seek = { name, describe, onReply };
     this.#seeks.set(id, seek);
     this.#post(id, seek);
@@ -177,16 +143,16 @@ export class ThreadNames {
   }
 
   receive(word: ThreadWord): void {
+    if ("from" in word) this.#others.add(word.from);
     switch (word.kind) {
       case "hello":
-        this.#meet(word);
-        this.#meetAll("here");
-        break;
-      case "here":
-        this.#meet(word);
+        this.#wire.post({ kind: "here", from: this.#wire.id });
         break;
       case "ask":
         this.#answer(word);
+        break;
+      case "answer":
+        this.#answered(word);
         break;
       case "bound":
         for (const [id, seek] of [...this.#seeks]) if (seek.name === word.name) this.#post(id, seek);
@@ -209,21 +175,23 @@ export class ThreadNames {
     }
   }
 
-  #meetAll(kind: "hello" | "here"): void {
-    this.#wire.post({ kind, from: this.#wire.id, thread: this.#wire.thread });
+  #answer({ from, ask, name }: Extract<ThreadWord, { kind: "ask" }>): void {
+    const taken = this.#effects.isBound(name) || this.#precedes(from, name);
+    this.#wire.post({ kind: "answer", from: this.#wire.id, ask, taken });
   }
 
-  #meet({ from, thread }: { readonly from: string; readonly thread: number }): void {
-    if (thread !== this.#wire.thread) this.#others.add(from);
+  #precedes(from: string, name: string): boolean {
+    for (const ask of this.#asks.values())
+      if (ask.name === name && (ask.answered.has(from) || this.#wire.id < from)) return true;
+    return false;
   }
 
-  #answer({ from, name, answer }: Extract<ThreadWord, { kind: "ask" }>): void {
-    if (this.#effects.isBound(name)) Atomics.or(answer, VERDICT, TAKEN);
-    else if (this.#asking.has(name)) Atomics.or(answer, VERDICT, this.#wire.id < from ? TAKEN : ASK_AGAIN);
-    Atomics.add(answer, ANSWERS, 1);
-    Atomics.notify(answer, ANSWERS);
-    // The asking thread may not know this one.
-    if (!this.#others.has(from)) this.#meetAll("here");
+  #answered({ from, ask: id, taken }: Extract<ThreadWord, { kind: "answer" }>): void {
+    const ask = this.#asks.get(id);
+    if (ask === undefined) return;
+    ask.answered.add(from);
+    // An unsettled thread does not know how many answers to expect.
+    if (taken || (this.#settled && ask.answered.size >= this.#others.size)) ask.end(taken);
   }
 
   #reply({ name, socket, thread, seek }: Extract<ThreadWord, { kind: "seek" }>): void {
@@ -240,5 +208,10 @@ export class ThreadNames {
 
   #post(id: string, { name, describe }: Seek): void {
     this.#wire.post({ kind: "seek", thread: this.#wire.thread, name, seek: id, socket: describe() });
+  }
+
+  #nextId(): string {
+    this.#ids += 1;
+    return `${this.#wire.id} ${this.#ids}`;
   }
 }

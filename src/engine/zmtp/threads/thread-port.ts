@@ -3,7 +3,6 @@
  *
  *   ArrayBuffer, transferred     messages: 4 bytes, their number, 4 bytes, that of their frames, then these (37/ZMTP, Framing)
  *   [TAKEN, messages, cost]      totals that the program has taken, the cost as in core/frame-cost.ts
- *   [MARKS, messages, bytes]     new receive high-water marks
  *   [HALF_CLOSED]                the sender sends nothing more, and receives until the other has closed
  *   [CLOSED, text]               the sender neither sends nor receives; text: which message was too large
  *
@@ -11,7 +10,7 @@
  */
 import type { ReceiveMarks } from "../pipe.js";
 
-export const Word = { Taken: 3, Marks: 4, HalfClosed: 5, Closed: 6 } as const;
+export const Word = { Taken: 3, HalfClosed: 4, Closed: 5 } as const;
 
 export const BATCH_HEADER = 8;
 

@@ -143,29 +143,6 @@ test("the marks in bytes hold for what was flushed in earlier turns, too", () =>
   expect([sent, one.link.aheadBytes]).toEqual([13, 13 * frameCost(98)]);
 });
 
-test("other marks hold at once on both sides", () => {
-  const [one, two] = pair({ send: 5, receive: 5 });
-  expect(fill(one)).toBe(10);
-  settle(one, two);
-  expect(fill(one)).toBe(0);
-  two.pipe.marksChanged({ ...two.options, receiveHighWaterMark: 25 });
-  settle(one, two);
-  expect(one.owner.pipeOnRoom).toHaveBeenCalled();
-  expect(fill(one)).toBe(20);
-});
-
-test("lower marks hold for what was taken under the former ones: no sender waits for what nobody reports", () => {
-  const [one, two] = pair({ send: 5, receive: 1_000 });
-  for (let i = 0; i < 100; i++) one.pipe.send("x", 0, undefined);
-  one.pipe.flush();
-  settle(one, two);
-  takeAll(two);
-  settle(one, two);
-  two.pipe.marksChanged({ ...two.options, receiveHighWaterMark: 4 });
-  settle(one, two);
-  expect(fill(one)).toBe(9);
-});
-
 test("a turn's messages are one post, of memory of their own", () => {
   const [one, two] = pair({ send: 1_000, receive: 1_000 });
   const body = Buffer.from("mine");
