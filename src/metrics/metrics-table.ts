@@ -474,8 +474,7 @@ const STAR: Rows<BinaryStarStats> = {
 
 const SEQUENCED_PUBLISHER: Rows<SequencedPublisherStats> = {
   published: counter("Messages published."),
-  notServing: counter("Messages and marks not sent because the publisher did not serve."),
-  marks: counter("Marks published for quiet topics."),
+  notServing: counter("Messages not sent because the publisher did not serve."),
   topicsEvicted: counter("Topics whose messages were evicted at the limits."),
   replays: counter("Answered requests for replays."),
   replayed: counter("Repeated messages."),
@@ -492,7 +491,6 @@ const SEQUENCED_SUBSCRIBER: Rows<SequencedSubscriberStats> = {
   lost: counter("Messages in gaps."),
   missed: counter("Messages before late joins."),
   repeats: counter("Repeated messages."),
-  marks: counter("Marks received."),
   forgotten: counter("Streams evicted at the limits."),
   invalid: counter("Messages that violate the protocol."),
   streams: gauge("Streams."),

@@ -1,19 +1,19 @@
 /**
  * Second frame of a message of a sequenced publisher, also read by the Suicidal Snail (docs/patterns/sequenced.md).
  *
- * PUB to SUB: topic | meta | body…, with one or more body frames; a mark has none. Numbers are big-endian.
+ * PUB to SUB: topic | meta | body…, with one or more body frames. Numbers are big-endian.
  *
  *   meta, 40 bytes
  *   @0   2  "SQ", 53 51
  *   @2   1  version, 01
- *   @3   1  kind: 01 message, 02 mark (the topic is quiet; its last message has this sequence)
+ *   @3   1  kind: 01, message
  *   @4  16  publisher: random, new with each start
  *   @20  4  stream: higher each time the publisher starts the topic again after forgetting it
  *   @24  8  sequence in the stream, from 1; at most 2^53 - 1
  *   @32  8  time of publication by the publisher's clock, in µs since 1970; at most 2^53 - 1
  */
 
-export const Kind = { MESSAGE: 1, MARK: 2, REPLAY: 3, REPLAYED: 4, END: 5 } as const;
+export const Kind = { MESSAGE: 1, REPLAY: 2, REPLAYED: 3, END: 4 } as const;
 
 export const ID_BYTES = 16;
 export const META_BYTES = 40;
@@ -25,7 +25,6 @@ const TWO_32 = 0x1_0000_0000;
 const MAX_HIGH = 0x1f_ffff;
 
 export interface Meta {
-  readonly kind: typeof Kind.MESSAGE | typeof Kind.MARK;
   /** 16 bytes, one character each. */
   readonly publisher: string;
   readonly stream: number;
@@ -35,14 +34,8 @@ export interface Meta {
 }
 
 /** @param id 16 bytes */
-export function encodeMeta(
-  kind: Meta["kind"],
-  id: Uint8Array,
-  stream: number,
-  sequence: number,
-  time: number,
-): Buffer {
-  const meta = header(META_BYTES, kind);
+export function encodeMeta(id: Uint8Array, stream: number, sequence: number, time: number): Buffer {
+  const meta = header(META_BYTES, Kind.MESSAGE);
   meta.set(id, 4);
   meta.writeUInt32BE(stream, 20);
   writeNumber(meta, sequence, 24);
@@ -52,12 +45,11 @@ export function encodeMeta(
 
 /** @returns `undefined` for any other frame */
 export function parseMeta(frame: Buffer): Meta | undefined {
-  const kind = kindOf(frame, META_BYTES);
-  if (kind !== Kind.MESSAGE && kind !== Kind.MARK) return undefined;
+  if (kindOf(frame, META_BYTES) !== Kind.MESSAGE) return undefined;
   const sequence = readNumber(frame, 24);
   const time = readNumber(frame, 32);
   if (sequence === undefined || sequence === 0 || time === undefined) return undefined;
-  return { kind, publisher: frame.toString("latin1", 4, 20), stream: frame.readUInt32BE(20), sequence, time };
+  return { publisher: frame.toString("latin1", 4, 20), stream: frame.readUInt32BE(20), sequence, time };
 }
 
 export function header(bytes: number, kind: number): Buffer {

@@ -5,18 +5,18 @@
  * A publisher's ROUTER has its id, 32 hexadecimal digits, as its routing id. ROUTER or DEALER to ROUTER: request | topic
  *
  *   request, 44 bytes
- *   @0   4  "SQ", 01, kind 03
+ *   @0   4  "SQ", 01, kind 02
  *   @4  16  publisher
  *   @20  4  stream
  *   @24  8  first sequence wanted
  *   @32  8  last sequence wanted
  *   @40  4  request number, chosen by the requester, and returned
  *
- * Back, for each message "SQ" 01 04 and the request number, 8 bytes, then the message as published: answer | topic | meta
+ * Back, for each message "SQ" 01 03 and the request number, 8 bytes, then the message as published: answer | topic | meta
  * | body…; at the end one frame:
  *
  *   end, 9 bytes
- *   @0   4  "SQ", 01, kind 05
+ *   @0   4  "SQ", 01, kind 04
  *   @4   4  request number
  *   @8   1  status: 00 done, 01 more (request from the sequence after the last), 02 gone: another publisher or stream
  */

@@ -1,34 +1,27 @@
 /**
- * Numbers each topic's messages, keeps the newest for replays, and publishes quiet topics' last sequence in marks.
- * Pure.
+ * Numbers each topic's messages, and keeps the newest for replays. Pure.
  *
  *   maxQueue       of one topic: its oldest message is evicted
  *   maxQueueBytes  of all bodies kept: the oldest message of all
  *   maxTopics      of all topics: the one unused the longest, with its messages and sequence. Its next message has a
  *                  higher stream number.
- *
- * A mark follows a topic's last message after one interval, then after 2, 4, 8 and every 16, so that a lost last
- * message is detected.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { Deadlines, type Due } from "../../core/deadlines.js";
 import { InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import type { PublisherOptions } from "../../sockets/pub-sub.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import { bytes as byteCount, codec, integer, object, type Settings } from "../kit/options.js";
-import { encodeMeta, Kind } from "../kit/sequence-meta.js";
+import { encodeMeta } from "../kit/sequence-meta.js";
 import { publisherGate } from "../kit/server-gate.js";
 import { EndStatus, encodeAnswer, encodeEnd, parseRequest, type ReplayRequest } from "./protocol.js";
 
 /** Messages and bytes, about, per answer; the subscriber requests the rest. */
 const PAGE_MESSAGES = 256;
 const PAGE_BYTES = 1_048_576;
-/** Intervals between marks of a quiet topic, at most. */
-const MAX_QUIET = 16;
 /** It has 32 bits on the wire. A wrapped number would be one of an earlier life of the topic. */
 const MAX_STREAM = 0xffff_ffff;
 
@@ -39,8 +32,6 @@ export const OPTIONS = {
   maxQueue: integer({ default: 1_000 }),
   /** Body bytes kept for replays. Default 67,108,864. */
   maxQueueBytes: byteCount({ default: 67_108_864 }),
-  /** ms of silence before a mark has a topic's last sequence; 0: no marks. Default 1,000. */
-  markInterval: integer({ default: 1_000, min: 0 }),
   /**
    * A `BinaryStarGate` makes the publisher half of a pair. Messages are always numbered and kept, but sent, and
    * replays answered, only while it is active. Both halves must publish the same; after a fail-over subscribers join
@@ -55,7 +46,7 @@ export const OPTIONS = {
 
 export type PublisherRulesOptions = Pick<
   Settings<typeof OPTIONS>,
-  "maxTopics" | "maxQueue" | "maxQueueBytes" | "markInterval"
+  "maxTopics" | "maxQueue" | "maxQueueBytes"
 >;
 
 export const EVENTS = {
@@ -75,9 +66,8 @@ export interface PublisherOutbox {
 
 export interface SequencedPublisherStats {
   readonly published: number;
-  /** Messages and marks not sent: this half of a pair was not active. */
+  /** Messages not sent: this half of a pair was not active. */
   readonly notServing: number;
-  readonly marks: number;
   readonly topics: number;
   /** Kept for replays, and body bytes. */
   readonly kept: number;
@@ -90,7 +80,7 @@ export interface SequencedPublisherStats {
   readonly invalid: number;
 }
 
-class Topic implements Due {
+class Topic {
   readonly key: string;
   readonly name: Buffer;
   readonly stream: number;
@@ -99,10 +89,6 @@ class Topic implements Due {
   /** Sequence of the last message; 0: none. */
   newest = 0;
   readonly byUse: Link<Topic> = new Link<Topic>(this);
-  readonly due: Link<Topic> = new Link<Topic>(this);
-  lastPublished = 0;
-  quiet = 0;
-  deadline = 0;
 
   constructor(key: string, name: Buffer, stream: number) {
     this.key = key;
@@ -138,12 +124,10 @@ export class PublisherRules {
   readonly #byUse = new LinkedList<Topic>();
   /** Oldest first. */
   readonly #kept = new LinkedList<Kept>();
-  readonly #marks = new Deadlines<Topic>();
   #streams: number;
   #keptBytes = 0;
   readonly #counts = {
     published: 0,
-    marks: 0,
     topicsEvicted: 0,
     replays: 0,
     replayed: 0,
@@ -166,14 +150,12 @@ export class PublisherRules {
    * @returns the message's sequence in its topic
    * @throws InvalidStateError `EFSM` for a new topic when no stream number is left
    */
-  publish(name: Buffer, body: readonly Buffer[], time: number, now: number): number {
+  publish(name: Buffer, body: readonly Buffer[], time: number): number {
     const key = name.toString("latin1");
-    const topic = this.#topics.get(key) ?? this.#open(key, name, now);
+    const topic = this.#topics.get(key) ?? this.#open(key, name);
     this.#byUse.push(topic.byUse);
-    topic.lastPublished = now;
-    if (topic.quiet > this.#options.markInterval) this.#arm(topic, now);
     const sequence = ++topic.newest;
-    const frames = [topic.name, encodeMeta(Kind.MESSAGE, this.#id, topic.stream, sequence, time), ...body];
+    const frames = [topic.name, encodeMeta(this.#id, topic.stream, sequence, time), ...body];
     this.#counts.published += 1;
     this.#keep(topic, frames, body);
     this.#outbox.publish(frames);
@@ -195,27 +177,6 @@ export class PublisherRules {
     this.#replay(from, request, name as Buffer);
   }
 
-  /** @param time µs since 1970 */
-  tick(now: number, time: number): void {
-    for (const topic of this.#marks.take(now)) {
-      const { markInterval } = this.#options;
-      const silent = now - topic.lastPublished;
-      if (silent < markInterval) {
-        this.#marks.set(topic.due, now, markInterval - silent);
-        continue;
-      }
-      const { newest } = topic;
-      this.#counts.marks += 1;
-      this.#outbox.publish([topic.name, encodeMeta(Kind.MARK, this.#id, topic.stream, newest, time)]);
-      topic.quiet = Math.min(2 * topic.quiet, MAX_QUIET * markInterval);
-      this.#marks.set(topic.due, now, topic.quiet);
-    }
-  }
-
-  nextWakeUp(): number | undefined {
-    return this.#marks.next();
-  }
-
   stats(): Omit<SequencedPublisherStats, "notServing"> {
     return {
       ...this.#counts,
@@ -225,7 +186,7 @@ export class PublisherRules {
     };
   }
 
-  #open(key: string, name: Buffer, now: number): Topic {
+  #open(key: string, name: Buffer): Topic {
     if (this.#streams === MAX_STREAM)
       throw new InvalidStateError(
         "EFSM",
@@ -234,15 +195,7 @@ export class PublisherRules {
     this.#streams += 1;
     const topic = new Topic(key, name, this.#streams);
     this.#topics.set(key, topic);
-    this.#arm(topic, now);
     return topic;
-  }
-
-  #arm(topic: Topic, now: number): void {
-    const { markInterval } = this.#options;
-    if (markInterval === 0) return;
-    topic.quiet = markInterval;
-    this.#marks.set(topic.due, now, markInterval);
   }
 
   #keep(topic: Topic, frames: readonly Buffer[], body: readonly Buffer[]): void {
@@ -268,7 +221,6 @@ export class PublisherRules {
   #evictTopic(): void {
     const topic = this.#byUse.shift() as Topic;
     while (topic.history.length > 0) this.#forgetOldest(topic);
-    topic.due.unlink();
     this.#topics.delete(topic.key);
     this.#counts.topicsEvicted += 1;
     this.#outbox.event({ type: "topic:evicted", topic: topic.name, sequence: topic.newest });

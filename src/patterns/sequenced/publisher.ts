@@ -1,9 +1,8 @@
-/** A PUB, a ROUTER for replays, and a timer around publisher-rules.ts. */
+/** A PUB, and a ROUTER for replays, around publisher-rules.ts. */
 
 import crypto from "node:crypto";
 import { refuseExtra } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
-import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { checkMessage, engineStats, forwards } from "../../sockets/internal.js";
@@ -55,7 +54,6 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
   readonly #publisher: Publisher;
   readonly #router: Router;
   readonly #rules: PublisherRules;
-  readonly #timer: DriverTimer;
   readonly #gate: PublisherGate | undefined;
   #notServing = 0;
 
@@ -81,8 +79,6 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     };
     this.#router = sockets.open(() => new Router(replays));
     forwards(this.#router);
-    // A pause only delays marks.
-    this.#timer = new DriverTimer(Number.POSITIVE_INFINITY);
     this.#rules = new PublisherRules(
       settings,
       {
@@ -92,11 +88,6 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
       },
       this.#id,
     );
-    this.#timer.hold(false);
-    this.#timer.start({
-      nextWakeUp: () => this.#rules.nextWakeUp(),
-      tick: (now) => this.#rules.tick(now, microseconds()),
-    });
     void this.#answerRequests();
   }
 
@@ -167,9 +158,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     const frames = this.#shape.encode(body);
     this.assertOpen();
     checkMessage(this.#publisher, [name, META, ...frames]);
-    const sequence = this.#rules.publish(name, frames, microseconds(), this.#timer.now());
-    this.#timer.update();
-    return sequence;
+    return this.#rules.publish(name, frames, microseconds());
   }
 
   stats(): SequencedPublisherStats {
@@ -177,7 +166,6 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
   }
 
   protected async onClose(linger: number): Promise<void> {
-    this.#timer.stop();
     await Promise.all([this.#publisher.close({ linger }), this.#router.close({ linger })]);
   }
 

@@ -12,7 +12,7 @@
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { Kind, type Meta, parseMeta } from "../kit/sequence-meta.js";
+import { type Meta, parseMeta } from "../kit/sequence-meta.js";
 import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
 
 export interface ReplayedFrames {
@@ -135,7 +135,7 @@ export class ReplayRules {
     const [, topic, second, ...body] = frames;
     const meta = second === undefined ? undefined : parseMeta(second);
     const fits =
-      meta?.kind === Kind.MESSAGE &&
+      meta !== undefined &&
       hex(meta.publisher) === range.publisher &&
       meta.stream === range.stream &&
       topic?.equals(range.topic) === true &&
@@ -175,7 +175,6 @@ function hex(publisher: string): string {
  *   unknown --message n--> following --message last+1--> following
  *              n > 1: late-join        --message > last+1--> gap, following
  *                                      --message <= last--> repeat: dropped
- *                                      --mark > last--> gap
  *                                      --a higher stream--> stream:new, following
  */
 
@@ -209,7 +208,7 @@ export const STREAM_EVENTS = {
 export type SequencedSubscriberEvent = EventsOf<typeof STREAM_EVENTS>;
 
 export type SequencedInvalidReason =
-  /** Too few frames, or a mark with a body. */
+  /** Too few frames. */
   | "frames"
   /** The second frame is not a meta frame. */
   | "meta"
@@ -224,7 +223,6 @@ export interface SequencedStreamStats {
   /** Before late joins. */
   readonly missed: number;
   readonly repeats: number;
-  readonly marks: number;
   readonly forgotten: number;
   readonly invalid: number;
 }
@@ -259,7 +257,6 @@ export class StreamTable {
     gaps: 0,
     missed: 0,
     repeats: 0,
-    marks: 0,
     forgotten: 0,
     invalid: 0,
   };
@@ -271,7 +268,7 @@ export class StreamTable {
 
   receive(frames: readonly Buffer[]): SequencedPlace | undefined {
     const [topic, second] = frames;
-    if (topic === undefined || second === undefined) {
+    if (topic === undefined || second === undefined || frames.length < 3) {
       this.invalid("frames", frames.length);
       return undefined;
     }
@@ -280,12 +277,6 @@ export class StreamTable {
       this.invalid("meta", frames.length);
       return undefined;
     }
-    const isMark = meta.kind === Kind.MARK;
-    if (isMark ? frames.length !== 2 : frames.length < 3) {
-      this.invalid("frames", frames.length);
-      return undefined;
-    }
-    if (isMark) this.#counts.marks += 1;
     const key = meta.publisher + topic.toString("latin1");
     const link = this.#streams.get(key);
     if (link === undefined) return this.#open(key, topic, meta);
@@ -302,7 +293,7 @@ export class StreamTable {
     return { ...this.#counts, streams: this.#streams.size };
   }
 
-  #open(key: string, topic: Buffer, meta: Meta): SequencedPlace | undefined {
+  #open(key: string, topic: Buffer, meta: Meta): SequencedPlace {
     while (this.#order.length > 0 && !this.#hasRoomFor(topic)) this.#forget();
     const stream: Stream = {
       key,
@@ -315,7 +306,7 @@ export class StreamTable {
     this.#streams.set(key, link);
     this.#order.push(link);
     this.#topicBytes += topic.length;
-    const to = meta.kind === Kind.MARK ? meta.sequence : meta.sequence - 1;
+    const to = meta.sequence - 1;
     if (to > 0) {
       this.#counts.missed += to;
       this.#event({ type: "stream:joined-late", ...nameOf(stream), from: 1, to, missed: to });
@@ -330,27 +321,25 @@ export class StreamTable {
       stream.last = 0;
       this.#event({ type: "stream:restarted", ...nameOf(stream) });
     }
-    const isMark = meta.kind === Kind.MARK;
-    if (meta.stream < stream.stream || (!isMark && sequence <= stream.last)) {
+    if (meta.stream < stream.stream || sequence <= stream.last) {
       this.#counts.repeats += 1;
       this.#event({ type: "message:repeated", ...nameOf(stream), stream: meta.stream, sequence });
       return undefined;
     }
     const from = stream.last + 1;
-    const to = isMark ? sequence : sequence - 1;
+    const to = sequence - 1;
+    // Listeners see the final state.
+    stream.last = sequence;
     if (to >= from) {
       const lost = to - from + 1;
       this.#counts.lost += lost;
       this.#counts.gaps += 1;
-      // Listeners see the final state.
-      stream.last = sequence;
       this.#event({ type: "gap:detected", ...nameOf(stream), from, to, lost });
-    } else if (!isMark) stream.last = sequence;
+    }
     return this.#handOver(stream, meta);
   }
 
-  #handOver(stream: Stream, meta: Meta): SequencedPlace | undefined {
-    if (meta.kind === Kind.MARK) return undefined;
+  #handOver(stream: Stream, meta: Meta): SequencedPlace {
     this.#counts.received += 1;
     const { publisher, topic } = stream;
     return {

@@ -11,7 +11,6 @@ export type {
 export {
   SuicidalSnailError,
   type SuicidalSnailReadStamp,
-  type SuicidalSnailStamped,
   sequencedStamp,
 } from "./options.js";
 export { SuicidalSnail } from "./snail.js";

@@ -14,7 +14,7 @@ import {
   object,
   type Settings,
 } from "../kit/options.js";
-import { Kind, parseMeta } from "../kit/sequence-meta.js";
+import { parseMeta } from "../kit/sequence-meta.js";
 import type { SuicidalSnailCause, SuicidalSnailLateness, SuicidalSnailStamp } from "./lateness-rules.js";
 
 const POLICIES = ["event", "newest", "resubscribe", "die"] as const;
@@ -98,21 +98,14 @@ export function snailSettings(options: SuicidalSnailOptions): SnailSettings {
   return { ...settings, stamp, socketOptions: { linger: 0, ...socketOptions }, clock };
 }
 
-/** A stamp, and whether the message has no body. */
-export interface SuicidalSnailStamped extends SuicidalSnailStamp {
-  readonly empty?: boolean;
-}
-
-export type SuicidalSnailReadStamp = (frames: readonly Buffer[]) => SuicidalSnailStamped | undefined;
+export type SuicidalSnailReadStamp = (frames: readonly Buffer[]) => SuicidalSnailStamp | undefined;
 
 /** Reads the stamp of a SequencedPublisher's message: `topic | meta | body…`. */
 export const sequencedStamp: SuicidalSnailReadStamp = (frames) => {
   const second = frames[1];
   const meta = second === undefined ? undefined : parseMeta(second);
-  if (meta === undefined) return undefined;
-  const empty = meta.kind === Kind.MARK;
-  if (empty !== (frames.length === 2)) return undefined;
-  return { source: meta.publisher, time: meta.time / 1_000, sequence: meta.sequence, empty };
+  if (meta === undefined || frames.length < 3) return undefined;
+  return { source: meta.publisher, time: meta.time / 1_000, sequence: meta.sequence };
 };
 
 /** The subscriber was too late and closed itself, as its policy says. Code `ETIMEDOUT`. */

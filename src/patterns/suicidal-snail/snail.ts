@@ -199,7 +199,6 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
         continue;
       }
       this.#rules.arrived(stamp, now);
-      if (stamp.empty === true) continue;
       this.#received += 1;
       deliver({ frames, stamp });
     }

@@ -4,6 +4,7 @@ import { frameCost } from "../../../src/core/frame-cost.js";
 import { encodeMeta, Kind, parseMeta } from "../../../src/patterns/kit/sequence-meta.js";
 import {
   EndStatus,
+  encodeAnswer,
   encodeEnd,
   encodeRequest,
   parseEnd,
@@ -25,12 +26,11 @@ const TOPIC = Buffer.from("topic");
 
 describe("the wire", () => {
   it("is what its table says", () => {
-    const meta = encodeMeta(Kind.MESSAGE, ID, 7, 2 ** 32 + 5, 1_700_000_000_000_001);
+    const meta = encodeMeta(ID, 7, 2 ** 32 + 5, 1_700_000_000_000_001);
     expect(meta.toString("hex")).toBe(
       "53510101000102030405060708090a0b0c0d0e0f0000000700000001000000050006" + "0a24181e4001",
     );
     expect(parseMeta(meta)).toEqual({
-      kind: Kind.MESSAGE,
       publisher: ID.toString("latin1"),
       stream: 7,
       sequence: 2 ** 32 + 5,
@@ -45,7 +45,7 @@ describe("the wire", () => {
   });
 
   it("refuses what is none, whatever the bytes are", () => {
-    const meta = encodeMeta(Kind.MARK, ID, 1, 1, 1);
+    const meta = encodeMeta(ID, 1, 1, 1);
     const changed = (at: number, value: number): Buffer => {
       const copy = Buffer.from(meta);
       copy[at] = value;
@@ -72,13 +72,13 @@ describe("the wire", () => {
       const noise = Buffer.from(
         Array.from({ length: random.pick([8, 9, 40, 44]) }, () => random.integer(0, 255)),
       );
-      noise.set([0x53, 0x51, 1, random.integer(1, 5)]);
+      noise.set([0x53, 0x51, 1, random.integer(1, 4)]);
       for (const parse of [parseMeta, parseRequest, parseEnd]) expect(() => parse(noise)).not.toThrow();
     }
   });
 });
 
-const PUBLISHER = { maxTopics: 2, maxQueue: 3, maxQueueBytes: 300, markInterval: 100 };
+const PUBLISHER = { maxTopics: 2, maxQueue: 3, maxQueueBytes: 300 };
 
 function publisher(options: Partial<typeof PUBLISHER> = {}) {
   const published: Buffer[][] = [];
@@ -102,8 +102,8 @@ function publisher(options: Partial<typeof PUBLISHER> = {}) {
     },
     ID,
   );
-  const publish = (topic: string, body = "x", now = 0): number =>
-    rules.publish(Buffer.from(topic), [Buffer.from(body)], 1, now);
+  const publish = (topic: string, body = "x"): number =>
+    rules.publish(Buffer.from(topic), [Buffer.from(body)], 1);
   const ask = (
     from: number,
     to: number,
@@ -193,7 +193,7 @@ describe("a publisher", () => {
       event: (): void => undefined,
     };
     const rules = new PublisherRules(PUBLISHER, outbox, ID, 2 ** 32 - 2);
-    const publish = (topic: string): number => rules.publish(Buffer.from(topic), [Buffer.from("x")], 1, 0);
+    const publish = (topic: string): number => rules.publish(Buffer.from(topic), [Buffer.from("x")], 1);
     publish("a");
     expect(parseMeta(published[0]?.[1] as Buffer)?.stream).toBe(2 ** 32 - 1);
     for (let i = 0; i < 2; i++) expect(() => publish("b")).toThrow(/make another/);
@@ -225,38 +225,11 @@ describe("a publisher", () => {
     expect(rules.stats().replaysCut).toBe(1);
   });
 
-  it("marks a topic that is quiet, less and less often, until it speaks again", () => {
-    const { rules, publish, published } = publisher();
-    publish("a", "x", 0);
-    publish("a", "x", 80);
-    const times: number[] = [];
-    const run = (until: number): void => {
-      for (let next = rules.nextWakeUp(); next !== undefined && next <= until; next = rules.nextWakeUp()) {
-        const before = published.length;
-        rules.tick(next, 1);
-        if (published.length > before) times.push(Math.round(next / 10) * 10);
-      }
-    };
-    run(4_000);
-    expect(times.slice(0, 3).map((time) => time >= 180)).toEqual([true, true, true]);
-    const pauses = times.slice(1).map((time, index) => time - (times[index] as number));
-    for (const [index, pause] of pauses.entries())
-      expect(pause).toBeGreaterThanOrEqual((pauses[index - 1] ?? 0) * 0.99);
-    expect(times.length).toBeLessThan(8);
-    const mark = published.at(-1) as Buffer[];
-    expect(mark.length).toBe(2);
-    expect(parseMeta(mark[1] as Buffer)).toMatchObject({ kind: Kind.MARK, sequence: 2 });
-    times.length = 0;
-    publish("a", "x", 4_000);
-    run(4_250);
-    expect(times.length).toBe(1);
-  });
-
   it("drops and counts what is no request", () => {
     const { rules, events } = publisher();
     rules.receive(Buffer.from("x"), []);
     rules.receive(Buffer.from("x"), [Buffer.from("nonsense"), TOPIC]);
-    rules.receive(Buffer.from("x"), [encodeMeta(Kind.MESSAGE, ID, 1, 1, 1), TOPIC]);
+    rules.receive(Buffer.from("x"), [encodeMeta(ID, 1, 1, 1), TOPIC]);
     expect(events).toEqual(["message:invalid", "message:invalid", "message:invalid"]);
     expect(rules.stats()).toMatchObject({ invalid: 3, replays: 0 });
   });
@@ -265,16 +238,10 @@ describe("a publisher", () => {
 function table(max = 100) {
   const events: SequencedSubscriberEvent[] = [];
   const streams = new StreamTable(max, (event) => events.push(event));
-  const hear = (
-    sequence: number,
-    given: Partial<{ id: Buffer; topic: string; stream: number; mark: boolean }> = {},
-  ) => {
-    const { id = ID, topic = "a", stream = 1, mark = false } = given;
-    const frames = [
-      Buffer.from(topic),
-      encodeMeta(mark ? Kind.MARK : Kind.MESSAGE, id, stream, sequence, 2_000),
-    ];
-    return streams.receive(mark ? frames : [...frames, Buffer.from("x")])?.sequence;
+  const hear = (sequence: number, given: Partial<{ id: Buffer; topic: string; stream: number }> = {}) => {
+    const { id = ID, topic = "a", stream = 1 } = given;
+    const frames = [Buffer.from(topic), encodeMeta(id, stream, sequence, 2_000), Buffer.from("x")];
+    return streams.receive(frames)?.sequence;
   };
   const told = (): string[] =>
     events
@@ -313,18 +280,6 @@ describe("a subscriber", () => {
     expect(told()).toEqual([]);
     hear(3, { id: Buffer.alloc(16, 1) });
     expect(told()).toEqual(["stream:joined-late 1-2"]);
-  });
-
-  it("finds the loss of the last message by a mark, once", () => {
-    const { hear, told, streams } = table();
-    hear(1);
-    expect(hear(3, { mark: true })).toBeUndefined();
-    hear(3, { mark: true });
-    expect(told()).toEqual(["gap:detected 2-3"]);
-    expect(hear(4)).toBe(4);
-    hear(7, { mark: true, topic: "other" });
-    expect(told()).toEqual(["stream:joined-late 1-7"]);
-    expect(streams.stats()).toMatchObject({ marks: 3, received: 2 });
   });
 
   it("drops what came before, as two ways to one publisher bring it", () => {
@@ -377,12 +332,11 @@ describe("a subscriber", () => {
 
   it("drops and counts what is not a message of the protocol", () => {
     const { streams, told } = table();
-    const meta = encodeMeta(Kind.MESSAGE, ID, 1, 1, 1);
-    const mark = encodeMeta(Kind.MARK, ID, 1, 1, 1);
-    for (const frames of [[TOPIC], [TOPIC, TOPIC, TOPIC], [TOPIC, meta], [TOPIC, mark, TOPIC]])
+    const meta = encodeMeta(ID, 1, 1, 1);
+    for (const frames of [[TOPIC], [TOPIC, TOPIC, TOPIC], [TOPIC, meta]])
       expect(streams.receive(frames)).toBeUndefined();
-    expect(told()).toEqual(["message:invalid", "message:invalid", "message:invalid", "message:invalid"]);
-    expect(streams.stats()).toMatchObject({ invalid: 4, streams: 0, received: 0 });
+    expect(told()).toEqual(["message:invalid", "message:invalid", "message:invalid"]);
+    expect(streams.stats()).toMatchObject({ invalid: 3, streams: 0, received: 0 });
   });
 });
 
@@ -404,9 +358,9 @@ function replays() {
     );
   const receive = (frames: Buffer[], publisher = PUBLISHER_ID): void => rules.receive(publisher, frames, 1);
   const message = (sequence: number, number = sent.at(-1)?.number ?? 0, id = ID): Buffer[] => [
-    Buffer.from([0x53, 0x51, 1, 4, 0, 0, 0, number]),
+    encodeAnswer(number),
     TOPIC,
-    encodeMeta(Kind.MESSAGE, id, 1, sequence, 1),
+    encodeMeta(id, 1, sequence, 1),
     Buffer.from("x"),
   ];
   const end = (status: EndStatus): Buffer[] => [encodeEnd({ number: sent.at(-1)?.number ?? 0, status })];

@@ -3,8 +3,7 @@
  *
  * Invariants: of each stream the subscriber gets each message at most once, in order; what it was given, what was
  * reported as lost or missed, and what a replay brought are together the whole stream, each message in exactly one of
- * them; a replay brings only messages of its range, as they were published; when it is quiet, marks have reported
- * the loss of the last.
+ * them; a replay brings only messages of its range, as they were published.
  */
 import { expect, it } from "vitest";
 import { PublisherRules } from "../../../src/patterns/sequenced/publisher-rules.js";
@@ -105,7 +104,7 @@ function story(simulation: Simulation): void {
     let streams = 0;
     const known = new Map<string, string>();
     const rules: PublisherRules = new PublisherRules(
-      { maxTopics: 2, maxQueue: RING, maxQueueBytes: 600, markInterval: 200 },
+      { maxTopics: 2, maxQueue: RING, maxQueueBytes: 600 },
       {
         publish: (frames) => {
           if (network.isUp(`${name}-replay`)) network.send(name, "sub", frames);
@@ -117,10 +116,6 @@ function story(simulation: Simulation): void {
       },
       id,
     );
-    const timer = new RulesTimer(simulation, {
-      nextWakeUp: () => rules.nextWakeUp(),
-      tick: (now) => rules.tick(now, now * 1_000),
-    });
     network.join(`${name}-replay`, (from, frames) => rules.receive(Buffer.from(from), frames));
     connected.set(id.toString("hex"), name);
     replays.joined(simulation.now);
@@ -131,7 +126,6 @@ function story(simulation: Simulation): void {
       if (simulation.now > end) {
         network.crash(`${name}-replay`);
         connected.delete(id.toString("hex"));
-        timer.stop();
         simulation.after(100, () => startPublisher(name));
         return;
       }
@@ -145,11 +139,8 @@ function story(simulation: Simulation): void {
       const published = truth.get(stream) ?? [];
       truth.set(stream, published);
       published.push(body);
-      expect(rules.publish(Buffer.from(topic), [Buffer.from(body)], 1, simulation.now)).toBe(
-        published.length,
-      );
+      expect(rules.publish(Buffer.from(topic), [Buffer.from(body)], 1)).toBe(published.length);
       known.set(topic, stream);
-      timer.update();
       simulation.after(random.next() * 60, speak);
     };
     speak();
@@ -167,7 +158,6 @@ function story(simulation: Simulation): void {
     all.sort((a, b) => a - b);
     expect(all, `${key}: each message once, given or told`).toEqual(all.map((_, index) => index + 1));
   }
-  // A publisher that is still alive has sent its last sequence in a mark.
   for (const [key, published] of truth) {
     const account = accounts.get(key);
     if (account === undefined) continue;

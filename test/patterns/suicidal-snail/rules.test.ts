@@ -1,6 +1,6 @@
 /** How late is late: baselines, drift, patience and queues, by a clock held in the hand. */
 import { describe, expect, it } from "vitest";
-import { encodeMeta, Kind } from "../../../src/patterns/kit/sequence-meta.js";
+import { encodeMeta } from "../../../src/patterns/kit/sequence-meta.js";
 import { type LatenessLimits, LatenessRules } from "../../../src/patterns/suicidal-snail/lateness-rules.js";
 import { sequencedStamp } from "../../../src/patterns/suicidal-snail/options.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
@@ -106,20 +106,11 @@ describe("the verdict", () => {
 });
 
 describe("the stamp of sequenced messages", () => {
-  it("is in the second frame; a mark is only a stamp; anything else is none", () => {
-    const id = Buffer.alloc(16, 0x41);
+  it("is in the second frame; anything else is none", () => {
     const [topic, body] = [Buffer.from("t"), Buffer.from("x")];
-    const stamp = { source: "A".repeat(16), time: 2, sequence: 3 };
-    expect(sequencedStamp([topic, encodeMeta(Kind.MESSAGE, id, 9, 3, 2_000), body])).toEqual({
-      ...stamp,
-      empty: false,
-    });
-    expect(sequencedStamp([topic, encodeMeta(Kind.MARK, id, 9, 3, 2_000)])).toEqual({
-      ...stamp,
-      empty: true,
-    });
-    for (const bad of [[topic], [topic, body], [topic, encodeMeta(Kind.MESSAGE, id, 9, 3, 1)]])
-      expect(sequencedStamp(bad)).toBeUndefined();
+    const meta = encodeMeta(Buffer.alloc(16, 0x41), 9, 3, 2_000);
+    expect(sequencedStamp([topic, meta, body])).toEqual({ source: "A".repeat(16), time: 2, sequence: 3 });
+    for (const bad of [[topic], [topic, body], [topic, meta]]) expect(sequencedStamp(bad)).toBeUndefined();
   });
 });
 

@@ -44,7 +44,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("the suicidal snail, 
   const context = new Context({ engine });
 
   async function begin(options: SuicidalSnailOptions, address = "tcp://127.0.0.1:*") {
-    const publisher = kept(new SequencedPublisher({ socketOptions: { context }, markInterval: 0 }));
+    const publisher = kept(new SequencedPublisher({ socketOptions: { context } }));
     const endpoint = await publisher.bind(address);
     const clock = new HeldClock();
     const snail = kept(new SuicidalSnail({ clock, ...options, socketOptions: { context } }));
