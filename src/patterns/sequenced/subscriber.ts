@@ -1,7 +1,6 @@
 /** A SUB, and a ROUTER for replays, around subscriber-rules.ts. */
 
 import { describe, refuseExtra } from "../../core/arguments.js";
-import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
@@ -47,8 +46,6 @@ const OPTIONS = {
   maxPending: integer({ default: 1_000 }),
   /** ms of a replay. Default 5,000. */
   timeout: integer({ default: 5_000 }),
-  /** ms of silence before a publisher is asked again. Default 500. */
-  attemptTimeout: integer({ default: 500 }),
   codec: codec(),
   /** Options of the SUB, such as security. */
   socketOptions: object<SubscriberOptions>(), // The sockets check theirs.
@@ -110,7 +107,6 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   #router: Router | undefined;
   readonly #table: StreamTable;
   readonly #replays: ReplayRules;
-  readonly #timer = new DriverTimer(Number.POSITIVE_INFINITY);
   readonly #pulled: MessageReader<SequencedMessage<T>>;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -130,7 +126,6 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     this.#subscriber = new Subscriber({ linger: 0, ...socketOptions });
     this.#table = new StreamTable(this.#settings.maxStreams, (event) => this.events.emit(event));
     this.#replays = new ReplayRules(
-      this.#settings.attemptTimeout,
       (publisher, frames) =>
         this.#router !== undefined && deliverNow(this.#router, [publisher, ...frames]) === "sent",
     );
@@ -145,7 +140,6 @@ export class SequencedSubscriber<T = Raw> extends Driver<
         }
       },
     });
-    this.#timer.start(this.#replays);
   }
 
   /**
@@ -242,13 +236,12 @@ export class SequencedSubscriber<T = Raw> extends Driver<
           : "is not connected for replays";
         return new TimeoutError("ETIMEDOUT", `Publisher ${range.publisher} ${why}`);
       });
-      replay = this.#replays.request(newest, this.#timer.now(), (outcome, replayed) => {
+      replay = this.#replays.request(newest, (outcome, replayed) => {
         const messages = this.#messages(range, replayed);
         call.resolve({ messages, missing: range.to - range.from + 1 - messages.length, outcome });
       });
       // A transport of the program may have aborted it.
       if (signal?.aborted === true) onGivenUp();
-      this.#timer.update();
       return call.promise;
     } catch (error) {
       return Promise.reject(error);
@@ -264,7 +257,6 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   }
 
   protected async onClose(): Promise<void> {
-    this.#timer.stop();
     this.#calls.close();
     await Promise.all([this.#subscriber.close({ linger: 0 }), this.#router?.close({ linger: 0 })]);
   }
@@ -278,18 +270,14 @@ export class SequencedSubscriber<T = Raw> extends Driver<
       receiveTimeout: -1,
     });
     relaySourceEvents(router, (event) => this.events.emit(event));
-    router.events.on("peer:join", () => {
-      this.#replays.joined(this.#timer.now());
-      this.#timer.update();
-    });
+    router.events.on("peer:join", ({ routingId }) => this.#replays.joined(routingId?.toString()));
     void this.#hear(router);
     return router;
   }
 
   async #hear(router: Router): Promise<void> {
     for await (const [publisher, ...frames] of router) {
-      this.#replays.receive(String(publisher), frames, this.#timer.now());
-      this.#timer.update();
+      this.#replays.receive(String(publisher), frames);
     }
   }
 
