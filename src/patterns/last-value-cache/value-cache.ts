@@ -13,7 +13,7 @@ import { KeyTable } from "../../core/collections/key-table.js";
 import { LinkedList } from "../../core/collections/linked-list.js";
 import { type FrameBatch, frameEnd } from "../../sockets/relay.js";
 import { CachedValue, valueSize } from "./cached-value.js";
-import { TopicTree } from "./topic-tree.js";
+import { SortedTopics } from "./sorted-topics.js";
 
 /** Bytes before values are settled: bounds the memory that views retain. */
 const SETTLE_BYTES = 1_048_576;
@@ -57,7 +57,7 @@ export class ValueCache {
   /** There is a store. */
   readonly #collects: boolean;
   readonly #byTopic = new KeyTable<CachedValue>();
-  readonly #tree = new TopicTree<CachedValue>();
+  readonly #sorted = new SortedTopics<CachedValue>();
   readonly #byUpdate = new LinkedList<CachedValue>();
   /** Topics changed or removed since their last write to the store. */
   readonly #changed = new Set<string>();
@@ -133,7 +133,7 @@ export class ValueCache {
 
   /** In byte order, after the topic `last`. */
   beneath(prefix: string, last: string | undefined, max: number): CachedValue[] {
-    return this.#tree.beneath(prefix, last, max);
+    return this.#sorted.beneath(prefix, last, max);
   }
 
   /** @returns whether there was a value */
@@ -225,14 +225,14 @@ export class ValueCache {
     const value = new CachedValue(topic);
     value.stored = this.#changed.has(value.name);
     this.#byTopic.set(value);
-    this.#tree.set(value.name, value);
+    this.#sorted.set(value);
     this.#bytes += value.key.length;
     return value;
   }
 
   #delete(value: CachedValue): void {
     this.#byTopic.delete(value.key);
-    this.#tree.delete(value.name);
+    this.#sorted.delete(value.name);
     value.link.unlink();
     value.gone = true;
     this.#bytes -= value.key.length + value.size;
