@@ -9,13 +9,7 @@ import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import { addCommand, checkEndpoints } from "./options.js";
 import { handOver, roleOption } from "./pair.js";
-import {
-  addSecurityOptions,
-  clientOf,
-  publicKey,
-  type SecuritySettings,
-  securityOptions,
-} from "./security.js";
+import { addSecurityOptions, clientOf, type SecuritySettings, securityOptions } from "./security.js";
 import { wholeNumber } from "./values.js";
 
 /** A server binds up to four more ports. */
@@ -32,7 +26,6 @@ interface ServerSettings extends OperationSettings, SecuritySettings {
   readonly peer?: string;
   readonly store?: string;
   readonly heartbeat?: number;
-  readonly curvePeerKey?: string;
   readonly json?: boolean;
 }
 
@@ -56,12 +49,7 @@ export function addCloneServerCommand(clone: Command): void {
     .option("--peer <HOST:P>", "address and first port of the other server")
     .option("--store <DIR>", "keep the map in DIR (needs the package lmdb)")
     .option("--heartbeat <MS>", "interval of heartbeats (default 1000)", wholeNumber(1))
-    .option("--json", "print the counters as JSON at the end")
-    .option(
-      "--curve-peer-key <KEY>",
-      "public key of the other server (default: both have the same certificate)",
-      publicKey,
-    );
+    .option("--json", "print the counters as JSON at the end");
   addOperationOptions(addSecurityOptions(command, "bind")).action(runServer);
 }
 
@@ -115,23 +103,18 @@ function endpointFor({ port, host, bind }: ServerSettings): string {
 function pairOf({
   binaryStar: role,
   peer,
-  curvePeerKey,
 }: ServerSettings): (Pick<ClonePairOptions, "role"> & { readonly peer: string }) | undefined {
   if (role === undefined) {
-    if (peer === undefined && curvePeerKey === undefined) return undefined;
-    throw new UsageError("--peer and --curve-peer-key need --binary-star primary or backup");
+    if (peer === undefined) return undefined;
+    throw new UsageError("--peer needs --binary-star primary or backup");
   }
   if (peer === undefined) throw new UsageError("--binary-star needs --peer HOST:P, the other server");
   return { role, peer: endpointOf(peer) };
 }
 
 /** Credentials of the two servers towards each other. */
-function credentialsOf(settings: ServerSettings): Pick<ClonePairOptions, "publicKey" | "socketOptions"> {
-  const { plain, curveCertificate, curvePeerKey } = settings;
-  if (curvePeerKey !== undefined && curveCertificate === undefined)
-    throw new UsageError("--curve-peer-key needs --curve-certificate");
-  if (plain !== undefined) return { socketOptions: clientOf({}, settings) };
-  return curvePeerKey === undefined ? {} : { publicKey: curvePeerKey };
+function credentialsOf(settings: ServerSettings): Pick<ClonePairOptions, "socketOptions"> {
+  return settings.plain === undefined ? {} : { socketOptions: clientOf({}, settings) };
 }
 
 const FENCED: Readonly<Record<BinaryStarFenceReason, string>> = {

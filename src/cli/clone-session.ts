@@ -9,7 +9,7 @@
  */
 import type { Command } from "commander";
 import { defined } from "../core/defined.js";
-import { CloneClient, type CloneServers } from "../patterns/clone/index.js";
+import { CloneClient, type PatternEndpoints } from "../patterns/clone/index.js";
 import { keyFault, MAX_KEY } from "../patterns/clone/protocol.js";
 import { addClusterOptions, isOfCluster } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
@@ -66,7 +66,7 @@ export async function withClone(
 }
 
 async function runClone(
-  servers: CloneServers,
+  servers: PatternEndpoints,
   settings: CloneSettings,
   log: Log,
   work: (session: CloneSession) => Promise<void>,

@@ -4,8 +4,7 @@ import { isUtf8 } from "node:buffer";
 import { describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
-import type { StandardSchemaV1 } from "../../core/standard-schema.js";
-import { type Codec, withSchema } from "../../sockets/codec.js";
+import type { Codec } from "../../sockets/codec.js";
 import { encodeValue } from "../kit/body.js";
 import { keyFault, MAX_KEY } from "./protocol.js";
 
@@ -14,7 +13,6 @@ export type CloneKey = string | Uint8Array;
 
 export interface ClientCoding {
   readonly codec: Codec<unknown> | undefined;
-  readonly schema: StandardSchemaV1 | undefined;
   readonly keyEncoding: "utf8" | "latin1";
 }
 
@@ -23,17 +21,9 @@ export class ClientCoder {
   readonly #encoding: "utf8" | "latin1";
   readonly #onInvalid: (key: Buffer, error: unknown) => void;
 
-  /**
-   * @param onInvalid called for a key that is not text, and an unreadable value
-   * @throws InvalidArgumentError `EINVAL`
-   */
-  constructor(
-    { codec, schema, keyEncoding }: ClientCoding,
-    onInvalid: (key: Buffer, error: unknown) => void,
-  ) {
-    if (schema !== undefined && codec === undefined)
-      throw new InvalidArgumentError("A schema needs a codec, such as json()");
-    this.#codec = codec === undefined ? undefined : withSchema(codec, schema);
+  /** @param onInvalid called for a key that is not text, and an unreadable value */
+  constructor({ codec, keyEncoding }: ClientCoding, onInvalid: (key: Buffer, error: unknown) => void) {
+    this.#codec = codec;
     this.#encoding = keyEncoding;
     this.#onInvalid = onInvalid;
   }

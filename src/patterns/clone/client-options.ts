@@ -5,10 +5,8 @@ import { describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
-import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
 import { CALL_OPTIONS } from "../kit/calls.js";
@@ -16,7 +14,6 @@ import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import {
   anything,
   bytes,
-  checkEndpoint,
   checkOptions,
   choice,
   codec,
@@ -26,7 +23,6 @@ import {
   type Settings,
 } from "../kit/options.js";
 import { ClientCoder } from "./client-coder.js";
-import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
 import { type CloneFault, isSubtree, MAX_KEY } from "./protocol.js";
 
 const MAX_RECONNECT = 1_000;
@@ -36,18 +32,10 @@ const RECONNECT = 100;
 export type CloneValue<T> = [T] extends [Raw] ? Buffer : T;
 export type CloneValueIn<T> = [T] extends [Raw] ? string | Uint8Array : T;
 
-/**
- * A client's servers, the preferred first. Each is its snapshot endpoint P, followed by P + 1 and P + 2, or all
- * endpoints by name. A source has snapshot endpoints.
- */
-export type CloneServers = string | CloneEndpoints | readonly (string | CloneEndpoints)[] | EndpointSource;
-
 const OPTIONS = {
   /** `/segment/…/`: holds only keys that begin with it. Default: all. */
   subtree: anything<string | Uint8Array>(),
   codec: codec<unknown>(),
-  /** A Standard Schema for values in both directions; needs a codec. */
-  schema: anything<StandardSchemaV1>(),
   /**
    * Text of keys. `"latin1"`: each byte is a character. `"utf8"`: `entries` and `watch` leave out invalid UTF-8.
    * Default `"utf8"`.
@@ -120,16 +108,13 @@ export interface ClientRulesOptions
  * @throws InvalidArgumentError `EINVAL`
  */
 export function clientSettings<T>(
-  given: CloneServers,
   options: CloneClientOptions<T>,
   onInvalid: (key: Buffer, error: unknown) => void,
 ) {
   const settings = checkOptions("CloneClient", OPTIONS, options);
-  const { schema, keyEncoding, context, heartbeatInterval, liveness } = settings;
-  const servers = serversOf(given);
+  const { keyEncoding, context, heartbeatInterval, liveness } = settings;
   return {
-    servers,
-    coder: new ClientCoder({ codec: settings.codec, schema, keyEncoding }, onInvalid),
+    coder: new ClientCoder({ codec: settings.codec, keyEncoding }, onInvalid),
     timeout: settings.timeout,
     calls: { maxPending: settings.maxPending, maxPendingBytes: settings.maxPendingBytes },
     sockets: {
@@ -167,18 +152,6 @@ export function deleteSettings(options: CloneDeleteOptions = {}): Settings<typeo
 /** @throws InvalidArgumentError `EINVAL` */
 export function watchSettings(options: CloneWatchOptions): WatchSettings {
   return checkOptions("CloneClient.watch", WATCH_OPTIONS, options);
-}
-
-function serversOf(servers: CloneServers): CloneEndpoints[] {
-  if (isEndpointSource(servers)) return [];
-  const list: readonly (string | CloneEndpoints)[] = Array.isArray(servers) ? servers : [servers];
-  if (list.length === 0) throw new InvalidArgumentError("A client must have one server or more; got none");
-  return list.map((server) => {
-    const endpoints = endpointsOf(server);
-    const { snapshot, publisher, collector } = endpoints;
-    for (const endpoint of [snapshot, publisher, collector]) checkEndpoint("servers", endpoint);
-    return endpoints;
-  });
 }
 
 function subtreeOf(subtree: string | Uint8Array): Buffer {

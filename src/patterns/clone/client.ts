@@ -13,7 +13,6 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { frameCost } from "../../core/frame-cost.js";
 import type { WaitOptions } from "../../core/waiter.js";
-import { isEndpointSource } from "../../sockets/endpoint-source.js";
 import { readBatches } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import type { FrameBatch } from "../../sockets/relay.js";
@@ -21,7 +20,7 @@ import { Dealer } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { PendingCalls } from "../kit/calls.js";
 import { Driver } from "../kit/driver.js";
-import { EndpointList } from "../kit/endpoint-list.js";
+import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { SendQueue } from "../kit/send-queue.js";
 import type { CloneCall } from "./client-calls.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
@@ -31,7 +30,6 @@ import {
   type CloneClientStats,
   type CloneDeleteOptions,
   type CloneEntry,
-  type CloneServers,
   type CloneSetOptions,
   type CloneState,
   type CloneValue,
@@ -90,14 +88,14 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   /**
    * Connects at once.
    *
-   * @param servers one or two, the preferred first: `tcp://HOST:PORT`, followed by P + 1 and P + 2, or each endpoint
-   *   by name. Or a source of `tcp://HOST:PORT`: a working server stays in use for 5 s after it leaves, and while the
-   *   source is empty. Without servers updates wait
+   * @param servers one or two, the preferred first: `tcp://HOST:PORT` is a server's P, followed by P + 1 and P + 2. Or
+   *   a source of these: a working server stays in use for 5 s after it leaves, and while the source is empty. Without
+   *   servers updates wait
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
-  constructor(servers: CloneServers, options: CloneClientOptions<T> = {}) {
+  constructor(servers: PatternEndpoints, options: CloneClientOptions<T> = {}) {
     super("CloneClient", EVENTS);
-    const settings = clientSettings(servers, options, (key, error) => this.#reportInvalid(key, error));
+    const settings = clientSettings(options, (key, error) => this.#reportInvalid(key, error));
     const { subtree, heartbeatInterval } = settings.rules;
     this.#coder = settings.coder;
     this.#timeout = settings.timeout;
@@ -105,15 +103,15 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#timer = new DriverTimer(heartbeatInterval);
     this.#subtree = subtree;
     this.#sockets = settings.sockets;
-    const fixed = settings.servers.map(({ snapshot }) => snapshot);
-    this.#servers = new EndpointList("CloneClient", isEndpointSource(servers) ? servers : fixed, {
+    this.#servers = new EndpointList("CloneClient", servers, {
       socket: () => new Dealer(settings.sockets),
       check: endpointsOf,
     });
+    for (const server of this.#servers.current) endpointsOf(server);
     this.#watches = new ClientWatches(settings.coder, (lost) =>
       this.events.emit({ type: "change:dropped", lost }),
     );
-    this.#rules = new ClientRules(settings.rules, this.#effects(settings.servers), this.#timer.now());
+    this.#rules = new ClientRules(settings.rules, this.#effects(), this.#timer.now());
     this.#rules.setServers(this.#servers.current, this.#timer.now());
     this.#timer.start(this.#rules);
     this.#servers.start((list) => this.#act((now) => this.#rules.setServers(list, now)), this.events);
@@ -285,14 +283,11 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.events.emit({ type: "entry:invalid", key: Buffer.from(key), error });
   }
 
-  #effects(fixed: readonly CloneEndpoints[]): ClientEffects {
+  #effects(): ClientEffects {
     const watches = this.#watches;
     const unsent = (): number => this.#updates?.length ?? 0;
     return {
-      open: (attempt, server) => {
-        const endpoints = fixed.find(({ snapshot }) => snapshot === server) ?? endpointsOf(server);
-        this.#servers.connect(endpoints.snapshot, () => this.#open(attempt, endpoints));
-      },
+      open: (attempt, server) => void this.#servers.connect(server, () => this.#open(attempt, server)),
       ask: () => void this.#dealer?.trySend(encodeRequest(this.#subtree)),
       sendSet: (frames) => void this.#updates?.send(frames),
       get unsent() {
@@ -316,18 +311,18 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#timer.update();
   }
 
-  #open(attempt: number, endpoints: CloneEndpoints): void {
+  #open(attempt: number, server: string): void {
     void this.#closeSockets();
     try {
-      this.#connect(attempt, endpoints);
+      this.#connect(attempt, endpointsOf(server));
     } catch (error) {
       void this.#closeSockets();
       throw error;
     }
   }
 
-  #connect(attempt: number, { snapshot, publisher, collector, curveServerKey }: CloneEndpoints): void {
-    const options = curveServerKey === undefined ? this.#sockets : { ...this.#sockets, curveServerKey };
+  #connect(attempt: number, { snapshot, publisher, collector }: CloneEndpoints): void {
+    const options = this.#sockets;
     this.#openCollector(attempt, snapshot, new Publisher({ ...options, noDrop: true }));
     const subscriber = new Subscriber({ ...options, receiveHighWaterMark: RECEIVE_MARK });
     this.#subscriber = subscriber;

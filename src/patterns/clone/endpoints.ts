@@ -17,8 +17,6 @@ export interface CloneEndpoints {
   readonly snapshot: string;
   readonly publisher: string;
   readonly collector: string;
-  /** The server's public CURVE key, over that of `socketOptions`. */
-  readonly curveServerKey?: string | Uint8Array;
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
@@ -43,22 +41,12 @@ export function endpointAt(base: string, offset: number): string {
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function endpointsOf(server: string | CloneEndpoints): CloneEndpoints {
-  if (typeof server === "string") {
-    return {
-      snapshot: endpointAt(server, 0),
-      publisher: endpointAt(server, 1),
-      collector: endpointAt(server, 2),
-    };
-  }
-  const { snapshot, publisher, collector, curveServerKey } = server ?? {};
-  for (const endpoint of [snapshot, publisher, collector]) {
-    if (typeof endpoint !== "string" || endpoint === "")
-      throw new InvalidArgumentError(
-        `A server must be an endpoint, or the endpoints snapshot, publisher and collector; got ${describe(server)}`,
-      );
-  }
-  return { snapshot, publisher, collector, ...(curveServerKey === undefined ? {} : { curveServerKey }) };
+export function endpointsOf(server: string): CloneEndpoints {
+  return {
+    snapshot: endpointAt(server, 0),
+    publisher: endpointAt(server, 1),
+    collector: endpointAt(server, 2),
+  };
 }
 
 const PORT_TRIES = 50;

@@ -11,7 +11,6 @@ export type {
   CloneClientStats,
   CloneDeleteOptions,
   CloneEntry,
-  CloneServers,
   CloneSetOptions,
   CloneState,
   CloneValue,

@@ -47,11 +47,6 @@ const PAIR_OPTIONS = {
    * endpoint.
    */
   peer: anything<string | EndpointSource>(),
-  /**
-   * The other server's public CURVE key, Z85 or 32 bytes: the pair's ports let in no other. Default: that of this
-   * server.
-   */
-  publicKey: anything<string | Uint8Array>(), // pairSocketOptions checks it.
   /** Options of the sockets to the other server, over those of all sockets: `plainUsername`, `plainPassword`. */
   socketOptions: object<CommonOptions>(),
 };
@@ -276,7 +271,7 @@ export type CloneSocketOptions = CommonOptions & Pick<ConstructionOptions, "auth
  *
  *   NULL   anyone may connect
  *   PLAIN  `authenticate` decides; the user name is in the pair's `socketOptions`
- *   CURVE  only the other server's key: it gets the whole map and holds up acknowledgements
+ *   CURVE  only the servers' own key, which both have: a follower gets the whole map and holds up acknowledgements
  */
 export interface PairSocketOptions {
   readonly binding: CloneSocketOptions;
@@ -288,33 +283,28 @@ const KEY_BYTES = 32;
 /** @param shared the server's options for all sockets. @throws InvalidArgumentError `EINVAL` for an invalid key */
 export function pairSocketOptions(
   shared: CloneSocketOptions,
-  { publicKey, socketOptions }: Pick<ClonePairOptions, "publicKey" | "socketOptions">,
+  { socketOptions }: Pick<ClonePairOptions, "socketOptions">,
 ): PairSocketOptions {
   const { authenticate, plainServer, curveServer, zapDomain, zapEnforceDomain, ...plain } = shared;
-  if (curveServer !== true) {
-    if (publicKey !== undefined)
-      throw new InvalidArgumentError("A pair's publicKey is for CURVE: socketOptions has no curveServer");
-    return { binding: shared, connecting: { ...plain, ...socketOptions } };
-  }
+  if (curveServer !== true) return { binding: shared, connecting: { ...plain, ...socketOptions } };
   if (plain.curveSecretKey === undefined || plain.curveSecretKey === null)
     throw new InvalidArgumentError("A CURVE server needs the option curveSecretKey");
-  const secret = keyOf("curveSecretKey", plain.curveSecretKey);
-  const own = curvePublicKey(secret);
-  const other = publicKey === undefined ? own : keyOf("publicKey of a pair", publicKey);
-  const keys = { curveServerKey: other, curvePublicKey: own, curveSecretKey: secret };
+  const curveSecretKey = secretKeyOf(plain.curveSecretKey);
+  const own = curvePublicKey(curveSecretKey);
+  const keys = { curveServerKey: own, curvePublicKey: own, curveSecretKey };
   const ownHandler = authenticate === undefined && typeof zapDomain === "string" && zapDomain !== "";
   return {
-    binding: ownHandler ? shared : { ...shared, authenticate: (peer) => peer.publicKey === other },
+    binding: ownHandler ? shared : { ...shared, authenticate: (peer) => peer.publicKey === own },
     connecting: { ...plain, ...keys, ...socketOptions },
   };
 }
 
-/** A key as Z85. */
-function keyOf(name: string, key: string | Uint8Array): string {
+/** As Z85. */
+function secretKeyOf(key: string | Uint8Array): string {
   const bytes = typeof key === "string" ? decodeZ85(key) : key;
   if (bytes.length !== KEY_BYTES)
     throw new InvalidArgumentError(
-      `Option ${name} must be a key: 40 characters of Z85, or ${KEY_BYTES} bytes`,
+      `Option curveSecretKey must be a key: 40 characters of Z85, or ${KEY_BYTES} bytes`,
     );
   return encodeZ85(bytes);
 }

@@ -7,7 +7,6 @@ import { Context, Dealer, json, Publisher, Router, Subscriber } from "../../../s
 import {
   CloneClient,
   CloneConflictError,
-  type CloneEndpoints,
   CloneLmdbStore,
   CloneServer,
   type CloneStore,
@@ -148,7 +147,7 @@ describe("one server", () => {
           typeof value === "number" ? { value } : { issues: [{ message: "no number" }] },
       },
     } as const;
-    const client = await join_(server.at, { codec: json<number>(), schema });
+    const client = await join_(server.at, { codec: json(schema) });
     const invalid: string[] = [];
     client.events.on("entry:invalid", ({ key }) => invalid.push(String(key)));
     server.set("bad", "{");
@@ -651,17 +650,15 @@ describe("compare and set", () => {
   });
 
   test("a server that does not know conditions gets none: it would make the update whatever the key is", async () => {
+    const at = `ipc://${join(folder(), "guide")}`;
     const router = track(new Router({ linger: 0 }));
-    await router.bind("tcp://127.0.0.1:*");
+    await router.bind(at);
     const publisher = track(new Publisher({ linger: 0 }));
-    await publisher.bind("tcp://127.0.0.1:*");
+    await publisher.bind(`${at}-1`);
     const collector = track(new Subscriber());
     collector.subscribe();
-    await collector.bind("tcp://127.0.0.1:*");
-    const [snapshot, updates, sets] = [router, publisher, collector].map(({ lastEndpoint }) => lastEndpoint);
-    const client = track(
-      new CloneClient([{ snapshot, publisher: updates, collector: sets } as CloneEndpoints], { ...CALM }),
-    );
+    await collector.bind(`${at}-2`);
+    const client = track(new CloneClient(at, { ...CALM }));
     const early = failure(client.set("k", "early", { revision: 0 }));
     const [id] = (await within(router.receive(), "a request")) as Buffer[];
     await router.send([id as Buffer, "KTHXBAI", Buffer.alloc(8), "", "", ""]);

@@ -141,7 +141,7 @@ test("a server's endpoints follow from its first one", () => {
     expect(() => endpointAt(other, 0)).toThrow("must be tcp://HOST:PORT, ipc://PATH or inproc://NAME; got ");
   for (const none of [undefined, null, 5, {}, { snapshot: "tcp://host:1", publisher: 5 }])
     expect(() => endpointsOf(none as never)).toThrow(
-      "A server must be an endpoint, or the endpoints snapshot, publisher and collector; got ",
+      "A clone's endpoint must be such as tcp://HOST:5556; got ",
     );
 });
 
