@@ -6,7 +6,7 @@ import { rejectNextTurn, type WaitOptions } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { anything, checkCount, checkKeys, checkOptions, type Given, integer } from "../kit/options.js";
+import { anything, checkKeys, checkOptions, type Given, integer } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import {
   type MajordomoCallOptions,
@@ -41,8 +41,6 @@ export interface TitanicRequestOptions extends Omit<MajordomoCallOptions, "heade
    * Default: a new one.
    */
   readonly uuid?: string;
-  /** ms that the request is kept and retried. Default and maximum: Titanic's `requestTtl`. */
-  readonly ttl?: number;
 }
 
 const NO_OPTIONS: TitanicRequestOptions & MajordomoCallOptions = Object.freeze({});
@@ -145,10 +143,10 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
       const frames = Array.isArray(body) ? body : [body];
       if (frames.length === 0) throw new InvalidArgumentError("body must be one frame or more; got none");
       if (options !== NO_OPTIONS)
-        checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid", "ttl"]);
-      const { uuid = this.newUuid(), ttl = "" } = options;
+        checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid"]);
+      const { uuid = this.newUuid() } = options;
       const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
-      const request = [uuid, String(ttl), service, ...frames];
+      const request = [uuid, service, ...frames];
       return this.#client.requestAs(
         TITANIC_SERVICES.store,
         request,
@@ -260,8 +258,7 @@ function checkText(uuid: unknown): void {
 function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOptions {
   if (typeof uuid !== "string" || parseUuid(uuid) === undefined)
     throw new InvalidArgumentError(`uuid must be 32 hexadecimal digits; got ${quoted(uuid)}`);
-  if (options.ttl !== undefined) checkCount("ttl", options.ttl, 1);
-  const { uuid: _uuid, ttl: _ttl, ...limits } = options;
+  const { uuid: _uuid, ...limits } = options;
   return limits;
 }
 

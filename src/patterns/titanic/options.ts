@@ -5,7 +5,7 @@ import { type Given, integer, object, type Settings } from "../kit/options.js";
 const DAY = 86_400_000;
 
 export const OPTIONS = {
-  /** How long a request is kept and retried, unless its client wants less. Default one day. */
+  /** How long a request is kept and retried. Default one day. */
   requestTtl: integer({ default: DAY }),
   /** How long a reply is kept. Default one day. */
   replyTtl: integer({ default: DAY }),

@@ -5,10 +5,9 @@
  *   titanic.reply     UUID                           ->  200 | reply's body…   300   400   500   503 | reason
  *   titanic.close     UUID                           ->  200                   500   502
  *
- * shoal's extension: the client makes the UUID, and a known one is not stored again. The TTL is ms in decimal digits;
- * empty: Titanic's default.
+ * shoal's extension: the client makes the UUID, and a known one is not stored again.
  *
- *   titanic.store     UUID | ttl | service | body…   ->  200 | UUID            500   502
+ *   titanic.store     UUID | service | body…         ->  200 | UUID            500   502
  *
  * RFC 9 shows statuses with a text ("200 OK"); the Guide's clients accept only three digits.
  */
@@ -70,23 +69,15 @@ export function parseRequest(frames: readonly Buffer[], at = 0): RequestCommand 
 
 export interface StoreCommand extends RequestCommand {
   readonly uuid: Buffer;
-  /** ms; `undefined`: Titanic's default. */
-  readonly ttl: number | undefined;
 }
-
-const TTL = /^[0-9]{1,15}$/;
 
 /** Parses a `titanic.store`. @returns a text: why it is invalid */
 export function parseStore(frames: readonly Buffer[]): StoreCommand | string {
-  const [first, time] = frames;
+  const [first] = frames;
   const uuid = first === undefined ? undefined : parseUuid(first);
   if (uuid === undefined) return "the UUID is not 32 hexadecimal digits";
-  const text = time?.toString("latin1") ?? "-";
-  if (text !== "" && !TTL.test(text)) return "the time to live is not a whole number of ms";
-  const request = parseRequest(frames, 2);
-  if (typeof request === "string") return request;
-  const { service, body } = request;
-  return { uuid, ttl: text === "" ? undefined : Number(text), service, body };
+  const request = parseRequest(frames, 1);
+  return typeof request === "string" ? request : { uuid, service: request.service, body: request.body };
 }
 
 /** UUID of a `titanic.reply` or `titanic.close`. */

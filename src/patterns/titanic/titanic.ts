@@ -213,16 +213,16 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   }
 
   #request = (frames: Buffer[]): Promise<Answer> => {
-    return this.#put(parseRequest(frames), this.#uuids.next(Date.now()), undefined);
+    return this.#put(parseRequest(frames), this.#uuids.next(Date.now()));
   };
 
   #storeUnder = (frames: Buffer[]): Promise<Answer> => {
     const command = parseStore(frames);
-    if (typeof command === "string") return this.#put(command, EMPTY, undefined);
-    return this.#put(command, command.uuid, command.ttl);
+    if (typeof command === "string") return this.#put(command, EMPTY);
+    return this.#put(command, command.uuid);
   };
 
-  async #put(command: RequestCommand | string, uuid: Buffer, ttl: number | undefined): Promise<Answer> {
+  async #put(command: RequestCommand | string, uuid: Buffer): Promise<Answer> {
     if (typeof command === "string" || !isUtf8(command.service)) {
       this.#counters.malformed += 1;
       const reason = typeof command === "string" ? command : "the service's name is not UTF-8";
@@ -230,8 +230,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
       return [TitanicStatus.ERROR];
     }
     const { service, body } = command;
-    const { requestTtl } = this.#settings;
-    const expires = Date.now() + Math.min(ttl ?? requestTtl, requestTtl);
+    const expires = Date.now() + this.#settings.requestTtl;
     try {
       if (await this.#store.put({ uuid, service, body, expires })) {
         this.#counters.stored += 1;

@@ -67,7 +67,7 @@ describe("Titanic, on a store that is slow or fails,", () => {
 
   it.each([
     ["titanic.request", "other", "x"],
-    ["titanic.store", "0123456789ABCDEF0123456789ABCDEF", "", "other", "x"],
+    ["titanic.store", "0123456789ABCDEF0123456789ABCDEF", "other", "x"],
     ["titanic.close", "0123456789ABCDEF0123456789ABCDEF"],
   ])("acknowledges no %s before the flush", async (name, ...frames) => {
     const { promise, open } = gate();

@@ -265,17 +265,6 @@ describe("Titanic", () => {
         await expect(client[call](wrong)).rejects.toThrow("uuid must be 32 hexadecimal digits; got ");
   });
 
-  it("keeps a request no longer than its client wants, nor than it keeps any", async () => {
-    await service.close();
-    service = openTitanic(endpoint, directory, { ...QUICK, requestTtl: 60_000, expireInterval: 5 });
-    const expired = next("records:expired");
-    const [brief, long] = [await client.request("echo", "x", { ttl: 1 }), await client.request("echo", "y")];
-    await expired;
-    expect((await client.reply(brief)).status).toBe("400");
-    expect((await client.reply(long)).status).toBe("300");
-    await expect(client.request("echo", "x", { ttl: 0 })).rejects.toMatchObject({ code: "EINVAL" });
-  });
-
   it("needs titanic.store: with another Titanic its client has the error no-service", async () => {
     const other = new MajordomoBroker({ waitForService: false });
     const elsewhere = await other.bind("tcp://127.0.0.1:*");
