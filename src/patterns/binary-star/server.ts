@@ -9,28 +9,23 @@
 
 import { quoted, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
-import { type EventsOf, event } from "../../core/event-stream.js";
+import type { EventsOf } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Envelope } from "../../sockets/envelope.js";
-import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import type { Raw, Settled } from "../../sockets/shape.js";
-import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
+import { Router } from "../../sockets/request-reply.js";
+import type { Raw } from "../../sockets/shape.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { errorReply, handlerErrorReply, requestErrorReply } from "../kit/errors.js";
-import { type HandlerJob, HandlerJobs } from "../kit/handler-jobs.js";
-import { OpenedSockets } from "../kit/opened-sockets.js";
+import { errorReply, failureReply } from "../kit/errors.js";
 import {
-  boolean,
-  checkEndpoint,
-  checkFunction,
-  checkOptions,
-  codec,
-  func,
-  type Given,
-  integer,
-  object,
-} from "../kit/options.js";
+  HANDLER_EVENTS,
+  HANDLER_OPTIONS,
+  HandlerJobs,
+  type RequestContext,
+  type RequestHandler,
+} from "../kit/handler-jobs.js";
+import { OpenedSockets } from "../kit/opened-sockets.js";
+import { checkEndpoint, checkOptions, type Given, integer, object } from "../kit/options.js";
 import { BinaryStarGate, type BinaryStarGateStats, GATE_EVENTS } from "./gate.js";
 import {
   BINARY_STAR_EVENTS,
@@ -40,31 +35,11 @@ import {
   type BinaryStarStats,
 } from "./star.js";
 
-const OPTIONS = {
-  star: object<BinaryStarOptions>(),
-  errorReply: func<(error: unknown) => never>(),
-  /**
-   * Sends every handler error's message, not only that of a `ServiceError` or with `expose: true`. `code` and `data` are
-   * always sent. Default false.
-   */
-  exposeErrors: boolean(false),
-  /** Concurrent handlers; more requests get an error. Default 1,000. */
-  maxInFlight: integer({ default: 1_000 }),
-  codec: codec(),
-  /** Options of the client socket, such as security. */
-  socketOptions: object<RouterOptions>(),
-};
+const OPTIONS = { ...HANDLER_OPTIONS, star: object<BinaryStarOptions>() };
 
-export type BinaryStarServerOptions<T = Raw> = Omit<
-  Given<typeof OPTIONS>,
-  "star" | "errorReply" | "codec"
-> & {
+export type BinaryStarServerOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "star" | "codec"> & {
   /** The pair: role and peer. */
   readonly star: BinaryStarOptions;
-  /**
-   * Reply to a failed request, for foreign clients. Default: an error reply, a `ServiceError` at `BinaryStarClient`.
-   */
-  readonly errorReply?: ((error: unknown) => BodyFor<Settled<NoInfer<T>>>) | undefined;
   /** Encodes and decodes bodies as one frame. Default: raw frames. */
   readonly codec?: Codec<T> | undefined;
 };
@@ -76,19 +51,11 @@ const HAND_OVER_OPTIONS = {
 
 export type BinaryStarHandOverOptions = Given<typeof HAND_OVER_OPTIONS>;
 
-/** `signal` is a getter, which a copy by `{ ...context }` does not have. */
-export interface BinaryStarRequestContext {
-  /** Aborted when this server is no longer active, or closes. */
-  readonly signal: AbortSignal;
-  /** The client's routing id. */
-  readonly client: Buffer;
-}
+/** Context of a handler. */
+export type BinaryStarRequestContext = RequestContext;
 
 /** Answers one request. */
-export type BinaryStarHandler<T> = (
-  request: BodyOf<T>,
-  context: BinaryStarRequestContext,
-) => BodyFor<Settled<T>> | Promise<BodyFor<Settled<T>>>;
+export type BinaryStarHandler<T> = RequestHandler<T>;
 
 export type BinaryStarSide = "clients" | "state";
 
@@ -99,14 +66,7 @@ export interface BinaryStarEndpoints {
   readonly state: readonly string[];
 }
 
-const EVENTS = {
-  ...BINARY_STAR_EVENTS,
-  ...GATE_EVENTS,
-  /** A handler failed, or its reply cannot be encoded. */
-  "handler:failed": event<{ readonly error: unknown }>(),
-  /** No envelope or body, or a body that the codec refuses. */
-  "message:invalid": event<{ readonly frames: number }>(),
-};
+const EVENTS = { ...BINARY_STAR_EVENTS, ...GATE_EVENTS, ...HANDLER_EVENTS };
 
 export type BinaryStarServerEvent = EventsOf<typeof EVENTS>;
 
@@ -119,6 +79,12 @@ export interface BinaryStarServerStats extends BinaryStarGateStats {
   readonly invalid: number;
   /** This server was no longer active, or the client was gone. */
   readonly repliesDropped: { readonly notServing: number; readonly unroutable: number };
+}
+
+/** A client's request, and when it was taken. */
+interface Taken {
+  readonly envelope: Envelope;
+  readonly term: number;
 }
 
 /**
@@ -142,32 +108,26 @@ export interface BinaryStarServerStats extends BinaryStarGateStats {
  */
 export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, BinaryStarServerStats> {
   readonly star: BinaryStar;
-  readonly #handler: BinaryStarHandler<T>;
-  readonly #errorReply: BinaryStarServerOptions<T>["errorReply"];
-  readonly #exposeErrors: boolean;
-  readonly #shape: BodyShape<T>;
   readonly #router: Router;
-  readonly #maxInFlight: number;
   readonly #gate: BinaryStarGate;
   readonly #reading: Promise<void>;
   readonly #clients: string[] = [];
-  readonly #jobs = new HandlerJobs();
+  readonly #jobs: HandlerJobs<T, Taken>;
   #handingOver = false;
-  readonly #counts = { replied: 0, failed: 0, invalid: 0, notServing: 0, unroutable: 0 };
+  readonly #repliesDropped = { notServing: 0, unroutable: 0 };
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(handler: BinaryStarHandler<NoInfer<T>>, options: BinaryStarServerOptions<T>) {
     super("BinaryStarServer", EVENTS);
-    checkFunction("handler", handler);
     const settings = checkOptions("BinaryStarServer", OPTIONS, options);
     const { star, socketOptions } = settings;
     if (star === undefined)
       throw new InvalidArgumentError("BinaryStarServer needs the option star: role and peer");
-    this.#handler = handler as BinaryStarHandler<T>;
-    this.#errorReply = options.errorReply;
-    this.#exposeErrors = settings.exposeErrors;
-    this.#maxInFlight = settings.maxInFlight;
-    this.#shape = new BodyShape(options.codec);
+    this.#jobs = new HandlerJobs(handler as BinaryStarHandler<T>, settings, {
+      emit: (event) => this.events.emit(event),
+      reply: (request, body) => this.#send(request, body),
+      refuse: (request, failure) => this.#refuse(request, failureReply(failure)),
+    });
     const sockets = new OpenedSockets();
     this.star = sockets.open(() => new BinaryStar(star));
     this.#router = sockets.open(() => new Router({ linger: 0, ...socketOptions, receiveTimeout: -1 }));
@@ -232,13 +192,15 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   }
 
   stats(): BinaryStarServerStats {
-    const { notServing, unroutable, ...counts } = this.#counts;
+    const { replied, failed, invalid } = this.#jobs.counts;
     return {
       ...this.#gate.stats(),
-      ...counts,
+      replied,
+      failed,
+      invalid,
       star: this.star.stats(),
       inFlight: this.#jobs.length,
-      repliesDropped: { notServing, unroutable },
+      repliesDropped: { ...this.#repliesDropped },
     };
   }
 
@@ -264,85 +226,48 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
 
   #take(message: Buffer[]): void {
     if (this.stopping || this.#handingOver) {
-      this.#counts.notServing += 1;
+      this.#repliesDropped.notServing += 1;
       return;
     }
     let request: { envelope: Envelope; body: Buffer[] };
     try {
       request = Envelope.parse(message);
     } catch {
-      this.#invalid(message.length);
-      return;
-    }
-    if (request.body.length === 0) {
-      this.#invalid(message.length);
+      this.#jobs.invalid(message.length);
       return;
     }
     const { envelope, body } = request;
-    this.#jobs.start(envelope.routingId, (job) => this.#answer(envelope, body, job));
-  }
-
-  #invalid(frames: number): void {
-    this.#counts.invalid += 1;
-    this.events.emit({ type: "message:invalid", frames });
-  }
-
-  async #answer(envelope: Envelope, body: Buffer[], job: HandlerJob): Promise<void> {
-    const { term } = this.star;
-    if (this.#jobs.length > this.#maxInFlight) {
-      this.#counts.failed += 1;
-      await this.#sendError(envelope, errorReply("overloaded"), new Error("overloaded"), term);
-      return;
+    const taken = { envelope, term: this.star.term };
+    if (body.length === 0) this.#jobs.invalid(message.length);
+    else if (!this.#jobs.full) this.#jobs.start(envelope.routingId, taken, body);
+    else {
+      this.#jobs.counts.failed += 1;
+      void this.#refuse(taken, errorReply("overloaded"));
     }
-    let request: BodyOf<T>;
+  }
+
+  async #refuse(request: Taken, reply: Buffer[]): Promise<void> {
     try {
-      request = this.#shape.decode(body);
+      await this.#send(request, reply);
     } catch (error) {
-      this.#invalid(body.length);
-      await this.#sendError(envelope, requestErrorReply(error), error, term);
-      return;
-    }
-    try {
-      const reply = await this.#handler(request, job);
-      if (await this.#send(envelope, this.#shape.encode(reply as BodyFor<T>), term))
-        this.#counts.replied += 1;
-    } catch (error) {
-      this.#counts.failed += 1;
-      // After an abort it is not a failure.
-      if (!job.aborted) this.events.emit({ type: "handler:failed", error });
-      await this.#sendError(envelope, handlerErrorReply(error, this.#exposeErrors), error, term);
-    }
-  }
-
-  async #sendError(
-    envelope: Envelope,
-    standard: readonly Buffer[],
-    error: unknown,
-    term: number,
-  ): Promise<void> {
-    try {
-      const own = this.#errorReply;
-      const reply = own === undefined ? standard : this.#shape.encode(own(error) as BodyFor<T>);
-      await this.#send(envelope, reply, term);
-    } catch (failure) {
-      this.events.emit({ type: "handler:failed", error: failure });
+      this.events.emit({ type: "handler:failed", error });
     }
   }
 
   /** @returns whether it was sent */
-  async #send(envelope: Envelope, reply: readonly Buffer[], term: number): Promise<boolean> {
+  async #send({ envelope, term }: Taken, reply: Buffer[]): Promise<boolean> {
     // A blocking handler causes a doubt; the reply waits for its end.
     if (!(await this.star.whenCertain()) || this.star.term !== term) {
-      this.#counts.notServing += 1;
+      this.#repliesDropped.notServing += 1;
       return false;
     }
     try {
-      await this.#router.reply(envelope, reply as Buffer[]);
+      await this.#router.reply(envelope, reply);
       return true;
     } catch (error) {
       const { code } = error as ShoalError;
       if (code !== "EHOSTUNREACH" && code !== "EAGAIN" && code !== "EBADF") throw error;
-      this.#counts.unroutable += 1;
+      this.#repliesDropped.unroutable += 1;
       return false;
     }
   }

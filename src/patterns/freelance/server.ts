@@ -7,53 +7,31 @@
 
 import { refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { type EventsOf, event } from "../../core/event-stream.js";
+import type { EventsOf } from "../../core/event-stream.js";
 import { Mutex } from "../../core/mutex.js";
 import { withTimeout } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
-import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import type { Raw, Settled } from "../../sockets/shape.js";
-import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
+import { Router } from "../../sockets/request-reply.js";
+import type { Raw } from "../../sockets/shape.js";
 import { Driver } from "../kit/driver.js";
-import { handlerFailure } from "../kit/errors.js";
-import { type HandlerJob, HandlerJobs } from "../kit/handler-jobs.js";
 import {
-  boolean,
-  checkEndpoint,
-  checkFunction,
-  checkOptions,
-  choice,
-  codec,
-  type GivenWithCodec,
-  integer,
-  object,
-  text,
-} from "../kit/options.js";
+  HANDLER_EVENTS,
+  HANDLER_OPTIONS,
+  HandlerJobs,
+  type RequestContext,
+  type RequestHandler,
+} from "../kit/handler-jobs.js";
+import { checkEndpoint, checkOptions, choice, type GivenWithCodec, text } from "../kit/options.js";
 import { type ServerGate, serverGate } from "../kit/server-gate.js";
 import { errorReply, type FreelanceModel, parseServerMessage, pong, type ServerCommand } from "./protocol.js";
 
-/** `signal` is a getter, which a copy by `{ ...context }` does not have. */
-export interface FreelanceRequestContext {
-  /** Aborted when the server closes before the reply. */
-  readonly signal: AbortSignal;
-  /** The client's routing id. */
-  readonly client: Buffer;
-}
+/** Context of a handler. */
+export type FreelanceRequestContext = RequestContext;
 
 /** Answers one request. */
-export type FreelanceHandler<T> = (
-  request: BodyOf<T>,
-  context: FreelanceRequestContext,
-) => BodyFor<Settled<T>> | Promise<BodyFor<Settled<T>>>;
+export type FreelanceHandler<T> = RequestHandler<T>;
 
-const EVENTS = {
-  /** A handler failed, or its reply cannot be encoded. */
-  "handler:failed": event<{ readonly error: unknown }>(),
-  /** Outside the model, or with a body that the codec refuses. */
-  "message:invalid": event<{ readonly frames: number }>(),
-};
-
-export type FreelanceServerEvent = EventsOf<typeof EVENTS>;
+export type FreelanceServerEvent = EventsOf<typeof HANDLER_EVENTS>;
 
 /** received = pings + requests + invalid + refused by the gate. */
 export interface FreelanceServerStats {
@@ -76,22 +54,13 @@ const MAX_TEXT = 1_024;
 const WILDCARD = /:(?:\*|0)(?:\/|$)/;
 
 const OPTIONS = {
+  ...HANDLER_OPTIONS,
   /** The Guide's model that its clients speak. Default 3. */
   model: choice([1, 2, 3], 3),
   /** Model 3: the endpoint as clients dial it. Default: the bound endpoint. */
   identity: text(),
-  /** Concurrent handlers; more requests get an error. Default 1,000. */
-  maxInFlight: integer({ default: 1_000 }),
-  /**
-   * Models 1 and 3: whether clients get every handler error's message. Otherwise only that of a `ServiceError` or with
-   * `expose: true`. Default false.
-   */
-  exposeErrors: boolean(false),
   /** A `BinaryStarGate` makes the server half of a pair. Default: none. */
   gate: serverGate(),
-  codec: codec(),
-  /** Options of the socket, such as security. */
-  socketOptions: object<RouterOptions>(),
 };
 
 export type FreelanceServerOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
@@ -114,40 +83,27 @@ type RequestCommand = Extract<ServerCommand, { readonly type: "request" }>;
  * ```
  */
 export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, FreelanceServerStats> {
-  readonly #handler: FreelanceHandler<T>;
   readonly #model: FreelanceModel;
   readonly #identity: string | undefined;
-  readonly #exposeErrors: boolean;
   readonly #gate: ServerGate | undefined;
-  readonly #shape: BodyShape<T>;
   readonly #router: Router;
-  readonly #maxInFlight: number;
-  readonly #jobs = new HandlerJobs();
-  readonly #counts = {
-    received: 0,
-    pings: 0,
-    requests: 0,
-    invalid: 0,
-    replied: 0,
-    failed: 0,
-    unroutable: 0,
-    notServing: 0,
-  };
+  readonly #jobs: HandlerJobs<T, RequestCommand>;
+  readonly #counts = { received: 0, pings: 0, unroutable: 0, notServing: 0 };
   readonly #binding = new Mutex();
   #reading: Promise<void> | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(handler: FreelanceHandler<NoInfer<T>>, options: FreelanceServerOptions<T> = {}) {
-    super("FreelanceServer", EVENTS);
-    checkFunction("handler", handler);
+    super("FreelanceServer", HANDLER_EVENTS);
     const settings = checkOptions("FreelanceServer", OPTIONS, options);
-    this.#handler = handler as FreelanceHandler<T>;
+    this.#jobs = new HandlerJobs(handler as FreelanceHandler<T>, settings, {
+      emit: (event) => this.events.emit(event),
+      reply: ({ head }, body) => this.#send([...head, ...body]),
+      refuse: (command, { text }) => this.#refuse(command, text),
+    });
     this.#model = settings.model;
     this.#identity = settings.identity;
-    this.#exposeErrors = settings.exposeErrors;
     this.#gate = settings.gate;
-    this.#maxInFlight = settings.maxInFlight;
-    this.#shape = new BodyShape(options.codec);
     if (this.#identity !== undefined) this.#assertDialable(this.#identity);
     this.#router = new Router({ linger: 0, mandatory: true, ...settings.socketOptions, receiveTimeout: -1 });
     this.#gate?.passTo((frames) => this.#serve(frames));
@@ -195,7 +151,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   }
 
   stats(): FreelanceServerStats {
-    return { ...this.#counts, inFlight: this.#jobs.length };
+    return { ...this.#counts, ...this.#jobs.counts, inFlight: this.#jobs.length };
   }
 
   /** @internal Clients go elsewhere. */
@@ -229,45 +185,18 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
 
   #serve(frames: Buffer[]): void {
     const command = parseServerMessage(this.#model, frames);
-    if (command === undefined) this.#invalid(frames.length);
+    if (command === undefined) this.#jobs.invalid(frames.length);
     else if (command.type === "ping") {
       this.#counts.pings += 1;
       if (!this.stopping) this.#send(pong(command.client));
     } else if (this.stopping) this.#fail(command, "stopping");
-    else if (this.#jobs.length >= this.#maxInFlight) this.#fail(command, "overloaded");
-    else this.#take(command);
-  }
-
-  #take(command: RequestCommand): void {
-    this.#counts.requests += 1;
-    this.#jobs.start(command.client, (job) => this.#answer(command, job));
-  }
-
-  async #answer(command: RequestCommand, job: HandlerJob): Promise<void> {
-    let request: BodyOf<T>;
-    try {
-      request = this.#shape.decode(command.body);
-    } catch {
-      this.#counts.requests -= 1;
-      this.#invalid(command.body.length);
-      this.#refuse(command, "the request is not of the expected form");
-      return;
-    }
-    try {
-      const reply = await this.#handler(request, job);
-      const body = this.#shape.encode(reply as BodyFor<T>);
-      if (this.#send([...command.head, ...body])) this.#counts.replied += 1;
-    } catch (error) {
-      // After an abort it is not a failure.
-      if (!job.aborted) this.events.emit({ type: "handler:failed", error });
-      this.#counts.failed += 1;
-      this.#refuse(command, handlerFailure(error, this.#exposeErrors).text);
-    }
+    else if (this.#jobs.full) this.#fail(command, "overloaded");
+    else this.#jobs.start(command.client, command, command.body);
   }
 
   #fail(command: RequestCommand, text: string): void {
-    this.#counts.requests += 1;
-    this.#counts.failed += 1;
+    this.#jobs.counts.requests += 1;
+    this.#jobs.counts.failed += 1;
     this.#refuse(command, text);
   }
 
@@ -277,11 +206,6 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     } catch {
       this.#counts.unroutable += 1; // The request's own frames fill a message of this context.
     }
-  }
-
-  #invalid(frames: number): void {
-    this.#counts.invalid += 1;
-    this.events.emit({ type: "message:invalid", frames });
   }
 
   #send(message: MessageLike[]): boolean {

@@ -181,7 +181,7 @@ export function requestErrorReply(error: unknown): Buffer[] {
   return failureReply(requestFailure(error));
 }
 
-function failureReply({ reason, text, details }: HandlerFailure): Buffer[] {
+export function failureReply({ reason, text, details }: HandlerFailure): Buffer[] {
   const reply = errorReply(reason, text);
   if (details !== undefined) reply.push(details);
   return reply;
