@@ -511,7 +511,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (isOurs) this.#error = noMemory();
     else if (typeof fault !== "string") this.#error = new Error(fault.message);
     else {
-      this.#tooLarge = tooLargeText(fault, (this.#pipe as Pipe).in.maxMessageSize);
+      this.#tooLarge = tooLargeText(fault, (this.#pipe as Pipe).in);
       const what = this.#tooLarge === undefined ? STREAM_FAULTS[fault] : `the peer sent ${this.#tooLarge}`;
       this.#error = new Error(what);
     }

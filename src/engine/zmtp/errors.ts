@@ -9,9 +9,8 @@ import {
   type ShoalError,
   TransportError,
 } from "../../core/errors.js";
-import { MAX_FRAMES } from "../../core/frame-cost.js";
 import type { DisconnectReason, SocketEvent } from "../events.js";
-import type { StreamFault } from "./codec/in-stream.js";
+import type { InStream, StreamFault } from "./codec/in-stream.js";
 import type { Fault } from "./mechanism/mechanism.js";
 
 /** @param doing an infinitive: "bind", "connect to" */
@@ -57,9 +56,13 @@ export function faultEvents(
   }
 }
 
-export function tooLargeText(fault: StreamFault, maxMessageSize: number): string | undefined {
+export function tooLargeText(
+  fault: StreamFault,
+  { maxMessageSize, maxFrames }: Pick<InStream, "maxMessageSize" | "maxFrames">,
+): string | undefined {
   if (fault === "too-long") return `a message of more than ${maxMessageSize} bytes (maxMessageSize)`;
-  return fault === "too-many-frames" ? `a message of more than ${MAX_FRAMES} frames` : undefined;
+  if (fault !== "too-many-frames") return undefined;
+  return `a message of more than ${maxFrames} ${maxFrames === 1 ? "frame" : "frames"}`;
 }
 
 /** @param which the peer's text, made printable */

@@ -115,7 +115,7 @@ export class InprocLink implements Link {
   }
 
   #tooLargeFor(receiver: Pipe): string | undefined {
-    return this.#fault === undefined ? undefined : tooLargeText(this.#fault, receiver.in.maxMessageSize);
+    return this.#fault === undefined ? undefined : tooLargeText(this.#fault, receiver.in);
   }
 
   #handOver(other: Pipe): void {

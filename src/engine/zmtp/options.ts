@@ -1,5 +1,6 @@
 import { isBytes } from "../../core/bytes.js";
 import { NotSupportedError } from "../../core/errors.js";
+import { MAX_FRAMES } from "../../core/frame-cost.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../../core/option-table.js";
 import { copyOptions, heartbeatTimeoutOf } from "../../core/option-values.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
@@ -10,6 +11,9 @@ import type { TransportOptions } from "./transport/transport.js";
 
 /** Bytes per frame from a subscriber of a PUB or RADIO. */
 export const MAX_UPSTREAM_FRAME = 65_536;
+
+/** Types with messages of one frame (41/CLISRV, 49/SCATTERGATHER, 51/P2P, 52/CHANNEL). */
+const SINGLE_FRAMES: readonly SocketTypeName[] = ["Client", "Server", "Peer", "Scatter", "Gather", "Channel"];
 
 const MARKS: readonly OptionName[] = [
   "sendHighWaterMark",
@@ -29,6 +33,7 @@ export function pipeOptions(options: Readonly<OptionValues>, type: SocketTypeNam
     sendHighWaterMarkBytes: options.sendHighWaterMarkBytes,
     receiveHighWaterMarkBytes: options.receiveHighWaterMarkBytes,
     maxMessageSize: maxMessageSizeOf(options, type),
+    maxFrames: SINGLE_FRAMES.includes(type) ? 1 : MAX_FRAMES,
     conflate: options.conflate,
   };
 }

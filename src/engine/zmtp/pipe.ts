@@ -117,6 +117,8 @@ export interface PipeOptions {
   readonly sendHighWaterMarkBytes: number;
   readonly receiveHighWaterMarkBytes: number;
   readonly maxMessageSize: number;
+  /** Of a received message. */
+  readonly maxFrames: number;
   readonly conflate: boolean;
 }
 
@@ -181,7 +183,11 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.outlives = outlives;
     this.#limit = limitOf(options.sendHighWaterMark);
     this.#limitBytes = limitOf(options.sendHighWaterMarkBytes);
-    this.in = new InStream(options.maxMessageSize, (body) => effects.pipeOnCommand(this, body));
+    this.in = new InStream(
+      options.maxMessageSize,
+      (body) => effects.pipeOnCommand(this, body),
+      options.maxFrames,
+    );
   }
 
   police({ rate, messageSize, held }: PeerPolicy): void {

@@ -24,16 +24,18 @@ describe("a message of two frames", () => {
     ["PEER", "PEER", () => new Peer({ context })],
     ["CHANNEL", "CHANNEL", () => new Channel({ context })],
   ];
-  it.each(cases)("to a %s is thrown away, counted and reported", async (_, theirs, make) => {
+  it.each(cases)("to a %s ends its connection, counted and reported", async (_, theirs, make) => {
     const socket = world.own(make()) as Gather;
     const peer = await world.raw(await world.bind(socket));
     await peer.handshake(theirs);
     const invalid = nextEvent(socket, "invalid");
-    peer.write(more("a"), frame("b"), more("c"), more("d"), frame("e"), frame("good"));
+    const left = nextEvent(socket, "disconnect");
+    peer.write(frame("good"), more("a"), frame("b"));
     expect(String((await socket.receive(WAIT))[0])).toBe("good");
-    expect((await invalid).error.message).toBe("A message here must be one frame; got 2");
-    expect(socket.stats()).toMatchObject({ received: 1, receiveQueued: 0, peers: 1 });
-    expect(socket.stats().invalid.frames).toBe(2);
+    expect((await invalid).error.message).toContain("Refused a message of more than 1 frame");
+    expect((await left).reason).toBe("protocol");
+    expect(socket.stats()).toMatchObject({ received: 1, receiveQueued: 0, peers: 0 });
+    expect(socket.stats().invalid.tooLarge).toBe(1);
   });
 });
 

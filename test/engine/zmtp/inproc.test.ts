@@ -18,6 +18,7 @@ function side(sendHighWaterMark: number, receiveHighWaterMark: number, maxMessag
       sendHighWaterMarkBytes: bytes,
       receiveHighWaterMarkBytes: bytes,
       maxMessageSize,
+      maxFrames: 65_536,
       conflate: false,
     },
     new ReceiveBudget(() => 0),

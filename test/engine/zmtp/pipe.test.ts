@@ -20,6 +20,7 @@ function make(options: Partial<PipeOptions> = {}, outlives = true, budget = new 
       sendHighWaterMarkBytes: 0,
       receiveHighWaterMarkBytes: 0,
       maxMessageSize: -1,
+      maxFrames: 65_536,
       conflate: false,
       ...options,
     },

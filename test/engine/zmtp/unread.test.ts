@@ -134,6 +134,7 @@ describe("a peer whose credentials are looked at", () => {
       sendHighWaterMarkBytes: 0,
       receiveHighWaterMarkBytes: 0,
       maxMessageSize: -1,
+      maxFrames: 65_536,
       conflate: false,
     };
     const pipe = new Pipe(owner, marks, new ReceiveBudget(() => 0), "tcp://somewhere", false);

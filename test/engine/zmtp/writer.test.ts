@@ -8,7 +8,13 @@ import { pipeOwner } from "./support/pipe-owner.js";
 /** A stream that calls back within `write`, as a browser's does. */
 function make() {
   const owner = pipeOwner();
-  const marks = { sendHighWaterMark: 100, receiveHighWaterMark: 100, maxMessageSize: -1, conflate: false };
+  const marks = {
+    sendHighWaterMark: 100,
+    receiveHighWaterMark: 100,
+    maxMessageSize: -1,
+    maxFrames: 65_536,
+    conflate: false,
+  };
   const bytes = { sendHighWaterMarkBytes: 0, receiveHighWaterMarkBytes: 0 };
   const pipe = new Pipe(owner, { ...marks, ...bytes }, new ReceiveBudget(() => 0), "test://pipe", true);
   const events: string[] = [];

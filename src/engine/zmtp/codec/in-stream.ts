@@ -52,6 +52,7 @@ export class InStream implements SplitFrameEffects {
   /** The last messages were taken in encoded form. */
   relayed = false;
   #maxMessageSize = 0;
+  readonly maxFrames: number;
   readonly #onCommand: OnCommand;
   readonly #runs = new RingBuffer<Run>(4);
   #head: Run | undefined = undefined;
@@ -90,8 +91,9 @@ export class InStream implements SplitFrameEffects {
   }
 
   /** @param maxMessageSize total bytes of a message's frames; negative: no limit */
-  constructor(maxMessageSize: number, onCommand: OnCommand) {
+  constructor(maxMessageSize: number, onCommand: OnCommand, maxFrames = MAX_FRAMES) {
     this.limit(maxMessageSize);
+    this.maxFrames = maxFrames;
     this.#onCommand = onCommand;
     this.#split = new SplitFrame(this);
   }
@@ -129,7 +131,7 @@ export class InStream implements SplitFrameEffects {
       cost += frameCost(length);
     }
     if (size > this.#maxMessageSize) return "too-long";
-    if (frames.length > MAX_FRAMES) return "too-many-frames";
+    if (frames.length > this.maxFrames) return "too-many-frames";
     this.#addFramed(frames, size, cost);
     return undefined;
   }
@@ -221,7 +223,7 @@ export class InStream implements SplitFrameEffects {
         continue;
       }
       // Fast path: a whole message of a few short frames.
-      if (flags === MORE && this.#frames === 0) {
+      if (flags === MORE && this.#frames === 0 && this.maxFrames >= FEW_FRAMES) {
         const next = this.#wholeAt(chunk, position, to);
         if (next > 0) {
           this.messages += 1;
@@ -588,7 +590,7 @@ export class InStream implements SplitFrameEffects {
       return size > MAX_COMMAND ? "command-too-long" : undefined;
     }
     if (this.#size + size > this.#maxMessageSize) return "too-long";
-    if (this.#frames >= MAX_FRAMES) return "too-many-frames";
+    if (this.#frames >= this.maxFrames) return "too-many-frames";
     return undefined;
   }
 

@@ -1,17 +1,16 @@
 /** The same as routings.ts for draft types. */
 import { PairRouting } from "./pair.js";
 import { PipelineRouting } from "./pipeline.js";
-import { SingleFrameQueue } from "./queues.js";
 import { DishRouting, RadioRouting } from "./radio-dish.js";
 import type { RoutingOf } from "./routing.js";
 import { ServerRouting } from "./server.js";
 
-export const Client: RoutingOf = (effects) => new PipelineRouting(effects, true, true, SingleFrameQueue);
+export const Client: RoutingOf = (effects) => new PipelineRouting(effects, true, true, true);
 export const Server: RoutingOf = (effects) => new ServerRouting(effects);
 export const Peer: RoutingOf = (effects) => new ServerRouting(effects);
 export const Radio: RoutingOf = (effects) => new RadioRouting(effects);
 export const Dish: RoutingOf = (effects) => new DishRouting(effects);
-export const Scatter: RoutingOf = (effects) => new PipelineRouting(effects, true, false, SingleFrameQueue);
-export const Gather: RoutingOf = (effects) => new PipelineRouting(effects, false, true, SingleFrameQueue);
+export const Scatter: RoutingOf = (effects) => new PipelineRouting(effects, true, false, true);
+export const Gather: RoutingOf = (effects) => new PipelineRouting(effects, false, true, true);
 export const Datagram: RoutingOf = (effects) => new PairRouting(effects);
-export const Channel: RoutingOf = (effects) => new PairRouting(effects, SingleFrameQueue);
+export const Channel: RoutingOf = (effects) => new PairRouting(effects, true);

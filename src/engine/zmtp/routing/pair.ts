@@ -13,26 +13,23 @@ import {
 import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
-import { FairQueue, type SingleFrameQueue } from "./queues.js";
+import { FairQueue } from "./queues.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 
 export class PairRouting extends Routing {
   #pipe: Pipe | undefined = undefined;
-  readonly #in: FairQueue;
+  /** Messages of a departed peer come before those of its successor. */
+  readonly #in = new FairQueue(false);
   readonly #single: boolean;
 
-  constructor(effects: RoutingEffects, Single?: typeof SingleFrameQueue) {
+  /** @param single CHANNEL: the types with single-frame messages are not relayed */
+  constructor(effects: RoutingEffects, single = false) {
     super(effects);
-    this.#single = Single !== undefined;
-    // Messages of a departed peer come before those of its successor.
-    this.#in =
-      Single === undefined
-        ? new FairQueue(false)
-        : new Single((frames) => this.refuseFrames(frames), false, false);
+    this.#single = single;
   }
 
   get readable(): boolean {
-    return this.#in.readable;
+    return this.#in.next() !== undefined;
   }
 
   get writable(): boolean {
@@ -95,13 +92,5 @@ export class PairRouting extends Routing {
 
   override takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
     this.#in.takeMany(taken, max, maxCost, lease);
-  }
-
-  override discard(): number {
-    return this.#in.discard() + super.discard();
-  }
-
-  override get queuedIn(): number {
-    return this.#in.held + super.queuedIn;
   }
 }

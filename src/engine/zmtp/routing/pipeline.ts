@@ -12,27 +12,26 @@ import {
 } from "../../engine.js";
 import type { Lease } from "../../lease.js";
 import type { Pipe } from "../pipe.js";
-import { FairQueue, LoadBalancer, moveToOthers, type SingleFrameQueue } from "./queues.js";
+import { FairQueue, LoadBalancer, moveToOthers } from "./queues.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 
 export class PipelineRouting extends Routing {
   readonly #out = new LoadBalancer();
-  readonly #in: FairQueue;
+  readonly #in = new FairQueue();
   readonly #sends: boolean;
   readonly #receives: boolean;
-
   readonly #single: boolean;
 
-  constructor(effects: RoutingEffects, sends: boolean, receives: boolean, Single?: typeof SingleFrameQueue) {
+  /** @param single the types with single-frame messages are not relayed */
+  constructor(effects: RoutingEffects, sends: boolean, receives: boolean, single = false) {
     super(effects);
-    this.#single = Single !== undefined;
-    this.#in = Single === undefined ? new FairQueue() : new Single((frames) => this.refuseFrames(frames));
+    this.#single = single;
     this.#sends = sends;
     this.#receives = receives;
   }
 
   get readable(): boolean {
-    return this.#in.readable;
+    return this.#in.next() !== undefined;
   }
 
   get writable(): boolean {
@@ -99,13 +98,5 @@ export class PipelineRouting extends Routing {
 
   override takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
     this.#in.takeMany(taken, max, maxCost, lease);
-  }
-
-  override discard(): number {
-    return this.#in.discard() + super.discard();
-  }
-
-  override get queuedIn(): number {
-    return this.#in.held + super.queuedIn;
   }
 }

@@ -21,19 +21,6 @@ export class FairQueue {
     return this.#pipes.length;
   }
 
-  get readable(): boolean {
-    return this.next() !== undefined;
-  }
-
-  /** Taken from pipes but not yet by `take`. */
-  get held(): number {
-    return 0;
-  }
-
-  discard(): number {
-    return 0;
-  }
-
   add(pipe: Pipe): void {
     if (pipe.queued) return;
     pipe.queued = true;
@@ -82,52 +69,6 @@ export class FairQueue {
   #drop(pipe: Pipe): void {
     pipe.queued = false;
     this.#pipes.splice(this.#at, 1);
-  }
-}
-
-/** Discards messages of several frames (41/CLISRV, 49/SCATTERGATHER, 52/CHANNEL). */
-export class SingleFrameQueue extends FairQueue {
-  readonly #refused: (frames: number) => void;
-  readonly #named: boolean;
-  #next: Buffer[] | undefined = undefined;
-
-  /** @param refused gets the number of frames @param named prepends the routing id */
-  constructor(refused: (frames: number) => void, named = false, inTurn = true) {
-    super(inTurn);
-    this.#refused = refused;
-    this.#named = named;
-  }
-
-  override get readable(): boolean {
-    while (this.#next === undefined) {
-      const pipe = this.next();
-      if (pipe === undefined) return false;
-      const message = this.#named ? pipe.take(pipe.routingId) : pipe.take();
-      this.advance(pipe);
-      const frames = this.#named ? message.length - 1 : message.length;
-      if (frames === 1) this.#next = message;
-      else this.#refused(frames);
-    }
-    return true;
-  }
-
-  override get held(): number {
-    return this.#next === undefined ? 0 : 1;
-  }
-
-  override discard(): number {
-    const { held } = this;
-    this.#next = undefined;
-    return held;
-  }
-
-  override takeMany(): void {}
-
-  override take(): Buffer[] | undefined {
-    if (!this.readable) return undefined;
-    const message = this.#next;
-    this.#next = undefined;
-    return message;
   }
 }
 

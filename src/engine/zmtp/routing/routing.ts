@@ -170,10 +170,6 @@ export abstract class Routing {
   /** Whether a group's datagrams are wanted (DISH); if absent, all are. */
   wants?(group: Buffer): boolean;
 
-  protected refuseFrames(frames: number): void {
-    this.refuseMessage(`A message here must be one frame; got ${frames}`);
-  }
-
   discard(): number {
     let messages = 0;
     for (const pipe of this.pipes) messages += pipe.discard();

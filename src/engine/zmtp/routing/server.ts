@@ -6,18 +6,25 @@
  */
 import { allocate, keyOf } from "../../../core/memory.js";
 import { randomStart } from "../../../core/random.js";
-import { OfferResult, type OutgoingFrame, type OutgoingMessage, type PeerQueues } from "../../engine.js";
+import {
+  OfferResult,
+  type OutgoingFrame,
+  type OutgoingMessage,
+  type PeerQueues,
+  type TakenMessages,
+} from "../../engine.js";
+import type { Lease } from "../../lease.js";
 import type { Pipe } from "../pipe.js";
-import { SingleFrameQueue } from "./queues.js";
+import { FairQueue } from "./queues.js";
 import { Routing } from "./routing.js";
 
 export class ServerRouting extends Routing implements PeerQueues {
-  readonly #in = new SingleFrameQueue((frames) => this.refuseFrames(frames), true);
+  readonly #in = new FairQueue();
   readonly #byId = new Map<string, Pipe>();
   #counter = randomStart();
 
   get readable(): boolean {
-    return this.#in.readable;
+    return this.#in.next() !== undefined;
   }
 
   get writable(): boolean {
@@ -56,8 +63,16 @@ export class ServerRouting extends Routing implements PeerQueues {
     return OfferResult.Accepted;
   }
 
-  take(): Buffer[] | undefined {
-    return this.#in.take();
+  take(lease?: Lease): Buffer[] | undefined {
+    const pipe = this.#in.next();
+    if (pipe === undefined) return undefined;
+    const message = pipe.take(pipe.routingId, lease);
+    this.#in.advance(pipe);
+    return message;
+  }
+
+  override takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
+    this.#in.takeMany(taken, max, maxCost, lease, (pipe) => pipe.routingId as Buffer);
   }
 
   override get peerQueues(): PeerQueues {
@@ -66,13 +81,5 @@ export class ServerRouting extends Routing implements PeerQueues {
 
   queuedBytes(routingId: Uint8Array): number {
     return this.#byId.get(keyOf(routingId))?.out.heldCost ?? 0;
-  }
-
-  override discard(): number {
-    return this.#in.discard() + super.discard();
-  }
-
-  override get queuedIn(): number {
-    return this.#in.held + super.queuedIn;
   }
 }

@@ -131,7 +131,7 @@ export class PortLink implements Link {
     const pipe = this.#pipe;
     const fault = pipe.in.push(bytes, BATCH_HEADER);
     pipe.arrived();
-    if (fault !== undefined) this.#refuse(tooLargeText(fault, pipe.in.maxMessageSize));
+    if (fault !== undefined) this.#refuse(tooLargeText(fault, pipe.in));
     else this.#reportTaken();
   }
 

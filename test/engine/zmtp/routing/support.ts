@@ -52,6 +52,7 @@ export class FakePeer implements Link {
         sendHighWaterMarkBytes: 0,
         receiveHighWaterMarkBytes: 0,
         maxMessageSize: -1,
+        maxFrames: 65_536,
         conflate: false,
       },
       new ReceiveBudget(() => 0),

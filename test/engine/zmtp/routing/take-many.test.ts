@@ -45,17 +45,17 @@ function takeUpTo(world: RoutingWorld, max: number, maxCost: number, together: b
   return [messages.map(text), taken.bytes, world.routing.queuedIn, world.peers.map(({ reading }) => reading)];
 }
 
-test.each<[SocketTypeName, boolean]>([
-  ["Pull", true],
-  ["Dealer", true],
-  ["Pair", true],
-  ["Router", true],
-  ["XSubscriber", true],
-  ["Subscriber", true],
-  ["Dish", true],
-  ["Gather", false],
-  ["Channel", false],
-])("%s: messages taken together come in the same order, count the same, and their peers are read on at the same time", (type, areTogether) => {
+test.each<SocketTypeName>([
+  "Pull",
+  "Dealer",
+  "Pair",
+  "Router",
+  "XSubscriber",
+  "Subscriber",
+  "Dish",
+  "Gather",
+  "Channel",
+])("%s: messages taken together come in the same order, count the same, and their peers are read on at the same time", (type) => {
   timesTogether = 0;
   fc.assert(
     fc.property(
@@ -92,6 +92,5 @@ test.each<[SocketTypeName, boolean]>([
     ),
     { numRuns: 1_000, defaultRuns: 60 },
   );
-  if (areTogether) expect(timesTogether).toBeGreaterThan(0);
-  else expect(timesTogether).toBe(0);
+  expect(timesTogether).toBeGreaterThan(0);
 });

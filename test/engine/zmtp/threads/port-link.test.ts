@@ -59,6 +59,7 @@ function side(port: FakePort, { send, receive, bytes = 0 }: Marks, theirs: Marks
     sendHighWaterMarkBytes: bytes,
     receiveHighWaterMarkBytes: bytes,
     maxMessageSize: -1,
+    maxFrames: 65_536,
     conflate: false,
   };
   const pipe = new Pipe(owner, options, new ReceiveBudget(() => 0), "inproc://test", true);
