@@ -21,6 +21,13 @@ const { OPTIONS, READABLE, WRITABLE } = await load("micro/core/option-table");
 const { FAMILIES, labelsOf } = await load("micro/metrics/metrics-table");
 const { PROFILES } = await load("micro/cluster/profiles");
 
+/** Why a default is not that of the package `zeromq`. @type {Record<string, string>} */
+const WHY_DIFFERENT = {
+  maxMessageSize: "A bound on what one peer can make the process hold.",
+  heartbeatInterval: "A dead host is noticed in at most seven intervals.",
+  heartbeatTimeout: "-1 is six intervals here and one there: a peer that is busy for seconds is not lost.",
+};
+
 /** Tables by name. `undefined` leaves the block as it is. @type {Record<string, () => string | undefined>} */
 const TABLES = {
   /** Options that differ in nothing but their names share a row. */
@@ -61,10 +68,9 @@ const TABLES = {
     });
   },
   "defaults that differ"() {
-    const texts = docstrings("src/core/option-table.ts", "OPTIONS");
     const rows = Object.entries(OPTIONS).filter(([, spec]) => spec.zeromqDefault !== undefined);
     return table("Option | shoal | zeromq | Why", rows, ([name, spec]) => {
-      return [code(name), shown(spec.default), shown(spec.zeromqDefault), texts.get(name)];
+      return [code(name), shown(spec.default), shown(spec.zeromqDefault), WHY_DIFFERENT[name]];
     });
   },
   /** Codes with the same remedy share a row. */

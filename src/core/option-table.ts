@@ -1,6 +1,7 @@
 /**
- * The table of all socket options, from which `resolveOptions`, accessors and docs/limits.md derive. Names
- * and meanings follow the package `zeromq`; `zeromqDefault` marks a different default (docs/engines.md).
+ * The table of all socket options, from which their types, `resolveOptions`, accessors and docs/limits.md derive. Names
+ * and meanings follow the package `zeromq`; `zeromqDefault` marks a different default (docs/engines.md). Most options
+ * count for later connections.
  */
 import { bytes, flag, INT32, int, key, type OptionSpec, READABLE, text, WRITABLE } from "./option-spec.js";
 import type { SocketTypeName } from "./socket-type.js";
@@ -9,71 +10,131 @@ import { SYSTEM_OPTIONS } from "./system-options.js";
 const ROUTED = ["Request", "Reply", "Router", "Dealer"] as const;
 const CONFLATING = ["Pull", "Push", "Subscriber", "Publisher", "Dealer", "Scatter", "Gather"] as const;
 
-export const OPTIONS = {
+const OWN_OPTIONS = {
   // Queues and waits
+  /** Messages queued for one peer before the socket is mute for it (`ZMQ_SNDHWM`). 0: no limit. Default 1,000. */
   sendHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: WRITABLE, live: true, zmq: 23 }),
+  /** Messages queued from one peer before its connection is no longer read (`ZMQ_RCVHWM`). 0: no limit. Default 1,000. */
   receiveHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: READABLE, live: true, zmq: 24 }),
+  /**
+   * Bytes queued for one peer before the socket is mute for it; each frame counts 64 more than its wire bytes. One
+   * message may pass the mark. 0: no limit. Default 64 MiB. Only engine `zmtp`.
+   */
   sendHighWaterMarkBytes: int(67_108_864, 0, Number.MAX_SAFE_INTEGER, {
     unit: "bytes",
     on: WRITABLE,
     only: "zmtp",
     live: true,
   }),
+  /**
+   * Bytes queued from one peer before its connection is no longer read, counted as in `sendHighWaterMarkBytes`; one
+   * message may have any size. 0: no limit. Default 64 MiB. Only engine `zmtp`.
+   */
   receiveHighWaterMarkBytes: int(67_108_864, 0, Number.MAX_SAFE_INTEGER, {
     unit: "bytes",
     on: READABLE,
     only: "zmtp",
     live: true,
   }),
+  /** Bytes queued from all peers before connections with further messages are no longer read. 0: no limit. Default 256 MiB. Only engine `zmtp`. */
   maxReceiveQueueBytes: int(268_435_456, 0, Number.MAX_SAFE_INTEGER, {
     unit: "bytes",
     on: READABLE,
     only: "zmtp",
     live: true,
   }),
+  /** ms for `send` to wait for room before it rejects with `EAGAIN` (`ZMQ_SNDTIMEO`). 0: no waiting. -1: no limit. Default -1. */
   sendTimeout: int(-1, -1, INT32, { unit: "ms", on: WRITABLE, live: true, zmq: 28 }),
+  /** ms for `receive` to wait before it rejects with `EAGAIN` (`ZMQ_RCVTIMEO`). 0: no waiting. -1: no limit. Default -1. */
   receiveTimeout: int(-1, -1, INT32, { unit: "ms", on: READABLE, live: true, zmq: 27 }),
+  /** Waiting `send` calls; further ones reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPendingSends: int(10_000, 1, INT32, { unit: "calls", on: WRITABLE, local: true }),
+  /**
+   * Bytes in waiting `send` calls, counted as in `sendHighWaterMarkBytes`; one call of any size may wait. Default 256
+   * MiB.
+   */
   maxPendingSendBytes: int(268_435_456, 1, Number.MAX_SAFE_INTEGER, {
     unit: "bytes",
     on: WRITABLE,
     local: true,
   }),
+  /** Waiting `receive` calls; further ones reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPendingReceives: int(10_000, 1, INT32, { unit: "calls", on: READABLE, local: true }),
-  /** A bound on what one peer can make the process hold. */
+  /**
+   * Largest message from a peer, in bytes of its frames together (engine libzmq: of each); a larger one ends the
+   * connection (`ZMQ_MAXMSGSIZE`). -1: no limit. Default 64 MiB.
+   */
   maxMessageSize: int(67_108_864, -1, Number.MAX_SAFE_INTEGER, { unit: "bytes", zeromqDefault: -1, zmq: 22 }),
+  /** ms for messages to leave after `close` and `disconnect` (`ZMQ_LINGER`). -1: no limit. Default -1. */
   linger: int(-1, -1, INT32, { unit: "ms", live: true, zmq: 17 }),
+  /** Queues messages only for connected peers (`ZMQ_IMMEDIATE`). Default false. */
   immediate: flag(false, { zmq: 39 }),
+  /** Keeps only a queue's newest message; messages have one frame (`ZMQ_CONFLATE`). Default false. */
   conflate: flag(false, { on: CONFLATING, zmq: 54 }),
 
   // Connections
+  /** Incoming connections; further ones are refused and reported. Default 65,536. Only engine `zmtp`. */
   maxConnections: int(65_536, 1, INT32, { unit: "connections", only: "zmtp", live: true }),
+  /** Concurrent incoming handshakes and `authenticate` calls. Default 4,096. Only engine `zmtp`. */
   maxPendingHandshakes: int(4_096, 1, INT32, { unit: "connections", only: "zmtp", live: true }),
+  /** ms for one connection attempt (`ZMQ_CONNECT_TIMEOUT`). 0: the system's limit. Default 0. */
   connectTimeout: int(0, 0, INT32, { unit: "ms", zmq: 79 }),
+  /** ms for a handshake (`ZMQ_HANDSHAKE_IVL`). 0: no limit. Default 30,000. */
   handshakeInterval: int(30_000, 0, INT32, { unit: "ms", zmq: 66 }),
-  /** A dead host is noticed in at most seven intervals. */
+  /** ms between two PINGs (37/ZMTP, Heartbeating; `ZMQ_HEARTBEAT_IVL`). 0: no PINGs. Default 5,000. */
   heartbeatInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0, zmq: 75 }),
-  /** -1 is six intervals here and one there: a peer that is busy for seconds is not lost. */
+  /**
+   * ms of silence after a PING until the connection ends (`ZMQ_HEARTBEAT_TIMEOUT`). 0: no limit. -1: six times
+   * `heartbeatInterval`. Default -1.
+   */
   heartbeatTimeout: int(-1, -1, INT32, { unit: "ms", zeromqDefault: -1, zmq: 77 }),
+  /** ms of silence after which the peer may end the connection, announced in each PING (`ZMQ_HEARTBEAT_TTL`). 0: no limit. At most 65,500. Default 0. */
   heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms", zmq: 76 }),
+  /** ms between two connection attempts, jittered up to 1.5 times (`ZMQ_RECONNECT_IVL`). -1: no second attempt. Default 100. */
   reconnectInterval: int(100, -1, INT32, { unit: "ms", zmq: 18 }),
+  /**
+   * Limit in ms of the reconnect interval, which doubles with each failure (`ZMQ_RECONNECT_IVL_MAX`). Higher values
+   * cost fewer attempts, and find a returning server later. 0: no doubling. Default 0.
+   */
   reconnectMaxInterval: int(0, 0, INT32, { unit: "ms", zmq: 21 }),
+  /** Host names and wildcards also resolve to IPv6 (`ZMQ_IPV6`). Default false. */
   ipv6: flag(false, { zmq: 42 }),
+  /** Bit set of libzmq's I/O threads for the socket (`ZMQ_AFFINITY`). 0: all. Engine `zmtp`: no effect. Default 0. */
   affinity: int(0, 0, 2 ** 64, { zmq: 4 }),
 
   // Routing
+  /** The socket's name at a ROUTER: 1 to 255 bytes, the first not zero (`ZMQ_ROUTING_ID`). null: the ROUTER invents one. Default null. */
   routingId: bytes({ on: ROUTED, zmq: 5 }),
+  /**
+   * Messages to unknown peers reject with `EHOSTUNREACH`, to full ones with `EAGAIN`; with `false` both are counted
+   * drops (`ZMQ_ROUTER_MANDATORY`). Default false.
+   */
   mandatory: flag(false, { on: ["Router"], live: true, zmq: 33 }),
+  /** A new peer takes over a routing id in use (`ZMQ_ROUTER_HANDOVER`). Default false. */
   handover: flag(false, { on: ["Router"], live: true, zmq: 56 }),
+  /** Sends an empty message to each new peer, so that a ROUTER learns its routing id (`ZMQ_PROBE_ROUTER`). Default false. */
   probeRouter: flag(false, { on: ["Router", "Dealer", "Request"], live: true, zmq: 51 }),
+  /** Puts an id before a request's delimiter; only the reply with this id counts (`ZMQ_REQ_CORRELATE`). Default false; `request` sets it. */
   correlate: flag(false, { on: ["Request"], live: true, zmq: 52 }),
+  /** Allows another request before the reply, replacing the earlier one (`ZMQ_REQ_RELAXED`). Default false; `request` sets it. */
   relaxed: flag(false, { on: ["Request"], live: true, zmq: 53 }),
+  /** Reports each connection's start and end by a message `[routing id, ""]` (`ZMQ_STREAM_NOTIFY`). Default true. */
   notify: flag(true, { on: ["Stream"], zmq: 73 }),
 
   // Publish-subscribe
+  /**
+   * Full subscribers or members block the sender instead of missing messages (`ZMQ_XPUB_NODROP`). Only for `new`.
+   * Default false.
+   */
   noDrop: flag(false, { on: ["Publisher", "XPublisher", "Radio"], live: true, zmq: 69 }),
+  /** Only `subscribe` and `unsubscribe` set peers' topics, not their own requests (`ZMQ_XPUB_MANUAL`). Default false. */
   manual: flag(false, { on: ["XPublisher"], live: true, zmq: 71 }),
+  /** First frame for each new subscriber, at most 65,535 bytes (`ZMQ_XPUB_WELCOME_MSG`). Default null. */
   welcomeMessage: bytes({ on: ["XPublisher"], max: 65_535, live: true, zmq: 72 }),
+  /**
+   * Requests that `receive` returns. null: a topic's first subscription and last cancellation. `allSubs`: all
+   * subscriptions (`ZMQ_XPUB_VERBOSE`). `allSubsUnsubs`: all cancellations, too (`ZMQ_XPUB_VERBOSER`). Default null.
+   */
   verbosity: {
     kind: "choice",
     default: null,
@@ -81,21 +142,31 @@ export const OPTIONS = {
     on: ["XPublisher"],
     live: true,
   },
+  /** Delivers messages that match *none* of a subscriber's topics; for both ends (`ZMQ_INVERT_MATCHING`). Default false. */
   invertMatching: flag(false, { on: ["Publisher", "Subscriber", "XPublisher"], zmq: 74 }),
 
   // Security
+  /** Makes this end the PLAIN server (24/ZMTP-PLAIN; `ZMQ_PLAIN_SERVER`). Default false. */
   plainServer: flag(false, { zmq: 44 }),
+  /** A client's user name, at most 255 bytes; selects PLAIN (`ZMQ_PLAIN_USERNAME`). Default null. */
   plainUsername: text({ max: 255, zmq: 45 }),
+  /** A client's password, at most 255 bytes (`ZMQ_PLAIN_PASSWORD`). Default null. */
   plainPassword: text({ max: 255, zmq: 46 }),
+  /** Makes this end the CURVE server, which needs `curveSecretKey` (26/CURVEZMQ; `ZMQ_CURVE_SERVER`). Default false. */
   curveServer: flag(false, { zmq: 47 }),
+  /** A client's public key: 40 characters of Z85, or 32 bytes (`ZMQ_CURVE_PUBLICKEY`). Default null. */
   curvePublicKey: key({ live: true, zmq: 48 }),
+  /** This end's secret key: 40 characters of Z85, or 32 bytes (`ZMQ_CURVE_SECRETKEY`). Default null. */
   curveSecretKey: key({ live: true, zmq: 49 }),
+  /** The server's public key, for a client: 40 characters of Z85, or 32 bytes; selects CURVE (`ZMQ_CURVE_SERVERKEY`). Default null. */
   curveServerKey: key({ zmq: 50 }),
+  /** Domain in authentication requests, at most 255 bytes (27/ZAP; `ZMQ_ZAP_DOMAIN`). NULL sockets ask the ZAP handler only with a domain. Default null. */
   zapDomain: text({ max: 255, zmq: 55 }),
+  /** NULL sockets with a `zapDomain` refuse peers while no ZAP handler is bound (`ZMQ_ZAP_ENFORCE_DOMAIN`). Default false. */
   zapEnforceDomain: flag(false, { zmq: 93 }),
-
-  ...SYSTEM_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;
+
+export const OPTIONS = { ...OWN_OPTIONS, ...SYSTEM_OPTIONS } as const;
 
 export type { OptionKind, OptionSpec } from "./option-spec.js";
 export { READABLE, WRITABLE } from "./option-spec.js";
@@ -112,7 +183,23 @@ type ValueOf<S> = S extends { readonly kind: "boolean" }
         ? C
         : string | Uint8Array | null;
 
-export type OptionValues = { [N in OptionName]: ValueOf<(typeof OPTIONS)[N]> };
+/** Keeps the docstrings of rows, which a spread loses in declarations. */
+type ValuesOf<R> = { -readonly [N in keyof R]: ValueOf<R[N]> };
+
+export type OptionValues = ValuesOf<typeof OWN_OPTIONS> & ValuesOf<typeof SYSTEM_OPTIONS>;
+
+type SocketsWith<N extends OptionName> = (typeof OPTIONS)[N] extends { readonly on?: readonly (infer S)[] }
+  ? unknown extends S
+    ? SocketTypeName
+    : S
+  : SocketTypeName;
+
+type NamesFor<S extends SocketTypeName> = {
+  [N in OptionName]: [S] extends [SocketsWith<N>] ? N : never;
+}[OptionName];
+
+/** Options that all these socket types have. */
+export type OptionsFor<S extends SocketTypeName> = Partial<Pick<OptionValues, NamesFor<S>>>;
 
 export function hasOption(type: SocketTypeName, name: string): name is OptionName {
   if (!Object.hasOwn(OPTIONS, name)) return false;

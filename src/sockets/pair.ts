@@ -1,21 +1,15 @@
 /** PAIR (31/EXPAIR). */
+import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { Readable } from "./readable.js";
 import * as routings from "./routings.js";
 import { type BodyIn, type BodyOut, type Raw, type Settled, shapeFor } from "./shape.js";
 import { Socket } from "./socket.js";
-import type {
-  CodecOptions,
-  CommonOptions,
-  ConstructionOptions,
-  Properties,
-  ReadableOptions,
-  WritableOptions,
-} from "./socket-options.js";
+import type { CodecOptions, ConstructionOptions, Properties } from "./socket-options.js";
 import type { Writable } from "./writable.js";
 
-type PairProperties = CommonOptions & ReadableOptions & WritableOptions;
+type PairProperties = OptionsFor<"Pair">;
 
 export type PairOptions<T = Raw> = PairProperties & ConstructionOptions & CodecOptions<T>;
 

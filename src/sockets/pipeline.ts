@@ -1,23 +1,16 @@
 /** PUSH and PULL (30/PIPELINE). */
+import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { Readable } from "./readable.js";
 import * as routings from "./routings.js";
 import { type BodyIn, type BodyOut, type Raw, type Settled, shapeFor } from "./shape.js";
 import { Socket } from "./socket.js";
-import type {
-  CodecOptions,
-  CommonOptions,
-  ConflateOptions,
-  ConstructionOptions,
-  Properties,
-  ReadableOptions,
-  WritableOptions,
-} from "./socket-options.js";
+import type { CodecOptions, ConstructionOptions, Properties } from "./socket-options.js";
 import type { Writable } from "./writable.js";
 
-type PushProperties = CommonOptions & WritableOptions & ConflateOptions;
-type PullProperties = CommonOptions & ReadableOptions & ConflateOptions;
+type PushProperties = OptionsFor<"Push">;
+type PullProperties = OptionsFor<"Pull">;
 
 export type PushOptions<T = Raw> = PushProperties & ConstructionOptions & CodecOptions<T>;
 export type PullOptions<T = Raw> = PullProperties & ConstructionOptions & CodecOptions<T>;

@@ -4,6 +4,7 @@ import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.j
 import { isBytes } from "../core/bytes.js";
 import { SteadyMap } from "../core/collections/steady-map.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
+import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
 import type { WaitOptions } from "../core/waiter.js";
 import { defineSocket } from "./define.js";
@@ -13,49 +14,13 @@ import * as routings from "./routings.js";
 import { FRAMES, type Raw, type Settled, shapeFor, type TopicIn, type TopicOut } from "./shape.js";
 import { CORE, Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
-import type {
-  CodecOptions,
-  CommonOptions,
-  ConflateOptions,
-  ConstructionOptions,
-  Properties,
-  ReadableOptions,
-  WritableOptions,
-} from "./socket-options.js";
+import type { CodecOptions, ConstructionOptions, Properties } from "./socket-options.js";
 import type { Writable } from "./writable.js";
 
-interface MatchingOptions {
-  /**
-   * Delivers messages that match *none* of a subscriber's topics; for both ends (`ZMQ_INVERT_MATCHING`). Default false.
-   */
-  invertMatching?: boolean;
-}
-interface NoDropOptions {
-  /** Full subscribers block the publisher instead of missing messages (`ZMQ_XPUB_NODROP`). Only for `new`. Default false. */
-  noDrop?: boolean;
-}
-type PublisherProperties = CommonOptions &
-  WritableOptions &
-  ConflateOptions &
-  MatchingOptions &
-  NoDropOptions;
-type SubscriberProperties = CommonOptions & ReadableOptions & ConflateOptions & MatchingOptions;
-type XPublisherProperties = CommonOptions &
-  WritableOptions &
-  ReadableOptions &
-  MatchingOptions &
-  NoDropOptions & {
-    /** Only `subscribe` and `unsubscribe` set peers' topics, not their own requests (`ZMQ_XPUB_MANUAL`). Default false. */
-    manual?: boolean;
-    /** First frame for each new subscriber, at most 65,535 bytes (`ZMQ_XPUB_WELCOME_MSG`). Default null. */
-    welcomeMessage?: string | Uint8Array | null;
-    /**
-     * Requests that `receive` returns. null: a topic's first subscription and last cancellation. `allSubs`: all
-     * subscriptions (`ZMQ_XPUB_VERBOSE`). `allSubsUnsubs`: all cancellations, too (`ZMQ_XPUB_VERBOSER`). Default null.
-     */
-    verbosity?: null | "allSubs" | "allSubsUnsubs";
-  };
-type XSubscriberProperties = CommonOptions & ReadableOptions & WritableOptions;
+type PublisherProperties = OptionsFor<"Publisher">;
+type SubscriberProperties = OptionsFor<"Subscriber">;
+type XPublisherProperties = OptionsFor<"XPublisher">;
+type XSubscriberProperties = OptionsFor<"XSubscriber">;
 
 export type PublisherOptions<T = Raw> = PublisherProperties & ConstructionOptions & CodecOptions<T>;
 export type SubscriberOptions<T = Raw> = SubscriberProperties & ConstructionOptions & CodecOptions<T>;

@@ -9,6 +9,7 @@ import {
   TimeoutError,
 } from "../core/errors.js";
 import { Mutex } from "../core/mutex.js";
+import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
 import { MAX_TIMEOUT } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
@@ -30,42 +31,13 @@ import {
   shapeFor,
 } from "./shape.js";
 import { CORE, Socket } from "./socket.js";
-import type {
-  CodecOptions,
-  CommonOptions,
-  ConflateOptions,
-  ConstructionOptions,
-  Properties,
-  ReadableOptions,
-  RoutingIdOptions,
-  RoutingIdProperty,
-  WritableOptions,
-} from "./socket-options.js";
+import type { CodecOptions, ConstructionOptions, Properties, RoutingIdProperty } from "./socket-options.js";
 import type { Writable } from "./writable.js";
 
-interface ProbeOptions {
-  /** Sends an empty message to each new peer, so that a ROUTER learns its routing id (`ZMQ_PROBE_ROUTER`). Default false. */
-  probeRouter?: boolean;
-}
-type Both = CommonOptions & ReadableOptions & WritableOptions & RoutingIdOptions;
-type RequestProperties = Both &
-  ProbeOptions & {
-    /** Puts an id before a request's delimiter; only the reply with this id counts (`ZMQ_REQ_CORRELATE`). Default false; `request` sets it. */
-    correlate?: boolean;
-    /** Allows another request before the reply, replacing the earlier one (`ZMQ_REQ_RELAXED`). Default false; `request` sets it. */
-    relaxed?: boolean;
-  };
-type DealerProperties = Both & ProbeOptions & ConflateOptions;
-type RouterProperties = Both &
-  ProbeOptions & {
-    /**
-     * Messages to unknown peers reject with `EHOSTUNREACH`, to full ones with `EAGAIN`; with `false` both are counted
-     * drops (`ZMQ_ROUTER_MANDATORY`). Default false.
-     */
-    mandatory?: boolean;
-    /** A new peer takes over a routing id in use (`ZMQ_ROUTER_HANDOVER`). Default false. */
-    handover?: boolean;
-  };
+type Both = OptionsFor<"Reply">;
+type RequestProperties = OptionsFor<"Request">;
+type DealerProperties = OptionsFor<"Dealer">;
+type RouterProperties = OptionsFor<"Router">;
 
 export type RequestOptions<T = Raw> = RequestProperties & ConstructionOptions & CodecOptions<T>;
 export type ReplyOptions<T = Raw> = Both & ConstructionOptions & CodecOptions<T>;

@@ -1,25 +1,15 @@
 /** STREAM: raw TCP (zmq_socket(3), ZMQ_STREAM). */
+import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { EndpointSource } from "./endpoint-source.js";
 import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
 import { CORE, Socket, STREAM_FRAMES } from "./socket.js";
-import type {
-  CommonOptions,
-  ConstructionOptions,
-  Properties,
-  ReadableOptions,
-  WritableOptions,
-} from "./socket-options.js";
+import type { ConstructionOptions, Properties } from "./socket-options.js";
 import type { Writable } from "./writable.js";
 
-type StreamProperties = CommonOptions &
-  ReadableOptions &
-  WritableOptions & {
-    /** Reports each connection's start and end by a message `[routing id, ""]` (`ZMQ_STREAM_NOTIFY`). Default true. */
-    notify?: boolean;
-  };
+type StreamProperties = OptionsFor<"Stream">;
 
 export type StreamOptions = StreamProperties & ConstructionOptions;
 

@@ -1,23 +1,17 @@
 /** CHANNEL (52/CHANNEL): two peers, single-frame messages; draft. */
+import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
 import type { Readable } from "../readable.js";
 import type { Raw, Settled } from "../shape.js";
 import { Socket } from "../socket.js";
-import type {
-  CodecOptions,
-  CommonOptions,
-  ConstructionOptions,
-  Properties,
-  ReadableOptions,
-  WritableOptions,
-} from "../socket-options.js";
+import type { CodecOptions, ConstructionOptions, Properties } from "../socket-options.js";
 import type { Writable } from "../writable.js";
 import * as routings from "./routings.js";
 import type { SingleIn, SingleOut } from "./single-frame.js";
 import { singleFrameShape } from "./single-frame.ts";
 
-type ChannelProperties = CommonOptions & ReadableOptions & WritableOptions;
+type ChannelProperties = OptionsFor<"Channel">;
 
 export type ChannelOptions<T = Raw> = ChannelProperties & ConstructionOptions & CodecOptions<T>;
 

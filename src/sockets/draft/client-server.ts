@@ -1,19 +1,13 @@
 /** CLIENT, SERVER and PEER (41/CLISRV, 51/P2P): single-frame messages; draft. */
 import { refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
 import type { Readable } from "../readable.js";
 import type { Raw, Settled } from "../shape.js";
 import { CORE, Socket } from "../socket.js";
-import type {
-  CodecOptions,
-  CommonOptions,
-  ConstructionOptions,
-  Properties,
-  ReadableOptions,
-  WritableOptions,
-} from "../socket-options.js";
+import type { CodecOptions, ConstructionOptions, Properties } from "../socket-options.js";
 import type { Writable } from "../writable.js";
 import type { AddressedWritable } from "./addressed.js";
 import { ADDRESSED } from "./addressed.ts";
@@ -21,7 +15,7 @@ import * as routings from "./routings.js";
 import type { AddressedIn, PeerAddress, SingleIn, SingleOut } from "./single-frame.js";
 import { singleFrameShape } from "./single-frame.ts";
 
-type BothWays = CommonOptions & ReadableOptions & WritableOptions;
+type BothWays = OptionsFor<"Client" | "Server" | "Peer">;
 
 export type ClientOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions<T>;
 export type ServerOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions<T>;

@@ -1,20 +1,15 @@
 /** DGRAM: raw UDP datagrams; draft. */
+import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
 import type { MessageLike } from "../message.js";
 import type { Readable } from "../readable.js";
 import { Socket } from "../socket.js";
-import type {
-  CommonOptions,
-  ConstructionOptions,
-  Properties,
-  ReadableOptions,
-  WritableOptions,
-} from "../socket-options.js";
+import type { ConstructionOptions, Properties } from "../socket-options.js";
 import type { Writable } from "../writable.js";
 import { DATAGRAM_FRAMES } from "./single-frame.js";
 
-type DatagramProperties = CommonOptions & ReadableOptions & WritableOptions;
+type DatagramProperties = OptionsFor<"Datagram">;
 
 export type DatagramOptions = DatagramProperties & ConstructionOptions;
 

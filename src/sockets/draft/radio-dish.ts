@@ -1,30 +1,20 @@
 /** RADIO and DISH (48/RADIO-DISH): single-frame messages to members of a group; draft. */
 import { InvalidArgumentError } from "../../core/errors.js";
+import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
 import type { Readable } from "../readable.js";
 import type { Raw, Settled } from "../shape.js";
 import { CORE, Socket } from "../socket.js";
-import type {
-  CodecOptions,
-  CommonOptions,
-  ConstructionOptions,
-  Properties,
-  ReadableOptions,
-  WritableOptions,
-} from "../socket-options.js";
+import type { CodecOptions, ConstructionOptions, Properties } from "../socket-options.js";
 import type { AddressedWritable } from "./addressed.js";
 import { ADDRESSED } from "./addressed.ts";
 import * as routings from "./routings.js";
 import type { AddressedIn, GroupAddress, MessageGroup, SingleOut } from "./single-frame.js";
 import { groupFrame, singleFrameShape } from "./single-frame.ts";
 
-type RadioProperties = CommonOptions &
-  WritableOptions & {
-    /** Waits for a full member instead of dropping its messages. Only for `new`. Default false. */
-    noDrop?: boolean;
-  };
-type DishProperties = CommonOptions & ReadableOptions;
+type RadioProperties = OptionsFor<"Radio">;
+type DishProperties = OptionsFor<"Dish">;
 
 export type RadioOptions<T = Raw> = RadioProperties & ConstructionOptions & CodecOptions<T>;
 export type DishOptions<T = Raw> = DishProperties & ConstructionOptions & CodecOptions<T>;

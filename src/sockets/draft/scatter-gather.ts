@@ -1,25 +1,18 @@
 /** SCATTER and GATHER (49/SCATTER-GATHER): single-frame messages; draft. */
+import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
 import type { Readable } from "../readable.js";
 import type { Raw, Settled } from "../shape.js";
 import { Socket } from "../socket.js";
-import type {
-  CodecOptions,
-  CommonOptions,
-  ConflateOptions,
-  ConstructionOptions,
-  Properties,
-  ReadableOptions,
-  WritableOptions,
-} from "../socket-options.js";
+import type { CodecOptions, ConstructionOptions, Properties } from "../socket-options.js";
 import type { Writable } from "../writable.js";
 import * as routings from "./routings.js";
 import type { SingleIn, SingleOut } from "./single-frame.js";
 import { singleFrameShape } from "./single-frame.ts";
 
-type ScatterProperties = CommonOptions & WritableOptions & ConflateOptions;
-type GatherProperties = CommonOptions & ReadableOptions & ConflateOptions;
+type ScatterProperties = OptionsFor<"Scatter">;
+type GatherProperties = OptionsFor<"Gather">;
 
 export type ScatterOptions<T = Raw> = ScatterProperties & ConstructionOptions & CodecOptions<T>;
 export type GatherOptions<T = Raw> = GatherProperties & ConstructionOptions & CodecOptions<T>;
