@@ -3,11 +3,12 @@
  *
  *   head of the first member, with the command of a batch | index | bodies
  *
- *   0e requests, 0f answers, 0f FINALs    an entry of the index: number 4 (of FINALs the tag) | length 2
- *   0e REQUESTs                           tag 4 | number 4 | time 4 | length 2
+ *   0e requests    an entry of the index: half 4 | length 2
+ *   0e REQUESTs    number 4 | half 4 | time 4 | length 2
+ *   0f FINALs      number 4 | length 2
  *
- * A number is the lower half of a member's; the upper half is the first one's, as all else in the head. Members are
- * whole answers and first deliveries without headers, with bodies of one frame.
+ * The half is the lower one of the number in a member's id; the upper one is the first member's, as all else in the
+ * head. Members are whole answers and first deliveries without headers, with bodies of one frame.
  */
 import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -20,8 +21,8 @@ import {
   type AtClient,
   type AtWorker,
   Body,
-  ClientCommand,
   COMMAND,
+  Command,
   Dialect,
   decodeAtBroker,
   decodeAtClient,
@@ -37,10 +38,8 @@ import {
   type Given,
   HIGH,
   NO_ID,
-  type Reply,
   type Request,
   RequestId,
-  WorkerCommand,
 } from "./protocol.js";
 
 /** Larger bodies gain nothing. */
@@ -82,44 +81,40 @@ function idNear({ high, low, sequence }: RequestId = NO_ID, number: number): Req
   return new RequestId(high, low, Math.floor(sequence / HIGH) * HIGH + number);
 }
 
-function writeNumber(index: Buffer, at: number, { id }: Request | Answer): void {
-  writeUint32(index, at, (id?.sequence ?? 0) >>> 0);
-}
-
-function readNumbered<F extends Request | Answer>(index: Buffer, at: number, first: F, body: Body): F {
-  return { ...first, id: idNear(first.id, readUint32(index, at)), body };
-}
-
 export const REQUESTS: Layout<Request> = {
-  command: ClientCommand.Requests,
+  command: Command.Requests,
   entry: 6,
   takes: ({ dialect, headers }) => dialect === Dialect.Shoal && headers.length === 0,
   follows: (request, first) =>
     request.service === first.service && request.time === first.time && areNear(request.id, first.id),
-  write: writeNumber,
-  read: readNumbered,
+  write: (index, at, { id }) => writeUint32(index, at, id?.sequence ?? 0),
+  read: (index, at, first, body) => ({ ...first, id: idNear(first.id, readUint32(index, at)), body }),
   alone: encodeFromClient,
 };
 
+/** From a broker to a client. */
 export const ANSWERS: Layout<Answer> = {
-  command: ClientCommand.Answers,
+  command: Command.Answers,
   entry: 6,
   takes: ({ dialect, final, pieces }) => dialect === Dialect.Shoal && final && pieces === 0,
-  follows: (answer, first) => areNear(answer.id, first.id),
-  write: writeNumber,
-  read: readNumbered,
+  follows: () => true,
+  write: (index, at, { number }) => writeUint32(index, at, number),
+  read: (index, at, first, body) => ({ ...first, number: readUint32(index, at), body }),
   alone: (answer) => encodeToClient(answer, []),
 };
 
+/** From a worker to a broker. */
+export const REPLIES: Layout<Answer> = { ...ANSWERS, alone: encodeFromWorker };
+
 export const DELIVERIES: Layout<Given> = {
-  command: WorkerCommand.Requests,
+  command: Command.Requests,
   entry: 14,
   takes: ({ dialect, id, attempt, headers }) =>
     dialect === Dialect.Shoal && id !== undefined && attempt === 1 && headers.length === 0,
   follows: (delivery, first) => areNear(delivery.id, first.id),
   write(index, at, { tag, id, time }) {
     writeUint32(index, at, tag);
-    writeUint32(index, at + 4, (id as RequestId).sequence >>> 0);
+    writeUint32(index, at + 4, (id as RequestId).sequence);
     writeUint32(index, at + 8, time);
   },
   read(index, at, first, body) {
@@ -127,16 +122,6 @@ export const DELIVERIES: Layout<Given> = {
     return { ...first, tag: readUint32(index, at), id, time: readUint32(index, at + 8) | 0, body };
   },
   alone: (delivery) => encodeToWorker(delivery, []),
-};
-
-export const REPLIES: Layout<Reply> = {
-  command: WorkerCommand.Replies,
-  entry: 6,
-  takes: ({ dialect, final, pieces }) => dialect === Dialect.Shoal && final && pieces === 0,
-  follows: () => true,
-  write: (index, at, { tag }) => writeUint32(index, at, tag),
-  read: (index, at, first, body) => ({ ...first, tag: readUint32(index, at), body }),
-  alone: encodeFromWorker,
 };
 
 interface Batch<P, M> {
@@ -291,7 +276,7 @@ function expand<M, F extends M>(
 /** @param head decoded as the first member's */
 function isBatch(head: Buffer | undefined): boolean {
   const command = head?.[COMMAND];
-  return command === WorkerCommand.Requests || command === WorkerCommand.Replies;
+  return command === Command.Requests || command === Command.Answers;
 }
 
 /** @param frames of the ROUTER, routing id first */
@@ -299,7 +284,7 @@ export function messagesAtBroker(frames: readonly Buffer[]): readonly AtBroker[]
   const first = decodeAtBroker(frames);
   if (!isBatch(frames[1])) return [first];
   if (first.kind === "request") return expand(REQUESTS, first, frames, 2);
-  return first.kind === "reply" ? expand(REPLIES, first, frames, 2, Dialect.Shoal) : [first];
+  return first.kind === "answer" ? expand(REPLIES, first, frames, 2, Dialect.Shoal) : [first];
 }
 
 export function messagesAtClient(frames: readonly Buffer[]): readonly AtClient[] {

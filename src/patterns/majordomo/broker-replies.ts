@@ -10,7 +10,7 @@ import {
   type SendResult,
   Stage,
 } from "./broker-tables.js";
-import { type Answer, Body, Dialect, type Request } from "./protocol.js";
+import { type Addressed, type Answer, Body, Dialect, type Request } from "./protocol.js";
 import type { RequestMemory } from "./request-memory.js";
 
 const MIDWAY = "A part of the answer went to a connection that is gone.";
@@ -39,20 +39,19 @@ export class BrokerReplies {
   refuse(client: Buffer, asked: Request, reason: FailureReason): void {
     this.counters.failed += 1;
     this.#effects.event({ type: "request:failed", service: asked.service.toString(), reason });
-    this.#sendError(client, asked, reason);
+    this.#sendError(client, addressOf(asked), reason);
   }
 
   /** Answers for one of the broker's own services. */
   own(client: Buffer, asked: Request, frames: readonly Buffer[]): void {
-    const { dialect, id, service } = asked;
     const body = Body.of(frames);
-    const answer: Answer = { kind: "answer", dialect, id, service, final: true, pieces: 0, body };
+    const answer: Answer = { kind: "answer", ...addressOf(asked), final: true, pieces: 0, body };
     const sent = this.#effects.send(client, answer);
-    if (sent === "full") this.#dropped(service.toString(), sent);
+    if (sent === "full") this.#dropped(asked.service.toString(), sent);
   }
 
   unanswered(answers: readonly Answer[], sent: SendResult): void {
-    for (const { service } of answers) this.#dropped(service.toString(), sent);
+    for (const { address } of answers) this.#dropped(String(address[0]), sent);
   }
 
   answer(request: BrokerRequest, body: Body): void {
@@ -143,25 +142,27 @@ export class BrokerReplies {
   }
 
   #sendFailure(request: BrokerRequest, reason: FailureReason, text?: string, details?: Buffer): void {
-    const { client, dialect, id, service } = request;
-    const sent = this.#sendError(client, { dialect, id, service: service.frame }, reason, text, details);
-    if (sent === "full") this.#dropped(service.name, sent);
+    const { client, dialect, sequence: number, service } = request;
+    const { address, name } = service;
+    const sent = this.#sendError(client, { dialect, number, address }, reason, text, details);
+    if (sent === "full") this.#dropped(name, sent);
   }
 
   #sendError(
     client: Buffer,
-    { dialect, id, service }: Pick<Request, "dialect" | "id" | "service">,
+    { dialect, number, address }: Addressed,
     reason: FailureReason,
     text: string = FAILURES[reason],
     details?: Buffer,
   ): SendResult {
     if (dialect !== Dialect.Shoal && !this.#limits.plainErrors) return "sent";
-    return this.#effects.send(client, { kind: "error", dialect, id, service, reason, text, details });
+    return this.#effects.send(client, { kind: "failure", dialect, number, address, reason, text, details });
   }
 
   #send(request: BrokerRequest, final: boolean, body: Body): SendResult {
-    const { client, dialect, id, service, passedOn: pieces } = request;
-    const answer: Answer = { kind: "answer", dialect, id, service: service.frame, final, pieces, body };
+    const { client, dialect, sequence: number, service, passedOn: pieces } = request;
+    const { address } = service;
+    const answer: Answer = { kind: "answer", dialect, number, address, final, pieces, body };
     const sent = this.#effects.send(client, answer);
     if (sent !== "sent") this.#dropped(service.name, sent);
     return sent;
@@ -183,4 +184,8 @@ export class BrokerReplies {
     service.failures += 1;
     this.#effects.event({ type: "request:failed", service: service.name, reason });
   }
+}
+
+function addressOf({ dialect, id, service }: Request): Addressed {
+  return { dialect, number: id?.sequence ?? 0, address: [service] };
 }

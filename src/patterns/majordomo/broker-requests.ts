@@ -24,16 +24,17 @@ import {
   type Worker,
 } from "./broker-tables.js";
 import {
+  type Answer,
   type Body,
   Dialect,
   EMPTY,
   type Failure,
   failureIn,
   MAX_TAG,
-  NO_ENVELOPE,
+  NO_ADDRESS,
   NO_LIMIT,
   NO_PIECES,
-  type Reply,
+  numberNear,
   type Request,
   type RequestId,
 } from "./protocol.js";
@@ -95,8 +96,8 @@ export class BrokerRequests {
     else this.queue.add(request, now, false);
   }
 
-  cancel(id: RequestId, owner: Client): void {
-    const request = this.#find(id, owner);
+  cancel(number: number, owner: Client): void {
+    const request = this.#find(number, owner);
     if (request !== undefined) this.#abandon(request, "cancelled");
   }
 
@@ -118,13 +119,14 @@ export class BrokerRequests {
     if (this.queue.queued > 0) this.#departed.add(client);
   }
 
-  credit(id: RequestId, bytes: number, owner: Client): void {
-    const request = this.#find(id, owner);
+  credit(number: number, bytes: number, owner: Client): void {
+    const request = this.#find(number, owner);
     if (request?.stage === Stage.Delivered) this.#grant(request, bytes);
   }
 
-  reply(worker: Worker, { tag, final, pieces, body }: Reply, now: number): void {
-    const request = this.#deliveredTo(worker, tag);
+  reply(worker: Worker, answer: Answer, now: number): void {
+    const { number, final, pieces, body } = answer;
+    const request = this.#deliveredTo(worker, number);
     if (request === undefined) return;
     const complete = pieces < 0 || pieces === request.pieces;
     if (!final) {
@@ -137,7 +139,7 @@ export class BrokerRequests {
     // Plain workers report failures as answers.
     const failure = worker.dialect === Dialect.Shoal ? undefined : failureIn(body);
     if (failure !== undefined) {
-      this.failure(worker, { kind: "failure", tag, ...failure }, now);
+      this.failure(worker, { ...answer, kind: "failure", ...failure }, now);
       return;
     }
     this.#endDelivery(request);
@@ -149,8 +151,8 @@ export class BrokerRequests {
   }
 
   /** A handler's error is an answer: it is not retried. */
-  failure(worker: Worker, { tag, reason, text, details }: Failure, now: number): void {
-    const request = this.#deliveredTo(worker, tag);
+  failure(worker: Worker, { number, reason, text, details }: Failure, now: number): void {
+    const request = this.#deliveredTo(worker, number);
     if (request === undefined) return;
     this.#endDelivery(request);
     // A stopping worker returns requests without a handler.
@@ -244,7 +246,7 @@ export class BrokerRequests {
       kind: "request",
       dialect: worker.dialect,
       tag,
-      envelope: NO_ENVELOPE,
+      address: NO_ADDRESS,
       id,
       oldest: memory === undefined ? 0 : Math.min(memory.settled, request.sequence),
       attempt,
@@ -291,10 +293,10 @@ export class BrokerRequests {
     else if (request.dialect !== Dialect.Shoal) this.#grant(request, body.cost);
   }
 
-  #grant({ worker, tag }: BrokerRequest, bytes: number): void {
+  #grant({ worker, tag: number }: BrokerRequest, bytes: number): void {
     if (worker?.dialect !== Dialect.Shoal || bytes === 0) return;
     // A worker waits for credit forever: one that cannot be reached counts as lost.
-    if (this.#effects.send(worker.routingId, { kind: "credit", tag, bytes }) !== "sent")
+    if (this.#effects.send(worker.routingId, { kind: "credit", number, bytes }) !== "sent")
       this.gone.push(worker);
   }
 
@@ -304,13 +306,14 @@ export class BrokerRequests {
     this.#cancelAt(request);
   }
 
-  #cancelAt({ worker, tag }: BrokerRequest): void {
-    if (worker?.dialect === Dialect.Shoal) this.#effects.send(worker.routingId, { kind: "cancel", tag });
+  #cancelAt({ worker, tag: number }: BrokerRequest): void {
+    if (worker?.dialect === Dialect.Shoal) this.#effects.send(worker.routingId, { kind: "cancel", number });
   }
 
-  #find(id: RequestId, owner: Client): BrokerRequest | undefined {
-    owner.memory = this.#memory.clientOf(id, owner.memory);
-    const request = owner.memory.entries.get(id.sequence) as BrokerRequest | undefined;
+  #find(number: number, owner: Client): BrokerRequest | undefined {
+    const { memory } = owner;
+    if (memory === undefined) return undefined;
+    const request = memory.entries.get(numberNear(number, memory.newest)) as BrokerRequest | undefined;
     return request?.owner === owner ? request : undefined;
   }
 

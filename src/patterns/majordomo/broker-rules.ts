@@ -8,7 +8,7 @@ import { type Answer, type AtBroker, Dialect, type Fault, type Request } from ".
 
 type FromRegistered = Extract<
   AtBroker,
-  { readonly kind: "reply" | "failure" | "heartbeat" | "disconnect" | "drain" }
+  { readonly kind: "answer" | "failure" | "heartbeat" | "disconnect" | "drain" }
 >;
 
 export class BrokerRules {
@@ -43,14 +43,14 @@ export class BrokerRules {
         break;
       }
       case "cancel":
-        requests.cancel(message.id, this.#clients.heard(from, now));
+        requests.cancel(message.number, this.#clients.heard(from, now));
         break;
       case "credit":
-        requests.credit(message.id, message.bytes, this.#clients.heard(from, now));
+        requests.credit(message.number, message.bytes, this.#clients.heard(from, now));
         break;
       case "client-heartbeat":
         this.#clients.heard(from, now);
-        this.#effects.send(from, { kind: "broker-heartbeat" });
+        this.#effects.send(from, { kind: "client-heartbeat" });
         break;
       case "fault":
         this.#fault(from, message.reason, message.worker, now);
@@ -66,7 +66,7 @@ export class BrokerRules {
   #fromWorker(worker: Worker, message: FromRegistered, now: number): void {
     const requests = this.#requests;
     switch (message.kind) {
-      case "reply":
+      case "answer":
         requests.reply(worker, message, now);
         break;
       case "failure":

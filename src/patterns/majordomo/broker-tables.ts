@@ -179,6 +179,8 @@ export class Worker {
 export class Service {
   readonly name: string;
   readonly frame: Buffer;
+  /** In messages to plain clients. */
+  readonly address: readonly Buffer[];
   readonly workers = new Set<Worker>();
   /** Workers with a free handler, least recently used first. */
   readonly available = new LinkedList<Worker>();
@@ -196,6 +198,7 @@ export class Service {
   constructor(name: string, frame: Buffer) {
     this.name = name;
     this.frame = Buffer.from(frame);
+    this.address = [this.frame];
   }
 }
 

@@ -195,8 +195,8 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
         if (this.#deliveries.add(to, message)) return "sent";
         return deliverNow(this.#router, encodeToWorker(message, [to]));
       case "answer":
-      case "error":
-      case "broker-heartbeat":
+      case "failure":
+      case "client-heartbeat":
       case "forgotten":
         if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
         if (message.kind === "answer" && this.#answers.add(to, message)) return "sent";
@@ -225,7 +225,7 @@ function admits(gate: ServerGate, frames: Buffer[], message: AtBroker): boolean 
     case "client-heartbeat":
       return gate.admit(frames, false);
     case "ready":
-    case "reply":
+    case "answer":
     case "failure":
     case "heartbeat":
     case "disconnect":
@@ -238,5 +238,5 @@ function admits(gate: ServerGate, frames: Buffer[], message: AtBroker): boolean 
 /** A passive broker drops messages to clients. */
 function mayLeave(gate: ServerGate, message: FromBroker): boolean {
   // Only a worker's question gets here while it is passive.
-  return (message.kind === "answer" && message.service.equals(NEGOTIATION)) || gate.isServing();
+  return (message.kind === "answer" && message.address[0]?.equals(NEGOTIATION) === true) || gate.isServing();
 }

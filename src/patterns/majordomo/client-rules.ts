@@ -21,11 +21,12 @@ import type { MajordomoBrokerLeaveReason, MajordomoClientStats } from "./client-
 import {
   type Answer,
   type AtClient,
-  type Dialect,
+  Dialect,
   type Failed,
   failureIn,
   MAX_TIME,
   NO_LIMIT,
+  numberNear,
   RequestId,
 } from "./protocol.js";
 
@@ -165,8 +166,8 @@ export class ClientRules {
     connection.lastSeen = now;
     switch (input.kind) {
       case "answer":
-        if (input.id === undefined) this.#plainAnswer(connection, input, now);
-        else this.#answer(this.#calls.get(input.id.sequence), input, now);
+        if (input.dialect !== Dialect.Shoal) this.#plainAnswer(connection, input, now);
+        else this.#answer(this.#callOf(input.number), input, now);
         break;
       case "negotiated":
         if (connections.isReady || connection !== connections.main) break;
@@ -182,8 +183,8 @@ export class ClientRules {
           this.#pump(now);
         }
         break;
-      case "error": {
-        const call = this.#calls.get((input.id as RequestId).sequence);
+      case "failure": {
+        const call = this.#callOf(input.number);
         const isStopping = input.reason === "stopping";
         // The call was sent to another broker since.
         if (call === undefined || call.connection !== connection) this.counters.late += 1;
@@ -383,8 +384,12 @@ export class ClientRules {
     return lateError(`${service.name}: ${what}`, endpoint === "" ? [] : [endpoint], this.#lastFailure);
   }
 
+  #callOf(number: number): Call | undefined {
+    return this.#calls.get(numberNear(number, this.#sequence));
+  }
+
   #plainAnswer({ call }: Connection, input: Answer, now: number): void {
-    if (call === undefined || !input.service.equals(call.service.frame)) {
+    if (call === undefined || input.address[0]?.equals(call.service.frame) !== true) {
       this.counters.late += 1;
       return;
     }
@@ -418,10 +423,10 @@ export class ClientRules {
   }
 
   /** Grants read bytes in halves of the window. */
-  #onRead({ id, connection, window }: Call, cost: number): void {
+  #onRead({ id: { sequence: number }, connection, window }: Call, cost: number): void {
     const bytes = window.read(cost);
     if (bytes === 0 || connection === undefined || !connection.isExtended) return;
-    const message = { kind: "credit", id, bytes } as const;
+    const message = { kind: "credit", number, bytes } as const;
     if (connection === this.#connections.main) this.#connections.send(message);
     else this.#effects.send(connection.number, message);
   }
@@ -447,8 +452,8 @@ export class ClientRules {
     call.sink.failed(error);
   }
 
-  #sendCancel({ id, connection }: Call): void {
-    if (connection?.isExtended === true) this.#effects.send(connection.number, { kind: "cancel", id });
+  #sendCancel({ id: { sequence: number }, connection }: Call): void {
+    if (connection?.isExtended === true) this.#effects.send(connection.number, { kind: "cancel", number });
   }
 
   /** @param abandoned its answer may still arrive */

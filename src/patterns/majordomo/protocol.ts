@@ -2,29 +2,30 @@
  * The messages of Majordomo, encoded and decoded ("" is an empty frame; a body is 1 or more frames).
  *
  *                0.1 (7/MDP)                     0.2 (18/MDP)                  shoal (head | frames)
- *   request      "" MDPC01 service body          MDPC02 01 service body        SHLC01 01 id span n service time headers | body
- *   partial                                      MDPC02 02 service body        SHLC01 02 id number | body
- *   final        "" MDPC01 service body          MDPC02 03 service body        SHLC01 03 id number | body?
- *   error        (a final: ERROR_MARK …)         (a final: ERROR_MARK …)       SHLC01 04 id | reason | text | details?
- *   cancel                                                                     SHLC01 05 id
- *   heartbeat                                                                  SHLC01 09
- *   forgotten                                                                  SHLC01 0a
- *   credit                                                                     SHLC01 0b id bytes
+ *   request      "" MDPC01 service body          MDPC02 01 service body        SHLC01 02 id span n service time headers | body
+ *   partial                                      MDPC02 02 service body        SHLC01 03 number pieces | body
+ *   final        "" MDPC01 service body          MDPC02 03 service body        SHLC01 04 number pieces | body?
+ *   heartbeat                                                                  SHLC01 05
+ *   forgotten                                                                  SHLC01 06
+ *   failure      (a final: ERROR_MARK …)         (a final: ERROR_MARK …)       SHLC01 07 number | reason | text | details?
+ *   cancel                                                                     SHLC01 08 number
+ *   credit                                                                     SHLC01 0a number bytes
  *
  *   READY        "" MDPW01 01 service            MDPW02 01 service             SHLW01 01 | service | room | name
- *   REQUEST      "" MDPW01 02 address "" body    MDPW02 02 address "" body     SHLW01 02 tag id span attempt time headers | body
- *   PARTIAL                                      MDPW02 03 address "" body     SHLW01 03 tag number | body
- *   FINAL        "" MDPW01 03 address "" body    MDPW02 04 address "" body     SHLW01 04 tag number | body?
+ *   REQUEST      "" MDPW01 02 address "" body    MDPW02 02 address "" body     SHLW01 02 number id span attempt time headers | body
+ *   PARTIAL                                      MDPW02 03 address "" body     SHLW01 03 number pieces | body
+ *   FINAL        "" MDPW01 03 address "" body    MDPW02 04 address "" body     SHLW01 04 number pieces | body?
  *   HEARTBEAT    "" MDPW01 04                    MDPW02 05                     SHLW01 05
  *   DISCONNECT   "" MDPW01 05                    MDPW02 06                     SHLW01 06
- *   FAILURE                                                                    SHLW01 07 tag | reason | text | details?
- *   CANCEL                                                                     SHLW01 08 tag
+ *   FAILURE      (a FINAL: ERROR_MARK …)         (a FINAL: ERROR_MARK …)       SHLW01 07 number | reason | text | details?
+ *   CANCEL                                                                     SHLW01 08 number
  *   DRAIN                                                                      SHLW01 09
- *   CREDIT                                                                     SHLW01 0a tag bytes
+ *   CREDIT                                                                     SHLW01 0a number bytes
  *   batches      (0e and 0f: batch.ts)
  *
- * docs/spec/majordomo.md has the fields. One frame has all but the body, since each frame costs every hop as much as
- * its bytes. A plain worker gets the tag as the client's address, so a reply belongs to exactly one delivery.
+ * A request has a number at each connection: at the client's the lower half of its number, at the worker's the tag of
+ * the delivery. docs/spec/majordomo.md has the fields. One frame has all but the body, since each frame costs every hop
+ * as much as its bytes. A plain worker gets the tag as the client's address, so a reply belongs to exactly one delivery.
  */
 import { describe } from "../../core/arguments.js";
 import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
@@ -50,45 +51,39 @@ export const NO_PIECES = {
 
 export const EMPTY: Buffer = Buffer.alloc(0);
 
-const CLIENT_HEADERS: Readonly<Record<Dialect, Buffer>> = {
-  [Dialect.Mdp01]: Buffer.from("MDPC01"),
-  [Dialect.Mdp02]: Buffer.from("MDPC02"),
-  [Dialect.Shoal]: Buffer.from("SHLC01"),
-};
-const WORKER_HEADERS: Readonly<Record<Dialect, Buffer>> = {
-  [Dialect.Mdp01]: Buffer.from("MDPW01"),
-  [Dialect.Mdp02]: Buffer.from("MDPW02"),
-  [Dialect.Shoal]: Buffer.from("SHLW01"),
+export type Role = "client" | "worker";
+
+const HEADERS: Readonly<Record<Role, Readonly<Record<Dialect, Buffer>>>> = {
+  client: {
+    [Dialect.Mdp01]: Buffer.from("MDPC01"),
+    [Dialect.Mdp02]: Buffer.from("MDPC02"),
+    [Dialect.Shoal]: Buffer.from("SHLC01"),
+  },
+  worker: {
+    [Dialect.Mdp01]: Buffer.from("MDPW01"),
+    [Dialect.Mdp02]: Buffer.from("MDPW02"),
+    [Dialect.Shoal]: Buffer.from("SHLW01"),
+  },
 };
 
-/** Commands of clients in 0.2 and in shoal's dialect. */
-export const ClientCommand = {
-  Request: 1,
-  Partial: 2,
-  Final: 3,
-  Error: 4,
-  Cancel: 5,
-  Heartbeat: 9,
-  Forgotten: 10,
-  Credit: 11,
-  Requests: 14,
-  Answers: 15,
-} as const;
-
-/** Commands of workers in 0.2 and in shoal's dialect. 0.1 has no PARTIAL: its numbers from 3 on are one lower. */
-export const WorkerCommand = {
+/**
+ * Commands of shoal's dialect, and up to DISCONNECT of 0.2's workers. Those of 0.2's clients are one lower; so are
+ * those of 0.1's workers from 3 on, which have no PARTIAL.
+ */
+export const Command = {
   Ready: 1,
   Request: 2,
   Partial: 3,
   Final: 4,
   Heartbeat: 5,
+  /** To a client: forgotten. */
   Disconnect: 6,
   Failure: 7,
   Cancel: 8,
   Drain: 9,
   Credit: 10,
   Requests: 14,
-  Replies: 15,
+  Answers: 15,
 } as const;
 
 const MAX_SERVICE_NAME = 255;
@@ -120,13 +115,15 @@ const MIN_INTERVAL = 10;
 /* Offsets in a head, and the bytes of an id. */
 export const COMMAND = 6;
 const AFTER = 7;
+/** After the number: the id of a delivery, or a count. */
+const NUMBERED = AFTER + 4;
+const COUNTED = NUMBERED + 4;
 const ID = 16;
-const NUMBERED = AFTER + ID;
-/** The service's length in a request, after id and span. */
-const NAME = NUMBERED + 4;
-/** After the tag: the id of a delivery. */
-const TAGGED = AFTER + 4;
-const ATTEMPT = TAGGED + ID + 4;
+/** In a request: the span, and the service's length. */
+const SPAN = AFTER + ID;
+const NAME = SPAN + 4;
+const DELIVERY_SPAN = NUMBERED + ID;
+const ATTEMPT = DELIVERY_SPAN + 4;
 const DELIVERY = ATTEMPT + 1 + 4;
 
 export type Frame = Buffer | string;
@@ -248,29 +245,45 @@ export interface Request {
   readonly body: Body;
 }
 
-export type FromClient =
-  | Request
-  | { readonly kind: "cancel"; readonly id: RequestId }
-  | { readonly kind: "credit"; readonly id: RequestId; readonly bytes: number }
-  | { readonly kind: "client-heartbeat" }
-  | Question;
+/** From a client to a worker: about an answer of this number. */
+export type Control =
+  | { readonly kind: "cancel"; readonly number: number }
+  | { readonly kind: "credit"; readonly number: number; readonly bytes: number };
+
+export type FromClient = Request | Control | { readonly kind: "client-heartbeat" } | Question;
 
 /** Sent in MDP 0.1: which dialect the broker speaks. */
 export interface Question {
   readonly kind: "negotiation";
 }
 
-/** An answer or, without `final`, a piece. */
-export interface Answer {
-  readonly kind: "answer";
+/** Where an answer belongs. */
+export interface Addressed {
   readonly dialect: Dialect;
-  /** `undefined` for plain clients and brokers. */
-  readonly id: RequestId | undefined;
-  readonly service: Buffer;
+  /** Of the request at this connection; 0 from plain brokers. */
+  readonly number: number;
+  /** Its frames in a plain message: the service, or from a worker the client's address and its delimiter. */
+  readonly address: readonly Buffer[];
+}
+
+/** A whole answer or, without `final`, a piece. */
+export interface Answer extends Addressed {
+  readonly kind: "answer";
   readonly final: boolean;
-  /** Earlier pieces; -1: unknown at a plain broker. */
+  /** Earlier pieces; -1: unknown at a plain peer. */
   readonly pieces: number;
   readonly body: Body;
+}
+
+export interface Failed {
+  readonly reason: string;
+  readonly text: string;
+  /** Code and data of the handler's error, as JSON. */
+  readonly details?: Buffer | undefined;
+}
+
+export interface Failure extends Addressed, Failed {
+  readonly kind: "failure";
 }
 
 export interface Negotiated {
@@ -280,18 +293,11 @@ export interface Negotiated {
   readonly heartbeatInterval: number;
 }
 
-export interface Refusal extends Failed {
-  readonly kind: "error";
-  readonly dialect: Dialect;
-  readonly id: RequestId | undefined;
-  readonly service: Buffer;
-}
-
 export type ToClient =
   | Answer
-  | Refusal
+  | Failure
   /** `forgotten`: the broker has dropped the client's requests. */
-  | { readonly kind: "broker-heartbeat" | "forgotten" }
+  | { readonly kind: "client-heartbeat" | "forgotten" }
   | Negotiated;
 
 export interface Given {
@@ -299,8 +305,8 @@ export interface Given {
   readonly dialect: Dialect;
   /** 0 from a plain broker. */
   readonly tag: number;
-  /** A plain broker's address of the client. */
-  readonly envelope: readonly Buffer[];
+  /** A plain broker's address of the client, and the delimiter. */
+  readonly address: readonly Buffer[];
   readonly id: RequestId | undefined;
   readonly oldest: number;
   /** 1 for the first delivery. */
@@ -322,8 +328,7 @@ export interface Delivery extends Given {
 
 export type ToWorker =
   | Given
-  | { readonly kind: "cancel"; readonly tag: number }
-  | { readonly kind: "credit"; readonly tag: number; readonly bytes: number }
+  | Control
   | { readonly kind: "heartbeat" | "disconnect"; readonly dialect: Dialect };
 
 export interface Ready {
@@ -336,42 +341,18 @@ export interface Ready {
   readonly name: string;
 }
 
-/** An answer or, without `final`, a piece. */
-export interface Reply {
-  readonly kind: "reply";
-  readonly dialect: Dialect;
-  readonly tag: number;
-  readonly envelope: readonly Buffer[];
-  readonly final: boolean;
-  /** Earlier pieces; -1: unknown at a plain worker. */
-  readonly pieces: number;
-  readonly body: Body;
-}
-
 export function replyTo(
-  { dialect, tag, envelope }: Delivery,
+  { dialect, tag, address }: Delivery,
   final: boolean,
   pieces: number,
   body: Body,
-): Reply {
-  return { kind: "reply", dialect, tag, envelope, final, pieces, body };
-}
-
-export interface Failed {
-  readonly reason: string;
-  readonly text: string;
-  /** Code and data of the handler's error, as JSON. */
-  readonly details?: Buffer | undefined;
-}
-
-export interface Failure extends Failed {
-  readonly kind: "failure";
-  readonly tag: number;
+): Answer {
+  return { kind: "answer", dialect, number: tag, address, final, pieces, body };
 }
 
 export type FromWorker =
   | Ready
-  | Reply
+  | Answer
   | Failure
   | { readonly kind: "heartbeat" | "disconnect"; readonly dialect: Dialect }
   | { readonly kind: "drain" }
@@ -385,7 +366,7 @@ export type MajordomoFaultReason =
   | "service"
   | "body"
   | "id"
-  | "tag"
+  | "number"
   | "capacity"
   | "headers";
 
@@ -400,32 +381,22 @@ export type AtBroker = Exclude<FromClient | FromWorker, Question> | Fault;
 export type AtClient = ToClient | Fault;
 export type AtWorker = Delivery | Exclude<ToWorker, { readonly kind: "request" }> | Negotiated | Fault;
 
-export const NO_ENVELOPE: readonly Buffer[] = [];
+export const NO_ADDRESS: readonly Buffer[] = [];
 
 /* ---- to the broker ---- */
 
 export function encodeFromClient(message: FromClient): Frames {
-  switch (message.kind) {
-    case "request":
-      return encodeRequest(message);
-    case "cancel":
-      return [clientHead(ClientCommand.Cancel, message.id)];
-    case "credit":
-      return [clientHead(ClientCommand.Credit, message.id, message.bytes)];
-    case "client-heartbeat":
-      return [CLIENT_HEARTBEAT];
-    default:
-      return question(CLIENT_HEADERS[Dialect.Shoal]);
-  }
+  if (message.kind === "request") return encodeRequest(message);
+  return message.kind === "negotiation" ? question("client") : encodeOther("client", message, []);
 }
 
-function question(role: Buffer): Frames {
-  return [EMPTY, CLIENT_HEADERS[Dialect.Mdp01], NEGOTIATION, role];
+function question(role: Role): Frames {
+  return [EMPTY, HEADERS.client[Dialect.Mdp01], NEGOTIATION, HEADERS[role][Dialect.Shoal]];
 }
 
 /** Whether a worker sent this negotiation. */
 export function isWorkersQuestion({ body }: Request): boolean {
-  return WORKER_HEADERS[Dialect.Shoal].equals(body.frames[0] as Buffer);
+  return HEADERS.worker[Dialect.Shoal].equals(body.frames[0] as Buffer);
 }
 
 function encodeRequest(request: Request): Frames {
@@ -433,9 +404,7 @@ function encodeRequest(request: Request): Frames {
   const frames: Frames =
     dialect === Dialect.Shoal
       ? [requestHead(request)]
-      : dialect === Dialect.Mdp02
-        ? [CLIENT_HEADERS[dialect], byteFrame(ClientCommand.Request), service]
-        : [EMPTY, CLIENT_HEADERS[dialect], service];
+      : [...plainHead("client", dialect, Command.Request), service];
   body.addTo(frames);
   return frames;
 }
@@ -444,9 +413,9 @@ function requestHead(request: Request): Buffer {
   const { oldest, service, time, headers } = request;
   const id = request.id as RequestId;
   const nameEnd = NAME + 1 + service.length;
-  const head = headOf("client", ClientCommand.Request, nameEnd + 4 + headers.length - AFTER);
+  const head = headOf("client", Command.Request, nameEnd + 4 + headers.length - AFTER);
   writeId(head, AFTER, id);
-  writeUint32(head, NUMBERED, spanOf(id.sequence, oldest));
+  writeUint32(head, SPAN, spanOf(id.sequence, oldest));
   head[NAME] = service.length;
   head.set(service, NAME + 1);
   writeUint32(head, nameEnd, time);
@@ -455,47 +424,16 @@ function requestHead(request: Request): Buffer {
 }
 
 export function encodeFromWorker(message: FromWorker): Frames {
-  switch (message.kind) {
-    case "ready":
-      return encodeReady(message);
-    case "reply":
-      return encodeReply(message);
-    case "failure": {
-      const { tag, reason, text, details } = message;
-      const frames: Frames = [workerHead(WorkerCommand.Failure, tag), reason, text];
-      if (details !== undefined) frames.push(details);
-      return frames;
-    }
-    case "heartbeat":
-    case "disconnect":
-      return signal(message);
-    case "drain":
-      return [headOf("worker", WorkerCommand.Drain, 0)];
-    default:
-      return question(WORKER_HEADERS[Dialect.Shoal]);
-  }
+  if (message.kind === "ready") return encodeReady(message);
+  return message.kind === "negotiation" ? question("worker") : encodeOther("worker", message, []);
 }
 
 function encodeReady({ dialect, service, concurrency, capacity, name }: Ready): Frames {
-  if (dialect !== Dialect.Shoal) return [...plainWorker(dialect, WorkerCommand.Ready), service];
+  if (dialect !== Dialect.Shoal) return [...plainHead("worker", dialect, Command.Ready), service];
   const room = Buffer.allocUnsafe(8);
   writeUint32(room, 0, concurrency);
   writeUint32(room, 4, capacity);
-  return [headOf("worker", WorkerCommand.Ready, 0), service, room, name];
-}
-
-function encodeReply({ dialect, tag, envelope, final, pieces, body }: Reply): Frames {
-  const command = final ? WorkerCommand.Final : WorkerCommand.Partial;
-  if (dialect === Dialect.Shoal) {
-    const frames: Frames = [workerHead(command, tag, pieces)];
-    body.addTo(frames);
-    return frames;
-  }
-  const frames: Frames = [...plainWorker(dialect, command), ...envelope, EMPTY];
-  body.addTo(frames);
-  // MDP requires a body.
-  if (body.length === 0) frames.push(EMPTY);
-  return frames;
+  return [headOf("worker", Command.Ready, 0), service, room, name];
 }
 
 /** @param frames of the ROUTER, routing id first */
@@ -520,7 +458,7 @@ export function decodeAtBroker(frames: readonly Buffer[]): AtBroker {
 function decodePlainClient(frames: readonly Buffer[], next: number, dialect: Dialect): Request | Fault {
   let at = next;
   if (dialect === Dialect.Mdp02) {
-    if (byteOf(frames[at]) !== ClientCommand.Request) return fault("command");
+    if (plainCommand("client", dialect, frames[at]) !== Command.Request) return fault("command");
     at += 1;
   }
   const service = frames[at];
@@ -540,26 +478,31 @@ function decodePlainClient(frames: readonly Buffer[], next: number, dialect: Dia
 }
 
 function decodeOurClient(frames: readonly Buffer[], head: Buffer): AtBroker {
-  const command = head[COMMAND];
-  if (command === ClientCommand.Heartbeat) return { kind: "client-heartbeat" };
-  switch (command) {
-    case ClientCommand.Request:
-    case ClientCommand.Requests: {
+  switch (head[COMMAND]) {
+    case Command.Heartbeat:
+      return { kind: "client-heartbeat" };
+    case Command.Request:
+    case Command.Requests: {
       const request = decodeRequestHead(head, Body.of(frames, 2));
       return frames.length < 3 && request.kind === "request" ? fault("body") : request;
     }
-    case ClientCommand.Cancel:
-      return head.length < NUMBERED ? fault("id") : { kind: "cancel", id: readId(head, AFTER) };
-    case ClientCommand.Credit:
-      if (head.length !== NUMBERED + 4) return fault("id");
-      return { kind: "credit", id: readId(head, AFTER), bytes: readUint32(head, NUMBERED) };
     default:
-      return fault("command");
+      return decodeControl(head);
   }
 }
 
+/** At the broker from a client, or at a worker. */
+function decodeControl(head: Buffer): Control | Fault {
+  const command = head[COMMAND];
+  if (command !== Command.Cancel && command !== Command.Credit) return fault("command");
+  if (head.length !== (command === Command.Cancel ? NUMBERED : COUNTED)) return fault("number");
+  const number = readUint32(head, AFTER);
+  if (command === Command.Cancel) return { kind: "cancel", number };
+  return { kind: "credit", number, bytes: readUint32(head, NUMBERED) };
+}
+
 function decodeRequestHead(head: Buffer, body: Body): Request | Fault {
-  if (head.length < NUMBERED) return fault("id");
+  if (head.length < SPAN) return fault("id");
   const nameEnd = NAME + 1 + (head[NAME] ?? 0);
   if (nameEnd === NAME + 1 || head.length < nameEnd) return fault("service");
   if (head.length < nameEnd + 4 || head.length > nameEnd + 4 + MAX_HEADERS) return fault("headers");
@@ -568,7 +511,7 @@ function decodeRequestHead(head: Buffer, body: Body): Request | Fault {
     kind: "request",
     dialect: Dialect.Shoal,
     id,
-    oldest: id.sequence - Math.min(id.sequence, readUint32(head, NUMBERED)),
+    oldest: id.sequence - Math.min(id.sequence, readUint32(head, SPAN)),
     service: slice(head.buffer, head.byteOffset + NAME + 1, nameEnd - NAME - 1),
     time: readUint32(head, nameEnd) | 0,
     headers: head.length === nameEnd + 4 ? EMPTY : head.subarray(nameEnd + 4),
@@ -578,68 +521,82 @@ function decodeRequestHead(head: Buffer, body: Body): Request | Fault {
 
 function decodeOurWorker(frames: readonly Buffer[], head: Buffer): AtBroker {
   const dialect = Dialect.Shoal;
-  const command = head[COMMAND];
-  switch (command) {
-    case WorkerCommand.Ready:
+  switch (head[COMMAND]) {
+    case Command.Ready:
       return decodeReady(frames, 2, dialect);
-    case WorkerCommand.Heartbeat:
+    case Command.Heartbeat:
       return { kind: "heartbeat", dialect };
-    case WorkerCommand.Disconnect:
+    case Command.Disconnect:
       return { kind: "disconnect", dialect };
-    case WorkerCommand.Drain:
+    case Command.Drain:
       return { kind: "drain" };
-  }
-  if (head.length < TAGGED) return fault("tag", dialect);
-  const tag = readUint32(head, AFTER);
-  switch (command) {
-    case WorkerCommand.Final:
-    case WorkerCommand.Partial:
-    case WorkerCommand.Replies: {
-      if (head.length !== TAGGED + 4) return fault("tag", dialect);
-      const final = command !== WorkerCommand.Partial;
-      if (!final && frames.length < 3) return fault("body", dialect);
-      const pieces = readUint32(head, TAGGED);
-      const body = Body.of(frames, 2);
-      return { kind: "reply", dialect, tag, envelope: NO_ENVELOPE, final, pieces, body };
-    }
-    case WorkerCommand.Failure:
-      if (frames.length !== 4 && frames.length !== 5) return fault("frames", dialect);
-      return {
-        kind: "failure",
-        tag,
-        reason: String(frames[2]),
-        text: textOf(frames[3], MAX_TEXT),
-        details: detailsOf(frames[4]),
-      };
     default:
-      return fault("command", dialect);
+      return decodeAnswer(frames, 2, head, dialect);
+  }
+}
+
+/**
+ * At the broker from a worker, or at a client.
+ *
+ * @param at index of the frame after the head
+ * @param worker dialect of the sending worker
+ */
+function decodeAnswer(
+  frames: readonly Buffer[],
+  at: number,
+  head: Buffer,
+  worker?: Dialect,
+): Answer | Failure | Fault {
+  const command = head[COMMAND];
+  const dialect = Dialect.Shoal;
+  const number = readUint32(head, AFTER);
+  const address = NO_ADDRESS;
+  switch (command) {
+    case Command.Final:
+    case Command.Partial:
+    case Command.Answers: {
+      if (head.length !== COUNTED) return fault("number", worker);
+      const final = command !== Command.Partial;
+      if (!final && frames.length === at) return fault("body", worker);
+      const pieces = readUint32(head, NUMBERED);
+      return { kind: "answer", dialect, number, address, final, pieces, body: Body.of(frames, at) };
+    }
+    case Command.Failure: {
+      if (head.length !== NUMBERED) return fault("number", worker);
+      if (frames.length !== at + 2 && frames.length !== at + 3) return fault("frames", worker);
+      const text = textOf(frames[at + 1], MAX_TEXT);
+      const details = detailsOf(frames[at + 2]);
+      return { kind: "failure", dialect, number, address, reason: String(frames[at]), text, details };
+    }
+    default:
+      return fault("command", worker);
   }
 }
 
 function decodePlainWorker(frames: readonly Buffer[], at: number, dialect: Dialect): AtBroker {
-  const command = workerCommandOf(dialect, frames[at]);
+  const command = plainCommand("worker", dialect, frames[at]);
   switch (command) {
-    case WorkerCommand.Partial:
-    case WorkerCommand.Final: {
+    case Command.Partial:
+    case Command.Final: {
       const tag = frames[at + 1];
-      if (tag?.length !== 4) return fault("tag", dialect);
+      if (tag?.length !== 4) return fault("number", dialect);
       if (frames[at + 2]?.length !== 0) return fault("frames", dialect);
       if (frames.length === at + 3) return fault("body", dialect);
       return {
-        kind: "reply",
+        kind: "answer",
         dialect,
-        tag: readUint32(tag, 0),
-        envelope: [tag],
-        final: command === WorkerCommand.Final,
+        number: readUint32(tag, 0),
+        address: [tag, EMPTY],
+        final: command === Command.Final,
         pieces: -1,
         body: Body.of(frames, at + 3),
       };
     }
-    case WorkerCommand.Ready:
+    case Command.Ready:
       return decodeReady(frames, at + 1, dialect);
-    case WorkerCommand.Heartbeat:
+    case Command.Heartbeat:
       return { kind: "heartbeat", dialect };
-    case WorkerCommand.Disconnect:
+    case Command.Disconnect:
       return { kind: "disconnect", dialect };
     default:
       return fault("command", dialect);
@@ -663,33 +620,67 @@ function decodeReady(frames: readonly Buffer[], at: number, dialect: Dialect): R
 
 /** @param to frames in front: the client's routing id */
 export function encodeToClient(message: Exclude<ToClient, Negotiated>, to: Frames): Frames {
+  return encodeOther("client", message, to);
+}
+
+/** @param to frames in front: the worker's routing id */
+export function encodeToWorker(message: ToWorker, to: Frames): Frames {
+  return message.kind === "request" ? encodeDelivery(message, to) : encodeOther("worker", message, to);
+}
+
+const SIGNALS = {
+  "client-heartbeat": Command.Heartbeat,
+  forgotten: Command.Disconnect,
+  heartbeat: Command.Heartbeat,
+  disconnect: Command.Disconnect,
+  drain: Command.Drain,
+} as const;
+
+interface Signal {
+  readonly kind: keyof typeof SIGNALS;
+  /** Default: shoal's. */
+  readonly dialect?: Dialect;
+}
+
+/** Messages that a client and a worker have in common. @param role at whose connection */
+function encodeOther(role: Role, message: Answer | Failure | Control | Signal, to: Frames): Frames {
   switch (message.kind) {
     case "answer":
-      return encodeAnswer(message, to);
-    case "error": {
-      const { dialect, id, service, reason, text, details } = message;
+      return encodeAnswer(role, message, to);
+    case "failure": {
+      const { dialect, number, reason, text, details } = message;
       if (dialect !== Dialect.Shoal) {
-        const body = Body.of([ERROR_MARK, Buffer.from(reason), Buffer.from(text)]);
-        return encodeAnswer({ kind: "answer", dialect, id, service, final: true, pieces: 0, body }, to);
+        const body = Body.of([ERROR_MARK, reason, text]);
+        return encodeAnswer(role, { ...message, kind: "answer", final: true, pieces: 0, body }, to);
       }
-      to.push(clientHead(ClientCommand.Error, id as RequestId), reason, text);
+      to.push(numberedHead(role, Command.Failure, number), reason, text);
       if (details !== undefined) to.push(details);
       return to;
     }
-    case "broker-heartbeat":
-      to.push(CLIENT_HEARTBEAT);
+    case "cancel":
+      to.push(numberedHead(role, Command.Cancel, message.number));
       return to;
-    case "forgotten":
-      to.push(headOf("client", ClientCommand.Forgotten, 0));
+    case "credit":
+      to.push(countedHead(role, Command.Credit, message.number, message.bytes));
       return to;
+    default: {
+      const { kind, dialect = Dialect.Shoal } = message;
+      const command = SIGNALS[kind];
+      if (dialect === Dialect.Shoal) to.push(headOf(role, command, 0));
+      else to.push(...plainHead(role, dialect, command));
+      return to;
+    }
   }
 }
 
-function encodeAnswer({ dialect, id, service, final, pieces, body }: Answer, to: Frames): Frames {
-  const command = final ? ClientCommand.Final : ClientCommand.Partial;
-  if (dialect === Dialect.Shoal) to.push(clientHead(command, id as RequestId, pieces));
-  else if (dialect === Dialect.Mdp02) to.push(CLIENT_HEADERS[dialect], byteFrame(command), service);
-  else to.push(EMPTY, CLIENT_HEADERS[dialect], service);
+function encodeAnswer(
+  role: Role,
+  { dialect, number, address, final, pieces, body }: Answer,
+  to: Frames,
+): Frames {
+  const command = final ? Command.Final : Command.Partial;
+  if (dialect === Dialect.Shoal) to.push(countedHead(role, command, number, pieces));
+  else to.push(...plainHead(role, dialect, command), ...address);
   body.addTo(to);
   // MDP requires a body.
   if (body.length === 0 && dialect !== Dialect.Shoal) to.push(EMPTY);
@@ -704,47 +695,23 @@ export function decodeAtClient(frames: readonly Buffer[]): AtClient {
   if ((dialect === Dialect.Mdp01) !== (start === 1)) return fault("frames");
   if (dialect === Dialect.Mdp01) return decodeNegotiated(frames) ?? decodePlainAnswer(frames, dialect, true);
   if (dialect === Dialect.Mdp02) {
-    const command = byteOf(frames[1]);
-    const final = command === ClientCommand.Final;
-    return final || command === ClientCommand.Partial
+    const command = plainCommand("client", dialect, frames[1]);
+    const final = command === Command.Final;
+    return final || command === Command.Partial
       ? decodePlainAnswer(frames, dialect, final)
       : fault("command");
   }
-  return decodeOurAnswer(frames, frames[0] as Buffer);
+  const head = frames[0] as Buffer;
+  if (head[COMMAND] === Command.Heartbeat) return { kind: "client-heartbeat" };
+  if (head[COMMAND] === Command.Disconnect) return { kind: "forgotten" };
+  return decodeAnswer(frames, 1, head);
 }
 
 function decodePlainAnswer(frames: readonly Buffer[], dialect: Dialect, final: boolean): Answer | Fault {
   const service = frames[2];
   if (service === undefined || frames.length === 3) return fault("body");
   const body = Body.of(frames, 3);
-  return { kind: "answer", dialect, id: undefined, service, final, pieces: -1, body };
-}
-
-function decodeOurAnswer(frames: readonly Buffer[], head: Buffer): AtClient {
-  const dialect = Dialect.Shoal;
-  const command = head[COMMAND];
-  if (command === ClientCommand.Heartbeat) return { kind: "broker-heartbeat" };
-  if (command === ClientCommand.Forgotten) return { kind: "forgotten" };
-  if (head.length < NUMBERED) return fault("id");
-  const id = readId(head, AFTER);
-  switch (command) {
-    case ClientCommand.Partial:
-    case ClientCommand.Final:
-    case ClientCommand.Answers: {
-      const final = command !== ClientCommand.Partial;
-      if (head.length !== NUMBERED + 4) return fault("id");
-      if (!final && frames.length < 2) return fault("body");
-      const pieces = readUint32(head, NUMBERED);
-      return { kind: "answer", dialect, id, service: EMPTY, final, pieces, body: Body.of(frames, 1) };
-    }
-    case ClientCommand.Error: {
-      const [, reason, text, details] = frames;
-      if (reason === undefined || text === undefined) return fault("frames");
-      return { kind: "error", dialect, id, service: EMPTY, reason: `${reason}`, text: `${text}`, details };
-    }
-    default:
-      return fault("command");
-  }
+  return { kind: "answer", dialect, number: 0, address: [service], final, pieces: -1, body };
 }
 
 /** @returns `undefined` if it is not the answer to a negotiation */
@@ -760,31 +727,13 @@ export function beatInterval(own: number, expected: number): number {
   return expected > 0 ? Math.min(own, Math.max(expected, MIN_INTERVAL)) : own;
 }
 
-/** @param to frames in front: the worker's routing id */
-export function encodeToWorker(message: ToWorker, to: Frames): Frames {
-  switch (message.kind) {
-    case "request":
-      return encodeDelivery(message, to);
-    case "cancel":
-      to.push(workerHead(WorkerCommand.Cancel, message.tag));
-      return to;
-    case "credit":
-      to.push(workerHead(WorkerCommand.Credit, message.tag, message.bytes));
-      return to;
-    case "heartbeat":
-    case "disconnect":
-      to.push(...signal(message));
-      return to;
-  }
-}
-
 function encodeDelivery(delivery: Given, to: Frames): Frames {
   const { dialect, tag, id, oldest, attempt, time, headers, body } = delivery;
   if (dialect === Dialect.Shoal) {
-    const head = headOf("worker", WorkerCommand.Request, DELIVERY + headers.length - AFTER);
+    const head = headOf("worker", Command.Request, DELIVERY + headers.length - AFTER);
     writeUint32(head, AFTER, tag);
-    writeId(head, TAGGED, id ?? NO_ID);
-    writeUint32(head, TAGGED + ID, id === undefined ? 0 : spanOf(id.sequence, oldest));
+    writeId(head, NUMBERED, id ?? NO_ID);
+    writeUint32(head, DELIVERY_SPAN, id === undefined ? 0 : spanOf(id.sequence, oldest));
     head[ATTEMPT] = Math.min(attempt, 255);
     writeUint32(head, ATTEMPT + 1, time);
     if (headers.length > 0) head.set(headers, DELIVERY);
@@ -792,7 +741,7 @@ function encodeDelivery(delivery: Given, to: Frames): Frames {
   } else {
     const address = Buffer.allocUnsafe(4);
     writeUint32(address, 0, tag);
-    to.push(...plainWorker(dialect, WorkerCommand.Request), address, EMPTY);
+    to.push(...plainHead("worker", dialect, Command.Request), address, EMPTY);
   }
   body.addTo(to);
   return to;
@@ -806,12 +755,12 @@ export function decodeAtWorker(frames: readonly Buffer[]): AtWorker {
   if ((dialect === Dialect.Mdp01) !== (start === 1)) return fault("frames");
   if (!isWorker) return (dialect === Dialect.Mdp01 ? decodeNegotiated(frames) : undefined) ?? fault("header");
   if (dialect === Dialect.Shoal) return decodeOurDelivery(frames, frames[0] as Buffer);
-  switch (workerCommandOf(dialect, frames[start + 1])) {
-    case WorkerCommand.Request:
+  switch (plainCommand("worker", dialect, frames[start + 1])) {
+    case Command.Request:
       return decodePlainDelivery(frames, start + 2, dialect);
-    case WorkerCommand.Heartbeat:
+    case Command.Heartbeat:
       return { kind: "heartbeat", dialect };
-    case WorkerCommand.Disconnect:
+    case Command.Disconnect:
       return { kind: "disconnect", dialect };
     default:
       return fault("command");
@@ -820,25 +769,24 @@ export function decodeAtWorker(frames: readonly Buffer[]): AtWorker {
 
 function decodeOurDelivery(frames: readonly Buffer[], head: Buffer): AtWorker {
   const dialect = Dialect.Shoal;
-  const command = head[COMMAND];
-  if (command === WorkerCommand.Heartbeat) return { kind: "heartbeat", dialect };
-  if (command === WorkerCommand.Disconnect) return { kind: "disconnect", dialect };
-  if (head.length < TAGGED) return fault("tag");
-  const tag = readUint32(head, AFTER);
-  switch (command) {
-    case WorkerCommand.Request:
-    case WorkerCommand.Requests: {
+  switch (head[COMMAND]) {
+    case Command.Heartbeat:
+      return { kind: "heartbeat", dialect };
+    case Command.Disconnect:
+      return { kind: "disconnect", dialect };
+    case Command.Request:
+    case Command.Requests: {
       if (head.length < DELIVERY || head.length > DELIVERY + MAX_HEADERS) return fault("id");
       if (frames.length < 2) return fault("body");
-      const id = readId(head, TAGGED);
+      const id = readId(head, NUMBERED);
       const { sequence } = id;
       return {
         kind: "request",
         dialect,
-        tag,
-        envelope: NO_ENVELOPE,
+        tag: readUint32(head, AFTER),
+        address: NO_ADDRESS,
         id: sequence === 0 ? undefined : id,
-        oldest: sequence - Math.min(sequence, readUint32(head, TAGGED + ID)),
+        oldest: sequence - Math.min(sequence, readUint32(head, DELIVERY_SPAN)),
         attempt: head[ATTEMPT] as number,
         time: readUint32(head, ATTEMPT + 1) | 0,
         headers: head.length === DELIVERY ? EMPTY : head.subarray(DELIVERY),
@@ -847,14 +795,8 @@ function decodeOurDelivery(frames: readonly Buffer[], head: Buffer): AtWorker {
         receivedAt: Number.MIN_VALUE,
       };
     }
-    case WorkerCommand.Cancel:
-      return { kind: "cancel", tag };
-    case WorkerCommand.Credit:
-      return head.length === TAGGED + 4
-        ? { kind: "credit", tag, bytes: readUint32(head, TAGGED) }
-        : fault("tag");
     default:
-      return fault("command");
+      return decodeControl(head);
   }
 }
 
@@ -867,7 +809,7 @@ function decodePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dia
     kind: "request",
     dialect,
     tag: 0,
-    envelope: frames.slice(at, end),
+    address: frames.slice(at, end + 1),
     id: undefined,
     oldest: 0,
     attempt: 1,
@@ -956,30 +898,33 @@ function spanOf(sequence: number, oldest: number): number {
   return Math.min(MAX_SPAN, Math.max(0, sequence - oldest));
 }
 
-function clientHead(command: number, id: RequestId, count?: number): Buffer {
-  const head = headOf("client", command, count === undefined ? ID : ID + 4);
-  writeId(head, AFTER, id);
-  if (count !== undefined) writeUint32(head, NUMBERED, count);
+/** The greatest number up to `newest` with these lower 32 bits, which is all that messages after a request carry. */
+export function numberNear(lower: number, newest: number): number {
+  return newest - ((newest - lower) >>> 0);
+}
+
+function numberedHead(role: Role, command: number, number: number): Buffer {
+  const head = headOf(role, command, 4);
+  writeUint32(head, AFTER, number);
   return head;
 }
 
-function workerHead(command: number, tag: number, count?: number): Buffer {
-  const head = headOf("worker", command, count === undefined ? 4 : 8);
-  writeUint32(head, AFTER, tag);
-  if (count !== undefined) writeUint32(head, TAGGED, count);
+function countedHead(role: Role, command: number, number: number, count: number): Buffer {
+  const head = headOf(role, command, 8);
+  writeUint32(head, AFTER, number);
+  writeUint32(head, NUMBERED, count);
   return head;
 }
 
 /** @param more bytes after the command */
-function headOf(role: "client" | "worker", command: number, more: number): Buffer {
+function headOf(role: Role, command: number, more: number): Buffer {
   const head = Buffer.allocUnsafe(AFTER + more);
-  const header = (role === "client" ? CLIENT_HEADERS : WORKER_HEADERS)[Dialect.Shoal];
+  const header = HEADERS[role][Dialect.Shoal];
   for (let i = 0; i < COMMAND; i++) head[i] = header[i] as number;
   head[COMMAND] = command;
   return head;
 }
 
-const CLIENT_HEARTBEAT = headOf("client", ClientCommand.Heartbeat, 0);
 const BYTES: readonly Buffer[] = Array.from({ length: 16 }, (_, byte) => Buffer.of(byte));
 
 function byteFrame(byte: number): Buffer {
@@ -990,22 +935,19 @@ function byteOf(frame: Buffer | undefined): number {
   return frame?.length === 1 ? (frame[0] as number) : 0;
 }
 
-/** HEARTBEAT or DISCONNECT. */
-function signal({ kind, dialect }: { kind: "heartbeat" | "disconnect"; dialect: Dialect }): Frames {
-  const command = kind === "heartbeat" ? WorkerCommand.Heartbeat : WorkerCommand.Disconnect;
-  return dialect === Dialect.Shoal ? [headOf("worker", command, 0)] : plainWorker(dialect, command);
+function plainHead(role: Role, dialect: Dialect, command: number): Frames {
+  const header = HEADERS[role][dialect];
+  if (dialect === Dialect.Mdp02) return [header, byteFrame(role === "client" ? command - 1 : command)];
+  if (role === "client") return [EMPTY, header];
+  return [EMPTY, header, byteFrame(command < Command.Partial ? command : command - 1)];
 }
 
-function plainWorker(dialect: Dialect, command: number): Frames {
-  if (dialect !== Dialect.Mdp01) return [WORKER_HEADERS[dialect], byteFrame(command)];
-  return [EMPTY, WORKER_HEADERS[dialect], byteFrame(command < WorkerCommand.Partial ? command : command - 1)];
-}
-
-/** Command of a plain worker in numbers of 0.2. */
-function workerCommandOf(dialect: Dialect, frame: Buffer | undefined): number | undefined {
+/** The number of a plain command in shoal's dialect. */
+function plainCommand(role: Role, dialect: Dialect, frame: Buffer | undefined): number | undefined {
   const byte = byteOf(frame);
-  const command = dialect === Dialect.Mdp01 && byte >= WorkerCommand.Partial ? byte + 1 : byte;
-  return command >= WorkerCommand.Ready && command <= WorkerCommand.Disconnect ? command : undefined;
+  const isLower = role === "client" || (dialect === Dialect.Mdp01 && byte >= Command.Partial);
+  const command = isLower ? byte + 1 : byte;
+  return byte >= Command.Ready && command <= Command.Disconnect ? command : undefined;
 }
 
 /** @throws InvalidArgumentError `EINVAL` for anything but a text of 1 to 255 bytes */

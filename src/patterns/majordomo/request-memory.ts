@@ -34,6 +34,7 @@ export class ClientMemory {
   readonly high: number;
   readonly low: number;
   readonly entries = new NumberTable<Repeatable>();
+  newest = 0;
   /** Lower numbers are no longer pending. */
   settled = 0;
   /** Lower numbers were forgotten. */
@@ -83,6 +84,7 @@ export class RequestMemory {
   begin(memory: ClientMemory, entry: Repeatable): void {
     if (memory.entries.size === 0) this.#clients.set(memory.key, memory);
     entry.memory = memory;
+    memory.newest = Math.max(memory.newest, entry.sequence);
     memory.paid += PAID_PLACES;
     memory.entries.set(entry.sequence, entry);
   }

@@ -11,19 +11,16 @@
  */
 
 import { backOff } from "../../core/back-off.js";
-import { ERROR_MARK } from "../kit/errors.js";
 import type { SendTicket } from "../kit/send-queue.js";
 import {
+  type Answer,
   type AtWorker,
-  Body,
   beatInterval,
   type Delivery,
   Dialect,
   type Failed,
   type Failure,
   type FromWorker,
-  type Reply,
-  replyTo,
 } from "./protocol.js";
 import type { WorkerSettings } from "./worker-options.js";
 
@@ -48,7 +45,7 @@ export interface SessionEffects {
   /** Queues without room, but for heartbeats. */
   send(message: FromWorker): void;
   /** @returns `false` if queued; the ticket is told the outcome */
-  reply(message: Reply | Failure, ticket: SendTicket): boolean;
+  reply(message: Answer | Failure, ticket: SendTicket): boolean;
   start(delivery: Delivery): void;
   cancel(tag: number): void;
   credit(tag: number, bytes: number): void;
@@ -128,10 +125,10 @@ export class WorkerSession {
         break;
       }
       case "cancel":
-        this.#effects.cancel(input.tag);
+        this.#effects.cancel(input.number);
         break;
       case "credit":
-        this.#effects.credit(input.tag, input.bytes);
+        this.#effects.credit(input.number, input.bytes);
         break;
       case "heartbeat":
         this.#attempts = 0;
@@ -170,23 +167,20 @@ export class WorkerSession {
   }
 
   /** @throws InvalidArgumentError `EINVAL`, without effect, for a message that the socket refuses */
-  reply(delivery: Delivery, reply: Reply, ticket: SendTicket): SendOutcome {
+  reply(delivery: Delivery, reply: Answer, ticket: SendTicket): SendOutcome {
     return this.#isCurrent(delivery) ? this.#reply(reply, ticket) : "stale";
   }
 
   /** Plain brokers get an error reply. Throws as {@link reply}. */
   failure(delivery: Delivery, { reason, text, details }: Failed, ticket: SendTicket): SendOutcome {
     if (!this.#isCurrent(delivery)) return "stale";
-    if (delivery.dialect !== Dialect.Shoal) {
-      const body = Body.of([ERROR_MARK, reason, text]);
-      return this.#reply(replyTo(delivery, true, 0, body), ticket);
-    }
-    return this.#reply({ kind: "failure", tag: delivery.tag, reason, text, details }, ticket);
+    const { dialect, tag: number, address } = delivery;
+    return this.#reply({ kind: "failure", dialect, number, address, reason, text, details }, ticket);
   }
 
-  #reply(reply: Reply | Failure, ticket: SendTicket): SendOutcome {
+  #reply(reply: Answer | Failure, ticket: SendTicket): SendOutcome {
     const outcome = this.#effects.reply(reply, ticket) ? "sent" : "waits";
-    if (reply.kind === "reply" && !reply.final) return outcome;
+    if (reply.kind === "answer" && !reply.final) return outcome;
     this.#inFlight -= 1;
     this.#worked = true;
     if (this.#draining && this.#inFlight === 0 && this.#dialect !== Dialect.Shoal) this.end();

@@ -15,7 +15,7 @@ import { checkSocket, EndpointList, isPermanent, type PatternEndpoints } from ".
 import { SendQueue, type SendTicket } from "../kit/send-queue.js";
 import { Batcher, messagesAtWorker, REPLIES, takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
-import { DIALECT_NAMES, encodeFromWorker, type FromWorker, MAX_CAPACITY, type Reply } from "./protocol.js";
+import { type Answer, DIALECT_NAMES, encodeFromWorker, type FromWorker, MAX_CAPACITY } from "./protocol.js";
 import { WorkerJobs } from "./worker-jobs.js";
 import {
   checkedService,
@@ -201,7 +201,7 @@ export class WorkerConnection {
   readonly #timer: DriverTimer;
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
-  readonly #replies = new Batcher<undefined, Reply>(REPLIES, (_, message) => {
+  readonly #replies = new Batcher<undefined, Answer>(REPLIES, (_, message) => {
     this.#queue?.send(message);
   });
   #closed = false;
@@ -224,7 +224,7 @@ export class WorkerConnection {
         if (message.kind !== "heartbeat" || this.#queue?.length === 0) this.#send(message);
       },
       reply: (message, ticket) => {
-        const joins = message.kind === "reply" && this.#queue?.length === 0;
+        const joins = message.kind === "answer" && this.#queue?.length === 0;
         if (joins && this.#replies.add(undefined, message)) return true;
         return this.#send(message, ticket);
       },

@@ -13,7 +13,6 @@ import {
 import {
   Body,
   beatInterval,
-  ClientCommand,
   Dialect,
   EMPTY,
   encodeFromClient,
@@ -27,9 +26,9 @@ import {
 import {
   answerOf,
   deliveryOf,
+  failureOf,
   idOf,
   readyOf,
-  refusalOf,
   replyTo,
   requestOf,
 } from "../../patterns/majordomo/messages.js";
@@ -45,7 +44,12 @@ const small = (i: number): Body => Body.of([BODY[i - 1] as string]);
 
 const idFor = (dialect: Dialect) => (dialect === Shoal ? idOf(5) : undefined);
 const deliveries = DIALECTS.map((dialect) =>
-  deliveryOf(9, { dialect, id: idFor(dialect), envelope: [Buffer.of(0, 0, 0, 9)], body: Body.of(BODY) }),
+  deliveryOf(9, {
+    dialect,
+    id: idFor(dialect),
+    address: [Buffer.of(0, 0, 0, 9), EMPTY],
+    body: Body.of(BODY),
+  }),
 );
 const fromWorkers: FromWorker[] = [
   ...DIALECTS.flatMap((dialect): FromWorker[] => [
@@ -55,15 +59,15 @@ const fromWorkers: FromWorker[] = [
   ]),
   ...deliveries.map((delivery) => replyTo(delivery, true, 2, ...BODY)),
   { kind: "drain" },
-  { kind: "failure", tag: 9, reason: "failed", text: "text", details: undefined },
-  { kind: "failure", tag: 9, reason: "failed", text: "text", details: Buffer.from("{}") },
+  failureOf(9, "failed", "text"),
+  { ...failureOf(9, "failed", "text"), details: Buffer.from("{}") },
   { kind: "negotiation" },
 ];
 const fromClients = [
   ...DIALECTS.map((dialect) => requestOf(5, { dialect, id: idFor(dialect), body: Body.of(BODY) })),
   requestOf(5, { headers }),
-  { kind: "cancel", id: idOf(5) },
-  { kind: "credit", id: idOf(5), bytes: 1_000 },
+  { kind: "cancel", number: 5 },
+  { kind: "credit", number: 5, bytes: 1_000 },
   { kind: "client-heartbeat" },
   { kind: "negotiation" },
 ] as const;
@@ -120,7 +124,9 @@ test("at a broker", () => {
       for (const message of messages) {
         switch (message.kind) {
           case "fault":
-            expect(message.reason).toMatch(/^(frames|header|command|service|body|id|tag|capacity|headers)$/);
+            expect(message.reason).toMatch(
+              /^(frames|header|command|service|body|id|number|capacity|headers)$/,
+            );
             expect(messages).toHaveLength(1);
             return false;
           case "request":
@@ -129,8 +135,8 @@ test("at a broker", () => {
             expect(message.headers.length).toBeLessThanOrEqual(8_192);
             if (message.dialect !== Shoal) same(encodeFromClient(message) as Buffer[], frames.slice(1));
             break;
-          case "reply":
-            expect(message.tag).toBeLessThanOrEqual(0xffff_ffff);
+          case "answer":
+            expect(message.number).toBeLessThanOrEqual(0xffff_ffff);
             break;
           case "ready":
             expect(message.service.length).toBeGreaterThan(0);
@@ -158,11 +164,11 @@ test("at a broker", () => {
 test("at a client", () => {
   const good: Frames[] = [
     ["", "MDPC01", "echo", ...BODY],
-    ["MDPC02", Buffer.of(ClientCommand.Partial), "echo", ...BODY],
-    ["MDPC02", Buffer.of(ClientCommand.Final), "echo", ...BODY],
+    ["MDPC02", Buffer.of(2), "echo", ...BODY],
+    ["MDPC02", Buffer.of(3), "echo", ...BODY],
     ["", "MDPC01", "mmi.shoal", "200", "2500"],
-    encodeToClient(refusalOf(5, "reason"), []),
-    encodeToClient({ kind: "broker-heartbeat" }, []),
+    encodeToClient(failureOf(5, "reason"), []),
+    encodeToClient({ kind: "client-heartbeat" }, []),
     encodeToClient({ kind: "forgotten" }, []),
     encodeToClient(answerOf(5, { body: Body.of(BODY) }), []),
     batch.answers,
@@ -174,8 +180,7 @@ test("at a client", () => {
       const messages = messagesAtClient(frames);
       for (const message of messages) {
         if (message.kind === "fault") return false;
-        if ("id" in message && message.id !== undefined)
-          expect(Number.isSafeInteger(message.id.sequence)).toBe(true);
+        if ("number" in message) expect(message.number).toBeLessThanOrEqual(0xffff_ffff);
         if (message.kind === "negotiated") {
           expect(Number.isFinite(message.heartbeatInterval)).toBe(true);
         }
@@ -195,8 +200,8 @@ test("at a worker", () => {
       ...DIALECTS.map((dialect) => encodeToWorker({ kind: "disconnect", dialect }, [])),
       encodeToWorker(deliveryOf(9, { id: undefined }), []),
       encodeToWorker(deliveryOf(9, { headers, attempt: 2 }), []),
-      encodeToWorker({ kind: "cancel", tag: 9 }, []),
-      encodeToWorker({ kind: "credit", tag: 9, bytes: 7 }, []),
+      encodeToWorker({ kind: "cancel", number: 9 }, []),
+      encodeToWorker({ kind: "credit", number: 9, bytes: 7 }, []),
       batch.deliveries,
       ["", "MDPC01", "mmi.shoal", "200", "2500"],
     ],
@@ -206,11 +211,12 @@ test("at a worker", () => {
         if (message.kind === "fault") return false;
         if (message.kind === "request") {
           expect(message.body.length).toBeGreaterThan(0);
-          if (message.dialect !== Shoal) expect(message.envelope.length).toBeGreaterThan(0);
-          expect(message.envelope.every(({ length }) => length > 0)).toBe(true);
+          // Frames that are not empty, and the delimiter.
+          const ends = message.address.flatMap(({ length }, i) => (length === 0 ? [i] : []));
+          expect(ends).toEqual(message.dialect === Shoal ? [] : [Math.max(1, message.address.length - 1)]);
           expect(message.headers).toBeInstanceOf(Uint8Array);
         }
-        if (message.kind === "cancel") expect(message.tag).toBeLessThanOrEqual(0xffff_ffff);
+        if (message.kind === "cancel") expect(message.number).toBeLessThanOrEqual(0xffff_ffff);
         if (message.kind === "negotiated")
           expect(beatInterval(1_000, message.heartbeatInterval)).toBeGreaterThan(0);
       }

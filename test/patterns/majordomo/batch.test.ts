@@ -159,11 +159,11 @@ describe("a batch is read as the messages that it holds", () => {
     const answers = [1, 2].map((i) => answerOf(i, { body: Body.of([`${i}!`]) }));
     const told = messagesAtClient(batchOf(ANSWERS, answers));
     expect(told.map(bodyOf)).toEqual(["1!", "2!"]);
-    expect(told).toMatchObject(answers.map(({ id }) => ({ id, final: true, pieces: 0 })));
+    expect(told).toMatchObject(answers.map(({ number }) => ({ number, final: true, pieces: 0 })));
     const replies = read.map((delivery) => replyTo(delivery as Delivery, true, 0, "é"));
     const heard = messagesAtBroker([PEER, ...batchOf(REPLIES, replies)]);
     expect(heard.map(bodyOf)).toEqual(["é", "é"]);
-    expect(heard).toMatchObject([{ tag: 1 }, { tag: 2 }]);
+    expect(heard).toMatchObject([{ number: 1 }, { number: 2 }]);
   });
 });
 

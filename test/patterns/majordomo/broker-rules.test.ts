@@ -13,7 +13,7 @@ import {
   encodeFromWorker,
   type FromWorker,
 } from "../../../src/patterns/majordomo/protocol.js";
-import { framesOf, idOf, readyOf, requestOf } from "./messages.js";
+import { failureOf, framesOf, idOf, readyOf, requestOf } from "./messages.js";
 
 const DISCONNECT = Buffer.of(5);
 
@@ -314,12 +314,12 @@ describe("a request", () => {
     expect(rules.stats()).toMatchObject({ queued: 0, abandoned: 1, clients: 0 });
     expect(events).toContainEqual({ type: "request:abandoned", service: "echo", reason: "client-gone" });
     // Where it only stood still, it learns of that.
-    expect(toldTo("c1").at(-1)).toBe("10");
+    expect(toldTo("c1").at(-1)).toBe("6");
     make();
     ready("w1");
     askWithId("c1", 0, 1);
     for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);
-    expect(toldTo("c1"), "a worker has it").toEqual(["10"]);
+    expect(toldTo("c1"), "a worker has it").toEqual(["6"]);
   });
 
   it("of a client that is silent is dropped without a word where all is answered, and where its connection has ended", () => {
@@ -358,7 +358,7 @@ describe("a request", () => {
 });
 
 describe("a service that no worker offers", () => {
-  const NO_SERVICE = "4|no-service|No worker of this service came in time.";
+  const NO_SERVICE = "7|no-service|No worker of this service came in time.";
 
   it("is reported to a client of shoal's after noServiceTimeout", () => {
     askWithId("c1", 0, 1);
@@ -391,7 +391,7 @@ describe("a service that no worker offers", () => {
     expect(rules.stats()).toMatchObject({ inFlight: 1, queued: 1, failed: 0 });
     // Deadlines are at most one eighth late, and these are two.
     rules.tick(6_000);
-    expect(toldTo("c1")).toEqual(["4|expired|The request waited too long for a worker."]);
+    expect(toldTo("c1")).toEqual(["7|expired|The request waited too long for a worker."]);
   });
 
   it("leaves a plain client waiting for queueTimeout", () => {
@@ -408,7 +408,7 @@ describe("a broker that stops", () => {
     askWithId("c", 0, 1);
     sentTo("c");
     rules.drain();
-    expect(toldTo("c")).toEqual(["4|stopping|The broker or the worker is stopping."]);
+    expect(toldTo("c")).toEqual(["7|stopping|The broker or the worker is stopping."]);
     expect(rules.idle).toBe(true);
   });
 
@@ -422,7 +422,7 @@ describe("a broker that stops", () => {
     expect(sentTo("b")).toHaveLength(1);
     expect(sentTo("c")).toEqual([]);
     hear("b", 2, "", "MDPW01", 5);
-    expect(toldTo("c")).toEqual(["4|stopping|The broker or the worker is stopping."]);
+    expect(toldTo("c")).toEqual(["7|stopping|The broker or the worker is stopping."]);
     expect(rules.idle).toBe(true);
   });
 });
@@ -430,7 +430,7 @@ describe("a broker that stops", () => {
 describe("a broker that stops, whose workers take nothing more", () => {
   const heard = (from: string, message: FromWorker): void => hear(from, 0, ...encodeFromWorker(message));
   const joins = (name: string): void => heard(name, readyOf(name, 1));
-  const refusal = ["4|stopping|The broker or the worker is stopping."];
+  const refusal = ["7|stopping|The broker or the worker is stopping."];
 
   beforeEach(() => {
     joins("a");
@@ -464,7 +464,7 @@ describe("a broker that stops, whose workers take nothing more", () => {
     heard("b", { kind: "drain" });
     sentTo("c");
     const tag = (first?.[0] as Buffer).readUInt32BE(7);
-    heard("a", { kind: "failure", tag, reason: "stopping", text: "", details: undefined });
+    heard("a", failureOf(tag, "stopping"));
     expect(toldTo("c")).toEqual(refusal);
     expect(rules.stats().inFlight).toBe(1);
   });
@@ -486,12 +486,12 @@ describe("what is remembered of a client's requests", () => {
     ready("w1");
     for (let sequence = 1; sequence <= 100; sequence++) once(sequence, 1);
     sent = [];
-    expect(again(100)).toEqual(["3|reply 100"]);
+    expect(again(100)).toEqual(["4|reply 100"]);
     once(101, 101);
     sent = [];
     expect(again(100)).toEqual([]);
     expect(again(1)).toEqual([]);
-    expect(again(101)).toEqual(["3|reply 101"]);
+    expect(again(101)).toEqual(["4|reply 101"]);
     expect(rules.stats()).toMatchObject({ requests: 101, duplicates: 4, inFlight: 0 });
   });
 
@@ -499,7 +499,7 @@ describe("what is remembered of a client's requests", () => {
     make({ dedupWindow: 10 });
     ready("w1");
     for (let sequence = 1; sequence <= 11; sequence++) once(sequence, 1);
-    expect(again(2)).toEqual(["3|reply 2"]);
+    expect(again(2)).toEqual(["4|reply 2"]);
     expect(again(1)).toEqual([]);
     expect(sentTo("w1")).toHaveLength(1);
   });

@@ -16,7 +16,7 @@ import {
   decodeAtWorker,
   STREAM_WINDOW,
 } from "../../../src/patterns/majordomo/protocol.js";
-import { framesOf, readyOf, replyTo, idOf as requestId, requestOf } from "./messages.js";
+import { failureOf, framesOf, readyOf, replyTo, requestOf } from "./messages.js";
 
 let sent: Buffer[][];
 let events: MajordomoBrokerEvent[];
@@ -75,8 +75,7 @@ const join = (worker: string, dialect: Dialect = Dialect.Shoal, now = 0): void =
   hear(worker, readyOf(worker, 4, 4, dialect) as AtBroker, now);
 const leave = (worker: string): void => hear(worker, { kind: "disconnect", dialect: Dialect.Shoal });
 const ask = (client: string, sequence = 1, now = 0): void => hear(client, requestOf(sequence), now);
-const grant = (client: string, bytes: number): void =>
-  hear(client, { kind: "credit", id: requestId(1), bytes });
+const grant = (client: string, bytes: number): void => hear(client, { kind: "credit", number: 1, bytes });
 const askPlain = (client: string): void => hearPlain(client, "MDPC02", "\x01", "echo", "x");
 const deliveryTo = (worker: string): Delivery =>
   heardBy(worker).find((input) => input.kind === "request") as Delivery;
@@ -85,7 +84,7 @@ const piece = (worker: string, delivery: Delivery, number: number, body: string 
 const final = (worker: string, delivery: Delivery, pieces: number, ...body: string[]): void =>
   hear(worker, replyTo(delivery, true, pieces, ...body));
 const fails = (worker: string, { tag }: Delivery, text: string): void =>
-  hear(worker, { kind: "failure", tag, reason: "worker-failed", text, details: undefined });
+  hear(worker, failureOf(tag, "worker-failed", text));
 const balance = (): number => {
   const { requests, answered, failed, abandoned, queued: waiting, inFlight } = rules.stats();
   return requests - answered - failed - abandoned - waiting - inFlight;
@@ -113,7 +112,7 @@ describe("an answer in pieces", () => {
     const delivery = deliveryTo("w");
     piece("w", delivery, 1, "x");
     for (let i = 0; i < 2; i++) {
-      expect(toldTo("c")).toMatchObject([{ kind: "error", reason: "incomplete" }]);
+      expect(toldTo("c")).toMatchObject([{ kind: "failure", reason: "incomplete" }]);
       ask("c");
     }
     final("w", delivery, 2);
@@ -128,9 +127,9 @@ describe("an answer in pieces", () => {
     ask("c");
     const delivery = deliveryTo("w");
     for (let i = 0; i < 4; i++) if (i < kept || i === 3) piece("w", delivery, i, "x");
-    if (kept === 1) expect(toldTo("c").at(-1)).toMatchObject({ kind: "error", reason: "incomplete" });
+    if (kept === 1) expect(toldTo("c").at(-1)).toMatchObject({ kind: "failure", reason: "incomplete" });
     final("w", delivery, 4);
-    if (kept === 2) expect(toldTo("c").at(-1)).toMatchObject({ kind: "error", reason: "incomplete" });
+    if (kept === 2) expect(toldTo("c").at(-1)).toMatchObject({ kind: "failure", reason: "incomplete" });
     expect([rules.stats(), balance()]).toMatchObject([{ failed: 1, answered: 0, inFlight: 0 }, 0]);
     ask("c", 2);
     final("w", deliveryTo("w"), 0, "y");
@@ -142,7 +141,7 @@ describe("an answer in pieces", () => {
     ask("c");
     const delivery = deliveryTo("w");
     grant("c", 5_000);
-    expect(heardBy("w")).toEqual([{ kind: "credit", tag: delivery.tag, bytes: 5_000 }]);
+    expect(heardBy("w")).toEqual([{ kind: "credit", number: delivery.tag, bytes: 5_000 }]);
     grant("other", 5_000);
     expect(heardBy("w")).toEqual([]);
     make();
@@ -163,13 +162,27 @@ describe("an answer in pieces", () => {
     expect((credit as { bytes: number }).bytes).toBeGreaterThanOrEqual(STREAM_WINDOW / 4);
   });
 
+  it("is granted and cancelled by the lower half of its number", () => {
+    join("w");
+    for (const sequence of [2 ** 32 + 5, 2 ** 32 - 1]) hear("c", requestOf(sequence, { oldest: 1 }));
+    const [first, second] = heardBy("w") as [Delivery, Delivery];
+    hear("c", { kind: "credit", number: 5, bytes: 1_000 });
+    hear("c", { kind: "cancel", number: 2 ** 32 - 1 });
+    expect(heardBy("w")).toEqual([
+      { kind: "credit", number: first.tag, bytes: 1_000 },
+      { kind: "cancel", number: second.tag },
+    ]);
+    final("w", first, 0);
+    expect(toldTo("c")).toMatchObject([{ kind: "answer", number: 5 }]);
+  });
+
   it("whose credit cannot be sent makes its worker count as lost, and ends with that error", () => {
     join("w");
     ask("c");
     piece("w", deliveryTo("w"), 0, "x");
     results.set("w", "full");
     grant("c", 5_000);
-    expect(toldTo("c").at(-1)).toMatchObject({ kind: "error", reason: "worker-lost" });
+    expect(toldTo("c").at(-1)).toMatchObject({ kind: "failure", reason: "worker-lost" });
     expect(rules.stats()).toMatchObject({ workers: 0, inFlight: 0 });
   });
 });
@@ -185,13 +198,13 @@ describe("what waits for a client", () => {
     final("w", second as Delivery, 0, "y".repeat(6_000));
     expect(toldTo("c")).toMatchObject([
       { kind: "answer" },
-      { kind: "error", id: { sequence: 2 }, reason: "slow-reader" },
+      { kind: "failure", number: 2, reason: "slow-reader" },
     ]);
     piece("w", third as Delivery, 0, "a");
     piece("w", third as Delivery, 1, "z".repeat(6_000));
     expect(toldTo("c")).toMatchObject([
       { final: false },
-      { kind: "error", id: { sequence: 3 }, reason: "slow-reader" },
+      { kind: "failure", number: 3, reason: "slow-reader" },
     ]);
     expect(heardBy("w")).toMatchObject([{ kind: "cancel" }]);
     final("w", third as Delivery, 2);
@@ -263,7 +276,7 @@ describe("a connection that ends", () => {
     const [first] = heardBy("w") as Delivery[];
     piece("w", first as Delivery, 0, "a");
     rules.peerLeft(idOf("c"), 10);
-    expect(heardBy("w")).toEqual([{ kind: "cancel", tag: (first as Delivery).tag }]);
+    expect(heardBy("w")).toEqual([{ kind: "cancel", number: (first as Delivery).tag }]);
     rules.tick(759);
     expect(heardBy("w")).toEqual([]);
     expect(rules.nextWakeUp()).toBe(760);
@@ -320,7 +333,7 @@ it("a worker that cannot be reached was no delivery", () => {
   expect(heardBy("w2")).toMatchObject([{ kind: "request" }]);
   expect(rules.stats().redelivered).toBe(1);
   leave("w2");
-  expect(toldTo("c").at(-1)).toMatchObject({ kind: "error", reason: "worker-lost" });
+  expect(toldTo("c").at(-1)).toMatchObject({ kind: "failure", reason: "worker-lost" });
 });
 
 it("a cancelled answer in pieces ends as abandoned, whatever its worker still says", () => {
@@ -328,7 +341,7 @@ it("a cancelled answer in pieces ends as abandoned, whatever its worker still sa
   ask("c");
   const delivery = deliveryTo("w");
   piece("w", delivery, 0, "a");
-  hear("c", { kind: "cancel", id: requestId(1) });
+  hear("c", { kind: "cancel", number: 1 });
   piece("w", delivery, 5, "b");
   final("w", delivery, 9);
   expect([rules.stats(), balance()]).toMatchObject([{ abandoned: 1, failed: 0, inFlight: 0 }, 0]);

@@ -4,7 +4,7 @@ import { Call, type CallSink, type Taken } from "../../../src/patterns/majordomo
 import type { MajordomoClientEvent } from "../../../src/patterns/majordomo/client-options.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
 import { type AtClient, Body, Dialect, encodeFromClient } from "../../../src/patterns/majordomo/protocol.js";
-import { answerOf, refusalOf } from "./messages.js";
+import { answerOf, failureOf } from "./messages.js";
 
 const BEAT = 100;
 const LIMITS = {
@@ -141,7 +141,7 @@ describe("a client of shoal's broker whose connection ends", () => {
   it("asks another one what a broker that stops refuses, and waits for what it had taken", () => {
     const { rules, ask, negotiate, said, ended, left } = clientOf(["a", "b"]);
     const stops = (connection: number, sequence: number, now: number) =>
-      rules.receive(connection, refusalOf(sequence, "stopping"), now);
+      rules.receive(connection, failureOf(sequence, "stopping"), now);
     negotiate(1);
     ask("taken", 1);
     ask("refused", 1);
@@ -166,7 +166,7 @@ describe("a client of shoal's broker whose connection ends", () => {
     ask("taken", 1);
     ask("refused", 1);
     said();
-    rules.receive(1, refusalOf(2, "stopping"), 5);
+    rules.receive(1, failureOf(2, "stopping"), 5);
     expect(said()).toEqual(["+2 b", "2 ?"]);
     rules.refused(1, 5 + BEAT);
     expect([said(), left()]).toEqual([[], ["stopping"]]);
@@ -176,7 +176,7 @@ describe("a client of shoal's broker whose connection ends", () => {
     const { rules, ask, negotiate, ended } = clientOf(["a"]);
     negotiate(1);
     ask("x", 5);
-    rules.receive(1, refusalOf(1, "stopping"), 5);
+    rules.receive(1, failureOf(1, "stopping"), 5);
     expect(ended).toEqual(["x stopping"]);
   });
 
@@ -275,7 +275,7 @@ describe("a client whose connection is refused", () => {
 describe("a client of plain brokers", () => {
   const first = ["+1 a"];
 
-  const answer = answerOf(undefined, { service: ECHO.frame });
+  const answer = answerOf(undefined, { address: [ECHO.frame] });
 
   it("sends one request at a time, and after the end of the connection the next broker gets it", () => {
     const { rules, ask, said, ended, left } = clientOf(["a", "b"], Dialect.Mdp01);
@@ -321,7 +321,7 @@ describe("a client of plain brokers", () => {
     rules.setEndpoints(["b"], 1);
     ask("two", 1, 2);
     expect(said()).toEqual(["+2 b", "2 two"]);
-    rules.receive(1, answerOf(undefined, { service: ECHO.frame }), 3);
+    rules.receive(1, answerOf(undefined, { address: [ECHO.frame] }), 3);
     expect([said(), ended, left()]).toEqual([["-1"], ["one answered"], ["removed"]]);
   });
 
@@ -345,7 +345,7 @@ describe("a client that goes over between shoal's brokers and plain ones", () =>
     expect(said().slice(-3)).toEqual(["+2 b", "2 ?", "2 two"]);
     rules.disconnected(1, 3);
     expect(said()).toEqual(["-1"]);
-    rules.receive(2, answerOf(undefined, { service: ECHO.frame }), 4);
+    rules.receive(2, answerOf(undefined, { address: [ECHO.frame] }), 4);
     expect(said()).toEqual(["2 one"]);
   });
 
@@ -357,7 +357,7 @@ describe("a client that goes over between shoal's brokers and plain ones", () =>
     rules.setEndpoints(["b"], 1);
     negotiate(2, 2);
     said();
-    const beat = { kind: "broker-heartbeat" } as AtClient;
+    const beat = { kind: "client-heartbeat" } as AtClient;
     rules.receive(2, beat, 12_000);
     rules.tick(12_000);
     expect(said().filter((line) => line !== "2 ?")).toEqual(["-1", "2 one"]);
@@ -458,13 +458,13 @@ describe("an answer in pieces", () => {
     rules.receive(1, piece(1, 0, 1), 1);
     sink.unread = true;
     for (let now = 100; now < 5_000; now += 100) {
-      rules.receive(1, { kind: "broker-heartbeat" }, now);
+      rules.receive(1, { kind: "client-heartbeat" }, now);
       rules.tick(now);
     }
     expect(ended).toEqual([]);
     sink.unread = false;
     rules.read(call, 65, 5_000);
-    rules.receive(1, { kind: "broker-heartbeat" }, 5_900);
+    rules.receive(1, { kind: "client-heartbeat" }, 5_900);
     rules.tick(5_900);
     expect(ended).toEqual([]);
     rules.tick(6_200);
@@ -501,7 +501,7 @@ describe("a client whose brokers come and go", () => {
       expect(rules.nextWakeUp()).toBe(now);
       rules.tick(now);
       expect(said()).toEqual(["1 ?"]);
-      rules.receive(1, { kind: "broker-heartbeat" }, now + 1);
+      rules.receive(1, { kind: "client-heartbeat" }, now + 1);
     }
     rules.receive(1, answerOf(1), 1_000);
     expect([said(), ended]).toEqual([["-1"], ["one answered"]]);
@@ -530,7 +530,7 @@ describe("a client whose brokers come and go", () => {
     ask("taken", 5);
     rules.receive(1, { kind: "forgotten" }, 1);
     expect(said().filter((line) => line === "1 one")).toHaveLength(2);
-    for (const now of [2, 3]) rules.receive(1, refusalOf(1, "stopping"), now);
+    for (const now of [2, 3]) rules.receive(1, failureOf(1, "stopping"), now);
     negotiate(2, 4);
     expect([said(), ended]).toEqual([["+2 b", "2 ?", "2 one"], []]);
   });

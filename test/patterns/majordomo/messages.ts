@@ -8,17 +8,16 @@ import {
   EMPTY,
   encodeToClient,
   encodeToWorker,
+  type Failure,
   type Frame,
   type FromWorker,
   NO_LIMIT,
-  type Refusal,
-  type Reply,
   type Request,
   RequestId,
   replyTo as replyOf,
 } from "../../../src/patterns/majordomo/protocol.js";
 
-const { Shoal } = Dialect;
+const { Mdp01, Shoal } = Dialect;
 
 /** The id of a request of one client. */
 export function idOf(sequence: number, client = 3): RequestId {
@@ -31,13 +30,13 @@ export function requestOf(sequence: number, given: Partial<Request> = {}): Reque
 }
 
 export function deliveryOf(tag: number, given: Partial<Delivery> = {}): Delivery {
-  const fixed = { kind: "request", dialect: Shoal, envelope: [], attempt: 1, headers: EMPTY } as const;
+  const fixed = { kind: "request", dialect: Shoal, address: [], attempt: 1, headers: EMPTY } as const;
   const body = Body.of([Buffer.from(String(tag))]);
   return { ...fixed, tag, id: idOf(tag), oldest: 0, time: NO_LIMIT, body, epoch: 0, receivedAt: 0, ...given };
 }
 
 /** The answer to a delivery, or a piece of one. */
-export function replyTo(delivery: Delivery, final: boolean, pieces: number, ...body: Frame[]): Reply {
+export function replyTo(delivery: Delivery, final: boolean, pieces: number, ...body: Frame[]): Answer {
   return replyOf(delivery, final, pieces, Body.of(body));
 }
 
@@ -52,19 +51,19 @@ export function readyOf(
 
 /** From a broker of shoal, or without a sequence a plain one. */
 export function answerOf(sequence: number | undefined, given: Partial<Answer> = {}): Answer {
-  const id = sequence === undefined ? undefined : new RequestId(0, 0, sequence);
-  const fixed = { kind: "answer", dialect: Shoal, service: EMPTY, final: true } as const;
-  return { ...fixed, id, pieces: id === undefined ? -1 : 0, body: Body.of([]), ...given };
+  const isPlain = sequence === undefined;
+  const fixed = { kind: "answer", dialect: isPlain ? Mdp01 : Shoal, address: [], final: true } as const;
+  return { ...fixed, number: sequence ?? 0, pieces: isPlain ? -1 : 0, body: Body.of([]), ...given };
 }
 
-export function refusalOf(sequence: number, reason: string): Refusal {
-  const fixed = { kind: "error", dialect: Shoal, service: EMPTY, text: "", details: undefined } as const;
-  return { ...fixed, id: new RequestId(0, 0, sequence), reason };
+/** At a client's or a worker's connection. */
+export function failureOf(number: number, reason: string, text = ""): Failure {
+  return { kind: "failure", dialect: Shoal, number, address: [], reason, text, details: undefined };
 }
 
 /** As a ROUTER takes it. */
 export function framesOf(to: Buffer, message: FromBroker): Buffer[] {
-  const isForClient = ["answer", "error", "broker-heartbeat", "forgotten"].includes(message.kind);
+  const isForClient = ["answer", "failure", "client-heartbeat", "forgotten"].includes(message.kind);
   const frames = isForClient
     ? encodeToClient(message as Parameters<typeof encodeToClient>[0], [to])
     : encodeToWorker(message as Parameters<typeof encodeToWorker>[0], [to]);

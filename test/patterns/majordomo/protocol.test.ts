@@ -11,6 +11,7 @@ import {
   encodeFromWorker,
   failureIn,
   headerOf,
+  numberNear,
   RequestId,
 } from "../../../src/patterns/majordomo/protocol.js";
 import { answerOf, deliveryOf, framesOf, readyOf, replyTo, requestOf } from "./messages.js";
@@ -83,11 +84,15 @@ describe("a broker", () => {
 
   it("takes a reply by its tag, and its pieces in 0.2", () => {
     const tag = Buffer.from([0, 0, 1, 2]);
-    expect(atBroker("", "MDPW01", 3, tag, "", "x")).toMatchObject({ kind: "reply", final: true, tag: 258 });
-    expect(atBroker("MDPW02", 3, tag, "", "x")).toMatchObject({ kind: "reply", final: false, tag: 258 });
-    expect(atBroker("MDPW02", 4, tag, "", "x")).toMatchObject({ kind: "reply", final: true, tag: 258 });
+    expect(atBroker("", "MDPW01", 3, tag, "", "x")).toMatchObject({
+      kind: "answer",
+      final: true,
+      number: 258,
+    });
+    expect(atBroker("MDPW02", 3, tag, "", "x")).toMatchObject({ kind: "answer", final: false, number: 258 });
+    expect(atBroker("MDPW02", 4, tag, "", "x")).toMatchObject({ kind: "answer", final: true, number: 258 });
     const head = Buffer.concat([Buffer.from("SHLW01\x04"), tag, Buffer.alloc(4)]);
-    expect(atBroker(head)).toMatchObject({ kind: "reply", final: true, tag: 258, pieces: 0 });
+    expect(atBroker(head)).toMatchObject({ kind: "answer", final: true, number: 258, pieces: 0 });
   });
 
   it("keeps no more of a worker's name, a failure's text and its details than it passes on", () => {
@@ -128,23 +133,24 @@ describe("a broker", () => {
     ["shoal's DRAIN in 0.2", ["MDPW02", 9], "command"],
     ["a REQUEST from a worker", ["", "MDPW01", 2, "c", "", "x"], "command"],
     ["READY without a service", ["", "MDPW01", 1], "service"],
-    ["a reply without a tag", ["", "MDPW01", 3], "tag"],
+    ["a reply without a tag", ["", "MDPW01", 3], "number"],
     ["a reply without its empty frame", ["", "MDPW01", 3, "\0\0\0\x01", "x", "y"], "frames"],
     ["a reply without a body", ["", "MDPW01", 3, "\0\0\0\x01", ""], "body"],
     ["a capacity of 0", ["SHLW01\x01", "echo", "\0\0\0\0\0\0\0\0"], "capacity"],
     ["less capacity than concurrency", ["SHLW01\x01", "echo", "\0\0\0\x02\0\0\0\x01"], "capacity"],
     ["no capacity", ["SHLW01\x01", "echo"], "capacity"],
-    ["an id of 3 bytes", ["SHLC01\x01abc", "x"], "id"],
-    ["an id without a service", [`SHLC01\x01${"i".repeat(20)}`, "x"], "service"],
-    ["an id with a service that is cut off", [`SHLC01\x01${"i".repeat(20)}\x05echo`, "x"], "service"],
-    ["a request without its time", [`SHLC01\x01${"i".repeat(20)}\x04echo\0\0\0`, "x"], "headers"],
-    ["too many headers", [`SHLC01\x01${"i".repeat(20)}\x04echo${"\0".repeat(8_197)}`, "x"], "headers"],
-    ["an id without a body", [`SHLC01\x01${"i".repeat(20)}\x04echo\0\0\0\0`], "body"],
-    ["a cancelling without an id", ["SHLC01\x05", ""], "id"],
-    ["an answer from a client of shoal's", [`SHLC01\x03${"i".repeat(16)}`, "x"], "command"],
+    ["an id of 3 bytes", ["SHLC01\x02abc", "x"], "id"],
+    ["an id without a service", [`SHLC01\x02${"i".repeat(20)}`, "x"], "service"],
+    ["an id with a service that is cut off", [`SHLC01\x02${"i".repeat(20)}\x05echo`, "x"], "service"],
+    ["a request without its time", [`SHLC01\x02${"i".repeat(20)}\x04echo\0\0\0`, "x"], "headers"],
+    ["too many headers", [`SHLC01\x02${"i".repeat(20)}\x04echo${"\0".repeat(8_197)}`, "x"], "headers"],
+    ["an id without a body", [`SHLC01\x02${"i".repeat(20)}\x04echo\0\0\0\0`], "body"],
+    ["a cancelling without a number", ["SHLC01\x08", ""], "number"],
+    ["an answer from a client of shoal's", [`SHLC01\x04${"\0".repeat(8)}`, "x"], "command"],
     ["a header of shoal's without a command", ["SHLC01", "x"], "header"],
-    ["shoal's reply without a tag", ["SHLW01\x04abc", "x"], "tag"],
+    ["shoal's reply without a number", ["SHLW01\x04abc", "x"], "number"],
     ["a piece without a body", [`SHLW01\x03${"\0".repeat(8)}`], "body"],
+    ["a cancelling from a worker", ["SHLW01\x08\0\0\0\x01"], "command"],
     ["shoal's REQUEST from a worker", ["SHLW01\x02abcd", "x"], "command"],
   ] as const)("refuses %s", (_, parts, reason) => {
     expect(atBroker(...parts)).toMatchObject({ kind: "fault", reason });
@@ -177,18 +183,24 @@ describe("the two ends of each message", () => {
       PEER,
       ...(encodeFromWorker(replyTo(request, true, 0, ...parts)) as Buffer[]),
     ]);
-    expect(reply).toMatchObject({ kind: "reply", final: true, tag: 77 });
+    expect(reply).toMatchObject({ kind: "answer", final: true, number: 77 });
     const [, ...beat] = framesOf(PEER, { kind: "heartbeat", dialect });
     expect(decodeAtWorker(beat)).toEqual({ kind: "heartbeat", dialect });
-    const [, ...told] = framesOf(PEER, answerOf(1, { dialect, id, service: Buffer.from("echo"), body }));
+    const [, ...told] = framesOf(PEER, answerOf(1, { dialect, address: frames("echo"), body }));
     const answer = decodeAtClient(told);
     expect(answer).toMatchObject({ kind: "answer", final: true });
     expect(bodyOf(answer)).toEqual(parts);
   });
 
+  it("a number is found by its lower half, as long as no more than 2^32 newer ones follow", () => {
+    for (const newest of [1, 7, 2 ** 31, 2 ** 32, 2 ** 32 + 3, 3 * 2 ** 32 - 1, 2 ** 52])
+      for (const before of [0, 1, 5, 2 ** 31, 2 ** 32 - 1])
+        if (newest > before) expect(numberNear((newest - before) >>> 0, newest)).toBe(newest - before);
+  });
+
   it("a worker sends back all frames of an address, as behind a chain of brokers", () => {
     const request = decodeAtWorker(frames("", "MDPW01", 2, "hop1", "hop2", "", "x"));
-    expect(request).toMatchObject({ envelope: frames("hop1", "hop2") });
+    expect(request).toMatchObject({ address: frames("hop1", "hop2", "") });
     expect(bodyOf(request)).toEqual(["x"]);
   });
 

@@ -13,7 +13,6 @@ import {
 } from "../../../src/patterns/majordomo/batch.js";
 import {
   Body,
-  Dialect,
   decodeHeaders,
   encodeFromClient,
   encodeFromWorker,
@@ -24,9 +23,8 @@ import {
   type Request,
   RequestId,
 } from "../../../src/patterns/majordomo/protocol.js";
-import { answerOf, deliveryOf, readyOf, replyTo, requestOf } from "./messages.js";
+import { answerOf, deliveryOf, failureOf, readyOf, replyTo, requestOf } from "./messages.js";
 
-const dialect = Dialect.Shoal;
 const idOf = (sequence: number) => new RequestId(0xc1c2c3c4, 0xc5c6c7c8, sequence);
 const id = idOf(5);
 const HI = Body.of([Buffer.from("hi")]);
@@ -36,10 +34,9 @@ const NOTHING = Body.of([]);
 const request = (given: Partial<Request> = {}): Frames =>
   encodeFromClient(requestOf(5, { id, oldest: 3, time: 30_000, body: HI, ...given }));
 const answer = (final: boolean, pieces: number, body: Body): Frames =>
-  encodeToClient({ ...answerOf(5), id, final, pieces, body }, []);
+  encodeToClient(answerOf(5, { final, pieces, body }), []);
 const delivery = deliveryOf(9, { id, oldest: 3, time: 29_990, attempt: 2, headers: HEADERS, body: HI });
 const details = Buffer.from('{"code":"E"}');
-const failure = { reason: "worker-failed", text: "no", details } as const;
 
 const BODIES = ["hi", "ho!"].map((text) => Body.of([text]));
 const batchOf = <M extends { readonly body: Body }>(
@@ -60,17 +57,17 @@ const VECTORS: Record<string, Frames> = {
   "the first piece": answer(false, 0, HI),
   final: answer(true, 0, HI),
   "final after 2 pieces": answer(true, 2, NOTHING),
-  error: encodeToClient({ kind: "error", dialect, id, service: Buffer.from("echo"), ...failure }, []),
+  "failure of a request": encodeToClient({ ...failureOf(5, "worker-failed", "no"), details }, []),
   READY: encodeFromWorker(readyOf("w1", 2, 7)),
   REQUEST: encodeToWorker(delivery, []),
   "REQUEST of a plain client": encodeToWorker(deliveryOf(9, { id: undefined, body: HI }), []),
   PARTIAL: encodeFromWorker(replyTo(delivery, false, 0, "hi")),
   FINAL: encodeFromWorker(replyTo(delivery, true, 0, "hi")),
-  FAILURE: encodeFromWorker({ kind: "failure", tag: 9, ...failure }),
+  FAILURE: encodeFromWorker({ ...failureOf(9, "worker-failed", "no"), details }),
   "a batch of requests": batchOf(REQUESTS, (i, body) =>
     requestOf(5 + i, { id: idOf(5 + i), oldest: 3, time: 30_000, body }),
   ),
-  "a batch of answers": batchOf(ANSWERS, (i, body) => ({ ...answerOf(5 + i), id: idOf(5 + i), body })),
+  "a batch of answers": batchOf(ANSWERS, (i, body) => answerOf(5 + i, { body })),
   "a batch of REQUESTs": batchOf(DELIVERIES, (i, body) =>
     deliveryOf(9 + i, { id: idOf(5 + i), oldest: 3, time: 30_000, body }),
   ),

@@ -4,10 +4,10 @@ import { frameCost } from "../../../src/core/frame-cost.js";
 import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
 import {
   Body,
+  Command,
   encodeFromWorker,
   encodeHeaders,
   type FromWorker,
-  WorkerCommand,
 } from "../../../src/patterns/majordomo/protocol.js";
 import { type Job, type JobsOptions, WorkerJobs } from "../../../src/patterns/majordomo/worker-jobs.js";
 import type {
@@ -98,13 +98,14 @@ function register(): void {
 function give(tag: number, sequence = tag): void {
   session.receive(deliveryOf(tag, { id: idOf(sequence), oldest: sequence }), 0);
 }
-const grant = (tag: number, bytes: number): void => session.receive({ kind: "credit", tag, bytes }, 0);
+const grant = (tag: number, bytes: number): void =>
+  session.receive({ kind: "credit", number: tag, bytes }, 0);
 const turns = async (): Promise<void> => {
   for (let i = 0; i < 5; i++) await turn();
 };
-const FINAL = WorkerCommand.Final;
-const PARTIAL = WorkerCommand.Partial;
-const FAILURE = WorkerCommand.Failure;
+const FINAL = Command.Final;
+const PARTIAL = Command.Partial;
+const FAILURE = Command.Failure;
 
 describe("a reply for which there is no room", () => {
   beforeEach(() => make(([body]) => body as Buffer));

@@ -34,7 +34,6 @@ import {
   encodeFromWorker,
   type FromWorker,
   type Given,
-  type Reply,
   type Request,
   STREAM_WINDOW,
 } from "../../../src/patterns/majordomo/protocol.js";
@@ -367,7 +366,7 @@ export class SimulatedWorker {
       });
       return false;
     };
-    const replies = new Batcher<undefined, Reply>(
+    const replies = new Batcher<undefined, Answer>(
       REPLIES,
       (_, message) => void send(message),
       (flush) => world.afterGathering(flush),
@@ -410,7 +409,7 @@ export class SimulatedWorker {
           if (message.kind !== "heartbeat" || queue.length === 0) put(message);
         },
         reply: (message, ticket) => {
-          const joins = message.kind === "reply" && queue.length === 0;
+          const joins = message.kind === "answer" && queue.length === 0;
           return (joins && replies.add(undefined, message)) || put(message, ticket);
         },
         start: (delivery) => this.#handle(session, delivery),
