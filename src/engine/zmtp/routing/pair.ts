@@ -3,33 +3,21 @@
  * (52/CHANNEL).
  */
 
-import {
-  OfferResult,
-  type OutgoingMessage,
-  type RelaySink,
-  type RelaySource,
-  type TakenMessages,
-} from "../../engine.js";
-import type { Lease } from "../../lease.js";
+import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
-import { FairQueue } from "./queues.js";
-import { Routing, type RoutingEffects } from "./routing.js";
+import { FairRouting } from "./fair-routing.js";
+import type { RoutingEffects } from "./routing.js";
 
-export class PairRouting extends Routing {
+export class PairRouting extends FairRouting {
   #pipe: Pipe | undefined = undefined;
-  /** Messages of a departed peer come before those of its successor. */
-  readonly #in = new FairQueue(false);
   readonly #single: boolean;
 
   /** @param single CHANNEL: the types with single-frame messages are not relayed */
   constructor(effects: RoutingEffects, single = false) {
-    super(effects);
+    // Messages of a departed peer come before those of its successor.
+    super(effects, false);
     this.#single = single;
-  }
-
-  get readable(): boolean {
-    return this.#in.next() !== undefined;
   }
 
   get writable(): boolean {
@@ -63,11 +51,6 @@ export class PairRouting extends Routing {
     }
   }
 
-  override messages(pipe: Pipe): void {
-    this.#in.add(pipe);
-    this.effects.routingOnReadable();
-  }
-
   offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
     if (this.#pipe?.hasRoom() !== true) return OfferResult.Mute;
     this.#pipe.send(message, 0, undefined, transfer);
@@ -79,18 +62,10 @@ export class PairRouting extends Routing {
   }
 
   override get relaySource(): RelaySource | undefined {
-    return this.#single ? undefined : this.effects.relays?.fairSource(this.#in);
+    return this.#single ? undefined : this.effects.relays?.fairSource(this.in);
   }
 
   override get relaySink(): RelaySink | undefined {
     return this.#single ? undefined : this.effects.relays?.pairSink(() => this.#pipe);
-  }
-
-  take(lease?: Lease): Buffer[] | undefined {
-    return this.#in.take(lease);
-  }
-
-  override takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
-    this.#in.takeMany(taken, max, maxCost, lease);
   }
 }

@@ -3,21 +3,14 @@
  * messages (49/SCATTERGATHER, 41/CLISRV).
  */
 
-import {
-  OfferResult,
-  type OutgoingMessage,
-  type RelaySink,
-  type RelaySource,
-  type TakenMessages,
-} from "../../engine.js";
-import type { Lease } from "../../lease.js";
+import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
-import { FairQueue, LoadBalancer, moveToOthers } from "./queues.js";
-import { Routing, type RoutingEffects } from "./routing.js";
+import { FairRouting } from "./fair-routing.js";
+import { LoadBalancer, moveToOthers } from "./queues.js";
+import type { RoutingEffects } from "./routing.js";
 
-export class PipelineRouting extends Routing {
+export class PipelineRouting extends FairRouting {
   readonly #out = new LoadBalancer();
-  readonly #in = new FairQueue();
   readonly #sends: boolean;
   readonly #receives: boolean;
   readonly #single: boolean;
@@ -28,10 +21,6 @@ export class PipelineRouting extends Routing {
     this.#single = single;
     this.#sends = sends;
     this.#receives = receives;
-  }
-
-  get readable(): boolean {
-    return this.#in.next() !== undefined;
   }
 
   get writable(): boolean {
@@ -64,10 +53,8 @@ export class PipelineRouting extends Routing {
   }
 
   override messages(pipe: Pipe): void {
-    if (this.#receives) {
-      this.#in.add(pipe);
-      this.effects.routingOnReadable();
-    } else pipe.discard(); // PUSH does not receive.
+    if (this.#receives) super.messages(pipe);
+    else pipe.discard(); // PUSH does not receive.
   }
 
   override room(pipe: Pipe): void {
@@ -85,18 +72,10 @@ export class PipelineRouting extends Routing {
   }
 
   override get relaySource(): RelaySource | undefined {
-    return this.#receives && !this.#single ? this.effects.relays?.fairSource(this.#in) : undefined;
+    return this.#receives && !this.#single ? this.effects.relays?.fairSource(this.in) : undefined;
   }
 
   override get relaySink(): RelaySink | undefined {
     return this.#sends && !this.#single ? this.effects.relays?.balancedSink(this.#out) : undefined;
-  }
-
-  take(lease?: Lease): Buffer[] | undefined {
-    return this.#in.take(lease);
-  }
-
-  override takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
-    this.#in.takeMany(taken, max, maxCost, lease);
   }
 }

@@ -57,7 +57,7 @@ export class FairQueue {
     max: number,
     maxCost: number,
     lease: Lease | undefined,
-    idFor?: (pipe: Pipe) => Buffer,
+    idFor?: (pipe: Pipe) => Buffer | undefined,
   ): void {
     const pipe = this.next();
     // Several peers take turns, one message each.

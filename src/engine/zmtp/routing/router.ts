@@ -14,27 +14,19 @@ import {
   type PeerQueues,
   type RelaySink,
   type RelaySource,
-  type TakenMessages,
 } from "../../engine.js";
-import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import { isSameId, lastGiven, type Peer, type Pipe } from "../pipe.js";
-import { FairQueue } from "./queues.js";
-import { Routing } from "./routing.js";
+import { FairRouting } from "./fair-routing.js";
 
 /** Bytes (37/ZMTP, The Identity Property). */
 const MAX_IDENTITY = 255;
 
-export class RouterRouting extends Routing implements PeerQueues {
-  readonly #in = new FairQueue();
+export class RouterRouting extends FairRouting implements PeerQueues {
   readonly #byId = new Map<string, Pipe>();
   /** By the id object of received messages, which is faster than a string key. */
   readonly #byObject = new Map<OutgoingFrame | undefined, Pipe>();
   #counter = randomStart();
-
-  get readable(): boolean {
-    return this.#in.next() !== undefined;
-  }
 
   /** As in libzmq, any message is accepted. */
   get writable(): boolean {
@@ -82,11 +74,6 @@ export class RouterRouting extends Routing implements PeerQueues {
     if (this.#byId.get(key) === pipe) this.#byId.delete(key);
   }
 
-  override messages(pipe: Pipe): void {
-    this.#in.add(pipe);
-    this.effects.routingOnReadable();
-  }
-
   offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
     if (!Array.isArray(message) || message.length < 2) return OfferResult.Unroutable;
     const pipe = this.find(message[0] as OutgoingFrame);
@@ -97,7 +84,7 @@ export class RouterRouting extends Routing implements PeerQueues {
   }
 
   override get relaySource(): RelaySource | undefined {
-    return this.effects.relays?.fairSource(this.#in, true);
+    return this.effects.relays?.fairSource(this.in, true);
   }
 
   override get relaySink(): RelaySink | undefined {
@@ -106,18 +93,6 @@ export class RouterRouting extends Routing implements PeerQueues {
 
   override get peerQueues(): PeerQueues {
     return this;
-  }
-
-  take(lease?: Lease): Buffer[] | undefined {
-    const pipe = this.#in.next();
-    if (pipe === undefined) return undefined;
-    const message = pipe.take(this.#idFor(pipe), lease);
-    this.#in.advance(pipe);
-    return message;
-  }
-
-  override takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
-    this.#in.takeMany(taken, max, maxCost, lease, (pipe) => this.#idFor(pipe));
   }
 
   queuedBytes(routingId: Uint8Array): number {
@@ -132,7 +107,7 @@ export class RouterRouting extends Routing implements PeerQueues {
   }
 
   /** The same object, unless the program has written to it. */
-  #idFor(pipe: Pipe): Buffer {
+  protected override idFor(pipe: Pipe): Buffer {
     const id = pipe.routingId as Buffer;
     const last = lastGiven(pipe);
     if (last !== undefined) return last;

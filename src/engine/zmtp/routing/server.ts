@@ -6,26 +6,13 @@
  */
 import { allocate, keyOf } from "../../../core/memory.js";
 import { randomStart } from "../../../core/random.js";
-import {
-  OfferResult,
-  type OutgoingFrame,
-  type OutgoingMessage,
-  type PeerQueues,
-  type TakenMessages,
-} from "../../engine.js";
-import type { Lease } from "../../lease.js";
+import { OfferResult, type OutgoingFrame, type OutgoingMessage, type PeerQueues } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
-import { FairQueue } from "./queues.js";
-import { Routing } from "./routing.js";
+import { FairRouting } from "./fair-routing.js";
 
-export class ServerRouting extends Routing implements PeerQueues {
-  readonly #in = new FairQueue();
+export class ServerRouting extends FairRouting implements PeerQueues {
   readonly #byId = new Map<string, Pipe>();
   #counter = randomStart();
-
-  get readable(): boolean {
-    return this.#in.next() !== undefined;
-  }
 
   get writable(): boolean {
     return true;
@@ -49,11 +36,6 @@ export class ServerRouting extends Routing implements PeerQueues {
     if (pipe.routingId !== undefined) this.#byId.delete(keyOf(pipe.routingId));
   }
 
-  override messages(pipe: Pipe): void {
-    this.#in.add(pipe);
-    this.effects.routingOnReadable();
-  }
-
   offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
     if (!Array.isArray(message) || message.length !== 2) return OfferResult.Unroutable;
     const pipe = this.#byId.get(keyOf(message[0] as Uint8Array));
@@ -63,16 +45,8 @@ export class ServerRouting extends Routing implements PeerQueues {
     return OfferResult.Accepted;
   }
 
-  take(lease?: Lease): Buffer[] | undefined {
-    const pipe = this.#in.next();
-    if (pipe === undefined) return undefined;
-    const message = pipe.take(pipe.routingId, lease);
-    this.#in.advance(pipe);
-    return message;
-  }
-
-  override takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
-    this.#in.takeMany(taken, max, maxCost, lease, (pipe) => pipe.routingId as Buffer);
+  protected override idFor({ routingId }: Pipe): Buffer | undefined {
+    return routingId;
   }
 
   override get peerQueues(): PeerQueues {
