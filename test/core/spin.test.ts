@@ -83,14 +83,14 @@ describe("a loop that polls", () => {
     expect(loop.message(0.1)).toBeGreaterThan(0.09);
   });
 
-  test("leaves a core that others want, for longer and longer, and comes back when it is free", () => {
+  test("leaves a core that others want for a second after 50 ms, and comes back when it is free", () => {
     const loop = new Loop();
     loop.share = 0.5;
     let polled = 0;
     const rounds = 200_000;
     for (let n = 0; n < rounds; n++) polled += loop.message(0.1);
     expect(polled).toBeGreaterThan(0);
-    expect(polled / (rounds * 0.1)).toBeLessThan(0.02);
+    expect(polled / (rounds * 0.1)).toBeLessThan(0.06);
     loop.share = 1;
     for (let n = 0; n < 100_000; n++) loop.message(0.1);
     expect(loop.message(0.1)).toBeGreaterThan(0.09);
