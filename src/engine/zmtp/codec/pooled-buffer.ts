@@ -19,19 +19,16 @@ export interface RefCounted {
 
 /** Bytes. */
 const MAX_FREE = 16_777_216;
+/** Calls of `acquire` after which half of the free memory is given up. */
+const SHRINK_INTERVAL = 4_096;
+/** Free buffers of a class that `acquire` tries, since their sizes differ. */
 const MAX_PROBES = 4;
-const LOOK_INTERVAL = 4_096;
 const PINNED = 2 ** 29;
 
-interface SizeClass {
-  free: Buffer[];
-  unused: number;
-}
-
-/** By size: streams with different reads do not evict each other's memory. */
-const classes: SizeClass[] = [];
+/** By the power of two of their size. */
+const free: Buffer[][] = Array.from({ length: 1 + Math.log2(MAX_FREE) }, () => []);
 let freeBytes = 0;
-let wanted = 0;
+let acquired = 0;
 
 export class PooledBuffer implements RefCounted {
   readonly bytes: Buffer;
@@ -43,13 +40,14 @@ export class PooledBuffer implements RefCounted {
 
   release(): void {
     this.refs -= 1;
+    if (this.refs !== 0) return;
     const { length } = this.bytes;
-    if (this.refs !== 0 || length > MAX_FREE) return;
-    const index = classOf(length);
-    classes[index] ??= { free: [], unused: 0 };
-    const ofSize = classes[index];
-    if (!makeRoom(ofSize, length)) return;
-    ofSize.free.push(this.bytes);
+    const ofSize = free[classOf(length)];
+    if (ofSize === undefined) return;
+    // Other sizes keep theirs.
+    while (freeBytes + length > MAX_FREE && ofSize.length > 0) drop(ofSize, 1);
+    if (freeBytes + length > MAX_FREE) return;
+    ofSize.push(this.bytes);
     freeBytes += length;
   }
 
@@ -59,62 +57,31 @@ export class PooledBuffer implements RefCounted {
   }
 }
 
-/** @returns uncleared memory, up to a quarter larger than `size` */
+/** @returns uncleared memory, at most twice as large as `size` */
 export function acquire(size: number): PooledBuffer {
-  wanted += 1;
-  if (wanted % LOOK_INTERVAL === 0) classes.forEach(giveUp);
-  const index = classOf(size);
-  return new PooledBuffer(
-    fitting(classes[index], size) ?? fitting(classes[index + 1], size) ?? allocate(size),
-  );
-}
-
-function classOf(size: number): number {
-  const exponent = Math.floor(Math.log2(size));
-  return 4 * exponent + Math.floor(4 * (size / 2 ** exponent - 1));
+  acquired += 1;
+  if (acquired % SHRINK_INTERVAL === 0) for (const each of free) drop(each, Math.ceil(each.length / 2));
+  return new PooledBuffer(fitting(free[classOf(size)], size) ?? allocate(size));
 }
 
 /** The last freed buffer is still in the processor's cache. */
-function fitting(ofSize: SizeClass | undefined, size: number): Buffer | undefined {
+function fitting(ofSize: Buffer[] | undefined, size: number): Buffer | undefined {
   if (ofSize === undefined) return undefined;
-  const { free } = ofSize;
-  const least = Math.max(0, free.length - MAX_PROBES);
-  for (let i = free.length - 1; i >= least; i--) {
-    const bytes = free[i] as Buffer;
-    if (bytes.length < size || bytes.length > size * 1.25) continue;
-    free.splice(i, 1);
+  const least = Math.max(0, ofSize.length - MAX_PROBES);
+  for (let i = ofSize.length - 1; i >= least; i--) {
+    const bytes = ofSize[i] as Buffer;
+    if (bytes.length < size) continue;
+    ofSize.splice(i, 1);
     freeBytes -= bytes.length;
-    ofSize.unused = Math.min(ofSize.unused, free.length);
     return bytes;
   }
   return undefined;
 }
 
-function giveUp(ofSize: SizeClass): void {
-  drop(ofSize, Math.ceil(ofSize.unused / 2));
-  ofSize.unused = ofSize.free.length;
+function classOf(size: number): number {
+  return 32 - Math.clz32(size - 1);
 }
 
-function drop({ free }: SizeClass, count: number): void {
-  for (const { length } of free.splice(0, count)) freeBytes -= length;
-}
-
-/** Evicts buffers of larger classes. @returns whether `bytes` more may be free */
-function makeRoom(ofSize: SizeClass, bytes: number): boolean {
-  while (freeBytes + bytes > MAX_FREE) {
-    const own = bytesOf(ofSize) + bytes;
-    const larger = classes.filter((each) => each !== ofSize && bytesOf(each) > own);
-    const largest = larger.reduce(
-      (most, each) => (bytesOf(each) > bytesOf(most) ? each : most),
-      larger[0] ?? ofSize,
-    );
-    if (largest === ofSize) return false;
-    drop(largest, 1);
-    largest.unused = Math.min(largest.unused, largest.free.length);
-  }
-  return true;
-}
-
-function bytesOf({ free }: SizeClass): number {
-  return free.length * (free[0]?.length ?? 0);
+function drop(ofSize: Buffer[], count: number): void {
+  for (const { length } of ofSize.splice(0, count)) freeBytes -= length;
 }
