@@ -8,21 +8,31 @@
 import { type Channel, channel } from "node:diagnostics_channel";
 import { ClosedError } from "./errors.js";
 import { ignore } from "./ignore.js";
+import { isThenable } from "./thenable.js";
 
-/** Operations have channels .start and .end, single moments have one. */
-export const SEND_START: Channel = channel("shoal.send.start");
-export const SEND_END: Channel = channel("shoal.send.end");
+/** The channels of one kind of operation. */
+export interface OperationChannels {
+  readonly start: Channel;
+  readonly end: Channel;
+}
+
+export const SEND = channelsOf("shoal.send");
+export const REQUEST = channelsOf("shoal.request");
+export const PROCESS = channelsOf("shoal.process");
+export const MESSAGE_SEND = channelsOf("shoal.message.send");
+export const MESSAGE_PROCESS = channelsOf("shoal.message.process");
+/** Single moments have one channel. */
 export const RECEIVE: Channel = channel("shoal.receive");
-export const REQUEST_START: Channel = channel("shoal.request.start");
-export const REQUEST_END: Channel = channel("shoal.request.end");
-export const PROCESS_START: Channel = channel("shoal.process.start");
-export const PROCESS_END: Channel = channel("shoal.process.end");
-export const MESSAGE_SEND_START: Channel = channel("shoal.message.send.start");
-export const MESSAGE_SEND_END: Channel = channel("shoal.message.send.end");
-export const MESSAGE_PROCESS_START: Channel = channel("shoal.message.process.start");
-export const MESSAGE_PROCESS_END: Channel = channel("shoal.message.process.end");
 export const MESSAGE_RECEIVE: Channel = channel("shoal.message.receive");
 export const MESSAGE_ACKNOWLEDGE: Channel = channel("shoal.message.acknowledge");
+
+function channelsOf(name: string): OperationChannels {
+  return { start: channel(`${name}.start`), end: channel(`${name}.end`) };
+}
+
+export function isObserved({ start, end }: OperationChannels): boolean {
+  return start.hasSubscribers || end.hasSubscribers;
+}
 
 export type Wrapper = <T>(run: () => T) => T;
 
@@ -74,6 +84,20 @@ export class Operation {
     if (this.#end.hasSubscribers) this.#end.publish(this);
   }
 
+  /** Runs the call, and ends with its result, error or promise. @internal */
+  observe<T>(call: () => T): T {
+    let result: T;
+    try {
+      result = this.run(call);
+    } catch (error) {
+      this.end(error ?? new Error("nothing was thrown"));
+      throw error;
+    }
+    if (isThenable(result)) return this.endWith(Promise.resolve(result)) as T;
+    this.end();
+    return result;
+  }
+
   /** @returns a promise with the same outcome; a ClosedError causes no unhandled rejection @internal */
   endWith<T>(promise: Promise<T>): Promise<T> {
     const observed = promise.then(
@@ -92,10 +116,20 @@ export class Operation {
   }
 }
 
+/** Starts an operation with these properties. */
+export function begin<O extends Operation>(
+  { start, end }: OperationChannels,
+  properties: Omit<O, keyof Operation>,
+): O {
+  const operation = Object.assign(new Operation(end), properties) as unknown as O;
+  start.publish(operation);
+  return operation;
+}
+
 export type ServiceSystem = "cluster" | "majordomo";
 
 /** Retries belong to the same request. */
-export class RequestOperation extends Operation {
+export interface RequestOperation extends Operation {
   readonly system: ServiceSystem;
   readonly service: string;
   /** The method of a contract, or "". */
@@ -103,58 +137,19 @@ export class RequestOperation extends Operation {
   /** The reply is a stream of parts. */
   readonly isStream: boolean;
   readonly headers: Readonly<Record<string, string>>;
-  #added: Record<string, string> | undefined = undefined;
-
-  /** @internal */
-  constructor(
-    system: ServiceSystem,
-    service: string,
-    method: string,
-    isStream: boolean,
-    headers: Readonly<Record<string, string>> | undefined,
-  ) {
-    super(REQUEST_END);
-    this.system = system;
-    this.service = service;
-    this.method = method;
-    this.isStream = isStream;
-    this.headers = headers ?? NO_HEADERS;
-  }
-
-  /** Adds a header unless the program set it. For a subscriber of `start`. */
-  setHeader(name: string, value: string): void {
-    if (Object.hasOwn(this.headers, name)) return;
-    this.#added ??= Object.create(null) as Record<string, string>;
-    this.#added[name] = value;
-  }
-
   /** Set by subscribers. @internal */
-  get added(): Readonly<Record<string, string>> | undefined {
-    return this.#added;
-  }
+  added: Record<string, string> | undefined;
+  /** Adds a header unless the program set it. For a subscriber of `start`. */
+  setHeader(name: string, value: string): void;
 }
 
-export class ProcessOperation extends Operation {
+export interface ProcessOperation extends Operation {
   readonly system: ServiceSystem;
   readonly service: string;
   /** The method of a contract, or "". */
   readonly method: string;
   /** As received; untrusted. */
   readonly headers: Readonly<Record<string, string>>;
-
-  /** @internal */
-  constructor(
-    system: ServiceSystem,
-    service: string,
-    method: string,
-    headers: Readonly<Record<string, string>>,
-  ) {
-    super(PROCESS_END);
-    this.system = system;
-    this.service = service;
-    this.method = method;
-    this.headers = headers;
-  }
 }
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
@@ -167,10 +162,17 @@ export function startRequest(
   isStream: boolean,
   headers: Readonly<Record<string, string>> | undefined,
 ): RequestOperation | undefined {
-  if (!REQUEST_START.hasSubscribers && !REQUEST_END.hasSubscribers) return undefined;
-  const operation = new RequestOperation(system, service, method, isStream, headers);
-  REQUEST_START.publish(operation);
-  return operation;
+  if (!isObserved(REQUEST)) return undefined;
+  return begin<RequestOperation>(REQUEST, {
+    ...{ system, service, method, isStream },
+    headers: headers ?? NO_HEADERS,
+    added: undefined,
+    setHeader(this: RequestOperation, name, value) {
+      if (Object.hasOwn(this.headers, name)) return;
+      this.added ??= Object.create(null) as Record<string, string>;
+      this.added[name] = value;
+    },
+  });
 }
 
 export function endedWith<T>(
@@ -197,21 +199,6 @@ export function endedWith<T>(
     [Symbol.asyncIterator]: () => observed,
   };
   return observed;
-}
-
-export function isProcessObserved(): boolean {
-  return PROCESS_START.hasSubscribers || PROCESS_END.hasSubscribers;
-}
-
-export function startProcess(
-  system: ServiceSystem,
-  service: string,
-  method: string,
-  headers: Readonly<Record<string, string>>,
-): ProcessOperation {
-  const operation = new ProcessOperation(system, service, method, headers);
-  PROCESS_START.publish(operation);
-  return operation;
 }
 
 /** Keeps `headers` if the result would exceed the bounds. */

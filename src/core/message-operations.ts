@@ -6,15 +6,13 @@
  */
 import { isBytes } from "./bytes.js";
 import {
-  MESSAGE_ACKNOWLEDGE,
-  MESSAGE_PROCESS_END,
-  MESSAGE_PROCESS_START,
+  begin,
+  isObserved,
+  MESSAGE_PROCESS,
   MESSAGE_RECEIVE,
-  MESSAGE_SEND_END,
-  MESSAGE_SEND_START,
-  Operation,
+  MESSAGE_SEND,
+  type Operation,
 } from "./diagnostics.js";
-import { isThenable } from "./thenable.js";
 import { MAX_CONTEXT_BYTES } from "./trace-context.js";
 
 export type MessageCall = "publish" | "sendTo" | "sendToNodes" | "send" | "query";
@@ -24,45 +22,20 @@ export type MessageSystem = "cluster" | "sessions";
 /** "publication": at a server of sessions. */
 export type MessageHandlerKind = "subscription" | "message" | "query" | "publication";
 
-export function isMessageSendObserved(): boolean {
-  return MESSAGE_SEND_START.hasSubscribers || MESSAGE_SEND_END.hasSubscribers;
-}
-
-export function isMessageProcessObserved(): boolean {
-  return MESSAGE_PROCESS_START.hasSubscribers || MESSAGE_PROCESS_END.hasSubscribers;
-}
-
-export function isMessageReceiveObserved(): boolean {
-  return MESSAGE_RECEIVE.hasSubscribers;
-}
-
-export function isMessageAcknowledgeObserved(): boolean {
-  return MESSAGE_ACKNOWLEDGE.hasSubscribers;
-}
-
 /**
  * Ends when the links have accepted the message, a one-to-one message's client has it, the query has ended,
  * or the session store has the publication.
  */
-export class MessageSendOperation extends Operation {
+export interface MessageSendOperation extends Operation {
   readonly system: MessageSystem;
   readonly call: MessageCall;
   /** The topic; "self" for a one-to-one message; "channel/N" or "channel/NAME" for services. */
   readonly destination: string;
   readonly bytes: number;
   /** At the end: receiving nodes with this one, services that answered, or sessions that keep it. */
-  recipients = 0;
+  recipients: number;
   /** Trace context, at most 1,024 bytes. Set it in a subscriber of `start`. */
-  context: Uint8Array | undefined = undefined;
-
-  /** @internal */
-  constructor(call: MessageCall, destination: string, bytes: number, system: MessageSystem) {
-    super(MESSAGE_SEND_END);
-    this.system = system;
-    this.call = call;
-    this.destination = destination;
-    this.bytes = bytes;
-  }
+  context: Uint8Array | undefined;
 }
 
 export interface ObservedMessage {
@@ -79,16 +52,9 @@ export interface ObservedMessage {
 }
 
 /** Until the handler returns or its promise settles. */
-export class MessageProcessOperation extends Operation {
+export interface MessageProcessOperation extends Operation {
   readonly handler: MessageHandlerKind;
   readonly received: ObservedMessage;
-
-  /** @internal */
-  constructor(handler: MessageHandlerKind, received: ObservedMessage) {
-    super(MESSAGE_PROCESS_END);
-    this.handler = handler;
-    this.received = received;
-  }
 }
 
 export function channelDestination(channel: unknown): string {
@@ -105,14 +71,14 @@ export function startMessageSend(
   data: unknown,
   system: MessageSystem = "cluster",
 ): MessageSendOperation {
-  const operation = new MessageSendOperation(
-    call,
-    typeof destination === "string" ? destination : "",
-    observedBytes(data),
+  return begin<MessageSendOperation>(MESSAGE_SEND, {
     system,
-  );
-  MESSAGE_SEND_START.publish(operation);
-  return operation;
+    call,
+    destination: typeof destination === "string" ? destination : "",
+    bytes: observedBytes(data),
+    recipients: 0,
+    context: undefined,
+  });
 }
 
 export function contextToSend({ context }: MessageSendOperation): Buffer | undefined {
@@ -130,49 +96,17 @@ export function observeMessageSend<T>(
   system?: MessageSystem,
 ): Promise<T> {
   const operation = startMessageSend(call, destination, data, system);
-  const sent = operation.run(() => send(contextToSend(operation)));
-  return operation.endWith(
-    sent.then((result) => {
+  return operation.observe(() =>
+    send(contextToSend(operation)).then((result) => {
       operation.recipients = recipients(result);
       return result;
     }),
   );
 }
 
-export function startMessageProcess(
-  handler: MessageHandlerKind,
-  received: ObservedMessage,
-): MessageProcessOperation {
-  const operation = new MessageProcessOperation(handler, received);
-  MESSAGE_PROCESS_START.publish(operation);
-  return operation;
-}
-
-export function observeMessageProcess<T>(handler: MessageHandlerKind, of: ObservedMessage, call: () => T): T {
-  const operation = startMessageProcess(handler, of);
-  let result: T;
-  try {
-    result = operation.run(call);
-  } catch (error) {
-    operation.end(error ?? new Error("nothing was thrown"));
-    throw error;
-  }
-  if (isThenable(result)) return operation.endWith(Promise.resolve(result)) as T;
-  operation.end();
-  return result;
-}
-
-export function observeMessageReceive(of: ObservedMessage): void {
-  MESSAGE_RECEIVE.publish(of);
-}
-
-export function observeMessageAcknowledge(of: ObservedMessage): void {
-  MESSAGE_ACKNOWLEDGE.publish(of);
-}
-
 export function keepMessageContext(
   message: { context: Buffer | undefined },
   context: Buffer | undefined,
 ): void {
-  if (isMessageProcessObserved() || isMessageReceiveObserved()) message.context = context;
+  if (isObserved(MESSAGE_PROCESS) || MESSAGE_RECEIVE.hasSubscribers) message.context = context;
 }

@@ -6,20 +6,20 @@
 
 export {
   Operation,
-  ProcessOperation,
-  RequestOperation,
+  type ProcessOperation,
+  type RequestOperation,
   type ServiceSystem,
   type Wrapper,
 } from "../core/diagnostics.js";
-export {
-  type MessageCall,
-  type MessageHandlerKind,
+export type {
+  MessageCall,
+  MessageHandlerKind,
   MessageProcessOperation,
   MessageSendOperation,
-  type MessageSystem,
-  type ObservedMessage,
+  MessageSystem,
+  ObservedMessage,
 } from "../core/message-operations.js";
-export { type ReceivedMessage, SendOperation } from "../sockets/observation.js";
+export type { ReceivedMessage, SendOperation } from "../sockets/observation.js";
 export { SEMANTIC_CONVENTIONS_VERSION } from "./conventions.js";
 export { type Observation, type ObserveOptions, observeDrivers } from "./drivers.js";
 export { type Instrumentation, type InstrumentOptions, instrument } from "./instrument.js";

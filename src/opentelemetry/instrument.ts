@@ -18,21 +18,16 @@ import {
 import { checkKeys, describe } from "../core/arguments.js";
 import {
   MESSAGE_ACKNOWLEDGE,
-  MESSAGE_PROCESS_END,
-  MESSAGE_PROCESS_START,
+  MESSAGE_PROCESS,
   MESSAGE_RECEIVE,
-  MESSAGE_SEND_END,
-  MESSAGE_SEND_START,
+  MESSAGE_SEND,
   type Operation,
-  PROCESS_END,
-  PROCESS_START,
+  PROCESS,
   type ProcessOperation,
   RECEIVE,
-  REQUEST_END,
-  REQUEST_START,
+  REQUEST,
   type RequestOperation,
-  SEND_END,
-  SEND_START,
+  SEND,
 } from "../core/diagnostics.js";
 import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
 import type {
@@ -127,15 +122,15 @@ class Observer {
     this.#telemetry = of;
     const isWanted = typeof messages === "function" ? messages : () => messages;
     const messageChannels = [
-      guarded<MessageSendOperation>(MESSAGE_SEND_START, (each) => {
+      guarded<MessageSendOperation>(MESSAGE_SEND.start, (each) => {
         if (isWanted(each.destination)) this.#started(each, beginMessageSend(of, each));
       }),
-      guarded<MessageSendOperation>(MESSAGE_SEND_END, (each) => this.#messageSent(each)),
-      guarded<MessageProcessOperation>(MESSAGE_PROCESS_START, (each) => {
+      guarded<MessageSendOperation>(MESSAGE_SEND.end, (each) => this.#messageSent(each)),
+      guarded<MessageProcessOperation>(MESSAGE_PROCESS.start, (each) => {
         const { received } = each;
         if (isWanted(received.destination)) this.#started(each, beginReceived(of, "process", received));
       }),
-      guarded<Operation>(MESSAGE_PROCESS_END, (each) => this.#end(each)),
+      guarded<Operation>(MESSAGE_PROCESS.end, (each) => this.#end(each)),
       guarded<ObservedMessage>(MESSAGE_RECEIVE, (each) => {
         if (isWanted(each.destination)) reportMessageReceive(of, each);
       }),
@@ -145,14 +140,14 @@ class Observer {
     ];
     this.#messages = messages === false ? [] : messageChannels;
     this.#services = [
-      guarded<RequestOperation>(REQUEST_START, (each) => this.#request(each)),
-      guarded<Operation>(REQUEST_END, (each) => this.#end(each)),
-      guarded<ProcessOperation>(PROCESS_START, (each) => this.#process(each)),
-      guarded<Operation>(PROCESS_END, (each) => this.#end(each)),
+      guarded<RequestOperation>(REQUEST.start, (each) => this.#request(each)),
+      guarded<Operation>(REQUEST.end, (each) => this.#end(each)),
+      guarded<ProcessOperation>(PROCESS.start, (each) => this.#process(each)),
+      guarded<Operation>(PROCESS.end, (each) => this.#end(each)),
     ];
     this.#sockets = [
-      guarded<SendOperation>(SEND_START, (each) => this.#send(each)),
-      guarded<Operation>(SEND_END, (each) => this.#end(each)),
+      guarded<SendOperation>(SEND.start, (each) => this.#send(each)),
+      guarded<Operation>(SEND.end, (each) => this.#end(each)),
       guarded<ReceivedMessage>(RECEIVE, (each) => this.#receive(each)),
     ];
   }

@@ -6,6 +6,7 @@ import { checkFilter, checkTopic } from "../cluster/messaging/topics.js";
 import { checkCallOptions, describe } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { isObserved, MESSAGE_ACKNOWLEDGE, MESSAGE_RECEIVE, MESSAGE_SEND } from "../core/diagnostics.js";
 import { DriverTimer } from "../core/driver-timer.js";
 import {
   ClosedError,
@@ -14,15 +15,7 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../core/errors.js";
-import {
-  isMessageAcknowledgeObserved,
-  isMessageReceiveObserved,
-  isMessageSendObserved,
-  type ObservedMessage,
-  observeMessageAcknowledge,
-  observeMessageReceive,
-  observeMessageSend,
-} from "../core/message-operations.js";
+import { type ObservedMessage, observeMessageSend } from "../core/message-operations.js";
 import { checkWait, WAIT_OPTIONS, Waiter, type WaitOptions, withTimeout } from "../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../patterns/kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../patterns/kit/driver.js";
@@ -219,7 +212,7 @@ export class SessionClient
     data: string | Uint8Array,
     options: SessionPublishOptions = {},
   ): Promise<PublishedResult> {
-    if (!isMessageSendObserved()) return this.#publish(topic, data, options, undefined);
+    if (!isObserved(MESSAGE_SEND)) return this.#publish(topic, data, options, undefined);
     return observeMessageSend(
       "publish",
       topic,
@@ -521,7 +514,7 @@ export class SessionClient
   }
 
   #observeReceive(message: SessionMessage): void {
-    if (isMessageReceiveObserved()) observeMessageReceive(this.#observed(message));
+    if (MESSAGE_RECEIVE.hasSubscribers) MESSAGE_RECEIVE.publish(this.#observed(message));
   }
 
   #observed(message: SessionMessage): ObservedMessage {
@@ -532,7 +525,7 @@ export class SessionClient
 
   #acknowledge(message: SessionMessage, number: number, life: number): void {
     if (!this.#rules.acknowledge(number, life)) return;
-    if (isMessageAcknowledgeObserved()) observeMessageAcknowledge(this.#observed(message));
+    if (MESSAGE_ACKNOWLEDGE.hasSubscribers) MESSAGE_ACKNOWLEDGE.publish(this.#observed(message));
     this.#counts.acknowledged += 1;
     if (this.#isFlushing) return;
     this.#isFlushing = true;
@@ -560,5 +553,5 @@ export class SessionClient
 }
 
 function isAnyObserved(): boolean {
-  return isMessageReceiveObserved() || isMessageAcknowledgeObserved();
+  return MESSAGE_RECEIVE.hasSubscribers || MESSAGE_ACKNOWLEDGE.hasSubscribers;
 }

@@ -6,12 +6,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { thrownText } from "../core/arguments.js";
+import { begin, isObserved, MESSAGE_PROCESS } from "../core/diagnostics.js";
 import { ProtocolError } from "../core/errors.js";
-import {
-  isMessageProcessObserved,
-  type MessageProcessOperation,
-  startMessageProcess,
-} from "../core/message-operations.js";
+import type { MessageProcessOperation } from "../core/message-operations.js";
 import { CLOSE_LINGER } from "../patterns/kit/options.js";
 import { RouterReader } from "../patterns/kit/router-reader.js";
 import { StoreError } from "../patterns/kit/store/error.js";
@@ -545,14 +542,15 @@ function refuseAsFull(): never {
 
 function observedPublication(sender: string, publication: Publication): MessageProcessOperation | undefined {
   const { topic: destination, data, context } = publication;
-  if (!isMessageProcessObserved()) return undefined;
-  return startMessageProcess("publication", {
-    system: "sessions",
+  if (!isObserved(MESSAGE_PROCESS)) return undefined;
+  const received = {
+    system: "sessions" as const,
     destination,
     filter: "",
     sender,
     bytes: data.length,
     message: publication,
     context,
-  });
+  };
+  return begin<MessageProcessOperation>(MESSAGE_PROCESS, { handler: "publication", received });
 }

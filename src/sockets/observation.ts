@@ -1,6 +1,6 @@
 /** Shows what sockets do to subscribers (src/core/diagnostics.ts) and to `NODE_DEBUG=shoal`, except in pages. */
 import { debuglog } from "node:util";
-import { Operation, RECEIVE, SEND_END, SEND_START } from "../core/diagnostics.js";
+import { begin, isObserved, type Operation, RECEIVE, SEND } from "../core/diagnostics.js";
 import { TimeoutError, UnroutableError } from "../core/errors.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import type { SocketEvent } from "../engine/events.js";
@@ -19,7 +19,7 @@ export function logEvent(socketType: string, event: SocketEvent): void {
 }
 
 export function isSendObserved(): boolean {
-  return SEND_START.hasSubscribers || SEND_END.hasSubscribers;
+  return isObserved(SEND);
 }
 
 export function isReceiveObserved(): boolean {
@@ -27,7 +27,7 @@ export function isReceiveObserved(): boolean {
 }
 
 /** A send, until the engine has the message or the call fails. */
-export class SendOperation extends Operation {
+export interface SendOperation extends Operation {
   /** One of the package's sockets. */
   readonly socket: object;
   /** "Push", "Router", … */
@@ -35,15 +35,10 @@ export class SendOperation extends Operation {
   /** Outgoing frames, for a Router with the routing id first; read-only. */
   readonly message: string | Uint8Array | readonly (string | Uint8Array)[];
   readonly bytes: number;
+}
 
-  /** @internal */
-  constructor(socket: object, socketType: string, message: OutgoingMessage) {
-    super(SEND_END);
-    this.socket = socket;
-    this.socketType = socketType;
-    this.message = message;
-    this.bytes = byteLengthOf(message);
-  }
+function beginSend(socket: object, socketType: string, message: OutgoingMessage): SendOperation {
+  return begin<SendOperation>(SEND, { socket, socketType, message, bytes: byteLengthOf(message) });
 }
 
 /** A received message. A subscriber must not call the socket. */
@@ -61,14 +56,7 @@ export function observeSend(
   message: OutgoingMessage,
   send: () => Promise<void>,
 ): Promise<void> {
-  const operation = new SendOperation(socket, socketType, message);
-  SEND_START.publish(operation);
-  try {
-    return operation.endWith(operation.run(send));
-  } catch (error) {
-    operation.end(error);
-    throw error;
-  }
+  return beginSend(socket, socketType, message).observe(send);
 }
 
 /** @param send returns `true` or "sent" for success */
@@ -78,8 +66,7 @@ export function observeTrySend<R extends boolean | DeliveryResult>(
   message: OutgoingMessage,
   send: () => R,
 ): R {
-  const operation = new SendOperation(socket, socketType, message);
-  SEND_START.publish(operation);
+  const operation = beginSend(socket, socketType, message);
   let error: unknown;
   try {
     const result = operation.run(send);

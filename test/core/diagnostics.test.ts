@@ -1,8 +1,15 @@
 /** Operations that are published: wrapped, ended once, and never the reason why a call behaves otherwise. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { channel } from "node:diagnostics_channel";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { endedWith, Operation, RequestOperation, withAdded } from "../../src/core/diagnostics.js";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import {
+  endedWith,
+  Operation,
+  REQUEST,
+  type RequestOperation,
+  startRequest,
+  withAdded,
+} from "../../src/core/diagnostics.js";
 import { ClosedError } from "../../src/core/errors.js";
 
 const ends = channel("test.operation.end");
@@ -54,6 +61,17 @@ describe("an operation", () => {
     expect(seen).toHaveLength(3);
   });
 
+  it("ends with a call's result, error or promise", async () => {
+    expect(begin().observe(() => 7)).toBe(7);
+    expect(() =>
+      begin().observe(() => {
+        throw undefined;
+      }),
+    ).toThrow();
+    expect(await begin().observe(async () => 8)).toBe(8);
+    expect(seen.map(({ error }) => error instanceof Error)).toEqual([false, true, false]);
+  });
+
   it("runs each step of an iteration within its wrapper", async () => {
     const operation = begin();
     const storage = new AsyncLocalStorage<string>();
@@ -100,7 +118,10 @@ describe("a reply in parts", () => {
 
 describe("headers of subscribers", () => {
   it("leave the program's own as they are", () => {
-    const operation = new RequestOperation("cluster", "work", "", false, { own: "1" });
+    const hear = (): void => undefined;
+    REQUEST.start.subscribe(hear);
+    onTestFinished(() => void REQUEST.start.unsubscribe(hear));
+    const operation = startRequest("cluster", "work", "", false, { own: "1" }) as RequestOperation;
     expect(operation.added).toBeUndefined();
     operation.setHeader("own", "2");
     expect(operation.added).toBeUndefined();

@@ -72,11 +72,6 @@ const MADE_BY_OTHERS: Readonly<Record<string, string>> = {
   RulesTimer: "World",
   HookAnswer: "ClusterNode",
   Operation: "whoever listens to the tracing channels",
-  ProcessOperation: "the same",
-  RequestOperation: "the same",
-  SendOperation: "the same",
-  MessageSendOperation: "the same",
-  MessageProcessOperation: "the same",
 };
 
 interface Program {

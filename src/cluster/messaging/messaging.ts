@@ -6,9 +6,10 @@
  *   item of a link ──> checked ──> this node's own subscriptions, never another node
  */
 import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
+import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
-import { isMessageSendObserved, observeMessageSend } from "../../core/message-operations.js";
+import { observeMessageSend } from "../../core/message-operations.js";
 import { serviceOfRoute } from "../requests/route.js";
 import { type ClusterAddress, SELF_ID } from "./addresses.js";
 import { checkBoolean } from "./checks.js";
@@ -232,7 +233,7 @@ export class Messaging {
     data: string | Uint8Array,
     options: PublishOptions | undefined,
   ): Promise<number> {
-    if (!isMessageSendObserved()) return this.#publisher.publish(sender, topic, data, options);
+    if (!isObserved(MESSAGE_SEND)) return this.#publisher.publish(sender, topic, data, options);
     return observeMessageSend(
       "publish",
       topic,
@@ -296,7 +297,7 @@ export class Messaging {
     data: string | Uint8Array,
     options?: SendToOptions,
   ): Promise<void> {
-    if (isMessageSendObserved())
+    if (isObserved(MESSAGE_SEND))
       return observeMessageSend(
         "sendTo",
         SELF_TOPIC,
@@ -309,7 +310,7 @@ export class Messaging {
 
   /** @returns the number of nodes it was sent to */
   sendToNodes(client: LocalClient, data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
-    if (isMessageSendObserved())
+    if (isObserved(MESSAGE_SEND))
       return observeMessageSend(
         "sendToNodes",
         SELF_TOPIC,

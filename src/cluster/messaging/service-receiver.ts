@@ -13,6 +13,7 @@
 import { describe } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { begin, isObserved, MESSAGE_PROCESS } from "../../core/diagnostics.js";
 import {
   ClosedError,
   InvalidArgumentError,
@@ -23,10 +24,9 @@ import {
 import { ignore } from "../../core/ignore.js";
 import {
   channelDestination,
-  isMessageProcessObserved,
   type MessageHandlerKind,
+  type MessageProcessOperation,
   observedBytes,
-  observeMessageProcess,
 } from "../../core/message-operations.js";
 import { isThenable } from "../../core/thenable.js";
 import { exposedText } from "../../patterns/kit/errors.js";
@@ -371,7 +371,7 @@ export class ServiceReceiver {
     size: number,
   ): Promise<void> {
     try {
-      const result: unknown = isMessageProcessObserved()
+      const result: unknown = isObserved(MESSAGE_PROCESS)
         ? observed("message", message, context, call)
         : call(message);
       if (!isThenable(result)) return;
@@ -406,7 +406,7 @@ export class ServiceReceiver {
     const size = sizeOf(query.data);
     this.#begin(size);
     try {
-      const result: unknown = isMessageProcessObserved()
+      const result: unknown = isObserved(MESSAGE_PROCESS)
         ? observed("query", query, context, call)
         : call(query);
       const answer = isThenable(result) ? await settledWithin(result, timeout) : result;
@@ -511,7 +511,7 @@ function observed<T>(
   context: Buffer | undefined,
   call: (message: ServiceMessage) => T,
 ): T {
-  const of = {
+  const received = {
     system: "cluster" as const,
     destination: channelDestination(message.channel),
     filter: "",
@@ -520,7 +520,8 @@ function observed<T>(
     message,
     context,
   };
-  return observeMessageProcess(handler, of, () => call(message));
+  const operation = begin<MessageProcessOperation>(MESSAGE_PROCESS, { handler, received });
+  return operation.observe(() => call(message));
 }
 
 function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H> {

@@ -6,6 +6,7 @@
  * Received data is never evaluated as code: only the program's own hooks and handlers read its texts or bytes.
  */
 import { checkCallOptions, checkInteger, describe, quoted } from "../../core/arguments.js";
+import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import {
   ClosedError,
   InvalidArgumentError,
@@ -16,7 +17,6 @@ import {
 import {
   channelDestination,
   contextToSend,
-  isMessageSendObserved,
   type MessageSendOperation,
   observeMessageSend,
   startMessageSend,
@@ -117,7 +117,7 @@ export class Services {
   }
 
   send(options: ServiceSendOptions): Promise<ServiceSendResult> {
-    if (!isMessageSendObserved()) return this.#send(options, undefined);
+    if (!isObserved(MESSAGE_SEND)) return this.#send(options, undefined);
     return observeMessageSend(
       "send",
       channelDestination(options?.channel ?? 0),
@@ -191,7 +191,7 @@ export class Services {
     });
     const isAborted = signal?.aborted === true;
     this.#context.pending.add(number, query, { timeout, signal: isAborted ? undefined : signal });
-    if (isMessageSendObserved()) operation = startMessageSend("query", channelDestination(channel), checked);
+    if (isObserved(MESSAGE_SEND)) operation = startMessageSend("query", channelDestination(channel), checked);
     if (isAborted) query.end("cancelled");
     for (const { service, error } of failed) query.respond({ service: service as Member, error });
     if (services.length === 0) query.end("done");

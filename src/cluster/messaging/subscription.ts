@@ -9,15 +9,10 @@
  * A handler delays a link for at most `STALL_TIME`; then messages above its mark are dropped until it has caught up.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { begin, isObserved, MESSAGE_PROCESS, MESSAGE_RECEIVE } from "../../core/diagnostics.js";
 import { ClosedError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
-import {
-  isMessageProcessObserved,
-  isMessageReceiveObserved,
-  type ObservedMessage,
-  observeMessageProcess,
-  observeMessageReceive,
-} from "../../core/message-operations.js";
+import type { MessageProcessOperation, ObservedMessage } from "../../core/message-operations.js";
 import { STALL_TIME } from "./bounds.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
@@ -125,7 +120,7 @@ export class Subscription implements ClusterSubscription {
     }
     const reader = this.#readers.shift();
     if (reader !== undefined) {
-      if (isMessageReceiveObserved()) observeMessageReceive(this.#observed(message));
+      if (MESSAGE_RECEIVE.hasSubscribers) MESSAGE_RECEIVE.publish(this.#observed(message));
       reader({ done: false, value: message });
       return undefined;
     }
@@ -189,7 +184,7 @@ export class Subscription implements ClusterSubscription {
       next: () => {
         const message = this.#take();
         if (message !== undefined) {
-          if (isMessageReceiveObserved()) observeMessageReceive(this.#observed(message));
+          if (MESSAGE_RECEIVE.hasSubscribers) MESSAGE_RECEIVE.publish(this.#observed(message));
           return Promise.resolve({ done: false, value: message });
         }
         if (this.#closed) return Promise.resolve({ done: true, value: undefined });
@@ -226,9 +221,7 @@ export class Subscription implements ClusterSubscription {
   #call(handler: MessageHandler, message: ReceivedMessage): void {
     let result: unknown;
     try {
-      result = isMessageProcessObserved()
-        ? observeMessageProcess("subscription", this.#observed(message), () => handler(message))
-        : handler(message);
+      result = isObserved(MESSAGE_PROCESS) ? this.#observe(handler, message) : handler(message);
       if (result === undefined || typeof (result as PromiseLike<unknown> | null)?.then !== "function") return;
     } catch (error) {
       this.#options.onFailed(error);
@@ -242,6 +235,14 @@ export class Subscription implements ClusterSubscription {
         this.#next(handler);
       },
     );
+  }
+
+  #observe(handler: MessageHandler, message: ReceivedMessage): unknown {
+    const operation = begin<MessageProcessOperation>(MESSAGE_PROCESS, {
+      handler: "subscription",
+      received: this.#observed(message),
+    });
+    return operation.observe(() => handler(message));
   }
 
   #observed(message: ReceivedMessage): ObservedMessage {

@@ -6,7 +6,7 @@
  *                                                  └── error ──> failure with its code and data, and its message where that is exposed
  */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
-import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
+import { begin, isObserved, PROCESS, type ProcessOperation } from "../../core/diagnostics.js";
 import type { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError } from "../../core/errors.js";
 import { isThenable } from "../../core/thenable.js";
@@ -144,8 +144,9 @@ export class RequestServer implements ServingEffects {
     let pending: Promise<unknown> | undefined;
     try {
       if (isInternal) result = handler(body, request);
-      else if (isProcessObserved()) {
-        const operation = startProcess("cluster", request.service, request.method, request.headers);
+      else if (isObserved(PROCESS)) {
+        const { service, method, headers } = request;
+        const operation = begin<ProcessOperation>(PROCESS, { system: "cluster", service, method, headers });
         request.operation = operation;
         result = operation.run(() => this.#call(request, handler));
       } else result = this.#call(request, handler);

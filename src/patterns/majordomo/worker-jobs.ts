@@ -10,7 +10,7 @@ import { systemClock } from "../../core/clock.js";
 import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
+import { begin, isObserved, PROCESS, type ProcessOperation } from "../../core/diagnostics.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import { isThenable } from "../../core/thenable.js";
@@ -347,8 +347,13 @@ export class WorkerJobs {
   }
 
   #call(request: unknown, job: Job): unknown {
-    if (!isProcessObserved()) return this.#handler(request, job);
-    job.operation = startProcess("majordomo", job.service, "", job.headers);
+    if (!isObserved(PROCESS)) return this.#handler(request, job);
+    job.operation = begin<ProcessOperation>(PROCESS, {
+      system: "majordomo",
+      service: job.service,
+      method: "",
+      headers: job.headers,
+    });
     return job.operation.run(() => this.#handler(request, job));
   }
 

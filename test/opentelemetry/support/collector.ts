@@ -19,9 +19,10 @@ import { afterAll, beforeAll } from "vitest";
 import * as diagnostics from "../../../src/core/diagnostics.js";
 
 /** What the package publishes to. */
-export const CHANNELS = Object.values(diagnostics).filter(
-  (each): each is Channel => typeof each === "object" && "hasSubscribers" in each,
-);
+export const CHANNELS: readonly Channel[] = Object.values(diagnostics).flatMap((each) => {
+  if (typeof each !== "object") return [];
+  return "start" in each ? [each.start, each.end] : [each];
+});
 
 /** A point of a metric: its attributes and its value, or how many values a histogram has. */
 export interface Point {
