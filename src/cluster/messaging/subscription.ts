@@ -2,18 +2,16 @@
  * A subscription for programs.
  *
  *   handler that returns nothing      called as messages arrive
- *   handler that returns a promise    one call at a time; messages are queued. Above the mark the link waits, and this node's own
- *                                     publishers drop or wait (`onFull`)
- *   async iterable                    queued; above the mark the newest is dropped
+ *   handler that returns a promise    one call at a time; messages are queued
+ *   async iterable                    queued
  *
- * A handler delays a link for at most `STALL_TIME`; then messages above its mark are dropped until it has caught up.
+ * Above the queue's bound the newest message is dropped.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { begin, isObserved, MESSAGE_PROCESS, MESSAGE_RECEIVE } from "../../core/diagnostics.js";
 import { ClosedError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import type { MessageProcessOperation, ObservedMessage } from "../../core/message-operations.js";
-import { STALL_TIME } from "./bounds.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
 /** A returned promise delays the next message. */
@@ -72,9 +70,6 @@ export class Subscription implements ClusterSubscription {
   #isBusy = false;
   readonly #readers = new RingBuffer<(result: IteratorResult<ClusterMessage, undefined>) => void>(2);
   readonly #waits = new IdleWaits();
-  #stallTimer: NodeJS.Timeout | undefined = undefined;
-  /** It delayed a link for too long, and has not caught up. */
-  #isStalled = false;
   /** With `retained`: of each topic, the least recently updated first. */
   readonly #latest = new Map<string, { readonly stamp: number; readonly node: string }>();
 
@@ -108,30 +103,25 @@ export class Subscription implements ClusterSubscription {
     return this.#queue.length >= this.#options.maxQueue || this.#bytes >= this.#options.maxQueueBytes;
   }
 
-  /**
-   * @param holds whether the caller can wait
-   * @returns settles when there is room again; `undefined` if there is
-   */
-  push(message: ReceivedMessage, holds: boolean): Promise<void> | undefined {
-    if (this.#closed) return undefined;
+  push(message: ReceivedMessage): void {
+    if (this.#closed) return;
     if (this.#handler !== undefined && !this.#isBusy) {
       this.#call(this.#handler, message);
-      return undefined;
+      return;
     }
     const reader = this.#readers.shift();
     if (reader !== undefined) {
       if (MESSAGE_RECEIVE.hasSubscribers) MESSAGE_RECEIVE.publish(this.#observed(message));
       reader({ done: false, value: message });
-      return undefined;
+      return;
     }
-    if (this.isFull && (!holds || this.#handler === undefined || this.#isStalled)) {
+    if (this.isFull) {
       this.#dropped += 1;
       this.#options.onDropped(message);
-      return undefined;
+      return;
     }
     this.#queue.push(message);
     this.#bytes += message.bytes;
-    return holds && this.#handler !== undefined && this.isFull ? this.room() : undefined;
   }
 
   /** Whether a retained message is newer than the latest of its topic, which it then replaces. */
@@ -150,12 +140,8 @@ export class Subscription implements ClusterSubscription {
     return true;
   }
 
-  /** Settles when half of the queue is free, it closes, or it has delayed for too long. */
+  /** Settles when half of the queue is free, or it closes. */
   room(): Promise<void> {
-    this.#stallTimer ??= setTimeout(() => {
-      this.#isStalled = true;
-      this.#release();
-    }, STALL_TIME).unref();
     return this.#waits.wait(false);
   }
 
@@ -167,7 +153,7 @@ export class Subscription implements ClusterSubscription {
       this.#queue.clear();
       this.#bytes = 0;
     }
-    this.#release();
+    this.#waits.end();
     for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift())
       reader({ done: true, value: undefined });
     this.#options.onClosed();
@@ -201,21 +187,10 @@ export class Subscription implements ClusterSubscription {
     const message = this.#queue.shift();
     if (message === undefined) return undefined;
     this.#bytes -= message.bytes;
-    if (this.#waits.isAwaited || this.#isStalled) this.#look();
-    return message;
-  }
-
-  #look(): void {
     const { maxQueue, maxQueueBytes } = this.#options;
-    if (this.#queue.length > maxQueue / 2 || this.#bytes > maxQueueBytes / 2) return;
-    this.#isStalled = false;
-    this.#release();
-  }
-
-  #release(): void {
-    clearTimeout(this.#stallTimer);
-    this.#stallTimer = undefined;
-    this.#waits.end();
+    if (this.#waits.isAwaited && this.#queue.length <= maxQueue / 2 && this.#bytes <= maxQueueBytes / 2)
+      this.#waits.end();
+    return message;
   }
 
   #call(handler: MessageHandler, message: ReceivedMessage): void {
