@@ -66,7 +66,7 @@ export interface MessagingStats {
   readonly directReceived: number;
   /** One-to-one messages not yet acknowledged. */
   readonly directPending: number;
-  /** Copies waiting for room at a node. */
+  /** Messages waiting for room at nodes. */
   readonly waiting: number;
   readonly waitingBytes: number;
   readonly subscriptions: number;
@@ -117,7 +117,9 @@ export class Messaging {
       },
       onTooLarge: (peer, prefix) => this.#state.drops.dropped("size", peer, prefix),
     };
-    const state = new MessagingState(settings, effects, this.self, this.#table, links);
+    const state = new MessagingState(settings, effects, this.self, this.#table, links, (topic) =>
+      this.#publisher.roomFor(topic),
+    );
     this.#state = state;
     this.links = state.links;
     this.routes = state.routes;
