@@ -20,7 +20,7 @@ const MAX_PATH = 107;
 const WILDCARDS = ["0.0.0.0", "[::]", "*"];
 
 /** Whether a name is valid, also as a tag. */
-export function isServiceName(name: unknown): name is string {
+function isServiceName(name: unknown): name is string {
   return typeof name === "string" && /^[^=\s\p{C}]+$/u.test(name) && Buffer.byteLength(name) <= MAX_TAG;
 }
 
@@ -42,7 +42,7 @@ export function checkAdvertised(endpoint: unknown): asserts endpoint is string {
   );
 }
 
-export function isForPeers(endpoint: string): boolean {
+function isForPeers(endpoint: string): boolean {
   const [, port] =
     /^(?:tcp|tls):\/\/(?:\[[\da-fA-F:.]+(?:%[\w.-]+)?\]|[\w.-]+):(\d{1,5})$/.exec(endpoint) ?? [];
   if (port !== undefined) return Number(port) >= 1 && Number(port) <= 65_535;

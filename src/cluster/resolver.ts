@@ -12,7 +12,7 @@ import { describe, quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_TAG, MAX_TAGS } from "./bounds.js";
 import { type AdvertisedEndpoint, advertisedNames } from "./endpoints.js";
-import { isReservedTag, ZRE } from "./tags.js";
+import { isReservedTag } from "./tags.js";
 
 const MODES = ["equal", "match", "regexp"] as const;
 export type MatchMode = (typeof MODES)[number];
@@ -37,8 +37,6 @@ export interface Resolvable {
   readonly name: string;
   readonly draining: boolean;
   readonly yields: boolean;
-  /** Set for a peer known only by 36/ZRE. */
-  readonly zre?: true;
   readonly details: { readonly tags: readonly string[]; readonly endpoints: readonly string[] };
 }
 
@@ -48,7 +46,7 @@ export function hostOf(name: string): string {
 
 /**
  * Built-in tags of a member: its id, its name with and without the host, `@` and its host, `localhost` on this host,
- * `self` for this node, `draining`, `zre`, and the names of its advertised endpoints.
+ * `self` for this node, `draining`, and the names of its advertised endpoints.
  */
 function builtInTags(member: Resolvable, self: Resolvable): string[] {
   const host = hostOf(member.name);
@@ -59,7 +57,6 @@ function builtInTags(member: Resolvable, self: Resolvable): string[] {
   if (host === hostOf(self.name)) tags.push("localhost");
   if (member.id === self.id) tags.push("self");
   if (member.draining) tags.push("draining");
-  if (member.zre === true) tags.push(ZRE);
   tags.push(...advertisedNames(member.details.endpoints).filter((name) => !isReservedTag(name)));
   return tags;
 }
@@ -93,20 +90,6 @@ export function chooserOf(
     const named = endpoints.filter(({ name }) => name !== "" && asked.some((test) => test(name)));
     return (named.length > 0 ? named : endpoints).map(({ endpoint }) => endpoint);
   };
-}
-
-/**
- * Whether `has` or `some` has the literal tag `zre`. Otherwise ZRE peers are excluded, since nothing proves their
- * identity: a peer could claim the name of a service.
- */
-export function asksForZre(steps: readonly ResolverStep[]): boolean {
-  let mode: MatchMode = "equal";
-  for (const step of steps) {
-    if (typeof step === "string") mode = step;
-    else if (mode === "equal" && [step.has, step.some].some((items) => isList(items) && items.includes(ZRE)))
-      return true;
-  }
-  return false;
 }
 
 /** Methods of an array, such as `some`, are no conditions. */

@@ -11,10 +11,8 @@ import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_TAG_CHANGES } from "./bounds.js";
 
-export const ZRE = "zre";
-
 /** Nodes cannot set these. */
-const RESERVED: ReadonlySet<string> = new Set(["localhost", "self", "draining", ZRE]);
+const RESERVED: ReadonlySet<string> = new Set(["localhost", "self", "draining"]);
 
 export function isReservedTag(tag: string): boolean {
   return RESERVED.has(tag);

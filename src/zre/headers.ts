@@ -7,9 +7,8 @@
  *   X-SHOAL-ADDRESS   "host:port" of its datagrams
  *   X-SHOAL-TAGS      JSON: an array of texts          X-SHOAL-PROPS   JSON: an object of texts
  */
-import { MAX_ADDRESS, MAX_BUS_NAME, MAX_ENDPOINTS } from "../cluster/bounds.js";
+import { MAX_ADDRESS, MAX_BUS_NAME } from "../cluster/bounds.js";
 import { type Details, tryDetails } from "../cluster/details.js";
-import { endpointText, isForPeers, isServiceName, published } from "../cluster/endpoints.js";
 import { isId } from "../cluster/identity.js";
 import { MAX_HEADER_VALUE } from "./codec.js";
 
@@ -48,24 +47,6 @@ export function readNodeHeaders(headers: Readonly<Record<string, string>>): Node
   const details = detailsOf(headers["X-SHOAL-TAGS"] ?? "[]", headers["X-SHOAL-PROPS"] ?? "{}");
   if (details === undefined) return undefined;
   return Object.freeze({ id, bus, address, tags: details.tags, props: details.props });
-}
-
-/**
- * Endpoints of a peer's services by headers: `X-FILEMQ: tcp://10.0.0.5:5777`, as in 36/ZRE, is an endpoint FILEMQ. The
- * peer's host replaces a wildcard; other values are ignored.
- *
- * @param host the peer's
- * @returns texts as in members' details
- */
-export function headerEndpoints(headers: Readonly<Record<string, string>>, host: string): string[] {
-  const found: string[] = [];
-  for (const [header, value] of Object.entries(headers)) {
-    const name = /^X-(?!SHOAL-)(.+)$/.exec(header)?.[1];
-    if (name === undefined || found.length >= MAX_ENDPOINTS) continue;
-    const endpoint = published(value, host);
-    if (isServiceName(name) && isForPeers(endpoint)) found.push(endpointText({ name, endpoint }));
-  }
-  return found;
 }
 
 function detailsOf(tagsText: string, propsText: string): Details | undefined {

@@ -65,7 +65,7 @@ import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type Member, shownProps } from "./member.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type BusSettings, type PropValue, passwordKeys } from "./options.js";
-import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
+import { ServiceResolver } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
 
 /**
@@ -226,11 +226,10 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   /**
    * Live members that match, now and as they change, including this node: `resolver({ has: ["a"] }, "match", { not:
    * ["b*"] })`. `equal`, `match` and `regexp` apply to the conditions after them. Sockets and clients of patterns
-   * connect to it: `socket.connect(node.resolver({ has: ["billing"] }))`. ZRE peers, which are not proved, are included
-   * if `has` or `some` names the tag `zre` (mode `equal`).
+   * connect to it: `socket.connect(node.resolver({ has: ["billing"] }))`. ZRE peers, which are not proved, are left out.
    */
   resolver(...steps: ResolverStep[]): ServiceResolver {
-    return new ServiceResolver(this.parts, () => this.zrePeers(), steps);
+    return new ServiceResolver(this.parts, steps);
   }
 
   /** Whether this node has all tags. */
@@ -851,11 +850,6 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   /** @internal */
   onAddress(_address: string): void {}
-
-  /** @internal ZRE peers that are not members. */
-  protected zrePeers(): readonly ZreCandidate[] {
-    return [];
-  }
 
   /** Details may be set before the start. @throws ClosedError `EBADF` */
   #assertDetails(): void {

@@ -21,7 +21,6 @@ import {
   type NodeSettings,
   nodeSettings,
 } from "./options.js";
-import type { ZreCandidate } from "./service-resolver.js";
 import { ZreBridge } from "./zre-bridge.js";
 
 /**
@@ -276,11 +275,6 @@ export class ClusterNode extends ClusterBus {
     const { id } = this;
     const address = scope === "link" ? this.address : "";
     return { ...zre?.headers, ...nodeHeaders({ id, bus, address, tags: this.tags(), props: this.props() }) };
-  }
-
-  /** @internal */
-  protected override zrePeers(): readonly ZreCandidate[] {
-    return this.#zre?.candidates(this.name) ?? [];
   }
 
   /** @internal Entering ZRE peers were reported already. */

@@ -8,31 +8,20 @@ import { AddressFeed } from "../discovery/source.js";
 import { isWithinReach, readEndpoint } from "../endpoints.js";
 import { idHash, mix } from "../membership/digest.js";
 import type { Member as KnownMember } from "../membership/members.js";
-import {
-  asksForZre,
-  chooserOf,
-  compileResolver,
-  hostOf,
-  type Resolvable,
-  type ResolverStep,
-} from "../resolver.js";
+import { chooserOf, compileResolver, hostOf, type ResolverStep } from "../resolver.js";
 import type { BusParts } from "./bus-parts.js";
 import type { Member } from "./member.js";
 
 /** Collects changes of one packet, or a new member and its tags. */
 const COALESCE = 20;
 
-export interface ZreCandidate extends Resolvable {
-  readonly service: Member;
-}
-
 /**
  * Members that match conditions, now and as they change. Iterating yields the current members. As a source of
  * endpoints, it replaces an endpoint in `connect` of sockets, and in clients and workers of patterns.
  *
  * Of each member it has the endpoints named by the conditions `has` and `some`, or all if the member has none of them.
- * ZRE peers are included if `has` or `some` asks for the tag `zre`; suspects are included, draining members are not. A
- * resolver may be created before the node starts, and ends with it: its last list stays in use.
+ * Suspects are included, draining members and ZRE peers are not. A resolver may be created before the node starts, and
+ * ends with it: its last list stays in use.
  *
  * @example
  * ```ts
@@ -55,26 +44,21 @@ export interface ZreCandidate extends Resolvable {
  */
 export class ServiceResolver implements EndpointSource, Iterable<Member> {
   readonly #parts: BusParts;
-  readonly #zre: () => readonly ZreCandidate[];
   readonly #fits: ReturnType<typeof compileResolver>;
   readonly #choose: ReturnType<typeof chooserOf>;
-  readonly #asksForZre: boolean;
 
-  /** @internal @param zre ZRE peers that are not members */
-  constructor(parts: BusParts, zre: () => readonly ZreCandidate[], steps: readonly ResolverStep[]) {
+  /** @internal */
+  constructor(parts: BusParts, steps: readonly ResolverStep[]) {
     this.#parts = parts;
-    this.#zre = zre;
     this.#fits = compileResolver(steps);
     this.#choose = chooserOf(steps);
-    this.#asksForZre = asksForZre(steps);
   }
 
   /** Live members that match now. @throws InvalidStateError `EFSM` before the start; ClosedError `EBADF` */
   get services(): Member[] {
     const { runtime } = this.#parts;
     const { self, live } = runtime.rules;
-    const services = this.#fitting(self, live).map((member) => runtime.memberOf(member));
-    return [...services, ...this.#zrePeers(self).map(({ service }) => service)];
+    return this.#fitting(self, live).map((member) => runtime.memberOf(member));
   }
 
   [Symbol.iterator](): Iterator<Member> {
@@ -111,10 +95,6 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     return [self, ...others].filter((member) => this.#fits(member, self));
   }
 
-  #zrePeers(self: Readonly<KnownMember>): readonly ZreCandidate[] {
-    return this.#asksForZre ? this.#zre().filter((peer) => this.#fits(peer, self)) : [];
-  }
-
   #endpoints(seed: number): readonly string[] | undefined {
     const rules = this.#parts.runtime.membership;
     if (rules === undefined) return undefined;
@@ -123,7 +103,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     const found = new Set<string>();
     // Readers that use the first are spread.
     const members = this.#fitting(self, live).filter(({ draining }) => !draining);
-    for (const member of inOrderOf(seed, [...members, ...this.#zrePeers(self)])) {
+    for (const member of inOrderOf(seed, members)) {
       const isSameHost = hostOf(member.name) === host;
       for (const endpoint of this.#choose(member.details.endpoints.map(readEndpoint)))
         if (isWithinReach(endpoint, isSameHost)) found.add(endpoint);
@@ -133,7 +113,10 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
 }
 
 /** A different order for each reader (rendezvous hashing). */
-function inOrderOf(seed: number, members: readonly Resolvable[]): Resolvable[] {
+function inOrderOf(
+  seed: number,
+  members: readonly Readonly<KnownMember>[],
+): readonly Readonly<KnownMember>[] {
   const ranks = new Map(members.map((member) => [member, mix(seed, idHash(member.id))]));
   return [...members].sort((one, other) => (ranks.get(one) as number) - (ranks.get(other) as number));
 }

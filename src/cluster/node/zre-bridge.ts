@@ -5,7 +5,7 @@
  */
 
 import type { EventStream } from "../../core/event-stream.js";
-import { headerEndpoints, readNodeHeaders } from "../../zre/headers.js";
+import { readNodeHeaders } from "../../zre/headers.js";
 import {
   type ZreEvent,
   type ZreExitReason,
@@ -13,12 +13,10 @@ import {
   type ZrePeer,
   ZrePlane,
 } from "../../zre/index.js";
-import { endpointsByName, readEndpoint } from "../endpoints.js";
-import { hostOf } from "../resolver.js";
+import { endpointsByName } from "../endpoints.js";
 import type { BusParts } from "./bus-parts.js";
 import type { ClusterEvent, LostReason } from "./events.js";
 import type { Member } from "./member.js";
-import type { ZreCandidate } from "./service-resolver.js";
 
 const LOST: Readonly<Record<Exclude<ZreExitReason, "left">, LostReason>> = {
   expired: "silent",
@@ -47,27 +45,8 @@ export class ZreBridge {
 
   /** Peers that are not members. */
   services(): Member[] {
-    return this.#peers().map((peer) => this.#memberOf(peer));
-  }
-
-  /** Peers that are not members. @param selfName this node's name; local peers have its host */
-  candidates(selfName: string): ZreCandidate[] {
-    return this.#peers().map((peer) => {
-      const service = this.#memberOf(peer);
-      return {
-        id: peer.uuid,
-        name: `${peer.name}@${service.local ? hostOf(selfName) : service.host}`,
-        draining: false,
-        yields: false,
-        zre: true,
-        details: { tags: [], endpoints: headerEndpoints(peer.headers, service.host) },
-        service,
-      };
-    });
-  }
-
-  #peers(): ZrePeer[] {
-    return this.plane.peers().filter(({ uuid }) => this.#known(uuid) === undefined);
+    const peers = this.plane.peers().filter(({ uuid }) => this.#known(uuid) === undefined);
+    return peers.map((peer) => this.#memberOf(peer));
   }
 
   find(nameOrId: string): Member | undefined {
@@ -138,14 +117,13 @@ export class ZreBridge {
 
   #memberOf(peer: ZrePeer): Member {
     const host = /^tcp:\/\/(.*):\d+$/.exec(peer.endpoint)?.[1] ?? "";
-    const endpoints = headerEndpoints(peer.headers, host);
     return Object.freeze({
       id: peer.uuid,
       name: peer.name,
       host,
       state: peer.evasive ? "suspect" : "alive",
-      addresses: Object.freeze([peer.endpoint, ...endpoints.map((text) => readEndpoint(text).endpoint)]),
-      endpoints: endpointsByName(endpoints),
+      addresses: Object.freeze([peer.endpoint]),
+      endpoints: endpointsByName([]),
       tags: Object.freeze([]),
       props: peer.headers,
       local: this.#bus.sockets.isOwn(host),
