@@ -1,5 +1,5 @@
 /**
- * Reads a configuration and reports all its faults at once.
+ * Reads a configuration and reports all its faults at once; a proxy of unknown kind is not checked further.
  *
  *   text --YAML--> values --variables--> --schema--> proxies --checks, files--> configuration
  */

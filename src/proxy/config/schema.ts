@@ -68,15 +68,6 @@ export function configurationSchema(): Schema {
   definitions.capture = byType(CAPTURES, undefined, "socket");
   definitions.control = byType(CONTROLS, "rep", "socket");
   for (const kind of Object.keys(KINDS) as ConfiguredKind[]) definitions[kind] = proxySchema(kind);
-  definitions["policy-any"] = policySchema(types);
-  definitions["side-any"] = socketSchema(types, true);
-  definitions["side-guessed"] = {
-    if: { type: "object", properties: { type: { enum: types } }, required: ["type"] },
-    // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
-    then: { $ref: "#/definitions/side" },
-    else: { $ref: "#/definitions/side-any" },
-  };
-  definitions.guessed = proxySchema(undefined);
   return {
     $schema: "http://json-schema.org/draft-07/schema#",
     title: "Configuration of shoal proxy",
@@ -101,7 +92,7 @@ export function configurationSchema(): Schema {
     definitions: {
       proxy: {
         type: "object",
-        required: ["kind"],
+        required: ["frontend", "backend", "kind"],
         properties: {
           kind: {
             enum: Object.keys(KINDS),
@@ -109,19 +100,12 @@ export function configurationSchema(): Schema {
               "queue: requests and replies; forwarder: publications; streamer: work; socket: any legal pair.",
           },
         },
-        allOf: [...Object.keys(KINDS).map((kind) => when("kind", kind, kind)), UNKNOWN_KIND],
+        allOf: Object.keys(KINDS).map((kind) => when("kind", kind, kind)),
       },
       ...definitions,
     },
   };
 }
-
-/** An unknown kind is still checked as far as every kind allows. */
-const UNKNOWN_KIND: Schema = {
-  if: { type: "object", not: { properties: { kind: { enum: Object.keys(KINDS) } }, required: ["kind"] } },
-  // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
-  then: { $ref: "#/definitions/guessed" },
-};
 
 function when(property: string, value: string, definition: string, orAbsent = false): Schema {
   return {
@@ -131,22 +115,16 @@ function when(property: string, value: string, definition: string, orAbsent = fa
   };
 }
 
-function proxySchema(kind: ConfiguredKind | undefined): Schema {
-  const side = kind === undefined ? "side-guessed" : "side";
-  const types = kind === undefined ? undefined : KINDS[kind];
-  const [frontend, backend] = types?.map((type) => `side-${type}`) ?? [side, side];
+function proxySchema(kind: ConfiguredKind): Schema {
+  const [frontend, backend] = KINDS[kind]?.map((type) => `side-${type}`) ?? ["side", "side"];
   const ref = (name: string | undefined): Schema => ({ $ref: `#/definitions/${name}` });
-  return map(
-    kind === undefined ? "A proxy of any kind." : `A proxy of kind ${kind}.`,
-    {
-      kind: {},
-      frontend: ref(frontend),
-      backend: ref(backend),
-      capture: ref("capture"),
-      control: ref("control"),
-    },
-    { required: ["frontend", "backend"] },
-  );
+  return map(`A proxy of kind ${kind}.`, {
+    kind: {},
+    frontend: ref(frontend),
+    backend: ref(backend),
+    capture: ref("capture"),
+    control: ref("control"),
+  });
 }
 
 function byType(types: readonly PlanType[], usual: PlanType | undefined, of: "side" | "socket"): Schema {
@@ -167,29 +145,21 @@ function isOption(name: string): name is OptionName {
   return !(name in UNFIT) && !REPLACED.includes(name);
 }
 
-/**
- * @param given several: options of any of them are accepted
- * @param side whether it may have a policy
- */
-function socketSchema(given: PlanType | readonly ProxySocketType[], side: boolean): Schema {
-  const types: readonly PlanType[] = typeof given === "string" ? [given] : given;
-  const name = typeof given === "string" ? given : "any";
+/** @param side whether it may have a policy */
+function socketSchema(type: PlanType, side: boolean): Schema {
   const options: Record<string, Schema> = {};
   for (const name of Object.keys(OPTIONS)) {
-    const fits = types.some(
-      // Requests have more than one frame.
-      (type) => hasOption(typeNameOf(type), name) && !(name === "conflate" && type === "dealer"),
-    );
-    if (!isOption(name) || !fits) continue;
+    if (!isOption(name) || !hasOption(typeNameOf(type), name)) continue;
+    if (name === "conflate" && type === "dealer") continue; // Requests have more than one frame.
     options[name] = { $ref: `#/definitions/option-${name}` };
   }
   return map(
-    typeof given === "string" ? `A socket of type ${given}.` : "A socket of any type.",
+    `A socket of type ${type}.`,
     {
-      type: { enum: types, description: "The socket's type." },
+      type: { enum: [type], description: "The socket's type." },
       bind: texts("Endpoints to listen at: tcp://HOST:PORT, ipc://PATH, inproc://NAME."),
       connect: texts("Endpoints to connect to."),
-      ...(side && types.includes("sub")
+      ...(side && type === "sub"
         ? { subscribe: texts("Topic prefixes to ask for. Default: everything.") }
         : {}),
       curveCertificate: text(
@@ -203,11 +173,7 @@ function socketSchema(given: PlanType | readonly ProxySocketType[], side: boolea
         minProperties: 1,
         additionalProperties: { type: "string", minLength: 1 },
       },
-      ...(side
-        ? {
-            policy: { $ref: `#/definitions/policy-${name}` },
-          }
-        : {}),
+      ...(side ? { policy: { $ref: `#/definitions/policy-${type}` } } : {}),
       ...options,
     },
     { anyOf: [{ required: ["bind"] }, { required: ["connect"] }] },
@@ -229,8 +195,7 @@ function tlsSchema(): Schema {
   );
 }
 
-function policySchema(given: ProxySocketType | readonly ProxySocketType[]): Schema {
-  const types = typeof given === "string" ? [given] : given;
+function policySchema(type: ProxySocketType): Schema {
   const both = (what: string): Schema =>
     map(`Which ${what} may pass; deny wins.`, {
       allow: list(`The ${what} that may. Default, and when empty: all.`),
@@ -242,7 +207,7 @@ function policySchema(given: ProxySocketType | readonly ProxySocketType[]): Sche
       messages: whole("Messages.", 1, most),
       bytes: whole("Bytes.", 1, most),
     });
-  const sends = types.some((type) => WITH_SENDERS.includes(type));
+  const sends = WITH_SENDERS.includes(type);
   return map("Who and what may pass here; replaced without dropping the connections that it allows.", {
     addresses: both("addresses, CIDR blocks or single ones,"),
     keys: text(
@@ -251,13 +216,11 @@ function policySchema(given: ProxySocketType | readonly ProxySocketType[]): Sche
         minLength: 1,
       },
     ),
-    ...(types.some((type) => WITH_TOPICS.includes(type))
-      ? { topics: both("topic prefixes, of which the longest counts,") }
-      : {}),
+    ...(WITH_TOPICS.includes(type) ? { topics: both("topic prefixes, of which the longest counts,") } : {}),
     limits: map("How much may come.", {
       messageSize: whole("Bytes of one message.", 1, most),
       ...(sends ? { peer: rates("from each peer") } : {}),
-      ...(sends || types.includes("xpub") ? { all: rates("from all peers together") } : {}),
+      ...(sends || type === "xpub" ? { all: rates("from all peers together") } : {}),
     }),
   });
 }
