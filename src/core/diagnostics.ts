@@ -86,34 +86,50 @@ export class Operation {
 
   /** Runs the call, and ends with its result, error or promise. @internal */
   observe<T>(call: () => T): T {
-    let result: T;
-    try {
-      result = this.run(call);
-    } catch (error) {
-      this.end(error ?? new Error("nothing was thrown"));
-      throw error;
-    }
-    if (isThenable(result)) return this.endWith(Promise.resolve(result)) as T;
-    this.end();
-    return result;
+    return observed(() => this.run(call), this.#settle);
   }
 
   /** @returns a promise with the same outcome; a ClosedError causes no unhandled rejection @internal */
   endWith<T>(promise: Promise<T>): Promise<T> {
-    const observed = promise.then(
-      (value) => {
-        this.end();
-        return value;
-      },
-      (error: unknown) => {
-        this.end(error ?? new Error("it was rejected without an error"));
-        // The caller of `close` expects this error.
-        if (error instanceof ClosedError) observed.catch(ignore);
-        throw error;
-      },
-    );
-    return observed;
+    return settled(promise, this.#settle);
   }
+
+  /** The caller of `close` expects its error. */
+  readonly #settle: Ending = (error, outcome) => {
+    this.end(error);
+    if (error instanceof ClosedError) outcome?.catch(ignore);
+  };
+}
+
+/** @param error `undefined`: success @param outcome the rejected promise, if it was one */
+type Ending = (error?: unknown, outcome?: Promise<unknown>) => void;
+
+/** Calls `end` when the call, or the promise that it returns, has ended. @returns the same result, error or promise */
+export function observed<T>(call: () => T, end: Ending): T {
+  let result: T;
+  try {
+    result = call();
+  } catch (error) {
+    end(error ?? new Error("nothing was thrown"));
+    throw error;
+  }
+  if (isThenable(result)) return settled(Promise.resolve(result), end) as T;
+  end();
+  return result;
+}
+
+function settled<T>(promise: Promise<T>, end: Ending): Promise<T> {
+  const outcome = promise.then(
+    (value) => {
+      end();
+      return value;
+    },
+    (error: unknown) => {
+      end(error ?? new Error("it was rejected without an error"), outcome);
+      throw error;
+    },
+  );
+  return outcome;
 }
 
 /** Starts an operation with these properties. */

@@ -1,8 +1,8 @@
 /** Traced sockets and their messages. */
 import { type Context, context } from "@opentelemetry/api";
 import { describe } from "../core/arguments.js";
+import { observed } from "../core/diagnostics.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { isThenable } from "../core/thenable.js";
 import { Socket } from "../sockets/socket.js";
 import { activeTelemetry } from "./telemetry.js";
 
@@ -83,24 +83,8 @@ export function processMessage<M, R>(message: M, handle: (message: M) => R): R {
   const known = receivedOf(message);
   if (telemetry === undefined || known === undefined) return handle(message);
   const running = telemetry.begin("process", known.destination, known.context, {});
-  let result: R;
-  try {
-    result = context.with(running.context, handle, undefined, message);
-  } catch (error) {
-    running.end(error ?? new Error("nothing was thrown"));
-    throw error;
-  }
-  if (isThenable(result))
-    return result.then(
-      (value) => {
-        running.end(undefined);
-        return value;
-      },
-      (error: unknown) => {
-        running.end(error ?? new Error("a promise was rejected without an error"));
-        throw error;
-      },
-    ) as R;
-  running.end(undefined);
-  return result;
+  return observed(
+    () => context.with(running.context, handle, undefined, message),
+    (error) => running.end(error),
+  );
 }
