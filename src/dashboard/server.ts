@@ -17,6 +17,7 @@ import { builtFile } from "../core/built-file.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
 import { ignore } from "../core/ignore.js";
+import { Once } from "../core/once.js";
 import { isHostAllowed, isOwnOrigin, SECURITY_HEADERS, TokenCheck } from "./access.js";
 import { MAX_PAGE, pageOf } from "./build.js";
 import { Collector, type Snapshot } from "./collector.js";
@@ -29,8 +30,6 @@ import type { Subject } from "./subject.js";
 const INTERVAL_DEFAULT = 2_000;
 const MIN_READ_INTERVAL = 200;
 const MAX_READ_INTERVAL = 60_000;
-/** One more ends the oldest stream of the address with the most, so no one can hold them all. */
-const MAX_STREAMS = 32;
 /** ms; a stream without them has ended. */
 const STREAM_BEAT = 4_000;
 /** ms until a page reconnects. */
@@ -61,16 +60,13 @@ export async function startDashboard(
     isStream: (request) => request.url?.split("?", 1)[0] === "/api/events",
   });
   const url = await serveAt(server, "The dashboard", address, { host, port: listening.port });
-  let closing: Promise<void> | undefined;
-  return {
-    url,
-    close: () => {
-      pages.close();
-      collector.close();
-      closing ??= shut(server);
-      return closing;
-    },
+  const closing = new Once<void>();
+  const close = (): Promise<void> => {
+    pages.close();
+    collector.close();
+    return shut(server);
   };
+  return { url, close: () => closing.call(close) };
 }
 
 function checked(options: DashboardOptions) {
@@ -171,8 +167,7 @@ class Pages {
       response.end();
       return;
     }
-    if (this.#streams.size >= MAX_STREAMS) this.#endOne();
-    const stream = new Stream(response, request.socket.remoteAddress ?? "");
+    const stream = new Stream(response);
     this.#streams.add(stream);
     const stop = this.#collector.subscribe((snapshot) => stream.send(snapshot));
     response.on("close", () => {
@@ -181,19 +176,6 @@ class Pages {
       this.#streams.delete(stream);
     });
     this.#collector.snapshot().then((snapshot) => stream.send(snapshot), ignore);
-  }
-
-  /** The ended stream's page reconnects later. */
-  #endOne(): void {
-    const counts = new Map<string, number>();
-    for (const { address } of this.#streams) counts.set(address, (counts.get(address) ?? 0) + 1);
-    const most = Math.max(...counts.values());
-    for (const stream of this.#streams) {
-      if (counts.get(stream.address) !== most) continue;
-      this.#streams.delete(stream);
-      stream.destroy();
-      return;
-    }
   }
 
   async #control(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -233,15 +215,16 @@ class Pages {
   }
 }
 
-/** A slow client misses states, and gets the newest next. */
+/**
+ * A slow client misses states, and gets the newest next. The server bounds its connections, and so the streams: one
+ * more ends the oldest, whose page reconnects.
+ */
 class Stream {
-  readonly address: string;
   readonly #response: ServerResponse;
   readonly #beat: NodeJS.Timeout;
   #time = 0;
 
-  constructor(response: ServerResponse, address: string) {
-    this.address = address;
+  constructor(response: ServerResponse) {
     this.#response = response;
     response.write(`retry: ${STREAM_RETRY}\n\n`);
     this.#beat = setInterval(() => {
@@ -260,11 +243,6 @@ class Stream {
   end(): void {
     clearInterval(this.#beat);
     this.#response.end();
-  }
-
-  destroy(): void {
-    clearInterval(this.#beat);
-    this.#response.destroy();
   }
 }
 
