@@ -60,30 +60,19 @@ export class Collector {
   }
 
   async list(id: string, name: string): Promise<readonly DashboardItem[] | undefined> {
-    await this.snapshot();
-    for (const watch of this.#watches) {
-      for (const [source, { lists }] of watch.seen.details) {
-        if (lists !== undefined && Object.hasOwn(lists, name) && sourceId(watch.seen.id, source) === id)
-          return lists[name]?.items();
-      }
-    }
-    return undefined;
+    const { lists = {} } = (await this.#find(id))?.details ?? {};
+    return Object.hasOwn(lists, name) ? lists[name]?.items() : undefined;
   }
 
   /** @throws InvalidArgumentError `EINVAL` for an action that the source lacks; the source's error */
   async act(id: string, action: DashboardAction): Promise<void> {
-    await this.snapshot();
-    for (const watch of this.#watches) {
-      for (const [source, { actions }] of watch.seen.details) {
-        if (sourceId(watch.seen.id, source) !== id || actions?.includes(action) !== true) continue;
-        await watch.subject.act(source, action);
-        // The next action is one of the new state.
-        await withTimeout(watch.look(this.#stop.signal), FIRST_LOOK_TIME);
-        this.#snapshot = undefined;
-        return;
-      }
-    }
-    throw new InvalidArgumentError(`no source of this id can ${action}`);
+    const found = await this.#find(id);
+    if (found?.details.actions?.includes(action) !== true)
+      throw new InvalidArgumentError(`no source of this id can ${action}`);
+    await found.watch.subject.act(found.source, action);
+    // The next action is one of the new state.
+    await withTimeout(found.watch.look(this.#stop.signal), FIRST_LOOK_TIME);
+    this.#snapshot = undefined;
   }
 
   close(): void {
@@ -91,6 +80,14 @@ export class Collector {
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#listeners.clear();
+  }
+
+  async #find(id: string) {
+    await this.snapshot();
+    for (const watch of this.#watches)
+      for (const [source, details] of watch.seen.details)
+        if (sourceId(watch.seen.id, source) === id) return { watch, source, details };
+    return undefined;
   }
 
   #begin(): void {

@@ -10,6 +10,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from "node:http
 import { describe, thrownText } from "../core/arguments.js";
 import { thisProcess } from "../core/built-file.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
+import { Once } from "../core/once.js";
 import { peerListsOf } from "../sockets/peer-views.js";
 import { Exposition } from "./exposition.js";
 import {
@@ -52,14 +53,8 @@ export async function startPages(
   const pages = new Pages(await Exposition.load(), sources, unready, more);
   const server = boundedServer(pages.answer).on("close", pages.end);
   const url = await serveAt(server, "Metrics", address, listening);
-  let closing: Promise<void> | undefined;
-  return {
-    url,
-    close: () => {
-      closing ??= shut(server);
-      return closing;
-    },
-  };
+  const closing = new Once<void>();
+  return { url, close: () => closing.call(() => shut(server)) };
 }
 
 class Pages {

@@ -19,7 +19,6 @@ export const MAX_BOXES = 150;
 const MAX_COLUMNS = 12;
 
 export interface Box {
-  readonly id: string;
   readonly x: number;
   readonly y: number;
   /** Absent: an endpoint without a watched listener. */
@@ -37,10 +36,8 @@ interface Strangers {
 }
 
 export interface Edge {
-  readonly key: string;
   readonly left: Box;
   readonly right: Box;
-  readonly link: DashboardLink;
   readonly rate: number;
 }
 
@@ -100,7 +97,6 @@ export function layoutOf(all: readonly Shown[], links: readonly DashboardLink[])
     rows[column] = row + 1;
     const each = byId.get(id);
     boxes.set(id, {
-      id,
       x: MARGIN + column * (BOX_WIDTH + COLUMN_GAP),
       y: ROW_GAP / 2 + row * (BOX_HEIGHT + ROW_GAP),
       text: each?.source.name ?? outside.get(id) ?? id,
@@ -114,8 +110,7 @@ export function layoutOf(all: readonly Shown[], links: readonly DashboardLink[])
     if (from === undefined || to === undefined) return [];
     // A node counts its traffic with all members.
     const { rates = {} } = (link.fromSide !== "members" && sideOf(link.from, link.fromSide)) || {};
-    const key = `${link.from} ${link.fromSide} ${link.endpoint}`;
-    return [{ key, left: from, right: to, link, rate: (rates.in ?? 0) + (rates.out ?? 0) }];
+    return [{ left: from, right: to, rate: (rates.in ?? 0) + (rates.out ?? 0) }];
   });
   const width = 2 * MARGIN + Math.max(1, rows.length) * (BOX_WIDTH + COLUMN_GAP) - COLUMN_GAP;
   const height = Math.max(1, ...rows.map((count) => count ?? 0)) * (BOX_HEIGHT + ROW_GAP);
