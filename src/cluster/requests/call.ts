@@ -1,8 +1,9 @@
 /** Request in flight; calls.ts has its rules. */
-import { Link, type LinkedList } from "../../core/collections/linked-list.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { Due } from "../../core/deadlines.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { Balancer, Candidate, NodeLoad } from "./balancer.js";
+import { MAX_SAVED_RETRIES, RETRIES_A_SECOND } from "./bounds.js";
 import type { BodyForm, CallExtras, EncodedBody } from "./wire.js";
 
 export const NO_NODES: readonly string[] = [];
@@ -44,8 +45,9 @@ export class Call implements Due {
   readonly sink: CallSink;
   readonly target: Target;
   readonly link: Link<Call> = new Link(this);
-  /** Place among those that wait for room. */
+  /** Place in a queue for room. */
   readonly place: Link<Call> = new Link(this);
+  queue: RoomQueue | undefined = undefined;
   /** Infinite: no limit. */
   readonly until: number;
   /** Ends with the body: the program may reuse its bytes, or transfer their memory, after the first attempt. */
@@ -103,24 +105,73 @@ export class Call implements Due {
   }
 }
 
+/** Refused requests are older, so they come first. */
+export class RoomQueue {
+  /** Index: number of attempts. */
+  readonly #lists: readonly LinkedList<Call>[] = [new LinkedList(), new LinkedList(), new LinkedList()];
+
+  get first(): Call | undefined {
+    const [others, refused, refusedAgain] = this.#lists;
+    return refusedAgain?.first ?? refused?.first ?? others?.first;
+  }
+
+  has({ place }: Call): boolean {
+    return place.list !== undefined && this.#lists.includes(place.list);
+  }
+
+  push(call: Call): void {
+    call.queue = this;
+    this.#listOf(call).push(call.place);
+  }
+
+  putBack(call: Call): void {
+    this.#listOf(call).unshift(call.place);
+  }
+
+  #listOf({ sends }: Call): LinkedList<Call> {
+    return this.#lists[Math.min(sends, this.#lists.length - 1)] as LinkedList<Call>;
+  }
+}
+
+/**
+ * Repetitions of requests that their nodes may still have: a fifth of all, so that retries do not multiply the load of
+ * slow nodes.
+ */
+export class RetryBudget {
+  #saved = MAX_SAVED_RETRIES / RETRIES_A_SECOND;
+  #at: number;
+
+  constructor(now: number) {
+    this.#at = now;
+  }
+
+  called(): void {
+    this.#saved = Math.min(MAX_SAVED_RETRIES, this.#saved + 0.2);
+  }
+
+  /** @returns whether it may be repeated, which is then counted */
+  take(now: number): boolean {
+    this.#saved = Math.min(MAX_SAVED_RETRIES, this.#saved + ((now - this.#at) * RETRIES_A_SECOND) / 1_000);
+    this.#at = now;
+    if (this.#saved < 1) return false;
+    this.#saved -= 1;
+    return true;
+  }
+}
+
 export interface Target {
   readonly name: string;
   readonly balancer: Balancer;
-  /** Requests waiting for room at certain nodes. */
-  readonly bound: LinkedList<Call>;
-  /** Others that wait for room: refused again, refused, others. Refused ones are older, so they come first. */
-  readonly waiting: readonly [LinkedList<Call>, LinkedList<Call>, LinkedList<Call>];
+  readonly budget: RetryBudget;
+  /** Requests waiting for any node, and for any other node. */
+  readonly waiting: RoomQueue;
+  readonly waitingForOthers: RoomQueue;
   candidates: readonly Candidate[];
 }
 
 /** Another node would run the same idempotency key again. */
 export function staysWithItsNode({ terms }: Call): boolean {
   return terms.node === undefined && terms.extras !== undefined && terms.extras.key !== "";
-}
-
-/** Other requests of its service may go where it may not. */
-export function isBound(call: Call): boolean {
-  return call.terms.node !== undefined || !call.terms.self || staysWithItsNode(call);
 }
 
 export function isStreamed({ terms }: Call): boolean {

@@ -11,7 +11,6 @@
  */
 
 import { backOff } from "../../core/back-off.js";
-import { LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import {
@@ -31,14 +30,15 @@ import {
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { QueueResult } from "../messaging/node-queues.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
-import { CHECK_AFTER, MAX_CALLED_SERVICES, MAX_CHECK_AFTER, MAX_PASSED } from "./bounds.js";
+import { CHECK_AFTER, MAX_CALLED_SERVICES, MAX_CHECK_AFTER } from "./bounds.js";
 import {
   Call,
   type CallSink,
   type CallTerms,
-  isBound,
   isStreamed,
   NO_NODES,
+  RetryBudget,
+  RoomQueue,
   staysWithItsNode,
   type Target,
   timeoutOf,
@@ -83,8 +83,9 @@ export class RequestCalls {
   readonly #sent = new NumberTable<Call>();
   /** Requests without a serving node, or without room. */
   readonly #waiting = new Set<Call>();
-  /** Targets of which a waiting request may have room. */
-  readonly #freed = new Set<Target>();
+  /** Nodes with room again. */
+  readonly #freed = new Map<NodeLoad, Target>();
+  readonly #waitingAtNode = new WeakMap<NodeLoad, RoomQueue>();
   #isRefilling = false;
   #isClosed = false;
   readonly #deadlines = new Deadlines<Call>();
@@ -105,10 +106,12 @@ export class RequestCalls {
 
   /** Its sink may be called before this returns. */
   call(now: number, terms: CallTerms, sink: CallSink): Call {
-    const target = this.#targetOf(terms.service);
+    const target = this.#targetOf(now, terms.service);
+    target.budget.called();
     const call = new Call(terms, sink, target, now);
     this.counts.called += 1;
-    if (this.#waiting.size > 0 && !isBound(call) && isWaitedFor(target)) this.#awaitRoom(now, call);
+    const queue = queueOf(call);
+    if (queue.first !== undefined && mayGoAnywhere(call)) this.#awaitRoom(now, call, queue);
     else this.#attempt(now, call);
     return call;
   }
@@ -192,11 +195,14 @@ export class RequestCalls {
 
   /** The nodes of a service may have changed. */
   onChanged(now: number): void {
+    const queues = new Set<RoomQueue>();
     for (const call of [...this.#waiting]) {
       if (call.state !== "waiting") continue;
-      if (call.place.linked) this.#freed.add(call.target);
+      const queue = queueOf(call);
+      if (queue.has(call)) queues.add(queue);
       else this.#attempt(now, call);
     }
+    for (const queue of queues) this.#refillFrom(now, queue);
     this.#refill(now);
   }
 
@@ -208,6 +214,7 @@ export class RequestCalls {
     for (const call of this.#deadlines.take(now)) {
       if (call.state === "over") continue;
       if (now >= call.until) this.#expire(now, call);
+      else if (call.place.linked && now >= call.retryAt) this.#onTrial(now, call);
       else if ((call.state === "backing-off" || call.state === "waiting") && now >= call.retryAt)
         this.#attempt(now, call);
       else if (call.state === "sent" && now >= this.#attemptUntil(call)) this.#late(now, call);
@@ -227,7 +234,7 @@ export class RequestCalls {
     return this.#targets.get(service)?.balancer.nodes ?? [];
   }
 
-  #targetOf(name: string): Target {
+  #targetOf(now: number, name: string): Target {
     let target = this.#targets.get(name);
     if (target !== undefined) return target;
     // Remote input may determine names; requests keep an evicted target.
@@ -237,8 +244,9 @@ export class RequestCalls {
     target = {
       name,
       balancer: new Balancer(name, random, report),
-      bound: new LinkedList(),
-      waiting: [new LinkedList(), new LinkedList(), new LinkedList()],
+      budget: new RetryBudget(now),
+      waiting: new RoomQueue(),
+      waitingForOthers: new RoomQueue(),
       candidates: [],
     };
     this.#targets.set(name, target);
@@ -252,10 +260,10 @@ export class RequestCalls {
       this.#expire(now, call);
       return;
     }
+    call.place.unlink();
     const { terms, target, tried } = call;
     // Incomplete knowledge might choose another node than other callers do.
     if (staysWithItsNode(call) && this.#effects.isSettling()) {
-      call.place.unlink();
       this.#wait(now, call);
       return;
     }
@@ -267,16 +275,15 @@ export class RequestCalls {
           call.tried = NO_NODES;
           continue;
         }
-        this.#awaitRoom(now, call);
+        this.#awaitRoom(now, call, queueOf(call));
         return;
       }
-      if (node?.isOpen === false) {
-        this.#awaitRoom(now, call);
-        return;
-      }
-      call.place.unlink();
       if (node === undefined) {
         this.#onNobody(now, call);
+        return;
+      }
+      if (!node.isOpen) {
+        this.#awaitRoom(now, call, this.#waitingAt(node));
         return;
       }
       this.#id += 1;
@@ -341,44 +348,49 @@ export class RequestCalls {
     return terms.self ? tried : [...tried, ...selfOf(target.candidates)];
   }
 
-  /** It keeps its place if it has one. */
-  #awaitRoom(now: number, call: Call): void {
-    const { balancer, bound, waiting } = call.target;
-    // An ejected node may be tried later.
-    this.#wait(now, call, balancer.nextTrial(now));
+  #awaitRoom(now: number, call: Call, queue: RoomQueue): void {
+    this.#wait(now, call, call.target.balancer.nextTrial(now));
     if (isOverload(call.error)) call.tried = NO_NODES;
-    if (call.place.linked) return;
-    const list = isBound(call) ? bound : (waiting[2 - call.sends] ?? waiting[0]);
-    list.push(call.place);
+    queue.push(call);
   }
 
-  /** Sends waiting requests where nodes have room again. */
+  /** An ejected node may be tried. */
+  #onTrial(now: number, call: Call): void {
+    call.retryAt = Number.POSITIVE_INFINITY;
+    this.#schedule(now, call);
+    if (call.queue !== undefined) this.#refillFrom(now, call.queue);
+  }
+
+  #waitingAt(node: NodeLoad): RoomQueue {
+    let queue = this.#waitingAtNode.get(node);
+    if (queue === undefined) {
+      queue = new RoomQueue();
+      this.#waitingAtNode.set(node, queue);
+    }
+    return queue;
+  }
+
+  /** Sends waiting requests to nodes with room again. */
   #refill(now: number): void {
     if (this.#isRefilling || this.#isClosed) return;
     this.#isRefilling = true;
-    for (const target of this.#freed) {
-      this.#freed.delete(target);
-      this.#refillFrom(now, target);
+    for (const [node, target] of this.#freed) {
+      this.#freed.delete(node);
+      const held = this.#waitingAtNode.get(node);
+      if (held !== undefined) this.#refillFrom(now, held);
+      this.#refillFrom(now, target.waiting);
+      this.#refillFrom(now, target.waitingForOthers);
     }
     this.#isRefilling = false;
   }
 
-  #refillFrom(now: number, { bound, waiting }: Target): void {
-    this.#sendFrom(now, bound, MAX_PASSED);
-    for (const list of waiting) if (!this.#sendFrom(now, list, 1)) return;
-  }
-
-  /** @param most requests that find no room. @returns whether there were fewer */
-  #sendFrom(now: number, list: LinkedList<Call>, most: number): boolean {
-    let passed = 0;
-    for (const call of list) {
-      // It may have been given up meanwhile.
-      if (call.place.list === list) this.#attempt(now, call);
-      if (call.place.list !== list) continue;
-      passed += 1;
-      if (passed === most) return false;
+  #refillFrom(now: number, queue: RoomQueue): void {
+    for (let call = queue.first; call !== undefined; call = queue.first) {
+      this.#attempt(now, call);
+      if (!queue.has(call)) continue;
+      queue.putBack(call);
+      return;
     }
-    return true;
   }
 
   #onNobody(now: number, call: Call): void {
@@ -400,7 +412,9 @@ export class RequestCalls {
     }
     if (error !== undefined) {
       // All refused it: all once more, later.
-      if (terms.node === undefined && this.#retry(now, call)) return;
+      if (terms.node === undefined && this.#retry(now, call, false)) {
+        return;
+      }
       this.#fail(call, error);
       return;
     }
@@ -437,10 +451,10 @@ export class RequestCalls {
     this.#schedule(now, call);
   }
 
-  /** @returns whether it is repeated */
-  #retry(now: number, call: Call): boolean {
+  /** @param isBudgeted whether a node may still run it */
+  #retry(now: number, call: Call, isBudgeted: boolean): boolean {
     const { terms, target } = call;
-    if (call.attempts >= terms.retries) return false;
+    if (call.attempts >= terms.retries || (isBudgeted && !target.budget.take(now))) return false;
     const delay = backOff(call.attempts, terms.retryDelay, terms.maxRetryDelay, this.#effects.random);
     call.attempts += 1;
     if (now + delay >= call.until) return false;
@@ -484,7 +498,7 @@ export class RequestCalls {
       this.#attempt(now, call);
       return;
     }
-    if (!this.#retry(now, call)) this.#fail(call, error);
+    if (!this.#retry(now, call, reason === "expired")) this.#fail(call, error);
   }
 
   #lost(now: number, call: Call, text: string): void {
@@ -577,7 +591,7 @@ export class RequestCalls {
     call.state = "waiting";
     const node = call.node as NodeLoad;
     call.target.balancer.ended(now, node, result, now - call.sentAt);
-    if (this.#waiting.size > 0) this.#freed.add(call.target);
+    this.#freed.set(node, call.target);
     call.node = undefined;
   }
 
@@ -585,7 +599,7 @@ export class RequestCalls {
     this.#sent.delete(call.id);
     // Its reader slows a stream, too.
     call.target.balancer.ended(now, node, "ok", call.hasBegun ? 0 : now - call.sentAt);
-    if (this.#waiting.size > 0) this.#freed.add(call.target);
+    this.#freed.set(node, call.target);
     this.#over(call);
     this.counts.succeeded += 1;
   }
@@ -631,8 +645,9 @@ function isOverload(error: ShoalError | undefined): boolean {
   return error instanceof ServiceError && error.reason === "overloaded";
 }
 
-function isWaitedFor({ waiting }: Target): boolean {
-  return waiting.some(({ first }) => first !== undefined);
+/** Separate, so that requests this node may serve do not wait behind others. */
+function queueOf({ terms, target }: Call): RoomQueue {
+  return terms.self ? target.waiting : target.waitingForOthers;
 }
 
 function mayGoAnywhere(call: Call): boolean {

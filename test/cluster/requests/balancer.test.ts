@@ -1,6 +1,7 @@
-/** Which node gets a request, who is left out, and what a stream may send. */
+/** Which node gets a request, who is left out, how often requests are repeated, and what a stream may send. */
 import { describe, expect, it } from "vitest";
 import { Balancer, type NodeLoad } from "../../../src/cluster/requests/balancer.js";
+import { RetryBudget } from "../../../src/cluster/requests/call.js";
 import { ReceiveWindow, SendCredit } from "../../../src/cluster/requests/stream-window.js";
 import { randomOf } from "./request-world.js";
 
@@ -133,6 +134,28 @@ describe("who is left out", () => {
       return { ms: 1, fails: id > "m" };
     });
     expect(atOnce).toBe(2);
+  });
+});
+
+describe("the retry budget", () => {
+  it("allows a fifth of the requests, and ten a second", () => {
+    const budget = new RetryBudget(0);
+    let taken = 0;
+    for (let i = 0; i < 10_000; i++) {
+      budget.called();
+      if (budget.take(0)) taken += 1;
+    }
+    expect(taken).toBeGreaterThanOrEqual(2_000);
+    expect(taken).toBeLessThanOrEqual(2_011);
+    let later = 0;
+    while (budget.take(1_000)) later += 1;
+    // A part of one was left.
+    expect(later).toBeGreaterThanOrEqual(10);
+    expect(later).toBeLessThanOrEqual(11);
+    // What is saved up has a bound.
+    let saved = 0;
+    while (budget.take(1_000_000)) saved += 1;
+    expect(saved).toBe(100);
   });
 });
 

@@ -1,6 +1,6 @@
 /** More requests at once than the nodes take: those that do not fit wait at their caller, in turn, and each has its answer. */
 import { describe, expect, it } from "vitest";
-import { Balancer, rankOf } from "../../../src/cluster/requests/balancer.js";
+import { Balancer } from "../../../src/cluster/requests/balancer.js";
 import { encodeBody } from "../../../src/cluster/requests/body.js";
 import type { CallTerms } from "../../../src/cluster/requests/call.js";
 import { TERMS, World } from "./request-world.js";
@@ -109,27 +109,6 @@ describe("requests that wait for room", () => {
     const own = call(world, 3, () => ({}));
     world.runUntil(1_000);
     expect([own.get("reply"), remote.size]).toEqual([3, 0]);
-  });
-
-  it.each([3, 40])("for one node, %i of them, hold up none that may go to another", (count) => {
-    const world = worldOf(2);
-    world.workOf = () => ({ ms: 100, fails: false, parts: 0 });
-    const { calls } = world.get("caller");
-    call(world, 2, () => ({}));
-    world.runUntil(200);
-    for (const node of calls.loadsOf(TERMS.service)) if (node.id === "w1") node.window = 1;
-    const keys = Array.from({ length: 200 }, (_, i) => `k${i}`);
-    const ofIts = keys.filter((key) => rankOf(key, "w1") > rankOf(key, "w2"));
-    const its = call(world, count, (i) => ({
-      idempotent: true,
-      extras: { method: "", key: ofIts[i] as string, headers: undefined, parts: 0, bytes: 0 },
-    }));
-    world.runUntil(250);
-    const others = call(world, 3, () => ({}));
-    world.runUntil(400);
-    expect([its.get("reply"), others.get("reply")]).toEqual([1, 3]);
-    world.runUntil(10_000);
-    expect([its.get("reply"), others.get("reply")]).toEqual([count, 3]);
   });
 
   it("do not go to a node that is ejected while another one is only full, and may be its trial", () => {
