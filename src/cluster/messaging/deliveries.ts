@@ -1,5 +1,6 @@
 /** Messages to this node's own subscriptions; those of its own publishers at the end of the turn. */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import type { ReceivedMessage } from "./message.js";
 import type { Subscription } from "./subscription.js";
@@ -19,6 +20,7 @@ export class Deliveries {
   #isScheduled = false;
   #number = 0;
   delivered = 0;
+  readonly #waits = new IdleWaits();
 
   /** Of publications in one turn. */
   get isFull(): boolean {
@@ -59,6 +61,11 @@ export class Deliveries {
     queueMicrotask(this.#drain);
   }
 
+  /** Settles when the queue is empty. */
+  drained(): Promise<void> {
+    return this.#waits.wait(this.#queue.length === 0);
+  }
+
   readonly #drain = (): void => {
     for (let local = this.#queue.shift(); local !== undefined; local = this.#queue.shift()) {
       this.#queuedBytes -= local.message.bytes;
@@ -69,5 +76,6 @@ export class Deliveries {
       }
     }
     this.#isScheduled = false;
+    this.#waits.end();
   };
 }

@@ -27,7 +27,7 @@ import {
   SUBTOPIC,
   sizeOfDirect,
 } from "./items.js";
-import { SELF_TOPIC } from "./message.js";
+import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
 import type { WaitResult } from "./waiting-sends.js";
@@ -71,10 +71,8 @@ export class DirectMessages {
     const timeout = checkTimeout(options.timeout ?? 10_000);
     const subtopic = this.#state.names.subtopicOf(options.subtopic);
     const recipient = this.recipient(to);
-    if (recipient.node === this.#state.id) {
-      this.#sendLocally(client, recipient.client, subtopic, data, context);
-      return;
-    }
+    if (recipient.node === this.#state.id)
+      return this.#sendLocally(client, recipient.client, subtopic, data, timeout, context);
     const { node, alias } = recipient;
     this.#checkReachable(node);
     if (alias?.closed === true)
@@ -97,11 +95,7 @@ export class DirectMessages {
     };
     let result: SendResult | WaitResult = this.#state.waiting.has(node) ? "full" : send(data);
     if (result === "full") {
-      if (this.#state.waiting.isFull(1, bytes))
-        throw new InvalidStateError(
-          "ERR_TOO_MANY_PENDING",
-          "too many one-to-one messages wait for room: messaging.maxPending and maxPendingBytes",
-        );
+      this.#checkWaiting(bytes);
       // A copy: the program may reuse its bytes.
       const own = typeof data === "string" ? data : Buffer.from(data);
       result = await this.#state.waiting.wait(node, bytes, timeout, () => send(own));
@@ -169,22 +163,50 @@ export class DirectMessages {
     return count;
   }
 
-  #sendLocally(
+  async #sendLocally(
     sender: LocalClient,
     id: number,
     subtopic: string | undefined,
     data: string | Uint8Array,
+    timeout: number,
     context: Buffer | undefined,
-  ): void {
-    const { addresses, deliveries, names } = this.#state;
-    const { direct } = addresses.client(id) as LocalClient;
-    const bytes = Buffer.from(data as Uint8Array);
-    const message = names.message(SELF_TOPIC, bytes, sender.address, subtopic, false);
+  ): Promise<void> {
+    const recipient = this.#state.addresses.client(id) as LocalClient;
+    const message = this.#state.names.message(
+      SELF_TOPIC,
+      Buffer.from(data as Uint8Array),
+      sender.address,
+      subtopic,
+      false,
+    );
     keepMessageContext(message, context);
-    this.sent += 1;
-    if (direct.length === 0) this.#state.unclaimed += 1;
-    else if (deliveries.isFull) this.#state.dropSlow(SELF_TOPIC, SELF_TOPIC);
-    else deliveries.queue(direct, message);
+    const send = (): SendResult => {
+      if (this.#state.deliveries.isFull || recipient.direct.some((each) => each.isFull)) return "full";
+      this.#deliver(recipient, message);
+      this.sent += 1;
+      return "sent";
+    };
+    if (!this.#state.waiting.has(this.#state.id) && send() === "sent") return;
+    this.#checkWaiting(message.bytes);
+    const result = await this.#state.waiting.wait(this.#state.id, message.bytes, timeout, send);
+    if (result === "timeout")
+      throw new TimeoutError("ETIMEDOUT", `no room at the client within ${timeout} ms`);
+    if (result !== "sent")
+      throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
+  }
+
+  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
+  #checkWaiting(bytes: number): void {
+    if (this.#state.waiting.isFull(1, bytes))
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        "too many one-to-one messages wait for room: messaging.maxPending and maxPendingBytes",
+      );
+  }
+
+  #deliver(recipient: LocalClient, message: ReceivedMessage): void {
+    if (recipient.direct.length === 0) this.#state.unclaimed += 1;
+    else this.#state.deliveries.queue(recipient.direct, message);
   }
 
   /** @throws UnroutableError `EHOSTUNREACH`; InvalidArgumentError `EINVAL` */

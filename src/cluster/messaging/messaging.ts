@@ -66,7 +66,7 @@ export interface MessagingStats {
   readonly directReceived: number;
   /** One-to-one messages not yet acknowledged. */
   readonly directPending: number;
-  /** Messages waiting for room at nodes. */
+  /** Copies waiting for room at a node. */
   readonly waiting: number;
   readonly waitingBytes: number;
   readonly subscriptions: number;
@@ -117,9 +117,7 @@ export class Messaging {
       },
       onTooLarge: (peer, prefix) => this.#state.drops.dropped("size", peer, prefix),
     };
-    const state = new MessagingState(settings, effects, this.self, this.#table, links, (topic) =>
-      this.#publisher.roomFor(topic),
-    );
+    const state = new MessagingState(settings, effects, this.self, this.#table, links);
     this.#state = state;
     this.links = state.links;
     this.routes = state.routes;

@@ -54,9 +54,9 @@ const OPTIONS = {
    * 3,600,000: an hour.
    */
   grace: integer({ default: 3_600_000, min: 0 }),
-  /** Messages that wait for room at other nodes, and unacknowledged one-to-one messages. Default 65,536. */
+  /** Copies of messages that wait for room at other nodes, and unacknowledged one-to-one messages. Default 65,536. */
   maxPending: integer({ default: 65_536 }),
-  /** Bytes of waiting messages. Default 67,108,864. */
+  /** Bytes of waiting copies. Default 67,108,864. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
 };
 

@@ -2,38 +2,28 @@
  * Publishing: an item is encoded once, given to the link of each node with interest, and queued for this node's own
  * subscriptions.
  *
- *   at a mark       drop: counted, and reported; wait: the call waits until all nodes with interest have room, in order for
- *                   its topic (waiting-sends.ts)
+ *   at a mark       drop: counted, and reported; wait: a copy waits for that node alone (waiting-sends.ts)
  */
 import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import type { ClusterAddress } from "./addresses.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./checks.js";
 import type { PublishOptions } from "./client.js";
 import type { Deliveries } from "./deliveries.js";
-import { dataBytes } from "./items.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
-import type { MessageLinks } from "./parts.js";
+import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import { Publication } from "./publication.js";
-import { type RetainedValues, VALUE_HEADER } from "./retained.js";
+import { type RetainedValue, type RetainedValues, VALUE_HEADER } from "./retained.js";
 import type { MessagingState } from "./state.js";
 import type { Subscription } from "./subscription.js";
 import { AliasNumbers } from "./topic-aliases.js";
-import type { TopicPlan } from "./topic-plan.js";
 import type { TopicPlans } from "./topic-plans.js";
-import { type WaitingSends, waitingTopic } from "./waiting-sends.js";
+import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
-/** Bytes of an item besides its topic and data, at most. */
-const MOST_HEAD = 2_048;
-
-function mostBytes(plan: TopicPlan, data: string | Uint8Array): number {
-  return MOST_HEAD + plan.name.length + dataBytes(data);
-}
 
 export class Publisher {
   readonly #state: MessagingState;
@@ -87,100 +77,68 @@ export class Publisher {
       waits = checkOnFull(options.onFull) === "wait";
       timeout = checkTimeout(options.timeout ?? -1);
     }
-    if (waits) {
-      const isBehind = !this.#waiting.isEmpty && this.#waiting.has(waitingTopic(topic));
-      if (isBehind || !this.#hasRoom(plan, mostBytes(plan, data)))
-        return this.#publishLater(sender, plan, data, subtopic, isLocal, retain, timeout, context);
-    }
-    return this.#settled(this.#publish(sender, plan, data, subtopic, isLocal, retain, context));
-  }
-
-  /** Whether each node with interest has room. */
-  #hasRoom(plan: TopicPlan, bytes: number): boolean {
-    for (const id of this.#plans.targets(plan)) if (!this.#links.hasRoom(id, bytes)) return false;
-    return true;
-  }
-
-  async #publishLater(
-    sender: ClusterAddress,
-    plan: TopicPlan,
-    given: string | Uint8Array,
-    subtopic: string | undefined,
-    isLocal: boolean,
-    retain: boolean,
-    timeout: number,
-    context: Buffer | undefined,
-  ): Promise<number> {
-    const bytes = dataBytes(given);
-    if (this.#waiting.isFull(1, bytes))
-      throw new InvalidStateError(
-        "ERR_TOO_MANY_PENDING",
-        "too many messages wait for room: messaging.maxPending and maxPendingBytes",
-      );
-    // A copy: the program may reuse its bytes.
-    const data = typeof given === "string" ? given : Buffer.from(given);
-    let count = 0;
-    const result = await this.#waiting.wait(waitingTopic(plan.topic), bytes, timeout, () => {
-      if (!this.#hasRoom(plan, mostBytes(plan, data))) return "full";
-      count = this.#publish(sender, plan, data, subtopic, isLocal, retain, context);
-      return "sent";
-    });
-    if (result === "sent") return count;
-    if (result === "timeout")
-      throw new TimeoutError("ETIMEDOUT", `no room within ${timeout} ms: no node has the message`);
-    throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
-  }
-
-  /** Settles when a node may have room for a waiting message of a topic. */
-  async roomFor(topic: string): Promise<void> {
-    const full = this.#plans.targets(this.#plans.of(topic)).find((id) => !this.#links.hasRoom(id, MOST_HEAD));
-    // A node that is gone has no interest.
-    if (full !== undefined) await this.#links.room(full).catch(ignore);
-  }
-
-  /** @returns the number of nodes that get it */
-  #publish(
-    sender: ClusterAddress,
-    plan: TopicPlan,
-    data: string | Uint8Array,
-    subtopic: string | undefined,
-    isLocal: boolean,
-    retain: boolean,
-    context: Buffer | undefined,
-  ): number {
-    const { topic } = plan;
-    const client = sender.id;
     const targets = this.#plans.targets(plan);
     const subscriptions = isLocal ? this.#plans.subscriptions(plan) : NONE;
     const stamp = retain ? this.#retained.stamp(this.#state.effects.wall()) : 0;
+    const client = sender.id;
     const publication = this.#spare ?? new Publication(plan);
     // A program's protocol may publish when it dials.
     this.#spare = undefined;
-    if (targets.length > 0 || retain) {
+    const isItem = targets.length > 0 || retain;
+    if (isItem) {
       const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
       publication.set(plan, client, name, stamp, data, context);
       this.#state.checkSize(retain ? publication.bytes + VALUE_HEADER : publication.bytes);
       this.#aliases.look(plan);
     }
     let message: ReceivedMessage | undefined;
+    let value: RetainedValue | undefined;
     if (retain || subscriptions.length > 0) {
       // A copy: the program may reuse its bytes.
       const bytes = Buffer.from(data as Uint8Array);
-      if (retain) this.#retained.keep({ topic, client, subtopic, stamp, data: Buffer.from(bytes) });
+      if (retain) value = { topic, client, subtopic, stamp, data: Buffer.from(bytes) };
       if (subscriptions.length > 0) {
         message = this.#names.message(topic, bytes, sender, subtopic, false);
         if (context !== undefined) keepMessageContext(message, context);
       }
     }
+    const bytes = isItem ? publication.bytes : (message?.bytes ?? 0);
+    if (waits && this.#isTooMuch(targets, publication, bytes, subscriptions))
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        "too many messages wait for room: messaging.maxPending and maxPendingBytes",
+      );
     this.published += 1;
-    const { fulls } = publication;
-    let count = targets.length > 0 ? this.#links.publish(targets, publication, fulls) : 0;
-    this.sent += count;
-    while (fulls.length > 0) this.#state.dropFull(fulls.pop() as string, plan.prefix);
-    if (message !== undefined && this.#queueLocal(subscriptions, message, stamp)) count += 1;
+    if (value !== undefined) this.#retained.keep(value);
+    let result: Promise<number> | undefined;
+    let left = targets;
+    let count = 0;
+    if (this.#waiting.isEmpty && (!waits || message === undefined)) {
+      const { fulls } = publication;
+      if (targets.length > 0) count = this.#links.publish(targets, publication, fulls);
+      this.sent += count;
+      if (fulls.length > 0 && waits) left = fulls.splice(0);
+      else {
+        while (fulls.length > 0) this.#state.dropFull(fulls.pop() as string, plan.prefix);
+        const isLocalToo = message !== undefined && this.#queueLocal(subscriptions, message, stamp);
+        result = this.#settled(isLocalToo ? count + 1 : count);
+      }
+    }
+    if (result === undefined)
+      result = this.#publishOrWait(
+        left,
+        count,
+        publication,
+        bytes,
+        subscriptions,
+        message,
+        stamp,
+        waits,
+        timeout,
+      );
     publication.clear();
     this.#spare = publication;
-    return count;
+    return result;
   }
 
   /** A loop of publishes must let links, timers and heartbeats run. */
@@ -203,5 +161,92 @@ export class Publisher {
     }
     this.#deliveries.queue(subscriptions, message, stamp);
     return true;
+  }
+
+  /**
+   * For recipients with a reached mark or waiting copies.
+   *
+   * @param before number of nodes that have it already
+   * @param bytes of a waiting copy
+   * @param stamp of a retained message
+   */
+  #publishOrWait(
+    targets: readonly string[],
+    before: number,
+    publication: Publication,
+    bytes: number,
+    subscriptions: readonly Subscription[],
+    message: ReceivedMessage | undefined,
+    stamp: number,
+    waits: boolean,
+    timeout: number,
+  ): Promise<number> {
+    const { plan } = publication;
+    const copies: Promise<WaitResult>[] = [];
+    let count = before;
+    const wait = (peer: string, send: () => SendResult): void => {
+      copies.push(this.#waiting.wait(peer, bytes, timeout, send));
+    };
+    for (const id of targets) {
+      const item = publication.item();
+      const result = this.#waiting.has(id) ? "full" : this.#send(id, item, plan.prefix);
+      if (result === "sent") count += 1;
+      else if (result === "full" && waits) wait(id, () => this.#send(id, item, plan.prefix));
+      else if (result === "full") this.#state.dropFull(id, plan.prefix);
+    }
+    if (message !== undefined) {
+      const isBehind = this.#waiting.has(this.#state.id);
+      if (waits && (isBehind || this.#isFullHere(subscriptions)))
+        wait(this.#state.id, () => {
+          if (this.#isFullHere(subscriptions)) return "full";
+          this.#deliveries.queue(subscriptions, message, stamp);
+          return "sent";
+        });
+      else if (isBehind) {
+        this.#state.dropSlow(message.topic, message.topic);
+      } else if (this.#queueLocal(subscriptions, message, stamp)) count += 1;
+    }
+    return copies.length === 0 ? this.#settled(count) : this.#settleAll(count, copies, timeout);
+  }
+
+  /** Whether copies without room now are more than may wait. @param bytes of a waiting copy */
+  #isTooMuch(
+    targets: readonly string[],
+    publication: Publication,
+    bytes: number,
+    subscriptions: readonly Subscription[],
+  ): boolean {
+    if (!this.#waiting.isFull(targets.length + 1, bytes)) return false;
+    let copies = 0;
+    for (const id of targets)
+      if (this.#waiting.has(id) || !this.#links.hasRoom(id, publication.mostBytes)) copies += 1;
+    const isHere = subscriptions.length > 0;
+    if (isHere && (this.#waiting.has(this.#state.id) || this.#isFullHere(subscriptions))) copies += 1;
+    return copies > 0 && this.#waiting.isFull(copies, bytes);
+  }
+
+  #isFullHere(subscriptions: readonly Subscription[]): boolean {
+    return this.#deliveries.isFull || subscriptions.some((each) => each.isFull);
+  }
+
+  #send(id: string, item: Buffer, prefix: string): SendResult {
+    const result = this.#links.send(id, MessageKind.PUBLISH, item);
+    if (result === "sent") this.sent += 1;
+    else if (result === "too-large") this.#state.drops.dropped("size", id, prefix);
+    return result;
+  }
+
+  async #settleAll(count: number, copies: readonly Promise<WaitResult>[], timeout: number): Promise<number> {
+    const results = await Promise.all(copies);
+    const sent = count + results.filter((result) => result === "sent").length;
+    const late = results.filter((result) => result === "timeout").length;
+    if (this.#state.closed)
+      throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
+    if (late > 0)
+      throw new TimeoutError(
+        "ETIMEDOUT",
+        `no room within ${timeout} ms at ${late} of ${late + sent} nodes; the others have it`,
+      );
+    return sent;
   }
 }

@@ -13,7 +13,7 @@ import type { SubscriptionTable } from "./subscription-table.js";
 import { TopicIds } from "./topic-ids.js";
 import { prefixOf } from "./topic-plan.js";
 import { TopicPlans } from "./topic-plans.js";
-import { topicOfWaiting, WaitingSends } from "./waiting-sends.js";
+import { WaitingSends } from "./waiting-sends.js";
 
 /** A node, as messages see it. */
 export interface MessagePeer {
@@ -71,7 +71,6 @@ export class MessagingState {
     self: LocalClient,
     table: SubscriptionTable<Subscription>,
     links: MessageLinksEffects,
-    roomFor: (topic: string) => Promise<void>,
   ) {
     const id = self.address.node;
     this.id = id;
@@ -91,10 +90,9 @@ export class MessagingState {
     this.links = effects.links(links);
     this.routes = effects.routes(this.links);
     this.plans = new TopicPlans(this.routes, table);
-    this.waiting = new WaitingSends(settings.maxPending, settings.maxPendingBytes, (name) => {
-      const topic = topicOfWaiting(name);
-      return topic === undefined ? this.links.room(name) : roomFor(topic);
-    });
+    this.waiting = new WaitingSends(settings.maxPending, settings.maxPendingBytes, (peer) =>
+      peer === id ? this.#localRoom() : this.links.room(peer),
+    );
     this.retained = new RetainedValues({ topics: settings.maxRetained, bytes: settings.maxRetainedBytes });
     this.deliveries = new Deliveries();
     this.drops = new DropReports((event) => effects.emit(event));
@@ -138,5 +136,14 @@ export class MessagingState {
 
   assertOpen({ closed }: LocalClient): void {
     if (closed || this.closed) throw new ClosedError("EBADF", "the client is closed");
+  }
+
+  /** Room for messages to this node's own subscriptions. */
+  async #localRoom(): Promise<void> {
+    await this.deliveries.drained();
+    const full: Promise<void>[] = [];
+    for (const { subscriptions } of this.addresses.all())
+      for (const each of subscriptions) if (each.isFull) full.push(each.room());
+    if (full.length > 0) await Promise.race(full);
   }
 }

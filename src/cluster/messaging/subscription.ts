@@ -10,6 +10,7 @@
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { begin, isObserved, MESSAGE_PROCESS, MESSAGE_RECEIVE } from "../../core/diagnostics.js";
 import { ClosedError } from "../../core/errors.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import type { MessageProcessOperation, ObservedMessage } from "../../core/message-operations.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
@@ -68,6 +69,7 @@ export class Subscription implements ClusterSubscription {
   #closed = false;
   #isBusy = false;
   readonly #readers = new RingBuffer<(result: IteratorResult<ClusterMessage, undefined>) => void>(2);
+  readonly #waits = new IdleWaits();
   /** With `retained`: of each topic, the least recently updated first. */
   readonly #latest = new Map<string, { readonly stamp: number; readonly node: string }>();
 
@@ -138,6 +140,11 @@ export class Subscription implements ClusterSubscription {
     return true;
   }
 
+  /** Settles when half of the queue is free, or it closes. */
+  room(): Promise<void> {
+    return this.#waits.wait(false);
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -146,6 +153,7 @@ export class Subscription implements ClusterSubscription {
       this.#queue.clear();
       this.#bytes = 0;
     }
+    this.#waits.end();
     for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift())
       reader({ done: true, value: undefined });
     this.#options.onClosed();
@@ -179,6 +187,9 @@ export class Subscription implements ClusterSubscription {
     const message = this.#queue.shift();
     if (message === undefined) return undefined;
     this.#bytes -= message.bytes;
+    const { maxQueue, maxQueueBytes } = this.#options;
+    if (this.#waits.isAwaited && this.#queue.length <= maxQueue / 2 && this.#bytes <= maxQueueBytes / 2)
+      this.#waits.end();
     return message;
   }
 

@@ -1,6 +1,6 @@
 /**
- * Messages that wait for room: for one node, or for all nodes with interest in a topic; in order for each of these.
- * Bounded in counts and bytes over all of them.
+ * Messages that wait for room at other nodes, in order for each, and at this node's own subscriptions. Bounded in counts
+ * and bytes over all of them.
  */
 import type { SendResult } from "./parts.js";
 
@@ -12,18 +12,6 @@ interface WaitingCopy {
   send(): SendResult;
   done(result: WaitResult, error?: unknown): void;
   timer: NodeJS.Timeout | undefined;
-}
-
-const TOPIC = "topic ";
-
-/** The name of a topic among the waiting messages. */
-export function waitingTopic(topic: string): string {
-  return TOPIC + topic;
-}
-
-/** @returns `undefined`: it is the id of a node */
-export function topicOfWaiting(name: string): string | undefined {
-  return name.startsWith(TOPIC) ? name.slice(TOPIC.length) : undefined;
 }
 
 class Queue {
@@ -41,7 +29,7 @@ export class WaitingSends {
   #bytes = 0;
   isClosed = false;
 
-  /** @param room of a node's id, or a `waitingTopic`; rejects when the node is gone */
+  /** @param room rejects when the peer is gone */
   constructor(most: number, mostBytes: number, room: (peer: string) => Promise<void>) {
     this.#most = most;
     this.#mostBytes = mostBytes;

@@ -29,7 +29,7 @@ interface Item {
 class Stream {
   readonly items: Item[] = [];
   isRunning = false;
-  roomMade: ((error?: Error) => void)[] = [];
+  roomMade: (() => void)[] = [];
 }
 
 class FakeLinks implements MessageLinks {
@@ -82,14 +82,7 @@ class FakeLinks implements MessageLinks {
     if (this.#node.world.live(to) === undefined) return Promise.reject(new UnroutableError("gone"));
     const stream = this.#streamTo(to);
     if (stream.items.length < this.#node.world.mark) return Promise.resolve();
-    return new Promise((resolve, reject) =>
-      stream.roomMade.push((error) => (error === undefined ? resolve() : reject(error))),
-    );
-  }
-
-  /** Who waits for room at a node waits no longer, as for one that is gone. */
-  giveUp(to: string): void {
-    for (const made of this.#streamTo(to).roomMade.splice(0)) made(new UnroutableError("gone"));
+    return new Promise((resolve) => stream.roomMade.push(resolve));
   }
 
   session(): number {
