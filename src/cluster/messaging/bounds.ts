@@ -23,6 +23,7 @@ export const MIN_ITEM_LIMIT = 262_144;
 export const ITEM_BY_REFERENCE = 16_384;
 /** Unacknowledged by a peer. */
 export const LINK_WINDOW = 4_194_304;
+export const LINK_MESSAGES = 65_536;
 /** Above these unacknowledged bytes a peer gets only full batches. */
 export const LINK_BEHIND = 524_288;
 /** Publications of a loop to a peer with unacknowledged ones are batched up to these. */
@@ -30,7 +31,7 @@ export const HELD_BYTES = 262_144;
 export const HELD_TIME = 20;
 /** Slabs that all links of the process keep for reuse. */
 export const MAX_FREE_SLABS = 256;
-/** Received bytes acknowledged before the turn ends. */
+/** Delivered bytes acknowledged before the turn ends. */
 export const ACK_BYTES = 262_144;
 export const ACK_DELAY = 20;
 /** The longer delay applies if the last items came within this time. */
@@ -73,6 +74,8 @@ export const MAX_WAITING_MESSAGES = 16_384;
 export const MAX_WAITING_MESSAGE_BYTES = 16_777_216;
 /** Remembered ids of each service's datagrams, against duplicates. */
 export const MAX_SEEN_IDS = 1_024;
+/** A handler may hold a link for this long; then messages above its mark are dropped. */
+export const STALL_TIME = 10_000;
 /** Topics with aliases on links, and publishes of others before all aliases begin again. */
 export const MAX_TOPIC_ALIASES = 1_024;
 export const MAX_ALIASED_TOPIC = 255;

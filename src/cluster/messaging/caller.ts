@@ -19,9 +19,10 @@ export type LinkRefusal =
   | "session"
   | "stale"
   | "forgotten"
-  /** Not a frame of a link; frames out of order or too large. */
+  /** Not a frame of a link; frames out of order, too many or too large. */
   | "malformed"
   | "sequence"
+  | "flood"
   | "too-large"
   /** An item of an unknown kind, or not for this link: skipped. */
   | "kind"

@@ -1,6 +1,7 @@
 /** Messages to this node's own subscriptions; those of its own publishers at the end of the turn. */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { IdleWaits } from "../../core/idle-waits.js";
+import { ignore } from "../../core/ignore.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import type { ReceivedMessage } from "./message.js";
 import type { Subscription } from "./subscription.js";
@@ -30,10 +31,18 @@ export class Deliveries {
   /**
    * Gives a message to the subscriptions whose subtopic fits: for each client the first, and those with `each`.
    *
+   * @param holds whether the caller can wait
    * @param stamp of a retained message; else 0
+   * @returns settles when there is room for more; `undefined`: there is
    */
-  deliver(subscriptions: readonly Subscription[], message: ReceivedMessage, stamp = 0): void {
+  deliver(
+    subscriptions: readonly Subscription[],
+    message: ReceivedMessage,
+    holds: boolean,
+    stamp = 0,
+  ): Promise<void> | undefined {
     const number = ++this.#number;
+    let held: Promise<void> | undefined;
     for (let i = 0; i < subscriptions.length; i++) {
       const subscription = subscriptions[i] as Subscription;
       const { subtopic, subscriber } = subscription;
@@ -44,8 +53,10 @@ export class Deliveries {
       }
       if (stamp !== 0 && subscription.retained && !subscription.takes(message, stamp)) continue;
       this.delivered += 1;
-      subscription.push(message);
+      const room = subscription.push(message, holds);
+      if (room !== undefined) held = held === undefined ? room : Promise.all([held, room]).then(ignore);
     }
+    return held;
   }
 
   dropped(): void {
@@ -69,7 +80,7 @@ export class Deliveries {
   readonly #drain = (): void => {
     for (let local = this.#queue.shift(); local !== undefined; local = this.#queue.shift()) {
       this.#queuedBytes -= local.message.bytes;
-      this.deliver(local.subscriptions, local.message, local.stamp);
+      this.deliver(local.subscriptions, local.message, false, local.stamp);
       if (this.#budget.spend() && this.#queue.length > 0) {
         setImmediate(this.#drain);
         return;

@@ -257,7 +257,7 @@ export class DirectMessages {
     if (!member.isLive) throw new UnroutableError(`the node ${member.name} is lost or has left`);
   }
 
-  onItem(from: string, item: Buffer): undefined {
+  onItem(from: string, item: Buffer): Promise<void> | undefined {
     const reader = this.#reader;
     reader.start(item, 0);
     const flags = reader.byte();
@@ -287,7 +287,7 @@ export class DirectMessages {
       false,
     );
     keepMessageContext(message, context);
-    this.#state.deliveries.deliver(recipient.direct, message);
+    return this.#state.deliveries.deliver(recipient.direct, message, true);
   }
 
   #onClosed(from: string, client: number): undefined {

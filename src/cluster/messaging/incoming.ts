@@ -1,5 +1,6 @@
 /** Topic messages and retained values from other nodes' links: checked, and given to this node's own subscriptions. */
 
+import { ignore } from "../../core/ignore.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { Deliveries } from "./deliveries.js";
@@ -32,7 +33,7 @@ export class IncomingItems {
     this.#retention = state.retention;
   }
 
-  onPublish(link: IncomingLink, bytes: Buffer, start: number, end: number): undefined {
+  onPublish(link: IncomingLink, bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const incoming = this.#incoming;
     const { reader } = incoming;
     if (!incoming.readHead(bytes, start, end)) return this.#state.refuse("publish:malformed");
@@ -66,10 +67,10 @@ export class IncomingItems {
       (flags & CLIENT) === 0 ? this.#names.ownSenderOf(link) : this.#names.senderOf(link.id, client);
     const message = this.#names.message(plan.topic, data, sender, subtopic, false);
     if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
-    this.#deliveries.deliver(subscriptions, message, stamp);
+    return this.#deliveries.deliver(subscriptions, message, true, stamp);
   }
 
-  onRetained(from: string, item: Buffer): undefined {
+  onRetained(from: string, item: Buffer): Promise<void> | undefined {
     const reader = this.#reader;
     reader.start(item, 0);
     switch (reader.byte()) {
@@ -95,7 +96,7 @@ export class IncomingItems {
     return this.#state.refuse("retained:malformed");
   }
 
-  #onValue(from: string, item: Buffer, at: number): undefined {
+  #onValue(from: string, item: Buffer, at: number): Promise<void> | undefined {
     const incoming = this.#incoming;
     const { reader } = incoming;
     const isRead = incoming.readHead(item, at, item.length);
@@ -109,7 +110,12 @@ export class IncomingItems {
     const sender = this.#names.senderOf(from, incoming.client);
     const message = this.#names.message(plan.topic, reader.rest(), sender, incoming.subtopic, true);
     // Overlapping subscriptions get it each: which of them asked is not known.
-    for (const subscription of this.#plans.subscriptions(plan))
-      if (subscription.retained) this.#deliveries.deliver([subscription], message, stamp);
+    const held: Promise<void>[] = [];
+    for (const subscription of this.#plans.subscriptions(plan)) {
+      if (!subscription.retained) continue;
+      const room = this.#deliveries.deliver([subscription], message, true, stamp);
+      if (room !== undefined) held.push(room);
+    }
+    return held.length === 0 ? undefined : Promise.all(held).then(ignore);
   }
 }

@@ -159,7 +159,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   async #close(linger: number): Promise<void> {
     clearInterval(this.#idleTimer);
-    for (const receiving of this.#receiving.values()) receiving.stop();
     const until = performance.now() + linger;
     if (linger !== 0) await withTimeout(this.#drained.wait(!this.#isWaiting), linger);
     for (const sending of this.#sending.values()) sending.close();
@@ -172,6 +171,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     const closing = this.#listeners.splice(0).map(async (listener) => listener.close(patience));
     // A program's listener may fail, or never end.
     await withTimeout(Promise.allSettled(closing), patience + 1_000);
+    for (const receiving of this.#receiving.values()) receiving.restart();
     this.#receiving.clear();
   }
 
@@ -446,29 +446,24 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   // --- Receiving -----------------------------------------------------------------------------------------------------
 
-  onItem(from: Receiving, kind: number, item: Buffer): void {
+  onItem(from: Receiving, kind: number, item: Buffer): void | Promise<void> {
     // Lanes carry service messages only.
-    if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.SERVICE)) {
-      this.refuse("kind");
-      return;
-    }
+    if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.SERVICE))
+      return this.refuse("kind");
     try {
-      this.effects.onItem(from, kind, item);
+      return this.effects.onItem(from, kind, item);
     } catch {
       // A bug of the node costs the item, not the process.
-      this.refuse("handler");
+      return this.refuse("handler");
     }
   }
 
-  onPublish(from: Receiving, bytes: Buffer, start: number, end: number): void {
-    if (from.lane !== 0) {
-      this.refuse("kind");
-      return;
-    }
+  onPublish(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void> {
+    if (from.lane !== 0) return this.refuse("kind");
     try {
-      this.effects.onPublish(from, bytes, start, end);
+      return this.effects.onPublish(from, bytes, start, end);
     } catch {
-      this.refuse("handler");
+      return this.refuse("handler");
     }
   }
 
@@ -517,7 +512,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     let next = Number.POSITIVE_INFINITY;
     for (const receiving of late) {
       const { window, ackAt } = receiving;
-      const isOver = window.acked === window.received || receiving.connection === undefined;
+      const isOver = window.acked === window.delivered || receiving.connection === undefined;
       // A timer may fire a fraction of a millisecond early.
       if (!isOver && ackAt > now + 1) {
         late[left++] = receiving;
@@ -568,8 +563,15 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     if (before !== undefined && before !== caller.connection) before.close();
     receiving.connected(caller.connection, caller.protocol);
     receiving.setMarks(hello.maxWaiting, hello.maxWaitingBytes);
-    caller.connection.send([encodeWelcome(hello.session, window.received)]);
-    window.acked = window.received;
+    receiving.onFault = (fault) => caller.refuse(fault);
+    caller.connection.send([
+      encodeWelcome({
+        session: hello.session,
+        received: window.received,
+        delivered: window.delivered,
+      }),
+    ]);
+    window.acked = window.delivered;
     return receiving;
   }
 }

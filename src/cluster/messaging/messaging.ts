@@ -108,7 +108,7 @@ export class Messaging {
     const links: MessageLinksEffects = {
       onItem: (from, kind, item) => this.#onItem(from, kind, item),
       onPublish: (from, bytes, start, end) => {
-        if (!this.#state.closed) this.#incoming.onPublish(from, bytes, start, end);
+        return this.#state.closed ? never() : this.#incoming.onPublish(from, bytes, start, end);
       },
       onUp: (peer) => this.routes.onUp(peer),
       onLost: (peer, count) => {
@@ -337,28 +337,27 @@ export class Messaging {
 
   // --- What links bring ----------------------------------------------------------------------------------------------
 
-  #onItem({ id: from, protocol }: IncomingLink, kind: number, item: Buffer): void {
-    if (this.#state.closed) return;
+  #onItem({ id: from, protocol }: IncomingLink, kind: number, item: Buffer): Promise<void> | undefined {
+    // Not acknowledged, so the sender counts it as lost.
+    if (this.#state.closed) return never();
     switch (kind) {
       case MessageKind.DIRECT:
-        this.#directs.onItem(from, item);
-        return;
+        return this.#directs.onItem(from, item);
       case MessageKind.ROUTES: {
         const reason = this.routes.onItem(from, item);
         if (reason !== undefined) this.#state.refuse(`routes:${reason}`);
-        return;
+        return undefined;
       }
       case MessageKind.SERVICE:
         this.#state.effects.onService(from, item, protocol);
-        return;
+        return undefined;
       case MessageKind.REQUEST:
         this.#state.effects.onRequest?.(from, item);
-        return;
+        return undefined;
       case MessageKind.RETAINED:
-        this.#incoming.onRetained(from, item);
-        return;
+        return this.#incoming.onRetained(from, item);
       default:
-        this.#state.refuse("kind");
+        return this.#state.refuse("kind");
     }
   }
 
@@ -523,6 +522,11 @@ export class MessageClient extends LocalClient {
     super.close();
     this.#messaging.clientOnClose(this);
   }
+}
+
+// A new promise each time: waiters for a shared one would never be collected.
+function never(): Promise<void> {
+  return new Promise(() => undefined);
 }
 
 function count(recipients: number): number {

@@ -65,8 +65,9 @@ export interface MessageRoutesStats {
 }
 
 export interface MessageLinksEffects {
-  onItem(from: IncomingLink, kind: number, item: Buffer): void;
-  onPublish(from: IncomingLink, bytes: Buffer, start: number, end: number): void;
+  /** The peer's next item follows the return, or the promise. */
+  onItem(from: IncomingLink, kind: number, item: Buffer): void | Promise<void>;
+  onPublish(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
   /** The link to a peer has a session. */
   onUp(id: string): void;
   /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */

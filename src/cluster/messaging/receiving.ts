@@ -1,9 +1,8 @@
 /**
  * The receiving end of a link: passes one peer's items, in order, to the program, and acknowledges them.
  *
- *   data frame ──window.accept──> items ──onItem──> received ──some ms, half of what the sender keeps, 256 KiB──> ACK
- *
- * Nothing holds a link: a slow reader loses messages at the bound of its own queue.
+ *   data frame ──window.accept──> items ──onItem──> delivered ──some ms, half of what the sender keeps, 256 KiB──> ACK
+ *                                  │ a promise: the rest waits in the queue, bounded by the peer's window
  *
  * An acknowledgement costs a system call at both ends, as much as a message, and only makes room. It waits for enough
  * items by the sender's marks, for an item with a waiting caller, or for items to the peer in the same write; else for
@@ -11,8 +10,17 @@
  *
  * The object outlives its connections.
  */
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Alias } from "./addresses.js";
-import { ACK_BYTES, ACK_DELAY, ACK_FLOW, ACK_FLOW_DELAY, LINK_IDLE_LOOKS } from "./bounds.js";
+import {
+  ACK_BYTES,
+  ACK_DELAY,
+  ACK_FLOW,
+  ACK_FLOW_DELAY,
+  LINK_IDLE_LOOKS,
+  LINK_MESSAGES,
+  LINK_WINDOW,
+} from "./bounds.js";
 import { type IncomingLink, MessageKind } from "./parts.js";
 import type { MessageConnection } from "./protocol.js";
 import { TopicAliases } from "./topic-aliases.js";
@@ -30,15 +38,20 @@ import {
 
 export interface ReceivingEffects {
   /** Never throws. */
-  onItem(from: Receiving, kind: number, item: Buffer): void;
+  onItem(from: Receiving, kind: number, item: Buffer): void | Promise<void>;
   /** Never throws. */
-  onPublish(from: Receiving, bytes: Buffer, start: number, end: number): void;
+  onPublish(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void>;
   /** `acknowledge` is to be called at the end of this turn, or at `ackAt`. */
   acknowledgeSoon(receiving: Receiving): void;
   acknowledgeLater(receiving: Receiving): void;
 }
 
-export type FrameFault = "malformed" | "sequence" | "too-large";
+export type FrameFault = "malformed" | "sequence" | "flood" | "too-large";
+
+interface Queued {
+  readonly frame: Buffer;
+  readonly skip: number;
+}
 
 export class Receiving implements IncomingLink {
   readonly id: string;
@@ -46,6 +59,8 @@ export class Receiving implements IncomingLink {
   readonly lane: number;
   readonly window = new ReceiveWindow();
   connection: MessageConnection | undefined = undefined;
+  /** For a fault found after `onData` had returned. */
+  onFault: ((fault: FrameFault) => void) | undefined = undefined;
   protocol = "";
   readonly topics = new TopicAliases();
   ownClient: Alias | undefined = undefined;
@@ -55,6 +70,9 @@ export class Receiving implements IncomingLink {
   ackAt = 0;
   readonly #effects: ReceivingEffects;
   readonly #maxItem: number;
+  readonly #queue = new RingBuffer<Queued>(2);
+  #queuedBytes = 0;
+  #paused = false;
   #unackedBytes = 0;
   /** Of the first unacknowledged item, -1: none; and of the last items. */
   #unackedSince = -1;
@@ -65,9 +83,10 @@ export class Receiving implements IncomingLink {
   /** Acknowledged at once from these on. */
   #ackItems = 1;
   #ackBytes = 0;
-  /** Changes when the rest of a frame is not to be handled: with a connection, a session, and the end. */
+  /** Counts sessions: what a handler of an earlier one had is not counted as delivered. */
   #epoch = 0;
-  #isStopped = false;
+  #reader: BatchReader | undefined = undefined;
+  #left = 0;
 
   constructor(id: string, maxItem: number, effects: ReceivingEffects, lane = 0) {
     this.id = id;
@@ -86,23 +105,20 @@ export class Receiving implements IncomingLink {
     return result;
   }
 
-  /** Forgets the previous session. */
+  /** Drops undelivered items of the previous session. Its handler still holds the items of the next one. */
   restart(): void {
     this.#epoch += 1;
+    this.#queue.clear();
+    this.#queuedBytes = 0;
+    this.#reader = undefined;
+    this.#left = 0;
     this.#unackedBytes = 0;
     this.#unackedSince = -1;
     this.#isAwaited = false;
     this.topics.clear();
   }
 
-  /** Further items are neither handled nor acknowledged: the sender counts them as lost. */
-  stop(): void {
-    this.#epoch += 1;
-    this.#isStopped = true;
-  }
-
   connected(connection: MessageConnection, protocol: string): void {
-    this.#epoch += 1;
     this.connection = connection;
     this.protocol = protocol;
     this.#quietLooks = 0;
@@ -112,7 +128,10 @@ export class Receiving implements IncomingLink {
   /** The other end would have closed it, or has vanished. */
   closeIfIdle(): void {
     const { connection } = this;
-    if (connection === undefined) return;
+    if (connection === undefined || this.#paused) {
+      this.#quietLooks = 0;
+      return;
+    }
     this.#quietLooks += 1;
     if (this.#quietLooks <= 2 * LINK_IDLE_LOOKS) return;
     this.connection = undefined;
@@ -127,34 +146,37 @@ export class Receiving implements IncomingLink {
 
   onData(frame: Buffer): FrameFault | undefined {
     this.#quietLooks = 0;
-    if (this.#isStopped) return undefined;
     const first = sequenceOf(frame);
     const count = first < 0 ? 0 : countOf(frame);
     if (count === 0) return "malformed";
-    if (frame.length > this.#maxItem + BATCH_HEADER + ITEM_HEADER) return "too-large";
+    const bytes = frame.length;
+    if (bytes > this.#maxItem + BATCH_HEADER + ITEM_HEADER) return "too-large";
+    if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > LINK_WINDOW + this.#maxItem) return "flood";
+    if (this.#queue.length >= LINK_MESSAGES) return "flood";
     const skip = this.window.accept(first, count);
     if (skip < 0) return "sequence";
     if (skip === count) return undefined;
-    this.#unackedBytes += frame.length;
-    const fault =
-      frame[0] === LinkFrame.ITEM ? this.#takeItem(frame) : this.#takeBatch(frame, skip, count - skip);
-    this.#acknowledgeInTime();
-    return fault;
+    if (this.#paused) {
+      this.#queue.push({ frame, skip });
+      this.#queuedBytes += bytes;
+      return undefined;
+    }
+    return this.#deliver(frame, skip);
   }
 
   acknowledge(): void {
     const { window, connection } = this;
-    if (connection === undefined || window.acked === window.received) return;
+    if (connection === undefined || window.acked === window.delivered) return;
     if (connection.isFull === true) {
       this.#unackedSince = performance.now();
       this.#acknowledgeLater(ACK_FLOW_DELAY);
       return;
     }
-    window.acked = window.received;
+    window.acked = window.delivered;
     this.#unackedBytes = 0;
     this.#unackedSince = -1;
     this.#isAwaited = false;
-    connection.send([encodeAck(window.session, window.received)]);
+    connection.send([encodeAck(window.session, window.delivered)]);
   }
 
   #acknowledgeLater(delay: number): void {
@@ -162,16 +184,34 @@ export class Receiving implements IncomingLink {
     this.#effects.acknowledgeLater(this);
   }
 
+  #deliver(frame: Buffer, skip: number): FrameFault | undefined {
+    this.#unackedBytes += frame.length;
+    let fault: FrameFault | undefined;
+    if (frame[0] === LinkFrame.ITEM) {
+      this.#reader = undefined;
+      this.#handle(frame);
+    } else {
+      const reader = new BatchReader(frame);
+      const count = countOf(frame);
+      for (let i = 0; i < skip; i++) reader.next();
+      this.#reader = reader;
+      this.#left = count - skip;
+      fault = this.#run();
+    }
+    this.#acknowledgeInTime();
+    return fault;
+  }
+
   #acknowledgeInTime(): void {
     const { window } = this;
     if (this.#unackedBytes >= ACK_BYTES) this.acknowledge();
     else if (
       this.#isAwaited ||
-      window.received - window.acked >= this.#ackItems ||
+      window.delivered - window.acked >= this.#ackItems ||
       this.#unackedBytes >= this.#ackBytes
     ) {
       if (!this.isDue) this.#effects.acknowledgeSoon(this);
-    } else if (window.received > window.acked) this.#acknowledgeWithMore();
+    } else if (window.delivered > window.acked) this.#acknowledgeWithMore();
   }
 
   #acknowledgeWithMore(): void {
@@ -183,33 +223,70 @@ export class Receiving implements IncomingLink {
     this.#cameAt = now;
   }
 
-  #takeBatch(frame: Buffer, skip: number, count: number): FrameFault | undefined {
+  #run(): FrameFault | undefined {
+    const reader = this.#reader as BatchReader;
     const { window } = this;
     const effects = this.#effects;
     const epoch = this.#epoch;
-    const reader = new BatchReader(frame);
-    for (let i = 0; i < skip; i++) reader.next();
-    for (let left = count; left > 0; left--) {
+    while (this.#left > 0) {
       if (!reader.next()) return "malformed";
-      window.received += 1;
-      if (reader.kind === MessageKind.PUBLISH)
-        effects.onPublish(this, reader.frame, reader.start, reader.end);
-      else this.#onItem(reader.kind, reader.item());
+      this.#left -= 1;
+      const done =
+        reader.kind === MessageKind.PUBLISH
+          ? effects.onPublish(this, reader.frame, reader.start, reader.end)
+          : this.#onItem(reader.kind, reader.item());
+      if (done !== undefined) {
+        this.#pause(done);
+        return undefined;
+      }
+      // The handler may have closed everything, or a session began.
       if (epoch !== this.#epoch) return undefined;
+      window.delivered += 1;
     }
     return reader.isWhole ? undefined : "malformed";
   }
 
-  #takeItem(frame: Buffer): undefined {
+  #handle(frame: Buffer): void {
     const kind = frame[7] as number;
-    this.window.received += 1;
-    if (kind === MessageKind.PUBLISH) this.#effects.onPublish(this, frame, ITEM_HEADER, frame.length);
-    else this.#onItem(kind, frame.subarray(ITEM_HEADER));
+    const epoch = this.#epoch;
+    const done =
+      kind === MessageKind.PUBLISH
+        ? this.#effects.onPublish(this, frame, ITEM_HEADER, frame.length)
+        : this.#onItem(kind, frame.subarray(ITEM_HEADER));
+    if (done !== undefined) this.#pause(done);
+    else if (epoch === this.#epoch) this.window.delivered += 1;
   }
 
-  #onItem(kind: number, item: Buffer): void {
+  #onItem(kind: number, item: Buffer): void | Promise<void> {
     // A caller waits for the acknowledgement.
     if (kind === MessageKind.DIRECT || kind === MessageKind.ROUTES) this.#isAwaited = true;
-    this.#effects.onItem(this, kind, item);
+    return this.#effects.onItem(this, kind, item);
+  }
+
+  #pause(done: Promise<void>): void {
+    const epoch = this.#epoch;
+    this.#paused = true;
+    const go = (): void => {
+      this.#paused = false;
+      if (epoch === this.#epoch) this.window.delivered += 1;
+      this.#resume();
+    };
+    done.then(go, go);
+  }
+
+  #resume(): void {
+    let fault = this.#reader === undefined ? undefined : this.#run();
+    while (fault === undefined && !this.#paused) {
+      const queued = this.#queue.shift();
+      if (queued === undefined) break;
+      this.#queuedBytes -= queued.frame.length;
+      fault = this.#deliver(queued.frame, queued.skip);
+    }
+    if (fault !== undefined) {
+      this.#queue.clear();
+      this.#queuedBytes = 0;
+      this.onFault?.(fault);
+    }
+    this.#acknowledgeInTime();
   }
 }

@@ -34,7 +34,7 @@ import type { DialTarget, LinkHost, LinkProtocol, MessageConnection } from "./pr
 import type { Publication } from "./publication.js";
 import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
-import { decodeAck, decodeRefused, decodeWelcome, LinkFrame, type Progress } from "./wire.js";
+import { decodeAck, decodeRefused, decodeWelcome, LinkFrame, type Welcome } from "./wire.js";
 
 /** Shared by all links of the same protocols. */
 export interface SendingLane {
@@ -487,12 +487,12 @@ export class Sending {
   #onAck(attempt: Attempt, frame: Buffer): void {
     const ack = decodeAck(frame);
     if (ack === undefined) this.#failed(attempt, "malformed");
-    else if (ack.session === this.window.session && !this.#acknowledged(ack.received))
+    else if (ack.session === this.window.session && !this.#acknowledged(ack.delivered))
       this.#failed(attempt, "sequence");
   }
 
-  #acknowledged(received: number): boolean {
-    if (!this.window.ack(received)) return false;
+  #acknowledged(delivered: number): boolean {
+    if (!this.window.ack(delivered)) return false;
     this.#settleDelivered();
     this.#usedAt = performance.now();
     if (this.window.hasUnsent) this.flush();
@@ -501,7 +501,7 @@ export class Sending {
     return true;
   }
 
-  #onWelcome(attempt: Attempt, welcome: Progress | undefined): void {
+  #onWelcome(attempt: Attempt, welcome: Welcome | undefined): void {
     const { window } = this;
     if (welcome === undefined) {
       this.#failed(attempt, "malformed");
@@ -510,7 +510,7 @@ export class Sending {
     // Of an earlier hello, or repeated: it would make the link send everything again.
     if (attempt !== this.#attempt || welcome.session !== window.session) return;
     const { delivered } = window;
-    if (!window.resume(welcome.received)) {
+    if (!window.resume(welcome.received, welcome.delivered)) {
       const lost = this.#loseSession();
       this.#failed(attempt, "sequence");
       if (lost > 0) this.#links.effects.onLost?.(this.id, lost);

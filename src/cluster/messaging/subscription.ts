@@ -2,16 +2,18 @@
  * A subscription for programs.
  *
  *   handler that returns nothing      called as messages arrive
- *   handler that returns a promise    one call at a time; messages are queued
- *   async iterable                    queued
+ *   handler that returns a promise    one call at a time; messages are queued. Above the mark the link waits, and this node's own
+ *                                     publishers drop or wait (`onFull`)
+ *   async iterable                    queued; above the mark the newest is dropped
  *
- * Above the queue's bound the newest message is dropped.
+ * A handler delays a link for at most `STALL_TIME`; then messages above its mark are dropped until it has caught up.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { begin, isObserved, MESSAGE_PROCESS, MESSAGE_RECEIVE } from "../../core/diagnostics.js";
 import { ClosedError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import type { MessageProcessOperation, ObservedMessage } from "../../core/message-operations.js";
+import { STALL_TIME } from "./bounds.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
 /** A returned promise delays the next message. */
@@ -70,6 +72,9 @@ export class Subscription implements ClusterSubscription {
   #isBusy = false;
   readonly #readers = new RingBuffer<(result: IteratorResult<ClusterMessage, undefined>) => void>(2);
   readonly #waits = new IdleWaits();
+  #stallTimer: NodeJS.Timeout | undefined = undefined;
+  /** It delayed a link for too long, and has not caught up. */
+  #isStalled = false;
   /** With `retained`: of each topic, the least recently updated first. */
   readonly #latest = new Map<string, { readonly stamp: number; readonly node: string }>();
 
@@ -103,25 +108,30 @@ export class Subscription implements ClusterSubscription {
     return this.#queue.length >= this.#options.maxQueue || this.#bytes >= this.#options.maxQueueBytes;
   }
 
-  push(message: ReceivedMessage): void {
-    if (this.#closed) return;
+  /**
+   * @param holds whether the caller can wait
+   * @returns settles when there is room again; `undefined` if there is
+   */
+  push(message: ReceivedMessage, holds: boolean): Promise<void> | undefined {
+    if (this.#closed) return undefined;
     if (this.#handler !== undefined && !this.#isBusy) {
       this.#call(this.#handler, message);
-      return;
+      return undefined;
     }
     const reader = this.#readers.shift();
     if (reader !== undefined) {
       if (MESSAGE_RECEIVE.hasSubscribers) MESSAGE_RECEIVE.publish(this.#observed(message));
       reader({ done: false, value: message });
-      return;
+      return undefined;
     }
-    if (this.isFull) {
+    if (this.isFull && (!holds || this.#handler === undefined || this.#isStalled)) {
       this.#dropped += 1;
       this.#options.onDropped(message);
-      return;
+      return undefined;
     }
     this.#queue.push(message);
     this.#bytes += message.bytes;
+    return holds && this.#handler !== undefined && this.isFull ? this.room() : undefined;
   }
 
   /** Whether a retained message is newer than the latest of its topic, which it then replaces. */
@@ -140,8 +150,12 @@ export class Subscription implements ClusterSubscription {
     return true;
   }
 
-  /** Settles when half of the queue is free, or it closes. */
+  /** Settles when half of the queue is free, it closes, or it has delayed for too long. */
   room(): Promise<void> {
+    this.#stallTimer ??= setTimeout(() => {
+      this.#isStalled = true;
+      this.#release();
+    }, STALL_TIME).unref();
     return this.#waits.wait(false);
   }
 
@@ -153,7 +167,7 @@ export class Subscription implements ClusterSubscription {
       this.#queue.clear();
       this.#bytes = 0;
     }
-    this.#waits.end();
+    this.#release();
     for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift())
       reader({ done: true, value: undefined });
     this.#options.onClosed();
@@ -187,10 +201,21 @@ export class Subscription implements ClusterSubscription {
     const message = this.#queue.shift();
     if (message === undefined) return undefined;
     this.#bytes -= message.bytes;
-    const { maxQueue, maxQueueBytes } = this.#options;
-    if (this.#waits.isAwaited && this.#queue.length <= maxQueue / 2 && this.#bytes <= maxQueueBytes / 2)
-      this.#waits.end();
+    if (this.#waits.isAwaited || this.#isStalled) this.#look();
     return message;
+  }
+
+  #look(): void {
+    const { maxQueue, maxQueueBytes } = this.#options;
+    if (this.#queue.length > maxQueue / 2 || this.#bytes > maxQueueBytes / 2) return;
+    this.#isStalled = false;
+    this.#release();
+  }
+
+  #release(): void {
+    clearTimeout(this.#stallTimer);
+    this.#stallTimer = undefined;
+    this.#waits.end();
   }
 
   #call(handler: MessageHandler, message: ReceivedMessage): void {

@@ -189,15 +189,15 @@ export class SendWindow {
     return [memory.subarray(start, end)];
   }
 
-  /** @param received items of this session. @returns whether that is possible */
-  ack(received: number): boolean {
-    if (received > this.#everSent) return false;
-    if (received <= this.#acked) return true;
-    this.delivered += received - this.#acked;
-    this.#acked = received;
+  /** @param delivered items of this session. @returns whether that is possible */
+  ack(delivered: number): boolean {
+    if (delivered > this.#everSent) return false;
+    if (delivered <= this.#acked) return true;
+    this.delivered += delivered - this.#acked;
+    this.#acked = delivered;
     const batches = this.#batches;
     for (let batch = batches.peek(); batch !== undefined; batch = batches.peek()) {
-      if (batch.first + batch.count > received) break;
+      if (batch.first + batch.count > delivered) break;
       batches.shift();
       this.#bytes -= batch.bytes;
       // Else it is unsent after a cut, and acknowledged by the greeting.
@@ -220,9 +220,17 @@ export class SendWindow {
    *
    * @returns `false`: the peer lacks acknowledged items, or has items that were never sent
    */
-  resume(received: number): boolean {
+  resume(received: number, delivered: number): boolean {
     this.disconnected();
-    return received >= this.#acked && this.ack(received);
+    if (received < this.#acked || received > this.#everSent || delivered > received) return false;
+    if (!this.ack(delivered)) return false;
+    // Items that the peer has and has not delivered are not sent again.
+    for (; this.hasUnsent; this.#unsent += 1) {
+      const batch = this.#batches.at(this.#unsent);
+      if (batch.first + batch.count > received) break;
+      this.#inFlight += batch.bytes;
+    }
+    return true;
   }
 
   /** The peer is gone or another life. */
@@ -308,8 +316,8 @@ export class ReceiveWindow {
   session = 0;
   /** Items of this session. */
   received = 0;
+  delivered = 0;
   acked = 0;
-
   /**
    * @param sent items of this session so far
    * @returns `stale`: the sender gave up the session. `forgotten`: items of it may be forgotten
@@ -323,17 +331,19 @@ export class ReceiveWindow {
     this.life = life;
     this.session = session;
     this.received = 0;
+    this.delivered = 0;
     return "new";
   }
 
   /**
-   * The caller counts each further item in `received`.
-   *
    * @param first number of the data frame's first item
    * @returns number of repeated items at its beginning, which are skipped; -1: earlier items are missing
    */
   accept(first: number, count: number): number {
     const had = this.received - first;
-    return had < 0 ? -1 : Math.min(had, count);
+    if (had < 0) return -1;
+    if (had >= count) return count;
+    this.received = first + count;
+    return had;
   }
 }

@@ -6,9 +6,9 @@
  *     BATCH     2 | sequence 6 | count 2 | item, count times        item   kind 1 | length uint | bytes
  *     ITEM      3 | sequence 6 | kind 1 | item
  *   from the receiver
- *     WELCOME   4 | session 4 | received 6
+ *     WELCOME   4 | session 4 | delivered 6 | received 6
  *     REFUSED   5 | reason text
- *     ACK       6 | session 4 | received 6
+ *     ACK       6 | session 4 | delivered 6
  *
  * The sequence is the number of a frame's first item in its session. docs/spec/messaging.md has the rules.
  */
@@ -18,10 +18,11 @@ import { Reader, readUint16, readUint32, readUint48, Writer, writeUint32, writeU
 
 export const LinkFrame = { HELLO: 1, BATCH: 2, ITEM: 3, WELCOME: 4, REFUSED: 5, ACK: 6 } as const;
 
-/** Bytes before the items of a BATCH, of the first frame of an ITEM, and of a WELCOME or ACK. */
+/** Bytes before the items of a BATCH, of the first frame of an ITEM, and of an ACK. */
 export const BATCH_HEADER = 9;
 export const ITEM_HEADER = 8;
-const PROGRESS_SIZE = 11;
+export const ACK_SIZE = 11;
+const WELCOME_SIZE = 17;
 export const MAX_BATCH_ITEMS = 65_535;
 
 /** Bytes. */
@@ -45,10 +46,12 @@ export interface Hello {
 }
 
 /** How far the receiver got in a session. */
-export interface Progress {
+export interface Welcome {
   readonly session: number;
-  /** Items. */
+  /** Received items. */
   readonly received: number;
+  /** Of them, those that the program has. */
+  readonly delivered: number;
 }
 
 /** Reused for one frame at a time. */
@@ -83,35 +86,23 @@ export function decodeHello(frame: Buffer): Hello | undefined {
   return reader.failed ? undefined : hello;
 }
 
-export function encodeWelcome(session: number, received: number): Buffer {
-  return encodeProgress(LinkFrame.WELCOME, session, received);
-}
-
-/** @returns `undefined` for an invalid frame */
-export function decodeWelcome(frame: Buffer): Progress | undefined {
-  return decodeProgress(LinkFrame.WELCOME, frame);
-}
-
-export function encodeAck(session: number, received: number): Buffer {
-  return encodeProgress(LinkFrame.ACK, session, received);
-}
-
-/** @returns `undefined` for an invalid frame */
-export function decodeAck(frame: Buffer): Progress | undefined {
-  return decodeProgress(LinkFrame.ACK, frame);
-}
-
-function encodeProgress(type: number, session: number, received: number): Buffer {
-  const frame = Buffer.allocUnsafe(PROGRESS_SIZE);
-  frame[0] = type;
+export function encodeWelcome({ session, received, delivered }: Welcome): Buffer {
+  const frame = Buffer.allocUnsafe(WELCOME_SIZE);
+  frame[0] = LinkFrame.WELCOME;
   writeUint32(frame, 1, session);
-  writeUint48(frame, 5, received);
+  writeUint48(frame, 5, delivered);
+  writeUint48(frame, ACK_SIZE, received);
   return frame;
 }
 
-function decodeProgress(type: number, frame: Buffer): Progress | undefined {
-  if (frame.length !== PROGRESS_SIZE || frame[0] !== type) return undefined;
-  return { session: readUint32(frame, 1), received: readUint48(frame, 5) };
+/** @returns `undefined` for an invalid frame */
+export function decodeWelcome(frame: Buffer): Welcome | undefined {
+  if (frame.length !== WELCOME_SIZE || frame[0] !== LinkFrame.WELCOME) return undefined;
+  return {
+    session: readUint32(frame, 1),
+    received: readUint48(frame, ACK_SIZE),
+    delivered: readUint48(frame, 5),
+  };
 }
 
 export function encodeRefused(reason: string): Buffer {
@@ -126,6 +117,22 @@ export function decodeRefused(frame: Buffer): string | undefined {
   const reader = new Reader(frame, 1);
   const reason = reader.text(64);
   return reader.failed ? undefined : reason;
+}
+
+export function encodeAck(session: number, delivered: number): Buffer {
+  const frame = Buffer.allocUnsafe(ACK_SIZE);
+  frame[0] = LinkFrame.ACK;
+  writeUint32(frame, 1, session);
+  writeUint48(frame, 5, delivered);
+  return frame;
+}
+
+/** @returns `undefined` for an invalid frame */
+export function decodeAck(
+  frame: Buffer,
+): { readonly session: number; readonly delivered: number } | undefined {
+  if (frame.length !== ACK_SIZE || frame[0] !== LinkFrame.ACK) return undefined;
+  return { session: readUint32(frame, 1), delivered: readUint48(frame, 5) };
 }
 
 /** The number of a data frame's first item; -1 for another frame. */

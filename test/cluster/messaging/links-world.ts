@@ -3,13 +3,6 @@ import { createId } from "../../../src/cluster/identity.js";
 import { type LinkSettings, NodeLinks, type NodeLinksOptions } from "../../../src/cluster/messaging/links.js";
 import { messagingSettings } from "../../../src/cluster/messaging/options.js";
 import type { LinkMember, MessageLinkStats, NodeLinksEffects } from "../../../src/cluster/messaging/parts.js";
-import type {
-  ConnectionEvents,
-  LinkHost,
-  LinkProtocol,
-  MessageConnection,
-} from "../../../src/cluster/messaging/protocol.js";
-import { LinkFrame } from "../../../src/cluster/messaging/wire.js";
 import { tcpProtocol } from "./socket-protocol.js";
 
 export interface Item {
@@ -53,11 +46,8 @@ export class LinksNode {
   /** Ids that connections greeted as, whose keys they did not prove. */
   readonly claimed: string[] = [];
   advert: string | undefined;
-  /** Called with each item. */
-  handler: ((item: Item) => void) | undefined;
-  /** Frames of items that it does not read. */
-  readonly held: (() => void)[] = [];
-  #isHolding = false;
+  /** Called with each item; what it returns is waited for. */
+  handler: ((item: Item) => void | Promise<void>) | undefined;
   onBytes: ((item: Buffer) => void) | undefined;
   readonly #signal = new Signal();
   readonly #world: LinksWorld;
@@ -69,7 +59,7 @@ export class LinksNode {
     this.name = name;
     this.links = new NodeLinks({
       id,
-      protocols: protocols.map((protocol) => this.#holdable(protocol)),
+      protocols,
       settings: { ...SETTINGS, ...settings },
       effects: {
         member: (each) => world.member(each),
@@ -99,68 +89,12 @@ export class LinksNode {
     });
   }
 
-  /** From now on it reads no items. */
-  hold(): void {
-    this.#isHolding = true;
-  }
-
-  release(): void {
-    this.#isHolding = false;
-    for (const take of this.held.splice(0)) take();
-  }
-
-  #holdable(protocol: LinkProtocol): LinkProtocol {
-    const accept = (host: LinkHost, connection: MessageConnection): ConnectionEvents => {
-      let isOver = false;
-      const events = host.accept({
-        get nodeId() {
-          return connection.nodeId;
-        },
-        get address() {
-          return connection.address;
-        },
-        get copiesSent() {
-          return connection.copiesSent;
-        },
-        get isFull() {
-          return connection.isFull;
-        },
-        send: (frames) => connection.send(frames),
-        close: () => {
-          isOver = true;
-          connection.close();
-        },
-      });
-      return {
-        onOpen: () => events.onOpen(),
-        onMessage: (frame) => {
-          if (!this.#isHolding || (frame[0] !== LinkFrame.BATCH && frame[0] !== LinkFrame.ITEM)) {
-            events.onMessage(frame);
-            return;
-          }
-          this.held.push(() => void (isOver || events.onMessage(frame)));
-          this.#signal.fire();
-        },
-        onClose: (reason) => {
-          isOver = true;
-          events.onClose(reason);
-        },
-      };
-    };
-    return {
-      name: protocol.name,
-      reaches: (target) => protocol.reaches(target),
-      listen: (host) => protocol.listen({ ...host, accept: (connection) => accept(host, connection) }),
-      dial: (where, target, host, events) => protocol.dial(where, target, host, events),
-    };
-  }
-
-  #onItem(from: string, kind: number, bytes: Buffer, protocol: string): void {
+  #onItem(from: string, kind: number, bytes: Buffer, protocol: string): void | Promise<void> {
     const item = { from, kind, text: bytes.toString(), protocol };
     this.items.push(item);
     this.onBytes?.(bytes);
     this.#signal.fire();
-    this.handler?.(item);
+    return this.handler?.(item);
   }
 
   /** Waits for items, peers, pings and failures. */

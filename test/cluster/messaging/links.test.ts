@@ -109,7 +109,7 @@ describe("acknowledgements", () => {
     await node.until(() => node.items.length === first + items.length);
   }
   const acked = async ({ dealer }: Raw): Promise<number | undefined> =>
-    decodeAck((await dealer.receive())[0] as Buffer)?.received;
+    decodeAck((await dealer.receive())[0] as Buffer)?.delivered;
 
   test("wait for more items, and for 20 ms at most", async () => {
     const [node, raw] = await peer(1_000, 1_000_000);
@@ -366,13 +366,12 @@ describe("links between two nodes", () => {
     const tcp = new BreakableProtocol(tcpProtocol());
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");
-    sendAll(a, b, 4);
-    await b.until(() => b.items.length === 4);
-    b.hold();
-    sendAll(a, b, 6, 4);
+    let release = (): void => undefined;
+    b.handler = ({ text }) => (text === "item 3" ? new Promise((resolve) => (release = resolve)) : undefined);
+    sendAll(a, b, 10);
     const delivered: boolean[] = [];
     a.links.onDelivered(b.id, (isDelivered) => void delivered.push(isDelivered));
-    await b.until(() => b.held.length > 0);
+    await b.until(() => b.items.length === 4);
     tcp.cut();
     world.changed(b, "lost");
     world.hidden.add(b.id);
@@ -382,7 +381,8 @@ describe("links between two nodes", () => {
     const { dialled } = tcp;
     await new Promise((resolve) => setTimeout(resolve, 150));
     expect([tcp.dialled, a.to(b)]).toMatchObject([dialled, { sent: 15, lost: 0, state: "idle" }]);
-    b.release();
+    release();
+    b.handler = undefined;
     world.hidden.delete(b.id);
     world.changed(b, "alive");
     await b.until(() => b.items.length === 15);
@@ -393,37 +393,39 @@ describe("links between two nodes", () => {
   test("what waits for a peer that is gone is lost, counted and reported once", async () => {
     const a = await world.node("a");
     const b = await world.node("b");
-    b.hold();
+    let release = (): void => undefined;
+    b.handler = () => new Promise((resolve) => (release = resolve));
     sendAll(a, b, 10);
-    await b.until(() => b.held.length > 0);
+    await b.until(() => b.items.length === 1);
     world.changed(b, "lost");
     world.changed(b, "gone");
     expect(a.links.stats().peers).toEqual([]);
     expect(a.lost).toEqual([[b.id, 10]]);
     expect(a.peers).toEqual([b.id]);
     // It is met again: nothing of the session before arrives.
+    b.handler = undefined;
     const greeted = world.lookedUp(a);
     world.changed(b, "alive");
     sendAll(a, b, 5, 10);
     await greeted;
-    b.release();
-    await b.until(() => b.items.length === 5);
-    expect(b.texts).toEqual(texts(5, 10));
+    release();
+    await b.until(() => b.items.length === 6);
+    expect(b.texts).toEqual([...texts(1), ...texts(5, 10)]);
   });
 
   test("a receiver that has forgotten its sender gets nothing twice: what was on its way is lost, and not known", async () => {
     const a = await world.node("a");
     const b = await world.node("b");
-    b.hold();
+    b.handler = () => new Promise(() => undefined);
     sendAll(a, b, 10);
-    await b.until(() => b.held.length > 0);
+    await b.until(() => b.items.length === 1);
+    b.handler = undefined;
     b.links.onMember(a.id, "gone");
-    b.release();
     await expect.poll(() => a.to(b)).toMatchObject({ waiting: 0, lost: 10 });
     expect(a.lost).toEqual([[b.id, 10]]);
     sendAll(a, b, 2, 10);
     await b.until(() => b.texts.includes("item 11"));
-    expect(b.texts).toEqual(texts(2, 10));
+    expect(b.texts).toEqual([...texts(1), ...texts(2, 10)]);
   });
 
   test("a sender that has forgotten its receiver, which has not, finds it again", async () => {
@@ -447,7 +449,11 @@ describe("links between two nodes", () => {
     const a = await world.node("a", { highWaterMark: 100 });
     const b = await world.node("b");
     const c = await world.node("c");
-    b.hold();
+    let settle: () => void = () => undefined;
+    b.handler = () =>
+      new Promise((resolve) => {
+        settle = resolve;
+      });
     for (let i = 0; i < 150; i++) {
       expect(a.send(b, `item ${i}`)).toBe(i < 100 ? "sent" : "full");
       a.send(c, `item ${i}`);
@@ -456,7 +462,8 @@ describe("links between two nodes", () => {
     expect(c.texts).toEqual(texts(150));
     expect(a.to(b)).toMatchObject({ sent: 150, waiting: 100, dropped: 50, delivered: 0 });
     const room = a.links.room(b.id);
-    b.release();
+    b.handler = undefined;
+    settle();
     await room;
     expect(a.to(b).waiting).toBeLessThanOrEqual(50);
     expect(a.links.send(b.id, 2, Buffer.from("x"))).toBe("sent");
@@ -466,7 +473,7 @@ describe("links between two nodes", () => {
   test("a full send is a drop where its caller says so, and a wait for room ends when the peer is gone", async () => {
     const a = await world.node("a", { highWaterMark: 2 });
     const b = await world.node("b");
-    b.hold();
+    b.handler = () => new Promise(() => undefined);
     expect(a.links.hasRoom(b.id, 1_000_000)).toBe(true);
     sendAll(a, b, 2);
     expect(a.links.hasRoom(b.id, 1)).toBe(false);
@@ -573,12 +580,19 @@ describe("links between two nodes", () => {
       looks(8);
       await item(1);
       looks(8);
+      // What a handler holds is not over, however long it takes.
+      let release = (): void => undefined;
+      b.handler = () => new Promise((resolve) => (release = resolve));
       await item(2);
+      looks(100);
+      b.handler = undefined;
+      release();
+      await item(3);
       expect(dials.dialled).toBe(1);
       await until(() => a.to(b).waiting === 0);
       looks(9);
       await until(() => a.to(b).state === "idle");
-      await item(3);
+      await item(4);
       expect([dials.dialled, a.peers, a.failures]).toEqual([2, [b.id], []]);
     } finally {
       vi.useRealTimers();
@@ -766,13 +780,15 @@ describe("protocols", () => {
     );
     expect(by.filter((protocol) => protocol === "ipc").length).toBe(1);
     // What a lane has is kept while its peer is lost.
-    b.hold();
+    let release = (): void => undefined;
+    b.handler = () => new Promise((resolve) => (release = resolve));
     send("held", ["tcp"]);
-    await b.until(() => b.held.length > 0);
+    await b.until(() => b.texts.includes("held"));
     await vi.waitUntil(() => a.to(b).waiting === 1, SOON);
     world.changed(b, "lost");
     expect(a.to(b)).toMatchObject({ waiting: 1, lost: 0 });
-    b.release();
+    b.handler = undefined;
+    release();
     expect(send("again", ["tcp"])).toBe("sent");
     await b.until(() => b.texts.includes("again"));
     world.changed(b, "gone");
@@ -824,15 +840,15 @@ describe("protocols", () => {
 
   test("that messages name have links whose receiver gets nothing twice where it has forgotten their sender", async () => {
     const { a, b, send } = await pair();
-    b.hold();
+    b.handler = () => new Promise(() => undefined);
     for (const text of texts(10)) send(text, ["tcp"]);
-    await b.until(() => b.held.length > 0);
+    await b.until(() => b.items.length === 1);
+    b.handler = undefined;
     b.links.onMember(a.id, "gone");
-    b.release();
     await vi.waitFor(() => expect(a.to(b)).toMatchObject({ waiting: 0, lost: 10 }), SOON);
     for (const text of texts(2, 10)) send(text, ["tcp"]);
     await b.until(() => b.texts.includes("item 11"));
-    expect(b.texts).toEqual(texts(2, 10));
+    expect(b.texts).toEqual([...texts(1), ...texts(2, 10)]);
   });
 
   test("that a message names hold also while it is not known how the peer is reached", async () => {
@@ -1011,7 +1027,7 @@ describe("what a receiver may not do", () => {
     const b = await world.node("b", { protocols: [protocol] });
     sendAll(a, b, 3);
     events?.onOpen();
-    for (let i = 0; i < 5; i++) events?.onMessage(encodeWelcome(0, 0));
+    for (let i = 0; i < 5; i++) events?.onMessage(encodeWelcome({ session: 0, received: 0, delivered: 0 }));
     expect(sent).toEqual([LinkFrame.HELLO, LinkFrame.BATCH]);
     expect(a.to(b)).toMatchObject({ waiting: 3, resent: 0 });
   });
@@ -1086,7 +1102,7 @@ describe("what a peer may not do", () => {
     expect(decodeRefused(await second.hello({ from: raw.id, life: "11".repeat(8) }))).toBe("session");
     await second.dealer.close();
     const third = new Raw(node);
-    expect(decodeWelcome(await third.hello({ from: raw.id }))).toMatchObject({ received: 1 });
+    expect(decodeWelcome(await third.hello({ from: raw.id }))).toMatchObject({ received: 1, delivered: 1 });
     // What the first one still sends concerns nobody.
     await third.dealer.send(batch(1, 1, one));
     await node.until(() => node.items.length === 2);
@@ -1115,9 +1131,11 @@ describe("what a peer may not do", () => {
     await Promise.all([second.dealer.close(), third.dealer.close()]);
   });
 
-  test("send what is malformed behind good items: it is refused when that is found", async () => {
+  test("send what is malformed while a handler takes its time: it is refused when that is found", async () => {
+    let release = (): void => undefined;
+    node.handler = ({ text }) => (text === "A" ? new Promise((resolve) => (release = resolve)) : undefined);
     const other = Buffer.from([2, 1, 66]);
-    // In a batch, at its end, and in one behind it.
+    // In the batch that is held, at its end, and in one behind it.
     for (const frames of [
       [batch(0, 3, Buffer.concat([one, other, Buffer.from([2, 9, 66])]))],
       [batch(0, 1, Buffer.concat([one, other]))],
@@ -1126,10 +1144,10 @@ describe("what a peer may not do", () => {
       const count = node.items.length;
       expect(decodeWelcome(await raw.hello())).toBeDefined();
       for (const frame of frames) await raw.dealer.send(frame);
-      let answer = (await raw.dealer.receive())[0] as Buffer;
-      // The good items may be acknowledged before.
-      while (answer[0] === LinkFrame.ACK) answer = (await raw.dealer.receive())[0] as Buffer;
-      expect(decodeRefused(answer)).toBe("malformed");
+      await node.until(() => node.items.length === count + 1);
+      const answer = raw.dealer.receive();
+      release();
+      expect(decodeRefused((await answer)[0] as Buffer)).toBe("malformed");
       // Nothing behind it is delivered.
       expect(node.texts.slice(count).filter((text) => text === "B").length).toBeLessThan(2);
       await raw.dealer.close();
@@ -1159,5 +1177,22 @@ describe("what a peer may not do", () => {
     await raw.dealer.send(batch(0, 2, Buffer.concat([Buffer.from([77, 1, 65]), one])));
     await node.until(() => node.items.length === 1);
     expect(node.links.stats().refused).toEqual({ kind: 1 });
+  });
+
+  test("send more than its window while the program does not take it", async () => {
+    node.handler = () => new Promise(() => undefined);
+    await raw.hello();
+    const body = Buffer.alloc(1_000_000);
+    await raw.dealer.send(batch(0, 1, one));
+    let sequence = 1;
+    const head = (): Buffer => {
+      const frame = Buffer.alloc(8);
+      frame[0] = LinkFrame.ITEM;
+      frame.writeUIntBE(sequence++, 1, 6);
+      frame[7] = 2;
+      return frame;
+    };
+    for (let i = 0; i < 8; i++) await raw.dealer.send([head(), body]);
+    expect(decodeRefused((await raw.dealer.receive())[0] as Buffer)).toBe("flood");
   });
 });

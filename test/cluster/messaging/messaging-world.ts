@@ -124,8 +124,7 @@ class FakeLinks implements MessageLinks {
     await new Promise((resolve) => setImmediate(resolve));
     for (let item = stream.items[0]; item !== undefined; item = stream.items[0]) {
       await this.#node.world.held;
-      await this.#node.world.live(to)?.held;
-      this.#node.world.live(to)?.onItem(this.#node.id, item.kind, item.bytes);
+      await this.#node.world.live(to)?.onItem(this.#node.id, item.kind, item.bytes);
       stream.items.shift();
       item.done?.(true);
       for (const made of stream.roomMade.splice(0)) made();
@@ -221,8 +220,6 @@ export class FakeNode {
   routes!: SharedRoutes;
   readonly incoming = new Map<string, IncomingLink>();
   isLive = true;
-  /** What it waits for before it takes anything. */
-  held: Promise<void> | undefined = undefined;
   /** ms since 1970, as this node has it. */
   wall: () => number = Date.now;
   #effects!: MessageLinksEffects;
@@ -256,12 +253,12 @@ export class FakeNode {
     this.#effects.onLost?.(to, count);
   }
 
-  onItem(from: string, kind: number, bytes: Buffer): void {
+  onItem(from: string, kind: number, bytes: Buffer): void | Promise<void> {
     const topics = new TopicAliases();
     const link = this.incoming.get(from) ?? { id: from, protocol: "tcp", topics, ownClient: undefined };
     this.incoming.set(from, link);
-    if (kind !== MessageKind.PUBLISH) this.#effects.onItem(link, kind, bytes);
-    else this.#effects.onPublish(link, bytes, 0, bytes.length);
+    if (kind !== MessageKind.PUBLISH) return this.#effects.onItem(link, kind, bytes);
+    return this.#effects.onPublish(link, bytes, 0, bytes.length);
   }
 
   /** It is lost for the others. */

@@ -93,7 +93,7 @@ it("items of a link that this end has given up are refused, but not to a peer th
   streams.onMessages(stream, HELLO(0));
   stream.isFull = true;
   streams.onMessages(stream, BATCH(1));
-  accepted[0]?.send([encodeWelcome(0, 0)]);
+  accepted[0]?.send([encodeWelcome({ session: 0, received: 0, delivered: 0 })]);
   accepted[0]?.send([encodeRefused("stranger")]);
   expect(accepted[0]?.isFull).toBe(true);
   accepted[0]?.send([encodeAck(0, 1)]);
