@@ -497,6 +497,7 @@ const SEQUENCED_SUBSCRIBER: Rows<SequencedSubscriberStats> = {
   replays: [
     counter("Requested replays.", "replay_requests", "requests"),
     counter("Messages received by replays.", "replayed", "replayed"),
+    counter("Repeated requests for replays.", "replay_retries", "retries"),
     counter("Answers to replays that came too late.", "replay_late", "late"),
     counter("Answers to replays that violate the protocol.", "replay_invalid", "invalid"),
     gauge("Replays in flight.", "replays_pending", "pending"),

@@ -1,10 +1,11 @@
 /** The options, events and statistics of a server. */
 
 import crypto from "node:crypto";
+import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
-import type { Context } from "../../sockets/context.js";
+import { Context, context as processContext } from "../../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
@@ -22,7 +23,6 @@ import {
   methods,
   object,
   type Settings,
-  supportedDefaults,
 } from "../kit/options.js";
 import { endpointAt } from "./endpoints.js";
 import type { CloneFault } from "./protocol.js";
@@ -148,6 +148,21 @@ export function serverSettings(options: CloneServerOptions) {
       sockets: pairSocketOptions(socketOptions ?? {}, pair),
     },
   };
+}
+
+/**
+ * The defaults that the context's engine supports: it would refuse the others with `NOT_SUPPORTED`, which suits only a
+ * program's explicit choice.
+ *
+ * @param context `undefined`: the process-wide one. Loads its engine, as the first socket would
+ * @throws InvalidArgumentError `EINVAL` if `context` is not a Context
+ */
+function supportedDefaults<T extends object>(context: Context | undefined, defaults: T): Partial<T> {
+  if (context !== undefined && !(context instanceof Context))
+    throw new InvalidArgumentError(`Option context must be a Context; got ${describe(context)}`);
+  const { unsupportedOptions } = (context ?? processContext).load().capabilities;
+  const supported = Object.entries(defaults).filter(([name]) => !unsupportedOptions.includes(name));
+  return Object.fromEntries(supported) as Partial<T>;
 }
 
 /** @throws InvalidArgumentError `EINVAL` */

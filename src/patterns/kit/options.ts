@@ -14,7 +14,6 @@ import { checkInteger, checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { checkEndpoint as checkForm } from "../../core/schemes/schemes.js";
 import type { Codec } from "../../sockets/codec.js";
-import { Context, context as processContext } from "../../sockets/context.js";
 
 export { checkKeys };
 
@@ -215,19 +214,4 @@ export function checkEndpoints(name: string, value: unknown): readonly string[] 
 export function checkFunction(name: string, value: unknown): void {
   if (typeof value === "function") return;
   throw new InvalidArgumentError(`Option ${name} must be a function; got ${describe(value)}`);
-}
-
-/**
- * The defaults that the context's engine supports: it would refuse the others with `NOT_SUPPORTED`, which suits only a
- * program's explicit choice.
- *
- * @param context `undefined`: the process-wide one. Loads its engine, as the first socket would
- * @throws InvalidArgumentError `EINVAL` if `context` is not a Context
- */
-export function supportedDefaults<T extends object>(context: Context | undefined, defaults: T): Partial<T> {
-  if (context !== undefined && !(context instanceof Context))
-    throw new InvalidArgumentError(`Option context must be a Context; got ${describe(context)}`);
-  const { unsupportedOptions } = (context ?? processContext).load().capabilities;
-  const supported = Object.entries(defaults).filter(([name]) => !unsupportedOptions.includes(name));
-  return Object.fromEntries(supported) as Partial<T>;
 }

@@ -18,11 +18,11 @@
  *   end, 9 bytes
  *   @0   4  "SQ", 01, kind 04
  *   @4   4  request number
- *   @8   1  status: 00 done, 01 gone: another publisher or stream
+ *   @8   1  status: 00 done, 01 more (request from the sequence after the last), 02 gone: another publisher or stream
  */
 import { header, ID_BYTES, Kind, kindOf, readNumber, writeNumber } from "../kit/sequence-meta.js";
 
-export const EndStatus = { DONE: 0, GONE: 1 } as const;
+export const EndStatus = { DONE: 0, MORE: 1, GONE: 2 } as const;
 export type EndStatus = (typeof EndStatus)[keyof typeof EndStatus];
 
 const REQUEST_BYTES = 44;

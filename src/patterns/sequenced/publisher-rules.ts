@@ -19,6 +19,9 @@ import { encodeMeta } from "../kit/sequence-meta.js";
 import { publisherGate } from "../kit/server-gate.js";
 import { EndStatus, encodeAnswer, encodeEnd, parseRequest, type ReplayRequest } from "./protocol.js";
 
+/** Messages and bytes, about, per answer; the subscriber requests the rest. */
+const PAGE_MESSAGES = 256;
+const PAGE_BYTES = 1_048_576;
 /** It has 32 bits on the wire. A wrapped number would be one of an earlier life of the topic. */
 const MAX_STREAM = 0xffff_ffff;
 
@@ -233,16 +236,25 @@ export class PublisherRules {
       const answer = encodeAnswer(number);
       const { oldest, newest, history } = topic;
       const last = Math.min(request.to, newest);
+      let sent = 0;
+      let bytes = 0;
       const first = oldest === 0 ? last + 1 : Math.max(request.from, oldest);
       for (let sequence = first; sequence <= last; sequence++) {
-        if (!this.#answer(from, [answer, ...history.at(sequence - oldest).frames])) return;
-        this.#counts.replayed += 1;
+        if (sent >= PAGE_MESSAGES || bytes >= PAGE_BYTES) {
+          status = EndStatus.MORE;
+          break;
+        }
+        const kept = history.at(sequence - oldest);
+        if (!this.#answer(from, [answer, ...kept.frames])) return;
+        sent += 1;
+        bytes += kept.bytes;
       }
+      this.#counts.replayed += sent;
     }
     this.#answer(from, [encodeEnd({ number, status })]);
   }
 
-  /** @returns `false`: the subscriber's queue is full, and its replay times out */
+  /** @returns `false`: the subscriber retries from its position */
   #answer(to: Buffer, frames: Buffer[]): boolean {
     const isSent = this.#outbox.answer(to, frames);
     if (!isSent) this.#counts.replaysCut += 1;

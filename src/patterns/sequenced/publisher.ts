@@ -12,7 +12,7 @@ import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { OpenedSockets } from "../kit/opened-sockets.js";
-import { CLOSE_LINGER, checkOptions, type GivenWithCodec, supportedDefaults } from "../kit/options.js";
+import { CLOSE_LINGER, checkOptions, type GivenWithCodec } from "../kit/options.js";
 import { ID_BYTES, META_BYTES } from "../kit/sequence-meta.js";
 import type { PublisherGate } from "../kit/server-gate.js";
 import {
@@ -22,12 +22,6 @@ import {
   type SequencedPublisherEvent,
   type SequencedPublisherStats,
 } from "./publisher-rules.js";
-
-/** Messages, and bytes of headers, queued for a subscriber in addition to one topic's. */
-const REPLAY_ROOM = 1_000;
-const REPLAY_ROOM_BYTES = 67_108_864;
-/** Largest high-water mark. */
-const MAX_MARK = 2_147_483_647;
 
 /** As large as that of a message. */
 const META = Buffer.alloc(META_BYTES);
@@ -76,14 +70,8 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     this.#shape = new BodyShape(codec);
     const sockets = new OpenedSockets();
     this.#publisher = sockets.open(() => new Publisher(socketOptions));
-    const { maxQueue, maxQueueBytes } = settings;
-    // A subscriber's queue has room for all that is kept of a topic.
     const replays = {
       linger: CLOSE_LINGER,
-      sendHighWaterMark: Math.min(maxQueue + REPLAY_ROOM, MAX_MARK),
-      ...supportedDefaults(replayOptions?.context, {
-        sendHighWaterMarkBytes: Math.min(maxQueueBytes + REPLAY_ROOM_BYTES, Number.MAX_SAFE_INTEGER),
-      }),
       ...replayOptions,
       mandatory: true,
       receiveTimeout: -1,
@@ -183,6 +171,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
 
   async #answerRequests(): Promise<void> {
     for await (const [from, ...frames] of this.#router) {
+      // Unanswered requests are repeated.
       if (this.#gate === undefined || this.#gate.vote()) this.#rules.receive(from as Buffer, frames);
     }
   }

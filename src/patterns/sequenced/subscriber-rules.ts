@@ -1,12 +1,16 @@
 /**
- * Requests replays from publishers. Pure.
+ * Requests replays from publishers, a page at a time. Pure.
  *
- *   request ──ask──> asked ──END──> settled
- *               ^      │ └──cancelled, as by its timeout──> forgotten
- *               └──────┘ the publisher connects: asked from where it is
+ *   request ──ask──> asked ──END more──> asked for the next page
+ *                      │ ├──END done, or the stream is gone──> settled
+ *                      │ └──silent for `attemptTimeout`──> asked again from where it is
+ *                      └──cancelled, as by its timeout──> forgotten
+ *
+ * A request whose publisher is not connected is asked again, too, and when a peer joins.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { Deadlines, type Due } from "../../core/deadlines.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { type Meta, parseMeta } from "../kit/sequence-meta.js";
 import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
@@ -30,6 +34,7 @@ export type ReplaySend = (publisher: string, frames: Buffer[]) => boolean;
 export interface SequencedReplayStats {
   readonly requests: number;
   readonly replayed: number;
+  readonly retries: number;
   readonly pending: number;
   readonly late: number;
   readonly invalid: number;
@@ -37,46 +42,60 @@ export interface SequencedReplayStats {
 
 type Settled = (outcome: SequencedReplayOutcome, messages: readonly ReplayedFrames[]) => void;
 
-export interface ReplayCall {
+export class ReplayCall implements Due {
   readonly range: SequencedRange;
   readonly settled: Settled;
-  readonly messages: ReplayedFrames[];
+  readonly link: Link<ReplayCall> = new Link<ReplayCall>(this);
+  readonly messages: ReplayedFrames[] = [];
   /** Whether the publisher was connected. */
-  reached: boolean;
+  reached = false;
   next: number;
+  /** First sequence of the last request. */
+  asked = 0;
   /** Answers to earlier request numbers are late. */
-  number: number;
+  number = 0;
+  deadline = 0;
+
+  constructor(range: SequencedRange, settled: Settled) {
+    this.range = range;
+    this.settled = settled;
+    this.next = range.from;
+  }
 }
 
 export class ReplayRules {
+  readonly #attemptTimeout: number;
   readonly #send: ReplaySend;
   readonly #calls = new Map<number, ReplayCall>();
+  readonly #deadlines = new Deadlines<ReplayCall>();
   #numbers = 0;
-  readonly #counts = { requests: 0, replayed: 0, late: 0, invalid: 0 };
+  readonly #counts = { requests: 0, replayed: 0, retries: 0, late: 0, invalid: 0 };
 
-  constructor(send: ReplaySend) {
+  /** @param attemptTimeout ms of silence before a page is requested again */
+  constructor(attemptTimeout: number, send: ReplaySend) {
+    this.#attemptTimeout = attemptTimeout;
     this.#send = send;
   }
 
-  request(range: SequencedRange, settled: Settled): ReplayCall {
-    const call = { range, settled, messages: [], reached: false, next: range.from, number: 0 };
+  request(range: SequencedRange, now: number, settled: Settled): ReplayCall {
+    const call = new ReplayCall(range, settled);
     this.#counts.requests += 1;
-    this.#ask(call);
+    this.#ask(call, now);
     return call;
   }
 
   cancel(call: ReplayCall): void {
+    call.link.unlink();
     this.#calls.delete(call.number);
   }
 
-  /** A peer is connected. @param publisher 32 hexadecimal digits, if the engine knows it */
-  joined(publisher: string | undefined): void {
-    for (const call of [...this.#calls.values()])
-      if (!call.reached || call.range.publisher === publisher) this.#ask(call);
+  /** A peer is connected. */
+  joined(now: number): void {
+    for (const call of [...this.#calls.values()]) if (!call.reached) this.#ask(call, now);
   }
 
   /** @param publisher 32 hexadecimal digits */
-  receive(publisher: string, frames: readonly Buffer[]): void {
+  receive(publisher: string, frames: readonly Buffer[], now: number): void {
     const head = frames[0] as Buffer;
     const end = frames.length === 1 ? parseEnd(head) : undefined;
     const number = end?.number ?? parseAnswer(head);
@@ -86,18 +105,32 @@ export class ReplayRules {
     }
     const call = this.#calls.get(number);
     if (call?.range.publisher !== publisher) this.#counts.late += 1;
-    else if (end === undefined) this.#message(call, frames);
-    else {
+    else if (end === undefined) this.#message(call, frames, now);
+    else if (end.status === EndStatus.MORE && call.next <= call.range.to) {
+      // Without a message the two would ask and answer without a pause.
+      if (call.next > call.asked) this.#ask(call, now);
+    } else {
       this.cancel(call);
       call.settled(end.status === EndStatus.GONE ? "gone" : "done", call.messages);
     }
+  }
+
+  tick(now: number): void {
+    for (const call of this.#deadlines.take(now)) {
+      this.#counts.retries += 1;
+      this.#ask(call, now);
+    }
+  }
+
+  nextWakeUp(): number | undefined {
+    return this.#deadlines.next();
   }
 
   stats(): SequencedReplayStats {
     return { ...this.#counts, pending: this.#calls.size };
   }
 
-  #message(call: ReplayCall, frames: readonly Buffer[]): void {
+  #message(call: ReplayCall, frames: readonly Buffer[], now: number): void {
     const { range } = call;
     const [, topic, second, ...body] = frames;
     const meta = second === undefined ? undefined : parseMeta(second);
@@ -116,20 +149,19 @@ export class ReplayRules {
     this.#counts.replayed += 1;
     call.messages.push({ sequence: meta.sequence, time: meta.time / 1_000, body });
     call.next = meta.sequence + 1;
+    this.#deadlines.set(call.link, now, this.#attemptTimeout);
   }
 
-  #ask(call: ReplayCall): void {
+  #ask(call: ReplayCall, now: number): void {
     this.#calls.delete(call.number);
     this.#numbers = (this.#numbers + 1) >>> 0;
+    call.asked = call.next;
     call.number = this.#numbers;
     this.#calls.set(call.number, call);
+    this.#deadlines.set(call.link, now, this.#attemptTimeout);
     const { publisher, stream, topic, to } = call.range;
-    // All but the end may have come: a range that is empty is no request.
-    const from = Math.min(call.next, to);
-    call.reached = this.#send(publisher, [
-      encodeRequest({ publisher, stream, from, to, number: call.number }),
-      topic,
-    ]);
+    const request = encodeRequest({ publisher, stream, from: call.next, to, number: call.number });
+    call.reached = this.#send(publisher, [request, topic]);
   }
 }
 

@@ -1,6 +1,7 @@
 /** A SUB, and a ROUTER for replays, around subscriber-rules.ts. */
 
 import { describe, refuseExtra } from "../../core/arguments.js";
+import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
@@ -46,6 +47,8 @@ const OPTIONS = {
   maxPending: integer({ default: 1_000 }),
   /** ms of a replay. Default 5,000. */
   timeout: integer({ default: 5_000 }),
+  /** ms of silence before a publisher is asked again. Default 500. */
+  attemptTimeout: integer({ default: 500 }),
   codec: codec(),
   /** Options of the SUB, such as security. */
   socketOptions: object<SubscriberOptions>(), // The sockets check theirs.
@@ -107,6 +110,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   #router: Router | undefined;
   readonly #table: StreamTable;
   readonly #replays: ReplayRules;
+  readonly #timer = new DriverTimer(Number.POSITIVE_INFINITY);
   readonly #pulled: MessageReader<SequencedMessage<T>>;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -126,6 +130,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     this.#subscriber = new Subscriber({ linger: 0, ...socketOptions });
     this.#table = new StreamTable(this.#settings.maxStreams, (event) => this.events.emit(event));
     this.#replays = new ReplayRules(
+      this.#settings.attemptTimeout,
       (publisher, frames) =>
         this.#router !== undefined && deliverNow(this.#router, [publisher, ...frames]) === "sent",
     );
@@ -140,6 +145,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
         }
       },
     });
+    this.#timer.start(this.#replays);
   }
 
   /**
@@ -236,12 +242,13 @@ export class SequencedSubscriber<T = Raw> extends Driver<
           : "is not connected for replays";
         return new TimeoutError("ETIMEDOUT", `Publisher ${range.publisher} ${why}`);
       });
-      replay = this.#replays.request(newest, (outcome, replayed) => {
+      replay = this.#replays.request(newest, this.#timer.now(), (outcome, replayed) => {
         const messages = this.#messages(range, replayed);
         call.resolve({ messages, missing: range.to - range.from + 1 - messages.length, outcome });
       });
       // A transport of the program may have aborted it.
       if (signal?.aborted === true) onGivenUp();
+      this.#timer.update();
       return call.promise;
     } catch (error) {
       return Promise.reject(error);
@@ -257,6 +264,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   }
 
   protected async onClose(): Promise<void> {
+    this.#timer.stop();
     this.#calls.close();
     await Promise.all([this.#subscriber.close({ linger: 0 }), this.#router?.close({ linger: 0 })]);
   }
@@ -270,14 +278,18 @@ export class SequencedSubscriber<T = Raw> extends Driver<
       receiveTimeout: -1,
     });
     relaySourceEvents(router, (event) => this.events.emit(event));
-    router.events.on("peer:join", ({ routingId }) => this.#replays.joined(routingId?.toString()));
+    router.events.on("peer:join", () => {
+      this.#replays.joined(this.#timer.now());
+      this.#timer.update();
+    });
     void this.#hear(router);
     return router;
   }
 
   async #hear(router: Router): Promise<void> {
     for await (const [publisher, ...frames] of router) {
-      this.#replays.receive(String(publisher), frames);
+      this.#replays.receive(String(publisher), frames, this.#timer.now());
+      this.#timer.update();
     }
   }
 

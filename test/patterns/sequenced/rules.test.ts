@@ -207,12 +207,13 @@ describe("a publisher", () => {
     expect(ask(1, 1, { id: OTHER })).toMatchObject({ sequences: [], status: EndStatus.GONE });
   });
 
-  it("sends all that is kept of a long range at once", () => {
-    const { publish, ask, rules } = publisher({ maxQueue: 1_000, maxQueueBytes: 100_000 });
+  it("sends a page at a time", () => {
+    const { publish, ask } = publisher({ maxQueue: 1_000, maxQueueBytes: 100_000 });
     for (let i = 0; i < 600; i++) publish("a");
-    const { sequences, status } = ask(1, 600);
-    expect([sequences.length, sequences.at(-1), status]).toEqual([600, 600, EndStatus.DONE]);
-    expect(rules.stats().replayed).toBe(600);
+    const first = ask(1, 600);
+    expect([first.sequences.length, first.status]).toEqual([256, EndStatus.MORE]);
+    expect(ask(257, 600).status).toBe(EndStatus.MORE);
+    expect(ask(513, 600)).toMatchObject({ status: EndStatus.DONE });
   });
 
   it("stops, without an end, where the asker's queue is full", () => {
@@ -345,17 +346,17 @@ function replays() {
   const sent: { to: string; from: number; number: number }[] = [];
   const settled: { outcome: SequencedReplayOutcome; sequences: number[] }[] = [];
   const connected = new Set([PUBLISHER_ID]);
-  const rules = new ReplayRules((to, frames) => {
+  const rules = new ReplayRules(100, (to, frames) => {
     const request = parseRequest(frames[0] as Buffer);
     sent.push({ to, from: request?.from ?? 0, number: request?.number ?? 0 });
     return connected.has(to);
   });
   const range = { publisher: PUBLISHER_ID, topic: TOPIC, stream: 1, from: 1, to: 4 };
   const request = () =>
-    rules.request(range, (outcome, messages) =>
+    rules.request(range, 0, (outcome, messages) =>
       settled.push({ outcome, sequences: messages.map(({ sequence }) => sequence) }),
     );
-  const receive = (frames: Buffer[], publisher = PUBLISHER_ID): void => rules.receive(publisher, frames);
+  const receive = (frames: Buffer[], publisher = PUBLISHER_ID): void => rules.receive(publisher, frames, 1);
   const message = (sequence: number, number = sent.at(-1)?.number ?? 0, id = ID): Buffer[] => [
     encodeAnswer(number),
     TOPIC,
@@ -367,48 +368,59 @@ function replays() {
 }
 
 describe("a replay", () => {
-  it("collects messages until the publisher is done", () => {
+  it("collects pages until the publisher is done", () => {
     const { rules, sent, settled, request, receive, message, end } = replays();
     request();
-    for (const sequence of [1, 2, 4]) receive(message(sequence));
+    receive(message(1));
+    receive(message(2));
+    receive(end(EndStatus.MORE));
+    receive(message(4));
     receive(end(EndStatus.DONE));
-    expect(sent.map(({ to, from }) => [to, from])).toEqual([[PUBLISHER_ID, 1]]);
+    expect(sent.map(({ to, from }) => [to, from])).toEqual([
+      [PUBLISHER_ID, 1],
+      [PUBLISHER_ID, 3],
+    ]);
     expect(settled).toEqual([{ outcome: "done", sequences: [1, 2, 4] }]);
+    expect(rules.nextWakeUp()).toBeUndefined();
     expect(rules.stats()).toMatchObject({ requests: 1, replayed: 3, pending: 0 });
     request();
     receive(end(EndStatus.GONE));
     expect(settled[1]).toEqual({ outcome: "gone", sequences: [] });
   });
 
-  it("asks again from where it is when the publisher's connection is another, until it is cancelled", () => {
+  it("asks again from where it is when the publisher falls silent, until it is cancelled", () => {
     const { rules, sent, settled, request, receive, message } = replays();
     const call = request();
     receive(message(1));
     const first = sent[0]?.number as number;
-    rules.joined(OTHER.toString("hex"));
-    rules.joined(undefined); // The engine does not know who; the publisher was there already.
-    expect(sent.map(({ from }) => from)).toEqual([1]);
-    rules.joined(PUBLISHER_ID);
-    expect(sent.map(({ from }) => from)).toEqual([1, 2]);
-    receive(message(2, first));
-    for (const sequence of [2, 3, 4]) receive(message(sequence));
-    rules.joined(PUBLISHER_ID); // Only the end is missing.
-    expect(sent.map(({ from }) => from)).toEqual([1, 2, 4]);
+    for (const _ of [1, 2]) rules.tick(rules.nextWakeUp() as number);
+    rules.joined(2); // It was there already.
+    expect(sent.map(({ from }) => from)).toEqual([1, 2, 2]);
     rules.cancel(call);
-    rules.joined(PUBLISHER_ID);
-    expect([sent.length, settled]).toEqual([3, []]);
-    receive(message(4));
-    expect(rules.stats()).toMatchObject({ replayed: 4, late: 2, pending: 0 });
+    expect([rules.nextWakeUp(), settled]).toEqual([undefined, []]);
+    receive(message(2, first));
+    expect(rules.stats()).toMatchObject({ late: 1, retries: 2, pending: 0 });
+  });
+
+  it("asks a publisher that promises more and sends nothing no oftener than a silent one", () => {
+    const { rules, sent, request, receive, message, end } = replays();
+    request();
+    for (let i = 0; i < 5; i++) receive(end(EndStatus.MORE));
+    expect(sent.length).toBe(1);
+    rules.tick(rules.nextWakeUp() as number);
+    receive(message(1));
+    receive(end(EndStatus.MORE));
+    expect(sent.map(({ from }) => from)).toEqual([1, 1, 2]);
   });
 
   it("waits for its publisher to connect", () => {
     const { rules, sent, settled, connected, request, receive, message, end } = replays();
     connected.clear();
     const call = request();
-    rules.joined(OTHER.toString("hex"));
+    rules.tick(rules.nextWakeUp() as number);
     expect([call.reached, sent.length]).toEqual([false, 2]);
     connected.add(PUBLISHER_ID);
-    rules.joined(undefined);
+    rules.joined(2);
     expect([call.reached, sent.length]).toEqual([true, 3]);
     receive(message(3));
     receive(end(EndStatus.DONE));

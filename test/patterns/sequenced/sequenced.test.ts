@@ -117,7 +117,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
     expect(s.stats()).toMatchObject({ received: 2, lost: 0, missed: 0 });
   });
 
-  it("a late joiner hears what it missed, and gets it by a replay", async () => {
+  it("a late joiner hears what it missed, and gets it by a replay of several pages", async () => {
     const { publisher: p, endpoint, replay } = await publisher();
     for (let i = 1; i <= 700; i++) p.publish("a", String(i));
     const s = subscriber();
@@ -170,12 +170,11 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
     serving = false;
     const asked = p.stats().replays;
     const now = votes;
-    const unanswered = failure(s.replay(range, { timeout: 500 }));
+    const answer = s.replay(range, LIMIT);
     await until(() => votes > now, "the request, which is a vote");
-    expect((await unanswered).code).toBe("ETIMEDOUT");
     expect(p.stats().replays).toBe(asked);
-    serving = true;
-    expect((await s.replay(range, LIMIT)).outcome).toBe("done");
+    serving = true; // It is asked again.
+    expect((await answer).outcome).toBe("done");
   });
 
   it("a subscriber that was not subscribed for a while hears a gap of just that, before the next message", async () => {
@@ -236,7 +235,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
   });
 
   it("a replay ends with a reason: nobody answers, the caller gives up, the subscriber closes", async () => {
-    const s = subscriber({ timeout: 200 });
+    const s = subscriber({ timeout: 200, attemptTimeout: 50 });
     const range = { publisher: "0".repeat(32), topic: Buffer.from("a"), stream: 1, from: 1, to: 2 };
     expect((await failure(s.replay(range))).code).toBe("ETIMEDOUT");
     s.connectReplay("tcp://127.0.0.1:1");

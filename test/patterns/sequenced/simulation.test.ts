@@ -17,6 +17,7 @@ import {
 } from "../../../src/patterns/sequenced/subscriber-rules.js";
 
 import { Network } from "../../../src/testing/network.js";
+import { RulesTimer } from "../../../src/testing/rules-timer.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
@@ -49,11 +50,12 @@ function story(simulation: Simulation): void {
   const pending = new Set<ReplayCall>();
   /** Name of each publisher that is up, by its id. */
   const connected = new Map<string, string>();
-  const replays = new ReplayRules((publisher, frames) => {
+  const replays = new ReplayRules(300, (publisher, frames) => {
     const name = connected.get(publisher);
     if (name !== undefined) network.send("sub", `${name}-replay`, frames);
     return name !== undefined;
   });
+  const replayTimer = new RulesTimer(simulation, replays);
   const check = (range: SequencedRange, outcome: string, messages: readonly ReplayedFrames[]): void => {
     const published = truth.get(`${range.publisher} ${range.topic} ${range.stream}`) ?? [];
     let last = range.from - 1;
@@ -70,7 +72,7 @@ function story(simulation: Simulation): void {
     if (event.type !== "gap:detected" && event.type !== "stream:joined-late") return;
     accountOf(event).lost.push(event);
     if (replays.stats().pending >= 1_000 || random.chance(0.3)) return;
-    const call = replays.request(event, (outcome, messages) => {
+    const call = replays.request(event, simulation.now, (outcome, messages) => {
       pending.delete(call);
       check(event, outcome, messages);
     });
@@ -78,13 +80,15 @@ function story(simulation: Simulation): void {
     simulation.after(2_000, () => {
       if (pending.delete(call)) replays.cancel(call);
     });
+    replayTimer.update();
   };
   const table = new StreamTable(1_000, hear);
   network.join("sub", (from, frames) => {
     if (from.endsWith("-replay")) {
       const name = from.slice(0, 2);
       const [publisher] = [...connected].find(([, each]) => each === name) ?? [];
-      replays.receive(publisher ?? "gone", frames);
+      replays.receive(publisher ?? "gone", frames, simulation.now);
+      replayTimer.update();
       return;
     }
     const place = table.receive(frames);
@@ -114,7 +118,8 @@ function story(simulation: Simulation): void {
     );
     network.join(`${name}-replay`, (from, frames) => rules.receive(Buffer.from(from), frames));
     connected.set(id.toString("hex"), name);
-    replays.joined(id.toString("hex"));
+    replays.joined(simulation.now);
+    replayTimer.update();
     const end = simulation.now + random.pick([500, 1_500, STORM]);
     const speak = (): void => {
       if (simulation.now > STORM) return;
