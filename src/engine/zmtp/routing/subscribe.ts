@@ -2,7 +2,7 @@
  * SUB and XSUB (29/PUBSUB). Subscriptions go to every publisher, and again on each new connection. SUB also
  * filters messages: publishers send until a cancellation has reached them.
  * A subscription is a command to a peer of version 3.1, and a message (01 or 00, and the prefix) to one of
- * 3.0. A publisher that does not read them loses its connection; the next one gets all prefixes.
+ * 3.0. For a publisher that does not read, only the difference is kept.
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { costOf } from "../../../core/frame-cost.js";
@@ -23,16 +23,13 @@ import { FairQueue } from "./queues.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { LengthSet } from "./subscription-index.js";
 
-/** Bytes of changes that one publisher may leave unread. */
-const MAX_UNSENT = 16_777_216;
-
 export class SubscribeRouting extends Routing implements EngineSubscriptions {
   readonly #in = new FairQueue();
   /** Counts by prefix, one character per byte. */
   readonly #prefixes = new SteadyMap<number>();
   readonly #lengths = new LengthSet();
-  /** Bytes of changes queued since the connection was last able to take some. */
-  readonly #unsent = new WeakMap<Pipe, number>();
+  /** Unsent changes: whether each prefix is subscribed now. */
+  readonly #unsent = new Map<Pipe, SteadyMap<boolean>>();
   readonly #filters: boolean;
   #next: Buffer[] | undefined = undefined;
 
@@ -55,6 +52,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   }
 
   override joined(pipe: Pipe): void {
+    this.#unsent.delete(pipe);
     const frames: Buffer[] = [];
     for (const prefix of this.#prefixes.keys()) frames.push(this.frameOf(pipe, true, bytesOf(prefix)));
     // Before messages that an XSUB's program has sent meanwhile.
@@ -69,6 +67,16 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     const dropped = pipe.out.clearWaiting();
     // Last, because a listener may subscribe.
     if (dropped > 0) this.effects.routingOnDrop("disconnected", pipe, dropped);
+  }
+
+  override removed(pipe: Pipe): void {
+    super.removed(pipe);
+    this.#unsent.delete(pipe);
+  }
+
+  override room(pipe: Pipe): void {
+    this.#catchUp(pipe);
+    super.room(pipe);
   }
 
   override messages(pipe: Pipe): void {
@@ -155,7 +163,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     const count = this.#prefixes.get(key) ?? 0;
     this.#prefixes.set(key, count + 1);
     if (count === 0) this.#lengths.add(key.length);
-    for (const pipe of this.pipes) this.#sendChange(pipe, true, key);
+    for (const pipe of this.pipes) this.#sendChange(pipe, true, key, count === 0);
   }
 
   unsubscribe(prefix: Buffer): void {
@@ -168,7 +176,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     }
     this.#prefixes.delete(key);
     this.#lengths.remove(key.length);
-    for (const pipe of this.pipes) this.#sendChange(pipe, false, key);
+    for (const pipe of this.pipes) this.#sendChange(pipe, false, key, true);
   }
 
   override discard(): number {
@@ -181,15 +189,32 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     return super.queuedIn + (this.#next === undefined ? 0 : 1);
   }
 
-  #sendChange(pipe: Pipe, on: boolean, key: string): void {
+  /** @param changes whether the prefix is new or gone */
+  #sendChange(pipe: Pipe, on: boolean, key: string, changes: boolean): void {
     const { link } = pipe;
     if (link === undefined) return;
-    const frame = this.frameOf(pipe, on, bytesOf(key));
-    pipe.sendRaw(frame, 0);
-    const unsent = link.blocked ? (this.#unsent.get(pipe) ?? 0) + frame.length : 0;
-    this.#unsent.set(pipe, unsent);
-    // What has been sent meanwhile does not count.
-    if (Math.min(unsent, pipe.out.bytes) > MAX_UNSENT) this.effects.closePipe(pipe, "local");
+    // Nothing is written within the process.
+    if ((!link.blocked && !this.#unsent.has(pipe)) || link.ahead !== undefined)
+      pipe.sendRaw(this.frameOf(pipe, on, bytesOf(key)), 0);
+    else if (changes) {
+      const unsent = this.#unsent.get(pipe) ?? new SteadyMap<boolean>();
+      this.#unsent.set(pipe, unsent);
+      // The opposite of an unsent change cancels it.
+      if (!unsent.delete(key)) unsent.set(key, on);
+      pipe.mute = true; // Makes the pipe call `room`.
+    }
+  }
+
+  #catchUp(pipe: Pipe): void {
+    const unsent = this.#unsent.get(pipe);
+    if (unsent === undefined) return;
+    for (const [key, on] of unsent) {
+      if (pipe.link?.blocked !== false) break;
+      unsent.delete(key);
+      pipe.sendRaw(this.frameOf(pipe, on, bytesOf(key)), 0);
+    }
+    if (unsent.size === 0) this.#unsent.delete(pipe);
+    else pipe.mute = true;
   }
 
   #find(lease?: Lease): boolean {
