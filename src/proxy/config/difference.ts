@@ -8,12 +8,18 @@
  *   anything else of a proxy              restart; its peers reconnect
  *   a new or a removed proxy              start or stop
  *
- * Removals come before additions, which may need their endpoints. Certificates come first: binds may need them.
+ * A replacement works before its predecessor goes, and removals come as late as possible. The order is therefore:
+ *
+ *   1  removals that free an endpoint for something new
+ *   2  everything new
+ *   3  restarts
+ *   4  other removals
  *
  * A reload that fails half-way applies the difference back to the previous configuration.
  */
 
 import { isDeepStrictEqual } from "node:util";
+import { overlaps } from "../own-endpoints.js";
 import {
   type Proxies,
   type ProxyConfiguration,
@@ -53,12 +59,6 @@ export type Change =
       readonly tls: TlsConfiguration;
     };
 
-const ORDER: readonly (readonly Change["do"][])[] = [
-  ["tls", "policy"],
-  ["unbind", "disconnect", "stop"],
-  ["start", "bind", "connect"],
-];
-
 type EndpointChange = Extract<Change, { readonly endpoint: string }>;
 
 export function difference(running: Proxies, wanted: Proxies): readonly Change[] {
@@ -71,7 +71,7 @@ export function difference(running: Proxies, wanted: Proxies): readonly Change[]
   for (const [proxy, configuration] of Object.entries(wanted)) {
     if (!Object.hasOwn(running, proxy)) changes.push({ do: "start", proxy, configuration });
   }
-  return ORDER.flatMap((kinds) => changes.filter((change) => kinds.includes(change.do)));
+  return inOrder(changes);
 }
 
 export function changed(running: Proxies, change: Change): Proxies {
@@ -119,6 +119,7 @@ function within(proxy: string, before: ProxyConfiguration, after: ProxyConfigura
     const each = (what: EndpointChange["do"], endpoints: readonly string[]): void => {
       for (const endpoint of endpoints) changes.push({ do: what, proxy, socket, endpoint });
     };
+    // Certificates precede the binds that need them.
     if (old.tls !== undefined && now.tls !== undefined && !isDeepStrictEqual(old.tls, now.tls))
       changes.push({ do: "tls", proxy, socket, tls: now.tls });
     each("unbind", without(old.bind, now.bind));
@@ -155,4 +156,67 @@ function without(list: readonly string[], taken: readonly string[]): readonly st
     if (at >= 0) rest.splice(at, 1);
     return at < 0;
   });
+}
+
+function inOrder(changes: readonly Change[]): readonly Change[] {
+  const gives = changes.filter(isGiving);
+  const takes = changes.filter((change) => !isGiving(change));
+  const early = new Set(gives.filter((give) => takes.some((take) => isInTheWay(give, take))));
+  const restarts = new Set(
+    gives.filter((give) => give.do === "stop" && give.again !== undefined && !early.has(give)),
+  );
+  const late = (take: Change): boolean => {
+    for (const { proxy } of restarts) if (take.do === "start" && take.proxy === proxy) return true;
+    return false;
+  };
+  return [
+    ...gives.filter((give) => early.has(give)),
+    ...takes.filter((take) => !late(take)),
+    ...[...restarts].flatMap((stop) => [
+      stop,
+      ...takes.filter((take) => late(take) && take.proxy === stop.proxy),
+    ]),
+    ...gives.filter((give) => !early.has(give) && !restarts.has(give)),
+  ];
+}
+
+function isGiving({ do: what }: Change): boolean {
+  return what === "stop" || what === "unbind" || what === "disconnect";
+}
+
+/** Whether a new part needs the endpoint that another change frees. A restarted proxy frees its own. */
+function isInTheWay(give: Change, take: Change): boolean {
+  const own = give.proxy === take.proxy;
+  if (own && give.do === "stop") return false;
+  const [old, wanted] = [endpointsOf(give), endpointsOf(take)];
+  if (anyOverlap(old.bind, wanted.bind)) return true;
+  return own && (anyOverlap(old.bind, wanted.connect) || anyOverlap(old.connect, wanted.bind));
+}
+
+function anyOverlap(some: readonly string[], others: readonly string[]): boolean {
+  return some.some((one) => others.some((other) => overlaps(one, other)));
+}
+
+function endpointsOf(change: Change): {
+  readonly bind: readonly string[];
+  readonly connect: readonly string[];
+} {
+  switch (change.do) {
+    case "policy":
+    case "tls":
+      return { bind: [], connect: [] };
+    case "start":
+    case "stop": {
+      const sockets = socketsOf(change.configuration).map(([, socket]) => socket);
+      return {
+        bind: sockets.flatMap(({ bind }) => bind),
+        connect: sockets.flatMap(({ connect }) => connect),
+      };
+    }
+    case "bind":
+    case "unbind":
+      return { bind: [change.endpoint], connect: [] };
+    default:
+      return { bind: [], connect: [change.endpoint] };
+  }
 }

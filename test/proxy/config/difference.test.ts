@@ -164,22 +164,35 @@ describe("the difference of two configurations", () => {
     );
   });
 
-  it("frees before it takes, certificates first", () => {
-    const side = (bind: string, connect: string, tls = {}): SocketConfiguration => ({
+  it("frees an endpoint before another proxy takes it, and otherwise adds before it takes away", () => {
+    const side = (bind: string, connect: string): SocketConfiguration => ({
       bind: [bind],
       connect: [connect],
-      tls,
       options: {},
     });
-    const before = {
+    const proxy = (port: number, connect: string): ProxyConfiguration => ({
       kind: "streamer",
-      frontend: side("tls://*:1", "tcp://there:2"),
-      backend: side("tcp://*:2", "tcp://there:1"),
-    } as const;
-    const after = { ...before, frontend: side("tls://*:3", "tcp://there:4", { ca: "x" }) };
+      frontend: side(`tcp://*:${port}`, connect),
+      backend: side("tcp://*:*", "tcp://there:1"),
+    });
     const kinds = (from: Proxies, to: Proxies): string[] => difference(from, to).map((each) => each.do);
-    expect(kinds({ a: before }, { a: after })).toEqual(["tls", "unbind", "disconnect", "bind", "connect"]);
-    expect(kinds({ a: before }, { c: before })).toEqual(["stop", "start"]);
+    const before = { a: proxy(1, "tcp://there:2"), b: proxy(3, "tcp://there:2") };
+    expect(kinds(before, { ...before, a: proxy(4, "tcp://there:5") })).toEqual([
+      "bind",
+      "connect",
+      "unbind",
+      "disconnect",
+    ]);
+    expect(kinds(before, { a: proxy(3, "tcp://there:2"), b: proxy(1, "tcp://there:2") })).toEqual([
+      "unbind",
+      "unbind",
+      "bind",
+      "bind",
+    ]);
+    expect(kinds({ a: proxy(1, "tcp://there:2") }, { c: proxy(1, "tcp://there:2") })).toEqual([
+      "stop",
+      "start",
+    ]);
   });
 });
 
