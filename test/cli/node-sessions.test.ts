@@ -103,7 +103,9 @@ sessions:
   const { topic, data } = await kitchen.receive({ timeout: 30_000 });
   expect([topic, String(data)]).toEqual(["orders/7", "soup"]);
   const listed = await run("", "node", "sessions", "--json", "--control", control);
-  expect(JSON.parse(String(listed.stdout))).toMatchObject({ sessions: [{ id: "kitchen", maxQueue: 5 }] });
+  expect(JSON.parse(String(listed.stdout))).toMatchObject({
+    sessions: [{ id: "counter" }, { id: "kitchen", maxQueue: 5 }],
+  });
   await Promise.all([counter.close(), kitchen.close()]);
   node.signal("SIGTERM");
   expect((await node.ended).code).toBe(0);

@@ -113,6 +113,8 @@ export class ServiceReceiver {
   }
 
   close(): void {
+    for (let left = this.#own.length + this.#waiting.length; left > 0; left--)
+      this.#context.refuse("service:closed");
     this.#own.clear();
     this.#waiting.clear();
     this.#waitingBytes = 0;
@@ -170,17 +172,24 @@ export class ServiceReceiver {
     if (!this.#hasRoom(bytes.length)) return false;
     this.#own.push(bytes);
     this.#waitingBytes += bytes.length;
-    if (this.#isHandlingOwn) return true;
+    if (!this.#isHandlingOwn) this.#handleOwn();
+    return true;
+  }
+
+  /** Items that handlers send meanwhile are left to another turn of the event loop. */
+  #handleOwn(): void {
     this.#isHandlingOwn = true;
     try {
-      for (let next = this.#own.shift(); next !== undefined; next = this.#own.shift()) {
+      for (let left = this.#own.length; left > 0; left--) {
+        const next = this.#own.shift();
+        if (next === undefined) return; // Closed by a handler.
         this.#waitingBytes -= next.length;
         this.onBytes(this.#context.selfId, next, SELF);
       }
     } finally {
       this.#isHandlingOwn = false;
+      if (this.#own.length > 0) setImmediate(() => this.#handleOwn());
     }
-    return true;
   }
 
   /** One message may wait, whatever its size. */

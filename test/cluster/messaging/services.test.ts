@@ -857,6 +857,31 @@ describe("handlers", () => {
     expect(results.map(({ failed }) => failed.map(({ error }) => error.code))).toEqual([[], [], ["EAGAIN"]]);
   });
 
+  it("may send to their own node without an end, and the event loop turns", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    let got = 0;
+    let isOver = false;
+    const send = (): void => void a.services.send({ broadcast: true, self: true, data: "again" });
+    a.services.onMessage(() => {
+      got += 1;
+      if (!isOver) send();
+    });
+    send();
+    while (got < 10) await new Promise((resolve) => setImmediate(resolve));
+    isOver = true;
+  });
+
+  it("are not asked for what waits when the node closes, and it is counted", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    a.services.onMessage(() => new Promise(() => undefined), { timeout: -1 });
+    for (let i = 0; i < MAX_HANDLING + 3; i++)
+      await a.services.send({ broadcast: true, self: true, data: "x" });
+    a.services.close();
+    expect(a.services.stats().refused).toEqual({ "service:closed": 3 });
+  });
+
   it("take no more messages than they may at a time, and get those that wait in their order", async () => {
     const world = new ServiceWorld();
     const a = world.add("a");
