@@ -3,7 +3,8 @@
  *
  *   open --reads--> waits --> reads --other keys or problems--> `changed`
  *
- * While the folder cannot be read, known keys stay valid and the problem is reported. An unreadable file has no keys.
+ * While the folder cannot be read, or a file for a reason of the system such as EMFILE, known keys stay valid and the
+ * problem is reported. A file without permission has no keys.
  */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,6 +18,8 @@ const SHARE = 20;
 /** Most files, by name. */
 const MAX_FILES = 16_384;
 const MAX_FILE = 65_536;
+/** Faults of the file itself, or of a symbolic link. */
+const FILE_FAULTS: readonly unknown[] = ["EACCES", "EPERM", "ELOOP", "ENOTDIR", "ENAMETOOLONG"];
 
 export class KeyFolder {
   readonly path: string;
@@ -94,7 +97,7 @@ export class KeyFolder {
     }
   }
 
-  /** @returns `undefined` for a folder or a removed file */
+  /** @returns `undefined` for a folder or a removed file @throws the system's faults: they would revoke valid keys */
   async #readFile(name: string): Promise<KeyFile | undefined> {
     const path = join(this.path, name);
     try {
@@ -104,15 +107,16 @@ export class KeyFolder {
       if (entry.size > MAX_FILE) return { name, unreadable: "it is too large for a key" };
       return { name, text: await readFile(path, "utf8") };
     } catch (error) {
-      return (error as NodeJS.ErrnoException).code === "ENOENT"
-        ? undefined
-        : { name, unreadable: reasonOf(error) };
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT") return undefined;
+      if (FILE_FAULTS.includes(code)) return { name, unreadable: reasonOf(error) };
+      throw error;
     }
   }
 }
 
 function textOf({ keys, problems }: FolderKeys): string {
-  return JSON.stringify([[...keys], problems]);
+  return JSON.stringify([[...keys].sort(), problems]);
 }
 
 function reasonOf(error: unknown): string {
