@@ -73,9 +73,11 @@ export function childOf(value: unknown, part: string | number): unknown {
 
 /** Shows references in place of variables' values, and leaves out what may be a part of one. */
 export function hider({ filled, variables }: Expanded): (finding: Finding) => Finding {
+  // Replacing a value inside a longer one would show the rest of the longer one.
+  const longestFirst = [...variables].sort(([, a], [, b]) => b.length - a.length);
   return (finding) => {
     let { message } = finding;
-    for (const [name, held] of variables) {
+    for (const [name, held] of longestFirst) {
       if (held.length < MIN_SECRET) continue;
       for (const shown of [held, JSON.stringify(held).slice(1, -1)])
         message = message.replaceAll(shown, () => `\${${name}}`);

@@ -17,6 +17,8 @@ const environment = {
   KEY: "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7",
   EMPTY: "",
   PORT: "tcp://nope",
+  HOST: "node1.corp",
+  URL: "tcp://node1.corp.example",
 };
 const keys = curveKeyPair();
 let folder = "";
@@ -306,6 +308,11 @@ describe("a bad configuration", () => {
       "a variable that is no endpoint",
       withFrontend("connect: ${PORT}"),
       '6:16: proxies.work.frontend.connect: Endpoint "${PORT}": expected tcp://HOST:PORT',
+    ],
+    [
+      "a variable whose value contains that of an earlier one",
+      withFrontend('connect: ["tcp://${HOST}:1", "${URL}"]'),
+      '6:36: proxies.work.frontend.connect[1]: Endpoint "${URL}": expected tcp://HOST:PORT',
     ],
     [
       "a server without a key",
