@@ -2,7 +2,9 @@
  * Socket files of ipc listeners. A killed process leaves its file, and the path then counts as in use.
  *
  *   bind --in use--> a probe connects --refused--> the file is removed, and the bind tried once more
- *                                      `--accepted, or no socket--> EADDRINUSE
+ *                  |                   |--gone--> the bind is tried once more
+ *                  |                   `--accepted, or no socket--> EADDRINUSE
+ *                  `--gone by now--> the bind is tried once more
  *
  * Processes that take over the same dead path within microseconds may all succeed; the last one has the path.
  */

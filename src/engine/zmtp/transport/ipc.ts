@@ -1,5 +1,5 @@
 /** Unix domain sockets: paths, `*` for a temporary one, and Linux's abstract names (`@NAME`). */
-import { mkdtempSync, rmdirSync } from "node:fs";
+import { existsSync, mkdtempSync, rmdirSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -72,11 +72,12 @@ function listenerOf(made: Server, place: Place): Listener {
   };
 }
 
-/** @returns the socket at the path, which may be dead @throws the bind's error */
-function suspectOf(error: unknown, place: Place): string {
-  const isInUse = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
-  const suspect = isInUse && isFile(place) ? socketAt(place.path) : undefined;
-  if (suspect !== undefined) return suspect;
+/** @returns the socket at the path, which may be dead; `undefined`: the path is free by now @throws the bind's error */
+function suspectOf(error: unknown, place: Place): string | undefined {
+  if ((error as NodeJS.ErrnoException).code === "EADDRINUSE" && isFile(place)) {
+    const suspect = socketAt(place.path);
+    if (suspect !== undefined || !existsSync(place.path)) return suspect;
+  }
   if (place.folder !== undefined) {
     try {
       rmdirSync(place.folder);
@@ -116,8 +117,10 @@ export const ipc: Transport = {
       return await listenAt(place, backlog, acceptor);
     } catch (error) {
       const suspect = suspectOf(error, place);
-      if (!(await isDead(place.path))) throw error;
-      removeDead(place, suspect);
+      if (suspect !== undefined) {
+        if (!(await isDead(place.path))) throw error;
+        removeDead(place, suspect);
+      }
     }
     return listenAt(place, backlog, acceptor);
   },
@@ -128,8 +131,10 @@ export const ipc: Transport = {
       return listenSyncAt(place, backlog, acceptor);
     } catch (error) {
       const suspect = suspectOf(error, place);
-      if (!isDeadSync(place.path)) throw error;
-      removeDead(place, suspect);
+      if (suspect !== undefined) {
+        if (!isDeadSync(place.path)) throw error;
+        removeDead(place, suspect);
+      }
     }
     return listenSyncAt(place, backlog, acceptor);
   },
@@ -149,17 +154,22 @@ const PROBE_TIMEOUT = 5_000;
 /** ms; sockets refuse connections between the system's `bind` and `listen`, which a probe would take for dead. */
 const PROBE_DELAY = 20;
 
-/** The thread has an event loop while the asking one is blocked. Its start takes longer than the delay. */
+/** Other errors, such as that of a full backlog, come from a listener. */
+const DEAD = ["ECONNREFUSED", "ENOENT"];
+
+/** The thread has an event loop while the asking one is blocked. */
 const THREAD = `
-const { workerData: { path, answer } } = require("node:worker_threads");
-const socket = require("node:net").connect(path);
-const give = (value) => {
-  Atomics.store(answer, 0, value);
-  Atomics.notify(answer, 0);
-  socket.destroy();
-};
-socket.once("connect", () => give(1));
-socket.once("error", ({ code }) => give(code === "ECONNREFUSED" ? 2 : 1));
+const { workerData: { path, answer, delay, dead } } = require("node:worker_threads");
+setTimeout(() => {
+  const socket = require("node:net").connect(path);
+  const give = (value) => {
+    Atomics.store(answer, 0, value);
+    Atomics.notify(answer, 0);
+    socket.destroy();
+  };
+  socket.once("connect", () => give(1));
+  socket.once("error", ({ code }) => give(dead.includes(code) ? 2 : 1));
+}, delay);
 `;
 
 async function isDead(path: string): Promise<boolean> {
@@ -170,15 +180,15 @@ async function isDead(path: string): Promise<boolean> {
       socket.destroy();
       resolve(false);
     });
-    // Other errors, such as a full backlog, come from a listener.
-    socket.once("error", ({ code }: NodeJS.ErrnoException) => resolve(code === "ECONNREFUSED"));
+    socket.once("error", ({ code = "" }: NodeJS.ErrnoException) => resolve(DEAD.includes(code)));
   });
 }
 
 function isDeadSync(path: string): boolean {
   const answer = new Int32Array(new SharedArrayBuffer(4));
   const { Worker } = process.getBuiltinModule("node:worker_threads");
-  const thread = new Worker(THREAD, { eval: true, execArgv: [], workerData: { path, answer } });
+  const workerData = { path, answer, delay: PROBE_DELAY, dead: DEAD };
+  const thread = new Worker(THREAD, { eval: true, execArgv: [], workerData });
   thread.unref();
   Atomics.wait(answer, 0, 0, PROBE_TIMEOUT);
   return Atomics.load(answer, 0) === 2;

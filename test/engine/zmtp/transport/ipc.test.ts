@@ -10,6 +10,7 @@ import {
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { optionValues } from "../../../../src/core/option-values.js";
 import { ipc } from "../../../../src/engine/zmtp/transport/ipc.js";
@@ -119,6 +120,16 @@ describe.each(ways)("%s", (_, listen) => {
       name: "TransportError",
     });
   });
+});
+
+it("bind at a path whose dead socket goes before the probe is a bind", async () => {
+  const path = await stalePath();
+  const listening = world.listen(`ipc://${path}`);
+  // The bind has failed by then, and its probe waits.
+  await setTimeout(5);
+  rmSync(path);
+  const { endpoint } = await listening;
+  await world.connect(endpoint);
 });
 
 describe("dialling", () => {
