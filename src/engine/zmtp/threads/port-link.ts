@@ -6,13 +6,14 @@
  *   in:   this memory as it is: frames are views of it
  *
  *   open --close, or the other end is gone--> closed
- *    +-----halfClose--> half-closed: receives until the other has closed ---^
+ *    +-----halfClose--> half-closed: receives until the other has closed, or was silent ---^
  */
 import { FRAME_COST } from "../../../core/frame-cost.js";
 import { allocateTransferable, forbidTransfer } from "../../../core/memory.js";
 import type { Segment } from "../codec/out-queue.js";
 import { tooLargeText } from "../errors.js";
 import { type CloseReason, type Link, limitOf, type Pipe, type ReceiveMarks } from "../pipe.js";
+import { HANG_UP_TIMEOUT } from "../writer.js";
 import { BATCH_HEADER, type MessagePortLike, Word } from "./thread-port.js";
 
 /** Bytes; the last message of a post may go beyond them. */
@@ -43,6 +44,8 @@ export class PortLink implements Link {
   #postAt: number;
   #postAtBytes: number;
   #closed = false;
+  /** Of a half-closed link. */
+  #timer: NodeJS.Timeout | undefined = undefined;
 
   /** @param theirs marks of the other end's socket @param onEnd called once */
   constructor(
@@ -109,9 +112,11 @@ export class PortLink implements Link {
   }
 
   halfClose(): void {
+    if (this.#closed || this.#timer !== undefined) return;
     this.flush();
     this.blocked = true;
     this.#say([Word.HalfClosed]);
+    this.#timer = setTimeout(() => this.close("local"), HANG_UP_TIMEOUT).unref();
   }
 
   close(reason: CloseReason): void {
@@ -130,6 +135,7 @@ export class PortLink implements Link {
     this.#cameCost += bytes.length - BATCH_HEADER + FRAME_COST * header.getUint32(4, true);
     const pipe = this.#pipe;
     const fault = pipe.in.push(bytes, BATCH_HEADER);
+    this.#timer?.refresh();
     pipe.arrived();
     if (fault !== undefined) this.#refuse(tooLargeText(fault, pipe.in));
     else this.#reportTaken();
@@ -212,6 +218,7 @@ export class PortLink implements Link {
     if (this.#closed) return;
     this.#closed = true;
     this.blocked = true;
+    clearTimeout(this.#timer);
     this.#port.close();
     this.#onEnd(reason, tooLarge);
   }

@@ -1,10 +1,11 @@
 /** A link over a MessagePort, whose posts arrive when the test lets them. */
-import { test } from "vitest";
+import { test, vi } from "vitest";
 import { frameCost } from "../../../../src/core/frame-cost.js";
 import { Pipe } from "../../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
 import { PortLink } from "../../../../src/engine/zmtp/threads/port-link.js";
 import type { MessagePortLike } from "../../../../src/engine/zmtp/threads/thread-port.js";
+import { HANG_UP_TIMEOUT } from "../../../../src/engine/zmtp/writer.js";
 import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
 import { pipeOwner } from "../support/pipe-owner.js";
@@ -176,6 +177,26 @@ test("a half-closed link receives what the other had and has to send", () => {
   settle(one, two);
   expect([one.ends, two.ends]).toEqual([["remote"], ["remote"]]);
   expect([takeAll(one), takeAll(two)]).toEqual([["on its way", "waits"], ["last"]]);
+});
+
+test("a half-closed link ends when the other thread has been silent for as long as other links wait", () => {
+  vi.useFakeTimers();
+  try {
+    const [one, two] = pair({ send: 10, receive: 10 });
+    one.link.halfClose();
+    vi.advanceTimersByTime(HANG_UP_TIMEOUT - 1);
+    two.pipe.send("busy until now", 0, undefined);
+    two.pipe.flush();
+    one.port.deliver();
+    one.link.halfClose();
+    vi.advanceTimersByTime(HANG_UP_TIMEOUT - 1);
+    expect(one.ends).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect([one.ends, one.port.closed, takeAll(one)]).toEqual([["local"], true, ["busy until now"]]);
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("the end of the other thread is the end of the link, behind all that it had posted", () => {
