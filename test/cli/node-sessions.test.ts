@@ -41,8 +41,8 @@ it("serves sessions that are kept in a folder, lists them and removes one", asyn
   const listed = await run("", "node", "sessions", "--control", control);
   expect(listed.stderr).toBe("");
   expect(String(listed.stdout)).toMatch(/^SESSION +STATE +SINCE +FILTERS +QUEUED +BYTES +DROPPED\n/);
-  expect(String(listed.stdout)).toMatch(/^hall +connected +\S+ +0 +0 +0 +0$/m);
-  expect(String(listed.stdout)).toMatch(/^kitchen +kept +\S+ +1 +1 +12 +0$/m);
+  expect(String(listed.stdout)).toMatch(/^hall +connected +.+ +0 +0 +0 +0$/m);
+  expect(String(listed.stdout)).toMatch(/^kitchen +kept +.+ +1 +1 +12 +0$/m);
   const some = await run("", "node", "sessions", "--after", "hall", "--json", "--control", control);
   expect(some.stderr).toBe("");
   expect(JSON.parse(String(some.stdout))).toMatchObject({ sessions: [{ id: "kitchen", queued: 1 }] });
