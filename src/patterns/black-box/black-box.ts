@@ -83,6 +83,8 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
   #starting: Promise<void> | undefined;
   #whenUnblocked: (() => void) | undefined;
   readonly #idle = new IdleWaits();
+  /** Messages in flight to the crashed thread never finish. */
+  #hasCrashed = false;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: BlackBoxOptions) {
@@ -158,18 +160,23 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
 
   protected override async onDrain(): Promise<void> {
     await this.#stopReading();
-    await this.#idle.wait(this.#rules.idle);
+    await this.#whenIdle();
   }
 
   /**
    * Waits at most `linger` ms until all read messages are handled, drops the rest (`closed`), and ends the threads.
+   * A crash ends the wait.
    */
   protected async onClose(linger: number): Promise<void> {
     await this.#stopReading();
-    if (linger !== 0) await withTimeout(this.#idle.wait(this.#rules.idle), linger);
+    if (linger !== 0) await withTimeout(this.#whenIdle(), linger);
     this.#rules.close();
     this.#moved();
     await Promise.all(this.#threads.map((thread) => thread.close(linger === 0 ? 0 : TEARDOWN_TIME)));
+  }
+
+  #whenIdle(): Promise<void> {
+    return this.#idle.wait(this.#rules.idle || this.#hasCrashed);
   }
 
   async #stopReading(): Promise<void> {
@@ -196,7 +203,9 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
       this.#moved();
     },
     threadCrashed: (shard, error) => {
+      this.#hasCrashed = true;
       this.events.emit({ type: "worker:crashed", shard, error });
+      this.#idle.end();
       void this.close({ linger: 0 });
     },
   };

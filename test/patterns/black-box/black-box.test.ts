@@ -200,6 +200,29 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       }`);
   });
 
+  it.each([-1, 60_000])("ends a close with linger %i when a thread crashes meanwhile", async (linger) => {
+    await good(`
+      const data = shared(2);
+      const handler = module(
+        "export default () => { Atomics.store(data, 0, 1); Atomics.wait(data, 1, 0); process.exit(3); }");
+      const publisher = await openPublisher();
+      const box = await open(publisher, { handler, workers: 2 });
+      const crashed = event(box, "worker:crashed");
+      await publisher.send(["t", "1"]);
+      while (data[0] === 0) await sleep(5);
+      await publisher.send(["t", "2"]);
+      await until(box, ({ received }) => received === 2);
+      const closing = box.close({ linger: ${linger} });
+      Atomics.store(data, 1, 1);
+      Atomics.notify(data, 1);
+      await crashed;
+      await closing;
+      const stats = box.stats();
+      accounts(stats);
+      assert.deepEqual([stats.received, stats.lost, stats.inFlight, stats.queued], [2, 2, 0, 0]);
+      await publisher.close();`);
+  });
+
   it("warns of a crash that nobody listens to", async () => {
     await good(`
       const publisher = await openPublisher();
