@@ -1,8 +1,8 @@
 /**
  * Services of a broker and their queued requests.
  *
- * A request waits for `queueTimeout` if its service has a worker or its client is a plain one, else for
- * `noServiceTimeout`; if the service has a worker by then, for the rest of `queueTimeout`.
+ * A request waits for `queueTimeout` if its service has a worker, if a worker had it, or if its client is a plain one,
+ * else for `noServiceTimeout`; if the service has a worker by then, for the rest of `queueTimeout`.
  */
 
 import { Link } from "../../core/collections/linked-list.js";
@@ -70,7 +70,7 @@ export class BrokerQueue {
     if (this.queued * MAX_BATCH_BYTES > this.#limits.maxQueueBytes) request.own();
     if (front) queue.unshift(request.placeLink);
     else queue.push(request.placeLink);
-    request.patience = this.#patience(request);
+    request.patience = front ? this.#limits.queueTimeout : this.#patience(request);
     request.ageLink ??= new Link(request);
     this.#aging.set(request.ageLink, now, request.patience);
   }

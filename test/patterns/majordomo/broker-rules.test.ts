@@ -394,6 +394,20 @@ describe("a service that no worker offers", () => {
     expect(toldTo("c1")).toEqual(["7|expired|The request waited too long for a worker."]);
   });
 
+  it("does not fail before queueTimeout what its last worker had, or was to have", () => {
+    make({ queueTimeout: 5_000, noServiceTimeout: 1_000 });
+    ready("w1");
+    askWithId("c1", 0, 1);
+    askWithId("c1", 0, 2);
+    hear("w1", 100, "", "MDPW01", 5);
+    sent = [];
+    rules.tick(4_000);
+    expect(toldTo("c1")).toEqual([]);
+    expect(rules.stats()).toMatchObject({ queued: 2, failed: 0, workers: 0 });
+    rules.tick(6_000);
+    expect(toldTo("c1")).toEqual([NO_SERVICE, NO_SERVICE]);
+  });
+
   it("leaves a plain client waiting for queueTimeout", () => {
     ask("c1", "x");
     rules.tick(29_000);
