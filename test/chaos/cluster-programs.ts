@@ -204,12 +204,19 @@ await report({ keys: acknowledged.size, lost });`,
 export const SEQUENCED = {
   publisher: member(
     PATTERNS("SequencedPublisher"),
-    `const publisher = new SequencedPublisher({ maxQueue: 1_000_000, markInterval: 100 });
+    `const publisher = new SequencedPublisher({ maxQueue: 1_000_000 });
 node.announce({ quotes: await publisher.bind(${ANY}), replays: await publisher.bindReplay(${ANY}) }, publisher);
 let last = 0;
 const timer = setInterval(() => { for (let i = 0; i < 3; i++) last = publisher.publish("price", String(last + 1)); }, 5);
-// It publishes nothing more before it is withdrawn, since its subscribers leave it then.
-await serve(() => { clearInterval(timer); console.log("last " + publisher.id + " " + last); });`,
+// Its subscribers leave it when it is withdrawn. Until then, only a later message shows them that the last one was lost.
+await serve(async () => {
+  clearInterval(timer);
+  for (let i = 0; i < 20; i++) {
+    publisher.publish("price", "end");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  console.log("last " + publisher.id + " " + last);
+});`,
   ),
   /** What came of each publisher's messages, at once or by a replay, once each. */
   load: load(
@@ -218,7 +225,8 @@ await serve(() => { clearInterval(timer); console.log("last " + publisher.id + "
 const subscriber = new SequencedSubscriber({ timeout: 10_000 });
 const came = {};
 let twice = 0;
-const take = ({ publisher, sequence }) => {
+const take = ({ publisher, sequence, body }) => {
+  if (String(body[0]) === "end") return;
   const all = came[publisher] ??= new Set();
   if (all.has(sequence)) twice++;
   all.add(sequence);
