@@ -37,7 +37,7 @@ export const HANDLER_EVENTS = {
 
 /** `signal` is a getter, which a copy by `{ ...context }` does not have. */
 export interface RequestContext {
-  /** Aborted when the server closes, or stops serving, before the reply. */
+  /** Aborted when the server closes before the reply, or a `BinaryStarServer` stops being active. */
   readonly signal: AbortSignal;
   /** The client's routing id. */
   readonly client: Buffer;
