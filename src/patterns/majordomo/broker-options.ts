@@ -36,11 +36,11 @@ const LIMITS = {
   /** Bytes of replies kept for repetitions. Default 16 MiB. */
   dedupBytes: bytes({ default: 16_777_216, min: 0 }),
   /**
-   * Queued bytes per client; a piece or an answer of more than 1 KiB beyond them fails as `slow-reader`; a single one may
-   * be larger. Small answers are bounded by the socket's marks, and dropped ones come with the client's next attempt.
-   * Measured on engine `zmtp` over tcp and ipc. Default 64 MiB.
+   * Queued bytes per client; a piece, or an answer of more than 1 KiB, beyond them fails as `slow-reader`; a single one
+   * may be larger. Small answers are bounded by the socket's marks, and dropped ones come with the client's next attempt.
+   * Nothing bounds the sum over all clients. Measured on engine `zmtp` over tcp and ipc. Default 16 MiB.
    */
-  maxClientBytes: bytes({ default: 67_108_864, min: 0 }),
+  maxClientBytes: bytes({ default: 16_777_216, min: 0 }),
   /** Whether plain clients get failures, as replies of three frames: `shoal.error`, reason, text. Default true. */
   plainErrors: boolean(true),
 };

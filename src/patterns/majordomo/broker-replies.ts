@@ -45,9 +45,15 @@ export class BrokerReplies {
   /** Answers for one of the broker's own services. */
   own(client: Buffer, asked: Request, frames: readonly Buffer[]): void {
     const body = Body.of(frames);
+    const service = asked.service.toString();
+    if (!this.#takes(client, body)) {
+      this.#dropped(service, "full");
+      this.#sendError(client, addressOf(asked), "slow-reader");
+      return;
+    }
     const answer: Answer = { kind: "answer", ...addressOf(asked), final: true, pieces: 0, body };
     const sent = this.#effects.send(client, answer);
-    if (sent === "full") this.#dropped(asked.service.toString(), sent);
+    if (sent === "full") this.#dropped(service, sent);
   }
 
   unanswered(answers: readonly Answer[], sent: SendResult): void {
@@ -61,8 +67,7 @@ export class BrokerReplies {
       return;
     }
     const { cost } = body;
-    // Smaller ones leave in batches, which the socket's high-water mark bounds.
-    if (cost > MAX_BATCH_BODY && !this.#hasRoom(request.client, cost)) {
+    if (!this.#takes(request.client, body)) {
       this.#dropped(request.service.name, "full");
       this.fail(request, "slow-reader");
       return;
@@ -133,12 +138,21 @@ export class BrokerReplies {
       known.owner = owner;
       // The worker's end will bring it nothing.
       if (known.over !== undefined) this.#sendFailure(known, known.over as FailureReason);
-    } else if (known.answer !== undefined) this.#send(known, true, known.answer);
+    } else if (known.answer !== undefined) this.#repeatAnswer(known, known.answer);
     else {
       const [reason, text, details] = known.failure ?? (["duplicate"] as const);
       this.#sendFailure(known, reason, text, details);
     }
     return false;
+  }
+
+  #repeatAnswer(known: BrokerRequest, answer: Body): void {
+    if (this.#takes(known.client, answer)) {
+      this.#send(known, true, answer);
+      return;
+    }
+    this.#dropped(known.service.name, "full");
+    this.#sendFailure(known, "slow-reader");
   }
 
   #sendFailure(request: BrokerRequest, reason: FailureReason, text?: string, details?: Buffer): void {
@@ -166,6 +180,11 @@ export class BrokerReplies {
     const sent = this.#effects.send(client, answer);
     if (sent !== "sent") this.#dropped(service.name, sent);
     return sent;
+  }
+
+  /** Small answers leave in batches, which the socket's high-water mark bounds. */
+  #takes(client: Buffer, { cost }: Body): boolean {
+    return cost <= MAX_BATCH_BODY || this.#hasRoom(client, cost);
   }
 
   #hasRoom(client: Buffer, bytes: number): boolean {

@@ -219,6 +219,41 @@ describe("what waits for a client", () => {
     expect(toldTo("c")).toMatchObject([{ kind: "answer" }]);
   });
 
+  it("is bounded in bytes for answers that are repeated, and comes when there is room", () => {
+    make({ maxClientBytes: 10_000 });
+    join("w");
+    ask("c");
+    final("w", deliveryTo("w"), 0, "x".repeat(6_000));
+    expect(toldTo("c")).toMatchObject([{ kind: "answer" }]);
+    queued.set("c", 6_000);
+    ask("c");
+    expect(toldTo("c")).toMatchObject([{ kind: "failure", number: 1, reason: "slow-reader" }]);
+    expect(events.at(-1)).toEqual({ type: "reply:dropped", service: "echo", reason: "client-full" });
+    queued.set("c", 0);
+    ask("c");
+    expect(toldTo("c")).toMatchObject([{ kind: "answer" }]);
+    expect([rules.stats(), balance()]).toMatchObject([{ requests: 1, answered: 1, repliesDropped: 1 }, 0]);
+  });
+
+  it("is bounded in bytes for the broker's own answers, but for small ones", () => {
+    make({ maxClientBytes: 10_000 });
+    for (let i = 0; i < 20; i++) {
+      const service = Buffer.from(`service ${i}`);
+      hear(`w${i}`, { ...readyOf(`w${i}`, 4), service } as AtBroker);
+    }
+    queued.set("c", 10_000);
+    hearPlain("c", "", "MDPC01", "mmi.services", "");
+    expect(sentTo("c").map((frames) => frames.slice(-3, -1).map(String))).toEqual([
+      ["shoal.error", "slow-reader"],
+    ]);
+    expect(events.at(-1)).toEqual({ type: "reply:dropped", service: "mmi.services", reason: "client-full" });
+    hearPlain("c", "", "MDPC01", "mmi.service", "service 1");
+    expect(String(sentTo("c")[0]?.at(-1))).toBe("200");
+    queued.set("c", 0);
+    hearPlain("c", "", "MDPC01", "mmi.services", "");
+    expect(sentTo("c")[0]?.length).toBeGreaterThan(60);
+  });
+
   it("may be one answer of any size", () => {
     make({ maxClientBytes: 10 });
     join("w");
