@@ -2,7 +2,7 @@
  * A cluster's node on the ZRE plane, as headers of its HELLO. Values are those of the start; membership updates change
  * tags and props.
  *
- *   X-SHOAL-ID        the node's id, 32 hex digits: it identifies a peer that is a member, too
+ *   X-SHOAL-ID        the node's id, 32 hex digits, by which a member recognizes the peer
  *   X-SHOAL-BUS       the name of the namespace
  *   X-SHOAL-ADDRESS   "host:port" of its datagrams
  *   X-SHOAL-TAGS      JSON: an array of texts          X-SHOAL-PROPS   JSON: an object of texts
