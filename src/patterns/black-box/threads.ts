@@ -5,8 +5,15 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { withTimeout } from "../../core/waiter.js";
 import { CLOSE, type Failure, type FromWorker, fromPlain, type WorkerData } from "./messages.js";
 
-/** Arguments of inline code, invalid for a thread with a file. */
+/**
+ * Arguments of inline code, invalid for a thread with a file. Without them a thread inherits all arguments, while a list
+ * may have no options of V8.
+ */
 const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactive|-i)(?:=|$)/;
+
+function isUnfit(argument: string): boolean {
+  return UNFIT.test(argument);
+}
 
 export interface ThreadOwner {
   batchFinished(shard: number, failed: number, first: Failure | undefined): void;
@@ -25,7 +32,7 @@ export class ShardThread {
     const { shard, module } = data;
     const worker = new Worker(builtFile("dist/patterns/black-box/worker-thread.js"), {
       workerData: data,
-      execArgv: process.execArgv.filter((argument) => !UNFIT.test(argument)),
+      ...(process.execArgv.some(isUnfit) && { execArgv: process.execArgv.filter((each) => !isUnfit(each)) }),
       name: `black box ${shard}`,
     });
     this.#worker = worker;

@@ -1,8 +1,9 @@
 /** Black Boxes with real sockets and threads, in processes of their own. */
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { BlackBox, type BlackBoxOptions } from "../../../src/patterns/black-box/index.js";
-import { run } from "../../process/child.js";
+import { Child, run } from "../../process/child.js";
 import { LONG } from "../../support/long.js";
 import { BLOCKING, prelude } from "./programs.js";
 
@@ -326,6 +327,12 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       assert.ok(stats.lost > 0);
       await publisher.close();`);
   });
+});
+
+it("a Black Box runs in a process with options of V8", async () => {
+  const program = fileURLToPath(new URL("limited-program.js", import.meta.url));
+  const child = new Child(process.execPath, ["--max-old-space-size=500", program], { limit: LIMIT });
+  expect(await child.outcome).toMatchObject({ code: 0, stdout: "good\n" });
 });
 
 describe("a Black Box's options", () => {
