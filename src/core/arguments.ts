@@ -77,3 +77,7 @@ export function thrownText(thrown: unknown): string {
     return "";
   }
 }
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === "function";
+}

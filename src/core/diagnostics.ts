@@ -6,9 +6,9 @@
  * Without subscribers an operation costs one check. A subscriber's error becomes an uncaught exception.
  */
 import { type Channel, channel } from "node:diagnostics_channel";
+import { isThenable } from "./arguments.js";
 import { ClosedError } from "./errors.js";
 import { ignore } from "./ignore.js";
-import { isThenable } from "./thenable.js";
 
 /** The channels of one kind of operation. */
 export interface OperationChannels {

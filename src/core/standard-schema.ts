@@ -2,9 +2,10 @@
  * The part of Standard Schema (https://standardschema.dev, version 1) that shoal uses. A test compares the
  * types with `@standard-schema/spec`.
  */
+
+import { isThenable } from "./arguments.js";
 import { NotSupportedError } from "./errors.js";
 import { ignore } from "./ignore.js";
-import { isThenable } from "./thenable.js";
 
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
   readonly "~standard": StandardSchemaV1.Props<Input, Output>;

@@ -5,12 +5,11 @@
  *
  * Lists may come from untrusted peers: invalid endpoints are skipped and reported.
  */
-import { thrownText } from "../core/arguments.js";
+import { isThenable, thrownText } from "../core/arguments.js";
 import { backOff } from "../core/back-off.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
-import { isThenable } from "../core/thenable.js";
 
 /** Most endpoints of one list. */
 export const MAX_SOURCE_ENDPOINTS = 1_024;

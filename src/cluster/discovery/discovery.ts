@@ -6,10 +6,9 @@
  *
  * A source never removes a member.
  */
-import { thrownText } from "../../core/arguments.js";
+import { isThenable, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import { ignore } from "../../core/ignore.js";
-import { isThenable } from "../../core/thenable.js";
 import { neverLate, waitFor, withTimeout } from "../../core/waiter.js";
 import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import { checkedList, merged } from "./merge.js";

@@ -10,11 +10,10 @@
  * Hooks are synchronous. A returned promise is a veto.
  */
 
-import { describe } from "../../core/arguments.js";
+import { describe, isThenable } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { suggest } from "../../core/suggestions.js";
-import { isThenable } from "../../core/thenable.js";
 import type { Member } from "../node/member.js";
 import { MAX_HOOK_DEPTH, MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet, checkChannel } from "./channels.js";

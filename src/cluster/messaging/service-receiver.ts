@@ -10,7 +10,7 @@
  *
  * Nothing here throws, whatever a peer sends: an answer that cannot be sent is counted.
  */
-import { describe } from "../../core/arguments.js";
+import { describe, isThenable } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { begin, isObserved, MESSAGE_PROCESS } from "../../core/diagnostics.js";
@@ -28,7 +28,6 @@ import {
   type MessageProcessOperation,
   observedBytes,
 } from "../../core/message-operations.js";
-import { isThenable } from "../../core/thenable.js";
 import { exposedText } from "../../patterns/kit/errors.js";
 import { checkOptions } from "../../patterns/kit/options.js";
 import type { Member } from "../node/member.js";

@@ -1,8 +1,7 @@
 /** A handler of `serve`, by name or by contract, with its schema checked around it. */
-import { describe } from "../../core/arguments.js";
+import { describe, isThenable } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
-import { isThenable } from "../../core/thenable.js";
 import { contractHandler, type ServiceContract } from "../../patterns/kit/contract.js";
 import { refuse } from "../../patterns/kit/errors.js";
 import { isStreamedBody } from "./body.js";

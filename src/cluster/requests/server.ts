@@ -5,11 +5,12 @@
  *                                                  ├── async iterable ──> parts, as fast as the caller reads
  *                                                  └── error ──> failure with its code and data, and its message where that is exposed
  */
+
+import { isThenable } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { begin, isObserved, PROCESS, type ProcessOperation } from "../../core/diagnostics.js";
 import type { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError } from "../../core/errors.js";
-import { isThenable } from "../../core/thenable.js";
 import {
   handlerFailure,
   isRefusedRequest,

@@ -1,6 +1,6 @@
 /** Worker thread: runs the handler's module on batches. Started by threads.ts. */
 import { parentPort, workerData } from "node:worker_threads";
-import { isThenable } from "../../core/thenable.js";
+import { isThenable } from "../../core/arguments.js";
 import { CLOSE, type Failure, type FromWorker, toPlain, Unpacker, type WorkerData } from "./messages.js";
 
 const MAX_TOPIC = 256;

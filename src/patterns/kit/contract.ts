@@ -13,7 +13,7 @@
  * Values are sent as given; the receiver's schema transforms them. So a client passes a schema's input and the handler
  * gets its output, and the other way round for replies.
  */
-import { describe } from "../../core/arguments.js";
+import { describe, isThenable } from "../../core/arguments.js";
 import {
   InvalidArgumentError,
   InvalidMessageError,
@@ -21,7 +21,6 @@ import {
   type ShoalError,
 } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
-import { isThenable } from "../../core/thenable.js";
 import { type Codec, json } from "../../sockets/codec.js";
 import { decodeValue, encodeValue } from "./body.js";
 import { type FailureReason, refuse } from "./errors.js";

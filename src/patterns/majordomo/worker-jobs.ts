@@ -5,6 +5,7 @@
  * A handler is free when its answer was sent. A piece must be sent, and credit left, before the next one is requested.
  */
 
+import { isThenable } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
 import { systemClock } from "../../core/clock.js";
 import { Link } from "../../core/collections/linked-list.js";
@@ -13,7 +14,6 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { begin, isObserved, PROCESS, type ProcessOperation } from "../../core/diagnostics.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
-import { isThenable } from "../../core/thenable.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import { handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.js";
