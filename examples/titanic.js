@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
-import { openTitanic, TitanicClient } from "shoal/titanic";
+import { LmdbStore, Titanic, TitanicClient } from "shoal/titanic";
 
 const directory = mkdtempSync(join(tmpdir(), "shoal-example-"));
 
@@ -17,9 +17,11 @@ async function serve(wanted) {
   const broker = new MajordomoBroker();
   await broker.bind(wanted);
   const endpoint = String(broker.lastEndpoint);
-  const titanic = openTitanic(endpoint, directory);
+  const store = LmdbStore.open(directory);
+  const titanic = new Titanic(endpoint, store);
   const stop = async () => {
     await titanic.close();
+    await store.close();
     await broker.close();
   };
   return { endpoint, stop };

@@ -5,7 +5,7 @@ import { loadOptional } from "../core/optional-package.js";
 import type { MetricsSourcesByName } from "../metrics/index.js";
 import type { BinaryStar } from "../patterns/binary-star/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../patterns/majordomo/index.js";
-import { openTitanic, type TitanicService } from "../patterns/titanic/index.js";
+import { LmdbStore, Titanic } from "../patterns/titanic/index.js";
 import { addClusterOptions } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, describeDeep, Failure, UsageError } from "./failure.js";
@@ -225,7 +225,8 @@ class TitanicPart {
   readonly #options: TitanicSettings;
   readonly #security: SecurityOptions;
   readonly #log: Log;
-  #service: TitanicService | undefined;
+  #store: LmdbStore | undefined;
+  #titanic: Titanic | undefined;
   #turn: Promise<void> = Promise.resolve();
   #ended = false;
   /** Why opening failed after a change of the pair's state. */
@@ -242,15 +243,15 @@ class TitanicPart {
   open(endpoint: string): void {
     const log = this.#log;
     try {
-      const { titanicAttempts } = this.#options;
-      this.#service = openTitanic(endpoint, this.#directory, {
+      this.#store = LmdbStore.open(this.#directory);
+      this.#titanic = new Titanic(endpoint, this.#store, {
         socketOptions: this.#security,
-        ...defined({ maxAttempts: titanicAttempts }),
+        ...defined({ maxAttempts: this.#options.titanicAttempts }),
       });
     } catch (error) {
       throw new Failure(`--titanic ${this.#directory}: ${describeDeep(error)}`);
     }
-    const { titanic } = this.#service;
+    const titanic = this.#titanic;
     titanic.events
       .on("request:retried", (e) =>
         log.debug(`retrying request ${e.uuid} for ${e.service}: ${describe(e.error)}`),
@@ -266,7 +267,7 @@ class TitanicPart {
   }
 
   get sources(): MetricsSourcesByName {
-    return this.#service === undefined ? {} : { titanic: this.#service.titanic };
+    return defined({ titanic: this.#titanic });
   }
 
   /** On a passive broker its client would count as a vote. */
@@ -292,8 +293,8 @@ class TitanicPart {
   }
 
   async #close(linger: number): Promise<void> {
-    const service = this.#service;
-    this.#service = undefined;
-    await service?.close({ linger });
+    await this.#titanic?.close({ linger });
+    this.#titanic = undefined;
+    await this.#store?.close();
   }
 }

@@ -21,9 +21,9 @@ await broker.bind(process.argv[1]);
 console.log(broker.lastEndpoint);
 `;
 const TITANIC = `
-import { openTitanic } from "shoal/patterns";
+import { LmdbStore, Titanic } from "shoal/patterns";
 const [endpoint, directory] = process.argv.slice(1);
-const { titanic } = openTitanic(endpoint, directory, {
+const titanic = new Titanic(endpoint, LmdbStore.open(directory), {
   checkInterval: 20, maxCheckInterval: 100, retryDelay: 20, maxRetryDelay: 100, timeout: 2_000, checkTimeout: 500,
 });
 console.log("serving " + titanic.stats().store.pending);

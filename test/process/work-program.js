@@ -101,15 +101,16 @@ async function clone(size) {
 /** Requests that are kept on disk, for a service that nobody offers. @param {number} size */
 async function titanic(size) {
   const { MajordomoBroker } = await import("shoal/majordomo");
-  const { openTitanic, TitanicClient } = await import("shoal/titanic");
+  const { LmdbStore, Titanic, TitanicClient } = await import("shoal/titanic");
   const broker = new MajordomoBroker();
   const endpoint = await broker.bind("tcp://127.0.0.1:*");
   const folder = mkdtempSync(join(tmpdir(), "shoal-work-"));
-  const service = openTitanic(endpoint, folder);
+  const store = LmdbStore.open(folder);
+  const service = new Titanic(endpoint, store);
   const client = new TitanicClient(endpoint, { maxInFlight: WINDOWS.pipelined });
   const body = Buffer.alloc(size, 1);
   const removal = { close: async () => rmSync(folder, { recursive: true }) };
-  return { ask: () => client.request("nobody", body), parts: [client, service, broker, removal] };
+  return { ask: () => client.request("nobody", body), parts: [client, service, store, broker, removal] };
 }
 
 const PATTERNS = { majordomo, clone, titanic };

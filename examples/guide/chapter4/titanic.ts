@@ -11,15 +11,17 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
-import { openTitanic, TitanicClient } from "shoal/titanic";
+import { LmdbStore, Titanic, TitanicClient } from "shoal/titanic";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
 async function start() {
   const broker = new MajordomoBroker();
   const endpoint = await broker.bind("tcp://127.0.0.1:*");
-  const titanic = openTitanic(endpoint, folder, { checkInterval: 50 }); // ms; how soon it sees a worker.
+  const store = LmdbStore.open(folder);
+  const titanic = new Titanic(endpoint, store, { checkInterval: 50 }); // ms; how soon it sees a worker.
   const close = async () => {
     await titanic.close();
+    await store.close();
     await broker.close();
   };
   return { endpoint, close };

@@ -23,10 +23,4 @@ export type {
   TitanicStoredDeadLetter,
   TitanicStoreStats,
 } from "./store.js";
-export {
-  openTitanic,
-  Titanic,
-  type TitanicDeadLetter,
-  type TitanicService,
-  type TitanicStats,
-} from "./titanic.js";
+export { Titanic, type TitanicDeadLetter, type TitanicStats } from "./titanic.js";

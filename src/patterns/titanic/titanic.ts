@@ -14,14 +14,13 @@ import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { withTimeout } from "../../core/waiter.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
-import { Driver, type PatternCloseOptions } from "../kit/driver.js";
+import { Driver } from "../kit/driver.js";
 import type { PatternEndpoints } from "../kit/endpoint-list.js";
-import { checkCount, checkKeys, checkOptions } from "../kit/options.js";
+import { checkCount, checkOptions } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { MajordomoClient, MajordomoWorker } from "../majordomo/index.js";
 import type { TitanicDispatchStats } from "./dispatch-rules.js";
 import { Dispatcher, EVENTS, type TitanicEvent } from "./dispatcher.js";
-import { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
 import { OPTIONS, type TitanicOptions, type TitanicSettings } from "./options.js";
 import {
   formatUuid,
@@ -287,38 +286,4 @@ function uuidOf(text: string): Buffer {
   const uuid = parseUuid(text);
   if (uuid !== undefined) return uuid;
   throw new InvalidArgumentError(`A UUID must be 32 hexadecimal digits; got ${quoted(text)}`);
-}
-
-/** A Titanic that owns its store. */
-export interface TitanicService extends AsyncDisposable {
-  readonly titanic: Titanic;
-  /** Closes the Titanic, then the store; the broker after that. */
-  close(options?: PatternCloseOptions): Promise<void>;
-}
-
-/**
- * Opens a store in a folder and serves it at a broker.
- * @param endpoint of a broker; or several, or a source
- * @throws NotSupportedError, StoreError, InvalidArgumentError as {@link LmdbStore.open} and {@link Titanic}
- */
-export function openTitanic(
-  endpoint: PatternEndpoints,
-  directory: string,
-  options: TitanicOptions & { readonly store?: LmdbStoreOptions } = {},
-): TitanicService {
-  checkKeys("openTitanic", options, [...Object.keys(OPTIONS), "store"]);
-  const { store: storeOptions, ...titanicOptions } = options;
-  const store = LmdbStore.open(directory, storeOptions);
-  let titanic: Titanic;
-  try {
-    titanic = new Titanic(endpoint, store, titanicOptions);
-  } catch (error) {
-    void store.close();
-    throw error;
-  }
-  const close = async (closeOptions?: PatternCloseOptions): Promise<void> => {
-    await titanic.close(closeOptions);
-    await store.close();
-  };
-  return { titanic, close, [Symbol.asyncDispose]: () => close() };
 }

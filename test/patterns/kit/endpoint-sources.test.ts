@@ -19,7 +19,6 @@ import {
   MajordomoBroker,
   MajordomoClient,
   MajordomoWorker,
-  openTitanic,
   PirateClient,
   PirateQueue,
   PirateWorker,
@@ -28,6 +27,7 @@ import {
 } from "../../../src/patterns/index.js";
 import { failure, thrown, until, within } from "../../contract/support/wait.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
+import { openTitanic } from "../titanic/open.js";
 
 const closers: (() => Promise<unknown>)[] = [];
 

@@ -217,9 +217,9 @@ process.exit(0);
 `;
 
 const TITANIC = `
-import { openTitanic } from "shoal/patterns";
+import { LmdbStore, Titanic } from "shoal/patterns";
 const [endpoint, directory, maxAttempts] = process.argv.slice(1);
-openTitanic(endpoint, directory, {
+new Titanic(endpoint, LmdbStore.open(directory), {
   checkInterval: 20, maxCheckInterval: 50, retryDelay: 5, maxRetryDelay: 20, scanInterval: 50, maxAttempts: Number(maxAttempts),
 });
 console.log("serving");

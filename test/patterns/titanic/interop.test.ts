@@ -7,8 +7,8 @@ import { promisify } from "node:util";
 import { expect, it } from "vitest";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
-import { openTitanic } from "../../../src/patterns/titanic/titanic.js";
 import { missing, peerAt } from "../../support/peers.js";
+import { openTitanic } from "./open.js";
 
 const CLIENT = `
 import sys, time, zmq

@@ -9,12 +9,13 @@ import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
-import { openTitanic, Titanic, type TitanicService } from "../../../src/patterns/titanic/titanic.js";
+import { Titanic } from "../../../src/patterns/titanic/titanic.js";
 import { json } from "../../../src/sockets/codec.js";
 import { Context } from "../../../src/sockets/context.js";
 import { Dealer } from "../../../src/sockets/request-reply.js";
 import { failure, turn, until } from "../../contract/support/wait.js";
 import { watch } from "../../support/settled.js";
+import { openTitanic, type TitanicService } from "./open.js";
 
 let directory: string;
 let broker: MajordomoBroker;
@@ -397,7 +398,7 @@ describe("Titanic", () => {
   it("answers 500 when the store is full, and still gives the replies it has", async () => {
     worker("echo", (frames) => frames);
     await service.close();
-    service = openTitanic(endpoint, directory, { ...QUICK, store: { maxRecords: 1 } });
+    service = openTitanic(endpoint, directory, QUICK, { maxRecords: 1 });
     const uuid = await client.request("echo", "x");
     expect(await ask("titanic.request", "echo", "y")).toEqual(["500"]);
     await expect(client.request("echo", "y")).rejects.toMatchObject({ code: "ERR_STORE" });

@@ -2,7 +2,7 @@
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MajordomoWorker, openTitanic, TitanicClient } from "shoal/patterns";
+import { LmdbStore, MajordomoWorker, Titanic, TitanicClient } from "shoal/patterns";
 import { Bodies } from "../../../bodies.js";
 import { OnceChecker } from "../../../sequences.js";
 import type { Side } from "../side.js";
@@ -19,13 +19,15 @@ const SAMPLE = 1_000;
 const titanic: Role = async (side) => {
   // On two machines there is no folder of the runner; the user can inspect the temporary one.
   const folder = side.option("folder", "") || (await mkdtemp(join(tmpdir(), "shoal-bench-titanic-")));
-  const service = openTitanic(side.endpoint, join(folder, "titanic"));
+  const disk = LmdbStore.open(join(folder, "titanic"));
+  const service = new Titanic(side.endpoint, disk);
   await side.ready();
   await side.stopped;
-  const { stored, store } = service.titanic.stats();
+  const { stored, store } = service.stats();
   const perCommit = store.operations / Math.max(1, store.commits);
   await side.done({ messages: stored, bytes: stored * side.size, extra: { perCommit } });
   await service.close({ linger: 0 });
+  await disk.close();
 };
 
 const worker: Role = async (side) => {

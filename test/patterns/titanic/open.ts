@@ -1,0 +1,32 @@
+/** A Titanic that owns its store. */
+import type { PatternCloseOptions } from "../../../src/patterns/kit/driver.js";
+import type { PatternEndpoints } from "../../../src/patterns/kit/endpoint-list.js";
+import { LmdbStore, type LmdbStoreOptions } from "../../../src/patterns/titanic/lmdb-store.js";
+import type { TitanicOptions } from "../../../src/patterns/titanic/options.js";
+import { Titanic } from "../../../src/patterns/titanic/titanic.js";
+
+export interface TitanicService {
+  readonly titanic: Titanic;
+  close(options?: PatternCloseOptions): Promise<void>;
+}
+
+export function openTitanic(
+  endpoint: PatternEndpoints,
+  directory: string,
+  options: TitanicOptions = {},
+  storeOptions: LmdbStoreOptions = {},
+): TitanicService {
+  const store = LmdbStore.open(directory, storeOptions);
+  let titanic: Titanic;
+  try {
+    titanic = new Titanic(endpoint, store, options);
+  } catch (error) {
+    void store.close();
+    throw error;
+  }
+  const close = async (options?: PatternCloseOptions): Promise<void> => {
+    await titanic.close(options);
+    await store.close();
+  };
+  return { titanic, close };
+}
