@@ -1,4 +1,4 @@
-/** shoal titanic dead, requeue, remove: dead letters of a `--titanic DIR`, whether its broker runs or not. */
+/** shoal titanic dead, remove: dead letters of a `--titanic DIR`, whether its broker runs or not. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
@@ -11,31 +11,24 @@ import { Log } from "./log.js";
 import { addCommand, addGroup } from "./options.js";
 import { LINES, printing } from "./output.js";
 import { printable } from "./terminal.js";
-import { wholeNumber } from "./values.js";
 
 interface ListSettings {
   readonly json?: boolean;
 }
 
-interface ChangeSettings {
+interface RemoveSettings {
   readonly all?: boolean;
 }
 
-interface RequeueSettings extends ChangeSettings {
-  readonly ttl?: number;
-}
-
-/** Titanic's default, ms. */
-const REQUEST_TTL = 86_400_000;
 const PAGE = 100;
 
 export function addTitanicCommand(program: Command): void {
   const titanic = addGroup(program, {
     name: "titanic",
-    summary: "list, requeue and remove dead letters",
+    summary: "list and remove dead letters",
     description:
       "Dead letters: requests that failed too often, in the folder of shoal majordomo broker --titanic DIR.",
-    examples: ["shoal titanic dead requests", "shoal titanic requeue requests --all"],
+    examples: ["shoal titanic dead requests", "shoal titanic remove requests --all"],
   });
   addCommand(titanic, {
     name: "dead",
@@ -47,22 +40,6 @@ export function addTitanicCommand(program: Command): void {
     .option("--json", "JSON lines, with the request's frames")
     .action((directory: string, settings: ListSettings) => list(directory, settings));
   addCommand(titanic, {
-    name: "requeue",
-    summary: "retry dead letters",
-    description:
-      "Turns dead letters into requests again, with all their attempts. A running broker retries them within seconds.",
-    examples: ["shoal titanic requeue requests --all"],
-  })
-    .argument("<DIR>", "the folder")
-    .argument("[UUID...]", "the letters")
-    .option("--all", "all of them")
-    .option("--ttl <MS>", "how long they are kept and retried (default one day)", wholeNumber(1))
-    .action((directory: string, uuids: string[], settings: RequeueSettings) =>
-      change("requeue", directory, uuids, settings, async (store, uuid) => {
-        return store.requeue(uuid, Date.now() + (settings.ttl ?? REQUEST_TTL));
-      }),
-    );
-  addCommand(titanic, {
     name: "remove",
     summary: "remove dead letters",
     description: "Removes dead letters. Their clients get the reply that such a request is unknown.",
@@ -71,12 +48,8 @@ export function addTitanicCommand(program: Command): void {
     .argument("<DIR>", "the folder")
     .argument("[UUID...]", "the letters")
     .option("--all", "all of them")
-    .action((directory: string, uuids: string[], settings: ChangeSettings) =>
-      change("remove", directory, uuids, settings, async (store, uuid) => {
-        if ((await store.look(uuid)).state !== "dead") return false;
-        await store.forget(uuid);
-        return true;
-      }),
+    .action((directory: string, uuids: string[], settings: RemoveSettings) =>
+      remove(directory, uuids, settings),
     );
 }
 
@@ -112,12 +85,10 @@ function textOf({ uuid, service, attempts, reason, died }: TitanicStoredDeadLett
   return printable(line.replaceAll(/\s+/g, " "));
 }
 
-async function change(
-  verb: string,
+async function remove(
   directory: string,
   texts: readonly string[],
-  { all = false }: ChangeSettings,
-  apply: (store: LmdbStore, uuid: Buffer) => Promise<boolean>,
+  { all = false }: RemoveSettings,
 ): Promise<void> {
   if (all === texts.length > 0) throw new UsageError("expected UUIDs or --all");
   const uuids = texts.map((text) => {
@@ -127,13 +98,12 @@ async function change(
   });
   await using(directory, async (store) => {
     if (all) for await (const { uuid } of letters(store)) uuids.push(uuid);
-    let changed = 0;
     const missing: string[] = [];
     for (const uuid of uuids) {
-      if (await apply(store, uuid)) changed += 1;
+      if ((await store.look(uuid)).state === "dead") await store.forget(uuid);
       else missing.push(formatUuid(uuid));
     }
-    new Log(`titanic ${verb}`).info(`${verb}: ${changed} of ${uuids.length}`);
+    new Log("titanic remove").info(`remove: ${uuids.length - missing.length} of ${uuids.length}`);
     if (missing.length > 0) throw new Failure(`not a dead letter: ${missing.join(" ")}`);
   });
 }

@@ -76,7 +76,7 @@ it("leaves a folder alone that is no store", async () => {
   expect([code, stderr]).toEqual([1, expect.stringContaining(`--titanic ${store}: `)]);
 });
 
-it("gives a request up after some attempts; dead letters are listed, tried again and removed", async () => {
+it("gives a request up after some attempts; dead letters are listed, removed and stored again", async () => {
   const store = file();
   const options = ["--titanic-attempts", "1", "--titanic", store];
   const broker = spawnWithout("majordomo", "broker", "--bind", "tcp://127.0.0.1:*", ...options);
@@ -103,14 +103,17 @@ it("gives a request up after some attempts; dead letters are listed, tried again
 
   expect(await run("", "titanic", "remove", store, uuids[1])).toMatchObject({ code: 0 });
   expect(await run("", "titanic", "remove", store, uuids[1])).toMatchObject({ code: 1 });
-  expect(await run("", "titanic", "requeue", store)).toMatchObject({ code: 2 });
-  expect(await run("", "titanic", "requeue", store, "--all", uuids[0])).toMatchObject({ code: 2 });
+  expect(await run("", "titanic", "remove", store)).toMatchObject({ code: 2 });
+  expect(await run("", "titanic", "remove", store, "--all", uuids[0])).toMatchObject({ code: 2 });
   worker.signal("SIGTERM");
   await worker.ended;
   const other = startWithout("majordomo", "worker", "upper", "--connect", endpoint, "--exec", "tr a-z A-Z");
   await other.until("stderr", /offering upper/);
   // Alongside the broker, which goes on to serve the folder.
-  expect(await run("", "titanic", "requeue", store, "--all")).toMatchObject({ code: 0 });
+  expect(await run("", "titanic", "remove", store, "--all")).toMatchObject({ code: 0 });
+  expect(await statusOf(uuids[0], endpoint)).toBe("400");
+  const stored = await run("", ...CALL, "titanic.store", uuids[0], "upper", "hello", "--connect", endpoint);
+  expect(String(stored.stdout)).toBe(`200 ${uuids[0]}\n`);
   await answered(uuids[0], endpoint);
   expect(await statusOf(uuids[1], endpoint)).toBe("400");
   expect(String((await run("", "titanic", "dead", store)).stdout)).toBe("");

@@ -41,7 +41,7 @@ const OPTIONS = {
   maxRecords: bytes({ default: 10_000_000, min: 0 }),
   /** Pending operations; more, or more than 256 MiB of them, are refused. Default 100,000. */
   maxPendingWrites: bytes({ default: 100_000, min: 0 }),
-  /** Does not take the folder over from the serving process: to read and requeue dead letters. Default false. */
+  /** Does not take the folder over from the serving process: to list and remove dead letters. Default false. */
   maintenance: boolean(false),
 };
 
@@ -170,11 +170,6 @@ export class LmdbStore implements TitanicStore {
   async deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]> {
     this.#folder.assertOpen();
     return this.#tables.deadLetters(limit, after, Date.now());
-  }
-
-  async requeue(uuid: Buffer, expires: number): Promise<boolean> {
-    const requeue: Operation = ({ now, changes }) => this.#tables.requeue(uuid, expires, now, changes);
-    return (await this.#writes.add(requeue)) === true;
   }
 
   async answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {

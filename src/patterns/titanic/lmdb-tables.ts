@@ -117,15 +117,6 @@ export class LmdbTables {
     return true;
   }
 
-  /** @returns `false` if there is no such dead letter */
-  requeue(uuid: Buffer, expires: number, now: number, changes: Changes): boolean {
-    const record = this.#sound(this.#tables.dead, uuid, changes);
-    if (record === undefined || record.expires <= now) return false;
-    const [service, , , ...body] = record.frames as [Buffer, Buffer, Buffer, ...Buffer[]];
-    this.#remove(this.#tables.dead, uuid, record, changes);
-    return this.put({ uuid, service, body, expires }, changes);
-  }
-
   /** Leaves out unreadable ones. */
   deadLetters(limit: number, after: Buffer | undefined, now: number): TitanicStoredDeadLetter[] {
     const letters: TitanicStoredDeadLetter[] = [];

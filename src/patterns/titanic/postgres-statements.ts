@@ -69,8 +69,6 @@ export function statementsFor(table: string) {
     deadLetters: `SELECT uuid, request, attempts, reason, died, expires FROM ${table}
                   WHERE died IS NOT NULL AND NOT damaged AND expires > ${NOW_MS} AND uuid > $1
                   ORDER BY uuid LIMIT $2`,
-    requeue: `UPDATE ${table} SET died = NULL, reason = NULL, attempts = 0, held_until = '-infinity', expires = $2
-              WHERE uuid = $1 AND died IS NOT NULL AND NOT damaged AND expires > ${NOW_MS}`,
     look: `SELECT damaged, reply, request, died, reason FROM ${table}
            WHERE uuid = $1 AND (damaged OR expires > ${NOW_MS})`,
     setAside: `UPDATE ${table} SET damaged = true WHERE uuid = $1 AND NOT damaged`,

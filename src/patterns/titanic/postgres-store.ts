@@ -163,10 +163,6 @@ export class PostgresStore implements TitanicStore {
     return letters;
   }
 
-  async requeue(uuid: Buffer, expires: number): Promise<boolean> {
-    return (await this.#database.write(this.#statements.requeue, [formatUuid(uuid), expires])).rowCount !== 0;
-  }
-
   async answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
     const taken = await this.#writes.add({ kind: "answer", uuid, reply, expires }, costOf(reply));
     this.#claims.delete(uuid.toString("latin1"));

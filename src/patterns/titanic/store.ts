@@ -8,7 +8,7 @@
  *                   claimed                        |
  *   close, expire from anywhere --> (unknown) <----+
  *
- *   claimed -- bury --> dead -- requeue --> pending      a dead letter, after its last attempt
+ *   claimed -- bury --> dead      a dead letter, after its last attempt
  *
  * An unreadable record is set aside for the operator: its only state is "damaged".
  */
@@ -97,8 +97,6 @@ export interface TitanicStore {
   bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean>;
   /** Dead letters in order of UUID, after the UUID `after`. */
   deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]>;
-  /** Makes a dead letter a pending request without failed attempts. @returns `false` if there is none */
-  requeue(uuid: Buffer, expires: number): Promise<boolean>;
   /** Stores a reply until `expires`. @returns `false` if the request was closed, expired or answered */
   answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean>;
   look(uuid: Buffer): Promise<TitanicRequestState>;

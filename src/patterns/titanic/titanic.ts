@@ -176,18 +176,8 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   }
 
   /**
-   * Makes a dead letter a request again, with all attempts and the full `requestTtl`; it is tried within
-   * `scanInterval`.
-   * @returns false if there is no such dead letter
-   * @throws InvalidArgumentError `EINVAL`; StoreError `ERR_STORE`
-   */
-  async requeue(uuid: string): Promise<boolean> {
-    return this.#store.requeue(uuidOf(uuid), Date.now() + this.#settings.requestTtl);
-  }
-
-  /**
    * Removes a request, its reply or its dead letter, like `titanic.close`.
-   * @throws as {@link requeue}
+   * @throws InvalidArgumentError `EINVAL`; StoreError `ERR_STORE`
    */
   async remove(uuid: string): Promise<void> {
     await this.#store.forget(uuidOf(uuid));

@@ -83,10 +83,6 @@ export class GatedStore implements TitanicStore {
     return [];
   }
 
-  async requeue(): Promise<boolean> {
-    return false;
-  }
-
   answer(uuid: Buffer, reply: readonly Buffer[]): Promise<boolean> {
     return this.#write("answer", () => {
       const kept = this.#get(uuid);

@@ -217,10 +217,10 @@ export function storeContract(setUp: () => StoreUnderTest): void {
       expect(await store.services(10)).toEqual([ECHO]);
     });
 
-    it("is a request again, with all its attempts, when it is put back", async () => {
-      expect(await store.requeue(one.uuid, inAnHour())).toBe(true);
-      expect(await store.requeue(one.uuid, inAnHour())).toBe(false);
-      expect(await store.requeue(alive.uuid, inAnHour())).toBe(false);
+    it("is a request again, with all its attempts, when it is removed and stored again", async () => {
+      expect(await store.put(one)).toBe(false);
+      await store.forget(one.uuid);
+      expect(await store.put(one)).toBe(true);
       expect((await store.look(one.uuid)).state).toBe("pending");
       const claimed = await store.claim(ECHO, 10, HOUR);
       expect(claimed.map(({ body, attempts }) => [String(body), attempts])).toEqual([
@@ -234,12 +234,12 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     it("is removed, and expires", async () => {
       await store.forget(one.uuid);
       expect((await store.look(one.uuid)).state).toBe("unknown");
-      await store.requeue(two.uuid, inAnHour());
+      await store.forget(two.uuid);
+      await store.put(two);
       await store.claim(ECHO, 10, HOUR);
       expect(await store.bury(two.uuid, { ...burial(), expires: Date.now() - 1 })).toBe(true);
       expect((await store.look(two.uuid)).state).toBe("unknown");
       expect(await store.deadLetters(10)).toEqual([]);
-      expect(await store.requeue(two.uuid, inAnHour())).toBe(false);
       expect(await store.expire(10)).toBe(1);
       expect(await store.put(two)).toBe(true);
     });
