@@ -54,7 +54,7 @@ export class BrokerWorkers {
     const full = this.size >= this.#limits.maxWorkers || this.#requests.stopping;
     const service = full ? undefined : this.#requests.queue.service(ready.service);
     if (service === undefined) {
-      this.#effects.send(from, { kind: "disconnect", dialect });
+      this.#effects.toWorker(from, { kind: "disconnect", dialect });
       return true;
     }
     const worker = new Worker(from, ready, service, now);
@@ -97,7 +97,7 @@ export class BrokerWorkers {
 
   disconnectAll(now: number): void {
     for (const worker of [...this.#byKey.values()]) {
-      this.#effects.send(worker.routingId, { kind: "disconnect", dialect: worker.dialect });
+      this.#effects.toWorker(worker.routingId, { kind: "disconnect", dialect: worker.dialect });
       this.remove(worker, "stopping", now);
     }
   }
@@ -121,7 +121,7 @@ export class BrokerWorkers {
       this.#beats.push(worker.beatLink);
       // To busy workers, too: it proves that the connection works.
       const { routingId, dialect } = worker;
-      const sent = this.#effects.send(routingId, { kind: "heartbeat", dialect });
+      const sent = this.#effects.toWorker(routingId, { kind: "heartbeat", dialect });
       if (sent === "gone") this.#requests.gone.push(worker);
     }
   }
@@ -222,7 +222,7 @@ export class BrokerClients {
     this.#byKey.delete(client.key);
     this.#byId.delete(client.routingId);
     const hadRequests = this.#requests.clientGone(client);
-    if (hadRequests && isSilent) this.#effects.send(client.routingId, { kind: "forgotten" });
+    if (hadRequests && isSilent) this.#effects.toClient(client.routingId, { kind: "forgotten" });
   }
 
   #add(from: Buffer, now: number): Client {

@@ -52,7 +52,7 @@ export class BrokerReplies {
       return;
     }
     const answer: Answer = { kind: "answer", ...addressOf(asked), final: true, pieces: 0, body };
-    const sent = this.#effects.send(client, answer);
+    const sent = this.#effects.toClient(client, answer);
     if (sent === "full") this.#dropped(service, sent);
   }
 
@@ -170,14 +170,22 @@ export class BrokerReplies {
     details?: Buffer,
   ): SendResult {
     if (dialect !== Dialect.Shoal && !this.#limits.plainErrors) return "sent";
-    return this.#effects.send(client, { kind: "failure", dialect, number, address, reason, text, details });
+    return this.#effects.toClient(client, {
+      kind: "failure",
+      dialect,
+      number,
+      address,
+      reason,
+      text,
+      details,
+    });
   }
 
   #send(request: BrokerRequest, final: boolean, body: Body): SendResult {
     const { client, dialect, sequence: number, service, passedOn: pieces } = request;
     const { address } = service;
     const answer: Answer = { kind: "answer", dialect, number, address, final, pieces, body };
-    const sent = this.#effects.send(client, answer);
+    const sent = this.#effects.toClient(client, answer);
     if (sent !== "sent") this.#dropped(service.name, sent);
     return sent;
   }

@@ -242,7 +242,7 @@ export class BrokerRequests {
     this.#delivered.set(tag, request);
     worker.give(request, now);
     const { id, memory, time, arrivedAt, headers, body, deliveries: attempt } = request;
-    const sent = this.#effects.send(worker.routingId, {
+    const sent = this.#effects.toWorker(worker.routingId, {
       kind: "request",
       dialect: worker.dialect,
       tag,
@@ -296,7 +296,7 @@ export class BrokerRequests {
   #grant({ worker, tag: number }: BrokerRequest, bytes: number): void {
     if (worker?.dialect !== Dialect.Shoal || bytes === 0) return;
     // A worker waits for credit forever: one that cannot be reached counts as lost.
-    if (this.#effects.send(worker.routingId, { kind: "credit", number, bytes }) !== "sent")
+    if (this.#effects.toWorker(worker.routingId, { kind: "credit", number, bytes }) !== "sent")
       this.gone.push(worker);
   }
 
@@ -307,7 +307,8 @@ export class BrokerRequests {
   }
 
   #cancelAt({ worker, tag: number }: BrokerRequest): void {
-    if (worker?.dialect === Dialect.Shoal) this.#effects.send(worker.routingId, { kind: "cancel", number });
+    if (worker?.dialect === Dialect.Shoal)
+      this.#effects.toWorker(worker.routingId, { kind: "cancel", number });
   }
 
   #find(number: number, owner: Client): BrokerRequest | undefined {

@@ -4,12 +4,18 @@ import type { MajordomoBrokerLimits, MajordomoBrokerStats, MajordomoServiceStats
 import { BrokerClients, BrokerWorkers, isReserved } from "./broker-peers.js";
 import { BrokerRequests } from "./broker-requests.js";
 import type { BrokerEffects, SendResult, Worker } from "./broker-tables.js";
-import { type Answer, type AtBroker, Dialect, type Fault, type Request } from "./protocol.js";
+import {
+  type Answer,
+  type AtBroker,
+  Dialect,
+  type Fault,
+  type FromWorker,
+  type Question,
+  type Ready,
+  type Request,
+} from "./protocol.js";
 
-type FromRegistered = Extract<
-  AtBroker,
-  { readonly kind: "answer" | "failure" | "heartbeat" | "disconnect" | "drain" }
->;
+type FromRegistered = Exclude<FromWorker, Ready | Question>;
 
 export class BrokerRules {
   readonly #limits: MajordomoBrokerLimits;
@@ -50,7 +56,7 @@ export class BrokerRules {
         break;
       case "client-heartbeat":
         this.#clients.heard(from, now);
-        this.#effects.send(from, { kind: "client-heartbeat" });
+        this.#effects.toClient(from, { kind: "client-heartbeat" });
         break;
       case "fault":
         this.#fault(from, message.reason, message.worker, now);
@@ -187,7 +193,7 @@ export class BrokerRules {
     if (dialect === undefined) return;
     const worker = this.#workers.find(from);
     if (worker !== undefined) this.#workers.remove(worker, "fault", now);
-    this.#effects.send(from, { kind: "disconnect", dialect });
+    this.#effects.toWorker(from, { kind: "disconnect", dialect });
   }
 
   /**

@@ -8,7 +8,6 @@ import {
   type Body,
   type Dialect,
   EMPTY,
-  type Negotiated,
   type Ready,
   type Request,
   type RequestId,
@@ -20,11 +19,10 @@ import type { ClientMemory, Repeatable } from "./request-memory.js";
 /** `gone`: not connected; `full`: not reading. */
 export type SendResult = "sent" | "gone" | "full";
 
-export type FromBroker = Exclude<ToClient, Negotiated> | ToWorker;
-
+/** A failure to send at the end of the turn is reported with `unreachable` or `unanswered`. */
 export interface BrokerEffects {
-  /** A failure at the end of the turn is reported with `unreachable` or `unanswered`. */
-  send(to: Buffer, message: FromBroker): SendResult;
+  toClient(client: Buffer, message: ToClient): SendResult;
+  toWorker(worker: Buffer, message: ToWorker): SendResult;
   /** Unsent bytes for the client; 0 if the engine cannot measure them. */
   queuedBytes(client: Buffer): number;
   event(event: MajordomoBrokerEvent): void;

@@ -22,16 +22,19 @@ import {
 } from "./broker-options.js";
 import { isReserved } from "./broker-peers.js";
 import { BrokerRules } from "./broker-rules.js";
-import type { FromBroker, SendResult } from "./broker-tables.js";
+import type { SendResult } from "./broker-tables.js";
 import {
   type Answer,
   type AtBroker,
   encodeToClient,
   encodeToWorker,
   type Given,
+  isFromClient,
   isWorkersQuestion,
   MAX_TAG,
   NEGOTIATION,
+  type ToClient,
+  type ToWorker,
 } from "./protocol.js";
 
 /** Default. */
@@ -93,7 +96,8 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     ownSockets(this, () => ({ peers: this.#router }));
     this.#timer = new DriverTimer(settings.heartbeatInterval);
     const effects = {
-      send: (to: Buffer, message: FromBroker): SendResult => this.#send(to, message),
+      toClient: (client: Buffer, message: ToClient): SendResult => this.#toClient(client, message),
+      toWorker: (worker: Buffer, message: ToWorker): SendResult => this.#toWorker(worker, message),
       queuedBytes: (client: Buffer): number => queuedBytesFor(this.#router, client),
       event: (event: MajordomoBrokerEvent): void => {
         this.events.emit(event);
@@ -189,22 +193,16 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     this.#timer.update();
   }
 
-  #send(to: Buffer, message: FromBroker): SendResult {
-    switch (message.kind) {
-      case "request":
-        if (this.#deliveries.add(to, message)) return "sent";
-        return deliverNow(this.#router, encodeToWorker(message, [to]));
-      case "answer":
-      case "failure":
-      case "client-heartbeat":
-      case "forgotten":
-        if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
-        if (message.kind === "answer" && this.#answers.add(to, message)) return "sent";
-        return deliverNow(this.#router, encodeToClient(message, [to]));
-      default:
-        this.#deliveries.flush(to);
-        return deliverNow(this.#router, encodeToWorker(message, [to]));
-    }
+  #toClient(client: Buffer, message: ToClient): SendResult {
+    if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
+    if (message.kind === "answer" && this.#answers.add(client, message)) return "sent";
+    return deliverNow(this.#router, encodeToClient(message, [client]));
+  }
+
+  #toWorker(worker: Buffer, message: ToWorker): SendResult {
+    if (message.kind !== "request") this.#deliveries.flush(worker);
+    else if (this.#deliveries.add(worker, message)) return "sent";
+    return deliverNow(this.#router, encodeToWorker(message, [worker]));
   }
 }
 
@@ -212,31 +210,17 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
 
 /** @param message the first one in the frames. @returns `false`: the gate keeps or drops them */
 function admits(gate: ServerGate, frames: Buffer[], message: AtBroker): boolean {
-  switch (message.kind) {
-    case "request": {
-      const { service } = message;
-      if (!isReserved(service)) return gate.admit(frames, true);
-      if (!service.equals(NEGOTIATION)) return gate.admit(frames, false); // Monitoring must not vote.
-      // A negotiating client looks for a broker.
-      return isWorkersQuestion(message) || gate.admit(frames, true);
-    }
-    case "cancel":
-    case "credit":
-    case "client-heartbeat":
-      return gate.admit(frames, false);
-    case "ready":
-    case "answer":
-    case "failure":
-    case "heartbeat":
-    case "disconnect":
-    case "drain":
-    case "fault":
-      return true;
-  }
+  if (!isFromClient(message)) return true;
+  if (message.kind !== "request") return gate.admit(frames, false);
+  const { service } = message;
+  if (!isReserved(service)) return gate.admit(frames, true);
+  if (!service.equals(NEGOTIATION)) return gate.admit(frames, false); // Monitoring must not vote.
+  // A negotiating client looks for a broker.
+  return isWorkersQuestion(message) || gate.admit(frames, true);
 }
 
 /** A passive broker drops messages to clients. */
-function mayLeave(gate: ServerGate, message: FromBroker): boolean {
+function mayLeave(gate: ServerGate, message: ToClient): boolean {
   // Only a worker's question gets here while it is passive.
   return (message.kind === "answer" && message.address[0]?.equals(NEGOTIATION) === true) || gate.isServing();
 }

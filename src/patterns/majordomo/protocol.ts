@@ -297,8 +297,7 @@ export type ToClient =
   | Answer
   | Failure
   /** `forgotten`: the broker has dropped the client's requests. */
-  | { readonly kind: "client-heartbeat" | "forgotten" }
-  | Negotiated;
+  | { readonly kind: "client-heartbeat" | "forgotten" };
 
 export interface Given {
   readonly kind: "request";
@@ -378,7 +377,21 @@ export interface Fault {
 }
 
 export type AtBroker = Exclude<FromClient | FromWorker, Question> | Fault;
-export type AtClient = ToClient | Fault;
+type ClientsMessage = Exclude<FromClient, Question>;
+
+/** Other kinds at a broker are a worker's. */
+const CLIENT_KINDS: Readonly<Record<ClientsMessage["kind"], true>> = {
+  request: true,
+  cancel: true,
+  credit: true,
+  "client-heartbeat": true,
+};
+
+export function isFromClient(message: AtBroker): message is ClientsMessage {
+  return message.kind in CLIENT_KINDS;
+}
+
+export type AtClient = ToClient | Negotiated | Fault;
 export type AtWorker = Delivery | Exclude<ToWorker, { readonly kind: "request" }> | Negotiated | Fault;
 
 export const NO_ADDRESS: readonly Buffer[] = [];
@@ -619,7 +632,7 @@ function decodeReady(frames: readonly Buffer[], at: number, dialect: Dialect): R
 /* ---- from the broker ---- */
 
 /** @param to frames in front: the client's routing id */
-export function encodeToClient(message: Exclude<ToClient, Negotiated>, to: Frames): Frames {
+export function encodeToClient(message: ToClient, to: Frames): Frames {
   return encodeOther("client", message, to);
 }
 

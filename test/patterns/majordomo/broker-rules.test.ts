@@ -6,14 +6,15 @@ import {
   type MajordomoBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { FromBroker, SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
+import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
   decodeAtBroker,
   encodeFromClient,
   encodeFromWorker,
   type FromWorker,
+  type ToWorker,
 } from "../../../src/patterns/majordomo/protocol.js";
-import { failureOf, framesOf, idOf, readyOf, requestOf } from "./messages.js";
+import { type FromBroker, failureOf, framesOf, idOf, readyOf, requestOf } from "./messages.js";
 
 const DISCONNECT = Buffer.of(5);
 
@@ -26,13 +27,15 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
   sent = [];
   events = [];
   gone = new Set();
+  const send = (to: Buffer, message: FromBroker): SendResult => {
+    const bytes = framesOf(to, message);
+    if (gone.has(String(bytes[0]))) return "gone";
+    sent.push(bytes);
+    return "sent";
+  };
   const outbox = {
-    send(to: Buffer, message: FromBroker): SendResult {
-      const bytes = framesOf(to, message);
-      if (gone.has(String(bytes[0]))) return "gone";
-      sent.push(bytes);
-      return "sent";
-    },
+    toClient: send,
+    toWorker: send,
     queuedBytes: () => 0,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
@@ -96,9 +99,10 @@ describe("what waits", () => {
 });
 
 it("a long queue holds no received chunk, neither by its bodies nor by their headers", () => {
-  const given: FromBroker[] = [];
+  const given: ToWorker[] = [];
   const outbox = {
-    send: (_: Buffer, message: FromBroker): SendResult => {
+    toClient: (): SendResult => "sent",
+    toWorker: (_: Buffer, message: ToWorker): SendResult => {
       given.push(message);
       return "sent";
     },

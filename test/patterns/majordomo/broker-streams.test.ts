@@ -6,7 +6,7 @@ import {
   type MajordomoBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { FromBroker, SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
+import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
   type AtBroker,
   type Delivery,
@@ -16,7 +16,7 @@ import {
   decodeAtWorker,
   STREAM_WINDOW,
 } from "../../../src/patterns/majordomo/protocol.js";
-import { failureOf, framesOf, readyOf, replyTo, requestOf } from "./messages.js";
+import { type FromBroker, failureOf, framesOf, readyOf, replyTo, requestOf } from "./messages.js";
 
 let sent: Buffer[][];
 let events: MajordomoBrokerEvent[];
@@ -32,12 +32,14 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
   results = new Map();
   queued = new Map();
   ids = new Map();
+  const send = (to: Buffer, message: FromBroker): SendResult => {
+    const result = results.get(String(to)) ?? "sent";
+    if (result === "sent") sent.push(framesOf(to, message));
+    return result;
+  };
   const outbox = {
-    send(to: Buffer, message: FromBroker): SendResult {
-      const result = results.get(String(to)) ?? "sent";
-      if (result === "sent") sent.push(framesOf(to, message));
-      return result;
-    },
+    toClient: send,
+    toWorker: send,
     queuedBytes: (client: Buffer): number => queued.get(String(client)) ?? 0,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };

@@ -1,5 +1,4 @@
 /** Messages of our dialect for tests of the rules, and what the rules send as frames. */
-import type { FromBroker } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
   type Answer,
   Body,
@@ -15,7 +14,11 @@ import {
   type Request,
   RequestId,
   replyTo as replyOf,
+  type ToClient,
+  type ToWorker,
 } from "../../../src/patterns/majordomo/protocol.js";
+
+export type FromBroker = ToClient | ToWorker;
 
 const { Mdp01, Shoal } = Dialect;
 

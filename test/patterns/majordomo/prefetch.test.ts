@@ -7,7 +7,6 @@ import {
 } from "../../../src/patterns/majordomo/broker-options.js";
 
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { FromBroker } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
   type AtBroker,
   type Delivery,
@@ -16,7 +15,7 @@ import {
   decodeAtWorker,
 } from "../../../src/patterns/majordomo/protocol.js";
 import { workerSettings } from "../../../src/patterns/majordomo/worker-options.js";
-import { framesOf, readyOf, replyTo } from "./messages.js";
+import { type FromBroker, framesOf, readyOf, replyTo } from "./messages.js";
 
 let rules: BrokerRules;
 let events: MajordomoBrokerEvent[];
@@ -65,15 +64,17 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
   held = new Map();
   events = [];
   replies = [];
+  const send = (to: Buffer, message: FromBroker): "sent" => {
+    const [, ...frames] = framesOf(to, message);
+    if (String(to) === "client") replies.push(frames.slice(3).map(String));
+    const at = held.get(String(to));
+    const input = at === undefined ? undefined : decodeAtWorker(frames);
+    if (input?.kind === "request") at?.push(input);
+    return "sent";
+  };
   const outbox = {
-    send(to: Buffer, message: FromBroker): "sent" {
-      const [, ...frames] = framesOf(to, message);
-      if (String(to) === "client") replies.push(frames.slice(3).map(String));
-      const at = held.get(String(to));
-      const input = at === undefined ? undefined : decodeAtWorker(frames);
-      if (input?.kind === "request") at?.push(input);
-      return "sent";
-    },
+    toClient: send,
+    toWorker: send,
     queuedBytes: () => 0,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };

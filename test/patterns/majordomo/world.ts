@@ -23,7 +23,7 @@ import {
   type MajordomoBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { FromBroker, SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
+import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import { Call, type CalledService, type CallSink } from "../../../src/patterns/majordomo/client-calls.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
 import {
@@ -41,7 +41,7 @@ import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import type { Network } from "../../../src/testing/network.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
-import { framesOf, replyTo } from "./messages.js";
+import { type FromBroker, framesOf, replyTo } from "./messages.js";
 
 /** ms between heartbeats of everybody. */
 export const BEAT = 100;
@@ -215,7 +215,8 @@ export class SimulatedBroker {
     this.rules = new BrokerRules(
       this.limits,
       {
-        send: (to, message) => this.#send(to, message),
+        toClient: (client, message) => this.#send(client, message),
+        toWorker: (worker, message) => this.#send(worker, message),
         queuedBytes: () => 0,
         event: (event) => {
           this.events.push(event);
