@@ -32,7 +32,7 @@ export const EVENTS = {
   }>(),
   /** Expired requests, replies and dead letters were removed. */
   "records:expired": event<{ readonly count: number }>(),
-  /** An unreadable record was set aside. */
+  /** An unreadable record was found. */
   "record:damaged": event<{ readonly uuid: string; readonly reason: string }>(),
   /** A malformed client request was answered with 500. */
   "request:invalid": event<{ readonly reason: string }>(),

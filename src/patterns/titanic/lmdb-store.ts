@@ -3,12 +3,14 @@
  */
 
 import { costOf } from "../../core/frame-cost.js";
+import { ignore } from "../../core/ignore.js";
 import { boolean, bytes, checkOptions, type Given } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../kit/store/lmdb.js";
-import { recordBytes } from "../kit/store/record.js";
+import { recordBytes, type StoredRecord } from "../kit/store/record.js";
 import { Changes, type Counts, LmdbTables, TABLES } from "./lmdb-tables.js";
+import { formatUuid } from "./protocol.js";
 import {
   costOfRequest,
   MAX_CLAIM_BYTES,
@@ -121,7 +123,7 @@ export class LmdbStore implements TitanicStore {
     const now = Date.now();
     const time = performance.now();
     const claimed: TitanicClaimedRequest[] = [];
-    const unsound: Buffer[] = [];
+    const unqueued: Promise<unknown>[] = [];
     let bytes = 0;
     for (const key of this.#tables.queued(service)) {
       if (claimed.length >= limit || bytes >= MAX_CLAIM_BYTES) break;
@@ -129,7 +131,7 @@ export class LmdbStore implements TitanicStore {
       if ((this.#held.get(name) ?? 0) > time) continue;
       const record = this.#tables.peekRequest(key);
       if (record === undefined || typeof record === "string" || record.frames[0]?.equals(service) !== true) {
-        unsound.push(Buffer.from(key));
+        unqueued.push(this.#unqueue(Buffer.from(key), service, record));
         continue;
       }
       if (record.expires <= now) continue;
@@ -140,13 +142,7 @@ export class LmdbStore implements TitanicStore {
       claimed.push(request);
       bytes += costOfRequest(request);
     }
-    try {
-      await Promise.all(unsound.map((uuid) => this.#inspect(uuid, service)));
-    } catch (error) {
-      // This claim fails, so they would never be released.
-      for (const { uuid } of claimed) this.#held.delete(uuid.toString("latin1"));
-      throw error;
-    }
+    await Promise.all(unqueued);
     return claimed;
   }
 
@@ -156,7 +152,7 @@ export class LmdbStore implements TitanicStore {
     // The dispatcher counts the delay from now, too.
     const until = performance.now() + delay;
     try {
-      if (failed) await this.#writes.add(({ changes }) => this.#tables.fail(uuid, changes));
+      if (failed) await this.#writes.add(() => this.#tables.fail(uuid));
     } finally {
       if (this.#held.has(name)) this.#held.set(name, until);
     }
@@ -183,7 +179,7 @@ export class LmdbStore implements TitanicStore {
     const reply = this.#tables.peekReply(uuid);
     const record = reply ?? this.#tables.peekRequest(uuid);
     if (typeof record === "string") {
-      await this.#inspect(uuid, undefined);
+      this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
       return { state: "damaged" };
     }
     if (record !== undefined) {
@@ -192,7 +188,7 @@ export class LmdbStore implements TitanicStore {
     }
     const reason = this.#tables.deadReason(uuid, now);
     if (reason !== undefined) return { state: "dead", reason };
-    return { state: this.#tables.isDamaged(uuid) ? "damaged" : "unknown" };
+    return { state: "unknown" };
   }
 
   async forget(uuid: Buffer): Promise<void> {
@@ -233,7 +229,6 @@ export class LmdbStore implements TitanicStore {
     });
     this.#counts = counts;
     for (const uuid of changes.ended) this.#held.delete(uuid.toString("latin1"));
-    for (const record of changes.damaged) this.onDamage?.(record);
     return results;
   }
 
@@ -247,9 +242,11 @@ export class LmdbStore implements TitanicStore {
     return this.#tables.put(request, changes);
   }
 
-  /** @param service whose queue has the unreadable request */
-  #inspect(uuid: Buffer, service: Buffer | undefined): Promise<unknown> {
-    return this.#writes.add(({ changes }) => this.#tables.inspect(uuid, service, changes));
+  /** @param record what is wrong with it, or one of another service */
+  #unqueue(uuid: Buffer, service: Buffer, record: StoredRecord | string | undefined): Promise<unknown> {
+    if (typeof record === "string") this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
+    // Otherwise a later claim finds it again.
+    return this.#writes.add(() => this.#tables.unqueue(uuid, service)).catch(ignore);
   }
 
   #assertOurs(): void {

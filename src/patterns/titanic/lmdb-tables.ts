@@ -7,39 +7,24 @@
  *   expiry     time 8 | UUID               -> 01
  *   attempts   UUID                        -> 4        failed attempts, if any
  *   dead       UUID                        -> record: service | attempts 4, died 8 | reason | body…
- *   damaged    UUID                        -> the bytes found
  *   owner      "owner"                     -> 16 bytes of the process that opened the store last
  *
- * Each change of a request is one transaction. A key without a record is removed when it is found.
+ * Each change of a request is one transaction. A key without a readable record is removed when it is found. A damaged
+ * record stays until it expires or is closed.
  */
 import type { LmdbDatabase } from "../kit/store/lmdb.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
-import { formatUuid, UUID_BYTES } from "./protocol.js";
-import type {
-  TitanicBurial,
-  TitanicDamagedRecord,
-  TitanicNewRequest,
-  TitanicStoredDeadLetter,
-} from "./store.js";
+import { UUID_BYTES } from "./protocol.js";
+import type { TitanicBurial, TitanicNewRequest, TitanicStoredDeadLetter } from "./store.js";
 
 /** In order of creation. */
-export const TABLES = [
-  "requests",
-  "queue",
-  "replies",
-  "expiry",
-  "attempts",
-  "dead",
-  "damaged",
-  "owner",
-] as const;
+export const TABLES = ["requests", "queue", "replies", "expiry", "attempts", "dead", "owner"] as const;
 const PRESENT = Buffer.from([1]);
 const AFTER_EVERY_UUID = Buffer.alloc(UUID_BYTES + 1, 0xff);
 
 /** Of a transaction. */
 export class Changes {
   stored = 0;
-  readonly damaged: TitanicDamagedRecord[] = [];
   /** No longer pending. */
   readonly ended: Buffer[] = [];
 }
@@ -48,7 +33,6 @@ export interface Counts {
   readonly pending: number;
   readonly answered: number;
   readonly dead: number;
-  readonly damaged: number;
 }
 
 export class LmdbTables {
@@ -67,7 +51,6 @@ export class LmdbTables {
       pending: of(this.#tables.requests),
       answered: of(this.#tables.replies),
       dead: of(this.#tables.dead),
-      damaged: of(this.#tables.damaged),
     };
   }
 
@@ -83,7 +66,7 @@ export class LmdbTables {
   }
 
   isKnown(uuid: Buffer): boolean {
-    return this.#kept.some((table) => table.getBinary(uuid) !== undefined) || this.isDamaged(uuid);
+    return this.#kept.some((table) => table.getBinary(uuid) !== undefined);
   }
 
   /** Failed attempts. */
@@ -93,8 +76,8 @@ export class LmdbTables {
   }
 
   /** Counts a failed attempt. */
-  fail(uuid: Buffer, changes: Changes): void {
-    if (this.#sound(this.#tables.requests, uuid, changes) === undefined) return;
+  fail(uuid: Buffer): void {
+    if (sound(this.#tables.requests, uuid) === undefined) return;
     const bytes = Buffer.alloc(4);
     bytes.writeUInt32BE(this.failures(uuid) + 1);
     this.#tables.attempts.put(uuid, bytes);
@@ -102,7 +85,7 @@ export class LmdbTables {
 
   /** @returns `false` if it is not pending */
   bury(uuid: Buffer, burial: TitanicBurial, now: number, changes: Changes): boolean {
-    const request = this.#sound(this.#tables.requests, uuid, changes);
+    const request = sound(this.#tables.requests, uuid);
     if (request === undefined || request.expires <= now) return false;
     const [service, ...body] = request.frames as [Buffer, ...Buffer[]];
     const count = Buffer.alloc(12);
@@ -138,7 +121,7 @@ export class LmdbTables {
 
   /** @returns `false` if the request is not pending */
   answer(uuid: Buffer, reply: readonly Buffer[], expires: number, now: number, changes: Changes): boolean {
-    const request = this.#sound(this.#tables.requests, uuid, changes);
+    const request = sound(this.#tables.requests, uuid);
     if (request === undefined || request.expires <= now) return false;
     this.#remove(this.#tables.requests, uuid, request, changes);
     this.#tables.replies.put(uuid, encodeRecord(reply, expires));
@@ -148,7 +131,7 @@ export class LmdbTables {
 
   forget(uuid: Buffer, changes: Changes): void {
     for (const table of this.#kept) {
-      const record = this.#sound(table, uuid, changes);
+      const record = read(table, uuid);
       if (record !== undefined) this.#remove(table, uuid, record, changes);
     }
   }
@@ -160,19 +143,19 @@ export class LmdbTables {
       const expires = key.readDoubleBE(0);
       const uuid = key.subarray(8);
       for (const table of this.#kept) {
-        const record = this.#sound(table, uuid, changes);
-        if (record?.expires === expires) this.#remove(table, uuid, record, changes);
+        const record = read(table, uuid);
+        if (record === undefined) continue;
+        if (typeof record === "string" || record.expires === expires)
+          this.#remove(table, uuid, record, changes);
       }
       this.#tables.expiry.remove(key);
     }
     return keys.length;
   }
 
-  /** Sets unreadable records aside, and removes the key of a service's queue without a matching request. */
-  inspect(uuid: Buffer, service: Buffer | undefined, changes: Changes): void {
-    const request = this.#sound(this.#tables.requests, uuid, changes);
-    this.#sound(this.#tables.replies, uuid, changes);
-    if (service !== undefined && request?.frames[0]?.equals(service) !== true)
+  /** Removes the key of a service's queue without a matching request. */
+  unqueue(uuid: Buffer, service: Buffer): void {
+    if (sound(this.#tables.requests, uuid)?.frames[0]?.equals(service) !== true)
       this.#tables.queue.remove(queueKey(service, uuid));
   }
 
@@ -183,10 +166,6 @@ export class LmdbTables {
 
   peekReply(uuid: Buffer): StoredRecord | string | undefined {
     return read(this.#tables.replies, uuid);
-  }
-
-  isDamaged(uuid: Buffer): boolean {
-    return this.#tables.damaged.getBinary(uuid) !== undefined;
   }
 
   /** UUIDs of a service's pending requests, oldest first. */
@@ -212,38 +191,37 @@ export class LmdbTables {
   }
 
   #letter(uuid: Buffer): TitanicStoredDeadLetter | undefined {
-    const record = read(this.#tables.dead, uuid);
-    if (record === undefined || typeof record === "string") return undefined;
+    const record = sound(this.#tables.dead, uuid);
+    if (record === undefined) return undefined;
     const [service, count, reason, ...body] = record.frames as [Buffer, Buffer, Buffer, ...Buffer[]];
     const { expires } = record;
     const attempts = count.readUInt32BE(0);
     return { uuid, service, body, attempts, reason: String(reason), died: count.readDoubleBE(4), expires };
   }
 
-  #remove(table: LmdbDatabase, uuid: Buffer, { frames, expires }: StoredRecord, changes: Changes): void {
+  #remove(table: LmdbDatabase, uuid: Buffer, record: StoredRecord | string, changes: Changes): void {
+    const isRequest = table === this.#tables.requests;
     table.remove(uuid);
-    this.#tables.expiry.remove(expiryKey(expires, uuid));
-    if (table !== this.#tables.requests) return;
-    this.#tables.queue.remove(queueKey(frames[0] as Buffer, uuid));
+    if (typeof record !== "string") {
+      this.#tables.expiry.remove(expiryKey(record.expires, uuid));
+      if (isRequest) this.#tables.queue.remove(queueKey(record.frames[0] as Buffer, uuid));
+    }
+    if (!isRequest) return;
     this.#tables.attempts.remove(uuid);
     changes.ended.push(uuid);
   }
-
-  /** Reads a record, and sets a damaged one aside. Within a transaction only. */
-  #sound(database: LmdbDatabase, uuid: Buffer, changes: Changes): StoredRecord | undefined {
-    const record = read(database, uuid);
-    if (typeof record !== "string") return record;
-    this.#tables.damaged.put(uuid, database.getBinary(uuid) as Buffer);
-    database.remove(uuid);
-    changes.damaged.push({ uuid: formatUuid(uuid), reason: record });
-    changes.ended.push(uuid);
-    return undefined;
-  }
 }
 
+/** @returns a text: what is wrong with the record */
 function read(database: LmdbDatabase, uuid: Buffer): StoredRecord | string | undefined {
   const bytes = database.getBinary(uuid);
   return bytes === undefined ? undefined : decodeRecord(bytes);
+}
+
+/** @returns `undefined` for a damaged record, too */
+function sound(database: LmdbDatabase, uuid: Buffer): StoredRecord | undefined {
+  const record = read(database, uuid);
+  return typeof record === "string" ? undefined : record;
 }
 
 function queueKey(service: Buffer, uuid: Buffer): Buffer {

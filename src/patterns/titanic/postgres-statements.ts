@@ -9,13 +9,12 @@
  *   held_until  end of a claim or delay, by the database's clock, which all machines share
  *   holder      the claim; null without one
  *   attempts    failed attempts
- *   damaged     set aside
  *   died        ms since 1970 when it became a dead letter; null otherwise
  *   reason      UTF-8 of its last failure; as a text it would fail where the database's encoding lacks a letter
  */
 
 /** Exactly the condition of the queue's index. */
-const WAITING = "reply IS NULL AND NOT damaged AND died IS NULL";
+const WAITING = "reply IS NULL AND died IS NULL";
 const NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::float8";
 
 export type Statements = ReturnType<typeof statementsFor>;
@@ -33,23 +32,22 @@ export function statementsFor(table: string) {
          held_until timestamptz NOT NULL DEFAULT '-infinity',
          holder uuid,
          attempts integer NOT NULL DEFAULT 0,
-         damaged boolean NOT NULL DEFAULT false,
          died float8,
          reason bytea
        )`,
       `CREATE INDEX IF NOT EXISTS ${table}_waiting ON ${table} (service, uuid) WHERE ${WAITING}`,
       `CREATE INDEX IF NOT EXISTS ${table}_dead ON ${table} (uuid) WHERE died IS NOT NULL`,
-      `CREATE INDEX IF NOT EXISTS ${table}_expiry ON ${table} (expires) WHERE NOT damaged`,
+      `CREATE INDEX IF NOT EXISTS ${table}_expiry ON ${table} (expires)`,
     ],
     put: `INSERT INTO ${table} (uuid, service, request, expires)
           SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::float8[])
           ON CONFLICT (uuid) DO NOTHING RETURNING uuid`,
     answer: `UPDATE ${table} AS kept SET reply = given.reply, expires = given.expires
              FROM unnest($1::uuid[], $2::bytea[], $3::float8[]) AS given (uuid, reply, expires)
-             WHERE kept.uuid = given.uuid AND kept.reply IS NULL AND NOT kept.damaged AND kept.died IS NULL
+             WHERE kept.uuid = given.uuid AND kept.reply IS NULL AND kept.died IS NULL
                AND kept.expires > ${NOW_MS}
              RETURNING kept.uuid`,
-    forget: `DELETE FROM ${table} WHERE uuid = ANY ($1::uuid[]) AND NOT damaged`,
+    forget: `DELETE FROM ${table} WHERE uuid = ANY ($1::uuid[])`,
     claim: `WITH picked AS MATERIALIZED (
               SELECT uuid, octet_length(request) AS bytes FROM ${table}
               WHERE service = $1 AND ${WAITING} AND held_until <= clock_timestamp() AND expires > ${NOW_MS}
@@ -67,13 +65,11 @@ export function statementsFor(table: string) {
     bury: `UPDATE ${table} SET died = $3, reason = $4, attempts = $5, expires = $6, holder = NULL
            WHERE uuid = $1 AND holder = $2 AND ${WAITING} AND expires > ${NOW_MS}`,
     deadLetters: `SELECT uuid, request, attempts, reason, died, expires FROM ${table}
-                  WHERE died IS NOT NULL AND NOT damaged AND expires > ${NOW_MS} AND uuid > $1
+                  WHERE died IS NOT NULL AND expires > ${NOW_MS} AND uuid > $1
                   ORDER BY uuid LIMIT $2`,
-    look: `SELECT damaged, reply, request, died, reason FROM ${table}
-           WHERE uuid = $1 AND (damaged OR expires > ${NOW_MS})`,
-    setAside: `UPDATE ${table} SET damaged = true WHERE uuid = $1 AND NOT damaged`,
+    look: `SELECT reply, request, died, reason FROM ${table} WHERE uuid = $1 AND expires > ${NOW_MS}`,
     expire: `DELETE FROM ${table} WHERE uuid IN (
-               SELECT uuid FROM ${table} WHERE expires <= ${NOW_MS} AND NOT damaged
+               SELECT uuid FROM ${table} WHERE expires <= ${NOW_MS}
                ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED
              )`,
     // From one service to the next in the index.
@@ -81,8 +77,7 @@ export function statementsFor(table: string) {
                  (SELECT service FROM ${table} WHERE ${WAITING} ORDER BY service LIMIT 1)
                  UNION ALL
                  SELECT (SELECT next.service FROM ${table} AS next
-                         WHERE next.service > found.service AND next.reply IS NULL AND NOT next.damaged
-                           AND next.died IS NULL
+                         WHERE next.service > found.service AND next.reply IS NULL AND next.died IS NULL
                          ORDER BY next.service LIMIT 1)
                  FROM found WHERE found.service IS NOT NULL
                )

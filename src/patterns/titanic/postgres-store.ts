@@ -74,7 +74,6 @@ export class PostgresStore implements TitanicStore {
   readonly #writes: GroupCommit<Write, boolean>;
   /** Claim of each request. */
   readonly #claims = new Map<string, string>();
-  #damaged = 0;
   #closed: Promise<void> | undefined;
 
   /**
@@ -117,7 +116,7 @@ export class PostgresStore implements TitanicStore {
     const claimed: TitanicClaimedRequest[] = [];
     for (const { uuid: text, request, expires, attempts } of rows) {
       const uuid = fromText(text);
-      const record = await this.#sound(uuid, request);
+      const record = this.#sound(uuid, request);
       if (record === undefined) continue;
       const [, ...body] = record.frames;
       this.#claims.set(uuid.toString("latin1"), holder);
@@ -155,7 +154,7 @@ export class PostgresStore implements TitanicStore {
     const letters: TitanicStoredDeadLetter[] = [];
     for (const { uuid: text, request, reason, ...rest } of rows) {
       const uuid = fromText(text);
-      const record = await this.#sound(uuid, request);
+      const record = this.#sound(uuid, request);
       if (record === undefined) continue;
       const [service, ...body] = record.frames as [Buffer, ...Buffer[]];
       letters.push({ uuid, service, body, reason: String(reason), ...rest });
@@ -171,7 +170,6 @@ export class PostgresStore implements TitanicStore {
 
   async look(uuid: Buffer): Promise<TitanicRequestState> {
     const { rows } = await this.#database.query<{
-      damaged: boolean;
       reply: Buffer | null;
       request: Buffer;
       died: number | null;
@@ -179,9 +177,8 @@ export class PostgresStore implements TitanicStore {
     }>(this.#statements.look, [formatUuid(uuid)]);
     const [row] = rows;
     if (row === undefined) return { state: "unknown" };
-    if (row.damaged) return { state: "damaged" };
     if (row.died !== null) return { state: "dead", reason: String(row.reason ?? "") };
-    const record = await this.#sound(uuid, row.reply ?? row.request);
+    const record = this.#sound(uuid, row.reply ?? row.request);
     if (record === undefined) return { state: "damaged" };
     return row.reply === null ? { state: "pending" } : { state: "answered", reply: record.frames };
   }
@@ -202,7 +199,7 @@ export class PostgresStore implements TitanicStore {
   stats(): TitanicStoreStats {
     const { commits, operations } = this.#writes;
     const uncounted = { pending: undefined, answered: undefined, dead: undefined };
-    return { ...uncounted, damaged: this.#damaged, commits, operations };
+    return { ...uncounted, commits, operations };
   }
 
   close(): Promise<void> {
@@ -246,15 +243,11 @@ export class PostgresStore implements TitanicStore {
     });
   }
 
-  /** A damaged record is set aside and reported. */
-  async #sound(uuid: Buffer, bytes: Buffer): Promise<StoredRecord | undefined> {
+  /** A damaged record is reported; a claimed one again after its lease. */
+  #sound(uuid: Buffer, bytes: Buffer): StoredRecord | undefined {
     const record = decodeRecord(bytes);
     if (typeof record !== "string") return record;
-    const { rowCount } = await this.#database.write(this.#statements.setAside, [formatUuid(uuid)]);
-    if (rowCount !== 0) {
-      this.#damaged += 1;
-      this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
-    }
+    this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
     return undefined;
   }
 

@@ -10,7 +10,7 @@
  *
  *   claimed -- bury --> dead      a dead letter, after its last attempt
  *
- * An unreadable record is set aside for the operator: its only state is "damaged".
+ * An unreadable record is "damaged", and never delivered, until it expires or is closed.
  */
 import { costOf, frameCost } from "../../core/frame-cost.js";
 
@@ -68,8 +68,6 @@ export interface TitanicStoreStats {
   readonly pending: number | undefined;
   readonly answered: number | undefined;
   readonly dead: number | undefined;
-  /** Records set aside. */
-  readonly damaged: number;
   /** Commits since opening, and operations in successful ones. */
   readonly commits: number;
   readonly operations: number;
@@ -82,7 +80,7 @@ export interface TitanicStoreStats {
 export interface TitanicStore {
   /** "lmdb", "postgres", … */
   readonly name: string;
-  /** Hears of each record set aside. */
+  /** Hears of a damaged record each time it is found. */
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
   /** Stores a request. @returns `false` for a known UUID, which is left as it is */
   put(request: TitanicNewRequest): Promise<boolean>;

@@ -57,7 +57,7 @@ export interface TitanicStats extends TitanicDispatchStats {
   readonly died: number;
   /** Expired records removed. */
   readonly expired: number;
-  /** Records set aside. */
+  /** Damaged records found, each time. */
   readonly damaged: number;
 }
 

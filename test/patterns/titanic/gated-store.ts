@@ -114,7 +114,7 @@ export class GatedStore implements TitanicStore {
   }
 
   stats(): TitanicStoreStats {
-    return { pending: 0, answered: 0, dead: 0, damaged: 0, commits: 0, operations: 0 };
+    return { pending: 0, answered: 0, dead: 0, commits: 0, operations: 0 };
   }
 
   async close(): Promise<void> {}

@@ -161,7 +161,7 @@ describe("the store on LMDB", () => {
     await store.close();
   });
 
-  it("gives requests to the next claim when one failed because a damaged one could not be set aside", async () => {
+  it("gives the other requests though a damaged one cannot be removed from its queue", async () => {
     const [broken, sound, another] = [request("broken"), request("sound"), request("another")];
     const before = LmdbStore.open(directory);
     await Promise.all([before.put(broken), before.put(sound)]);
@@ -169,10 +169,11 @@ describe("the store on LMDB", () => {
     await damage(broken.uuid, "request");
     const store = LmdbStore.open(directory, { maxPendingWrites: 1 });
     const put = store.put(another);
-    await expect(store.claim(ECHO, 10)).rejects.toMatchObject({ reason: "overloaded" });
-    await put;
     const claimed = await store.claim(ECHO, 10);
-    expect(claimed.map(({ body }) => String(body))).toEqual(["sound", "another"]);
+    expect(claimed.map(({ body }) => String(body))).toEqual(["sound"]);
+    await put;
+    const others = await store.claim(ECHO, 10);
+    expect(others.map(({ body }) => String(body))).toEqual(["another"]);
     await store.close();
   });
 
@@ -267,7 +268,6 @@ async function compare(folder: string, steps: readonly (readonly [string, number
   expect(store.stats()).toMatchObject({
     pending: count("pending", "held"),
     answered: count("answered"),
-    damaged: 0,
   });
   await store.close();
 }
