@@ -232,6 +232,16 @@ describe("a schedule that was found", () => {
     run.end();
     expect(run.there).toHaveLength(4);
   });
+
+  it("a removal that only the removed node has heard of is told to the others by that node", () => {
+    const run = new Run(1309787743);
+    run.do({ kind: "split", sides: [0, 2, 0, 0, 1, 2], ms: 0 });
+    run.do({ kind: "leave", node: 5, ms: 3_394 });
+    run.do({ kind: "remove", node: 1, at: 5, ms: 0 });
+    run.do({ kind: "stall", node: 5, ms: 3_589 });
+    run.end();
+    expect(run.there).toHaveLength(4);
+  });
 });
 
 describe("any schedule of faults", () => {

@@ -302,6 +302,14 @@ export class Updates {
     this.#context.effects.event({ type: "removed", id: self.id, member: undefined });
   }
 
+  /** For members that have not heard of it; `undefined` while it is doubtful. */
+  get ownRemoval(): Update | undefined {
+    const { members, self } = this.#context;
+    const removal = members.removals.get(self.id);
+    if (removal === undefined || this.#unheard !== undefined) return undefined;
+    return Update.removal(self.id, removal.time, removal.counter, removal.removed);
+  }
+
   /** Its admission is known to the member that answered. */
   onAnswer(): void {
     if (this.#unheard !== undefined) this.applyRemoval(this.#unheard);
