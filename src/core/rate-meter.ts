@@ -14,6 +14,10 @@ export interface Rate {
 }
 
 const SLACK = 1e-6;
+/** ms: a timer per message would cost more than the message. */
+const LEAST_HOLD = 10;
+/** ms; timers hold at most 24 days. */
+const LONGEST_HOLD = 60_000;
 
 class Bucket {
   rate: number;
@@ -70,6 +74,11 @@ export class RateMeter {
   wait(now: number): number {
     this.#fill(now);
     return Math.max(this.#messages?.wait ?? 0, this.#bytes?.wait ?? 0);
+  }
+
+  /** ms for a timer, after which the meter is open or is to be asked again. */
+  hold(now: number): number {
+    return Math.ceil(Math.min(LONGEST_HOLD, Math.max(LEAST_HOLD, this.wait(now))));
   }
 
   #fill(now: number): void {

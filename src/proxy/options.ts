@@ -1,4 +1,4 @@
-import { describe } from "../core/arguments.js";
+import { checkKeys, describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { resolveOptions } from "../sockets/check-options.js";
@@ -130,13 +130,7 @@ export interface SocketPlan {
 
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkOptions(what: string, options: unknown): asserts options is Record<string, unknown> {
-  if (typeof options !== "object" || options === null)
-    throw new InvalidArgumentError(`The options of ${what} must be an object; got ${describe(options)}`);
-  const known = ["frontend", "backend", "capture", "control", "name", "context"];
-  for (const key of Object.keys(options)) {
-    if (!known.includes(key))
-      throw new InvalidArgumentError(`${what} has no option ${key}; it has ${known.join(", ")}`);
-  }
+  checkKeys(what, options as object, ["frontend", "backend", "capture", "control", "name", "context"]);
   const { context, name } = options as Record<string, unknown>;
   if (name !== undefined && !isName(name))
     throw new InvalidArgumentError(`Option name of ${what} must be ${NAME_RULE}; got ${describe(name)}`);

@@ -1,11 +1,6 @@
 import { systemClock } from "../../core/clock.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
 
-/** ms: a timer per message would cost more than the message. */
-const LEAST_HOLD = 10;
-/** ms; timers hold at most 24 days. */
-const LONGEST_HOLD = 60_000;
-
 export interface PeerMeterEffects {
   meterOnHeld(): void;
   meterOnOpen(): void;
@@ -32,8 +27,7 @@ export class PeerMeter {
     const now = systemClock.now();
     const messages = this.#meter.messages(now);
     if (messages > 0) return messages;
-    const wait = Math.min(LONGEST_HOLD, Math.max(LEAST_HOLD, this.#meter.wait(now)));
-    this.#timer = setTimeout(this.#timerOnOpen, Math.ceil(wait)).unref();
+    this.#timer = setTimeout(this.#timerOnOpen, this.#meter.hold(now)).unref();
     this.#effects.meterOnHeld();
     return 0;
   }

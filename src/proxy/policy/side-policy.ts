@@ -19,11 +19,6 @@ import { AddressRules } from "./addresses.js";
 import type { ProxyPolicy, ProxyPolicyReason } from "./policy.js";
 import { TopicRules } from "./topics.js";
 
-/** Minimum delay, ms: a timer per message would cost more than the message. */
-const LEAST_HOLD = 5;
-/** ms after which a long delay is checked again. */
-const LONGEST_HOLD = 60_000;
-
 type PeerCredentials = Parameters<Authenticate>[0];
 
 export interface PolicyEffects {
@@ -202,7 +197,6 @@ export class Throttle {
   }
 
   get wait(): number {
-    const wait = this.#meter?.wait(systemClock.now()) ?? 0;
-    return Math.ceil(Math.min(LONGEST_HOLD, Math.max(LEAST_HOLD, wait)));
+    return this.#meter?.hold(systemClock.now()) ?? 0;
   }
 }

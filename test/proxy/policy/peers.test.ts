@@ -232,7 +232,7 @@ describe("keys", () => {
     // From then on the folder is compared by its times.
     await until(() => Date.now() > ctimeMs + 1_600, "times that are exact");
     await save("one", after.publicKey);
-    await until(() => old.stats().peers === 0 && other.stats().peers === 1, "the other key", 2_500);
+    await until(() => old.stats().peers === 0 && other.stats().peers === 1, "the other key");
   });
 
   it("stay when the folder goes, which is reported; another in its place is read", async () => {
@@ -253,7 +253,7 @@ describe("keys", () => {
     await until(() => push.stats().peers === 0, "the end of the first key's peer");
     expect(read.at(-1)).toMatchObject({ keys: 1, problems: [] });
     await save("one", one.publicKey);
-    await until(() => push.stats().peers === 1, "what changes in the new folder", 3_000);
+    await until(() => push.stats().peers === 1, "what changes in the new folder");
   });
 
   it("are checked before the program's own hook, which is asked about those in the folder only", async () => {
