@@ -522,7 +522,6 @@ const BLACK_BOX: Rows<BlackBoxStats> = {
   lost: counter("Messages at worker threads when the Black Box closed."),
   queued: gauge("Messages waiting for a worker thread.", "queued_messages"),
   queuedBytes: gauge("Bytes of queued messages."),
-  held: gauge("Messages waiting for space in a shard's queue.", "held_messages"),
   inFlight: gauge("Messages at worker threads.", "in_flight_messages"),
   shards: null,
   socket: [

@@ -54,7 +54,7 @@ const EVENTS = {
 
 export type BlackBoxEvent = EventsOf<typeof EVENTS>;
 
-/** `received = held + handled + failed + queued + inFlight + dropped{…} + lost`. */
+/** `received = handled + failed + queued + inFlight + dropped{…} + lost`. */
 export interface BlackBoxStats extends BoxRulesStats {
   readonly socket: SocketStats;
 }

@@ -42,7 +42,7 @@ const OPTIONS = {
   workers: integer({ max: MAX_WORKERS }),
   /** Handling of a message for a full queue. Default `"drop-oldest"`. */
   full: choice<BlackBoxFullPolicy>(["drop-newest", "drop-oldest", "wait"], "drop-oldest"),
-  /** Messages queued per shard. Default 10,000. */
+  /** Messages queued per shard; with `wait` a read of up to 1,000 may pass it. Default 10,000. */
   maxQueue: integer({ default: 10_000 }),
   /** Bytes queued per shard; a larger message is dropped. Default 67,108,864. */
   maxQueueBytes: integer({ default: 67_108_864 }),

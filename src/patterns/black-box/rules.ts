@@ -1,18 +1,17 @@
 /**
- * Assigns messages to shards, and holds them while there is no room. Pure; shard.ts has the queue of each shard.
+ * Assigns messages to shards. Pure; shard.ts has the queue of each shard.
  *
  *                  receive                               finished
  *   SUB ──> shard of the topic ──> queue (bounded) ──> in flight ──> handled, failed
  *                    │                │                 │
  *                    └── dropped <────┘                 └── lost at close
  *
- *   received = held + handled + failed + queued + in flight + dropped{newest, oldest, too-large, closed} + lost
+ *   received = handled + failed + queued + in flight + dropped{newest, oldest, too-large, closed} + lost
  *
- * With `wait` at most one read is held, since reading stops. Meanwhile the queue and the next batch grow, so batches
- * adapt to the load.
+ * With `wait` reading stops while a queue is above its bound, which one read at most can pass. Meanwhile the queue and
+ * the next batch grow, so batches adapt to the load.
  */
 
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { costOf } from "../../core/frame-cost.js";
 import { fnv1a } from "../../core/hash.js";
 import { type Batch, type BlackBoxShardStats, Shard, type ShardLimits, sumOf } from "./shard.js";
@@ -25,17 +24,14 @@ export interface BoxOutbox {
   batch(shard: number, messages: Batch): void;
 }
 
-/** Sums over all shards; `received` includes held messages. */
+/** Sums over all shards. */
 export interface BoxRulesStats extends BlackBoxShardStats {
-  /** Read messages without room (`wait`). */
-  readonly held: number;
   readonly shards: readonly BlackBoxShardStats[];
 }
 
 export class BoxRules {
   readonly #outbox: BoxOutbox;
   readonly #shards: Shard[];
-  readonly #held = new RingBuffer<readonly Buffer[]>();
 
   constructor(options: BoxRulesOptions, outbox: BoxOutbox) {
     this.#outbox = outbox;
@@ -48,13 +44,18 @@ export class BoxRules {
 
   /** Reading must stop (`wait`). */
   get blocked(): boolean {
-    return this.#held.length > 0;
+    return this.#shards.some((shard) => shard.isOver);
   }
 
   receive(messages: readonly (readonly Buffer[])[]): void {
     for (let i = 0; i < messages.length; i++) {
       const frames = messages[i] as readonly Buffer[];
-      if (this.#held.length > 0 || !this.#offer(frames)) this.#held.push(frames);
+      const index = this.shardOf(frames);
+      const shard = this.#shards[index] as Shard;
+      const bytes = costOf(frames);
+      // The thread may take queued messages.
+      if (shard.isFullFor(bytes)) this.#send(shard, index);
+      shard.offer(frames, bytes);
     }
     for (let index = 0; index < this.#shards.length; index++) this.#send(this.#shards[index] as Shard, index);
   }
@@ -64,46 +65,20 @@ export class BoxRules {
     const shard = this.#shards[index] as Shard;
     shard.finished(failed);
     this.#send(shard, index);
-    this.#release();
   }
 
   get idle(): boolean {
-    return this.#held.length === 0 && this.#shards.every((shard) => shard.idle);
+    return this.#shards.every((shard) => shard.idle);
   }
 
   /** Drops all that waits; all in flight is lost. */
   close(): void {
-    for (let frames = this.#held.shift(); frames !== undefined; frames = this.#held.shift()) {
-      (this.#shards[this.shardOf(frames)] as Shard).refuse("closed");
-    }
     for (const shard of this.#shards) shard.close();
   }
 
   stats(): BoxRulesStats {
     const shards = this.#shards.map((shard) => shard.stats());
-    const sum = sumOf(shards);
-    const held = this.#held.length;
-    return { ...sum, received: sum.received + held, held, shards };
-  }
-
-  /** @returns `false`, with `wait` only: no room */
-  #offer(frames: readonly Buffer[]): boolean {
-    const index = this.shardOf(frames);
-    const shard = this.#shards[index] as Shard;
-    const bytes = costOf(frames);
-    // The thread may take queued messages.
-    if (shard.isFullFor(bytes)) this.#send(shard, index);
-    return shard.offer(frames, bytes);
-  }
-
-  #release(): void {
-    for (let frames = this.#held.peek(); frames !== undefined; frames = this.#held.peek()) {
-      if (!this.#offer(frames)) return;
-      this.#held.shift();
-      if (this.#held.length > 0) continue;
-      for (let index = 0; index < this.#shards.length; index++)
-        this.#send(this.#shards[index] as Shard, index);
-    }
+    return { ...sumOf(shards), shards };
   }
 
   #send(shard: Shard, index: number): void {

@@ -94,35 +94,36 @@ export class Shard {
     return this.#counts.queued === 0 && this.#counts.inFlight === 0;
   }
 
+  /** With `wait`: nothing more may be read. */
+  get isOver(): boolean {
+    const { maxQueue, maxQueueBytes } = this.#limits;
+    return this.#counts.queued > maxQueue || this.#counts.queuedBytes > maxQueueBytes;
+  }
+
   /** The thread has to take queued messages first. */
   isFullFor(bytes: number): boolean {
     return !this.#hasRoom(bytes) && bytes <= this.#limits.maxQueueBytes;
   }
 
-  /**
-   * Queues a message, or drops it or older ones.
-   * @returns `false`, with `wait` only: no room
-   */
-  offer(frames: readonly Buffer[], bytes: number): boolean {
+  /** Queues a message, or drops it or older ones. */
+  offer(frames: readonly Buffer[], bytes: number): void {
     const { full, maxQueueBytes } = this.#limits;
-    if (bytes > maxQueueBytes) return this.refuse("too-large");
-    while (!this.#hasRoom(bytes)) {
-      if (full === "wait") return false;
-      if (full === "drop-newest") return this.refuse("newest");
+    this.#counts.received += 1;
+    if (bytes > maxQueueBytes) {
+      this.#dropped["too-large"] += 1;
+      return;
+    }
+    while (full !== "wait" && !this.#hasRoom(bytes)) {
+      if (full === "drop-newest") {
+        this.#dropped.newest += 1;
+        return;
+      }
       this.#take();
       this.#dropped.oldest += 1;
     }
-    this.#counts.received += 1;
     this.#counts.queued += 1;
     this.#counts.queuedBytes += bytes;
     this.#queue.push({ frames, bytes });
-    return true;
-  }
-
-  refuse(reason: BlackBoxDropReason): true {
-    this.#counts.received += 1;
-    this.#dropped[reason] += 1;
-    return true;
   }
 
   /** @returns `undefined`: empty queue, or enough in flight */

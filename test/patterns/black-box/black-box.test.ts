@@ -72,7 +72,7 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
         assert.ok(sent < 15_000, "nobody held the publisher back");
       }
       const waiting = box.stats();
-      assert.ok(waiting.held > 0);
+      assert.ok(waiting.queued > 10);
       accounts(waiting);
       Atomics.store(data, 0, 1);
       Atomics.notify(data, 0);
