@@ -459,19 +459,16 @@ export function decodeAtBroker(frames: readonly Buffer[]): AtBroker {
   const worker = isWorker ? dialect : undefined;
   // 7/MDP: messages of 0.1 start with an empty frame.
   if ((dialect === Dialect.Mdp01) !== (start === 2)) return fault("frames", worker);
-  if (dialect === Dialect.Shoal) {
-    const head = frames[start] as Buffer;
-    return isWorker ? decodeOurWorker(frames, head) : decodeOurClient(frames, head);
-  }
-  return isWorker
-    ? decodePlainWorker(frames, start + 1, dialect)
+  if (isWorker) return decodeFromWorker(frames, start, dialect);
+  return dialect === Dialect.Shoal
+    ? decodeOurClient(frames, frames[start] as Buffer)
     : decodePlainClient(frames, start + 1, dialect);
 }
 
 function decodePlainClient(frames: readonly Buffer[], next: number, dialect: Dialect): Request | Fault {
   let at = next;
   if (dialect === Dialect.Mdp02) {
-    if (plainCommand("client", dialect, frames[at]) !== Command.Request) return fault("command");
+    if (commandOf("client", dialect, frames, at - 1) !== Command.Request) return fault("command");
     at += 1;
   }
   const service = frames[at];
@@ -532,11 +529,13 @@ function decodeRequestHead(head: Buffer, body: Body): Request | Fault {
   };
 }
 
-function decodeOurWorker(frames: readonly Buffer[], head: Buffer): AtBroker {
-  const dialect = Dialect.Shoal;
-  switch (head[COMMAND]) {
+function decodeFromWorker(frames: readonly Buffer[], start: number, dialect: Dialect): AtBroker {
+  const command = commandOf("worker", dialect, frames, start);
+  const isPlain = dialect !== Dialect.Shoal;
+  const at = isPlain ? start + 2 : start + 1;
+  switch (command) {
     case Command.Ready:
-      return decodeReady(frames, 2, dialect);
+      return decodeReady(frames, at, dialect);
     case Command.Heartbeat:
       return { kind: "heartbeat", dialect };
     case Command.Disconnect:
@@ -544,7 +543,8 @@ function decodeOurWorker(frames: readonly Buffer[], head: Buffer): AtBroker {
     case Command.Drain:
       return { kind: "drain" };
     default:
-      return decodeAnswer(frames, 2, head, dialect);
+      if (!isPlain) return decodeAnswer(frames, at, frames[start] as Buffer, dialect);
+      return decodePlainReply(frames, at, dialect, command);
   }
 }
 
@@ -586,34 +586,21 @@ function decodeAnswer(
   }
 }
 
-function decodePlainWorker(frames: readonly Buffer[], at: number, dialect: Dialect): AtBroker {
-  const command = plainCommand("worker", dialect, frames[at]);
-  switch (command) {
-    case Command.Partial:
-    case Command.Final: {
-      const tag = frames[at + 1];
-      if (tag?.length !== 4) return fault("number", dialect);
-      if (frames[at + 2]?.length !== 0) return fault("frames", dialect);
-      if (frames.length === at + 3) return fault("body", dialect);
-      return {
-        kind: "answer",
-        dialect,
-        number: readUint32(tag, 0),
-        address: [tag, EMPTY],
-        final: command === Command.Final,
-        pieces: -1,
-        body: Body.of(frames, at + 3),
-      };
-    }
-    case Command.Ready:
-      return decodeReady(frames, at + 1, dialect);
-    case Command.Heartbeat:
-      return { kind: "heartbeat", dialect };
-    case Command.Disconnect:
-      return { kind: "disconnect", dialect };
-    default:
-      return fault("command", dialect);
-  }
+function decodePlainReply(
+  frames: readonly Buffer[],
+  at: number,
+  dialect: Dialect,
+  command: number | undefined,
+): Answer | Fault {
+  const final = command === Command.Final;
+  if (!final && command !== Command.Partial) return fault("command", dialect);
+  const tag = frames[at];
+  if (tag?.length !== 4) return fault("number", dialect);
+  if (frames[at + 1]?.length !== 0) return fault("frames", dialect);
+  if (frames.length === at + 2) return fault("body", dialect);
+  const body = Body.of(frames, at + 2);
+  const number = readUint32(tag, 0);
+  return { kind: "answer", dialect, number, address: [tag, EMPTY], final, pieces: -1, body };
 }
 
 function decodeReady(frames: readonly Buffer[], at: number, dialect: Dialect): Ready | Fault {
@@ -708,7 +695,7 @@ export function decodeAtClient(frames: readonly Buffer[]): AtClient {
   if ((dialect === Dialect.Mdp01) !== (start === 1)) return fault("frames");
   if (dialect === Dialect.Mdp01) return decodeNegotiated(frames) ?? decodePlainAnswer(frames, dialect, true);
   if (dialect === Dialect.Mdp02) {
-    const command = plainCommand("client", dialect, frames[1]);
+    const command = commandOf("client", dialect, frames, start);
     const final = command === Command.Final;
     return final || command === Command.Partial
       ? decodePlainAnswer(frames, dialect, final)
@@ -767,50 +754,34 @@ export function decodeAtWorker(frames: readonly Buffer[]): AtWorker {
   const { isWorker, dialect } = header;
   if ((dialect === Dialect.Mdp01) !== (start === 1)) return fault("frames");
   if (!isWorker) return (dialect === Dialect.Mdp01 ? decodeNegotiated(frames) : undefined) ?? fault("header");
+  const command = commandOf("worker", dialect, frames, start);
+  if (command === Command.Heartbeat) return { kind: "heartbeat", dialect };
+  if (command === Command.Disconnect) return { kind: "disconnect", dialect };
   if (dialect === Dialect.Shoal) return decodeOurDelivery(frames, frames[0] as Buffer);
-  switch (plainCommand("worker", dialect, frames[start + 1])) {
-    case Command.Request:
-      return decodePlainDelivery(frames, start + 2, dialect);
-    case Command.Heartbeat:
-      return { kind: "heartbeat", dialect };
-    case Command.Disconnect:
-      return { kind: "disconnect", dialect };
-    default:
-      return fault("command");
-  }
+  return command === Command.Request ? decodePlainDelivery(frames, start + 2, dialect) : fault("command");
 }
 
 function decodeOurDelivery(frames: readonly Buffer[], head: Buffer): AtWorker {
-  const dialect = Dialect.Shoal;
-  switch (head[COMMAND]) {
-    case Command.Heartbeat:
-      return { kind: "heartbeat", dialect };
-    case Command.Disconnect:
-      return { kind: "disconnect", dialect };
-    case Command.Request:
-    case Command.Requests: {
-      if (head.length < DELIVERY || head.length > DELIVERY + MAX_HEADERS) return fault("id");
-      if (frames.length < 2) return fault("body");
-      const id = readId(head, NUMBERED);
-      const { sequence } = id;
-      return {
-        kind: "request",
-        dialect,
-        tag: readUint32(head, AFTER),
-        address: NO_ADDRESS,
-        id: sequence === 0 ? undefined : id,
-        oldest: sequence - Math.min(sequence, readUint32(head, DELIVERY_SPAN)),
-        attempt: head[ATTEMPT] as number,
-        time: readUint32(head, ATTEMPT + 1) | 0,
-        headers: head.length === DELIVERY ? EMPTY : head.subarray(DELIVERY),
-        body: Body.of(frames, 1),
-        epoch: 0,
-        receivedAt: Number.MIN_VALUE,
-      };
-    }
-    default:
-      return decodeControl(head);
-  }
+  const command = head[COMMAND];
+  if (command !== Command.Request && command !== Command.Requests) return decodeControl(head);
+  if (head.length < DELIVERY || head.length > DELIVERY + MAX_HEADERS) return fault("id");
+  if (frames.length < 2) return fault("body");
+  const id = readId(head, NUMBERED);
+  const { sequence } = id;
+  return {
+    kind: "request",
+    dialect: Dialect.Shoal,
+    tag: readUint32(head, AFTER),
+    address: NO_ADDRESS,
+    id: sequence === 0 ? undefined : id,
+    oldest: sequence - Math.min(sequence, readUint32(head, DELIVERY_SPAN)),
+    attempt: head[ATTEMPT] as number,
+    time: readUint32(head, ATTEMPT + 1) | 0,
+    headers: head.length === DELIVERY ? EMPTY : head.subarray(DELIVERY),
+    body: Body.of(frames, 1),
+    epoch: 0,
+    receivedAt: Number.MIN_VALUE,
+  };
 }
 
 /** Behind a chain of brokers, the address has several frames. */
@@ -944,10 +915,6 @@ function byteFrame(byte: number): Buffer {
   return BYTES[byte] as Buffer;
 }
 
-function byteOf(frame: Buffer | undefined): number {
-  return frame?.length === 1 ? (frame[0] as number) : 0;
-}
-
 function plainHead(role: Role, dialect: Dialect, command: number): Frames {
   const header = HEADERS[role][dialect];
   if (dialect === Dialect.Mdp02) return [header, byteFrame(role === "client" ? command - 1 : command)];
@@ -955,9 +922,17 @@ function plainHead(role: Role, dialect: Dialect, command: number): Frames {
   return [EMPTY, header, byteFrame(command < Command.Partial ? command : command - 1)];
 }
 
-/** The number of a plain command in shoal's dialect. */
-function plainCommand(role: Role, dialect: Dialect, frame: Buffer | undefined): number | undefined {
-  const byte = byteOf(frame);
+/** The command in shoal's dialect, except of a client's 0.1, which has none. @param start index of the header */
+function commandOf(
+  role: Role,
+  dialect: Dialect,
+  frames: readonly Buffer[],
+  start: number,
+): number | undefined {
+  if (dialect === Dialect.Shoal) return (frames[start] as Buffer)[COMMAND];
+  const frame = frames[start + 1];
+  if (frame?.length !== 1) return undefined;
+  const byte = frame[0] as number;
   const isLower = role === "client" || (dialect === Dialect.Mdp01 && byte >= Command.Partial);
   const command = isLower ? byte + 1 : byte;
   return byte >= Command.Ready && command <= Command.Disconnect ? command : undefined;
