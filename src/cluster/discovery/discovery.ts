@@ -22,20 +22,26 @@ const WITHDRAW_TIMEOUT = 1_000;
 /** Configured addresses, and those of `join`. */
 const SEEDS = "seeds";
 
-export interface DiscoveryEffects {
-  join(addresses: readonly string[]): void;
-  forget(addresses: readonly string[]): void;
+type Dial = (now: number, addresses: readonly string[]) => void;
+
+/** The rules that dial the addresses. */
+export interface DiscoveryRuntime {
+  readonly membership: { readonly live: readonly unknown[] } | undefined;
+  run(call: (rules: { readonly join: Dial; readonly forget: Dial }, now: number) => void): void;
+  report(event: { type: "discovery:up"; source: string }): void;
+  report(event: { type: "discovery:down"; source: string; error: Error }): void;
+}
+
+export interface DiscoverySockets {
   accepts(address: string): boolean;
-  readonly resolve?: (name: HostPort) => Promise<readonly string[]>;
-  isAlone(): boolean;
-  up(source: string): void;
-  down(source: string, error: Error): void;
+  resolve(name: HostPort): Promise<readonly string[]>;
   count(reason: string): void;
 }
 
 export class Discovery {
   readonly #sources: readonly RunningSource[];
-  readonly #effects: DiscoveryEffects;
+  readonly #runtime: DiscoveryRuntime;
+  readonly #sockets: DiscoverySockets;
   readonly #lists = new Map<string, readonly string[]>();
   readonly #names: Names;
   #since = Date.now();
@@ -43,14 +49,20 @@ export class Discovery {
   #started = false;
 
   /** @param seeds "host:port"; names are allowed */
-  constructor(seeds: readonly string[], sources: readonly DiscoverySource[], effects: DiscoveryEffects) {
-    this.#effects = effects;
+  constructor(
+    seeds: readonly string[],
+    sources: readonly DiscoverySource[],
+    runtime: DiscoveryRuntime,
+    sockets: DiscoverySockets,
+  ) {
+    this.#runtime = runtime;
+    this.#sockets = sockets;
     this.#lists.set(SEEDS, seeds);
-    this.#sources = sources.map((source) => new RunningSource(source, effects, this.#sourceOnList));
+    this.#sources = sources.map((source) => new RunningSource(source, runtime, this.#sourceOnList));
     this.#names = new Names(
-      (error) => (error === undefined ? this.#update() : effects.count("seed:unknown")),
-      () => effects.isAlone(),
-      effects.resolve,
+      (error) => (error === undefined ? this.#update() : sockets.count("seed:unknown")),
+      () => runtime.membership?.live.length === 0,
+      (name) => sockets.resolve(name),
     );
   }
 
@@ -106,8 +118,8 @@ export class Discovery {
   #sourceOnList = (source: string, given: unknown): boolean => {
     const list = checkedList(given);
     if (list === undefined) return false;
-    for (let i = 0; i < list.junk; i++) this.#effects.count("seed:junk");
-    if (list.excess > 0) this.#effects.count("seed:full");
+    for (let i = 0; i < list.junk; i++) this.#sockets.count("seed:junk");
+    if (list.excess > 0) this.#sockets.count("seed:full");
     this.#lists.set(source, list.addresses);
     this.#update();
     return true;
@@ -121,17 +133,17 @@ export class Discovery {
       names.add(entry);
       return this.#names.get(entry);
     });
-    if (overflows) this.#effects.count("seed:full");
+    if (overflows) this.#sockets.count("seed:full");
     for (const address of addresses) {
-      if (this.#effects.accepts(address)) continue;
+      if (this.#sockets.accepts(address)) continue;
       addresses.delete(address);
-      this.#effects.count("seed:outside");
+      this.#sockets.count("seed:outside");
     }
     const added = [...addresses].filter((address) => !this.#dialled.has(address));
     const removed = [...this.#dialled].filter((address) => !addresses.has(address));
     this.#dialled = addresses;
-    if (removed.length > 0) this.#effects.forget(removed);
-    if (added.length > 0) this.#effects.join(added);
+    if (removed.length > 0) this.#runtime.run((rules, now) => rules.forget(now, removed));
+    if (added.length > 0) this.#runtime.run((rules, now) => rules.join(now, added));
     this.#names.set(names);
   }
 }
@@ -140,7 +152,7 @@ export class Discovery {
 class RunningSource {
   readonly name: string;
   readonly #source: DiscoverySource;
-  readonly #effects: DiscoveryEffects;
+  readonly #runtime: DiscoveryRuntime;
   readonly #onList: (source: string, list: unknown) => boolean;
   #isUp = false;
   #error: Error | undefined;
@@ -150,12 +162,12 @@ class RunningSource {
 
   constructor(
     source: DiscoverySource,
-    effects: DiscoveryEffects,
+    runtime: DiscoveryRuntime,
     onList: (source: string, list: unknown) => boolean,
   ) {
     this.name = source.name;
     this.#source = source;
-    this.#effects = effects;
+    this.#runtime = runtime;
     this.#onList = onList;
   }
 
@@ -241,7 +253,7 @@ class RunningSource {
     this.#isUp = true;
     this.#error = undefined;
     this.#since = Date.now();
-    this.#effects.up(this.name);
+    this.#runtime.report({ type: "discovery:up", source: this.name });
   }
 
   /** Emits one event per outage; the status has the latest error. */
@@ -251,6 +263,6 @@ class RunningSource {
     this.#error = error;
     if (!isChange) return;
     this.#since = Date.now();
-    this.#effects.down(this.name, error);
+    this.#runtime.report({ type: "discovery:down", source: this.name, error });
   }
 }

@@ -59,16 +59,7 @@ export class BusParts implements BusContext {
       refused: (name, endpoint, error) => runtime.report({ type: "endpoint:refused", name, endpoint, error }),
     });
     for (const { name, endpoint } of settings.advertised) this.details.advertise(name, endpoint);
-    this.discovery = new Discovery(settings.seeds, settings.discovery, {
-      join: (addresses) => runtime.run((rules, now) => rules.join(now, addresses)),
-      forget: (addresses) => runtime.run((rules, now) => rules.forget(now, addresses)),
-      accepts: (address) => sockets.accepts(address),
-      resolve: (name) => sockets.resolve(name),
-      isAlone: () => runtime.membership?.live.length === 0,
-      up: (source) => runtime.report({ type: "discovery:up", source }),
-      down: (source, error) => runtime.report({ type: "discovery:down", source, error }),
-      count: (reason) => sockets.count(reason),
-    });
+    this.discovery = new Discovery(settings.seeds, settings.discovery, runtime, sockets);
   }
 
   /** `send`, `query`, channels and hooks over members, links and the multicast group. */

@@ -1,6 +1,6 @@
 /** Sources that come, fail, stay silent, flood and never end: what a node makes of them, in virtual time. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Discovery } from "../../../src/cluster/discovery/discovery.js";
+import { Discovery, type DiscoveryRuntime } from "../../../src/cluster/discovery/discovery.js";
 import { dnsSource } from "../../../src/cluster/discovery/dns.js";
 import { kubernetesSource } from "../../../src/cluster/discovery/kubernetes.js";
 import {
@@ -21,18 +21,25 @@ let resolve: (name: HostPort) => Promise<string[]>;
 let discovery: Discovery | undefined;
 
 function start(sources: unknown[], seeds: string[] = []): Discovery {
-  const made = new Discovery(seeds, sourcesOf(sources, 16), {
-    join: (addresses) => {
+  const rules = {
+    join: (_: number, addresses: readonly string[]) => {
       for (const address of addresses) dialled.add(address);
     },
-    forget: (addresses) => {
+    forget: (_: number, addresses: readonly string[]) => {
       for (const address of addresses) expect(dialled.delete(address)).toBe(true);
     },
+  };
+  const runtime: DiscoveryRuntime = {
+    membership: undefined,
+    run: (call) => call(rules, 0),
+    report: (event: { type: string; source: string; error?: Error }) => {
+      const error = event.error === undefined ? "" : `: ${event.error.message}`;
+      changes.push(`${event.type.replace("discovery:", "")} ${event.source}${error}`);
+    },
+  };
+  const made = new Discovery(seeds, sourcesOf(sources, 16), runtime, {
     accepts: (address) => accepts(address),
     resolve: (name) => resolve(name),
-    isAlone: () => false,
-    up: (source) => void changes.push(`up ${source}`),
-    down: (source, error) => void changes.push(`down ${source}: ${error.message}`),
     count: (reason) => {
       counts[reason] = (counts[reason] ?? 0) + 1;
     },
