@@ -4,33 +4,52 @@
  * A peer may begin and end requests, or ask for refusals, without reading: above a bound items are dropped.
  */
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWER_BYTES, MAX_UNREAD_ANSWERS } from "./bounds.js";
-import type { SendResult } from "./parts.js";
+import type { MessageKind, MessageLinks, SendResult } from "./parts.js";
 import { WaitingSends } from "./waiting-sends.js";
 
 /** `sent`: the link has it. `dropped`: too much waits already. */
 export type QueueResult = Exclude<SendResult, "full"> | "dropped";
 
+/** Gets items that this node sends to itself. */
+export interface OwnItems {
+  readonly id: string;
+  onItem(from: string, item: Buffer): void;
+}
+
 export class NodeQueues extends WaitingSends {
   /** Items that the bounds did not admit. */
   dropped = 0;
-  readonly #give: (node: string, item: Buffer) => SendResult;
+  readonly #links: Pick<MessageLinks, "send" | "room">;
+  readonly #kind: MessageKind;
+  readonly #own: OwnItems | undefined;
+  #ownItems: Buffer[] = [];
 
-  /**
-   * @param give to the node's link; throws for an item above the limit of this node's links
-   * @param room settles when there is room; rejects when the node is lost or gone
-   */
-  constructor(give: (node: string, item: Buffer) => SendResult, room: (node: string) => Promise<void>) {
-    super(Infinity, Infinity, room);
-    this.#give = give;
+  constructor(links: Pick<MessageLinks, "send" | "room">, kind: MessageKind, own?: OwnItems) {
+    super(Infinity, Infinity, (node) => links.room(node));
+    this.#links = links;
+    this.#kind = kind;
+    this.#own = own;
   }
 
   #sendNow(node: string, item: Buffer): SendResult {
+    if (node === this.#own?.id) {
+      // Deferred, so that other work gets turns.
+      this.#ownItems.push(item);
+      if (this.#ownItems.length === 1) setImmediate(this.#takeOwn);
+      return "sent";
+    }
     try {
-      return this.#give(node, item);
+      return this.#links.send(node, this.#kind, item);
     } catch {
-      return "too-large";
+      return "too-large"; // Above the limit of this node's links.
     }
   }
+
+  #takeOwn = (): void => {
+    const items = this.#ownItems;
+    this.#ownItems = [];
+    for (const item of items) this.#own?.onItem(this.#own.id, item);
+  };
 
   /** Sends it now, behind the node's waiting items. */
   send(node: string, item: Buffer): SendResult {

@@ -1,5 +1,4 @@
-/** Shared by sending to services and receiving from them: hooks, channels, counters, and one way to send. */
-import { ClosedError, InvalidArgumentError, type ShoalError, UnroutableError } from "../../core/errors.js";
+/** Shared by sending to services and receiving from them: hooks, channels, counters. */
 import type { Member } from "../node/member.js";
 import { ClusterChannels } from "./channels.js";
 import {
@@ -38,6 +37,7 @@ export function sizeOf(data: string | Buffer): number {
 
 export class ServiceContext {
   readonly effects: ServicesEffects;
+  readonly links: ServiceLinks;
   readonly channels: ClusterChannels;
   readonly hooks: Hooks;
   readonly admission: ServiceAdmission;
@@ -60,16 +60,14 @@ export class ServiceContext {
 
   constructor(effects: ServicesEffects, options: ServicesOptions) {
     this.effects = effects;
+    this.links = effects.links;
     this.channels = new ClusterChannels(options.channels);
     this.hooks = new Hooks();
     this.admission = new ServiceAdmission(this.hooks, (member, error) =>
       effects.report({ type: "hook:failed", member, error }),
     );
     this.multicast = new Multicast(effects.group);
-    this.answers = new NodeQueues(
-      (node, item) => this.links.send(node, MessageKind.SERVICE, item),
-      (node) => effects.links().room(node),
-    );
+    this.answers = new NodeQueues(effects.links, MessageKind.SERVICE);
     // Answers to an earlier life match no query.
     this.pending = new PendingQueries(Math.floor(Math.random() * 2 ** 20));
   }
@@ -106,33 +104,9 @@ export class ServiceContext {
     else onPassed(passed);
   }
 
-  get links(): ServiceLinks {
-    return this.effects.links();
-  }
-
   /** This node's, which never changes. */
   get selfId(): string {
     this.#selfId ??= this.effects.self().id;
     return this.#selfId;
-  }
-
-  /** @returns why the link did not take it @throws what the link throws for an item that is too large */
-  sendItem({ id, name }: Member, item: Uint8Array, { lane, protocols }: Means): ShoalError | undefined {
-    const result = this.closed ? "unreachable" : this.links.send(id, MessageKind.SERVICE, item, lane);
-    switch (result) {
-      case "sent":
-        return undefined;
-      case "full":
-        this.links.drop(id);
-        return new ClosedError("EAGAIN", `the link to ${name} is full`);
-      case "too-large":
-        return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);
-      case "unreachable":
-        return new UnroutableError(
-          protocols === undefined
-            ? `${name} is gone, or takes no messages`
-            : `${name} is gone, or is not reached by ${protocols.join(", ")} any more`,
-        );
-    }
   }
 }

@@ -141,6 +141,7 @@ export class ServiceReceiver {
     };
   }
 
+  /** A datagram of a live member. */
   onDatagram(from: string, bytes: Buffer): void {
     const { multicast, closed, selfId } = this.#context;
     if (closed) return;

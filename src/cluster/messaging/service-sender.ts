@@ -6,11 +6,12 @@
  *
  * All of it is done in one go, except for a message that names protocols: it waits until a link of these is open.
  */
-import { ClosedError, type ShoalError, UnroutableError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import type { Member } from "../node/member.js";
 import { MAX_WAITING_MESSAGE_BYTES, MAX_WAITING_MESSAGES, MIN_ITEM_LIMIT } from "./bounds.js";
 import { ENCODING, HookAnswer, type HookPayload, type Passed, TRANSMITTING } from "./hooks.js";
+import { MessageKind } from "./parts.js";
 import { type Means, SELF, type ServiceContext, sizeOf } from "./service-context.js";
 import type { ServiceReceiver } from "./service-receiver.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
@@ -157,13 +158,34 @@ export class ServiceSender {
   #deliver(service: Member, outcome: Outcome, each: Recipients): void {
     if (outcome instanceof HookAnswer) each.answered(service, outcome.data);
     else if (!Buffer.isBuffer(outcome)) each.failed(service, outcome);
-    else if (service.id === this.#context.selfId) {
-      if (this.#receiver.onOwn(outcome)) each.sent(service, "links");
-      else each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
-    } else {
-      const error = this.#context.sendItem(service, outcome, each);
+    else {
+      const error = this.#sendItem(service, outcome, each);
       if (error === undefined) each.sent(service, "links");
       else each.failed(service, error);
+    }
+  }
+
+  /** @returns why it was not taken @throws what the link throws for an item that is too large */
+  #sendItem({ id, name }: Member, item: Buffer, { lane, protocols }: Means): ShoalError | undefined {
+    const { closed, links, selfId } = this.#context;
+    if (id === selfId) {
+      if (this.#receiver.onOwn(item)) return undefined;
+      return new ClosedError("EAGAIN", "too many messages to this node itself wait");
+    }
+    switch (closed ? "unreachable" : links.send(id, MessageKind.SERVICE, item, lane)) {
+      case "sent":
+        return undefined;
+      case "full":
+        links.drop(id);
+        return new ClosedError("EAGAIN", `the link to ${name} is full`);
+      case "too-large":
+        return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);
+      case "unreachable":
+        return new UnroutableError(
+          protocols === undefined
+            ? `${name} is gone, or takes no messages`
+            : `${name} is gone, or is not reached by ${protocols.join(", ")} any more`,
+        );
     }
   }
 

@@ -162,7 +162,7 @@ export interface ServicesEffects {
   resolve(steps: readonly ResolverStep[]): Iterable<Member>;
   /** Live members except this node. */
   others(): readonly Member[];
-  links(): ServiceLinks;
+  readonly links: ServiceLinks;
   /** A live or lost member: one that was lost may only have been paused. */
   sender(id: string): Member | undefined;
   /** Whether a member's details are known. */

@@ -42,9 +42,6 @@ import { type Means, SELF, ServiceContext } from "./service-context.js";
 import { ServiceReceiver } from "./service-receiver.js";
 import { ServiceSender } from "./service-sender.js";
 import type {
-  HandlerOptions,
-  ServiceMessageHandler,
-  ServiceQueryHandler,
   ServiceQueryOptions,
   ServiceSelection,
   ServiceSendFailure,
@@ -71,15 +68,15 @@ interface Selected {
 
 export class Services {
   readonly #context: ServiceContext;
-  readonly #receiver: ServiceReceiver;
+  readonly receiver: ServiceReceiver;
   readonly #sender: ServiceSender;
   /** Valid names in `protocols`. */
   readonly #protocols: readonly string[];
 
   constructor(effects: ServicesEffects, options: ServicesOptions = {}) {
     this.#context = new ServiceContext(effects, options);
-    this.#receiver = new ServiceReceiver(this.#context);
-    this.#sender = new ServiceSender(this.#context, this.#receiver);
+    this.receiver = new ServiceReceiver(this.#context);
+    this.#sender = new ServiceSender(this.#context, this.receiver);
     this.#protocols = [...new Set([...PROTOCOLS, ...(options.protocols ?? [])])];
   }
 
@@ -93,7 +90,6 @@ export class Services {
   hook(stage: MessageStage, options: HookOptions, call: MessageHook): () => void;
   hook(stage: ServiceStage, call: ServiceHook): () => void;
   hook(stage: HookStage, ...rest: [Hook] | [HookOptions, Hook]): () => void {
-    this.#assertOpen();
     const [options, call] = rest.length === 1 ? [undefined, rest[0]] : rest;
     checkCallOptions("hook", options, ["channels", "protocols"]);
     // A hook for an unknown name would never be called, and not encrypt what it was meant to.
@@ -104,16 +100,6 @@ export class Services {
       remove();
       this.#context.admission.hooksChanged();
     };
-  }
-
-  onMessage(call: ServiceMessageHandler, options: HandlerOptions = {}): () => void {
-    this.#assertOpen();
-    return this.#receiver.onMessage(call, options);
-  }
-
-  onQuery(call: ServiceQueryHandler, options: HandlerOptions = {}): () => void {
-    this.#assertOpen();
-    return this.#receiver.onQuery(call, options);
   }
 
   send(options: ServiceSendOptions): Promise<ServiceSendResult> {
@@ -128,7 +114,6 @@ export class Services {
   }
 
   async #send(options: ServiceSendOptions, context: Buffer | undefined): Promise<ServiceSendResult> {
-    this.#assertOpen();
     checkCallOptions("send", options, SEND_KEYS);
     if (options === undefined || options === null)
       throw new InvalidArgumentError(`send takes an object; got ${describe(options)}`);
@@ -167,7 +152,7 @@ export class Services {
   }
 
   query(options: ServiceQueryOptions): Query {
-    this.#assertOpen();
+    if (this.#context.closed) throw new ClosedError("EBADF", "the bus is closed");
     checkCallOptions("query", options, QUERY_KEYS);
     if (options === undefined || options === null)
       throw new InvalidArgumentError(`query takes an object; got ${describe(options)}`);
@@ -212,22 +197,12 @@ export class Services {
       ...counts,
       queries: pending.size,
       awaited: pending.awaited,
-      ...this.#receiver.stats(),
+      ...this.receiver.stats(),
       refused: { ...refused, ...(answers.dropped > 0 && { "service:unread": answers.dropped }) },
     };
   }
 
   // --- What the bus brings -------------------------------------------------------------------------------------------
-
-  /** Never throws. */
-  onItem(from: string, item: Buffer, protocol: string): void {
-    this.#receiver.onBytes(from, item, protocol);
-  }
-
-  /** A datagram of a live member. Never throws. */
-  onDatagram(from: string, bytes: Buffer): void {
-    this.#receiver.onDatagram(from, bytes);
-  }
 
   /** `found`: it is back. */
   onMember(what: "discovered" | "found" | "changed" | "lost", service: Member): void {
@@ -249,7 +224,7 @@ export class Services {
     this.#context.closed = true;
     this.#context.answers.close();
     this.#context.pending.close();
-    this.#receiver.close();
+    this.receiver.close();
   }
 
   // --- Whom it goes to ----------------------------------------------------------------------------------------------
@@ -344,10 +319,6 @@ export class Services {
     const isMulticast = checkBoolean("broadcast", broadcast) && protocols?.includes("udp") !== false;
     const lane = protocols === undefined ? 0 : this.#context.links.laneOf(protocols);
     return { byDatagram: isMulticast || protocols?.[0] === "udp", protocols, lane };
-  }
-
-  #assertOpen(): void {
-    if (this.#context.closed) throw new ClosedError("EBADF", "the bus is closed");
   }
 }
 

@@ -9,7 +9,7 @@ import { NodeLinks } from "../messaging/links.js";
 import { Messaging } from "../messaging/messaging.js";
 import type { MessagingSettings } from "../messaging/options.js";
 import { PairStreams } from "../messaging/pair-streams.js";
-import type { LinkMember } from "../messaging/parts.js";
+import type { LinkMember, MessageRoutes } from "../messaging/parts.js";
 import type { LinkProtocol } from "../messaging/protocol.js";
 import { ipcProtocol } from "../messaging/protocols.js";
 import { RouteDriver } from "../messaging/route-driver.js";
@@ -24,17 +24,21 @@ import type { NodeSockets } from "./node-sockets.js";
 export class BusMessages implements MessagesPart {
   readonly #bus: BusContext;
   readonly #runtime: BusRuntime;
-  #messaging: Messaging | undefined;
-  #links: NodeLinks | undefined;
+  readonly #messaging: Messaging | undefined;
   #isStarted = false;
   readonly streams: PairStreams | undefined;
+  /** `undefined` without messages. */
+  readonly links: NodeLinks | undefined;
 
   constructor(bus: BusContext, runtime: BusRuntime) {
     this.#bus = bus;
     this.#runtime = runtime;
     const { messaging } = bus.settings;
-    if (messaging !== undefined)
-      this.streams = new PairStreams(bus.sockets.streams, runtime.codec, messaging.maxItem);
+    if (messaging === undefined) return;
+    this.streams = new PairStreams(bus.sockets.streams, runtime.codec, messaging.maxItem);
+    const made = this.#make(messaging, this.streams);
+    this.#messaging = made.messaging;
+    this.links = made.links;
   }
 
   /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` without messages */
@@ -47,19 +51,17 @@ export class BusMessages implements MessagesPart {
   /** Keeps subscriptions and numbers until the start. @throws NotSupportedError `NOT_SUPPORTED` without messages */
   get unstarted(): Messaging {
     this.assertSupported();
-    this.#messaging ??= this.#make(this.#bus.settings.messaging as MessagingSettings);
-    return this.#messaging;
+    return this.#messaging as Messaging;
   }
 
-  /** @throws NotSupportedError `NOT_SUPPORTED` without messages */
-  get links(): NodeLinks {
-    void this.unstarted;
-    return this.#links as NodeLinks;
+  /** `undefined` without messages. */
+  get routes(): MessageRoutes | undefined {
+    return this.#messaging?.routes;
   }
 
   /** @throws NotSupportedError `NOT_SUPPORTED` without messages */
   assertSupported(): void {
-    if (this.#bus.settings.messaging === undefined)
+    if (this.#messaging === undefined)
       throw new NotSupportedError("the bus has no messages: messaging is false");
   }
 
@@ -79,11 +81,10 @@ export class BusMessages implements MessagesPart {
 
   /** After a failure the node sends, and cannot be reached. */
   async start(): Promise<void> {
-    if (this.#bus.settings.messaging === undefined || this.#isStarted) return;
+    if (this.links === undefined || this.#isStarted) return;
     this.#isStarted = true;
-    void this.unstarted;
     try {
-      await this.#links?.start();
+      await this.links.start();
     } catch {
       // Each protocol was reported.
     }
@@ -126,7 +127,7 @@ export class BusMessages implements MessagesPart {
     await this.#messaging?.close(linger);
   }
 
-  #make(settings: MessagingSettings): Messaging {
+  #make(settings: MessagingSettings, streams: PairStreams): { messaging: Messaging; links: NodeLinks } {
     const { id } = this.#bus.identity;
     let links!: NodeLinks;
     const messaging = new Messaging(id, settings, {
@@ -135,7 +136,7 @@ export class BusMessages implements MessagesPart {
       links: (effects) => {
         links = new NodeLinks({
           id,
-          protocols: this.#protocols(settings),
+          protocols: this.#protocols(settings, streams),
           settings,
           effects: {
             ...effects,
@@ -167,19 +168,17 @@ export class BusMessages implements MessagesPart {
       random: Math.random,
       wall: Date.now,
       emit: (event) => this.#runtime.report(event),
-      onService: (from, item, protocol) => this.#bus.services.onItem(from, item, protocol),
+      onService: (from, item, protocol) => this.#bus.services.receiver.onBytes(from, item, protocol),
       onRequest: (from, item) => this.#bus.requests.onItem(from, item),
       onGone: (of) => {
         this.#bus.services.onForgotten(of);
         this.#bus.requests.onForgotten(of);
       },
     });
-    this.#links = links;
-    return messaging;
+    return { messaging, links };
   }
 
-  #protocols({ protocols }: MessagingSettings): LinkProtocol[] {
-    const streams = this.streams as PairStreams;
+  #protocols({ protocols }: MessagingSettings, streams: PairStreams): LinkProtocol[] {
     const { settings, platform, tls } = this.#bus.sockets;
     const { ports } = settings;
     const host = {

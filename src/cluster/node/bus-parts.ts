@@ -2,10 +2,10 @@
 import { ClientRoster } from "../clients/roster.js";
 import { Discovery } from "../discovery/discovery.js";
 import { MemberState } from "../membership/members.js";
-import { MessageKind } from "../messaging/parts.js";
+import type { NodeLinks } from "../messaging/links.js";
+import type { MessageRoutes } from "../messaging/parts.js";
 import { Services } from "../messaging/services.js";
 import { Requests } from "../requests/requests.js";
-import { serviceRoute } from "../requests/route.js";
 import { resolveBy } from "../resolver.js";
 import type { BusContext, BusOptions, BusOwner, NodeIdentity } from "./bus-context.js";
 import { BusMessages } from "./bus-messages.js";
@@ -44,9 +44,12 @@ export class BusParts implements BusContext {
     this.runtime = new BusRuntime(this);
     const { runtime } = this;
     this.messages = new BusMessages(this, runtime);
-    this.services = this.#createServices();
-    this.candidates = new ServiceCandidates(runtime, this.messages);
-    this.requests = this.#createRequests();
+    // Without messages, programs can call neither services nor requests.
+    const links = this.messages.links as NodeLinks;
+    const routes = this.messages.routes as MessageRoutes;
+    this.services = this.#createServices(links);
+    this.candidates = new ServiceCandidates(runtime, routes);
+    this.requests = this.#createRequests(links, routes);
     this.roster = new ClientRoster(this.requests);
     this.details = new OwnDetails(settings, sockets.settings.ipv6, {
       current: () => runtime.membership?.self.details,
@@ -63,8 +66,8 @@ export class BusParts implements BusContext {
   }
 
   /** `send`, `query`, channels and hooks over members, links and the multicast group. */
-  #createServices(): Services {
-    const { runtime, messages } = this;
+  #createServices(links: NodeLinks): Services {
+    const { runtime } = this;
     const settings = this.settings.messaging;
     return new Services(
       {
@@ -78,7 +81,7 @@ export class BusParts implements BusContext {
           return resolveBy([self, ...live], self, steps).map((member) => runtime.snapshotOf(member));
         },
         others: () => runtime.rules.live.map((member) => runtime.snapshotOf(member)),
-        links: () => messages.links,
+        links,
         sender: (id) => {
           const member = runtime.membership?.get(id);
           return member === undefined || member.state === MemberState.LEFT
@@ -103,25 +106,22 @@ export class BusParts implements BusContext {
   }
 
   /** `serve` and `request` over members, links and routes. */
-  #createRequests(): Requests {
-    const { runtime, messages, candidates } = this;
+  #createRequests(links: NodeLinks, routes: MessageRoutes): Requests {
+    const { runtime, candidates } = this;
     const find = (id: string): Member | undefined => {
       const member = runtime.membership?.get(id);
       return member?.isLive === true ? runtime.snapshotOf(member) : undefined;
     };
     return new Requests({
       id: this.identity.id,
-      send: (node, item) => messages.started?.links.send(node, MessageKind.REQUEST, item) ?? "unreachable",
-      room: (node) => messages.messaging.links.room(node),
+      links,
+      routes,
       candidates: (service) => candidates.of(service),
       isSettling: () => {
-        const routes = messages.started?.routes;
-        if (routes === undefined || routes.unsettled.size === 0) return false;
+        if (routes.unsettled.size === 0) return false;
         routes.askUnsettled();
         return true;
       },
-      announce: (service) => messages.messaging.routes.subscribe(serviceRoute(service)),
-      withdraw: async (service) => messages.started?.routes.unsubscribe(serviceRoute(service)),
       find,
       nameOf: (id) => {
         const member = runtime.membership?.get(id);

@@ -292,7 +292,7 @@ export class BusRuntime implements BusPort {
     const isLive = this.#membership?.get(from)?.isLive === true && from !== identity.id;
     if (overStream || !isLive || data === undefined || sockets.provesNodes) sockets.count("message:refused");
     else if (messages.started !== undefined)
-      services.onDatagram(from, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+      services.receiver.onDatagram(from, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
   }
 
   // --- Decisions of the rules

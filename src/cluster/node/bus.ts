@@ -13,8 +13,6 @@ import { DISCOVERY_PROP } from "../clients/description.js";
 import type { ClusterClients, OwnDiscovery } from "../clients/roster.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
 import { isId } from "../identity.js";
-import type { Member as KnownMember } from "../membership/members.js";
-import type { Membership } from "../membership/membership.js";
 import type { ClusterAddress } from "../messaging/addresses.js";
 import type { ClusterChannels } from "../messaging/channels.js";
 import type {
@@ -146,13 +144,13 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   /** @throws as in other drivers; InvalidStateError `EFSM` before the start: nothing has changed then */
   override async drain(options?: PatternWaitOptions): Promise<void> {
-    void this.#rules;
+    void this.parts.runtime.rules;
     await super.drain(options);
   }
 
   /** @internal Announces draining; announced programs are withdrawn and closed. */
   protected override async onDrain(): Promise<void> {
-    this.#run((rules, now) => rules.drain(now));
+    this.parts.runtime.run((rules, now) => rules.drain(now));
     this.parts.membersChanged();
     const withdrawn = [...this.#announced].map((announced) => announced.withdraw());
     await Promise.all([this.parts.requests.drain(), ...withdrawn]);
@@ -189,7 +187,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   /** @throws InvalidStateError `EFSM` before the start */
   get self(): Member {
-    return this.#memberOf(this.#rules.self);
+    return this.parts.runtime.memberOf(this.parts.runtime.rules.self);
   }
 
   /** "host:port" for other nodes; empty before the start. */
@@ -206,16 +204,16 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
   ): Member[] {
     checkCallOptions("members", options, ["self", "gone"]);
-    const rules = this.#rules;
+    const rules = this.parts.runtime.rules;
     const found = [...(options.self === false ? [] : [rules.self]), ...rules.live];
     if (options.gone === true) found.push(...rules.dead);
-    return found.map((member) => this.#memberOf(member));
+    return found.map((member) => this.parts.runtime.memberOf(member));
   }
 
   /** The live member with an id or a name; a name without host must be unique. */
   member(nameOrId: string): Member | undefined {
     const member = this.parts.runtime.find(nameOrId);
-    return member?.isLive === true ? this.#memberOf(member) : undefined;
+    return member?.isLive === true ? this.parts.runtime.memberOf(member) : undefined;
   }
 
   /** Live members that have all tags, including this node. docs/clusters.md lists the built-in tags. */
@@ -234,7 +232,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   /** Whether this node has all tags. */
   resolveSelf(...tags: string[]): boolean {
-    const { self } = this.#rules;
+    const { self } = this.parts.runtime.rules;
     return resolveBy([self], self, [{ has: tags }]).length > 0;
   }
 
@@ -275,7 +273,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    */
   checkReachable(addresses: readonly string[]): void {
     this.assertOpen();
-    void this.#rules;
+    void this.parts.runtime.rules;
     this.#checkScope(addresses);
   }
 
@@ -450,7 +448,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   onQuery(handler: ServiceQueryHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
     this.parts.messages.assertSupported();
-    return this.parts.services.onQuery(handler, options);
+    return this.parts.services.receiver.onQuery(handler, options);
   }
 
   /**
@@ -463,7 +461,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   onMessage(handler: ServiceMessageHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
     this.parts.messages.assertSupported();
-    return this.parts.services.onMessage(handler, options);
+    return this.parts.services.receiver.onMessage(handler, options);
   }
 
   /**
@@ -618,7 +616,9 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     checkCallOptions("clients", options, ["timeout"]);
     const { timeout = 1_000 } = options;
     checkInteger("timeout", timeout, 0, MAX_TIMEOUT);
-    const asked = this.#rules.live.filter(({ details }) => Object.hasOwn(details.props, DISCOVERY_PROP));
+    const asked = this.parts.runtime.rules.live.filter(({ details }) =>
+      Object.hasOwn(details.props, DISCOVERY_PROP),
+    );
     return this.parts.roster.ask(this.identity.name, asked, timeout);
   }
 
@@ -710,18 +710,18 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     const { tags = [], props, channel = 0 } = options;
     checkInteger("channel", channel, 0, 255);
     if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags must be an array; got ${describe(tags)}`);
-    void this.#rules;
+    void this.parts.runtime.rules;
     if (tags.length > 0 || props !== undefined)
       this.parts.details.change(tags, props === undefined ? {} : props);
-    this.#run((rules, now) => rules.heartbeat(now, channel));
+    this.parts.runtime.run((rules, now) => rules.heartbeat(now, channel));
   }
 
   /** Advances the next heartbeat to at most this many ms from now, 0 to 2,147,483,647. */
   heartbeatAfter(ms: number): void {
     if (typeof ms !== "number" || !(ms >= 0 && ms <= MAX_TIMEOUT))
       throw new InvalidArgumentError(`heartbeatAfter takes ms from 0 to ${MAX_TIMEOUT}; got ${describe(ms)}`);
-    void this.#rules;
-    this.#run((rules, now) => rules.heartbeatAfter(now, ms));
+    void this.parts.runtime.rules;
+    this.parts.runtime.run((rules, now) => rules.heartbeatAfter(now, ms));
   }
 
   /**
@@ -731,8 +731,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    */
   discover(answers?: number): void {
     if (answers !== undefined) checkInteger("answers", answers, 0, 65_535);
-    void this.#rules;
-    this.#run((rules, now) => rules.discover(now, answers));
+    void this.parts.runtime.rules;
+    this.parts.runtime.run((rules, now) => rules.discover(now, answers));
   }
 
   /**
@@ -744,7 +744,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   ping(nameOrId: string): void {
     const id = this.#idOf(nameOrId);
     let found = false;
-    this.#run((rules, now) => {
+    this.parts.runtime.run((rules, now) => {
       found = rules.expect(now, id);
     });
     if (!found) throw new UnroutableError(`no live member is called ${quoted(nameOrId)}`);
@@ -759,7 +759,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    */
   remove(nameOrId: string): void {
     const id = this.#idOf(nameOrId);
-    this.#run((rules, now) => rules.remove(now, id));
+    this.parts.runtime.run((rules, now) => rules.remove(now, id));
   }
 
   /**
@@ -771,7 +771,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     const id = this.#idOf(nameOrId);
     if (id === this.identity.id && this.removed)
       throw new InvalidStateError("EFSM", "a node that was removed is admitted by another one");
-    this.#run((rules, now) => rules.admit(now, id));
+    this.parts.runtime.run((rules, now) => rules.admit(now, id));
   }
 
   /** Rejoins under a new incarnation after this side was the minority of a partition, if `autoheal` is off. */
@@ -835,14 +835,6 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     return this.parts.runtime.codec;
   }
 
-  get #rules(): Membership {
-    return this.parts.runtime.rules;
-  }
-
-  #run(call: (rules: Membership, now: number) => void): void {
-    this.parts.runtime.run(call);
-  }
-
   /** @internal */
   report(event: ClusterEvent): void {
     this.events.emit(event);
@@ -853,11 +845,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   /** Details may be set before the start. @throws ClosedError `EBADF` */
   #assertDetails(): void {
-    if (this.closed) void this.#rules;
-  }
-
-  #memberOf(member: Readonly<KnownMember>): Member {
-    return this.parts.runtime.memberOf(member);
+    if (this.closed) void this.parts.runtime.rules;
   }
 
   /** The id of a member; an id may be unknown. @throws UnroutableError `EHOSTUNREACH` */

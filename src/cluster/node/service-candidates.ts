@@ -1,10 +1,10 @@
 /** Nodes that can serve a request, and their distances. */
 import type { Member } from "../membership/members.js";
+import type { MessageRoutes } from "../messaging/parts.js";
 import type { Candidate } from "../requests/balancer.js";
 import { MAX_CALLED_SERVICES } from "../requests/bounds.js";
 import { serviceRoute } from "../requests/route.js";
 import { hostOf } from "../resolver.js";
-import type { BusMessages } from "./bus-messages.js";
 import type { BusRuntime } from "./bus-runtime.js";
 
 /** Nodes with equal values of this prop are near each other. */
@@ -18,17 +18,15 @@ interface Found {
   readonly candidates: readonly Candidate[];
 }
 
-const NO_CANDIDATES: readonly Candidate[] = [];
-
 export class ServiceCandidates {
   readonly #runtime: BusRuntime;
-  readonly #messages: BusMessages;
+  readonly #routes: MessageRoutes;
   readonly #found = new Map<string, Found>();
   #members = 0;
 
-  constructor(runtime: BusRuntime, messages: BusMessages) {
+  constructor(runtime: BusRuntime, routes: MessageRoutes) {
     this.#runtime = runtime;
-    this.#messages = messages;
+    this.#routes = routes;
   }
 
   membersChanged(): void {
@@ -37,8 +35,7 @@ export class ServiceCandidates {
 
   /** Other nodes with a service; the same array until routes or members change. */
   of(service: string): readonly Candidate[] {
-    const routes = this.#messages.started?.routes;
-    if (routes === undefined) return NO_CANDIDATES;
+    const routes = this.#routes;
     const known = this.#found.get(service);
     if (known !== undefined && known.routes === routes.version && known.members === this.#members)
       return known.candidates;

@@ -28,7 +28,7 @@ import {
   toReason,
 } from "../../patterns/kit/errors.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
-import type { QueueResult } from "../messaging/node-queues.js";
+import type { NodeQueues } from "../messaging/node-queues.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
 import { CHECK_AFTER, MAX_CALLED_SERVICES, MAX_CHECK_AFTER } from "./bounds.js";
 import {
@@ -59,9 +59,7 @@ export interface CallsEffects {
   candidates(service: string): readonly Candidate[];
   /** Whether new nodes' services are unknown. */
   isSettling(): boolean;
-  send(node: string, item: Buffer): "sent" | "full" | "too-large" | "unreachable";
-  /** Waits for a full link. */
-  sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void;
+  readonly queues: Pick<NodeQueues, "send" | "sendLater">;
   nameOf(node: string): string;
   readonly random: () => number;
   readonly report: (event: RequestsEvent) => void;
@@ -130,7 +128,7 @@ export class RequestCalls {
   read(now: number, call: Call, parts: number, bytes: number): void {
     if (call.state !== "sent" || call.node === undefined) return;
     const { id } = call.node;
-    this.#effects.sendLater(id, encodeCredit(call.id, parts, bytes), (result) => {
+    this.#effects.queues.sendLater(id, encodeCredit(call.id, parts, bytes), (result) => {
       if (result !== "dropped") return;
       const text = `${call.terms.service}: ${this.#effects.nameOf(id)} takes nothing, and at most ${MAX_QUEUED_ITEMS} items of ${MAX_QUEUED_BYTES} bytes may wait for it`;
       this.giveUp(now, call, new InvalidStateError("ERR_TOO_MANY_PENDING", text));
@@ -303,7 +301,7 @@ export class RequestCalls {
       this.#waiting.delete(call);
       this.#sent.set(id, call);
       target.balancer.sent(node);
-      const result = this.#effects.send(node.id, item);
+      const result = this.#effects.queues.send(node.id, item);
       if (result === "sent") {
         if (call.state === "sent" && call.id === id) this.#schedule(now, call);
         return;
@@ -507,7 +505,7 @@ export class RequestCalls {
 
   /** The node, or a replaced link, may have dropped it. */
   #check(now: number, call: Call): void {
-    this.#effects.sendLater((call.node as NodeLoad).id, encodeSign(RequestOp.CHECK, call.id));
+    this.#effects.queues.sendLater((call.node as NodeLoad).id, encodeSign(RequestOp.CHECK, call.id));
     call.checkedAt = now;
     call.checkAfter = Math.min(2 * call.checkAfter, MAX_CHECK_AFTER);
     call.checkAt = now + call.checkAfter;
@@ -561,7 +559,7 @@ export class RequestCalls {
   #late(now: number, call: Call): void {
     const { attemptTimeout, idempotent, service } = call.terms;
     const node = call.node as NodeLoad;
-    this.#effects.sendLater(node.id, encodeSign(RequestOp.CANCEL, call.id));
+    this.#effects.queues.sendLater(node.id, encodeSign(RequestOp.CANCEL, call.id));
     const text = `${service}: ${this.#effects.nameOf(node.id)} did not answer within ${attemptTimeout} ms`;
     this.#failed(now, call, "expired", new TimeoutError("ETIMEDOUT", text), idempotent);
   }
@@ -582,7 +580,7 @@ export class RequestCalls {
 
   #cancelAttempt(now: number, call: Call, result: AttemptResult): void {
     if (call.state !== "sent" || call.node === undefined) return;
-    this.#effects.sendLater(call.node.id, encodeSign(RequestOp.CANCEL, call.id));
+    this.#effects.queues.sendLater(call.node.id, encodeSign(RequestOp.CANCEL, call.id));
     this.#endAttempt(now, call, result);
   }
 

@@ -13,7 +13,7 @@ import { ignore } from "../../core/ignore.js";
 import { Waiter, withTimeout } from "../../core/waiter.js";
 import type { ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
 import { NodeQueues } from "../messaging/node-queues.js";
-import type { SendResult } from "../messaging/parts.js";
+import { MessageKind } from "../messaging/parts.js";
 import type { Member } from "../node/member.js";
 import type { Candidate } from "./balancer.js";
 import { MAX_SERVED } from "./bounds.js";
@@ -21,6 +21,7 @@ import { RequestCalls } from "./calls.js";
 import { type AnyHandler, byContract, byName, type Served } from "./handlers.js";
 import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
+import { serviceRoute } from "./route.js";
 import { RequestServer, type RequestsEffects } from "./server.js";
 import type { RequestServing, ServedQueue, ServingSettings } from "./serving.js";
 import type {
@@ -38,6 +39,8 @@ import { decodeRequest } from "./wire.js";
 const MAX_STEP = 1_000;
 
 export class Requests {
+  /** Of this node. */
+  readonly id: string;
   readonly outgoing: OutgoingRequests;
   readonly #effects: RequestsEffects;
   readonly #timer = new DriverTimer(MAX_STEP);
@@ -48,8 +51,6 @@ export class Requests {
   readonly #served = new Map<string, OwnService>();
   /** Closed ones whose handlers still run. */
   readonly #leaving = new Set<OwnService>();
-  /** Items to itself. */
-  #local: Buffer[] = [];
   #isStarted = false;
   /** `onChanged` is due. */
   #isChanged = false;
@@ -59,17 +60,13 @@ export class Requests {
   readonly #ownCandidates = new WeakMap<readonly Candidate[], readonly Candidate[]>();
 
   constructor(effects: RequestsEffects) {
+    this.id = effects.id;
     this.#effects = effects;
-    this.#queues = new NodeQueues(
-      (node, item) => this.#send(node, item),
-      (node) => effects.room(node),
-    );
+    this.#queues = new NodeQueues(effects.links, MessageKind.REQUEST, this);
     this.#calls = new RequestCalls({
+      ...effects,
+      queues: this.#queues,
       candidates: (service) => this.#candidates(service),
-      isSettling: () => effects.isSettling(),
-      send: (node, item) => this.#queues.send(node, item),
-      sendLater: (node, item, done) => this.#queues.sendLater(node, item, done),
-      nameOf: (node) => effects.nameOf(node),
       random: Math.random,
       // A listener may abort a request, or close the node: not in the middle of an attempt.
       report: (event) => queueMicrotask(() => effects.report(event)),
@@ -151,7 +148,7 @@ export class Requests {
 
   #announce(own: OwnService): void {
     try {
-      own.announced(this.#effects.announce(own.name));
+      own.announced(this.#effects.routes.subscribe(serviceRoute(own.name)));
     } catch (error) {
       own.announced(Promise.reject(error));
     }
@@ -161,11 +158,14 @@ export class Requests {
   #withdraw(own: OwnService): void {
     if (own.withdrawn !== undefined) return;
     // It rejects if a node has not acknowledged or the bus closes: late requests are then refused.
-    own.withdrawn = this.#isStarted ? this.#effects.withdraw(own.name).catch(ignore) : Promise.resolve();
-    if (!this.#isStarted)
+    if (this.#isStarted)
+      own.withdrawn = this.#effects.routes.unsubscribe(serviceRoute(own.name)).catch(ignore);
+    else {
+      own.withdrawn = Promise.resolve();
       own.announced(
         Promise.reject(new ClosedError("EAGAIN", `${own.name} ended before its node had started`)),
       );
+    }
     this.onRoutes();
   }
 
@@ -200,7 +200,7 @@ export class Requests {
     if (own === undefined || own.withdrawn !== undefined) return others;
     let all = this.#ownCandidates.get(others);
     if (all === undefined) {
-      all = [{ id: this.#effects.id, distance: 0 }, ...others];
+      all = [{ id: this.id, distance: 0 }, ...others];
       this.#ownCandidates.set(others, all);
     }
     return all;
@@ -302,22 +302,6 @@ export class Requests {
     this.#queues.close();
     this.#timer.stop();
   }
-
-  // --- Sending ---------------------------------------------------------------------------------------------------------
-
-  #send(node: string, item: Buffer): SendResult {
-    if (node !== this.#effects.id) return this.#effects.send(node, item);
-    // Deferred, so that other work gets turns.
-    this.#local.push(item);
-    if (this.#local.length === 1) setImmediate(this.#takeLocal);
-    return "sent";
-  }
-
-  #takeLocal = (): void => {
-    const items = this.#local;
-    this.#local = [];
-    for (const item of items) this.onItem(this.#effects.id, item);
-  };
 }
 
 class OwnService implements Service {

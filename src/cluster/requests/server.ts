@@ -18,13 +18,13 @@ import {
   refuse,
   type ServiceError,
 } from "../../patterns/kit/errors.js";
-import type { NodeQueues, QueueResult } from "../messaging/node-queues.js";
-import type { SendResult } from "../messaging/parts.js";
+import type { NodeQueues } from "../messaging/node-queues.js";
+import type { MessageLinks, MessageRoutes } from "../messaging/parts.js";
 import type { Member } from "../node/member.js";
 import type { Candidate } from "./balancer.js";
 import { decodeBody, encodeBody, isStreamedBody } from "./body.js";
 import type { AnyHandler, Served } from "./handlers.js";
-import { type Job, RequestServing, type ServingEffects } from "./serving.js";
+import { type Job, type JobRunner, RequestServing } from "./serving.js";
 import type { RequestsEvent, ServeMiddleware, ServiceRequest } from "./types.js";
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
@@ -85,17 +85,13 @@ class RunningRequest implements ServiceRequest {
 
 export interface RequestsEffects {
   readonly id: string;
-  send(node: string, item: Buffer): SendResult;
-  /** Settles when the node has room; rejects when it is gone. */
-  room(node: string): Promise<void>;
+  readonly links: Pick<MessageLinks, "send" | "room">;
+  /** Announce services. */
+  readonly routes: Pick<MessageRoutes, "subscribe" | "unsubscribe">;
   /** Other serving nodes; the same array if unchanged. */
   candidates(service: string): readonly Candidate[];
   /** Whether new nodes' services are unknown. */
   isSettling(): boolean;
-  /** @returns settles when others know it */
-  announce(service: string): Promise<void>;
-  /** @returns settles when others know it and their earlier requests have arrived */
-  withdraw(service: string): Promise<void>;
   /** A live member, including this node. */
   find(id: string): Member | undefined;
   nameOf(id: string): string;
@@ -103,17 +99,16 @@ export interface RequestsEffects {
   handlerFailed(from: string, error: unknown): void;
 }
 
-export class RequestServer implements ServingEffects {
-  readonly rules = new RequestServing(this);
+export class RequestServer implements JobRunner {
+  readonly rules: RequestServing;
   readonly #effects: RequestsEffects;
-  readonly #queues: NodeQueues;
   readonly #timer: DriverTimer;
   readonly #running = new LinkedList<RunningRequest>();
   #middleware: readonly ServeMiddleware[] = [];
 
   constructor(effects: RequestsEffects, queues: NodeQueues, timer: DriverTimer) {
+    this.rules = new RequestServing(this, queues);
     this.#effects = effects;
-    this.#queues = queues;
     this.#timer = timer;
   }
 
@@ -169,14 +164,6 @@ export class RequestServer implements ServingEffects {
     return this.#middleware.length === 0
       ? handler(request.body, request)
       : through(this.#middleware, 0, request, handler);
-  }
-
-  send(node: string, item: Buffer, done: (result: QueueResult) => void): void {
-    this.#queues.sendLater(node, item, done);
-  }
-
-  answer(node: string, item: Buffer): void {
-    this.#queues.answer(node, item);
   }
 
   aborted(job: Job, reason: "cancelled" | "expired" | "lost"): void {

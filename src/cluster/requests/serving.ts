@@ -18,7 +18,7 @@ import { Deadlines, type Due } from "../../core/deadlines.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import type { FailureReason } from "../../patterns/kit/errors.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
-import type { QueueResult } from "../messaging/node-queues.js";
+import type { NodeQueues } from "../messaging/node-queues.js";
 import { sizeOfBody } from "./body.js";
 import { MAX_SILENCE } from "./bounds.js";
 import type { ServeSettings } from "./options.js";
@@ -39,15 +39,12 @@ import {
 
 export type ServingSettings = Omit<ServeSettings, "schema" | "exposeErrors">;
 
-export interface ServingEffects {
+/** Runs the handlers. */
+export interface JobRunner {
   /** Ends with `reply`, `part`, `end` or `fail`. */
   start(job: Job): void;
   /** Aborts the handler's signal. */
   aborted(job: Job, reason: "cancelled" | "expired" | "lost"): void;
-  /** Waits for a full link. */
-  send(node: string, item: Buffer, done: (result: QueueResult) => void): void;
-  /** Holds no slot; dropped if its node does not read. */
-  answer(node: string, item: Buffer): void;
 }
 
 /**
@@ -150,15 +147,17 @@ const NO_LOAD: ServiceLoad = { busy: 0, slots: 0 };
 
 export class RequestServing {
   readonly refused: Record<string, number> = {};
-  readonly #effects: ServingEffects;
+  readonly #runner: JobRunner;
+  readonly #queues: Pick<NodeQueues, "sendLater" | "answer">;
   readonly #services = new Map<string, ServedQueue>();
   /** Jobs by caller and id. */
   readonly #jobs = new Map<string, NumberTable<Job>>();
   readonly #deadlines = new Deadlines<Job>();
   #now = 0;
 
-  constructor(effects: ServingEffects) {
-    this.#effects = effects;
+  constructor(runner: JobRunner, queues: Pick<NodeQueues, "sendLater" | "answer">) {
+    this.#runner = runner;
+    this.#queues = queues;
   }
 
   add(name: string, settings: ServingSettings): ServedQueue {
@@ -203,7 +202,7 @@ export class RequestServing {
         job?.heard(now);
         if (job !== undefined) return true;
         this.#count("gone");
-        this.#effects.answer(from, encodeSign(RequestOp.GONE, item.id));
+        this.#queues.answer(from, encodeSign(RequestOp.GONE, item.id));
         return true;
       }
       default:
@@ -296,7 +295,7 @@ export class RequestServing {
       return;
     }
     job.credit?.sent(sizeOfBody(body));
-    this.#effects.send(job.from, encodePart(job.item.id, body), (result) => {
+    this.#queues.sendLater(job.from, encodePart(job.item.id, body), (result) => {
       if (result === "too-large")
         this.fail(this.#now, job, "too-large", "a part of the reply is larger than a message may be");
       else if (result === "unreachable") this.#over(job);
@@ -329,11 +328,11 @@ export class RequestServing {
   #finish(job: Job, item: Buffer): void {
     this.#forget(job);
     job.state = "replying";
-    this.#effects.send(job.from, item, (result) => {
+    this.#queues.sendLater(job.from, item, (result) => {
       if (result === "too-large") {
         this.#count("too-large");
         const text = `the reply of ${item.length} bytes is larger than a message may be`;
-        this.#effects.answer(job.from, encodeFailure(job.item.id, job.service.load, "too-large", text));
+        this.#queues.answer(job.from, encodeFailure(job.item.id, job.service.load, "too-large", text));
       } else if (result === "unreachable") this.#count("reply");
       if (result === "dropped") this.#overUnread(job);
       else this.#release(job);
@@ -345,7 +344,7 @@ export class RequestServing {
     this.#over(job);
     const text = `its node reads too slowly: at most ${MAX_QUEUED_ITEMS} items of ${MAX_QUEUED_BYTES} bytes may wait for it`;
     const refusal = encodeFailure(job.item.id, job.service.load, "slow-reader", text);
-    this.#effects.send(job.from, refusal, () => undefined);
+    this.#queues.sendLater(job.from, refusal, () => undefined);
   }
 
   // --- Jobs ------------------------------------------------------------------------------------------------------------
@@ -369,7 +368,7 @@ export class RequestServing {
     job.state = "running";
     job.holdsSlot = true;
     job.service.running += 1;
-    this.#effects.start(job);
+    this.#runner.start(job);
   }
 
   #abandon(job: Job, reason: "cancelled" | "expired" | "lost"): void {
@@ -387,14 +386,14 @@ export class RequestServing {
     }
     this.#forget(job);
     job.state = "abandoned";
-    if ((keyed?.joined?.size ?? 0) === 0) this.#effects.aborted(job, reason);
+    if ((keyed?.joined?.size ?? 0) === 0) this.#runner.aborted(job, reason);
   }
 
   #leave(job: Job, { job: runs, joined }: Keyed, reason: "cancelled" | "expired" | "lost"): void {
     joined?.delete(job);
     job.service.joined -= 1;
     // It ran only for joined jobs.
-    if (joined?.size === 0 && runs?.state === "abandoned") this.#effects.aborted(runs, reason);
+    if (joined?.size === 0 && runs?.state === "abandoned") this.#runner.aborted(runs, reason);
   }
 
   #over(job: Job): void {
@@ -462,7 +461,7 @@ export class RequestServing {
       return true;
     }
     if (known.reply !== undefined) {
-      this.#effects.answer(job.from, encodeReply(item.id, service.load, known.reply));
+      this.#queues.answer(job.from, encodeReply(item.id, service.load, known.reply));
       return true;
     }
     const { maxQueue, maxQueueBytes } = service.settings;
@@ -512,7 +511,7 @@ export class RequestServing {
       this.#forget(each);
       each.state = "over";
       service.handled += 1;
-      this.#effects.answer(each.from, encodeReply(each.item.id, service.load, reply));
+      this.#queues.answer(each.from, encodeReply(each.item.id, service.load, reply));
     }
   }
 
@@ -542,7 +541,7 @@ export class RequestServing {
 
   #refuseCall(from: string, { id }: CallItem, load: ServiceLoad, reason: FailureReason, text: string): void {
     this.#count(reason);
-    this.#effects.answer(from, encodeFailure(id, load, reason, text));
+    this.#queues.answer(from, encodeFailure(id, load, reason, text));
   }
 
   #count(reason: string): void {

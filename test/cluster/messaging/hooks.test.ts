@@ -22,7 +22,7 @@ function pair(options = {}): Pair {
   const world = new ServiceWorld();
   const [a, b] = [world.add("a", [], options), world.add("b", [], options)];
   const box: ServiceMessage[] = [];
-  b.services.onMessage((message) => void box.push(message));
+  b.services.receiver.onMessage((message) => void box.push(message));
   return { world, a, b, box };
 }
 
@@ -84,7 +84,7 @@ describe("the order of hooks", () => {
     const { a } = pair();
     const log: string[] = [];
     const send = (data: string) => a.services.send({ services: ["a"], self: true, data });
-    a.services.onMessage(({ data }) => {
+    a.services.receiver.onMessage(({ data }) => {
       log.push(`begin ${data}`);
       if (String(data) === "1") void Promise.all([send("2"), send("3")]);
       log.push(`end ${data}`);
@@ -97,9 +97,9 @@ describe("the order of hooks", () => {
   it("is kept by answers to what a node sends to itself, which wait while too much is handled", async () => {
     const { a } = pair();
     const box: ServiceMessage[] = [];
-    a.services.onMessage((message) => void box.push(message));
+    a.services.receiver.onMessage((message) => void box.push(message));
     const handled = gate();
-    a.services.onMessage(({ ruid }) => (ruid === "large" ? handled.opened : undefined));
+    a.services.receiver.onMessage(({ ruid }) => (ruid === "large" ? handled.opened : undefined));
     const data = Buffer.alloc(MAX_HANDLING_BYTES);
     await a.services.send({ services: ["a"], self: true, ruid: "large", data });
     a.services.hook("event", ({ data }, { kind, answer }) =>
@@ -116,7 +116,7 @@ describe("the order of hooks", () => {
   it("lets a query and its reply pass the stages that they have", async () => {
     const { a, b } = pair();
     const log: string[] = [];
-    b.services.onQuery(() => "reply");
+    b.services.receiver.onQuery(() => "reply");
     for (const [name, { services }] of Object.entries({ a, b }))
       for (const stage of MESSAGE_STAGES)
         services.hook(
@@ -192,13 +192,13 @@ describe("a hook", () => {
       services.hook("channel:send", { channels: [5] }, encrypt);
       services.hook("channel:receive", { channels: [5] }, decrypt);
     }
-    b.services.onQuery(({ data }) => `${data} is 42`);
+    b.services.receiver.onQuery(({ data }) => `${data} is 42`);
     const { replies } = await a.services.query({ services: ["b"], channel: 5, data: "secret" }).collect();
     expect(replies[0]?.data).toBe("secret is 42");
     expect(a.sent.some(({ item }) => item.includes("secret"))).toBe(false);
     expect(b.sent.some(({ item }) => item.includes("secret"))).toBe(false);
     // One without the key is vetoed there.
-    c.services.onMessage(() => undefined);
+    c.services.receiver.onMessage(() => undefined);
     await c.services.send({ services: ["b"], channel: 5, data: "plain" });
     await settle();
     expect(
@@ -210,7 +210,7 @@ describe("a hook", () => {
   it("answers a query, a message, and what is to be sent", async () => {
     const { a, b, box } = pair();
     const back: unknown[] = [];
-    a.services.onMessage(({ data, ruid, channel }) => void back.push([data, ruid, channel]));
+    a.services.receiver.onMessage(({ data, ruid, channel }) => void back.push([data, ruid, channel]));
     const remove = b.services.hook("query", (_, { answer }) => answer("from the hook"));
     expect((await a.services.query({ services: ["b"] }).collect()).replies[0]?.data).toBe("from the hook");
     remove();
@@ -230,7 +230,7 @@ describe("a hook", () => {
   it("answers no answer: two that answer everything end", async () => {
     const { a, b, box } = pair();
     const back: unknown[] = [];
-    a.services.onMessage(({ data }) => void back.push(data));
+    a.services.receiver.onMessage(({ data }) => void back.push(data));
     for (const { services } of [a, b])
       services.hook("event", ({ data }, { answer }) => answer(`re: ${data}`));
     await a.services.send({ services: ["b"], data: "hi" });
@@ -276,7 +276,7 @@ describe("a hook", () => {
     expect(b.services.stats()).toMatchObject({ vetoed: 2, received: 0 });
     remove();
 
-    b.services.onQuery(() => "x");
+    b.services.receiver.onQuery(() => "x");
     b.services.hook("query", ({ data }, { veto }) => {
       if (data === "why") veto("closed");
       throw new Error("a secret");
@@ -377,7 +377,7 @@ describe("a hook of a protocol", () => {
     const { world, a, b, box } = pair();
     const c = world.add("c");
     const other: unknown[] = [];
-    c.services.onMessage(({ data }) => void other.push(data));
+    c.services.receiver.onMessage(({ data }) => void other.push(data));
     a.links.set(b.service.id, "");
     a.links.set(c.service.id, "ipc");
     a.services.hook("protocol:send", { protocols: ["tcp"] }, reversed);
@@ -406,7 +406,7 @@ describe("a hook of a protocol", () => {
 
   it("is for a reply that of the protocol by which the reply goes, whatever its query came by", async () => {
     const { a, b } = pair();
-    b.services.onQuery(({ data, protocol }) => `${data} by ${protocol}`);
+    b.services.receiver.onQuery(({ data, protocol }) => `${data} by ${protocol}`);
     // With a link that has to be made first, too.
     b.ways = ["ipc"];
     b.links.set(a.service.id, "");
@@ -425,7 +425,7 @@ describe("a hook of a protocol", () => {
 
   it("keeps an answer here that no link can be made for, which is a failure", async () => {
     const { a, b } = pair();
-    b.services.onQuery(() => "answer");
+    b.services.receiver.onQuery(() => "answer");
     b.services.hook("protocol:send", { protocols: ["tcp"] }, () => undefined);
     b.ways = [];
     b.links.set(a.service.id, "");
@@ -440,13 +440,13 @@ describe("a hook of a protocol", () => {
   it("is called for answers without a link, too, by the protocol that it is opened by", async () => {
     const { a, b } = pair();
     const answers: unknown[] = [];
-    a.services.onMessage(({ data }) => void answers.push(data));
+    a.services.receiver.onMessage(({ data }) => void answers.push(data));
     b.ways = ["ipc", "tcp"];
     b.links.set(a.service.id, "");
     const protocols: string[] = [];
     b.services.hook("protocol:send", (_, { protocol }) => void protocols.push(protocol));
     b.services.hook("event", { channels: [1] }, ({ data }, { answer }) => answer(`re ${data}`));
-    b.services.onQuery(({ data }) => `re ${data}`);
+    b.services.receiver.onQuery(({ data }) => `re ${data}`);
     const query = a.services.query({ services: ["b"], data: "?", timeout: -1 });
     for (const data of ["1", "2"]) await a.services.send({ services: ["b"], channel: 1, data });
     expect((await query.collect()).replies.map(({ data }) => data)).toEqual(["re ?"]);
@@ -460,7 +460,7 @@ describe("a hook of a protocol", () => {
   it("keeps a message here that no link can be made for, and the others get it", async () => {
     const { world, a, b } = pair();
     const c = world.add("c");
-    const got = new Promise<unknown>((resolve) => c.services.onMessage(({ data }) => resolve(data)));
+    const got = new Promise<unknown>((resolve) => c.services.receiver.onMessage(({ data }) => resolve(data)));
     a.ways = [];
     a.links.set(b.service.id, "");
     a.services.hook("protocol:send", () => undefined);
@@ -528,7 +528,7 @@ describe("hooks that decide about a service whose details have not come", () => 
     const world = new ServiceWorld();
     const [a, b] = [world.add("a", ["billing"]), world.add("b")];
     const box: ServiceMessage[] = [];
-    b.services.onMessage((message) => void box.push(message));
+    b.services.receiver.onMessage((message) => void box.push(message));
     return { world, a, b, box, come: b.hideDetails(a.service) };
   }
 

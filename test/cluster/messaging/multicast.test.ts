@@ -20,7 +20,7 @@ function crowd(size: number, link = ""): Crowd {
   const others = Array.from({ length: size }, (_, i) => world.add(`s${i}`, [i % 2 === 0 ? "even" : "odd"]));
   const got = others.map(({ services }) => {
     const messages: unknown[] = [];
-    services.onMessage(({ data, protocol }) => void messages.push([data, protocol]));
+    services.receiver.onMessage(({ data, protocol }) => void messages.push([data, protocol]));
     return messages;
   });
   return { world, a, others, got };
@@ -78,7 +78,7 @@ describe("a message with broadcast", () => {
     const late = world.add("late", ["other"]);
     a.unknown.add(late.service.id);
     const box: unknown[] = [];
-    late.services.onMessage(({ data }) => void box.push(data));
+    late.services.receiver.onMessage(({ data }) => void box.push(data));
     const { sent, means } = await a.services.send({ resolver: [{ some: ["even", "odd"] }], broadcast: true });
     expect([sent.length, means, a.multicasts]).toEqual([8, "datagram", 1]);
     await settle();
@@ -109,7 +109,7 @@ describe("a message with broadcast", () => {
     const { a, others } = crowd(9);
     const busy = others[0] as SimulatedService;
     const free: (() => void)[] = [];
-    busy.services.onMessage(() => new Promise<void>((resolve) => free.push(resolve)));
+    busy.services.receiver.onMessage(() => new Promise<void>((resolve) => free.push(resolve)));
     for (let i = 0; i < 1_024; i++) await a.services.send({ services: [busy.service] });
     await settle();
     await a.services.send({ broadcast: true });
@@ -123,7 +123,7 @@ describe("a message with broadcast", () => {
     const { id } = a.service;
     const take = (number: number): void => {
       const item = encodeService({ op: ServiceOp.MESSAGE, channel: 0, id: number, ruid: "", data: "x" });
-      b.services.onDatagram(id, Buffer.concat([Buffer.of(0), item]));
+      b.services.receiver.onDatagram(id, Buffer.concat([Buffer.of(0), item]));
     };
     take(5);
     take(5);
@@ -157,8 +157,8 @@ describe("datagrams of others", () => {
       "0026",
       "002305",
     ])
-      a.services.onDatagram(from, Buffer.from(hex, "hex"));
-    a.services.onDatagram("f".repeat(32), Buffer.from("00290168", "hex"));
+      a.services.receiver.onDatagram(from, Buffer.from(hex, "hex"));
+    a.services.receiver.onDatagram("f".repeat(32), Buffer.from("00290168", "hex"));
     await settle();
     expect(a.services.stats().refused).toEqual({
       "datagram:filter": 5,
@@ -174,7 +174,9 @@ describe("datagrams of others", () => {
     const { world, a } = crowd(1);
     const from = world.services()[1]?.id as string;
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 60 }), (junk) => a.services.onDatagram(from, Buffer.from(junk))),
+      fc.property(fc.uint8Array({ maxLength: 60 }), (junk) =>
+        a.services.receiver.onDatagram(from, Buffer.from(junk)),
+      ),
       { numRuns: 100_000, defaultRuns: 2_000 },
     );
   });

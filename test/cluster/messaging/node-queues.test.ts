@@ -7,7 +7,7 @@ import {
   MAX_UNREAD_ANSWERS,
 } from "../../../src/cluster/messaging/bounds.js";
 import { NodeQueues } from "../../../src/cluster/messaging/node-queues.js";
-import type { SendResult } from "../../../src/cluster/messaging/parts.js";
+import { MessageKind, type SendResult } from "../../../src/cluster/messaging/parts.js";
 
 /** A link that takes nothing until it is opened. */
 function closedLink(): {
@@ -21,12 +21,13 @@ function closedLink(): {
     open = resolve;
   });
   const sent: string[] = [];
-  const send = (_: string, item: Buffer): SendResult => {
+  const send = (_: string, kind: number, item: Uint8Array): SendResult => {
+    expect(kind).toBe(MessageKind.SERVICE);
     if (!isOpen) return "full";
-    sent.push(item.toString("latin1", 0, 8));
+    sent.push(Buffer.from(item).toString("latin1", 0, 8));
     return "sent";
   };
-  const queues = new NodeQueues(send, () => room);
+  const queues = new NodeQueues({ send, room: () => room }, MessageKind.SERVICE);
   return {
     queues,
     sent,
@@ -91,10 +92,7 @@ it("gives up what waits for a node that is lost", async () => {
   const room = new Promise<void>((_, reject) => {
     lose = () => reject(new Error("lost"));
   });
-  const queues = new NodeQueues(
-    () => "full",
-    () => room,
-  );
+  const queues = new NodeQueues({ send: () => "full", room: () => room }, MessageKind.REQUEST);
   const results: string[] = [];
   for (const item of ["0", "1"]) queues.answer("node", Buffer.from(item), (result) => results.push(result));
   lose();

@@ -86,7 +86,7 @@ export class SimulatedService {
           this.#all().find(({ id, name }) => [id, name, name.split("@")[0]].includes(nameOrId)),
         resolve: (steps) => resolveServices(this.#all(), service, steps),
         others: () => this.#all().filter((each) => each !== service),
-        links: () => links,
+        links,
         sender: (id) => (this.lost.has(id) ? world.services() : this.#all()).find((each) => each.id === id),
         isKnown: (id) => !this.#withoutDetails.has(id),
         report: (event) => void this.events.push(event),
@@ -136,7 +136,7 @@ export class SimulatedService {
 
   #datagram(to: string, data: Buffer): void {
     for (let i = this.world.copies(this.service, to); i > 0; i--)
-      setImmediate(() => this.world.get(to)?.services.onDatagram(this.service.id, data));
+      setImmediate(() => this.world.get(to)?.services.receiver.onDatagram(this.service.id, data));
   }
 
   #send(to: string, item: Buffer): SendResult {
@@ -152,7 +152,7 @@ export class SimulatedService {
       })
       .then(() =>
         this.world.get(to) === peer
-          ? peer.services.onItem(this.service.id, item, this.protocolTo(to) || "tcp")
+          ? peer.services.receiver.onBytes(this.service.id, item, this.protocolTo(to) || "tcp")
           : undefined,
       );
     this.#last.set(to, next);

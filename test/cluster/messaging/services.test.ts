@@ -14,7 +14,7 @@ import { gate, ServiceWorld, type SimulatedService, settle } from "./service-wor
 
 function inbox(simulated: SimulatedService): ServiceMessage[] {
   const messages: ServiceMessage[] = [];
-  simulated.services.onMessage((message) => void messages.push(message));
+  simulated.services.receiver.onMessage((message) => void messages.push(message));
   return messages;
 }
 
@@ -281,7 +281,7 @@ describe("what is sent to a service", () => {
     a.links.set(b.service.id, "ipc");
     const asked: unknown[] = [];
     for (const { services } of [b, c])
-      services.onQuery(({ data, service }) => {
+      services.receiver.onQuery(({ data, service }) => {
         if (services === c.services) asked.push(data);
         return service.name;
       });
@@ -313,7 +313,7 @@ describe("what is sent to a service", () => {
     const a = world.add("a");
     const b = world.add("b");
     const box = inbox(b);
-    b.services.onQuery(() => "answer");
+    b.services.receiver.onQuery(() => "answer");
     const dialled = gate();
     a.dialled = () => dialled.opened;
     a.links.set(b.service.id, "");
@@ -355,7 +355,8 @@ describe("channels", () => {
     expect([box.map(({ channel }) => channel), hooks]).toEqual([[0, 1, 2], 3]);
     expect(b.services.stats()).toMatchObject({ notJoined: 5, received: 3 });
     // A text that is not UTF-8.
-    for (const channel of [1, 3]) void b.services.onItem(a.service.id, Buffer.of(0x19, channel, 0xff), "tcp");
+    for (const channel of [1, 3])
+      void b.services.receiver.onBytes(a.service.id, Buffer.of(0x19, channel, 0xff), "tcp");
     expect(b.services.stats()).toMatchObject({ notJoined: 6, refused: { "service:utf8": 1 } });
     expect(names((await query.collect()).missing)).toEqual(["b"]);
 
@@ -374,8 +375,10 @@ describe("channels", () => {
     const a = world.add("a");
     const b = world.add("b");
     const got: string[] = [];
-    b.services.onMessage(({ data }) => void got.push(`all ${data}`));
-    const remove = b.services.onMessage(({ data }) => void got.push(`one ${data}`), { channels: [1] });
+    b.services.receiver.onMessage(({ data }) => void got.push(`all ${data}`));
+    const remove = b.services.receiver.onMessage(({ data }) => void got.push(`one ${data}`), {
+      channels: [1],
+    });
     await a.services.send({ services: ["b"], channel: 1, data: "x" });
     await a.services.send({ services: ["b"], channel: 2, data: "y" });
     await settle();
@@ -401,7 +404,7 @@ describe("query", () => {
     const a = world.add("a");
     for (const name of ["b", "c"]) {
       const { services } = world.add(name, ["store"]);
-      services.onQuery(
+      services.receiver.onQuery(
         ({ service, data, ruid, channel }) => `${name} to ${service.name}: ${data} ${ruid} ${channel}`,
       );
     }
@@ -424,7 +427,7 @@ describe("query", () => {
       answer: (() => string | Buffer | Promise<string>) | undefined,
     ): SimulatedService => {
       const simulated = world.add(name, ["all"]);
-      if (answer !== undefined) simulated.services.onQuery(answer, { exposeErrors: name === "odd" });
+      if (answer !== undefined) simulated.services.receiver.onQuery(answer, { exposeErrors: name === "odd" });
       return simulated;
     };
     make("text", () => "yes");
@@ -476,7 +479,7 @@ describe("query", () => {
   it("asks this node only where it is asked for", async () => {
     const world = new ServiceWorld();
     const a = world.add("a");
-    a.services.onQuery(() => "myself");
+    a.services.receiver.onQuery(() => "myself");
     expect((await a.services.query({ resolve: "localhost" }).collect()).replies).toEqual([]);
     const { replies } = await a.services.query({ resolve: "localhost", self: true }).collect();
     expect(replies.map(({ data }) => data)).toEqual(["myself"]);
@@ -491,7 +494,7 @@ describe("query", () => {
       const delays = new Map<string, number>();
       for (let i = 1; i <= 100; i++) {
         const each = world.add(`s${i}`, ["asked"]);
-        each.services.onQuery(() => "here");
+        each.services.receiver.onQuery(() => "here");
         delays.set(each.service.id, 3 * i);
       }
       world.deliver = (from, to) => {
@@ -517,7 +520,7 @@ describe("query", () => {
     const query = a.services.query({ services: ["b"], timeout: -1 });
     const id = Number(query.id);
     const reply = ({ service }: SimulatedService, to: number, data: string): void =>
-      void a.services.onItem(
+      void a.services.receiver.onBytes(
         service.id,
         encodeService({ op: ServiceOp.REPLY, channel: 0, id: to, ruid: "", data }),
         "tcp",
@@ -543,14 +546,14 @@ describe("query", () => {
   it("ends when the loop is left, aborted, or the bus closes", async () => {
     const world = new ServiceWorld();
     const a = world.add("a");
-    for (const name of ["b", "c"]) world.add(name, ["x"]).services.onQuery(() => name);
+    for (const name of ["b", "c"]) world.add(name, ["x"]).services.receiver.onQuery(() => name);
     const left = a.services.query({ resolve: "x" });
     for await (const { data } of left) {
       expect(data).toBe("b");
       break;
     }
     expect([left.ended, a.services.stats().queries]).toEqual(["done", 0]);
-    world.add("slow").services.onQuery(() => new Promise(() => undefined));
+    world.add("slow").services.receiver.onQuery(() => new Promise(() => undefined));
     const stop = new AbortController();
     const aborted = a.services.query({ services: ["slow"], signal: stop.signal, timeout: -1 });
     const closed = a.services.query({ services: ["slow"], timeout: -1 });
@@ -568,13 +571,14 @@ describe("query", () => {
   it("is bounded in queries, in responses and in bytes that nobody reads", async () => {
     const world = new ServiceWorld();
     const a = world.add("a");
-    world.add("slow").services.onQuery(() => new Promise(() => undefined));
+    world.add("slow").services.receiver.onQuery(() => new Promise(() => undefined));
     const queries = Array.from({ length: 1_024 }, () =>
       a.services.query({ services: ["slow"], timeout: -1 }),
     );
     expect(() => a.services.query({ services: ["slow"] })).toThrow("1024 calls wait");
     for (const query of queries) query.cancel();
-    for (let i = 0; i < 5; i++) world.add(`big${i}`, ["big"]).services.onQuery(() => Buffer.alloc(400));
+    for (let i = 0; i < 5; i++)
+      world.add(`big${i}`, ["big"]).services.receiver.onQuery(() => Buffer.alloc(400));
     const { replies, failed } = await a.services.query({ resolve: "big", maxReplyBytes: 1_000 }).collect();
     expect([replies.length, failed.length]).toEqual([2, 3]);
     expect(failed[0]?.error.message).toContain("too many bytes of answers");
@@ -588,11 +592,11 @@ describe("query", () => {
       const late: ((text: string) => void)[] = [];
       const never = (): Promise<string> => new Promise((resolve) => late.push(resolve));
       const b = world.add("b");
-      b.services.onQuery(never);
+      b.services.receiver.onQuery(never);
       const c = world.add("c");
-      c.services.onQuery(never, { timeout: 100 });
+      c.services.receiver.onQuery(never, { timeout: 100 });
       const d = world.add("d");
-      d.services.onQuery(never, { timeout: -1 });
+      d.services.receiver.onQuery(never, { timeout: -1 });
       const query = a.services.query({ services: ["b", "c", "d"], timeout: -1 });
       await settle();
       vi.advanceTimersByTime(99);
@@ -614,7 +618,7 @@ describe("query", () => {
         { code: "ERR_SERVICE", reason: "handler-failed" },
       ]);
       for (const timeout of [1.5, -2, 2 ** 31, "1", Number.NaN])
-        expect(() => b.services.onMessage(() => undefined, { timeout: timeout as number })).toThrow(
+        expect(() => b.services.receiver.onMessage(() => undefined, { timeout: timeout as number })).toThrow(
           "timeout of onMessage must be",
         );
     } finally {
@@ -627,7 +631,7 @@ describe("query", () => {
     const a = world.add("a");
     const b = world.add("b");
     const free: (() => void)[] = [];
-    b.services.onQuery(() => new Promise<string>((resolve) => free.push(() => resolve("late"))));
+    b.services.receiver.onQuery(() => new Promise<string>((resolve) => free.push(() => resolve("late"))));
     const waiting = Array.from({ length: 1_024 }, () => a.services.query({ services: ["b"], timeout: -1 }));
     await settle();
     expect(b.services.stats().handling).toBe(1_024);
@@ -656,7 +660,7 @@ describe("query", () => {
       },
     );
     for (const thrown of [undefined, Object.create(null), trap, Symbol("s")]) {
-      const remove = b.services.onQuery(() => {
+      const remove = b.services.receiver.onQuery(() => {
         throw thrown;
       });
       const { failed, missing } = await a.services.query({ services: ["b"] }).collect();
@@ -671,12 +675,12 @@ describe("query", () => {
 
   it("has one handler for a channel", () => {
     const { services } = new ServiceWorld().add("a");
-    const remove = services.onQuery(() => "all");
-    services.onQuery(() => "one", { channels: [1] });
-    expect(() => services.onQuery(() => "x")).toThrow("already");
-    expect(() => services.onQuery(() => "x", { channels: [0, 1] })).toThrow("already");
+    const remove = services.receiver.onQuery(() => "all");
+    services.receiver.onQuery(() => "one", { channels: [1] });
+    expect(() => services.receiver.onQuery(() => "x")).toThrow("already");
+    expect(() => services.receiver.onQuery(() => "x", { channels: [0, 1] })).toThrow("already");
     remove();
-    services.onQuery(() => "other");
+    services.receiver.onQuery(() => "other");
   });
 
   it("never evaluates what arrives", async () => {
@@ -692,7 +696,7 @@ describe("query", () => {
       "set ::var",
     ];
     const got: unknown[] = [];
-    b.services.onQuery(({ data, ruid }) => {
+    b.services.receiver.onQuery(({ data, ruid }) => {
       got.push(data, ruid);
       return data as string;
     });
@@ -713,10 +717,10 @@ describe("handlers", () => {
     const world = new ServiceWorld();
     const a = world.add("a");
     const b = world.add("b");
-    b.services.onMessage(() => {
+    b.services.receiver.onMessage(() => {
       throw new Error("sync");
     });
-    b.services.onMessage(() => Promise.reject(new Error("async")));
+    b.services.receiver.onMessage(() => Promise.reject(new Error("async")));
     const box = inbox(b);
     await a.services.send({ services: ["b"], data: "1" });
     await a.services.send({ services: ["b"], data: "2" });
@@ -731,7 +735,7 @@ describe("handlers", () => {
     const world = new ServiceWorld();
     const a = world.add("a");
     const b = world.add("b");
-    b.services.onMessage(
+    b.services.receiver.onMessage(
       () =>
         // biome-ignore lint/suspicious/noThenProperty: a promise of another library, which is not one of the language.
         ({ then: (done: () => void) => [done(), done()] }) as never,
@@ -747,7 +751,7 @@ describe("handlers", () => {
       const world = new ServiceWorld();
       const a = world.add("a");
       const b = world.add("b");
-      b.services.onMessage(() => new Promise(() => undefined), { timeout: 50 });
+      b.services.receiver.onMessage(() => new Promise(() => undefined), { timeout: 50 });
       await a.services.send({ services: ["b"], data: "1" });
       await settle();
       expect(b.services.stats().handling).toBe(1);
@@ -766,7 +770,7 @@ describe("handlers", () => {
     const b = world.add("b");
     const free: (() => void)[] = [];
     let got = 0;
-    b.services.onMessage(
+    b.services.receiver.onMessage(
       () => {
         got += 1;
         return new Promise<void>((resolve) => free.push(resolve));
@@ -798,7 +802,7 @@ describe("handlers", () => {
     const a = world.add("a");
     const b = world.add("b");
     const free: (() => void)[] = [];
-    b.services.onMessage(() => new Promise<void>((resolve) => free.push(resolve)), { timeout: -1 });
+    b.services.receiver.onMessage(() => new Promise<void>((resolve) => free.push(resolve)), { timeout: -1 });
     const large = Buffer.alloc(MAX_WAITING_MESSAGE_BYTES);
     for (let i = 1; i <= 2; i++) {
       for (let j = 0; j < 4; j++) await a.services.send({ services: ["b"], data: large });
@@ -821,7 +825,7 @@ describe("handlers", () => {
         release = resolve;
       });
       let got = 0;
-      a.services.onMessage(() => {
+      a.services.receiver.onMessage(() => {
         got += 1;
         return released;
       });
@@ -848,7 +852,7 @@ describe("handlers", () => {
   it("are the same bound where few and large ones wait, of which one may always", async () => {
     const world = new ServiceWorld();
     const a = world.add("a");
-    a.services.onMessage(() => new Promise(() => undefined), { timeout: -1 });
+    a.services.receiver.onMessage(() => new Promise(() => undefined), { timeout: -1 });
     const large = Buffer.alloc(MAX_WAITING_MESSAGE_BYTES);
     const results = [];
     for (let i = 0; i < 3; i++)
@@ -863,7 +867,7 @@ describe("handlers", () => {
     let got = 0;
     let isOver = false;
     const send = (): void => void a.services.send({ broadcast: true, self: true, data: "again" });
-    a.services.onMessage(() => {
+    a.services.receiver.onMessage(() => {
       got += 1;
       if (!isOver) send();
     });
@@ -875,7 +879,7 @@ describe("handlers", () => {
   it("are not asked for what waits when the node closes, and it is counted", async () => {
     const world = new ServiceWorld();
     const a = world.add("a");
-    a.services.onMessage(() => new Promise(() => undefined), { timeout: -1 });
+    a.services.receiver.onMessage(() => new Promise(() => undefined), { timeout: -1 });
     for (let i = 0; i < MAX_HANDLING + 3; i++)
       await a.services.send({ broadcast: true, self: true, data: "x" });
     a.services.close();
@@ -888,7 +892,7 @@ describe("handlers", () => {
     const b = world.add("b");
     const free: (() => void)[] = [];
     const got: unknown[] = [];
-    b.services.onMessage(({ data }) => {
+    b.services.receiver.onMessage(({ data }) => {
       got.push(data);
       return new Promise<void>((resolve) => free.push(resolve));
     });

@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { describe, expect, it, vi } from "vitest";
 import { defineService } from "../../../src/cluster/index.js";
 import { MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
+import type { SendResult } from "../../../src/cluster/messaging/parts.js";
 import type { Member } from "../../../src/cluster/node/member.js";
 import { Requests } from "../../../src/cluster/requests/requests.js";
 import type { RequestsEffects } from "../../../src/cluster/requests/server.js";
@@ -21,20 +22,28 @@ import {
 const OTHER = "b".repeat(32);
 
 /** Requests of a node that knows one other, which serves all. */
-function requestsOf(sent: Buffer[], effects: Partial<RequestsEffects> = {}): Requests {
+function requestsOf(
+  sent: Buffer[],
+  {
+    send = (_, item) => {
+      sent.push(item);
+      return "sent";
+    },
+    room = () => Promise.resolve(),
+    ...effects
+  }: Partial<RequestsEffects> & {
+    readonly send?: (node: string, item: Buffer) => SendResult;
+    readonly room?: () => Promise<void>;
+  } = {},
+): Requests {
   const other = { id: OTHER, name: "other" } as Member;
   const candidates = [{ id: OTHER, distance: 2 }];
   return new Requests({
     id: "a".repeat(32),
-    send: (_, item) => {
-      sent.push(item);
-      return "sent";
-    },
-    room: () => Promise.resolve(),
+    links: { send: (node, _, item) => send(node, item as Buffer), room },
+    routes: { subscribe: () => Promise.resolve(), unsubscribe: () => Promise.resolve() },
     candidates: () => candidates,
     isSettling: () => false,
-    announce: () => Promise.resolve(),
-    withdraw: () => Promise.resolve(),
     find: (id) => (id === OTHER ? other : undefined),
     nameOf: (id) => id,
     report: () => undefined,

@@ -80,8 +80,10 @@ export class WorldNode {
     this.calls = new RequestCalls({
       candidates: () => this.candidates,
       isSettling: () => this.isSettling,
-      send: (to, item) => world.send(this, to, item),
-      sendLater: (to, item) => void world.carry(this, to, item),
+      queues: {
+        send: (to, item) => world.send(this, to, item),
+        sendLater: (to, item) => void world.carry(this, to, item),
+      },
       nameOf: (node) => node,
       random: world.random,
       report: (event) => {
@@ -89,18 +91,22 @@ export class WorldNode {
         else if (event.type === "service:restored") world.restored.push(event.node);
       },
     });
-    this.serving = new RequestServing({
-      start: (job) => this.#start(job),
-      aborted: (job) => {
-        this.aborted.push(job.item.body.toString());
-        job.credit?.wake();
+    this.serving = new RequestServing(
+      {
+        start: (job) => this.#start(job),
+        aborted: (job) => {
+          this.aborted.push(job.item.body.toString());
+          job.credit?.wake();
+        },
       },
-      send: (to, item, done) => {
-        world.carry(this, to, item);
-        done(world.nodes.get(to)?.isAlive === true ? "sent" : "unreachable");
+      {
+        sendLater: (to, item, done) => {
+          world.carry(this, to, item);
+          done?.(world.nodes.get(to)?.isAlive === true ? "sent" : "unreachable");
+        },
+        answer: (to, item) => void world.carry(this, to, item),
       },
-      answer: (to, item) => void world.carry(this, to, item),
-    });
+    );
   }
 
   serve(settings: Partial<ServingSettings> = {}): void {

@@ -145,17 +145,21 @@ describe("a reply that is dropped, since too much waits for its caller's node", 
   function running(extras: Partial<CallExtras> = {}) {
     let job: Job | undefined;
     const taken: unknown[] = [];
-    const serving = new RequestServing({
-      start: (started) => {
-        job = started;
+    const serving = new RequestServing(
+      {
+        start: (started) => {
+          job = started;
+        },
+        aborted: () => undefined,
       },
-      aborted: () => undefined,
-      send: (_, item, done) => {
-        if (item.length < 1_000) taken.push(decodeRequest(item));
-        done(item.length < 1_000 ? "sent" : "dropped");
+      {
+        sendLater: (_, item, done) => {
+          if (item.length < 1_000) taken.push(decodeRequest(item));
+          done?.(item.length < 1_000 ? "sent" : "dropped");
+        },
+        answer: () => undefined,
       },
-      answer: () => undefined,
-    });
+    );
     const service = serving.add(SERVICE, SETTINGS);
     const call = encodeCall(7, 0, SERVICE, { ...PLAIN, ...extras }, { form: BodyForm.TEXT, data: BODY });
     serving.onItem(0, "caller", decodeRequest(call) as CallItem);
