@@ -38,10 +38,6 @@ export class BoxRules {
     this.#shards = Array.from({ length: options.shards }, () => new Shard(options));
   }
 
-  shardOf(frames: readonly Buffer[]): number {
-    return hash(frames[0] as Buffer) % this.#shards.length;
-  }
-
   /** Reading must stop (`wait`). */
   get blocked(): boolean {
     return this.#shards.some((shard) => shard.isOver);
@@ -50,11 +46,11 @@ export class BoxRules {
   receive(messages: readonly (readonly Buffer[])[]): void {
     for (let i = 0; i < messages.length; i++) {
       const frames = messages[i] as readonly Buffer[];
-      const index = this.shardOf(frames);
+      const index = hash(frames[0] as Buffer) % this.#shards.length;
       const shard = this.#shards[index] as Shard;
       const bytes = costOf(frames);
       // The thread may take queued messages.
-      if (shard.isFullFor(bytes)) this.#send(shard, index);
+      if (!shard.hasRoom(bytes)) this.#send(shard, index);
       shard.offer(frames, bytes);
     }
     for (let index = 0; index < this.#shards.length; index++) this.#send(this.#shards[index] as Shard, index);

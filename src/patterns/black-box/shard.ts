@@ -100,9 +100,9 @@ export class Shard {
     return this.#counts.queued > maxQueue || this.#counts.queuedBytes > maxQueueBytes;
   }
 
-  /** The thread has to take queued messages first. */
-  isFullFor(bytes: number): boolean {
-    return !this.#hasRoom(bytes) && bytes <= this.#limits.maxQueueBytes;
+  hasRoom(bytes: number): boolean {
+    const { maxQueue, maxQueueBytes } = this.#limits;
+    return this.#counts.queued < maxQueue && this.#counts.queuedBytes + bytes <= maxQueueBytes;
   }
 
   /** Queues a message, or drops it or older ones. */
@@ -113,7 +113,7 @@ export class Shard {
       this.#dropped["too-large"] += 1;
       return;
     }
-    while (full !== "wait" && !this.#hasRoom(bytes)) {
+    while (full !== "wait" && !this.hasRoom(bytes)) {
       if (full === "drop-newest") {
         this.#dropped.newest += 1;
         return;
@@ -156,11 +156,6 @@ export class Shard {
 
   stats(): BlackBoxShardStats {
     return { ...this.#counts, dropped: { ...this.#dropped } };
-  }
-
-  #hasRoom(bytes: number): boolean {
-    const { maxQueue, maxQueueBytes } = this.#limits;
-    return this.#counts.queued < maxQueue && this.#counts.queuedBytes + bytes <= maxQueueBytes;
   }
 
   #take(): Entry {
