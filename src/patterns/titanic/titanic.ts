@@ -175,14 +175,6 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     }));
   }
 
-  /**
-   * Removes a request, its reply or its dead letter, like `titanic.close`.
-   * @throws InvalidArgumentError `EINVAL`; StoreError `ERR_STORE`
-   */
-  async remove(uuid: string): Promise<void> {
-    await this.#store.forget(uuidOf(uuid));
-  }
-
   /** Unanswered requests stay in the store. */
   protected override async onDrain(): Promise<void> {
     this.#stopping ??= this.#dispatcher.stop();
