@@ -28,10 +28,7 @@ import {
   decodeAtClient,
   decodeAtWorker,
   EMPTY,
-  encodeFromClient,
-  encodeFromWorker,
-  encodeToClient,
-  encodeToWorker,
+  encode,
   type Fault,
   type Frames,
   fault,
@@ -89,7 +86,7 @@ export const REQUESTS: Layout<Request> = {
     request.service === first.service && request.time === first.time && areNear(request.id, first.id),
   write: (index, at, { id }) => writeUint32(index, at, id?.sequence ?? 0),
   read: (index, at, first, body) => ({ ...first, id: idNear(first.id, readUint32(index, at)), body }),
-  alone: encodeFromClient,
+  alone: (request) => encode("client", request),
 };
 
 /** From a broker to a client. */
@@ -100,11 +97,11 @@ export const ANSWERS: Layout<Answer> = {
   follows: () => true,
   write: (index, at, { number }) => writeUint32(index, at, number),
   read: (index, at, first, body) => ({ ...first, number: readUint32(index, at), body }),
-  alone: (answer) => encodeToClient(answer, []),
+  alone: (answer) => encode("client", answer),
 };
 
 /** From a worker to a broker. */
-export const REPLIES: Layout<Answer> = { ...ANSWERS, alone: encodeFromWorker };
+export const REPLIES: Layout<Answer> = { ...ANSWERS, alone: (answer) => encode("worker", answer) };
 
 export const DELIVERIES: Layout<Given> = {
   command: Command.Requests,
@@ -121,7 +118,7 @@ export const DELIVERIES: Layout<Given> = {
     const id = idNear(first.id, readUint32(index, at + 4));
     return { ...first, tag: readUint32(index, at), id, time: readUint32(index, at + 8) | 0, body };
   },
-  alone: (delivery) => encodeToWorker(delivery, []),
+  alone: (delivery) => encode("worker", delivery),
 };
 
 interface Batch<P, M> {

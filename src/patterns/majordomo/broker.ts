@@ -26,8 +26,7 @@ import type { SendResult } from "./broker-tables.js";
 import {
   type Answer,
   type AtBroker,
-  encodeToClient,
-  encodeToWorker,
+  encode,
   type Given,
   isFromClient,
   isWorkersQuestion,
@@ -196,13 +195,13 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   #toClient(client: Buffer, message: ToClient): SendResult {
     if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
     if (message.kind === "answer" && this.#answers.add(client, message)) return "sent";
-    return deliverNow(this.#router, encodeToClient(message, [client]));
+    return deliverNow(this.#router, encode("client", message, [client]));
   }
 
   #toWorker(worker: Buffer, message: ToWorker): SendResult {
     if (message.kind !== "request") this.#deliveries.flush(worker);
     else if (this.#deliveries.add(worker, message)) return "sent";
-    return deliverNow(this.#router, encodeToWorker(message, [worker]));
+    return deliverNow(this.#router, encode("worker", message, [worker]));
   }
 }
 

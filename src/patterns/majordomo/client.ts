@@ -51,7 +51,7 @@ import {
 import { ClientRules } from "./client-rules.js";
 import {
   Dialect,
-  encodeFromClient,
+  encode,
   type Frames,
   type FromClient,
   RESERVED_PREFIX,
@@ -474,7 +474,7 @@ class ClientSockets {
     if (message.kind === "request" && message.dialect === Dialect.Shoal && queue.length === 0) {
       if (this.#requests.add(connection, message)) return true;
     } else this.#requests.flush(connection);
-    return queue.send(encodeFromClient(message));
+    return queue.send(encode("client", message));
   }
 
   async close(): Promise<void> {

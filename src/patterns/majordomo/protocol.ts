@@ -396,57 +396,11 @@ export type AtWorker = Delivery | Exclude<ToWorker, { readonly kind: "request" }
 
 export const NO_ADDRESS: readonly Buffer[] = [];
 
-/* ---- to the broker ---- */
-
-export function encodeFromClient(message: FromClient): Frames {
-  if (message.kind === "request") return encodeRequest(message);
-  return message.kind === "negotiation" ? question("client") : encodeOther("client", message, []);
-}
-
-function question(role: Role): Frames {
-  return [EMPTY, HEADERS.client[Dialect.Mdp01], NEGOTIATION, HEADERS[role][Dialect.Shoal]];
-}
+/* ---- at the broker ---- */
 
 /** Whether a worker sent this negotiation. */
 export function isWorkersQuestion({ body }: Request): boolean {
   return HEADERS.worker[Dialect.Shoal].equals(body.frames[0] as Buffer);
-}
-
-function encodeRequest(request: Request): Frames {
-  const { dialect, service, body } = request;
-  const frames: Frames =
-    dialect === Dialect.Shoal
-      ? [requestHead(request)]
-      : [...plainHead("client", dialect, Command.Request), service];
-  body.addTo(frames);
-  return frames;
-}
-
-function requestHead(request: Request): Buffer {
-  const { oldest, service, time, headers } = request;
-  const id = request.id as RequestId;
-  const nameEnd = NAME + 1 + service.length;
-  const head = headOf("client", Command.Request, nameEnd + 4 + headers.length - AFTER);
-  writeId(head, AFTER, id);
-  writeUint32(head, SPAN, spanOf(id.sequence, oldest));
-  head[NAME] = service.length;
-  head.set(service, NAME + 1);
-  writeUint32(head, nameEnd, time);
-  if (headers.length > 0) head.set(headers, nameEnd + 4);
-  return head;
-}
-
-export function encodeFromWorker(message: FromWorker): Frames {
-  if (message.kind === "ready") return encodeReady(message);
-  return message.kind === "negotiation" ? question("worker") : encodeOther("worker", message, []);
-}
-
-function encodeReady({ dialect, service, concurrency, capacity, name }: Ready): Frames {
-  if (dialect !== Dialect.Shoal) return [...plainHead("worker", dialect, Command.Ready), service];
-  const room = Buffer.allocUnsafe(8);
-  writeUint32(room, 0, concurrency);
-  writeUint32(room, 4, capacity);
-  return [headOf("worker", Command.Ready, 0), service, room, name];
 }
 
 /** @param frames of the ROUTER, routing id first */
@@ -616,17 +570,7 @@ function decodeReady(frames: readonly Buffer[], at: number, dialect: Dialect): R
   return { kind: "ready", dialect, service, concurrency, capacity, name: textOf(frames[at + 2], MAX_NAME) };
 }
 
-/* ---- from the broker ---- */
-
-/** @param to frames in front: the client's routing id */
-export function encodeToClient(message: ToClient, to: Frames): Frames {
-  return encodeOther("client", message, to);
-}
-
-/** @param to frames in front: the worker's routing id */
-export function encodeToWorker(message: ToWorker, to: Frames): Frames {
-  return message.kind === "request" ? encodeDelivery(message, to) : encodeOther("worker", message, to);
-}
+/* ---- encoding ---- */
 
 const SIGNALS = {
   "client-heartbeat": Command.Heartbeat,
@@ -636,15 +580,18 @@ const SIGNALS = {
   drain: Command.Drain,
 } as const;
 
-interface Signal {
-  readonly kind: keyof typeof SIGNALS;
-  /** Default: shoal's. */
-  readonly dialect?: Dialect;
-}
-
-/** Messages that a client and a worker have in common. @param role at whose connection */
-function encodeOther(role: Role, message: Answer | Failure | Control | Signal, to: Frames): Frames {
+/**
+ * @param role at whose connection
+ * @param to frames in front: the routing id of the client or worker
+ */
+export function encode(
+  role: Role,
+  message: FromClient | FromWorker | ToClient | ToWorker,
+  to: Frames = [],
+): Frames {
   switch (message.kind) {
+    case "request":
+      return "tag" in message ? encodeDelivery(message, to) : encodeRequest(message);
     case "answer":
       return encodeAnswer(role, message, to);
     case "failure": {
@@ -657,6 +604,10 @@ function encodeOther(role: Role, message: Answer | Failure | Control | Signal, t
       if (details !== undefined) to.push(details);
       return to;
     }
+    case "ready":
+      return encodeReady(message);
+    case "negotiation":
+      return [EMPTY, HEADERS.client[Dialect.Mdp01], NEGOTIATION, HEADERS[role][Dialect.Shoal]];
     case "cancel":
       to.push(numberedHead(role, Command.Cancel, message.number));
       return to;
@@ -664,13 +615,65 @@ function encodeOther(role: Role, message: Answer | Failure | Control | Signal, t
       to.push(countedHead(role, Command.Credit, message.number, message.bytes));
       return to;
     default: {
-      const { kind, dialect = Dialect.Shoal } = message;
-      const command = SIGNALS[kind];
+      const command = SIGNALS[message.kind];
+      const dialect = "dialect" in message ? message.dialect : Dialect.Shoal;
       if (dialect === Dialect.Shoal) to.push(headOf(role, command, 0));
       else to.push(...plainHead(role, dialect, command));
       return to;
     }
   }
+}
+
+function encodeRequest(request: Request): Frames {
+  const { dialect, service, body } = request;
+  const frames: Frames =
+    dialect === Dialect.Shoal
+      ? [requestHead(request)]
+      : [...plainHead("client", dialect, Command.Request), service];
+  body.addTo(frames);
+  return frames;
+}
+
+function requestHead(request: Request): Buffer {
+  const { oldest, service, time, headers } = request;
+  const id = request.id as RequestId;
+  const nameEnd = NAME + 1 + service.length;
+  const head = headOf("client", Command.Request, nameEnd + 4 + headers.length - AFTER);
+  writeId(head, AFTER, id);
+  writeUint32(head, SPAN, spanOf(id.sequence, oldest));
+  head[NAME] = service.length;
+  head.set(service, NAME + 1);
+  writeUint32(head, nameEnd, time);
+  if (headers.length > 0) head.set(headers, nameEnd + 4);
+  return head;
+}
+
+function encodeDelivery(delivery: Given, to: Frames): Frames {
+  const { dialect, tag, id, oldest, attempt, time, headers, body } = delivery;
+  if (dialect === Dialect.Shoal) {
+    const head = headOf("worker", Command.Request, DELIVERY + headers.length - AFTER);
+    writeUint32(head, AFTER, tag);
+    writeId(head, NUMBERED, id ?? NO_ID);
+    writeUint32(head, DELIVERY_SPAN, id === undefined ? 0 : spanOf(id.sequence, oldest));
+    head[ATTEMPT] = Math.min(attempt, 255);
+    writeUint32(head, ATTEMPT + 1, time);
+    if (headers.length > 0) head.set(headers, DELIVERY);
+    to.push(head);
+  } else {
+    const address = Buffer.allocUnsafe(4);
+    writeUint32(address, 0, tag);
+    to.push(...plainHead("worker", dialect, Command.Request), address, EMPTY);
+  }
+  body.addTo(to);
+  return to;
+}
+
+function encodeReady({ dialect, service, concurrency, capacity, name }: Ready): Frames {
+  if (dialect !== Dialect.Shoal) return [...plainHead("worker", dialect, Command.Ready), service];
+  const room = Buffer.allocUnsafe(8);
+  writeUint32(room, 0, concurrency);
+  writeUint32(room, 4, capacity);
+  return [headOf("worker", Command.Ready, 0), service, room, name];
 }
 
 function encodeAnswer(
@@ -686,6 +689,8 @@ function encodeAnswer(
   if (body.length === 0 && dialect !== Dialect.Shoal) to.push(EMPTY);
   return to;
 }
+
+/* ---- at clients and workers ---- */
 
 export function decodeAtClient(frames: readonly Buffer[]): AtClient {
   const start = frames[0]?.length === 0 ? 1 : 0;
@@ -725,26 +730,6 @@ function decodeNegotiated(frames: readonly Buffer[]): Negotiated | undefined {
 /** ms between heartbeats: the shorter of both ends' intervals. */
 export function beatInterval(own: number, expected: number): number {
   return expected > 0 ? Math.min(own, Math.max(expected, MIN_INTERVAL)) : own;
-}
-
-function encodeDelivery(delivery: Given, to: Frames): Frames {
-  const { dialect, tag, id, oldest, attempt, time, headers, body } = delivery;
-  if (dialect === Dialect.Shoal) {
-    const head = headOf("worker", Command.Request, DELIVERY + headers.length - AFTER);
-    writeUint32(head, AFTER, tag);
-    writeId(head, NUMBERED, id ?? NO_ID);
-    writeUint32(head, DELIVERY_SPAN, id === undefined ? 0 : spanOf(id.sequence, oldest));
-    head[ATTEMPT] = Math.min(attempt, 255);
-    writeUint32(head, ATTEMPT + 1, time);
-    if (headers.length > 0) head.set(headers, DELIVERY);
-    to.push(head);
-  } else {
-    const address = Buffer.allocUnsafe(4);
-    writeUint32(address, 0, tag);
-    to.push(...plainHead("worker", dialect, Command.Request), address, EMPTY);
-  }
-  body.addTo(to);
-  return to;
 }
 
 export function decodeAtWorker(frames: readonly Buffer[]): AtWorker {

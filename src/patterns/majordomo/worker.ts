@@ -15,7 +15,7 @@ import { checkSocket, EndpointList, isPermanent, type PatternEndpoints } from ".
 import { SendQueue, type SendTicket } from "../kit/send-queue.js";
 import { Batcher, messagesAtWorker, REPLIES, takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
-import { type Answer, DIALECT_NAMES, encodeFromWorker, type FromWorker, MAX_CAPACITY } from "./protocol.js";
+import { type Answer, DIALECT_NAMES, encode, type FromWorker, MAX_CAPACITY } from "./protocol.js";
 import { WorkerJobs } from "./worker-jobs.js";
 import {
   checkedService,
@@ -310,7 +310,7 @@ export class WorkerConnection {
 
   #send(message: FromWorker, ticket?: SendTicket): boolean {
     this.#replies.flush();
-    return this.#queue?.send(encodeFromWorker(message), ticket) ?? true;
+    return this.#queue?.send(encode("worker", message), ticket) ?? true;
   }
 
   #disconnect(): void {

@@ -15,11 +15,8 @@ import {
   beatInterval,
   Dialect,
   EMPTY,
-  encodeFromClient,
-  encodeFromWorker,
+  encode,
   encodeHeaders,
-  encodeToClient,
-  encodeToWorker,
   type Frames,
   type FromWorker,
 } from "../../../src/patterns/majordomo/protocol.js";
@@ -105,8 +102,8 @@ test("at a broker", () => {
   fuzz({
     name: "majordomo, at a broker",
     good: [
-      ...fromWorkers.map(encodeFromWorker),
-      ...fromClients.map((message) => encodeFromClient(message)),
+      ...fromWorkers.map((message) => encode("worker", message)),
+      ...fromClients.map((message) => encode("client", message)),
       batch.requests,
       batch.replies,
     ].map((frames) => [PEER, ...frames]),
@@ -116,7 +113,7 @@ test("at a broker", () => {
       [1, 65_536],
     ].map(([concurrency, capacity]) => [
       PEER,
-      ...encodeFromWorker(readyOf("name", concurrency as number, capacity as number)),
+      ...encode("worker", readyOf("name", concurrency as number, capacity as number)),
     ]),
     check: (frames) => {
       const messages = messagesAtBroker(frames);
@@ -133,7 +130,7 @@ test("at a broker", () => {
             expect(message.service.length).toBeGreaterThan(0);
             expect(message.service.length).toBeLessThanOrEqual(255);
             expect(message.headers.length).toBeLessThanOrEqual(8_192);
-            if (message.dialect !== Shoal) same(encodeFromClient(message) as Buffer[], frames.slice(1));
+            if (message.dialect !== Shoal) same(encode("client", message) as Buffer[], frames.slice(1));
             break;
           case "answer":
             expect(message.number).toBeLessThanOrEqual(0xffff_ffff);
@@ -167,10 +164,10 @@ test("at a client", () => {
     ["MDPC02", Buffer.of(2), "echo", ...BODY],
     ["MDPC02", Buffer.of(3), "echo", ...BODY],
     ["", "MDPC01", "mmi.shoal", "200", "2500"],
-    encodeToClient(failureOf(5, "reason"), []),
-    encodeToClient({ kind: "client-heartbeat" }, []),
-    encodeToClient({ kind: "forgotten" }, []),
-    encodeToClient(answerOf(5, { body: Body.of(BODY) }), []),
+    encode("client", failureOf(5, "reason")),
+    encode("client", { kind: "client-heartbeat" }),
+    encode("client", { kind: "forgotten" }),
+    encode("client", answerOf(5, { body: Body.of(BODY) })),
     batch.answers,
   ];
   fuzz({
@@ -195,13 +192,13 @@ test("at a worker", () => {
   fuzz({
     name: "majordomo, at a worker",
     good: [
-      ...deliveries.map((delivery) => encodeToWorker(delivery, [])),
-      ...DIALECTS.map((dialect) => encodeToWorker({ kind: "heartbeat", dialect }, [])),
-      ...DIALECTS.map((dialect) => encodeToWorker({ kind: "disconnect", dialect }, [])),
-      encodeToWorker(deliveryOf(9, { id: undefined }), []),
-      encodeToWorker(deliveryOf(9, { headers, attempt: 2 }), []),
-      encodeToWorker({ kind: "cancel", number: 9 }, []),
-      encodeToWorker({ kind: "credit", number: 9, bytes: 7 }, []),
+      ...deliveries.map((delivery) => encode("worker", delivery)),
+      ...DIALECTS.map((dialect) => encode("worker", { kind: "heartbeat", dialect })),
+      ...DIALECTS.map((dialect) => encode("worker", { kind: "disconnect", dialect })),
+      encode("worker", deliveryOf(9, { id: undefined })),
+      encode("worker", deliveryOf(9, { headers, attempt: 2 })),
+      encode("worker", { kind: "cancel", number: 9 }),
+      encode("worker", { kind: "credit", number: 9, bytes: 7 }),
       batch.deliveries,
       ["", "MDPC01", "mmi.shoal", "200", "2500"],
     ],

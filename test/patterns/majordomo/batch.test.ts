@@ -18,7 +18,7 @@ import {
   Body,
   type Delivery,
   Dialect,
-  encodeFromWorker,
+  encode,
   type Frames,
   type Request,
   RequestId,
@@ -205,7 +205,7 @@ describe("over sockets", () => {
     const endpoint = await brokerOf();
     const worker = track(new Dealer());
     worker.connect(endpoint);
-    await worker.send(encodeFromWorker(readyOf("w", 9)));
+    await worker.send(encode("worker", readyOf("w", 9)));
     const client = track(new MajordomoClient(endpoint));
     await client.ready();
     const asked = ["a", "b", "c"].map((body) => client.request("echo", body, { timeout: 20_000 }));

@@ -9,8 +9,7 @@ import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
   decodeAtBroker,
-  encodeFromClient,
-  encodeFromWorker,
+  encode,
   type FromWorker,
   type ToWorker,
 } from "../../../src/patterns/majordomo/protocol.js";
@@ -55,7 +54,7 @@ const ask = (from: string, body = "x", now = 0): void => hear(from, now, "", "MD
 /** A request of a client of shoal's. @param oldest the lowest sequence that it still wants */
 function askWithId(from: string, now: number, sequence: number, oldest = sequence, service = "echo"): void {
   const request = requestOf(sequence, { oldest, service: Buffer.from(service) });
-  hear(from, now, ...encodeFromClient(request));
+  hear(from, now, ...encode("client", request));
 }
 /** The commands and the rest of what was sent to a client of shoal's. */
 const toldTo = (client: string): string[] =>
@@ -121,8 +120,8 @@ it("a long queue holds no received chunk, neither by its bodies nor by their hea
     });
     broker.receive(Buffer.from(name), decodeAtBroker([Buffer.from(name), ...views]), 0);
   };
-  from("client", encodeFromClient(requestOf(1, { headers: Buffer.from("headers") })));
-  from("worker", encodeFromWorker(readyOf("w", 1)));
+  from("client", encode("client", requestOf(1, { headers: Buffer.from("headers") })));
+  from("worker", encode("worker", readyOf("w", 1)));
   const [request] = given.filter((message) => message.kind === "request");
   expect(String(request?.headers)).toBe("headers");
   expect(request?.headers.buffer.byteLength).toBeLessThan(65_536);
@@ -446,7 +445,7 @@ describe("a broker that stops", () => {
 });
 
 describe("a broker that stops, whose workers take nothing more", () => {
-  const heard = (from: string, message: FromWorker): void => hear(from, 0, ...encodeFromWorker(message));
+  const heard = (from: string, message: FromWorker): void => hear(from, 0, ...encode("worker", message));
   const joins = (name: string): void => heard(name, readyOf(name, 1));
   const refusal = ["7|stopping|The broker or the worker is stopping."];
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Call, type CallSink, type Taken } from "../../../src/patterns/majordomo/client-calls.js";
 import type { MajordomoClientEvent } from "../../../src/patterns/majordomo/client-options.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
-import { type AtClient, Body, Dialect, encodeFromClient } from "../../../src/patterns/majordomo/protocol.js";
+import { type AtClient, Body, Dialect, encode } from "../../../src/patterns/majordomo/protocol.js";
 import { answerOf, failureOf } from "./messages.js";
 
 const BEAT = 100;
@@ -27,7 +27,7 @@ function clientOf(endpoints: string[], dialect?: Dialect, limits: Partial<typeof
       open: (connection, endpoint) => log.push(`+${connection} ${endpoint}`),
       close: (connection) => log.push(`-${connection}`),
       send: (connection, message) => {
-        const last = String(encodeFromClient(message).at(-1));
+        const last = String(encode("client", message).at(-1));
         log.push(`${connection} ${/^[a-z0-9.]+$/.test(last) ? last : "?"}`);
         return true;
       },

@@ -5,8 +5,7 @@ import {
   type Delivery,
   Dialect,
   EMPTY,
-  encodeToClient,
-  encodeToWorker,
+  encode,
   type Failure,
   type Frame,
   type FromWorker,
@@ -67,8 +66,6 @@ export function failureOf(number: number, reason: string, text = ""): Failure {
 /** As a ROUTER takes it. */
 export function framesOf(to: Buffer, message: FromBroker): Buffer[] {
   const isForClient = ["answer", "failure", "client-heartbeat", "forgotten"].includes(message.kind);
-  const frames = isForClient
-    ? encodeToClient(message as Parameters<typeof encodeToClient>[0], [to])
-    : encodeToWorker(message as Parameters<typeof encodeToWorker>[0], [to]);
+  const frames = encode(isForClient ? "client" : "worker", message, [to]);
   return frames.map((frame) => Buffer.from(frame as Buffer));
 }

@@ -7,8 +7,7 @@ import {
   decodeAtClient,
   decodeAtWorker,
   EMPTY,
-  encodeFromClient,
-  encodeFromWorker,
+  encode,
   failureIn,
   headerOf,
   numberNear,
@@ -53,7 +52,7 @@ describe("captured messages of libzmq programs", () => {
       dialect: Mdp01,
       capacity: 1,
     });
-    expect(toWire(encodeFromWorker(readyOf("", 1, 1, Mdp01)))).toBe(hex);
+    expect(toWire(encode("worker", readyOf("", 1, 1, Mdp01)))).toBe(hex);
   });
 
   it("a request of 0.1 to echo", () => {
@@ -62,7 +61,7 @@ describe("captured messages of libzmq programs", () => {
     expect(command).toMatchObject({ kind: "request", dialect: Mdp01 });
     expect(bodyOf(command)).toEqual(["Hi"]);
     const request = requestOf(0, { dialect: Mdp01, id: undefined, body: Body.of(["Hi"]) });
-    expect(toWire(encodeFromClient(request))).toBe(hex);
+    expect(toWire(encode("client", request))).toBe(hex);
   });
 });
 
@@ -166,7 +165,7 @@ describe("the two ends of each message", () => {
     const parts = ["a", "", "b"];
     const body = Body.of(frames(...parts));
     const id = dialect === Shoal ? new RequestId(7, 8, 4_294_967_299) : undefined;
-    const asked = encodeFromClient(requestOf(0, { dialect, id, oldest: 4_294_967_290, body }));
+    const asked = encode("client", requestOf(0, { dialect, id, oldest: 4_294_967_290, body }));
     const command = decodeAtBroker([PEER, ...(asked as Buffer[])]);
     expect(command).toMatchObject({ kind: "request", dialect, id, service: Buffer.from("echo") });
     expect(bodyOf(command)).toEqual(parts);
@@ -181,7 +180,7 @@ describe("the two ends of each message", () => {
     }
     const reply = decodeAtBroker([
       PEER,
-      ...(encodeFromWorker(replyTo(request, true, 0, ...parts)) as Buffer[]),
+      ...(encode("worker", replyTo(request, true, 0, ...parts)) as Buffer[]),
     ]);
     expect(reply).toMatchObject({ kind: "answer", final: true, number: 77 });
     const [, ...beat] = framesOf(PEER, { kind: "heartbeat", dialect });

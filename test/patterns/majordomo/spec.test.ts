@@ -14,11 +14,8 @@ import {
 import {
   Body,
   decodeHeaders,
-  encodeFromClient,
-  encodeFromWorker,
+  encode,
   encodeHeaders,
-  encodeToClient,
-  encodeToWorker,
   type Frames,
   type Request,
   RequestId,
@@ -32,9 +29,9 @@ const HEADERS = encodeHeaders({ trace: "a1" });
 const NOTHING = Body.of([]);
 
 const request = (given: Partial<Request> = {}): Frames =>
-  encodeFromClient(requestOf(5, { id, oldest: 3, time: 30_000, body: HI, ...given }));
+  encode("client", requestOf(5, { id, oldest: 3, time: 30_000, body: HI, ...given }));
 const answer = (final: boolean, pieces: number, body: Body): Frames =>
-  encodeToClient(answerOf(5, { final, pieces, body }), []);
+  encode("client", answerOf(5, { final, pieces, body }));
 const delivery = deliveryOf(9, { id, oldest: 3, time: 29_990, attempt: 2, headers: HEADERS, body: HI });
 const details = Buffer.from('{"code":"E"}');
 
@@ -51,19 +48,19 @@ const batchOf = <M extends { readonly body: Body }>(
 
 /** By their names in the page. */
 const VECTORS: Record<string, Frames> = {
-  "the question": encodeFromWorker({ kind: "negotiation" }),
+  "the question": encode("worker", { kind: "negotiation" }),
   request: request(),
   "a request with headers": request({ headers: HEADERS }),
   "the first piece": answer(false, 0, HI),
   final: answer(true, 0, HI),
   "final after 2 pieces": answer(true, 2, NOTHING),
-  "failure of a request": encodeToClient({ ...failureOf(5, "worker-failed", "no"), details }, []),
-  READY: encodeFromWorker(readyOf("w1", 2, 7)),
-  REQUEST: encodeToWorker(delivery, []),
-  "REQUEST of a plain client": encodeToWorker(deliveryOf(9, { id: undefined, body: HI }), []),
-  PARTIAL: encodeFromWorker(replyTo(delivery, false, 0, "hi")),
-  FINAL: encodeFromWorker(replyTo(delivery, true, 0, "hi")),
-  FAILURE: encodeFromWorker({ ...failureOf(9, "worker-failed", "no"), details }),
+  "failure of a request": encode("client", { ...failureOf(5, "worker-failed", "no"), details }),
+  READY: encode("worker", readyOf("w1", 2, 7)),
+  REQUEST: encode("worker", delivery),
+  "REQUEST of a plain client": encode("worker", deliveryOf(9, { id: undefined, body: HI })),
+  PARTIAL: encode("worker", replyTo(delivery, false, 0, "hi")),
+  FINAL: encode("worker", replyTo(delivery, true, 0, "hi")),
+  FAILURE: encode("worker", { ...failureOf(9, "worker-failed", "no"), details }),
   "a batch of requests": batchOf(REQUESTS, (i, body) =>
     requestOf(5 + i, { id: idOf(5 + i), oldest: 3, time: 30_000, body }),
   ),

@@ -5,7 +5,7 @@ import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
 import {
   Body,
   Command,
-  encodeFromWorker,
+  encode,
   encodeHeaders,
   type FromWorker,
 } from "../../../src/patterns/majordomo/protocol.js";
@@ -36,7 +36,7 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
   said = [];
   saidOf = [];
   const say = (message: FromWorker): void => {
-    const [head, ...body] = encodeFromWorker(message);
+    const [head, ...body] = encode("worker", message);
     said.push(`${head?.[6]} ${String(body.at(-1) ?? "")}`);
     saidOf.push((head as Buffer).readUInt32BE(7));
   };

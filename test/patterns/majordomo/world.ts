@@ -30,8 +30,7 @@ import {
   type Answer,
   type Delivery,
   Dialect,
-  encodeFromClient,
-  encodeFromWorker,
+  encode,
   type FromWorker,
   type Given,
   type Request,
@@ -374,7 +373,7 @@ export class SimulatedWorker {
     );
     const put = (message: FromWorker, ticket?: SendTicket): boolean => {
       replies.flush();
-      return send(encodeFromWorker(message), ticket);
+      return send(encode("worker", message), ticket);
     };
     const session: WorkerSession = new WorkerSession(
       {
@@ -599,7 +598,7 @@ export class SimulatedClient {
           const isOurs = message.kind === "request" && message.dialect === Dialect.Shoal;
           if (isOurs && requests.add(number, message)) return true;
           requests.flush(number);
-          this.#connections.get(number)?.send(encodeFromClient(message));
+          this.#connections.get(number)?.send(encode("client", message));
           return true;
         },
         event: (event) => simulation.note(`${name}: ${JSON.stringify(event)}`),
