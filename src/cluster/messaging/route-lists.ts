@@ -98,7 +98,7 @@ export class RouteLists {
   #asksUnsettled = false;
   /** Longest lost first. */
   readonly #lost = new Set<string>();
-  /** Nodes whose list was deleted here, oldest first; they are asked when met again. */
+  /** Nodes whose list was deleted here, or awaited, oldest first; they are asked when met again. */
   readonly #forgotten = new Set<string>();
   /** Members waiting for a part under the rate limit, longest wait first. */
   readonly #hungry = new Set<Member>();
@@ -232,7 +232,8 @@ export class RouteLists {
     this.#members.delete(member.id);
     this.#lost.delete(member.id);
     this.#interrupt(member);
-    if (member.copy.version > 0) this.#forgotten.add(member.id);
+    // An owner that was asked may have sent its list, and have nothing more to send.
+    if (member.copy.version > 0 || member.asks || member.waits) this.#forgotten.add(member.id);
     for (const oldest of this.#forgotten) {
       if (this.#forgotten.size <= MAX_MEMBERS) break;
       this.#forgotten.delete(oldest);

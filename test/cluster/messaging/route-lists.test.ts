@@ -272,6 +272,18 @@ describe("a node that goes", () => {
       expect(b.rules.stats().routes).toBe(1);
     });
 
+  it("is asked for its list each time it is met again, though the last question was lost with its link", () => {
+    const world = worldOf(2);
+    const [a, b] = world.nodes as [RouteNode, RouteNode];
+    b.subscribe("t");
+    world.run(100);
+    for (let times = 0; times < 2; times++) {
+      world.see(a, b, "gone");
+      world.see(a, b, "alive");
+    }
+    expect(world.until(() => world.agree(), 1_000)).toBeLessThan(200);
+  });
+
   it("leaves nothing of a snapshot that was being read", () => {
     const world = worldOf(2);
     const [a, b] = world.nodes as [RouteNode, RouteNode];
