@@ -14,8 +14,8 @@ import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
 import { decodeAdvert, encodeAdvert } from "./advert.js";
 import { LINK_IDLE_LOOKS, MAX_LANES, MAX_WHERE, MIN_ITEM_LIMIT } from "./bounds.js";
-import { Caller, type CallerEffects, type LinkRefusal } from "./caller.js";
 import type { MessagingSettings } from "./options.js";
+import type { LinkAcceptor, LinkProtocol, PairStream, PairStreams } from "./pair-streams.js";
 import {
   MessageKind,
   type MessageLinkStats,
@@ -24,12 +24,27 @@ import {
   type NodeLinksEffects,
   type SendResult,
 } from "./parts.js";
-import type { LinkHost, LinkProtocol, ProtocolListener } from "./protocol.js";
+import type { ProtocolListener } from "./protocol.js";
 import type { Publication } from "./publication.js";
-import { Receiving, type ReceivingEffects } from "./receiving.js";
+import { type FrameFault, Receiving, type ReceivingEffects } from "./receiving.js";
 import { Sending, type SendingEffects, type SendingLane } from "./sending.js";
 import type { WindowLimits } from "./window.js";
-import { encodeHello, encodeWelcome, type Hello } from "./wire.js";
+import { decodeHello, encodeHello, encodeWelcome, type Hello } from "./wire.js";
+
+export type LinkRefusal =
+  | FrameFault
+  /** Meant for another node. */
+  | "other-node"
+  /** Not a live member, or the peer proved another one's key. */
+  | "stranger"
+  | "key"
+  /** Another life of the id has a connection; the session was given up; items of it may be forgotten here. */
+  | "session"
+  | "stale"
+  | "forgotten"
+  /** An item of an unknown kind, or not for this link: skipped. */
+  | "kind"
+  | "handler";
 
 export type LinkSettings = Pick<
   MessagingSettings,
@@ -39,14 +54,17 @@ export type LinkSettings = Pick<
 export interface NodeLinksOptions {
   /** This node's. */
   readonly id: string;
+  readonly streams: PairStreams;
   readonly protocols: readonly LinkProtocol[];
   readonly settings: LinkSettings;
   readonly effects: NodeLinksEffects;
 }
 
-export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects, CallerEffects {
+export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects, LinkAcceptor {
   readonly #options: NodeLinksOptions;
   readonly effects: NodeLinksEffects;
+  readonly streams: PairStreams;
+  readonly heartbeat: number;
   readonly #limits: WindowLimits;
   readonly #maxItem: number;
   readonly #life = randomBytes(8).toString("hex");
@@ -74,17 +92,14 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   readonly #drained = new IdleWaits();
 
   constructor(options: NodeLinksOptions) {
-    const { effects, protocols, settings } = options;
+    const { effects, protocols, settings, streams } = options;
     this.#options = options;
     this.effects = effects;
+    this.streams = streams;
+    this.heartbeat = settings.heartbeat;
     this.#limits = { items: settings.highWaterMark, bytes: settings.highWaterMarkBytes };
     this.#maxItem = settings.maxItem;
-    this.#lanes = [{ number: 0, protocols, host: this.#hostOf("") }];
-  }
-
-  #hostOf(protocol: string): LinkHost {
-    const { heartbeat } = this.#options.settings;
-    return { heartbeat, accept: (connection) => new Caller(this, connection, protocol) };
+    this.#lanes = [{ number: 0, protocols }];
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
@@ -104,11 +119,14 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     for (const protocol of this.#options.protocols) {
       const { name } = protocol;
       try {
-        const listener = await protocol.listen(this.#hostOf(name));
+        const listener = await this.streams.listen(protocol);
         if (typeof listener?.close !== "function")
           throw new InvalidArgumentError(`a listener has advert and close; got ${describe(listener)}`);
         if (this.#closing !== undefined) await listener.close(0);
-        else this.#listeners.push(listener);
+        else {
+          this.#listeners.push(listener);
+          this.streams.accept(name, this);
+        }
         adverts.set(name, advertOf(listener));
       } catch (error) {
         this.effects.onProtocolFailed?.("", name, thrownText(error));
@@ -139,9 +157,10 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     if (state === "gone")
       for (const key of keysOf(id)) {
         const receiving = this.#receiving.get(key);
+        if (receiving === undefined) continue;
         this.#receiving.delete(key);
-        receiving?.restart();
-        receiving?.connection?.close();
+        receiving.restart();
+        this.streams.drop(receiving);
       }
     this.#noteDrained();
   }
@@ -166,6 +185,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     clearTimeout(this.#ackTimer);
     this.#dueLater.length = 0;
     for (const receiving of this.#receiving.values()) receiving.acknowledge();
+    this.streams.close();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
     const patience = Math.min(1_000, left);
     const closing = this.#listeners.splice(0).map(async (listener) => listener.close(patience));
@@ -274,7 +294,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
         `a node has links for ${MAX_LANES} lists of protocols; got another one: ${names.join(", ")}`,
       );
     const number = lanes.length;
-    lanes.push({ number, protocols: own, host: { ...(lanes[0] as SendingLane).host, lane: number } });
+    lanes.push({ number, protocols: own });
     return number;
   }
 
@@ -449,21 +469,21 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   onItem(from: Receiving, kind: number, item: Buffer): void | Promise<void> {
     // Lanes carry service messages only.
     if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.SERVICE))
-      return this.refuse("kind");
+      return this.#count("kind");
     try {
       return this.effects.onItem(from, kind, item);
     } catch {
       // A bug of the node costs the item, not the process.
-      return this.refuse("handler");
+      return this.#count("handler");
     }
   }
 
   onPublish(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void> {
-    if (from.lane !== 0) return this.refuse("kind");
+    if (from.lane !== 0) return this.#count("kind");
     try {
       return this.effects.onPublish(from, bytes, start, end);
     } catch {
-      return this.refuse("handler");
+      return this.#count("handler");
     }
   }
 
@@ -512,7 +532,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     let next = Number.POSITIVE_INFINITY;
     for (const receiving of late) {
       const { window, ackAt } = receiving;
-      const isOver = window.acked === window.delivered || receiving.connection === undefined;
+      const isOver = window.acked === window.delivered || receiving.stream === undefined;
       // A timer may fire a fraction of a millisecond early.
       if (!isOver && ackAt > now + 1) {
         late[left++] = receiving;
@@ -526,28 +546,42 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     if (left > 0) this.#awaitAck(next);
   };
 
-  refuse(reason: LinkRefusal): void {
+  onFault(receiving: Receiving, fault: FrameFault): void {
+    const { stream, lane } = receiving;
+    if (stream !== undefined) this.#refuse(stream, lane, fault);
+  }
+
+  #refuse(stream: PairStream, lane: number, reason: LinkRefusal): void {
+    this.#count(reason);
+    this.streams.refuse(stream, lane, reason);
+  }
+
+  #count(reason: LinkRefusal): void {
     this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
   }
 
-  /** @returns why it is refused */
-  onHello(caller: Caller, hello: Hello): Receiving | LinkRefusal {
-    const { id } = this.#options;
-    if (hello.to !== id || hello.from === id) return "other-node";
-    // Hooks that decide about the sender need its details.
-    if (this.#closing !== undefined || this.effects.member(hello.from)?.hasDetails !== true)
-      return "stranger";
-    const { nodeId } = caller.connection;
-    if (nodeId === undefined || nodeId === hello.from) return this.#admit(caller, hello);
-    this.effects.onKeyRefused?.(hello.from, caller.connection);
-    return "key";
+  onHello(stream: PairStream, lane: number, frame: Buffer, from: string | undefined): void {
+    const hello = decodeHello(frame);
+    // All hellos of a lane are of one node.
+    const isOther = hello?.lane !== lane || (from !== undefined && from !== hello.from);
+    const reason = hello === undefined || isOther ? "malformed" : this.#admit(stream, hello);
+    if (reason !== undefined) this.#refuse(stream, lane, reason);
   }
 
-  #admit(caller: Caller, hello: Hello): Receiving | LinkRefusal {
+  /** @returns why it is refused */
+  #admit(stream: PairStream, hello: Hello): LinkRefusal | undefined {
+    const { id } = this.#options;
     const { from, lane } = hello;
+    if (hello.to !== id || from === id) return "other-node";
+    // Hooks that decide about the sender need its details.
+    if (this.#closing !== undefined || this.effects.member(from)?.hasDetails !== true) return "stranger";
+    if (stream.node !== undefined && stream.node.id !== from) {
+      this.effects.onKeyRefused?.(from, stream.remote);
+      return "key";
+    }
     for (const each of keysOf(from)) {
       const other = this.#receiving.get(each);
-      if (other?.connection === undefined || other.connection === caller.connection) continue;
+      if (other?.stream === undefined || (other.stream === stream && other.lane === lane)) continue;
       if (other.window.life !== hello.life) return "session";
     }
     const key = keyOf(from, lane);
@@ -556,23 +590,17 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       receiving = new Receiving(from, this.#maxItem, this, lane);
       this.#receiving.set(key, receiving);
     }
-    const before = receiving.connection;
     const { window } = receiving;
     const result = receiving.hello(hello);
     if (result === "stale" || result === "forgotten") return result;
-    if (before !== undefined && before !== caller.connection) before.close();
-    receiving.connected(caller.connection, caller.protocol);
+    this.streams.take(stream, receiving);
+    receiving.connected(stream.protocol);
     receiving.setMarks(hello.maxWaiting, hello.maxWaitingBytes);
-    receiving.onFault = (fault) => caller.refuse(fault);
-    caller.connection.send([
-      encodeWelcome({
-        session: hello.session,
-        received: window.received,
-        delivered: window.delivered,
-      }),
-    ]);
-    window.acked = window.delivered;
-    return receiving;
+    const { session } = hello;
+    const { received, delivered } = window;
+    this.streams.answer(stream, lane, encodeWelcome({ session, received, delivered }));
+    window.acked = delivered;
+    return undefined;
   }
 }
 

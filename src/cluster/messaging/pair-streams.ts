@@ -1,11 +1,11 @@
 /**
  * Messages of a cluster over the streams of its node. Membership and messages share one stream for each pair of nodes.
  *
- *   this node's Sending ──out──┐                        ┌──in──> Caller, Receiving
+ *   this node's Sending ──out──┐                        ┌──in──> Receiving
  *                              stream to a node, per bus
- *   Caller, Receiving <──in────┘                        └──out── the other node's Sending
+ *   Receiving <──in────────────┘                        └──out── the other node's Sending
  *
- * HELLO, BATCH and ITEM go to the other node's `in`; WELCOME, ACK and REFUSED to its `out`.
+ * BATCH and ITEM go to the other node's `in`, which HELLO makes; WELCOME, ACK and REFUSED to its `out`.
  */
 
 import type { Duplex } from "node:stream";
@@ -13,15 +13,7 @@ import { thrownText } from "../../core/arguments.js";
 import { joinAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
 import { MAX_LANES } from "./bounds.js";
-import type {
-  ConnectionEvents,
-  LinkHost,
-  LinkProtocol,
-  MessageConnection,
-  MessageProtocol,
-  ProtocolHost,
-  ProtocolListener,
-} from "./protocol.js";
+import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocol.js";
 import { encodeRefused, LinkFrame } from "./wire.js";
 
 /** Maximum bytes around an item in a frame of a stream: prefix, seal, lane, headers. */
@@ -44,7 +36,7 @@ export interface PairStream {
   readonly isOpen: boolean;
   /** Whether the other end has not taken sent bytes for long. */
   readonly isFull: boolean;
-  /** Connections; without any it may be closed as idle. */
+  /** Ends of links; without any it may be closed as idle. */
   users: number;
   sendMessages(codec: BusCodec, frames: readonly Uint8Array[]): void;
   /** The other end is asked, and has this many ms for any bytes. */
@@ -64,130 +56,160 @@ export interface PairStreamTable {
   open(duplex: Duplex, protocol: string, dialled: string | undefined): void;
 }
 
-/** The stream that a connection waits for. */
-interface Wanted {
-  readonly protocol: string;
-  readonly address: string;
-  readonly peer: string;
+/** Without `connect` the node dials its own port. */
+export type LinkProtocol = Omit<MessageProtocol, "connect"> & Partial<Pick<MessageProtocol, "connect">>;
+
+/** One end of a link. */
+export interface LinkEnd {
+  readonly lane: number;
+  /** Set by PairStreams. */
+  stream: PairStream | undefined;
+  onFrame(frame: Buffer): void;
 }
 
-/** Connections of one cluster and one lane over one stream. */
+/** A stream for a sending end, or the wait for one. */
+export interface DiallingEnd extends LinkEnd {
+  readonly protocol: LinkProtocol;
+  /** Advert of the protocol's listener. */
+  readonly where: string;
+  readonly target: DialTarget;
+  /** Dialled address, set by PairStreams. */
+  address: string;
+  /** It was dropped. */
+  readonly hasEnded: boolean;
+  onOpen(): void;
+  /** It drops itself. */
+  onEnd(reason: string): void;
+}
+
+export interface ReceivingEnd extends LinkEnd {
+  /** The sender's. */
+  readonly id: string;
+}
+
+export interface LinkAcceptor {
+  /** @param from the node whose link has the lane; `undefined`: none */
+  onHello(stream: PairStream, lane: number, frame: Buffer, from: string | undefined): void;
+}
+
+/** Ends of one lane over one stream. */
 interface Ends {
-  out: PairConnection | undefined;
-  in: PairConnection | undefined;
+  out: DiallingEnd | undefined;
+  in: ReceivingEnd | undefined;
 }
 
 export class PairStreams {
   readonly maxFrame: number;
   readonly #table: PairStreamTable;
   readonly #codec: BusCodec;
+  readonly #node: ProtocolHost;
   readonly #ends = new Map<PairStream, Ends[]>();
-  /** Connections that wait for a stream, by protocol and address. */
-  readonly #waiting = new Map<string, Set<PairConnection>>();
-  readonly #hosts = new Map<string, LinkHost>();
+  /** They wait for a stream. */
+  readonly #waiting = new Set<DiallingEnd>();
+  /** By protocol. */
+  readonly #accepting = new Map<string, LinkAcceptor>();
 
   /** @param maxItem bytes of an item */
-  constructor(table: PairStreamTable, codec: BusCodec, maxItem: number) {
+  constructor(table: PairStreamTable, codec: BusCodec, maxItem: number, node: ProtocolHost) {
     this.#table = table;
     this.#codec = codec;
+    this.#node = node;
     this.maxFrame = maxItem + MAX_OVERHEAD;
   }
 
+  /** The node's own port. */
   ownProtocol(): LinkProtocol {
-    const { scheme } = this.#table;
+    const table = this.#table;
     return {
-      name: scheme,
+      name: table.scheme,
       reaches: ({ host }) => host !== "",
-      listen: async (host) => {
-        await this.#codec.load();
-        const { ownAddress } = this.#table;
-        return this.#listener(scheme, host, { advert: ownAddress.slice(ownAddress.lastIndexOf(":") + 1) });
+      listen: async () => {
+        const { ownAddress } = table;
+        const advert = ownAddress.slice(ownAddress.lastIndexOf(":") + 1);
+        return { advert, close: async () => undefined };
       },
-      dial: (port, target, host, events) =>
-        this.#dial(
-          { protocol: scheme, peer: target.id, address: joinAddress(target.host, Number(port)) },
-          host,
-          events,
-        ),
     };
   }
 
-  /** A protocol that makes separate streams. */
-  over(protocol: MessageProtocol, node: ProtocolHost): LinkProtocol {
+  async listen(protocol: LinkProtocol): Promise<ProtocolListener> {
+    await this.#codec.load();
+    const accept = (stream: Duplex): void => this.#table.open(stream, protocol.name, undefined);
+    return protocol.listen(accept, this.#node);
+  }
+
+  /** What comes by a protocol's streams is taken from now on. */
+  accept(protocol: string, links: LinkAcceptor): void {
+    this.#accepting.set(protocol, links);
+  }
+
+  /** Links end, and nothing is taken any more; the streams are the node's. */
+  close(): void {
+    this.#accepting.clear();
+    for (const [stream] of this.#ends) this.onEnd(stream, "closed");
+  }
+
+  /** `onOpen` or `onEnd` follows. */
+  dial(end: DiallingEnd): void {
+    const { protocol, where, target } = end;
     const { name } = protocol;
-    return {
-      name,
-      reaches: (target) => protocol.reaches(target),
-      listen: async (host) => {
-        await this.#codec.load();
-        const accept = (stream: Duplex): void => this.#table.open(stream, name, undefined);
-        return this.#listener(name, host, await protocol.listen(accept, node));
-      },
-      dial: (where, target, host, events) =>
-        this.#dial({ protocol: name, peer: target.id, address: target.address }, host, events, () =>
-          protocol.connect(where, target, node),
-        ),
-    };
-  }
-
-  #listener(name: string, host: LinkHost, listener: Partial<ProtocolListener>): ProtocolListener {
-    this.#hosts.set(name, host);
-    return {
-      ...listener,
-      advert: listener.advert as string,
-      close: async (linger) => {
-        this.#hosts.delete(name);
-        for (const [stream] of this.#ends) if (stream.protocol === name) this.onEnd(stream, "closed");
-        await listener.close?.(linger);
-      },
-    };
-  }
-
-  /** @param connect opens a stream; `undefined`: the node does */
-  #dial(
-    wanted: Wanted,
-    host: LinkHost,
-    events: ConnectionEvents,
-    connect?: () => Promise<Duplex>,
-  ): MessageConnection {
-    const { protocol, address, peer } = wanted;
-    const connection = new PairConnection(this, this.#codec, host, wanted);
-    connection.events = events;
-    const stream = this.#table.streamTo(address, protocol, peer);
-    // The caller has the connection before it is open.
+    const isOwn = protocol.connect === undefined;
+    const address = isOwn ? joinAddress(target.host, Number(where)) : target.address;
+    end.address = address;
+    const stream = this.#table.streamTo(address, name, target.id);
     if (stream !== undefined) {
-      queueMicrotask(() => this.#attach(connection, stream));
-      return connection;
+      queueMicrotask(() => this.#attach(end, stream));
+      return;
     }
-    const key = keyOf(wanted);
-    const waiting = this.#waiting.get(key) ?? new Set();
-    this.#waiting.set(key, waiting.add(connection));
+    this.#waiting.add(end);
     // It may throw, or return something else than a stream.
-    if (connect !== undefined)
+    if (!isOwn)
       Promise.resolve()
-        .then(connect)
-        .then((duplex) => this.#table.open(duplex, protocol, address))
-        .catch((error: unknown) => this.onFailed(address, protocol, thrownText(error)));
-    return connection;
+        .then(() => protocol.connect?.(where, target, this.#node))
+        .then((duplex) => this.#table.open(duplex as Duplex, name, address))
+        .catch((error: unknown) => this.onFailed(address, name, thrownText(error)));
   }
 
-  #attach(connection: PairConnection, stream: PairStream): void {
-    if (connection.isOver) return;
+  #attach(end: DiallingEnd, stream: PairStream): void {
+    if (end.hasEnded) return;
     if (!stream.isOpen) {
-      connection.ended("the stream has ended");
+      end.onEnd("the stream has ended");
       return;
     }
     const loading = this.#codec.load();
     if (loading !== undefined) {
-      const failed = (error: unknown): void => connection.ended(thrownText(error));
-      loading.then(() => this.#attach(connection, stream), failed);
+      const failed = (error: unknown): void => end.onEnd(thrownText(error));
+      loading.then(() => this.#attach(end, stream), failed);
       return;
     }
-    const ends = this.#endsOf(stream, connection.lane);
-    ends.out?.ended("another connection took its place");
-    ends.out = connection;
-    connection.attach(stream);
-    connection.events?.onOpen();
+    const ends = this.#endsOf(stream, end.lane);
+    ends.out?.onEnd("another connection took its place");
+    ends.out = end;
+    end.stream = stream;
+    stream.users += 1;
+    end.onOpen();
+  }
+
+  /** A lane of a stream is a receiving end's from now on, and that of before is not. */
+  take(stream: PairStream, receiving: ReceivingEnd): void {
+    if (receiving.stream === stream) return;
+    this.drop(receiving);
+    this.#endsOf(stream, receiving.lane).in = receiving;
+    receiving.stream = stream;
+    stream.users += 1;
+  }
+
+  /** It gives its stream up, or the wait for one. */
+  drop(end: LinkEnd): void {
+    const { stream } = end;
+    if (stream === undefined) {
+      this.#waiting.delete(end as DiallingEnd);
+      return;
+    }
+    end.stream = undefined;
+    stream.users -= 1;
+    const ends = this.#ends.get(stream)?.[end.lane];
+    if (ends?.out === end) ends.out = undefined;
+    if (ends?.in === end) ends.in = undefined;
   }
 
   #endsOf(stream: PairStream, lane: number): Ends {
@@ -200,153 +222,65 @@ export class PairStreams {
     return lanes[lane];
   }
 
+  /** @param frames must not change before their acknowledgement */
+  send({ stream, lane }: LinkEnd, frames: readonly Uint8Array[]): void {
+    stream?.sendMessages(this.#codec, [LANES[lane] as Buffer, ...frames]);
+  }
+
+  /** To a greeting. A peer that greets without reading would get unbounded answers. */
+  answer(stream: PairStream, lane: number, frame: Uint8Array): void {
+    if (!stream.isFull) stream.sendMessages(this.#codec, [LANES[lane] as Buffer, frame]);
+  }
+
+  /** The sending end learns why, and the receiving one gives the stream up. */
+  refuse(stream: PairStream, lane: number, reason: string): void {
+    this.answer(stream, lane, encodeRefused(reason));
+    const receiving = this.#ends.get(stream)?.[lane]?.in;
+    if (receiving !== undefined) this.drop(receiving);
+  }
+
+  #waitingFor(address: string, protocol: string): DiallingEnd[] {
+    return [...this.#waiting].filter((each) => each.address === address && each.protocol.name === protocol);
+  }
+
   onUp(stream: PairStream): void {
-    const key = keyOf(stream);
-    const waiting = this.#waiting.get(key);
-    if (waiting === undefined) return;
-    for (const connection of waiting) {
-      if (connection.wanted !== undefined && !stream.isFor(connection.wanted.peer)) continue;
-      waiting.delete(connection);
-      this.#attach(connection, stream);
-    }
-    if (waiting.size === 0) this.#waiting.delete(key);
+    for (const end of this.#waitingFor(stream.address, stream.protocol))
+      if (stream.isFor(end.target.id) && this.#waiting.delete(end)) this.#attach(end, stream);
   }
 
   onFailed(address: string, protocol: string, reason: string): void {
-    const key = keyOf({ protocol, address });
-    const waiting = this.#waiting.get(key);
-    if (waiting === undefined) return;
-    this.#waiting.delete(key);
-    for (const connection of waiting) connection.ended(reason);
+    for (const end of this.#waitingFor(address, protocol)) if (this.#waiting.delete(end)) end.onEnd(reason);
   }
 
   onEnd(stream: PairStream, reason: string): void {
     const lanes = this.#ends.get(stream);
     this.#ends.delete(stream);
     for (const ends of lanes ?? []) {
-      ends?.out?.ended(reason);
-      ends?.in?.ended(reason);
+      ends?.out?.onEnd(reason);
+      if (ends?.in !== undefined) this.drop(ends.in);
     }
   }
 
-  /** @returns whether a connection took the bytes */
+  /** @returns whether a link took the bytes */
   onMessages(stream: PairStream, bytes: Buffer): boolean {
     const lane = bytes[0] ?? MAX_LANES + 1;
-    const body = bytes.subarray(1);
-    const type = body[0];
+    const frame = bytes.subarray(1);
+    const type = frame[0];
     if (lane > MAX_LANES) return false;
+    const ends = this.#ends.get(stream)?.[lane];
     if (type === LinkFrame.WELCOME || type === LinkFrame.ACK || type === LinkFrame.REFUSED) {
-      this.#ends.get(stream)?.[lane]?.out?.events?.onMessage(body);
+      ends?.out?.onFrame(frame);
       return true;
     }
-    const host = this.#hosts.get(stream.protocol);
-    if (host === undefined) return false;
-    const ends = this.#endsOf(stream, lane);
-    if (ends.in === undefined) {
-      if (type !== LinkFrame.HELLO) {
-        // This end has given the link up: it begins again with a greeting.
-        if (!stream.isFull)
-          stream.sendMessages(this.#codec, [LANES[lane] as Buffer, encodeRefused("no-hello")]);
-        return true;
-      }
-      const connection = new PairConnection(this, this.#codec, { lane, heartbeat: 0 });
-      ends.in = connection;
-      connection.attach(stream);
-      connection.events = host.accept(connection);
-    }
-    ends.in.events?.onMessage(body);
+    const links = this.#accepting.get(stream.protocol);
+    if (links === undefined) return false;
+    const receiving = ends?.in;
+    if (receiving !== undefined && (type === LinkFrame.BATCH || type === LinkFrame.ITEM))
+      receiving.onFrame(frame);
+    else if (receiving !== undefined || type === LinkFrame.HELLO)
+      links.onHello(stream, lane, frame, receiving?.id);
+    // This end has given the link up: it begins again with a greeting.
+    else this.refuse(stream, lane, "no-hello");
     return true;
   }
-
-  /** @internal A connection gives its stream up, or the wait for one. */
-  detach(connection: PairConnection): void {
-    const { stream, wanted } = connection;
-    if (stream === undefined) {
-      if (wanted === undefined) return;
-      const key = keyOf(wanted);
-      const waiting = this.#waiting.get(key);
-      waiting?.delete(connection);
-      if (waiting?.size === 0) this.#waiting.delete(key);
-      return;
-    }
-    const ends = this.#ends.get(stream)?.[connection.lane];
-    if (ends?.out === connection) ends.out = undefined;
-    if (ends?.in === connection) ends.in = undefined;
-  }
-}
-
-class PairConnection implements MessageConnection {
-  /** `undefined`: the stream came. */
-  readonly wanted: Wanted | undefined;
-  events: ConnectionEvents | undefined = undefined;
-  stream: PairStream | undefined = undefined;
-  isOver = false;
-  readonly lane: number;
-  readonly #streams: PairStreams;
-  readonly #codec: BusCodec;
-  /** ms; 0: the receiving end, which awaits nothing. */
-  readonly #heartbeat: number;
-
-  constructor(
-    streams: PairStreams,
-    codec: BusCodec,
-    { lane = 0, heartbeat }: Pick<LinkHost, "lane" | "heartbeat">,
-    wanted?: Wanted,
-  ) {
-    this.wanted = wanted;
-    this.lane = lane;
-    this.#streams = streams;
-    this.#codec = codec;
-    this.#heartbeat = heartbeat;
-  }
-
-  get address(): string | undefined {
-    return this.stream?.remote;
-  }
-
-  get nodeId(): string | undefined {
-    return this.stream?.node?.id;
-  }
-
-  get copiesSent(): boolean {
-    return this.stream?.copiesSent === true;
-  }
-
-  get isFull(): boolean {
-    return this.stream?.isFull === true;
-  }
-
-  attach(stream: PairStream): void {
-    this.stream = stream;
-    stream.users += 1;
-  }
-
-  send(frames: readonly Uint8Array[]): void {
-    const { stream } = this;
-    if (stream === undefined || this.isOver) return;
-    // A peer that greets without reading would get unbounded answers.
-    const type = frames[0]?.[0];
-    if (stream.isFull && (type === LinkFrame.WELCOME || type === LinkFrame.REFUSED)) return;
-    stream.sendMessages(this.#codec, [LANES[this.lane] as Buffer, ...frames]);
-    if (this.#heartbeat > 0) stream.expectAnswer(this.#heartbeat);
-  }
-
-  close(): void {
-    if (this.isOver) return;
-    this.isOver = true;
-    this.events = undefined;
-    this.#streams.detach(this);
-    if (this.stream !== undefined) this.stream.users -= 1;
-  }
-
-  ended(reason: string): void {
-    const { events } = this;
-    if (this.isOver) return;
-    this.close();
-    events?.onClose(reason);
-  }
-}
-
-function keyOf({ protocol, address }: Pick<Wanted, "protocol" | "address">): string {
-  return `${protocol} ${address}`;
 }

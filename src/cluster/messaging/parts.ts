@@ -6,7 +6,6 @@
  */
 
 import type { Alias } from "./addresses.js";
-import type { MessageConnection } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import type { TopicAliases } from "./topic-aliases.js";
 
@@ -96,8 +95,8 @@ export interface NodeLinksEffects extends MessageLinksEffects {
   ping(id: string): void;
   /** A frame arrived. Must be cheap. */
   onHeard?(id: string): void;
-  /** A connection greeted as a member but proved to be another node. */
-  onKeyRefused?(id: string, connection: MessageConnection): void;
+  /** A stream greeted as a member but proved to be another node. @param address IP address of its other end */
+  onKeyRefused?(id: string, address: string): void;
   /** A protocol failed with a peer, or a listener was not opened (`peer` is empty). */
   onProtocolFailed?(peer: string, protocol: string, reason: string): void;
 }

@@ -8,7 +8,7 @@
  * items by the sender's marks, for an item with a waiting caller, or for items to the peer in the same write; else for
  * 20 ms. While items keep coming, it goes at the end of a turn, since a timer costs more than the call.
  *
- * The object outlives its connections.
+ * The object outlives its streams.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Alias } from "./addresses.js";
@@ -21,8 +21,8 @@ import {
   LINK_MESSAGES,
   LINK_WINDOW,
 } from "./bounds.js";
-import { type IncomingLink, MessageKind } from "./parts.js";
-import type { MessageConnection } from "./protocol.js";
+import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
+import { type IncomingLink, MessageKind, type NodeLinksEffects } from "./parts.js";
 import { TopicAliases } from "./topic-aliases.js";
 import { ReceiveWindow } from "./window.js";
 import {
@@ -37,6 +37,8 @@ import {
 } from "./wire.js";
 
 export interface ReceivingEffects {
+  readonly effects: Pick<NodeLinksEffects, "onHeard">;
+  readonly streams: Pick<PairStreams, "send" | "drop">;
   /** Never throws. */
   onItem(from: Receiving, kind: number, item: Buffer): void | Promise<void>;
   /** Never throws. */
@@ -44,6 +46,7 @@ export interface ReceivingEffects {
   /** `acknowledge` is to be called at the end of this turn, or at `ackAt`. */
   acknowledgeSoon(receiving: Receiving): void;
   acknowledgeLater(receiving: Receiving): void;
+  onFault(receiving: Receiving, fault: FrameFault): void;
 }
 
 export type FrameFault = "malformed" | "sequence" | "flood" | "too-large";
@@ -53,14 +56,12 @@ interface Queued {
   readonly skip: number;
 }
 
-export class Receiving implements IncomingLink {
+export class Receiving implements IncomingLink, ReceivingEnd {
   readonly id: string;
   /** 0: the main link. */
   readonly lane: number;
   readonly window = new ReceiveWindow();
-  connection: MessageConnection | undefined = undefined;
-  /** For a fault found after `onData` had returned. */
-  onFault: ((fault: FrameFault) => void) | undefined = undefined;
+  stream: PairStream | undefined = undefined;
   protocol = "";
   readonly topics = new TopicAliases();
   ownClient: Alias | undefined = undefined;
@@ -68,7 +69,7 @@ export class Receiving implements IncomingLink {
   isDue = false;
   isDueLater = false;
   ackAt = 0;
-  readonly #effects: ReceivingEffects;
+  readonly #links: ReceivingEffects;
   readonly #maxItem: number;
   readonly #queue = new RingBuffer<Queued>(2);
   #queuedBytes = 0;
@@ -88,11 +89,11 @@ export class Receiving implements IncomingLink {
   #reader: BatchReader | undefined = undefined;
   #left = 0;
 
-  constructor(id: string, maxItem: number, effects: ReceivingEffects, lane = 0) {
+  constructor(id: string, maxItem: number, links: ReceivingEffects, lane = 0) {
     this.id = id;
     this.lane = lane;
     this.#maxItem = maxItem;
-    this.#effects = effects;
+    this.#links = links;
   }
 
   hello({
@@ -118,8 +119,7 @@ export class Receiving implements IncomingLink {
     this.topics.clear();
   }
 
-  connected(connection: MessageConnection, protocol: string): void {
-    this.connection = connection;
+  connected(protocol: string): void {
     this.protocol = protocol;
     this.#quietLooks = 0;
     this.#unackedSince = -1;
@@ -127,21 +127,24 @@ export class Receiving implements IncomingLink {
 
   /** The other end would have closed it, or has vanished. */
   closeIfIdle(): void {
-    const { connection } = this;
-    if (connection === undefined || this.#paused) {
+    if (this.stream === undefined || this.#paused) {
       this.#quietLooks = 0;
       return;
     }
     this.#quietLooks += 1;
-    if (this.#quietLooks <= 2 * LINK_IDLE_LOOKS) return;
-    this.connection = undefined;
-    connection.close();
+    if (this.#quietLooks > 2 * LINK_IDLE_LOOKS) this.#links.streams.drop(this);
   }
 
   /** What the sender keeps for this node. */
   setMarks(items: number, bytes: number): void {
     this.#ackItems = Math.max(1, Math.floor(items / 2));
     this.#ackBytes = Math.min(ACK_BYTES, Math.floor(bytes / 2));
+  }
+
+  onFrame(frame: Buffer): void {
+    const fault = this.onData(frame);
+    if (fault === undefined) this.#links.effects.onHeard?.(this.id);
+    else this.#links.onFault(this, fault);
   }
 
   onData(frame: Buffer): FrameFault | undefined {
@@ -165,9 +168,9 @@ export class Receiving implements IncomingLink {
   }
 
   acknowledge(): void {
-    const { window, connection } = this;
-    if (connection === undefined || window.acked === window.delivered) return;
-    if (connection.isFull === true) {
+    const { window, stream } = this;
+    if (stream === undefined || window.acked === window.delivered) return;
+    if (stream.isFull) {
       this.#unackedSince = performance.now();
       this.#acknowledgeLater(ACK_FLOW_DELAY);
       return;
@@ -176,12 +179,12 @@ export class Receiving implements IncomingLink {
     this.#unackedBytes = 0;
     this.#unackedSince = -1;
     this.#isAwaited = false;
-    connection.send([encodeAck(window.session, window.delivered)]);
+    this.#links.streams.send(this, [encodeAck(window.session, window.delivered)]);
   }
 
   #acknowledgeLater(delay: number): void {
     this.ackAt = this.#unackedSince + delay;
-    this.#effects.acknowledgeLater(this);
+    this.#links.acknowledgeLater(this);
   }
 
   #deliver(frame: Buffer, skip: number): FrameFault | undefined {
@@ -210,7 +213,7 @@ export class Receiving implements IncomingLink {
       window.delivered - window.acked >= this.#ackItems ||
       this.#unackedBytes >= this.#ackBytes
     ) {
-      if (!this.isDue) this.#effects.acknowledgeSoon(this);
+      if (!this.isDue) this.#links.acknowledgeSoon(this);
     } else if (window.delivered > window.acked) this.#acknowledgeWithMore();
   }
 
@@ -219,21 +222,21 @@ export class Receiving implements IncomingLink {
     if (this.#unackedSince < 0) {
       this.#unackedSince = now;
       this.#acknowledgeLater(now - this.#cameAt < ACK_FLOW ? ACK_FLOW_DELAY : ACK_DELAY);
-    } else if (!this.isDue && now - this.#unackedSince >= ACK_DELAY / 2) this.#effects.acknowledgeSoon(this);
+    } else if (!this.isDue && now - this.#unackedSince >= ACK_DELAY / 2) this.#links.acknowledgeSoon(this);
     this.#cameAt = now;
   }
 
   #run(): FrameFault | undefined {
     const reader = this.#reader as BatchReader;
     const { window } = this;
-    const effects = this.#effects;
+    const links = this.#links;
     const epoch = this.#epoch;
     while (this.#left > 0) {
       if (!reader.next()) return "malformed";
       this.#left -= 1;
       const done =
         reader.kind === MessageKind.PUBLISH
-          ? effects.onPublish(this, reader.frame, reader.start, reader.end)
+          ? links.onPublish(this, reader.frame, reader.start, reader.end)
           : this.#onItem(reader.kind, reader.item());
       if (done !== undefined) {
         this.#pause(done);
@@ -251,7 +254,7 @@ export class Receiving implements IncomingLink {
     const epoch = this.#epoch;
     const done =
       kind === MessageKind.PUBLISH
-        ? this.#effects.onPublish(this, frame, ITEM_HEADER, frame.length)
+        ? this.#links.onPublish(this, frame, ITEM_HEADER, frame.length)
         : this.#onItem(kind, frame.subarray(ITEM_HEADER));
     if (done !== undefined) this.#pause(done);
     else if (epoch === this.#epoch) this.window.delivered += 1;
@@ -260,7 +263,7 @@ export class Receiving implements IncomingLink {
   #onItem(kind: number, item: Buffer): void | Promise<void> {
     // A caller waits for the acknowledgement.
     if (kind === MessageKind.DIRECT || kind === MessageKind.ROUTES) this.#isAwaited = true;
-    return this.#effects.onItem(this, kind, item);
+    return this.#links.onItem(this, kind, item);
   }
 
   #pause(done: Promise<void>): void {
@@ -285,7 +288,7 @@ export class Receiving implements IncomingLink {
     if (fault !== undefined) {
       this.#queue.clear();
       this.#queuedBytes = 0;
-      this.onFault?.(fault);
+      this.#links.onFault(this, fault);
     }
     this.#acknowledgeInTime();
   }

@@ -29,8 +29,9 @@ import {
   MAX_BATCH,
   PROTOCOL_RETRY,
 } from "./bounds.js";
+import type { DiallingEnd, LinkProtocol, PairStream, PairStreams } from "./pair-streams.js";
 import type { LinkMember, NodeLinksEffects } from "./parts.js";
-import type { DialTarget, LinkHost, LinkProtocol, MessageConnection } from "./protocol.js";
+import type { DialTarget } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
@@ -40,11 +41,12 @@ import { decodeAck, decodeRefused, decodeWelcome, LinkFrame, type Welcome } from
 export interface SendingLane {
   readonly number: number;
   readonly protocols: readonly LinkProtocol[];
-  readonly host: LinkHost;
 }
 
 export interface SendingEffects {
   readonly effects: NodeLinksEffects;
+  readonly streams: PairStreams;
+  readonly heartbeat: number;
   /** The greeting, with the window's session. */
   hello(sending: Sending): Buffer;
   onUp(sending: Sending): void;
@@ -57,21 +59,15 @@ export interface SendingEffects {
 
 export type SendingState = "idle" | "connecting" | "up" | "waiting" | "closed";
 
-interface Attempt {
-  readonly protocol: string;
+interface Candidate extends Pick<DiallingEnd, "protocol" | "where" | "target"> {
   readonly rank: number;
-  readonly connection: MessageConnection;
+}
+
+interface Attempt extends DiallingEnd, Candidate {
   timer: RunningTimeout | undefined;
   hasEnded: boolean;
   /** Deliveries before it: without more, dialling again at once may be useless. */
   deliveredBefore: number;
-}
-
-interface Candidate {
-  readonly protocol: LinkProtocol;
-  readonly rank: number;
-  readonly where: string;
-  readonly target: DialTarget;
 }
 
 /** Waits for the delivery of this many items of the session. */
@@ -134,7 +130,7 @@ export class Sending {
 
   /** Empty: none. */
   get protocol(): string {
-    return this.#current?.protocol ?? "";
+    return this.#current?.protocol.name ?? "";
   }
 
   /** Protocols that may reach the peer. */
@@ -185,17 +181,18 @@ export class Sending {
     this.#isHoldable = true;
     this.#heldSince = -1;
     const current = this.#current;
-    if (current === undefined) return;
+    if (current?.stream === undefined) return;
     this.#offered = 0;
-    const { connection } = current;
-    const isCopied = connection.copiesSent === true;
+    const { streams, heartbeat } = this.#links;
+    const { copiesSent } = current.stream;
     let isFirst = true;
     for (;;) {
-      const message = this.window.take(LINK_WINDOW, isCopied);
+      const message = this.window.take(LINK_WINDOW, copiesSent);
       if (message === undefined) return;
       if (isFirst) this.#links.acknowledge(this);
       isFirst = false;
-      connection.send(message);
+      streams.send(current, message);
+      current.stream?.expectAnswer(heartbeat);
       if (this.#current !== current) return;
     }
   }
@@ -302,7 +299,7 @@ export class Sending {
   #drop(attempt: Attempt): void {
     attempt.timer?.clear();
     attempt.hasEnded = true;
-    attempt.connection.close();
+    this.#links.streams.drop(attempt);
   }
 
   #connect(): void {
@@ -370,21 +367,22 @@ export class Sending {
     this.#timer.unref();
   }
 
-  #dial({ protocol, rank, where, target }: Candidate): void {
+  #dial(candidate: Candidate): void {
     const attempt: Attempt = {
-      protocol: protocol.name,
-      rank,
-      connection: protocol.dial(where, target, this.lane.host, {
-        onOpen: () => this.#onOpen(attempt),
-        onMessage: (frame) => this.#onMessage(attempt, frame),
-        onClose: (reason) => this.#ended(attempt, reason),
-      }),
+      ...candidate,
+      lane: this.lane.number,
+      address: "",
+      stream: undefined,
+      onOpen: () => this.#onOpen(attempt),
+      onFrame: (frame) => this.#onFrame(attempt, frame),
+      onEnd: (reason) => this.#onEnd(attempt, reason),
       timer: undefined,
       hasEnded: false,
       deliveredBefore: 0,
     };
     this.#attempt = attempt;
     this.#limit(attempt);
+    this.#links.streams.dial(attempt);
   }
 
   /** Longer after each failed round: attempts keep a busy peer busy. */
@@ -395,16 +393,20 @@ export class Sending {
   }
 
   #onOpen(attempt: Attempt): void {
-    if (attempt.hasEnded) return;
     this.#limit(attempt);
-    const { connection } = attempt;
+    const { streams, heartbeat } = this.#links;
+    const { node } = attempt.stream as PairStream;
     // Another node may have the address now.
-    if (connection.nodeId !== undefined && connection.nodeId !== this.id) this.#failed(attempt, "key");
-    else connection.send([this.#links.hello(this)]);
+    if (node !== undefined && node.id !== this.id) {
+      this.#failed(attempt, "key");
+      return;
+    }
+    streams.send(attempt, [this.#links.hello(this)]);
+    attempt.stream?.expectAnswer(heartbeat);
   }
 
   /** Not a failure if it served and nothing waits. */
-  #ended(attempt: Attempt, reason: string): void {
+  #onEnd(attempt: Attempt, reason: string): void {
     const isServing = !attempt.hasEnded && attempt === this.#current;
     if (!isServing || this.#attempt !== undefined || this.window.waiting > 0) {
       this.#failed(attempt, reason);
@@ -417,16 +419,17 @@ export class Sending {
   #failed(attempt: Attempt, reason: string): void {
     if (attempt.hasEnded) return;
     this.#drop(attempt);
-    this.reason = `${attempt.protocol}: ${reason}`;
-    this.#report(attempt.protocol, reason);
+    const { name } = attempt.protocol;
+    this.reason = `${name}: ${reason}`;
+    this.#report(name, reason);
     const now = performance.now();
     if (attempt === this.#attempt) {
       this.#attempt = undefined;
-      this.#failedAt.set(attempt.protocol, now);
+      this.#failedAt.set(name, now);
       this.#next();
     } else if (attempt === this.#current) {
       this.#current = undefined;
-      this.#failedAt.set(attempt.protocol, now);
+      this.#failedAt.set(name, now);
       this.window.disconnected();
       clearTimeout(this.#upgrade);
       const isUseless = this.window.delivered === attempt.deliveredBefore;
@@ -455,7 +458,7 @@ export class Sending {
     this.#drop(attempt);
     this.reason = `refused: ${reason}`;
     // To a new member this node may not be known yet.
-    if (reason !== "stranger") this.#report(attempt.protocol, this.reason);
+    if (reason !== "stranger") this.#report(attempt.protocol.name, this.reason);
     this.#candidates = [];
     if (attempt === this.#attempt) this.#attempt = undefined;
     if (attempt === this.#current) {
@@ -467,8 +470,7 @@ export class Sending {
 
   // --- What the peer says ----------------------------------------------------------------------------------------------
 
-  #onMessage(attempt: Attempt, frame: Buffer): void {
-    if (attempt.hasEnded) return;
+  #onFrame(attempt: Attempt, frame: Buffer): void {
     switch (frame[0]) {
       case LinkFrame.ACK:
         if (attempt === this.#current) this.#onAck(attempt, frame);
@@ -547,7 +549,7 @@ export class Sending {
     this.#current = attempt;
     if (this.#attempt === attempt) this.#attempt = undefined;
     this.#candidates = [];
-    this.#reported.delete(attempt.protocol);
+    this.#reported.delete(attempt.protocol.name);
     this.state = "up";
     this.#usedAt = performance.now();
     clearTimeout(this.#upgrade);

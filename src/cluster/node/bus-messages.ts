@@ -8,9 +8,8 @@ import { decodeAdvert, MESSAGES_PROP } from "../messaging/advert.js";
 import { NodeLinks } from "../messaging/links.js";
 import { Messaging } from "../messaging/messaging.js";
 import type { MessagingSettings } from "../messaging/options.js";
-import { PairStreams } from "../messaging/pair-streams.js";
+import { type LinkProtocol, PairStreams } from "../messaging/pair-streams.js";
 import type { LinkMember, MessageRoutes } from "../messaging/parts.js";
-import type { LinkProtocol } from "../messaging/protocol.js";
 import { ipcProtocol } from "../messaging/protocols.js";
 import { RouteDriver } from "../messaging/route-driver.js";
 import { RouteTable } from "../messaging/route-table.js";
@@ -35,7 +34,14 @@ export class BusMessages implements MessagesPart {
     this.#runtime = runtime;
     const { messaging } = bus.settings;
     if (messaging === undefined) return;
-    this.streams = new PairStreams(bus.sockets.streams, runtime.codec, messaging.maxItem);
+    const { identity, sockets } = bus;
+    const { ports } = sockets.settings;
+    this.streams = new PairStreams(sockets.streams, runtime.codec, messaging.maxItem, {
+      bus: runtime.codec.name,
+      id: identity.id,
+      host: hostToBind(sockets.settings),
+      ports: ports && `${ports.first}-${ports.last}`,
+    });
     const made = this.#make(messaging, this.streams);
     this.#messaging = made.messaging;
     this.links = made.links;
@@ -136,6 +142,7 @@ export class BusMessages implements MessagesPart {
       links: (effects) => {
         links = new NodeLinks({
           id,
+          streams,
           protocols: this.#protocols(settings, streams),
           settings,
           effects: {
@@ -144,7 +151,7 @@ export class BusMessages implements MessagesPart {
             advertise: (advert) => this.#bus.details.setAdvert(advert),
             ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
             onHeard: (of) => this.#membership?.onHeard(performance.now(), of),
-            onKeyRefused: (_of, { address = "" }) =>
+            onKeyRefused: (_of, address) =>
               this.#bus.sockets.refuse(address, this.#runtime.codec, "identity"),
             onProtocolFailed: (peer, protocol, reason) => {
               const node = peer === "" ? undefined : peer;
@@ -179,20 +186,13 @@ export class BusMessages implements MessagesPart {
   }
 
   #protocols({ protocols }: MessagingSettings, streams: PairStreams): LinkProtocol[] {
-    const { settings, platform, tls } = this.#bus.sockets;
-    const { ports } = settings;
-    const host = {
-      bus: this.#runtime.codec.name,
-      id: this.#bus.identity.id,
-      host: hostToBind(settings),
-      ports: ports && `${ports.first}-${ports.last}`,
-    };
+    const { platform, tls } = this.#bus.sockets;
     return (protocols ?? ["tcp"]).flatMap((each) => {
       if (each === "tcp" || each === "tls") return [streams.ownProtocol()];
-      if (typeof each === "object") return [streams.over(each, host)];
+      if (typeof each === "object") return [each];
       // A simulation has only tcp.
       if (platform !== MACHINE) return [];
-      return [streams.over(each === "ipc" ? ipcProtocol() : wsProtocol(platform.transports, tls), host)];
+      return [each === "ipc" ? ipcProtocol() : wsProtocol(platform.transports, tls)];
     });
   }
 

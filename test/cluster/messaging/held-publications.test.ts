@@ -1,42 +1,17 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { HELD_BYTES, HELD_TIME } from "../../../src/cluster/messaging/bounds.js";
-import type {
-  ConnectionEvents,
-  DialTarget,
-  LinkHost,
-  LinkProtocol,
-  MessageConnection,
-} from "../../../src/cluster/messaging/protocol.js";
 import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { countOf, LinkFrame } from "../../../src/cluster/messaging/wire.js";
+import { FakeProtocol } from "./fake-streams.js";
 import { type LinksNode, LinksWorld } from "./links-world.js";
-import { tcpProtocol } from "./socket-protocol.js";
 
-/** tcp, and how many items each batch has that was sent. */
-class CountingProtocol implements LinkProtocol {
-  readonly name = "tcp";
+/** How many items each batch has that was sent. */
+class CountingProtocol extends FakeProtocol {
   readonly batches: number[] = [];
-  readonly #inner = tcpProtocol();
-
-  reaches(target: DialTarget): boolean {
-    return this.#inner.reaches(target);
-  }
-
-  listen(host: LinkHost) {
-    return this.#inner.listen(host);
-  }
-
-  dial(advert: string, target: DialTarget, host: LinkHost, events: ConnectionEvents): MessageConnection {
-    const connection = this.#inner.dial(advert, target, host, events);
-    const send = connection.send.bind(connection);
-    connection.send = (frames) => {
-      const frame = Buffer.from(frames[0] as Uint8Array);
-      if (frame[0] === LinkFrame.BATCH) this.batches.push(countOf(frame));
-      send(frames);
-    };
-    return connection;
-  }
+  override onSent = (frame: Buffer): void => {
+    if (frame[0] === LinkFrame.BATCH) this.batches.push(countOf(frame));
+  };
 }
 
 describe("publications that are followed by more in the next turn", () => {

@@ -2,8 +2,10 @@
 import { createId } from "../../../src/cluster/identity.js";
 import { type LinkSettings, NodeLinks, type NodeLinksOptions } from "../../../src/cluster/messaging/links.js";
 import { messagingSettings } from "../../../src/cluster/messaging/options.js";
+import { PairStreams } from "../../../src/cluster/messaging/pair-streams.js";
 import type { LinkMember, MessageLinkStats, NodeLinksEffects } from "../../../src/cluster/messaging/parts.js";
-import { tcpProtocol } from "./socket-protocol.js";
+import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
+import { FakeProtocol, FakeTable } from "./fake-streams.js";
 
 export interface Item {
   readonly from: string;
@@ -14,7 +16,9 @@ export interface Item {
 
 const SETTINGS = messagingSettings() as LinkSettings;
 
-export type WorldOptions = Partial<Omit<NodeLinksOptions, "effects" | "settings"> & LinkSettings> & {
+export type WorldOptions = Partial<
+  Omit<NodeLinksOptions, "effects" | "settings" | "streams"> & LinkSettings
+> & {
   /** In place of its own, or further ones. */
   readonly effects?: Partial<NodeLinksEffects>;
 };
@@ -53,14 +57,19 @@ export class LinksNode {
   readonly #world: LinksWorld;
 
   constructor(world: LinksWorld, name: string, options: WorldOptions = {}) {
-    const { id = createId(), effects, protocols = [tcpProtocol()], ...settings } = options;
+    const { id = createId(), effects, protocols = [new FakeProtocol()], ...given } = options;
+    const settings = { ...SETTINGS, ...given };
+    const table = new FakeTable();
+    const host = { bus: "default", id, host: "127.0.0.1", ports: undefined };
+    table.streams = new PairStreams(table, new BusCodec("default", []), settings.maxItem, host);
     this.#world = world;
     this.id = id;
     this.name = name;
     this.links = new NodeLinks({
       id,
+      streams: table.streams,
       protocols,
-      settings: { ...SETTINGS, ...settings },
+      settings,
       effects: {
         member: (each) => world.member(each),
         advertise: (advert) => {
@@ -171,7 +180,7 @@ export class LinksWorld {
       id,
       name: node.name,
       host: "127.0.0.1",
-      address: "127.0.0.1:1",
+      address: `${id}:1`,
       local: true,
       hasDetails,
       advert,

@@ -2,11 +2,8 @@ import { afterEach, beforeEach, describe, test, vi } from "vitest";
 import { createId } from "../../../src/cluster/identity.js";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
 import { LINK_TIMEOUT, MAX_LANES, MIN_ITEM_LIMIT } from "../../../src/cluster/messaging/bounds.js";
-import type {
-  ConnectionEvents,
-  LinkProtocol,
-  ProtocolListener,
-} from "../../../src/cluster/messaging/protocol.js";
+import type { LinkProtocol } from "../../../src/cluster/messaging/pair-streams.js";
+import type { ProtocolListener } from "../../../src/cluster/messaging/protocol.js";
 import {
   decodeAck,
   decodeRefused,
@@ -16,12 +13,9 @@ import {
   type Hello,
   LinkFrame,
 } from "../../../src/cluster/messaging/wire.js";
-import { curveKeyPair, Dealer } from "../../../src/index.js";
-import { Relay } from "../../chaos/zmtp/relay.js";
 import { expect } from "../../support/quick-expect.js";
-import { BreakableProtocol } from "./breakable-protocol.js";
+import { connectTo, FakeProtocol, FakeStream } from "./fake-streams.js";
 import { LinksNode, LinksWorld, linked } from "./links-world.js";
-import { ipcProtocol, tcpProtocol } from "./socket-protocol.js";
 
 let world: LinksWorld;
 beforeEach(() => {
@@ -29,7 +23,6 @@ beforeEach(() => {
 });
 afterEach(() => world.close());
 
-const _key = (): string => curveKeyPair().secretKey;
 /** Of what has no event: on a busy machine, too. */
 const SOON = { timeout: 20_000, interval: 5 };
 const texts = (count: number, from = 0): string[] =>
@@ -41,17 +34,38 @@ function sendAll(from: LinksNode, to: LinksNode, count: number, first = 0): void
 
 /** A peer that speaks for itself. */
 class Raw {
-  readonly dealer = new Dealer({ linger: 0, receiveTimeout: 5_000 });
   readonly id = createId();
+  readonly stream: FakeStream;
   readonly #to: LinksNode;
+  readonly #lane: number;
+  readonly #came: Buffer[] = [];
+  #onFrame = (): void => undefined;
 
-  constructor(to: LinksNode) {
+  constructor(to: LinksNode, lane = 0) {
     this.#to = to;
-    this.dealer.connect(`tcp://127.0.0.1:${decodeAdvert(to.advert)?.protocols.get("tcp")}`);
+    this.#lane = lane;
+    this.stream = connectTo(decodeAdvert(to.advert)?.protocols.get("tcp"));
+    this.stream.owner = {
+      onMessages: (_stream, bytes) => {
+        this.#came.push(bytes.subarray(1));
+        this.#onFrame();
+        return true;
+      },
+      onEnd: () => undefined,
+    };
   }
 
-  async hello(changes: Partial<Hello> = {}): Promise<Buffer> {
-    await this.dealer.send(
+  give(...frames: Buffer[]): void {
+    this.stream.sendMessages(undefined, [Buffer.of(this.#lane), ...frames]);
+  }
+
+  async receive(): Promise<Buffer> {
+    while (this.#came.length === 0) await new Promise<void>((resolve) => (this.#onFrame = resolve));
+    return this.#came.shift() as Buffer;
+  }
+
+  hello(changes: Partial<Hello> = {}): Promise<Buffer> {
+    this.give(
       encodeHello({
         to: this.#to.id,
         from: this.id,
@@ -59,18 +73,22 @@ class Raw {
         session: 0,
         maxWaiting: 0,
         maxWaitingBytes: 0,
-        lane: 0,
+        lane: this.#lane,
         sent: 0,
         ...changes,
       }),
     );
-    return (await this.dealer.receive())[0] as Buffer;
+    return this.receive();
   }
 
   /** @returns why it was refused */
   async send(...frames: Buffer[]): Promise<string | undefined> {
-    await this.dealer.send(frames);
-    return decodeRefused((await this.dealer.receive())[0] as Buffer);
+    this.give(...frames);
+    return decodeRefused(await this.receive());
+  }
+
+  close(): void {
+    this.stream.end("closed");
   }
 }
 
@@ -104,12 +122,11 @@ describe("acknowledgements", () => {
     vi.useFakeTimers({ toFake: [...FAKED] });
     return [node, raw];
   }
-  async function give(node: LinksNode, { dealer }: Raw, first: number, ...items: string[]): Promise<void> {
-    await dealer.send(batch(first, ...items));
+  async function give(node: LinksNode, raw: Raw, first: number, ...items: string[]): Promise<void> {
+    raw.give(batch(first, ...items));
     await node.until(() => node.items.length === first + items.length);
   }
-  const acked = async ({ dealer }: Raw): Promise<number | undefined> =>
-    decodeAck((await dealer.receive())[0] as Buffer)?.delivered;
+  const acked = async (raw: Raw): Promise<number | undefined> => decodeAck(await raw.receive())?.delivered;
 
   test("wait for more items, and for 20 ms at most", async () => {
     const [node, raw] = await peer(1_000, 1_000_000);
@@ -120,7 +137,7 @@ describe("acknowledgements", () => {
     await give(node, raw, 5, "item");
     vi.advanceTimersByTime(20);
     expect(await acked(raw)).toBe(6);
-    raw.dealer.close();
+    raw.close();
   });
 
   test("go in a turn that reads items, while these come; with the last of them 100 ms later", async () => {
@@ -146,7 +163,7 @@ describe("acknowledgements", () => {
     await given(7, 49);
     vi.advanceTimersByTime(100);
     expect(await acked(raw)).toBe(8);
-    raw.dealer.close();
+    raw.close();
   });
 
   test("do not wait when half of the items or bytes came that the peer keeps, or when it does not say what it keeps", async () => {
@@ -154,7 +171,7 @@ describe("acknowledgements", () => {
     await give(node, raw, 0, "1", "2");
     await give(node, raw, 2, "3");
     expect(await acked(raw)).toBe(3);
-    raw.dealer.close();
+    raw.close();
     vi.useRealTimers();
     for (const [items, bytes] of [
       [1_000, 100],
@@ -163,7 +180,7 @@ describe("acknowledgements", () => {
       const [other, small] = await peer(items, bytes);
       await give(other, small, 0, "x".repeat(100));
       expect(await acked(small)).toBe(1);
-      small.dealer.close();
+      small.close();
       vi.useRealTimers();
     }
   });
@@ -259,19 +276,20 @@ describe("attempts to connect", () => {
     const dials: number[] = [];
     const ends: number[] = [];
     let now = 0;
-    const deaf: LinkProtocol = {
-      name: "deaf",
-      reaches: () => true,
-      listen: async () => ({ advert: "here", close: async () => undefined }),
-      dial: () => {
-        dials.push(now);
-        return { send: () => undefined, close: () => void ends.push(now) };
-      },
+    const deaf = new FakeProtocol("deaf");
+    deaf.connect = async () => {
+      dials.push(now);
+      const [stream, other] = FakeStream.pair();
+      other.owner = { onMessages: () => true, onEnd: () => void ends.push(now) };
+      return stream as never;
     };
     const a = await world.node("a", { protocols: [deaf] });
     const b = await world.node("b", { protocols: [deaf] });
     a.send(b, "hello");
-    for (; now < 90_000; now += 50) vi.advanceTimersByTime(50);
+    for (; now < 90_000; now += 50) {
+      vi.advanceTimersByTime(50);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     const took = ends.map((end, i) => Math.round((end - (dials[i] as number)) / 1_000));
     expect(took).toEqual([3, 6, 12, 24, 24]);
     expect(a.to(b)).toMatchObject({ waiting: 1, lost: 0 });
@@ -332,7 +350,7 @@ describe("links between two nodes", () => {
   });
 
   test("a cut loses nothing and repeats nothing", async () => {
-    const tcp = new BreakableProtocol(tcpProtocol());
+    const tcp = new FakeProtocol();
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");
     for (let cut = 0; cut < 10; cut++) {
@@ -350,7 +368,7 @@ describe("links between two nodes", () => {
   });
 
   test("a connection that the peer closes while nothing waits is not a failure, and the next item dials again", async () => {
-    const tcp = new BreakableProtocol(tcpProtocol());
+    const tcp = new FakeProtocol();
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");
     sendAll(a, b, 3);
@@ -362,8 +380,22 @@ describe("links between two nodes", () => {
     expect([b.texts, tcp.dialled, a.failures]).toEqual([texts(6), 2, []]);
   });
 
+  test("what is sent while its failure is reported waits for the next stream", async () => {
+    const tcp = new FakeProtocol();
+    const large = "x".repeat(100_000);
+    const onProtocolFailed = (): void => void a.send(b, large);
+    const a = await world.node("a", { protocols: [tcp], effects: { onProtocolFailed } });
+    const b = await world.node("b");
+    sendAll(a, b, 1);
+    await expect.poll(() => a.to(b).delivered).toBe(1);
+    sendAll(a, b, 1, 1);
+    tcp.cut();
+    await b.until(() => b.items.length === 3);
+    expect(b.texts).toEqual([...texts(2), large]);
+  });
+
   test("what waits for a peer that is lost is kept, and goes on where it was when that is back; nothing is dialled meanwhile", async () => {
-    const tcp = new BreakableProtocol(tcpProtocol());
+    const tcp = new FakeProtocol();
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");
     let release = (): void => undefined;
@@ -378,6 +410,7 @@ describe("links between two nodes", () => {
     // Who waits for it waits no longer, though it may come.
     expect(delivered).toEqual([false]);
     sendAll(a, b, 5, 10);
+    await Promise.resolve();
     const { dialled } = tcp;
     await new Promise((resolve) => setTimeout(resolve, 150));
     expect([tcp.dialled, a.to(b)]).toMatchObject([dialled, { sent: 15, lost: 0, state: "idle" }]);
@@ -509,62 +542,39 @@ describe("links between two nodes", () => {
   });
 
   test("one at rest carries nothing: no end asks for the other", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
-    let relay: Relay | undefined;
-    const turn = () => new Promise((resolve) => setImmediate(resolve));
+    vi.useFakeTimers({
+      toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"],
+    });
     try {
-      const tcp = tcpProtocol();
-      const relayed: LinkProtocol = {
-        name: "tcp",
-        reaches: (target) => tcp.reaches(target),
-        listen: (host) => tcp.listen(host),
-        dial: (_, ...given) => tcp.dial((relay as Relay).endpoint.replace(/.*:/, ""), ...given),
-      };
-      const a = await world.node("a", { protocols: [relayed] });
+      const tcp = new FakeProtocol();
+      const frames: (number | undefined)[] = [];
+      tcp.onSent = ([type]) => void frames.push(type);
+      const a = await world.node("a", { protocols: [tcp] });
       const b = await world.node("b");
-      const passed = () => {
-        const { up, down } = (relay as Relay).passed;
-        return [up, down] as const;
-      };
-      /** @returns bytes each way of an item with its acknowledgement */
-      const item = async (number: number): Promise<readonly number[]> => {
-        const [up, down] = passed();
+      for (let number = 0; number < 2; number++) {
         sendAll(a, b, 1, number);
         await b.until(() => b.items.length === number + 1);
-        await turn();
         vi.advanceTimersByTime(100);
-        while (a.to(b).waiting > 0) await turn();
-        const after = passed();
-        return [after[0] - up, after[1] - down];
-      };
-      relay = await Relay.to(`tcp://127.0.0.1:${decodeAdvert(b.advert)?.protocols.get("tcp")}`);
-      await item(0);
-      const bytes = await item(1);
-      const [up, down] = passed();
-      // One of a PING, and one of its answer.
-      vi.advanceTimersByTime(5_100);
-      while (passed()[0] === up || passed()[1] === down) await turn();
-      const ping = [passed()[0] - up, passed()[1] - down] as const;
-      const before = passed();
-      for (let i = 0; i < 10; i++) {
-        vi.advanceTimersByTime(5_100);
-        await turn();
+        while (a.to(b).waiting > 0) await new Promise((resolve) => setImmediate(resolve));
       }
-      await item(2);
-      // The answer may have been on its way still, for one more.
-      const most = [0, 1].map((way) => (bytes[way] as number) + 2 * (ping[way] as number));
-      expect(passed()[0] - before[0]).toBeLessThanOrEqual(most[0] as number);
-      expect(passed()[1] - before[1]).toBeLessThanOrEqual(most[1] as number);
+      const [stream] = tcp.streams as [FakeStream];
+      stream.other.onSent = ([type]) => void frames.push(type);
+      // An answer is expected to each frame, and only by the end that sends items.
+      const { HELLO, BATCH } = LinkFrame;
+      const sent = [[HELLO, BATCH, BATCH], 3, 0];
+      expect([frames, stream.asked, stream.other.asked]).toEqual(sent);
+      vi.advanceTimersByTime(50_000);
+      await new Promise((resolve) => setImmediate(resolve));
+      expect([frames, stream.asked, stream.other.asked]).toEqual(sent);
     } finally {
       vi.useRealTimers();
-      await relay?.close();
     }
   });
 
   test("one by which nothing comes is closed by its other end, too, which may be all that is left of it", async () => {
     vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
     try {
-      const dials = new BreakableProtocol(tcpProtocol());
+      const dials = new FakeProtocol();
       const a = await world.node("a", { protocols: [dials], idle: 3_600_000 });
       const b = await world.node("b", { idle: 40 });
       const looks = (count: number): void => void vi.advanceTimersByTime(count * 10);
@@ -606,9 +616,7 @@ describe("links between two nodes", () => {
         name,
         reaches: () => false,
         listen: async () => Object.defineProperty({ advert: "", close }, "advert", advert),
-        dial: () => {
-          throw new Error("no node advertises it");
-        },
+        connect: () => Promise.reject(new Error("no node advertises it")),
       };
     };
     const closed: string[] = [];
@@ -624,13 +632,8 @@ describe("links between two nodes", () => {
   });
 
   test("the same of a node that could not listen, and sends all the same", async () => {
-    const tcp = tcpProtocol();
-    const deaf: LinkProtocol = {
-      name: "tcp",
-      reaches: (target) => tcp.reaches(target),
-      listen: () => Promise.reject(new Error("no port is free")),
-      dial: (...given) => tcp.dial(...given),
-    };
+    const deaf = new FakeProtocol();
+    deaf.listen = () => Promise.reject(new Error("no port is free"));
     const a = new LinksNode(world, "a", { idle: 20, protocols: [deaf] });
     world.started.push(a);
     await a.links.start();
@@ -658,10 +661,7 @@ describe("links between two nodes", () => {
 
 describe("protocols", () => {
   test("ipc comes before tcp for a node of this host", async () => {
-    const protocols = (): [ReturnType<typeof ipcProtocol>, ReturnType<typeof tcpProtocol>] => [
-      ipcProtocol(),
-      tcpProtocol(),
-    ];
+    const protocols = (): LinkProtocol[] => [new FakeProtocol("ipc"), new FakeProtocol()];
     const a = await world.node("a", { protocols: protocols() });
     const b = await world.node("b", { protocols: protocols() });
     sendAll(a, b, 100);
@@ -671,10 +671,10 @@ describe("protocols", () => {
   });
 
   test("one that fails, at first or later, falls back to the next at once, and loses nothing", async () => {
-    const first = new BreakableProtocol(ipcProtocol());
-    const second = new BreakableProtocol(tcpProtocol());
+    const first = new FakeProtocol("ipc");
+    const second = new FakeProtocol();
     const a = await world.node("a", { protocols: [first, second] });
-    const b = await world.node("b", { protocols: [ipcProtocol(), tcpProtocol()] });
+    const b = await world.node("b", { protocols: [new FakeProtocol("ipc"), new FakeProtocol()] });
     sendAll(a, b, 100);
     await b.until(() => b.items.length === 100);
     expect(a.links.protocolOf(b.id)).toBe("ipc");
@@ -689,7 +689,7 @@ describe("protocols", () => {
   });
 
   test("where none works the membership is asked to look, and items wait until one works again", async () => {
-    const tcp = new BreakableProtocol(tcpProtocol());
+    const tcp = new FakeProtocol();
     tcp.fails = true;
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");
@@ -704,7 +704,7 @@ describe("protocols", () => {
   });
 
   test("are known when a link was made for what has to know them: by those that it may go by, or not at all", async () => {
-    const protocols = (): LinkProtocol[] => [ipcProtocol(), tcpProtocol()];
+    const protocols = (): LinkProtocol[] => [new FakeProtocol("ipc"), new FakeProtocol()];
     const a = await world.node("a", { protocols: protocols() });
     const b = await world.node("b", { protocols: protocols() });
     const c = await world.node("c", { protocols: protocols() });
@@ -725,9 +725,9 @@ describe("protocols", () => {
   });
 
   /** Links by ipc and tcp, of which both ends have both. */
-  async function pair(protocols: readonly LinkProtocol[] = [ipcProtocol(), tcpProtocol()]) {
+  async function pair(protocols: readonly LinkProtocol[] = [new FakeProtocol("ipc"), new FakeProtocol()]) {
     const a = await world.node("a", { protocols });
-    const b = await world.node("b", { protocols: [ipcProtocol(), tcpProtocol()] });
+    const b = await world.node("b", { protocols: [new FakeProtocol("ipc"), new FakeProtocol()] });
     const by: string[] = [];
     b.handler = ({ protocol }) => void by.push(protocol);
     const send = (text: string, names?: readonly string[]): string =>
@@ -762,8 +762,8 @@ describe("protocols", () => {
   });
 
   test("that a message names are those that it goes by, also where they fail for a while and others serve", async () => {
-    const tcp = new BreakableProtocol(tcpProtocol());
-    const { a, b, by, send } = await pair([ipcProtocol(), tcp]);
+    const tcp = new FakeProtocol();
+    const { a, b, by, send } = await pair([new FakeProtocol("ipc"), tcp]);
     for (let i = 0; i < 100; i++) send(String(i), ["tcp"]);
     await b.until(() => b.items.length === 100);
     tcp.fails = true;
@@ -796,8 +796,8 @@ describe("protocols", () => {
   });
 
   test("that a message names hold where the peer has no others just then, and has them again before it leaves", async () => {
-    const tcp = new BreakableProtocol(tcpProtocol());
-    const { a, b, by, send } = await pair([ipcProtocol(), tcp]);
+    const tcp = new FakeProtocol();
+    const { a, b, by, send } = await pair([new FakeProtocol("ipc"), tcp]);
     const { advert } = b;
     // Its listener of ipc is withdrawn, and nothing gets through by tcp for a moment.
     b.advert = advert?.replace(/;ipc=[^;]*/, "");
@@ -817,8 +817,8 @@ describe("protocols", () => {
 
   test("that did not reach a node are asked again with the next message that names them", async () => {
     let reaches = (): boolean => false;
-    const tcp = Object.assign(new BreakableProtocol(tcpProtocol()), { reaches: () => reaches() });
-    const { b, by, send } = await pair([ipcProtocol(), tcp]);
+    const tcp = Object.assign(new FakeProtocol(), { reaches: () => reaches() });
+    const { b, by, send } = await pair([new FakeProtocol("ipc"), tcp]);
     expect(send("one", ["tcp"])).toBe("unreachable");
     reaches = () => {
       throw new Error("not now");
@@ -876,8 +876,7 @@ describe("protocols", () => {
 
   test("that messages name have links that close when idle, and no more than so many lists have one", async () => {
     const names = ["pa", "pb", "pc", "pd"];
-    const made = (): LinkProtocol[] =>
-      names.map((name) => Object.assign(new BreakableProtocol(tcpProtocol()), { name }));
+    const made = (): LinkProtocol[] => names.map((name) => new FakeProtocol(name));
     const a = await world.node("a", { protocols: made(), idle: 100 });
     const b = await world.node("b", { protocols: made() });
     const lists = names.flatMap((one, at) => [[one], ...names.slice(at + 1).map((other) => [one, other])]);
@@ -891,25 +890,25 @@ describe("protocols", () => {
   });
 
   test("of lanes are another's no more than those of the link: one life, one lane a connection", async () => {
-    const b = await world.node("b", { protocols: [tcpProtocol()] });
-    const [one, two, three] = [new Raw(b), new Raw(b), new Raw(b)];
+    const b = await world.node("b", { protocols: [new FakeProtocol()] });
+    const [one, two, three] = [new Raw(b), new Raw(b, 1), new Raw(b, 1)];
     world.nodes.set(one.id, {
       name: "raw",
       advert: "1;tcp=1",
       links: { onMember: () => undefined },
     } as never);
     expect(decodeWelcome(await one.hello())).toMatchObject({ session: 0 });
-    expect(decodeWelcome(await two.hello({ from: one.id, lane: 1 }))).toMatchObject({ received: 0 });
+    expect(decodeWelcome(await two.hello({ from: one.id }))).toMatchObject({ received: 0 });
     expect(decodeRefused(await two.hello({ from: one.id, lane: 2 }))).toBe("malformed");
-    expect(decodeRefused(await three.hello({ from: one.id, lane: 1, life: "11".repeat(8) }))).toBe("session");
+    expect(decodeRefused(await three.hello({ from: one.id, life: "11".repeat(8) }))).toBe("session");
     // The link stood all the time.
-    await one.dealer.send(batch(0, "still here"));
+    one.give(batch(0, "still here"));
     await b.until(() => b.texts.includes("still here"));
-    for (const { dealer } of [one, two, three]) dealer.close();
+    for (const each of [one, two, three]) each.close();
   });
 
   test("are waited for while a node is tried again, until it is lost, for so long, or until the links close", async () => {
-    const tcp = new BreakableProtocol(tcpProtocol());
+    const tcp = new FakeProtocol();
     tcp.fails = true;
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");
@@ -953,7 +952,7 @@ describe("a program's own protocol", () => {
       name: "mine",
       reaches: () => true,
       listen: nothing,
-      dial: nothing,
+      connect: nothing,
       ...changes,
     }) as never;
 
@@ -964,7 +963,9 @@ describe("a program's own protocol", () => {
       { advert: 5, close: nothing },
       { advert: "a;b", close: nothing },
     ]) {
-      const a = await world.node("a", { protocols: [mine({ listen: async () => listener }), tcpProtocol()] });
+      const a = await world.node("a", {
+        protocols: [mine({ listen: async () => listener }), new FakeProtocol()],
+      });
       expect([...(decodeAdvert(a.advert)?.protocols.keys() ?? [])]).toEqual(["tcp"]);
       expect(a.failures).toEqual([["", "mine", expect.stringContaining("listener")]]);
     }
@@ -998,11 +999,11 @@ describe("a program's own protocol", () => {
 
   test("that throws when it is asked for a way gives way to the next one", async () => {
     const listen = async (): Promise<ProtocolListener> => ({ advert: "x", close: async () => undefined });
-    const b = await world.node("b", { protocols: [mine({ listen }), tcpProtocol()] });
+    const b = await world.node("b", { protocols: [mine({ listen }), new FakeProtocol()] });
     const reaches = (): never => {
       throw undefined;
     };
-    const a = await world.node("a", { protocols: [mine({ listen, reaches }), tcpProtocol()] });
+    const a = await world.node("a", { protocols: [mine({ listen, reaches }), new FakeProtocol()] });
     sendAll(a, b, 3);
     await b.until(() => b.items.length === 3);
     expect(a.links.protocolOf(b.id)).toBe("tcp");
@@ -1013,21 +1014,22 @@ describe("a program's own protocol", () => {
 describe("what a receiver may not do", () => {
   test("welcome over and over, so that everything is sent again each time", async () => {
     const sent: number[] = [];
-    let events: ConnectionEvents | undefined;
-    const protocol: LinkProtocol = {
-      name: "mute",
-      reaches: () => true,
-      listen: async () => ({ advert: "here", close: async () => undefined }),
-      dial: (_where, _target, _host, given) => {
-        events = given;
-        return { send: ([frame]) => void sent.push(frame?.[0] ?? -1), close: () => undefined };
-      },
+    let stream: FakeStream | undefined;
+    const tcp = new FakeProtocol();
+    tcp.connect = async () => {
+      const [here, there] = FakeStream.pair();
+      here.onSent = ([type]) => void sent.push(type as number);
+      stream = there;
+      return here as never;
     };
-    const a = await world.node("a", { protocols: [protocol] });
-    const b = await world.node("b", { protocols: [protocol] });
+    const a = await world.node("a", { protocols: [tcp] });
+    const b = await world.node("b");
     sendAll(a, b, 3);
-    events?.onOpen();
-    for (let i = 0; i < 5; i++) events?.onMessage(encodeWelcome({ session: 0, received: 0, delivered: 0 }));
+    await vi.waitUntil(() => sent.length > 0, SOON);
+    const welcome = encodeWelcome({ session: 0, received: 0, delivered: 0 });
+    for (let i = 0; i < 5; i++) stream?.sendMessages(undefined, [Buffer.of(0), welcome]);
+    await a.until(() => a.peers.length === 1);
+    await new Promise((resolve) => setImmediate(resolve));
     expect(sent).toEqual([LinkFrame.HELLO, LinkFrame.BATCH]);
     expect(a.to(b)).toMatchObject({ waiting: 3, resent: 0 });
   });
@@ -1045,7 +1047,7 @@ describe("what a peer may not do", () => {
       links: { onMember: () => undefined },
     } as never);
   });
-  afterEach(() => raw.dealer.close());
+  afterEach(() => raw.close());
 
   function batch(sequence: number, count: number, body: Buffer): Buffer {
     const head = Buffer.alloc(9);
@@ -1062,7 +1064,7 @@ describe("what a peer may not do", () => {
       [{ from: node.id }, "other-node"],
       [{ from: createId() }, "stranger"],
     ] as const) {
-      await raw.dealer.close();
+      raw.close();
       raw = new Raw(node);
       world.nodes.set(raw.id, world.nodes.get(node.id) as LinksNode);
       expect(decodeRefused(await raw.hello(changes))).toBe(reason);
@@ -1071,7 +1073,7 @@ describe("what a peer may not do", () => {
   });
 
   test("send items before a hello, in a wrong order, malformed, or more than it may", async () => {
-    expect(await raw.send(batch(0, 1, one))).toBe("malformed");
+    expect(await raw.send(batch(0, 1, one))).toBe("no-hello");
     const faults: [Buffer[], string][] = [
       [[batch(1, 1, one)], "sequence"],
       [[batch(0, 2, one)], "malformed"],
@@ -1084,51 +1086,52 @@ describe("what a peer may not do", () => {
       [[Buffer.alloc(0)], "malformed"],
     ];
     for (const [frames, reason] of faults) {
-      await raw.dealer.close();
+      raw.close();
       const { id } = raw;
       raw = new Raw(node);
       world.nodes.set(raw.id, world.nodes.get(id) as LinksNode);
       expect(decodeWelcome(await raw.hello())).toMatchObject({ session: 0, received: 0 });
       expect(await raw.send(...frames)).toBe(reason);
     }
-    expect(node.links.stats().refused).toMatchObject({ sequence: 1, malformed: 9 });
+    expect(node.links.stats().refused).toMatchObject({ sequence: 1, malformed: 8 });
   });
 
   test("have a second life next to the first; its own session it takes over", async () => {
     expect(decodeWelcome(await raw.hello())).toBeDefined();
-    await raw.dealer.send(batch(0, 1, one));
+    raw.give(batch(0, 1, one));
     await node.until(() => node.items.length === 1);
     const second = new Raw(node);
     expect(decodeRefused(await second.hello({ from: raw.id, life: "11".repeat(8) }))).toBe("session");
-    await second.dealer.close();
+    second.close();
     const third = new Raw(node);
     expect(decodeWelcome(await third.hello({ from: raw.id }))).toMatchObject({ received: 1, delivered: 1 });
     // What the first one still sends concerns nobody.
-    await third.dealer.send(batch(1, 1, one));
+    third.give(batch(1, 1, one));
     await node.until(() => node.items.length === 2);
-    await third.dealer.close();
+    third.close();
   });
 
   test("have a second life once the membership says that the first one has ended, though its connection stands", async () => {
     await raw.hello();
-    await raw.dealer.send(batch(0, 1, one));
+    raw.give(batch(0, 1, one));
     await node.until(() => node.items.length === 1);
     node.links.onMember(raw.id, "alive");
     const early = new Raw(node);
     expect(decodeRefused(await early.hello({ from: raw.id, life: "11".repeat(8) }))).toBe("session");
-    await early.dealer.close();
+    early.close();
     node.links.onMember(raw.id, "gone");
     node.links.onMember(raw.id, "alive");
     const second = new Raw(node);
     expect(decodeWelcome(await second.hello({ from: raw.id, life: "11".repeat(8) }))).toMatchObject({
       received: 0,
     });
-    await second.dealer.send(batch(0, 1, one));
+    second.give(batch(0, 1, one));
     await node.until(() => node.items.length === 2);
     // That was for one life.
     const third = new Raw(node);
     expect(decodeRefused(await third.hello({ from: raw.id, life: "22".repeat(8) }))).toBe("session");
-    await Promise.all([second.dealer.close(), third.dealer.close()]);
+    second.close();
+    third.close();
   });
 
   test("send what is malformed while a handler takes its time: it is refused when that is found", async () => {
@@ -1143,14 +1146,14 @@ describe("what a peer may not do", () => {
     ]) {
       const count = node.items.length;
       expect(decodeWelcome(await raw.hello())).toBeDefined();
-      for (const frame of frames) await raw.dealer.send(frame);
+      for (const frame of frames) raw.give(frame);
       await node.until(() => node.items.length === count + 1);
-      const answer = raw.dealer.receive();
+      const answer = raw.receive();
       release();
-      expect(decodeRefused((await answer)[0] as Buffer)).toBe("malformed");
+      expect(decodeRefused(await answer)).toBe("malformed");
       // Nothing behind it is delivered.
       expect(node.texts.slice(count).filter((text) => text === "B").length).toBeLessThan(2);
-      await raw.dealer.close();
+      raw.close();
       raw = new Raw(node);
       world.nodes.set(raw.id, {
         name: "raw",
@@ -1161,6 +1164,15 @@ describe("what a peer may not do", () => {
     expect(node.links.stats().refused).toEqual({ malformed: 3 });
   });
 
+  test("greet as a node whose key it has not proved, or for another lane than that of its message", async () => {
+    expect(decodeRefused(await raw.hello({ lane: 1 }))).toBe("malformed");
+    raw.stream.other.node = { id: createId() };
+    expect(decodeRefused(await raw.hello())).toBe("key");
+    expect([node.claimed, node.links.stats().refused]).toEqual([[raw.id], { malformed: 1, key: 1 }]);
+    raw.stream.other.node = { id: raw.id };
+    expect(decodeWelcome(await raw.hello())).toBeDefined();
+  });
+
   test("greet as one node and then as another, whose place it would take", async () => {
     await raw.hello();
     const member = createId();
@@ -1169,12 +1181,12 @@ describe("what a peer may not do", () => {
     // Its own id is free again, for another life of it.
     const next = new Raw(node);
     expect(decodeWelcome(await next.hello({ from: raw.id, life: "11".repeat(8) }))).toBeDefined();
-    await next.dealer.close();
+    next.close();
   });
 
   test("use a kind that this node does not know: the item is skipped and counted", async () => {
     await raw.hello();
-    await raw.dealer.send(batch(0, 2, Buffer.concat([Buffer.from([77, 1, 65]), one])));
+    raw.give(batch(0, 2, Buffer.concat([Buffer.from([77, 1, 65]), one])));
     await node.until(() => node.items.length === 1);
     expect(node.links.stats().refused).toEqual({ kind: 1 });
   });
@@ -1183,7 +1195,7 @@ describe("what a peer may not do", () => {
     node.handler = () => new Promise(() => undefined);
     await raw.hello();
     const body = Buffer.alloc(1_000_000);
-    await raw.dealer.send(batch(0, 1, one));
+    raw.give(batch(0, 1, one));
     let sequence = 1;
     const head = (): Buffer => {
       const frame = Buffer.alloc(8);
@@ -1192,7 +1204,7 @@ describe("what a peer may not do", () => {
       frame[7] = 2;
       return frame;
     };
-    for (let i = 0; i < 8; i++) await raw.dealer.send([head(), body]);
-    expect(decodeRefused((await raw.dealer.receive())[0] as Buffer)).toBe("flood");
+    for (let i = 0; i < 8; i++) raw.give(head(), body);
+    expect(decodeRefused(await raw.receive())).toBe("flood");
   });
 });

@@ -1,74 +1,69 @@
-/** The connections of links over streams: who gets a frame, and what a peer cannot make a node keep. */
+/** The ends of links over streams: who gets a frame, and what a peer cannot make a node keep. */
 import { expect, it } from "vitest";
-import { type PairStream, PairStreams } from "../../../src/cluster/messaging/pair-streams.js";
-import type { ConnectionEvents, MessageConnection } from "../../../src/cluster/messaging/protocol.js";
+import {
+  type DiallingEnd,
+  PairStreams,
+  type ReceivingEnd,
+} from "../../../src/cluster/messaging/pair-streams.js";
 import { Receiving } from "../../../src/cluster/messaging/receiving.js";
-import { encodeAck, encodeRefused, encodeWelcome, LinkFrame } from "../../../src/cluster/messaging/wire.js";
+import { encodeAck, encodeWelcome, LinkFrame } from "../../../src/cluster/messaging/wire.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
-
-class FakeStream implements PairStream {
-  readonly protocol = "tcp";
-  readonly address = "10.0.0.2:1";
-  readonly remote = "10.0.0.2";
-  readonly node = undefined;
-  readonly copiesSent = true;
-  isOpen = true;
-  /** Id of the node at its end. */
-  proved: string | undefined;
-  isFull = false;
-  users = 0;
-  /** Lane and type of what was sent. */
-  readonly sent: [number, number][] = [];
-
-  sendMessages(_codec: BusCodec, [lane, frame]: readonly Uint8Array[]): void {
-    this.sent.push([lane?.[0] ?? -1, frame?.[0] ?? -1]);
-  }
-
-  expectAnswer(): void {}
-
-  isFor(id: string): boolean {
-    return this.proved === undefined || this.proved === id;
-  }
-}
+import { acksTo, FakeStream, FakeTable, RECEIVING_EFFECTS } from "./fake-streams.js";
 
 const TARGET = { id: "b", host: "10.0.0.2", address: "10.0.0.2:1", local: false };
+const HOST = { bus: "default", id: "a", host: "*", ports: undefined };
 const BATCH = (lane: number): Buffer => Buffer.from([lane, LinkFrame.BATCH, 1, 2]);
 const HELLO = (lane: number): Buffer => Buffer.from([lane, LinkFrame.HELLO]);
 
-async function world() {
+function world() {
   const stream = new FakeStream();
-  let current: FakeStream | undefined;
-  const streams = new PairStreams(
-    { scheme: "tcp", ownAddress: "10.0.0.1:1", streamTo: () => current, open: () => undefined },
-    new BusCodec("default", []),
-    1_000,
-  );
+  const sent: [number, number][] = [];
+  stream.onSent = ([type], lane) => void sent.push([lane, type ?? -1]);
+  const table = new FakeTable();
+  const streams = new PairStreams(table, new BusCodec("default", []), 1_000, HOST);
   const log: string[] = [];
-  const accepted: MessageConnection[] = [];
-  const eventsOf = (name: string): ConnectionEvents => ({
-    onOpen: () => log.push(`${name} open`),
-    onMessage: ([type]) => log.push(`${name} ${type}`),
-    onClose: (reason) => log.push(`${name} ${reason}`),
-  });
-  const protocol = streams.ownProtocol();
-  const listener = await protocol.listen({
-    heartbeat: 0,
-    accept: (connection) => {
-      accepted.push(connection);
-      return eventsOf(`in${accepted.length}`);
+  const accepted: ReceivingEnd[] = [];
+  streams.accept("tcp", {
+    onHello: (from, lane, [type]) => {
+      log.push(`in${lane} ${type}`);
+      const end: ReceivingEnd = {
+        id: "b",
+        lane,
+        stream: undefined,
+        onFrame: ([type]) => void log.push(`in${lane} ${type}`),
+      };
+      accepted[lane] ??= end;
+      streams.take(from, accepted[lane]);
     },
   });
-  const dial = (lane = 0): MessageConnection =>
-    protocol.dial("1", TARGET, { heartbeat: 0, lane, accept: () => eventsOf("") }, eventsOf(`out${lane}`));
+  const dial = (lane = 0): DiallingEnd => {
+    const end: DiallingEnd = {
+      protocol: streams.ownProtocol(),
+      where: "1",
+      target: TARGET,
+      lane,
+      address: "",
+      stream: undefined,
+      hasEnded: false,
+      onOpen: () => void log.push(`out${lane} open`),
+      onFrame: ([type]) => void log.push(`out${lane} ${type}`),
+      onEnd: (reason) => {
+        streams.drop(end);
+        log.push(`out${lane} ${reason}`);
+      },
+    };
+    streams.dial(end);
+    return end;
+  };
   const stand = (): void => {
-    current = stream;
+    table.stream = stream;
     streams.onUp(stream);
   };
-  return { stream, streams, log, accepted, listener, dial, stand };
+  return { stream, sent, streams, log, accepted, dial, stand };
 }
 
-it("a frame goes to the end that it is for, by its lane", async () => {
-  const { stream, streams, log, dial, stand } = await world();
+it("a frame goes to the end that it is for, by its lane", () => {
+  const { stream, streams, log, accepted, dial, stand } = world();
   dial(0);
   dial(2);
   stand();
@@ -78,45 +73,56 @@ it("a frame goes to the end that it is for, by its lane", async () => {
     streams.onMessages(stream, BATCH(lane));
     streams.onMessages(stream, Buffer.concat([Buffer.of(lane), encodeAck(1, 1)]));
   }
-  expect(log.splice(0)).toEqual(["in1 1", "in1 2", "out0 6", "in2 1", "in2 2", "out2 6"]);
+  expect(log.splice(0)).toEqual(["in0 1", "in0 2", "out0 6", "in2 1", "in2 2", "out2 6"]);
+  expect([accepted[0]?.stream, accepted[2]?.stream]).toEqual([stream, stream]);
   expect(stream.users).toBe(4);
   streams.onEnd(stream, "over");
-  expect(log.sort()).toEqual(["in1 over", "in2 over", "out0 over", "out2 over"]);
+  expect(log.sort()).toEqual(["out0 over", "out2 over"]);
+  expect([accepted[0]?.stream, accepted[2]?.stream]).toEqual([undefined, undefined]);
   expect(stream.users).toBe(0);
 });
 
-it("items of a link that this end has given up are refused, but not to a peer that does not read", async () => {
-  const { stream, streams, accepted, stand } = await world();
+it("a lane of a stream has one end each way: a further one takes its place", async () => {
+  const { stream, streams, log, dial, stand } = world();
+  stand();
+  for (const _ of [1, 2]) {
+    streams.onMessages(stream, HELLO(0));
+    dial(0);
+    await Promise.resolve();
+  }
+  expect(log).toEqual(["in0 1", "out0 open", "in0 1", "out0 another connection took its place", "out0 open"]);
+  expect(stream.users).toBe(2);
+});
+
+it("items of a link that this end has given up are refused, but not to a peer that does not read", () => {
+  const { stream, sent, streams, accepted, stand } = world();
   stand();
   streams.onMessages(stream, BATCH(0));
-  expect(stream.sent.splice(0)).toEqual([[0, LinkFrame.REFUSED]]);
+  expect(sent.splice(0)).toEqual([[0, LinkFrame.REFUSED]]);
   streams.onMessages(stream, HELLO(0));
   stream.isFull = true;
   streams.onMessages(stream, BATCH(1));
-  accepted[0]?.send([encodeWelcome({ session: 0, received: 0, delivered: 0 })]);
-  accepted[0]?.send([encodeRefused("stranger")]);
-  expect(accepted[0]?.isFull).toBe(true);
-  accepted[0]?.send([encodeAck(0, 1)]);
-  expect(stream.sent).toEqual([[0, LinkFrame.ACK]]);
+  streams.answer(stream, 0, encodeWelcome({ session: 0, received: 0, delivered: 0 }));
+  streams.send(accepted[0] as ReceivingEnd, [encodeAck(0, 1)]);
+  streams.refuse(stream, 0, "stranger");
+  expect(accepted[0]?.stream).toBeUndefined();
+  expect(sent).toEqual([[0, LinkFrame.ACK]]);
 });
 
-it("nothing is taken of lanes that there are not, nor where nobody listens", async () => {
-  const { stream, streams, listener, stand } = await world();
+it("nothing is taken of lanes that there are not, nor where nobody listens", () => {
+  const { stream, sent, streams, stand } = world();
   stand();
-  expect([HELLO(9), HELLO(255), Buffer.alloc(0)].map((each) => streams.onMessages(stream, each))).toEqual([
-    false,
-    false,
-    false,
-  ]);
-  await listener.close(0);
+  for (const bytes of [HELLO(9), HELLO(255), Buffer.alloc(0)])
+    expect(streams.onMessages(stream, bytes)).toBe(false);
+  streams.close();
   expect(streams.onMessages(stream, HELLO(0))).toBe(false);
-  expect([stream.sent, stream.users]).toEqual([[], 0]);
+  expect([sent, stream.users]).toEqual([[], 0]);
 });
 
 it("who waits for a stream learns that none came about, or that it ended first, unless he gave up", async () => {
-  const { stream, streams, log, dial, stand } = await world();
+  const { stream, streams, log, dial, stand } = world();
   dial(0);
-  dial(1).close();
+  streams.drop(dial(1));
   streams.onFailed("10.0.0.3:1", "tcp", "another");
   streams.onFailed("10.0.0.2:1", "ipc", "another");
   expect(log).toEqual([]);
@@ -131,37 +137,33 @@ it("who waits for a stream learns that none came about, or that it ended first, 
 
 it("an acknowledgement is held while the peer does not read, and goes once it does", () => {
   const later: Receiving[] = [];
+  const acks: unknown[] = [];
   const receiving = new Receiving("b", 1_000, {
-    onItem: () => undefined,
-    onPublish: () => undefined,
-    acknowledgeSoon: () => undefined,
+    ...RECEIVING_EFFECTS,
+    streams: acksTo((ack) => acks.push(ack)),
     acknowledgeLater: (each) => void later.push(each),
   });
   receiving.hello({ life: "00".repeat(8), session: 0, sent: 0 });
-  const sent: unknown[] = [];
-  const connection = {
-    isFull: true,
-    send: (frames: unknown) => void sent.push(frames),
-    close: () => undefined,
-  };
-  receiving.connected(connection, "tcp");
+  const stream = new FakeStream();
+  stream.isFull = true;
+  receiving.stream = stream;
   const head = Buffer.from([LinkFrame.ITEM, 0, 0, 0, 0, 0, 0, 1]);
   expect(receiving.onData(Buffer.concat([head, Buffer.from("item")]))).toBeUndefined();
   later.length = 0;
   receiving.acknowledge();
-  expect([sent, later]).toEqual([[], [receiving]]);
-  connection.isFull = false;
+  expect([acks, later]).toEqual([[], [receiving]]);
+  stream.isFull = false;
   receiving.acknowledge();
-  expect(sent).toEqual([[encodeAck(0, 1)]]);
+  expect(acks).toEqual([{ session: 0, delivered: 1 }]);
 });
 
-it("who waits for a node at an address is not served by another one that claims it", async () => {
-  const { stream, log, dial, stand } = await world();
+it("who waits for a node at an address is not served by another one that claims it", () => {
+  const { stream, log, dial, stand } = world();
   dial(0);
-  stream.proved = "another";
+  stream.isOnlyFor = "another";
   stand();
   expect(log).toEqual([]);
-  stream.proved = TARGET.id;
+  stream.isOnlyFor = TARGET.id;
   stand();
   expect(log).toEqual(["out0 open"]);
 });

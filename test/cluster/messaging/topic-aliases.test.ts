@@ -4,9 +4,8 @@ import { ALIAS, PublishItem } from "../../../src/cluster/messaging/items.js";
 import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { AliasNumbers, SentAliases, TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
-import { BreakableProtocol } from "./breakable-protocol.js";
+import { FakeProtocol } from "./fake-streams.js";
 import { LinksNode, LinksWorld, linked } from "./links-world.js";
-import { tcpProtocol } from "./socket-protocol.js";
 
 const plans = (count: number): TopicPlan[] =>
   Array.from({ length: count }, (_, i) => new TopicPlan(`t/${i}`));
@@ -102,7 +101,7 @@ describe("aliases on a link", () => {
   });
 
   test("stay through cuts and reconnections, and each topic's name is sent a few times only", async () => {
-    const tcp = new BreakableProtocol(tcpProtocol());
+    const tcp = new FakeProtocol();
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");
     const received = receive(b);

@@ -15,9 +15,10 @@ import {
 import { type MessagingSettings, messagingSettings } from "../../../src/cluster/messaging/options.js";
 import { Receiving } from "../../../src/cluster/messaging/receiving.js";
 import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
-import { countOf, decodeAck, LinkFrame, sequenceOf } from "../../../src/cluster/messaging/wire.js";
+import { countOf, LinkFrame, sequenceOf } from "../../../src/cluster/messaging/wire.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
+import { acksTo, FakeStream, RECEIVING_EFFECTS } from "./fake-streams.js";
 
 const { highWaterMark, highWaterMarkBytes } = messagingSettings() as MessagingSettings;
 const LIMITS = { items: 64, bytes: 65_536 };
@@ -71,10 +72,10 @@ class Pair {
       });
     };
     const receiver: Receiving = new Receiving("id", 1_048_576, {
+      ...RECEIVING_EFFECTS,
+      streams: acksTo((ack) => this.#back.push(ack)),
       onItem: (_from, kind, item) => onItem(kind, item),
       onPublish: (_from, bytes, start, end) => onItem(2, bytes.subarray(start, end)),
-      acknowledgeSoon: () => undefined,
-      acknowledgeLater: () => undefined,
     });
     return receiver;
   }
@@ -106,14 +107,7 @@ class Pair {
         continue;
       }
       this.#haveMet = true;
-      receiver.connection = {
-        send: (frames) => {
-          const ack = decodeAck(Buffer.from(frames[0] as Uint8Array));
-          if (ack === undefined) throw new Error("not an ack");
-          this.#back.push(ack);
-        },
-        close: () => undefined,
-      };
+      receiver.stream = new FakeStream();
       const { received, delivered } = receiver.window;
       receiver.window.acked = delivered;
       expect(sender.resume(received, delivered)).toBe(true);
@@ -181,7 +175,7 @@ class Pair {
   cut(): void {
     this.#isConnected = false;
     this.#drop();
-    this.receiver.connection = undefined;
+    this.receiver.stream = undefined;
     this.sender.disconnected();
   }
 
@@ -584,10 +578,9 @@ describe("a peer that is behind", () => {
   /** The end of a peer whose program takes its time with the first item. */
   const slow = (): Receiving => {
     const receiving = new Receiving("a", MAX_ITEM, {
+      ...RECEIVING_EFFECTS,
       onItem: () => new Promise(() => undefined),
       onPublish: () => new Promise(() => undefined),
-      acknowledgeSoon: () => undefined,
-      acknowledgeLater: () => undefined,
     });
     receiving.window.hello("life", 0, 0);
     return receiving;
@@ -623,13 +616,11 @@ it("the items of a further session wait for the handler of the earlier one, too:
   const handled: number[] = [];
   let release = (): void => undefined;
   const receiving = new Receiving("a", MAX_ITEM, {
+    ...RECEIVING_EFFECTS,
     onItem: (_, _kind, item) => {
       handled.push(item[0] as number);
       return new Promise((resolve) => (release = resolve));
     },
-    onPublish: () => undefined,
-    acknowledgeSoon: () => undefined,
-    acknowledgeLater: () => undefined,
   });
   for (const session of [0, 1, 2]) {
     expect(receiving.hello({ life: "life", session, sent: 0 })).toBe("new");
@@ -649,16 +640,14 @@ it("a one-to-one message is acknowledged at the end of the turn in which it was 
   const acks: unknown[] = [];
   let release = (): void => undefined;
   const receiving = new Receiving("a", MAX_ITEM, {
+    ...RECEIVING_EFFECTS,
+    streams: acksTo(({ delivered }) => acks.push(delivered)),
     onItem: (_, kind) => (kind === 3 ? new Promise((resolve) => (release = resolve)) : undefined),
-    onPublish: () => undefined,
     acknowledgeSoon: (each) => void soon.push(each),
-    acknowledgeLater: () => undefined,
   });
   receiving.window.hello("life", 0, 0);
   receiving.setMarks(highWaterMark, highWaterMarkBytes);
-  const send = (frames: readonly Uint8Array[]): void =>
-    void acks.push(decodeAck(Buffer.from(frames[0] as Uint8Array))?.delivered);
-  receiving.connection = { send, close: () => undefined };
+  receiving.stream = new FakeStream();
   const window = new SendWindow(LIMITS);
   const deliver = (kind: number): void => {
     window.offer(kind, Buffer.alloc(1));
