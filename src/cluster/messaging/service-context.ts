@@ -1,15 +1,6 @@
 /** Shared by sending to services and receiving from them: hooks, channels, counters. */
-import type { Member } from "../node/member.js";
 import { ClusterChannels } from "./channels.js";
-import {
-  type HookAbout,
-  HookAnswer,
-  type HookPayload,
-  Hooks,
-  type MessageStage,
-  type Passed,
-  type VetoError,
-} from "./hooks.js";
+import { Hooks } from "./hooks.js";
 import { Multicast } from "./multicast.js";
 import { NodeQueues } from "./node-queues.js";
 import { MessageKind } from "./parts.js";
@@ -38,6 +29,7 @@ export function sizeOf(data: string | Buffer): number {
 export class ServiceContext {
   readonly effects: ServicesEffects;
   readonly links: ServiceLinks;
+  readonly selfId: string;
   readonly channels: ClusterChannels;
   readonly hooks: Hooks;
   readonly admission: ServiceAdmission;
@@ -56,11 +48,11 @@ export class ServiceContext {
   };
   readonly refused: Record<string, number> = {};
   closed = false;
-  #selfId: string | undefined = undefined;
 
   constructor(effects: ServicesEffects, options: ServicesOptions) {
     this.effects = effects;
     this.links = effects.links;
+    this.selfId = effects.id;
     this.channels = new ClusterChannels(options.channels);
     this.hooks = new Hooks();
     this.admission = new ServiceAdmission(this.hooks, (member, error) =>
@@ -74,39 +66,5 @@ export class ServiceContext {
 
   refuse(reason: string): void {
     this.refused[reason] = (this.refused[reason] ?? 0) + 1;
-  }
-
-  /** A hook vetoed a service's message, or the answer to one. */
-  vetoed(member: Member, error: VetoError): void {
-    this.counts.vetoed += 1;
-    this.effects.report({ type: "hook:failed", member, error });
-  }
-
-  /** Passes a payload through stages, and its result on. */
-  pass(
-    stages: readonly MessageStage[],
-    payload: HookPayload,
-    about: HookAbout,
-    onPassed: (payload: HookPayload) => void,
-    onAnswer: (data: string | Buffer) => void,
-    onVeto: (error: VetoError) => void,
-  ): void {
-    let passed: Passed;
-    try {
-      passed = this.hooks.pass(stages, payload, about);
-    } catch (error) {
-      onVeto(error as VetoError);
-      return;
-    }
-    // A hook may have closed the node.
-    if (this.closed) return;
-    if (passed instanceof HookAnswer) onAnswer(passed.data);
-    else onPassed(passed);
-  }
-
-  /** This node's, which never changes. */
-  get selfId(): string {
-    this.#selfId ??= this.effects.self().id;
-    return this.#selfId;
   }
 }

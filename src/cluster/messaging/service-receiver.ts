@@ -43,10 +43,13 @@ import { checkedData } from "./checks.js";
 import {
   ENCODING,
   type HookAbout,
+  HookAnswer,
   type HookPayload,
   type MessageStage,
+  type Passed,
   TRANSMITTING,
   UNWRAPPING,
+  type VetoError,
 } from "./hooks.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
 import { SELF, type ServiceContext, sizeOf } from "./service-context.js";
@@ -264,7 +267,7 @@ export class ServiceReceiver {
     const kind = item.op === ServiceOp.ANSWER ? "reply" : "message";
     const about: HookAbout = { kind, services: [service], protocol };
     const { channel, ruid } = item;
-    this.#context.pass(
+    this.#pass(
       MESSAGE_STAGES,
       { data: ownData(item.data), channel, ruid },
       about,
@@ -274,7 +277,7 @@ export class ServiceReceiver {
         this.#reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
       },
       (error) => {
-        this.#context.vetoed(service, error);
+        this.#vetoed(service, error);
         if (error.reason === undefined) return;
         const notice = { op: ServiceOp.NOTICE, channel, id: 0, ruid, data: error.reason };
         this.#transmit(service, encodeService(notice), channel);
@@ -286,7 +289,7 @@ export class ServiceReceiver {
     const about: HookAbout = { kind: "query", services: [service], protocol };
     const { channel, id } = item;
     const ruid = item.ruid === "" ? String(id) : item.ruid;
-    this.#context.pass(
+    this.#pass(
       QUERY_STAGES,
       { data: ownData(item.data), channel, ruid },
       about,
@@ -296,7 +299,7 @@ export class ServiceReceiver {
         this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
       },
       (error) => {
-        this.#context.vetoed(service, error);
+        this.#vetoed(service, error);
         this.#fail(service, channel, id, "vetoed", error.reason ?? "");
       },
     );
@@ -319,14 +322,14 @@ export class ServiceReceiver {
     const respond = (response: QueryResponse): void => {
       if (!query.respond(response)) this.#context.refuse("service:late");
     };
-    this.#context.pass(
+    this.#pass(
       UNWRAPPING,
       { data: ownData(item.data), channel: item.channel, ruid: query.id },
       { kind: "reply", services: [service], protocol },
       ({ data }) => respond({ service, data }),
       ignore,
       (error) => {
-        this.#context.vetoed(service, error);
+        this.#vetoed(service, error);
         respond({ service, error });
       },
     );
@@ -441,7 +444,7 @@ export class ServiceReceiver {
         this.#fail(service, channel, id, "handler-failed", "no link for the answer");
       return;
     }
-    this.#context.pass(
+    this.#pass(
       REPLY_STAGES,
       reply,
       { kind: "reply", services: [service], protocol },
@@ -452,7 +455,7 @@ export class ServiceReceiver {
       // A hook cannot answer a reply.
       ignore,
       (error) => {
-        this.#context.vetoed(service, error);
+        this.#vetoed(service, error);
         if (op === ServiceOp.REPLY) this.#fail(service, channel, id, "vetoed", error.reason ?? "");
       },
     );
@@ -491,6 +494,34 @@ export class ServiceReceiver {
         if (query !== 0) this.#fail(service, channel, query, "too-large", "");
       } else if (result === "unreachable") this.#context.refuse("service:reply");
     });
+  }
+
+  /** A hook vetoed a service's message, or the answer to one. */
+  #vetoed(member: Member, error: VetoError): void {
+    this.#context.counts.vetoed += 1;
+    this.#context.effects.report({ type: "hook:failed", member, error });
+  }
+
+  /** Passes a payload through stages, and its result on. */
+  #pass(
+    stages: readonly MessageStage[],
+    payload: HookPayload,
+    about: HookAbout,
+    onPassed: (payload: HookPayload) => void,
+    onAnswer: (data: string | Buffer) => void,
+    onVeto: (error: VetoError) => void,
+  ): void {
+    let passed: Passed;
+    try {
+      passed = this.#context.hooks.pass(stages, payload, about);
+    } catch (error) {
+      onVeto(error as VetoError);
+      return;
+    }
+    // A hook may have closed the node.
+    if (this.#context.closed) return;
+    if (passed instanceof HookAnswer) onAnswer(passed.data);
+    else onPassed(passed);
   }
 
   get #isBusy(): boolean {

@@ -155,6 +155,8 @@ export type ServiceLinks = Pick<
 >;
 
 export interface ServicesEffects {
+  /** Of this node. */
+  readonly id: string;
   self(): Member;
   /** The live member with an id or a name; may be this node. */
   find(nameOrId: string): Member | undefined;

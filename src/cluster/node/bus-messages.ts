@@ -3,7 +3,6 @@ import { InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Member } from "../membership/members.js";
-import type { Membership } from "../membership/membership.js";
 import { decodeAdvert, MESSAGES_PROP } from "../messaging/advert.js";
 import { NodeLinks } from "../messaging/links.js";
 import { Messaging } from "../messaging/messaging.js";
@@ -150,7 +149,7 @@ export class BusMessages implements MessagesPart {
             member: (of) => this.#linkMember(of),
             advertise: (advert) => this.#bus.details.setAdvert(advert),
             ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
-            onHeard: (of) => this.#membership?.onHeard(performance.now(), of),
+            onHeard: (of) => this.#runtime.membership?.onHeard(performance.now(), of),
             onKeyRefused: (_of, address) =>
               this.#bus.sockets.refuse(address, this.#runtime.codec, "identity"),
             onProtocolFailed: (peer, protocol, reason) => {
@@ -196,16 +195,12 @@ export class BusMessages implements MessagesPart {
     });
   }
 
-  get #membership(): Membership | undefined {
-    return this.#runtime.membership;
-  }
-
   #find(id: string): Member | undefined {
-    return id === this.#bus.identity.id ? undefined : this.#membership?.get(id);
+    return id === this.#bus.identity.id ? undefined : this.#runtime.membership?.get(id);
   }
 
   #peers(): string[] {
-    const live = this.#membership?.live ?? [];
+    const live = this.#runtime.membership?.live ?? [];
     return live.filter(({ details }) => Object.hasOwn(details.props, MESSAGES_PROP)).map(({ id }) => id);
   }
 

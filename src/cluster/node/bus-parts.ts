@@ -71,6 +71,7 @@ export class BusParts implements BusContext {
     const settings = this.settings.messaging;
     return new Services(
       {
+        id: this.identity.id,
         self: () => runtime.snapshotOf(runtime.rules.self),
         find: (nameOrId) => {
           const member = runtime.membership && runtime.find(nameOrId);

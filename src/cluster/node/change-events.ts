@@ -91,38 +91,42 @@ export class ChangeEvents {
         this.#onNewcomer(change.type, change.member, !change.restarted);
         break;
       case "heartbeat":
-        this.push({ type: "heartbeat", member: this.#memberOf(change.member), channel: change.channel });
+        this.push({
+          type: "heartbeat",
+          member: this.#effects.memberOf(change.member),
+          channel: change.channel,
+        });
         break;
       case "lost":
         this.push({
           type: "lost",
-          member: this.#memberOf(change.member),
+          member: this.#effects.memberOf(change.member),
           reason: LOST_REASONS[change.reason] ?? "silent",
         });
         break;
       case "removed": {
         const found = change.id === this.#selfId ? this.#effects.member(change.id) : change.member;
-        this.push({ type: "removed", id: change.id, member: found && this.#memberOf(found) });
+        this.push({ type: "removed", id: change.id, member: found && this.#effects.memberOf(found) });
         break;
       }
       case "admitted": {
         const found = this.#effects.member(change.id);
-        this.push({ type: "admitted", id: change.id, member: found && this.#memberOf(found) });
+        this.push({ type: "admitted", id: change.id, member: found && this.#effects.memberOf(found) });
         break;
       }
       case "details":
         if (!this.#greet(change.member.id) && !looksSame(change.before, change.member.details))
-          this.push({ type: "tags", member: this.#memberOf(change.member) });
+          this.push({ type: "tags", member: this.#effects.memberOf(change.member) });
         break;
       case "conflict": {
         this.#greet(change.keeps.id);
         this.#greet(change.yields.id);
-        const [keeps, yields] = [this.#memberOf(change.keeps), this.#memberOf(change.yields)];
+        const [keeps, yields] = [this.#effects.memberOf(change.keeps), this.#effects.memberOf(change.yields)];
         this.push({ type: "conflict", member: yields.id === this.#selfId ? keeps : yields, keeps, yields });
         break;
       }
       default:
-        this.push({ type: change.type, member: this.#memberOf(change.member) });
+        this.push({ type: change.type, member: this.#effects.memberOf(change.member) });
     }
   }
 
@@ -156,13 +160,9 @@ export class ChangeEvents {
   }
 
   #pushNewcomer(type: Newcomer["type"], member: KnownMember, restarted: boolean): void {
-    const service = this.#memberOf(member);
+    const service = this.#effects.memberOf(member);
     if (type === "back") this.push({ type, member: service, restarted });
     else this.push({ type, member: service });
-  }
-
-  #memberOf(member: Readonly<KnownMember>): Member {
-    return this.#effects.memberOf(member);
   }
 }
 

@@ -81,6 +81,7 @@ export class SimulatedService {
     };
     this.services = new Services(
       {
+        id: service.id,
         self: () => service,
         find: (nameOrId) =>
           this.#all().find(({ id, name }) => [id, name, name.split("@")[0]].includes(nameOrId)),
