@@ -13,6 +13,11 @@ import type { MessagingState } from "./state.js";
 import type { TopicPlan } from "./topic-plan.js";
 import type { TopicPlans } from "./topic-plans.js";
 
+/** A new promise each time: waiters for a shared one would never be collected. */
+export function never(): Promise<void> {
+  return new Promise(() => undefined);
+}
+
 export class IncomingItems {
   readonly #state: MessagingState;
   readonly #names: MessageNames;
@@ -34,6 +39,7 @@ export class IncomingItems {
   }
 
   onPublish(link: IncomingLink, bytes: Buffer, start: number, end: number): Promise<void> | undefined {
+    if (this.#state.closed) return never();
     const incoming = this.#incoming;
     const { reader } = incoming;
     if (!incoming.readHead(bytes, start, end)) return this.#state.refuse("publish:malformed");

@@ -19,7 +19,6 @@ import type { LinkAcceptor, LinkProtocol, PairStream, PairStreams } from "./pair
 import {
   MessageKind,
   type MessageLinkStats,
-  type MessageLinks,
   type MessageLinksStats,
   type NodeLinksEffects,
   type SendResult,
@@ -60,7 +59,23 @@ export interface NodeLinksOptions {
   readonly effects: NodeLinksEffects;
 }
 
-export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects, LinkAcceptor {
+/** For messaging. */
+export type MessageLinks = Pick<
+  NodeLinks,
+  | "send"
+  | "publish"
+  | "publishesMore"
+  | "drop"
+  | "hasRoom"
+  | "room"
+  | "session"
+  | "onDelivered"
+  | "onMember"
+  | "stats"
+  | "close"
+>;
+
+export class NodeLinks implements SendingEffects, ReceivingEffects, LinkAcceptor {
   readonly #options: NodeLinksOptions;
   readonly effects: NodeLinksEffects;
   readonly streams: PairStreams;
@@ -171,6 +186,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#sending.delete(key);
   }
 
+  /** Resolves when waiting items are acknowledged, or after `linger` ms; -1: no limit. */
   close(linger: number): Promise<void> {
     this.#closing ??= this.#close(linger);
     return this.#closing;
@@ -221,6 +237,11 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   // --- Sending -------------------------------------------------------------------------------------------------------
 
+  /**
+   * @param item from `ITEM_BY_REFERENCE` bytes on it must not change afterwards
+   * @param lane of the allowed protocols; 0: all
+   * @returns `full`: the caller sends it again, or counts it by `drop`
+   */
   send(to: string, kind: number, item: Uint8Array, lane = 0): SendResult {
     const sending = this.#linkTo(to, lane);
     if (sending === undefined) {
@@ -235,6 +256,11 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return sending.offer(kind, item) ? "sent" : "full";
   }
 
+  /**
+   * @param publication may be reused after the return
+   * @param full gets members whose mark is reached
+   * @returns the number of links that took it
+   */
   publish(to: readonly string[], publication: Publication, full: string[]): number {
     let sent = 0;
     for (let i = 0; i < to.length; i++) {
@@ -251,6 +277,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return sent;
   }
 
+  /** Counts a dropped item. */
   drop(to: string): void {
     const sending = this.#sending.get(to);
     if (sending !== undefined) sending.dropped += 1;
@@ -260,15 +287,18 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return this.#sending.get(to)?.window.hasRoom(bytes) ?? true;
   }
 
+  /** @throws UnroutableError `EHOSTUNREACH` if the peer is gone */
   room(to: string): Promise<void> {
     const sending = this.#sending.get(to) ?? this.#open(to);
     return sending?.room() ?? Promise.reject(this.#unreachable(to));
   }
 
+  /** Number of the session of the link to a member; -1: none. A later session has not had the items of earlier ones. */
   session(to: string): number {
     return this.#sending.get(to)?.window.session ?? -1;
   }
 
+  /** Calls back when the item just sent is delivered, or with `false` if it is given up. */
   onDelivered(to: string, done: (isDelivered: boolean) => void): void {
     const sending = this.#sending.get(to);
     if (sending === undefined) done(false);
@@ -436,6 +466,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     process.nextTick(this.#flushAll);
   }
 
+  /** The program publishes in a loop: items may wait for those of its next turn. */
   publishesMore(): void {
     this.#publishesMore = true;
   }

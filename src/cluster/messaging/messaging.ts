@@ -22,19 +22,13 @@ import {
   type SubscribeOptions,
 } from "./client.js";
 import { DirectMessages } from "./direct-messages.js";
-import { IncomingItems } from "./incoming.js";
+import { IncomingItems, never } from "./incoming.js";
+import type { MessageLinks } from "./links.js";
 import { SELF_TOPIC } from "./message.js";
 import type { MessagingSettings } from "./options.js";
-import {
-  type IncomingLink,
-  MessageKind,
-  type MessageLinks,
-  type MessageLinksEffects,
-  type MessageLinksStats,
-  type MessageRoutes,
-  type MessageRoutesStats,
-} from "./parts.js";
+import { type IncomingLink, MessageKind, type MessageLinksStats, type MessageRoutesStats } from "./parts.js";
 import { Publisher } from "./publisher.js";
+import type { MessageRoutes } from "./route-driver.js";
 import { type MessagingEffects, MessagingState } from "./state.js";
 import { type ClusterSubscription, type MessageHandler, Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
@@ -95,7 +89,7 @@ export class Messaging {
   readonly #state: MessagingState;
   readonly #publisher: Publisher;
   readonly #directs: DirectMessages;
-  readonly #incoming: IncomingItems;
+  readonly incoming: IncomingItems;
   readonly #table: SubscriptionTable<Subscription>;
   #failed = 0;
 
@@ -105,25 +99,13 @@ export class Messaging {
     this.#table = new SubscriptionTable((filter) => {
       if (!this.#state.closed) void this.routes.unsubscribe(filter);
     });
-    const links: MessageLinksEffects = {
-      onItem: (from, kind, item) => this.#onItem(from, kind, item),
-      onPublish: (from, bytes, start, end) => {
-        return this.#state.closed ? never() : this.#incoming.onPublish(from, bytes, start, end);
-      },
-      onUp: (peer) => this.routes.onUp(peer),
-      onLost: (peer, count) => {
-        this.#state.drops.lost(peer, count);
-        this.#state.retention.onLost(peer);
-      },
-      onTooLarge: (peer, prefix) => this.#state.drops.dropped("size", peer, prefix),
-    };
-    const state = new MessagingState(settings, effects, this.self, this.#table, links);
+    const state = new MessagingState(settings, effects, this.self, this.#table);
     this.#state = state;
     this.links = state.links;
     this.routes = state.routes;
     this.#publisher = new Publisher(state);
     this.#directs = new DirectMessages(state);
-    this.#incoming = new IncomingItems(state);
+    this.incoming = new IncomingItems(state);
   }
 
   // --- Subscriptions -------------------------------------------------------------------------------------------------
@@ -337,7 +319,16 @@ export class Messaging {
 
   // --- What links bring ----------------------------------------------------------------------------------------------
 
-  #onItem({ id: from, protocol }: IncomingLink, kind: number, item: Buffer): Promise<void> | undefined {
+  onLost(peer: string, count: number): void {
+    this.#state.drops.lost(peer, count);
+    this.#state.retention.onLost(peer);
+  }
+
+  onTooLarge(peer: string, prefix: string): void {
+    this.#state.drops.dropped("size", peer, prefix);
+  }
+
+  onItem({ id: from, protocol }: IncomingLink, kind: number, item: Buffer): Promise<void> | undefined {
     // Not acknowledged, so the sender counts it as lost.
     if (this.#state.closed) return never();
     switch (kind) {
@@ -355,7 +346,7 @@ export class Messaging {
         this.#state.effects.onRequest?.(from, item);
         return undefined;
       case MessageKind.RETAINED:
-        return this.#incoming.onRetained(from, item);
+        return this.incoming.onRetained(from, item);
       default:
         return this.#state.refuse("kind");
     }
@@ -422,7 +413,7 @@ export class Messaging {
       published: this.#publisher.published,
       sent: this.#publisher.sent,
       droppedFull: this.#state.droppedFull,
-      received: this.#incoming.received,
+      received: this.incoming.received,
       delivered: this.#state.deliveries.delivered,
       droppedSlow: this.#state.droppedSlow,
       unclaimed: this.#state.unclaimed,
@@ -522,11 +513,6 @@ export class MessageClient extends LocalClient {
     super.close();
     this.#messaging.clientOnClose(this);
   }
-}
-
-// A new promise each time: waiters for a shared one would never be collected.
-function never(): Promise<void> {
-  return new Promise(() => undefined);
 }
 
 function count(recipients: number): number {

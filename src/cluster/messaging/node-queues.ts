@@ -4,7 +4,8 @@
  * A peer may begin and end requests, or ask for refusals, without reading: above a bound items are dropped.
  */
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWER_BYTES, MAX_UNREAD_ANSWERS } from "./bounds.js";
-import type { MessageKind, MessageLinks, SendResult } from "./parts.js";
+import type { NodeLinks } from "./links.js";
+import type { MessageKind, SendResult } from "./parts.js";
 import { WaitingSends } from "./waiting-sends.js";
 
 /** `sent`: the link has it. `dropped`: too much waits already. */
@@ -19,12 +20,12 @@ export interface OwnItems {
 export class NodeQueues extends WaitingSends {
   /** Items that the bounds did not admit. */
   dropped = 0;
-  readonly #links: Pick<MessageLinks, "send" | "room">;
+  readonly #links: Pick<NodeLinks, "send" | "room">;
   readonly #kind: MessageKind;
   readonly #own: OwnItems | undefined;
   #ownItems: Buffer[] = [];
 
-  constructor(links: Pick<MessageLinks, "send" | "room">, kind: MessageKind, own?: OwnItems) {
+  constructor(links: Pick<NodeLinks, "send" | "room">, kind: MessageKind, own?: OwnItems) {
     super(Infinity, Infinity, (node) => links.room(node));
     this.#links = links;
     this.#kind = kind;

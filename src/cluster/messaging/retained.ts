@@ -16,7 +16,8 @@ import { MAX_MEMBERS } from "../bounds.js";
 import { ASK_TIMEOUT, MAX_ASK_FILTERS } from "./bounds.js";
 import { sizeOfUint, writeUint } from "./compact.js";
 import { encodeName, encodePublish, type ItemReader } from "./items.js";
-import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
+import type { NodeLinks } from "./links.js";
+import { MessageKind, type SendResult } from "./parts.js";
 import type { Subscription } from "./subscription.js";
 import { filterFault, matches } from "./topics.js";
 
@@ -137,7 +138,7 @@ class Asked {
 
 export class Retention {
   readonly #values: RetainedValues;
-  readonly #links: MessageLinks;
+  readonly #links: Pick<NodeLinks, "send" | "room">;
   readonly #peers: () => readonly string[];
   readonly #onTooLarge: (id: string) => void;
   readonly #readers = new Set<Subscription>();
@@ -158,7 +159,7 @@ export class Retention {
   /** @param onTooLarge called for a value that is larger than a member takes */
   constructor(
     values: RetainedValues,
-    links: MessageLinks,
+    links: Pick<NodeLinks, "send" | "room">,
     peers: () => readonly string[],
     onTooLarge: (id: string) => void,
   ) {

@@ -7,21 +7,16 @@ import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { neverLate, Waiter } from "../../core/waiter.js";
 import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT } from "./bounds.js";
+import type { NodeLinks } from "./links.js";
 import type { MessagingSettings } from "./options.js";
-import {
-  MessageKind,
-  type MessageLinks,
-  type MessageRoutes,
-  type MessageRoutesStats,
-  type SendResult,
-} from "./parts.js";
+import { MessageKind, type MessageRoutesStats, type SendResult } from "./parts.js";
 import { RouteLists } from "./route-lists.js";
 import type { RouteTable } from "./route-table.js";
 
 export interface RouteDriverOptions {
   readonly id: string;
   readonly table: RouteTable;
-  readonly links: Pick<MessageLinks, "send" | "room" | "session" | "onDelivered">;
+  readonly links: Pick<NodeLinks, "send" | "room" | "session" | "onDelivered">;
   /** Whether it is a live member that takes messages. */
   takesPart(id: string): boolean;
   /** Whether a live member's details have not come yet. */
@@ -38,7 +33,24 @@ interface Known {
   readonly waiter: Waiter<void>;
 }
 
-export class RouteDriver implements MessageRoutes {
+/** For messaging. */
+export type MessageRoutes = Pick<
+  RouteDriver,
+  | "subscribe"
+  | "unsubscribe"
+  | "targets"
+  | "list"
+  | "unsettled"
+  | "askUnsettled"
+  | "version"
+  | "onItem"
+  | "onUp"
+  | "onMember"
+  | "stats"
+  | "close"
+>;
+
+export class RouteDriver {
   readonly #options: RouteDriverOptions;
   readonly #rules: RouteLists;
   /** Counts this many ms of a pause of the process. */
@@ -49,6 +61,7 @@ export class RouteDriver implements MessageRoutes {
   readonly #numbers: number[] = [];
   #sweptAt = Number.NEGATIVE_INFINITY;
   #closed = false;
+  /** Changes with the results of `targets` and `unsettled`. */
   version = 0;
 
   constructor(options: RouteDriverOptions) {
@@ -151,6 +164,7 @@ export class RouteDriver implements MessageRoutes {
 
   // --- Others --------------------------------------------------------------------------------------------------------
 
+  /** Appends the ids of other live nodes with a matching filter, each once. */
   targets(topic: string, into: string[]): void {
     const numbers = this.#numbers;
     numbers.length = 0;
@@ -161,15 +175,21 @@ export class RouteDriver implements MessageRoutes {
     }
   }
 
+  /**
+   * New members whose subscriptions `targets` may lack, by id: until they are known, the member is gone, or a timeout.
+   * Always the same map.
+   */
   get unsettled(): ReadonlyMap<string, unknown> {
     return this.#rules.unsettled;
   }
 
+  /** A caller waits for members in `unsettled`. */
   askUnsettled(): void {
     this.#rules.askUnsettled(this.#timer.now());
     this.#timer.update();
   }
 
+  /** Filters with the ids of live nodes, unordered, at most `most`. @param topic only matching filters */
   list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[] {
     return this.#options.table.list(most, topic).flatMap(({ filter, nodes }) => {
       const ids = nodes.flatMap((number) => this.#rules.nodeOf(number) ?? []);
@@ -177,6 +197,7 @@ export class RouteDriver implements MessageRoutes {
     });
   }
 
+  /** @returns why it was refused */
   onItem(from: string, item: Buffer): string | undefined {
     if (this.#closed) return undefined;
     // The event of its arrival may follow.
@@ -186,6 +207,7 @@ export class RouteDriver implements MessageRoutes {
     return reason;
   }
 
+  /** The link to a peer has a session, or room. */
   onUp(id: string): void {
     if (this.#closed) return;
     this.#rules.onRoom(this.#timer.now(), id);

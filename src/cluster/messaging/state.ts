@@ -4,10 +4,11 @@ import { Addresses } from "./addresses.js";
 import type { LocalClient } from "./client.js";
 import { Deliveries } from "./deliveries.js";
 import { DropReports, type MessagingEvent } from "./events.js";
+import type { MessageLinks } from "./links.js";
 import { MessageNames } from "./names.js";
 import type { MessagingSettings } from "./options.js";
-import type { MessageLinks, MessageLinksEffects, MessageRoutes } from "./parts.js";
 import { RetainedValues, Retention } from "./retained.js";
+import type { MessageRoutes } from "./route-driver.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
 import { TopicIds } from "./topic-ids.js";
@@ -28,8 +29,9 @@ export interface MessagingEffects {
   member(id: string): MessagePeer | undefined;
   /** Ids of the live members that take messages, without this node. */
   peers(): readonly string[];
-  links(effects: MessageLinksEffects): MessageLinks;
-  routes(links: MessageLinks): MessageRoutes;
+  /** What they bring is for Messaging and its `incoming`. */
+  readonly links: MessageLinks;
+  readonly routes: MessageRoutes;
   /** ms since 1970. */
   wall(): number;
   /** 0 ≤ x < 1. */
@@ -70,7 +72,6 @@ export class MessagingState {
     effects: MessagingEffects,
     self: LocalClient,
     table: SubscriptionTable<Subscription>,
-    links: MessageLinksEffects,
   ) {
     const id = self.address.node;
     this.id = id;
@@ -87,8 +88,8 @@ export class MessagingState {
     this.addresses.addSelf(self);
     const isClosed = (): boolean => this.closed || self.closed;
     this.names = new MessageNames(id, topics, new TopicIds(randomId), this.addresses, isClosed);
-    this.links = effects.links(links);
-    this.routes = effects.routes(this.links);
+    this.links = effects.links;
+    this.routes = effects.routes;
     this.plans = new TopicPlans(this.routes, table);
     this.waiting = new WaitingSends(settings.maxPending, settings.maxPendingBytes, (peer) =>
       peer === id ? this.#localRoom() : this.links.room(peer),

@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { KeyTable } from "../../core/collections/key-table.js";
-import type { MessageRoutes } from "./parts.js";
+import type { MessageRoutes } from "./route-driver.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
 import { TopicPlan } from "./topic-plan.js";

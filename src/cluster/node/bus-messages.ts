@@ -8,7 +8,7 @@ import { NodeLinks } from "../messaging/links.js";
 import { Messaging } from "../messaging/messaging.js";
 import type { MessagingSettings } from "../messaging/options.js";
 import { type LinkProtocol, PairStreams } from "../messaging/pair-streams.js";
-import type { LinkMember, MessageRoutes } from "../messaging/parts.js";
+import type { LinkMember } from "../messaging/parts.js";
 import { ipcProtocol } from "../messaging/protocols.js";
 import { RouteDriver } from "../messaging/route-driver.js";
 import { RouteTable } from "../messaging/route-table.js";
@@ -27,6 +27,8 @@ export class BusMessages implements MessagesPart {
   readonly streams: PairStreams | undefined;
   /** `undefined` without messages. */
   readonly links: NodeLinks | undefined;
+  /** `undefined` without messages. */
+  readonly routes: RouteDriver | undefined;
 
   constructor(bus: BusContext, runtime: BusRuntime) {
     this.#bus = bus;
@@ -44,6 +46,7 @@ export class BusMessages implements MessagesPart {
     const made = this.#make(messaging, this.streams);
     this.#messaging = made.messaging;
     this.links = made.links;
+    this.routes = made.routes;
   }
 
   /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` without messages */
@@ -57,11 +60,6 @@ export class BusMessages implements MessagesPart {
   get unstarted(): Messaging {
     this.assertSupported();
     return this.#messaging as Messaging;
-  }
-
-  /** `undefined` without messages. */
-  get routes(): MessageRoutes | undefined {
-    return this.#messaging?.routes;
   }
 
   /** @throws NotSupportedError `NOT_SUPPORTED` without messages */
@@ -132,45 +130,48 @@ export class BusMessages implements MessagesPart {
     await this.#messaging?.close(linger);
   }
 
-  #make(settings: MessagingSettings, streams: PairStreams): { messaging: Messaging; links: NodeLinks } {
+  #make(
+    settings: MessagingSettings,
+    streams: PairStreams,
+  ): { messaging: Messaging; links: NodeLinks; routes: RouteDriver } {
     const { id } = this.#bus.identity;
-    let links!: NodeLinks;
-    const messaging = new Messaging(id, settings, {
+    const links: NodeLinks = new NodeLinks({
+      id,
+      streams,
+      protocols: this.#protocols(settings, streams),
+      settings,
+      effects: {
+        onItem: (from, kind, item) => messaging.onItem(from, kind, item),
+        onPublish: (from, bytes, start, end) => messaging.incoming.onPublish(from, bytes, start, end),
+        onUp: (of) => routes.onUp(of),
+        onLost: (of, count) => messaging.onLost(of, count),
+        onTooLarge: (of, prefix) => messaging.onTooLarge(of, prefix),
+        member: (of) => this.#linkMember(of),
+        advertise: (advert) => this.#bus.details.setAdvert(advert),
+        ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
+        onHeard: (of) => this.#runtime.membership?.onHeard(performance.now(), of),
+        onKeyRefused: (_of, address) => this.#bus.sockets.refuse(address, this.#runtime.codec, "identity"),
+        onProtocolFailed: (peer, protocol, reason) => {
+          const node = peer === "" ? undefined : peer;
+          if (node === undefined) this.#bus.sockets.count("messages:listen");
+          this.#runtime.report({ type: "protocol:failed", node, protocol, reason });
+        },
+      },
+    });
+    const routes: RouteDriver = new RouteDriver({
+      id,
+      table: new RouteTable(),
+      links,
+      takesPart: (of) => decodeAdvert(this.#linkMember(of)?.advert) !== undefined,
+      isUnknown: (of) => this.#find(of)?.hasDetails === false,
+      settings,
+      onChanged: () => this.#bus.requests.onRoutes(),
+    });
+    const messaging: Messaging = new Messaging(id, settings, {
       member: (of) => this.#find(of),
       peers: () => this.#peers(),
-      links: (effects) => {
-        links = new NodeLinks({
-          id,
-          streams,
-          protocols: this.#protocols(settings, streams),
-          settings,
-          effects: {
-            ...effects,
-            member: (of) => this.#linkMember(of),
-            advertise: (advert) => this.#bus.details.setAdvert(advert),
-            ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
-            onHeard: (of) => this.#runtime.membership?.onHeard(performance.now(), of),
-            onKeyRefused: (_of, address) =>
-              this.#bus.sockets.refuse(address, this.#runtime.codec, "identity"),
-            onProtocolFailed: (peer, protocol, reason) => {
-              const node = peer === "" ? undefined : peer;
-              if (node === undefined) this.#bus.sockets.count("messages:listen");
-              this.#runtime.report({ type: "protocol:failed", node, protocol, reason });
-            },
-          },
-        });
-        return links;
-      },
-      routes: () =>
-        new RouteDriver({
-          id,
-          table: new RouteTable(),
-          links,
-          takesPart: (of) => decodeAdvert(this.#linkMember(of)?.advert) !== undefined,
-          isUnknown: (of) => this.#find(of)?.hasDetails === false,
-          settings,
-          onChanged: () => this.#bus.requests.onRoutes(),
-        }),
+      links,
+      routes,
       random: Math.random,
       wall: Date.now,
       emit: (event) => this.#runtime.report(event),
@@ -181,7 +182,7 @@ export class BusMessages implements MessagesPart {
         this.#bus.requests.onForgotten(of);
       },
     });
-    return { messaging, links };
+    return { messaging, links, routes };
   }
 
   #protocols({ protocols }: MessagingSettings, streams: PairStreams): LinkProtocol[] {

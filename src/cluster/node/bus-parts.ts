@@ -3,7 +3,7 @@ import { ClientRoster } from "../clients/roster.js";
 import { Discovery } from "../discovery/discovery.js";
 import { MemberState } from "../membership/members.js";
 import type { NodeLinks } from "../messaging/links.js";
-import type { MessageRoutes } from "../messaging/parts.js";
+import type { RouteDriver } from "../messaging/route-driver.js";
 import { Services } from "../messaging/services.js";
 import { Requests } from "../requests/requests.js";
 import { resolveBy } from "../resolver.js";
@@ -46,7 +46,7 @@ export class BusParts implements BusContext {
     this.messages = new BusMessages(this, runtime);
     // Without messages, programs can call neither services nor requests.
     const links = this.messages.links as NodeLinks;
-    const routes = this.messages.routes as MessageRoutes;
+    const routes = this.messages.routes as RouteDriver;
     this.services = this.#createServices(links);
     this.candidates = new ServiceCandidates(runtime, routes);
     this.requests = this.#createRequests(links, routes);
@@ -107,7 +107,7 @@ export class BusParts implements BusContext {
   }
 
   /** `serve` and `request` over members, links and routes. */
-  #createRequests(links: NodeLinks, routes: MessageRoutes): Requests {
+  #createRequests(links: NodeLinks, routes: RouteDriver): Requests {
     const { runtime, candidates } = this;
     const find = (id: string): Member | undefined => {
       const member = runtime.membership?.get(id);

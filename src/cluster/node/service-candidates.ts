@@ -1,6 +1,6 @@
 /** Nodes that can serve a request, and their distances. */
 import type { Member } from "../membership/members.js";
-import type { MessageRoutes } from "../messaging/parts.js";
+import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Candidate } from "../requests/balancer.js";
 import { MAX_CALLED_SERVICES } from "../requests/bounds.js";
 import { serviceRoute } from "../requests/route.js";
@@ -20,11 +20,11 @@ interface Found {
 
 export class ServiceCandidates {
   readonly #runtime: BusRuntime;
-  readonly #routes: MessageRoutes;
+  readonly #routes: RouteDriver;
   readonly #found = new Map<string, Found>();
   #members = 0;
 
-  constructor(runtime: BusRuntime, routes: MessageRoutes) {
+  constructor(runtime: BusRuntime, routes: RouteDriver) {
     this.#runtime = runtime;
     this.#routes = routes;
   }

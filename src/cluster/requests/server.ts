@@ -18,8 +18,9 @@ import {
   refuse,
   type ServiceError,
 } from "../../patterns/kit/errors.js";
+import type { NodeLinks } from "../messaging/links.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
-import type { MessageLinks, MessageRoutes } from "../messaging/parts.js";
+import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Member } from "../node/member.js";
 import type { Candidate } from "./balancer.js";
 import { decodeBody, encodeBody, isStreamedBody } from "./body.js";
@@ -85,9 +86,9 @@ class RunningRequest implements ServiceRequest {
 
 export interface RequestsEffects {
   readonly id: string;
-  readonly links: Pick<MessageLinks, "send" | "room">;
+  readonly links: Pick<NodeLinks, "send" | "room">;
   /** Announce services. */
-  readonly routes: Pick<MessageRoutes, "subscribe" | "unsubscribe">;
+  readonly routes: Pick<RouteDriver, "subscribe" | "unsubscribe">;
   /** Other serving nodes; the same array if unchanged. */
   candidates(service: string): readonly Candidate[];
   /** Whether new nodes' services are unknown. */

@@ -1,19 +1,18 @@
 /** Messaging of some nodes in one process, over links and routes that the test holds. */
 import { createId } from "../../../src/cluster/identity.js";
 import type { MessagingEvent } from "../../../src/cluster/messaging/events.js";
+import type { MessageLinks } from "../../../src/cluster/messaging/links.js";
 import { Messaging } from "../../../src/cluster/messaging/messaging.js";
 import { type MessagingOptions, messagingSettings } from "../../../src/cluster/messaging/options.js";
 import {
   type IncomingLink,
   MessageKind,
-  type MessageLinks,
-  type MessageLinksEffects,
   type MessageLinksStats,
-  type MessageRoutes,
   type MessageRoutesStats,
   type SendResult,
 } from "../../../src/cluster/messaging/parts.js";
 import type { Publication } from "../../../src/cluster/messaging/publication.js";
+import type { MessageRoutes } from "../../../src/cluster/messaging/route-driver.js";
 import { TopicAliases } from "../../../src/cluster/messaging/topic-aliases.js";
 import { matches } from "../../../src/cluster/messaging/topics.js";
 import { UnroutableError } from "../../../src/core/errors.js";
@@ -216,13 +215,12 @@ export class FakeNode {
   readonly name: string;
   readonly messaging: Messaging;
   readonly events: MessagingEvent[] = [];
-  links!: FakeLinks;
-  routes!: SharedRoutes;
+  readonly links = new FakeLinks(this);
+  readonly routes = new SharedRoutes(this);
   readonly incoming = new Map<string, IncomingLink>();
   isLive = true;
   /** ms since 1970, as this node has it. */
   wall: () => number = Date.now;
-  #effects!: MessageLinksEffects;
 
   constructor(world: FakeWorld, name: string, options: MessagingOptions = {}) {
     this.world = world;
@@ -232,15 +230,8 @@ export class FakeNode {
     this.messaging = new Messaging(this.id, settings, {
       member: (id) => world.nodes.find((node) => node.id === id && node !== this),
       peers: () => world.nodes.filter((node) => node !== this && node.isLive).map(({ id }) => id),
-      links: (effects) => {
-        this.#effects = effects;
-        this.links = new FakeLinks(this);
-        return this.links;
-      },
-      routes: () => {
-        this.routes = new SharedRoutes(this);
-        return this.routes;
-      },
+      links: this.links,
+      routes: this.routes,
       random: Math.random,
       wall: () => this.wall(),
       emit: (event) => this.events.push(event),
@@ -250,15 +241,15 @@ export class FakeNode {
 
   /** Its link to a node has lost so many items. */
   loses(to: string, count: number): void {
-    this.#effects.onLost?.(to, count);
+    this.messaging.onLost(to, count);
   }
 
   onItem(from: string, kind: number, bytes: Buffer): void | Promise<void> {
     const topics = new TopicAliases();
     const link = this.incoming.get(from) ?? { id: from, protocol: "tcp", topics, ownClient: undefined };
     this.incoming.set(from, link);
-    if (kind !== MessageKind.PUBLISH) return this.#effects.onItem(link, kind, bytes);
-    return this.#effects.onPublish(link, bytes, 0, bytes.length);
+    if (kind !== MessageKind.PUBLISH) return this.messaging.onItem(link, kind, bytes);
+    return this.messaging.incoming.onPublish(link, bytes, 0, bytes.length);
   }
 
   /** It is lost for the others. */
