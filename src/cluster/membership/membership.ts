@@ -361,6 +361,8 @@ export class Membership {
     const { live } = this.#context.members;
     const addresses = live.length > 0 ? live.map((member) => member.address) : [...this.#parts.dialer.seeds];
     const address = pick(addresses, this.#context.random);
-    if (address !== undefined) this.#parts.dialer.dial(address, this.#parts.updates.ownRemoval, false);
+    // A node that is to prove itself is believed over a stream alone.
+    const { provesNodes } = this.#context;
+    if (address !== undefined) this.#parts.dialer.dial(address, this.#parts.updates.ownRemoval, provesNodes);
   }
 }
