@@ -261,7 +261,7 @@ class TitanicPart {
           `request ${e.uuid} for ${e.service} failed ${e.attempts} times and is a dead letter now: ${e.reason}`,
         ),
       )
-      .on("record:damaged", (e) => log.warn(`record ${e.uuid} is damaged: ${e.reason}`))
+      .on("record:damaged", (e) => log.warnOnce(`record ${e.uuid} is damaged: ${e.reason}`))
       .on("store:failed", (e) => log.warnOnce(`the store in ${this.#directory}: ${describe(e.error)}`));
     log.info(`keeping requests in ${this.#directory}: ${titanic.stats().store.pending} pending`);
   }

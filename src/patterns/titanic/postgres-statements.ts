@@ -62,6 +62,7 @@ export function statementsFor(table: string) {
     release: `UPDATE ${table} SET held_until = clock_timestamp() + $2 * interval '1 millisecond', holder = NULL,
                 attempts = attempts + $4
               WHERE uuid = $1 AND holder = $3 AND ${WAITING}`,
+    shelve: `UPDATE ${table} SET held_until = 'infinity', holder = NULL WHERE uuid = ANY($1)`,
     bury: `UPDATE ${table} SET died = $3, reason = $4, attempts = $5, expires = $6, holder = NULL
            WHERE uuid = $1 AND holder = $2 AND ${WAITING} AND expires > ${NOW_MS}`,
     deadLetters: `SELECT uuid, request, attempts, reason, died, expires FROM ${table}

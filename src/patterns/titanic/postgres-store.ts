@@ -114,14 +114,20 @@ export class PostgresStore implements TitanicStore {
     const values = [service, limit, lease, holder, MAX_CLAIM_BYTES];
     const { rows } = await this.#database.write<ClaimedRow>(this.#statements.claim, values);
     const claimed: TitanicClaimedRequest[] = [];
+    const damaged: string[] = [];
     for (const { uuid: text, request, expires, attempts } of rows) {
       const uuid = fromText(text);
       const record = this.#sound(uuid, request);
-      if (record === undefined) continue;
+      if (record === undefined) {
+        damaged.push(text);
+        continue;
+      }
       const [, ...body] = record.frames;
       this.#claims.set(uuid.toString("latin1"), holder);
       claimed.push({ uuid, service, body, expires, attempts: attempts + 1 });
     }
+    // Else each lease would bring them again, in place of others.
+    if (damaged.length > 0) await this.#database.write(this.#statements.shelve, [damaged]);
     return claimed.sort((a, b) => a.uuid.compare(b.uuid));
   }
 
