@@ -181,9 +181,13 @@ export class PairStreams {
       loading.then(() => this.#attach(end, stream), failed);
       return;
     }
-    const ends = this.#endsOf(stream, end.lane);
-    ends.out?.onEnd("another connection took its place");
-    ends.out = end;
+    this.#endsOf(stream, end.lane).out?.onEnd("another connection took its place");
+    // The program, which hears of that, may have closed this end or the stream.
+    if (end.hasEnded || !stream.isOpen) {
+      this.#attach(end, stream);
+      return;
+    }
+    this.#endsOf(stream, end.lane).out = end;
     end.stream = stream;
     stream.users += 1;
     end.onOpen();

@@ -44,7 +44,7 @@ export class BusParts implements BusContext {
     this.runtime = new BusRuntime(this);
     const { runtime } = this;
     this.messages = new BusMessages(this, runtime);
-    // Without messages, programs can call neither services nor requests.
+    // Without messages both are undefined: no node can be asked.
     const links = this.messages.links as NodeLinks;
     const routes = this.messages.routes as RouteDriver;
     this.services = this.#createServices(links);
@@ -117,9 +117,9 @@ export class BusParts implements BusContext {
       id: this.identity.id,
       links,
       routes,
-      candidates: (service) => candidates.of(service),
+      candidates: (service) => (this.messages.routes === undefined ? [] : candidates.of(service)),
       isSettling: () => {
-        if (routes.unsettled.size === 0) return false;
+        if (this.messages.routes === undefined || routes.unsettled.size === 0) return false;
         routes.askUnsettled();
         return true;
       },

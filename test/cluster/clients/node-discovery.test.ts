@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import {
   type ClusterBus,
   ClusterNode,
+  type ClusterNodeOptions,
   DiscoveryClient,
   type DiscoveryClientEvent,
   type DiscoveryClientOptions,
@@ -38,8 +39,8 @@ afterEach(async () => {
   for (const each of open.splice(0).reverse()) await each.close({ linger: 0 });
 });
 
-async function node(name: string): Promise<ClusterNode> {
-  const made = new ClusterNode({ name, group: `discovery-${process.pid}`, multicast: { port } });
+async function node(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+  const made = new ClusterNode({ name, group: `discovery-${process.pid}`, multicast: { port }, ...options });
   open.push(made);
   await made.start();
   return made;
@@ -347,6 +348,16 @@ describe("node.clients()", () => {
     await b.close({ linger: 100 });
     await left;
     expect((await c.clients()).clients.every(({ node: at }) => at === a.name)).toBe(true);
+  });
+
+  it("has the nodes as missing on a node without messages, which drains then", async () => {
+    const [a, b] = [await node("a"), await node("b", { messaging: false })];
+    await server(a);
+    await together(a, b);
+    while (!b.members().some(({ props }) => "shoal-discovery" in props))
+      await new Promise((resolve) => b.events.once("tags", resolve).once("joined", resolve));
+    expect(await b.clients({ timeout: 100 })).toEqual({ clients: [], missing: [a.name] });
+    await b.drain();
   });
 
   it("is empty without discovery servers, and checks what it is given", async () => {
