@@ -434,6 +434,30 @@ describe("leaving, removing, draining", () => {
     }
   });
 
+  it("a removed node asks over a stream where nodes prove themselves", () => {
+    const self = { id: "ab".repeat(16), name: "a@host", address: "10.0.0.1:1", start: 1_000 };
+    const asked = new Map<string, boolean | undefined>();
+    const rules = new Membership({
+      self,
+      profile: PROFILES.lan,
+      random: () => 0.5,
+      now: 0,
+      provesNodes: true,
+      effects: {
+        send: (address, packet, overStream) => {
+          if (packet.updates.some(({ id, flags }) => id === self.id && flags === 1))
+            asked.set(address, overStream);
+        },
+        multicast: () => undefined,
+        event: () => undefined,
+      },
+    });
+    rules.join(0, ["10.0.0.9:1"]);
+    rules.remove(1, self.id);
+    for (let now = 1; asked.size === 0 && now < 600_000; now = rules.nextWakeUp()) rules.tick(now);
+    expect([...asked]).toEqual([["10.0.0.9:1", true]]);
+  });
+
   it("a node that is admitted, and of which nobody knows where it was, is sent nothing", () => {
     const world = cluster(3);
     const sent = world.nodes.map(sentBy);

@@ -358,8 +358,9 @@ export class Membership {
 
   #ask(now: number): void {
     this.#asksAt = now + 10 * this.profile.redialInterval;
-    const { live } = this.#context.members;
-    const addresses = live.length > 0 ? live.map((member) => member.address) : [...this.#parts.dialer.seeds];
+    // Those that it had as live may all be gone.
+    const { live, dead } = this.#context.members;
+    const addresses = [...[...live, ...dead].map((member) => member.address), ...this.#parts.dialer.seeds];
     const address = pick(addresses, this.#context.random);
     // A node that is to prove itself is believed over a stream alone.
     const { provesNodes } = this.#context;
