@@ -9,7 +9,7 @@ import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../kit/store/lmdb.js";
 import { recordBytes, type StoredRecord } from "../kit/store/record.js";
-import { Changes, type Counts, LmdbTables, TABLES } from "./lmdb-tables.js";
+import { Changes, type Counts, LmdbTables, letterOf, TABLES } from "./lmdb-tables.js";
 import { formatUuid } from "./protocol.js";
 import {
   costOfRequest,
@@ -165,7 +165,15 @@ export class LmdbStore implements TitanicStore {
 
   async deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]> {
     this.#folder.assertOpen();
-    return this.#tables.deadLetters(limit, after, Date.now());
+    const now = Date.now();
+    const letters: TitanicStoredDeadLetter[] = [];
+    for (const uuid of this.#tables.dead(after)) {
+      if (letters.length >= limit) break;
+      const record = this.#tables.peekDead(uuid);
+      if (typeof record === "string") this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
+      else if (record !== undefined && record.expires > now) letters.push(letterOf(uuid, record));
+    }
+    return letters;
   }
 
   async answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
@@ -175,20 +183,18 @@ export class LmdbStore implements TitanicStore {
 
   async look(uuid: Buffer): Promise<TitanicRequestState> {
     this.#folder.assertOpen();
-    const now = Date.now();
     const reply = this.#tables.peekReply(uuid);
-    const record = reply ?? this.#tables.peekRequest(uuid);
+    const request = this.#tables.peekRequest(uuid);
+    const record = reply ?? request ?? this.#tables.peekDead(uuid);
     if (typeof record === "string") {
       this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
       return { state: "damaged" };
     }
-    if (record !== undefined) {
-      if (record.expires <= now) return { state: "unknown" };
-      return reply === undefined ? { state: "pending" } : { state: "answered", reply: record.frames };
-    }
-    const reason = this.#tables.deadReason(uuid, now);
-    if (reason !== undefined) return { state: "dead", reason };
-    return { state: "unknown" };
+    if (record === undefined || record.expires <= Date.now()) return { state: "unknown" };
+    if (record === reply) return { state: "answered", reply: record.frames };
+    return record === request
+      ? { state: "pending" }
+      : { state: "dead", reason: letterOf(uuid, record).reason };
   }
 
   async forget(uuid: Buffer): Promise<void> {

@@ -100,29 +100,17 @@ export class LmdbTables {
     return true;
   }
 
-  /** Leaves out unreadable ones. */
-  deadLetters(limit: number, after: Buffer | undefined, now: number): TitanicStoredDeadLetter[] {
-    const letters: TitanicStoredDeadLetter[] = [];
+  /** UUIDs of dead letters, after the UUID `after`. */
+  *dead(after: Buffer | undefined): Generator<Buffer, undefined> {
     const start = after === undefined ? undefined : Buffer.concat([after, Buffer.alloc(1)]);
-    for (const key of this.#tables.dead.getKeys(start === undefined ? {} : { start })) {
-      if (letters.length >= limit) break;
-      const letter = this.#letter(Buffer.from(key));
-      if (letter !== undefined && letter.expires > now) letters.push(letter);
-    }
-    return letters;
+    for (const key of this.#tables.dead.getKeys(start === undefined ? {} : { start })) yield Buffer.from(key);
+    return undefined;
   }
 
-  /** Or what is wrong with the dead letter. */
-  deadReason(uuid: Buffer, now: number): string | undefined {
-    const record = read(this.#tables.dead, uuid);
-    if (typeof record === "string") return record;
-    return record === undefined || record.expires <= now ? undefined : String(record.frames[2]);
-  }
-
-  /** @returns `false` if the request is not pending */
+  /** @returns `false` if the request is not pending; a damaged one is */
   answer(uuid: Buffer, reply: readonly Buffer[], expires: number, now: number, changes: Changes): boolean {
-    const request = sound(this.#tables.requests, uuid);
-    if (request === undefined || request.expires <= now) return false;
+    const request = this.peekRequest(uuid);
+    if (request === undefined || (typeof request !== "string" && request.expires <= now)) return false;
     this.#remove(this.#tables.requests, uuid, request, changes);
     this.#tables.replies.put(uuid, encodeRecord(reply, expires));
     this.#tables.expiry.put(expiryKey(expires, uuid), PRESENT);
@@ -168,6 +156,10 @@ export class LmdbTables {
     return read(this.#tables.replies, uuid);
   }
 
+  peekDead(uuid: Buffer): StoredRecord | string | undefined {
+    return read(this.#tables.dead, uuid);
+  }
+
   /** UUIDs of a service's pending requests, oldest first. */
   *queued(service: Buffer): Generator<Buffer, undefined> {
     const start = queueKey(service, Buffer.alloc(0));
@@ -190,15 +182,6 @@ export class LmdbTables {
     return services;
   }
 
-  #letter(uuid: Buffer): TitanicStoredDeadLetter | undefined {
-    const record = sound(this.#tables.dead, uuid);
-    if (record === undefined) return undefined;
-    const [service, count, reason, ...body] = record.frames as [Buffer, Buffer, Buffer, ...Buffer[]];
-    const { expires } = record;
-    const attempts = count.readUInt32BE(0);
-    return { uuid, service, body, attempts, reason: String(reason), died: count.readDoubleBE(4), expires };
-  }
-
   #remove(table: LmdbDatabase, uuid: Buffer, record: StoredRecord | string, changes: Changes): void {
     const isRequest = table === this.#tables.requests;
     table.remove(uuid);
@@ -210,6 +193,13 @@ export class LmdbTables {
     this.#tables.attempts.remove(uuid);
     changes.ended.push(uuid);
   }
+}
+
+/** @param record of the table `dead` */
+export function letterOf(uuid: Buffer, { frames, expires }: StoredRecord): TitanicStoredDeadLetter {
+  const [service, count, reason, ...body] = frames as [Buffer, Buffer, Buffer, ...Buffer[]];
+  const attempts = count.readUInt32BE(0);
+  return { uuid, service, body, attempts, reason: String(reason), died: count.readDoubleBE(4), expires };
 }
 
 /** @returns a text: what is wrong with the record */

@@ -10,7 +10,8 @@
  *
  *   claimed -- bury --> dead      a dead letter, after its last attempt
  *
- * An unreadable record is "damaged", and never delivered, until it expires or is closed.
+ * An unreadable record is "damaged", and never delivered, until it expires or is closed. A reply to a request that was
+ * damaged in flight is kept.
  */
 import { costOf, frameCost } from "../../core/frame-cost.js";
 

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { openEnvironment } from "../../../src/patterns/kit/store/lmdb.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
-import type { TitanicNewRequest } from "../../../src/patterns/titanic/store.js";
+import { formatUuid } from "../../../src/patterns/titanic/protocol.js";
+import type { TitanicDamagedRecord, TitanicNewRequest } from "../../../src/patterns/titanic/store.js";
 import { run } from "../../process/child.js";
 import { LONG } from "../../support/long.js";
 import { missing } from "../../support/peers.js";
@@ -23,12 +24,11 @@ afterEach(() => {
 
 const HOUR = 3_600_000;
 
-async function damage(uuid: Buffer, which: "request" | "reply"): Promise<void> {
+const NAMES = { request: "requests", reply: "replies", dead: "dead" };
+
+async function damage(uuid: Buffer, which: keyof typeof NAMES): Promise<void> {
   const environment = openEnvironment(directory);
-  const table = environment.openDB(which === "request" ? "requests" : "replies", {
-    encoding: "binary",
-    keyEncoding: "binary",
-  });
+  const table = environment.openDB(NAMES[which], { encoding: "binary", keyEncoding: "binary" });
   const record = Buffer.from(table.getBinary(uuid) as Buffer);
   record[record.length - 1] = (record.at(-1) as number) ^ 1;
   environment.transactionSync(() => {
@@ -174,6 +174,30 @@ describe("the store on LMDB", () => {
     await put;
     const others = await store.claim(ECHO, 10);
     expect(others.map(({ body }) => String(body))).toEqual(["another"]);
+    await store.close();
+  });
+
+  it("reports a damaged dead letter, and lists the others", async () => {
+    const [broken, sound] = [request("broken"), request("sound")];
+    const burial = { attempts: 1, reason: "no", died: 1, expires: Date.now() + HOUR };
+    const before = LmdbStore.open(directory);
+    for (const asked of [broken, sound]) {
+      await before.put(asked);
+      await before.bury(asked.uuid, burial);
+    }
+    await before.close();
+    await damage(broken.uuid, "dead");
+    const store = LmdbStore.open(directory);
+    const told: TitanicDamagedRecord[] = [];
+    store.onDamage = (record) => told.push(record);
+    const found = { uuid: formatUuid(broken.uuid), reason: "the checksum does not fit" };
+    expect(await store.look(broken.uuid)).toEqual({ state: "damaged" });
+    expect(told).toEqual([found]);
+    expect((await store.deadLetters(10)).map(({ uuid }) => uuid)).toEqual([sound.uuid]);
+    expect(told).toEqual([found, found]);
+    await store.forget(broken.uuid);
+    expect(await store.look(broken.uuid)).toEqual({ state: "unknown" });
+    expect(await store.look(sound.uuid)).toEqual({ state: "dead", reason: "no" });
     await store.close();
   });
 

@@ -321,6 +321,23 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     expect(await store.services(10)).toEqual([]);
   });
 
+  it("keeps the reply to a request that was damaged meanwhile", async () => {
+    const broken = request("broken");
+    await store.put(broken);
+    await store.close();
+    await test.damage(broken.uuid, "request");
+    store = await test.open();
+    expect(await store.answer(broken.uuid, [Buffer.from("reply")], inAnHour())).toBe(true);
+    const answered = { state: "answered", reply: [Buffer.from("reply")] };
+    expect(await store.look(broken.uuid)).toEqual(answered);
+    expect(await store.answer(broken.uuid, [Buffer.from("again")], inAnHour())).toBe(false);
+    await reopen();
+    expect(await store.look(broken.uuid)).toEqual(answered);
+    expect(await store.claim(ECHO, 10, HOUR)).toEqual([]);
+    await store.forget(broken.uuid);
+    expect(await store.look(broken.uuid)).toEqual({ state: "unknown" });
+  });
+
   it("expires a damaged request", async () => {
     const broken = request("broken", ECHO, 1_000);
     await store.put(broken);
