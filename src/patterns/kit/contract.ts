@@ -232,7 +232,7 @@ export function contractHandler<C extends ServiceContract, Context>(
       method.stream === undefined
         ? (frames, context) => {
             const reply = call(decode(frames), context);
-            return isThenable(reply) ? reply.then(encode) : encode(reply);
+            return isThenable(reply) ? Promise.resolve(reply).then(encode) : encode(reply);
           }
         : (frames, context) => encodePieces(call(decode(frames), context), encode),
     );

@@ -335,7 +335,8 @@ export class WorkerJobs {
     try {
       const result = this.#call(request, job);
       if (isThenable(result)) {
-        result.then(
+        // A foreign thenable may settle more than once.
+        Promise.resolve(result).then(
           (reply) => this.#replied(job, reply),
           (error: unknown) => this.#threw(job, error),
         );
@@ -395,7 +396,7 @@ export class WorkerJobs {
         }
         outcome = await this.#piece(job, this.#encode(value));
       }
-      await steps.return(undefined);
+      await left(steps);
       this.#finish(job, outcome);
     } catch (error) {
       // Left as by a loop; the first error is the answer.

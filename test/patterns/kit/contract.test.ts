@@ -218,6 +218,19 @@ it("a codec that has a value for a frame without bytes keeps it", async () => {
   expect(await client.echo("")).toBe("");
 });
 
+it("a handler's reply may be a thenable whose then returns nothing", async () => {
+  const contract = defineService({
+    name: "late",
+    methods: { ask: { request: z.string(), reply: z.string() } },
+  });
+  const ask = (value: string) => ({
+    // biome-ignore lint/suspicious/noThenProperty: a thenable of a program
+    then: (resolve: (text: string) => void) => resolve(value),
+  });
+  const { client } = connect(contract, contractHandler(contract, { ask } as never));
+  expect(await client.ask("x")).toBe("x");
+});
+
 it("a schema that validates asynchronously is not supported", async () => {
   const contract = defineService({
     name: "slow",

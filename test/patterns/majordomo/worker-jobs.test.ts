@@ -180,6 +180,24 @@ it("a reply that throws when it is looked at is a failure of its handler, also w
   expect(jobs.running).toBe(0);
 });
 
+it("a handler's thenable that settles twice, or throws afterwards, gives one answer", async () => {
+  const handler = ([body]: Buffer[]): unknown => ({
+    // biome-ignore lint/suspicious/noThenProperty: a thenable of a program
+    then: (resolve: (text: string) => void, reject: (error: Error) => void) => {
+      resolve(String(body));
+      resolve("again");
+      reject(new Error("late"));
+      throw new Error("later");
+    },
+  });
+  make(handler as MajordomoHandler);
+  give(1);
+  give(2);
+  await turns();
+  expect(said).toEqual([`${FINAL} 1`, `${FINAL} 2`]);
+  expect(jobs.counters).toMatchObject({ answered: 2, failed: 0 });
+});
+
 it("no handler begins while more than maxReplyBytes wait for room", () => {
   make(() => Buffer.alloc(600), { concurrency: 10 });
   hasRoom = false;
@@ -271,6 +289,15 @@ describe("an answer in pieces", () => {
       String(FAILURE),
     ]);
     expect(jobs.counters).toMatchObject({ cancelled: 1, answered: 0 });
+  });
+
+  it("of an iterator without return fails as slow-reader, too", async () => {
+    const endless = { next: async () => ({ value: Buffer.alloc(4_000), done: false }) };
+    const handler = (): unknown => ({ ...endless, [Symbol.asyncIterator]: () => endless });
+    make(handler as MajordomoHandler, { creditTimeout: 1 });
+    give(1);
+    await jobs.whenIdle();
+    expect(said.at(-1)).toBe(`${FAILURE} Nobody read on in time.`);
   });
 
   it("fails when nobody reads on in time", async () => {
