@@ -15,6 +15,7 @@
  *   open ---- finish(n) -> takes n more messages, then ends
  */
 import { ClosedError } from "../core/errors.js";
+import { TurnBudget } from "../core/turn-budget.js";
 import { byteLengthOf } from "./message.js";
 import { type FrameBatch, Relay, type RelayFilter } from "./relay.js";
 import type { Socket } from "./socket.js";
@@ -66,8 +67,7 @@ export class Pump {
   #ended = false;
   #quota = Number.POSITIVE_INFINITY;
   #inFlight = 0;
-  /** Whether a requested message is awaited or in flight. */
-  #asking = false;
+  readonly #budget = new TurnBudget();
   #onResume: (() => void) | undefined = undefined;
   #onThrottle: (() => void) | undefined = undefined;
   #unchecked: Buffer[][] = [];
@@ -84,10 +84,7 @@ export class Pump {
   }
 
   get inFlight(): number {
-    if (this.#batches) return this.#batched + this.#inFlight;
-    // An abandoned wait's message arrives in the next turn of the event loop.
-    const onItsWay = this.#asking && this.#relay.receiving === 0;
-    return onItsWay ? 1 : this.#inFlight;
+    return this.#batched + this.#inFlight;
   }
 
   get #batched(): number {
@@ -98,7 +95,7 @@ export class Pump {
     return this.#quota;
   }
 
-  /** A message that has just arrived stays in flight. */
+  /** A message without room stays in flight. */
   pause(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -147,7 +144,7 @@ export class Pump {
         this.counts.dropped.failed = (this.counts.dropped.failed ?? 0) + 1;
         this.#effects.failed(error);
         // Repeated errors must not starve the event loop.
-        await new Promise((resolve) => setImmediate(resolve));
+        await eventLoopTurn();
       }
     }
   }
@@ -160,20 +157,13 @@ export class Pump {
     }
     if (this.#batches) return this.#passBatches();
     if (this.#isThrottled) return this.#waitForThrottle();
-    let message = this.#relay.tryReceive();
-    if (message === undefined) {
-      message = await this.#next();
-      if (message === undefined) return;
-      this.#inFlight = 1;
-      while (!this.#open && !this.#ended) await this.#resumed();
-      if (this.#ended) return;
-    }
-    while (message !== undefined) {
+    while (this.#open && !this.#ended && this.#quota > 0 && !this.#isThrottled) {
+      const message = this.#relay.take();
+      if (message === undefined) return this.#relay.readable();
       this.#quota -= 1;
       this.#effects.throttle?.spend(1, byteLengthOf(message));
       if (!this.#pass(message)) await this.#waitForRoom(message);
-      if (!this.#open || this.#ended || this.#quota <= 0 || this.#isThrottled) return;
-      message = this.#relay.tryReceive();
+      if (this.#budget.spend()) return eventLoopTurn();
     }
   }
 
@@ -194,8 +184,8 @@ export class Pump {
     this.counts.lostBytes += lostBytes;
     if (stopReason === "mute") await relay.writable();
     else if (stopReason === "inspect") this.#unchecked = relay.takeDecoded();
-    else if (stopReason === "enough") await new Promise((resolve) => setImmediate(resolve));
-    else await this.#relay.readable();
+    else if (stopReason === "enough") await eventLoopTurn();
+    else await relay.readable();
   }
 
   get #isThrottled(): boolean {
@@ -217,23 +207,9 @@ export class Pump {
     this.#onThrottle = undefined;
   }
 
-  /** @returns `undefined` for an abandoned wait */
-  async #next(): Promise<Buffer[] | undefined> {
-    this.#asking = true;
-    try {
-      return await this.#relay.receive();
-    } catch (error) {
-      if (this.#from.closed || !(error instanceof ClosedError)) throw error;
-      return undefined;
-    } finally {
-      this.#asking = false;
-    }
-  }
-
-  /** The waits are all the pump's. An abort signal would cost more. */
   #endWait(): void {
     this.#onThrottle?.();
-    if (!this.#from.closed) this.#relay.abandon();
+    this.#relay.endReadable();
   }
 
   #pass(message: Buffer[]): boolean {
@@ -277,6 +253,10 @@ export class Pump {
   #isOver(error: unknown): boolean {
     return this.#ended || this.#from.closed || this.#to.closed || error instanceof ClosedError;
   }
+}
+
+function eventLoopTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function isRefused(error: unknown): boolean {

@@ -1,7 +1,7 @@
 /**
  * A proxy's access to two sockets, without codecs.
  *
- *   one by one   tryReceive, receive  ->  trySend, send
+ *   one by one   take  ->  trySend, send
  *   in batches   move: from.engine --takeBatch--> at most one batch in flight --offerBatch--> to.engine
  *
  * Batches need no object per message. Without room at `to` nothing is taken, so only one batch is held.
@@ -116,24 +116,14 @@ export class Relay {
     return this.#from.engine.readable;
   }
 
-  get receiving(): number {
-    return this.#from.inbox.waiting;
-  }
-
   /** Messages for unknown or full peers (ROUTER). */
   get undeliverable(): number {
     const { dropped } = this.#to.counters;
     return dropped.unroutable + dropped["peer-full"];
   }
 
-  /** `undefined`: no message, or the event loop has to turn first. */
-  tryReceive(): Buffer[] | undefined {
-    return this.#from.inbox.tryReceive() as Buffer[] | undefined;
-  }
-
-  /** @throws ClosedError `EAGAIN` when `abandon` ends the wait, or the socket closes */
-  receive(): Promise<Buffer[]> {
-    return this.#from.inbox.receive(FOREVER) as Promise<Buffer[]>;
+  take(): Buffer[] | undefined {
+    return this.#from.inbox.next() as Buffer[] | undefined;
   }
 
   /** @throws ClosedError `EBADF`; otherwise as `trySend` */
@@ -154,11 +144,10 @@ export class Relay {
     return messages;
   }
 
-  /** Settles when `from` may have messages, or at `abandon`. @throws ClosedError `EBADF` */
+  /** Settles when `from` may have messages again, after none, or at `endReadable`. @throws ClosedError `EBADF` */
   readable(): Promise<void> {
     const core = this.#from;
     core.assertOpen();
-    if (core.engine.readable) return Promise.resolve();
     core.readable ??= new IdleWaits();
     const isReadable = core.readable.wait(false);
     core.engine.wantReadable(1);
@@ -170,9 +159,7 @@ export class Relay {
     return this.#to.whenWritable();
   }
 
-  /** Ends waits for messages of `from`; `receive` rejects with ClosedError `EAGAIN`. */
-  abandon(): void {
-    this.#from.inbox.abandon();
+  endReadable(): void {
     this.#from.readable?.end();
   }
 
