@@ -157,6 +157,7 @@ export class EspressoListener extends Driver<EspressoListenerEvent, EspressoList
 
   /** @internal */
   protected async onClose(): Promise<void> {
+    this.#reader.close();
     await this.#socket.close({ linger: 0 });
   }
 

@@ -39,6 +39,7 @@ export class MessageReader<M> {
   readonly #source: MessageSource<M>;
   readonly #ready = new RingBuffer<M>();
   #busy = false;
+  #closed = false;
 
   constructor(source: MessageSource<M>) {
     this.#source = source;
@@ -53,6 +54,12 @@ export class MessageReader<M> {
     const { length } = this.#ready;
     this.#ready.clear();
     return length;
+  }
+
+  /** Drops inspected messages: calls end with the source. */
+  close(): void {
+    this.#closed = true;
+    this.#ready.clear();
   }
 
   /** @throws InvalidArgumentError `EINVAL`; AbortedError, TimeoutError, ClosedError as a socket's `receive` */
@@ -97,6 +104,6 @@ export class MessageReader<M> {
   }
 
   #deliver = (message: M): void => {
-    this.#ready.push(message);
+    if (!this.#closed) this.#ready.push(message);
   };
 }

@@ -265,6 +265,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
 
   protected async onClose(): Promise<void> {
     this.#timer.stop();
+    this.#pulled.close();
     this.#calls.close();
     await Promise.all([this.#subscriber.close({ linger: 0 }), this.#router?.close({ linger: 0 })]);
   }

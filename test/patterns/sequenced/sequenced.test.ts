@@ -275,6 +275,24 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
     expect(all).toEqual([1, 2, 3]);
   });
 
+  it.each(["in the loop", "in a listener"])("a loop ends when it is closed %s", async (where) => {
+    const { publisher: p, endpoint } = await publisher();
+    p.publish("a", "early");
+    const s = subscriber();
+    s.subscribe("");
+    s.connect(endpoint);
+    await p.waitForSubscribers(LIMIT);
+    for (let i = 0; i < 20; i++) p.publish("a", String(i));
+    if (where === "in a listener") s.events.on("stream:joined-late", () => void s.close());
+    let heard = 0;
+    for await (const _ of s) {
+      heard += 1;
+      await s.close();
+    }
+    expect(heard).toBe(where === "in a listener" ? 0 : 1);
+    expect((await failure(s.receive())).code).toBe("EBADF");
+  });
+
   it("a publisher that is killed and comes back is another; what it published early is replayed", async () => {
     const folder = mkdtempSync(join(tmpdir(), "shoal-sequenced-"));
     const [pub, replay] = [`ipc://${join(folder, "pub")}`, `ipc://${join(folder, "replay:answered")}`];
