@@ -13,6 +13,9 @@
  *   acceptor  hello             KEY, PROOF, IDENTITY                      packets
  *
  * A reset of a verified stream, or its end without a frame of length 0, is evidence that the process is gone.
+ *
+ * src/link is no base for it: each cluster name of a stream has its own key and proof, and messages have one resumed
+ * window for each node (messaging/window.ts), in front of which a channel's credit would be a second one.
  */
 import { randomBytes } from "node:crypto";
 import { RunningTimeout } from "../../core/running-timeout.js";
