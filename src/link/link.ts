@@ -9,6 +9,7 @@ import type { Duplex } from "node:stream";
 import { addAbortSignal } from "node:stream";
 import { describe } from "../core/arguments.js";
 import { DriverTimer } from "../core/driver-timer.js";
+import { takeDuplex } from "../core/duplex.js";
 import {
   ClosedError,
   HandshakeError,
@@ -473,9 +474,8 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
  */
 export async function commence(duplex: Duplex, options: MultiplexLinkOptions = {}): Promise<MultiplexLink> {
   const settings = checkLinkOptions("commence", options);
-  if (typeof duplex?.write !== "function" || typeof duplex.on !== "function")
-    throw new InvalidArgumentError(`commence must be given a duplex stream; got ${describe(duplex)}`);
-  if (duplex.destroyed) throw new TransportError("ERR_TRANSPORT", "The stream is destroyed already");
+  if (duplex?.destroyed) throw new TransportError("ERR_TRANSPORT", "The stream is destroyed already");
+  takeDuplex(duplex);
   (duplex as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
   // Failures before the handshake show in the stream's state.
   duplex.on("error", ignore);

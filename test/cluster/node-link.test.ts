@@ -1,7 +1,7 @@
 /** Nodes that reach each other over a stream alone that their programs hand in. */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import { Duplex, duplexPair } from "node:stream";
+import { Duplex, duplexPair, PassThrough } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import { acceptLinks, dialLink } from "../../src/link/index.js";
@@ -118,7 +118,11 @@ it("three nodes in a row know each other, though two of them have no stream", {
 
 it("what is handed in has to be a stream, and a stream of a node of this cluster", async () => {
   const a = await hidden("a", 1);
-  await expect(a.link({} as never)).rejects.toMatchObject({ code: "EINVAL" });
+  for (const none of [{}, { on: () => undefined, write: () => undefined }])
+    await expect(a.link(none as never)).rejects.toMatchObject({ code: "EINVAL" });
+  const echo = new PassThrough();
+  await expect(a.link(echo)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });
+  expect(echo.destroyed).toBe(true);
   const [here, there] = duplexPair();
   there.write("GET / HTTP/1.1\r\n\r\n and more of what is no hello of a node at all");
   await expect(a.link(here)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { Duplex, duplexPair } from "node:stream";
+import { Duplex, duplexPair, PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { afterEach, describe, expect, it } from "vitest";
@@ -678,8 +678,13 @@ describe("commence", () => {
   });
 
   it("rejects what is no stream, and names and options that open cannot have", async () => {
-    await expect(commence({} as never)).rejects.toMatchObject({ code: "EINVAL" });
-    const [a] = await link(duplexPair(), {}, {});
+    const half = { on: () => undefined, write: () => undefined };
+    for (const none of [{}, half, duplexPair()[0].setEncoding("utf8"), new PassThrough({ objectMode: true })])
+      await expect(commence(none as never)).rejects.toMatchObject({ code: "EINVAL" });
+    const streams = duplexPair();
+    const [a] = await link(streams, {}, {});
+    await expect(commence(streams[0])).rejects.toMatchObject({ code: "EINVAL" });
+    expect(streams[0].destroyed).toBe(false);
     for (const name of ["", "x".repeat(256), 7 as never])
       await expect(a.open(name)).rejects.toMatchObject({ code: "EINVAL" });
     await expect(a.open("x", { urgency: 8 })).rejects.toMatchObject({ code: "EINVAL" });

@@ -204,9 +204,14 @@ export class NodeStream implements Sink, PairStream {
       this.#noteFault();
       this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed");
     });
-    stream.reader.start(stream.socket, this);
-    stream.socket.write(this.#hello);
     this.#greeting = new RunningTimeout(HELLO_TIMEOUT, () => this.#refuse("link:timeout"));
+  }
+
+  /** A stream in memory may answer, and end, within the call. */
+  start(): void {
+    const { reader, socket } = this.#stream;
+    reader.start(socket, this);
+    socket.write(this.#hello);
   }
 
   get verified(): boolean {

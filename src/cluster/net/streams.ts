@@ -6,14 +6,9 @@
  */
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { describe } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
-import {
-  HandshakeError,
-  InvalidArgumentError,
-  NotSupportedError,
-  TransportError,
-} from "../../core/errors.js";
+import { takeDuplex } from "../../core/duplex.js";
+import { HandshakeError, NotSupportedError, TransportError } from "../../core/errors.js";
 import { optionValues } from "../../core/option-values.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import { renewedOptions } from "../../engine/zmtp/options.js";
@@ -133,6 +128,12 @@ interface Dial {
   readonly queue: { readonly codec: BusCodec; readonly packet: Packet }[];
 }
 
+/** Of `link`. */
+interface LinkCaller {
+  resolve(address: string): void;
+  reject(error: Error): void;
+}
+
 /** A watched address while it has no stream. */
 class Watched {
   /** Since the last stream, and the time of the next one. */
@@ -154,9 +155,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   readonly #byAddress = new Map<string, NodeStream>();
   readonly #dials = new Map<string, Dial>();
   readonly #watched = new Map<string, Watched>();
-  readonly #opened = new WeakSet<Duplex>();
   /** Callers of `link` whose stream is not verified. */
-  readonly #given = new Map<NodeStream, { resolve(address: string): void; reject(error: Error): void }>();
+  readonly #given = new Map<NodeStream, LinkCaller>();
   readonly #listeners: Listener[] = [];
   readonly #more: Listener[] = [];
   #ownAddress = "";
@@ -278,10 +278,9 @@ export class NodeStreams implements StreamTable, PairStreamTable {
    */
   link(duplex: Duplex): Promise<string> {
     return new Promise((resolve, reject) => {
-      const stream = this.#open(duplex, { protocol: this.scheme, dialled: undefined, isGiven: true });
-      if (stream === undefined)
+      const how = { protocol: this.scheme, dialled: undefined, isGiven: true };
+      if (!this.#open(duplex, how, { resolve, reject }))
         reject(new TransportError("ERR_TRANSPORT", "the node or the stream is closed"));
-      else this.#given.set(stream, { resolve, reject });
     });
   }
 
@@ -289,18 +288,18 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     return this.#usable(address)?.isGiven === true;
   }
 
-  #open(duplex: Duplex, how: Pick<OpenedStream, "protocol" | "dialled" | "isGiven">): NodeStream | undefined {
+  /** @returns `false`: this node or the stream is closed */
+  #open(
+    duplex: Duplex,
+    how: Pick<OpenedStream, "protocol" | "dialled" | "isGiven">,
+    caller?: LinkCaller,
+  ): boolean {
     const { protocol, dialled } = how;
-    if (typeof duplex?.on !== "function" || typeof duplex.write !== "function")
-      throw new InvalidArgumentError(`the stream must be a Duplex; got ${describe(duplex)}`);
-    if (this.#opened.has(duplex))
-      throw new InvalidArgumentError("the node has been given this stream before");
-    if (duplex.readableObjectMode || duplex.readableEncoding)
-      throw new InvalidArgumentError("a stream must be of bytes, without an encoding or objectMode");
-    this.#opened.add(duplex);
+    takeDuplex(duplex);
     if (this.#closed || duplex.readable === false || duplex.writable === false) {
       duplex.on("error", () => undefined).destroy();
-      return undefined;
+      if (dialled !== undefined) this.#effects.onStreamFailed(dialled, protocol, "the stream is closed");
+      return false;
     }
     const { remoteAddress = "127.0.0.1" } = duplex as { remoteAddress?: string | undefined };
     const opened = streamOf({
@@ -309,14 +308,16 @@ export class NodeStreams implements StreamTable, PairStreamTable {
       address: remoteAddress,
     });
     if (dialled === undefined) this.#limitUnverified();
-    const stream = this.#add({ stream: opened, copiesSent: duplex instanceof Socket, ...how });
+    this.#add({ stream: opened, copiesSent: duplex instanceof Socket, ...how }, caller);
     duplex.resume();
-    return stream;
+    return true;
   }
 
-  #add(opened: Omit<OpenedStream, "ownAddress">): NodeStream {
+  #add(opened: Omit<OpenedStream, "ownAddress">, caller?: LinkCaller): NodeStream {
     const stream = new NodeStream({ ...opened, ownAddress: this.#ownAddress }, this, this.#effects);
     this.#all.add(stream);
+    if (caller !== undefined) this.#given.set(stream, caller);
+    stream.start();
     return stream;
   }
 

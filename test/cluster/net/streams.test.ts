@@ -345,3 +345,10 @@ describe("a stream that is closed because nobody used it", () => {
     expect([second.packets, first.packets, dialled.length, counts.size]).toEqual([4, 1, 2, 0]);
   });
 });
+
+it("a stream of a protocol that is closed already fails at once, so that the next protocol is tried", async () => {
+  const { links, failed } = await listening();
+  const closed = new Duplex({ read: () => undefined, write: () => undefined }).destroy();
+  links.open(closed, "pipe", OTHER);
+  expect([failed, links.size]).toEqual([[OTHER], 0]);
+});
