@@ -45,6 +45,8 @@ export const MAX_LANES = 8;
 export const MAX_WHERE = 128;
 /** Checks in the option `idle`; the accepting end closes after twice as many. */
 export const LINK_IDLE_LOOKS = 4;
+/** Of one protocol's listener: the node starts without it then. */
+export const LISTEN_TIMEOUT = 10_000;
 /** With handshakes; doubles with each failed round. */
 export const DIAL_TIMEOUT = 3_000;
 export const DIAL_TIMEOUT_MAX = 24_000;

@@ -1,7 +1,8 @@
 /** Checks of what a program gives to calls of messages. */
-import { checkInteger, describe } from "../../core/arguments.js";
+import { checkInteger, describe, isThenable } from "../../core/arguments.js";
 import { isBytes, isTransferred } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
 import { MAX_RUID } from "./bounds.js";
 
@@ -42,4 +43,11 @@ export function checkOnFull(value: unknown = "drop"): "drop" | "wait" {
   if (value !== "drop" && value !== "wait")
     throw new InvalidArgumentError(`onFull must be "drop" or "wait"; got ${describe(value)}`);
   return value;
+}
+
+/** @throws InvalidArgumentError `EINVAL` for a promise */
+export function refusePromise(what: string, result: unknown): void {
+  if (!isThenable(result)) return;
+  Promise.resolve(result).catch(ignore);
+  throw new InvalidArgumentError(`${what} must be synchronous; it returned a promise`);
 }

@@ -10,14 +10,13 @@
  * Hooks are synchronous. A returned promise is a veto.
  */
 
-import { describe, isThenable } from "../../core/arguments.js";
+import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
 import { suggest } from "../../core/suggestions.js";
 import type { Member } from "../node/member.js";
 import { MAX_HOOK_DEPTH, MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet, checkChannel } from "./channels.js";
-import { checkedData, checkRuid } from "./checks.js";
+import { checkedData, checkRuid, refusePromise } from "./checks.js";
 
 /** Stages of sending: once for all recipients, then once for each protocol. */
 export const ENCODING = ["evaluate:send", "channel:send"] as const;
@@ -197,7 +196,7 @@ export class Hooks {
   serve(stage: ServiceStage, service: Member): void {
     for (const { call } of this.#byStage.get(stage) ?? [])
       try {
-        refusePromise((call as (service: Member) => unknown)(service));
+        refusePromise("a hook", (call as (service: Member) => unknown)(service));
       } catch (error) {
         throw vetoOf(stage, error);
       }
@@ -250,7 +249,7 @@ function contextOf(stage: HookStage, { kind, services, protocol }: HookAbout): H
 function changed(stage: HookStage, before: HookPayload, result: unknown): Passed {
   if (result === undefined || result === null) return before;
   if (result instanceof HookAnswer) return result;
-  refusePromise(result);
+  refusePromise("a hook", result);
   if (typeof result !== "object" || Array.isArray(result))
     throw new InvalidArgumentError(`a hook returns a payload, an answer or nothing; got ${describe(result)}`);
   const { data = before.data, channel = before.channel, ruid = before.ruid } = result as Partial<HookPayload>;
@@ -276,11 +275,4 @@ function cut(reason: string): string {
 
 function vetoOf(stage: HookStage, error: unknown): VetoError {
   return error instanceof VetoError ? error : new VetoError(stage, undefined, error);
-}
-
-/** @throws InvalidArgumentError `EINVAL` for a promise */
-function refusePromise(result: unknown): void {
-  if (!isThenable(result)) return;
-  Promise.resolve(result).catch(ignore);
-  throw new InvalidArgumentError("a hook must be synchronous; it returned a promise");
 }

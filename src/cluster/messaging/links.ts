@@ -9,11 +9,12 @@
  */
 import { randomBytes } from "node:crypto";
 import { describe, thrownText } from "../../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, TimeoutError, UnroutableError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
+import { ignore } from "../../core/ignore.js";
 import { withTimeout } from "../../core/waiter.js";
 import { decodeAdvert, encodeAdvert } from "./advert.js";
-import { LINK_IDLE_LOOKS, MAX_LANES, MAX_WHERE, MIN_ITEM_LIMIT } from "./bounds.js";
+import { LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MAX_LANES, MAX_WHERE, MIN_ITEM_LIMIT } from "./bounds.js";
 import type { MessagingSettings } from "./options.js";
 import type { LinkAcceptor, LinkProtocol, PairStream, PairStreams } from "./pair-streams.js";
 import {
@@ -134,10 +135,15 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkAcceptor
     for (const protocol of this.#options.protocols) {
       const { name } = protocol;
       try {
-        const listener = await this.streams.listen(protocol);
+        const listening = this.streams.listen(protocol);
+        if (!(await withTimeout(listening, LISTEN_TIMEOUT))) {
+          closeLate(listening);
+          throw new TimeoutError("ETIMEDOUT", `it does not listen within ${LISTEN_TIMEOUT} ms`);
+        }
+        const listener = await listening;
         if (typeof listener?.close !== "function")
           throw new InvalidArgumentError(`a listener has advert and close; got ${describe(listener)}`);
-        if (this.#closing !== undefined) await listener.close(0);
+        if (this.#closing !== undefined) closeLate(listening);
         else {
           this.#listeners.push(listener);
           this.streams.accept(name, this);
@@ -635,11 +641,16 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkAcceptor
   }
 }
 
+/** The program's listener may fail, or never end. */
+function closeLate(listening: Promise<ProtocolListener>): void {
+  listening.then((listener) => listener.close(0)).catch(ignore);
+}
+
 /** @throws InvalidArgumentError `EINVAL` for the advert of a program's protocol */
 function advertOf({ advert }: ProtocolListener): string {
-  if (typeof advert !== "string" || Buffer.byteLength(advert) > MAX_WHERE || advert.includes(";"))
+  if (typeof advert !== "string" || Buffer.byteLength(advert) > MAX_WHERE || /;|\p{Surrogate}/u.test(advert))
     throw new InvalidArgumentError(
-      `a listener's advert must be a text of at most ${MAX_WHERE} bytes without ";"; got ${describe(advert)}`,
+      `a listener's advert must be a well-formed text of at most ${MAX_WHERE} bytes without ";"; got ${describe(advert)}`,
     );
   return advert;
 }

@@ -25,7 +25,7 @@ export interface ProtocolHost {
 }
 
 export interface ProtocolListener {
-  /** Address for other nodes to dial: at most 128 bytes without ";". */
+  /** Address for other nodes to dial: a well-formed text of at most 128 bytes without ";". */
   readonly advert: string;
   close(linger: number): Promise<void>;
 }
@@ -37,7 +37,7 @@ export interface MessageProtocol {
   /** Whether it may reach a node, without using the network. */
   reaches(target: DialTarget): boolean;
   /**
-   * Listens, and calls `accept` with each stream.
+   * Listens, and calls `accept` with each stream. The node starts without the protocol after 10 s.
    *
    * @throws anything: reported as `protocol:failed`
    */

@@ -29,6 +29,7 @@ import {
   MAX_BATCH,
   PROTOCOL_RETRY,
 } from "./bounds.js";
+import { refusePromise } from "./checks.js";
 import type { DiallingEnd, LinkProtocol, PairStream, PairStreams } from "./pair-streams.js";
 import type { LinkMember, NodeLinksEffects } from "./parts.js";
 import type { DialTarget } from "./protocol.js";
@@ -335,7 +336,9 @@ export class Sending {
 
   #reaches(protocol: LinkProtocol, target: DialTarget): boolean {
     try {
-      return protocol.reaches(target);
+      const isReached = protocol.reaches(target);
+      refusePromise("reaches", isReached);
+      return isReached;
     } catch (error) {
       this.#report(protocol.name, thrownText(error));
       return false;

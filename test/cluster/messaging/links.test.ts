@@ -1,7 +1,12 @@
 import { afterEach, beforeEach, describe, test, vi } from "vitest";
 import { createId } from "../../../src/cluster/identity.js";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
-import { LINK_TIMEOUT, MAX_LANES, MIN_ITEM_LIMIT } from "../../../src/cluster/messaging/bounds.js";
+import {
+  LINK_TIMEOUT,
+  LISTEN_TIMEOUT,
+  MAX_LANES,
+  MIN_ITEM_LIMIT,
+} from "../../../src/cluster/messaging/bounds.js";
 import type { LinkProtocol } from "../../../src/cluster/messaging/pair-streams.js";
 import type { ProtocolListener } from "../../../src/cluster/messaging/protocol.js";
 import {
@@ -962,12 +967,31 @@ describe("a program's own protocol", () => {
       {},
       { advert: 5, close: nothing },
       { advert: "a;b", close: nothing },
+      { advert: "\ud800", close: nothing },
     ]) {
       const a = await world.node("a", {
         protocols: [mine({ listen: async () => listener }), new FakeProtocol()],
       });
       expect([...(decodeAdvert(a.advert)?.protocols.keys() ?? [])]).toEqual(["tcp"]);
       expect(a.failures).toEqual([["", "mine", expect.stringContaining("listener")]]);
+    }
+  });
+
+  test("that does not listen in time is left out, and its listener is closed when it comes", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      let come: ((listener: ProtocolListener) => void) | undefined;
+      const listen = (): Promise<ProtocolListener> => new Promise((resolve) => (come = resolve));
+      const starting = world.node("a", { protocols: [mine({ listen }), new FakeProtocol()] });
+      await vi.advanceTimersByTimeAsync(LISTEN_TIMEOUT);
+      const a = await starting;
+      expect([...(decodeAdvert(a.advert)?.protocols.keys() ?? [])]).toEqual(["tcp"]);
+      expect(a.failures).toEqual([["", "mine", `it does not listen within ${LISTEN_TIMEOUT} ms`]]);
+      const close = vi.fn(async () => undefined);
+      come?.({ advert: "x", close });
+      await vi.waitFor(() => expect(close).toHaveBeenCalledOnce());
+    } finally {
+      vi.useRealTimers();
     }
   });
 
@@ -997,17 +1021,23 @@ describe("a program's own protocol", () => {
     }
   });
 
-  test("that throws when it is asked for a way gives way to the next one", async () => {
+  test.each([
+    [
+      "throws",
+      (): never => {
+        throw undefined;
+      },
+      "undefined",
+    ],
+    ["gives a promise", async (): Promise<never> => Promise.reject(new Error("late")), "synchronous"],
+  ])("that %s when it is asked for a way gives way to the next one", async (_, reaches, reason) => {
     const listen = async (): Promise<ProtocolListener> => ({ advert: "x", close: async () => undefined });
     const b = await world.node("b", { protocols: [mine({ listen }), new FakeProtocol()] });
-    const reaches = (): never => {
-      throw undefined;
-    };
     const a = await world.node("a", { protocols: [mine({ listen, reaches }), new FakeProtocol()] });
     sendAll(a, b, 3);
     await b.until(() => b.items.length === 3);
     expect(a.links.protocolOf(b.id)).toBe("tcp");
-    expect(a.failures).toEqual([[b.id, "mine", expect.stringContaining("undefined")]]);
+    expect(a.failures).toEqual([[b.id, "mine", expect.stringContaining(reason)]]);
   });
 });
 
