@@ -128,12 +128,11 @@ export class LmdbTables {
   expire(now: number, limit: number, changes: Changes): number {
     const keys = [...this.#tables.expiry.getKeys({ end: timeKey(now), limit })];
     for (const key of keys) {
-      const expires = key.readDoubleBE(0);
       const uuid = key.subarray(8);
       for (const table of this.#kept) {
         const record = read(table, uuid);
         if (record === undefined) continue;
-        if (typeof record === "string" || record.expires === expires)
+        if (typeof record === "string" || record.expires === key.readDoubleBE(0))
           this.#remove(table, uuid, record, changes);
       }
       this.#tables.expiry.remove(key);
@@ -204,6 +203,7 @@ export function letterOf(uuid: Buffer, { frames, expires }: StoredRecord): Titan
 
 /** @returns a text: what is wrong with the record */
 function read(database: LmdbDatabase, uuid: Buffer): StoredRecord | string | undefined {
+  if (uuid.length === 0) return undefined; // Of a key that was cut off; LMDB refuses it.
   const bytes = database.getBinary(uuid);
   return bytes === undefined ? undefined : decodeRecord(bytes);
 }

@@ -177,6 +177,29 @@ describe("the store on LMDB", () => {
     await store.close();
   });
 
+  it("removes keys that were cut off, and goes on with the others", async () => {
+    const [expired, asked] = [request("expired", ECHO, 1), request("asked")];
+    const before = LmdbStore.open(directory);
+    await Promise.all([before.put(expired), before.put(asked)]);
+    await before.close();
+    const environment = openEnvironment(directory);
+    const options = { encoding: "binary", keyEncoding: "binary" } as const;
+    const [expiry, queue] = [environment.openDB("expiry", options), environment.openDB("queue", options)];
+    environment.transactionSync(() => {
+      for (const key of [[0], [0, 0, 0], [1, 2, 3, 4, 5, 6, 7, 8]]) expiry.put(Buffer.from(key), Buffer.of(1));
+      queue.put(Buffer.from([ECHO.length, ...ECHO]), Buffer.of(1));
+      return undefined;
+    });
+    await environment.close();
+    const store = LmdbStore.open(directory);
+    expect(await store.expire(10)).toBe(4);
+    expect(await store.expire(10)).toBe(0);
+    expect((await store.claim(ECHO, 10)).map(({ uuid }) => uuid)).toEqual([asked.uuid]);
+    await store.forget(asked.uuid);
+    expect(await store.services(10)).toEqual([]);
+    await store.close();
+  });
+
   it("reports a damaged dead letter, and lists the others", async () => {
     const [broken, sound] = [request("broken"), request("sound")];
     const burial = { attempts: 1, reason: "no", died: 1, expires: Date.now() + HOUR };
