@@ -223,7 +223,7 @@ export interface PeerQueues {
 export interface Policing {
   /** Also for present peers; `disconnectPeers` ends connections that the policy forbids. */
   police(policy: PeerPolicy): void;
-  /** @returns the number of matching peers */
+  /** Also in a handshake, once their credentials are known. @returns the number of matching peers */
   disconnectPeers(match: (peer: PeerCredentials) => boolean): number;
 }
 

@@ -247,7 +247,8 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Disconnects peers whose credentials `match`, such as a revoked key. `authenticate` decides when they reconnect.
+   * Disconnects peers whose credentials `match`, such as a revoked key, also while `authenticate` still decides about
+   * them. It decides again when they reconnect.
    *
    * @returns their number
    * @throws InvalidArgumentError `EINVAL` for anything but a function; NotSupportedError `NOT_SUPPORTED` on the engine

@@ -155,6 +155,36 @@ describeEngines("security", (world) => {
 
   itIf(
     world.engine,
+    world.engine !== "libzmq",
+    "cannot disconnect a single peer",
+  )("revoke ends a handshake whose hook decided before the key was revoked", async () => {
+    const allowed = new Set<string | undefined>([client.publicKey]);
+    let wasAsked = false;
+    let answer = (): void => undefined;
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const pull = world.pull({
+      ...CURVE_SERVER,
+      authenticate: async ({ publicKey }) => {
+        const isAllowed = allowed.has(publicKey);
+        wasAsked = true;
+        await answered;
+        return isAllowed;
+      },
+    });
+    await world.link(pull, world.push(curveClient()));
+    await until(() => wasAsked, "the hook");
+    allowed.delete(client.publicKey);
+    const refused = nextEvent(pull, "peer:refused");
+    expect(pull.revoke(({ publicKey }) => publicKey === client.publicKey)).toBe(1);
+    answer();
+    await refused;
+    expect(pull.stats().peers).toBe(0);
+  });
+
+  itIf(
+    world.engine,
     world.engine === "libzmq",
     "can disconnect a single peer",
   )("revoke says that the engine cannot, and the next handshake keeps a revoked peer out", async () => {

@@ -90,7 +90,9 @@ export class Connections implements ConnectionEffects, Policing {
   disconnectPeers(match: (peer: PeerCredentials) => boolean): number {
     let count = 0;
     for (const [connection, { pipe }] of [...this.#all]) {
-      if (pipe === undefined || !match(this.#credentialsOf(connection))) continue;
+      // A hook that was asked before may admit the peer by what it knew then.
+      if (pipe === undefined && connection.credentials === undefined) continue;
+      if (!match(this.#credentialsOf(connection))) continue;
       count += 1;
       connection.close("revoked");
     }
