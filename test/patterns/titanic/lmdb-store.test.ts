@@ -186,7 +186,8 @@ describe("the store on LMDB", () => {
     const options = { encoding: "binary", keyEncoding: "binary" } as const;
     const [expiry, queue] = [environment.openDB("expiry", options), environment.openDB("queue", options)];
     environment.transactionSync(() => {
-      for (const key of [[0], [0, 0, 0], [1, 2, 3, 4, 5, 6, 7, 8]]) expiry.put(Buffer.from(key), Buffer.of(1));
+      for (const key of [[0], [0, 0, 0], [1, 2, 3, 4, 5, 6, 7, 8]])
+        expiry.put(Buffer.from(key), Buffer.of(1));
       queue.put(Buffer.from([ECHO.length, ...ECHO]), Buffer.of(1));
       return undefined;
     });
