@@ -51,7 +51,7 @@ const NO_CONTENT = "HTTP/1.1 204 No Content\r\n\r\n";
 const ACCEPT_OPTIONS = {
   /** Path of link requests, such as "/cluster". Default: any. */
   path: text(),
-  /** Admits requests; may be async. `false` or an error gives 403. Default: all. */
+  /** `true` admits a request, anything else or an error gives 403; may be async. Default: all. */
   authorize: func<(request: IncomingMessage) => boolean | Promise<boolean>>(),
   /**
    * Gets errors of `onStream`, such as a failed handshake, after its stream is destroyed. Default: the peer's failures
@@ -119,7 +119,10 @@ export function acceptLinks(
     else
       Promise.resolve(request)
         .then(authorize)
-        .then(begin, () => begin(false));
+        .then(
+          (isAllowed) => begin(isAllowed === true),
+          () => begin(false),
+        );
   };
   const emit = server.emit as (this: EventEmitter, event: string, ...values: unknown[]) => boolean;
   // The program's listeners would answer too, and a listener of upgrades here would take all others from the program.

@@ -117,11 +117,12 @@ describe("a program's own server", () => {
     serve(server, {
       authorize: async ({ headers }) => {
         if (headers.authorization === "throw") throw new Error("no");
+        if (headers.authorization === "object") return { isAllowed: false } as never;
         return headers.authorization === "Bearer good";
       },
     });
     const url = `http://127.0.0.1:${port}/`;
-    for (const authorization of ["Bearer bad", "throw"])
+    for (const authorization of ["Bearer bad", "throw", "object"])
       await expect(dialLink(url, { headers: { authorization } })).rejects.toMatchObject({
         code: "ERR_AUTHENTICATION",
         message: expect.stringContaining("403"),
