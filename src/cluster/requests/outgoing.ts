@@ -17,13 +17,13 @@ import {
   TimeoutError,
 } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
-import { checkWait, neverLate, Waiter } from "../../core/waiter.js";
+import { checkWait, neverLate, Waiter, waitFor } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
 import { messageOf, ServiceError } from "../../patterns/kit/errors.js";
 import type { Member } from "../node/member.js";
 import { decodeBody, encodeBody, isStreamedBody, sizeOfBody } from "./body.js";
-import { MAX_HEADER_BYTES, MAX_HEADERS } from "./bounds.js";
+import { MAX_HEADER_BYTES, MAX_HEADERS, REQUEST_TIMEOUT } from "./bounds.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
 import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms, type ServiceManyOptions } from "./options.js";
@@ -235,17 +235,38 @@ export class OutgoingRequests {
     return undefined;
   }
 
+  /** The caller's time counts until middleware has passed the request on, and its signal until the end. */
   async #through(outgoing: OutgoingRequest, last: (request: OutgoingRequest) => unknown): Promise<unknown> {
+    const { service, options } = outgoing;
+    const timeout = options?.timeout ?? REQUEST_TIMEOUT;
+    const signal = options?.signal;
+    let isLate = false;
+    const late = (): TimeoutError => {
+      isLate = true;
+      return new TimeoutError(
+        "ETIMEDOUT",
+        `${service}: middleware has not passed it on within ${timeout} ms`,
+      );
+    };
+    let passOn: (() => void) | undefined;
+    const passed = new Promise<void>((resolve) => {
+      passOn = resolve;
+    });
     const all = this.#middleware;
     const step = (at: number, request: OutgoingRequest): unknown => {
       const call = all[at];
-      return call === undefined
-        ? last(request)
-        : call(request, (changed) =>
-            step(at + 1, changed === undefined ? request : { ...request, ...changed }),
-          );
+      if (call !== undefined)
+        return call(request, (changed) =>
+          step(at + 1, changed === undefined ? request : { ...request, ...changed }),
+        );
+      if (isLate) throw late();
+      passOn?.();
+      return last(request);
     };
-    return step(0, outgoing);
+    const result = (async () => step(0, outgoing))();
+    result.catch(ignore); // It may fail when nothing waits for it any more.
+    await waitFor(Promise.race([passed, result]), { timeout, signal }, late);
+    return waitFor(result, { signal }, neverLate);
   }
 
   #request(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
