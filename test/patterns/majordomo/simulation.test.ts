@@ -45,14 +45,14 @@ function story(simulation: Simulation, { loss, duplication }: Kind): void {
     });
   }
   for (let i = random.integer(0, 14); i > 0; i--) {
-    simulation.at(random.next() * TROUBLE, () => trouble(world, brokers, hire, maxQueue));
+    simulation.at(random.next() * TROUBLE, () => trouble(world, brokers, hire));
   }
   simulation.run(TROUBLE);
 
   simulation.note("no more trouble");
   network.faults = { delay: [0.1, 1], loss: 0, duplication: 0 };
   world.healAll();
-  for (const name of brokers) if (!world.brokers.has(name)) world.broker(name, { maxQueue });
+  for (const name of brokers) if (!world.brokers.has(name)) world.broker(name);
   for (const service of SERVICES) hire(service, undefined);
   const allEnded = (): boolean => world.clients.every((client) => client.ended.length === client.asked);
   // The new workers take what is queued, or the next request might find the queue full.
@@ -80,7 +80,6 @@ function trouble(
   world: World,
   brokers: readonly string[],
   hire: (service: string, dialect: Dialect | undefined) => void,
-  maxQueue: number,
 ): void {
   const { simulation } = world;
   const { random } = simulation;
@@ -113,7 +112,7 @@ function trouble(
     case 6:
       world.brokers.get(broker)?.crash();
       simulation.after(random.integer(0, 10) * BEAT, () => {
-        if (!world.brokers.has(broker)) world.broker(broker, { maxQueue });
+        if (!world.brokers.has(broker)) world.broker(broker);
       });
       break;
   }
@@ -158,7 +157,7 @@ function survival(simulation: Simulation): void {
     });
   }
   for (let i = random.integer(2, 10); i > 0; i--) {
-    simulation.at(random.next() * TROUBLE, () => trouble(world, brokers, () => hire("resize"), 1_000));
+    simulation.at(random.next() * TROUBLE, () => trouble(world, brokers, () => hire("resize")));
   }
   simulation.run(TROUBLE);
   world.healAll();
@@ -198,7 +197,7 @@ function streams(simulation: Simulation): void {
     simulation.at(random.next() * TROUBLE, () => random.pick(world.clients).ask("count", pieces, 700, 2));
   }
   for (let i = random.integer(0, 8); i > 0; i--) {
-    simulation.at(random.next() * TROUBLE, () => trouble(world, brokers, () => hire("count"), 1_000));
+    simulation.at(random.next() * TROUBLE, () => trouble(world, brokers, () => hire("count")));
   }
   simulation.run(TROUBLE);
   world.healAll();

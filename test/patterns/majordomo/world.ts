@@ -114,6 +114,7 @@ export class World {
   readonly connections = new Set<Connection>();
   /** Those that are cut off, until they are reset. */
   readonly #cutOff = new Set<Connection>();
+  readonly #limits = new Map<string, Partial<MajordomoBrokerLimits>>();
   readonly brokers = new Map<string, SimulatedBroker>();
   readonly workers = new Map<string, SimulatedWorker>();
   readonly clients: SimulatedClient[] = [];
@@ -158,7 +159,9 @@ export class World {
     this.simulation.after(this.simulation.random.pick([0, 1, 10, 30]), flush);
   }
 
-  broker(name: string, limits: Partial<MajordomoBrokerLimits> = {}): SimulatedBroker {
+  /** One that begins again has the limits that it had. */
+  broker(name: string, limits = this.#limits.get(name) ?? {}): SimulatedBroker {
+    this.#limits.set(name, limits);
     const broker = new SimulatedBroker(this, name, limits);
     this.brokers.set(name, broker);
     return broker;
