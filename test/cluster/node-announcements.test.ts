@@ -1,4 +1,5 @@
 /** Programs that a node announces: in everybody's lists until they are withdrawn, and what a withdrawal does, in which order. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { type AnnouncedProgram, type ClusterBus, ClusterNode } from "../../src/cluster/index.js";
 import { ClosedError, TimeoutError } from "../../src/core/errors.js";
@@ -134,11 +135,20 @@ describe("announce", () => {
       throw new ClosedError("EBADF", "closed");
     });
     expect(await node.announce({ kitchen: ONE }, closed).withdraw()).toBe(true);
+    const endless = new Program(() => new Promise(() => undefined));
+    expect(await node.announce({ kitchen: ONE }, endless).withdraw({ timeout: 1 })).toBe(false);
+    expect(endless.calls).toEqual(["drain 1", "close"]);
     const failing = new Program(async () => {
       throw new Error("no");
     });
     await expect(node.announce({ kitchen: ONE }, failing).withdraw()).rejects.toThrow("no");
     expect(failing.calls).toEqual(["drain 30000", "close"]);
+    // A draining node waits for the others before it fails.
+    const [again, slow] = [new Program(failing.draining), new Program(() => sleep(50))];
+    node.announce({}, again);
+    node.announce({}, slow);
+    await expect(node.drain()).rejects.toThrow("no");
+    expect(slow.calls).toEqual(["drain 30000", "close"]);
   });
 
   it("waits for nobody when the node closes meanwhile", async () => {

@@ -7,7 +7,7 @@
  */
 import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
-import { MAX_TIMEOUT } from "../../core/waiter.js";
+import { MAX_TIMEOUT, withTimeout } from "../../core/waiter.js";
 import { sleep } from "../discovery/source.js";
 import type { BusParts } from "./bus-parts.js";
 import type { OwnDetails } from "./own-details.js";
@@ -105,8 +105,8 @@ export class Announcement implements AsyncDisposable {
     if (this.#adverts.length > 0 && isKnown)
       await sleep(6 * settings.profile.gossipInterval, this.#abandoned.signal);
     try {
-      await this.#program.drain({ timeout });
-      return true;
+      // The program may ignore the timeout.
+      return await withTimeout((async () => this.#program.drain({ timeout }))(), timeout);
     } catch (error) {
       if (error instanceof TimeoutError) return false;
       if (error instanceof ClosedError) return true; // It is closed already.

@@ -153,7 +153,10 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     this.parts.runtime.run((rules, now) => rules.drain(now));
     this.parts.membersChanged();
     const withdrawn = [...this.#announced].map((announced) => announced.withdraw());
-    await Promise.all([this.parts.requests.drain(), ...withdrawn]);
+    const drained = [this.parts.requests.drain(), ...withdrawn];
+    // Also after the failure of one program all others are waited for.
+    await Promise.allSettled(drained);
+    await Promise.all(drained);
   }
 
   /** Announces leaving to the other members, and closes. */

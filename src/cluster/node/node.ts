@@ -312,7 +312,9 @@ export class ClusterNode extends ClusterBus {
   protected override async onDrain(): Promise<void> {
     this.sockets.isDraining = true;
     const open = [...this.#buses].filter((bus) => !bus.closed);
-    await Promise.all([super.onDrain(), ...open.map((bus) => bus.drain())]);
+    const drained = [super.onDrain(), ...open.map((bus) => bus.drain())];
+    await Promise.allSettled(drained);
+    await Promise.all(drained);
   }
 
   protected override async onClose(linger: number): Promise<void> {
