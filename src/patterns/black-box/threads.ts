@@ -43,10 +43,11 @@ export class ShardThread {
     this.#exited = new Promise((resolve) => worker.once("exit", () => resolve()));
     this.ready = new Promise((resolve, reject) => {
       let isReady = false;
-      worker.on("message", (message: FromWorker) => {
-        if (message.type === "finished") owner.batchFinished(shard, message.failed, message.first);
-        else if (message.type === "unusable") cause = fromPlain(message.error);
-        else {
+      worker.on("message", (message: FromWorker | null | undefined) => {
+        // The module may post messages of its own: they are ignored.
+        if (message?.type === "finished") owner.batchFinished(shard, message.failed, message.first);
+        else if (message?.type === "unusable") cause = fromPlain(message.error);
+        else if (message?.type === "ready") {
           isReady = true;
           resolve();
         }

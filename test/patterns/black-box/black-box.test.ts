@@ -224,6 +224,24 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       await publisher.close();`);
   });
 
+  it("ignores messages that the module posts, before it is loaded and after", async () => {
+    await good(`
+      const data = shared(2);
+      const handler = module(\`
+        import { parentPort } from "node:worker_threads";
+        for (const message of ["up", null, {}]) parentPort.postMessage(message);
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        Atomics.store(data, 1, 1);
+        export default () => { parentPort.postMessage(undefined); Atomics.add(data, 0, 1); }\`);
+      const publisher = await openPublisher();
+      const box = await open(publisher, { handler });
+      assert.equal(data[1], 1);
+      await publisher.send(["t", "x"]);
+      await until(box, ({ handled }) => handled === 1);
+      await Promise.all([box.close(), publisher.close()]);
+      assert.equal(data[0], 1);`);
+  });
+
   it("warns of a crash that nobody listens to", async () => {
     await good(`
       const publisher = await openPublisher();
