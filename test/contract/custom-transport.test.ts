@@ -354,6 +354,32 @@ describe("a registered transport", () => {
     await keep(new Pull({ context })).bind(behind);
   });
 
+  it("whose stream throws when it is written to is dialled again, with the reason", async () => {
+    const streams: Duplex[] = [];
+    registerTransport({
+      ...memory,
+      scheme: "throwing",
+      check() {},
+      async dial(endpoint) {
+        const stream = new End();
+        stream._write = () => {
+          throw new Error("unplugged");
+        };
+        streams.push(stream);
+        return { stream, remote: endpoint };
+      },
+    });
+    const push = keep(new Push({ context, reconnectInterval: 1 }));
+    const retried = nextEvent(push, "connect:retry");
+    push.connect("throwing://a");
+    expect((await retried).error).toMatchObject({
+      code: "ERR_TRANSPORT",
+      message: "Cannot connect to throwing://a: unplugged",
+    });
+    await until(() => streams.length > 1, "the next dial");
+    expect(streams[0]?.destroyed).toBe(true);
+  });
+
   it.runIf(ENGINES.includes("libzmq"))("is not the native engine's", async () => {
     const pull = keep(new Pull({ context: new Context({ engine: "libzmq" }) }));
     await expect(pull.bind("memory://native")).rejects.toMatchObject({ code: "EPROTONOSUPPORT" });
