@@ -124,7 +124,7 @@ class CodecShape implements MessageShape {
 
   #body(value: unknown): OutgoingFrame {
     try {
-      return this.#codec.encode(value);
+      return toFrame(this.#codec.encode(value));
     } catch (cause) {
       if (cause instanceof ShoalError) throw cause;
       throw new InvalidMessageError(`The value has no ${this.#codec.name} form`, { cause });

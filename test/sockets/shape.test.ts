@@ -52,6 +52,28 @@ test.each([
 });
 
 test.each([
+  ["undefined", undefined],
+  ["a promise", Promise.resolve("v")],
+  ["an array", ["v"]],
+  ["an object", { length: 3 }],
+])("a codec that returns %s cannot send", (_, encoded) => {
+  const codec = { name: "odd", encode: () => encoded, decode: (frame: Buffer) => frame };
+  for (const [name, value] of [
+    ["body", "v"],
+    ["topic", ["t", "v"]],
+  ] as const) {
+    expect(() => shapeFor(name, codec).encode(value)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  }
+});
+
+test("a codec may return any view or its memory", () => {
+  for (const encoded of [new Float64Array(2), new ArrayBuffer(16), new DataView(new ArrayBuffer(16))]) {
+    const codec = { name: "views", encode: () => encoded, decode: (frame: Buffer) => frame };
+    expect(shapeFor("topic", codec).encode(["t", "v"])).toMatchObject(["t", new Uint8Array(16)]);
+  }
+});
+
+test.each([
   ["body", ["v"], ["v"]],
   ["topic", ["t", "v"], [B("t"), "v"]],
   ["routed", ["id", "v"], [B("id"), "v"]],

@@ -2,7 +2,7 @@
 import { isBytes } from "../../core/bytes.js";
 import { InvalidMessageError, ShoalError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
-import { type MessageLike, toMessage } from "../../sockets/message.js";
+import { type MessageLike, toFrame, toMessage } from "../../sockets/message.js";
 import { type Raw, shapeFor } from "../../sockets/shape.js";
 
 /** Frames, or with a codec the value. */
@@ -41,7 +41,7 @@ export class BodyShape<T> {
 /** @throws InvalidMessageError when the value cannot be encoded */
 export function encodeValue<T>(codec: Codec<T>, value: T): Uint8Array | string {
   try {
-    return codec.encode(value);
+    return toFrame(codec.encode(value));
   } catch (cause) {
     if (cause instanceof ShoalError) throw cause;
     throw new InvalidMessageError(`The value has no ${codec.name} form`, { cause });
