@@ -25,6 +25,7 @@ const IPC: Scheme = {
   reachesProcesses: true,
   check(endpoint, address, use) {
     checkIpcPath(endpoint, address);
+    if (address === "@") throw badEndpoint(endpoint, "expected a name after @");
     if (use === "connect" && address === "*") throw badEndpoint(endpoint, "only bind takes the path *");
   },
 };

@@ -69,6 +69,7 @@ describe("is refused with EINVAL", () => {
     "tcp://[::1]",
     "tcp://::1:5555",
     "ipc://",
+    "ipc://@",
     "inproc://",
     "tcp://127.0.0.1:80\0",
     "ipc:///tmp/a\0b",
