@@ -79,7 +79,7 @@ describe("a pump", () => {
   it("paused just as a message came keeps it", async () => {
     const { source, sink, pump } = await chain();
     await turn();
-    source.send("a").catch(() => undefined); // Given to the waiting call, which has not gone on yet.
+    source.send("a").catch(() => undefined); // It ends the pump's wait, and the pump has not gone on yet.
     await turn();
     pump.pause();
     await source.send("b");
@@ -100,7 +100,7 @@ describe("a pump", () => {
     const { engineOnReadable } = core;
     let times = 0;
     core.engineOnReadable = () => {
-      engineOnReadable.call(core); // The waiting call has its message, and has not gone on yet.
+      engineOnReadable.call(core); // The wait is over, and the pump has not gone on yet.
       times += 1;
       pump.pause();
     };

@@ -237,36 +237,40 @@ export class OutgoingRequests {
 
   /** The caller's time counts until middleware has passed the request on, and its signal until the end. */
   async #through(outgoing: OutgoingRequest, last: (request: OutgoingRequest) => unknown): Promise<unknown> {
-    const { service, options } = outgoing;
-    const timeout = options?.timeout ?? REQUEST_TIMEOUT;
+    const { service, options, isStream } = outgoing;
+    const timeout = options?.timeout ?? (isStream ? -1 : REQUEST_TIMEOUT);
     const signal = options?.signal;
-    let isLate = false;
-    const late = (): TimeoutError => {
-      isLate = true;
-      return new TimeoutError(
-        "ETIMEDOUT",
-        `${service}: middleware has not passed it on within ${timeout} ms`,
-      );
-    };
+    /** The caller's error: nothing is sent any more. */
+    let failure: Promise<never> | undefined;
     let passOn: (() => void) | undefined;
     const passed = new Promise<void>((resolve) => {
       passOn = resolve;
     });
     const all = this.#middleware;
     const step = (at: number, request: OutgoingRequest): unknown => {
+      if (failure !== undefined) return failure;
       const call = all[at];
       if (call !== undefined)
         return call(request, (changed) =>
           step(at + 1, changed === undefined ? request : { ...request, ...changed }),
         );
-      if (isLate) throw late();
       passOn?.();
       return last(request);
     };
+    const late = (): TimeoutError =>
+      new TimeoutError("ETIMEDOUT", `${service}: middleware has not passed it on within ${timeout} ms`);
     const result = (async () => step(0, outgoing))();
-    result.catch(ignore); // It may fail when nothing waits for it any more.
-    await waitFor(Promise.race([passed, result]), { timeout, signal }, late);
-    return waitFor(result, { signal }, neverLate);
+    // It may settle when nothing waits for it any more.
+    result.catch(ignore);
+    try {
+      await waitFor(Promise.race([passed, result]), { timeout, signal }, late);
+      return await waitFor(result, { signal }, neverLate);
+    } catch (error) {
+      failure = Promise.reject(error);
+      failure.catch(ignore);
+      if (isStream) void result.then((parts) => (parts as AsyncIterator<unknown>).return?.()).catch(ignore);
+      throw error;
+    }
   }
 
   #request(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {

@@ -254,6 +254,36 @@ describe("a request to all nodes while it is not known who serves it", () => {
   });
 });
 
+describe("middleware that holds a request", () => {
+  it("has the default time for a reply, and any time for a stream; nothing is sent after an abort", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const sent: Buffer[] = [];
+      const requests = requestsOf(sent);
+      const nexts: (() => unknown)[] = [];
+      requests.middleware("request", (_: unknown, next: () => unknown) => {
+        nexts.push(next);
+        return new Promise(() => undefined);
+      });
+      const reply = requests.outgoing.request("work", "x");
+      const controller = new AbortController();
+      const part = requests.outgoing.requestStream("work", "x", { signal: controller.signal }).next();
+      const isOver = vi.fn();
+      part.then(isOver, isOver);
+      vi.advanceTimersByTime(5_000);
+      await expect(reply).rejects.toMatchObject({ code: "ETIMEDOUT" });
+      expect(isOver).not.toHaveBeenCalled();
+      controller.abort();
+      await expect(part).rejects.toMatchObject({ code: "ABORT_ERR" });
+      for (const next of nexts) await expect(next()).rejects.toMatchObject({ name: /Error$/ });
+      expect(sent).toEqual([]);
+      await requests.close(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
 describe("a listener of `request:retried`", () => {
   const THIRD = "c".repeat(32);
   const candidates = [OTHER, THIRD].map((id) => ({ id, distance: 2 }));
