@@ -272,6 +272,7 @@ describe("middleware that holds a request", () => {
       part.then(isOver, isOver);
       vi.advanceTimersByTime(5_000);
       await expect(reply).rejects.toMatchObject({ code: "ETIMEDOUT" });
+      for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
       expect(isOver).not.toHaveBeenCalled();
       controller.abort();
       await expect(part).rejects.toMatchObject({ code: "ABORT_ERR" });
