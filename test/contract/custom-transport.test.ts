@@ -3,6 +3,7 @@ import { Duplex, type DuplexOptions } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   Context,
+  curveKeyPair,
   Dealer,
   InvalidArgumentError,
   Pull,
@@ -354,30 +355,91 @@ describe("a registered transport", () => {
     await keep(new Pull({ context })).bind(behind);
   });
 
-  it("whose stream throws when it is written to is dialled again, with the reason", async () => {
+  /** `stream` throws instead of the write that comes after `before` of them. */
+  function unplugAfter(stream: Duplex, before: number): void {
+    const write = stream._write.bind(stream);
+    let writes = 0;
+    stream._write = (chunk, encoding, done) => {
+      if (writes++ >= before) throw new Error("unplugged");
+      write(chunk, encoding, done);
+    };
+  }
+
+  const { publicKey, secretKey } = curveKeyPair();
+  const curve = {
+    client: { curvePublicKey: publicKey, curveSecretKey: secretKey, curveServerKey: publicKey },
+    server: { curveServer: true, curveSecretKey: secretKey, authenticate: () => true },
+  };
+  const none = { client: {}, server: {} };
+
+  it.each([
+    ["NULL greeting", 0, "null", none],
+    ["CURVE greeting", 0, "curve", curve],
+    ["HELLO", 1, "curve", curve],
+    ["INITIATE", 2, "curve", curve],
+  ] as const)("whose stream throws at the %s is dialled again, with the reason", async (at, before, mechanism, keys) => {
     const streams: Duplex[] = [];
+    const scheme = `throws-${before}-${mechanism}`;
+    const name = `memory://throws${before}${mechanism}`;
     registerTransport({
       ...memory,
-      scheme: "throwing",
+      scheme,
       check() {},
-      async dial(endpoint) {
-        const stream = new End();
-        stream._write = () => {
-          throw new Error("unplugged");
-        };
+      async dial(_, signal) {
+        const { stream } = await memory.dial(name, signal);
+        if (streams.length === 0) unplugAfter(stream, before);
         streams.push(stream);
-        return { stream, remote: endpoint };
+        return { stream, remote: `${scheme}://a` };
       },
     });
-    const push = keep(new Push({ context, reconnectInterval: 1 }));
+    const pull = keep(new Pull({ context, ...keys.server }));
+    await pull.bind(name);
+    const push = keep(new Push({ context, reconnectInterval: 1, ...keys.client }));
     const retried = nextEvent(push, "connect:retry");
-    push.connect("throwing://a");
+    push.connect(`${scheme}://a`);
+    await push.send(at);
     expect((await retried).error).toMatchObject({
-      code: "ERR_TRANSPORT",
-      message: "Cannot connect to throwing://a: unplugged",
+      code: "ERR_HANDSHAKE",
+      message: `Handshake at ${scheme}://a failed: the stream threw: unplugged`,
+      cause: { message: "unplugged" },
     });
-    await until(() => streams.length > 1, "the next dial");
     expect(streams[0]?.destroyed).toBe(true);
+    expect(String(await pull.receive())).toBe(at);
+    expect(streams).toHaveLength(2);
+  });
+
+  it.each([
+    ["greeting", 0, none, true],
+    ["greeting, before the peer's", 0, none, false],
+    ["WELCOME", 1, curve, true],
+    ["READY", 2, curve, true],
+  ] as const)("whose accepted stream throws at the %s loses only that peer", async (_, before, keys, greets) => {
+    const pull = keep(new Pull({ context, ...keys.server }));
+    const name = `memory://accepts${before}${greets}`;
+    await pull.bind(name);
+    const failed = nextEvent(pull, "handshake:error:other");
+    const left = nextEvent(pull, "disconnect");
+    const { accepted: accept, ...acceptor } = listening.get(name) as TransportAcceptor;
+    listening.set(name, {
+      ...acceptor,
+      accepted(given) {
+        if (accepted.length === 1) unplugAfter(given.stream, before);
+        accept(given);
+      },
+    });
+    const push = keep(new Push({ context, reconnectInterval: 1, ...keys.client }));
+    if (greets) push.connect(name);
+    else await memory.dial(name, new AbortController().signal);
+    expect((await failed).error).toMatchObject({
+      code: "ERR_HANDSHAKE",
+      message: `Handshake at ${name} failed: the stream threw: unplugged`,
+    });
+    expect((await left).reason).toBe("local");
+    expect(accepted[0]?.destroyed).toBe(true);
+    if (!greets) push.connect(name);
+    await push.send("hello");
+    expect(String(await pull.receive())).toBe("hello");
+    expect(pull.stats()).toMatchObject({ received: 1, peers: 1 });
   });
 
   it.runIf(ENGINES.includes("libzmq"))("is not the native engine's", async () => {

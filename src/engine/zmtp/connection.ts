@@ -90,6 +90,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   readonly #framing: Framing | undefined;
   #state: State = State.Handshaking;
   #isOpening = false;
+  /** The stream, such as one of a program, threw when it was written to. */
+  #isBroken = false;
   #timer: NodeJS.Timeout | undefined = undefined;
   #pipe: Pipe | undefined = undefined;
   #sealer: FrameSealer | undefined = undefined;
@@ -380,6 +382,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #ready(metadata: Metadata): void {
+    if (this.#isBroken) return;
     const pipe = this.#effects.connectionOnReady(this, metadata);
     if ("code" in pipe) {
       this.#fail(pipe);
@@ -409,16 +412,29 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   #send(frame: Buffer): void {
     const framing = this.#framing;
     if (framing === undefined) {
-      this.socket.write(frame);
+      this.#write(frame);
       return;
     }
-    this.socket.write(Buffer.from(framing.encode([{ bytes: frame, start: 0, end: frame.length }])));
+    this.#write(Buffer.from(framing.encode([{ bytes: frame, start: 0, end: frame.length }])));
     framing.release();
   }
 
   #control(bytes: Uint8Array): void {
-    if (this.#writer === undefined) this.socket.write(bytes);
+    if (this.#writer === undefined) this.#write(bytes);
     else this.#writer.writeControl(bytes);
+  }
+
+  /** Writes during the handshake. */
+  #write(bytes: Uint8Array): void {
+    if (this.#isBroken) return;
+    try {
+      this.socket.write(bytes);
+    } catch (cause) {
+      this.#isBroken = true;
+      const message = `the stream threw: ${cause instanceof Error ? cause.message : String(cause)}`;
+      // The caller may be the constructor.
+      setImmediate(() => this.#fail({ kind: "other", code: "ERR_HANDSHAKE", message, cause }));
+    }
   }
 
   /** `false`: the command is for the socket type. */
@@ -591,7 +607,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       this.#effects.connectionOnFault(this, this.#cutShort());
     if (reason !== "heartbeat") this.#sayFarewell(this.#farewellOf(reason));
     // Bytes already written, such as an ERROR, still leave.
-    const leaves = this.#pipe === undefined && this.stream.opening !== true;
+    const leaves = this.#pipe === undefined && this.stream.opening !== true && !this.#isBroken;
     if (explains) this.#linger();
     else if (this.socket.writableLength === 0 || !leaves) this.socket.destroy();
     else {

@@ -66,13 +66,7 @@ export function customAsTransport(user: UserTransport): Transport {
         if (settled) return;
         settled = true;
         clearTimeout(timer);
-        try {
-          done(result);
-        } catch (error) {
-          // The program's stream threw instead of failing: it is of no use.
-          if (!(result instanceof Error)) result.socket.destroy();
-          done(transportError(error, "connect to", endpoint));
-        }
+        done(result);
       };
       if (connectTimeout > 0) {
         timer = setTimeout(() => {
