@@ -208,7 +208,11 @@ export class LmdbStore implements TitanicStore {
 
   async services(limit: number): Promise<Buffer[]> {
     this.#folder.assertOpen();
-    return this.#tables.services(limit);
+    const cut: Buffer[] = [];
+    const services = this.#tables.services(limit, cut);
+    // If this fails, a later call finds them again.
+    if (cut.length > 0) await this.#writes.add(() => this.#tables.removeCut(cut)).catch(ignore);
+    return services;
   }
 
   stats(): TitanicStoreStats {

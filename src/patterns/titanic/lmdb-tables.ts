@@ -146,6 +146,11 @@ export class LmdbTables {
       this.#tables.queue.remove(queueKey(service, uuid));
   }
 
+  /** @param cut keys of queues that were cut off */
+  removeCut(cut: readonly Buffer[]): void {
+    for (const key of cut) this.#tables.queue.remove(key);
+  }
+
   /** @returns a text: what is wrong with the record */
   peekRequest(uuid: Buffer): StoredRecord | string | undefined {
     return read(this.#tables.requests, uuid);
@@ -167,16 +172,25 @@ export class LmdbTables {
     return undefined;
   }
 
-  /** Services with pending requests, whatever their number. */
-  services(limit: number): Buffer[] {
+  /**
+   * Services with pending requests, whatever their number.
+   *
+   * @param cut gets the keys that were cut off
+   */
+  services(limit: number, cut: Buffer[]): Buffer[] {
     const services: Buffer[] = [];
     let start = Buffer.alloc(1);
     while (services.length < limit) {
       const [key] = [...this.#tables.queue.getKeys({ start, limit: 1 })];
       if (key === undefined) break;
-      const service = key.subarray(1, 1 + (key[0] as number));
-      services.push(Buffer.from(service));
-      start = Buffer.concat([key.subarray(0, 1 + service.length), AFTER_EVERY_UUID]);
+      const end = 1 + (key[0] as number);
+      if (key.length < end + UUID_BYTES) {
+        cut.push(Buffer.from(key));
+        start = Buffer.concat([key, Buffer.alloc(1)]);
+        continue;
+      }
+      services.push(Buffer.from(key.subarray(1, end)));
+      start = Buffer.concat([key.subarray(0, end), AFTER_EVERY_UUID]);
     }
     return services;
   }
