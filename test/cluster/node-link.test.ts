@@ -123,6 +123,14 @@ it("what is handed in has to be a stream, and a stream of a node of this cluster
   const echo = new PassThrough();
   await expect(a.link(echo)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });
   expect(echo.destroyed).toBe(true);
+  const throwing = new Duplex({
+    read: () => undefined,
+    write: () => {
+      throw new Error("unplugged");
+    },
+  });
+  await expect(a.link(throwing)).rejects.toMatchObject({ code: "ERR_TRANSPORT", message: "unplugged" });
+  expect([throwing.destroyed, a.stats().links]).toEqual([true, 0]);
   const [here, there] = duplexPair();
   there.write("GET / HTTP/1.1\r\n\r\n and more of what is no hello of a node at all");
   await expect(a.link(here)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });

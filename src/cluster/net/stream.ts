@@ -18,6 +18,7 @@
  * window for each node (messaging/window.ts), in front of which a channel's credit would be a second one.
  */
 import { randomBytes } from "node:crypto";
+import { thrownText } from "../../core/arguments.js";
 import { RunningTimeout } from "../../core/running-timeout.js";
 import type { PooledBuffer } from "../../engine/zmtp/codec/pooled-buffer.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
@@ -210,8 +211,14 @@ export class NodeStream implements Sink, PairStream {
   /** A stream in memory may answer, and end, within the call. */
   start(): void {
     const { reader, socket } = this.#stream;
-    reader.start(socket, this);
-    socket.write(this.#hello);
+    try {
+      reader.start(socket, this);
+      socket.write(this.#hello);
+    } catch (error) {
+      // The program's stream threw instead of failing.
+      this.#fault = { kind: "other", code: "ERR_TRANSPORT", message: thrownText(error) };
+      this.#finish("failed");
+    }
   }
 
   get verified(): boolean {
