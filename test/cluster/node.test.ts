@@ -1,7 +1,11 @@
 /** Nodes over the host's own sockets, in one process: what a program sees of its cluster. */
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
+import { LISTEN_TIMEOUT } from "../../src/cluster/messaging/bounds.js";
 import { freePort } from "../support/ports.js";
 
 /** A group and a port of each test's own, so that other clusters of this host are not seen. */
@@ -280,6 +284,31 @@ describe("a node that is closed while it starts", () => {
       states.push(last.closed);
     }
     expect(states).toEqual([true, true, true]);
+  });
+
+  it("also while a protocol never listens, and the folder of its ipc is gone by then", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "shoal-closed-"));
+    vi.stubEnv("TMPDIR", folder);
+    for (const linger of [0, undefined]) {
+      let asked: (() => void) | undefined;
+      const isAsked = new Promise<void>((resolve) => (asked = resolve));
+      const silent = {
+        name: "silent",
+        reaches: () => true,
+        listen: () => new Promise<never>(() => asked?.()),
+        connect: () => new Promise<never>(() => undefined),
+      };
+      const a = node("a", { messaging: { protocols: [silent, "ipc", "tcp"] } });
+      const refused = expect(a.start()).rejects.toEqual(EBADF);
+      await isAsked;
+      const since = performance.now();
+      await a.close({ linger });
+      await refused;
+      expect(performance.now() - since).toBeLessThan(LISTEN_TIMEOUT / 2);
+      expect(readdirSync(folder).filter((name) => name.startsWith("shoal-m-"))).toEqual([]);
+    }
+    vi.unstubAllEnvs();
+    rmSync(folder, { recursive: true });
   });
 
   it("with its buses, those of before the start and those that were added meanwhile", async () => {

@@ -89,7 +89,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkAcceptor
   readonly #receiving = new Map<string, Receiving>();
   /** 0: the main links'. */
   readonly #lanes: SendingLane[];
-  readonly #listeners: ProtocolListener[] = [];
+  /** Some may never settle. */
+  readonly #listening = new Set<Promise<ProtocolListener>>();
   readonly #refused = new Map<string, number>();
   /** Above the sessions of removed links, which receivers may remember. */
   #firstSession = 0;
@@ -106,6 +107,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkAcceptor
   #idleTimer: NodeJS.Timeout | undefined = undefined;
   #closing: Promise<void> | undefined = undefined;
   readonly #drained = new IdleWaits();
+  /** For those that wait for listeners. */
+  readonly #ended = new IdleWaits();
 
   constructor(options: NodeLinksOptions) {
     const { effects, protocols, settings, streams } = options;
@@ -131,29 +134,33 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkAcceptor
       for (const receiving of this.#receiving.values()) receiving.closeIfIdle();
     }, idle / LINK_IDLE_LOOKS);
     this.#idleTimer.unref();
-    const adverts = new Map<string, string>();
-    for (const protocol of this.#options.protocols) {
-      const { name } = protocol;
-      try {
-        const listening = this.streams.listen(protocol);
-        if (!(await withTimeout(listening, LISTEN_TIMEOUT))) {
-          closeLate(listening);
-          throw new TimeoutError("ETIMEDOUT", `it does not listen within ${LISTEN_TIMEOUT} ms`);
-        }
-        const listener = await listening;
-        if (typeof listener?.close !== "function")
-          throw new InvalidArgumentError(`a listener has advert and close; got ${describe(listener)}`);
-        if (this.#closing !== undefined) closeLate(listening);
-        else {
-          this.#listeners.push(listener);
-          this.streams.accept(name, this);
-        }
-        adverts.set(name, advertOf(listener));
-      } catch (error) {
-        this.effects.onProtocolFailed?.("", name, thrownText(error));
-      }
-    }
+    const opened = await Promise.all(this.#options.protocols.map((protocol) => this.#listen(protocol)));
+    const adverts = new Map(opened.filter((each) => each !== undefined));
     if (this.#closing === undefined && adverts.size > 0) this.#advertise(adverts);
+  }
+
+  /** @returns name and advert; `undefined`: it failed, or the links close */
+  async #listen(protocol: LinkProtocol): Promise<[string, string] | undefined> {
+    const { name } = protocol;
+    const listening = this.streams.listen(protocol);
+    this.#listening.add(listening);
+    try {
+      const isInTime = await withTimeout(Promise.race([listening, this.#ended.wait(false)]), LISTEN_TIMEOUT);
+      if (this.#closing !== undefined) return undefined;
+      if (!isInTime) {
+        this.#listening.delete(listening);
+        closeLate(listening);
+        throw new TimeoutError("ETIMEDOUT", `it does not listen within ${LISTEN_TIMEOUT} ms`);
+      }
+      const listener = await listening;
+      if (typeof listener?.close !== "function")
+        throw new InvalidArgumentError(`a listener has advert and close; got ${describe(listener)}`);
+      this.streams.accept(name, this);
+      return [name, advertOf(listener)];
+    } catch (error) {
+      this.effects.onProtocolFailed?.("", name, thrownText(error));
+      return undefined;
+    }
   }
 
   /** `alive`: changed. `lost`: may return. `gone`: left, was removed or forgotten. */
@@ -199,6 +206,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkAcceptor
   }
 
   async #close(linger: number): Promise<void> {
+    this.#ended.end();
     clearInterval(this.#idleTimer);
     const until = performance.now() + linger;
     if (linger !== 0) await withTimeout(this.#drained.wait(!this.#isWaiting), linger);
@@ -210,8 +218,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkAcceptor
     this.streams.close();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
     const patience = Math.min(1_000, left);
-    const closing = this.#listeners.splice(0).map(async (listener) => listener.close(patience));
-    // A program's listener may fail, or never end.
+    const closing = [...this.#listening].map(async (listening) => (await listening).close(patience));
+    // A program's listener may fail, or never open or end.
     await withTimeout(Promise.allSettled(closing), patience + 1_000);
     for (const receiving of this.#receiving.values()) receiving.restart();
     this.#receiving.clear();

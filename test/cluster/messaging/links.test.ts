@@ -995,6 +995,47 @@ describe("a program's own protocol", () => {
     }
   });
 
+  test("listens together with the others, and is advertised in its place", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const late = async (): Promise<ProtocolListener> => {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        return { advert: "x", close: async () => undefined };
+      };
+      const never = (): Promise<never> => new Promise(() => undefined);
+      const protocols = [
+        mine({ listen: late }),
+        mine({ name: "one", listen: never }),
+        mine({ name: "two", listen: never }),
+        new FakeProtocol(),
+      ];
+      const starting = world.node("a", { protocols });
+      await vi.advanceTimersByTimeAsync(LISTEN_TIMEOUT);
+      const a = await starting;
+      expect([...(decodeAdvert(a.advert)?.protocols.keys() ?? [])]).toEqual(["mine", "tcp"]);
+      expect(a.failures.map(([, name]) => name)).toEqual(["one", "two"]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("that listens while its node closes keeps no start waiting, and is closed when close ends", async () => {
+    let come: ((listener: ProtocolListener) => void) | undefined;
+    const listen = (): Promise<ProtocolListener> => new Promise((resolve) => (come = resolve));
+    const a = new LinksNode(world, "a", { protocols: [mine({ listen }), new FakeProtocol()] });
+    const starting = a.links.start();
+    const closing = a.links.close(0);
+    await starting;
+    let closed = false;
+    const close = async (): Promise<void> => {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      closed = true;
+    };
+    come?.({ advert: "x", close });
+    await closing;
+    expect([closed, a.advert, a.failures]).toEqual([true, undefined, []]);
+  });
+
   test("is not asked to listen once its node is closed, and no timer is left", async () => {
     vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
     let asked = 0;
