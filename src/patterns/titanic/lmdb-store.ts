@@ -184,7 +184,7 @@ export class LmdbStore implements TitanicStore {
   async look(uuid: Buffer): Promise<TitanicRequestState> {
     this.#folder.assertOpen();
     const reply = this.#tables.peekReply(uuid);
-    const request = this.#tables.peekRequest(uuid);
+    const request = reply === undefined ? this.#tables.peekRequest(uuid) : undefined;
     const record = reply ?? request ?? this.#tables.peekDead(uuid);
     if (typeof record === "string") {
       this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
