@@ -14,8 +14,8 @@
  *
  * A reset of a verified stream, or its end without a frame of length 0, is evidence that the process is gone.
  *
- * src/link is no base for it: each cluster name of a stream has its own key and proof, and messages have one resumed
- * window for each node (messaging/window.ts), in front of which a channel's credit would be a second one.
+ * src/link cannot carry it: a link has one password, and credit for each channel. Here each cluster name has a key and
+ * a proof, and messages have one resumed window per node (messaging/window.ts).
  */
 import { randomBytes } from "node:crypto";
 import { thrownText } from "../../core/arguments.js";

@@ -13,6 +13,7 @@
  *
  * Every exit calls #end once. Nothing here throws.
  */
+import { thrownText } from "../../core/arguments.js";
 import { ignore } from "../../core/ignore.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
@@ -431,7 +432,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       this.socket.write(bytes);
     } catch (cause) {
       this.#isBroken = true;
-      const message = `the stream threw: ${cause instanceof Error ? cause.message : String(cause)}`;
+      const message = `the stream threw: ${thrownText(cause)}`;
       // The caller may be the constructor.
       setImmediate(() => this.#fail({ kind: "other", code: "ERR_HANDSHAKE", message, cause }));
     }
