@@ -137,7 +137,12 @@ export interface SideBegun {
   readonly type: "begun" | "rehearsed";
 }
 
-export type SideLine = SideReady | SideBegun | SideDone;
+/** Printed when the measured part is over: the figures of `done` take their time. */
+export interface SideEnded {
+  readonly type: "ended";
+}
+
+export type SideLine = SideReady | SideBegun | SideEnded | SideDone;
 
 /** A `done` with the side that printed it. */
 export interface SideReport extends SideDone {
@@ -183,7 +188,8 @@ export interface Scenario {
   /** Measured messages (round trips, connections …) of the first run, and those before. */
   count(chosen: Case, smoke: boolean): { readonly count: number; readonly warmup: number };
   /**
-   * Whether the runner may change the count per implementation so that a run takes about a second, and the warm-up two.
+   * Whether its figure is the same for any count, and for a run that is stopped in between. The runner then changes the
+   * count per implementation so that a run takes about a second, and the warm-up two; and implementations work in turns.
    * Default true.
    */
   readonly scales?: boolean;

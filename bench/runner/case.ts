@@ -1,6 +1,6 @@
 /**
- * One case: its implementations alternate round by round (A B C, B C A, …) until the stopping rule ends it. The first
- * runs of each do not count: they find the number of messages for the wanted duration, and the warm-up after which more
+ * One case: rounds of all implementations, in turns of a quarter second, or one after the other (A B C, B C A, …) where
+ * a pause would change the figure, until the stopping rule ends it. The first runs of each do not count: they find the number of messages for the wanted duration, and the warm-up after which more
  * warm-up makes no difference. A failing implementation leaves the case; the others continue.
  */
 import { type Case, type Contender, deliveriesOf, type Scenario, type SideReport } from "../contract.js";
@@ -8,6 +8,7 @@ import type { CaseKey, CaseRecord, FailedRecord, RunRecord } from "../report/rec
 import { type StoppingRule, whyStop } from "../statistics/stopping.js";
 import { type RunSettings, run } from "./run.js";
 import { SideFailure } from "./side-process.js";
+import { Turn } from "./turns.js";
 
 export interface CaseSettings extends Omit<RunSettings, "timeout"> {
   readonly smoke: boolean;
@@ -69,11 +70,15 @@ export async function runCase(
   const usual = scenario.timeout ?? (settings.smoke ? TIMEOUT.smoke : TIMEOUT.full);
   const timeout = 1_000 * Math.min(usual, Math.max(LEAST_TIMEOUT, settings.mostSeconds ?? usual));
 
-  const tried = async (lane: Lane): Promise<SideReport[] | undefined> => {
+  // Windows has no signal that stops a process.
+  const isInTurns = scenario.scales !== false && process.platform !== "win32";
+
+  const tried = async (lane: Lane, turn?: Turn): Promise<SideReport[] | undefined> => {
     listener.progress(`${scenario.name} ${lane.contender.title}`, share(settings.rule, lanes, elapsed()));
     try {
       const request = { scenario, contender: lane.contender, chosen, count: lane.count, warmup: lane.warmup };
-      return await run(request, { ...settings, timeout });
+      if (turn === undefined) return await run(request, { ...settings, timeout });
+      return await run(request, { ...settings, timeout: timeout * contenders.length, turn });
     } catch (error) {
       settings.signal.throwIfAborted();
       const output = error instanceof SideFailure ? error.output : [];
@@ -132,13 +137,16 @@ export async function runCase(
       }
     for (let round = 0; stopped === undefined && lanes.length > 0; round++) {
       const from = elapsed();
-      for (const lane of rotated(lanes, round)) {
-        const reports = await tried(lane);
-        if (reports === undefined) continue;
+      const counted = async (lane: Lane, turn?: Turn): Promise<void> => {
+        const reports = await tried(lane, turn);
+        if (reports === undefined) return;
         const record = runRecord(key, lane, round, reports, scenario);
         lane.samples.push(record.figures[scenario.metric.name] as number);
         listener.record(record);
-      }
+      };
+      const order = rotated(lanes, round);
+      if (isInTurns) await Turn.all(order.map((lane) => (turn) => counted(lane, turn)));
+      else for (const lane of order) await counted(lane);
       const samples = new Map(lanes.map((lane) => [lane.contender.name, lane.samples]));
       // A fourth round that would end too late is not begun.
       stopped = whyStop(settings.rule, samples, settings.reference, 2 * elapsed() - from);

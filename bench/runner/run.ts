@@ -14,6 +14,7 @@ import type {
 } from "../contract.js";
 import type { Pinning } from "./pinning.js";
 import { deferred, SideFailure, SideProcess } from "./side-process.js";
+import type { Turn } from "./turns.js";
 
 /** ms for a side to close its sockets and exit. */
 const EXIT_TIME = 5_000;
@@ -23,6 +24,8 @@ export interface RunSettings {
   /** ms after which the run counts as hung. */
   readonly timeout: number;
   readonly signal: AbortSignal;
+  /** Its place among runs that take turns. Default: it runs alone. */
+  readonly turn?: Turn;
 }
 
 export interface RunRequest {
@@ -67,6 +70,7 @@ async function play(
       settings.signal.throwIfAborted();
       const asked = sideRequest(request, spec, index, specs, endpoints, folder);
       const side = new SideProcess(nameOf(spec, index), request.contender.command(asked), prefix);
+      settings.turn?.add(side);
       born.push({ spec, index, side });
       started.push({ spec, index, side });
     }
@@ -83,6 +87,7 @@ async function play(
   };
   void Promise.race(first.map(({ rehearsed }) => rehearsed)).then(begin);
   void Promise.race(first.map(({ begun }) => begun)).then(begin);
+  await settings.turn?.opened();
   for (const { side } of started) side.say("start");
   // Any failed side ends the run, even if other sides would only wait for it.
   await all(started.filter(({ spec }) => spec.ends !== false));
@@ -93,7 +98,8 @@ async function play(
     const done = await side.done;
     const fault = faultOf(done, spec.expects);
     if (fault !== undefined) throw new SideFailure(`${side.name} ${fault}`, side.output);
-    reports.push({ ...done, role: spec.role, index });
+    const seconds = done.seconds - (settings.turn?.pausedWithin(side.measured) ?? 0);
+    reports.push({ ...done, seconds, role: spec.role, index });
   }
   reports.sort((a, b) => Number(measured.has(b.role)) - Number(measured.has(a.role)));
   const metric = scenario.result(reports, chosen)[scenario.metric.name];

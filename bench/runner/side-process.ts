@@ -39,6 +39,8 @@ export class SideProcess {
   readonly done: Promise<SideDone>;
   /** Settles when the process has exited; never rejects. */
   readonly exited: Promise<void>;
+  /** When its measured part began and ended as heard here; see `performance.now()`. */
+  readonly measured = { from: 0, until: 0 };
   readonly #child: ChildProcess;
   readonly #output: string[] = [];
   #reported = false;
@@ -80,9 +82,14 @@ export class SideProcess {
         const said = JSON.parse(line) as SideLine;
         if (said.type === "ready") ready.resolve(said);
         else if (said.type === "rehearsed") rehearsed.resolve();
-        else if (said.type === "begun") begun.resolve();
-        else if (said.type === "done") {
+        else if (said.type === "begun") {
+          this.measured.from = performance.now();
+          begun.resolve();
+        } else if (said.type === "ended") {
+          this.measured.until = performance.now();
+        } else if (said.type === "done") {
           this.#reported = true;
+          this.measured.until ||= performance.now(); // Sides of an older build say no `ended`.
           done.resolve(said);
         }
       } catch {
@@ -116,6 +123,7 @@ export class SideProcess {
   }
 
   say(line: "start" | "begin" | "stop"): void {
+    if (line !== "stop") this.measured.from = performance.now();
     this.#child.stdin?.write(`${line}\n`);
   }
 
@@ -126,10 +134,15 @@ export class SideProcess {
 
   /** Kills the side and its children. */
   kill(): void {
+    this.signal("SIGKILL");
+  }
+
+  /** Sends a signal to the side and its children. */
+  signal(signal: "SIGKILL" | "SIGSTOP" | "SIGCONT"): void {
     const { pid } = this.#child;
     if (pid === undefined) return;
     try {
-      process.kill(-pid, "SIGKILL");
+      process.kill(-pid, signal);
     } catch {
       // It has exited already.
     }

@@ -164,6 +164,8 @@ void clock_begin(void) {
 void clock_end(void) {
   ended = nanoseconds();
   cpu_ended = cpu_seconds();
+  puts("{\"type\":\"ended\"}");
+  fflush(stdout);
 }
 
 uint64_t peak_resident(void) {

@@ -129,6 +129,7 @@ export class Side {
     const { user, system } = process.cpuUsage(this.#cpu);
     this.#cpuSeconds = (user + system) / 1e6;
     this.#promotions?.end();
+    void report({ type: "ended" });
   }
 
   /** Prints `done`; settles when the runner releases the side. Close sockets only after that. */
@@ -148,6 +149,9 @@ export class Side {
     await this.released;
   }
 }
+
+/** ms of a collection in which the process was stopped for others' turns: it is not counted. */
+const STOPPED = 200;
 
 /** Sum of the garbage collector's pauses. */
 class Collector {
@@ -178,7 +182,8 @@ class Collector {
     until = Number.POSITIVE_INFINITY,
   ): void {
     for (const { startTime, duration } of entries) {
-      if (startTime >= this.#from && startTime <= until) this.#seconds += duration / 1e3;
+      if (startTime >= this.#from && startTime <= until && duration < STOPPED)
+        this.#seconds += duration / 1e3;
     }
   }
 }

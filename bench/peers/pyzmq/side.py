@@ -118,6 +118,7 @@ class Side:
         self._seconds = time.perf_counter() - self._from
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._cpu = usage.ru_utime + usage.ru_stime - self._cpu
+        self.report({"type": "ended"})
 
     def _on_collection(self, phase, _info):
         if phase == "start":

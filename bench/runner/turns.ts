@@ -1,0 +1,77 @@
+/**
+ * Runs that take turns: all processes of the others are stopped (SIGSTOP) meanwhile. A machine whose speed changes
+ * within seconds then slows all implementations alike. What a side measures in seconds is corrected for the others'
+ * turns; a single message that is on its way at the end of a turn takes that much longer. A runner that is killed by SIGKILL leaves them stopped.
+ */
+import { deferred, type SideProcess } from "./side-process.js";
+
+/** ms of a turn: long beside the emptying of caches, short beside a machine's changes. */
+const TURN = 250;
+
+/** One run's place in the turns. */
+export class Turn {
+  readonly #sides: SideProcess[] = [];
+  readonly #pauses: { readonly from: number; until: number }[] = [];
+  readonly #opened = deferred<void>();
+  readonly #first = deferred<void>();
+
+  add(side: SideProcess): void {
+    this.#sides.push(side);
+  }
+
+  /** The run's sides are ready. Settles with its first turn. */
+  opened(): Promise<void> {
+    this.#opened.resolve();
+    return this.#first.promise;
+  }
+
+  /** Seconds of the others' turns between two lines of a side, which wrote a line heard in such a turn before it. */
+  pausedWithin({ from, until }: SideProcess["measured"]): number {
+    let sum = 0;
+    for (const pause of this.#pauses)
+      if (from < pause.until && pause.until <= until) sum += pause.until - pause.from;
+    return sum / 1_000;
+  }
+
+  /** Starts all runs, one after the other, then lets them work in turns until all have ended. */
+  static async all<T>(runs: readonly ((turn: Turn) => Promise<T>)[]): Promise<T[]> {
+    const lanes = new Map<Turn, Promise<unknown>>();
+    const results: Promise<T>[] = [];
+    for (const run of runs) {
+      const turn = new Turn();
+      const result = run(turn);
+      results.push(result);
+      const ended = result.catch(() => undefined).then(() => lanes.delete(turn));
+      lanes.set(turn, ended);
+      await Promise.race([turn.#opened.promise, ended]);
+      turn.#pause();
+    }
+    while (lanes.size > 0)
+      for (const [turn, ended] of [...lanes]) {
+        turn.#resume();
+        turn.#first.resolve();
+        await within(TURN, ended);
+        if (lanes.has(turn) && lanes.size > 1) turn.#pause();
+      }
+    return await Promise.all(results);
+  }
+
+  #pause(): void {
+    for (const side of this.#sides) side.signal("SIGSTOP");
+    this.#pauses.push({ from: performance.now(), until: Number.POSITIVE_INFINITY });
+  }
+
+  #resume(): void {
+    const last = this.#pauses.at(-1);
+    if (last?.until !== Number.POSITIVE_INFINITY) return;
+    last.until = performance.now();
+    for (const side of this.#sides) side.signal("SIGCONT");
+  }
+}
+
+async function within(ms: number, ended: Promise<unknown>): Promise<void> {
+  const time = deferred<void>();
+  const timer = setTimeout(time.resolve, ms);
+  await Promise.race([ended, time.promise]);
+  clearTimeout(timer);
+}
