@@ -111,16 +111,20 @@ export async function runCase(
   const warm = async (lane: Lane, most: number): Promise<void> => {
     const { name, better } = scenario.metric;
     let reports = await tried(lane);
-    while (reports !== undefined && 2 * lane.warmup + lane.count <= most) {
+    let isWarm = false;
+    while (reports !== undefined && !isWarm && 2 * lane.warmup + lane.count <= most) {
       const figure = scenario.result(reports, key)[name] as number;
       lane.warmup *= 2;
       reports = await tried(lane);
       if (reports === undefined) return;
       const longer = scenario.result(reports, key)[name] as number;
-      if ((better === "higher" ? longer / figure : figure / longer) > STEADY) continue;
-      lane.warmup /= 2;
-      return;
+      isWarm = (better === "higher" ? longer / figure : figure / longer) <= STEADY;
+      if (isWarm) lane.warmup /= 2;
     }
+    // The count was found by colder runs.
+    const shortest = Math.min(settings.runSeconds, SHORTEST);
+    const { seconds = shortest } = reports?.[0] ?? {};
+    if (seconds < shortest) lane.count = Math.round((lane.count * shortest) / Math.max(seconds, 1e-6));
   };
 
   let stopped: CaseRecord["stopped"] | undefined;
