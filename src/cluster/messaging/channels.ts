@@ -89,7 +89,7 @@ export class ClusterChannels {
     for (const channel of channels) checkChannel(channel);
     const joined = new Set([...this.#joined, ...channels]);
     if (joined.size > MAX_CHANNELS)
-      throw new InvalidArgumentError(`a bus joins ${MAX_CHANNELS} channels at most; got ${joined.size}`);
+      throw new InvalidArgumentError(`a node joins ${MAX_CHANNELS} channels at most; got ${joined.size}`);
     for (const channel of channels) this.#joined.add(channel);
   }
 

@@ -106,7 +106,7 @@ export class DirectMessages {
       throw new InvalidArgumentError(`${this.#state.nameOf(node)} takes no message of ${bytes} bytes`);
     if (result === "unreachable" || delivered === undefined) {
       if (this.#state.closed)
-        throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
+        throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
       this.#checkReachable(node);
       throw new UnroutableError(`${this.#state.nameOf(node)} does not take messages, or is out of reach`);
     }
@@ -192,7 +192,7 @@ export class DirectMessages {
     if (result === "timeout")
       throw new TimeoutError("ETIMEDOUT", `no room at the client within ${timeout} ms`);
     if (result !== "sent")
-      throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
+      throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
   }
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */

@@ -146,7 +146,7 @@ export class Hooks {
       throw new InvalidArgumentError(`a hook of ${stage} has no channels`);
     if (protocols !== undefined && !stage.startsWith("protocol:"))
       throw new InvalidArgumentError(`a hook of ${stage} has no protocols`);
-    if (this.#size >= MAX_HOOKS) throw new InvalidStateError("EFSM", `a bus has ${MAX_HOOKS} hooks at most`);
+    if (this.#size >= MAX_HOOKS) throw new InvalidStateError("EFSM", `a node has ${MAX_HOOKS} hooks at most`);
 
     const entry: Entry = { stage, channels, protocols, call };
     this.#byStage.set(stage, [...(this.#byStage.get(stage) ?? []), entry]);

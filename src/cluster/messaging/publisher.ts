@@ -242,7 +242,7 @@ export class Publisher {
     const sent = count + results.filter((result) => result === "sent").length;
     const late = results.filter((result) => result === "timeout").length;
     if (this.#state.closed)
-      throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
+      throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
     if (late > 0)
       throw new TimeoutError(
         "ETIMEDOUT",

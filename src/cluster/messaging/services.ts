@@ -152,7 +152,7 @@ export class Services {
   }
 
   query(options: ServiceQueryOptions): Query {
-    if (this.#context.closed) throw new ClosedError("EBADF", "the bus is closed");
+    if (this.#context.closed) throw new ClosedError("EBADF", "the node is closed");
     checkCallOptions("query", options, QUERY_KEYS);
     if (options === undefined || options === null)
       throw new InvalidArgumentError(`query takes an object; got ${describe(options)}`);

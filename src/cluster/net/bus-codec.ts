@@ -56,7 +56,7 @@ export class BusCodec {
    */
   setKeys(keys: readonly string[]): void {
     if (this.sealer === undefined)
-      throw new InvalidArgumentError("a bus that began without a key gets none while it runs");
+      throw new InvalidArgumentError("a cluster that was started without a key gets none while it runs");
     // The sealer takes bytes, too, by which no stream is proved.
     if (keys.some((key) => typeof key !== "string"))
       throw new InvalidArgumentError("a cluster's key must have 40 characters of Z85");

@@ -65,7 +65,7 @@ export class BusMessages implements MessagesPart {
   /** @throws NotSupportedError `NOT_SUPPORTED` without messages */
   assertSupported(): void {
     if (this.#messaging === undefined)
-      throw new NotSupportedError("the bus has no messages: messaging is false");
+      throw new NotSupportedError("the node has no messages: messaging is false");
   }
 
   /** `undefined` before the start, and without messages. */

@@ -137,8 +137,7 @@ export class BusRuntime implements BusPort {
     this.#bus.membersChanged();
   }
 
-  // --- Calls of the cluster
-  // --------------------------------------------------------------------------------------------
+  // --- Calls of the cluster ------------------------------------------------------------------------------------------
 
   /** `undefined` before the start and after the end. */
   get membership(): Membership | undefined {
@@ -246,8 +245,7 @@ export class BusRuntime implements BusPort {
     this.#events.report(event);
   }
 
-  // --- Input of the sockets
-  // ----------------------------------------------------------------------------------------------
+  // --- Input of the sockets ------------------------------------------------------------------------------------------
 
   onPacket(packet: Packet, address: string, overStream: boolean): void {
     this.run((rules, now) => rules.onPacket(now, packet, address, overStream));
@@ -295,8 +293,7 @@ export class BusRuntime implements BusPort {
       services.receiver.onDatagram(from, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
   }
 
-  // --- Decisions of the rules
-  // --------------------------------------------------------------------------------------------
+  // --- Decisions of the rules ----------------------------------------------------------------------------------------
 
   #onChange(change: ClusterChange): void {
     // These change no member, and may come often.

@@ -790,7 +790,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    */
   setKeys(...keys: string[]): void {
     if (this.codec.byPassword)
-      throw new InvalidArgumentError("the bus began with a password: use setPasswords");
+      throw new InvalidArgumentError("the cluster was started with a password: use setPasswords");
     this.codec.setKeys(keys);
   }
 
@@ -801,7 +801,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    */
   setPasswords(...passwords: string[]): void {
     if (!this.codec.byPassword)
-      throw new InvalidArgumentError("a bus that began without a password gets none while it runs");
+      throw new InvalidArgumentError("a cluster that was started without a password gets none while it runs");
     this.codec.setKeys(passwordKeys(passwords, this.group));
   }
 
@@ -830,7 +830,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   async #notNow(): Promise<never> {
     this.assertOpen();
     void this.parts.messages.messaging;
-    throw new InvalidStateError("EFSM", "the bus was not started");
+    throw new InvalidStateError("EFSM", "the node was not started");
   }
 
   /** @internal */

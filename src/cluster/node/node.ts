@@ -295,12 +295,12 @@ export class ClusterNode extends ClusterBus {
     const settings = busSettings("bus", name, options, this.#settings.scope);
     checkNodeProtocols(settings, this.#settings);
     if (this.#settings.curve !== undefined && settings.keys.length === 0)
-      throw new InvalidArgumentError("a bus of a node with curve needs a key or a password, too");
+      throw new InvalidArgumentError("a cluster of a node with curve needs a key or a password, too");
     const bus = new ClusterBus("ClusterBus", name, this.identity, this.sockets, settings);
     if ([this, ...this.#buses].some((each) => each.codec.bus === bus.codec.bus))
-      throw new InvalidStateError("EFSM", `the node has a bus ${quoted(name)} already`);
+      throw new InvalidStateError("EFSM", `the node is in the cluster ${quoted(name)} already`);
     if (this.#buses.size + 1 >= MAX_BUSES)
-      throw new InvalidStateError("EFSM", `a node has ${MAX_BUSES} buses at most, its first one included`);
+      throw new InvalidStateError("EFSM", `a node is in ${MAX_BUSES} clusters at most, its first one included`);
     void bus.parts.messages.load();
     if (this.#started) bus.begin();
     this.#buses.add(bus);

@@ -315,7 +315,7 @@ export function busSettings(
   checkKeys(what, options, BUS_KEYS);
   const byPassword = options.password !== undefined;
   if (byPassword && options.key !== undefined)
-    throw new InvalidArgumentError("a bus has a key or a password, not both");
+    throw new InvalidArgumentError("a cluster has a key or a password, not both");
   const given = options.password ?? options.key;
   const keys = given === undefined ? [] : secretsOf(byPassword ? "password" : "key", given);
   if (scope === "link" && keys.length === 0)
@@ -362,7 +362,7 @@ function seedOf(seed: string): string {
 export function passwordKeys(passwords: readonly string[], bus: string): readonly string[] {
   busNumber(bus); // Refuses an invalid name before the expensive derivation.
   if (passwords.length < 1 || passwords.length > MAX_KEYS)
-    throw new InvalidArgumentError(`a bus has 1 to ${MAX_KEYS} passwords; got ${passwords.length}`);
+    throw new InvalidArgumentError(`a cluster has 1 to ${MAX_KEYS} passwords; got ${passwords.length}`);
   return secretsOf("password", passwords).map((password) => keyOfPassword(password, bus));
 }
 

@@ -99,7 +99,7 @@ export class RequestCalls {
 
   /** @throws ClosedError `EBADF` */
   assertOpen(): void {
-    if (this.#isClosed) throw new ClosedError("EBADF", "the bus is closed");
+    if (this.#isClosed) throw new ClosedError("EBADF", "the node is closed");
   }
 
   /** Its sink may be called before this returns. */

@@ -190,7 +190,7 @@ export class Requests {
       const change: Waiter<void> = new Waiter(left, signal, late, () => this.#changes.delete(change));
       this.#changes.add(change);
       await change.promise;
-      if (this.#isClosed) throw new ClosedError("EAGAIN", "the bus closed while the request waited");
+      if (this.#isClosed) throw new ClosedError("EAGAIN", "the node closed while the request waited");
     }
   }
 
@@ -293,11 +293,11 @@ export class Requests {
     if (this.#isClosed) return;
     const drained = [...this.#all()].map((own) => own.drain());
     this.#isClosed = true;
-    this.#calls.close(() => new ClosedError("EAGAIN", "the bus closed while the request waited"));
+    this.#calls.close(() => new ClosedError("EAGAIN", "the node closed while the request waited"));
     this.outgoing.pending.close();
     this.#changed();
     const isIdle = linger === 0 ? false : await withTimeout(Promise.all(drained), linger);
-    if (!isIdle) this.#server.abortAll(new ClosedError("EAGAIN", "the bus closes"));
+    if (!isIdle) this.#server.abortAll(new ClosedError("EAGAIN", "the node closes"));
     for (const own of this.#served.values()) this.#serving.remove(own.queue);
     this.#queues.close();
     this.#timer.stop();
