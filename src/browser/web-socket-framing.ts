@@ -11,7 +11,7 @@
 import { bodyAt, COMMAND, commandFrame, frameEnd, MORE, writeHeader } from "../engine/frame.js";
 import { pingCommand } from "../engine/zmtp/heartbeat.js";
 import { type Fault, type Mechanism, protocolFault } from "../engine/zmtp/mechanism/mechanism.js";
-import type { DecodedFrames, Farewell, FramePiece, Framing } from "../engine/zmtp/transport/framing.js";
+import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../engine/zmtp/transport/framing.js";
 import { isBare, isStream } from "../engine/zmtp/ws/subprotocol.js";
 import { WS_COMMAND, WS_MORE } from "../engine/zmtp/ws/ws-frame.js";
 import type { StandardWebSocket } from "./standard-web-socket.js";
@@ -24,7 +24,7 @@ const MAX_HEADER = 9;
 const NOTHING = Buffer.alloc(0);
 
 /** Close codes. Among RFC 6455's codes a page may only use 1000. */
-const CODES: Readonly<Record<Farewell, number>> = {
+const CODES: Readonly<Record<FramingClose, number>> = {
   done: 1_000,
   protocol: 4_002,
   refused: 4_008,
@@ -128,7 +128,7 @@ export class WebSocketFraming implements Framing {
     return commandFrame(pingCommand(0));
   }
 
-  farewell(why: Farewell): Uint8Array {
+  closeFrame(why: FramingClose): Uint8Array {
     this.closeCode = CODES[why];
     return NOTHING;
   }

@@ -92,12 +92,12 @@ class Attempt {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     const { connectTimeout, handshakeInterval } = this.#options;
-    const patience = connectTimeout > 0 ? connectTimeout : handshakeInterval;
-    if (patience > 0)
+    const timeout = connectTimeout > 0 ? connectTimeout : handshakeInterval;
+    if (timeout > 0)
       this.#timer = setTimeout(() => {
-        this.#settle(new Error(`no connection within ${patience} ms`));
+        this.#settle(new Error(`no connection within ${timeout} ms`));
         this.#abandon();
-      }, patience).unref();
+      }, timeout).unref();
     socket.onclose = ({ code, reason }) => this.#settle(notOpened(code, reason));
     // Browsers fire `close` next; Node.js 20 does not.
     socket.onerror = () => setImmediate(() => this.#settle(notOpened(ABNORMAL, "")));

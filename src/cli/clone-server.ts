@@ -81,9 +81,9 @@ async function runServer(settings: ServerSettings): Promise<void> {
       log.info(`listening at ${listening}`);
     },
     async close(server, linger) {
-      const patience = Math.min(linger, 2 * (heartbeat ?? HEARTBEAT));
+      const timeout = Math.min(linger, 2 * (heartbeat ?? HEARTBEAT));
       // A peer that misses updates must not serve while this server could return with them.
-      if (server.star !== undefined) await handOver(server.star, patience, () => server.stats().replicated);
+      if (server.star !== undefined) await handOver(server.star, timeout, () => server.stats().replicated);
       await server.close();
     },
   });

@@ -13,7 +13,7 @@ import { readKeyFile, readPasswordFile } from "./key-file.js";
 import type { Log } from "./log.js";
 
 /** ms without an endpoint before a warning. */
-const PATIENCE = 3_000;
+const TIMEOUT = 3_000;
 
 /** Advertised endpoints belong to a proxy, which drains by itself. */
 const NOTHING_TO_DRAIN = { drain: async () => undefined, close: async () => undefined };
@@ -80,7 +80,7 @@ export class ClusterEndpoints implements EndpointSource {
     let isKnown = false;
     this.#timer ??= setTimeout(() => {
       if (!isKnown && !signal.aborted) this.#log.warnOnce(this.#whyNone());
-    }, PATIENCE).unref();
+    }, TIMEOUT).unref();
     for await (const endpoints of resolver.endpoints(signal)) {
       if (endpoints.length > 0) isKnown = true;
       this.#log.debug(`${this.#names.join(", ")}: ${endpoints.length === 0 ? "none" : endpoints.join(", ")}`);

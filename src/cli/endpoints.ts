@@ -61,7 +61,7 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
 }
 
 /** ms without an answer before a warning. */
-const PATIENCE = 1_000;
+const TIMEOUT = 1_000;
 /** ms that a peer may be away before a warning. */
 const AWAY = 500;
 
@@ -81,7 +81,7 @@ function reportUnanswered(socket: Socket, settings: Settings, log: Log): void {
   const timer = setTimeout(() => {
     isLate = true;
     for (const [endpoint, why] of silent) warn(endpoint, why);
-  }, PATIENCE).unref();
+  }, TIMEOUT).unref();
   // A reachable endpoint's handshake may fail.
   const answered = ({ address }: { readonly address: string }): void => {
     silent.delete(address);

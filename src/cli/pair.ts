@@ -107,19 +107,19 @@ export class Pair {
 /**
  * Hands over, so that the peer need not wait for silence.
  *
- * @param patience ms to wait for a live peer that is not passive yet
+ * @param timeout ms to wait for a live peer that is not passive yet
  * @param isReplicated whether the peer has everything
  */
 export async function handOver(
   star: BinaryStar,
-  patience: number,
+  timeout: number,
   isReplicated = (): boolean => true,
 ): Promise<void> {
   const isSoonReady = (): boolean => {
     const { peer } = star.stats();
     return star.state === "active" && peer !== undefined && (peer !== "passive" || !isReplicated());
   };
-  const end = performance.now() + patience;
+  const end = performance.now() + timeout;
   while (isSoonReady() && performance.now() < end) await sleep(CHECK_INTERVAL);
   try {
     if (isReplicated()) star.handOver();

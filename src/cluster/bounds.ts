@@ -11,7 +11,7 @@ export const MAX_REMOVALS = 1_024;
 /** Two for each member and each removal; synchronization repairs dropped ones. */
 export const MAX_GOSSIP = 34_816;
 /** Senders waiting for their first ack. */
-export const MAX_NEWCOMERS = 256;
+export const MAX_NEW_MEMBERS = 256;
 /** Addresses from configuration or discovery without a member; more are refused. */
 export const MAX_SEEDS = 1_024;
 /** Proved ones of a node; more are refused. */

@@ -39,11 +39,11 @@ export {
   type DiscoveryClientOptions,
   type DiscoveryClientStats,
 } from "./clients/client.js";
+export type { ClusterClient, ClusterClients, OwnClient } from "./clients/client-registry.js";
 export type { NodeLossReason } from "./clients/connection.js";
 export type { DiscoveredAddress, DiscoveredNode } from "./clients/description.js";
 export type { CallerRefusal } from "./clients/gate.js";
 export type { DiscoveryHttpOptions } from "./clients/http.js";
-export type { ClusterClient, ClusterClients, OwnClient } from "./clients/roster.js";
 export {
   DiscoveryServer,
   type DiscoveryServerEvent,

@@ -221,16 +221,16 @@ class Pages {
  */
 class Stream {
   readonly #response: ServerResponse;
-  readonly #beat: NodeJS.Timeout;
+  readonly #heartbeat: NodeJS.Timeout;
   #time = 0;
 
   constructor(response: ServerResponse) {
     this.#response = response;
     response.write(`retry: ${STREAM_RETRY}\n\n`);
-    this.#beat = setInterval(() => {
+    this.#heartbeat = setInterval(() => {
       if (response.writableLength < MAX_UNSENT) response.write(":\n\n");
     }, STREAM_BEAT);
-    this.#beat.unref();
+    this.#heartbeat.unref();
   }
 
   send({ state, text }: Snapshot): void {
@@ -241,7 +241,7 @@ class Stream {
   }
 
   end(): void {
-    clearInterval(this.#beat);
+    clearInterval(this.#heartbeat);
     this.#response.end();
   }
 }

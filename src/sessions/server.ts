@@ -171,7 +171,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
 
   async #begin(): Promise<void> {
     try {
-      await this.#sweeper.beat();
+      await this.#sweeper.heartbeat();
       await this.#context.directory.refresh();
     } catch (error) {
       this.#begun = undefined;

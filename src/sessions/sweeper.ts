@@ -11,20 +11,20 @@ import type { SessionStoreEntry, SessionStoreScan } from "./store.js";
 export class Sweeper {
   readonly #context: ServerContext;
   /** Running servers: their numbers in the store, and since when. */
-  #servers = new Map<string, { readonly beats: number; readonly since: number }>();
+  #servers = new Map<string, { readonly heartbeats: number; readonly since: number }>();
   #cursor = "";
-  #beats = 0;
+  #heartbeats = 0;
   #hasLeft = false;
 
   constructor(context: ServerContext) {
     this.#context = context;
   }
 
-  async beat(): Promise<void> {
+  async heartbeat(): Promise<void> {
     if (this.#hasLeft) return; // No sign of life may follow the leave.
     const { server, transactions } = this.#context;
-    const beats = ++this.#beats;
-    await transactions.run((view) => view.setJson(keys.server(server), beats));
+    const heartbeats = ++this.#heartbeats;
+    await transactions.run((view) => view.setJson(keys.server(server), heartbeats));
   }
 
   leave(): Promise<void> {
@@ -34,11 +34,11 @@ export class Sweeper {
   }
 
   async sweep(): Promise<void> {
-    await this.beat();
+    await this.heartbeat();
     await this.#sweepServers();
     await this.#sweepSessions();
     // It may take half of an interval.
-    if (await this.#sweepMessages()) await this.beat();
+    if (await this.#sweepMessages()) await this.heartbeat();
   }
 
   #scan(range: Omit<SessionStoreScan, "maxBytes">): Promise<readonly SessionStoreEntry[]> {
@@ -54,14 +54,14 @@ export class Sweeper {
     this.#servers = new Map();
     for (const { key, value } of entries) {
       const server = lastPart(key);
-      const beats = decodeJson(key, value) as number;
+      const heartbeats = decodeJson(key, value) as number;
       const seen = before.get(server);
-      const since = seen?.beats === beats ? seen.since : now;
+      const since = seen?.heartbeats === heartbeats ? seen.since : now;
       if (server === self || now - since <= settings.serverTimeout)
-        this.#servers.set(server, { beats, since });
+        this.#servers.set(server, { heartbeats, since });
       else
         await transactions.run((view) => {
-          if (view.getJson(key) === beats) view.set(key, undefined);
+          if (view.getJson(key) === heartbeats) view.set(key, undefined);
         });
     }
   }

@@ -75,7 +75,7 @@ export class SocketEvents {
     this.#onStall = onStall;
   }
 
-  /** The latest failure of an endpoint still unreached. */
+  /** The latest failure of an endpoint not reached yet. */
   get lastFailure(): ShoalError | undefined {
     return this.#errors.at(-1);
   }

@@ -57,7 +57,7 @@ export function causeOf(error: ShoalError): string {
   return KNOWN[codeOf(error)]?.[0] ?? text.replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase());
 }
 
-/** What to do about an unreached endpoint, without a full stop. */
+/** What to do about an endpoint that is not reached, without a full stop. */
 export function remedyOf(error: ShoalError): string {
   return KNOWN[codeOf(error)]?.[1] ?? (isRefusal(error) ? BOTH_ENDS : NETWORK);
 }

@@ -38,7 +38,7 @@ import { ZRE_EVENTS, type ZreEvent, type ZrePeer } from "./events.js";
 import { MAX_PENDING, type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
 
 /** Broadcasts can be lost, so the leaving beacon is repeated. */
-const FAREWELLS = 3;
+const LEAVE_BEACONS = 3;
 const BATCH = 256;
 /** ms: to connect to a mailbox, and first and longest delay between attempts. */
 const CONNECT_TIMEOUT = 3_000;
@@ -414,8 +414,8 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     await Promise.all(
       mailboxes.map((mailbox) => mailbox.close({ linger: this.#reached.has(mailbox) ? linger : 0 })),
     );
-    const farewell = encodeBeacon(this.uuid, 0);
-    for (let i = 0; i < FAREWELLS; i++) await beacons.send(farewell);
+    const leaving = encodeBeacon(this.uuid, 0);
+    for (let i = 0; i < LEAVE_BEACONS; i++) await beacons.send(leaving);
     await Promise.all([router.close({ linger: 0 }), beacons.close()]);
     this.#running = undefined;
   }

@@ -1,4 +1,4 @@
-/** Events of a bus: their order, and newcomers that wait for their details. */
+/** Events of a bus: their order, and new members that wait for their details. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createDetails, type Details } from "../../src/cluster/details.js";
 import type { ClusterChange } from "../../src/cluster/membership/events.js";
@@ -31,7 +31,7 @@ class Bus {
   }
 }
 
-function newcomer(): Member {
+function newMember(): Member {
   const member = new Member("a".repeat(32), "a@there", "192.0.2.1:7946", 1, 0, 0);
   member.announced = 1;
   return member;
@@ -48,9 +48,9 @@ describe("the events of a bus", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it("have a newcomer with its tags, which are no event of their own", () => {
+  it("have a newMember with its tags, which are no event of their own", () => {
     const bus = new Bus();
-    const member = newcomer();
+    const member = newMember();
     bus.run({ type: "joined", member });
     expect(bus.seen).toEqual([]);
     bus.run(changed(member, createDetails(1, ["billing"], {}, [])));
@@ -59,9 +59,9 @@ describe("the events of a bus", () => {
     expect(bus.seen).toEqual(["joined billing", "tags mail"]);
   });
 
-  it("have a newcomer without its tags after 200 ms, and the tags when they come", () => {
+  it("have a newMember without its tags after 200 ms, and the tags when they come", () => {
     const bus = new Bus();
-    const member = newcomer();
+    const member = newMember();
     bus.run({ type: "joined", member });
     vi.advanceTimersByTime(199);
     expect(bus.seen).toEqual([]);
@@ -72,7 +72,7 @@ describe("the events of a bus", () => {
 
   it("have no event for props that a node has for itself", () => {
     const bus = new Bus();
-    const member = newcomer();
+    const member = newMember();
     bus.run({ type: "joined", member });
     bus.run(changed(member, createDetails(1, ["billing"], { "shoal-messages": "1;tcp=5555" }, [])));
     bus.run(changed(member, createDetails(2, ["billing"], { "shoal-messages": "1;tcp=5556" }, [])));
@@ -80,18 +80,18 @@ describe("the events of a bus", () => {
     expect(bus.seen).toEqual(["joined billing", "tags billing"]);
   });
 
-  it("have a newcomer before what follows about it, once", () => {
+  it("have a newMember before what follows about it, once", () => {
     const bus = new Bus();
-    const member = newcomer();
+    const member = newMember();
     bus.run({ type: "joined", member }, { type: "suspect", member });
     bus.run({ type: "lost", member, reason: 0 });
     vi.advanceTimersByTime(1_000);
     expect(bus.seen).toEqual(["joined", "suspect", "lost"]);
   });
 
-  it("have a newcomer before the conflict about its name", () => {
+  it("have a newMember before the conflict about its name", () => {
     const bus = new Bus();
-    const [keeps, yields] = [new Member(SELF, "a@here", "192.0.2.2:7946", 1, 0, 0), newcomer()];
+    const [keeps, yields] = [new Member(SELF, "a@here", "192.0.2.2:7946", 1, 0, 0), newMember()];
     bus.run({ type: "joined", member: yields }, { type: "conflict", keeps, yields });
     vi.advanceTimersByTime(1_000);
     expect(bus.seen).toEqual(["joined", "conflict"]);
@@ -103,7 +103,7 @@ describe("the events of a bus", () => {
 
   it("have one that is back in the same life at once: its tags are known", () => {
     const bus = new Bus();
-    const member = newcomer();
+    const member = newMember();
     bus.run({ type: "back", member, restarted: false });
     expect(bus.seen).toEqual(["back"]);
     bus.run({ type: "back", member, restarted: true });
@@ -114,7 +114,7 @@ describe("the events of a bus", () => {
 
   it("come when the rules have returned, and what a listener adds comes after the others", () => {
     const bus = new Bus();
-    const member = newcomer();
+    const member = newMember();
     bus.onEvent = ({ type }) => {
       if (type === "suspect") bus.run({ type: "draining", member });
     };
@@ -129,7 +129,7 @@ describe("the events of a bus", () => {
 
   it("come when the first of nested calls has returned: what the rules send may be answered at once", () => {
     const bus = new Bus();
-    const member = newcomer();
+    const member = newMember();
     bus.events.hold();
     bus.run({ type: "suspect", member });
     expect(bus.seen).toEqual([]);
@@ -138,9 +138,9 @@ describe("the events of a bus", () => {
     expect(bus.seen).toEqual(["suspect"]);
   });
 
-  it("leave out newcomers that wait when the bus closes", () => {
+  it("leave out newMembers that wait when the bus closes", () => {
     const bus = new Bus();
-    bus.run({ type: "joined", member: newcomer() });
+    bus.run({ type: "joined", member: newMember() });
     bus.events.close();
     expect(vi.getTimerCount()).toBe(0);
     vi.advanceTimersByTime(1_000);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
   MAX_GOSSIP,
   MAX_MEMBERS,
-  MAX_NEWCOMERS,
+  MAX_NEW_MEMBERS,
   MAX_PACKET,
   MAX_REMOVALS,
   MAX_STREAM_PACKET,
@@ -125,13 +125,13 @@ describe("a sender that is no member", () => {
   it("costs a bounded table, however many there are, and one refutation in a gossip interval", () => {
     const { world, node, events } = attacked();
     const { count } = node.rules.self;
-    for (let i = 0; i < 4 * MAX_NEWCOMERS; i++) {
+    for (let i = 0; i < 4 * MAX_NEW_MEMBERS; i++) {
       const { id, start, count: now } = node.rules.self;
       const own = aliveOf(idOf(i), 1_900_000_000_000, 0, `n${i}@evil`);
       const hostile = from(idOf(i), PacketType.PING, [own, Update.dead({ id, start, count: now }, 1, 7)]);
       world.act(node, (rules, at) => rules.onPacket(at, hostile, "evil", false));
     }
-    expect(events.filter((each) => each === "newcomers")).toHaveLength(3 * MAX_NEWCOMERS);
+    expect(events.filter((each) => each === "new-members")).toHaveLength(3 * MAX_NEW_MEMBERS);
     expect(node.rules.size).toBe(4);
     expect(node.rules.self.count - count).toBeLessThanOrEqual(1);
   });

@@ -103,7 +103,7 @@ describe("a clean cut", () => {
 });
 
 describe("Tcl's profile", () => {
-  it("lives by beats alone: a silent node is lost after its time to live, a missed one at once", () => {
+  it("lives by heartbeats alone: a silent node is lost after its time to live, a missed one at once", () => {
     const world = new World({ seed: 1, profile: resolveProfile("tcl", { syncInterval: 86_400_000 }) });
     for (let i = 0; i < 5; i++) world.add({ multicast: true });
     for (const node of world.nodes) world.act(node, (rules, now) => rules.discover(now));

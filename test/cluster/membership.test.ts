@@ -55,7 +55,7 @@ describe("joining", () => {
     }
   });
 
-  it("a newcomer's exchange that overtakes its ack is answered when the ack comes, and not before", () => {
+  it("a newMember's exchange that overtakes its ack is answered when the ack comes, and not before", () => {
     const world = cluster(3);
     const [node] = world.nodes as [SimulatedNode];
     const sent: Packet[] = [];
@@ -87,13 +87,13 @@ describe("a difference that gossip left", () => {
       const world = cluster(6, { seed });
       const passedBy = world.nodes[3 + (seed % 3)] as SimulatedNode;
       world.blocks = (_from, to) => to === passedBy;
-      const newcomer = world.add();
-      world.join(newcomer);
-      const others = world.nodes.filter((node) => node !== passedBy && node !== newcomer);
-      const known = () => others.every((node) => stateOf(node, newcomer) === "live");
+      const newMember = world.add();
+      world.join(newMember);
+      const others = world.nodes.filter((node) => node !== passedBy && node !== newMember);
+      const known = () => others.every((node) => stateOf(node, newMember) === "live");
       expect(world.runUntil(known, 2_000), `seed ${seed}`).toBeGreaterThanOrEqual(0);
       world.run(500);
-      expect(stateOf(passedBy, newcomer), `seed ${seed}`).not.toBe("live");
+      expect(stateOf(passedBy, newMember), `seed ${seed}`).not.toBe("live");
       world.losesStreams = true;
       world.blocks = undefined;
       expect(
@@ -649,7 +649,7 @@ describe("leaving, removing, draining", () => {
       expect(each.rules.get(node.id)?.draining).toBe(true);
       expect(each.rules.get(node.id)?.details).toEqual(node.rules.self.details);
     }
-    // A newcomer gets them by synchronization.
+    // A new member gets them by synchronization.
     const late = world.add();
     world.join(late);
     expect(world.runUntil(() => world.agree(), 5_000)).toBeGreaterThanOrEqual(0);

@@ -212,7 +212,7 @@ describe("a source of one's own", () => {
 });
 
 describe.skipIf(NO_DNSMASQ)("a DNS server that is killed and started again under load", () => {
-  it("costs no member, and a newcomer is found when it is back", async () => {
+  it("costs no member, and a newMember is found when it is back", async () => {
     const ports = await freePorts(5);
     const records = ["node.test 127.0.0.1", ...ports.map((port) => `_shoal._tcp.test node.test:${port}`)];
     const dns = new DnsServer(await freePort());

@@ -16,7 +16,7 @@ async function cluster(
   const nodes = new Map<string, ClusterNode>();
   for (const name of names) {
     await world.node(name).start(async () => {
-      // Without messages for Tcl's terms: a link that fails is a ping, and those live by their beats alone.
+      // Without messages for Tcl's terms: a link that fails is a ping, and those live by their heartbeats alone.
       const messaging = profile !== "tcl";
       const made = new ClusterNode({ name, scope: "link", key: KEY, profile, messaging });
       await made.start();
@@ -312,7 +312,7 @@ describe("nodes in virtual time", () => {
     });
   });
 
-  it("by Tcl's terms live by their beats, and a ping makes all expect one at once", async () => {
+  it("by Tcl's terms live by their heartbeats, and a ping makes all expect one at once", async () => {
     await simulate({ seed: 16 }, async (world) => {
       const nodes = await cluster(world, ["a", "b", "c"], "tcl");
       await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 20_000);

@@ -68,7 +68,7 @@ describe("nodes of one host", () => {
     const a = await started("a");
     const joined = event(a, "joined");
     const b = await started("b", { tags: ["billing", "eu"], props: { version: "2.1", weight: 3 } });
-    // A newcomer's event has its tags and props.
+    // A new member's event has its tags and props.
     expect((await joined).member).toMatchObject({ tags: ["billing", "eu"], props: { version: "2.1" } });
     await together(a, b);
     const [found] = a.resolve("billing", "eu");

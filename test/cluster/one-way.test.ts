@@ -85,7 +85,7 @@ describe("a node whose packets reach the group, and nobody directly", () => {
           if (at === mute || (change.type !== "lost" && change.type !== "back")) return;
           if (change.member.id === mute.id) seen.set(at.name, [...(seen.get(at.name) ?? []), change.type]);
         };
-        // Beats to the group, by their own time and when it changes its tags; not for so long that it is forgotten.
+        // Heartbeats to the group, by their own time and when it changes its tags; not for so long that it is forgotten.
         for (let i = 0; i < 40; i++) {
           sides.run(1_000 + Math.floor(world.random() * 9_000));
           world.act(mute, (rules, now) => rules.setDetails(now, [`tag-${i}`], {}));

@@ -10,8 +10,8 @@ function member(n: number): Member {
   return new Member((n + 1).toString(16).padStart(32, "0"), `n${n}`, `n${n}:1`, 1, 0, 0);
 }
 
-it("asks a newcomer that is to answer before it counts as reached again and again until it does, whenever its turn is", () => {
-  const newcomer = member(100);
+it("asks a newMember that is to answer before it counts as reached again and again until it does, whenever its turn is", () => {
+  const newMember = member(100);
   const asked: number[] = [];
   const reached: Member[] = [];
   const acks: [Member, number][] = [];
@@ -25,9 +25,9 @@ it("asks a newcomer that is to answer before it counts as reached again and agai
     effects: {
       send: (to, { type, seq }) => {
         if (type !== PacketType.PING) return;
-        if (to === newcomer.address) asked.push(now);
+        if (to === newMember.address) asked.push(now);
         const from = context.members.live.find((each) => each.address === to) as Member;
-        if (from !== newcomer || answers) acks.push([from, seq]);
+        if (from !== newMember || answers) acks.push([from, seq]);
       },
       multicast: () => undefined,
       event: (change) => {
@@ -40,24 +40,24 @@ it("asks a newcomer that is to answer before it counts as reached again and agai
   const { members } = context;
   // All have their turn within 50 s.
   for (let n = 1; n <= 99; n++) members.add(member(n));
-  members.add(newcomer);
+  members.add(newMember);
   const prober = new Prober(context, () => expect.unreachable());
   const run = (until: number): void => {
     while (prober.wake() <= until) {
       now = prober.wake();
-      newcomer.lastHeard = now; // What it sends comes.
+      newMember.lastHeard = now; // What it sends comes.
       prober.tick(now);
       for (const [from, seq] of acks.splice(0)) prober.onAck(now, from, seq, false);
     }
   };
-  prober.arrived(now, newcomer, true);
-  expect(newcomer.unreached).toBe(true);
+  prober.arrived(now, newMember, true);
+  expect(newMember.isOneWay).toBe(true);
   run(9_000);
   expect(asked.filter((at) => at > 6_000).length).toBeGreaterThan(1);
   expect(reached).toEqual([]);
   answers = true;
   run(10_000);
-  expect(reached).toEqual([newcomer]);
+  expect(reached).toEqual([newMember]);
   asked.length = 0;
   run(20_000);
   expect(asked).toEqual([]);

@@ -117,7 +117,7 @@ class Run {
       const member = this.world.nodes.find(({ id }) => id === change.member.id);
       if (this.world.now - this.#oneWaySince > IN_FLIGHT && member !== undefined && at.side < member.side)
         throw new Error(`${at.name} counts ${change.member.name} as reached, and no packet gets there`);
-    } else if ((change.type === "joined" || change.type === "back") && !change.member.unreached)
+    } else if ((change.type === "joined" || change.type === "back") && !change.member.isOneWay)
       if (this.#sides.isMinority(at)) throw new Error(`${at.name}, a minority, counts who comes as reached`);
   }
 

@@ -457,7 +457,7 @@ describe("a peer that speaks no TLS", () => {
       () => silent.every((socket) => socket.resume().readableEnded || socket.destroyed),
       "their ends",
     );
-    expect(faults.filter((fault) => fault.includes("gave way"))).toHaveLength(2);
+    expect(faults.filter((fault) => fault.includes("was evicted"))).toHaveLength(2);
     expect(faults.filter((fault) => fault.includes("within 300 ms"))).toHaveLength(3);
   });
 
@@ -473,7 +473,7 @@ describe("a peer that speaks no TLS", () => {
     // A connection that is left to flush ends by a timer, and no timer comes.
     vi.useFakeTimers({ toFake: ["setTimeout"] });
     try {
-      expect((await failed).error.message).toContain("gave way");
+      expect((await failed).error.message).toContain("was evicted");
       await ended;
     } finally {
       vi.useRealTimers();

@@ -462,10 +462,10 @@ describe("a server whose sign of life stays as it is", () => {
       );
     const owners = async (): Promise<unknown[]> =>
       transactions.run((view) => ["living", "dead"].map((id) => rules.readSession(view, id)?.owner?.server));
-    for (const each of [living, dead]) await each.beat();
+    for (const each of [living, dead]) await each.heartbeat();
     await own.sweep();
     vi.advanceTimersByTime(settings.serverTimeout);
-    await living.beat();
+    await living.heartbeat();
     await own.sweep();
     expect(await owners()).toEqual(["living", "dead"]);
     vi.advanceTimersByTime(1);

@@ -12,10 +12,10 @@ import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { ClusterListenerTls } from "../admission/tls.js";
 import type { ClusterBus } from "../node/bus.js";
 import { type AddressScope, plainIp } from "./addresses.js";
+import type { OwnClient } from "./client-registry.js";
 import type { NodeDirectory } from "./directory.js";
 import type { CallerGate } from "./gate.js";
 import { type DiscoveryRequest, MAX_REQUEST, parseRequest } from "./protocol.js";
-import type { OwnClient } from "./roster.js";
 import type { CallerCredentials } from "./users.js";
 
 const MAX_HANDSHAKES = 1_024;

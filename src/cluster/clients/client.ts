@@ -344,7 +344,7 @@ export class DiscoveryClient
     if (this.closed) return undefined;
     this.#failed = true;
     this.events.emit({ type: "cycles:failed", attempts });
-    this.reached(this.#unreached(this.#refusals === attempts));
+    this.reached(this.#unreachable(this.#refusals === attempts));
     this.#publishAll();
     return undefined;
   }
@@ -357,7 +357,7 @@ export class DiscoveryClient
       endpoint,
       attemptTimeout,
       // Moving on to the next server adds load to busy ones.
-      patience: Math.min(attemptTimeout * 2 ** this.#slow, longest),
+      handshakeTimeout: Math.min(attemptTimeout * 2 ** this.#slow, longest),
       request: { addresses: scope, id: this.id, name },
       makeSocket: () => this.#makeSocket(endpoint),
       onList: this.#onList,
@@ -462,7 +462,7 @@ export class DiscoveryClient
     });
   }
 
-  #unreached(allRefused: boolean): ShoalError {
+  #unreachable(allRefused: boolean): ShoalError {
     const cause = this.#failure;
     const details = cause === undefined ? {} : { cause };
     if (allRefused)

@@ -5,7 +5,7 @@
  *      └────────────────────────┴──────────────────────┴─── time, failure ──> ended
  *
  * A server that accepts a connection may be busy, such as when thousands of clients fail over, so it has
- * `patience` for the handshake, and the longest time for its list.
+ * `handshakeTimeout` for the handshake, and the longest time for its list.
  */
 import { ProtocolError, type ShoalError } from "../../core/errors.js";
 import { listen } from "../../sockets/internal.js";
@@ -32,7 +32,7 @@ export interface NodeConnectionOptions {
   /** ms to connect. */
   readonly attemptTimeout: number;
   /** ms to finish the handshake. */
-  readonly patience: number;
+  readonly handshakeTimeout: number;
   /** Members of each request next to its command. */
   readonly request: object;
   makeSocket(): Dealer;
@@ -89,7 +89,7 @@ export class NodeConnection {
   }
 
   #open(): void {
-    const { endpoint, attemptTimeout, patience, makeSocket } = this.#options;
+    const { endpoint, attemptTimeout, handshakeTimeout, makeSocket } = this.#options;
     try {
       const socket = makeSocket();
       this.#socket = socket;
@@ -97,7 +97,7 @@ export class NodeConnection {
         if ("error" in event && event.error !== undefined) this.error = event.error;
         if (event.type === "connect") {
           this.isAccepted = true;
-          this.#limit(patience);
+          this.#limit(handshakeTimeout);
         } else if (event.type === "peer:join") {
           this.ask("watch");
           this.#limit(Math.max(attemptTimeout, LONGEST_ATTEMPT));

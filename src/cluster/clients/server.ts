@@ -26,11 +26,11 @@ import type { ClusterBus } from "../node/bus.js";
 import { type AddressProvider, checkAddresses, interfaceAddresses } from "./address-providers.js";
 import { boundTo, type HostAddress } from "./addresses.js";
 import { CallerRouter } from "./callers.js";
+import type { OwnClient } from "./client-registry.js";
 import { DISCOVERY_PROP, encodeDescription } from "./description.js";
 import { NodeDirectory } from "./directory.js";
 import { CallerGate, type CallerRefusal } from "./gate.js";
 import { checkHttp, DirectoryPage, type DiscoveryHttpOptions } from "./http.js";
-import type { OwnClient } from "./roster.js";
 import { type DiscoveryAuthenticate, type DiscoveryUser, UserTable } from "./users.js";
 
 const OPTIONS = {
@@ -262,7 +262,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   }
 
   /**
-   * Looks this machine's addresses up now, or joins a lookup that is under way. A failure becomes `addresses:failed`.
+   * Looks this machine's addresses up now, or joins one in flight. A failure becomes `addresses:failed`.
    *
    * @throws ClosedError `EBADF`, `EAGAIN`
    */

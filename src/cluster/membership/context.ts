@@ -207,7 +207,7 @@ export class Context {
     return Update.details(this.self.id, this.self.start, this.self.details);
   }
 
-  beat(channel: number): Packet {
+  heartbeat(channel: number): Packet {
     const updates = [this.ownAlive()];
     if (this.self.details.version > 0) updates.push(this.ownDetails());
     return this.packet(PacketType.HEARTBEAT, { flags: channel, updates });

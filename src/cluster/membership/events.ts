@@ -15,7 +15,7 @@ export type ClusterChange =
   | { readonly type: "cleared"; readonly member: Member }
   | { readonly type: "moved"; readonly member: Member }
   /** The member is heard, but does not receive this node's packets (asymmetric). */
-  | { readonly type: "unreached"; readonly member: Member }
+  | { readonly type: "one-way"; readonly member: Member }
   | { readonly type: "reached"; readonly member: Member }
   /** `reason` is a DeathReason. */
   | { readonly type: "lost"; readonly member: Member; readonly reason: number }
@@ -37,7 +37,7 @@ export type ClusterChange =
 export type RefusalReason =
   | "full"
   | "seeds"
-  | "newcomers"
+  | "new-members"
   | "removed"
   | "stranger"
   | "stale"

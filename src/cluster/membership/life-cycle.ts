@@ -56,11 +56,11 @@ export class LifeCycle {
     this.#dialer.schedule(profile.redialInterval);
   }
 
-  /** @param evidence death reason; 0: the member is only suspected */
-  probeFailed(member: Member, evidence: number): void {
+  /** @param deathReason; 0: the member is only suspected */
+  probeFailed(member: Member, deathReason: number): void {
     if (!member.isLive) return;
-    if (evidence !== 0 && !this.#context.isCutOff()) {
-      this.die(member, evidence, true);
+    if (deathReason !== 0 && !this.#context.isCutOff()) {
+      this.die(member, deathReason, true);
       return;
     }
     this.suspect(member, [this.#context.self.short], undefined);

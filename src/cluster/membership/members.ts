@@ -35,7 +35,7 @@ export class Member {
   /** @internal Its next ping carries an accusation. */
   accused = false;
   /** Heard, but does not receive this node's packets. */
-  unreached = false;
+  isOneWay = false;
   /** @internal Waits for a probe out of turn. */
   urgent = false;
   /** @internal Its turn in this probe round is still to come. */

@@ -2,17 +2,17 @@
  * Membership protocol (docs/internals/cluster.md): SWIM with Lifeguard and extensions. Pure: takes time, random
  * numbers, packets and link events; returns packets, changes and the next wake-up.
  *
- *   onPacket ─> sender: known, newcomer (challenged), removed (refused) ─> by type: prober, synchronization, beats
+ *   onPacket ─> sender: known, new member (challenged), removed (refused) ─> by type: prober, synchronization, heartbeats
  *                                                                    └> updates: applied here, and queued to spread
- *   tick     ─> late? ─> probes ─> suspicions ─> gossip ─> redial ─> synchronization ─> autoclean ─> beats
+ *   tick     ─> late? ─> probes ─> suspicions ─> gossip ─> redial ─> synchronization ─> autoclean ─> heartbeats
  */
 import { createDetails } from "../details.js";
 import { nextIncarnation } from "../identity.js";
 import type { Profile } from "../profiles.js";
 import { ALIVE_DRAINING, DeathReason, type Packet, PacketType, Update } from "../wire/packets.js";
-import { Beats } from "./beats.js";
 import { Context, type MembershipOptions, pick } from "./context.js";
 import { Dialer } from "./dialer.js";
+import { Heartbeats } from "./heartbeats.js";
 import { LifeCycle } from "./life-cycle.js";
 import type { Member } from "./members.js";
 import { Prober } from "./prober.js";
@@ -34,16 +34,16 @@ export class Membership {
 
   constructor(options: MembershipOptions) {
     const context = new Context(options);
-    const prober = new Prober(context, (member, evidence) => lifeCycle.probeFailed(member, evidence));
+    const prober = new Prober(context, (member, deathReason) => lifeCycle.probeFailed(member, deathReason));
     const dialer = new Dialer(context, prober);
     const lifeCycle = new LifeCycle(context, prober, dialer);
-    const beats = new Beats(context, prober, lifeCycle);
-    const updates = new Updates(context, { prober, dialer, lifeCycle, beats }, (isRemoved) =>
+    const heartbeats = new Heartbeats(context, prober, lifeCycle);
+    const updates = new Updates(context, { prober, dialer, lifeCycle, heartbeats }, (isRemoved) =>
       this.#onRemoval(isRemoved),
     );
     const synchronizer = new Synchronizer(context, updates);
     this.#context = context;
-    this.#parts = { prober, dialer, lifeCycle, beats, updates, synchronizer };
+    this.#parts = { prober, dialer, lifeCycle, heartbeats, updates, synchronizer };
     this.#receiver = new Receiver(context, this.#parts);
   }
 
@@ -157,8 +157,8 @@ export class Membership {
     return this.#context.members.live.length > 0 || this.#receiver.pending(1).length > 0;
   }
 
-  get newcomers(): number {
-    return this.#receiver.newcomers;
+  get newMembers(): number {
+    return this.#receiver.newMembers;
   }
 
   greeting(): Packet {
@@ -203,7 +203,7 @@ export class Membership {
     this.#context.members.rehash(this.#context.self);
     this.#context.changedAt = now;
     this.#context.spread(this.#context.ownDetails());
-    this.#parts.beats.heartbeatAfter(COALESCE);
+    this.#parts.heartbeats.heartbeatAfter(COALESCE);
   }
 
   setAddress(now: number, address: string): void {
@@ -211,22 +211,22 @@ export class Membership {
     if (address === this.#context.self.address) return;
     this.#context.self.address = address;
     this.#context.announce();
-    this.#parts.beats.heartbeatAfter(COALESCE);
+    this.#parts.heartbeats.heartbeatAfter(COALESCE);
   }
 
   heartbeat(now: number, channel = 0): void {
     this.#context.now = now;
-    this.#parts.beats.heartbeat(now, channel);
+    this.#parts.heartbeats.heartbeat(now, channel);
   }
 
   heartbeatAfter(now: number, ms: number): void {
     this.#context.now = now;
-    this.#parts.beats.heartbeatAfter(ms);
+    this.#parts.heartbeats.heartbeatAfter(ms);
   }
 
   discover(now: number, answers: number = this.profile.discoverAnswers): void {
     this.#context.now = now;
-    this.#parts.beats.discover(answers);
+    this.#parts.heartbeats.discover(answers);
   }
 
   /**
@@ -258,7 +258,7 @@ export class Membership {
     if (this.#context.removed || this.#context.left) return;
     for (const member of this.#context.members.live) {
       if (member.address !== address) continue;
-      if (this.profile.probeInterval === 0) this.#parts.beats.expect(member);
+      if (this.profile.probeInterval === 0) this.#parts.heartbeats.expect(member);
       else this.#parts.prober.probe(now, member, DeathReason.CONNECTION);
     }
   }
@@ -268,7 +268,7 @@ export class Membership {
     this.#context.now = now;
     const member = this.#context.members.get(id);
     if (member === undefined || !member.isLive || this.#context.removed || this.#context.left) return false;
-    this.#parts.beats.expect(member);
+    this.#parts.heartbeats.expect(member);
     if (this.profile.probeInterval > 0) this.#parts.prober.probe(now, member, 0);
     return true;
   }
@@ -310,7 +310,7 @@ export class Membership {
       this.#context.nextGossip,
       this.#parts.dialer.wake,
       this.#parts.synchronizer.wake,
-      this.#parts.beats.wake,
+      this.#parts.heartbeats.wake,
     );
   }
 
@@ -328,7 +328,7 @@ export class Membership {
     if (now >= this.#context.nextGossip) this.#context.gossip(now);
     if (now >= this.#parts.dialer.wake) this.#parts.dialer.tick(now);
     if (now >= this.#parts.synchronizer.wake) this.#parts.synchronizer.tick(now);
-    if (now >= this.#parts.beats.wake) this.#parts.beats.tick(now);
+    if (now >= this.#parts.heartbeats.wake) this.#parts.heartbeats.tick(now);
   }
 
   multicastMessage(data: Uint8Array): void {
@@ -348,7 +348,7 @@ export class Membership {
     this.#context.stopGossip();
     this.#parts.dialer.stop();
     this.#parts.lifeCycle.stop();
-    this.#parts.beats.stop(now + random() * this.profile.heartbeatInterval);
+    this.#parts.heartbeats.stop(now + random() * this.profile.heartbeatInterval);
     this.#parts.synchronizer.schedule(now + this.profile.redialInterval);
     this.#parts.prober.start(now);
     this.#context.answeredAt = now;

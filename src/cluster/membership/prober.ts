@@ -31,15 +31,15 @@ class Probe {
   unanswered = 0;
   readonly silent = new Set<Member>();
   wasAsked = false;
-  evidence: number;
+  deathReason: number;
 
-  constructor(seq: number, member: Member, now: number, deadline: number, evidence: number) {
+  constructor(seq: number, member: Member, now: number, deadline: number, deathReason: number) {
     this.seq = seq;
     this.member = member;
     this.sentAt = now;
     this.pingedAt = now;
     this.deadline = deadline;
-    this.evidence = evidence;
+    this.deathReason = deathReason;
   }
 }
 
@@ -51,14 +51,14 @@ interface Relay {
 
 export class Prober {
   readonly #context: Context;
-  readonly #onFailed: (member: Member, evidence: number) => void;
+  readonly #onFailed: (member: Member, deathReason: number) => void;
   readonly #probes = new Map<number, Probe>();
   readonly #relays = new Map<number, Relay>();
   #round: Member[] = [];
   #at = 0;
   readonly #urgent: Member[] = [];
   /** Members reachable one way, including dead ones. */
-  readonly #unreached = new Set<Member>();
+  readonly #oneWay = new Set<Member>();
   #nextRetry = Number.POSITIVE_INFINITY;
   #seq: number;
   #wake = Number.POSITIVE_INFINITY;
@@ -67,7 +67,7 @@ export class Prober {
   nextProbe: number;
 
   /** @param onFailed the probed member gave no sign of life */
-  constructor(context: Context, onFailed: (member: Member, evidence: number) => void) {
+  constructor(context: Context, onFailed: (member: Member, deathReason: number) => void) {
     this.#context = context;
     this.#onFailed = onFailed;
     this.#seq = Math.floor(context.random() * 2 ** 32);
@@ -78,7 +78,7 @@ export class Prober {
   start(now: number): void {
     const { probeInterval } = this.#context.profile;
     if (probeInterval > 0) this.nextProbe = now + this.#context.random() * probeInterval;
-    if (this.#unreached.size > 0) this.#nextRetry = now;
+    if (this.#oneWay.size > 0) this.#nextRetry = now;
   }
 
   stop(): void {
@@ -115,29 +115,29 @@ export class Prober {
   /** @param isDoubted whether the member must answer to count as reachable */
   arrived(now: number, member: Member, isDoubted: boolean): void {
     this.#added(member);
-    if (!isDoubted && this.#unreached.size === 0) return;
-    member.unreached = true;
-    this.#unreached.add(member);
+    if (!isDoubted && this.#oneWay.size === 0) return;
+    member.isOneWay = true;
+    this.#oneWay.add(member);
     this.#nextRetry = Math.min(this.#nextRetry, now + this.#context.profile.redialInterval);
     this.probe(now, member, 0);
   }
 
   /** The member received a packet of this node. */
   answered(now: number, member: Member): void {
-    if (!member.unreached) return;
-    this.#unreached.delete(member);
-    member.unreached = false;
+    if (!member.isOneWay) return;
+    this.#oneWay.delete(member);
+    member.isOneWay = false;
     // Other members may be reachable now, too.
-    this.#nextRetry = this.#unreached.size > 0 ? now : Number.POSITIVE_INFINITY;
+    this.#nextRetry = this.#oneWay.size > 0 ? now : Number.POSITIVE_INFINITY;
     this.#context.effects.event({ type: "reached", member });
   }
 
-  /** Probes out of turn. @param evidence death reason if the probe fails; 0: only suspicion */
-  probe(now: number, member: Member, evidence: number): void {
-    if (this.#context.profile.probeInterval === 0 && evidence === 0) return;
+  /** Probes out of turn. @param deathReason if the probe fails; 0: only suspicion */
+  probe(now: number, member: Member, deathReason: number): void {
+    if (this.#context.profile.probeInterval === 0 && deathReason === 0) return;
     for (const probe of this.#probes.values()) {
       if (probe.member !== member) continue;
-      if (evidence !== 0 && probe.evidence === 0) probe.evidence = evidence;
+      if (deathReason !== 0 && probe.deathReason === 0) probe.deathReason = deathReason;
       return;
     }
     if (this.#probes.size >= MAX_PROBES) {
@@ -147,7 +147,7 @@ export class Prober {
       }
       return;
     }
-    this.#start(now, member, evidence);
+    this.#start(now, member, deathReason);
   }
 
   /** @returns whether the ack answers a probe, and its sender may give it */
@@ -214,11 +214,11 @@ export class Prober {
     if (member !== undefined && this.#probes.size < MAX_PROBES) this.#start(now, member, 0);
   }
 
-  #start(now: number, member: Member, evidence: number): void {
+  #start(now: number, member: Member, deathReason: number): void {
     const seq = this.nextSeq();
     this.probes += 1;
     const deadline = now + this.#context.health.scale(this.#context.profile.probeTimeout);
-    this.#probes.set(seq, new Probe(seq, member, now, deadline, evidence));
+    this.#probes.set(seq, new Probe(seq, member, now, deadline, deathReason));
     this.#wake = Math.min(this.#wake, deadline);
     this.#context.ping(member, seq, false);
   }
@@ -234,7 +234,7 @@ export class Prober {
     let wake = Number.POSITIVE_INFINITY;
     for (const probe of [...this.#probes.values()]) {
       if (!probe.member.isLive) this.#end(probe);
-      else if (probe.evidence !== 0 && this.#isHeard(probe)) this.#succeed(probe);
+      else if (probe.deathReason !== 0 && this.#isHeard(probe)) this.#succeed(probe);
       else if (now >= probe.deadline) this.#step(now, probe);
       if (this.#probes.has(probe.seq)) wake = Math.min(wake, probe.deadline);
     }
@@ -266,9 +266,9 @@ export class Prober {
     this.#context.health.change(-1);
   }
 
-  /** After evidence of death, a packet that arrives at once may be older than the probe. */
-  #isHeard({ member, sentAt, evidence }: Probe): boolean {
-    return member.lastHeard > sentAt + (evidence === 0 ? 0 : this.#context.profile.probeTimeout / 2);
+  /** After a death reason, a packet that arrives at once may be older than the probe. */
+  #isHeard({ member, sentAt, deathReason }: Probe): boolean {
+    return member.lastHeard > sentAt + (deathReason === 0 ? 0 : this.#context.profile.probeTimeout / 2);
   }
 
   get #rest(): number {
@@ -287,25 +287,25 @@ export class Prober {
     const { member } = probe;
     this.#end(probe);
     this.#doubtHelpers(now, probe);
-    if (member.unreached) return;
-    member.unreached = true;
-    this.#unreached.add(member);
+    if (member.isOneWay) return;
+    member.isOneWay = true;
+    this.#oneWay.add(member);
     this.#nextRetry = Math.min(this.#nextRetry, now + this.#context.profile.redialInterval);
-    this.#context.effects.event({ type: "unreached", member });
+    this.#context.effects.event({ type: "one-way", member });
   }
 
   #retry(now: number): void {
-    let left = Math.min(RETRIES, this.#unreached.size);
-    for (const member of this.#unreached) {
-      this.#unreached.delete(member);
+    let left = Math.min(RETRIES, this.#oneWay.size);
+    for (const member of this.#oneWay) {
+      this.#oneWay.delete(member);
       // Dead members wait here for their return. A forgotten member would return with a new record.
-      if (member.index >= 0) this.#unreached.add(member);
+      if (member.index >= 0) this.#oneWay.add(member);
       if (member.isLive && member.index >= 0) this.probe(now, member, 0);
       left -= 1;
       if (left === 0) break;
     }
     this.#nextRetry =
-      this.#unreached.size > 0 ? now + this.#context.profile.redialInterval : Number.POSITIVE_INFINITY;
+      this.#oneWay.size > 0 ? now + this.#context.profile.redialInterval : Number.POSITIVE_INFINITY;
   }
 
   #widen(now: number, probe: Probe): void {
@@ -332,7 +332,7 @@ export class Prober {
       // Perhaps this node's fault.
       this.#context.health.change(probe.wasAsked ? probe.silent.size : 1);
     } else this.#doubtHelpers(now, probe);
-    this.#onFailed(probe.member, probe.evidence);
+    this.#onFailed(probe.member, probe.deathReason);
   }
 
   #doubtHelpers(now: number, { silent }: Probe): void {

@@ -11,7 +11,7 @@
  *   a member                       a sign of life; then the type, the updates and the digest
  */
 
-import { MAX_NEWCOMERS } from "../bounds.js";
+import { MAX_NEW_MEMBERS } from "../bounds.js";
 import {
   ACK_OTHER,
   ACK_RELAYED,
@@ -21,8 +21,8 @@ import {
   Update,
   UpdateKind,
 } from "../wire/packets.js";
-import { CONFIRMERS } from "./beats.js";
 import type { Context } from "./context.js";
+import { CONFIRMERS } from "./heartbeats.js";
 import { aliveOf, type Member, MemberState } from "./members.js";
 import type { Synchronizer } from "./sync.js";
 import type { Updates, UpdatesParts } from "./updates.js";
@@ -32,7 +32,7 @@ const ADMITTERS = 4;
 /** Exchanges of a node without an answer; later ones come once per `probeTimeout`. */
 const FIRST_EXCHANGES = 4;
 
-interface Newcomer {
+interface NewMember {
   readonly update: Update;
   readonly seq: number;
   readonly at: number;
@@ -48,7 +48,7 @@ export interface Parts extends UpdatesParts {
 export class Receiver {
   readonly #context: Context;
   readonly #parts: Parts;
-  readonly #newcomers = new Map<string, Newcomer>();
+  readonly #newMembers = new Map<string, NewMember>();
   /** Requested while this node had no answer. */
   #exchanges = 0;
   #refutedAt = Number.NEGATIVE_INFINITY;
@@ -115,8 +115,8 @@ export class Receiver {
     }
     const member = this.#context.members.get(packet.from);
     if (member === undefined) {
-      const newcomer = this.#onStranger(packet, address, overStream);
-      if (newcomer !== undefined) this.#handle(newcomer, packet, address, overStream);
+      const newMember = this.#onStranger(packet, address, overStream);
+      if (newMember !== undefined) this.#handle(newMember, packet, address, overStream);
       return;
     }
     if (packet.start < member.start) {
@@ -179,10 +179,10 @@ export class Receiver {
           this.#context.effects.event({ type: "heartbeat", member, channel: packet.flags });
         break;
       case PacketType.DISCOVER:
-        this.#parts.beats.onDiscover(packet, address);
+        this.#parts.heartbeats.onDiscover(packet, address);
         break;
       case PacketType.EXPECT:
-        this.#parts.beats.onExpect(packet.about);
+        this.#parts.heartbeats.onExpect(packet.about);
         break;
       case PacketType.SYNC:
         if (packet.buckets !== undefined) this.#parts.synchronizer.onSync(packet.buckets, address);
@@ -234,7 +234,7 @@ export class Receiver {
   #onStranger(packet: Packet, address: string, overStream: boolean): Member | undefined {
     if (packet.updates.some(({ kind, id }) => kind === UpdateKind.LEFT && id === packet.from)) {
       // The node left before it was admitted.
-      this.#newcomers.delete(packet.from);
+      this.#newMembers.delete(packet.from);
       return undefined;
     }
     this.#refute(packet);
@@ -252,9 +252,9 @@ export class Receiver {
       else this.#challenge(own, address, packet.buckets);
       return undefined;
     }
-    const newcomer = this.#newcomers.get(packet.from);
-    const alive = own ?? newcomer?.update;
-    this.#newcomers.delete(packet.from);
+    const newMember = this.#newMembers.get(packet.from);
+    const alive = own ?? newMember?.update;
+    this.#newMembers.delete(packet.from);
     if (alive !== undefined) this.#parts.updates.apply(alive, true);
     const member = this.#context.members.get(packet.from);
     if (member === undefined) {
@@ -268,30 +268,30 @@ export class Receiver {
     if (packet.type !== PacketType.ACK) return member;
     const { random, members, established, profile } = this.#context;
     // The new node's own request counts as an exchange.
-    if (newcomer?.buckets !== undefined) this.#parts.synchronizer.onSync(newcomer.buckets, address);
+    if (newMember?.buckets !== undefined) this.#parts.synchronizer.onSync(newMember.buckets, address);
     else if (!established)
       this.#parts.synchronizer.meet(address, this.#exchanges++ < FIRST_EXCHANGES ? 0 : profile.probeTimeout);
     else if (random() < ADMITTERS / members.size) this.#parts.synchronizer.meet(address, 0);
     return member;
   }
 
-  get newcomers(): number {
+  get newMembers(): number {
     const { now, profile } = this.#context;
     let count = 0;
-    for (const { at } of this.#newcomers.values()) if (now - at < profile.probeTimeout) count += 1;
+    for (const { at } of this.#newMembers.values()) if (now - at < profile.probeTimeout) count += 1;
     return count;
   }
 
   /** Gossip added the node before its ack. */
   #onMemberAck(packet: Packet, address: string): void {
-    const newcomer = this.#newcomers.get(packet.from);
-    if (newcomer?.seq !== packet.seq) return;
-    this.#newcomers.delete(packet.from);
-    if (newcomer.buckets !== undefined) this.#parts.synchronizer.onSync(newcomer.buckets, address);
+    const newMember = this.#newMembers.get(packet.from);
+    if (newMember?.seq !== packet.seq) return;
+    this.#newMembers.delete(packet.from);
+    if (newMember.buckets !== undefined) this.#parts.synchronizer.onSync(newMember.buckets, address);
   }
 
   pending(most: number): readonly string[] {
-    return [...this.#newcomers.values()].slice(-most).map(({ update }) => update.address);
+    return [...this.#newMembers.values()].slice(-most).map(({ update }) => update.address);
   }
 
   /** Refutes an accusation or death, which needs no trust, once per gossip interval, since all members get it. */
@@ -310,15 +310,15 @@ export class Receiver {
   }
 
   #isVerified(packet: Packet): boolean {
-    return this.#parts.dialer.answered(packet.seq) || this.#newcomers.get(packet.from)?.seq === packet.seq;
+    return this.#parts.dialer.answered(packet.seq) || this.#newMembers.get(packet.from)?.seq === packet.seq;
   }
 
   #challenge(update: Update, address: string, buckets: Uint32Array | undefined): void {
-    const before = this.#newcomers.get(update.id);
-    if (before === undefined && this.#newcomers.size >= MAX_NEWCOMERS) {
-      const [oldest] = this.#newcomers.keys();
-      if (oldest !== undefined) this.#newcomers.delete(oldest);
-      this.#context.refuse("newcomers");
+    const before = this.#newMembers.get(update.id);
+    if (before === undefined && this.#newMembers.size >= MAX_NEW_MEMBERS) {
+      const [oldest] = this.#newMembers.keys();
+      if (oldest !== undefined) this.#newMembers.delete(oldest);
+      this.#context.refuse("new-members");
     }
     // At most one challenge at a time, or two unknown nodes would challenge each other forever.
     if (before !== undefined && this.#context.now - before.at < this.#context.profile.probeTimeout) {
@@ -326,8 +326,8 @@ export class Receiver {
       return;
     }
     const seq = before?.seq ?? this.#parts.prober.nextSeq();
-    this.#newcomers.delete(update.id);
-    this.#newcomers.set(update.id, {
+    this.#newMembers.delete(update.id);
+    this.#newMembers.set(update.id, {
       update,
       seq,
       at: this.#context.now,

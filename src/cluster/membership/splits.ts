@@ -3,7 +3,7 @@
  * Pure.
  *
  *   UNSETTLED ──nobody lost, whole, unchanged for stableFor, then answered──> WHOLE
- *       └──somebody lost, and its patience over──────────────────────────> one of the others
+ *       └──somebody lost, and too long unsettled────────────────────────> one of the others
  *
  *   WHOLE ──somebody is lost──> CHANGING ──unchanged for stableFor──> GOES ON  or  MINORITY
  *     ^                            ^  └────────────<──a change──────────┘ │
@@ -49,9 +49,9 @@ export interface SplitView {
 }
 
 /** Multiples of `stableFor` after the last change at which a node decides whose view never converged. */
-const UNSETTLED_PATIENCE = 4;
+const UNSETTLED_TIMEOUT = 4;
 /** For a node that has met only one other, so that it does not continue alone. */
-const LONE_PATIENCE = 20;
+const LONE_TIMEOUT = 20;
 
 export interface SplitOptions {
   readonly strategy: SplitStrategy;
@@ -59,7 +59,7 @@ export interface SplitOptions {
   readonly stableFor: number;
   /** Whether a minority rejoins by itself when the partition heals. */
   readonly autoheal: boolean;
-  /** Whether all nodes are on one host, which has no partitions: a member that is dead by evidence is gone. */
+  /** Whether all nodes are on one host, which has no partitions: a member with another death reason than silence is gone. */
   readonly isOneHost: boolean;
 }
 
@@ -138,12 +138,12 @@ export class SplitRules {
       case "back":
       case "restarted":
       case "rejoined":
-        if (!change.member.unreached) this.onReached(now, change.member);
+        if (!change.member.isOneWay) this.onReached(now, change.member);
         break;
       case "reached":
         if (change.member.isLive) this.onReached(now, change.member);
         break;
-      case "unreached":
+      case "one-way":
         this.onLost(now, change.member.id);
         break;
       case "lost": {
@@ -212,7 +212,7 @@ export class SplitRules {
 
   get #unsettledUntil(): number {
     const hasMetOne = this.#reached.size + this.#lost.size === 2;
-    return this.#changedAt + (hasMetOne ? LONE_PATIENCE : UNSETTLED_PATIENCE) * this.#stableFor;
+    return this.#changedAt + (hasMetOne ? LONE_TIMEOUT : UNSETTLED_TIMEOUT) * this.#stableFor;
   }
 
   /** Must also be called whenever a member answered. */

@@ -18,7 +18,7 @@ import type { Updates } from "./updates.js";
 
 /** Multiples of `settle`. */
 const YOUNG = 3;
-const PATIENCE = 2;
+const DIFFERS_TIMEOUT = 2;
 /** Bytes of a packet without its updates. */
 const HEAD = 64;
 /** Longer answers use a stream. */
@@ -81,7 +81,7 @@ export class Synchronizer {
     const settle = this.#settle(now);
     if (this.#context.left || now - this.#differsSince < settle) return;
     // While views change, gossip repairs them; the wait for it is bounded.
-    if (now - this.#context.changedAt < settle && now - this.#differsSince < PATIENCE * settle) return;
+    if (now - this.#context.changedAt < settle && now - this.#differsSince < DIFFERS_TIMEOUT * settle) return;
     if (now - this.#lastSync < settle) return;
     this.#wasDatagram = !this.#wasDatagram && !this.#context.provesNodes;
     this.request(address, 0, !this.#wasDatagram);

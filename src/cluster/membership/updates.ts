@@ -2,9 +2,9 @@
 import { NO_DETAILS } from "../details.js";
 import { compareIncarnations, incarnationAfter, MAX_AHEAD } from "../identity.js";
 import { ALIVE_DRAINING, DeathReason, Update, UpdateKind } from "../wire/packets.js";
-import { type Beats, CONFIRMERS } from "./beats.js";
 import type { Context } from "./context.js";
 import type { Dialer } from "./dialer.js";
+import { CONFIRMERS, type Heartbeats } from "./heartbeats.js";
 import type { LifeCycle } from "./life-cycle.js";
 import { Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
@@ -18,7 +18,7 @@ export interface UpdatesParts {
   readonly prober: Prober;
   readonly dialer: Dialer;
   readonly lifeCycle: LifeCycle;
-  readonly beats: Beats;
+  readonly heartbeats: Heartbeats;
 }
 
 export class Updates {
@@ -162,7 +162,7 @@ export class Updates {
     if (!member.isLive || compareIncarnations(update.start, update.count, member.start, member.count) < 0)
       return;
     if (this.#context.profile.probeInterval === 0) {
-      this.#parts.beats.onExpect(member.id);
+      this.#parts.heartbeats.onExpect(member.id);
       return;
     }
     const isNew = member.state === MemberState.ALIVE;
@@ -182,7 +182,7 @@ export class Updates {
       return;
     const { probeInterval } = this.#context.profile;
     if (probeInterval === 0) {
-      this.#parts.beats.onExpect(member.id);
+      this.#parts.heartbeats.onExpect(member.id);
       return;
     }
     // A member heard during the accuser's probe may have answered only this node.

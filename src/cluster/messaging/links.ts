@@ -217,10 +217,10 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkAcceptor
     for (const receiving of this.#receiving.values()) receiving.acknowledge();
     this.streams.close();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
-    const patience = Math.min(1_000, left);
-    const closing = [...this.#listening].map(async (listening) => (await listening).close(patience));
+    const timeout = Math.min(1_000, left);
+    const closing = [...this.#listening].map(async (listening) => (await listening).close(timeout));
     // A program's listener may fail, or never open or end.
-    await withTimeout(Promise.allSettled(closing), patience + 1_000);
+    await withTimeout(Promise.allSettled(closing), timeout + 1_000);
     for (const receiving of this.#receiving.values()) receiving.restart();
     this.#receiving.clear();
   }

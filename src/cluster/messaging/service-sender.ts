@@ -145,7 +145,7 @@ export class ServiceSender {
         this.#waiting -= 1;
         this.#waitingBytes -= size;
         try {
-          if (this.#needsLink(service, each)) each.failed(service, this.#unreached(service, each));
+          if (this.#needsLink(service, each)) each.failed(service, this.#unreachable(service, each));
           else if (each.isWanted(service)) this.#deliver(service, this.#itemFor(service, message), each);
           resolve();
         } catch (error) {
@@ -205,11 +205,11 @@ export class ServiceSender {
     const { lane } = each;
     const protocolOf = (of: string): string => (of === selfId ? SELF : links.protocolFor(of, lane));
     const number = each.kind === "query" ? each.id : 0;
-    if (lane < 0 && id !== selfId) return this.#unreached(service, each);
+    if (lane < 0 && id !== selfId) return this.#unreachable(service, each);
     // Without a need for the protocol one item is for all links, and may open them.
     const isAny = lane === 0 && hooks.isEmpty("protocol:send");
     const protocol = isAny ? "" : protocolOf(id);
-    if (protocol === "" && !isAny) return this.#unreached(service, each);
+    if (protocol === "" && !isAny) return this.#unreachable(service, each);
     let item = items.get(protocol);
     if (item === undefined) {
       const group = isAny ? services : services.filter((other) => protocolOf(other.id) === protocol);
@@ -257,7 +257,7 @@ export class ServiceSender {
   }
 
   /** No allowed link leads to a service, and none can be opened. */
-  #unreached({ id, name }: Member, { protocols }: Means): ShoalError {
+  #unreachable({ id, name }: Member, { protocols }: Means): ShoalError {
     if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
     const names = protocols.join(", ");
     const stands = this.#context.links.protocolOf(id);

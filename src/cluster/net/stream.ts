@@ -12,7 +12,7 @@
  *   dialler   hello, KEY, PROOF                        IDENTITY, packets
  *   acceptor  hello             KEY, PROOF, IDENTITY                      packets
  *
- * A reset of a verified stream, or its end without a frame of length 0, is evidence that the process is gone.
+ * A reset of a verified stream, or its end without a frame of length 0, shows that the process is gone.
  *
  * src/link cannot carry it: a link has one password, and credit for each channel. Here each cluster name has a key and
  * a proof, and messages have one resumed window per node (messaging/window.ts).

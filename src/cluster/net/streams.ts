@@ -82,7 +82,7 @@ const TRANSPORT = optionValues({
 
 const ENDS: Readonly<Record<StreamEnd, ConnectionError>> = {
   closed: { code: "ECONNRESET", message: "the stream was closed on purpose" },
-  lost: { code: "ECONNRESET", message: "the stream ended without a farewell" },
+  lost: { code: "ECONNRESET", message: "the stream ended without its end frame" },
   failed: { code: "ERR_HANDSHAKE", message: "the stream failed, or what is there does not speak as a node" },
   refused: {
     code: "ERR_AUTHENTICATION",

@@ -1,5 +1,5 @@
 /** Creates the parts of a cluster in the order of their dependencies. */
-import { ClientRoster } from "../clients/roster.js";
+import { ClientRegistry } from "../clients/client-registry.js";
 import { Discovery } from "../discovery/discovery.js";
 import { MemberState } from "../membership/members.js";
 import type { NodeLinks } from "../messaging/links.js";
@@ -31,7 +31,7 @@ export class BusParts implements BusContext {
   readonly services: Services;
   readonly requests: Requests;
   readonly candidates: ServiceCandidates;
-  readonly roster: ClientRoster;
+  readonly registry: ClientRegistry;
   readonly #watchers = new Set<() => void>();
 
   constructor({ what, group, identity, sockets, settings, owner }: BusOptions) {
@@ -50,7 +50,7 @@ export class BusParts implements BusContext {
     this.services = this.#createServices(links);
     this.candidates = new ServiceCandidates(runtime, routes);
     this.requests = this.#createRequests(links, routes);
-    this.roster = new ClientRoster(this.requests);
+    this.registry = new ClientRegistry(this.requests);
     this.details = new OwnDetails(settings, sockets.settings.ipv6, {
       current: () => runtime.membership?.self.details,
       address: () => sockets.address,
@@ -170,7 +170,7 @@ export class BusParts implements BusContext {
     for (const watcher of this.#watchers) watcher();
     this.candidates.membersChanged();
     this.requests.onRoutes();
-    this.roster.server?.changed();
+    this.registry.server?.changed();
   }
 
   watchMembers(onChange: () => void): () => void {

@@ -256,7 +256,7 @@ export class BusRuntime implements BusPort {
     const rules = this.#membership;
     if (rules === undefined || packet.from === this.#bus.identity.id) return;
     const isStranger = rules.get(packet.from) === undefined;
-    if (isStranger && Math.random() >= GREETERS / (rules.size + rules.newcomers)) return;
+    if (isStranger && Math.random() >= GREETERS / (rules.size + rules.newMembers)) return;
     const alive = packet.updates.find(({ kind, id }) => kind === UpdateKind.ALIVE && id === packet.from);
     const own = alive?.address ?? rules.get(packet.from)?.address ?? address;
     this.run((each, now) => each.onGroupPacket(now, packet, own));

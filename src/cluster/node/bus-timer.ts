@@ -23,7 +23,7 @@ export interface BusTimed {
 export class BusTimer {
   readonly #timed: BusTimed;
   /** Minimum ms of a counted delay. */
-  readonly #patience: number;
+  readonly #threshold: number;
   /** ms between samples of the event loop. */
   readonly #resolution: number;
   readonly #loop: ReturnType<typeof monitorEventLoopDelay> | undefined;
@@ -39,8 +39,8 @@ export class BusTimer {
 
   constructor(platform: Platform, probeTimeout: number, timed: BusTimed) {
     this.#timed = timed;
-    this.#patience = Math.max(50, probeTimeout / 2);
-    this.#resolution = Math.floor(Math.min(this.#patience, MAX_RESOLUTION));
+    this.#threshold = Math.max(50, probeTimeout / 2);
+    this.#resolution = Math.floor(Math.min(this.#threshold, MAX_RESOLUTION));
     // In virtual time the real event loop is irrelevant.
     if (platform === MACHINE) this.#loop = monitorEventLoopDelay({ resolution: this.#resolution });
   }
@@ -83,7 +83,7 @@ export class BusTimer {
     const now = performance.now();
     const late = now - this.#due;
     // Usually nothing is due: the probe was answered.
-    if (late < this.#patience) {
+    if (late < this.#threshold) {
       const next = this.#timed.nextWakeUp();
       if (next > now) {
         this.#arm(next);
@@ -91,7 +91,7 @@ export class BusTimer {
       }
     }
     // A receive buffer takes several turns to read.
-    this.#readFirst(late > this.#patience ? CATCH_UP_TURNS : 1);
+    this.#readFirst(late > this.#threshold ? CATCH_UP_TURNS : 1);
   };
 
   #readFirst(turns: number): void {
@@ -123,16 +123,16 @@ export class BusTimer {
   /** @param late ms, which the rules see themselves */
   #look(now: number, late: number): void {
     const loop = this.#loop;
-    if (loop !== undefined && now - this.#lookedAt >= this.#patience) {
+    if (loop !== undefined && now - this.#lookedAt >= this.#threshold) {
       this.#lookedAt = now;
       const delay = Math.max(0, loop.max / 1e6 - this.#resolution);
       loop.reset();
       this.#noteDelay(now, delay);
-      if (delay > this.#patience) this.stalls += 1;
-      if (late < this.#patience && delay > this.#patience) this.#timed.stalled(delay);
+      if (delay > this.#threshold) this.stalls += 1;
+      if (late < this.#threshold && delay > this.#threshold) this.#timed.stalled(delay);
     }
     const offset = Date.now() - now;
-    if (offset - this.#wallOffset > SUSPENDED) this.#timed.stalled(this.#patience * 2);
+    if (offset - this.#wallOffset > SUSPENDED) this.#timed.stalled(this.#threshold * 2);
     this.#wallOffset = offset;
   }
 }

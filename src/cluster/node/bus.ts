@@ -9,8 +9,8 @@ import type { ServiceClient, ServiceContract, ServiceHandlers } from "../../patt
 import { Driver, type PatternWaitOptions } from "../../patterns/kit/driver.js";
 import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
+import type { ClusterClients, OwnDiscovery } from "../clients/client-registry.js";
 import { DISCOVERY_PROP } from "../clients/description.js";
-import type { ClusterClients, OwnDiscovery } from "../clients/roster.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
 import { isId } from "../identity.js";
 import type { ClusterAddress } from "../messaging/addresses.js";
@@ -165,12 +165,12 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   protected async onClose(linger: number): Promise<void> {
-    const { messages, services, requests, roster } = this.parts;
+    const { messages, services, requests, registry } = this.parts;
     this.parts.runtime.stop();
     for (const announced of this.#announced) announced.abandon();
     this.parts.details.close();
     const withdrawn = this.parts.discovery.stop(linger);
-    const served = roster.server?.nodeOnClose(linger);
+    const served = registry.server?.nodeOnClose(linger);
     // Before leaving, since members that have left are sent nothing.
     services.close();
     const begun = performance.now();
@@ -622,15 +622,15 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     const asked = this.parts.runtime.rules.live.filter(({ details }) =>
       Object.hasOwn(details.props, DISCOVERY_PROP),
     );
-    return this.parts.roster.ask(this.identity.name, asked, timeout);
+    return this.parts.registry.ask(this.identity.name, asked, timeout);
   }
 
   /** @internal Sets this node's discovery server; `undefined`: it closes. @throws InvalidStateError `EFSM`: it has one */
   serveDiscovery(server: OwnDiscovery | undefined): void {
-    const { roster } = this.parts;
-    if (server !== undefined && roster.server !== undefined)
+    const { registry } = this.parts;
+    if (server !== undefined && registry.server !== undefined)
       throw new InvalidStateError("EFSM", "this node has a discovery server already");
-    roster.server = server;
+    registry.server = server;
   }
 
   // --- What this node says of itself ---------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ export interface ChangeEventsEffects {
   member(id: string): Readonly<KnownMember> | undefined;
 }
 
-interface Newcomer {
+interface NewMember {
   readonly type: "joined" | "back" | "restarted";
   readonly member: KnownMember;
   readonly timer: NodeJS.Timeout;
@@ -30,7 +30,7 @@ export class ChangeEvents {
   readonly #selfId: string;
   readonly #effects: ChangeEventsEffects;
   #pending: ClusterEvent[] = [];
-  readonly #newcomers = new Map<string, Newcomer>();
+  readonly #newMembers = new Map<string, NewMember>();
   #held = 0;
   #emitting = false;
 
@@ -80,15 +80,15 @@ export class ChangeEvents {
       case "refused":
       case "moved":
       case "rejoined":
-      case "unreached":
+      case "one-way":
       case "reached":
         break;
       case "joined":
       case "restarted":
-        this.#onNewcomer(change.type, change.member, false);
+        this.#onNewMember(change.type, change.member, false);
         break;
       case "back":
-        this.#onNewcomer(change.type, change.member, !change.restarted);
+        this.#onNewMember(change.type, change.member, !change.restarted);
         break;
       case "heartbeat":
         this.push({
@@ -131,35 +131,35 @@ export class ChangeEvents {
   }
 
   close(): void {
-    for (const { timer } of this.#newcomers.values()) clearTimeout(timer);
-    this.#newcomers.clear();
+    for (const { timer } of this.#newMembers.values()) clearTimeout(timer);
+    this.#newMembers.clear();
   }
 
   /** @param isSame whether it is the same life of a known member */
-  #onNewcomer(type: Newcomer["type"], member: KnownMember, isSame: boolean): void {
+  #onNewMember(type: NewMember["type"], member: KnownMember, isSame: boolean): void {
     const { id } = member;
     if (isSame || member.hasDetails) {
-      this.#pushNewcomer(type, member, !isSame);
+      this.#pushNewMember(type, member, !isSame);
       return;
     }
     const timer = setTimeout(() => {
       this.#greet(id);
       this.flush();
     }, DETAILS_WAIT);
-    this.#newcomers.set(id, { type, member, timer });
+    this.#newMembers.set(id, { type, member, timer });
   }
 
   /** @returns whether a new member's event was waiting */
   #greet(id: string): boolean {
-    const newcomer = this.#newcomers.get(id);
-    if (newcomer === undefined) return false;
-    this.#newcomers.delete(id);
-    clearTimeout(newcomer.timer);
-    this.#pushNewcomer(newcomer.type, newcomer.member, true);
+    const newMember = this.#newMembers.get(id);
+    if (newMember === undefined) return false;
+    this.#newMembers.delete(id);
+    clearTimeout(newMember.timer);
+    this.#pushNewMember(newMember.type, newMember.member, true);
     return true;
   }
 
-  #pushNewcomer(type: Newcomer["type"], member: KnownMember, restarted: boolean): void {
+  #pushNewMember(type: NewMember["type"], member: KnownMember, restarted: boolean): void {
     const service = this.#effects.memberOf(member);
     if (type === "back") this.push({ type, member: service, restarted });
     else this.push({ type, member: service });

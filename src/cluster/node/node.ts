@@ -300,7 +300,10 @@ export class ClusterNode extends ClusterBus {
     if ([this, ...this.#buses].some((each) => each.codec.bus === bus.codec.bus))
       throw new InvalidStateError("EFSM", `the node is in the cluster ${quoted(name)} already`);
     if (this.#buses.size + 1 >= MAX_BUSES)
-      throw new InvalidStateError("EFSM", `a node is in ${MAX_BUSES} clusters at most, its first one included`);
+      throw new InvalidStateError(
+        "EFSM",
+        `a node is in ${MAX_BUSES} clusters at most, its first one included`,
+      );
     void bus.parts.messages.load();
     if (this.#started) bus.begin();
     this.#buses.add(bus);

@@ -91,7 +91,9 @@ export class PeerTable {
         return endpoint.peers === 0 ? [] : this.#lose(endpoint, address);
       }
       case "connect:retry":
-        return [{ type: "connect:retry", address, interval: event.interval ?? 0, error: unreached(address) }];
+        return [
+          { type: "connect:retry", address, interval: event.interval ?? 0, error: unreachable(address) },
+        ];
       case "accept:error":
       case "bind:error":
       case "close:error":
@@ -154,7 +156,7 @@ export class PeerTable {
   }
 }
 
-function unreached(endpoint: string): TransportError {
+function unreachable(endpoint: string): TransportError {
   return new TransportError("ERR_TRANSPORT", `No connection to ${endpoint}: libzmq does not report why`, {
     endpoint,
   });

@@ -55,9 +55,9 @@ export interface Shared {
  * - inproc: a peer that does not read or has not arrived, or a REQ whose turn it is to send
  * - a disconnected endpoint with queued messages, which later lingers do not affect
  */
-const PATIENCE = 20;
-/** ms instead of PATIENCE if an inproc name must become free, or the linger is unlimited. */
-const INPROC_LONG_PATIENCE = 500;
+const CLOSE_TIMEOUT = 20;
+/** ms instead of CLOSE_TIMEOUT if an inproc name must become free, or the linger is unlimited. */
+const INPROC_CLOSE_TIMEOUT = 500;
 
 /** ms instead of an XSUB's unlimited linger: it would wait for the next publisher. */
 const XSUB_LINGER = 500;
@@ -341,10 +341,10 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
         resolve({ drained: refused === 0 && inTime, discarded: undefined });
       };
       const giveUp = (): void => finish(false);
-      const patience = inproc && (bound || linger < 0) ? INPROC_LONG_PATIENCE : PATIENCE;
+      const timeout = inproc && (bound || linger < 0) ? INPROC_CLOSE_TIMEOUT : CLOSE_TIMEOUT;
       // Disconnected endpoints keep the linger of that time.
       const bounded = linger >= 0 ? inproc || this.#hasDisconnected : inproc && this.#answers;
-      const limit = bounded ? setTimeout(giveUp, Math.max(0, linger) + patience) : undefined;
+      const limit = bounded ? setTimeout(giveUp, Math.max(0, linger) + timeout) : undefined;
       this.#ended = () => finish(true);
       const willTell = monitor?.finish() ?? false;
       native.close();

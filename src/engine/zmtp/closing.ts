@@ -6,7 +6,7 @@
 import type { EngineCloseResult } from "../engine.js";
 import type { Connections } from "./connections.js";
 import type { Endpoints } from "./endpoints.js";
-import { patienceOf } from "./options.js";
+import { closeTimeoutOf } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import type { SocketState } from "./socket-state.js";
@@ -45,9 +45,9 @@ export class Closing {
     // A timer set after these steps could outlive the closing.
     if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
     // Also without a linger: the kernel gets what it takes at once.
-    const patience = patienceOf(this.#linger);
-    connections.drain(patience);
-    peers.drain(patience);
+    const timeout = closeTimeoutOf(this.#linger);
+    connections.drain(timeout);
+    peers.drain(timeout);
     // Handshakes of endpoints with queued messages continue.
     connections.endHandshakes((dialling) => endpoints.has(dialling));
     this.proceed();

@@ -38,7 +38,7 @@ import {
 } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { ByteStream } from "./transport/byte-stream.js";
-import type { Farewell, Framing } from "./transport/framing.js";
+import type { Framing, FramingClose } from "./transport/framing.js";
 import type { ReadTarget, Sink, StreamReader } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
@@ -98,11 +98,11 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   #sealer: FrameSealer | undefined = undefined;
   /** Received bytes go to the pipe unchanged. */
   #plain: boolean;
-  #saidFarewell = false;
+  #sentCloseFrame = false;
   #heartbeat: HeartbeatDriver | undefined = undefined;
   #credentials: PeerCredentials | undefined = undefined;
   #writer: PipeWriter | undefined = undefined;
-  #patience = 0;
+  #drainTimeout = 0;
   #holdTimer: NodeJS.Timeout | undefined = undefined;
   #error: Error | undefined = undefined;
   #tooLarge: string | undefined = undefined;
@@ -205,16 +205,16 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   /**
-   * @param patience ms to wait for the peer's hang-up: new input would make the kernel discard unread bytes
+   * @param timeout ms to wait for the peer's hang-up: new input would make the kernel discard unread bytes
    */
-  drain(patience: number): void {
+  drain(timeout: number): void {
     switch (this.#state) {
       case State.Handshaking:
       case State.HalfClosed:
         this.#end("local");
         return;
       case State.Open:
-        this.#patience = Math.min(patience, HANG_UP_TIMEOUT);
+        this.#drainTimeout = Math.min(timeout, HANG_UP_TIMEOUT);
         this.#enter(State.Flushing);
         // Input shows that the peer is alive, and so bounds the linger.
         this.resume();
@@ -481,20 +481,20 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#endHalf();
     this.#reader.resume();
     this.#timer = setTimeout(() => this.#end("local"), HANG_UP_TIMEOUT).unref();
-    if (this.#patience > 0 && this.#writer?.wrote === true)
-      this.#holdTimer = setTimeout(ignore, this.#patience);
+    if (this.#drainTimeout > 0 && this.#writer?.wrote === true)
+      this.#holdTimer = setTimeout(ignore, this.#drainTimeout);
     this.#effects.connectionOnFlushed(this);
   }
 
   #endHalf(): void {
-    this.#sayFarewell("done");
+    this.#sendCloseFrame("done");
     this.socket.end();
   }
 
-  #sayFarewell(why: Farewell): void {
-    if (this.#framing === undefined || this.#saidFarewell) return;
-    this.#saidFarewell = true;
-    this.socket.write(this.#framing.farewell(why));
+  #sendCloseFrame(why: FramingClose): void {
+    if (this.#framing === undefined || this.#sentCloseFrame) return;
+    this.#sentCloseFrame = true;
+    this.socket.write(this.#framing.closeFrame(why));
   }
 
   #timerOnLate(): void {
@@ -558,7 +558,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#tooLarge;
   }
 
-  #farewellOf(reason: DisconnectReason): Farewell {
+  #framingCloseOf(reason: DisconnectReason): FramingClose {
     if (this.#tooLarge !== undefined) return "too-long";
     if (reason === "protocol") return "protocol";
     return this.#pipe === undefined && reason === "local" ? "refused" : "done";
@@ -606,7 +606,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     // A libzmq client hangs up like this if the greeting names another mechanism.
     if (reason === "remote" && this.#pipe === undefined)
       this.#effects.connectionOnFault(this, this.#cutShort());
-    if (reason !== "heartbeat") this.#sayFarewell(this.#farewellOf(reason));
+    if (reason !== "heartbeat") this.#sendCloseFrame(this.#framingCloseOf(reason));
     // Bytes already written, such as an ERROR, still leave.
     const leaves = this.#pipe === undefined && this.stream.opening !== true && !this.#isBroken;
     if (explains) this.#linger();

@@ -38,7 +38,7 @@ export class Connections implements ConnectionEffects, Policing {
   /** A peer in its handshake may have sent messages already: it is heard to its end, too. */
   isHalfClosing = false;
   /** ms for connections opened while closing. */
-  #patience = 0;
+  #drainTimeout = 0;
 
   constructor(state: SocketState, peers: Peers, admission: Admission, raw: typeof openRaw | undefined) {
     this.#state = state;
@@ -105,9 +105,9 @@ export class Connections implements ConnectionEffects, Policing {
     }
   }
 
-  /** @param patience ms */
-  drain(patience: number): void {
-    this.#patience = patience;
+  /** @param timeout ms */
+  drain(timeout: number): void {
+    this.#drainTimeout = timeout;
   }
 
   endAll(): void {
@@ -139,8 +139,8 @@ export class Connections implements ConnectionEffects, Policing {
     if (isNew) this.#peers.add(pipe);
     dialling?.connected();
     this.#peers.joined(pipe);
-    const patience = this.#state.closing ? this.#patience : pipe.leaving;
-    if (patience !== undefined) setImmediate(() => connection.drain(patience));
+    const timeout = this.#state.closing ? this.#drainTimeout : pipe.leaving;
+    if (timeout !== undefined) setImmediate(() => connection.drain(timeout));
     else if (this.isHalfClosing) setImmediate(() => connection.halfClose());
     return pipe;
   }

@@ -45,7 +45,7 @@ export class Listening {
         connections.connectionOnFault(connection, {
           kind: "other",
           code: "ERR_HANDSHAKE",
-          message: `the handshake of ${connection.remote} gave way to a new one: ${limit} were under way`,
+          message: `the handshake of ${connection.remote} was evicted by a new one: ${limit} were in flight`,
         });
         connection.close("local");
       },

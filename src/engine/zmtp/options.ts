@@ -73,7 +73,7 @@ export function connectionOptions(options: Readonly<OptionValues>): ConnectionOp
 }
 
 /** ms for steps of a close. @param linger ms; -1: no limit */
-export function patienceOf(linger: number): number {
+export function closeTimeoutOf(linger: number): number {
   return linger < 0 ? Number.POSITIVE_INFINITY : linger;
 }
 

@@ -26,7 +26,7 @@ import type { SocketTypeName } from "../../core/socket-type.js";
 import type { PeerPolicy } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { Fault, Metadata } from "./mechanism/mechanism.js";
-import { patienceOf, pipeOptions } from "./options.js";
+import { closeTimeoutOf, pipeOptions } from "./options.js";
 import { type CloseReason, lastGiven, type Peer, Pipe } from "./pipe.js";
 import { ReceiveBudget } from "./receive-budget.js";
 import { fits, wireNameOf } from "./routing/routing.js";
@@ -183,14 +183,14 @@ export class Peers {
     // An empty queue needs a drain, too: the kernel discards its send buffer if a link is cut with unread
     // input.
     if (linger === 0 || (link === undefined && pipe.out.messages === 0)) return false;
-    const patience = patienceOf(linger);
+    const timeout = closeTimeoutOf(linger);
     // The socket's closing lingers for this pipe, too.
     const timer = linger < 0 ? undefined : setTimeout(() => this.#endLeaving(pipe), linger).unref();
     this.#leaving.set(pipe, { stop, timer });
     this.#state.routing.removed(pipe);
     this.#parted(pipe, "local", undefined);
-    pipe.leaving = patience;
-    link?.drain(patience);
+    pipe.leaving = timeout;
+    link?.drain(timeout);
     this.proceed();
     return true;
   }
@@ -235,9 +235,9 @@ export class Peers {
     }
   }
 
-  /** @param patience ms */
-  drain(patience: number): void {
-    for (const { link } of [...this.#pipes]) link?.drain(patience);
+  /** @param timeout ms */
+  drain(timeout: number): void {
+    for (const { link } of [...this.#pipes]) link?.drain(timeout);
   }
 
   halfClose(): void {

@@ -82,9 +82,9 @@ export interface Link {
   /**
    * Sends `out`, ends this side's half, and closes once the peer has hung up or after a timeout.
    *
-   * @param patience ms for which the process waits
+   * @param timeout ms for which the process waits
    */
-  drain(patience: number): void;
+  drain(timeout: number): void;
   /** Draining continues after the end of the pipe. */
   readonly draining: boolean;
   /** Ends this side's half, and receives what the peer still sends. Links without halves close. */

@@ -122,11 +122,11 @@ class RawConnection implements Link, Sink, WriterEffects {
     this.#end("local");
   }
 
-  /** @param patience 0: the program has hung up; otherwise the linger applies */
-  drain(patience?: number): void {
+  /** @param timeout 0: the program has hung up; otherwise the linger applies */
+  drain(timeout?: number): void {
     if (this.#ended || this.#finishing) return;
     this.#finishing = true;
-    if (patience === 0) this.#awaitProgress();
+    if (timeout === 0) this.#awaitProgress();
     // The peer's end is only noticed behind its input.
     this.#reader.resume();
     this.flush();

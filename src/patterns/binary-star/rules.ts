@@ -7,7 +7,7 @@
  *   3 ACTIVE    –            –            fenced       –            served
  *   4 PASSIVE   → 3          → 3          –            fenced       a vote
  *
- * A vote counts until the peer's next state. With a vote, and a peer silent for its whole patience (2 heartbeats), a
+ * A vote counts until the peer's next state. With a vote, and a peer silent for its whole timeout (2 heartbeats), a
  * server becomes ACTIVE, after a short listening time: a pause of the process may have left states unread. For the same
  * reason the peer's 1 or 2 changes nothing in a server's first heartbeat, or in the first after a pause.
  *
@@ -15,7 +15,7 @@
  *
  * 1. An ACTIVE server that hears an ACTIVE peer is *fenced*: it serves no one until the operator's `resolve`, and keeps
  *    publishing, which fences the peer. Two PASSIVE servers are fenced, too. The Guide's program aborts here.
- * 2. An ACTIVE server that published no state for the patience less half a heartbeat is in *doubt*: its peer may serve.
+ * 2. An ACTIVE server that published no state for the timeout less half a heartbeat is in *doubt*: its peer may serve.
  *    It answers no one until it knows. While the travel time of states varies by less than half a heartbeat, the doubt
  *    begins before the peer takes over. The Guide's program has no doubt.
  * 3. So only a network cut between the servers, with clients reaching both, makes two masters; the first states
@@ -29,7 +29,7 @@
  * A take-over is published at once, and a state takes less than half a heartbeat each way: a heartbeat after its own 3
  * the doubting server has heard of it. For as long, a server that has just taken over is not fenced by a 3.
  *
- * A peer that restarted during the pause is heard after the reconnect. Until then, for its patience at most, or until
+ * A peer that restarted during the pause is heard after the reconnect. Until then, for its timeout at most, or until
  * the peer is known to be absent, a doubting server does not send its 3.
  */
 import { InvalidStateError } from "../../core/errors.js";
@@ -129,7 +129,7 @@ export class BinaryStarRules {
   readonly #role: BinaryStarRole;
   readonly #replica: BinaryStarReplica | undefined;
   readonly #interval: number;
-  readonly #patience: number;
+  readonly #peerTimeout: number;
   readonly #doubtAfter: number;
   #state: BinaryStarState;
   #fence: BinaryStarFenceReason | undefined = undefined;
@@ -161,12 +161,12 @@ export class BinaryStarRules {
     this.#role = options.role;
     this.#replica = options.replica;
     this.#interval = options.heartbeatInterval;
-    this.#patience = options.heartbeatInterval * options.liveness;
+    this.#peerTimeout = options.heartbeatInterval * options.liveness;
     this.#mayServeAlone = options.role === "primary";
     this.#doubtAfter = options.heartbeatInterval * (options.liveness - MARGIN);
     this.#listen = Math.max(MIN_LISTEN, options.heartbeatInterval * LISTEN);
     this.#state = this.#initial;
-    this.#peerExpiry = now + this.#patience;
+    this.#peerExpiry = now + this.#peerTimeout;
     this.#oldWordsUntil = now + options.heartbeatInterval;
     this.#publishAt = now;
     this.#publishedAt = now;
@@ -194,7 +194,7 @@ export class BinaryStarRules {
     return this.serving;
   }
 
-  /** `undefined`: silent for the whole patience. */
+  /** `undefined`: silent for the whole timeout. */
   peer(now: number): BinaryStarState | undefined {
     return now < this.#peerExpiry ? this.#peer : undefined;
   }
@@ -211,7 +211,7 @@ export class BinaryStarRules {
     // Else the state may be from an earlier life of the peer.
     if (this.#connected) this.#hearsPeer = true;
     this.#peer = peer;
-    this.#peerExpiry = now + this.#patience;
+    this.#peerExpiry = now + this.#peerTimeout;
     // The last of several unread states counts, in `tick`.
     if (this.#fence === undefined) this.#hear(peer, order, now);
     if (!this.serving) this.#dropVotes();
@@ -273,7 +273,7 @@ export class BinaryStarRules {
     if (!this.serving) throw refusal("hand over", "it does not serve");
     if (this.peer(now) !== BinaryStarState.PASSIVE) throw refusal("hand over", "no passive peer is there");
     this.#become(this.#initial, "hand-over", now);
-    this.#peerExpiry = now + this.#patience; // Votes must not bring the service back first.
+    this.#peerExpiry = now + this.#peerTimeout; // Votes must not bring the service back first.
     this.#yieldUntil = this.#peerExpiry;
     this.#publish(now);
   }
@@ -294,7 +294,7 @@ export class BinaryStarRules {
     this.#fence = undefined;
     this.#replica?.resolved(choice);
     this.#become(choice === "active" ? BinaryStarState.ACTIVE : BinaryStarState.PASSIVE, "resolved", now);
-    this.#peerExpiry = now + this.#patience;
+    this.#peerExpiry = now + this.#peerTimeout;
     this.#publish(now);
   }
 
@@ -364,7 +364,7 @@ export class BinaryStarRules {
     this.#counts.stalls += 1;
     this.#publishedAt = now;
     this.#publishAt = now;
-    this.#peerExpiry = now + this.#patience;
+    this.#peerExpiry = now + this.#peerTimeout;
     this.#oldWordsUntil = now + this.#interval;
     this.#dropVotes();
     if (this.#state !== BinaryStarState.ACTIVE || this.#fence !== undefined) return;
@@ -378,7 +378,7 @@ export class BinaryStarRules {
   }
 
   #endListening(doubt: Doubt & { step: "listening" }, now: number): void {
-    const deafUntil = doubt.since + this.#patience;
+    const deafUntil = doubt.since + this.#peerTimeout;
     if (!this.#hearsPeer && now < deafUntil) {
       this.#publishedAt = now; // This is no pause.
       this.#doubt = { ...doubt, at: Math.min(now + this.#listen, deafUntil) };

@@ -45,7 +45,7 @@ import {
   type BinaryStarRulesStats,
 } from "./rules.js";
 
-/** ms, initial and maximal: reconnects must happen within the patience. */
+/** ms, initial and maximal: reconnects must happen within the peer's timeout. */
 const RECONNECT_INTERVAL = 100;
 const LAST_STATE_LINGER = 100;
 

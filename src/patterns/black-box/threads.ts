@@ -65,12 +65,12 @@ export class ShardThread {
     this.#worker.postMessage(batch, [batch]);
   }
 
-  /** Ends the thread after the module's teardown, or `patience` ms. */
-  async close(patience: number): Promise<void> {
+  /** Ends the thread after the module's teardown, or `timeout` ms. */
+  async close(timeout: number): Promise<void> {
     this.#isClosing = true;
-    if (patience > 0) {
+    if (timeout > 0) {
       this.#worker.postMessage(CLOSE);
-      await withTimeout(this.#exited, patience);
+      await withTimeout(this.#exited, timeout);
     }
     await this.#worker.terminate();
   }

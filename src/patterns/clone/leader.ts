@@ -76,7 +76,7 @@ export class Leader {
     this.#put(encodeUpdate(this.#session, operation), now);
   }
 
-  beat(sequence: number, now: number): void {
+  heartbeat(sequence: number, now: number): void {
     if (this.next() === undefined) this.#put(encodeMark(this.#session, sequence), now);
   }
 

@@ -194,7 +194,7 @@ export class Serving {
 
   tick(now: number): void {
     if (!this.#suspended) this.#expire(now);
-    if (now >= this.#hugzAt) this.#beat(now);
+    if (now >= this.#hugzAt) this.#heartbeat(now);
     this.pump(now);
   }
 
@@ -267,16 +267,16 @@ export class Serving {
     }
   }
 
-  #beat(now: number): void {
+  #heartbeat(now: number): void {
     const { options, effects, map } = this.#state;
     this.#hugzAt = now + options.heartbeatInterval;
     if (!this.#suspended) effects.publish(encodeHugz(map.sequence, map.subtrees.all()));
     if (!this.#leader.present) return;
-    const patience = options.heartbeatInterval * options.liveness;
-    const silent = now - this.#leader.heardAt >= patience;
+    const timeout = options.heartbeatInterval * options.liveness;
+    const silent = now - this.#leader.heardAt >= timeout;
     if (silent && (this.#leader.inStep || this.#leader.snapshot === undefined))
       this.#replicaLeft("silent", now);
-    else this.#leader.beat(map.sequence, now);
+    else this.#leader.heartbeat(map.sequence, now);
   }
 }
 

@@ -93,7 +93,7 @@ export class RouterReader {
     if (!this.#hasMore) this.#bury();
   };
 
-  /** A peer's messages on its next connection come after its departure. */
+  /** A peer's messages on its next connection come after it has left. */
   #socketOnPeerJoin = ({ routingId }: { readonly routingId?: Buffer }): void => {
     const key = routingId === undefined ? "" : keyOf(routingId);
     const departed = this.#departed.get(key);

@@ -57,7 +57,7 @@ const SNAPSHOT_BATCH = 256;
 
 /** The cache begins to serve, or the engine cannot address one subscriber. */
 const EVERYBODY = Object.freeze({});
-type Newcomer = Subscribed | typeof EVERYBODY;
+type LateJoiner = Subscribed | typeof EVERYBODY;
 
 const SUBSCRIBE = 1;
 const CANCEL = 0;
@@ -89,7 +89,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   readonly #sockets: { readonly frontend: XSubscriber; readonly backend: XPublisher };
   readonly #endpoints: Record<ProxySide, string[]> = { frontend: [], backend: [] };
   readonly #cache: ValueCache;
-  readonly #snapshots: Snapshots<Newcomer>;
+  readonly #snapshots: Snapshots<LateJoiner>;
   readonly #gate: PublisherGate | undefined;
   readonly #writer: WriteBehind | undefined;
   readonly #pump: Pump;
@@ -119,7 +119,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     this.#snapshots = new Snapshots(
       this.#cache,
       {
-        send: (message, newcomer) => this.#sendTo(message, newcomer),
+        send: (message, joiner) => this.#sendTo(message, joiner),
         wants,
         done: (prefix, topics) => this.events.emit({ type: "snapshot:sent", prefix, topics }),
       },
@@ -287,13 +287,13 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     }
   }
 
-  /** @param newcomer `undefined`: it has left */
-  #subscription(frames: readonly Buffer[], newcomer: Newcomer | undefined): void {
+  /** @param joiner `undefined`: it has left */
+  #subscription(frames: readonly Buffer[], joiner: LateJoiner | undefined): void {
     const [first] = frames;
     if (frames.length === 1 && first?.[0] === SUBSCRIBE) {
       this.#counts.subscriptions += 1;
-      if (newcomer !== undefined && (this.#gate === undefined || this.#gate.vote()))
-        this.#snapshots.request(first.toString("latin1", 1), newcomer);
+      if (joiner !== undefined && (this.#gate === undefined || this.#gate.vote()))
+        this.#snapshots.request(first.toString("latin1", 1), joiner);
     } else if (frames.length !== 1 || first?.[0] !== CANCEL) {
       this.#counts.invalid += 1;
       this.events.emit({ type: "message:invalid", frames: frames.length });
@@ -315,12 +315,12 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     this.#stepSoon();
   };
 
-  #sendTo(message: Buffer[], newcomer: Newcomer): "sent" | "full" | "gone" {
-    if (newcomer === EVERYBODY) {
+  #sendTo(message: Buffer[], joiner: LateJoiner): "sent" | "full" | "gone" {
+    if (joiner === EVERYBODY) {
       this.#sockets.backend.trySend(message);
       return "sent";
     }
-    const subscriber = newcomer as Subscribed;
+    const subscriber = joiner as Subscribed;
     const result = trySendTo(this.#sockets.backend, subscriber, message);
     if (result === "full")
       subscriber.wantWritable(() => {
@@ -348,8 +348,8 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   };
 }
 
-function wants(newcomer: Newcomer, prefix: string): boolean {
-  return newcomer === EVERYBODY || (newcomer as Subscribed).has(prefix);
+function wants(joiner: LateJoiner, prefix: string): boolean {
+  return joiner === EVERYBODY || (joiner as Subscribed).has(prefix);
 }
 
 function keyOf(topic: string | Uint8Array): string {

@@ -26,8 +26,8 @@ export interface SnapshotSource {
 
 export interface SnapshotEffects<P> {
   /** The socket owns the message. `full`: `ready` follows. */
-  send(message: Buffer[], newcomer: P): "sent" | "full" | "gone";
-  wants(newcomer: P, prefix: string): boolean;
+  send(message: Buffer[], joiner: P): "sent" | "full" | "gone";
+  wants(joiner: P, prefix: string): boolean;
   done(prefix: Buffer, topics: number): void;
 }
 
@@ -49,7 +49,7 @@ interface Snapshot {
   topics: number;
 }
 
-interface Newcomer<P> {
+interface LateJoiner<P> {
   readonly peer: P;
   current: Snapshot | undefined;
   /** By prefix, in order of subscription. */
@@ -63,9 +63,9 @@ export class Snapshots<P> {
   readonly #source: SnapshotSource;
   readonly #outbox: SnapshotEffects<P>;
   readonly #max: number;
-  readonly #newcomers = new Map<P, Newcomer<P>>();
+  readonly #joiners = new Map<P, LateJoiner<P>>();
   /** Unparked joiners. */
-  readonly #turns = new RingBuffer<Newcomer<P>>();
+  readonly #turns = new RingBuffer<LateJoiner<P>>();
   /** Of unparked joiners. */
   #runnable = 0;
   #parked = 0;
@@ -87,42 +87,42 @@ export class Snapshots<P> {
   }
 
   request(prefix: string, peer: P): void {
-    let newcomer = this.#newcomers.get(peer);
-    if (newcomer === undefined) {
-      newcomer = { peer, current: undefined, waiting: new Map(), parked: false, prune: MIN_PRUNE };
-      this.#newcomers.set(peer, newcomer);
-      this.#turns.push(newcomer);
+    let joiner = this.#joiners.get(peer);
+    if (joiner === undefined) {
+      joiner = { peer, current: undefined, waiting: new Map(), parked: false, prune: MIN_PRUNE };
+      this.#joiners.set(peer, joiner);
+      this.#turns.push(joiner);
     }
     // A started snapshot's values may have been dropped between two subscriptions.
-    if (newcomer.waiting.has(prefix)) {
+    if (joiner.waiting.has(prefix)) {
       this.#counts.merged += 1;
       return;
     }
-    newcomer.waiting.set(prefix, { prefix, last: undefined, topics: 0 });
-    if (newcomer.parked) {
+    joiner.waiting.set(prefix, { prefix, last: undefined, topics: 0 });
+    if (joiner.parked) {
       this.#parked += 1;
-      if (newcomer.waiting.size > newcomer.prune) this.#prune(newcomer);
+      if (joiner.waiting.size > joiner.prune) this.#prune(joiner);
     } else this.#runnable += 1;
   }
 
   ready(peer: P): void {
-    const newcomer = this.#newcomers.get(peer);
-    if (newcomer?.parked !== true) return;
-    newcomer.parked = false;
-    const owed = owedTo(newcomer);
+    const joiner = this.#joiners.get(peer);
+    if (joiner?.parked !== true) return;
+    joiner.parked = false;
+    const owed = owedTo(joiner);
     this.#parked -= owed;
     this.#runnable += owed;
-    this.#turns.push(newcomer);
+    this.#turns.push(joiner);
   }
 
   step(max: number): void {
     for (let left = max; left > 0; ) {
-      const newcomer = this.#turns.shift();
-      if (newcomer === undefined) return;
-      left -= this.#serve(newcomer, left);
-      if (newcomer.parked) continue;
-      if (owedTo(newcomer) > 0) this.#turns.push(newcomer);
-      else this.#newcomers.delete(newcomer.peer);
+      const joiner = this.#turns.shift();
+      if (joiner === undefined) return;
+      left -= this.#serve(joiner, left);
+      if (joiner.parked) continue;
+      if (owedTo(joiner) > 0) this.#turns.push(joiner);
+      else this.#joiners.delete(joiner.peer);
     }
   }
 
@@ -131,13 +131,13 @@ export class Snapshots<P> {
   }
 
   /** @returns the work done; an empty lookup counts, too */
-  #serve(newcomer: Newcomer<P>, max: number): number {
-    newcomer.current ??= take(newcomer.waiting);
-    const snapshot = newcomer.current;
+  #serve(joiner: LateJoiner<P>, max: number): number {
+    joiner.current ??= take(joiner.waiting);
+    const snapshot = joiner.current;
     if (snapshot === undefined) return 1;
-    const { peer } = newcomer;
+    const { peer } = joiner;
     if (!this.#outbox.wants(peer, snapshot.prefix)) {
-      newcomer.current = undefined;
+      joiner.current = undefined;
       this.#runnable -= 1;
       this.#counts.abandoned += 1;
       return 1;
@@ -149,7 +149,7 @@ export class Snapshots<P> {
       // It is removed at its next turn.
       if (result === "gone") return i + 1;
       if (result === "full") {
-        this.#park(newcomer);
+        this.#park(joiner);
         return i + 1;
       }
       snapshot.last = value.name;
@@ -157,33 +157,33 @@ export class Snapshots<P> {
       this.#counts.values += 1;
     }
     if (values.length === max) return max;
-    newcomer.current = undefined;
+    joiner.current = undefined;
     this.#runnable -= 1;
     this.#counts.done += 1;
     this.#outbox.done(Buffer.from(snapshot.prefix, "latin1"), snapshot.topics);
     return values.length + 1;
   }
 
-  #park(newcomer: Newcomer<P>): void {
-    newcomer.parked = true;
-    const owed = owedTo(newcomer);
+  #park(joiner: LateJoiner<P>): void {
+    joiner.parked = true;
+    const owed = owedTo(joiner);
     this.#runnable -= owed;
     this.#parked += owed;
   }
 
   /** A joiner may subscribe and cancel without receiving. */
-  #prune(newcomer: Newcomer<P>): void {
-    for (const prefix of newcomer.waiting.keys()) {
-      if (this.#outbox.wants(newcomer.peer, prefix)) continue;
-      newcomer.waiting.delete(prefix);
+  #prune(joiner: LateJoiner<P>): void {
+    for (const prefix of joiner.waiting.keys()) {
+      if (this.#outbox.wants(joiner.peer, prefix)) continue;
+      joiner.waiting.delete(prefix);
       this.#parked -= 1;
       this.#counts.abandoned += 1;
     }
-    newcomer.prune = MIN_PRUNE + 2 * newcomer.waiting.size;
+    joiner.prune = MIN_PRUNE + 2 * joiner.waiting.size;
   }
 }
 
-function owedTo<P>({ current, waiting }: Newcomer<P>): number {
+function owedTo<P>({ current, waiting }: LateJoiner<P>): number {
   return waiting.size + (current === undefined ? 0 : 1);
 }
 

@@ -25,7 +25,7 @@ export class BrokerWorkers {
   /** By routing id: the same object while the peer is connected. */
   readonly #byId = new Map<Buffer, Worker>();
   /** In order of the next heartbeat. */
-  readonly #beats = new LinkedList<Worker>();
+  readonly #heartbeats = new LinkedList<Worker>();
 
   constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, requests: BrokerRequests) {
     this.#limits = limits;
@@ -62,8 +62,8 @@ export class BrokerWorkers {
     this.#byKey.set(worker.key, worker);
     this.#byId.set(from, worker);
     service.workers.add(worker);
-    worker.beatAt = now + this.#limits.heartbeatInterval;
-    this.#beats.push(worker.beatLink);
+    worker.heartbeatAt = now + this.#limits.heartbeatInterval;
+    this.#heartbeats.push(worker.heartbeatLink);
     if (service.workers.size === 1) this.#effects.event({ type: "service:started", service: service.name });
     this.#effects.event({
       type: "worker:joined",
@@ -83,7 +83,7 @@ export class BrokerWorkers {
     this.#byKey.delete(worker.key);
     this.#byId.delete(worker.routingId);
     service.workers.delete(worker);
-    worker.beatLink.unlink();
+    worker.heartbeatLink.unlink();
     const inFlight = worker.inFlight.length;
     this.#requests.release(worker, now);
     // At the end, clients notice that their connections close.
@@ -103,22 +103,22 @@ export class BrokerWorkers {
   }
 
   nextWakeUp(): number | undefined {
-    return this.#beats.first?.beatAt;
+    return this.#heartbeats.first?.heartbeatAt;
   }
 
   /** Handles up to MAX_BEATS workers. */
   tick(now: number): void {
     const { heartbeatInterval, liveness } = this.#limits;
     for (let looked = 0; looked < MAX_BEATS; looked++) {
-      const worker = this.#beats.first;
-      if (worker === undefined || worker.beatAt > now) break;
+      const worker = this.#heartbeats.first;
+      if (worker === undefined || worker.heartbeatAt > now) break;
       const busy = worker.inFlight.length > 0 && !worker.beatsWhileBusy;
       if (!busy && now - worker.lastSeen >= heartbeatInterval * liveness) {
         this.remove(worker, "expired", now);
         continue;
       }
-      worker.beatAt = now + heartbeatInterval;
-      this.#beats.push(worker.beatLink);
+      worker.heartbeatAt = now + heartbeatInterval;
+      this.#heartbeats.push(worker.heartbeatLink);
       // To busy workers, too: it proves that the connection works.
       const { routingId, dialect } = worker;
       const sent = this.#effects.toWorker(routingId, { kind: "heartbeat", dialect });
@@ -153,7 +153,7 @@ export class BrokerClients {
   readonly #byKey = new Map<string, Client>();
   /** By routing id: the same object while the peer is connected. */
   readonly #byId = new Map<Buffer, Client>();
-  readonly #beats = new LinkedList<Client>();
+  readonly #heartbeats = new LinkedList<Client>();
   readonly #leaving = new LinkedList<Client>();
 
   constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, requests: BrokerRequests) {
@@ -169,28 +169,28 @@ export class BrokerClients {
   heard(from: Buffer, now: number): Client {
     const client = this.#byId.get(from) ?? this.#byKey.get(from.toString("latin1")) ?? this.#add(from, now);
     client.lastSeen = now;
-    if (client.beatLink.list === this.#leaving) this.#cameBack(client, from, now);
+    if (client.heartbeatLink.list === this.#leaving) this.#cameBack(client, from, now);
     return client;
   }
 
   nextWakeUp(): number | undefined {
-    const beat = this.#beats.first?.beatAt;
-    const gone = this.#leaving.first?.beatAt;
-    if (beat === undefined || gone === undefined) return beat ?? gone;
-    return Math.min(beat, gone);
+    const heartbeat = this.#heartbeats.first?.heartbeatAt;
+    const gone = this.#leaving.first?.heartbeatAt;
+    if (heartbeat === undefined || gone === undefined) return heartbeat ?? gone;
+    return Math.min(heartbeat, gone);
   }
 
   tick(now: number): void {
     for (let client = this.#leaving.first; client !== undefined; client = this.#leaving.first) {
-      if (client.beatAt > now) break;
+      if (client.heartbeatAt > now) break;
       this.#remove(client, false);
     }
     const { heartbeatInterval, liveness } = this.#limits;
-    for (let client = this.#beats.first; client !== undefined; client = this.#beats.first) {
-      if (client.beatAt > now) break;
+    for (let client = this.#heartbeats.first; client !== undefined; client = this.#heartbeats.first) {
+      if (client.heartbeatAt > now) break;
       if (now - client.lastSeen < heartbeatInterval * liveness) {
-        client.beatAt = now + heartbeatInterval;
-        this.#beats.push(client.beatLink);
+        client.heartbeatAt = now + heartbeatInterval;
+        this.#heartbeats.push(client.heartbeatLink);
         continue;
       }
       this.#remove(client, true);
@@ -202,8 +202,8 @@ export class BrokerClients {
     const client = this.#byId.get(id);
     if (client === undefined) return false;
     this.#byId.delete(id);
-    client.beatAt = now + RETURN_TIME;
-    this.#leaving.push(client.beatLink);
+    client.heartbeatAt = now + RETURN_TIME;
+    this.#leaving.push(client.heartbeatLink);
     this.#requests.clientLeft(client);
     return true;
   }
@@ -212,13 +212,13 @@ export class BrokerClients {
   #cameBack(client: Client, from: Buffer, now: number): void {
     client.routingId = from;
     this.#byId.set(from, client);
-    client.beatAt = now + this.#limits.heartbeatInterval;
-    this.#beats.push(client.beatLink);
+    client.heartbeatAt = now + this.#limits.heartbeatInterval;
+    this.#heartbeats.push(client.heartbeatLink);
   }
 
   /** A silent client may be paused: it is notified, and sends its dropped requests again. */
   #remove(client: Client, isSilent: boolean): void {
-    client.beatLink.unlink();
+    client.heartbeatLink.unlink();
     this.#byKey.delete(client.key);
     this.#byId.delete(client.routingId);
     const hadRequests = this.#requests.clientGone(client);
@@ -229,8 +229,8 @@ export class BrokerClients {
     const client = new Client(from, from.toString("latin1"), now);
     this.#byKey.set(client.key, client);
     this.#byId.set(from, client);
-    client.beatAt = now + this.#limits.heartbeatInterval;
-    this.#beats.push(client.beatLink);
+    client.heartbeatAt = now + this.#limits.heartbeatInterval;
+    this.#heartbeats.push(client.heartbeatLink);
     return client;
   }
 }

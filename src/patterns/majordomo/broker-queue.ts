@@ -70,9 +70,9 @@ export class BrokerQueue {
     if (this.queued * MAX_BATCH_BYTES > this.#limits.maxQueueBytes) request.own();
     if (front) queue.unshift(request.placeLink);
     else queue.push(request.placeLink);
-    request.patience = front ? this.#limits.queueTimeout : this.#patience(request);
+    request.maxWait = front ? this.#limits.queueTimeout : this.#maxWaitOf(request);
     request.ageLink ??= new Link(request);
-    this.#aging.set(request.ageLink, now, request.patience);
+    this.#aging.set(request.ageLink, now, request.maxWait);
   }
 
   remove(request: BrokerRequest): void {
@@ -89,9 +89,9 @@ export class BrokerQueue {
   *takeExpired(now: number): Generator<BrokerRequest, undefined> {
     const { queueTimeout } = this.#limits;
     for (const request of this.#aging.take(now)) {
-      const rest = queueTimeout - request.patience;
+      const rest = queueTimeout - request.maxWait;
       if (rest > 0 && request.service.workers.size > 0) {
-        request.patience = queueTimeout;
+        request.maxWait = queueTimeout;
         this.#aging.set(request.ageLink as Link<BrokerRequest>, now, rest);
         continue;
       }
@@ -101,7 +101,7 @@ export class BrokerQueue {
     return undefined;
   }
 
-  #patience({ dialect, service }: BrokerRequest): number {
+  #maxWaitOf({ dialect, service }: BrokerRequest): number {
     const { queueTimeout, noServiceTimeout } = this.#limits;
     if (dialect !== Dialect.Shoal || service.workers.size > 0) return queueTimeout;
     return Math.min(queueTimeout, noServiceTimeout);

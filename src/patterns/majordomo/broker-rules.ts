@@ -89,8 +89,8 @@ export class BrokerRules {
 
   nextWakeUp(): number | undefined {
     if (this.#requests.gone.length > 0) return 0;
-    const beat = earlier(this.#workers.nextWakeUp(), this.#clients.nextWakeUp());
-    return earlier(beat, this.#requests.queue.nextDeadline());
+    const heartbeat = earlier(this.#workers.nextWakeUp(), this.#clients.nextWakeUp());
+    return earlier(heartbeat, this.#requests.queue.nextDeadline());
   }
 
   tick(now: number): void {

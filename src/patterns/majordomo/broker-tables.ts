@@ -72,7 +72,7 @@ export class BrokerRequest implements Repeatable {
   readonly arrivedAt: number;
   deadline = 0;
   /** Allowed ms in the queue. */
-  patience = 0;
+  maxWait = 0;
   /** Created on demand. */
   ageLink: Link<BrokerRequest> | undefined = undefined;
 
@@ -118,8 +118,8 @@ export class Worker {
   /** In order of delivery. */
   readonly inFlight = new LinkedList<Repeatable>();
   readonly availableLink: Link<Worker> = new Link<Worker>(this);
-  readonly beatLink: Link<Worker> = new Link<Worker>(this);
-  beatAt = 0;
+  readonly heartbeatLink: Link<Worker> = new Link<Worker>(this);
+  heartbeatAt = 0;
   lastSeen: number;
   /** Silence counts while it is busy, too. */
   beatsWhileBusy = false;
@@ -204,8 +204,8 @@ export class Client {
   routingId: Buffer;
   readonly key: string;
   memory: ClientMemory | undefined = undefined;
-  readonly beatLink: Link<Client> = new Link<Client>(this);
-  beatAt = 0;
+  readonly heartbeatLink: Link<Client> = new Link<Client>(this);
+  heartbeatAt = 0;
   lastSeen: number;
 
   constructor(routingId: Buffer, key: string, now: number) {

@@ -121,7 +121,7 @@ export class ClientConnections {
     const { main } = this;
     if (main === undefined || main.isPlain || main.dueAt !== undefined) return;
     main.lastSeen = now;
-    main.dueAt = now + (main.isExtended ? main.interval : this.#patience);
+    main.dueAt = now + (main.isExtended ? main.interval : this.#answerTimeout);
   }
 
   send(message: FromClient): void {
@@ -232,7 +232,7 @@ export class ClientConnections {
   }
 
   /** ms for an answer: new connections would keep slow brokers slow. */
-  get #patience(): number {
+  get #answerTimeout(): number {
     const doublings = Math.min(MAX_DOUBLINGS, Math.floor(this.#unanswered / ASKED_SOON));
     return this.#limits.heartbeatInterval * 2 ** doublings;
   }

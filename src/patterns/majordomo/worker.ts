@@ -9,7 +9,7 @@ import { type WaitOptions, withTimeout } from "../../core/waiter.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { contractHandler, type ServiceContract } from "../kit/contract.js";
-import { Departure } from "../kit/departure.js";
+import { Draining } from "../kit/draining.js";
 import { Driver } from "../kit/driver.js";
 import { checkSocket, EndpointList, isPermanent, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { SendQueue, type SendTicket } from "../kit/send-queue.js";
@@ -205,7 +205,7 @@ export class WorkerConnection {
     this.#queue?.send(message);
   });
   #closed = false;
-  readonly #departure = new Departure(
+  readonly #draining = new Draining(
     () => this.#session.inFlight > 0,
     () => void this.close(FLUSH_TIMEOUT),
   );
@@ -230,7 +230,7 @@ export class WorkerConnection {
       },
       start: (delivery) => {
         delivery.receivedAt = this.#receivedAt;
-        this.#departure.onRequest();
+        this.#draining.onRequest();
         shared.jobs.start(this.#session, delivery);
       },
       cancel: (tag) => shared.jobs.cancel(this.#session, tag),
@@ -258,13 +258,13 @@ export class WorkerConnection {
 
   /** Leaves the broker when it hangs up or is quiet for a while. */
   leave(): void {
-    if (this.#departure.hasBegun || this.#closed) return;
-    if (this.ready) this.#departure.begin();
+    if (this.#draining.hasStarted || this.#closed) return;
+    if (this.ready) this.#draining.start();
     else void this.close(0);
   }
 
   stay(): void {
-    this.#departure.cancel();
+    this.#draining.cancel();
   }
 
   drain(): void {
@@ -273,7 +273,7 @@ export class WorkerConnection {
 
   async close(linger: number): Promise<void> {
     this.#closed = true;
-    this.#departure.cancel();
+    this.#draining.cancel();
     this.#session.end();
     this.#shared.jobs.abandon(this.#session);
     this.#timer.stop();
@@ -327,7 +327,7 @@ export class WorkerConnection {
   #left(reason: "disconnect" | "expired" | "lost", retryIn: number): void {
     this.#shared.jobs.abandon(this.#session);
     // Deferred: the rules are in the middle of a call.
-    if (this.#departure.hasBegun) queueMicrotask(() => void this.close(0));
+    if (this.#draining.hasStarted) queueMicrotask(() => void this.close(0));
     this.#shared.emit({ type: "broker:left", endpoint: this.endpoint, reason, retryIn });
   }
 

@@ -210,8 +210,8 @@ export class WorkerRules {
   #idle(now: number): void {
     this.#state = "idle";
     this.#deadline = this.#silenceEnds(now);
-    const beats = this.#options.dialect === "paranoid";
-    this.#nextBeat = beats ? now + this.#options.heartbeatInterval : Number.POSITIVE_INFINITY;
+    const hasHeartbeats = this.#options.dialect === "paranoid";
+    this.#nextBeat = hasHeartbeats ? now + this.#options.heartbeatInterval : Number.POSITIVE_INFINITY;
   }
 
   /** A Simple Pirate's queue is always silent. */

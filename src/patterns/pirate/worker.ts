@@ -8,7 +8,7 @@ import { lastFailure } from "../../sockets/internal.js";
 import { Dealer } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { Departure } from "../kit/departure.js";
+import { Draining } from "../kit/draining.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { handlerErrorReply, lateError, requestErrorReply } from "../kit/errors.js";
@@ -203,7 +203,7 @@ class Connection {
   ended = false;
   isJoined = false;
   readonly #shared: Shared;
-  readonly #departure: Departure;
+  readonly #draining: Draining;
   readonly #dialect: Dialect;
   readonly #timer: DriverTimer;
   readonly #rules: WorkerRules;
@@ -236,7 +236,7 @@ class Connection {
         if (this.#queue?.length === 0) this.#send(heartbeatFrames());
       },
       handle: (address, body) => {
-        this.#departure.onRequest();
+        this.#draining.onRequest();
         this.#hadRequest = true;
         void this.#handle(address, body);
       },
@@ -244,18 +244,18 @@ class Connection {
       event: (event) => shared.emit(event),
     };
     this.#rules = new WorkerRules(options, effects, Math.random, counts);
-    this.#departure = new Departure(
+    this.#draining = new Draining(
       () => this.#rules.working,
       () => void this.close(0),
     );
   }
 
   leave(): void {
-    if (!this.ended) this.#departure.begin();
+    if (!this.ended) this.#draining.start();
   }
 
   stay(): void {
-    this.#departure.cancel();
+    this.#draining.cancel();
   }
 
   start(): void {
@@ -271,7 +271,7 @@ class Connection {
   /** @param linger ms for the current request; -1: no limit */
   async close(linger: number): Promise<void> {
     this.ended = true;
-    this.#departure.cancel();
+    this.#draining.cancel();
     await withTimeout(this.#free.wait(!this.#rules.working), linger);
     this.#abort?.abort();
     this.#rules.close();
@@ -306,7 +306,7 @@ class Connection {
     dealer.events.on("peer:leave", () => {
       if (this.#dealer !== dealer) return;
       this.isJoined = false;
-      if (this.#departure.hasBegun) setImmediate(() => void this.close(0));
+      if (this.#draining.hasStarted) setImmediate(() => void this.close(0));
     });
     dealer.events.on("peer:join", () => {
       if (this.#dealer !== dealer) return;

@@ -95,7 +95,7 @@ describe("nodes with keys of their own", () => {
     expect([a, stranger, plain, wary].map((each) => each.members().length)).toEqual([1, 1, 1, 1]);
   });
 
-  it("believe no datagram about a newcomer, and none that removes a member, though it has the cluster's key", async () => {
+  it("believe no datagram about a newMember, and none that removes a member, though it has the cluster's key", async () => {
     const a = await started("a", { curve: { ...A, allow: ALL } });
     const b = await started("b", { curve: { ...B, allow: ALL }, seeds: [a.address] });
     await together(2, a, b);

@@ -9,6 +9,7 @@ import {
   type HostAddress,
   isPrivate,
 } from "../../../src/cluster/clients/addresses.js";
+import { ClientRegistry } from "../../../src/cluster/clients/client-registry.js";
 import {
   type DescribedMember,
   type DiscoveredNode,
@@ -27,7 +28,6 @@ import {
   MAX_SOURCES,
 } from "../../../src/cluster/clients/gate.js";
 import { parseList, parseRequest } from "../../../src/cluster/clients/protocol.js";
-import { ClientRoster } from "../../../src/cluster/clients/roster.js";
 import { hashPassword, UserTable } from "../../../src/cluster/clients/users.js";
 import type { Requests } from "../../../src/cluster/requests/requests.js";
 import { codes, ROOT, tableUnder } from "../../support/markdown.js";
@@ -459,8 +459,8 @@ describe("who is connected where", () => {
     }));
 
   const member = (name: string, isLive = true) => ({ id: name, name: `${name}@h`, isLive });
-  const rosterOf = (answers: Record<string, () => AsyncIterable<unknown>>): ClientRoster =>
-    new ClientRoster({
+  const registryOf = (answers: Record<string, () => AsyncIterable<unknown>>): ClientRegistry =>
+    new ClientRegistry({
       outgoing: { streamFrom: (node: string) => answers[node]?.() },
       serveInternally: () => ({ close: async () => undefined }),
     } as unknown as Requests);
@@ -469,19 +469,19 @@ describe("who is connected where", () => {
   }
 
   it("is asked of all nodes: the newest connection of a client that moves counts", async () => {
-    const roster = rosterOf({
+    const registry = registryOf({
       b: () => parts(clientsOf(128, "b"), [{ id: "moves", name: "", address: "", since: 7 }]),
       c: () => parts([{ id: "moves", name: "", address: "", since: 9 }]),
     });
-    roster.server = { clients: () => clientsOf(2, "a") } as never;
-    const { clients, missing } = await roster.ask("a@h", [member("b"), member("c")], 100);
+    registry.server = { clients: () => clientsOf(2, "a") } as never;
+    const { clients, missing } = await registry.ask("a@h", [member("b"), member("c")], 100);
     expect([clients.length, missing]).toEqual([131, []]);
     expect(clients.filter(({ node }) => node === "a@h")).toHaveLength(2);
     expect(clients.filter(({ id }) => id === "moves").map(({ node }) => node)).toEqual(["c@h"]);
   });
 
   it("has the names of nodes that do not answer in full, and drops junk and nodes that are gone", async () => {
-    const roster = rosterOf({
+    const registry = registryOf({
       async *late() {
         yield clientsOf(1, "late");
         throw new Error("late");
@@ -492,7 +492,7 @@ describe("who is connected where", () => {
       many: () => parts(clientsOf(70_000, "many")),
     });
     const members = [...["late", "odd", "junk", "many"].map((name) => member(name)), member("gone", false)];
-    const { clients, missing } = await roster.ask("a@h", members, 100);
+    const { clients, missing } = await registry.ask("a@h", members, 100);
     expect(missing).toEqual(["late@h", "odd@h"]);
     expect(clients.map(({ node }) => node).filter((node) => node !== "many@h")).toEqual(["late@h"]);
     expect(clients).toHaveLength(1 + 65_536);

@@ -524,7 +524,7 @@ describe("hooks of services", () => {
 });
 
 describe("hooks that decide about a service whose details have not come", () => {
-  function newcomer(): Pair & { readonly come: () => void } {
+  function newMember(): Pair & { readonly come: () => void } {
     const world = new ServiceWorld();
     const [a, b] = [world.add("a", ["billing"]), world.add("b")];
     const box: ServiceMessage[] = [];
@@ -533,7 +533,7 @@ describe("hooks that decide about a service whose details have not come", () => 
   }
 
   it("see it with these: what it sends by datagram before they come is dropped", async () => {
-    const { a, b, box, come } = newcomer();
+    const { a, b, box, come } = newMember();
     const seen: string[] = [];
     b.services.hook("service:validate", ({ tags }) => {
       seen.push(tags.join());
@@ -550,7 +550,7 @@ describe("hooks that decide about a service whose details have not come", () => 
   });
 
   it("keep back what is sent to it", async () => {
-    const { a, b, come } = newcomer();
+    const { a, b, come } = newMember();
     b.services.hook("service:discovered", () => {
       throw new Error("unwanted");
     });

@@ -247,7 +247,7 @@ describe("messages of nodes, by any schedule", () => {
   );
 });
 
-/** Nodes that live by their beats alone: nobody is probed, and one that is silent is kept for 10 minutes. */
+/** Nodes that live by their heartbeats alone: nobody is probed, and one that is silent is kept for 10 minutes. */
 async function beating(
   world: World,
   messaging: Readonly<Record<string, ClusterNodeOptions["messaging"]>>,
@@ -288,7 +288,7 @@ describe("a node to which no protocol of messages works", () => {
       });
       const { a: first, c, d } = nodes as Record<string, ClusterNode>;
       for (const node of [first, c, d]) expect(node?.member(b.id)?.state).toBe("alive");
-      // The longest time between two beats.
+      // The longest time between two heartbeats.
       await world.until(() => [first, c, d].every((node) => node?.resolve().length === 3), 130_000);
       expect(error).toMatchObject({ code: "EHOSTUNREACH" });
     });
@@ -312,7 +312,7 @@ describe("a node to which no protocol of messages works", () => {
             sent = true;
           });
       });
-      // It is asked for a sign of life, again and again, and gives it: an idle one beats once in 2 minutes.
+      // It is asked for a sign of life, again and again, and gives it: an idle one heartbeats once in 2 minutes.
       await world.advance(20_000);
       expect(broken.attempts).toBeGreaterThan(5);
       expect(b.stats().packetsSent - before).toBeGreaterThan(5);

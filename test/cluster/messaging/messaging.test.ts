@@ -568,12 +568,12 @@ describe("subscriptions", () => {
     expect(b.routes.filters.has("t")).toBe(true);
     expect(await a.messaging.self.publish("t", "0")).toBe(1);
     await world.settle();
-    const newcomer = b.messaging.createClient();
-    const late = collect(newcomer, "t");
+    const newMember = b.messaging.createClient();
+    const late = collect(newMember, "t");
     await a.messaging.self.publish("t", "late");
     await world.settle();
     expect(late).toEqual(["t late"]);
-    newcomer.close();
+    newMember.close();
     subscription.close();
     subscription.close();
     expect(b.routes.filters.has("t")).toBe(false);
@@ -1088,7 +1088,7 @@ describe("what an evil node sends", () => {
     expect([addresses.aliases, used.dropped]).toEqual([100, false]);
   });
 
-  test("nor does a newcomer drop those of a third node while the clients of one that makes them up fill the table", () => {
+  test("nor does a newMember drop those of a third node while the clients of one that makes them up fill the table", () => {
     const dropped: string[] = [];
     const addresses = new Addresses<string>(
       { random: Math.random, isTaken: () => false, dropped: ({ node }) => void dropped.push(node) },
@@ -1096,7 +1096,7 @@ describe("what an evil node sends", () => {
     );
     for (let client = 1; client <= 10; client++) addresses.aliasOf("third", client);
     for (let client = 1; client <= 1_000; client++) addresses.aliasOf("evil", client);
-    for (let client = 1; client <= 33; client++) addresses.aliasOf("newcomer", client);
+    for (let client = 1; client <= 33; client++) addresses.aliasOf("newMember", client);
     expect(new Set(dropped)).toEqual(new Set(["evil"]));
     expect(addresses.aliases).toBe(100);
   });

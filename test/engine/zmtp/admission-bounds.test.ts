@@ -85,7 +85,7 @@ describe("connections", () => {
     const second = (await world.raw(endpoint)).listen();
     const gaveWay = nextEvent(pull, "handshake:error:other");
     await world.raw(endpoint);
-    expect((await gaveWay).error.message).toContain("gave way");
+    expect((await gaveWay).error.message).toContain("was evicted");
     await first.closed;
     expect(second.socket.destroyed).toBe(false);
   });

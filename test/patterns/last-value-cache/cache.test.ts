@@ -39,7 +39,7 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
     return { cache, publisher, subscribe, messages, backend, frontend };
   }
 
-  it("a newcomer gets the last value of its topic, then what is live", async () => {
+  it("a joiner gets the last value of its topic, then what is live", async () => {
     const { publisher, subscribe, messages } = await start();
     for (const value of ["1", "2", "3"]) await publisher.send(["weather", value]);
     await publisher.send(["other", "x"]);
@@ -50,7 +50,7 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
     expect(await collect(subscriber, 1)).toEqual(["weather|4"]);
   });
 
-  it("a newcomer gets every topic beneath its prefixes, in byte order, with all frames", async () => {
+  it("a joiner gets every topic beneath its prefixes, in byte order, with all frames", async () => {
     const { publisher, subscribe, messages, cache } = await start();
     for (const topic of ["b/2", "a/1", "b/1", "b", "c"]) await publisher.send([topic, "x", "", "y"]);
     await messages(5);

@@ -1,6 +1,6 @@
 /**
- * Whom a snapshot goes to: to the newcomer alone where the engine can, whatever program the subscribers are; it waits for
- * the newcomer's room, and ends with it. An old subscriber's next message is the live one: nothing came in between.
+ * Whom a snapshot goes to: to the joiner alone where the engine can, whatever program the subscribers are; it waits for
+ * the joiner's room, and ends with it. An old subscriber's next message is the live one: nothing came in between.
  */
 import { afterEach, describe, expect, it } from "vitest";
 import { Context, Publisher, Subscriber } from "../../../src/index.js";
@@ -51,7 +51,7 @@ async function start(options: LastValueCacheOptions = {}, endpoint = "tcp://127.
   return { cache, publish, backend, subscribe, served };
 }
 
-describe("a newcomer of the last value cache, engine zmtp", () => {
+describe("a joiner of the last value cache, engine zmtp", () => {
   it.each([
     "zmtp",
     "libzmq",
@@ -104,7 +104,7 @@ describe("a newcomer of the last value cache, engine zmtp", () => {
 
   it.each([
     ["tcp", "tcp://127.0.0.1:*"],
-    ["inproc", "inproc://newcomers"],
+    ["inproc", "inproc://joiners"],
   ])("over %s that does not read waits for its own room, holds up nobody, and gets all of it when it reads", async (...[
     ,
     endpoint,
@@ -113,7 +113,7 @@ describe("a newcomer of the last value cache, engine zmtp", () => {
     const { cache, publish, subscribe, served } = await start({ backendOptions }, endpoint);
     await publish(...LARGE);
     const slow = subscribe(zmtp, "t", 1);
-    await until(() => cache.stats().snapshots.parked === 1, "a newcomer without room");
+    await until(() => cache.stats().snapshots.parked === 1, "a joiner without room");
     const quick = subscribe(zmtp, "t");
     expect((await collect(quick, LARGE.length)).map((text) => text.slice(0, 4))).toEqual(
       LARGE.map(([topic]) => topic),
@@ -135,7 +135,7 @@ describe("a newcomer of the last value cache, engine zmtp", () => {
     const { cache, publish, subscribe } = await start({ backendOptions: { sendHighWaterMark: 20 } });
     await publish(...LARGE);
     const slow = subscribe(zmtp, "t", 1);
-    await until(() => cache.stats().snapshots.parked === 1, "a newcomer without room");
+    await until(() => cache.stats().snapshots.parked === 1, "a joiner without room");
     await slow.close({ linger: 0 });
     await until(() => cache.stats().snapshots.abandoned === 1, "the end of its snapshot");
     expect(cache.stats().snapshots).toMatchObject({ waiting: 0, parked: 0, done: 0 });
@@ -145,7 +145,7 @@ describe("a newcomer of the last value cache, engine zmtp", () => {
     const { cache, publish, subscribe, served } = await start({ backendOptions: { sendHighWaterMark: 20 } });
     await publish(...LARGE, ["other", "1"]);
     const slow = subscribe(zmtp, "t", 1);
-    await until(() => cache.stats().snapshots.parked === 1, "a newcomer without room");
+    await until(() => cache.stats().snapshots.parked === 1, "a joiner without room");
     slow.unsubscribe("t");
     slow.subscribe("o");
     // What had come of the others is thrown away, so there is room for this.

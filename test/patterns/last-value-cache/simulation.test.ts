@@ -1,6 +1,6 @@
 /**
  * Publishers, a cache and subscribers that come at any time, in simulated time. What engines do is in the network:
- * one sends a snapshot's values to everybody who asked for their topics; the other to the newcomer alone, whose queue
+ * one sends a snapshot's values to everybody who asked for their topics; the other to the joiner alone, whose queue
  * has room for some of them, and which may leave, or take its subscription back, in the middle.
  *
  * Invariants: nobody gets an older value of a topic after a newer; when it is quiet everybody that is there has the
@@ -90,24 +90,24 @@ function story(simulation: Simulation): void {
   const snapshots = new Snapshots<SimulatedSubscriber | typeof EVERYBODY>(
     cache,
     {
-      send: (message, newcomer) => {
-        if (!(newcomer instanceof SimulatedSubscriber)) {
+      send: (message, joiner) => {
+        if (!(joiner instanceof SimulatedSubscriber)) {
           deliver(message);
           return "sent";
         }
-        if (newcomer.gone) return "gone";
-        if (!newcomer.hasRoomToSpare) {
-          newcomer.onRoom = () => {
-            snapshots.ready(newcomer);
+        if (joiner.gone) return "gone";
+        if (!joiner.hasRoomToSpare) {
+          joiner.onRoom = () => {
+            snapshots.ready(joiner);
             later();
           };
           return "full";
         }
-        newcomer.owed.push(String(message[0]));
-        newcomer.send(message);
+        joiner.owed.push(String(message[0]));
+        joiner.send(message);
         return "sent";
       },
-      wants: (newcomer) => !(newcomer instanceof SimulatedSubscriber) || !newcomer.gone,
+      wants: (joiner) => !(joiner instanceof SimulatedSubscriber) || !joiner.gone,
       done: (prefix, topics) => simulation.note(`${prefix}: ${topics} values`),
     },
     100,
@@ -174,7 +174,7 @@ function story(simulation: Simulation): void {
 }
 
 it(
-  "newcomers get the last value of all they asked for, and nobody an older one after a newer",
+  "joiners get the last value of all they asked for, and nobody an older one after a newer",
   () => {
     runSchedules(story, { count: 40 });
   },

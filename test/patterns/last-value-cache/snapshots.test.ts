@@ -15,13 +15,13 @@ function create(options: { max?: number; topics?: readonly string[] } = {}) {
   const snapshots = new Snapshots<string>(
     cache,
     {
-      send: ([topic], newcomer) => {
-        if (gone.has(newcomer)) return "gone";
-        if (full.has(newcomer)) return "full";
-        sent.push(`${newcomer}:${topic}`);
+      send: ([topic], joiner) => {
+        if (gone.has(joiner)) return "gone";
+        if (full.has(joiner)) return "full";
+        sent.push(`${joiner}:${topic}`);
         return "sent";
       },
-      wants: (newcomer, prefix) => !gone.has(newcomer) && !unwanted.has(prefix),
+      wants: (joiner, prefix) => !gone.has(joiner) && !unwanted.has(prefix),
       done: (prefix, count) => sent.push(`done ${prefix} ${count}`),
     },
     max,
@@ -30,7 +30,7 @@ function create(options: { max?: number; topics?: readonly string[] } = {}) {
 }
 
 describe("Snapshots", () => {
-  it("gives each newcomer its own values, and newcomers their turns", () => {
+  it("gives each joiner its own values, and joiners their turns", () => {
     const { snapshots, sent } = create();
     snapshots.request("", "x");
     snapshots.request("", "y");
@@ -41,7 +41,7 @@ describe("Snapshots", () => {
     expect(snapshots.stats()).toMatchObject({ waiting: 0, done: 2, values: 8, merged: 0 });
   });
 
-  it("serves a newcomer's subscriptions in their order, those of one prefix that have not begun together", () => {
+  it("serves a joiner's subscriptions in their order, those of one prefix that have not begun together", () => {
     const { snapshots, sent } = create();
     for (const prefix of ["b", "a", "b", "c"]) snapshots.request(prefix, "x");
     expect(snapshots.stats()).toMatchObject({ waiting: 3, merged: 1 });
@@ -51,7 +51,7 @@ describe("Snapshots", () => {
     expect(sent).toEqual(["x:b", "done b 1", "x:a", "done a 1", "x:c", "done c 1", "x:b", "done b 1"]);
   });
 
-  it("leaves a newcomer that has no room aside, holds up nobody for it, and goes on where it was", () => {
+  it("leaves a joiner that has no room aside, holds up nobody for it, and goes on where it was", () => {
     const { snapshots, sent, full } = create({ max: 2 });
     snapshots.request("", "slow");
     snapshots.step(1);
@@ -72,7 +72,7 @@ describe("Snapshots", () => {
     expect(snapshots.stats()).toMatchObject({ waiting: 0, parked: 0, done: 3, abandoned: 0 });
   });
 
-  it("ends the snapshots of a newcomer that is gone, and of prefixes taken back", () => {
+  it("ends the snapshots of a joiner that is gone, and of prefixes taken back", () => {
     const { snapshots, sent, full, gone, unwanted } = create();
     for (const prefix of ["", "a", "b"]) snapshots.request(prefix, "x");
     full.add("x");
@@ -89,7 +89,7 @@ describe("Snapshots", () => {
     expect(snapshots.room).toBe(100);
   });
 
-  it("keeps no more for a newcomer without room than what it has, however often it subscribes and cancels", () => {
+  it("keeps no more for a joiner without room than what it has, however often it subscribes and cancels", () => {
     const { snapshots, full, unwanted } = create();
     snapshots.request("a", "x");
     full.add("x");

@@ -78,7 +78,7 @@ describe("a last value cache with a store", () => {
     expect(kept(new LastValueCache({ store: folder })).stats().topics).toBe(2);
   });
 
-  it("has what was committed when it is killed, and a newcomer gets it after the restart", async () => {
+  it("has what was committed when it is killed, and a joiner gets it after the restart", async () => {
     const frontend = `ipc://${join(folder, "frontend")}`;
     for (let round = 1; round <= 3; round++) {
       const child = start(CACHE, { args: [join(folder, "store"), frontend] });

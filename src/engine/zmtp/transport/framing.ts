@@ -26,7 +26,7 @@ export interface DecodedFrames {
   readonly assembled?: Buffer;
 }
 
-export type Farewell = "done" | "protocol" | "refused" | "too-long";
+export type FramingClose = "done" | "protocol" | "refused" | "too-long";
 
 export interface Framing {
   /** The handshake fails unless it is the socket's. */
@@ -57,5 +57,5 @@ export interface Framing {
   /** `false`: the peer does not answer pings. */
   readonly pings?: boolean;
   ping(): Uint8Array;
-  farewell(why: Farewell): Uint8Array;
+  closeFrame(why: FramingClose): Uint8Array;
 }

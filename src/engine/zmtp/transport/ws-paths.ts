@@ -121,7 +121,7 @@ export class Paths {
     () => optionsNow(this.first)?.maxPendingHandshakes ?? 0,
     (pending, limit) => {
       const { remote } = pending.stream;
-      this.#fail(pending, `the upgrade of ${remote} gave way to a new one: ${limit} were under way`);
+      this.#fail(pending, `the upgrade of ${remote} was evicted by a new one: ${limit} were in flight`);
     },
   );
   #http: HttpServer | undefined;

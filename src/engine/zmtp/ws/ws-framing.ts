@@ -9,7 +9,7 @@ import type { StreamFault } from "../codec/in-stream.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
-import type { DecodedFrames, Farewell, FramePiece, Framing } from "../transport/framing.js";
+import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../transport/framing.js";
 import { Words } from "./mask.js";
 import { FIRST_LIMIT, isBare, isStream } from "./subprotocol.js";
 import { decodedSize, WsDecoder } from "./ws-decoder.js";
@@ -18,7 +18,7 @@ import { CLOSE, CloseCode, PING, PONG } from "./ws-frame.js";
 
 const NOTHING = Buffer.alloc(0);
 
-const CLOSE_CODES: Readonly<Record<Farewell, CloseCode>> = {
+const CLOSE_CODES: Readonly<Record<FramingClose, CloseCode>> = {
   done: CloseCode.normal,
   protocol: CloseCode.protocol,
   refused: CloseCode.refused,
@@ -119,7 +119,7 @@ export class WsFraming implements Framing {
     return this.#encoder.control(PING, NOTHING);
   }
 
-  farewell(why: Farewell): Uint8Array {
+  closeFrame(why: FramingClose): Uint8Array {
     const code = CLOSE_CODES[why];
     return this.#encoder.control(CLOSE, Buffer.of(code >>> 8, code & 0xff));
   }

@@ -360,7 +360,7 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
     await WsPeer.connect(other);
     await WsPeer.connect(other);
     await first.end();
-    expect((await evicted).error.message).toContain("gave way");
+    expect((await evicted).error.message).toContain("was evicted");
   });
 });
 

@@ -135,7 +135,7 @@ describe("a server refuses, before any upgrade and with the reason of TLS,", () 
     const peers = [1, 2, 3].map(() => connectTcp(portOf(endpoint), "127.0.0.1"));
     await Promise.all(peers.map((peer) => once(peer, "close")));
     await until(() => faults.length === 3, "all reported");
-    expect(faults.filter((fault) => fault.includes("gave way"))).toHaveLength(1);
+    expect(faults.filter((fault) => fault.includes("was evicted"))).toHaveLength(1);
     expect(faults.filter((fault) => fault.includes("within 300 ms"))).toHaveLength(2);
   });
 });

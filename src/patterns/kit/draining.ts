@@ -1,20 +1,20 @@
 /**
  * Delays a worker's disconnect from a server that its source dropped: a draining server still needs workers.
  *
- *   begin ──quiet for QUIET_TIME, and not busy──> leave()          cancel: the server is in the list again
+ *   start ──quiet for QUIET_TIME, and not busy──> leave()          cancel: the server is in the list again
  */
 
 /** ms. */
 const QUIET_TIME = 5_000;
 
-export class Departure {
+export class Draining {
   readonly #isBusy: () => boolean;
   readonly #leave: () => void;
   #timer: NodeJS.Timeout | undefined;
 
   /**
    * @param isBusy whether requests are being handled
-   * @param leave called at most once per `begin`
+   * @param leave called at most once per `start`
    */
   constructor(isBusy: () => boolean, leave: () => void) {
     this.#isBusy = isBusy;
@@ -22,11 +22,11 @@ export class Departure {
   }
 
   /** A server that hangs up now is not reconnected. */
-  get hasBegun(): boolean {
+  get hasStarted(): boolean {
     return this.#timer !== undefined;
   }
 
-  begin(): void {
+  start(): void {
     this.#timer ??= setTimeout(() => {
       if (this.#isBusy()) this.#timer?.refresh();
       else this.#leave();

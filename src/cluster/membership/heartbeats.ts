@@ -13,7 +13,7 @@ interface Answer {
   readonly address: string;
 }
 
-export class Beats {
+export class Heartbeats {
   readonly #context: Context;
   readonly #prober: Prober;
   readonly #lifeCycle: LifeCycle;
@@ -46,7 +46,7 @@ export class Beats {
   heartbeat(now: number, channel: number): void {
     this.#nextBeat = now + this.#context.profile.heartbeatInterval * (0.9 + 0.2 * this.#context.random());
     if (!this.#context.left && !this.#context.removed)
-      this.#context.effects.multicast(this.#context.beat(channel));
+      this.#context.effects.multicast(this.#context.heartbeat(channel));
   }
 
   heartbeatAfter(ms: number): void {
@@ -107,7 +107,7 @@ export class Beats {
       const { at, address } = this.#answers[i] as Answer;
       if (at > now) continue;
       this.#answers.splice(i, 1);
-      this.#context.effects.send(address, this.#context.beat(0), false);
+      this.#context.effects.send(address, this.#context.heartbeat(0), false);
     }
   }
 }

@@ -11,7 +11,7 @@ import type { Service } from "../requests/types.js";
 const SERVICE = "$clients";
 const PART = 128;
 /** More clients of one node are dropped. */
-const MAX_ROSTER = 65_536;
+const MAX_CLIENTS = 65_536;
 const MAX_TEXT = 256;
 
 /** Connected to a discovery server. */
@@ -47,7 +47,7 @@ export interface ClusterClients {
   readonly missing: readonly string[];
 }
 
-export class ClientRoster {
+export class ClientRegistry {
   readonly #requests: Requests;
   #served: Service | undefined;
   #server: OwnDiscovery | undefined;
@@ -95,7 +95,7 @@ export class ClientRoster {
 }
 
 async function* partsOf(clients: readonly OwnClient[]): AsyncGenerator<readonly OwnClient[]> {
-  for (let at = 0; at < clients.length && at < MAX_ROSTER; at += PART) yield clients.slice(at, at + PART);
+  for (let at = 0; at < clients.length && at < MAX_CLIENTS; at += PART) yield clients.slice(at, at + PART);
 }
 
 /** @returns whether the list is complete */
@@ -103,7 +103,7 @@ async function collect(parts: AsyncIterable<unknown>, node: string, into: Cluste
   try {
     for await (const part of parts) {
       if (!Array.isArray(part)) return false;
-      for (const each of part.slice(0, MAX_ROSTER - into.length)) {
+      for (const each of part.slice(0, MAX_CLIENTS - into.length)) {
         const client = clientOf(each, node);
         if (client !== undefined) into.push(client);
       }

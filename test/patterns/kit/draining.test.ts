@@ -1,16 +1,16 @@
 /** When a worker leaves a server that its source of endpoints no longer has, in virtual time. */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { Departure } from "../../../src/patterns/kit/departure.js";
+import { Draining } from "../../../src/patterns/kit/draining.js";
 
 let isBusy: boolean;
 let left: number;
-let departure: Departure;
+let draining: Draining;
 
 beforeEach(() => {
   vi.useFakeTimers();
   isBusy = false;
   left = 0;
-  departure = new Departure(
+  draining = new Draining(
     () => isBusy,
     () => {
       left += 1;
@@ -21,13 +21,13 @@ beforeEach(() => {
 afterEach(() => void vi.useRealTimers());
 
 it("comes 5 s after it began, or after the last request", () => {
-  departure.onRequest(); // Before it begins: of no interest.
-  expect(departure.hasBegun).toBe(false);
-  departure.begin();
-  departure.begin();
-  expect(departure.hasBegun).toBe(true);
+  draining.onRequest(); // Before it begins: of no interest.
+  expect(draining.hasStarted).toBe(false);
+  draining.start();
+  draining.start();
+  expect(draining.hasStarted).toBe(true);
   vi.advanceTimersByTime(4_999);
-  departure.onRequest();
+  draining.onRequest();
   vi.advanceTimersByTime(4_999);
   expect(left).toBe(0);
   vi.advanceTimersByTime(1);
@@ -35,7 +35,7 @@ it("comes 5 s after it began, or after the last request", () => {
 });
 
 it("does not come while requests are handled", () => {
-  departure.begin();
+  draining.start();
   isBusy = true;
   vi.advanceTimersByTime(14_999);
   isBusy = false;
@@ -45,11 +45,11 @@ it("does not come while requests are handled", () => {
 });
 
 it("is cancelled when the server is in the list again", () => {
-  departure.begin();
-  departure.cancel();
+  draining.start();
+  draining.cancel();
   vi.advanceTimersByTime(60_000);
-  expect([left, departure.hasBegun]).toEqual([0, false]);
-  departure.begin();
+  expect([left, draining.hasStarted]).toEqual([0, false]);
+  draining.start();
   vi.advanceTimersByTime(5_000);
   expect(left).toBe(1);
 });
