@@ -46,12 +46,12 @@ type Callback = (error?: Error | null) => void;
  * @example
  * ```ts
  * import { duplexPair } from "node:stream"; // In place of two sockets.
- * import { commence } from "shoal/link";
+ * import { openLink } from "shoal/link";
  *
  * const [here, there] = duplexPair();
  * const password = "correct horse battery staple";
- * const serving = commence(there, { role: "acceptor", password, onChannel: (channel) => channel.pipe(channel) });
- * const link = await commence(here, { role: "dialler", password });
+ * const serving = openLink(there, { role: "responder", password, onChannel: (channel) => channel.pipe(channel) });
+ * const link = await openLink(here, { role: "initiator", password });
  * const channel = await link.open("echo");
  * channel.end("hello");
  * for await (const piece of channel) console.log(String(piece)); // hello

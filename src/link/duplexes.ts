@@ -30,7 +30,7 @@ type Callback = (error?: Error | null) => void;
 const OPEN = 1;
 
 /**
- * Makes a byte stream of a WebSocket, for `commence`. Text messages, or more than 1,048,576 unread bytes, end it.
+ * Makes a byte stream of a WebSocket, for `openLink`. Text messages, or more than 1,048,576 unread bytes, end it.
  *
  * @param webSocket open or connecting
  * @throws InvalidArgumentError `EINVAL`, also for a closed WebSocket

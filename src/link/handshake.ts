@@ -6,8 +6,8 @@
  *   proof   01, HMAC-SHA256 of both hellos 32; or 00: refused
  *
  *   HELLO ──no password──────────────────────────────────────────────> DONE
- *     └─dialler: sends its proof ──> PROOF ──a good one──────────────> DONE
- *     └─acceptor:                    PROOF ──a good one, sends its own─> DONE
+ *     └─initiator: sends its proof ──> PROOF ──a good one──────────────> DONE
+ *     └─responder:                    PROOF ──a good one, sends its own─> DONE
  *
  * Proof keys derive from the password and the shared secret of fresh X25519 keys: an eavesdropper cannot test passwords,
  * and a man in the middle has two secrets that no proof fits.
@@ -25,7 +25,7 @@ import {
 import { LARGEST_WINDOW, MIN_WINDOW } from "./bounds.js";
 
 /** `either`: the hellos decide. */
-export type LinkRole = "dialler" | "acceptor" | "either";
+export type LinkRole = "initiator" | "responder" | "either";
 
 export type HandshakeFailure =
   | "hello"
@@ -39,7 +39,7 @@ export type HandshakeFailure =
 
 const MAGIC = Buffer.from("SHOALLNK");
 const VERSION = 1;
-const ROLES = ["either", "dialler", "acceptor"] as const;
+const ROLES = ["either", "initiator", "responder"] as const;
 const HAS_PASSWORD = 1;
 const ENCRYPTS = 2;
 const HELLO_SIZE = 56;
@@ -64,7 +64,7 @@ export interface HandshakeSettings {
 }
 
 export interface Agreement {
-  readonly isDialler: boolean;
+  readonly isInitiator: boolean;
   readonly peerWindow: number;
   readonly peerMaxChannels: number;
   /** Encryption keys, 32 bytes each. */
@@ -80,7 +80,7 @@ export class Handshake {
   #pending: Buffer = Buffer.alloc(0);
   #size = HELLO_SIZE;
   #peer:
-    | { readonly isDialler: boolean; readonly hellos: Buffer; readonly shared: Buffer | undefined }
+    | { readonly isInitiator: boolean; readonly hellos: Buffer; readonly shared: Buffer | undefined }
     | undefined;
   #peerHello: Buffer = this.#pending;
   #encrypts = false;
@@ -143,7 +143,7 @@ export class Handshake {
     this.failure = this.#checkHello(this.#peerHello);
     if (this.failure !== undefined || this.#peer === undefined) return;
     if (this.#settings.keys.length === 0) this.#agree(undefined);
-    else if (!this.#peer.isDialler) this.#prove(this.#settings.keys[0] as Buffer, send);
+    else if (!this.#peer.isInitiator) this.#prove(this.#settings.keys[0] as Buffer, send);
   }
 
   #checkHello(hello: Buffer): HandshakeFailure | undefined {
@@ -159,52 +159,52 @@ export class Handshake {
     const needsPassword = this.#settings.keys.length > 0;
     if (hasPassword && !needsPassword) return "password-missing";
     if (needsPassword && !hasPassword) return "password-unexpected";
-    const isDialler = this.#dials(role, order);
-    const hellos = isDialler ? [this.hello, hello] : [hello, this.hello];
+    const isInitiator = this.#dials(role, order);
+    const hellos = isInitiator ? [this.hello, hello] : [hello, this.hello];
     const shared = this.#secret === undefined ? undefined : agree(this.#secret, other as Buffer);
     if (needsPassword && shared === undefined) return "hello";
     this.#encrypts = needsPassword && (this.#settings.encrypt || ((hello[10] as number) & ENCRYPTS) !== 0);
-    this.#peer = { isDialler: !isDialler, hellos: Buffer.concat(hellos), shared };
+    this.#peer = { isInitiator: !isInitiator, hellos: Buffer.concat(hellos), shared };
     return undefined;
   }
 
   #dials(other: LinkRole, order: number): boolean {
     const { role } = this.#settings;
-    if (role !== "either") return role === "dialler";
-    return other === "either" ? order < 0 : other === "acceptor";
+    if (role !== "either") return role === "initiator";
+    return other === "either" ? order < 0 : other === "responder";
   }
 
-  #takeProof({ isDialler }: { readonly isDialler: boolean }, send: (bytes: Buffer) => void): void {
+  #takeProof({ isInitiator }: { readonly isInitiator: boolean }, send: (bytes: Buffer) => void): void {
     const shown = this.#pending.subarray(0, PROOF_SIZE);
     this.#pending = this.#pending.subarray(PROOF_SIZE);
     if (shown[0] !== PROVED) {
       this.failure = "refused";
       return;
     }
-    // Answers a dialler with the password that it proved.
-    const keys = isDialler ? this.#settings.keys : this.#settings.keys.slice(0, 1);
-    const key = keys.find((each) => timingSafeEqual(shown.subarray(1), this.#proof(each, isDialler)));
+    // Answers an initiator with the password that it proved.
+    const keys = isInitiator ? this.#settings.keys : this.#settings.keys.slice(0, 1);
+    const key = keys.find((each) => timingSafeEqual(shown.subarray(1), this.#proof(each, isInitiator)));
     if (key === undefined) {
       this.failure = "password";
-      if (isDialler) send(Buffer.alloc(PROOF_SIZE));
+      if (isInitiator) send(Buffer.alloc(PROOF_SIZE));
       return;
     }
-    if (isDialler) this.#prove(key, send);
+    if (isInitiator) this.#prove(key, send);
     this.#agree(key);
   }
 
   #prove(key: Buffer, send: (bytes: Buffer) => void): void {
-    const isDialler = this.#peer?.isDialler === false;
-    send(Buffer.concat([Buffer.from([PROVED]), this.#proof(key, isDialler)]));
+    const isInitiator = this.#peer?.isInitiator === false;
+    send(Buffer.concat([Buffer.from([PROVED]), this.#proof(key, isInitiator)]));
   }
 
-  #proof(key: Buffer, ofDialler: boolean): Buffer {
+  #proof(key: Buffer, ofInitiator: boolean): Buffer {
     const { hellos } = this.#peer as { hellos: Buffer };
-    const part = this.#keysOf(key)[ofDialler ? 0 : 1] as Buffer;
+    const part = this.#keysOf(key)[ofInitiator ? 0 : 1] as Buffer;
     return createHmac("sha256", part).update(hellos).digest();
   }
 
-  /** Four keys: proofs of dialler and acceptor, then their encryption keys. */
+  /** Four keys: proofs of initiator and responder, then their encryption keys. */
   #keysOf(key: Buffer): Buffer[] {
     const { hellos, shared } = this.#peer as { hellos: Buffer; shared: Buffer };
     const all = Buffer.from(hkdfSync("sha256", Buffer.concat([key, shared]), hellos, LABEL, 4 * KEY_SIZE));
@@ -212,11 +212,11 @@ export class Handshake {
   }
 
   #agree(key: Buffer | undefined): void {
-    const isDialler = this.#peer?.isDialler === false;
-    const [, , dialler, acceptor] = key === undefined ? [] : this.#keysOf(key);
-    const seals = isDialler ? { out: dialler, in: acceptor } : { out: acceptor, in: dialler };
+    const isInitiator = this.#peer?.isInitiator === false;
+    const [, , initiator, responder] = key === undefined ? [] : this.#keysOf(key);
+    const seals = isInitiator ? { out: initiator, in: responder } : { out: responder, in: initiator };
     this.agreement = {
-      isDialler,
+      isInitiator,
       peerWindow: this.#peerHello.readUInt32BE(12),
       peerMaxChannels: this.#peerHello.readUInt32BE(16),
       seals: this.#encrypts ? (seals as { out: Buffer; in: Buffer }) : undefined,

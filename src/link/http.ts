@@ -79,7 +79,7 @@ export type DialLinkOptions = Given<typeof DIAL_OPTIONS>;
  * Accepts streams from an HTTP or HTTPS server: requests with `SMQ: CLUSTER` or `Upgrade: shoal-link`. Its listeners
  * get other requests.
  *
- * @param onStream called with each unread stream, for `commence` with `role: "acceptor"`; may be async
+ * @param onStream called with each unread stream, for `openLink` with `role: "responder"`; may be async
  * @returns stops accepting; streams stay
  * @throws InvalidArgumentError `EINVAL`
  */
@@ -161,7 +161,7 @@ function detach(request: IncomingMessage, response: ServerResponse): Socket {
  * Opens a stream for a link over HTTP or HTTPS, also through a proxy.
  *
  * @param url "http://host:port/path" or "https://…"
- * @returns the stream, for `commence` with `role: "dialler"`
+ * @returns the stream, for `openLink` with `role: "initiator"`
  * @throws HandshakeError `ERR_HANDSHAKE` for other statuses than the server's 101 and the proxy's 200,
  *   `ERR_AUTHENTICATION` at 401, 403 and 407; TransportError with the system's code, or `ERR_TRANSPORT`; TimeoutError
  *   `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidArgumentError `EINVAL`

@@ -3,11 +3,11 @@ export { type WebSocketLike, webSocketStream } from "./duplexes.js";
 export type { LinkRole } from "./handshake.js";
 export { type AcceptLinksOptions, acceptLinks, type DialLinkOptions, dialLink } from "./http.js";
 export {
-  commence,
   MultiplexLink,
   type MultiplexLinkEvent,
   type MultiplexLinkOptions,
   type MultiplexLinkStats,
+  openLink,
 } from "./link.js";
 export type { OpenChannelOptions } from "./options.js";
 export {

@@ -1,7 +1,7 @@
 /**
  * A link: many channels over one duplex stream, driven by rules.ts.
  *
- *   commence(duplex) ──handshake──> OPEN ──close, or GOAWAY of the peer───────> DRAINING ──no channels──> ENDED
+ *   openLink(duplex) ──handshake──> OPEN ──close, or GOAWAY of the peer───────> DRAINING ──no channels──> ENDED
  *                        └─failed: the duplex is destroyed        └──lost, silent, broken───────────────────^
  */
 
@@ -54,7 +54,7 @@ const END_TIMEOUT = 1_000;
 const FAILURES: Readonly<Record<HandshakeFailure, string>> = {
   hello: "the other end is not a link",
   version: "the other end speaks an older version of links",
-  role: "both ends have the same role: one is the dialler, the other the acceptor",
+  role: "both ends have the same role: one is the initiator, the other the responder",
   reflected: "the stream leads back to this link itself",
   password: "the other end has another password",
   "password-missing": "the other end asks for a password, and this end has none",
@@ -102,17 +102,17 @@ interface PendingOpen {
 }
 
 /**
- * Many channels over one stream, created by {@link commence}.
+ * Many channels over one stream, created by {@link openLink}.
  *
  * @example
  * ```ts
  * import { duplexPair, pipeline } from "node:stream"; // duplexPair in place of two sockets.
- * import { commence } from "shoal/link";
+ * import { openLink } from "shoal/link";
  *
  * const [here, there] = duplexPair();
  * const password = "correct horse battery staple";
- * const serving = commence(there, { role: "acceptor", password, onChannel: (channel) => pipeline(channel, channel, () => {}) });
- * const link = await commence(here, { role: "dialler", password });
+ * const serving = openLink(there, { role: "responder", password, onChannel: (channel) => pipeline(channel, channel, () => {}) });
+ * const link = await openLink(here, { role: "initiator", password });
  * const channel = await link.open("echo");
  * channel.end("hello");
  * for await (const piece of channel) console.log(String(piece)); // hello
@@ -145,12 +145,12 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     this.#duplex = duplex;
     this.#settings = settings;
     this.address = addressOf(duplex);
-    const { seals, isDialler, peerWindow, peerMaxChannels } = agreement;
+    const { seals, isInitiator, peerWindow, peerMaxChannels } = agreement;
     this.isEncrypted = seals !== undefined;
     this.#sealer = seals === undefined ? undefined : new RecordSealer(seals.out);
     this.#opener = seals === undefined ? undefined : new RecordOpener(seals.in);
     this.#rules = new LinkRules(
-      { ...settings, isFirst: isDialler, peerWindow, peerMaxChannels },
+      { ...settings, isFirst: isInitiator, peerWindow, peerMaxChannels },
       this.#effects(),
       this.#timer.now(),
     );
@@ -472,8 +472,8 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
  *   stream or two ends of one role; TransportError `ERR_TRANSPORT` when the stream ends; TimeoutError `ETIMEDOUT`;
  *   InvalidArgumentError `EINVAL`, which alone does not destroy the stream
  */
-export async function commence(duplex: Duplex, options: MultiplexLinkOptions = {}): Promise<MultiplexLink> {
-  const settings = checkLinkOptions("commence", options);
+export async function openLink(duplex: Duplex, options: MultiplexLinkOptions = {}): Promise<MultiplexLink> {
+  const settings = checkLinkOptions("openLink", options);
   if (duplex?.destroyed) throw new TransportError("ERR_TRANSPORT", "The stream is destroyed already");
   takeDuplex(duplex);
   (duplex as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);

@@ -32,10 +32,10 @@ export const LINK_OPTIONS = {
    */
   encrypt: anything<boolean>(),
   /**
-   * The dialler proves the password first, so a dialling stranger learns nothing. Equal roles are refused. Default
+   * The initiator proves the password first, so a dialling stranger learns nothing. Equal roles are refused. Default
    * `either`: the hellos decide.
    */
-  role: choice(["dialler", "acceptor", "either"], "either"),
+  role: choice(["initiator", "responder", "either"], "either"),
   /** First window of a channel: unread bytes that the peer may send, from 1,024. Default 65,536. */
   window: integer({ default: 65_536, min: MIN_WINDOW, max: LARGEST_WINDOW }),
   /** Largest window, bytes; windows grow while they limit their channels. Default 4,194,304. */

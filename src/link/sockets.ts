@@ -46,7 +46,7 @@ export type LinkTransportAddOptions = Given<typeof ADD_OPTIONS>;
  * @example
  * ```ts no-run
  * import { registerTransport, Reply } from "shoal";
- * import { commence, dialLink, LinkTransport } from "shoal/link";
+ * import { dialLink, openLink, LinkTransport } from "shoal/link";
  *
  * const transport = new LinkTransport();
  * registerTransport(transport);
@@ -54,7 +54,7 @@ export type LinkTransportAddOptions = Given<typeof ADD_OPTIONS>;
  * await reply.bind("link://orders");
  * // At the other end of a link: connect("link://warehouse/orders").
  * const password = "correct horse battery staple";
- * transport.add("warehouse", async () => commence(await dialLink("https://warehouse.example/cluster"), { role: "dialler", password }));
+ * transport.add("warehouse", async () => openLink(await dialLink("https://warehouse.example/cluster"), { role: "initiator", password }));
  * ```
  */
 export class LinkTransport implements Transport {

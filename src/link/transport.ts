@@ -31,7 +31,7 @@ import {
 } from "../patterns/kit/options.js";
 import type { LinkChannel } from "./channel.js";
 import { ChannelKind } from "./frames.js";
-import { checkName, commence, type MultiplexLink, type MultiplexLinkOptions } from "./link.js";
+import { checkName, type MultiplexLink, type MultiplexLinkOptions, openLink } from "./link.js";
 import { encodeMessage, MessageReader } from "./messages.js";
 import { checkLinkOptions } from "./options.js";
 
@@ -109,7 +109,7 @@ export type MultiplexTransportOptions = Omit<MultiplexLinkOptions, "onChannel" |
  *   a.open("prices", (link) => resolve(link), () => {});
  * });
  * const [here, there] = duplexPair();
- * await Promise.all([a.commence(here), b.commence(there)]);
+ * await Promise.all([a.openLink(here), b.openLink(there)]);
  * await a.sendFrame(await ready, "prices", Buffer.from("first"));
  * console.log(await arrived); // first
  * await Promise.all([a.close(), b.close()]);
@@ -198,9 +198,9 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
    * Makes a link of a stream, with all names.
    *
    * @param onStatus called when the link is up, and has ended
-   * @throws as the function `commence`; InvalidStateError `EFSM` for too many links; ClosedError `EBADF`
+   * @throws as the function `openLink`; InvalidStateError `EFSM` for too many links; ClosedError `EBADF`
    */
-  commence(
+  openLink(
     duplex: Duplex,
     onStatus?: (link: MultiplexLink, status: LinkStatus) => unknown,
     options: Pick<MultiplexLinkOptions, "role"> = {},
@@ -212,7 +212,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
         throw new InvalidStateError("EFSM", `A transport can have at most ${this.#settings.maxLinks} links`);
       this.#commencing += 1;
       try {
-        const link = await commence(duplex, {
+        const link = await openLink(duplex, {
           ...this.#linkOptions,
           ...options,
           onChannel: (channel, on) => this.#onChannel(on, channel),

@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import { commence, type MultiplexLink, webSocketStream } from "../../src/link/index.js";
+import { openLink, type MultiplexLink, webSocketStream } from "../../src/link/index.js";
 
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const BINARY = 2;
@@ -122,9 +122,9 @@ async function webSocket(): Promise<{
 async function linked(password: string): Promise<[client: MultiplexLink, server: MultiplexLink, Socket]> {
   const { client, server, socket } = await webSocket();
   // Before it is open.
-  const dialling = commence(webSocketStream(client), { role: "dialler", password });
-  const accepting = commence(await server, {
-    role: "acceptor",
+  const dialling = openLink(webSocketStream(client), { role: "initiator", password });
+  const accepting = openLink(await server, {
+    role: "responder",
     password,
     onChannel: (channel) => {
       channel.on("error", () => undefined);

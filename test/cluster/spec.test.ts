@@ -125,24 +125,24 @@ test("the vectors of a stream are what the code writes", () => {
       codes(bytes as string)[0],
     ]),
   );
-  const dialler = encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000");
-  const acceptor = encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000");
-  const { toAcceptor, toDialler } = streamWays(dialler, acceptor);
+  const initiator = encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000");
+  const responder = encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000");
+  const { toResponder, toInitiator } = streamWays(initiator, responder);
   const sealer = new Sealer(BUS, Buffer.alloc(32, 7));
-  const ack = encodeFrame(sealer.sealStream(toAcceptor, make(PacketType.ACK, { seq: 7 })));
-  const frames = { "the dialler's first frame: ACK 7": ack.toString("hex"), farewell: "00000000" };
+  const ack = encodeFrame(sealer.sealStream(toResponder, make(PacketType.ACK, { seq: 7 })));
+  const frames = { "the initiator's first frame: ACK 7": ack.toString("hex"), "end frame": "00000000" };
   expect({
-    "hello of the dialler": dialler.toString("hex"),
-    "hello of the acceptor": acceptor.toString("hex"),
-    "session of what the dialler sends": toAcceptor.session.toString("hex"),
-    "session of what the acceptor sends": toDialler.session.toString("hex"),
+    "hello of the initiator": initiator.toString("hex"),
+    "hello of the responder": responder.toString("hex"),
+    "session of what the initiator sends": toResponder.session.toString("hex"),
+    "session of what the responder sends": toInitiator.session.toString("hex"),
     ...frames,
   }).toEqual(rows);
-  expect(helloSize(dialler)).toBe(dialler.length);
-  expect(helloAddress(dialler)).toBe("10.0.0.1:7000");
-  const reads = streamWays(dialler, acceptor).toAcceptor;
+  expect(helloSize(initiator)).toBe(initiator.length);
+  expect(helloAddress(initiator)).toBe("10.0.0.1:7000");
+  const reads = streamWays(initiator, responder).toResponder;
   const packet = ack.subarray(FRAME_HEAD);
   expect(sealer.openStream(reads, packet, MAX_STREAM_PACKET)).toEqual(make(PacketType.ACK, { seq: 7 }));
   expect(sealer.openStream(reads, packet, MAX_STREAM_PACKET)).toBe("replayed");
-  expect(sealer.openStream(toDialler, packet, MAX_STREAM_PACKET)).toBe("replayed");
+  expect(sealer.openStream(toInitiator, packet, MAX_STREAM_PACKET)).toBe("replayed");
 });

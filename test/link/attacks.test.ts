@@ -3,7 +3,7 @@ import { duplexPair } from "node:stream";
 import { afterEach, describe, expect, it } from "vitest";
 import { encodeControl, encodeOpen, FrameReader, FrameType, LinkCode } from "../../src/link/frames.js";
 import { Handshake, type LinkRole } from "../../src/link/handshake.js";
-import { commence, type MultiplexLink } from "../../src/link/index.js";
+import { type MultiplexLink, openLink } from "../../src/link/index.js";
 import { collectGarbage } from "../support/collect-garbage.js";
 
 const open: MultiplexLink[] = [];
@@ -26,7 +26,7 @@ describe("a channel that is accepted and ended in one go", () => {
     ["by a broken frame", [encodeControl(FrameType.ACCEPT, 0, 1, Buffer.alloc(0))]],
   ])("%s is given to its opener with its error, before which no uncaught one comes", async (_, frames) => {
     const [here, there] = duplexPair();
-    there.write(hello("acceptor"));
+    there.write(hello("responder"));
     const reader = new FrameReader({
       onDataHead: () => undefined,
       onDataBytes: () => undefined,
@@ -43,7 +43,7 @@ describe("a channel that is accepted and ended in one go", () => {
       skipped -= skips;
       reader.read(chunk.subarray(skips));
     });
-    const link = await commence(here, { role: "dialler" });
+    const link = await openLink(here, { role: "initiator" });
     open.push(link);
     const channel = await link.open("x");
     // What keeps the error from being an uncaught one is gone a turn later: from then on it is the program's.
@@ -64,7 +64,7 @@ describe("a stream that is cut", () => {
     const bytes = Buffer.from("what came before the cut");
     const data = encodeControl(FrameType.DATA, 0, 1, bytes);
     const opening = encodeControl(FrameType.OPEN, 0, 1, encodeOpen({ urgency: 3, kind: 0, name: "x" }));
-    const all = Buffer.concat([hello("dialler"), opening, data, data]);
+    const all = Buffer.concat([hello("initiator"), opening, data, data]);
     const gone: WeakRef<object>[] = [];
     const begin = all.length - 2 * (8 + bytes.length);
     const expected = Buffer.concat([bytes, bytes]).toString();
@@ -72,8 +72,8 @@ describe("a stream that is cut", () => {
       const [here, there] = duplexPair();
       let came = "";
       let failure: Promise<{ code?: string }> | undefined;
-      const making = commence(here, {
-        role: "acceptor",
+      const making = openLink(here, {
+        role: "responder",
         onChannel: (channel) => {
           gone.push(new WeakRef(channel));
           channel.on("data", (piece: Buffer) => (came += piece));

@@ -35,16 +35,16 @@ function talk(a: Handshake, b: Handshake, altered = -1): { fromA: Buffer; fromB:
 
 describe("a handshake", () => {
   it("without a password agrees on ids, windows and limits", () => {
-    const [a, b] = [new Handshake(end("dialler")), new Handshake({ ...end("acceptor"), window: 2_048 })];
+    const [a, b] = [new Handshake(end("initiator")), new Handshake({ ...end("responder"), window: 2_048 })];
     talk(a, b);
     expect(a.agreement).toEqual({
-      isDialler: true,
+      isInitiator: true,
       peerWindow: 2_048,
       peerMaxChannels: 100,
       seals: undefined,
     });
     expect(b.agreement).toEqual({
-      isDialler: false,
+      isInitiator: false,
       peerWindow: 65_536,
       peerMaxChannels: 100,
       seals: undefined,
@@ -55,19 +55,20 @@ describe("a handshake", () => {
     for (let i = 0; i < 20; i++) {
       for (const roles of [
         ["either", "either"],
-        ["either", "dialler"],
-        ["acceptor", "either"],
+        ["either", "initiator"],
+        ["responder", "either"],
       ] as const) {
         const [a, b] = [new Handshake(end(roles[0])), new Handshake(end(roles[1]))];
         talk(a, b);
-        expect(a.agreement?.isDialler).toBe(b.agreement?.isDialler === false);
-        if (roles[1] === "dialler" || roles[0] === "acceptor") expect(a.agreement?.isDialler).toBe(false);
+        expect(a.agreement?.isInitiator).toBe(b.agreement?.isInitiator === false);
+        if (roles[1] === "initiator" || roles[0] === "responder")
+          expect(a.agreement?.isInitiator).toBe(false);
       }
     }
   });
 
   it("with a password proves it at both ends, and gives both the same keys", () => {
-    const [a, b] = [new Handshake(end("dialler", [KEY], true)), new Handshake(end("acceptor", [KEY]))];
+    const [a, b] = [new Handshake(end("initiator", [KEY], true)), new Handshake(end("responder", [KEY]))];
     const { fromB } = talk(a, b);
     expect(a.agreement?.seals?.out).toEqual(b.agreement?.seals?.in);
     expect(a.agreement?.seals?.in).toEqual(b.agreement?.seals?.out);
@@ -77,16 +78,16 @@ describe("a handshake", () => {
 
   it("takes an old password as well as the new one", () => {
     const [a, b] = [
-      new Handshake(end("dialler", [OTHER], true)),
-      new Handshake(end("acceptor", [KEY, OTHER])),
+      new Handshake(end("initiator", [OTHER], true)),
+      new Handshake(end("responder", [KEY, OTHER])),
     ];
     talk(a, b);
     expect([a.failure, b.failure]).toEqual([undefined, undefined]);
     expect(a.agreement?.seals?.out).toEqual(b.agreement?.seals?.in);
   });
 
-  it("is refused with another password: the acceptor shows no proof", () => {
-    const [a, b] = [new Handshake(end("dialler", [KEY])), new Handshake(end("acceptor", [OTHER]))];
+  it("is refused with another password: the responder shows no proof", () => {
+    const [a, b] = [new Handshake(end("initiator", [KEY])), new Handshake(end("responder", [OTHER]))];
     const { fromB } = talk(a, b);
     expect([a.failure, b.failure]).toEqual(["refused", "password"]);
     expect(fromB.subarray(56)).toEqual(Buffer.alloc(33));
@@ -95,12 +96,12 @@ describe("a handshake", () => {
   it.each<[string, HandshakeSettings, HandshakeSettings, (string | undefined)[]]>([
     [
       "one end has a password",
-      end("dialler"),
-      end("acceptor", [KEY]),
+      end("initiator"),
+      end("responder", [KEY]),
       ["password-missing", "password-unexpected"],
     ],
-    ["both dial", end("dialler"), end("dialler"), ["role", "role"]],
-    ["both accept", end("acceptor", [KEY]), end("acceptor", [KEY]), ["role", "role"]],
+    ["both dial", end("initiator"), end("initiator"), ["role", "role"]],
+    ["both accept", end("responder", [KEY]), end("responder", [KEY]), ["role", "role"]],
   ])("fails when %s", (_, x, y, failures) => {
     const [a, b] = [new Handshake(x), new Handshake(y)];
     talk(a, b);
@@ -111,32 +112,38 @@ describe("a handshake", () => {
     const a = new Handshake(end("either", [KEY]));
     a.receive(a.hello, () => undefined);
     expect(a.failure).toBe("reflected");
-    // A tunnel that sends back the proof of the dialler.
-    const [dialler, acceptor] = [new Handshake(end("dialler", [KEY])), new Handshake(end("acceptor", [KEY]))];
+    // A tunnel that sends back the proof of the initiator.
+    const [initiator, responder] = [
+      new Handshake(end("initiator", [KEY])),
+      new Handshake(end("responder", [KEY])),
+    ];
     const sent: Buffer[] = [];
-    dialler.receive(acceptor.hello, (bytes) => sent.push(bytes));
-    dialler.receive(sent[0] as Buffer, () => undefined);
-    expect(dialler.failure).toBe("password");
+    initiator.receive(responder.hello, (bytes) => sent.push(bytes));
+    initiator.receive(sent[0] as Buffer, () => undefined);
+    expect(initiator.failure).toBe("password");
   });
 
   it("fails for a tunnel that takes part in it without the password", () => {
-    const [dialler, acceptor] = [new Handshake(end("dialler", [KEY])), new Handshake(end("acceptor", [KEY]))];
-    const [toDialler, toAcceptor] = [
-      new Handshake(end("acceptor", [OTHER])),
-      new Handshake(end("dialler", [OTHER])),
+    const [initiator, responder] = [
+      new Handshake(end("initiator", [KEY])),
+      new Handshake(end("responder", [KEY])),
+    ];
+    const [toInitiator, toResponder] = [
+      new Handshake(end("responder", [OTHER])),
+      new Handshake(end("initiator", [OTHER])),
     ];
     const proof: Buffer[] = [];
-    dialler.receive(toDialler.hello, (bytes) => proof.push(bytes));
-    acceptor.receive(toAcceptor.hello, () => undefined);
-    acceptor.receive(proof[0] as Buffer, () => undefined);
-    expect(acceptor.failure).toBe("password");
+    initiator.receive(toInitiator.hello, (bytes) => proof.push(bytes));
+    responder.receive(toResponder.hello, () => undefined);
+    responder.receive(proof[0] as Buffer, () => undefined);
+    expect(responder.failure).toBe("password");
   });
 
   it("agrees at neither end when a tunnel alters a byte of the hello or the proof", () => {
     for (let at = 0; at < 56 + 33; at++) {
       const [a, b] = [
-        new Handshake(end("dialler", [KEY], true)),
-        new Handshake(end("acceptor", [KEY], true)),
+        new Handshake(end("initiator", [KEY], true)),
+        new Handshake(end("responder", [KEY], true)),
       ];
       talk(a, b, at);
       expect([a.agreement, b.agreement], `byte ${at}`).toEqual([undefined, undefined]);
@@ -152,9 +159,9 @@ describe("a handshake", () => {
     ["an extension that is too long", (hello) => hello.writeUInt16BE(1_025, 22), "hello"],
     ["a key that gives no secret", (hello) => hello.fill(0, 24, 56), "hello"],
   ])("fails at a hello with %s", (_, change, failure) => {
-    const hello = Buffer.from(new Handshake(end("acceptor", [KEY])).hello);
+    const hello = Buffer.from(new Handshake(end("responder", [KEY])).hello);
     change(hello);
-    const a = new Handshake(end("dialler", [KEY]));
+    const a = new Handshake(end("initiator", [KEY]));
     a.receive(hello, () => undefined);
     expect(a.failure).toBe(failure);
   });
@@ -166,12 +173,12 @@ describe("a handshake", () => {
   });
 
   it("takes the hello of a later version, with what follows it", () => {
-    const [a, b] = [new Handshake(end("dialler")), new Handshake(end("acceptor"))];
+    const [a, b] = [new Handshake(end("initiator")), new Handshake(end("responder"))];
     const later = Buffer.concat([b.hello, Buffer.from("more")]);
     later.writeUInt8(2, 8);
     later.writeUInt16BE(4, 22);
     const rest = a.receive(Buffer.concat([later, Buffer.from("frames")]), () => undefined);
-    expect([a.agreement?.isDialler, rest.toString()]).toEqual([true, "frames"]);
+    expect([a.agreement?.isInitiator, rest.toString()]).toEqual([true, "frames"]);
   });
 
   it("ends with the same keys for the same secrets", () => {
@@ -182,8 +189,8 @@ describe("a handshake", () => {
         type: "pkcs8",
       });
     const run = (): Buffer | undefined => {
-      const a = new Handshake(end("dialler", [KEY], true), secret(7));
-      const b = new Handshake(end("acceptor", [KEY], true), secret(9));
+      const a = new Handshake(end("initiator", [KEY], true), secret(7));
+      const b = new Handshake(end("responder", [KEY], true), secret(9));
       talk(a, b);
       return a.agreement?.seals?.out;
     };

@@ -152,9 +152,9 @@ it("handshakes", { timeout: 600_000 }, () => {
   const random = new Random(SEED ^ 0xaa);
   const keys = [Buffer.alloc(32, 1)];
   const settings = { window: 65_536, maxChannels: 10, encrypt: true } as const;
-  const good = new Handshake({ ...settings, keys: [], role: "dialler" }).hello;
+  const good = new Handshake({ ...settings, keys: [], role: "initiator" }).hello;
   for (let i = 0; i < INPUTS; i++) {
-    const target = new Handshake({ ...settings, keys: i % 50 === 0 ? keys : [], role: "acceptor" });
+    const target = new Handshake({ ...settings, keys: i % 50 === 0 ? keys : [], role: "responder" });
     const bytes = random.below(4) === 0 ? random.bytes(random.below(200)) : Buffer.from(good);
     if (bytes.length > 0)
       for (let n = random.below(3); n > 0; n--) bytes[random.below(bytes.length)] = random.below(256);

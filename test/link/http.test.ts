@@ -12,10 +12,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Handshake } from "../../src/link/handshake.js";
 import {
   acceptLinks,
-  commence,
   dialLink,
   type LinkChannel,
   type MultiplexLink,
+  openLink,
   type WebSocketLike,
   webSocketStream,
 } from "../../src/link/index.js";
@@ -51,7 +51,7 @@ function serve(server: Server, options: Parameters<typeof acceptLinks>[2] = {}):
     server,
     async (stream, request) => {
       urls.push(`${request.url}`);
-      open.push(await commence(stream, { role: "acceptor", password: PASSWORD, onChannel: echo }));
+      open.push(await openLink(stream, { role: "responder", password: PASSWORD, onChannel: echo }));
     },
     options,
   );
@@ -60,7 +60,7 @@ function serve(server: Server, options: Parameters<typeof acceptLinks>[2] = {}):
 }
 
 async function use(stream: Duplex): Promise<string> {
-  const link = await commence(stream, { role: "dialler", password: PASSWORD });
+  const link = await openLink(stream, { role: "initiator", password: PASSWORD });
   open.push(link);
   const channel = await link.open("x");
   channel.end("there and back");
@@ -164,7 +164,7 @@ describe("a program's own server", () => {
 
 describe("what comes with a request for a link", () => {
   const REQUEST = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: shoal-link\r\n\r\n";
-  const settings = { window: 65_536, maxChannels: 10, encrypt: false, keys: [], role: "dialler" } as const;
+  const settings = { window: 65_536, maxChannels: 10, encrypt: false, keys: [], role: "initiator" } as const;
   const { hello } = new Handshake(settings);
   const other = Buffer.from(hello).fill(1, 24);
 
@@ -322,7 +322,7 @@ describe("other carriers", () => {
   }
 
   async function exchange(streams: readonly [Duplex, Duplex]): Promise<[MultiplexLink, MultiplexLink]> {
-    const links = await Promise.all([commence(streams[0]), commence(streams[1], { onChannel: echo })]);
+    const links = await Promise.all([openLink(streams[0]), openLink(streams[1], { onChannel: echo })]);
     open.push(...links);
     const channel = await links[0].open("x");
     channel.end(Buffer.alloc(5_000_000, "x"));
@@ -363,12 +363,12 @@ describe("other carriers", () => {
 
   it("a WebSocket that closes before it opens, or sends a text, fails the link", async () => {
     const x = new FakeWebSocket();
-    const failing = commence(webSocketStream(x));
+    const failing = openLink(webSocketStream(x));
     x.close();
     await expect(failing).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
     const y = new FakeWebSocket();
     y.open();
-    const texting = commence(webSocketStream(y));
+    const texting = openLink(webSocketStream(y));
     setImmediate(() => y.dispatchEvent(new MessageEvent("message", { data: "text" })));
     await expect(texting).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
     expect(() => webSocketStream(y)).toThrow(expect.objectContaining({ code: "EINVAL" }));

@@ -10,11 +10,11 @@ import type { EventOf } from "../../src/core/event-stream.js";
 import { encodeControl, encodeOpen, FrameReader, FrameType } from "../../src/link/frames.js";
 import { Handshake } from "../../src/link/handshake.js";
 import {
-  commence,
   type LinkChannel,
   type MultiplexLink,
   type MultiplexLinkEvent,
   type MultiplexLinkOptions,
+  openLink,
 } from "../../src/link/index.js";
 
 const open: (MultiplexLink | Server | Duplex)[] = [];
@@ -44,7 +44,7 @@ async function link(
   a: MultiplexLinkOptions,
   b: MultiplexLinkOptions,
 ): Promise<[MultiplexLink, MultiplexLink]> {
-  const links = await Promise.all([commence(streams[0], a), commence(streams[1], b)]);
+  const links = await Promise.all([openLink(streams[0], a), openLink(streams[1], b)]);
   open.push(...links);
   return links as [MultiplexLink, MultiplexLink];
 }
@@ -57,10 +57,10 @@ const echo = (channel: LinkChannel): void => {
 /** A link whose other end sends only what the test writes. */
 async function withRawPeer(options: MultiplexLinkOptions = {}): Promise<[MultiplexLink, Duplex]> {
   const [here, there] = duplexPair();
-  const settings = { role: "acceptor", window: 65_536, maxChannels: 8, keys: [], encrypt: false } as const;
+  const settings = { role: "responder", window: 65_536, maxChannels: 8, keys: [], encrypt: false } as const;
   there.write(new Handshake(settings).hello);
   there.resume();
-  const made = await commence(here, { ...options, role: "dialler" });
+  const made = await openLink(here, { ...options, role: "initiator" });
   open.push(there, made);
   return [made, there];
 }
@@ -624,17 +624,17 @@ describe("the end of a link", () => {
   });
 });
 
-describe("commence", () => {
+describe("openLink", () => {
   it("refuses another password, and an end without one", async () => {
     const refused = async (a: MultiplexLinkOptions, b: MultiplexLinkOptions): Promise<unknown[]> => {
       const [x, y] = await sockets();
-      const results = await Promise.allSettled([commence(x, a), commence(y, b)]);
+      const results = await Promise.allSettled([openLink(x, a), openLink(y, b)]);
       expect([x.destroyed, y.destroyed]).toEqual([true, true]);
       return results.map((result) => (result as PromiseRejectedResult).reason);
     };
     const [one, two] = await refused(
-      { password: PASSWORD, role: "dialler" },
-      { password: "another password", role: "acceptor" },
+      { password: PASSWORD, role: "initiator" },
+      { password: "another password", role: "responder" },
     );
     expect(one).toMatchObject({ code: "ERR_AUTHENTICATION", message: expect.stringContaining("refused") });
     expect(two).toMatchObject({
@@ -648,14 +648,14 @@ describe("commence", () => {
   it("fails at what is no link, at the end of the stream, and at silence", async () => {
     const [a, b] = await sockets();
     b.write("HTTP/1.1 400 Bad Request\r\n\r\n");
-    await expect(commence(a)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });
+    await expect(openLink(a)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });
     const [c, d] = await sockets();
     d.destroy();
-    await expect(commence(c)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+    await expect(openLink(c)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
     const [e] = await sockets();
-    await expect(commence(e, { handshakeTimeout: 20 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    await expect(openLink(e, { handshakeTimeout: 20 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
     expect([a.destroyed, c.destroyed, e.destroyed]).toEqual([true, true, true]);
-    await expect(commence(e)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+    await expect(openLink(e)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
   });
 
   it.each<[string, unknown]>([
@@ -673,17 +673,17 @@ describe("commence", () => {
     ["empty group", { group: "" }],
   ])("rejects an %s with EINVAL, and leaves the stream alone", async (_, options) => {
     const [a] = duplexPair();
-    await expect(commence(a, options as MultiplexLinkOptions)).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(openLink(a, options as MultiplexLinkOptions)).rejects.toMatchObject({ code: "EINVAL" });
     expect(a.destroyed).toBe(false);
   });
 
   it("rejects what is no stream, and names and options that open cannot have", async () => {
     const half = { on: () => undefined, write: () => undefined };
     for (const none of [{}, half, duplexPair()[0].setEncoding("utf8"), new PassThrough({ objectMode: true })])
-      await expect(commence(none as never)).rejects.toMatchObject({ code: "EINVAL" });
+      await expect(openLink(none as never)).rejects.toMatchObject({ code: "EINVAL" });
     const streams = duplexPair();
     const [a] = await link(streams, {}, {});
-    await expect(commence(streams[0])).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(openLink(streams[0])).rejects.toMatchObject({ code: "EINVAL" });
     expect(streams[0].destroyed).toBe(false);
     for (const name of ["", "x".repeat(256), 7 as never])
       await expect(a.open(name)).rejects.toMatchObject({ code: "EINVAL" });

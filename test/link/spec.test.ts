@@ -30,29 +30,29 @@ it("the handshake's vectors are what the code sends", async () => {
   const settings = { window: 65_536, maxChannels: 100, keys: [Buffer.alloc(32, 1)], encrypt: true };
   const make = (role: LinkRole, byte: number): Handshake =>
     new Handshake({ ...settings, role }, secret(byte));
-  const [dialler, acceptor] = [make("dialler", 7), make("acceptor", 9)];
+  const [initiator, responder] = [make("initiator", 7), make("responder", 9)];
   const sent: Buffer[] = [];
   const send = (bytes: Buffer): void => void sent.push(bytes);
-  dialler.receive(acceptor.hello, send);
-  acceptor.receive(Buffer.concat([dialler.hello, sent[0] as Buffer]), send);
-  dialler.receive(sent[1] as Buffer, send);
+  initiator.receive(responder.hello, send);
+  responder.receive(Buffer.concat([initiator.hello, sent[0] as Buffer]), send);
+  initiator.receive(sent[1] as Buffer, send);
   expect({
-    "hello of the dialler": hex(dialler.hello),
-    "hello of the acceptor": hex(acceptor.hello),
-    "proof of the dialler": hex(sent[0]?.subarray(1)),
-    "proof of the acceptor": hex(sent[1]?.subarray(1)),
-    "key of what the dialler sends": hex(dialler.agreement?.seals?.out),
+    "hello of the initiator": hex(initiator.hello),
+    "hello of the responder": hex(responder.hello),
+    "proof of the initiator": hex(sent[0]?.subarray(1)),
+    "proof of the responder": hex(sent[1]?.subarray(1)),
+    "key of what the initiator sends": hex(initiator.agreement?.seals?.out),
     "P of the password `correct horse battery`, group `link`": hex(
       await derivePasswordKey("correct horse battery", "shoal link password 1 link"),
     ),
   }).toEqual(
     Object.fromEntries(
       [
-        "hello of the dialler",
-        "hello of the acceptor",
-        "proof of the dialler",
-        "proof of the acceptor",
-        "key of what the dialler sends",
+        "hello of the initiator",
+        "hello of the responder",
+        "proof of the initiator",
+        "proof of the responder",
+        "key of what the initiator sends",
         "P of the password `correct horse battery`, group `link`",
       ].map((what) => [what, row(what)]),
     ),

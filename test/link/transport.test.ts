@@ -5,10 +5,10 @@ import { type Duplex, duplexPair } from "node:stream";
 import { afterEach, expect, it } from "vitest";
 import { UnroutableError } from "../../src/core/errors.js";
 import {
-  commence,
   type MultiplexLink,
   MultiplexTransport,
   type MultiplexTransportOptions,
+  openLink,
 } from "../../src/link/index.js";
 import { LONG } from "../support/long.js";
 
@@ -53,7 +53,7 @@ class Notes {
 
 async function join(a: MultiplexTransport, b: MultiplexTransport): Promise<[MultiplexLink, MultiplexLink]> {
   const [x, y] = duplexPair();
-  return Promise.all([a.commence(x, undefined, { role: "dialler" }), b.commence(y)]);
+  return Promise.all([a.openLink(x, undefined, { role: "initiator" }), b.openLink(y)]);
 }
 
 it("a name is open when both ends have opened it, in any order, and data comes in order", async () => {
@@ -140,7 +140,7 @@ it.each<[string, (a: MultiplexTransport, b: MultiplexTransport, stream: Duplex) 
   // The first message keeps its reader busy until the end.
   b.open("x", atB.status, () => new Promise(() => atB.add("read")));
   const [x, y] = duplexPair();
-  const [link] = await Promise.all([a.commence(x, undefined, { role: "dialler" }), b.commence(y)]);
+  const [link] = await Promise.all([a.openLink(x, undefined, { role: "initiator" }), b.openLink(y)]);
   await Promise.all([atA.until(1), atB.until(1)]);
   const sends = Promise.allSettled(
     Array.from({ length: 4 }, () => a.sendFrame(link, "x", Buffer.alloc(4_000))),
@@ -278,11 +278,11 @@ it("knows its connections by address, and reports when they end", async () => {
   const states: string[] = [];
   const notes = new Notes();
   await Promise.all([
-    a.commence(socket, (_link, status) => {
+    a.openLink(socket, (_link, status) => {
       states.push(status);
       notes.add(status);
     }),
-    b.commence(other),
+    b.openLink(other),
   ]);
   expect([
     a.hasConnection(`127.0.0.1:${port}`),
@@ -298,7 +298,7 @@ it("forgets a link that is closed while a name is being opened on it", async () 
   const a = transport({ maxLinks: 1 });
   const notes = new Notes();
   const [x, y] = duplexPair();
-  const [link, other] = await Promise.all([a.commence(x), commence(y, { password: PASSWORD })]);
+  const [link, other] = await Promise.all([a.openLink(x), openLink(y, { password: PASSWORD })]);
   const came = new Promise<void>((resolve) => {
     link.events.on("channel:opened", ({ isOwn }) => isOwn || resolve());
   });
@@ -317,8 +317,8 @@ it("asks an end that opens a name and refuses it here once more, and not without
   const [x, y] = duplexPair();
   let refused = 0;
   const [, other] = await Promise.all([
-    a.commence(x, undefined, { role: "dialler" }),
-    commence(y, {
+    a.openLink(x, undefined, { role: "initiator" }),
+    openLink(y, {
       password: PASSWORD,
       onChannel: (channel) => {
         channel.on("error", () => undefined);
@@ -360,7 +360,7 @@ it("refuses names, callbacks, passwords and links that it cannot have", async ()
   a.open("x", nothing, nothing);
   expect(code(() => a.open("x", nothing, nothing))).toBe("EFSM");
   await join(a, transport());
-  await expect(a.commence(duplexPair()[0])).rejects.toMatchObject({ code: "EFSM" });
+  await expect(a.openLink(duplexPair()[0])).rejects.toMatchObject({ code: "EFSM" });
   await a.close();
   expect(code(() => a.open("y", nothing, nothing))).toBe("EBADF");
 });

@@ -8,11 +8,11 @@ import { ClusterNode, streamProtocol } from "../../src/cluster/index.js";
 import { curveKeyPair, Dealer, Reply, Request, Router, registerTransport } from "../../src/index.js";
 import {
   acceptLinks,
-  commence,
   dialLink,
   LinkTransport,
   type MultiplexLink,
   type MultiplexLinkOptions,
+  openLink,
 } from "../../src/link/index.js";
 
 const PASSWORD = "correct horse battery";
@@ -46,7 +46,7 @@ async function gate(onChannel: NonNullable<MultiplexLinkOptions["onChannel"]>): 
   acceptLinks(
     server,
     async (stream) => {
-      links.push(opened(await commence(stream, { role: "acceptor", password: PASSWORD, onChannel })));
+      links.push(opened(await openLink(stream, { role: "responder", password: PASSWORD, onChannel })));
     },
     { path: "/links" },
   );
@@ -59,7 +59,7 @@ async function gate(onChannel: NonNullable<MultiplexLinkOptions["onChannel"]>): 
     links,
     dial: async () => {
       const stream = await dialLink(`http://127.0.0.1:${port}/links`);
-      return opened(await commence(stream, { role: "dialler", password: PASSWORD }));
+      return opened(await openLink(stream, { role: "initiator", password: PASSWORD }));
     },
   };
 }
@@ -217,7 +217,7 @@ describe("messages of a cluster over links", () => {
           const url = `http://${host}:${where}/links`;
           const link =
             links.get(url) ??
-            dialLink(url).then((stream) => commence(stream, { role: "dialler", password: PASSWORD }));
+            dialLink(url).then((stream) => openLink(stream, { role: "initiator", password: PASSWORD }));
           links.set(url, link);
           const channel = await opened(await link).open("messages");
           used.push(name);

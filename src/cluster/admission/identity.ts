@@ -31,8 +31,8 @@ const SECRET = "shoal link secret 1";
 
 /** Nonces can be fixed, since each key is used for one stream, and for one box per direction. */
 const NONCES: Readonly<Record<LinkRole, { readonly identity: Buffer; readonly vouch: Buffer }>> = {
-  dialler: { identity: nonceOf("shoal identity dialler"), vouch: nonceOf("shoal vouch dialler") },
-  acceptor: { identity: nonceOf("shoal identity acceptor"), vouch: nonceOf("shoal vouch acceptor") },
+  initiator: { identity: nonceOf("shoal identity dialler"), vouch: nonceOf("shoal vouch dialler") },
+  responder: { identity: nonceOf("shoal identity acceptor"), vouch: nonceOf("shoal vouch acceptor") },
 };
 
 function nonceOf(text: string): Buffer {
@@ -106,7 +106,7 @@ export class IdentityExchange {
   open(frame: Buffer, hellos: Hellos): ProvedNode | undefined {
     if (frame.length !== IDENTITY_FRAME || this.#shared === undefined) return undefined;
     const box = curveBox();
-    const role = this.#role === "dialler" ? "acceptor" : "dialler";
+    const role = this.#role === "initiator" ? "responder" : "initiator";
     const { identity, vouch } = NONCES[role];
     const plain = Buffer.alloc(PLAIN_SIZE);
     if (!box.open(plain, frame.subarray(1), identity, this.#shared)) return undefined;
@@ -125,20 +125,20 @@ export class IdentityExchange {
 
   /** Mixed into the keys that seal the stream; only both ends know it. */
   secret(hellos: Hellos): Buffer {
-    const salt = createHash("sha256").update(hellos.dialler).update(hellos.acceptor).digest();
+    const salt = createHash("sha256").update(hellos.initiator).update(hellos.responder).digest();
     return Buffer.from(hkdfSync("sha256", this.#shared as Uint8Array, salt, SECRET, 32));
   }
 
-  #hash({ dialler, acceptor }: Hellos, role: LinkRole, who: Buffer): Buffer {
+  #hash({ initiator, responder }: Hellos, role: LinkRole, who: Buffer): Buffer {
     const theirs = this.#theirs as Buffer;
     const own = this.#ephemeral.publicKey;
     return createHash("sha256")
       .update(TRANSCRIPT)
-      .update(Buffer.of(role === "dialler" ? 1 : 2))
-      .update(dialler)
-      .update(acceptor)
-      .update(this.#role === "dialler" ? own : theirs)
-      .update(this.#role === "dialler" ? theirs : own)
+      .update(Buffer.of(role === "initiator" ? 1 : 2))
+      .update(initiator)
+      .update(responder)
+      .update(this.#role === "initiator" ? own : theirs)
+      .update(this.#role === "initiator" ? theirs : own)
       .update(who)
       .digest();
   }

@@ -2,22 +2,22 @@
  * Proofs at the start of a stream: each end proves a cluster's key without showing it (docs/spec/cluster.md, Proofs).
  * Pure.
  *
- *   proof   HMAC-SHA256(HKDF(key), role | bus | dialler's hello | acceptor's hello)
+ *   proof   HMAC-SHA256(HKDF(key), role | bus | initiator's hello | responder's hello)
  *
- * The nonces in the hellos bind a proof to one stream, and the role prevents reflection. The dialler proves first, so
- * that an unknown dialler gets no proof against which it could try passwords.
+ * The nonces in the hellos bind a proof to one stream, and the role prevents reflection. The initiator proves first, so
+ * that an unknown initiator gets no proof against which it could try passwords.
  */
 import { createHash, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 import { decodeZ85 } from "../../core/z85.js";
 import type { BusCodec } from "../net/bus-codec.js";
 import type { BusProof } from "../wire/stream.js";
 
-export type LinkRole = "dialler" | "acceptor";
+export type LinkRole = "initiator" | "responder";
 
 /** As sent. */
 export interface Hellos {
-  readonly dialler: Uint8Array;
-  readonly acceptor: Uint8Array;
+  readonly initiator: Uint8Array;
+  readonly responder: Uint8Array;
 }
 
 export type ProofRefusal = "password" | "key" | "bus" | "unsealed" | "replayed";
@@ -26,7 +26,7 @@ export type ProvableBus = Pick<BusCodec, "bus" | "keys" | "byPassword">;
 
 const LABEL = "shoal link proof 1";
 const NO_PROOF = Buffer.alloc(32);
-const ROLES: Readonly<Record<LinkRole, number>> = { dialler: 1, acceptor: 2 };
+const ROLES: Readonly<Record<LinkRole, number>> = { initiator: 1, responder: 2 };
 
 /** The id is that of sealed packets. */
 function proofKey(key: string): { readonly id: number; readonly secret: Buffer } {
@@ -37,11 +37,11 @@ function proofKey(key: string): { readonly id: number; readonly secret: Buffer }
   };
 }
 
-function proofBy(secret: Buffer, role: LinkRole, bus: number, { dialler, acceptor }: Hellos): Buffer {
+function proofBy(secret: Buffer, role: LinkRole, bus: number, { initiator, responder }: Hellos): Buffer {
   const head = Buffer.alloc(7);
   head.writeUInt8(ROLES[role], 0);
   head.writeUIntBE(bus, 1, 6);
-  return createHmac("sha256", secret).update(head).update(dialler).update(acceptor).digest();
+  return createHmac("sha256", secret).update(head).update(initiator).update(responder).digest();
 }
 
 export function proveBuses(buses: Iterable<ProvableBus>, role: LinkRole, hellos: Hellos): BusProof[] {

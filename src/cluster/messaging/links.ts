@@ -16,7 +16,7 @@ import { withTimeout } from "../../core/waiter.js";
 import { decodeAdvert, encodeAdvert } from "./advert.js";
 import { LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MAX_LANES, MAX_WHERE, MIN_ITEM_LIMIT } from "./bounds.js";
 import type { MessagingSettings } from "./options.js";
-import type { LinkAcceptor, LinkProtocol, PairStream, PairStreams } from "./pair-streams.js";
+import type { LinkProtocol, LinkResponder, PairStream, PairStreams } from "./pair-streams.js";
 import {
   MessageKind,
   type MessageLinkStats,
@@ -76,7 +76,7 @@ export type MessageLinks = Pick<
   | "close"
 >;
 
-export class NodeLinks implements SendingEffects, ReceivingEffects, LinkAcceptor {
+export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponder {
   readonly #options: NodeLinksOptions;
   readonly effects: NodeLinksEffects;
   readonly streams: PairStreams;

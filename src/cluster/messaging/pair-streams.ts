@@ -87,7 +87,7 @@ export interface ReceivingEnd extends LinkEnd {
   readonly id: string;
 }
 
-export interface LinkAcceptor {
+export interface LinkResponder {
   /** @param from the node whose link has the lane; `undefined`: none */
   onHello(stream: PairStream, lane: number, frame: Buffer, from: string | undefined): void;
 }
@@ -107,7 +107,7 @@ export class PairStreams {
   /** They wait for a stream. */
   readonly #waiting = new Set<DiallingEnd>();
   /** By protocol. */
-  readonly #accepting = new Map<string, LinkAcceptor>();
+  readonly #accepting = new Map<string, LinkResponder>();
 
   /** @param maxItem bytes of an item */
   constructor(table: PairStreamTable, codec: BusCodec, maxItem: number, node: ProtocolHost) {
@@ -138,7 +138,7 @@ export class PairStreams {
   }
 
   /** What comes by a protocol's streams is taken from now on. */
-  accept(protocol: string, links: LinkAcceptor): void {
+  accept(protocol: string, links: LinkResponder): void {
     this.#accepting.set(protocol, links);
   }
 

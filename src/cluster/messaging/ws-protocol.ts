@@ -30,9 +30,12 @@ export function wsProtocol(transports: TransportTable, tls: NodeTls | undefined)
     async listen(accept, { host, ports }) {
       const [transport, options] = over("listening", host);
       const shown = host.includes(":") ? `[${host}]` : host;
-      const acceptor = { accepted: (stream: never) => accept(new WsDuplex(stream)), failed: () => undefined };
+      const responder = {
+        accepted: (stream: never) => accept(new WsDuplex(stream)),
+        failed: () => undefined,
+      };
       const listener = await bindFree(0, ports === undefined ? undefined : parsePorts(ports), (port) =>
-        transport.listen(`${scheme}://${shown}:${port === 0 ? "*" : port}`, options, acceptor),
+        transport.listen(`${scheme}://${shown}:${port === 0 ? "*" : port}`, options, responder),
       );
       const [, port = ""] = /:(\d+)[^:]*$/.exec(listener.endpoint) ?? [];
       return { advert: port, close: () => listener.close() };

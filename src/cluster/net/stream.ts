@@ -4,13 +4,13 @@
  *   OPENING ──hello──> GREETED ──a good proof──> VERIFIED ──> CLOSED
  *      └──HELLO_TIMEOUT, junk, no good proof──┘───────────────^
  *
- *   dialler   hello, PROOF and packets as soon as the other hello is there
- *   acceptor  hello, then nothing until the dialler has proved itself: PROOF and packets, or REFUSED
+ *   initiator   hello, PROOF and packets as soon as the other hello is there
+ *   responder  hello, then nothing until the initiator has proved itself: PROOF and packets, or REFUSED
  *
  * With node keys (admission/identity.ts), KEY comes before each PROOF, and packets after IDENTITY:
  *
- *   dialler   hello, KEY, PROOF                        IDENTITY, packets
- *   acceptor  hello             KEY, PROOF, IDENTITY                      packets
+ *   initiator   hello, KEY, PROOF                        IDENTITY, packets
+ *   responder  hello             KEY, PROOF, IDENTITY                      packets
  *
  * A reset of a verified stream, or its end without a frame of length 0, shows that the process is gone.
  *
@@ -115,7 +115,7 @@ export interface OpenedStream {
   readonly dialled?: string | undefined;
   readonly protocol: string;
   readonly copiesSent: boolean;
-  /** Whether the program handed it in: both hellos decide who is the dialler. */
+  /** Whether the program handed it in: both hellos decide who is the initiator. */
   readonly isGiven?: boolean | undefined;
 }
 
@@ -433,7 +433,7 @@ export class NodeStream implements Sink, PairStream {
     if (this.#verified || this.ended) return;
     const isSilent = this.#in === undefined;
     const fault = this.#stream.fault?.(isSilent);
-    // In TLS 1.3 a node refuses a certificate by hanging up after the dialler's handshake is complete.
+    // In TLS 1.3 a node refuses a certificate by hanging up after the initiator's handshake is complete.
     const isRefused = fault !== undefined && isSilent && this.isDialled && this.#stream.opening === false;
     this.#fault = isRefused ? { ...fault, kind: "auth", code: "ERR_AUTHENTICATION" } : fault;
   }
@@ -500,13 +500,13 @@ export class NodeStream implements Sink, PairStream {
       return 0;
     }
     this.#hellos = this.isDialled
-      ? { dialler: this.#hello, acceptor: Buffer.from(hello) }
-      : { dialler: Buffer.from(hello), acceptor: this.#hello };
+      ? { initiator: this.#hello, responder: Buffer.from(hello) }
+      : { initiator: Buffer.from(hello), responder: this.#hello };
     const ways = this.isDialled ? streamWays(this.#hello, hello) : streamWays(hello, this.#hello);
-    this.#out = this.isDialled ? ways.toAcceptor : ways.toDialler;
-    this.#in = this.isDialled ? ways.toDialler : ways.toAcceptor;
+    this.#out = this.isDialled ? ways.toResponder : ways.toInitiator;
+    this.#in = this.isDialled ? ways.toInitiator : ways.toResponder;
     this.#wanted = FRAME_HEAD;
-    this.#exchange = this.#own.exchange(this.isDialled ? "dialler" : "acceptor");
+    this.#exchange = this.#own.exchange(this.isDialled ? "initiator" : "responder");
     if (this.isDialled) this.#prove();
     if (this.#exchange === undefined) this.#flush();
     return size;
@@ -579,7 +579,7 @@ export class NodeStream implements Sink, PairStream {
       this.#refuse("link:proof");
       return;
     }
-    const role = this.isDialled ? "acceptor" : "dialler";
+    const role = this.isDialled ? "responder" : "initiator";
     const { proved, refused } = this.#own.check(role, this.#hellos as Hellos, shown);
     for (const { bus, reason } of refused) {
       this.#own.count(reason);
@@ -655,7 +655,7 @@ export class NodeStream implements Sink, PairStream {
   }
 
   #prove(): void {
-    const role = this.isDialled ? "dialler" : "acceptor";
+    const role = this.isDialled ? "initiator" : "responder";
     if (this.#exchange !== undefined) this.#sendControl(this.#exchange.key);
     this.#sendControl(encodeProof(this.#own.prove(role, this.#hellos as Hellos)));
   }

@@ -63,13 +63,13 @@ export function helloAddress(hello: Buffer): string {
 }
 
 export function streamWays(
-  dialler: Uint8Array,
-  acceptor: Uint8Array,
-): { readonly toAcceptor: StreamWay; readonly toDialler: StreamWay } {
-  const sessions = createHash("sha256").update(LABEL).update(dialler).update(acceptor).digest();
+  initiator: Uint8Array,
+  responder: Uint8Array,
+): { readonly toResponder: StreamWay; readonly toInitiator: StreamWay } {
+  const sessions = createHash("sha256").update(LABEL).update(initiator).update(responder).digest();
   return {
-    toAcceptor: new StreamWay(sessions.subarray(0, 16)),
-    toDialler: new StreamWay(sessions.subarray(16)),
+    toResponder: new StreamWay(sessions.subarray(0, 16)),
+    toInitiator: new StreamWay(sessions.subarray(16)),
   };
 }
 

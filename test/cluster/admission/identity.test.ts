@@ -15,72 +15,72 @@ beforeAll(async () => {
 });
 
 const HELLOS: Hellos = {
-  dialler: encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000"),
-  acceptor: encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000"),
+  initiator: encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000"),
+  responder: encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000"),
 };
 const pair = (byte: number): KeyPair => keyPairOf(Buffer.alloc(32, byte));
-const IDS: Readonly<Record<LinkRole, string>> = { dialler: "a1".repeat(16), acceptor: "b2".repeat(16) };
+const IDS: Readonly<Record<LinkRole, string>> = { initiator: "a1".repeat(16), responder: "b2".repeat(16) };
 
 function both(): Readonly<Record<LinkRole, IdentityExchange>> {
-  const dialler = new IdentityExchange(pair(3), IDS.dialler, "dialler", pair(5));
-  const acceptor = new IdentityExchange(pair(4), IDS.acceptor, "acceptor", pair(6));
-  expect([dialler.onKey(acceptor.key), acceptor.onKey(dialler.key)]).toEqual([true, true]);
-  return { dialler, acceptor };
+  const initiator = new IdentityExchange(pair(3), IDS.initiator, "initiator", pair(5));
+  const responder = new IdentityExchange(pair(4), IDS.responder, "responder", pair(6));
+  expect([initiator.onKey(responder.key), responder.onKey(initiator.key)]).toEqual([true, true]);
+  return { initiator, responder };
 }
 
 it("each end learns the other's key and id, and both have one secret that no other stream has", () => {
-  const { dialler, acceptor } = both();
-  expect(acceptor.open(dialler.identity(HELLOS), HELLOS)).toEqual({
+  const { initiator, responder } = both();
+  expect(responder.open(initiator.identity(HELLOS), HELLOS)).toEqual({
     publicKey: encodeZ85(pair(3).publicKey),
-    id: IDS.dialler,
+    id: IDS.initiator,
   });
-  expect(dialler.open(acceptor.identity(HELLOS), HELLOS)).toEqual({
+  expect(initiator.open(responder.identity(HELLOS), HELLOS)).toEqual({
     publicKey: encodeZ85(pair(4).publicKey),
-    id: IDS.acceptor,
+    id: IDS.responder,
   });
-  expect(dialler.secret(HELLOS)).toEqual(acceptor.secret(HELLOS));
-  const other = { ...HELLOS, acceptor: encodeHello(Buffer.alloc(32, 9), "10.0.0.2:7000") };
-  expect(dialler.secret(other)).not.toEqual(acceptor.secret(HELLOS));
+  expect(initiator.secret(HELLOS)).toEqual(responder.secret(HELLOS));
+  const other = { ...HELLOS, responder: encodeHello(Buffer.alloc(32, 9), "10.0.0.2:7000") };
+  expect(initiator.secret(other)).not.toEqual(responder.secret(HELLOS));
 });
 
 it("what is recorded, reflected, changed, or of another stream proves nothing", () => {
-  const { dialler, acceptor } = both();
-  const frame = dialler.identity(HELLOS);
+  const { initiator, responder } = both();
+  const frame = initiator.identity(HELLOS);
   // Reflected to the end that made it, and taken for the other role's.
-  expect(dialler.open(frame, HELLOS)).toBeUndefined();
-  expect(acceptor.open(acceptor.identity(HELLOS), HELLOS)).toBeUndefined();
-  const later = { ...HELLOS, dialler: encodeHello(Buffer.alloc(32, 8), "10.0.0.1:7000") };
-  expect(acceptor.open(frame, later)).toBeUndefined();
-  // Recorded: the acceptor of the next stream has another ephemeral key.
-  const next = new IdentityExchange(pair(4), IDS.acceptor, "acceptor");
-  next.onKey(dialler.key);
+  expect(initiator.open(frame, HELLOS)).toBeUndefined();
+  expect(responder.open(responder.identity(HELLOS), HELLOS)).toBeUndefined();
+  const later = { ...HELLOS, initiator: encodeHello(Buffer.alloc(32, 8), "10.0.0.1:7000") };
+  expect(responder.open(frame, later)).toBeUndefined();
+  // Recorded: the responder of the next stream has another ephemeral key.
+  const next = new IdentityExchange(pair(4), IDS.responder, "responder");
+  next.onKey(initiator.key);
   expect(next.open(frame, HELLOS)).toBeUndefined();
   for (let at = 1; at < frame.length; at += 7) {
     const changed = Buffer.from(frame);
     changed[at] = (changed[at] as number) ^ 1;
-    expect(acceptor.open(changed, HELLOS), `byte ${at}`).toBeUndefined();
+    expect(responder.open(changed, HELLOS), `byte ${at}`).toBeUndefined();
   }
   for (const length of [0, 1, frame.length - 1])
-    expect(acceptor.open(frame.subarray(0, length), HELLOS)).toBeUndefined();
+    expect(responder.open(frame.subarray(0, length), HELLOS)).toBeUndefined();
 });
 
 it("a key that another owns cannot be claimed, with its public half and every other secret", () => {
-  // The thief has the dialler's public key and its ephemeral key, not its secret key.
+  // The thief has the initiator's public key and its ephemeral key, not its secret key.
   const thief: KeyPair = { ...pair(7), publicKey: pair(3).publicKey };
-  const dialler = new IdentityExchange(thief, IDS.dialler, "dialler", pair(5));
-  const acceptor = new IdentityExchange(pair(4), IDS.acceptor, "acceptor", pair(6));
-  dialler.onKey(acceptor.key);
-  acceptor.onKey(dialler.key);
-  expect(acceptor.open(dialler.identity(HELLOS), HELLOS)).toBeUndefined();
+  const initiator = new IdentityExchange(thief, IDS.initiator, "initiator", pair(5));
+  const responder = new IdentityExchange(pair(4), IDS.responder, "responder", pair(6));
+  initiator.onKey(responder.key);
+  responder.onKey(initiator.key);
+  expect(responder.open(initiator.identity(HELLOS), HELLOS)).toBeUndefined();
 });
 
 it("a KEY is refused that is this end's own, a second one, too short, or a point that fits every key", () => {
-  const fresh = (): IdentityExchange => new IdentityExchange(pair(3), IDS.dialler, "dialler", pair(5));
+  const fresh = (): IdentityExchange => new IdentityExchange(pair(3), IDS.initiator, "initiator", pair(5));
   expect(fresh().onKey(fresh().key)).toBe(false);
   expect(fresh().onKey(Buffer.alloc(33, 0).fill(0x42, 0, 1))).toBe(false);
   expect(fresh().onKey(Buffer.alloc(32, 0x42))).toBe(false);
   const twice = fresh();
-  const other = new IdentityExchange(pair(4), IDS.acceptor, "acceptor", pair(6)).key;
+  const other = new IdentityExchange(pair(4), IDS.responder, "responder", pair(6)).key;
   expect([twice.onKey(other), twice.onKey(other)]).toEqual([true, false]);
 });
 
@@ -91,13 +91,13 @@ it("its bytes are those of the specification", () => {
       codes(bytes as string)[0],
     ]),
   );
-  const { dialler, acceptor } = both();
+  const { initiator, responder } = both();
   expect(rows).toEqual({
-    "KEY of the dialler": dialler.key.toString("hex"),
-    "KEY of the acceptor": acceptor.key.toString("hex"),
-    "IDENTITY of the acceptor": acceptor.identity(HELLOS).toString("hex"),
-    "IDENTITY of the dialler": dialler.identity(HELLOS).toString("hex"),
-    "secret of the stream": dialler.secret(HELLOS).toString("hex"),
+    "KEY of the initiator": initiator.key.toString("hex"),
+    "KEY of the responder": responder.key.toString("hex"),
+    "IDENTITY of the responder": responder.identity(HELLOS).toString("hex"),
+    "IDENTITY of the initiator": initiator.identity(HELLOS).toString("hex"),
+    "secret of the stream": initiator.secret(HELLOS).toString("hex"),
   });
 });
 
@@ -128,7 +128,7 @@ it("wrong options are refused, and a secret key is never in the message", () => 
 
 it("a function decides, and what it throws, rejects or does not answer with true is a refusal", async () => {
   const own = curveKeyPair();
-  const node = { publicKey: own.publicKey, id: IDS.dialler };
+  const node = { publicKey: own.publicKey, id: IDS.initiator };
   const failures: string[] = [];
   const effects = {
     revoke: () => undefined,

@@ -145,18 +145,18 @@ describe("nodes with keys of their own", () => {
     socket.on("data", (bytes: Buffer) => {
       got = Buffer.concat([got, bytes]);
     });
-    const dialler = encodeHello(Buffer.alloc(32, 9), "127.0.0.1:9");
-    socket.write(dialler);
+    const initiator = encodeHello(Buffer.alloc(32, 9), "127.0.0.1:9");
+    socket.write(initiator);
     await until(() => got.length > 38 && got.length >= helloSize(got));
-    const acceptor = got.subarray(0, helloSize(got));
-    const hellos = { dialler, acceptor };
-    const exchange = new IdentityExchange(keyPairOf(decodeZ85(C.secretKey)), id, "dialler");
+    const responder = got.subarray(0, helloSize(got));
+    const hellos = { initiator, responder };
+    const exchange = new IdentityExchange(keyPairOf(decodeZ85(C.secretKey)), id, "initiator");
     const codec = new BusCodec("default", [KEY]);
-    const proof = proveBuses([codec], "dialler", hellos);
+    const proof = proveBuses([codec], "initiator", hellos);
     socket.write(Buffer.concat([encodeFrame(exchange.key), encodeFrame(encodeProof(proof))]));
     const frames = (): Buffer[] => {
       const found: Buffer[] = [];
-      for (let at = acceptor.length; at + 4 <= got.length; at += 4 + got.readUInt32BE(at))
+      for (let at = responder.length; at + 4 <= got.length; at += 4 + got.readUInt32BE(at))
         found.push(got.subarray(at + 4, at + 4 + got.readUInt32BE(at)));
       return found;
     };
@@ -164,14 +164,14 @@ describe("nodes with keys of their own", () => {
     const [key, , identity] = frames() as [Buffer, Buffer, Buffer];
     expect(exchange.onKey(key)).toBe(true);
     expect(exchange.open(identity, hellos)).toEqual({ publicKey: A.publicKey, id: a.id });
-    const { toAcceptor } = streamWays(dialler, acceptor);
-    toAcceptor.secret = exchange.secret(hellos);
+    const { toResponder } = streamWays(initiator, responder);
+    toResponder.secret = exchange.secret(hellos);
     socket.write(encodeFrame(exchange.identity(hellos)));
-    socket.write(encodeFrame(codec.encodeStream(toAcceptor, from(id))));
+    socket.write(encodeFrame(codec.encodeStream(toResponder, from(id))));
     await until(() => a.members().length === 2);
     expect(a.member(id)?.name).toBe("c7c7@host");
     const { identity: before = 0 } = a.stats().dropped;
-    socket.write(encodeFrame(codec.encodeStream(toAcceptor, from("e5".repeat(16)))));
+    socket.write(encodeFrame(codec.encodeStream(toResponder, from("e5".repeat(16)))));
     await closed;
     expect(a.stats().dropped.identity).toBe(before + 1);
     expect(a.member("e5".repeat(16))).toBeUndefined();

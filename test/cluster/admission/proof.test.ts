@@ -17,8 +17,8 @@ import { codes, tableUnder } from "../../support/markdown.js";
 
 const [KEY, OTHER] = [encodeZ85(Buffer.alloc(32, 7)), encodeZ85(Buffer.alloc(32, 8))];
 const HELLOS: Hellos = {
-  dialler: encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000"),
-  acceptor: encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000"),
+  initiator: encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000"),
+  responder: encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000"),
 };
 const bus = (name: string, keys: readonly string[], byPassword = false): ProvableBus => ({
   bus: busNumber(name),
@@ -28,51 +28,56 @@ const bus = (name: string, keys: readonly string[], byPassword = false): Provabl
 const A = busNumber("a");
 
 it("a proof of the same key is good, with the old key and with the new one of a rotation", () => {
-  const shown = proveBuses([bus("a", [KEY])], "dialler", HELLOS);
+  const shown = proveBuses([bus("a", [KEY])], "initiator", HELLOS);
   for (const keys of [[KEY], [OTHER, KEY]])
-    expect(checkBuses([bus("a", keys)], "dialler", HELLOS, shown)).toEqual({ proved: true, refused: [] });
+    expect(checkBuses([bus("a", keys)], "initiator", HELLOS, shown)).toEqual({ proved: true, refused: [] });
 });
 
 it("another key, none, another bus, another role and other nonces are each refused for their reason", () => {
-  const refused = (own: ProvableBus, shown: ProvableBus, role: "dialler" | "acceptor", hellos = HELLOS) => {
-    const result = checkBuses([own], role, hellos, proveBuses([shown], "dialler", HELLOS));
+  const refused = (
+    own: ProvableBus,
+    shown: ProvableBus,
+    role: "initiator" | "responder",
+    hellos = HELLOS,
+  ) => {
+    const result = checkBuses([own], role, hellos, proveBuses([shown], "initiator", HELLOS));
     expect(result.proved).toBe(false);
     return result.refused;
   };
   const [a, clear] = [bus("a", [KEY]), bus("a", [])];
-  expect(refused(a, bus("a", [OTHER]), "dialler")).toEqual([{ bus: A, reason: "key" }]);
-  expect(refused(bus("a", [KEY], true), bus("a", [OTHER]), "dialler")).toEqual([
+  expect(refused(a, bus("a", [OTHER]), "initiator")).toEqual([{ bus: A, reason: "key" }]);
+  expect(refused(bus("a", [KEY], true), bus("a", [OTHER]), "initiator")).toEqual([
     { bus: A, reason: "password" },
   ]);
-  expect(refused(a, clear, "dialler")).toEqual([{ bus: A, reason: "unsealed" }]);
-  expect(refused(clear, a, "dialler")).toEqual([{ bus: A, reason: "key" }]);
-  expect(refused(a, bus("b", [KEY]), "dialler")).toEqual([{ bus: undefined, reason: "bus" }]);
-  // Reflected: what this end showed as the dialler comes back from the acceptor.
-  expect(refused(a, a, "acceptor")).toEqual([{ bus: A, reason: "replayed" }]);
-  const later = { ...HELLOS, acceptor: encodeHello(Buffer.alloc(32, 3), "10.0.0.2:7000") };
-  expect(refused(a, a, "dialler", later)).toEqual([{ bus: A, reason: "replayed" }]);
-  const elsewhere = { ...HELLOS, dialler: encodeHello(Buffer.alloc(32, 1), "10.0.0.9:7000") };
-  expect(refused(a, a, "dialler", elsewhere)).toEqual([{ bus: A, reason: "replayed" }]);
+  expect(refused(a, clear, "initiator")).toEqual([{ bus: A, reason: "unsealed" }]);
+  expect(refused(clear, a, "initiator")).toEqual([{ bus: A, reason: "key" }]);
+  expect(refused(a, bus("b", [KEY]), "initiator")).toEqual([{ bus: undefined, reason: "bus" }]);
+  // Reflected: what this end showed as the initiator comes back from the responder.
+  expect(refused(a, a, "responder")).toEqual([{ bus: A, reason: "replayed" }]);
+  const later = { ...HELLOS, responder: encodeHello(Buffer.alloc(32, 3), "10.0.0.2:7000") };
+  expect(refused(a, a, "initiator", later)).toEqual([{ bus: A, reason: "replayed" }]);
+  const elsewhere = { ...HELLOS, initiator: encodeHello(Buffer.alloc(32, 1), "10.0.0.9:7000") };
+  expect(refused(a, a, "initiator", elsewhere)).toEqual([{ bus: A, reason: "replayed" }]);
 });
 
 it("an end without a bus, which starts or has left, is not of another cluster", () => {
   const nothing = { proved: false, refused: [] };
-  const shown = proveBuses([bus("a", [KEY])], "dialler", HELLOS);
-  expect(checkBuses([], "dialler", HELLOS, shown)).toEqual(nothing);
-  expect(checkBuses([bus("a", [KEY])], "dialler", HELLOS, [])).toEqual(nothing);
+  const shown = proveBuses([bus("a", [KEY])], "initiator", HELLOS);
+  expect(checkBuses([], "initiator", HELLOS, shown)).toEqual(nothing);
+  expect(checkBuses([bus("a", [KEY])], "initiator", HELLOS, [])).toEqual(nothing);
 });
 
 it("one proved bus is enough, and the others are refused", () => {
-  const shown = proveBuses([bus("a", [KEY]), bus("b", [KEY])], "dialler", HELLOS);
-  expect(checkBuses([bus("a", [OTHER]), bus("b", [KEY]), bus("c", [])], "dialler", HELLOS, shown)).toEqual({
+  const shown = proveBuses([bus("a", [KEY]), bus("b", [KEY])], "initiator", HELLOS);
+  expect(checkBuses([bus("a", [OTHER]), bus("b", [KEY]), bus("c", [])], "initiator", HELLOS, shown)).toEqual({
     proved: true,
     refused: [{ bus: A, reason: "key" }],
   });
 });
 
 it("a bus is checked once: what a stranger shows for it again costs nothing", () => {
-  const shown = [OTHER, KEY].flatMap((key) => proveBuses([bus("a", [key])], "dialler", HELLOS));
-  expect(checkBuses([bus("a", [KEY])], "dialler", HELLOS, shown)).toEqual({
+  const shown = [OTHER, KEY].flatMap((key) => proveBuses([bus("a", [key])], "initiator", HELLOS));
+  expect(checkBuses([bus("a", [KEY])], "initiator", HELLOS, shown)).toEqual({
     proved: false,
     refused: [{ bus: A, reason: "key" }],
   });
@@ -85,14 +90,14 @@ it("a proof's bytes are those of the specification, and a wrong length is none",
       codes(bytes as string)[0],
     ]),
   );
-  const proofs = proveBuses([bus("default", [KEY])], "dialler", HELLOS);
+  const proofs = proveBuses([bus("default", [KEY])], "initiator", HELLOS);
   const frame = encodeProof(proofs);
   expect(rows).toEqual({
     "key of the password `correct horse battery`": decodeZ85(
       keyOfPassword("correct horse battery", "default"),
     ).toString("hex"),
-    "PROOF of the dialler": frame.toString("hex"),
-    "PROOF of the acceptor": encodeProof(proveBuses([bus("default", [KEY])], "acceptor", HELLOS)).toString(
+    "PROOF of the initiator": frame.toString("hex"),
+    "PROOF of the responder": encodeProof(proveBuses([bus("default", [KEY])], "responder", HELLOS)).toString(
       "hex",
     ),
     REFUSED: "40",
@@ -100,7 +105,7 @@ it("a proof's bytes are those of the specification, and a wrong length is none",
   // By the words of the specification, not by this code.
   const secret = Buffer.from(hkdfSync("sha256", Buffer.alloc(32, 7), "", "shoal link proof 1", 32));
   const head = Buffer.from("0137a8eec1ce19", "hex");
-  const proof = createHmac("sha256", secret).update(head).update(HELLOS.dialler).update(HELLOS.acceptor);
+  const proof = createHmac("sha256", secret).update(head).update(HELLOS.initiator).update(HELLOS.responder);
   expect(frame.subarray(11).toString("hex")).toBe(proof.digest("hex"));
   expect(isControl(frame)).toBe(true);
   expect(decodeProof(frame)).toEqual(proofs);
