@@ -48,12 +48,12 @@ const PROGRAMS: Readonly<Record<string, string>> = {
     await publisher.close();`,
   LinkTransport: `
     import { duplexPair } from "node:stream";
-    import { commence, LinkTransport } from "shoal/link";
+    import { LinkTransport, openLink } from "shoal/link";
     const [here, there] = duplexPair();
     const transport = new LinkTransport();
     const options = { password: "correct horse battery staple" };
-    const accepted = commence(there, { ...options, role: "acceptor", onChannel: transport.onChannel });
-    const link = await commence(here, { ...options, role: "dialler" });
+    const accepted = openLink(there, { ...options, role: "responder", onChannel: transport.onChannel });
+    const link = await openLink(here, { ...options, role: "initiator" });
     await link.close();
     await (await accepted).close();`,
 };
