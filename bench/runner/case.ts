@@ -77,8 +77,7 @@ export async function runCase(
     listener.progress(`${scenario.name} ${lane.contender.title}`, share(settings.rule, lanes, elapsed()));
     try {
       const request = { scenario, contender: lane.contender, chosen, count: lane.count, warmup: lane.warmup };
-      if (turn === undefined) return await run(request, { ...settings, timeout });
-      return await run(request, { ...settings, timeout: timeout * contenders.length, turn });
+      return await run(request, { ...settings, timeout, ...(turn && { turn }) });
     } catch (error) {
       settings.signal.throwIfAborted();
       const output = error instanceof SideFailure ? error.output : [];

@@ -41,7 +41,7 @@ export async function run(request: RunRequest, settings: RunSettings): Promise<S
   const folder = await mkdtemp(join(tmpdir(), "shoal-bench-"));
   const started: Started[] = [];
   try {
-    return await withinTime(settings, started, () => play(request, settings, folder, started));
+    return await withinTime(settings, started, (opened) => play(request, settings, folder, started, opened));
   } finally {
     await end(started);
     await rm(folder, { recursive: true, force: true });
@@ -59,6 +59,7 @@ async function play(
   settings: RunSettings,
   folder: string,
   started: Started[],
+  opened: () => Promise<void>,
 ): Promise<SideReport[]> {
   const { scenario, chosen, count, warmup } = request;
   const specs = rolesOf(request);
@@ -87,7 +88,7 @@ async function play(
   };
   void Promise.race(first.map(({ rehearsed }) => rehearsed)).then(begin);
   void Promise.race(first.map(({ begun }) => begun)).then(begin);
-  await settings.turn?.opened();
+  await opened();
   for (const { side } of started) side.say("start");
   // Any failed side ends the run, even if other sides would only wait for it.
   await all(started.filter(({ spec }) => spec.ends !== false));
@@ -98,7 +99,7 @@ async function play(
     const done = await side.done;
     const fault = faultOf(done, spec.expects);
     if (fault !== undefined) throw new SideFailure(`${side.name} ${fault}`, side.output);
-    const seconds = done.seconds - (settings.turn?.pausedWithin(side.measured) ?? 0);
+    const seconds = done.seconds - (settings.turn?.pausedWithin(done.seconds, side.ended) ?? 0);
     reports.push({ ...done, seconds, role: spec.role, index });
   }
   reports.sort((a, b) => Number(measured.has(b.role)) - Number(measured.has(a.role)));
@@ -194,21 +195,28 @@ export function faultOf(done: SideDone, expects: Expectation | undefined): strin
   return ordered && done.ordered !== true ? "gave wrong output: messages out of order" : undefined;
 }
 
-/** Works until the end, the timeout, or an abort. */
+/** Works until the end, the timeout, or an abort. The time in which other runs are started does not count. */
 async function withinTime<T>(
-  { timeout, signal }: RunSettings,
+  { timeout, signal, turn }: RunSettings,
   started: readonly Started[],
-  work: () => Promise<T>,
+  work: (opened: () => Promise<void>) => Promise<T>,
 ): Promise<T> {
   signal.throwIfAborted();
   const cut = deferred<never>();
   const aborted = () => cut.reject(signal.reason);
   signal.addEventListener("abort", aborted, { once: true });
-  const timer = setTimeout(() => {
-    const output = started.flatMap(({ side }) => side.output.map((line) => `${side.name}: ${line}`));
-    cut.reject(new SideFailure(`hung: no result within ${timeout / 1_000} s`, output));
-  }, timeout);
-  const working = work();
+  const limit = (ms: number) =>
+    setTimeout(() => {
+      const output = started.flatMap(({ side }) => side.output.map((line) => `${side.name}: ${line}`));
+      cut.reject(new SideFailure(`hung: no result within ${ms / 1_000} s`, output));
+    }, ms);
+  let timer = limit(timeout);
+  const working = work(async () => {
+    if (turn === undefined) return;
+    clearTimeout(timer);
+    await turn.opened();
+    timer = limit(timeout * turn.of);
+  });
   working.catch(() => undefined);
   try {
     return await Promise.race([working, cut.promise]);

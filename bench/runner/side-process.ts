@@ -39,8 +39,8 @@ export class SideProcess {
   readonly done: Promise<SideDone>;
   /** Settles when the process has exited; never rejects. */
   readonly exited: Promise<void>;
-  /** When its measured part began and ended as heard here; see `performance.now()`. */
-  readonly measured = { from: 0, until: 0 };
+  /** When its measured part ended as heard here; see `performance.now()`. */
+  ended = 0;
   readonly #child: ChildProcess;
   readonly #output: string[] = [];
   #reported = false;
@@ -82,14 +82,11 @@ export class SideProcess {
         const said = JSON.parse(line) as SideLine;
         if (said.type === "ready") ready.resolve(said);
         else if (said.type === "rehearsed") rehearsed.resolve();
-        else if (said.type === "begun") {
-          this.measured.from = performance.now();
-          begun.resolve();
-        } else if (said.type === "ended") {
-          this.measured.until = performance.now();
-        } else if (said.type === "done") {
+        else if (said.type === "begun") begun.resolve();
+        else if (said.type === "ended") this.ended = performance.now();
+        else if (said.type === "done") {
           this.#reported = true;
-          this.measured.until ||= performance.now(); // Sides of an older build say no `ended`.
+          this.ended ||= performance.now(); // Sides of an older build say no `ended`.
           done.resolve(said);
         }
       } catch {
@@ -123,7 +120,6 @@ export class SideProcess {
   }
 
   say(line: "start" | "begin" | "stop"): void {
-    if (line !== "stop") this.measured.from = performance.now();
     this.#child.stdin?.write(`${line}\n`);
   }
 

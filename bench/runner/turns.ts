@@ -10,10 +10,16 @@ const TURN = 250;
 
 /** One run's place in the turns. */
 export class Turn {
+  /** Number of these runs. */
+  readonly of: number;
   readonly #sides: SideProcess[] = [];
   readonly #pauses: { readonly from: number; until: number }[] = [];
   readonly #opened = deferred<void>();
   readonly #first = deferred<void>();
+
+  constructor(of: number) {
+    this.of = of;
+  }
 
   add(side: SideProcess): void {
     this.#sides.push(side);
@@ -25,11 +31,16 @@ export class Turn {
     return this.#first.promise;
   }
 
-  /** Seconds of the others' turns between two lines of a side, which wrote a line heard in such a turn before it. */
-  pausedWithin({ from, until }: SideProcess["measured"]): number {
+  /**
+   * Seconds of the others' turns within a side's last `seconds`, whose end was heard at `ended`. Their begin is computed:
+   * a side may be stopped between its line and its clock. A line heard in the others' turn was written before it.
+   */
+  pausedWithin(seconds: number, ended: number): number {
+    let until = ended;
     let sum = 0;
-    for (const pause of this.#pauses)
-      if (from < pause.until && pause.until <= until) sum += pause.until - pause.from;
+    for (const pause of this.#pauses.toReversed())
+      if (until < pause.until) until = Math.min(until, pause.from);
+      else sum += Math.max(0, pause.until - Math.max(pause.from, until - 1_000 * seconds));
     return sum / 1_000;
   }
 
@@ -38,7 +49,7 @@ export class Turn {
     const lanes = new Map<Turn, Promise<unknown>>();
     const results: Promise<T>[] = [];
     for (const run of runs) {
-      const turn = new Turn();
+      const turn = new Turn(runs.length);
       const result = run(turn);
       results.push(result);
       const ended = result.catch(() => undefined).then(() => lanes.delete(turn));

@@ -42,6 +42,15 @@ describe("a contender that fails", () => {
     expect(heard.failures[0]?.output).toContain("consumer: this is consumer");
   });
 
+  it("hangs before it is ready: one that waits for it meanwhile does not fail", async () => {
+    const heard = listener();
+    const hasty: Scenario = { ...scenario, timeout: 2 };
+    const others = [contender("before"), contender("bad", "hangs early")];
+    await runSuite({ cases: [{ scenario: hasty, chosen }], contenders: others }, settings(), heard);
+    expect(heard.order).toEqual(["before"]);
+    expect(heard.failures).toMatchObject([{ contender: "bad", reason: "hung: no result within 2 s" }]);
+  });
+
   it("cannot be started: its reason says so", async () => {
     const heard = listener();
     const missing = { ...contender("bad"), command: () => ({ file: "/nonexistent/program", args: [] }) };
@@ -66,6 +75,19 @@ describe("a contender that fails", () => {
     expect(heard.order).toEqual(["after"]);
     expect(heard.failures[0]?.reason).toBe("could not be prepared: no compiler");
     expect(disposed).toBe(true);
+  });
+});
+
+describe("runs in turns", () => {
+  it("stopped between a side's line and its clock have the time of that clock", async () => {
+    const heard = listener();
+    const others = ["a", "b"].map((name) => contender(name, "begins late"));
+    await runSuite({ cases: [{ scenario, chosen }], contenders: others }, settings(), heard);
+    const times = heard.records.flatMap((record) =>
+      record.type === "run" ? [record.sides[0]?.seconds ?? Number.NaN] : [],
+    );
+    expect(times).toHaveLength(2);
+    expect(Math.min(...times)).toBeGreaterThan(0);
   });
 });
 

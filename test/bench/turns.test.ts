@@ -7,7 +7,8 @@ afterEach(() => void vi.useRealTimers());
 
 /** A side whose work takes `need` ms in which it is not stopped. */
 class Worker {
-  readonly measured = { from: 0, until: 0 };
+  from = 0;
+  until = 0;
   readonly finished: Promise<void>;
   isRunning = true;
   #left: number;
@@ -21,7 +22,7 @@ class Worker {
   }
 
   start(): void {
-    this.measured.from = performance.now();
+    this.from = performance.now();
     this.#work();
   }
 
@@ -36,7 +37,7 @@ class Worker {
   #work(): void {
     this.#since = performance.now();
     this.#timer = setTimeout(() => {
-      this.measured.until = performance.now();
+      this.until = performance.now();
       this.#finish();
     }, this.#left);
   }
@@ -61,8 +62,8 @@ describe("runs in turns", () => {
         worker.start();
         await worker.finished;
         worker.isRunning = false;
-        const { from, until } = worker.measured;
-        return until - from - 1_000 * turn.pausedWithin(worker.measured);
+        const { from, until } = worker;
+        return until - from - 1_000 * turn.pausedWithin((until - from) / 1_000, until);
       }),
     );
     await vi.runOnlyPendingTimersAsync();
