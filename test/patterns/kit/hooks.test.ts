@@ -1,0 +1,103 @@
+/** Objects of a program that are not what their types say: the call is refused, and later ones go on. */
+import { afterEach, describe, expect, test } from "vitest";
+import type { Codec } from "../../../src/index.js";
+import {
+  FreelanceClient,
+  FreelanceFailoverClient,
+  FreelanceServer,
+  FreelanceShotgunClient,
+  LoadBalancer,
+  LoadBalancerClient,
+  MajordomoBroker,
+  MajordomoClient,
+  MajordomoWorker,
+  PirateClient,
+  PirateQueue,
+  PirateWorker,
+} from "../../../src/patterns/index.js";
+
+const ANY = "tcp://127.0.0.1:*";
+
+const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
+
+function kept<T extends (typeof open)[number]>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+type Text = Codec<string>;
+type Ask = (body: string) => Promise<unknown>;
+
+const echo = ([body]: readonly Buffer[]): Buffer => body as Buffer;
+
+/** Looked up by name: each starts a service, and a client with a codec of its requests. */
+const CLIENTS: Readonly<Record<string, (codec: Text) => Promise<Ask>>> = {
+  FreelanceClient: async (codec) => {
+    const client = kept(new FreelanceClient(await kept(new FreelanceServer(echo)).bind(ANY), { codec }));
+    return (body) => client.request(body);
+  },
+  FreelanceFailoverClient: async (codec) => {
+    const endpoint = await kept(new FreelanceServer(echo, { model: 1 })).bind(ANY);
+    const client = kept(new FreelanceFailoverClient(endpoint, { codec }));
+    return (body) => client.request(body);
+  },
+  FreelanceShotgunClient: async (codec) => {
+    const endpoint = await kept(new FreelanceServer(echo, { model: 2 })).bind(ANY);
+    const client = kept(new FreelanceShotgunClient(endpoint, { codec }));
+    return (body) => client.request(body);
+  },
+  LoadBalancerClient: async (requestCodec) => {
+    const broker = kept(new LoadBalancer());
+    kept(new PirateWorker(await broker.bind("backend", ANY), echo, { dialect: "simple" }));
+    const client = kept(new LoadBalancerClient(await broker.bind("frontend", ANY), { requestCodec }));
+    return (body) => client.request(body);
+  },
+  MajordomoClient: async (requestCodec) => {
+    const endpoint = await kept(new MajordomoBroker()).bind(ANY);
+    kept(new MajordomoWorker(endpoint, "echo", echo));
+    const client = kept(new MajordomoClient(endpoint, { requestCodec }));
+    return (body) => client.request("echo", body);
+  },
+  PirateClient: async (requestCodec) => {
+    const queue = kept(new PirateQueue());
+    kept(new PirateWorker(await queue.bind("backend", ANY), echo));
+    const client = kept(new PirateClient(await queue.bind("frontend", ANY), { requestCodec }));
+    return (body) => client.request(body);
+  },
+};
+
+/** What `encode` returns for a text of this name, or throws. */
+const ENCODED: Readonly<Record<string, () => unknown>> = {
+  throws: () => {
+    throw new Error("no");
+  },
+  undefined: () => undefined,
+  object: () => ({}),
+  bigint: () => 1n,
+  promise: async () => "late",
+  "empty list": () => [],
+  "nested list": () => [["a"]],
+};
+
+const text: Text = {
+  name: "text",
+  encode: (value) => (ENCODED[value]?.() ?? (value in ENCODED ? undefined : value)) as string,
+  decode: String,
+};
+
+describe.each(Object.entries(CLIENTS))("a %s", (_, start) => {
+  test("refuses a request that its codec does not encode to a frame, and sends the next", async () => {
+    const ask = await start(text);
+    const refused = Object.keys(ENCODED).map((name) => ask(name));
+    const sent = ask("fine");
+    for (const [i, result] of (await Promise.allSettled(refused)).entries()) {
+      const code = i === 0 ? "ERR_INVALID_MESSAGE" : "EINVAL";
+      expect(result, Object.keys(ENCODED)[i]).toMatchObject({ status: "rejected", reason: { code } });
+    }
+    expect(String(await sent)).toBe("fine");
+  });
+});
