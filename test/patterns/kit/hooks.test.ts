@@ -30,7 +30,7 @@ afterEach(async () => {
 });
 
 type Text = Codec<string>;
-type Ask = (body: string) => Promise<unknown>;
+type Ask = (body: string, options?: { readonly signal: AbortSignal }) => Promise<unknown>;
 
 const echo = ([body]: readonly Buffer[]): Buffer => body as Buffer;
 
@@ -38,35 +38,35 @@ const echo = ([body]: readonly Buffer[]): Buffer => body as Buffer;
 const CLIENTS: Readonly<Record<string, (codec: Text) => Promise<Ask>>> = {
   FreelanceClient: async (codec) => {
     const client = kept(new FreelanceClient(await kept(new FreelanceServer(echo)).bind(ANY), { codec }));
-    return (body) => client.request(body);
+    return (body, options) => client.request(body, options);
   },
   FreelanceFailoverClient: async (codec) => {
     const endpoint = await kept(new FreelanceServer(echo, { model: 1 })).bind(ANY);
     const client = kept(new FreelanceFailoverClient(endpoint, { codec }));
-    return (body) => client.request(body);
+    return (body, options) => client.request(body, options);
   },
   FreelanceShotgunClient: async (codec) => {
     const endpoint = await kept(new FreelanceServer(echo, { model: 2 })).bind(ANY);
     const client = kept(new FreelanceShotgunClient(endpoint, { codec }));
-    return (body) => client.request(body);
+    return (body, options) => client.request(body, options);
   },
   LoadBalancerClient: async (requestCodec) => {
     const broker = kept(new LoadBalancer());
     kept(new PirateWorker(await broker.bind("backend", ANY), echo, { dialect: "simple" }));
     const client = kept(new LoadBalancerClient(await broker.bind("frontend", ANY), { requestCodec }));
-    return (body) => client.request(body);
+    return (body, options) => client.request(body, options);
   },
   MajordomoClient: async (requestCodec) => {
     const endpoint = await kept(new MajordomoBroker()).bind(ANY);
     kept(new MajordomoWorker(endpoint, "echo", echo));
     const client = kept(new MajordomoClient(endpoint, { requestCodec }));
-    return (body) => client.request("echo", body);
+    return (body, options) => client.request("echo", body, options);
   },
   PirateClient: async (requestCodec) => {
     const queue = kept(new PirateQueue());
     kept(new PirateWorker(await queue.bind("backend", ANY), echo));
     const client = kept(new PirateClient(await queue.bind("frontend", ANY), { requestCodec }));
-    return (body) => client.request(body);
+    return (body, options) => client.request(body, options);
   },
 };
 
@@ -99,5 +99,12 @@ describe.each(Object.entries(CLIENTS))("a %s", (_, start) => {
       expect(result, Object.keys(ENCODED)[i]).toMatchObject({ status: "rejected", reason: { code } });
     }
     expect(String(await sent)).toBe("fine");
+  });
+
+  test("refuses a signal whose listener cannot be removed, and sends the next request", async () => {
+    const ask = await start(text);
+    const signal = { aborted: false, addEventListener: () => undefined } as unknown as AbortSignal;
+    await expect(ask("never", { signal })).rejects.toMatchObject({ code: "EINVAL" });
+    expect(String(await ask("fine"))).toBe("fine");
   });
 });
