@@ -108,3 +108,11 @@ describe.each(Object.entries(CLIENTS))("a %s", (_, start) => {
     expect(String(await ask("fine"))).toBe("fine");
   });
 });
+
+test("a Majordomo client counts the calls that its close ends", async () => {
+  const client = kept(new MajordomoClient("tcp://127.0.0.1:9"));
+  const calls = [client.request("echo", "a"), client.request("echo", "b")];
+  await client.close();
+  await Promise.allSettled(calls);
+  expect(client.stats()).toMatchObject({ requests: 2, cancelled: 2, pending: 0, inFlight: 0 });
+});
