@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { Codec } from "../../../src/index.js";
 import {
+  EspressoTap,
   FreelanceClient,
   FreelanceFailoverClient,
   FreelanceServer,
@@ -15,6 +16,7 @@ import {
   PirateQueue,
   PirateWorker,
 } from "../../../src/patterns/index.js";
+import { Subscriber } from "../../../src/sockets/pub-sub.js";
 
 const ANY = "tcp://127.0.0.1:*";
 
@@ -115,4 +117,18 @@ test("a Majordomo client counts the calls that its close ends", async () => {
   await client.close();
   await Promise.allSettled(calls);
   expect(client.stats()).toMatchObject({ requests: 2, cancelled: 2, pending: 0, inFlight: 0 });
+});
+
+test("the capture of a tap that its predicate closed does not throw", async () => {
+  const where = (): boolean => {
+    void tap.close();
+    return true;
+  };
+  const tap: EspressoTap = kept(new EspressoTap({ filter: { where } }));
+  const subscriber = kept(new Subscriber());
+  subscriber.subscribe();
+  subscriber.connect(await tap.bind(ANY));
+  await tap.events.receive();
+  tap.capture("frontend", [Buffer.from("last")]);
+  expect(tap.stats()).toMatchObject({ passed: 1, published: 0, refused: 1 });
 });
