@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { Codec } from "../../../src/index.js";
 import {
+  BinaryStar,
   EspressoTap,
   FreelanceClient,
   FreelanceFailoverClient,
@@ -131,4 +132,14 @@ test("the capture of a tap that its predicate closed does not throw", async () =
   await tap.events.receive();
   tap.capture("frontend", [Buffer.from("last")]);
   expect(tap.stats()).toMatchObject({ passed: 1, published: 0, refused: 1 });
+});
+
+test.each([
+  {},
+  { position: echo, compare: echo, mayTakeOver: echo },
+])("a Binary Star refuses a replica without the methods of one", (replica) => {
+  const options = { role: "primary", peer: "tcp://127.0.0.1:9", replica } as never;
+  expect(() => kept(new BinaryStar(options))).toThrow(
+    expect.objectContaining({ code: "EINVAL", message: expect.stringContaining("replica") }),
+  );
 });
