@@ -124,7 +124,7 @@ export function checkWait(options: WaitOptions | undefined): void {
     );
   }
   if (signal === undefined) return;
-  if (typeof signal?.addEventListener !== "function") {
+  if (typeof signal?.addEventListener !== "function" || typeof signal.removeEventListener !== "function") {
     throw new InvalidArgumentError(`signal must be an AbortSignal; got ${typeof signal}`);
   }
   if (signal.aborted) throw new AbortedError(signal.reason);

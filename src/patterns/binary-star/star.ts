@@ -30,6 +30,7 @@ import {
   func,
   type GivenWith,
   integer,
+  methods,
   object,
   type Settings,
 } from "../kit/options.js";
@@ -75,7 +76,12 @@ const OPTIONS = {
    * State that a fail-over must not lose, checked before this server becomes active. On both servers or neither;
    * incompatible with the Guide's programs.
    */
-  replica: object<BinaryStarReplica>(),
+  replica: methods<BinaryStarReplica>("a replica: an object", [
+    "position",
+    "compare",
+    "mayTakeOver",
+    "resolved",
+  ]),
   context: anything<Context>(),
   /** Clock for tests. */
   clock: anything<Clock>(),

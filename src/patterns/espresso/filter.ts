@@ -9,7 +9,10 @@ const FILTER = {
   from: choice(["frontend", "backend"]),
   /** Prefixes of the first frame. Default: all. */
   topics: anything<string | Uint8Array | readonly (string | Uint8Array)[]>(),
-  /** Runs last. An error counts as `false`, with an event. Must not keep the frames. */
+  /**
+   * Runs last. An error counts as `false`: event `predicate:failed` of a tap, `predicateFailures` in a listener's
+   * statistics. Must not keep the frames.
+   */
   where: func<(frames: readonly Buffer[], from: ProxySide | undefined) => boolean>(),
 };
 

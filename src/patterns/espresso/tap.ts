@@ -91,7 +91,8 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
     this.#rules = new TapRules(
       { filter, sample, snapLength },
       {
-        publish: (record) => this.#socket.trySend(record as Buffer[]),
+        // The filter's `where` may have closed it.
+        publish: (record) => !this.closed && this.#socket.trySend(record as Buffer[]),
         subscribed: (prefix) => this.events.emit({ type: "prefix:subscribed", prefix }),
         unsubscribed: (prefix) => this.events.emit({ type: "prefix:unsubscribed", prefix }),
         predicateFailed: (error) => this.#predicateFailed(error),

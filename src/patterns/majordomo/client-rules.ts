@@ -221,6 +221,7 @@ export class ClientRules {
       this.#sendCancel(call);
       fail(call);
     }
+    this.counters.cancelled += this.#calls.size;
     this.#calls.clear();
     while (this.#waiting.shift() !== undefined);
   }

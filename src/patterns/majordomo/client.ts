@@ -19,7 +19,7 @@ import { listen } from "../../sockets/internal.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
+import { type BodyFor, type BodyOf, BodyShape, encodeValue } from "../kit/body.js";
 import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
@@ -373,7 +373,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   /** @throws ClosedError `EBADF`, `EAGAIN`; errors of the codec */
   #encode(body: BodyFor<Req>): Frames {
     const message =
-      this.#requestCodec === undefined ? toMessage(body) : this.#requestCodec.encode(body as Req);
+      this.#requestCodec === undefined ? toMessage(body) : encodeValue(this.#requestCodec, body as Req);
     this.assertOpen();
     return (Array.isArray(message) ? message : [message]) as Frames;
   }
