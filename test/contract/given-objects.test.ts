@@ -78,3 +78,23 @@ describeTransports("a codec", (world) => {
     expect(pull.stats().pendingReceives).toBe(0);
   });
 });
+
+describeTransports("a class of the program's that extends Uint8Array", (world) => {
+  class Key extends Uint8Array {
+    constructor(bytes: Uint8Array) {
+      super(4 * bytes.length);
+      for (let i = 0; i < 4; i++) this.set(bytes, i * bytes.length);
+    }
+  }
+
+  it.each([1, 1_000, 50_000])("of four times %i bytes arrives as it was sent", async (size) => {
+    const [push, pull] = [world.push(), world.pull({ receiveTimeout: 8_000 })];
+    await world.link(pull, push);
+    const key = new Key(Buffer.alloc(size, "key"));
+    for (const options of [{}, { copy: true }, { transfer: true }]) {
+      await push.send(["name", key], options);
+      const [, received] = (await pull.receive()) as [Buffer, Buffer];
+      expect(received.equals(Buffer.from(key.buffer))).toBe(true);
+    }
+  });
+});
