@@ -1,4 +1,5 @@
 /** A transport that a program registers: pairs of Duplexes, with no kernel between them. */
+import { once } from "node:events";
 import { Duplex, type DuplexOptions, Transform } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import {
@@ -450,6 +451,48 @@ describe("a registered transport", () => {
     await push.send("hello");
     expect(String(await pull.receive())).toBe("hello");
     expect(pull.stats()).toMatchObject({ received: 1, peers: 1 });
+  });
+
+  it.each([
+    ["is in object mode", () => new End({ objectMode: true })],
+    ["has an encoding", () => new End().setEncoding("utf8")],
+    ["is none", () => undefined],
+  ])("whose dialled stream %s is dialled again, with the reason", async (how, streamOf) => {
+    const scheme = `dials-${how.replaceAll(" ", "-")}`;
+    registerTransport({
+      ...memory,
+      scheme,
+      check() {},
+      dial: async (remote) => ({ stream: streamOf() as Duplex, remote }),
+    });
+    const push = keep(new Push({ context }));
+    const failed = nextEvent(push, "connect:retry");
+    push.connect(`${scheme}://a`);
+    expect((await failed).error).toMatchObject({
+      code: "EINVAL",
+      message: expect.stringContaining("the stream must be"),
+    });
+  });
+
+  it("that was read before it was given, and paused, is read on", async () => {
+    const pull = keep(new Pull({ context, receiveTimeout: 8_000 }));
+    await pull.bind("memory://tunnel");
+    registerTransport({
+      ...memory,
+      scheme: "tunnel",
+      check() {},
+      async dial(_, signal) {
+        const dialled = await memory.dial("memory://tunnel", signal);
+        (dialled.stream as End).push("welcome");
+        await once(dialled.stream, "data");
+        dialled.stream.pause();
+        return dialled;
+      },
+    });
+    const push = keep(new Push({ context }));
+    push.connect("tunnel://a");
+    await push.send("through it");
+    expect(String(await pull.receive())).toBe("through it");
   });
 
   it.each([
