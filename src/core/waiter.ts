@@ -1,5 +1,5 @@
 /** A waiting call, settled by its result, timeout, signal or the socket's close. */
-import { checkCallOptions } from "./arguments.js";
+import { checkCallOptions, describe } from "./arguments.js";
 import { AbortedError, InvalidArgumentError, type ShoalError, TimeoutError } from "./errors.js";
 import { ignore } from "./ignore.js";
 
@@ -124,8 +124,9 @@ export function checkWait(options: WaitOptions | undefined): void {
     );
   }
   if (signal === undefined) return;
-  if (typeof signal?.addEventListener !== "function" || typeof signal.removeEventListener !== "function") {
-    throw new InvalidArgumentError(`signal must be an AbortSignal; got ${typeof signal}`);
+  // Of any realm.
+  if (Object.prototype.toString.call(signal) !== "[object AbortSignal]") {
+    throw new InvalidArgumentError(`signal must be an AbortSignal; got ${describe(signal)}`);
   }
   if (signal.aborted) throw new AbortedError(signal.reason);
 }

@@ -24,6 +24,7 @@ export interface InboxRules<T> {
   readonly maxPendingReceives: number;
   /** Whether a REQ or REP must send first. */
   readonly receivesOutOfTurn: boolean;
+  readonly closed: boolean;
   /** Whether `decode` returns messages unchanged. */
   readonly isPlain: boolean;
   /**
@@ -49,6 +50,8 @@ export class Inbox<T> {
   readonly #budget = new TurnBudget();
   readonly share = new BatchShare();
   #waiting = 0;
+  /** Messages of a call that its codec aborted. */
+  #kept: T[] | undefined = undefined;
   /** Waiting calls are served after the next turn of the event loop. */
   #resting = false;
   /** Replaces calls (internal.ts). */
@@ -116,6 +119,12 @@ export class Inbox<T> {
         this.#engine.wantReadable(Math.max(1, head.max));
         return;
       }
+      // The codec aborted the call, or closed the socket.
+      if (head.waiter.settled) {
+        // A reply belongs to its request.
+        if (!this.#rules.receivesOutOfTurn) this.#kept = head.max === 0 ? [value as T] : (value as T[]);
+        continue;
+      }
       this.#pending.shift();
       this.#waiting -= 1;
       head.waiter.resolve(value);
@@ -130,7 +139,7 @@ export class Inbox<T> {
 
   abandon(): void {
     this.reader = undefined;
-    this.fail(() => new ClosedError("EAGAIN", "The socket closed while the call waited for a message"));
+    this.fail(closedMeanwhile);
   }
 
   fail(make: () => ShoalError): void {
@@ -143,6 +152,8 @@ export class Inbox<T> {
 
   #wait(max: number, options: WaitOptions | undefined, lease: Lease | undefined): Promise<T | T[]> {
     const timeout = options?.timeout ?? this.#rules.receiveTimeout;
+    // The codec that refused the last message may have closed it.
+    if (this.#rules.closed) return rejectNextTurn(closedMeanwhile());
     if (this.#waiting >= this.#rules.maxPendingReceives) {
       return rejectNextTurn(
         new InvalidStateError(
@@ -199,6 +210,8 @@ export class Inbox<T> {
 
   /** @param taken gets the message's cost */
   next(lease?: Lease, taken?: TakenMessages): T | undefined {
+    const kept = this.#kept?.shift();
+    if (kept !== undefined) return kept;
     for (;;) {
       const counters = this.#counters;
       const { delivered } = counters;
@@ -217,6 +230,10 @@ export class Inbox<T> {
     this.#rules.receivesOutOfTurn
       ? new InvalidStateError("EFSM", "This socket sends and receives in turn; now it has to send")
       : new TimeoutError("EAGAIN", "No message came in time (receiveTimeout)");
+}
+
+function closedMeanwhile(): ClosedError {
+  return new ClosedError("EAGAIN", "The socket closed while the call waited for a message");
 }
 
 const MAX_MANY = 1_000;

@@ -23,7 +23,10 @@ export function toFrame(value: unknown): OutgoingFrame {
   // The most frequent kind.
   if (value instanceof Uint8Array) {
     if (value.length === 0 && value.buffer.byteLength === 0 && isTransferred(value)) refuseTransferred();
-    return value;
+    const made = value.constructor;
+    if (made === Buffer || made === Uint8Array) return value;
+    // Parts of it would be made by the constructor of the program's class.
+    return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   }
   if (typeof value === "string") return value;
   if (value === null) return EMPTY;

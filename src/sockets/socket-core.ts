@@ -284,6 +284,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
         `A message has at most ${this.#largest} bytes (maxMessageSize of the context); got ${this.#sizeOf(message)}`,
       );
     }
+    this.assertOpen(); // A codec may have closed it.
     return message;
   }
 

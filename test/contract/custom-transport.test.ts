@@ -1,5 +1,6 @@
 /** A transport that a program registers: pairs of Duplexes, with no kernel between them. */
-import { Duplex, type DuplexOptions } from "node:stream";
+import { once } from "node:events";
+import { Duplex, type DuplexOptions, Transform } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   Context,
@@ -55,6 +56,16 @@ class End extends Duplex {
   override _destroy(error: Error | null, done: Done): void {
     this.other?.push(null);
     done(error);
+  }
+}
+
+/** As `End`, but a reader gets bytes within the write. */
+class Through extends Transform {
+  other: Through | undefined;
+
+  override _transform(chunk: Buffer, _: string, done: Done): void {
+    this.other?.push(Buffer.from(chunk));
+    done();
   }
 }
 
@@ -440,6 +451,74 @@ describe("a registered transport", () => {
     await push.send("hello");
     expect(String(await pull.receive())).toBe("hello");
     expect(pull.stats()).toMatchObject({ received: 1, peers: 1 });
+  });
+
+  it.each([
+    ["is in object mode", () => new End({ objectMode: true })],
+    ["has an encoding", () => new End().setEncoding("utf8")],
+    ["is none", () => undefined],
+  ])("whose dialled stream %s is dialled again, with the reason", async (how, streamOf) => {
+    const scheme = `dials-${how.replaceAll(" ", "-")}`;
+    registerTransport({
+      ...memory,
+      scheme,
+      check() {},
+      dial: async (remote) => ({ stream: streamOf() as Duplex, remote }),
+    });
+    const push = keep(new Push({ context }));
+    const failed = nextEvent(push, "connect:retry");
+    push.connect(`${scheme}://a`);
+    expect((await failed).error).toMatchObject({
+      code: "EINVAL",
+      message: expect.stringContaining("the stream must be"),
+    });
+  });
+
+  it("that was read before it was given, and paused, is read on", async () => {
+    const pull = keep(new Pull({ context, receiveTimeout: 8_000 }));
+    await pull.bind("memory://tunnel");
+    registerTransport({
+      ...memory,
+      scheme: "tunnel",
+      check() {},
+      async dial(_, signal) {
+        const dialled = await memory.dial("memory://tunnel", signal);
+        (dialled.stream as End).push("welcome");
+        await once(dialled.stream, "data");
+        dialled.stream.pause();
+        return dialled;
+      },
+    });
+    const push = keep(new Push({ context }));
+    push.connect("tunnel://a");
+    await push.send("through it");
+    expect(String(await pull.receive())).toBe("through it");
+  });
+
+  it.each([
+    ["NULL", none],
+    ["CURVE", curve],
+  ] as const)("whose streams pass bytes on within the write has the handshake of %s", async (mechanism, keys) => {
+    const name = `memory://within${mechanism}`;
+    const pull = keep(new Pull({ context, receiveTimeout: 8_000, ...keys.server }));
+    await pull.bind(name);
+    const scheme = `within-${mechanism.toLowerCase()}`;
+    registerTransport({
+      ...memory,
+      scheme,
+      check() {},
+      async dial(remote) {
+        const ends = [new Through(), new Through()] as const;
+        ends[0].other = ends[1];
+        ends[1].other = ends[0];
+        listening.get(name)?.accepted({ stream: ends[1], remote: "memory://peer" });
+        return { stream: ends[0], remote };
+      },
+    });
+    const push = keep(new Push({ context, ...keys.client }));
+    push.connect(`${scheme}://a`);
+    await push.send("hello");
+    expect(String(await pull.receive())).toBe("hello");
   });
 
   it.runIf(ENGINES.includes("libzmq"))("is not the native engine's", async () => {

@@ -89,6 +89,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   readonly #options: ConnectionOptions;
   readonly #handshake: Handshake;
   readonly #framing: Framing | undefined;
+  readonly #opensFirst: boolean;
   #state: State = State.Handshaking;
   #isOpening = false;
   /** The stream, such as one of a program, threw when it was written to. */
@@ -125,9 +126,15 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#handshake = new Handshake(mechanism, framing?.mechanism);
     this.#reader = stream.reader;
     this.stream = stream;
+    this.#opensFirst = dials || framing !== undefined || mechanism.early === undefined;
+  }
+
+  /** A custom stream may bring the peer's answer within the call. */
+  start(): void {
+    const { stream, socket } = this;
     stream.reader.start(socket, this);
     socket.on("error", this.#socketOnError);
-    if (!dials && framing === undefined && mechanism.early !== undefined) {
+    if (!this.#opensFirst) {
       // The greeting waits for the peer's first bytes, so that greeting and READY are one write and this side knows the
       // peer first. After two turns of the event loop it goes alone: the peer may wait for it. With unreferenced
       // immediates the loop would sleep until the next event.
@@ -139,12 +146,13 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       if (stream.opening === true) stream.onceOpen?.(openThen);
       else openThen();
     } else this.#open();
-    if (framing !== undefined)
+    if (this.#framing !== undefined)
       process.nextTick(() => {
         if (this.#state === State.Handshaking) this.#carryOut(this.#handshake.start());
       });
-    if (options.handshakeInterval > 0) {
-      this.#timer = setTimeout(() => this.#timerOnLate(), options.handshakeInterval).unref();
+    const { handshakeInterval } = this.#options;
+    if (handshakeInterval > 0 && this.#state === State.Handshaking) {
+      this.#timer = setTimeout(() => this.#timerOnLate(), handshakeInterval).unref();
     }
   }
 

@@ -53,7 +53,7 @@ export class Connections implements ConnectionEffects, Policing {
 
   /**
    * @param dialling `undefined` for a peer accepted at `endpoint`
-   * @returns the handshaking connection; `undefined` for a STREAM, and for invalid options
+   * @returns the connection, to be started; `undefined` for a STREAM, and for invalid options
    */
   open(stream: Stream, endpoint: string, dialling: Dialling | undefined): Connection | undefined {
     if (this.#openRaw !== undefined) {

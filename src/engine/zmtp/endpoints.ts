@@ -201,7 +201,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   dialled(dialer: Dialer, stream: Stream): void {
     this.state.effects.event({ type: "connect", address: dialer.endpoint });
     // A listener of the event may have disconnected or closed the socket.
-    if (this.#dialers.has(dialer)) this.connections.open(stream, dialer.endpoint, dialer);
+    if (this.#dialers.has(dialer)) this.connections.open(stream, dialer.endpoint, dialer)?.start();
     else stream.socket.destroy();
   }
 

@@ -185,7 +185,9 @@ export class Listening {
       return;
     }
     const connection = connections.open(stream, endpoint, undefined);
-    if (connection !== undefined) this.#handshakes.add(connection, stream.address);
+    if (connection === undefined) return;
+    this.#handshakes.add(connection, stream.address);
+    connection.start();
   }
 
   #refuse(stream: Stream, endpoint: string, why: string): void {

@@ -116,6 +116,7 @@ describe("a peer whose credentials are looked at", () => {
           },
           false,
         );
+        connection.start();
         world.after(() => connection?.close("local"));
         next(stream);
       })(onStream);

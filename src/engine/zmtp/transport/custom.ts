@@ -1,6 +1,8 @@
 /** Transports of programs as streams of the engine. */
 import type { Duplex } from "node:stream";
-import { NotSupportedError } from "../../../core/errors.js";
+import { describe } from "../../../core/arguments.js";
+import { takeDuplex } from "../../../core/duplex.js";
+import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
 import type {
   TransportAcceptor,
@@ -78,8 +80,11 @@ export function customAsTransport(user: UserTransport): Transport {
         .then(() => user.dial(endpoint, controller.signal))
         .then(
           (given) => {
-            if (!settled) settle(new DuplexStream(given));
-            else given.stream.on("error", ignore).destroy();
+            if (settled) given.stream.on("error", ignore).destroy();
+            else {
+              settle(checkedStream(given));
+              given.stream.resume();
+            }
           },
           (error: unknown) => settle(error instanceof Error ? error : new Error(String(error))),
         )
@@ -96,12 +101,19 @@ export function customAsTransport(user: UserTransport): Transport {
 function acceptorOf(endpoint: string, acceptor: Acceptor): TransportAcceptor {
   return {
     accepted(given) {
-      const stream = new DuplexStream(given);
+      const stream = checkedStream(given);
       acceptor.accepted(stream);
       given.stream.resume();
     },
     failed: (error) => acceptor.failed(transportError(error, "accept at", endpoint)),
   };
+}
+
+function checkedStream(given: TransportStream): Stream {
+  if (typeof given?.remote !== "string")
+    throw new InvalidArgumentError(`remote must be the peer's endpoint; got ${describe(given?.remote)}`);
+  takeDuplex(given.stream);
+  return new DuplexStream(given);
 }
 
 function checkedListener(listener: TransportListener, scheme: string): Listener {
