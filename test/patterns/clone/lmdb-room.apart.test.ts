@@ -1,4 +1,5 @@
 /** A disk without a free byte, as the system reports it. */
+import { readdirSync } from "node:fs";
 import { afterEach, expect, test, vi } from "vitest";
 import { CloneLmdbStore } from "../../../src/patterns/index.js";
 import { closeAll, folder } from "./rig.js";
@@ -8,7 +9,25 @@ vi.mock("node:fs/promises", async (original) => ({
   statfs: async () => ({ bavail: 0, bsize: 4_096 }),
 }));
 
+const disk = vi.hoisted(() => ({ bavail: 1_000_000, bsize: 4_096 }));
+vi.mock("node:fs", async (original) => ({
+  ...(await original<typeof import("node:fs")>()),
+  statfsSync: () => disk,
+}));
+
 afterEach(closeAll);
+
+test("a new store needs room for its files, which LMDB does not survive without", async () => {
+  const path = folder();
+  disk.bavail = 3;
+  expect(() => CloneLmdbStore.open(path)).toThrow(expect.objectContaining({ reason: "full" }));
+  expect(readdirSync(path)).toEqual([]);
+  disk.bavail = 1_000_000;
+  await CloneLmdbStore.open(path).close();
+  disk.bavail = 0;
+  await CloneLmdbStore.open(path).close(); // What it holds can be read, and deleted.
+  disk.bavail = 1_000_000;
+});
 
 test("what deleted keys leave in the file is room", async () => {
   const path = folder();

@@ -3,7 +3,7 @@
  * package `lmdb`, so that the types do not need it.
  */
 import crypto from "node:crypto";
-import { realpathSync } from "node:fs";
+import { existsSync, realpathSync, statfsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe } from "../../../core/arguments.js";
@@ -67,13 +67,16 @@ export function storeFolder(directory: string): string {
   throw new InvalidArgumentError(`A store on LMDB needs the path of a folder, not a URL; got ${got}`);
 }
 
+/** Bytes for the files of an empty store: on a full disk LMDB ends the process by a signal (SIGBUS, SIGSEGV). */
+const NEW_BYTES = 131_072;
+
 /** A process must not open a folder of LMDB twice. */
 const openFolders = new Set<string>();
 
 /**
  * Opens a folder. Each commit is on the disk when its promise settles.
  *
- * @throws StoreError `damaged`; `taken` when this process has it open; NotSupportedError `ERR_PACKAGE_UNAVAILABLE`
+ * @throws StoreError `damaged`; `taken` when this process has it open; `full` when its files cannot be made; NotSupportedError `ERR_PACKAGE_UNAVAILABLE`
  */
 export function openEnvironment(directory: string): LmdbEnvironment {
   const { open, allDbs } = loadOptional("lmdb", "A store on LMDB") as {
@@ -90,6 +93,13 @@ export function openEnvironment(directory: string): LmdbEnvironment {
     const message = `${join(directory, "data.mdb")} is damaged: ${damage}. Restore it, or rename it to begin empty`;
     throw new StoreError("damaged", message);
   }
+  const { bavail, bsize } = statfsSync(directory);
+  const isNew = ["data.mdb", "lock.mdb"].some((name) => !existsSync(join(directory, name)));
+  if (isNew && bavail * bsize < NEW_BYTES)
+    throw new StoreError(
+      "full",
+      `The disk of ${directory} has less than ${NEW_BYTES} bytes left for a store`,
+    );
   const environment = open({
     path: directory,
     noSubdir: false,
@@ -210,7 +220,7 @@ export class LmdbFolder<Name extends string> {
    * Opens the folder, or makes it.
    *
    * @throws InvalidArgumentError `EINVAL` unless it is a path; NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the
-   *   package `lmdb`; StoreError `taken` when this process has it open, `damaged`, `failed`
+   *   package `lmdb`; StoreError `taken` when this process has it open, `damaged`, `full`, `failed`
    */
   constructor(directory: string, settings: FolderSettings<Name>) {
     const { tables: names, owner, minFreeBytes = 0 } = settings;
