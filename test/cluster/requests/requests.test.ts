@@ -339,6 +339,21 @@ describe("requests between nodes", () => {
     expect(() => file.emit("error", new Error("no such file"))).not.toThrow();
   });
 
+  it.each([
+    ["options", { options: undefined }, { ok: "soup" }],
+    ["service", { service: undefined }, { code: "EINVAL" }],
+    ["method", { method: 7 }, { code: "EINVAL" }],
+  ])("middleware that passes on other %s has its default, or EINVAL", async (_, change, outcome) => {
+    const [one] = await cluster(["one"]);
+    one.serve("echo", (body) => body);
+    one.middleware("request", (request, next) => next({ ...request, ...(change as object) } as never));
+    const asked = one.request("echo", "soup").then(
+      (ok) => ({ ok }),
+      (error) => error,
+    );
+    expect(await asked).toMatchObject(outcome);
+  });
+
   it("rejects a stream with what the handler threw, after the parts before it", async () => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("broken", async function* () {
