@@ -7,7 +7,7 @@
 
 import type { Duplex } from "node:stream";
 import { addAbortSignal } from "node:stream";
-import { describe } from "../core/arguments.js";
+import { describe, isThenable } from "../core/arguments.js";
 import { DriverTimer } from "../core/driver-timer.js";
 import { takeDuplex } from "../core/duplex.js";
 import {
@@ -25,6 +25,7 @@ import { IdleWaits } from "../core/idle-waits.js";
 import { ignore } from "../core/ignore.js";
 import { checkWait, Waiter, withTimeout } from "../core/waiter.js";
 import { Driver } from "../patterns/kit/driver.js";
+import { isInstance } from "../patterns/kit/errors.js";
 import { checkOptions, type Given } from "../patterns/kit/options.js";
 import { MAX_NAME } from "./bounds.js";
 import { type ChannelLink, LinkChannel } from "./channel.js";
@@ -313,23 +314,19 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     const { name } = state;
     if (onChannel === undefined || this.stopping) return this.#refused(name, "no channels are accepted");
     const channel = this.#admit(state);
-    let result: unknown;
-    try {
-      result = (onChannel as OnChannel)(channel, this);
-    } catch (error) {
-      if (!(error instanceof UnroutableError)) this.events.emit({ type: "handler:failed", name, error });
+    const failed = (error: unknown): void => {
+      if (!isInstance(error, UnroutableError)) this.events.emit({ type: "handler:failed", name, error });
       channel.on("error", ignore);
-      channel.destroy(new ClosedError("EBADF", "The program refused the channel"));
+      channel.destroy(new ClosedError("EBADF", "The program refused the channel", { cause: error }));
+    };
+    try {
+      const result = (onChannel as OnChannel)(channel, this);
+      if (isThenable(result)) Promise.resolve(result).catch(failed);
+      return undefined;
+    } catch (error) {
+      failed(error);
       return this.#refused(name, "refused");
     }
-    if (result instanceof Promise) {
-      result.catch((error: unknown) => {
-        this.events.emit({ type: "handler:failed", name, error });
-        channel.on("error", ignore);
-        channel.destroy(error instanceof Error ? error : undefined);
-      });
-    }
-    return undefined;
   }
 
   #refused(name: string, reason: string): string {

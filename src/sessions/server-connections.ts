@@ -118,6 +118,10 @@ export class SessionConnections {
     return this.#socket.bind(endpoint);
   }
 
+  unbind(endpoint: string): Promise<void> {
+    return this.#socket.unbind(endpoint);
+  }
+
   wake(session: string): void {
     const connection = this.#open.get(session);
     if (connection !== undefined) void this.#deliver(connection);

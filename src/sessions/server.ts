@@ -89,9 +89,14 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     await this.#begun;
     const bound = await this.#connections.bind(endpoint);
     this.assertOpen(); // Nobody would withdraw it.
-    this.#endpoints.push(bound);
     const { node, name } = this.#context.settings;
-    if (node !== undefined) this.#withdraw.push(node.advertise(name, bound));
+    try {
+      if (node !== undefined) this.#withdraw.push(node.advertise(name, bound));
+    } catch (error) {
+      await this.#connections.unbind(bound);
+      throw error;
+    }
+    this.#endpoints.push(bound);
     return bound;
   }
 
@@ -154,10 +159,13 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
     clearTimeout(this.#timer);
-    // The store may not answer. One that does is waited for, also with a linger of 0.
-    await withTimeout(this.#leave(), linger < 0 ? linger : Math.max(linger, CLOSE_LINGER));
-    this.#connections.stopReading();
-    await this.#connections.close(Math.min(linger < 0 ? CLOSE_LINGER : linger, CLOSE_LINGER));
+    try {
+      // The store may not answer. One that does is waited for, also with a linger of 0.
+      await withTimeout(this.#leave(), linger < 0 ? linger : Math.max(linger, CLOSE_LINGER));
+    } finally {
+      this.#connections.stopReading();
+      await this.#connections.close(Math.min(linger < 0 ? CLOSE_LINGER : linger, CLOSE_LINGER));
+    }
   }
 
   async #leave(): Promise<void> {
@@ -173,15 +181,15 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     try {
       await this.#sweeper.heartbeat();
       await this.#context.directory.refresh();
+      this.assertOpen();
+      const { node, name } = this.#context.settings;
+      this.#subscription = node?.subscribe(topicOf(name, this.#context.server), ({ data }) =>
+        this.#onWake(data),
+      );
     } catch (error) {
       this.#begun = undefined;
       throw error;
     }
-    this.assertOpen();
-    const { node, name } = this.#context.settings;
-    this.#subscription = node?.subscribe(topicOf(name, this.#context.server), ({ data }) =>
-      this.#onWake(data),
-    );
     this.#schedule();
   }
 
@@ -225,7 +233,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       for (let at = 0; at < all.length; at += PAGE) {
         const data = JSON.stringify(all.slice(at, at + PAGE));
         // The other server's poll makes up for a lost message.
-        node?.publish(topicOf(name, server), data).catch(() => undefined);
+        (async () => node?.publish(topicOf(name, server), data))().catch(() => undefined);
       }
     }
     this.#wakes.clear();

@@ -16,6 +16,7 @@ import {
   type MultiplexLinkOptions,
   openLink,
 } from "../../src/link/index.js";
+import { UNREADABLE } from "../support/unreadable.js";
 
 const open: (MultiplexLink | Server | Duplex)[] = [];
 
@@ -48,6 +49,10 @@ async function link(
   open.push(...links);
   return links as [MultiplexLink, MultiplexLink];
 }
+
+const raise = (thrown: unknown): never => {
+  throw thrown;
+};
 
 const echo = (channel: LinkChannel): void => {
   channel.on("error", () => undefined);
@@ -395,6 +400,28 @@ describe("a channel", () => {
     const channel = await a.open("question");
     channel.end("and this");
     expect(await text(channel)).toBe("and this, too");
+  });
+
+  it.each(
+    Object.entries(UNREADABLE),
+  )("is refused or ended where its handler fails with %s", async (_, thrown) => {
+    const failing = { throws: () => raise(thrown), rejects: () => Promise.reject(thrown) };
+    const [a, b] = await link(
+      duplexPair(),
+      {},
+      { onChannel: ({ name }) => failing[name as keyof typeof failing]() },
+    );
+    for (const name of Object.keys(failing)) {
+      const failed = new Promise((resolve) => b.events.once("handler:failed", resolve));
+      const closed = new Promise((resolve) => b.events.once("channel:closed", resolve));
+      a.open(name).then(
+        (channel) => channel.on("error", () => undefined),
+        () => undefined,
+      );
+      expect((await failed) as object).toMatchObject({ name });
+      await closed;
+    }
+    expect(b.channels).toEqual([]);
   });
 
   it("works with pipeline, and ends at the other end when it is destroyed", async () => {

@@ -7,6 +7,7 @@ import {
   SessionClient,
   type SessionClientOptions,
   type SessionMessage,
+  type SessionNode,
   SessionServer,
   type SessionServerOptions,
 } from "../../src/sessions/index.js";
@@ -19,6 +20,7 @@ import {
 import { Context } from "../../src/sockets/context.js";
 import { Router } from "../../src/sockets/request-reply.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
+import { freePort } from "../support/ports.js";
 
 const open: { close(options: { linger: number }): Promise<void> }[] = [];
 afterEach(async () => {
@@ -28,11 +30,16 @@ afterEach(async () => {
 async function server(
   store: MemorySessionStore,
   options: Partial<SessionServerOptions> = {},
+  endpoint = "tcp://127.0.0.1:0",
 ): Promise<{ server: SessionServer; endpoint: string }> {
   const made = new SessionServer({ store, pollInterval: 50, ...options });
   open.push(made);
-  return { server: made, endpoint: await made.bind("tcp://127.0.0.1:0") };
+  return { server: made, endpoint: await made.bind(endpoint) };
 }
+
+const throwing = (): never => {
+  throw new Error("the node fails");
+};
 
 function client(endpoints: PatternEndpoints, options: SessionClientOptions): SessionClient {
   const made = new SessionClient(endpoints, options);
@@ -567,6 +574,58 @@ describe("a session", () => {
     await made.close();
     const left = await store.scan({ from: "n/", to: "n0", limit: 10, maxBytes: 1_000 });
     expect(left).toEqual([]);
+  });
+
+  it.each<[string, Partial<SessionNode>]>([
+    ["throws when it publishes", { publish: throwing }],
+    ["publishes without a promise", { publish: (() => undefined) as never }],
+    ["does not end a subscription", { subscribe: () => ({ close: throwing }) }],
+    ["does not withdraw an endpoint", { advertise: () => throwing }],
+  ])("closes its port after its node %s, and loses nothing", async (_, odd) => {
+    const store = new MemorySessionStore();
+    const node = {
+      publish: async () => 0,
+      subscribe: () => ({ close() {} }),
+      advertise: () => () => {},
+      ...odd,
+    };
+    const [one, two] = [await server(store, { node }), await server(store, { node })];
+    open.length = 0; // Its close may reject.
+    const [a, b] = [client(one.endpoint, { id: "a" }), client(two.endpoint, { id: "b" })];
+    await a.subscribe("t");
+    await b.publish("t", "soup");
+    expect(texts(await take(a, 1))).toEqual(["soup"]);
+    const closed = await Promise.allSettled([one, two].map((each) => each.server.close({ linger: 0 })));
+    for (const each of closed)
+      if (each.status === "rejected") expect(each.reason).toMatchObject({ message: "the node fails" });
+    await (await server(new MemorySessionStore(), {}, one.endpoint)).server.close();
+  });
+
+  it("frees the port that its node does not advertise, and binds once its node can", async () => {
+    for (const odd of ["subscribe", "advertise"]) {
+      let fails = true;
+      const check = (call: string): void => {
+        if (fails && call === odd) throwing();
+      };
+      const node: SessionNode = {
+        publish: async () => 0,
+        subscribe: () => {
+          check("subscribe");
+          return { close() {} };
+        },
+        advertise: () => {
+          check("advertise");
+          return () => {};
+        },
+      };
+      const made = new SessionServer({ store: new MemorySessionStore(), node });
+      open.push(made);
+      const endpoint = `tcp://127.0.0.1:${await freePort()}`;
+      await expect(made.bind(endpoint)).rejects.toThrow("the node fails");
+      expect(made.endpoints).toEqual([]);
+      fails = false;
+      expect(await made.bind(endpoint)).toBe(endpoint);
+    }
   });
 
   it("leaves no endpoint advertised by a server that closes while it binds", async () => {

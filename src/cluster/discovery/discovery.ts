@@ -10,6 +10,7 @@ import { isThenable, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import { ignore } from "../../core/ignore.js";
 import { neverLate, waitFor, withTimeout } from "../../core/waiter.js";
+import { isInstance } from "../../patterns/kit/errors.js";
 import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import { checkedList, merged } from "./merge.js";
 import { Names } from "./names.js";
@@ -198,7 +199,7 @@ class RunningSource {
         if (!(await this.#read(self, attempt.signal)))
           failure = new Error("the source returned without a list");
       } catch (error) {
-        failure = error instanceof Error ? error : new Error(thrownText(error));
+        failure = isInstance(error, Error) ? error : new Error(thrownText(error));
       }
       attempt.end();
       if (signal.aborted) return;

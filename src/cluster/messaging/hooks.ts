@@ -13,6 +13,7 @@
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
 import { suggest } from "../../core/suggestions.js";
+import { isInstance } from "../../patterns/kit/errors.js";
 import type { Member } from "../node/member.js";
 import { MAX_HOOK_DEPTH, MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet, checkChannel } from "./channels.js";
@@ -274,5 +275,5 @@ function cut(reason: string): string {
 }
 
 function vetoOf(stage: HookStage, error: unknown): VetoError {
-  return error instanceof VetoError ? error : new VetoError(stage, undefined, error);
+  return isInstance(error, VetoError) ? error : new VetoError(stage, undefined, error);
 }

@@ -123,7 +123,7 @@ export function requestTerms({
   service,
   method,
   body: given,
-  options,
+  options = NO_OPTIONS,
   isStream,
 }: OutgoingRequest): CallTerms {
   const body = encodeBody(given);
@@ -197,9 +197,9 @@ function extrasOf(
   return { method, key, headers, parts, bytes };
 }
 
-function checkMethod(method: string): void {
-  if (Buffer.byteLength(method) > MAX_METHOD_NAME)
-    throw new InvalidArgumentError(`a method's name has ${MAX_METHOD_NAME} bytes at most`);
+function checkMethod(method: unknown): void {
+  if (typeof method !== "string" || Buffer.byteLength(method) > MAX_METHOD_NAME)
+    throw new InvalidArgumentError(`a method's name must be a text of at most ${MAX_METHOD_NAME} bytes`);
 }
 
 function checkKey(key: unknown): void {

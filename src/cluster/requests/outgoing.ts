@@ -274,7 +274,7 @@ export class OutgoingRequests {
   }
 
   #request(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
-    return this.#whole(requestTerms(outgoing), outgoing.options as ServiceRequestOptions, decode);
+    return this.#whole(requestTerms(outgoing), outgoing.options ?? NO_OPTIONS, decode);
   }
 
   #whole(terms: CallTerms, options: ServiceRequestOptions, decode: Decode): Promise<unknown> {

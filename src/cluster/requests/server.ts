@@ -6,11 +6,13 @@
  *                                                  └── error ──> failure with its code and data, and its message where that is exposed
  */
 
+import { Readable } from "node:stream";
 import { isThenable } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { begin, isObserved, PROCESS, type ProcessOperation } from "../../core/diagnostics.js";
 import type { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import {
   handlerFailure,
   isRefusedRequest,
@@ -26,6 +28,7 @@ import type { Candidate } from "./balancer.js";
 import { decodeBody, encodeBody, isStreamedBody } from "./body.js";
 import type { AnyHandler, Served } from "./handlers.js";
 import { type Job, type JobRunner, RequestServing } from "./serving.js";
+import type { SendCredit } from "./stream-window.js";
 import type { RequestsEvent, ServeMiddleware, ServiceRequest } from "./types.js";
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
@@ -178,7 +181,9 @@ export class RequestServer implements JobRunner {
   #settle(job: Job, request: RunningRequest, value: unknown): void {
     try {
       if (isStreamedBody(value)) {
-        void this.#stream(job, request, request.operation?.runEach(value) ?? value);
+        const { credit } = job;
+        if (credit === undefined) throw unasked(request.service, value);
+        void this.#stream(job, credit, request, request.operation?.runEach(value) ?? value);
         return;
       }
     } catch (error) {
@@ -197,16 +202,14 @@ export class RequestServer implements JobRunner {
   }
 
   /** Never rejects. */
-  async #stream(job: Job, request: RunningRequest, parts: AsyncIterable<unknown>): Promise<void> {
+  async #stream(
+    job: Job,
+    credit: SendCredit,
+    request: RunningRequest,
+    parts: AsyncIterable<unknown>,
+  ): Promise<void> {
     const { rules } = this;
-    const { credit } = job;
     try {
-      if (credit === undefined)
-        throw refuse(
-          "invalid-request",
-          request.service,
-          "the reply comes in parts: it is asked for by requestStream",
-        );
       for await (const part of parts) {
         if (request.isAborted) break;
         const body = encodeBody(part);
@@ -242,6 +245,12 @@ export class RequestServer implements JobRunner {
   #fail(job: Job, reason: ServiceError["reason"], text: string): void {
     this.rules.fail(this.#timer.now(), job, reason, text);
   }
+}
+
+function unasked(service: string, parts: AsyncIterable<unknown>): ServiceError {
+  // A stream that is not read keeps its file open, and its error would end the process.
+  if (parts instanceof Readable) parts.on("error", ignore).destroy();
+  return refuse("invalid-request", service, "the reply comes in parts: it is asked for by requestStream");
 }
 
 const TEXTS = {

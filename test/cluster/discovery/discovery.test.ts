@@ -10,6 +10,7 @@ import {
   staticSource,
 } from "../../../src/cluster/discovery/source.js";
 import type { HostPort } from "../../../src/cluster/net/addresses.js";
+import { UNREADABLE } from "../../support/unreadable.js";
 
 const SELF = { id: "0".repeat(32), name: "a@host", group: "default", address: "10.0.0.1:7946" };
 
@@ -140,6 +141,19 @@ describe("sources", () => {
     expect([...dialled]).toEqual(["10.0.0.3:1"]);
     expect(changes).toEqual(["up broken", "down broken: attempt 1", "up broken"]);
     expect(discovery?.status()[0]).not.toHaveProperty("error");
+  });
+
+  it("that throw what cannot be read are down, and called again", async () => {
+    let calls = 0;
+    const throwing = (): never => {
+      calls += 1;
+      throw UNREADABLE["a Proxy that throws"];
+    };
+    const made = start([throwing]);
+    await vi.advanceTimersByTimeAsync(600);
+    expect(calls).toBe(2);
+    expect(made.status()).toMatchObject([{ state: "down", error: expect.any(Error) }]);
+    await made.stop(0);
   });
 
   it("that return after a list are asked again after 30 s at most, and are not down", async () => {

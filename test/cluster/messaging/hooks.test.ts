@@ -9,6 +9,7 @@ import type {
   MessageStage,
 } from "../../../src/cluster/messaging/hooks.js";
 import type { ServiceMessage } from "../../../src/cluster/messaging/service-types.js";
+import { UNREADABLE } from "../../support/unreadable.js";
 import { gate, ServiceWorld, type SimulatedService, settle } from "./service-world.js";
 
 interface Pair {
@@ -45,6 +46,16 @@ class BrokenPromise extends Promise<never> {
     throw new Error("then");
   }
 }
+
+describe.each(Object.entries(UNREADABLE))("a hook that throws %s", (_, thrown) => {
+  it("vetoes", async () => {
+    const { a } = pair();
+    a.services.hook("evaluate:send", () => {
+      throw thrown;
+    });
+    await expect(a.services.send({ services: ["b"] })).rejects.toMatchObject({ code: "ERR_VETOED" });
+  });
+});
 
 describe("the order of hooks", () => {
   it("is that of the stages, and the reverse one among hooks of a stage where something is received", async () => {

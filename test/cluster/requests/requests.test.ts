@@ -1,4 +1,5 @@
 /** serve and request between real nodes: replies, errors, streams, deadlines, contracts, drains and losses. */
+import { Readable } from "node:stream";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   ClusterNode,
@@ -326,6 +327,31 @@ describe("requests between nodes", () => {
     await stream.return?.();
     while (!ended) await new Promise((resolve) => setImmediate(resolve));
     expect(two.stats().requests?.pending).toBe(0);
+  });
+
+  it("destroys a stream that answers a request for one reply, whose error ends no process", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    const file = new Readable({ read() {} });
+    await one.serve("file", () => file).ready;
+    const code = { code: "ERR_SERVICE", reason: "invalid-request" };
+    expect(await errorOf(two.request("file"))).toMatchObject(code);
+    expect(file.destroyed).toBe(true);
+    expect(() => file.emit("error", new Error("no such file"))).not.toThrow();
+  });
+
+  it.each([
+    ["options", { options: undefined }, { ok: "soup" }],
+    ["service", { service: undefined }, { code: "EINVAL" }],
+    ["method", { method: 7 }, { code: "EINVAL" }],
+  ])("middleware that passes on other %s has its default, or EINVAL", async (_, change, outcome) => {
+    const [one] = await cluster(["one"]);
+    one.serve("echo", (body) => body);
+    one.middleware("request", (request, next) => next({ ...request, ...(change as object) } as never));
+    const asked = one.request("echo", "soup").then(
+      (ok) => ({ ok }),
+      (error) => error,
+    );
+    expect(await asked).toMatchObject(outcome);
   });
 
   it("rejects a stream with what the handler threw, after the parts before it", async () => {
