@@ -67,6 +67,12 @@ export class Waiter<T> {
     this.#reject(error);
   }
 
+  /** The caller gives up. An ignored promise causes no unhandled rejection. */
+  withdraw(error: ShoalError): void {
+    this.promise.catch(ignore);
+    this.#giveUp("aborted", error);
+  }
+
   #giveUp(why: "timeout" | "aborted", error: ShoalError): void {
     if (!this.#settle()) return;
     this.#onGivenUp(why);

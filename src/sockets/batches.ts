@@ -51,6 +51,7 @@ class BatchIterator implements AsyncIterableIterator<MessageBatch<unknown>, unde
   readonly #core: SocketCore;
   readonly #max: number;
   readonly #wait: WaitOptions | undefined;
+  #waiting: Promise<unknown> | undefined;
   #done = false;
 
   constructor(core: SocketCore, max: number, signal: AbortSignal | undefined) {
@@ -68,13 +69,14 @@ class BatchIterator implements AsyncIterableIterator<MessageBatch<unknown>, unde
       return Promise.reject(error);
     }
     const lease = new Lease();
-    return core.inbox
-      .receiveMany(this.#max, this.#wait, lease)
-      .then((messages) => ({ value: new Batch(messages, lease), done: false }), this.#failed);
+    const waiting = core.inbox.receiveMany(this.#max, this.#wait, lease);
+    this.#waiting = waiting;
+    return waiting.then((messages) => ({ value: new Batch(messages, lease), done: false }), this.#failed);
   }
 
   return(): Promise<Result> {
     this.#done = true;
+    if (this.#waiting !== undefined) this.#core.inbox.withdraw(this.#waiting);
     return Promise.resolve(DONE);
   }
 
@@ -83,6 +85,7 @@ class BatchIterator implements AsyncIterableIterator<MessageBatch<unknown>, unde
   }
 
   #failed = (error: unknown): Result => {
+    if (this.#done) return DONE;
     // Closing ends the loop; a call out of turn stays an error.
     if (this.#core.closed && !(error instanceof InvalidStateError)) return DONE;
     throw error;

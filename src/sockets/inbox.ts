@@ -96,6 +96,14 @@ export class Inbox<T> {
     return this.#wait(max, options, lease) as Promise<T[]>;
   }
 
+  /** Ends a waiting call, so that it takes no message. */
+  withdraw(call: Promise<unknown>): void {
+    for (let i = 0; i < this.#pending.length; i++) {
+      const { waiter } = this.#pending.at(i);
+      if (waiter.promise === call) return void waiter.withdraw(closedMeanwhile());
+    }
+  }
+
   pump(): void {
     if (this.reader !== undefined) this.reader();
     else if (!this.#resting) this.#serve();

@@ -102,6 +102,7 @@ export function checkMax(max = 1_000): number {
 class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
   readonly #socket: HasCore & Readable<M>;
   readonly #options: WaitOptions | undefined;
+  #waiting: Promise<M> | undefined;
   #done = false;
 
   constructor(socket: HasCore & Readable<M>, options: WaitOptions | undefined) {
@@ -116,11 +117,14 @@ class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
       const value = this.#socket[CORE].inbox.tryReceive() as M | undefined;
       if (value !== undefined) return Promise.resolve({ value, done: false });
     }
-    return this.#socket.receive(this.#options).then(toResult, this.#failed);
+    this.#waiting = this.#socket.receive(this.#options);
+    return this.#waiting.then(toResult, this.#failed);
   }
 
+  /** A call of `next` that waits takes no message: a stream that is destroyed would lose it. */
   return(): Promise<IteratorResult<M, undefined>> {
     this.#done = true;
+    if (this.#waiting !== undefined) this.#socket[CORE].inbox.withdraw(this.#waiting);
     return Promise.resolve({ value: undefined, done: true });
   }
 
@@ -129,6 +133,7 @@ class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
   }
 
   #failed = (error: unknown): IteratorResult<M, undefined> => {
+    if (this.#done) return { value: undefined, done: true };
     // Closing ends the loop; a call out of turn stays an error.
     if (this.#socket[CORE].closed && !(error instanceof InvalidStateError))
       return { value: undefined, done: true };

@@ -1,5 +1,6 @@
+import { Readable } from "node:stream";
 import { expect, it } from "vitest";
-import { AbortedError } from "../../src/index.js";
+import { AbortedError, type Pull } from "../../src/index.js";
 import fc from "../support/properties.js";
 import { describeEngines, describeTransports } from "./support/engines.js";
 import { collect, failure, turn, until, within } from "./support/wait.js";
@@ -182,5 +183,30 @@ describeEngines("an abort", (world) => {
     expect(await collect(pull, 3)).toEqual(["1", "2", "4"]);
     expect((await Promise.all(failed)).every(isAbort)).toBe(true);
     expect(push.stats()).toMatchObject({ sent: 5, delivered: 3, dropped: { aborted: 2 } });
+  });
+});
+
+describeTransports("an iterator that is left while it waits", (world) => {
+  it.each([
+    ["messages", (pull: Pull) => pull.messages()],
+    ["batches", (pull: Pull) => pull.batches()],
+    ["a stream of Node.js", (pull: Pull) => Readable.from(pull)],
+  ] as const)("takes no message (%s)", async (_, make) => {
+    const pull = world.pull();
+    const push = world.push();
+    await world.link(pull, push);
+    const reader = make(pull);
+    if (reader instanceof Readable) {
+      reader.resume();
+      await until(() => pull.stats().pendingReceives === 1, "the stream reads");
+      reader.destroy();
+    } else {
+      const next = reader.next();
+      await reader.return?.();
+      expect(await next).toEqual({ value: undefined, done: true });
+    }
+    await until(() => pull.stats().pendingReceives === 0, "the call has ended");
+    await push.send("kept");
+    expect(String(await pull.receive())).toBe("kept");
   });
 });
