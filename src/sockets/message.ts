@@ -17,14 +17,16 @@ export type MessageLike = ArrayBufferView | ArrayBuffer | SharedArrayBuffer | st
 export type Message = Buffer;
 
 const EMPTY = Buffer.alloc(0);
+/** Bytes of a frame that no engine cuts into parts. */
+const WHOLE = 1_024;
 
 /** @throws InvalidArgumentError `EINVAL` for anything that is no {@link MessageLike}, or is another thread's now */
 export function toFrame(value: unknown): OutgoingFrame {
   // The most frequent kind.
   if (value instanceof Uint8Array) {
     if (value.length === 0 && value.buffer.byteLength === 0 && isTransferred(value)) refuseTransferred();
-    const made = value.constructor;
-    if (made === Buffer || made === Uint8Array) return value;
+    if (value.length <= WHOLE || value.constructor === Buffer || value.constructor === Uint8Array)
+      return value;
     // Parts of it would be made by the constructor of the program's class.
     return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   }
