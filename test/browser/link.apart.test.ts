@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import { openLink, type MultiplexLink, webSocketStream } from "../../src/link/index.js";
+import { type MultiplexLink, openLink, webSocketStream } from "../../src/link/index.js";
 
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const BINARY = 2;
