@@ -70,8 +70,8 @@ export async function runCase(
   const usual = scenario.timeout ?? (settings.smoke ? TIMEOUT.smoke : TIMEOUT.full);
   const timeout = 1_000 * Math.min(usual, Math.max(LEAST_TIMEOUT, settings.mostSeconds ?? usual));
 
-  // Windows has no signal that stops a process.
-  const isInTurns = scenario.scales !== false && process.platform !== "win32";
+  // Windows has no signal that stops a process. The figures of a smoke run mean nothing.
+  const isInTurns = scenario.scales !== false && !settings.smoke && process.platform !== "win32";
 
   const tried = async (lane: Lane, turn?: Turn): Promise<SideReport[] | undefined> => {
     listener.progress(`${scenario.name} ${lane.contender.title}`, share(settings.rule, lanes, elapsed()));

@@ -7,6 +7,8 @@ import { deferred, type SideProcess } from "./side-process.js";
 
 /** ms of a turn: long beside the emptying of caches, short beside a machine's changes. */
 const TURN = 250;
+/** ms of the turns of all others: patterns take a peer that is silent for two seconds as lost. */
+const MOST_PAUSE = 1_000;
 
 /** One run's place in the turns. */
 export class Turn {
@@ -44,7 +46,7 @@ export class Turn {
     return sum / 1_000;
   }
 
-  /** Starts all runs, one after the other, then lets them work in turns until all have ended. */
+  /** Starts all runs, one after the other, then lets them work in turns until all have ended. Those that wait for it are not stopped. */
   static async all<T>(runs: readonly ((turn: Turn) => Promise<T>)[]): Promise<T[]> {
     const lanes = new Map<Turn, Promise<unknown>>();
     const results: Promise<T>[] = [];
@@ -55,13 +57,14 @@ export class Turn {
       const ended = result.catch(() => undefined).then(() => lanes.delete(turn));
       lanes.set(turn, ended);
       await Promise.race([turn.#opened.promise, ended]);
-      turn.#pause();
     }
+    for (const turn of lanes.keys()) turn.#pause();
+    const time = Math.min(TURN, MOST_PAUSE / Math.max(1, runs.length - 1));
     while (lanes.size > 0)
       for (const [turn, ended] of [...lanes]) {
         turn.#resume();
         turn.#first.resolve();
-        await within(TURN, ended);
+        await within(time, ended);
         if (lanes.has(turn) && lanes.size > 1) turn.#pause();
       }
     return await Promise.all(results);
