@@ -46,7 +46,7 @@ export class Turn {
     return sum / 1_000;
   }
 
-  /** Starts all runs, one after the other, then lets them work in turns until all have ended. Those that wait for it are not stopped. */
+  /** Starts all runs, one after the other and none stopped, then lets them work in turns until all have ended. */
   static async all<T>(runs: readonly ((turn: Turn) => Promise<T>)[]): Promise<T[]> {
     const lanes = new Map<Turn, Promise<unknown>>();
     const results: Promise<T>[] = [];

@@ -121,7 +121,7 @@ class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
     return this.#waiting.then(toResult, this.#failed);
   }
 
-  /** A call of `next` that waits takes no message: a stream that is destroyed would lose it. */
+  /** Ends a waiting `next`, which would take a message that nobody reads. */
   return(): Promise<IteratorResult<M, undefined>> {
     this.#done = true;
     if (this.#waiting !== undefined) this.#socket[CORE].inbox.withdraw(this.#waiting);

@@ -76,7 +76,8 @@ const openFolders = new Set<string>();
 /**
  * Opens a folder. Each commit is on the disk when its promise settles.
  *
- * @throws StoreError `damaged`; `taken` when this process has it open; `full` when its files cannot be made; NotSupportedError `ERR_PACKAGE_UNAVAILABLE`
+ * @throws StoreError `damaged`; `taken` when this process has it open; `full` when its files cannot be made;
+ * NotSupportedError `ERR_PACKAGE_UNAVAILABLE`
  */
 export function openEnvironment(directory: string): LmdbEnvironment {
   const { open, allDbs } = loadOptional("lmdb", "A store on LMDB") as {
