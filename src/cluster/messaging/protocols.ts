@@ -1,13 +1,16 @@
 /** Protocols other than the node's own port: ipc, and those of programs. */
 import { once } from "node:events";
+import { mkdtemp, rmdir } from "node:fs/promises";
 import { connect as connectSocket, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
+import { disown, own } from "../../engine/zmtp/transport/ipc-path.js";
 import { isProtocolName } from "./advert.js";
 import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocol.js";
-import { makeSocketFolder, removeSocketFolder } from "./socket-folder.js";
 
 /** Options of {@link streamProtocol}. */
 export interface StreamProtocolOptions {
@@ -55,20 +58,23 @@ export function ipcProtocol(): MessageProtocol {
     reaches: ({ local }) => local,
 
     async listen(accept) {
-      const path = await makeSocketFolder();
+      // Of mode 700: no other user can connect, or put a socket there.
+      const folder = await mkdtemp(join(tmpdir(), "shoal-m-"));
+      const path = join(folder, "m");
       const server = createServer(accept).on("error", ignore); // Without files a stream is not accepted.
       server.listen({ path, backlog: 512 });
       try {
         await once(server, "listening");
       } catch (error) {
-        await removeSocketFolder(path);
+        await rmdir(folder).catch(ignore);
         throw error;
       }
+      own(path, folder);
       return {
         advert: path,
         async close() {
           server.close();
-          await removeSocketFolder(path);
+          disown(path);
         },
       };
     },
