@@ -39,11 +39,7 @@ export class NodeQueues extends WaitingSends {
       if (this.#ownItems.length === 1) setImmediate(this.#takeOwn);
       return "sent";
     }
-    try {
-      return this.#links.send(node, this.#kind, item);
-    } catch {
-      return "too-large"; // Above the limit of this node's links.
-    }
+    return this.#links.send(node, this.#kind, item);
   }
 
   #takeOwn = (): void => {

@@ -21,7 +21,7 @@ export const MessageKind = {
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
 
 /**
- * `full`: the peer's mark is reached. `too-large`: the peer takes no item of this size; counted as dropped.
+ * `full`: the peer's mark is reached. `too-large`: this node or the peer takes no such item; counted as dropped.
  * `unreachable`: not a live member with messaging.
  */
 export type SendResult = "sent" | "full" | "too-large" | "unreachable";

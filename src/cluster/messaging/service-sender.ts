@@ -66,7 +66,7 @@ export class ServiceSender {
    * Passes a payload through the hooks of sending, and to each service by the best allowed means.
    *
    * @returns a hook's answer in place of sending; a promise while links are opened; `undefined`: all is done
-   * @throws, also in the promise: VetoError of a hook, and errors of links for an item that is too large
+   * @throws VetoError of a hook
    */
   send(
     services: readonly Member[],
@@ -110,15 +110,12 @@ export class ServiceSender {
   /** @param waits gets promises, for links that have to be opened first */
   #sendByLinks(services: readonly Member[], message: Message, waits: Promise<void>[]): void {
     const { each } = message;
-    for (const service of services)
-      try {
-        const refusal = this.#refusalOf(service);
-        if (refusal !== undefined) each.failed(service, refusal);
-        else if (this.#needsLink(service, each)) waits.push(this.#sendLinked(service, message));
-        else this.#deliver(service, this.#itemFor(service, message), each);
-      } catch (error) {
-        waits.push(Promise.reject(error)); // The other recipients get it all the same.
-      }
+    for (const service of services) {
+      const refusal = this.#refusalOf(service);
+      if (refusal !== undefined) each.failed(service, refusal);
+      else if (this.#needsLink(service, each)) waits.push(this.#sendLinked(service, message));
+      else this.#deliver(service, this.#itemFor(service, message), each);
+    }
   }
 
   /** Whether it names protocols, and no link of these is open. */
@@ -139,18 +136,14 @@ export class ServiceSender {
     }
     this.#waiting += 1;
     this.#waitingBytes += size;
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       // Called back in order, so a later message does not overtake it.
       this.#context.links.whenLinked(service.id, each.lane, () => {
         this.#waiting -= 1;
         this.#waitingBytes -= size;
-        try {
-          if (this.#needsLink(service, each)) each.failed(service, this.#unreachable(service, each));
-          else if (each.isWanted(service)) this.#deliver(service, this.#itemFor(service, message), each);
-          resolve();
-        } catch (error) {
-          reject(error);
-        }
+        if (this.#needsLink(service, each)) each.failed(service, this.#unreachable(service, each));
+        else if (each.isWanted(service)) this.#deliver(service, this.#itemFor(service, message), each);
+        resolve();
       });
     });
   }
@@ -165,7 +158,7 @@ export class ServiceSender {
     }
   }
 
-  /** @returns why it was not taken @throws what the link throws for an item that is too large */
+  /** @returns why it was not taken */
   #sendItem({ id, name }: Member, item: Buffer, { lane, protocols }: Means): ShoalError | undefined {
     const { closed, links, selfId } = this.#context;
     if (id === selfId) {
