@@ -50,8 +50,6 @@ export const LISTEN_TIMEOUT = 10_000;
 /** With handshakes; doubles with each failed round. */
 export const DIAL_TIMEOUT = 3_000;
 export const DIAL_TIMEOUT_MAX = 24_000;
-/** Wait for a link whose protocol hooks or the sender need. */
-export const LINK_TIMEOUT = 10_000;
 /** A failed protocol, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
 
@@ -71,7 +69,7 @@ export const MAX_QUEUED_BYTES = 268_435_456;
 /** A further query is refused; a further message waits in one queue, above whose bounds it is dropped. */
 export const MAX_HANDLING = 1_024;
 export const MAX_HANDLING_BYTES = 16_777_216;
-/** Sends that wait for a link of their protocols have the same bounds. A single message may have any size. */
+/** A single message may have any size. */
 export const MAX_WAITING_MESSAGES = 16_384;
 export const MAX_WAITING_MESSAGE_BYTES = 16_777_216;
 /** Remembered ids of each service's datagrams, against duplicates. */

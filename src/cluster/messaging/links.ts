@@ -348,13 +348,6 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     return sending?.protocol || (sending?.ways[0] ?? "");
   }
 
-  /** Opens a link if needed. @param done called once, in the order of the calls: it is open, or failed, or timed out */
-  whenLinked(id: string, lane: number, done: () => void): void {
-    const sending = this.#linkTo(id, lane);
-    if (sending === undefined) done();
-    else sending.whenLinked(done);
-  }
-
   /** Why messages cannot be sent to a member. */
   reasonOf(id: string): string | undefined {
     if (this.#closing !== undefined) return "messaging is closed";

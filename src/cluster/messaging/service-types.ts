@@ -151,7 +151,7 @@ export interface ServicesStats {
 
 export type ServiceLinks = Pick<
   NodeLinks,
-  "send" | "drop" | "room" | "laneOf" | "protocolOf" | "protocolFor" | "whenLinked"
+  "send" | "drop" | "room" | "laneOf" | "protocolOf" | "protocolFor"
 >;
 
 export interface ServicesEffects {

@@ -48,7 +48,7 @@ describe("a message with broadcast", () => {
     a.room = 0;
     expect(await means({ broadcast: true })).toBe("links");
     const { failed } = await a.services.send({ resolve: "even", protocols: ["udp"] });
-    expect(failed[0]?.error.message).toBe("the link to s0@here is tcp, and it is not reached by udp");
+    expect(failed[0]?.error.message).toBe("s0@here is not reached by udp");
   });
 
   it("is lost where the datagram is, and comes once where that comes twice", async () => {

@@ -51,8 +51,6 @@ export class SimulatedService {
   readonly links = new Map<string, string>();
   /** By which its links are made, by priority. */
   ways: readonly string[] = ["tcp"];
-  /** What the making of a link waits for. */
-  dialled: (to: string) => Promise<void> | undefined = () => undefined;
   /** Bytes of a datagram. */
   room = 1_200;
   /** Datagrams to the group. */
@@ -68,7 +66,7 @@ export class SimulatedService {
     this.world = world;
     this.service = service;
     const links: ServiceLinks = {
-      send: (to, _, item) => this.#send(to, Buffer.from(item)),
+      send: (to, _, item, lane = 0) => this.#send(to, Buffer.from(item), lane),
       drop: () => undefined,
       room: () => new Promise(() => undefined),
       laneOf: (names) => {
@@ -77,7 +75,6 @@ export class SimulatedService {
       },
       protocolOf: (id, lane = 0) => this.#named(this.protocolTo(id), lane),
       protocolFor: (id, lane) => this.#named(this.protocolTo(id), lane) || this.#wayTo(lane),
-      whenLinked: (id, lane, done) => void this.#linked(id, lane).then(done),
     };
     this.services = new Services(
       {
@@ -123,11 +120,6 @@ export class SimulatedService {
     return this.ways.find((each) => this.#named(each, lane) !== "") ?? "";
   }
 
-  async #linked(to: string, lane: number): Promise<void> {
-    await this.dialled(to);
-    if (this.protocolTo(to) === "") this.links.set(to, this.#wayTo(lane));
-  }
-
   #all(): Member[] {
     return this.world
       .services()
@@ -140,17 +132,15 @@ export class SimulatedService {
       setImmediate(() => this.world.get(to)?.services.receiver.onDatagram(this.service.id, data));
   }
 
-  #send(to: string, item: Buffer): SendResult {
+  #send(to: string, item: Buffer, lane: number): SendResult {
     if (this.full.has(to)) return "full";
     const peer = this.world.get(to);
     if (peer === undefined || this.unreachable.has(to)) return "unreachable";
     this.sent.push({ to, item });
+    if (this.links.get(to) === "") this.links.set(to, this.#wayTo(lane));
     const before = this.#last.get(to) ?? Promise.resolve();
     const next = before
-      .then(() => {
-        if (this.links.get(to) === "") this.links.set(to, this.ways[0] ?? "");
-        return this.world.deliver(this, peer);
-      })
+      .then(() => this.world.deliver(this, peer))
       .then(() =>
         this.world.get(to) === peer
           ? peer.services.receiver.onBytes(this.service.id, item, this.protocolTo(to) || "tcp")

@@ -10,7 +10,7 @@ import type { ServiceMessage, ServiceSendResult } from "../../../src/cluster/mes
 import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import { LONG } from "../../support/long.js";
 import { expect } from "../../support/quick-expect.js";
-import { gate, ServiceWorld, type SimulatedService, settle } from "./service-world.js";
+import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
 
 function inbox(simulated: SimulatedService): ServiceMessage[] {
   const messages: ServiceMessage[] = [];
@@ -167,6 +167,7 @@ describe("send", () => {
     const a = world.add("a");
     world.add("b");
     a.protocol = "ipc";
+    a.ways = ["ipc"];
     expect((await a.services.send({ services: ["b"], protocols: ["ipc", "tcp"] })).sent.length).toBe(1);
     const { sent, failed } = await a.services.send({ services: ["b"], protocols: ["tcp"] });
     expect(sent).toEqual([]);
@@ -306,35 +307,6 @@ describe("what is sent to a service", () => {
     expect((await a.services.send({ services: ["b"] })).sent.length).toBe(1);
     await settle();
     expect([calls, a.sent.length, failures]).toMatchObject([17, 17, [{ code: "EFSM" }]]);
-  });
-
-  it("waits for a link of its protocols in its order, is bounded, and is not sent where its query has ended", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
-    const b = world.add("b");
-    const box = inbox(b);
-    b.services.receiver.onQuery(() => "answer");
-    const dialled = gate();
-    a.dialled = () => dialled.opened;
-    a.links.set(b.service.id, "");
-    const send = (data: string | Buffer): Promise<ServiceSendResult> =>
-      a.services.send({ services: ["b"], protocols: ["tcp"], data });
-    // One is taken, however large it is.
-    const first = send(Buffer.alloc(MAX_WAITING_MESSAGE_BYTES));
-    expect((await send("x")).failed).toMatchObject([{ error: { code: "EAGAIN" } }]);
-    dialled.open();
-    expect((await first).failed).toEqual([]);
-    const again = gate();
-    a.dialled = () => again.opened;
-    a.links.set(b.service.id, "");
-    const query = a.services.query({ services: ["b"], protocols: ["tcp"], timeout: -1 });
-    const sends = ["1", "2"].map(send);
-    query.cancel();
-    again.open();
-    expect((await Promise.all(sends)).map(({ sent }) => sent.length)).toEqual([1, 1]);
-    await settle();
-    expect(box.slice(1).map(({ data }) => data)).toEqual(["1", "2"]);
-    expect(a.sent.length).toBe(3);
   });
 });
 
