@@ -66,12 +66,9 @@ export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;
 /** Requests to a full node; one may wait, whatever its size. Above them the request is ended. */
 export const MAX_QUEUED_ITEMS = 65_536;
 export const MAX_QUEUED_BYTES = 268_435_456;
-/** A further query is refused; a further message waits in one queue, above whose bounds it is dropped. */
-export const MAX_HANDLING = 1_024;
-export const MAX_HANDLING_BYTES = 16_777_216;
-/** A single message may have any size. */
-export const MAX_WAITING_MESSAGES = 16_384;
-export const MAX_WAITING_MESSAGE_BYTES = 16_777_216;
+/** Messages and queries of services with pending handlers. A further query is refused, a further message dropped. */
+export const MAX_HANDLING = 16_384;
+export const MAX_HANDLING_BYTES = 33_554_432;
 /** Remembered ids of each service's datagrams, against duplicates. */
 export const MAX_SEEN_IDS = 1_024;
 /** A handler may hold a link for this long; then messages above its mark are dropped. */

@@ -3,7 +3,14 @@
  *
  * A peer may begin and end requests, or ask for refusals, without reading: above a bound items are dropped.
  */
-import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWER_BYTES, MAX_UNREAD_ANSWERS } from "./bounds.js";
+import {
+  MAX_HANDLING,
+  MAX_HANDLING_BYTES,
+  MAX_QUEUED_BYTES,
+  MAX_QUEUED_ITEMS,
+  MAX_UNREAD_ANSWER_BYTES,
+  MAX_UNREAD_ANSWERS,
+} from "./bounds.js";
 import type { NodeLinks } from "./links.js";
 import type { MessageKind, SendResult } from "./parts.js";
 import { WaitingSends } from "./waiting-sends.js";
@@ -24,6 +31,7 @@ export class NodeQueues extends WaitingSends {
   readonly #kind: MessageKind;
   readonly #own: OwnItems | undefined;
   #ownItems: Buffer[] = [];
+  #ownBytes = 0;
 
   constructor(links: Pick<NodeLinks, "send" | "room">, kind: MessageKind, own?: OwnItems) {
     super(Infinity, Infinity, (node) => links.room(node));
@@ -32,10 +40,16 @@ export class NodeQueues extends WaitingSends {
     this.#own = own;
   }
 
+  /** Whether as many items to this node itself wait as services may handle. */
+  get isOwnFull(): boolean {
+    return this.#ownItems.length >= MAX_HANDLING || this.#ownBytes >= MAX_HANDLING_BYTES;
+  }
+
   #sendNow(node: string, item: Buffer): SendResult {
     if (node === this.#own?.id) {
       // Deferred, so that other work gets turns.
       this.#ownItems.push(item);
+      this.#ownBytes += item.length;
       if (this.#ownItems.length === 1) setImmediate(this.#takeOwn);
       return "sent";
     }
@@ -45,6 +59,7 @@ export class NodeQueues extends WaitingSends {
   #takeOwn = (): void => {
     const items = this.#ownItems;
     this.#ownItems = [];
+    this.#ownBytes = 0;
     for (const item of items) this.#own?.onItem(this.#own.id, item);
   };
 

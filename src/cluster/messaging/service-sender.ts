@@ -115,10 +115,12 @@ export class ServiceSender {
 
   /** @returns why it was not taken */
   #sendItem({ id, name }: Member, item: Buffer, { lane, protocols }: Means): ShoalError | undefined {
-    const { closed, links, selfId } = this.#context;
+    const { closed, links, queues, selfId } = this.#context;
     if (id === selfId) {
-      if (this.#receiver.onOwn(item)) return undefined;
-      return new ClosedError("EAGAIN", "too many messages to this node itself wait");
+      if (this.#receiver.isBusy || queues.isOwnFull)
+        return new ClosedError("EAGAIN", "too many messages are handled, or wait for this node itself");
+      queues.send(id, item);
+      return undefined;
     }
     switch (closed ? "unreachable" : links.send(id, MessageKind.SERVICE, item, lane)) {
       case "sent":

@@ -73,7 +73,9 @@ export class Services {
   readonly #protocols: readonly string[];
 
   constructor(effects: ServicesEffects, options: ServicesOptions = {}) {
-    this.#context = new ServiceContext(effects, options);
+    this.#context = new ServiceContext(effects, options, (from, item) =>
+      this.receiver.onBytes(from, item, SELF),
+    );
     this.receiver = new ServiceReceiver(this.#context);
     this.#sender = new ServiceSender(this.#context, this.receiver);
     this.#protocols = [...new Set([...PROTOCOLS, ...(options.protocols ?? [])])];
@@ -186,13 +188,13 @@ export class Services {
   }
 
   stats(): ServicesStats {
-    const { answers, counts, pending, refused } = this.#context;
+    const { counts, pending, queues, refused } = this.#context;
     return {
       ...counts,
       queries: pending.size,
       awaited: pending.awaited,
       ...this.receiver.stats(),
-      refused: { ...refused, ...(answers.dropped > 0 && { "service:unread": answers.dropped }) },
+      refused: { ...refused, ...(queues.dropped > 0 && { "service:unread": queues.dropped }) },
     };
   }
 
@@ -216,9 +218,8 @@ export class Services {
 
   close(): void {
     this.#context.closed = true;
-    this.#context.answers.close();
+    this.#context.queues.close();
     this.#context.pending.close();
-    this.receiver.close();
   }
 
   // --- Whom it goes to ----------------------------------------------------------------------------------------------
