@@ -299,7 +299,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   /** @throws UnroutableError `EHOSTUNREACH` if the peer is gone */
   room(to: string): Promise<void> {
     const sending = this.#sending.get(to) ?? this.#open(to);
-    return sending?.room() ?? Promise.reject(this.#unreachable(to));
+    return sending?.room() ?? Promise.reject(new UnroutableError(`the node ${to} gets no messages`));
   }
 
   /** Number of the session of the link to a member; -1: none. A later session has not had the items of earlier ones. */
@@ -346,15 +346,6 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   protocolFor(id: string, lane: number): string {
     const sending = this.#linkTo(id, lane);
     return sending?.protocol || (sending?.ways[0] ?? "");
-  }
-
-  /** Why messages cannot be sent to a member. */
-  reasonOf(id: string): string | undefined {
-    if (this.#closing !== undefined) return "messaging is closed";
-    const member = this.effects.member(id);
-    if (member === undefined) return "no live member has this id";
-    if (decodeAdvert(member.advert) === undefined) return "it does not take messages";
-    return undefined;
   }
 
   stats(): MessageLinksStats {
@@ -416,12 +407,6 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       this.#sending.set(key, sending);
     }
     return sending;
-  }
-
-  #unreachable(to: string): Error {
-    return new UnroutableError(
-      `the node ${to} gets no messages: ${this.reasonOf(to) ?? "it cannot be reached"}`,
-    );
   }
 
   // --- What the sending ends call ------------------------------------------------------------------------------------
