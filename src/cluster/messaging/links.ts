@@ -135,8 +135,17 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     }, idle / LINK_IDLE_LOOKS);
     this.#idleTimer.unref();
     const opened = await Promise.all(this.#options.protocols.map((protocol) => this.#listen(protocol)));
-    const adverts = new Map(opened.filter((each) => each !== undefined));
-    if (this.#closing === undefined && adverts.size > 0) this.#advertise(adverts);
+    const protocols = new Map<string, string>();
+    for (const each of opened) {
+      if (each === undefined) continue;
+      const [name, where] = each;
+      protocols.set(name, where);
+      if (encodeAdvert({ maxItem: this.#maxItem, protocols }) !== undefined) continue;
+      protocols.delete(name);
+      this.effects.onProtocolFailed?.("", name, "what it advertises does not fit");
+    }
+    if (this.#closing === undefined && protocols.size > 0)
+      this.effects.advertise(encodeAdvert({ maxItem: this.#maxItem, protocols }));
   }
 
   /** @returns name and advert; `undefined`: it failed, or the links close */
@@ -233,20 +242,6 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     for (const { id, window } of this.#sending.values())
       if (window.waiting > 0 && this.effects.member(id) !== undefined) return true;
     return false;
-  }
-
-  #advertise(adverts: ReadonlyMap<string, string>): void {
-    const protocols = new Map(adverts);
-    const encode = (): string | undefined => encodeAdvert({ maxItem: this.#maxItem, protocols });
-    let advert = encode();
-    while (advert === undefined && protocols.size > 0) {
-      // Drops the protocol of the lowest priority.
-      const name = [...protocols.keys()].pop() as string;
-      protocols.delete(name);
-      this.effects.onProtocolFailed?.("", name, "what it advertises does not fit");
-      advert = encode();
-    }
-    this.effects.advertise(advert);
   }
 
   // --- Sending -------------------------------------------------------------------------------------------------------
