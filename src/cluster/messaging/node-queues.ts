@@ -68,22 +68,13 @@ export class NodeQueues extends WaitingSends {
     return this.has(node) ? "full" : this.#sendNow(node, item);
   }
 
-  /** Waits for room if the link is full. @param done called once */
-  sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
-    this.#send(node, item, MAX_QUEUED_ITEMS, MAX_QUEUED_BYTES, done);
-  }
-
-  /** Like `sendLater`, with the bound of answers without a slot. */
-  answer(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
-    this.#send(node, item, MAX_UNREAD_ANSWERS, MAX_UNREAD_ANSWER_BYTES, done);
-  }
-
-  #send(
+  /** Waits for room if the link is full. @param done called once @param most items that may wait at the node */
+  sendLater(
     node: string,
     item: Buffer,
-    most: number,
-    mostBytes: number,
-    done: ((result: QueueResult) => void) | undefined,
+    done?: (result: QueueResult) => void,
+    most: number = MAX_QUEUED_ITEMS,
+    mostBytes: number = MAX_QUEUED_BYTES,
   ): void {
     const result = this.isClosed ? "unreachable" : this.send(node, item);
     if (result !== "full") done?.(result);
@@ -97,5 +88,10 @@ export class NodeQueues extends WaitingSends {
         () => this.#sendNow(node, item),
         (left) => done?.(left as QueueResult),
       );
+  }
+
+  /** Like `sendLater`, with the bound of answers without a slot. */
+  answer(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
+    this.sendLater(node, item, done, MAX_UNREAD_ANSWERS, MAX_UNREAD_ANSWER_BYTES);
   }
 }
