@@ -127,7 +127,7 @@ export class Hooks {
   #size = 0;
 
   isEmpty(stage: HookStage): boolean {
-    return !this.#byStage.has(stage);
+    return (this.#byStage.get(stage) ?? NO_ENTRIES).length === 0;
   }
 
   /**
@@ -156,15 +156,10 @@ export class Hooks {
   }
 
   #remove(entry: Entry): void {
-    const entries = this.#byStage.get(entry.stage);
-    if (entries?.includes(entry) !== true) return;
-    this.#size -= 1;
-    if (entries.length === 1) this.#byStage.delete(entry.stage);
-    else
-      this.#byStage.set(
-        entry.stage,
-        entries.filter((each) => each !== entry),
-      );
+    const entries = this.#byStage.get(entry.stage) ?? [];
+    const left = entries.filter((each) => each !== entry);
+    this.#size -= entries.length - left.length;
+    this.#byStage.set(entry.stage, left);
   }
 
   /**

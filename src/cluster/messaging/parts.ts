@@ -6,6 +6,7 @@
  */
 
 import type { Alias } from "./addresses.js";
+import type { DialTarget } from "./protocol.js";
 import type { TopicAliases } from "./topic-aliases.js";
 
 /** Byte before an item on a link. */
@@ -62,13 +63,8 @@ export interface MessageRoutesStats {
   readonly refused: Readonly<Record<string, number>>;
 }
 
-export interface LinkMember {
-  readonly id: string;
+export interface LinkMember extends DialTarget {
   readonly name: string;
-  /** IP address. */
-  readonly host: string;
-  readonly address: string;
-  readonly local: boolean;
   readonly hasDetails: boolean;
   /** Its prop `shoal-messages`; `undefined`: it takes no messages. */
   readonly advert: string | undefined;
