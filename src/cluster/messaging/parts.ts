@@ -74,7 +74,7 @@ export interface NodeLinksEffects {
   /** The peer's next item follows the return, or the promise. */
   onItem(from: IncomingLink, kind: number, item: Buffer): void | Promise<void>;
   onPublish(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
-  /** The link to a peer has a session. */
+  /** The link to a peer has a connection. */
   onUp(id: string): void;
   /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */
   onLost?(id: string, count: number): void;

@@ -104,7 +104,6 @@ export class Sending {
   readonly #failedAt = new Map<string, number>();
   /** By protocol, since it served: the last reported reason. */
   readonly #reported = new Map<string, string>();
-  #isSessionUp = false;
   /** Connections without an acknowledgement. */
   #uselessInRow = 0;
   /** For room. */
@@ -492,10 +491,7 @@ export class Sending {
     attempt.deliveredBefore = delivered;
     this.#settleDelivered();
     this.#take(attempt);
-    if (!this.#isSessionUp) {
-      this.#isSessionUp = true;
-      this.#links.onUp(this);
-    }
+    this.#links.onUp(this);
     this.flush();
     this.#settleRoom(false);
     this.#links.onAcked(this);
@@ -508,7 +504,6 @@ export class Sending {
     window.reset();
     this.#giveUpDeliveries();
     this.#aliases.reset();
-    this.#isSessionUp = false;
     return window.lost - lost;
   }
 

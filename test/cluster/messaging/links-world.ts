@@ -85,7 +85,7 @@ export class LinksNode {
           this.#onItem(id, 2, bytes.subarray(start, end), protocol),
         onLost: (peer, count) => void this.lost.push([peer, count]),
         onUp: (each) => {
-          this.peers.push(each);
+          if (!this.peers.includes(each)) this.peers.push(each);
           this.#signal.fire();
         },
         onKeyRefused: (each) => void this.claimed.push(each),
