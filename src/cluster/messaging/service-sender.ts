@@ -30,18 +30,12 @@ export interface Recipients extends Means {
 type Outcome = Buffer | HookAnswer | ShoalError;
 
 /** A message that has passed the hooks of sending, and what is the same for several recipients. */
-class Message {
+interface Message {
   readonly services: readonly Member[];
   readonly payload: HookPayload;
   readonly each: Recipients;
   /** Items by protocol. */
-  readonly items = new Map<string, Outcome>();
-
-  constructor(services: readonly Member[], payload: HookPayload, each: Recipients) {
-    this.services = services;
-    this.payload = payload;
-    this.each = each;
-  }
+  readonly items: Map<string, Outcome>;
 }
 
 export class ServiceSender {
@@ -67,7 +61,7 @@ export class ServiceSender {
       this.#context.counts.answered += 1;
       return passed;
     }
-    const message = new Message(services, passed, each);
+    const message: Message = { services, payload: passed, each, items: new Map() };
     const fits = each.byDatagram && multicast.fits(payload.data.length);
     const byDatagram = fits ? services.filter(({ id }) => id !== selfId) : [];
     const byLink = fits ? services.filter(({ id }) => id === selfId) : services;
@@ -114,15 +108,16 @@ export class ServiceSender {
   }
 
   /** @returns why it was not taken */
-  #sendItem({ id, name }: Member, item: Buffer, { lane, protocols }: Means): ShoalError | undefined {
+  #sendItem(service: Member, item: Buffer, means: Means): ShoalError | undefined {
     const { closed, links, queues, selfId } = this.#context;
+    const { id, name } = service;
     if (id === selfId) {
       if (this.#receiver.isBusy || queues.isOwnFull)
         return new ClosedError("EAGAIN", "too many messages are handled, or wait for this node itself");
       queues.send(id, item);
       return undefined;
     }
-    switch (closed ? "unreachable" : links.send(id, MessageKind.SERVICE, item, lane)) {
+    switch (closed ? "unreachable" : links.send(id, MessageKind.SERVICE, item, means.lane)) {
       case "sent":
         return undefined;
       case "full":
@@ -131,11 +126,7 @@ export class ServiceSender {
       case "too-large":
         return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);
       case "unreachable":
-        return new UnroutableError(
-          protocols === undefined
-            ? `${name} is gone, or takes no messages`
-            : `${name} is gone, or is not reached by ${protocols.join(", ")} any more`,
-        );
+        return this.#unreachable(service, means);
     }
   }
 
@@ -157,7 +148,7 @@ export class ServiceSender {
     const number = each.kind === "query" ? each.id : 0;
     if (lane < 0 && id !== selfId) return this.#unreachable(service, each);
     // Without a need for the protocol one item is for all links, and may open them.
-    const isAny = lane === 0 && hooks.isEmpty("protocol:send");
+    const isAny = hooks.isEmpty("protocol:send");
     const protocol = isAny ? "" : protocolOf(id);
     if (protocol === "" && !isAny) return this.#unreachable(service, each);
     let item = items.get(protocol);
@@ -208,7 +199,7 @@ export class ServiceSender {
 
   /** No allowed link leads to a service, and none can be opened. */
   #unreachable({ id, name }: Member, { protocols }: Means): ShoalError {
-    if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
+    if (protocols === undefined) return new UnroutableError(`${name} is gone, or takes no messages`);
     const names = protocols.join(", ");
     const stands = this.#context.links.protocolOf(id);
     return new UnroutableError(

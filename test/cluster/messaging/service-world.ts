@@ -74,7 +74,7 @@ export class SimulatedService {
         return list.length === 0 ? -1 : this.#lists.push(list) - 1;
       },
       protocolOf: (id, lane = 0) => this.#named(this.protocolTo(id), lane),
-      protocolFor: (id, lane) => this.#named(this.protocolTo(id), lane) || this.#wayTo(lane),
+      protocolFor: (id, lane) => this.#protocolFor(id, lane),
     };
     this.services = new Services(
       {
@@ -116,6 +116,10 @@ export class SimulatedService {
     return this.#lists[lane]?.includes(protocol) === false ? "" : protocol;
   }
 
+  #protocolFor(to: string, lane: number): string {
+    return this.#named(this.protocolTo(to), lane) || this.#wayTo(lane);
+  }
+
   #wayTo(lane: number): string {
     return this.ways.find((each) => this.#named(each, lane) !== "") ?? "";
   }
@@ -135,7 +139,8 @@ export class SimulatedService {
   #send(to: string, item: Buffer, lane: number): SendResult {
     if (this.full.has(to)) return "full";
     const peer = this.world.get(to);
-    if (peer === undefined || this.unreachable.has(to)) return "unreachable";
+    const isReached = lane === 0 || this.#protocolFor(to, lane) !== "";
+    if (peer === undefined || this.unreachable.has(to) || !isReached) return "unreachable";
     this.sent.push({ to, item });
     if (this.links.get(to) === "") this.links.set(to, this.#wayTo(lane));
     const before = this.#last.get(to) ?? Promise.resolve();
