@@ -258,15 +258,9 @@ function changed(stage: HookStage, before: HookPayload, result: unknown): Passed
   return { data: data === before.data ? data : checkedData("a payload's data", data), channel, ruid };
 }
 
+/** Up to `MAX_VETO_REASON` bytes, in whole characters. */
 function cut(reason: string): string {
-  let bytes = 0;
-  let length = 0;
-  for (const character of reason) {
-    bytes += Buffer.byteLength(character);
-    if (bytes > MAX_VETO_REASON) return reason.slice(0, length);
-    length += character.length;
-  }
-  return reason;
+  return new TextDecoder().decode(Buffer.from(reason).subarray(0, MAX_VETO_REASON), { stream: true });
 }
 
 function vetoOf(stage: HookStage, error: unknown): VetoError {
