@@ -34,14 +34,11 @@ export class FilterShapes {
     return this.#size;
   }
 
-  child(node: number, isPlus: boolean): number {
-    return (isPlus ? this.plus : this.text)[node] as number;
-  }
-
   makeChild(node: number, isPlus: boolean): number {
-    const known = this.child(node, isPlus);
+    const known = (isPlus ? this.plus : this.text)[node] as number;
     if (known !== NONE) return known;
     const made = this.#free.pop() ?? this.#append();
+    // Perhaps grown by now.
     (isPlus ? this.plus : this.text)[node] = made;
     this.#parent[made] = node;
     const level = this.levels[node] as number;
