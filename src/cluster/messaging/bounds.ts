@@ -95,6 +95,5 @@ export const ROUTE_PARTS_TIME = 16;
 export const MAX_ROUTE_LOG = 1_048_576;
 /** Collects changes of this node's subscriptions. */
 export const ROUTE_FLUSH = 5;
-/** For `ready` of a subscription; the part of it for the details of a new node. */
+/** For `ready` of a subscription. */
 export const ROUTE_READY_TIMEOUT = 10_000;
-export const ROUTE_EXPECTED = 2_000;
