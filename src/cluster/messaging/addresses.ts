@@ -173,7 +173,7 @@ export class Addresses<Client> {
   }
 
   #isFree(id: number): boolean {
-    return !this.#clients.has(id) && !this.#aliases.has(id) && !this.#effects.isTaken(id);
+    return !this.has(id) && !this.#effects.isTaken(id);
   }
 }
 

@@ -28,14 +28,13 @@ export function isProtocolName(name: unknown): name is string {
   return typeof name === "string" && NAME.test(name) && name !== "m";
 }
 
-/** @returns `undefined` if it is too long or has invalid characters */
+/** @returns `undefined` if it is too long */
 export function encodeAdvert({ maxItem, protocols }: MessagesAdvert): string | undefined {
   const fields = [VERSION];
   if (maxItem !== MAX_ITEM) fields.push(`m=${maxItem}`);
   for (const [name, where] of protocols) fields.push(`${name}=${where}`);
-  const isPlain = fields.every((field) => !field.includes(";"));
   const advert = fields.join(";");
-  return isPlain && Buffer.byteLength(advert) <= MAX_ADVERT ? advert : undefined;
+  return Buffer.byteLength(advert) <= MAX_ADVERT ? advert : undefined;
 }
 
 /** @returns `undefined` for another version */

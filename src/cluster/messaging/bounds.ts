@@ -50,8 +50,6 @@ export const LISTEN_TIMEOUT = 10_000;
 /** With handshakes; doubles with each failed round. */
 export const DIAL_TIMEOUT = 3_000;
 export const DIAL_TIMEOUT_MAX = 24_000;
-/** Wait for a link whose protocol hooks or the sender need. */
-export const LINK_TIMEOUT = 10_000;
 /** A failed protocol, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
 
@@ -68,12 +66,9 @@ export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;
 /** Requests to a full node; one may wait, whatever its size. Above them the request is ended. */
 export const MAX_QUEUED_ITEMS = 65_536;
 export const MAX_QUEUED_BYTES = 268_435_456;
-/** A further query is refused; a further message waits in one queue, above whose bounds it is dropped. */
-export const MAX_HANDLING = 1_024;
-export const MAX_HANDLING_BYTES = 16_777_216;
-/** Sends that wait for a link of their protocols have the same bounds. A single message may have any size. */
-export const MAX_WAITING_MESSAGES = 16_384;
-export const MAX_WAITING_MESSAGE_BYTES = 16_777_216;
+/** Messages and queries of services with pending handlers. A further query is refused, a further message dropped. */
+export const MAX_HANDLING = 16_384;
+export const MAX_HANDLING_BYTES = 33_554_432;
 /** Remembered ids of each service's datagrams, against duplicates. */
 export const MAX_SEEN_IDS = 1_024;
 /** A handler may hold a link for this long; then messages above its mark are dropped. */
@@ -100,6 +95,5 @@ export const ROUTE_PARTS_TIME = 16;
 export const MAX_ROUTE_LOG = 1_048_576;
 /** Collects changes of this node's subscriptions. */
 export const ROUTE_FLUSH = 5;
-/** For `ready` of a subscription; the part of it for the details of a new node. */
+/** For `ready` of a subscription. */
 export const ROUTE_READY_TIMEOUT = 10_000;
-export const ROUTE_EXPECTED = 2_000;

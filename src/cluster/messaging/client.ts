@@ -40,10 +40,7 @@ export interface SendToOptions {
   readonly timeout?: number | undefined;
 }
 
-export interface SendToNodesOptions {
-  /** Name or number of the subtopic. */
-  readonly subtopic?: string | number | undefined;
-}
+export type SendToNodesOptions = Pick<SendToOptions, "subtopic">;
 
 /** A message's `sender`, its number on this node, or a member, for its node's own client. */
 export type MessageRecipient = number | ClusterAddress | { readonly id: string; readonly name: string };

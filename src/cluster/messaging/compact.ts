@@ -7,6 +7,7 @@
  */
 
 import { isUtf8 } from "node:buffer";
+import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
 
 const MAX_UINT_BYTES = 8;
 const TWO_POW_28 = 268_435_456;
@@ -176,32 +177,14 @@ function isAsciiWithin(bytes: Buffer, from: number, to: number): boolean {
   return true;
 }
 
-/** Big-endian numbers of a fixed size: Buffer's own methods check their arguments in some ten calls. */
+/** Big-endian numbers that core/big-endian.ts lacks. */
 export function readUint48(bytes: Uint8Array, at: number): number {
-  const high = ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
-  return high * 0x1_0000_0000 + readUint32(bytes, at + 2);
+  return readUint16(bytes, at) * 0x1_0000_0000 + readUint32(bytes, at + 2);
 }
 
 export function writeUint48(bytes: Uint8Array, at: number, value: number): void {
-  const high = Math.floor(value / 0x1_0000_0000);
-  bytes[at] = high >>> 8;
-  bytes[at + 1] = high;
+  writeUint16(bytes, at, Math.floor(value / 0x1_0000_0000));
   writeUint32(bytes, at + 2, value);
-}
-
-export function readUint32(bytes: Uint8Array, at: number): number {
-  return (bytes[at] as number) * 0x100_0000 + (readUint16(bytes, at + 1) << 8) + (bytes[at + 3] as number);
-}
-
-/** @param value its lower 32 bits are written */
-export function writeUint32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24;
-  bytes[at + 1] = value >>> 16;
-  writeUint16(bytes, at + 2, value);
-}
-
-export function readUint16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
 }
 
 /** @param value its lower 16 bits are written */

@@ -10,7 +10,7 @@
  * are, in an eighth of the memory. A walk in the order of hashes finds each record once.
  */
 import { Buffer } from "node:buffer";
-import { doubled, FilterShapes } from "./filter-shapes.js";
+import { doubled, FilterShapes, MASK_WORDS } from "./filter-shapes.js";
 import {
   CHUNK_SHIFT,
   DEAD,
@@ -76,7 +76,6 @@ export class FilterIndex {
   #splitting = new Int32Array(0);
   #size = 0;
 
-  readonly #masks: Uint8Array;
   #found = 0;
   #isDollar = false;
   /** Candidates: hashes, and shapes as numbers. */
@@ -105,7 +104,6 @@ export class FilterIndex {
     this.#scan = scan;
     this.#take = take;
     this.#arena = new RecordArena(take);
-    this.#masks = new Uint8Array(scan.starts.length);
     this.#addSegment(0);
   }
 
@@ -432,16 +430,18 @@ export class FilterIndex {
   #isMasked(ref: number, shape: number): boolean {
     const node = shape >>> 1;
     const levels = this.shapes.levels[node] as number;
-    const mask = this.shapes.masks[node] as number;
-    if (levels > 32) this.shapes.read(node, this.#masks);
+    const { masks } = this.shapes;
+    let mask = 0;
     const header = this.words(ref)[ref & WORD_MASK] as number;
     const there = this.#bytesOf(ref);
     const { bytes, starts } = this.#scan;
     let at = this.#textStart(ref, header);
     const end = at + (header & 0xffff);
     for (let level = 0; level < levels; level++) {
+      if ((level & 31) === 0) mask = masks[MASK_WORDS * node + (level >>> 5)] as number;
       if (level > 0 && there[at++] !== SLASH) return false;
-      if (level < 32 ? ((mask >>> level) & 1) === 1 : this.#masks[level] === 1) {
+      // A shift counts modulo 32.
+      if (((mask >>> level) & 1) === 1) {
         if (there[at++] !== PLUS) return false;
         continue;
       }

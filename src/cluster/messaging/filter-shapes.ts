@@ -11,6 +11,8 @@
 /** No such child: no node has the root as child. */
 const NONE = 0;
 const FIRST_ROOM = 64;
+/** A bit for each of `MAX_TOPIC_LEVELS`. */
+export const MASK_WORDS = 4;
 
 export class FilterShapes {
   /** Children by a text, and by "+". */
@@ -19,9 +21,9 @@ export class FilterShapes {
   ends = new Uint32Array(FIRST_ROOM);
   tails = new Uint32Array(FIRST_ROOM);
   #parent = new Int32Array(FIRST_ROOM);
-  /** Number of levels up to a node, and which of the first 32 are "+": bit 0 is the first level's. */
+  /** Number of levels up to a node, and `MASK_WORDS` words of it with a bit for each level that is "+". */
   levels = new Uint8Array(FIRST_ROOM);
-  masks = new Int32Array(FIRST_ROOM);
+  masks = new Int32Array(MASK_WORDS * FIRST_ROOM);
   /** Number of levels up to a node that are "+". */
   #pluses = new Uint8Array(FIRST_ROOM);
   #next = 1;
@@ -32,19 +34,18 @@ export class FilterShapes {
     return this.#size;
   }
 
-  child(node: number, isPlus: boolean): number {
-    return (isPlus ? this.plus : this.text)[node] as number;
-  }
-
   makeChild(node: number, isPlus: boolean): number {
-    const known = this.child(node, isPlus);
+    const known = (isPlus ? this.plus : this.text)[node] as number;
     if (known !== NONE) return known;
     const made = this.#free.pop() ?? this.#append();
+    // Perhaps grown by now.
     (isPlus ? this.plus : this.text)[node] = made;
     this.#parent[made] = node;
     const level = this.levels[node] as number;
     this.levels[made] = level + 1;
-    this.masks[made] = (this.masks[node] as number) | (isPlus && level < 32 ? 1 << level : 0);
+    this.masks.copyWithin(MASK_WORDS * made, MASK_WORDS * node, MASK_WORDS * (node + 1));
+    const word = MASK_WORDS * made + (level >>> 5);
+    if (isPlus) this.masks[word] = (this.masks[word] as number) | (1 << level);
     this.#pluses[made] = (this.#pluses[node] as number) + (isPlus ? 1 : 0);
     return made;
   }
@@ -85,21 +86,10 @@ export class FilterShapes {
     return this.#pluses[node] === 0;
   }
 
-  /** Writes 1 for each level up to a node that is "+". @returns the number of levels */
-  read(node: number, into: Uint8Array): number {
-    let levels = 0;
-    for (let at = node; at !== 0; at = this.#parent[at] as number) levels++;
-    let level = levels;
-    for (let at = node; at !== 0; ) {
-      const parent = this.#parent[at] as number;
-      into[--level] = this.plus[parent] === at ? 1 : 0;
-      at = parent;
-    }
-    return levels;
-  }
-
   bytes(): number {
-    return this.text.byteLength * 6 + this.levels.byteLength * 2 + this.#free.length * 8;
+    return (
+      this.text.byteLength * 5 + this.masks.byteLength + this.levels.byteLength * 2 + this.#free.length * 8
+    );
   }
 
   #append(): number {

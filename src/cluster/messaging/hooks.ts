@@ -127,7 +127,7 @@ export class Hooks {
   #size = 0;
 
   isEmpty(stage: HookStage): boolean {
-    return !this.#byStage.has(stage);
+    return (this.#byStage.get(stage) ?? NO_ENTRIES).length === 0;
   }
 
   /**
@@ -156,15 +156,10 @@ export class Hooks {
   }
 
   #remove(entry: Entry): void {
-    const entries = this.#byStage.get(entry.stage);
-    if (entries?.includes(entry) !== true) return;
-    this.#size -= 1;
-    if (entries.length === 1) this.#byStage.delete(entry.stage);
-    else
-      this.#byStage.set(
-        entry.stage,
-        entries.filter((each) => each !== entry),
-      );
+    const entries = this.#byStage.get(entry.stage) ?? [];
+    const left = entries.filter((each) => each !== entry);
+    this.#size -= entries.length - left.length;
+    this.#byStage.set(entry.stage, left);
   }
 
   /**
@@ -263,15 +258,9 @@ function changed(stage: HookStage, before: HookPayload, result: unknown): Passed
   return { data: data === before.data ? data : checkedData("a payload's data", data), channel, ruid };
 }
 
+/** Up to `MAX_VETO_REASON` bytes, in whole characters. */
 function cut(reason: string): string {
-  let bytes = 0;
-  let length = 0;
-  for (const character of reason) {
-    bytes += Buffer.byteLength(character);
-    if (bytes > MAX_VETO_REASON) return reason.slice(0, length);
-    length += character.length;
-  }
-  return reason;
+  return new TextDecoder().decode(Buffer.from(reason).subarray(0, MAX_VETO_REASON), { stream: true });
 }
 
 function vetoOf(stage: HookStage, error: unknown): VetoError {

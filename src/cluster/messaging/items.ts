@@ -204,11 +204,9 @@ export class ItemReader extends Reader {
     return this.bytes[this.at++] as number;
   }
 
-  /** At most 32 bits, in as few bytes as possible. */
+  /** At most 32 bits. */
   varint(): number {
-    const value = this.uint();
-    if (value > 0xffff_ffff) this.failed = true;
-    return this.failed ? 0 : value;
+    return this.uintUpTo(0xffff_ffff);
   }
 
   uint32(): number {

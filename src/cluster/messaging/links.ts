@@ -135,8 +135,17 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     }, idle / LINK_IDLE_LOOKS);
     this.#idleTimer.unref();
     const opened = await Promise.all(this.#options.protocols.map((protocol) => this.#listen(protocol)));
-    const adverts = new Map(opened.filter((each) => each !== undefined));
-    if (this.#closing === undefined && adverts.size > 0) this.#advertise(adverts);
+    const protocols = new Map<string, string>();
+    for (const each of opened) {
+      if (each === undefined) continue;
+      const [name, where] = each;
+      protocols.set(name, where);
+      if (encodeAdvert({ maxItem: this.#maxItem, protocols }) !== undefined) continue;
+      protocols.delete(name);
+      this.effects.onProtocolFailed?.("", name, "what it advertises does not fit");
+    }
+    if (this.#closing === undefined && protocols.size > 0)
+      this.effects.advertise(encodeAdvert({ maxItem: this.#maxItem, protocols }));
   }
 
   /** @returns name and advert; `undefined`: it failed, or the links close */
@@ -235,20 +244,6 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     return false;
   }
 
-  #advertise(adverts: ReadonlyMap<string, string>): void {
-    const protocols = new Map(adverts);
-    const encode = (): string | undefined => encodeAdvert({ maxItem: this.#maxItem, protocols });
-    let advert = encode();
-    while (advert === undefined && protocols.size > 0) {
-      // Drops the protocol of the lowest priority.
-      const name = [...protocols.keys()].pop() as string;
-      protocols.delete(name);
-      this.effects.onProtocolFailed?.("", name, "what it advertises does not fit");
-      advert = encode();
-    }
-    this.effects.advertise(advert);
-  }
-
   // --- Sending -------------------------------------------------------------------------------------------------------
 
   /**
@@ -258,12 +253,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
    */
   send(to: string, kind: number, item: Uint8Array, lane = 0): SendResult {
     const sending = this.#linkTo(to, lane);
-    if (sending === undefined) {
-      this.#checkSize(item.length);
-      return "unreachable";
-    }
+    if (sending === undefined) return "unreachable";
     if (item.length > sending.maxItem) {
-      this.#checkSize(item.length);
       sending.dropped += 1;
       return "too-large";
     }
@@ -280,9 +271,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     for (let i = 0; i < to.length; i++) {
       const id = to[i] as string;
       const sending = this.#sending.get(id) ?? this.#open(id);
-      if (sending === undefined) this.#checkSize(publication.bytes);
-      else if (publication.bytes > sending.maxItem) {
-        this.#checkSize(publication.bytes);
+      if (sending === undefined) continue;
+      if (publication.bytes > sending.maxItem) {
         sending.dropped += 1;
         this.effects.onTooLarge?.(id, publication.plan.prefix);
       } else if (sending.publish(MessageKind.PUBLISH, publication)) sent += 1;
@@ -304,7 +294,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   /** @throws UnroutableError `EHOSTUNREACH` if the peer is gone */
   room(to: string): Promise<void> {
     const sending = this.#sending.get(to) ?? this.#open(to);
-    return sending?.room() ?? Promise.reject(this.#unreachable(to));
+    return sending?.room() ?? Promise.reject(new UnroutableError(`the node ${to} gets no messages`));
   }
 
   /** Number of the session of the link to a member; -1: none. A later session has not had the items of earlier ones. */
@@ -351,22 +341,6 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   protocolFor(id: string, lane: number): string {
     const sending = this.#linkTo(id, lane);
     return sending?.protocol || (sending?.ways[0] ?? "");
-  }
-
-  /** Opens a link if needed. @param done called once, in the order of the calls: it is open, or failed, or timed out */
-  whenLinked(id: string, lane: number, done: () => void): void {
-    const sending = this.#linkTo(id, lane);
-    if (sending === undefined) done();
-    else sending.whenLinked(done);
-  }
-
-  /** Why messages cannot be sent to a member. */
-  reasonOf(id: string): string | undefined {
-    if (this.#closing !== undefined) return "messaging is closed";
-    const member = this.effects.member(id);
-    if (member === undefined) return "no live member has this id";
-    if (decodeAdvert(member.advert) === undefined) return "it does not take messages";
-    return undefined;
   }
 
   stats(): MessageLinksStats {
@@ -428,20 +402,6 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       this.#sending.set(key, sending);
     }
     return sending;
-  }
-
-  /** @throws for an item too large for every node */
-  #checkSize(bytes: number): void {
-    if (bytes > this.#maxItem)
-      throw new InvalidArgumentError(
-        `a message between nodes has ${this.#maxItem} bytes at most; got ${bytes}`,
-      );
-  }
-
-  #unreachable(to: string): Error {
-    return new UnroutableError(
-      `the node ${to} gets no messages: ${this.reasonOf(to) ?? "it cannot be reached"}`,
-    );
   }
 
   // --- What the sending ends call ------------------------------------------------------------------------------------

@@ -3,7 +3,14 @@
  *
  * A peer may begin and end requests, or ask for refusals, without reading: above a bound items are dropped.
  */
-import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWER_BYTES, MAX_UNREAD_ANSWERS } from "./bounds.js";
+import {
+  MAX_HANDLING,
+  MAX_HANDLING_BYTES,
+  MAX_QUEUED_BYTES,
+  MAX_QUEUED_ITEMS,
+  MAX_UNREAD_ANSWER_BYTES,
+  MAX_UNREAD_ANSWERS,
+} from "./bounds.js";
 import type { NodeLinks } from "./links.js";
 import type { MessageKind, SendResult } from "./parts.js";
 import { WaitingSends } from "./waiting-sends.js";
@@ -24,6 +31,7 @@ export class NodeQueues extends WaitingSends {
   readonly #kind: MessageKind;
   readonly #own: OwnItems | undefined;
   #ownItems: Buffer[] = [];
+  #ownBytes = 0;
 
   constructor(links: Pick<NodeLinks, "send" | "room">, kind: MessageKind, own?: OwnItems) {
     super(Infinity, Infinity, (node) => links.room(node));
@@ -32,23 +40,26 @@ export class NodeQueues extends WaitingSends {
     this.#own = own;
   }
 
+  /** Whether as many items to this node itself wait as services may handle. */
+  get isOwnFull(): boolean {
+    return this.#ownItems.length >= MAX_HANDLING || this.#ownBytes >= MAX_HANDLING_BYTES;
+  }
+
   #sendNow(node: string, item: Buffer): SendResult {
     if (node === this.#own?.id) {
       // Deferred, so that other work gets turns.
       this.#ownItems.push(item);
+      this.#ownBytes += item.length;
       if (this.#ownItems.length === 1) setImmediate(this.#takeOwn);
       return "sent";
     }
-    try {
-      return this.#links.send(node, this.#kind, item);
-    } catch {
-      return "too-large"; // Above the limit of this node's links.
-    }
+    return this.#links.send(node, this.#kind, item);
   }
 
   #takeOwn = (): void => {
     const items = this.#ownItems;
     this.#ownItems = [];
+    this.#ownBytes = 0;
     for (const item of items) this.#own?.onItem(this.#own.id, item);
   };
 
@@ -57,22 +68,13 @@ export class NodeQueues extends WaitingSends {
     return this.has(node) ? "full" : this.#sendNow(node, item);
   }
 
-  /** Waits for room if the link is full. @param done called once */
-  sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
-    this.#send(node, item, MAX_QUEUED_ITEMS, MAX_QUEUED_BYTES, done);
-  }
-
-  /** Like `sendLater`, with the bound of answers without a slot. */
-  answer(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
-    this.#send(node, item, MAX_UNREAD_ANSWERS, MAX_UNREAD_ANSWER_BYTES, done);
-  }
-
-  #send(
+  /** Waits for room if the link is full. @param done called once @param most items that may wait at the node */
+  sendLater(
     node: string,
     item: Buffer,
-    most: number,
-    mostBytes: number,
-    done: ((result: QueueResult) => void) | undefined,
+    done?: (result: QueueResult) => void,
+    most: number = MAX_QUEUED_ITEMS,
+    mostBytes: number = MAX_QUEUED_BYTES,
   ): void {
     const result = this.isClosed ? "unreachable" : this.send(node, item);
     if (result !== "full") done?.(result);
@@ -86,5 +88,10 @@ export class NodeQueues extends WaitingSends {
         () => this.#sendNow(node, item),
         (left) => done?.(left as QueueResult),
       );
+  }
+
+  /** Like `sendLater`, with the bound of answers without a slot. */
+  answer(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
+    this.sendLater(node, item, done, MAX_UNREAD_ANSWERS, MAX_UNREAD_ANSWER_BYTES);
   }
 }

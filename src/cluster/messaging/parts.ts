@@ -6,6 +6,7 @@
  */
 
 import type { Alias } from "./addresses.js";
+import type { DialTarget } from "./protocol.js";
 import type { TopicAliases } from "./topic-aliases.js";
 
 /** Byte before an item on a link. */
@@ -21,7 +22,7 @@ export const MessageKind = {
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
 
 /**
- * `full`: the peer's mark is reached. `too-large`: the peer takes no item of this size; counted as dropped.
+ * `full`: the peer's mark is reached. `too-large`: this node or the peer takes no such item; counted as dropped.
  * `unreachable`: not a live member with messaging.
  */
 export type SendResult = "sent" | "full" | "too-large" | "unreachable";
@@ -62,13 +63,8 @@ export interface MessageRoutesStats {
   readonly refused: Readonly<Record<string, number>>;
 }
 
-export interface LinkMember {
-  readonly id: string;
+export interface LinkMember extends DialTarget {
   readonly name: string;
-  /** IP address. */
-  readonly host: string;
-  readonly address: string;
-  readonly local: boolean;
   readonly hasDetails: boolean;
   /** Its prop `shoal-messages`; `undefined`: it takes no messages. */
   readonly advert: string | undefined;
@@ -78,7 +74,7 @@ export interface NodeLinksEffects {
   /** The peer's next item follows the return, or the promise. */
   onItem(from: IncomingLink, kind: number, item: Buffer): void | Promise<void>;
   onPublish(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
-  /** The link to a peer has a session. */
+  /** The link to a peer has a connection. */
   onUp(id: string): void;
   /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */
   onLost?(id: string, count: number): void;

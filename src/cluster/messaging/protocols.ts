@@ -1,25 +1,21 @@
 /** Protocols other than the node's own port: ipc, and those of programs. */
 import { once } from "node:events";
+import { mkdtemp, rmdir } from "node:fs/promises";
 import { connect as connectSocket, createServer } from "node:net";
-import type { Duplex } from "node:stream";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
+import { disown, own } from "../../engine/zmtp/transport/ipc-path.js";
 import { isProtocolName } from "./advert.js";
-import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocol.js";
-import { makeSocketFolder, removeSocketFolder } from "./socket-folder.js";
+import type { DialTarget, MessageProtocol } from "./protocol.js";
 
 /** Options of {@link streamProtocol}. */
-export interface StreamProtocolOptions {
-  /** 1 to 16 lower-case letters and digits, equal at both ends. */
-  readonly name: string;
+export type StreamProtocolOptions = Omit<MessageProtocol, "reaches"> & {
   /** Whether it may reach a node, without using the network. Default: nodes of this host. */
   readonly reaches?: ((target: DialTarget) => boolean) | undefined;
-  /** Listens, and calls `accept` with each stream. */
-  listen(accept: (stream: Duplex) => void, host: ProtocolHost): Promise<ProtocolListener>;
-  /** Opens a stream. @param where `advert` of the other node's listener */
-  connect(where: string, target: DialTarget, host: ProtocolHost): Promise<Duplex>;
-}
+};
 
 /**
  * A protocol of a program, for `messaging.protocols`: streams of bytes, such as named pipes. Both nodes prove themselves
@@ -55,20 +51,23 @@ export function ipcProtocol(): MessageProtocol {
     reaches: ({ local }) => local,
 
     async listen(accept) {
-      const path = await makeSocketFolder();
+      // Of mode 700: no other user can connect, or put a socket there.
+      const folder = await mkdtemp(join(tmpdir(), "shoal-m-"));
+      const path = join(folder, "m");
       const server = createServer(accept).on("error", ignore); // Without files a stream is not accepted.
       server.listen({ path, backlog: 512 });
       try {
         await once(server, "listening");
       } catch (error) {
-        await removeSocketFolder(path);
+        await rmdir(folder).catch(ignore);
         throw error;
       }
+      own(path, folder);
       return {
         advert: path,
         async close() {
           server.close();
-          await removeSocketFolder(path);
+          disown(path);
         },
       };
     },

@@ -111,35 +111,29 @@ export class Publisher {
       );
     this.published += 1;
     if (value !== undefined) this.#retained.keep(value);
-    let result: Promise<number> | undefined;
-    let left = targets;
+    const { fulls } = publication;
     let count = 0;
-    if (this.#waiting.isEmpty && (!waits || message === undefined)) {
-      const { fulls } = publication;
-      if (targets.length > 0) count = this.#links.publish(targets, publication, fulls);
+    if (targets.length > 0) {
+      const open = this.#waiting.isEmpty ? targets : this.#notBehind(targets, fulls);
+      count = this.#links.publish(open, publication, fulls);
       this.sent += count;
-      if (fulls.length > 0 && waits) left = fulls.splice(0);
+    }
+    let copies = waits && fulls.length > 0 ? this.#waitForNodes(publication, timeout) : undefined;
+    while (fulls.length > 0) this.#state.dropFull(fulls.pop() as string, plan.prefix);
+    if (message !== undefined) {
+      const isBehind = !this.#waiting.isEmpty && this.#waiting.has(this.#state.id);
+      if (waits && (isBehind || this.#isFullHere(subscriptions))) {
+        copies ??= [];
+        copies.push(this.#waitHere(subscriptions, message, stamp, bytes, timeout));
+      } else if (isBehind || this.#deliveries.isFull) this.#state.dropSlow(topic, topic);
       else {
-        while (fulls.length > 0) this.#state.dropFull(fulls.pop() as string, plan.prefix);
-        const isLocalToo = message !== undefined && this.#queueLocal(subscriptions, message, stamp);
-        result = this.#settled(isLocalToo ? count + 1 : count);
+        this.#deliveries.queue(subscriptions, message, stamp);
+        count += 1;
       }
     }
-    if (result === undefined)
-      result = this.#publishOrWait(
-        left,
-        count,
-        publication,
-        bytes,
-        subscriptions,
-        message,
-        stamp,
-        waits,
-        timeout,
-      );
     publication.clear();
     this.#spare = publication;
-    return result;
+    return copies === undefined ? this.#settled(count) : this.#settleAll(count, copies, timeout);
   }
 
   /** A loop of publishes must let links, timers and heartbeats run. */
@@ -154,60 +148,36 @@ export class Publisher {
     return this.#turn.then(() => count);
   }
 
-  /** @returns whether this node's own subscriptions get it */
-  #queueLocal(subscriptions: readonly Subscription[], message: ReceivedMessage, stamp: number): boolean {
-    if (this.#deliveries.isFull) {
-      this.#state.dropSlow(message.topic, message.topic);
-      return false;
-    }
-    this.#deliveries.queue(subscriptions, message, stamp);
-    return true;
+  /** @param fulls gets nodes with waiting copies, which a message must not overtake @returns the others */
+  #notBehind(targets: readonly string[], fulls: string[]): readonly string[] {
+    return targets.filter((id) => {
+      const isBehind = this.#waiting.has(id);
+      if (isBehind) fulls.push(id);
+      return !isBehind;
+    });
   }
 
-  /**
-   * For recipients with a reached mark or waiting copies.
-   *
-   * @param before number of nodes that have it already
-   * @param bytes of a waiting copy
-   * @param stamp of a retained message
-   */
-  #publishOrWait(
-    targets: readonly string[],
-    before: number,
-    publication: Publication,
-    bytes: number,
+  /** Copies for the nodes without room. */
+  #waitForNodes(publication: Publication, timeout: number): Promise<WaitResult>[] {
+    const { bytes, fulls, plan } = publication;
+    const item = publication.item();
+    return fulls
+      .splice(0)
+      .map((id) => this.#waiting.wait(id, bytes, timeout, () => this.#send(id, item, plan.prefix)));
+  }
+
+  #waitHere(
     subscriptions: readonly Subscription[],
-    message: ReceivedMessage | undefined,
+    message: ReceivedMessage,
     stamp: number,
-    waits: boolean,
+    bytes: number,
     timeout: number,
-  ): Promise<number> {
-    const { plan } = publication;
-    const copies: Promise<WaitResult>[] = [];
-    let count = before;
-    const wait = (peer: string, send: () => SendResult): void => {
-      copies.push(this.#waiting.wait(peer, bytes, timeout, send));
-    };
-    for (const id of targets) {
-      const item = publication.item();
-      const result = this.#waiting.has(id) ? "full" : this.#send(id, item, plan.prefix);
-      if (result === "sent") count += 1;
-      else if (result === "full" && waits) wait(id, () => this.#send(id, item, plan.prefix));
-      else if (result === "full") this.#state.dropFull(id, plan.prefix);
-    }
-    if (message !== undefined) {
-      const isBehind = this.#waiting.has(this.#state.id);
-      if (waits && (isBehind || this.#isFullHere(subscriptions)))
-        wait(this.#state.id, () => {
-          if (this.#isFullHere(subscriptions)) return "full";
-          this.#deliveries.queue(subscriptions, message, stamp);
-          return "sent";
-        });
-      else if (isBehind) {
-        this.#state.dropSlow(message.topic, message.topic);
-      } else if (this.#queueLocal(subscriptions, message, stamp)) count += 1;
-    }
-    return copies.length === 0 ? this.#settled(count) : this.#settleAll(count, copies, timeout);
+  ): Promise<WaitResult> {
+    return this.#waiting.wait(this.#state.id, bytes, timeout, () => {
+      if (this.#isFullHere(subscriptions)) return "full";
+      this.#deliveries.queue(subscriptions, message, stamp);
+      return "sent";
+    });
   }
 
   /** Whether copies without room now are more than may wait. @param bytes of a waiting copy */

@@ -20,6 +20,7 @@ import type { NodeLinks } from "./links.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import type { Subscription } from "./subscription.js";
 import { filterFault, matches } from "./topics.js";
+import { WaitingSends, type WaitResult } from "./waiting-sends.js";
 
 export const RetainedItem = { ASK: 0x11, VALUE: 0x12, END: 0x13, AGAIN: 0x14 } as const;
 
@@ -139,6 +140,7 @@ class Asked {
 export class Retention {
   readonly #values: RetainedValues;
   readonly #links: Pick<NodeLinks, "send" | "room">;
+  readonly #waiting: WaitingSends;
   readonly #peers: () => readonly string[];
   readonly #onTooLarge: (id: string) => void;
   readonly #readers = new Set<Subscription>();
@@ -165,6 +167,7 @@ export class Retention {
   ) {
     this.#values = values;
     this.#links = links;
+    this.#waiting = new WaitingSends(Infinity, Infinity, (id) => links.room(id));
     this.#peers = peers;
     this.#onTooLarge = onTooLarge;
   }
@@ -292,28 +295,21 @@ export class Retention {
     await this.#send(to, () => (isCurrent() ? encodeEnd(number) : undefined));
   }
 
-  /**
-   * Waits for room: a slow peer delays only its own answers. @param item `undefined`: nothing is to be sent any more
-   */
-  async #send(to: string, item: () => Buffer | undefined): Promise<SendResult> {
-    for (;;) {
+  /** Waits for room: a slow peer delays only its own answers. @param item `undefined`: nothing is to be sent */
+  #send(to: string, item: () => Buffer | undefined): Promise<WaitResult> {
+    const send = (): SendResult => {
       const bytes = item();
-      if (bytes === undefined) return "sent";
-      const result = this.#links.send(to, MessageKind.RETAINED, bytes);
+      const result = bytes === undefined ? "sent" : this.#links.send(to, MessageKind.RETAINED, bytes);
       if (result === "too-large") this.#onTooLarge(to);
-      if (result !== "full" || this.#isClosed) return result;
-      try {
-        await this.#links.room(to);
-      } catch {
-        // The peer is gone.
-        return "unreachable";
-      }
-      await turn();
-    }
+      return result;
+    };
+    const result = this.#waiting.has(to) ? "full" : send();
+    return result === "full" ? this.#waiting.wait(to, 0, -1, send) : Promise.resolve(result);
   }
 
   close(): void {
     this.#isClosed = true;
+    this.#waiting.close();
     this.#answers.clear();
     this.#readers.clear();
     for (const { filters, end } of this.#asked.values()) {

@@ -17,10 +17,8 @@ export interface RouteDriverOptions {
   readonly id: string;
   readonly table: RouteTable;
   readonly links: Pick<NodeLinks, "send" | "room" | "session" | "onDelivered">;
-  /** Whether it is a live member that takes messages. */
+  /** Whether it is a live member that takes messages, or whose details have not come yet. */
   takesPart(id: string): boolean;
-  /** Whether a live member's details have not come yet. */
-  isUnknown?(id: string): boolean;
   readonly settings: Pick<MessagingSettings, "grace" | "settle">;
   /** `targets` or `unsettled` may have changed. */
   readonly onChanged?: () => void;
@@ -216,12 +214,8 @@ export class RouteDriver {
 
   onMember(id: string, state: "alive" | "lost" | "gone"): void {
     if (this.#closed) return;
-    const { takesPart, isUnknown } = this.#options;
-    const now = this.#timer.now();
-    if (state !== "alive") this.#rules.onMember(now, id, state);
-    else if (takesPart(id)) this.#rules.onMember(now, id, "alive");
-    // Without details its routes lead nowhere; they are deleted if the details say that it takes no part.
-    else this.#rules.onMember(now, id, isUnknown?.(id) === true ? "expected" : "gone");
+    const isOut = state === "alive" && !this.#options.takesPart(id);
+    this.#rules.onMember(this.#timer.now(), id, isOut ? "gone" : state);
     this.#timer.update();
   }
 

@@ -14,16 +14,13 @@
  */
 import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
-import { ROUTE_EXPECTED, ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME, ROUTE_WINDOW } from "./bounds.js";
+import { ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME, ROUTE_WINDOW } from "./bounds.js";
 import type { MessageRoutesStats, SendResult } from "./parts.js";
 import { ROUTE_LIMITS, RouteCopy, type RouteLimits, RouteNumbers, type RouteStore } from "./route-copies.js";
 import { OwnRoutes, type RouteSnapshot } from "./route-own.js";
 import { ASK, decodeRouteItem, type RouteDelta, RouteItem, type RoutePart } from "./route-wire.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
-
-/** `expected`: alive, but not yet known to take messages. */
-export type RouteMemberState = "alive" | "expected" | "lost" | "gone";
 
 export interface RouteListsEffects {
   send(to: string, item: Uint8Array): SendResult;
@@ -90,8 +87,6 @@ export class RouteLists {
   readonly #own = new OwnRoutes();
   readonly #numbers: RouteNumbers;
   readonly #members = new Map<string, Member>();
-  /** Live nodes not yet known to take messages: this node's version at that time, and the deadline for waiting. */
-  readonly #expected = new Map<string, { readonly since: number; readonly until: number }>();
   /** Deadlines for their interest. */
   readonly #unsettled = new Map<string, number>();
   /** Whether new members are asked for their list. */
@@ -161,7 +156,6 @@ export class RouteLists {
 
   missing(version: number): number {
     let missing = 0;
-    for (const { since } of this.#expected.values()) if (since < version) missing += 1;
     for (const member of this.#members.values()) if (member.lacks(version)) missing += 1;
     return missing;
   }
@@ -172,18 +166,17 @@ export class RouteLists {
     return this.#members.has(id);
   }
 
-  onMember(now: number, id: string, state: RouteMemberState): void {
+  onMember(now: number, id: string, state: "alive" | "lost" | "gone"): void {
     if (id === this.#id) return;
     const member = this.#members.get(id);
-    if (state === "alive" || state === "expected") this.#meet(now, id);
-    else this.#settled(id);
-    const expected = this.#expected.get(id);
-    const since = expected?.since ?? this.#own.version;
-    if (state !== "expected") this.#expected.delete(id);
-    else if (expected === undefined) this.#expected.set(id, { since, until: now + ROUTE_EXPECTED });
-    if (state === "alive") this.#arrive(now, member ?? this.#add(id), since);
-    else if (member !== undefined && state === "gone") this.#remove(member);
-    else if (member !== undefined) this.#lose(now, member);
+    if (state === "alive") {
+      this.#meet(now, id);
+      this.#arrive(now, member ?? this.#add(id));
+    } else {
+      this.#settled(id);
+      if (member !== undefined && state === "gone") this.#remove(member);
+      else if (member !== undefined) this.#lose(now, member);
+    }
     this.#effects.progressed();
   }
 
@@ -201,10 +194,10 @@ export class RouteLists {
     return member;
   }
 
-  #arrive(now: number, member: Member, since: number): void {
+  #arrive(now: number, member: Member): void {
     if (member.isAlive) return;
     member.isAlive = true;
-    member.since = since;
+    member.since = this.#own.version;
     member.copy.isActive = true;
     this.#effects.changed();
     this.#lost.delete(member.id);
@@ -303,11 +296,10 @@ export class RouteLists {
   /** All deadlines of one kind are in the order of their insertion. */
   nextWakeUp(): number {
     const [unsettled = NEVER] = this.#unsettled.values();
-    const [expected] = this.#expected.values();
     const [lost] = this.#lost;
     const expiry = lost === undefined ? NEVER : this.#expiryOf(lost);
     const parts = this.#hungry.size > 0 ? this.#partsAt + ROUTE_PARTS_TIME : NEVER;
-    return Math.min(this.#flushAt, unsettled, expected?.until ?? NEVER, expiry, parts);
+    return Math.min(this.#flushAt, unsettled, expiry, parts);
   }
 
   tick(now: number): void {
@@ -321,11 +313,6 @@ export class RouteLists {
     for (const [id, until] of this.#unsettled) {
       if (now < until) break;
       this.#settled(id);
-    }
-    for (const [id, { until }] of this.#expected) {
-      if (now < until) break;
-      this.#expected.delete(id);
-      this.#effects.progressed();
     }
     for (const id of this.#lost) {
       if (now < this.#expiryOf(id)) break;

@@ -24,7 +24,6 @@ import {
   HELD_TIME,
   ITEM_BY_REFERENCE,
   ITEM_SHARE,
-  LINK_TIMEOUT,
   LINK_WINDOW,
   MAX_BATCH,
   PROTOCOL_RETRY,
@@ -105,13 +104,11 @@ export class Sending {
   readonly #failedAt = new Map<string, number>();
   /** By protocol, since it served: the last reported reason. */
   readonly #reported = new Map<string, string>();
-  #isSessionUp = false;
   /** Connections without an acknowledgement. */
   #uselessInRow = 0;
   /** For room. */
   #waiters: Waiter<void>[] = [];
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
-  readonly #linkWaiters = new Set<() => void>();
   #usedAt: number;
 
   constructor(
@@ -224,38 +221,9 @@ export class Sending {
     return waiter.promise;
   }
 
-  /** Opens the link. @param done called once: it is open, or cannot be opened within LINK_TIMEOUT */
-  whenLinked(done: () => void): void {
-    if (this.#current !== undefined || this.state === "closed" || this.#find().length === 0) {
-      done();
-      return;
-    }
-    const settle = (): void => {
-      timeout.clear();
-      this.#linkWaiters.delete(settle);
-      done();
-    };
-    const timeout = new RunningTimeout(LINK_TIMEOUT, () => {
-      settle();
-      if (this.state !== "waiting" || this.#isWanted) return;
-      clearTimeout(this.#timer);
-      this.state = "idle";
-    });
-    this.#linkWaiters.add(settle);
-    if (this.state === "idle") this.#connect();
-  }
-
-  get #isWanted(): boolean {
-    return this.window.waiting > 0 || this.#linkWaiters.size > 0;
-  }
-
-  #settleLinked(): void {
-    for (const done of [...this.#linkWaiters]) done();
-  }
-
   /** The member changed or is back: dials at once. */
   changed(): void {
-    if (this.state !== "waiting" && !(this.state === "idle" && this.#isWanted)) return;
+    if (this.state !== "waiting" && !(this.state === "idle" && this.window.waiting > 0)) return;
     clearTimeout(this.#timer);
     this.#connect();
   }
@@ -275,7 +243,6 @@ export class Sending {
     this.state = "idle";
     this.#giveUpDeliveries();
     this.#settleRoom(true);
-    this.#settleLinked();
   }
 
   /** Gives up waiting items. */
@@ -358,7 +325,7 @@ export class Sending {
   }
 
   #later(): void {
-    if (!this.#isWanted) {
+    if (this.window.waiting === 0) {
       this.state = "idle";
       return;
     }
@@ -524,11 +491,7 @@ export class Sending {
     attempt.deliveredBefore = delivered;
     this.#settleDelivered();
     this.#take(attempt);
-    this.#settleLinked();
-    if (!this.#isSessionUp) {
-      this.#isSessionUp = true;
-      this.#links.onUp(this);
-    }
+    this.#links.onUp(this);
     this.flush();
     this.#settleRoom(false);
     this.#links.onAcked(this);
@@ -541,7 +504,6 @@ export class Sending {
     window.reset();
     this.#giveUpDeliveries();
     this.#aliases.reset();
-    this.#isSessionUp = false;
     return window.lost - lost;
   }
 

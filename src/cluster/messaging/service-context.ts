@@ -2,7 +2,7 @@
 import { ClusterChannels } from "./channels.js";
 import { Hooks } from "./hooks.js";
 import { Multicast } from "./multicast.js";
-import { NodeQueues } from "./node-queues.js";
+import { NodeQueues, type OwnItems } from "./node-queues.js";
 import { MessageKind } from "./parts.js";
 import { PendingQueries } from "./query.js";
 import { ServiceAdmission } from "./service-admission.js";
@@ -35,8 +35,8 @@ export class ServiceContext {
   readonly admission: ServiceAdmission;
   readonly pending: PendingQueries;
   readonly multicast: Multicast;
-  /** Answers to queries. */
-  readonly answers: NodeQueues;
+  /** Answers, and what goes to this node itself. */
+  readonly queues: NodeQueues;
   readonly counts = {
     sent: 0,
     failed: 0,
@@ -49,7 +49,8 @@ export class ServiceContext {
   readonly refused: Record<string, number> = {};
   closed = false;
 
-  constructor(effects: ServicesEffects, options: ServicesOptions) {
+  /** @param onOwn gets items that this node sends to itself */
+  constructor(effects: ServicesEffects, options: ServicesOptions, onOwn: OwnItems["onItem"]) {
     this.effects = effects;
     this.links = effects.links;
     this.selfId = effects.id;
@@ -59,7 +60,7 @@ export class ServiceContext {
       effects.report({ type: "hook:failed", member, error }),
     );
     this.multicast = new Multicast(effects.group);
-    this.answers = new NodeQueues(effects.links, MessageKind.SERVICE);
+    this.queues = new NodeQueues(effects.links, MessageKind.SERVICE, { id: effects.id, onItem: onOwn });
     // Answers to an earlier life match no query.
     this.pending = new PendingQueries(Math.floor(Math.random() * 2 ** 20));
   }

@@ -6,13 +6,12 @@
  *                                                                          └── the query that waits for this reply
  *   answer ── hooks of sending ── encoded ──> the link's queue (node-queues.ts)
  *
- * While too many are handled, messages wait in one queue; above its bound they are dropped.
+ * While too many are handled, messages are dropped and queries refused.
  *
  * Nothing here throws, whatever a peer sends: an answer that cannot be sent is counted.
  */
 import { describe, isThenable } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { begin, isObserved, MESSAGE_PROCESS } from "../../core/diagnostics.js";
 import {
   ClosedError,
@@ -31,13 +30,7 @@ import {
 import { exposedText } from "../../patterns/kit/errors.js";
 import { checkOptions } from "../../patterns/kit/options.js";
 import type { Member } from "../node/member.js";
-import {
-  MAX_HANDLING,
-  MAX_HANDLING_BYTES,
-  MAX_VETO_REASON,
-  MAX_WAITING_MESSAGE_BYTES,
-  MAX_WAITING_MESSAGES,
-} from "./bounds.js";
+import { MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet } from "./channels.js";
 import { checkedData } from "./checks.js";
 import {
@@ -85,26 +78,14 @@ interface Handler<H> {
   readonly call: H;
 }
 
-interface WaitingMessage {
-  readonly message: ServiceMessage;
-  /** Of a trace. */
-  readonly context: Buffer | undefined;
-}
-
 export class ServiceReceiver {
   readonly #context: ServiceContext;
   #messageHandlers: readonly Handler<ServiceMessageHandler>[] = [];
   #queryHandlers: readonly Handler<ServiceQueryHandler>[] = [];
   #handling = 0;
   #handlingBytes = 0;
-  /** Messages that wait until fewer are handled. */
-  readonly #waiting = new RingBuffer<WaitingMessage>(2);
-  #waitingBytes = 0;
-  /** Whether dropped messages were reported since all waiting ones were handled. */
+  /** Whether dropped messages were reported since nothing was handled. */
   #isOverloaded = false;
-  /** Items of this node itself, while one of them is handled: its handler may send the next one. */
-  readonly #own = new RingBuffer<Buffer>(2);
-  #isHandlingOwn = false;
 
   constructor(context: ServiceContext) {
     this.#context = context;
@@ -112,14 +93,6 @@ export class ServiceReceiver {
 
   stats(): { readonly handling: number; readonly handlingBytes: number } {
     return { handling: this.#handling, handlingBytes: this.#handlingBytes };
-  }
-
-  close(): void {
-    for (let left = this.#own.length + this.#waiting.length; left > 0; left--)
-      this.#context.refuse("service:closed");
-    this.#own.clear();
-    this.#waiting.clear();
-    this.#waitingBytes = 0;
   }
 
   onMessage(call: ServiceMessageHandler, options: HandlerOptions = {}): () => void {
@@ -160,7 +133,7 @@ export class ServiceReceiver {
     if (typeof head === "string") return head;
     if (head.op !== ServiceOp.MESSAGE) return "op";
     if (head.id === 0) return "id";
-    if (this.#isBusy) return "busy";
+    if (this.isBusy) return "busy";
     const { admission, effects, multicast } = this.#context;
     // Hooks that decide about the service need its details.
     if (admission.decides && !effects.isKnown(from)) return "details";
@@ -168,39 +141,6 @@ export class ServiceReceiver {
     if (!multicast.isNew(from, head.id)) return "again";
     this.onBytes(from, bytes, "udp");
     return undefined;
-  }
-
-  /** An item of this node itself. @returns whether there was room */
-  onOwn(bytes: Buffer): boolean {
-    if (!this.#hasRoom(bytes.length)) return false;
-    this.#own.push(bytes);
-    this.#waitingBytes += bytes.length;
-    if (!this.#isHandlingOwn) this.#handleOwn();
-    return true;
-  }
-
-  /** Items that handlers send meanwhile are left to another turn of the event loop. */
-  #handleOwn(): void {
-    this.#isHandlingOwn = true;
-    try {
-      for (let left = this.#own.length; left > 0; left--) {
-        const next = this.#own.shift();
-        if (next === undefined) return; // Closed by a handler.
-        this.#waitingBytes -= next.length;
-        this.onBytes(this.#context.selfId, next, SELF);
-      }
-    } finally {
-      this.#isHandlingOwn = false;
-      if (this.#own.length > 0) setImmediate(() => this.#handleOwn());
-    }
-  }
-
-  /** One message may wait, whatever its size. */
-  #hasRoom(bytes: number): boolean {
-    const count = this.#waiting.length + this.#own.length;
-    return (
-      count === 0 || (count < MAX_WAITING_MESSAGES && this.#waitingBytes + bytes <= MAX_WAITING_MESSAGE_BYTES)
-    );
   }
 
   onBytes(from: string, bytes: Buffer, protocol: string): void {
@@ -271,7 +211,7 @@ export class ServiceReceiver {
       MESSAGE_STAGES,
       { data: ownData(item.data), channel, ruid },
       about,
-      (payload) => this.#takeMessage(messageOf(service, protocol, payload), item.context),
+      (payload) => this.#handleMessage(messageOf(service, protocol, payload), item.context),
       (data) => {
         this.#context.counts.answered += 1;
         this.#reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
@@ -335,36 +275,20 @@ export class ServiceReceiver {
     );
   }
 
-  /** Handles a message, behind all that wait. */
-  #takeMessage(message: ServiceMessage, context: Buffer | undefined): void {
-    if (!this.#isBusy && this.#waiting.length === 0) this.#handleMessage(message, context);
-    else if (this.#hasRoom(sizeOf(message.data))) {
-      this.#waiting.push({ message, context });
-      this.#waitingBytes += sizeOf(message.data);
-    } else this.#dropMessage(message);
-  }
-
+  /** One event until nothing is handled any more. */
   #dropMessage({ service: member }: ServiceMessage): void {
     this.#context.refuse("service:overloaded");
     if (this.#isOverloaded) return;
     this.#isOverloaded = true;
-    const text = `${this.#handling} messages and queries are handled, ${this.#waiting.length} wait, and further ones are dropped`;
+    const text = `${this.#handling} messages and queries are handled, and further ones are dropped`;
     this.#context.effects.report({ type: "handler:failed", member, error: new ClosedError("EAGAIN", text) });
   }
 
-  #handleWaiting(): void {
-    while (!this.#isBusy) {
-      const next = this.#waiting.shift();
-      if (next === undefined) {
-        this.#isOverloaded = false;
-        return;
-      }
-      this.#waitingBytes -= sizeOf(next.message.data);
-      this.#handleMessage(next.message, next.context);
-    }
-  }
-
   #handleMessage(message: ServiceMessage, context: Buffer | undefined): void {
+    if (this.isBusy) {
+      this.#dropMessage(message);
+      return;
+    }
     const handlers = this.#messageHandlers.filter(({ channels }) => channels?.has(message.channel) !== false);
     if (handlers.length === 0) {
       this.#context.counts.unhandled += 1;
@@ -408,7 +332,7 @@ export class ServiceReceiver {
       this.#fail(service, channel, id, "no-handler", "");
       return;
     }
-    if (this.#isBusy) {
+    if (this.isBusy) {
       this.#context.refuse("service:overloaded");
       this.#fail(service, channel, id, "overloaded", "");
       return;
@@ -483,11 +407,7 @@ export class ServiceReceiver {
    * @param query the answered one; 0: none
    */
   #transmit(service: Member, item: Buffer, channel: ClusterChannel, query = 0): void {
-    if (service.id === this.#context.selfId) {
-      this.onBytes(service.id, item, SELF);
-      return;
-    }
-    this.#context.answers.answer(service.id, item, (result) => {
+    this.#context.queues.answer(service.id, item, (result) => {
       if (result === "too-large") {
         // Larger than this node's or the other node's links take.
         this.#context.refuse("service:too-large");
@@ -524,7 +444,7 @@ export class ServiceReceiver {
     else onPassed(passed);
   }
 
-  get #isBusy(): boolean {
+  get isBusy(): boolean {
     return this.#handling >= MAX_HANDLING || this.#handlingBytes >= MAX_HANDLING_BYTES;
   }
 
@@ -536,7 +456,7 @@ export class ServiceReceiver {
   #end(size: number): void {
     this.#handling -= 1;
     this.#handlingBytes -= size;
-    this.#handleWaiting();
+    if (this.#handling === 0) this.#isOverloaded = false;
   }
 }
 

@@ -3,16 +3,13 @@
  *
  *   for each service: admitted? ── its link's protocol ── hooks of the protocol ── encoded, once for each protocol ──> link
  *   where the program asks for it: one datagram to many
- *
- * All of it is done in one go, except for a message that names protocols: it waits until a link of these is open.
  */
 import { ClosedError, InvalidArgumentError, type ShoalError, UnroutableError } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
 import type { Member } from "../node/member.js";
-import { MAX_WAITING_MESSAGE_BYTES, MAX_WAITING_MESSAGES, MIN_ITEM_LIMIT } from "./bounds.js";
+import { MIN_ITEM_LIMIT } from "./bounds.js";
 import { ENCODING, HookAnswer, type HookPayload, type Passed, TRANSMITTING } from "./hooks.js";
 import { MessageKind } from "./parts.js";
-import { type Means, SELF, type ServiceContext, sizeOf } from "./service-context.js";
+import { type Means, SELF, type ServiceContext } from "./service-context.js";
 import type { ServiceReceiver } from "./service-receiver.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
 
@@ -24,8 +21,6 @@ export interface Recipients extends Means {
   readonly context: Buffer | undefined;
   /** Nothing was selected: also for members that are not known here yet. */
   readonly isForAll: boolean;
-  /** Whether it is still to be sent to an awaited service. */
-  isWanted(service: Member): boolean;
   sent(service: Member, means: "links" | "datagram"): void;
   failed(service: Member, error: ShoalError): void;
   answered(service: Member, data: string | Buffer): void;
@@ -35,27 +30,18 @@ export interface Recipients extends Means {
 type Outcome = Buffer | HookAnswer | ShoalError;
 
 /** A message that has passed the hooks of sending, and what is the same for several recipients. */
-class Message {
+interface Message {
   readonly services: readonly Member[];
   readonly payload: HookPayload;
   readonly each: Recipients;
   /** Items by protocol. */
-  readonly items = new Map<string, Outcome>();
-
-  constructor(services: readonly Member[], payload: HookPayload, each: Recipients) {
-    this.services = services;
-    this.payload = payload;
-    this.each = each;
-  }
+  readonly items: Map<string, Outcome>;
 }
 
 export class ServiceSender {
   readonly #context: ServiceContext;
   /** For messages to this node itself. */
   readonly #receiver: ServiceReceiver;
-  /** Messages that wait for a link, and their bytes. */
-  #waiting = 0;
-  #waitingBytes = 0;
 
   constructor(context: ServiceContext, receiver: ServiceReceiver) {
     this.#context = context;
@@ -65,32 +51,27 @@ export class ServiceSender {
   /**
    * Passes a payload through the hooks of sending, and to each service by the best allowed means.
    *
-   * @returns a hook's answer in place of sending; a promise while links are opened; `undefined`: all is done
-   * @throws, also in the promise: VetoError of a hook, and errors of links for an item that is too large
+   * @returns a hook's answer in place of sending
+   * @throws VetoError of a hook
    */
-  send(
-    services: readonly Member[],
-    payload: HookPayload,
-    each: Recipients,
-  ): HookAnswer | Promise<void> | undefined {
+  send(services: readonly Member[], payload: HookPayload, each: Recipients): HookAnswer | undefined {
     const { hooks, multicast, selfId } = this.#context;
     const passed = hooks.pass(ENCODING, payload, { kind: each.kind, services, protocol: "" });
     if (passed instanceof HookAnswer) {
       this.#context.counts.answered += 1;
       return passed;
     }
-    const message = new Message(services, passed, each);
+    const message: Message = { services, payload: passed, each, items: new Map() };
     const fits = each.byDatagram && multicast.fits(payload.data.length);
     const byDatagram = fits ? services.filter(({ id }) => id !== selfId) : [];
     const byLink = fits ? services.filter(({ id }) => id === selfId) : services;
-    const waits: Promise<void>[] = [];
-    this.#sendByLinks(byLink, message, waits);
-    if (byDatagram.length > 0) this.#sendByDatagram(byDatagram, message, waits);
-    return waits.length === 0 ? undefined : Promise.all(waits).then(ignore);
+    this.#sendByLinks(byLink, message);
+    if (byDatagram.length > 0) this.#sendByDatagram(byDatagram, message);
+    return undefined;
   }
 
   /** By datagram, or by links where it does not fit one. */
-  #sendByDatagram(services: readonly Member[], message: Message, waits: Promise<void>[]): void {
+  #sendByDatagram(services: readonly Member[], message: Message): void {
     const { payload, each } = message;
     const { multicast, effects } = this.#context;
     const admitted: Member[] = [];
@@ -104,55 +85,16 @@ export class ServiceSender {
     else if (multicast.fits(item.length)) {
       multicast.send(item, admitted, each.isForAll && admitted.length === effects.others().length);
       for (const service of admitted) each.sent(service, "datagram");
-    } else this.#sendByLinks(admitted, message, waits);
+    } else this.#sendByLinks(admitted, message);
   }
 
-  /** @param waits gets promises, for links that have to be opened first */
-  #sendByLinks(services: readonly Member[], message: Message, waits: Promise<void>[]): void {
+  #sendByLinks(services: readonly Member[], message: Message): void {
     const { each } = message;
-    for (const service of services)
-      try {
-        const refusal = this.#refusalOf(service);
-        if (refusal !== undefined) each.failed(service, refusal);
-        else if (this.#needsLink(service, each)) waits.push(this.#sendLinked(service, message));
-        else this.#deliver(service, this.#itemFor(service, message), each);
-      } catch (error) {
-        waits.push(Promise.reject(error)); // The other recipients get it all the same.
-      }
-  }
-
-  /** Whether it names protocols, and no link of these is open. */
-  #needsLink({ id }: Member, { lane }: Means): boolean {
-    return lane > 0 && id !== this.#context.selfId && this.#context.links.protocolOf(id, lane) === "";
-  }
-
-  #sendLinked(service: Member, message: Message): Promise<void> {
-    const { each, payload } = message;
-    const size = sizeOf(payload.data);
-    // One may wait, whatever its size.
-    const isFull =
-      this.#waiting >= MAX_WAITING_MESSAGES ||
-      (this.#waiting > 0 && this.#waitingBytes + size > MAX_WAITING_MESSAGE_BYTES);
-    if (isFull) {
-      each.failed(service, new ClosedError("EAGAIN", `too many messages wait for a link to ${service.name}`));
-      return Promise.resolve();
+    for (const service of services) {
+      const refusal = this.#refusalOf(service);
+      if (refusal !== undefined) each.failed(service, refusal);
+      else this.#deliver(service, this.#itemFor(service, message), each);
     }
-    this.#waiting += 1;
-    this.#waitingBytes += size;
-    return new Promise((resolve, reject) => {
-      // Called back in order, so a later message does not overtake it.
-      this.#context.links.whenLinked(service.id, each.lane, () => {
-        this.#waiting -= 1;
-        this.#waitingBytes -= size;
-        try {
-          if (this.#needsLink(service, each)) each.failed(service, this.#unreachable(service, each));
-          else if (each.isWanted(service)) this.#deliver(service, this.#itemFor(service, message), each);
-          resolve();
-        } catch (error) {
-          reject(error);
-        }
-      });
-    });
   }
 
   #deliver(service: Member, outcome: Outcome, each: Recipients): void {
@@ -165,14 +107,17 @@ export class ServiceSender {
     }
   }
 
-  /** @returns why it was not taken @throws what the link throws for an item that is too large */
-  #sendItem({ id, name }: Member, item: Buffer, { lane, protocols }: Means): ShoalError | undefined {
-    const { closed, links, selfId } = this.#context;
+  /** @returns why it was not taken */
+  #sendItem(service: Member, item: Buffer, means: Means): ShoalError | undefined {
+    const { closed, links, queues, selfId } = this.#context;
+    const { id, name } = service;
     if (id === selfId) {
-      if (this.#receiver.onOwn(item)) return undefined;
-      return new ClosedError("EAGAIN", "too many messages to this node itself wait");
+      if (this.#receiver.isBusy || queues.isOwnFull)
+        return new ClosedError("EAGAIN", "too many messages are handled, or wait for this node itself");
+      queues.send(id, item);
+      return undefined;
     }
-    switch (closed ? "unreachable" : links.send(id, MessageKind.SERVICE, item, lane)) {
+    switch (closed ? "unreachable" : links.send(id, MessageKind.SERVICE, item, means.lane)) {
       case "sent":
         return undefined;
       case "full":
@@ -181,11 +126,7 @@ export class ServiceSender {
       case "too-large":
         return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);
       case "unreachable":
-        return new UnroutableError(
-          protocols === undefined
-            ? `${name} is gone, or takes no messages`
-            : `${name} is gone, or is not reached by ${protocols.join(", ")} any more`,
-        );
+        return this.#unreachable(service, means);
     }
   }
 
@@ -207,7 +148,7 @@ export class ServiceSender {
     const number = each.kind === "query" ? each.id : 0;
     if (lane < 0 && id !== selfId) return this.#unreachable(service, each);
     // Without a need for the protocol one item is for all links, and may open them.
-    const isAny = lane === 0 && hooks.isEmpty("protocol:send");
+    const isAny = hooks.isEmpty("protocol:send");
     const protocol = isAny ? "" : protocolOf(id);
     if (protocol === "" && !isAny) return this.#unreachable(service, each);
     let item = items.get(protocol);
@@ -258,7 +199,7 @@ export class ServiceSender {
 
   /** No allowed link leads to a service, and none can be opened. */
   #unreachable({ id, name }: Member, { protocols }: Means): ShoalError {
-    if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
+    if (protocols === undefined) return new UnroutableError(`${name} is gone, or takes no messages`);
     const names = protocols.join(", ");
     const stands = this.#context.links.protocolOf(id);
     return new UnroutableError(

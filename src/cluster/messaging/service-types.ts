@@ -88,7 +88,7 @@ export interface ServiceMessage {
 /** Its `ruid` is the query's id. */
 export type ServiceQuery = ServiceMessage;
 
-/** While 1,024 promises of handlers are pending, further messages wait. */
+/** While 16,384 promises of handlers are pending, further messages are dropped. */
 export type ServiceMessageHandler = (message: ServiceMessage) => unknown;
 /** Returns the answer, or nothing for an empty text. Errors are failures (`exposeErrors`). */
 export type ServiceQueryHandler = (
@@ -151,7 +151,7 @@ export interface ServicesStats {
 
 export type ServiceLinks = Pick<
   NodeLinks,
-  "send" | "drop" | "room" | "laneOf" | "protocolOf" | "protocolFor" | "whenLinked"
+  "send" | "drop" | "room" | "laneOf" | "protocolOf" | "protocolFor"
 >;
 
 export interface ServicesEffects {

@@ -27,15 +27,14 @@ import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import { type ClusterChannels, checkChannel } from "./channels.js";
 import { checkBoolean, checkedData, checkRuid } from "./checks.js";
-import {
-  HookAnswer,
-  type HookOptions,
-  type HookPayload,
-  type HookStage,
-  type MessageHook,
-  type MessageStage,
-  type ServiceHook,
-  type ServiceStage,
+import type {
+  HookOptions,
+  HookPayload,
+  HookStage,
+  MessageHook,
+  MessageStage,
+  ServiceHook,
+  ServiceStage,
 } from "./hooks.js";
 import { Query } from "./query.js";
 import { type Means, SELF, ServiceContext } from "./service-context.js";
@@ -74,7 +73,9 @@ export class Services {
   readonly #protocols: readonly string[];
 
   constructor(effects: ServicesEffects, options: ServicesOptions = {}) {
-    this.#context = new ServiceContext(effects, options);
+    this.#context = new ServiceContext(effects, options, (from, item) =>
+      this.receiver.onBytes(from, item, SELF),
+    );
     this.receiver = new ServiceReceiver(this.#context);
     this.#sender = new ServiceSender(this.#context, this.receiver);
     this.#protocols = [...new Set([...PROTOCOLS, ...(options.protocols ?? [])])];
@@ -127,13 +128,12 @@ export class Services {
     const sent: Member[] = [];
     const used = new Set<"links" | "datagram">();
     let byProtocol: string | Buffer | undefined;
-    const sending = this.#sender.send(services, payload, {
+    const answer = this.#sender.send(services, payload, {
       ...means,
       kind: "message",
       id: this.#context.pending.take(),
       context,
       isForAll: isUnselected(options),
-      isWanted: () => true,
       sent: (service, by) => {
         sent.push(service);
         used.add(by);
@@ -143,8 +143,7 @@ export class Services {
         byProtocol = data;
       },
     });
-    if (sending instanceof HookAnswer) return { sent: [], failed: [], means: "none", answer: sending.data };
-    if (sending !== undefined) await sending;
+    if (answer !== undefined) return { sent: [], failed: [], means: "none", answer: answer.data };
     this.#context.counts.sent += sent.length;
     this.#context.counts.failed += failed.length;
     const [by = "none"] = used;
@@ -182,23 +181,20 @@ export class Services {
     if (services.length === 0) query.end("done");
     else if (query.ended === undefined) {
       const payload = { data: checked, channel, ruid };
-      if (operation === undefined) void this.#ask(query, number, services, payload, means, undefined);
-      else
-        void operation.run(() =>
-          this.#ask(query, number, services, payload, means, contextToSend(operation)),
-        );
+      if (operation === undefined) this.#ask(query, number, services, payload, means, undefined);
+      else operation.run(() => this.#ask(query, number, services, payload, means, contextToSend(operation)));
     }
     return query;
   }
 
   stats(): ServicesStats {
-    const { answers, counts, pending, refused } = this.#context;
+    const { counts, pending, queues, refused } = this.#context;
     return {
       ...counts,
       queries: pending.size,
       awaited: pending.awaited,
       ...this.receiver.stats(),
-      refused: { ...refused, ...(answers.dropped > 0 && { "service:unread": answers.dropped }) },
+      refused: { ...refused, ...(queues.dropped > 0 && { "service:unread": queues.dropped }) },
     };
   }
 
@@ -222,9 +218,8 @@ export class Services {
 
   close(): void {
     this.#context.closed = true;
-    this.#context.answers.close();
+    this.#context.queues.close();
     this.#context.pending.close();
-    this.receiver.close();
   }
 
   // --- Whom it goes to ----------------------------------------------------------------------------------------------
@@ -279,36 +274,33 @@ export class Services {
     return { services: [...found.values()], failed: [...failed.values()] };
   }
 
-  async #ask(
+  #ask(
     query: Query,
     number: number,
     services: readonly Member[],
     payload: HookPayload,
     means: Means,
     context: Buffer | undefined,
-  ): Promise<void> {
+  ): void {
     const fail = (service: Member, error: ShoalError): void => {
       this.#context.counts.failed += 1;
       query.respond({ service, error });
     };
     try {
-      const sending = this.#sender.send(services, payload, {
+      const answer = this.#sender.send(services, payload, {
         ...means,
         byDatagram: false,
         kind: "query",
         id: number,
         context,
         isForAll: false,
-        isWanted: ({ id }) => query.ended === undefined && query.awaits(id),
         sent: () => {
           this.#context.counts.sent += 1;
         },
         failed: fail,
         answered: (service, data) => void query.respond({ service, data }),
       });
-      if (sending instanceof HookAnswer)
-        for (const service of services) query.respond({ service, data: sending.data });
-      else await sending;
+      if (answer !== undefined) for (const service of services) query.respond({ service, data: answer.data });
     } catch (error) {
       for (const service of services) if (query.awaits(service.id)) fail(service, error as ShoalError);
     }

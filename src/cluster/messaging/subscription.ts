@@ -92,10 +92,6 @@ export class Subscription implements ClusterSubscription {
     return this.#queue.length;
   }
 
-  get waitingBytes(): number {
-    return this.#bytes;
-  }
-
   get dropped(): number {
     return this.#dropped;
   }

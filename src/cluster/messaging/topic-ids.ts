@@ -24,10 +24,6 @@ export class TopicIds {
     this.#taken = taken;
   }
 
-  get size(): number {
-    return this.#names.size;
-  }
-
   /** 0: without one. */
   idOf(name: string): number {
     return this.#ids.get(name) ?? 0;

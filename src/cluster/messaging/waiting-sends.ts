@@ -10,7 +10,7 @@ interface WaitingCopy {
   readonly queue: Queue;
   readonly bytes: number;
   send(): SendResult;
-  done(result: WaitResult, error?: unknown): void;
+  done(result: WaitResult): void;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -65,14 +65,11 @@ export class WaitingSends {
 
   /**
    * @param timeout ms; -1: no limit
-   * @param send attempts it; `full`: still no room. Its errors reject the promise
+   * @param send attempts it; `full`: still no room
    */
   wait(peer: string, bytes: number, timeout: number, send: () => SendResult): Promise<WaitResult> {
-    return new Promise((resolve, reject) => {
-      const copy = this.queue(peer, bytes, send, (result, error) => {
-        if (error === undefined) resolve(result);
-        else reject(error);
-      });
+    return new Promise((resolve) => {
+      const copy = this.queue(peer, bytes, send, resolve);
       if (timeout >= 0) copy.timer = setTimeout(() => this.#settle(copy, "timeout"), timeout);
     });
   }
@@ -82,7 +79,7 @@ export class WaitingSends {
     peer: string,
     bytes: number,
     send: () => SendResult,
-    done: (result: WaitResult, error?: unknown) => void,
+    done: (result: WaitResult) => void,
   ): WaitingCopy {
     const known = this.#queues.get(peer);
     const queue = known ?? new Queue();
@@ -132,26 +129,22 @@ export class WaitingSends {
   #sendAll(queue: Queue): boolean {
     let progress = false;
     for (const copy of queue.copies) {
-      try {
-        const result = copy.send();
-        if (result === "full") return progress;
-        this.#settle(copy, result);
-      } catch (error) {
-        this.#settle(copy, "unreachable", error);
-      }
+      const result = copy.send();
+      if (result === "full") return progress;
+      this.#settle(copy, result);
       progress = true;
     }
     return progress;
   }
 
   /** Frees a copy's data: a peer may have no room for long. */
-  #settle(copy: WaitingCopy, result: WaitResult, error?: unknown): void {
+  #settle(copy: WaitingCopy, result: WaitResult): void {
     const { queue, bytes, timer } = copy;
     if (!queue.copies.delete(copy)) return;
     clearTimeout(timer);
     queue.bytes -= bytes;
     this.#count -= 1;
     this.#bytes -= bytes;
-    copy.done(result, error);
+    copy.done(result);
   }
 }

@@ -12,9 +12,10 @@
  *
  * The sequence is the number of a frame's first item in its session. docs/spec/messaging.md has the rules.
  */
+import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
 import { slice } from "../../core/memory.js";
 import { MAX_LANES } from "./bounds.js";
-import { Reader, readUint16, readUint32, readUint48, Writer, writeUint32, writeUint48 } from "./compact.js";
+import { Reader, readUint48, Writer, writeUint48 } from "./compact.js";
 
 export const LinkFrame = { HELLO: 1, BATCH: 2, ITEM: 3, WELCOME: 4, REFUSED: 5, ACK: 6 } as const;
 

@@ -162,8 +162,10 @@ export class BusMessages implements MessagesPart {
       id,
       table: new RouteTable(),
       links,
-      takesPart: (of) => decodeAdvert(this.#linkMember(of)?.advert) !== undefined,
-      isUnknown: (of) => this.#find(of)?.hasDetails === false,
+      takesPart: (of) => {
+        const member = this.#linkMember(of);
+        return member?.hasDetails === false || decodeAdvert(member?.advert) !== undefined;
+      },
       settings,
       onChanged: () => this.#bus.requests.onRoutes(),
     });

@@ -85,7 +85,7 @@ export class LinksNode {
           this.#onItem(id, 2, bytes.subarray(start, end), protocol),
         onLost: (peer, count) => void this.lost.push([peer, count]),
         onUp: (each) => {
-          this.peers.push(each);
+          if (!this.peers.includes(each)) this.peers.push(each);
           this.#signal.fire();
         },
         onKeyRefused: (each) => void this.claimed.push(each),
@@ -135,9 +135,11 @@ export class LinksNode {
   }
 }
 
-/** Opens a link. @returns its protocol; empty if it cannot be opened */
-export function linked(links: NodeLinks, id: string, lane: number): Promise<string> {
-  return new Promise((resolve) => links.whenLinked(id, lane, () => resolve(links.protocolOf(id, lane))));
+/** Opens a link by an item for services. @returns its protocol; empty if none reaches the node */
+export async function linked(links: NodeLinks, id: string, lane: number): Promise<string> {
+  if (links.send(id, 4, Buffer.from("open"), lane) !== "sent") return "";
+  while (links.protocolOf(id, lane) === "") await new Promise((resolve) => setImmediate(resolve));
+  return links.protocolOf(id, lane);
 }
 
 export class LinksWorld {

@@ -511,8 +511,11 @@ describe("the route table", () => {
     expect(table.add("+/x", 2)).toBe("added");
     expect(table.add(deep, 3)).toBe("added");
     expect(table.add("+".padEnd(255, "/+"), 4)).toBe("added");
+    expect(table.add(`${"/".repeat(99)}+${"/".repeat(28)}`, 5)).toBe("added");
     expect(match(table, long)).toEqual([1, 2]);
-    expect(match(table, deep)).toEqual([3, 4]);
+    expect(match(table, deep)).toEqual([3, 4, 5]);
+    expect(match(table, `${"/".repeat(99)}x${"/".repeat(28)}`)).toEqual([4, 5]);
+    expect(match(table, `${"/".repeat(98)}x${"/".repeat(29)}`)).toEqual([4]);
     expect(filtersOf(table, 1)).toEqual([long]);
   });
 });

@@ -51,8 +51,6 @@ export class SimulatedService {
   readonly links = new Map<string, string>();
   /** By which its links are made, by priority. */
   ways: readonly string[] = ["tcp"];
-  /** What the making of a link waits for. */
-  dialled: (to: string) => Promise<void> | undefined = () => undefined;
   /** Bytes of a datagram. */
   room = 1_200;
   /** Datagrams to the group. */
@@ -68,7 +66,7 @@ export class SimulatedService {
     this.world = world;
     this.service = service;
     const links: ServiceLinks = {
-      send: (to, _, item) => this.#send(to, Buffer.from(item)),
+      send: (to, _, item, lane = 0) => this.#send(to, Buffer.from(item), lane),
       drop: () => undefined,
       room: () => new Promise(() => undefined),
       laneOf: (names) => {
@@ -76,8 +74,7 @@ export class SimulatedService {
         return list.length === 0 ? -1 : this.#lists.push(list) - 1;
       },
       protocolOf: (id, lane = 0) => this.#named(this.protocolTo(id), lane),
-      protocolFor: (id, lane) => this.#named(this.protocolTo(id), lane) || this.#wayTo(lane),
-      whenLinked: (id, lane, done) => void this.#linked(id, lane).then(done),
+      protocolFor: (id, lane) => this.#protocolFor(id, lane),
     };
     this.services = new Services(
       {
@@ -119,13 +116,12 @@ export class SimulatedService {
     return this.#lists[lane]?.includes(protocol) === false ? "" : protocol;
   }
 
-  #wayTo(lane: number): string {
-    return this.ways.find((each) => this.#named(each, lane) !== "") ?? "";
+  #protocolFor(to: string, lane: number): string {
+    return this.#named(this.protocolTo(to), lane) || this.#wayTo(lane);
   }
 
-  async #linked(to: string, lane: number): Promise<void> {
-    await this.dialled(to);
-    if (this.protocolTo(to) === "") this.links.set(to, this.#wayTo(lane));
+  #wayTo(lane: number): string {
+    return this.ways.find((each) => this.#named(each, lane) !== "") ?? "";
   }
 
   #all(): Member[] {
@@ -140,17 +136,16 @@ export class SimulatedService {
       setImmediate(() => this.world.get(to)?.services.receiver.onDatagram(this.service.id, data));
   }
 
-  #send(to: string, item: Buffer): SendResult {
+  #send(to: string, item: Buffer, lane: number): SendResult {
     if (this.full.has(to)) return "full";
     const peer = this.world.get(to);
-    if (peer === undefined || this.unreachable.has(to)) return "unreachable";
+    const isReached = lane === 0 || this.#protocolFor(to, lane) !== "";
+    if (peer === undefined || this.unreachable.has(to) || !isReached) return "unreachable";
     this.sent.push({ to, item });
+    if (this.links.get(to) === "") this.links.set(to, this.#wayTo(lane));
     const before = this.#last.get(to) ?? Promise.resolve();
     const next = before
-      .then(() => {
-        if (this.links.get(to) === "") this.links.set(to, this.ways[0] ?? "");
-        return this.world.deliver(this, peer);
-      })
+      .then(() => this.world.deliver(this, peer))
       .then(() =>
         this.world.get(to) === peer
           ? peer.services.receiver.onBytes(this.service.id, item, this.protocolTo(to) || "tcp")
@@ -215,15 +210,6 @@ export class ServiceWorld {
     this.#live.delete(service.id);
     for (const other of this.#live.values()) other.services.onMember("lost", service);
   }
-}
-
-/** What waits until a test opens it. */
-export function gate(): { readonly opened: Promise<void>; open(): void } {
-  let open = (): void => undefined;
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open: () => open() };
 }
 
 /** Lets everything arrive that is under way. */
