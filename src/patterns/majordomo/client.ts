@@ -3,7 +3,7 @@
 import crypto from "node:crypto";
 import { endedWith, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { AbortedError, ClosedError, type ShoalError } from "../../core/errors.js";
+import { AbortedError, ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import {
@@ -213,6 +213,23 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   ): Promise<T> {
     const frames = toMessage(body) as Frames;
     return this.#request({ service, frames, decode, method: "", options, added: undefined });
+  }
+
+  /**
+   * @internal A call of several requests. Its rejection at close needs no handler.
+   * @param steps gets a pause in ms, which a connection, the signal or the close ends early
+   */
+  poll<T>(
+    steps: (pause: (ms: number, signal: AbortSignal | undefined) => Promise<void>) => Promise<T>,
+  ): Promise<T> {
+    const pause = async (ms: number, signal: AbortSignal | undefined): Promise<void> => {
+      try {
+        await this.whenReached(false, { timeout: Math.max(1, Math.round(ms)), signal });
+      } catch (error) {
+        if (!(error instanceof TimeoutError)) throw error;
+      }
+    };
+    return this.run(() => steps(pause));
   }
 
   /**

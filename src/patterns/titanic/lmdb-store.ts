@@ -57,7 +57,7 @@ export type LmdbStoreOptions = Given<typeof OPTIONS>;
  * @example
  * ```ts
  * import { mkdtempSync } from "node:fs";
- * import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
+ * import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
  * import { LmdbStore, Titanic, TitanicClient } from "shoal/titanic";
  *
  * const broker = new MajordomoBroker();
@@ -65,9 +65,10 @@ export type LmdbStoreOptions = Given<typeof OPTIONS>;
  * const store = LmdbStore.open(mkdtempSync("/tmp/titanic-"));
  * const titanic = new Titanic(endpoint, store);
  * const worker = new MajordomoWorker(endpoint, "upper", ([text]) => String(text).toUpperCase());
- * const client = new TitanicClient(endpoint);
- * const uuid = await client.request("upper", "keep me"); // On disk when this settles.
- * console.log(String((await client.wait(uuid)).body)); // KEEP ME
+ * const client = new MajordomoClient(endpoint);
+ * const requests = new TitanicClient(client);
+ * const uuid = await requests.request("upper", "keep me"); // On disk when this settles.
+ * console.log(String((await requests.wait(uuid)).body)); // KEEP ME
  * await Promise.all([client.close(), worker.close()]);
  * await titanic.close();
  * await store.close();
