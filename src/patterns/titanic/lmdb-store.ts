@@ -130,7 +130,7 @@ export class LmdbStore implements TitanicStore {
       if (claimed.length >= limit || bytes >= MAX_CLAIM_BYTES) break;
       const name = key.toString("latin1");
       if ((this.#held.get(name) ?? 0) > time) continue;
-      const record = this.#tables.peekRequest(key);
+      const record = this.#tables.peek("requests", key);
       if (record === undefined || typeof record === "string" || record.frames[0]?.equals(service) !== true) {
         unqueued.push(this.#unqueue(Buffer.from(key), service, record));
         continue;
@@ -170,7 +170,7 @@ export class LmdbStore implements TitanicStore {
     const letters: TitanicStoredDeadLetter[] = [];
     for (const uuid of this.#tables.dead(after)) {
       if (letters.length >= limit) break;
-      const record = this.#tables.peekDead(uuid);
+      const record = this.#tables.peek("dead", uuid);
       if (typeof record === "string") this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
       else if (record !== undefined && record.expires > now) letters.push(letterOf(uuid, record));
     }
@@ -184,9 +184,9 @@ export class LmdbStore implements TitanicStore {
 
   async look(uuid: Buffer): Promise<TitanicRequestState> {
     this.#folder.assertOpen();
-    const reply = this.#tables.peekReply(uuid);
-    const request = reply === undefined ? this.#tables.peekRequest(uuid) : undefined;
-    const record = reply ?? request ?? this.#tables.peekDead(uuid);
+    const reply = this.#tables.peek("replies", uuid);
+    const request = reply === undefined ? this.#tables.peek("requests", uuid) : undefined;
+    const record = reply ?? request ?? this.#tables.peek("dead", uuid);
     if (typeof record === "string") {
       this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
       return { state: "damaged" };
@@ -209,11 +209,7 @@ export class LmdbStore implements TitanicStore {
 
   async services(limit: number): Promise<Buffer[]> {
     this.#folder.assertOpen();
-    const cut: Buffer[] = [];
-    const services = this.#tables.services(limit, cut);
-    // If this fails, a later call finds them again.
-    if (cut.length > 0) await this.#writes.add(() => this.#tables.removeCut(cut)).catch(ignore);
-    return services;
+    return this.#tables.services(limit);
   }
 
   stats(): TitanicStoreStats {
