@@ -226,7 +226,7 @@ class UnheardFailures {
     if (!FAILURE_EVENTS.has(event.type)) return;
     const { error } = event as TypedEvent & { readonly error?: unknown };
     // An exposed error is an answer to the client.
-    if (exposedText(error, false) !== undefined) return;
+    if (exposedText(error) !== undefined) return;
     const now = performance.now();
     if (now - this.#since >= PERIOD) {
       this.#since = now;

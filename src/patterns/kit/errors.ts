@@ -136,10 +136,9 @@ export interface HandlerFailure {
 /**
  * The parts of a handler's error for its client: `code` and `data`, and the message only of a `ServiceError` or with
  * `expose: true`, since messages may hold secrets.
- * @param expose whether clients get every message
  */
-export function handlerFailure(error: unknown, expose: boolean): HandlerFailure {
-  const exposed = exposedText(error, expose);
+export function handlerFailure(error: unknown): HandlerFailure {
+  const exposed = exposedText(error);
   if (isInstance(error, ServiceError)) {
     const details = encodeDetails({ code: error.handlerCode, data: error.data });
     return { reason: isRefusal(error) ? error.reason : "worker-failed", text: exposed ?? "", details };
@@ -150,13 +149,13 @@ export function handlerFailure(error: unknown, expose: boolean): HandlerFailure 
   return { reason: "worker-failed", text: exposed ?? hidden, details };
 }
 
-export function exposedText(error: unknown, expose: boolean): string | undefined {
+export function exposedText(error: unknown): string | undefined {
   if (isInstance(error, ServiceError)) {
     const message = messageOf(error);
     const prefix = `${error.service}: `;
     return message.startsWith(prefix) ? message.slice(prefix.length) : message;
   }
-  return expose || isExposed(error) ? messageOf(error) : undefined;
+  return isExposed(error) ? messageOf(error) : undefined;
 }
 
 function isExposed(error: unknown): boolean {
@@ -173,8 +172,8 @@ export function requestFailure(error: unknown): HandlerFailure {
   return { reason: "invalid-request", text, details: encodeDetails(error) };
 }
 
-export function handlerErrorReply(error: unknown, expose: boolean): Buffer[] {
-  return failureReply(handlerFailure(error, expose));
+export function handlerErrorReply(error: unknown): Buffer[] {
+  return failureReply(handlerFailure(error));
 }
 
 export function requestErrorReply(error: unknown): Buffer[] {

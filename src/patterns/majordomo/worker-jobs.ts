@@ -181,13 +181,7 @@ function failed(reason: string, text: string): Failed & { readonly ok: false } {
 export interface JobsOptions
   extends Pick<
     WorkerSettings,
-    | "concurrency"
-    | "prefetch"
-    | "dedupWindow"
-    | "dedupBytes"
-    | "maxReplyBytes"
-    | "creditTimeout"
-    | "exposeErrors"
+    "concurrency" | "prefetch" | "dedupWindow" | "dedupBytes" | "maxReplyBytes" | "creditTimeout"
   > {
   readonly service: string;
   readonly requestCodec: Codec<unknown> | undefined;
@@ -371,7 +365,7 @@ export class WorkerJobs {
     job.operation?.end(error ?? new Error("the handler threw no error"));
     if (isRefusedRequest(error)) this.#emit({ type: "request:invalid", error });
     else if (!job.cancelled) this.#emit({ type: "handler:failed", error });
-    this.#finish(job, { ok: false, ...handlerFailure(error, this.#options.exposeErrors) });
+    this.#finish(job, { ok: false, ...handlerFailure(error) });
   }
 
   async #stream(job: Job, pieces: AsyncGenerator<unknown, unknown>): Promise<void> {

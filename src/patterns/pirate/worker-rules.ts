@@ -15,7 +15,7 @@ import { backOff } from "../../core/back-off.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
-import { boolean, choice, codec, integer, object, type Settings } from "../kit/options.js";
+import { choice, codec, integer, object, type Settings } from "../kit/options.js";
 import type { Malformed, QueueCommand } from "../kit/worker-protocol.js";
 
 export const OPTIONS = {
@@ -31,11 +31,6 @@ export const OPTIONS = {
   reconnectInterval: integer({ default: 1_000 }),
   /** Largest reconnect delay. Default 32,000. */
   reconnectMaxInterval: integer({ default: 32_000 }),
-  /**
-   * Whether clients get every handler error's message. Otherwise only that of a `ServiceError` or with `expose: true`;
-   * `code` and `data` are always sent. Default false.
-   */
-  exposeErrors: boolean(false),
   requestCodec: codec(),
   replyCodec: codec(),
   /** Options of the DEALERs, such as security. */

@@ -41,7 +41,7 @@ import {
 /** Times in ms. */
 export type PirateWorkerOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
 
-/** An error becomes an error reply (option `exposeErrors`). */
+/** An error becomes an error reply, with its message if it is a `ServiceError` or has `expose: true`. */
 export type PirateHandler<Req = Raw, Rep = Raw> = (
   request: BodyOf<Req>,
   context: { readonly signal: AbortSignal },
@@ -101,7 +101,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
       } catch (cause) {
         // After an abort it is not a failure.
         const failure = signal.aborted ? undefined : { cause };
-        return { reply: handlerErrorReply(cause, settings.exposeErrors), failure };
+        return { reply: handlerErrorReply(cause), failure };
       }
     };
     const shared: Shared = {
@@ -350,7 +350,7 @@ class Connection {
     try {
       this.#queue?.check(addressedFrames(this.#dialect, address, reply));
     } catch (cause) {
-      [reply, failure] = [handlerErrorReply(cause, this.#shared.options.exposeErrors), { cause }];
+      [reply, failure] = [handlerErrorReply(cause), { cause }];
     }
     this.#rules.finished(address, reply, this.#timer.now(), failure);
     this.#timer.update();

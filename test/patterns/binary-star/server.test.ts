@@ -48,7 +48,6 @@ async function startServer(
   const server = keep(
     new BinaryStarServer<Raw>(handler, {
       star: { role, peer: links[other], heartbeatInterval: HEARTBEAT, clock },
-      exposeErrors: true,
     }),
   );
   await server.bind("clients", ipc());
@@ -233,7 +232,11 @@ describe("a handler", () => {
     const links = { primary: ipc(), backup: ipc() };
     const failing = (body: Buffer[]): string => {
       if (String(body) === "bad")
-        throw Object.assign(new Error("no such thing"), { code: "E_NONE", data: { asked: "bad" } });
+        throw Object.assign(new Error("no such thing"), {
+          code: "E_NONE",
+          data: { asked: "bad" },
+          expose: true,
+        });
       return String(body) === "odd" ? ({} as string) : "fine";
     };
     const primary = await startServer("primary", links, failing);

@@ -277,7 +277,8 @@ describe("model 3", () => {
     const error = await failure(client.request("bad"));
     expect(error).toMatchObject({ code: "ERR_SERVICE" });
     expect(String(error)).not.toContain("no such thing");
-    const open = keep(new FreelanceServer(fail, { exposeErrors: true }));
+    const exposed = Object.assign(new Error("no such thing"), { expose: true });
+    const open = keep(new FreelanceServer(() => Promise.reject(exposed)));
     const other = keep(new FreelanceClient([await open.bind(ipc())], { timeout: 8_000 }));
     expect(String(await failure(other.request("bad")))).toContain("no such thing");
     expect(texts(await client.request("good"))).toEqual(["fine"]);

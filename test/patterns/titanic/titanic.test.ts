@@ -53,7 +53,7 @@ afterEach(async () => {
 type Handler = (frames: Buffer[]) => Promise<Buffer[]> | Buffer[];
 
 function worker(name: string, handler: Handler): MajordomoWorker {
-  const made = new MajordomoWorker(endpoint, name, handler, { concurrency: 8, exposeErrors: true });
+  const made = new MajordomoWorker(endpoint, name, handler, { concurrency: 8 });
   closing.push(() => made.close({ linger: 0 }));
   return made;
 }
@@ -202,7 +202,7 @@ describe("Titanic", () => {
     let works = false;
     worker("poison", (frames) => {
       calls += 1;
-      if (!works) throw new Error("no");
+      if (!works) throw Object.assign(new Error("no"), { expose: true });
       return frames;
     });
     const dead = next("request:buried");
