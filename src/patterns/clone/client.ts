@@ -10,7 +10,7 @@
 
 import { quoted } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import { frameCost } from "../../core/frame-cost.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { readBatches } from "../../sockets/internal.js";
@@ -21,6 +21,7 @@ import type { Raw, Settled } from "../../sockets/shape.js";
 import { PendingCalls } from "../kit/calls.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
+import { readMessages } from "../kit/message-reader.js";
 import { SendQueue } from "../kit/send-queue.js";
 import type { CloneCall } from "./client-calls.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
@@ -48,7 +49,6 @@ import { encodeSetProperties } from "./properties.js";
 import { EMPTY, encodeRequest, HUGZ } from "./protocol.js";
 import { ClientWatches, type CloneWatch } from "./watch.js";
 
-const BATCH = 1_000;
 const RECEIVE_MARK = 10_000;
 
 /**
@@ -343,7 +343,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     subscriber.connect(publisher);
     dealer.connect(snapshot);
     this.#readUpdates(subscriber, attempt, publisher);
-    void this.#read(dealer, (message, now) => this.#rules.snapshot(attempt, message, now));
+    this.#read(dealer, (message, now) => this.#rules.snapshot(attempt, message, now));
   }
 
   #openCollector(attempt: number, server: string, publisher: Publisher): void {
@@ -379,20 +379,15 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const takeOne = (message: Buffer[]): void =>
       this.#act((now) => this.#rules.update(attempt, message, now));
     if (!endpoint.startsWith("inproc:") && readBatches(socket, take, takeOne)) return;
-    void this.#read(socket, (message, now) => this.#rules.update(attempt, message, now));
+    this.#read(socket, (message, now) => this.#rules.update(attempt, message, now));
   }
 
-  async #read(socket: Subscriber | Dealer, take: (message: Buffer[], now: number) => void): Promise<void> {
-    try {
-      for (;;) {
-        const messages = await socket.receiveMany({ max: BATCH, timeout: -1 });
-        this.#act((now) => {
-          for (const message of messages) take(message, now);
-        });
-      }
-    } catch (error) {
-      if (!socket.closed && !(error instanceof ClosedError)) throw error;
-    }
+  #read(socket: Subscriber | Dealer, take: (message: Buffer[], now: number) => void): void {
+    void readMessages(socket, (messages) =>
+      this.#act((now) => {
+        for (const message of messages) take(message, now);
+      }),
+    );
   }
 
   async #closeSockets(): Promise<void> {

@@ -32,6 +32,7 @@ import {
 } from "../binary-star/index.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList } from "../kit/endpoint-list.js";
+import { readMessages } from "../kit/message-reader.js";
 import { OpenedSockets } from "../kit/opened-sockets.js";
 import { checkOptions, integer } from "../kit/options.js";
 import {
@@ -58,7 +59,6 @@ import { ServerRules } from "./server-rules.js";
 import type { ServerEffects } from "./server-state.js";
 import { StoreWriter } from "./store-writer.js";
 
-const BATCH = 1_000;
 const COLLECT_MARK = 10_000;
 const REPLICATION_MARK = 10_000;
 const SET_OPTIONS = { ttl: integer({ default: 0, min: 0, max: MAX_TTL }) };
@@ -294,23 +294,15 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     return { settings, replicas, link, places, place: "", states, star, gate };
   }
 
-  async #read(
-    socket: Router | Subscriber | Dealer,
-    take: (message: Buffer[], now: number) => void,
-  ): Promise<void> {
-    try {
-      for (;;) {
-        const messages = await socket.receiveMany({ max: BATCH, timeout: -1 });
-        const now = this.#timer.now();
-        this.#checkService(now);
-        for (const message of messages) take(message, now);
-        this.#rules.flush(now);
-        this.#timer.update();
-        this.#pumpSoon();
-      }
-    } catch (error) {
-      if (!socket.closed && !(error instanceof ClosedError)) throw error;
-    }
+  #read(socket: Router | Subscriber | Dealer, take: (message: Buffer[], now: number) => void): Promise<void> {
+    return readMessages(socket, (messages) => {
+      const now = this.#timer.now();
+      this.#checkService(now);
+      for (const message of messages) take(message, now);
+      this.#rules.flush(now);
+      this.#timer.update();
+      this.#pumpSoon();
+    });
   }
 
   #checkHandOver(): void {

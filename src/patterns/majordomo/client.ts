@@ -23,6 +23,7 @@ import { type BodyFor, type BodyOf, BodyShape, encodeValue } from "../kit/body.j
 import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
+import { readMessages } from "../kit/message-reader.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { Batcher, messagesAtClient, REQUESTS, takingBatches } from "./batch.js";
 import {
@@ -453,7 +454,7 @@ class ClientSockets {
   }
 
   open(connection: number, endpoint: string): void {
-    const dealer = takingBatches(new Dealer({ ...this.#options, receiveTimeout: -1 }));
+    const dealer = takingBatches(new Dealer(this.#options));
     const queue = new SendQueue(dealer, () => this.#rules?.writable(connection, this.#now()));
     const socket = { dealer, queue, hasEnded: false };
     this.#open.set(connection, socket);
@@ -475,7 +476,7 @@ class ClientSockets {
       this.shut(connection);
       throw error;
     }
-    void this.#receive(connection, socket);
+    void readMessages(dealer, (messages) => this.#receive(connection, socket, messages));
   }
 
   shut(connection: number): void {
@@ -500,24 +501,16 @@ class ClientSockets {
     await Promise.all(sockets.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
 
-  async #receive(connection: number, socket: OpenSocket): Promise<void> {
-    const { dealer } = socket;
-    try {
-      for (;;) {
-        const messages = await dealer.receiveMany();
-        const now = this.#now();
-        for (let i = 0; i < messages.length; i++) {
-          for (const message of messagesAtClient(messages[i] as Buffer[])) {
-            // A message may close its connection.
-            if (!this.#open.has(connection)) return;
-            this.#rules?.receive(connection, message, now);
-          }
-        }
-        if (socket.hasEnded) this.#reportEnd(connection, socket);
+  #receive(connection: number, socket: OpenSocket, messages: readonly Buffer[][]): void {
+    const now = this.#now();
+    for (let i = 0; i < messages.length; i++) {
+      for (const message of messagesAtClient(messages[i] as Buffer[])) {
+        // A message may close its connection.
+        if (!this.#open.has(connection)) return;
+        this.#rules?.receive(connection, message, now);
       }
-    } catch (error) {
-      if (!dealer.closed && !(error instanceof ClosedError)) throw error;
     }
+    if (socket.hasEnded) this.#reportEnd(connection, socket);
   }
 
   /** Reports the end of a connection when all its messages were received. The socket reconnects. */

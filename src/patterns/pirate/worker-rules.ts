@@ -101,8 +101,8 @@ export class WorkerRules {
   constructor(
     options: WorkerRulesOptions,
     effects: WorkerEffects,
-    random: () => number = Math.random,
-    counts: WorkerCounts = workerCounts(),
+    random: () => number,
+    counts: WorkerCounts,
   ) {
     this.#counts = counts;
     this.#options = options;
@@ -115,7 +115,9 @@ export class WorkerRules {
   }
 
   start(now: number): void {
-    this.#open(now);
+    this.#connected = false;
+    this.#effects.open();
+    this.#announce(now);
   }
 
   connected(now: number): void {
@@ -161,7 +163,7 @@ export class WorkerRules {
 
   tick(now: number): void {
     if (this.#state === "waiting") {
-      if (now >= this.#deadline) this.#open(now);
+      if (now >= this.#deadline) this.start(now);
       return;
     }
     if (this.#state !== "idle") return;
@@ -184,16 +186,6 @@ export class WorkerRules {
     this.#state = "closed";
     this.#deadline = Number.POSITIVE_INFINITY;
     this.#nextBeat = Number.POSITIVE_INFINITY;
-  }
-
-  stats(): PirateWorkerStats {
-    return { ...this.#counts };
-  }
-
-  #open(now: number): void {
-    this.#connected = false;
-    this.#effects.open();
-    this.#announce(now);
   }
 
   #announce(now: number): void {

@@ -293,7 +293,7 @@ class Connection {
 
   /** Messages to the old routing id are lost. */
   #open(): void {
-    const dealer = new Dealer(this.#shared.options.socketOptions);
+    const dealer = new Dealer({ ...this.#shared.options.socketOptions, receiveTimeout: -1 });
     try {
       dealer.connect(this.endpoint);
     } catch (error) {
@@ -319,13 +319,7 @@ class Connection {
   }
 
   async #read(dealer: Dealer): Promise<void> {
-    for (;;) {
-      let frames: Buffer[];
-      try {
-        frames = await dealer.receive({ timeout: -1 });
-      } catch {
-        return; // It was closed.
-      }
+    for await (const frames of dealer) {
       if (this.#dealer !== dealer) return;
       this.#rules.receive(parseFromQueue(frames, this.#dialect), this.#timer.now());
       this.#timer.update();
