@@ -14,11 +14,11 @@ import type { MessageLike } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
+import { CALL_LIMITS, CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
-import { bytes, checkOptions, codec, type GivenWithCodec, integer, object } from "../kit/options.js";
+import { checkOptions, codec, type GivenWithCodec, integer, object } from "../kit/options.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
 
 const EVENTS = {
@@ -44,10 +44,9 @@ export interface FreelanceShotgunClientStats {
 const OPTIONS = {
   /** -1: no limit. Default 3,000. */
   timeout: integer({ default: 3_000, min: -1 }),
-  /** Concurrent requests; more reject with `ERR_TOO_MANY_PENDING`. Default 1,000. */
+  ...CALL_LIMITS,
+  /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 1,000. */
   maxPending: integer({ default: 1_000 }),
-  /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
-  maxPendingBytes: bytes({ default: 67_108_864 }),
   codec: codec(),
   /** Options of the sockets, such as security. */
   socketOptions: object<DealerOptions>(),

@@ -17,11 +17,11 @@ import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
+import { CALL_LIMITS, CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { lateError, parseErrorReply, ServiceError } from "../kit/errors.js";
-import { bytes, checkOptions, codec, type GivenWithCodecs, integer, object } from "../kit/options.js";
+import { checkOptions, codec, type GivenWithCodecs, integer, object } from "../kit/options.js";
 
 const EVENTS = {
   "broker:joined": event<{ readonly endpoint: string }>(),
@@ -59,10 +59,7 @@ const OPTIONS = {
   timeout: integer({ default: 30_000, min: -1 }),
   /** Repetitions after an ended connection or at a stopping broker. Default 2. */
   retries: integer({ default: 2, min: 0 }),
-  /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
-  maxPending: integer({ default: 10_000 }),
-  /** Bytes of pending requests, plus 64 per frame; a single call may be larger. Default 64 MiB. */
-  maxPendingBytes: bytes({ default: 67_108_864 }),
+  ...CALL_LIMITS,
   /** Requests in flight per broker; more wait here. Default 1,000. */
   maxInFlight: integer({ default: 1_000 }),
   requestCodec: codec(),
