@@ -114,7 +114,7 @@ export function clientSettings<T>(
   const settings = checkOptions("CloneClient", OPTIONS, options);
   const { keyEncoding, context, heartbeatInterval, liveness } = settings;
   return {
-    coder: new ClientCoder({ codec: settings.codec, keyEncoding }, onInvalid),
+    coder: new ClientCoder(settings.codec, keyEncoding, onInvalid),
     timeout: settings.timeout,
     calls: { maxPending: settings.maxPending, maxPendingBytes: settings.maxPendingBytes },
     sockets: {
