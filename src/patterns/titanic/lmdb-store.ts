@@ -3,12 +3,11 @@
  */
 
 import { costOf } from "../../core/frame-cost.js";
-import { ignore } from "../../core/ignore.js";
 import { boolean, bytes, checkOptions, type Given } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../kit/store/lmdb.js";
-import { recordBytes, type StoredRecord } from "../kit/store/record.js";
+import { recordBytes } from "../kit/store/record.js";
 import { Changes, type Counts, LmdbTables, letterOf, TABLES } from "./lmdb-tables.js";
 import { formatUuid } from "./protocol.js";
 import {
@@ -124,18 +123,18 @@ export class LmdbStore implements TitanicStore {
     const now = Date.now();
     const time = performance.now();
     const claimed: TitanicClaimedRequest[] = [];
-    const unqueued: Promise<unknown>[] = [];
     let bytes = 0;
     for (const key of this.#tables.queued(service)) {
       if (claimed.length >= limit || bytes >= MAX_CLAIM_BYTES) break;
       const name = key.toString("latin1");
       if ((this.#held.get(name) ?? 0) > time) continue;
       const record = this.#tables.peek("requests", key);
-      if (record === undefined || typeof record === "string" || record.frames[0]?.equals(service) !== true) {
-        unqueued.push(this.#unqueue(Buffer.from(key), service, record));
+      if (typeof record === "string") {
+        this.#held.set(name, Number.POSITIVE_INFINITY); // Until it expires or is closed.
+        this.onDamage?.({ uuid: formatUuid(Buffer.from(key)), reason: record });
         continue;
       }
-      if (record.expires <= now) continue;
+      if (record?.frames[0]?.equals(service) !== true || record.expires <= now) continue;
       this.#held.set(name, Number.POSITIVE_INFINITY);
       const [, ...body] = record.frames;
       const attempts = this.#tables.failures(key) + 1;
@@ -143,7 +142,6 @@ export class LmdbStore implements TitanicStore {
       claimed.push(request);
       bytes += costOfRequest(request);
     }
-    await Promise.all(unqueued);
     return claimed;
   }
 
@@ -247,13 +245,6 @@ export class LmdbStore implements TitanicStore {
     if (refused !== undefined) return this.#tables.isKnown(request.uuid) ? false : refused;
     this.#folder.room.note(OVERHEAD + recordBytes(request.body));
     return this.#tables.put(request, changes);
-  }
-
-  /** @param record what is wrong with it, or one of another service */
-  #unqueue(uuid: Buffer, service: Buffer, record: StoredRecord | string | undefined): Promise<unknown> {
-    if (typeof record === "string") this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
-    // Otherwise a later claim finds it again.
-    return this.#writes.add(() => this.#tables.unqueue(uuid, service)).catch(ignore);
   }
 
   #assertOurs(): void {

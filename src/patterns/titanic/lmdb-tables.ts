@@ -9,7 +9,7 @@
  *   dead       UUID                        -> record: service | attempts 4, died 8 | reason | body…
  *   owner      "owner"                     -> 16 bytes of the process that opened the store last
  *
- * Each change of a request is one transaction. A key without a readable record is removed when it is found. A damaged
+ * Each change of a request is one transaction. A key of a queue without a readable record is passed over. A damaged
  * record stays until it expires or is closed.
  */
 import type { LmdbDatabase } from "../kit/store/lmdb.js";
@@ -138,12 +138,6 @@ export class LmdbTables {
       this.#tables.expiry.remove(key);
     }
     return keys.length;
-  }
-
-  /** Removes the key of a service's queue without a matching request. */
-  unqueue(uuid: Buffer, service: Buffer): void {
-    if (sound(this.#tables.requests, uuid)?.frames[0]?.equals(service) !== true)
-      this.#tables.queue.remove(queueKey(service, uuid));
   }
 
   /** @returns a text: what is wrong with the record */

@@ -161,22 +161,6 @@ describe("the store on LMDB", () => {
     await store.close();
   });
 
-  it("gives the other requests though a damaged one cannot be removed from its queue", async () => {
-    const [broken, sound, another] = [request("broken"), request("sound"), request("another")];
-    const before = LmdbStore.open(directory);
-    await Promise.all([before.put(broken), before.put(sound)]);
-    await before.close();
-    await damage(broken.uuid, "request");
-    const store = LmdbStore.open(directory, { maxPendingWrites: 1 });
-    const put = store.put(another);
-    const claimed = await store.claim(ECHO, 10);
-    expect(claimed.map(({ body }) => String(body))).toEqual(["sound"]);
-    await put;
-    const others = await store.claim(ECHO, 10);
-    expect(others.map(({ body }) => String(body))).toEqual(["another"]);
-    await store.close();
-  });
-
   it("removes keys that were cut off, and goes on with the others", async () => {
     const [expired, asked] = [request("expired", ECHO, 1), request("asked")];
     const before = LmdbStore.open(directory);
