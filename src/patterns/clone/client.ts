@@ -69,12 +69,10 @@ const RECEIVE_MARK = 10_000;
  */
 export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientStats> {
   readonly #coder: ClientCoder;
-  readonly #timeout: number;
+  readonly #settings: ReturnType<typeof clientSettings>;
   readonly #calls: PendingCalls;
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
-  readonly #subtree: Buffer;
-  readonly #sockets: ReturnType<typeof clientSettings>["sockets"];
   readonly #servers: EndpointList;
   readonly #watches: ClientWatches<CloneValue<T>>;
   #dealer: Dealer | undefined;
@@ -96,13 +94,10 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   constructor(servers: PatternEndpoints, options: CloneClientOptions<T> = {}) {
     super("CloneClient", EVENTS);
     const settings = clientSettings(options, (key, error) => this.#reportInvalid(key, error));
-    const { subtree, heartbeatInterval } = settings.rules;
+    this.#settings = settings;
     this.#coder = settings.coder;
-    this.#timeout = settings.timeout;
     this.#calls = new PendingCalls(settings.calls);
-    this.#timer = new DriverTimer(heartbeatInterval);
-    this.#subtree = subtree;
-    this.#sockets = settings.sockets;
+    this.#timer = new DriverTimer(settings.rules.heartbeatInterval);
     this.#servers = new EndpointList("CloneClient", servers, {
       socket: () => new Dealer(settings.sockets),
       check: endpointsOf,
@@ -259,7 +254,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const bytes = this.#coder.key(key);
     if (!this.#rules.holds(bytes))
       throw new InvalidArgumentError(`The key ${quoted(String(key))} is not in the client's subtree`);
-    const { ttl, revision, timeout = this.#timeout, signal } = options;
+    const { ttl, revision, timeout = this.#settings.timeout, signal } = options;
     const properties = encodeSetProperties(ttl, revision);
     const cost = frameCost(bytes.length) + frameCost(value.length);
     // One timer, in the rules, serves all calls.
@@ -288,7 +283,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const unsent = (): number => this.#updates?.length ?? 0;
     return {
       open: (attempt, server) => void this.#servers.connect(server, () => this.#open(attempt, server)),
-      ask: () => void this.#dealer?.trySend(encodeRequest(this.#subtree)),
+      ask: () => void this.#dealer?.trySend(encodeRequest(this.#settings.rules.subtree)),
       sendSet: (frames) => void this.#updates?.send(frames),
       get unsent() {
         return unsent();
@@ -322,13 +317,13 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   #connect(attempt: number, { snapshot, publisher, collector }: CloneEndpoints): void {
-    const options = this.#sockets;
+    const { sockets: options, rules } = this.#settings;
     this.#openCollector(attempt, snapshot, new Publisher({ ...options, noDrop: true }));
     const subscriber = new Subscriber({ ...options, receiveHighWaterMark: RECEIVE_MARK });
     this.#subscriber = subscriber;
     const dealer = new Dealer({ ...options, receiveHighWaterMark: RECEIVE_MARK });
     this.#dealer = dealer;
-    if (this.#subtree.length > 0) subscriber.subscribe(this.#subtree, HUGZ);
+    if (rules.subtree.length > 0) subscriber.subscribe(rules.subtree, HUGZ);
     else subscriber.subscribe();
     subscriber.events.on("handshake", () => this.#act((now) => this.#rules.connected(attempt, now)));
     for (const socket of [subscriber, dealer]) {

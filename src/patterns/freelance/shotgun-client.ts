@@ -18,7 +18,7 @@ import { CALL_LIMITS, CALL_OPTIONS, type CallOptions, type PendingCall, PendingC
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
-import { checkOptions, codec, type GivenWithCodec, integer, object } from "../kit/options.js";
+import { checkOptions, codec, type GivenWithCodec, integer, object, type Settings } from "../kit/options.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
 
 const EVENTS = {
@@ -94,10 +94,9 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   FreelanceShotgunClientStats
 > {
   readonly #endpoints: EndpointList;
-  readonly #socketOptions: DealerOptions | undefined;
+  readonly #settings: Settings<typeof OPTIONS>;
   readonly #servers: Server<T>[] = [];
   readonly #shape: BodyShape<T>;
-  readonly #timeout: number;
   readonly #pending: PendingCalls;
   readonly #calls = new Map<number, Call<T>>();
   readonly #counts = { requests: 0, replies: 0, late: 0, invalid: 0 };
@@ -110,10 +109,9 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   constructor(endpoints: PatternEndpoints, options: FreelanceShotgunClientOptions<T> = {}) {
     super("FreelanceShotgunClient", EVENTS);
     const settings = checkOptions("FreelanceShotgunClient", OPTIONS, options);
-    this.#socketOptions = settings.socketOptions;
-    const socket = (): Dealer => new Dealer(this.#socketOptions);
+    this.#settings = settings;
+    const socket = (): Dealer => new Dealer(settings.socketOptions);
     this.#endpoints = new EndpointList("FreelanceShotgunClient", endpoints, { socket });
-    this.#timeout = settings.timeout;
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);
     try {
@@ -150,7 +148,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
    */
   request(body: BodyFor<T>, options: CallOptions = {}): Promise<BodyOf<T>> {
     try {
-      const { timeout = this.#timeout, signal } = checkOptions(
+      const { timeout = this.#settings.timeout, signal } = checkOptions(
         "FreelanceShotgunClient.request",
         CALL_OPTIONS,
         options,
@@ -211,7 +209,8 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   }
 
   #connect(server: string): void {
-    const dealer = new Dealer({ linger: 0, ...this.#socketOptions, immediate: true, receiveTimeout: -1 });
+    const { socketOptions } = this.#settings;
+    const dealer = new Dealer({ linger: 0, ...socketOptions, immediate: true, receiveTimeout: -1 });
     const entry: Server<T> = { server, dealer, waiting: new Set(), isJoined: false, isBusy: false };
     dealer.events.on("peer:join", () => {
       entry.isJoined = true;

@@ -36,6 +36,7 @@ import {
   WholeSink,
 } from "./client-calls.js";
 import {
+  type ClientSettings,
   callTerms,
   checkCall,
   clientSettings,
@@ -106,13 +107,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   readonly #endpoints: EndpointList;
   readonly #requestCodec: Codec<Req> | undefined;
   readonly #decode: Decode<BodyOf<Rep>>;
-  readonly #maxAnswerBytes: number;
-  readonly #timeout: number;
-  readonly #retries: number;
+  readonly #settings: ClientSettings;
   /** Of a call without options. */
   readonly #terms: CallTerms;
-  /** Brokers answered a question of 8/MMI. */
-  readonly #asksBrokers: boolean;
   readonly #services = new Map<string, CalledService>();
   /** Time of this turn: reading the clock per request cost as much as sending it. */
   #time = 0;
@@ -136,10 +133,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     });
     const all = this.#endpoints.current;
     const dialect = PROTOCOLS[settings.protocol];
-    this.#asksBrokers = dialect === undefined;
-    this.#maxAnswerBytes = settings.maxAnswerBytes;
-    this.#timeout = timeout;
-    this.#retries = retries;
+    this.#settings = settings;
     this.#terms = callTerms(timeout, retries);
     this.#requestCodec = requestCodec;
     const replies = new BodyShape(replyCodec);
@@ -325,7 +319,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       const signal = options?.signal;
       const refused = signal === undefined ? undefined : refusedWait({ signal });
       if (refused !== undefined) return refused;
-      const sink = new WholeSink(decode, this.#maxAnswerBytes);
+      const sink = new WholeSink(decode, this.#settings.maxAnswerBytes);
       const call = this.#submit(ask, sink);
       if (signal !== undefined) this.#endWith(signal, call, sink);
       return sink.promise;
@@ -355,7 +349,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const isAborted = signal?.aborted === true;
     if (signal !== undefined && !isAborted) checkWait({ signal });
     let call: Call | undefined;
-    const sink = new PieceSink(decode, this.#maxAnswerBytes, {
+    const sink = new PieceSink(decode, this.#settings.maxAnswerBytes, {
       read: (cost) => {
         if (call !== undefined) this.#rules.read(call, cost, this.#now());
       },
@@ -379,10 +373,11 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
 
   #submit<T>({ service, frames, options, added }: Ask<T>, sink: CallSink): Call {
     this.assertOpen();
+    const { timeout, retries } = this.#settings;
     const terms =
       options === undefined
         ? this.#terms
-        : callTerms(options.timeout ?? this.#timeout, options.retries ?? this.#retries, options.headers);
+        : callTerms(options.timeout ?? timeout, options.retries ?? retries, options.headers);
     const call = new Call(this.#serviceOf(service), frames, observedTerms(terms, added), sink);
     this.#rules.submit(call, this.#now());
     return call;
@@ -402,7 +397,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const made = { name, frame: serviceFrame(name), isKnown: false };
     if (this.#services.size >= MAX_SERVICES) this.#services.clear();
     this.#services.set(name, made);
-    if (this.#asksBrokers && !name.startsWith(RESERVED_PREFIX))
+    // Such brokers have answered a question of 8/MMI.
+    if (this.#settings.protocol === "auto" && !name.startsWith(RESERVED_PREFIX))
       setTimeout(() => this.#warnIfUnknown(made).catch(ignore), UNKNOWN_AFTER).unref();
     return made;
   }
