@@ -155,14 +155,11 @@ export function exposedText(error: unknown): string | undefined {
     const prefix = `${error.service}: `;
     return message.startsWith(prefix) ? message.slice(prefix.length) : message;
   }
-  return isExposed(error) ? messageOf(error) : undefined;
-}
-
-function isExposed(error: unknown): boolean {
   try {
-    return (error as { readonly expose?: unknown } | null | undefined)?.expose === true;
+    const { expose } = (error ?? {}) as { readonly expose?: unknown };
+    return expose === true ? messageOf(error) : undefined;
   } catch {
-    return false; // A getter threw.
+    return undefined; // A getter threw.
   }
 }
 
@@ -170,14 +167,6 @@ function isExposed(error: unknown): boolean {
 export function requestFailure(error: unknown): HandlerFailure {
   const text = `The request does not pass the service's codec: ${messageOf(error)}`;
   return { reason: "invalid-request", text, details: encodeDetails(error) };
-}
-
-export function handlerErrorReply(error: unknown): Buffer[] {
-  return failureReply(handlerFailure(error));
-}
-
-export function requestErrorReply(error: unknown): Buffer[] {
-  return failureReply(requestFailure(error));
 }
 
 export function failureReply({ reason, text, details }: HandlerFailure): Buffer[] {

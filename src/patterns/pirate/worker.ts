@@ -11,7 +11,7 @@ import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Draining } from "../kit/draining.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { handlerErrorReply, lateError, requestErrorReply } from "../kit/errors.js";
+import { failureReply, handlerFailure, lateError, requestFailure } from "../kit/errors.js";
 import {
   CLOSE_LINGER,
   checkFunction,
@@ -94,14 +94,14 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
       try {
         request = requests.decode([...body]);
       } catch (cause) {
-        return { reply: requestErrorReply(cause), failure: { cause } };
+        return { reply: failureReply(requestFailure(cause)), failure: { cause } };
       }
       try {
         return { reply: replies.encode(await handler(request, { signal })), failure: undefined };
       } catch (cause) {
         // After an abort it is not a failure.
         const failure = signal.aborted ? undefined : { cause };
-        return { reply: handlerErrorReply(cause), failure };
+        return { reply: failureReply(handlerFailure(cause)), failure };
       }
     };
     const shared: Shared = {
@@ -344,7 +344,7 @@ class Connection {
     try {
       this.#queue?.check(addressedFrames(this.#dialect, address, reply));
     } catch (cause) {
-      [reply, failure] = [handlerErrorReply(cause), { cause }];
+      [reply, failure] = [failureReply(handlerFailure(cause)), { cause }];
     }
     this.#rules.finished(address, reply, this.#timer.now(), failure);
     this.#timer.update();

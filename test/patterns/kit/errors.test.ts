@@ -1,17 +1,20 @@
 import { describe, expect, test } from "vitest";
 import {
   errorReply,
-  handlerErrorReply,
+  failureReply,
+  handlerFailure,
   messageOf,
   parseErrorReply,
   refuse,
-  requestErrorReply,
+  requestFailure,
   ServiceError,
 } from "../../../src/patterns/kit/errors.js";
 import { UNREADABLE } from "../../support/unreadable.js";
 
 const exposed = (text: string, details: object = {}): Error =>
   Object.assign(new Error(text), details, { expose: true });
+
+const handlerErrorReply = (error: unknown): Buffer[] => failureReply(handlerFailure(error));
 
 const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
 
@@ -53,14 +56,10 @@ describe("an error reply", () => {
       "no fish today",
       '{"code":"E_NONE"}',
     ]);
-    const refused = requestErrorReply(new Error("not JSON")).map(String);
+    const refused = failureReply(requestFailure(new Error("not JSON"))).map(String);
     expect([refused[1], refused[2]]).toEqual(["invalid-request", expect.stringContaining("not JSON")]);
     const refusal = refuse("no-method", "fish", "no method swim");
-    expect(handlerErrorReply(refusal).map(String)).toEqual([
-      "shoal.error",
-      "no-method",
-      "no method swim",
-    ]);
+    expect(handlerErrorReply(refusal).map(String)).toEqual(["shoal.error", "no-method", "no method swim"]);
   });
 
   test("leaves out a code and data that JSON cannot hold, or that are too large", () => {
