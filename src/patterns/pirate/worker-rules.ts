@@ -149,13 +149,8 @@ export class WorkerRules {
     this.#effects.handle(command.address, command.body);
   }
 
-  /** @param error of the handler, if it failed */
-  finished(address: Buffer, body: readonly Buffer[], now: number, error?: { readonly cause: unknown }): void {
+  finished(address: Buffer, body: readonly Buffer[], now: number): void {
     if (this.#state !== "working") return;
-    if (error !== undefined) {
-      this.#counts.failed += 1;
-      this.#effects.event({ type: "handler:failed", error: error.cause });
-    }
     this.#counts.replies += 1;
     this.#effects.reply(address, body);
     this.#idle(now);

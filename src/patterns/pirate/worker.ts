@@ -89,25 +89,25 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     const { requestCodec, replyCodec } = options;
     const requests = new BodyShape(requestCodec);
     const replies = new BodyShape(replyCodec);
-    const work: Work = async (body, signal) => {
-      let request: BodyOf<Req>;
-      try {
-        request = requests.decode([...body]);
-      } catch (cause) {
-        return { reply: failureReply(requestFailure(cause)), failure: { cause } };
-      }
-      try {
-        return { reply: replies.encode(await handler(request, { signal })), failure: undefined };
-      } catch (cause) {
-        // After an abort it is not a failure.
-        const failure = signal.aborted ? undefined : { cause };
-        return { reply: failureReply(handlerFailure(cause)), failure };
-      }
-    };
     const shared: Shared = {
       options: settings,
-      work,
       counts: this.#counts,
+      work: async (body, signal) => {
+        let failure = requestFailure;
+        try {
+          const request = requests.decode([...body]);
+          failure = handlerFailure;
+          return replies.encode(await handler(request, { signal }));
+        } catch (error) {
+          // After an abort it is not a failure.
+          if (!signal.aborted) shared.failed(error);
+          return failureReply(failure(error));
+        }
+      },
+      failed: (error) => {
+        this.#counts.failed += 1;
+        this.events.emit({ type: "handler:failed", error });
+      },
       joined: () => this.reached(),
       emit: (event) => this.events.emit(event),
     };
@@ -181,18 +181,12 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
   }
 }
 
-/** Never rejects. */
-type Work = (body: readonly Buffer[], signal: AbortSignal) => Promise<Answer>;
-
-interface Answer {
-  readonly reply: readonly Buffer[];
-  readonly failure: { readonly cause: unknown } | undefined;
-}
-
 interface Shared {
   readonly options: Settings<typeof OPTIONS>;
-  readonly work: Work;
   readonly counts: WorkerCounts;
+  /** Never rejects. */
+  work(body: readonly Buffer[], signal: AbortSignal): Promise<Buffer[]>;
+  failed(error: unknown): void;
   joined(): void;
   emit(event: PirateWorkerEvent): void;
 }
@@ -339,14 +333,15 @@ class Connection {
   async #handle(address: Buffer, body: readonly Buffer[]): Promise<void> {
     const abort = new AbortController();
     this.#abort = abort;
-    let { reply, failure } = await this.#shared.work(body, abort.signal);
+    let reply = await this.#shared.work(body, abort.signal);
     this.#abort = undefined;
     try {
       this.#queue?.check(addressedFrames(this.#dialect, address, reply));
-    } catch (cause) {
-      [reply, failure] = [failureReply(handlerFailure(cause)), { cause }];
+    } catch (error) {
+      this.#shared.failed(error);
+      reply = failureReply(handlerFailure(error));
     }
-    this.#rules.finished(address, reply, this.#timer.now(), failure);
+    this.#rules.finished(address, reply, this.#timer.now());
     this.#timer.update();
     this.#free.end();
   }
