@@ -139,7 +139,11 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const replies = new BodyShape(replyCodec);
     this.#decode = (frames) => replies.decode(frames);
     this.#timer = new DriverTimer(settings.heartbeatInterval);
-    const sockets = new ClientSockets(socketOptions, () => this.#now());
+    const sockets = new ClientSockets(
+      socketOptions,
+      () => this.#now(),
+      () => this.#rules,
+    );
     this.#sockets = sockets;
     const effects = {
       open: (connection: number, endpoint: string): void => {
@@ -159,7 +163,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       idle: (): void => this.#idle.end(),
     };
     this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, effects, crypto.randomBytes(8));
-    sockets.attach(this.#rules);
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);
     this.#endpoints.start((list) => {
@@ -433,25 +436,22 @@ interface OpenSocket {
 class ClientSockets {
   readonly #options: DealerOptions | undefined;
   readonly #now: () => number;
-  #rules: ClientRules | undefined;
+  readonly #rules: () => ClientRules;
   readonly #open = new Map<number, OpenSocket>();
   readonly #requests = new Batcher<number, Request>(REQUESTS, (connection, message) => {
     this.#open.get(connection)?.queue.send(message);
   });
 
-  constructor(options: DealerOptions | undefined, now: () => number) {
+  /** @param rules receive what happens to connections */
+  constructor(options: DealerOptions | undefined, now: () => number, rules: () => ClientRules) {
     this.#options = options;
     this.#now = now;
-  }
-
-  /** @param rules receive what happens to connections */
-  attach(rules: ClientRules): void {
     this.#rules = rules;
   }
 
   open(connection: number, endpoint: string): void {
     const dealer = takingBatches(new Dealer(this.#options));
-    const queue = new SendQueue(dealer, () => this.#rules?.writable(connection, this.#now()));
+    const queue = new SendQueue(dealer, () => this.#rules().writable(connection, this.#now()));
     const socket = { dealer, queue, hasEnded: false };
     this.#open.set(connection, socket);
     // The event overtakes messages read in this turn or still queued.
@@ -464,7 +464,7 @@ class ClientSockets {
     // Not `events.on`: the socket still warns of an unreachable endpoint.
     listen(dealer, (event) => {
       if (event.type === "connect:retry" && this.#open.has(connection))
-        this.#rules?.refused(connection, this.#now(), event.error);
+        this.#rules().refused(connection, this.#now(), event.error);
     });
     try {
       dealer.connect(endpoint);
@@ -503,7 +503,7 @@ class ClientSockets {
       for (const message of messagesAtClient(messages[i] as Buffer[])) {
         // A message may close its connection.
         if (!this.#open.has(connection)) return;
-        this.#rules?.receive(connection, message, now);
+        this.#rules().receive(connection, message, now);
       }
     }
     if (socket.hasEnded) this.#reportEnd(connection, socket);
@@ -513,6 +513,6 @@ class ClientSockets {
   #reportEnd(connection: number, socket: OpenSocket): void {
     if (!this.#open.has(connection) || socket.dealer.readable) return;
     socket.hasEnded = false;
-    this.#rules?.disconnected(connection, this.#now());
+    this.#rules().disconnected(connection, this.#now());
   }
 }
