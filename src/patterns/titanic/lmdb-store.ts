@@ -75,7 +75,6 @@ export type LmdbStoreOptions = Given<typeof OPTIONS>;
  * ```
  */
 export class LmdbStore implements TitanicStore {
-  readonly name = "lmdb";
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
   readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #tables: LmdbTables;

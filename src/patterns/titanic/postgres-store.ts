@@ -67,7 +67,6 @@ const CREATE_LOCK = 7_401_924;
  * ```
  */
 export class PostgresStore implements TitanicStore {
-  readonly name = "postgres";
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
   readonly #database: PostgresDatabase;
   readonly #statements: Statements;
