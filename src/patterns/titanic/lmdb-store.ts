@@ -84,7 +84,6 @@ export class LmdbStore implements TitanicStore {
   readonly #maxRecords: number;
   /** As of the last commit. */
   #counts: Counts;
-  #closing: Promise<void> | undefined;
 
   /**
    * Opens or creates a folder. A second process takes it over: the first one's writes are refused with `taken`. A
@@ -118,7 +117,8 @@ export class LmdbStore implements TitanicStore {
   }
 
   async claim(service: Buffer, limit: number): Promise<TitanicClaimedRequest[]> {
-    this.#assertOurs();
+    this.#folder.assertOpen();
+    this.#folder.assertOwner();
     const now = Date.now();
     const time = performance.now();
     const claimed: TitanicClaimedRequest[] = [];
@@ -214,12 +214,7 @@ export class LmdbStore implements TitanicStore {
     return { ...this.#counts, commits, operations };
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async #close(): Promise<void> {
+  async close(): Promise<void> {
     await this.#writes.close();
     await this.#folder.close();
   }
@@ -244,11 +239,6 @@ export class LmdbStore implements TitanicStore {
     if (refused !== undefined) return this.#tables.isKnown(request.uuid) ? false : refused;
     this.#folder.room.note(OVERHEAD + recordBytes(request.body));
     return this.#tables.put(request, changes);
-  }
-
-  #assertOurs(): void {
-    this.#folder.assertOpen();
-    this.#folder.assertOwner();
   }
 }
 

@@ -73,7 +73,6 @@ export class PostgresStore implements TitanicStore {
   readonly #writes: GroupCommit<Write, boolean>;
   /** Of this store's claims. */
   readonly #holder = crypto.randomUUID();
-  #closed: Promise<void> | undefined;
 
   /**
    * Connects, and creates the table if missing.
@@ -198,9 +197,9 @@ export class PostgresStore implements TitanicStore {
     return { ...uncounted, commits, operations };
   }
 
-  close(): Promise<void> {
-    this.#closed ??= this.#writes.close().then(() => this.#database.close());
-    return this.#closed;
+  async close(): Promise<void> {
+    await this.#writes.close();
+    await this.#database.close();
   }
 
   /** One statement for each kind of write; the order of writes about one request does not matter. */

@@ -104,7 +104,6 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   readonly #workers: MajordomoWorker[] = [];
   readonly #dispatcher: Dispatcher;
   readonly #uuids = new UuidSource();
-  #stopping: Promise<void> | undefined;
   readonly #counters = {
     stored: 0,
     repeated: 0,
@@ -178,15 +177,13 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
 
   /** Unanswered requests stay in the store. */
   protected override async onDrain(): Promise<void> {
-    this.#stopping ??= this.#dispatcher.stop();
-    await Promise.all([this.#stopping, ...this.#workers.map((worker) => worker.drain())]);
+    await Promise.all([this.#dispatcher.stop(), ...this.#workers.map((worker) => worker.drain())]);
   }
 
   /** Calls in flight have `linger` ms, and the store a second more. It stays open. */
   protected override async onClose(linger: number): Promise<void> {
-    this.#stopping ??= this.#dispatcher.stop();
     const timer = linger < 0 ? undefined : setTimeout(() => this.#dispatcher.abort(), linger);
-    const stopped = withTimeout(this.#stopping, linger < 0 ? linger : linger + STORE_GRACE);
+    const stopped = withTimeout(this.#dispatcher.stop(), linger < 0 ? linger : linger + STORE_GRACE);
     await Promise.all(this.#workers.map((worker) => worker.close({ linger })));
     await stopped;
     clearTimeout(timer);
