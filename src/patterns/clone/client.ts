@@ -22,6 +22,7 @@ import { PendingCalls } from "../kit/calls.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { readMessages } from "../kit/message-reader.js";
+import { checkOptions } from "../kit/options.js";
 import { SendQueue } from "../kit/send-queue.js";
 import type { CloneCall } from "./client-calls.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
@@ -37,10 +38,10 @@ import {
   type CloneValueIn,
   type CloneWatchOptions,
   clientSettings,
-  deleteSettings,
+  DELETE_OPTIONS,
   EVENTS,
   setSettings,
-  watchSettings,
+  WATCH_OPTIONS,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import type { ClientEffects } from "./client-state.js";
@@ -192,9 +193,10 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   /** Deletes a key, present or not, like {@link set}. */
-  delete(key: CloneKey, options?: CloneDeleteOptions): Promise<number> {
+  delete(key: CloneKey, options: CloneDeleteOptions = {}): Promise<number> {
     try {
-      return this.#submit(key, EMPTY, { ttl: 0, ...deleteSettings(options) });
+      const settings = checkOptions("CloneClient.delete", DELETE_OPTIONS, options);
+      return this.#submit(key, EMPTY, { ttl: 0, ...settings });
     } catch (error) {
       return Promise.reject(error);
     }
@@ -227,7 +229,8 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    */
   watch(prefix: CloneKey = "", options: CloneWatchOptions = {}): CloneWatch<CloneValue<T>> {
     this.assertOpen();
-    return this.#watches.add(this.#coder.bytes(prefix), watchSettings(options));
+    const settings = checkOptions("CloneClient.watch", WATCH_OPTIONS, options);
+    return this.#watches.add(this.#coder.bytes(prefix), settings);
   }
 
   stats(): CloneClientStats {

@@ -24,6 +24,7 @@ import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { readMessages } from "../kit/message-reader.js";
+import { checkOptions } from "../kit/options.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { Batcher, messagesAtClient, REQUESTS, takingBatches } from "./batch.js";
 import {
@@ -39,7 +40,6 @@ import {
   type ClientSettings,
   callTerms,
   checkCall,
-  clientSettings,
   EVENTS,
   type MajordomoCallOptions,
   type MajordomoClientEvent,
@@ -47,6 +47,7 @@ import {
   type MajordomoClientStats,
   type MajordomoService,
   mergeCall,
+  OPTIONS,
   observedTerms,
   PROTOCOLS,
 } from "./client-options.js";
@@ -125,7 +126,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
    */
   constructor(endpoints: PatternEndpoints, options: MajordomoClientOptions<Req, Rep> = {}) {
     super("MajordomoClient", EVENTS);
-    const settings = clientSettings(options);
+    const settings = checkOptions("MajordomoClient", OPTIONS, options);
     const { requestCodec, replyCodec } = options;
     const { socketOptions, timeout, retries } = settings;
     this.#endpoints = new EndpointList("endpoints", endpoints, {
