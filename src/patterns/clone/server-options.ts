@@ -100,11 +100,6 @@ export interface ServerRulesOptions
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function checkBind(endpoint: string): void {
-  if (typeof endpoint !== "string" || !endpoint.endsWith(":*")) endpointAt(endpoint, 0);
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
 export function serverSettings(options: CloneServerOptions) {
   const settings = checkOptions("CloneServer", OPTIONS, options);
   const { heartbeatInterval, liveness, maxPending, maxBytes, maxSnapshots, socketOptions } = settings;

@@ -48,7 +48,6 @@ import {
   type CloneServerEvent,
   type CloneServerOptions,
   type CloneServerStats,
-  checkBind,
   EVENTS,
   MAX_TTL,
   MAX_WAITING,
@@ -162,7 +161,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       this.assertOpen();
       refuseExtra("bind", "an endpoint", extra);
       if (this.#started !== undefined) throw new InvalidStateError("EFSM", "CloneServer is bound already");
-      checkBind(endpoint);
+      if (typeof endpoint !== "string" || !endpoint.endsWith(":*")) endpointAt(endpoint, 0);
     } catch (error) {
       return Promise.reject(error);
     }

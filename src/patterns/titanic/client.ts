@@ -155,7 +155,8 @@ export class TitanicClient {
 
   /** Deletes the request and its reply. */
   forget(uuid: string, options?: MajordomoCallOptions): Promise<void> {
-    return this.#ask(TITANIC_SERVICES.close, uuid, forgottenOf, options);
+    const decode = ([first]: Buffer[]): void => checkAccepted("titanic.close", first);
+    return this.#ask(TITANIC_SERVICES.close, uuid, decode, options);
   }
 
   #ask<T>(
@@ -194,10 +195,6 @@ function storedOf([first, stored]: Buffer[], uuid: string): string {
 
 function replyOf([first, ...body]: Buffer[]): TitanicReply {
   return { status: statusOf("titanic.reply", first), body };
-}
-
-function forgottenOf([first]: Buffer[]): void {
-  checkAccepted("titanic.close", first);
 }
 
 /** @throws StoreError `failed` (500), `outcome-unknown` (502); ProtocolError for any other status but 200 */
