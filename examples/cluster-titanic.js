@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ClusterNode } from "shoal/cluster";
-import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
 import { LmdbStore, PostgresStore, Titanic, TitanicClient } from "shoal/titanic";
 
 const group = `example-titanic-${process.pid}`;
@@ -49,15 +49,16 @@ await guest.start();
 const fronts = guest.resolver({ has: ["fronts"] });
 
 // Nobody offers the service yet. What is acknowledged is on disk.
-const client = new TitanicClient(fronts);
-const uuid = await client.request("resize", ["photo.jpg", "640"]);
+const client = new MajordomoClient(fronts);
+const requests = new TitanicClient(client);
+const uuid = await requests.request("resize", ["photo.jpg", "640"]);
 await one.drain();
 await one.leave();
 
 guest.announce({}, new MajordomoWorker(fronts, "resize", async ([name, width]) => `${name} at ${width}`));
-const { status, body } = await client.wait(uuid);
+const { status, body } = await requests.wait(uuid);
 assert.deepEqual([status, String(body[0])], ["200", "photo.jpg at 640"]);
-await client.forget(uuid);
+await requests.forget(uuid);
 console.log(`resized: ${body[0]}`);
 
 await client.close();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
 import { LmdbStore, Titanic, TitanicClient } from "shoal/titanic";
 
 const directory = mkdtempSync(join(tmpdir(), "shoal-example-"));
@@ -29,10 +29,11 @@ async function serve(wanted) {
 
 // A client leaves a request for a service that nobody offers yet, and goes.
 let server = await serve("tcp://127.0.0.1:*");
-let client = new TitanicClient(server.endpoint);
-const uuid = await client.request("resize", ["photo.jpg", "640"]);
+let client = new MajordomoClient(server.endpoint);
+let requests = new TitanicClient(client);
+const uuid = await requests.request("resize", ["photo.jpg", "640"]);
 assert.match(uuid, /^[0-9A-F]{32}$/);
-assert.equal((await client.reply(uuid)).status, "300");
+assert.equal((await requests.reply(uuid)).status, "300");
 await client.close();
 
 // Broker and Titanic are started again; the request is in the folder.
@@ -43,12 +44,13 @@ server = await serve(server.endpoint);
 const worker = new MajordomoWorker(server.endpoint, "resize", async ([name, width]) => `${name} at ${width}`);
 
 // Anyone who has the UUID fetches the reply.
-client = new TitanicClient(server.endpoint);
-const { status, body } = await client.wait(uuid);
+client = new MajordomoClient(server.endpoint);
+requests = new TitanicClient(client);
+const { status, body } = await requests.wait(uuid);
 assert.equal(status, "200");
 assert.equal(String(body[0]), "photo.jpg at 640");
-await client.forget(uuid);
-assert.equal((await client.reply(uuid)).status, "400");
+await requests.forget(uuid);
+assert.equal((await requests.reply(uuid)).status, "400");
 console.log(`resized: ${body[0]}`);
 
 await worker.close();

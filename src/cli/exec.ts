@@ -88,6 +88,9 @@ export function exec(command: string, body: readonly Uint8Array[], signal?: Abor
 }
 
 class ExecError extends ShoalError {
+  /** Clients get the message. */
+  readonly expose = true;
+
   constructor(text: string) {
     super("ERR_SERVICE", text);
   }

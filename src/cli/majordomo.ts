@@ -92,7 +92,6 @@ async function runWorker(service: string, given: Given<WorkerSettings>): Promise
       create: () =>
         new MajordomoWorker(connect, service, answer, {
           concurrency,
-          exposeErrors: true,
           socketOptions,
           ...defined({ heartbeatInterval: heartbeat }),
         }),

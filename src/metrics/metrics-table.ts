@@ -646,7 +646,6 @@ const ROWS = {
   "majordomo-worker": family("worker", "connected", MAJORDOMO_WORKER, "MajordomoWorker"),
   "majordomo-client": family("client", "connected", MAJORDOMO_CLIENT, "MajordomoClient"),
   titanic: family("titanic", "open", TITANIC, "Titanic"),
-  "titanic-client": family("client", "connected", MAJORDOMO_CLIENT, "TitanicClient"),
   pirate: family("queue", "bound", BROKER, "PirateQueue"),
   "pirate-worker": family("worker", "connected", PIRATE_WORKER, "PirateWorker"),
   "pirate-client": family("client", "connected", REQUEST_CLIENT, "PirateClient"),

@@ -78,6 +78,16 @@ function isCodec(value: unknown): value is Codec<unknown> {
   );
 }
 
+/** @throws InvalidMessageError when the value cannot be encoded */
+export function encodeValue<T>(codec: Codec<T>, value: T): OutgoingFrame {
+  try {
+    return toFrame(codec.encode(value));
+  } catch (cause) {
+    if (cause instanceof ShoalError) throw cause;
+    throw new InvalidMessageError(`The value has no ${codec.name} form`, { cause });
+  }
+}
+
 class CodecShape implements MessageShape {
   readonly #name: ShapeName;
   readonly #codec: Codec<unknown>;
@@ -94,13 +104,13 @@ class CodecShape implements MessageShape {
   encode(value: unknown): OutgoingMessage {
     if (!Array.isArray(value)) {
       if (this.#name !== "body") throw this.#count("a single value");
-      return this.#body(value);
+      return encodeValue(this.#codec, value);
     }
     if (value.length < this.#min || value.length > this.#max)
       throw this.#count(`an array of ${value.length}`);
     const frames: OutgoingFrame[] = [];
     for (let i = 0; i < value.length - 1; i++) frames.push(toFrame(value[i]));
-    frames.push(this.#body(value[value.length - 1]));
+    frames.push(encodeValue(this.#codec, value[value.length - 1]));
     return frames;
   }
 
@@ -119,15 +129,6 @@ class CodecShape implements MessageShape {
         schema ? cause : new InvalidMessageError(`The frame is no ${this.#codec.name}`, { cause }),
       );
       return undefined;
-    }
-  }
-
-  #body(value: unknown): OutgoingFrame {
-    try {
-      return toFrame(this.#codec.encode(value));
-    } catch (cause) {
-      if (cause instanceof ShoalError) throw cause;
-      throw new InvalidMessageError(`The value has no ${this.#codec.name} form`, { cause });
     }
   }
 

@@ -139,9 +139,10 @@ await serve();`,
   worker: { ...MAJORDOMO.worker, body: MAJORDOMO.worker.body.replaceAll('"jobs"', '"fronts"') },
   /** Each request is acknowledged by one front end, and its reply fetched from whichever is asked. */
   load: load(
-    PATTERNS("TitanicClient"),
+    PATTERNS("MajordomoClient", "TitanicClient"),
     `await node.start();
-const client = new TitanicClient(node.resolver({ has: ["fronts"] }), { heartbeatInterval: 200, timeout: 5_000, retries: 20 });
+const fronts = node.resolver({ has: ["fronts"] });
+const client = new TitanicClient(new MajordomoClient(fronts, { heartbeatInterval: 200, timeout: 5_000, retries: 20 }));
 const kept = [];
 await work(8, async (n) => {
   const uuid = await client.request("double", String(n));

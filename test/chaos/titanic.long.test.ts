@@ -37,10 +37,11 @@ console.log("working");
 `;
 // Leaves requests, 16 at a time, until it is asked to stop; prints each UUID that was acknowledged, with its body.
 const CLIENT = `
-import { TitanicClient } from "shoal/patterns";
+import { MajordomoClient, TitanicClient } from "shoal/patterns";
 import { createInterface } from "node:readline";
 const [endpoint] = process.argv.slice(1);
-const client = new TitanicClient(endpoint, { timeout: 2_000, retries: 0, heartbeatInterval: 100 });
+const asker = new MajordomoClient(endpoint, { timeout: 2_000, retries: 0, heartbeatInterval: 100 });
+const client = new TitanicClient(asker);
 const kept = new Map();
 let told = "";
 let n = 0;
@@ -75,7 +76,7 @@ const fetch = async ([uuid, body]) => {
 const all = [...kept];
 await Promise.all(Array.from({ length: 16 }, async () => { while (all.length > 0) await fetch(all.pop()); }));
 console.log(JSON.stringify({ kept: kept.size, wrong }));
-await client.end();
+await asker.close();
 process.exit(0);
 `;
 

@@ -100,17 +100,18 @@ async function clone(size) {
 
 /** Requests that are kept on disk, for a service that nobody offers. @param {number} size */
 async function titanic(size) {
-  const { MajordomoBroker } = await import("shoal/majordomo");
+  const { MajordomoBroker, MajordomoClient } = await import("shoal/majordomo");
   const { LmdbStore, Titanic, TitanicClient } = await import("shoal/titanic");
   const broker = new MajordomoBroker();
   const endpoint = await broker.bind("tcp://127.0.0.1:*");
   const folder = mkdtempSync(join(tmpdir(), "shoal-work-"));
   const store = LmdbStore.open(folder);
   const service = new Titanic(endpoint, store);
-  const client = new TitanicClient(endpoint, { maxInFlight: WINDOWS.pipelined });
+  const client = new MajordomoClient(endpoint, { maxInFlight: WINDOWS.pipelined });
+  const requests = new TitanicClient(client);
   const body = Buffer.alloc(size, 1);
   const removal = { close: async () => rmSync(folder, { recursive: true }) };
-  return { ask: () => client.request("nobody", body), parts: [client, service, store, broker, removal] };
+  return { ask: () => requests.request("nobody", body), parts: [client, service, store, broker, removal] };
 }
 
 const PATTERNS = { majordomo, clone, titanic };

@@ -10,7 +10,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
 import { LmdbStore, Titanic, TitanicClient } from "shoal/titanic";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
@@ -28,21 +28,23 @@ async function start() {
 }
 
 let server = await start();
-const first = new TitanicClient(server.endpoint);
+let client = new MajordomoClient(server.endpoint);
+const first = new TitanicClient(client);
 const uuid = await first.request("echo", "Hello world"); // It is on disk when this settles.
 console.log(`first client: left a request, its status is ${(await first.reply(uuid)).status}`);
-await first.close();
+await client.close();
 
 await server.close();
 server = await start();
 
 const worker = new MajordomoWorker(server.endpoint, "echo", (request) => request);
-const second = new TitanicClient(server.endpoint);
+client = new MajordomoClient(server.endpoint);
+const second = new TitanicClient(client);
 const { status, body } = await second.wait(uuid);
 console.log(`second client: ${status} ${body}`);
 await second.forget(uuid);
 console.log(`second client: forgotten, its status is ${(await second.reply(uuid)).status}`);
 
-await Promise.all([second.close(), worker.close()]);
+await Promise.all([client.close(), worker.close()]);
 await server.close();
 rmSync(folder, { recursive: true });

@@ -74,7 +74,6 @@ type Reply = HookPayload & { readonly op: ServiceOp; readonly id: number };
 interface Handler<H> {
   readonly channels: ReadonlySet<ClusterChannel> | undefined;
   readonly timeout: number;
-  readonly exposeErrors: boolean;
   readonly call: H;
 }
 
@@ -337,7 +336,7 @@ export class ServiceReceiver {
       this.#fail(service, channel, id, "overloaded", "");
       return;
     }
-    const { call, timeout, exposeErrors } = handler;
+    const { call, timeout } = handler;
     this.#context.counts.received += 1;
     const size = sizeOf(query.data);
     this.#begin(size);
@@ -350,7 +349,7 @@ export class ServiceReceiver {
       this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
     } catch (error) {
       this.#context.effects.report({ type: "handler:failed", member: service, error });
-      this.#fail(service, channel, id, "handler-failed", exposedText(error, exposeErrors) ?? "");
+      this.#fail(service, channel, id, "handler-failed", exposedText(error) ?? "");
     } finally {
       this.#end(size);
     }
@@ -485,10 +484,10 @@ function observed<T>(
 }
 
 function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H> {
-  const { channels, timeout, exposeErrors } = checkOptions(name, HANDLER_OPTIONS, options);
+  const { channels, timeout } = checkOptions(name, HANDLER_OPTIONS, options);
   if (typeof call !== "function")
     throw new InvalidArgumentError(`${name} takes a function; got ${describe(call)}`);
-  return { channels: channelSet(channels), timeout, exposeErrors, call };
+  return { channels: channelSet(channels), timeout, call };
 }
 
 function ownData(data: string | Buffer): string | Buffer {

@@ -1,7 +1,7 @@
 /** Arguments and results of `send` and `query`. */
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { anything, boolean, type Given, integer } from "../../patterns/kit/options.js";
+import { anything, type Given, integer } from "../../patterns/kit/options.js";
 import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import type { ClusterChannel } from "./channels.js";
@@ -90,7 +90,7 @@ export type ServiceQuery = ServiceMessage;
 
 /** While 16,384 promises of handlers are pending, further messages are dropped. */
 export type ServiceMessageHandler = (message: ServiceMessage) => unknown;
-/** Returns the answer, or nothing for an empty text. Errors are failures (`exposeErrors`). */
+/** Returns the answer, or nothing for an empty text. An error is a failure, with its message if it has `expose: true`. */
 export type ServiceQueryHandler = (
   query: ServiceQuery,
 ) => string | Uint8Array | undefined | Promise<string | Uint8Array | undefined>;
@@ -103,11 +103,6 @@ export const HANDLER_OPTIONS = {
    * `ETIMEDOUT`, as an event `handler:failed` and for a query.
    */
   timeout: integer({ default: 60_000, min: -1 }),
-  /**
-   * For queries: whether the requester gets all error messages, not only those of a `ServiceError` or with `expose:
-   * true`. Default `false`.
-   */
-  exposeErrors: boolean(false),
 };
 
 export type HandlerOptions = Given<typeof HANDLER_OPTIONS>;

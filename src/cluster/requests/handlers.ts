@@ -14,34 +14,24 @@ export interface Served {
   readonly handler: AnyHandler;
   /** Gets raw bytes. */
   readonly isRaw: boolean;
-  readonly exposeErrors: boolean;
   /** Neither middleware nor observers see its requests. */
   readonly isInternal?: boolean;
 }
 
-export function byName(name: string, handler: unknown, { schema, exposeErrors }: ServeSettings): Served {
+export function byName(name: string, handler: unknown, { schema }: ServeSettings): Served {
   if (typeof handler !== "function")
     throw new InvalidArgumentError(`the handler of ${name} must be a function; got ${describe(handler)}`);
   const { request, reply } = schema ?? {};
   checkSchema("schema.request", request);
   checkSchema("schema.reply", reply as never);
-  return {
-    isRaw: false,
-    exposeErrors,
-    handler: checked(name, handler as AnyHandler, request, reply as never),
-  };
+  return { isRaw: false, handler: checked(name, handler as AnyHandler, request, reply as never) };
 }
 
-export function byContract(
-  contract: ServiceContract,
-  handlers: unknown,
-  { schema, exposeErrors }: ServeSettings,
-): Served {
+export function byContract(contract: ServiceContract, handlers: unknown, { schema }: ServeSettings): Served {
   if (schema !== undefined) throw new InvalidArgumentError("a contract has its schemas; got schema as well");
   const call = contractHandler<ServiceContract, ServiceRequest>(contract, handlers as never);
   return {
     isRaw: true,
-    exposeErrors,
     handler: (body, request) => call([Buffer.from(request.method), body as Buffer], request),
   };
 }

@@ -60,11 +60,6 @@ const SERVE_OPTIONS = {
   maxQueueBytes: bytes({ default: 16_777_216, min: 0 }),
   /** ms that replies are kept by idempotency key, at most 10,000 and 16 MiB; 0: not kept. Default 60,000. */
   keepReplies: integer({ default: 60_000, min: 0 }),
-  /**
-   * Whether callers get all error messages. Default `false`: only those of a `ServiceError` or with `expose:
-   * true`; `code` and `data` always.
-   */
-  exposeErrors: boolean(false),
 };
 
 export type ServeSettings = Settings<typeof SERVE_OPTIONS>;

@@ -101,11 +101,7 @@ export class Requests {
 
   /** Serves one of shoal's services, without middleware and statistics. @param name begins with `$` */
   serveInternally(name: string, handler: AnyHandler): Service {
-    return this.#serve(
-      name,
-      { handler, isRaw: false, exposeErrors: false, isInternal: true },
-      servingSettings({}),
-    );
+    return this.#serve(name, { handler, isRaw: false, isInternal: true }, servingSettings({}));
   }
 
   #serve(name: string, served: Served, settings: ServingSettings): OwnService {

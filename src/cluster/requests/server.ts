@@ -237,8 +237,7 @@ export class RequestServer implements JobRunner {
     request.operation?.end(error ?? new Error("the handler threw no error"));
     // Errors after an abort are not failures.
     if (!isRefusedRequest(error) && !request.isAborted) this.#effects.handlerFailed(job.from, error);
-    const { exposeErrors } = job.service.context as Served;
-    const { reason, text, details } = handlerFailure(error, exposeErrors);
+    const { reason, text, details } = handlerFailure(error);
     this.rules.fail(this.#timer.now(), job, reason, text, details);
   }
 

@@ -37,7 +37,7 @@ import {
   type ServiceLoad,
 } from "./wire.js";
 
-export type ServingSettings = Omit<ServeSettings, "schema" | "exposeErrors">;
+export type ServingSettings = Omit<ServeSettings, "schema">;
 
 /** Runs the handlers. */
 export interface JobRunner {

@@ -13,7 +13,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { Driver } from "../kit/driver.js";
-import { bytes, checkOptions, type Given, integer } from "../kit/options.js";
+import { bytes, checkOptions, type Given, integer, type Settings } from "../kit/options.js";
 import type { BinaryStarAdmission } from "./rules.js";
 import { BinaryStar, type BinaryStarEvent } from "./star.js";
 
@@ -68,8 +68,7 @@ export interface BinaryStarGateStats {
  */
 export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateStats> {
   readonly #star: BinaryStar;
-  readonly #maxQueue: number;
-  readonly #maxQueueBytes: number;
+  readonly #settings: Settings<typeof OPTIONS>;
   readonly #held = new RingBuffer<Buffer[]>();
   #heldBytes = 0;
   #serve: (message: Buffer[]) => void = () => undefined;
@@ -79,12 +78,10 @@ export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateSt
   /** @throws InvalidArgumentError `EINVAL` without a Binary Star, for an unknown option or a bad value */
   constructor(star: BinaryStar, options: BinaryStarGateOptions = {}) {
     super("BinaryStarGate", GATE_EVENTS);
-    const settings = checkOptions("BinaryStarGate", OPTIONS, options);
+    this.#settings = checkOptions("BinaryStarGate", OPTIONS, options);
     if (!(star instanceof BinaryStar))
       throw new InvalidArgumentError("BinaryStarGate is constructed with a BinaryStar");
     this.#star = star;
-    this.#maxQueue = settings.maxQueue;
-    this.#maxQueueBytes = settings.maxQueueBytes;
     star.events.on("state:changed", this.#starOnState).on("votes:dropped", this.#dropHeld);
   }
 
@@ -148,8 +145,9 @@ export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateSt
   #hold(message: Buffer[]): void {
     this.#held.push(message);
     this.#heldBytes += costOf(message);
+    const { maxQueue, maxQueueBytes } = this.#settings;
     let dropped = 0;
-    for (; this.#held.length > this.#maxQueue || this.#heldBytes > this.#maxQueueBytes; dropped++)
+    for (; this.#held.length > maxQueue || this.#heldBytes > maxQueueBytes; dropped++)
       this.#heldBytes -= costOf(this.#held.shift() as Buffer[]);
     if (dropped === 0) return;
     this.#counts.overflow += dropped;

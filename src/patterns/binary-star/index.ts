@@ -19,9 +19,7 @@ export type {
 } from "./rules.js";
 export {
   type BinaryStarEndpoints,
-  type BinaryStarHandler,
   type BinaryStarHandOverOptions,
-  type BinaryStarRequestContext,
   BinaryStarServer,
   type BinaryStarServerEvent,
   type BinaryStarServerOptions,

@@ -86,13 +86,8 @@ export interface BinaryStarReplica {
 
 export interface BinaryStarEffects {
   publish(state: BinaryStarState): void;
-  /** Called before kept requests are served. */
-  changed(state: BinaryStarState, from: BinaryStarState, cause: BinaryStarReason): void;
-  fenced(reason: BinaryStarFenceReason): void;
-  /** `changed`, `fenced` or `resumed` follows. */
-  doubted(): void;
-  /** No take-over. Called before kept requests are served. */
-  resumed(): void;
+  /** The state, the fence or the doubt has changed. Called before kept requests are served. */
+  changed(reason: BinaryStarReason | BinaryStarFenceReason): void;
   votesDropped(): void;
   /** Neither will serve. Called once per occurrence. */
   sameRole(role: BinaryStarRole): void;
@@ -252,7 +247,10 @@ export class BinaryStarRules {
       if (readUntil >= doubt.at) this.#endListening(doubt, now);
       return;
     }
-    if (doubt.step === "asking" && readUntil >= doubt.at) this.#resume();
+    if (doubt.step === "asking" && readUntil >= doubt.at) {
+      this.#doubt = CERTAIN;
+      this.#effects.changed("stalled");
+    }
     if (now >= this.#publishAt) this.#publish(now);
   }
 
@@ -374,7 +372,7 @@ export class BinaryStarRules {
     this.#doubt = { step: "listening", since: now, at: now + this.#listen, rival };
     this.#peer = undefined;
     if (!this.#connected) this.#hearsPeer = false;
-    if (step === "certain") this.#effects.doubted();
+    if (step === "certain") this.#effects.changed("stalled");
   }
 
   #endListening(doubt: Doubt & { step: "listening" }, now: number): void {
@@ -391,11 +389,6 @@ export class BinaryStarRules {
     this.#publish(now);
   }
 
-  #resume(): void {
-    this.#doubt = CERTAIN;
-    this.#effects.resumed();
-  }
-
   #leave(state: BinaryStarState, cause: BinaryStarReason, now: number): void {
     this.#become(state, cause, now);
     this.#effects.votesDropped();
@@ -408,19 +401,18 @@ export class BinaryStarRules {
   }
 
   #become(state: BinaryStarState, cause: BinaryStarReason, now: number): void {
-    const from = this.#state;
     this.#state = state;
     this.#doubt = CERTAIN;
     if (state === BinaryStarState.ACTIVE || state === BinaryStarState.PASSIVE) this.#mayServeAlone = true;
     if (state === BinaryStarState.ACTIVE) this.#failOverAt = undefined;
     this.#publishAt = now; // With the next tick, which is at once.
-    this.#effects.changed(state, from, cause);
+    this.#effects.changed(cause);
   }
 
   #stop(reason: BinaryStarFenceReason): void {
     this.#fence = reason;
     this.#counts.fences += 1;
-    this.#effects.fenced(reason);
+    this.#effects.changed(reason);
   }
 
   #dropVotes(): void {

@@ -17,13 +17,7 @@ import { Router } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { errorReply, failureReply } from "../kit/errors.js";
-import {
-  HANDLER_EVENTS,
-  HANDLER_OPTIONS,
-  HandlerJobs,
-  type RequestContext,
-  type RequestHandler,
-} from "../kit/handler-jobs.js";
+import { HANDLER_EVENTS, HANDLER_OPTIONS, HandlerJobs, type RequestHandler } from "../kit/handler-jobs.js";
 import { OpenedSockets } from "../kit/opened-sockets.js";
 import { checkEndpoint, checkOptions, type Given, integer, object } from "../kit/options.js";
 import { BinaryStarGate, type BinaryStarGateStats, GATE_EVENTS } from "./gate.js";
@@ -50,12 +44,6 @@ const HAND_OVER_OPTIONS = {
 };
 
 export type BinaryStarHandOverOptions = Given<typeof HAND_OVER_OPTIONS>;
-
-/** Context of a handler. */
-export type BinaryStarRequestContext = RequestContext;
-
-/** Answers one request. */
-export type BinaryStarHandler<T> = RequestHandler<T>;
 
 export type BinaryStarSide = "clients" | "state";
 
@@ -117,13 +105,13 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   readonly #repliesDropped = { notServing: 0, unroutable: 0 };
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(handler: BinaryStarHandler<NoInfer<T>>, options: BinaryStarServerOptions<T>) {
+  constructor(handler: RequestHandler<NoInfer<T>>, options: BinaryStarServerOptions<T>) {
     super("BinaryStarServer", EVENTS);
     const settings = checkOptions("BinaryStarServer", OPTIONS, options);
     const { star, socketOptions } = settings;
     if (star === undefined)
       throw new InvalidArgumentError("BinaryStarServer needs the option star: role and peer");
-    this.#jobs = new HandlerJobs(handler as BinaryStarHandler<T>, settings, {
+    this.#jobs = new HandlerJobs(handler as RequestHandler<T>, settings, {
       emit: (event) => this.events.emit(event),
       reply: (request, body) => this.#send(request, body),
       refuse: (request, failure) => this.#refuse(request, failureReply(failure)),

@@ -386,16 +386,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
         const frame = encodeState(state);
         this.#publisher.trySend(replica === undefined ? frame : [frame, replica.position()]);
       },
-      changed: (_state, _from, reason) => {
-        this.#term += 1;
-        this.#changed(reason);
-      },
-      doubted: () => this.#changed("stalled"),
-      resumed: () => this.#changed("stalled"),
-      fenced: (reason) => {
-        this.#term += 1;
-        this.#changed(reason);
-      },
+      changed: (reason) => this.#changed(reason),
       votesDropped: () => this.events.emit({ type: "votes:dropped" }),
       sameRole: (role) => this.events.emit({ type: "peer:misconfigured", role }),
     };
@@ -405,6 +396,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     const from = this.#state;
     const { state } = this;
     this.#state = state;
+    if (reason !== "stalled") this.#term += 1;
     if (state === "active" || state === "passive") this.reached();
     this.events.emit({ type: "state:changed", state, from, reason } as BinaryStarEvent);
     if (state !== "doubting") this.#doubters.end();

@@ -1,38 +1,33 @@
 /** Worker thread: runs the handler's module on batches. Started by threads.ts. */
 import { parentPort, workerData } from "node:worker_threads";
 import { isThenable } from "../../core/arguments.js";
+import type { BlackBoxContext, BlackBoxHandler } from "./black-box.js";
 import { CLOSE, type Failure, type FromWorker, toPlain, Unpacker, type WorkerData } from "./messages.js";
 
 const MAX_TOPIC = 256;
-
-interface Context {
-  readonly shard: number;
-  readonly shards: number;
-}
 
 interface HandlerModule {
   readonly default?: unknown;
   readonly teardown?: unknown;
 }
 
-type Handler = (frames: Buffer[], context: Context) => unknown;
-type Teardown = (context: Context) => unknown;
+type Teardown = (context: BlackBoxContext) => unknown;
 
 const { module, shard, shards } = workerData as WorkerData;
 const main = parentPort as NonNullable<typeof parentPort>;
-const context: Context = Object.freeze({ shard, shards });
+const context: BlackBoxContext = Object.freeze({ shard, shards });
 
 function post(message: FromWorker): void {
   main.postMessage(message);
 }
 
 class Work {
-  readonly #handler: Handler;
+  readonly #handler: BlackBoxHandler;
   readonly #teardown: Teardown | undefined;
   readonly #queue: (ArrayBuffer | typeof CLOSE)[] = [];
   #running = false;
 
-  constructor(handler: Handler, teardown: Teardown | undefined) {
+  constructor(handler: BlackBoxHandler, teardown: Teardown | undefined) {
     this.#handler = handler;
     this.#teardown = teardown;
   }
@@ -80,7 +75,7 @@ async function load(): Promise<Work> {
     throw new TypeError(`The module's default export must be a function; got ${typeof handler}`);
   if (teardown !== undefined && typeof teardown !== "function")
     throw new TypeError(`The module's export teardown must be a function; got ${typeof teardown}`);
-  return new Work(handler as Handler, teardown as Teardown | undefined);
+  return new Work(handler as BlackBoxHandler, teardown as Teardown | undefined);
 }
 
 try {

@@ -5,16 +5,11 @@ import { describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
-import { encodeValue } from "../kit/body.js";
+import { encodeValue } from "../../sockets/shape.js";
 import { keyFault, MAX_KEY } from "./protocol.js";
 
 /** Bytes, or a text in `keyEncoding`. */
 export type CloneKey = string | Uint8Array;
-
-export interface ClientCoding {
-  readonly codec: Codec<unknown> | undefined;
-  readonly keyEncoding: "utf8" | "latin1";
-}
 
 export class ClientCoder {
   readonly #codec: Codec<unknown> | undefined;
@@ -22,9 +17,13 @@ export class ClientCoder {
   readonly #onInvalid: (key: Buffer, error: unknown) => void;
 
   /** @param onInvalid called for a key that is not text, and an unreadable value */
-  constructor({ codec, keyEncoding }: ClientCoding, onInvalid: (key: Buffer, error: unknown) => void) {
+  constructor(
+    codec: Codec<unknown> | undefined,
+    encoding: "utf8" | "latin1",
+    onInvalid: (key: Buffer, error: unknown) => void,
+  ) {
     this.#codec = codec;
-    this.#encoding = keyEncoding;
+    this.#encoding = encoding;
     this.#onInvalid = onInvalid;
   }
 

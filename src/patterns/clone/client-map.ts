@@ -131,17 +131,12 @@ export class ClientSubtree {
     this.#property = undefined;
   }
 
-  /** The update before in the subtree; 0 if unknown. */
-  previous(sequence: number, properties: Buffer): number {
-    return this.isWhole ? sequence - 1 : this.#numbered(properties);
-  }
-
-  /** The last update in the subtree, by a HUGZ; 0 if unknown. */
-  latest(sequence: number, properties: Buffer): number {
-    return this.isWhole ? sequence : this.#numbered(properties);
-  }
-
-  #numbered(properties: Buffer): number {
+  /**
+   * The last update in the subtree before an update or HUGZ; 0 if unknown.
+   * @param whole the last one of the whole map
+   */
+  last(whole: number, properties: Buffer): number {
+    if (this.isWhole) return whole;
     return this.#property === undefined ? 0 : (subtreeSequence(properties, this.#property) ?? 0);
   }
 }

@@ -68,7 +68,7 @@ export type CloneClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> &
   readonly codec?: Codec<T>;
 };
 
-const DELETE_OPTIONS = {
+export const DELETE_OPTIONS = {
   /**
    * Revision that the key must have, from `entry`; 0: it must not exist. Otherwise the call rejects with
    * `ERR_CONFLICT`. Default: any.
@@ -81,7 +81,7 @@ const SET_OPTIONS = {
   /** ms until the key is removed everywhere, unless it is set again; 0: never. Default 0. */
   ttl: integer({ default: 0, min: 0, max: 1_000_000_000_000 }),
 };
-const WATCH_OPTIONS = {
+export const WATCH_OPTIONS = {
   /** Queued changes; above, the oldest is dropped, with an event and a count. Default 10,000. */
   maxQueue: integer({ default: 10_000 }),
   /** Bytes of queued changes, as encoded; a single one may be larger. Default 67,108,864. */
@@ -114,7 +114,7 @@ export function clientSettings<T>(
   const settings = checkOptions("CloneClient", OPTIONS, options);
   const { keyEncoding, context, heartbeatInterval, liveness } = settings;
   return {
-    coder: new ClientCoder({ codec: settings.codec, keyEncoding }, onInvalid),
+    coder: new ClientCoder(settings.codec, keyEncoding, onInvalid),
     timeout: settings.timeout,
     calls: { maxPending: settings.maxPending, maxPendingBytes: settings.maxPendingBytes },
     sockets: {
@@ -142,16 +142,6 @@ const SET_DEFAULTS = checkOptions("CloneClient.set", SET_OPTIONS, {});
 /** @throws InvalidArgumentError `EINVAL` */
 export function setSettings(options: CloneSetOptions | undefined): Settings<typeof SET_OPTIONS> {
   return options === undefined ? SET_DEFAULTS : checkOptions("CloneClient.set", SET_OPTIONS, options);
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
-export function deleteSettings(options: CloneDeleteOptions = {}): Settings<typeof DELETE_OPTIONS> {
-  return checkOptions("CloneClient.delete", DELETE_OPTIONS, options);
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
-export function watchSettings(options: CloneWatchOptions): WatchSettings {
-  return checkOptions("CloneClient.watch", WATCH_OPTIONS, options);
 }
 
 function subtreeOf(subtree: string | Uint8Array): Buffer {

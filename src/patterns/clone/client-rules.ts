@@ -240,7 +240,7 @@ export class ClientRules {
       loading.queue(frames.map(owned), costOf(frames));
       if (loading.bytes > this.#options.maxBytes) this.#tooLarge(now);
     } else if (sequence > map.last) {
-      const previous = this.#subtree.previous(sequence, frames[PROPERTIES] as Buffer);
+      const previous = this.#subtree.last(sequence - 1, frames[PROPERTIES] as Buffer);
       if (previous > map.last) this.#gap(map.last + 1, sequence, now);
       else this.#apply(frames, sequence, now);
     } else {
@@ -382,7 +382,7 @@ export class ClientRules {
   #hugz(sequence: number, properties: Buffer, now: number): void {
     const { last } = this.#map;
     if (this.#loading !== undefined) return;
-    const theirs = this.#subtree.latest(sequence, properties);
+    const theirs = this.#subtree.last(sequence, properties);
     // A server that speaks as the text of 12/CHP sends 0.
     if (sequence > 0 && sequence < last) this.#gap(last, sequence, now);
     else if (sequence > 0 && theirs > last) this.#gap(last + 1, theirs, now);

@@ -10,7 +10,7 @@
 
 import { quoted } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import { frameCost } from "../../core/frame-cost.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { readBatches } from "../../sockets/internal.js";
@@ -21,6 +21,8 @@ import type { Raw, Settled } from "../../sockets/shape.js";
 import { PendingCalls } from "../kit/calls.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
+import { readMessages } from "../kit/message-reader.js";
+import { checkOptions } from "../kit/options.js";
 import { SendQueue } from "../kit/send-queue.js";
 import type { CloneCall } from "./client-calls.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
@@ -36,10 +38,10 @@ import {
   type CloneValueIn,
   type CloneWatchOptions,
   clientSettings,
-  deleteSettings,
+  DELETE_OPTIONS,
   EVENTS,
   setSettings,
-  watchSettings,
+  WATCH_OPTIONS,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import type { ClientEffects } from "./client-state.js";
@@ -48,7 +50,6 @@ import { encodeSetProperties } from "./properties.js";
 import { EMPTY, encodeRequest, HUGZ } from "./protocol.js";
 import { ClientWatches, type CloneWatch } from "./watch.js";
 
-const BATCH = 1_000;
 const RECEIVE_MARK = 10_000;
 
 /**
@@ -69,12 +70,10 @@ const RECEIVE_MARK = 10_000;
  */
 export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientStats> {
   readonly #coder: ClientCoder;
-  readonly #timeout: number;
+  readonly #settings: ReturnType<typeof clientSettings>;
   readonly #calls: PendingCalls;
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
-  readonly #subtree: Buffer;
-  readonly #sockets: ReturnType<typeof clientSettings>["sockets"];
   readonly #servers: EndpointList;
   readonly #watches: ClientWatches<CloneValue<T>>;
   #dealer: Dealer | undefined;
@@ -96,13 +95,10 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   constructor(servers: PatternEndpoints, options: CloneClientOptions<T> = {}) {
     super("CloneClient", EVENTS);
     const settings = clientSettings(options, (key, error) => this.#reportInvalid(key, error));
-    const { subtree, heartbeatInterval } = settings.rules;
+    this.#settings = settings;
     this.#coder = settings.coder;
-    this.#timeout = settings.timeout;
     this.#calls = new PendingCalls(settings.calls);
-    this.#timer = new DriverTimer(heartbeatInterval);
-    this.#subtree = subtree;
-    this.#sockets = settings.sockets;
+    this.#timer = new DriverTimer(settings.rules.heartbeatInterval);
     this.#servers = new EndpointList("CloneClient", servers, {
       socket: () => new Dealer(settings.sockets),
       check: endpointsOf,
@@ -197,9 +193,10 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   /** Deletes a key, present or not, like {@link set}. */
-  delete(key: CloneKey, options?: CloneDeleteOptions): Promise<number> {
+  delete(key: CloneKey, options: CloneDeleteOptions = {}): Promise<number> {
     try {
-      return this.#submit(key, EMPTY, { ttl: 0, ...deleteSettings(options) });
+      const settings = checkOptions("CloneClient.delete", DELETE_OPTIONS, options);
+      return this.#submit(key, EMPTY, { ttl: 0, ...settings });
     } catch (error) {
       return Promise.reject(error);
     }
@@ -232,7 +229,8 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    */
   watch(prefix: CloneKey = "", options: CloneWatchOptions = {}): CloneWatch<CloneValue<T>> {
     this.assertOpen();
-    return this.#watches.add(this.#coder.bytes(prefix), watchSettings(options));
+    const settings = checkOptions("CloneClient.watch", WATCH_OPTIONS, options);
+    return this.#watches.add(this.#coder.bytes(prefix), settings);
   }
 
   stats(): CloneClientStats {
@@ -259,7 +257,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const bytes = this.#coder.key(key);
     if (!this.#rules.holds(bytes))
       throw new InvalidArgumentError(`The key ${quoted(String(key))} is not in the client's subtree`);
-    const { ttl, revision, timeout = this.#timeout, signal } = options;
+    const { ttl, revision, timeout = this.#settings.timeout, signal } = options;
     const properties = encodeSetProperties(ttl, revision);
     const cost = frameCost(bytes.length) + frameCost(value.length);
     // One timer, in the rules, serves all calls.
@@ -288,7 +286,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const unsent = (): number => this.#updates?.length ?? 0;
     return {
       open: (attempt, server) => void this.#servers.connect(server, () => this.#open(attempt, server)),
-      ask: () => void this.#dealer?.trySend(encodeRequest(this.#subtree)),
+      ask: () => void this.#dealer?.trySend(encodeRequest(this.#settings.rules.subtree)),
       sendSet: (frames) => void this.#updates?.send(frames),
       get unsent() {
         return unsent();
@@ -322,13 +320,13 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   #connect(attempt: number, { snapshot, publisher, collector }: CloneEndpoints): void {
-    const options = this.#sockets;
+    const { sockets: options, rules } = this.#settings;
     this.#openCollector(attempt, snapshot, new Publisher({ ...options, noDrop: true }));
     const subscriber = new Subscriber({ ...options, receiveHighWaterMark: RECEIVE_MARK });
     this.#subscriber = subscriber;
     const dealer = new Dealer({ ...options, receiveHighWaterMark: RECEIVE_MARK });
     this.#dealer = dealer;
-    if (this.#subtree.length > 0) subscriber.subscribe(this.#subtree, HUGZ);
+    if (rules.subtree.length > 0) subscriber.subscribe(rules.subtree, HUGZ);
     else subscriber.subscribe();
     subscriber.events.on("handshake", () => this.#act((now) => this.#rules.connected(attempt, now)));
     for (const socket of [subscriber, dealer]) {
@@ -343,7 +341,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     subscriber.connect(publisher);
     dealer.connect(snapshot);
     this.#readUpdates(subscriber, attempt, publisher);
-    void this.#read(dealer, (message, now) => this.#rules.snapshot(attempt, message, now));
+    this.#read(dealer, (message, now) => this.#rules.snapshot(attempt, message, now));
   }
 
   #openCollector(attempt: number, server: string, publisher: Publisher): void {
@@ -379,20 +377,15 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const takeOne = (message: Buffer[]): void =>
       this.#act((now) => this.#rules.update(attempt, message, now));
     if (!endpoint.startsWith("inproc:") && readBatches(socket, take, takeOne)) return;
-    void this.#read(socket, (message, now) => this.#rules.update(attempt, message, now));
+    this.#read(socket, (message, now) => this.#rules.update(attempt, message, now));
   }
 
-  async #read(socket: Subscriber | Dealer, take: (message: Buffer[], now: number) => void): Promise<void> {
-    try {
-      for (;;) {
-        const messages = await socket.receiveMany({ max: BATCH, timeout: -1 });
-        this.#act((now) => {
-          for (const message of messages) take(message, now);
-        });
-      }
-    } catch (error) {
-      if (!socket.closed && !(error instanceof ClosedError)) throw error;
-    }
+  #read(socket: Subscriber | Dealer, take: (message: Buffer[], now: number) => void): void {
+    void readMessages(socket, (messages) =>
+      this.#act((now) => {
+        for (const message of messages) take(message, now);
+      }),
+    );
   }
 
   async #closeSockets(): Promise<void> {

@@ -100,11 +100,6 @@ export interface ServerRulesOptions
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function checkBind(endpoint: string): void {
-  if (typeof endpoint !== "string" || !endpoint.endsWith(":*")) endpointAt(endpoint, 0);
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
 export function serverSettings(options: CloneServerOptions) {
   const settings = checkOptions("CloneServer", OPTIONS, options);
   const { heartbeatInterval, liveness, maxPending, maxBytes, maxSnapshots, socketOptions } = settings;
@@ -131,12 +126,12 @@ export function serverSettings(options: CloneServerOptions) {
     snapshots: {
       mandatory: true,
       sendHighWaterMark: SNAPSHOT_MARK,
-      ...supportedDefaults(settings.context, { sendHighWaterMarkBytes: SNAPSHOT_MARK_BYTES }),
+      ...supportedMark(settings.context, SNAPSHOT_MARK_BYTES),
     },
     publisher: {
       sendHighWaterMark: settings.publishHighWaterMark,
       ...(sendHighWaterMarkBytes === undefined
-        ? supportedDefaults(settings.context, { sendHighWaterMarkBytes: PUBLISH_MARK_BYTES })
+        ? supportedMark(settings.context, PUBLISH_MARK_BYTES)
         : { sendHighWaterMarkBytes }),
     },
     pair: pair && {
@@ -151,18 +146,17 @@ export function serverSettings(options: CloneServerOptions) {
 }
 
 /**
- * The defaults that the context's engine supports: it would refuse the others with `NOT_SUPPORTED`, which suits only a
- * program's explicit choice.
+ * A default, if the context's engine supports it: it would refuse it with `NOT_SUPPORTED`, which suits only a program's
+ * explicit choice.
  *
  * @param context `undefined`: the process-wide one. Loads its engine, as the first socket would
  * @throws InvalidArgumentError `EINVAL` if `context` is not a Context
  */
-function supportedDefaults<T extends object>(context: Context | undefined, defaults: T): Partial<T> {
+function supportedMark(context: Context | undefined, sendHighWaterMarkBytes: number) {
   if (context !== undefined && !(context instanceof Context))
     throw new InvalidArgumentError(`Option context must be a Context; got ${describe(context)}`);
   const { unsupportedOptions } = (context ?? processContext).load().capabilities;
-  const supported = Object.entries(defaults).filter(([name]) => !unsupportedOptions.includes(name));
-  return Object.fromEntries(supported) as Partial<T>;
+  return unsupportedOptions.includes("sendHighWaterMarkBytes") ? {} : { sendHighWaterMarkBytes };
 }
 
 /** @throws InvalidArgumentError `EINVAL` */

@@ -35,7 +35,7 @@ export interface ServerState {
 
 export class ServerStatistics {
   readonly #effects: Pick<ServerEffects, "event">;
-  readonly #faults: Record<CloneFault, number> = {
+  readonly faults: Record<CloneFault, number> = {
     frames: 0,
     command: 0,
     key: 0,
@@ -45,11 +45,7 @@ export class ServerStatistics {
     properties: 0,
     subtree: 0,
   };
-  readonly #refused: Record<CloneRefusalReason, number> = {
-    overloaded: 0,
-    full: 0,
-    store: 0,
-  };
+  readonly refused: Record<CloneRefusalReason, number> = { overloaded: 0, full: 0, store: 0 };
   readonly counts = {
     received: 0,
     repeated: 0,
@@ -63,22 +59,14 @@ export class ServerStatistics {
     this.#effects = effects;
   }
 
-  get faults(): Readonly<Record<CloneFault, number>> {
-    return { ...this.#faults };
-  }
-
-  get refused(): Readonly<Record<CloneRefusalReason, number>> {
-    return { ...this.#refused };
-  }
-
   refuse(reason: CloneRefusalReason, count: number): void {
     if (count === 0) return;
-    this.#refused[reason] += count;
+    this.refused[reason] += count;
     this.#effects.event({ type: "update:refused", reason, count });
   }
 
   fault(port: "snapshot" | "collector" | "replication", fault: CloneFault): void {
-    this.#faults[fault] += 1;
+    this.faults[fault] += 1;
     this.#effects.event({ type: "message:invalid", port, reason: fault });
   }
 }

@@ -32,6 +32,7 @@ import {
 } from "../binary-star/index.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList } from "../kit/endpoint-list.js";
+import { readMessages } from "../kit/message-reader.js";
 import { OpenedSockets } from "../kit/opened-sockets.js";
 import { checkOptions, integer } from "../kit/options.js";
 import {
@@ -47,7 +48,6 @@ import {
   type CloneServerEvent,
   type CloneServerOptions,
   type CloneServerStats,
-  checkBind,
   EVENTS,
   MAX_TTL,
   MAX_WAITING,
@@ -58,7 +58,6 @@ import { ServerRules } from "./server-rules.js";
 import type { ServerEffects } from "./server-state.js";
 import { StoreWriter } from "./store-writer.js";
 
-const BATCH = 1_000;
 const COLLECT_MARK = 10_000;
 const REPLICATION_MARK = 10_000;
 const SET_OPTIONS = { ttl: integer({ default: 0, min: 0, max: MAX_TTL }) };
@@ -162,7 +161,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       this.assertOpen();
       refuseExtra("bind", "an endpoint", extra);
       if (this.#started !== undefined) throw new InvalidStateError("EFSM", "CloneServer is bound already");
-      checkBind(endpoint);
+      if (typeof endpoint !== "string" || !endpoint.endsWith(":*")) endpointAt(endpoint, 0);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -294,23 +293,15 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     return { settings, replicas, link, places, place: "", states, star, gate };
   }
 
-  async #read(
-    socket: Router | Subscriber | Dealer,
-    take: (message: Buffer[], now: number) => void,
-  ): Promise<void> {
-    try {
-      for (;;) {
-        const messages = await socket.receiveMany({ max: BATCH, timeout: -1 });
-        const now = this.#timer.now();
-        this.#checkService(now);
-        for (const message of messages) take(message, now);
-        this.#rules.flush(now);
-        this.#timer.update();
-        this.#pumpSoon();
-      }
-    } catch (error) {
-      if (!socket.closed && !(error instanceof ClosedError)) throw error;
-    }
+  #read(socket: Router | Subscriber | Dealer, take: (message: Buffer[], now: number) => void): Promise<void> {
+    return readMessages(socket, (messages) => {
+      const now = this.#timer.now();
+      this.#checkService(now);
+      for (const message of messages) take(message, now);
+      this.#rules.flush(now);
+      this.#timer.update();
+      this.#pumpSoon();
+    });
   }
 
   #checkHandOver(): void {

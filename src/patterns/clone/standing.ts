@@ -31,11 +31,8 @@ export interface Standing {
   readonly alone: boolean;
 }
 
-export interface Position {
-  readonly map: string;
-  readonly term: number;
+export interface Position extends Standing {
   readonly sequence: number;
-  readonly alone: boolean;
   readonly ready: boolean;
 }
 
@@ -58,10 +55,10 @@ export function encodePosition(position: Position): Buffer {
 
 /** @returns `undefined` for another version */
 export function parsePosition(bytes: Uint8Array): Position | undefined {
-  const { map, term, sequence, alone, ready } = parseObject(bytes);
-  if (!isMap(map) || !isCount(term) || !isCount(sequence)) return undefined;
-  if (typeof alone !== "boolean" || typeof ready !== "boolean") return undefined;
-  return { map, term, sequence, alone, ready };
+  const standing = parseStanding(bytes);
+  const { sequence, ready } = parseObject(bytes);
+  if (standing === undefined || !isCount(sequence) || typeof ready !== "boolean") return undefined;
+  return { ...standing, sequence, ready };
 }
 
 function parseObject(bytes: Uint8Array): Readonly<Record<string, unknown>> {

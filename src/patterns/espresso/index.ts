@@ -4,10 +4,8 @@ export * from "../kit/index.js";
 export type { EspressoFilter, EspressoSample } from "./filter.js";
 export {
   EspressoListener,
-  type EspressoListenerEvent,
   type EspressoListenerOptions,
   type EspressoListenerStats,
-  type EspressoReceiveManyOptions,
   type EspressoRecord,
 } from "./listener.js";
 export { EspressoTap, type EspressoTapEvent, type EspressoTapOptions, type EspressoTapStats } from "./tap.js";

@@ -49,11 +49,6 @@ export interface EspressoListenerStats {
   readonly socket: SocketStats;
 }
 
-export type EspressoReceiveManyOptions = ReceiveManyOptions;
-
-/** Events of the SUB. */
-export type EspressoListenerEvent = SocketEvent;
-
 /**
  * Receives a proxy's messages, by async iteration or `receive`.
  *
@@ -77,7 +72,7 @@ export type EspressoListenerEvent = SocketEvent;
  * await Promise.all([source, listener, tap, frontend, backend].map((each) => each.close()));
  * ```
  */
-export class EspressoListener extends Driver<EspressoListenerEvent, EspressoListenerStats> {
+export class EspressoListener extends Driver<SocketEvent, EspressoListenerStats> {
   readonly #socket: Subscriber;
   readonly #filter: Filter;
   readonly #reader = new MessageReader<EspressoRecord>({
@@ -130,7 +125,7 @@ export class EspressoListener extends Driver<EspressoListenerEvent, EspressoList
   }
 
   /** Returns 1 to `max` records (default 1,000), like {@link receive}. */
-  receiveMany(options?: EspressoReceiveManyOptions): Promise<EspressoRecord[]> {
+  receiveMany(options?: ReceiveManyOptions): Promise<EspressoRecord[]> {
     return this.run(() => this.#reader.receiveMany(options));
   }
 

@@ -5,7 +5,6 @@
  *
  * A record shares the message's memory unless truncated.
  */
-import type { Clock } from "../../core/clock.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import { type EspressoFilter, type EspressoSample, Filter, sizeOf, startsWith } from "./filter.js";
 import { encodeTrailer } from "./protocol.js";
@@ -50,7 +49,6 @@ export class TapRules {
   readonly #snapLength: number;
   readonly #effects: TapEffects;
   readonly #filter: Filter;
-  readonly #wallClock: Clock;
   readonly #prefixes: Buffer[] = [];
   /** Further subscriptions. */
   #others = 0;
@@ -65,14 +63,10 @@ export class TapRules {
     invalid: 0,
   };
 
-  /**
-   * @param wallClock ms since 1970
-   * @throws InvalidArgumentError `EINVAL` for a bad filter or sample
-   */
-  constructor(options: TapRulesOptions, effects: TapEffects, wallClock: Clock) {
+  /** @throws InvalidArgumentError `EINVAL` for a bad filter or sample */
+  constructor(options: TapRulesOptions, effects: TapEffects) {
     this.#snapLength = options.snapLength;
     this.#effects = effects;
-    this.#wallClock = wallClock;
     this.#filter = new Filter(options.filter, options.sample, (error) => effects.predicateFailed(error));
   }
 
@@ -108,7 +102,7 @@ export class TapRules {
     }
     const size = sizeOf(frames);
     const record = this.#shown(frames, size);
-    record.push(encodeTrailer({ from, frames: frames.length, size, time: this.#wallClock.now() }));
+    record.push(encodeTrailer({ from, frames: frames.length, size, time: Date.now() }));
     if (this.#effects.publish(record)) counts.published += 1;
     else counts.refused += 1;
   }

@@ -97,7 +97,6 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
         unsubscribed: (prefix) => this.events.emit({ type: "prefix:unsubscribed", prefix }),
         predicateFailed: (error) => this.#predicateFailed(error),
       },
-      { now: Date.now },
     );
     this.#socket = new XPublisher({ linger: 0, sendHighWaterMark: 1_000, ...socketOptions });
     forwards(this.#socket);

@@ -16,9 +16,9 @@
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { keyOf } from "../../core/memory.js";
 import { REPLY_DROPPED } from "../kit/broker-driver.js";
-import { Dispatcher, Job, type JobDropReason, reasonOf } from "../kit/dispatcher.js";
+import { Dispatcher, type DispatcherOptions, Job, type JobDropReason, reasonOf } from "../kit/dispatcher.js";
 import { errorReply, parseErrorReply } from "../kit/errors.js";
-import { type BalancedCommand, parseFromBalanced, parseFromClient } from "../kit/worker-protocol.js";
+import { parseFromClient, parseFromWorker } from "../kit/worker-protocol.js";
 
 /** Priorities. */
 export const LOCAL = 0;
@@ -83,13 +83,10 @@ export interface FederationEffects {
   event(event: FederationEvent): void;
 }
 
-export interface FederationRulesOptions {
+export interface FederationRulesOptions extends Omit<DispatcherOptions, "priorities"> {
   readonly stateInterval: number;
   /** 0: never by silence. */
   readonly liveness: number;
-  readonly maxQueue: number;
-  readonly maxQueueBytes: number;
-  readonly maxDeliveries: number;
 }
 
 interface Site {
@@ -108,13 +105,17 @@ export class FederationRules {
   #published = 0;
   #address = 0;
   #closed = false;
-  #requests = [0, 0];
-  #replies = [0, 0];
-  #sent = 0;
-  #handedBack = 0;
-  #returned = 0;
-  #late = 0;
-  #invalid = 0;
+  readonly #counts = {
+    requestsLocal: 0,
+    requestsCloud: 0,
+    repliesLocal: 0,
+    repliesCloud: 0,
+    sentToSites: 0,
+    handedBack: 0,
+    returned: 0,
+    lateReplies: 0,
+    invalid: 0,
+  };
   readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
   /** Distinguishes addresses from those of an earlier process. */
   readonly #incarnation: Buffer;
@@ -154,18 +155,16 @@ export class FederationRules {
     else this.invalid("client");
   }
 
-  workerMessage(from: Buffer, frames: readonly Buffer[]): void {
-    this.receive(from, parseFromBalanced(frames));
-  }
-
   request(envelope: readonly Buffer[], body: readonly Buffer[], from: typeof LOCAL | typeof CLOUD): void {
-    (this.#requests[from] as number)++;
+    this.#counts[from === LOCAL ? "requestsLocal" : "requestsCloud"] += 1;
     this.#dispatcher.accept(new Job(envelope, body, from));
     this.#settle();
   }
 
-  receive(from: Buffer, command: BalancedCommand): void {
-    if (command.kind === "invalid") {
+  /** Workers are Simple Pirates, which have no heartbeat. */
+  workerMessage(from: Buffer, frames: readonly Buffer[]): void {
+    const command = parseFromWorker(frames);
+    if (command.kind === "invalid" || command.kind === "heartbeat" || command.dialect !== "simple") {
       this.invalid("worker");
       return;
     }
@@ -174,7 +173,7 @@ export class FederationRules {
       const job = this.#dispatcher.complete(from, command.address);
       if (job !== undefined) this.#answer(job, command.body);
       else {
-        this.#late += 1;
+        this.#counts.lateReplies += 1;
         if (this.#dispatcher.isBusy(from) || this.#dispatcher.isIdle(from)) return;
       }
     }
@@ -206,13 +205,13 @@ export class FederationRules {
     const job = site?.inFlight.get(keyOf(address));
     site?.inFlight.delete(keyOf(address));
     if (job === undefined || job.over) {
-      this.#late += 1;
+      this.#counts.lateReplies += 1;
       return;
     }
     const reason = parseErrorReply(body, name)?.reason;
     if (reason === "no-service" || reason === "stopping") {
       (site as Site).spare = 0; // Until it publishes otherwise.
-      this.#returned += 1;
+      this.#counts.returned += 1;
       this.#dispatcher.giveBack(job);
       this.#dispatcher.dispatch();
       this.#settle();
@@ -245,7 +244,7 @@ export class FederationRules {
   }
 
   invalid(from: "client" | "worker" | "site"): void {
-    this.#invalid += 1;
+    this.#counts.invalid += 1;
     this.#effects.event({ type: "message:invalid", from });
   }
 
@@ -276,16 +275,8 @@ export class FederationRules {
       queuedLocal: this.#dispatcher.queuedOf(LOCAL),
       queuedCloud: this.#dispatcher.queuedOf(CLOUD),
       atSites: this.#atSites(),
-      requestsLocal: this.#requests[LOCAL] as number,
-      requestsCloud: this.#requests[CLOUD] as number,
-      repliesLocal: this.#replies[LOCAL] as number,
-      repliesCloud: this.#replies[CLOUD] as number,
-      sentToSites: this.#sent,
-      handedBack: this.#handedBack,
-      returned: this.#returned,
+      ...this.#counts,
       dropped: { ...this.#dropped },
-      lateReplies: this.#late,
-      invalid: this.#invalid,
       sites: Object.fromEntries([...this.#sites].map(([name, { spare }]) => [name, spare])),
     };
   }
@@ -311,7 +302,7 @@ export class FederationRules {
   }
 
   #handBack(job: Job): void {
-    this.#handedBack += 1;
+    this.#counts.handedBack += 1;
     this.#effects.siteReply(job.envelope, errorReply("no-service"));
   }
 
@@ -332,7 +323,7 @@ export class FederationRules {
     const address = this.#nextAddress();
     site.inFlight.set(keyOf(address), job);
     site.spare -= 1;
-    if (this.#effects.siteRequest(name, address, job.body)) this.#sent += 1;
+    if (this.#effects.siteRequest(name, address, job.body)) this.#counts.sentToSites += 1;
     else this.#loseSite(name, "disconnected");
   }
 
@@ -350,7 +341,7 @@ export class FederationRules {
     this.#sites.delete(name);
     // Each goes to the front.
     const jobs = [...site.inFlight.values()].filter((job) => !job.over).reverse();
-    this.#returned += jobs.length;
+    this.#counts.returned += jobs.length;
     this.#effects.event({ type: "site:left", site: name, reason, returned: jobs.length });
     for (const job of jobs) this.#dispatcher.giveBack(job);
     this.#dispatcher.dispatch();
@@ -366,7 +357,7 @@ export class FederationRules {
       this.#handBack(job);
       return;
     }
-    (this.#replies[job.priority] as number)++;
+    this.#counts[job.priority === LOCAL ? "repliesLocal" : "repliesCloud"] += 1;
     if (job.priority === LOCAL) this.#effects.reply(job.envelope, body);
     else this.#effects.siteReply(job.envelope, body);
   }

@@ -8,11 +8,11 @@ import { lastFailure } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
+import { CALL_LIMITS, CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
-import { bytes, checkOptions, codec, type GivenWithCodec, integer, object } from "../kit/options.js";
+import { checkOptions, codec, type GivenWithCodec, integer, object } from "../kit/options.js";
 import {
   type FreelanceFailure,
   type FreelanceOutbox,
@@ -51,10 +51,7 @@ const OPTIONS = {
   pingInterval: integer({ default: 2_000 }),
   /** ms of silence before a server counts as dead. Default 6,000, as in the Guide. */
   timeToLive: integer({ default: 6_000 }),
-  /** Concurrent requests; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
-  maxPending: integer({ default: 10_000 }),
-  /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
-  maxPendingBytes: bytes({ default: 67_108_864 }),
+  ...CALL_LIMITS,
   codec: codec(),
   /** Options of the socket, such as security. */
   socketOptions: object<RouterOptions>(),

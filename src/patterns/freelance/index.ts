@@ -10,8 +10,6 @@ export type { FreelanceRulesStats, FreelanceServerStatus } from "./client-rules.
 export { FreelanceFailoverClient, type FreelanceFailoverClientOptions } from "./failover-client.js";
 export type { FreelanceModel } from "./protocol.js";
 export {
-  type FreelanceHandler,
-  type FreelanceRequestContext,
   FreelanceServer,
   type FreelanceServerEvent,
   type FreelanceServerOptions,

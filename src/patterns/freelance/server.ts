@@ -14,22 +14,10 @@ import type { MessageLike } from "../../sockets/message.js";
 import { Router } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { Driver } from "../kit/driver.js";
-import {
-  HANDLER_EVENTS,
-  HANDLER_OPTIONS,
-  HandlerJobs,
-  type RequestContext,
-  type RequestHandler,
-} from "../kit/handler-jobs.js";
+import { HANDLER_EVENTS, HANDLER_OPTIONS, HandlerJobs, type RequestHandler } from "../kit/handler-jobs.js";
 import { checkEndpoint, checkOptions, choice, type GivenWithCodec, text } from "../kit/options.js";
 import { type ServerGate, serverGate } from "../kit/server-gate.js";
 import { errorReply, type FreelanceModel, parseServerMessage, pong, type ServerCommand } from "./protocol.js";
-
-/** Context of a handler. */
-export type FreelanceRequestContext = RequestContext;
-
-/** Answers one request. */
-export type FreelanceHandler<T> = RequestHandler<T>;
 
 export type FreelanceServerEvent = EventsOf<typeof HANDLER_EVENTS>;
 
@@ -93,10 +81,10 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   #reading: Promise<void> | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(handler: FreelanceHandler<NoInfer<T>>, options: FreelanceServerOptions<T> = {}) {
+  constructor(handler: RequestHandler<NoInfer<T>>, options: FreelanceServerOptions<T> = {}) {
     super("FreelanceServer", HANDLER_EVENTS);
     const settings = checkOptions("FreelanceServer", OPTIONS, options);
-    this.#jobs = new HandlerJobs(handler as FreelanceHandler<T>, settings, {
+    this.#jobs = new HandlerJobs(handler as RequestHandler<T>, settings, {
       emit: (event) => this.events.emit(event),
       reply: ({ head }, body) => this.#send([...head, ...body]),
       refuse: (command, { text }) => this.#refuse(command, text),

@@ -14,11 +14,11 @@ import type { MessageLike } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
+import { CALL_LIMITS, CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
-import { bytes, checkOptions, codec, type GivenWithCodec, integer, object } from "../kit/options.js";
+import { checkOptions, codec, type GivenWithCodec, integer, object, type Settings } from "../kit/options.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
 
 const EVENTS = {
@@ -44,10 +44,9 @@ export interface FreelanceShotgunClientStats {
 const OPTIONS = {
   /** -1: no limit. Default 3,000. */
   timeout: integer({ default: 3_000, min: -1 }),
-  /** Concurrent requests; more reject with `ERR_TOO_MANY_PENDING`. Default 1,000. */
+  ...CALL_LIMITS,
+  /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 1,000. */
   maxPending: integer({ default: 1_000 }),
-  /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
-  maxPendingBytes: bytes({ default: 67_108_864 }),
   codec: codec(),
   /** Options of the sockets, such as security. */
   socketOptions: object<DealerOptions>(),
@@ -95,10 +94,9 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   FreelanceShotgunClientStats
 > {
   readonly #endpoints: EndpointList;
-  readonly #socketOptions: DealerOptions | undefined;
+  readonly #settings: Settings<typeof OPTIONS>;
   readonly #servers: Server<T>[] = [];
   readonly #shape: BodyShape<T>;
-  readonly #timeout: number;
   readonly #pending: PendingCalls;
   readonly #calls = new Map<number, Call<T>>();
   readonly #counts = { requests: 0, replies: 0, late: 0, invalid: 0 };
@@ -111,10 +109,9 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   constructor(endpoints: PatternEndpoints, options: FreelanceShotgunClientOptions<T> = {}) {
     super("FreelanceShotgunClient", EVENTS);
     const settings = checkOptions("FreelanceShotgunClient", OPTIONS, options);
-    this.#socketOptions = settings.socketOptions;
-    const socket = (): Dealer => new Dealer(this.#socketOptions);
+    this.#settings = settings;
+    const socket = (): Dealer => new Dealer(settings.socketOptions);
     this.#endpoints = new EndpointList("FreelanceShotgunClient", endpoints, { socket });
-    this.#timeout = settings.timeout;
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);
     try {
@@ -151,7 +148,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
    */
   request(body: BodyFor<T>, options: CallOptions = {}): Promise<BodyOf<T>> {
     try {
-      const { timeout = this.#timeout, signal } = checkOptions(
+      const { timeout = this.#settings.timeout, signal } = checkOptions(
         "FreelanceShotgunClient.request",
         CALL_OPTIONS,
         options,
@@ -212,7 +209,8 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   }
 
   #connect(server: string): void {
-    const dealer = new Dealer({ linger: 0, ...this.#socketOptions, immediate: true, receiveTimeout: -1 });
+    const { socketOptions } = this.#settings;
+    const dealer = new Dealer({ linger: 0, ...socketOptions, immediate: true, receiveTimeout: -1 });
     const entry: Server<T> = { server, dealer, waiting: new Set(), isJoined: false, isBusy: false };
     dealer.events.on("peer:join", () => {
       entry.isJoined = true;

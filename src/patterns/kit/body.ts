@@ -1,9 +1,9 @@
 /** Bodies of requests and replies: raw frames, or one frame encoded by a codec. */
 import { isBytes } from "../../core/bytes.js";
-import { InvalidMessageError, ShoalError } from "../../core/errors.js";
+import { InvalidMessageError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
-import { type MessageLike, toFrame, toMessage } from "../../sockets/message.js";
-import { type Raw, shapeFor } from "../../sockets/shape.js";
+import { type MessageLike, toMessage } from "../../sockets/message.js";
+import { encodeValue, type Raw, shapeFor } from "../../sockets/shape.js";
 
 /** Frames, or with a codec the value. */
 export type BodyOf<T> = [T] extends [Raw] ? Buffer[] : T;
@@ -35,16 +35,6 @@ export class BodyShape<T> {
     return this.#codec === undefined
       ? (frames as BodyOf<T>)
       : (decodeValue(this.#codec, frames) as BodyOf<T>);
-  }
-}
-
-/** @throws InvalidMessageError when the value cannot be encoded */
-export function encodeValue<T>(codec: Codec<T>, value: T): Uint8Array | string {
-  try {
-    return toFrame(codec.encode(value));
-  } catch (cause) {
-    if (cause instanceof ShoalError) throw cause;
-    throw new InvalidMessageError(`The value has no ${codec.name} form`, { cause });
   }
 }
 

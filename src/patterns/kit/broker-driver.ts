@@ -129,17 +129,17 @@ export abstract class BrokerDriver<
           this.#rules.clientMessage(frames, this.#timer.now());
       },
       left: (id) => this.#rules.clientLeft(id, this.#timer.now()),
-      afterBatch: this.#changed,
+      afterBatch: () => this.changed(),
     });
     this.#workers = new RouterReader(this.#backend, {
       room: () => Number.POSITIVE_INFINITY,
       message: (frames) => this.#rules.workerMessage(frames[0] as Buffer, frames.slice(1), this.#timer.now()),
       left: (id) => this.#rules.workerLeft(id, this.#timer.now()),
-      afterBatch: this.#changed,
+      afterBatch: () => this.changed(),
     });
     gate?.passTo((frames) => {
       this.#rules.clientMessage(frames, this.#timer.now());
-      this.#changed();
+      this.changed();
     });
     this.#timer.hold(false);
     this.#timer.start(this.#rules);
@@ -222,14 +222,10 @@ export abstract class BrokerDriver<
 
   /** @internal Call it after calls of the state machine. */
   protected changed(): void {
-    this.#changed();
-  }
-
-  #changed = (): void => {
     this.#timer.update();
     if (this.#rules.room > 0) this.#clients.resume();
     if (this.#idle.isAwaited && this.#rules.pending === 0) this.#idle.end();
-  };
+  }
 }
 
 export type BrokerSide = Pick<Router, "bind">;

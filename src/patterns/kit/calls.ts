@@ -10,7 +10,7 @@ import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from ".
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import { checkWait, Waiter } from "../../core/waiter.js";
-import { anything, type Given, integer } from "./options.js";
+import { anything, bytes, type Given, integer, type Settings } from "./options.js";
 
 export const CALL_OPTIONS = {
   /** ms; -1: no limit. Default: the client's. */
@@ -22,11 +22,14 @@ export const CALL_OPTIONS = {
 /** Options of one call. */
 export type CallOptions = Given<typeof CALL_OPTIONS>;
 
-export interface CallLimits {
-  readonly maxPending: number;
-  /** Bytes of requests (core/frame-cost.ts); a single call may be larger. */
-  readonly maxPendingBytes: number;
-}
+export const CALL_LIMITS = {
+  /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  maxPending: integer({ default: 10_000 }),
+  /** Bytes of pending requests, plus 64 per frame; a single call may be larger. Default 64 MiB. */
+  maxPendingBytes: bytes({ default: 67_108_864 }),
+};
+
+export type CallLimits = Settings<typeof CALL_LIMITS>;
 
 export interface CallTerms {
   /** ms; -1 or `undefined`: no limit. */

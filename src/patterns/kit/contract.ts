@@ -22,7 +22,8 @@ import {
 } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
 import { type Codec, json } from "../../sockets/codec.js";
-import { decodeValue, encodeValue } from "./body.js";
+import { encodeValue } from "../../sockets/shape.js";
+import { decodeValue } from "./body.js";
 import { type FailureReason, refuse } from "./errors.js";
 import { checkKeys } from "./options.js";
 

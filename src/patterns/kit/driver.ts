@@ -17,7 +17,7 @@ import { checkWait, refusedWait, Waiter, type WaitOptions, waitFor } from "../..
 import { Calls } from "../../sockets/calls.js";
 import type { Socket } from "../../sockets/socket.js";
 import { exposedText, stackOf } from "./errors.js";
-import { checkLinger } from "./options.js";
+import { CLOSE_LINGER, checkCount } from "./options.js";
 
 /** Options of `close`. */
 export interface PatternCloseOptions {
@@ -99,7 +99,7 @@ export abstract class Driver<E extends TypedEvent, S> {
     let linger: number;
     try {
       checkKeys(`${this.#name}.close`, options, ["linger"]);
-      linger = checkLinger(options.linger);
+      linger = checkCount("linger", options.linger === undefined ? CLOSE_LINGER : options.linger, -1);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -226,7 +226,7 @@ class UnheardFailures {
     if (!FAILURE_EVENTS.has(event.type)) return;
     const { error } = event as TypedEvent & { readonly error?: unknown };
     // An exposed error is an answer to the client.
-    if (exposedText(error, false) !== undefined) return;
+    if (exposedText(error) !== undefined) return;
     const now = performance.now();
     if (now - this.#since >= PERIOD) {
       this.#since = now;

@@ -136,10 +136,9 @@ export interface HandlerFailure {
 /**
  * The parts of a handler's error for its client: `code` and `data`, and the message only of a `ServiceError` or with
  * `expose: true`, since messages may hold secrets.
- * @param expose whether clients get every message
  */
-export function handlerFailure(error: unknown, expose: boolean): HandlerFailure {
-  const exposed = exposedText(error, expose);
+export function handlerFailure(error: unknown): HandlerFailure {
+  const exposed = exposedText(error);
   if (isInstance(error, ServiceError)) {
     const details = encodeDetails({ code: error.handlerCode, data: error.data });
     return { reason: isRefusal(error) ? error.reason : "worker-failed", text: exposed ?? "", details };
@@ -150,20 +149,17 @@ export function handlerFailure(error: unknown, expose: boolean): HandlerFailure 
   return { reason: "worker-failed", text: exposed ?? hidden, details };
 }
 
-export function exposedText(error: unknown, expose: boolean): string | undefined {
+export function exposedText(error: unknown): string | undefined {
   if (isInstance(error, ServiceError)) {
     const message = messageOf(error);
     const prefix = `${error.service}: `;
     return message.startsWith(prefix) ? message.slice(prefix.length) : message;
   }
-  return expose || isExposed(error) ? messageOf(error) : undefined;
-}
-
-function isExposed(error: unknown): boolean {
   try {
-    return (error as { readonly expose?: unknown } | null | undefined)?.expose === true;
+    const { expose } = (error ?? {}) as { readonly expose?: unknown };
+    return expose === true ? messageOf(error) : undefined;
   } catch {
-    return false; // A getter threw.
+    return undefined; // A getter threw.
   }
 }
 
@@ -171,14 +167,6 @@ function isExposed(error: unknown): boolean {
 export function requestFailure(error: unknown): HandlerFailure {
   const text = `The request does not pass the service's codec: ${messageOf(error)}`;
   return { reason: "invalid-request", text, details: encodeDetails(error) };
-}
-
-export function handlerErrorReply(error: unknown, expose: boolean): Buffer[] {
-  return failureReply(handlerFailure(error, expose));
-}
-
-export function requestErrorReply(error: unknown): Buffer[] {
-  return failureReply(requestFailure(error));
 }
 
 export function failureReply({ reason, text, details }: HandlerFailure): Buffer[] {

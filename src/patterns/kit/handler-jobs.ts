@@ -13,16 +13,11 @@ import type { RouterOptions } from "../../sockets/request-reply.js";
 import type { Settled } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "./body.js";
 import { type HandlerFailure, handlerFailure, requestFailure } from "./errors.js";
-import { boolean, checkFunction, codec, integer, object, type Settings } from "./options.js";
+import { checkFunction, codec, integer, object, type Settings } from "./options.js";
 
 export const HANDLER_OPTIONS = {
   /** Concurrent handlers; more requests get an error. Default 1,000. */
   maxInFlight: integer({ default: 1_000 }),
-  /**
-   * Whether clients get every handler error's message. Otherwise only that of a `ServiceError` or with `expose: true`.
-   * Default false.
-   */
-  exposeErrors: boolean(false),
   codec: codec(),
   /** Options of the clients' socket, such as security. */
   socketOptions: object<RouterOptions>(),
@@ -43,7 +38,7 @@ export interface RequestContext {
   readonly client: Buffer;
 }
 
-/** Answers one request. */
+/** Answers one request. Clients get the message of an error only if it is a `ServiceError` or has `expose: true`. */
 export type RequestHandler<T> = (
   request: BodyOf<T>,
   context: RequestContext,
@@ -153,7 +148,7 @@ export class HandlerJobs<T, R> {
       this.counts.failed += 1;
       // After an abort it is not a failure.
       if (!job.aborted) this.#server.emit({ type: "handler:failed", error });
-      await this.#server.refuse(request, handlerFailure(error, this.#settings.exposeErrors));
+      await this.#server.refuse(request, handlerFailure(error));
     }
   }
 }

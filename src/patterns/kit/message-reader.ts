@@ -8,6 +8,7 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { checkWait, WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
 import type { ReceiveManyOptions } from "../../sockets/readable.js";
+import type { Dealer } from "../../sockets/request-reply.js";
 import { checkCount } from "./options.js";
 
 export const BATCH = 256;
@@ -32,6 +33,19 @@ export async function* untilClosed<M>(receive: () => Promise<M>): AsyncGenerator
       if (error instanceof ClosedError) return undefined;
       throw error;
     }
+  }
+}
+
+/** Passes a socket's messages on in batches until it closes. */
+export async function readMessages(
+  socket: Pick<Dealer, "closed" | "receiveMany" | "receiveTimeout">,
+  take: (messages: Buffer[][]) => void,
+): Promise<void> {
+  socket.receiveTimeout = -1;
+  try {
+    for (;;) take(await socket.receiveMany());
+  } catch (error) {
+    if (!socket.closed && !(error instanceof ClosedError)) throw error;
   }
 }
 

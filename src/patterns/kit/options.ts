@@ -177,11 +177,6 @@ export function anything<T>(): OptionSpec<T | undefined> {
   return { default: undefined, expected: "anything", accepts: () => true };
 }
 
-/** @throws InvalidArgumentError `EINVAL` unless an integer from -1 to 2,147,483,647 */
-export function checkLinger(linger: unknown = CLOSE_LINGER): number {
-  return checkCount("linger", linger, -1);
-}
-
 /** @throws InvalidArgumentError `EINVAL` unless an integer from `min` to `max` */
 export function checkCount(name: string, value: unknown, min: number, max: number = MAX): number {
   return checkInteger(name, value, min, max);

@@ -20,11 +20,11 @@ import { ignore } from "../../core/ignore.js";
 import { engineStats, lastFailure } from "../../sockets/internal.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
-import { type PendingCall, PendingCalls } from "./calls.js";
+import { CALL_LIMITS, type PendingCall, PendingCalls } from "./calls.js";
 import { Driver, type PatternWaitOptions } from "./driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "./endpoint-list.js";
 import { lateError } from "./errors.js";
-import { anything, bytes, checkOptions, type Given, integer, object, type Settings } from "./options.js";
+import { anything, checkOptions, type Given, integer, object, type Settings } from "./options.js";
 
 export function requestClientOptions(defaults: {
   readonly timeout: number;
@@ -40,10 +40,7 @@ export function requestClientOptions(defaults: {
     /** ms before a server is retried; doubled each round, half of it random. 0: no delay. */
     retryDelay: integer({ default: defaults.retryDelay, min: 0 }),
     maxRetryDelay: integer({ default: defaults.maxRetryDelay }),
-    /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
-    maxPending: integer({ default: 10_000 }),
-    /** Bytes of pending requests, plus 64 per frame; a single call may be larger. Default 64 MiB. */
-    maxPendingBytes: bytes({ default: 67_108_864 }),
+    ...CALL_LIMITS,
     /** Options of the REQ sockets, such as security. */
     socketOptions: object<RequestOptions>(),
   };

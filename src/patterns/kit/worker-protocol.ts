@@ -8,8 +8,9 @@
  *   reply         "" | address | "" | body…          address | "" | body…
  *
  * A queue's ROUTER sees the worker's routing id before these; a client's request is envelope… | "" | body…. A command
- * is recognized by its exact form: a single frame of one byte, or READY, sent by some of the Guide's workers. The
- * Guide's spqueue checks the first byte only: it takes a reply for READY if the client's routing id begins with 01.
+ * is recognized by its exact form: a single frame of one byte, or READY, sent by some of the Guide's workers (lbbroker;
+ * lbbroker2 and 3 send the byte). The Guide's spqueue checks the first byte only: it takes a reply for READY if the
+ * client's routing id begins with 01.
  */
 import { MAX_FORWARDED_FRAMES } from "../../core/frame-cost.js";
 
@@ -121,20 +122,4 @@ export function addressedFrames(dialect: Dialect, address: Buffer, body: readonl
 
 export function replyFrames(envelope: readonly Buffer[], body: readonly Buffer[]): Buffer[] {
   return [...envelope, EMPTY, ...body];
-}
-
-/**
- * Messages of the load balancer's workers (the Guide's chapter 3, lbbroker), which are REQ:
- *
- *   READY             "" | READY     (the text, in lbbroker; the byte 01 in lbbroker2 and 3)
- *   request, reply    "" | address | "" | body…
- */
-
-export type BalancedCommand = Exclude<WorkerCommand, { readonly kind: "heartbeat" }>;
-
-/** @param frames sent by a worker, without its routing id */
-export function parseFromBalanced(frames: readonly Buffer[]): BalancedCommand {
-  const command = parseFromWorker(frames);
-  const simple = command.kind === "invalid" || (command.kind !== "heartbeat" && command.dialect === "simple");
-  return simple ? command : { kind: "invalid", reason: "no-delimiter" };
 }

@@ -244,7 +244,7 @@ export class ValueCache {
   #settle(): void {
     this.#unsettled = 0;
     if (this.#fresh.length === 0) return;
-    const fresh = this.#fresh.sort(byOrder);
+    const fresh = this.#fresh.sort((a, b) => a.order - b.order);
     this.#fresh = [];
     for (const value of fresh) {
       if (value.gone) continue;
@@ -275,8 +275,4 @@ function framesIn(bytes: Uint8Array, start: number, end: number): number {
   let frames = 0;
   for (let position = start; position < end; position = frameEnd(bytes, position)) frames += 1;
   return frames;
-}
-
-function byOrder(a: CachedValue, b: CachedValue): number {
-  return a.order - b.order;
 }

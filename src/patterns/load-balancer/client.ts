@@ -17,11 +17,11 @@ import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
+import { CALL_LIMITS, CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { lateError, parseErrorReply, ServiceError } from "../kit/errors.js";
-import { bytes, checkOptions, codec, type GivenWithCodecs, integer, object } from "../kit/options.js";
+import { checkOptions, codec, type GivenWithCodecs, integer, object, type Settings } from "../kit/options.js";
 
 const EVENTS = {
   "broker:joined": event<{ readonly endpoint: string }>(),
@@ -59,10 +59,7 @@ const OPTIONS = {
   timeout: integer({ default: 30_000, min: -1 }),
   /** Repetitions after an ended connection or at a stopping broker. Default 2. */
   retries: integer({ default: 2, min: 0 }),
-  /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
-  maxPending: integer({ default: 10_000 }),
-  /** Bytes of pending requests, plus 64 per frame; a single call may be larger. Default 64 MiB. */
-  maxPendingBytes: bytes({ default: 67_108_864 }),
+  ...CALL_LIMITS,
   /** Requests in flight per broker; more wait here. Default 1,000. */
   maxInFlight: integer({ default: 1_000 }),
   requestCodec: codec(),
@@ -122,14 +119,11 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   LoadBalancerClientEvent,
   LoadBalancerClientStats
 > {
-  readonly #timeout: number;
-  readonly #retries: number;
-  readonly #maxInFlight: number;
+  readonly #settings: Settings<typeof OPTIONS>;
   readonly #requests: BodyShape<Req>;
   readonly #replies: BodyShape<Rep>;
   readonly #endpoints: EndpointList;
   #brokers: readonly Broker[] = [];
-  readonly #socketOptions: DealerOptions | undefined;
   readonly #calls: PendingCalls;
   readonly #waiting = new LinkedList<Call>();
   readonly #counts = {
@@ -151,12 +145,9 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   constructor(endpoints: PatternEndpoints, options: LoadBalancerClientOptions<Req, Rep> = {}) {
     super("LoadBalancerClient", EVENTS);
     const settings = checkOptions("LoadBalancerClient", OPTIONS, options);
-    this.#socketOptions = settings.socketOptions;
-    const socket = (): Dealer => new Dealer(this.#socketOptions);
+    this.#settings = settings;
+    const socket = (): Dealer => new Dealer(settings.socketOptions);
     this.#endpoints = new EndpointList("LoadBalancerClient", endpoints, { socket });
-    this.#timeout = settings.timeout;
-    this.#retries = settings.retries;
-    this.#maxInFlight = settings.maxInFlight;
     this.#requests = new BodyShape(options.requestCodec);
     this.#replies = new BodyShape(options.replyCodec);
     this.#calls = new PendingCalls(settings);
@@ -178,7 +169,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
    */
   request(body: BodyFor<Req>, options: CallOptions = {}): Promise<BodyOf<Rep>> {
     try {
-      const { timeout = this.#timeout, signal } = checkOptions(
+      const { timeout = this.#settings.timeout, signal } = checkOptions(
         "LoadBalancerClient.request",
         CALL_OPTIONS,
         options,
@@ -282,7 +273,8 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
 
   #connect(endpoint: string): void {
     // Requests of a lost connection are repeated here, not by the socket.
-    const dealer = new Dealer({ linger: 0, ...this.#socketOptions, immediate: true, receiveTimeout: -1 });
+    const { socketOptions } = this.#settings;
+    const dealer = new Dealer({ linger: 0, ...socketOptions, immediate: true, receiveTimeout: -1 });
     const states = { joined: false, pause: undefined, full: false, leaving: false };
     const broker: Broker = { endpoint, dealer, inFlight: new Map(), ...states };
     dealer.events.on("peer:join", () => {
@@ -377,7 +369,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   #retry(call: Call, reason: "disconnected" | "stopping", failure: () => ServiceError): void {
-    if (call.attempts > this.#retries) {
+    if (call.attempts > this.#settings.retries) {
       this.#fail(call, failure());
       return;
     }
@@ -397,9 +389,10 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
 
   #choose(): Broker | undefined {
     let best: Broker | undefined;
+    const { maxInFlight } = this.#settings;
     for (const broker of this.#brokers) {
       const { joined, leaving, pause, full, inFlight } = broker;
-      if (!joined || leaving || pause !== undefined || full || inFlight.size >= this.#maxInFlight) continue;
+      if (!joined || leaving || pause !== undefined || full || inFlight.size >= maxInFlight) continue;
       if (best === undefined || inFlight.size < best.inFlight.size) best = broker;
     }
     return best;

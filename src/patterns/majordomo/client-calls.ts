@@ -6,7 +6,7 @@ import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import { Calls } from "../../sockets/calls.js";
-import { Body, Dialect, type Frames, NO_ID, type RequestId, STREAM_WINDOW } from "./protocol.js";
+import { Body, Dialect, type Frames, NO_ID, type RequestId } from "./protocol.js";
 
 /** A kept piece is read later. */
 export type Taken = "read" | "kept" | "refused";
@@ -89,7 +89,8 @@ export class Call {
   /** `undefined` while queued. */
   connection: Connection | undefined = undefined;
   pieces = 0;
-  #window: ReadWindow | undefined = undefined;
+  /** Bytes read since the last grant of credit. */
+  read = 0;
   deadline = 0;
   readonly deadlineLink: Link<Call> = new Link<Call>(this);
   /** Created on demand. */
@@ -104,11 +105,6 @@ export class Call {
     this.retries = terms.retries;
   }
 
-  get window(): ReadWindow {
-    this.#window ??= new ReadWindow();
-    return this.#window;
-  }
-
   get place(): Link<Call> {
     this.placeLink ??= new Link<Call>(this);
     return this.placeLink;
@@ -117,20 +113,6 @@ export class Call {
   /** Not sent again: no attempts are left, or pieces have arrived. */
   get final(): boolean {
     return this.retries === 0 || this.pieces > 0;
-  }
-}
-
-/** Credit that a reader grants: the bytes it has read, once they are half of the window. */
-class ReadWindow {
-  #owed = 0;
-
-  /** Counts bytes read. @returns bytes to grant now; 0: none yet */
-  read(bytes: number): number {
-    this.#owed += bytes;
-    if (2 * this.#owed < STREAM_WINDOW) return 0;
-    const grant = this.#owed;
-    this.#owed = 0;
-    return grant;
   }
 }
 

@@ -9,7 +9,6 @@ import {
   bytes,
   checkCount,
   checkKeys,
-  checkOptions,
   choice,
   codec,
   type GivenWithCodecs,
@@ -20,7 +19,7 @@ import {
 import type { CallTerms } from "./client-calls.js";
 import { Dialect, EMPTY, encodeHeaders, MAX_HEADERS } from "./protocol.js";
 
-const OPTIONS = {
+export const OPTIONS = {
   /**
    * `"auto"` asks for shoal's dialect, else speaks MDP 0.1; a broker without 8/MMI, or of 0.2 alone, needs its version.
    * Default `"auto"`.
@@ -73,11 +72,6 @@ export interface MajordomoCallOptions {
 export type MajordomoService<C extends ServiceContract> = ServiceClient<C, MajordomoCallOptions>;
 
 export type ClientSettings = Settings<typeof OPTIONS>;
-
-/** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-export function clientSettings(given: object): ClientSettings {
-  return checkOptions("MajordomoClient", OPTIONS, given);
-}
 
 const CALL_KEYS = ["timeout", "retries", "signal", "headers"] as const;
 

@@ -28,6 +28,7 @@ import {
   NO_LIMIT,
   numberNear,
   RequestId,
+  STREAM_WINDOW,
 } from "./protocol.js";
 
 export class ClientRules {
@@ -424,10 +425,13 @@ export class ClientRules {
   }
 
   /** Grants read bytes in halves of the window. */
-  #onRead({ id: { sequence: number }, connection, window }: Call, cost: number): void {
-    const bytes = window.read(cost);
-    if (bytes === 0 || connection === undefined || !connection.isExtended) return;
-    const message = { kind: "credit", number, bytes } as const;
+  #onRead(call: Call, cost: number): void {
+    const { id, connection } = call;
+    const bytes = call.read + cost;
+    const isGrant = 2 * bytes >= STREAM_WINDOW;
+    call.read = isGrant ? 0 : bytes;
+    if (!isGrant || connection?.isExtended !== true) return;
+    const message = { kind: "credit", number: id.sequence, bytes } as const;
     if (connection === this.#connections.main) this.#connections.send(message);
     else this.#effects.send(connection.number, message);
   }

@@ -3,7 +3,7 @@
 import crypto from "node:crypto";
 import { endedWith, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { AbortedError, ClosedError, type ShoalError } from "../../core/errors.js";
+import { AbortedError, ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import {
@@ -18,11 +18,13 @@ import type { Codec } from "../../sockets/codec.js";
 import { listen } from "../../sockets/internal.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
-import { type BodyFor, type BodyOf, BodyShape, encodeValue } from "../kit/body.js";
+import { encodeValue, type Raw } from "../../sockets/shape.js";
+import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
+import { readMessages } from "../kit/message-reader.js";
+import { checkOptions } from "../kit/options.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { Batcher, messagesAtClient, REQUESTS, takingBatches } from "./batch.js";
 import {
@@ -35,9 +37,9 @@ import {
   WholeSink,
 } from "./client-calls.js";
 import {
+  type ClientSettings,
   callTerms,
   checkCall,
-  clientSettings,
   EVENTS,
   type MajordomoCallOptions,
   type MajordomoClientEvent,
@@ -45,6 +47,7 @@ import {
   type MajordomoClientStats,
   type MajordomoService,
   mergeCall,
+  OPTIONS,
   observedTerms,
   PROTOCOLS,
 } from "./client-options.js";
@@ -105,13 +108,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   readonly #endpoints: EndpointList;
   readonly #requestCodec: Codec<Req> | undefined;
   readonly #decode: Decode<BodyOf<Rep>>;
-  readonly #maxAnswerBytes: number;
-  readonly #timeout: number;
-  readonly #retries: number;
+  readonly #settings: ClientSettings;
   /** Of a call without options. */
   readonly #terms: CallTerms;
-  /** Brokers answered a question of 8/MMI. */
-  readonly #asksBrokers: boolean;
   readonly #services = new Map<string, CalledService>();
   /** Time of this turn: reading the clock per request cost as much as sending it. */
   #time = 0;
@@ -127,7 +126,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
    */
   constructor(endpoints: PatternEndpoints, options: MajordomoClientOptions<Req, Rep> = {}) {
     super("MajordomoClient", EVENTS);
-    const settings = clientSettings(options);
+    const settings = checkOptions("MajordomoClient", OPTIONS, options);
     const { requestCodec, replyCodec } = options;
     const { socketOptions, timeout, retries } = settings;
     this.#endpoints = new EndpointList("endpoints", endpoints, {
@@ -135,16 +134,17 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     });
     const all = this.#endpoints.current;
     const dialect = PROTOCOLS[settings.protocol];
-    this.#asksBrokers = dialect === undefined;
-    this.#maxAnswerBytes = settings.maxAnswerBytes;
-    this.#timeout = timeout;
-    this.#retries = retries;
+    this.#settings = settings;
     this.#terms = callTerms(timeout, retries);
     this.#requestCodec = requestCodec;
     const replies = new BodyShape(replyCodec);
     this.#decode = (frames) => replies.decode(frames);
     this.#timer = new DriverTimer(settings.heartbeatInterval);
-    const sockets = new ClientSockets(socketOptions, () => this.#now());
+    const sockets = new ClientSockets(
+      socketOptions,
+      () => this.#now(),
+      () => this.#rules,
+    );
     this.#sockets = sockets;
     const effects = {
       open: (connection: number, endpoint: string): void => {
@@ -164,7 +164,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       idle: (): void => this.#idle.end(),
     };
     this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, effects, crypto.randomBytes(8));
-    sockets.attach(this.#rules);
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);
     this.#endpoints.start((list) => {
@@ -213,6 +212,23 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   ): Promise<T> {
     const frames = toMessage(body) as Frames;
     return this.#request({ service, frames, decode, method: "", options, added: undefined });
+  }
+
+  /**
+   * @internal A call of several requests. Its rejection at close needs no handler.
+   * @param steps gets a pause in ms, which a connection, the signal or the close ends early
+   */
+  poll<T>(
+    steps: (pause: (ms: number, signal: AbortSignal | undefined) => Promise<void>) => Promise<T>,
+  ): Promise<T> {
+    const pause = async (ms: number, signal: AbortSignal | undefined): Promise<void> => {
+      try {
+        await this.whenReached(false, { timeout: Math.max(1, Math.round(ms)), signal });
+      } catch (error) {
+        if (!(error instanceof TimeoutError)) throw error;
+      }
+    };
+    return this.run(() => steps(pause));
   }
 
   /**
@@ -307,7 +323,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       const signal = options?.signal;
       const refused = signal === undefined ? undefined : refusedWait({ signal });
       if (refused !== undefined) return refused;
-      const sink = new WholeSink(decode, this.#maxAnswerBytes);
+      const sink = new WholeSink(decode, this.#settings.maxAnswerBytes);
       const call = this.#submit(ask, sink);
       if (signal !== undefined) this.#endWith(signal, call, sink);
       return sink.promise;
@@ -337,7 +353,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const isAborted = signal?.aborted === true;
     if (signal !== undefined && !isAborted) checkWait({ signal });
     let call: Call | undefined;
-    const sink = new PieceSink(decode, this.#maxAnswerBytes, {
+    const sink = new PieceSink(decode, this.#settings.maxAnswerBytes, {
       read: (cost) => {
         if (call !== undefined) this.#rules.read(call, cost, this.#now());
       },
@@ -361,10 +377,11 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
 
   #submit<T>({ service, frames, options, added }: Ask<T>, sink: CallSink): Call {
     this.assertOpen();
+    const { timeout, retries } = this.#settings;
     const terms =
       options === undefined
         ? this.#terms
-        : callTerms(options.timeout ?? this.#timeout, options.retries ?? this.#retries, options.headers);
+        : callTerms(options.timeout ?? timeout, options.retries ?? retries, options.headers);
     const call = new Call(this.#serviceOf(service), frames, observedTerms(terms, added), sink);
     this.#rules.submit(call, this.#now());
     return call;
@@ -384,7 +401,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const made = { name, frame: serviceFrame(name), isKnown: false };
     if (this.#services.size >= MAX_SERVICES) this.#services.clear();
     this.#services.set(name, made);
-    if (this.#asksBrokers && !name.startsWith(RESERVED_PREFIX))
+    // Such brokers have answered a question of 8/MMI.
+    if (this.#settings.protocol === "auto" && !name.startsWith(RESERVED_PREFIX))
       setTimeout(() => this.#warnIfUnknown(made).catch(ignore), UNKNOWN_AFTER).unref();
     return made;
   }
@@ -419,25 +437,22 @@ interface OpenSocket {
 class ClientSockets {
   readonly #options: DealerOptions | undefined;
   readonly #now: () => number;
-  #rules: ClientRules | undefined;
+  readonly #rules: () => ClientRules;
   readonly #open = new Map<number, OpenSocket>();
   readonly #requests = new Batcher<number, Request>(REQUESTS, (connection, message) => {
     this.#open.get(connection)?.queue.send(message);
   });
 
-  constructor(options: DealerOptions | undefined, now: () => number) {
+  /** @param rules receive what happens to connections */
+  constructor(options: DealerOptions | undefined, now: () => number, rules: () => ClientRules) {
     this.#options = options;
     this.#now = now;
-  }
-
-  /** @param rules receive what happens to connections */
-  attach(rules: ClientRules): void {
     this.#rules = rules;
   }
 
   open(connection: number, endpoint: string): void {
-    const dealer = takingBatches(new Dealer({ ...this.#options, receiveTimeout: -1 }));
-    const queue = new SendQueue(dealer, () => this.#rules?.writable(connection, this.#now()));
+    const dealer = takingBatches(new Dealer(this.#options));
+    const queue = new SendQueue(dealer, () => this.#rules().writable(connection, this.#now()));
     const socket = { dealer, queue, hasEnded: false };
     this.#open.set(connection, socket);
     // The event overtakes messages read in this turn or still queued.
@@ -450,7 +465,7 @@ class ClientSockets {
     // Not `events.on`: the socket still warns of an unreachable endpoint.
     listen(dealer, (event) => {
       if (event.type === "connect:retry" && this.#open.has(connection))
-        this.#rules?.refused(connection, this.#now(), event.error);
+        this.#rules().refused(connection, this.#now(), event.error);
     });
     try {
       dealer.connect(endpoint);
@@ -458,7 +473,7 @@ class ClientSockets {
       this.shut(connection);
       throw error;
     }
-    void this.#receive(connection, socket);
+    void readMessages(dealer, (messages) => this.#receive(connection, socket, messages));
   }
 
   shut(connection: number): void {
@@ -483,30 +498,22 @@ class ClientSockets {
     await Promise.all(sockets.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
 
-  async #receive(connection: number, socket: OpenSocket): Promise<void> {
-    const { dealer } = socket;
-    try {
-      for (;;) {
-        const messages = await dealer.receiveMany();
-        const now = this.#now();
-        for (let i = 0; i < messages.length; i++) {
-          for (const message of messagesAtClient(messages[i] as Buffer[])) {
-            // A message may close its connection.
-            if (!this.#open.has(connection)) return;
-            this.#rules?.receive(connection, message, now);
-          }
-        }
-        if (socket.hasEnded) this.#reportEnd(connection, socket);
+  #receive(connection: number, socket: OpenSocket, messages: readonly Buffer[][]): void {
+    const now = this.#now();
+    for (let i = 0; i < messages.length; i++) {
+      for (const message of messagesAtClient(messages[i] as Buffer[])) {
+        // A message may close its connection.
+        if (!this.#open.has(connection)) return;
+        this.#rules().receive(connection, message, now);
       }
-    } catch (error) {
-      if (!dealer.closed && !(error instanceof ClosedError)) throw error;
     }
+    if (socket.hasEnded) this.#reportEnd(connection, socket);
   }
 
   /** Reports the end of a connection when all its messages were received. The socket reconnects. */
   #reportEnd(connection: number, socket: OpenSocket): void {
     if (!this.#open.has(connection) || socket.dealer.readable) return;
     socket.hasEnded = false;
-    this.#rules?.disconnected(connection, this.#now());
+    this.#rules().disconnected(connection, this.#now());
   }
 }

@@ -16,6 +16,7 @@ import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
+import { decodeValue } from "../kit/body.js";
 import { handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.js";
 import type { SendTicket } from "../kit/send-queue.js";
 import {
@@ -181,13 +182,7 @@ function failed(reason: string, text: string): Failed & { readonly ok: false } {
 export interface JobsOptions
   extends Pick<
     WorkerSettings,
-    | "concurrency"
-    | "prefetch"
-    | "dedupWindow"
-    | "dedupBytes"
-    | "maxReplyBytes"
-    | "creditTimeout"
-    | "exposeErrors"
+    "concurrency" | "prefetch" | "dedupWindow" | "dedupBytes" | "maxReplyBytes" | "creditTimeout"
   > {
   readonly service: string;
   readonly requestCodec: Codec<unknown> | undefined;
@@ -319,13 +314,11 @@ export class WorkerJobs {
   #run(job: Job): void {
     this.running += 1;
     job.running = true;
-    const body = job.delivery.body.frames;
-    let request: unknown = body;
+    let request: unknown = job.delivery.body.frames;
     const { requestCodec } = this.#options;
     if (requestCodec !== undefined) {
       try {
-        if (body.length !== 1) throw new Error(`expected a body of 1 frame; got ${body.length}`);
-        request = requestCodec.decode(body[0] as Buffer);
+        request = decodeValue(requestCodec, job.delivery.body.frames as Buffer[]);
       } catch (error) {
         this.#emit({ type: "request:invalid", error });
         this.#finish(job, { ok: false, ...requestFailure(error) });
@@ -371,7 +364,7 @@ export class WorkerJobs {
     job.operation?.end(error ?? new Error("the handler threw no error"));
     if (isRefusedRequest(error)) this.#emit({ type: "request:invalid", error });
     else if (!job.cancelled) this.#emit({ type: "handler:failed", error });
-    this.#finish(job, { ok: false, ...handlerFailure(error, this.#options.exposeErrors) });
+    this.#finish(job, { ok: false, ...handlerFailure(error) });
   }
 
   async #stream(job: Job, pieces: AsyncGenerator<unknown, unknown>): Promise<void> {

@@ -8,7 +8,6 @@ import type { BodyFor, BodyOf } from "../kit/body.js";
 import type { ServiceContract, ServiceHandlers } from "../kit/contract.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import {
-  boolean,
   bytes,
   checkOptions,
   choice,
@@ -54,11 +53,6 @@ const OPTIONS = {
   maxReplyBytes: bytes({ default: 67_108_864, min: 0 }),
   /** ms that a stream waits for its reader before it fails as `slow-reader`; 0: no limit. Default 300,000. */
   creditTimeout: integer({ default: 300_000, min: 0 }),
-  /**
-   * Whether clients get the message of every error; otherwise of a `ServiceError` and with `expose: true`. `code` and
-   * `data` are always sent. Default false.
-   */
-  exposeErrors: boolean(false),
   /** Options of the DEALERs: security, context, high-water marks. */
   socketOptions: object<DealerOptions>(),
 };

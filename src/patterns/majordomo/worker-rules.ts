@@ -95,7 +95,13 @@ export class WorkerSession {
   }
 
   start(now: number): void {
-    this.#connect(now);
+    const { dialect, heartbeatInterval } = this.#options;
+    this.#state = "asking";
+    this.#lastSeen = now;
+    this.#next = now + heartbeatInterval;
+    if (!this.#effects.open()) this.disconnected(now);
+    else if (dialect === undefined) this.#effects.send({ kind: "negotiation" });
+    else this.#register(dialect, now);
   }
 
   receive(input: AtWorker, now: number): void {
@@ -151,7 +157,7 @@ export class WorkerSession {
   tick(now: number): void {
     if (this.#state === "ended" || now < this.#next) return;
     if (this.#state === "away") {
-      this.#connect(now);
+      this.start(now);
       return;
     }
     const { heartbeatInterval, liveness } = this.#options;
@@ -204,16 +210,6 @@ export class WorkerSession {
     if (this.#state === "ready") this.#effects.send({ kind: "disconnect", dialect: this.#dialect });
     this.#state = "ended";
     this.#epoch += 1;
-  }
-
-  #connect(now: number): void {
-    const { dialect, heartbeatInterval } = this.#options;
-    this.#state = "asking";
-    this.#lastSeen = now;
-    this.#next = now + heartbeatInterval;
-    if (!this.#effects.open()) this.disconnected(now);
-    else if (dialect === undefined) this.#effects.send({ kind: "negotiation" });
-    else this.#register(dialect, now);
   }
 
   #register(dialect: Dialect, now: number): void {

@@ -12,6 +12,7 @@ import { contractHandler, type ServiceContract } from "../kit/contract.js";
 import { Draining } from "../kit/draining.js";
 import { Driver } from "../kit/driver.js";
 import { checkSocket, EndpointList, isPermanent, type PatternEndpoints } from "../kit/endpoint-list.js";
+import { readMessages } from "../kit/message-reader.js";
 import { SendQueue, type SendTicket } from "../kit/send-queue.js";
 import { Batcher, messagesAtWorker, REPLIES, takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
@@ -291,7 +292,7 @@ export class WorkerConnection {
   #open(): boolean {
     let dealer: Dealer | undefined;
     try {
-      dealer = new Dealer({ ...this.#shared.socketOptions, receiveTimeout: -1 });
+      dealer = new Dealer(this.#shared.socketOptions);
       dealer.connect(this.endpoint);
     } catch (error) {
       void dealer?.close({ linger: 0 });
@@ -304,7 +305,7 @@ export class WorkerConnection {
     // Unread messages are of no use, except DISCONNECT, which has the same effect.
     const opened = dealer;
     opened.events.on("disconnect", () => setImmediate(() => this.#lost(opened)));
-    void this.#receive(dealer);
+    void readMessages(opened, (messages) => this.#receive(opened, messages));
     return true;
   }
 
@@ -336,22 +337,15 @@ export class WorkerConnection {
     this.#shared.emit({ type: "peer:invalid", endpoint: this.endpoint });
   }
 
-  async #receive(dealer: Dealer): Promise<void> {
-    try {
-      for (;;) {
-        const messages = await dealer.receiveMany();
-        const now = this.#timer.now();
-        this.#receivedAt = now + this.#timer.stalled;
-        for (const frames of messages) {
-          for (const message of messagesAtWorker(frames)) {
-            // A message may close its connection.
-            if (this.#dealer === dealer) this.#session.receive(message, now);
-          }
-        }
-        if (!this.#closed) this.#timer.update();
+  #receive(dealer: Dealer, messages: readonly Buffer[][]): void {
+    const now = this.#timer.now();
+    this.#receivedAt = now + this.#timer.stalled;
+    for (const frames of messages) {
+      for (const message of messagesAtWorker(frames)) {
+        // A message may close its connection.
+        if (this.#dealer === dealer) this.#session.receive(message, now);
       }
-    } catch (error) {
-      if (!dealer.closed && !(error instanceof ClosedError)) throw error;
     }
+    if (!this.#closed) this.#timer.update();
   }
 }

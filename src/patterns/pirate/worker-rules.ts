@@ -15,7 +15,7 @@ import { backOff } from "../../core/back-off.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
-import { boolean, choice, codec, integer, object, type Settings } from "../kit/options.js";
+import { choice, codec, integer, object, type Settings } from "../kit/options.js";
 import type { Malformed, QueueCommand } from "../kit/worker-protocol.js";
 
 export const OPTIONS = {
@@ -31,11 +31,6 @@ export const OPTIONS = {
   reconnectInterval: integer({ default: 1_000 }),
   /** Largest reconnect delay. Default 32,000. */
   reconnectMaxInterval: integer({ default: 32_000 }),
-  /**
-   * Whether clients get every handler error's message. Otherwise only that of a `ServiceError` or with `expose: true`;
-   * `code` and `data` are always sent. Default false.
-   */
-  exposeErrors: boolean(false),
   requestCodec: codec(),
   replyCodec: codec(),
   /** Options of the DEALERs, such as security. */
@@ -106,8 +101,8 @@ export class WorkerRules {
   constructor(
     options: WorkerRulesOptions,
     effects: WorkerEffects,
-    random: () => number = Math.random,
-    counts: WorkerCounts = workerCounts(),
+    random: () => number,
+    counts: WorkerCounts,
   ) {
     this.#counts = counts;
     this.#options = options;
@@ -120,7 +115,9 @@ export class WorkerRules {
   }
 
   start(now: number): void {
-    this.#open(now);
+    this.#connected = false;
+    this.#effects.open();
+    this.#announce(now);
   }
 
   connected(now: number): void {
@@ -152,13 +149,8 @@ export class WorkerRules {
     this.#effects.handle(command.address, command.body);
   }
 
-  /** @param error of the handler, if it failed */
-  finished(address: Buffer, body: readonly Buffer[], now: number, error?: { readonly cause: unknown }): void {
+  finished(address: Buffer, body: readonly Buffer[], now: number): void {
     if (this.#state !== "working") return;
-    if (error !== undefined) {
-      this.#counts.failed += 1;
-      this.#effects.event({ type: "handler:failed", error: error.cause });
-    }
     this.#counts.replies += 1;
     this.#effects.reply(address, body);
     this.#idle(now);
@@ -166,7 +158,7 @@ export class WorkerRules {
 
   tick(now: number): void {
     if (this.#state === "waiting") {
-      if (now >= this.#deadline) this.#open(now);
+      if (now >= this.#deadline) this.start(now);
       return;
     }
     if (this.#state !== "idle") return;
@@ -189,16 +181,6 @@ export class WorkerRules {
     this.#state = "closed";
     this.#deadline = Number.POSITIVE_INFINITY;
     this.#nextBeat = Number.POSITIVE_INFINITY;
-  }
-
-  stats(): PirateWorkerStats {
-    return { ...this.#counts };
-  }
-
-  #open(now: number): void {
-    this.#connected = false;
-    this.#effects.open();
-    this.#announce(now);
   }
 
   #announce(now: number): void {

@@ -11,7 +11,7 @@ import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Draining } from "../kit/draining.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { handlerErrorReply, lateError, requestErrorReply } from "../kit/errors.js";
+import { failureReply, handlerFailure, lateError, requestFailure } from "../kit/errors.js";
 import {
   CLOSE_LINGER,
   checkFunction,
@@ -41,7 +41,7 @@ import {
 /** Times in ms. */
 export type PirateWorkerOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
 
-/** An error becomes an error reply (option `exposeErrors`). */
+/** An error becomes an error reply, with its message if it is a `ServiceError` or has `expose: true`. */
 export type PirateHandler<Req = Raw, Rep = Raw> = (
   request: BodyOf<Req>,
   context: { readonly signal: AbortSignal },
@@ -89,25 +89,25 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     const { requestCodec, replyCodec } = options;
     const requests = new BodyShape(requestCodec);
     const replies = new BodyShape(replyCodec);
-    const work: Work = async (body, signal) => {
-      let request: BodyOf<Req>;
-      try {
-        request = requests.decode([...body]);
-      } catch (cause) {
-        return { reply: requestErrorReply(cause), failure: { cause } };
-      }
-      try {
-        return { reply: replies.encode(await handler(request, { signal })), failure: undefined };
-      } catch (cause) {
-        // After an abort it is not a failure.
-        const failure = signal.aborted ? undefined : { cause };
-        return { reply: handlerErrorReply(cause, settings.exposeErrors), failure };
-      }
-    };
     const shared: Shared = {
       options: settings,
-      work,
       counts: this.#counts,
+      work: async (body, signal) => {
+        let failure = requestFailure;
+        try {
+          const request = requests.decode([...body]);
+          failure = handlerFailure;
+          return replies.encode(await handler(request, { signal }));
+        } catch (error) {
+          // After an abort it is not a failure.
+          if (!signal.aborted) shared.failed(error);
+          return failureReply(failure(error));
+        }
+      },
+      failed: (error) => {
+        this.#counts.failed += 1;
+        this.events.emit({ type: "handler:failed", error });
+      },
       joined: () => this.reached(),
       emit: (event) => this.events.emit(event),
     };
@@ -181,18 +181,12 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
   }
 }
 
-/** Never rejects. */
-type Work = (body: readonly Buffer[], signal: AbortSignal) => Promise<Answer>;
-
-interface Answer {
-  readonly reply: readonly Buffer[];
-  readonly failure: { readonly cause: unknown } | undefined;
-}
-
 interface Shared {
   readonly options: Settings<typeof OPTIONS>;
-  readonly work: Work;
   readonly counts: WorkerCounts;
+  /** Never rejects. */
+  work(body: readonly Buffer[], signal: AbortSignal): Promise<Buffer[]>;
+  failed(error: unknown): void;
   joined(): void;
   emit(event: PirateWorkerEvent): void;
 }
@@ -293,7 +287,7 @@ class Connection {
 
   /** Messages to the old routing id are lost. */
   #open(): void {
-    const dealer = new Dealer(this.#shared.options.socketOptions);
+    const dealer = new Dealer({ ...this.#shared.options.socketOptions, receiveTimeout: -1 });
     try {
       dealer.connect(this.endpoint);
     } catch (error) {
@@ -319,13 +313,7 @@ class Connection {
   }
 
   async #read(dealer: Dealer): Promise<void> {
-    for (;;) {
-      let frames: Buffer[];
-      try {
-        frames = await dealer.receive({ timeout: -1 });
-      } catch {
-        return; // It was closed.
-      }
+    for await (const frames of dealer) {
       if (this.#dealer !== dealer) return;
       this.#rules.receive(parseFromQueue(frames, this.#dialect), this.#timer.now());
       this.#timer.update();
@@ -345,14 +333,15 @@ class Connection {
   async #handle(address: Buffer, body: readonly Buffer[]): Promise<void> {
     const abort = new AbortController();
     this.#abort = abort;
-    let { reply, failure } = await this.#shared.work(body, abort.signal);
+    let reply = await this.#shared.work(body, abort.signal);
     this.#abort = undefined;
     try {
       this.#queue?.check(addressedFrames(this.#dialect, address, reply));
-    } catch (cause) {
-      [reply, failure] = [handlerErrorReply(cause, this.#shared.options.exposeErrors), { cause }];
+    } catch (error) {
+      this.#shared.failed(error);
+      reply = failureReply(handlerFailure(error));
     }
-    this.#rules.finished(address, reply, this.#timer.now(), failure);
+    this.#rules.finished(address, reply, this.#timer.now());
     this.#timer.update();
     this.#free.end();
   }

@@ -5,7 +5,6 @@ export type { SequencedPublisherEvent, SequencedPublisherStats } from "./publish
 export {
   type SequencedMessage,
   type SequencedReplay,
-  type SequencedReplayOptions,
   SequencedSubscriber,
   type SequencedSubscriberOptions,
   type SequencedSubscriberStats,

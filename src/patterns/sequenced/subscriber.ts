@@ -73,8 +73,6 @@ export interface SequencedReplay<T = Raw> {
   readonly outcome: SequencedReplayOutcome;
 }
 
-export type SequencedReplayOptions = CallOptions;
-
 export interface SequencedSubscriberStats extends SequencedStreamStats {
   readonly replays: SequencedReplayStats;
 }
@@ -222,7 +220,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
    *   `EBADF` once closed; InvalidArgumentError `EINVAL` for an invalid range; InvalidStateError
    *   `ERR_TOO_MANY_PENDING`
    */
-  replay(range: SequencedRange, options: SequencedReplayOptions = {}): Promise<SequencedReplay<T>> {
+  replay(range: SequencedRange, options: CallOptions = {}): Promise<SequencedReplay<T>> {
     try {
       this.assertOpen();
       const given = checkOptions("SequencedSubscriber.replay", CALL_OPTIONS, options);

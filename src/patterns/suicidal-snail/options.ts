@@ -4,16 +4,7 @@ import { type Clock, systemClock } from "../../core/clock.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import {
-  anything,
-  checkOptions,
-  choice,
-  func,
-  type Given,
-  integer,
-  object,
-  type Settings,
-} from "../kit/options.js";
+import { anything, checkOptions, choice, func, type Given, integer, object } from "../kit/options.js";
 import { parseMeta } from "../kit/sequence-meta.js";
 import type { SuicidalSnailCause, SuicidalSnailLateness, SuicidalSnailStamp } from "./lateness-rules.js";
 
@@ -81,14 +72,10 @@ export interface SuicidalSnailStats {
   readonly forgotten: number;
 }
 
-export type SnailSettings = Omit<Settings<typeof OPTIONS>, "stamp" | "socketOptions" | "clock"> & {
-  readonly stamp: SuicidalSnailReadStamp;
-  readonly socketOptions: SubscriberOptions;
-  readonly clock: Clock;
-};
+export type SnailSettings = ReturnType<typeof snailSettings>;
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-export function snailSettings(options: SuicidalSnailOptions): SnailSettings {
+export function snailSettings(options: SuicidalSnailOptions) {
   const settings = checkOptions("SuicidalSnail", OPTIONS, options);
   const { stamp = sequencedStamp, socketOptions = {}, clock = systemClock } = settings;
   for (const name of ["conflate", "codec"]) {

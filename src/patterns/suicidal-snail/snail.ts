@@ -9,22 +9,21 @@
  *                                    die          closed; the call rejects with SuicidalSnailError
  */
 import { refuseExtra } from "../../core/arguments.js";
-import type { Clock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { refusedWait, type WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
-import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
+import { Subscriber } from "../../sockets/pub-sub.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { MessageReader, untilClosed } from "../kit/message-reader.js";
 import { LatenessRules, type SuicidalSnailLateness, type SuicidalSnailStamp } from "./lateness-rules.js";
 import {
   EVENTS,
+  type SnailSettings,
   SuicidalSnailError,
   type SuicidalSnailEvent,
   type SuicidalSnailMessage,
   type SuicidalSnailOptions,
-  type SuicidalSnailPolicy,
   type SuicidalSnailReadStamp,
   type SuicidalSnailStats,
   snailSettings,
@@ -59,11 +58,7 @@ interface Waiting {
  * ```
  */
 export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats> {
-  readonly #policy: SuicidalSnailPolicy;
-  readonly #holdOff: number;
-  readonly #stamp: SuicidalSnailReadStamp;
-  readonly #clock: Clock;
-  readonly #socketOptions: SubscriberOptions;
+  readonly #settings: SnailSettings;
   readonly #rules: LatenessRules;
   readonly #open = new Calls();
   readonly #reader: MessageReader<Waiting>;
@@ -74,25 +69,16 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   #socket: Subscriber;
   #isLate = false;
   #quietUntil = Number.NEGATIVE_INFINITY;
-  #received = 0;
-  #delivered = 0;
+  readonly #counts = { received: 0, delivered: 0, invalid: 0, late: 0, resubscribed: 0 };
   readonly #dropped = { newest: 0, resubscribe: 0, died: 0 };
-  #invalid = 0;
-  #late = 0;
-  #resubscribed = 0;
   #isDying = false;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: SuicidalSnailOptions = {}) {
     super("SuicidalSnail", EVENTS);
-    const settings = snailSettings(options);
-    this.#policy = settings.policy;
-    this.#holdOff = settings.holdOff;
-    this.#stamp = settings.stamp;
-    this.#clock = settings.clock;
-    this.#socketOptions = settings.socketOptions;
-    this.#rules = new LatenessRules(settings);
-    this.#socket = new Subscriber(this.#socketOptions);
+    this.#settings = snailSettings(options);
+    this.#rules = new LatenessRules(this.#settings);
+    this.#socket = new Subscriber(this.#settings.socketOptions);
     this.#reader = new MessageReader<Waiting>({
       receive: (wait) => this.#socket.receiveMany(wait),
       look: (batch, deliver) => this.#look(batch, deliver),
@@ -156,10 +142,10 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
       this.assertOpen();
       const kept = this.#kept.shift();
       if (kept !== undefined)
-        return this.#handOver(kept, this.#rules.latenessOf(kept.stamp, this.#clock.now()));
+        return this.#handOver(kept, this.#rules.latenessOf(kept.stamp, this.#settings.clock.now()));
       const left = timeout < 0 ? -1 : Math.max(0, Math.ceil(end - performance.now()));
       const message = await this.#reader.receive({ ...options, timeout: left });
-      const now = this.#clock.now();
+      const now = this.#settings.clock.now();
       const lateness = this.#rules.latenessOf(message.stamp, now);
       if (await this.#assess(message, lateness, now)) return this.#handOver(message, lateness);
     }
@@ -172,13 +158,9 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
 
   stats(): SuicidalSnailStats {
     return {
-      received: this.#received,
-      delivered: this.#delivered,
+      ...this.#counts,
       dropped: { ...this.#dropped },
       waiting: this.#reader.waiting + this.#kept.length,
-      invalid: this.#invalid,
-      late: this.#late,
-      resubscribed: this.#resubscribed,
       forgotten: this.#rules.forgotten,
     };
   }
@@ -190,23 +172,23 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   #look(batch: Buffer[][], deliver: (message: Waiting) => void): void {
-    const now = this.#clock.now();
+    const now = this.#settings.clock.now();
     for (const frames of batch) {
       const stamp = this.#read(frames);
       if (stamp === undefined) {
-        this.#invalid += 1;
+        this.#counts.invalid += 1;
         this.events.emit({ type: "message:invalid", frames: frames.length });
         continue;
       }
       this.#rules.arrived(stamp, now);
-      this.#received += 1;
+      this.#counts.received += 1;
       deliver({ frames, stamp });
     }
   }
 
   #read(frames: readonly Buffer[]): ReturnType<SuicidalSnailReadStamp> {
     try {
-      const stamp = this.#stamp(frames);
+      const stamp = this.#settings.stamp(frames);
       return Number.isFinite(stamp?.time) && typeof stamp?.source === "string" ? stamp : undefined;
     } catch {
       return undefined; // A peer's message must not end the loop.
@@ -222,17 +204,18 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
       this.#isLate = false;
       return true;
     }
-    const acts = this.#policy !== "event";
+    const { policy, holdOff } = this.#settings;
+    const acts = policy !== "event";
     if (now < this.#quietUntil || (!acts && this.#isLate)) return true;
     const how: SuicidalSnailLateness = { lateness, queued, cause: queued > 0 ? "slow" : "upstream" };
     this.#isLate = true;
-    this.#late += 1;
-    this.events.emit({ type: "lateness:exceeded", policy: this.#policy, ...how });
+    this.#counts.late += 1;
+    this.events.emit({ type: "lateness:exceeded", policy, ...how });
     if (!acts) return true;
-    this.#quietUntil = now + this.#holdOff;
-    if (this.#policy === "die") this.#die(how);
+    this.#quietUntil = now + holdOff;
+    if (policy === "die") this.#die(how);
     if (this.closed) return true; // By a listener.
-    if (this.#policy === "newest") await this.#dropToNewest(message);
+    if (policy === "newest") await this.#dropToNewest(message);
     else await this.#resubscribe();
     return false;
   }
@@ -270,8 +253,8 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   async #resubscribe(): Promise<void> {
     const old = this.#socket;
     // The old socket stays if this throws.
-    this.#socket = new Subscriber(this.#socketOptions);
-    this.#resubscribed += 1;
+    this.#socket = new Subscriber(this.#settings.socketOptions);
+    this.#counts.resubscribed += 1;
     this.#rules.reset();
     for (const prefix of this.#prefixes) this.#socket.subscribe(prefix);
     for (const endpoint of this.#endpoints) this.#socket.connect(endpoint);
@@ -286,7 +269,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   #handOver({ frames, stamp }: Waiting, lateness: number): SuicidalSnailMessage {
-    this.#delivered += 1;
+    this.#counts.delivered += 1;
     return { frames, source: stamp.source, time: stamp.time, sequence: stamp.sequence, lateness };
   }
 }

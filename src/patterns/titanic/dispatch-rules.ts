@@ -12,22 +12,8 @@
  * was answered, or all earlier ones were.
  */
 import { backOff } from "../../core/back-off.js";
-import type { TitanicSettings } from "./options.js";
+import type { DispatchLimits } from "./options.js";
 import { costOfRequest, MAX_CLAIM_BYTES, type TitanicClaimedRequest } from "./store.js";
-
-export type DispatchLimits = Pick<
-  TitanicSettings,
-  | "concurrency"
-  | "perService"
-  | "checkInterval"
-  | "maxCheckInterval"
-  | "retryDelay"
-  | "maxRetryDelay"
-  | "maxAttempts"
-  | "maxRetrying"
-  | "maxServices"
-  | "scanInterval"
->;
 
 /** `answered`: the reply is stored, or the request is gone. */
 export type DeliveryEnd = "answered" | "failed" | "timed-out" | "undelivered";

@@ -2,7 +2,6 @@ export * from "../kit/index.js";
 export { StoreError, type StoreErrorReason } from "../kit/store/error.js";
 export {
   TitanicClient,
-  type TitanicClientOptions,
   type TitanicReply,
   type TitanicRequestOptions,
   type TitanicWaitOptions,

@@ -3,12 +3,11 @@
  */
 
 import { costOf } from "../../core/frame-cost.js";
-import { ignore } from "../../core/ignore.js";
 import { boolean, bytes, checkOptions, type Given } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../kit/store/lmdb.js";
-import { recordBytes, type StoredRecord } from "../kit/store/record.js";
+import { recordBytes } from "../kit/store/record.js";
 import { Changes, type Counts, LmdbTables, letterOf, TABLES } from "./lmdb-tables.js";
 import { formatUuid } from "./protocol.js";
 import {
@@ -57,7 +56,7 @@ export type LmdbStoreOptions = Given<typeof OPTIONS>;
  * @example
  * ```ts
  * import { mkdtempSync } from "node:fs";
- * import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
+ * import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
  * import { LmdbStore, Titanic, TitanicClient } from "shoal/titanic";
  *
  * const broker = new MajordomoBroker();
@@ -65,9 +64,10 @@ export type LmdbStoreOptions = Given<typeof OPTIONS>;
  * const store = LmdbStore.open(mkdtempSync("/tmp/titanic-"));
  * const titanic = new Titanic(endpoint, store);
  * const worker = new MajordomoWorker(endpoint, "upper", ([text]) => String(text).toUpperCase());
- * const client = new TitanicClient(endpoint);
- * const uuid = await client.request("upper", "keep me"); // On disk when this settles.
- * console.log(String((await client.wait(uuid)).body)); // KEEP ME
+ * const client = new MajordomoClient(endpoint);
+ * const requests = new TitanicClient(client);
+ * const uuid = await requests.request("upper", "keep me"); // On disk when this settles.
+ * console.log(String((await requests.wait(uuid)).body)); // KEEP ME
  * await Promise.all([client.close(), worker.close()]);
  * await titanic.close();
  * await store.close();
@@ -75,7 +75,6 @@ export type LmdbStoreOptions = Given<typeof OPTIONS>;
  * ```
  */
 export class LmdbStore implements TitanicStore {
-  readonly name = "lmdb";
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
   readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #tables: LmdbTables;
@@ -85,7 +84,6 @@ export class LmdbStore implements TitanicStore {
   readonly #maxRecords: number;
   /** As of the last commit. */
   #counts: Counts;
-  #closing: Promise<void> | undefined;
 
   /**
    * Opens or creates a folder. A second process takes it over: the first one's writes are refused with `taken`. A
@@ -119,22 +117,23 @@ export class LmdbStore implements TitanicStore {
   }
 
   async claim(service: Buffer, limit: number): Promise<TitanicClaimedRequest[]> {
-    this.#assertOurs();
+    this.#folder.assertOpen();
+    this.#folder.assertOwner();
     const now = Date.now();
     const time = performance.now();
     const claimed: TitanicClaimedRequest[] = [];
-    const unqueued: Promise<unknown>[] = [];
     let bytes = 0;
     for (const key of this.#tables.queued(service)) {
       if (claimed.length >= limit || bytes >= MAX_CLAIM_BYTES) break;
       const name = key.toString("latin1");
       if ((this.#held.get(name) ?? 0) > time) continue;
-      const record = this.#tables.peekRequest(key);
-      if (record === undefined || typeof record === "string" || record.frames[0]?.equals(service) !== true) {
-        unqueued.push(this.#unqueue(Buffer.from(key), service, record));
+      const record = this.#tables.peek("requests", key);
+      if (typeof record === "string") {
+        this.#held.set(name, Number.POSITIVE_INFINITY); // Until it expires or is closed.
+        this.onDamage?.({ uuid: formatUuid(Buffer.from(key)), reason: record });
         continue;
       }
-      if (record.expires <= now) continue;
+      if (record?.frames[0]?.equals(service) !== true || record.expires <= now) continue;
       this.#held.set(name, Number.POSITIVE_INFINITY);
       const [, ...body] = record.frames;
       const attempts = this.#tables.failures(key) + 1;
@@ -142,7 +141,6 @@ export class LmdbStore implements TitanicStore {
       claimed.push(request);
       bytes += costOfRequest(request);
     }
-    await Promise.all(unqueued);
     return claimed;
   }
 
@@ -169,7 +167,7 @@ export class LmdbStore implements TitanicStore {
     const letters: TitanicStoredDeadLetter[] = [];
     for (const uuid of this.#tables.dead(after)) {
       if (letters.length >= limit) break;
-      const record = this.#tables.peekDead(uuid);
+      const record = this.#tables.peek("dead", uuid);
       if (typeof record === "string") this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
       else if (record !== undefined && record.expires > now) letters.push(letterOf(uuid, record));
     }
@@ -183,9 +181,9 @@ export class LmdbStore implements TitanicStore {
 
   async look(uuid: Buffer): Promise<TitanicRequestState> {
     this.#folder.assertOpen();
-    const reply = this.#tables.peekReply(uuid);
-    const request = reply === undefined ? this.#tables.peekRequest(uuid) : undefined;
-    const record = reply ?? request ?? this.#tables.peekDead(uuid);
+    const reply = this.#tables.peek("replies", uuid);
+    const request = reply === undefined ? this.#tables.peek("requests", uuid) : undefined;
+    const record = reply ?? request ?? this.#tables.peek("dead", uuid);
     if (typeof record === "string") {
       this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
       return { state: "damaged" };
@@ -208,11 +206,7 @@ export class LmdbStore implements TitanicStore {
 
   async services(limit: number): Promise<Buffer[]> {
     this.#folder.assertOpen();
-    const cut: Buffer[] = [];
-    const services = this.#tables.services(limit, cut);
-    // If this fails, a later call finds them again.
-    if (cut.length > 0) await this.#writes.add(() => this.#tables.removeCut(cut)).catch(ignore);
-    return services;
+    return this.#tables.services(limit);
   }
 
   stats(): TitanicStoreStats {
@@ -220,12 +214,7 @@ export class LmdbStore implements TitanicStore {
     return { ...this.#counts, commits, operations };
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async #close(): Promise<void> {
+  async close(): Promise<void> {
     await this.#writes.close();
     await this.#folder.close();
   }
@@ -250,18 +239,6 @@ export class LmdbStore implements TitanicStore {
     if (refused !== undefined) return this.#tables.isKnown(request.uuid) ? false : refused;
     this.#folder.room.note(OVERHEAD + recordBytes(request.body));
     return this.#tables.put(request, changes);
-  }
-
-  /** @param record what is wrong with it, or one of another service */
-  #unqueue(uuid: Buffer, service: Buffer, record: StoredRecord | string | undefined): Promise<unknown> {
-    if (typeof record === "string") this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
-    // Otherwise a later claim finds it again.
-    return this.#writes.add(() => this.#tables.unqueue(uuid, service)).catch(ignore);
-  }
-
-  #assertOurs(): void {
-    this.#folder.assertOpen();
-    this.#folder.assertOwner();
   }
 }
 

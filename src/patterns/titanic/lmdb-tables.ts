@@ -9,7 +9,7 @@
  *   dead       UUID                        -> record: service | attempts 4, died 8 | reason | body…
  *   owner      "owner"                     -> 16 bytes of the process that opened the store last
  *
- * Each change of a request is one transaction. A key without a readable record is removed when it is found. A damaged
+ * Each change of a request is one transaction. A key of a queue without a readable record is passed over. A damaged
  * record stays until it expires or is closed.
  */
 import type { LmdbDatabase } from "../kit/store/lmdb.js";
@@ -109,7 +109,7 @@ export class LmdbTables {
 
   /** @returns `false` if the request is not pending; a damaged one is */
   answer(uuid: Buffer, reply: readonly Buffer[], expires: number, now: number, changes: Changes): boolean {
-    const request = this.peekRequest(uuid);
+    const request = this.peek("requests", uuid);
     if (request === undefined || (typeof request !== "string" && request.expires <= now)) return false;
     this.#remove(this.#tables.requests, uuid, request, changes);
     this.#tables.replies.put(uuid, encodeRecord(reply, expires));
@@ -140,28 +140,9 @@ export class LmdbTables {
     return keys.length;
   }
 
-  /** Removes the key of a service's queue without a matching request. */
-  unqueue(uuid: Buffer, service: Buffer): void {
-    if (sound(this.#tables.requests, uuid)?.frames[0]?.equals(service) !== true)
-      this.#tables.queue.remove(queueKey(service, uuid));
-  }
-
-  /** @param cut keys of queues that were cut off */
-  removeCut(cut: readonly Buffer[]): void {
-    for (const key of cut) this.#tables.queue.remove(key);
-  }
-
   /** @returns a text: what is wrong with the record */
-  peekRequest(uuid: Buffer): StoredRecord | string | undefined {
-    return read(this.#tables.requests, uuid);
-  }
-
-  peekReply(uuid: Buffer): StoredRecord | string | undefined {
-    return read(this.#tables.replies, uuid);
-  }
-
-  peekDead(uuid: Buffer): StoredRecord | string | undefined {
-    return read(this.#tables.dead, uuid);
+  peek(table: "requests" | "replies" | "dead", uuid: Buffer): StoredRecord | string | undefined {
+    return read(this.#tables[table], uuid);
   }
 
   /** UUIDs of a service's pending requests, oldest first. */
@@ -172,25 +153,17 @@ export class LmdbTables {
     return undefined;
   }
 
-  /**
-   * Services with pending requests, whatever their number.
-   *
-   * @param cut gets the keys that were cut off
-   */
-  services(limit: number, cut: Buffer[]): Buffer[] {
+  /** Services with pending requests, whatever their number. Keys that were cut off are passed over. */
+  services(limit: number): Buffer[] {
     const services: Buffer[] = [];
     let start = Buffer.alloc(1);
     while (services.length < limit) {
       const [key] = [...this.#tables.queue.getKeys({ start, limit: 1 })];
       if (key === undefined) break;
       const end = 1 + (key[0] as number);
-      if (key.length < end + UUID_BYTES) {
-        cut.push(Buffer.from(key));
-        start = Buffer.concat([key, Buffer.alloc(1)]);
-        continue;
-      }
-      services.push(Buffer.from(key.subarray(1, end)));
-      start = Buffer.concat([key.subarray(0, end), AFTER_EVERY_UUID]);
+      const isWhole = key.length >= end + UUID_BYTES;
+      if (isWhole) services.push(Buffer.from(key.subarray(1, end)));
+      start = Buffer.concat(isWhole ? [key.subarray(0, end), AFTER_EVERY_UUID] : [key, Buffer.alloc(1)]);
     }
     return services;
   }

@@ -7,7 +7,7 @@
  *   reply       record: body…; null while pending
  *   expires     ms since 1970
  *   held_until  end of a claim or delay, by the database's clock, which all machines share
- *   holder      the claim; null without one
+ *   holder      the store that has claimed it; null without a claim
  *   attempts    failed attempts
  *   died        ms since 1970 when it became a dead letter; null otherwise
  *   reason      UTF-8 of its last failure; as a text it would fail where the database's encoding lacks a letter

@@ -67,14 +67,12 @@ const CREATE_LOCK = 7_401_924;
  * ```
  */
 export class PostgresStore implements TitanicStore {
-  readonly name = "postgres";
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
   readonly #database: PostgresDatabase;
   readonly #statements: Statements;
   readonly #writes: GroupCommit<Write, boolean>;
-  /** Claim of each request. */
-  readonly #claims = new Map<string, string>();
-  #closed: Promise<void> | undefined;
+  /** Of this store's claims. */
+  readonly #holder = crypto.randomUUID();
 
   /**
    * Connects, and creates the table if missing.
@@ -109,9 +107,8 @@ export class PostgresStore implements TitanicStore {
   }
 
   async claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]> {
-    const holder = crypto.randomUUID();
     // A claim whose answer is lost ends with its lease.
-    const values = [service, limit, lease, holder, MAX_CLAIM_BYTES];
+    const values = [service, limit, lease, this.#holder, MAX_CLAIM_BYTES];
     const { rows } = await this.#database.write<ClaimedRow>(this.#statements.claim, values);
     const claimed: TitanicClaimedRequest[] = [];
     const damaged: string[] = [];
@@ -123,7 +120,6 @@ export class PostgresStore implements TitanicStore {
         continue;
       }
       const [, ...body] = record.frames;
-      this.#claims.set(uuid.toString("latin1"), holder);
       claimed.push({ uuid, service, body, expires, attempts: attempts + 1 });
     }
     // Else each lease would bring them again, in place of others.
@@ -132,18 +128,13 @@ export class PostgresStore implements TitanicStore {
   }
 
   async release(uuid: Buffer, delay: number, failed: boolean): Promise<void> {
-    const holder = this.#takeHolder(uuid);
-    if (holder === undefined) return;
-    await this.#database.write(this.#statements.release, [formatUuid(uuid), delay, holder, failed ? 1 : 0]);
+    const values = [formatUuid(uuid), delay, this.#holder, failed ? 1 : 0];
+    await this.#database.write(this.#statements.release, values);
   }
 
   async bury(uuid: Buffer, { died, reason, attempts, expires }: TitanicBurial): Promise<boolean> {
-    const key = uuid.toString("latin1");
-    const holder = this.#claims.get(key);
-    if (holder === undefined) return false;
-    const values = [formatUuid(uuid), holder, died, Buffer.from(reason), attempts, expires];
+    const values = [formatUuid(uuid), this.#holder, died, Buffer.from(reason), attempts, expires];
     const { rowCount } = await this.#database.write(this.#statements.bury, values);
-    this.#claims.delete(key);
     return rowCount !== 0;
   }
 
@@ -168,10 +159,8 @@ export class PostgresStore implements TitanicStore {
     return letters;
   }
 
-  async answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
-    const taken = await this.#writes.add({ kind: "answer", uuid, reply, expires }, costOf(reply));
-    this.#claims.delete(uuid.toString("latin1"));
-    return taken;
+  answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
+    return this.#writes.add({ kind: "answer", uuid, reply, expires }, costOf(reply));
   }
 
   async look(uuid: Buffer): Promise<TitanicRequestState> {
@@ -208,9 +197,9 @@ export class PostgresStore implements TitanicStore {
     return { ...uncounted, commits, operations };
   }
 
-  close(): Promise<void> {
-    this.#closed ??= this.#writes.close().then(() => this.#database.close());
-    return this.#closed;
+  async close(): Promise<void> {
+    await this.#writes.close();
+    await this.#database.close();
   }
 
   /** One statement for each kind of write; the order of writes about one request does not matter. */
@@ -255,13 +244,6 @@ export class PostgresStore implements TitanicStore {
     if (typeof record !== "string") return record;
     this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
     return undefined;
-  }
-
-  #takeHolder(uuid: Buffer): string | undefined {
-    const key = uuid.toString("latin1");
-    const holder = this.#claims.get(key);
-    this.#claims.delete(key);
-    return holder;
   }
 }
 

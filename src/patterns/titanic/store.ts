@@ -79,8 +79,6 @@ export interface TitanicStoreStats {
  * ClosedError `EBADF` after `close`.
  */
 export interface TitanicStore {
-  /** "lmdb", "postgres", … */
-  readonly name: string;
   /** Hears of a damaged record each time it is found. */
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
   /** Stores a request. @returns `false` for a known UUID, which is left as it is */

@@ -79,7 +79,7 @@ export interface TitanicDeadLetter extends Omit<TitanicStoredDeadLetter, "uuid" 
  * @example
  * ```ts
  * import { mkdtempSync } from "node:fs";
- * import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
+ * import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
  * import { LmdbStore, Titanic, TitanicClient } from "shoal/titanic";
  *
  * const broker = new MajordomoBroker();
@@ -87,9 +87,10 @@ export interface TitanicDeadLetter extends Omit<TitanicStoredDeadLetter, "uuid" 
  * const store = LmdbStore.open(mkdtempSync("/tmp/titanic-"));
  * const titanic = new Titanic(endpoint, store);
  * const worker = new MajordomoWorker(endpoint, "upper", ([text]) => String(text).toUpperCase());
- * const client = new TitanicClient(endpoint);
- * const uuid = await client.request("upper", "keep me"); // On disk when this settles.
- * console.log(String((await client.wait(uuid)).body)); // KEEP ME
+ * const client = new MajordomoClient(endpoint);
+ * const requests = new TitanicClient(client);
+ * const uuid = await requests.request("upper", "keep me"); // On disk when this settles.
+ * console.log(String((await requests.wait(uuid)).body)); // KEEP ME
  * await Promise.all([client.close(), worker.close()]);
  * await titanic.close();
  * await store.close();
@@ -103,7 +104,6 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   readonly #workers: MajordomoWorker[] = [];
   readonly #dispatcher: Dispatcher;
   readonly #uuids = new UuidSource();
-  #stopping: Promise<void> | undefined;
   readonly #counters = {
     stored: 0,
     repeated: 0,
@@ -177,15 +177,13 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
 
   /** Unanswered requests stay in the store. */
   protected override async onDrain(): Promise<void> {
-    this.#stopping ??= this.#dispatcher.stop();
-    await Promise.all([this.#stopping, ...this.#workers.map((worker) => worker.drain())]);
+    await Promise.all([this.#dispatcher.stop(), ...this.#workers.map((worker) => worker.drain())]);
   }
 
   /** Calls in flight have `linger` ms, and the store a second more. It stays open. */
   protected override async onClose(linger: number): Promise<void> {
-    this.#stopping ??= this.#dispatcher.stop();
     const timer = linger < 0 ? undefined : setTimeout(() => this.#dispatcher.abort(), linger);
-    const stopped = withTimeout(this.#stopping, linger < 0 ? linger : linger + STORE_GRACE);
+    const stopped = withTimeout(this.#dispatcher.stop(), linger < 0 ? linger : linger + STORE_GRACE);
     await Promise.all(this.#workers.map((worker) => worker.close({ linger })));
     await stopped;
     clearTimeout(timer);

@@ -393,7 +393,7 @@ describe("query", () => {
       answer: (() => string | Buffer | Promise<string>) | undefined,
     ): SimulatedService => {
       const simulated = world.add(name, ["all"]);
-      if (answer !== undefined) simulated.services.receiver.onQuery(answer, { exposeErrors: name === "odd" });
+      if (answer !== undefined) simulated.services.receiver.onQuery(answer);
       return simulated;
     };
     make("text", () => "yes");
@@ -408,7 +408,7 @@ describe("query", () => {
     make("wrong", () => 7 as never);
     const odd = make("odd", () => {
       const get = () => {
-        throw new Error("no then");
+        throw Object.assign(new Error("no then"), { expose: true });
       };
       return new Proxy({}, { get }) as never;
     });

@@ -124,9 +124,9 @@ describe("requests between nodes", () => {
       throw Object.assign(new Error("sold out"), { code: "SOLD_OUT", data: { left: 0 } });
     }).ready;
     const fail = (): never => {
-      throw new Error("sold out");
+      throw Object.assign(new Error("sold out"), { expose: true });
     };
-    await one.serve("open", fail, { exposeErrors: true }).ready;
+    await one.serve("open", fail).ready;
     const error = await errorOf(two.request("fail"));
     expect(error).toBeInstanceOf(ServiceError);
     expect(error).toMatchObject({
@@ -146,7 +146,7 @@ describe("requests between nodes", () => {
     const thrower = (key: PropertyKey) =>
       Object.defineProperty({}, key, {
         get: () => {
-          throw new Error(`no ${String(key)}`);
+          throw Object.assign(new Error(`no ${String(key)}`), { expose: true });
         },
       });
     const results: (() => unknown)[] = [
@@ -154,13 +154,13 @@ describe("requests between nodes", () => {
       () => ({
         // biome-ignore lint/suspicious/noThenProperty: a thenable that is not a promise.
         then: () => {
-          throw new Error("no then");
+          throw Object.assign(new Error("no then"), { expose: true });
         },
       }),
       () => thrower(Symbol.asyncIterator),
       async () => thrower(Symbol.asyncIterator),
     ];
-    const own = one.serve("odd", (i: number) => results[i]?.(), { exposeErrors: true });
+    const own = one.serve("odd", (i: number) => results[i]?.());
     await own.ready;
     for (const i of results.keys())
       expect(await errorOf(two.request("odd", i))).toMatchObject({

@@ -15,7 +15,6 @@ import * as freelance from "../../../src/patterns/freelance/protocol.js";
 import * as sequenceMeta from "../../../src/patterns/kit/sequence-meta.js";
 import { decodeRecord, encodeRecord } from "../../../src/patterns/kit/store/record.js";
 import * as pirate from "../../../src/patterns/kit/worker-protocol.js";
-import { parseFromBalanced } from "../../../src/patterns/kit/worker-protocol.js";
 import * as sequenced from "../../../src/patterns/sequenced/protocol.js";
 import * as titanic from "../../../src/patterns/titanic/protocol.js";
 import { fuzz, hex, same, type Target } from "../messages.js";
@@ -96,17 +95,6 @@ const TARGETS: Target[] = [
       return command.kind !== "invalid";
     },
   })),
-  {
-    name: "load balancer, from workers",
-    good: [["", "READY"], pirate.readyFrames("simple"), pirate.addressedFrames("simple", ADDRESS, BODY)],
-    check: (frames) => {
-      const command = parseFromBalanced(frames);
-      if (command.kind === "ready") expect(["00", "5245414459", "01"]).toContain(hex(frames[1] as Buffer));
-      if (command.kind === "reply") addressed("simple", command.address, command.body, frames);
-      if (command.kind !== "invalid") expect(frames[0]).toHaveLength(0);
-      return command.kind !== "invalid";
-    },
-  },
   {
     name: "binary star",
     good: [1, 2, 3, 4].map((state) => [star.encodeState(state as star.BinaryStarState)]),

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Dealer, type Raw } from "../../../src/index.js";
-import { BinaryStarClient, type BinaryStarHandler, BinaryStarServer } from "../../../src/patterns/index.js";
+import { BinaryStarClient, BinaryStarServer, type RequestHandler } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
 import { missing, peerAt } from "../../support/peers.js";
@@ -35,7 +35,7 @@ const at = (role: Role, side: "clients" | "state"): string => `ipc://${join(fold
 
 async function serve(
   role: Role,
-  handler: BinaryStarHandler<Raw>,
+  handler: RequestHandler<Raw>,
   { as = role, maxInFlight = 1_000, heartbeatInterval = HEARTBEAT } = {},
 ): Promise<BinaryStarServer> {
   const peer = at(role === "primary" ? "backup" : "primary", "state");
@@ -47,7 +47,7 @@ async function serve(
 }
 
 async function pair(
-  handler: BinaryStarHandler<Raw>,
+  handler: RequestHandler<Raw>,
   options: { maxInFlight?: number; heartbeatInterval?: number } = {},
 ): Promise<Record<Role, BinaryStarServer>> {
   const [primary, backup] = [
@@ -110,7 +110,7 @@ test("requests past maxInFlight are refused as overloaded, each with a reply", a
   const gate = new Promise<void>((resolve) => {
     finish = resolve;
   });
-  const handler: BinaryStarHandler<Raw> = async (body) => {
+  const handler: RequestHandler<Raw> = async (body) => {
     await gate;
     return body;
   };
@@ -133,7 +133,7 @@ test("requests past maxInFlight are refused as overloaded, each with a reply", a
 });
 
 describe("every call is answered", () => {
-  const handler: BinaryStarHandler<Raw> = (body) => new Promise((resolve) => setTimeout(resolve, 5, body));
+  const handler: RequestHandler<Raw> = (body) => new Promise((resolve) => setTimeout(resolve, 5, body));
 
   /** Clients that ask one call after the other until they are stopped. */
   function load(): { stop(): Promise<number> } {

@@ -54,22 +54,16 @@ export class PairServer {
       { role: this.role, heartbeatInterval: HEARTBEAT, liveness: 2 },
       {
         publish: (state) => this.network.send(this.name, this.peer, [encodeState(state)]),
-        changed: (state, from, cause) => {
-          this.simulation.note(`${this.name}: ${from} > ${state}, ${cause}`);
-          if (state === BinaryStarState.ACTIVE) this.#becameActive();
-        },
-        fenced: (reason) => {
-          this.fences += 1;
-          this.#held = 0;
-          this.simulation.note(`${this.name}: FENCED, ${reason}`);
-        },
-        doubted: () => {
-          this.doubts += 1;
-          this.simulation.note(`${this.name}: in doubt`);
-        },
-        resumed: () => {
-          this.simulation.note(`${this.name}: goes on serving`);
-          this.#answerHeld();
+        changed: (reason) => {
+          const { state, fence, doubting } = this.rules as BinaryStarRules;
+          this.simulation.note(`${this.name}: ${state}, ${reason}`);
+          if (fence !== undefined) {
+            this.fences += 1;
+            this.#held = 0;
+          } else if (reason !== "stalled") {
+            if (state === BinaryStarState.ACTIVE) this.#becameActive();
+          } else if (doubting) this.doubts += 1;
+          else this.#answerHeld();
         },
         votesDropped: () => {
           this.#held = 0;

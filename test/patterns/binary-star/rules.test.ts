@@ -9,19 +9,23 @@ const PATIENCE = 2_000;
 function star(role: BinaryStarRole, start = 0) {
   const heard: string[] = [];
   const told: number[] = [];
-  const rules = new BinaryStarRules(
+  let from: BinaryStarState;
+  const rules: BinaryStarRules = new BinaryStarRules(
     { role, heartbeatInterval: 1_000, liveness: 2 },
     {
       publish: (state) => told.push(state),
-      changed: (state, from, cause) => heard.push(`${from}>${state} ${cause}`),
-      fenced: (reason) => heard.push(reason),
-      doubted: () => heard.push("doubt"),
-      resumed: () => heard.push("resumed"),
+      changed: (reason) => {
+        if (rules.fence !== undefined) heard.push(reason);
+        else if (reason === "stalled") heard.push(rules.doubting ? "doubt" : "resumed");
+        else heard.push(`${from}>${rules.state} ${reason}`);
+        from = rules.state;
+      },
       votesDropped: () => heard.push("void"),
       sameRole: (same) => heard.push(`same ${same}`),
     },
     start,
   );
+  from = rules.state;
   return { rules, heard, told };
 }
 

@@ -6,12 +6,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../../src/core/clock.js";
 import { Dealer, type EndpointSource, json, Publisher, type Raw } from "../../../src/index.js";
 import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
-import {
-  type BinaryStarHandler,
-  BinaryStarServer,
-  type BinaryStarServerEvent,
-} from "../../../src/patterns/binary-star/server.js";
+import { BinaryStarServer, type BinaryStarServerEvent } from "../../../src/patterns/binary-star/server.js";
 import { BinaryStar, type BinaryStarStateName } from "../../../src/patterns/binary-star/star.js";
+import type { RequestHandler } from "../../../src/patterns/kit/handler-jobs.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 import { blockThread } from "../../support/block.js";
@@ -44,14 +41,13 @@ interface Links {
 async function startServer(
   role: "primary" | "backup",
   links: Links,
-  handler: BinaryStarHandler<Raw> = (body) => `${role} ${body}`,
+  handler: RequestHandler<Raw> = (body) => `${role} ${body}`,
   clock: Clock = systemClock,
 ): Promise<BinaryStarServer> {
   const other = role === "primary" ? "backup" : "primary";
   const server = keep(
     new BinaryStarServer<Raw>(handler, {
       star: { role, peer: links[other], heartbeatInterval: HEARTBEAT, clock },
-      exposeErrors: true,
     }),
   );
   await server.bind("clients", ipc());
@@ -236,7 +232,11 @@ describe("a handler", () => {
     const links = { primary: ipc(), backup: ipc() };
     const failing = (body: Buffer[]): string => {
       if (String(body) === "bad")
-        throw Object.assign(new Error("no such thing"), { code: "E_NONE", data: { asked: "bad" } });
+        throw Object.assign(new Error("no such thing"), {
+          code: "E_NONE",
+          data: { asked: "bad" },
+          expose: true,
+        });
       return String(body) === "odd" ? ({} as string) : "fine";
     };
     const primary = await startServer("primary", links, failing);

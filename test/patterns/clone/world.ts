@@ -173,27 +173,19 @@ export class Server {
             peer.#update();
           });
         },
-        changed: (state, from, cause) => {
-          simulation.note(`${this.name}: star ${from} > ${state}, ${cause}`);
-          if (state === BinaryStarState.ACTIVE) {
-            rules.activate(simulation.now, cause === "resolved");
+        changed: (reason) => {
+          const { state, fence, doubting } = this.star as BinaryStarRules;
+          simulation.note(`${this.name}: star ${state}, ${reason}`);
+          if (doubting) rules.suspend();
+          else if (state === BinaryStarState.ACTIVE && fence === undefined) {
+            if (reason === "stalled") rules.resume(simulation.now);
+            else rules.activate(simulation.now, reason === "resolved");
             for (const [connection, subtree] of this.#voters.splice(0))
               rules.request(connection.id, subtree, simulation.now);
           } else {
             this.#voters = [];
-            rules.deactivate(state === BinaryStarState.PASSIVE, simulation.now);
+            rules.deactivate(state === BinaryStarState.PASSIVE && fence === undefined, simulation.now);
           }
-        },
-        doubted: () => rules.suspend(),
-        resumed: () => {
-          rules.resume(simulation.now);
-          for (const [connection, subtree] of this.#voters.splice(0))
-            rules.request(connection.id, subtree, simulation.now);
-        },
-        fenced: (reason) => {
-          simulation.note(`${this.name}: fenced, ${reason}`);
-          this.#voters = [];
-          rules.deactivate(false, simulation.now);
         },
         votesDropped: () => {
           this.#voters = [];

@@ -8,6 +8,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { CLOUD, FederationRules, LOCAL } from "../../../src/patterns/federation/rules.js";
+import { addressedFrames, readyFrames } from "../../../src/patterns/kit/worker-protocol.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
@@ -68,7 +69,7 @@ class World {
           if (!workers.has(key)) return false;
           simulation.after(simulation.random.integer(1, 2_000), () => {
             if (!workers.has(key) || this.sites.get(name)?.rules !== rules) return;
-            rules.receive(worker, { kind: "reply", dialect: "simple", address, body });
+            rules.workerMessage(worker, addressedFrames("simple", address, body));
           });
           return true;
         },
@@ -154,7 +155,7 @@ class World {
     const worker = `w${++this.#count}`;
     const site = this.sites.get(name);
     site?.workers.add(worker);
-    site?.rules.receive(Buffer.from(worker), { kind: "ready", dialect: "simple" });
+    site?.rules.workerMessage(Buffer.from(worker), readyFrames("simple"));
     return worker;
   }
 

@@ -7,8 +7,9 @@ import { Context, Dealer, json, type Raw, Router } from "../../../src/index.js";
 import { FreelanceClient } from "../../../src/patterns/freelance/client.js";
 import { FreelanceFailoverClient } from "../../../src/patterns/freelance/failover-client.js";
 import type { FreelanceModel } from "../../../src/patterns/freelance/protocol.js";
-import { type FreelanceHandler, FreelanceServer } from "../../../src/patterns/freelance/server.js";
+import { FreelanceServer } from "../../../src/patterns/freelance/server.js";
 import { FreelanceShotgunClient } from "../../../src/patterns/freelance/shotgun-client.js";
+import type { RequestHandler } from "../../../src/patterns/kit/handler-jobs.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 import { freePort } from "../../support/ports.js";
@@ -34,7 +35,7 @@ const ipc = (): string => `ipc://${join(folder, `f${++names}`)}`;
 
 async function serve(
   model: FreelanceModel,
-  handler: FreelanceHandler<Raw>,
+  handler: RequestHandler<Raw>,
   endpoint = ipc(),
 ): Promise<FreelanceServer> {
   const server = keep(new FreelanceServer<Raw>(handler, { model }));
@@ -43,7 +44,7 @@ async function serve(
 }
 
 const named =
-  (name: string): FreelanceHandler<Raw> =>
+  (name: string): RequestHandler<Raw> =>
   (body) =>
     `${name} ${body}`;
 const endpointOf = (server: FreelanceServer): string => server.endpoint as string;
@@ -206,7 +207,7 @@ describe("model 3", () => {
 
   test("a handler's signal is its own, and aborted when the server closes", async () => {
     const signals: AbortSignal[] = [];
-    const handler: FreelanceHandler<Raw> = async ([body], { signal }) => {
+    const handler: RequestHandler<Raw> = async ([body], { signal }) => {
       signals.push(signal);
       if (String(body) === "fast") return "done";
       return new Promise(() => undefined);
@@ -276,7 +277,8 @@ describe("model 3", () => {
     const error = await failure(client.request("bad"));
     expect(error).toMatchObject({ code: "ERR_SERVICE" });
     expect(String(error)).not.toContain("no such thing");
-    const open = keep(new FreelanceServer(fail, { exposeErrors: true }));
+    const exposed = Object.assign(new Error("no such thing"), { expose: true });
+    const open = keep(new FreelanceServer(() => Promise.reject(exposed)));
     const other = keep(new FreelanceClient([await open.bind(ipc())], { timeout: 8_000 }));
     expect(String(await failure(other.request("bad")))).toContain("no such thing");
     expect(texts(await client.request("good"))).toEqual(["fine"]);

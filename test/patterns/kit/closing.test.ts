@@ -65,13 +65,14 @@ const clients: Record<string, () => Closing> = {
     return { calls, close: () => client.close() };
   },
   Titanic: () => {
-    const client = new TitanicClient(endpoint);
-    const uuid = client.newUuid();
+    const client = new MajordomoClient(endpoint);
+    const requests = new TitanicClient(client);
+    const uuid = requests.newUuid();
     const calls = [
-      client.request("s", "body"),
-      client.reply(uuid),
-      client.wait(uuid),
-      client.forget(uuid),
+      requests.request("s", "body"),
+      requests.reply(uuid),
+      requests.wait(uuid),
+      requests.forget(uuid),
     ] as Promise<unknown>[];
     return { calls, close: () => client.close() };
   },

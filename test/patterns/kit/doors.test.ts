@@ -25,7 +25,6 @@ import {
   SequencedPublisher,
   SequencedSubscriber,
   SuicidalSnail,
-  TitanicClient,
 } from "../../../src/patterns/index.js";
 import { within } from "../../contract/support/wait.js";
 
@@ -53,7 +52,6 @@ const create: Readonly<Record<string, (options: object) => unknown>> = {
   PirateWorker: (options) => new PirateWorker(AT, handler, options),
   SequencedPublisher: (options) => new SequencedPublisher(options),
   SuicidalSnail: (options) => new SuicidalSnail(options),
-  TitanicClient: (options) => new TitanicClient(AT, options),
 };
 
 const WRONG: readonly unknown[] = [null, 0, -0, Number.NaN, 1n, "x", "", [], true, Symbol("x"), () => ""];
@@ -79,7 +77,7 @@ test.each([
     refused(name, "gate", value);
 });
 
-test.each(["MajordomoClient", "MajordomoWorker", "TitanicClient"])("codecs of a %s are codecs", (name) => {
+test.each(["MajordomoClient", "MajordomoWorker"])("codecs of a %s are codecs", (name) => {
   for (const option of ["requestCodec", "replyCodec"])
     for (const value of [...WRONG, {}, { encode: handler }]) refused(name, option, value);
 });

@@ -217,7 +217,7 @@ describe("Majordomo", () => {
     titanic.events.on("source:changed", ({ endpoints }) => lists.push(endpoints));
     const handler = new Handler();
     own(new MajordomoWorker(source, "echo", handler.handle));
-    const client = own(new TitanicClient(source));
+    const client = new TitanicClient(own(new MajordomoClient(source)));
     const ask = async (id: string): Promise<string> => {
       const { status, body } = await client.wait(await client.request("echo", id));
       return status === "200" ? String(body[0]) : status;
@@ -470,7 +470,6 @@ describe("wrong options of sockets", () => {
       (socketOptions) => new MajordomoWorker(source, "echo", () => "", { socketOptions }),
     ],
     ["MajordomoClient", (socketOptions) => new MajordomoClient(source, { socketOptions })],
-    ["TitanicClient", (socketOptions) => new TitanicClient(source, { socketOptions })],
     ["PirateWorker", (socketOptions) => new PirateWorker(source, () => "", { socketOptions })],
     ["PirateClient", (socketOptions) => new PirateClient(source, { socketOptions })],
     ["LoadBalancerClient", (socketOptions) => new LoadBalancerClient(source, { socketOptions })],

@@ -1,13 +1,20 @@
 import { describe, expect, test } from "vitest";
 import {
   errorReply,
-  handlerErrorReply,
+  failureReply,
+  handlerFailure,
+  messageOf,
   parseErrorReply,
   refuse,
-  requestErrorReply,
+  requestFailure,
   ServiceError,
 } from "../../../src/patterns/kit/errors.js";
 import { UNREADABLE } from "../../support/unreadable.js";
+
+const exposed = (text: string, details: object = {}): Error =>
+  Object.assign(new Error(text), details, { expose: true });
+
+const handlerErrorReply = (error: unknown): Buffer[] => failureReply(handlerFailure(error));
 
 const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
 
@@ -23,16 +30,8 @@ describe("an error reply", () => {
   });
 
   test("has a fourth frame for the code and data of what a handler threw, and only for these", () => {
-    expect(handlerErrorReply(new Error("no fish"), true)).toHaveLength(3);
-    expect(handlerErrorReply("no fish", true).map(String)).toEqual([
-      "shoal.error",
-      "worker-failed",
-      "no fish",
-    ]);
-    const reply = handlerErrorReply(
-      Object.assign(new Error("no fish"), { code: "E_FISH", data: { depth: 3 } }),
-      true,
-    );
+    expect(handlerErrorReply(exposed("no fish"))).toHaveLength(3);
+    const reply = handlerErrorReply(exposed("no fish", { code: "E_FISH", data: { depth: 3 } }));
     expect(String(reply[3])).toBe('{"code":"E_FISH","data":{"depth":3}}');
     expect(parseErrorReply(reply, "fish")).toMatchObject({
       reason: "worker-failed",
@@ -44,51 +43,49 @@ describe("an error reply", () => {
 
   test("has the message of what a handler threw only where that is exposed, or a ServiceError", () => {
     const error = Object.assign(new Error("password is 1234"), { code: "E_FISH" });
-    expect(handlerErrorReply(error, false).map(String)).toEqual([
+    expect(handlerErrorReply(error).map(String)).toEqual([
       "shoal.error",
       "worker-failed",
       "The worker's handler failed (E_FISH).",
       '{"code":"E_FISH"}',
     ]);
     const meant = new ServiceError("worker-failed", "fish", "no fish today", { code: "E_NONE" });
-    expect(handlerErrorReply(meant, false).map(String)).toEqual([
+    expect(handlerErrorReply(meant).map(String)).toEqual([
       "shoal.error",
       "worker-failed",
       "no fish today",
       '{"code":"E_NONE"}',
     ]);
-    const refused = requestErrorReply(new Error("not JSON")).map(String);
+    const refused = failureReply(requestFailure(new Error("not JSON"))).map(String);
     expect([refused[1], refused[2]]).toEqual(["invalid-request", expect.stringContaining("not JSON")]);
     const refusal = refuse("no-method", "fish", "no method swim");
-    expect(handlerErrorReply(refusal, false).map(String)).toEqual([
-      "shoal.error",
-      "no-method",
-      "no method swim",
-    ]);
+    expect(handlerErrorReply(refusal).map(String)).toEqual(["shoal.error", "no-method", "no method swim"]);
   });
 
   test("leaves out a code and data that JSON cannot hold, or that are too large", () => {
     const cycle: Record<string, unknown> = {};
     cycle.self = cycle;
     for (const data of [cycle, 1n, "x".repeat(65_536)])
-      expect(handlerErrorReply(Object.assign(new Error("no"), { code: "E", data }), true)).toHaveLength(3);
-    expect(handlerErrorReply(Object.assign(new Error("no"), { code: 7 }), true)).toHaveLength(3);
+      expect(handlerErrorReply(exposed("no", { code: "E", data }))).toHaveLength(3);
+    expect(handlerErrorReply(exposed("no", { code: 7 }))).toHaveLength(3);
   });
 
   test("is made of anything that can be thrown", () => {
-    for (const thrown of Object.values(UNREADABLE))
-      expect(handlerErrorReply(thrown, true).map(String)).toEqual([
+    for (const thrown of Object.values(UNREADABLE)) {
+      expect(handlerErrorReply(thrown).map(String)).toEqual([
         "shoal.error",
         "worker-failed",
-        "an error without a message",
+        "The worker's handler failed.",
       ]);
+      expect(messageOf(thrown)).toBe("an error without a message");
+    }
     const odd = Object.defineProperty(new Error("x"), "message", { value: 5 });
     for (const [thrown, text] of [
       [undefined, "undefined"],
       [Symbol("fish"), "Symbol(fish)"],
       [odd, "5"],
     ] as const)
-      expect(String(handlerErrorReply(thrown, true)[2])).toBe(text);
+      expect(messageOf(thrown)).toBe(text);
   });
 
   test("with malformed details is an error all the same", () => {

@@ -38,9 +38,9 @@ type Ask = (body: string) => Promise<Buffer[]>;
 
 const ANY = "tcp://127.0.0.1:*";
 
-async function majordomo(exposeErrors: boolean): Promise<Ask> {
+async function majordomo(): Promise<Ask> {
   const endpoint = await kept(new MajordomoBroker()).bind(ANY);
-  kept(new MajordomoWorker(endpoint, "fish", handle, { exposeErrors }));
+  kept(new MajordomoWorker(endpoint, "fish", handle));
   const client = kept(new MajordomoClient(endpoint));
   return (body) => client.request("fish", body);
 }
@@ -58,8 +58,7 @@ const servers: Readonly<Record<string, () => Promise<Ask>>> = {
     const client = kept(new LoadBalancerClient(frontend));
     return (body) => client.request(body);
   },
-  "a Majordomo worker": () => majordomo(false),
-  "a Majordomo worker that exposes errors": () => majordomo(true),
+  "a Majordomo worker": majordomo,
 };
 
 describe.each(Object.entries(servers))("%s", (_, start) => {
@@ -92,7 +91,7 @@ describe.each(Object.entries(WARNS))("what no one listens to, of %s,", (_, start
 });
 
 test("a handler of a Majordomo worker that returns an object is a warning, and code EINVAL at the client", async () => {
-  const ask = await majordomo(false);
+  const ask = await majordomo();
   const warned = once(process, "warning");
   await expect(ask("object")).rejects.toMatchObject({ reason: "worker-failed", handlerCode: "EINVAL" });
   expect(String((await warned)[0])).toContain("got object");

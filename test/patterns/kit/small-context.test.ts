@@ -148,7 +148,7 @@ describe.each(["simple", "paranoid"] as const)("Pirates (%s)", (dialect) => {
 });
 
 test("a Freelance server goes on when a request leaves no room for an answer, nor for an error", async () => {
-  const server = track(new FreelanceServer(() => Buffer.alloc(100), { ...small(), exposeErrors: true }));
+  const server = track(new FreelanceServer(() => Buffer.alloc(100), small()));
   const endpoint = await server.bind(AT);
   server.events.on("handler:failed", () => undefined);
   const hostile = track(new Dealer());
@@ -161,9 +161,9 @@ test("a Freelance server goes on when a request leaves no room for an answer, no
 
 test("a Freelance server's error that is too large is cut", async () => {
   const handle = (): never => {
-    throw new Error("e".repeat(2_000));
+    throw Object.assign(new Error("e".repeat(2_000)), { expose: true });
   };
-  const options = { socketOptions: { context: new Context({ maxMessageSize: 1_500 }) }, exposeErrors: true };
+  const options = { socketOptions: { context: new Context({ maxMessageSize: 1_500 }) } };
   const server = track(new FreelanceServer(handle, options));
   server.events.on("handler:failed", () => undefined);
   const client = track(new FreelanceClient(await server.bind(AT), { timeout: 8_000 }));

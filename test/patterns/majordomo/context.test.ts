@@ -65,7 +65,7 @@ describe("a handler", () => {
     expect(error.message).not.toContain("hunter2");
   });
 
-  it("that throws a ServiceError, or has exposeErrors set, gives its message, too", async () => {
+  it("that throws a ServiceError, or an error with expose: true, gives its message, too", async () => {
     const own = new ServiceError("worker-failed", "work", "no such fish", { code: "E_FISH" });
     const { client } = await begin(() => {
       throw own;
@@ -74,9 +74,8 @@ describe("a handler", () => {
       message: "work: no such fish",
       handlerCode: "E_FISH",
     });
-    const exposing = await begin(() => Promise.reject(new Error("no more fish")), {
-      worker: { exposeErrors: true },
-    });
+    const exposed = Object.assign(new Error("no more fish"), { expose: true });
+    const exposing = await begin(() => Promise.reject(exposed));
     expect(await failure(exposing.client.request("work", "x"))).toMatchObject({
       message: "work: no more fish",
     });

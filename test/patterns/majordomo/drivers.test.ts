@@ -42,12 +42,10 @@ describe.each(PROTOCOLS)("a client of protocol %s", (protocol) => {
   it.each(PROTOCOLS)("is answered by a worker of %s, errors included", async (other) => {
     const { endpoint } = await broker();
     const handler = ([body]: Buffer[]): Buffer[] => {
-      if (String(body) === "bad") throw new Error("no such fish");
+      if (String(body) === "bad") throw Object.assign(new Error("no such fish"), { expose: true });
       return [body as Buffer, Buffer.alloc(0), Buffer.from("!")];
     };
-    track(
-      new MajordomoWorker(endpoint, "echo", handler, { protocol: other, concurrency: 4, exposeErrors: true }),
-    );
+    track(new MajordomoWorker(endpoint, "echo", handler, { protocol: other, concurrency: 4 }));
     const client = track(new MajordomoClient(endpoint, { protocol }));
     const replies = await Promise.all(Array.from({ length: 40 }, (_, i) => client.request("echo", `${i}`)));
     expect(replies.map((reply) => reply.map(String).join("|"))).toEqual(replies.map((_, i) => `${i}||!`));

@@ -72,7 +72,6 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
     dedupBytes: 1_000_000,
     maxReplyBytes: 1_000,
     creditTimeout: 0,
-    exposeErrors: true,
     requestCodec: undefined,
     replyCodec: undefined,
     ...given,
@@ -168,7 +167,7 @@ it("an answer is kept without its request", async () => {
 it("a reply that throws when it is looked at is a failure of its handler, also where a promise gives it", async () => {
   const odd = {
     get next(): never {
-      throw new Error("no next");
+      throw Object.assign(new Error("no next"), { expose: true });
     },
   };
   make(([body]) => (String(body) === "1" ? odd : Promise.resolve(odd)) as never);

@@ -152,7 +152,7 @@ describe("the Pirates over tcp", () => {
     expect(worker.stats()).toMatchObject({ requests: 2, replies: 2, failed: 1 });
   });
 
-  it("send the message of a handler's error only where the worker exposes it", async () => {
+  it("send the message of a handler's error only where the error exposes it", async () => {
     const { frontend, backend } = await startQueue();
     const fail = (): never => {
       throw Object.assign(new Error("the password is 1234"), { code: "E_SECRET" });
@@ -163,8 +163,9 @@ describe("the Pirates over tcp", () => {
     expect(error).toMatchObject({ reason: "worker-failed", handlerCode: "E_SECRET" });
     expect(String(error)).not.toContain("1234");
     await hidden.close();
-    kept(new PirateWorker(backend, fail, { exposeErrors: true }));
-    await expect(client.request("x")).rejects.toThrow("the password is 1234");
+    const exposed = Object.assign(new Error("no fish"), { expose: true });
+    kept(new PirateWorker(backend, () => Promise.reject(exposed)));
+    await expect(client.request("x")).rejects.toThrow("no fish");
   });
 
   it("carry typed values, and refuse what a codec refuses", async () => {

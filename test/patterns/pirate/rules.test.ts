@@ -1,7 +1,7 @@
 /** The queue's and the worker's rules one by one: the Guide's bugs by name. */
 import { describe, expect, it } from "vitest";
 import { type PirateQueueEvent, QueueRules } from "../../../src/patterns/kit/queue-rules.js";
-import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
+import { WorkerRules, workerCounts } from "../../../src/patterns/pirate/worker-rules.js";
 
 const OPTIONS = {
   heartbeatInterval: 1_000,
@@ -152,6 +152,7 @@ describe("a queue", () => {
 /** @param random for the jitter */
 function workerOf(random = 1) {
   const log: string[] = [];
+  const counts = workerCounts();
   const rules: WorkerRules = new WorkerRules(
     {
       dialect: "paranoid",
@@ -170,9 +171,10 @@ function workerOf(random = 1) {
       event: (event) => event.type === "queue:lost" && log.push(`wait ${event.delay}`),
     },
     () => random,
+    counts,
   );
   rules.start(0);
-  return { rules, said: () => log.splice(0) };
+  return { rules, counts, said: () => log.splice(0) };
 }
 
 const REQUEST = { kind: "request", address: Buffer.from("c"), body: [Buffer.from("x")] } as const;
@@ -189,12 +191,12 @@ describe("a worker", () => {
   });
 
   it("drops a second request while it works", () => {
-    const { rules, said } = workerOf();
+    const { rules, counts, said } = workerOf();
     rules.receive(REQUEST, 1);
     rules.receive(REQUEST, 2);
     rules.finished(Buffer.from("c"), [Buffer.from("y")], 3);
     expect(said()).toEqual(["open", "ready", "handle", "reply"]);
-    expect(rules.stats()).toMatchObject({ requests: 1, replies: 1, dropped: 1 });
+    expect(counts).toMatchObject({ requests: 1, replies: 1, dropped: 1 });
   });
 
   it("beats by its own timer, though it hears nothing", () => {

@@ -13,7 +13,7 @@ import {
   parseFromQueue,
   readyFrames,
 } from "../../../src/patterns/kit/worker-protocol.js";
-import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
+import { WorkerRules, workerCounts } from "../../../src/patterns/pirate/worker-rules.js";
 import { Network } from "../../../src/testing/network.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
@@ -143,6 +143,7 @@ class World {
         },
       },
       () => simulation.random.next(),
+      workerCounts(),
     );
     rules.start(simulation.now);
     timer = new RulesTimer(simulation, rules);

@@ -43,8 +43,8 @@ describe("Titanic, on a store that is slow or fails,", () => {
     endpoint = broker.lastEndpoint as string;
     store = new GatedStore();
     titanic = new Titanic(endpoint, store, QUICK);
-    client = new TitanicClient(endpoint);
     raw = new MajordomoClient(endpoint);
+    client = new TitanicClient(raw);
     calls = 0;
     worker = new MajordomoWorker(endpoint, "echo", (frames) => {
       calls += 1;
@@ -52,7 +52,7 @@ describe("Titanic, on a store that is slow or fails,", () => {
     });
   });
   afterEach(async () => {
-    await Promise.all([client.close(), raw.close(), worker.close({ linger: 0 })]);
+    await Promise.all([raw.close(), worker.close({ linger: 0 })]);
     await titanic.close({ linger: 0 });
     await broker.close({ linger: 0 });
   });
@@ -102,17 +102,15 @@ describe("Titanic, on a store that is slow or fails,", () => {
   });
 
   it("reports that the outcome is unknown, and takes the same UUID later", async () => {
-    const once = new TitanicClient(endpoint);
-    const uuid = once.newUuid();
+    const uuid = client.newUuid();
     store.failures.push({ method: "put", reason: "outcome-unknown" });
-    await expect(once.request("other", "x", { uuid })).rejects.toMatchObject({
+    await expect(client.request("other", "x", { uuid })).rejects.toMatchObject({
       code: "ERR_STORE",
       reason: "outcome-unknown",
       message: expect.stringContaining(uuid),
     });
-    expect(await once.request("other", "x", { uuid })).toBe(uuid);
+    expect(await client.request("other", "x", { uuid })).toBe(uuid);
     expect(store.kept.size).toBe(1);
-    await once.close();
   });
 
   it.each([
@@ -269,6 +267,7 @@ describe.skipIf(NOT_HELD)("the store on LMDB", () => {
   describe("killed with -9 while a commit is on its way to the disk", () => {
     let broker: MajordomoBroker;
     let endpoint: string;
+    let asker: MajordomoClient;
     let client: TitanicClient;
     let worker: MajordomoWorker | undefined;
     let titanic: Child | undefined;
@@ -279,11 +278,12 @@ describe.skipIf(NOT_HELD)("the store on LMDB", () => {
       broker = new MajordomoBroker({ heartbeatInterval: 100 });
       await broker.bind("tcp://127.0.0.1:*");
       endpoint = broker.lastEndpoint as string;
-      client = new TitanicClient(endpoint, { timeout: 20_000, heartbeatInterval: 100 });
+      asker = new MajordomoClient(endpoint, { timeout: 20_000, heartbeatInterval: 100 });
+      client = new TitanicClient(asker);
     });
     afterEach(async () => {
       await titanic?.kill("SIGKILL");
-      await Promise.all([client.close(), worker?.close({ linger: 0 })]);
+      await Promise.all([asker.close(), worker?.close({ linger: 0 })]);
       await broker.close({ linger: 0 });
     });
 

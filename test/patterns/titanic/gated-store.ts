@@ -20,7 +20,6 @@ interface Kept {
 }
 
 export class GatedStore implements TitanicStore {
-  readonly name = "gated";
   onDamage: TitanicStore["onDamage"];
   readonly kept = new Map<string, Kept>();
   /** Calls of each method. */

@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PgPool } from "../../../src/patterns/kit/store/postgres.js";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
+import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
 import { PostgresStore } from "../../../src/patterns/titanic/postgres-store.js";
@@ -208,7 +209,8 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
     await broker.bind("tcp://127.0.0.1:*");
     const endpoint = broker.lastEndpoint as string;
     const titanic = new Titanic(endpoint, store, { ...QUICK, replyTtl: 60_000 });
-    const client = new TitanicClient(endpoint, { retries: 0 });
+    const asker = new MajordomoClient(endpoint, { retries: 0 });
+    const client = new TitanicClient(asker);
     let calls = 0;
     let began = (): void => undefined;
     const working = new Promise<void>((resolve) => {
@@ -241,7 +243,7 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
       expect(calls).toBe(1);
       await later.close({ linger: 0 });
     } finally {
-      await Promise.all([client.close(), worker.close({ linger: 0 })]);
+      await Promise.all([asker.close(), worker.close({ linger: 0 })]);
       await titanic.close({ linger: 0 });
       await store.close();
       await broker.close({ linger: 0 });

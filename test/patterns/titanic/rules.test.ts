@@ -1,10 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { decodeRecord, encodeRecord } from "../../../src/patterns/kit/store/record.js";
-import {
-  type DeliveryEnd,
-  type DispatchLimits,
-  DispatchRules,
-} from "../../../src/patterns/titanic/dispatch-rules.js";
+import { type DeliveryEnd, DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
+import type { DispatchLimits } from "../../../src/patterns/titanic/options.js";
 import {
   formatUuid,
   parseReference,

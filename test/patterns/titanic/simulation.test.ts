@@ -8,7 +8,8 @@
  * many attempts as it has.
  */
 import { expect, it } from "vitest";
-import { type DispatchLimits, DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
+import { DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
+import type { DispatchLimits } from "../../../src/patterns/titanic/options.js";
 import type { TitanicClaimedRequest } from "../../../src/patterns/titanic/store.js";
 import { Network } from "../../../src/testing/network.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";

@@ -1,6 +1,6 @@
 /** A Titanic, its broker, workers and clients that stand still for longer than others believe in them. */
 import { expect, it } from "vitest";
-import { MajordomoBroker, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
 import { Titanic, TitanicClient } from "../../../src/patterns/titanic/index.js";
 import { simulate } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
@@ -45,7 +45,7 @@ it("what was acknowledged is stored once, and answered, while others stand still
       });
     for (const name of CLIENTS)
       world.node(name).start(async () => {
-        const client = new TitanicClient(BROKER, { ...HEARTBEAT, timeout: 5_000 });
+        const client = new TitanicClient(new MajordomoClient(BROKER, { ...HEARTBEAT, timeout: 5_000 }));
         for (let k = 0; !isOver; k++) {
           const text = `${name}.${k}`;
           const uuid = client.newUuid();

@@ -2,7 +2,7 @@
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LmdbStore, MajordomoWorker, Titanic, TitanicClient } from "shoal/patterns";
+import { LmdbStore, MajordomoClient, MajordomoWorker, Titanic, TitanicClient } from "shoal/patterns";
 import { Bodies } from "../../../bodies.js";
 import { OnceChecker } from "../../../sequences.js";
 import type { Side } from "../side.js";
@@ -107,8 +107,9 @@ async function workOff(side: Side, client: TitanicClient): Promise<void> {
 }
 
 const client: Role = async (side) => {
-  const asker = new TitanicClient(side.endpoint, { maxInFlight: side.number("window", 1) });
-  await (side.option("until", "acknowledged") === "answered" ? workOff : store)(side, asker);
+  const asker = new MajordomoClient(side.endpoint, { maxInFlight: side.number("window", 1) });
+  const work = side.option("until", "acknowledged") === "answered" ? workOff : store;
+  await work(side, new TitanicClient(asker));
   await asker.close();
 };
 

@@ -120,14 +120,6 @@ export function openEnvironment(directory: string): LmdbEnvironment {
   return environment;
 }
 
-function tablesOf<Name extends string>(
-  environment: LmdbEnvironment,
-  names: readonly Name[],
-): Readonly<Record<Name, LmdbDatabase>> {
-  const options = { encoding: "binary", keyEncoding: "binary" } as const;
-  return Object.fromEntries(names.map((name) => [name, environment.openDB(name, options)])) as never;
-}
-
 const META_PAGES = 2;
 
 /** Unused bytes of a file. @param tables all of the file */
@@ -228,9 +220,11 @@ export class LmdbFolder<Name extends string> {
     this.directory = storeFolder(directory);
     let environment: LmdbEnvironment | undefined;
     try {
-      environment = openEnvironment(this.directory);
-      this.#environment = environment;
-      this.tables = tablesOf(environment, names);
+      const opened = openEnvironment(this.directory);
+      environment = opened;
+      this.#environment = opened;
+      const options = { encoding: "binary", keyEncoding: "binary" } as const;
+      this.tables = Object.fromEntries(names.map((name) => [name, opened.openDB(name, options)])) as never;
       if (owner !== undefined) this.transactionSync(() => void this.tables[owner].put(OWNER, this.#token));
     } catch (cause) {
       void environment?.close();

@@ -123,7 +123,7 @@ export class PostgresDatabase {
     try {
       return await this.#run(text, values, true);
     } catch (error) {
-      if (!isOutcomeUnknown(error)) throw error;
+      if (!(error instanceof StoreError) || error.reason !== "outcome-unknown") throw error;
       return this.#run(text, values, false);
     }
   }
@@ -187,10 +187,6 @@ function isRefusal(error: unknown): boolean {
   const { severity, code } = (error ?? {}) as { severity?: unknown; code?: unknown };
   // The severity is in the database's language; these codes never end a connection.
   return severity === "ERROR" || (typeof code === "string" && /^(2[2-8]|3[4-9B]|4[024])/.test(code));
-}
-
-function isOutcomeUnknown(error: unknown): boolean {
-  return error instanceof StoreError && error.reason === "outcome-unknown";
 }
 
 function outcomeUnknown(cause: unknown): StoreError {
