@@ -5,7 +5,7 @@
  */
 import { allocate } from "../../core/memory.js";
 import type { StreamFault } from "./codec/in-stream.js";
-import { disconnectError, faultEvents, refusedByPeer, tooLargeText } from "./errors.js";
+import { faultEvents, tooLargeText } from "./errors.js";
 import type { InprocNames, InprocTarget } from "./inproc-names.js";
 import type { Fault } from "./mechanism/mechanism.js";
 import { identityOf, pipeOptions } from "./options.js";
@@ -28,7 +28,7 @@ export interface InprocParts {
 /** Types that send one encoded message to many peers. */
 const FANS_OUT: readonly string[] = ["PUB", "XPUB", "RADIO"];
 
-/** Called once. @param tooLarge the oversized message, sent by the end with reason `remote` */
+/** Called once. @param tooLarge the oversized message that this end has refused */
 type OnEnd = (reason: CloseReason | "remote", tooLarge?: string) => void;
 
 export class InprocLink implements Link {
@@ -172,9 +172,8 @@ export class InprocLink implements Link {
     other.#join(undefined);
     // The receiver of an oversized message ends the link, whichever end closed first.
     const [wrong, otherWrong] = [other.#fault !== undefined, this.#fault !== undefined];
-    const tooLarge = this.#tooLargeFor(other.#pipe) ?? other.#tooLargeFor(this.#pipe);
-    this.#onEnd(wrong ? "protocol" : otherWrong ? "remote" : reason, tooLarge);
-    other.#onEnd(otherWrong ? "protocol" : "remote", tooLarge);
+    this.#onEnd(wrong ? "protocol" : otherWrong ? "remote" : reason, other.#tooLargeFor(this.#pipe));
+    other.#onEnd(otherWrong ? "protocol" : "remote", this.#tooLargeFor(other.#pipe));
   }
 }
 
@@ -387,13 +386,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
 
   #left(pipe: Pipe, reason: CloseReason | "remote", tooLarge: string | undefined): void {
     const { endpoint } = pipe;
-    const isRemote = reason === "remote";
-    if (tooLarge !== undefined && !isRemote) this.#state.routing.refuseLarge(tooLarge, endpoint);
-    const error =
-      tooLarge !== undefined && isRemote
-        ? disconnectError(refusedByPeer(tooLarge), reason, { remote: endpoint })
-        : undefined;
-    this.#peers.left(pipe, isRemote ? "remote" : "local", error);
+    if (tooLarge !== undefined) this.#state.routing.refuseLarge(tooLarge, endpoint);
+    this.#peers.left(pipe, reason === "remote" ? "remote" : "local");
   }
 
   #refuse(dial: InprocDial, fault: Fault): void {

@@ -187,7 +187,7 @@ export function refused(mechanism: string, why: false | Refusal): Step {
 }
 
 /** At most 255 printable characters. */
-export function errorText(data: Buffer): string {
+function errorText(data: Buffer): string {
   return data.toString("latin1", 1, 256).replace(/[^\x20-\x7e]/g, "?");
 }
 
