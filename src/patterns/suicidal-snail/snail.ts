@@ -12,7 +12,7 @@ import { refuseExtra } from "../../core/arguments.js";
 import type { Clock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { refusedWait, type WaitOptions } from "../../core/waiter.js";
-import { Calls } from "../../sockets/calls.js";
+import { runCall } from "../../sockets/calls.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
@@ -65,7 +65,6 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   readonly #clock: Clock;
   readonly #socketOptions: SubscriberOptions;
   readonly #rules: LatenessRules;
-  readonly #open = new Calls();
   readonly #reader: MessageReader<Waiting>;
   /** Delivered however late. */
   readonly #kept = new RingBuffer<Waiting>();
@@ -144,9 +143,13 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   receive(options: WaitOptions = {}): Promise<SuicidalSnailMessage> {
     const refused = refusedWait(options, "receive");
     if (refused !== undefined) return refused;
-    // Only waiting calls are tracked.
-    const waits = this.#reader.waiting + this.#kept.length === 0;
-    return waits ? this.#open.run(() => this.#receive(options)) : this.#receive(options);
+    if (this.#reader.waiting + this.#kept.length > 0) return this.#receive(options);
+    const wasClosed = this.closed;
+    // A SuicidalSnailError must be seen.
+    return runCall(
+      () => this.closed && !wasClosed && !this.#isDying,
+      () => this.#receive(options),
+    );
   }
 
   async #receive(options: WaitOptions): Promise<SuicidalSnailMessage> {
@@ -184,8 +187,6 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   protected async onClose(): Promise<void> {
-    // A SuicidalSnailError must be seen.
-    if (!this.#isDying) this.#open.abandon();
     await this.#socket.close({ linger: 0 });
   }
 
