@@ -262,8 +262,8 @@ export interface EngineSocket {
    * REQ: the request's connection has ended. A REQ with a routing id may still get the reply over the next.
    */
   readonly replyLost?: boolean;
-  /** Also changes the options the socket was opened with; nothing if it throws. */
-  setOption(name: string, value: unknown): void;
+  /** Also changes the options the socket was opened with; nothing if it throws. @param attached bound or connected */
+  setOption(name: string, value: unknown, attached: boolean): void;
   stats(): EngineStats;
   /** Peers with a complete handshake. @param max peers at most */
   listPeers?: ((max: number) => EnginePeer[]) | undefined;

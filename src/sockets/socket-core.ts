@@ -235,7 +235,9 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.assertOpen();
     checkOption(this.typeName, name, value);
     const own = owned(value);
-    if ((OPTIONS[name as OptionName] as OptionSpec).local !== true) this.engine.setOption(name, own);
+    const spec: OptionSpec = OPTIONS[name as OptionName];
+    const attached = this.endpoints.any || this.endpoints.settling > 0;
+    if (spec.local !== true) this.engine.setOption(name, own, attached);
     else setOption(this.#options, name, own);
   }
 

@@ -254,11 +254,6 @@ export class Datagrams {
     return { endpoint: resolved, close };
   }
 
-  get connected(): boolean {
-    for (const { pipe } of this.#connected) if (pipe.leaving === undefined) return true;
-    return false;
-  }
-
   connect(endpoint: string): void {
     const pipe = this.#peers.make(endpoint, true);
     const connected: Connected = {

@@ -45,7 +45,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   readonly #dialers = new Set<Dialer>();
   #stopWaking: (() => void) | undefined = undefined;
   #reconnects = 0;
-  #binding = 0;
 
   constructor(parts: EngineParts, { state, peers, admission, connections }: EndpointsOf) {
     this.#parts = parts;
@@ -79,25 +78,13 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return this.#listening?.bound ?? 0;
   }
 
-  get attached(): boolean {
-    if (this.#binding > 0 || this.bound > 0) return true;
-    if (this.#inproc?.connected === true || this.#datagrams?.connected === true) return true;
-    for (const dialer of this.#dialers) if (!dialer.leaving) return true;
-    return false;
-  }
-
   get reconnects(): number {
     return this.#reconnects;
   }
 
   async bind(endpoint: string): Promise<string> {
-    this.#binding += 1;
-    try {
-      this.admission.check();
-      return await this.#listeningFor(endpoint).bind(endpoint, this.#originOf(endpoint));
-    } finally {
-      this.#binding -= 1;
-    }
+    this.admission.check();
+    return await this.#listeningFor(endpoint).bind(endpoint, this.#originOf(endpoint));
   }
 
   bindSync(endpoint: string): string {

@@ -221,11 +221,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#names.unbind(name);
   }
 
-  get connected(): boolean {
-    for (const { pipe } of this.#dials) if (pipe.leaving === undefined && !pipe.released) return true;
-    return false;
-  }
-
   connect(name: string, pipe: Pipe): void {
     const backoff = new Backoff(this.#state.options);
     const dial: InprocDial = { name, from: this, pipe, backoff, stopped: false, endSearch: undefined };

@@ -211,9 +211,9 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     return this.#routing.replyLost;
   }
 
-  setOption(name: string, value: unknown): void {
+  setOption(name: string, value: unknown, attached: boolean): void {
     assertSupported(name, value);
-    warnOfOption(name, value, this.endpoints.attached);
+    warnOfOption(name, value, attached);
     setOption(this.options, name, value);
     if (isMark(name)) this.#peers.marksChanged();
     // The option, such as noDrop, may unblock a send.
