@@ -128,8 +128,8 @@ export interface EngineEndpoints {
   /** @returns the resolved endpoint @throws TransportError */
   bind(endpoint: string): Promise<string>;
   bindSync(endpoint: string): string;
-  /** Of a bound endpoint. Resolves when it can be bound again. */
-  unbind(endpoint: string): Promise<void>;
+  /** Of a resolved endpoint. Resolves when it can be bound again. */
+  unbind(resolved: string): Promise<void>;
   /**
    * @param routingId the name by which a ROUTER or STREAM will know the peer
    * @returns the id by which a PEER knows it, if assigned before the handshake

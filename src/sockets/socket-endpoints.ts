@@ -125,7 +125,7 @@ export class SocketEndpoints {
       if (given !== endpoint && resolved !== endpoint) continue;
       this.#bound.delete(resolved);
       this.#watched([...this.#bound.keys()]);
-      return this.#core.engine.endpoints.unbind(endpoint);
+      return this.#core.engine.endpoints.unbind(resolved);
     }
     throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
       endpoint,

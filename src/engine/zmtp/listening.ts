@@ -31,8 +31,7 @@ export interface ListeningParts {
 
 export class Listening {
   readonly #parts: ListeningParts;
-  /** As the program wrote them; a wildcard may be bound many times. */
-  readonly #listeners = new Map<Listener, string>();
+  readonly #listeners = new Set<Listener>();
   readonly #handshakes: HandshakeLimit<Connection>;
   #stopped = false;
 
@@ -75,7 +74,7 @@ export class Listening {
       await listener.close();
       throw closedMeanwhile(endpoint);
     }
-    return this.#isBound(endpoint, listener, acceptor);
+    return this.#isBound(listener, acceptor);
   }
 
   async #bindInproc(endpoint: string): Promise<string> {
@@ -110,20 +109,20 @@ export class Listening {
       throw this.#failed(endpoint, error as ShoalError);
     }
     // Listed first: peers waiting for the name connect within `bind`.
-    this.#isBound(endpoint, listener, acceptor);
+    this.#isBound(listener, acceptor);
     if (transport === undefined && this.#listeners.has(listener)) this.#parts.inproc.bind(endpoint);
     return listener.endpoint;
   }
 
   async unbind(endpoint: string): Promise<void> {
     const { effects } = this.#parts.state;
-    for (const [listener, given] of this.#listeners) {
-      if (given !== endpoint && listener.endpoint !== endpoint) continue;
+    for (const listener of this.#listeners) {
+      if (listener.endpoint !== endpoint) continue;
       this.#listeners.delete(listener);
       const closed = listener.close();
       effects.changed();
       await closed;
-      effects.event({ type: "close", address: listener.endpoint });
+      effects.event({ type: "close", address: endpoint });
       return;
     }
   }
@@ -131,7 +130,7 @@ export class Listening {
   stop(): void {
     this.#stopped = true;
     const { effects } = this.#parts.state;
-    for (const listener of this.#listeners.keys()) {
+    for (const listener of this.#listeners) {
       const { endpoint: address } = listener;
       listener.close().catch((error: ShoalError) => effects.event({ type: "close:error", address, error }));
       effects.event({ type: "close", address });
@@ -207,10 +206,10 @@ export class Listening {
     return error;
   }
 
-  #isBound(given: string, listener: Listener, acceptor: EndpointAcceptor): string {
+  #isBound(listener: Listener, acceptor: EndpointAcceptor): string {
     const { effects } = this.#parts.state;
     acceptor.endpoint = listener.endpoint;
-    this.#listeners.set(listener, given);
+    this.#listeners.add(listener);
     effects.event({ type: "bind", address: listener.endpoint });
     effects.changed();
     return listener.endpoint;
