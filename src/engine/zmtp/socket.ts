@@ -221,10 +221,14 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   }
 
   stats(): EngineStats {
+    let peers = 0;
     let queuedOut = 0;
-    for (const pipe of this.#peers.pipes) queuedOut += pipe.out.messages;
+    for (const pipe of this.#peers.pipes) {
+      if (pipe.joined) peers += 1;
+      queuedOut += pipe.out.messages;
+    }
     return {
-      peers: this.#peers.count,
+      peers,
       reconnects: this.endpoints.reconnects,
       queuedIn: this.#routing.queuedIn,
       queuedOut,
