@@ -11,6 +11,7 @@
  */
 import type { X509Certificate } from "node:crypto";
 import type { Rate } from "../core/rate-meter.js";
+import type { HttpServerEndpoint } from "../core/schemes/http-server.js";
 import type { SocketType } from "../core/socket-type.js";
 import type { EngineDropReason, SocketEvent } from "./events.js";
 import type { FrameBatch } from "./frame-batch.js";
@@ -125,8 +126,8 @@ export interface EngineCloseResult {
 }
 
 export interface EngineEndpoints {
-  /** @returns the resolved endpoint @throws TransportError */
-  bind(endpoint: string): Promise<string>;
+  /** @param server the program's, for ws @returns the resolved endpoint @throws TransportError */
+  bind(endpoint: string, server?: HttpServerEndpoint["server"]): Promise<string>;
   bindSync(endpoint: string): string;
   /** Of a resolved endpoint. Resolves when it can be bound again. */
   unbind(resolved: string): Promise<void>;

@@ -8,6 +8,7 @@
  * Each attempt resolves the name again.
  */
 import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
+import type { HttpServerEndpoint } from "../../core/schemes/http-server.js";
 import { schemeOf } from "../../core/schemes/scheme.js";
 import type { EngineEndpoints } from "../engine.js";
 import type { Admission } from "./admission.js";
@@ -82,9 +83,9 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return this.#reconnects;
   }
 
-  async bind(endpoint: string): Promise<string> {
+  async bind(endpoint: string, server?: HttpServerEndpoint["server"]): Promise<string> {
     this.admission.check();
-    return await this.#listeningFor(endpoint).bind(endpoint, this.#originOf(endpoint));
+    return await this.#listeningFor(endpoint).bind(endpoint, this.#originOf(endpoint), server);
   }
 
   bindSync(endpoint: string): string {

@@ -1,5 +1,6 @@
 /** The bound endpoints of one socket, and the admission of their peers. */
 import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
+import type { HttpServerEndpoint } from "../../core/schemes/http-server.js";
 import type { Admission } from "./admission.js";
 import type { Connection } from "./connection.js";
 import type { Connections } from "./connections.js";
@@ -56,7 +57,11 @@ export class Listening {
     return this.#listeners.size;
   }
 
-  async bind(endpoint: string, { transport, isUdp }: Origin): Promise<string> {
+  async bind(
+    endpoint: string,
+    { transport, isUdp }: Origin,
+    server?: HttpServerEndpoint["server"],
+  ): Promise<string> {
     if (transport === undefined && !isUdp) return await this.#bindInproc(endpoint);
     const options = transportOptions(this.#parts.state.options);
     transport?.assertUsable?.("bind", options);
@@ -66,7 +71,7 @@ export class Listening {
       listener =
         transport === undefined
           ? await this.#parts.datagrams.bind(endpoint)
-          : await transport.listen(endpoint, options, acceptor);
+          : await transport.listen(endpoint, options, acceptor, server);
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
