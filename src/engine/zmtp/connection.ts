@@ -122,7 +122,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#handshake = new Handshake(mechanism, framing?.mechanism);
     this.#reader = stream.reader;
     this.stream = stream;
-    this.#opensFirst = dials || framing !== undefined || mechanism.early === undefined;
+    this.#opensFirst = dials || framing !== undefined || mechanism.opening === undefined;
   }
 
   /** A custom stream may bring the peer's answer within the call. */
