@@ -17,9 +17,6 @@ const TRANSPORTS = new Map<string, Transport>(
   ]),
 );
 
-let schemes: readonly string[] = [];
-let registered: readonly string[] | undefined;
-
 export interface TransportTable {
   get(scheme: string): Transport | undefined;
 }
@@ -35,11 +32,7 @@ const MACHINE_TRANSPORTS: TransportTable = {
 
 /** inproc and udp need no transport. */
 export function machineSchemes(): readonly string[] {
-  if (registered !== customSchemes()) {
-    registered = customSchemes();
-    schemes = Object.freeze([...TRANSPORTS.keys(), "inproc", "udp", ...registered]);
-  }
-  return schemes;
+  return [...TRANSPORTS.keys(), "inproc", "udp", ...customSchemes()];
 }
 
 export interface HostInterface {
