@@ -209,12 +209,12 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     return this.#names.claim(name);
   }
 
-  assertFree(name: string): void {
-    this.#names.assertFree(name);
-  }
-
   bind(name: string): void {
     this.#names.bind(name, this);
+  }
+
+  admit(name: string): void {
+    this.#names.admit(name, this);
   }
 
   unbind(name: string): void {
@@ -289,15 +289,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     dial.endSearch = undefined;
     dial.backoff.reset();
     const pipe = this.#peers.make(dial.name, false);
-    const far = new InprocLink(dial.pipe, theirs.#marks, (reason, tooLarge) => {
-      theirs.#left(dial.pipe, reason, tooLarge);
-      theirs.#lookLater(dial);
-      theirs.#state.effects.changed();
-    });
-    const near = new InprocLink(pipe, this.#marks, (reason, tooLarge) => {
-      this.#left(pipe, reason, tooLarge);
-      this.#state.effects.changed();
-    });
+    const far = new InprocLink(dial.pipe, theirs.#marks, theirs.#endOf(dial.pipe, dial));
+    const near = new InprocLink(pipe, this.#marks, this.#endOf(pipe));
     InprocLink.join(far, theirPeer, near, ourPeer);
     this.#peers.add(pipe);
     this.#peers.joined(pipe);
@@ -331,16 +324,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     if (this.#state.closing) return undefined;
     const { port1, port2 } = new MessageChannel();
     const pipe = this.#peers.make(name, false);
-    const link = new PortLink(
-      port1 as unknown as MessagePortLike,
-      pipe,
-      this.#marks,
-      theirs.marks,
-      (reason, tooLarge) => {
-        this.#left(pipe, reason, tooLarge);
-        this.#state.effects.changed();
-      },
-    );
+    const port = port1 as unknown as MessagePortLike;
+    const link = new PortLink(port, pipe, this.#marks, theirs.marks, this.#endOf(pipe));
     pipe.linked(link, peer);
     this.#peers.add(pipe);
     this.#peers.joined(pipe);
@@ -368,21 +353,21 @@ export class InprocPeers implements InprocTarget<InprocDial> {
       return;
     }
     dial.backoff.reset();
-    const link = new PortLink(port, dial.pipe, this.#marks, theirs.marks, (reason, tooLarge) => {
-      this.#left(dial.pipe, reason, tooLarge);
-      this.#lookLater(dial);
-      this.#state.effects.changed();
-    });
+    const link = new PortLink(port, dial.pipe, this.#marks, theirs.marks, this.#endOf(dial.pipe, dial));
     dial.pipe.linked(link, peer);
     this.#peers.joined(dial.pipe);
     link.open();
     this.#leaveIfOver(dial);
   }
 
-  #left(pipe: Pipe, reason: CloseReason | "remote", tooLarge: string | undefined): void {
-    const { endpoint } = pipe;
-    if (tooLarge !== undefined) this.#state.routing.refuseLarge(tooLarge, endpoint);
-    this.#peers.left(pipe, reason === "remote" ? "remote" : "local");
+  /** @param dial looks for the name again */
+  #endOf(pipe: Pipe, dial?: InprocDial): OnEnd {
+    return (reason, tooLarge) => {
+      if (tooLarge !== undefined) this.#state.routing.refuseLarge(tooLarge, pipe.endpoint);
+      this.#peers.left(pipe, reason === "remote" ? "remote" : "local");
+      if (dial !== undefined) this.#lookLater(dial);
+      this.#state.effects.changed();
+    };
   }
 
   #refuse(dial: InprocDial, fault: Fault): void {
@@ -408,8 +393,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   #asPeer(): Peer {
-    const { type, options } = this.#state;
-    return { socketType: wireNameOf(type), identity: identityOf(options), commands: true };
+    return this.#peerOf(this.#describe());
   }
 
   #peerOf({ socketType, identity }: Description): Peer {

@@ -113,9 +113,9 @@ export class Listening {
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
-    // Listed first: peers waiting for the name connect within `bind`.
+    // Listed first: peers waiting for the name connect within `admit`.
     this.#isBound(listener, acceptor);
-    if (transport === undefined && this.#listeners.has(listener)) this.#parts.inproc.bind(endpoint);
+    if (transport === undefined && this.#listeners.has(listener)) this.#parts.inproc.admit(endpoint);
     return listener.endpoint;
   }
 
@@ -202,7 +202,7 @@ export class Listening {
 
   #inprocListener(endpoint: string): Listener {
     const { inproc } = this.#parts;
-    inproc.assertFree(endpoint);
+    inproc.bind(endpoint);
     return { endpoint, close: async () => inproc.unbind(endpoint) };
   }
 
