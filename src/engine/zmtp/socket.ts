@@ -276,10 +276,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     this.#listener.engineOnReplyLost?.();
   }
 
-  routingOnEvent(event: SocketEvent): void {
-    this.#listener.engineOnEvent(event);
-  }
-
   routingOnDrop(reason: EngineDropReason, pipe: Pipe, messages = 1): void {
     this.#count(reason, messages, pipe);
   }
@@ -341,8 +337,8 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
       messages,
       ...(pipe === undefined ? {} : idOf(pipe)),
     };
-    if (isLater) queueMicrotask(() => this.#listener.engineOnEvent(event));
-    else this.#listener.engineOnEvent(event);
+    if (isLater) queueMicrotask(() => this.event(event));
+    else this.event(event);
   }
 }
 
