@@ -28,7 +28,7 @@ import {
 /** READY of peers without a routing id: sockets keep the memory of routing ids. */
 const known = new RecentBytes<Step>();
 
-/** By their properties, of which equal ones share one array. */
+/** By their properties; those without a routing id share one array (admission.ts). */
 const OPENINGS = new WeakMap<Uint8Array, Buffer>();
 
 function openingOf(properties: Uint8Array): Buffer {
