@@ -23,8 +23,6 @@ export const MAX_HANDSHAKE_COMMAND = 8_192;
 
 const NOTHING = Buffer.alloc(0);
 
-const NOTHING_TO_DO: Step = {};
-
 interface PeerOpening {
   readonly greeting: Greeting;
   readonly command: Buffer;
@@ -110,10 +108,9 @@ export class Handshake {
   }
 
   takeRemaining(): Buffer {
-    const { length } = this.#input;
     const rest = this.#input;
     this.#input = NOTHING;
-    return length === 0 ? NOTHING : rest;
+    return rest;
   }
 
   #proceed(steps: Step[]): Step[] {
@@ -148,7 +145,7 @@ export class Handshake {
   #begin(mechanism: string): Step {
     const isEarly = this.#agreed === undefined && this.mechanism.opening !== undefined;
     if (mechanism === this.mechanism.name) {
-      if (isEarly) return NOTHING_TO_DO;
+      if (isEarly) return {};
       const { loading } = this.mechanism;
       return loading === undefined ? this.mechanism.start() : { wait: loading };
     }
