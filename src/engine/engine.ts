@@ -11,6 +11,7 @@
  */
 import type { X509Certificate } from "node:crypto";
 import type { Rate } from "../core/rate-meter.js";
+import type { HttpServerEndpoint } from "../core/schemes/http-server.js";
 import type { SocketType } from "../core/socket-type.js";
 import type { EngineDropReason, SocketEvent } from "./events.js";
 import type { FrameBatch } from "./frame-batch.js";
@@ -125,11 +126,11 @@ export interface EngineCloseResult {
 }
 
 export interface EngineEndpoints {
-  /** @returns the resolved endpoint @throws TransportError */
-  bind(endpoint: string): Promise<string>;
+  /** @param server the program's, for ws @returns the resolved endpoint @throws TransportError */
+  bind(endpoint: string, server?: HttpServerEndpoint["server"]): Promise<string>;
   bindSync(endpoint: string): string;
-  /** Of a bound endpoint. Resolves when it can be bound again. */
-  unbind(endpoint: string): Promise<void>;
+  /** Of a resolved endpoint. Resolves when it can be bound again. */
+  unbind(resolved: string): Promise<void>;
   /**
    * @param routingId the name by which a ROUTER or STREAM will know the peer
    * @returns the id by which a PEER knows it, if assigned before the handshake
@@ -262,8 +263,8 @@ export interface EngineSocket {
    * REQ: the request's connection has ended. A REQ with a routing id may still get the reply over the next.
    */
   readonly replyLost?: boolean;
-  /** Also changes the options the socket was opened with; nothing if it throws. */
-  setOption(name: string, value: unknown): void;
+  /** Also changes the options the socket was opened with; nothing if it throws. @param attached bound or connected */
+  setOption(name: string, value: unknown, attached: boolean): void;
   stats(): EngineStats;
   /** Peers with a complete handshake. @param max peers at most */
   listPeers?: ((max: number) => EnginePeer[]) | undefined;

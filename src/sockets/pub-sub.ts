@@ -82,7 +82,7 @@ export class Publisher<T = Raw> extends Socket {
    */
   waitForSubscribers(options?: WaitForSubscribersOptions): Promise<void>;
   waitForSubscribers(options: WaitForSubscribersOptions = {}, ...extra: unknown[]): Promise<void> {
-    return this[CORE].calls.run(async () => {
+    return this[CORE].run(async () => {
       refuseExtra("waitForSubscribers", "options", extra);
       checkCallOptions("waitForSubscribers", options, WAIT_FOR_OPTIONS);
       await this.#waitForSubscribers(options);

@@ -130,7 +130,7 @@ export class Request<T = Raw> extends Socket {
    */
   request(body: BodyOut<T>, options?: RequestCallOptions): Promise<BodyIn<T>>;
   request(body: BodyOut<T>, options: RequestCallOptions = {}, ...extra: unknown[]): Promise<BodyIn<T>> {
-    return this[CORE].calls.run(async () => {
+    return this[CORE].run(async () => {
       refuseExtra("request", "a message and options", extra);
       checkCallOptions("request", options, REQUEST_OPTIONS);
       return this.#request(body, options);
@@ -361,7 +361,7 @@ export class Router<T = Raw> extends Socket {
    * @throws UnroutableError `EHOSTUNREACH` when the peer is gone, regardless of `mandatory`
    */
   reply(envelope: Envelope, body: BodyOut<T>, options?: SendOptions): Promise<void> {
-    return this[CORE].calls.run(async () => {
+    return this[CORE].run(async () => {
       if (!(envelope instanceof Envelope))
         throw new InvalidArgumentError("reply takes an Envelope, such as Envelope.parse gives");
       checkCallOptions("reply", options, SEND_OPTIONS);

@@ -29,7 +29,7 @@ import {
   type InvalidReason,
   type SocketEvent,
 } from "../engine/events.js";
-import { Calls } from "./calls.js";
+import { runCall } from "./calls.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./check-options.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
@@ -94,7 +94,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   readonly counters = new Counters();
   /** A call of `request` has the socket. */
   reserved = false;
-  readonly calls = new Calls();
   readonly events: SocketEvents;
   readonly endpoints: SocketEndpoints;
   readonly outbox: Outbox;
@@ -236,7 +235,9 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.assertOpen();
     checkOption(this.typeName, name, value);
     const own = owned(value);
-    if ((OPTIONS[name as OptionName] as OptionSpec).local !== true) this.engine.setOption(name, own);
+    const spec: OptionSpec = OPTIONS[name as OptionName];
+    const attached = this.endpoints.any || this.endpoints.settling > 0;
+    if (spec.local !== true) this.engine.setOption(name, own, attached);
     else setOption(this.#options, name, own);
   }
 
@@ -341,6 +342,11 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return this.#closing.call(() => this.#close(linger));
   }
 
+  run<T>(steps: () => Promise<T>): Promise<T> {
+    const wasClosed = this.closed;
+    return runCall(() => this.closed && !wasClosed, steps);
+  }
+
   /** @throws ClosedError `EBADF`; InvalidStateError `EFSM` while a call of `request` has the socket */
   assertFree(): void {
     this.assertOpen();
@@ -438,7 +444,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.readable?.end();
     this.writable?.end();
     this.events.abandon();
-    this.calls.abandon();
     // The engine still listens and dials; without peers and endpoints no room will come.
     if (linger !== 0 && this.outbox.waiting > 0 && this.#mayFindPeers) {
       await withTimeout(this.outbox.drained(), linger);

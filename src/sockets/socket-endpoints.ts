@@ -1,7 +1,7 @@
 /** A socket's endpoints, checked so that all engines report the same errors. */
 import { checkCallOptions, quoted, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
-import { type HttpServerEndpoint, nameOfServer } from "../core/schemes/http-server.js";
+import { checkServer, type HttpServerEndpoint } from "../core/schemes/http-server.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { EngineCapabilities, EngineSocket } from "../engine/engine.js";
@@ -99,17 +99,16 @@ export class SocketEndpoints {
   }
 
   async bind(given: string | HttpServerEndpoint): Promise<string> {
-    const isServer = typeof given === "object" && given !== null;
-    const endpoint = isServer ? this.#serverName(given) : given;
-    if (!isServer) this.#check(endpoint, "bind");
-    return this.#isBound(endpoint, await this.#core.engine.endpoints.bind(endpoint));
-  }
-
-  #serverName(given: HttpServerEndpoint): string {
+    const { endpoints } = this.#core.engine;
+    if (typeof given !== "object" || given === null) {
+      this.#check(given, "bind");
+      return this.#isBound(given, await endpoints.bind(given));
+    }
     this.#core.assertOpen();
-    const name = nameOfServer(given, this.#capabilities.transports);
+    const { endpoint, server } = checkServer(given, this.#capabilities.transports);
     checkSecurity(this.#options);
-    return name;
+    const resolved = await endpoints.bind(endpoint, server);
+    return this.#isBound(resolved, resolved);
   }
 
   bindSync(endpoint: string): string {
@@ -125,7 +124,7 @@ export class SocketEndpoints {
       if (given !== endpoint && resolved !== endpoint) continue;
       this.#bound.delete(resolved);
       this.#watched([...this.#bound.keys()]);
-      return this.#core.engine.endpoints.unbind(endpoint);
+      return this.#core.engine.endpoints.unbind(resolved);
     }
     throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
       endpoint,

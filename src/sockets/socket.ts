@@ -128,11 +128,11 @@ export abstract class Socket extends SocketByNumber {
    */
   bind(endpoint: string | HttpServerEndpoint): Promise<string>;
   bind(endpoint: string | HttpServerEndpoint, ...extra: unknown[]): Promise<string> {
-    const { calls, endpoints } = this[CORE];
-    return calls.run(() =>
-      endpoints.settled(async () => {
+    const core = this[CORE];
+    return core.run(() =>
+      core.endpoints.settled(async () => {
         refuseExtra("bind", "an endpoint", extra);
-        return endpoints.bind(endpoint);
+        return core.endpoints.bind(endpoint);
       }),
     );
   }
@@ -153,11 +153,11 @@ export abstract class Socket extends SocketByNumber {
    */
   unbind(endpoint: string): Promise<void>;
   unbind(endpoint: string, ...extra: unknown[]): Promise<void> {
-    const { calls, endpoints } = this[CORE];
-    return calls.run(() =>
-      endpoints.settled(async () => {
+    const core = this[CORE];
+    return core.run(() =>
+      core.endpoints.settled(async () => {
         refuseExtra("unbind", "an endpoint", extra);
-        return endpoints.unbind(endpoint);
+        return core.endpoints.unbind(endpoint);
       }),
     );
   }
@@ -217,7 +217,7 @@ export abstract class Socket extends SocketByNumber {
    */
   ready(options?: ReadyOptions): Promise<void>;
   ready(options: ReadyOptions = {}, ...extra: unknown[]): Promise<void> {
-    return this[CORE].calls.run(async () => {
+    return this[CORE].run(async () => {
       refuseExtra("ready", "options", extra);
       checkCallOptions("ready", options, READY_OPTIONS);
       await this.#ready(options);

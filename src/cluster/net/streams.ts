@@ -12,7 +12,7 @@ import { HandshakeError, NotSupportedError, TransportError } from "../../core/er
 import { optionValues } from "../../core/option-values.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import { renewedOptions } from "../../engine/zmtp/options.js";
-import { streamOf } from "../../engine/zmtp/transport/custom.js";
+import { DuplexStream } from "../../engine/zmtp/transport/custom.js";
 import type {
   Acceptor,
   Listener,
@@ -302,7 +302,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
       return false;
     }
     const { remoteAddress = "127.0.0.1" } = duplex as { remoteAddress?: string | undefined };
-    const opened = streamOf({
+    const opened = new DuplexStream({
       stream: duplex,
       remote: `${protocol}://${remoteAddress}`,
       address: remoteAddress,

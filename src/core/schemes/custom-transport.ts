@@ -58,10 +58,8 @@ export function customTransport(scheme: string): CustomTransport | undefined {
   return CUSTOM.get(scheme);
 }
 
-let schemes: readonly string[] = [];
-
 export function customSchemes(): readonly string[] {
-  return schemes;
+  return [...CUSTOM.keys()];
 }
 
 /**
@@ -91,5 +89,4 @@ export function registerTransport(transport: Transport): void {
       check: (endpoint, _, use) => transport.check(endpoint, use),
     },
   });
-  schemes = [...CUSTOM.keys()];
 }

@@ -13,7 +13,7 @@ const BIND_ATTEMPTS = 10;
 export class Endpoints {
   readonly #native: NativeSocket;
   readonly #releases: Map<string, Promise<void>>;
-  readonly #bound = new Map<string, string>();
+  readonly #bound = new Set<string>();
   readonly #releasing = new Map<string, () => void>();
 
   constructor(native: NativeSocket, releases: Map<string, Promise<void>>) {
@@ -47,18 +47,17 @@ export class Endpoints {
       }
     }
     const resolved = this.#native.lastEndpoint ?? endpoint;
-    this.#bound.set(resolved, endpoint);
+    this.#bound.add(resolved);
     return resolved;
   }
 
-  async unbind(endpoint: string): Promise<void> {
-    const resolved = this.#find(endpoint);
+  async unbind(resolved: string): Promise<void> {
     const freed = resolved.startsWith("inproc:") ? undefined : this.#startRelease(resolved);
     try {
       this.#native.disconnect(resolved); // Also unbinds.
     } catch (error) {
       this.released(resolved);
-      throw toShoalError(error, "unbind", endpoint);
+      throw toShoalError(error, "unbind", resolved);
     }
     this.#bound.delete(resolved);
     await freed;
@@ -70,7 +69,7 @@ export class Endpoints {
 
   /** Frees inproc names at once. */
   releaseNames(): void {
-    for (const resolved of this.#bound.keys()) {
+    for (const resolved of this.#bound) {
       if (!resolved.startsWith("inproc:")) continue;
       this.#native.disconnect(resolved);
       this.#bound.delete(resolved);
@@ -78,18 +77,11 @@ export class Endpoints {
   }
 
   releaseAll(): () => void {
-    for (const resolved of this.#bound.keys()) {
-      void this.#startRelease(resolved);
-    }
+    for (const resolved of this.#bound) void this.#startRelease(resolved);
     this.#bound.clear();
     return () => {
       for (const done of this.#releasing.values()) done();
     };
-  }
-
-  #find(endpoint: string): string {
-    for (const [resolved, given] of this.#bound) if (given === endpoint) return resolved;
-    return endpoint;
   }
 
   #startRelease(resolved: string): Promise<void> {

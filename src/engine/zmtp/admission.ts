@@ -53,7 +53,6 @@ export class Admission {
   readonly #state: SocketState;
   readonly #parts: { readonly curve: CurveParts };
   #queue: AuthenticationQueue | undefined = undefined;
-  #encoded: Encoded | undefined = undefined;
   #decoded: Decoded | undefined = undefined;
 
   constructor(state: SocketState, parts: { readonly curve: CurveParts }) {
@@ -105,15 +104,11 @@ export class Admission {
     return { mechanism: this.mechanismName, address, domain: this.#state.options.zapDomain ?? "" };
   }
 
-  /** Equal properties share one array. */
+  /** Those without a routing id share one array. */
   get #properties(): Uint8Array {
     const { options, type } = this.#state;
-    const { routingId } = options;
-    if (this.#encoded?.routingId === routingId) return this.#encoded.bytes;
     const wireName = wireNameOf(type);
-    const bytes = routingId === null ? usualProperties(wireName, options) : propertiesOf(options, wireName);
-    this.#encoded = { routingId, bytes };
-    return bytes;
+    return options.routingId === null ? usualProperties(wireName, options) : propertiesOf(options, wireName);
   }
 
   /**
@@ -139,11 +134,6 @@ function usualProperties(wireName: string, options: Readonly<OptionValues>): Uin
   const bytes = usual.get(wireName) ?? propertiesOf(options, wireName);
   usual.set(wireName, bytes);
   return bytes;
-}
-
-interface Encoded {
-  readonly routingId: OptionValues["routingId"];
-  readonly bytes: Uint8Array;
 }
 
 interface Decoded {

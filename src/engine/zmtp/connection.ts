@@ -18,23 +18,22 @@ import { ignore } from "../../core/ignore.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import { commandFrame } from "../frame.js";
-import { encodeCommand, parseCommand } from "./codec/command.js";
+import { parseCommand } from "./codec/command.js";
 import type { StreamFault } from "./codec/in-stream.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { PooledBuffer } from "./codec/pooled-buffer.js";
-import { noMemory, refusedByPeer, tooLargeText } from "./errors.js";
+import { noMemory, tooLargeText } from "./errors.js";
 import { COMMAND_TOO_LONG, Handshake, MAX_HANDSHAKE_COMMAND } from "./handshake.js";
 import type { HeartbeatOptions } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
-import {
-  type Credentials,
-  errorText,
-  type Fault,
-  type FrameSealer,
-  type Mechanism,
-  type Metadata,
-  type Step,
-  type Verdict,
+import type {
+  Credentials,
+  Fault,
+  FrameSealer,
+  Mechanism,
+  Metadata,
+  Step,
+  Verdict,
 } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { ByteStream } from "./transport/byte-stream.js";
@@ -47,9 +46,6 @@ import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 const MAX_UNANSWERED = 65_536;
 /** ms for an ERROR to leave before its connection is cut. */
 const FLUSH_TIMEOUT = 1_000;
-/** Closed connections whose peers may still read the reason. */
-const MAX_LINGERING = 64;
-let lingering = 0;
 
 const ROUTED_COMMANDS: ReadonlySet<string> = new Set(["SUBSCRIBE", "CANCEL", "JOIN", "LEAVE"]);
 
@@ -126,7 +122,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#handshake = new Handshake(mechanism, framing?.mechanism);
     this.#reader = stream.reader;
     this.stream = stream;
-    this.#opensFirst = dials || framing !== undefined || mechanism.early === undefined;
+    this.#opensFirst = dials || framing !== undefined || mechanism.opening === undefined;
   }
 
   /** A custom stream may bring the peer's answer within the call. */
@@ -458,7 +454,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       if (answers && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(pong), 0);
       return true;
     }
-    if (command.name === "ERROR") this.#error ??= refusedByPeer(errorText(command.data));
     return !ROUTED_COMMANDS.has(command.name);
   }
 
@@ -524,7 +519,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #socketOnError = (error: Error): void => {
-    this.#error ??= error; // The peer's own reason takes precedence.
+    this.#error ??= error;
   };
 
   sinkOnEnd(): void {
@@ -579,34 +574,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#timer = undefined;
   }
 
-  /** Sends an ERROR about an oversized message. @returns whether it was sent */
-  #explain(which: string): boolean {
-    const pipe = this.#pipe;
-    if (pipe === undefined || this.#state !== State.Open || this.blocked || !this.pings) return false;
-    if (lingering >= MAX_LINGERING) return false;
-    const reason = Buffer.from(`.${which}`, "latin1");
-    reason[0] = reason.length - 1;
-    pipe.sendFirst(commandFrame(encodeCommand("ERROR", reason)));
-    this.flush();
-    return true;
-  }
-
-  /** Discards input for a while: on unread input the kernel resets the connection, and the ERROR is lost. */
-  #linger(): void {
-    lingering += 1;
-    const { socket } = this;
-    const timer = setTimeout(() => socket.destroy(), FLUSH_TIMEOUT).unref();
-    socket.on("close", () => {
-      lingering -= 1;
-      clearTimeout(timer);
-    });
-    this.#reader.resume();
-    socket.end();
-  }
-
   #end(reason: DisconnectReason): void {
     if (this.#state === State.Closed) return;
-    const explains = this.#tooLarge !== undefined && this.#explain(this.#tooLarge);
     this.#enter(State.Closed);
     this.#writer?.stop();
     clearTimeout(this.#holdTimer);
@@ -617,8 +586,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (reason !== "heartbeat") this.#sendCloseFrame(this.#framingCloseOf(reason));
     // Bytes already written, such as an ERROR, still leave.
     const leaves = this.#pipe === undefined && this.stream.opening !== true && !this.#isBroken;
-    if (explains) this.#linger();
-    else if (this.socket.writableLength === 0 || !leaves) this.socket.destroy();
+    if (this.socket.writableLength === 0 || !leaves) this.socket.destroy();
     else {
       this.socket.end(() => this.socket.destroy());
       setTimeout(() => this.socket.destroy(), FLUSH_TIMEOUT).unref();

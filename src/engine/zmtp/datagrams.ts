@@ -38,7 +38,7 @@ const MAX_BATCH = 65_536;
 /** Deno may reorder datagrams. */
 const IN_TURN = process.versions.deno !== undefined;
 
-/** ms between events of one reason, so that no host floods the program. */
+/** ms between an endpoint's events of one reason, so that no host floods the program. */
 const REPORT_INTERVAL = 1_000;
 
 const NOBODY: Peer = { socketType: "", identity: Buffer.alloc(0), commands: true };
@@ -51,31 +51,26 @@ interface Target {
   readonly port: number;
 }
 
-interface LinkEffects {
-  wants(group: Buffer): boolean;
-  refused(reason: RefusedReason, why: string): void;
-  lost(messages: number): void;
-  changed(): void;
-  ended(): void;
-}
-
 class DatagramLink implements Link {
   readonly datagrams = true;
   readonly draining = false;
   readonly #pipe: Pipe;
+  readonly #state: SocketState;
+  readonly #peers: Peers;
   readonly #raw: boolean;
-  readonly #effects: LinkEffects;
   readonly #frames = new InStream(-1, () => undefined);
+  readonly #reported: Partial<Record<RefusedReason, number>> = {};
   #socket: Socket | undefined = undefined;
   #target: Target | undefined = undefined;
   #inFlight = 0;
   #isDraining = false;
   #isClosed = false;
 
-  constructor(pipe: Pipe, raw: boolean, effects: LinkEffects) {
+  constructor(pipe: Pipe, state: SocketState, peers: Peers) {
     this.#pipe = pipe;
-    this.#raw = raw;
-    this.#effects = effects;
+    this.#state = state;
+    this.#peers = peers;
+    this.#raw = state.type === "Datagram";
   }
 
   open(socket: Socket, target: Target | undefined): void {
@@ -118,13 +113,13 @@ class DatagramLink implements Link {
     const [first, body] = message as [Buffer, Buffer];
     const target = this.#raw ? targetOf(first.toString()) : this.#target;
     if (target === undefined) {
-      this.#effects.lost(1);
+      this.#state.effects.dropped(1);
       return;
     }
     this.#inFlight += 1;
     const parts = this.#raw ? [body] : encodeGroupDatagram(first, body);
     this.#socket?.send(parts, target.port, target.address, (error) => {
-      if (error !== null) this.#effects.lost(1);
+      if (error !== null) this.#state.effects.dropped(1);
       this.#sent();
       if (IN_TURN && this.#inFlight === 1) this.#handOver();
       if (this.#inFlight === 0) this.flush();
@@ -138,7 +133,7 @@ class DatagramLink implements Link {
     else {
       this.#pipe.out.confirm();
       this.#pipe.relieved();
-      this.#effects.changed();
+      this.#state.effects.changed();
     }
   }
 
@@ -147,22 +142,33 @@ class DatagramLink implements Link {
     if (this.#isClosed) return;
     const parsed = this.#raw ? this.#parseRaw(datagram, from) : parseGroupDatagram(datagram);
     if (parsed === undefined) {
-      this.#effects.refused(
+      this.#refuse(
         "frames",
         `A datagram of ${datagram.length} bytes from ${from.address} has no group and body`,
       );
       return;
     }
-    if (!this.#raw && !this.#effects.wants(parsed.group)) return;
+    if (!this.#raw && this.#state.routing.wants?.(parsed.group) === false) return;
     if (pipe.paused) {
-      this.#effects.refused("full", "The receive queue is full: a datagram was thrown away");
+      this.#refuse("full", "The receive queue is full: a datagram was thrown away");
       return;
     }
     // A datagram may be a slice of larger memory, so its frames are copied.
     const fault = pipe.in.pushFrames([Buffer.from(parsed.group), Buffer.from(parsed.body)]);
     if (fault === undefined) pipe.arrived();
-    else this.#effects.refused("tooLarge", `A datagram of ${datagram.length} bytes is past maxMessageSize`);
+    else this.#refuse("tooLarge", `A datagram of ${datagram.length} bytes is past maxMessageSize`);
   };
+
+  #refuse(reason: RefusedReason, why: string): void {
+    const { routing } = this.#state;
+    if (reason === "full") routing.overflowed += 1;
+    else if (reason === "tooLarge") routing.tooLarge += 1;
+    else routing.invalid += 1;
+    const now = systemClock.now();
+    if (now - (this.#reported[reason] ?? Number.NEGATIVE_INFINITY) < REPORT_INTERVAL) return;
+    this.#reported[reason] = now;
+    routing.report(reason, why);
+  }
 
   #parseRaw(
     body: Buffer,
@@ -190,7 +196,8 @@ class DatagramLink implements Link {
     this.#isClosed = true;
     // Closing would discard datagrams in flight.
     if (this.#inFlight === 0) this.#socket?.close();
-    this.#effects.ended();
+    this.#peers.left(this.#pipe, "local");
+    this.#state.effects.changed();
   }
 }
 
@@ -215,7 +222,6 @@ export class Datagrams {
   readonly #state: SocketState;
   readonly #peers: Peers;
   readonly #connected = new Set<Connected>();
-  readonly #reports = { frames: new Report(), full: new Report(), tooLarge: new Report() };
 
   constructor(state: SocketState, peers: Peers) {
     this.#state = state;
@@ -240,7 +246,7 @@ export class Datagrams {
     const own = given.interface?.includes(":") ? `[${given.interface}]` : given.interface;
     const resolved = own === undefined ? plain : plain.replace("://", `://${own};`);
     const pipe = this.#peers.make(resolved, false);
-    const link = this.#link(pipe);
+    const link = new DatagramLink(pipe, this.#state, this.#peers);
     this.#peers.add(pipe);
     pipe.linked(link, NOBODY);
     pipe.peer = undefined; // Any host may send.
@@ -254,17 +260,12 @@ export class Datagrams {
     return { endpoint: resolved, close };
   }
 
-  get connected(): boolean {
-    for (const { pipe } of this.#connected) if (pipe.leaving === undefined) return true;
-    return false;
-  }
-
   connect(endpoint: string): void {
     const pipe = this.#peers.make(endpoint, true);
     const connected: Connected = {
       endpoint,
       pipe,
-      link: this.#link(pipe),
+      link: new DatagramLink(pipe, this.#state, this.#peers),
       backoff: new Backoff(this.#state.options),
       timer: undefined,
       stopped: false,
@@ -302,26 +303,6 @@ export class Datagrams {
     this.#connected.delete(connected);
   }
 
-  #link(pipe: Pipe): DatagramLink {
-    const { effects, routing, type } = this.#state;
-    return new DatagramLink(pipe, type === "Datagram", {
-      wants: (group) => routing.wants?.(group) !== false,
-      refused: (reason, why) => {
-        if (reason === "full") routing.overflowed += 1;
-        else if (reason === "tooLarge") routing.tooLarge += 1;
-        else routing.invalid += 1;
-        const reported = this.#reports[reason].next(why);
-        if (reported !== undefined) routing.report(reason, reported);
-      },
-      lost: (messages) => effects.dropped(messages),
-      changed: () => effects.changed(),
-      ended: () => {
-        this.#peers.left(pipe, "local");
-        effects.changed();
-      },
-    });
-  }
-
   #open(connected: Connected): void {
     this.#resolve(connected.endpoint).then(
       ({ socket, target }) => connected.link.open(socket, target),
@@ -355,23 +336,6 @@ export class Datagrams {
       throw error;
     }
     return { socket, target: { address, port: given.port } };
-  }
-}
-
-class Report {
-  #last = Number.NEGATIVE_INFINITY;
-  #silent = 0;
-
-  next(why: string): string | undefined {
-    const now = systemClock.now();
-    if (now - this.#last < REPORT_INTERVAL) {
-      this.#silent += 1;
-      return undefined;
-    }
-    const before = this.#silent === 0 ? "" : `, and ${this.#silent} before it`;
-    this.#last = now;
-    this.#silent = 0;
-    return `${why}${before}`;
   }
 }
 

@@ -8,6 +8,7 @@
  * Each attempt resolves the name again.
  */
 import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
+import type { HttpServerEndpoint } from "../../core/schemes/http-server.js";
 import { schemeOf } from "../../core/schemes/scheme.js";
 import type { EngineEndpoints } from "../engine.js";
 import type { Admission } from "./admission.js";
@@ -45,7 +46,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   readonly #dialers = new Set<Dialer>();
   #stopWaking: (() => void) | undefined = undefined;
   #reconnects = 0;
-  #binding = 0;
 
   constructor(parts: EngineParts, { state, peers, admission, connections }: EndpointsOf) {
     this.#parts = parts;
@@ -79,25 +79,13 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return this.#listening?.bound ?? 0;
   }
 
-  get attached(): boolean {
-    if (this.#binding > 0 || this.bound > 0) return true;
-    if (this.#inproc?.connected === true || this.#datagrams?.connected === true) return true;
-    for (const dialer of this.#dialers) if (!dialer.leaving) return true;
-    return false;
-  }
-
   get reconnects(): number {
     return this.#reconnects;
   }
 
-  async bind(endpoint: string): Promise<string> {
-    this.#binding += 1;
-    try {
-      this.admission.check();
-      return await this.#listeningFor(endpoint).bind(endpoint, this.#originOf(endpoint));
-    } finally {
-      this.#binding -= 1;
-    }
+  async bind(endpoint: string, server?: HttpServerEndpoint["server"]): Promise<string> {
+    this.admission.check();
+    return await this.#listeningFor(endpoint).bind(endpoint, this.#originOf(endpoint), server);
   }
 
   bindSync(endpoint: string): string {

@@ -12,32 +12,9 @@ import { CurveServer } from "./mechanism/curve-server.js";
 import type { EngineParts } from "./parts.js";
 import { EventLoopRef, ProcessEnd } from "./process-hold.js";
 import { openRaw } from "./raw.js";
-import {
-  Channel,
-  Client,
-  Datagram,
-  Dish,
-  Gather,
-  Peer,
-  Radio,
-  Scatter,
-  Server,
-} from "./routing/draft-routings.js";
+import { DRAFT_ROUTINGS } from "./routing/draft-routings.js";
 import { RELAYS } from "./routing/relaying.js";
-import {
-  Dealer,
-  Pair,
-  Publisher,
-  Pull,
-  Push,
-  Reply,
-  Request,
-  Router,
-  Stream,
-  Subscriber,
-  XPublisher,
-  XSubscriber,
-} from "./routing/routings.js";
+import { ROUTINGS } from "./routing/routings.js";
 import { SharedNames } from "./threads/node-threads.js";
 import { MACHINE, machineSchemes } from "./transport/transports.js";
 import { ZapClient } from "./zap.js";
@@ -55,30 +32,7 @@ const CAPABILITIES: EngineCapabilities = Object.freeze({
 
 /** For contexts of Node.js. */
 export const NODE_PARTS: EngineParts = {
-  // By name: an object of a module would be made by a helper in a file of its own.
-  routings: {
-    Channel,
-    Client,
-    Datagram,
-    Dealer,
-    Dish,
-    Gather,
-    Pair,
-    Peer,
-    Publisher,
-    Pull,
-    Push,
-    Radio,
-    Reply,
-    Request,
-    Router,
-    Scatter,
-    Server,
-    Stream,
-    Subscriber,
-    XPublisher,
-    XSubscriber,
-  },
+  routings: { ...ROUTINGS, ...DRAFT_ROUTINGS },
   curve: {
     server: (options) => new CurveServer(options),
     client: (options) => new CurveClient(options),
@@ -96,7 +50,7 @@ export const NODE_PARTS: EngineParts = {
   listening: (parts) => new Listening(parts),
   zap: (open) => new ZapClient(open),
   eventLoop: (reasons) => new EventLoopRef(reasons),
-  processEnd: (socket, state, pipes, blocky) => new ProcessEnd(socket, state, pipes, blocky),
+  processEnd: (...of) => new ProcessEnd(...of),
 };
 
 const ENGINE: Engine = {

@@ -65,11 +65,6 @@ export function tooLargeText(
   return `a message of more than ${maxFrames} ${maxFrames === 1 ? "frame" : "frames"}`;
 }
 
-/** @param which the peer's text, made printable */
-export function refusedByPeer(which: string): Error {
-  return new Error(`the peer refused what it was sent: ${which}`);
-}
-
 const LOSSES: Partial<Record<DisconnectReason, string>> = {
   remote: "the peer ended it",
   heartbeat: "the peer was silent for too long",

@@ -23,19 +23,6 @@ export const MAX_HANDSHAKE_COMMAND = 8_192;
 
 const NOTHING = Buffer.alloc(0);
 
-const NOTHING_TO_DO: Step = {};
-
-/** Greetings with early commands, which most connections share. */
-const OPENINGS = new WeakMap<Uint8Array, Buffer>();
-
-function openingOf({ name, asServer }: Mechanism, early: Uint8Array): Buffer {
-  const known = OPENINGS.get(early);
-  if (known !== undefined) return known;
-  const opening = Buffer.concat([encodeGreeting(name, asServer), early]);
-  OPENINGS.set(early, opening);
-  return opening;
-}
-
 interface PeerOpening {
   readonly greeting: Greeting;
   readonly command: Buffer;
@@ -69,10 +56,7 @@ export class Handshake {
     const { mechanism } = this;
     if (mechanism.routingId !== undefined) return messageFrame(mechanism.routingId);
     if (this.#agreed !== undefined) return NOTHING;
-    const { early } = mechanism;
-    return early === undefined
-      ? encodeGreeting(mechanism.name, mechanism.asServer)
-      : openingOf(mechanism, early);
+    return mechanism.opening ?? encodeGreeting(mechanism.name, mechanism.asServer);
   }
 
   start(): Step[] {
@@ -97,7 +81,7 @@ export class Handshake {
       !this.#over &&
       this.#input.length === 0 &&
       this.#agreed === undefined &&
-      this.mechanism.early !== undefined;
+      this.mechanism.opening !== undefined;
     const opening = isFirst ? openings.find(bytes, length) : undefined;
     if (opening !== undefined && opening.greeting.mechanism === this.mechanism.name) {
       this.#greeting = opening.greeting;
@@ -124,10 +108,9 @@ export class Handshake {
   }
 
   takeRemaining(): Buffer {
-    const { length } = this.#input;
     const rest = this.#input;
     this.#input = NOTHING;
-    return length === 0 ? NOTHING : rest;
+    return rest;
   }
 
   #proceed(steps: Step[]): Step[] {
@@ -160,9 +143,9 @@ export class Handshake {
   }
 
   #begin(mechanism: string): Step {
-    const isEarly = this.#agreed === undefined && this.mechanism.early !== undefined;
+    const isEarly = this.#agreed === undefined && this.mechanism.opening !== undefined;
     if (mechanism === this.mechanism.name) {
-      if (isEarly) return NOTHING_TO_DO;
+      if (isEarly) return {};
       const { loading } = this.mechanism;
       return loading === undefined ? this.mechanism.start() : { wait: loading };
     }

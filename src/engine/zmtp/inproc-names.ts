@@ -1,7 +1,7 @@
 /** The inproc names of one context. */
 
 import { TransportError } from "../../core/errors.js";
-import type { Sought, ThreadReply } from "./threads/thread-names.js";
+import type { Sought, ThreadNames, ThreadReply } from "./threads/thread-names.js";
 
 export interface InprocTarget<C> {
   inprocOnPeer(connecter: C): void;
@@ -17,39 +17,37 @@ export class InprocNames<C = unknown> {
     return this.bound.has(name);
   }
 
-  /** In this thread. @throws TransportError `EADDRINUSE` */
-  assertFree(name: string): void {
-    if (this.bound.has(name)) throw inUse(name, "");
+  /** `undefined`: no other thread shares the name. */
+  protected threadsOf(_name: string): ThreadNames | undefined {
+    return undefined;
   }
 
   /**
    * Asks other threads. Bind the name in the turn in which the promise resolves.
    *
-   * @returns `undefined` if the name is free without asking
-   * @throws TransportError `EADDRINUSE`, also as a rejection
+   * @returns `undefined` if there is nobody to ask; rejects with `EADDRINUSE`
    */
   claim(name: string): Promise<void> | undefined {
-    this.assertFree(name);
-    return undefined;
+    const threads = this.threadsOf(name);
+    if (threads?.hasOthers !== true) return undefined;
+    return threads.ask(name).then((taken) => {
+      if (taken) throw inUse(name, ", by another thread");
+    });
   }
-
-  /** To other threads, which then seek the name. */
-  announce(_name: string): void {}
 
   /** Seeks the name in other threads. @returns ends it */
   seek(
-    _name: string,
-    _describe: () => unknown,
-    _onReply: (reply: ThreadReply) => void,
+    name: string,
+    describe: () => unknown,
+    onReply: (reply: ThreadReply) => void,
   ): (() => void) | undefined {
-    return undefined;
+    return this.threadsOf(name)?.seek(name, describe, onReply);
   }
 
+  /** @throws TransportError `EADDRINUSE` */
   bind(name: string, target: InprocTarget<C>): void {
     if (this.bound.has(name)) throw inUse(name, "");
     this.bound.set(name, target);
-    this.#admit(name, target);
-    if (this.bound.get(name) === target) this.announce(name);
   }
 
   unbind(name: string): void {
@@ -69,13 +67,14 @@ export class InprocNames<C = unknown> {
     return false;
   }
 
-  /** Offers each waiting connecter once. */
-  #admit(name: string, target: InprocTarget<C>): void {
+  /** Offers each waiting connecter once; then other threads seek the bound name. */
+  admit(name: string, target: InprocTarget<C>): void {
     for (const connecter of [...(this.#waiting.get(name) ?? [])]) {
       // An offer may have unbound the name or ended a wait.
       if (this.bound.get(name) !== target) return;
       if (this.disconnect(name, connecter)) target.inprocOnPeer(connecter);
     }
+    if (this.bound.get(name) === target) this.threadsOf(name)?.announce(name);
   }
 
   disconnect(name: string, connecter: C): boolean {
@@ -86,7 +85,7 @@ export class InprocNames<C = unknown> {
   }
 }
 
-export function inUse(endpoint: string, by: string): TransportError {
+function inUse(endpoint: string, by: string): TransportError {
   return new TransportError("EADDRINUSE", `Cannot bind ${endpoint}: the address is in use${by}`, {
     endpoint,
   });

@@ -5,7 +5,7 @@
  */
 import { allocate } from "../../core/memory.js";
 import type { StreamFault } from "./codec/in-stream.js";
-import { disconnectError, faultEvents, refusedByPeer, tooLargeText } from "./errors.js";
+import { faultEvents, tooLargeText } from "./errors.js";
 import type { InprocNames, InprocTarget } from "./inproc-names.js";
 import type { Fault } from "./mechanism/mechanism.js";
 import { identityOf, pipeOptions } from "./options.js";
@@ -28,7 +28,7 @@ export interface InprocParts {
 /** Types that send one encoded message to many peers. */
 const FANS_OUT: readonly string[] = ["PUB", "XPUB", "RADIO"];
 
-/** Called once. @param tooLarge the oversized message, sent by the end with reason `remote` */
+/** Called once. @param tooLarge the oversized message that this end has refused */
 type OnEnd = (reason: CloseReason | "remote", tooLarge?: string) => void;
 
 export class InprocLink implements Link {
@@ -172,9 +172,8 @@ export class InprocLink implements Link {
     other.#join(undefined);
     // The receiver of an oversized message ends the link, whichever end closed first.
     const [wrong, otherWrong] = [other.#fault !== undefined, this.#fault !== undefined];
-    const tooLarge = this.#tooLargeFor(other.#pipe) ?? other.#tooLargeFor(this.#pipe);
-    this.#onEnd(wrong ? "protocol" : otherWrong ? "remote" : reason, tooLarge);
-    other.#onEnd(otherWrong ? "protocol" : "remote", tooLarge);
+    this.#onEnd(wrong ? "protocol" : otherWrong ? "remote" : reason, other.#tooLargeFor(this.#pipe));
+    other.#onEnd(otherWrong ? "protocol" : "remote", this.#tooLargeFor(other.#pipe));
   }
 }
 
@@ -210,21 +209,16 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     return this.#names.claim(name);
   }
 
-  assertFree(name: string): void {
-    this.#names.assertFree(name);
-  }
-
   bind(name: string): void {
     this.#names.bind(name, this);
   }
 
-  unbind(name: string): void {
-    this.#names.unbind(name);
+  admit(name: string): void {
+    this.#names.admit(name, this);
   }
 
-  get connected(): boolean {
-    for (const { pipe } of this.#dials) if (pipe.leaving === undefined && !pipe.released) return true;
-    return false;
+  unbind(name: string): void {
+    this.#names.unbind(name);
   }
 
   connect(name: string, pipe: Pipe): void {
@@ -295,15 +289,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     dial.endSearch = undefined;
     dial.backoff.reset();
     const pipe = this.#peers.make(dial.name, false);
-    const far = new InprocLink(dial.pipe, theirs.#marks, (reason, tooLarge) => {
-      theirs.#left(dial.pipe, reason, tooLarge);
-      theirs.#lookLater(dial);
-      theirs.#state.effects.changed();
-    });
-    const near = new InprocLink(pipe, this.#marks, (reason, tooLarge) => {
-      this.#left(pipe, reason, tooLarge);
-      this.#state.effects.changed();
-    });
+    const far = new InprocLink(dial.pipe, theirs.#marks, theirs.#endOf(dial.pipe, dial));
+    const near = new InprocLink(pipe, this.#marks, this.#endOf(pipe));
     InprocLink.join(far, theirPeer, near, ourPeer);
     this.#peers.add(pipe);
     this.#peers.joined(pipe);
@@ -337,16 +324,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     if (this.#state.closing) return undefined;
     const { port1, port2 } = new MessageChannel();
     const pipe = this.#peers.make(name, false);
-    const link = new PortLink(
-      port1 as unknown as MessagePortLike,
-      pipe,
-      this.#marks,
-      theirs.marks,
-      (reason, tooLarge) => {
-        this.#left(pipe, reason, tooLarge);
-        this.#state.effects.changed();
-      },
-    );
+    const port = port1 as unknown as MessagePortLike;
+    const link = new PortLink(port, pipe, this.#marks, theirs.marks, this.#endOf(pipe));
     pipe.linked(link, peer);
     this.#peers.add(pipe);
     this.#peers.joined(pipe);
@@ -374,26 +353,21 @@ export class InprocPeers implements InprocTarget<InprocDial> {
       return;
     }
     dial.backoff.reset();
-    const link = new PortLink(port, dial.pipe, this.#marks, theirs.marks, (reason, tooLarge) => {
-      this.#left(dial.pipe, reason, tooLarge);
-      this.#lookLater(dial);
-      this.#state.effects.changed();
-    });
+    const link = new PortLink(port, dial.pipe, this.#marks, theirs.marks, this.#endOf(dial.pipe, dial));
     dial.pipe.linked(link, peer);
     this.#peers.joined(dial.pipe);
     link.open();
     this.#leaveIfOver(dial);
   }
 
-  #left(pipe: Pipe, reason: CloseReason | "remote", tooLarge: string | undefined): void {
-    const { endpoint } = pipe;
-    const isRemote = reason === "remote";
-    if (tooLarge !== undefined && !isRemote) this.#state.routing.refuseLarge(tooLarge, endpoint);
-    const error =
-      tooLarge !== undefined && isRemote
-        ? disconnectError(refusedByPeer(tooLarge), reason, { remote: endpoint })
-        : undefined;
-    this.#peers.left(pipe, isRemote ? "remote" : "local", error);
+  /** @param dial looks for the name again */
+  #endOf(pipe: Pipe, dial?: InprocDial): OnEnd {
+    return (reason, tooLarge) => {
+      if (tooLarge !== undefined) this.#state.routing.refuseLarge(tooLarge, pipe.endpoint);
+      this.#peers.left(pipe, reason === "remote" ? "remote" : "local");
+      if (dial !== undefined) this.#lookLater(dial);
+      this.#state.effects.changed();
+    };
   }
 
   #refuse(dial: InprocDial, fault: Fault): void {
@@ -419,8 +393,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   #asPeer(): Peer {
-    const { type, options } = this.#state;
-    return { socketType: wireNameOf(type), identity: identityOf(options), commands: true };
+    return this.#peerOf(this.#describe());
   }
 
   #peerOf({ socketType, identity }: Description): Peer {

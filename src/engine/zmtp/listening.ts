@@ -1,5 +1,6 @@
 /** The bound endpoints of one socket, and the admission of their peers. */
 import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
+import type { HttpServerEndpoint } from "../../core/schemes/http-server.js";
 import type { Admission } from "./admission.js";
 import type { Connection } from "./connection.js";
 import type { Connections } from "./connections.js";
@@ -31,8 +32,7 @@ export interface ListeningParts {
 
 export class Listening {
   readonly #parts: ListeningParts;
-  /** As the program wrote them; a wildcard may be bound many times. */
-  readonly #listeners = new Map<Listener, string>();
+  readonly #listeners = new Set<Listener>();
   readonly #handshakes: HandshakeLimit<Connection>;
   #stopped = false;
 
@@ -57,7 +57,11 @@ export class Listening {
     return this.#listeners.size;
   }
 
-  async bind(endpoint: string, { transport, isUdp }: Origin): Promise<string> {
+  async bind(
+    endpoint: string,
+    { transport, isUdp }: Origin,
+    server?: HttpServerEndpoint["server"],
+  ): Promise<string> {
     if (transport === undefined && !isUdp) return await this.#bindInproc(endpoint);
     const options = transportOptions(this.#parts.state.options);
     transport?.assertUsable?.("bind", options);
@@ -67,7 +71,7 @@ export class Listening {
       listener =
         transport === undefined
           ? await this.#parts.datagrams.bind(endpoint)
-          : await transport.listen(endpoint, options, acceptor);
+          : await transport.listen(endpoint, options, acceptor, server);
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
@@ -75,7 +79,7 @@ export class Listening {
       await listener.close();
       throw closedMeanwhile(endpoint);
     }
-    return this.#isBound(endpoint, listener, acceptor);
+    return this.#isBound(listener, acceptor);
   }
 
   async #bindInproc(endpoint: string): Promise<string> {
@@ -109,21 +113,21 @@ export class Listening {
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
-    // Listed first: peers waiting for the name connect within `bind`.
-    this.#isBound(endpoint, listener, acceptor);
-    if (transport === undefined && this.#listeners.has(listener)) this.#parts.inproc.bind(endpoint);
+    // Listed first: peers waiting for the name connect within `admit`.
+    this.#isBound(listener, acceptor);
+    if (transport === undefined && this.#listeners.has(listener)) this.#parts.inproc.admit(endpoint);
     return listener.endpoint;
   }
 
   async unbind(endpoint: string): Promise<void> {
     const { effects } = this.#parts.state;
-    for (const [listener, given] of this.#listeners) {
-      if (given !== endpoint && listener.endpoint !== endpoint) continue;
+    for (const listener of this.#listeners) {
+      if (listener.endpoint !== endpoint) continue;
       this.#listeners.delete(listener);
       const closed = listener.close();
       effects.changed();
       await closed;
-      effects.event({ type: "close", address: listener.endpoint });
+      effects.event({ type: "close", address: endpoint });
       return;
     }
   }
@@ -131,7 +135,7 @@ export class Listening {
   stop(): void {
     this.#stopped = true;
     const { effects } = this.#parts.state;
-    for (const listener of this.#listeners.keys()) {
+    for (const listener of this.#listeners) {
       const { endpoint: address } = listener;
       listener.close().catch((error: ShoalError) => effects.event({ type: "close:error", address, error }));
       effects.event({ type: "close", address });
@@ -198,7 +202,7 @@ export class Listening {
 
   #inprocListener(endpoint: string): Listener {
     const { inproc } = this.#parts;
-    inproc.assertFree(endpoint);
+    inproc.bind(endpoint);
     return { endpoint, close: async () => inproc.unbind(endpoint) };
   }
 
@@ -207,10 +211,10 @@ export class Listening {
     return error;
   }
 
-  #isBound(given: string, listener: Listener, acceptor: EndpointAcceptor): string {
+  #isBound(listener: Listener, acceptor: EndpointAcceptor): string {
     const { effects } = this.#parts.state;
     acceptor.endpoint = listener.endpoint;
-    this.#listeners.set(listener, given);
+    this.#listeners.add(listener);
     effects.event({ type: "bind", address: listener.endpoint });
     effects.changed();
     return listener.endpoint;

@@ -8,7 +8,7 @@ import type { DatagramParts } from "./datagrams.js";
 import type { InprocParts } from "./inproc.js";
 import type { Listening, ListeningParts } from "./listening.js";
 import type { CurveParts } from "./mechanism/mechanism.js";
-import type { EndingSocket, EventLoopHold } from "./process-hold.js";
+import type { EventLoopHold, ProcessEnd } from "./process-hold.js";
 import type { openRaw } from "./raw.js";
 import type { Relays } from "./routing/relaying.js";
 import type { RoutingOf } from "./routing/routing.js";
@@ -28,12 +28,5 @@ export interface EngineParts {
   readonly zap: ((open: (listener: EngineListener) => EngineSocket) => ZapClient) | undefined;
   eventLoop(reasons: (bound: boolean) => boolean): EventLoopHold;
   /** `undefined`: accepted messages are dropped. */
-  readonly processEnd:
-    | ((
-        socket: EndingSocket,
-        state: { readonly closing: boolean },
-        pipes: Iterable<{ flush(): void }>,
-        blocky: () => boolean,
-      ) => { forget(): void })
-    | undefined;
+  readonly processEnd: ((...of: ConstructorParameters<typeof ProcessEnd>) => ProcessEnd) | undefined;
 }

@@ -62,7 +62,6 @@ export class Peers {
   readonly #pipes = new Set<Pipe>();
   readonly #leaving = new Map<Pipe, Leaving>();
   readonly #released = new Map<Pipe, Leaving>();
-  #count = 0;
   #policy: PeerPolicy = {};
 
   constructor(state: SocketState) {
@@ -72,10 +71,6 @@ export class Peers {
 
   get pipes(): ReadonlySet<Pipe> {
     return this.#pipes;
-  }
-
-  get count(): number {
-    return this.#count;
   }
 
   get policy(): PeerPolicy {
@@ -136,7 +131,6 @@ export class Peers {
     if (pipe.leaving !== undefined || pipe.link === undefined || pipe.joined) return;
     const { routing, effects } = this.#state;
     pipe.joined = true;
-    this.#count += 1;
     routing.joined(pipe);
     effects.event({ type: "handshake", address: pipe.endpoint });
     effects.event({ type: "peer:join", address: pipe.endpoint, ...idOf(pipe) });
@@ -259,10 +253,10 @@ export class Peers {
       this.#pipes.delete(pipe);
       pipe.end();
       const { link } = pipe;
-      // A link that has sent everything waits for the peer's hang-up without its pipe. A blocked link's
-      // pending commands use memory about to be reused.
+      // A link that has sent everything waits for the peer's hang-up without its pipe, after the socket's
+      // last event. A blocked link's pending commands use memory about to be reused.
       const goesOn = unsent === 0 && link?.draining === true && !link.blocked;
-      if (goesOn) this.#forget(pipe);
+      if (goesOn) pipe.joined = false;
       else link?.close("local");
     }
     return lost;
@@ -294,18 +288,10 @@ export class Peers {
     for (const pipe of this.#leaving.keys()) if (pipe.released) this.#state.routing.move(pipe);
   }
 
-  /** Uncounts a peer without an event: the socket's events end before its link. */
-  #forget(pipe: Pipe): void {
-    if (!pipe.joined || pipe.leaving !== undefined) return;
-    pipe.joined = false;
-    this.#count -= 1;
-  }
-
   #parted(pipe: Pipe, reason: DisconnectReason, error: ShoalError | undefined): void {
-    if (pipe.joined && pipe.leaving === undefined) {
+    if (pipe.joined) {
       const { effects } = this.#state;
       pipe.joined = false;
-      this.#count -= 1;
       const address = pipe.endpoint;
       effects.event({ type: "disconnect", address, reason, ...(error === undefined ? {} : { error }) });
       effects.event({ type: "peer:leave", address, reason, ...idOf(pipe) });

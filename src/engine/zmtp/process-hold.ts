@@ -78,7 +78,7 @@ export class EventLoopRef implements EventLoopHold {
   };
 }
 
-export interface EndingSocket {
+interface EndingSocket {
   readonly options: Readonly<Pick<OptionValues, "linger">>;
   stats(): { readonly queuedOut?: number | undefined };
   close(linger: number): Promise<unknown>;

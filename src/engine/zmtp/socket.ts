@@ -211,9 +211,9 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     return this.#routing.replyLost;
   }
 
-  setOption(name: string, value: unknown): void {
+  setOption(name: string, value: unknown, attached: boolean): void {
     assertSupported(name, value);
-    warnOfOption(name, value, this.endpoints.attached);
+    warnOfOption(name, value, attached);
     setOption(this.options, name, value);
     if (isMark(name)) this.#peers.marksChanged();
     // The option, such as noDrop, may unblock a send.
@@ -221,10 +221,14 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   }
 
   stats(): EngineStats {
+    let peers = 0;
     let queuedOut = 0;
-    for (const pipe of this.#peers.pipes) queuedOut += pipe.out.messages;
+    for (const pipe of this.#peers.pipes) {
+      if (pipe.joined) peers += 1;
+      queuedOut += pipe.out.messages;
+    }
     return {
-      peers: this.#peers.count,
+      peers,
       reconnects: this.endpoints.reconnects,
       queuedIn: this.#routing.queuedIn,
       queuedOut,
@@ -270,10 +274,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
 
   routingOnReplyLost(): void {
     this.#listener.engineOnReplyLost?.();
-  }
-
-  routingOnEvent(event: SocketEvent): void {
-    this.#listener.engineOnEvent(event);
   }
 
   routingOnDrop(reason: EngineDropReason, pipe: Pipe, messages = 1): void {
@@ -337,8 +337,8 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
       messages,
       ...(pipe === undefined ? {} : idOf(pipe)),
     };
-    if (isLater) queueMicrotask(() => this.#listener.engineOnEvent(event));
-    else this.#listener.engineOnEvent(event);
+    if (isLater) queueMicrotask(() => this.event(event));
+    else this.event(event);
   }
 }
 

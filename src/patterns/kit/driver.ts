@@ -14,7 +14,7 @@ import { type EventNames, EventStream, type TypedEvent } from "../../core/event-
 import { IdleWaits } from "../../core/idle-waits.js";
 import { Once } from "../../core/once.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions, waitFor } from "../../core/waiter.js";
-import { Calls } from "../../sockets/calls.js";
+import { runCall } from "../../sockets/calls.js";
 import type { Socket } from "../../sockets/socket.js";
 import { exposedText, stackOf } from "./errors.js";
 import { CLOSE_LINGER, checkCount } from "./options.js";
@@ -36,7 +36,8 @@ const WAIT_KEYS = ["timeout", "signal"] as const;
 export abstract class Driver<E extends TypedEvent, S> {
   readonly events: EventStream<E>;
   readonly #name: string;
-  readonly #calls = new Calls();
+  /** Calls of `neverReached`. */
+  #ends = 0;
   readonly #reaching = new Set<Waiter<void>>();
   #closed = false;
   readonly #draining = new Once<void>();
@@ -139,7 +140,8 @@ export abstract class Driver<E extends TypedEvent, S> {
 
   /** @internal Runs a call such as `ready`, whose rejection at close needs no handler. */
   protected run<T>(steps: () => Promise<T>): Promise<T> {
-    return this.#calls.run(steps);
+    const ends = this.#ends;
+    return runCall(() => this.#ends > ends, steps);
   }
 
   /**
@@ -172,7 +174,7 @@ export abstract class Driver<E extends TypedEvent, S> {
 
   /** @internal What waits for `reached` ends, and causes no unhandled rejection. */
   protected neverReached(error: ShoalError): void {
-    this.#calls.abandon();
+    this.#ends += 1;
     this.reached(error);
   }
 

@@ -5,7 +5,7 @@ import type { ShoalError } from "../../core/errors.js";
 import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { PushIterator } from "../../core/push-iterator.js";
-import { Calls } from "../../sockets/calls.js";
+import { runCall } from "../../sockets/calls.js";
 import { Body, Dialect, type Frames, NO_ID, type RequestId } from "./protocol.js";
 
 /** A kept piece is read later. */
@@ -198,7 +198,7 @@ export class PieceSink<T> extends PushIterator<Buffer[], T> implements CallSink 
   readonly #reader: PieceReader;
   #bytes = 0;
   #any = false;
-  readonly #reads = new Calls();
+  #isClosing = false;
   onDone: (() => void) | undefined = undefined;
 
   /** @param maxBytes bound of unread pieces; a single one may be larger */
@@ -232,13 +232,16 @@ export class PieceSink<T> extends PushIterator<Buffer[], T> implements CallSink 
   }
 
   failed(error: unknown, closing = false): void {
-    if (closing) this.#reads.abandon();
+    this.#isClosing = closing;
     this.end(error);
   }
 
   override next(): Promise<IteratorResult<T, undefined>> {
-    const waits = this.queue.length === 0 && !this.ended;
-    return waits ? this.#reads.run(() => super.next()) : super.next();
+    if (this.queue.length > 0 || this.ended) return super.next();
+    return runCall(
+      () => this.#isClosing,
+      () => super.next(),
+    );
   }
 
   protected read(piece: Buffer[]): T {

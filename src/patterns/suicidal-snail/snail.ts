@@ -11,7 +11,7 @@
 import { refuseExtra } from "../../core/arguments.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { refusedWait, type WaitOptions } from "../../core/waiter.js";
-import { Calls } from "../../sockets/calls.js";
+import { runCall } from "../../sockets/calls.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Subscriber } from "../../sockets/pub-sub.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
@@ -60,7 +60,6 @@ interface Waiting {
 export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats> {
   readonly #settings: SnailSettings;
   readonly #rules: LatenessRules;
-  readonly #open = new Calls();
   readonly #reader: MessageReader<Waiting>;
   /** Delivered however late. */
   readonly #kept = new RingBuffer<Waiting>();
@@ -130,9 +129,13 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   receive(options: WaitOptions = {}): Promise<SuicidalSnailMessage> {
     const refused = refusedWait(options, "receive");
     if (refused !== undefined) return refused;
-    // Only waiting calls are tracked.
-    const waits = this.#reader.waiting + this.#kept.length === 0;
-    return waits ? this.#open.run(() => this.#receive(options)) : this.#receive(options);
+    if (this.#reader.waiting + this.#kept.length > 0) return this.#receive(options);
+    const wasClosed = this.closed;
+    // A SuicidalSnailError must be seen.
+    return runCall(
+      () => this.closed && !wasClosed && !this.#isDying,
+      () => this.#receive(options),
+    );
   }
 
   async #receive(options: WaitOptions): Promise<SuicidalSnailMessage> {
@@ -166,8 +169,6 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   protected async onClose(): Promise<void> {
-    // A SuicidalSnailError must be seen.
-    if (!this.#isDying) this.#open.abandon();
     await this.#socket.close({ linger: 0 });
   }
 

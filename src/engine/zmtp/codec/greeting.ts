@@ -40,15 +40,10 @@ export function encodeGreeting(mechanism: string, asServer: boolean): Buffer {
   return greeting;
 }
 
-/** The last accepted greeting: comparing beats parsing. */
-let lastBytes: Buffer | undefined;
-let lastGreeting: Greeting | undefined;
-
 /**
  * @param bytes received so far @returns a fault as soon as it shows; `undefined` while more bytes are needed
  */
 export function parseGreeting(bytes: Buffer): Greeting | GreetingFault | undefined {
-  if (lastBytes?.equals(bytes) === true) return lastGreeting;
   if (bytes.length > 0 && bytes[0] !== 0xff) return "signature";
   if (bytes.length > 9 && ((bytes[9] as number) & 1) === 0) return "signature";
   if (bytes.length > 10 && (bytes[10] as number) < MAJOR) return "version";
@@ -56,12 +51,10 @@ export function parseGreeting(bytes: Buffer): Greeting | GreetingFault | undefin
   const field = bytes.toString("latin1", MECHANISM_OFFSET, MECHANISM_OFFSET + MECHANISM_SIZE);
   const match = /^([A-Z0-9\-_.+]+)\0*$/.exec(field);
   if (match === null) return "mechanism";
-  lastGreeting = {
+  return {
     // Peers with a higher major version speak ours to us (37/ZMTP, Version Negotiation).
     minor: (bytes[10] as number) > MAJOR ? MINOR : (bytes[11] as number),
     mechanism: match[1] as string,
     asServer: bytes[AS_SERVER_OFFSET] === 1,
   };
-  lastBytes = Buffer.from(bytes);
-  return lastGreeting;
 }

@@ -8,43 +8,36 @@
  *
  * Without a hook all clients with the server's key may connect, as with libzmq.
  */
-import type { ErrorCode } from "../../../core/errors.js";
 import { encodeZ85 } from "../../../core/z85.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
 import { decodeMetadata } from "../codec/metadata.js";
-import { type CurveBox, KEY_LENGTH } from "./curve-box.js";
+import { KEY_LENGTH } from "./curve-box.js";
 import { CurveCipher } from "./curve-cipher.js";
 import {
-  type CurveRandom,
   counter,
   HELLO_HEAD,
   Hello,
   Initiate,
   LONG_NONCE_LENGTH,
   NonceText,
-  needKey,
   nonce,
   openBox,
   SIGNATURE,
-  SYSTEM_RANDOM,
   sealBox,
   VOUCH_LENGTH,
 } from "./curve-command.js";
-import { type KeyPair, keyPairOf } from "./curve-key-pair.js";
-import { curveBox, equal, loadCurveBox } from "./curve-primitives.js";
+import type { KeyPair } from "./curve-key-pair.js";
+import { equal } from "./curve-primitives.js";
+import { CurveSide } from "./curve-side.js";
 import {
   errorReceived,
-  type FrameCipher,
-  failed,
   type Mechanism,
-  type MechanismOptions,
   type Metadata,
   refused,
   type Step,
   unexpected,
   type Verdict,
 } from "./mechanism.js";
-import { Sealer } from "./sealer.js";
 
 const VOUCH_BOX = KEY_LENGTH + LONG_NONCE_LENGTH;
 const METADATA = KEY_LENGTH + VOUCH_LENGTH;
@@ -53,7 +46,6 @@ const METADATA = KEY_LENGTH + VOUCH_LENGTH;
 const READY_COUNTER = 1;
 
 type State =
-  | { readonly at: "start" | "over" }
   | {
       readonly at: "welcome-sent";
       /** C'. */
@@ -72,154 +64,114 @@ interface Accepted {
   readonly counter: Buffer;
 }
 
-export class CurveServer implements Mechanism {
-  readonly name = "CURVE";
+export class CurveServer extends CurveSide<State> implements Mechanism {
   readonly asServer = true;
-  readonly #properties: Uint8Array;
-  readonly #asks: boolean;
-  readonly #permanent: KeyPair;
-  readonly #random: CurveRandom;
-  readonly #given: CurveBox | undefined;
-  #state: State = { at: "start" };
-  /** Set with `done`. */
-  cipher: FrameCipher | undefined = undefined;
-
-  /** @throws InvalidArgumentError `EINVAL` without a secret key; as `loadCurveBox` */
-  constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box?: CurveBox) {
-    this.#properties = options.properties;
-    this.#asks = options.asks;
-    this.#permanent = keyPairOf(needKey(options.curveSecretKey, "a secret key"));
-    this.#random = random;
-    this.#given = box;
-    if (box === undefined) loadCurveBox();
-  }
-
-  get loading(): Promise<void> | undefined {
-    return this.#given === undefined ? loadCurveBox() : undefined;
-  }
-
-  get #box(): CurveBox {
-    return this.#given ?? curveBox();
-  }
-
-  sealer(): Sealer {
-    return new Sealer(this.cipher as FrameCipher);
-  }
 
   start(): Step {
     return {};
   }
 
   receive(body: Buffer): Step {
-    const state = this.#state;
+    const state = this.state;
     const command = state.at === "over" ? undefined : parseCommand(body);
-    if (command?.name === "ERROR") return this.#end(errorReceived("CURVE", command.data));
+    if (command?.name === "ERROR") return this.end(errorReceived("CURVE", command.data));
     if (state.at === "start" && command?.name === "HELLO") return this.#hello(body);
     if (state.at === "welcome-sent" && command?.name === "INITIATE") return this.#initiate(body, state);
-    return this.#end(unexpected("CURVE", state.at === "start" ? "HELLO" : "INITIATE"));
+    return this.end(unexpected("CURVE", state.at === "start" ? "HELLO" : "INITIATE"));
   }
 
   authenticated(verdict: Verdict): Step {
-    if (this.#state.at !== "asking") return this.#end(unexpected("CURVE", "no verdict"));
-    if (verdict !== true) return this.#end(refused("CURVE", verdict));
-    return this.#ready(this.#state.accepted);
+    if (this.state.at !== "asking") return this.end(unexpected("CURVE", "no verdict"));
+    if (verdict !== true) return this.end(refused("CURVE", verdict));
+    return this.#ready(this.state.accepted);
   }
 
   #hello(body: Buffer): Step {
     if (body.length !== Hello.length) {
-      return this.#fail("ERR_ZMTP_MALFORMED_COMMAND_HELLO", `HELLO has ${body.length} bytes`);
+      return this.fail("ERR_ZMTP_MALFORMED_COMMAND_HELLO", `HELLO has ${body.length} bytes`);
     }
     if (!body.subarray(Hello.version, Hello.publicKey).equals(HELLO_HEAD)) {
-      return this.#fail(
+      return this.fail(
         "ERR_ZMTP_MALFORMED_COMMAND_HELLO",
         "HELLO has another version than 1.0, or no padding",
       );
     }
     const client = Buffer.from(body.subarray(Hello.publicKey, Hello.nonce));
     const short = Buffer.from(body.subarray(Hello.nonce, Hello.box));
-    const key = this.#box.agree(client, this.#permanent.secretKey);
-    if (key === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "HELLO has no usable key");
-    const signature = openBox(this.#box, body.subarray(Hello.box), nonce(NonceText.hello, short), key);
+    const key = this.box.agree(client, this.permanent.secretKey);
+    if (key === undefined) return this.fail("ERR_ZMTP_KEY_EXCHANGE", "HELLO has no usable key");
+    const signature = openBox(this.box, body.subarray(Hello.box), nonce(NonceText.hello, short), key);
     if (signature === undefined) {
-      const own = encodeZ85(this.#permanent.publicKey);
-      return this.#fail(
+      const own = encodeZ85(this.permanent.publicKey);
+      return this.fail(
         "ERR_ZMTP_CRYPTOGRAPHIC",
         `HELLO does not open: wrong server key? The public key of this server is ${own}`,
       );
     }
     if (!signature.equals(SIGNATURE)) {
-      return this.#fail("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "HELLO's box is not 64 zeros");
+      return this.fail("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "HELLO's box is not 64 zeros");
     }
-    const transient = this.#random.keyPair(this.#box);
+    const transient = this.random.keyPair(this.box);
     const cookie = this.#bake(client, transient);
-    const long = this.#random.bytes(LONG_NONCE_LENGTH);
+    const long = this.random.bytes(LONG_NONCE_LENGTH);
     const content = Buffer.concat([transient.publicKey, cookie]);
-    const box = sealBox(this.#box, content, nonce(NonceText.welcome, long), key);
-    this.#state = { at: "welcome-sent", client, transient, cookie, counter: short };
+    const box = sealBox(this.box, content, nonce(NonceText.welcome, long), key);
+    this.state = { at: "welcome-sent", client, transient, cookie, counter: short };
     return { send: [encodeCommand("WELCOME", Buffer.concat([long, box]))] };
   }
 
   #bake(client: Buffer, transient: KeyPair): Buffer {
-    const long = this.#random.bytes(LONG_NONCE_LENGTH);
+    const long = this.random.bytes(LONG_NONCE_LENGTH);
     const content = Buffer.concat([client, transient.secretKey]);
-    const key = this.#random.bytes(KEY_LENGTH);
-    return Buffer.concat([long, sealBox(this.#box, content, nonce(NonceText.cookie, long), key)]);
+    const key = this.random.bytes(KEY_LENGTH);
+    return Buffer.concat([long, sealBox(this.box, content, nonce(NonceText.cookie, long), key)]);
   }
 
   #initiate(body: Buffer, state: Extract<State, { at: "welcome-sent" }>): Step {
     if (body.length < Initiate.minLength) {
-      return this.#fail("ERR_ZMTP_MALFORMED_COMMAND_INITIATE", `INITIATE has ${body.length} bytes`);
+      return this.fail("ERR_ZMTP_MALFORMED_COMMAND_INITIATE", `INITIATE has ${body.length} bytes`);
     }
     if (!equal(body.subarray(Initiate.cookie, Initiate.nonce), state.cookie)) {
-      return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE has another cookie than WELCOME");
+      return this.fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE has another cookie than WELCOME");
     }
     const short = Buffer.from(body.subarray(Initiate.nonce, Initiate.box));
     if (short.compare(state.counter) <= 0) {
-      return this.#fail("ERR_ZMTP_INVALID_SEQUENCE", "INITIATE's counter did not grow");
+      return this.fail("ERR_ZMTP_INVALID_SEQUENCE", "INITIATE's counter did not grow");
     }
-    const key = this.#box.agree(state.client, state.transient.secretKey);
-    if (key === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "HELLO has no usable key");
+    const key = this.box.agree(state.client, state.transient.secretKey);
+    if (key === undefined) return this.fail("ERR_ZMTP_KEY_EXCHANGE", "HELLO has no usable key");
     const box = body.subarray(Initiate.box);
-    const plain = openBox(this.#box, box, nonce(NonceText.initiate, short), key);
-    if (plain === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE does not open");
+    const plain = openBox(this.box, box, nonce(NonceText.initiate, short), key);
+    if (plain === undefined) return this.fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE does not open");
 
     // Only the vouch proves C. It seals C' and S, so that another server cannot reuse it. (libzmq ignores S.)
     const client = plain.subarray(0, KEY_LENGTH);
-    const vouchKey = this.#box.agree(client, state.transient.secretKey);
-    if (vouchKey === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "INITIATE has no usable key");
+    const vouchKey = this.box.agree(client, state.transient.secretKey);
+    if (vouchKey === undefined) return this.fail("ERR_ZMTP_KEY_EXCHANGE", "INITIATE has no usable key");
     const vouchNonce = nonce(NonceText.vouch, plain.subarray(KEY_LENGTH, VOUCH_BOX));
-    const vouched = openBox(this.#box, plain.subarray(VOUCH_BOX, METADATA), vouchNonce, vouchKey);
-    if (vouched === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE's vouch does not open");
-    if (!equal(vouched, Buffer.concat([state.client, this.#permanent.publicKey]))) {
-      return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "INITIATE's vouch is for other keys");
+    const vouched = openBox(this.box, plain.subarray(VOUCH_BOX, METADATA), vouchNonce, vouchKey);
+    if (vouched === undefined) return this.fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE's vouch does not open");
+    if (!equal(vouched, Buffer.concat([state.client, this.permanent.publicKey]))) {
+      return this.fail("ERR_ZMTP_KEY_EXCHANGE", "INITIATE's vouch is for other keys");
     }
 
     const metadata = decodeMetadata(plain.subarray(METADATA));
     if (typeof metadata === "string") {
-      return this.#fail("ERR_ZMTP_INVALID_METADATA", `INITIATE has ${metadata}`);
+      return this.fail("ERR_ZMTP_INVALID_METADATA", `INITIATE has ${metadata}`);
     }
     const accepted: Accepted = { key, metadata, counter: short };
-    if (!this.#asks) return this.#ready(accepted);
-    this.#state = { at: "asking", accepted };
+    if (!this.options.asks) return this.#ready(accepted);
+    this.state = { at: "asking", accepted };
     return { ask: { mechanism: "CURVE", publicKey: encodeZ85(client) } };
   }
 
   #ready(accepted: Accepted): Step {
     const short = counter(READY_COUNTER);
-    const box = sealBox(this.#box, this.#properties, nonce(NonceText.ready, short), accepted.key);
-    this.cipher = new CurveCipher(this.#box, accepted.key, true, READY_COUNTER, accepted.counter);
-    return this.#end({
+    const box = sealBox(this.box, this.options.properties, nonce(NonceText.ready, short), accepted.key);
+    this.cipher = new CurveCipher(this.box, accepted.key, true, READY_COUNTER, accepted.counter);
+    return this.end({
       send: [encodeCommand("READY", Buffer.concat([short, box]))],
       done: accepted.metadata,
     });
-  }
-
-  #fail(code: ErrorCode, what: string): Step {
-    return this.#end(failed(code, `CURVE: ${what}`));
-  }
-
-  #end(step: Step): Step {
-    this.#state = { at: "over" };
-    return step;
   }
 }

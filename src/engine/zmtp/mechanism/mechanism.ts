@@ -97,11 +97,8 @@ export interface FrameCipher {
 export interface Mechanism {
   readonly name: "NULL" | "PLAIN" | "CURVE";
   readonly asServer: boolean;
-  /**
-   * Frames of `start` to send behind this side's greeting, before the peer's; `start` is not called then.
-   * Equal properties share one array.
-   */
-  readonly early?: Uint8Array | undefined;
+  /** This side's greeting with the frames of `start`, sent before the peer's; `start` is not called then. */
+  readonly opening?: Buffer | undefined;
   /** Call `start` once fulfilled. */
   readonly loading?: Promise<void> | undefined;
   start(): Step;
@@ -187,7 +184,7 @@ export function refused(mechanism: string, why: false | Refusal): Step {
 }
 
 /** At most 255 printable characters. */
-export function errorText(data: Buffer): string {
+function errorText(data: Buffer): string {
   return data.toString("latin1", 1, 256).replace(/[^\x20-\x7e]/g, "?");
 }
 

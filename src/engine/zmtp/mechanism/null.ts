@@ -11,6 +11,7 @@
  */
 import { commandFrame } from "../../frame.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
+import { encodeGreeting } from "../codec/greeting.js";
 import { decodeMetadata } from "../codec/metadata.js";
 import { RecentBytes } from "../codec/recent-bytes.js";
 import {
@@ -27,20 +28,22 @@ import {
 /** READY of peers without a routing id: sockets keep the memory of routing ids. */
 const known = new RecentBytes<Step>();
 
-const READY_FRAMES = new WeakMap<Uint8Array, Uint8Array>();
+/** By their properties; those without a routing id share one array (admission.ts). */
+const OPENINGS = new WeakMap<Uint8Array, Buffer>();
 
-function readyFrame(properties: Uint8Array): Uint8Array {
-  const known = READY_FRAMES.get(properties);
+function openingOf(properties: Uint8Array): Buffer {
+  const known = OPENINGS.get(properties);
   if (known !== undefined) return known;
-  const frame = commandFrame(encodeCommand("READY", properties));
-  READY_FRAMES.set(properties, frame);
-  return frame;
+  const ready = commandFrame(encodeCommand("READY", properties));
+  const opening = Buffer.concat([encodeGreeting("NULL", false), ready]);
+  OPENINGS.set(properties, opening);
+  return opening;
 }
 
 export class NullMechanism implements Mechanism {
   readonly name = "NULL";
   readonly asServer = false;
-  readonly early: Uint8Array | undefined;
+  readonly opening: Buffer | undefined;
   readonly #properties: Uint8Array;
   readonly #asks: boolean;
   #state: "asking" | "waiting" | "over" = "waiting";
@@ -48,7 +51,7 @@ export class NullMechanism implements Mechanism {
   constructor(options: MechanismOptions) {
     this.#properties = options.properties;
     this.#asks = options.asks;
-    this.early = options.asks ? undefined : readyFrame(options.properties);
+    this.opening = options.asks ? undefined : openingOf(options.properties);
   }
 
   start(): Step {

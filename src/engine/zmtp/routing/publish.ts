@@ -291,7 +291,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     this.readerLess(); // With `invertMatching` also after a subscription.
     if (!this.#givesNotices) {
       if (outcome === "known" || outcome === "unknown" || outcome === "foreign") return;
-      this.effects.routingOnEvent({ type: on ? "subscribe" : "unsubscribe", topic: Buffer.from(prefix) });
+      this.effects.event({ type: on ? "subscribe" : "unsubscribe", topic: Buffer.from(prefix) });
       return;
     }
     const { verbosity } = options;
@@ -354,7 +354,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
       this.#toRemove -= 1;
       const [key, isReported] = next.value;
       const topic = Buffer.from(key, "latin1");
-      if (!this.#givesNotices) this.effects.routingOnEvent({ type: "unsubscribe", topic });
+      if (!this.#givesNotices) this.effects.event({ type: "unsubscribe", topic });
       else if (isReported) this.#push([Buffer.concat([Buffer.of(CANCEL), topic])], undefined);
     }
     if (this.#notices.length > 0) this.effects.routingOnReadable();

@@ -101,7 +101,7 @@ export class RadioRouting extends Routing {
     const members = this.#members.get(key);
     if (members === undefined) this.#members.set(key, new Set([pipe]));
     else members.add(pipe);
-    this.effects.routingOnEvent({ type: "subscribe", topic: Buffer.from(group) });
+    this.effects.event({ type: "subscribe", topic: Buffer.from(group) });
   }
 
   #leave(pipe: Pipe, key: string): void {
@@ -121,7 +121,7 @@ export class RadioRouting extends Routing {
     const members = this.#members.get(key);
     members?.delete(pipe);
     if (members?.size === 0) this.#members.delete(key);
-    this.effects.routingOnEvent({ type: "unsubscribe", topic: Buffer.from(key, "latin1") });
+    this.effects.event({ type: "unsubscribe", topic: Buffer.from(key, "latin1") });
   }
 }
 

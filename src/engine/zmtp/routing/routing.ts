@@ -35,11 +35,11 @@ export interface RoutingEffects {
   readonly relays: Relays | undefined;
   routingOnReadable(): void;
   routingOnWritable(): void;
-  routingOnEvent(event: SocketEvent): void;
   routingOnReplyLost(): void;
   routingOnDrop(reason: EngineDropReason, pipe: Pipe, messages?: number): void;
   routingOnKept(bytes: number): void;
   closePipe(pipe: Pipe, reason: CloseReason): void;
+  event(event: SocketEvent): void;
 }
 
 export type RoutingOf = (effects: RoutingEffects) => Routing;
@@ -157,7 +157,7 @@ export abstract class Routing {
   report(reason: InvalidReason, why: string): void {
     const error = new InvalidMessageError(why);
     // A listener may receive or close while the caller is receiving.
-    queueMicrotask(() => this.effects.routingOnEvent({ type: "invalid", reason, error }));
+    queueMicrotask(() => this.effects.event({ type: "invalid", reason, error }));
   }
 
   refuseLarge(which: string, from: string): void {

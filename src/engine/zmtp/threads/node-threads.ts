@@ -1,7 +1,7 @@
 /** Carries words between threads of Node.js on a BroadcastChannel, and ports to one thread as a `workerMessage`. */
 import type { BroadcastChannel } from "node:worker_threads";
 import { randomId } from "../../../core/random.js";
-import { InprocNames, inUse } from "../inproc-names.js";
+import { InprocNames } from "../inproc-names.js";
 import { ZAP_ENDPOINT } from "../zap.js";
 import { ThreadNames, type ThreadReply, type ThreadWire, type ThreadWord } from "./thread-names.js";
 
@@ -60,7 +60,7 @@ export class SharedNames<C = unknown> extends InprocNames<C> {
   #threads: ThreadNames | undefined = undefined;
 
   /** Each thread authenticates its own peers. */
-  #threadsOf(name: string): ThreadNames | undefined {
+  protected override threadsOf(name: string): ThreadNames | undefined {
     if (name === ZAP_ENDPOINT || !threadsConnect()) return undefined;
     if (this.#threads !== undefined) return this.#threads;
     const wire = new NodeThreads({
@@ -73,26 +73,5 @@ export class SharedNames<C = unknown> extends InprocNames<C> {
     });
     this.#threads = threads;
     return threads;
-  }
-
-  override claim(name: string): Promise<void> | undefined {
-    super.assertFree(name);
-    const threads = this.#threadsOf(name);
-    if (threads?.hasOthers !== true) return undefined;
-    return threads.ask(name).then((taken) => {
-      if (taken) throw inUse(name, ", by another thread");
-    });
-  }
-
-  override announce(name: string): void {
-    this.#threadsOf(name)?.announce(name);
-  }
-
-  override seek(
-    name: string,
-    describe: () => unknown,
-    onReply: (reply: ThreadReply) => void,
-  ): (() => void) | undefined {
-    return this.#threadsOf(name)?.seek(name, describe, onReply);
   }
 }

@@ -119,11 +119,11 @@ export class PortLink implements Link {
     this.#timer = setTimeout(() => this.close("local"), HANG_UP_TIMEOUT).unref();
   }
 
-  close(reason: CloseReason): void {
+  close(reason: CloseReason, tooLarge?: string): void {
     if (this.#closed) return;
     this.flush();
     this.#say([Word.Closed]);
-    this.#end(reason);
+    this.#end(reason, tooLarge);
   }
 
   #portOnMemory(memory: ArrayBuffer): void {
@@ -137,15 +137,8 @@ export class PortLink implements Link {
     const fault = pipe.in.push(bytes, BATCH_HEADER);
     this.#timer?.refresh();
     pipe.arrived();
-    if (fault !== undefined) this.#refuse(tooLargeText(fault, pipe.in));
+    if (fault !== undefined) this.close("protocol", tooLargeText(fault, pipe.in));
     else this.#reportTaken();
-  }
-
-  #refuse(tooLarge: string | undefined): void {
-    if (this.#closed) return;
-    this.flush();
-    this.#say([Word.Closed, tooLarge]);
-    this.#end("protocol", tooLarge);
   }
 
   #portOnWord([word, first, second]: readonly unknown[]): void {
@@ -162,7 +155,7 @@ export class PortLink implements Link {
         this.#end("remote");
         break;
       case Word.Closed:
-        this.#end("remote", first as string | undefined);
+        this.#end("remote");
         break;
       default:
     }

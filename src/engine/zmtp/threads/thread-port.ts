@@ -4,7 +4,7 @@
  *   ArrayBuffer, transferred     messages: 4 bytes, their number, 4 bytes, that of their frames, then these (37/ZMTP, Framing)
  *   [TAKEN, messages, cost]      totals that the program has taken, the cost as in core/frame-cost.ts
  *   [HALF_CLOSED]                the sender sends nothing more, and receives until the other has closed
- *   [CLOSED, text]               the sender neither sends nor receives; text: which message was too large
+ *   [CLOSED]                     the sender neither sends nor receives
  *
  * All threads of the process are one program, so words are not checked.
  */

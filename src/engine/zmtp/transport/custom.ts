@@ -15,7 +15,7 @@ import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";
 import type { Acceptor, Listener, Stream, Transport } from "./transport.js";
 
-class DuplexStream implements Stream {
+export class DuplexStream implements Stream {
   readonly socket: Duplex;
   readonly reader = new Reader();
   readonly remote: string;
@@ -32,10 +32,6 @@ class DuplexStream implements Stream {
   pending(): number {
     return this.socket.writableLength;
   }
-}
-
-export function streamOf(given: TransportStream): Stream {
-  return new DuplexStream(given);
 }
 
 export function customAsTransport(user: UserTransport): Transport {

@@ -7,6 +7,7 @@
 import type { X509Certificate } from "node:crypto";
 import type { ShoalError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
+import type { HttpServerEndpoint } from "../../../core/schemes/http-server.js";
 import type { EndpointUse } from "../../../core/schemes/scheme.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { ByteStream } from "./byte-stream.js";
@@ -70,8 +71,13 @@ export interface Transport {
   readonly raw?: false;
   /** Called before any change. @throws InvalidArgumentError for unusable options */
   assertUsable?(use: EndpointUse, options: TransportOptions): void;
-  /** @throws TransportError with the system's code */
-  listen(endpoint: string, options: TransportOptions, acceptor: Acceptor): Promise<Listener>;
+  /** @param server the program's, for ws @throws TransportError with the system's code */
+  listen(
+    endpoint: string,
+    options: TransportOptions,
+    acceptor: Acceptor,
+    server?: HttpServerEndpoint["server"],
+  ): Promise<Listener>;
   /** @throws NotSupportedError if unavailable */
   listenSync(endpoint: string, options: TransportOptions, acceptor: Acceptor): Listener;
   /**

@@ -1,8 +1,7 @@
 /** The table of transports. core/schemes/schemes.ts has the form of their endpoints. */
 import { hostname, networkInterfaces } from "node:os";
 import { customSchemes, customTransport } from "../../../core/schemes/custom-transport.js";
-import type { Spin } from "../../../core/spin.js";
-import { spinHere } from "../../../core/spin.js";
+import { type Spin, spinHere } from "../../../core/spin.js";
 import { customAsTransport } from "./custom.js";
 import { ipc } from "./ipc.js";
 import { tcp, tcpForHttp } from "./tcp.js";
@@ -16,9 +15,6 @@ const TRANSPORTS = new Map<string, Transport>(
     each,
   ]),
 );
-
-let schemes: readonly string[] = [];
-let registered: readonly string[] | undefined;
 
 export interface TransportTable {
   get(scheme: string): Transport | undefined;
@@ -35,11 +31,7 @@ const MACHINE_TRANSPORTS: TransportTable = {
 
 /** inproc and udp need no transport. */
 export function machineSchemes(): readonly string[] {
-  if (registered !== customSchemes()) {
-    registered = customSchemes();
-    schemes = Object.freeze([...TRANSPORTS.keys(), "inproc", "udp", ...registered]);
-  }
-  return schemes;
+  return [...TRANSPORTS.keys(), "inproc", "udp", ...customSchemes()];
 }
 
 export interface HostInterface {
@@ -70,21 +62,20 @@ export const MACHINE: Platform = {
   transports: MACHINE_TRANSPORTS,
   hostName: hostname,
   spin: spinHere,
-  interfaces: () =>
-    Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
-      addresses
-        .filter(({ family }) => family === "IPv4")
-        .map(({ address, netmask, internal }) => ({ name, address, netmask, internal })),
-    ),
-  interfaces6: () =>
-    Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
-      addresses.flatMap((each) => {
-        if (each.family !== "IPv6") return [];
-        const address = each.scopeid === 0 ? each.address : `${each.address}%${name}`;
-        return [{ name, address, netmask: each.netmask, internal: each.internal }];
-      }),
-    ),
+  interfaces: () => interfacesOf("IPv4"),
+  interfaces6: () => interfacesOf("IPv6"),
 };
+
+function interfacesOf(wanted: "IPv4" | "IPv6"): HostInterface[] {
+  return Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
+    addresses
+      .filter(({ family }) => family === wanted)
+      .map(({ address: bare, netmask, internal, scopeid = 0 }) => {
+        const address = scopeid === 0 ? bare : `${bare}%${name}`;
+        return { name, address, netmask, internal };
+      }),
+  );
+}
 
 let standIn: (() => Platform | undefined) | undefined;
 

@@ -13,7 +13,6 @@ import type { TLSSocket } from "node:tls";
 import { TransportError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
 import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
-import { serverOf } from "../../../core/schemes/http-server.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { parseWs } from "../../../core/schemes/ws.js";
 import { transportError } from "../errors.js";
@@ -64,9 +63,8 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
       beneath.assertUsable?.(use, options);
     },
 
-    async listen(endpoint, options, acceptor) {
-      const own = serverOf(endpoint);
-      if (own !== undefined) return attach(own.server, own.path, endpoint, { acceptor, options });
+    async listen(endpoint, options, acceptor, server) {
+      if (server !== undefined) return attach(server, endpoint, { acceptor, options });
       const paths = pathsOf(endpoint, { acceptor, options });
       try {
         const listener = await beneath.listen(beneathOf(endpoint), options, acceptorOf(paths));
@@ -120,7 +118,8 @@ class UpgradedStream extends KernelStream {
 
 const attached = new WeakMap<HttpServer | HttpsServer, Attached>();
 
-function attach(server: HttpServer | HttpsServer, path: string, endpoint: string, user: PathUser): Listener {
+function attach(server: HttpServer | HttpsServer, endpoint: string, user: PathUser): Listener {
+  const { path } = parseWs(endpoint);
   const known = attached.get(server);
   const { paths, onUpgrade } = known ?? begin(server);
   paths.add(path, user, endpoint);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { commandFrame } from "../../../../src/engine/frame.js";
 import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
+import { encodeGreeting } from "../../../../src/engine/zmtp/codec/greeting.js";
 import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
 import { NullMechanism } from "../../../../src/engine/zmtp/mechanism/null.js";
 import fc from "../../../support/properties.js";
@@ -38,9 +39,11 @@ test("it never claims to be the server", () => {
 
 test("its READY may go out before the peer's greeting, but not where it asks a hook", () => {
   const side = plain("PUB");
-  expect(side.early).toEqual(commandFrame(bodyOf(READY_PUB)));
+  expect(side.opening).toEqual(
+    Buffer.concat([encodeGreeting("NULL", false), commandFrame(bodyOf(READY_PUB))]),
+  );
   expect(side.receive(bodyOf(READY_DEALER)).done).toBeInstanceOf(Map);
-  expect(asking().early).toBeUndefined();
+  expect(asking().opening).toBeUndefined();
 });
 
 test("what each READY says is its own, whatever came before it", () => {

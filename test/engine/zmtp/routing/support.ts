@@ -235,7 +235,7 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
     this.repliesLost += 1;
   }
 
-  routingOnEvent(event: SocketEvent): void {
+  event(event: SocketEvent): void {
     this.events.push(event);
   }
   routingOnDrop(reason: string, pipe: Pipe, messages = 1): void {
