@@ -14,7 +14,6 @@ import { bindUdp } from "../../engine/zmtp/transport/udp.js";
 import { anything, boolean, checkOptions, type Given, integer, text } from "../../patterns/kit/options.js";
 import { BeaconSockets, beaconNetwork } from "../../zre/beacon.js";
 import { plainIp } from "../clients/addresses.js";
-import { InterfaceWatch } from "../interface-watch.js";
 import { isGroup, readAddress } from "../net/addresses.js";
 import { allInterfaces } from "../net/interfaces.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
@@ -191,14 +190,12 @@ async function* beacons(
   };
   const place = choose(platform, self);
   const carrier = place.carrier(onDatagram);
-  const watch = new InterfaceWatch(
-    () => keyOf(choose, platform, self),
-    (key) => {
-      if (key !== place.key) feed.fail(new TransportError("ERR_TRANSPORT", "the interface has changed"));
-    },
-  );
   let timer: NodeJS.Timeout | undefined;
   const beacon = (): void => {
+    if (keyOf(choose, platform, self) !== place.key) {
+      feed.fail(new TransportError("ERR_TRANSPORT", "the interface has changed"));
+      return;
+    }
     const bytes = Buffer.alloc(2);
     bytes.writeUInt16BE(ownPort());
     void carrier.send(bytes).then((isSent) => {
@@ -214,12 +211,10 @@ async function* beacons(
   };
   await carrier.open();
   try {
-    watch.start();
     beacon();
     yield* feed;
   } finally {
     clearTimeout(timer);
-    watch.stop();
     await carrier.close();
   }
 }

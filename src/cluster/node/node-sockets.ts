@@ -16,7 +16,6 @@ import { NodeIdentities } from "../admission/identities.js";
 import { checkBuses, proveBuses } from "../admission/proof.js";
 import { REFUSED_REASONS, RefusalReports, type RefusedReason } from "../admission/refusals.js";
 import { type ClusterTlsOptions, NodeTls } from "../admission/tls.js";
-import { InterfaceWatch } from "../interface-watch.js";
 import type { Membership } from "../membership/membership.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
 import {
@@ -75,7 +74,6 @@ export class NodeSockets {
   readonly #identities: NodeIdentities | undefined;
   readonly tls: NodeTls | undefined;
   readonly streams: NodeStreams;
-  readonly #interfaces: InterfaceWatch<readonly HostInterface[]>;
   #datagrams: Datagrams | undefined;
   #bound: { readonly binding: Binding; readonly port: number } = {
     binding: { v4: undefined, v6: undefined },
@@ -85,6 +83,7 @@ export class NodeSockets {
   #rebinding = false;
   /** "host:port" of additional listeners. */
   readonly listeners: string[] = [];
+  #looking: NodeJS.Timeout | undefined;
   #closed = false;
   #address = "";
   /** The stream whose packet is being handled: another one to its address may be dead. */
@@ -113,10 +112,6 @@ export class NodeSockets {
           for (let i = 0; i < problems.length; i++) this.count("keys");
         },
       });
-    this.#interfaces = new InterfaceWatch<readonly HostInterface[]>(
-      () => readInterfaces(this.platform, settings),
-      (interfaces) => this.#onInterfaces(interfaces),
-    );
     this.tls = settings.tls && new NodeTls(settings.tls);
     this.streams = new NodeStreams(this.platform.transports, this.tls, {
       accepts: (address) => this.accepts(address),
@@ -211,7 +206,8 @@ export class NodeSockets {
     this.#address = announced ?? joinAddress(own, chosen);
     this.streams.announce(this.#address);
     this.streams.start();
-    this.#interfaces.start();
+    // The system does not report changes of interfaces.
+    this.#looking = setInterval(() => this.#look(), 1_000).unref();
   }
 
   async #listenAlso({ v4, v6 }: Binding): Promise<void> {
@@ -238,7 +234,13 @@ export class NodeSockets {
     );
   }
 
-  #onInterfaces(interfaces: readonly HostInterface[]): void {
+  #look(): void {
+    let interfaces: readonly HostInterface[];
+    try {
+      interfaces = readInterfaces(this.platform, this.settings);
+    } catch {
+      return; // Out of descriptors, or the needed interface is gone: the previous ones stay.
+    }
     const [first] = interfaces as [HostInterface, ...HostInterface[]];
     const binding = bindingOf(this.platform, this.settings, interfaces);
     this.#zones.setInterfaces(interfaces);
@@ -370,7 +372,7 @@ export class NodeSockets {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#interfaces.stop();
+    clearInterval(this.#looking);
     this.#buses.clear();
     this.#identities?.close();
     await Promise.all([this.streams.close(), this.#datagrams?.close()]);
