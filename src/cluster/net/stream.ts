@@ -97,8 +97,8 @@ export interface StreamNode {
 }
 
 export interface StreamTable {
-  /** @returns whether there is room for an accepted stream */
-  makeRoom(stream: NodeStream): boolean;
+  /** Whether there is room for an accepted stream. */
+  hasRoom(): boolean;
   admits(stream: NodeStream, node: ProvedNode): boolean | Promise<boolean>;
   /** A cluster of the other end is refused; `undefined`: both have none in common. */
   onRefused(stream: NodeStream, bus: number | undefined, reason: string): void;
@@ -364,12 +364,6 @@ export class NodeStream implements Sink, PairStream {
 
   destroy(): void {
     this.#finish("closed");
-  }
-
-  /** The closing frame goes as far as the system takes it. */
-  evict(): void {
-    this.close();
-    this.destroy();
   }
 
   sinkOnEnd(): void {
@@ -665,7 +659,7 @@ export class NodeStream implements Sink, PairStream {
   }
 
   #takePlace(): boolean {
-    this.hasPlace ||= this.#table.makeRoom(this);
+    this.hasPlace ||= this.#table.hasRoom();
     if (!this.hasPlace) this.destroy();
     return this.hasPlace;
   }

@@ -70,8 +70,6 @@ export interface StreamState {
 
 /** Accepted streams that are not verified, in addition to the maximum: after an outage all nodes come at once. */
 const MAX_UNVERIFIED = 1_024;
-/** Accepted streams that one node or host may hold while the node has its maximum. */
-const MAX_HELD = 32;
 
 const TRANSPORT = optionValues({
   backlog: 512,
@@ -501,17 +499,17 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     watched.attempts += 1;
   }
 
-  /** The host with most of them loses its oldest. */
+  /** The oldest one goes. */
   #limitUnverified(): void {
     const unverified = [...this.#all].filter((stream) => !stream.isDialled && !stream.verified);
     if (unverified.length < MAX_UNVERIFIED) return;
     this.#effects.count("link:evicted");
-    mostHeld(unverified, ({ remote }) => remote)[0]?.destroy();
+    unverified[0]?.destroy();
   }
 
   /** Unproved streams take no place. */
-  makeRoom(stream: NodeStream): boolean {
-    if (this.#places < MAX_LINKS || this.#takeBack(stream.remote)) return true;
+  hasRoom(): boolean {
+    if (this.#places < MAX_LINKS) return true;
     this.#effects.count("link:evicted");
     return false;
   }
@@ -522,30 +520,13 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     return count;
   }
 
-  /**
-   * The holder of most accepted streams, a node that proved its key or else a host, loses one unless it holds few.
-   *
-   * @param host that wants a stream; `undefined`: this node dials
-   */
-  #takeBack(host: string | undefined): boolean {
-    const accepted = [...this.#all].filter((stream) => !stream.isDialled && stream.verified);
-    const holderOf = ({ node, remote }: NodeStream): string => node?.publicKey ?? remote;
-    const most = mostHeld(accepted, holderOf);
-    const own = accepted.filter((stream) => holderOf(stream) === host).length;
-    if (most.length <= Math.max(MAX_HELD, own)) return false;
-    this.#effects.count("link:evicted");
-    most.reduce((one, other) => (other.usedAt < one.usedAt ? other : one)).evict();
-    return true;
-  }
-
   #dial(address: string): Dial | undefined {
     const parts = splitIpAddress(address);
     if (parts === undefined || !this.#effects.accepts(address)) {
       this.#effects.count("link:address");
       return undefined;
     }
-    while (this.#places + this.#dials.size >= MAX_LINKS) {
-      if (this.#watched.has(address) && this.#takeBack(undefined)) continue;
+    if (this.#places + this.#dials.size >= MAX_LINKS) {
       this.#effects.count("link:full");
       this.#missed(address, { code: "EAGAIN", message: `the node has ${MAX_LINKS} streams already` });
       return undefined;
@@ -605,21 +586,4 @@ export class NodeStreams implements StreamTable, PairStreamTable {
       if (stream.isDialled && !isUsed && now - stream.usedAt > 15_000) stream.close();
     }
   }
-}
-
-/** The streams of the holder of most. */
-function mostHeld(
-  streams: readonly NodeStream[],
-  holderOf: (stream: NodeStream) => string,
-): readonly NodeStream[] {
-  const byHolder = new Map<string, NodeStream[]>();
-  let most: NodeStream[] = [];
-  for (const stream of streams) {
-    const holder = holderOf(stream);
-    const held = byHolder.get(holder) ?? [];
-    held.push(stream);
-    byHolder.set(holder, held);
-    if (held.length > most.length) most = held;
-  }
-  return most;
 }
