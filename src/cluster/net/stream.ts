@@ -90,6 +90,9 @@ export interface StreamNode {
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
   /** `undefined`: this node has no key. */
   exchange(role: LinkRole): IdentityExchange | undefined;
+  admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
+  /** One end does not admit the other. @param bus `undefined`: unknown, or both have none in common */
+  onRefused(address: string, bus: number | undefined, reason: string): void;
   /** @returns `false`: the frame is not genuine, and the stream ends */
   onFrame(stream: NodeStream, bytes: Buffer): boolean;
   count(reason: string): void;
@@ -99,9 +102,6 @@ export interface StreamNode {
 export interface StreamTable {
   /** Whether there is room for an accepted stream. */
   hasRoom(): boolean;
-  admits(stream: NodeStream, node: ProvedNode): boolean | Promise<boolean>;
-  /** A cluster of the other end is refused; `undefined`: both have none in common. */
-  onRefused(stream: NodeStream, bus: number | undefined, reason: string): void;
   /** The stream of this node that sent a nonce. */
   streamOf(nonce: Buffer): NodeStream | undefined;
   onVerified(stream: NodeStream): void;
@@ -231,6 +231,11 @@ export class NodeStream implements Sink, PairStream {
 
   get remote(): string {
     return this.#stream.address;
+  }
+
+  /** For reports and admission: the other end's reported address is not proved. */
+  get origin(): string {
+    return this.isDialled ? this.address : this.remote;
   }
 
   get nonce(): Buffer {
@@ -434,7 +439,7 @@ export class NodeStream implements Sink, PairStream {
 
   #take(): void {
     if (this.#in === undefined && isTlsRecord(this.#pending[0] as Buffer)) {
-      this.#table.onRefused(this, undefined, "tls");
+      this.#own.onRefused(this.origin, undefined, "tls");
       this.#refuse("link:tls");
       return;
     }
@@ -559,7 +564,7 @@ export class NodeStream implements Sink, PairStream {
         return;
       case StreamFrame.REFUSED:
         this.#own.count("link:refused");
-        this.#table.onRefused(this, undefined, "peer");
+        this.#own.onRefused(this.origin, undefined, "peer");
         this.#finish("refused");
         return;
       default: // Of a later version.
@@ -577,7 +582,7 @@ export class NodeStream implements Sink, PairStream {
     const { proved, refused } = this.#own.check(role, this.#hellos as Hellos, shown);
     for (const { bus, reason } of refused) {
       this.#own.count(reason);
-      this.#table.onRefused(this, bus, reason);
+      this.#own.onRefused(this.origin, bus, reason);
     }
     if (!proved) {
       if (refused.length > 0) this.#reject();
@@ -604,7 +609,7 @@ export class NodeStream implements Sink, PairStream {
       return;
     }
     this.node = node;
-    const admitted = this.#table.admits(this, node);
+    const admitted = this.#own.admits(this.origin, node);
     if (typeof admitted === "boolean") {
       this.#onDecided(exchange, admitted);
       return;
@@ -636,7 +641,7 @@ export class NodeStream implements Sink, PairStream {
 
   #refuseNode(reason: string): void {
     this.#own.count(reason);
-    this.#table.onRefused(this, undefined, reason);
+    this.#own.onRefused(this.origin, undefined, reason);
     this.#reject();
   }
 

@@ -105,10 +105,7 @@ function refusalOf({ kind, message }: Fault): "certificate" | "tls" | "peer" | u
 export interface StreamsEffects extends StreamNode {
   /** With its zone on this host. */
   zoned(address: string): string;
-  admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
   onAdmitted(node: ProvedNode): void;
-  /** One end does not admit the other. @param bus `undefined`: unknown */
-  onRefused(address: string, bus: number | undefined, reason: string): void;
   /** The node sends its identity. */
   greet(stream: NodeStream): void;
   /** A hard sign that the process at an address is gone. */
@@ -418,17 +415,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     await this.unlistenAll();
   }
 
-  admits(stream: NodeStream, node: ProvedNode): boolean | Promise<boolean> {
-    return this.#effects.admits(stream.isDialled ? stream.address : stream.remote, node);
-  }
-
   revoke(isAllowed: (node: ProvedNode) => boolean): void {
     for (const stream of this.#all) if (stream.node !== undefined && !isAllowed(stream.node)) stream.revoke();
-  }
-
-  onRefused(stream: NodeStream, bus: number | undefined, reason: string): void {
-    // The other end's reported address is not proved.
-    this.#effects.onRefused(stream.isDialled ? stream.address : stream.remote, bus, reason);
   }
 
   streamOf(nonce: Buffer): NodeStream | undefined {
@@ -473,7 +461,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     const refusal = fault && refusalOf(fault);
     if (refusal !== undefined) {
       this.#effects.count(refusal === "peer" ? "link:refused" : `link:${refusal}`);
-      this.onRefused(stream, undefined, refusal);
+      this.#effects.onRefused(stream.origin, undefined, refusal);
     } else if (fault !== undefined && !stream.isDialled) this.#effects.count("link:handshake");
     if (end === "self") {
       const watched = this.#watched.get(stream.address);

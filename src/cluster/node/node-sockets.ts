@@ -352,10 +352,10 @@ export class NodeSockets {
       port.report({ type: "refused", address, reason: reason as RefusedReason });
   }
 
-  /** A connection for messages was refused. @param address source without port */
-  refuse(address: string, bus: BusPort["codec"], reason: "identity" | "denied"): void {
-    this.count(reason);
-    this.#onRefused(address, bus.bus, reason);
+  /** What came names another node than the proved one. @param address dialled, or the source */
+  refuseIdentity(address: string, { bus }: BusCodec): void {
+    this.count("identity");
+    this.#onRefused(address, bus, "identity");
   }
 
   /** Keeps streams to these addresses. @param bus a cluster or connection manager */
@@ -436,14 +436,12 @@ export class NodeSockets {
     }
     if (typeof packet === "string") {
       this.count(packet);
-      this.#onRefused(stream.isDialled ? stream.address : stream.remote, bus.codec.bus, packet);
+      this.#onRefused(stream.origin, bus.codec.bus, packet);
       // Later versions may have types that this one does not know.
       return packet === "type";
     }
     if (stream.node !== undefined && packet.from !== stream.node.id) {
-      // The packet names another node than the proved one.
-      this.count("identity");
-      this.#onRefused(stream.isDialled ? stream.address : stream.remote, bus.codec.bus, "identity");
+      this.refuseIdentity(stream.origin, bus.codec);
       return false;
     }
     const outer = this.#answering; // A stream in memory answers within a write.
