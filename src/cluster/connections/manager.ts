@@ -198,12 +198,11 @@ export class ConnectionManager {
 
   /** A row per address that an entry resolves to, or one for a name without addresses. */
   #streams(): Row[] {
-    const { sockets, runtime } = this.#bus.parts;
-    const stateOf = (address: string): StreamState =>
-      sockets.streams.state(address, runtime.membership?.isOwn(address) === true);
+    const { streams } = this.#bus.parts.sockets;
     return [...this.#list].flatMap(([address, since]): Row[] => {
       const found = this.#resolve(address);
-      if (found.length > 0) return found.map((resolved) => ({ address, resolved, ...stateOf(resolved) }));
+      if (found.length > 0)
+        return found.map((resolved) => ({ address, resolved, ...streams.state(resolved) }));
       const message = this.#names.errorOf(address)?.message ?? "the name has no address";
       const error = { code: "ENOTFOUND", message };
       return [{ address, resolved: undefined, state: "broken", since, attempts: 0, error, peer: undefined }];

@@ -129,11 +129,6 @@ export class Membership {
     this.#parts.dialer.forget(addresses);
   }
 
-  /** Whether others use an address for this node, or a ping to it returned. */
-  isOwn(address: string): boolean {
-    return this.#parts.dialer.isOwn(address);
-  }
-
   leave(now: number): void {
     this.#context.now = now;
     if (this.#context.left) return;

@@ -93,10 +93,7 @@ export class Receiver {
   }
 
   #receive(packet: Packet, address: string, overStream: boolean): void {
-    if (packet.from === this.#context.self.id) {
-      if (packet.type === PacketType.PING) this.#parts.dialer.heardSelf(packet.seq);
-      return;
-    }
+    if (packet.from === this.#context.self.id) return;
     if (this.#context.removed) {
       for (const update of packet.updates)
         if (update.kind === UpdateKind.REMOVAL) this.#parts.updates.applyRemoval(update);

@@ -380,15 +380,14 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     await Promise.all([this.unlisten(), ...this.#more.splice(0).map((listener) => listener.close())]);
   }
 
-  /** @param isOwn whether the node knows otherwise that the address is its own */
-  state(address: string, isOwn: boolean): StreamState {
+  state(address: string): StreamState {
     const wall = Date.now() - performance.now();
     const { attempts, trouble, ownSince } = this.#watched.get(address) ?? new Watched();
     const stream = this.#byAddress.get(address);
     const none = { attempts: 0, error: undefined, peer: undefined };
     if (stream?.verified)
       return { ...none, state: "connected", since: Math.round(wall + stream.verifiedAt), peer: stream.peer };
-    if (address === this.#ownAddress || ownSince !== undefined || isOwn)
+    if (address === this.#ownAddress || ownSince !== undefined)
       return { ...none, state: "self", since: Math.round(wall + (ownSince ?? this.#startedAt)) };
     const dialledAt = stream?.startedAt ?? this.#dials.get(address)?.startedAt;
     const error = trouble?.error;

@@ -160,7 +160,7 @@ describe("a node that has all the streams it may have", () => {
     expect(links.verified).toBe(MAX_LINKS);
     expect(accept("10.0.0.7").socket.destroyed).toBe(true);
     links.watch(new Set([WATCHED]));
-    expect([dialled, links.state(WATCHED, false)]).toMatchObject([
+    expect([dialled, links.state(WATCHED)]).toMatchObject([
       [],
       { state: "broken", error: { code: "EAGAIN" } },
     ]);
@@ -241,7 +241,7 @@ it("what a stranger claims to be changes nothing for the node at that address", 
   stranger.receive(encodeHello(randomBytes(32), OTHER));
   stranger.socket.destroy(new Error("it fails"));
   await vi.waitFor(() => expect(links.size).toBe(0));
-  expect([failed, links.state(OTHER, false)]).toEqual([
+  expect([failed, links.state(OTHER)]).toEqual([
     [],
     expect.objectContaining({ attempts: 1, error: undefined }),
   ]);
