@@ -98,8 +98,8 @@ export class Dialer {
     if (tombstoneAddresses.length > 0) {
       waits = true;
       if (this.#context.random() < (OLD_DIALS * tombstoneAddresses.length) / size) {
-        const at = Math.floor(this.#context.random() * tombstoneAddresses.length);
-        this.dial(tombstoneAddresses[at] as string, undefined, this.#context.random() < 0.25);
+        const address = pick(tombstoneAddresses, this.#context.random) as string;
+        this.dial(address, undefined, this.#context.random() < 0.25);
       }
     }
     if (this.#hasVacant) {

@@ -106,7 +106,6 @@ export class Members {
   readonly #byId = new Map<string, Member>();
   readonly #names = new Map<string, Member>();
   readonly #tombstones = new Map<string, Tombstone>();
-  readonly #addresses: string[] = [];
   readonly #removals = new Map<string, Removal>();
 
   constructor(self: Member) {
@@ -123,8 +122,10 @@ export class Members {
     return this.#byId.size >= MAX_MEMBERS;
   }
 
+  /** Of forgotten nodes that did not leave. */
   get tombstoneAddresses(): readonly string[] {
-    return this.#addresses;
+    const lost = [...this.#tombstones.values()].filter(({ left, address }) => !left && address !== "");
+    return lost.map(({ address }) => address);
   }
 
   get removals(): ReadonlyMap<string, Removal> {
@@ -148,8 +149,7 @@ export class Members {
   }
 
   add(member: Member): void {
-    const tombstone = this.#tombstones.get(member.id);
-    if (tombstone !== undefined) this.#dropTombstone(member.id, tombstone);
+    this.#tombstones.delete(member.id);
     this.#byId.set(member.id, member);
     this.#place(this.live, member);
     this.rehash(member);
@@ -186,14 +186,11 @@ export class Members {
     const before = this.#tombstones.get(id);
     if (before !== undefined) {
       if (compareIncarnations(tombstone.start, tombstone.count, before.start, before.count) <= 0) return;
-      this.#dropTombstone(id, before);
+      this.#tombstones.delete(id);
     }
-    for (const [oldest, each] of this.#tombstones) {
-      if (this.#tombstones.size < MAX_TOMBSTONES) break;
-      this.#dropTombstone(oldest, each);
-    }
+    const [oldest] = this.#tombstones.keys();
+    if (this.#tombstones.size >= MAX_TOMBSTONES && oldest !== undefined) this.#tombstones.delete(oldest);
     this.#tombstones.set(id, tombstone);
-    if (!tombstone.left && tombstone.address !== "") this.#addresses.push(tombstone.address);
   }
 
   /** @returns whether it was newer than the stored one */
@@ -261,14 +258,6 @@ export class Members {
       last.index = member.index;
     }
     member.index = -1;
-  }
-
-  #dropTombstone(id: string, tombstone: Tombstone): void {
-    this.#tombstones.delete(id);
-    const at = this.#addresses.indexOf(tombstone.address);
-    if (at < 0) return;
-    const last = this.#addresses.pop() as string;
-    if (at < this.#addresses.length) this.#addresses[at] = last;
   }
 
   #dropRemoval(id: string): void {
