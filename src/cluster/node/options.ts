@@ -46,7 +46,7 @@ export type ClusterProfile =
     });
 
 const SPLIT_OPTIONS = {
-  strategy: anything<"majority" | { readonly quorum: number } | "none">(),
+  strategy: anything<SplitStrategy>(),
   /** Whether a minority rejoins by itself when the partition heals. Default `true`. */
   autoheal: boolean(true),
 };
@@ -421,10 +421,10 @@ function profileOf(given: ClusterProfile | undefined, scope: Scope): Profile {
 
 function splitOf(given: SplitSettings): { strategy: SplitStrategy; autoheal: boolean } {
   const { strategy = "majority", autoheal } = checkOptions("split", SPLIT_OPTIONS, given);
-  if (strategy === "majority" || strategy === "none") return { strategy: { kind: strategy }, autoheal };
+  if (strategy === "majority" || strategy === "none") return { strategy, autoheal };
   const { quorum } = Object(strategy) as { readonly quorum?: number };
   if (Object.keys(Object(strategy)).length === 1 && Number.isSafeInteger(quorum) && (quorum as number) >= 1)
-    return { strategy: { kind: "quorum", size: quorum as number }, autoheal };
+    return { strategy: { quorum: quorum as number }, autoheal };
   throw new InvalidArgumentError(
     `split.strategy must be "majority", "none" or { quorum: 1 or more }; got ${describe(strategy)}`,
   );
