@@ -247,7 +247,7 @@ export class NodeSockets {
     const { v4, v6 } = this.#bound.binding;
     if (binding.v4 !== v4 || binding.v6 !== v6) void this.#rebind(binding, interfaces);
     else {
-      this.#datagrams?.setInterfaces(groupInterfaces(interfaces));
+      void this.#datagrams?.setInterfaces(groupInterfaces(interfaces));
       this.#announce(first);
     }
   }
