@@ -100,6 +100,8 @@ export interface StreamNode {
 }
 
 export interface StreamTable {
+  /** This node's, for its hello. */
+  readonly ownAddress: string;
   /** Whether there is room for an accepted stream. */
   hasRoom(): boolean;
   /** The stream of this node that sent a nonce. */
@@ -111,7 +113,6 @@ export interface StreamTable {
 
 export interface OpenedStream {
   readonly stream: Stream;
-  readonly ownAddress: string;
   readonly dialled?: string | undefined;
   readonly protocol: string;
   readonly copiesSent: boolean;
@@ -189,7 +190,7 @@ export class NodeStream implements Sink, PairStream {
   #askedWith = -1;
 
   constructor(opened: OpenedStream, table: StreamTable, own: StreamNode) {
-    const { stream, ownAddress, dialled, protocol, copiesSent, isGiven = false } = opened;
+    const { stream, dialled, protocol, copiesSent, isGiven = false } = opened;
     this.isGiven = isGiven;
     this.protocol = protocol;
     this.copiesSent = copiesSent;
@@ -200,7 +201,7 @@ export class NodeStream implements Sink, PairStream {
     this.hasPlace = this.isDialled;
     this.address = dialled ?? "";
     this.usedAt = performance.now();
-    this.#hello = encodeHello(randomBytes(HELLO_NONCE), ownAddress);
+    this.#hello = encodeHello(randomBytes(HELLO_NONCE), table.ownAddress);
     stream.socket.on("error", (error: NodeJS.ErrnoException) => {
       this.#noteFault();
       this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed");

@@ -154,7 +154,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   readonly #given = new Map<NodeStream, LinkCaller>();
   readonly #listeners: Listener[] = [];
   readonly #more: Listener[] = [];
-  #ownAddress = "";
+  /** "host:port" for other nodes; empty before it is known. */
+  ownAddress = "";
   #startedAt = 0;
   #sweeping: NodeJS.Timeout | undefined;
   #closed = false;
@@ -242,15 +243,6 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
   }
 
-  announce(ownAddress: string): void {
-    this.#ownAddress = ownAddress;
-  }
-
-  /** "host:port" for other nodes; empty before it was announced. */
-  get ownAddress(): string {
-    return this.#ownAddress;
-  }
-
   streamTo(address: string, protocol: string, id: string): NodeStream | undefined {
     let isComing = this.#dials.has(address);
     for (const stream of this.#all) {
@@ -308,8 +300,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     return true;
   }
 
-  #add(opened: Omit<OpenedStream, "ownAddress">, caller?: LinkCaller): NodeStream {
-    const stream = new NodeStream({ ...opened, ownAddress: this.#ownAddress }, this, this.#effects);
+  #add(opened: OpenedStream, caller?: LinkCaller): NodeStream {
+    const stream = new NodeStream(opened, this, this.#effects);
     this.#all.add(stream);
     if (caller !== undefined) this.#given.set(stream, caller);
     stream.start();
@@ -387,7 +379,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     const none = { attempts: 0, error: undefined, peer: undefined };
     if (stream?.verified)
       return { ...none, state: "connected", since: Math.round(wall + stream.verifiedAt), peer: stream.peer };
-    if (address === this.#ownAddress || ownSince !== undefined)
+    if (address === this.ownAddress || ownSince !== undefined)
       return { ...none, state: "self", since: Math.round(wall + (ownSince ?? this.#startedAt)) };
     const dialledAt = stream?.startedAt ?? this.#dials.get(address)?.startedAt;
     const error = trouble?.error;
@@ -553,7 +545,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
 
   #keep(address: string, now: number): void {
     if (this.#closed || this.#byAddress.has(address) || this.#dials.has(address)) return;
-    if (address === this.#ownAddress) return;
+    if (address === this.ownAddress) return;
     const watched = this.#watched.get(address);
     if (watched === undefined) return;
     if (watched.ownSince !== undefined) {

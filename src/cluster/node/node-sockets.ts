@@ -85,7 +85,6 @@ export class NodeSockets {
   readonly listeners: string[] = [];
   #looking: NodeJS.Timeout | undefined;
   #closed = false;
-  #address = "";
   /** The stream whose packet is being handled: another one to its address may be dead. */
   #answering: NodeStream | undefined;
 
@@ -161,7 +160,7 @@ export class NodeSockets {
 
   /** "host:port" for other nodes; empty before `open`. */
   get address(): string {
-    return this.#address;
+    return this.streams.ownAddress;
   }
 
   /** Of datagrams and streams; 0 before `open`. */
@@ -203,8 +202,7 @@ export class NodeSockets {
     });
     await this.#listenAlso(binding);
     this.#bound = { binding, port: chosen };
-    this.#address = announced ?? joinAddress(own, chosen);
-    this.streams.announce(this.#address);
+    this.streams.ownAddress = announced ?? joinAddress(own, chosen);
     this.streams.start();
     // The system does not report changes of interfaces.
     this.#looking = setInterval(() => this.#look(), 1_000).unref();
@@ -255,10 +253,9 @@ export class NodeSockets {
   /** Without a network but loopback, the node keeps its address. */
   #announce({ address: own, internal }: Pick<HostInterface, "address" | "internal">): void {
     const address = joinAddress(withoutZone(own), this.#bound.port);
-    if (this.settings.announce !== undefined || address === this.#address) return;
+    if (this.settings.announce !== undefined || address === this.address) return;
     if (internal && this.settings.interface === undefined) return;
-    this.#address = address;
-    this.streams.announce(address);
+    this.streams.ownAddress = address;
     for (const bus of this.#buses.values()) bus.onAddress(address);
   }
 
