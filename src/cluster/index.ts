@@ -12,8 +12,6 @@ export {
 } from "../patterns/kit/contract.js";
 export { type FailureReason, type HandlerErrorDetails, ServiceError } from "../patterns/kit/errors.js";
 export {
-  type NodeHeaders,
-  readNodeHeaders,
   type ZreEvent,
   type ZreExitReason,
   type ZreJunk,
