@@ -28,7 +28,6 @@ export {
   type AddressProvider,
   type Ec2Options,
   ec2Addresses,
-  interfaceAddresses,
 } from "./clients/address-providers.js";
 export type { AddressScope, HostAddress } from "./clients/addresses.js";
 export {

@@ -356,7 +356,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   async #lookUpNow(): Promise<void> {
     if (this.closed) return;
-    const { addresses = interfaceAddresses(), addressInterval: timeout } = this.#settings;
+    const { addresses = interfaceAddresses, addressInterval: timeout } = this.#settings;
     const attempt = new Scope(this.#stopped.signal);
     const { signal } = attempt;
     const late = (): TimeoutError =>
@@ -370,7 +370,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       this.events.emit({ type: "addresses:failed", error });
       // At the start, interfaces are better than nothing.
       if (this.#addresses.length > 0) return;
-      found = checkAddresses(await interfaceAddresses()(signal));
+      found = checkAddresses(interfaceAddresses());
     } finally {
       attempt.end();
     }
