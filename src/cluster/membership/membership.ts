@@ -10,7 +10,7 @@ import { createDetails } from "../details.js";
 import { nextIncarnation } from "../identity.js";
 import type { Profile } from "../profiles.js";
 import { ALIVE_DRAINING, DeathReason, type Packet, PacketType, Update } from "../wire/packets.js";
-import { Context, type MembershipOptions, pick } from "./context.js";
+import { Context, type MembershipOptions, NEVER, pick } from "./context.js";
 import { Dialer } from "./dialer.js";
 import { Heartbeats } from "./heartbeats.js";
 import { LifeCycle } from "./life-cycle.js";
@@ -340,7 +340,7 @@ export class Membership {
       this.#asksAt = now;
       return;
     }
-    this.#context.stopGossip();
+    this.#context.nextGossip = NEVER;
     this.#parts.dialer.stop();
     this.#parts.lifeCycle.stop();
     this.#parts.heartbeats.stop(now + random() * this.profile.heartbeatInterval);
