@@ -15,7 +15,7 @@ import {
 import { NodeIdentities } from "../admission/identities.js";
 import { checkBuses, proveBuses } from "../admission/proof.js";
 import { REFUSED_REASONS, RefusalReports, type RefusedReason } from "../admission/refusals.js";
-import { type ClusterTlsOptions, NodeTls } from "../admission/tls.js";
+import { NodeTls } from "../admission/tls.js";
 import type { Membership } from "../membership/membership.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
 import {
@@ -149,13 +149,6 @@ export class NodeSockets {
   /** Whether nodes become members only over a stream, where they proved a key or showed a certificate. */
   get provesNodes(): boolean {
     return this.settings.curve !== undefined || this.settings.tls !== undefined;
-  }
-
-  /** @throws InvalidArgumentError `EINVAL` for a node that was started without certificates */
-  setTls(options: ClusterTlsOptions): void {
-    if (this.tls === undefined)
-      throw new InvalidArgumentError("a node that began without tls gets none while it runs");
-    this.tls.set(options);
   }
 
   /** "host:port" for other nodes; empty before `open`. */
