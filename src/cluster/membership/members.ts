@@ -1,7 +1,7 @@
 /** Tables of members, names, tombstones and removals, with their bounds and the digest. */
 import { MAX_MEMBERS, MAX_REMOVALS, MAX_TOMBSTONES } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
-import { compareIncarnations, keepsName, shortId } from "../identity.js";
+import { compareIncarnations, type Incarnation, keepsName, shortId } from "../identity.js";
 import { ALIVE_DRAINING, Update } from "../wire/packets.js";
 import { Digest, idHash, memberHash, removalHash } from "./digest.js";
 import type { Suspicion } from "./suspicion.js";
@@ -79,17 +79,14 @@ export function aliveOf(member: Member): Update {
   return Update.alive({ id, start, count, name, address, flags, version, processStart });
 }
 
-export interface Tombstone {
-  readonly start: number;
-  readonly count: number;
+export interface Tombstone extends Incarnation {
   readonly address: string;
   /** Whether it left by itself, and is not redialled. */
   readonly left: boolean;
 }
 
-export interface Removal {
-  readonly time: number;
-  readonly counter: number;
+/** Start and count are its version. */
+export interface Removal extends Incarnation {
   readonly removed: boolean;
   /** To inform the node of its admission; empty: unknown. */
   address: string;
@@ -183,7 +180,7 @@ export class Members {
   bury(id: string, tombstone: Tombstone): void {
     const before = this.#tombstones.get(id);
     if (before !== undefined) {
-      if (compareIncarnations(tombstone.start, tombstone.count, before.start, before.count) <= 0) return;
+      if (compareIncarnations(tombstone, before) <= 0) return;
       this.#tombstones.delete(id);
     }
     const [oldest] = this.#tombstones.keys();
@@ -194,11 +191,7 @@ export class Members {
   /** @returns whether it was newer than the stored one */
   setRemoval(id: string, removal: Removal): boolean {
     const before = this.#removals.get(id);
-    if (
-      before !== undefined &&
-      compareIncarnations(removal.time, removal.counter, before.time, before.counter) <= 0
-    )
-      return false;
+    if (before !== undefined && compareIncarnations(removal, before) <= 0) return false;
     if (before === undefined && this.#removals.size >= MAX_REMOVALS) {
       const [oldest] = this.#removals.keys();
       if (oldest !== undefined) this.#dropRemoval(oldest);
@@ -265,7 +258,7 @@ export class Members {
     this.#toggleRemoval(id, removal);
   }
 
-  #toggleRemoval(id: string, { time, counter, removed }: Removal): void {
-    this.digest.toggle(shortId(id), removalHash(idHash(id), time, counter, removed));
+  #toggleRemoval(id: string, { start, count, removed }: Removal): void {
+    this.digest.toggle(shortId(id), removalHash(idHash(id), start, count, removed));
   }
 }
