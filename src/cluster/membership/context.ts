@@ -78,7 +78,7 @@ export class Context {
     this.profile = profile;
     this.random = random;
     this.effects = effects;
-    this.self = new Member(self.id, self.name, self.address, self.start, 0, now);
+    this.self = new Member({ ...self, count: 0 }, now);
     this.members = new Members(this.self);
     this.health = new Health(localHealth);
     this.localHealth = localHealth;

@@ -2,7 +2,7 @@
 import { MAX_MEMBERS, MAX_REMOVALS, MAX_TOMBSTONES } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
 import { compareIncarnations, type Incarnation, keepsName, shortId } from "../identity.js";
-import { ALIVE_DRAINING, Update } from "../wire/packets.js";
+import { ALIVE_DRAINING, type AliveFields, Update } from "../wire/packets.js";
 import { Digest, idHash, memberHash, removalHash } from "./digest.js";
 import type { Suspicion } from "./suspicion.js";
 
@@ -19,11 +19,11 @@ export class Member {
   /** First start of its process. `start` is later after a return from the minority side of a partition. */
   processStart: number;
   state: MemberState = MemberState.ALIVE;
-  flags = 0;
+  flags: number;
   yields = false;
   details: Details = NO_DETAILS;
   /** Version of the details in its last alive. */
-  announced = 0;
+  announced: number;
   /** Monotonic times. */
   lastHeard: number;
   changedAt: number;
@@ -47,14 +47,17 @@ export class Member {
   /** @internal */
   index = -1;
 
-  constructor(id: string, name: string, address: string, start: number, count: number, now: number) {
+  constructor(alive: AliveFields, now: number) {
+    const { id, name, address, start, count, flags = 0, version = 0, processStart = start } = alive;
     this.id = id;
     this.short = shortId(id);
     this.name = name;
     this.address = address;
     this.start = start;
     this.count = count;
-    this.processStart = start;
+    this.flags = flags;
+    this.announced = version;
+    this.processStart = processStart;
     this.lastHeard = now;
     this.changedAt = now;
     this.idHash = idHash(id);

@@ -134,17 +134,7 @@ export class Updates {
       this.#context.refuse("full");
       return;
     }
-    const member = new Member(
-      update.id,
-      update.name,
-      update.address,
-      update.start,
-      update.count,
-      this.#context.now,
-    );
-    member.flags = update.flags;
-    member.processStart = update.processStart;
-    member.announced = update.version;
+    const member = new Member(update, this.#context.now);
     this.#context.members.add(member);
     this.#parts.prober.arrived(this.#context.now, member, this.#context.isMinority);
     this.#context.changed();
