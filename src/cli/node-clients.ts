@@ -63,8 +63,8 @@ export async function serveClients(
   log: Log,
 ): Promise<DiscoveryServer> {
   const server = new DiscoveryServer(node, options);
-  server.events.on("caller:refused", ({ address, via, reason, count }) =>
-    log.warn(`refused ${address}, which asked who is there: ${reason}`, { address, via, reason, count }),
+  server.events.on("caller:refused", ({ address, via, reason }) =>
+    log.warn(`refused ${address}, which asked who is there: ${reason}`, { address, via, reason }),
   );
   server.events.on("addresses:failed", ({ error }) =>
     log.warn(`some of this host's addresses are not known to clients: ${(error as Error).message}`),

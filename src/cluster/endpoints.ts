@@ -19,16 +19,11 @@ export interface AdvertisedEndpoint {
 const MAX_PATH = 107;
 const WILDCARDS = ["0.0.0.0", "[::]", "*"];
 
-/** Whether a name is valid, also as a tag. */
-function isServiceName(name: unknown): name is string {
-  return typeof name === "string" && /^[^=\s\p{C}]+$/u.test(name) && Buffer.byteLength(name) <= MAX_TAG;
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
+/** A name is a tag, too. @throws InvalidArgumentError `EINVAL` */
 export function checkServiceName(name: unknown): asserts name is string {
   if (typeof name === "string" && isReservedTag(name))
     throw new InvalidArgumentError(`an endpoint's name must not be the built-in tag "${name}"`);
-  if (!isServiceName(name))
+  if (typeof name !== "string" || !/^[^=\s\p{C}]+$/u.test(name) || Buffer.byteLength(name) > MAX_TAG)
     throw new InvalidArgumentError(
       `an endpoint's name must have 1 to ${MAX_TAG} bytes without spaces and "="; got ${describe(name)}`,
     );

@@ -75,8 +75,8 @@ export function busNumber(name: string): number {
 }
 
 /** Negative if the first is older, 0 if equal, positive if newer. */
-export function compareIncarnations(aStart: number, aCount: number, bStart: number, bCount: number): number {
-  return aStart !== bStart ? aStart - bStart : aCount - bCount;
+export function compareIncarnations(a: Incarnation, b: Incarnation): number {
+  return a.start !== b.start ? a.start - b.start : a.count - b.count;
 }
 
 /** A full counter continues in the next millisecond. */

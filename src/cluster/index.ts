@@ -12,8 +12,6 @@ export {
 } from "../patterns/kit/contract.js";
 export { type FailureReason, type HandlerErrorDetails, ServiceError } from "../patterns/kit/errors.js";
 export {
-  type NodeHeaders,
-  readNodeHeaders,
   type ZreEvent,
   type ZreExitReason,
   type ZreJunk,
@@ -30,7 +28,6 @@ export {
   type AddressProvider,
   type Ec2Options,
   ec2Addresses,
-  interfaceAddresses,
 } from "./clients/address-providers.js";
 export type { AddressScope, HostAddress } from "./clients/addresses.js";
 export {

@@ -249,13 +249,8 @@ export async function namesIn(folders: readonly string[]): Promise<ClusterNodeEn
     for (const entry of await entriesOf(folder)) found.set(entry.id, entry);
   }
   return [...found.values()].sort(
-    (a, b) => compare(a.name, b.name) || compare(a.group, b.group) || a.since - b.since,
+    (a, b) => a.name.localeCompare(b.name) || a.group.localeCompare(b.group) || a.since - b.since,
   );
-}
-
-function compare(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }
 
 async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {

@@ -61,35 +61,32 @@ function builtInTags(member: Resolvable, self: Resolvable): string[] {
   return tags;
 }
 
-/**
- * Compiles steps into a predicate. `exact` regards only tags that the member set itself.
- *
- * @throws InvalidArgumentError `EINVAL` for an unknown step, too many or too long items, or an invalid regular
- * expression
- */
-export function compileResolver(
-  steps: readonly ResolverStep[],
-): (member: Resolvable, self: Resolvable) => boolean {
-  const checks = checksOf(steps);
-  return (member, self) => {
+export class CompiledResolver {
+  readonly #checks: readonly Check[];
+
+  /**
+   * @throws InvalidArgumentError `EINVAL` for an unknown step, too many or too long items, or an invalid regular
+   * expression
+   */
+  constructor(steps: readonly ResolverStep[]) {
+    this.#checks = checksOf(steps);
+  }
+
+  /** `exact` regards only tags that the member set itself. */
+  fits(member: Resolvable, self: Resolvable): boolean {
     const own = member.details.tags;
     // Members cannot set built-in tags themselves.
     const all = [...own.filter((tag) => !isReservedTag(tag)), ...builtInTags(member, self)];
-    return checks.every((check) => holds(check, own, all));
-  };
-}
+    return this.#checks.every((check) => holds(check, own, all));
+  }
 
-/** Selects the endpoints whose name `has` or `some` asks for; all if the member has none of these names. */
-export function chooserOf(
-  steps: readonly ResolverStep[],
-): (endpoints: readonly AdvertisedEndpoint[]) => readonly string[] {
-  const asked = checksOf(steps)
-    .filter(({ condition }) => condition === "has" || condition === "some")
-    .flatMap(({ tests }) => tests);
-  return (endpoints) => {
-    const named = endpoints.filter(({ name }) => name !== "" && asked.some((test) => test(name)));
+  /** The endpoints whose name `has` or `some` asks for; all if the member has none of these names. */
+  choose(endpoints: readonly AdvertisedEndpoint[]): readonly string[] {
+    const asked = this.#checks.filter(({ condition }) => condition === "has" || condition === "some");
+    const isAsked = (name: string): boolean => asked.some(({ tests }) => tests.some((test) => test(name)));
+    const named = endpoints.filter(({ name }) => name !== "" && isAsked(name));
     return (named.length > 0 ? named : endpoints).map(({ endpoint }) => endpoint);
-  };
+  }
 }
 
 /** Methods of an array, such as `some`, are no conditions. */
@@ -122,14 +119,14 @@ function checksOf(steps: readonly ResolverStep[]): Check[] {
   return checks;
 }
 
-/** Members that match the steps, as in {@link compileResolver}. */
+/** Members that match the steps. @throws as {@link CompiledResolver} */
 export function resolveBy<M extends Resolvable>(
   members: Iterable<M>,
   self: Resolvable,
   steps: readonly ResolverStep[],
 ): M[] {
-  const fits = compileResolver(steps);
-  return [...members].filter((member) => fits(member, self));
+  const resolver = new CompiledResolver(steps);
+  return [...members].filter((member) => resolver.fits(member, self));
 }
 
 function holds({ condition, tests }: Check, own: readonly string[], all: readonly string[]): boolean {

@@ -7,13 +7,10 @@
  *   X-SHOAL-ADDRESS   "host:port" of its datagrams
  *   X-SHOAL-TAGS      JSON: an array of texts          X-SHOAL-PROPS   JSON: an object of texts
  */
-import { MAX_ADDRESS, MAX_BUS_NAME } from "../cluster/bounds.js";
-import { type Details, tryDetails } from "../cluster/details.js";
-import { isId } from "../cluster/identity.js";
 import { MAX_HEADER_VALUE } from "./codec.js";
 
 /** Nothing proves these headers: the plane has no keys. */
-export interface NodeHeaders {
+interface NodeHeaders {
   readonly id: string;
   readonly bus: string;
   /** "host:port"; "" for a node on its host only. */
@@ -36,28 +33,4 @@ export function nodeHeaders(node: NodeHeaders): Record<string, string> {
   ] as const)
     if (Buffer.byteLength(value) <= MAX_HEADER_VALUE) headers[name] = value;
   return headers;
-}
-
-/** @returns `undefined` for a peer with invalid headers, or outside of clusters */
-export function readNodeHeaders(headers: Readonly<Record<string, string>>): NodeHeaders | undefined {
-  const id = headers["X-SHOAL-ID"];
-  const { "X-SHOAL-BUS": bus = "", "X-SHOAL-ADDRESS": address = "" } = headers;
-  if (id === undefined || !isId(id)) return undefined;
-  if (Buffer.byteLength(bus) > MAX_BUS_NAME || Buffer.byteLength(address) > MAX_ADDRESS) return undefined;
-  const details = detailsOf(headers["X-SHOAL-TAGS"] ?? "[]", headers["X-SHOAL-PROPS"] ?? "{}");
-  if (details === undefined) return undefined;
-  return Object.freeze({ id, bus, address, tags: details.tags, props: details.props });
-}
-
-function detailsOf(tagsText: string, propsText: string): Details | undefined {
-  try {
-    const tags: unknown = JSON.parse(tagsText);
-    const props: unknown = JSON.parse(propsText);
-    if (!Array.isArray(tags) || typeof props !== "object" || props === null || Array.isArray(props))
-      return undefined;
-    const details = tryDetails(1, tags, props as Record<string, string>, []);
-    return typeof details === "string" ? undefined : details;
-  } catch {
-    return undefined; // A header of another program.
-  }
 }

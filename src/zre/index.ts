@@ -1,6 +1,6 @@
 /** 36/ZRE as a second plane of a node. */
 export type { ZreJunk } from "./codec.js";
 export type { ZreEvent, ZreExitReason, ZrePeer } from "./events.js";
-export { type NodeHeaders, nodeHeaders, readNodeHeaders } from "./headers.js";
+export { nodeHeaders } from "./headers.js";
 export { type ZreOptions, ZrePlane, type ZreStats } from "./plane.js";
 export type { ZreRefusal } from "./rules.js";

@@ -1,13 +1,12 @@
 /** A node on the ZRE plane: beacons, a receiving ROUTER, and a DEALER per peer (rules.ts). */
 
 import { createId, isId } from "../cluster/identity.js";
-import { InterfaceWatch } from "../cluster/interface-watch.js";
 import { bindFree, parsePorts } from "../cluster/ports.js";
 import { describe } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { DriverTimer } from "../core/driver-timer.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../core/errors.js";
-import { type HostInterface, type Platform, platformNow } from "../engine/zmtp/transport/transports.js";
+import { type Platform, platformNow } from "../engine/zmtp/transport/transports.js";
 import { Driver } from "../patterns/kit/driver.js";
 import {
   anything,
@@ -137,7 +136,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   #endpoint = "";
   #headers: Readonly<Record<string, string>>;
   #platform: Platform | undefined = undefined;
-  #watch: InterfaceWatch<readonly HostInterface[]> | undefined = undefined;
+  #looking: NodeJS.Timeout | undefined = undefined;
   #moving: Promise<void> | undefined = undefined;
   #isOutdated = false;
   #running: Running | undefined;
@@ -190,11 +189,10 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     this.assertOpen();
     const platform = platformNow();
     this.#platform = platform;
-    const read = (): readonly HostInterface[] => platform.interfaces();
-    const opened = await this.#open(beaconNetwork(read(), this.#settings.interface));
+    const opened = await this.#open(beaconNetwork(platform.interfaces(), this.#settings.interface));
     this.#begin(opened);
-    this.#watch = new InterfaceWatch(read, (interfaces) => this.#onInterfaces(interfaces));
-    this.#watch.start();
+    // The system does not report changes of interfaces.
+    this.#looking = setInterval(() => this.#look(platform), 1_000).unref();
   }
 
   async #open(network: BeaconNetwork): Promise<OpenPlane> {
@@ -225,14 +223,14 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   /** An interface came up or has another address. A node keeps its network if only loopback is left. */
-  #onInterfaces(interfaces: readonly HostInterface[]): void {
+  #look(platform: Platform): void {
     const network = this.#running?.network;
     if (network === undefined || this.closed) return;
     let found: BeaconNetwork;
     try {
-      found = beaconNetwork(interfaces, this.#settings.interface);
+      found = beaconNetwork(platform.interfaces(), this.#settings.interface);
     } catch {
-      return; // The interface is gone for now.
+      return; // The interface is gone for now, or the process is out of descriptors.
     }
     const isSame = found.address === network.address && found.broadcast === network.broadcast;
     const isBetter = !isSame && (network.internal || !found.internal);
@@ -402,7 +400,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   /** @internal Sends queues first, since peers stop listening after the last beacon. */
   protected override async onClose(linger: number): Promise<void> {
     await this.#starting?.catch(() => undefined); // The caller of start() has the error.
-    this.#watch?.stop();
+    clearInterval(this.#looking);
     await this.#moving;
     const running = this.#running;
     if (running === undefined) return;

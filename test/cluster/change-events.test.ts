@@ -32,7 +32,10 @@ class Bus {
 }
 
 function newMember(): Member {
-  const member = new Member("a".repeat(32), "a@there", "192.0.2.1:7946", 1, 0, 0);
+  const member = new Member(
+    { id: "a".repeat(32), name: "a@there", address: "192.0.2.1:7946", start: 1, count: 0 },
+    0,
+  );
   member.announced = 1;
   return member;
 }
@@ -91,7 +94,10 @@ describe("the events of a bus", () => {
 
   it("have a newMember before the conflict about its name", () => {
     const bus = new Bus();
-    const [keeps, yields] = [new Member(SELF, "a@here", "192.0.2.2:7946", 1, 0, 0), newMember()];
+    const [keeps, yields] = [
+      new Member({ id: SELF, name: "a@here", address: "192.0.2.2:7946", start: 1, count: 0 }, 0),
+      newMember(),
+    ];
     bus.run({ type: "joined", member: yields }, { type: "conflict", keeps, yields });
     vi.advanceTimersByTime(1_000);
     expect(bus.seen).toEqual(["joined", "conflict"]);

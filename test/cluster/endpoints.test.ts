@@ -10,7 +10,7 @@ import {
   published,
   readEndpoint,
 } from "../../src/cluster/endpoints.js";
-import { chooserOf } from "../../src/cluster/resolver.js";
+import { CompiledResolver, type ResolverStep } from "../../src/cluster/resolver.js";
 
 describe("an advertised endpoint", () => {
   it("is a name and an endpoint in one text", () => {
@@ -78,7 +78,7 @@ describe("an advertised endpoint", () => {
       { name: "audit", endpoint: "two" },
       { name: "", endpoint: "three" },
     ];
-    const by = (...steps: Parameters<typeof chooserOf>[0]): readonly string[] => chooserOf(steps)(endpoints);
+    const by = (...steps: ResolverStep[]): readonly string[] => new CompiledResolver(steps).choose(endpoints);
     expect(by({ has: ["billing", "eu"] })).toEqual(["one"]);
     expect(by({ some: ["audit", "billing"] })).toEqual(["one", "two"]);
     expect(by("match", { has: ["b*"] })).toEqual(["one"]);

@@ -43,8 +43,8 @@ function idOf(n: number): string {
 
 describe("without the key", () => {
   it("nothing is opened: noise, changed, replayed, oversized packets, and those of another key", () => {
-    const [mine, other] = KEYS.map((key) => new Sealer(BUS, key)) as [Sealer, Sealer];
-    const reader = new Sealer(BUS, KEYS[0]);
+    const [mine, other] = KEYS.map((key) => new Sealer(BUS, [key])) as [Sealer, Sealer];
+    const reader = new Sealer(BUS, [KEYS[0]]);
     fc.assert(
       fc.property(
         packet,

@@ -20,7 +20,7 @@ const start = fc.integer({ min: 0, max: 2 ** 41 });
 const count = fc.oneof(fc.integer({ min: 0, max: 5 }), fc.constant(MAX_COUNT));
 const incarnation = fc.record({ start, count });
 const newer = (a: { start: number; count: number }, b: { start: number; count: number }): boolean =>
-  compareIncarnations(a.start, a.count, b.start, b.count) > 0;
+  compareIncarnations(a, b) > 0;
 
 describe("names and ids", () => {
   it("a name has one host, and no characters that command lines trip over", () => {

@@ -563,47 +563,6 @@ describe("leaving, removing, draining", () => {
     expect(dials).toBe(0);
   });
 
-  it("an address at which a node hears itself is not dialled for a minute", () => {
-    const dialled: { address: string; packet: Packet; at: number }[] = [];
-    let now = 0;
-    const rules = new Membership({
-      self: { id: "ab".repeat(16), name: "a@host", address: "10.0.0.1:1", start: 1_000 },
-      profile: PROFILES.lan,
-      random: () => 0.4,
-      now,
-      effects: {
-        send: (address, packet) => void dialled.push({ address, packet, at: now }),
-        multicast: () => undefined,
-        event: () => undefined,
-      },
-    });
-    const runUntil = (end: number): void => {
-      for (; rules.nextWakeUp() <= end; rules.tick(now)) now = Math.max(now, rules.nextWakeUp());
-      now = end;
-    };
-    rules.join(now, ["10.0.0.1:1", "192.168.0.1:1", "10.0.0.9:1"]);
-    expect(dialled.map(({ address }) => address)).toEqual(["192.168.0.1:1", "10.0.0.9:1"]);
-    const [own] = dialled.splice(0);
-    rules.onPacket(5, own?.packet as Packet, "192.168.0.1:1", false);
-    expect(rules.isOwn("192.168.0.1:1")).toBe(true);
-    expect(rules.isOwn("10.0.0.1:1")).toBe(true);
-    expect(rules.isOwn("10.0.0.9:1")).toBe(false);
-    now = 5;
-    runUntil(59_000);
-    expect(dialled.length).toBeGreaterThan(10);
-    expect(new Set(dialled.splice(0).map(({ address }) => address))).toEqual(new Set(["10.0.0.9:1"]));
-    // Another node may be there later.
-    runUntil(70_000);
-    expect(dialled.some(({ address }) => address === "192.168.0.1:1")).toBe(true);
-    // The same ping twice, or one of another number, says nothing.
-    rules.onPacket(now, own?.packet as Packet, "10.0.0.9:1", false);
-    expect(rules.isOwn("10.0.0.9:1")).toBe(false);
-    rules.forget(now, ["192.168.0.1:1"]);
-    dialled.length = 0;
-    runUntil(80_000);
-    expect(new Set(dialled.map(({ address }) => address))).toEqual(new Set(["10.0.0.9:1"]));
-  });
-
   it("a removed node's address is dialled again where it is a seed", () => {
     const world = cluster(3);
     const [seed, operator] = world.nodes as [SimulatedNode, SimulatedNode];

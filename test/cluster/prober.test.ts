@@ -7,7 +7,8 @@ import { PROFILES } from "../../src/cluster/profiles.js";
 import { PacketType } from "../../src/cluster/wire/packets.js";
 
 function member(n: number): Member {
-  return new Member((n + 1).toString(16).padStart(32, "0"), `n${n}`, `n${n}:1`, 1, 0, 0);
+  const id = (n + 1).toString(16).padStart(32, "0");
+  return new Member({ id, name: `n${n}`, address: `n${n}:1`, start: 1, count: 0 }, 0);
 }
 
 it("asks a newMember that is to answer before it counts as reached again and again until it does, whenever its turn is", () => {

@@ -19,7 +19,7 @@ export class Sides {
   begin(node: SimulatedNode): void {
     const { id, name, start } = node.rules.self;
     const options = {
-      strategy: { kind: "majority" },
+      strategy: "majority",
       stableFor: this.#world.profile.stableFor,
       autoheal: true,
       isOneHost: false,

@@ -17,6 +17,7 @@ import {
   helloSize,
   streamWays,
 } from "../../src/cluster/wire/stream.js";
+import { encodeZ85 } from "../../src/core/z85.js";
 import { codes, ROOT, tableUnder } from "../support/markdown.js";
 
 const BUS = busNumber("default");
@@ -91,7 +92,7 @@ test("vectors of packets", () => {
 
 test("the vector of a sealed packet", () => {
   const [row] = tableUnder("spec/cluster.md", "Vector of a sealed packet");
-  const sealed = new Sealer(BUS, Buffer.alloc(32, 7), Buffer.alloc(16, 0x11)).seal(
+  const sealed = new Sealer(BUS, [encodeZ85(Buffer.alloc(32, 7))], Buffer.alloc(16, 0x11)).seal(
     PACKETS["ACK 7"] as Packet,
   );
   expect(bytesOf(row?.[1])).toBe(sealed.toString("hex"));
@@ -128,7 +129,7 @@ test("the vectors of a stream are what the code writes", () => {
   const initiator = encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000");
   const responder = encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000");
   const { toResponder, toInitiator } = streamWays(initiator, responder);
-  const sealer = new Sealer(BUS, Buffer.alloc(32, 7));
+  const sealer = new Sealer(BUS, [encodeZ85(Buffer.alloc(32, 7))]);
   const ack = encodeFrame(sealer.sealStream(toResponder, make(PacketType.ACK, { seq: 7 })));
   const frames = { "the initiator's first frame: ACK 7": ack.toString("hex"), "end frame": "00000000" };
   expect({

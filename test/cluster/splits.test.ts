@@ -10,7 +10,7 @@ import {
 import fc from "../support/properties.js";
 
 const node = (index: number, start = index) => ({ id: `id${index}`, name: `n${index}@h`, start });
-const MAJORITY: SplitStrategy = { kind: "majority" };
+const MAJORITY: SplitStrategy = "majority";
 /** The view of a node whose picture is that of the others, and who was answered at this time. */
 const whole = (answeredAt: number): SplitView => ({ answeredAt, isWhole: true, stalledFor: 0 });
 
@@ -38,8 +38,8 @@ describe("which side goes on", () => {
       fc.property(cuts, (all) => {
         expect(survivors(MAJORITY, all).length).toBeLessThanOrEqual(1);
         const size = Math.floor(all.length / 2) + 1;
-        expect(survivors({ kind: "quorum", size }, all).length).toBeLessThanOrEqual(1);
-        expect(survivors({ kind: "none" }, all).length).toBe(new Set(all.map(({ side }) => side)).size);
+        expect(survivors({ quorum: size }, all).length).toBeLessThanOrEqual(1);
+        expect(survivors("none", all).length).toBe(new Set(all.map(({ side }) => side)).size);
       }),
       { numRuns: 500 },
     );
@@ -260,7 +260,7 @@ describe("a split", () => {
   });
 
   it("below its quorum a node is a minority also when nobody was lost", () => {
-    const { of, seen } = rules({ kind: "quorum", size: 3 }, 0, 2);
+    const { of, seen } = rules({ quorum: 3 }, 0, 2);
     expect(seen).toEqual([{ type: "minority", reached: 2, lost: 0 }]);
     of.onReached(2_000, node(2));
     of.tick(3_000, whole(3_000));

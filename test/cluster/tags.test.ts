@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createDetails, tryDetails } from "../../src/cluster/details.js";
 import { checkServiceName } from "../../src/cluster/endpoints.js";
-import { compileResolver, matches, resolveBy } from "../../src/cluster/resolver.js";
+import { CompiledResolver, matches, resolveBy } from "../../src/cluster/resolver.js";
 import { changeTags } from "../../src/cluster/tags.js";
 import fc from "../support/properties.js";
 
@@ -118,9 +118,9 @@ describe("resolving", () => {
   });
 
   it("refuses an invalid regular expression, an unknown mode and an unknown condition", () => {
-    expect(() => compileResolver(["regexp", { has: ["("] }])).toThrow(/invalid regular expression/);
-    expect(() => compileResolver(["glob" as never])).toThrow(/equal, match, regexp/);
-    expect(() => compileResolver([{ any: [] } as never])).toThrow(/has, not, exact, some/);
+    expect(() => new CompiledResolver(["regexp", { has: ["("] }])).toThrow(/invalid regular expression/);
+    expect(() => new CompiledResolver(["glob" as never])).toThrow(/equal, match, regexp/);
+    expect(() => new CompiledResolver([{ any: [] } as never])).toThrow(/has, not, exact, some/);
   });
 
   it("matches patterns as regular expressions would", () => {

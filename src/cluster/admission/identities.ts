@@ -52,25 +52,17 @@ export function checkCurve(options: CurveOptions): CurveOptions {
     throw new InvalidArgumentError(`curve must be an object; got ${describe(options)}`);
   checkKeys("curve", options, ["publicKey", "secretKey", "allow"]);
   const { publicKey, secretKey, allow } = options;
-  let made: string | undefined;
-  try {
-    made = curvePublicKey(secretKey);
-  } catch {
-    made = undefined;
-  }
-  if (made === undefined)
+  if (!isKey(secretKey))
     throw new InvalidArgumentError("curve.secretKey must be a secret key of 40 characters of Z85");
-  if (made !== publicKey)
+  if (curvePublicKey(secretKey) !== publicKey)
     throw new InvalidArgumentError("curve.publicKey must be the public key of its secretKey");
-  if (Array.isArray(allow)) for (const key of allow) publicKeyOf(key);
-  else if (typeof allow !== "function" && (typeof allow !== "string" || allow === ""))
+  if (Array.isArray(allow)) {
+    for (const key of allow)
+      if (!isKey(key))
+        throw new InvalidArgumentError(`a public key must have 40 characters of Z85; got ${describe(key)}`);
+  } else if (typeof allow !== "function" && (typeof allow !== "string" || allow === ""))
     throw new InvalidArgumentError("curve.allow must be a folder, a list of public keys, or a function");
   return Object.freeze({ ...options, allow: Array.isArray(allow) ? [...allow] : allow });
-}
-
-function publicKeyOf(key: unknown): string {
-  if (isKey(key)) return key;
-  throw new InvalidArgumentError(`a public key must have 40 characters of Z85; got ${describe(key)}`);
 }
 
 export class NodeIdentities {

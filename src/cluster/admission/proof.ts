@@ -7,9 +7,10 @@
  * The nonces in the hellos bind a proof to one stream, and the role prevents reflection. The initiator proves first, so
  * that an unknown initiator gets no proof against which it could try passwords.
  */
-import { createHash, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
+import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 import { decodeZ85 } from "../../core/z85.js";
 import type { BusCodec } from "../net/bus-codec.js";
+import { keyId } from "../wire/seal.js";
 import type { BusProof } from "../wire/stream.js";
 
 export type LinkRole = "initiator" | "responder";
@@ -28,11 +29,10 @@ const LABEL = "shoal link proof 1";
 const NO_PROOF = Buffer.alloc(32);
 const ROLES: Readonly<Record<LinkRole, number>> = { initiator: 1, responder: 2 };
 
-/** The id is that of sealed packets. */
 function proofKey(key: string): { readonly id: number; readonly secret: Buffer } {
   const bytes = decodeZ85(key);
   return {
-    id: createHash("sha256").update(bytes).digest().readUInt32BE(0),
+    id: keyId(bytes),
     secret: Buffer.from(hkdfSync("sha256", bytes, "", LABEL, 32)),
   };
 }

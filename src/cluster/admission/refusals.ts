@@ -1,4 +1,4 @@
-/** Why nodes are refused, and how often that is reported: once per interval for each address and reason. Pure. */
+/** Why nodes are refused, and how often refusals are reported: once per minute for each address and reason. Pure. */
 
 export const REFUSED_REASONS = [
   /** The node has another password or key. */

@@ -124,22 +124,17 @@ function valuesOf(
   });
 }
 
-function diallingOf(options: ClusterTlsOptions): OptionValues {
-  return valuesOf(options.dialling ?? options, options.ca, options.checkAddress);
-}
-
 /** Current certificates, as options of the transport tls: new objects after each change. */
 export class NodeTls {
-  listening: OptionValues;
-  dialling: OptionValues;
+  listening!: OptionValues;
+  dialling!: OptionValues;
 
   constructor(options: ClusterTlsOptions) {
-    this.listening = valuesOf(options, options.ca);
-    this.dialling = diallingOf(options);
+    this.set(options);
   }
 
   set(options: ClusterTlsOptions): void {
     this.listening = valuesOf(options, options.ca);
-    this.dialling = diallingOf(options);
+    this.dialling = valuesOf(options.dialling ?? options, options.ca, options.checkAddress);
   }
 }

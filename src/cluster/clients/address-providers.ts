@@ -28,11 +28,7 @@ const EC2_OPTIONS = {
 export type Ec2Options = Given<typeof EC2_OPTIONS>;
 
 /** Active interfaces' addresses, without loopback and link-local ones. */
-export function interfaceAddresses(): AddressProvider {
-  return ownAddresses;
-}
-
-function ownAddresses(): HostAddress[] {
+export function interfaceAddresses(): HostAddress[] {
   return Object.entries(networkInterfaces()).flatMap(([name, found = []]) =>
     found
       .filter(({ internal, address }) => !internal && !/^fe[89ab]/i.test(address))
@@ -67,7 +63,7 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
     const [local, outside] = await Promise.all([get("local-ipv4"), get("public-ipv4")]);
     if (isIP(local) === 0) throw new ProtocolError("the metadata service has no local-ipv4");
     const mapped = isIP(outside) === 0 || outside === local ? undefined : outside;
-    const own = ownAddresses();
+    const own = interfaceAddresses();
     return own.some(({ ip }) => ip === local)
       ? own.map((each) => (each.ip === local ? { ...each, public: mapped } : each))
       : [{ ip: local, interface: "", prefix: 0, public: mapped }];

@@ -5,6 +5,7 @@
  * prolong the limit.
  */
 import { isIPv4 } from "node:net";
+import { RefusalReports } from "../admission/refusals.js";
 import { plainIp } from "./addresses.js";
 import {
   type CallerCredentials,
@@ -15,11 +16,8 @@ import {
 
 export const FAILURES = 10;
 const FAILURE_INTERVAL = 1_000;
-/** Least recently refused ones are forgotten. */
+/** Those whose last failure is oldest are forgotten. */
 export const MAX_SOURCES = 4_096;
-/** ms between reports of an address, and reports per interval of all. */
-const REPORT_INTERVAL = 1_000;
-const MAX_REPORTS = 32;
 
 /** Why a client was refused. The client is not told. */
 export type CallerRefusal =
@@ -35,41 +33,30 @@ export type CallerRefusal =
   | "failed";
 
 interface Source {
-  failures: number;
-  at: number;
-  unreported: number;
-  reportedAt: number;
+  readonly failures: number;
+  readonly at: number;
 }
 
 export interface CallerGateOptions {
   readonly users?: UserTable | undefined;
   readonly authenticate?: DiscoveryAuthenticate | undefined;
-  /** @param count refusals of its address since the last report */
-  report(caller: CallerCredentials, reason: CallerRefusal, count: number, error?: unknown): void;
-  readonly now?: () => number;
+  report(caller: CallerCredentials, reason: CallerRefusal, error?: unknown): void;
 }
 
 export class CallerGate {
   readonly #options: CallerGateOptions;
-  readonly #now: () => number;
   readonly #sources = new Map<string, Source>();
-  #reportsSince = Number.NEGATIVE_INFINITY;
-  #reports = 0;
+  readonly #reports = new RefusalReports();
   refused = 0;
 
   constructor(options: CallerGateOptions) {
     this.#options = options;
-    this.#now = options.now ?? (() => performance.now());
-  }
-
-  get sources(): number {
-    return this.#sources.size;
   }
 
   async allows(caller: CallerCredentials): Promise<boolean> {
     const { users } = this.#options;
     const source = this.#sources.get(sourceOf(caller.address));
-    const isLimited = source !== undefined && failuresOf(source, this.#now()) > FAILURES - 1;
+    const isLimited = failuresOf(source, performance.now()) > FAILURES - 1;
     if (isLimited && users?.knows(caller) !== true) return this.#refuse(caller, "limited");
     try {
       const verdict = await (users === undefined ? this.#ask(caller) : users.check(caller));
@@ -88,37 +75,25 @@ export class CallerGate {
 
   #refuse(caller: CallerCredentials, reason: CallerRefusal, error?: unknown): false {
     this.refused += 1;
-    const now = this.#now();
+    const now = performance.now();
     const key = sourceOf(caller.address);
-    const source = this.#sources.get(key) ?? { failures: 0, at: now, unreported: 0, reportedAt: -Infinity };
     // A program's function may throw for a wrong password; a table of users throws only without memory.
     const hasThrown = reason === "failed" && this.#options.users === undefined;
-    const isWrong = reason === "credentials" || reason === "permission" || hasThrown;
-    // Above the limit if many were checked at once.
-    source.failures = failuresOf(source, now) + (isWrong ? 1 : 0);
-    source.at = now;
-    source.unreported += 1;
-    this.#sources.delete(key);
-    this.#sources.set(key, source);
-    const [oldest] = this.#sources.keys();
-    if (this.#sources.size > MAX_SOURCES) this.#sources.delete(oldest as string);
-    if (now - this.#reportsSince >= REPORT_INTERVAL) {
-      this.#reportsSince = now;
-      this.#reports = 0;
+    if (reason === "credentials" || reason === "permission" || hasThrown) {
+      // Above the limit if many were checked at once.
+      const failures = failuresOf(this.#sources.get(key), now) + 1;
+      this.#sources.delete(key);
+      this.#sources.set(key, { failures, at: now });
+      const [oldest] = this.#sources.keys();
+      if (this.#sources.size > MAX_SOURCES) this.#sources.delete(oldest as string);
     }
-    if (now - source.reportedAt >= REPORT_INTERVAL && this.#reports < MAX_REPORTS) {
-      this.#reports += 1;
-      const { unreported } = source;
-      source.unreported = 0;
-      source.reportedAt = now;
-      this.#options.report(caller, reason, unreported, error);
-    }
+    if (this.#reports.allows(now, key, reason)) this.#options.report(caller, reason, error);
     return false;
   }
 }
 
-function failuresOf({ failures, at }: Source, now: number): number {
-  return Math.max(0, failures - (now - at) / FAILURE_INTERVAL);
+function failuresOf(source: Source | undefined, now: number): number {
+  return source === undefined ? 0 : Math.max(0, source.failures - (now - source.at) / FAILURE_INTERVAL);
 }
 
 /** IPv6 by /64, as one host has all of it. */

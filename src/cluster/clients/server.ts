@@ -73,15 +73,11 @@ export type DiscoveryServerOptions = Given<typeof OPTIONS>;
 const EVENTS = {
   "client:connected": event<{ readonly client: OwnClient }>(),
   "client:disconnected": event<{ readonly client: OwnClient }>(),
-  /**
-   * At most once per second and address, 32 per second in total. `count`: refusals since the address's last
-   * event.
-   */
+  /** At most once per minute for each address and reason, 8 at once, one per second; `stats().refused` counts all. */
   "caller:refused": event<{
     readonly address: string;
     readonly via: "socket" | "http";
     readonly reason: CallerRefusal;
-    readonly count: number;
     readonly error?: unknown;
   }>(),
   "addresses:changed": event<{ readonly addresses: readonly HostAddress[] }>(),
@@ -191,8 +187,8 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#gate = new CallerGate({
       users: this.#users,
       authenticate,
-      report: ({ address, via }, reason, count, error) => {
-        const event = { type: "caller:refused", address, via, reason, count } as const;
+      report: ({ address, via }, reason, error) => {
+        const event = { type: "caller:refused", address, via, reason } as const;
         this.events.emit(error === undefined ? event : { ...event, error });
       },
     });
@@ -360,7 +356,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   async #lookUpNow(): Promise<void> {
     if (this.closed) return;
-    const { addresses = interfaceAddresses(), addressInterval: timeout } = this.#settings;
+    const { addresses = interfaceAddresses, addressInterval: timeout } = this.#settings;
     const attempt = new Scope(this.#stopped.signal);
     const { signal } = attempt;
     const late = (): TimeoutError =>
@@ -374,7 +370,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       this.events.emit({ type: "addresses:failed", error });
       // At the start, interfaces are better than nothing.
       if (this.#addresses.length > 0) return;
-      found = checkAddresses(await interfaceAddresses()(signal));
+      found = checkAddresses(interfaceAddresses());
     } finally {
       attempt.end();
     }

@@ -60,7 +60,7 @@ export class ConnectionManager {
   #list: ReadonlyMap<string, number> = new Map();
   readonly #names: Names;
   /** Addresses that this manager added to the node's seeds. */
-  readonly #joined = new Set<string>();
+  #joined: ReadonlySet<string> = new Set();
   #closed = false;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad port */
@@ -146,7 +146,7 @@ export class ConnectionManager {
     await this.#bus.parts.sockets.streams.stopListening();
     if (this.#bus.closed) return;
     this.#bus.parts.sockets.watch(this, []);
-    this.#forget([...this.#joined]);
+    this.#setSeeds(new Set());
   }
 
   #complete(address: unknown, port: number | undefined): string {
@@ -168,28 +168,23 @@ export class ConnectionManager {
       throw new InvalidArgumentError(
         `a list can have at most ${MAX_KEPT_ADDRESSES} addresses; got ${wanted.size}`,
       );
-    // First: the node would refuse these seeds after the list was replaced.
-    const others = this.#bus.parts.discovery.seeds.filter(
-      (seed) => !wanted.has(seed) && !this.#joined.has(seed),
-    );
-    const seeds = others.length + wanted.size;
-    if (seeds > MAX_SEEDS)
-      throw new InvalidArgumentError(`a node can have at most ${MAX_SEEDS} seeds; got ${seeds}`);
+    this.#setSeeds(wanted);
     const before = this.#list;
     this.#list = new Map(Array.from(wanted, (address) => [address, before.get(address) ?? Date.now()]));
-    this.#forget([...before.keys()].filter((address) => !wanted.has(address)));
-    // Membership dials the addresses, too, so that nodes there become members.
-    const known = new Set(this.#bus.parts.discovery.seeds);
-    const added = [...wanted].filter((address) => !known.has(address));
-    for (const address of added) this.#joined.add(address);
-    this.#bus.join(...added);
     this.#names.set(new Set([...wanted].filter((each) => splitIpAddress(each) === undefined)));
     this.#update();
   }
 
-  #forget(addresses: readonly string[]): void {
-    const own = addresses.filter((address) => this.#joined.delete(address));
-    if (own.length > 0) this.#bus.forget(...own);
+  /** Membership dials the addresses, too, so that nodes there become members. */
+  #setSeeds(wanted: ReadonlySet<string>): void {
+    const { discovery } = this.#bus.parts;
+    const others = new Set(discovery.seeds.filter((seed) => !this.#joined.has(seed)));
+    const joined = [...wanted].filter((address) => !others.has(address));
+    const seeds = [...others, ...joined];
+    if (seeds.length > MAX_SEEDS)
+      throw new InvalidArgumentError(`a node can have at most ${MAX_SEEDS} seeds; got ${seeds.length}`);
+    this.#joined = new Set(joined);
+    discovery.setSeeds(seeds);
   }
 
   #resolve(address: string): readonly string[] {
@@ -198,12 +193,11 @@ export class ConnectionManager {
 
   /** A row per address that an entry resolves to, or one for a name without addresses. */
   #streams(): Row[] {
-    const { sockets, runtime } = this.#bus.parts;
-    const stateOf = (address: string): StreamState =>
-      sockets.streams.state(address, runtime.membership?.isOwn(address) === true);
+    const { streams } = this.#bus.parts.sockets;
     return [...this.#list].flatMap(([address, since]): Row[] => {
       const found = this.#resolve(address);
-      if (found.length > 0) return found.map((resolved) => ({ address, resolved, ...stateOf(resolved) }));
+      if (found.length > 0)
+        return found.map((resolved) => ({ address, resolved, ...streams.state(resolved) }));
       const message = this.#names.errorOf(address)?.message ?? "the name has no address";
       const error = { code: "ENOTFOUND", message };
       return [{ address, resolved: undefined, state: "broken", since, attempts: 0, error, peer: undefined }];

@@ -14,7 +14,6 @@ import { bindUdp } from "../../engine/zmtp/transport/udp.js";
 import { anything, boolean, checkOptions, type Given, integer, text } from "../../patterns/kit/options.js";
 import { BeaconSockets, beaconNetwork } from "../../zre/beacon.js";
 import { plainIp } from "../clients/addresses.js";
-import { InterfaceWatch } from "../interface-watch.js";
 import { isGroup, readAddress } from "../net/addresses.js";
 import { allInterfaces } from "../net/interfaces.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
@@ -191,14 +190,12 @@ async function* beacons(
   };
   const place = choose(platform, self);
   const carrier = place.carrier(onDatagram);
-  const watch = new InterfaceWatch(
-    () => keyOf(choose, platform, self),
-    (key) => {
-      if (key !== place.key) feed.fail(new TransportError("ERR_TRANSPORT", "the interface has changed"));
-    },
-  );
   let timer: NodeJS.Timeout | undefined;
   const beacon = (): void => {
+    if (keyOf(choose, platform, self) !== place.key) {
+      feed.fail(new TransportError("ERR_TRANSPORT", "the interface has changed"));
+      return;
+    }
     const bytes = Buffer.alloc(2);
     bytes.writeUInt16BE(ownPort());
     void carrier.send(bytes).then((isSent) => {
@@ -214,12 +211,10 @@ async function* beacons(
   };
   await carrier.open();
   try {
-    watch.start();
     beacon();
     yield* feed;
   } finally {
     clearTimeout(timer);
-    watch.stop();
     await carrier.close();
   }
 }
@@ -243,8 +238,7 @@ interface GroupOptions {
 class GroupCarrier implements Carrier {
   readonly #options: GroupOptions;
   readonly #onDatagram: OnDatagram;
-  #listener: Socket | undefined;
-  #sender: Socket | undefined;
+  #socket: Socket | undefined;
 
   constructor(options: GroupOptions, onDatagram: OnDatagram) {
     this.#options = options;
@@ -255,32 +249,24 @@ class GroupCarrier implements Carrier {
   async open(): Promise<void> {
     const { group, ports, ttl, loop, interface: own } = this.#options;
     const ipv6 = isIPv6(group);
+    const socket = await this.#bind(ports, ipv6);
+    this.#socket = socket;
     try {
-      this.#listener = await this.#listen(ports, ipv6);
-      this.#sender = await bindUdp(
-        {
-          port: 0,
-          exclusive: true,
-          ipv6,
-          ...(ipv6 || own?.address === undefined ? {} : { address: own.address }),
-        },
-        false,
-      );
       // IPv6 uses the interface's name, or the system's default.
       const by = ipv6 ? own && `::%${own.name}` : own?.address;
-      this.#listener.addMembership(group, by);
-      if (by !== undefined) this.#sender.setMulticastInterface(by);
-      this.#sender.setMulticastTTL(ttl);
-      this.#sender.setMulticastLoopback(loop);
+      socket.addMembership(group, by);
+      if (by !== undefined) socket.setMulticastInterface(by);
+      socket.setMulticastTTL(ttl);
+      socket.setMulticastLoopback(loop);
     } catch (error) {
       await this.close();
       throw error;
     }
-    for (const socket of [this.#listener, this.#sender]) socket.on("error", () => undefined);
-    this.#listener.on("message", (bytes, { address }) => this.#onDatagram(bytes, address));
+    socket.on("error", () => undefined);
+    socket.on("message", (bytes, { address }) => this.#onDatagram(bytes, address));
   }
 
-  async #listen(ports: readonly number[], ipv6: boolean): Promise<Socket> {
+  async #bind(ports: readonly number[], ipv6: boolean): Promise<Socket> {
     let failure: unknown;
     for (const port of ports) {
       try {
@@ -294,13 +280,13 @@ class GroupCarrier implements Carrier {
 
   async send(bytes: Buffer): Promise<boolean> {
     const { group, ports } = this.#options;
-    const sender = this.#sender;
-    if (sender === undefined) return false;
+    const socket = this.#socket;
+    if (socket === undefined) return false;
     const sent = await Promise.all(
       ports.map(
         (port) =>
           new Promise<boolean>((resolve) => {
-            sender.send(bytes, port, group, (error) => resolve(error === null));
+            socket.send(bytes, port, group, (error) => resolve(error === null));
           }),
       ),
     );
@@ -308,11 +294,8 @@ class GroupCarrier implements Carrier {
   }
 
   async close(): Promise<void> {
-    const sockets = [this.#listener, this.#sender];
-    this.#listener = undefined;
-    this.#sender = undefined;
-    await Promise.all(
-      sockets.map((socket) => socket && new Promise<void>((resolve) => void socket.close(() => resolve()))),
-    );
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket !== undefined) await new Promise<void>((resolve) => void socket.close(() => resolve()));
   }
 }

@@ -84,11 +84,6 @@ export class Discovery {
     this.#update();
   }
 
-  setZrePeers(addresses: readonly string[]): void {
-    this.#lists.set("zre-peers", addresses);
-    this.#update();
-  }
-
   status(): DiscoveryStatus[] {
     const { seeds } = this;
     const sources = this.#sources.map((source) => {

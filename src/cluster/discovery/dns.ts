@@ -42,7 +42,6 @@ interface Answer {
   readonly ttl: number;
 }
 
-const NOTHING: Answer = { addresses: [], ttl: 0 };
 const ABSENT: ReadonlySet<unknown> = new Set(["ENOTFOUND", "ENODATA"]);
 
 /**
@@ -121,30 +120,28 @@ async function addressesOf(
   type: "A" | "AAAA",
   port: number,
 ): Promise<Answer> {
+  const records = await recordsOf(
+    type === "A" ? resolver.resolve4(name, { ttl: true }) : resolver.resolve6(name, { ttl: true }),
+  );
+  return {
+    addresses: records.map(({ address }) => (type === "A" ? `${address}:${port}` : `[${address}]:${port}`)),
+    ttl: least(records),
+  };
+}
+
+/** None if the name or its records are missing. */
+async function recordsOf<T>(query: Promise<readonly T[]>): Promise<readonly T[]> {
   try {
-    const records =
-      type === "A"
-        ? await resolver.resolve4(name, { ttl: true })
-        : await resolver.resolve6(name, { ttl: true });
-    return {
-      addresses: records.map(({ address }) => (type === "A" ? `${address}:${port}` : `[${address}]:${port}`)),
-      ttl: least(records),
-    };
+    return await query;
   } catch (error) {
-    if (ABSENT.has((error as { code?: unknown }).code)) return NOTHING;
+    if (ABSENT.has((error as { code?: unknown }).code)) return [];
     throw error;
   }
 }
 
 /** Targets whose lookup fails are left out. @throws the error of one if none has an address */
 async function servicesOf(resolver: Resolver, name: string, signal: AbortSignal): Promise<Answer> {
-  let records: Awaited<ReturnType<Resolver["resolveSrv"]>>;
-  try {
-    records = await resolver.resolveSrv(name);
-  } catch (error) {
-    if (ABSENT.has((error as { code?: unknown }).code)) return NOTHING;
-    throw error;
-  }
+  const records = await recordsOf(resolver.resolveSrv(name));
   // RFC 2782: the service is not available.
   const targets = records
     .filter(({ name: target, port }) => target !== "" && target !== "." && port > 0)

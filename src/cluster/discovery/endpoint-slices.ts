@@ -28,7 +28,6 @@ export interface SliceRules {
 export class EndpointSlices {
   readonly #rules: SliceRules;
   readonly #slices = new Map<string, readonly string[]>();
-  #count = 0;
 
   constructor(rules: SliceRules) {
     this.#rules = rules;
@@ -36,20 +35,16 @@ export class EndpointSlices {
 
   /** @throws ProtocolError `ERR_PROTOCOL`: invalid slice, unknown port, too many slices or addresses */
   set(slice: unknown): void {
-    const name = nameOf(slice);
-    const addresses = addressesOf(slice, this.#rules);
-    this.#count += addresses.length - (this.#slices.get(name)?.length ?? 0);
-    this.#slices.set(name, addresses);
-    if (this.#slices.size > MAX_SLICES || this.#count > MAX_MEMBERS)
+    this.#slices.set(nameOf(slice), addressesOf(slice, this.#rules));
+    const count = [...this.#slices.values()].reduce((sum, { length }) => sum + length, 0);
+    if (this.#slices.size > MAX_SLICES || count > MAX_MEMBERS)
       throw new ProtocolError(
         `a Service has more than ${MAX_SLICES} EndpointSlices, or ${MAX_MEMBERS} addresses`,
       );
   }
 
   delete(slice: unknown): void {
-    const name = nameOf(slice);
-    this.#count -= this.#slices.get(name)?.length ?? 0;
-    this.#slices.delete(name);
+    this.#slices.delete(nameOf(slice));
   }
 
   /** Distinct: a moving pod is in two slices. */

@@ -46,11 +46,11 @@ class Refusal {
   readonly code: number | undefined;
   readonly message: string;
 
-  constructor({ status, body, isJson }: Pick<HttpAnswer, "status" | "body" | "isJson">) {
-    const { code, message, error } = isJson ? fieldsOf(body) : {};
+  constructor({ status, body }: HttpAnswer) {
+    const { code, message, error } = fieldsOf(body);
     this.status = status;
     this.code = typeof code === "number" ? code : undefined;
-    this.message = String(message ?? error ?? (isJson ? `status ${status}` : firstLine(String(body))));
+    this.message = firstLine(String(message ?? error ?? `status ${status}`));
   }
 
   get wantsLogin(): boolean {
@@ -137,7 +137,7 @@ export class EtcdGateway {
         if (canceled === true) {
           if (compact_revision !== undefined) return;
           const body = { message: cancel_reason ?? "the server ended the watch" };
-          throw this.#refused(new Refusal({ status: 200, isJson: true, body })).toError(server);
+          throw this.#refused(new Refusal({ status: 200, body })).toError(server);
         }
         if (Array.isArray(events)) yield (events as readonly unknown[]).map(changeOf);
       }
@@ -250,7 +250,7 @@ export class EtcdGateway {
 /** Line of a stream: {"grpc_code":…,"message":…} or {"code":…,"message":…}. */
 function streamRefusal(error: unknown): Refusal {
   const { grpc_code, code, message } = fieldsOf(error);
-  return new Refusal({ status: 200, isJson: true, body: { code: grpc_code ?? code, message } });
+  return new Refusal({ status: 200, body: { code: grpc_code ?? code, message } });
 }
 
 function recordOf(kv: unknown): EtcdRecord {

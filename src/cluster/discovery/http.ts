@@ -53,8 +53,7 @@ export interface HttpText {
 
 export interface HttpAnswer {
   readonly status: number;
-  /** Errors may be plain text. */
-  readonly isJson: boolean;
+  /** An error in plain text is a `message`. */
   readonly body: unknown;
 }
 
@@ -209,10 +208,10 @@ async function readText({ url }: HttpRequest, response: IncomingMessage, most: n
 
 function answerOf({ url }: HttpRequest, { status, text }: HttpText): HttpAnswer {
   try {
-    return { status, isJson: true, body: JSON.parse(text) };
+    return { status, body: JSON.parse(text) };
   } catch (cause) {
     if (status === 200) throw notJson(url, text, cause);
-    return { status, isJson: false, body: text };
+    return { status, body: { message: text } };
   }
 }
 

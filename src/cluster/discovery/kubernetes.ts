@@ -159,7 +159,7 @@ class ServiceSlices implements ListAndWatch {
         const { code } = fieldsOf(object);
         if (code === HTTP.gone) return;
         const status = typeof code === "number" ? code : 0;
-        throw this.#refused({ status, isJson: true, body: object });
+        throw this.#refused({ status, body: object });
       }
       if (type === "DELETED") slices.delete(object);
       else if (type === "ADDED" || type === "MODIFIED") slices.set(object);
@@ -196,10 +196,10 @@ class ServiceSlices implements ListAndWatch {
     }
   }
 
-  #refused({ status, body, isJson }: HttpAnswer): ShoalError {
+  #refused({ status, body }: HttpAnswer): ShoalError {
     const { server, service } = this.#settings;
-    const said = isJson ? fieldsOf(body).message : body;
-    const message = typeof said === "string" && said !== "" ? said.split("\n", 1)[0]?.slice(0, 300) : "";
+    const said = fieldsOf(body).message;
+    const message = typeof said === "string" ? said.split("\n", 1)[0]?.slice(0, 300) : "";
     const details = { endpoint: server };
     if (status === HTTP.unauthorized || status === HTTP.forbidden) {
       const needs =

@@ -62,7 +62,7 @@ export class Context {
   /** Updates are forwarded from the first synchronization on. */
   established = false;
   readonly #queue = new GossipQueue();
-  #nextGossip = NEVER;
+  nextGossip = NEVER;
   #lastGossip = Number.NEGATIVE_INFINITY;
   #cursor = 0;
 
@@ -78,7 +78,7 @@ export class Context {
     this.profile = profile;
     this.random = random;
     this.effects = effects;
-    this.self = new Member(self.id, self.name, self.address, self.start, 0, now);
+    this.self = new Member({ ...self, count: 0 }, now);
     this.members = new Members(this.self);
     this.health = new Health(localHealth);
     this.localHealth = localHealth;
@@ -142,10 +142,6 @@ export class Context {
   }
 
   // --- Packets of this node: header, piggybacked updates, and gossip -------------------------------------------------
-
-  get nextGossip(): number {
-    return this.#nextGossip;
-  }
 
   packet(type: PacketType, fields?: PacketFields): Packet {
     const { id, start, count } = this.self;
@@ -216,7 +212,7 @@ export class Context {
   spread(update: Update): void {
     if (this.#queue.push(update)) this.refuse("gossip");
     const due = Math.max(this.now + GOSSIP_DELAY, this.#lastGossip + this.profile.gossipInterval);
-    if (due < this.#nextGossip) this.#nextGossip = due;
+    this.nextGossip = Math.min(this.nextGossip, due);
   }
 
   announce(needsBump = true): void {
@@ -230,14 +226,14 @@ export class Context {
     if (this.#cursor === 0) this.#cursor = Math.floor(random() * MAX_MEMBERS);
     const { live } = members;
     this.#lastGossip = now;
-    this.#nextGossip = NEVER;
+    this.nextGossip = NEVER;
     const room = MAX_BODY - bodySize(PacketType.GOSSIP, 0);
     for (let i = 0; i < profile.gossipNodes && i < live.length; i++) {
       const updates = this.#queue.take(room, this.#transmissions());
       if (updates.length === 0) break;
       this.sendUpdates(this.#listener(live).address, updates);
     }
-    if (this.#queue.size > 0 && live.length > 0) this.#nextGossip = now + profile.gossipInterval;
+    if (this.#queue.size > 0 && live.length > 0) this.nextGossip = now + profile.gossipInterval;
   }
 
   /** The next member in turn, from a random start: a random choice would sometimes skip one of ten. */
@@ -247,10 +243,6 @@ export class Context {
     for (let tries = 32; tries > 0 && member.state === MemberState.SUSPECT; tries--)
       member = live[this.#cursor++ % live.length] as Member;
     return member;
-  }
-
-  stopGossip(): void {
-    this.#nextGossip = NEVER;
   }
 
   dropGossip(id: string): void {

@@ -10,17 +10,13 @@ const DIALS = 4;
 const OLD_DIALS = 2;
 /** Few nodes may know a seed, so in a large cluster each dials one in this share of redial intervals. */
 const LEAST_SHARE = 0.1;
-/** Another node may get an address of this node later. */
-const SELF_AGE = 60_000;
 
 export class Dialer {
   readonly #context: Context;
   readonly #prober: Prober;
   readonly #seeds = new Set<string>();
-  /** With the time until which they count. */
-  readonly #own = new Map<string, number>();
-  /** By sequence number of the ping. */
-  readonly #dials = new Map<number, string>();
+  /** Sequence numbers of the pings. */
+  readonly #dials = new Set<number>();
   #hasVacant = false;
   #nextRedial = NEVER;
 
@@ -54,9 +50,9 @@ export class Dialer {
   /** @param accusation for the dialled node to refute, or its admission */
   dial(address: string, accusation: Update | undefined, overStream: boolean): void {
     const seq = this.#prober.nextSeq();
-    const [oldest] = this.#dials.keys();
+    const [oldest] = this.#dials;
     if (this.#dials.size >= 64 && oldest !== undefined) this.#dials.delete(oldest);
-    this.#dials.set(seq, address);
+    this.#dials.add(seq);
     const own = this.#context.ownAlive();
     const updates = accusation === undefined ? [own] : [own, accusation];
     this.#context.effects.send(address, this.#context.packet(PacketType.PING, { seq, updates }), overStream);
@@ -67,20 +63,7 @@ export class Dialer {
   }
 
   forget(addresses: readonly string[]): void {
-    for (const address of addresses) {
-      this.#seeds.delete(address);
-      this.#own.delete(address);
-    }
-  }
-
-  heardSelf(seq: number): void {
-    const address = this.#dials.get(seq);
-    if (address === undefined || !this.#dials.delete(seq) || !this.#seeds.has(address)) return;
-    this.#own.set(address, this.#context.now + SELF_AGE);
-  }
-
-  isOwn(address: string): boolean {
-    return address === this.#context.self.address || (this.#own.get(address) ?? -NEVER) > this.#context.now;
+    for (const address of addresses) this.#seeds.delete(address);
   }
 
   freed(address: string): void {
@@ -115,8 +98,8 @@ export class Dialer {
     if (tombstoneAddresses.length > 0) {
       waits = true;
       if (this.#context.random() < (OLD_DIALS * tombstoneAddresses.length) / size) {
-        const at = Math.floor(this.#context.random() * tombstoneAddresses.length);
-        this.dial(tombstoneAddresses[at] as string, undefined, this.#context.random() < 0.25);
+        const address = pick(tombstoneAddresses, this.#context.random) as string;
+        this.dial(address, undefined, this.#context.random() < 0.25);
       }
     }
     if (this.#hasVacant) {
@@ -135,9 +118,8 @@ export class Dialer {
     const { live, dead } = this.#context.members;
     const vacant = new Set(this.#seeds);
     for (const member of live) vacant.delete(member.address);
-    for (const address of this.#own.keys()) if (this.isOwn(address)) vacant.delete(address);
     for (const { state, address } of dead) if (state === MemberState.DEAD) vacant.delete(address);
-    this.#hasVacant = vacant.size > 0 || this.#own.size > 0;
+    this.#hasVacant = vacant.size > 0;
     return [...vacant];
   }
 

@@ -1,8 +1,8 @@
 /** Tables of members, names, tombstones and removals, with their bounds and the digest. */
 import { MAX_MEMBERS, MAX_REMOVALS, MAX_TOMBSTONES } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
-import { compareIncarnations, keepsName, shortId } from "../identity.js";
-import { ALIVE_DRAINING, Update } from "../wire/packets.js";
+import { compareIncarnations, type Incarnation, keepsName, shortId } from "../identity.js";
+import { ALIVE_DRAINING, type AliveFields, Update } from "../wire/packets.js";
 import { Digest, idHash, memberHash, removalHash } from "./digest.js";
 import type { Suspicion } from "./suspicion.js";
 
@@ -19,11 +19,11 @@ export class Member {
   /** First start of its process. `start` is later after a return from the minority side of a partition. */
   processStart: number;
   state: MemberState = MemberState.ALIVE;
-  flags = 0;
+  flags: number;
   yields = false;
   details: Details = NO_DETAILS;
   /** Version of the details in its last alive. */
-  announced = 0;
+  announced: number;
   /** Monotonic times. */
   lastHeard: number;
   changedAt: number;
@@ -36,8 +36,6 @@ export class Member {
   accused = false;
   /** Heard, but does not receive this node's packets. */
   isOneWay = false;
-  /** @internal Waits for a probe out of turn. */
-  urgent = false;
   /** @internal Its turn in this probe round is still to come. */
   inRound = false;
   /** @internal When a sign of life is expected; infinite: not expected. */
@@ -49,14 +47,17 @@ export class Member {
   /** @internal */
   index = -1;
 
-  constructor(id: string, name: string, address: string, start: number, count: number, now: number) {
+  constructor(alive: AliveFields, now: number) {
+    const { id, name, address, start, count, flags = 0, version = 0, processStart = start } = alive;
     this.id = id;
     this.short = shortId(id);
     this.name = name;
     this.address = address;
     this.start = start;
     this.count = count;
-    this.processStart = start;
+    this.flags = flags;
+    this.announced = version;
+    this.processStart = processStart;
     this.lastHeard = now;
     this.changedAt = now;
     this.idHash = idHash(id);
@@ -81,17 +82,14 @@ export function aliveOf(member: Member): Update {
   return Update.alive({ id, start, count, name, address, flags, version, processStart });
 }
 
-export interface Tombstone {
-  readonly start: number;
-  readonly count: number;
+export interface Tombstone extends Incarnation {
   readonly address: string;
   /** Whether it left by itself, and is not redialled. */
   readonly left: boolean;
 }
 
-export interface Removal {
-  readonly time: number;
-  readonly counter: number;
+/** Start and count are its version. */
+export interface Removal extends Incarnation {
   readonly removed: boolean;
   /** To inform the node of its admission; empty: unknown. */
   address: string;
@@ -106,7 +104,6 @@ export class Members {
   readonly #byId = new Map<string, Member>();
   readonly #names = new Map<string, Member>();
   readonly #tombstones = new Map<string, Tombstone>();
-  readonly #addresses: string[] = [];
   readonly #removals = new Map<string, Removal>();
 
   constructor(self: Member) {
@@ -123,8 +120,10 @@ export class Members {
     return this.#byId.size >= MAX_MEMBERS;
   }
 
+  /** Of forgotten nodes that did not leave. */
   get tombstoneAddresses(): readonly string[] {
-    return this.#addresses;
+    const lost = [...this.#tombstones.values()].filter(({ left, address }) => !left && address !== "");
+    return lost.map(({ address }) => address);
   }
 
   get removals(): ReadonlyMap<string, Removal> {
@@ -148,8 +147,7 @@ export class Members {
   }
 
   add(member: Member): void {
-    const tombstone = this.#tombstones.get(member.id);
-    if (tombstone !== undefined) this.#dropTombstone(member.id, tombstone);
+    this.#tombstones.delete(member.id);
     this.#byId.set(member.id, member);
     this.#place(this.live, member);
     this.rehash(member);
@@ -185,25 +183,18 @@ export class Members {
   bury(id: string, tombstone: Tombstone): void {
     const before = this.#tombstones.get(id);
     if (before !== undefined) {
-      if (compareIncarnations(tombstone.start, tombstone.count, before.start, before.count) <= 0) return;
-      this.#dropTombstone(id, before);
+      if (compareIncarnations(tombstone, before) <= 0) return;
+      this.#tombstones.delete(id);
     }
-    for (const [oldest, each] of this.#tombstones) {
-      if (this.#tombstones.size < MAX_TOMBSTONES) break;
-      this.#dropTombstone(oldest, each);
-    }
+    const [oldest] = this.#tombstones.keys();
+    if (this.#tombstones.size >= MAX_TOMBSTONES && oldest !== undefined) this.#tombstones.delete(oldest);
     this.#tombstones.set(id, tombstone);
-    if (!tombstone.left && tombstone.address !== "") this.#addresses.push(tombstone.address);
   }
 
   /** @returns whether it was newer than the stored one */
   setRemoval(id: string, removal: Removal): boolean {
     const before = this.#removals.get(id);
-    if (
-      before !== undefined &&
-      compareIncarnations(removal.time, removal.counter, before.time, before.counter) <= 0
-    )
-      return false;
+    if (before !== undefined && compareIncarnations(removal, before) <= 0) return false;
     if (before === undefined && this.#removals.size >= MAX_REMOVALS) {
       const [oldest] = this.#removals.keys();
       if (oldest !== undefined) this.#dropRemoval(oldest);
@@ -263,14 +254,6 @@ export class Members {
     member.index = -1;
   }
 
-  #dropTombstone(id: string, tombstone: Tombstone): void {
-    this.#tombstones.delete(id);
-    const at = this.#addresses.indexOf(tombstone.address);
-    if (at < 0) return;
-    const last = this.#addresses.pop() as string;
-    if (at < this.#addresses.length) this.#addresses[at] = last;
-  }
-
   #dropRemoval(id: string): void {
     const removal = this.#removals.get(id);
     if (removal === undefined) return;
@@ -278,7 +261,7 @@ export class Members {
     this.#toggleRemoval(id, removal);
   }
 
-  #toggleRemoval(id: string, { time, counter, removed }: Removal): void {
-    this.digest.toggle(shortId(id), removalHash(idHash(id), time, counter, removed));
+  #toggleRemoval(id: string, { start, count, removed }: Removal): void {
+    this.digest.toggle(shortId(id), removalHash(idHash(id), start, count, removed));
   }
 }

@@ -10,7 +10,7 @@ import { createDetails } from "../details.js";
 import { nextIncarnation } from "../identity.js";
 import type { Profile } from "../profiles.js";
 import { ALIVE_DRAINING, DeathReason, type Packet, PacketType, Update } from "../wire/packets.js";
-import { Context, type MembershipOptions, pick } from "./context.js";
+import { Context, type MembershipOptions, NEVER, pick } from "./context.js";
 import { Dialer } from "./dialer.js";
 import { Heartbeats } from "./heartbeats.js";
 import { LifeCycle } from "./life-cycle.js";
@@ -127,11 +127,6 @@ export class Membership {
   forget(now: number, addresses: readonly string[]): void {
     this.#context.now = now;
     this.#parts.dialer.forget(addresses);
-  }
-
-  /** Whether others use an address for this node, or a ping to it returned. */
-  isOwn(address: string): boolean {
-    return this.#parts.dialer.isOwn(address);
   }
 
   leave(now: number): void {
@@ -345,7 +340,7 @@ export class Membership {
       this.#asksAt = now;
       return;
     }
-    this.#context.stopGossip();
+    this.#context.nextGossip = NEVER;
     this.#parts.dialer.stop();
     this.#parts.lifeCycle.stop();
     this.#parts.heartbeats.stop(now + random() * this.profile.heartbeatInterval);

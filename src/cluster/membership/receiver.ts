@@ -93,10 +93,7 @@ export class Receiver {
   }
 
   #receive(packet: Packet, address: string, overStream: boolean): void {
-    if (packet.from === this.#context.self.id) {
-      if (packet.type === PacketType.PING) this.#parts.dialer.heardSelf(packet.seq);
-      return;
-    }
+    if (packet.from === this.#context.self.id) return;
     if (this.#context.removed) {
       for (const update of packet.updates)
         if (update.kind === UpdateKind.REMOVAL) this.#parts.updates.applyRemoval(update);
@@ -306,7 +303,7 @@ export class Receiver {
   #introduction(id: string): readonly Update[] {
     const removal = this.#context.members.removals.get(id);
     if (removal === undefined) return [this.#context.ownAlive()];
-    return [this.#context.ownAlive(), Update.removal(id, removal.time, removal.counter, removal.removed)];
+    return [this.#context.ownAlive(), Update.removal(id, removal.start, removal.count, removal.removed)];
   }
 
   #isVerified(packet: Packet): boolean {
@@ -362,7 +359,7 @@ export class Receiver {
     removal.address = address;
     if (!overStream && this.#context.now - this.#removalSentAt < this.#context.profile.probeTimeout) return;
     this.#removalSentAt = this.#context.now;
-    const update = Update.removal(id, removal.time, removal.counter, true);
+    const update = Update.removal(id, removal.start, removal.count, true);
     this.#context.sendUpdates(address, [update], overStream);
   }
 }

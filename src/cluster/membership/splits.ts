@@ -18,10 +18,7 @@ import type { ClusterChange } from "./events.js";
 import type { Member } from "./members.js";
 
 /** How the continuing side is found. docs/internals/cluster.md describes ties and cuts in three. */
-export type SplitStrategy =
-  | { readonly kind: "majority" }
-  | { readonly kind: "quorum"; readonly size: number }
-  | { readonly kind: "none" };
+export type SplitStrategy = "majority" | { readonly quorum: number } | "none";
 
 export type SplitMember = Pick<Member, "id" | "name" | "start">;
 
@@ -32,7 +29,7 @@ export type SplitChange =
       readonly type: "split";
       readonly reached: number;
       readonly lost: number;
-      readonly strategy: SplitStrategy["kind"];
+      readonly strategy: "majority" | "quorum" | "none";
     }
   /** This side does not continue. */
   | { readonly type: "minority"; readonly reached: number; readonly lost: number }
@@ -72,17 +69,11 @@ export function goesOn(
   reached: readonly SplitMember[],
   lost: readonly SplitMember[],
 ): boolean {
-  switch (strategy.kind) {
-    case "majority": {
-      if (reached.length !== lost.length) return reached.length > lost.length;
-      const lowest = (members: readonly SplitMember[]): string => members.map(({ id }) => id).sort()[0] ?? "";
-      return lowest(reached) < lowest(lost);
-    }
-    case "quorum":
-      return reached.length >= strategy.size;
-    case "none":
-      return true;
-  }
+  if (strategy === "none") return true;
+  if (strategy !== "majority") return reached.length >= strategy.quorum;
+  if (reached.length !== lost.length) return reached.length > lost.length;
+  const lowest = (members: readonly SplitMember[]): string => members.map(({ id }) => id).sort()[0] ?? "";
+  return lowest(reached) < lowest(lost);
 }
 
 export class SplitRules {
@@ -119,7 +110,7 @@ export class SplitRules {
     this.#strategy = strategy;
     this.#stableFor = stableFor;
     this.#autoheal = autoheal;
-    this.#isGoneByEvidence = isOneHost && strategy.kind === "majority";
+    this.#isGoneByEvidence = isOneHost && strategy === "majority";
     this.#onChange = onChange;
     this.#reached.set(self.id, self);
   }
@@ -239,7 +230,7 @@ export class SplitRules {
     if (isMinority && !was) this.#onChange({ type: "minority", ...counts });
     else if (!isMinority && was) this.#onChange({ type: "healed", rejoined: this.#autoheal });
     else if (!isMinority && this.#lostSome && lost.length > 0)
-      this.#onChange({ type: "split", ...counts, strategy: this.#strategy.kind });
+      this.#onChange({ type: "split", ...counts, strategy: nameOf(this.#strategy) });
     this.#lostSome = false;
     if (!isMinority) this.#forget();
   }
@@ -269,4 +260,8 @@ export class SplitRules {
     this.#waits = false;
     this.#settles = false;
   }
+}
+
+function nameOf(strategy: SplitStrategy): "majority" | "quorum" | "none" {
+  return typeof strategy === "string" ? strategy : "quorum";
 }

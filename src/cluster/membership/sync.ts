@@ -194,8 +194,8 @@ export class Synchronizer {
     add(ownAlive);
     add(ownDetails);
     if (buckets[0] === 0 && buckets[1] === 0) return chunks;
-    for (const [id, { time, counter, removed }] of members.removals)
-      if (isWanted(buckets, shortId(id))) add(Update.removal(id, time, counter, removed));
+    for (const [id, { start, count, removed }] of members.removals)
+      if (isWanted(buckets, shortId(id))) add(Update.removal(id, start, count, removed));
     for (const member of members.live) if (isWanted(buckets, member.short)) addLive(member, add);
     for (const member of members.dead) {
       // Deaths declared while this node was cut off accuse no one.

@@ -39,10 +39,7 @@ export class Updates {
   apply(update: Update, isFresh: boolean): void {
     if (update.kind === UpdateKind.REMOVAL) {
       const known = this.#context.members.removals.get(update.id);
-      if (
-        known !== undefined &&
-        compareIncarnations(update.start, update.count, known.time, known.counter) <= 0
-      ) {
+      if (known !== undefined && compareIncarnations(update, known) <= 0) {
         if (update.id === this.#context.self.id) this.#onRefused(update);
         return;
       }
@@ -79,7 +76,7 @@ export class Updates {
       this.#welcome(update, isFresh);
       return;
     }
-    const order = compareIncarnations(update.start, update.count, known.start, known.count);
+    const order = compareIncarnations(update, known);
     if (order < 0) return;
     if (order === 0) {
       if (known.doubtful) this.#parts.lifeCycle.revive(known);
@@ -124,8 +121,7 @@ export class Updates {
     const { members, random, self } = this.#context;
     const tombstone = members.tombstone(update.id);
     if (tombstone !== undefined) {
-      const { start, count } = tombstone;
-      const order = compareIncarnations(update.start, update.count, start, count);
+      const order = compareIncarnations(update, tombstone);
       if (order === 0 && !tombstone.left && random() < CONFIRMERS / members.size) {
         // Other nodes reach the member.
         const dead = Update.dead(update, DeathReason.SILENT, self.short);
@@ -138,17 +134,7 @@ export class Updates {
       this.#context.refuse("full");
       return;
     }
-    const member = new Member(
-      update.id,
-      update.name,
-      update.address,
-      update.start,
-      update.count,
-      this.#context.now,
-    );
-    member.flags = update.flags;
-    member.processStart = update.processStart;
-    member.announced = update.version;
+    const member = new Member(update, this.#context.now);
     this.#context.members.add(member);
     this.#parts.prober.arrived(this.#context.now, member, this.#context.isMinority);
     this.#context.changed();
@@ -159,8 +145,7 @@ export class Updates {
   }
 
   #applySuspect(member: Member, update: Update): void {
-    if (!member.isLive || compareIncarnations(update.start, update.count, member.start, member.count) < 0)
-      return;
+    if (!member.isLive || compareIncarnations(update, member) < 0) return;
     if (this.#context.profile.probeInterval === 0) {
       this.#parts.heartbeats.onExpect(member.id);
       return;
@@ -178,8 +163,7 @@ export class Updates {
       this.#context.members.bury(update.id, tombstone);
       return;
     }
-    if (!member.isLive || compareIncarnations(update.start, update.count, member.start, member.count) < 0)
-      return;
+    if (!member.isLive || compareIncarnations(update, member) < 0) return;
     const { probeInterval } = this.#context.profile;
     if (probeInterval === 0) {
       this.#parts.heartbeats.onExpect(member.id);
@@ -210,7 +194,7 @@ export class Updates {
       return;
     }
     if (member.state === MemberState.LEFT) return;
-    if (compareIncarnations(update.start, update.count, member.start, member.count) < 0) return;
+    if (compareIncarnations(update, member) < 0) return;
     member.start = update.start;
     member.count = update.count;
     this.#parts.lifeCycle.bury(member, MemberState.LEFT);
@@ -233,8 +217,7 @@ export class Updates {
 
   #applySelf(update: Update): void {
     if (this.#context.left || update.kind === UpdateKind.DETAILS) return;
-    const { start, count } = this.#context.self;
-    const order = compareIncarnations(update.start, update.count, start, count);
+    const order = compareIncarnations(update, this.#context.self);
     if (order < 0 || (order === 0 && update.kind === UpdateKind.ALIVE)) return;
     const next = incarnationAfter(this.#context.self, update);
     if (next === undefined) {
@@ -258,8 +241,8 @@ export class Updates {
     const { members, random, self } = this.#context;
     const { id } = update;
     const address = members.get(id)?.address ?? members.removals.get(id)?.address ?? "";
-    if (!members.setRemoval(id, { time: update.start, counter: update.count, removed: isRemoved, address }))
-      return;
+    const { start, count } = update;
+    if (!members.setRemoval(id, { start, count, removed: isRemoved, address })) return;
     this.#context.changed();
     this.#context.spread(update);
     if (!isRemoved && id !== self.id && address !== "" && (isOwn || random() < CONFIRMERS / members.size))
@@ -289,10 +272,10 @@ export class Updates {
     const admission = members.removals.get(self.id);
     if ((update.flags & 1) === 0 || admission === undefined || admission.removed) return;
     if (!this.#context.isUnanswered() || !this.#context.believes()) return;
-    this.#unheard = Update.removal(self.id, admission.time, admission.counter, false);
+    this.#unheard = Update.removal(self.id, admission.start, admission.count, false);
     members.overrule(self.id, {
-      time: update.start,
-      counter: update.count,
+      start: update.start,
+      count: update.count,
       removed: true,
       address: admission.address,
     });
@@ -307,7 +290,7 @@ export class Updates {
     const { members, self } = this.#context;
     const removal = members.removals.get(self.id);
     if (removal === undefined || this.#unheard !== undefined) return undefined;
-    return Update.removal(self.id, removal.time, removal.counter, removal.removed);
+    return Update.removal(self.id, removal.start, removal.count, removal.removed);
   }
 
   /** Its admission is known to the member that answered. */
@@ -317,7 +300,7 @@ export class Updates {
 
   decide(id: string, isRemoved: boolean): void {
     const before = this.#context.members.removals.get(id);
-    const time = Math.max(Math.floor(this.#wall), (before?.time ?? 0) + 1);
+    const time = Math.max(Math.floor(this.#wall), (before?.start ?? 0) + 1);
     this.#counter += 1;
     this.applyRemoval(Update.removal(id, time, this.#counter, isRemoved), true);
   }

@@ -39,10 +39,7 @@ export class BusCodec {
     this.#messagesHead.writeUInt8(VERSION, 0);
     this.#messagesHead.writeUIntBE(this.bus, 1, PREFIX - 1);
     this.#messagesHead.writeUInt8(MESSAGES, PREFIX);
-    const [first] = keys;
-    if (first === undefined) return;
-    this.sealer = new Sealer(this.bus, first);
-    this.sealer.setKeys(keys);
+    if (keys.length > 0) this.sealer = new Sealer(this.bus, keys);
   }
 
   /** The first key seals. */
@@ -57,9 +54,6 @@ export class BusCodec {
   setKeys(keys: readonly string[]): void {
     if (this.sealer === undefined)
       throw new InvalidArgumentError("a cluster that was started without a key gets none while it runs");
-    // The sealer takes bytes, too, by which no stream is proved.
-    if (keys.some((key) => typeof key !== "string"))
-      throw new InvalidArgumentError("a cluster's key must have 40 characters of Z85");
     this.sealer.setKeys(keys);
     this.#keys = [...keys];
   }

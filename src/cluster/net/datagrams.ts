@@ -38,7 +38,6 @@ export class Datagrams {
   readonly #senders = new Map<string, Socket>();
   readonly #joined = new Set<string>();
   readonly #failed = new Set<string>();
-  #interfaces: readonly string[] = [];
   #updating = false;
   #unsent = 0;
   #closed = false;
@@ -61,20 +60,14 @@ export class Datagrams {
     await this.#useInterfaces(interfaces);
   }
 
-  setInterfaces(interfaces: readonly string[]): void {
-    this.#interfaces = interfaces;
-    if (!this.#updating) void this.#follow();
-  }
-
-  async #follow(): Promise<void> {
+  /** Called with each poll of the interfaces, and passed over while an earlier call runs. Never rejects. */
+  async setInterfaces(interfaces: readonly string[]): Promise<void> {
+    if (this.#updating) return;
     this.#updating = true;
-    for (let used: readonly string[] | undefined; used !== this.#interfaces && !this.#closed; ) {
-      used = this.#interfaces;
-      try {
-        await this.#useInterfaces(used);
-      } catch {
-        this.#count("group"); // The next poll tries again.
-      }
+    try {
+      await this.#useInterfaces(interfaces);
+    } catch {
+      this.#count("group"); // The next poll tries again.
     }
     this.#updating = false;
   }

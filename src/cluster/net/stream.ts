@@ -90,6 +90,9 @@ export interface StreamNode {
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
   /** `undefined`: this node has no key. */
   exchange(role: LinkRole): IdentityExchange | undefined;
+  admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
+  /** One end does not admit the other. @param bus `undefined`: unknown, or both have none in common */
+  onRefused(address: string, bus: number | undefined, reason: string): void;
   /** @returns `false`: the frame is not genuine, and the stream ends */
   onFrame(stream: NodeStream, bytes: Buffer): boolean;
   count(reason: string): void;
@@ -97,11 +100,10 @@ export interface StreamNode {
 }
 
 export interface StreamTable {
-  /** @returns whether there is room for an accepted stream */
-  makeRoom(stream: NodeStream): boolean;
-  admits(stream: NodeStream, node: ProvedNode): boolean | Promise<boolean>;
-  /** A cluster of the other end is refused; `undefined`: both have none in common. */
-  onRefused(stream: NodeStream, bus: number | undefined, reason: string): void;
+  /** This node's, for its hello. */
+  readonly ownAddress: string;
+  /** Whether there is room for an accepted stream. */
+  hasRoom(): boolean;
   /** The stream of this node that sent a nonce. */
   streamOf(nonce: Buffer): NodeStream | undefined;
   onVerified(stream: NodeStream): void;
@@ -111,7 +113,6 @@ export interface StreamTable {
 
 export interface OpenedStream {
   readonly stream: Stream;
-  readonly ownAddress: string;
   readonly dialled?: string | undefined;
   readonly protocol: string;
   readonly copiesSent: boolean;
@@ -189,7 +190,7 @@ export class NodeStream implements Sink, PairStream {
   #askedWith = -1;
 
   constructor(opened: OpenedStream, table: StreamTable, own: StreamNode) {
-    const { stream, ownAddress, dialled, protocol, copiesSent, isGiven = false } = opened;
+    const { stream, dialled, protocol, copiesSent, isGiven = false } = opened;
     this.isGiven = isGiven;
     this.protocol = protocol;
     this.copiesSent = copiesSent;
@@ -200,7 +201,7 @@ export class NodeStream implements Sink, PairStream {
     this.hasPlace = this.isDialled;
     this.address = dialled ?? "";
     this.usedAt = performance.now();
-    this.#hello = encodeHello(randomBytes(HELLO_NONCE), ownAddress);
+    this.#hello = encodeHello(randomBytes(HELLO_NONCE), table.ownAddress);
     stream.socket.on("error", (error: NodeJS.ErrnoException) => {
       this.#noteFault();
       this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed");
@@ -231,6 +232,11 @@ export class NodeStream implements Sink, PairStream {
 
   get remote(): string {
     return this.#stream.address;
+  }
+
+  /** For reports and admission: the other end's reported address is not proved. */
+  get origin(): string {
+    return this.isDialled ? this.address : this.remote;
   }
 
   get nonce(): Buffer {
@@ -366,12 +372,6 @@ export class NodeStream implements Sink, PairStream {
     this.#finish("closed");
   }
 
-  /** The closing frame goes as far as the system takes it. */
-  evict(): void {
-    this.close();
-    this.destroy();
-  }
-
   sinkOnEnd(): void {
     this.#noteFault();
     this.#finish("lost");
@@ -440,7 +440,7 @@ export class NodeStream implements Sink, PairStream {
 
   #take(): void {
     if (this.#in === undefined && isTlsRecord(this.#pending[0] as Buffer)) {
-      this.#table.onRefused(this, undefined, "tls");
+      this.#own.onRefused(this.origin, undefined, "tls");
       this.#refuse("link:tls");
       return;
     }
@@ -565,7 +565,7 @@ export class NodeStream implements Sink, PairStream {
         return;
       case StreamFrame.REFUSED:
         this.#own.count("link:refused");
-        this.#table.onRefused(this, undefined, "peer");
+        this.#own.onRefused(this.origin, undefined, "peer");
         this.#finish("refused");
         return;
       default: // Of a later version.
@@ -583,7 +583,7 @@ export class NodeStream implements Sink, PairStream {
     const { proved, refused } = this.#own.check(role, this.#hellos as Hellos, shown);
     for (const { bus, reason } of refused) {
       this.#own.count(reason);
-      this.#table.onRefused(this, bus, reason);
+      this.#own.onRefused(this.origin, bus, reason);
     }
     if (!proved) {
       if (refused.length > 0) this.#reject();
@@ -610,7 +610,7 @@ export class NodeStream implements Sink, PairStream {
       return;
     }
     this.node = node;
-    const admitted = this.#table.admits(this, node);
+    const admitted = this.#own.admits(this.origin, node);
     if (typeof admitted === "boolean") {
       this.#onDecided(exchange, admitted);
       return;
@@ -642,7 +642,7 @@ export class NodeStream implements Sink, PairStream {
 
   #refuseNode(reason: string): void {
     this.#own.count(reason);
-    this.#table.onRefused(this, undefined, reason);
+    this.#own.onRefused(this.origin, undefined, reason);
     this.#reject();
   }
 
@@ -665,7 +665,7 @@ export class NodeStream implements Sink, PairStream {
   }
 
   #takePlace(): boolean {
-    this.hasPlace ||= this.#table.makeRoom(this);
+    this.hasPlace ||= this.#table.hasRoom();
     if (!this.hasPlace) this.destroy();
     return this.hasPlace;
   }

@@ -70,8 +70,6 @@ export interface StreamState {
 
 /** Accepted streams that are not verified, in addition to the maximum: after an outage all nodes come at once. */
 const MAX_UNVERIFIED = 1_024;
-/** Accepted streams that one node or host may hold while the node has its maximum. */
-const MAX_HELD = 32;
 
 const TRANSPORT = optionValues({
   backlog: 512,
@@ -107,10 +105,7 @@ function refusalOf({ kind, message }: Fault): "certificate" | "tls" | "peer" | u
 export interface StreamsEffects extends StreamNode {
   /** With its zone on this host. */
   zoned(address: string): string;
-  admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
   onAdmitted(node: ProvedNode): void;
-  /** One end does not admit the other. @param bus `undefined`: unknown */
-  onRefused(address: string, bus: number | undefined, reason: string): void;
   /** The node sends its identity. */
   greet(stream: NodeStream): void;
   /** A hard sign that the process at an address is gone. */
@@ -159,7 +154,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   readonly #given = new Map<NodeStream, LinkCaller>();
   readonly #listeners: Listener[] = [];
   readonly #more: Listener[] = [];
-  #ownAddress = "";
+  /** "host:port" for other nodes; empty before it is known. */
+  ownAddress = "";
   #startedAt = 0;
   #sweeping: NodeJS.Timeout | undefined;
   #closed = false;
@@ -247,15 +243,6 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
   }
 
-  announce(ownAddress: string): void {
-    this.#ownAddress = ownAddress;
-  }
-
-  /** "host:port" for other nodes; empty before it was announced. */
-  get ownAddress(): string {
-    return this.#ownAddress;
-  }
-
   streamTo(address: string, protocol: string, id: string): NodeStream | undefined {
     let isComing = this.#dials.has(address);
     for (const stream of this.#all) {
@@ -313,8 +300,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     return true;
   }
 
-  #add(opened: Omit<OpenedStream, "ownAddress">, caller?: LinkCaller): NodeStream {
-    const stream = new NodeStream({ ...opened, ownAddress: this.#ownAddress }, this, this.#effects);
+  #add(opened: OpenedStream, caller?: LinkCaller): NodeStream {
+    const stream = new NodeStream(opened, this, this.#effects);
     this.#all.add(stream);
     if (caller !== undefined) this.#given.set(stream, caller);
     stream.start();
@@ -385,15 +372,14 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     await Promise.all([this.unlisten(), ...this.#more.splice(0).map((listener) => listener.close())]);
   }
 
-  /** @param isOwn whether the node knows otherwise that the address is its own */
-  state(address: string, isOwn: boolean): StreamState {
+  state(address: string): StreamState {
     const wall = Date.now() - performance.now();
     const { attempts, trouble, ownSince } = this.#watched.get(address) ?? new Watched();
     const stream = this.#byAddress.get(address);
     const none = { attempts: 0, error: undefined, peer: undefined };
     if (stream?.verified)
       return { ...none, state: "connected", since: Math.round(wall + stream.verifiedAt), peer: stream.peer };
-    if (address === this.#ownAddress || ownSince !== undefined || isOwn)
+    if (address === this.ownAddress || ownSince !== undefined)
       return { ...none, state: "self", since: Math.round(wall + (ownSince ?? this.#startedAt)) };
     const dialledAt = stream?.startedAt ?? this.#dials.get(address)?.startedAt;
     const error = trouble?.error;
@@ -420,17 +406,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     await this.unlistenAll();
   }
 
-  admits(stream: NodeStream, node: ProvedNode): boolean | Promise<boolean> {
-    return this.#effects.admits(stream.isDialled ? stream.address : stream.remote, node);
-  }
-
   revoke(isAllowed: (node: ProvedNode) => boolean): void {
     for (const stream of this.#all) if (stream.node !== undefined && !isAllowed(stream.node)) stream.revoke();
-  }
-
-  onRefused(stream: NodeStream, bus: number | undefined, reason: string): void {
-    // The other end's reported address is not proved.
-    this.#effects.onRefused(stream.isDialled ? stream.address : stream.remote, bus, reason);
   }
 
   streamOf(nonce: Buffer): NodeStream | undefined {
@@ -475,7 +452,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     const refusal = fault && refusalOf(fault);
     if (refusal !== undefined) {
       this.#effects.count(refusal === "peer" ? "link:refused" : `link:${refusal}`);
-      this.onRefused(stream, undefined, refusal);
+      this.#effects.onRefused(stream.origin, undefined, refusal);
     } else if (fault !== undefined && !stream.isDialled) this.#effects.count("link:handshake");
     if (end === "self") {
       const watched = this.#watched.get(stream.address);
@@ -501,17 +478,17 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     watched.attempts += 1;
   }
 
-  /** The host with most of them loses its oldest. */
+  /** The oldest one goes. */
   #limitUnverified(): void {
     const unverified = [...this.#all].filter((stream) => !stream.isDialled && !stream.verified);
     if (unverified.length < MAX_UNVERIFIED) return;
     this.#effects.count("link:evicted");
-    mostHeld(unverified, ({ remote }) => remote)[0]?.destroy();
+    unverified[0]?.destroy();
   }
 
   /** Unproved streams take no place. */
-  makeRoom(stream: NodeStream): boolean {
-    if (this.#places < MAX_LINKS || this.#takeBack(stream.remote)) return true;
+  hasRoom(): boolean {
+    if (this.#places < MAX_LINKS) return true;
     this.#effects.count("link:evicted");
     return false;
   }
@@ -522,30 +499,13 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     return count;
   }
 
-  /**
-   * The holder of most accepted streams, a node that proved its key or else a host, loses one unless it holds few.
-   *
-   * @param host that wants a stream; `undefined`: this node dials
-   */
-  #takeBack(host: string | undefined): boolean {
-    const accepted = [...this.#all].filter((stream) => !stream.isDialled && stream.verified);
-    const holderOf = ({ node, remote }: NodeStream): string => node?.publicKey ?? remote;
-    const most = mostHeld(accepted, holderOf);
-    const own = accepted.filter((stream) => holderOf(stream) === host).length;
-    if (most.length <= Math.max(MAX_HELD, own)) return false;
-    this.#effects.count("link:evicted");
-    most.reduce((one, other) => (other.usedAt < one.usedAt ? other : one)).evict();
-    return true;
-  }
-
   #dial(address: string): Dial | undefined {
     const parts = splitIpAddress(address);
     if (parts === undefined || !this.#effects.accepts(address)) {
       this.#effects.count("link:address");
       return undefined;
     }
-    while (this.#places + this.#dials.size >= MAX_LINKS) {
-      if (this.#watched.has(address) && this.#takeBack(undefined)) continue;
+    if (this.#places + this.#dials.size >= MAX_LINKS) {
       this.#effects.count("link:full");
       this.#missed(address, { code: "EAGAIN", message: `the node has ${MAX_LINKS} streams already` });
       return undefined;
@@ -585,7 +545,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
 
   #keep(address: string, now: number): void {
     if (this.#closed || this.#byAddress.has(address) || this.#dials.has(address)) return;
-    if (address === this.#ownAddress) return;
+    if (address === this.ownAddress) return;
     const watched = this.#watched.get(address);
     if (watched === undefined) return;
     if (watched.ownSince !== undefined) {
@@ -605,21 +565,4 @@ export class NodeStreams implements StreamTable, PairStreamTable {
       if (stream.isDialled && !isUsed && now - stream.usedAt > 15_000) stream.close();
     }
   }
-}
-
-/** The streams of the holder of most. */
-function mostHeld(
-  streams: readonly NodeStream[],
-  holderOf: (stream: NodeStream) => string,
-): readonly NodeStream[] {
-  const byHolder = new Map<string, NodeStream[]>();
-  let most: NodeStream[] = [];
-  for (const stream of streams) {
-    const holder = holderOf(stream);
-    const held = byHolder.get(holder) ?? [];
-    held.push(stream);
-    byHolder.set(holder, held);
-    if (held.length > most.length) most = held;
-  }
-  return most;
 }

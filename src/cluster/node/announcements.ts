@@ -10,7 +10,6 @@ import { ClosedError, InvalidArgumentError, TimeoutError } from "../../core/erro
 import { MAX_TIMEOUT, withTimeout } from "../../core/waiter.js";
 import { sleep } from "../discovery/source.js";
 import type { BusParts } from "./bus-parts.js";
-import type { OwnDetails } from "./own-details.js";
 
 /** A program that can be announced: a broker, server or cache of `shoal/patterns`, or any object with these methods. */
 export interface AnnouncedProgram {
@@ -62,7 +61,7 @@ export class Announcement implements AsyncDisposable {
     this.#program = program;
     this.#parts = parts;
     this.#onGone = onGone;
-    this.#adverts = advertiseAll(endpoints, parts.details);
+    this.#adverts = parts.details.advertiseAll("announce", endpoints);
   }
 
   /** Whether `withdraw` was called, or the node drains. */
@@ -116,24 +115,4 @@ export class Announcement implements AsyncDisposable {
       this.#onGone(this);
     }
   }
-}
-
-function advertiseAll(
-  endpoints: Readonly<Record<string, string | readonly string[]>>,
-  details: OwnDetails,
-): readonly (() => void)[] {
-  if (typeof endpoints !== "object" || endpoints === null)
-    throw new InvalidArgumentError(`announce takes endpoints by name; got ${describe(endpoints)}`);
-  const adverts: (() => void)[] = [];
-  try {
-    for (const [name, of] of Object.entries(endpoints)) {
-      if (Array.isArray(of) && of.length === 0)
-        throw new InvalidArgumentError(`announce: no endpoint for ${name}`);
-      for (const endpoint of Array.isArray(of) ? of : [of]) adverts.push(details.advertise(name, endpoint));
-    }
-  } catch (error) {
-    for (const withdraw of adverts) withdraw();
-    throw error;
-  }
-  return adverts;
 }

@@ -150,7 +150,7 @@ export class BusMessages implements MessagesPart {
         advertise: (advert) => this.#bus.details.setAdvert(advert),
         ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
         onHeard: (of) => this.#runtime.membership?.onHeard(performance.now(), of),
-        onKeyRefused: (_of, address) => this.#bus.sockets.refuse(address, this.#runtime.codec, "identity"),
+        onKeyRefused: (_of, address) => this.#bus.sockets.refuseIdentity(address, this.#runtime.codec),
         onProtocolFailed: (peer, protocol, reason) => {
           const node = peer === "" ? undefined : peer;
           if (node === undefined) this.#bus.sockets.count("messages:listen");

@@ -61,7 +61,7 @@ export class BusParts implements BusContext {
       dropped: () => sockets.count("messages:details"),
       refused: (name, endpoint, error) => runtime.report({ type: "endpoint:refused", name, endpoint, error }),
     });
-    for (const { name, endpoint } of settings.advertised) this.details.advertise(name, endpoint);
+    this.details.advertiseAll("advertise", settings.advertised);
     this.discovery = new Discovery(settings.seeds, settings.discovery, runtime, sockets);
   }
 

@@ -8,6 +8,7 @@
  *                                 └──packets──> sockets            └──when the rules have returned──> listeners
  */
 import { describe, quoted } from "../../core/arguments.js";
+import { backOff } from "../../core/back-off.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { fullName, isId } from "../identity.js";
 import type { ClusterChange } from "../membership/events.js";
@@ -29,11 +30,6 @@ import type { BusPort } from "./node-sockets.js";
 
 /** Average number of members that answer an unknown node: answers of all would be a storm. */
 const GREETERS = 4;
-/**
- * ms between calls of an isolated node to the group; the last one repeats. A call may be lost, and other nodes may
- * start later.
- */
-const CALLS = [100, 300, 1_000, 2_000, 5_000];
 
 /** Its address and flags change with its incarnation. */
 interface Snapshot extends Pick<KnownMember, "details" | "start" | "count" | "state" | "yields"> {
@@ -328,16 +324,13 @@ export class BusRuntime implements BusPort {
     this.#events.push(change);
   }
 
-  /** First contact by the group. */
+  /** First contact by the group. A call may be lost, and other nodes may start later. */
   #callGroup(calls: number): void {
-    const pause = CALLS[Math.min(calls, CALLS.length - 1)] as number;
-    this.#callTimer = setTimeout(
-      () => {
-        if (this.#membership?.live.length === 0) this.run((rules, now) => rules.discover(now));
-        if (!this.#stopped) this.#callGroup(calls + 1);
-      },
-      pause * (0.75 + Math.random() / 2),
-    ).unref();
+    const call = (): void => {
+      if (this.#membership?.live.length === 0) this.run((rules, now) => rules.discover(now));
+      if (!this.#stopped) this.#callGroup(calls + 1);
+    };
+    this.#callTimer = setTimeout(call, backOff(calls, 100, 5_000, Math.random)).unref();
   }
 
   /** Later, since in a mass start each change would choose other streams. */

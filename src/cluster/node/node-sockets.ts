@@ -15,8 +15,7 @@ import {
 import { NodeIdentities } from "../admission/identities.js";
 import { checkBuses, proveBuses } from "../admission/proof.js";
 import { REFUSED_REASONS, RefusalReports, type RefusedReason } from "../admission/refusals.js";
-import { type ClusterTlsOptions, NodeTls } from "../admission/tls.js";
-import { InterfaceWatch } from "../interface-watch.js";
+import { NodeTls } from "../admission/tls.js";
 import type { Membership } from "../membership/membership.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
 import {
@@ -75,7 +74,6 @@ export class NodeSockets {
   readonly #identities: NodeIdentities | undefined;
   readonly tls: NodeTls | undefined;
   readonly streams: NodeStreams;
-  readonly #interfaces: InterfaceWatch<readonly HostInterface[]>;
   #datagrams: Datagrams | undefined;
   #bound: { readonly binding: Binding; readonly port: number } = {
     binding: { v4: undefined, v6: undefined },
@@ -85,8 +83,8 @@ export class NodeSockets {
   #rebinding = false;
   /** "host:port" of additional listeners. */
   readonly listeners: string[] = [];
+  #looking: NodeJS.Timeout | undefined;
   #closed = false;
-  #address = "";
   /** The stream whose packet is being handled: another one to its address may be dead. */
   #answering: NodeStream | undefined;
 
@@ -113,10 +111,6 @@ export class NodeSockets {
           for (let i = 0; i < problems.length; i++) this.count("keys");
         },
       });
-    this.#interfaces = new InterfaceWatch<readonly HostInterface[]>(
-      () => readInterfaces(this.platform, settings),
-      (interfaces) => this.#onInterfaces(interfaces),
-    );
     this.tls = settings.tls && new NodeTls(settings.tls);
     this.streams = new NodeStreams(this.platform.transports, this.tls, {
       accepts: (address) => this.accepts(address),
@@ -157,16 +151,9 @@ export class NodeSockets {
     return this.settings.curve !== undefined || this.settings.tls !== undefined;
   }
 
-  /** @throws InvalidArgumentError `EINVAL` for a node that was started without certificates */
-  setTls(options: ClusterTlsOptions): void {
-    if (this.tls === undefined)
-      throw new InvalidArgumentError("a node that began without tls gets none while it runs");
-    this.tls.set(options);
-  }
-
   /** "host:port" for other nodes; empty before `open`. */
   get address(): string {
-    return this.#address;
+    return this.streams.ownAddress;
   }
 
   /** Of datagrams and streams; 0 before `open`. */
@@ -208,10 +195,10 @@ export class NodeSockets {
     });
     await this.#listenAlso(binding);
     this.#bound = { binding, port: chosen };
-    this.#address = announced ?? joinAddress(own, chosen);
-    this.streams.announce(this.#address);
+    this.streams.ownAddress = announced ?? joinAddress(own, chosen);
     this.streams.start();
-    this.#interfaces.start();
+    // The system does not report changes of interfaces.
+    this.#looking = setInterval(() => this.#look(), 1_000).unref();
   }
 
   async #listenAlso({ v4, v6 }: Binding): Promise<void> {
@@ -238,14 +225,20 @@ export class NodeSockets {
     );
   }
 
-  #onInterfaces(interfaces: readonly HostInterface[]): void {
+  #look(): void {
+    let interfaces: readonly HostInterface[];
+    try {
+      interfaces = readInterfaces(this.platform, this.settings);
+    } catch {
+      return; // Out of descriptors, or the needed interface is gone: the previous ones stay.
+    }
     const [first] = interfaces as [HostInterface, ...HostInterface[]];
     const binding = bindingOf(this.platform, this.settings, interfaces);
     this.#zones.setInterfaces(interfaces);
     const { v4, v6 } = this.#bound.binding;
     if (binding.v4 !== v4 || binding.v6 !== v6) void this.#rebind(binding, interfaces);
     else {
-      this.#datagrams?.setInterfaces(groupInterfaces(interfaces));
+      void this.#datagrams?.setInterfaces(groupInterfaces(interfaces));
       this.#announce(first);
     }
   }
@@ -253,10 +246,9 @@ export class NodeSockets {
   /** Without a network but loopback, the node keeps its address. */
   #announce({ address: own, internal }: Pick<HostInterface, "address" | "internal">): void {
     const address = joinAddress(withoutZone(own), this.#bound.port);
-    if (this.settings.announce !== undefined || address === this.#address) return;
+    if (this.settings.announce !== undefined || address === this.address) return;
     if (internal && this.settings.interface === undefined) return;
-    this.#address = address;
-    this.streams.announce(address);
+    this.streams.ownAddress = address;
     for (const bus of this.#buses.values()) bus.onAddress(address);
   }
 
@@ -350,10 +342,10 @@ export class NodeSockets {
       port.report({ type: "refused", address, reason: reason as RefusedReason });
   }
 
-  /** A connection for messages was refused. @param address source without port */
-  refuse(address: string, bus: BusPort["codec"], reason: "identity" | "denied"): void {
-    this.count(reason);
-    this.#onRefused(address, bus.bus, reason);
+  /** What came names another node than the proved one. @param address dialled, or the source */
+  refuseIdentity(address: string, { bus }: BusCodec): void {
+    this.count("identity");
+    this.#onRefused(address, bus, "identity");
   }
 
   /** Keeps streams to these addresses. @param bus a cluster or connection manager */
@@ -370,7 +362,7 @@ export class NodeSockets {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#interfaces.stop();
+    clearInterval(this.#looking);
     this.#buses.clear();
     this.#identities?.close();
     await Promise.all([this.streams.close(), this.#datagrams?.close()]);
@@ -434,14 +426,12 @@ export class NodeSockets {
     }
     if (typeof packet === "string") {
       this.count(packet);
-      this.#onRefused(stream.isDialled ? stream.address : stream.remote, bus.codec.bus, packet);
+      this.#onRefused(stream.origin, bus.codec.bus, packet);
       // Later versions may have types that this one does not know.
       return packet === "type";
     }
     if (stream.node !== undefined && packet.from !== stream.node.id) {
-      // The packet names another node than the proved one.
-      this.count("identity");
-      this.#onRefused(stream.isDialled ? stream.address : stream.remote, bus.codec.bus, "identity");
+      this.refuseIdentity(stream.origin, bus.codec);
       return false;
     }
     const outer = this.#answering; // A stream in memory answers within a write.

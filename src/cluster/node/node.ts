@@ -123,7 +123,11 @@ export class ClusterNode extends ClusterBus {
    * without `tls`
    */
   setTls(options: ClusterTlsOptions): void {
-    this.sockets.setTls(checkTls("tls", options));
+    const { tls } = this.sockets;
+    const checked = checkTls("tls", options);
+    if (tls === undefined)
+      throw new InvalidArgumentError("a node that began without tls gets none while it runs");
+    tls.set(checked);
   }
 
   /**

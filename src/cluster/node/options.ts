@@ -24,7 +24,6 @@ import {
 import { MAX_KEYS, MAX_LISTENERS, MAX_SEEDS, MAX_SOURCES } from "../bounds.js";
 import { createDetails } from "../details.js";
 import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
-import { type AdvertisedEndpoint, checkAdvertised, checkServiceName } from "../endpoints.js";
 import { busNumber } from "../identity.js";
 import type { SplitStrategy } from "../membership/splits.js";
 import { MESSAGES_PROP } from "../messaging/advert.js";
@@ -46,7 +45,7 @@ export type ClusterProfile =
     });
 
 const SPLIT_OPTIONS = {
-  strategy: anything<"majority" | { readonly quorum: number } | "none">(),
+  strategy: anything<SplitStrategy>(),
   /** Whether a minority rejoins by itself when the partition heals. Default `true`. */
   autoheal: boolean(true),
 };
@@ -176,7 +175,8 @@ const TCL_GROUP: GroupAddress = { group: "230.230.230.230", port: 23_000 };
 export interface BusSettings {
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
-  readonly advertised: readonly AdvertisedEndpoint[];
+  /** Checked when it is advertised. */
+  readonly advertised: Readonly<Record<string, string | readonly string[]>>;
   /** "host:port" each. */
   readonly seeds: readonly string[];
   readonly discovery: readonly DiscoverySource[];
@@ -200,20 +200,6 @@ export interface NodeSettings
   readonly announce: HostPort | undefined;
   readonly group: GroupAddress | undefined;
   readonly zre: ZreNodeOptions | undefined;
-}
-
-function advertisedOf(given: unknown): AdvertisedEndpoint[] {
-  if (typeof given !== "object" || given === null || Array.isArray(given))
-    throw new InvalidArgumentError(
-      `advertise must be an object of endpoints by name; got ${describe(given)}`,
-    );
-  return Object.entries(given).flatMap(([name, endpoints]) => {
-    checkServiceName(name);
-    return [endpoints].flat().map((endpoint: unknown) => {
-      checkAdvertised(endpoint);
-      return { name, endpoint };
-    });
-  });
 }
 
 export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings; first: BusSettings } {
@@ -327,7 +313,6 @@ export function busSettings(
   const props = propTexts(options.props ?? {});
   checkShown(props);
   createDetails(1, tags, props, []);
-  const advertised = advertisedOf(options.advertise ?? {});
   const seeds = options.seeds ?? [];
   if (!Array.isArray(seeds)) throw new InvalidArgumentError(`seeds must be an array; got ${describe(seeds)}`);
   if (seeds.length > MAX_SEEDS)
@@ -335,7 +320,7 @@ export function busSettings(
   return Object.freeze({
     tags: [...tags],
     props,
-    advertised,
+    advertised: options.advertise ?? {},
     seeds: [...new Set(seeds.map((seed) => seedOf(seed)))],
     discovery: sourcesOf(options.discovery ?? [], MAX_SOURCES),
     keys: byPassword ? passwordKeys(keys, bus) : keys,
@@ -421,10 +406,10 @@ function profileOf(given: ClusterProfile | undefined, scope: Scope): Profile {
 
 function splitOf(given: SplitSettings): { strategy: SplitStrategy; autoheal: boolean } {
   const { strategy = "majority", autoheal } = checkOptions("split", SPLIT_OPTIONS, given);
-  if (strategy === "majority" || strategy === "none") return { strategy: { kind: strategy }, autoheal };
+  if (strategy === "majority" || strategy === "none") return { strategy, autoheal };
   const { quorum } = Object(strategy) as { readonly quorum?: number };
   if (Object.keys(Object(strategy)).length === 1 && Number.isSafeInteger(quorum) && (quorum as number) >= 1)
-    return { strategy: { kind: "quorum", size: quorum as number }, autoheal };
+    return { strategy: { quorum: quorum as number }, autoheal };
   throw new InvalidArgumentError(
     `split.strategy must be "majority", "none" or { quorum: 1 or more }; got ${describe(strategy)}`,
   );

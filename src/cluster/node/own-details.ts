@@ -91,6 +91,27 @@ export class OwnDetails {
     };
   }
 
+  /** @param call for errors @returns withdraw each @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  advertiseAll(
+    call: string,
+    endpoints: Readonly<Record<string, string | readonly string[]>>,
+  ): readonly (() => void)[] {
+    if (typeof endpoints !== "object" || endpoints === null || Array.isArray(endpoints))
+      throw new InvalidArgumentError(`${call} takes endpoints by name; got ${describe(endpoints)}`);
+    const adverts: (() => void)[] = [];
+    try {
+      for (const [name, of] of Object.entries(endpoints)) {
+        const all = [of].flat();
+        if (all.length === 0) throw new InvalidArgumentError(`${call}: no endpoint for ${name}`);
+        for (const endpoint of all) adverts.push(this.advertise(name, endpoint));
+      }
+    } catch (error) {
+      for (const withdraw of adverts) withdraw();
+      throw error;
+    }
+    return adverts;
+  }
+
   #set(advert: Advert, endpoints: readonly string[]): void {
     const before = advert.endpoints;
     if (before.join("\n") === endpoints.join("\n")) return;

@@ -8,7 +8,7 @@ import { AddressFeed } from "../discovery/source.js";
 import { isWithinReach, readEndpoint } from "../endpoints.js";
 import { idHash, mix } from "../membership/digest.js";
 import type { Member as KnownMember } from "../membership/members.js";
-import { chooserOf, compileResolver, hostOf, type ResolverStep } from "../resolver.js";
+import { CompiledResolver, hostOf, type ResolverStep } from "../resolver.js";
 import type { BusParts } from "./bus-parts.js";
 import type { Member } from "./member.js";
 
@@ -44,14 +44,12 @@ const COALESCE = 20;
  */
 export class ServiceResolver implements EndpointSource, Iterable<Member> {
   readonly #parts: BusParts;
-  readonly #fits: ReturnType<typeof compileResolver>;
-  readonly #choose: ReturnType<typeof chooserOf>;
+  readonly #resolver: CompiledResolver;
 
   /** @internal */
   constructor(parts: BusParts, steps: readonly ResolverStep[]) {
     this.#parts = parts;
-    this.#fits = compileResolver(steps);
-    this.#choose = chooserOf(steps);
+    this.#resolver = new CompiledResolver(steps);
   }
 
   /** Live members that match now. @throws InvalidStateError `EFSM` before the start; ClosedError `EBADF` */
@@ -92,7 +90,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     self: Readonly<KnownMember>,
     others: readonly Readonly<KnownMember>[],
   ): readonly Readonly<KnownMember>[] {
-    return [self, ...others].filter((member) => this.#fits(member, self));
+    return [self, ...others].filter((member) => this.#resolver.fits(member, self));
   }
 
   #endpoints(seed: number): readonly string[] | undefined {
@@ -105,7 +103,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     const members = this.#fitting(self, live).filter(({ draining }) => !draining);
     for (const member of inOrderOf(seed, members)) {
       const isSameHost = hostOf(member.name) === host;
-      for (const endpoint of this.#choose(member.details.endpoints.map(readEndpoint)))
+      for (const endpoint of this.#resolver.choose(member.details.endpoints.map(readEndpoint)))
         if (isWithinReach(endpoint, isSameHost)) found.add(endpoint);
     }
     return [...found];

@@ -5,7 +5,6 @@
  */
 
 import type { EventStream } from "../../core/event-stream.js";
-import { readNodeHeaders } from "../../zre/headers.js";
 import {
   type ZreEvent,
   type ZreExitReason,
@@ -61,11 +60,6 @@ export class ZreBridge {
 
   #planeOnEvent(event: ZreEvent): void {
     const { uuid } = event.peer;
-    if (event.type === "enter" || event.type === "exit") {
-      const { discovery, owner, sockets } = this.#bus;
-      if (sockets.settings.scope === "link" && !owner.closed) discovery.setZrePeers(this.#addresses());
-      this.#bus.membersChanged();
-    }
     const known = this.#known(uuid);
     const member = known ?? this.#memberOf(event.peer);
     switch (event.type) {
@@ -105,14 +99,6 @@ export class ZreBridge {
     const { identity, runtime } = this.#bus;
     const member = id === identity.id ? undefined : runtime.membership?.get(id);
     return member && runtime.memberOf(member);
-  }
-
-  /** Unproved addresses that nodes of the cluster announced. */
-  #addresses(): string[] {
-    return this.plane.peers().flatMap(({ uuid, headers }) => {
-      const node = readNodeHeaders(headers);
-      return node?.id === uuid && node.bus === this.#bus.group && node.address !== "" ? [node.address] : [];
-    });
   }
 
   #memberOf(peer: ZrePeer): Member {

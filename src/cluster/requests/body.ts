@@ -19,19 +19,15 @@ export function encodeBody(value: unknown): EncodedBody {
   if (bytes !== undefined) return { form: BodyForm.BYTES, data: bytes };
   if (isStreamedBody(value))
     throw new InvalidArgumentError("a body must be one value; got an async iterable, such as a stream");
-  let data: string | undefined;
+  let cause: unknown;
   try {
-    data = JSON.stringify(value);
-  } catch (cause) {
-    throw new InvalidArgumentError(`a body must be bytes, a text, or a value that JSON has a form for`, {
-      cause,
-    });
+    const data = JSON.stringify(value) as string | undefined;
+    if (data !== undefined) return { form: BodyForm.JSON, data };
+  } catch (error) {
+    cause = error;
   }
-  if (data === undefined)
-    throw new InvalidArgumentError(
-      `a body must be bytes, a text, or a value that JSON has a form for; got ${describe(value)}`,
-    );
-  return { form: BodyForm.JSON, data };
+  const text = `a body must be bytes, a text, or a value that JSON has a form for; got ${describe(value)}`;
+  throw new InvalidArgumentError(text, { cause });
 }
 
 /** Bytes and strings are not streamed. */

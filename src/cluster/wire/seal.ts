@@ -8,9 +8,8 @@
  * replayed, which cannot add a member, since new members are challenged (membership/receiver.ts).
  */
 import type { CipherGCMTypes } from "node:crypto";
-import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { decodeZ85 } from "../../core/z85.js";
+import { decodeZ85, isKey } from "../../core/z85.js";
 import { MAX_KEYS, MAX_PACKET, MAX_SESSIONS, REPLAY_WINDOW } from "../bounds.js";
 import { decodeBody, encodePacket, type Junk, PREFIX, SEALED, SEALED_MESSAGES, VERSION } from "./codec.js";
 import type { Packet } from "./packets.js";
@@ -159,35 +158,31 @@ export class Sealer {
 
   /**
    * @param bus number of the cluster name (identity.ts)
-   * @param key 32 bytes, or 40 characters of Z85
+   * @param keys as for `setKeys`
    * @param session 16 random bytes for this process only; tests set it
-   * @throws InvalidArgumentError `EINVAL` for an invalid key
+   * @throws as `setKeys`
    */
   constructor(
     bus: number,
-    key: Uint8Array | string,
+    keys: readonly string[],
     session: Uint8Array = nodeCrypto().randomBytes(SESSION_LENGTH),
   ) {
     this.#bus = bus;
     this.#session = Buffer.from(session);
-    this.setKeys([key]);
-  }
-
-  /** The first key seals. */
-  get keyIds(): readonly number[] {
-    return this.#keys.map((key) => key.id);
+    this.setKeys(keys);
   }
 
   /**
-   * @param keys the first seals, all open
+   * @param keys 40 characters of Z85 each; the first seals, all open
    * @throws InvalidArgumentError `EINVAL` for an invalid key, none, or more than two; nothing has changed then
    */
-  setKeys(keys: readonly (Uint8Array | string)[]): void {
+  setKeys(keys: readonly string[]): void {
     if (keys.length < 1 || keys.length > MAX_KEYS)
       throw new InvalidArgumentError(`a cluster must have 1 to ${MAX_KEYS} keys; got ${keys.length}`);
     const next: Key[] = [];
     for (const key of keys) {
-      const bytes = keyBytes(key);
+      if (!isKey(key)) throw new InvalidArgumentError("a cluster's key must have 40 characters of Z85");
+      const bytes = decodeZ85(key);
       const id = keyId(bytes);
       if (next.some((each) => each.id === id)) continue;
       const before = this.#keys.find((each) => each.id === id);
@@ -315,23 +310,11 @@ export class Sealer {
   }
 }
 
-function keyBytes(key: Uint8Array | string): Buffer {
-  let bytes: Uint8Array | undefined;
-  try {
-    bytes = typeof key === "string" ? decodeZ85(key) : isBytes(key) ? key : undefined;
-  } catch {
-    bytes = undefined;
-  }
-  if (bytes === undefined || bytes.length !== KEY_LENGTH)
-    throw new InvalidArgumentError("a cluster's key must have 32 bytes, or 40 characters of Z85");
-  return Buffer.from(bytes);
-}
-
 function counterOf(sealed: Buffer): number {
   return Number(sealed.readBigUInt64BE(COUNTER));
 }
 
-function keyId(bytes: Buffer): number {
+export function keyId(bytes: Buffer): number {
   return nodeCrypto().createHash("sha256").update(bytes).digest().readUInt32BE(0);
 }
 

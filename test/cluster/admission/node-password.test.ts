@@ -3,8 +3,9 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
-import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
+import { keyId } from "../../../src/cluster/wire/seal.js";
 import { encodeFrame, encodeHello, helloSize } from "../../../src/cluster/wire/stream.js";
+import { decodeZ85 } from "../../../src/core/z85.js";
 import { LONG } from "../../support/long.js";
 
 /** Of 50 strangers each; the other node starts after a third of them. */
@@ -138,10 +139,9 @@ describe("strangers", () => {
     const refused = refusal(a, "replayed");
     stranger.write(hello);
     // A proof by the right key's id, which every packet shows: the rest is made up.
-    const { sealer } = new BusCodec("default", a.codec.keys);
     const made = Buffer.alloc(43, 0x41);
     Buffer.from("37a8eec1ce19", "hex").copy(made, 1);
-    made.writeUInt32BE(sealer?.keyIds[0] as number, 7);
+    made.writeUInt32BE(keyId(decodeZ85(a.codec.keys[0] as string)), 7);
     stranger.write(encodeFrame(made));
     await closed(stranger);
     await refused;
@@ -167,10 +167,9 @@ describe("strangers", () => {
     a.events.on("refused", () => {
       reports += 1;
     });
-    const wrong = new BusCodec("default", [KEY]);
     const proof = Buffer.alloc(43, 0x41);
     Buffer.from("37a8eec1ce19", "hex").copy(proof, 1);
-    proof.writeUInt32BE(wrong.sealer?.keyIds[0] as number, 7);
+    proof.writeUInt32BE(keyId(decodeZ85(KEY)), 7);
     const attempt = Buffer.concat([hello, encodeFrame(proof)]);
     let b: ClusterNode | undefined;
     for (let round = 0; round < ROUNDS; round++) {
