@@ -83,7 +83,7 @@ export class FilterIndex {
   #shapes = new Uint32Array(16);
   #candidates = 0;
   #refs = new Uint32Array(16);
-  /** Keeps prefetching reads. */
+  // biome-ignore lint/correctness/noUnusedPrivateClassMembers: V8 keeps the reads that prefetch records
   #read = 0;
 
   /** Of the located record. */
