@@ -7,7 +7,7 @@
  * `details` is JSON: `{ "code": text, "data": anything }`, both optional, omitted above `MAX_DETAILS` bytes. Foreign
  * clients of protocols without errors see an ordinary reply.
  */
-import { type ErrorDetails, ShoalError, TimeoutError } from "../../core/errors.js";
+import { type ErrorDetails, InvalidMessageError, ShoalError, TimeoutError } from "../../core/errors.js";
 
 /** Failure reasons, also on the wire. */
 export const FAILURES = {
@@ -165,8 +165,10 @@ export function exposedText(error: unknown): string | undefined {
 
 /** Includes the codec's message. */
 export function requestFailure(error: unknown): HandlerFailure {
-  const text = `The request does not pass the service's codec: ${messageOf(error)}`;
-  return { reason: "invalid-request", text, details: encodeDetails(error) };
+  const isWrapped = error instanceof InvalidMessageError && error.cause instanceof Error;
+  const why = isWrapped ? error.cause : error;
+  const text = `The request does not pass the service's codec: ${messageOf(why)}`;
+  return { reason: "invalid-request", text, details: encodeDetails(why) };
 }
 
 export function failureReply({ reason, text, details }: HandlerFailure): Buffer[] {

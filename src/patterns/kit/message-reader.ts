@@ -41,8 +41,8 @@ export async function readMessages(
   socket: Pick<Dealer, "closed" | "receiveMany" | "receiveTimeout">,
   take: (messages: Buffer[][]) => void,
 ): Promise<void> {
-  socket.receiveTimeout = -1;
   try {
+    socket.receiveTimeout = -1;
     for (;;) take(await socket.receiveMany());
   } catch (error) {
     if (!socket.closed && !(error instanceof ClosedError)) throw error;

@@ -132,7 +132,7 @@ export class TitanicClient {
     return this.#ask(TITANIC_SERVICES.reply, uuid, replyOf, options);
   }
 
-  /** Polls {@link reply} until it is final: "200", "400", "500" or "503". */
+  /** Polls {@link reply} until it is final: "200", "400", "500" or "503". A drain of the client ends it: `EAGAIN`. */
   wait(uuid: string, options: TitanicWaitOptions = {}): Promise<TitanicReply> {
     return this.#client.poll(async (rest) => {
       const settings = checkOptions("TitanicClient.wait", WAIT_OPTIONS, options);

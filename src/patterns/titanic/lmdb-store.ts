@@ -3,6 +3,7 @@
  */
 
 import { costOf } from "../../core/frame-cost.js";
+import { ignore } from "../../core/ignore.js";
 import { boolean, bytes, checkOptions, type Given } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
@@ -130,7 +131,9 @@ export class LmdbStore implements TitanicStore {
       const record = this.#tables.peek("requests", key);
       if (typeof record === "string") {
         this.#held.set(name, Number.POSITIVE_INFINITY); // Until it expires or is closed.
-        this.onDamage?.({ uuid: formatUuid(Buffer.from(key)), reason: record });
+        const uuid = Buffer.from(key);
+        void this.#writes.add(() => this.#tables.unqueue(service, uuid)).catch(ignore);
+        this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
         continue;
       }
       if (record?.frames[0]?.equals(service) !== true || record.expires <= now) continue;

@@ -76,6 +76,11 @@ export class LmdbTables {
   }
 
   /** Counts a failed attempt. */
+  /** Of a damaged record, whose service it cannot tell. */
+  unqueue(service: Buffer, uuid: Buffer): void {
+    this.queue.remove(queueKey(service, uuid));
+  }
+
   fail(uuid: Buffer): void {
     if (sound(this.#tables.requests, uuid) === undefined) return;
     const bytes = Buffer.alloc(4);
