@@ -19,7 +19,7 @@ export const MAX_LINKS = 768;
 /** Other streams are for membership and for nodes that dial this one. */
 export const MAX_KEPT_ADDRESSES = 448;
 export const MAX_SOURCES = 16;
-/** Probes at a time: further members wait for their turn. */
+/** More have to wait. */
 export const MAX_PROBES = 64;
 /** Probes for other nodes; more get a nack at once. */
 export const MAX_RELAYS = 256;

@@ -36,6 +36,8 @@ export class Member {
   accused = false;
   /** Heard, but does not receive this node's packets. */
   isOneWay = false;
+  /** @internal Waits for a probe out of turn. */
+  urgent = false;
   /** @internal Its turn in this probe round is still to come. */
   inRound = false;
   /** @internal When a sign of life is expected; infinite: not expected. */

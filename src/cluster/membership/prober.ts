@@ -56,6 +56,7 @@ export class Prober {
   readonly #relays = new Map<number, Relay>();
   #round: Member[] = [];
   #at = 0;
+  readonly #urgent: Member[] = [];
   /** Members reachable one way, including dead ones. */
   readonly #oneWay = new Set<Member>();
   #nextRetry = Number.POSITIVE_INFINITY;
@@ -83,6 +84,7 @@ export class Prober {
   stop(): void {
     this.#probes.clear();
     this.#relays.clear();
+    for (const member of this.#urgent.splice(0)) member.urgent = false;
     this.#wake = Number.POSITIVE_INFINITY;
     this.nextProbe = Number.POSITIVE_INFINITY;
     this.#nextRetry = Number.POSITIVE_INFINITY;
@@ -138,8 +140,14 @@ export class Prober {
       if (deathReason !== 0 && probe.deathReason === 0) probe.deathReason = deathReason;
       return;
     }
-    // Beyond, its turn comes.
-    if (this.#probes.size < MAX_PROBES) this.#start(now, member, deathReason);
+    if (this.#probes.size >= MAX_PROBES) {
+      if (!member.urgent) {
+        member.urgent = true;
+        this.#urgent.push(member);
+      }
+      return;
+    }
+    this.#start(now, member, deathReason);
   }
 
   /** @returns whether the ack answers a probe, and its sender may give it */
@@ -191,6 +199,11 @@ export class Prober {
 
   tick(now: number): void {
     if (now >= this.#wake) this.#expire(now);
+    while (this.#urgent.length > 0 && this.#probes.size < MAX_PROBES) {
+      const member = this.#urgent.pop() as Member;
+      member.urgent = false;
+      if (member.isLive) this.#start(now, member, 0);
+    }
     if (now >= this.#nextRetry) this.#retry(now);
     if (now < this.nextProbe) return;
     this.nextProbe = Math.max(
