@@ -78,6 +78,7 @@ export class UserTable {
   /** Makes unknown names as costly as users. */
   readonly #nobody: KnownUser;
   #hashing = 0;
+  readonly #waiting: (() => void)[] = [];
 
   /** @throws InvalidArgumentError `EINVAL`, never with a password */
   constructor(
@@ -198,13 +199,17 @@ export class UserTable {
   }
 
   async #hash(password: string, hash: Hash): Promise<Buffer | undefined> {
-    // Node computes as many at a time as its pool has threads.
-    if (this.#hashing >= 64) return undefined;
-    this.#hashing += 1;
+    if (this.#hashing >= 2) {
+      if (this.#waiting.length >= 64) return undefined;
+      // A finishing hash passes its place on.
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    } else this.#hashing += 1;
     try {
       return await derive(password, hash.salt, hash.key.length, hash.options);
     } finally {
-      this.#hashing -= 1;
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#hashing -= 1;
+      else next();
     }
   }
 }
