@@ -23,6 +23,8 @@ const MAX_GROUP_PORTS = 8;
 const BEACON_GROUP = "239.192.83.73";
 /** Intervals after which a silent address is forgotten. */
 const HEARD_INTERVALS = 12;
+/** ms between looks at the interface. */
+const LOOK_INTERVAL = 1_000;
 
 const COMMON_OPTIONS = {
   /** ms between beacons, a quarter more or less by chance. From 100, default 5,000. */
@@ -192,10 +194,6 @@ async function* beacons(
   const carrier = place.carrier(onDatagram);
   let timer: NodeJS.Timeout | undefined;
   const beacon = (): void => {
-    if (keyOf(choose, platform, self) !== place.key) {
-      feed.fail(new TransportError("ERR_TRANSPORT", "the interface has changed"));
-      return;
-    }
     const bytes = Buffer.alloc(2);
     bytes.writeUInt16BE(ownPort());
     void carrier.send(bytes).then((isSent) => {
@@ -210,11 +208,16 @@ async function* beacons(
     timer = setTimeout(beacon, interval * (0.75 + Math.random() / 2));
   };
   await carrier.open();
+  const looking = setInterval(() => {
+    if (keyOf(choose, platform, self) !== place.key)
+      feed.fail(new TransportError("ERR_TRANSPORT", "the interface has changed"));
+  }, LOOK_INTERVAL).unref();
   try {
     beacon();
     yield* feed;
   } finally {
     clearTimeout(timer);
+    clearInterval(looking);
     await carrier.close();
   }
 }

@@ -284,7 +284,8 @@ export class ServiceReceiver {
   }
 
   #handleMessage(message: ServiceMessage, context: Buffer | undefined): void {
-    if (this.isBusy) {
+    // Those of this node itself were counted when they were sent.
+    if (this.isBusy && message.service.id !== this.#context.selfId) {
       this.#dropMessage(message);
       return;
     }

@@ -230,7 +230,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     if (this.#closed || !this.#effects.accepts(joinAddress(accepted.address, 1)))
       this.#effects.count("link:outside");
     else {
-      this.#limitUnverified();
+      this.#limitUnverified(accepted.address);
       this.#add({ stream: accepted, ...this.#ownKind });
       return;
     }
@@ -294,7 +294,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
       remote: `${protocol}://${remoteAddress}`,
       address: remoteAddress,
     });
-    if (dialled === undefined) this.#limitUnverified();
+    if (dialled === undefined) this.#limitUnverified(remoteAddress);
     this.#add({ stream: opened, copiesSent: duplex instanceof Socket, ...how }, caller);
     duplex.resume();
     return true;
@@ -478,12 +478,13 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     watched.attempts += 1;
   }
 
-  /** The oldest one goes. */
-  #limitUnverified(): void {
+  /** The oldest one goes: of a host with more than half of them, its own. */
+  #limitUnverified(host: string): void {
     const unverified = [...this.#all].filter((stream) => !stream.isDialled && !stream.verified);
     if (unverified.length < MAX_UNVERIFIED) return;
     this.#effects.count("link:evicted");
-    unverified[0]?.destroy();
+    const own = unverified.filter(({ remote }) => remote === host);
+    (own.length > MAX_UNVERIFIED / 2 ? own : unverified)[0]?.destroy();
   }
 
   /** Unproved streams take no place. */

@@ -45,7 +45,7 @@ export type ClusterProfile =
     });
 
 const SPLIT_OPTIONS = {
-  strategy: anything<SplitStrategy>(),
+  strategy: anything<"majority" | { readonly quorum: number } | "none">(),
   /** Whether a minority rejoins by itself when the partition heals. Default `true`. */
   autoheal: boolean(true),
 };

@@ -75,12 +75,12 @@ export class LmdbTables {
     return bytes?.length === 4 ? bytes.readUInt32BE() : 0;
   }
 
-  /** Counts a failed attempt. */
   /** Of a damaged record, whose service it cannot tell. */
   unqueue(service: Buffer, uuid: Buffer): void {
-    this.queue.remove(queueKey(service, uuid));
+    this.#tables.queue.remove(queueKey(service, uuid));
   }
 
+  /** Counts a failed attempt. */
   fail(uuid: Buffer): void {
     if (sound(this.#tables.requests, uuid) === undefined) return;
     const bytes = Buffer.alloc(4);
