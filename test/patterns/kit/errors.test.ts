@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { InvalidMessageError } from "../../../src/core/errors.js";
 import {
   errorReply,
   failureReply,
@@ -58,6 +59,10 @@ describe("an error reply", () => {
     ]);
     const refused = failureReply(requestFailure(new Error("not JSON"))).map(String);
     expect([refused[1], refused[2]]).toEqual(["invalid-request", expect.stringContaining("not JSON")]);
+    const cause = Object.assign(new RangeError("A depth has 4 bytes"), { code: "E_DEPTH" });
+    const wrapped = failureReply(requestFailure(new InvalidMessageError("The frame is no depth", { cause })));
+    expect(String(wrapped[2])).toContain("A depth has 4 bytes");
+    expect(String(wrapped[3])).toBe('{"code":"E_DEPTH"}');
     const refusal = refuse("no-method", "fish", "no method swim");
     expect(handlerErrorReply(refusal).map(String)).toEqual(["shoal.error", "no-method", "no method swim"]);
   });
