@@ -1,4 +1,4 @@
-import { quoted } from "../../core/arguments.js";
+import { describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import { rejectNextTurn } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
@@ -84,7 +84,7 @@ export class TitanicClient {
    */
   constructor(client: MajordomoClient) {
     if (!(client instanceof MajordomoClient))
-      throw new InvalidArgumentError("TitanicClient is constructed with a MajordomoClient");
+      throw new InvalidArgumentError(`TitanicClient takes a MajordomoClient; got ${describe(client)}`);
     this.#client = client;
   }
 
