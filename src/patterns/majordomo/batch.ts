@@ -20,11 +20,12 @@ import {
   type AtBroker,
   type AtClient,
   type AtWorker,
+  type Bodied,
   Body,
   COMMAND,
   Command,
+  type Delivery,
   Dialect,
-  decodeAtBroker,
   decodeAtClient,
   decodeAtWorker,
   EMPTY,
@@ -33,10 +34,9 @@ import {
   type Frames,
   fault,
   type Given,
-  HIGH,
-  NO_ID,
+  type Mutable,
+  type Numbered,
   type Request,
-  RequestId,
 } from "./protocol.js";
 
 /** Larger bodies gain nothing. */
@@ -60,22 +60,21 @@ export interface Layout<M> {
   follows(message: M, first: M): boolean;
   /** Writes an entry but for its length. */
   write(index: Buffer, at: number, message: M): void;
-  read<F extends M>(index: Buffer, at: number, first: F, body: Body): F;
   alone(message: M): Frames;
 }
 
-/** Same client and upper half. */
-function areNear(a: RequestId | undefined, b: RequestId | undefined): boolean {
-  return (
-    a?.low === b?.low &&
-    a?.high === b?.high &&
-    Math.floor((a?.sequence ?? 0) / HIGH) === Math.floor((b?.sequence ?? 0) / HIGH)
-  );
+/** By subtraction, which leaves small integers as they are: a division would make each a number on the heap. */
+function upperOf(sequence: number): number {
+  return sequence - (sequence >>> 0);
 }
 
-/** @param number lower half of a member's */
-function idNear({ high, low, sequence }: RequestId = NO_ID, number: number): RequestId {
-  return new RequestId(high, low, Math.floor(sequence / HIGH) * HIGH + number);
+/** Same client and upper half. */
+function areNear(
+  { clientId: a, sequence: one }: Numbered,
+  { clientId: b, sequence: other }: Numbered,
+): boolean {
+  const isSame = a === b || (a?.low === b?.low && a?.high === b?.high);
+  return isSame && upperOf(one) === upperOf(other);
 }
 
 export const REQUESTS: Layout<Request> = {
@@ -83,9 +82,8 @@ export const REQUESTS: Layout<Request> = {
   entry: 6,
   takes: ({ dialect, headers }) => dialect === Dialect.Shoal && headers.length === 0,
   follows: (request, first) =>
-    request.service === first.service && request.time === first.time && areNear(request.id, first.id),
-  write: (index, at, { id }) => writeUint32(index, at, id?.sequence ?? 0),
-  read: (index, at, first, body) => ({ ...first, id: idNear(first.id, readUint32(index, at)), body }),
+    request.service === first.service && request.time === first.time && areNear(request, first),
+  write: (index, at, { sequence }) => writeUint32(index, at, sequence),
   alone: (request) => encode("client", request),
 };
 
@@ -94,9 +92,8 @@ export const ANSWERS: Layout<Answer> = {
   command: Command.Answers,
   entry: 6,
   takes: ({ dialect, final, pieces }) => dialect === Dialect.Shoal && final && pieces === 0,
-  follows: () => true,
+  follows: (answer, first) => answer.address === first.address,
   write: (index, at, { number }) => writeUint32(index, at, number),
-  read: (index, at, first, body) => ({ ...first, number: readUint32(index, at), body }),
   alone: (answer) => encode("client", answer),
 };
 
@@ -106,31 +103,98 @@ export const REPLIES: Layout<Answer> = { ...ANSWERS, alone: (answer) => encode("
 export const DELIVERIES: Layout<Given> = {
   command: Command.Requests,
   entry: 14,
-  takes: ({ dialect, id, attempt, headers }) =>
-    dialect === Dialect.Shoal && id !== undefined && attempt === 1 && headers.length === 0,
-  follows: (delivery, first) => areNear(delivery.id, first.id),
-  write(index, at, { tag, id, time }) {
+  takes: ({ dialect, clientId, attempt, headers }) =>
+    dialect === Dialect.Shoal && clientId !== undefined && attempt === 1 && headers.length === 0,
+  follows: areNear,
+  write(index, at, { tag, sequence, time }) {
     writeUint32(index, at, tag);
-    writeUint32(index, at + 4, (id as RequestId).sequence);
+    writeUint32(index, at + 4, sequence);
     writeUint32(index, at + 8, time);
-  },
-  read(index, at, first, body) {
-    const id = idNear(first.id, readUint32(index, at + 4));
-    return { ...first, tag: readUint32(index, at), id, time: readUint32(index, at + 8) | 0, body };
   },
   alone: (delivery) => encode("worker", delivery),
 };
 
-interface Batch<P, M> {
-  readonly peer: P;
-  readonly members: M[];
-  /** Upper bound of the bodies' bytes. */
-  bytes: number;
+const MAX_ENTRY = 14;
+
+/** Entries and bodies of a batch that is being filled. */
+class Members {
+  readonly #index = Buffer.allocUnsafeSlow(MAX_BATCH_MEMBERS * MAX_ENTRY);
+  readonly #bodies = Buffer.allocUnsafeSlow(MAX_BATCH_BYTES);
+  #at = 0;
+  #end = 0;
+  /** Last bodies, if they follow each other in shared memory: they are copied at once. */
+  #memory: ArrayBufferLike | undefined = undefined;
+  #from = 0;
+  #to = 0;
+
+  add<M extends Bodied>(layout: Layout<M>, message: M): void {
+    const start = this.#end;
+    this.#append(message.body);
+    layout.write(this.#index, this.#at, message);
+    this.#at += layout.entry;
+    const length = this.#end - start;
+    this.#index[this.#at - 2] = length >>> 8;
+    this.#index[this.#at - 1] = length;
+  }
+
+  /** @returns index and bodies; the next batch may be filled */
+  take(): [index: Buffer, bodies: Buffer] {
+    this.#copyRun();
+    const memory = room(this.#at + this.#end);
+    memory.set(this.#index.subarray(0, this.#at));
+    memory.set(this.#bodies.subarray(0, this.#end), this.#at);
+    const { buffer, byteOffset } = memory;
+    const taken: [Buffer, Buffer] = [
+      slice(buffer, byteOffset, this.#at),
+      slice(buffer, byteOffset + this.#at, this.#end),
+    ];
+    this.#at = 0;
+    this.#end = 0;
+    return taken;
+  }
+
+  #append(body: Body): void {
+    const { memory, from, to } = body;
+    if (memory === undefined) {
+      this.#copyRun();
+      this.#end = body.write(this.#bodies, this.#end);
+      return;
+    }
+    if (memory !== this.#memory || from !== this.#to) {
+      this.#copyRun();
+      this.#memory = memory;
+      this.#from = from;
+    }
+    this.#to = to;
+    this.#end += to - from;
+  }
+
+  #copyRun(): void {
+    if (this.#memory === undefined) return;
+    const bytes = this.#to - this.#from;
+    this.#bodies.set(slice(this.#memory, this.#from, bytes), this.#end - bytes);
+    this.#memory = undefined;
+  }
 }
 
-export class Batcher<P, M extends { readonly body: Body }> {
+/** Unused ones. */
+const spare: Members[] = [];
+
+interface Batch<P, M> {
+  readonly peer: P;
+  /** A copy. */
+  readonly first: M;
+  count: number;
+  /** Upper bound of the bodies' bytes. */
+  bytes: number;
+  /** From the second member on. */
+  members: Members | undefined;
+}
+
+/** Keeps no message but the first of a batch: senders use one object for all. */
+export class Batcher<P, M extends Bodied> {
   readonly #layout: Layout<M>;
-  readonly #send: (peer: P, message: Frames, members: readonly M[]) => void;
+  readonly #send: (peer: P, message: Frames, first: M, count: number) => void;
   readonly #soon: () => void;
   #open: Batch<P, M>[] = [];
   #isAwaited = false;
@@ -138,7 +202,7 @@ export class Batcher<P, M extends { readonly body: Body }> {
   /** @param soon calls {@link flush} at the end of the turn */
   constructor(
     layout: Layout<M>,
-    send: (peer: P, message: Frames, members: readonly M[]) => void,
+    send: (peer: P, message: Frames, first: M, count: number) => void,
     soon: (flush: () => void) => void = process.nextTick,
   ) {
     this.#layout = layout;
@@ -147,28 +211,30 @@ export class Batcher<P, M extends { readonly body: Body }> {
     this.#soon = () => soon(flush);
   }
 
-  /** @returns `false` if it must be sent alone; earlier messages to the peer were sent */
+  /** @returns `false` if it must be sent alone, after {@link flush} */
   add(peer: P, message: M): boolean {
     const layout = this.#layout;
     const { bytes } = message.body;
-    if (bytes > MAX_BATCH_BODY || !layout.takes(message)) {
-      this.flush(peer);
-      return false;
-    }
+    if (bytes > MAX_BATCH_BODY || !layout.takes(message)) return false;
     for (let i = this.#open.length - 1; i >= 0; i--) {
       const batch = this.#open[i] as Batch<P, M>;
-      if (batch.peer !== peer || !layout.follows(message, batch.members[0] as M)) continue;
-      if (batch.members.length === MAX_BATCH_MEMBERS || batch.bytes + bytes > MAX_BATCH_BYTES) continue;
-      batch.members.push(message);
+      if (batch.peer !== peer || !layout.follows(message, batch.first)) continue;
+      if (batch.count === MAX_BATCH_MEMBERS || batch.bytes + bytes > MAX_BATCH_BYTES) continue;
+      if (batch.members === undefined) {
+        batch.members = spare.pop() ?? new Members();
+        batch.members.add(layout, batch.first);
+      }
+      batch.members.add(layout, message);
+      batch.count += 1;
       batch.bytes += bytes;
       return true;
     }
-    if (this.#open.length === MAX_OPEN) this.#leave(this.#open.shift() as Batch<P, M>);
-    this.#open.push({ peer, members: [message], bytes });
+    this.#open.push({ peer, first: { ...message }, count: 1, bytes, members: undefined });
     if (!this.#isAwaited) {
       this.#isAwaited = true;
       this.#soon();
     }
+    if (this.#open.length > MAX_OPEN) this.#leave(this.#open.shift() as Batch<P, M>);
     return true;
   }
 
@@ -186,10 +252,15 @@ export class Batcher<P, M extends { readonly body: Body }> {
     this.#open = [];
   }
 
-  #leave({ peer, members, bytes }: Batch<P, M>): void {
-    const alone = members.length === 1;
-    const message = alone ? this.#layout.alone(members[0] as M) : encodeBatch(this.#layout, members, bytes);
-    this.#send(peer, message, members);
+  #leave({ peer, first, count, members }: Batch<P, M>): void {
+    const message = this.#layout.alone(first);
+    if (members !== undefined) {
+      const [head] = message as [Buffer];
+      head[COMMAND] = this.#layout.command;
+      message.splice(1, message.length, ...members.take());
+      if (spare.length < MAX_OPEN) spare.push(members);
+    }
+    this.#send(peer, message, first, count);
   }
 }
 
@@ -197,44 +268,13 @@ export class Batcher<P, M extends { readonly body: Body }> {
 let slab = EMPTY;
 let used = 0;
 
-/** `take` keeps the first bytes of it. */
 function room(bytes: number): Buffer {
   if (slab.length - used < bytes) {
     slab = allocate(SLAB);
     used = 0;
   }
-  return slice(slab.buffer, slab.byteOffset + used, bytes);
-}
-
-function take(bytes: number): void {
   used += bytes;
-}
-
-/** @param bytes upper bound of the bodies' bytes */
-export function encodeBatch<M extends { readonly body: Body }>(
-  layout: Layout<M>,
-  members: readonly M[],
-  bytes: number,
-): Frames {
-  const index = room(members.length * layout.entry);
-  take(index.length);
-  // Consecutive members of a received batch are sent without a copy.
-  const span = Body.span(members);
-  const bodies = span ?? room(bytes);
-  let end = 0;
-  for (let i = 0; i < members.length; i++) {
-    const member = members[i] as M;
-    const start = end;
-    end = span === undefined ? member.body.write(bodies, start) : start + member.body.bytes;
-    const at = i * layout.entry;
-    layout.write(index, at, member);
-    index[at + layout.entry - 2] = (end - start) >>> 8;
-    index[at + layout.entry - 1] = end - start;
-  }
-  if (span === undefined) take(end);
-  const [head] = layout.alone(members[0] as M) as [Buffer];
-  head[COMMAND] = layout.command;
-  return [head, index, slice(bodies.buffer, bodies.byteOffset, end)];
+  return slice(slab.buffer, slab.byteOffset + used - bytes, bytes);
 }
 
 /** Whether all entries and bodies are valid. @param at index of the second frame */
@@ -249,25 +289,75 @@ function isWhole(frames: readonly Buffer[], at: number, entry: number): boolean 
   return bytes === bodies.length;
 }
 
-/** @param at index of the second frame. @param worker dialect of the sending worker */
-function expand<M, F extends M>(
-  layout: Layout<M>,
-  first: F,
+/**
+ * Calls `take` for each member.
+ *
+ * @param read changes the first message to the member of an entry, or makes another
+ * @param at index of the second frame
+ * @param worker dialect of the sending worker
+ */
+function expand<R>(
+  entry: number,
+  read: (index: Buffer, at: number, body: Body) => R,
   frames: readonly Buffer[],
   at: number,
+  take: (message: R | Fault) => void,
   worker?: Dialect,
-): readonly F[] | readonly [Fault] {
-  if (!isWhole(frames, at, layout.entry)) return [fault("body", worker)];
+): void {
+  if (!isWhole(frames, at, entry)) {
+    take(fault("body", worker));
+    return;
+  }
   const [index, bodies] = [frames[at] as Buffer, frames[at + 1] as Buffer];
   forbidTransfer(bodies);
-  const members: F[] = [];
-  let from = 0;
-  for (let next = 0; next < index.length; next += layout.entry) {
-    const to = from + readUint16(index, next + layout.entry - 2);
-    members.push(layout.read(index, next, first, Body.within(bodies, from, to)));
+  const { buffer, byteOffset } = bodies;
+  let from = byteOffset;
+  for (let next = 0; next < index.length; next += entry) {
+    const to = from + readUint16(index, next + entry - 2);
+    take(read(index, next, Body.within(buffer, from, to)));
     from = to;
   }
-  return members;
+}
+
+/* One object for all members of a batch: an object for each was a quarter of a request's allocations. */
+
+function readRequest(first: Mutable<Request>): (index: Buffer, at: number, body: Body) => Request {
+  const upper = upperOf(first.sequence);
+  return (index, at, body) => {
+    first.sequence = upper + readUint32(index, at);
+    first.body = body;
+    return first;
+  };
+}
+
+function readAnswer(first: Mutable<Answer>): (index: Buffer, at: number, body: Body) => Answer {
+  return (index, at, body) => {
+    first.number = readUint32(index, at);
+    first.body = body;
+    return first;
+  };
+}
+
+/** A worker keeps its deliveries. */
+function readDelivery(first: Delivery): (index: Buffer, at: number, body: Body) => Delivery {
+  const { kind, dialect, address, clientId, oldest, attempt, headers, epoch, receivedAt } = first;
+  const upper = upperOf(first.sequence);
+  // A spread costs six times as much as a literal, and makes another shape.
+  return (index, at, body) => ({
+    kind,
+    dialect,
+    tag: readUint32(index, at),
+    address,
+    clientId,
+    sequence: upper + readUint32(index, at + 4),
+    oldest,
+    attempt,
+    time: readUint32(index, at + 8) | 0,
+    headers,
+    body,
+    epoch,
+    receivedAt,
+  });
 }
 
 /** @param head decoded as the first member's */
@@ -276,22 +366,35 @@ function isBatch(head: Buffer | undefined): boolean {
   return command === Command.Requests || command === Command.Answers;
 }
 
-/** @param frames of the ROUTER, routing id first */
-export function messagesAtBroker(frames: readonly Buffer[]): readonly AtBroker[] {
-  const first = decodeAtBroker(frames);
-  if (!isBatch(frames[1])) return [first];
-  if (first.kind === "request") return expand(REQUESTS, first, frames, 2);
-  return first.kind === "answer" ? expand(REPLIES, first, frames, 2, Dialect.Shoal) : [first];
+/**
+ * Calls `take` for each message. It must not keep it, but what it holds.
+ *
+ * @param first decoded from the frames
+ * @param frames of the ROUTER, routing id first
+ */
+export function messagesAtBroker(
+  first: AtBroker,
+  frames: readonly Buffer[],
+  take: (message: AtBroker) => void,
+): void {
+  if (!isBatch(frames[1])) take(first);
+  else if (first.kind === "request") expand(REQUESTS.entry, readRequest(first), frames, 2, take);
+  else if (first.kind === "answer") expand(REPLIES.entry, readAnswer(first), frames, 2, take, Dialect.Shoal);
+  else take(first);
 }
 
-export function messagesAtClient(frames: readonly Buffer[]): readonly AtClient[] {
+/** As {@link messagesAtBroker}. */
+export function messagesAtClient(frames: readonly Buffer[], take: (message: AtClient) => void): void {
   const first = decodeAtClient(frames);
-  return first.kind === "answer" && isBatch(frames[0]) ? expand(ANSWERS, first, frames, 1) : [first];
+  if (first.kind !== "answer" || !isBatch(frames[0])) take(first);
+  else expand(ANSWERS.entry, readAnswer(first), frames, 1, take);
 }
 
-export function messagesAtWorker(frames: readonly Buffer[]): readonly AtWorker[] {
+/** Calls `take` for each message. */
+export function messagesAtWorker(frames: readonly Buffer[], take: (message: AtWorker) => void): void {
   const first = decodeAtWorker(frames);
-  return first.kind === "request" && isBatch(frames[0]) ? expand(DELIVERIES, first, frames, 1) : [first];
+  if (first.kind !== "request" || !isBatch(frames[0])) take(first);
+  else expand(DELIVERIES.entry, readDelivery(first), frames, 1, take);
 }
 
 /** @throws InvalidArgumentError `EINVAL` if the socket is too small for batches; it is closed then */

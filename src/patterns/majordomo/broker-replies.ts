@@ -10,7 +10,7 @@ import {
   type SendResult,
   Stage,
 } from "./broker-tables.js";
-import { type Addressed, type Answer, Body, Dialect, type Request } from "./protocol.js";
+import { type Addressed, type Answer, Body, Dialect, NO_BODY, newAnswer, type Request } from "./protocol.js";
 import type { RequestMemory } from "./request-memory.js";
 
 const MIDWAY = "A part of the answer went to a connection that is gone.";
@@ -29,6 +29,7 @@ export class BrokerReplies {
   readonly #limits: MajordomoBrokerLimits;
   readonly #effects: BrokerEffects;
   readonly #memory: RequestMemory;
+  readonly #answer = newAnswer();
 
   constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, memory: RequestMemory) {
     this.#limits = limits;
@@ -56,8 +57,9 @@ export class BrokerReplies {
     if (sent === "full") this.#dropped(service, sent);
   }
 
-  unanswered(answers: readonly Answer[], sent: SendResult): void {
-    for (const { address } of answers) this.#dropped(String(address[0]), sent);
+  /** Of one service. */
+  unanswered({ address }: Answer, count: number, sent: SendResult): void {
+    for (let i = 0; i < count; i++) this.#dropped(String(address[0]), sent);
   }
 
   answer(request: BrokerRequest, body: Body): void {
@@ -182,10 +184,16 @@ export class BrokerReplies {
   }
 
   #send(request: BrokerRequest, final: boolean, body: Body): SendResult {
-    const { client, dialect, sequence: number, service, passedOn: pieces } = request;
-    const { address } = service;
-    const answer: Answer = { kind: "answer", dialect, number, address, final, pieces, body };
-    const sent = this.#effects.toClient(client, answer);
+    const { service } = request;
+    const answer = this.#answer;
+    answer.dialect = request.dialect;
+    answer.number = request.sequence;
+    answer.address = service.address;
+    answer.final = final;
+    answer.pieces = request.passedOn;
+    answer.body = body;
+    const sent = this.#effects.toClient(request.client, answer);
+    answer.body = NO_BODY;
     if (sent !== "sent") this.#dropped(service.name, sent);
     return sent;
   }
@@ -213,6 +221,6 @@ export class BrokerReplies {
   }
 }
 
-function addressOf({ dialect, id, service }: Request): Addressed {
-  return { dialect, number: id?.sequence ?? 0, address: [service] };
+function addressOf({ dialect, sequence: number, service }: Request): Addressed {
+  return { dialect, number, address: [service] };
 }

@@ -26,17 +26,20 @@ import {
 import {
   type Answer,
   type Body,
+  type ClientId,
   Dialect,
   EMPTY,
   type Failure,
   failureIn,
+  type Given,
   MAX_TAG,
+  type Mutable,
   NO_ADDRESS,
+  NO_BODY,
   NO_LIMIT,
   NO_PIECES,
   numberNear,
   type Request,
-  type RequestId,
 } from "./protocol.js";
 import { RequestMemory } from "./request-memory.js";
 
@@ -54,6 +57,19 @@ export class BrokerRequests {
   readonly gone: Worker[] = [];
   /** Plain clients that left with requests in the queue. */
   readonly #departed = new WeakSet<Buffer>();
+  readonly #given: Mutable<Given> = {
+    kind: "request",
+    dialect: Dialect.Shoal,
+    tag: 0,
+    address: NO_ADDRESS,
+    clientId: undefined,
+    sequence: 0,
+    oldest: 0,
+    attempt: 1,
+    time: NO_LIMIT,
+    headers: EMPTY,
+    body: NO_BODY,
+  };
 
   /** @param firstTag start of the tags */
   constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, firstTag: number) {
@@ -241,19 +257,19 @@ export class BrokerRequests {
     request.deliveries += 1;
     this.#delivered.set(tag, request);
     worker.give(request, now);
-    const { id, memory, time, arrivedAt, headers, body, deliveries: attempt } = request;
-    const sent = this.#effects.toWorker(worker.routingId, {
-      kind: "request",
-      dialect: worker.dialect,
-      tag,
-      address: NO_ADDRESS,
-      id,
-      oldest: memory === undefined ? 0 : Math.min(memory.settled, request.sequence),
-      attempt,
-      time: time === NO_LIMIT ? NO_LIMIT : Math.max(0, Math.ceil(time - (now - arrivedAt))),
-      headers: worker.dialect === Dialect.Shoal ? headers : EMPTY,
-      body: body as Body,
-    });
+    const { sequence, memory, time, arrivedAt } = request;
+    const given = this.#given;
+    given.dialect = worker.dialect;
+    given.tag = tag;
+    given.clientId = request.clientId;
+    given.sequence = sequence;
+    given.oldest = memory === undefined ? 0 : Math.min(memory.settled, sequence);
+    given.attempt = request.deliveries;
+    given.time = time === NO_LIMIT ? NO_LIMIT : Math.max(0, Math.ceil(time - (now - arrivedAt)));
+    given.headers = worker.dialect === Dialect.Shoal ? request.headers : EMPTY;
+    given.body = request.body as Body;
+    const sent = this.#effects.toWorker(worker.routingId, given);
+    given.body = NO_BODY;
     if (sent === "sent") return;
     // It was no delivery.
     request.deliveries -= 1;
@@ -325,16 +341,16 @@ export class BrokerRequests {
 
   /** @returns whether it was a repetition, which is answered */
   #isRepeated(from: Buffer, asked: Request, owner: Client): boolean {
-    const id = asked.id as RequestId;
-    const memory = this.#memory.clientOf(id, owner.memory);
+    const { clientId, sequence } = asked;
+    const memory = this.#memory.clientOf(clientId as ClientId, owner.memory);
     owner.memory = memory;
-    const known = memory.entries.get(id.sequence) as BrokerRequest | undefined;
+    const known = memory.entries.get(sequence) as BrokerRequest | undefined;
     // A request cancelled in the queue may be sent again.
     if (known !== undefined && known.over !== "abandoned") {
       if (this.replies.repeat(known, from, owner)) this.#abandon(known, "client-gone");
       return true;
     }
-    if (id.sequence < memory.settled) {
+    if (sequence < memory.settled) {
       // From an earlier connection; the client no longer waits.
       this.counters.duplicates += 1;
       return true;

@@ -114,9 +114,9 @@ export class BrokerRules {
     if (worker !== undefined) this.#requests.gone.push(worker);
   }
 
-  /** Batched answers could not be sent. */
-  unanswered(answers: readonly Answer[], sent: SendResult): void {
-    this.#requests.replies.unanswered(answers, sent);
+  /** A batch of answers could not be sent. */
+  unanswered(first: Answer, count: number, sent: SendResult): void {
+    this.#requests.replies.unanswered(first, count, sent);
   }
 
   /** Refuses new requests. */

@@ -6,11 +6,11 @@ import type { FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerEvent } from "./broker-options.js";
 import {
   type Body,
+  type ClientId,
   type Dialect,
   EMPTY,
   type Ready,
   type Request,
-  type RequestId,
   type ToClient,
   type ToWorker,
 } from "./protocol.js";
@@ -19,7 +19,10 @@ import type { ClientMemory, Repeatable } from "./request-memory.js";
 /** `gone`: not connected; `full`: not reading. */
 export type SendResult = "sent" | "gone" | "full";
 
-/** A failure to send at the end of the turn is reported with `unreachable` or `unanswered`. */
+/**
+ * A failure to send at the end of the turn is reported with `unreachable` or `unanswered`. A message is valid during the
+ * call: its object is used again.
+ */
 export interface BrokerEffects {
   toClient(client: Buffer, message: ToClient): SendResult;
   toWorker(worker: Buffer, message: ToWorker): SendResult;
@@ -46,7 +49,8 @@ export class BrokerRequest implements Repeatable {
   client: Buffer;
   readonly dialect: Dialect;
   /** `undefined` for plain clients. */
-  readonly id: RequestId | undefined;
+  readonly clientId: ClientId | undefined;
+  readonly sequence: number;
   readonly service: Service;
   /** Cost while queued. */
   readonly bytes: number;
@@ -79,17 +83,14 @@ export class BrokerRequest implements Repeatable {
   constructor(client: Buffer, request: Request, service: Service, now: number) {
     this.client = client;
     this.dialect = request.dialect;
-    this.id = request.id;
+    this.clientId = request.clientId;
+    this.sequence = request.sequence;
     this.service = service;
     this.body = request.body;
     this.headers = request.headers;
     this.time = request.time;
     this.bytes = request.body.cost + request.headers.length;
     this.arrivedAt = now;
-  }
-
-  get sequence(): number {
-    return this.id?.sequence ?? 0;
   }
 
   finish(): void {

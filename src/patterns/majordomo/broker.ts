@@ -26,6 +26,7 @@ import type { SendResult } from "./broker-tables.js";
 import {
   type Answer,
   type AtBroker,
+  decodeAtBroker,
   encode,
   type Given,
   isFromClient,
@@ -73,9 +74,9 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     this.#rules.unreachable(worker);
     this.#timer.update();
   });
-  readonly #answers = new Batcher<Buffer, Answer>(ANSWERS, (client, message, answers) => {
+  readonly #answers = new Batcher<Buffer, Answer>(ANSWERS, (client, message, first, count) => {
     const sent = deliverNow(this.#router, [client, ...message]);
-    if (sent !== "sent") this.#rules.unanswered(answers, sent);
+    if (sent !== "sent") this.#rules.unanswered(first, count, sent);
   });
   readonly #idle = new IdleWaits();
 
@@ -181,10 +182,10 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
 
   /** @param gate `undefined`: it has let the message in, or there is none */
   #receive(frames: Buffer[], gate: ServerGate | undefined): void {
-    const members = messagesAtBroker(frames);
-    if (gate !== undefined && !admits(gate, frames, members[0] as AtBroker)) return;
+    const first = decodeAtBroker(frames);
+    if (gate !== undefined && !admits(gate, frames, first)) return;
     const now = this.#timer.now();
-    for (const message of members) this.#rules.receive(frames[0] as Buffer, message, now);
+    messagesAtBroker(first, frames, (message) => this.#rules.receive(frames[0] as Buffer, message, now));
   }
 
   #left(peer: Buffer): void {
@@ -195,13 +196,16 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   #toClient(client: Buffer, message: ToClient): SendResult {
     if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
     if (message.kind === "answer" && this.#answers.add(client, message)) return "sent";
-    return deliverNow(this.#router, encode("client", message, [client]));
+    const frames = encode("client", message, [client]);
+    this.#answers.flush(client);
+    return deliverNow(this.#router, frames);
   }
 
   #toWorker(worker: Buffer, message: ToWorker): SendResult {
-    if (message.kind !== "request") this.#deliveries.flush(worker);
-    else if (this.#deliveries.add(worker, message)) return "sent";
-    return deliverNow(this.#router, encode("worker", message, [worker]));
+    if (message.kind === "request" && this.#deliveries.add(worker, message)) return "sent";
+    const frames = encode("worker", message, [worker]);
+    this.#deliveries.flush(worker);
+    return deliverNow(this.#router, frames);
   }
 }
 

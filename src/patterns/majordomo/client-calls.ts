@@ -6,7 +6,7 @@ import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import { runCall } from "../../sockets/calls.js";
-import { Body, Dialect, type Frames, NO_ID, type RequestId } from "./protocol.js";
+import { Body, Dialect, type Frames } from "./protocol.js";
 
 /** A kept piece is read later. */
 export type Taken = "read" | "kept" | "refused";
@@ -76,7 +76,7 @@ export class Connection {
 
 export class Call {
   /** Given when it is submitted. */
-  id: RequestId = NO_ID;
+  sequence = 0;
   readonly service: CalledService;
   readonly body: Body;
   readonly terms: CallTerms;

@@ -36,7 +36,11 @@ export interface ClientLimits
 export interface ClientEffects {
   open(connection: number, endpoint: string): void;
   close(connection: number): void;
-  /** Queues the message if there is no room. @returns `false`: no room until `writable` */
+  /**
+   * Queues the message if there is no room. It is valid during the call.
+   *
+   * @returns `false`: no room until `writable`
+   */
   send(connection: number, message: FromClient): boolean;
   event(event: MajordomoClientEvent): void;
   idle?(): void;
@@ -97,7 +101,7 @@ export class ClientConnections {
   }
 
   find(number: number): Connection | undefined {
-    return this.#open.get(number);
+    return this.main?.number === number ? this.main : this.#open.get(number);
   }
 
   close(connection: Connection): void {

@@ -22,12 +22,15 @@ import {
   type Answer,
   type AtClient,
   Dialect,
+  EMPTY,
   type Failed,
   failureIn,
   MAX_TIME,
+  type Mutable,
+  NO_BODY,
   NO_LIMIT,
   numberNear,
-  RequestId,
+  type Request,
   STREAM_WINDOW,
 } from "./protocol.js";
 
@@ -35,7 +38,7 @@ export class ClientRules {
   readonly counters = { requests: 0, answered: 0, failed: 0, timedOut: 0, cancelled: 0, late: 0, faults: 0 };
   readonly #limits: ClientLimits;
   readonly #effects: ClientEffects;
-  readonly #key: { readonly high: number; readonly low: number };
+  readonly #request: Mutable<Request>;
   readonly #connections: ClientConnections;
   readonly #calls = new NumberTable<Call>();
   readonly #waiting = new LinkedList<Call>();
@@ -53,7 +56,18 @@ export class ClientRules {
   constructor(limits: ClientLimits, effects: ClientEffects, key: Buffer) {
     this.#limits = limits;
     this.#effects = effects;
-    this.#key = { high: key.readInt32BE(0), low: key.readInt32BE(4) };
+    const clientId = { high: key.readInt32BE(0), low: key.readInt32BE(4) };
+    this.#request = {
+      kind: "request",
+      dialect: Dialect.Shoal,
+      clientId,
+      sequence: 0,
+      oldest: 0,
+      service: EMPTY,
+      time: NO_LIMIT,
+      headers: EMPTY,
+      body: NO_BODY,
+    };
     this.#connections = new ClientConnections(limits, effects);
   }
 
@@ -93,20 +107,19 @@ export class ClientRules {
       );
     }
     const { terms } = call;
-    const { high, low } = this.#key;
     this.#sequence += 1;
-    call.id = new RequestId(high, low, this.#sequence);
+    call.sequence = this.#sequence;
     this.#bytes += call.bytes;
     if (terms.total > 0) call.expiresAt = now + terms.total;
     this.counters.requests += 1;
-    this.#calls.set(call.id.sequence, call);
+    this.#calls.set(call.sequence, call);
     if (terms.timeout > 0) this.#deadlines.set(call.deadlineLink, now, terms.timeout);
     this.#connections.wanted(now);
     this.#begin(call, now);
   }
 
   cancel(call: Call, now: number): void {
-    if (!this.#calls.has(call.id.sequence)) return;
+    if (!this.#calls.has(call.sequence)) return;
     this.counters.cancelled += 1;
     this.#sendCancel(call);
     this.#end(call, now, true);
@@ -114,7 +127,7 @@ export class ClientRules {
 
   /** A kept piece was read. */
   read(call: Call, cost: number, now: number): void {
-    if (!this.#calls.has(call.id.sequence)) return;
+    if (!this.#calls.has(call.sequence)) return;
     // The timeout does not include the reader's time.
     if (call.terms.timeout > 0) this.#deadlines.set(call.deadlineLink, now, call.terms.timeout);
     this.#onRead(call, cost);
@@ -157,7 +170,7 @@ export class ClientRules {
   receive(number: number, input: AtClient, now: number): void {
     const connections = this.#connections;
     const connection = connections.find(number);
-    if (connection === undefined) return;
+    if (connection === undefined || this.#closed) return;
     if (input.kind === "fault") {
       this.counters.faults += 1;
       this.#effects.event({ type: "peer:invalid", endpoint: connection.endpoint });
@@ -259,7 +272,7 @@ export class ClientRules {
   #requeue(connection: Connection, now: number): void {
     const sent = this.#calls.values().filter((call) => call.connection === connection);
     // Newest first, since each goes to the front.
-    for (const call of sent.sort((a, b) => b.id.sequence - a.id.sequence)) {
+    for (const call of sent.sort((a, b) => b.sequence - a.sequence)) {
       if (!call.final) this.#sendAgain(call, now);
       else {
         this.#detach(call, true);
@@ -279,7 +292,7 @@ export class ClientRules {
       connections.advance();
       this.#seek(now);
       // A listener may have given it up.
-      if (!this.#calls.has(call.id.sequence)) return true;
+      if (!this.#calls.has(call.sequence)) return true;
     }
     this.#sendAgain(call, now);
     this.#pump(now);
@@ -334,22 +347,22 @@ export class ClientRules {
 
   /** To the broker in use. A plain one gets the service and the body. */
   #send(call: Call, now: number): void {
-    const { id, service, body, expiresAt, terms } = call;
-    while (this.#oldest < id.sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
+    const { sequence, service, body, expiresAt, terms } = call;
+    while (this.#oldest < sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
     try {
-      this.#connections.send({
-        kind: "request",
-        dialect: call.connection?.dialect as Dialect,
-        id,
-        oldest: this.#oldest,
-        service: service.frame,
-        time: expiresAt === 0 ? NO_LIMIT : Math.min(MAX_TIME, Math.max(0, Math.ceil(expiresAt - now))),
-        headers: terms.observed ?? terms.headers,
-        body,
-      });
+      const request = this.#request;
+      request.dialect = call.connection?.dialect as Dialect;
+      request.sequence = sequence;
+      request.oldest = this.#oldest;
+      request.service = service.frame;
+      request.time = expiresAt === 0 ? NO_LIMIT : Math.min(MAX_TIME, Math.max(0, Math.ceil(expiresAt - now)));
+      request.headers = terms.observed ?? terms.headers;
+      request.body = body;
+      this.#connections.send(request);
     } catch (error) {
       this.#fail(call, error as ShoalError, now);
     }
+    this.#request.body = NO_BODY;
   }
 
   /** An attempt timed out. */
@@ -426,12 +439,12 @@ export class ClientRules {
 
   /** Grants read bytes in halves of the window. */
   #onRead(call: Call, cost: number): void {
-    const { id, connection } = call;
+    const { sequence: number, connection } = call;
     const bytes = call.read + cost;
     const isGrant = 2 * bytes >= STREAM_WINDOW;
     call.read = isGrant ? 0 : bytes;
     if (!isGrant || connection?.isExtended !== true) return;
-    const message = { kind: "credit", number: id.sequence, bytes } as const;
+    const message = { kind: "credit", number, bytes } as const;
     if (connection === this.#connections.main) this.#connections.send(message);
     else this.#effects.send(connection.number, message);
   }
@@ -457,13 +470,13 @@ export class ClientRules {
     call.sink.failed(error);
   }
 
-  #sendCancel({ id: { sequence: number }, connection }: Call): void {
+  #sendCancel({ sequence: number, connection }: Call): void {
     if (connection?.isExtended === true) this.#effects.send(connection.number, { kind: "cancel", number });
   }
 
   /** @param abandoned its answer may still arrive */
   #end(call: Call, now: number, abandoned: boolean): void {
-    this.#calls.delete(call.id.sequence);
+    this.#calls.delete(call.sequence);
     this.#bytes -= call.bytes;
     call.deadlineLink.unlink();
     call.placeLink?.unlink();

@@ -1,7 +1,7 @@
 /** A client: sockets and a timer around client-rules.ts. */
 
 import crypto from "node:crypto";
-import { endedWith, startRequest } from "../../core/diagnostics.js";
+import { endedWith, type RequestOperation, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
@@ -53,7 +53,6 @@ import {
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import {
-  Dialect,
   encode,
   type Frames,
   type FromClient,
@@ -312,7 +311,11 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
 
   #request<T>(ask: Ask<T>): Promise<T> {
     const operation = startRequest("majordomo", ask.service, ask.method, false, ask.options?.headers);
-    if (operation === undefined) return this.#whole(ask);
+    return operation === undefined ? this.#whole(ask) : this.#observed(ask, operation);
+  }
+
+  // Apart from `#request`, which would make a scope for the function at each call.
+  #observed<T>(ask: Ask<T>, operation: RequestOperation): Promise<T> {
     return operation.endWith(operation.run(() => this.#whole({ ...ask, added: operation.added })));
   }
 
@@ -486,10 +489,11 @@ class ClientSockets {
   send(connection: number, message: FromClient): boolean {
     const queue = this.#open.get(connection)?.queue;
     if (queue === undefined) return true;
-    if (message.kind === "request" && message.dialect === Dialect.Shoal && queue.length === 0) {
-      if (this.#requests.add(connection, message)) return true;
-    } else this.#requests.flush(connection);
-    return queue.send(encode("client", message));
+    if (message.kind === "request" && queue.length === 0 && this.#requests.add(connection, message))
+      return true;
+    const frames = encode("client", message);
+    this.#requests.flush(connection);
+    return queue.send(frames);
   }
 
   async close(): Promise<void> {
@@ -500,12 +504,10 @@ class ClientSockets {
 
   #receive(connection: number, socket: OpenSocket, messages: readonly Buffer[][]): void {
     const now = this.#now();
-    for (let i = 0; i < messages.length; i++) {
-      for (const message of messagesAtClient(messages[i] as Buffer[])) {
-        // A message may close its connection.
-        if (!this.#open.has(connection)) return;
-        this.#rules().receive(connection, message, now);
-      }
+    const rules = this.#rules();
+    for (const frames of messages) {
+      // A message may close its connection, of which the rules receive no more.
+      messagesAtClient(frames, (message) => rules.receive(connection, message, now));
     }
     if (socket.hasEnded) this.#reportEnd(connection, socket);
   }

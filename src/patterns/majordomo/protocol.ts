@@ -129,101 +129,92 @@ const DELIVERY = ATTEMPT + 1 + 4;
 export type Frame = Buffer | string;
 export type Frames = Frame[];
 
-/** Identifies a request, the same for repetitions. */
-export class RequestId {
-  /** 8 bytes of the client as two signed numbers, which V8 stores without allocation. */
+/** 8 bytes as two signed numbers, which V8 stores without allocation. */
+export interface ClientId {
   readonly high: number;
   readonly low: number;
-  /** From 1. */
-  readonly sequence: number;
-
-  constructor(high: number, low: number, sequence: number) {
-    this.high = high;
-    this.low = low;
-    this.sequence = sequence;
-  }
-
-  toString(): string {
-    const bytes = Buffer.allocUnsafe(ID);
-    writeId(bytes, 0, this);
-    return bytes.toString("hex");
-  }
 }
 
-export const NO_ID = new RequestId(0, 0, 0);
+const NO_CLIENT: ClientId = { high: 0, low: 0 };
+
+/** Identifies a request, the same for repetitions. */
+export interface Numbered {
+  /** `undefined` of a plain client. */
+  readonly clientId: ClientId | undefined;
+  /** From 1; 0 of a plain client. */
+  readonly sequence: number;
+}
+
+/** In hexadecimal digits. */
+export function idText(request: Numbered): string {
+  const bytes = Buffer.allocUnsafe(ID);
+  writeId(bytes, 0, request);
+  return bytes.toString("hex");
+}
 
 /** Frames of a request, answer or piece: in a batch, a range of shared memory until they are read. */
 export class Body {
-  #frames: readonly Frame[] | undefined;
-  readonly #memory: Buffer;
-  readonly #from: number;
-  readonly #to: number;
+  readonly #frames: readonly Frame[] | undefined;
+  /** Of a range. */
+  readonly memory: ArrayBufferLike | undefined;
+  readonly from: number;
+  readonly to: number;
 
-  constructor(frames: readonly Frame[] | undefined, memory: Buffer, from: number, to: number) {
+  private constructor(
+    frames: readonly Frame[] | undefined,
+    memory: ArrayBufferLike | undefined,
+    from: number,
+    to: number,
+  ) {
     this.#frames = frames;
-    this.#memory = memory;
-    this.#from = from;
-    this.#to = to;
+    this.memory = memory;
+    this.from = from;
+    this.to = to;
   }
 
   /** @param from index of the first frame */
   static of(frames: readonly Frame[], from = 0): Body {
-    return new Body(frames, EMPTY, from, frames.length);
+    return new Body(frames, undefined, from, frames.length);
   }
 
-  static within(memory: Buffer, from: number, to: number): Body {
+  static within(memory: ArrayBufferLike, from: number, to: number): Body {
     return new Body(undefined, memory, from, to);
   }
 
   get length(): number {
-    return this.#frames === undefined ? 1 : this.#to - this.#from;
+    return this.#frames === undefined ? 1 : this.to - this.from;
   }
 
   get frames(): Frames {
     const frames = this.#frames;
-    if (frames === undefined) {
-      const { buffer, byteOffset } = this.#memory;
-      return [slice(buffer, byteOffset + this.#from, this.#to - this.#from)];
-    }
-    return this.length === 1 ? [frames[this.#from] as Frame] : frames.slice(this.#from);
+    if (frames === undefined) return [slice(this.memory as ArrayBufferLike, this.from, this.to - this.from)];
+    return this.length === 1 ? [frames[this.from] as Frame] : frames.slice(this.from);
   }
 
   get cost(): number {
-    return this.#frames === undefined ? frameCost(this.#to - this.#from) : costOf(this.#frames, this.#from);
+    return this.#frames === undefined ? frameCost(this.to - this.from) : costOf(this.#frames, this.from);
   }
 
   /** Upper bound of the bytes of a single frame; `Infinity` for several frames. */
   get bytes(): number {
-    if (this.#frames === undefined) return this.#to - this.#from;
+    if (this.#frames === undefined) return this.to - this.from;
     if (this.length !== 1) return Number.POSITIVE_INFINITY;
-    const frame = this.#frames[this.#from] as Frame;
+    const frame = this.#frames[this.from] as Frame;
     return typeof frame === "string" ? frame.length * 3 : frame.length;
   }
 
   addTo(message: Frames): void {
     const frames = this.#frames;
     if (frames === undefined) message.push(...this.frames);
-    else for (let i = this.#from; i < frames.length; i++) message.push(frames[i] as Frame);
+    else for (let i = this.from; i < frames.length; i++) message.push(frames[i] as Frame);
   }
 
-  /** Writes a single frame. @returns the position after it */
+  /** Writes a single frame, not of a range. @returns the position after it */
   write(target: Buffer, at: number): number {
-    if (this.#frames === undefined) return at + this.#memory.copy(target, at, this.#from, this.#to);
-    const frame = this.#frames[this.#from] as Frame;
+    const frame = (this.#frames as readonly Frame[])[this.from] as Frame;
     if (typeof frame === "string") return at + target.write(frame, at);
     target.set(frame, at);
     return at + frame.length;
-  }
-
-  /** Shared memory of consecutive bodies, if they are. */
-  static span(bodies: readonly { readonly body: Body }[]): Buffer | undefined {
-    const [first, last] = [bodies[0]?.body as Body, bodies.at(-1)?.body as Body];
-    let to = first.#from;
-    for (const { body } of bodies) {
-      if (body.#frames !== undefined || body.#memory !== first.#memory || body.#from !== to) return undefined;
-      to = body.#to;
-    }
-    return first.#memory.subarray(first.#from, last.#to);
   }
 
   /** Copies frames out of larger memory. */
@@ -232,17 +223,25 @@ export class Body {
   }
 }
 
-export interface Request {
+export const NO_BODY: Body = Body.of([]);
+export const NO_ADDRESS: readonly Buffer[] = [];
+
+export interface Bodied {
+  readonly body: Body;
+}
+
+/** A message whose object is used for the next one as well; without its body meanwhile, which may be large. */
+export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+export interface Request extends Bodied, Numbered {
   readonly kind: "request";
   readonly dialect: Dialect;
-  readonly id: RequestId | undefined;
   /** The client's lowest pending number; 0 of a plain one. */
   readonly oldest: number;
   readonly service: Buffer;
   /** Remaining ms of the client, or NO_LIMIT. */
   readonly time: number;
   readonly headers: Buffer;
-  readonly body: Body;
 }
 
 /** From a client to a worker: about an answer of this number. */
@@ -299,14 +298,13 @@ export type ToClient =
   /** `forgotten`: the broker has dropped the client's requests. */
   | { readonly kind: "client-heartbeat" | "forgotten" };
 
-export interface Given {
+export interface Given extends Numbered {
   readonly kind: "request";
   readonly dialect: Dialect;
   /** 0 from a plain broker. */
   readonly tag: number;
   /** A plain broker's address of the client, and the delimiter. */
   readonly address: readonly Buffer[];
-  readonly id: RequestId | undefined;
   readonly oldest: number;
   /** 1 for the first delivery. */
   readonly attempt: number;
@@ -340,13 +338,17 @@ export interface Ready {
   readonly name: string;
 }
 
-export function replyTo(
-  { dialect, tag, address }: Delivery,
-  final: boolean,
-  pieces: number,
-  body: Body,
-): Answer {
-  return { kind: "answer", dialect, number: tag, address, final, pieces, body };
+/** To be filled in for each answer. */
+export function newAnswer(): Mutable<Answer> {
+  return {
+    kind: "answer",
+    dialect: Dialect.Shoal,
+    number: 0,
+    address: NO_ADDRESS,
+    final: true,
+    pieces: 0,
+    body: NO_BODY,
+  };
 }
 
 export type FromWorker =
@@ -394,8 +396,6 @@ export function isFromClient(message: AtBroker): message is ClientsMessage {
 export type AtClient = ToClient | Negotiated | Fault;
 export type AtWorker = Delivery | Exclude<ToWorker, { readonly kind: "request" }> | Negotiated | Fault;
 
-export const NO_ADDRESS: readonly Buffer[] = [];
-
 /* ---- at the broker ---- */
 
 /** Whether a worker sent this negotiation. */
@@ -432,7 +432,8 @@ function decodePlainClient(frames: readonly Buffer[], next: number, dialect: Dia
   return {
     kind: "request",
     dialect,
-    id: undefined,
+    clientId: undefined,
+    sequence: 0,
     oldest: 0,
     service,
     time: NO_LIMIT,
@@ -470,12 +471,13 @@ function decodeRequestHead(head: Buffer, body: Body): Request | Fault {
   const nameEnd = NAME + 1 + (head[NAME] ?? 0);
   if (nameEnd === NAME + 1 || head.length < nameEnd) return fault("service");
   if (head.length < nameEnd + 4 || head.length > nameEnd + 4 + MAX_HEADERS) return fault("headers");
-  const id = readId(head, AFTER);
+  const sequence = readSequence(head, AFTER);
   return {
     kind: "request",
     dialect: Dialect.Shoal,
-    id,
-    oldest: id.sequence - Math.min(id.sequence, readUint32(head, SPAN)),
+    clientId: readClient(head, AFTER),
+    sequence,
+    oldest: sequence - Math.min(sequence, readUint32(head, SPAN)),
     service: slice(head.buffer, head.byteOffset + NAME + 1, nameEnd - NAME - 1),
     time: readUint32(head, nameEnd) | 0,
     headers: head.length === nameEnd + 4 ? EMPTY : head.subarray(nameEnd + 4),
@@ -635,12 +637,11 @@ function encodeRequest(request: Request): Frames {
 }
 
 function requestHead(request: Request): Buffer {
-  const { oldest, service, time, headers } = request;
-  const id = request.id as RequestId;
+  const { sequence, oldest, service, time, headers } = request;
   const nameEnd = NAME + 1 + service.length;
   const head = headOf("client", Command.Request, nameEnd + 4 + headers.length - AFTER);
-  writeId(head, AFTER, id);
-  writeUint32(head, SPAN, spanOf(id.sequence, oldest));
+  writeId(head, AFTER, request);
+  writeUint32(head, SPAN, spanOf(sequence, oldest));
   head[NAME] = service.length;
   head.set(service, NAME + 1);
   writeUint32(head, nameEnd, time);
@@ -649,12 +650,12 @@ function requestHead(request: Request): Buffer {
 }
 
 function encodeDelivery(delivery: Given, to: Frames): Frames {
-  const { dialect, tag, id, oldest, attempt, time, headers, body } = delivery;
+  const { dialect, tag, clientId, sequence, oldest, attempt, time, headers, body } = delivery;
   if (dialect === Dialect.Shoal) {
     const head = headOf("worker", Command.Request, DELIVERY + headers.length - AFTER);
     writeUint32(head, AFTER, tag);
-    writeId(head, NUMBERED, id ?? NO_ID);
-    writeUint32(head, DELIVERY_SPAN, id === undefined ? 0 : spanOf(id.sequence, oldest));
+    writeId(head, NUMBERED, delivery);
+    writeUint32(head, DELIVERY_SPAN, clientId === undefined ? 0 : spanOf(sequence, oldest));
     head[ATTEMPT] = Math.min(attempt, 255);
     writeUint32(head, ATTEMPT + 1, time);
     if (headers.length > 0) head.set(headers, DELIVERY);
@@ -751,14 +752,14 @@ function decodeOurDelivery(frames: readonly Buffer[], head: Buffer): AtWorker {
   if (command !== Command.Request && command !== Command.Requests) return decodeControl(head);
   if (head.length < DELIVERY || head.length > DELIVERY + MAX_HEADERS) return fault("id");
   if (frames.length < 2) return fault("body");
-  const id = readId(head, NUMBERED);
-  const { sequence } = id;
+  const sequence = readSequence(head, NUMBERED);
   return {
     kind: "request",
     dialect: Dialect.Shoal,
     tag: readUint32(head, AFTER),
     address: NO_ADDRESS,
-    id: sequence === 0 ? undefined : id,
+    clientId: sequence === 0 ? undefined : readClient(head, NUMBERED),
+    sequence,
     oldest: sequence - Math.min(sequence, readUint32(head, DELIVERY_SPAN)),
     attempt: head[ATTEMPT] as number,
     time: readUint32(head, ATTEMPT + 1) | 0,
@@ -779,7 +780,8 @@ function decodePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dia
     dialect,
     tag: 0,
     address: frames.slice(at, end + 1),
-    id: undefined,
+    clientId: undefined,
+    sequence: 0,
     oldest: 0,
     attempt: 1,
     time: NO_LIMIT,
@@ -850,17 +852,23 @@ export function decodeHeaders(encoded: Buffer): Readonly<Record<string, string>>
 
 /* ---- parts of messages ---- */
 
-function writeId(head: Buffer, at: number, { high, low, sequence }: RequestId): void {
+function writeId(head: Buffer, at: number, { clientId, sequence }: Numbered): void {
+  const { high, low } = clientId ?? NO_CLIENT;
   writeUint32(head, at, high);
   writeUint32(head, at + 4, low);
   writeUint32(head, at + 8, Math.floor(sequence / HIGH));
   writeUint32(head, at + 12, sequence >>> 0);
 }
 
+function readClient(head: Buffer, at: number): ClientId {
+  return { high: readUint32(head, at) | 0, low: readUint32(head, at + 4) | 0 };
+}
+
 /** Larger numbers lose their upper bits; no client counts so far. */
-function readId(head: Buffer, at: number): RequestId {
-  const sequence = (readUint32(head, at + 8) & MAX_UPPER) * HIGH + readUint32(head, at + 12);
-  return new RequestId(readUint32(head, at) | 0, readUint32(head, at + 4) | 0, sequence);
+function readSequence(head: Buffer, at: number): number {
+  const upper = readUint32(head, at + 8) & MAX_UPPER;
+  // A product, even 0, would make each number one on the heap.
+  return (upper === 0 ? 0 : upper * HIGH) + readUint32(head, at + 12);
 }
 
 function spanOf(sequence: number, oldest: number): number {

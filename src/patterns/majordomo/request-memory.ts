@@ -9,7 +9,7 @@
  */
 import { type Link, LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
-import type { RequestId } from "./protocol.js";
+import type { ClientId } from "./protocol.js";
 
 /** Answers that may share a received buffer; older ones are copied. */
 const MAX_VIEWS = 2_048;
@@ -44,7 +44,7 @@ export class ClientMemory {
 
   readonly key: string;
 
-  constructor({ high, low }: RequestId, key: string) {
+  constructor({ high, low }: ClientId, key: string) {
     this.high = high;
     this.low = low;
     this.key = key;
@@ -72,7 +72,7 @@ export class RequestMemory {
   }
 
   /** @param near previous result, likely the same */
-  clientOf(id: RequestId, near: ClientMemory | undefined): ClientMemory {
+  clientOf(id: ClientId, near: ClientMemory | undefined): ClientMemory {
     const isNear = near !== undefined && near.low === id.low && near.high === id.high;
     if (isNear && near.entries.size > 0) return near;
     if (!isNear) near?.entries.trim();

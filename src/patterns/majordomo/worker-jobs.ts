@@ -21,15 +21,16 @@ import { handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.
 import type { SendTicket } from "../kit/send-queue.js";
 import {
   Body,
+  type ClientId,
   type Delivery,
   Dialect,
   decodeHeaders,
   type Failed,
   type Frames,
+  idText,
+  NO_BODY,
   NO_LIMIT,
   NO_PIECES,
-  type RequestId,
-  replyTo,
   STREAM_WINDOW,
 } from "./protocol.js";
 import { type ClientMemory, type Repeatable, RequestMemory } from "./request-memory.js";
@@ -80,11 +81,11 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   }
 
   get sequence(): number {
-    return this.delivery.id?.sequence ?? 0;
+    return this.delivery.sequence;
   }
 
   get id(): string | undefined {
-    return this.delivery.id?.toString();
+    return this.delivery.clientId === undefined ? undefined : idText(this.delivery);
   }
 
   get headers(): Readonly<Record<string, string>> {
@@ -161,7 +162,6 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
 /** Requests queued beyond what brokers may send. */
 const MAX_EXTRA = 1_000;
 
-const NO_BODY = Body.of([]);
 const NO_TICKET: SendTicket = { settled: () => undefined };
 
 /** An aborted handler may stop early: its answer is not complete. */
@@ -231,7 +231,7 @@ export class WorkerJobs {
     const job = new Job(session, delivery, this.#options.service, this.#onFlushed);
     this.counters.requests += 1;
     this.#openOf(session).set(delivery.tag, job);
-    if (delivery.id === undefined || !this.#isRepeated(job, delivery.id)) this.#begin(job);
+    if (delivery.clientId === undefined || !this.#isRepeated(job, delivery.clientId)) this.#begin(job);
   }
 
   #begin(job: Job): void {
@@ -256,7 +256,7 @@ export class WorkerJobs {
     this.#open.delete(session);
     // A repetition of a request with an id gets the answer of a handler that has begun, unless it has pieces.
     for (const job of jobs.values())
-      if (job.delivery.id === undefined || job.streams || !job.running) job.abort();
+      if (job.delivery.clientId === undefined || job.streams || !job.running) job.abort();
   }
 
   /** Returns requests that have no handler. */
@@ -295,15 +295,16 @@ export class WorkerJobs {
   }
 
   /** @returns whether it is a repetition, which the outcome of the first one answers */
-  #isRepeated(job: Job, id: RequestId): boolean {
+  #isRepeated(job: Job, id: ClientId): boolean {
+    const { sequence, oldest } = job.delivery;
     const memory = this.#memory.clientOf(id, this.#client);
     this.#client = memory;
-    const first = memory.entries.get(id.sequence) as Job | undefined;
+    const first = memory.entries.get(sequence) as Job | undefined;
     if (first?.outcome !== undefined) this.#settle(job, first.outcome);
     else if (first?.cancelled === false) this.#moveTo(job, first);
-    else if (id.sequence < memory.settled) this.#settle(job, UNWANTED);
+    else if (sequence < memory.settled) this.#settle(job, UNWANTED);
     else {
-      this.#memory.settle(memory, job.delivery.oldest);
+      this.#memory.settle(memory, oldest);
       this.#memory.begin(memory, job);
       return false;
     }
@@ -327,21 +328,27 @@ export class WorkerJobs {
     }
     try {
       const result = this.#call(request, job);
-      if (isThenable(result)) {
-        // A foreign thenable may settle more than once.
-        Promise.resolve(result).then(
-          (reply) => this.#replied(job, reply),
-          (error: unknown) => this.#threw(job, error),
-        );
-      } else if (isGenerator(result)) void this.#stream(job, result);
+      if (isThenable(result)) this.#await(job, result);
       else this.#replied(job, result);
     } catch (error) {
       this.#threw(job, error);
     }
   }
 
+  // Apart from `#run`, which would make a scope for these functions at each call.
+  #await(job: Job, result: PromiseLike<unknown>): void {
+    // A foreign thenable may settle more than once.
+    Promise.resolve(result).then(
+      (reply) => this.#replied(job, reply),
+      (error: unknown) => this.#threw(job, error),
+    );
+  }
+
   #call(request: unknown, job: Job): unknown {
-    if (!isObserved(PROCESS)) return this.#handler(request, job);
+    return isObserved(PROCESS) ? this.#observed(request, job) : this.#handler(request, job);
+  }
+
+  #observed(request: unknown, job: Job): unknown {
     job.operation = begin<ProcessOperation>(PROCESS, {
       system: "majordomo",
       service: job.service,
@@ -402,9 +409,8 @@ export class WorkerJobs {
   async #piece(job: Job, body: Body): Promise<Outcome | undefined> {
     if (job.cancelled) return CANCELLED;
     const { cost } = body;
-    const { session, delivery } = job;
-    if (delivery.dialect === Dialect.Mdp01) return UNCARRIED;
-    const outcome = session.reply(delivery, replyTo(delivery, false, job.pieces, body), job);
+    if (job.delivery.dialect === Dialect.Mdp01) return UNCARRIED;
+    const outcome = job.session.reply(job, false, body);
     if (outcome === "stale") return CANCELLED;
     job.pieces += 1;
     job.credit -= cost;
@@ -466,9 +472,7 @@ export class WorkerJobs {
     job.failed = !outcome.ok;
     let sending: SendOutcome = "stale";
     try {
-      sending = outcome.ok
-        ? session.reply(delivery, replyTo(delivery, true, job.pieces, outcome.body), job)
-        : session.failure(delivery, outcome, job);
+      sending = outcome.ok ? session.reply(job, true, outcome.body) : session.failure(delivery, outcome, job);
     } catch (error) {
       this.#emit({ type: "handler:failed", error });
       if (outcome !== UNFIT) {

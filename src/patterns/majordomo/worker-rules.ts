@@ -15,12 +15,15 @@ import type { SendTicket } from "../kit/send-queue.js";
 import {
   type Answer,
   type AtWorker,
+  type Body,
   beatInterval,
   type Delivery,
   Dialect,
   type Failed,
   type Failure,
   type FromWorker,
+  NO_BODY,
+  newAnswer,
 } from "./protocol.js";
 import type { WorkerSettings } from "./worker-options.js";
 
@@ -44,7 +47,7 @@ export interface SessionEffects {
   close(): void;
   /** Queues without room, but for heartbeats. */
   send(message: FromWorker): void;
-  /** @returns `false` if queued; the ticket is told the outcome */
+  /** The message is valid during the call. @returns `false` if queued; the ticket is told the outcome */
   reply(message: Answer | Failure, ticket: SendTicket): boolean;
   start(delivery: Delivery): void;
   cancel(tag: number): void;
@@ -53,6 +56,13 @@ export interface SessionEffects {
   /** Requests in flight are now stale. */
   left(reason: "disconnect" | "expired" | "lost", retryIn: number): void;
   fault(): void;
+}
+
+/** It is told when its queued answer was sent. */
+export interface Replying extends SendTicket {
+  readonly delivery: Delivery;
+  /** Sent ones. */
+  readonly pieces: number;
 }
 
 /** `stale`: the registration is over. */
@@ -64,6 +74,7 @@ export class WorkerSession {
   readonly #options: SessionOptions;
   readonly #effects: SessionEffects;
   readonly #random: () => number;
+  readonly #answer = newAnswer();
   #state: State = "away";
   #dialect: Dialect = Dialect.Mdp01;
   #epoch = 0;
@@ -172,9 +183,25 @@ export class WorkerSession {
     if (this.#state === "ready") this.#effects.send({ kind: "heartbeat", dialect: this.#dialect });
   }
 
-  /** @throws InvalidArgumentError `EINVAL`, without effect, for a message that the socket refuses */
-  reply(delivery: Delivery, reply: Answer, ticket: SendTicket): SendOutcome {
-    return this.#isCurrent(delivery) ? this.#reply(reply, ticket) : "stale";
+  /**
+   * @param final the end of the answer, not a piece
+   * @throws InvalidArgumentError `EINVAL`, without effect, for a message that the socket refuses
+   */
+  reply(job: Replying, final: boolean, body: Body): SendOutcome {
+    const { delivery, pieces } = job;
+    if (!this.#isCurrent(delivery)) return "stale";
+    const answer = this.#answer;
+    answer.dialect = delivery.dialect;
+    answer.number = delivery.tag;
+    answer.address = delivery.address;
+    answer.final = final;
+    answer.pieces = pieces;
+    answer.body = body;
+    try {
+      return this.#reply(answer, job);
+    } finally {
+      answer.body = NO_BODY;
+    }
   }
 
   /** Plain brokers get an error reply. Throws as {@link reply}. */

@@ -310,8 +310,9 @@ export class WorkerConnection {
   }
 
   #send(message: FromWorker, ticket?: SendTicket): boolean {
+    const frames = encode("worker", message);
     this.#replies.flush();
-    return this.#queue?.send(encode("worker", message), ticket) ?? true;
+    return this.#queue?.send(frames, ticket) ?? true;
   }
 
   #disconnect(): void {
@@ -341,10 +342,10 @@ export class WorkerConnection {
     const now = this.#timer.now();
     this.#receivedAt = now + this.#timer.stalled;
     for (const frames of messages) {
-      for (const message of messagesAtWorker(frames)) {
+      messagesAtWorker(frames, (message) => {
         // A message may close its connection.
         if (this.#dealer === dealer) this.#session.receive(message, now);
-      }
+      });
     }
     if (!this.#closed) this.#timer.update();
   }

@@ -1,15 +1,6 @@
 /** Majordomo's three dialects, whatever is in a message: what is taken has the form that wire.ts and batch.ts draw. */
 import { expect, test } from "vitest";
-import {
-  ANSWERS,
-  DELIVERIES,
-  encodeBatch,
-  messagesAtBroker,
-  messagesAtClient,
-  messagesAtWorker,
-  REPLIES,
-  REQUESTS,
-} from "../../../src/patterns/majordomo/batch.js";
+import { ANSWERS, DELIVERIES, REPLIES, REQUESTS } from "../../../src/patterns/majordomo/batch.js";
 import {
   Body,
   beatInterval,
@@ -22,9 +13,14 @@ import {
 } from "../../../src/patterns/majordomo/protocol.js";
 import {
   answerOf,
+  batchOf,
   deliveryOf,
   failureOf,
   idOf,
+  NO_ID,
+  readAtBroker,
+  readAtClient,
+  readAtWorker,
   readyOf,
   replyTo,
   requestOf,
@@ -39,11 +35,11 @@ const headers = encodeHeaders({ trace: "abc", empty: "" });
 const TWO = [1, 2];
 const small = (i: number): Body => Body.of([BODY[i - 1] as string]);
 
-const idFor = (dialect: Dialect) => (dialect === Shoal ? idOf(5) : undefined);
+const idFor = (dialect: Dialect) => (dialect === Shoal ? idOf(5) : NO_ID);
 const deliveries = DIALECTS.map((dialect) =>
   deliveryOf(9, {
     dialect,
-    id: idFor(dialect),
+    ...idFor(dialect),
     address: [Buffer.of(0, 0, 0, 9), EMPTY],
     body: Body.of(BODY),
   }),
@@ -61,7 +57,7 @@ const fromWorkers: FromWorker[] = [
   { kind: "negotiation" },
 ];
 const fromClients = [
-  ...DIALECTS.map((dialect) => requestOf(5, { dialect, id: idFor(dialect), body: Body.of(BODY) })),
+  ...DIALECTS.map((dialect) => requestOf(5, { dialect, ...idFor(dialect), body: Body.of(BODY) })),
   requestOf(5, { headers }),
   { kind: "cancel", number: 5 },
   { kind: "credit", number: 5, bytes: 1_000 },
@@ -69,25 +65,21 @@ const fromClients = [
   { kind: "negotiation" },
 ] as const;
 const batch = {
-  requests: encodeBatch(
+  requests: batchOf(
     REQUESTS,
     TWO.map((i) => requestOf(i, { body: small(i) })),
-    9,
   ),
-  answers: encodeBatch(
+  answers: batchOf(
     ANSWERS,
     TWO.map((i) => answerOf(i, { body: small(i) })),
-    9,
   ),
-  deliveries: encodeBatch(
+  deliveries: batchOf(
     DELIVERIES,
     TWO.map((i) => deliveryOf(i, { body: small(i) })),
-    9,
   ),
-  replies: encodeBatch(
+  replies: batchOf(
     REPLIES,
     TWO.map((i) => ({ ...replyTo(deliveryOf(i), true, 0), body: small(i) })),
-    9,
   ),
 };
 
@@ -116,7 +108,7 @@ test("at a broker", () => {
       ...encode("worker", readyOf("name", concurrency as number, capacity as number)),
     ]),
     check: (frames) => {
-      const messages = messagesAtBroker(frames);
+      const messages = readAtBroker(frames);
       sameBodies(messages as readonly { body?: Body }[], frames);
       for (const message of messages) {
         switch (message.kind) {
@@ -174,7 +166,7 @@ test("at a client", () => {
     name: "majordomo, at a client",
     good,
     check: (frames) => {
-      const messages = messagesAtClient(frames);
+      const messages = readAtClient(frames);
       for (const message of messages) {
         if (message.kind === "fault") return false;
         if ("number" in message) expect(message.number).toBeLessThanOrEqual(0xffff_ffff);
@@ -195,7 +187,7 @@ test("at a worker", () => {
       ...deliveries.map((delivery) => encode("worker", delivery)),
       ...DIALECTS.map((dialect) => encode("worker", { kind: "heartbeat", dialect })),
       ...DIALECTS.map((dialect) => encode("worker", { kind: "disconnect", dialect })),
-      encode("worker", deliveryOf(9, { id: undefined })),
+      encode("worker", deliveryOf(9, NO_ID)),
       encode("worker", deliveryOf(9, { headers, attempt: 2 })),
       encode("worker", { kind: "cancel", number: 9 }),
       encode("worker", { kind: "credit", number: 9, bytes: 7 }),
@@ -203,7 +195,7 @@ test("at a worker", () => {
       ["", "MDPC01", "mmi.shoal", "200", "2500"],
     ],
     check: (frames) => {
-      const messages = messagesAtWorker(frames);
+      const messages = readAtWorker(frames);
       for (const message of messages) {
         if (message.kind === "fault") return false;
         if (message.kind === "request") {
@@ -224,6 +216,6 @@ test("at a worker", () => {
 });
 
 test("the members of a batch are those that were put in", () => {
-  const read = messagesAtBroker([PEER, ...batch.requests.map((frame) => Buffer.from(frame as Buffer))]);
-  expect(read).toMatchObject(TWO.map((sequence) => ({ kind: "request", id: { sequence }, headers: EMPTY })));
+  const read = readAtBroker([PEER, ...batch.requests.map((frame) => Buffer.from(frame as Buffer))]);
+  expect(read).toMatchObject(TWO.map((sequence) => ({ kind: "request", sequence, headers: EMPTY })));
 });

@@ -102,7 +102,7 @@ it("a long queue holds no received chunk, neither by its bodies nor by their hea
   const outbox = {
     toClient: (): SendResult => "sent",
     toWorker: (_: Buffer, message: ToWorker): SendResult => {
-      given.push(message);
+      given.push({ ...message });
       return "sent";
     },
     queuedBytes: () => 0,
@@ -331,7 +331,7 @@ describe("a request", () => {
     reply("w1", tagOf("w1"), "done");
     sentTo("c1");
     const c2 = Buffer.from("c2");
-    rules.receive(c2, requestOf(1, { id: idOf(1, 4) }), 0);
+    rules.receive(c2, requestOf(1, idOf(1, 4)), 0);
     rules.peerLeft(c2, 0);
     for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);
     expect(events).toContainEqual({ type: "request:abandoned", service: "echo", reason: "client-gone" });

@@ -1,18 +1,29 @@
 /** Messages of our dialect for tests of the rules, and what the rules send as frames. */
 import {
+  Batcher,
+  type Layout,
+  messagesAtBroker,
+  messagesAtClient,
+  messagesAtWorker,
+} from "../../../src/patterns/majordomo/batch.js";
+import {
   type Answer,
+  type AtBroker,
+  type AtClient,
+  type AtWorker,
+  type Bodied,
   Body,
   type Delivery,
   Dialect,
+  decodeAtBroker,
   EMPTY,
   encode,
   type Failure,
   type Frame,
   type FromWorker,
   NO_LIMIT,
+  type Numbered,
   type Request,
-  RequestId,
-  replyTo as replyOf,
   type ToClient,
   type ToWorker,
 } from "../../../src/patterns/majordomo/protocol.js";
@@ -20,26 +31,32 @@ import {
 export type FromBroker = ToClient | ToWorker;
 
 const { Mdp01, Shoal } = Dialect;
+const ECHO = Buffer.from("echo");
+const NOWHERE: readonly Buffer[] = [];
 
 /** The id of a request of one client. */
-export function idOf(sequence: number, client = 3): RequestId {
-  return new RequestId(client, client, sequence);
+export function idOf(sequence: number, client = 3): Numbered {
+  return { clientId: { high: client, low: client }, sequence };
 }
 
+/** Of a plain client. */
+export const NO_ID: Numbered = { clientId: undefined, sequence: 0 };
+
 export function requestOf(sequence: number, given: Partial<Request> = {}): Request {
-  const fixed = { kind: "request", dialect: Shoal, service: Buffer.from("echo"), headers: EMPTY } as const;
-  return { ...fixed, id: idOf(sequence), oldest: sequence, time: NO_LIMIT, body: Body.of(["x"]), ...given };
+  const fixed = { kind: "request", dialect: Shoal, service: ECHO, headers: EMPTY } as const;
+  return { ...fixed, ...idOf(sequence), oldest: sequence, time: NO_LIMIT, body: Body.of(["x"]), ...given };
 }
 
 export function deliveryOf(tag: number, given: Partial<Delivery> = {}): Delivery {
-  const fixed = { kind: "request", dialect: Shoal, address: [], attempt: 1, headers: EMPTY } as const;
+  const fixed = { kind: "request", dialect: Shoal, address: NOWHERE, attempt: 1, headers: EMPTY } as const;
   const body = Body.of([Buffer.from(String(tag))]);
-  return { ...fixed, tag, id: idOf(tag), oldest: 0, time: NO_LIMIT, body, epoch: 0, receivedAt: 0, ...given };
+  return { ...fixed, tag, ...idOf(tag), oldest: 0, time: NO_LIMIT, body, epoch: 0, receivedAt: 0, ...given };
 }
 
 /** The answer to a delivery, or a piece of one. */
 export function replyTo(delivery: Delivery, final: boolean, pieces: number, ...body: Frame[]): Answer {
-  return replyOf(delivery, final, pieces, Body.of(body));
+  const { dialect, tag: number, address } = delivery;
+  return { kind: "answer", dialect, number, address, final, pieces, body: Body.of(body) };
 }
 
 export function readyOf(
@@ -54,7 +71,7 @@ export function readyOf(
 /** From a broker of shoal, or without a sequence a plain one. */
 export function answerOf(sequence: number | undefined, given: Partial<Answer> = {}): Answer {
   const isPlain = sequence === undefined;
-  const fixed = { kind: "answer", dialect: isPlain ? Mdp01 : Shoal, address: [], final: true } as const;
+  const fixed = { kind: "answer", dialect: isPlain ? Mdp01 : Shoal, address: NOWHERE, final: true } as const;
   return { ...fixed, number: sequence ?? 0, pieces: isPlain ? -1 : 0, body: Body.of([]), ...given };
 }
 
@@ -68,4 +85,37 @@ export function framesOf(to: Buffer, message: FromBroker): Buffer[] {
   const isForClient = ["answer", "failure", "client-heartbeat", "forgotten"].includes(message.kind);
   const frames = encode(isForClient ? "client" : "worker", message, [to]);
   return frames.map((frame) => Buffer.from(frame as Buffer));
+}
+
+/** Two or more messages as one. */
+export function batchOf<M extends Bodied>(layout: Layout<M>, members: readonly M[]): Buffer[] {
+  const sent: Buffer[][] = [];
+  const send = (_: undefined, frames: Frame[]): void => {
+    sent.push(frames.map((frame) => Buffer.from(frame as Buffer)));
+  };
+  const batches = new Batcher<undefined, M>(layout, send, () => undefined);
+  for (const member of members) batches.add(undefined, member);
+  batches.flush();
+  const [batch, ...others] = sent as [Buffer[]];
+  if (others.length > 0 || members.length < 2) throw new Error("These do not make one batch");
+  return batch;
+}
+
+/** What a receiver reads. @param frames of the ROUTER, routing id first */
+export function readAtBroker(frames: readonly Buffer[]): AtBroker[] {
+  const read: AtBroker[] = [];
+  messagesAtBroker(decodeAtBroker(frames), frames, (message) => read.push({ ...message }));
+  return read;
+}
+
+export function readAtClient(frames: readonly Buffer[]): AtClient[] {
+  const read: AtClient[] = [];
+  messagesAtClient(frames, (message) => read.push({ ...message }));
+  return read;
+}
+
+export function readAtWorker(frames: readonly Buffer[]): AtWorker[] {
+  const read: AtWorker[] = [];
+  messagesAtWorker(frames, (message) => read.push(message));
+  return read;
 }

@@ -10,10 +10,10 @@ import {
   encode,
   failureIn,
   headerOf,
+  idText,
   numberNear,
-  RequestId,
 } from "../../../src/patterns/majordomo/protocol.js";
-import { answerOf, deliveryOf, framesOf, readyOf, replyTo, requestOf } from "./messages.js";
+import { answerOf, deliveryOf, framesOf, NO_ID, readyOf, replyTo, requestOf } from "./messages.js";
 
 const { Mdp01, Mdp02, Shoal } = Dialect;
 const PEER = Buffer.from([0, 255, 10, 0, 1]);
@@ -60,7 +60,7 @@ describe("captured messages of libzmq programs", () => {
     const command = decodeAtBroker([PEER, ...fromWire(hex)]);
     expect(command).toMatchObject({ kind: "request", dialect: Mdp01 });
     expect(bodyOf(command)).toEqual(["Hi"]);
-    const request = requestOf(0, { dialect: Mdp01, id: undefined, body: Body.of(["Hi"]) });
+    const request = requestOf(0, { dialect: Mdp01, ...NO_ID, body: Body.of(["Hi"]) });
     expect(toWire(encode("client", request))).toBe(hex);
   });
 });
@@ -164,19 +164,19 @@ describe("the two ends of each message", () => {
   ] as const)("agree in %s", (_, dialect) => {
     const parts = ["a", "", "b"];
     const body = Body.of(frames(...parts));
-    const id = dialect === Shoal ? new RequestId(7, 8, 4_294_967_299) : undefined;
-    const asked = encode("client", requestOf(0, { dialect, id, oldest: 4_294_967_290, body }));
+    const id = dialect === Shoal ? { clientId: { high: 7, low: 8 }, sequence: 4_294_967_299 } : NO_ID;
+    const asked = encode("client", requestOf(0, { dialect, ...id, oldest: 4_294_967_290, body }));
     const command = decodeAtBroker([PEER, ...(asked as Buffer[])]);
-    expect(command).toMatchObject({ kind: "request", dialect, id, service: Buffer.from("echo") });
+    expect(command).toMatchObject({ kind: "request", dialect, ...id, service: Buffer.from("echo") });
     expect(bodyOf(command)).toEqual(parts);
-    const given = deliveryOf(77, { dialect, id, oldest: 4_294_967_290, body });
+    const given = deliveryOf(77, { dialect, ...id, oldest: 4_294_967_290, body });
     const request = decodeAtWorker(framesOf(PEER, given).slice(1));
-    expect(request).toMatchObject({ kind: "request", dialect, id });
+    expect(request).toMatchObject({ kind: "request", dialect, ...id });
     expect(bodyOf(request)).toEqual(parts);
     if (request.kind !== "request") return;
     if (dialect === Shoal) {
       expect(request.oldest).toBe(4_294_967_290);
-      expect(String(request.id)).toBe("00000007000000080000000100000003");
+      expect(idText(request)).toBe("00000007000000080000000100000003");
     }
     const reply = decodeAtBroker([
       PEER,

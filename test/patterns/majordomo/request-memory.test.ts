@@ -2,12 +2,15 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Link } from "../../../src/core/collections/linked-list.js";
 import { NumberTable } from "../../../src/core/collections/number-table.js";
+import type { ClientId } from "../../../src/patterns/majordomo/protocol.js";
 import {
   type ClientMemory,
   type Repeatable,
   RequestMemory,
 } from "../../../src/patterns/majordomo/request-memory.js";
-import { idOf } from "./messages.js";
+
+/** The id of a client. */
+const clientOf = (low: number): ClientId => ({ high: 0, low });
 
 class Request implements Repeatable {
   memory: ClientMemory | undefined = undefined;
@@ -39,7 +42,7 @@ function countLooks(): () => number {
 /** Requests whose numbers are `step` apart, `open` of them at a time. @returns what is kept after each */
 function run(requests: number, step: number, open: number): number[] {
   const memory = new RequestMemory(20_000, 2 ** 30);
-  const client = memory.clientOf(idOf(1, 0), undefined);
+  const client = memory.clientOf(clientOf(0), undefined);
   const kept: number[] = [];
   for (let i = 0; i < requests; i++) {
     const entry = new Request(i * step);
@@ -76,22 +79,22 @@ describe("settled requests", () => {
 
   it("of a client are forgotten with it when the last one is pushed out", () => {
     const memory = new RequestMemory(10, 2 ** 30);
-    const clients = Array.from({ length: 11 }, (_, i) => memory.clientOf(idOf(1, i), undefined));
+    const clients = Array.from({ length: 11 }, (_, i) => memory.clientOf(clientOf(i), undefined));
     for (const client of clients) {
       const entry = new Request(1);
       memory.begin(client, entry);
       memory.keep(entry, 10);
     }
-    const known = clients.map((client, i) => memory.clientOf(idOf(1, i), undefined) === client);
+    const known = clients.map((client, i) => memory.clientOf(clientOf(i), undefined) === client);
     expect(known).toEqual(clients.map((_, i) => i > 0));
     memory.begin(clients[0] as ClientMemory, new Request(2));
-    expect(memory.clientOf(idOf(1, 0), undefined)).toBe(clients[0]);
+    expect(memory.clientOf(clientOf(0), undefined)).toBe(clients[0]);
   });
 
   it("leave no room behind in the table of a client whose last one was pushed out", () => {
     const memory = new RequestMemory(20_000, 2 ** 30);
-    const first = memory.clientOf(idOf(1, 1), undefined);
-    const second = memory.clientOf(idOf(1, 2), undefined);
+    const first = memory.clientOf(clientOf(1), undefined);
+    const second = memory.clientOf(clientOf(2), undefined);
     for (const [client, requests] of [[first, 1_000] as const, [second, 20_000] as const]) {
       for (let i = 0; i < requests; i++) {
         const entry = new Request(i);
@@ -105,14 +108,14 @@ describe("settled requests", () => {
 
   it("of a client forgotten meanwhile are found by its earlier connection, too", () => {
     const memory = new RequestMemory(1, 2 ** 30);
-    const before = memory.clientOf(idOf(1, 0), undefined);
-    for (const client of [before, memory.clientOf(idOf(1, 1), undefined)]) {
+    const before = memory.clientOf(clientOf(0), undefined);
+    for (const client of [before, memory.clientOf(clientOf(1), undefined)]) {
       const entry = new Request(1);
       memory.begin(client, entry);
       memory.keep(entry, 10);
     }
     const entry = new Request(2);
-    memory.begin(memory.clientOf(idOf(2, 0), undefined), entry);
-    expect(memory.clientOf(idOf(2, 0), before).entries.get(2)).toBe(entry);
+    memory.begin(memory.clientOf(clientOf(0), undefined), entry);
+    expect(memory.clientOf(clientOf(0), before).entries.get(2)).toBe(entry);
   });
 });

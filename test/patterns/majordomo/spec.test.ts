@@ -4,46 +4,53 @@ import { expect, it } from "vitest";
 import {
   ANSWERS,
   DELIVERIES,
-  encodeBatch,
-  messagesAtBroker,
-  messagesAtClient,
-  messagesAtWorker,
+  type Layout,
   REPLIES,
   REQUESTS,
 } from "../../../src/patterns/majordomo/batch.js";
 import {
+  type Bodied,
   Body,
   decodeHeaders,
   encode,
   encodeHeaders,
   type Frames,
+  type Numbered,
   type Request,
-  RequestId,
 } from "../../../src/patterns/majordomo/protocol.js";
-import { answerOf, deliveryOf, failureOf, readyOf, replyTo, requestOf } from "./messages.js";
+import {
+  answerOf,
+  batchOf,
+  deliveryOf,
+  failureOf,
+  NO_ID,
+  readAtBroker,
+  readAtClient,
+  readAtWorker,
+  readyOf,
+  replyTo,
+  requestOf,
+} from "./messages.js";
 
-const idOf = (sequence: number) => new RequestId(0xc1c2c3c4, 0xc5c6c7c8, sequence);
+const clientId = { high: 0xc1c2c3c4, low: 0xc5c6c7c8 };
+const idOf = (sequence: number): Numbered => ({ clientId, sequence });
 const id = idOf(5);
 const HI = Body.of([Buffer.from("hi")]);
 const HEADERS = encodeHeaders({ trace: "a1" });
 const NOTHING = Body.of([]);
 
 const request = (given: Partial<Request> = {}): Frames =>
-  encode("client", requestOf(5, { id, oldest: 3, time: 30_000, body: HI, ...given }));
+  encode("client", requestOf(5, { ...id, oldest: 3, time: 30_000, body: HI, ...given }));
 const answer = (final: boolean, pieces: number, body: Body): Frames =>
   encode("client", answerOf(5, { final, pieces, body }));
-const delivery = deliveryOf(9, { id, oldest: 3, time: 29_990, attempt: 2, headers: HEADERS, body: HI });
+const delivery = deliveryOf(9, { ...id, oldest: 3, time: 29_990, attempt: 2, headers: HEADERS, body: HI });
 const details = Buffer.from('{"code":"E"}');
 
 const BODIES = ["hi", "ho!"].map((text) => Body.of([text]));
-const batchOf = <M extends { readonly body: Body }>(
-  layout: Parameters<typeof encodeBatch<M>>[0],
-  make: (i: number, body: Body) => M,
-): Frames =>
-  encodeBatch(
+const twoOf = <M extends Bodied>(layout: Layout<M>, make: (i: number, body: Body) => M): Frames =>
+  batchOf(
     layout,
     BODIES.map((body, i) => make(i, body)),
-    99,
   );
 
 /** By their names in the page. */
@@ -57,18 +64,21 @@ const VECTORS: Record<string, Frames> = {
   "failure of a request": encode("client", { ...failureOf(5, "worker-failed", "no"), details }),
   READY: encode("worker", readyOf("w1", 2, 7)),
   REQUEST: encode("worker", delivery),
-  "REQUEST of a plain client": encode("worker", deliveryOf(9, { id: undefined, body: HI })),
+  "REQUEST of a plain client": encode("worker", deliveryOf(9, { ...NO_ID, body: HI })),
   PARTIAL: encode("worker", replyTo(delivery, false, 0, "hi")),
   FINAL: encode("worker", replyTo(delivery, true, 0, "hi")),
   FAILURE: encode("worker", { ...failureOf(9, "worker-failed", "no"), details }),
-  "a batch of requests": batchOf(REQUESTS, (i, body) =>
-    requestOf(5 + i, { id: idOf(5 + i), oldest: 3, time: 30_000, body }),
+  "a batch of requests": twoOf(REQUESTS, (i, body) =>
+    requestOf(5 + i, { ...idOf(5 + i), oldest: 3, time: 30_000, body }),
   ),
-  "a batch of answers": batchOf(ANSWERS, (i, body) => answerOf(5 + i, { body })),
-  "a batch of REQUESTs": batchOf(DELIVERIES, (i, body) =>
-    deliveryOf(9 + i, { id: idOf(5 + i), oldest: 3, time: 30_000, body }),
+  "a batch of answers": twoOf(ANSWERS, (i, body) => answerOf(5 + i, { body })),
+  "a batch of REQUESTs": twoOf(DELIVERIES, (i, body) =>
+    deliveryOf(9 + i, { ...idOf(5 + i), oldest: 3, time: 30_000, body }),
   ),
-  "a batch of FINALs": batchOf(REPLIES, (i, body) => ({ ...replyTo(deliveryOf(9 + i), true, 0), body })),
+  "a batch of FINALs": twoOf(REPLIES, (i, body) => ({
+    ...replyTo(deliveryOf(9 + i), true, 0),
+    body,
+  })),
 };
 
 const rows = readFileSync("docs/spec/majordomo.md", "utf8")
@@ -91,11 +101,7 @@ it.each(rows)("%s is written as it stands there", (name, vector) => {
 
 it.each(rows)("%s is read by its receiver", (_, vector) => {
   const frames = framesOf(vector);
-  const read = [
-    messagesAtBroker([Buffer.from("peer"), ...frames]),
-    messagesAtClient(frames),
-    messagesAtWorker(frames),
-  ];
+  const read = [readAtBroker([Buffer.from("peer"), ...frames]), readAtClient(frames), readAtWorker(frames)];
   expect(read.some((messages) => messages.every(({ kind }) => kind !== "fault"))).toBe(true);
 });
 

@@ -17,7 +17,7 @@ import type {
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import { turn } from "../../contract/support/wait.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
-import { deliveryOf, idOf } from "./messages.js";
+import { deliveryOf, idOf, NO_ID } from "./messages.js";
 
 /** Whether the connection has room. */
 let hasRoom: boolean;
@@ -52,7 +52,7 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
       send: () => undefined,
       reply: (message, ticket) => {
         if (hasRoom) say(message);
-        else waiting.push({ message, ticket });
+        else waiting.push({ message: { ...message }, ticket });
         return hasRoom;
       },
       start: (request) => jobs.start(session, request),
@@ -95,7 +95,7 @@ function register(): void {
 }
 
 function give(tag: number, sequence = tag): void {
-  session.receive(deliveryOf(tag, { id: idOf(sequence), oldest: sequence }), 0);
+  session.receive(deliveryOf(tag, { ...idOf(sequence), oldest: sequence }), 0);
 }
 const grant = (tag: number, bytes: number): void =>
   session.receive({ kind: "credit", number: tag, bytes }, 0);
@@ -138,7 +138,7 @@ describe("a reply for which there is no room", () => {
 it("a handler of an earlier connection leaves a later request with its tag in its broker's list", async () => {
   const begun: { readonly signal: AbortSignal; readonly reply: (body: string) => void }[] = [];
   make((_, { signal }) => new Promise((reply) => begun.push({ signal, reply })));
-  const giveWithoutId = (): void => session.receive(deliveryOf(1, { id: undefined }), 0);
+  const giveWithoutId = (): void => session.receive(deliveryOf(1, NO_ID), 0);
   giveWithoutId();
   jobs.abandon(session);
   giveWithoutId();
@@ -153,7 +153,7 @@ it("an answer is kept without its request", async () => {
   make(() => "answer");
   const ask = (): WeakRef<Buffer> => {
     const request = Buffer.alloc(1_000);
-    session.receive(deliveryOf(1, { id: idOf(1), oldest: 1, body: Body.of([request]) }), 0);
+    session.receive(deliveryOf(1, { ...idOf(1), oldest: 1, body: Body.of([request]) }), 0);
     return new WeakRef(request);
   };
   const request = ask();
@@ -444,7 +444,7 @@ it("an answer that is kept for long holds no received chunk by its request's hea
     const chunk = tag === 1 ? Buffer.alloc(65_536) : Buffer.alloc(encoded.length);
     chunk.set(encoded);
     const headers = chunk.subarray(0, encoded.length);
-    session.receive(deliveryOf(tag, { id: idOf(tag), oldest: 1, headers }), 0);
+    session.receive(deliveryOf(tag, { ...idOf(tag), oldest: 1, headers }), 0);
   }
   const first = contexts[0] as Job;
   expect(first.headers).toEqual({ trace: "a1" });

@@ -1,8 +1,7 @@
 /** A worker whose connection ends: what it gives up, and when it is back. */
 import { expect, it } from "vitest";
-import { type Delivery, Dialect, decodeAtWorker } from "../../../src/patterns/majordomo/protocol.js";
+import { Body, type Delivery, Dialect, decodeAtWorker } from "../../../src/patterns/majordomo/protocol.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
-import { replyTo } from "./messages.js";
 
 function sessionOf(dialect?: Dialect, opens = true) {
   const log: string[] = [];
@@ -82,7 +81,11 @@ it("a draining worker says DISCONNECT to a plain broker behind its last answer, 
   session.drain();
   expect([said(), session.ready]).toEqual([["open", "joined", "start"], true]);
   expect(
-    session.reply(request as Delivery, replyTo(request as Delivery, true, 0, "answer"), undefined as never),
+    session.reply(
+      { delivery: request as Delivery, pieces: 0, settled: () => undefined },
+      true,
+      Body.of(["answer"]),
+    ),
   ).toBe("sent");
   expect([said(), session.ready, session.nextWakeUp()]).toEqual([
     ["answered", "DISCONNECT"],

@@ -28,8 +28,10 @@ import { Call, type CalledService, type CallSink } from "../../../src/patterns/m
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
 import {
   type Answer,
+  Body,
   type Delivery,
   Dialect,
+  decodeAtBroker,
   encode,
   type FromWorker,
   type Given,
@@ -40,7 +42,7 @@ import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import type { Network } from "../../../src/testing/network.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
-import { type FromBroker, framesOf, replyTo } from "./messages.js";
+import { type FromBroker, framesOf } from "./messages.js";
 
 /** ms between heartbeats of everybody. */
 export const BEAT = 100;
@@ -200,9 +202,9 @@ export class SimulatedBroker {
   );
   readonly #answers = new Batcher<Buffer, Answer>(
     ANSWERS,
-    (client, message, answers) => {
+    (client, message, first, count) => {
       const sent = this.#put(client, message);
-      if (sent !== "sent") this.rules.unanswered(answers, sent);
+      if (sent !== "sent") this.rules.unanswered(first, count, sent);
     },
     this.#soon,
   );
@@ -231,8 +233,10 @@ export class SimulatedBroker {
       this.#hear(() => {
         const id = this.#ids.get(from) ?? Buffer.from(from);
         this.#ids.set(from, id);
-        for (const message of messagesAtBroker([id, ...frames]))
-          this.rules.receive(id, message, simulation.now);
+        const whole = [id, ...frames];
+        messagesAtBroker(decodeAtBroker(whole), whole, (message) =>
+          this.rules.receive(id, message, simulation.now),
+        );
       }),
     );
     this.#timer = new RulesTimer(simulation, this.rules);
@@ -241,8 +245,10 @@ export class SimulatedBroker {
   #send(to: Buffer, message: FromBroker): SendResult {
     if (message.kind === "request" && this.#deliveries.add(to, message)) return "sent";
     if (message.kind === "answer" && this.#answers.add(to, message)) return "sent";
+    const frames = framesOf(to, message).slice(1);
     this.#deliveries.flush(to);
-    return this.#put(to, framesOf(to, message).slice(1));
+    this.#answers.flush(to);
+    return this.#put(to, frames);
   }
 
   /** The network copies the frames. */
@@ -375,8 +381,9 @@ export class SimulatedWorker {
       (flush) => world.afterGathering(flush),
     );
     const put = (message: FromWorker, ticket?: SendTicket): boolean => {
+      const frames = encode("worker", message);
       replies.flush();
-      return send(encode("worker", message), ticket);
+      return send(frames, ticket);
     };
     const session: WorkerSession = new WorkerSession(
       {
@@ -393,7 +400,7 @@ export class SimulatedWorker {
       {
         open: () => {
           const receive = (frames: Buffer[]): void => {
-            for (const message of messagesAtWorker(frames)) session.receive(message, simulation.now);
+            messagesAtWorker(frames, (message) => session.receive(message, simulation.now));
             timer.update();
           };
           const tell = (what: "lost" | "refused"): void => {
@@ -452,8 +459,9 @@ export class SimulatedWorker {
         return;
       }
       const inPieces = asked.endsWith("~") && delivery.dialect !== Dialect.Mdp01;
-      if (inPieces) session.reply(delivery, replyTo(delivery, false, 0, ...reply), NOBODY);
-      session.reply(delivery, replyTo(delivery, true, inPieces ? 1 : 0, ...reply), NOBODY);
+      const body = Body.of(reply);
+      if (inPieces) session.reply({ delivery, pieces: 0, ...NOBODY }, false, body);
+      session.reply({ delivery, pieces: inPieces ? 1 : 0, ...NOBODY }, true, body);
     });
   }
 }
@@ -494,7 +502,7 @@ class StreamJob implements SendTicket {
   end(): void {
     if (this.#over) return;
     this.#over = true;
-    this.session.reply(this.delivery, replyTo(this.delivery, true, this.#next), NOBODY);
+    this.session.reply({ delivery: this.delivery, pieces: this.#next, ...NOBODY }, true, Body.of([]));
   }
 
   settled(sent: boolean): void {
@@ -515,20 +523,21 @@ class StreamJob implements SendTicket {
       if (dialect === Dialect.Mdp01 || (unreliable && dialect === Dialect.Mdp02)) {
         this.#over = true;
         const joined = Array.from({ length: this.count }, (_, i) => Buffer.from(`${this.text}#${i}`));
-        session.reply(delivery, replyTo(delivery, true, 0, ...joined), NOBODY);
+        session.reply({ delivery, pieces: 0, ...NOBODY }, true, Body.of(joined));
         return;
       }
       if (this.#next === this.count) {
         this.#over = true;
         const pieces = dialect === Dialect.Shoal ? this.count : 0;
-        session.reply(delivery, replyTo(delivery, true, pieces), NOBODY);
+        session.reply({ delivery, pieces, ...NOBODY }, true, Body.of([]));
         return;
       }
       const padding = Buffer.alloc(simulation.random.integer(0, MAX_PADDING));
-      const reply = replyTo(delivery, false, this.#next, Buffer.from(`${this.text}#${this.#next}`), padding);
-      const told = session.reply(delivery, reply, this);
+      const piece = Body.of([Buffer.from(`${this.text}#${this.#next}`), padding]);
+      const settled = (sent: boolean): void => this.settled(sent);
+      const told = session.reply({ delivery, pieces: this.#next, settled }, false, piece);
       this.#next += 1;
-      this.#credit -= reply.body.cost;
+      this.#credit -= piece.cost;
       if (told === "sent") this.pull();
       else if (told === "stale") this.#over = true;
     });
@@ -580,9 +589,9 @@ export class SimulatedClient {
         open: (number, endpoint) => {
           const receive = (frames: Buffer[]): void => {
             if (!this.#connections.has(number)) return;
-            for (const message of messagesAtClient(frames)) {
+            messagesAtClient(frames, (message) => {
               if (this.#connections.has(number)) this.rules.receive(number, message, simulation.now);
-            }
+            });
             this.#timer?.update();
           };
           const tell = (what: "lost" | "refused"): void => {
@@ -600,8 +609,9 @@ export class SimulatedClient {
         send: (number, message) => {
           const isOurs = message.kind === "request" && message.dialect === Dialect.Shoal;
           if (isOurs && requests.add(number, message)) return true;
+          const frames = encode("client", message);
           requests.flush(number);
-          this.#connections.get(number)?.send(encode("client", message));
+          this.#connections.get(number)?.send(frames);
           return true;
         },
         event: (event) => simulation.note(`${name}: ${JSON.stringify(event)}`),
