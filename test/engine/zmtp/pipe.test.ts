@@ -275,6 +275,19 @@ test("a turn's small messages are written in ever larger parts, and the next tur
   expect(parts(1)).toEqual([first]);
 });
 
+test("published and relayed messages wait for the end of the turn", () => {
+  const { pipe, link } = make({ sendHighWaterMark: 10_000 });
+  pipe.linked({ ...link, prompt: true }, PEER);
+  const encoder = new Encoder();
+  for (let i = 0; i < 100; i++) {
+    encoder.encode(Buffer.alloc(100), 0, undefined);
+    pipe.sendEncoded(encoder);
+  }
+  expect(link.flush).not.toHaveBeenCalled();
+  pipe.send(Buffer.alloc(100), 0, undefined);
+  expect(link.flush).toHaveBeenCalledTimes(1);
+});
+
 test.each([
   ["that is not written at once", { prompt: false }, {}],
   ["that keeps the newest message", { prompt: true }, { conflate: true }],
