@@ -28,6 +28,8 @@ const FLUSH_BYTES = 65_536;
  */
 const FIRST_FLUSH = 2_048;
 const SMALL_MESSAGE = 4_096;
+/** To more peers in a turn, early writes cost more than they give. */
+const MANY_PEERS = 64;
 /** For large messages, each of which would be a separate write. */
 const FLUSH_LARGE_BYTES = 262_144;
 /**
@@ -613,7 +615,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #enough(link: Link, { bytes, messages }: OutQueue, early: boolean): number {
     if (bytes >= messages * BY_REFERENCE && link.ahead === undefined) return FLUSH_LARGE_BYTES;
     const areSmall = bytes <= messages * SMALL_MESSAGE && !this.#options.conflate;
-    return early && areSmall && link.prompt === true ? this.#flushAt : FLUSH_BYTES;
+    const isPrompt = early && link.prompt === true && dirty.length <= MANY_PEERS;
+    return isPrompt && areSmall ? this.#flushAt : FLUSH_BYTES;
   }
 
   /** Sends the rest of a turn's messages. */

@@ -45,8 +45,8 @@ export const MAX_BATCH_BYTES = 15_360;
 export const MAX_BATCH_MEMBERS = 512;
 /** Bytes of a message that each end must accept. */
 const MAX_BATCH_MESSAGE = 32_768;
-/** Batches being filled. */
-const MAX_OPEN = 16;
+/** Batches being filled, for each pair of peer and service. */
+const MAX_OPEN = 64;
 /** Bytes allocated at once for batches to send. */
 const SLAB = 262_144;
 
@@ -114,12 +114,18 @@ export const DELIVERIES: Layout<Given> = {
   alone: (delivery) => encode("worker", delivery),
 };
 
-const MAX_ENTRY = 14;
+/** @returns room for `needed` bytes, with the first `used` ones */
+function grown(memory: Buffer, used: number, needed: number): Buffer {
+  if (needed <= memory.length) return memory;
+  const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * memory.length));
+  memory.copy(larger, 0, 0, used);
+  return larger;
+}
 
 /** Entries and bodies of a batch that is being filled. */
 class Members {
-  readonly #index = Buffer.allocUnsafeSlow(MAX_BATCH_MEMBERS * MAX_ENTRY);
-  readonly #bodies = Buffer.allocUnsafeSlow(MAX_BATCH_BYTES);
+  #index: Buffer = Buffer.allocUnsafeSlow(256);
+  #bodies: Buffer = Buffer.allocUnsafeSlow(1_024);
   #at = 0;
   #end = 0;
   /** Last bodies, if they follow each other in shared memory: they are copied at once. */
@@ -129,7 +135,9 @@ class Members {
 
   add<M extends Bodied>(layout: Layout<M>, message: M): void {
     const start = this.#end;
+    this.#bodies = grown(this.#bodies, start, start + message.body.bytes);
     this.#append(message.body);
+    this.#index = grown(this.#index, this.#at, this.#at + layout.entry);
     layout.write(this.#index, this.#at, message);
     this.#at += layout.entry;
     const length = this.#end - start;
@@ -180,6 +188,12 @@ class Members {
 /** Unused ones. */
 const spare: Members[] = [];
 
+function membersOf<M extends Bodied>(layout: Layout<M>, first: M): Members {
+  const members = spare.pop() ?? new Members();
+  members.add(layout, first);
+  return members;
+}
+
 interface Batch<P, M> {
   readonly peer: P;
   /** A copy. */
@@ -220,10 +234,7 @@ export class Batcher<P, M extends Bodied> {
       const batch = this.#open[i] as Batch<P, M>;
       if (batch.peer !== peer || !layout.follows(message, batch.first)) continue;
       if (batch.count === MAX_BATCH_MEMBERS || batch.bytes + bytes > MAX_BATCH_BYTES) continue;
-      if (batch.members === undefined) {
-        batch.members = spare.pop() ?? new Members();
-        batch.members.add(layout, batch.first);
-      }
+      batch.members ??= membersOf(layout, batch.first);
       batch.members.add(layout, message);
       batch.count += 1;
       batch.bytes += bytes;

@@ -269,6 +269,7 @@ export class BrokerRequests {
     given.headers = worker.dialect === Dialect.Shoal ? request.headers : EMPTY;
     given.body = request.body as Body;
     const sent = this.#effects.toWorker(worker.routingId, given);
+    given.headers = EMPTY;
     given.body = NO_BODY;
     if (sent === "sent") return;
     // It was no delivery.

@@ -22,6 +22,7 @@ import {
   type Failed,
   type Failure,
   type FromWorker,
+  NO_ADDRESS,
   NO_BODY,
   newAnswer,
 } from "./protocol.js";
@@ -200,6 +201,7 @@ export class WorkerSession {
     try {
       return this.#reply(answer, job);
     } finally {
+      answer.address = NO_ADDRESS;
       answer.body = NO_BODY;
     }
   }
@@ -212,8 +214,9 @@ export class WorkerSession {
   }
 
   #reply(reply: Answer | Failure, ticket: SendTicket): SendOutcome {
+    const isPiece = reply.kind === "answer" && !reply.final;
     const outcome = this.#effects.reply(reply, ticket) ? "sent" : "waits";
-    if (reply.kind === "answer" && !reply.final) return outcome;
+    if (isPiece) return outcome;
     this.#inFlight -= 1;
     this.#worked = true;
     if (this.#draining && this.#inFlight === 0 && this.#dialect !== Dialect.Shoal) this.end();

@@ -112,8 +112,22 @@ describe("what is gathered", () => {
       batches.add(1, requestOf(i, { service: SERVICE, body: Body.of([Buffer.alloc(1_000)]) }));
     end();
     expect(said().map(({ bodies }) => bodies.length)).toEqual([15, 1]);
-    for (let peer = 1; peer <= 17; peer++) batches.add(peer, requestOf(1));
+    for (let peer = 1; peer <= 65; peer++) batches.add(peer, requestOf(1));
     expect(said().map(({ peer }) => peer)).toEqual([1]);
+  });
+
+  it("loses no other member when the memory of one is gone before the second", () => {
+    const { batches, said, end } = batcher();
+    const [a, b, c] = requests("a", "b", "c") as [Request, Request, Request];
+    const gone = { ...a, body: Body.of([new Uint8Array(new ArrayBuffer(4)) as Buffer]) };
+    batches.add(1, gone);
+    structuredClone(0, { transfer: [(gone.body.frames[0] as Buffer).buffer as ArrayBuffer] });
+    for (const next of [b, c]) expect(() => batches.add(1, next)).toThrow(TypeError);
+    batches.clear();
+    batches.add(1, b);
+    batches.add(1, c);
+    end();
+    expect(said()).toEqual([{ peer: 1, bodies: ["b", "c"], frames: 3 }]);
   });
 
   it("is forgotten when its connection ends", () => {
