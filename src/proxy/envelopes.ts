@@ -10,7 +10,7 @@
  */
 
 import { MAX_FORWARDED_FRAMES } from "../core/frame-cost.js";
-import type { FrameBatch } from "../sockets/relay.js";
+import type { FrameBatch } from "../sockets/internal.js";
 
 /** More routing ids than any real chain of proxies adds. */
 const MAX_HOPS = 32;

@@ -1,12 +1,13 @@
 /**
- * Moves messages from one socket to another: the loop of every proxy and of the last value cache.
+ * Moves messages from one socket to another without codecs: the loop of every proxy and of the last value cache.
  *
  *   from --take--> check --> offer --> to --> capture
  *     ^                        | mute: the message waits, and nothing is taken meanwhile
  *     +------------------------+
  *
- * Messages pass in undecoded batches (relay.ts) if both engines can and no hook needs each message. Only those in
- * flight are held here.
+ * Messages pass in undecoded batches, without an object each, if both engines can and no hook needs each message:
+ *
+ *   from.engine --takeBatch--> at most one batch in flight --offerBatch--> to.engine
  *
  * The gate:
  *
@@ -14,11 +15,15 @@
  *     ^------ resume ------|
  *   open ---- finish(n) -> takes n more messages, then ends
  */
+
 import { ClosedError } from "../core/errors.js";
+import { IdleWaits } from "../core/idle-waits.js";
 import { TurnBudget } from "../core/turn-budget.js";
-import { byteLengthOf } from "./message.js";
-import { type FrameBatch, Relay, type RelayFilter } from "./relay.js";
-import type { Socket } from "./socket.js";
+import { OfferResult } from "../engine/engine.js";
+import { messageBytes } from "../engine/frame.js";
+import type { FrameBatch } from "../engine/frame-batch.js";
+import { CORE, type Socket } from "./socket.js";
+import type { SocketCore } from "./socket-core.js";
 
 export type ProxySide = "frontend" | "backend";
 
@@ -29,11 +34,13 @@ export interface PumpCounts {
   readonly dropped: Record<string, number>;
 }
 
-export interface PumpEffects extends RelayFilter {
+export interface PumpEffects {
   /** Returns `pass` or the reason for a drop; must also drop what `filter` removes. Default: all pass. */
   readonly check?: ((frames: readonly Buffer[]) => string) | undefined;
   /** Whether a batch needs the check message by message. Default: always, with a `check`. */
   readonly needsInspection?: ((batch: FrameBatch) => boolean) | undefined;
+  /** Removes messages that must not pass from a batch; `undefined`: all. */
+  readonly filter?: ((batch: FrameBatch) => FrameBatch | undefined) | undefined;
   readonly throttle?: PumpThrottle | undefined;
   /** Gets each passed message. */
   readonly capture?: ((frames: Buffer[]) => void) | undefined;
@@ -55,32 +62,38 @@ export interface PumpThrottle {
 const MAX_TURN = 4_000;
 /** Bytes per turn; one batch may exceed them. */
 const MAX_TURN_BYTES = 1_048_576;
+/** Lets many peers take turns. */
+const MAX_BATCH_MESSAGES = 1_000;
+const FOREVER = { timeout: -1 } as const;
 
 export class Pump {
   readonly counts: PumpCounts = { lostBytes: 0, dropped: { failed: 0 } };
-  readonly #from: Socket;
-  readonly #to: Socket;
-  readonly #relay: Relay;
+  readonly #from: SocketCore;
+  readonly #to: SocketCore;
   readonly #effects: PumpEffects;
-  readonly #batches: boolean;
+  readonly #takesBatches: boolean;
   #open = true;
   #ended = false;
   #quota = Number.POSITIVE_INFINITY;
+  #batch: FrameBatch | undefined = undefined;
+  #batchBytes = 0;
+  #unchecked: Buffer[][] = [];
   #inFlight = 0;
   readonly #budget = new TurnBudget();
   #onResume: (() => void) | undefined = undefined;
   #onThrottle: (() => void) | undefined = undefined;
-  #unchecked: Buffer[][] = [];
 
   /** Requires that nothing else receives from `from`. */
   constructor(from: Socket, to: Socket, effects: PumpEffects) {
-    this.#from = from;
-    this.#to = to;
+    this.#from = from[CORE];
+    this.#to = to[CORE];
     this.#effects = effects;
-    this.#relay = new Relay(from, to, effects);
     const { check, capture, needsInspection } = effects;
-    this.#batches =
-      capture === undefined && (check === undefined || needsInspection !== undefined) && this.#relay.batches;
+    this.#takesBatches =
+      capture === undefined &&
+      (check === undefined || needsInspection !== undefined) &&
+      this.#from.engine.relaySource !== undefined &&
+      this.#to.engine.relaySink !== undefined;
   }
 
   get inFlight(): number {
@@ -88,7 +101,7 @@ export class Pump {
   }
 
   get #batched(): number {
-    return this.#relay.inFlight + this.#unchecked.length;
+    return (this.#batch?.messages ?? 0) + this.#unchecked.length;
   }
 
   get quota(): number {
@@ -155,37 +168,86 @@ export class Pump {
       await this.#resumed();
       if (this.#ended) return;
     }
-    if (this.#batches) return this.#passBatches();
+    if (this.#takesBatches) return this.#passBatches();
     if (this.#isThrottled) return this.#waitForThrottle();
     while (this.#open && !this.#ended && this.#quota > 0 && !this.#isThrottled) {
-      const message = this.#relay.take();
-      if (message === undefined) return this.#relay.readable();
+      const message = this.#from.inbox.next() as Buffer[] | undefined;
+      if (message === undefined) return this.#readable();
       this.#quota -= 1;
-      this.#effects.throttle?.spend(1, byteLengthOf(message));
+      this.#effects.throttle?.spend(1, messageBytes(message));
       if (!this.#pass(message)) await this.#waitForRoom(message);
       if (this.#budget.spend()) return eventLoopTurn();
     }
   }
 
   async #passBatches(): Promise<void> {
-    const relay = this.#relay;
     const message = this.#unchecked.shift();
     if (message !== undefined) {
       if (!this.#pass(message)) await this.#waitForRoom(message);
       return;
     }
-    if (relay.inFlight === 0 && this.#isThrottled) return this.#waitForThrottle();
+    if (this.#batch === undefined && this.#isThrottled) return this.#waitForThrottle();
     const { throttle } = this.#effects;
-    const most = Math.min(MAX_TURN, this.#quota, throttle?.messages ?? MAX_TURN);
-    const mostBytes = Math.min(MAX_TURN_BYTES, throttle?.bytes ?? MAX_TURN_BYTES);
-    const { taken, bytes, lostBytes, stopReason } = relay.move(most, mostBytes);
-    this.#quota -= taken;
-    throttle?.spend(taken, bytes);
-    this.counts.lostBytes += lostBytes;
-    if (stopReason === "mute") await relay.writable();
-    else if (stopReason === "inspect") this.#unchecked = relay.takeDecoded();
-    else if (stopReason === "enough") await eventLoopTurn();
-    else await relay.readable();
+    let left = Math.min(MAX_TURN, this.#quota, throttle?.messages ?? MAX_TURN);
+    let leftBytes = Math.min(MAX_TURN_BYTES, throttle?.bytes ?? MAX_TURN_BYTES);
+    for (;;) {
+      this.#to.assertOpen(); // A closed socket never has room.
+      if (this.#batch === undefined) {
+        if (left <= 0 || leftBytes <= 0) return eventLoopTurn();
+        if (!this.#to.engine.writable) return this.#to.whenWritable();
+        const batch = this.#from.engine.relaySource?.takeBatch(Math.min(MAX_BATCH_MESSAGES, left));
+        if (batch === undefined) return this.#readable();
+        const bytes = bytesOf(batch);
+        left -= batch.messages;
+        leftBytes -= bytes;
+        this.#took(batch, bytes);
+        if (this.#unchecked.length > 0) return;
+      } else if (this.#offer(this.#batch) === OfferResult.Mute) return this.#to.whenWritable();
+    }
+  }
+
+  #took(batch: FrameBatch, bytes: number): void {
+    const { filter, needsInspection, throttle } = this.#effects;
+    const { counters } = this.#from;
+    this.#quota -= batch.messages;
+    throttle?.spend(batch.messages, bytes);
+    counters.received += batch.messages;
+    counters.bytesReceived += bytes;
+    const passing = filter === undefined ? batch : filter(batch);
+    if (passing !== batch) batch.release();
+    if (passing === undefined) return;
+    if (needsInspection?.(passing) === true) {
+      this.#unchecked = passing.decode();
+      return;
+    }
+    this.#batch = passing;
+    this.#batchBytes = passing === batch ? bytes : bytesOf(passing);
+  }
+
+  #offer(batch: FrameBatch): OfferResult {
+    const before = batch.messages;
+    const result = this.#to.engine.relaySink?.offerBatch(batch) ?? OfferResult.Mute;
+    const refused = result === OfferResult.Unroutable || result === OfferResult.PeerFull ? 1 : 0;
+    const taken = before - batch.messages;
+    const bytes = batch.messages === 0 ? this.#batchBytes : takenBytesOf(batch, taken);
+    this.#batchBytes -= bytes;
+    const { counters } = this.#to;
+    counters.sent += taken;
+    counters.bytesSent += bytes;
+    counters.delivered += taken - refused;
+    if (refused > 0) this.#refused(result, batch.refused());
+    if (batch.messages === 0) {
+      this.#batch = undefined;
+      batch.release();
+    }
+    return result;
+  }
+
+  #refused(result: OfferResult, message: Buffer[]): void {
+    const reason = result === OfferResult.PeerFull ? "peer-full" : "unroutable";
+    this.#to.counters.dropped[reason] += 1;
+    this.#to.dropped(reason, message);
+    this.counts.lostBytes += messageBytes(message);
   }
 
   get #isThrottled(): boolean {
@@ -196,7 +258,7 @@ export class Pump {
   async #waitForThrottle(): Promise<void> {
     const { throttle } = this.#effects;
     if (throttle === undefined) return;
-    if (this.#relay.hasMessages) throttle.held();
+    if (this.#from.engine.readable) throttle.held();
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, throttle.wait);
       this.#onThrottle = () => {
@@ -209,7 +271,7 @@ export class Pump {
 
   #endWait(): void {
     this.#onThrottle?.();
-    this.#relay.endReadable();
+    this.#from.readable?.end();
   }
 
   #pass(message: Buffer[]): boolean {
@@ -225,18 +287,36 @@ export class Pump {
         return true;
       }
     }
-    const before = this.#relay.undeliverable;
-    if (!this.#relay.trySend(message)) return false;
+    const before = this.#undeliverable;
+    this.#to.assertOpen(); // A closed PUB or ROUTER would accept it.
+    if (!this.#to.outbox.trySend(message)) return false;
     this.#inFlight = 0;
-    if (this.#relay.undeliverable !== before) this.counts.lostBytes += byteLengthOf(message);
+    if (this.#undeliverable !== before) this.counts.lostBytes += messageBytes(message);
     if (capture !== undefined) capture(message);
     return true;
   }
 
+  /** Messages for unknown or full peers (ROUTER). */
+  get #undeliverable(): number {
+    const { dropped } = this.#to.counters;
+    return dropped.unroutable + dropped["peer-full"];
+  }
+
   async #waitForRoom(message: Buffer[]): Promise<void> {
-    await this.#relay.send(message);
+    this.#to.assertOpen(); // A closed socket would let the message wait forever.
+    await this.#to.outbox.send(message, FOREVER, false);
     this.#inFlight = 0;
     this.#effects.capture?.(message);
+  }
+
+  /** Settles when `from` may have messages again, after none, or at its end of the wait. @throws ClosedError `EBADF` */
+  #readable(): Promise<void> {
+    const core = this.#from;
+    core.assertOpen();
+    core.readable ??= new IdleWaits();
+    const isReadable = core.readable.wait(false);
+    core.engine.wantReadable(1);
+    return isReadable;
   }
 
   #resumed(): Promise<void> {
@@ -261,4 +341,14 @@ function eventLoopTurn(): Promise<void> {
 
 function isRefused(error: unknown): boolean {
   return error instanceof ClosedError && error.code === "EBADF";
+}
+
+function bytesOf({ tally, first, messages }: FrameBatch): number {
+  return tally.bodyBytes + (first === undefined ? 0 : first.length * messages);
+}
+
+function takenBytesOf(batch: FrameBatch, messages: number): number {
+  const bytes = batch.takenBytes + (batch.first?.length ?? 0) * messages;
+  batch.takenBytes = 0;
+  return bytes;
 }

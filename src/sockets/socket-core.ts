@@ -103,7 +103,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   readonly #options: OptionValues;
   /** Called when `replyLost` may be true (Request). */
   onReplyLost: (() => void) | undefined = undefined;
-  /** Made by relays (relay.ts); they end at close, too. */
+  /** Made by pumps and `whenWritable`; they end at close, too. */
   readable: IdleWaits | undefined = undefined;
   writable: IdleWaits | undefined = undefined;
   readonly #shape: MessageShape;

@@ -22,7 +22,7 @@ import {
   XSubscriber,
 } from "../../src/index.js";
 import { Dish, Radio } from "../../src/sockets/draft/index.js";
-import { Relay } from "../../src/sockets/relay.js";
+import { Pump } from "../../src/sockets/pump.js";
 import { ENGINES } from "../support/engines.js";
 import { nextEvent, turn, until } from "./support/wait.js";
 
@@ -320,16 +320,22 @@ describe("a registered transport", () => {
       for (let i = at; i < 2; i++) await to.receive();
     }
     publishWithinWrite(accepted as End[], () => to.trySend(["first", "within"]));
-    const relay = new Relay(from, to);
+    const failures: unknown[] = [];
+    const pump = new Pump(from, to, {
+      refused: () => undefined,
+      failed: (error) => failures.push(error),
+    });
+    const running = pump.run();
     await source.send(["all", Buffer.alloc(300_000, 1)]);
-    await relay.readable();
-    relay.move(10);
     const texts: string[] = [];
     for (const subscriber of [...subscribers, subscribers[0] as Subscriber]) {
       const [topic, body] = (await subscriber.receive({ timeout: 4_000 })) as [Buffer, Buffer];
       texts.push(`${topic} ${body.length}`);
     }
     expect(texts).toEqual(["all 300000", "all 300000", "first 6"]);
+    expect(failures).toEqual([]);
+    pump.end();
+    await running;
   });
 
   it("reports its own refusals", async () => {

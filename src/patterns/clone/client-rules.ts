@@ -12,7 +12,7 @@
 
 import { owned } from "../../core/bytes.js";
 import { costOf } from "../../core/frame-cost.js";
-import type { FrameBatch } from "../../sockets/relay.js";
+import type { FrameBatch } from "../../sockets/internal.js";
 import { ClientCalls, type ClientUpdate, type CloneCall, type UpdateResult } from "./client-calls.js";
 import { ClientMap, ClientSubtree, Loading } from "./client-map.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";

@@ -5,7 +5,7 @@
  *
  * A *plain* update sets a key, without a property `revision`. Others are read frame by frame elsewhere.
  */
-import { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../../sockets/relay.js";
+import { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../../sockets/internal.js";
 import { isReservedKey, MAX_SEQUENCE_BYTE, readSequence, SEQUENCE_BYTES, UUID_BYTES } from "./protocol.js";
 import type { EntryBytes } from "./table.js";
 

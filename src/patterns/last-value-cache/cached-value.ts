@@ -11,7 +11,7 @@
 
 import { Link } from "../../core/collections/linked-list.js";
 import { FRAME_COST } from "../../core/frame-cost.js";
-import { framesBetween } from "../../sockets/relay.js";
+import { framesBetween } from "../../sockets/internal.js";
 
 /** Spare bytes. */
 const SMALL = 256;

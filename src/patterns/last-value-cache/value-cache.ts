@@ -11,7 +11,7 @@
 
 import { KeyTable } from "../../core/collections/key-table.js";
 import { LinkedList } from "../../core/collections/linked-list.js";
-import { type FrameBatch, frameEnd } from "../../sockets/relay.js";
+import { type FrameBatch, frameEnd } from "../../sockets/internal.js";
 import { CachedValue, valueSize } from "./cached-value.js";
 import { SortedTopics } from "./sorted-topics.js";
 

@@ -5,7 +5,7 @@
  *   publishers <--passes--- change <--------subscription---- subscribers
  */
 
-import type { FrameBatch } from "../../sockets/relay.js";
+import type { FrameBatch } from "../../sockets/internal.js";
 import type { ProxyPolicyList } from "./policy.js";
 
 /** 29/PUBSUB. */

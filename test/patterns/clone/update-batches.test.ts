@@ -5,7 +5,7 @@ import { encodeMessages } from "../../../src/engine/zmtp/codec/take-front.js";
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
 import { encodeGoodbye, encodeHugz, sequenceFrame, UUID } from "../../../src/patterns/clone/protocol.js";
 import { UpdateView } from "../../../src/patterns/clone/update-view.js";
-import type { FrameBatch } from "../../../src/sockets/relay.js";
+import type { FrameBatch } from "../../../src/sockets/internal.js";
 import fc from "../../support/properties.js";
 import { contents } from "./world.js";
 import { resultOf } from "./world-client.js";

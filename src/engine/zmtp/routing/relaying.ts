@@ -1,4 +1,4 @@
-/** Relays messages in wire format between sockets without decoding them (sockets/relay.ts). */
+/** Relays messages in wire format between sockets without decoding them (sockets/pump.ts). */
 import { keyOf, slice } from "../../../core/memory.js";
 import { OfferResult, type RelaySink, type RelaySource } from "../../engine.js";
 import { bodyAt, frameEnd, MORE, SHORT_HEADER, skipMessages, tallyOf } from "../../frame.js";
