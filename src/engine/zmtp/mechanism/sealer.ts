@@ -13,7 +13,6 @@ import {
   LONG,
   LONG_HEADER,
   MAX_SHORT,
-  readLongSize,
   SHORT_HEADER,
   writeHeader,
 } from "../../frame.js";
@@ -30,7 +29,6 @@ function headerSize(length: number): number {
 
 export class Sealer implements FrameSealer {
   readonly #cipher: FrameCipher;
-  readonly #plain = new FrameReader();
   #sealed: InStream | undefined;
   #opened = 0;
 
@@ -39,7 +37,7 @@ export class Sealer implements FrameSealer {
   }
 
   seal(segments: readonly Segment[]): Buffer {
-    const size = this.#plain.open ? 0 : this.#sizeOfShort(segments);
+    const size = this.#sizeOfShort(segments);
     const memory = size > 0 ? this.#cipher.memory("seal") : undefined;
     if (memory !== undefined) return this.#sealShort(segments, size, memory);
     return this.#sealEach(segments);
@@ -47,7 +45,7 @@ export class Sealer implements FrameSealer {
 
   #sealEach(segments: readonly Segment[]): Buffer {
     const cipher = this.#cipher;
-    const frames = this.#plain.read(segments);
+    const frames = framesOf(segments);
     let size = 0;
     for (const { body } of frames) size += this.#sealedSize(body.length);
     const wire = Buffer.allocUnsafeSlow(size);
@@ -72,7 +70,6 @@ export class Sealer implements FrameSealer {
     let size = 0;
     for (const { bytes, start, end } of segments) {
       for (let position = start; position < end; ) {
-        if (position + ((bytes[position] as number) & LONG ? LONG_HEADER : SHORT_HEADER) > end) return 0;
         const next = frameEnd(bytes, position);
         const length = next - bodyAt(bytes, position);
         if (next > end || length > most) return 0;
@@ -132,8 +129,7 @@ export class Sealer implements FrameSealer {
     const most = stream.maxMessageSize + OVERHEAD;
     sealed.limit(most);
     let position = 0;
-    // A started frame is completed alone, so that later frames are opened in place. A page has no `lacks`
-    // (browser/in-stream.ts).
+    // A started frame is completed alone, so that later frames are opened in place.
     while (sealed.lacks > 0 && position < length) {
       const next = Math.min(length, position + sealed.lacks);
       const fault = sealed.push(bytes, position, next);
@@ -272,53 +268,25 @@ interface Frame {
   readonly body: Uint8Array;
 }
 
-const NOTHING = new Uint8Array(0);
-
-/** Reads frames out of segments. A frame may cross segments. */
-export class FrameReader {
-  /** A partial frame, or a header whose body is in the next segment. */
-  #open: Uint8Array = NOTHING;
-
-  get open(): boolean {
-    return this.#open.length > 0;
-  }
-
-  read(segments: readonly Segment[]): Frame[] {
-    const frames: Frame[] = [];
-    for (const segment of segments) {
-      let bytes = segment.bytes.subarray(segment.start, segment.end);
-      if (this.#open.length > 0) {
-        const isHeader = this.#open.length === LONG_HEADER && ((this.#open[0] as number) & LONG) !== 0;
-        if (isHeader && sizeOf(this.#open) === bytes.length) {
-          frames.push({ flags: (this.#open[0] as number) & ~LONG, body: bytes });
-          this.#open = NOTHING;
-          continue;
-        }
-        bytes = Buffer.concat([this.#open, bytes]);
-        this.#open = NOTHING;
-      }
-      for (let position = 0; position < bytes.length; ) {
-        const flags = bytes[position] as number;
-        const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
-        if (bytes.length - position < header) {
-          this.#open = Buffer.from(bytes.subarray(position)); // The segment may be rewritten.
-          break;
-        }
-        const size =
-          header === SHORT_HEADER ? (bytes[position + 1] as number) : readLongSize(bytes, position + 1);
-        const body = position + header;
-        if (body + size > bytes.length) {
-          this.#open = Buffer.from(bytes.subarray(position));
-          break;
-        }
-        frames.push({ flags: flags & ~LONG, body: slice(bytes.buffer, bytes.byteOffset + body, size) });
-        position = body + size;
-      }
+/** @param segments of whole messages; the body of a frame sent by reference is a segment (codec/encoder.ts) */
+export function framesOf(segments: readonly Segment[]): Frame[] {
+  const frames: Frame[] = [];
+  /** The flags of a frame whose body is the next segment. */
+  let begun: number | undefined;
+  for (const { bytes, start, end } of segments) {
+    const { buffer, byteOffset } = bytes;
+    if (begun !== undefined) {
+      frames.push({ flags: begun, body: slice(buffer, byteOffset + start, end - start) });
+      begun = undefined;
+      continue;
     }
-    return frames;
+    for (let position = start; position < end; ) {
+      const flags = (bytes[position] as number) & ~LONG;
+      const body = bodyAt(bytes, position);
+      position = frameEnd(bytes, position);
+      if (position > end) begun = flags;
+      else frames.push({ flags, body: slice(buffer, byteOffset + body, position - body) });
+    }
   }
-}
-
-function sizeOf(header: Uint8Array): number {
-  return ((header[0] as number) & LONG) === 0 ? (header[1] as number) : readLongSize(header, 1);
+  return frames;
 }
