@@ -48,13 +48,12 @@ function browserBuild(folder, output) {
     },
     platform: "browser",
     // Where nothing uses it, it is not in the result; where something does, test/browser/bundle finds it.
-    external: /^node:(?!buffer$|net$|os$)/,
+    external: /^node:(?!buffer$|os$)/,
     resolve: {
       // `./x.js` is x.browser.ts, where a page needs another than x.ts; `./x.ts` is that file itself.
       extensionAlias: { ".js": [".browser.ts", ".ts", ".js"] },
       alias: {
         "node:buffer": resolve("src/browser/node/constants.ts"),
-        "node:net": resolve("src/browser/node/net.ts"),
         "node:os": resolve("src/browser/node/os.ts"),
       },
     },

@@ -5,7 +5,6 @@ import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "../core
 import type { SocketTypeName } from "../core/socket-type.js";
 import { encodeZ85 } from "../core/z85.js";
 import { BATCHES } from "./batches.js";
-import { ADDRESSED } from "./draft/addressed.js";
 import { RECEIVING } from "./readable.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import { SENDING } from "./writable.js";
@@ -15,7 +14,7 @@ export function defineSocket(
   socketClass: { readonly prototype: HasCore },
   type: SocketTypeName,
   _routing?: undefined,
-  sending: object = ADDRESSED[type] ?? SENDING,
+  sending: object = SENDING,
 ): void {
   if (WRITABLE.some((each) => each === type)) defineMethods(socketClass, sending);
   if (READABLE.some((each) => each === type)) defineMethods(socketClass, { ...RECEIVING, ...BATCHES });

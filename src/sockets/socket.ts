@@ -7,7 +7,6 @@ import type { WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";
 import { Context, context as globalContext } from "./context.js";
 import { defineGeneric } from "./define.js";
-import { singleFrameShape } from "./draft/single-frame.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import { toMessage } from "./message.js";
 import { SocketByNumber } from "./numbered-socket.js";
@@ -48,7 +47,7 @@ type Given = Readonly<Record<string, unknown>> & {
 
 /**
  * The base of all sockets; use the class of your type. A class that extends it directly calls `super(SocketType.Dealer,
- * options)`, and has plain frames, and its type's methods and options.
+ * options)`, and has plain frames, and its type's methods and options; not for draft types.
  *
  * @example
  * ```ts
@@ -99,7 +98,7 @@ export abstract class Socket extends SocketByNumber {
     if (!(context instanceof Context)) {
       throw new InvalidArgumentError(`Option context of ${name} must be a Context; got ${describe(context)}`);
     }
-    const own = shape ?? (name === "Stream" ? STREAM_FRAMES : (singleFrameShape(name, undefined) ?? FRAMES));
+    const own = shape ?? (name === "Stream" ? STREAM_FRAMES : FRAMES);
     if (codec !== undefined && (shape === undefined || own === FRAMES || own === STREAM_FRAMES)) {
       throw new InvalidArgumentError(`${name} has no option codec: its messages are frames as they are`);
     }
@@ -375,6 +374,8 @@ function checkArguments(type: unknown, options: unknown, shape: unknown): Socket
   }
   const name = socketTypeName(type);
   if (name === undefined) throw new InvalidArgumentError(`No socket type has the number ${type}`);
+  if (shape === undefined && type >= SocketType.Server)
+    throw new InvalidArgumentError(`${name} is a draft type: extend its class of shoal/draft`);
   if (options !== undefined && (typeof options !== "object" || options === null || Array.isArray(options))) {
     throw new InvalidArgumentError(`The options of ${name} must be an object; got ${describe(options)}`);
   }

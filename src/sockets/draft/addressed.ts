@@ -1,7 +1,6 @@
 /** Methods with addresses: a peer (Server, Peer) or a group (Radio). */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
-import type { SocketTypeName } from "../../core/socket-type.js";
 import type { OutgoingFrame } from "../../engine/engine.js";
 import { MAX_DATAGRAM } from "../../engine/frame.js";
 import { checkMemory, SEND_OPTIONS, TRY_OPTIONS } from "../copy-option.js";
@@ -9,7 +8,7 @@ import { byteLengthOf } from "../message.js";
 import type { SendOptions } from "../outbox.js";
 import { CORE, type HasCore } from "../socket-core.js";
 import type { WritableOptions } from "../socket-options.js";
-import { groupFrame, routingIdFrame } from "./single-frame.ts";
+import { groupFrame, routingIdFrame } from "./single-frame.js";
 
 /** Sends messages of type `M` with an address of type `A`. */
 export interface AddressedWritable<M, A> extends Required<WritableOptions> {
@@ -95,8 +94,6 @@ function methodsOf(
 }
 
 /** @internal */
-export const ADDRESSED: Readonly<Partial<Record<SocketTypeName, object>>> = {
-  Server: methodsOf("routingId", ({ routingId }) => routingIdFrame(routingId)),
-  Peer: methodsOf("routingId", ({ routingId }) => routingIdFrame(routingId)),
-  Radio: methodsOf("group", ({ group }) => groupFrame(group)),
-};
+export const TO_PEER: object = methodsOf("routingId", ({ routingId }) => routingIdFrame(routingId));
+/** @internal */
+export const TO_GROUP: object = methodsOf("group", ({ group }) => groupFrame(group));

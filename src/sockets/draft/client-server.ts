@@ -9,11 +9,16 @@ import type { Raw, Settled } from "../shape.js";
 import { CORE, Socket } from "../socket.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "../socket-options.js";
 import type { Writable } from "../writable.js";
-import type { AddressedWritable } from "./addressed.js";
-import { ADDRESSED } from "./addressed.ts";
+import { type AddressedWritable, TO_PEER } from "./addressed.js";
 import * as routings from "./routings.js";
-import type { AddressedIn, PeerAddress, SingleIn, SingleOut } from "./single-frame.js";
-import { singleFrameShape } from "./single-frame.ts";
+import {
+  type AddressedIn,
+  type PeerAddress,
+  peerShape,
+  SingleFrameShape,
+  type SingleIn,
+  type SingleOut,
+} from "./single-frame.js";
 
 type BothWays = OptionsFor<"Client" | "Server" | "Peer">;
 
@@ -42,7 +47,7 @@ export class Client<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ClientOptions<T>);
   constructor(options?: ClientOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Client, options, singleFrameShape("Client", options?.codec), extra);
+    super(SocketType.Client, options, new SingleFrameShape(options?.codec), extra);
   }
 }
 export interface Client<T = Raw>
@@ -72,14 +77,14 @@ export class Server<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ServerOptions<T>);
   constructor(options?: ServerOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Server, options, singleFrameShape("Server", options?.codec), extra);
+    super(SocketType.Server, options, peerShape(options?.codec), extra);
   }
 }
 export interface Server<T = Raw>
   extends Readable<AddressedIn<Settled<T>, PeerAddress>>,
     AddressedWritable<SingleOut<Settled<T>>, PeerAddress>,
     Properties<BothWays> {}
-defineSocket(Server, "Server", routings.Server, ADDRESSED.Server);
+defineSocket(Server, "Server", routings.Server, TO_PEER);
 
 /**
  * Addresses other Peers by routing ids as a {@link Server} does, and can connect and speak first (51/P2P, The PEER
@@ -101,7 +106,7 @@ export class Peer<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: PeerOptions<T>);
   constructor(options?: PeerOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Peer, options, singleFrameShape("Peer", options?.codec), extra);
+    super(SocketType.Peer, options, peerShape(options?.codec), extra);
   }
 
   /**
@@ -127,4 +132,4 @@ export interface Peer<T = Raw>
   extends Readable<AddressedIn<Settled<T>, PeerAddress>>,
     AddressedWritable<SingleOut<Settled<T>>, PeerAddress>,
     Properties<BothWays> {}
-defineSocket(Peer, "Peer", routings.Peer, ADDRESSED.Peer);
+defineSocket(Peer, "Peer", routings.Peer, TO_PEER);

@@ -1,17 +1,47 @@
-/** DGRAM: raw UDP datagrams; draft. */
+/** DGRAM: raw UDP datagrams, HOST:PORT | body; draft. */
+import { isIP } from "node:net";
+import { describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
+import { MAX_DATAGRAM } from "../../engine/frame.js";
 import { defineSocket } from "../define.js";
-import type { MessageLike } from "../message.js";
+import { byteLengthOf, type MessageLike, toFrame } from "../message.js";
 import type { Readable } from "../readable.js";
+import type { MessageShape } from "../shape.js";
 import { Socket } from "../socket.js";
 import type { ConstructionOptions, Properties } from "../socket-options.js";
 import type { Writable } from "../writable.js";
-import { DATAGRAM_FRAMES } from "./single-frame.js";
 
 type DatagramProperties = OptionsFor<"Datagram">;
 
 export type DatagramOptions = DatagramProperties & ConstructionOptions;
+
+/** An address as `receive` returns it: `10.0.0.1:5555`, `[::1]:5555`. */
+function isAddress(text: string): boolean {
+  const [, v4, v6, port] = /^(?:([\d.]+)|\[([^\]]+)\]):(\d{1,5})$/.exec(text) ?? [];
+  const known = v4 === undefined ? isIP((v6 ?? "").split("%", 1)[0] as string) === 6 : isIP(v4) === 4;
+  return known && Number(port) >= 1 && Number(port) <= 65_535;
+}
+
+const DATAGRAM_FRAMES: MessageShape = {
+  encode(value) {
+    if (!Array.isArray(value) || value.length !== 2)
+      throw new InvalidArgumentError(`A Datagram's message must be [address, bytes]; got ${describe(value)}`);
+    const [address, body] = [toFrame(value[0]), toFrame(value[1])];
+    const text = typeof address === "string" ? address : Buffer.from(address).toString();
+    if (!isAddress(text)) {
+      throw new InvalidArgumentError(
+        `A Datagram's message begins with an address such as 10.0.0.1:5555 or [::1]:5555; got ${describe(text)}`,
+      );
+    }
+    const length = byteLengthOf(body);
+    if (length > MAX_DATAGRAM)
+      throw new InvalidArgumentError(`A datagram has at most ${MAX_DATAGRAM} bytes; got ${length}`);
+    return [address, body];
+  },
+  decode: (frames) => frames,
+};
 
 /**
  * Sends and receives datagrams, only over `udp://`: two frames, the other end's address and at most 8,192 bytes. Only

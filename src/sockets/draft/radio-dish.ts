@@ -7,11 +7,17 @@ import type { Readable } from "../readable.js";
 import type { Raw, Settled } from "../shape.js";
 import { CORE, Socket } from "../socket.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "../socket-options.js";
-import type { AddressedWritable } from "./addressed.js";
-import { ADDRESSED } from "./addressed.ts";
+import { type AddressedWritable, TO_GROUP } from "./addressed.js";
 import * as routings from "./routings.js";
-import type { AddressedIn, GroupAddress, MessageGroup, SingleOut } from "./single-frame.js";
-import { groupFrame, singleFrameShape } from "./single-frame.ts";
+import {
+  type AddressedIn,
+  type GroupAddress,
+  groupFrame,
+  groupShape,
+  type MessageGroup,
+  SingleFrameShape,
+  type SingleOut,
+} from "./single-frame.js";
 
 type RadioProperties = OptionsFor<"Radio">;
 type DishProperties = OptionsFor<"Dish">;
@@ -39,13 +45,13 @@ export class Radio<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: RadioOptions<T>);
   constructor(options?: RadioOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Radio, options, singleFrameShape("Radio", options?.codec), extra);
+    super(SocketType.Radio, options, new SingleFrameShape(options?.codec), extra);
   }
 }
 export interface Radio<T = Raw>
   extends AddressedWritable<SingleOut<Settled<T>>, GroupAddress>,
     Properties<RadioProperties> {}
-defineSocket(Radio, "Radio", routings.Radio, ADDRESSED.Radio);
+defineSocket(Radio, "Radio", routings.Radio, TO_GROUP);
 
 /**
  * Receives messages of joined groups: `[message, { group }]` (48/RADIO-DISH, The DISH Socket Type).
@@ -69,7 +75,7 @@ export class Dish<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: DishOptions<T>);
   constructor(options?: DishOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Dish, options, singleFrameShape("Dish", options?.codec), extra);
+    super(SocketType.Dish, options, groupShape(options?.codec), extra);
   }
 
   /**

@@ -5,17 +5,14 @@
  *   CLIENT, SCATTER, GATHER, CHANNEL     body
  *   SERVER, PEER                         id, 4 bytes, big-endian | body   [body, { routingId }]
  *   RADIO, DISH                          group | body                     [body, { group }]
- *   DGRAM                                HOST:PORT | body, two frames for the program, too
  */
 
-import { isIP } from "node:net";
 import { describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { SocketTypeName } from "../../core/socket-type.js";
 import type { OutgoingFrame, OutgoingMessage } from "../../engine/engine.js";
-import { MAX_DATAGRAM, MAX_GROUP } from "../../engine/frame.js";
-import { byteLengthOf, type MessageLike, toFrame } from "../message.js";
+import { MAX_GROUP } from "../../engine/frame.js";
+import type { MessageLike } from "../message.js";
 import { FRAMES, type MessageShape, type OnInvalid, type Raw, shapeFor } from "../shape.js";
 
 /** One frame to send: bytes, text or a codec's value, alone or as an array's only element. */
@@ -42,7 +39,7 @@ export interface MessageGroup {
 
 const MAX_ROUTING_ID = 0xffff_ffff;
 
-class SingleFrameShape implements MessageShape {
+export class SingleFrameShape implements MessageShape {
   readonly #body: MessageShape;
 
   constructor(codec: unknown) {
@@ -77,56 +74,12 @@ class AddressedShape extends SingleFrameShape {
   }
 }
 
-/** An address as `receive` returns it: `10.0.0.1:5555`, `[::1]:5555`. */
-function isAddress(text: string): boolean {
-  const [, v4, v6, port] = /^(?:([\d.]+)|\[([^\]]+)\]):(\d{1,5})$/.exec(text) ?? [];
-  const known = v4 === undefined ? isIP((v6 ?? "").split("%", 1)[0] as string) === 6 : isIP(v4) === 4;
-  return known && Number(port) >= 1 && Number(port) <= 65_535;
+export function peerShape(codec: unknown): MessageShape {
+  return new AddressedShape(codec, (frame) => ({ routingId: frame.readUInt32BE() }));
 }
 
-export const DATAGRAM_FRAMES: MessageShape = {
-  encode(value) {
-    if (!Array.isArray(value) || value.length !== 2)
-      throw new InvalidArgumentError(`A Datagram's message must be [address, bytes]; got ${describe(value)}`);
-    const [address, body] = [toFrame(value[0]), toFrame(value[1])];
-    const text = typeof address === "string" ? address : Buffer.from(address).toString();
-    if (!isAddress(text)) {
-      throw new InvalidArgumentError(
-        `A Datagram's message begins with an address such as 10.0.0.1:5555 or [::1]:5555; got ${describe(text)}`,
-      );
-    }
-    const length = byteLengthOf(body);
-    if (length > MAX_DATAGRAM)
-      throw new InvalidArgumentError(`A datagram has at most ${MAX_DATAGRAM} bytes; got ${length}`);
-    return [address, body];
-  },
-  decode: (frames) => frames,
-};
-
-type SingleFrameType = "Client" | "Server" | "Peer" | "Radio" | "Dish" | "Scatter" | "Gather" | "Channel";
-
-/** @throws InvalidArgumentError `EINVAL` */
-export function singleFrameShape(type: SingleFrameType, codec: unknown): MessageShape;
-/** `undefined` for other socket types. */
-export function singleFrameShape(type: SocketTypeName, codec: unknown): MessageShape | undefined;
-export function singleFrameShape(type: SocketTypeName, codec: unknown): MessageShape | undefined {
-  switch (type) {
-    case "Client":
-    case "Scatter":
-    case "Gather":
-    case "Channel":
-    case "Radio":
-      return new SingleFrameShape(codec);
-    case "Server":
-    case "Peer":
-      return new AddressedShape(codec, (frame) => ({ routingId: frame.readUInt32BE() }));
-    case "Dish":
-      return new AddressedShape(codec, (frame) => ({ group: frame }));
-    case "Datagram":
-      return DATAGRAM_FRAMES;
-    default:
-      return undefined;
-  }
+export function groupShape(codec: unknown): MessageShape {
+  return new AddressedShape(codec, (frame) => ({ group: frame }));
 }
 
 /** @throws InvalidArgumentError `EINVAL` */

@@ -1,2 +1,0 @@
-/** A page adds the methods of addressed.ts with the classes that need them. */
-export const ADDRESSED = {};

@@ -1,2 +1,0 @@
-/** No messages of one frame. */
-export function singleFrameShape(): undefined {}
