@@ -15,7 +15,7 @@ const GLOBALS_IN_BROWSERS = Object.fromEntries(
   Object.entries({
     buffer: ["Buffer"],
     process: ["process"],
-    timers: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "setImmediate"],
+    timers: ["setTimeout", "clearTimeout", "setImmediate"],
   }).flatMap(([file, names]) =>
     names.map((name) => [
       name,
@@ -54,7 +54,7 @@ function browserBuild(folder, output) {
       extensionAlias: { ".js": [".browser.ts", ".ts", ".js"] },
       alias: {
         "node:buffer": resolve("src/browser/node/constants.ts"),
-        "node:os": resolve("src/browser/node/os.ts"),
+        "node:os": resolve("src/browser/node/constants.ts"),
       },
     },
     preserveEntrySignatures: "allow-extension",

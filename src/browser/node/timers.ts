@@ -62,19 +62,9 @@ export function setTimeout(call: Call, delay = 1, ...args: unknown[]): Timer {
   return new Timer(args.length === 0 ? (call as () => void) : () => call(...args), delay);
 }
 
-export function setInterval(call: Call, delay = 1, ...args: unknown[]): Timer {
-  const timer = setTimeout(() => {
-    timer.refresh();
-    call(...args);
-  }, delay);
-  return timer;
-}
-
 export function clearTimeout(timer: Timer | undefined): void {
   timer?.stop();
 }
-
-export const clearInterval: typeof clearTimeout = clearTimeout;
 
 let queue: (() => void)[] = [];
 let channel: InstanceType<typeof MessageChannel> | undefined;
