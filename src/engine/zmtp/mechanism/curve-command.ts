@@ -7,7 +7,7 @@
  *   INITIATE  08 "INITIATE" | cookie @9 | nonce @105 | Box[C, vouch, metadata](C'->S') @113              257 bytes +
  *   READY     05 "READY" | nonce @6 | Box[metadata](S'->C') @14                                           30 bytes +
  *
- *   cookie = long nonce | secretbox[C', s'](a key of the server's own)        96 bytes
+ *   cookie = 96 bytes that a client sends back: in RFC 26 the server's state, sealed; here random (curve-server.ts)
  *   vouch  = long nonce | Box[C', S](C->S')                                   96 bytes
  *
  * A box's nonce is a text, then the sender's counter of 8 bytes (nonce) or 16 random bytes (long nonce). The
@@ -38,7 +38,6 @@ export const SIGNATURE = Buffer.alloc(64);
 export const NonceText = {
   hello: "CurveZMQHELLO---",
   welcome: "WELCOME-",
-  cookie: "COOKIE--",
   initiate: "CurveZMQINITIATE",
   vouch: "VOUCH---",
   ready: "CurveZMQREADY---",

@@ -3,8 +3,8 @@
  *
  *   start -- HELLO, send WELCOME --> welcome sent -- INITIATE --> (asks: asking -- allowed -->) send READY -> over
  *
- * Unlike RFC 26's, this server keeps its state between HELLO and INITIATE, and discards the cookie's key at
- * once, so a recorded INITIATE opens nothing.
+ * Unlike RFC 26's, this server keeps its state between HELLO and INITIATE, so the cookie need not hold it: a recorded
+ * INITIATE opens nothing.
  *
  * Without a hook all clients with the server's key may connect, as with libzmq.
  */
@@ -14,6 +14,7 @@ import { decodeMetadata } from "../codec/metadata.js";
 import { KEY_LENGTH } from "./curve-box.js";
 import { CurveCipher } from "./curve-cipher.js";
 import {
+  COOKIE_LENGTH,
   counter,
   HELLO_HEAD,
   Hello,
@@ -112,19 +113,12 @@ export class CurveServer extends CurveSide<State> implements Mechanism {
       return this.fail("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "HELLO's box is not 64 zeros");
     }
     const transient = this.random.keyPair(this.box);
-    const cookie = this.#bake(client, transient);
+    const cookie = this.random.bytes(COOKIE_LENGTH);
     const long = this.random.bytes(LONG_NONCE_LENGTH);
     const content = Buffer.concat([transient.publicKey, cookie]);
     const box = sealBox(this.box, content, nonce(NonceText.welcome, long), key);
     this.state = { at: "welcome-sent", client, transient, cookie, counter: short };
     return { send: [encodeCommand("WELCOME", Buffer.concat([long, box]))] };
-  }
-
-  #bake(client: Buffer, transient: KeyPair): Buffer {
-    const long = this.random.bytes(LONG_NONCE_LENGTH);
-    const content = Buffer.concat([client, transient.secretKey]);
-    const key = this.random.bytes(KEY_LENGTH);
-    return Buffer.concat([long, sealBox(this.box, content, nonce(NonceText.cookie, long), key)]);
   }
 
   #initiate(body: Buffer, state: Extract<State, { at: "welcome-sent" }>): Step {
