@@ -14,8 +14,8 @@ import { quoted } from "../../core/arguments.js";
 import { systemClock } from "../../core/clock.js";
 import { TransportError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
-import { formatHostPort } from "../../core/schemes/host-port.js";
-import { isMulticast, parseUdp, type UdpAddress } from "../../core/schemes/udp.js";
+import { formatHostPort, type HostPort, parseHostPort } from "../../core/schemes/host-port.js";
+import { isMulticast } from "../../core/schemes/udp.js";
 import { MAX_DATAGRAM } from "../frame.js";
 import { InStream } from "./codec/in-stream.js";
 import { transportError } from "./errors.js";
@@ -46,10 +46,7 @@ const NOBODY: Peer = { socketType: "", identity: Buffer.alloc(0), commands: true
 type RefusedReason = "frames" | "full" | "tooLarge";
 
 /** DGRAM has none: each message names its own. */
-interface Target {
-  readonly address: string;
-  readonly port: number;
-}
+type Target = Pick<HostPort, "host" | "port">;
 
 class DatagramLink implements Link {
   readonly datagrams = true;
@@ -111,14 +108,11 @@ class DatagramLink implements Link {
 
   #send(message: readonly Buffer[]): void {
     const [first, body] = message as [Buffer, Buffer];
-    const target = this.#raw ? targetOf(first.toString()) : this.#target;
-    if (target === undefined) {
-      this.#state.effects.dropped(1);
-      return;
-    }
+    // The program's socket has checked a raw message's address.
+    const { host, port } = this.#raw ? parseHostPort(`udp://${first}`) : (this.#target as Target);
     this.#inFlight += 1;
     const parts = this.#raw ? [body] : encodeGroupDatagram(first, body);
-    this.#socket?.send(parts, target.port, target.address, (error) => {
+    this.#socket?.send(parts, port, host, (error) => {
       if (error !== null) this.#state.effects.dropped(1);
       this.#sent();
       if (IN_TURN && this.#inFlight === 1) this.#handOver();
@@ -201,14 +195,6 @@ class DatagramLink implements Link {
   }
 }
 
-/** HOST:PORT with an IPv4 or [IPv6] address. */
-function targetOf(text: string): Target | undefined {
-  const colon = text.lastIndexOf(":");
-  const address = text.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
-  const port = Number(text.slice(colon + 1));
-  return isIP(address) !== 0 && port >= 1 && port <= 65_535 ? { address, port } : undefined;
-}
-
 interface Connected {
   readonly endpoint: string;
   readonly pipe: Pipe;
@@ -230,7 +216,7 @@ export class Datagrams {
 
   async bind(endpoint: string): Promise<Listener> {
     const { options } = this.#state;
-    const given = parseUdp(endpoint);
+    const given = parseHostPort(endpoint);
     const group = isMulticast(given.host) ? given.host : undefined;
     const ipv6 = given.host === "*" ? options.ipv6 : given.host.includes(":");
     const address =
@@ -243,7 +229,8 @@ export class Datagrams {
       throw transportError(error as Error, "bind", endpoint);
     }
     const plain = formatHostPort("udp", given.host === "*" ? address : given.host, socket.address().port);
-    const own = given.interface?.includes(":") ? `[${given.interface}]` : given.interface;
+    const name = given.source?.host;
+    const own = name?.includes(":") ? `[${name}]` : name;
     const resolved = own === undefined ? plain : plain.replace("://", `://${own};`);
     const pipe = this.#peers.make(resolved, false);
     const link = new DatagramLink(pipe, this.#state, this.#peers);
@@ -320,7 +307,7 @@ export class Datagrams {
 
   async #resolve(endpoint: string): Promise<{ socket: Socket; target: Target }> {
     const { options } = this.#state;
-    const given = parseUdp(endpoint);
+    const given = parseHostPort(endpoint);
     const address = await addressOf(given.host, options.ipv6);
     const ipv6 = address.includes(":");
     const socket = await bindUdp({ ipv6, port: 0, exclusive: true }, false);
@@ -335,7 +322,7 @@ export class Datagrams {
       socket.close();
       throw error;
     }
-    return { socket, target: { address, port: given.port } };
+    return { socket, target: { host: address, port: given.port } };
   }
 }
 
@@ -350,14 +337,15 @@ function addressOf(host: string, ipv6: boolean): Promise<string> {
 }
 
 /** In Node.js's form: an IPv4 address, or an IPv6 address with a zone. */
-function interfaceOf(given: UdpAddress, ipv6: boolean, endpoint: string): string | undefined {
-  if (given.interface === undefined) return undefined;
-  return ipv6 ? `::${zoneOf(given)}` : bindAddress(given.interface, false, endpoint);
+function interfaceOf(given: HostPort, ipv6: boolean, endpoint: string): string | undefined {
+  if (given.source === undefined) return undefined;
+  return ipv6 ? `::${zoneOf(given)}` : bindAddress(given.source.host, false, endpoint);
 }
 
 /** Unrouted IPv6 groups (ff01, ff02) require the interface as a zone. */
-function zoneOf({ host, interface: given }: UdpAddress): string {
-  if (given === undefined || host.includes("%")) return "";
+function zoneOf({ host, source }: HostPort): string {
+  if (source === undefined || host.includes("%")) return "";
+  const given = source.host;
   if (!given.includes(":")) return `%${given}`;
   const [address, zone] = given.split("%", 2) as [string, string?];
   const named = Object.entries(networkInterfaces()).find(([, addresses]) =>
