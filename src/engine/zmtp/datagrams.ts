@@ -22,7 +22,7 @@ import { transportError } from "./errors.js";
 import type { Peers } from "./peers.js";
 import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
 import { Backoff } from "./reconnect.js";
-import type { SocketState } from "./socket-state.js";
+import type { Connected, SocketState } from "./socket-state.js";
 import { bindAddress } from "./transport/address.js";
 import type { Listener } from "./transport/transport.js";
 import { bindUdp } from "./transport/udp.js";
@@ -195,8 +195,7 @@ class DatagramLink implements Link {
   }
 }
 
-interface Connected {
-  readonly endpoint: string;
+interface DatagramEndpoint extends Connected {
   readonly pipe: Pipe;
   readonly link: DatagramLink;
   readonly backoff: Backoff;
@@ -207,7 +206,6 @@ interface Connected {
 export class Datagrams {
   readonly #state: SocketState;
   readonly #peers: Peers;
-  readonly #connected = new Set<Connected>();
 
   constructor(state: SocketState, peers: Peers) {
     this.#state = state;
@@ -241,56 +239,38 @@ export class Datagrams {
     const closed = new Promise<void>((resolve) => void socket.once("close", resolve));
     link.open(socket, undefined);
     const close = (): Promise<void> => {
-      this.#part(pipe, ignore);
+      if (!this.#peers.leave(pipe, ignore)) this.#peers.end(pipe, "local");
       return closed;
     };
     return { endpoint: resolved, close };
   }
 
-  connect(endpoint: string): void {
+  connect(endpoint: string): Connected {
     const pipe = this.#peers.make(endpoint, true);
-    const connected: Connected = {
+    const connected: DatagramEndpoint = {
       endpoint,
       pipe,
       link: new DatagramLink(pipe, this.#state, this.#peers),
       backoff: new Backoff(this.#state.options),
       timer: undefined,
       stopped: false,
+      leaving: false,
+      start: () => {
+        this.#peers.add(pipe);
+        // Messages are queued until the name is resolved.
+        pipe.linked(connected.link, NOBODY);
+        this.#peers.joined(pipe);
+        this.#open(connected);
+      },
+      stop: () => {
+        connected.stopped = true;
+        clearTimeout(connected.timer);
+      },
     };
-    this.#connected.add(connected);
-    this.#peers.add(pipe);
-    // Messages are queued until the name is resolved.
-    pipe.linked(connected.link, NOBODY);
-    this.#peers.joined(pipe);
-    this.#open(connected);
+    return connected;
   }
 
-  disconnect(endpoint: string): void {
-    for (const connected of [...this.#connected]) {
-      if (connected.endpoint !== endpoint || connected.pipe.leaving !== undefined) continue;
-      this.#part(connected.pipe, () => this.#stop(connected));
-    }
-  }
-
-  /** @param stop called once the queue is sent or the linger over */
-  #part(pipe: Pipe, stop: () => void): void {
-    if (this.#peers.leave(pipe, stop)) return;
-    stop();
-    this.#peers.end(pipe, "local");
-  }
-
-  stopAll(unlessUnsent: boolean): void {
-    for (const connected of [...this.#connected])
-      if (!unlessUnsent || connected.pipe.out.messages === 0) this.#stop(connected);
-  }
-
-  #stop(connected: Connected): void {
-    connected.stopped = true;
-    clearTimeout(connected.timer);
-    this.#connected.delete(connected);
-  }
-
-  #open(connected: Connected): void {
+  #open(connected: DatagramEndpoint): void {
     this.#resolve(connected.endpoint).then(
       ({ socket, target }) => connected.link.open(socket, target),
       (cause: Error) => {

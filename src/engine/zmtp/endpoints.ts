@@ -23,7 +23,7 @@ import type { EngineParts } from "./parts.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import { Backoff } from "./reconnect.js";
-import type { Dialling, SocketState } from "./socket-state.js";
+import type { Connected, Dialling, SocketState } from "./socket-state.js";
 import { DialFault, type Stream, type Transport, type TransportOptions } from "./transport/transport.js";
 
 interface EndpointsOf {
@@ -43,7 +43,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   #inproc: InprocPeers | undefined = undefined;
   #datagrams: Datagrams | undefined = undefined;
   #listening: Listening | undefined = undefined;
-  readonly #dialers = new Set<Dialer>();
+  readonly #connected = new Set<Connected>();
   #stopWaking: (() => void) | undefined = undefined;
   #reconnects = 0;
 
@@ -108,7 +108,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     if (reclaimed !== undefined) return reclaimed.routingId;
     const { options, type } = this.state;
     if (this.#isUdp(endpoint)) {
-      this.datagrams.connect(endpoint);
+      this.#start(this.datagrams.connect(endpoint));
       return undefined;
     }
     const transport = this.#transportOf(endpoint);
@@ -122,15 +122,17 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
       if (routingId !== undefined) pipe.routingId = Buffer.from(routingId);
       this.#peers.add(pipe);
     }
-    if (transport === undefined) {
-      this.inproc.connect(endpoint, pipe as Pipe);
-      return pipe?.routingId;
+    if (transport === undefined) this.#start(this.inproc.connect(endpoint, routingId, pipe as Pipe));
+    else {
+      this.#stopWaking ??= this.state.platform.onWake?.(this.#platformOnWake);
+      this.#start(new Dialer(endpoint, routingId, pipe, transport, this.state, this));
     }
-    const dialer = new Dialer(endpoint, routingId, pipe, transport, this.state, this);
-    this.#dialers.add(dialer);
-    this.#stopWaking ??= this.state.platform.onWake?.(this.#platformOnWake);
-    dialer.start();
     return pipe?.routingId;
+  }
+
+  #start(connected: Connected): void {
+    this.#connected.add(connected);
+    connected.start();
   }
 
   disconnect(endpoint: string): void {
@@ -145,31 +147,29 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   }
 
   #part(endpoint: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
-    this.#inproc?.part(endpoint, goesOn);
-    this.#datagrams?.disconnect(endpoint);
-    for (const dialer of [...this.#dialers]) {
-      if (dialer.endpoint !== endpoint || dialer.leaving) continue;
-      const { connection, pipe } = dialer;
-      dialer.leaving = true;
-      if (pipe !== undefined && goesOn(pipe, () => this.#giveUp(dialer, pipe))) continue;
-      this.#stop(dialer);
+    for (const connected of [...this.#connected]) {
+      if (connected.endpoint !== endpoint || connected.leaving) continue;
+      const { connection, pipe } = connected;
+      connected.leaving = true;
+      if (pipe !== undefined && goesOn(pipe, () => this.#giveUp(connected, pipe))) continue;
+      this.#stop(connected);
       if (pipe !== undefined) this.#peers.end(pipe, "local");
       connection?.close("local"); // A handshaking connection is not linked to the pipe.
     }
   }
 
   #reclaim(endpoint: string, routingId: string | undefined): Pipe | undefined {
-    for (const dialer of this.#dialers) {
-      if (!dialer.leaving || dialer.endpoint !== endpoint || dialer.routingId !== routingId) continue;
-      if (dialer.pipe === undefined || !this.#peers.reclaim(dialer.pipe)) continue;
-      dialer.leaving = false;
-      return dialer.pipe;
+    for (const connected of this.#connected) {
+      if (!connected.leaving || connected.endpoint !== endpoint || connected.routingId !== routingId) continue;
+      if (connected.pipe === undefined || !this.#peers.reclaim(connected.pipe)) continue;
+      connected.leaving = false;
+      return connected.pipe;
     }
     return undefined;
   }
 
-  has(dialling: Dialling): boolean {
-    return this.#dialers.has(dialling as Dialer);
+  has(connected: Connected): boolean {
+    return this.#connected.has(connected);
   }
 
   stopListening(): void {
@@ -178,18 +178,16 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
 
   /** @param unlessUnsent spares endpoints with queued messages */
   stopDialling(unlessUnsent: boolean): void {
-    for (const dialer of [...this.#dialers]) {
-      if (unlessUnsent && dialer.pipe !== undefined && dialer.pipe.out.messages > 0) continue;
-      this.#stop(dialer);
+    for (const connected of [...this.#connected]) {
+      if (unlessUnsent && connected.pipe !== undefined && connected.pipe.out.messages > 0) continue;
+      this.#stop(connected);
     }
-    this.#inproc?.stopAll(unlessUnsent);
-    this.#datagrams?.stopAll(unlessUnsent);
   }
 
   dialled(dialer: Dialer, stream: Stream): void {
     this.state.effects.event({ type: "connect", address: dialer.endpoint });
     // A listener of the event may have disconnected or closed the socket.
-    if (this.#dialers.has(dialer)) this.connections.open(stream, dialer.endpoint, dialer)?.start();
+    if (this.#connected.has(dialer)) this.connections.open(stream, dialer.endpoint, dialer)?.start();
     else stream.socket.destroy();
   }
 
@@ -233,21 +231,21 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return error;
   }
 
-  #giveUp(dialer: Dialer, pipe: Pipe): void {
-    this.#stop(dialer);
-    if (pipe.link === undefined) dialer.connection?.close("local");
+  #giveUp(connected: Connected, pipe: Pipe): void {
+    this.#stop(connected);
+    if (pipe.link === undefined) connected.connection?.close("local");
   }
 
-  #stop(dialer: Dialer): void {
-    dialer.stop();
-    this.#dialers.delete(dialer);
-    if (this.#dialers.size > 0) return;
+  #stop(connected: Connected): void {
+    connected.stop();
+    this.#connected.delete(connected);
+    if (this.#connected.size > 0) return;
     this.#stopWaking?.();
     this.#stopWaking = undefined;
   }
 
   #platformOnWake = (): void => {
-    for (const dialer of [...this.#dialers]) dialer.hurry();
+    for (const connected of [...this.#connected]) connected.hurry?.();
   };
 }
 
@@ -262,7 +260,6 @@ class Dialer implements Dialling {
   readonly routingId: string | undefined;
   pipe: Pipe | undefined;
   connection: Dialling["connection"] = undefined;
-  /** Kept for its pipe's remaining work (peers.ts). */
   leaving = false;
   readonly #transport: Transport;
   readonly #options: TransportOptions;

@@ -13,7 +13,7 @@ import type { Peers } from "./peers.js";
 import { type CloseReason, type Link, limitOf, type Peer, type Pipe, type ReceiveMarks } from "./pipe.js";
 import { Backoff } from "./reconnect.js";
 import { wireNameOf } from "./routing/routing.js";
-import type { SocketState } from "./socket-state.js";
+import type { Connected, SocketState } from "./socket-state.js";
 import { PortLink } from "./threads/port-link.js";
 import type { Sought, ThreadReply } from "./threads/thread-names.js";
 import type { Description, MessagePortLike } from "./threads/thread-port.js";
@@ -183,8 +183,7 @@ function copyOf(bytes: Uint8Array, start: number, end: number): Buffer {
   return copy;
 }
 
-export interface InprocDial {
-  readonly name: string;
+interface InprocDial extends Connected {
   readonly from: InprocPeers;
   readonly pipe: Pipe;
   readonly backoff: Backoff;
@@ -197,7 +196,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   readonly #state: SocketState;
   readonly #names: InprocNames<InprocDial>;
   readonly #peers: Peers;
-  readonly #dials = new Set<InprocDial>();
 
   constructor(state: SocketState, names: InprocNames, peers: Peers) {
     this.#state = state;
@@ -221,19 +219,35 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#names.unbind(name);
   }
 
-  connect(name: string, pipe: Pipe): void {
-    const backoff = new Backoff(this.#state.options);
-    const dial: InprocDial = { name, from: this, pipe, backoff, stopped: false, endSearch: undefined };
-    this.#dials.add(dial);
-    this.#state.effects.event({ type: "connect", address: name });
-    this.#lookFor(dial);
+  connect(endpoint: string, routingId: string | undefined, pipe: Pipe): Connected {
+    const dial: InprocDial = {
+      endpoint,
+      routingId,
+      from: this,
+      pipe,
+      backoff: new Backoff(this.#state.options),
+      leaving: false,
+      stopped: false,
+      endSearch: undefined,
+      start: () => {
+        this.#state.effects.event({ type: "connect", address: endpoint });
+        this.#lookFor(dial);
+      },
+      stop: () => {
+        dial.stopped = true;
+        this.#names.disconnect(endpoint, dial);
+        dial.endSearch?.();
+        dial.endSearch = undefined;
+      },
+    };
+    return dial;
   }
 
   #lookFor(dial: InprocDial): void {
     dial.endSearch = undefined;
-    if (dial.stopped || this.#names.connect(dial.name, dial)) return;
+    if (dial.stopped || this.#names.connect(dial.endpoint, dial)) return;
     const describe = (): Description => this.#describe();
-    dial.endSearch = this.#names.seek(dial.name, describe, (reply) => this.#reached(dial, reply));
+    dial.endSearch = this.#names.seek(dial.endpoint, describe, (reply) => this.#reached(dial, reply));
   }
 
   /** After the link's end or a refusal. */
@@ -244,24 +258,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     if (interval === undefined) return;
     const timer = setTimeout(() => this.#lookFor(dial), interval).unref();
     dial.endSearch = () => clearTimeout(timer);
-  }
-
-  /** @param goesOn whether the pipe still has work, until `stop` is called */
-  part(name: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
-    for (const dial of [...this.#dials]) {
-      const { pipe } = dial;
-      if (dial.name !== name || pipe.leaving !== undefined || pipe.released) continue;
-      if (goesOn(pipe, () => this.#stop(dial))) continue;
-      this.#stop(dial);
-      this.#peers.end(pipe, "local");
-    }
-  }
-
-  stopAll(unlessUnsent: boolean): void {
-    for (const dial of [...this.#dials]) {
-      if (unlessUnsent && dial.pipe.link === undefined && dial.pipe.out.messages > 0) continue;
-      this.#stop(dial);
-    }
   }
 
   inprocOnPeer(dial: InprocDial): void {
@@ -275,10 +271,10 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     const fault = this.#peers.refuse(theirPeer, undefined) ?? theirs.#peers.refuse(ourPeer, dial.pipe);
     if (fault !== undefined) {
       theirs.#lookLater(dial);
-      for (const side of [this, theirs]) side.#report(fault, dial.name);
+      for (const side of [this, theirs]) side.#report(fault, dial.endpoint);
       return;
     }
-    this.#state.effects.event({ type: "accept", address: dial.name });
+    this.#state.effects.event({ type: "accept", address: dial.endpoint });
     // A listener of the event may have closed either socket.
     if (dial.stopped) return;
     if (this.#state.closing) {
@@ -288,7 +284,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     dial.endSearch?.();
     dial.endSearch = undefined;
     dial.backoff.reset();
-    const pipe = this.#peers.make(dial.name, false);
+    const pipe = this.#peers.make(dial.endpoint, false);
     const far = new InprocLink(dial.pipe, theirs.#marks, theirs.#endOf(dial.pipe, dial));
     const near = new InprocLink(pipe, this.#marks, this.#endOf(pipe));
     InprocLink.join(far, theirPeer, near, ourPeer);
@@ -340,7 +336,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     }
     dial.endSearch = undefined;
     // A socket of this thread may have bound the name meanwhile.
-    if (dial.stopped || !this.#names.disconnect(dial.name, dial)) {
+    if (dial.stopped || !this.#names.disconnect(dial.endpoint, dial)) {
       port.close();
       return;
     }
@@ -371,9 +367,9 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   #refuse(dial: InprocDial, fault: Fault): void {
-    this.#names.disconnect(dial.name, dial);
+    this.#names.disconnect(dial.endpoint, dial);
     this.#lookLater(dial);
-    this.#report(fault, dial.name);
+    this.#report(fault, dial.endpoint);
   }
 
   #report(fault: Fault, name: string): void {
@@ -384,7 +380,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   /** Closes a link that only sends the rest of a queue. */
   #leaveIfOver(dial: InprocDial): void {
     const isLeaving = dial.pipe.leaving !== undefined;
-    if (isLeaving) this.#stop(dial);
+    if (isLeaving) dial.stop();
     if (this.#state.closing || isLeaving) setImmediate(() => dial.pipe.link?.close("local"));
   }
 
@@ -398,13 +394,5 @@ export class InprocPeers implements InprocTarget<InprocDial> {
 
   #peerOf({ socketType, identity }: Description): Peer {
     return { socketType, identity: Buffer.from(identity), commands: true };
-  }
-
-  #stop(dial: InprocDial): void {
-    dial.stopped = true;
-    this.#dials.delete(dial);
-    this.#names.disconnect(dial.name, dial);
-    dial.endSearch?.();
-    dial.endSearch = undefined;
   }
 }

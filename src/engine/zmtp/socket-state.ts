@@ -32,10 +32,23 @@ export interface SocketState {
   closing: boolean;
 }
 
-export interface Dialling {
+/** A connected endpoint. */
+export interface Connected {
   readonly endpoint: string;
-  readonly routingId: string | undefined;
+  readonly routingId?: string | undefined;
   /** With `immediate` only while connected. */
+  readonly pipe: Pipe | undefined;
+  readonly connection?: Pick<Link, "close"> | undefined;
+  /** Kept for its pipe's remaining work (peers.ts). */
+  leaving: boolean;
+  start(): void;
+  stop(): void;
+  hurry?(): void;
+}
+
+/** One of a stream transport. */
+export interface Dialling extends Connected {
+  readonly routingId: string | undefined;
   pipe: Pipe | undefined;
   connection: Pick<Link, "close"> | undefined;
   connected(): void;
