@@ -1,9 +1,10 @@
 import { describe, refuseExtra } from "../core/arguments.js";
-import { InvalidArgumentError } from "../core/errors.js";
+import { InvalidArgumentError, TransportError } from "../core/errors.js";
 import { INT32 } from "../core/option-spec.js";
 import type { OptionValues } from "../core/option-table.js";
+import type { SocketType } from "../core/socket-type.js";
 import { suggest } from "../core/suggestions.js";
-import type { Engine, EngineContext } from "../engine/engine.js";
+import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine/engine.js";
 import { selectEngine } from "../engine/select.js";
 import {
   ContextByNumber,
@@ -112,6 +113,11 @@ export class Context extends ContextByNumber {
   }
   #engine: Engine | undefined;
   #opened: EngineContext | undefined;
+  #sockets = 0;
+  /** Sockets that the program dropped without `close`. */
+  readonly #forgotten = new FinalizationRegistry<undefined>(() => {
+    this.#sockets -= 1;
+  });
 
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: ContextOptions);
@@ -152,18 +158,39 @@ export class Context extends ContextByNumber {
     this.#set(...setNumbered(this, NUMBERED.context, option, type, value));
   }
 
+  /** @internal The context itself, or its replacement in a simulation. */
+  get actual(): Context {
+    return (this.#shared ? standInForShared?.() : undefined) ?? this;
+  }
+
   /** @internal */
   load(): Engine {
-    const standIn = this.#shared ? standInForShared?.() : undefined;
-    if (standIn !== undefined) return standIn.load();
+    const { actual } = this;
+    if (actual !== this) return actual.load();
     this.#engine ??= selectEngine(this.#choice);
     return this.#engine;
   }
 
+  /** @internal @throws TransportError `EMFILE` */
+  openSocket(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
+    const opened = this.open();
+    if (this.#sockets >= Number(opened.getOption("maxSockets")))
+      throw new TransportError("EMFILE", `The context has ${this.#sockets} sockets already (maxSockets)`);
+    const socket = opened.open(type, options, listener);
+    this.#sockets += 1;
+    this.#forgotten.register(socket, undefined, socket);
+    return socket;
+  }
+
+  /** @internal */
+  socketClosed(socket: EngineSocket): void {
+    if (this.#forgotten.unregister(socket)) this.#sockets -= 1;
+  }
+
   /** @internal */
   open(): EngineContext {
-    const standIn = this.#shared ? standInForShared?.() : undefined;
-    if (standIn !== undefined) return standIn.open();
+    const { actual } = this;
+    if (actual !== this) return actual.open();
     this.#opened ??= this.load().createContext(this.#options, this.#shared);
     return this.#opened;
   }

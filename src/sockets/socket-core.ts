@@ -90,6 +90,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   declare owner: WeakRef<object>;
   readonly typeName: SocketTypeName;
   readonly context: Context;
+  /** Its `maxSockets` counts this socket. */
+  readonly #counting: Context;
   readonly engine: EngineSocket;
   readonly counters = new Counters();
   /** A call of `request` has the socket. */
@@ -134,7 +136,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     }
     this.engineAuthenticate =
       authenticate === undefined ? undefined : async (peer) => (await authenticate(peer)) === true;
-    this.engine = context.open().open(SocketType[type], this.#options, this);
+    this.#counting = context.actual;
+    this.engine = this.#counting.openSocket(SocketType[type], this.#options, this);
     this.events = new SocketEvents(
       (held) => {
         if (this.closed) return;
@@ -451,6 +454,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.outbox.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));
     const result = await this.engine.close(left);
+    this.#counting.socketClosed(this.engine);
     // The offer within which the socket may have closed is over.
     const refused = this.outbox.abandoned;
     const { delivered } = this.stats();

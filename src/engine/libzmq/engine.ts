@@ -1,4 +1,4 @@
-import { InvalidArgumentError, NotSupportedError, TransportError } from "../../core/errors.js";
+import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import type { SocketType } from "../../core/socket-type.js";
 import type {
   Engine,
@@ -37,11 +37,6 @@ function capabilitiesOf(native: Native): EngineCapabilities {
 class LibzmqContext implements EngineContext {
   readonly #shared: Shared;
   #maxSockets = 1_023;
-  #sockets = 0;
-  /** Sockets that the program dropped without `close`. */
-  readonly #forgotten = new FinalizationRegistry<undefined>(() => {
-    this.#sockets -= 1;
-  });
 
   constructor(native: Native, options: EngineOptions, shared: boolean) {
     const context = shared ? native.context : new native.Context();
@@ -53,18 +48,7 @@ class LibzmqContext implements EngineContext {
   }
 
   open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
-    // At libzmq's own limit a failed observer leaves a monitor without a reader.
-    if (this.#sockets >= this.#maxSockets) {
-      throw new TransportError("EMFILE", `The context has ${this.#sockets} sockets already (maxSockets)`);
-    }
-    const token = {};
-    const socket = new LibzmqSocket(this.#shared, type, options, listener, () => {
-      this.#forgotten.unregister(token);
-      this.#sockets -= 1;
-    });
-    this.#sockets += 1;
-    this.#forgotten.register(socket, undefined, token);
-    return socket;
+    return new LibzmqSocket(this.#shared, type, options, listener);
   }
 
   getOption(name: string): unknown {
@@ -84,6 +68,7 @@ class LibzmqContext implements EngineContext {
     let actual = value;
     if (name === "maxSockets") {
       this.#maxSockets = Number(value);
+      // At libzmq's own limit a failed observer leaves a monitor without a reader.
       const wanted = this.#maxSockets * NATIVE_SOCKETS_PER_SOCKET + NATIVE_SOCKETS_SPARE;
       actual = Math.min(wanted, this.#shared.context.maxSocketsLimit);
     }

@@ -99,21 +99,13 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   #hasDisconnected = false;
   #closed = false;
   #ended: (() => void) | undefined;
-  readonly #onClosed: () => void;
 
-  constructor(
-    shared: Shared,
-    type: SocketType,
-    options: EngineOptions,
-    listener: EngineListener,
-    onClosed: () => void,
-  ) {
+  constructor(shared: Shared, type: SocketType, options: EngineOptions, listener: EngineListener) {
     this.#isPublisher = type === SocketType.Publisher && options.conflate !== true;
     const nativeType = this.#isPublisher ? "XPublisher" : (socketTypeName(type) as SocketTypeName);
     const NativeClass = nativeClassOf(shared.native, nativeType);
     for (const name of optionNames(type)) assertSupported(name, options[name]);
     this.#shared = shared;
-    this.#onClosed = onClosed;
     this.#listener = listener;
     this.#options = completeOptions(options);
     this.#requests = type === SocketType.XSubscriber;
@@ -336,7 +328,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
         released();
         this.#stopTicking();
         this.#disown();
-        this.#onClosed();
         const inTime = linger < 0 ? isGone : linger > 0 && performance.now() - started < linger;
         resolve({ drained: refused === 0 && inTime, discarded: undefined });
       };

@@ -1,5 +1,5 @@
 /** Contexts of the TypeScript engine. */
-import { InvalidArgumentError, TransportError } from "../../core/errors.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import { SocketType } from "../../core/socket-type.js";
 import type {
   EngineCapabilities,
@@ -46,18 +46,12 @@ export class ZmtpContext implements EngineContext, SocketContext {
   readonly #shared: boolean;
   #names: InprocNames | undefined = undefined;
   readonly #options: Record<string, unknown> = { ...CONTEXT_OPTIONS };
-  #sockets = 0;
-  readonly #forgotten = new FinalizationRegistry<undefined>(() => {
-    this.#sockets -= 1;
-  });
 
   constructor(options: EngineOptions, shared: boolean, platform: Platform, parts: EngineParts) {
     this.#shared = shared;
     this.platform = platform;
     this.parts = parts;
-    this.zap = parts.zap?.((listener) =>
-      this.#make(SocketType.Dealer, { linger: 0 }, listener, () => undefined),
-    );
+    this.zap = parts.zap?.((listener) => this.open(SocketType.Dealer, { linger: 0 }, listener));
     for (const [name, value] of Object.entries(options)) this.setOption(name, value);
   }
 
@@ -72,27 +66,7 @@ export class ZmtpContext implements EngineContext, SocketContext {
   }
 
   open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
-    if (this.#sockets >= Number(this.#options.maxSockets)) {
-      throw new TransportError("EMFILE", `The context has ${this.#sockets} sockets already (maxSockets)`);
-    }
-    const token = {};
-    const onClosed = (): void => {
-      this.#forgotten.unregister(token);
-      this.#sockets -= 1;
-    };
-    const socket = this.#make(type, options, listener, onClosed);
-    this.#sockets += 1;
-    this.#forgotten.register(socket, undefined, token);
-    return socket;
-  }
-
-  #make(
-    type: SocketType,
-    options: EngineOptions,
-    listener: EngineListener,
-    onClosed: () => void,
-  ): ZmtpSocket {
-    const socket = new ZmtpSocket(this, { type, options, listener, onClosed });
+    const socket = new ZmtpSocket(this, type, options, listener);
     if (this.#options.lowLatency === true) socket.spin = this.platform.spin?.();
     return socket;
   }

@@ -60,13 +60,6 @@ export interface SocketContext {
   readonly blocky: boolean;
 }
 
-interface Opening {
-  readonly type: SocketType;
-  readonly options: EngineOptions;
-  readonly listener: EngineListener;
-  onClosed(): void;
-}
-
 export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffects {
   readonly options: OptionValues;
   readonly endpoints: Endpoints;
@@ -84,7 +77,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   readonly #state: SocketState;
   readonly #peers: Peers;
   readonly #parts: ClosedParts;
-  readonly #onClosed: () => void;
   #conflates = false;
   #relaySource: RelaySource | undefined = undefined;
   #relaySink: RelaySink | undefined = undefined;
@@ -94,13 +86,12 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   #closing: Closing | undefined = undefined;
   readonly #dropped = { ...NONE_DROPPED };
 
-  constructor(context: SocketContext, { type, options, listener, onClosed }: Opening) {
+  constructor(context: SocketContext, type: SocketType, options: EngineOptions, listener: EngineListener) {
     const { parts, platform, zap } = context;
     this.relays = parts.relays;
     this.options = completeOptions(options);
     assertAllSupported(this.options);
     this.#listener = listener;
-    this.#onClosed = onClosed;
     const typeName = socketTypeName(type) as SocketTypeName;
     const routing = parts.routings[typeName]?.(this);
     if (routing === undefined) throw new NotSupportedError(`No part of this program has ${typeName} sockets`);
@@ -249,7 +240,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
         this.#routing.close();
         this.#processEnd?.forget();
         this.eventLoop.end();
-        this.#onClosed();
         resolve(result);
       });
       this.eventLoop.changed();
