@@ -47,37 +47,46 @@ function onAccepted(stream: Stream, acceptor: Acceptor): void {
 
 type MakeServer = (endpoint: string, options: TransportOptions, acceptor: Acceptor) => Server;
 
-function transport(isRead: boolean, server: MakeServer): Transport {
-  return {
-    scheme: "tcp",
+interface Attempt {
+  readonly socket: Socket;
+  stream(): Stream;
+}
 
-    listen(endpoint, options, acceptor) {
-      return listenTcp("tcp", endpoint, options, () => server(endpoint, options, acceptor));
+type MakeAttempt = (target: TcpNetConnectOpts, endpoint: string, options: TransportOptions) => Attempt;
+
+/** A transport over TCP. */
+export function overTcp(scheme: string, serverFor: MakeServer, attempt: MakeAttempt): Transport {
+  return {
+    scheme,
+
+    async listen(endpoint, options, acceptor) {
+      const { address: host, port } = placeOf(endpoint, options);
+      const server = serverFor(endpoint, options, acceptor);
+      await listen(server, { host, port, backlog: options.backlog, ipv6Only: false }, endpoint);
+      return listenerOf(scheme, server);
     },
 
     listenSync(endpoint, options, acceptor) {
-      return listenTcpSync("tcp", endpoint, options, () => server(endpoint, options, acceptor));
+      const { address, port } = placeOf(endpoint, options);
+      const server = serverFor(endpoint, options, acceptor);
+      listenSync(server, address, port, isIP(address), options.backlog, endpoint);
+      return listenerOf(scheme, server);
     },
 
-    dial(endpoint, options, done) {
-      return dialTcp(
-        endpoint,
-        options,
-        (target) => {
-          const reader = new Reader();
-          const socket = connect(isRead ? { ...target, onread: reader.onread } : target);
-          // An IPv4 address has a single form, so the system need not be asked. A connection to 0.0.0.0 has
-          // another peer.
-          const peer =
-            target.family === 4 && target.host !== "0.0.0.0"
-              ? { address: target.host, port: target.port }
-              : {};
-          return { socket, stream: () => prepare(socket, reader, options, peer as AcceptedPeer) };
-        },
-        done,
-      );
-    },
+    dial: (endpoint, options, done) => dial(endpoint, options, attempt, done),
   };
+}
+
+function transport(isRead: boolean, serverFor: MakeServer): Transport {
+  return overTcp("tcp", serverFor, (target, _, options) => {
+    const reader = new Reader();
+    const socket = connect(isRead ? { ...target, onread: reader.onread } : target);
+    // An IPv4 address has a single form, so the system need not be asked. A connection to 0.0.0.0 has
+    // another peer.
+    const peer =
+      target.family === 4 && target.host !== "0.0.0.0" ? { address: target.host, port: target.port } : {};
+    return { socket, stream: () => prepare(socket, reader, options, peer as AcceptedPeer) };
+  });
 }
 
 export const tcp = transport(true, (endpoint, options, acceptor) =>
@@ -113,42 +122,16 @@ function listenerOf(scheme: string, server: Server): Listener {
   return { endpoint: formatHostPort(scheme, address, port), close: () => closeServer(server) };
 }
 
-export async function listenTcp(
-  scheme: string,
-  endpoint: string,
-  options: TransportOptions,
-  makeServer: () => Server,
-): Promise<Listener> {
+function placeOf(endpoint: string, { ipv6 }: TransportOptions): { address: string; port: number } {
   const { host, port } = parseHostPort(endpoint);
-  const address = bindAddress(host, options.ipv6, endpoint);
-  const server = makeServer();
-  await listen(server, { host: address, port, backlog: options.backlog, ipv6Only: false }, endpoint);
-  return listenerOf(scheme, server);
-}
-
-export function listenTcpSync(
-  scheme: string,
-  endpoint: string,
-  options: TransportOptions,
-  makeServer: () => Server,
-): Listener {
-  const { host, port } = parseHostPort(endpoint);
-  const address = bindAddress(host, options.ipv6, endpoint);
-  const server = makeServer();
-  listenSync(server, address, port, isIP(address), options.backlog, endpoint);
-  return listenerOf(scheme, server);
-}
-
-interface Attempt {
-  readonly socket: Socket;
-  stream(): Stream;
+  return { address: bindAddress(host, ipv6, endpoint), port };
 }
 
 /** @param done called once, unless cancelled @returns cancels */
-export function dialTcp(
+function dial(
   endpoint: string,
   options: TransportOptions,
-  attempt: (target: TcpNetConnectOpts) => Attempt,
+  attempt: MakeAttempt,
   done: (result: Stream | Error) => void,
 ): () => void {
   const { host, port, source } = parseHostPort(endpoint);
@@ -163,14 +146,11 @@ export function dialTcp(
     }
     let made: Attempt;
     try {
-      made = attempt({
-        host: target.address,
-        port,
-        family: target.family,
-        ...(source === undefined
+      const own =
+        source === undefined
           ? {}
-          : { localAddress: bindAddress(source.host, options.ipv6, endpoint), localPort: source.port }),
-      });
+          : { localAddress: bindAddress(source.host, options.ipv6, endpoint), localPort: source.port };
+      made = attempt({ host: target.address, port, family: target.family, ...own }, endpoint, options);
     } catch (error) {
       done(error as Error); // A missing interface, or an invalid port.
       return;

@@ -17,7 +17,7 @@ import type { Fault } from "../mechanism/mechanism.js";
 import { Reader } from "./reader.js";
 import { makeRawServer } from "./server.js";
 import { readSocket } from "./socket-read.js";
-import { dialTcp, listenTcp, listenTcpSync, peerOf, tune } from "./tcp.js";
+import { overTcp, peerOf, tune } from "./tcp.js";
 import { contextOf, identityFault, lastContextOf, serverNameOf } from "./tls-context.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
@@ -212,7 +212,14 @@ function secure(raw: Socket, endpoint: string, options: TransportOptions, isRead
 
 function transport(isRead: boolean): Transport {
   return {
-    scheme: "tls",
+    ...overTcp(
+      "tls",
+      (endpoint, options, acceptor) => server(endpoint, options, acceptor, isRead),
+      (target, endpoint, options) => {
+        const socket = connect(target);
+        return { socket, stream: () => secure(socket, endpoint, options, isRead) };
+      },
+    ),
     raw: false,
 
     assertUsable(use, options) {
@@ -221,26 +228,6 @@ function transport(isRead: boolean): Transport {
       if (CHECKS_CLIENTS || now(options).tlsCa === null) return;
       throw new NotSupportedError(
         "Deno does not check the certificates of clients: to bind tls:// or wss:// there, leave tlsCa out, and authenticate clients by CURVE or PLAIN",
-      );
-    },
-
-    listen(endpoint, options, acceptor) {
-      return listenTcp("tls", endpoint, options, () => server(endpoint, options, acceptor, isRead));
-    },
-
-    listenSync(endpoint, options, acceptor) {
-      return listenTcpSync("tls", endpoint, options, () => server(endpoint, options, acceptor, isRead));
-    },
-
-    dial(endpoint, options, done) {
-      return dialTcp(
-        endpoint,
-        options,
-        (target) => {
-          const socket = connect(target);
-          return { socket, stream: () => secure(socket, endpoint, options, isRead) };
-        },
-        done,
       );
     },
   };
