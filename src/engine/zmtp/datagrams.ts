@@ -12,7 +12,7 @@ import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { quoted } from "../../core/arguments.js";
 import { systemClock } from "../../core/clock.js";
-import { TransportError } from "../../core/errors.js";
+import { NotSupportedError, TransportError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { formatHostPort, type HostPort, parseHostPort } from "../../core/schemes/host-port.js";
 import { isMulticast } from "../../core/schemes/udp.js";
@@ -24,7 +24,7 @@ import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
 import { Backoff } from "./reconnect.js";
 import type { Connected, SocketState } from "./socket-state.js";
 import { bindAddress } from "./transport/address.js";
-import type { Listener } from "./transport/transport.js";
+import type { Binder, Listener } from "./transport/transport.js";
 import { bindUdp } from "./transport/udp.js";
 
 export interface DatagramParts {
@@ -203,7 +203,7 @@ interface DatagramEndpoint extends Connected {
   stopped: boolean;
 }
 
-export class Datagrams {
+export class Datagrams implements Binder {
   readonly #state: SocketState;
   readonly #peers: Peers;
 
@@ -212,7 +212,7 @@ export class Datagrams {
     this.#peers = peers;
   }
 
-  async bind(endpoint: string): Promise<Listener> {
+  async listen(endpoint: string): Promise<Listener> {
     const { options } = this.#state;
     const given = parseHostPort(endpoint);
     const group = isMulticast(given.host) ? given.host : undefined;
@@ -243,6 +243,12 @@ export class Datagrams {
       return closed;
     };
     return { endpoint: resolved, close };
+  }
+
+  listenSync(): never {
+    throw new NotSupportedError(
+      "bindSync cannot bind udp: Node.js binds its datagram sockets in a later turn",
+    );
   }
 
   connect(endpoint: string): Connected {

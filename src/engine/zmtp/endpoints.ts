@@ -16,7 +16,7 @@ import type { Connections } from "./connections.js";
 import type { Datagrams } from "./datagrams.js";
 import { faultEvents, transportError } from "./errors.js";
 import type { InprocPeers } from "./inproc.js";
-import type { Listening, ListeningParts, Origin } from "./listening.js";
+import type { Listening, ListeningParts } from "./listening.js";
 import type { Fault } from "./mechanism/mechanism.js";
 import { transportOptions } from "./options.js";
 import type { EngineParts } from "./parts.js";
@@ -24,7 +24,13 @@ import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import { Backoff } from "./reconnect.js";
 import type { Connected, Dialling, SocketState } from "./socket-state.js";
-import { DialFault, type Stream, type Transport, type TransportOptions } from "./transport/transport.js";
+import {
+  type Binder,
+  DialFault,
+  type Stream,
+  type Transport,
+  type TransportOptions,
+} from "./transport/transport.js";
 
 interface EndpointsOf {
   readonly state: SocketState;
@@ -85,17 +91,16 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
 
   async bind(endpoint: string, server?: HttpServerEndpoint["server"]): Promise<string> {
     this.admission.check();
-    return await this.#listeningFor(endpoint).bind(endpoint, this.#originOf(endpoint), server);
+    return await this.#listeningFor(endpoint).bind(endpoint, this.#binderOf(endpoint), server);
   }
 
   bindSync(endpoint: string): string {
     this.admission.check();
-    return this.#listeningFor(endpoint).bindSync(endpoint, this.#originOf(endpoint));
+    return this.#listeningFor(endpoint).bindSync(endpoint, this.#binderOf(endpoint));
   }
 
-  #originOf(endpoint: string): Origin {
-    const isUdp = this.#isUdp(endpoint);
-    return { isUdp, transport: isUdp ? undefined : this.#transportOf(endpoint) };
+  #binderOf(endpoint: string): Binder | undefined {
+    return this.#isUdp(endpoint) ? this.datagrams : this.#transportOf(endpoint);
   }
 
   async unbind(endpoint: string): Promise<void> {
@@ -160,7 +165,8 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
 
   #reclaim(endpoint: string, routingId: string | undefined): Pipe | undefined {
     for (const connected of this.#connected) {
-      if (!connected.leaving || connected.endpoint !== endpoint || connected.routingId !== routingId) continue;
+      if (!connected.leaving || connected.endpoint !== endpoint || connected.routingId !== routingId)
+        continue;
       if (connected.pipe === undefined || !this.#peers.reclaim(connected.pipe)) continue;
       connected.leaving = false;
       return connected.pipe;

@@ -1,32 +1,24 @@
 /** The bound endpoints of one socket, and the admission of their peers. */
-import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
+import { type ShoalError, TransportError } from "../../core/errors.js";
 import type { HttpServerEndpoint } from "../../core/schemes/http-server.js";
 import type { Admission } from "./admission.js";
 import type { Connection } from "./connection.js";
 import type { Connections } from "./connections.js";
-import type { Datagrams } from "./datagrams.js";
 import { faultEvents } from "./errors.js";
 import { HandshakeLimit } from "./handshake-limit.js";
 import type { InprocPeers } from "./inproc.js";
 import { transportOptions } from "./options.js";
 import type { SocketState } from "./socket-state.js";
-import type { Acceptor, Listener, Stream, Transport } from "./transport/transport.js";
+import type { Acceptor, Binder, Listener, Stream } from "./transport/transport.js";
 
 interface EndpointAcceptor extends Acceptor {
   endpoint: string;
-}
-
-/** `transport` is `undefined` for inproc. */
-export interface Origin {
-  readonly transport: Transport | undefined;
-  readonly isUdp: boolean;
 }
 
 export interface ListeningParts {
   readonly state: SocketState;
   readonly admission: Admission;
   readonly connections: Connections;
-  readonly datagrams: Datagrams;
   readonly inproc: InprocPeers;
 }
 
@@ -57,21 +49,19 @@ export class Listening {
     return this.#listeners.size;
   }
 
+  /** @param binder `undefined` for inproc */
   async bind(
     endpoint: string,
-    { transport, isUdp }: Origin,
+    binder: Binder | undefined,
     server?: HttpServerEndpoint["server"],
   ): Promise<string> {
-    if (transport === undefined && !isUdp) return await this.#bindInproc(endpoint);
+    if (binder === undefined) return await this.#bindInproc(endpoint);
     const options = transportOptions(this.#parts.state.options);
-    transport?.assertUsable?.("bind", options);
+    binder.assertUsable?.("bind", options);
     const acceptor = this.#acceptor();
     let listener: Listener;
     try {
-      listener =
-        transport === undefined
-          ? await this.#parts.datagrams.bind(endpoint)
-          : await transport.listen(endpoint, options, acceptor, server);
+      listener = await binder.listen(endpoint, options, acceptor, server);
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
@@ -92,30 +82,22 @@ export class Listening {
     if (this.#stopped) throw closedMeanwhile(endpoint);
     // The options may have changed.
     this.#parts.admission.check();
-    return this.#bindSync(endpoint, undefined);
+    return this.bindSync(endpoint, undefined);
   }
 
-  bindSync(endpoint: string, { transport, isUdp }: Origin): string {
-    if (isUdp)
-      throw new NotSupportedError(
-        "bindSync cannot bind udp: Node.js binds its datagram sockets in a later turn",
-      );
-    return this.#bindSync(endpoint, transport);
-  }
-
-  #bindSync(endpoint: string, transport: Transport | undefined): string {
+  bindSync(endpoint: string, binder: Binder | undefined): string {
     const options = transportOptions(this.#parts.state.options);
-    transport?.assertUsable?.("bind", options);
+    binder?.assertUsable?.("bind", options);
     const acceptor = this.#acceptor();
     let listener: Listener;
     try {
-      listener = transport?.listenSync(endpoint, options, acceptor) ?? this.#inprocListener(endpoint);
+      listener = binder?.listenSync(endpoint, options, acceptor) ?? this.#inprocListener(endpoint);
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
     // Listed first: peers waiting for the name connect within `admit`.
     this.#isBound(listener, acceptor);
-    if (transport === undefined && this.#listeners.has(listener)) this.#parts.inproc.admit(endpoint);
+    if (binder === undefined && this.#listeners.has(listener)) this.#parts.inproc.admit(endpoint);
     return listener.endpoint;
   }
 

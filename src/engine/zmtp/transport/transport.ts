@@ -85,3 +85,6 @@ export interface Transport {
    */
   dial(endpoint: string, options: TransportOptions, done: (result: Stream | Error) => void): () => void;
 }
+
+/** What binds an endpoint: a transport, or datagrams. */
+export type Binder = Pick<Transport, "assertUsable" | "listen" | "listenSync">;
