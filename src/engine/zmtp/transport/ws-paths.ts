@@ -8,7 +8,7 @@
  * Timeouts of the server do not work with streams from outside, so handshakeInterval is kept here.
  */
 import type { X509Certificate } from "node:crypto";
-import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
+import type { Server as HttpServer, IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { TransportError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
@@ -22,7 +22,6 @@ import {
   isRebound,
   MAX_HEAD,
   readRequest,
-  refusalAnswer,
   refusalResponse,
   type UpgradeRefusal,
 } from "../ws/upgrade.js";
@@ -216,12 +215,12 @@ export class Paths {
       this.upgrade(pending.stream, request, head);
     };
     server.on("upgrade", onUpgrade).on("connect", onUpgrade);
-    server.on("request", (request, response) => {
+    server.on("request", (request) => {
       const pending = this.#pending.get(request.socket);
       // Only the first of several requests is answered.
       if (pending?.user === undefined) return;
       const asked = readRequest(request);
-      this.#refuse(pending.stream, "status" in asked ? asked : NO_UPGRADE, this.first, response);
+      this.#refuse(pending.stream, "status" in asked ? asked : NO_UPGRADE, this.first);
     });
     server.on("clientError", (error, socket) => {
       const pending = this.#pending.get(socket);
@@ -264,22 +263,13 @@ export class Paths {
     user?.acceptor.refused?.(stream.address, typeof why === "string" ? upgradeFault(why) : why);
   }
 
-  /** @param user gets an event @param response of a request without an upgrade */
-  #refuse(
-    stream: HttpStream,
-    refusal: UpgradeRefusal,
-    user: PathUser | undefined,
-    response?: ServerResponse,
-  ): void {
+  /** @param user gets an event */
+  #refuse(stream: HttpStream, refusal: UpgradeRefusal, user: PathUser | undefined): void {
     const { socket, address } = stream;
     const before = this.#pending.get(socket);
     if (before !== undefined) this.#forget(before);
     this.#add(stream, undefined, REFUSAL_TIMEOUT, "");
-    if (response === undefined) socket.end(refusalResponse(refusal));
-    else {
-      const { headers, body } = refusalAnswer(refusal);
-      response.writeHead(refusal.status, headers).end(body);
-    }
+    socket.end(refusalResponse(refusal));
     socket.resume();
     const message = `refused the upgrade to WebSocket with status ${refusal.status}: ${refusal.reason}`;
     user?.acceptor.refused?.(address, { kind: "protocol", code: "ERR_ZMTP_UNSPECIFIED", message });
