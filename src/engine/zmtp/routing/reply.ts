@@ -21,7 +21,6 @@ export class ReplyRouting extends Routing {
   readonly #in = new FairQueue();
   #asker: Pipe | undefined = undefined;
   #envelope: Buffer[] = [];
-  #next: Request | undefined = undefined;
 
   get readable(): boolean {
     return this.#asker === undefined && this.#find();
@@ -56,26 +55,16 @@ export class ReplyRouting extends Routing {
 
   take(): Buffer[] | undefined {
     if (!this.readable) return undefined;
-    const { pipe, envelope, body } = this.#next as Request;
-    this.#next = undefined;
+    const { pipe, envelope, body } = this.held as Request;
+    this.held = undefined;
     this.#asker = pipe;
     this.#envelope = envelope;
     this.effects.routingOnWritable();
     return body;
   }
 
-  override discard(): number {
-    const held = this.#next === undefined ? 0 : 1;
-    this.#next = undefined;
-    return held + super.discard();
-  }
-
-  override get queuedIn(): number {
-    return super.queuedIn + (this.#next === undefined ? 0 : 1);
-  }
-
   #find(): boolean {
-    while (this.#next === undefined) {
+    while (this.held === undefined) {
       const pipe = this.#in.next();
       if (pipe === undefined) return false;
       const frames = pipe.take();
@@ -86,7 +75,8 @@ export class ReplyRouting extends Routing {
         continue;
       }
       const body = frames.splice(delimiter + 1);
-      this.#next = { pipe, envelope: frames, body: body.length === 0 ? [EMPTY] : body };
+      const request: Request = { pipe, envelope: frames, body: body.length === 0 ? [EMPTY] : body };
+      this.held = request;
     }
     return true;
   }

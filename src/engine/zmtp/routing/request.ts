@@ -23,7 +23,6 @@ export class RequestRouting extends Routing {
   #askedLeft = false;
   #id = randomStart();
   #idFrame: Buffer | undefined = undefined;
-  #reply: Buffer[] | undefined = undefined;
   #late = 0;
 
   get readable(): boolean {
@@ -87,7 +86,7 @@ export class RequestRouting extends Routing {
     if (this.#asking && !this.effects.options.relaxed) return OfferResult.Mute;
     const pipe = this.#out.next();
     if (pipe === undefined) return OfferResult.Mute;
-    this.#reply = undefined;
+    this.held = undefined;
     this.#late += pipe.discard();
     let prefix: Buffer[] = PLAIN;
     if (this.effects.options.correlate) {
@@ -116,19 +115,13 @@ export class RequestRouting extends Routing {
 
   take(): Buffer[] | undefined {
     if (!this.#find()) return undefined;
-    const reply = this.#reply;
-    this.#reply = undefined;
+    const reply = this.held as Buffer[];
+    this.held = undefined;
     this.#asking = false;
     this.#asked = undefined;
     this.#askedLeft = false;
     this.effects.routingOnWritable();
     return reply;
-  }
-
-  override discard(): number {
-    const reply = this.#reply === undefined ? 0 : 1;
-    this.#reply = undefined;
-    return reply + super.discard();
   }
 
   override get replyLost(): boolean {
@@ -139,10 +132,6 @@ export class RequestRouting extends Routing {
     return this.#late;
   }
 
-  override get queuedIn(): number {
-    return super.queuedIn + (this.#reply === undefined ? 0 : 1);
-  }
-
   #left(pipe: Pipe): void {
     if (!this.#asking || pipe !== this.#asked) return;
     this.#askedLeft = true;
@@ -150,7 +139,7 @@ export class RequestRouting extends Routing {
   }
 
   #find(): boolean {
-    if (this.#reply !== undefined) return true;
+    if (this.held !== undefined) return true;
     const pipe = this.#asked;
     if (!this.#asking || pipe === undefined) return false;
     while (pipe.in.messages > 0) {
@@ -166,7 +155,7 @@ export class RequestRouting extends Routing {
       }
       frames.splice(0, at + 1);
       // For a reply of only the delimiter, libzmq returns an empty frame.
-      this.#reply = frames.length === 0 ? [EMPTY] : frames;
+      this.held = frames.length === 0 ? [EMPTY] : frames;
       return true;
     }
     return false;

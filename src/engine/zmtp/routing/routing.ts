@@ -53,6 +53,8 @@ export abstract class Routing {
   overflowed = 0;
   /** Each ended its connection. */
   tooLarge = 0;
+  /** A message that was taken from its pipe before the program takes it. */
+  protected held: unknown = undefined;
   /** Departed peers' pipes with untaken messages. */
   #orphanedPipes: Pipe[] = [];
   #mostOrphanedPipes = 16;
@@ -171,7 +173,8 @@ export abstract class Routing {
   wants?(group: Buffer): boolean;
 
   discard(): number {
-    let messages = 0;
+    let messages = this.held === undefined ? 0 : 1;
+    this.held = undefined;
     for (const pipe of this.pipes) messages += pipe.discard();
     for (const pipe of this.#orphanedPipes) messages += pipe.discard();
     this.#orphanedPipes = [];
@@ -179,7 +182,7 @@ export abstract class Routing {
   }
 
   get queuedIn(): number {
-    let messages = 0;
+    let messages = this.held === undefined ? 0 : 1;
     for (const pipe of this.pipes) messages += pipe.in.messages;
     for (const pipe of this.#orphanedPipes) messages += pipe.in.messages;
     return messages;

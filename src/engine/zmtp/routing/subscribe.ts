@@ -31,7 +31,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   /** Unsent changes: whether each prefix is subscribed now. */
   readonly #unsent = new Map<Pipe, SteadyMap<boolean>>();
   readonly #filters: boolean;
-  #next: Buffer[] | undefined = undefined;
 
   /** @param filters SUB; an XSUB's program gets all messages */
   constructor(effects: RoutingEffects, filters: boolean) {
@@ -42,7 +41,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   get readable(): boolean {
     if (!this.#filters) return this.#in.next() !== undefined;
     // Messages that need no check stay undecoded.
-    if (this.#next === undefined && this.wantsAll()) return this.#in.next() !== undefined;
+    if (this.held === undefined && this.wantsAll()) return this.#in.next() !== undefined;
     return this.#find();
   }
 
@@ -107,13 +106,17 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   take(lease?: Lease): Buffer[] | undefined {
     if (!this.#filters) return this.#in.take(lease);
     if (!this.#find(lease)) return undefined;
-    const message = this.#next;
-    this.#next = undefined;
+    return this.#takeHeld();
+  }
+
+  #takeHeld(): Buffer[] | undefined {
+    const message = this.held as Buffer[] | undefined;
+    this.held = undefined;
     return message;
   }
 
   override takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
-    if (this.#next !== undefined) return;
+    if (this.held !== undefined) return;
     const all = !this.#filters || this.wantsAll();
     const { messages } = taken;
     const before = messages.length;
@@ -143,11 +146,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     const { relays } = this.effects;
     if (!this.#filters) return relays?.fairSource(this.#in);
     return relays?.filteredSource(this.#in, {
-      found: () => {
-        const message = this.#next;
-        this.#next = undefined;
-        return message;
-      },
+      found: () => this.#takeHeld(),
       wantsAll: () => this.wantsAll(),
       wants: (bytes, start, end) =>
         this.#hasPrefixOf(bytes, start, end) !== this.effects.options.invertMatching,
@@ -179,16 +178,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     for (const pipe of this.pipes) this.#sendChange(pipe, false, key, true);
   }
 
-  override discard(): number {
-    const held = this.#next === undefined ? 0 : 1;
-    this.#next = undefined;
-    return held + super.discard();
-  }
-
-  override get queuedIn(): number {
-    return super.queuedIn + (this.#next === undefined ? 0 : 1);
-  }
-
   /** @param changes whether the prefix is new or gone */
   #sendChange(pipe: Pipe, on: boolean, key: string, changes: boolean): void {
     const { link } = pipe;
@@ -218,10 +207,10 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   }
 
   #find(lease?: Lease): boolean {
-    while (this.#next === undefined) {
+    while (this.held === undefined) {
       const message = this.#in.take(lease);
       if (message === undefined) return false;
-      if (this.matches(message)) this.#next = message;
+      if (this.matches(message)) this.held = message;
     }
     return true;
   }
