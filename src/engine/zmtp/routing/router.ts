@@ -61,7 +61,7 @@ export class RouterRouting extends FairRouting implements PeerQueues {
     // Unless another peer has taken the name over.
     if (pipe.routingId === undefined || this.#byId.get(keyOf(pipe.routingId)) !== pipe) {
       const named = identity !== undefined && identity.length > 0;
-      this.#name(pipe, named ? Buffer.from(identity) : this.#autoId());
+      this.#name(pipe, named ? Buffer.from(identity) : this.newId(Buffer.alloc(5), 1));
     }
     if (this.effects.options.probeRouter) pipe.send("", 0, undefined);
     this.effects.routingOnWritable();
@@ -130,13 +130,12 @@ export class RouterRouting extends FairRouting implements PeerQueues {
     this.#byId.set(key, pipe);
   }
 
-  #autoId(): Buffer {
-    const id = Buffer.allocUnsafe(5);
-    id[0] = 0;
+  /** @param id gets a number at `at` that is not 0, and no peer's */
+  protected newId(id: Buffer, at: number): Buffer {
     do {
       this.#counter = (this.#counter + 1) >>> 0;
-      id.writeUInt32BE(this.#counter, 1);
-    } while (this.#byId.has(keyOf(id)));
+      id.writeUInt32BE(this.#counter, at);
+    } while (this.#counter === 0 || this.#byId.has(keyOf(id)));
     return id;
   }
 }
