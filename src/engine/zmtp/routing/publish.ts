@@ -76,7 +76,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   #everybody: readonly Pipe[] = [];
   #everybodyAt = -1;
   #last: Subscriber | undefined = undefined;
-  readonly #subscribers = new Map<Pipe, OneSubscriber>();
   /** Pipes that are not read until notices are taken. */
   readonly #held = new Set<Pipe>();
 
@@ -124,7 +123,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
 
   override room(pipe: Pipe): void {
     super.room(pipe);
-    this.#subscribers.get(pipe)?.writable();
+    this.#sessions.get(pipe)?.writable();
   }
 
   override awaited(): void {
@@ -190,14 +189,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   sender(): EngineSubscriber | undefined {
-    const last = this.#last;
-    if (last === undefined || last.gone) return undefined;
-    let subscriber = this.#subscribers.get(last.pipe);
-    if (subscriber === undefined) {
-      subscriber = new OneSubscriber(last, this.#index);
-      this.#subscribers.set(last.pipe, subscriber);
-    }
-    return subscriber;
+    return this.#last?.gone === false ? this.#last : undefined;
   }
 
   override discard(): number {
@@ -304,17 +296,14 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
 
   #leave(pipe: Pipe): void {
     this.#held.delete(pipe);
-    this.#forget(pipe);
-    const subscriber = this.#subscribers.get(pipe);
-    this.#subscribers.delete(pipe);
-    subscriber?.end();
+    const session = this.#sessions.get(pipe);
+    if (session !== undefined) this.#forget(session);
+    session?.writable();
     this.readerLess();
   }
 
-  #forget(pipe: Pipe): void {
-    const session = this.#sessions.get(pipe);
-    if (session === undefined) return;
-    this.#sessions.delete(pipe);
+  #forget(session: Subscriber): void {
+    this.#sessions.delete(session.pipe);
     session.gone = true;
     if (session.unread > 0) this.#departed += 1;
     this.#index.version += 1;
@@ -329,7 +318,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   #sessionOf(pipe: Pipe): Subscriber {
     let session = this.#sessions.get(pipe);
     if (session === undefined) {
-      session = { pipe, gone: false, unread: 0 };
+      session = new Subscriber(pipe, this.#index);
       this.#sessions.set(pipe, session);
     }
     return session;
@@ -396,37 +385,29 @@ function markOf(mark: unknown): number {
   return typeof mark === "number" && mark > 0 ? mark : Number.POSITIVE_INFINITY;
 }
 
-/** Each connection has its own subscriptions. */
-interface Subscriber {
+/** One connection with its subscriptions; of an XPUB also as a target. */
+class Subscriber implements EngineSubscriber {
   readonly pipe: Pipe;
   /** Gets no more messages; its prefixes are being removed. */
-  gone: boolean;
+  gone = false;
   /** Untaken messages from it. */
-  unread: number;
-}
-
-/** One XPUB peer as a target, until its connection ends. */
-class OneSubscriber implements EngineSubscriber {
-  readonly #pipe: Pipe;
-  readonly #subscriber: Subscriber;
+  unread = 0;
   readonly #index: SubscriptionIndex<Subscriber>;
   #onWritable: (() => void) | undefined = undefined;
-  #ended = false;
 
-  constructor(subscriber: Subscriber, index: SubscriptionIndex<Subscriber>) {
-    this.#pipe = subscriber.pipe;
-    this.#subscriber = subscriber;
+  constructor(pipe: Pipe, index: SubscriptionIndex<Subscriber>) {
+    this.pipe = pipe;
     this.#index = index;
   }
 
   has(prefix: string): boolean {
-    return !this.#ended && this.#index.has(prefix, this.#subscriber);
+    return !this.gone && this.#index.has(prefix, this);
   }
 
   offer(message: OutgoingMessage): OfferResult {
-    if (this.#ended) return OfferResult.Unroutable;
-    if (!this.#pipe.hasRoomToSpare()) return OfferResult.Mute;
-    this.#pipe.send(message, 0, undefined);
+    if (this.gone) return OfferResult.Unroutable;
+    if (!this.pipe.hasRoomToSpare()) return OfferResult.Mute;
+    this.pipe.send(message, 0, undefined);
     return OfferResult.Accepted;
   }
 
@@ -434,14 +415,10 @@ class OneSubscriber implements EngineSubscriber {
     this.#onWritable = onWritable;
   }
 
+  /** There may be room, or the connection has ended. */
   writable(): void {
     const onWritable = this.#onWritable;
     this.#onWritable = undefined;
     onWritable?.();
-  }
-
-  end(): void {
-    this.#ended = true;
-    this.writable();
   }
 }
