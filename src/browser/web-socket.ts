@@ -46,12 +46,7 @@ export function webSocketTransport(scheme: string): Transport {
       throw noListener(endpoint);
     },
 
-    dial(endpoint, options, done) {
-      const attempt = new Attempt(endpoint, options, done);
-      // `done` must not be called within this call.
-      queueMicrotask(() => attempt.start());
-      return () => attempt.cancel();
-    },
+    dial,
   };
 }
 
@@ -62,95 +57,71 @@ function notOpened(code: number, reason: string): Error {
   );
 }
 
-class Attempt {
-  readonly #endpoint: string;
-  readonly #options: TransportOptions;
-  readonly #done: (result: Stream | Error) => void;
-  #socket: StandardWebSocket | undefined = undefined;
-  #timer: NodeJS.Timeout | undefined = undefined;
-  #isOver = false;
-
-  constructor(endpoint: string, options: TransportOptions, done: (result: Stream | Error) => void) {
-    this.#endpoint = endpoint;
-    this.#options = options;
-    this.#done = done;
-  }
-
-  start(): void {
-    const WebSocket = standardWebSocket();
-    if (this.#isOver || WebSocket === undefined) return;
-    const { name } = chosenMechanism(this.#options);
-    const offers = browserOffersOf(name);
-    let socket: StandardWebSocket;
-    try {
-      socket = new WebSocket(this.#endpoint, offers);
-    } catch (error) {
-      // A page of https may not ask for ws, for example.
-      this.#settle(error as Error);
-      return;
-    }
-    this.#socket = socket;
-    socket.binaryType = "arraybuffer";
-    const { connectTimeout, handshakeInterval } = this.#options;
-    const timeout = connectTimeout > 0 ? connectTimeout : handshakeInterval;
-    if (timeout > 0)
-      this.#timer = setTimeout(() => {
-        this.#settle(new Error(`no connection within ${timeout} ms`));
-        this.#abandon();
-      }, timeout).unref();
-    socket.onclose = ({ code, reason }) => this.#settle(notOpened(code, reason));
-    // Browsers fire `close` next; Node.js 20 does not.
-    socket.onerror = () => setImmediate(() => this.#settle(notOpened(ABNORMAL, "")));
-    socket.onopen = () => this.#socketOnOpen(socket, name, offers);
-  }
-
-  #socketOnOpen(
-    socket: StandardWebSocket,
-    mechanism: ReturnType<typeof chosenMechanism>["name"],
-    offers: readonly string[],
-  ): void {
-    const { protocol } = socket;
-    if (!offers.includes(protocol)) {
-      this.#settle(
-        new DialFault({
-          kind: "other",
-          code: "ERR_HANDSHAKE",
-          message: `the server chose ${protocol === "" ? "no subprotocol" : `the subprotocol ${protocol}`}; offered were ${offers.join(", ")}`,
-        }),
-      );
-      this.#abandon();
-      return;
-    }
-    this.#settle(
-      new WebSocketStream(
-        socket,
-        new WebSocketFraming(mechanism, protocol),
-        this.#endpoint,
-        hostOf(this.#endpoint),
-      ),
-    );
-  }
-
-  cancel(): void {
-    this.#isOver = true;
-    clearTimeout(this.#timer);
-    this.#abandon();
-  }
-
-  #settle(result: Stream | Error): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    clearTimeout(this.#timer);
-    this.#done(result);
-  }
-
-  #abandon(): void {
-    const socket = this.#socket;
+function dial(
+  endpoint: string,
+  options: TransportOptions,
+  done: (result: Stream | Error) => void,
+): () => void {
+  let socket: StandardWebSocket | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
+  const settle = (result: Stream | Error): void => {
+    if (isOver) return;
+    isOver = true;
+    clearTimeout(timer);
+    done(result);
+  };
+  const abandon = (): void => {
     if (socket === undefined) return;
     socket.onopen = null;
     socket.onerror = null;
     socket.onmessage = null;
     socket.onclose = null;
     socket.close();
-  }
+  };
+  const start = (): void => {
+    const WebSocket = standardWebSocket();
+    if (isOver || WebSocket === undefined) return;
+    const { name } = chosenMechanism(options);
+    const offers = browserOffersOf(name);
+    let made: StandardWebSocket;
+    try {
+      made = new WebSocket(endpoint, offers);
+    } catch (error) {
+      // A page of https may not ask for ws, for example.
+      settle(error as Error);
+      return;
+    }
+    socket = made;
+    made.binaryType = "arraybuffer";
+    const { connectTimeout, handshakeInterval } = options;
+    const timeout = connectTimeout > 0 ? connectTimeout : handshakeInterval;
+    if (timeout > 0)
+      timer = setTimeout(() => {
+        settle(new Error(`no connection within ${timeout} ms`));
+        abandon();
+      }, timeout).unref();
+    made.onclose = ({ code, reason }) => settle(notOpened(code, reason));
+    // Browsers fire `close` next; Node.js 20 does not.
+    made.onerror = () => setImmediate(() => settle(notOpened(ABNORMAL, "")));
+    made.onopen = () => {
+      const { protocol } = made;
+      if (offers.includes(protocol)) {
+        const framing = new WebSocketFraming(name, protocol);
+        settle(new WebSocketStream(made, framing, endpoint, hostOf(endpoint)));
+        return;
+      }
+      const chosen = protocol === "" ? "no subprotocol" : `the subprotocol ${protocol}`;
+      const message = `the server chose ${chosen}; offered were ${offers.join(", ")}`;
+      settle(new DialFault({ kind: "other", code: "ERR_HANDSHAKE", message }));
+      abandon();
+    };
+  };
+  // `done` must not be called within this call.
+  queueMicrotask(start);
+  return () => {
+    isOver = true;
+    clearTimeout(timer);
+    abandon();
+  };
 }
