@@ -68,7 +68,7 @@ export function shapeFor(name: ShapeName, codec: unknown): MessageShape {
       "Option codec must have the methods encode and decode, such as json() has",
     );
   }
-  return new CodecShape(name, codec);
+  return codecShape(name, codec);
 }
 
 function isCodec(value: unknown): value is Codec<unknown> {
@@ -88,52 +88,41 @@ export function encodeValue<T>(codec: Codec<T>, value: T): OutgoingFrame {
   }
 }
 
-class CodecShape implements MessageShape {
-  readonly #name: ShapeName;
-  readonly #codec: Codec<unknown>;
-  readonly #min: number;
-  readonly #max: number;
-
-  constructor(name: ShapeName, codec: Codec<unknown>) {
-    this.#name = name;
-    this.#codec = codec;
-    this.#min = COUNTS[name].min;
-    this.#max = COUNTS[name].max;
-  }
-
-  encode(value: unknown): OutgoingMessage {
-    if (!Array.isArray(value)) {
-      if (this.#name !== "body") throw this.#count("a single value");
-      return encodeValue(this.#codec, value);
-    }
-    if (value.length < this.#min || value.length > this.#max)
-      throw this.#count(`an array of ${value.length}`);
-    const frames: OutgoingFrame[] = [];
-    for (let i = 0; i < value.length - 1; i++) frames.push(toFrame(value[i]));
-    frames.push(encodeValue(this.#codec, value[value.length - 1]));
-    return frames;
-  }
-
-  decode(frames: Buffer[], onInvalid: OnInvalid): unknown {
-    if (frames.length < this.#min || frames.length > this.#max) {
-      onInvalid("frames", this.#count(`${frames.length} frames`));
-      return undefined;
-    }
-    const last = frames.length - 1;
-    try {
-      return [...frames.slice(0, last), this.#codec.decode(frames[last] as Buffer)];
-    } catch (cause) {
-      const schema = cause instanceof InvalidMessageError;
-      onInvalid(
-        schema ? "schema" : "codec",
-        schema ? cause : new InvalidMessageError(`The frame is no ${this.#codec.name}`, { cause }),
-      );
-      return undefined;
-    }
-  }
-
-  #count(got: string): InvalidMessageError {
+function codecShape(name: ShapeName, codec: Codec<unknown>): MessageShape {
+  const { min, max } = COUNTS[name];
+  const badCount = (got: string): InvalidMessageError => {
     const shapes = { body: "[value] or value", topic: "[topic, value]", routed: "[routingId, …, value]" };
-    return new InvalidMessageError(`A message here must be ${shapes[this.#name]}; got ${got}`);
-  }
+    return new InvalidMessageError(`A message here must be ${shapes[name]}; got ${got}`);
+  };
+  return {
+    encode(value) {
+      if (!Array.isArray(value)) {
+        if (name !== "body") throw badCount("a single value");
+        return encodeValue(codec, value);
+      }
+      if (value.length < min || value.length > max) throw badCount(`an array of ${value.length}`);
+      const frames: OutgoingFrame[] = [];
+      for (let i = 0; i < value.length - 1; i++) frames.push(toFrame(value[i]));
+      frames.push(encodeValue(codec, value[value.length - 1]));
+      return frames;
+    },
+
+    decode(frames, onInvalid) {
+      if (frames.length < min || frames.length > max) {
+        onInvalid("frames", badCount(`${frames.length} frames`));
+        return undefined;
+      }
+      const last = frames.length - 1;
+      try {
+        return [...frames.slice(0, last), codec.decode(frames[last] as Buffer)];
+      } catch (cause) {
+        const schema = cause instanceof InvalidMessageError;
+        onInvalid(
+          schema ? "schema" : "codec",
+          schema ? cause : new InvalidMessageError(`The frame is no ${codec.name}`, { cause }),
+        );
+        return undefined;
+      }
+    },
+  };
 }

@@ -8,7 +8,7 @@ import { Socket } from "../socket.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "../socket-options.js";
 import type { Writable } from "../writable.js";
 import * as routings from "./routings.js";
-import { type SingleIn, type SingleOut, SingleFrameShape } from "./single-frame.js";
+import { type SingleIn, type SingleOut, singleFrameShape } from "./single-frame.js";
 
 type ChannelProperties = OptionsFor<"Channel">;
 
@@ -33,7 +33,7 @@ export class Channel<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ChannelOptions<T>);
   constructor(options?: ChannelOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Channel, options, new SingleFrameShape(options?.codec), extra);
+    super(SocketType.Channel, options, singleFrameShape(options?.codec), extra);
   }
 }
 export interface Channel<T = Raw>

@@ -15,9 +15,9 @@ import {
   type AddressedIn,
   type PeerAddress,
   peerShape,
-  SingleFrameShape,
   type SingleIn,
   type SingleOut,
+  singleFrameShape,
 } from "./single-frame.js";
 
 type BothWays = OptionsFor<"Client" | "Server" | "Peer">;
@@ -47,7 +47,7 @@ export class Client<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ClientOptions<T>);
   constructor(options?: ClientOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Client, options, new SingleFrameShape(options?.codec), extra);
+    super(SocketType.Client, options, singleFrameShape(options?.codec), extra);
   }
 }
 export interface Client<T = Raw>

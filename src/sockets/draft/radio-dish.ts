@@ -15,8 +15,8 @@ import {
   groupFrame,
   groupShape,
   type MessageGroup,
-  SingleFrameShape,
   type SingleOut,
+  singleFrameShape,
 } from "./single-frame.js";
 
 type RadioProperties = OptionsFor<"Radio">;
@@ -45,7 +45,7 @@ export class Radio<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: RadioOptions<T>);
   constructor(options?: RadioOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Radio, options, new SingleFrameShape(options?.codec), extra);
+    super(SocketType.Radio, options, singleFrameShape(options?.codec), extra);
   }
 }
 export interface Radio<T = Raw>

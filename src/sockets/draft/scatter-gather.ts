@@ -8,7 +8,7 @@ import { Socket } from "../socket.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "../socket-options.js";
 import type { Writable } from "../writable.js";
 import * as routings from "./routings.js";
-import { SingleFrameShape, type SingleIn, type SingleOut } from "./single-frame.js";
+import { type SingleIn, type SingleOut, singleFrameShape } from "./single-frame.js";
 
 type ScatterProperties = OptionsFor<"Scatter">;
 type GatherProperties = OptionsFor<"Gather">;
@@ -34,7 +34,7 @@ export class Scatter<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ScatterOptions<T>);
   constructor(options?: ScatterOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Scatter, options, new SingleFrameShape(options?.codec), extra);
+    super(SocketType.Scatter, options, singleFrameShape(options?.codec), extra);
   }
 }
 export interface Scatter<T = Raw> extends Writable<SingleOut<Settled<T>>>, Properties<ScatterProperties> {}
@@ -58,7 +58,7 @@ export class Gather<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: GatherOptions<T>);
   constructor(options?: GatherOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Gather, options, new SingleFrameShape(options?.codec), extra);
+    super(SocketType.Gather, options, singleFrameShape(options?.codec), extra);
   }
 }
 export interface Gather<T = Raw> extends Readable<SingleIn<Settled<T>>>, Properties<GatherProperties> {}

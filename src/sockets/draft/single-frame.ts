@@ -10,10 +10,10 @@
 import { describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { OutgoingFrame, OutgoingMessage } from "../../engine/engine.js";
+import type { OutgoingFrame } from "../../engine/engine.js";
 import { MAX_GROUP } from "../../engine/frame.js";
 import type { MessageLike } from "../message.js";
-import { FRAMES, type MessageShape, type OnInvalid, type Raw, shapeFor } from "../shape.js";
+import { FRAMES, type MessageShape, type Raw, shapeFor } from "../shape.js";
 
 /** One frame to send: bytes, text or a codec's value, alone or as an array's only element. */
 export type SingleOut<T> = [T] extends [Raw]
@@ -39,47 +39,41 @@ export interface MessageGroup {
 
 const MAX_ROUTING_ID = 0xffff_ffff;
 
-export class SingleFrameShape implements MessageShape {
-  readonly #body: MessageShape;
-
-  constructor(codec: unknown) {
-    this.#body = shapeFor("body", codec);
-  }
-
-  encode(value: unknown): OutgoingMessage {
-    if (!Array.isArray(value)) return this.#body.encode(value);
-    if (value.length !== 1)
-      throw new InvalidArgumentError(`A message here must be one frame; got an array of ${value.length}`);
-    const message = this.#body.encode(this.#body === FRAMES ? value[0] : value);
-    return Array.isArray(message) ? (message[0] as OutgoingFrame) : message;
-  }
-
-  decode(frames: Buffer[], onInvalid: OnInvalid): unknown {
-    return this.#body.decode(frames, onInvalid);
-  }
+export function singleFrameShape(codec: unknown): MessageShape {
+  const body = shapeFor("body", codec);
+  return {
+    encode(value) {
+      if (!Array.isArray(value)) return body.encode(value);
+      if (value.length !== 1)
+        throw new InvalidArgumentError(`A message here must be one frame; got an array of ${value.length}`);
+      const message = body.encode(body === FRAMES ? value[0] : value);
+      return Array.isArray(message) ? (message[0] as OutgoingFrame) : message;
+    },
+    decode: body.decode,
+  };
 }
 
-class AddressedShape extends SingleFrameShape {
-  readonly #addressOf: (frame: Buffer) => PeerAddress | MessageGroup;
-
-  constructor(codec: unknown, addressOf: (frame: Buffer) => PeerAddress | MessageGroup) {
-    super(codec);
-    this.#addressOf = addressOf;
-  }
-
-  override decode(frames: Buffer[], onInvalid: OnInvalid): unknown {
-    const [address, body] = frames as [Buffer, Buffer];
-    const value = super.decode([body], onInvalid) as [unknown] | undefined;
-    return value === undefined ? undefined : [value[0], this.#addressOf(address)];
-  }
+function addressedShape(
+  codec: unknown,
+  addressOf: (frame: Buffer) => PeerAddress | MessageGroup,
+): MessageShape {
+  const { encode, decode } = singleFrameShape(codec);
+  return {
+    encode,
+    decode(frames, onInvalid) {
+      const [address, body] = frames as [Buffer, Buffer];
+      const value = decode([body], onInvalid) as [unknown] | undefined;
+      return value === undefined ? undefined : [value[0], addressOf(address)];
+    },
+  };
 }
 
 export function peerShape(codec: unknown): MessageShape {
-  return new AddressedShape(codec, (frame) => ({ routingId: frame.readUInt32BE() }));
+  return addressedShape(codec, (frame) => ({ routingId: frame.readUInt32BE() }));
 }
 
 export function groupShape(codec: unknown): MessageShape {
-  return new AddressedShape(codec, (frame) => ({ group: frame }));
+  return addressedShape(codec, (frame) => ({ group: frame }));
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
