@@ -2,6 +2,7 @@
  * A bounded HTTP server for untrusted clients. node:http answers malformed requests with 400, large headers
  * with 431 and slow requests with 408.
  */
+import { once } from "node:events";
 import type { IncomingMessage, RequestListener, Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { SecureContextOptions } from "node:tls";
@@ -118,16 +119,6 @@ function isOfForeignName({ headers: { host }, socket }: IncomingMessage): boolea
   return host !== undefined && isLoopback(socket.remoteAddress ?? "") && !isLocalNameOrAddress(host);
 }
 
-export function listen(server: Server, host: string | undefined, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
-      server.off("error", reject);
-      resolve();
-    });
-  });
-}
-
 /**
  * @param what is served, for the error @returns the URL
  * @throws TransportError with the system's code and the address as endpoint
@@ -139,7 +130,8 @@ export async function serveAt(
   { host, port }: ListenAddress,
 ): Promise<string> {
   try {
-    await listen(server, host, port);
+    server.listen({ port, ...(host === undefined ? {} : { host }) });
+    await once(server, "listening");
   } catch (error) {
     const { code = "", message } = error as NodeJS.ErrnoException;
     throw new TransportError(

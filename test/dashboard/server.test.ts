@@ -1,9 +1,10 @@
 /** The dashboard over HTTP: its pages, who is refused, the stream, and what is steered. */
+import { once } from "node:events";
 import { request, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket as TcpSocket } from "node:net";
 import { Ajv } from "ajv";
 import { afterEach, describe, expect, it } from "vitest";
-import { boundedServer, listen, shut } from "../../src/core/http-server.js";
+import { boundedServer, shut } from "../../src/core/http-server.js";
 import type {
   DashboardList,
   DashboardOptions,
@@ -335,7 +336,7 @@ describe("the dashboard's server", () => {
       undefined,
       { isStream: ({ url }) => url === "/stream" },
     );
-    await listen(server, "127.0.0.1", 0);
+    await once(server.listen(0, "127.0.0.1"), "listening");
     closing.push(() => shut(server));
     const { port } = server.address() as AddressInfo;
     const lasting = (await fetch(`http://127.0.0.1:${port}/stream`)).text();

@@ -7,7 +7,7 @@ import { buffer, text } from "node:stream/consumers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { parsePrometheusText } from "../../src/cli/prometheus-text.js";
 import { thisProcess } from "../../src/core/built-file.js";
-import { boundedServer, type HttpLimits, listen, shut } from "../../src/core/http-server.js";
+import { boundedServer, type HttpLimits, shut } from "../../src/core/http-server.js";
 import { Pull, Push, Reply } from "../../src/index.js";
 import {
   type MetricsServer,
@@ -397,7 +397,7 @@ describe("a server with bounds", () => {
 
   async function quick(limits: Partial<HttpLimits>, listener = ok): Promise<number> {
     const server = boundedServer(listener, { ...QUICK, ...limits });
-    await listen(server, "127.0.0.1", 0);
+    await once(server.listen(0, "127.0.0.1"), "listening");
     closing.push(() => shut(server));
     return (server.address() as AddressInfo).port;
   }
