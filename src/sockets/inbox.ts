@@ -7,6 +7,7 @@
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { costOf } from "../core/frame-cost.js";
+import type { OptionValues } from "../core/option-table.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, rejectNextTurn, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EngineSocket, TakenMessages } from "../engine/engine.js";
@@ -20,8 +21,7 @@ const MAX_MANY_COST = 524_288;
 const SLACK = 16;
 
 export interface InboxRules<T> {
-  readonly receiveTimeout: number;
-  readonly maxPendingReceives: number;
+  readonly options: Readonly<Pick<OptionValues, "receiveTimeout" | "maxPendingReceives">>;
   /** Whether a REQ or REP must send first. */
   readonly receivesOutOfTurn: boolean;
   readonly closed: boolean;
@@ -159,10 +159,10 @@ export class Inbox<T> {
   }
 
   #wait(max: number, options: WaitOptions | undefined, lease: Lease | undefined): Promise<T | T[]> {
-    const timeout = options?.timeout ?? this.#rules.receiveTimeout;
+    const timeout = options?.timeout ?? this.#rules.options.receiveTimeout;
     // The codec that refused the last message may have closed it.
     if (this.#rules.closed) return rejectNextTurn(closedMeanwhile());
-    if (this.#waiting >= this.#rules.maxPendingReceives) {
+    if (this.#waiting >= this.#rules.options.maxPendingReceives) {
       return rejectNextTurn(
         new InvalidStateError(
           "ERR_TOO_MANY_PENDING",

@@ -22,6 +22,7 @@ import {
   UnroutableError,
 } from "../core/errors.js";
 import { costOfMessage } from "../core/frame-cost.js";
+import type { OptionValues } from "../core/option-table.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import {
@@ -61,9 +62,7 @@ const SENT = Promise.resolve();
 export type DeliveryResult = "sent" | "full" | "gone";
 
 export interface OutboxRules {
-  readonly sendTimeout: number;
-  readonly maxPendingSends: number;
-  readonly maxPendingSendBytes: number;
+  readonly options: Readonly<Pick<OptionValues, "sendTimeout" | "maxPendingSends" | "maxPendingSendBytes">>;
   /** Whether a message to an unknown or full peer is an error instead of a drop. */
   readonly mandatory: boolean;
   /** Whether a REQ or REP must receive first and no receive waits; sends then fail. */
@@ -128,7 +127,7 @@ export class Outbox {
       }
     }
     if (this.#rules.sendsOutOfTurn) return Promise.reject(outOfTurn());
-    const timeout = options?.timeout ?? this.#rules.sendTimeout;
+    const timeout = options?.timeout ?? this.#rules.options.sendTimeout;
     if (timeout === 0) return Promise.reject(this.#timedOut());
     const cost = costOfMessage(message);
     const refusal = this.#tooMany(cost);
@@ -299,7 +298,7 @@ export class Outbox {
 
   /** The first send may wait whatever its size. */
   #tooMany(cost: number): ShoalError | undefined {
-    const { maxPendingSends, maxPendingSendBytes } = this.#rules;
+    const { maxPendingSends, maxPendingSendBytes } = this.#rules.options;
     if (this.#waiting === 0) return undefined;
     const most =
       this.#waiting >= maxPendingSends

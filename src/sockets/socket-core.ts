@@ -102,7 +102,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   readonly inbox: Inbox<unknown>;
   /** Includes a policy's check. */
   engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
-  readonly #options: OptionValues;
+  /** Programs change them at any time. */
+  readonly options: OptionValues;
   /** Called when `replyLost` may be true (Request). */
   onReplyLost: (() => void) | undefined = undefined;
   /** Made by pumps and `whenWritable`; they end at close, too. */
@@ -128,7 +129,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.context = context;
     this.#shape = shape;
     const defaults = context.socketDefaults();
-    this.#options = resolveOptions(type, given, defaults);
+    this.options = resolveOptions(type, given, defaults);
     this.#largest = defaults.maxMessageSize;
     this.#mostFrames = mostFramesOf(type);
     if (authenticate !== undefined && typeof authenticate !== "function") {
@@ -137,7 +138,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.engineAuthenticate =
       authenticate === undefined ? undefined : async (peer) => (await authenticate(peer)) === true;
     this.#counting = context.actual;
-    this.engine = this.#counting.openSocket(SocketType[type], this.#options, this);
+    this.engine = this.#counting.openSocket(SocketType[type], this.options, this);
     this.events = new SocketEvents(
       (held) => {
         if (this.closed) return;
@@ -147,41 +148,19 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       (endpoint, error, ms) => this.#stalled(endpoint, error, ms),
     );
     if (OBSERVABLE && DEBUG.enabled) this.events.listen((event) => logEvent(type, event));
-    this.endpoints = new SocketEndpoints(this, context.load().capabilities, this.#options);
+    this.endpoints = new SocketEndpoints(this, context.load().capabilities);
     this.#deliveredAtTake = type === "Reply" ? -1 : 0;
     this.#takesTurns = type === "Request" || type === "Reply";
     this.outbox = new Outbox(this.engine, this, this.counters);
     this.inbox = new Inbox<unknown>(this.engine, this, this.counters);
   }
 
-  // Programs change options at any time. A separate object with accessors would have its own shape in V8.
-
-  get sendTimeout(): number {
-    return this.#options.sendTimeout;
-  }
-
-  get maxPendingSends(): number {
-    return this.#options.maxPendingSends;
-  }
-
-  get maxPendingSendBytes(): number {
-    return this.#options.maxPendingSendBytes;
-  }
-
   get mandatory(): boolean {
-    return this.#options.mandatory || MANDATORY.includes(this.typeName);
+    return this.options.mandatory || MANDATORY.includes(this.typeName);
   }
 
   get sendsOutOfTurn(): boolean {
     return this.#takesTurns && this.#mustReceive && this.inbox.waiting === 0;
-  }
-
-  get receiveTimeout(): number {
-    return this.#options.receiveTimeout;
-  }
-
-  get maxPendingReceives(): number {
-    return this.#options.maxPendingReceives;
   }
 
   get receivesOutOfTurn(): boolean {
@@ -209,7 +188,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   /** Whether a REQ or REP must receive next; a relaxed REQ may send again. */
   get #mustReceive(): boolean {
-    return !this.#mustSend && !(this.typeName === "Request" && this.#options.relaxed);
+    return !this.#mustSend && !(this.typeName === "Request" && this.options.relaxed);
   }
 
   get #fansOut(): boolean {
@@ -226,12 +205,12 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   describe(): Readonly<Record<string, unknown>> {
     if (!OBSERVABLE) return {};
-    const options = readableOptions(this.#options);
+    const options = readableOptions(this.options);
     return { ...this.endpoints.all, closed: this.closed, options };
   }
 
   getOption(name: string): unknown {
-    return this.#options[name as OptionName];
+    return this.options[name as OptionName];
   }
 
   setOption(name: string, value: unknown): void {
@@ -241,7 +220,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const spec: OptionSpec = OPTIONS[name as OptionName];
     const attached = this.endpoints.any || this.endpoints.settling > 0;
     if (spec.local !== true) this.engine.setOption(name, own, attached);
-    else setOption(this.#options, name, own);
+    else setOption(this.options, name, own);
   }
 
   // Sends of the program, which can be observed; those of the library call the outbox.
@@ -427,7 +406,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   async #close(given: number | undefined): Promise<CloseResult> {
-    const linger = given ?? this.#options.linger;
+    const linger = given ?? this.options.linger;
     if (linger >= 0 && linger <= REPORT_AFTER) return this.#closeWithin(given);
     const timer = setTimeout(() => this.#closingStalled(), REPORT_AFTER);
     timer.unref?.();
@@ -440,7 +419,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   async #closeWithin(given: number | undefined): Promise<CloseResult> {
     // Everything before the first await happens within the call, as in the package zeromq.
-    const linger = given ?? this.#options.linger;
+    const linger = given ?? this.options.linger;
     const started = performance.now();
     this.endpoints.end();
     this.inbox.abandon();

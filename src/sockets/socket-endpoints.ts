@@ -22,6 +22,7 @@ interface Sourced {
 /** The socket's core. */
 interface EndpointsOwner {
   readonly typeName: SocketTypeName;
+  readonly options: Readonly<Record<string, unknown>>;
   readonly engine: EngineSocket;
   readonly events: SocketEvents;
   readonly counters: Counters;
@@ -32,7 +33,6 @@ interface EndpointsOwner {
 export class SocketEndpoints {
   readonly #core: EndpointsOwner;
   readonly #capabilities: EngineCapabilities;
-  readonly #options: Readonly<Record<string, unknown>>;
   readonly #sources = new Map<EndpointSource, Sourced>();
   /** Endpoints connected only for sources -> number of sources. */
   readonly #sourced = new Map<string, number>();
@@ -47,14 +47,9 @@ export class SocketEndpoints {
   /** Name of a ROUTER or STREAM for the next connected peer. */
   nextName: string | undefined = undefined;
 
-  constructor(
-    core: EndpointsOwner,
-    capabilities: EngineCapabilities,
-    options: Readonly<Record<string, unknown>>,
-  ) {
+  constructor(core: EndpointsOwner, capabilities: EngineCapabilities) {
     this.#core = core;
     this.#capabilities = capabilities;
-    this.#options = options;
   }
 
   get settling(): number {
@@ -106,7 +101,7 @@ export class SocketEndpoints {
     }
     this.#core.assertOpen();
     const { endpoint, server } = checkServer(given, this.#capabilities.transports);
-    checkSecurity(this.#options);
+    checkSecurity(this.#core.options);
     const resolved = await endpoints.bind(endpoint, server);
     return this.#isBound(resolved, resolved);
   }
@@ -193,7 +188,7 @@ export class SocketEndpoints {
 
   connectSource(source: EndpointSource): void {
     this.#core.assertOpen();
-    checkSecurity(this.#options);
+    checkSecurity(this.#core.options);
     if (this.#sources.has(source)) return;
     const sourced: Sourced = {
       endpoints: [],
@@ -301,7 +296,7 @@ export class SocketEndpoints {
     this.#core.assertOpen();
     checkEndpoint(endpoint, use, this.#capabilities.transports);
     checkDatagrams(endpoint, use, this.#core.typeName);
-    checkSecurity(this.#options);
+    checkSecurity(this.#core.options);
   }
 
   #isBound(endpoint: string, resolved: string): string {
