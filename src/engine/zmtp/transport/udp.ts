@@ -1,5 +1,6 @@
 /** Opens UDP sockets. */
 import type { Socket } from "node:dgram";
+import { once } from "node:events";
 import { transportError } from "../errors.js";
 
 export interface UdpOptions {
@@ -18,28 +19,20 @@ export interface UdpOptions {
  * @param shares whether other sockets may use the port too
  * @throws TransportError with the system's code
  */
-export function bindUdp(options: UdpOptions, shares: boolean): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const { ipv6 = false, ...address } = options;
-    const socket = process.getBuiltinModule("node:dgram").createSocket({
-      type: ipv6 ? "udp6" : "udp4",
-      reuseAddr: shares,
-      ...(ipv6 ? { ipv6Only: true } : {}),
-    });
-    const failed = (error: NodeJS.ErrnoException): void => {
-      socket.close();
-      reject(
-        transportError(
-          error,
-          "bind",
-          `udp://${options.address ?? (ipv6 ? "[::]" : "0.0.0.0")}:${options.port}`,
-        ),
-      );
-    };
-    socket.once("error", failed);
-    socket.bind(address, () => {
-      socket.off("error", failed);
-      resolve(socket);
-    });
+export async function bindUdp(options: UdpOptions, shares: boolean): Promise<Socket> {
+  const { ipv6 = false, ...address } = options;
+  const socket = process.getBuiltinModule("node:dgram").createSocket({
+    type: ipv6 ? "udp6" : "udp4",
+    reuseAddr: shares,
+    ...(ipv6 ? { ipv6Only: true } : {}),
   });
+  try {
+    socket.bind(address);
+    await once(socket, "listening");
+    return socket;
+  } catch (error) {
+    socket.close();
+    const host = options.address ?? (ipv6 ? "[::]" : "0.0.0.0");
+    throw transportError(error, "bind", `udp://${host}:${options.port}`);
+  }
 }
