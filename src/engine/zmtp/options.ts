@@ -47,9 +47,7 @@ function maxMessageSizeOf(options: Readonly<OptionValues>, type: SocketTypeName)
 }
 
 export function transportOptions(options: Readonly<OptionValues>): TransportOptions {
-  const copy = copyOptions(options) as OptionValues & { live?: Readonly<OptionValues> };
-  copy.live = options;
-  return copy;
+  return renewedOptions(options, () => options);
 }
 
 /** @param live returns the current options */
