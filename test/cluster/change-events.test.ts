@@ -12,15 +12,15 @@ const SELF = "f".repeat(32);
 class Bus {
   readonly seen: string[] = [];
   onEvent: (event: ClusterEvent) => void = () => undefined;
-  readonly events = new ChangeEvents(SELF, {
-    emit: (event) => {
+  readonly events = new ChangeEvents(
+    SELF,
+    (event) => {
       const tags = "member" in event && event.member !== undefined ? event.member.tags.join() : "";
       this.seen.push(tags === "" ? event.type : `${event.type} ${tags}`);
       this.onEvent(event);
     },
-    memberOf: (each) => memberOf(each, "here", 0),
-    member: () => undefined,
-  });
+    (each) => memberOf(each, "here", 0),
+  );
 
   /** The rules report changes in one call. */
   run(...changes: readonly ClusterChange[]): void {

@@ -20,8 +20,8 @@ export type ClusterChange =
   /** `reason` is a DeathReason. */
   | { readonly type: "lost"; readonly member: Member; readonly reason: number }
   | { readonly type: "left"; readonly member: Member }
-  | { readonly type: "removed"; readonly id: string; readonly member: Member | undefined }
-  | { readonly type: "admitted"; readonly id: string }
+  /** `member` may be this node; `undefined`: absent. */
+  | { readonly type: "removed" | "admitted"; readonly id: string; readonly member: Member | undefined }
   /** Forgotten, some time after it was lost or left. */
   | { readonly type: "cleaned"; readonly member: Member }
   | { readonly type: "details"; readonly member: Member; readonly before: Details }

@@ -253,14 +253,13 @@ export class Updates {
       this.#context.removed = isRemoved;
       if (isRemoved !== was) this.#onRemoval(isRemoved);
     }
-    if (isRemoved) {
-      const member = this.#context.members.get(id);
-      if (member !== undefined) {
-        this.#parts.lifeCycle.forget(member, false);
-        this.#parts.lifeCycle.release(member);
-      }
-      this.#context.effects.event({ type: "removed", id, member });
-    } else this.#context.effects.event({ type: "admitted", id });
+    const member = members.get(id);
+    if (isRemoved && member !== undefined) {
+      this.#parts.lifeCycle.forget(member, false);
+      this.#parts.lifeCycle.release(member);
+    }
+    const type = isRemoved ? "removed" : "admitted";
+    this.#context.effects.event({ type, id, member: id === self.id ? self : member });
   }
 
   /**
@@ -282,7 +281,7 @@ export class Updates {
     this.#context.changed();
     this.#context.removed = true;
     this.#onRemoval(true);
-    this.#context.effects.event({ type: "removed", id: self.id, member: undefined });
+    this.#context.effects.event({ type: "removed", id: self.id, member: self });
   }
 
   /** For members that have not heard of it; `undefined` while it is doubtful. */

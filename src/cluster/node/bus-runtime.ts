@@ -63,11 +63,11 @@ export class BusRuntime implements BusPort {
       tick: () => this.run((rules, now) => rules.tick(now)),
       stalled: (ms) => this.run((rules, now) => rules.onDelay(now, ms)),
     });
-    this.#events = new ChangeEvents(identity.id, {
-      emit: (event) => bus.emit(event),
-      memberOf: (member) => this.memberOf(member),
-      member: (id) => this.#membership?.get(id),
-    });
+    this.#events = new ChangeEvents(
+      identity.id,
+      (event) => bus.emit(event),
+      (member) => this.memberOf(member),
+    );
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------

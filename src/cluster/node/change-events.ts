@@ -13,13 +13,6 @@ import { type Member, shownProps } from "./member.js";
 /** For a new member's tags and props. */
 const DETAILS_WAIT = 200;
 
-export interface ChangeEventsEffects {
-  emit(event: ClusterEvent): void;
-  memberOf(member: Readonly<KnownMember>): Member;
-  /** A member, live or gone, or this node; `undefined` also when closed. */
-  member(id: string): Readonly<KnownMember> | undefined;
-}
-
 interface NewMember {
   readonly type: "joined" | "back" | "restarted";
   readonly member: KnownMember;
@@ -28,15 +21,21 @@ interface NewMember {
 
 export class ChangeEvents {
   readonly #selfId: string;
-  readonly #effects: ChangeEventsEffects;
+  readonly #emit: (event: ClusterEvent) => void;
+  readonly #memberOf: (member: Readonly<KnownMember>) => Member;
   #pending: ClusterEvent[] = [];
   readonly #newMembers = new Map<string, NewMember>();
   #held = 0;
   #emitting = false;
 
-  constructor(selfId: string, effects: ChangeEventsEffects) {
+  constructor(
+    selfId: string,
+    emit: (event: ClusterEvent) => void,
+    memberOf: (member: Readonly<KnownMember>) => Member,
+  ) {
     this.#selfId = selfId;
-    this.#effects = effects;
+    this.#emit = emit;
+    this.#memberOf = memberOf;
   }
 
   /** While the rules run, until as many calls of `release`: what they send may be answered before they return. */
@@ -56,7 +55,7 @@ export class ChangeEvents {
       while (this.#pending.length > 0) {
         const events = this.#pending;
         this.#pending = [];
-        for (const event of events) this.#effects.emit(event);
+        for (const event of events) this.#emit(event);
       }
     } finally {
       this.#emitting = false;
@@ -91,42 +90,34 @@ export class ChangeEvents {
         this.#onNewMember(change.type, change.member, !change.restarted);
         break;
       case "heartbeat":
-        this.push({
-          type: "heartbeat",
-          member: this.#effects.memberOf(change.member),
-          channel: change.channel,
-        });
+        this.push({ type: "heartbeat", member: this.#memberOf(change.member), channel: change.channel });
         break;
       case "lost":
         this.push({
           type: "lost",
-          member: this.#effects.memberOf(change.member),
+          member: this.#memberOf(change.member),
           reason: LOST_REASONS[change.reason] ?? "silent",
         });
         break;
-      case "removed": {
-        const found = change.id === this.#selfId ? this.#effects.member(change.id) : change.member;
-        this.push({ type: "removed", id: change.id, member: found && this.#effects.memberOf(found) });
-        break;
-      }
+      case "removed":
       case "admitted": {
-        const found = this.#effects.member(change.id);
-        this.push({ type: "admitted", id: change.id, member: found && this.#effects.memberOf(found) });
+        const { type, id, member } = change;
+        this.push({ type, id, member: member && this.#memberOf(member) });
         break;
       }
       case "details":
         if (!this.#greet(change.member.id) && !looksSame(change.before, change.member.details))
-          this.push({ type: "tags", member: this.#effects.memberOf(change.member) });
+          this.push({ type: "tags", member: this.#memberOf(change.member) });
         break;
       case "conflict": {
         this.#greet(change.keeps.id);
         this.#greet(change.yields.id);
-        const [keeps, yields] = [this.#effects.memberOf(change.keeps), this.#effects.memberOf(change.yields)];
+        const [keeps, yields] = [this.#memberOf(change.keeps), this.#memberOf(change.yields)];
         this.push({ type: "conflict", member: yields.id === this.#selfId ? keeps : yields, keeps, yields });
         break;
       }
       default:
-        this.push({ type: change.type, member: this.#effects.memberOf(change.member) });
+        this.push({ type: change.type, member: this.#memberOf(change.member) });
     }
   }
 
@@ -160,7 +151,7 @@ export class ChangeEvents {
   }
 
   #pushNewMember(type: NewMember["type"], member: KnownMember, restarted: boolean): void {
-    const service = this.#effects.memberOf(member);
+    const service = this.#memberOf(member);
     if (type === "back") this.push({ type, member: service, restarted });
     else this.push({ type, member: service });
   }
