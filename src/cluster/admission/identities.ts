@@ -37,15 +37,6 @@ export interface CurveOptions {
   readonly allow: string | readonly string[] | ((request: AdmissionRequest) => boolean | Promise<boolean>);
 }
 
-export interface IdentitiesEffects {
-  revoke(isAllowed: (node: ProvedNode) => boolean): void;
-  remove(id: string): void;
-  /** The node is refused. */
-  onAllowFailed(address: string, error: unknown): void;
-  /** Problems of the folder; empty: none any more. */
-  onProblems(problems: readonly string[]): void;
-}
-
 /** @throws InvalidArgumentError `EINVAL`; its message never contains a secret key */
 export function checkCurve(options: CurveOptions): CurveOptions {
   if (typeof options !== "object" || options === null)
@@ -68,31 +59,39 @@ export function checkCurve(options: CurveOptions): CurveOptions {
 export class NodeIdentities {
   readonly #allow: CurveOptions["allow"];
   readonly #pair: KeyPair;
-  readonly #effects: IdentitiesEffects;
+  readonly #onFailed: (address: string, error: unknown) => void;
   /** Last proved key of each node, the oldest node first. */
   readonly #proved = new Map<string, string>();
   #folder: KeyFolder | undefined;
-  #keys: ReadonlySet<string> = new Set();
+  /** Without a folder. */
+  readonly #keys: ReadonlySet<string>;
   #id = "";
 
-  constructor({ secretKey, allow }: CurveOptions, effects: IdentitiesEffects) {
+  /** @param onFailed the program's function threw, so the node at this address is refused */
+  constructor({ secretKey, allow }: CurveOptions, onFailed: (address: string, error: unknown) => void) {
     this.#allow = allow;
-    this.#effects = effects;
+    this.#onFailed = onFailed;
     this.#pair = keyPairOf(decodeZ85(secretKey));
-    if (Array.isArray(allow)) this.#keys = new Set(allow as readonly string[]);
+    this.#keys = new Set(Array.isArray(allow) ? (allow as readonly string[]) : []);
   }
 
-  /** @throws InvalidArgumentError `EINVAL` if the folder cannot be read; errors of `loadCurveBox` */
-  async start(id: string): Promise<void> {
+  /**
+   * @param onKeys the folder was read: with its problems, and the nodes whose key is gone
+   * @throws InvalidArgumentError `EINVAL` if the folder cannot be read; errors of `loadCurveBox`
+   */
+  async start(
+    id: string,
+    onKeys: (problems: readonly string[], gone: readonly string[]) => void,
+  ): Promise<void> {
     this.#id = id;
     await loadCurveBox();
     if (typeof this.#allow !== "string") return;
     this.#folder = await KeyFolder.open(this.#allow, ({ keys, problems }) => {
-      this.#effects.onProblems(problems);
-      this.#setKeys(keys);
+      const gone = [...this.#proved].filter(([, key]) => !keys.has(key)).map(([node]) => node);
+      for (const node of gone) this.#proved.delete(node);
+      onKeys(problems, gone);
     });
-    this.#keys = this.#folder.now.keys;
-    if (this.#folder.now.problems.length > 0) this.#effects.onProblems(this.#folder.now.problems);
+    onKeys(this.#folder.now.problems, []);
   }
 
   close(): void {
@@ -105,7 +104,7 @@ export class NodeIdentities {
 
   /** A promise if the program's function returns one; never rejects. */
   admits(node: ProvedNode, address: string): boolean | Promise<boolean> {
-    if (typeof this.#allow !== "function") return this.#keys.has(node.publicKey);
+    if (typeof this.#allow !== "function") return (this.#folder?.now.keys ?? this.#keys).has(node.publicKey);
     try {
       const answer = this.#allow({ ...node, address });
       if (typeof answer === "boolean") return answer;
@@ -119,7 +118,7 @@ export class NodeIdentities {
   }
 
   #refuse(address: string, error: unknown): false {
-    this.#effects.onAllowFailed(address, error);
+    this.#onFailed(address, error);
     return false;
   }
 
@@ -128,16 +127,5 @@ export class NodeIdentities {
     this.#proved.set(id, publicKey);
     const [oldest] = this.#proved.keys();
     if (this.#proved.size > MAX_MEMBERS && oldest !== undefined) this.#proved.delete(oldest);
-  }
-
-  #setKeys(keys: ReadonlySet<string>): void {
-    this.#keys = keys;
-    // Removal comes first, while the streams are open: a removed node is told over its stream.
-    for (const [id, last] of this.#proved) {
-      if (keys.has(last)) continue;
-      this.#proved.delete(id);
-      this.#effects.remove(id);
-    }
-    this.#effects.revoke(({ publicKey }) => keys.has(publicKey));
   }
 }

@@ -93,23 +93,11 @@ export class NodeSockets {
     this.platform = platformNow();
     this.#own = new OwnAddresses(() => allInterfaces(this.platform));
     if (settings.curve !== undefined)
-      this.#identities = new NodeIdentities(settings.curve, {
-        revoke: (isAllowed) => this.streams.revoke(isAllowed),
-        remove: (id) => {
-          for (const bus of this.#buses.values())
-            bus.run((rules, now) => {
-              if (id !== rules.self.id && rules.get(id) !== undefined) rules.remove(now, id);
-            });
-        },
-        onAllowFailed: (address, error) => {
-          const [first] = this.#buses.values();
-          this.count("allow");
-          if (this.#reports.allows(performance.now(), hostOf(address), "allow"))
-            first?.report({ type: "admission:failed", address, error });
-        },
-        onProblems: (problems) => {
-          for (let i = 0; i < problems.length; i++) this.count("keys");
-        },
+      this.#identities = new NodeIdentities(settings.curve, (address, error) => {
+        const [first] = this.#buses.values();
+        this.count("allow");
+        if (this.#reports.allows(performance.now(), hostOf(address), "allow"))
+          first?.report({ type: "admission:failed", address, error });
       });
     this.tls = settings.tls && new NodeTls(settings.tls);
     this.streams = new NodeStreams(this.platform.transports, this.tls, {
@@ -163,7 +151,7 @@ export class NodeSockets {
 
   /** @throws TransportError with the system's code; InvalidArgumentError `EINVAL` for an unknown interface */
   async open(id: string): Promise<void> {
-    await this.#identities?.start(id);
+    await this.#identities?.start(id, this.#onKeys);
     try {
       await this.#open();
     } catch (error) {
@@ -171,6 +159,17 @@ export class NodeSockets {
       throw error;
     }
   }
+
+  readonly #onKeys = (problems: readonly string[], gone: readonly string[]): void => {
+    for (let i = 0; i < problems.length; i++) this.count("keys");
+    // Removal comes first, while the streams are open: a removed node is told over its stream.
+    for (const id of gone)
+      for (const bus of this.#buses.values())
+        bus.run((rules, now) => {
+          if (id !== rules.self.id && rules.get(id) !== undefined) rules.remove(now, id);
+        });
+    this.streams.revoke((node) => this.#identities?.admits(node, "") === true);
+  };
 
   async #open(): Promise<void> {
     const { port, ports, announce } = this.settings;

@@ -130,16 +130,11 @@ it("a function decides, and what it throws, rejects or does not answer with true
   const own = curveKeyPair();
   const node = { publicKey: own.publicKey, id: IDS.initiator };
   const failures: string[] = [];
-  const effects = {
-    revoke: () => undefined,
-    remove: () => undefined,
-    onAllowFailed: (address: string, error: unknown) => {
-      failures.push(`${address} ${(error as Error).message}`);
-    },
-    onProblems: () => undefined,
+  const onFailed = (address: string, error: unknown): void => {
+    failures.push(`${address} ${(error as Error).message}`);
   };
   const answer = async (allow: () => unknown): Promise<boolean> =>
-    new NodeIdentities({ ...own, allow: allow as () => boolean }, effects).admits(node, "10.0.0.1");
+    new NodeIdentities({ ...own, allow: allow as () => boolean }, onFailed).admits(node, "10.0.0.1");
   const fails = (): never => {
     throw new Error("no");
   };
