@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
-import { readInterfaces } from "../../src/cluster/net/interfaces.js";
+import { allInterfaces } from "../../src/cluster/net/interfaces.js";
 import { MACHINE, setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
 import { HostNetworks } from "../cli/nodes.js";
 import { Child } from "../process/child.js";
@@ -192,7 +192,7 @@ describe("a process without a descriptor left", () => {
       });
     };
     const platform = { ...MACHINE, interfaces };
-    expect(() => readInterfaces(platform, { scope: "link", interface: undefined })).toThrow(
+    expect(() => allInterfaces(platform)).toThrow(
       expect.objectContaining({ name: "TransportError", code: "EMFILE" }),
     );
     setPlatformStandIn(() => platform);

@@ -1,5 +1,5 @@
 /**
- * Addresses of nodes, "host:port" and "[v6]:port", and which of them are this host's own.
+ * Addresses of nodes, "host:port" and "[v6]:port".
  *
  * IPv6 is written as the system writes it: lower case, zeros shortened. A link-local address has a zone on its host
  * ("[fe80::1%eth0]:5000"), and none in packets, since an interface's name means nothing to another host.
@@ -8,7 +8,7 @@ import { lookup } from "node:dns";
 import { isIP, isIPv4, isIPv6, SocketAddress } from "node:net";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { type HostInterface, platformNow } from "../../engine/zmtp/transport/transports.js";
+import { platformNow } from "../../engine/zmtp/transport/transports.js";
 import { MAX_ADDRESS } from "../bounds.js";
 
 export interface HostPort {
@@ -89,29 +89,4 @@ export function resolveAddress({ host, port }: HostPort, families: 4 | 6 | "both
       else reject(error);
     });
   });
-}
-
-export class OwnAddresses {
-  readonly #list: () => readonly HostInterface[];
-  #own = new Set<string>();
-  #readAt = Number.NEGATIVE_INFINITY;
-
-  constructor(list: () => readonly HostInterface[]) {
-    this.#list = list;
-  }
-
-  /** @param address without port; with or without a zone */
-  has(address: string): boolean {
-    if (isIPv4(address) ? address.startsWith("127.") : address === "::1") return true;
-    const now = performance.now();
-    if (now - this.#readAt > 5_000) {
-      this.#readAt = now;
-      try {
-        this.#own = new Set(this.#list().map((each) => each.address));
-      } catch {
-        // The system has no descriptor left: its last list counts.
-      }
-    }
-    return this.#own.has(address) || this.#own.has(address.replace(/%.*$/, ""));
-  }
 }

@@ -24,13 +24,14 @@ export interface Binding {
 /**
  * Interfaces by which packets are sent; the first one's address is the node's.
  *
- * @throws InvalidArgumentError `EINVAL` for a missing interface; TransportError with the system's code
+ * @param list of `allInterfaces`
+ * @throws InvalidArgumentError `EINVAL` for a missing interface
  */
-export function readInterfaces(
-  platform: Platform,
+export function usedInterfaces(
+  list: readonly HostInterface[],
   { scope, interface: wanted, ipv6 = false }: InterfaceSettings,
 ): HostInterface[] {
-  const all = [...list(platform), ...(ipv6 ? list6(platform) : [])];
+  const all = list.filter(({ address }) => ipv6 || !address.includes(":"));
   const named = all.filter(
     ({ name, address }) => name === wanted || address === wanted || address === `${wanted}%${name}`,
   );
@@ -45,7 +46,7 @@ export function readInterfaces(
   return found.length > 0 ? found : [LOOPBACK];
 }
 
-/** @param interfaces of `readInterfaces`: the first one is the node's own */
+/** @param interfaces of `usedInterfaces`: the first one is the node's own */
 export function bindingOf(
   platform: Platform,
   { scope, interface: wanted, ipv6 = false }: InterfaceSettings,
@@ -59,24 +60,16 @@ export function bindingOf(
   return { v4: own, v6: interfaces.find(({ address }) => isIp6(address))?.address };
 }
 
-/** Link-local addresses come last. */
-function list6(platform: Platform): readonly HostInterface[] {
-  const all = platform.interfaces6?.() ?? [];
+/** Link-local addresses come last. @throws TransportError with the system's code */
+export function allInterfaces(platform: Platform): readonly HostInterface[] {
   const isLocal = ({ address }: HostInterface): boolean => isLinkLocal(address);
-  return [...all.filter((each) => !isLocal(each)), ...all.filter(isLocal)];
-}
-
-function list(platform: Platform): readonly HostInterface[] {
   try {
-    return platform.interfaces();
+    const all = [...platform.interfaces(), ...(platform.interfaces6?.() ?? [])];
+    return [...all.filter((each) => !isLocal(each)), ...all.filter(isLocal)];
   } catch (error) {
     // `info` has the system's error code.
     const { message, info } = error as Error & { readonly info?: { readonly code?: string } };
     const cause = info === undefined ? error : Object.assign(new Error(message), { code: info.code });
     throw transportError(cause, "list", "the host's interfaces");
   }
-}
-
-export function allInterfaces(platform: Platform): readonly HostInterface[] {
-  return [...platform.interfaces(), ...(platform.interfaces6?.() ?? [])];
 }

@@ -6,6 +6,7 @@
 
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { isLoopback } from "../../core/loopback.js";
 import {
   type HostInterface,
   MACHINE,
@@ -18,17 +19,10 @@ import { REFUSED_REASONS, RefusalReports, type RefusedReason } from "../admissio
 import { NodeTls } from "../admission/tls.js";
 import type { Membership } from "../membership/membership.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
-import {
-  type HostPort,
-  isIp6,
-  joinAddress,
-  OwnAddresses,
-  resolveAddress,
-  splitIpAddress,
-} from "../net/addresses.js";
+import { type HostPort, isIp6, joinAddress, resolveAddress, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
 import { Datagrams } from "../net/datagrams.js";
-import { allInterfaces, type Binding, bindingOf, readInterfaces } from "../net/interfaces.js";
+import { allInterfaces, type Binding, bindingOf, usedInterfaces } from "../net/interfaces.js";
 import type { NodeStream } from "../net/stream.js";
 import { NodeStreams } from "../net/streams.js";
 import { withoutZone, Zones } from "../net/zones.js";
@@ -67,7 +61,8 @@ export class NodeSockets {
     gossipBytes: 0,
     dropped: {} as Record<string, number>,
   };
-  readonly #own: OwnAddresses;
+  /** Addresses of this host, without loopback's network. */
+  #own: ReadonlySet<string> = new Set();
   readonly #buses = new Map<number, BusPort>();
   readonly #watched = new Map<object, readonly string[]>();
   readonly #reports = new RefusalReports();
@@ -91,7 +86,11 @@ export class NodeSockets {
   constructor(settings: NodeSettings) {
     this.settings = settings;
     this.platform = platformNow();
-    this.#own = new OwnAddresses(() => allInterfaces(this.platform));
+    try {
+      this.#readInterfaces();
+    } catch {
+      // `open` throws.
+    }
     if (settings.curve !== undefined)
       this.#identities = new NodeIdentities(settings.curve, (address, error) => {
         const [first] = this.#buses.values();
@@ -173,7 +172,7 @@ export class NodeSockets {
 
   async #open(): Promise<void> {
     const { port, ports, announce } = this.settings;
-    const interfaces = readInterfaces(this.platform, this.settings);
+    const interfaces = this.#readInterfaces();
     const own = withoutZone((interfaces[0] as HostInterface).address);
     const announced = announce && (await this.#announced(announce));
     const binding = bindingOf(this.platform, this.settings, interfaces);
@@ -224,10 +223,17 @@ export class NodeSockets {
     );
   }
 
+  /** @throws TransportError with the system's code; InvalidArgumentError `EINVAL` for an unknown interface */
+  #readInterfaces(): HostInterface[] {
+    const all = allInterfaces(this.platform);
+    this.#own = new Set(all.map(({ address }) => address));
+    return usedInterfaces(all, this.settings);
+  }
+
   #look(): void {
     let interfaces: readonly HostInterface[];
     try {
-      interfaces = readInterfaces(this.platform, this.settings);
+      interfaces = this.#readInterfaces();
     } catch {
       return; // Out of descriptors, or the needed interface is gone: the previous ones stay.
     }
@@ -368,14 +374,14 @@ export class NodeSockets {
   }
 
   isOwn(host: string): boolean {
-    return this.#own.has(host);
+    return isLoopback(host) || this.#own.has(host) || this.#own.has(withoutZone(host));
   }
 
   /** Whether a node may be at this address: on this host, or anywhere in the scope `link`. */
   accepts(address: string): boolean {
     const parts = splitIpAddress(address);
     if (parts !== undefined && isIp6(parts.host) && !this.settings.ipv6) return false;
-    return this.settings.scope === "link" || this.#own.has(parts?.host ?? address);
+    return this.settings.scope === "link" || this.isOwn(parts?.host ?? address);
   }
 
   resolve(name: HostPort): Promise<string[]> {
@@ -400,7 +406,7 @@ export class NodeSockets {
     const host = this.#zones.learn(from);
     counters.packetsReceived += 1;
     counters.bytesReceived += bytes.length;
-    if (this.settings.scope === "host" && !this.#own.has(host)) {
+    if (this.settings.scope === "host" && !this.isOwn(host)) {
       this.count("outside");
       return;
     }
