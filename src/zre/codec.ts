@@ -62,11 +62,7 @@ export type ZreMessage = { readonly sequence: number } & (
   | ({ readonly command: typeof ZreCommand.HELLO } & Hello)
   | { readonly command: typeof ZreCommand.WHISPER; readonly content: Buffer[] }
   | { readonly command: typeof ZreCommand.SHOUT; readonly group: string; readonly content: Buffer[] }
-  | {
-      readonly command: typeof ZreCommand.JOIN | typeof ZreCommand.LEAVE;
-      readonly group: string;
-      readonly status: number;
-    }
+  | { readonly command: GroupCommand; readonly group: string; readonly status: number }
   | { readonly command: typeof ZreCommand.PING | typeof ZreCommand.PING_OK }
   | { readonly command: 0 }
 );
@@ -155,8 +151,9 @@ export function encodeHello(sequence: number, hello: Hello): Buffer {
   return bytes;
 }
 
-export function encodeWhisper(sequence: number): Buffer {
-  return head(ZreCommand.WHISPER, sequence, 0);
+/** WHISPER (its content follows), PING or PING-OK. */
+export function encodeBare(command: number, sequence: number): Buffer {
+  return head(command, sequence, 0);
 }
 
 export function encodeShout(sequence: number, group: string): Buffer {
@@ -165,24 +162,10 @@ export function encodeShout(sequence: number, group: string): Buffer {
   return bytes;
 }
 
+export type GroupCommand = typeof ZreCommand.JOIN | typeof ZreCommand.LEAVE;
+
 /** @param status number of joins and leaves, modulo 256 */
-export function encodeJoin(sequence: number, group: string, status: number): Buffer {
-  return groupCommand(ZreCommand.JOIN, sequence, group, status);
-}
-
-export function encodeLeave(sequence: number, group: string, status: number): Buffer {
-  return groupCommand(ZreCommand.LEAVE, sequence, group, status);
-}
-
-export function encodePing(sequence: number): Buffer {
-  return head(ZreCommand.PING, sequence, 0);
-}
-
-export function encodePingOk(sequence: number): Buffer {
-  return head(ZreCommand.PING_OK, sequence, 0);
-}
-
-function groupCommand(command: number, sequence: number, group: string, status: number): Buffer {
+export function encodeGroup(command: GroupCommand, sequence: number, group: string, status: number): Buffer {
   const bytes = head(command, sequence, 1 + Buffer.byteLength(group) + 1);
   bytes.writeUInt8(status, string(bytes, HEAD, group));
   return bytes;

@@ -13,13 +13,11 @@
 import {
   decodeBeacon,
   decodeMessage,
+  encodeBare,
+  encodeGroup,
   encodeHello,
-  encodeJoin,
-  encodeLeave,
-  encodePing,
-  encodePingOk,
   encodeShout,
-  encodeWhisper,
+  type GroupCommand,
   type Hello,
   MAX_GROUPS,
   uuidOf,
@@ -111,7 +109,6 @@ class Peer {
   sent = 0;
   received = 0;
   status = 0;
-  #view: ZrePeer | undefined;
 
   constructor(uuid: string, endpoint: string, now: number) {
     this.uuid = uuid;
@@ -122,13 +119,7 @@ class Peer {
 
   get view(): ZrePeer {
     const { uuid, name, endpoint, headers, evasive } = this;
-    const groups = Object.freeze([...this.groups]);
-    this.#view ??= Object.freeze({ uuid, name, endpoint, headers, groups, evasive });
-    return this.#view;
-  }
-
-  changed(): void {
-    this.#view = undefined;
+    return Object.freeze({ uuid, name, endpoint, headers, groups: Object.freeze([...this.groups]), evasive });
   }
 }
 
@@ -207,10 +198,9 @@ export class ZreRules {
     } else if (silence >= this.#self.evasive) {
       if (!peer.evasive) {
         peer.evasive = true;
-        peer.changed();
         this.#effects.event({ type: "evasive", peer: peer.view });
       }
-      this.#send(peer, encodePing(next(peer)));
+      this.#send(peer, encodeBare(ZreCommand.PING, next(peer)));
     }
   }
 
@@ -293,7 +283,7 @@ export class ZreRules {
     const peer = this.#peers.get(uuid);
     if (peer === undefined) return;
     peer.connected = true;
-    if (peer.reached) this.#send(peer, encodePing(next(peer)));
+    if (peer.reached) this.#send(peer, encodeBare(ZreCommand.PING, next(peer)));
     peer.reached = true;
   }
 
@@ -318,13 +308,13 @@ export class ZreRules {
   join(group: string): boolean {
     if (this.#groups.has(group)) return false;
     this.#groups.add(group);
-    this.#announce(group, encodeJoin);
+    this.#announce(ZreCommand.JOIN, group);
     return true;
   }
 
   leave(group: string): boolean {
     if (!this.#groups.delete(group)) return false;
-    this.#announce(group, encodeLeave);
+    this.#announce(ZreCommand.LEAVE, group);
     return true;
   }
 
@@ -337,7 +327,7 @@ export class ZreRules {
   /** @returns `false` for a full mailbox, which removes the peer */
   whisper(uuid: string, content: readonly Buffer[]): boolean {
     const peer = this.#peers.get(uuid);
-    return peer?.ready === true && this.#send(peer, encodeWhisper(next(peer)), content);
+    return peer?.ready === true && this.#send(peer, encodeBare(ZreCommand.WHISPER, next(peer)), content);
   }
 
   shout(group: string, content: readonly Buffer[]): number {
@@ -373,10 +363,8 @@ export class ZreRules {
     peer.headers = Object.freeze(hello.headers);
     peer.status = hello.status;
     peer.heard = now;
-    const groups = new Set(hello.groups);
-    peer.changed();
     this.#effects.event({ type: "enter", peer: peer.view });
-    for (const group of groups) {
+    for (const group of new Set(hello.groups)) {
       if (this.#peers.get(uuid) !== peer) return; // A listener found its mailbox full.
       this.#joined(peer, group);
     }
@@ -415,7 +403,7 @@ export class ZreRules {
         this.#left(peer, message.group);
         break;
       case ZreCommand.PING:
-        this.#send(peer, encodePingOk(next(peer)));
+        this.#send(peer, encodeBare(ZreCommand.PING_OK, next(peer)));
         break;
     }
   }
@@ -429,21 +417,17 @@ export class ZreRules {
   #joined(peer: Peer, group: string): void {
     if (peer.groups.has(group)) return;
     peer.groups.add(group);
-    peer.changed();
     this.#effects.event({ type: "join", peer: peer.view, group });
   }
 
   #left(peer: Peer, group: string): void {
     if (!peer.groups.delete(group)) return;
-    peer.changed();
     this.#effects.event({ type: "leave", peer: peer.view, group });
   }
 
   #heard(peer: Peer, now: number): void {
     peer.heard = now;
-    if (!peer.evasive) return;
     peer.evasive = false;
-    peer.changed();
   }
 
   #require(now: number, uuid: string, endpoint: string): Peer | undefined {
@@ -480,9 +464,10 @@ export class ZreRules {
   }
 
   /** Pending peers are told, too: their list came with this node's HELLO. */
-  #announce(group: string, encode: typeof encodeJoin): void {
+  #announce(command: GroupCommand, group: string): void {
     this.#status = (this.#status + 1) & 0xff;
-    for (const peer of [...this.#peers.values()]) this.#send(peer, encode(next(peer), group, this.#status));
+    for (const peer of [...this.#peers.values()])
+      this.#send(peer, encodeGroup(command, next(peer), group, this.#status));
   }
 
   #send(peer: Peer, first: Buffer, content: readonly Buffer[] = []): boolean {

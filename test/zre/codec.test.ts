@@ -4,14 +4,11 @@ import { describe, expect, it } from "vitest";
 import {
   decodeBeacon,
   decodeMessage,
+  encodeBare,
   encodeBeacon,
+  encodeGroup,
   encodeHello,
-  encodeJoin,
-  encodeLeave,
-  encodePing,
-  encodePingOk,
   encodeShout,
-  encodeWhisper,
   helloFault,
   identityOf,
   MAX_FRAMES,
@@ -48,12 +45,12 @@ const WRITTEN: Readonly<Record<string, Buffer>> = {
     name: "node1",
     headers: { "X-A": "1" },
   }),
-  "WHISPER 2": encodeWhisper(2),
+  "WHISPER 2": encodeBare(ZreCommand.WHISPER, 2),
   "SHOUT 3 to CHAT": encodeShout(3, "CHAT"),
-  "JOIN 4 of CHAT, status 2": encodeJoin(4, "CHAT", 2),
-  "LEAVE 5 of CHAT, status 3": encodeLeave(5, "CHAT", 3),
-  "PING 6": encodePing(6),
-  "PING-OK 7": encodePingOk(7),
+  "JOIN 4 of CHAT, status 2": encodeGroup(ZreCommand.JOIN, 4, "CHAT", 2),
+  "LEAVE 5 of CHAT, status 3": encodeGroup(ZreCommand.LEAVE, 5, "CHAT", 3),
+  "PING 6": encodeBare(ZreCommand.PING, 6),
+  "PING-OK 7": encodeBare(ZreCommand.PING_OK, 7),
 };
 
 describe("docs/spec/zre.md", () => {
@@ -105,13 +102,13 @@ describe("a command", () => {
     fc.assert(
       fc.property(text, fc.nat(65_535), fc.nat(255), (group, sequence, status) => {
         const content = [Buffer.from("a"), Buffer.alloc(0)];
-        expect(decodeMessage([encodeJoin(sequence, group, status)])).toEqual({
+        expect(decodeMessage([encodeGroup(ZreCommand.JOIN, sequence, group, status)])).toEqual({
           command: 4,
           sequence,
           group,
           status,
         });
-        expect(decodeMessage([encodeLeave(sequence, group, status)])).toEqual({
+        expect(decodeMessage([encodeGroup(ZreCommand.LEAVE, sequence, group, status)])).toEqual({
           command: 5,
           sequence,
           group,
@@ -123,13 +120,13 @@ describe("a command", () => {
           group,
           content,
         });
-        expect(decodeMessage([encodeWhisper(sequence), ...content])).toEqual({
+        expect(decodeMessage([encodeBare(ZreCommand.WHISPER, sequence), ...content])).toEqual({
           command: 2,
           sequence,
           content,
         });
-        expect(decodeMessage([encodePing(sequence)])).toEqual({ command: 6, sequence });
-        expect(decodeMessage([encodePingOk(sequence)])).toEqual({ command: 7, sequence });
+        expect(decodeMessage([encodeBare(ZreCommand.PING, sequence)])).toEqual({ command: 6, sequence });
+        expect(decodeMessage([encodeBare(ZreCommand.PING_OK, sequence)])).toEqual({ command: 7, sequence });
       }),
     );
   });
@@ -154,14 +151,19 @@ describe("a command", () => {
     expect(decodeMessage([hex("aaa100020001")])).toBe("command");
     expect(decodeMessage([hex("aaa106030001")])).toBe("version");
     expect(decodeMessage([hex("aaa10602")])).toBe("truncated");
-    expect(decodeMessage([encodePing(1), Buffer.alloc(0)])).toBe("frames");
-    expect(decodeMessage([encodeWhisper(1), ...Array<Buffer>(MAX_FRAMES + 1).fill(Buffer.alloc(0))])).toBe(
-      "frames",
-    );
+    expect(decodeMessage([encodeBare(ZreCommand.PING, 1), Buffer.alloc(0)])).toBe("frames");
+    expect(
+      decodeMessage([
+        encodeBare(ZreCommand.WHISPER, 1),
+        ...Array<Buffer>(MAX_FRAMES + 1).fill(Buffer.alloc(0)),
+      ]),
+    ).toBe("frames");
     expect(decodeMessage([hex("aaa104020001024801")])).toBe("truncated");
     expect(decodeMessage([hex("aaa10402000101ff01")])).toBe("text");
     expect(decodeMessage([hex("aaa104020001010001")])).toBe("text");
-    expect(decodeMessage([Buffer.concat([encodeWhisper(1), Buffer.alloc(MAX_HELLO)])])).toBe("oversized");
+    expect(decodeMessage([Buffer.concat([encodeBare(ZreCommand.WHISPER, 1), Buffer.alloc(MAX_HELLO)])])).toBe(
+      "oversized",
+    );
   });
 
   it("with counts that its bytes cannot hold is junk before anything is allocated", () => {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MACHINE, setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
 import { Dealer, Router } from "../../src/index.js";
 import { BeaconSockets } from "../../src/zre/beacon.js";
-import { encodeBeacon, encodeHello, encodePing, identityOf } from "../../src/zre/codec.js";
+import { encodeBare, encodeBeacon, encodeHello, identityOf, ZreCommand } from "../../src/zre/codec.js";
 import type { ZreEvent } from "../../src/zre/events.js";
 import { nodeHeaders } from "../../src/zre/headers.js";
 import { type ZreOptions, ZrePlane } from "../../src/zre/plane.js";
@@ -320,7 +320,7 @@ describe("a hostile peer", () => {
   it("is not entered by junk, commands before HELLO, and endpoints that nobody should dial", async () => {
     const a = await start();
     const dealer = stranger(a.plane, UUID);
-    await dealer.send(encodePing(1));
+    await dealer.send(encodeBare(ZreCommand.PING, 1));
     await dealer.send(Buffer.from("junk"));
     await dealer.send([Buffer.alloc(0)]);
     for (const endpoint of [

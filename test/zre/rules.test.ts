@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import {
   decodeMessage,
+  encodeBare,
   encodeBeacon,
+  encodeGroup,
   encodeHello,
-  encodeJoin,
-  encodePing,
-  encodeWhisper,
   identityOf,
+  ZreCommand,
 } from "../../src/zre/codec.js";
 import type { ZreEvent } from "../../src/zre/events.js";
 import { ZreRules } from "../../src/zre/rules.js";
@@ -116,7 +116,7 @@ describe("a peer", () => {
   it("gets an answer to its PING", () => {
     const { sent, hello, say } = setUp();
     hello(A);
-    say(A, encodePing(2));
+    say(A, encodeBare(ZreCommand.PING, 2));
     expect(sent).toEqual(["a1:1", "a7:2"]);
   });
 
@@ -195,24 +195,24 @@ describe("a peer", () => {
   it("has a sequence that wraps", () => {
     const { rules, events, hello, say } = setUp();
     hello(A);
-    for (let i = 2; i < 65_536 + 3; i++) say(A, encodeWhisper(i & 0xffff));
+    for (let i = 2; i < 65_536 + 3; i++) say(A, encodeBare(ZreCommand.WHISPER, i & 0xffff));
     expect(rules.peers()).toHaveLength(1);
     expect(events).toHaveLength(65_538);
-    say(A, encodeWhisper(2));
+    say(A, encodeBare(ZreCommand.WHISPER, 2));
     expect(events.at(-1)).toBe("exit a sequence");
   });
 
   it("is held to 256 groups", () => {
     const { rules, hello, say } = setUp();
     hello(A);
-    for (let i = 0; i < 300; i++) say(A, encodeJoin(i + 2, `${i}`, (i + 1) & 0xff));
+    for (let i = 0; i < 300; i++) say(A, encodeGroup(ZreCommand.JOIN, i + 2, `${i}`, (i + 1) & 0xff));
     expect([rules.refused.groups, rules.peers()[0]?.groups.length]).toEqual([44, 256]);
   });
 
   it("with a wrong status is counted, and obeyed", () => {
     const { rules, hello, say } = setUp();
     hello(A);
-    say(A, encodeJoin(2, "g", 7));
+    say(A, encodeGroup(ZreCommand.JOIN, 2, "g", 7));
     expect([rules.refused.status, rules.peers()[0]?.groups]).toEqual([1, ["g"]]);
   });
 });

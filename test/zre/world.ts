@@ -8,14 +8,11 @@ import type { Simulation } from "../../src/testing/simulation.js";
 import {
   decodeBeacon,
   decodeMessage,
+  encodeBare,
   encodeBeacon,
+  encodeGroup,
   encodeHello,
-  encodeJoin,
-  encodeLeave,
-  encodePing,
-  encodePingOk,
   encodeShout,
-  encodeWhisper,
   identityOf,
   uuidOf,
   ZreCommand,
@@ -354,7 +351,7 @@ class ZyreModel implements Inhabitant {
     this.#reapAt = now + 1_000;
     for (const peer of [...this.#peers.values()]) {
       if (now >= peer.expiredAt) this.#remove(peer);
-      else if (now >= peer.evasiveAt) this.#send(peer, (sequence) => [encodePing(sequence)]);
+      else if (now >= peer.evasiveAt) this.#send(peer, (sequence) => [encodeBare(ZreCommand.PING, sequence)]);
     }
   }
 
@@ -399,7 +396,7 @@ class ZyreModel implements Inhabitant {
         this.effects.event({ type: "shout", peer: view, group: message.group, frames: message.content });
         break;
       case ZreCommand.PING:
-        this.#send(peer, (sequence) => [encodePingOk(sequence)]);
+        this.#send(peer, (sequence) => [encodeBare(ZreCommand.PING_OK, sequence)]);
         break;
       case ZreCommand.JOIN:
         this.#joined(peer, message.group);
@@ -424,7 +421,7 @@ class ZyreModel implements Inhabitant {
     this.#own.add(group);
     this.#status = (this.#status + 1) & 0xff;
     for (const peer of this.#peers.values())
-      this.#send(peer, (sequence) => [encodeJoin(sequence, group, this.#status)]);
+      this.#send(peer, (sequence) => [encodeGroup(ZreCommand.JOIN, sequence, group, this.#status)]);
     return true;
   }
 
@@ -432,13 +429,14 @@ class ZyreModel implements Inhabitant {
     if (!this.#own.delete(group)) return false;
     this.#status = (this.#status + 1) & 0xff;
     for (const peer of this.#peers.values())
-      this.#send(peer, (sequence) => [encodeLeave(sequence, group, this.#status)]);
+      this.#send(peer, (sequence) => [encodeGroup(ZreCommand.LEAVE, sequence, group, this.#status)]);
     return true;
   }
 
   whisper(uuid: string, content: readonly Buffer[]): boolean {
     const peer = this.#peers.get(uuid);
-    if (peer !== undefined) this.#send(peer, (sequence) => [encodeWhisper(sequence), ...content]);
+    if (peer !== undefined)
+      this.#send(peer, (sequence) => [encodeBare(ZreCommand.WHISPER, sequence), ...content]);
     return peer !== undefined;
   }
 
