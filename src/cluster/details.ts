@@ -25,7 +25,8 @@ export const NO_DETAILS: Details = Object.freeze({
   size: 3,
 });
 
-function unfit(text: unknown, most: number, least: number): string | undefined {
+/** @returns why a text of another node or a program is not valid, if so */
+export function unfit(text: unknown, most: number, least: number): string | undefined {
   if (typeof text !== "string") return "is not a string";
   const bytes = Buffer.byteLength(text);
   if (bytes < least) return "is empty";

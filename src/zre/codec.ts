@@ -16,6 +16,8 @@
  * malformed input returns a reason.
  */
 
+import { unfit } from "../cluster/details.js";
+
 /** zyre's commands 8 to 10 (elections, gossip) count in the sequence, and are ignored. */
 export const ZreCommand = {
   HELLO: 1,
@@ -185,12 +187,7 @@ function longstr(bytes: Buffer, at: number, text: string): number {
 
 /** @returns why the text is not a valid name, group or header, if so */
 export function textFault(text: unknown, most: number, least: number): string | undefined {
-  if (typeof text !== "string") return "is not a string";
-  const bytes = Buffer.byteLength(text);
-  if (bytes < least) return "is empty";
-  if (bytes > most) return `has ${bytes} bytes, ${most} at most`;
-  if (text.includes("\0") || /\p{Surrogate}/u.test(text)) return "has a zero byte, or is not well-formed";
-  return undefined;
+  return unfit(text, most, least) ?? ((text as string).includes("\0") ? "has a zero byte" : undefined);
 }
 
 /** @returns why they do not fit in a HELLO, if so */
