@@ -47,7 +47,7 @@ export class Sides {
       for (const [node, sides] of this.#sides) {
         if (!node.up) continue;
         sides.tick(this.#world.now, node.rules);
-        node.rules.minority = sides.minority;
+        node.rules.isMinority = sides.minority;
       }
     }
   }

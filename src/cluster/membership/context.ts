@@ -7,13 +7,13 @@ import { ACK_OTHER, NO_UPDATES, Packet, type PacketFields, PacketType, Update } 
 import { MAX_BODY } from "../wire/seal.js";
 import type { MembershipEffects, RefusalReason } from "./events.js";
 import { GossipQueue } from "./gossip-queue.js";
-import { Health } from "./health.js";
 import { aliveOf, Member, MemberState, Members } from "./members.js";
 
 /** Probe intervals without a packet, or without an answer. */
 const CUT_OFF_AFTER = 3;
 const GOSSIP_DELAY = 5;
 const MIN_LOG = 1.5;
+const MAX_HEALTH_SCORE = 8;
 export const NEVER = Number.POSITIVE_INFINITY;
 
 export interface MembershipOptions {
@@ -37,7 +37,11 @@ export class Context {
   readonly effects: MembershipEffects;
   readonly self: Member;
   readonly members: Members;
-  readonly health: Health;
+  /**
+   * Local health (Lifeguard): 0 is healthy. Signs that this node is late or deaf raise the score, successful probes
+   * lower it. Probe intervals and timeouts are multiplied by the score plus 1.
+   */
+  healthScore = 0;
   readonly localHealth: boolean;
   readonly provesNodes: boolean;
   overStream = false;
@@ -48,7 +52,7 @@ export class Context {
   now: number;
   heardAt = Number.NEGATIVE_INFINITY;
   /** Shows that this node's packets arrive. Adjusted for pauses of the process. */
-  answeredAt: number;
+  reachedAt: number;
   /** Without adjustment; negative infinity before the first answer. */
   ackedAt = Number.NEGATIVE_INFINITY;
   stalledFor = 0;
@@ -57,6 +61,7 @@ export class Context {
   isAlone = false;
   left = false;
   removed = false;
+  /** Members that return to a minority count as reachable once they answer. */
   isMinority = false;
   refutations = 0;
   /** Updates are forwarded from the first synchronization on. */
@@ -80,13 +85,12 @@ export class Context {
     this.effects = effects;
     this.self = new Member({ ...self, count: 0 }, now);
     this.members = new Members(this.self);
-    this.health = new Health(localHealth);
     this.localHealth = localHealth;
     this.provesNodes = provesNodes;
     this.wallOffset = self.start - now;
     this.now = now;
     this.changedAt = now;
-    this.answeredAt = now;
+    this.reachedAt = now;
   }
 
   heard(member: Member): void {
@@ -97,8 +101,16 @@ export class Context {
   }
 
   answered(): void {
-    this.answeredAt = this.now;
+    this.reachedAt = this.now;
     this.ackedAt = this.now;
+  }
+
+  changeHealth(by: number): void {
+    if (this.localHealth) this.healthScore = Math.max(0, Math.min(MAX_HEALTH_SCORE, this.healthScore + by));
+  }
+
+  scaled(ms: number): number {
+    return ms * (this.healthScore + 1);
   }
 
   hearsNobody(): boolean {
@@ -111,8 +123,8 @@ export class Context {
    */
   isUnanswered(): boolean {
     const { probeInterval } = this.profile;
-    const interval = this.isAlone ? probeInterval : this.health.scale(probeInterval);
-    return probeInterval > 0 && this.now - this.answeredAt > CUT_OFF_AFTER * interval;
+    const interval = this.isAlone ? probeInterval : this.scaled(probeInterval);
+    return probeInterval > 0 && this.now - this.reachedAt > CUT_OFF_AFTER * interval;
   }
 
   /** A node that hears no one or gets no answers accuses no one to others. */
@@ -203,7 +215,7 @@ export class Context {
     return Update.details(this.self.id, this.self.start, this.self.details);
   }
 
-  heartbeat(channel: number): Packet {
+  heartbeatPacket(channel: number): Packet {
     const updates = [this.ownAlive()];
     if (this.self.details.version > 0) updates.push(this.ownDetails());
     return this.packet(PacketType.HEARTBEAT, { flags: channel, updates });

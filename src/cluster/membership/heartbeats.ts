@@ -46,7 +46,7 @@ export class Heartbeats {
   heartbeat(now: number, channel: number): void {
     this.#nextBeat = now + this.#context.profile.heartbeatInterval * (0.9 + 0.2 * this.#context.random());
     if (!this.#context.left && !this.#context.removed)
-      this.#context.effects.multicast(this.#context.heartbeat(channel));
+      this.#context.effects.multicast(this.#context.heartbeatPacket(channel));
   }
 
   heartbeatAfter(ms: number): void {
@@ -107,7 +107,7 @@ export class Heartbeats {
       const { at, address } = this.#answers[i] as Answer;
       if (at > now) continue;
       this.#answers.splice(i, 1);
-      this.#context.effects.send(address, this.#context.heartbeat(0), false);
+      this.#context.effects.send(address, this.#context.heartbeatPacket(0), false);
     }
   }
 }

@@ -8,7 +8,6 @@
  */
 import { createDetails } from "../details.js";
 import { nextIncarnation } from "../identity.js";
-import type { Profile } from "../profiles.js";
 import { ALIVE_DRAINING, DeathReason, type Packet, PacketType, Update } from "../wire/packets.js";
 import { Context, type MembershipOptions, NEVER, pick } from "./context.js";
 import { Dialer } from "./dialer.js";
@@ -25,60 +24,46 @@ export type { MembershipOptions } from "./context.js";
 const LEAVE_SENDS = 16;
 const COALESCE = 20;
 
-export class Membership {
-  readonly #context: Context;
+export class Membership extends Context {
   readonly #parts: Parts;
   readonly #receiver: Receiver;
   /** Of a removed node, for its admission: its only timer. */
   #asksAt = Number.POSITIVE_INFINITY;
 
   constructor(options: MembershipOptions) {
-    const context = new Context(options);
-    const prober = new Prober(context, (member, deathReason) => lifeCycle.probeFailed(member, deathReason));
-    const dialer = new Dialer(context, prober);
-    const lifeCycle = new LifeCycle(context, prober, dialer);
-    const heartbeats = new Heartbeats(context, prober, lifeCycle);
-    const updates = new Updates(context, { prober, dialer, lifeCycle, heartbeats }, (isRemoved) =>
+    super(options);
+    const prober = new Prober(this, (member, deathReason) => lifeCycle.probeFailed(member, deathReason));
+    const dialer = new Dialer(this, prober);
+    const lifeCycle = new LifeCycle(this, prober, dialer);
+    const heartbeats = new Heartbeats(this, prober, lifeCycle);
+    const updates = new Updates(this, { prober, dialer, lifeCycle, heartbeats }, (isRemoved) =>
       this.#onRemoval(isRemoved),
     );
-    const synchronizer = new Synchronizer(context, updates);
-    this.#context = context;
+    const synchronizer = new Synchronizer(this, updates);
     this.#parts = { prober, dialer, lifeCycle, heartbeats, updates, synchronizer };
-    this.#receiver = new Receiver(context, this.#parts);
-  }
-
-  get profile(): Profile {
-    return this.#context.profile;
-  }
-
-  get self(): Readonly<Member> {
-    return this.#context.self;
+    this.#receiver = new Receiver(this, this.#parts);
   }
 
   get live(): readonly Member[] {
-    return this.#context.members.live;
+    return this.members.live;
   }
 
   get dead(): readonly Member[] {
-    return this.#context.members.dead;
+    return this.members.dead;
   }
 
   get size(): number {
-    return this.#context.members.size;
+    return this.members.size;
   }
 
   /** Equal hashes mean equal views. */
   get digest(): number {
-    return this.#context.members.digest.total;
-  }
-
-  get healthScore(): number {
-    return this.#context.health.score;
+    return this.members.digest.total;
   }
 
   /** Infinite if probes are off. */
   get answeredAt(): number {
-    return this.profile.probeInterval > 0 ? this.#context.ackedAt : Number.POSITIVE_INFINITY;
+    return this.profile.probeInterval > 0 ? this.ackedAt : Number.POSITIVE_INFINITY;
   }
 
   /** Whether the view has converged: exchanged at least once, with equal digests since, and without suspects. */
@@ -86,61 +71,47 @@ export class Membership {
     return this.#parts.synchronizer.isWhole && this.#parts.lifeCycle.unsuspected === this.live.length;
   }
 
-  get stalledFor(): number {
-    return this.#context.stalledFor;
-  }
-
-  /** Members that return to a minority count as reachable once they answer. */
-  set minority(isMinority: boolean) {
-    this.#context.isMinority = isMinority;
-  }
-
   /** `differsFor`: ms since this view began to differ from others. */
   counts(now: number): Readonly<Record<"probes" | "probesFailed" | "refutations" | "differsFor", number>> {
     return {
       probes: this.#parts.prober.probes,
       probesFailed: this.#parts.prober.failures,
-      refutations: this.#context.refutations,
+      refutations: this.refutations,
       differsFor: this.#parts.synchronizer.differsFor(now),
     };
   }
 
-  get removed(): boolean {
-    return this.#context.removed;
-  }
-
   get(id: string): Member | undefined {
-    return id === this.#context.self.id ? this.#context.self : this.#context.members.get(id);
+    return id === this.self.id ? this.self : this.members.get(id);
   }
 
   named(name: string): Member | undefined {
-    return this.#context.members.named(name);
+    return this.members.named(name);
   }
 
   // --- Calls of the program ------------------------------------------------------------------------------------------
 
   join(now: number, addresses: readonly string[]): void {
-    this.#context.now = now;
+    this.now = now;
     this.#parts.dialer.join(addresses);
   }
 
   forget(now: number, addresses: readonly string[]): void {
-    this.#context.now = now;
+    this.now = now;
     this.#parts.dialer.forget(addresses);
   }
 
   leave(now: number): void {
-    this.#context.now = now;
-    if (this.#context.left) return;
-    this.#context.left = true;
+    this.now = now;
+    if (this.left) return;
+    this.left = true;
     this.#parts.prober.stop();
-    this.#context.setIncarnation(nextIncarnation(this.#context.self));
-    const update = Update.left(this.#context.self);
-    this.#context.spread(update);
-    const packet = this.#context.packet(PacketType.GOSSIP, { updates: [update] });
-    const { effects, members, random } = this.#context;
-    const { live } = members;
-    const first = Math.floor(random() * live.length);
+    this.setIncarnation(nextIncarnation(this.self));
+    const update = Update.left(this.self);
+    this.spread(update);
+    const packet = this.packet(PacketType.GOSSIP, { updates: [update] });
+    const { effects, live } = this;
+    const first = Math.floor(this.random() * live.length);
     for (let i = 0; i < Math.min(LEAVE_SENDS, live.length); i++)
       effects.send((live[(first + i) % live.length] as Member).address, packet, false);
     for (const address of this.#receiver.pending(LEAVE_SENDS)) effects.send(address, packet, false);
@@ -149,7 +120,7 @@ export class Membership {
 
   /** Whether other nodes may know this node. */
   get isKnown(): boolean {
-    return this.#context.members.live.length > 0 || this.#receiver.pending(1).length > 0;
+    return this.live.length > 0 || this.#receiver.pending(1).length > 0;
   }
 
   get newMembers(): number {
@@ -157,27 +128,27 @@ export class Membership {
   }
 
   greeting(): Packet {
-    return this.#context.packet(PacketType.GOSSIP);
+    return this.packet(PacketType.GOSSIP);
   }
 
   drain(now: number): void {
-    this.#context.now = now;
-    if (this.#context.self.draining) return;
-    this.#context.self.flags |= ALIVE_DRAINING;
-    this.#context.announce();
+    this.now = now;
+    if (this.self.draining) return;
+    this.self.flags |= ALIVE_DRAINING;
+    this.announce();
   }
 
   /** @param id of a member, or of an absent node */
   remove(now: number, id: string): void {
-    this.#context.now = now;
-    const address = this.#context.members.get(id)?.address;
+    this.now = now;
+    const address = this.members.get(id)?.address;
     this.#parts.updates.decide(id, true);
     // The node believes a removal only over its stream, which ends soon.
-    if (this.#context.provesNodes && address !== undefined) this.#receiver.refuseRemoved(id, address, true);
+    if (this.provesNodes && address !== undefined) this.#receiver.refuseRemoved(id, address, true);
   }
 
   admit(now: number, id: string): void {
-    this.#context.now = now;
+    this.now = now;
     this.#parts.updates.decide(id, false);
   }
 
@@ -186,41 +157,36 @@ export class Membership {
     now: number,
     tags: readonly string[],
     props: Readonly<Record<string, string>>,
-    endpoints: readonly string[] = this.#context.self.details.endpoints,
+    endpoints: readonly string[] = this.self.details.endpoints,
   ): void {
-    this.#context.now = now;
-    this.#context.self.details = createDetails(
-      this.#context.self.details.version + 1,
-      tags,
-      props,
-      endpoints,
-    );
-    this.#context.members.rehash(this.#context.self);
-    this.#context.changedAt = now;
-    this.#context.spread(this.#context.ownDetails());
+    this.now = now;
+    this.self.details = createDetails(this.self.details.version + 1, tags, props, endpoints);
+    this.members.rehash(this.self);
+    this.changedAt = now;
+    this.spread(this.ownDetails());
     this.#parts.heartbeats.heartbeatAfter(COALESCE);
   }
 
   setAddress(now: number, address: string): void {
-    this.#context.now = now;
-    if (address === this.#context.self.address) return;
-    this.#context.self.address = address;
-    this.#context.announce();
+    this.now = now;
+    if (address === this.self.address) return;
+    this.self.address = address;
+    this.announce();
     this.#parts.heartbeats.heartbeatAfter(COALESCE);
   }
 
   heartbeat(now: number, channel = 0): void {
-    this.#context.now = now;
+    this.now = now;
     this.#parts.heartbeats.heartbeat(now, channel);
   }
 
   heartbeatAfter(now: number, ms: number): void {
-    this.#context.now = now;
+    this.now = now;
     this.#parts.heartbeats.heartbeatAfter(ms);
   }
 
   discover(now: number, answers: number = this.profile.discoverAnswers): void {
-    this.#context.now = now;
+    this.now = now;
     this.#parts.heartbeats.discover(answers);
   }
 
@@ -230,28 +196,28 @@ export class Membership {
    * @param start its wall clock; the new start is always later than the previous one
    */
   rejoin(now: number, start: number): void {
-    this.#context.now = now;
-    this.#context.setIncarnation({ start: Math.max(start, this.#context.self.start + 1), count: 0 });
-    if (this.#context.left) this.#parts.prober.start(now);
-    this.#context.left = false;
-    this.#context.announce(false);
-    if (this.#context.self.details.version > 0) this.#context.spread(this.#context.ownDetails());
+    this.now = now;
+    this.setIncarnation({ start: Math.max(start, this.self.start + 1), count: 0 });
+    if (this.left) this.#parts.prober.start(now);
+    this.left = false;
+    this.announce(false);
+    if (this.self.details.version > 0) this.spread(this.ownDetails());
   }
 
   // --- Events --------------------------------------------------------------------------------------------------------
 
   /** A message on a link is a sign of life. */
   onHeard(now: number, id: string): void {
-    this.#context.now = now;
-    const member = this.#context.members.get(id);
-    if (member?.isLive) this.#context.heard(member);
+    this.now = now;
+    const member = this.members.get(id);
+    if (member?.isLive) this.heard(member);
   }
 
   /** A hard sign of death, such as a refused connection: one probe confirms it. */
   onEvidence(now: number, address: string): void {
-    this.#context.now = now;
-    if (this.#context.removed || this.#context.left) return;
-    for (const member of this.#context.members.live) {
+    this.now = now;
+    if (this.removed || this.left) return;
+    for (const member of this.live) {
       if (member.address !== address) continue;
       if (this.profile.probeInterval === 0) this.#parts.heartbeats.expect(member);
       else this.#parts.prober.probe(now, member, DeathReason.CONNECTION);
@@ -260,49 +226,49 @@ export class Membership {
 
   /** The program cannot reach a member. @returns whether it is a live member */
   expect(now: number, id: string): boolean {
-    this.#context.now = now;
-    const member = this.#context.members.get(id);
-    if (member === undefined || !member.isLive || this.#context.removed || this.#context.left) return false;
+    this.now = now;
+    const member = this.members.get(id);
+    if (member === undefined || !member.isLive || this.removed || this.left) return false;
     this.#parts.heartbeats.expect(member);
     if (this.profile.probeInterval > 0) this.#parts.prober.probe(now, member, 0);
     return true;
   }
 
   onDelay(now: number, ms: number): void {
-    this.#context.now = now;
-    if (!this.#context.localHealth || this.#context.removed || ms <= 0) return;
-    this.#context.stalledFor += ms;
-    this.#context.health.change(Math.ceil(ms / Math.max(1, this.profile.probeInterval)));
+    this.now = now;
+    if (!this.localHealth || this.removed || ms <= 0) return;
+    this.stalledFor += ms;
+    this.changeHealth(Math.ceil(ms / Math.max(1, this.profile.probeInterval)));
     this.#parts.prober.shift(ms);
-    this.#context.heardAt += ms;
-    this.#context.answeredAt += ms;
+    this.heardAt += ms;
+    this.reachedAt += ms;
     this.#parts.lifeCycle.shift(ms);
     this.#parts.synchronizer.shift(ms);
     // Others may have declared this node dead: their answers have the accusation.
-    const { live } = this.#context.members;
-    if (ms < this.profile.probeInterval || this.profile.probeInterval === 0 || this.#context.left) return;
+    const { live } = this;
+    if (ms < this.profile.probeInterval || this.profile.probeInterval === 0 || this.left) return;
     for (let i = 0; i < 4; i++) {
-      const member = pick(live, this.#context.random);
+      const member = pick(live, this.random);
       if (member !== undefined) this.#parts.dialer.dial(member.address, undefined, false);
     }
   }
 
   onPacket(now: number, packet: Packet, address: string, overStream: boolean): void {
-    this.#context.now = now;
+    this.now = now;
     this.#receiver.onPacket(packet, address, overStream);
   }
 
   onGroupPacket(now: number, packet: Packet, address: string): void {
-    this.#context.now = now;
+    this.now = now;
     this.#receiver.onGroupPacket(packet, address);
   }
 
   nextWakeUp(): number {
-    if (this.#context.removed) return this.#asksAt;
+    if (this.removed) return this.#asksAt;
     return Math.min(
       this.#parts.prober.wake(),
       this.#parts.lifeCycle.wake,
-      this.#context.nextGossip,
+      this.nextGossip,
       this.#parts.dialer.wake,
       this.#parts.synchronizer.wake,
       this.#parts.heartbeats.wake,
@@ -311,54 +277,52 @@ export class Membership {
 
   tick(now: number): void {
     const late = now - this.nextWakeUp();
-    if (late > Math.max(50, this.profile.probeTimeout / 2) && this.#context.members.live.length > 0)
-      this.onDelay(now, late);
-    this.#context.now = now;
-    if (this.#context.removed) {
+    if (late > Math.max(50, this.profile.probeTimeout / 2) && this.live.length > 0) this.onDelay(now, late);
+    this.now = now;
+    if (this.removed) {
       this.#ask(now);
       return;
     }
     if (now >= this.#parts.prober.wake()) this.#parts.prober.tick(now);
     if (now >= this.#parts.lifeCycle.wake) this.#parts.lifeCycle.tick(now);
-    if (now >= this.#context.nextGossip) this.#context.gossip(now);
+    if (now >= this.nextGossip) this.gossip(now);
     if (now >= this.#parts.dialer.wake) this.#parts.dialer.tick(now);
     if (now >= this.#parts.synchronizer.wake) this.#parts.synchronizer.tick(now);
     if (now >= this.#parts.heartbeats.wake) this.#parts.heartbeats.tick(now);
   }
 
   multicastMessage(data: Uint8Array): void {
-    if (!this.#context.left && !this.#context.removed)
-      this.#context.effects.multicast(this.#context.packet(PacketType.MESSAGE, { data }));
+    if (!this.left && !this.removed) this.effects.multicast(this.packet(PacketType.MESSAGE, { data }));
   }
 
   // --- Removal -------------------------------------------------------------------------------------------------------
 
   #onRemoval(isRemoved: boolean): void {
-    const { now, random } = this.#context;
+    const { now, random } = this;
     this.#parts.prober.stop();
     if (isRemoved) {
       this.#asksAt = now;
       return;
     }
-    this.#context.nextGossip = NEVER;
+    this.nextGossip = NEVER;
     this.#parts.dialer.stop();
     this.#parts.lifeCycle.stop();
     this.#parts.heartbeats.stop(now + random() * this.profile.heartbeatInterval);
     this.#parts.synchronizer.schedule(now + this.profile.redialInterval);
     this.#parts.prober.start(now);
-    this.#context.answeredAt = now;
+    this.reachedAt = now;
     this.#parts.lifeCycle.start();
-    this.#context.announce();
+    this.announce();
   }
 
   #ask(now: number): void {
     this.#asksAt = now + 10 * this.profile.redialInterval;
     // Those that it had as live may all be gone.
-    const { live, dead } = this.#context.members;
+    const { live, dead } = this;
     const addresses = [...[...live, ...dead].map((member) => member.address), ...this.#parts.dialer.seeds];
-    const address = pick(addresses, this.#context.random);
+    const address = pick(addresses, this.random);
     // A node that is to prove itself is believed over a stream alone.
-    const { provesNodes } = this.#context;
-    if (address !== undefined) this.#parts.dialer.dial(address, this.#parts.updates.ownRemoval, provesNodes);
+    if (address !== undefined)
+      this.#parts.dialer.dial(address, this.#parts.updates.ownRemoval, this.provesNodes);
   }
 }

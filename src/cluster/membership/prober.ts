@@ -157,7 +157,7 @@ export class Prober {
     if (probe !== undefined) {
       if (from !== probe.member && !relayed) return false;
       this.#end(probe);
-      this.#context.health.change(-1);
+      this.#context.changeHealth(-1);
       this.answered(now, probe.member);
       return true;
     }
@@ -208,7 +208,7 @@ export class Prober {
     if (now < this.nextProbe) return;
     this.nextProbe = Math.max(
       now,
-      this.nextProbe + this.#context.health.scale(this.#context.profile.probeInterval),
+      this.nextProbe + this.#context.scaled(this.#context.profile.probeInterval),
     );
     const member = this.#next();
     if (member !== undefined && this.#probes.size < MAX_PROBES) this.#start(now, member, 0);
@@ -217,7 +217,7 @@ export class Prober {
   #start(now: number, member: Member, deathReason: number): void {
     const seq = this.nextSeq();
     this.probes += 1;
-    const deadline = now + this.#context.health.scale(this.#context.profile.probeTimeout);
+    const deadline = now + this.#context.scaled(this.#context.profile.probeTimeout);
     this.#probes.set(seq, new Probe(seq, member, now, deadline, deathReason));
     this.#wake = Math.min(this.#wake, deadline);
     this.#context.ping(member, seq, false);
@@ -263,7 +263,7 @@ export class Prober {
 
   #succeed(probe: Probe): void {
     this.#end(probe);
-    this.#context.health.change(-1);
+    this.#context.changeHealth(-1);
   }
 
   /** After a death reason, a packet that arrives at once may be older than the probe. */
@@ -272,7 +272,7 @@ export class Prober {
   }
 
   get #rest(): number {
-    return this.#context.health.scale(
+    return this.#context.scaled(
       Math.max(1, this.#context.profile.probeInterval - this.#context.profile.probeTimeout),
     );
   }
@@ -330,7 +330,7 @@ export class Prober {
     this.failures += 1;
     if (this.#context.hearsNobody()) {
       // Perhaps this node's fault.
-      this.#context.health.change(probe.wasAsked ? probe.silent.size : 1);
+      this.#context.changeHealth(probe.wasAsked ? probe.silent.size : 1);
     } else this.#doubtHelpers(now, probe);
     this.#onFailed(probe.member, probe.deathReason);
   }

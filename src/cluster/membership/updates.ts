@@ -226,7 +226,7 @@ export class Updates {
     }
     this.#context.setIncarnation(next);
     this.#context.refutations += 1;
-    if (update.kind === UpdateKind.SUSPECT) this.#context.health.change(1);
+    if (update.kind === UpdateKind.SUSPECT) this.#context.changeHealth(1);
     this.#context.announce(false);
   }
 

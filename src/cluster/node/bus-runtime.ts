@@ -213,7 +213,7 @@ export class BusRuntime implements BusPort {
     try {
       call(rules, now);
       splits.tick(now, rules);
-      rules.minority = splits.minority;
+      rules.isMinority = splits.minority;
     } finally {
       this.#events.release();
     }
