@@ -8,14 +8,8 @@
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 
-/** Both included. */
-export interface PortRange {
-  readonly first: number;
-  readonly last: number;
-}
-
-/** @throws InvalidArgumentError `EINVAL` unless the value is "FIRST-LAST" or one port */
-export function parsePorts(value: unknown): PortRange {
+/** Both included. @throws InvalidArgumentError `EINVAL` unless the value is "FIRST-LAST" or one port */
+function rangeOf(value: unknown): readonly [first: number, last: number] {
   const found = typeof value === "string" ? /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(value) : null;
   const first = Number(found?.[1]);
   const last = Number(found?.[2] ?? found?.[1]);
@@ -23,23 +17,29 @@ export function parsePorts(value: unknown): PortRange {
     throw new InvalidArgumentError(
       `ports must be "FIRST-LAST", from 1 to 65,535, such as "20000-20100"; got ${describe(value)}`,
     );
-  return { first, last };
+  return [first, last];
+}
+
+/** @returns "FIRST-LAST", also for one port @throws as `rangeOf` */
+export function checkPorts(value: string | undefined): string | undefined {
+  return value === undefined ? undefined : rangeOf(value).join("-");
 }
 
 /**
  * Calls `bind` with one port after the other until one is free.
  *
  * @param port preferred port; 0: none
+ * @param ports "FIRST-LAST"
  * @param bind must leave nothing open when it rejects
  * @throws TransportError `EADDRINUSE` if no port is free; the first other error of `bind`
  */
 export async function bindFree<T>(
   port: number,
-  range: PortRange | undefined,
+  ports: string | undefined,
   bind: (port: number) => Promise<T>,
 ): Promise<T> {
   let cause: unknown;
-  for (const each of candidates(port, range)) {
+  for (const each of candidates(port, ports)) {
     try {
       return await bind(each);
     } catch (error) {
@@ -47,13 +47,15 @@ export async function bindFree<T>(
       cause = error;
     }
   }
-  if (range === undefined) throw cause;
-  throw new TransportError("EADDRINUSE", `no port from ${range.first} to ${range.last} is free`, { cause });
+  if (ports === undefined) throw cause;
+  throw new TransportError("EADDRINUSE", `no port of ${ports} is free`, { cause });
 }
 
 /** A port of the system may not be free for all protocols, so there are some attempts. */
-function* candidates(port: number, range: PortRange | undefined): Iterable<number> {
+function* candidates(port: number, ports: string | undefined): Iterable<number> {
   if (port !== 0) yield port;
-  if (range !== undefined) for (let each = range.first; each <= range.last; each++) yield each;
-  else if (port === 0) for (let attempt = 0; attempt < 16; attempt++) yield 0;
+  if (ports !== undefined) {
+    const [first, last] = rangeOf(ports);
+    for (let each = first; each <= last; each++) yield each;
+  } else if (port === 0) for (let attempt = 0; attempt < 16; attempt++) yield 0;
 }

@@ -1,7 +1,7 @@
 /** A node on the ZRE plane: beacons, a receiving ROUTER, and a DEALER per peer (rules.ts). */
 
 import { createId, isId } from "../cluster/identity.js";
-import { bindFree, parsePorts } from "../cluster/ports.js";
+import { bindFree, checkPorts } from "../cluster/ports.js";
 import { describe } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { DriverTimer } from "../core/driver-timer.js";
@@ -152,7 +152,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       throw new InvalidArgumentError(`uuid must be 32 lower-case hex digits; got ${describe(uuid)}`);
     if (typeof headers !== "object" || headers === null || Array.isArray(headers))
       throw new InvalidArgumentError(`headers must be an object of texts; got ${describe(headers)}`);
-    if (settings.ports !== undefined) parsePorts(settings.ports);
+    checkPorts(settings.ports);
     this.uuid = uuid;
     this.#context = new Context({ maxSockets: 2 * (settings.maxPeers + MAX_PENDING) });
     this.name = settings.name ?? uuid.slice(0, 6).toUpperCase();
@@ -207,8 +207,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       if (this.#running?.beacons === beacons) this.#run((rules, now) => rules.onBeacon(now, bytes, address));
     });
     try {
-      const range = ports === undefined ? undefined : parsePorts(ports);
-      const endpoint = await bindFree(0, range, (wanted) =>
+      const endpoint = await bindFree(0, ports, (wanted) =>
         router.bind(`tcp://${network.address}:${wanted === 0 ? "*" : wanted}`),
       );
       await beacons.open();

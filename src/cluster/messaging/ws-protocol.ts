@@ -7,7 +7,7 @@ import type { TransportTable } from "../../engine/zmtp/transport/transports.js";
 import type { NodeTls } from "../admission/tls.js";
 import { joinAddress } from "../net/addresses.js";
 import { WsDuplex } from "../net/ws-duplex.js";
-import { bindFree, parsePorts } from "../ports.js";
+import { bindFree } from "../ports.js";
 import { DIAL_TIMEOUT_MAX } from "./bounds.js";
 import type { MessageProtocol } from "./protocol.js";
 
@@ -34,7 +34,7 @@ export function wsProtocol(transports: TransportTable, tls: NodeTls | undefined)
         accepted: (stream: never) => accept(new WsDuplex(stream)),
         failed: () => undefined,
       };
-      const listener = await bindFree(0, ports === undefined ? undefined : parsePorts(ports), (port) =>
+      const listener = await bindFree(0, ports, (port) =>
         transport.listen(`${scheme}://${shown}:${port === 0 ? "*" : port}`, options, responder),
       );
       const [, port = ""] = /:(\d+)[^:]*$/.exec(listener.endpoint) ?? [];

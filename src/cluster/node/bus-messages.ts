@@ -36,12 +36,11 @@ export class BusMessages implements MessagesPart {
     const { messaging } = bus.settings;
     if (messaging === undefined) return;
     const { identity, sockets } = bus;
-    const { ports } = sockets.settings;
     this.streams = new PairStreams(sockets.streams, runtime.codec, messaging.maxItem, {
       bus: runtime.codec.name,
       id: identity.id,
       host: hostToBind(sockets.settings),
-      ports: ports && `${ports.first}-${ports.last}`,
+      ports: sockets.settings.ports,
     });
     const made = this.#make(messaging, this.streams);
     this.#messaging = made.messaging;

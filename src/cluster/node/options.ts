@@ -30,7 +30,7 @@ import { MESSAGES_PROP } from "../messaging/advert.js";
 import { type MessagingOptions, type MessagingSettings, messagingSettings } from "../messaging/options.js";
 import { canonicalAddress, checkAddress, type HostPort, isGroup } from "../net/addresses.js";
 import type { GroupAddress } from "../net/datagrams.js";
-import { type PortRange, parsePorts } from "../ports.js";
+import { checkPorts } from "../ports.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
 
 /** Numbers and booleans are sent as text. */
@@ -195,7 +195,8 @@ export interface NodeSettings
   > {
   readonly bus: string;
   readonly scope: Scope;
-  readonly ports: PortRange | undefined;
+  /** "FIRST-LAST". */
+  readonly ports: string | undefined;
   readonly listen: readonly ListenerSettings[];
   readonly announce: HostPort | undefined;
   readonly group: GroupAddress | undefined;
@@ -219,7 +220,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       port: given.port,
       listen: listenersOf(given.listen ?? [], tls),
       ipv6: given.ipv6,
-      ports: given.ports === undefined ? undefined : parsePorts(given.ports),
+      ports: checkPorts(given.ports),
       announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
       registry: given.registry,
       curve: curveOf(given.curve, first),
@@ -233,7 +234,8 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
 export interface ListenerSettings {
   readonly host: string | undefined;
   readonly port: number;
-  readonly ports: PortRange | undefined;
+  /** "FIRST-LAST". */
+  readonly ports: string | undefined;
   /** `undefined`: as the node; `false`: without TLS. */
   readonly tls: ClusterTlsOptions | false | undefined;
 }
@@ -250,12 +252,7 @@ function listenersOf(
     const { host, port, ports, tls } = checkOptions("listen", LISTENER_OPTIONS, each);
     if (host !== undefined && isIP(host) === 0)
       throw new InvalidArgumentError(`listen.host must be an IP address; got ${describe(host)}`);
-    return {
-      host,
-      port,
-      ports: ports === undefined ? undefined : parsePorts(ports),
-      tls: listenerTlsOf(tls, nodeTls),
-    };
+    return { host, port, ports: checkPorts(ports), tls: listenerTlsOf(tls, nodeTls) };
   });
 }
 
