@@ -7,7 +7,7 @@ import type { Socket } from "node:dgram";
 import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { HostInterface } from "../engine/zmtp/transport/transports.js";
-import { bindUdp } from "../engine/zmtp/transport/udp.js";
+import { bindUdp, closeUdp, sendUdp } from "../engine/zmtp/transport/udp.js";
 
 const NETMASK = "255.255.255.0";
 
@@ -86,25 +86,18 @@ export class BeaconSockets {
     });
   }
 
-  send(bytes: Buffer): Promise<boolean> {
-    const sender = this.#sender;
-    if (sender === undefined) return Promise.resolve(false);
-    return new Promise((resolve) => {
-      sender.send(bytes, this.#port, this.#network.broadcast, (error) => {
-        if (error === null) this.counters.sent += 1;
-        else this.counters.failed += 1;
-        resolve(error === null);
-      });
-    });
+  async send(bytes: Buffer): Promise<boolean> {
+    if (this.#sender === undefined) return false;
+    const isSent = await sendUdp(this.#sender, bytes, this.#port, this.#network.broadcast);
+    this.counters[isSent ? "sent" : "failed"] += 1;
+    return isSent;
   }
 
   async close(): Promise<void> {
     const sockets = [this.#listener, this.#sender];
     this.#listener = undefined;
     this.#sender = undefined;
-    await Promise.all(
-      sockets.map((socket) => socket && new Promise<void>((resolve) => void socket.close(() => resolve()))),
-    );
+    await Promise.all(sockets.map(closeUdp));
   }
 
   #socketOnError = (): void => {

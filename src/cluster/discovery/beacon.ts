@@ -10,7 +10,7 @@ import { isIPv4, isIPv6 } from "node:net";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../../core/errors.js";
 import { type Platform, platformNow } from "../../engine/zmtp/transport/transports.js";
-import { bindUdp } from "../../engine/zmtp/transport/udp.js";
+import { bindUdp, closeUdp, sendUdp } from "../../engine/zmtp/transport/udp.js";
 import { anything, boolean, checkOptions, type Given, integer, text } from "../../patterns/kit/options.js";
 import { BeaconSockets, beaconNetwork } from "../../zre/beacon.js";
 import { plainIp } from "../clients/addresses.js";
@@ -57,7 +57,7 @@ export type MulticastSourceOptions = Given<typeof MULTICAST_OPTIONS>;
 type OnDatagram = (bytes: Buffer, host: string) => void;
 
 interface Carrier {
-  open(): Promise<void>;
+  /** @returns whether the system took it */
   send(bytes: Buffer): Promise<boolean>;
   close(): Promise<void>;
 }
@@ -69,7 +69,7 @@ type Choose = (
 ) => {
   /** The sockets depend on it. */
   readonly key: string;
-  carrier(onDatagram: OnDatagram): Carrier;
+  open(onDatagram: OnDatagram): Promise<Carrier>;
 };
 
 /**
@@ -88,7 +88,11 @@ export function broadcastSource(options: BroadcastSourceOptions = {}): Discovery
     const network = beaconNetwork(platform.interfaces(), own?.address);
     return {
       key: `${network.address} ${network.broadcast}`,
-      carrier: (onDatagram) => new BeaconSockets(network, port, onDatagram),
+      async open(onDatagram) {
+        const sockets = new BeaconSockets(network, port, onDatagram);
+        await sockets.open();
+        return sockets;
+      },
     };
   });
 }
@@ -115,7 +119,7 @@ export function multicastSource(options: MulticastSourceOptions = {}): Discovery
       const own = interfaceOf(platform, self, settings.interface);
       return {
         key: `${own?.name} ${own?.address}`,
-        carrier: (onDatagram) => new GroupCarrier({ group, ports, ttl, loop, interface: own }, onDatagram),
+        open: (onDatagram) => openGroup({ group, ports, ttl, loop, interface: own }, onDatagram),
       };
     },
   );
@@ -191,7 +195,7 @@ async function* beacons(
     if (!isKnown) feed.set([...heard.keys()]);
   };
   const place = choose(platform, self);
-  const carrier = place.carrier(onDatagram);
+  const carrier = await place.open(onDatagram);
   let timer: NodeJS.Timeout | undefined;
   const beacon = (): void => {
     const bytes = Buffer.alloc(2);
@@ -207,7 +211,6 @@ async function* beacons(
     if (heard.size < before) feed.set([...heard.keys()]);
     timer = setTimeout(beacon, interval * (0.75 + Math.random() / 2));
   };
-  await carrier.open();
   const looking = setInterval(() => {
     if (keyOf(choose, platform, self) !== place.key)
       feed.fail(new TransportError("ERR_TRANSPORT", "the interface has changed"));
@@ -238,67 +241,41 @@ interface GroupOptions {
   readonly interface: BeaconInterface | undefined;
 }
 
-class GroupCarrier implements Carrier {
-  readonly #options: GroupOptions;
-  readonly #onDatagram: OnDatagram;
-  #socket: Socket | undefined;
-
-  constructor(options: GroupOptions, onDatagram: OnDatagram) {
-    this.#options = options;
-    this.#onDatagram = onDatagram;
+/** @throws TransportError if no port can be shared, and with the system's other codes */
+async function openGroup(options: GroupOptions, onDatagram: OnDatagram): Promise<Carrier> {
+  const { group, ports, ttl, loop, interface: own } = options;
+  const ipv6 = isIPv6(group);
+  const socket = await bindFirst(ports, ipv6);
+  try {
+    // IPv6 uses the interface's name, or the system's default.
+    const by = ipv6 ? own && `::%${own.name}` : own?.address;
+    socket.addMembership(group, by);
+    if (by !== undefined) socket.setMulticastInterface(by);
+    socket.setMulticastTTL(ttl);
+    socket.setMulticastLoopback(loop);
+  } catch (error) {
+    await closeUdp(socket);
+    throw error;
   }
+  socket.on("error", () => undefined);
+  socket.on("message", (bytes, { address }) => onDatagram(bytes, address));
+  return {
+    async send(bytes) {
+      const sent = await Promise.all(ports.map((port) => sendUdp(socket, bytes, port, group)));
+      return sent.every((each) => each);
+    },
+    close: () => closeUdp(socket),
+  };
+}
 
-  /** @throws TransportError if no port can be shared, and with the system's other codes */
-  async open(): Promise<void> {
-    const { group, ports, ttl, loop, interface: own } = this.#options;
-    const ipv6 = isIPv6(group);
-    const socket = await this.#bind(ports, ipv6);
-    this.#socket = socket;
+async function bindFirst(ports: readonly number[], ipv6: boolean): Promise<Socket> {
+  let failure: unknown;
+  for (const port of ports) {
     try {
-      // IPv6 uses the interface's name, or the system's default.
-      const by = ipv6 ? own && `::%${own.name}` : own?.address;
-      socket.addMembership(group, by);
-      if (by !== undefined) socket.setMulticastInterface(by);
-      socket.setMulticastTTL(ttl);
-      socket.setMulticastLoopback(loop);
+      return await bindUdp({ port, ipv6 }, true);
     } catch (error) {
-      await this.close();
-      throw error;
+      failure = error;
     }
-    socket.on("error", () => undefined);
-    socket.on("message", (bytes, { address }) => this.#onDatagram(bytes, address));
   }
-
-  async #bind(ports: readonly number[], ipv6: boolean): Promise<Socket> {
-    let failure: unknown;
-    for (const port of ports) {
-      try {
-        return await bindUdp({ port, ipv6 }, true);
-      } catch (error) {
-        failure = error;
-      }
-    }
-    throw failure;
-  }
-
-  async send(bytes: Buffer): Promise<boolean> {
-    const { group, ports } = this.#options;
-    const socket = this.#socket;
-    if (socket === undefined) return false;
-    const sent = await Promise.all(
-      ports.map(
-        (port) =>
-          new Promise<boolean>((resolve) => {
-            socket.send(bytes, port, group, (error) => resolve(error === null));
-          }),
-      ),
-    );
-    return sent.every((each) => each);
-  }
-
-  async close(): Promise<void> {
-    const socket = this.#socket;
-    this.#socket = undefined;
-    if (socket !== undefined) await new Promise<void>((resolve) => void socket.close(() => resolve()));
-  }
+  throw failure;
 }

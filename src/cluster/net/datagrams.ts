@@ -5,7 +5,7 @@
  *   link scope   every interface, or one; the group with TTL 1
  */
 import type { RemoteInfo, Socket } from "node:dgram";
-import { bindUdp, type UdpOptions } from "../../engine/zmtp/transport/udp.js";
+import { bindUdp, closeUdp, type UdpOptions } from "../../engine/zmtp/transport/udp.js";
 import { MAX_PACKET } from "../bounds.js";
 import type { Binding } from "./interfaces.js";
 
@@ -165,9 +165,7 @@ export class Datagrams {
     this.#socket6 = undefined;
     this.#groupSocket = undefined;
     this.#senders.clear();
-    await Promise.all(
-      sockets.map((socket) => socket && new Promise<void>((resolve) => void socket.close(() => resolve()))),
-    );
+    await Promise.all(sockets.map(closeUdp));
   }
 
   #sendBy(socket: Socket, bytes: Buffer, host: string, port: number): void {

@@ -1,4 +1,4 @@
-/** Opens UDP sockets. */
+/** UDP sockets with promises. */
 import type { Socket } from "node:dgram";
 import { once } from "node:events";
 import { transportError } from "../errors.js";
@@ -35,4 +35,13 @@ export async function bindUdp(options: UdpOptions, shares: boolean): Promise<Soc
     const host = options.address ?? (ipv6 ? "[::]" : "0.0.0.0");
     throw transportError(error, "bind", `udp://${host}:${options.port}`);
   }
+}
+
+/** @returns whether the system took it */
+export function sendUdp(socket: Socket, bytes: Buffer, port: number, host: string): Promise<boolean> {
+  return new Promise((resolve) => void socket.send(bytes, port, host, (error) => resolve(error === null)));
+}
+
+export function closeUdp(socket: Socket | undefined): Promise<void> {
+  return new Promise((resolve) => (socket === undefined ? resolve() : void socket.close(() => resolve())));
 }
