@@ -27,8 +27,8 @@ class Node {
 
   start(address: string): void {
     this.address = address;
-    const first = this.details.first();
-    this.current = first ? createDetails(1, first.tags, first.props, first.endpoints) : NO_DETAILS;
+    this.current = NO_DETAILS;
+    this.details.begin();
   }
 
   move(address: string): void {

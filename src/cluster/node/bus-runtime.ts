@@ -98,11 +98,8 @@ export class BusRuntime implements BusPort {
       { strategy, stableFor: profile.stableFor, autoheal, isOneHost },
       (change) => this.#onSplit(change),
     );
-    this.run((rules) => {
-      const first = details.first();
-      if (first !== undefined) rules.setDetails(now, first.tags, first.props, first.endpoints);
-      rules.heartbeat(now);
-    });
+    details.begin();
+    this.run((rules) => rules.heartbeat(now));
     this.#bus.membersChanged();
     this.timer.start();
     this.#callGroup(0);

@@ -3,7 +3,7 @@ import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { watchBound } from "../../sockets/internal.js";
 import { Socket } from "../../sockets/socket.js";
-import { createDetails, type Details, tryDetails } from "../details.js";
+import { createDetails, type Details } from "../details.js";
 import { checkAdvertised, checkServiceName, endpointText, published, readEndpoint } from "../endpoints.js";
 import { MESSAGES_PROP } from "../messaging/advert.js";
 import { splitAddress } from "../net/addresses.js";
@@ -47,18 +47,13 @@ export class OwnDetails {
     this.#effects = effects;
   }
 
-  first(): Pick<Details, "tags" | "props" | "endpoints"> | undefined {
+  /** States what was set before the start. */
+  begin(): void {
     const { tags, props } = this.#initial;
     const endpoints = this.#endpoints();
-    const all = this.#advert === undefined ? props : { ...props, [MESSAGES_PROP]: this.#advert };
-    const isEmpty = tags.length + endpoints.length === 0 && Object.keys(all).length === 0;
-    if (isEmpty) return undefined;
-    if (this.#advert !== undefined && typeof tryDetails(1, tags, all, endpoints) === "string") {
-      this.#advert = undefined;
-      this.#effects.dropped();
-      return { tags, props, endpoints };
-    }
-    return { tags, props: all, endpoints };
+    const isEmpty = tags.length + endpoints.length === 0 && Object.keys(props).length === 0;
+    if (!isEmpty) this.#effects.set(tags, props, endpoints);
+    if (this.#advert !== undefined) this.setAdvert(this.#advert);
   }
 
   /** @returns withdraws them @throws InvalidArgumentError `EINVAL`; nothing has changed then */
