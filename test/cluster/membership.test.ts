@@ -452,7 +452,7 @@ describe("leaving, removing, draining", () => {
         event: () => undefined,
       },
     });
-    rules.join(0, ["10.0.0.9:1"]);
+    rules.setSeeds(0, ["10.0.0.9:1"]);
     rules.remove(1, self.id);
     for (let now = 1; asked.size === 0 && now < 600_000; now = rules.nextWakeUp()) rules.tick(now);
     expect([...asked]).toEqual([["10.0.0.9:1", true]]);
@@ -548,7 +548,7 @@ describe("leaving, removing, draining", () => {
   it("a seed that no source names any more is not dialled, and a member at it stays a member", () => {
     const world = cluster(3);
     const [seed, other] = world.nodes as [SimulatedNode, SimulatedNode];
-    world.act(other, (rules, now) => rules.forget(now, [seed.address, "elsewhere:1"]));
+    world.act(other, (rules, now) => rules.setSeeds(now, []));
     world.run(5_000);
     expect(world.agree()).toBe(true);
     expect(other.rules.get(seed.id)?.isLive).toBe(true);

@@ -23,12 +23,10 @@ const WITHDRAW_TIMEOUT = 1_000;
 /** Configured addresses, and those of `join`. */
 const SEEDS = "seeds";
 
-type Dial = (now: number, addresses: readonly string[]) => void;
-
 /** The rules that dial the addresses. */
 export interface DiscoveryRuntime {
   readonly membership: { readonly live: readonly unknown[] } | undefined;
-  run(call: (rules: { readonly join: Dial; readonly forget: Dial }, now: number) => void): void;
+  run(call: (rules: { setSeeds(now: number, addresses: Iterable<string>): void }, now: number) => void): void;
   report(event: { type: "discovery:up"; source: string }): void;
   report(event: { type: "discovery:down"; source: string; error: Error }): void;
 }
@@ -46,7 +44,6 @@ export class Discovery {
   readonly #lists = new Map<string, readonly string[]>();
   readonly #names: Names;
   #since = Date.now();
-  #dialled: ReadonlySet<string> = new Set();
   #started = false;
 
   /** @param seeds "host:port"; names are allowed */
@@ -135,11 +132,7 @@ export class Discovery {
       addresses.delete(address);
       this.#sockets.count("seed:outside");
     }
-    const added = [...addresses].filter((address) => !this.#dialled.has(address));
-    const removed = [...this.#dialled].filter((address) => !addresses.has(address));
-    this.#dialled = addresses;
-    if (removed.length > 0) this.#runtime.run((rules, now) => rules.forget(now, removed));
-    if (added.length > 0) this.#runtime.run((rules, now) => rules.join(now, added));
+    this.#runtime.run((rules, now) => rules.setSeeds(now, addresses));
     this.#names.set(names);
   }
 }

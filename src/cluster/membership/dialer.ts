@@ -1,5 +1,4 @@
 /** Pings addresses instead of members: seeds, dead members and forgotten ones. */
-import { MAX_SEEDS } from "../bounds.js";
 import { PacketType, Update } from "../wire/packets.js";
 import { type Context, NEVER, pick } from "./context.js";
 import { type Member, MemberState } from "./members.js";
@@ -14,7 +13,7 @@ const LEAST_SHARE = 0.1;
 export class Dialer {
   readonly #context: Context;
   readonly #prober: Prober;
-  readonly #seeds = new Set<string>();
+  #seeds: ReadonlySet<string> = new Set();
   /** Sequence numbers of the pings. */
   readonly #dials = new Set<number>();
   #hasVacant = false;
@@ -33,18 +32,17 @@ export class Dialer {
     return this.#seeds;
   }
 
-  join(addresses: readonly string[]): void {
-    for (const address of addresses) {
-      if (address === this.#context.self.address || this.#seeds.has(address)) continue;
-      if (this.#seeds.size >= MAX_SEEDS) {
-        this.#context.refuse("seeds");
-        return;
-      }
-      this.#seeds.add(address);
-      this.dial(address, undefined, false);
-    }
-    this.#hasVacant = this.#seeds.size > 0;
-    if (this.#hasVacant) this.schedule(this.#context.profile.redialInterval / 4);
+  /** Dials new ones at once. */
+  setSeeds(addresses: Iterable<string>): void {
+    const before = this.#seeds;
+    const seeds = new Set(addresses);
+    seeds.delete(this.#context.self.address);
+    this.#seeds = seeds;
+    const added = [...seeds].filter((address) => !before.has(address));
+    for (const address of added) this.dial(address, undefined, false);
+    if (added.length === 0) return;
+    this.#hasVacant = true;
+    this.schedule(this.#context.profile.redialInterval / 4);
   }
 
   /** @param accusation for the dialled node to refute, or its admission */
@@ -60,10 +58,6 @@ export class Dialer {
 
   answered(seq: number): boolean {
     return this.#dials.delete(seq);
-  }
-
-  forget(addresses: readonly string[]): void {
-    for (const address of addresses) this.#seeds.delete(address);
   }
 
   freed(address: string): void {

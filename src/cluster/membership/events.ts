@@ -36,7 +36,6 @@ export type ClusterChange =
 
 export type RefusalReason =
   | "full"
-  | "seeds"
   | "new-members"
   | "removed"
   | "stranger"

@@ -91,14 +91,10 @@ export class Membership extends Context {
 
   // --- Calls of the program ------------------------------------------------------------------------------------------
 
-  join(now: number, addresses: readonly string[]): void {
+  /** Addresses that are dialled while they have no member. */
+  setSeeds(now: number, addresses: Iterable<string>): void {
     this.now = now;
-    this.#parts.dialer.join(addresses);
-  }
-
-  forget(now: number, addresses: readonly string[]): void {
-    this.now = now;
-    this.#parts.dialer.forget(addresses);
+    this.#parts.dialer.setSeeds(addresses);
   }
 
   leave(now: number): void {

@@ -23,11 +23,9 @@ let discovery: Discovery | undefined;
 
 function start(sources: unknown[], seeds: string[] = []): Discovery {
   const rules = {
-    join: (_: number, addresses: readonly string[]) => {
+    setSeeds: (_: number, addresses: Iterable<string>) => {
+      dialled.clear();
       for (const address of addresses) dialled.add(address);
-    },
-    forget: (_: number, addresses: readonly string[]) => {
-      for (const address of addresses) expect(dialled.delete(address)).toBe(true);
     },
   };
   const runtime: DiscoveryRuntime = {

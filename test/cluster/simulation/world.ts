@@ -168,7 +168,7 @@ export class World {
   }
 
   join(node: SimulatedNode): void {
-    node.rules.join(
+    node.rules.setSeeds(
       node.now,
       Array.from({ length: this.#options.seeds ?? 3 }, (_, i) => `n${i}`).filter(
         (seed) => seed !== node.address,
