@@ -111,13 +111,19 @@ export interface StreamTable {
   onEnd(stream: NodeStream, end: StreamEnd, fault: Fault | undefined): void;
 }
 
+/** Of `link`. */
+export interface LinkCaller {
+  resolve(address: string): void;
+  reject(error: Error): void;
+}
+
 export interface OpenedStream {
   readonly stream: Stream;
   readonly dialled?: string | undefined;
   readonly protocol: string;
   readonly copiesSent: boolean;
-  /** Whether the program handed it in: both hellos decide who is the initiator. */
-  readonly isGiven?: boolean | undefined;
+  /** The program handed it in: both hellos decide who is the initiator. */
+  readonly caller?: LinkCaller | undefined;
 }
 
 class LargeFrame implements ReadTarget {
@@ -140,7 +146,8 @@ class LargeFrame implements ReadTarget {
 
 export class NodeStream implements Sink, PairStream {
   isDialled: boolean;
-  readonly isGiven: boolean;
+  /** Of the program that handed it in. */
+  readonly caller: LinkCaller | undefined;
   /** As dialled, or as it reports. Empty before its hello. */
   address: string;
   peer = "";
@@ -190,8 +197,8 @@ export class NodeStream implements Sink, PairStream {
   #askedWith = -1;
 
   constructor(opened: OpenedStream, table: StreamTable, own: StreamNode) {
-    const { stream, dialled, protocol, copiesSent, isGiven = false } = opened;
-    this.isGiven = isGiven;
+    const { stream, dialled, protocol, copiesSent, caller } = opened;
+    this.caller = caller;
     this.protocol = protocol;
     this.copiesSent = copiesSent;
     this.#stream = stream;
@@ -220,6 +227,10 @@ export class NodeStream implements Sink, PairStream {
       this.#fault = { kind: "other", code: "ERR_TRANSPORT", message: thrownText(error) };
       this.#finish("failed");
     }
+  }
+
+  get isGiven(): boolean {
+    return this.caller !== undefined;
   }
 
   get verified(): boolean {
@@ -596,7 +607,11 @@ export class NodeStream implements Sink, PairStream {
       return;
     }
     // First: without a proof of this end, the other end waits longer each time.
-    if (!this.#takePlace()) return;
+    this.hasPlace ||= this.#table.hasRoom();
+    if (!this.hasPlace) {
+      this.destroy();
+      return;
+    }
     if (!this.isDialled) this.#prove();
     if (this.#exchange === undefined) this.#verify();
     else if (!this.isDialled) this.#sendControl(this.#exchange.identity(this.#hellos as Hellos));
@@ -664,14 +679,7 @@ export class NodeStream implements Sink, PairStream {
     if (!this.ended) this.#leave("refused", Buffer.of(StreamFrame.REFUSED));
   }
 
-  #takePlace(): boolean {
-    this.hasPlace ||= this.#table.hasRoom();
-    if (!this.hasPlace) this.destroy();
-    return this.hasPlace;
-  }
-
   #verify(): void {
-    if (!this.#takePlace()) return;
     this.#verified = true;
     this.verifiedAt = performance.now();
     this.#greeting.clear();

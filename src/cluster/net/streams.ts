@@ -123,12 +123,6 @@ interface Dial {
   readonly queue: { readonly codec: BusCodec; readonly packet: Packet }[];
 }
 
-/** Of `link`. */
-interface LinkCaller {
-  resolve(address: string): void;
-  reject(error: Error): void;
-}
-
 /** A watched address while it has no stream. */
 class Watched {
   /** Since the last stream, and the time of the next one. */
@@ -150,8 +144,6 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   readonly #byAddress = new Map<string, NodeStream>();
   readonly #dials = new Map<string, Dial>();
   readonly #watched = new Map<string, Watched>();
-  /** Callers of `link` whose stream is not verified. */
-  readonly #given = new Map<NodeStream, LinkCaller>();
   readonly #listeners: Listener[] = [];
   readonly #more: Listener[] = [];
   /** "host:port" for other nodes; empty before it is known. */
@@ -265,8 +257,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
    */
   link(duplex: Duplex): Promise<string> {
     return new Promise((resolve, reject) => {
-      const how = { protocol: this.scheme, dialled: undefined, isGiven: true };
-      if (!this.#open(duplex, how, { resolve, reject }))
+      if (!this.#open(duplex, { protocol: this.scheme, caller: { resolve, reject } }))
         reject(new TransportError("ERR_TRANSPORT", "the node or the stream is closed"));
     });
   }
@@ -276,11 +267,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   }
 
   /** @returns `false`: this node or the stream is closed */
-  #open(
-    duplex: Duplex,
-    how: Pick<OpenedStream, "protocol" | "dialled" | "isGiven">,
-    caller?: LinkCaller,
-  ): boolean {
+  #open(duplex: Duplex, how: Pick<OpenedStream, "protocol" | "dialled" | "caller">): boolean {
     const { protocol, dialled } = how;
     takeDuplex(duplex);
     if (this.#closed || duplex.readable === false || duplex.writable === false) {
@@ -295,15 +282,14 @@ export class NodeStreams implements StreamTable, PairStreamTable {
       address: remoteAddress,
     });
     if (dialled === undefined) this.#limitUnverified(remoteAddress);
-    this.#add({ stream: opened, copiesSent: duplex instanceof Socket, ...how }, caller);
+    this.#add({ stream: opened, copiesSent: duplex instanceof Socket, ...how });
     duplex.resume();
     return true;
   }
 
-  #add(opened: OpenedStream, caller?: LinkCaller): NodeStream {
+  #add(opened: OpenedStream): NodeStream {
     const stream = new NodeStream(opened, this, this.#effects);
     this.#all.add(stream);
-    if (caller !== undefined) this.#given.set(stream, caller);
     stream.start();
     return stream;
   }
@@ -421,8 +407,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     if (stream.isGiven || this.#usable(stream.address)?.verified !== true)
       this.#byAddress.set(stream.address, stream);
     if (stream.isGiven || !stream.isDialled) this.#effects.greet(stream);
-    this.#given.get(stream)?.resolve(stream.address);
-    this.#given.delete(stream);
+    stream.caller?.resolve(stream.address);
     this.#effects.onStreamUp(stream);
   }
 
@@ -436,14 +421,11 @@ export class NodeStreams implements StreamTable, PairStreamTable {
           this.#byAddress.set(stream.address, other);
     }
     const { code, message } = fault ?? ENDS[end];
-    this.#given
-      .get(stream)
-      ?.reject(
-        code === "ERR_AUTHENTICATION" || code === "ERR_HANDSHAKE"
-          ? new HandshakeError(code, message)
-          : new TransportError("ERR_TRANSPORT", message),
-      );
-    this.#given.delete(stream);
+    stream.caller?.reject(
+      code === "ERR_AUTHENTICATION" || code === "ERR_HANDSHAKE"
+        ? new HandshakeError(code, message)
+        : new TransportError("ERR_TRANSPORT", message),
+    );
     // Before its proof, an accepted or given stream only claims the address.
     const hasAddress = stream.verified || (stream.isDialled && !stream.isGiven);
     if (stream.verified) this.#effects.onStreamEnd(stream, message);
