@@ -102,24 +102,20 @@ export class NodeIdentities {
     return new IdentityExchange(this.#pair, this.#id, role);
   }
 
-  /** A promise if the program's function returns one; never rejects. */
-  admits(node: ProvedNode, address: string): boolean | Promise<boolean> {
-    if (typeof this.#allow !== "function") return (this.#folder?.now.keys ?? this.#keys).has(node.publicKey);
-    try {
-      const answer = this.#allow({ ...node, address });
-      if (typeof answer === "boolean") return answer;
-      return Promise.resolve(answer).then(
-        (admitted) => admitted === true,
-        (error: unknown) => this.#refuse(address, error),
-      );
-    } catch (error) {
-      return this.#refuse(address, error);
-    }
+  /** Listed keys, or those of the folder. */
+  get keys(): ReadonlySet<string> {
+    return this.#folder?.now.keys ?? this.#keys;
   }
 
-  #refuse(address: string, error: unknown): false {
-    this.#onFailed(address, error);
-    return false;
+  /** Never rejects. */
+  async admits(node: ProvedNode, address: string): Promise<boolean> {
+    if (typeof this.#allow !== "function") return this.keys.has(node.publicKey);
+    try {
+      return (await this.#allow({ ...node, address })) === true;
+    } catch (error) {
+      this.#onFailed(address, error);
+      return false;
+    }
   }
 
   onAdmitted({ id, publicKey }: ProvedNode): void {

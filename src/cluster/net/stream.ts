@@ -90,7 +90,7 @@ export interface StreamNode {
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
   /** `undefined`: this node has no key. */
   exchange(role: LinkRole): IdentityExchange | undefined;
-  admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
+  admits(address: string, node: ProvedNode): Promise<boolean>;
   /** One end does not admit the other. @param bus `undefined`: unknown, or both have none in common */
   onRefused(address: string, bus: number | undefined, reason: string): void;
   /** @returns `false`: the frame is not genuine, and the stream ends */
@@ -625,14 +625,9 @@ export class NodeStream implements Sink, PairStream {
       return;
     }
     this.node = node;
-    const admitted = this.#own.admits(this.origin, node);
-    if (typeof admitted === "boolean") {
-      this.#onDecided(exchange, admitted);
-      return;
-    }
     this.#deciding = true;
     this.#stream.reader.pause();
-    void admitted.then((isAdmitted) => {
+    void this.#own.admits(this.origin, node).then((isAdmitted) => {
       if (this.ended) return;
       this.#deciding = false;
       this.#onDecided(exchange, isAdmitted);

@@ -105,7 +105,7 @@ export class NodeSockets {
       prove: (role, hellos) => proveBuses(this.#codecs(), role, hellos),
       check: (role, hellos, shown) => checkBuses(this.#codecs(), role, hellos, shown),
       exchange: (role) => this.#identities?.exchange(role),
-      admits: (address, node) => this.#identities?.admits(node, address) ?? true,
+      admits: async (address, node) => this.#identities?.admits(node, address) ?? true,
       onAdmitted: (node) => this.#identities?.onAdmitted(node),
       onRefused: (address, bus, reason) => this.#onRefused(address, bus, reason),
       onFrame: (stream, bytes) => this.#onFrame(stream, bytes),
@@ -167,7 +167,7 @@ export class NodeSockets {
         bus.run((rules, now) => {
           if (id !== rules.self.id && rules.get(id) !== undefined) rules.remove(now, id);
         });
-    this.streams.revoke((node) => this.#identities?.admits(node, "") === true);
+    this.streams.revoke(({ publicKey }) => this.#identities?.keys.has(publicKey) === true);
   };
 
   async #open(): Promise<void> {

@@ -120,7 +120,7 @@ async function listening(): Promise<World> {
     prove: () => [],
     check: () => ({ proved: true, refused: [] }),
     exchange: () => undefined,
-    admits: () => true,
+    admits: async () => true,
     onAdmitted: () => undefined,
     onRefused: () => undefined,
     onFrame: (_, bytes) => {
