@@ -63,13 +63,9 @@ const OPTIONS = {
 export type MessagingOptions = Given<typeof OPTIONS>;
 export type MessagingSettings = Settings<typeof OPTIONS>;
 
-/**
- * @returns `undefined`: without messages
- * @throws InvalidArgumentError `EINVAL`
- */
-export function messagingSettings(given: boolean | MessagingOptions = true): MessagingSettings | undefined {
-  if (given === false) return undefined;
-  const settings = checkOptions("messaging", OPTIONS, given === true ? {} : given);
+/** @throws InvalidArgumentError `EINVAL` */
+export function messagingSettings(given: boolean | MessagingOptions = true): MessagingSettings {
+  const settings = checkOptions("messaging", OPTIONS, typeof given === "boolean" ? {} : given);
   if (settings.protocols !== undefined) checkProtocols(settings.protocols);
   const { channels } = settings;
   if (channels !== undefined && !Array.isArray(channels))

@@ -34,7 +34,7 @@ export interface BusOptions {
 export interface MessagesPart {
   /** `undefined` before the start, and without messages. */
   readonly started: Messaging | undefined;
-  /** `undefined` before the start, and without messages. */
+  /** `undefined` without messages. */
   readonly streams: PairStreams | undefined;
   onChange(change: ClusterChange): void;
 }

@@ -22,30 +22,73 @@ import type { NodeSockets } from "./node-sockets.js";
 export class BusMessages implements MessagesPart {
   readonly #bus: BusContext;
   readonly #runtime: BusRuntime;
-  readonly #messaging: Messaging | undefined;
+  readonly #messaging: Messaging;
+  readonly #streams: PairStreams;
   #isStarted = false;
-  readonly streams: PairStreams | undefined;
-  /** `undefined` without messages. */
-  readonly links: NodeLinks | undefined;
-  /** `undefined` without messages. */
-  readonly routes: RouteDriver | undefined;
+  readonly links: NodeLinks;
+  readonly routes: RouteDriver;
 
   constructor(bus: BusContext, runtime: BusRuntime) {
     this.#bus = bus;
     this.#runtime = runtime;
-    const { messaging } = bus.settings;
-    if (messaging === undefined) return;
-    const { identity, sockets } = bus;
-    this.streams = new PairStreams(sockets.streams, runtime.codec, messaging.maxItem, {
+    const { sockets, settings } = bus;
+    const { messaging } = settings;
+    const { id } = bus.identity;
+    this.#streams = new PairStreams(sockets.streams, runtime.codec, messaging.maxItem, {
       bus: runtime.codec.name,
-      id: identity.id,
+      id,
       host: hostToBind(sockets.settings),
       ports: sockets.settings.ports,
     });
-    const made = this.#make(messaging, this.streams);
-    this.#messaging = made.messaging;
-    this.links = made.links;
-    this.routes = made.routes;
+    this.links = new NodeLinks({
+      id,
+      streams: this.#streams,
+      protocols: this.#protocols(messaging),
+      settings: messaging,
+      effects: {
+        onItem: (from, kind, item) => this.#messaging.onItem(from, kind, item),
+        onPublish: (from, bytes, start, end) => this.#messaging.incoming.onPublish(from, bytes, start, end),
+        onUp: (of) => this.routes.onUp(of),
+        onLost: (of, count) => this.#messaging.onLost(of, count),
+        onTooLarge: (of, prefix) => this.#messaging.onTooLarge(of, prefix),
+        member: (of) => this.#linkMember(of),
+        advertise: (advert) => this.#bus.details.setAdvert(advert),
+        ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
+        onHeard: (of) => this.#runtime.membership?.onHeard(performance.now(), of),
+        onKeyRefused: (_of, address) => this.#bus.sockets.refuseIdentity(address, this.#runtime.codec),
+        onProtocolFailed: (peer, protocol, reason) => {
+          const node = peer === "" ? undefined : peer;
+          if (node === undefined) this.#bus.sockets.count("messages:listen");
+          this.#runtime.report({ type: "protocol:failed", node, protocol, reason });
+        },
+      },
+    });
+    this.routes = new RouteDriver({
+      id,
+      table: new RouteTable(),
+      links: this.links,
+      takesPart: (of) => {
+        const member = this.#linkMember(of);
+        return member?.hasDetails === false || decodeAdvert(member?.advert) !== undefined;
+      },
+      settings: messaging,
+      onChanged: () => this.#bus.requests.onRoutes(),
+    });
+    this.#messaging = new Messaging(id, messaging, {
+      member: (of) => this.#find(of),
+      peers: () => this.#peers(),
+      links: this.links,
+      routes: this.routes,
+      random: Math.random,
+      wall: Date.now,
+      emit: (event) => this.#runtime.report(event),
+      onService: (from, item, protocol) => this.#bus.services.receiver.onBytes(from, item, protocol),
+      onRequest: (from, item) => this.#bus.requests.onItem(from, item),
+      onGone: (of) => {
+        this.#bus.services.onForgotten(of);
+        this.#bus.requests.onForgotten(of);
+      },
+    });
   }
 
   /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` without messages */
@@ -58,12 +101,12 @@ export class BusMessages implements MessagesPart {
   /** Keeps subscriptions and numbers until the start. @throws NotSupportedError `NOT_SUPPORTED` without messages */
   get unstarted(): Messaging {
     this.assertSupported();
-    return this.#messaging as Messaging;
+    return this.#messaging;
   }
 
   /** @throws NotSupportedError `NOT_SUPPORTED` without messages */
   assertSupported(): void {
-    if (this.#messaging === undefined)
+    if (!this.#bus.settings.hasMessages)
       throw new NotSupportedError("the node has no messages: messaging is false");
   }
 
@@ -72,18 +115,22 @@ export class BusMessages implements MessagesPart {
     return this.#isStarted ? this.#messaging : undefined;
   }
 
+  get streams(): PairStreams | undefined {
+    return this.#bus.settings.hasMessages ? this.#streams : undefined;
+  }
+
   /**
    * Loads the cipher of sealed messages.
    *
    * @throws, also in the promise: NotSupportedError `ERR_ENGINE_UNAVAILABLE`, as without WebAssembly
    */
   load(): Promise<void> | undefined {
-    return this.streams === undefined ? undefined : this.#runtime.codec.load();
+    return this.#bus.settings.hasMessages ? this.#runtime.codec.load() : undefined;
   }
 
   /** After a failure the node sends, and cannot be reached. */
   async start(): Promise<void> {
-    if (this.links === undefined || this.#isStarted) return;
+    if (!this.#bus.settings.hasMessages || this.#isStarted) return;
     this.#isStarted = true;
     try {
       await this.links.start();
@@ -94,7 +141,7 @@ export class BusMessages implements MessagesPart {
 
   onChange(change: ClusterChange): void {
     const messaging = this.#messaging;
-    if (messaging === undefined) return;
+    if (!this.#bus.settings.hasMessages) return;
     switch (change.type) {
       case "back":
       case "restarted": {
@@ -126,70 +173,13 @@ export class BusMessages implements MessagesPart {
   }
 
   async close(linger: number): Promise<void> {
-    await this.#messaging?.close(linger);
+    await this.#messaging.close(linger);
   }
 
-  #make(
-    settings: MessagingSettings,
-    streams: PairStreams,
-  ): { messaging: Messaging; links: NodeLinks; routes: RouteDriver } {
-    const { id } = this.#bus.identity;
-    const links: NodeLinks = new NodeLinks({
-      id,
-      streams,
-      protocols: this.#protocols(settings, streams),
-      settings,
-      effects: {
-        onItem: (from, kind, item) => messaging.onItem(from, kind, item),
-        onPublish: (from, bytes, start, end) => messaging.incoming.onPublish(from, bytes, start, end),
-        onUp: (of) => routes.onUp(of),
-        onLost: (of, count) => messaging.onLost(of, count),
-        onTooLarge: (of, prefix) => messaging.onTooLarge(of, prefix),
-        member: (of) => this.#linkMember(of),
-        advertise: (advert) => this.#bus.details.setAdvert(advert),
-        ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
-        onHeard: (of) => this.#runtime.membership?.onHeard(performance.now(), of),
-        onKeyRefused: (_of, address) => this.#bus.sockets.refuseIdentity(address, this.#runtime.codec),
-        onProtocolFailed: (peer, protocol, reason) => {
-          const node = peer === "" ? undefined : peer;
-          if (node === undefined) this.#bus.sockets.count("messages:listen");
-          this.#runtime.report({ type: "protocol:failed", node, protocol, reason });
-        },
-      },
-    });
-    const routes: RouteDriver = new RouteDriver({
-      id,
-      table: new RouteTable(),
-      links,
-      takesPart: (of) => {
-        const member = this.#linkMember(of);
-        return member?.hasDetails === false || decodeAdvert(member?.advert) !== undefined;
-      },
-      settings,
-      onChanged: () => this.#bus.requests.onRoutes(),
-    });
-    const messaging: Messaging = new Messaging(id, settings, {
-      member: (of) => this.#find(of),
-      peers: () => this.#peers(),
-      links,
-      routes,
-      random: Math.random,
-      wall: Date.now,
-      emit: (event) => this.#runtime.report(event),
-      onService: (from, item, protocol) => this.#bus.services.receiver.onBytes(from, item, protocol),
-      onRequest: (from, item) => this.#bus.requests.onItem(from, item),
-      onGone: (of) => {
-        this.#bus.services.onForgotten(of);
-        this.#bus.requests.onForgotten(of);
-      },
-    });
-    return { messaging, links, routes };
-  }
-
-  #protocols({ protocols }: MessagingSettings, streams: PairStreams): LinkProtocol[] {
+  #protocols({ protocols }: MessagingSettings): LinkProtocol[] {
     const { platform, tls } = this.#bus.sockets;
     return (protocols ?? ["tcp"]).flatMap((each) => {
-      if (each === "tcp" || each === "tls") return [streams.ownProtocol()];
+      if (each === "tcp" || each === "tls") return [this.#streams.ownProtocol()];
       if (typeof each === "object") return [each];
       // A simulation has only tcp.
       if (platform !== MACHINE) return [];

@@ -44,9 +44,7 @@ export class BusParts implements BusContext {
     this.runtime = new BusRuntime(this);
     const { runtime } = this;
     this.messages = new BusMessages(this, runtime);
-    // Without messages both are undefined: no node can be asked.
-    const links = this.messages.links as NodeLinks;
-    const routes = this.messages.routes as RouteDriver;
+    const { links, routes } = this.messages;
     this.services = this.#createServices(links);
     this.candidates = new ServiceCandidates(runtime, routes);
     this.requests = this.#createRequests(links, routes);
@@ -68,7 +66,7 @@ export class BusParts implements BusContext {
   /** `send`, `query`, channels and hooks over members, links and the multicast group. */
   #createServices(links: NodeLinks): Services {
     const { runtime } = this;
-    const settings = this.settings.messaging;
+    const { hasMessages, messaging } = this.settings;
     return new Services(
       {
         id: this.identity.id,
@@ -95,13 +93,13 @@ export class BusParts implements BusContext {
         },
         report: (event) => runtime.report(event),
         group: {
-          room: () => (settings === undefined ? 0 : runtime.messageRoom),
+          room: () => (hasMessages ? runtime.messageRoom : 0),
           send: (data) => runtime.membership?.multicastMessage(data),
         },
       },
       {
-        channels: settings?.channels,
-        protocols: settings?.protocols?.map((each) => (typeof each === "string" ? each : each.name)),
+        channels: messaging.channels,
+        protocols: messaging.protocols?.map((each) => (typeof each === "string" ? each : each.name)),
       },
     );
   }
@@ -117,9 +115,9 @@ export class BusParts implements BusContext {
       id: this.identity.id,
       links,
       routes,
-      candidates: (service) => (this.messages.routes === undefined ? [] : candidates.of(service)),
+      candidates: (service) => candidates.of(service),
       isSettling: () => {
-        if (this.messages.routes === undefined || routes.unsettled.size === 0) return false;
+        if (routes.unsettled.size === 0) return false;
         routes.askUnsettled();
         return true;
       },

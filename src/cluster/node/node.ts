@@ -326,7 +326,7 @@ export class ClusterNode extends ClusterBus {
 
   protected override async onClose(linger: number): Promise<void> {
     // A protocol's listener may never open.
-    if (!this.#started) void this.parts.messages.links?.close(linger);
+    if (!this.#started) void this.parts.messages.links.close(linger);
     await this.#starting?.catch(() => undefined); // The caller of start() gets the error.
     this.#unwatchFiles?.();
     await Promise.all([

@@ -185,7 +185,8 @@ export interface BusSettings {
   readonly profile: Profile;
   readonly strategy: SplitStrategy;
   readonly autoheal: boolean;
-  readonly messaging: MessagingSettings | undefined;
+  readonly hasMessages: boolean;
+  readonly messaging: MessagingSettings;
 }
 
 export interface NodeSettings
@@ -324,12 +325,13 @@ export function busSettings(
     byPassword,
     profile: profileOf(options.profile, scope),
     ...splitOf(options.split ?? {}),
+    hasMessages: options.messaging !== false,
     messaging: messagingSettings(options.messaging),
   });
 }
 
 export function checkNodeProtocols({ messaging }: BusSettings, { tls }: Pick<NodeSettings, "tls">): void {
-  const protocols = messaging?.protocols ?? [];
+  const protocols = messaging.protocols ?? [];
   if (tls === undefined && protocols.includes("tls"))
     throw new InvalidArgumentError("the protocol tls needs the certificates of the node's option tls");
   if (tls !== undefined && protocols.includes("tcp"))
