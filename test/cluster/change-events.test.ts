@@ -24,10 +24,9 @@ class Bus {
 
   /** The rules report changes in one call. */
   run(...changes: readonly ClusterChange[]): void {
-    this.events.hold();
-    for (const change of changes) this.events.onChange(change);
-    this.events.release();
-    this.events.flush();
+    this.events.during(() => {
+      for (const change of changes) this.events.onChange(change);
+    });
   }
 }
 
@@ -124,23 +123,21 @@ describe("the events of a bus", () => {
     bus.onEvent = ({ type }) => {
       if (type === "suspect") bus.run({ type: "draining", member });
     };
-    bus.events.hold();
-    bus.events.onChange({ type: "suspect", member });
-    bus.events.report({ type: "healed", rejoined: false });
-    expect(bus.seen).toEqual([]);
-    bus.events.release();
-    bus.events.flush();
+    bus.events.during(() => {
+      bus.events.onChange({ type: "suspect", member });
+      bus.events.report({ type: "healed", rejoined: false });
+      expect(bus.seen).toEqual([]);
+    });
     expect(bus.seen).toEqual(["suspect", "healed", "draining"]);
   });
 
   it("come when the first of nested calls has returned: what the rules send may be answered at once", () => {
     const bus = new Bus();
     const member = newMember();
-    bus.events.hold();
-    bus.run({ type: "suspect", member });
-    expect(bus.seen).toEqual([]);
-    bus.events.release();
-    bus.events.flush();
+    bus.events.during(() => {
+      bus.run({ type: "suspect", member });
+      expect(bus.seen).toEqual([]);
+    });
     expect(bus.seen).toEqual(["suspect"]);
   });
 

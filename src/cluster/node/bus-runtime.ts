@@ -206,15 +206,11 @@ export class BusRuntime implements BusPort {
       return;
     }
     const now = performance.now();
-    this.#events.hold();
-    try {
+    this.#events.during(() => {
       call(rules, now);
       splits.tick(now, rules);
       rules.isMinority = splits.minority;
-    } finally {
-      this.#events.release();
-    }
-    this.#events.flush();
+    });
     this.timer.update();
   }
 
@@ -318,7 +314,7 @@ export class BusRuntime implements BusPort {
 
   #onSplit(change: SplitChange): void {
     if (change.type === "healed" && change.rejoined) this.#rejoin();
-    this.#events.push(change);
+    this.#events.report(change);
   }
 
   /** First contact by the group. A call may be lost, and other nodes may start later. */

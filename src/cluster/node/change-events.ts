@@ -38,17 +38,19 @@ export class ChangeEvents {
     this.#memberOf = memberOf;
   }
 
-  /** While the rules run, until as many calls of `release`: what they send may be answered before they return. */
-  hold(): void {
+  /** Runs the rules, whose events follow: what they send may be answered before they return. */
+  during(call: () => void): void {
     this.#held += 1;
-  }
-
-  release(): void {
-    this.#held -= 1;
+    try {
+      call();
+    } finally {
+      this.#held -= 1;
+    }
+    this.#flush();
   }
 
   /** Includes events added by listeners. */
-  flush(): void {
+  #flush(): void {
     if (this.#emitting || this.#held > 0) return;
     this.#emitting = true;
     try {
@@ -62,14 +64,10 @@ export class ChangeEvents {
     }
   }
 
-  /** For events that the rules did not decide. */
+  /** At once, unless the rules run. */
   report(event: ClusterEvent): void {
     this.#pending.push(event);
-    this.flush();
-  }
-
-  push(event: ClusterEvent): void {
-    this.#pending.push(event);
+    this.#flush();
   }
 
   onChange(change: ClusterChange): void {
@@ -90,10 +88,10 @@ export class ChangeEvents {
         this.#onNewMember(change.type, change.member, !change.restarted);
         break;
       case "heartbeat":
-        this.push({ type: "heartbeat", member: this.#memberOf(change.member), channel: change.channel });
+        this.report({ type: "heartbeat", member: this.#memberOf(change.member), channel: change.channel });
         break;
       case "lost":
-        this.push({
+        this.report({
           type: "lost",
           member: this.#memberOf(change.member),
           reason: LOST_REASONS[change.reason] ?? "silent",
@@ -102,22 +100,22 @@ export class ChangeEvents {
       case "removed":
       case "admitted": {
         const { type, id, member } = change;
-        this.push({ type, id, member: member && this.#memberOf(member) });
+        this.report({ type, id, member: member && this.#memberOf(member) });
         break;
       }
       case "details":
         if (!this.#greet(change.member.id) && !looksSame(change.before, change.member.details))
-          this.push({ type: "tags", member: this.#memberOf(change.member) });
+          this.report({ type: "tags", member: this.#memberOf(change.member) });
         break;
       case "conflict": {
         this.#greet(change.keeps.id);
         this.#greet(change.yields.id);
         const [keeps, yields] = [this.#memberOf(change.keeps), this.#memberOf(change.yields)];
-        this.push({ type: "conflict", member: yields.id === this.#selfId ? keeps : yields, keeps, yields });
+        this.report({ type: "conflict", member: yields.id === this.#selfId ? keeps : yields, keeps, yields });
         break;
       }
       default:
-        this.push({ type: change.type, member: this.#memberOf(change.member) });
+        this.report({ type: change.type, member: this.#memberOf(change.member) });
     }
   }
 
@@ -133,10 +131,7 @@ export class ChangeEvents {
       this.#pushNewMember(type, member, !isSame);
       return;
     }
-    const timer = setTimeout(() => {
-      this.#greet(id);
-      this.flush();
-    }, DETAILS_WAIT);
+    const timer = setTimeout(() => this.#greet(id), DETAILS_WAIT);
     this.#newMembers.set(id, { type, member, timer });
   }
 
@@ -152,8 +147,8 @@ export class ChangeEvents {
 
   #pushNewMember(type: NewMember["type"], member: KnownMember, restarted: boolean): void {
     const service = this.#memberOf(member);
-    if (type === "back") this.push({ type, member: service, restarted });
-    else this.push({ type, member: service });
+    if (type === "back") this.report({ type, member: service, restarted });
+    else this.report({ type, member: service });
   }
 }
 
