@@ -39,6 +39,10 @@ for (const [network, prefix] of [
 ] as const)
   PRIVATE.addSubnet(network, prefix, "ipv6");
 
+export function isPort(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= 65_535;
+}
+
 /** Without zone, IPv4-mapped IPv6 as IPv4. */
 export function plainIp(text: string): string {
   const zone = text.indexOf("%");

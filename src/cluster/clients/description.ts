@@ -1,19 +1,24 @@
 /**
  * Description of a node with a discovery server, a prop in its details' 1,000 bytes (docs/spec/discovery.md).
  *
- *   prop "shoal-discovery"   field;field…
- *   field                    t=PORT   discovery server                     l=PORT   over TLS
- *                            p=PORT   clients' port                        s=PORT   over TLS
- *                            a=IP/PREFIX,INTERFACE[,PUBLIC IP]             once for each address
+ *   prop "shoal-discovery"   {"t":PORT,"p":PORT,"s":PORT,"a":[[IP,PREFIX,INTERFACE,PUBLIC IP],…]}
  *
- * Unknown fields are skipped. Above 400 bytes the last addresses are omitted.
+ * `t` is the discovery server, `l` the same over TLS; `p` and `s` are the clients' ports. Above 400 bytes the last
+ * addresses are omitted.
  */
-import { isIP } from "node:net";
 import { isLoopback } from "../../core/loopback.js";
 import { isWithinReach } from "../endpoints.js";
 import { joinAddress, readAddress } from "../net/addresses.js";
 import type { Member } from "../node/member.js";
-import { type AddressScope, addressesFor, type HostAddress, hostFor, type SeenAddress } from "./addresses.js";
+import { checkAddresses } from "./address-providers.js";
+import {
+  type AddressScope,
+  addressesFor,
+  type HostAddress,
+  hostFor,
+  isPort,
+  type SeenAddress,
+} from "./addresses.js";
 
 export const DISCOVERY_PROP = "shoal-discovery";
 export const MAX_DESCRIPTION = 400;
@@ -71,56 +76,43 @@ export function encodeDescription(
   description: NodeDescription,
   most: number = MAX_DESCRIPTION,
 ): { readonly text: string; readonly left: number } {
-  const { discoveryPort, discoveryTls, port, securePort, addresses } = description;
-  const ports = { [discoveryTls ? "l" : "t"]: discoveryPort, p: port, s: securePort };
-  let text = Object.entries(ports)
-    .filter(([, value]) => value > 0)
-    .map(([key, value]) => `${key}=${value}`)
-    .join(";");
-  let left = 0;
-  for (const address of addresses) {
-    const name = address.interface.replace(/[;,=]/g, "_").slice(0, MAX_INTERFACE);
-    const outside = address.public === undefined ? "" : `,${address.public}`;
-    const field = `a=${address.ip}/${address.prefix},${name}${outside}`;
-    const longer = text === "" ? field : `${text};${field}`;
-    if (Buffer.byteLength(longer) <= most && addresses.indexOf(address) < MAX_ADDRESSES) text = longer;
-    else left += 1;
+  const { discoveryPort, discoveryTls, port, securePort } = description;
+  const ports = {
+    [discoveryTls ? "l" : "t"]: discoveryPort || undefined,
+    p: port || undefined,
+    s: securePort || undefined,
+  };
+  const addresses = description.addresses.map(({ ip, prefix, interface: name, public: outside }) => {
+    const address = [ip, prefix, name.slice(0, MAX_INTERFACE)];
+    return outside === undefined ? address : [...address, outside];
+  });
+  for (let count = Math.min(addresses.length, MAX_ADDRESSES); ; count--) {
+    const text = JSON.stringify({ ...ports, a: addresses.slice(0, count) });
+    if (count === 0 || Buffer.byteLength(text) <= most) return { text, left: addresses.length - count };
   }
-  return { text, left };
 }
 
 /** Never throws: another node wrote the text. */
 export function parseDescription(text: string): NodeDescription {
-  const ports: Record<string, number> = {};
-  const addresses: HostAddress[] = [];
-  for (const field of text.slice(0, MAX_DESCRIPTION * 2).split(";")) {
-    const key = field.slice(0, 2);
-    const value = field.slice(2);
-    if (key === "a=") {
-      const address = parseAddress(value);
-      if (address !== undefined && addresses.length < MAX_ADDRESSES) addresses.push(address);
-    } else if (/^[tlps]=$/.test(key) && /^\d{1,5}$/.test(value)) {
-      const port = Number(value);
-      if (port >= 1 && port <= 65_535) ports[key.slice(0, 1)] = port;
-    }
+  try {
+    const { t, l, p, s, a = [] } = JSON.parse(text);
+    const given = a.slice(0, MAX_ADDRESSES) as readonly (readonly unknown[])[];
+    return {
+      discoveryPort: portOf(l) || portOf(t),
+      discoveryTls: portOf(l) > 0,
+      port: portOf(p),
+      securePort: portOf(s),
+      addresses: checkAddresses(
+        given.map(([ip, prefix, name, outside]) => ({ ip, prefix, interface: name, public: outside })),
+      ),
+    };
+  } catch {
+    return { discoveryPort: 0, discoveryTls: false, port: 0, securePort: 0, addresses: [] };
   }
-  const { t = 0, l = 0, p = 0, s = 0 } = ports;
-  return {
-    discoveryPort: l || t,
-    discoveryTls: l > 0,
-    port: p,
-    securePort: s,
-    addresses,
-  };
 }
 
-function parseAddress(text: string): HostAddress | undefined {
-  const [network = "", name = "", outside] = text.split(",");
-  const [ip = "", bits = ""] = network.split("/");
-  const family = isIP(ip);
-  if (family === 0 || !/^\d{1,3}$/.test(bits) || Number(bits) > (family === 4 ? 32 : 128)) return undefined;
-  if (outside !== undefined && isIP(outside) === 0) return undefined;
-  return { ip, prefix: Number(bits), interface: name.slice(0, MAX_INTERFACE), public: outside };
+function portOf(value: unknown): number {
+  return isPort(value) ? value : 0;
 }
 
 export function descriptionOf({ props }: Pick<DescribedMember, "props">): NodeDescription {

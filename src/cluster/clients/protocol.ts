@@ -8,7 +8,7 @@
 
 import { InvalidArgumentError, ProtocolError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
-import type { AddressScope } from "./addresses.js";
+import { type AddressScope, isPort } from "./addresses.js";
 import type { DiscoveredAddress, DiscoveredNode } from "./description.js";
 
 export const MAX_REQUEST = 4_096;
@@ -144,8 +144,4 @@ function addressOf(value: unknown): DiscoveredAddress | undefined {
     ...(isPort(port) ? { port } : {}),
     ...(isPort(securePort) ? { securePort } : {}),
   });
-}
-
-function isPort(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= 65_535;
 }

@@ -113,14 +113,16 @@ describe("what a node says about itself", () => {
     expect(parseDescription(text).addresses).toHaveLength(40 - left);
     for (const junk of [
       "",
-      ";;;",
-      "a=",
-      "a=x/1,y",
-      "a=1.2.3.4/99,y",
-      "t=99999",
-      "p=-1",
-      "z=1",
-      "a=1.2.3.4/8,y,z",
+      "{",
+      "null",
+      '{"a":7}',
+      '{"a":[7]}',
+      '{"a":[["x",1,"y"]]}',
+      '{"a":[["1.2.3.4",99,"y"]]}',
+      '{"t":99999}',
+      '{"p":-1,"s":"1"}',
+      '{"z":1}',
+      '{"a":[["1.2.3.4",8,"y","z"]]}',
     ])
       expect(parseDescription(junk), junk).toEqual({
         discoveryPort: 0,
