@@ -4,6 +4,7 @@
  *   the folder changes ──> keys are missing ──> their streams end, and the nodes that proved them are removed
  */
 import { checkKeys, describe } from "../../core/arguments.js";
+import { LatestMap } from "../../core/collections/latest-map.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, isKey } from "../../core/z85.js";
 import { type KeyPair, keyPairOf } from "../../engine/zmtp/mechanism/curve-key-pair.js";
@@ -60,8 +61,8 @@ export class NodeIdentities {
   readonly #allow: CurveOptions["allow"];
   readonly #pair: KeyPair;
   readonly #onFailed: (address: string, error: unknown) => void;
-  /** Last proved key of each node, the oldest node first. */
-  readonly #proved = new Map<string, string>();
+  /** Last proved key of each node. */
+  readonly #proved = new LatestMap<string, string>(MAX_MEMBERS);
   #folder: KeyFolder | undefined;
   /** Without a folder. */
   readonly #keys: ReadonlySet<string>;
@@ -119,9 +120,6 @@ export class NodeIdentities {
   }
 
   onAdmitted({ id, publicKey }: ProvedNode): void {
-    this.#proved.delete(id);
     this.#proved.set(id, publicKey);
-    const [oldest] = this.#proved.keys();
-    if (this.#proved.size > MAX_MEMBERS && oldest !== undefined) this.#proved.delete(oldest);
   }
 }

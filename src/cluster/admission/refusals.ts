@@ -1,4 +1,5 @@
 /** Why nodes are refused, and how often refusals are reported: once per minute for each address and reason. Pure. */
+import { LatestMap } from "../../core/collections/latest-map.js";
 
 export const REFUSED_REASONS = [
   /** The node has another password or key. */
@@ -29,8 +30,8 @@ export type RefusedReason = (typeof REFUSED_REASONS)[number];
 const REPORT_BURST = 8;
 
 export class RefusalReports {
-  /** Time of the last report for each, oldest first. */
-  readonly #reported = new Map<string, number>();
+  /** Time of the last report for each. */
+  readonly #reported = new LatestMap<string, number>(256);
   #tokens = REPORT_BURST;
   #filledAt = 0;
 
@@ -47,10 +48,7 @@ export class RefusalReports {
     this.#filledAt = now;
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;
-    this.#reported.delete(name);
     this.#reported.set(name, now);
-    const [oldest] = this.#reported.keys();
-    if (this.#reported.size > 256 && oldest !== undefined) this.#reported.delete(oldest);
     return true;
   }
 }

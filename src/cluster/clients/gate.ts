@@ -5,6 +5,7 @@
  * prolong the limit.
  */
 import { isIPv4 } from "node:net";
+import { LatestMap } from "../../core/collections/latest-map.js";
 import { RefusalReports } from "../admission/refusals.js";
 import { plainIp } from "./addresses.js";
 import {
@@ -45,7 +46,7 @@ export interface CallerGateOptions {
 
 export class CallerGate {
   readonly #options: CallerGateOptions;
-  readonly #sources = new Map<string, Source>();
+  readonly #sources = new LatestMap<string, Source>(MAX_SOURCES);
   readonly #reports = new RefusalReports();
   refused = 0;
 
@@ -82,10 +83,7 @@ export class CallerGate {
     if (reason === "credentials" || reason === "permission" || hasThrown) {
       // Above the limit if many were checked at once.
       const failures = failuresOf(this.#sources.get(key), now) + 1;
-      this.#sources.delete(key);
       this.#sources.set(key, { failures, at: now });
-      const [oldest] = this.#sources.keys();
-      if (this.#sources.size > MAX_SOURCES) this.#sources.delete(oldest as string);
     }
     if (this.#reports.allows(now, key, reason)) this.#options.report(caller, reason, error);
     return false;

@@ -12,6 +12,7 @@ import {
   timingSafeEqual,
 } from "node:crypto";
 import { checkKeys, describe } from "../../core/arguments.js";
+import { LatestMap } from "../../core/collections/latest-map.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
 export const DISCOVERY_PERMISSION = "dynamicDiscovery";
@@ -74,7 +75,7 @@ export class UserTable {
   readonly #users = new Map<string, KnownUser>();
   readonly #keys = new Map<string, string>();
   readonly #secret = randomBytes(32);
-  readonly #remembered = new Set<string>();
+  readonly #remembered = new LatestMap<string, true>(MAX_REMEMBERED);
   /** Makes unknown names as costly as users. */
   readonly #nobody: KnownUser;
   #hashing = 0;
@@ -114,7 +115,7 @@ export class UserTable {
     if (publicKey !== undefined) {
       const name = this.#keys.get(publicKey);
       if (name === undefined) return "credentials";
-      this.#remember(caller);
+      this.#remembered.set(this.#fingerprint(caller), true);
       return this.#users.get(name)?.allowed === true ? "ok" : "permission";
     }
     if (username === undefined || password === undefined) return "credentials";
@@ -128,7 +129,7 @@ export class UserTable {
       isRight = timingSafeEqual(found, user.hash.key);
     } else isRight = timingSafeEqual(digest(password), user.digest);
     if (!isRight || known === undefined) return "credentials";
-    this.#remember(caller);
+    this.#remembered.set(this.#fingerprint(caller), true);
     return known.allowed ? "ok" : "permission";
   }
 
@@ -186,16 +187,6 @@ export class UserTable {
     for (const part of [username, password, publicKey])
       hmac.update(`${Buffer.byteLength(part)}:`).update(part);
     return hmac.digest("base64");
-  }
-
-  #remember(caller: CallerCredentials): void {
-    const print = this.#fingerprint(caller);
-    this.#remembered.delete(print);
-    this.#remembered.add(print);
-    for (const oldest of this.#remembered) {
-      if (this.#remembered.size <= MAX_REMEMBERED) break;
-      this.#remembered.delete(oldest);
-    }
   }
 
   async #hash(password: string, hash: Hash): Promise<Buffer | undefined> {

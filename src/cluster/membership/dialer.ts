@@ -1,4 +1,5 @@
 /** Pings addresses instead of members: seeds, dead members and forgotten ones. */
+import { LatestMap } from "../../core/collections/latest-map.js";
 import { PacketType, Update } from "../wire/packets.js";
 import { type Context, NEVER, pick } from "./context.js";
 import { type Member, MemberState } from "./members.js";
@@ -15,7 +16,7 @@ export class Dialer {
   readonly #prober: Prober;
   #seeds: ReadonlySet<string> = new Set();
   /** Sequence numbers of the pings. */
-  readonly #dials = new Set<number>();
+  readonly #dials = new LatestMap<number, true>(64);
   #hasVacant = false;
   #nextRedial = NEVER;
 
@@ -48,9 +49,7 @@ export class Dialer {
   /** @param accusation for the dialled node to refute, or its admission */
   dial(address: string, accusation: Update | undefined, overStream: boolean): void {
     const seq = this.#prober.nextSeq();
-    const [oldest] = this.#dials;
-    if (this.#dials.size >= 64 && oldest !== undefined) this.#dials.delete(oldest);
-    this.#dials.add(seq);
+    this.#dials.set(seq, true);
     const own = this.#context.ownAlive();
     const updates = accusation === undefined ? [own] : [own, accusation];
     this.#context.effects.send(address, this.#context.packet(PacketType.PING, { seq, updates }), overStream);

@@ -1,4 +1,5 @@
 /** Tables of members, names, tombstones and removals, with their bounds and the digest. */
+import { LatestMap } from "../../core/collections/latest-map.js";
 import { MAX_MEMBERS, MAX_REMOVALS, MAX_TOMBSTONES } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
 import { compareIncarnations, type Incarnation, keepsName, shortId } from "../identity.js";
@@ -105,7 +106,7 @@ export class Members {
   readonly self: Member;
   readonly #byId = new Map<string, Member>();
   readonly #names = new Map<string, Member>();
-  readonly #tombstones = new Map<string, Tombstone>();
+  readonly #tombstones = new LatestMap<string, Tombstone>(MAX_TOMBSTONES);
   readonly #removals = new Map<string, Removal>();
 
   constructor(self: Member) {
@@ -184,13 +185,8 @@ export class Members {
 
   bury(id: string, tombstone: Tombstone): void {
     const before = this.#tombstones.get(id);
-    if (before !== undefined) {
-      if (compareIncarnations(tombstone, before) <= 0) return;
-      this.#tombstones.delete(id);
-    }
-    const [oldest] = this.#tombstones.keys();
-    if (this.#tombstones.size >= MAX_TOMBSTONES && oldest !== undefined) this.#tombstones.delete(oldest);
-    this.#tombstones.set(id, tombstone);
+    if (before === undefined || compareIncarnations(tombstone, before) > 0)
+      this.#tombstones.set(id, tombstone);
   }
 
   /** @returns whether it was newer than the stored one */

@@ -2,13 +2,13 @@
  * Zones of link-local addresses: the interface in "fe80::1%eth0". Zones mean nothing to another host, so packets omit
  * them; answers use the zone of the received packet.
  */
+import { LatestMap } from "../../core/collections/latest-map.js";
 import type { HostInterface } from "../../engine/zmtp/transport/transports.js";
 import { MAX_ZONES } from "../bounds.js";
 import { isIp6, isLinkLocal, joinAddress, splitIpAddress } from "./addresses.js";
 
 export class Zones {
-  /** The oldest first, which is forgotten. */
-  readonly #byHost = new Map<string, string>();
+  readonly #byHost = new LatestMap<string, string>(MAX_ZONES);
   /** For hosts without a received packet. */
   #default = "";
 
@@ -23,10 +23,7 @@ export class Zones {
     const at = from.indexOf("%");
     if (at < 0) return from;
     const host = from.slice(0, at);
-    this.#byHost.delete(host);
     this.#byHost.set(host, from.slice(at + 1));
-    const [oldest] = this.#byHost.keys();
-    if (this.#byHost.size > MAX_ZONES && oldest !== undefined) this.#byHost.delete(oldest);
     return host;
   }
 

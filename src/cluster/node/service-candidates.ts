@@ -1,4 +1,5 @@
 /** Nodes that can serve a request, and their distances. */
+import { LatestMap } from "../../core/collections/latest-map.js";
 import type { Member } from "../membership/members.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Candidate } from "../requests/balancer.js";
@@ -21,7 +22,7 @@ interface Found {
 export class ServiceCandidates {
   readonly #runtime: BusRuntime;
   readonly #routes: RouteDriver;
-  readonly #found = new Map<string, Found>();
+  readonly #found = new LatestMap<string, Found>(MAX_CALLED_SERVICES);
   #members = 0;
 
   constructor(runtime: BusRuntime, routes: RouteDriver) {
@@ -42,7 +43,6 @@ export class ServiceCandidates {
     const ids: string[] = [];
     routes.targets(serviceRoute(service), ids);
     const candidates = ids.flatMap((id) => this.#candidateOf(id) ?? []);
-    if (this.#found.size >= MAX_CALLED_SERVICES && known === undefined) this.#found.clear();
     this.#found.set(service, { routes: routes.version, members: this.#members, candidates });
     return candidates;
   }

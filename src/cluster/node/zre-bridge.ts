@@ -4,6 +4,7 @@
  * A peer's uuid is its id. Nothing on this plane is authenticated, so a member hides a peer with the same id.
  */
 
+import { LatestMap } from "../../core/collections/latest-map.js";
 import type { EventStream } from "../../core/event-stream.js";
 import {
   type ZreEvent,
@@ -31,8 +32,8 @@ export class ZreBridge {
   readonly #events: EventStream<ClusterEvent>;
   /** Peers reported as members, with their last snapshots. */
   readonly #shown = new Map<string, Member>();
-  /** The last 256 former peers, so that a returning one is `back`. */
-  readonly #gone = new Set<string>();
+  /** Former peers, so that a returning one is `back`. */
+  readonly #gone = new LatestMap<string, true>(256);
 
   constructor(options: ZreOptions, bus: BusParts, events: EventStream<ClusterEvent>) {
     this.#bus = bus;
@@ -72,8 +73,7 @@ export class ZreBridge {
         break;
       case "exit": {
         if (!this.#shown.delete(uuid) || known !== undefined) break;
-        this.#gone.add(uuid);
-        if (this.#gone.size > 256) this.#gone.delete(this.#gone.values().next().value as string);
+        this.#gone.set(uuid, true);
         const gone = (state: Member["state"]): Member => Object.freeze({ ...member, state });
         if (event.reason === "left") this.#events.emit({ type: "left", member: gone("left") });
         else this.#events.emit({ type: "lost", member: gone("lost"), reason: LOST[event.reason] });
