@@ -12,6 +12,7 @@ import { isReservedTag } from "./tags.js";
 export interface Details {
   readonly version: number;
   readonly tags: readonly string[];
+  /** Without a prototype. */
   readonly props: Readonly<Record<string, string>>;
   readonly endpoints: readonly string[];
   readonly size: number;

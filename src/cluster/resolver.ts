@@ -72,12 +72,14 @@ export class CompiledResolver {
     this.#checks = checksOf(steps);
   }
 
-  /** `exact` regards only tags that the member set itself. */
-  fits(member: Resolvable, self: Resolvable): boolean {
-    const own = member.details.tags;
-    // Members cannot set built-in tags themselves.
-    const all = [...own.filter((tag) => !isReservedTag(tag)), ...builtInTags(member, self)];
-    return this.#checks.every((check) => holds(check, own, all));
+  /** The members that match. `exact` regards only tags that a member set itself. */
+  select<M extends Resolvable>(members: readonly M[], self: Resolvable): M[] {
+    return members.filter((member) => {
+      const own = member.details.tags;
+      // Members cannot set built-in tags themselves.
+      const all = [...own.filter((tag) => !isReservedTag(tag)), ...builtInTags(member, self)];
+      return this.#checks.every((check) => holds(check, own, all));
+    });
   }
 
   /** The endpoints whose name `has` or `some` asks for; all if the member has none of these names. */
@@ -117,16 +119,6 @@ function checksOf(steps: readonly ResolverStep[]): Check[] {
     }
   }
   return checks;
-}
-
-/** Members that match the steps. @throws as {@link CompiledResolver} */
-export function resolveBy<M extends Resolvable>(
-  members: Iterable<M>,
-  self: Resolvable,
-  steps: readonly ResolverStep[],
-): M[] {
-  const resolver = new CompiledResolver(steps);
-  return [...members].filter((member) => resolver.fits(member, self));
 }
 
 function holds({ condition, tests }: Check, own: readonly string[], all: readonly string[]): boolean {

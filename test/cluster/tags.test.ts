@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createDetails, tryDetails } from "../../src/cluster/details.js";
 import { checkServiceName } from "../../src/cluster/endpoints.js";
-import { CompiledResolver, matches, resolveBy } from "../../src/cluster/resolver.js";
+import { CompiledResolver, matches, type ResolverStep } from "../../src/cluster/resolver.js";
 import { changeTags } from "../../src/cluster/tags.js";
 import fc from "../support/properties.js";
 
@@ -73,7 +73,8 @@ const ids = (found: readonly { id: string }[]): string => found.map(({ id }) => 
 
 describe("resolving", () => {
   it("finds members by tags, and by those that every member has", () => {
-    const of = (...tags: string[]): string => ids(resolveBy(members, self, [{ has: tags }]));
+    const of = (...tags: string[]): string =>
+      ids(new CompiledResolver([{ has: tags }]).select(members, self));
     expect(of("billing")).toBe("23");
     expect(of("billing", "eu")).toBe("2");
     expect(of("localhost")).toBe("12");
@@ -94,7 +95,8 @@ describe("resolving", () => {
         endpoints: ["self=tcp://10.0.0.1:5"],
       },
     };
-    const of = (tag: string): string => ids(resolveBy([...members, liar], self, [{ has: [tag] }]));
+    const of = (tag: string): string =>
+      ids(new CompiledResolver([{ has: [tag] }]).select([...members, liar], self));
     expect(["localhost", "self", "draining", "liar"].map(of)).toEqual(["12", "1", "3", "4"]);
     for (const tag of ["localhost", "self", "draining"]) {
       const refused = expect.objectContaining({ code: "EINVAL", message: expect.stringMatching(/built-in/) });
@@ -105,8 +107,7 @@ describe("resolving", () => {
   });
 
   it("compares as the modes before say", () => {
-    const by = (...steps: Parameters<typeof resolveBy>[2][number][]): string =>
-      ids(resolveBy(members, self, steps));
+    const by = (...steps: ResolverStep[]): string => ids(new CompiledResolver(steps).select(members, self));
     expect(by({ has: ["bill*"] })).toBe("");
     expect(by("match", { has: ["bill*"] })).toBe("23");
     expect(by("match", { has: ["bill*"] }, "equal", { not: ["e?"] })).toBe("23");

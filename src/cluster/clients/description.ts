@@ -116,7 +116,7 @@ function portOf(value: unknown): number {
 }
 
 export function descriptionOf({ props }: Pick<DescribedMember, "props">): NodeDescription {
-  return parseDescription(Object.hasOwn(props, DISCOVERY_PROP) ? (props[DISCOVERY_PROP] as string) : "");
+  return parseDescription(props[DISCOVERY_PROP] ?? "");
 }
 
 /** @param caller source address; "": unknown */

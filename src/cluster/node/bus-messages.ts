@@ -193,7 +193,7 @@ export class BusMessages implements MessagesPart {
 
   #peers(): string[] {
     const live = this.#runtime.membership?.live ?? [];
-    return live.filter(({ details }) => Object.hasOwn(details.props, MESSAGES_PROP)).map(({ id }) => id);
+    return live.filter(({ details }) => details.props[MESSAGES_PROP] !== undefined).map(({ id }) => id);
   }
 
   #linkMember(id: string): LinkMember | undefined {
@@ -207,7 +207,7 @@ export class BusMessages implements MessagesPart {
       host: splitAddress(address)?.host ?? "",
       address,
       local: hostOf(name) === hostOf(this.#bus.identity.name),
-      advert: Object.hasOwn(details.props, MESSAGES_PROP) ? details.props[MESSAGES_PROP] : undefined,
+      advert: details.props[MESSAGES_PROP],
     };
   }
 }

@@ -6,7 +6,7 @@ import type { NodeLinks } from "../messaging/links.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
 import { Services } from "../messaging/services.js";
 import { Requests } from "../requests/requests.js";
-import { resolveBy } from "../resolver.js";
+import { CompiledResolver } from "../resolver.js";
 import type { BusContext, BusOptions, BusOwner, NodeIdentity } from "./bus-context.js";
 import { BusMessages } from "./bus-messages.js";
 import { BusRuntime } from "./bus-runtime.js";
@@ -77,7 +77,8 @@ export class BusParts implements BusContext {
         },
         resolve: (steps) => {
           const { self, live } = runtime.rules;
-          return resolveBy([self, ...live], self, steps).map((member) => runtime.snapshotOf(member));
+          const found = new CompiledResolver(steps).select([self, ...live], self);
+          return found.map((member) => runtime.snapshotOf(member));
         },
         others: () => runtime.rules.live.map((member) => runtime.snapshotOf(member)),
         links,

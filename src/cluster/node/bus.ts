@@ -54,7 +54,7 @@ import type {
   ServiceRequestOptions,
   ServiceStreamOptions,
 } from "../requests/types.js";
-import { type ResolverStep, resolveBy } from "../resolver.js";
+import { CompiledResolver, type ResolverStep } from "../resolver.js";
 import type { TagChange } from "../tags.js";
 import { type AnnouncedProgram, Announcement } from "./announcements.js";
 import type { NodeIdentity } from "./bus-context.js";
@@ -236,7 +236,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   /** Whether this node has all tags. */
   resolveSelf(...tags: string[]): boolean {
     const { self } = this.parts.runtime.rules;
-    return resolveBy([self], self, [{ has: tags }]).length > 0;
+    return new CompiledResolver([{ has: tags }]).select([self], self).length > 0;
   }
 
   // --- Where others may be -------------------------------------------------------------------------------------------
@@ -619,9 +619,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     checkCallOptions("clients", options, ["timeout"]);
     const { timeout = 1_000 } = options;
     checkInteger("timeout", timeout, 0, MAX_TIMEOUT);
-    const asked = this.parts.runtime.rules.live.filter(({ details }) =>
-      Object.hasOwn(details.props, DISCOVERY_PROP),
-    );
+    const { live } = this.parts.runtime.rules;
+    const asked = live.filter(({ details }) => details.props[DISCOVERY_PROP] !== undefined);
     return this.parts.registry.ask(this.identity.name, asked, timeout);
   }
 

@@ -1,6 +1,5 @@
 /** Nodes that can serve a request, and their distances. */
 import { LatestMap } from "../../core/collections/latest-map.js";
-import type { Member } from "../membership/members.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Candidate } from "../requests/balancer.js";
 import { MAX_CALLED_SERVICES } from "../requests/bounds.js";
@@ -54,14 +53,8 @@ export class ServiceCandidates {
     const { self } = rules;
     if (member === self) return undefined;
     if (hostOf(member.name) === hostOf(self.name)) return { id, distance: Distance.SAME_HOST };
-    const zone = zoneOf(self);
-    return {
-      id,
-      distance: zone !== undefined && zone === zoneOf(member) ? Distance.SAME_ZONE : Distance.ELSEWHERE,
-    };
+    const zone = self.details.props[ZONE];
+    const isSame = zone !== undefined && zone === member.details.props[ZONE];
+    return { id, distance: isSame ? Distance.SAME_ZONE : Distance.ELSEWHERE };
   }
-}
-
-function zoneOf({ details }: Readonly<Member>): string | undefined {
-  return Object.hasOwn(details.props, ZONE) ? details.props[ZONE] : undefined;
 }

@@ -6,8 +6,7 @@
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { AddressFeed } from "../discovery/source.js";
 import { isWithinReach, readEndpoint } from "../endpoints.js";
-import { idHash, mix } from "../membership/digest.js";
-import type { Member as KnownMember } from "../membership/members.js";
+import { mix } from "../membership/digest.js";
 import { CompiledResolver, hostOf, type ResolverStep } from "../resolver.js";
 import type { BusParts } from "./bus-parts.js";
 import type { Member } from "./member.js";
@@ -56,7 +55,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
   get services(): Member[] {
     const { runtime } = this.#parts;
     const { self, live } = runtime.rules;
-    return this.#fitting(self, live).map((member) => runtime.memberOf(member));
+    return this.#resolver.select([self, ...live], self).map((member) => runtime.memberOf(member));
   }
 
   [Symbol.iterator](): Iterator<Member> {
@@ -86,35 +85,20 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     }
   }
 
-  #fitting(
-    self: Readonly<KnownMember>,
-    others: readonly Readonly<KnownMember>[],
-  ): readonly Readonly<KnownMember>[] {
-    return [self, ...others].filter((member) => this.#resolver.fits(member, self));
-  }
-
   #endpoints(seed: number): readonly string[] | undefined {
     const rules = this.#parts.runtime.membership;
     if (rules === undefined) return undefined;
     const { self, live } = rules;
     const host = hostOf(self.name);
     const found = new Set<string>();
-    // Readers that use the first are spread.
-    const members = this.#fitting(self, live).filter(({ draining }) => !draining);
-    for (const member of inOrderOf(seed, members)) {
+    const members = this.#resolver.select([self, ...live], self).filter(({ draining }) => !draining);
+    // Readers that use the first are spread: each has another order (rendezvous hashing).
+    members.sort((one, other) => mix(seed, one.idHash) - mix(seed, other.idHash));
+    for (const member of members) {
       const isSameHost = hostOf(member.name) === host;
       for (const endpoint of this.#resolver.choose(member.details.endpoints.map(readEndpoint)))
         if (isWithinReach(endpoint, isSameHost)) found.add(endpoint);
     }
     return [...found];
   }
-}
-
-/** A different order for each reader (rendezvous hashing). */
-function inOrderOf(
-  seed: number,
-  members: readonly Readonly<KnownMember>[],
-): readonly Readonly<KnownMember>[] {
-  const ranks = new Map(members.map((member) => [member, mix(seed, idHash(member.id))]));
-  return [...members].sort((one, other) => (ranks.get(one) as number) - (ranks.get(other) as number));
 }

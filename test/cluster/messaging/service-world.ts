@@ -8,7 +8,7 @@ import type {
 } from "../../../src/cluster/messaging/service-types.js";
 import { Services } from "../../../src/cluster/messaging/services.js";
 import type { Member } from "../../../src/cluster/node/member.js";
-import { type ResolverStep, resolveBy } from "../../../src/cluster/resolver.js";
+import { CompiledResolver, type ResolverStep } from "../../../src/cluster/resolver.js";
 
 let made = 0;
 
@@ -171,7 +171,7 @@ function resolveServices(
     service,
   }));
   const own = members.find(({ id }) => id === self.id) as (typeof members)[number];
-  return resolveBy(members, own, steps).map(({ service }) => service);
+  return new CompiledResolver(steps).select(members, own).map(({ service }) => service);
 }
 
 export class ServiceWorld {
