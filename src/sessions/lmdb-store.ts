@@ -100,7 +100,7 @@ export class LmdbSessionStore implements SessionStore {
   }
 
   async #write(commits: readonly Commit[]): Promise<(boolean | Error)[]> {
-    const full = await this.#folder.room.refusal();
+    const full = this.#folder.refusal();
     return this.#folder.transaction(() => commits.map((commit) => this.#apply(commit, full)));
   }
 
@@ -114,10 +114,7 @@ export class LmdbSessionStore implements SessionStore {
     const version = randomBytes(VERSION_BYTES);
     for (const { key, value } of writes) {
       if (value === undefined) this.#values.remove(Buffer.from(key));
-      else {
-        this.#folder.room.note(OVERHEAD + value.length);
-        this.#values.put(Buffer.from(key), Buffer.concat([version, value]));
-      }
+      else this.#values.put(Buffer.from(key), Buffer.concat([version, value]));
     }
     return true;
   }

@@ -114,13 +114,13 @@ export class CloneLmdbStore implements CloneStore {
   ): Promise<void> {
     this.#folder.assertOpen();
     const grows = changes.some(({ value }) => value !== undefined);
-    const refusal = grows ? await this.#folder.room.refusal() : undefined;
+    const refusal = grows ? this.#folder.refusal() : undefined;
     if (refusal !== undefined) throw refusal;
     this.#uuids = await this.#folder.transaction(() => {
       const map = this.#maps[this.#current];
       for (const { key, value, sequence: revision, expires } of changes) {
         if (value === undefined) map.remove(key);
-        else map.put(key, this.#record(value, revision, expires));
+        else map.put(key, encode(value, revision, expires));
       }
       this.#state.put(SEQUENCE, double(sequence));
       return this.#remember(sequence, uuids);
@@ -142,7 +142,7 @@ export class CloneLmdbStore implements CloneStore {
       add: (entries) =>
         this.#folder.transaction(() => {
           for (const { key, value, sequence, expires } of entries)
-            map.put(key, this.#record(value, sequence, expires));
+            map.put(key, encode(value, sequence, expires));
         }),
       finish: async (sequence, uuids, standing) => {
         await this.#folder.transaction(() => {
@@ -179,12 +179,10 @@ export class CloneLmdbStore implements CloneStore {
     }
     return count;
   }
+}
 
-  #record(value: Buffer, sequence: number, expires: number): Buffer {
-    const record = encodeRecord([value, sequenceFrame(sequence)], expires);
-    this.#folder.room.note(record.length);
-    return record;
-  }
+function encode(value: Buffer, sequence: number, expires: number): Buffer {
+  return encodeRecord([value, sequenceFrame(sequence)], expires);
 }
 
 function decode(key: Buffer, bytes: Buffer): CloneStoredEntry | undefined {

@@ -8,7 +8,6 @@ import { boolean, bytes, checkOptions, type Given } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../kit/store/lmdb.js";
-import { recordBytes } from "../kit/store/record.js";
 import { Changes, type Counts, LmdbTables, letterOf, TABLES } from "./lmdb-tables.js";
 import { formatUuid } from "./protocol.js";
 import {
@@ -33,9 +32,6 @@ interface Step {
   /** Why the disk has no room. */
   readonly full: StoreError | undefined;
 }
-
-/** Bytes of a request but for its body. */
-const OVERHEAD = 200;
 
 const OPTIONS = {
   ...FOLDER_OPTIONS,
@@ -224,7 +220,7 @@ export class LmdbStore implements TitanicStore {
 
   async #commit(operations: readonly Operation[]): Promise<readonly unknown[]> {
     const changes = new Changes();
-    const step: Step = { full: await this.#folder.room.refusal(), now: Date.now(), changes };
+    const step: Step = { full: this.#folder.refusal(), now: Date.now(), changes };
     const [results, counts] = await this.#folder.transaction(() => {
       const done = operations.map((operation) => operation(step));
       return [done, this.#tables.count()] as const;
@@ -240,7 +236,6 @@ export class LmdbStore implements TitanicStore {
     // A repetition needs no room.
     const refused = full ?? (kept >= this.#maxRecords ? tooMany(kept) : undefined);
     if (refused !== undefined) return this.#tables.isKnown(request.uuid) ? false : refused;
-    this.#folder.room.note(OVERHEAD + recordBytes(request.body));
     return this.#tables.put(request, changes);
   }
 }

@@ -4,11 +4,6 @@ import { afterEach, expect, test, vi } from "vitest";
 import { CloneLmdbStore } from "../../../src/patterns/index.js";
 import { closeAll, folder } from "./rig.js";
 
-vi.mock("node:fs/promises", async (original) => ({
-  ...(await original<typeof import("node:fs/promises")>()),
-  statfs: async () => ({ bavail: 0, bsize: 4_096 }),
-}));
-
 const disk = vi.hoisted(() => ({ bavail: 1_000_000, bsize: 4_096 }));
 vi.mock("node:fs", async (original) => ({
   ...(await original<typeof import("node:fs")>()),
@@ -38,6 +33,7 @@ test("what deleted keys leave in the file is room", async () => {
     expires: 0,
   });
   const filled = CloneLmdbStore.open(path, { minFreeBytes: 0 });
+  disk.bavail = 0;
   const keys = Array.from({ length: 200 }, (_, key) => key);
   await filled.commit(
     keys.map((key) => change(key, Buffer.alloc(20_000), key + 1)),

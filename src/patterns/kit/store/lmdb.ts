@@ -4,7 +4,6 @@
  */
 import crypto from "node:crypto";
 import { existsSync, realpathSync, statfsSync } from "node:fs";
-import { statfs } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe } from "../../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
@@ -141,45 +140,6 @@ async function commitCause(error: unknown): Promise<unknown> {
   return apart.catch((cause: unknown) => cause);
 }
 
-const LOOK_EVERY_BYTES = 1_048_576;
-
-/** Whether the disk has room: checked once per megabyte, and always after it was full. */
-export class DiskRoom {
-  readonly #directory: string;
-  readonly #minFreeBytes: number;
-  readonly #reusableBytes: () => number;
-  #unseen = LOOK_EVERY_BYTES;
-  #roomy = true;
-
-  /** @param reusableBytes of the file, which never gets shorter */
-  constructor(directory: string, minFreeBytes: number, reusableBytes: () => number) {
-    this.#directory = directory;
-    this.#minFreeBytes = minFreeBytes;
-    this.#reusableBytes = reusableBytes;
-  }
-
-  note(bytes: number): void {
-    this.#unseen += bytes;
-  }
-
-  /** A commit failed: the next request checks the disk. */
-  suspect(): void {
-    this.#roomy = false;
-  }
-
-  /** `full` when less than `minFreeBytes` are left. */
-  async refusal(): Promise<StoreError | undefined> {
-    if (!this.#roomy || this.#unseen >= LOOK_EVERY_BYTES) {
-      this.#unseen = 0;
-      const { bavail, bsize } = await statfs(this.#directory);
-      this.#roomy = bavail * bsize + this.#reusableBytes() >= this.#minFreeBytes;
-    }
-    if (this.#roomy) return undefined;
-    const message = `The disk of ${this.#directory} and the file on it have less than ${this.#minFreeBytes} bytes left`;
-    return new StoreError("full", message);
-  }
-}
-
 export const FOLDER_OPTIONS = {
   /**
    * Bytes that stay free, on the disk and in unused pages of the file; with less the store only deletes. Default
@@ -203,9 +163,9 @@ const OWNER = Buffer.from("owner");
 export class LmdbFolder<Name extends string> {
   readonly directory: string;
   readonly tables: Readonly<Record<Name, LmdbDatabase>>;
-  readonly room: DiskRoom;
   readonly #environment: LmdbEnvironment;
   readonly #owner: LmdbDatabase | undefined;
+  readonly #minFreeBytes: number;
   readonly #token = crypto.randomBytes(16);
   #closing: Promise<void> | undefined;
 
@@ -232,8 +192,7 @@ export class LmdbFolder<Name extends string> {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new StoreError("failed", `The store in ${this.directory} cannot be opened: ${why}`, { cause });
     }
-    const all = names.map((name) => this.tables[name]);
-    this.room = new DiskRoom(this.directory, minFreeBytes, () => reusableBytes(all));
+    this.#minFreeBytes = minFreeBytes;
     this.#owner = owner === undefined ? undefined : this.tables[owner];
   }
 
@@ -251,11 +210,19 @@ export class LmdbFolder<Name extends string> {
       });
     } catch (error) {
       if (error instanceof StoreError) throw error;
-      this.room.suspect();
       const cause = await commitCause(error);
       const message = `The store in ${this.directory} could not write; nothing of it was kept`;
       throw new StoreError("failed", message, { cause });
     }
+  }
+
+  /** `full` when less than `minFreeBytes` are left on the disk and in the file, which never gets shorter. */
+  refusal(): StoreError | undefined {
+    const { bavail, bsize } = statfsSync(this.directory);
+    const missing = this.#minFreeBytes - bavail * bsize;
+    if (missing <= 0 || reusableBytes(Object.values(this.tables)) >= missing) return undefined;
+    const message = `The disk of ${this.directory} and the file on it have less than ${this.#minFreeBytes} bytes left`;
+    return new StoreError("full", message);
   }
 
   /** Blocks the event loop, for loading a store. */

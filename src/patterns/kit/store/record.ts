@@ -23,14 +23,9 @@ export interface StoredRecord {
   readonly frames: readonly Buffer[];
 }
 
-export function recordBytes(frames: readonly Uint8Array[]): number {
+export function encodeRecord(frames: readonly Uint8Array[], expires: number): Buffer {
   let size = HEADER;
   for (const frame of frames) size += 4 + frame.length;
-  return size;
-}
-
-export function encodeRecord(frames: readonly Uint8Array[], expires: number): Buffer {
-  const size = recordBytes(frames);
   // A view of Node's pool would retain 8 KiB until the commit.
   const record = Buffer.allocUnsafeSlow(size);
   record[0] = VERSION;

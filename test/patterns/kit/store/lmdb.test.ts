@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { CloneLmdbStore, LmdbStore } from "../../../../src/patterns/index.js";
 import { StoreError } from "../../../../src/patterns/kit/store/error.js";
-import { DiskRoom, LmdbFolder, openEnvironment } from "../../../../src/patterns/kit/store/lmdb.js";
+import { LmdbFolder, openEnvironment } from "../../../../src/patterns/kit/store/lmdb.js";
 import { LmdbValueStore } from "../../../../src/patterns/last-value-cache/lmdb-value-store.js";
 
 let folder: string;
@@ -48,22 +48,6 @@ test.for(Object.keys(KINDS))("a folder that %s cannot begin with is closed again
   expect(begin).toThrow(expect.objectContaining({ code: "ERR_STORE", reason: "failed" }));
   const store = await vi.waitFor(() => begin(), 15_000);
   await store?.close();
-});
-
-test("room is looked for again once a commit has failed", async () => {
-  let reusable = Number.MAX_SAFE_INTEGER;
-  const room = new DiskRoom(folder, Number.MAX_SAFE_INTEGER, () => reusable);
-  expect(await room.refusal()).toBeUndefined();
-  reusable = 0;
-  room.note(1_000);
-  expect(await room.refusal()).toBeUndefined(); // Not looked at yet.
-  room.suspect();
-  expect(await room.refusal()).toMatchObject({ code: "ERR_STORE", reason: "full" });
-  reusable = Number.MAX_SAFE_INTEGER;
-  expect(await room.refusal()).toBeUndefined(); // A full disk is looked at each time.
-  reusable = 0;
-  room.note(1_048_576);
-  expect(await room.refusal()).toMatchObject({ reason: "full" });
 });
 
 test("a failed commit has the system's error as its cause", async () => {
