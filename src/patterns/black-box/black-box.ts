@@ -91,9 +91,7 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
     super("BlackBox", EVENTS);
     this.#options = resolveBox(options);
     const { rules, socketOptions } = this.#options;
-    this.#rules = new BoxRules(rules, {
-      batch: (shard, messages) => this.#threads[shard]?.send(pack(messages)),
-    });
+    this.#rules = new BoxRules(rules, (shard, messages) => this.#threads[shard]?.send(pack(messages)));
     this.#socket = new Subscriber({ linger: 0, ...socketOptions });
     relaySourceEvents(this.#socket, (event) => this.events.emit(event));
   }

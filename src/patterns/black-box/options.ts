@@ -56,7 +56,7 @@ export type BlackBoxOptions = GivenWith<typeof OPTIONS, "handler">;
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function resolveBox(options: BlackBoxOptions) {
   const settings = checkOptions("BlackBox", OPTIONS, options);
-  const { full, maxQueue, maxQueueBytes, subscribe = "", socketOptions = {} } = settings;
+  const { subscribe = "", socketOptions = {} } = settings;
   if ("codec" in socketOptions)
     throw new InvalidArgumentError("Option codec is not an option of the SUB of a BlackBox");
   const connect: readonly (string | EndpointSource)[] = isEndpointSource(settings.connect)
@@ -68,10 +68,8 @@ export function resolveBox(options: BlackBoxOptions) {
   return {
     module: moduleOf(settings.handler),
     rules: {
+      ...settings,
       shards: settings.workers ?? Math.min(Math.max(1, availableParallelism() - 1), MAX_WORKERS),
-      full,
-      maxQueue,
-      maxQueueBytes,
       maxBatch: MAX_BATCH,
       maxBatchBytes: MAX_BATCH_BYTES,
       maxInFlight: MAX_IN_FLIGHT,

@@ -20,9 +20,7 @@ export interface BoxRulesOptions extends ShardLimits {
   readonly shards: number;
 }
 
-export interface BoxOutbox {
-  batch(shard: number, messages: Batch): void;
-}
+export type SendBatch = (shard: number, messages: Batch) => void;
 
 /** Sums over all shards. */
 export interface BoxRulesStats extends BlackBoxShardStats {
@@ -30,11 +28,11 @@ export interface BoxRulesStats extends BlackBoxShardStats {
 }
 
 export class BoxRules {
-  readonly #outbox: BoxOutbox;
+  readonly #sendBatch: SendBatch;
   readonly #shards: Shard[];
 
-  constructor(options: BoxRulesOptions, outbox: BoxOutbox) {
-    this.#outbox = outbox;
+  constructor(options: BoxRulesOptions, sendBatch: SendBatch) {
+    this.#sendBatch = sendBatch;
     this.#shards = Array.from({ length: options.shards }, () => new Shard(options));
   }
 
@@ -78,9 +76,7 @@ export class BoxRules {
   }
 
   #send(shard: Shard, index: number): void {
-    for (let batch = shard.next(); batch !== undefined; batch = shard.next()) {
-      this.#outbox.batch(index, batch);
-    }
+    for (let batch = shard.next(); batch !== undefined; batch = shard.next()) this.#sendBatch(index, batch);
   }
 }
 

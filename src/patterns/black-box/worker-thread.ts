@@ -1,4 +1,5 @@
 /** Worker thread: runs the handler's module on batches. Started by threads.ts. */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { isThenable } from "../../core/arguments.js";
 import type { BlackBoxContext, BlackBoxHandler } from "./black-box.js";
@@ -7,11 +8,9 @@ import { CLOSE, type Failure, type FromWorker, toPlain, Unpacker, type WorkerDat
 const MAX_TOPIC = 256;
 
 interface HandlerModule {
-  readonly default?: unknown;
-  readonly teardown?: unknown;
+  readonly default: BlackBoxHandler;
+  readonly teardown?: (context: BlackBoxContext) => unknown;
 }
-
-type Teardown = (context: BlackBoxContext) => unknown;
 
 const { module, shard, shards } = workerData as WorkerData;
 const main = parentPort as NonNullable<typeof parentPort>;
@@ -21,66 +20,46 @@ function post(message: FromWorker): void {
   main.postMessage(message);
 }
 
-class Work {
-  readonly #handler: BlackBoxHandler;
-  readonly #teardown: Teardown | undefined;
-  readonly #queue: (ArrayBuffer | typeof CLOSE)[] = [];
-  #running = false;
-
-  constructor(handler: BlackBoxHandler, teardown: Teardown | undefined) {
-    this.#handler = handler;
-    this.#teardown = teardown;
-  }
-
-  add(message: ArrayBuffer | typeof CLOSE): void {
-    this.#queue.push(message);
-    if (!this.#running) this.#next();
-  }
-
-  #next = (): void => {
-    const message = this.#queue.shift();
-    this.#running = message !== undefined;
-    if (message === CLOSE) void this.#close();
-    // The handler's sockets and timers run in between.
-    else if (message !== undefined) void this.#run(message).then(() => setImmediate(this.#next));
-  };
-
-  async #close(): Promise<void> {
-    await this.#teardown?.(context);
-    main.close();
-  }
-
-  async #run(batch: ArrayBuffer): Promise<void> {
-    const messages = new Unpacker(batch);
-    const handler = this.#handler;
-    let failed = 0;
-    let first: Failure | undefined;
-    for (let frames = messages.next(); frames !== undefined; frames = messages.next()) {
-      const topic = frames[0] as Buffer;
-      try {
-        const pending = handler(frames, context);
-        if (isThenable(pending)) await pending;
-      } catch (error) {
-        failed += 1;
-        first ??= { topic: Uint8Array.from(topic.subarray(0, MAX_TOPIC)), error: toPlain(error) };
-      }
+async function run(handler: BlackBoxHandler, batch: ArrayBuffer): Promise<void> {
+  const messages = new Unpacker(batch);
+  let failed = 0;
+  let first: Failure | undefined;
+  for (let frames = messages.next(); frames !== undefined; frames = messages.next()) {
+    const topic = frames[0] as Buffer;
+    try {
+      const pending = handler(frames, context);
+      if (isThenable(pending)) await pending;
+    } catch (error) {
+      failed += 1;
+      first ??= { topic: Uint8Array.from(topic.subarray(0, MAX_TOPIC)), error: toPlain(error) };
     }
-    post({ type: "finished", failed, first });
   }
+  post({ type: "finished", failed, first });
+  // The handler's sockets and timers run in between.
+  await nextTurn();
 }
 
-async function load(): Promise<Work> {
-  const { default: handler, teardown } = (await import(module)) as HandlerModule;
+async function load(): Promise<HandlerModule> {
+  const loaded = (await import(module)) as HandlerModule;
+  const { default: handler, teardown } = loaded;
   if (typeof handler !== "function")
     throw new TypeError(`The module's default export must be a function; got ${typeof handler}`);
   if (teardown !== undefined && typeof teardown !== "function")
     throw new TypeError(`The module's export teardown must be a function; got ${typeof teardown}`);
-  return new Work(handler as BlackBoxHandler, teardown as Teardown | undefined);
+  return loaded;
 }
 
 try {
-  const work = await load();
-  main.on("message", (message: ArrayBuffer | typeof CLOSE) => work.add(message));
+  const { default: handler, teardown } = await load();
+  let work = Promise.resolve();
+  main.on("message", (message: ArrayBuffer | typeof CLOSE) => {
+    work = work.then(async () => {
+      if (message === CLOSE) {
+        await teardown?.(context);
+        main.close();
+      } else await run(handler, message);
+    });
+  });
   post({ type: "ready" });
 } catch (error) {
   post({ type: "unusable", error: toPlain(error) });

@@ -19,9 +19,7 @@ function box(options: Partial<BoxRulesOptions> = {}) {
       maxInFlight: 1,
       ...options,
     },
-    {
-      batch: (shard, messages) => sent.push({ shard, bodies: messages.map((frames) => String(frames[1])) }),
-    },
+    (shard, messages) => sent.push({ shard, bodies: messages.map((frames) => String(frames[1])) }),
   );
   /** What the thread gets until it has all, each batch when the one before is finished. */
   const drained = (): string[] => {

@@ -92,10 +92,8 @@ class World {
       maxBatchBytes: random.pick([1, 400, 2_000]),
       maxInFlight: random.integer(1, 3),
     };
-    this.rules = new BoxRules(this.options, {
-      batch: (shard, messages) => {
-        this.#threads[shard]?.add(messages.map(([, body]) => JSON.parse(String(body)) as Work));
-      },
+    this.rules = new BoxRules(this.options, (shard, messages) => {
+      this.#threads[shard]?.add(messages.map(([, body]) => JSON.parse(String(body)) as Work));
     });
     const cost = random.pick([0.1, 2, 10]);
     this.#threads = Array.from({ length: this.options.shards }, (_, shard) => {
