@@ -47,7 +47,7 @@ const OPTIONS = {
   /** Bytes queued per shard; a larger message is dropped. Default 67,108,864. */
   maxQueueBytes: integer({ default: 67_108_864 }),
   /** Options of the SUB, such as security. */
-  socketOptions: object<SubscriberOptions>(),
+  socketOptions: object<SubscriberOptions>(["codec"]),
 };
 
 /** Options of {@link BlackBox}. */
@@ -56,9 +56,7 @@ export type BlackBoxOptions = GivenWith<typeof OPTIONS, "handler">;
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function resolveBox(options: BlackBoxOptions) {
   const settings = checkOptions("BlackBox", OPTIONS, options);
-  const { subscribe = "", socketOptions = {} } = settings;
-  if ("codec" in socketOptions)
-    throw new InvalidArgumentError("Option codec is not an option of the SUB of a BlackBox");
+  const { subscribe = "", socketOptions } = settings;
   const connect: readonly (string | EndpointSource)[] = isEndpointSource(settings.connect)
     ? [settings.connect]
     : listOf("connect", settings.connect);

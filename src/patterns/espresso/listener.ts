@@ -1,5 +1,4 @@
 /** A SUB at a capture endpoint. */
-import { InvalidArgumentError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
 import { listen, SOCKET_EVENTS, type SocketEvent } from "../../sockets/internal.js";
@@ -19,7 +18,7 @@ const OPTIONS = {
   filter: object<EspressoFilter>(),
   sample: object<EspressoSample>(),
   /** Options of the SUB: security, `receiveHighWaterMark`, `context`. */
-  socketOptions: object<Omit<SubscriberOptions, "codec">>(),
+  socketOptions: object<Omit<SubscriberOptions, "codec">>(["codec"]),
 };
 
 export type EspressoListenerOptions = Given<typeof OPTIONS>;
@@ -100,8 +99,6 @@ export class EspressoListener extends Driver<SocketEvent, EspressoListenerStats>
     super("EspressoListener", SOCKET_EVENTS);
     const { filter = {}, sample = {}, socketOptions } = checkOptions("EspressoListener", OPTIONS, options);
     const endpoints = isEndpointSource(taps) ? [taps] : checkEndpoints("EspressoListener", taps);
-    if (socketOptions !== undefined && Object.hasOwn(socketOptions, "codec"))
-      throw new InvalidArgumentError("Option codec is not an option of the SUB of an EspressoListener");
     this.#filter = new Filter(filter, sample);
     const prefixes = prefixesOf(filter.topics);
     this.#socket = new Subscriber({ linger: 0, ...socketOptions });

@@ -146,12 +146,16 @@ export function func<T extends (...parameters: never[]) => unknown>(): OptionSpe
   return { default: undefined, expected: "a function", accepts: (value) => typeof value === "function" };
 }
 
-/** Checked elsewhere, such as socket options. */
-export function object<T extends object>(): OptionSpec<T | undefined> {
+/** Checked elsewhere, such as socket options. @param own keys that the owner sets itself */
+export function object<T extends object>(own: readonly string[] = []): OptionSpec<T | undefined> {
   return {
     default: undefined,
-    expected: "an object",
-    accepts: (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+    expected: own.length === 0 ? "an object" : `an object without ${own.join(", ")}`,
+    accepts: (value) =>
+      typeof value === "object" &&
+      value !== null &&
+      !Array.isArray(value) &&
+      !own.some((key) => key in value),
   };
 }
 

@@ -13,6 +13,7 @@ import type { LastValueCacheUncachedReason, LastValueCacheValueStats } from "./v
 const MAX_TOPIC_BYTES = 1_024;
 /** Room for live messages next to a full snapshot. */
 const LIVE_ROOM = 1_000;
+const OWN = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessage"];
 
 const OPTIONS = {
   /** Topic prefixes to subscribe to at publishers. Default: everything. */
@@ -43,13 +44,10 @@ const OPTIONS = {
    * Options of the subscribers' socket. Default `sendHighWaterMark`: `maxTopics` + 1,000, of which a snapshot uses
    * half.
    */
-  backendOptions: object<XPublisherOptions>(),
+  backendOptions: object<XPublisherOptions>(OWN),
 };
 
 export type LastValueCacheOptions = Given<typeof OPTIONS>;
-
-/** Options set by the cache. */
-const FIXED = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessage"] as const;
 
 export const EVENTS = {
   /** A late joiner's values were sent. */
@@ -105,10 +103,6 @@ export function cacheSettings(options: LastValueCacheOptions) {
   const { maxBytes, maxValueBytes, maxSnapshots, gate } = settings;
   if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
     throw new InvalidArgumentError("Option topics must be an array of prefixes, each a text");
-  for (const name of FIXED) {
-    if (backendOptions !== undefined && name in backendOptions)
-      throw new InvalidArgumentError(`Option ${name} of the backend is the cache's own`);
-  }
   const backend: XPublisherOptions = {
     sendHighWaterMark: maxTopics + LIVE_ROOM,
     ...backendOptions,

@@ -40,7 +40,7 @@ export const OPTIONS = {
   gate: publisherGate(),
   codec: codec(),
   /** Options of the PUB, such as security. */
-  socketOptions: object<PublisherOptions>(), // The sockets check theirs.
+  socketOptions: object<PublisherOptions>(["noDrop", "conflate", "codec"]), // The sockets check theirs.
   replayOptions: object<RouterOptions>(),
 };
 

@@ -61,13 +61,9 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
   constructor(options: SequencedPublisherOptions<T> = {}) {
     super("SequencedPublisher", EVENTS);
     const settings = checkOptions("SequencedPublisher", OPTIONS, options);
-    const { codec, socketOptions = {}, replayOptions } = options;
-    for (const name of ["noDrop", "conflate", "codec"]) {
-      if (name in socketOptions)
-        throw new InvalidArgumentError(`Option ${name} is not an option of the PUB of a SequencedPublisher`);
-    }
-    this.#gate = settings.gate;
-    this.#shape = new BodyShape(codec);
+    const { gate, socketOptions, replayOptions } = settings;
+    this.#gate = gate;
+    this.#shape = new BodyShape(options.codec);
     const sockets = new OpenedSockets();
     this.#publisher = sockets.open(() => new Publisher(socketOptions));
     const replays = {

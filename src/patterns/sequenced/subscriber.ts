@@ -51,7 +51,7 @@ const OPTIONS = {
   attemptTimeout: integer({ default: 500 }),
   codec: codec(),
   /** Options of the SUB, such as security. */
-  socketOptions: object<SubscriberOptions>(), // The sockets check theirs.
+  socketOptions: object<SubscriberOptions>(["conflate", "codec"]), // The sockets check theirs.
   /** Options of the ROUTER for replays. */
   replayOptions: object<RouterOptions>(),
 };
@@ -115,16 +115,12 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   constructor(options: SequencedSubscriberOptions<T> = {}) {
     super("SequencedSubscriber", { ...STREAM_EVENTS, ...ENDPOINT_SOURCE_EVENTS });
     this.#settings = checkOptions("SequencedSubscriber", OPTIONS, options);
-    const { codec, socketOptions = {} } = options;
+    const { socketOptions } = this.#settings;
     this.#calls = new PendingCalls({
       maxPending: this.#settings.maxPending,
       maxPendingBytes: Number.POSITIVE_INFINITY, // A request is small.
     });
-    for (const name of ["conflate", "codec"]) {
-      if (name in socketOptions)
-        throw new InvalidArgumentError(`Option ${name} is not an option of the SUB of a SequencedSubscriber`);
-    }
-    this.#shape = new BodyShape(codec);
+    this.#shape = new BodyShape(options.codec);
     this.#subscriber = new Subscriber({ linger: 0, ...socketOptions });
     this.#table = new StreamTable(this.#settings.maxStreams, (event) => this.events.emit(event));
     this.#replays = new ReplayRules(

@@ -1,7 +1,7 @@
 /** Options, events and statistics of a snail. */
 
 import { type Clock, systemClock } from "../../core/clock.js";
-import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import { TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
 import { anything, checkOptions, choice, func, type Given, integer, object } from "../kit/options.js";
@@ -26,7 +26,7 @@ const OPTIONS = {
   /** Reads a message's stamp. Default: that of a SequencedPublisher. */
   stamp: func<SuicidalSnailReadStamp>(),
   /** Options of its sockets, such as security. */
-  socketOptions: object<SubscriberOptions>(),
+  socketOptions: object<SubscriberOptions>(["conflate", "codec"]),
   /** Clock for tests. */
   clock: anything<Clock>(),
 };
@@ -77,11 +77,7 @@ export type SnailSettings = ReturnType<typeof snailSettings>;
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function snailSettings(options: SuicidalSnailOptions) {
   const settings = checkOptions("SuicidalSnail", OPTIONS, options);
-  const { stamp = sequencedStamp, socketOptions = {}, clock = systemClock } = settings;
-  for (const name of ["conflate", "codec"]) {
-    if (name in socketOptions)
-      throw new InvalidArgumentError(`Option ${name} does not fit the SUB of a SuicidalSnail`);
-  }
+  const { stamp = sequencedStamp, socketOptions, clock = systemClock } = settings;
   return { ...settings, stamp, socketOptions: { linger: 0, ...socketOptions }, clock };
 }
 
