@@ -175,8 +175,11 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   #readUntil = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> = Promise.resolve();
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options: BinaryStarOptions) {
+  /**
+   * @param check internal: throws for an endpoint of a source to refuse
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+   */
+  constructor(options: BinaryStarOptions, check?: (endpoint: string) => void) {
     super("BinaryStar", { ...BINARY_STAR_EVENTS, ...ENDPOINT_SOURCE_EVENTS });
     const settings = checkOptions("BinaryStar", OPTIONS, options);
     const { role, heartbeatInterval, liveness, replica, context, clock } = settings;
@@ -185,7 +188,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
         'Option role of BinaryStar must be "primary" or "backup"; got undefined',
       );
     const { peer } = settings;
-    if (isEndpointSource(peer)) this.#peerSource = new EndpointList("BinaryStar", peer);
+    if (isEndpointSource(peer)) this.#peerSource = new EndpointList("BinaryStar", peer, check && { check });
     else checkEndpoint("peer", peer);
     this.#settings = settings;
     // The rules must see pauses of the process.
@@ -335,8 +338,8 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   async #bind(endpoint: string): Promise<string> {
     const resolved = await this.#publisher.bind(endpoint);
     this.#subscriber.subscribe();
-    if (this.#peerSource === undefined) this.#subscriber.connect(this.#settings.peer as string);
-    else this.#peerSource.start((list) => this.#follow(list), this.events);
+    if (this.#peerSource === undefined) this.follow(this.#settings.peer as string, "");
+    else this.#peerSource.start((list) => this.#followFirst(list), this.events);
     this.#running = true;
     this.#rules.connection(false);
     listen(this.#subscriber, (event) => this.#subscriberOnEvent(event));
@@ -356,14 +359,19 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     });
   }
 
+  /** @internal Hears another peer in place of the one before, if any. */
+  protected follow(endpoint: string, before: string): void {
+    this.#subscriber.connect(endpoint);
+    if (before !== "") this.#subscriber.disconnect(before);
+  }
+
   /** An empty or unchanged list has no effect. */
-  #follow(list: readonly string[]): void {
+  #followFirst(list: readonly string[]): void {
     const before = this.#peerEndpoint;
     const [endpoint] = list;
     if (endpoint === undefined || list.includes(before) || this.stopping) return;
-    if (this.#peerSource?.connect(endpoint, (where) => this.#subscriber.connect(where)) !== true) return;
-    this.#peerEndpoint = endpoint;
-    if (before !== "") this.#subscriber.disconnect(before);
+    if (this.#peerSource?.connect(endpoint, () => this.follow(endpoint, before)) === true)
+      this.#peerEndpoint = endpoint;
   }
 
   /** Refused: the host is up without the process. */

@@ -17,9 +17,7 @@ import { isBytes } from "../../core/bytes.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { PushIterator } from "../../core/push-iterator.js";
 import { withTimeout } from "../../core/waiter.js";
-import { isEndpointSource } from "../../sockets/endpoint-source.js";
 import { forwards } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
@@ -31,7 +29,6 @@ import {
   type BinaryStarReplica,
 } from "../binary-star/index.js";
 import { Driver } from "../kit/driver.js";
-import { EndpointList } from "../kit/endpoint-list.js";
 import { readMessages } from "../kit/message-reader.js";
 import { OpenedSockets } from "../kit/opened-sockets.js";
 import { checkOptions, integer } from "../kit/options.js";
@@ -70,14 +67,8 @@ const STAR_EVENTS: EventNames<BinaryStarEvent> = {
 };
 
 interface Pair {
-  readonly settings: PairSettings;
   readonly replicas: Router;
   readonly link: Dealer;
-  /** Reads the source of the other server; `undefined` for a fixed endpoint. */
-  readonly places: EndpointList | undefined;
-  place: string;
-  /** The place's endpoint of states, for the star. */
-  readonly states: PeerStates;
   readonly star: BinaryStar;
   /** Keeps requests for snapshots while the star decides. */
   readonly gate: BinaryStarGate;
@@ -234,8 +225,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       this.#read(this.#collector, (message, now) => this.#rules.update(message, now)),
     ];
     if (pair === undefined) return bound;
-    if (pair.places === undefined) pair.link.connect(endpointAt(pair.settings.peer as string, 4));
-    else pair.places.start((list) => followPlace(pair, list), this.events);
     const replica = ([id, ...frames]: Buffer[], now: number): void =>
       this.#rules.replica(id as Buffer, frames, now);
     this.#reading.push(
@@ -266,13 +255,9 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     forwards(replicas);
     for (const type of HANDSHAKE_ERRORS)
       link.events.on(type, ({ error }) => this.events.emit({ type: "handshake:failed", error }));
-    const places = isEndpointSource(peer)
-      ? new EndpointList("CloneServer", peer, { check: (endpoint) => endpointAt(endpoint, 4) })
-      : undefined;
-    const states = new PeerStates();
     const starOptions: BinaryStarOptions = {
       role,
-      peer: isEndpointSource(peer) ? { endpoints: () => states } : endpointAt(peer, 3),
+      peer,
       heartbeatInterval: interval,
       liveness,
       publisherOptions: sockets.binding,
@@ -281,16 +266,18 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       replica: this.#replica(),
       ...context,
     };
-    const star = all.open(() => new BinaryStar(starOptions));
+    const star = all.open(() => new PairStar(starOptions, link));
     for (const type of Object.keys(STAR_EVENTS) as BinaryStarEvent["type"][])
       star.events.on(type, (event) => this.#onStarEvent(event));
+    for (const type of ["source:changed", "source:failed", "endpoint:refused"] as const)
+      star.events.on(type, (event) => this.events.emit(event));
     const gate = new BinaryStarGate(star, { maxQueue: MAX_WAITING });
     gate.passTo(([id, subtree]) => this.#rules.request(id as Buffer, subtree as Buffer, this.#timer.now()));
     gate.onServing(() => {
       this.#timer.update();
       this.#pumpSoon();
     });
-    return { settings, replicas, link, places, place: "", states, star, gate };
+    return { replicas, link, star, gate };
   }
 
   #read(socket: Router | Subscriber | Dealer, take: (message: Buffer[], now: number) => void): Promise<void> {
@@ -435,7 +422,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     this.#timer.stop();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (this.#timer.now() - start)));
     await this.star?.close();
-    this.#pair?.places?.stop();
     await Promise.all([
       ...[this.#snapshots, this.#publisher].map((socket) => socket.close({ linger: left })),
       ...[this.#pair?.replicas, this.#pair?.link].map((socket) => socket?.close({ linger: 0 })),
@@ -451,19 +437,18 @@ function bytesOf(what: string, given: unknown): Buffer {
   throw new InvalidArgumentError(`A ${what} must be text or bytes; got ${describe(given)}`);
 }
 
-/** An empty list, or one with the current place, changes nothing. */
-function followPlace(pair: Pair, list: readonly string[]): void {
-  const { link, places, place: before } = pair;
-  const [first] = list;
-  if (first === undefined || list.includes(before) || link.closed) return;
-  if (places?.connect(first, (place) => link.connect(endpointAt(place, 4))) !== true) return;
-  pair.place = first;
-  pair.states.push([endpointAt(first, 3)]);
-  if (before !== "") link.disconnect(endpointAt(before, 4));
-}
+/** The peer is the other server's P: its states come from P + 3, and the link goes to P + 4. */
+class PairStar extends BinaryStar {
+  readonly #link: Dealer;
 
-class PeerStates extends PushIterator<readonly string[]> {
-  protected read(endpoints: readonly string[]): readonly string[] {
-    return endpoints;
+  constructor(options: BinaryStarOptions, link: Dealer) {
+    super(options, (peer) => endpointAt(peer, 4));
+    this.#link = link;
+  }
+
+  protected override follow(peer: string, before: string): void {
+    this.#link.connect(endpointAt(peer, 4));
+    super.follow(endpointAt(peer, 3), before && endpointAt(before, 3));
+    if (before !== "") this.#link.disconnect(endpointAt(before, 4));
   }
 }
