@@ -55,6 +55,13 @@ export class DriverTimer {
     this.#set(next);
   }
 
+  /** Calls the rules, and sets the timer by what they wait for then. */
+  run<T>(call: (now: number) => T): T {
+    const result = call(this.now());
+    this.update();
+    return result;
+  }
+
   /** Keeps the process alive. Default true. */
   hold(held: boolean): void {
     this.#held = held;

@@ -51,6 +51,20 @@ it("comes earlier when the rules say so, and never after stop", async () => {
   expect(ticks).toEqual([10]);
 });
 
+it("calls the rules with the time, and comes earlier when they need it then", async () => {
+  const { timer, rules, ticks, pass } = world(500);
+  timer.start(rules);
+  await pass(5);
+  const called = timer.run((now) => {
+    rules.next = 10;
+    return now;
+  });
+  expect(called).toBe(5);
+  await pass(5);
+  expect(ticks).toEqual([10]);
+  timer.stop();
+});
+
 it("counts a stall as one step, for what is heard in it as for the tick after it", async () => {
   const { timer, rules, ticks, pass, jump } = world(50);
   timer.start(rules);

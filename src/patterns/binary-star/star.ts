@@ -263,17 +263,13 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
    */
   admit(): BinaryStarAdmission {
     if (!this.#running || this.stopping) return "refuse";
-    const admission = this.#rules.request(this.#timer.now());
-    this.#timer.update();
-    return admission;
+    return this.#timer.run((now) => this.#rules.request(now));
   }
 
   /** Not a vote. Check again before sending a reply. */
   isServing(): boolean {
     if (!this.#running || this.closed) return false;
-    const serving = this.#rules.stillServing(this.#timer.now());
-    this.#timer.update();
-    return serving;
+    return this.#timer.run((now) => this.#rules.stillServing(now));
   }
 
   /**
@@ -286,9 +282,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
 
   /** Publishes the new position of `replica` at once. */
   publishNow(): void {
-    if (!this.#running || this.closed) return;
-    this.#rules.publishNow(this.#timer.now());
-    this.#timer.update();
+    if (this.#running && !this.closed) this.#timer.run((now) => this.#rules.publishNow(now));
   }
 
   /**
@@ -298,8 +292,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   handOver(): void {
     this.#assertRunning();
     if (this.isServing()) this.#settings.checkHandOver?.();
-    this.#rules.handOver(this.#timer.now());
-    this.#timer.update();
+    this.#timer.run((now) => this.#rules.handOver(now));
   }
 
   /**
@@ -311,8 +304,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     if (choice !== "active" && choice !== "passive")
       throw new InvalidArgumentError(`resolve takes "active" or "passive"; got ${describe(choice)}`);
     this.#assertRunning();
-    this.#rules.resolve(choice, this.#timer.now());
-    this.#timer.update();
+    this.#timer.run((now) => this.#rules.resolve(choice, now));
   }
 
   stats(): BinaryStarStats {
@@ -354,8 +346,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     setImmediate(() => {
       if (this.closed) return;
       this.#readUntil = now;
-      this.#rules.tick(this.#timer.now(), now);
-      this.#timer.update();
+      this.#timer.run((later) => this.#rules.tick(later, now));
     });
   }
 

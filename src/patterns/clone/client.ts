@@ -109,7 +109,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#rules = new ClientRules(settings.rules, this.#effects(), this.#timer.now());
     this.#rules.setServers(this.#servers.current, this.#timer.now());
     this.#timer.start(this.#rules);
-    this.#servers.start((list) => this.#act((now) => this.#rules.setServers(list, now)), this.events);
+    this.#servers.start((list) => this.#timer.run((now) => this.#rules.setServers(list, now)), this.events);
   }
 
   /**
@@ -302,12 +302,6 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     };
   }
 
-  /** Sets the timer afterwards. */
-  #act(action: (now: number) => void): void {
-    action(this.#timer.now());
-    this.#timer.update();
-  }
-
   #open(attempt: number, server: string): void {
     void this.#closeSockets();
     try {
@@ -327,10 +321,10 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#dealer = dealer;
     if (rules.subtree.length > 0) subscriber.subscribe(rules.subtree, HUGZ);
     else subscriber.subscribe();
-    subscriber.events.on("handshake", () => this.#act((now) => this.#rules.connected(attempt, now)));
+    subscriber.events.on("handshake", () => this.#timer.run((now) => this.#rules.connected(attempt, now)));
     for (const socket of [subscriber, dealer]) {
       const lost = (refused: boolean): void =>
-        this.#act((now) => this.#rules.disconnected(attempt, refused, now));
+        this.#timer.run((now) => this.#rules.disconnected(attempt, refused, now));
       socket.events.on("disconnect", () => lost(false));
       socket.events.on("connect:retry", () => lost(true));
     }
@@ -352,7 +346,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
       const before = subscriptions > 0;
       subscriptions += change;
       if (subscriptions > 0 !== before)
-        this.#act((now) => this.#rules.collector(attempt, subscriptions > 0, now));
+        this.#timer.run((now) => this.#rules.collector(attempt, subscriptions > 0, now));
     };
     publisher.events.on("subscribe", () => count(1));
     publisher.events.on("unsubscribe", () => count(-1));
@@ -372,16 +366,17 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
 
   /** Over inproc messages come as frames: as bytes they would be copied. */
   #readUpdates(socket: Subscriber, attempt: number, endpoint: string): void {
-    const take = (batch: FrameBatch): void => this.#act((now) => this.#rules.updates(attempt, batch, now));
+    const take = (batch: FrameBatch): void =>
+      this.#timer.run((now) => this.#rules.updates(attempt, batch, now));
     const takeOne = (message: Buffer[]): void =>
-      this.#act((now) => this.#rules.update(attempt, message, now));
+      this.#timer.run((now) => this.#rules.update(attempt, message, now));
     if (!endpoint.startsWith("inproc:") && readBatches(socket, take, takeOne)) return;
     this.#read(socket, (message, now) => this.#rules.update(attempt, message, now));
   }
 
   #read(socket: Subscriber | Dealer, take: (message: Buffer[], now: number) => void): void {
     void readMessages(socket, (messages) =>
-      this.#act((now) => {
+      this.#timer.run((now) => {
         for (const message of messages) take(message, now);
       }),
     );

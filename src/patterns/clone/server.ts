@@ -342,11 +342,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     const { standing } = this.#rules;
     return {
       position: () => standing.position(),
-      compare: (peer, theirs, own) => {
-        const order = this.#rules.hear(peer, theirs, own, this.#timer.now());
-        this.#timer.update();
-        return order;
-      },
+      compare: (peer, theirs, own) => this.#timer.run((now) => this.#rules.hear(peer, theirs, own, now)),
       mayTakeOver: (own) => standing.mayTakeOver(own),
       resolved: (choice) => standing.resolved(choice),
     };
@@ -372,8 +368,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   }
 
   #flush(): void {
-    this.#rules.flush(this.#timer.now());
-    this.#timer.update();
+    this.#timer.run((now) => this.#rules.flush(now));
   }
 
   #flushSoon(): void {
@@ -392,8 +387,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     setImmediate(() => {
       this.#pumping = false;
       if (this.#stopped) return;
-      this.#rules.pump(this.#timer.now());
-      this.#timer.update();
+      this.#timer.run((now) => this.#rules.pump(now));
       this.#pumpSoon();
     });
   }

@@ -118,10 +118,9 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     });
     this.#rules = new FreelanceRules(settings, this.#effects());
     this.#router.events.on("peer:join", ({ address, routingId }) => this.#joined(address, routingId));
-    this.#router.events.on("peer:leave", ({ address, routingId }) => {
-      this.#rules.left(this.#nameOf(address, routingId), this.#timer.now());
-      this.#timer.update();
-    });
+    this.#router.events.on("peer:leave", ({ address, routingId }) =>
+      this.#timer.run((now) => this.#rules.left(this.#nameOf(address, routingId), now)),
+    );
     this.#reading = this.#read();
     this.#timer.start(this.#rules);
     try {
@@ -140,17 +139,15 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
       if (list.includes(endpoint)) continue;
       this.#endpoints.delete(endpoint);
       this.#router.disconnect(endpoint);
-      this.#rules.removeServer(endpoint, this.#timer.now());
+      this.#timer.run((now) => this.#rules.removeServer(endpoint, now));
     }
-    this.#timer.update();
   }
 
   #connect(endpoint: string): void {
     if (this.#endpoints.has(endpoint)) return;
     this.#router.connect(endpoint);
     this.#endpoints.add(endpoint);
-    this.#rules.addServer(endpoint, this.#timer.now());
-    this.#timer.update();
+    this.#timer.run((now) => this.#rules.addServer(endpoint, now));
   }
 
   /**
@@ -231,8 +228,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     const name = this.#nameOf(address, routingId);
     if (routingId !== undefined && !this.#endpoints.has(name))
       this.events.emit({ type: "peer:invalid", address, routingId });
-    this.#rules.joined(routingId === undefined ? undefined : name, this.#timer.now());
-    this.#timer.update();
+    this.#timer.run((now) => this.#rules.joined(routingId === undefined ? undefined : name, now));
   }
 
   /** Engines without routing ids report the dialled endpoint. */

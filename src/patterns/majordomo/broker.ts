@@ -117,7 +117,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
       room: () => Number.POSITIVE_INFINITY,
       message: (frames) => this.#receive(frames, this.#gate),
       // The rules may be in the middle of a call.
-      left: (peer) => setImmediate(() => this.#left(peer)),
+      left: (peer) => setImmediate(() => this.#timer.run((now) => this.#rules.peerLeft(peer, now))),
       afterBatch: () => {
         this.#timer.update();
         if (this.#idle.isAwaited) this.#checkIdle();
@@ -186,11 +186,6 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     if (gate !== undefined && !admits(gate, frames, first)) return;
     const now = this.#timer.now();
     messagesAtBroker(first, frames, (message) => this.#rules.receive(frames[0] as Buffer, message, now));
-  }
-
-  #left(peer: Buffer): void {
-    this.#rules.peerLeft(peer, this.#timer.now());
-    this.#timer.update();
   }
 
   #toClient(client: Buffer, message: ToClient): SendResult {

@@ -149,10 +149,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       open: (connection: number, endpoint: string): void => {
         if (this.#endpoints.connect(endpoint, () => sockets.open(connection, endpoint))) return;
         // Not at once: a permanent failure would repeat without end.
-        setTimeout(() => {
-          this.#rules.disconnected(connection, this.#timer.now(), true);
-          this.#timer.update();
-        }, OPEN_RETRY).unref();
+        const disconnected = (now: number): void => this.#rules.disconnected(connection, now, true);
+        setTimeout(() => this.#timer.run(disconnected), OPEN_RETRY).unref();
       },
       close: (connection: number): void => sockets.shut(connection),
       send: (connection: number, message: FromClient): boolean => sockets.send(connection, message),
@@ -165,10 +163,10 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, effects, crypto.randomBytes(8));
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);
-    this.#endpoints.start((list) => {
-      this.#rules.setEndpoints(list, this.#timer.now());
-      this.#timer.update();
-    }, this.events);
+    this.#endpoints.start(
+      (list) => this.#timer.run((now) => this.#rules.setEndpoints(list, now)),
+      this.events,
+    );
   }
 
   /**

@@ -321,9 +321,7 @@ export class WorkerConnection {
   }
 
   #lost(dealer: Dealer): void {
-    if (this.#dealer !== dealer) return;
-    this.#session.disconnected(this.#timer.now());
-    this.#timer.update();
+    if (this.#dealer === dealer) this.#timer.run((now) => this.#session.disconnected(now));
   }
 
   #left(reason: "disconnect" | "expired" | "lost", retryIn: number): void {

@@ -306,8 +306,7 @@ class Connection {
       if (this.#dealer !== dealer) return;
       this.isJoined = true;
       this.#shared.joined();
-      this.#rules.connected(this.#timer.now());
-      this.#timer.update();
+      this.#timer.run((now) => this.#rules.connected(now));
     });
     void this.#read(dealer);
   }
@@ -341,8 +340,7 @@ class Connection {
       this.#shared.failed(error);
       reply = failureReply(handlerFailure(error));
     }
-    this.#rules.finished(address, reply, this.#timer.now());
-    this.#timer.update();
+    this.#timer.run((now) => this.#rules.finished(address, reply, now));
     this.#free.end();
   }
 }

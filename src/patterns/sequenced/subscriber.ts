@@ -273,10 +273,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
       receiveTimeout: -1,
     });
     relaySourceEvents(router, (event) => this.events.emit(event));
-    router.events.on("peer:join", () => {
-      this.#replays.joined(this.#timer.now());
-      this.#timer.update();
-    });
+    router.events.on("peer:join", () => this.#timer.run((now) => this.#replays.joined(now)));
     void this.#hear(router);
     return router;
   }

@@ -115,8 +115,7 @@ export class Dispatcher {
   }
 
   stored(service: Buffer): void {
-    this.#rules.stored(service, this.#timer.now());
-    this.#timer.update();
+    this.#timer.run((now) => this.#rules.stored(service, now));
   }
 
   stats(): TitanicDispatchStats {
