@@ -18,6 +18,7 @@ import { CALL_LIMITS, CALL_OPTIONS, type CallOptions, type PendingCall, PendingC
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
+import { connected, OpenedSockets } from "../kit/opened-sockets.js";
 import { checkOptions, codec, type GivenWithCodec, integer, object, type Settings } from "../kit/options.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
 
@@ -114,12 +115,8 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     this.#endpoints = new EndpointList("FreelanceShotgunClient", endpoints, { socket });
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);
-    try {
-      for (const server of this.#endpoints.current) this.#connect(server);
-    } catch (error) {
-      for (const { dealer } of this.#servers) void dealer.close({ linger: 0 });
-      throw error;
-    }
+    const sockets = new OpenedSockets();
+    for (const server of this.#endpoints.current) sockets.open(() => this.#connect(server));
     this.#endpoints.start((list) => this.#follow(list), this.events);
   }
 
@@ -208,7 +205,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     await Promise.all(this.#servers.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
 
-  #connect(server: string): void {
+  #connect(server: string): Dealer {
     const { socketOptions } = this.#settings;
     const dealer = new Dealer({ linger: 0, ...socketOptions, immediate: true, receiveTimeout: -1 });
     const entry: Server<T> = { server, dealer, waiting: new Set(), isJoined: false, isBusy: false };
@@ -223,14 +220,10 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       this.events.emit({ type: "server:left", server });
       for (const { sent } of this.#calls.values()) sent.delete(dealer);
     });
-    try {
-      dealer.connect(server);
-    } catch (error) {
-      void dealer.close({ linger: 0 });
-      throw error;
-    }
+    connected(dealer, server);
     this.#servers.push(entry);
     void this.#read(dealer, server);
+    return dealer;
   }
 
   /** Once per connection. */

@@ -24,6 +24,7 @@ import { CALL_LIMITS, type PendingCall, PendingCalls } from "./calls.js";
 import { Driver, type PatternWaitOptions } from "./driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "./endpoint-list.js";
 import { lateError } from "./errors.js";
+import { connected } from "./opened-sockets.js";
 import { anything, checkOptions, type Given, integer, object, type Settings } from "./options.js";
 
 export function requestClientOptions(defaults: {
@@ -332,14 +333,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     void this.#abandon();
     this.#connected = endpoint;
     this.#list.connect(endpoint, () => {
-      const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
-      try {
-        socket.connect(endpoint);
-      } catch (error) {
-        void socket.close({ linger: 0 });
-        throw error;
-      }
-      this.#socket = socket;
+      this.#socket = connected(new Request({ linger: 0, ...this.#settings.socketOptions }), endpoint);
     });
   }
 

@@ -21,6 +21,7 @@ import { CALL_LIMITS, CALL_OPTIONS, type CallOptions, type PendingCall, PendingC
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { lateError, parseErrorReply, ServiceError } from "../kit/errors.js";
+import { connected, OpenedSockets } from "../kit/opened-sockets.js";
 import { checkOptions, codec, type GivenWithCodecs, integer, object, type Settings } from "../kit/options.js";
 
 const EVENTS = {
@@ -151,12 +152,8 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     this.#requests = new BodyShape(options.requestCodec);
     this.#replies = new BodyShape(options.replyCodec);
     this.#calls = new PendingCalls(settings);
-    try {
-      for (const endpoint of this.#endpoints.current) this.#connect(endpoint);
-    } catch (error) {
-      for (const { dealer } of this.#brokers) void dealer.close({ linger: 0 });
-      throw error;
-    }
+    const sockets = new OpenedSockets();
+    for (const endpoint of this.#endpoints.current) sockets.open(() => this.#connect(endpoint));
     this.#endpoints.start((list) => this.#follow(list), this.events);
   }
 
@@ -271,7 +268,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     }
   }
 
-  #connect(endpoint: string): void {
+  #connect(endpoint: string): Dealer {
     // Requests of a lost connection are repeated here, not by the socket.
     const { socketOptions } = this.#settings;
     const dealer = new Dealer({ linger: 0, ...socketOptions, immediate: true, receiveTimeout: -1 });
@@ -285,14 +282,10 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       this.#dispatch();
     });
     dealer.events.on("peer:leave", () => this.#left(broker));
-    try {
-      dealer.connect(endpoint);
-    } catch (error) {
-      void dealer.close({ linger: 0 });
-      throw error;
-    }
+    connected(dealer, endpoint);
     this.#brokers = [...this.#brokers, broker];
     void this.#read(broker);
+    return dealer;
   }
 
   async #read(broker: Broker): Promise<void> {

@@ -12,6 +12,7 @@ import { Draining } from "../kit/draining.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { failureReply, handlerFailure, lateError, requestFailure } from "../kit/errors.js";
+import { connected } from "../kit/opened-sockets.js";
 import {
   CLOSE_LINGER,
   checkFunction,
@@ -287,13 +288,8 @@ class Connection {
 
   /** Messages to the old routing id are lost. */
   #open(): void {
-    const dealer = new Dealer({ ...this.#shared.options.socketOptions, receiveTimeout: -1 });
-    try {
-      dealer.connect(this.endpoint);
-    } catch (error) {
-      void dealer.close({ linger: 0 });
-      throw error;
-    }
+    const { socketOptions } = this.#shared.options;
+    const dealer = connected(new Dealer({ ...socketOptions, receiveTimeout: -1 }), this.endpoint);
     this.#dealer = dealer;
     this.#queue = new SendQueue(dealer);
     this.isJoined = false;
