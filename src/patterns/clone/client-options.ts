@@ -113,10 +113,10 @@ export function clientSettings<T>(
 ) {
   const settings = checkOptions("CloneClient", OPTIONS, options);
   const { keyEncoding, context, heartbeatInterval, liveness } = settings;
+  const { attemptTimeout = heartbeatInterval * (liveness + 1) } = settings;
   return {
+    ...settings,
     coder: new ClientCoder(settings.codec, keyEncoding, onInvalid),
-    timeout: settings.timeout,
-    calls: { maxPending: settings.maxPending, maxPendingBytes: settings.maxPendingBytes },
     sockets: {
       linger: 0,
       reconnectInterval: Math.min(RECONNECT, heartbeatInterval),
@@ -124,16 +124,10 @@ export function clientSettings<T>(
       ...settings.socketOptions,
       ...(context === undefined ? {} : { context }),
     },
-    rules: {
-      subtree: subtreeOf(settings.subtree === undefined ? "" : settings.subtree),
-      heartbeatInterval,
-      liveness,
-      attemptTimeout: settings.attemptTimeout ?? heartbeatInterval * (liveness + 1),
-      maxPending: settings.maxPending,
-      maxBytes: settings.maxBytes,
-      token: crypto.randomBytes(8),
-      random: Math.random,
-    } satisfies ClientRulesOptions as ClientRulesOptions,
+    subtree: subtreeOf(settings.subtree === undefined ? "" : settings.subtree),
+    attemptTimeout,
+    token: crypto.randomBytes(8),
+    random: Math.random,
   };
 }
 

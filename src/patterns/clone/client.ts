@@ -96,8 +96,8 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const settings = clientSettings(options, (key, error) => this.#reportInvalid(key, error));
     this.#settings = settings;
     this.#coder = settings.coder;
-    this.#calls = new PendingCalls(settings.calls);
-    this.#timer = new DriverTimer(settings.rules.heartbeatInterval);
+    this.#calls = new PendingCalls(settings);
+    this.#timer = new DriverTimer(settings.heartbeatInterval);
     this.#servers = new EndpointList("CloneClient", servers, {
       socket: () => new Dealer(settings.sockets),
       check: endpointsOf,
@@ -106,7 +106,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#watches = new ClientWatches(settings.coder, (lost) =>
       this.events.emit({ type: "change:dropped", lost }),
     );
-    this.#rules = new ClientRules(settings.rules, this.#effects(), this.#timer.now());
+    this.#rules = new ClientRules(settings, this.#effects(), this.#timer.now());
     this.#rules.setServers(this.#servers.current, this.#timer.now());
     this.#timer.start(this.#rules);
     this.#servers.start((list) => this.#timer.run((now) => this.#rules.setServers(list, now)), this.events);
@@ -285,7 +285,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const unsent = (): number => this.#updates?.length ?? 0;
     return {
       open: (attempt, server) => void this.#servers.connect(server, () => this.#open(attempt, server)),
-      ask: () => void this.#dealer?.trySend(encodeRequest(this.#settings.rules.subtree)),
+      ask: () => void this.#dealer?.trySend(encodeRequest(this.#settings.subtree)),
       sendSet: (frames) => void this.#updates?.send(frames),
       get unsent() {
         return unsent();
@@ -313,13 +313,13 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   #connect(attempt: number, { snapshot, publisher, collector }: CloneEndpoints): void {
-    const { sockets: options, rules } = this.#settings;
+    const { sockets: options, subtree } = this.#settings;
     this.#openCollector(attempt, snapshot, new Publisher({ ...options, noDrop: true }));
     const subscriber = new Subscriber({ ...options, receiveHighWaterMark: RECEIVE_MARK });
     this.#subscriber = subscriber;
     const dealer = new Dealer({ ...options, receiveHighWaterMark: RECEIVE_MARK });
     this.#dealer = dealer;
-    if (rules.subtree.length > 0) subscriber.subscribe(rules.subtree, HUGZ);
+    if (subtree.length > 0) subscriber.subscribe(subtree, HUGZ);
     else subscriber.subscribe();
     subscriber.events.on("handshake", () => this.#timer.run((now) => this.#rules.connected(attempt, now)));
     for (const socket of [subscriber, dealer]) {

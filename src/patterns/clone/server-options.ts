@@ -92,7 +92,7 @@ export interface ServerRulesOptions
   > {
   readonly hasStore: boolean;
   /** Only in a pair. */
-  readonly role?: BinaryStarRole;
+  readonly role?: BinaryStarRole | undefined;
   /** 8 random bytes: the first half of the UUIDs of the server's own updates, and the name of a map that begins here. */
   readonly token: Buffer;
   /** For jitter: from 0 up to 1. */
@@ -102,7 +102,7 @@ export interface ServerRulesOptions
 /** @throws InvalidArgumentError `EINVAL` */
 export function serverSettings(options: CloneServerOptions) {
   const settings = checkOptions("CloneServer", OPTIONS, options);
-  const { heartbeatInterval, liveness, maxPending, maxBytes, maxSnapshots, socketOptions } = settings;
+  const { heartbeatInterval, liveness, socketOptions } = settings;
   if (socketOptions !== undefined && "context" in socketOptions)
     throw new InvalidArgumentError(
       "CloneServer: context must be an option of the server, not of socketOptions",
@@ -112,13 +112,9 @@ export function serverSettings(options: CloneServerOptions) {
   const sendHighWaterMarkBytes = settings.publishHighWaterMarkBytes;
   return {
     rules: {
-      heartbeatInterval,
-      liveness,
+      ...settings,
       hasStore: settings.store !== undefined,
-      ...(pair === undefined ? {} : { role: pair.role }),
-      maxPending,
-      maxBytes,
-      maxSnapshots,
+      role: pair?.role,
       token: crypto.randomBytes(8),
       random: Math.random,
     },
@@ -135,8 +131,7 @@ export function serverSettings(options: CloneServerOptions) {
         : { sendHighWaterMarkBytes }),
     },
     pair: pair && {
-      role: pair.role,
-      peer: pair.peer,
+      ...pair,
       interval: heartbeatInterval,
       liveness,
       context,

@@ -108,7 +108,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     super("LastValueCache", EVENTS);
     const settings = cacheSettings(options);
     this.#cache = new ValueCache(
-      settings.bounds,
+      settings,
       {
         evicted: (topic) => this.events.emit({ type: "topic:evicted", topic }),
         uncached: (topic, reason, bytes) =>

@@ -99,22 +99,19 @@ export type LastValueCacheSettings = ReturnType<typeof cacheSettings>;
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function cacheSettings(options: LastValueCacheOptions) {
   const settings = checkOptions("LastValueCache", OPTIONS, options);
-  const { topics = [""], store, frontendOptions, backendOptions, maxTopics, storeInterval } = settings;
-  const { maxBytes, maxValueBytes, maxSnapshots, gate } = settings;
+  const { topics = [""], store, frontendOptions, backendOptions } = settings;
   if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
     throw new InvalidArgumentError("Option topics must be an array of prefixes, each a text");
   const backend: XPublisherOptions = {
-    sendHighWaterMark: maxTopics + LIVE_ROOM,
+    sendHighWaterMark: settings.maxTopics + LIVE_ROOM,
     ...backendOptions,
     verbosity: "allSubs",
   };
   return {
+    ...settings,
     topics,
-    bounds: { maxTopics, maxBytes, maxTopicBytes: MAX_TOPIC_BYTES, maxValueBytes },
-    maxSnapshots,
+    maxTopicBytes: MAX_TOPIC_BYTES,
     store: store === undefined ? undefined : storeFolder(store),
-    storeInterval,
-    gate,
     frontend: { linger: 0, ...frontendOptions },
     backend,
   };
