@@ -185,18 +185,11 @@ export class Dispatcher {
     for (const job of jobs) this.#drop(job, "client-left");
   }
 
-  /** Follow with `restore`, `giveBack` or `end`. */
+  /** Follow with `giveBack` or `end`. */
   shift(priority: number): Job | undefined {
     const job = this.#list(priority).shift();
     if (job !== undefined) this.#count(job, -1);
     return job;
-  }
-
-  /** Puts a job in front. Past `maxDeliveries` it is dropped. */
-  restore(job: Job): void {
-    if (job.over) return;
-    if (job.deliveries >= this.#options.maxDeliveries) this.#drop(job, "deliveries");
-    else this.#putBack(job);
   }
 
   /** No worker had the job: not a delivery. */
@@ -245,7 +238,9 @@ export class Dispatcher {
     const job = this.#busy.get(key);
     if (job === undefined) return;
     this.#busy.delete(key);
-    this.restore(job);
+    if (job.over) return;
+    if (job.deliveries >= this.#options.maxDeliveries) this.#drop(job, "deliveries");
+    else this.#putBack(job);
   }
 
   #drop(job: Job, reason: JobDropReason): void {

@@ -119,7 +119,6 @@ interface Call {
 const WITHOUT_LIMIT = { timeout: -1 } as const;
 
 export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent, RequestClientStats> {
-  readonly #name: string;
   readonly #list: EndpointList;
   #endpoints: readonly string[];
   readonly #settings: RequestClientSettings;
@@ -159,7 +158,6 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     terms: RequestClientTerms<Req, Rep>,
   ) {
     super(name, EVENTS);
-    this.#name = name;
     this.#list = new EndpointList(name, endpoints, { socket: () => new Request(settings.socketOptions) });
     this.#endpoints = this.#list.current;
     this.#settings = settings;
@@ -187,7 +185,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   request(body: BodyFor<Req>, options: RequestCallOptions = {}): Promise<BodyOf<Rep>> {
     try {
       const { timeout, attemptTimeout, retries, signal } = checkOptions(
-        `${this.#name}.request`,
+        `${this.driverName}.request`,
         CALL_OPTIONS,
         options,
       );

@@ -87,7 +87,6 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     const session: SessionOptions = {
       ...settings,
       service: checkedService(service),
-      concurrency,
       capacity: Math.min(concurrency + prefetch, MAX_CAPACITY),
       name: settings.name ?? crypto.randomBytes(4).toString("hex"),
       dialect,

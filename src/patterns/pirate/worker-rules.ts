@@ -38,7 +38,6 @@ export const OPTIONS = {
 };
 
 export const WORKER_EVENTS = {
-  "ready:sent": event(),
   /** The queue was silent. It is reconnected after `delay` ms. */
   "queue:lost": event<{ readonly reason: "silent"; readonly delay: number }>(),
   "handler:failed": event<{ readonly error: unknown }>(),
@@ -185,7 +184,6 @@ export class WorkerRules {
 
   #announce(now: number): void {
     this.#effects.ready();
-    this.#effects.event({ type: "ready:sent" });
     this.#idle(now);
   }
 

@@ -30,8 +30,6 @@ export interface TitanicRequestOptions extends Omit<MajordomoCallOptions, "heade
   readonly uuid?: string;
 }
 
-const NO_OPTIONS: TitanicRequestOptions & MajordomoCallOptions = Object.freeze({});
-
 /** ms for one poll of a {@link TitanicClient.wait} with a timeout: its answer may be lost. */
 const POLL_TIMEOUT = 30_000;
 
@@ -104,24 +102,21 @@ export class TitanicClient {
   request(
     service: string,
     body: MessageLike | MessageLike[],
-    options: TitanicRequestOptions = NO_OPTIONS,
+    options?: TitanicRequestOptions,
   ): Promise<string> {
     try {
       if (typeof service !== "string" || !isServiceName(service))
         throw new InvalidArgumentError(`service ${SERVICE_NAME_RULE}; got ${quoted(service)}`);
       const frames = Array.isArray(body) ? body : [body];
       if (frames.length === 0) throw new InvalidArgumentError("body must be one frame or more; got none");
-      if (options !== NO_OPTIONS)
+      if (options !== undefined)
         checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid"]);
-      const { uuid = this.newUuid() } = options;
-      const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
+      const { uuid = this.newUuid(), ...limits } = options ?? {};
+      if (options?.uuid !== undefined && (typeof uuid !== "string" || parseUuid(uuid) === undefined))
+        throw invalidUuid(uuid);
+      const stored = (reply: Buffer[]): string => storedOf(reply, uuid);
       const request = [uuid, service, ...frames];
-      return this.#client.requestAs(
-        TITANIC_SERVICES.store,
-        request,
-        (reply) => storedOf(reply, uuid),
-        limits,
-      );
+      return this.#client.requestAs(TITANIC_SERVICES.store, request, stored, options && limits);
     } catch (error) {
       return rejectNextTurn(error);
     }
@@ -177,13 +172,6 @@ export class TitanicClient {
 
 function invalidUuid(uuid: unknown): InvalidArgumentError {
   return new InvalidArgumentError(`uuid must be 32 hexadecimal digits; got ${quoted(uuid)}`);
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
-function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOptions {
-  if (typeof uuid !== "string" || parseUuid(uuid) === undefined) throw invalidUuid(uuid);
-  const { uuid: _uuid, ...limits } = options;
-  return limits;
 }
 
 function storedOf([first, stored]: Buffer[], uuid: string): string {

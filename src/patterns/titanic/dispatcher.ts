@@ -210,7 +210,7 @@ export class Dispatcher {
 
   async #bury(request: TitanicClaimedRequest): Promise<void> {
     const { deadLetterTtl, maxRetryDelay } = this.#options;
-    const reason = textOf(this.#errors.get(request));
+    const reason = messageOf(this.#errors.get(request)).slice(0, MAX_REASON);
     const died = Date.now();
     const burial = { attempts: request.attempts, reason, died, expires: died + deadLetterTtl };
     const done = await this.#attempt(() => this.#store.bury(request.uuid, burial));
@@ -276,8 +276,4 @@ function endOf(error: unknown): DeliveryEnd {
   if (error instanceof ServiceError) return UNDELIVERED.has(error.reason) ? "undelivered" : "failed";
   const ours = [ClosedError, AbortedError, InvalidStateError];
   return ours.some((type) => error instanceof type) ? "undelivered" : "failed";
-}
-
-function textOf(error: unknown): string {
-  return messageOf(error).slice(0, MAX_REASON);
 }
