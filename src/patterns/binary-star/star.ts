@@ -10,7 +10,6 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { IdleWaits } from "../../core/idle-waits.js";
-import type { Context } from "../../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { listen, type SocketEvent } from "../../sockets/internal.js";
 import {
@@ -82,7 +81,6 @@ const OPTIONS = {
     "mayTakeOver",
     "resolved",
   ]),
-  context: anything<Context>(),
   /** Clock for tests. */
   clock: anything<Clock>(),
 };
@@ -182,7 +180,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   constructor(options: BinaryStarOptions, check?: (endpoint: string) => void) {
     super("BinaryStar", { ...BINARY_STAR_EVENTS, ...ENDPOINT_SOURCE_EVENTS });
     const settings = checkOptions("BinaryStar", OPTIONS, options);
-    const { role, heartbeatInterval, liveness, replica, context, clock } = settings;
+    const { role, heartbeatInterval, liveness, replica, socketOptions, clock } = settings;
     if (role === undefined)
       throw new InvalidArgumentError(
         'Option role of BinaryStar must be "primary" or "backup"; got undefined',
@@ -193,14 +191,13 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     this.#settings = settings;
     // The rules must see pauses of the process.
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY, clock ?? systemClock);
-    const shared = { ...settings.socketOptions, ...(context === undefined ? {} : { context }) };
     const reconnect = Math.min(RECONNECT_INTERVAL, heartbeatInterval);
-    const publisher = { linger: 0, ...shared, ...settings.publisherOptions };
+    const publisher = { linger: 0, ...socketOptions, ...settings.publisherOptions };
     const subscriber = {
       linger: 0,
       reconnectInterval: reconnect,
       reconnectMaxInterval: reconnect,
-      ...shared,
+      ...socketOptions,
       ...settings.subscriberOptions,
     };
     const sockets = new OpenedSockets();

@@ -134,8 +134,7 @@ export function serverSettings(options: CloneServerOptions) {
       ...pair,
       interval: heartbeatInterval,
       liveness,
-      context,
-      sockets: pairSocketOptions(socketOptions ?? {}, pair),
+      sockets: pairSocketOptions({ ...socketOptions, ...context }, pair),
     },
   };
 }

@@ -235,11 +235,10 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   }
 
   #makePair(settings: PairSettings, all: OpenedSockets): Pair {
-    const { role, peer, interval, liveness, sockets, context } = settings;
+    const { role, peer, interval, liveness, sockets } = settings;
     const replicaOptions = {
       linger: 0,
       ...sockets.binding,
-      ...context,
       mandatory: true,
       sendHighWaterMark: REPLICATION_MARK,
     };
@@ -247,7 +246,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     const linkOptions = {
       linger: 0,
       ...sockets.connecting,
-      ...context,
       reconnectInterval: Math.min(100, interval),
       reconnectMaxInterval: Math.min(1_000, interval),
     };
@@ -264,7 +262,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       subscriberOptions: sockets.connecting,
       checkHandOver: () => this.#checkHandOver(),
       replica: this.#replica(),
-      ...context,
     };
     const star = all.open(() => new PairStar(starOptions, link));
     for (const type of Object.keys(STAR_EVENTS) as BinaryStarEvent["type"][])
