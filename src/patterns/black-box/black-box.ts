@@ -81,7 +81,7 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
   readonly #rules: BoxRules;
   #threads: ShardThread[] = [];
   #starting: Promise<void> | undefined;
-  #whenUnblocked: (() => void) | undefined;
+  readonly #unblocked = new IdleWaits();
   readonly #idle = new IdleWaits();
   /** Messages in flight to the crashed thread never finish. */
   #hasCrashed = false;
@@ -148,11 +148,7 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
         return; // It closed.
       }
       this.#rules.receive(messages);
-      while (this.#rules.blocked && !socket.closed) {
-        await new Promise<void>((resolve) => {
-          this.#whenUnblocked = resolve;
-        });
-      }
+      while (this.#rules.blocked && !socket.closed) await this.#unblocked.wait(false);
     }
   }
 
@@ -179,11 +175,11 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
 
   async #stopReading(): Promise<void> {
     await this.#socket.close({ linger: 0 });
-    this.#whenUnblocked?.();
+    this.#unblocked.end();
   }
 
   #moved(): void {
-    if (!this.#rules.blocked) this.#whenUnblocked?.();
+    if (!this.#rules.blocked) this.#unblocked.end();
     if (this.#rules.idle) this.#idle.end();
   }
 

@@ -59,7 +59,7 @@ export interface FreelanceServerStatus {
   readonly asked: number;
 }
 
-interface Server<C> {
+interface Server {
   readonly endpoint: string;
   alive: boolean;
   pingAt: number;
@@ -67,7 +67,6 @@ interface Server<C> {
   roundTrip: number | undefined;
   /** When the unanswered PING was sent. */
   pingedAt: number | undefined;
-  readonly asked: NumberTable<Pending<C>>;
 }
 
 interface Pending<C> {
@@ -77,18 +76,18 @@ interface Pending<C> {
   readonly endsAt: number;
   /** End of the attempt or the whole request. */
   deadline: number;
-  server: Server<C> | undefined;
+  server: Server | undefined;
   /** Servers asked in this round. */
-  readonly tried: Set<Server<C>>;
+  readonly tried: Set<Server>;
   /** Replies of these servers count. */
-  readonly mayAnswer: Set<Server<C>>;
+  readonly mayAnswer: Set<Server>;
   link: Link<Pending<C>>;
 }
 
 export class FreelanceRules<C> {
   readonly #outbox: FreelanceOutbox<C>;
   readonly #options: FreelanceRulesOptions;
-  readonly #servers = new Map<string, Server<C>>();
+  readonly #servers = new Map<string, Server>();
   readonly #pending = new NumberTable<Pending<C>>();
   readonly #waiting = new Set<Pending<C>>();
   readonly #deadlines = new Deadlines<Pending<C>>();
@@ -109,7 +108,6 @@ export class FreelanceRules<C> {
       expiresAt: Number.POSITIVE_INFINITY,
       roundTrip: undefined,
       pingedAt: undefined,
-      asked: new NumberTable(),
     });
   }
 
@@ -198,25 +196,23 @@ export class FreelanceRules<C> {
   }
 
   servers(): FreelanceServerStatus[] {
-    return [...this.#servers.values()].map(({ endpoint, alive, roundTrip, asked }) => ({
-      endpoint,
-      alive,
-      roundTrip,
-      asked: asked.size,
-    }));
+    return [...this.#servers.values()].map((server) => {
+      const { endpoint, alive, roundTrip } = server;
+      return { endpoint, alive, roundTrip, asked: this.#askedOf(server).length };
+    });
   }
 
   stats(): FreelanceRulesStats {
     return { ...this.#counts, pending: this.#pending.size };
   }
 
-  #ping(server: Server<C>, now: number): void {
+  #ping(server: Server, now: number): void {
     server.pingAt = now + this.#options.pingInterval;
     // The first PONG answers an earlier PING.
     if (this.#outbox.send(server.endpoint, ping())) server.pingedAt ??= now;
   }
 
-  #measure(server: Server<C>, now: number): void {
+  #measure(server: Server, now: number): void {
     if (server.pingedAt === undefined) return;
     const measured = now - server.pingedAt;
     server.pingedAt = undefined;
@@ -224,7 +220,7 @@ export class FreelanceRules<C> {
       server.roundTrip === undefined ? measured : server.roundTrip + NEWEST * (measured - server.roundTrip);
   }
 
-  #heard(server: Server<C>, now: number): void {
+  #heard(server: Server, now: number): void {
     server.expiresAt = now + this.#options.timeToLive;
     if (server.alive) return;
     server.alive = true;
@@ -232,16 +228,20 @@ export class FreelanceRules<C> {
     for (const request of [...this.#waiting]) this.#dispatch(request, now);
   }
 
-  #died(server: Server<C>, why: "silent" | "disconnected", now: number): void {
+  #died(server: Server, why: "silent" | "disconnected", now: number): void {
     server.alive = false;
     server.expiresAt = Number.POSITIVE_INFINITY;
     this.#outbox.dead(server.endpoint, why);
     // A listener may cancel one.
-    for (const request of server.asked.values().sort((one, other) => one.sequence - other.sequence))
-      if (server.asked.has(request.sequence)) this.#failOver(request, "dead", now);
+    for (const request of this.#askedOf(server).sort((one, other) => one.sequence - other.sequence))
+      if (request.server === server) this.#failOver(request, "dead", now);
   }
 
-  #reply(server: Server<C>, sequence: number, body: Buffer[]): void {
+  #askedOf(server: Server): Pending<C>[] {
+    return this.#pending.values().filter((request) => request.server === server);
+  }
+
+  #reply(server: Server, sequence: number, body: Buffer[]): void {
     const request = this.#pending.get(sequence);
     if (request === undefined || !request.mayAnswer.has(server)) {
       this.#counts.late += 1;
@@ -258,8 +258,7 @@ export class FreelanceRules<C> {
   }
 
   #failOver(request: Pending<C>, why: "timeout" | "dead", now: number): void {
-    const from = request.server as Server<C>;
-    from.asked.delete(request.sequence);
+    const from = request.server as Server;
     request.server = undefined;
     this.#counts.failOvers += 1;
     this.#outbox.failedOver(request.call, from.endpoint, why);
@@ -282,7 +281,6 @@ export class FreelanceRules<C> {
         request.server = server;
         request.tried.add(server);
         request.mayAnswer.add(server);
-        server.asked.set(request.sequence, request);
         this.#deadlines.set(request.link, now, Math.min(this.#options.attemptTimeout, left));
         return;
       }
@@ -292,9 +290,9 @@ export class FreelanceRules<C> {
   }
 
   /** The fastest live server without the request; if all had it, the fastest of all. */
-  #choose(request: Pending<C>, now: number): Server<C> | undefined {
-    let best: Server<C> | undefined;
-    let bestAgain: Server<C> | undefined;
+  #choose(request: Pending<C>, now: number): Server | undefined {
+    let best: Server | undefined;
+    let bestAgain: Server | undefined;
     for (const server of this.#servers.values()) {
       if (!server.alive) continue;
       if (!request.tried.has(server)) best = faster(best, server, now);
@@ -313,17 +311,17 @@ export class FreelanceRules<C> {
   #forget(request: Pending<C>): void {
     this.#pending.delete(request.sequence);
     this.#waiting.delete(request);
-    request.server?.asked.delete(request.sequence);
+    request.server = undefined;
     request.link.unlink();
   }
 }
 
-function faster<C>(best: Server<C> | undefined, server: Server<C>, now: number): Server<C> {
+function faster(best: Server | undefined, server: Server, now: number): Server {
   if (best === undefined) return server;
   return slowness(server, now) < slowness(best, now) ? server : best;
 }
 
 /** ms. A pending PING counts once it exceeds the measured time. */
-function slowness<C>({ roundTrip, pingedAt }: Server<C>, now: number): number {
+function slowness({ roundTrip, pingedAt }: Server, now: number): number {
   return Math.max(roundTrip ?? 0, pingedAt === undefined ? 0 : now - pingedAt);
 }

@@ -94,7 +94,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     this.#gate = settings.gate;
     if (this.#identity !== undefined) this.#assertDialable(this.#identity);
     this.#router = new Router({ linger: 0, mandatory: true, ...settings.socketOptions, receiveTimeout: -1 });
-    this.#gate?.passTo((frames) => this.#serve(frames));
+    this.#gate?.passTo((frames) => this.#serve(parseServerMessage(this.#model, frames) as ServerCommand));
   }
 
   /** Bound endpoint, wildcards filled in; `null` before {@link bind}. */
@@ -165,16 +165,14 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   async #read(): Promise<void> {
     for await (const frames of this.#router) {
       this.#counts.received += 1;
-      const gate = this.#gate;
-      if (gate === undefined || parseServerMessage(this.#model, frames) === undefined) this.#serve(frames);
-      else if (gate.admit(frames, true)) this.#serve(frames);
+      const command = parseServerMessage(this.#model, frames);
+      if (command === undefined) this.#jobs.invalid(frames.length);
+      else if (this.#gate === undefined || this.#gate.admit(frames, true)) this.#serve(command);
     }
   }
 
-  #serve(frames: Buffer[]): void {
-    const command = parseServerMessage(this.#model, frames);
-    if (command === undefined) this.#jobs.invalid(frames.length);
-    else if (command.type === "ping") {
+  #serve(command: ServerCommand): void {
+    if (command.type === "ping") {
       this.#counts.pings += 1;
       if (!this.stopping) this.#send(pong(command.client));
     } else if (this.stopping) this.#fail(command, "stopping");

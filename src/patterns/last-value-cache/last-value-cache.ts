@@ -24,6 +24,7 @@
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import {
   answersSubscribers,
@@ -98,7 +99,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   #damaged = 0;
   readonly #counts = { messages: 0, notServing: 0, subscriptions: 0, invalid: 0 };
   #stepping = false;
-  #resume: (() => void) | undefined;
+  readonly #room = new IdleWaits();
 
   /**
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value; NotSupportedError
@@ -233,7 +234,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
 
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
-    this.#resume?.();
+    this.#room.end();
     this.#pump.end();
     await this.#sockets.frontend.close({ linger: 0 });
     await this.#sockets.backend.close({ linger });
@@ -271,9 +272,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     const alone = answersSubscribers(this.#sockets.backend);
     while (!this.closed) {
       if (this.#snapshots.room <= 0) {
-        await new Promise<void>((resolve) => {
-          this.#resume = resolve;
-        });
+        await this.#room.wait(false);
         continue;
       }
       let frames: Buffer[];
@@ -340,10 +339,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     this.#stepping = false;
     if (this.closed || this.#gate?.isServing() === false) return;
     this.#snapshots.step(SNAPSHOT_BATCH);
-    if (this.#snapshots.room > 0) {
-      this.#resume?.();
-      this.#resume = undefined;
-    }
+    if (this.#snapshots.room > 0) this.#room.end();
     this.#stepSoon();
   };
 }
