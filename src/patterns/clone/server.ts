@@ -12,11 +12,11 @@
  *   DEALER    to the other's P + 4          this one follows the other
  */
 
-import { describe, refuseExtra } from "../../core/arguments.js";
-import { isBytes } from "../../core/bytes.js";
+import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { ClosedError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { ignore } from "../../core/ignore.js";
 import { withTimeout } from "../../core/waiter.js";
 import { forwards } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
@@ -32,6 +32,7 @@ import { Driver } from "../kit/driver.js";
 import { readMessages } from "../kit/message-reader.js";
 import { OpenedSockets } from "../kit/opened-sockets.js";
 import { checkOptions, integer } from "../kit/options.js";
+import { ClientCoder } from "./client-coder.js";
 import {
   bindRow,
   type CloneEndpoints,
@@ -40,7 +41,7 @@ import {
   HANDSHAKE_ERRORS,
   type PortOwner,
 } from "./endpoints.js";
-import { EMPTY, keyFault } from "./protocol.js";
+import { EMPTY } from "./protocol.js";
 import {
   type CloneServerEvent,
   type CloneServerOptions,
@@ -57,6 +58,8 @@ import { StoreWriter } from "./store-writer.js";
 
 const COLLECT_MARK = 10_000;
 const REPLICATION_MARK = 10_000;
+/** Of the server's own calls. */
+const CODER = new ClientCoder(undefined, "utf8", ignore);
 const SET_OPTIONS = { ttl: integer({ default: 0, min: 0, max: MAX_TTL }) };
 
 const STAR_EVENTS: EventNames<BinaryStarEvent> = {
@@ -173,10 +176,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   set(key: string | Uint8Array, value: string | Uint8Array, options?: { readonly ttl?: number }): boolean {
     this.assertOpen();
     const ttl = options === undefined ? 0 : checkOptions("CloneServer.set", SET_OPTIONS, options).ttl;
-    const bytes = bytesOf("key", key);
-    if (keyFault(bytes) !== undefined)
-      throw new InvalidArgumentError(`A key must have 1 to 255 bytes and be no command; got ${bytes.length}`);
-    const taken = this.#rules.set(bytes, bytesOf("value", value), ttl, this.#timer.now());
+    const taken = this.#rules.set(CODER.key(key), CODER.encode(value), ttl, this.#timer.now());
     this.#flushSoon();
     return taken;
   }
@@ -189,7 +189,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   /** A copy of a key's value. */
   get(key: string | Uint8Array): Buffer | undefined {
     const { table } = this.#rules.map;
-    const id = table.find(bytesOf("key", key));
+    const id = table.find(CODER.bytes(key));
     return id < 0 ? undefined : table.value(id);
   }
 
@@ -420,12 +420,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     await Promise.all(this.#reading);
     await this.#writer?.close();
   }
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
-function bytesOf(what: string, given: unknown): Buffer {
-  if (typeof given === "string" || isBytes(given)) return Buffer.from(given as string);
-  throw new InvalidArgumentError(`A ${what} must be text or bytes; got ${describe(given)}`);
 }
 
 /** The peer is the other server's P: its states come from P + 3, and the link goes to P + 4. */
