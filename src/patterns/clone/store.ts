@@ -1,15 +1,5 @@
 /** A server's durable store: on LMDB (lmdb-store.ts), or a program's own. */
 
-/** A set key, or with the value `undefined` a deleted one. */
-export interface CloneStoredChange {
-  readonly key: Buffer;
-  readonly value: Buffer | undefined;
-  /** Sequence of the update, in ascending order. */
-  readonly sequence: number;
-  /** ms since 1970; 0: never. */
-  readonly expires: number;
-}
-
 /** A stored key. */
 export interface CloneStoredEntry {
   readonly key: Buffer;
@@ -17,6 +7,11 @@ export interface CloneStoredEntry {
   readonly sequence: number;
   /** ms since 1970; 0: never. */
   readonly expires: number;
+}
+
+/** A set key, or with the value `undefined` a deleted one, in ascending order of sequences. */
+export interface CloneStoredChange extends Omit<CloneStoredEntry, "value"> {
+  readonly value: Buffer | undefined;
 }
 
 export interface CloneStoredState {
