@@ -162,10 +162,7 @@ interface Job {
   movedAt: number;
 }
 
-interface Waiting {
-  readonly routingId: Buffer;
-  readonly subtree: Buffer;
-}
+type Waiting = Pick<Job, "routingId" | "subtree">;
 
 /**
  * Snapshots for clients: a few at once, each as fast as its client reads.

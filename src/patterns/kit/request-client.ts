@@ -20,12 +20,12 @@ import { ignore } from "../../core/ignore.js";
 import { engineStats, lastFailure } from "../../sockets/internal.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
-import { CALL_LIMITS, type PendingCall, PendingCalls } from "./calls.js";
+import { CALL_LIMITS, CALL_OPTIONS, type PendingCall, PendingCalls } from "./calls.js";
 import { Driver, type PatternWaitOptions } from "./driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "./endpoint-list.js";
 import { lateError } from "./errors.js";
 import { connected } from "./opened-sockets.js";
-import { anything, checkOptions, type Given, integer, object, type Settings } from "./options.js";
+import { checkOptions, type Given, integer, object, type Settings } from "./options.js";
 
 export function requestClientOptions(defaults: {
   readonly timeout: number;
@@ -49,18 +49,15 @@ export function requestClientOptions(defaults: {
 
 type RequestClientSettings = Settings<ReturnType<typeof requestClientOptions>>;
 
-const CALL_OPTIONS = {
-  /** ms for the whole call; -1: only attempts are limited. Default: the client's. */
-  timeout: integer({ min: -1 }),
+const REQUEST_OPTIONS = {
+  ...CALL_OPTIONS,
   /** ms per attempt. Default: the client's. */
   attemptTimeout: integer(),
   /** Default: the client's. */
   retries: integer({ min: 0 }),
-  /** Cancels the request, which a server may have handled. */
-  signal: anything<AbortSignal>(),
 };
 
-export type RequestCallOptions = Given<typeof CALL_OPTIONS>;
+export type RequestCallOptions = Given<typeof REQUEST_OPTIONS>;
 
 /** Why an attempt ended. */
 export type RetryReason = "timeout" | "disconnected";
@@ -186,7 +183,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     try {
       const { timeout, attemptTimeout, retries, signal } = checkOptions(
         `${this.driverName}.request`,
-        CALL_OPTIONS,
+        REQUEST_OPTIONS,
         options,
       );
       const frames = this.#terms.requests.encode(body);

@@ -289,14 +289,11 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   async #read(broker: Broker): Promise<void> {
-    for await (const [id, delimiter, ...body] of broker.dealer) {
+    for await (const frames of broker.dealer) {
+      const [id, delimiter, ...body] = frames;
       if (id?.length !== 8 || delimiter?.length !== 0 || body.length === 0) {
         this.#counts.invalid += 1;
-        this.events.emit({
-          type: "message:invalid",
-          endpoint: broker.endpoint,
-          frames: body.length + (id === undefined ? 0 : 1) + (delimiter === undefined ? 0 : 1),
-        });
+        this.events.emit({ type: "message:invalid", endpoint: broker.endpoint, frames: frames.length });
       } else this.#reply(broker, id.toString("latin1"), body);
       this.#dispatch();
     }
