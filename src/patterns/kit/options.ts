@@ -83,25 +83,17 @@ export function checkOptions<S extends OptionSpecs>(what: string, specs: S, give
   return settings as Settings<S>;
 }
 
-/** An integer. Default `min` 1, `max` 2,147,483,647. */
-export function integer(spec: {
-  readonly default: number;
-  readonly min?: number;
-  readonly max?: number;
-}): OptionSpec<number>;
-export function integer(spec?: {
-  readonly min?: number;
-  readonly max?: number;
-}): OptionSpec<number | undefined>;
-export function integer({
-  default: standard,
-  min = 1,
-  max = MAX,
-}: {
+interface IntegerSpec {
   readonly default?: number;
   readonly min?: number;
   readonly max?: number;
-} = {}): OptionSpec<number | undefined> {
+}
+
+/** An integer. Default `min` 1, `max` 2,147,483,647. */
+export function integer(spec: IntegerSpec & { readonly default: number }): OptionSpec<number>;
+export function integer(spec?: IntegerSpec): OptionSpec<number | undefined>;
+export function integer(spec: IntegerSpec = {}): OptionSpec<number | undefined> {
+  const { default: standard, min = 1, max = MAX } = spec;
   return {
     default: standard,
     expected: `a whole number from ${min} to ${max}`,
