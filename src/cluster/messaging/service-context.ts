@@ -11,16 +11,6 @@ import type { ServiceLinks, ServicesEffects, ServicesOptions } from "./service-t
 /** Protocol of messages to this node itself. */
 export const SELF = "self";
 
-/** By what a message may go. */
-export interface Means {
-  /** By one datagram to the group where it fits. */
-  readonly byDatagram: boolean;
-  /** By which alone it goes; `undefined`: all. */
-  readonly protocols: readonly string[] | undefined;
-  /** Of these protocols, as links have it. */
-  readonly lane: number;
-}
-
 /** Bytes of data, for bounds of queues. */
 export function sizeOf(data: string | Buffer): number {
   return typeof data === "string" ? 2 * data.length : data.length;

@@ -37,9 +37,9 @@ import type {
   ServiceStage,
 } from "./hooks.js";
 import { Query } from "./query.js";
-import { type Means, SELF, ServiceContext } from "./service-context.js";
+import { SELF, ServiceContext } from "./service-context.js";
 import { ServiceReceiver } from "./service-receiver.js";
-import { ServiceSender } from "./service-sender.js";
+import { type Outgoing, ServiceSender } from "./service-sender.js";
 import type {
   ServiceQueryOptions,
   ServiceSelection,
@@ -59,6 +59,8 @@ const QUERY_KEYS = [...SELECTION, "protocols", "channel", "id", "data", "timeout
 const PROTOCOLS = ["ipc", "tcp", "ws", "tls", "udp", SELF];
 
 type Hook = MessageHook | ServiceHook;
+
+type Asked = Pick<Outgoing, "id" | "services" | "payload" | "protocols" | "lane">;
 
 interface Selected {
   readonly services: readonly Member[];
@@ -128,12 +130,15 @@ export class Services {
     const sent: Member[] = [];
     const used = new Set<"links" | "datagram">();
     let byProtocol: string | Buffer | undefined;
-    const answer = this.#sender.send(services, payload, {
+    const answer = this.#sender.send({
       ...means,
       kind: "message",
       id: this.#context.pending.take(),
+      services,
+      payload,
       context,
       isForAll: isUnselected(options),
+      items: new Map(),
       sent: (service, by) => {
         sent.push(service);
         used.add(by);
@@ -180,9 +185,9 @@ export class Services {
     for (const { service, error } of failed) query.respond({ service: service as Member, error });
     if (services.length === 0) query.end("done");
     else if (query.ended === undefined) {
-      const payload = { data: checked, channel, ruid };
-      if (operation === undefined) this.#ask(query, number, services, payload, means, undefined);
-      else operation.run(() => this.#ask(query, number, services, payload, means, contextToSend(operation)));
+      const asked = { ...means, id: number, services, payload: { data: checked, channel, ruid } };
+      if (operation === undefined) this.#ask(query, asked, undefined);
+      else operation.run(() => this.#ask(query, asked, contextToSend(operation)));
     }
     return query;
   }
@@ -274,26 +279,20 @@ export class Services {
     return { services: [...found.values()], failed: [...failed.values()] };
   }
 
-  #ask(
-    query: Query,
-    number: number,
-    services: readonly Member[],
-    payload: HookPayload,
-    means: Means,
-    context: Buffer | undefined,
-  ): void {
+  #ask(query: Query, asked: Asked, context: Buffer | undefined): void {
+    const { services } = asked;
     const fail = (service: Member, error: ShoalError): void => {
       this.#context.counts.failed += 1;
       query.respond({ service, error });
     };
     try {
-      const answer = this.#sender.send(services, payload, {
-        ...means,
+      const answer = this.#sender.send({
+        ...asked,
         byDatagram: false,
         kind: "query",
-        id: number,
         context,
         isForAll: false,
+        items: new Map(),
         sent: () => {
           this.#context.counts.sent += 1;
         },
@@ -306,7 +305,10 @@ export class Services {
     }
   }
 
-  #meansOf(names: readonly string[] | undefined, broadcast = false): Means {
+  #meansOf(
+    names: readonly string[] | undefined,
+    broadcast = false,
+  ): Pick<Outgoing, "byDatagram" | "protocols" | "lane"> {
     const protocols = protocolsOf(names, this.#protocols);
     const isMulticast = checkBoolean("broadcast", broadcast) && protocols?.includes("udp") !== false;
     const lane = protocols === undefined ? 0 : this.#context.links.laneOf(protocols);
