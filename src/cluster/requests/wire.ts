@@ -83,56 +83,43 @@ export interface ServiceLoad {
   readonly slots: number;
 }
 
-export interface CallItem extends CallExtras {
-  readonly op: typeof RequestOp.CALL;
+interface ItemOf<Op extends RequestOp> {
+  readonly op: Op;
   readonly id: number;
-  readonly timeout: number;
-  readonly service: string;
+}
+
+interface WithBody {
   readonly form: BodyForm;
   /** A view. */
   readonly body: Buffer;
 }
 
-export interface ReplyItem extends ServiceLoad {
-  readonly op: typeof RequestOp.REPLY;
-  readonly id: number;
-  readonly form: BodyForm;
-  readonly body: Buffer;
+export interface CallItem extends ItemOf<typeof RequestOp.CALL>, CallExtras, WithBody {
+  readonly timeout: number;
+  readonly service: string;
 }
 
-export interface FailureItem extends ServiceLoad {
-  readonly op: typeof RequestOp.FAILURE;
-  readonly id: number;
+export interface FailureItem extends ItemOf<typeof RequestOp.FAILURE>, ServiceLoad {
   readonly reason: string;
   readonly message: string;
   readonly details: Buffer;
 }
 
-export interface PartItem {
-  readonly op: typeof RequestOp.PART;
-  readonly id: number;
-  readonly form: BodyForm;
-  readonly body: Buffer;
-}
-
-export interface EndItem extends ServiceLoad {
-  readonly op: typeof RequestOp.END;
-  readonly id: number;
-}
-
-export interface CreditItem {
-  readonly op: typeof RequestOp.CREDIT;
-  readonly id: number;
+export interface CreditItem extends ItemOf<typeof RequestOp.CREDIT> {
   readonly parts: number;
   readonly bytes: number;
 }
 
-export interface SignItem {
-  readonly op: typeof RequestOp.CANCEL | typeof RequestOp.CHECK | typeof RequestOp.GONE;
-  readonly id: number;
-}
+type Sign = typeof RequestOp.CANCEL | typeof RequestOp.CHECK | typeof RequestOp.GONE;
 
-export type RequestItem = CallItem | ReplyItem | FailureItem | PartItem | EndItem | CreditItem | SignItem;
+export type RequestItem =
+  | CallItem
+  | (ItemOf<typeof RequestOp.REPLY> & ServiceLoad & WithBody)
+  | FailureItem
+  | (ItemOf<typeof RequestOp.PART> & WithBody)
+  | (ItemOf<typeof RequestOp.END> & ServiceLoad)
+  | CreditItem
+  | ItemOf<Sign>;
 
 export type RequestJunk =
   | "empty"
@@ -245,7 +232,7 @@ export function encodeCredit(id: number, parts: number, size: number): Buffer {
   return out.finish(NO_BYTES);
 }
 
-export function encodeSign(op: SignItem["op"], id: number): Buffer {
+export function encodeSign(op: Sign, id: number): Buffer {
   begin(op, BodyForm.BYTES, id);
   return out.finish(NO_BYTES);
 }
