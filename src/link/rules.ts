@@ -190,7 +190,8 @@ export class LinkRules implements FrameSink {
   #pingedAt: number | undefined = undefined;
   #pings = 0n;
   #measuredAt: number;
-  #roundTrip = Number.POSITIVE_INFINITY;
+  /** ms; infinite before the first measurement. */
+  roundTrip = Number.POSITIVE_INFINITY;
   #roundTripAt = 0;
   #resets = RESET_BURST;
   #resetsAt: number;
@@ -230,11 +231,6 @@ export class LinkRules implements FrameSink {
 
   get windowBytes(): number {
     return this.#budget.used;
-  }
-
-  /** ms; infinite before the first measurement. */
-  get roundTrip(): number {
-    return this.#roundTrip;
   }
 
   get isClosing(): boolean {
@@ -292,7 +288,7 @@ export class LinkRules implements FrameSink {
     if (channel.isGone) return;
     this.#now = now;
     const { maxWindow } = this.#settings;
-    const granted = channel.window.consume(bytes, now, this.#roundTrip, maxWindow, this.#budget);
+    const granted = channel.window.consume(bytes, now, this.roundTrip, maxWindow, this.#budget);
     if (channel.finReceived) this.#forgetDone(channel);
     else if (granted > 0) {
       this.#grants.set(channel, (this.#grants.get(channel) ?? 0) + granted);
@@ -512,8 +508,8 @@ export class LinkRules implements FrameSink {
     const took = this.#now - this.#pingedAt;
     this.#pingedAt = undefined;
     if (this.#pings < FIRST_PINGS) this.#ping();
-    if (took > this.#roundTrip && this.#now - this.#roundTripAt < ROUND_TRIP_AGE) return undefined;
-    this.#roundTrip = took;
+    if (took > this.roundTrip && this.#now - this.#roundTripAt < ROUND_TRIP_AGE) return undefined;
+    this.roundTrip = took;
     this.#roundTripAt = this.#now;
     return undefined;
   }

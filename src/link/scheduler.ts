@@ -17,7 +17,7 @@ export class FairScheduler<T extends Scheduled> {
   readonly #levels: RingBuffer<T>[] = [];
   /** Bytes of more urgent levels while the level waits. */
   readonly #waited: number[] = [];
-  #count = 0;
+  length = 0;
 
   constructor() {
     for (let i = 0; i < URGENCIES; i++) {
@@ -26,23 +26,19 @@ export class FairScheduler<T extends Scheduled> {
     }
   }
 
-  get length(): number {
-    return this.#count;
-  }
-
   /** Repeated calls have no effect. */
   add(entry: T): void {
     if (entry.isQueued) return;
     entry.isQueued = true;
     (this.#levels[entry.urgency] as RingBuffer<T>).push(entry);
-    this.#count += 1;
+    this.length += 1;
   }
 
   take(): T | undefined {
-    if (this.#count === 0) return undefined;
+    if (this.length === 0) return undefined;
     const entry = (this.#levels[this.#nextLevel()] as RingBuffer<T>).shift() as T;
     entry.isQueued = false;
-    this.#count -= 1;
+    this.length -= 1;
     return entry;
   }
 

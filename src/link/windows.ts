@@ -21,32 +21,24 @@ export interface WindowBudget {
 
 /** The receiver's side. The budget has its first window already. */
 export class ReceiveWindow {
-  #size: number;
-  #unread = 0;
+  size: number;
+  unread = 0;
   #ungranted = 0;
   #grantedAt: number;
 
   constructor(size: number, now: number) {
-    this.#size = size;
+    this.size = size;
     this.#grantedAt = now;
   }
 
-  get size(): number {
-    return this.#size;
-  }
-
-  get unread(): number {
-    return this.#unread;
-  }
-
   get allowed(): number {
-    return this.#size - this.#unread - this.#ungranted;
+    return this.size - this.unread - this.#ungranted;
   }
 
   /** A frame's head announces bytes. @returns `false` for more than were allowed */
   receive(bytes: number): boolean {
     if (bytes > this.allowed) return false;
-    this.#unread += bytes;
+    this.unread += bytes;
     return true;
   }
 
@@ -55,18 +47,18 @@ export class ReceiveWindow {
    * @returns bytes to grant now
    */
   consume(bytes: number, now: number, roundTrip: number, maxWindow: number, budget: WindowBudget): number {
-    this.#unread -= bytes;
+    this.unread -= bytes;
     this.#ungranted += bytes;
-    if (2 * this.#ungranted < this.#size) return 0;
+    if (2 * this.#ungranted < this.size) return 0;
     let granted = this.#ungranted;
     const elapsed = now - this.#grantedAt;
     const isFast =
-      elapsed * this.#size < WINDOW_ROUND_TRIPS * granted * Math.max(roundTrip, SHORTEST_ROUND_TRIP);
-    const more = Math.min(this.#size, maxWindow - this.#size);
+      elapsed * this.size < WINDOW_ROUND_TRIPS * granted * Math.max(roundTrip, SHORTEST_ROUND_TRIP);
+    const more = Math.min(this.size, maxWindow - this.size);
     const hasRoom = more > 0 && budget.used + more <= budget.limit;
     if (isFast && Number.isFinite(roundTrip) && hasRoom) {
       budget.used += more;
-      this.#size += more;
+      this.size += more;
       granted += more;
     }
     this.#ungranted = 0;

@@ -34,7 +34,7 @@ export class Deliveries {
   /** Sizes of unacknowledged messages by number. */
   readonly #inFlight = new Map<number, number>();
   #bytes = 0;
-  #next: number;
+  next: number;
   #acknowledged: number[] = [];
   #old: number[] = [];
   #reported: number | undefined;
@@ -43,11 +43,7 @@ export class Deliveries {
   constructor(window: DeliveryWindow, all: InFlightBytes, head: number) {
     this.#window = window;
     this.#all = all;
-    this.#next = head;
-  }
-
-  get next(): number {
-    return this.#next;
+    this.next = head;
   }
 
   get room(): number {
@@ -64,14 +60,14 @@ export class Deliveries {
   }
 
   sent(number: number, size: number): void {
-    this.#next = number + 1;
+    this.next = number + 1;
     this.#inFlight.set(number, size);
     this.#bytes += size;
     this.#all.used += size;
   }
 
   passed(number: number): void {
-    this.#next = number + 1;
+    this.next = number + 1;
     this.#old.push(number);
   }
 
@@ -108,8 +104,8 @@ export class Deliveries {
     const progress = {
       acknowledged: this.#acknowledged,
       old: this.#old,
-      low: this.#inFlight.keys().next().value ?? this.#next,
-      sent: this.#next,
+      low: this.#inFlight.keys().next().value ?? this.next,
+      sent: this.next,
       reported: this.#reported,
     };
     this.#acknowledged = [];

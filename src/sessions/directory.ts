@@ -10,15 +10,11 @@ export class Directory implements SubscriptionDirectory {
   /** Bounded by the servers' `maxFilters` and `maxFilterBytes`. */
   readonly #table = new SubscriptionTable<string>(undefined, Infinity);
   readonly #filters = new Map<string, readonly string[]>();
-  #version = -1;
+  version = -1;
   #refreshing: Promise<void> | undefined;
 
   constructor(store: SessionStore) {
     this.#store = store;
-  }
-
-  get version(): number {
-    return this.#version;
   }
 
   get size(): number {
@@ -41,11 +37,11 @@ export class Directory implements SubscriptionDirectory {
   async #refresh(): Promise<void> {
     const [bytes] = await this.#store.read([keys.directory]);
     const version = bytes === undefined ? 0 : (decodeJson(keys.directory, bytes.value) as number);
-    if (version === this.#version) return;
-    const missed = version - this.#version;
-    const isKnown = this.#version >= 0 && missed > 0 && missed < KEPT_CHANGES;
-    if (!isKnown || !(await this.#readChanges(this.#version + 1, version))) await this.#readAll();
-    this.#version = version;
+    if (version === this.version) return;
+    const missed = version - this.version;
+    const isKnown = this.version >= 0 && missed > 0 && missed < KEPT_CHANGES;
+    if (!isKnown || !(await this.#readChanges(this.version + 1, version))) await this.#readAll();
+    this.version = version;
   }
 
   /** @returns `false` if the store lacks a change */

@@ -56,7 +56,7 @@ export class Addresses<Client> {
   readonly #aliases = new Map<number, Alias>();
   /** By node and by the client's number there, in the order of checks for eviction. */
   readonly #byNode = new Map<string, Map<number, Alias>>();
-  #dropped = 0;
+  dropped = 0;
 
   constructor(effects: AddressesEffects, most = 65_536) {
     this.#effects = effects;
@@ -69,10 +69,6 @@ export class Addresses<Client> {
 
   get aliases(): number {
     return this.#aliases.size;
-  }
-
-  get dropped(): number {
-    return this.#dropped;
   }
 
   // --- This node's clients -------------------------------------------------------------------------------------------
@@ -159,7 +155,7 @@ export class Addresses<Client> {
       this.#aliases.delete(address.id);
       if (aliases.size === 0) this.#byNode.delete(address.node);
       alias.dropped = true;
-      this.#dropped += 1;
+      this.dropped += 1;
       this.#effects.dropped(address);
       return;
     }

@@ -74,7 +74,7 @@ export class FilterIndex {
   #depth = 0;
   /** Reused to avoid garbage. */
   #splitting = new Int32Array(0);
-  #size = 0;
+  size = 0;
 
   #found = 0;
   #isDollar = false;
@@ -105,10 +105,6 @@ export class FilterIndex {
     this.#take = take;
     this.#arena = new RecordArena(take);
     this.#addSegment(0);
-  }
-
-  get size(): number {
-    return this.#size;
   }
 
   /**
@@ -185,7 +181,7 @@ export class FilterIndex {
     const scan = this.#scan;
     const ref = this.#allocate(scan.bytes, 0, scan.length, payloadWords, 0);
     this.#insertPlace(this.#hash, ref);
-    this.#size++;
+    this.size++;
     return ref;
   }
 
@@ -194,7 +190,7 @@ export class FilterIndex {
     this.#locate(ref);
     this.#arena.free(ref, recordWords(this.words(ref)[ref & WORD_MASK] as number));
     this.#unplace();
-    this.#size--;
+    this.size--;
   }
 
   /** Moves a record to one with another payload size, which the caller fills. The old one is readable until `tidy`. */
@@ -271,7 +267,7 @@ export class FilterIndex {
   match(topic: string): number {
     this.#found = 0;
     const scan = this.#scan;
-    if (this.#size === 0 || scan.topic(topic) !== undefined) return 0;
+    if (this.size === 0 || scan.topic(topic) !== undefined) return 0;
     this.#isDollar = scan.bytes[0] === 0x24;
     this.#candidates = 0;
     this.#follow(0, 0, 0);

@@ -28,11 +28,7 @@ export class FilterShapes {
   #pluses = new Uint8Array(FIRST_ROOM);
   #next = 1;
   #free: number[] = [];
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
+  size = 0;
 
   makeChild(node: number, isPlus: boolean): number {
     const known = (isPlus ? this.plus : this.text)[node] as number;
@@ -54,7 +50,7 @@ export class FilterShapes {
     const counts = tail ? this.tails : this.ends;
     const before = counts[node] as number;
     counts[node] = before + 1;
-    if (before === 0) this.#size++;
+    if (before === 0) this.size++;
   }
 
   /** Nodes without a shape below are freed. */
@@ -63,7 +59,7 @@ export class FilterShapes {
     const left = (counts[node] as number) - count;
     counts[node] = left;
     if (left === 0) {
-      this.#size--;
+      this.size--;
       this.prune(node);
     }
   }

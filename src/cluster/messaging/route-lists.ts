@@ -87,8 +87,8 @@ export class RouteLists {
   readonly #own = new OwnRoutes();
   readonly #numbers: RouteNumbers;
   readonly #members = new Map<string, Member>();
-  /** Deadlines for their interest. */
-  readonly #unsettled = new Map<string, number>();
+  /** New members with unknown interest, until it arrives, they are lost, or after `settle` ms: the deadlines. */
+  readonly unsettled = new Map<string, number>();
   /** Whether new members are asked for their list. */
   #asksUnsettled = false;
   /** Longest lost first. */
@@ -182,8 +182,8 @@ export class RouteLists {
 
   #meet(now: number, id: string): void {
     const isKnown = this.#members.get(id)?.isAlive === true;
-    if (this.#settle <= 0 || isKnown || this.#unsettled.has(id)) return;
-    this.#unsettled.set(id, now + this.#settle);
+    if (this.#settle <= 0 || isKnown || this.unsettled.has(id)) return;
+    this.unsettled.set(id, now + this.#settle);
     this.#effects.changed();
   }
 
@@ -255,15 +255,10 @@ export class RouteLists {
     if (member.waits) member.asks = true;
   }
 
-  /** New members with unknown interest, until their interest arrives, they are lost, or after `settle` ms. */
-  get unsettled(): ReadonlyMap<string, number> {
-    return this.#unsettled;
-  }
-
   askUnsettled(now: number): void {
-    if (this.#asksUnsettled || this.#unsettled.size === 0) return;
+    if (this.#asksUnsettled || this.unsettled.size === 0) return;
     this.#asksUnsettled = true;
-    for (const id of this.#unsettled.keys()) {
+    for (const id of this.unsettled.keys()) {
       const member = this.#members.get(id);
       if (member !== undefined) this.#ask(now, member);
     }
@@ -275,8 +270,8 @@ export class RouteLists {
   }
 
   #settled(id: string): void {
-    if (this.#unsettled.delete(id)) this.#effects.changed();
-    if (this.#unsettled.size === 0) this.#asksUnsettled = false;
+    if (this.unsettled.delete(id)) this.#effects.changed();
+    if (this.unsettled.size === 0) this.#asksUnsettled = false;
   }
 
   nodeOf(number: number): string | undefined {
@@ -295,7 +290,7 @@ export class RouteLists {
 
   /** All deadlines of one kind are in the order of their insertion. */
   nextWakeUp(): number {
-    const [unsettled = NEVER] = this.#unsettled.values();
+    const [unsettled = NEVER] = this.unsettled.values();
     const [lost] = this.#lost;
     const expiry = lost === undefined ? NEVER : this.#expiryOf(lost);
     const parts = this.#hungry.size > 0 ? this.#partsAt + ROUTE_PARTS_TIME : NEVER;
@@ -310,7 +305,7 @@ export class RouteLists {
       this.#hungry.delete(member);
       this.#feed(now, member, true);
     }
-    for (const [id, until] of this.#unsettled) {
+    for (const [id, until] of this.unsettled) {
       if (now < until) break;
       this.#settled(id);
     }

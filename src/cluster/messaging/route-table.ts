@@ -53,11 +53,12 @@ export class RouteTable {
   #waiting: number[] = [];
   #marks = new Uint32Array(1);
   /** Routes of retired numbers until the end of their sweep; number from which on sweeps are frequent. */
-  #retired = 0;
+  unswept = 0;
   readonly #sweepSoonFrom: number;
   #cursor = 0;
   #calls = 0;
-  #size = 0;
+  /** A filter of three nodes counts three times. */
+  size = 0;
   /** Nodes that the current match has found: those with its stamp. */
   #stamps = new Uint32Array(16);
   #stamp = 0;
@@ -72,11 +73,6 @@ export class RouteTable {
   constructor(scan?: TopicScan, sweepSoonFrom: number = MAX_NODE_ROUTES) {
     this.#sweepSoonFrom = sweepSoonFrom;
     this.#index = new FilterIndex(scan, takeUncounted);
-  }
-
-  /** A filter of three nodes counts three times. */
-  get size(): number {
-    return this.#size;
   }
 
   /** Distinct filters; those of deleted nodes count until they are swept. */
@@ -136,7 +132,7 @@ export class RouteTable {
       this.#put(known, node);
     }
     this.#counts[node] = (this.#counts[node] as number) + 1;
-    this.#size++;
+    this.size++;
     this.#changed();
     return "added";
   }
@@ -155,13 +151,9 @@ export class RouteTable {
     index.releaseShape(shape);
     this.#take(ref, node);
     this.#counts[node] = (this.#counts[node] as number) - 1;
-    this.#size--;
+    this.size--;
     this.#changed();
     return true;
-  }
-
-  get unswept(): number {
-    return this.#retired;
   }
 
   /** @returns the number of the node's routes */
@@ -172,8 +164,8 @@ export class RouteTable {
     for (const [shape, routes] of shapes) this.#index.releaseShape(shape, routes);
     this.#shapes[node] = undefined;
     const count = this.#counts[node] as number;
-    this.#retired += count;
-    this.#size -= count;
+    this.unswept += count;
+    this.size -= count;
     // A node without routes is in no record.
     (count === 0 ? this.#free : this.#waiting).push(node);
     return count;
@@ -276,7 +268,7 @@ export class RouteTable {
   #endSweep(): void {
     this.#marks.fill(0);
     for (const node of this.#sweeping) {
-      this.#retired -= this.#counts[node] as number;
+      this.unswept -= this.#counts[node] as number;
       this.#free.push(node);
     }
     this.#sweeping = [];
@@ -360,7 +352,7 @@ export class RouteTable {
   #changed(): void {
     this.#index.tidy();
     if (this.#sweeping.length + this.#waiting.length === 0) return;
-    const every = this.#retired > this.#sweepSoonFrom ? SWEEP_SOON : SWEEP_EVERY;
+    const every = this.unswept > this.#sweepSoonFrom ? SWEEP_SOON : SWEEP_EVERY;
     if (++this.#calls % every === 0) this.sweep();
   }
 }

@@ -418,7 +418,7 @@ export class Sending {
   }
 
   #refused(attempt: Attempt, reason: string): void {
-    if (reason === "forgotten" && !this.window.isFresh) {
+    if (reason === "forgotten" && this.window.everSent > 0) {
       this.#disconnect();
       const lost = this.#loseSession();
       this.#connect();

@@ -81,17 +81,13 @@ export class ServiceReceiver {
   readonly #context: ServiceContext;
   #messageHandlers: readonly Handler<ServiceMessageHandler>[] = [];
   #queryHandlers: readonly Handler<ServiceQueryHandler>[] = [];
-  #handling = 0;
-  #handlingBytes = 0;
+  handling = 0;
+  handlingBytes = 0;
   /** Whether dropped messages were reported since nothing was handled. */
   #isOverloaded = false;
 
   constructor(context: ServiceContext) {
     this.#context = context;
-  }
-
-  stats(): { readonly handling: number; readonly handlingBytes: number } {
-    return { handling: this.#handling, handlingBytes: this.#handlingBytes };
   }
 
   onMessage(call: ServiceMessageHandler, options: HandlerOptions = {}): () => void {
@@ -279,7 +275,7 @@ export class ServiceReceiver {
     this.#context.refuse("service:overloaded");
     if (this.#isOverloaded) return;
     this.#isOverloaded = true;
-    const text = `${this.#handling} messages and queries are handled, and further ones are dropped`;
+    const text = `${this.handling} messages and queries are handled, and further ones are dropped`;
     this.#context.effects.report({ type: "handler:failed", member, error: new ClosedError("EAGAIN", text) });
   }
 
@@ -445,18 +441,18 @@ export class ServiceReceiver {
   }
 
   get isBusy(): boolean {
-    return this.#handling >= MAX_HANDLING || this.#handlingBytes >= MAX_HANDLING_BYTES;
+    return this.handling >= MAX_HANDLING || this.handlingBytes >= MAX_HANDLING_BYTES;
   }
 
   #begin(size: number): void {
-    this.#handling += 1;
-    this.#handlingBytes += size;
+    this.handling += 1;
+    this.handlingBytes += size;
   }
 
   #end(size: number): void {
-    this.#handling -= 1;
-    this.#handlingBytes -= size;
-    if (this.#handling === 0) this.#isOverloaded = false;
+    this.handling -= 1;
+    this.handlingBytes -= size;
+    if (this.handling === 0) this.#isOverloaded = false;
   }
 }
 

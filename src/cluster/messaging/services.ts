@@ -198,7 +198,8 @@ export class Services {
       ...counts,
       queries: pending.size,
       awaited: pending.awaited,
-      ...this.receiver.stats(),
+      handling: this.receiver.handling,
+      handlingBytes: this.receiver.handlingBytes,
       refused: { ...refused, ...(queues.dropped > 0 && { "service:unread": queues.dropped }) },
     };
   }

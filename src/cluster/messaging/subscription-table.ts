@@ -24,17 +24,13 @@ export class SubscriptionTable<T> {
   readonly #free: number[] = [];
   readonly #onLast: ((filter: string) => void) | undefined;
   readonly #maxShapes: number;
-  #size = 0;
+  size = 0;
   #nextAge = 0;
 
   /** @param onLast called when the last subscription of a filter was deleted @param maxShapes of filters */
   constructor(onLast?: (filter: string) => void, maxShapes: number = MAX_SHAPES_OF_NODE) {
     this.#onLast = onLast;
     this.#maxShapes = maxShapes;
-  }
-
-  get size(): number {
-    return this.#size;
   }
 
   /** Distinct filters. */
@@ -56,7 +52,7 @@ export class SubscriptionTable<T> {
       if (entry.value === value || entry.more?.has(value) === true) return;
       entry.more ??= new Map();
       entry.more.set(value, this.#nextAge++);
-      this.#size++;
+      this.size++;
       return;
     }
     if (!index.hasShape(index.shape()) && index.shapes.size >= this.#maxShapes) {
@@ -71,7 +67,7 @@ export class SubscriptionTable<T> {
     index.useShape();
     const ref = index.insert(1);
     index.words(ref)[(ref & WORD_MASK) + 1] = number;
-    this.#size++;
+    this.size++;
   }
 
   /** `false` if there was no such subscription. */
@@ -83,10 +79,10 @@ export class SubscriptionTable<T> {
     if (entry === undefined) return false;
     if (entry.value !== value) {
       if (entry.more?.delete(value) !== true) return false;
-      this.#size--;
+      this.size--;
       return true;
     }
-    this.#size--;
+    this.size--;
     for (const [next, age] of entry.more ?? []) {
       entry.value = next;
       entry.age = age;

@@ -25,8 +25,8 @@ export class WaitingSends {
   readonly #mostBytes: number;
   /** A queue stays while its room is awaited. */
   readonly #queues = new Map<string, Queue>();
-  #count = 0;
-  #bytes = 0;
+  count = 0;
+  bytes = 0;
   isClosed = false;
 
   /** @param room rejects when the peer is gone */
@@ -36,16 +36,8 @@ export class WaitingSends {
     this.#room = room;
   }
 
-  get count(): number {
-    return this.#count;
-  }
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   get isEmpty(): boolean {
-    return this.#count === 0;
+    return this.count === 0;
   }
 
   has(peer: string): boolean {
@@ -53,7 +45,7 @@ export class WaitingSends {
   }
 
   isFull(copies: number, bytes: number): boolean {
-    return this.#count + copies > this.#most || this.#bytes + copies * bytes > this.#mostBytes;
+    return this.count + copies > this.#most || this.bytes + copies * bytes > this.#mostBytes;
   }
 
   /** One may wait, whatever its size. */
@@ -86,8 +78,8 @@ export class WaitingSends {
     const copy: WaitingCopy = { queue, bytes, send, done, timer: undefined };
     queue.copies.add(copy);
     queue.bytes += bytes;
-    this.#count += 1;
-    this.#bytes += bytes;
+    this.count += 1;
+    this.bytes += bytes;
     if (known === undefined) {
       this.#queues.set(peer, queue);
       void this.#pump(peer, queue);
@@ -143,8 +135,8 @@ export class WaitingSends {
     if (!queue.copies.delete(copy)) return;
     clearTimeout(timer);
     queue.bytes -= bytes;
-    this.#count -= 1;
-    this.#bytes -= bytes;
+    this.count -= 1;
+    this.bytes -= bytes;
     copy.done(result);
   }
 }

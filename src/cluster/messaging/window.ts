@@ -67,11 +67,13 @@ export class SendWindow {
   delivered = 0;
   lost = 0;
   resent = 0;
-  /** Number of the next item of this session. */
-  #next = 0;
-  #acked = 0;
-  #everSent = 0;
-  #session: number;
+  session: number;
+  /** Of this session: the items so far. */
+  offered = 0;
+  acked = 0;
+  everSent = 0;
+  /** Of unacknowledged items and their headers. */
+  waitingBytes = 0;
   readonly #limits: WindowLimits;
   readonly #batches = new RingBuffer<Batch>(2);
   /** Place of the first batch to be sent. */
@@ -80,33 +82,16 @@ export class SendWindow {
   #slab: WindowSlab | undefined = undefined;
   #memory: Buffer = NO_MEMORY;
   readonly #slabs = new WindowSlabs();
-  #bytes = 0;
   #inFlight = 0;
 
   /** @param session above all sessions of this life that the receiver knows */
   constructor(limits: WindowLimits, session = 0) {
     this.#limits = limits;
-    this.#session = session;
+    this.session = session;
   }
 
   get waiting(): number {
-    return this.#next - this.#acked;
-  }
-
-  get waitingBytes(): number {
-    return this.#bytes;
-  }
-
-  get session(): number {
-    return this.#session;
-  }
-
-  get offered(): number {
-    return this.#next;
-  }
-
-  get acked(): number {
-    return this.#acked;
+    return this.offered - this.acked;
   }
 
   get hasUnsent(): boolean {
@@ -117,20 +102,12 @@ export class SendWindow {
     return this.#inFlight > 0;
   }
 
-  get everSent(): number {
-    return this.#everSent;
-  }
-
-  get isFresh(): boolean {
-    return this.#everSent === 0;
-  }
-
   get isHalfEmpty(): boolean {
-    return 2 * this.waiting <= this.#limits.items && 2 * this.#bytes <= this.#limits.bytes;
+    return 2 * this.waiting <= this.#limits.items && 2 * this.waitingBytes <= this.#limits.bytes;
   }
 
   get isFarFromFull(): boolean {
-    return 4 * this.waiting <= this.#limits.items && 4 * this.#bytes <= this.#limits.bytes;
+    return 4 * this.waiting <= this.#limits.items && 4 * this.waitingBytes <= this.#limits.bytes;
   }
 
   /** @returns whether there was room. An empty queue takes an item of any size */
@@ -142,7 +119,7 @@ export class SendWindow {
       const at = this.#append(kind, size);
       this.#memory.set(item, at);
     }
-    this.#next += 1;
+    this.offered += 1;
     return true;
   }
 
@@ -155,14 +132,14 @@ export class SendWindow {
     // Faster than a native call for the few bytes of most heads.
     for (let i = 0; i < headBytes; i++) slab[at + i] = head[i] as number;
     writeData(slab, data, at + headBytes);
-    this.#next += 1;
+    this.offered += 1;
     return true;
   }
 
   hasRoom(size: number): boolean {
-    const waiting = this.#next - this.#acked;
+    const waiting = this.offered - this.acked;
     if (waiting === 0) return true;
-    return waiting < this.#limits.items && this.#bytes + size + ITEM_OVERHEAD <= this.#limits.bytes;
+    return waiting < this.#limits.items && this.waitingBytes + size + ITEM_OVERHEAD <= this.#limits.bytes;
   }
 
   /**
@@ -180,7 +157,7 @@ export class SendWindow {
     this.#inFlight += batch.bytes;
     if (batch === this.#open) this.#open = undefined;
     if (batch.wasSent) this.resent += batch.count;
-    else this.#everSent = batch.first + batch.count;
+    else this.everSent = batch.first + batch.count;
     batch.wasSent = true;
     const { memory, slab, start, end, item } = batch;
     if (item !== undefined) return [memory, item];
@@ -191,15 +168,15 @@ export class SendWindow {
 
   /** @param delivered items of this session. @returns whether that is possible */
   ack(delivered: number): boolean {
-    if (delivered > this.#everSent) return false;
-    if (delivered <= this.#acked) return true;
-    this.delivered += delivered - this.#acked;
-    this.#acked = delivered;
+    if (delivered > this.everSent) return false;
+    if (delivered <= this.acked) return true;
+    this.delivered += delivered - this.acked;
+    this.acked = delivered;
     const batches = this.#batches;
     for (let batch = batches.peek(); batch !== undefined; batch = batches.peek()) {
       if (batch.first + batch.count > delivered) break;
       batches.shift();
-      this.#bytes -= batch.bytes;
+      this.waitingBytes -= batch.bytes;
       // Else it is unsent after a cut, and acknowledged by the greeting.
       if (this.#unsent > 0) {
         this.#unsent -= 1;
@@ -222,7 +199,7 @@ export class SendWindow {
    */
   resume(received: number, delivered: number): boolean {
     this.disconnected();
-    if (received < this.#acked || received > this.#everSent || delivered > received) return false;
+    if (received < this.acked || received > this.everSent || delivered > received) return false;
     if (!this.ack(delivered)) return false;
     // Items that the peer has and has not delivered are not sent again.
     for (; this.hasUnsent; this.#unsent += 1) {
@@ -236,14 +213,14 @@ export class SendWindow {
   /** The peer is gone or another life. */
   reset(): void {
     this.lost += this.waiting;
-    this.#session += 1;
-    this.#next = 0;
-    this.#acked = 0;
-    this.#everSent = 0;
+    this.session += 1;
+    this.offered = 0;
+    this.acked = 0;
+    this.everSent = 0;
     this.#batches.clear();
     this.disconnected();
     this.#open = undefined;
-    this.#bytes = 0;
+    this.waitingBytes = 0;
     this.#slabs.forget();
   }
 
@@ -275,7 +252,7 @@ export class SendWindow {
     batch.end = end;
     batch.count += 1;
     batch.bytes += end - before;
-    this.#bytes += end - before;
+    this.waitingBytes += end - before;
     return at;
   }
 
@@ -285,12 +262,12 @@ export class SendWindow {
     this.#slab = slab;
     this.#memory = bytes;
     bytes[start] = LinkFrame.BATCH;
-    writeUint48(bytes, start + 1, this.#next);
+    writeUint48(bytes, start + 1, this.offered);
     slab.end = start + BATCH_HEADER;
     slab.batches += 1;
-    const batch = new Batch(this.#next, bytes, start, slab.end, undefined, slab);
+    const batch = new Batch(this.offered, bytes, start, slab.end, undefined, slab);
     batch.bytes = BATCH_HEADER;
-    this.#bytes += BATCH_HEADER;
+    this.waitingBytes += BATCH_HEADER;
     this.#batches.push(batch);
     this.#open = batch;
     return batch;
@@ -299,12 +276,12 @@ export class SendWindow {
   #offerLarge(kind: number, item: Uint8Array): void {
     const head = Buffer.allocUnsafe(ITEM_HEADER);
     head[0] = LinkFrame.ITEM;
-    writeUint48(head, 1, this.#next);
+    writeUint48(head, 1, this.offered);
     head[7] = kind;
-    const batch = new Batch(this.#next, head, 0, ITEM_HEADER, item, undefined);
+    const batch = new Batch(this.offered, head, 0, ITEM_HEADER, item, undefined);
     batch.count = 1;
     batch.bytes = ITEM_HEADER + item.length;
-    this.#bytes += batch.bytes;
+    this.waitingBytes += batch.bytes;
     this.#batches.push(batch);
     this.#open = undefined;
   }
