@@ -1,13 +1,13 @@
 /**
  * Sessions on LMDB, in a folder of one machine, open to several processes, one of which writes at a time. A settled
- * commit is on the disk; waiting ones share one (group commit).
+ * commit is on the disk. A server has one commit at a time, of all operations that wait (transactions.ts).
  *
  *   sessions   key -> version 6, random | value
  */
 import { randomBytes } from "node:crypto";
-import { bytes, checkOptions, type Given } from "../patterns/kit/options.js";
+import { ignore } from "../core/ignore.js";
+import { checkOptions, type Given } from "../patterns/kit/options.js";
 import type { StoreError } from "../patterns/kit/store/error.js";
-import { GroupCommit } from "../patterns/kit/store/group-commit.js";
 import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../patterns/kit/store/lmdb.js";
 import type {
   SessionStore,
@@ -18,18 +18,7 @@ import type {
   SessionStoreWrite,
 } from "./store.js";
 
-const OPTIONS = {
-  ...FOLDER_OPTIONS,
-  /** Commits that can wait for the disk, with up to 256 MiB. Default 100,000. */
-  maxPendingWrites: bytes({ default: 100_000, min: 0 }),
-};
-
-export type LmdbSessionStoreOptions = Given<typeof OPTIONS>;
-
-interface Commit {
-  readonly checks: readonly SessionStoreCheck[];
-  readonly writes: readonly SessionStoreWrite[];
-}
+export type LmdbSessionStoreOptions = Given<typeof FOLDER_OPTIONS>;
 
 const TABLES = ["sessions"] as const;
 const VERSION_BYTES = 6;
@@ -48,7 +37,8 @@ export class LmdbSessionStore implements SessionStore {
   readonly name = "lmdb";
   readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #values: LmdbDatabase;
-  readonly #commits: GroupCommit<Commit, boolean>;
+  /** Settles when earlier commits have. */
+  #last: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
   /**
@@ -62,10 +52,9 @@ export class LmdbSessionStore implements SessionStore {
   }
 
   private constructor(directory: string, options: LmdbSessionStoreOptions) {
-    const { maxPendingWrites, ...file } = checkOptions("LmdbSessionStore", OPTIONS, options);
-    this.#folder = new LmdbFolder(directory, { ...file, tables: TABLES });
+    const { minFreeBytes } = checkOptions("LmdbSessionStore", FOLDER_OPTIONS, options);
+    this.#folder = new LmdbFolder(directory, { minFreeBytes, tables: TABLES });
     this.#values = this.#folder.tables.sessions;
-    this.#commits = new GroupCommit((commits) => this.#write(commits), maxPendingWrites);
   }
 
   async read(keys: readonly string[]): Promise<readonly (SessionStoreValue | undefined)[]> {
@@ -89,32 +78,39 @@ export class LmdbSessionStore implements SessionStore {
   }
 
   commit(checks: readonly SessionStoreCheck[], writes: readonly SessionStoreWrite[]): Promise<boolean> {
-    let bytes = 0;
-    for (const { value } of writes) bytes += value === undefined ? 0 : OVERHEAD + value.length;
-    return this.#commits.add({ checks, writes }, bytes);
+    const commit = this.#last.then(() => {
+      this.#folder.assertOpen();
+      const full = this.#folder.refusal();
+      return this.#folder.transaction(() => this.#apply(checks, writes, full));
+    });
+    this.#last = commit.catch(ignore);
+    return commit;
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#commits.close().then(() => this.#folder.close());
+    this.#closing ??= this.#last.then(() => this.#folder.close());
     return this.#closing;
   }
 
-  async #write(commits: readonly Commit[]): Promise<(boolean | Error)[]> {
-    const full = this.#folder.refusal();
-    return this.#folder.transaction(() => commits.map((commit) => this.#apply(commit, full)));
-  }
-
-  #apply({ checks, writes }: Commit, full: StoreError | undefined): boolean | Error {
+  /** @throws StoreError `full` for a new key, before anything is written */
+  #apply(
+    checks: readonly SessionStoreCheck[],
+    writes: readonly SessionStoreWrite[],
+    full: StoreError | undefined,
+  ): boolean {
     if (!checks.every((check) => (this.#get(check.key)?.version ?? 0) === check.version)) return false;
     if (full !== undefined) {
       const isNew = writes.some(({ key, value }) => value !== undefined && this.#get(key) === undefined);
-      if (isNew) return full;
+      if (isNew) throw full;
     }
     // A check compares it with one other version, so 48 bits are enough.
     const version = randomBytes(VERSION_BYTES);
     for (const { key, value } of writes) {
       if (value === undefined) this.#values.remove(Buffer.from(key));
-      else this.#values.put(Buffer.from(key), Buffer.concat([version, value]));
+      else {
+        this.#folder.room.note(OVERHEAD + value.length);
+        this.#values.put(Buffer.from(key), Buffer.concat([version, value]));
+      }
     }
     return true;
   }
