@@ -3,15 +3,12 @@
 import { ignore } from "../../core/ignore.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
-import type { Deliveries } from "./deliveries.js";
 import { ALIAS, CLIENT, ItemReader, PublishItem, RETAIN } from "./items.js";
 import { SELF_TOPIC } from "./message.js";
-import type { MessageNames } from "./names.js";
 import type { IncomingLink } from "./parts.js";
-import { RetainedItem, type RetainedValues, type Retention, readFilters } from "./retained.js";
+import { RetainedItem, readFilters } from "./retained.js";
 import type { MessagingState } from "./state.js";
 import type { TopicPlan } from "./topic-plan.js";
-import type { TopicPlans } from "./topic-plans.js";
 
 /** A new promise each time: waiters for a shared one would never be collected. */
 export function never(): Promise<void> {
@@ -20,60 +17,50 @@ export function never(): Promise<void> {
 
 export class IncomingItems {
   readonly #state: MessagingState;
-  readonly #names: MessageNames;
-  readonly #plans: TopicPlans;
-  readonly #deliveries: Deliveries;
-  readonly #retained: RetainedValues;
-  readonly #retention: Retention;
   readonly #incoming = new PublishItem();
   readonly #reader = new ItemReader();
   received = 0;
 
   constructor(state: MessagingState) {
     this.#state = state;
-    this.#names = state.names;
-    this.#plans = state.plans;
-    this.#deliveries = state.deliveries;
-    this.#retained = state.retained;
-    this.#retention = state.retention;
   }
 
   onPublish(link: IncomingLink, bytes: Buffer, start: number, end: number): Promise<void> | undefined {
-    if (this.#state.closed) return never();
+    const state = this.#state;
+    if (state.closed) return never();
+    const { names, plans } = state;
     const incoming = this.#incoming;
     const { reader } = incoming;
-    if (!incoming.readHead(bytes, start, end)) return this.#state.refuse("publish:malformed");
+    if (!incoming.readHead(bytes, start, end)) return state.refuse("publish:malformed");
     const { alias } = incoming;
     let plan: TopicPlan | undefined;
     if ((incoming.flags & ALIAS) !== 0) {
       plan = link.topics.get(alias);
-      if (plan === undefined) return this.#state.refuse("publish:alias");
+      if (plan === undefined) return state.refuse("publish:alias");
     } else {
       const { nameStart, nameEnd } = reader;
-      plan = this.#plans.ofBytes(bytes, nameStart, nameEnd);
+      plan = plans.ofBytes(bytes, nameStart, nameEnd);
       if (alias >= 0) {
         if (alias >= MAX_TOPIC_ALIASES || nameEnd - nameStart > MAX_ALIASED_TOPIC)
-          return this.#state.refuse("publish:alias");
+          return state.refuse("publish:alias");
         link.topics.set(alias, plan);
       }
     }
-    if (plan === undefined || plan.topic === SELF_TOPIC) return this.#state.refuse("publish:topic");
-    if (!incoming.readTail()) return this.#state.refuse("publish:malformed");
+    if (plan === undefined || plan.topic === SELF_TOPIC) return state.refuse("publish:topic");
+    if (!incoming.readTail()) return state.refuse("publish:malformed");
     const { client, subtopic, flags } = incoming;
     this.received += 1;
-    const subscriptions = this.#plans.subscriptions(plan);
+    const subscriptions = plans.subscriptions(plan);
     if (subscriptions.length === 0) {
-      this.#state.unclaimed += 1;
+      state.unclaimed += 1;
       return undefined;
     }
     const data = reader.rest();
-    const stamp =
-      (flags & RETAIN) === 0 ? 0 : this.#retained.seen(incoming.stamp, this.#state.effects.wall());
-    const sender =
-      (flags & CLIENT) === 0 ? this.#names.ownSenderOf(link) : this.#names.senderOf(link.id, client);
-    const message = this.#names.message(plan.topic, data, sender, subtopic, false);
+    const stamp = (flags & RETAIN) === 0 ? 0 : state.retained.seen(incoming.stamp, state.effects.wall());
+    const sender = (flags & CLIENT) === 0 ? names.ownSenderOf(link) : names.senderOf(link.id, client);
+    const message = names.message(plan.topic, data, sender, subtopic, false);
     if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
-    return this.#deliveries.deliver(subscriptions, message, true, stamp);
+    return state.deliveries.deliver(subscriptions, message, true, stamp);
   }
 
   onRetained(from: string, item: Buffer): Promise<void> | undefined {
@@ -84,7 +71,7 @@ export class IncomingItems {
         const number = reader.varint();
         const filters = readFilters(reader);
         if (filters === undefined) break;
-        this.#retention.onAsk(from, { number, filters });
+        this.#state.retention.onAsk(from, { number, filters });
         return undefined;
       }
       case RetainedItem.VALUE:
@@ -92,17 +79,18 @@ export class IncomingItems {
       case RetainedItem.END: {
         const question = reader.varint();
         if (reader.failed) break;
-        this.#retention.onEnd(from, question);
+        this.#state.retention.onEnd(from, question);
         return undefined;
       }
       case RetainedItem.AGAIN:
-        this.#retention.onAgain(from);
+        this.#state.retention.onAgain(from);
         return undefined;
     }
     return this.#state.refuse("retained:malformed");
   }
 
   #onValue(from: string, item: Buffer, at: number): Promise<void> | undefined {
+    const { deliveries, effects, names, plans, retained } = this.#state;
     const incoming = this.#incoming;
     const { reader } = incoming;
     const isRead = incoming.readHead(item, at, item.length);
@@ -110,16 +98,16 @@ export class IncomingItems {
       return this.#state.refuse("retained:malformed");
     const { nameStart, nameEnd } = reader;
     if (!incoming.readTail()) return this.#state.refuse("retained:malformed");
-    const plan = this.#plans.ofBytes(item, nameStart, nameEnd);
+    const plan = plans.ofBytes(item, nameStart, nameEnd);
     if (plan === undefined) return this.#state.refuse("retained:topic");
-    const stamp = this.#retained.seen(incoming.stamp, this.#state.effects.wall());
-    const sender = this.#names.senderOf(from, incoming.client);
-    const message = this.#names.message(plan.topic, reader.rest(), sender, incoming.subtopic, true);
+    const stamp = retained.seen(incoming.stamp, effects.wall());
+    const sender = names.senderOf(from, incoming.client);
+    const message = names.message(plan.topic, reader.rest(), sender, incoming.subtopic, true);
     // Overlapping subscriptions get it each: which of them asked is not known.
     const held: Promise<void>[] = [];
-    for (const subscription of this.#plans.subscriptions(plan)) {
+    for (const subscription of plans.subscriptions(plan)) {
       if (!subscription.retained) continue;
-      const room = this.#deliveries.deliver([subscription], message, true, stamp);
+      const room = deliveries.deliver([subscription], message, true, stamp);
       if (room !== undefined) held.push(room);
     }
     return held.length === 0 ? undefined : Promise.all(held).then(ignore);

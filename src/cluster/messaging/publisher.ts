@@ -10,30 +10,20 @@ import { TurnBudget } from "../../core/turn-budget.js";
 import type { ClusterAddress } from "./addresses.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./checks.js";
 import type { PublishOptions } from "./client.js";
-import type { Deliveries } from "./deliveries.js";
-import type { MessageLinks } from "./links.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
-import type { MessageNames } from "./names.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import { Publication } from "./publication.js";
-import { type RetainedValue, type RetainedValues, VALUE_HEADER } from "./retained.js";
+import { type RetainedValue, VALUE_HEADER } from "./retained.js";
 import type { MessagingState } from "./state.js";
 import type { Subscription } from "./subscription.js";
 import { AliasNumbers } from "./topic-aliases.js";
-import type { TopicPlans } from "./topic-plans.js";
-import type { WaitingSends, WaitResult } from "./waiting-sends.js";
+import type { WaitResult } from "./waiting-sends.js";
 
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
 
 export class Publisher {
   readonly #state: MessagingState;
-  readonly #links: MessageLinks;
-  readonly #names: MessageNames;
-  readonly #plans: TopicPlans;
-  readonly #deliveries: Deliveries;
-  readonly #waiting: WaitingSends;
-  readonly #retained: RetainedValues;
   /** ms of publishes between turns of the event loop. */
   readonly #budget = new TurnBudget(1);
   readonly #aliases = new AliasNumbers();
@@ -46,12 +36,6 @@ export class Publisher {
 
   constructor(state: MessagingState) {
     this.#state = state;
-    this.#links = state.links;
-    this.#names = state.names;
-    this.#plans = state.plans;
-    this.#deliveries = state.deliveries;
-    this.#waiting = state.waiting;
-    this.#retained = state.retained;
   }
 
   /** @param context of a trace */
@@ -62,7 +46,9 @@ export class Publisher {
     options: PublishOptions | undefined,
     context?: Buffer,
   ): Promise<number> {
-    const plan = this.#plans.of(topic);
+    const state = this.#state;
+    const { id, names, plans, deliveries, waiting, retained } = state;
+    const plan = plans.of(topic);
     if (topic === SELF_TOPIC)
       throw new InvalidArgumentError('the topic "self" is each client\'s own: sendTo reaches it');
     checkData(data);
@@ -72,24 +58,24 @@ export class Publisher {
     let waits = false;
     let timeout = -1;
     if (options !== undefined) {
-      subtopic = this.#names.subtopicOf(options.subtopic);
+      subtopic = names.subtopicOf(options.subtopic);
       isLocal = checkBoolean("self", options.self ?? true);
       retain = checkBoolean("retain", options.retain ?? false);
       waits = checkOnFull(options.onFull) === "wait";
       timeout = checkTimeout(options.timeout ?? -1);
     }
-    const targets = this.#plans.targets(plan);
-    const subscriptions = isLocal ? this.#plans.subscriptions(plan) : NONE;
-    const stamp = retain ? this.#retained.stamp(this.#state.effects.wall()) : 0;
+    const targets = plans.targets(plan);
+    const subscriptions = isLocal ? plans.subscriptions(plan) : NONE;
+    const stamp = retain ? retained.stamp(state.effects.wall()) : 0;
     const client = sender.id;
     const publication = this.#spare ?? new Publication(plan);
     // A program's protocol may publish when it dials.
     this.#spare = undefined;
     const isItem = targets.length > 0 || retain;
     if (isItem) {
-      const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
+      const name = subtopic === undefined ? undefined : names.subtopicName(subtopic);
       publication.set(plan, client, name, stamp, data, context);
-      this.#state.checkSize(retain ? publication.bytes + VALUE_HEADER : publication.bytes);
+      state.checkSize(retain ? publication.bytes + VALUE_HEADER : publication.bytes);
       this.#aliases.look(plan);
     }
     let message: ReceivedMessage | undefined;
@@ -99,7 +85,7 @@ export class Publisher {
       const bytes = Buffer.from(data as Uint8Array);
       if (retain) value = { topic, client, subtopic, stamp, data: Buffer.from(bytes) };
       if (subscriptions.length > 0) {
-        message = this.#names.message(topic, bytes, sender, subtopic, false);
+        message = names.message(topic, bytes, sender, subtopic, false);
         if (context !== undefined) keepMessageContext(message, context);
       }
     }
@@ -110,24 +96,24 @@ export class Publisher {
         "too many messages wait for room: messaging.maxPending and maxPendingBytes",
       );
     this.published += 1;
-    if (value !== undefined) this.#retained.keep(value);
+    if (value !== undefined) retained.keep(value);
     const { fulls } = publication;
     let count = 0;
     if (targets.length > 0) {
-      const open = this.#waiting.isEmpty ? targets : this.#notBehind(targets, fulls);
-      count = this.#links.publish(open, publication, fulls);
+      const open = waiting.isEmpty ? targets : this.#notBehind(targets, fulls);
+      count = state.links.publish(open, publication, fulls);
       this.sent += count;
     }
     let copies = waits && fulls.length > 0 ? this.#waitForNodes(publication, timeout) : undefined;
-    while (fulls.length > 0) this.#state.dropFull(fulls.pop() as string, plan.prefix);
+    while (fulls.length > 0) state.dropFull(fulls.pop() as string, plan.prefix);
     if (message !== undefined) {
-      const isBehind = !this.#waiting.isEmpty && this.#waiting.has(this.#state.id);
+      const isBehind = !waiting.isEmpty && waiting.has(id);
       if (waits && (isBehind || this.#isFullHere(subscriptions))) {
         copies ??= [];
         copies.push(this.#waitHere(subscriptions, message, stamp, bytes, timeout));
-      } else if (isBehind || this.#deliveries.isFull) this.#state.dropSlow(topic, topic);
+      } else if (isBehind || deliveries.isFull) state.dropSlow(topic, topic);
       else {
-        this.#deliveries.queue(subscriptions, message, stamp);
+        deliveries.queue(subscriptions, message, stamp);
         count += 1;
       }
     }
@@ -140,7 +126,7 @@ export class Publisher {
   #settled(count: number): Promise<number> {
     if (this.#turn === undefined) {
       if (!this.#budget.spend()) return COUNTS[count] ?? Promise.resolve(count);
-      this.#links.publishesMore();
+      this.#state.links.publishesMore();
       this.#turn = new Promise((resolve) => setImmediate(resolve)).then(() => {
         this.#turn = undefined;
       });
@@ -151,7 +137,7 @@ export class Publisher {
   /** @param fulls gets nodes with waiting copies, which a message must not overtake @returns the others */
   #notBehind(targets: readonly string[], fulls: string[]): readonly string[] {
     return targets.filter((id) => {
-      const isBehind = this.#waiting.has(id);
+      const isBehind = this.#state.waiting.has(id);
       if (isBehind) fulls.push(id);
       return !isBehind;
     });
@@ -163,7 +149,7 @@ export class Publisher {
     const item = publication.item();
     return fulls
       .splice(0)
-      .map((id) => this.#waiting.wait(id, bytes, timeout, () => this.#send(id, item, plan.prefix)));
+      .map((id) => this.#state.waiting.wait(id, bytes, timeout, () => this.#send(id, item, plan.prefix)));
   }
 
   #waitHere(
@@ -173,9 +159,10 @@ export class Publisher {
     bytes: number,
     timeout: number,
   ): Promise<WaitResult> {
-    return this.#waiting.wait(this.#state.id, bytes, timeout, () => {
+    const { id, deliveries, waiting } = this.#state;
+    return waiting.wait(id, bytes, timeout, () => {
       if (this.#isFullHere(subscriptions)) return "full";
-      this.#deliveries.queue(subscriptions, message, stamp);
+      deliveries.queue(subscriptions, message, stamp);
       return "sent";
     });
   }
@@ -187,21 +174,21 @@ export class Publisher {
     bytes: number,
     subscriptions: readonly Subscription[],
   ): boolean {
-    if (!this.#waiting.isFull(targets.length + 1, bytes)) return false;
+    const { id: self, links, waiting } = this.#state;
+    if (!waiting.isFull(targets.length + 1, bytes)) return false;
     let copies = 0;
-    for (const id of targets)
-      if (this.#waiting.has(id) || !this.#links.hasRoom(id, publication.mostBytes)) copies += 1;
+    for (const id of targets) if (waiting.has(id) || !links.hasRoom(id, publication.mostBytes)) copies += 1;
     const isHere = subscriptions.length > 0;
-    if (isHere && (this.#waiting.has(this.#state.id) || this.#isFullHere(subscriptions))) copies += 1;
-    return copies > 0 && this.#waiting.isFull(copies, bytes);
+    if (isHere && (waiting.has(self) || this.#isFullHere(subscriptions))) copies += 1;
+    return copies > 0 && waiting.isFull(copies, bytes);
   }
 
   #isFullHere(subscriptions: readonly Subscription[]): boolean {
-    return this.#deliveries.isFull || subscriptions.some((each) => each.isFull);
+    return this.#state.deliveries.isFull || subscriptions.some((each) => each.isFull);
   }
 
   #send(id: string, item: Buffer, prefix: string): SendResult {
-    const result = this.#links.send(id, MessageKind.PUBLISH, item);
+    const result = this.#state.links.send(id, MessageKind.PUBLISH, item);
     if (result === "sent") this.sent += 1;
     else if (result === "too-large") this.#state.drops.dropped("size", id, prefix);
     return result;
