@@ -211,11 +211,7 @@ export class Hooks {
   }
 }
 
-export interface HookAbout {
-  readonly kind: "message" | "query" | "reply";
-  readonly services: readonly Member[];
-  readonly protocol: string;
-}
+export type HookAbout = Pick<HookContext, "kind" | "services" | "protocol">;
 
 const NO_ENTRIES: readonly Entry[] = [];
 

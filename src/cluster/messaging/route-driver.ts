@@ -32,21 +32,7 @@ interface Known {
 }
 
 /** For messaging. */
-export type MessageRoutes = Pick<
-  RouteDriver,
-  | "subscribe"
-  | "unsubscribe"
-  | "targets"
-  | "list"
-  | "unsettled"
-  | "askUnsettled"
-  | "version"
-  | "onItem"
-  | "onUp"
-  | "onMember"
-  | "stats"
-  | "close"
->;
+export type MessageRoutes = Pick<RouteDriver, keyof RouteDriver>;
 
 export class RouteDriver {
   readonly #options: RouteDriverOptions;
