@@ -56,7 +56,6 @@ export class Addresses<Client> {
   readonly #aliases = new Map<number, Alias>();
   /** By node and by the client's number there, in the order of checks for eviction. */
   readonly #byNode = new Map<string, Map<number, Alias>>();
-  dropped = 0;
 
   constructor(effects: AddressesEffects, most = 65_536) {
     this.#effects = effects;
@@ -81,7 +80,7 @@ export class Addresses<Client> {
    * @param make creates the client for a number
    * @returns `undefined` for too many
    */
-  add(make: (id: number) => Client): Client | undefined {
+  add<C extends Client>(make: (id: number) => C): C | undefined {
     if (this.#clients.size >= 65_536) return undefined;
     const id = this.#draw(FIRST_CLIENT, FIRST_ALIAS - 1);
     const client = make(id);
@@ -155,7 +154,6 @@ export class Addresses<Client> {
       this.#aliases.delete(address.id);
       if (aliases.size === 0) this.#byNode.delete(address.node);
       alias.dropped = true;
-      this.dropped += 1;
       this.#effects.dropped(address);
       return;
     }

@@ -67,7 +67,6 @@ export interface MessagingStats {
   readonly filters: number;
   readonly clients: number;
   readonly aliases: number;
-  readonly aliasesDropped: number;
   readonly retained: number;
   readonly retainedBytes: number;
   readonly retainedEvicted: number;
@@ -253,13 +252,10 @@ export class Messaging {
     this.#state.assertOpen(this.self);
     if (typeof name !== "string")
       throw new InvalidArgumentError(`a client's name must be a text; got ${describe(name)}`);
-    let client: MessageClient | undefined;
-    const id = this.#state.addresses.add((number) => {
-      client = new MessageClient(this, Object.freeze({ node: this.#state.id, id: number }), name);
-      return client;
-    });
-    if (id === undefined || client === undefined)
-      throw new InvalidStateError("EFSM", "a node has 65,536 clients at most");
+    const client = this.#state.addresses.add(
+      (id) => new MessageClient(this, Object.freeze({ node: this.#state.id, id }), name),
+    );
+    if (client === undefined) throw new InvalidStateError("EFSM", "a node has 65,536 clients at most");
     return client;
   }
 
@@ -426,7 +422,6 @@ export class Messaging {
       filters: this.#table.filters,
       clients: this.#state.addresses.clients,
       aliases: this.#state.addresses.aliases,
-      aliasesDropped: this.#state.addresses.dropped,
       retained: this.#state.retained.size,
       retainedBytes: this.#state.retained.bytes,
       retainedEvicted: this.#state.retained.evicted,
