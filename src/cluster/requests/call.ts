@@ -27,12 +27,12 @@ export interface CallTerms {
   readonly node: string | undefined;
 }
 
-/** Gets parts, then one `reply`, `end` or `fail`. */
+/** Gets one `reply` or `fail`; of a streamed reply parts, then `reply`, `end` or `fail`. */
 export interface CallSink {
   reply(form: BodyForm, body: Buffer): void;
   /** @returns why the part is refused */
-  part(form: BodyForm, body: Buffer): string | undefined;
-  end(): void;
+  part?(form: BodyForm, body: Buffer): string | undefined;
+  end?(): void;
   fail(error: ShoalError): void;
   /** Called before the result. */
   over?(): void;

@@ -164,7 +164,7 @@ export class RequestCalls {
           return;
         }
         this.#succeeded(now, call, node);
-        call.sink.end();
+        call.sink.end?.();
         return;
       case RequestOp.PART:
         this.#onPart(now, call, item.form, item.body);
@@ -540,7 +540,7 @@ export class RequestCalls {
       this.#refuse("not-a-stream");
       return;
     }
-    const reason = call.sink.part(form, body);
+    const reason = call.sink.part?.(form, body);
     if (reason === undefined) {
       const isSoon = call.checkAfter === CHECK_AFTER;
       // The node gives up a caller that is silent for MAX_SILENCE, and credit for small parts may take longer.

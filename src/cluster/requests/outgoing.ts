@@ -1,7 +1,7 @@
 /**
  * A program's requests: observers and middleware, a call by the rules of calls.ts, and its result for the program.
  *
- *   request, requestStream ── observed ── middleware ──> Call ──> WholeReply, PartStream
+ *   request, requestStream ── observed ── middleware ──> Call ──> a promise, PartStream
  *   requestMany ── observed ── each node that serves it ──> Call ──> ManyReplies
  */
 import { describe } from "../../core/arguments.js";
@@ -38,45 +38,6 @@ import type {
 import type { BodyForm } from "./wire.js";
 
 type Decode = (form: BodyForm, body: Buffer) => unknown;
-
-class WholeReply implements CallSink {
-  readonly #service: string;
-  readonly #pending: PendingCall<unknown>;
-  readonly #decode: Decode;
-
-  constructor(service: string, pending: PendingCall<unknown>, decode: Decode) {
-    this.#service = service;
-    this.#pending = pending;
-    this.#decode = decode;
-  }
-
-  reply(form: BodyForm, body: Buffer): void {
-    let value: unknown;
-    try {
-      value = this.#decode(form, body);
-    } catch (error) {
-      const text = `the reply of ${this.#service} is refused: ${messageOf(error)}`;
-      this.#pending.reject(
-        error instanceof InvalidMessageError ? error : new InvalidMessageError(text, { cause: error }),
-      );
-      return;
-    }
-    this.#pending.resolve(value);
-  }
-
-  part(): string {
-    return "not-a-stream";
-  }
-
-  end(): void {
-    this.#pending.resolve(undefined);
-  }
-
-  fail(error: ShoalError): void {
-    if (error instanceof ClosedError) this.#pending.abandon(error);
-    else this.#pending.reject(error);
-  }
-}
 
 /** Waits until new nodes' services are known. */
 export type FindNodes = (
@@ -280,8 +241,21 @@ export class OutgoingRequests {
   #whole(terms: CallTerms, options: ServiceRequestOptions, decode: Decode): Promise<unknown> {
     let call: Call | undefined;
     const pending = this.#pend<unknown>(terms, options.signal, () => this.#giveUp(call, undefined));
-    const sink = new WholeReply(terms.service, pending, decode);
-    call = this.#begin(terms, sink);
+    call = this.#begin(terms, {
+      reply: (form, body) => {
+        try {
+          pending.resolve(decode(form, body));
+        } catch (error) {
+          const text = `the reply of ${terms.service} is refused: ${messageOf(error)}`;
+          const isOurs = error instanceof InvalidMessageError;
+          pending.reject(isOurs ? error : new InvalidMessageError(text, { cause: error }));
+        }
+      },
+      fail: (error) => {
+        if (error instanceof ClosedError) pending.abandon(error);
+        else pending.reject(error);
+      },
+    });
     return pending.promise;
   }
 
