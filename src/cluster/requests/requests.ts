@@ -76,7 +76,8 @@ export class Requests {
     this.#serving = this.#server.rules;
     this.#timer.hold(false);
     this.#timer.start({
-      nextWakeUp: () => earliest(this.#calls.nextWakeUp(), this.#serving.nextWakeUp()),
+      nextWakeUp: () =>
+        Math.min(this.#calls.nextWakeUp() ?? Infinity, this.#serving.nextWakeUp() ?? Infinity),
       tick: (now) => {
         this.#calls.tick(now);
         this.#serving.tick(now);
@@ -346,9 +347,4 @@ class OwnService implements Service {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-}
-
-function earliest(one: number | undefined, other: number | undefined): number | undefined {
-  if (one === undefined || other === undefined) return one ?? other;
-  return Math.min(one, other);
 }
