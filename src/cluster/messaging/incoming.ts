@@ -35,7 +35,7 @@ export class IncomingItems {
     const { alias } = incoming;
     let plan: TopicPlan | undefined;
     if ((incoming.flags & ALIAS) !== 0) {
-      plan = link.topics.get(alias);
+      plan = link.topics[alias];
       if (plan === undefined) return state.refuse("publish:alias");
     } else {
       const { nameStart, nameEnd } = reader;
@@ -43,7 +43,8 @@ export class IncomingItems {
       if (alias >= 0) {
         if (alias >= MAX_TOPIC_ALIASES || nameEnd - nameStart > MAX_ALIASED_TOPIC)
           return state.refuse("publish:alias");
-        link.topics.set(alias, plan);
+        while (link.topics.length < alias) link.topics.push(undefined);
+        link.topics[alias] = plan;
       }
     }
     if (plan === undefined || plan.topic === SELF_TOPIC) return state.refuse("publish:topic");

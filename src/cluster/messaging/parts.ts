@@ -7,7 +7,7 @@
 
 import type { Alias } from "./addresses.js";
 import type { DialTarget } from "./protocol.js";
-import type { TopicAliases } from "./topic-aliases.js";
+import type { TopicPlan } from "./topic-plan.js";
 
 /** Byte before an item on a link. */
 export const MessageKind = {
@@ -97,8 +97,8 @@ export interface NodeLinksEffects {
 export interface IncomingLink {
   readonly id: string;
   readonly protocol: string;
-  /** Of its session. */
-  readonly topics: TopicAliases;
+  /** Of its session, by alias; `undefined`: not defined, or not as a topic. */
+  readonly topics: (TopicPlan | undefined)[];
   /** The sender's own client, cached by the alias's user. */
   ownClient: Alias | undefined;
 }

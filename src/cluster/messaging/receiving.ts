@@ -23,7 +23,7 @@ import {
 } from "./bounds.js";
 import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type NodeLinksEffects } from "./parts.js";
-import { TopicAliases } from "./topic-aliases.js";
+import type { TopicPlan } from "./topic-plan.js";
 import { ReceiveWindow } from "./window.js";
 import {
   BATCH_HEADER,
@@ -63,7 +63,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   readonly window = new ReceiveWindow();
   stream: PairStream | undefined = undefined;
   protocol = "";
-  readonly topics = new TopicAliases();
+  topics: (TopicPlan | undefined)[] = [];
   ownClient: Alias | undefined = undefined;
   /** In the lists of soon and of later acknowledgements. */
   isDue = false;
@@ -116,7 +116,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     this.#unackedBytes = 0;
     this.#unackedSince = -1;
     this.#isAwaited = false;
-    this.topics.clear();
+    this.topics = [];
   }
 
   connected(protocol: string): void {

@@ -3,7 +3,7 @@
  *
  *   AliasNumbers    of a node: which topics have numbers, the same on all of its links
  *   SentAliases     of a sender's link: which of them its session has defined
- *   TopicAliases    of a receiver's link: what they stand for, in this session
+ *   IncomingLink    of a receiver's link: what they stand for, in this session
  *
  * A session delivers its items in order, each once, through cuts, so a use of a number comes after its definition.
  * Without aliases a message of 64 bytes costs its publisher 5 to 15 % more processor time, a subscriber 10 to 30 %.
@@ -61,24 +61,5 @@ export class SentAliases {
 
   reset(): void {
     this.#defined = [];
-  }
-}
-
-/** Of a peer's session. */
-export class TopicAliases {
-  #plans: (TopicPlan | undefined)[] = [];
-
-  get(alias: number): TopicPlan | undefined {
-    return this.#plans[alias];
-  }
-
-  /** @param plan `undefined`: the defined text is not a topic */
-  set(alias: number, plan: TopicPlan | undefined): void {
-    while (this.#plans.length < alias) this.#plans.push(undefined);
-    this.#plans[alias] = plan;
-  }
-
-  clear(): void {
-    this.#plans = [];
   }
 }

@@ -13,7 +13,6 @@ import {
 } from "../../../src/cluster/messaging/parts.js";
 import type { Publication } from "../../../src/cluster/messaging/publication.js";
 import type { MessageRoutes } from "../../../src/cluster/messaging/route-driver.js";
-import { TopicAliases } from "../../../src/cluster/messaging/topic-aliases.js";
 import { matches } from "../../../src/cluster/messaging/topics.js";
 import { UnroutableError } from "../../../src/core/errors.js";
 
@@ -245,7 +244,7 @@ export class FakeNode {
   }
 
   onItem(from: string, kind: number, bytes: Buffer): void | Promise<void> {
-    const topics = new TopicAliases();
+    const topics: IncomingLink["topics"] = [];
     const link = this.incoming.get(from) ?? { id: from, protocol: "tcp", topics, ownClient: undefined };
     this.incoming.set(from, link);
     if (kind !== MessageKind.PUBLISH) return this.messaging.onItem(link, kind, bytes);
