@@ -52,7 +52,8 @@ export interface AddressesEffects {
 export class Addresses<Client> {
   readonly #effects: AddressesEffects;
   readonly #most: number;
-  readonly #clients = new Map<number, Client>();
+  /** This node's, by id. */
+  readonly clients = new Map<number, Client>();
   readonly #aliases = new Map<number, Alias>();
   /** By node and by the client's number there, in the order of checks for eviction. */
   readonly #byNode = new Map<string, Map<number, Alias>>();
@@ -62,42 +63,22 @@ export class Addresses<Client> {
     this.#most = most;
   }
 
-  get clients(): number {
-    return this.#clients.size;
-  }
-
   get aliases(): number {
     return this.#aliases.size;
   }
 
   // --- This node's clients -------------------------------------------------------------------------------------------
 
-  addSelf(client: Client): void {
-    this.#clients.set(SELF_ID, client);
-  }
-
   /**
    * @param make creates the client for a number
    * @returns `undefined` for too many
    */
   add<C extends Client>(make: (id: number) => C): C | undefined {
-    if (this.#clients.size >= 65_536) return undefined;
+    if (this.clients.size >= 65_536) return undefined;
     const id = this.#draw(FIRST_CLIENT, FIRST_ALIAS - 1);
     const client = make(id);
-    this.#clients.set(id, client);
+    this.clients.set(id, client);
     return client;
-  }
-
-  all(): Iterable<Client> {
-    return this.#clients.values();
-  }
-
-  remove(id: number): void {
-    this.#clients.delete(id);
-  }
-
-  client(id: number): Client | undefined {
-    return this.#clients.get(id);
   }
 
   // --- Clients of other nodes ----------------------------------------------------------------------------------------
@@ -134,7 +115,7 @@ export class Addresses<Client> {
   }
 
   has(id: number): boolean {
-    return this.#clients.has(id) || this.#aliases.has(id);
+    return this.clients.has(id) || this.#aliases.has(id);
   }
 
   #evict(): void {

@@ -59,10 +59,6 @@ export class Deliveries {
     return held;
   }
 
-  dropped(): void {
-    this.delivered -= 1;
-  }
-
   /** Queues a message of this node's own publisher, or a retained value. @param stamp of a retained message; else 0 */
   queue(subscriptions: readonly Subscription[], message: ReceivedMessage, stamp = 0): void {
     this.#queue.push({ subscriptions, message, stamp });

@@ -43,18 +43,13 @@ export interface Recipient {
 export class DirectMessages {
   readonly #state: MessagingState;
   /** Unacknowledged messages on links. */
-  readonly #pending = new PendingCalls({ maxPending: Infinity, maxPendingBytes: Infinity });
+  readonly pending = new PendingCalls({ maxPending: Infinity, maxPendingBytes: Infinity });
   readonly #reader = new ItemReader();
   sent = 0;
   received = 0;
 
   constructor(state: MessagingState) {
     this.#state = state;
-  }
-
-  /** Unacknowledged messages on links. */
-  get pending(): number {
-    return this.#pending.size;
   }
 
   /** @param context of a trace */
@@ -77,7 +72,7 @@ export class DirectMessages {
     this.#checkReachable(node);
     if (alias?.closed === true)
       throw new UnroutableError(`the client is closed, at ${this.#state.nameOf(node)}`);
-    if (this.#pending.size + this.#state.waiting.count >= this.#state.settings.maxPending)
+    if (this.pending.size + this.#state.waiting.count >= this.#state.settings.maxPending)
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         "too many one-to-one messages wait: messaging.maxPending",
@@ -117,7 +112,7 @@ export class DirectMessages {
   /** Settles when a node has acknowledged the message just given to its link. */
   #whenDelivered(node: string, deadline: number): Promise<void> {
     const timeout = deadline === Infinity ? -1 : Math.max(0, deadline - performance.now());
-    const pending = this.#pending.add<void>(
+    const pending = this.pending.add<void>(
       0,
       { timeout },
       () => new TimeoutError("ETIMEDOUT", "the recipient's node did not acknowledge it in time"),
@@ -171,7 +166,7 @@ export class DirectMessages {
     timeout: number,
     context: Buffer | undefined,
   ): Promise<void> {
-    const recipient = this.#state.addresses.client(id) as LocalClient;
+    const recipient = this.#state.addresses.clients.get(id) as LocalClient;
     const message = this.#state.names.message(
       SELF_TOPIC,
       Buffer.from(data as Uint8Array),
@@ -212,7 +207,7 @@ export class DirectMessages {
   /** @throws UnroutableError `EHOSTUNREACH`; InvalidArgumentError `EINVAL` */
   recipient(to: MessageRecipient): Recipient {
     if (typeof to === "number") {
-      if (this.#state.addresses.client(to) !== undefined)
+      if (this.#state.addresses.clients.get(to) !== undefined)
         return { node: this.#state.id, client: to, alias: undefined };
       const alias = this.#state.addresses.alias(to);
       if (alias === undefined)
@@ -228,7 +223,7 @@ export class DirectMessages {
         `a recipient must be an address, an id or a service; got ${describe(to)}`,
       );
     if (node === this.#state.id) {
-      if (this.#state.addresses.client(id) === undefined)
+      if (this.#state.addresses.clients.get(id) === undefined)
         throw new UnroutableError(`no client of this node has the id ${id}: it is closed`);
       return { node, client: id, alias: undefined };
     }
@@ -269,7 +264,7 @@ export class DirectMessages {
     if (reader.failed || (flags & ~(CLIENT | SUBTOPIC | CONTEXT)) !== 0 || !isClient(client))
       return this.#state.refuse("direct:malformed");
     this.received += 1;
-    const recipient = this.#state.addresses.client(to);
+    const recipient = this.#state.addresses.clients.get(to);
     if (recipient === undefined) {
       // Omitted without room: the next message has another one.
       this.#state.links.send(from, MessageKind.DIRECT, encodeClosed(to));
@@ -298,6 +293,6 @@ export class DirectMessages {
   }
 
   close(): void {
-    this.#pending.close();
+    this.pending.close();
   }
 }

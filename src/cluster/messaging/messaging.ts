@@ -146,7 +146,7 @@ export class Messaging {
         effects.emit({ type: "subscription:failed", filter: name, error });
       },
       onDropped: ({ topic }) => {
-        this.#state.deliveries.dropped();
+        this.#state.deliveries.delivered -= 1;
         this.#state.dropSlow(name, topic);
       },
       onClosed: () => this.#unsubscribe(client, subscription),
@@ -260,7 +260,7 @@ export class Messaging {
   }
 
   clientOnClose({ id }: LocalClient): void {
-    this.#state.addresses.remove(id);
+    this.#state.addresses.clients.delete(id);
   }
 
   /** @throws UnroutableError `EHOSTUNREACH` */
@@ -374,7 +374,7 @@ export class Messaging {
     this.#state.retention.close();
     this.#state.drops.close();
     this.#directs.close();
-    for (const client of [...this.#state.addresses.all()]) client.close();
+    for (const client of [...this.#state.addresses.clients.values()]) client.close();
     this.routes.close();
     await this.links.close(linger);
   }
@@ -415,14 +415,14 @@ export class Messaging {
       unclaimed: this.#state.unclaimed,
       directSent: this.#directs.sent,
       directReceived: this.#directs.received,
-      directPending: this.#directs.pending,
+      directPending: this.#directs.pending.size,
       waiting: this.#state.waiting.count,
       waitingBytes: this.#state.waiting.bytes,
       subscriptions: this.#table.size,
       filters: this.#table.filters,
-      clients: this.#state.addresses.clients,
+      clients: this.#state.addresses.clients.size,
       aliases: this.#state.addresses.aliases,
-      retained: this.#state.retained.size,
+      retained: this.#state.retained.values.size,
       retainedBytes: this.#state.retained.bytes,
       retainedEvicted: this.#state.retained.evicted,
       failed: this.#failed,

@@ -47,7 +47,7 @@ export class MessageNames implements NumberedNames {
   }
 
   numberOf(name: string, isSubtopic: boolean): number {
-    const number = (isSubtopic ? this.#subtopics : this.#topics).idOf(name);
+    const number = (isSubtopic ? this.#subtopics : this.#topics).ids.get(name) ?? 0;
     if (number !== 0 || this.#isClosed()) return number;
     try {
       return this.create(name, undefined, isSubtopic);
@@ -80,19 +80,19 @@ export class MessageNames implements NumberedNames {
 
   senderOf(node: string, client: number): ClusterAddress {
     if (node !== this.#id) return this.#addresses.aliasOf(node, client).address;
-    return this.#addresses.client(client)?.address ?? Object.freeze({ node, id: client });
+    return this.#addresses.clients.get(client)?.address ?? Object.freeze({ node, id: client });
   }
 
   /** The topic of a number; `undefined`: it is a client's. @throws InvalidArgumentError `EINVAL` */
   topicUnlessClient(number: number): string | undefined {
     if (this.#addresses.has(number)) return undefined;
-    const name = this.#topics.nameOf(number);
+    const name = this.#topics.names.get(number);
     return name === undefined && isAlias(number) ? undefined : this.topicOf(number);
   }
 
   /** @throws InvalidArgumentError `EINVAL` */
   topicOf(number: number): string {
-    const name = this.#topics.nameOf(number);
+    const name = this.#topics.names.get(number);
     if (name === undefined)
       throw new InvalidArgumentError(`no topic and no client has the id ${describe(number)}`);
     return name;
@@ -102,7 +102,7 @@ export class MessageNames implements NumberedNames {
   subtopicOf(subtopic: string | number | undefined): string | undefined {
     if (subtopic === undefined || subtopic === 0) return undefined;
     if (typeof subtopic === "number") {
-      const name = this.#subtopics.nameOf(subtopic);
+      const name = this.#subtopics.names.get(subtopic);
       if (name === undefined) throw new InvalidArgumentError(`no subtopic has the id ${subtopic}`);
       return name;
     }

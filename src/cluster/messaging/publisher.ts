@@ -100,14 +100,14 @@ export class Publisher {
     const { fulls } = publication;
     let count = 0;
     if (targets.length > 0) {
-      const open = waiting.isEmpty ? targets : this.#notBehind(targets, fulls);
+      const open = waiting.count === 0 ? targets : this.#notBehind(targets, fulls);
       count = state.links.publish(open, publication, fulls);
       this.sent += count;
     }
     let copies = waits && fulls.length > 0 ? this.#waitForNodes(publication, timeout) : undefined;
     while (fulls.length > 0) state.dropFull(fulls.pop() as string, plan.prefix);
     if (message !== undefined) {
-      const isBehind = !waiting.isEmpty && waiting.has(id);
+      const isBehind = waiting.count > 0 && waiting.has(id);
       if (waits && (isBehind || this.#isFullHere(subscriptions))) {
         copies ??= [];
         copies.push(this.#waitHere(subscriptions, message, stamp, bytes, timeout));

@@ -41,17 +41,14 @@ export interface RetainedValue {
 /** Of this node. Above a bound the least recently updated value is dropped. */
 export class RetainedValues {
   readonly #bounds: { readonly topics: number; readonly bytes: number };
-  readonly #values = new Map<string, RetainedValue>();
+  /** By topic. */
+  readonly values = new Map<string, RetainedValue>();
   #lastStamp = 0;
   bytes = 0;
   evicted = 0;
 
   constructor(bounds: { readonly topics: number; readonly bytes: number }) {
     this.#bounds = bounds;
-  }
-
-  get size(): number {
-    return this.#values.size;
   }
 
   /** @param wall ms since 1970 */
@@ -74,31 +71,23 @@ export class RetainedValues {
   keep(value: RetainedValue): void {
     this.#delete(value.topic);
     if (value.data.length === 0) return;
-    this.#values.set(value.topic, value);
+    this.values.set(value.topic, value);
     this.bytes += sizeOf(value);
-    for (const oldest of this.#values.keys()) {
-      if (this.#values.size <= this.#bounds.topics && this.bytes <= this.#bounds.bytes) return;
+    for (const oldest of this.values.keys()) {
+      if (this.values.size <= this.#bounds.topics && this.bytes <= this.#bounds.bytes) return;
       this.#delete(oldest);
       this.evicted += 1;
     }
   }
 
-  get(topic: string): RetainedValue | undefined {
-    return this.#values.get(topic);
-  }
-
-  topics(): string[] {
-    return [...this.#values.keys()];
-  }
-
   matching(filter: string): RetainedValue[] {
-    return [...this.#values.values()].filter(({ topic }) => matches(filter, topic));
+    return [...this.values.values()].filter(({ topic }) => matches(filter, topic));
   }
 
   #delete(topic: string): void {
-    const value = this.#values.get(topic);
+    const value = this.values.get(topic);
     if (value === undefined) return;
-    this.#values.delete(topic);
+    this.values.delete(topic);
     this.bytes -= sizeOf(value);
   }
 }
@@ -138,7 +127,7 @@ class Asked {
 }
 
 export class Retention {
-  readonly #values: RetainedValues;
+  readonly #retained: RetainedValues;
   readonly #links: Pick<NodeLinks, "send" | "room">;
   readonly #waiting: WaitingSends;
   readonly #peers: () => readonly string[];
@@ -165,7 +154,7 @@ export class Retention {
     peers: () => readonly string[],
     onTooLarge: (id: string) => void,
   ) {
-    this.#values = values;
+    this.#retained = values;
     this.#links = links;
     this.#waiting = new WaitingSends(Infinity, Infinity, (id) => links.room(id));
     this.#peers = peers;
@@ -281,13 +270,13 @@ export class Retention {
   async #answer(to: string, question: Question): Promise<void> {
     const { number, filters } = question;
     const isCurrent = (): boolean => this.#answers.get(to) === question;
-    for (const topic of this.#values.topics()) {
+    for (const topic of [...this.#retained.values.keys()]) {
       if (this.#budget.spend()) await turn();
       if (!isCurrent()) return;
       if (!filters.some((filter) => matches(filter, topic))) continue;
       // Read when there is room: a later publication was sent before.
       const result = await this.#send(to, () => {
-        const value = isCurrent() ? this.#values.get(topic) : undefined;
+        const value = isCurrent() ? this.#retained.values.get(topic) : undefined;
         return value === undefined ? undefined : encodeValue(value);
       });
       if (result === "unreachable") return;

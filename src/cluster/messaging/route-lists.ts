@@ -119,8 +119,8 @@ export class RouteLists {
    */
   subscribe(now: number, filter: string): number {
     const { nodeRoutes, nodeBytes } = this.#limits;
-    const isKnown = this.#own.has(filter);
-    if (!isKnown && this.#own.size >= nodeRoutes)
+    const isKnown = this.#own.filters.has(filter);
+    if (!isKnown && this.#own.filters.size >= nodeRoutes)
       throw new InvalidStateError("EFSM", `a node subscribes to at most ${nodeRoutes} filters`);
     if (!isKnown && this.#own.bytes + Buffer.byteLength(filter) > nodeBytes)
       throw new InvalidStateError("EFSM", `the filters of a node have at most ${nodeBytes} bytes`);
@@ -241,7 +241,7 @@ export class RouteLists {
     member.epoch += 1;
     this.#hungry.delete(member);
     if (member.snapshot === undefined) return;
-    this.#own.endSnapshot(member.snapshot);
+    this.#own.snapshots.delete(member.snapshot);
     member.snapshot = undefined;
     member.sent = 0;
   }
@@ -342,7 +342,7 @@ export class RouteLists {
         if (member.sent === this.#own.cut && !member.isAsked) return;
         // A reader with nothing gets a snapshot: its size is the list's, not the log's.
         const isNone = member.sent === 0 || member.isAsked;
-        const delta = isNone ? undefined : this.#own.deltaAfter(member.sent);
+        const delta = isNone ? undefined : this.#own.log.get(member.sent);
         if (delta !== undefined) {
           if (!this.#send(member, delta.item, delta.to)) return;
           member.sent = delta.to;
@@ -368,7 +368,7 @@ export class RouteLists {
     if (!this.#send(member, snapshot.part, snapshot.isLast ? snapshot.base : 0)) return false;
     snapshot.part = undefined;
     if (!snapshot.isLast) return true;
-    this.#own.endSnapshot(snapshot);
+    this.#own.snapshots.delete(snapshot);
     member.snapshot = undefined;
     member.sent = snapshot.base;
     return true;
@@ -446,14 +446,14 @@ export class RouteLists {
   }
 
   stats(): MessageRoutesStats {
-    const { size: filters, bytes: ownBytes, snapshots } = this.#own;
+    const { filters, bytes: ownBytes, snapshots } = this.#own;
     const { routes, bytes, refused } = this.#numbers;
     return {
-      own: { filters, bytes: ownBytes },
+      own: { filters: filters.size, bytes: ownBytes },
       routes,
       bytes,
       nodes: this.#members.size,
-      snapshots,
+      snapshots: snapshots.size,
       refused: { ...refused },
     };
   }

@@ -31,14 +31,15 @@ export interface RouteSnapshot {
 }
 
 export class OwnRoutes {
-  readonly #filters = new Set<string>();
+  readonly filters = new Set<string>();
   readonly #writer = new RouteChangesWriter();
   /** Changes without a DELTA, from `#next` on. */
   #pending: Change[] = [];
   #next = 0;
-  /** By the version before; the oldest one first. */
-  readonly #log = new Map<number, RouteBlock>();
-  readonly #snapshots = new Set<RouteSnapshot>();
+  /** DELTAs by the version before; the oldest one first. */
+  readonly log = new Map<number, RouteBlock>();
+  /** Until the member has all of it, or gets no more of it. */
+  readonly snapshots = new Set<RouteSnapshot>();
   /** Changes so far, including pending ones. */
   version = 0;
   /** The version up to which all are in DELTAs. */
@@ -46,31 +47,19 @@ export class OwnRoutes {
   bytes = 0;
   logBytes = 0;
 
-  get size(): number {
-    return this.#filters.size;
-  }
-
-  get snapshots(): number {
-    return this.#snapshots.size;
-  }
-
   get hasPending(): boolean {
     return this.cut < this.version;
   }
 
-  has(filter: string): boolean {
-    return this.#filters.has(filter);
-  }
-
   add(filter: string): void {
-    if (this.#filters.has(filter)) return;
-    this.#filters.add(filter);
+    if (this.filters.has(filter)) return;
+    this.filters.add(filter);
     this.bytes += Buffer.byteLength(filter);
     this.#change(filter, true);
   }
 
   delete(filter: string): void {
-    if (!this.#filters.delete(filter)) return;
+    if (!this.filters.delete(filter)) return;
     this.bytes -= Buffer.byteLength(filter);
     this.#change(filter, false);
   }
@@ -88,10 +77,10 @@ export class OwnRoutes {
       this.#next = 0;
     }
     // Snapshots that are being read continue from the log.
-    const bound = this.#snapshots.size > 0 ? 16 * MAX_ROUTE_LOG : MAX_ROUTE_LOG;
-    for (const [from, { item }] of this.#log) {
-      if (this.logBytes <= bound || this.#log.size === 1) break;
-      this.#log.delete(from);
+    const bound = this.snapshots.size > 0 ? 16 * MAX_ROUTE_LOG : MAX_ROUTE_LOG;
+    for (const [from, { item }] of this.log) {
+      if (this.logBytes <= bound || this.log.size === 1) break;
+      this.log.delete(from);
       this.logBytes -= item.length;
     }
   }
@@ -106,24 +95,19 @@ export class OwnRoutes {
       this.cut += 1;
     }
     const item = this.#writer.delta(from);
-    this.#log.set(from, { to: this.cut, item });
+    this.log.set(from, { to: this.cut, item });
     this.logBytes += item.length;
-  }
-
-  /** The DELTA after a version; `undefined`: no longer in the log. */
-  deltaAfter(version: number): RouteBlock | undefined {
-    return this.#log.get(version);
   }
 
   beginSnapshot(): RouteSnapshot {
     const snapshot: RouteSnapshot = {
       base: this.cut,
-      filters: this.#filters.values(),
+      filters: this.filters.values(),
       isFirst: true,
       part: undefined,
       isLast: false,
     };
-    this.#snapshots.add(snapshot);
+    this.snapshots.add(snapshot);
     return snapshot;
   }
 
@@ -139,10 +123,5 @@ export class OwnRoutes {
     const { isFirst, isLast, base } = snapshot;
     snapshot.isFirst = false;
     return this.#writer.part({ base, isFirst, isLast });
-  }
-
-  /** The member has all of it, or gets no more of it. */
-  endSnapshot(snapshot: RouteSnapshot | undefined): void {
-    if (snapshot !== undefined) this.#snapshots.delete(snapshot);
   }
 }

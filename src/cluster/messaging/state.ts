@@ -1,6 +1,6 @@
 /** Shared state of messaging's parts. */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
-import { Addresses } from "./addresses.js";
+import { Addresses, SELF_ID } from "./addresses.js";
 import type { LocalClient } from "./client.js";
 import { Deliveries } from "./deliveries.js";
 import { DropReports, type MessagingEvent } from "./events.js";
@@ -81,11 +81,11 @@ export class MessagingState {
     const topics = new TopicIds(randomId, (number) => this.addresses.has(number));
     this.addresses = new Addresses({
       random: effects.random,
-      isTaken: (number) => topics.nameOf(number) !== undefined,
+      isTaken: (number) => topics.names.has(number),
       dropped: (address) => effects.emit({ type: "address:dropped", address }),
     });
     this.self = self;
-    this.addresses.addSelf(self);
+    this.addresses.clients.set(SELF_ID, self);
     const isClosed = (): boolean => this.closed || self.closed;
     this.names = new MessageNames(id, topics, new TopicIds(randomId), this.addresses, isClosed);
     this.links = effects.links;
@@ -143,7 +143,7 @@ export class MessagingState {
   async #localRoom(): Promise<void> {
     await this.deliveries.drained();
     const full: Promise<void>[] = [];
-    for (const { subscriptions } of this.addresses.all())
+    for (const { subscriptions } of this.addresses.clients.values())
       for (const each of subscriptions) if (each.isFull) full.push(each.room());
     if (full.length > 0) await Promise.race(full);
   }

@@ -11,9 +11,9 @@ import { checkTopic } from "./topics.js";
 const LAST_ID = 0xffff_ffff;
 
 export class TopicIds {
-  readonly #ids = new Map<string, number>();
-  /** A name may have several ids: `#ids` has the last chosen one. */
-  readonly #names = new Map<number, string>();
+  readonly ids = new Map<string, number>();
+  /** A name may have several ids: `ids` has the last chosen one. */
+  readonly names = new Map<number, string>();
   readonly #random: () => number;
   readonly #taken: (id: number) => boolean;
   #bytes = 0;
@@ -24,15 +24,6 @@ export class TopicIds {
     this.#taken = taken;
   }
 
-  /** 0: without one. */
-  idOf(name: string): number {
-    return this.#ids.get(name) ?? 0;
-  }
-
-  nameOf(id: number): string | undefined {
-    return this.#names.get(id);
-  }
-
   /**
    * Gives a name an id: the one that the program chose, else the one that it has, else a random one.
    *
@@ -41,12 +32,12 @@ export class TopicIds {
    */
   create(name: string, id?: number): number {
     checkTopic(name);
-    if (id === undefined) return this.#ids.get(name) ?? this.#add(name, this.#free());
+    if (id === undefined) return this.ids.get(name) ?? this.#add(name, this.#free());
     if (!isId(id))
       throw new InvalidArgumentError(
         `An id of a topic must be a whole number of 2 … 4,294,967,295; got ${describe(id)}`,
       );
-    const owner = this.#names.get(id);
+    const owner = this.names.get(id);
     if (owner !== undefined && owner !== name)
       throw new InvalidArgumentError(`the id ${id} is that of the topic ${describe(owner)}`);
     if (this.#taken(id)) throw new InvalidArgumentError(`the id ${id} is that of a client`);
@@ -54,24 +45,24 @@ export class TopicIds {
   }
 
   #add(name: string, id: number): number {
-    if (!this.#names.has(id)) {
+    if (!this.names.has(id)) {
       const bytes = this.#bytes + Buffer.byteLength(name);
-      if (this.#names.size >= MAX_TOPIC_IDS || bytes > MAX_TOPIC_ID_BYTES)
+      if (this.names.size >= MAX_TOPIC_IDS || bytes > MAX_TOPIC_ID_BYTES)
         throw new InvalidStateError(
           "EFSM",
           `A node has at most ${MAX_TOPIC_IDS} ids of topics, with ${MAX_TOPIC_ID_BYTES} bytes of names`,
         );
       this.#bytes = bytes;
     }
-    this.#names.set(id, name);
-    this.#ids.set(name, id);
+    this.names.set(id, name);
+    this.ids.set(name, id);
     return id;
   }
 
   /** A random id, or the next free one. */
   #free(): number {
     let id = this.#random() >>> 0;
-    while (!isId(id) || this.#names.has(id) || this.#taken(id)) id = (id + 1) >>> 0;
+    while (!isId(id) || this.names.has(id) || this.#taken(id)) id = (id + 1) >>> 0;
     return id;
   }
 }

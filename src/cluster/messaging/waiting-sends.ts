@@ -36,10 +36,6 @@ export class WaitingSends {
     this.#room = room;
   }
 
-  get isEmpty(): boolean {
-    return this.count === 0;
-  }
-
   has(peer: string): boolean {
     return (this.#queues.get(peer)?.copies.size ?? 0) > 0;
   }

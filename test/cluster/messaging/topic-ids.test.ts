@@ -14,32 +14,32 @@ describe("ids of topics", () => {
     expect(ids.create("ping", 2)).toBe(2);
     expect(ids.create("pong")).toBe(100);
     expect(ids.create("pong")).toBe(100);
-    expect(ids.idOf("ping")).toBe(2);
-    expect(ids.nameOf(2)).toBe("ping");
-    expect(ids.nameOf(100)).toBe("pong");
-    expect(ids.idOf("other")).toBe(0);
-    expect(ids.nameOf(3)).toBeUndefined();
+    expect(ids.ids.get("ping")).toBe(2);
+    expect(ids.names.get(2)).toBe("ping");
+    expect(ids.names.get(100)).toBe("pong");
+    expect(ids.ids.has("other")).toBe(false);
+    expect(ids.names.get(3)).toBeUndefined();
   });
 
   it("lead to the name, all that it has; its own is the last one that was chosen", () => {
     const ids = new TopicIds(from(100));
     for (const id of [undefined, 60, 50]) ids.create("a", id);
-    expect(ids.idOf("a")).toBe(50);
+    expect(ids.ids.get("a")).toBe(50);
     expect(ids.create("a")).toBe(50);
-    expect([50, 60, 100].map((id) => ids.nameOf(id))).toEqual(["a", "a", "a"]);
+    expect([50, 60, 100].map((id) => ids.names.get(id))).toEqual(["a", "a", "a"]);
   });
 
   it("stay with their name", () => {
     const ids = new TopicIds(from(100));
     ids.create("a", 5);
     expect(() => ids.create("b", 5)).toThrow(/that of the topic "a"/);
-    expect([ids.nameOf(5), ids.idOf("b")]).toEqual(["a", 0]);
+    expect([ids.names.get(5), ids.ids.has("b")]).toEqual(["a", false]);
   });
 
   it.each([0, 1, -1, 1.5, 2 ** 32, Number.NaN, "2" as unknown as number])("are not %s", (id) => {
     const ids = new TopicIds(from(2));
     expect(() => ids.create("a", id)).toThrow(InvalidArgumentError);
-    expect(ids.idOf("a")).toBe(0);
+    expect(ids.ids.has("a")).toBe(false);
   });
 
   it("are not those of clients, which calls by number would reach instead", () => {
