@@ -95,7 +95,7 @@ export class Balancer {
   readonly #service: string;
   readonly #random: () => number;
   readonly #report: (event: RequestsEvent) => void;
-  #nodes = new Map<string, NodeLoad>();
+  nodes: ReadonlyMap<string, NodeLoad> = new Map();
   /** Nearest first. */
   #tiers: readonly (readonly NodeLoad[])[] = [];
   #failureRate = 0;
@@ -107,27 +107,19 @@ export class Balancer {
     this.#report = report;
   }
 
-  get size(): number {
-    return this.#nodes.size;
-  }
-
-  get nodes(): Iterable<NodeLoad> {
-    return this.#nodes.values();
-  }
-
   /** Known nodes keep their state. */
   setCandidates(candidates: readonly Candidate[]): void {
     const nodes = new Map<string, NodeLoad>();
     const tiers = new Map<number, NodeLoad[]>();
     for (const candidate of candidates) {
-      const node = this.#nodes.get(candidate.id) ?? new NodeLoad(candidate);
+      const node = this.nodes.get(candidate.id) ?? new NodeLoad(candidate);
       node.distance = candidate.distance;
       nodes.set(node.id, node);
       const tier = tiers.get(node.distance);
       if (tier === undefined) tiers.set(node.distance, [node]);
       else tier.push(node);
     }
-    this.#nodes = nodes;
+    this.nodes = nodes;
     this.#tiers = [...tiers].sort(([one], [other]) => one - other).map(([, tier]) => tier);
   }
 
@@ -149,20 +141,15 @@ export class Balancer {
 
   /** Whether an untried node is closed. */
   isAwaited(tried: readonly string[]): boolean {
-    for (const node of this.#nodes.values()) if (!node.isOpen && !tried.includes(node.id)) return true;
+    for (const node of this.nodes.values()) if (!node.isOpen && !tried.includes(node.id)) return true;
     return false;
   }
 
   /** Infinite: no node is ejected. */
   nextTrial(now: number): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const node of this.#nodes.values())
-      if (node.isEjected(now)) next = Math.min(next, node.ejectedUntil);
+    for (const node of this.nodes.values()) if (node.isEjected(now)) next = Math.min(next, node.ejectedUntil);
     return next;
-  }
-
-  sent(node: NodeLoad): void {
-    node.outstanding += 1;
   }
 
   /** @param ms duration; 0: unknown */
@@ -189,17 +176,17 @@ export class Balancer {
   }
 
   #eject(now: number, node: NodeLoad): void {
-    if (this.#nodes.get(node.id) !== node) return;
+    if (this.nodes.get(node.id) !== node) return;
     let ejected = 0;
     let healthy = 0;
-    for (const each of this.#nodes.values()) {
+    for (const each of this.nodes.values()) {
       if (each === node) continue;
       if (each.isEjected(now)) ejected += 1;
       else if (each.failuresInRow === 0) healthy += 1;
     }
-    if (2 * (ejected + 1) > this.#nodes.size) return;
+    if (2 * (ejected + 1) > this.nodes.size) return;
     // A failing dependency or request is the cause, not a node.
-    if (healthy === 0 || (this.#failureRate >= ALL_FAIL && 2 * healthy < this.#nodes.size - 1)) return;
+    if (healthy === 0 || (this.#failureRate >= ALL_FAIL && 2 * healthy < this.nodes.size - 1)) return;
     const ms = backOff(node.ejections, 1_000, 60_000, this.#random);
     node.ejections += 1;
     node.ejectedUntil = now + ms;
@@ -260,7 +247,7 @@ export class Balancer {
   #pickByKey(tried: readonly string[], key: string): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     let highest = 0;
-    for (const node of this.#nodes.values()) {
+    for (const node of this.nodes.values()) {
       if (tried.includes(node.id)) continue;
       const rank = rankOf(key, node.id);
       if (found !== undefined && (rank < highest || (rank === highest && node.id < found.id))) continue;

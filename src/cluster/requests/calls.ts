@@ -229,7 +229,7 @@ export class RequestCalls {
   }
 
   loadsOf(service: string): Iterable<NodeLoad> {
-    return this.#targets.get(service)?.balancer.nodes ?? [];
+    return this.#targets.get(service)?.balancer.nodes.values() ?? [];
   }
 
   #targetOf(now: number, name: string): Target {
@@ -300,7 +300,7 @@ export class RequestCalls {
       call.state = "sent";
       this.#waiting.delete(call);
       this.#sent.set(id, call);
-      target.balancer.sent(node);
+      node.outstanding += 1;
       const result = this.#effects.queues.send(node.id, item);
       if (result === "sent") {
         if (call.state === "sent" && call.id === id) this.#schedule(now, call);
@@ -334,11 +334,8 @@ export class RequestCalls {
       target.candidates = candidates;
       target.balancer.setCandidates(candidates);
     }
-    if (terms.node !== undefined) {
-      if (call.tried.includes(terms.node)) return undefined;
-      for (const node of target.balancer.nodes) if (node.id === terms.node) return node;
-      return undefined;
-    }
+    if (terms.node !== undefined)
+      return call.tried.includes(terms.node) ? undefined : target.balancer.nodes.get(terms.node);
     return target.balancer.pick(now, this.#tried(call), terms.extras?.key ?? "");
   }
 
@@ -456,7 +453,7 @@ export class RequestCalls {
     const delay = backOff(call.attempts, terms.retryDelay, terms.maxRetryDelay, this.#effects.random);
     call.attempts += 1;
     if (now + delay >= call.until) return false;
-    if (call.tried.length >= target.balancer.size) call.tried = [];
+    if (call.tried.length >= target.balancer.nodes.size) call.tried = [];
     call.state = "backing-off";
     this.#waiting.delete(call);
     call.retryAt = now + delay;
