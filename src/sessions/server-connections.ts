@@ -72,12 +72,12 @@ const PEER_HEARTBEATS = { heartbeatInterval: 2_000, heartbeatTimeout: 6_000 } as
 export class SessionConnections {
   readonly counts = { published: 0, delivered: 0, acknowledged: 0, duplicates: 0 };
   readonly #context: ServerContext;
-  readonly #socket: Router;
-  readonly #reader: RouterReader;
-  readonly #inFlight: InFlightBytes;
+  readonly socket: Router;
+  readonly reader: RouterReader;
+  readonly inFlight: InFlightBytes;
   /** Connections by routing id, and open ones by session. */
   readonly #connections = new Map<string, Connection>();
-  readonly #open = new Map<string, Connection>();
+  readonly open = new Map<string, Connection>();
   /** Sessions not released because the store failed. */
   readonly #unreleased: { readonly handle: rules.SessionHandle; readonly progress: rules.Progress }[] = [];
   #isStopping = false;
@@ -87,15 +87,15 @@ export class SessionConnections {
   constructor(context: ServerContext) {
     const { settings, transactions } = context;
     this.#context = context;
-    this.#inFlight = new InFlightBytes(settings.maxInFlightBytes, () => this.#open.size);
-    this.#socket = new Router({
+    this.inFlight = new InFlightBytes(settings.maxInFlightBytes, () => this.open.size);
+    this.socket = new Router({
       linger: CLOSE_LINGER,
       sendHighWaterMark: HIGH_WATER_MARK,
       ...PEER_HEARTBEATS,
       ...settings.socketOptions,
       mandatory: true,
     });
-    this.#reader = new RouterReader(this.#socket, {
+    this.reader = new RouterReader(this.socket, {
       room: () => (transactions.hasRoom ? Number.POSITIVE_INFINITY : 0),
       message: (frames) => this.#onMessage(frames),
       left: (peer) => {
@@ -106,50 +106,26 @@ export class SessionConnections {
     });
   }
 
-  get size(): number {
-    return this.#open.size;
-  }
-
-  get inFlightBytes(): number {
-    return this.#inFlight.used;
-  }
-
-  bind(endpoint: string): Promise<string> {
-    return this.#socket.bind(endpoint);
-  }
-
-  unbind(endpoint: string): Promise<void> {
-    return this.#socket.unbind(endpoint);
-  }
-
   wake(session: string): void {
-    const connection = this.#open.get(session);
+    const connection = this.open.get(session);
     if (connection !== undefined) void this.#deliver(connection);
   }
 
   /** Compares these sessions' connections to the store. @throws StoreError */
   check(sessions: readonly string[]): Promise<void> {
-    return this.#check(sessions.flatMap((id) => this.#open.get(id) ?? []));
+    return this.#check(sessions.flatMap((id) => this.open.get(id) ?? []));
   }
 
   /** Compares all connections to the store, and retries failed releases. @throws StoreError */
   async checkAll(): Promise<void> {
     for (const { handle, progress } of this.#unreleased.splice(0)) this.#release(handle, progress);
-    await this.#check([...this.#open.values()]);
+    await this.#check([...this.open.values()]);
   }
 
   /** Sends clients to another server, and opens no sessions. */
   endAll(): void {
     this.#isStopping = true;
     for (const connection of [...this.#connections.values()]) this.#end(connection, "stopping");
-  }
-
-  stopReading(): void {
-    this.#reader.stop();
-  }
-
-  close(linger: number): Promise<unknown> {
-    return this.#socket.close({ linger });
   }
 
   async #check(connections: readonly Connection[]): Promise<void> {
@@ -230,7 +206,7 @@ export class SessionConnections {
       id,
       state: "opening",
       handle: { id, life: "", epoch: 0 },
-      deliveries: new Deliveries({ window: 0, windowBytes: 0 }, this.#inFlight, 0),
+      deliveries: new Deliveries({ window: 0, windowBytes: 0 }, this.inFlight, 0),
       mark: 0,
       maxAge: -1,
       drops: 0,
@@ -279,16 +255,16 @@ export class SessionConnections {
       this.#release(connection.handle, connection.deliveries.progress());
       return;
     }
-    const before = this.#open.get(id);
+    const before = this.open.get(id);
     if (before !== undefined) this.#end(before, "taken");
     else if (previous !== undefined) this.#context.wake(previous.server, id);
     connection.state = "open";
     connection.mark = record.mark;
     connection.maxAge = record.limits.maxAge;
-    connection.deliveries = new Deliveries(request, this.#inFlight, record.head);
-    this.#open.set(id, connection);
+    connection.deliveries = new Deliveries(request, this.inFlight, record.head);
+    this.open.set(id, connection);
     const { isPresent, isContinued, published, count, life } = record;
-    const { maxMessageSize } = this.#socket;
+    const { maxMessageSize } = this.socket;
     const maxMessage = maxMessageSize < 0 ? -1 : Math.max(0, maxMessageSize - DELIVERY_BYTES);
     this.#send(connection, { kind: "opened", isPresent, isContinued, published, count, maxMessage, life });
     this.#context.events.emit({ type: "session:opened", id, isPresent });
@@ -388,7 +364,7 @@ export class SessionConnections {
           else this.#failed(connection, error);
         },
       )
-      .finally(() => this.#reader.resume());
+      .finally(() => this.reader.resume());
   }
 
   async #settle(connection: Connection): Promise<void> {
@@ -408,7 +384,7 @@ export class SessionConnections {
       this.#failed(connection, error);
     } finally {
       connection.isSettling = false;
-      this.#reader.resume();
+      this.reader.resume();
     }
   }
 
@@ -506,7 +482,7 @@ export class SessionConnections {
     const progress = connection.deliveries.progress();
     connection.deliveries.end();
     this.#connections.delete(connection.peer.toString("latin1"));
-    if (this.#open.get(connection.id) === connection) this.#open.delete(connection.id);
+    if (this.open.get(connection.id) === connection) this.open.delete(connection.id);
     return progress;
   }
 
@@ -536,7 +512,7 @@ export class SessionConnections {
 
   /** @returns `false`: the client is not connected, or its queue is full */
   #sendTo(peer: Buffer, message: ServerMessage): boolean {
-    return this.#socket.tryDeliver([peer, ...encodeServerMessage(message)]) === "sent";
+    return this.socket.tryDeliver([peer, ...encodeServerMessage(message)]) === "sent";
   }
 }
 

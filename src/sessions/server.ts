@@ -87,13 +87,13 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     this.assertOpen();
     this.#begun ??= this.#begin();
     await this.#begun;
-    const bound = await this.#connections.bind(endpoint);
+    const bound = await this.#connections.socket.bind(endpoint);
     this.assertOpen(); // Nobody would withdraw it.
     const { node, name } = this.#context.settings;
     try {
       if (node !== undefined) this.#withdraw.push(node.advertise(name, bound));
     } catch (error) {
-      await this.#connections.unbind(bound);
+      await this.#connections.socket.unbind(bound);
       throw error;
     }
     this.#endpoints.push(bound);
@@ -138,9 +138,9 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   stats(): SessionServerStats {
     const { pending, commits, operations, conflicts } = this.#context.transactions;
     return {
-      connections: this.#connections.size,
+      connections: this.#connections.open.size,
       ...this.#connections.counts,
-      inFlightBytes: this.#connections.inFlightBytes,
+      inFlightBytes: this.#connections.inFlight.used,
       pending,
       commits,
       operations,
@@ -163,14 +163,16 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       // The store may not answer. One that does is waited for, also with a linger of 0.
       await withTimeout(this.#leave(), linger < 0 ? linger : Math.max(linger, CLOSE_LINGER));
     } finally {
-      this.#connections.stopReading();
-      await this.#connections.close(Math.min(linger < 0 ? CLOSE_LINGER : linger, CLOSE_LINGER));
+      this.#connections.reader.stop();
+      await this.#connections.socket.close({
+        linger: Math.min(linger < 0 ? CLOSE_LINGER : linger, CLOSE_LINGER),
+      });
     }
   }
 
   async #leave(): Promise<void> {
     await this.onDrain();
-    this.#connections.stopReading();
+    this.#connections.reader.stop();
     this.#subscription?.close();
     // Else the others notice the stop after `serverTimeout`.
     if (this.#begun !== undefined) await this.#sweeper.leave().catch(this.#storeFailed);
