@@ -7,6 +7,7 @@
 const LENGTH = 4;
 /** Bytes. */
 const FIRST_MEMORY = 65_536;
+const NOTHING = Buffer.alloc(0);
 
 export function encodeMessage(data: Uint8Array): Buffer {
   const message = Buffer.allocUnsafe(LENGTH + data.length);
@@ -18,11 +19,11 @@ export function encodeMessage(data: Uint8Array): Buffer {
 export class MessageReader {
   readonly #maxMessage: number;
   readonly #onMessage: (message: Buffer) => void;
-  readonly #head = Buffer.alloc(LENGTH);
-  #headBytes = 0;
-  #length = 0;
-  #message: Buffer | undefined = undefined;
-  #messageBytes = 0;
+  /** Of the message that comes; -1: its length comes first. */
+  #length = -1;
+  /** What earlier chunks had of the length, or of the message. */
+  #memory = NOTHING;
+  #bytes = 0;
 
   constructor(maxMessage: number, onMessage: (message: Buffer) => void) {
     this.#maxMessage = maxMessage;
@@ -31,55 +32,39 @@ export class MessageReader {
 
   /** Whether an end now would cut a message. */
   get isInside(): boolean {
-    return this.#headBytes > 0;
+    return this.#length >= 0 || this.#bytes > 0;
   }
 
   /** @returns `false` for too long a message; stop reading then */
   read(chunk: Buffer): boolean {
-    let at = 0;
-    while (at < chunk.length || (this.#headBytes === LENGTH && this.#length === 0)) {
-      if (this.#headBytes < LENGTH) {
-        const taken = Math.min(LENGTH - this.#headBytes, chunk.length - at);
-        chunk.copy(this.#head, this.#headBytes, at, at + taken);
-        this.#headBytes += taken;
-        at += taken;
-        if (this.#headBytes < LENGTH) return true;
-        this.#length = this.#head.readUInt32BE(0);
+    for (let at = 0; ; ) {
+      const needed = this.#length < 0 ? LENGTH : this.#length;
+      const isSplit = this.#bytes > 0;
+      const end = at + needed - this.#bytes;
+      if (isSplit || end > chunk.length) this.#keep(chunk.subarray(at, end), needed);
+      if (end > chunk.length) return true;
+      const whole = isSplit ? this.#memory.subarray(0, needed) : chunk.subarray(at, end);
+      at = end;
+      this.#bytes = 0;
+      if (this.#length < 0) {
+        this.#length = whole.readUInt32BE(0);
         if (this.#length > this.#maxMessage) return false;
         continue;
       }
-      const end = at + this.#length;
-      if (this.#message === undefined && end <= chunk.length) {
-        this.#headBytes = 0;
-        this.#length = 0;
-        this.#onMessage(Buffer.from(chunk.subarray(at, end)));
-        at = end;
-        continue;
-      }
-      at += this.#take(chunk, at);
+      this.#length = -1;
+      this.#memory = NOTHING;
+      this.#onMessage(isSplit ? whole : Buffer.from(whole));
     }
-    return true;
   }
 
-  #take(chunk: Buffer, at: number): number {
-    const taken = Math.min(this.#length - this.#messageBytes, chunk.length - at);
-    const needed = this.#messageBytes + taken;
-    if (this.#message === undefined || this.#message.length < needed) {
-      const size = Math.min(this.#length, Math.max(2 * needed, FIRST_MEMORY));
-      const larger = Buffer.allocUnsafeSlow(size);
-      this.#message?.copy(larger, 0, 0, this.#messageBytes);
-      this.#message = larger;
+  #keep(part: Buffer, needed: number): void {
+    const bytes = this.#bytes + part.length;
+    if (this.#memory.length < bytes) {
+      const larger = Buffer.allocUnsafeSlow(Math.min(needed, Math.max(2 * bytes, FIRST_MEMORY)));
+      this.#memory.copy(larger, 0, 0, this.#bytes);
+      this.#memory = larger;
     }
-    chunk.copy(this.#message, this.#messageBytes, at, at + taken);
-    this.#messageBytes = needed;
-    if (needed === this.#length) {
-      const message = this.#message.subarray(0, needed);
-      this.#message = undefined;
-      this.#messageBytes = 0;
-      this.#headBytes = 0;
-      this.#length = 0;
-      this.#onMessage(message);
-    }
-    return taken;
+    part.copy(this.#memory, this.#bytes);
+    this.#bytes = bytes;
   }
 }
