@@ -117,7 +117,7 @@ export class RouteCopy {
   version = 0;
   #reading: Reading | undefined = undefined;
   #set: RouteSet;
-  #isActive = false;
+  #isAlive = false;
 
   constructor(id: string, numbers: RouteNumbers) {
     this.id = id;
@@ -129,9 +129,14 @@ export class RouteCopy {
     return this.#set.number;
   }
 
-  set isActive(isActive: boolean) {
-    this.#isActive = isActive;
-    this.#numbers.setOwner(this.#set, isActive ? this.id : undefined);
+  /** A lost node's routes are kept, but lead nowhere. */
+  get isAlive(): boolean {
+    return this.#isAlive;
+  }
+
+  set isAlive(isAlive: boolean) {
+    this.#isAlive = isAlive;
+    this.#numbers.setOwner(this.#set, isAlive ? this.id : undefined);
   }
 
   end(): void {
@@ -178,7 +183,7 @@ export class RouteCopy {
     if (set !== this.#set) {
       this.#numbers.free(this.#set);
       this.#set = set;
-      this.isActive = this.#isActive;
+      this.isAlive = this.#isAlive;
     }
     this.version = base;
   }

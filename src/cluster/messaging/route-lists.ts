@@ -46,10 +46,7 @@ export interface RouteListsOptions {
 }
 
 /** Another node: the copy of its list, and its progress with this node's. */
-class Member {
-  readonly id: string;
-  readonly copy: RouteCopy;
-  isAlive = false;
+class Member extends RouteCopy {
   lostAt = 0;
   /** This node's version when the member was met. Earlier versions do not wait for the member. */
   since = 0;
@@ -67,11 +64,6 @@ class Member {
   /** Whether the member is to be asked for its own, and was asked without an answer so far. */
   asks = false;
   waits = false;
-
-  constructor(copy: RouteCopy) {
-    this.id = copy.id;
-    this.copy = copy;
-  }
 
   lacks(version: number): boolean {
     return this.isAlive && this.since < version && this.have < version;
@@ -188,7 +180,7 @@ export class RouteLists {
   }
 
   #add(id: string): Member {
-    const member = new Member(new RouteCopy(id, this.#numbers));
+    const member = new Member(id, this.#numbers);
     this.#members.set(id, member);
     member.asks = this.#forgotten.delete(id);
     return member;
@@ -198,11 +190,10 @@ export class RouteLists {
     if (member.isAlive) return;
     member.isAlive = true;
     member.since = this.#own.version;
-    member.copy.isActive = true;
     this.#effects.changed();
     this.#lost.delete(member.id);
     // A returned member's routes are already known.
-    if (member.copy.version > 0) this.#settled(member.id);
+    if (member.version > 0) this.#settled(member.id);
     else if (this.#asksUnsettled) member.asks = true;
     this.#feed(now, member);
   }
@@ -211,7 +202,6 @@ export class RouteLists {
     if (!member.isAlive) return;
     member.isAlive = false;
     member.lostAt = now;
-    member.copy.isActive = false;
     this.#interrupt(member);
     this.#lost.add(member.id);
     // Above the limit of a cluster the longest lost member is removed.
@@ -226,12 +216,12 @@ export class RouteLists {
     this.#lost.delete(member.id);
     this.#interrupt(member);
     // An owner that was asked may have sent its list, and have nothing more to send.
-    if (member.copy.version > 0 || member.asks || member.waits) this.#forgotten.add(member.id);
+    if (member.version > 0 || member.asks || member.waits) this.#forgotten.add(member.id);
     for (const oldest of this.#forgotten) {
       if (this.#forgotten.size <= MAX_MEMBERS) break;
       this.#forgotten.delete(oldest);
     }
-    member.copy.end();
+    member.end();
     this.#effects.changed();
   }
 
@@ -279,11 +269,11 @@ export class RouteLists {
   }
 
   numberOf(id: string): number | undefined {
-    return this.#members.get(id)?.copy.number;
+    return this.#members.get(id)?.number;
   }
 
   versionOf(id: string): number | undefined {
-    return id === this.#id ? this.#own.version : this.#members.get(id)?.copy.version;
+    return id === this.#id ? this.#own.version : this.#members.get(id)?.version;
   }
 
   // --- Time ----------------------------------------------------------------------------------------------------------
@@ -430,10 +420,9 @@ export class RouteLists {
   }
 
   #onChanges(now: number, member: Member, message: RouteDelta | RoutePart): string | undefined {
-    const { copy } = member;
     const isDelta = message.type === RouteItem.DELTA;
     const isEnd = isDelta || message.isLast;
-    const reason = isDelta ? copy.change(message) : copy.read(message);
+    const reason = isDelta ? member.change(message) : member.read(message);
     if (reason !== undefined) {
       if (isEnd) this.#ask(now, member);
       return reason;
@@ -441,7 +430,7 @@ export class RouteLists {
     this.#effects.changed();
     if (!isEnd) return undefined;
     member.waits = false;
-    this.#settled(copy.id);
+    this.#settled(member.id);
     return undefined;
   }
 
