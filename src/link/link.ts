@@ -236,7 +236,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     const rules = this.#rules;
     let unreadBytes = 0;
     let waitingBytes = 0;
-    for (const state of rules.channels) {
+    for (const state of rules.channels.values()) {
       unreadBytes += state.window.unread;
       waitingBytes += state.waitingBytes;
     }
@@ -266,7 +266,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   }
 
   #idle(): Promise<void> {
-    return this.#idleWaits.wait(this.#ended || this.#rules.count === 0);
+    return this.#idleWaits.wait(this.#ended || this.#rules.channels.size === 0);
   }
 
   /** @param waits for the other end to close: closing a tcp socket while bytes arrive resets it */
@@ -358,7 +358,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   }
 
   #noteIdle(): void {
-    if (this.#rules.count > 0 && !this.#ended) return;
+    if (this.#rules.channels.size > 0 && !this.#ended) return;
     this.#idleWaits.end();
   }
 
@@ -405,7 +405,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     this.#error = error;
     this.#timer.stop();
     const own = error ?? new ClosedError("EBADF", "The link was closed");
-    for (const state of [...this.#rules.channels]) {
+    for (const state of [...this.#rules.channels.values()]) {
       if (state.owner instanceof LinkChannel) continue;
       // Its acceptance may follow in the bytes that are being read.
       this.#rules.reset(state, LinkCode.CLOSED, "the link has ended");

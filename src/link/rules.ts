@@ -172,7 +172,7 @@ export class LinkRules implements FrameSink {
   readonly #settings: LinkSettings;
   readonly #effects: LinkEffects;
   readonly #reader: FrameReader;
-  readonly #channels = new Map<number, ChannelState>();
+  readonly channels = new Map<number, ChannelState>();
   readonly #scheduler = new FairScheduler<ChannelState>();
   readonly #budget: WindowBudget;
   /** Frames other than DATA; answers to the peer are counted. */
@@ -215,17 +215,8 @@ export class LinkRules implements FrameSink {
     this.#ping();
   }
 
-  get channels(): Iterable<ChannelState> {
-    return this.#channels.values();
-  }
-
-  get count(): number {
-    return this.#channels.size;
-  }
-
   get isFinished(): boolean {
-    for (const { finSent, finReceived } of this.#channels.values())
-      if (!finSent || !finReceived) return false;
+    for (const { finSent, finReceived } of this.channels.values()) if (!finSent || !finReceived) return false;
     return true;
   }
 
@@ -395,7 +386,7 @@ export class LinkRules implements FrameSink {
   }
 
   onDataHead(id: number, length: number, flags: number): string | undefined {
-    const channel = this.#channels.get(id);
+    const channel = this.channels.get(id);
     if (flags > FIN) return `a frame of data has flags ${flags}`;
     if (length === 0 && flags !== FIN) return "a frame of data has no bytes";
     if (channel === undefined) return this.#checkLate(id);
@@ -406,13 +397,13 @@ export class LinkRules implements FrameSink {
   }
 
   onDataBytes(id: number, bytes: Buffer): void {
-    const channel = this.#channels.get(id);
+    const channel = this.channels.get(id);
     if (channel === undefined) return;
     this.#effects.onData(channel, bytes);
   }
 
   onDataEnd(id: number, flags: number): void {
-    const channel = this.#channels.get(id);
+    const channel = this.channels.get(id);
     if (channel === undefined || flags !== FIN) return;
     channel.finReceived = true;
     this.#grants.delete(channel);
@@ -469,7 +460,7 @@ export class LinkRules implements FrameSink {
   }
 
   #onAccept(id: number): string | undefined {
-    const channel = this.#channels.get(id);
+    const channel = this.channels.get(id);
     if (channel === undefined) return this.#checkLate(id);
     if (channel.isAccepted) return `channel ${id} is accepted twice`;
     channel.isAccepted = true;
@@ -482,7 +473,7 @@ export class LinkRules implements FrameSink {
   #onCredit(id: number, payload: Buffer): string | undefined {
     if (payload.length !== 4) return `credit has ${payload.length} bytes`;
     const bytes = payload.readUInt32BE(0);
-    const channel = this.#channels.get(id);
+    const channel = this.channels.get(id);
     if (channel === undefined) return this.#checkLate(id);
     if (!channel.isAccepted) return `credit came for channel ${id}, which was not accepted`;
     if (bytes === 0 || channel.credit + bytes > LARGEST_WINDOW) return `credit of ${bytes} bytes`;
@@ -492,7 +483,7 @@ export class LinkRules implements FrameSink {
   }
 
   #onReset(id: number, payload: Buffer): string | undefined {
-    const channel = this.#channels.get(id);
+    const channel = this.channels.get(id);
     if (channel === undefined) return this.#checkLate(id);
     if (!channel.isOwn && !this.#mayReset()) return "channels are opened and reset too often";
     const { code, reason } = decodeReason(payload);
@@ -543,7 +534,7 @@ export class LinkRules implements FrameSink {
     const { window, peerWindow } = this.#settings;
     this.#budget.used += window;
     const channel = new ChannelState(id, fields, isOwn, peerWindow, new ReceiveWindow(window, this.#now));
-    this.#channels.set(id, channel);
+    this.channels.set(id, channel);
     return channel;
   }
 
@@ -563,7 +554,7 @@ export class LinkRules implements FrameSink {
     channel.waiting = undefined;
     channel.waitingBytes = 0;
     this.#grants.delete(channel);
-    this.#channels.delete(channel.id);
+    this.channels.delete(channel.id);
     this.#budget.used -= channel.window.size;
     if (channel.isOwn) this.#own -= 1;
     else this.#other -= 1;

@@ -49,7 +49,7 @@ class Target {
   receive(chunk: Buffer): void {
     this.rules.receive(chunk, NOW);
     if (this.rules.windowBytes > SETTINGS.maxUnread) throw new Error("the windows are beyond maxUnread");
-    if (this.rules.count > 2 * SETTINGS.maxChannels) throw new Error("there are too many channels");
+    if (this.rules.channels.size > 2 * SETTINGS.maxChannels) throw new Error("there are too many channels");
     if (this.#random.below(4) === 0) this.rules.take(10_000);
   }
 }

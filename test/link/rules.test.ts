@@ -202,7 +202,7 @@ describe("a channel", () => {
     settle(a, b, false);
     expect([there.isFinished, a.rules.windowBytes, b.rules.windowBytes]).toEqual([true, 0, SETTINGS.window]);
     b.read(there, 10);
-    expect([b.rules.windowBytes, b.rules.count]).toEqual([0, 0]);
+    expect([b.rules.windowBytes, b.rules.channels.size]).toEqual([0, 0]);
   });
 
   it("that is refused frees its window at both ends", () => {
@@ -397,7 +397,7 @@ describe("half-close with data in flight", () => {
       false,
       false,
     ]);
-    for (const { rules } of [a, b]) expect([rules.count, rules.windowBytes]).toEqual([0, 0]);
+    for (const { rules } of [a, b]) expect([rules.channels.size, rules.windowBytes]).toEqual([0, 0]);
   });
 
   it.each<[string, (a: Side, b: Side, own: End, other: End) => void]>([
@@ -442,7 +442,7 @@ describe("half-close with data in flight", () => {
     settle(a, b);
     expect([a.failure, b.failure]).toEqual([undefined, undefined]);
     for (const { rules } of [a, b])
-      expect([rules.count, rules.windowBytes, rules.hasFrames]).toEqual([0, 0, false]);
+      expect([rules.channels.size, rules.windowBytes, rules.hasFrames]).toEqual([0, 0, false]);
   });
 });
 
@@ -532,7 +532,7 @@ describe("limits", () => {
     const { a, b } = pair({ peerMaxChannels: 100 });
     for (let i = 0; i < 10; i++) a.open("x");
     settle(a, b);
-    expect([b.rules.count, b.rules.refused, a.rules.count]).toEqual([8, 2, 8]);
+    expect([b.rules.channels.size, b.rules.refused, a.rules.channels.size]).toEqual([8, 2, 8]);
     const tight = pair({ maxUnread: 3 * SETTINGS.window });
     for (let i = 0; i < 3; i++) tight.a.open("x");
     expect(tight.a.rules.refusal()).toBe("unread");
