@@ -169,11 +169,9 @@ export class ServiceReceiver {
     switch (item.op) {
       case ServiceOp.MESSAGE:
       case ServiceOp.ANSWER:
-        this.#onMessage(service, item, protocol);
-        return;
       case ServiceOp.QUERY:
-        if (item.id === 0) this.#context.refuse("service:id");
-        else this.#onQuery(service, item, protocol);
+        if (item.op === ServiceOp.QUERY && item.id === 0) this.#context.refuse("service:id");
+        else this.#onRequest(service, item, protocol);
         return;
       case ServiceOp.REPLY:
       case ServiceOp.FAILURE:
@@ -197,45 +195,35 @@ export class ServiceReceiver {
     }
   }
 
-  #onMessage(service: Member, item: ServiceItem, protocol: string): void {
+  /** A message, a query, or a hook's answer to a message. */
+  #onRequest(service: Member, item: ServiceItem, protocol: string): void {
+    const { op, channel, id, context } = item;
+    const isQuery = op === ServiceOp.QUERY;
     // An answer is not answered: two nodes with such hooks would never end.
-    const kind = item.op === ServiceOp.ANSWER ? "reply" : "message";
-    const about: HookAbout = { kind, services: [service], protocol };
-    const { channel, ruid } = item;
+    const kind = isQuery ? "query" : op === ServiceOp.ANSWER ? "reply" : "message";
+    const ruid = isQuery && item.ruid === "" ? String(id) : item.ruid;
     this.#pass(
-      MESSAGE_STAGES,
+      isQuery ? QUERY_STAGES : MESSAGE_STAGES,
       { data: ownData(item.data), channel, ruid },
-      about,
-      (payload) => this.#handleMessage(messageOf(service, protocol, payload), item.context),
+      { kind, services: [service], protocol },
+      (payload) => {
+        const message = messageOf(service, protocol, payload);
+        if (isQuery) void this.#answerQuery(message, id, context);
+        else this.#handleMessage(message, context);
+      },
       (data) => {
         this.#context.counts.answered += 1;
-        this.#reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
+        if (isQuery) this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+        else this.#reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
       },
       (error) => {
         this.#vetoed(service, error);
-        if (error.reason === undefined) return;
-        const notice = { op: ServiceOp.NOTICE, channel, id: 0, ruid, data: error.reason };
-        this.#transmit(service, encodeService(notice), channel);
-      },
-    );
-  }
-
-  #onQuery(service: Member, item: ServiceItem, protocol: string): void {
-    const about: HookAbout = { kind: "query", services: [service], protocol };
-    const { channel, id } = item;
-    const ruid = item.ruid === "" ? String(id) : item.ruid;
-    this.#pass(
-      QUERY_STAGES,
-      { data: ownData(item.data), channel, ruid },
-      about,
-      (payload) => void this.#answerQuery(messageOf(service, protocol, payload), id, item.context),
-      (data) => {
-        this.#context.counts.answered += 1;
-        this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
-      },
-      (error) => {
-        this.#vetoed(service, error);
-        this.#fail(service, channel, id, "vetoed", error.reason ?? "");
+        const { reason } = error;
+        if (isQuery) this.#fail(service, channel, id, "vetoed", reason ?? "");
+        else if (reason !== undefined) {
+          const notice = { op: ServiceOp.NOTICE, channel, id: 0, ruid, data: reason };
+          this.#transmit(service, encodeService(notice), channel);
+        }
       },
     );
   }
