@@ -9,7 +9,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { describe, thrownText } from "../../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError, TimeoutError, UnroutableError } from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -291,10 +291,10 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     return this.#sending.get(to)?.window.hasRoom(bytes) ?? true;
   }
 
-  /** @throws UnroutableError `EHOSTUNREACH` if the peer is gone */
-  room(to: string): Promise<void> {
+  /** @returns settles when there is room; `false`: the peer is lost or gone, or gets no messages */
+  room(to: string): Promise<boolean> {
     const sending = this.#sending.get(to) ?? this.#open(to);
-    return sending?.room() ?? Promise.reject(new UnroutableError(`the node ${to} gets no messages`));
+    return sending?.room() ?? Promise.resolve(false);
   }
 
   /** Number of the session of the link to a member; -1: none. A later session has not had the items of earlier ones. */

@@ -209,14 +209,11 @@ export class RouteDriver {
     const result = this.#options.links.send(to, MessageKind.ROUTES, item);
     if (result === "full" && !this.#full.has(to)) {
       this.#full.add(to);
-      this.#options.links.room(to).then(
-        () => {
-          this.#full.delete(to);
-          this.onUp(to);
-        },
-        // The peer is gone, as membership reports as well.
-        () => this.#full.delete(to),
-      );
+      void this.#options.links.room(to).then((isThere) => {
+        this.#full.delete(to);
+        // Membership reports as well that a peer is gone.
+        if (isThere) this.onUp(to);
+      });
     }
     return result;
   }

@@ -12,10 +12,7 @@
 import { thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { UnroutableError } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
 import { RunningTimeout } from "../../core/running-timeout.js";
-import { neverLate, Waiter } from "../../core/waiter.js";
 import { decodeAdvert } from "./advert.js";
 import {
   DIAL_TIMEOUT,
@@ -57,7 +54,7 @@ export interface SendingEffects {
   acknowledge(sending: Sending): void;
 }
 
-export type SendingState = "idle" | "connecting" | "up" | "waiting" | "closed";
+export type SendingState = "idle" | "connecting" | "up" | "waiting";
 
 interface Candidate extends Pick<DiallingEnd, "protocol" | "where" | "target"> {
   readonly rank: number;
@@ -107,7 +104,7 @@ export class Sending {
   /** Connections without an acknowledgement. */
   #uselessInRow = 0;
   /** For room. */
-  #waiters: Waiter<void>[] = [];
+  #waiters: ((isThere: boolean) => void)[] = [];
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
   #usedAt: number;
 
@@ -213,12 +210,10 @@ export class Sending {
       next.done(false);
   }
 
-  room(): Promise<void> {
-    if (this.state === "closed") return Promise.reject(this.#gone());
-    if (this.window.isHalfEmpty) return Promise.resolve();
-    const waiter = new Waiter<void>(-1, undefined, neverLate, ignore);
-    this.#waiters.push(waiter);
-    return waiter.promise;
+  /** @returns settles when there is room; `false`: the peer is lost or gone */
+  room(): Promise<boolean> {
+    if (this.window.isHalfEmpty) return Promise.resolve(true);
+    return new Promise((resolve) => this.#waiters.push(resolve));
   }
 
   /** The member changed or is back: dials at once. */
@@ -248,7 +243,6 @@ export class Sending {
   /** Gives up waiting items. */
   close(): void {
     this.pause();
-    this.state = "closed";
     this.window.reset();
     this.window.releaseMemory();
   }
@@ -536,15 +530,6 @@ export class Sending {
 
   #settleRoom(isGone: boolean): void {
     if (this.#waiters.length === 0 || (!isGone && !this.window.isHalfEmpty)) return;
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const waiter of waiters) {
-      if (isGone) waiter.reject(this.#gone());
-      else waiter.resolve();
-    }
-  }
-
-  #gone(): UnroutableError {
-    return new UnroutableError(`the node ${this.id} is gone`);
+    for (const resolve of this.#waiters.splice(0)) resolve(!isGone);
   }
 }

@@ -140,11 +140,12 @@ export class MessagingState {
   }
 
   /** Room for messages to this node's own subscriptions. */
-  async #localRoom(): Promise<void> {
+  async #localRoom(): Promise<boolean> {
     await this.deliveries.drained();
     const full: Promise<void>[] = [];
     for (const { subscriptions } of this.addresses.clients.values())
       for (const each of subscriptions) if (each.isFull) full.push(each.room());
     if (full.length > 0) await Promise.race(full);
+    return true;
   }
 }

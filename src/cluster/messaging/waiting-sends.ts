@@ -20,7 +20,7 @@ class Queue {
 }
 
 export class WaitingSends {
-  readonly #room: (peer: string) => Promise<void>;
+  readonly #room: (peer: string) => Promise<boolean>;
   readonly #most: number;
   readonly #mostBytes: number;
   /** A queue stays while its room is awaited. */
@@ -29,8 +29,8 @@ export class WaitingSends {
   bytes = 0;
   isClosed = false;
 
-  /** @param room rejects when the peer is gone */
-  constructor(most: number, mostBytes: number, room: (peer: string) => Promise<void>) {
+  /** @param room `false`: the peer is gone */
+  constructor(most: number, mostBytes: number, room: (peer: string) => Promise<boolean>) {
     this.#most = most;
     this.#mostBytes = mostBytes;
     this.#room = room;
@@ -94,10 +94,7 @@ export class WaitingSends {
   async #pump(peer: string, queue: Queue): Promise<void> {
     let attempts = 0;
     while (queue.copies.size > 0 && !this.isClosed) {
-      try {
-        await this.#room(peer);
-      } catch {
-        // The peer is gone.
+      if (!(await this.#room(peer))) {
         if (!this.isClosed) this.#queues.delete(peer);
         this.#giveUp(queue);
         return;

@@ -345,7 +345,7 @@ describe("links between two nodes", () => {
     expect(a.send(b, "x")).toBe("unreachable");
     expect(a.links.send(createId(), 2, Buffer.alloc(1))).toBe("unreachable");
     expect(a.links.send(a.id, 2, Buffer.alloc(1))).toBe("unreachable");
-    await expect(a.links.room(createId())).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+    expect(await a.links.room(createId())).toBe(false);
   });
 
   test("a cut loses nothing and repeats nothing", async () => {
@@ -515,7 +515,7 @@ describe("links between two nodes", () => {
     expect(a.to(b).dropped).toBe(1);
     const room = a.links.room(b.id);
     world.changed(b, "gone");
-    await expect(room).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+    expect(await room).toBe(false);
   });
 
   test("a handler that throws loses its item alone, and is counted", async () => {

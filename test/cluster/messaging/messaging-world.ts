@@ -14,7 +14,6 @@ import {
 import type { Publication } from "../../../src/cluster/messaging/publication.js";
 import type { MessageRoutes } from "../../../src/cluster/messaging/route-driver.js";
 import { matches } from "../../../src/cluster/messaging/topics.js";
-import { UnroutableError } from "../../../src/core/errors.js";
 
 interface Item {
   readonly kind: number;
@@ -76,11 +75,11 @@ class FakeLinks implements MessageLinks {
     return this.#streamTo(to).items.length < this.#node.world.mark;
   }
 
-  room(to: string): Promise<void> {
-    if (this.#node.world.live(to) === undefined) return Promise.reject(new UnroutableError("gone"));
+  room(to: string): Promise<boolean> {
+    if (this.#node.world.live(to) === undefined) return Promise.resolve(false);
     const stream = this.#streamTo(to);
-    if (stream.items.length < this.#node.world.mark) return Promise.resolve();
-    return new Promise((resolve) => stream.roomMade.push(resolve));
+    if (stream.items.length < this.#node.world.mark) return Promise.resolve(true);
+    return new Promise((resolve) => stream.roomMade.push(() => resolve(true)));
   }
 
   session(): number {

@@ -29,11 +29,11 @@ function requestsOf(
       sent.push(item);
       return "sent";
     },
-    room = () => Promise.resolve(),
+    room = () => Promise.resolve(true),
     ...effects
   }: Partial<RequestsEffects> & {
     readonly send?: (node: string, item: Buffer) => SendResult;
-    readonly room?: () => Promise<void>;
+    readonly room?: () => Promise<boolean>;
   } = {},
 ): Requests {
   const other = { id: OTHER, name: "other" } as Member;
@@ -345,7 +345,7 @@ describe("a node that asks for requests which are not here, and reads nothing", 
         if (sent.push(item) === MAX_QUEUED_ITEMS) all.open();
         return "sent";
       },
-      room: () => room.passed,
+      room: () => room.passed.then(() => true),
     });
     for (let id = 1; id <= MAX_QUEUED_ITEMS + 10; id++)
       requests.onItem(OTHER, encodeSign(RequestOp.CHECK, id));
@@ -374,7 +374,7 @@ describe("a request that fails while the link to its caller is full", () => {
         sent.push(item);
         return "sent";
       },
-      room: () => room.passed,
+      room: () => room.passed.then(() => true),
     });
     const open = (): void => {
       isFull = false;
@@ -424,7 +424,7 @@ describe("a streamed reply that waits for the link", () => {
       },
       room: () => {
         first.open();
-        return room.passed;
+        return room.passed.then(() => true);
       },
     });
     let made = 0;
