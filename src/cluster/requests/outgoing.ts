@@ -52,20 +52,13 @@ export class OutgoingRequests {
   readonly #calls: RequestCalls;
   readonly #timer: DriverTimer;
   readonly #nodesOf: FindNodes;
-  #middleware: readonly RequestMiddleware[] = [];
+  /** Replaced, not changed. */
+  middleware: readonly RequestMiddleware[] = [];
 
   constructor(calls: RequestCalls, timer: DriverTimer, nodesOf: FindNodes) {
     this.#calls = calls;
     this.#timer = timer;
     this.#nodesOf = nodesOf;
-  }
-
-  /** @returns a function that removes it */
-  use(middleware: RequestMiddleware): () => void {
-    this.#middleware = [...this.#middleware, middleware];
-    return () => {
-      this.#middleware = this.#middleware.filter((each) => each !== middleware);
-    };
   }
 
   request(service: string, body: unknown, options: ServiceRequestOptions = NO_OPTIONS): Promise<unknown> {
@@ -154,7 +147,7 @@ export class OutgoingRequests {
   }
 
   #reply(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
-    if (this.#middleware.length > 0) return this.#through(outgoing, (each) => this.#request(each, decode));
+    if (this.middleware.length > 0) return this.#through(outgoing, (each) => this.#request(each, decode));
     try {
       return this.#request(outgoing, decode);
     } catch (error) {
@@ -178,7 +171,7 @@ export class OutgoingRequests {
   }
 
   #partsOf(outgoing: OutgoingRequest, decode: Decode): AsyncIterableIterator<unknown, undefined> {
-    return this.#middleware.length === 0
+    return this.middleware.length === 0
       ? this.#stream(outgoing, decode)
       : this.#partsThrough(outgoing, decode);
   }
@@ -207,7 +200,7 @@ export class OutgoingRequests {
     const passed = new Promise<void>((resolve) => {
       passOn = resolve;
     });
-    const all = this.#middleware;
+    const all = this.middleware;
     const step = (at: number, request: OutgoingRequest): unknown => {
       if (failure !== undefined) return failure;
       const call = all[at];

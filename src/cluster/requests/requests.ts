@@ -139,8 +139,11 @@ export class Requests {
       throw new InvalidArgumentError(`middleware must be for "serve" or "request"; got ${describe(side)}`);
     if (typeof call !== "function")
       throw new InvalidArgumentError(`middleware takes a function; got ${describe(call)}`);
-    if (side === "serve") return this.#server.use(call as ServeMiddleware);
-    return this.outgoing.use(call as RequestMiddleware);
+    const of: { middleware: readonly unknown[] } = side === "serve" ? this.#server : this.outgoing;
+    of.middleware = [...of.middleware, call];
+    return () => {
+      of.middleware = of.middleware.filter((each) => each !== call);
+    };
   }
 
   #announce(own: OwnService): void {

@@ -108,19 +108,13 @@ export class RequestServer implements JobRunner {
   readonly #effects: RequestsEffects;
   readonly #timer: DriverTimer;
   readonly #running = new LinkedList<RunningRequest>();
-  #middleware: readonly ServeMiddleware[] = [];
+  /** Replaced, not changed. */
+  middleware: readonly ServeMiddleware[] = [];
 
   constructor(effects: RequestsEffects, queues: NodeQueues, timer: DriverTimer) {
     this.rules = new RequestServing(this, queues);
     this.#effects = effects;
     this.#timer = timer;
-  }
-
-  use(middleware: ServeMiddleware): () => void {
-    this.#middleware = [...this.#middleware, middleware];
-    return () => {
-      this.#middleware = this.#middleware.filter((each) => each !== middleware);
-    };
   }
 
   start(job: Job): void {
@@ -164,10 +158,17 @@ export class RequestServer implements JobRunner {
       );
   }
 
+  /** Through middleware: the first is the outermost. */
   #call(request: RunningRequest, handler: AnyHandler): unknown {
-    return this.#middleware.length === 0
-      ? handler(request.body, request)
-      : through(this.#middleware, 0, request, handler);
+    if (this.middleware.length === 0) return handler(request.body, request);
+    return this.middleware.reduceRight<() => unknown>(
+      (next, each) => () =>
+        each(request, (...given) => {
+          if (given.length > 0) [request.body] = given;
+          return next();
+        }),
+      () => handler(request.body, request),
+    )();
   }
 
   aborted(job: Job, reason: "cancelled" | "expired" | "lost"): void {
@@ -257,18 +258,3 @@ const TEXTS = {
   expired: "the caller's time is over",
   lost: "the caller's node is gone",
 } as const;
-
-function through(
-  middleware: readonly ServeMiddleware[],
-  at: number,
-  request: RunningRequest,
-  handler: AnyHandler,
-): unknown {
-  const next = middleware[at];
-  if (next === undefined) return handler(request.body, request);
-  return next(request, (...given) => {
-    const [body] = given;
-    if (given.length > 0) request.body = body;
-    return through(middleware, at + 1, request, handler);
-  });
-}
