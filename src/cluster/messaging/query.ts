@@ -140,7 +140,7 @@ export class Query implements AsyncIterable<QueryResponse> {
         const unread = this.#unread;
         this.#unread = [];
         for (const response of unread) {
-          this.#unreadBytes -= sizeOf(response);
+          this.#unreadBytes -= sizeOf(response.data);
           yield response;
         }
         if (this.#unread.length > 0) continue;
@@ -155,7 +155,7 @@ export class Query implements AsyncIterable<QueryResponse> {
   /** @internal Adds a response. @returns whether it was awaited */
   respond(response: QueryResponse): boolean {
     if (this.#ended !== undefined || !this.#waiting.delete(response.service.id)) return false;
-    const size = sizeOf(response);
+    const size = sizeOf(response.data);
     if (this.#unreadBytes + size > this.#maxBytes)
       this.#unread.push({
         service: response.service,
@@ -184,7 +184,8 @@ export class Query implements AsyncIterable<QueryResponse> {
   }
 }
 
-function sizeOf({ data }: QueryResponse): number {
+/** Bytes of data, for bounds of queues. */
+export function sizeOf(data: string | Buffer | undefined): number {
   return data === undefined ? 0 : typeof data === "string" ? 2 * data.length : data.length;
 }
 

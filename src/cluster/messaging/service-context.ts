@@ -11,11 +11,6 @@ import type { ServiceLinks, ServicesEffects, ServicesOptions } from "./service-t
 /** Protocol of messages to this node itself. */
 export const SELF = "self";
 
-/** Bytes of data, for bounds of queues. */
-export function sizeOf(data: string | Buffer): number {
-  return typeof data === "string" ? 2 * data.length : data.length;
-}
-
 export class ServiceContext {
   readonly effects: ServicesEffects;
   readonly links: ServiceLinks;

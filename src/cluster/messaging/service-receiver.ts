@@ -44,8 +44,8 @@ import {
   UNWRAPPING,
   type VetoError,
 } from "./hooks.js";
-import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
-import { SELF, type ServiceContext, sizeOf } from "./service-context.js";
+import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse, sizeOf } from "./query.js";
+import { SELF, type ServiceContext } from "./service-context.js";
 import {
   HANDLER_OPTIONS,
   type HandlerOptions,

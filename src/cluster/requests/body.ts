@@ -69,7 +69,3 @@ export function decodeBody(form: BodyForm, body: Buffer): unknown {
     }
   }
 }
-
-export function sizeOfBody({ data }: EncodedBody): number {
-  return typeof data === "string" ? Buffer.byteLength(data) : data.length;
-}

@@ -21,8 +21,9 @@ import { checkWait, neverLate, Waiter, waitFor } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
 import { messageOf, ServiceError } from "../../patterns/kit/errors.js";
+import { dataBytes } from "../messaging/items.js";
 import type { Member } from "../node/member.js";
-import { decodeBody, encodeBody, isStreamedBody, sizeOfBody } from "./body.js";
+import { decodeBody, encodeBody, isStreamedBody } from "./body.js";
 import { MAX_HEADER_BYTES, MAX_HEADERS, REQUEST_TIMEOUT } from "./bounds.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
@@ -283,7 +284,7 @@ export class OutgoingRequests {
     onAborted: () => void,
   ): PendingCall<T> {
     this.#calls.assertOpen();
-    return this.pending.add<T>(sizeOfBody(body), { signal, onGivenUp: onAborted });
+    return this.pending.add<T>(dataBytes(body.data), { signal, onGivenUp: onAborted });
   }
 
   #begin(terms: CallTerms, sink: CallSink): Call {

@@ -18,8 +18,8 @@ import { Deadlines, type Due } from "../../core/deadlines.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import type { FailureReason } from "../../patterns/kit/errors.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
+import { dataBytes } from "../messaging/items.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
-import { sizeOfBody } from "./body.js";
 import { MAX_SILENCE } from "./bounds.js";
 import type { ServeSettings } from "./options.js";
 import { SendCredit } from "./stream-window.js";
@@ -294,7 +294,7 @@ export class RequestServing {
       done();
       return;
     }
-    job.credit?.sent(sizeOfBody(body));
+    job.credit?.sent(dataBytes(body.data));
     this.#queues.sendLater(job.from, encodePart(job.item.id, body), (result) => {
       if (result === "too-large")
         this.fail(this.#now, job, "too-large", "a part of the reply is larger than a message may be");
@@ -501,7 +501,7 @@ export class RequestServing {
     }
     known.reply = kept(reply);
     known.keptAt = this.#now;
-    known.bytes = sizeOfBody(reply);
+    known.bytes = dataBytes(reply.data);
     service.keptBytes += known.bytes;
     // Newest last.
     service.keyed.delete(key);
