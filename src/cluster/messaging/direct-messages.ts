@@ -27,10 +27,9 @@ import {
   SUBTOPIC,
   sizeOfDirect,
 } from "./items.js";
-import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
+import { SELF_TOPIC } from "./message.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
-import type { WaitResult } from "./waiting-sends.js";
 
 export interface Recipient {
   readonly node: string;
@@ -81,22 +80,15 @@ export class DirectMessages {
     const name = subtopic === undefined ? undefined : this.#state.names.subtopicName(subtopic);
     const bytes = sizeOfDirect(client.id, name, data);
     this.#state.checkSize(bytes);
+    const item = encodeDirect(recipient.client, client.id, name, data, fittingContext(context, bytes));
     let delivered: Promise<void> | undefined;
-    const send = (own: string | Uint8Array): SendResult => {
-      const item = encodeDirect(recipient.client, client.id, name, own, fittingContext(context, bytes));
+    const send = (): SendResult => {
       const result = this.#state.links.send(node, MessageKind.DIRECT, item);
       if (result === "sent") delivered = this.#whenDelivered(node, deadline);
       return result;
     };
-    let result: SendResult | WaitResult = this.#state.waiting.has(node) ? "full" : send(data);
-    if (result === "full") {
-      this.#checkWaiting(bytes);
-      // A copy: the program may reuse its bytes.
-      const own = typeof data === "string" ? data : Buffer.from(data);
-      result = await this.#state.waiting.wait(node, bytes, timeout, () => send(own));
-    }
-    if (result === "timeout")
-      throw new TimeoutError("ETIMEDOUT", `no room at ${this.#state.nameOf(node)} within ${timeout} ms`);
+    let result: SendResult = this.#state.waiting.has(node) ? "full" : send();
+    if (result === "full") result = await this.#wait(node, bytes, timeout, send);
     if (result === "too-large")
       throw new InvalidArgumentError(`${this.#state.nameOf(node)} takes no message of ${bytes} bytes`);
     if (result === "unreachable" || delivered === undefined) {
@@ -177,31 +169,27 @@ export class DirectMessages {
     keepMessageContext(message, context);
     const send = (): SendResult => {
       if (this.#state.deliveries.isFull || recipient.direct.some((each) => each.isFull)) return "full";
-      this.#deliver(recipient, message);
+      if (recipient.direct.length === 0) this.#state.unclaimed += 1;
+      else this.#state.deliveries.queue(recipient.direct, message);
       this.sent += 1;
       return "sent";
     };
     if (!this.#state.waiting.has(this.#state.id) && send() === "sent") return;
-    this.#checkWaiting(message.bytes);
-    const result = await this.#state.waiting.wait(this.#state.id, message.bytes, timeout, send);
-    if (result === "timeout")
-      throw new TimeoutError("ETIMEDOUT", `no room at the client within ${timeout} ms`);
-    if (result !== "sent")
+    if ((await this.#wait(this.#state.id, message.bytes, timeout, send)) !== "sent")
       throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
   }
 
-  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
-  #checkWaiting(bytes: number): void {
+  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING`; TimeoutError `ETIMEDOUT` */
+  async #wait(node: string, bytes: number, timeout: number, send: () => SendResult): Promise<SendResult> {
     if (this.#state.waiting.isFull(1, bytes))
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         "too many one-to-one messages wait for room: messaging.maxPending and maxPendingBytes",
       );
-  }
-
-  #deliver(recipient: LocalClient, message: ReceivedMessage): void {
-    if (recipient.direct.length === 0) this.#state.unclaimed += 1;
-    else this.#state.deliveries.queue(recipient.direct, message);
+    const result = await this.#state.waiting.wait(node, bytes, timeout, send);
+    if (result !== "timeout") return result;
+    const where = node === this.#state.id ? "the client" : this.#state.nameOf(node);
+    throw new TimeoutError("ETIMEDOUT", `no room at ${where} within ${timeout} ms`);
   }
 
   /** @throws UnroutableError `EHOSTUNREACH`; InvalidArgumentError `EINVAL` */
