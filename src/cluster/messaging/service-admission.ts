@@ -52,12 +52,8 @@ export class ServiceAdmission {
   }
 
   verdictOf(service: Member): Verdict {
-    if (this.#arrivals.size === 0 && this.#hooks.isEmpty("service:validate")) return undefined;
-    return this.#arrivals.get(service.id) ?? this.#validate(service);
-  }
-
-  #validate(service: Member): Verdict {
-    if (this.#hooks.isEmpty("service:validate")) return undefined;
+    const arrival = this.#arrivals.get(service.id);
+    if (arrival !== undefined || this.#hooks.isEmpty("service:validate")) return arrival;
     return this.#validations.has(service.id)
       ? this.#validations.get(service.id)
       : this.#ask("service:validate", service, this.#validations);
