@@ -145,10 +145,13 @@ const NO_EXTRAS: CallExtras = {
 const out = new Writer();
 const more = new Writer();
 
-function begin(op: RequestOp, form: BodyForm, id: number, extras?: CallExtras): void {
+function begin(op: RequestOp, form: BodyForm, id: number, load?: ServiceLoad, extras?: CallExtras): void {
   out.byte(op | (form << FORM_SHIFT) | (extras === undefined ? 0 : EXTRAS));
   out.uint(id);
   if (extras !== undefined) writeExtras(extras);
+  if (load === undefined) return;
+  out.uint(load.busy);
+  out.uint(load.slots);
 }
 
 /** @param timeout ms, 0: none */
@@ -159,7 +162,7 @@ export function encodeCall(
   extras: CallExtras | undefined,
   { form, data }: EncodedBody,
 ): Buffer {
-  begin(RequestOp.CALL, form, id, extras);
+  begin(RequestOp.CALL, form, id, undefined, extras);
   out.uint(timeout);
   out.text(service);
   return out.finish(data);
@@ -190,24 +193,20 @@ function writeExtras({ method, key, headers, parts, bytes }: CallExtras): void {
   more.at = 0;
 }
 
-export function encodeReply(id: number, { busy, slots }: ServiceLoad, { form, data }: EncodedBody): Buffer {
-  begin(RequestOp.REPLY, form, id);
-  out.uint(busy);
-  out.uint(slots);
+export function encodeReply(id: number, load: ServiceLoad, { form, data }: EncodedBody): Buffer {
+  begin(RequestOp.REPLY, form, id, load);
   return out.finish(data);
 }
 
 /** @param details JSON, at most `MAX_FAILURE_DETAILS` bytes */
 export function encodeFailure(
   id: number,
-  { busy, slots }: ServiceLoad,
+  load: ServiceLoad,
   reason: string,
   message: string,
   details: Uint8Array = NO_BYTES,
 ): Buffer {
-  begin(RequestOp.FAILURE, BodyForm.BYTES, id);
-  out.uint(busy);
-  out.uint(slots);
+  begin(RequestOp.FAILURE, BodyForm.BYTES, id, load);
   out.text(reason);
   out.text(message.slice(0, MAX_FAILURE_TEXT));
   return out.finish(details);
@@ -218,10 +217,8 @@ export function encodePart(id: number, { form, data }: EncodedBody): Buffer {
   return out.finish(data);
 }
 
-export function encodeEnd(id: number, { busy, slots }: ServiceLoad): Buffer {
-  begin(RequestOp.END, BodyForm.BYTES, id);
-  out.uint(busy);
-  out.uint(slots);
+export function encodeEnd(id: number, load: ServiceLoad): Buffer {
+  begin(RequestOp.END, BodyForm.BYTES, id, load);
   return out.finish(NO_BYTES);
 }
 
@@ -251,16 +248,14 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
   switch (op) {
     case RequestOp.CALL:
       return readCall(reader, id, form, extras);
-    case RequestOp.REPLY: {
+    case RequestOp.REPLY:
+    case RequestOp.FAILURE:
+    case RequestOp.END: {
       const busy = reader.uint();
       const slots = reader.uint();
       if (reader.failed) return "load";
-      return { op, id, busy, slots, form, body: restOf(reader) };
-    }
-    case RequestOp.FAILURE: {
-      const busy = reader.uint();
-      const slots = reader.uint();
-      if (reader.failed) return "load";
+      if (op === RequestOp.REPLY) return { op, id, busy, slots, form, body: restOf(reader) };
+      if (op === RequestOp.END) return { op, id, busy, slots };
       const reason = reader.text(MAX_SERVICE_NAME);
       const message = reader.text(4 * MAX_FAILURE_TEXT);
       const details = restOf(reader);
@@ -269,11 +264,6 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
     }
     case RequestOp.PART:
       return { op, id, form, body: restOf(reader) };
-    case RequestOp.END: {
-      const busy = reader.uint();
-      const slots = reader.uint();
-      return reader.failed ? "load" : { op, id, busy, slots };
-    }
     case RequestOp.CREDIT: {
       const parts = reader.uint();
       const size = reader.uint();
