@@ -76,7 +76,7 @@ export class RequestCalls {
   readonly counts: CallCounts = { called: 0, succeeded: 0, failed: 0, retried: 0 };
   readonly refused: Record<string, number> = {};
   readonly #effects: CallsEffects;
-  readonly #targets = new Map<string, Target>();
+  readonly targets = new Map<string, Target>();
   /** Attempts by id. */
   readonly #sent = new NumberTable<Call>();
   /** Requests without a serving node, or without room. */
@@ -228,16 +228,12 @@ export class RequestCalls {
     for (const call of this.#deadlines.take(Number.POSITIVE_INFINITY)) this.giveUp(0, call, error());
   }
 
-  loadsOf(service: string): Iterable<NodeLoad> {
-    return this.#targets.get(service)?.balancer.nodes.values() ?? [];
-  }
-
   #targetOf(now: number, name: string): Target {
-    let target = this.#targets.get(name);
+    let target = this.targets.get(name);
     if (target !== undefined) return target;
     // Remote input may determine names; requests keep an evicted target.
-    const [oldest] = this.#targets.keys();
-    if (this.#targets.size >= MAX_CALLED_SERVICES && oldest !== undefined) this.#targets.delete(oldest);
+    const [oldest] = this.targets.keys();
+    if (this.targets.size >= MAX_CALLED_SERVICES && oldest !== undefined) this.targets.delete(oldest);
     const { random, report } = this.#effects;
     target = {
       name,
@@ -247,7 +243,7 @@ export class RequestCalls {
       waitingForOthers: new RoomQueue(),
       candidates: [],
     };
-    this.#targets.set(name, target);
+    this.targets.set(name, target);
     return target;
   }
 

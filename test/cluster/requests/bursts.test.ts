@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Balancer } from "../../../src/cluster/requests/balancer.js";
 import { encodeBody } from "../../../src/cluster/requests/body.js";
 import type { CallTerms } from "../../../src/cluster/requests/call.js";
-import { TERMS, World } from "./request-world.js";
+import { loadsOf, TERMS, World } from "./request-world.js";
 
 const COUNT = 400;
 
@@ -62,7 +62,7 @@ describe("requests that wait for room", () => {
     const outcomes = call(world, 1, () => ({}));
     world.runUntil(100);
     const { calls } = world.get("caller");
-    for (const node of calls.loadsOf(TERMS.service)) node.window = 2;
+    for (const node of loadsOf(calls)) node.window = 2;
     call(world, 20, () => ({}));
     world.runUntil(1_000);
     call(world, 1, () => ({}));
@@ -84,7 +84,7 @@ describe("requests that wait for room", () => {
     const { calls } = world.get("caller");
     call(world, 1, () => ({}));
     world.runUntil(100);
-    for (const node of calls.loadsOf(TERMS.service)) if (node.id === "w2") node.window = 0;
+    for (const node of loadsOf(calls)) if (node.id === "w2") node.window = 0;
     call(world, 1, () => ({ body: encodeBody("slow"), idempotent: true, attemptTimeout: 50, retries: 1 }));
     // By then it was repeated, and nobody but the node at which it was late had room.
     world.runUntil(300);
@@ -104,7 +104,7 @@ describe("requests that wait for room", () => {
     caller.calls.onChanged(world.now);
     call(world, 1, () => ({}));
     world.runUntil(100);
-    for (const node of caller.calls.loadsOf(TERMS.service)) if (node.id === "w1") node.window = 0;
+    for (const node of loadsOf(caller.calls)) if (node.id === "w1") node.window = 0;
     const remote = call(world, 1, () => ({ self: false, timeout: 5_000 }));
     const own = call(world, 3, () => ({}));
     world.runUntil(1_000);
@@ -116,7 +116,7 @@ describe("requests that wait for room", () => {
     const { calls } = world.get("caller");
     call(world, 1, () => ({}));
     world.runUntil(100);
-    for (const node of calls.loadsOf(TERMS.service))
+    for (const node of loadsOf(calls))
       if (node.id === "w1") node.window = 0;
       else {
         node.ejections = 1;
@@ -139,7 +139,7 @@ describe("requests that wait for room", () => {
     world.workOf = () => ({ ms: 1_000_000, fails: false, parts: 0 });
     const { calls } = world.get("caller");
     call(world, 1, () => ({}));
-    for (const node of calls.loadsOf(TERMS.service)) node.window = 1;
+    for (const node of loadsOf(calls)) node.window = 1;
     const outcomes = call(world, 1, () => ({ timeout: 500 }));
     if (how === "by its timer") world.runUntil(1_000);
     else calls.onChanged(1_000);

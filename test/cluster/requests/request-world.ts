@@ -1,6 +1,6 @@
 /** Callers and serving nodes in virtual time: links in order for each pair, handlers that take time, nodes that are killed and drained. */
 
-import type { Candidate } from "../../../src/cluster/requests/balancer.js";
+import type { Candidate, NodeLoad } from "../../../src/cluster/requests/balancer.js";
 import { encodeBody } from "../../../src/cluster/requests/body.js";
 import type { CallTerms } from "../../../src/cluster/requests/call.js";
 import { RequestCalls } from "../../../src/cluster/requests/calls.js";
@@ -46,6 +46,11 @@ export const SETTINGS: ServingSettings = {
   maxQueueBytes: 65_536,
   keepReplies: 60_000,
 };
+
+/** What the calls of the service know of its nodes. */
+export function loadsOf({ targets }: RequestCalls): Iterable<NodeLoad> {
+  return targets.get(SERVICE)?.balancer.nodes.values() ?? [];
+}
 
 /** What a handler does with a request: ms that it takes, and whether it fails; of a stream its parts. */
 export interface Work {

@@ -4,7 +4,7 @@ import type { CallTerms } from "../../../src/cluster/requests/call.js";
 import { BodyForm } from "../../../src/cluster/requests/wire.js";
 import type { ShoalError } from "../../../src/core/errors.js";
 import { LONG } from "../../support/long.js";
-import { TERMS, World } from "./request-world.js";
+import { loadsOf, TERMS, World } from "./request-world.js";
 
 const SCHEDULES = LONG ? 5_000 : 40;
 
@@ -129,7 +129,7 @@ function check(seed: number, { world, outcomes }: { world: World; outcomes: Outc
     if (!node.isAlive) continue;
     const { called, succeeded, failed } = node.calls.counts;
     expect([called - succeeded - failed, node.calls.nextWakeUp()], `seed ${seed}`).toEqual([0, undefined]);
-    for (const { outstanding } of node.calls.loadsOf("work")) expect(outstanding, `seed ${seed}`).toBe(0);
+    for (const { outstanding } of loadsOf(node.calls)) expect(outstanding, `seed ${seed}`).toBe(0);
     const { service } = node;
     if (service === undefined) continue;
     const { running, queued, queuedBytes, queue } = service;
