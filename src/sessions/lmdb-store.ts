@@ -22,8 +22,6 @@ export type LmdbSessionStoreOptions = Given<typeof FOLDER_OPTIONS>;
 
 const TABLES = ["sessions"] as const;
 const VERSION_BYTES = 6;
-/** Overhead of a value, roughly, in bytes. */
-const OVERHEAD = 100;
 
 /**
  * @example
@@ -107,10 +105,7 @@ export class LmdbSessionStore implements SessionStore {
     const version = randomBytes(VERSION_BYTES);
     for (const { key, value } of writes) {
       if (value === undefined) this.#values.remove(Buffer.from(key));
-      else {
-        this.#folder.room.note(OVERHEAD + value.length);
-        this.#values.put(Buffer.from(key), Buffer.concat([version, value]));
-      }
+      else this.#values.put(Buffer.from(key), Buffer.concat([version, value]));
     }
     return true;
   }
