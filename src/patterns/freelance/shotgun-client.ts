@@ -130,7 +130,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       each.dealer.events.close();
       void each.dealer.close({ linger: 0 });
     }
-    for (const server of wanted) this.#endpoints.connect(server, () => this.#connect(server));
+    for (const server of wanted) this.#endpoints.follow(server, () => this.#connect(server));
     // The removed servers may have been the last ones.
     for (const [sequence, call] of this.#calls) this.#endFailed(sequence, call);
   }

@@ -85,7 +85,7 @@ export class EndpointList {
   /** `undefined` before {@link start}. */
   #events: SourceEvents | undefined;
   #stopped = false;
-  /** Consecutive failures of `connect`. */
+  /** Consecutive failures of `follow`. */
   #failures = 0;
   #retry: NodeJS.Timeout | undefined;
 
@@ -126,21 +126,30 @@ export class EndpointList {
   }
 
   /**
-   * Makes and connects a socket. Errors throw before `start`, in a constructor. Later they are events, and the list is
-   * reported again if no socket could be made.
+   * Makes and connects a socket. Errors throw before `start`, in a constructor, and are events later.
    * @returns whether it succeeded
    */
   connect(endpoint: string, connect: (endpoint: string) => void): boolean {
+    return this.#attempt(endpoint, connect) === undefined;
+  }
+
+  /** Like `connect`, for a new list, which is reported again if no socket could be made. */
+  follow(endpoint: string, connect: (endpoint: string) => void): boolean {
+    const error = this.#attempt(endpoint, connect);
+    if (error === undefined) this.#failures = 0;
+    else if (!isPermanent(error)) this.#tryAgain();
+    return error === undefined;
+  }
+
+  #attempt(endpoint: string, connect: (endpoint: string) => void): ShoalError | undefined {
     try {
       connect(endpoint);
-      this.#failures = 0;
-      return true;
+      return undefined;
     } catch (thrown) {
       if (this.#events === undefined) throw thrown;
       const error = thrown as ShoalError;
       if (!this.#stopped) this.#events.emit({ type: "endpoint:refused", endpoint, error });
-      if (!isPermanent(error)) this.#tryAgain();
-      return false;
+      return error;
     }
   }
 

@@ -250,7 +250,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       broker.leaving = !wanted.delete(broker.endpoint);
     }
     for (const endpoint of wanted) {
-      this.#endpoints.connect(endpoint, () => this.#connect(endpoint));
+      this.#endpoints.follow(endpoint, () => this.#connect(endpoint));
     }
     this.#closeLeft();
     this.#dispatch();
