@@ -8,7 +8,7 @@
  * Timeouts of the server do not work with streams from outside, so handshakeInterval is kept here.
  */
 import type { X509Certificate } from "node:crypto";
-import type { Server as HttpServer, IncomingMessage } from "node:http";
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { TransportError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
@@ -22,6 +22,7 @@ import {
   isRebound,
   MAX_HEAD,
   readRequest,
+  refusalAnswer,
   refusalResponse,
   type UpgradeRefusal,
 } from "../ws/upgrade.js";
@@ -215,12 +216,12 @@ export class Paths {
       this.upgrade(pending.stream, request, head);
     };
     server.on("upgrade", onUpgrade).on("connect", onUpgrade);
-    server.on("request", (request) => {
+    server.on("request", (request, response) => {
       const pending = this.#pending.get(request.socket);
       // Only the first of several requests is answered.
       if (pending?.user === undefined) return;
       const asked = readRequest(request);
-      this.#refuse(pending.stream, "status" in asked ? asked : NO_UPGRADE, this.first);
+      this.#refuse(pending.stream, "status" in asked ? asked : NO_UPGRADE, this.first, response);
     });
     server.on("clientError", (error, socket) => {
       const pending = this.#pending.get(socket);
@@ -263,13 +264,22 @@ export class Paths {
     user?.acceptor.refused?.(stream.address, typeof why === "string" ? upgradeFault(why) : why);
   }
 
-  /** @param user gets an event */
-  #refuse(stream: HttpStream, refusal: UpgradeRefusal, user: PathUser | undefined): void {
+  /** @param user gets an event @param response of a request without an upgrade */
+  #refuse(
+    stream: HttpStream,
+    refusal: UpgradeRefusal,
+    user: PathUser | undefined,
+    response?: ServerResponse,
+  ): void {
     const { socket, address } = stream;
     const before = this.#pending.get(socket);
     if (before !== undefined) this.#forget(before);
     this.#add(stream, undefined, REFUSAL_TIMEOUT, "");
-    socket.end(refusalResponse(refusal));
+    if (response === undefined) socket.end(refusalResponse(refusal));
+    else {
+      const { headers, body } = refusalAnswer(refusal);
+      response.writeHead(refusal.status, headers).end(body);
+    }
     socket.resume();
     const message = `refused the upgrade to WebSocket with status ${refusal.status}: ${refusal.reason}`;
     user?.acceptor.refused?.(address, { kind: "protocol", code: "ERR_ZMTP_UNSPECIFIED", message });

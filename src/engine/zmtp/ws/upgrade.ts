@@ -146,18 +146,28 @@ export function acceptResponse(key: string, protocol: string): string {
   ].join("\r\n");
 }
 
-export function refusalResponse({ status, reason }: UpgradeRefusal): Buffer {
+export function refusalAnswer({ status, reason }: UpgradeRefusal): {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+} {
+  const body = `${reason}\n`;
+  const headers = {
+    ...(status === 405 ? { Allow: "GET" } : {}),
+    ...(status === 426 ? { Upgrade: "websocket", "Sec-WebSocket-Version": VERSION } : {}),
+    Connection: status === 426 ? "Upgrade, close" : "close",
+    "Content-Type": "text/plain; charset=utf-8",
+    "Content-Length": String(Buffer.byteLength(body)),
+  };
+  return { headers, body };
+}
+
+/** For a connection that `node:http` has passed on. */
+export function refusalResponse(refused: UpgradeRefusal): Buffer {
+  const { headers, body } = refusalAnswer(refused);
   const { STATUS_CODES } = process.getBuiltinModule("node:http");
-  const body = Buffer.from(`${reason}\n`);
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    ...(status === 405 ? ["Allow: GET"] : []),
-    ...(status === 426 ? ["Upgrade: websocket", `Sec-WebSocket-Version: ${VERSION}`] : []),
-    `Connection: ${status === 426 ? "Upgrade, close" : "close"}`,
-    "Content-Type: text/plain; charset=utf-8",
-    `Content-Length: ${body.length}`,
-  ];
-  return Buffer.concat([Buffer.from(`${head.join("\r\n")}\r\n\r\n`), body]);
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const start = `HTTP/1.1 ${refused.status} ${STATUS_CODES[refused.status]}\r\n`;
+  return Buffer.from(`${start}${lines.join("")}\r\n${body}`, "latin1");
 }
 
 /** In libzmq's order. @param host with the port, unless the scheme implies it */
