@@ -8,8 +8,15 @@
  *   INTERFACE is the address or name of the machine's interface for a group
  */
 import { isIP } from "node:net";
-import { checkHostPort, parseHostPort } from "./host-port.js";
-import { badEndpoint, type Scheme } from "./scheme.js";
+import { checkHostPort } from "./host-port.js";
+import { addressOf, badEndpoint, type Scheme } from "./scheme.js";
+
+export interface UdpAddress {
+  readonly host: string;
+  readonly port: number;
+  /** Of a multicast group; `undefined` for the system's choice. */
+  readonly interface: string | undefined;
+}
 
 export const UDP: Scheme = {
   name: "udp",
@@ -20,10 +27,27 @@ export const UDP: Scheme = {
     checkHostPort(endpoint, address.slice(semicolon + 1), use, "udp");
     if (semicolon < 0) return;
     if (semicolon === 0) throw badEndpoint(endpoint, "expected an interface before ;");
-    if (!isMulticast(parseHostPort(endpoint).host))
+    if (!isMulticast(parseUdp(endpoint).host))
       throw badEndpoint(endpoint, "only a multicast address takes an interface before ;");
   },
 };
+
+export function parseUdp(endpoint: string): UdpAddress {
+  const address = addressOf(endpoint);
+  const semicolon = address.indexOf(";");
+  const target = address.slice(semicolon + 1);
+  const colon = target.lastIndexOf(":");
+  const port = target.slice(colon + 1);
+  return {
+    host: bare(target.slice(0, colon)),
+    port: port === "*" ? 0 : Number(port),
+    interface: semicolon < 0 ? undefined : bare(address.slice(0, semicolon)),
+  };
+}
+
+function bare(host: string): string {
+  return host.replace(/^\[(.*)\]$/, "$1");
+}
 
 export function isMulticast(host: string): boolean {
   const version = isIP(host.split("%", 1)[0] as string);

@@ -14,8 +14,8 @@ import { quoted } from "../../core/arguments.js";
 import { systemClock } from "../../core/clock.js";
 import { NotSupportedError, TransportError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
-import { formatHostPort, type HostPort, parseHostPort } from "../../core/schemes/host-port.js";
-import { isMulticast } from "../../core/schemes/udp.js";
+import { formatHostPort } from "../../core/schemes/host-port.js";
+import { isMulticast, parseUdp, type UdpAddress } from "../../core/schemes/udp.js";
 import { MAX_DATAGRAM } from "../frame.js";
 import { InStream } from "./codec/in-stream.js";
 import { transportError } from "./errors.js";
@@ -46,7 +46,10 @@ const NOBODY: Peer = { socketType: "", identity: Buffer.alloc(0), commands: true
 type RefusedReason = "frames" | "full" | "tooLarge";
 
 /** DGRAM has none: each message names its own. */
-type Target = Pick<HostPort, "host" | "port">;
+interface Target {
+  readonly address: string;
+  readonly port: number;
+}
 
 class DatagramLink implements Link {
   readonly datagrams = true;
@@ -108,11 +111,14 @@ class DatagramLink implements Link {
 
   #send(message: readonly Buffer[]): void {
     const [first, body] = message as [Buffer, Buffer];
-    // The program's socket has checked a raw message's address.
-    const { host, port } = this.#raw ? parseHostPort(`udp://${first}`) : (this.#target as Target);
+    const target = this.#raw ? targetOf(first.toString()) : this.#target;
+    if (target === undefined) {
+      this.#state.effects.dropped(1);
+      return;
+    }
     this.#inFlight += 1;
     const parts = this.#raw ? [body] : encodeGroupDatagram(first, body);
-    this.#socket?.send(parts, port, host, (error) => {
+    this.#socket?.send(parts, target.port, target.address, (error) => {
       if (error !== null) this.#state.effects.dropped(1);
       this.#sent();
       if (IN_TURN && this.#inFlight === 1) this.#handOver();
@@ -195,6 +201,14 @@ class DatagramLink implements Link {
   }
 }
 
+/** HOST:PORT with an IPv4 or [IPv6] address. */
+function targetOf(text: string): Target | undefined {
+  const colon = text.lastIndexOf(":");
+  const address = text.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  const port = Number(text.slice(colon + 1));
+  return isIP(address) !== 0 && port >= 1 && port <= 65_535 ? { address, port } : undefined;
+}
+
 interface DatagramEndpoint extends Connected {
   readonly pipe: Pipe;
   readonly link: DatagramLink;
@@ -214,7 +228,7 @@ export class Datagrams implements Binder {
 
   async listen(endpoint: string): Promise<Listener> {
     const { options } = this.#state;
-    const given = parseHostPort(endpoint);
+    const given = parseUdp(endpoint);
     const group = isMulticast(given.host) ? given.host : undefined;
     const ipv6 = given.host === "*" ? options.ipv6 : given.host.includes(":");
     const address =
@@ -227,8 +241,7 @@ export class Datagrams implements Binder {
       throw transportError(error as Error, "bind", endpoint);
     }
     const plain = formatHostPort("udp", given.host === "*" ? address : given.host, socket.address().port);
-    const name = given.source?.host;
-    const own = name?.includes(":") ? `[${name}]` : name;
+    const own = given.interface?.includes(":") ? `[${given.interface}]` : given.interface;
     const resolved = own === undefined ? plain : plain.replace("://", `://${own};`);
     const pipe = this.#peers.make(resolved, false);
     const link = new DatagramLink(pipe, this.#state, this.#peers);
@@ -293,7 +306,7 @@ export class Datagrams implements Binder {
 
   async #resolve(endpoint: string): Promise<{ socket: Socket; target: Target }> {
     const { options } = this.#state;
-    const given = parseHostPort(endpoint);
+    const given = parseUdp(endpoint);
     const address = await addressOf(given.host, options.ipv6);
     const ipv6 = address.includes(":");
     const socket = await bindUdp({ ipv6, port: 0, exclusive: true }, false);
@@ -308,7 +321,7 @@ export class Datagrams implements Binder {
       socket.close();
       throw error;
     }
-    return { socket, target: { host: address, port: given.port } };
+    return { socket, target: { address, port: given.port } };
   }
 }
 
@@ -323,15 +336,14 @@ function addressOf(host: string, ipv6: boolean): Promise<string> {
 }
 
 /** In Node.js's form: an IPv4 address, or an IPv6 address with a zone. */
-function interfaceOf(given: HostPort, ipv6: boolean, endpoint: string): string | undefined {
-  if (given.source === undefined) return undefined;
-  return ipv6 ? `::${zoneOf(given)}` : bindAddress(given.source.host, false, endpoint);
+function interfaceOf(given: UdpAddress, ipv6: boolean, endpoint: string): string | undefined {
+  if (given.interface === undefined) return undefined;
+  return ipv6 ? `::${zoneOf(given)}` : bindAddress(given.interface, false, endpoint);
 }
 
 /** Unrouted IPv6 groups (ff01, ff02) require the interface as a zone. */
-function zoneOf({ host, source }: HostPort): string {
-  if (source === undefined || host.includes("%")) return "";
-  const given = source.host;
+function zoneOf({ host, interface: given }: UdpAddress): string {
+  if (given === undefined || host.includes("%")) return "";
   if (!given.includes(":")) return `%${given}`;
   const [address, zone] = given.split("%", 2) as [string, string?];
   const named = Object.entries(networkInterfaces()).find(([, addresses]) =>
