@@ -45,8 +45,9 @@ const RECONNECT = 100;
 const LONGEST_RECONNECT = 2_000;
 /** Bytes from a peer to a DEALER of this node, which expects none. */
 const MAX_STRAY = 1_024;
-/** No other endpoints of a HELLO are dialled: names would have to be looked up, and the peer's beacon has its address. */
-const ENDPOINT = /^tcp:\/\/\d{1,3}(?:\.\d{1,3}){3}:(\d{1,5})$/;
+/** No other endpoints of a HELLO are dialled. */
+const ENDPOINT = /^tcp:\/\/([A-Za-z0-9._-]{1,230}):(\d{1,5})$/;
+const IPV4 = /^\d{1,3}(?:\.\d{1,3}){3}$/;
 
 const OPTIONS = {
   /** At most 255 bytes; need not be unique. Default: the first 6 digits of the uuid. */
@@ -131,6 +132,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   readonly #mailboxes = new Map<string, Dealer>();
   /** Connected at some time; others' queues are dropped at closing. */
   readonly #reached = new WeakSet<Dealer>();
+  readonly #origins = new Map<string, string>();
   #endpoint = "";
   #headers: Readonly<Record<string, string>>;
   #platform: Platform | undefined = undefined;
@@ -260,6 +262,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     before.reader.stop();
     for (const group of before.rules.groups) this.#joined.add(group);
     before.rules.end();
+    this.#origins.clear();
     this.#begin(opened);
     this.#emit();
     await Promise.all([before.router.close({ linger: 0 }), before.beacons.close()]);
@@ -289,6 +292,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       effects,
       timer.now(),
     );
+    listen(router, (event) => this.#routerOnEvent(event));
     const reader = new RouterReader(router, {
       room: () => BATCH,
       message: (frames) => rules.onMessage(timer.now(), frames),
@@ -462,8 +466,10 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   #connect(uuid: string, endpoint: string): boolean {
     // A late beacon must not open a mailbox.
     if (this.closed) return false;
-    const [, port = "0"] = ENDPOINT.exec(endpoint) ?? [];
-    if (Number(port) < 1 || Number(port) > 65_535) return false;
+    const [, host = "", port = "0"] = ENDPOINT.exec(endpoint) ?? [];
+    // Host names are not resolved: the peer's connection has its address.
+    const address = IPV4.test(host) ? host : (this.#origins.get(uuid) ?? "");
+    if (address === "" || Number(port) < 1 || Number(port) > 65_535) return false;
     const { maxQueue, maxQueueBytes } = this.#settings;
     let mailbox: Dealer | undefined;
     try {
@@ -480,7 +486,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
         reconnectInterval: RECONNECT,
         reconnectMaxInterval: LONGEST_RECONNECT,
       });
-      mailbox.connect(endpoint);
+      mailbox.connect(`tcp://${address}:${port}`);
     } catch {
       // Too many sockets are still closing, or the endpoint is invalid.
       void mailbox?.close();
@@ -512,6 +518,15 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
         if (event.error?.code === "ECONNREFUSED") this.#run((rules) => rules.onRefused(uuid));
         break;
     }
+  }
+
+  #routerOnEvent(event: SocketEvent): void {
+    if (event.type !== "peer:join" && event.type !== "peer:leave") return;
+    const uuid = event.routingId === undefined ? undefined : uuidOf(event.routingId);
+    if (uuid === undefined) return;
+    const [, host] = /^tcp:\/\/([\d.]+):\d+$/.exec(event.address) ?? [];
+    if (event.type === "peer:join" && host !== undefined) this.#origins.set(uuid, host);
+    else if (this.#origins.get(uuid) === host) this.#origins.delete(uuid);
   }
 }
 

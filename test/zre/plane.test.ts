@@ -346,15 +346,22 @@ describe("a hostile peer", () => {
     });
   });
 
-  it("with a name for a host is met where its beacon comes from, and the name is not looked up", async () => {
+  it("with a name for a host is dialled where it comes from", async () => {
     const a = await start();
-    const dealer = stranger(a.plane, UUID);
-    await dealer.send(hello("tcp://no-such-host.invalid:9"));
-    await eventually(() => a.plane.stats().refused.endpoint === 1);
-    const send = await beaconer();
-    await send(encodeBeacon(UUID, 9));
-    await eventually(() => a.plane.stats().pending === 1);
-    await dealer.send(hello("tcp://no-such-host.invalid:9"));
+    await stranger(a.plane, UUID).send(hello("tcp://no-such-host.invalid:9"));
+    expect((await a.until("enter")).peer.name).toBe("stranger");
+  });
+
+  it("with a name for a host is dialled where it comes from after its second connection took over, too", async () => {
+    const a = await start();
+    const first = new Dealer({ routingId: identityOf(UUID), linger: 0, reconnectInterval: -1 });
+    open.push(first);
+    first.connect(a.plane.endpoint);
+    await first.send(encodeBare(ZreCommand.PING, 1));
+    await eventually(() => a.plane.stats().refused.hello === 1);
+    const second = stranger(a.plane, UUID);
+    await new Promise((resolve) => first.events.once("disconnect", resolve));
+    await second.send(hello("tcp://no-such-host.invalid:9"));
     expect((await a.until("enter")).peer.name).toBe("stranger");
   });
 
