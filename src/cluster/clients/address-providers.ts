@@ -83,7 +83,8 @@ export function checkAddresses(given: unknown): readonly HostAddress[] {
       !Number.isSafeInteger(prefix) ||
       prefix < 0 ||
       prefix > bits ||
-      (outside !== undefined && isIP(outside) === 0)
+      // `isIP` takes an array for its text, and a list may come from another node.
+      (outside !== undefined && (typeof outside !== "string" || isIP(outside) === 0))
     )
       throw new InvalidArgumentError(
         "an address must be { ip, interface, prefix, public } with IP addresses as texts",

@@ -207,7 +207,7 @@ export class OutgoingRequests {
       const call = all[at];
       if (call !== undefined)
         return call(request, (changed) =>
-          step(at + 1, changed === undefined ? request : { ...request, ...changed }),
+          step(at + 1, changed === undefined ? request : { ...request, ...changed, isStream }),
         );
       passOn?.();
       return last(request);

@@ -254,7 +254,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   #lookLater(dial: InprocDial): void {
     dial.endSearch?.();
     dial.endSearch = undefined;
-    const interval = dial.stopped ? undefined : dial.backoff.next();
+    // While a socket closes, its last messages may end the pipe of a dial.
+    const interval = dial.stopped || dial.pipe.ended ? undefined : dial.backoff.next();
     if (interval === undefined) return;
     const timer = setTimeout(() => this.#lookFor(dial), interval).unref();
     dial.endSearch = () => clearTimeout(timer);

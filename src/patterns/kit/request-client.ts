@@ -51,6 +51,8 @@ type RequestClientSettings = Settings<ReturnType<typeof requestClientOptions>>;
 
 const REQUEST_OPTIONS = {
   ...CALL_OPTIONS,
+  /** ms for the whole call; -1: only attempts are limited. Default: the client's. */
+  timeout: integer({ min: -1 }),
   /** ms per attempt. Default: the client's. */
   attemptTimeout: integer(),
   /** Default: the client's. */

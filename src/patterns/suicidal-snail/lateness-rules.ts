@@ -10,6 +10,7 @@
  *      ^                     │                                    │
  *      └──── a message in time, nothing queued past its limit
  */
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 
 /** Rise of a baseline in ms per ms: 200 ppm, twice the drift of cheap clocks. */
 const DRIFT = 0.0002;
@@ -49,40 +50,49 @@ export interface SuicidalSnailLateness {
 export type Verdict = "on-time" | "suspect" | "late";
 
 interface Source {
+  readonly key: string;
   baseline: number;
   at: number;
 }
 
 export class LatenessRules {
   readonly #limits: LatenessLimits;
+  readonly #sources = new Map<string, Link<Source>>();
   /** Least recently heard first. */
-  readonly #sources = new Map<string, Source>();
+  readonly #order = new LinkedList<Source>();
   /** Infinite when in time. */
   #since = Number.POSITIVE_INFINITY;
-  forgotten = 0;
+  #forgotten = 0;
 
   constructor(limits: LatenessLimits) {
     this.#limits = limits;
   }
 
+  get forgotten(): number {
+    return this.#forgotten;
+  }
+
   /** Updates the baseline. */
   arrived({ source: key, time }: SuicidalSnailStamp, now: number): void {
     const offset = now - time;
-    const source = this.#sources.get(key) ?? { baseline: offset, at: now };
-    // Now the last one.
-    this.#sources.delete(key);
-    this.#sources.set(key, source);
-    if (this.#sources.size > this.#limits.maxSources) {
-      this.#sources.delete(this.#sources.keys().next().value as string);
-      this.forgotten += 1;
+    let link = this.#sources.get(key);
+    if (link === undefined) {
+      link = new Link({ key, baseline: offset, at: now });
+      this.#sources.set(key, link);
+      if (this.#sources.size > this.#limits.maxSources) {
+        this.#sources.delete((this.#order.shift() as Source).key);
+        this.#forgotten += 1;
+      }
     }
+    this.#order.push(link);
+    const source = link.value;
     source.baseline = Math.min(offset, source.baseline + DRIFT * Math.max(0, now - source.at));
     source.at = now;
   }
 
   /** At delivery. */
   latenessOf(stamp: SuicidalSnailStamp, now: number): number {
-    const source = this.#sources.get(stamp.source);
+    const source = this.#sources.get(stamp.source)?.value;
     return source === undefined ? 0 : Math.max(0, now - stamp.time - source.baseline);
   }
 

@@ -123,6 +123,7 @@ describe("what a node says about itself", () => {
       '{"p":-1,"s":"1"}',
       '{"z":1}',
       '{"a":[["1.2.3.4",8,"y","z"]]}',
+      '{"a":[["1.2.3.4",8,"y",["8.8.8.8"]]]}',
     ])
       expect(parseDescription(junk), junk).toEqual({
         discoveryPort: 0,
