@@ -60,7 +60,10 @@ export const MAX_VETO_REASON = 256;
 export const MAX_HOOKS = 256;
 export const MAX_HOOK_DEPTH = 16;
 
-/** Items of requests, and answers, to a full node; one may wait, whatever its size. */
+/** Answers without a slot to one node; more are dropped. */
+export const MAX_UNREAD_ANSWERS = 4_096;
+export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;
+/** Requests to a full node; one may wait, whatever its size. Above them the request is ended. */
 export const MAX_QUEUED_ITEMS = 65_536;
 export const MAX_QUEUED_BYTES = 268_435_456;
 /** Messages and queries of services with pending handlers. A further query is refused, a further message dropped. */

@@ -3,7 +3,14 @@
  *
  * A peer may begin and end requests, or ask for refusals, without reading: above a bound items are dropped.
  */
-import { MAX_HANDLING, MAX_HANDLING_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "./bounds.js";
+import {
+  MAX_HANDLING,
+  MAX_HANDLING_BYTES,
+  MAX_QUEUED_BYTES,
+  MAX_QUEUED_ITEMS,
+  MAX_UNREAD_ANSWER_BYTES,
+  MAX_UNREAD_ANSWERS,
+} from "./bounds.js";
 import type { NodeLinks } from "./links.js";
 import type { MessageKind, SendResult } from "./parts.js";
 import { WaitingSends } from "./waiting-sends.js";
@@ -61,11 +68,17 @@ export class NodeQueues extends WaitingSends {
     return this.has(node) ? "full" : this.#sendNow(node, item);
   }
 
-  /** Waits for room if the link is full. @param done called once */
-  sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
+  /** Waits for room if the link is full. @param done called once @param most items that may wait at the node */
+  sendLater(
+    node: string,
+    item: Buffer,
+    done?: (result: QueueResult) => void,
+    most: number = MAX_QUEUED_ITEMS,
+    mostBytes: number = MAX_QUEUED_BYTES,
+  ): void {
     const result = this.isClosed ? "unreachable" : this.send(node, item);
     if (result !== "full") done?.(result);
-    else if (this.isFullAt(node, item.length, MAX_QUEUED_ITEMS, MAX_QUEUED_BYTES)) {
+    else if (this.isFullAt(node, item.length, most, mostBytes)) {
       this.dropped += 1;
       done?.("dropped");
     } else
@@ -75,5 +88,10 @@ export class NodeQueues extends WaitingSends {
         () => this.#sendNow(node, item),
         (left) => done?.(left as QueueResult),
       );
+  }
+
+  /** Like `sendLater`, with the bound of answers without a slot. */
+  answer(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
+    this.sendLater(node, item, done, MAX_UNREAD_ANSWERS, MAX_UNREAD_ANSWER_BYTES);
   }
 }

@@ -391,7 +391,7 @@ export class ServiceReceiver {
    * @param query the answered one; 0: none
    */
   #transmit(service: Member, item: Buffer, channel: ClusterChannel, query = 0): void {
-    this.#context.queues.sendLater(service.id, item, (result) => {
+    this.#context.queues.answer(service.id, item, (result) => {
       if (result === "too-large") {
         // Larger than this node's or the other node's links take.
         this.#context.refuse("service:too-large");

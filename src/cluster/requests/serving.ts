@@ -148,14 +148,14 @@ const NO_LOAD: ServiceLoad = { busy: 0, slots: 0 };
 export class RequestServing {
   readonly refused: Record<string, number> = {};
   readonly #runner: JobRunner;
-  readonly #queues: Pick<NodeQueues, "sendLater">;
+  readonly #queues: Pick<NodeQueues, "sendLater" | "answer">;
   readonly #services = new Map<string, ServedQueue>();
   /** Jobs by caller and id. */
   readonly #jobs = new Map<string, NumberTable<Job>>();
   readonly #deadlines = new Deadlines<Job>();
   #now = 0;
 
-  constructor(runner: JobRunner, queues: Pick<NodeQueues, "sendLater">) {
+  constructor(runner: JobRunner, queues: Pick<NodeQueues, "sendLater" | "answer">) {
     this.#runner = runner;
     this.#queues = queues;
   }
@@ -202,7 +202,7 @@ export class RequestServing {
         job?.heard(now);
         if (job !== undefined) return true;
         this.#count("gone");
-        this.#queues.sendLater(from, encodeSign(RequestOp.GONE, item.id));
+        this.#queues.answer(from, encodeSign(RequestOp.GONE, item.id));
         return true;
       }
       default:
@@ -332,7 +332,7 @@ export class RequestServing {
       if (result === "too-large") {
         this.#count("too-large");
         const text = `the reply of ${item.length} bytes is larger than a message may be`;
-        this.#queues.sendLater(job.from, encodeFailure(job.item.id, job.service.load, "too-large", text));
+        this.#queues.answer(job.from, encodeFailure(job.item.id, job.service.load, "too-large", text));
       } else if (result === "unreachable") this.#count("reply");
       if (result === "dropped") this.#overUnread(job);
       else this.#release(job);
@@ -461,7 +461,7 @@ export class RequestServing {
       return true;
     }
     if (known.reply !== undefined) {
-      this.#queues.sendLater(job.from, encodeReply(item.id, service.load, known.reply));
+      this.#queues.answer(job.from, encodeReply(item.id, service.load, known.reply));
       return true;
     }
     const { maxQueue, maxQueueBytes } = service.settings;
@@ -511,7 +511,7 @@ export class RequestServing {
       this.#forget(each);
       each.state = "over";
       service.handled += 1;
-      this.#queues.sendLater(each.from, encodeReply(each.item.id, service.load, reply));
+      this.#queues.answer(each.from, encodeReply(each.item.id, service.load, reply));
     }
   }
 
@@ -541,7 +541,7 @@ export class RequestServing {
 
   #refuseCall(from: string, { id }: CallItem, load: ServiceLoad, reason: FailureReason, text: string): void {
     this.#count(reason);
-    this.#queues.sendLater(from, encodeFailure(id, load, reason, text));
+    this.#queues.answer(from, encodeFailure(id, load, reason, text));
   }
 
   #count(reason: string): void {

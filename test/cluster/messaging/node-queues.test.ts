@@ -1,6 +1,11 @@
 /** What waits for nodes: bounded where nothing else bounds it, and in order. */
 import { expect, it } from "vitest";
-import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../../../src/cluster/messaging/bounds.js";
+import {
+  MAX_QUEUED_BYTES,
+  MAX_QUEUED_ITEMS,
+  MAX_UNREAD_ANSWER_BYTES,
+  MAX_UNREAD_ANSWERS,
+} from "../../../src/cluster/messaging/bounds.js";
 import { NodeQueues } from "../../../src/cluster/messaging/node-queues.js";
 import { MessageKind, type SendResult } from "../../../src/cluster/messaging/parts.js";
 
@@ -33,14 +38,32 @@ function closedLink(): {
   };
 }
 
-it("sends what waits in its order, and what comes then at once", async () => {
+it("keeps some answers that a node does not read, drops the others, and none of what holds a slot", async () => {
   const { queues, sent, open } = closedLink();
-  for (const item of ["0", "1"]) queues.sendLater("node", Buffer.from(item));
-  const last = new Promise((resolve) => queues.sendLater("node", Buffer.from("2"), resolve));
+  const asked = 10 * MAX_UNREAD_ANSWERS;
+  for (let i = 0; i < asked; i++) queues.answer("node", Buffer.from(`${i}`));
+  expect([queues.count, queues.dropped]).toEqual([MAX_UNREAD_ANSWERS, asked - MAX_UNREAD_ANSWERS]);
+  const reply = new Promise((resolve) => queues.sendLater("node", Buffer.from("reply"), resolve));
   open();
-  expect(await last).toBe("sent");
-  queues.sendLater("node", Buffer.from("3"));
-  expect([sent, queues.count]).toEqual([["0", "1", "2", "3"], 0]);
+  expect(await reply).toBe("sent");
+  const kept = Array.from({ length: MAX_UNREAD_ANSWERS }, (_, i) => `${i}`);
+  expect(sent).toEqual([...kept, "reply"]);
+  queues.answer("node", Buffer.from("after"));
+  expect([sent.at(-1), queues.count]).toEqual(["after", 0]);
+});
+
+it("counts bytes as well, and each node by itself", async () => {
+  const { queues, open } = closedLink();
+  const large = Buffer.alloc(MAX_UNREAD_ANSWER_BYTES / 4);
+  for (let i = 0; i < 10; i++) queues.answer("node", large);
+  expect([queues.count, queues.dropped]).toEqual([4, 6]);
+  queues.answer("other", large);
+  expect(queues.dropped).toBe(6);
+  const last = new Promise((resolve) => queues.sendLater("node", Buffer.from("last"), resolve));
+  open();
+  await last;
+  for (let i = 0; i < 4; i++) queues.answer("node", large);
+  expect(queues.dropped).toBe(6);
 });
 
 it("drops what comes for a node that takes nothing, past a number of items and of bytes; one may always wait", async () => {
@@ -71,8 +94,7 @@ it("gives up what waits for a node that is lost", async () => {
   });
   const queues = new NodeQueues({ send: () => "full", room: () => room }, MessageKind.REQUEST);
   const results: string[] = [];
-  for (const item of ["0", "1"])
-    queues.sendLater("node", Buffer.from(item), (result) => results.push(result));
+  for (const item of ["0", "1"]) queues.answer("node", Buffer.from(item), (result) => results.push(result));
   lose();
   while (queues.count > 0) await new Promise(setImmediate);
   expect(results).toEqual(["unreachable", "unreachable"]);

@@ -2,7 +2,7 @@
 import { Readable } from "node:stream";
 import { describe, expect, it, vi } from "vitest";
 import { defineService } from "../../../src/cluster/index.js";
-import { MAX_QUEUED_ITEMS } from "../../../src/cluster/messaging/bounds.js";
+import { MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
 import type { Member } from "../../../src/cluster/node/member.js";
 import { Requests } from "../../../src/cluster/requests/requests.js";
@@ -334,7 +334,7 @@ describe("what a node asks that is lost here", () => {
 });
 
 describe("a node that asks for requests which are not here, and reads nothing", () => {
-  it("makes no more answers wait than other items", async () => {
+  it("makes no more answers wait than others that hold no slot", async () => {
     const sent: Buffer[] = [];
     const all = gate();
     const room = gate();
@@ -342,14 +342,14 @@ describe("a node that asks for requests which are not here, and reads nothing", 
     const requests = requestsOf(sent, {
       send: (_, item) => {
         if (isFull) return "full";
-        if (sent.push(item) === MAX_QUEUED_ITEMS) all.open();
+        if (sent.push(item) === MAX_UNREAD_ANSWERS) all.open();
         return "sent";
       },
       room: () => room.passed.then(() => true),
     });
-    for (let id = 1; id <= MAX_QUEUED_ITEMS + 10; id++)
+    for (let id = 1; id <= MAX_UNREAD_ANSWERS + 10; id++)
       requests.onItem(OTHER, encodeSign(RequestOp.CHECK, id));
-    expect(requests.stats().refused).toEqual({ gone: MAX_QUEUED_ITEMS + 10, unread: 10 });
+    expect(requests.stats().refused).toEqual({ gone: MAX_UNREAD_ANSWERS + 10, unread: 10 });
     isFull = false;
     room.open();
     await all.passed;

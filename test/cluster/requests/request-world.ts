@@ -109,6 +109,7 @@ export class WorldNode {
           world.carry(this, to, item);
           done?.(world.nodes.get(to)?.isAlive === true ? "sent" : "unreachable");
         },
+        answer: (to, item) => void world.carry(this, to, item),
       },
     );
   }

@@ -157,6 +157,7 @@ describe("a reply that is dropped, since too much waits for its caller's node", 
           if (item.length < 1_000) taken.push(decodeRequest(item));
           done?.(item.length < 1_000 ? "sent" : "dropped");
         },
+        answer: () => undefined,
       },
     );
     const service = serving.add(SERVICE, SETTINGS);
