@@ -5,6 +5,7 @@ import { Dealer, Publisher, Router, Subscriber } from "../../src/index.js";
 import { queuedBytesFor, readAll, readBatches } from "../../src/sockets/internal.js";
 import type { ReceivedMessage } from "../../src/sockets/observation.js";
 import { until, within } from "../contract/support/wait.js";
+import { freePort } from "../support/ports.js";
 
 const ENGINE = process.env.SHOAL_ENGINE ?? "zmtp";
 
@@ -184,3 +185,19 @@ it.skipIf(ENGINE !== "zmtp")(
     await Promise.all([publisher, subscriber].map((socket) => socket.close({ linger: 0 })));
   },
 );
+
+it("a socket that closes does not connect again where all its messages have arrived", async () => {
+  const router = new Router();
+  await router.bind("inproc://all-arrived");
+  let joins = 0;
+  router.events.on("peer:join", () => {
+    joins += 1;
+  });
+  const dealer = new Dealer({ reconnectInterval: 1, reconnectMaxInterval: 1 });
+  dealer.connect("inproc://all-arrived");
+  dealer.connect(`tcp://127.0.0.1:${await freePort()}`);
+  await Promise.all([dealer.send("a"), dealer.send("b")]);
+  await dealer.close({ linger: 100 });
+  expect(joins).toBe(1);
+  await router.close();
+});

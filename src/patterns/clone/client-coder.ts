@@ -51,7 +51,9 @@ export class ClientCoder {
     if (this.#codec === undefined) {
       // The program may change it before a repetition.
       if (typeof value === "string" || isBytes(value)) return Buffer.from(value as string);
-      throw new InvalidArgumentError(`A value must be text, bytes or what a codec encodes; got ${describe(value)}`);
+      throw new InvalidArgumentError(
+        `A value must be text, bytes or what a codec encodes; got ${describe(value)}`,
+      );
     }
     return Buffer.from(encodeValue(this.#codec, value) as string);
   }

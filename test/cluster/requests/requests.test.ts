@@ -354,6 +354,15 @@ describe("requests between nodes", () => {
     expect(await asked).toMatchObject(outcome);
   });
 
+  it("stays a request for one reply, whatever middleware passes on", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    await one.serve("parts", async function* () {
+      yield "first";
+    }).ready;
+    two.middleware("request", (request, next) => next({ ...request, isStream: true }));
+    expect(await errorOf(two.request("parts"))).toMatchObject({ reason: "invalid-request" });
+  });
+
   it("rejects a stream with what the handler threw, after the parts before it", async () => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("broken", async function* () {
