@@ -147,18 +147,16 @@ class Members {
 
   /** @returns index and bodies; the next batch may be filled */
   take(): [index: Buffer, bodies: Buffer] {
-    this.#copyRun();
-    const memory = room(this.#at + this.#end);
-    memory.set(this.#index.subarray(0, this.#at));
-    memory.set(this.#bodies.subarray(0, this.#end), this.#at);
-    const { buffer, byteOffset } = memory;
-    const taken: [Buffer, Buffer] = [
-      slice(buffer, byteOffset, this.#at),
-      slice(buffer, byteOffset + this.#at, this.#end),
-    ];
+    // If all bodies follow each other, they are sent from where they are.
+    const isRun = this.#to - this.#from === this.#end;
+    const run = isRun ? this.#memory : undefined;
+    if (run === undefined) this.#copyRun();
+    const bodies = run === undefined ? copied(this.#bodies, this.#end) : slice(run, this.#from, this.#end);
+    const index = copied(this.#index, this.#at);
     this.#at = 0;
     this.#end = 0;
-    return taken;
+    this.#memory = undefined;
+    return [index, bodies];
   }
 
   #append(body: Body): void {
@@ -279,13 +277,15 @@ export class Batcher<P, M extends Bodied> {
 let slab = EMPTY;
 let used = 0;
 
-function room(bytes: number): Buffer {
+function copied(memory: Buffer, bytes: number): Buffer {
   if (slab.length - used < bytes) {
     slab = allocate(SLAB);
     used = 0;
   }
+  const copy = slice(slab.buffer, slab.byteOffset + used, bytes);
+  memory.copy(copy, 0, 0, bytes);
   used += bytes;
-  return slice(slab.buffer, slab.byteOffset + used - bytes, bytes);
+  return copy;
 }
 
 /** Whether all entries and bodies are valid. @param at index of the second frame */
