@@ -103,6 +103,13 @@ export interface ClientRulesOptions
   readonly random: () => number;
 }
 
+interface ClientSettings
+  extends Omit<Settings<typeof OPTIONS>, "subtree" | "attemptTimeout">,
+    ClientRulesOptions {
+  readonly coder: ClientCoder;
+  readonly sockets: CommonOptions;
+}
+
 /**
  * @param onInvalid called for a key or value that cannot be decoded
  * @throws InvalidArgumentError `EINVAL`
@@ -110,7 +117,7 @@ export interface ClientRulesOptions
 export function clientSettings<T>(
   options: CloneClientOptions<T>,
   onInvalid: (key: Buffer, error: unknown) => void,
-) {
+): ClientSettings {
   const settings = checkOptions("CloneClient", OPTIONS, options);
   const { keyEncoding, context, heartbeatInterval, liveness } = settings;
   const { attemptTimeout = heartbeatInterval * (liveness + 1) } = settings;
