@@ -26,6 +26,7 @@ import {
   Command,
   type Delivery,
   Dialect,
+  decodeAtBroker,
   decodeAtClient,
   decodeAtWorker,
   EMPTY,
@@ -380,14 +381,10 @@ function isBatch(head: Buffer | undefined): boolean {
 /**
  * Calls `take` for each message. It must not keep it, but what it holds.
  *
- * @param first decoded from the frames
  * @param frames of the ROUTER, routing id first
  */
-export function messagesAtBroker(
-  first: AtBroker,
-  frames: readonly Buffer[],
-  take: (message: AtBroker) => void,
-): void {
+export function messagesAtBroker(frames: readonly Buffer[], take: (message: AtBroker) => void): void {
+  const first = decodeAtBroker(frames);
   if (!isBatch(frames[1])) take(first);
   else if (first.kind === "request") expand(REQUESTS.entry, readRequest(first), frames, 2, take);
   else if (first.kind === "answer") expand(REPLIES.entry, readAnswer(first), frames, 2, take, Dialect.Shoal);

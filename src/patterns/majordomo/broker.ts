@@ -26,7 +26,6 @@ import type { SendResult } from "./broker-tables.js";
 import {
   type Answer,
   type AtBroker,
-  decodeAtBroker,
   encode,
   type Given,
   isFromClient,
@@ -182,10 +181,13 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
 
   /** @param gate `undefined`: it has let the message in, or there is none */
   #receive(frames: Buffer[], gate: ServerGate | undefined): void {
-    const first = decodeAtBroker(frames);
-    if (gate !== undefined && !admits(gate, frames, first)) return;
     const now = this.#timer.now();
-    messagesAtBroker(first, frames, (message) => this.#rules.receive(frames[0] as Buffer, message, now));
+    let isAdmitted: boolean | undefined;
+    messagesAtBroker(frames, (message) => {
+      // The first one stands for its batch; of a malformed batch it is a fault.
+      isAdmitted ??= gate === undefined || admits(gate, frames, message);
+      if (isAdmitted) this.#rules.receive(frames[0] as Buffer, message, now);
+    });
   }
 
   #toClient(client: Buffer, message: ToClient): SendResult {

@@ -1,5 +1,5 @@
 /** Small messages of one turn leave as one, and come out as what they were. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { Context, Dealer } from "../../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
 import {
@@ -246,6 +246,24 @@ describe("over sockets", () => {
     client.connect(endpoint);
     await client.send(batchOf(REQUESTS, requests("a", "b", "c")));
     expect(readAtClient(await client.receive()).map(bodyOf)).toEqual(["a", "b", "c"]);
+  });
+
+  it("a malformed one is no vote of a client at a gate", async () => {
+    const admitted: Buffer[][] = [];
+    const admit = (message: Buffer[]): boolean => admitted.push(message) > 0;
+    const broker = track(
+      new MajordomoBroker({ gate: { admit, isServing: () => true, passTo: () => undefined } }),
+    );
+    const client = track(new Dealer());
+    client.connect(await broker.bind("tcp://127.0.0.1:*"));
+    const invalid = new Promise((resolve) => broker.events.on("peer:invalid", resolve));
+    const [head, index] = batchOf(REQUESTS, requests("a", "b")) as [Buffer, Buffer];
+    await client.send([head, index, Buffer.from("abc")]);
+    expect(await invalid).toMatchObject({ reason: "body" });
+    expect(admitted).toEqual([]);
+    await client.send(batchOf(REQUESTS, requests("a", "b")));
+    await vi.waitFor(() => expect(broker.stats().queued).toBe(2));
+    expect(admitted).toHaveLength(1);
   });
 
   it("each request gets its own answer, whatever its size and form, from handlers of any speed", async () => {

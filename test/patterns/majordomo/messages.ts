@@ -15,7 +15,6 @@ import {
   Body,
   type Delivery,
   Dialect,
-  decodeAtBroker,
   EMPTY,
   encode,
   type Failure,
@@ -104,7 +103,7 @@ export function batchOf<M extends Bodied>(layout: Layout<M>, members: readonly M
 /** What a receiver reads. @param frames of the ROUTER, routing id first */
 export function readAtBroker(frames: readonly Buffer[]): AtBroker[] {
   const read: AtBroker[] = [];
-  messagesAtBroker(decodeAtBroker(frames), frames, (message) => read.push({ ...message }));
+  messagesAtBroker(frames, (message) => read.push({ ...message }));
   return read;
 }
 

@@ -31,7 +31,6 @@ import {
   Body,
   type Delivery,
   Dialect,
-  decodeAtBroker,
   encode,
   type FromWorker,
   type Given,
@@ -233,10 +232,7 @@ export class SimulatedBroker {
       this.#hear(() => {
         const id = this.#ids.get(from) ?? Buffer.from(from);
         this.#ids.set(from, id);
-        const whole = [id, ...frames];
-        messagesAtBroker(decodeAtBroker(whole), whole, (message) =>
-          this.rules.receive(id, message, simulation.now),
-        );
+        messagesAtBroker([id, ...frames], (message) => this.rules.receive(id, message, simulation.now));
       }),
     );
     this.#timer = new RulesTimer(simulation, this.rules);
