@@ -36,7 +36,21 @@ export class Endpoints {
     }
   }
 
+  /**
+   * A listener keeps the linger of its bind, for connections that end: with a linger, one that ends while the
+   * socket closes may wait for ever, with all queued messages and no peer.
+   */
   bindSync(endpoint: string): string {
+    const { linger } = this.#native;
+    this.#native.linger = 0;
+    try {
+      return this.#bind(endpoint);
+    } finally {
+      this.#native.linger = linger;
+    }
+  }
+
+  #bind(endpoint: string): string {
     for (let attempt = 1; ; attempt++) {
       try {
         this.#native.bindSync(endpoint);
