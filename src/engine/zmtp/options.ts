@@ -35,6 +35,7 @@ export function pipeOptions(options: Readonly<OptionValues>, type: SocketTypeNam
     maxMessageSize: maxMessageSizeOf(options, type),
     maxFrames: SINGLE_FRAMES.includes(type) ? 1 : MAX_FRAMES,
     conflate: options.conflate,
+    early: !options.conflate && type !== "Push" && type !== "Scatter",
   };
 }
 

@@ -20,6 +20,7 @@ function side(sendHighWaterMark: number, receiveHighWaterMark: number, maxMessag
       maxMessageSize,
       maxFrames: 65_536,
       conflate: false,
+      early: true,
     },
     new ReceiveBudget(() => 0),
     "inproc://test",

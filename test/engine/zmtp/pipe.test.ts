@@ -22,6 +22,7 @@ function make(options: Partial<PipeOptions> = {}, outlives = true, budget = new 
       maxMessageSize: -1,
       maxFrames: 65_536,
       conflate: false,
+      early: true,
       ...options,
     },
     budget,
@@ -290,7 +291,7 @@ test("published and relayed messages wait for the end of the turn", () => {
 
 test.each([
   ["that is not written at once", { prompt: false }, {}],
-  ["that keeps the newest message", { prompt: true }, { conflate: true }],
+  ["whose peer does not answer", { prompt: true }, { early: false }],
 ])("a link %s gets a turn's small messages at its end", async (_what, kind, options) => {
   const { pipe, link } = make({ sendHighWaterMark: 10_000, ...options });
   pipe.linked({ ...link, ...kind }, PEER);

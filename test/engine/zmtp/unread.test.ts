@@ -137,6 +137,7 @@ describe("a peer whose credentials are looked at", () => {
       maxMessageSize: -1,
       maxFrames: 65_536,
       conflate: false,
+      early: true,
     };
     const pipe = new Pipe(owner, marks, new ReceiveBudget(() => 0), "tcp://somewhere", false);
     const listener = await tcp.listen("tcp://127.0.0.1:*", options, {

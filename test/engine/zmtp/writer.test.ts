@@ -14,6 +14,7 @@ function make() {
     maxMessageSize: -1,
     maxFrames: 65_536,
     conflate: false,
+    early: true,
   };
   const bytes = { sendHighWaterMarkBytes: 0, receiveHighWaterMarkBytes: 0 };
   const pipe = new Pipe(owner, { ...marks, ...bytes }, new ReceiveBudget(() => 0), "test://pipe", true);

@@ -54,6 +54,7 @@ export class FakePeer implements Link {
         maxMessageSize: -1,
         maxFrames: 65_536,
         conflate: false,
+        early: true,
       },
       new ReceiveBudget(() => 0),
       `test://${number}`,

@@ -62,6 +62,7 @@ function side(port: FakePort, { send, receive, bytes = 0 }: Marks, theirs: Marks
     maxMessageSize: -1,
     maxFrames: 65_536,
     conflate: false,
+    early: true,
   };
   const pipe = new Pipe(owner, options, new ReceiveBudget(() => 0), "inproc://test", true);
   const ends: string[] = [];
