@@ -47,8 +47,9 @@ function maxMessageSizeOf(options: Readonly<OptionValues>, type: SocketTypeName)
   return size < 0 ? MAX_UPSTREAM_FRAME : Math.min(size, MAX_UPSTREAM_FRAME);
 }
 
+/** A field: a getter would give each socket's options a shape of their own. */
 export function transportOptions(options: Readonly<OptionValues>): TransportOptions {
-  return renewedOptions(options, () => options);
+  return Object.assign(copyOptions(options), { live: options });
 }
 
 /** @param live returns the current options */
