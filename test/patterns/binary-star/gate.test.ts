@@ -1,8 +1,5 @@
 /** Brokers behind the gate of a Binary Star: who is served, who votes, and whose answers leave. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { frameCost } from "../../../src/core/frame-cost.js";
 import { Dealer, Request } from "../../../src/index.js";
 import { BinaryStarGate } from "../../../src/patterns/binary-star/gate.js";
@@ -13,30 +10,19 @@ import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { until } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
+import { removeAfterEach } from "../../support/folders.js";
 
 /** ms between two states: a test that is held up for longer than that is one of two servers that disagree. */
 const HEARTBEAT = 400;
 /** For brokers, workers and clients. */
 const TIMES = { heartbeatInterval: 200, liveness: 4 };
 
-let folder = "";
-let names = 0;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-gate-"));
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const makeFolder = removeAfterEach();
+const kept = closeAfterEach();
 
-const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
-afterEach(async () => {
-  for (const end of open.splice(0).reverse()) await end.close({ linger: 0 });
-});
-
-function kept<T extends { close(options?: { linger: number }): Promise<unknown> }>(end: T): T {
-  open.push(end);
-  return end;
-}
-
-const at = (): string => `ipc://${join(folder, `e${++names}`)}`;
+const at = (): string => `ipc://${makeFolder()}/e`;
 
 /** The two stars; the primary's serves. */
 async function pair(): Promise<[BinaryStar, BinaryStar]> {
@@ -79,10 +65,7 @@ describe("a pair of Majordomo brokers", () => {
     const one = await broker(new BinaryStarGate(primary));
     const two = await broker(new BinaryStarGate(backup));
     let handled = 0;
-    let finish: () => void = () => undefined;
-    const finished = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
+    const { promise: finished, resolve: finish } = deferred();
     const handler = async (): Promise<string> => {
       handled += 1;
       await finished;
@@ -146,10 +129,7 @@ describe("a pair of Majordomo brokers", () => {
     const gate = new BinaryStarGate(primary);
     const one = await broker(gate);
     const two = await broker(new BinaryStarGate(backup));
-    let finish: () => void = () => undefined;
-    const finished = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
+    const { promise: finished, resolve: finish } = deferred();
     const handler = async (body: Buffer[]): Promise<Buffer[]> => {
       if (String(body) === "first") await finished;
       return body;
@@ -182,10 +162,7 @@ it("a load balancer serves while its star is active", async () => {
     frontends.push(await balancer.bind("frontend", at()));
     backends.push(await balancer.bind("backend", at()));
   }
-  let finish: () => void = () => undefined;
-  const finished = new Promise<void>((resolve) => {
-    finish = resolve;
-  });
+  const { promise: finished, resolve: finish } = deferred();
   const handler = async (body: Buffer[]): Promise<Buffer[]> => {
     if (String(body) === "slow") await finished;
     return body;

@@ -1,22 +1,15 @@
 /** A pair of which one is the Guide's program, in pyzmq; and the Guide's client. */
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Raw } from "../../../src/index.js";
 import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
 import { BinaryStarServer } from "../../../src/patterns/binary-star/server.js";
 import { texts, until, within } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { freePorts } from "../../support/ports.js";
 import { GuideProgram, NO_PYTHON } from "../freelance/python.js";
 
 const HEARTBEAT = 100;
-const open: { close(): Promise<unknown> }[] = [];
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((one) => one.close()));
-});
-
-function keep<S extends { close(): Promise<unknown> }>(one: S): S {
-  open.push(one);
-  return one;
-}
+const keep = closeAfterEach();
 
 /** Endpoints that nobody has: the clients' and the states', of both servers. */
 async function endpoints(): Promise<string[]> {

@@ -1,8 +1,9 @@
 /** Against programs on pyzmq that speak CHP as its text and the Guide's programs do, both directions. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { CloneClient, CloneServer } from "../../../src/patterns/index.js";
 import { until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { missing, peerAt } from "../../support/peers.js";
 import { freeRange } from "../../support/ports.js";
 
@@ -79,23 +80,12 @@ while True:
         hugz = now; pub.send_multipart([b"HUGZ", (0 if rfc else sequence).to_bytes(8, "big"), b"", b"", b""])
 `;
 
-const children: Child[] = [];
-const open: { close(): Promise<unknown> }[] = [];
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close()));
-  await Promise.all(children.splice(0).map((child) => child.kill()));
-});
+const track = closeAfterEach();
 
 function python(source: string, ...args: string[]): Child {
   const child = new Child(peerAt("pyzmq"), ["-c", source, ...args], { limit: 30_000 });
-  children.push(child);
+  track({ close: () => child.kill() });
   return child;
-}
-
-function track<T extends (typeof open)[number]>(thing: T): T {
-  open.push(thing);
-  return thing;
 }
 
 describe.skipIf(missing("pyzmq"))("with pyzmq", () => {

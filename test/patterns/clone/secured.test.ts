@@ -1,8 +1,5 @@
 /** Servers and pairs with CURVE and PLAIN: who is let in, at the clients' ports and at the pair's own. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { decodeZ85 } from "../../../src/core/z85.js";
 import { curveKeyPair, Dealer, Subscriber } from "../../../src/index.js";
 import { encodePosition, NO_MAP } from "../../../src/patterns/clone/standing.js";
@@ -16,30 +13,22 @@ import {
   type CloneServerOptions,
 } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { removeAfterEach } from "../../support/folders.js";
 
 /** ms. Twice this without a word, and a server goes on alone: more than a busy machine holds a process up. */
 const HEARTBEAT = 400;
 /** ms for what takes handshakes and a fail-over, on a busy machine. */
 const PATIENCE = 10_000;
 
-const open: { close(): Promise<unknown> }[] = [];
-let folder = "";
 let ends: readonly [primary: string, backup: string];
 
+const makeFolder = removeAfterEach();
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-clone-secured-"));
+  const folder = makeFolder();
   ends = [`ipc://${folder}/p`, `ipc://${folder}/b`];
 });
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close()));
-  rmSync(folder, { recursive: true, force: true });
-});
-
-function track<T extends { close(): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
+const track = closeAfterEach();
 
 type Keys = ReturnType<typeof curveKeyPair>;
 type Security = NonNullable<CloneServerOptions["socketOptions"]>;

@@ -1,23 +1,16 @@
 /** The Guide's programs, in pyzmq, as servers and as clients of all three models. */
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Raw } from "../../../src/index.js";
 import { FreelanceClient } from "../../../src/patterns/freelance/client.js";
 import { FreelanceFailoverClient } from "../../../src/patterns/freelance/failover-client.js";
 import { FreelanceServer } from "../../../src/patterns/freelance/server.js";
 import { FreelanceShotgunClient } from "../../../src/patterns/freelance/shotgun-client.js";
 import { texts, until, within } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { freePort } from "../../support/ports.js";
 import { GuideProgram, NO_PYTHON } from "./python.js";
 
-const open: { close(): Promise<unknown> }[] = [];
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((one) => one.close()));
-});
-
-function keep<S extends { close(): Promise<unknown> }>(one: S): S {
-  open.push(one);
-  return one;
-}
+const keep = closeAfterEach();
 
 async function guide(...args: string[]): Promise<{ program: GuideProgram; endpoint: string }> {
   const program = keep(new GuideProgram(...args));

@@ -1,6 +1,6 @@
 /** Whatever a handler throws, its client gets an error, and the server goes on. */
 import { once } from "node:events";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
 import {
   FreelanceClient,
@@ -13,18 +13,11 @@ import {
   PirateWorker,
   ServiceError,
 } from "../../../src/patterns/index.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
 import { UNREADABLE } from "../../support/unreadable.js";
 
-const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
-
-function kept<T extends (typeof open)[number]>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const kept = closeAfterEach();
 
 function handle([name]: readonly Buffer[]): string {
   if (String(name) === "fine") return "fine";
@@ -146,10 +139,7 @@ test("what is meant for the client, and what fails once a server closes, is no w
 });
 
 test("a handler that rejects because its server closes has not failed", async () => {
-  let begun = (): void => undefined;
-  const running = new Promise<void>((resolve) => {
-    begun = resolve;
-  });
+  const { promise: running, resolve: begun } = deferred();
   // Rejects when it is aborted, as what it calls does.
   const server = kept(
     new FreelanceServer((_, { signal }) => {

@@ -1,5 +1,5 @@
 /** Objects of a program that are not what their types say: the call is refused, and later ones go on. */
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Codec } from "../../../src/index.js";
 import {
   BinaryStar,
@@ -18,19 +18,11 @@ import {
   PirateWorker,
 } from "../../../src/patterns/index.js";
 import { Subscriber } from "../../../src/sockets/pub-sub.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 
 const ANY = "tcp://127.0.0.1:*";
 
-const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
-
-function kept<T extends (typeof open)[number]>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const kept = closeAfterEach();
 
 type Text = Codec<string>;
 type Ask = (body: string, options?: { readonly signal: AbortSignal }) => Promise<unknown>;

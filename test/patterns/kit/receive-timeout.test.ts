@@ -1,6 +1,6 @@
 /** A program's `receiveTimeout` for the sockets of a pattern does not end its reading. */
 import { setImmediate as turn } from "node:timers/promises";
-import { afterEach, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { BinaryStarClient, BinaryStarServer } from "../../../src/patterns/binary-star/index.js";
 import {
   FreelanceClient,
@@ -8,51 +8,55 @@ import {
   FreelanceShotgunClient,
 } from "../../../src/patterns/freelance/index.js";
 import { LoadBalancer, LoadBalancerClient } from "../../../src/patterns/load-balancer/index.js";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
 import { PirateWorker } from "../../../src/patterns/pirate/index.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 
 const ANY = "tcp://127.0.0.1:*";
 const socketOptions = { receiveTimeout: 1 };
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-afterEach(() => Promise.all(open.splice(0).map((each) => each.close({ linger: 0 }))));
+const kept = closeAfterEach();
 
 interface Asking {
   request(body: Buffer): Promise<Buffer[] | Buffer>;
-  close(options?: { linger?: number }): Promise<unknown>;
 }
 
 const echo = ([word]: Buffer[]): string => String(word);
 
 const PATTERNS: Readonly<Record<string, () => Promise<Asking[]>>> = {
+  majordomo: async () => {
+    const broker = kept(new MajordomoBroker({ socketOptions }));
+    const endpoint = await broker.bind(ANY);
+    kept(new MajordomoWorker(endpoint, "echo", echo, { socketOptions }));
+    const client = kept(new MajordomoClient(endpoint, { socketOptions }));
+    return [{ request: (body) => client.request("echo", body) }];
+  },
   "binary star": async () => {
     const star = { role: "primary", peer: "tcp://127.0.0.1:1", heartbeatInterval: 20 } as const;
-    const server = new BinaryStarServer(echo, { star, socketOptions });
-    open.push(server);
+    const server = kept(new BinaryStarServer(echo, { star, socketOptions }));
     const at = await server.bind("clients", ANY);
     await server.bind("state", ANY);
-    return [new BinaryStarClient([at, "tcp://127.0.0.1:1"], { socketOptions })];
+    return [kept(new BinaryStarClient([at, "tcp://127.0.0.1:1"], { socketOptions }))];
   },
   freelance: async () => {
-    const servers = ([2, 3] as const).map((model) => new FreelanceServer(echo, { model, socketOptions }));
-    open.push(...servers);
+    const servers = ([2, 3] as const).map((model) =>
+      kept(new FreelanceServer(echo, { model, socketOptions })),
+    );
     const [two, three] = (await Promise.all(servers.map((server) => server.bind(ANY)))) as [string, string];
     return [
-      new FreelanceShotgunClient([two], { socketOptions }),
-      new FreelanceClient([three], { socketOptions }),
+      kept(new FreelanceShotgunClient([two], { socketOptions })),
+      kept(new FreelanceClient([three], { socketOptions })),
     ];
   },
   "load balancer": async () => {
-    const broker = new LoadBalancer({ socketOptions });
-    open.push(broker);
+    const broker = kept(new LoadBalancer({ socketOptions }));
     const [frontend, backend] = [await broker.bind("frontend", ANY), await broker.bind("backend", ANY)];
-    open.push(new PirateWorker(backend, echo, { dialect: "simple", socketOptions }));
-    return [new LoadBalancerClient(frontend, { socketOptions })];
+    kept(new PirateWorker(backend, echo, { dialect: "simple", socketOptions }));
+    return [kept(new LoadBalancerClient(frontend, { socketOptions }))];
   },
 };
 
 it.each(Object.keys(PATTERNS))("goes on reading: %s", async (name) => {
-  const clients = (await PATTERNS[name]?.()) ?? [];
-  open.push(...clients);
-  for (const client of clients)
+  for (const client of (await PATTERNS[name]?.()) ?? [])
     for (const word of ["one", "two"]) {
       expect(String(await client.request(Buffer.from(word)))).toBe(word);
       // Longer than the time of a receive.

@@ -2,6 +2,7 @@
 import { expect, it } from "vitest";
 import { Dealer, type MessageLike, Router } from "../../../src/index.js";
 import { SendQueue } from "../../../src/patterns/kit/send-queue.js";
+import { deferred } from "../../support/deferred.js";
 
 /** Has room for what waits, one by one. */
 class OneByOne extends Dealer {
@@ -54,10 +55,7 @@ it("sends once what is handed in as another one has left", async () => {
 it("loses no message that waits until there is a peer, however many, and in order", async () => {
   const dealer = new Dealer({ maxPendingSends: 1 });
   const left: string[] = [];
-  let whenEmpty: () => void = () => undefined;
-  const empty = new Promise<void>((resolve) => {
-    whenEmpty = resolve;
-  });
+  const { promise: empty, resolve: whenEmpty } = deferred();
   const queue = new SendQueue(dealer, () => whenEmpty());
   const texts = Array.from({ length: 20_000 }, (_, n) => String(n));
   for (const text of texts) queue.send([text], { settled: (sent) => sent && left.push(text) });

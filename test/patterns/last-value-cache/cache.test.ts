@@ -1,20 +1,12 @@
 /** The cache between real sockets, on every engine. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, Publisher, Subscriber, XSubscriber } from "../../../src/index.js";
 import { LastValueCache, type LastValueCacheOptions } from "../../../src/patterns/last-value-cache/index.js";
 import { collect, thrown, until, within } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
-
-function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
+const kept = closeAfterEach();
 
 describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => {
   const context = new Context({ engine });

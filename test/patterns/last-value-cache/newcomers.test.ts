@@ -2,26 +2,17 @@
  * Whom a snapshot goes to: to the joiner alone where the engine can, whatever program the subscribers are; it waits for
  * the joiner's room, and ends with it. An old subscriber's next message is the live one: nothing came in between.
  */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Context, Publisher, Subscriber } from "../../../src/index.js";
 import { LastValueCache, type LastValueCacheOptions } from "../../../src/patterns/last-value-cache/index.js";
 import { collect, until } from "../../contract/support/wait.js";
 import { NO_C, startC } from "../../interop/c-peer.js";
 import { NO_PYTHON, startPython } from "../../interop/python-peer.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 
 const zmtp = new Context({ engine: "zmtp" });
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-const peers: { stop(): Promise<unknown> }[] = [];
 
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-  await Promise.all(peers.splice(0).map((peer) => peer.stop()));
-});
-
-function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
+const kept = closeAfterEach();
 
 async function start(options: LastValueCacheOptions = {}, endpoint = "tcp://127.0.0.1:*") {
   const cache = kept(
@@ -78,7 +69,7 @@ describe("a joiner of the last value cache, engine zmtp", () => {
       const { publish, backend, served } = await start();
       await publish(["a", "1"], ["b", "1"]);
       const peer = await startPeer();
-      peers.push(peer);
+      kept({ close: () => peer.stop() });
       const subscribe = async () => {
         const socket = await peer.open("SUB");
         await socket.call("subscribe");

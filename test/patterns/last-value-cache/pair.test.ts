@@ -1,22 +1,14 @@
 /** A cache as one of a pair: behind a gate of the test's own, and of a Binary Star. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, Publisher, Subscriber } from "../../../src/index.js";
 import { BinaryStar, BinaryStarGate } from "../../../src/patterns/binary-star/index.js";
 import type { PublisherGate } from "../../../src/patterns/kit/index.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/index.js";
 import { collect, until } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
-
-function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
+const kept = closeAfterEach();
 
 const ANY = "tcp://127.0.0.1:*";
 

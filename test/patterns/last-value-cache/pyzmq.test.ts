@@ -1,24 +1,19 @@
 /** Between a publisher and a subscriber of pyzmq, which know nothing of the cache. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context } from "../../../src/index.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/index.js";
 import { until } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { missing, peerAt } from "../../support/peers.js";
 
 const PYTHON = peerAt("pyzmq");
-const open: LastValueCache[] = [];
-const children: Child[] = [];
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((cache) => cache.close({ linger: 0 })));
-  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
-});
+const kept = closeAfterEach();
 
 function python(source: string, ...args: string[]): Child {
   const child = new Child(PYTHON, ["-c", source, ...args]);
-  children.push(child);
+  kept({ close: () => child.kill() });
   return child;
 }
 
@@ -53,8 +48,7 @@ describe.skipIf(missing("pyzmq")).each([...ENGINE_NAMES])(
     const context = new Context({ engine });
 
     it("a subscriber of pyzmq gets the last value at once, and a prefix of topics", async () => {
-      const cache = new LastValueCache({ frontendOptions: { context }, backendOptions: { context } });
-      open.push(cache);
+      const cache = kept(new LastValueCache({ frontendOptions: { context }, backendOptions: { context } }));
       const publisher = python(PUBLISHER, await cache.bind("frontend", "tcp://127.0.0.1:*"));
       const backend = await cache.bind("backend", "tcp://127.0.0.1:*");
       await publisher.heard("sent");

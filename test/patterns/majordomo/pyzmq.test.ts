@@ -1,8 +1,9 @@
 /** Against programs on pyzmq, which speak MDP as its text says it: 0.1 and 0.2, both directions. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
 import { within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { missing, peerAt } from "../../support/peers.js";
 
 /** A worker that upper-cases, and beats only between requests. */
@@ -62,24 +63,13 @@ while True:
         s.send_multipart([idle.pop(0), b"", b"MDPW01", b"\\x02", client, b""] + body)
 `;
 
-const children: Child[] = [];
-const open: { close(options?: { linger: number }): Promise<void> }[] = [];
-
 function python(source: string, ...args: string[]): Child {
   const child = new Child(peerAt("pyzmq"), ["-c", source, ...args]);
-  children.push(child);
+  track({ close: () => child.kill() });
   return child;
 }
 
-function track<T extends (typeof open)[number]>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-  await Promise.all(children.splice(0).map((child) => child.kill()));
-});
+const track = closeAfterEach();
 
 describe.skipIf(missing("pyzmq"))("with pyzmq", () => {
   it.each(["0.1", "0.2"])("our broker and client use a worker of %s", async (version) => {

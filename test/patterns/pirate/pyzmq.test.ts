@@ -1,31 +1,21 @@
 /** Against programs of pyzmq that do what the Guide's do, with their habits (6/PPP and chapter 4). */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { PirateClient } from "../../../src/patterns/pirate/client.js";
 import { PirateQueue } from "../../../src/patterns/pirate/queue.js";
 import { PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { texts, until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { missing, peerAt } from "../../support/peers.js";
 
 const PYTHON = peerAt("pyzmq");
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-const children: Child[] = [];
-
-function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
 function python(source: string, ...args: string[]): Child {
   const child = new Child(PYTHON, ["-c", source, ...args]);
-  children.push(child);
+  kept({ close: () => child.kill() });
   return child;
 }
 
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
-});
+const kept = closeAfterEach();
 
 /** Beats from its loop only, takes exactly three frames, and gives its queue up after fifteen silent intervals. */
 const WORKER = `

@@ -1,8 +1,5 @@
 /** Publishers and subscribers over real sockets, on every engine; pyzmq on either side; publishers that are killed. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, Dealer, json, Publisher } from "../../../src/index.js";
 import type { EndpointSourceEvent } from "../../../src/patterns/kit/endpoint-list.js";
@@ -15,24 +12,16 @@ import {
 } from "../../../src/patterns/sequenced/index.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { Child, start } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { removeAfterEach } from "../../support/folders.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 import { LONG } from "../../support/long.js";
 import { missing, peerAt } from "../../support/peers.js";
 
 const PYTHON = peerAt("pyzmq");
 const LIMIT = { timeout: 8_000 };
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-const children: Child[] = [];
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
-});
-
-function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
+const makeFolder = removeAfterEach();
+const kept = closeAfterEach();
 
 type AnyEvent = SequencedSubscriberEvent | EndpointSourceEvent;
 
@@ -294,35 +283,31 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
   });
 
   it("a publisher that is killed and comes back is another; what it published early is replayed", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "shoal-sequenced-"));
-    const [pub, replay] = [`ipc://${join(folder, "pub")}`, `ipc://${join(folder, "replay:answered")}`];
-    try {
-      const s = subscriber();
-      s.subscribe("t");
-      s.connect(pub, replay);
-      const ids = new Set<string>();
-      for (let round = 1; round <= 3; round++) {
-        const child = start(RESTARTING, { args: [pub, replay, String(round)] });
-        children.push(child);
-        const joined = next(s, "stream:joined-late");
-        const id = await child.line();
-        ids.add(id);
-        const reading = s.receive(LIMIT);
-        child.tell(`live ${round}`);
-        const event = await joined;
-        expect(event).toMatchObject({ publisher: id, missed: round });
-        const { messages } = await s.replay(event, LIMIT);
-        expect(messages.map(({ body }) => String(body))).toEqual(
-          Array.from({ length: round }, (_, i) => `early ${i}`),
-        );
-        expect(await reading).toMatchObject({ publisher: id, sequence: round + 1 });
-        await child.kill("SIGKILL");
-      }
-      expect(ids.size).toBe(3);
-      expect(s.stats()).toMatchObject({ received: 3, missed: 6, lost: 0, streams: 3 });
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
+    const folder = makeFolder();
+    const [pub, replay] = [`ipc://${folder}/pub`, `ipc://${folder}/replay:answered`];
+    const s = subscriber();
+    s.subscribe("t");
+    s.connect(pub, replay);
+    const ids = new Set<string>();
+    for (let round = 1; round <= 3; round++) {
+      const child = start(RESTARTING, { args: [pub, replay, String(round)] });
+      kept({ close: () => child.kill() });
+      const joined = next(s, "stream:joined-late");
+      const id = await child.line();
+      ids.add(id);
+      const reading = s.receive(LIMIT);
+      child.tell(`live ${round}`);
+      const event = await joined;
+      expect(event).toMatchObject({ publisher: id, missed: round });
+      const { messages } = await s.replay(event, LIMIT);
+      expect(messages.map(({ body }) => String(body))).toEqual(
+        Array.from({ length: round }, (_, i) => `early ${i}`),
+      );
+      expect(await reading).toMatchObject({ publisher: id, sequence: round + 1 });
+      await child.kill("SIGKILL");
     }
+    expect(ids.size).toBe(3);
+    expect(s.stats()).toMatchObject({ received: 3, missed: 6, lost: 0, streams: 3 });
   });
 
   it.skipIf(missing("pyzmq"))(
@@ -341,7 +326,7 @@ print(topic.decode(), len(meta), *[frame.decode() for frame in body], flush=True
 `,
         endpoint,
       ]);
-      children.push(reader);
+      kept({ close: () => reader.kill() });
       await p.waitForSubscribers(LIMIT);
       p.publish("a", ["x", "y"]);
       expect(await reader.line()).toBe("a 40 x y");
@@ -359,7 +344,7 @@ for sequence in (1, 2, 5):
 sys.stdin.read()
 `,
       ]);
-      children.push(writer);
+      kept({ close: () => writer.kill() });
       const s = subscriber();
       s.subscribe("a");
       const gaps: string[] = [];

@@ -1,5 +1,5 @@
 /** Snails over real sockets, on every engine: publishers that are faster than they are. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, Publisher } from "../../../src/index.js";
 import { SequencedPublisher } from "../../../src/patterns/sequenced/index.js";
@@ -11,23 +11,13 @@ import {
 } from "../../../src/patterns/suicidal-snail/index.js";
 import { failure, thrown, until } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { LONG } from "../../support/long.js";
 import { missing, peerAt } from "../../support/peers.js";
 
 const PYTHON = peerAt("pyzmq");
 const LIMIT = { timeout: 8_000 };
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-const children: Child[] = [];
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
-});
-
-function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
+const kept = closeAfterEach();
 
 /** Where what is published has arrived. */
 const AT_ONCE = "inproc://snail";
@@ -65,6 +55,28 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("the suicidal snail, 
       for (let i = 0; i < count; i++) publisher.publish(topic, String(i));
     };
     return { publisher, snail, clock, events, publish };
+  }
+
+  /** The second of its messages is late. A listener of an event closes the snail. */
+  async function oneLate(
+    policy: "die" | "resubscribe",
+    type: "lateness:exceeded" | "messages:dropped",
+  ): Promise<{ publisher: Publisher; snail: SuicidalSnail }> {
+    const publisher = kept(new Publisher({ context }));
+    const snail = kept(
+      new SuicidalSnail({
+        policy,
+        maxLateness: 500,
+        stamp: ([, time]) => ({ source: "clock", time: Number(time) }),
+        socketOptions: { context },
+      }),
+    );
+    snail.events.on(type, () => void snail.close());
+    snail.subscribe("");
+    snail.connect(await publisher.bind("tcp://127.0.0.1:*"));
+    await publisher.waitForSubscribers(LIMIT);
+    for (const time of [1_000, 300]) await publisher.send(["t", String(time)]);
+    return { publisher, snail };
   }
 
   it("hands over messages in time, with their lateness", async () => {
@@ -166,20 +178,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("the suicidal snail, 
   });
 
   it("die: a listener that closes it does not hide its death", async () => {
-    const publisher = kept(new Publisher({ context }));
-    const snail = kept(
-      new SuicidalSnail({
-        policy: "die",
-        maxLateness: 500,
-        stamp: ([, time]) => ({ source: "clock", time: Number(time) }),
-        socketOptions: { context },
-      }),
-    );
-    snail.events.on("lateness:exceeded", () => void snail.close());
-    snail.subscribe("");
-    snail.connect(await publisher.bind("tcp://127.0.0.1:*"));
-    await publisher.waitForSubscribers(LIMIT);
-    for (const time of [1_000, 300]) await publisher.send(["t", String(time)]);
+    const { snail } = await oneLate("die", "lateness:exceeded");
     await snail.receive(LIMIT);
     await expect(snail.receive(LIMIT)).rejects.toBeInstanceOf(SuicidalSnailError);
   });
@@ -188,20 +187,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("the suicidal snail, 
     "lateness:exceeded",
     "messages:dropped",
   ] as const)("resubscribe: a listener of %s may close it, and no socket is left", async (type) => {
-    const publisher = kept(new Publisher({ context }));
-    const snail = kept(
-      new SuicidalSnail({
-        policy: "resubscribe",
-        maxLateness: 500,
-        stamp: ([, time]) => ({ source: "clock", time: Number(time) }),
-        socketOptions: { context },
-      }),
-    );
-    snail.events.on(type, () => void snail.close());
-    snail.subscribe("");
-    snail.connect(await publisher.bind("tcp://127.0.0.1:*"));
-    await publisher.waitForSubscribers(LIMIT);
-    for (const time of [1_000, 300]) await publisher.send(["t", String(time)]);
+    const { publisher, snail } = await oneLate("resubscribe", type);
     await snail.receive(LIMIT);
     await snail.receive(LIMIT).catch(() => undefined);
     expect(snail.closed).toBe(true);
@@ -264,7 +250,7 @@ while True:
     time.sleep(0.001)
 `,
       ]);
-      children.push(child);
+      kept({ close: () => child.kill() });
       const clock = new HeldClock();
       const snail = kept(
         new SuicidalSnail({

@@ -11,21 +11,13 @@ import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
 import { Titanic } from "../../../src/patterns/titanic/titanic.js";
 import { type Child, start } from "../../process/child.js";
+import { deferred } from "../../support/deferred.js";
 import { LONG } from "../../support/long.js";
 import { missing, peerAt } from "../../support/peers.js";
 import { GatedStore } from "./gated-store.js";
 
 const QUICK = { checkInterval: 20, maxCheckInterval: 50, retryDelay: 5, maxRetryDelay: 20, scanInterval: 50 };
 const WAIT = { interval: 5, maxInterval: 20 };
-
-/** A promise and what settles it. */
-function gate(): { promise: Promise<void>; open: () => void } {
-  let open = (): void => undefined;
-  const promise = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { promise, open };
-}
 
 describe("Titanic, on a store that is slow or fails,", () => {
   let broker: MajordomoBroker;
@@ -70,7 +62,7 @@ describe("Titanic, on a store that is slow or fails,", () => {
     ["titanic.store", "0123456789ABCDEF0123456789ABCDEF", "other", "x"],
     ["titanic.close", "0123456789ABCDEF0123456789ABCDEF"],
   ])("acknowledges no %s before the flush", async (name, ...frames) => {
-    const { promise, open } = gate();
+    const { promise, resolve: open } = deferred();
     store.flush = promise;
     let acknowledged = false;
     const answer = ask(name, ...frames).finally(() => {
@@ -131,7 +123,7 @@ describe("group commit", () => {
     const batches: (readonly string[])[] = [];
     const commits = new GroupCommit<string, string>((operations) => {
       batches.push(operations);
-      const { promise, open } = gate();
+      const { promise, resolve: open } = deferred();
       gates.push(open);
       return promise.then(() => operations);
     }, 10);
@@ -158,7 +150,7 @@ describe("group commit", () => {
   it("cuts batches by bytes, and refuses more of them than may wait", async () => {
     const MIB = 2 ** 20;
     const batches: number[][] = [];
-    const { promise, open } = gate();
+    const { promise, resolve: open } = deferred();
     const commits = new GroupCommit<number, number>((operations) => {
       batches.push([...operations]);
       return promise.then(() => operations);

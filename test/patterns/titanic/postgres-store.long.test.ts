@@ -9,6 +9,7 @@ import { TitanicClient } from "../../../src/patterns/titanic/client.js";
 import { PostgresStore } from "../../../src/patterns/titanic/postgres-store.js";
 
 import { Titanic } from "../../../src/patterns/titanic/titanic.js";
+import { deferred } from "../../support/deferred.js";
 import { missing } from "../../support/peers.js";
 import { CUTS, PostgresProxy } from "./postgres-proxy.js";
 import { PostgresServer } from "./postgres-server.js";
@@ -212,14 +213,8 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
     const asker = new MajordomoClient(endpoint, { retries: 0 });
     const client = new TitanicClient(asker);
     let calls = 0;
-    let began = (): void => undefined;
-    const working = new Promise<void>((resolve) => {
-      began = resolve;
-    });
-    let finish = (): void => undefined;
-    const finished = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
+    const { promise: working, resolve: began } = deferred();
+    const { promise: finished, resolve: finish } = deferred();
     const worker = new MajordomoWorker(endpoint, "echo", async (frames) => {
       calls += 1;
       began();
