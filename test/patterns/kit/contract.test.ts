@@ -95,12 +95,16 @@ describe("a call", () => {
   });
 
   it("whose reply does not conform to the client's schema is an error", async () => {
-    const other = {
-      ...billing,
-      methods: { ...billing.methods, add: { ...billing.methods.add, reply: z.string() } },
+    const { add, history } = billing.methods;
+    const methods = {
+      ...billing.methods,
+      add: { ...add, reply: z.string() },
+      history: { ...history, stream: z.string() },
     };
-    const { client } = connect(other, contractHandler(billing, handlers));
-    expect(await failure(client.add({ amount: 3 }))).toMatchObject({ code: "ERR_INVALID_MESSAGE" });
+    const { client } = connect({ ...billing, methods }, contractHandler(billing, handlers));
+    const invalid = { code: "ERR_INVALID_MESSAGE" };
+    expect(await failure(client.add({ amount: 3 }))).toMatchObject(invalid);
+    expect(await failure(client.history({ last: 1 }).next())).toMatchObject(invalid);
   });
 });
 

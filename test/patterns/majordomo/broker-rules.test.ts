@@ -166,15 +166,6 @@ describe("faults of the Guide's brokers", () => {
     expect(rules.stats()).toMatchObject({ requests: 2, failed: 2, queued: 0, services: 0 });
   });
 
-  it("a busy worker's DISCONNECT", () => {
-    ready("w1");
-    ready("w2");
-    ask("c1");
-    hear("w1", 1, "", "MDPW01", 5);
-    expect(sentTo("w2")).toHaveLength(1);
-    expect(rules.stats().redelivered).toBe(1);
-  });
-
   it("no heartbeat goes to a worker that is dead, and none that is gone is asked", () => {
     ready("w1");
     gone.add("w1");
@@ -338,26 +329,6 @@ describe("a request", () => {
     expect(rules.stats().clients).toBe(0);
     expect([...toldTo("c1"), ...toldTo("c2")]).toEqual([]);
   });
-
-  it("in pieces is an error for a client of 0.1, once, and passed on to one of 0.2", () => {
-    hear("w1", 0, "MDPW02", 1, "echo");
-    ask("c1");
-    let tag = sentTo("w1").at(-1)?.[2] as Buffer;
-    hear("w1", 0, "MDPW02", 3, tag, "", "a");
-    hear("w1", 0, "MDPW02", 4, tag, "", "b");
-    expect(sentTo("c1").map((message) => message.slice(2).map(String))).toEqual([
-      ["echo", "shoal.error", "invalid-reply", "The answer has pieces, which MDP 0.1 does not have."],
-    ]);
-    expect(rules.stats()).toMatchObject({ failed: 1, inFlight: 0 });
-    hear("c2", 0, "MDPC02", 1, "echo", "x");
-    tag = sentTo("w1").at(-1)?.[2] as Buffer;
-    hear("w1", 0, "MDPW02", 3, tag, "", "a");
-    hear("w1", 0, "MDPW02", 4, tag, "", "b");
-    expect(sentTo("c2").map((message) => message.map(String).slice(1))).toEqual([
-      ["\x02", "echo", "a"],
-      ["\x03", "echo", "b"],
-    ]);
-  });
 });
 
 describe("a service that no worker offers", () => {
@@ -371,17 +342,6 @@ describe("a service that no worker offers", () => {
     expect(toldTo("c1")).toEqual([NO_SERVICE]);
     expect(rules.stats()).toMatchObject({ requests: 1, failed: 1, queued: 0, services: 0 });
     expect(rules.nextWakeUp()).toBeGreaterThan(8_500); // The client's heartbeat is all that is left.
-  });
-
-  it("gives the request to a worker that comes within that time", () => {
-    make({ noServiceTimeout: 1_000 });
-    askWithId("c1", 0, 1);
-    sent = [];
-    ready("w1", 900);
-    expect(sentTo("w1")).toHaveLength(1);
-    rules.tick(1_200);
-    expect(toldTo("c1")).toEqual([]);
-    expect(rules.stats()).toMatchObject({ inFlight: 1, failed: 0 });
   });
 
   it("a request that finds the new worker busy has the rest of queueTimeout", () => {

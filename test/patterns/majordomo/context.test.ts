@@ -1,5 +1,5 @@
 /** What a handler gets in addition to the body, and what its errors give to the client; with peers of both levels. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   MajordomoBroker,
   MajordomoClient,
@@ -7,28 +7,22 @@ import {
   type MajordomoHandler,
   MajordomoWorker,
   type MajordomoWorkerOptions,
-  ServiceError,
 } from "../../../src/patterns/index.js";
 import { failure } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { abortListeners } from "../../support/settled.js";
 
-const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const track = closeAfterEach();
 
 async function begin(
   handler: MajordomoHandler,
   options: { worker?: MajordomoWorkerOptions; client?: MajordomoClientOptions } = {},
-): Promise<{ client: MajordomoClient; endpoint: string }> {
-  const broker = new MajordomoBroker();
-  open.push(broker);
-  const endpoint = await broker.bind("tcp://127.0.0.1:*");
-  const worker = new MajordomoWorker(endpoint, "work", handler, options.worker);
-  const client = new MajordomoClient(endpoint, options.client);
-  open.push(worker, client);
+): Promise<{ client: MajordomoClient }> {
+  const endpoint = await track(new MajordomoBroker()).bind("tcp://127.0.0.1:*");
+  const worker = track(new MajordomoWorker(endpoint, "work", handler, options.worker));
+  const client = track(new MajordomoClient(endpoint, options.client));
   await worker.ready();
-  return { client, endpoint };
+  return { client };
 }
 
 const tell: MajordomoHandler = (_request, { headers, deadline, attempt, id }) =>
@@ -63,22 +57,6 @@ describe("a handler", () => {
       data: { left: 3 },
     });
     expect(error.message).not.toContain("hunter2");
-  });
-
-  it("that throws a ServiceError, or an error with expose: true, gives its message, too", async () => {
-    const own = new ServiceError("worker-failed", "work", "no such fish", { code: "E_FISH" });
-    const { client } = await begin(() => {
-      throw own;
-    });
-    expect(await failure(client.request("work", "x"))).toMatchObject({
-      message: "work: no such fish",
-      handlerCode: "E_FISH",
-    });
-    const exposed = Object.assign(new Error("no more fish"), { expose: true });
-    const exposing = await begin(() => Promise.reject(exposed));
-    expect(await failure(exposing.client.request("work", "x"))).toMatchObject({
-      message: "work: no more fish",
-    });
   });
 });
 
@@ -115,19 +93,4 @@ it.each([
   const { client } = await begin(tell);
   const refused = await failure(client.request("work", "x", { headers: headers as Record<string, string> }));
   expect(refused).toMatchObject({ code: "EINVAL", message: expect.stringContaining(message) });
-});
-
-it("goes on reading, whatever receiveTimeout the socketOptions have", async () => {
-  const socketOptions = { receiveTimeout: 1 };
-  const broker = new MajordomoBroker({ socketOptions });
-  open.push(broker);
-  const endpoint = await broker.bind("tcp://127.0.0.1:*");
-  const slow: MajordomoHandler = async () => {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    return "late";
-  };
-  const worker = new MajordomoWorker(endpoint, "work", slow, { socketOptions });
-  const client = new MajordomoClient(endpoint, { socketOptions });
-  open.push(worker, client);
-  for (let i = 0; i < 2; i++) expect(String(await client.request("work", "x"))).toBe("late");
 });

@@ -1,5 +1,5 @@
 /** Broker, workers and clients together, over real sockets. */
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { json, Router } from "../../../src/index.js";
 import {
@@ -11,17 +11,10 @@ import {
 } from "../../../src/patterns/index.js";
 import { WorkerJobs } from "../../../src/patterns/majordomo/worker-jobs.js";
 import { failure, until, within } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
 
-const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
-
-function track<T extends (typeof open)[number]>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const track = closeAfterEach();
 
 async function broker(options?: MajordomoBrokerOptions): Promise<MajordomoBroker & { endpoint: string }> {
   const made = track(new MajordomoBroker(options));
@@ -62,10 +55,7 @@ it("runs as many handlers at once as concurrency says", async () => {
   const { endpoint } = await broker();
   let running = 0;
   let most = 0;
-  let release = (): void => undefined;
-  const full = new Promise<void>((resolve) => {
-    release = resolve;
-  });
+  const { promise: full, resolve: release } = deferred();
   const handler = async (request: Buffer[]): Promise<Buffer[]> => {
     running += 1;
     most = Math.max(most, running);
@@ -144,10 +134,7 @@ it("reports to the client why there is no answer: no service, overloaded, stoppi
   const { endpoint } = await broker({ waitForService: false, maxQueue: 1 });
   const client = track(new MajordomoClient(endpoint));
   expect(await failure(client.request("nobody", "x"))).toMatchObject({ reason: "no-service" });
-  let begun = (): void => undefined;
-  const never = new Promise<void>((resolve) => {
-    begun = resolve;
-  });
+  const { promise: never, resolve: begun } = deferred();
   const worker = new MajordomoWorker(endpoint, "slow", (_, { signal }) => {
     begun();
     return new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted"))));
@@ -165,46 +152,6 @@ it("reports to the client why there is no answer: no service, overloaded, stoppi
   expect(await failure(first)).toMatchObject({ code: "ABORT_ERR" });
   await expect.poll(() => worker.stats().cancelled).toBeGreaterThan(0);
   expect(client.stats()).toMatchObject({ failed: 2, timedOut: 1, cancelled: 1, inFlight: 0 });
-});
-
-describe("a service that no worker offers", () => {
-  it("is reported to the client before its time is over, and the next one that has a worker is served", async () => {
-    const { endpoint } = await broker({ heartbeatInterval: 50, noServiceTimeout: 200 });
-    const client = track(new MajordomoClient(endpoint));
-    const asked = performance.now();
-    expect(await failure(client.request("nosuch", "x"))).toMatchObject({
-      code: "ERR_SERVICE",
-      reason: "no-service",
-    });
-    expect(performance.now() - asked).toBeGreaterThan(190);
-    track(new MajordomoWorker(endpoint, "echo", (request) => request));
-    expect(String(await within(client.request("echo", "x"), "a worker that came after its client"))).toBe(
-      "x",
-    );
-  });
-
-  it("is no reason for a request that a worker has had since", async () => {
-    const made = await broker();
-    const client = track(new MajordomoClient(made.endpoint));
-    const reply = failure(client.request("slow", "x", { timeout: 1_500 }));
-    while (made.stats().queued === 0) await new Promise((resolve) => setImmediate(resolve));
-    track(new MajordomoWorker(made.endpoint, "slow", () => new Promise<never>(() => undefined)));
-    expect(await reply).toMatchObject({ code: "ETIMEDOUT" });
-  });
-});
-
-it("goes on with the next broker when one is gone, and its workers are at both", async () => {
-  const settings = { heartbeatInterval: 100 };
-  const first = await broker(settings);
-  const second = await broker(settings);
-  const endpoints = [first.endpoint, second.endpoint];
-  const worker = track(new MajordomoWorker(endpoints, "echo", (request) => request, settings));
-  await next(worker.events, "broker:joined");
-  const client = track(new MajordomoClient(endpoints, settings));
-  expect(String(await client.request("echo", "one"))).toBe("one");
-  await first.close({ linger: 0 });
-  expect(String(await within(client.request("echo", "two"), "the second broker"))).toBe("two");
-  expect(client.stats()).toMatchObject({ broker: second.endpoint, answered: 2 });
 });
 
 describe("a broker whose connections end, long before its silence would mean anything", () => {
@@ -240,7 +187,8 @@ describe("a broker whose connections end, long before its silence would mean any
   });
 
   it("has its workers and clients again when it is back, and what it was asked", async () => {
-    const endpoint = (await broker(patient)).endpoint;
+    const first = await broker(patient);
+    const { endpoint } = first;
     const handler = (request: Buffer[]): Buffer[] => request;
     const worker = track(
       new MajordomoWorker(endpoint, "echo", handler, { ...patient, reconnectInterval: 10 }),
@@ -248,7 +196,7 @@ describe("a broker whose connections end, long before its silence would mean any
     const client = track(new MajordomoClient(endpoint, patient));
     expect(String(await client.request("echo", "one"))).toBe("one");
     const left = next(worker.events, "broker:left");
-    await open.shift()?.close({ linger: 0 });
+    await first.close({ linger: 0 });
     await left;
     const reply = client.request("echo", "two");
     await track(new MajordomoBroker(patient)).bind(endpoint);
@@ -259,10 +207,7 @@ describe("a broker whose connections end, long before its silence would mean any
 it("closing drains: what is in flight is answered, what comes is refused", async () => {
   const made = await broker();
   let finish = (): void => undefined;
-  let begun = (): void => undefined;
-  const started = new Promise<void>((resolve) => {
-    begun = resolve;
-  });
+  const { promise: started, resolve: begun } = deferred();
   const handler = async (request: Buffer[]): Promise<Buffer[]> => {
     begun();
     await new Promise<void>((resolve) => {

@@ -9,6 +9,7 @@ import {
 } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
 
 const track = closeAfterEach();
 
@@ -20,20 +21,14 @@ async function begin(): Promise<{ broker: MajordomoBroker; endpoint: string; cli
 
 /** A handler whose requests end when the test says so. */
 function gate(): { handler: (frames: Buffer[]) => Promise<Buffer[]>; started: Promise<void>; open(): void } {
-  let start: () => void = () => undefined;
-  let finish: () => void = () => undefined;
-  const started = new Promise<void>((resolve) => {
-    start = resolve;
-  });
-  const finished = new Promise<void>((resolve) => {
-    finish = resolve;
-  });
+  const { promise: started, resolve: start } = deferred();
+  const { promise: finished, resolve: finish } = deferred();
   const handler = async (frames: Buffer[]): Promise<Buffer[]> => {
     start();
     await finished;
     return frames;
   };
-  return { handler, started, open: () => finish() };
+  return { handler, started, open: finish };
 }
 
 it("bind gives the endpoint with the port that the system chose", async () => {
@@ -127,29 +122,6 @@ describe("drain", () => {
     expect(String(await within(waiting, "its answer"))).toBe("the other");
     for (let i = 0; i < 3; i++) expect(String(await client.request("slow", "more"))).toBe("the other");
     expect([worker.closed, broker.stats().workers, worker.stats().requests]).toEqual([false, 1, 1]);
-  });
-
-  it("of a broker ends what it has and refuses the rest as stopping", async () => {
-    const { broker, endpoint, client } = await begin();
-    const { handler, started, open: finish } = gate();
-    track(new MajordomoWorker(endpoint, "slow", handler));
-    const call = client.request("slow", "body");
-    await within(started, "the handler runs");
-    const drained = broker.drain();
-    expect(await failure(client.request("slow", "more"))).toMatchObject({ reason: "stopping" });
-    finish();
-    expect(String(await call)).toBe("body");
-    await within(drained, "drained");
-    expect(broker.closed).toBe(false);
-  });
-
-  it("settles when the end closes meanwhile", async () => {
-    const { client } = await begin();
-    const call = failure(client.request("nobody", "body"));
-    const drained = client.drain();
-    await client.close();
-    await within(drained, "drained");
-    expect(await call).toMatchObject({ code: "EAGAIN" });
   });
 });
 

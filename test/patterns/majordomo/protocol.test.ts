@@ -4,18 +4,16 @@ import {
   Body,
   Dialect,
   decodeAtBroker,
-  decodeAtClient,
   decodeAtWorker,
   EMPTY,
   encode,
   failureIn,
   headerOf,
-  idText,
   numberNear,
 } from "../../../src/patterns/majordomo/protocol.js";
-import { answerOf, deliveryOf, framesOf, NO_ID, readyOf, replyTo, requestOf } from "./messages.js";
+import { NO_ID, readyOf, requestOf } from "./messages.js";
 
-const { Mdp01, Mdp02, Shoal } = Dialect;
+const { Mdp01 } = Dialect;
 const PEER = Buffer.from([0, 255, 10, 0, 1]);
 
 /** Short ZMTP frames, as hex: flags, size, body. */
@@ -81,19 +79,6 @@ describe("a broker", () => {
     expect(atBroker("SHLW01\x09").kind).toBe("drain");
   });
 
-  it("takes a reply by its tag, and its pieces in 0.2", () => {
-    const tag = Buffer.from([0, 0, 1, 2]);
-    expect(atBroker("", "MDPW01", 3, tag, "", "x")).toMatchObject({
-      kind: "answer",
-      final: true,
-      number: 258,
-    });
-    expect(atBroker("MDPW02", 3, tag, "", "x")).toMatchObject({ kind: "answer", final: false, number: 258 });
-    expect(atBroker("MDPW02", 4, tag, "", "x")).toMatchObject({ kind: "answer", final: true, number: 258 });
-    const head = Buffer.concat([Buffer.from("SHLW01\x04"), tag, Buffer.alloc(4)]);
-    expect(atBroker(head)).toMatchObject({ kind: "answer", final: true, number: 258, pieces: 0 });
-  });
-
   it("keeps no more of a worker's name, a failure's text and its details than it passes on", () => {
     const long = "n".repeat(100_000);
     expect(atBroker("SHLW01\x01", "echo", Buffer.of(0, 0, 0, 1, 0, 0, 0, 1), long)).toMatchObject({
@@ -157,40 +142,6 @@ describe("a broker", () => {
 });
 
 describe("the two ends of each message", () => {
-  it.each([
-    ["0.1", Mdp01],
-    ["0.2", Mdp02],
-    ["shoal", Shoal],
-  ] as const)("agree in %s", (_, dialect) => {
-    const parts = ["a", "", "b"];
-    const body = Body.of(frames(...parts));
-    const id = dialect === Shoal ? { clientId: { high: 7, low: 8 }, sequence: 4_294_967_299 } : NO_ID;
-    const asked = encode("client", requestOf(0, { dialect, ...id, oldest: 4_294_967_290, body }));
-    const command = decodeAtBroker([PEER, ...(asked as Buffer[])]);
-    expect(command).toMatchObject({ kind: "request", dialect, ...id, service: Buffer.from("echo") });
-    expect(bodyOf(command)).toEqual(parts);
-    const given = deliveryOf(77, { dialect, ...id, oldest: 4_294_967_290, body });
-    const request = decodeAtWorker(framesOf(PEER, given).slice(1));
-    expect(request).toMatchObject({ kind: "request", dialect, ...id });
-    expect(bodyOf(request)).toEqual(parts);
-    if (request.kind !== "request") return;
-    if (dialect === Shoal) {
-      expect(request.oldest).toBe(4_294_967_290);
-      expect(idText(request)).toBe("00000007000000080000000100000003");
-    }
-    const reply = decodeAtBroker([
-      PEER,
-      ...(encode("worker", replyTo(request, true, 0, ...parts)) as Buffer[]),
-    ]);
-    expect(reply).toMatchObject({ kind: "answer", final: true, number: 77 });
-    const [, ...beat] = framesOf(PEER, { kind: "heartbeat", dialect });
-    expect(decodeAtWorker(beat)).toEqual({ kind: "heartbeat", dialect });
-    const [, ...told] = framesOf(PEER, answerOf(1, { dialect, address: frames("echo"), body }));
-    const answer = decodeAtClient(told);
-    expect(answer).toMatchObject({ kind: "answer", final: true });
-    expect(bodyOf(answer)).toEqual(parts);
-  });
-
   it("a number is found by its lower half, as long as no more than 2^32 newer ones follow", () => {
     for (const newest of [1, 7, 2 ** 31, 2 ** 32, 2 ** 32 + 3, 3 * 2 ** 32 - 1, 2 ** 52])
       for (const before of [0, 1, 5, 2 ** 31, 2 ** 32 - 1])

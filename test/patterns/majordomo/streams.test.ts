@@ -1,5 +1,5 @@
 /** Answers in pieces, and answers past what a connection takes, over sockets: all arrives, or the client gets an error. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Dealer, json, type Raw, text } from "../../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
 import type {
@@ -9,20 +9,11 @@ import type {
 import { STREAM_WINDOW } from "../../../src/patterns/majordomo/protocol.js";
 import { failure, turn, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
 import { LONG } from "../../support/long.js";
 
-const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
-const children: Child[] = [];
-
-function track<T extends (typeof open)[number]>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-  await Promise.all(children.splice(0).map((child) => child.kill()));
-});
+const track = closeAfterEach();
 
 async function brokerOf(options?: MajordomoBrokerOptions): Promise<[MajordomoBroker, string]> {
   const broker = track(new MajordomoBroker(options));
@@ -34,7 +25,7 @@ async function brokerOf(options?: MajordomoBrokerOptions): Promise<[MajordomoBro
 function program(source: string, ...args: string[]): Child {
   const imports = 'import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";';
   const child = start(`${imports}\n${source}`, { args, limit: LIMIT });
-  children.push(child);
+  track({ close: () => child.kill() });
   return child;
 }
 
@@ -255,10 +246,7 @@ it.runIf(LONG)(
     const { endpoint, child } = await otherBroker();
     const count = 25_000;
     let begun = 0;
-    let release = (): void => undefined;
-    const released = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { promise: released, resolve: release } = deferred();
     const handler = async (request: Buffer[]): Promise<Buffer[]> => {
       begun += 1;
       await released;
@@ -279,44 +267,3 @@ it.runIf(LONG)(
     expect(worker.stats()).toMatchObject({ answered: count, running: 0, unsentBytes: 0 });
   },
 );
-
-it("a worker begins no request while more than maxReplyBytes wait for room", { timeout: LIMIT }, async () => {
-  const { endpoint, child } = await otherBroker();
-  const size = 1_000_000;
-  const count = 30;
-  let begun = 0;
-  const handler = async (): Promise<Buffer> => {
-    if (++begun === 1) child.process.kill("SIGSTOP");
-    await turn();
-    return Buffer.alloc(size);
-  };
-  const worker = track(
-    new MajordomoWorker(endpoint, "large", handler, {
-      concurrency: 2,
-      prefetch: count,
-      maxReplyBytes: size,
-      socketOptions: { sendHighWaterMark: 1 },
-    }),
-  );
-  const client = track(new MajordomoClient(endpoint, { timeout: LIMIT, retries: 0 }));
-  const all = Array.from({ length: count }, () => client.request("large", "x"));
-  await until(() => begun > 0, "the first request");
-  for (let i = 0; i < 200; i++) await turn();
-  expect(worker.stats().unsentBytes).toBeLessThanOrEqual(2 * size);
-  child.process.kill("SIGCONT");
-  expect(await within(Promise.all(all), "all replies", LIMIT)).toHaveLength(count);
-});
-
-it("a worker that is killed is found out by its connection, and another has its request", async () => {
-  const [broker, endpoint] = await brokerOf(PATIENT);
-  const source = `new MajordomoWorker(process.argv[1], "hold", () => { console.log("has it"); return new Promise(() => undefined); },
-    { heartbeatInterval: 60_000 });`;
-  const first = program(source, endpoint);
-  const client = track(new MajordomoClient(endpoint, { ...PATIENT, timeout: 600_000 }));
-  const reply = client.request("hold", "x");
-  await first.heard("has it");
-  track(new MajordomoWorker(endpoint, "hold", (request) => request, PATIENT));
-  await until(() => broker.stats().workers === 2, "two workers");
-  await first.kill();
-  expect(String(await within(reply, "the other's answer"))).toBe("x");
-});

@@ -19,7 +19,6 @@ import {
 } from "../../../src/patterns/majordomo/batch.js";
 import {
   brokerSettings,
-  type MajordomoBrokerEvent,
   type MajordomoBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
@@ -183,7 +182,6 @@ export class World {
 
 export class SimulatedBroker {
   readonly rules: BrokerRules;
-  readonly events: MajordomoBrokerEvent[] = [];
   readonly limits: MajordomoBrokerLimits;
   readonly #timer: RulesTimer;
   /** Routing ids, as objects that stay the same for a connection. */
@@ -221,10 +219,7 @@ export class SimulatedBroker {
         toClient: (client, message) => this.#send(client, message),
         toWorker: (worker, message) => this.#send(worker, message),
         queuedBytes: () => 0,
-        event: (event) => {
-          this.events.push(event);
-          simulation.note(`${name}: ${JSON.stringify(event)}`);
-        },
+        event: (event) => simulation.note(`${name}: ${JSON.stringify(event)}`),
       },
       simulation.random.integer(0, 1_000_000),
     );
@@ -275,13 +270,6 @@ export class SimulatedBroker {
     });
   }
 
-  /** Takes nothing new, and ends with the last request that it has. */
-  drain(): void {
-    this.rules.drain();
-    this.#timer.update();
-    this.#endWhenIdle();
-  }
-
   left(connection: string): void {
     const id = this.#ids.get(connection);
     if (id === undefined) return;
@@ -300,12 +288,6 @@ export class SimulatedBroker {
     what();
     this.check();
     this.#timer.update();
-  }
-
-  #endWhenIdle(): void {
-    if (!this.#up) return;
-    if (this.rules.idle) this.crash();
-    else this.world.simulation.after(10, () => this.#endWhenIdle());
   }
 
   crash(): void {
@@ -616,12 +598,6 @@ export class SimulatedClient {
     );
     this.rules.start(simulation.now);
     this.#timer = new RulesTimer(simulation, this.rules);
-  }
-
-  /** Its source of endpoints has another list. */
-  setEndpoints(endpoints: readonly string[]): void {
-    this.rules.setEndpoints(endpoints, this.world.simulation.now);
-    this.#timer.update();
   }
 
   #service(name: string): CalledService {
