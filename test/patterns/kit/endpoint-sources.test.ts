@@ -1,10 +1,7 @@
 /** Clients and workers of patterns whose servers come and go with a source, under load: what is asked is answered, and how often. */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setEnvironmentData } from "node:worker_threads";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Context, Publisher, Router } from "../../../src/index.js";
 import {
   BinaryStarClient,
@@ -26,19 +23,14 @@ import {
   TitanicClient,
 } from "../../../src/patterns/index.js";
 import { failure, thrown, until, within } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
+import { removeAfterEach } from "../../support/folders.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 import { openTitanic } from "../titanic/open.js";
 
-const closers: (() => Promise<unknown>)[] = [];
-
-function own<D extends { close(options: { linger: number }): Promise<unknown> }>(driver: D): D {
-  closers.push(() => driver.close({ linger: 0 }));
-  return driver;
-}
-
-afterEach(async () => {
-  await Promise.all(closers.splice(0).map((close) => close()));
-});
+const makeFolder = removeAfterEach();
+const own = closeAfterEach();
 
 /** Requests that are made all the time, some at once, until `stop`. */
 class Load {
@@ -140,10 +132,7 @@ describe("Majordomo", () => {
     const { endpoint } = await broker();
     const source = new ListedEndpoints([endpoint]);
     const handled: string[] = [];
-    let finish: () => void = () => undefined;
-    const first = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
+    const { promise: first, resolve: finish } = deferred();
     own(
       new MajordomoWorker(source, "slow", async ([id]) => {
         handled.push(String(id));
@@ -163,20 +152,6 @@ describe("Majordomo", () => {
     expect(handled).toEqual(["1", "2", "3"]);
     source.set((await broker()).endpoint);
     expect(String(await within(late, "the last answer"))).toBe("re 4");
-  });
-
-  it("asks again what a killed broker had, by the next list", async () => {
-    const [a, b] = [await broker(), await broker()];
-    const source = new ListedEndpoints([a.endpoint]);
-    const handler = new Handler();
-    own(new MajordomoWorker(source, "echo", handler.handle, { concurrency: 4 }));
-    const client = own(new MajordomoClient(source));
-    const load = new Load(async (id) => String((await client.request("echo", id))[0]));
-    await load.answered(50);
-    await a.broker.close({ linger: 0 });
-    source.set(b.endpoint);
-    await load.answered(100);
-    await load.stop();
   });
 
   it("waits while there is no broker, and is ready with the first", async () => {
@@ -209,10 +184,8 @@ describe("Majordomo", () => {
   it("Titanic serves at the brokers of a source, and reports what happens to it", async () => {
     const [a, b] = [await broker(), await broker()];
     const source = new ListedEndpoints([a.endpoint]);
-    const folder = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
-    closers.push(async () => rmSync(folder, { recursive: true, force: true }));
-    const { titanic, close } = openTitanic(source, folder, { checkInterval: 20, retryDelay: 20 });
-    closers.unshift(close);
+    const { titanic, close } = openTitanic(source, makeFolder(), { checkInterval: 20, retryDelay: 20 });
+    own({ close });
     const lists: unknown[] = [];
     titanic.events.on("source:changed", ({ endpoints }) => lists.push(endpoints));
     const handler = new Handler();
@@ -336,9 +309,7 @@ describe("clients of servers without a broker", () => {
   });
 
   it("BinaryStarClient asks the server of the pair that serves, whichever is listed first", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "shoal-star-"));
-    closers.push(async () => rmSync(folder, { recursive: true, force: true }));
-    const state = { primary: `ipc://${join(folder, "p")}`, backup: `ipc://${join(folder, "b")}` };
+    const state = { primary: `ipc://${makeFolder()}/p`, backup: `ipc://${makeFolder()}/b` };
     const start = async (
       role: "primary" | "backup",
     ): Promise<{ made: BinaryStarServer; endpoint: string }> => {
@@ -392,18 +363,6 @@ describe("clients of servers without a broker", () => {
     const nobody = Array.from({ length: 4 }, (_, n) => `ipc:///nowhere/${n}`);
     const client = own(new FreelanceFailoverClient(new ListedEndpoints([...nobody, endpoint])));
     expect(String(await within(client.request("1"), "the answer"))).toBe("re 1");
-  });
-
-  it("end what waits for a server when they close, and their source", async () => {
-    const source = new ListedEndpoints([]);
-    const client = own(new PirateClient(source));
-    const answer = failure(client.request("1"));
-    const ready = failure(client.ready());
-    await until(() => source.readers === 1, "a reader");
-    await client.close();
-    expect(await answer).toMatchObject({ code: "EAGAIN" });
-    expect(await ready).toMatchObject({ code: "EAGAIN" });
-    await until(() => source.readers === 0, "the end of the source");
   });
 });
 

@@ -1,24 +1,14 @@
 /** The load-balancing broker over tcp, and with the Guide's kind of worker. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Dealer, Request } from "../../../src/index.js";
 import { LoadBalancer, type LoadBalancerOptions } from "../../../src/patterns/load-balancer/balancer.js";
 import { PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { texts, until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { missing, peerAt } from "../../support/peers.js";
 
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-const children: Child[] = [];
-
-function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
-});
+const kept = closeAfterEach();
 
 async function start(options?: LoadBalancerOptions) {
   const balancer = kept(new LoadBalancer(options));
@@ -70,39 +60,6 @@ describe("the load balancer", () => {
     expect(await told).toMatchObject({ client: Buffer.from("slow"), reason: "client-full" });
   });
 
-  it("never gives a worker a second request while it works", async () => {
-    const { balancer, frontend, backend } = await start();
-    const releases: (() => void)[] = [];
-    const handler = () => new Promise<string>((resolve) => releases.push(() => resolve("done")));
-    for (let i = 0; i < 2; i++) kept(new PirateWorker(backend, handler, { dialect: "simple" }));
-    await until(() => balancer.stats().idleWorkers === 2, "the workers");
-    const client = kept(new Dealer());
-    client.connect(frontend);
-    for (let i = 0; i < 5; i++) await client.send(["", String(i)]);
-    await until(() => balancer.stats().requests === 5, "the requests");
-    await until(() => releases.length === 2, "two at work");
-    expect(balancer.stats()).toMatchObject({ busyWorkers: 2, queued: 3 });
-    for (let done = 0; done < 5; done++) {
-      await until(() => releases.length > done, "the next");
-      releases[done]?.();
-      expect(texts(await client.receive({ timeout: 5_000 }))).toEqual(["", "done"]);
-    }
-  });
-
-  it("answers many requests of an asynchronous client, out of order if need be", async () => {
-    const { frontend, backend } = await start({ maxQueue: 10 });
-    kept(new PirateWorker(backend, ([body]) => body as Buffer, { dialect: "simple", concurrency: 4 }));
-    const client = kept(new Dealer());
-    client.connect(frontend);
-    const sending = (async () => {
-      for (let i = 0; i < 500; i++) await client.send(["", String(i)]);
-    })();
-    const got = new Set<string>();
-    while (got.size < 500) got.add(texts(await client.receive({ timeout: 5_000 })).join());
-    await sending;
-    expect(got.size).toBe(500);
-  });
-
   it("counts requests without a delimiter or a body as invalid, and changes nothing else", async () => {
     const { balancer, frontend, backend } = await start();
     const bad = kept(new Dealer());
@@ -121,7 +78,7 @@ describe("the load balancer", () => {
   it.skipIf(missing("pyzmq"))("takes a REQ worker of pyzmq that says READY in letters", async () => {
     const { balancer, frontend, backend } = await start();
     const worker = new Child(PYTHON, ["-c", REQ_WORKER, backend]);
-    children.push(worker);
+    kept({ close: () => worker.kill() });
     await within(worker.line(), "the worker");
     await until(() => balancer.stats().idleWorkers === 1, "READY");
     const client = kept(new Request());

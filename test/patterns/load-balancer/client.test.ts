@@ -1,10 +1,7 @@
 /** A client with many requests under way, against brokers, plain servers, and connections that end. */
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { frameCost } from "../../../src/core/frame-cost.js";
 import { Context, json, Reply, Router, registerTransport } from "../../../src/index.js";
 import {
@@ -16,13 +13,8 @@ import {
 } from "../../../src/patterns/index.js";
 import { errorReply } from "../../../src/patterns/kit/errors.js";
 import { until, within } from "../../contract/support/wait.js";
-
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-
-function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { removeAfterEach } from "../../support/folders.js";
 
 async function thrown(call: Promise<unknown>): Promise<unknown> {
   return call.then(
@@ -31,9 +23,8 @@ async function thrown(call: Promise<unknown>): Promise<unknown> {
   );
 }
 
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const makeFolder = removeAfterEach();
+const kept = closeAfterEach();
 
 async function router(): Promise<{ socket: Router; endpoint: string }> {
   const socket = kept(new Router());
@@ -155,8 +146,7 @@ describe("a load balancer's client", () => {
   });
 
   it("gives another broker the calls that one has no room for, and tries that one again", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "shoal-lbc-"));
-    const later = `ipc://${folder}/later`;
+    const later = `ipc://${makeFolder()}/later`;
     const stuck = kept(new Router({ receiveHighWaterMark: 1 }));
     await stuck.bind("inproc://stuck"); // What it takes without reading is exactly its high-water mark.
     const socketOptions = { sendHighWaterMark: 1, reconnectInterval: 10 };
@@ -182,7 +172,6 @@ describe("a load balancer's client", () => {
     await until(() => client.stats().pending === 0, "every call's end");
     expect(ends.filter((end) => end === "replied")).toHaveLength(8 - inFlight);
     expect(ends.filter((end) => end === "broker-lost")).toHaveLength(inFlight);
-    rmSync(folder, { recursive: true });
   });
 
   it("sends the calls that wait for room though the server answers none", async () => {
@@ -263,15 +252,6 @@ describe("a load balancer's client", () => {
     await client.ready({ timeout: 5_000 });
     expect(await thrown(client.request(Buffer.alloc(2_000)))).toMatchObject({ code: "EINVAL" });
     expect(client.stats()).toMatchObject({ requests: 1, errors: 1, pending: 0, inFlight: 0 });
-  });
-
-  it("gives a request up with broker-lost when its connections end more often than retries allow", async () => {
-    const { socket, endpoint } = await router();
-    const client = kept(new LoadBalancerClient(endpoint, { retries: 0 }));
-    const call = thrown(client.request("x"));
-    await socket.receive();
-    await socket.close({ linger: 0 });
-    expect(await call).toMatchObject({ code: "ERR_SERVICE", reason: "broker-lost" });
   });
 
   it("bounds calls, bytes and requests under way, and frees their room", async () => {

@@ -1,22 +1,15 @@
 /** Client, queue and workers of the Pirates together, over tcp. */
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { Dealer, json, Reply, Request } from "../../../src/index.js";
 import { PirateClient } from "../../../src/patterns/pirate/client.js";
 import { PirateQueue, type PirateQueueOptions } from "../../../src/patterns/pirate/queue.js";
 import { type PirateHandler, PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { texts, turn, until, within } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-
-function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const kept = closeAfterEach();
 
 async function startQueue(options?: PirateQueueOptions) {
   const queue = kept(new PirateQueue(options));
@@ -119,55 +112,6 @@ describe("the Pirates over tcp", () => {
     expect(texts(await answer)).toEqual(["world"]);
   });
 
-  it("give a worker's request to another when its connection ends", async () => {
-    const { queue, frontend, backend } = await startQueue();
-    const dying = kept(new Dealer());
-    dying.connect(backend);
-    await dying.send(Buffer.from([1]));
-    await until(() => queue.stats().idleWorkers === 1, "the worker");
-    const client = kept(new PirateClient(frontend, { attemptTimeout: 10_000 }));
-    const answer = client.request("ahoy");
-    await dying.receive({ timeout: 5_000 });
-    kept(new PirateWorker(backend, upper));
-    await until(() => queue.stats().idleWorkers === 1, "the other worker");
-    await dying.close({ linger: 0 });
-    expect(texts(await within(answer, "the reply"))).toEqual(["AHOY"]);
-    expect(queue.stats()).toMatchObject({ repeated: 1, workersLost: 1, replies: 1 });
-  });
-
-  it("make a handler's failure an error reply, and the worker goes on", async () => {
-    const { frontend, backend } = await startQueue();
-    const worker = kept(
-      new PirateWorker(backend, ([body]) => {
-        if (String(body) === "bad") throw new Error("no such fish");
-        return "good";
-      }),
-    );
-    const client = kept(new PirateClient(frontend));
-    await expect(client.request("bad")).rejects.toMatchObject({
-      code: "ERR_SERVICE",
-      reason: "worker-failed",
-    });
-    expect(texts(await client.request("fine"))).toEqual(["good"]);
-    expect(worker.stats()).toMatchObject({ requests: 2, replies: 2, failed: 1 });
-  });
-
-  it("send the message of a handler's error only where the error exposes it", async () => {
-    const { frontend, backend } = await startQueue();
-    const fail = (): never => {
-      throw Object.assign(new Error("the password is 1234"), { code: "E_SECRET" });
-    };
-    const hidden = kept(new PirateWorker(backend, fail));
-    const client = kept(new PirateClient(frontend));
-    const error = await client.request("x").catch((cause: Error) => cause);
-    expect(error).toMatchObject({ reason: "worker-failed", handlerCode: "E_SECRET" });
-    expect(String(error)).not.toContain("1234");
-    await hidden.close();
-    const exposed = Object.assign(new Error("no fish"), { expose: true });
-    kept(new PirateWorker(backend, () => Promise.reject(exposed)));
-    await expect(client.request("x")).rejects.toThrow("no fish");
-  });
-
   it("carry typed values, and refuse what a codec refuses", async () => {
     const { frontend, backend } = await startQueue();
     const numbers = { requestCodec: json<number>(), replyCodec: json<{ twice: number }>() };
@@ -182,10 +126,7 @@ describe("the Pirates over tcp", () => {
     const { queue, frontend, backend } = await startQueue();
     let most = 0;
     let running = 0;
-    let release = (): void => undefined;
-    const all = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { promise: all, resolve: release } = deferred();
     const handler: PirateHandler = async () => {
       running += 1;
       most = Math.max(most, running);
@@ -322,14 +263,5 @@ describe("the Lazy Pirate client", () => {
     await client.close();
     await expect(third).rejects.toMatchObject({ code: "EAGAIN" });
     await expect(client.request("5")).rejects.toMatchObject({ code: "EBADF" });
-  });
-
-  it("refuses wrong options", () => {
-    expect(() => new PirateClient([])).toThrow(expect.objectContaining({ code: "EINVAL" }));
-    expect(() => new PirateClient("tcp://127.0.0.1:1", { attemptTimeout: 0 })).toThrow(/attemptTimeout/);
-    expect(() => new PirateQueue({ heart: 1 } as never)).toThrow(/heart/);
-    expect(() => new PirateWorker("tcp://127.0.0.1:1", upper, { dialect: "brave" as never })).toThrow(
-      /dialect/,
-    );
   });
 });

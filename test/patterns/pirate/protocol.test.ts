@@ -4,7 +4,6 @@ import {
   addressedFrames,
   heartbeatFrames,
   parseFromClient,
-  parseFromQueue,
   parseFromWorker,
   readyFrames,
 } from "../../../src/patterns/kit/worker-protocol.js";
@@ -27,15 +26,6 @@ describe("the Pirates' frames", () => {
     expect(onWire(addressedFrames("paranoid", Buffer.from("c"), bytes("hi")))).toBe(
       "0101630100" + "00026869",
     );
-  });
-
-  it.each(["simple", "paranoid"] as const)("come back as they went, %s", (dialect) => {
-    const address = Buffer.from([0, 1, 2, 255]);
-    const body = bytes("", "a", "");
-    const frames = addressedFrames(dialect, address, body);
-    expect(parseFromWorker(frames)).toEqual({ kind: "reply", dialect, address, body });
-    expect(parseFromQueue(frames, dialect)).toEqual({ kind: "request", address, body });
-    expect(parseFromWorker(readyFrames(dialect))).toEqual({ kind: "ready", dialect });
   });
 
   it("take the text READY as well, and no other text", () => {
