@@ -1,37 +1,27 @@
 /** A pair's servers under clients that do not read, or send nonsense, and through stops in every order. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { Dealer, type Raw } from "../../../src/index.js";
 import { BinaryStarClient, BinaryStarServer, type RequestHandler } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
+import { removeAfterEach } from "../../support/folders.js";
 import { missing, peerAt } from "../../support/peers.js";
 
 const HEARTBEAT = 100;
 const PYTHON = peerAt("pyzmq");
 const ROLES = ["primary", "backup"] as const;
 type Role = (typeof ROLES)[number];
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-const children: Child[] = [];
 let folder = "";
 
-function keep<T extends (typeof open)[number]>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
+const makeFolder = removeAfterEach();
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-star-"));
+  folder = makeFolder();
 });
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
-  rmSync(folder, { recursive: true, force: true });
-});
+const keep = closeAfterEach();
 
-const at = (role: Role, side: "clients" | "state"): string => `ipc://${join(folder, `${role}-${side}`)}`;
+const at = (role: Role, side: "clients" | "state"): string => `ipc://${folder}/${role}-${side}`;
 
 async function serve(
   role: Role,
@@ -106,10 +96,7 @@ test("what is not a request is counted, and the next one is answered", async () 
 });
 
 test("requests past maxInFlight are refused as overloaded, each with a reply", async () => {
-  let finish = (): void => undefined;
-  const gate = new Promise<void>((resolve) => {
-    finish = resolve;
-  });
+  const { promise: gate, resolve: finish } = deferred();
   const handler: RequestHandler<Raw> = async (body) => {
     await gate;
     return body;
@@ -155,28 +142,6 @@ describe("every call is answered", () => {
       },
     };
   }
-
-  test.each([
-    ["primary", "backup"],
-    ["backup", "primary"],
-    ["primary", "primary"],
-    ["backup", "backup"],
-  ] as const)("while the %s stops and comes back, then the %s", async (first, second) => {
-    const servers: Record<Role, BinaryStarServer> = await pair(handler);
-    const calls = load();
-    for (const [round, role] of [first, second].entries()) {
-      const other = role === "primary" ? "backup" : "primary";
-      await until(
-        () => servers[other].star.state === "passive" || servers[other].star.state === "active",
-        "both",
-      );
-      await servers[role].close({ linger: round === 0 ? 1_000 : 0 });
-      await until(() => servers[other].star.state === "active", `the ${other} serves`);
-      servers[role] = await serve(role, handler);
-      await until(() => servers[role].star.state === "passive", `the ${role} stands by`);
-    }
-    expect(await calls.stop()).toBeGreaterThan(10);
-  });
 
   test("while both stop, one after the other, and come back in the other order", async () => {
     const { primary, backup } = await pair(handler);
@@ -233,7 +198,7 @@ test.skipIf(missing("pyzmq")).each([HEARTBEAT, 400])(
   async (heartbeatInterval) => {
     const { primary, backup } = await pair(([body]) => `got ${body}`, { heartbeatInterval });
     const python = new Child(PYTHON, ["-c", REQ, ...ROLES.map((role) => at(role, "clients"))]);
-    children.push(python);
+    keep({ close: () => python.kill() });
     await python.heard("ready");
     for (let i = 0; i < 8; i++) {
       if (i === 4) await primary.close({ linger: 0 });

@@ -13,7 +13,6 @@ export class PairServer {
   rivalsHeard = 0;
   answers = 0;
   fences = 0;
-  doubts = 0;
   #activeSince = 0;
   /** Called with each answer. */
   onAnswer: (() => void) | undefined;
@@ -34,10 +33,6 @@ export class PairServer {
 
   get up(): boolean {
     return this.rules !== undefined;
-  }
-
-  get frozen(): boolean {
-    return this.#frozen;
   }
 
   /** Whether it would answer a request at this moment. */
@@ -62,8 +57,7 @@ export class PairServer {
             this.#held = 0;
           } else if (reason !== "stalled") {
             if (state === BinaryStarState.ACTIVE) this.#becameActive();
-          } else if (doubting) this.doubts += 1;
-          else this.#answerHeld();
+          } else if (!doubting) this.#answerHeld();
         },
         votesDropped: () => {
           this.#held = 0;
