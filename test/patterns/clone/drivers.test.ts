@@ -1,6 +1,5 @@
 /** Server and clients over real sockets. */
 import { getEventListeners } from "node:events";
-import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { Context, Dealer, json, Publisher, Router, Subscriber } from "../../../src/index.js";
@@ -14,6 +13,7 @@ import {
 } from "../../../src/patterns/index.js";
 import { LmdbFolder } from "../../../src/patterns/kit/store/lmdb.js";
 import { failure, until, within } from "../../contract/support/wait.js";
+import { deferred } from "../../support/deferred.js";
 import { CALM, closeAll, folder, HEARTBEAT, join_, serve, take, track } from "./rig.js";
 
 afterEach(closeAll);
@@ -378,27 +378,7 @@ describe("one server", () => {
 
   test("a closing server has linger ms for what is on its way to the store, and for the acknowledgement", async () => {
     for (const linger of [5_000, 0]) {
-      const inner = CloneLmdbStore.open(folder());
-      let begun = (): void => undefined;
-      let finish = (): void => undefined;
-      const committing = new Promise<void>((resolve) => {
-        begun = resolve;
-      });
-      const gate = new Promise<void>((resolve) => {
-        finish = resolve;
-      });
-      const store: CloneStore = {
-        name: "gated",
-        load: (visit) => inner.load(visit),
-        commit: async (...args) => {
-          begun();
-          await gate;
-          await inner.commit(...args);
-        },
-        replace: () => inner.replace(),
-        mark: (standing) => inner.mark(standing),
-        close: () => inner.close(),
-      };
+      const { store, committing, finish } = gatedStore();
       const server = await serve({ ...CALM, store });
       const client = await join_(server.at, CALM);
       let settled = false;
@@ -423,22 +403,7 @@ describe("one server", () => {
   });
 
   test("a draining server waits for its store, and takes nothing new", async () => {
-    const inner = memoryStore(() => false);
-    let finish = (): void => undefined;
-    const gate = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    const store: CloneStore = {
-      name: "gated",
-      load: (visit) => inner.load(visit),
-      commit: async (...args) => {
-        await gate;
-        await inner.commit(...args);
-      },
-      replace: () => inner.replace(),
-      mark: (standing) => inner.mark(standing),
-      close: () => inner.close(),
-    };
+    const { store, finish } = gatedStore();
     const server = await serve({ ...CALM, store });
     const client = await join_(server.at, CALM);
     expect(server.set("k", "v")).toBe(true);
@@ -456,21 +421,6 @@ describe("one server", () => {
     const before = server.stats();
     expect((await failure(client.set("k", "from a client", { timeout: 200 }))).code).toBe("ETIMEDOUT");
     expect(server.stats().received).toBe(before.received);
-  });
-
-  test("a drain ends with its server, whatever is under way", async () => {
-    const inner = memoryStore(() => false);
-    let finish = (): void => undefined;
-    const gate = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    const store: CloneStore = { ...inner, commit: () => gate };
-    const server = await serve({ ...CALM, store });
-    server.set("k", "v");
-    const drained = server.drain();
-    const closing = server.close({ linger: 0 });
-    finish();
-    await within(Promise.all([drained, closing]), "both end");
   });
 
   test("a drain ends with its server, also one whose store cannot be closed", async () => {
@@ -568,6 +518,8 @@ describe("one server", () => {
     expect(await message(client.close({ lingr: 5 } as never))).toMatch(/did you mean linger/);
     expect(() => client.watch("", { maxQueued: 5 } as never)).toThrow(/did you mean maxQueue/);
     expect(() => server.set("k", "v", { ttll: 5 } as never)).toThrow(/did you mean ttl/);
+    const misspelled = { minFreBytes: 1 } as never;
+    expect(() => CloneLmdbStore.open(folder(), misspelled)).toThrow(/did you mean minFreeBytes/);
     expect(() => client.events.on("stat" as never, () => undefined)).toThrow();
     const first = client.set("a", "x".repeat(90));
     expect((await failure(client.set("b", "x".repeat(20)))).code).toBe("ERR_TOO_MANY_PENDING");
@@ -714,24 +666,6 @@ describe("with a store", () => {
     expect(String(server.get("a"))).toBe("3");
   });
 
-  test("a damaged file is refused, and a folder is opened once", async () => {
-    const directory = folder();
-    writeFileSync(join(directory, "data.mdb"), Buffer.alloc(16_384, 7));
-    const open = (options = {}): CloneLmdbStore => CloneLmdbStore.open(directory, options);
-    expect(() => open()).toThrow(expect.objectContaining({ code: "ERR_STORE", reason: "damaged" }));
-    expect(() => open({ minFreBytes: 1 })).toThrow(/did you mean minFreeBytes/);
-    rmSync(join(directory, "data.mdb"));
-    const store = open();
-    expect(() => open()).toThrow(expect.objectContaining({ code: "ERR_STORE", reason: "taken" }));
-    await store.close();
-  });
-
-  test("a folder that holds something else is refused and left as it is", () => {
-    const directory = folder();
-    writeFileSync(join(directory, "data.mdb"), Buffer.alloc(8_192, "no store"));
-    expect(() => CloneLmdbStore.open(directory)).toThrow(expect.objectContaining({ code: "ERR_STORE" }));
-  });
-
   test("a damaged entry is left out, reported and counted", async () => {
     const directory = folder();
     let store = CloneLmdbStore.open(directory);
@@ -758,6 +692,18 @@ describe("with a store", () => {
     expect(state.uuids.length).toBe(2);
   });
 });
+
+/** Its commits end when the test says so. */
+function gatedStore() {
+  const { promise: committing, resolve: begin } = deferred();
+  const { promise: gate, resolve: finish } = deferred();
+  const commit = (): Promise<void> => {
+    begin();
+    return gate;
+  };
+  const store: CloneStore = { ...memoryStore(() => false), commit };
+  return { store, committing, finish };
+}
 
 function memoryStore(isFull: () => boolean): CloneStore {
   return {

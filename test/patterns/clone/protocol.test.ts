@@ -19,7 +19,6 @@ import {
   isHugz,
   isSubtree,
   keyFault,
-  parseRequest,
   readSequence,
   sequenceFrame,
   updateFault,
@@ -92,14 +91,6 @@ test("a subtree is nothing, or segments between slashes", () => {
     expect(isSubtree(Buffer.from(good, "latin1"))).toBe(true);
   for (const bad of ["/", "//", "a", "/a", "a/", "/a//b/", "//a/", `/${"a".repeat(254)}/`])
     expect(isSubtree(Buffer.from(bad))).toBe(false);
-});
-
-test("a request is two frames, the first ICANHAZ?", () => {
-  expect(parseRequest(five("ICANHAZ?", "/a/"))).toEqual(Buffer.from("/a/"));
-  expect(parseRequest(five("ICANHAZ?"))).toBe("frames");
-  expect(parseRequest(five("ICANHAZ?", "", ""))).toBe("frames");
-  expect(parseRequest(five("ICANHAZ", ""))).toBe("command");
-  expect(parseRequest(five("ICANHAZ?", "/"))).toBe("subtree");
 });
 
 test("a time to live is seconds, and anything that is no such number is refused", () => {

@@ -97,13 +97,7 @@ export class Client {
     this.#timer.update();
   }
 
-  set(key: string, value: string, ttl = 0): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.call(key, value, ttl, resolve, reject);
-    });
-  }
-
-  /** As `set`, but with callbacks, called at once: a simulation has no microtasks between its events. */
+  /** Sets a key. The callbacks are called at once: a simulation has no microtasks between its events. */
   call(
     key: string,
     value: string,

@@ -1,31 +1,20 @@
 /** Values that outlive the cache: closed, killed, damaged, taken over. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Publisher, Subscriber } from "../../../src/index.js";
 import { openEnvironment } from "../../../src/patterns/kit/store/lmdb.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/index.js";
-import { collect, texts, thrown, until, within } from "../../contract/support/wait.js";
-import { type Child, start } from "../../process/child.js";
+import { collect, texts, until, within } from "../../contract/support/wait.js";
+import { start } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { removeAfterEach } from "../../support/folders.js";
 
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-const children: Child[] = [];
 let folder = "";
-
+const makeFolder = removeAfterEach();
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-lvc-"));
+  folder = makeFolder();
 });
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
-  rmSync(folder, { recursive: true, force: true });
-});
-
-function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
+const kept = closeAfterEach();
 
 async function publish(cache: LastValueCache, messages: readonly string[][]): Promise<void> {
   const publisher = kept(new Publisher());
@@ -82,7 +71,7 @@ describe("a last value cache with a store", () => {
     const frontend = `ipc://${join(folder, "frontend")}`;
     for (let round = 1; round <= 3; round++) {
       const child = start(CACHE, { args: [join(folder, "store"), frontend] });
-      children.push(child);
+      kept({ close: () => child.kill() });
       await child.heard("ready");
       const publisher = kept(new Publisher());
       publisher.connect(frontend);
@@ -131,32 +120,6 @@ describe("a last value cache with a store", () => {
     expect(kept(new LastValueCache({ store: folder })).stats().store?.damaged).toBe(0);
   });
 
-  it("refuses a folder that holds something else, and one that it has open itself", async () => {
-    writeFileSync(join(folder, "data.mdb"), "x".repeat(100_000));
-    expect(thrown(() => new LastValueCache({ store: folder }))).toMatchObject({
-      code: "ERR_STORE",
-      reason: "damaged",
-    });
-    const other = join(folder, "other");
-    kept(new LastValueCache({ store: other }));
-    expect(thrown(() => new LastValueCache({ store: other }))).toMatchObject({ reason: "taken" });
-  });
-
-  it("refuses a damaged file and leaves it", async () => {
-    const first = kept(new LastValueCache({ store: folder }));
-    await publish(first, [["a", "1"]]);
-    await first.close();
-    const file = join(folder, "data.mdb");
-    const damaged = readFileSync(file).fill(7, 0, 8_192);
-    writeFileSync(file, damaged);
-    expect(thrown(() => new LastValueCache({ store: folder }))).toMatchObject({
-      code: "ERR_STORE",
-      reason: "damaged",
-      message: expect.stringContaining(file),
-    });
-    expect(readFileSync(file)).toEqual(damaged);
-  });
-
   it("writes everything while it drains, passes on what came before, and nothing that comes later", async () => {
     const cache = kept(new LastValueCache({ store: folder, storeInterval: 2_000_000_000 }));
     const publisher = kept(new Publisher());
@@ -190,7 +153,7 @@ describe("a last value cache with a store", () => {
       "a failure",
     );
     const child = start(CACHE, { args: [join(folder, "store"), `ipc://${join(folder, "other")}`] });
-    children.push(child);
+    kept({ close: () => child.kill() });
     await child.heard("ready");
     await publish(cache, [["a", "1"]]);
     expect(await failed).toMatchObject({ code: "ERR_STORE", reason: "taken" });
