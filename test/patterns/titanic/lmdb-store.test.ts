@@ -110,15 +110,6 @@ describe("the store on LMDB", () => {
     expect(readFileSync(file)).toEqual(bytes);
   });
 
-  it("is not opened twice by one process", async () => {
-    const first = LmdbStore.open(directory);
-    expect(() => LmdbStore.open(`${directory}/.`)).toThrow(
-      expect.objectContaining({ code: "ERR_STORE", reason: "taken" }),
-    );
-    await first.close();
-    await LmdbStore.open(directory).close();
-  });
-
   it("belongs to the process that opened it last", async () => {
     const store = LmdbStore.open(directory);
     const [before, after] = [request("1"), request("2")];

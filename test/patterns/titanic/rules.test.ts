@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { decodeRecord, encodeRecord } from "../../../src/patterns/kit/store/record.js";
-import { type DeliveryEnd, DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
+import { DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
 import type { DispatchLimits } from "../../../src/patterns/titanic/options.js";
 import {
   formatUuid,
@@ -12,9 +12,7 @@ import {
   UuidSource,
 } from "../../../src/patterns/titanic/protocol.js";
 import type { TitanicClaimedRequest } from "../../../src/patterns/titanic/store.js";
-import type { Simulation } from "../../../src/testing/simulation.js";
 import fc from "../../support/properties.js";
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 describe("a UUID", () => {
   it("is greater than the one before, whatever the clock does", () => {
@@ -118,164 +116,6 @@ const LIMITS: DispatchLimits = {
   maxServices: 3,
   scanInterval: 500,
 };
-
-const FAILURES: readonly DeliveryEnd[] = ["failed", "timed-out", "undelivered"];
-
-interface Kept {
-  readonly request: TitanicClaimedRequest;
-  failures: number;
-  heldUntil: number;
-}
-
-/**
- * A store and services in memory, where each answer takes its time, services come and go, calls fail, and
- * the dispatcher is killed and started again. What was stored has to be answered in the end.
- */
-function story(simulation: Simulation): void {
-  const { random } = simulation;
-  const names = ["a", "b", "c", "d", "e"].map((name) => Buffer.from(name));
-  const up = new Set<string>();
-  const kept = new Map<string, Kept>();
-  const flying = new Map<string, string>();
-  let now = 0;
-  let later: { at: number; life: number; run: () => void }[] = [];
-  let life = 0;
-  let steady = false;
-  let rules = undefined as unknown as DispatchRules;
-  let made = 0;
-  let answered = 0;
-
-  const after = (run: () => void): void => {
-    later.push({ at: now + random.integer(0, steady ? 10 : 150), life, run });
-  };
-  const check = (condition: boolean, what: string): void => {
-    if (!condition) throw new Error(what);
-  };
-  const start = (): void => {
-    life += 1;
-    flying.clear();
-    for (const entry of kept.values()) entry.heldUntil = 0;
-    const mine = life;
-    rules = new DispatchRules(
-      LIMITS,
-      {
-        check: (service) => {
-          after(() =>
-            rules.checked(service, up.has(service.toString()) && (steady || random.chance(0.9)), now),
-          );
-        },
-        claim: (service, limit) => {
-          check(limit > 0, "a claim of nothing");
-          after(() => {
-            const failed = !steady && random.chance(0.1);
-            const found = [...kept.values()].filter(
-              (k) => k.request.service.equals(service) && k.heldUntil <= now,
-            );
-            const claimed = failed ? [] : found.slice(0, limit);
-            for (const entry of claimed) {
-              entry.heldUntil = Number.POSITIVE_INFINITY;
-            }
-            rules.claimed(
-              service,
-              claimed.map((k) => ({ ...k.request, attempts: k.failures + 1 })),
-              limit,
-              now,
-            );
-          });
-        },
-        deliver: (request) => {
-          const name = request.uuid.toString();
-          simulation.note(`${now} deliver ${request.service} ${name}`);
-          check(!flying.has(name), `${name} is delivered twice at once`);
-          flying.set(name, request.service.toString());
-          check(flying.size <= LIMITS.concurrency, `${flying.size} in flight`);
-          const same = [...flying.values()].filter((service) => service === request.service.toString());
-          check(same.length <= LIMITS.perService, `${same.length} in flight for ${request.service}`);
-          after(() => {
-            const ok = up.has(request.service.toString()) && (steady || random.chance(0.7));
-            const end = ok ? "answered" : random.pick(FAILURES);
-            simulation.note(`${now} ${end} ${name}`);
-            flying.delete(name);
-            if (ok && kept.delete(name)) answered += 1;
-            rules.settled(request, end, now);
-          });
-        },
-        release: (request, delay, failed) => {
-          const entry = kept.get(request.uuid.toString());
-          if (entry === undefined) return;
-          entry.heldUntil = now + delay;
-          if (failed) entry.failures += 1;
-        },
-        bury: (request) => {
-          const name = request.uuid.toString();
-          const failures = (kept.get(name)?.failures ?? LIMITS.maxAttempts - 1) + 1;
-          check(failures === LIMITS.maxAttempts, `${name} is buried after ${failures} failures`);
-          kept.delete(name);
-        },
-        scan: () => {
-          after(() => {
-            if (!steady && random.chance(0.1)) return rules.found(undefined, now);
-            const services = new Map(
-              [...kept.values()].map(({ request: r }) => [r.service.toString(), r.service]),
-            );
-            rules.found([...services.values()].slice(0, LIMITS.maxServices), now);
-          });
-        },
-      },
-      now,
-      () => random.next(),
-    );
-    simulation.note(`${now} start ${mine}`);
-  };
-  const advance = (to: number): void => {
-    for (;;) {
-      later = later.filter((event) => event.life === life);
-      const wake = rules.nextWakeUp() ?? Number.POSITIVE_INFINITY;
-      const next = later.reduce((first, event) => (event.at < first.at ? event : first), {
-        at: Number.POSITIVE_INFINITY,
-        life,
-        run: () => undefined,
-      } as (typeof later)[0]);
-      if (Math.min(wake, next.at) > to) break;
-      if (next.at <= wake) {
-        now = Math.max(now, next.at);
-        later.splice(later.indexOf(next), 1);
-        next.run();
-      } else {
-        now = Math.max(now, wake);
-        rules.tick(now);
-      }
-    }
-    now = to;
-  };
-
-  start();
-  for (let step = 0; step < 60; step++) {
-    const service = random.pick(names);
-    const what = random.next();
-    if (what < 0.6) {
-      const uuid = Buffer.from(String(made++).padStart(6, "0"));
-      kept.set(uuid.toString(), {
-        request: { uuid, service, body: [], expires: Number.POSITIVE_INFINITY, attempts: 0 },
-        failures: 0,
-        heldUntil: 0,
-      });
-      rules.stored(service, now);
-    } else if (what < 0.8) {
-      if (!up.delete(service.toString())) up.add(service.toString());
-    } else if (what < 0.85) start();
-    else if (what < 0.9) for (const [name] of [...kept].slice(0, 2)) if (!flying.has(name)) kept.delete(name);
-    advance(now + random.integer(0, 300));
-    check(rules.stats().services <= LIMITS.maxServices, "too many services");
-  }
-  steady = true;
-  for (const name of names) up.add(name.toString());
-  advance(now + 60_000);
-  check(kept.size === 0, `${kept.size} requests are not answered: ${[...kept.keys()].join(" ")}`);
-  const { services, inFlight, retrying } = rules.stats();
-  check(services + inFlight + retrying === 0, `left over: ${JSON.stringify(rules.stats())}`);
-  check(made === 0 || answered > 0, "nothing was answered");
-}
 
 /** The rules at time 0, with what they want done as text, and one service that is there. */
 function driven(
@@ -466,11 +306,5 @@ describe("the dispatch rules", () => {
         rules.settled(at(requests, two), "timed-out", 1);
       }),
     ).toEqual(["release 2 50 failed"]);
-  });
-
-  it("answer everything in the end, within their bounds, whatever fails meanwhile", {
-    timeout: SCHEDULES_TIMEOUT,
-  }, () => {
-    runSchedules(story, { count: 375 });
   });
 });

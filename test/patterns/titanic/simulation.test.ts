@@ -5,7 +5,7 @@
  *
  * Invariants: what was acknowledged is in the store until its client closes it; a request is stored once however often
  * it is repeated; a request that can be done ends with its own reply, one that cannot as a dead letter after exactly as
- * many attempts as it has.
+ * many attempts as it has; no Titanic has more in flight than its limits allow, or keeps a service without requests.
  */
 import { expect, it } from "vitest";
 import { DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
@@ -17,15 +17,15 @@ import type { Simulation } from "../../../src/testing/simulation.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 const LIMITS: DispatchLimits = {
-  concurrency: 8,
-  perService: 5,
+  concurrency: 5,
+  perService: 3,
   checkInterval: 50,
   maxCheckInterval: 400,
   retryDelay: 50,
   maxRetryDelay: 400,
   maxAttempts: 3,
   maxRetrying: 50,
-  maxServices: 10,
+  maxServices: 2,
   scanInterval: 500,
 };
 const CALL = 400;
@@ -103,6 +103,8 @@ class Titanic {
   readonly #timer: RulesTimer;
   readonly #calls = new Map<string, (reply: string | undefined) => void>();
   readonly #holders = new Map<string, number>();
+  /** Services of deliveries that have not settled, by tag. */
+  readonly #flying = new Map<string, string>();
   readonly #lostClaims = new Set<number>();
   #tags = 0;
   alive = true;
@@ -142,11 +144,13 @@ class Titanic {
         scan: () =>
           this.#ask(
             () => new Set(world.database.waiting().map(({ service }) => service)),
-            (found) =>
+            (found) => {
+              const names = [...found].slice(0, LIMITS.maxServices);
               this.#rules.found(
-                [...found].map((name) => Buffer.from(name)),
+                names.map((name) => Buffer.from(name)),
                 simulation.now,
-              ),
+              );
+            },
             () => this.#rules.found(undefined, simulation.now),
           ),
       },
@@ -155,6 +159,13 @@ class Titanic {
     );
     this.#timer = new RulesTimer(simulation, this.#rules);
     world.network.join(name, (from, frames) => this.#receive(from, frames.map(String)));
+  }
+
+  check(isOver: boolean): void {
+    const { services, inFlight, retrying } = this.#rules.stats();
+    if (services > LIMITS.maxServices) throw new Error(`${this.#name} has ${services} services`);
+    if (isOver && services + inFlight + retrying > 0)
+      throw new Error(`${this.#name} has ${JSON.stringify(this.#rules.stats())} left over`);
   }
 
   kill(): void {
@@ -234,7 +245,13 @@ class Titanic {
   #deliver(request: TitanicClaimedRequest): void {
     const { simulation } = this.#world;
     const tag = `${this.#name}.${++this.#tags}`;
+    const service = request.service.toString();
+    this.#flying.set(tag, service);
+    const ofService = [...this.#flying.values()].filter((each) => each === service).length;
+    if (this.#flying.size > LIMITS.concurrency || ofService > LIMITS.perService)
+      throw new Error(`${this.#flying.size} in flight, ${ofService} for ${service}`);
     const settle = (end: "answered" | "failed" | "timed-out" | "undelivered"): void => {
+      this.#flying.delete(tag);
       this.#rules.settled(request, end, simulation.now);
       this.#timer.update();
     };
@@ -249,7 +266,7 @@ class Titanic {
       if (reply === undefined) settle("failed");
       else this.#keep(request, reply, simulation.now + MARGIN, settle);
     });
-    this.#world.call({ tag, from: this, service: request.service.toString(), body: String(request.body[0]) });
+    this.#world.call({ tag, from: this, service, body: String(request.body[0]) });
   }
 
   /** As the dispatcher does: a reply that the store did not take is offered again. */
@@ -403,7 +420,8 @@ class World {
     ask();
   }
 
-  check(): void {
+  check(isOver = false): void {
+    for (const titanic of this.titanics.values()) if (titanic.alive) titanic.check(isOver);
     for (const uuid of this.acknowledged) {
       if (!this.database.rows.has(uuid) && !this.ended.has(uuid))
         throw new Error(`${uuid} was acknowledged, and is not in the store`);
@@ -467,8 +485,9 @@ function story(simulation: Simulation): void {
   world.storm = false;
   network.faults = { ...network.faults, loss: 0, duplication: 0 };
   const over = simulation.runUntil(() => world.ended.size === clients, STORM + PEACE);
-  world.check();
   expect(over, `${world.ended.size} of ${clients} ended`).toBe(true);
+  simulation.run(simulation.now + 5_000);
+  world.check(true);
   for (const [uuid, times] of database.inserted) {
     const how = world.ended.get(uuid);
     expect(times, `${uuid} (${how}) was stored`).toBe(1);

@@ -13,6 +13,7 @@ import { Titanic } from "../../../src/patterns/titanic/titanic.js";
 import { Context } from "../../../src/sockets/context.js";
 import { Dealer } from "../../../src/sockets/request-reply.js";
 import { failure, turn, until } from "../../contract/support/wait.js";
+import { deferred } from "../../support/deferred.js";
 import { watch } from "../../support/settled.js";
 import { openTitanic, type TitanicService } from "./open.js";
 
@@ -56,6 +57,21 @@ function worker(name: string, handler: Handler): MajordomoWorker {
   const made = new MajordomoWorker(endpoint, name, handler, { concurrency: 8 });
   closing.push(() => made.close({ linger: 0 }));
   return made;
+}
+
+/** A client of a Titanic that has one service, which answers so. */
+async function another(name: string, answer: string[]): Promise<TitanicClient> {
+  const other = new MajordomoBroker({ waitForService: false });
+  const elsewhere = await other.bind("tcp://127.0.0.1:*");
+  const plain = new MajordomoWorker(elsewhere, name, () => answer);
+  const asker = new MajordomoClient(elsewhere);
+  closing.push(
+    () => asker.close(),
+    () => plain.close({ linger: 0 }),
+    () => other.close({ linger: 0 }),
+  );
+  await plain.ready();
+  return new TitanicClient(asker);
 }
 
 const next = (type: "request:buried" | "records:expired" | "store:failed"): Promise<unknown> =>
@@ -183,18 +199,6 @@ describe("Titanic", () => {
       expect(() => new TitanicClient(wrong)).toThrow(expect.objectContaining({ code: "EINVAL" }));
   });
 
-  it("tries again when the handler fails, until it does not", async () => {
-    let calls = 0;
-    worker("flaky", (frames) => {
-      if (++calls < 3) throw new Error("not yet");
-      return frames;
-    });
-    const uuid = await client.request("flaky", "x");
-    expect((await client.wait(uuid, WAIT)).status).toBe("200");
-    expect(calls).toBe(3);
-    expect(service.titanic.stats()).toMatchObject({ failed: 2, answered: 1, inFlight: 0, retrying: 0 });
-  });
-
   it("gives a request up that fails as often as it may, and takes it up again when it was removed and is stored again", async () => {
     await service.close();
     service = openTitanic(endpoint, directory, { ...QUICK, maxAttempts: 3 });
@@ -264,17 +268,7 @@ describe("Titanic", () => {
   });
 
   it("needs titanic.store: with another Titanic its client has the error no-service", async () => {
-    const other = new MajordomoBroker({ waitForService: false });
-    const elsewhere = await other.bind("tcp://127.0.0.1:*");
-    const plain = new MajordomoWorker(elsewhere, "titanic.request", () => ["200", "0".repeat(32)]);
-    const asker = new MajordomoClient(elsewhere);
-    const one = new TitanicClient(asker);
-    closing.push(
-      () => asker.close(),
-      () => plain.close({ linger: 0 }),
-      () => other.close({ linger: 0 }),
-    );
-    await plain.ready();
+    const one = await another("titanic.request", ["200", "0".repeat(32)]);
     await expect(one.request("echo", "x")).rejects.toMatchObject({ reason: "no-service" });
   });
 
@@ -284,16 +278,7 @@ describe("Titanic", () => {
     ["no UUID", ["200"], "ERR_PROTOCOL"],
     ["a refusal", ["500"], "ERR_STORE"],
   ])("says what another Titanic answered: %s", async (_what, answer, code) => {
-    const other = new MajordomoBroker();
-    const elsewhere = await other.bind("tcp://127.0.0.1:*");
-    const plain = new MajordomoWorker(elsewhere, "titanic.store", () => answer);
-    const asker = new MajordomoClient(elsewhere);
-    const one = new TitanicClient(asker);
-    closing.push(
-      () => asker.close(),
-      () => plain.close({ linger: 0 }),
-      () => other.close({ linger: 0 }),
-    );
+    const one = await another("titanic.store", answer);
     await expect(one.request("echo", "x")).rejects.toMatchObject({ code });
   });
 
@@ -341,10 +326,7 @@ describe("Titanic", () => {
   });
 
   it("drops the reply of a request that was closed meanwhile", async () => {
-    let release = (): void => undefined;
-    const closed = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { promise: closed, resolve: release } = deferred();
     const began = new Promise<void>((resolve) => {
       worker("slow", async (frames) => {
         resolve();
