@@ -214,8 +214,3 @@ test("at a worker", () => {
     },
   });
 });
-
-test("the members of a batch are those that were put in", () => {
-  const read = readAtBroker([PEER, ...batch.requests.map((frame) => Buffer.from(frame as Buffer))]);
-  expect(read).toMatchObject(TWO.map((sequence) => ({ kind: "request", sequence, headers: EMPTY })));
-});

@@ -253,34 +253,6 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       await Promise.all([box.close(), publisher.close()]);`);
   });
 
-  // What a policy keeps is in rules.test.ts and simulation.test.ts, too.
-  it.runIf(LONG).each([
-    ["drop-newest", [1, 2, 3, 4, 5], { newest: 15 }],
-    ["drop-oldest", [1, 17, 18, 19, 20], { oldest: 15 }],
-  ])("with %s handles what it keeps, and counts the rest", async (full, kept, dropped) => {
-    await good(`
-      const data = shared(40);
-      const handler = module(${JSON.stringify(BLOCKING)});
-      const publisher = await openPublisher();
-      const box = await open(publisher, { handler, workers: 1, full: "${full}", maxQueue: 4 });
-      await publisher.send(["t", "1"]);
-      while (data[1] === 0) await sleep(5);
-      // A second batch that the thread has in flight already would blur what the queue keeps: it is the first to wait.
-      await publisher.send(["t", "1"]);
-      await until(box, ({ inFlight }) => inFlight === 2);
-      for (let i = 2; i <= 20; i++) await publisher.send(["t", String(i)]);
-      await until(box, ({ received }) => received === 21);
-      Atomics.store(data, 0, 1);
-      Atomics.notify(data, 0);
-      const stats = await until(box, ({ queued, inFlight }) => queued + inFlight === 0);
-      accounts(stats);
-      const handled = [...data.subarray(3, 3 + data[2])];
-      assert.deepEqual(handled, ${JSON.stringify([1, ...kept])});
-      const some = Object.fromEntries(Object.entries(stats.dropped).filter(([, count]) => count > 0));
-      assert.deepEqual(some, ${JSON.stringify(dropped)});
-      await Promise.all([box.close(), publisher.close()]);`);
-  });
-
   it("drains when it is closed, with the module's own beginning before and teardown after", async () => {
     await good(`
       const data = shared(4);

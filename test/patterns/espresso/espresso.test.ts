@@ -1,5 +1,5 @@
 /** Taps and listeners at a real proxy. */
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import {
   Context,
@@ -23,19 +23,11 @@ import {
 } from "../../../src/patterns/espresso/index.js";
 import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { texts, until } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { LONG } from "../../support/long.js";
 
 const ANY = "tcp://127.0.0.1:*";
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
-
-function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const kept = closeAfterEach();
 
 describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s", (engine) => {
   const context = new Context({ engine });

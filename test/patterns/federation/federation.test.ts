@@ -1,22 +1,16 @@
 /** Brokers of two and three sites over tcp. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Dealer, Publisher, Request, Router, Subscriber } from "../../../src/index.js";
 import { FederatedBroker, type FederatedBrokerOptions } from "../../../src/patterns/federation/broker.js";
 import { type PirateHandler, PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { texts, until, within } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 
-const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
 const ANY = "tcp://127.0.0.1:*";
 
-function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const kept = closeAfterEach();
 
 interface SiteOfTest {
   readonly name: string;
@@ -110,14 +104,6 @@ describe("a federation", () => {
     expect(b.broker.stats()).toMatchObject({ requestsCloud: 1, repliesCloud: 1, requestsLocal: 0 });
   });
 
-  it("gives a client whose routing id is a site's name its own reply", async () => {
-    const [a, b] = (await startSites(["A", "B"])) as [SiteOfTest, SiteOfTest];
-    work(a, () => "here");
-    work(b, () => "there");
-    await until(() => a.broker.stats().idleWorkers === 1, "the worker");
-    expect(texts(await client(a, "B").request("x", { timeout: 5_000 }))).toEqual(["here"]);
-  });
-
   it("loses no accepted request when the site that has it goes away", async () => {
     const [a, b, c] = (await startSites(["A", "B", "C"])) as [SiteOfTest, SiteOfTest, SiteOfTest];
     let taken = 0;
@@ -190,10 +176,7 @@ describe("a federation", () => {
 
   it("hands a request back when its last worker has gone", async () => {
     const [a, b] = (await startSites(["A", "B"])) as [SiteOfTest, SiteOfTest];
-    let begin = (): void => undefined;
-    const began = new Promise<void>((resolve) => {
-      begin = resolve;
-    });
+    const { promise: began, resolve: begin } = deferred();
     const dying = kept(new Dealer());
     dying.connect(b.backend);
     await dying.send(["", "READY"]);
@@ -302,26 +285,6 @@ describe("a site that is a pair", () => {
     expect(texts(await client(a).request("4", { timeout: 5_000 }))).toEqual(["B2 4"]);
     expect(texts(await client(b2).request("5", { timeout: 5_000 }))).toEqual(["B2 5"]);
     expect(b1.broker.stats()).toMatchObject({ requestsCloud: 1, requestsLocal: 1 });
-  });
-
-  it("gives back what it has in flight when it ceases to serve", async () => {
-    const gate = { ...gateOf(), serving: true };
-    const a = await startSite("A", { stateInterval: 50 });
-    const b = await startSite("B", { stateInterval: 50, gate: { ...gate, isServing: () => gate.serving } });
-    a.broker.join(b);
-    b.broker.join(a);
-    let release: (() => void) | undefined;
-    work(b, () => new Promise((resolve) => (release = () => resolve("B"))));
-    await until(() => a.broker.stats().sites.B === 1, "B's worker");
-    const answer = client(a).request("x", { timeout: 10_000 });
-    // At its worker: that the broker has given it away is a moment before.
-    await until(() => release !== undefined, "the request at B");
-    gate.serving = false;
-    release?.();
-    await until(() => a.broker.stats().returned === 1, "the return");
-    work(a, () => "own");
-    expect(texts(await answer)).toEqual(["own"]);
-    expect(b.broker.stats()).toMatchObject({ requestsCloud: 1, repliesCloud: 0, handedBack: 1 });
   });
 });
 

@@ -1,7 +1,7 @@
-/** The wire, the publisher's ring, the subscriber's table, the replays: each by itself. */
+/** The publisher's ring, the subscriber's table, the replays: each by itself. */
 import { describe, expect, it } from "vitest";
 import { frameCost } from "../../../src/core/frame-cost.js";
-import { encodeMeta, Kind, parseMeta } from "../../../src/patterns/kit/sequence-meta.js";
+import { encodeMeta, parseMeta } from "../../../src/patterns/kit/sequence-meta.js";
 import {
   EndStatus,
   encodeAnswer,
@@ -18,65 +18,9 @@ import {
   StreamTable,
 } from "../../../src/patterns/sequenced/subscriber-rules.js";
 
-import { Random } from "../../../src/testing/random.js";
-
 const ID = Buffer.from("000102030405060708090a0b0c0d0e0f", "hex");
 const OTHER = Buffer.alloc(16, 0xff);
 const TOPIC = Buffer.from("topic");
-
-describe("the wire", () => {
-  it("is what its table says", () => {
-    const meta = encodeMeta(ID, 7, 2 ** 32 + 5, 1_700_000_000_000_001);
-    expect(meta.toString("hex")).toBe(
-      "53510101000102030405060708090a0b0c0d0e0f0000000700000001000000050006" + "0a24181e4001",
-    );
-    expect(parseMeta(meta)).toEqual({
-      publisher: ID.toString("latin1"),
-      stream: 7,
-      sequence: 2 ** 32 + 5,
-      time: 1_700_000_000_000_001,
-    });
-    const request = { publisher: ID.toString("hex"), stream: 1, from: 2, to: 3, number: 4_294_967_295 };
-    expect(encodeRequest(request).length).toBe(44);
-    expect(parseRequest(encodeRequest(request))).toEqual(request);
-    const end = { number: 9, status: EndStatus.GONE };
-    expect(encodeEnd(end).length).toBe(9);
-    expect(parseEnd(encodeEnd(end))).toEqual(end);
-  });
-
-  it("refuses what is none, whatever the bytes are", () => {
-    const meta = encodeMeta(ID, 1, 1, 1);
-    const changed = (at: number, value: number): Buffer => {
-      const copy = Buffer.from(meta);
-      copy[at] = value;
-      return copy;
-    };
-    for (const bad of [
-      Buffer.alloc(0),
-      meta.subarray(1),
-      Buffer.concat([meta, Buffer.of(0)]),
-      changed(0, 0),
-      changed(2, 2),
-      changed(3, 0),
-      changed(3, Kind.REPLAY),
-      changed(24, 0xff), // A sequence past 2^53 - 1.
-      changed(31, 0), // The sequence 0.
-      changed(32, 0x20),
-    ])
-      expect(parseMeta(bad)).toBeUndefined();
-    const request = { publisher: ID.toString("hex"), stream: 1, from: 5, to: 4, number: 1 };
-    expect(parseRequest(encodeRequest(request))).toBeUndefined();
-    expect(parseRequest(encodeRequest({ ...request, from: 0 }))).toBeUndefined();
-    const random = new Random(3);
-    for (let i = 0; i < 2_000; i++) {
-      const noise = Buffer.from(
-        Array.from({ length: random.pick([8, 9, 40, 44]) }, () => random.integer(0, 255)),
-      );
-      noise.set([0x53, 0x51, 1, random.integer(1, 4)]);
-      for (const parse of [parseMeta, parseRequest, parseEnd]) expect(() => parse(noise)).not.toThrow();
-    }
-  });
-});
 
 const PUBLISHER = { maxTopics: 2, maxQueue: 3, maxQueueBytes: 300 };
 

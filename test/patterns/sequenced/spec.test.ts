@@ -62,6 +62,7 @@ describe("docs/patterns/sequenced.md", () => {
       return copy;
     };
     for (const bad of [
+      Buffer.alloc(0),
       meta.subarray(0, 39),
       Buffer.concat([meta, Buffer.of(0)]),
       changed(0, 0x54),
@@ -69,6 +70,7 @@ describe("docs/patterns/sequenced.md", () => {
       changed(3, 3),
       changed(24, 0x20), // A sequence above 2^53 - 1.
       changed(31, 0), // Sequence 0.
+      changed(32, 0x20), // A time above 2^53 - 1.
     ])
       expect(parseMeta(bad)).toBeUndefined();
   });
