@@ -1,27 +1,27 @@
 /** Programs that a node announces: in everybody's lists until they are withdrawn, and what a withdrawal does, in which order. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
-import { type AnnouncedProgram, type ClusterBus, ClusterNode } from "../../src/cluster/index.js";
+import type { AnnouncedProgram, ClusterBus, ClusterNode } from "../../src/cluster/index.js";
 import { ClosedError, TimeoutError } from "../../src/core/errors.js";
 import { until, within } from "../contract/support/wait.js";
+import { gate } from "../support/gate.js";
 import { freePort } from "../support/ports.js";
+import { testNodes } from "./nodes.js";
 
 let seed = "";
-const nodes: ClusterNode[] = [];
-afterEach(async () => {
+const { nodes, node } = testNodes(() => ({ multicast: false }));
+afterEach(() => {
   seed = "";
-  await Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 })));
 });
 
 async function started(name: string): Promise<ClusterNode> {
   const port = seed === "" ? await freePort() : 0;
-  const node = new ClusterNode({ name, port, multicast: false, seeds: seed === "" ? [] : [seed] });
-  nodes.push(node);
-  const met = seed === "" ? undefined : new Promise((resolve) => node.events.once("joined", resolve));
-  await node.start();
+  const made = node(name, { port, seeds: seed === "" ? [] : [seed] });
+  const met = seed === "" ? undefined : new Promise((resolve) => made.events.once("joined", resolve));
+  await made.start();
   seed ||= `127.0.0.1:${port}`;
   await met;
-  return node;
+  return made;
 }
 
 /** A program, and what it is asked. */
@@ -103,10 +103,8 @@ describe("announce", () => {
     const program = new Program();
     inB.announce({}, program);
     await a.serve("inner", () => "done").ready;
-    let begin = (): void => undefined;
-    const begun = new Promise<void>((resolve) => (begin = resolve));
-    let go = (): void => undefined;
-    const draining = new Promise<void>((resolve) => (go = resolve));
+    const { passed: begun, open: begin } = gate();
+    const { passed: draining, open: go } = gate();
     await inB.serve("work", async () => {
       begin();
       await draining;

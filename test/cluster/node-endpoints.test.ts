@@ -4,26 +4,16 @@ import { ClusterNode, type ClusterNodeOptions, type ServiceResolver } from "../.
 import { Pull, Push, type Socket } from "../../src/index.js";
 import { collect, nextEvent, thrown, until, within } from "../contract/support/wait.js";
 import { freePort } from "../support/ports.js";
+import { testNodes } from "./nodes.js";
 
 const group = "239.192.84.11";
 let port = 0;
+const { node, started } = testNodes(() => ({ multicast: { group, port } }));
 const closers: (() => unknown)[] = [];
 
 beforeEach(async () => {
   port = await freePort();
 });
-
-function node(name: string, options: ClusterNodeOptions = {}): ClusterNode {
-  const made = new ClusterNode({ name, multicast: { group, port }, ...options });
-  closers.push(() => made.close({ linger: 0 }));
-  return made;
-}
-
-async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
-  const made = node(name, options);
-  await made.start();
-  return made;
-}
 
 function own<S extends Socket>(socket: S): S {
   closers.push(() => socket.close({ linger: 0 }));

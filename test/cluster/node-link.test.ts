@@ -5,12 +5,17 @@ import { Duplex, duplexPair, PassThrough } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import { acceptLinks, dialLink } from "../../src/link/index.js";
+import { testNodes } from "./nodes.js";
 
 const PASSWORD = "correct horse battery staple";
-const nodes: ClusterNode[] = [];
+const { started } = testNodes(() => ({
+  group: "linked",
+  multicast: false,
+  registry: false,
+  password: PASSWORD,
+}));
 const servers: Server[] = [];
-afterEach(async () => {
-  await Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 })));
+afterEach(() => {
   for (const server of servers.splice(0)) {
     server.closeAllConnections();
     server.close();
@@ -18,13 +23,8 @@ afterEach(async () => {
 });
 
 /** A node that nobody reaches where it says that it is. */
-async function hidden(name: string, port: number, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
-  const common = { group: "linked", multicast: false, registry: false, password: PASSWORD } as const;
-  const node = new ClusterNode({ name, ...common, announce: `127.0.0.1:${port}`, ...options });
-  nodes.push(node);
-  await node.start();
-  return node;
-}
+const hidden = (name: string, port: number, options: ClusterNodeOptions = {}): Promise<ClusterNode> =>
+  started(name, { announce: `127.0.0.1:${port}`, ...options });
 
 const isTogether = (...all: ClusterNode[]): boolean =>
   all.every((node) => node.resolve().length === all.length);

@@ -10,6 +10,7 @@ import {
   type MultiplexTransportOptions,
   openLink,
 } from "../../src/link/index.js";
+import { gate } from "../support/gate.js";
 import { LONG } from "../support/long.js";
 
 const PASSWORD = "cluster password";
@@ -103,10 +104,7 @@ it("a name that is closed at one end is closed at the other, and can be opened a
 it("a callback that is busy stops its own sender and no other name, and a full queue refuses", async () => {
   const [a, b] = [transport({ maxQueueBytes: 100_000 }), transport({ window: 4_096, maxWindow: 4_096 })];
   const notes = new Notes();
-  let release = (): void => undefined;
-  const busy = new Promise<void>((resolve) => {
-    release = resolve;
-  });
+  const { passed: busy, open: release } = gate();
   const opened = new Notes();
   a.open("busy", opened.status, opened.data);
   a.open("other", opened.status, opened.data);

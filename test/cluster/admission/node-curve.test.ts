@@ -4,13 +4,12 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { IdentityExchange } from "../../../src/cluster/admission/identity.js";
 import { proveBuses } from "../../../src/cluster/admission/proof.js";
 import {
   type AdmissionRequest,
   ClusterNode,
-  type ClusterNodeOptions,
   ConnectionManager,
   type RefusedReason,
 } from "../../../src/cluster/index.js";
@@ -26,27 +25,13 @@ import {
 import { decodeZ85 } from "../../../src/core/z85.js";
 import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
+import { testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const [A, B, C, STRANGER] = [curveKeyPair(), curveKeyPair(), curveKeyPair(), curveKeyPair()];
 const ALL = [A, B, C].map(({ publicKey }) => publicKey);
-const nodes: ClusterNode[] = [];
+const { node, started } = testNodes(() => ({ multicast: false, key: KEY }));
 const folders: string[] = [];
-
-async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
-  const made = new ClusterNode({ name, multicast: false, key: KEY, ...options });
-  nodes.push(made);
-  await made.start();
-  return made;
-}
-
-/** Until a condition holds: there is no event of it. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
-const together = (count: number, ...all: readonly ClusterNode[]): Promise<void> =>
-  until(() => all.every((each) => each.members().length === count));
 
 function reasonsOf(node: ClusterNode): Set<RefusedReason> {
   const reasons = new Set<RefusedReason>();
@@ -61,9 +46,6 @@ function folder(...keys: readonly string[]): string {
   return path;
 }
 
-afterEach(async () => {
-  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
-});
 afterAll(() => {
   for (const path of folders) rmSync(path, { recursive: true });
 });
@@ -224,8 +206,7 @@ describe("nodes with keys of their own", () => {
     expect(() => new ClusterNode({ curve })).toThrow(EINVAL);
     const a = await started("a", { curve });
     expect(() => a.bus("clear")).toThrow(EINVAL);
-    const lost = new ClusterNode({ key: KEY, multicast: false, curve: { ...A, allow: "/nowhere/at/all" } });
-    nodes.push(lost);
+    const lost = node("lost", { curve: { ...A, allow: "/nowhere/at/all" } });
     await expect(lost.start()).rejects.toMatchObject({ code: "EINVAL" });
   });
 });

@@ -15,10 +15,11 @@ import {
 } from "../../../src/cluster/index.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
+import { testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const BOTH = "extendedKeyUsage=serverAuth,clientAuth\n";
-const nodes: ClusterNode[] = [];
+const { started } = testNodes(() => ({ multicast: false, key: KEY }));
 const sockets: { destroy(): unknown }[] = [];
 let folder = "";
 
@@ -34,21 +35,6 @@ function pair(name: string): ClusterCertificate {
 function tls(name: string, ca = "ca", more: Partial<ClusterTlsOptions> = {}): ClusterTlsOptions {
   return { ...pair(name), ca: pem(`${ca}.pem`), ...more };
 }
-
-async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
-  const made = new ClusterNode({ name, multicast: false, key: KEY, ...options });
-  nodes.push(made);
-  await made.start();
-  return made;
-}
-
-/** Until a condition holds: there is no event of it. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
-const together = (count: number, ...all: readonly ClusterNode[]): Promise<void> =>
-  until(() => all.every((each) => each.members().length === count));
 
 const portOf = (address: string): number => Number(/\d+$/.exec(address)?.[0]);
 
@@ -87,9 +73,8 @@ beforeAll(() => {
   makeCertificate(folder, "addressed", { extensions: `subjectAltName=IP:127.0.0.1\n${BOTH}` });
 });
 
-afterEach(async () => {
+afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy();
-  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
 });
 
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -9,26 +9,15 @@ import {
   type ConnectionStatus,
 } from "../../../src/cluster/index.js";
 import { freePort } from "../../support/ports.js";
+import { testNodes, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
-const nodes: ClusterNode[] = [];
+const { nodes, node, started } = testNodes(() => ({ multicast: false, key: KEY }));
 const servers: Server[] = [];
 const sockets: Socket[] = [];
 
-async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
-  const made = new ClusterNode({ name, multicast: false, key: KEY, ...options });
-  nodes.push(made);
-  await made.start();
-  return made;
-}
-
 const portOf = (of: ClusterNode): number => Number(of.address.split(":")[1]);
 const statesOf = (of: ConnectionManager): string[] => of.status().map(({ state }) => state);
-
-/** Until a condition holds: there is no event of it. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
 
 async function connected(...all: readonly ConnectionManager[]): Promise<void> {
   await until(() =>
@@ -36,10 +25,9 @@ async function connected(...all: readonly ConnectionManager[]): Promise<void> {
   );
 }
 
-afterEach(async () => {
+afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy();
   for (const server of servers.splice(0)) server.close();
-  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
 });
 
 describe("a connection manager", () => {
@@ -121,11 +109,10 @@ describe("a connection manager", () => {
     expect(() => new ConnectionManager(a, { prot: 9 } as never)).toThrow(EINVAL);
     for (const node of [undefined, null, {}, "a"])
       expect(() => new ConnectionManager(node as never)).toThrow(EINVAL);
-    const idle = new ClusterNode({ multicast: false });
+    const idle = node("idle");
     expect(() => new ConnectionManager(idle).add("127.0.0.1:9")).toThrow(
       expect.objectContaining({ code: "EFSM" }),
     );
-    await idle.close();
   });
 
   it("changes nothing where the node has too many seeds for the list", async () => {
@@ -205,8 +192,7 @@ describe("a connection manager", () => {
     await until(() => statesOf(manager).join() === "connected,connected");
     await until(() => manager.status()[0]?.member?.id === a.id);
     // Taken: nothing is left open, and the start may be tried again.
-    const second = new ClusterNode({ name: "c", multicast: false, key: KEY, listen: [{ port }] });
-    nodes.push(second);
+    const second = node("c", { listen: [{ port }] });
     await expect(second.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
     await new ConnectionManager(a).shutdown();
     await second.start();

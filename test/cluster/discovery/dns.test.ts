@@ -4,6 +4,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { type DnsSourceOptions, dnsSource } from "../../../src/cluster/index.js";
+import { gate } from "../../support/gate.js";
 import { missing } from "../../support/peers.js";
 import { freePort } from "../../support/ports.js";
 import { DnsServer } from "./dns-server.js";
@@ -150,10 +151,7 @@ async function silentTargets(
   const socket = createSocket("udp4");
   cleanups.push(() => void socket.close());
   const asked = new Set<string>();
-  let report = (): void => undefined;
-  const whenAsked = new Promise<void>((resolve) => {
-    report = resolve;
-  });
+  const { passed: whenAsked, open: report } = gate();
   socket.on("message", (query, { address, port }) => {
     const end = query.indexOf(0, 12);
     const first = query.toString("latin1", 13, 13 + (query[12] as number));

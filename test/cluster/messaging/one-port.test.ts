@@ -1,33 +1,14 @@
 /** Messages over streams to the node's own port: a cluster for which a firewall opens one tcp port a node. */
 import { Server } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
+import type { ClusterNode, ClusterNodeOptions } from "../../../src/cluster/index.js";
+import { testNodes } from "../nodes.js";
 
 const PASSWORD = "correct horse battery staple";
-const GROUP = `one-port-${process.pid}`;
-const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
+const group = `one-port-${process.pid}`;
+const { started } = testNodes(() => ({ group, multicast: false, registry: false }));
 
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await Promise.all(open.splice(0).map((each) => each.close({ linger: 0 })));
-});
-
-function opened<T extends (typeof open)[number]>(each: T): T {
-  open.push(each);
-  return each;
-}
-
-async function started(name: string, options: ClusterNodeOptions): Promise<ClusterNode> {
-  const node = new ClusterNode({
-    name,
-    group: GROUP,
-    multicast: false,
-    registry: false,
-    ...options,
-  });
-  await opened(node).start();
-  return node;
-}
+afterEach(() => void vi.restoreAllMocks());
 
 /** Three nodes, the later ones with the addresses of the earlier ones. */
 async function three(options: ClusterNodeOptions): Promise<ClusterNode[]> {

@@ -1,6 +1,6 @@
 /** Messages over the streams between two nodes: whichever protocol made them. */
 import { Duplex } from "node:stream";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import {
   ClusterNode,
   type ClusterNodeOptions,
@@ -9,30 +9,25 @@ import {
 } from "../../../src/cluster/index.js";
 import { encodeFrame, StreamFrame } from "../../../src/cluster/wire/stream.js";
 import { curveKeyPair, InvalidArgumentError } from "../../../src/index.js";
+import { testNodes } from "../nodes.js";
 import { eagerPair, MemoryProtocol } from "./memory-protocol.js";
 
 const HEARTBEAT = 600;
 /** The frame by which an end that was asked says that it is there. */
 const ANSWER = encodeFrame(Buffer.of(StreamFrame.ANSWER));
-const nodes: ClusterNode[] = [];
-afterEach(async () => {
-  await Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 })));
-});
+const { node } = testNodes(() => ({ group: "streams", multicast: false, registry: false }));
 
 /** Two nodes with a stream for messages; what the second one gets of "t". */
 async function pair(
   options: ClusterNodeOptions,
   other: ClusterNodeOptions = options,
 ): Promise<{ a: ClusterNode; b: ClusterNode; got: string[]; failures: unknown[] }> {
-  const common = { group: "streams", multicast: false, registry: false } as const;
-  const a = new ClusterNode({ name: "a", ...common, ...options });
-  const b = new ClusterNode({ name: "b", ...common, ...other });
-  nodes.push(a, b);
+  const [a, b] = [node("a", options), node("b", other)];
   const failures: unknown[] = [];
   a.events.on("protocol:failed", (event) => failures.push(event));
   await a.start();
   await b.start();
-  const joined = [a, b].map((node) => new Promise((resolve) => node.events.once("joined", resolve)));
+  const joined = [a, b].map((each) => new Promise((resolve) => each.events.once("joined", resolve)));
   b.join(a.address);
   await Promise.all(joined);
   const got: string[] = [];
@@ -45,8 +40,7 @@ async function pair(
   return { a, b, got, failures };
 }
 
-const protocolOf = (node: ClusterNode): string | undefined =>
-  node.stats().messaging?.links.peers[0]?.protocol;
+const protocolOf = (of: ClusterNode): string | undefined => of.stats().messaging?.links.peers[0]?.protocol;
 
 /** From now on it takes what is written, and nothing comes of it. */
 function swallow(stream: Duplex | undefined): void {

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   ClusterNode,
   type ClusterNodeOptions,
@@ -12,12 +12,13 @@ import {
 } from "../../../src/cluster/index.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
 import { freePort } from "../../support/ports.js";
+import { testNodes } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const BOTH = "extendedKeyUsage=serverAuth,clientAuth\n";
 type Protocols = NonNullable<MessagingOptions["protocols"]>;
 
-const nodes: ClusterNode[] = [];
+const { node, started } = testNodes(() => ({ multicast: false, registry: false }));
 let folder = "";
 
 beforeAll(() => {
@@ -27,9 +28,6 @@ beforeAll(() => {
   makeCertificate(folder, "next", { extensions: BOTH, authority: "other" });
 });
 afterAll(() => rmSync(folder, { recursive: true }));
-afterEach(async () => {
-  await Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 })));
-});
 
 function tls(name = "node", ca = "ca"): ClusterTlsOptions {
   const pem = (file: string): string => readFileSync(join(folder, file), "latin1");
@@ -42,20 +40,10 @@ async function pair(
   other: Protocols,
   options: ClusterNodeOptions = {},
 ): Promise<[ClusterNode, ClusterNode]> {
-  const made = [one, other].map(
-    (protocols, at) =>
-      new ClusterNode({
-        name: at === 0 ? "a" : "b",
-        multicast: false,
-        registry: false,
-        ...options,
-        messaging: { protocols },
-      }),
-  );
-  nodes.push(...made);
-  const [a, b] = made as [ClusterNode, ClusterNode];
-  const joined = made.map((node) => new Promise((resolve) => node.events.once("joined", resolve)));
-  await Promise.all(made.map((node) => node.start()));
+  const a = node("a", { ...options, messaging: { protocols: one } });
+  const b = node("b", { ...options, messaging: { protocols: other } });
+  const joined = [a, b].map((each) => new Promise((resolve) => each.events.once("joined", resolve)));
+  await Promise.all([a.start(), b.start()]);
   b.join(a.address);
   await Promise.all(joined);
   return [a, b];
@@ -105,10 +93,7 @@ describe("messages between nodes", () => {
 
   it("travel by ws to no page, though its browser takes it for one of this host", async () => {
     const [port, ws] = [await freePort(), await freePort()];
-    const options = { port, ports: `${ws}-${ws}`, multicast: false, registry: false } as const;
-    const node = new ClusterNode({ name: "a", ...options, messaging: { protocols: ["ws"] } });
-    nodes.push(node);
-    await node.start();
+    await started("a", { port, ports: `${ws}-${ws}`, messaging: { protocols: ["ws"] } });
     const statusOf = (headers: Record<string, string>): Promise<number | undefined> =>
       new Promise((resolve, reject) => {
         const upgrade = { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13" };
@@ -128,18 +113,10 @@ describe("messages between nodes", () => {
   it("travel by TLS, with a key of the cluster within it, and go on with renewed certificates", async () => {
     const [a, b] = await pair(["tls"], ["tls"], { key: KEY, tls: tls() });
     expect(await exchange(a, b)).toEqual(["tls", "tls"]);
-    for (const node of [a, b]) node.setTls(tls("next", "other"));
+    for (const each of [a, b]) each.setTls(tls("next", "other"));
     expect(await exchange(a, b)).toEqual(["tls", "tls"]);
-    const c = new ClusterNode({
-      name: "c",
-      multicast: false,
-      registry: false,
-      key: KEY,
-      tls: tls("next", "other"),
-      seeds: [a.address],
-      messaging: { protocols: ["tls"] },
-    });
-    nodes.push(c);
+    const messaging = { protocols: ["tls"] } as const;
+    const c = node("c", { key: KEY, tls: tls("next", "other"), seeds: [a.address], messaging });
     const joined = new Promise((resolve) => c.events.once("joined", resolve));
     await c.start();
     await joined;
@@ -154,9 +131,7 @@ describe("messages between nodes", () => {
   it("need certificates for TLS", () => {
     const messaging = { protocols: ["tls"] as const };
     expect(() => new ClusterNode({ messaging })).toThrow("the node's option tls");
-    const node = new ClusterNode();
-    nodes.push(node);
-    expect(() => node.bus("more", { messaging })).toThrow("the node's option tls");
+    expect(() => node("a").bus("more", { messaging })).toThrow("the node's option tls");
     expect(() => new ClusterNode({ messaging: { protocols: ["wss" as never] } })).toThrow(
       "a protocol must be",
     );

@@ -1,7 +1,7 @@
 /** Nodes over IPv6: loopback, global and link-local addresses, both families at once, and nodes without IPv6. */
 import { networkInterfaces } from "node:os";
-import { afterEach, describe, expect, it } from "vitest";
-import { ClusterNode, type ClusterNodeOptions, ConnectionManager } from "../../../src/cluster/index.js";
+import { describe, expect, it } from "vitest";
+import { ClusterNode, ConnectionManager } from "../../../src/cluster/index.js";
 import {
   canonicalAddress,
   joinAddress,
@@ -9,24 +9,10 @@ import {
   resolveAddress,
   splitIpAddress,
 } from "../../../src/cluster/net/addresses.js";
+import { testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
-const nodes: ClusterNode[] = [];
-
-async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
-  const made = new ClusterNode({ name, multicast: false, key: KEY, ipv6: true, ...options });
-  nodes.push(made);
-  await made.start();
-  return made;
-}
-
-/** Until a condition holds: there is no event of it. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
-const together = (...all: readonly ClusterNode[]): Promise<void> =>
-  until(() => all.every((each) => each.members().length === all.length));
+const { started } = testNodes(() => ({ multicast: false, key: KEY, ipv6: true }));
 
 /** An address of IPv6 of this machine, and its interface. */
 function ipv6(isWanted: (address: string) => boolean): { name: string; address: string } | undefined {
@@ -39,10 +25,6 @@ function ipv6(isWanted: (address: string) => boolean): { name: string; address: 
 const loopback = ipv6((address) => address === "::1");
 const global = ipv6((address) => /^(?:2|3|fc|fd)/.test(address));
 const link = ipv6((address) => address.startsWith("fe80:"));
-
-afterEach(async () => {
-  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
-});
 
 describe("addresses of IPv6", () => {
   it("are in brackets, may have a zone, and have one form", () => {
@@ -85,7 +67,7 @@ describe.skipIf(loopback === undefined)("nodes on ::1", () => {
     const a = await started("a", { interface: "::1" });
     expect(a.address).toMatch(/^\[::1\]:\d+$/);
     const b = await started("b", { interface: "::1", seeds: [a.address.replace("::1", "0:0:0::1")] });
-    await together(a, b);
+    await together(2, a, b);
     const manager = new ConnectionManager(a);
     manager.setList([a.address, b.address]);
     await until(
@@ -118,7 +100,7 @@ describe.skipIf(global === undefined)("nodes on the link", () => {
     const a = await started("a", options);
     expect(splitIpAddress(a.address)?.host).toBe(address);
     const b = await started("b", { ...options, seeds: [a.address] });
-    await together(a, b);
+    await together(2, a, b);
   });
 
   it.skipIf(link === undefined)(
@@ -131,7 +113,7 @@ describe.skipIf(global === undefined)("nodes on the link", () => {
       expect(splitIpAddress(a.address)?.host).toBe(address);
       const { port } = splitIpAddress(a.address) as { port: number };
       const b = await started("b", { ...options, seeds: [`[${address}%${name}]:${port}`] });
-      await together(a, b);
+      await together(2, a, b);
       await until(() => a.stats().links > 0 && b.stats().links > 0);
     },
   );
@@ -141,6 +123,6 @@ describe.skipIf(global === undefined)("nodes on the link", () => {
     const a = await started("a", { scope: "link" });
     const { port } = splitIpAddress(a.address) as { port: number };
     const b = await started("b", { scope: "link", seeds: [`[${address}]:${port}`] });
-    await together(a, b);
+    await together(2, a, b);
   });
 });

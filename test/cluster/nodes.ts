@@ -1,0 +1,53 @@
+/** Nodes of a file's tests, in one process and over the host's own sockets. */
+import { afterEach } from "vitest";
+import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
+
+let groups = 0;
+
+/** Once for a file, outside of its tests, after each of which the nodes are closed. @param common options of all of them */
+export function testNodes(common: () => ClusterNodeOptions) {
+  const nodes: ClusterNode[] = [];
+  afterEach(async () => {
+    await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
+  });
+
+  /** One that is not started. */
+  function node(name: string, options: ClusterNodeOptions = {}): ClusterNode {
+    const made = new ClusterNode({ name, ...common(), ...options });
+    nodes.push(made);
+    return made;
+  }
+
+  async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+    const made = node(name, options);
+    await made.start();
+    return made;
+  }
+
+  /** Nodes of a group of their own, all of which see each other. */
+  async function cluster<const N extends readonly string[]>(
+    names: N,
+    options: ClusterNodeOptions = {},
+  ): Promise<{ [K in keyof N]: ClusterNode }> {
+    groups += 1;
+    const group = `cluster-${process.pid}-${groups}`;
+    const all = names.map((name) => node(name, { group, ...options }));
+    await Promise.all(all.map((each) => each.start()));
+    for (const each of all)
+      while (each.members().length < names.length)
+        await new Promise((resolve) => each.events.once("joined", resolve));
+    return all as { [K in keyof N]: ClusterNode };
+  }
+
+  return { nodes, node, started, cluster };
+}
+
+/** Until a condition holds: there is no event of it. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** Until each sees exactly so many members. */
+export function together(count: number, ...all: readonly ClusterNode[]): Promise<void> {
+  return until(() => all.every((each) => each.members().length === count));
+}
