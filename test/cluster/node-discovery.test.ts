@@ -9,27 +9,22 @@ import {
   dnsSource,
   staticSource,
 } from "../../src/cluster/index.js";
+import { gate } from "../support/gate.js";
 import { missing } from "../support/peers.js";
 import { freePort, freePorts } from "../support/ports.js";
 import { DnsServer } from "./discovery/dns-server.js";
+import { testNodes } from "./nodes.js";
 
 const NO_DNSMASQ = missing("dnsmasq");
 if (NO_DNSMASQ !== false) console.log(`skipped: ${NO_DNSMASQ}`);
 
-const NO_IPV6 = missing("ipv6");
-if (NO_IPV6 !== false) console.log(`skipped: ${NO_IPV6}`);
-
 let groups = 0;
 let group = "";
-const nodes: ClusterNode[] = [];
-const cleanups: (() => unknown)[] = [];
-
-function node(name: string, options: ClusterNodeOptions = {}): ClusterNode {
+const { node } = testNodes(() => {
   group ||= `discovery-${process.pid}-${groups++}`;
-  const made = new ClusterNode({ name, group, ...options });
-  nodes.push(made);
-  return made;
-}
+  return { group };
+});
+const cleanups: (() => unknown)[] = [];
 
 /** Resolves when a condition holds, which is looked at after each event of these nodes. */
 function until(condition: () => boolean, ...all: readonly ClusterNode[]): Promise<void> {
@@ -49,7 +44,6 @@ const together = (...all: readonly ClusterNode[]): Promise<void> =>
   until(() => all.every((each) => each.members().length === all.length), ...all);
 
 afterEach(async () => {
-  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
   group = "";
 });
@@ -63,27 +57,6 @@ describe("nodes with a list", () => {
     await together(...all);
     for (const each of all)
       expect(each.discovery()).toMatchObject([{ name: "static", state: "up", addresses: list }]);
-  });
-
-  it("of names and addresses, each of one other node, are linked", async () => {
-    const [a = 0, b = 0] = await freePorts(2);
-    const first = node("a", { port: a, discovery: [staticSource([`localhost:${b}`])] });
-    const second = node("b", { port: b, discovery: [staticSource([])] });
-    await Promise.all([first.start(), second.start()]);
-    await together(first, second);
-    expect(second.discovery()).toMatchObject([{ name: "static", state: "up", addresses: [] }]);
-  });
-
-  it.skipIf(NO_IPV6)("of addresses of IPv6, however they are written, are linked", async () => {
-    const [a = 0, b = 0] = await freePorts(2);
-    const list = [`[::1]:${a}`, `[0:0:0:0:0:0:0:1]:${b}`];
-    const all = [a, b].map((port, i) =>
-      node(`n${i}`, { port, ipv6: true, interface: "::1", discovery: [staticSource(list)] }),
-    );
-    await Promise.all(all.map((each) => each.start()));
-    await together(...all);
-    expect(all[0]?.discovery()).toMatchObject([{ addresses: [`[::1]:${a}`, `[::1]:${b}`] }]);
-    expect(all.map(({ address }) => address)).toEqual([`[::1]:${a}`, `[::1]:${b}`]);
   });
 
   it("find nobody by multicast then, unless it is asked for", async () => {
@@ -138,10 +111,7 @@ describe("a source of one's own", () => {
     const asked: unknown[] = [];
     let fails = false;
     let kick: () => void = () => undefined;
-    let waiting: () => void = () => undefined;
-    const waits = new Promise<void>((resolve) => {
-      waiting = resolve;
-    });
+    const { passed: waits, open: waiting } = gate();
     const a = node("a", {
       discovery: [
         async function* registry(self, signal) {

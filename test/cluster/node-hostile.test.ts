@@ -4,19 +4,13 @@ import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { ClusterNode } from "../../src/cluster/index.js";
+import type { ClusterNode } from "../../src/cluster/index.js";
+import { testNodes, until } from "./nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const OTHER = [...KEY].reverse().join("");
-const nodes: ClusterNode[] = [];
+const { started } = testNodes(() => ({ multicast: false, key: KEY }));
 const sockets: Socket[] = [];
-
-async function started(name: string, seeds: readonly string[] = [], key: string = KEY): Promise<ClusterNode> {
-  const made = new ClusterNode({ name, multicast: false, seeds, key });
-  nodes.push(made);
-  await made.start();
-  return made;
-}
 
 const portOf = (of: ClusterNode): number => Number(of.address.split(":")[1]);
 
@@ -30,9 +24,8 @@ async function dialled(port: number): Promise<Socket> {
 }
 
 /** Until a counter of what was dropped is at least so much. */
-async function dropped(of: ClusterNode, reason: string, least = 1): Promise<void> {
-  while ((of.stats().dropped[reason] ?? 0) < least) await new Promise((resolve) => setTimeout(resolve, 5));
-}
+const dropped = (of: ClusterNode, reason: string, least = 1): Promise<void> =>
+  until(() => (of.stats().dropped[reason] ?? 0) >= least);
 
 function hello(address: string): Buffer {
   const head = Buffer.alloc(38, 7);
@@ -46,9 +39,8 @@ let a: ClusterNode;
 beforeEach(async () => {
   a = await started("a");
 });
-afterEach(async () => {
+afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy();
-  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
 });
 
 describe("hostile datagrams", () => {
@@ -91,7 +83,7 @@ describe("hostile datagrams", () => {
         relay.send(bytes, portOf(a), "127.0.0.1");
       }
     });
-    const b = await started("b", [`127.0.0.1:${relay.address().port}`]);
+    const b = await started("b", { seeds: [`127.0.0.1:${relay.address().port}`] });
     while (a.members().length < 2) await a.events.receive({ timeout: 5_000 });
     await b.leave();
     while (a.members().length > 1) await a.events.receive({ timeout: 5_000 });
@@ -113,13 +105,6 @@ describe("hostile streams", () => {
     expect(a.stats().dropped["link:hello"]).toBe(2);
   });
 
-  it("end at a frame that is too large, before its bytes come", async () => {
-    const large = await dialled(portOf(a));
-    large.write(Buffer.concat([hello("127.0.0.1:9"), Buffer.from([0x7f, 0xff, 0xff, 0xff])]));
-    await once(large, "close");
-    expect(a.stats().dropped["link:oversized"]).toBe(1);
-  });
-
   it("end after a while without a word, and without a genuine packet", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
@@ -135,12 +120,6 @@ describe("hostile streams", () => {
     } finally {
       vi.useRealTimers();
     }
-  });
-
-  it("in numbers keep nobody out", async () => {
-    await Promise.all(Array.from({ length: 200 }, () => dialled(portOf(a))));
-    const b = await started("b", [a.address]);
-    while (a.members().length < 2 || b.members().length < 2) await a.events.receive({ timeout: 5_000 });
   });
 
   it("of another key, and those that were recorded, are refused at their first packet", async () => {
@@ -160,7 +139,7 @@ describe("hostile streams", () => {
     await once(relay, "listening");
     const { port } = relay.address() as { port: number };
     // Its datagrams go nowhere: it joins by the stream.
-    const b = await started("b", [`127.0.0.1:${port}`]);
+    const b = await started("b", { seeds: [`127.0.0.1:${port}`] });
     while (a.members().length < 2) await a.events.receive({ timeout: 10_000 });
     await b.leave();
     while (a.members().length > 1) await a.events.receive({ timeout: 5_000 });
@@ -169,7 +148,7 @@ describe("hostile streams", () => {
     again.write(Buffer.concat(recorded));
     await once(again, "close");
     await dropped(a, "replayed");
-    const stranger = await started("c", [a.address], OTHER);
+    const stranger = await started("c", { seeds: [a.address], key: OTHER });
     await dropped(a, "key");
     expect([a, stranger].map((each) => each.members().length)).toEqual([1, 1]);
   });

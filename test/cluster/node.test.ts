@@ -3,31 +3,20 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import { LISTEN_TIMEOUT } from "../../src/cluster/messaging/bounds.js";
 import { freePort } from "../support/ports.js";
+import { testNodes } from "./nodes.js";
 
 /** A group and a port of each test's own, so that other clusters of this host are not seen. */
 const group = "239.192.84.10";
 let port = 0;
-const nodes: ClusterNode[] = [];
+const { node, started } = testNodes(() => ({ multicast: { group, port } }));
 
 beforeEach(async () => {
   port = await freePort();
 });
-
-function node(name: string, options: ClusterNodeOptions = {}): ClusterNode {
-  const made = new ClusterNode({ name, multicast: { group, port }, ...options });
-  nodes.push(made);
-  return made;
-}
-
-async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
-  const made = node(name, options);
-  await made.start();
-  return made;
-}
 
 /** The first event that fits, now or later. */
 function event<T extends ClusterEvent["type"]>(
@@ -58,10 +47,6 @@ function namesAt(of: ClusterNode): string[] {
     .map(({ name }) => name)
     .sort();
 }
-
-afterEach(async () => {
-  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
-});
 
 describe("nodes of one host", () => {
   it("find each other by multicast, and one that leaves is gone at once", async () => {
@@ -94,13 +79,6 @@ describe("nodes of one host", () => {
     a.heartbeat({ channel: 2, props: { load: 1 } });
     expect(await beat).toMatchObject({ member: { id: a.id }, channel: 2 });
     expect(b.member("a")?.props.load).toBe("1");
-  });
-
-  it("find each other by a seed alone, and hear of a third", async () => {
-    const a = await started("a", { multicast: false });
-    const b = await started("b", { multicast: false, seeds: [a.address] });
-    const c = await started("c", { multicast: false, seeds: [b.address] });
-    await together(a, b, c);
   });
 
   it("do not see a bus of another name, nor one of another key", async () => {

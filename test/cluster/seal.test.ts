@@ -46,15 +46,22 @@ describe("a sealed packet", () => {
     );
   });
 
-  it("is refused when any bit of it was changed", () => {
+  it("is refused when any bit of it was changed, or it was cut short, or is noise", () => {
     fc.assert(
-      fc.property(fc.nat(), fc.integer({ min: 1, max: 255 }), (at, bits) => {
-        const bytes = new Sealer(BUS, [KEY], session(1)).seal(ping(1));
-        const place = at % bytes.length;
-        bytes[place] = (bytes[place] as number) ^ bits;
-        const found = new Sealer(BUS, [KEY], session(2)).open(bytes, MAX_PACKET);
-        expect(["forged", "version", "unsealed", "bus", "key"]).toContain(found);
-      }),
+      fc.property(
+        fc.nat(),
+        fc.integer({ min: 1, max: 255 }),
+        fc.uint8Array({ maxLength: 200 }),
+        (at, bits, noise) => {
+          const bytes = new Sealer(BUS, [KEY], session(1)).seal(ping(1));
+          const place = at % bytes.length;
+          for (const hostile of [bytes.subarray(0, place), Buffer.from(noise)])
+            expect(new Sealer(BUS, [KEY]).open(hostile, MAX_PACKET)).toBeTypeOf("string");
+          bytes[place] = (bytes[place] as number) ^ bits;
+          const found = new Sealer(BUS, [KEY], session(2)).open(bytes, MAX_PACKET);
+          expect(["forged", "version", "unsealed", "bus", "key"]).toContain(found);
+        },
+      ),
       { numRuns: 300, defaultRuns: 100 },
     );
   });

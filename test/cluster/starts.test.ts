@@ -82,32 +82,4 @@ describe("a node that knew one other only, and lost it", () => {
       expect(sides.changesOf(node), `seed ${seed}`).toEqual([]);
     }
   });
-
-  it("is a minority all the same when it has been alone for 20 times as long as a decision takes", () => {
-    const { world, sides, node } = lonely(1, 5);
-    sides.run(20 * world.profile.stableFor);
-    expect(node.rules.live).toEqual([]);
-    expect(sides.isMinority(node)).toBe(false);
-    sides.run(2_000);
-    expect(sides.isMinority(node)).toBe(true);
-  });
-});
-
-describe("a cluster that is cut as soon as all have met", () => {
-  it("has its minority within seconds: who met several waits for 4 times as long as a decision takes", () => {
-    for (const seed of SEEDS) {
-      const world = new World({ seed, profile: PROFILES.local, seeds: 1 });
-      const sides = new Sides(world);
-      for (let i = 0; i < 4; i++) {
-        const node = world.add();
-        sides.begin(node);
-        world.join(node);
-      }
-      expect(world.runUntil(() => world.agree(), 10_000)).toBeGreaterThanOrEqual(0);
-      world.blocks = (from, to) => world.nodes.indexOf(from) % 2 !== world.nodes.indexOf(to) % 2;
-      sides.run(4_000 + 4 * world.profile.stableFor);
-      const types = world.nodes.map((node) => sides.changesOf(node).map(({ type }) => type));
-      expect(types.flat().sort(), `seed ${seed}`).toEqual(["minority", "minority", "split", "split"]);
-    }
-  });
 });

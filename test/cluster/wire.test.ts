@@ -68,12 +68,6 @@ describe("the wire form", () => {
     );
   });
 
-  it("skips updates of a later version", () => {
-    const bytes = encodePacket(gossip(Update.left({ id: FROM, start: 1, count: 2 })), BUS);
-    bytes[PREFIX + bodySize(PacketType.GOSSIP, 0)] = 77;
-    expect(decodePacket(bytes, BUS, MAX_PACKET)).toEqual(gossip());
-  });
-
   it("says what is wrong", () => {
     const bytes = encodePacket(gossip(Update.left({ id: FROM, start: 1, count: 2 })), BUS);
     const changed = (at: number, value: number): Buffer => {

@@ -43,7 +43,7 @@ const WALL = 1_800_000_000_000;
 const MAX_INBOX = 2_000;
 
 /** A seeded xorshift generator. */
-function randomOf(seed: number): () => number {
+export function randomOf(seed: number): () => number {
   let state = (seed ^ 0x9e37_79b9) | 0 || 1;
   return () => {
     state ^= state << 13;
