@@ -7,20 +7,14 @@ import { keyId } from "../../../src/cluster/wire/seal.js";
 import { encodeFrame, encodeHello, helloSize } from "../../../src/cluster/wire/stream.js";
 import { decodeZ85 } from "../../../src/core/z85.js";
 import { LONG } from "../../support/long.js";
+import { testNodes, together, until } from "../nodes.js";
 
 /** Of 50 strangers each; the other node starts after a third of them. */
 const ROUNDS = LONG ? 24 : 3;
 const KEY = "01234567890123456789012345678901234567ab";
 const [PASSWORD, OTHER] = ["correct horse battery", "battery staple"];
-const nodes: ClusterNode[] = [];
+const { node, started } = testNodes(() => ({ multicast: false }));
 const sockets: Socket[] = [];
-
-async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
-  const made = new ClusterNode({ name, multicast: false, ...options });
-  nodes.push(made);
-  await made.start();
-  return made;
-}
 
 const portOf = (of: ClusterNode): number => Number(of.address.split(":")[1]);
 
@@ -32,9 +26,8 @@ async function dialled(port: number): Promise<Socket> {
   return socket;
 }
 
-async function dropped(of: ClusterNode, reason: string, least = 1): Promise<void> {
-  while ((of.stats().dropped[reason] ?? 0) < least) await new Promise((resolve) => setTimeout(resolve, 5));
-}
+const dropped = (of: ClusterNode, reason: string, least = 1): Promise<void> =>
+  until(() => (of.stats().dropped[reason] ?? 0) >= least);
 
 /** The first refusal of this reason, now or later. */
 function refusal(of: ClusterNode, reason: string): Promise<Extract<ClusterEvent, { type: "refused" }>> {
@@ -45,35 +38,19 @@ function refusal(of: ClusterNode, reason: string): Promise<Extract<ClusterEvent,
   );
 }
 
-/** Until each sees so many. */
-async function together(count: number, ...all: readonly ClusterNode[]): Promise<void> {
-  while (all.some((each) => each.members().length < count))
-    await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
 const closed = (socket: Socket): Promise<void> =>
   new Promise((resolve) => void socket.on("close", () => resolve()));
 
-afterEach(async () => {
+afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy();
-  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
 });
 
 describe("a password in place of a key", () => {
-  it("lets those in who have it, and their streams are verified by it", async () => {
-    const a = await started("a", { password: PASSWORD });
-    const b = await started("b", { password: PASSWORD, seeds: [a.address] });
-    await together(2, a, b);
-    while (a.stats().links === 0) await new Promise((resolve) => setTimeout(resolve, 5));
-    expect([a, b].map((each) => each.stats().dropped)).toEqual([{}, {}]);
-  });
-
   it("is wrong, and one end reports that, the other that it is refused", async () => {
     const a = await started("a", { password: PASSWORD });
     const seeds = [a.address];
     const refused = refusal(a, "password");
-    const b = new ClusterNode({ name: "b", multicast: false, password: OTHER, seeds });
-    nodes.push(b);
+    const b = node("b", { password: OTHER, seeds });
     const peer = refusal(b, "peer");
     await b.start();
     expect((await refused).address).toMatch(/^127\.0\.0\.1/);
@@ -118,12 +95,10 @@ describe("a password in place of a key", () => {
       expect(error.code).toBe("EINVAL");
       for (const secret of ["short", PASSWORD, OTHER, "123"]) expect(error.message).not.toContain(secret);
     }
-    const node = new ClusterNode({ password: PASSWORD });
-    nodes.push(node);
-    expect(() => node.setKeys(KEY)).toThrow(expect.objectContaining({ code: "EINVAL" }));
-    expect(() => node.setPasswords()).toThrow(expect.objectContaining({ code: "EINVAL" }));
-    const keyed = new ClusterNode({ key: KEY });
-    nodes.push(keyed);
+    const a = node("a", { password: PASSWORD });
+    expect(() => a.setKeys(KEY)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => a.setPasswords()).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    const keyed = node("keyed", { key: KEY });
     expect(() => keyed.setPasswords(PASSWORD)).toThrow(expect.objectContaining({ code: "EINVAL" }));
   });
 });

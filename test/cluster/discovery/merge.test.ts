@@ -44,33 +44,9 @@ describe("a list of a source", () => {
       junk: 3,
     });
   });
-
-  it("is cut at the bound", () => {
-    const list = checkedList(addresses("1", MAX_SEEDS + 10));
-    expect(list?.addresses.length).toBe(MAX_SEEDS);
-    expect(list?.excess).toBe(10);
-  });
-
-  it.each([[undefined], [null], ["10.0.0.1:1"], [{}], [7]])("is not %j", (given) => {
-    expect(checkedList(given)).toBeUndefined();
-  });
 });
 
 describe("the lists of all sources", () => {
-  it("are one, each address once", () => {
-    const lists = [
-      ["10.0.0.1:1", "10.0.0.2:1"],
-      ["10.0.0.2:1", "10.0.0.3:1"],
-    ];
-    expect([...merged(lists, asIs).addresses].sort()).toEqual(["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]);
-  });
-
-  it("have the addresses of names", () => {
-    const known: Record<string, string[]> = { "db:1": ["10.0.0.8:1", "10.0.0.9:1"] };
-    const { addresses: found } = merged([["db:1", "10.0.0.1:1"]], (entry) => known[entry] ?? [entry]);
-    expect([...found]).toEqual(["10.0.0.8:1", "10.0.0.9:1", "10.0.0.1:1"]);
-  });
-
   it("have room for the few addresses of one source when another has thousands", () => {
     const few = addresses("2", 20);
     const flooded = merged([addresses("1", MAX_SEEDS), few], asIs);

@@ -63,19 +63,6 @@ describe("names", () => {
     expect(names.get("db:7946")).toEqual(["10.0.0.1:7946"]);
   });
 
-  it("have the error of their last look-up, until one succeeds or they are gone", async () => {
-    zone.db = new Error("EAI_AGAIN");
-    names.set(new Set(["db:7946", "gone:1"]));
-    await vi.advanceTimersByTimeAsync(10);
-    expect(names.errorOf("db:7946")).toBe(zone.db);
-    expect(names.errorOf("gone:1")?.message).toBe("gone:1 has no address");
-    zone.db = ["10.0.0.1"];
-    names.set(new Set(["db:7946"]));
-    expect(names.errorOf("gone:1")).toBeUndefined();
-    await vi.advanceTimersByTimeAsync(80_000);
-    expect(names.errorOf("db:7946")).toBeUndefined();
-  });
-
   it("are looked up more often by a node that is alone", async () => {
     alone = true;
     names.set(new Set(["db:7946"]));
