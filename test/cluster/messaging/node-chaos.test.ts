@@ -15,8 +15,8 @@ import { blowsFor } from "../../chaos/blows.js";
 import { type Child, start } from "../../process/child.js";
 import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
+import { randomOf } from "../simulation/world.js";
 import { pipesIn } from "./pipes-protocol.js";
-import { randomOf } from "./route-world.js";
 
 /** ms between two bursts: the default run computes for its other tests, too. */
 const INTERVAL = LONG ? 5 : 50;

@@ -14,24 +14,6 @@ function nodesOf(count: number): DriverNode[] {
 }
 
 describe("a route driver", () => {
-  it("has the example of EMQX's routes: who subscribes gets what fits, and nobody else", async () => {
-    const [one, two, three] = nodesOf(3) as [DriverNode, DriverNode, DriverNode];
-    await Promise.all([
-      one.driver.subscribe("t/+/x"),
-      one.driver.subscribe("t/+/y"),
-      two.driver.subscribe("t/#"),
-      three.driver.subscribe("t/+/x"),
-      three.driver.subscribe("t/a"),
-    ]);
-    expect(one.targets("t/a")).toEqual([two.id, three.id].sort());
-    expect(two.targets("t/b/x")).toEqual([one.id, three.id].sort());
-    expect(two.targets("t/b/y")).toEqual([one.id]);
-    expect(three.targets("t/c")).toEqual([two.id]);
-    expect(three.targets("u")).toEqual([]);
-    // Never oneself: those subscriptions are known here.
-    expect(one.targets("t/b/y")).toEqual([two.id]);
-  });
-
   it("resolves `subscribe` when all know it, at once where nobody else is", async () => {
     const alone = net.add();
     await alone.driver.subscribe("a");

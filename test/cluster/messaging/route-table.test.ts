@@ -405,23 +405,6 @@ describe("the route table", () => {
     expect(table.list(10, "t/+")).toEqual([]);
   });
 
-  it("has the nodes of a filter in some words, however many there are", () => {
-    const table = new NumberedTable();
-    for (let node = 0; node < 1_000; node++) for (let i = 0; i < 20; i++) table.add(`f/${i}`, node);
-    expect(table.size).toBe(20_000);
-    expect(match(table, "f/7")).toEqual(Array.from({ length: 1_000 }, (_, node) => node));
-    for (let node = 0; node < 1_000; node++)
-      if (node % 100 !== 0)
-        for (let i = 0; i < 20; i++) if (!table.delete(`f/${i}`, node)) expect.unreachable();
-    expect(match(table, "f/7")).toEqual([0, 100, 200, 300, 400, 500, 600, 700, 800, 900]);
-    for (let node = 100; node < 1_000; node += 200) table.deleteNode(node);
-    while (table.sweep());
-    expect(match(table, "f/7")).toEqual([0, 200, 400, 600, 800]);
-    for (let node = 0; node < 1_000; node += 200) table.deleteNode(node);
-    while (table.sweep());
-    expect([table.filters, table.unswept]).toEqual([0, 0]);
-  });
-
   it("takes of a node so many shapes of filters, and other nodes' still", () => {
     const table = new NumberedTable();
     const shape = (i: number) =>

@@ -6,6 +6,7 @@ import { type MessagingSettings, messagingSettings } from "../../../src/cluster/
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
 import type { RouteLimits } from "../../../src/cluster/messaging/route-copies.js";
 import { RouteLists } from "../../../src/cluster/messaging/route-lists.js";
+import { randomOf } from "../simulation/world.js";
 
 export interface RouteWorldOptions {
   readonly seed: number;
@@ -14,17 +15,6 @@ export interface RouteWorldOptions {
   readonly grace?: number;
   readonly settle?: number;
   readonly limits?: RouteLimits;
-}
-
-/** Small and fast: xorshift, seeded. */
-export function randomOf(seed: number): () => number {
-  let state = (seed ^ 0x9e37_79b9) | 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 4_294_967_296;
-  };
 }
 
 /** The simplest thing that could be right. */

@@ -65,20 +65,6 @@ describe("topics", () => {
 
 describe("filters", () => {
   it.each([
-    "#",
-    "+",
-    "/",
-    "+/+",
-    "/+",
-    "+/",
-    "sport/tennis/#",
-    "+/tennis/#",
-    "sport/+/player1",
-    "$SYS/#",
-    "+/#",
-  ])("are %s", (filter) => expect(filterFault(filter)).toBeUndefined());
-
-  it.each([
     "sport/tennis#",
     "sport/tennis/#/ranking",
     "sport+",
