@@ -1,41 +1,20 @@
-/** send and query between real nodes: by links and by datagram, with keys, and after one is gone. */
-import { afterEach, describe, expect, it } from "vitest";
-import { ClusterNode, type ClusterNodeOptions, type ServiceMessage } from "../../../src/cluster/index.js";
+/** send and query between real nodes: by links and by datagram, with keys. */
+import { describe, expect, it } from "vitest";
+import { ClusterNode, type ServiceMessage } from "../../../src/cluster/index.js";
 import { freePort } from "../../support/ports.js";
+import { testNodes } from "../nodes.js";
 
 const PORT = await freePort();
-const open: ClusterNode[] = [];
-let made = 0;
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((node) => node.close({ linger: 0 })));
-});
-
-/** Nodes of a group of their own, all of which see each other. */
-async function cluster(names: readonly string[], options: ClusterNodeOptions = {}): Promise<ClusterNode[]> {
-  made += 1;
-  const group = `services-${process.pid}-${made}`;
-  const nodes = names.map((name) => new ClusterNode({ name, group, multicast: { port: PORT }, ...options }));
-  open.push(...nodes);
-  await Promise.all(nodes.map((node) => node.start()));
-  for (const node of nodes)
-    while (node.members().length < names.length)
-      await new Promise((resolve) => node.events.once("joined", resolve));
-  return nodes;
-}
+const { node, cluster } = testNodes(() => ({ multicast: { port: PORT } }));
 
 describe("services of real nodes", () => {
   it("answers the query of the seed: three services, two of which answer", async () => {
-    const [one, two, three] = (await cluster(["one", "two", "three"])) as [
-      ClusterNode,
-      ClusterNode,
-      ClusterNode,
-    ];
-    for (const [node, word] of [
+    const [one, two, three] = await cluster(["one", "two", "three"]);
+    for (const [each, word] of [
       [one, "Hello,"],
       [two, "World!"],
     ] as const)
-      node.onQuery(({ service }) => {
+      each.onQuery(({ service }) => {
         if (!service.local) throw new Error("Only Local can Query");
         return word;
       });
@@ -49,12 +28,11 @@ describe("services of real nodes", () => {
 
   it("sends by links and by datagram, sealed by a key", async () => {
     const key = "0".repeat(40);
-    const nodes = await cluster(["a", "b", "c"], { key });
-    const [a, ...others] = nodes as [ClusterNode, ClusterNode, ClusterNode];
+    const [a, ...others] = await cluster(["a", "b", "c"], { key });
     const got: ServiceMessage[] = [];
     const all = new Promise<void>((resolve) => {
-      for (const node of others)
-        node.onMessage((message) => {
+      for (const other of others)
+        other.onMessage((message) => {
           got.push(message);
           if (got.length === 4) resolve();
         });
@@ -75,7 +53,7 @@ describe("services of real nodes", () => {
 
   it("sends and asks by the protocols that a call names, whichever its link has", async () => {
     const messaging = { protocols: ["ipc", "tcp"] } as const;
-    const [a, b] = (await cluster(["a", "b"], { messaging })) as [ClusterNode, ClusterNode];
+    const [a, b] = await cluster(["a", "b"], { messaging });
     const got: string[] = [];
     let seen = (): void => undefined;
     b.onMessage(({ data, protocol }) => {
@@ -104,28 +82,12 @@ describe("services of real nodes", () => {
     expect(refused?.error.message).toBe(`the link to ${b.self.name} is ipc, and it is not reached by ws`);
   });
 
-  it("fails for one that is gone, and for one that takes no messages, at once", async () => {
-    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
-    b.onQuery(() => new Promise(() => undefined));
-    const service = a.member("b");
-    const query = a.query({ services: ["b"], timeout: -1 });
-    const collected = query.collect();
-    await b.leave();
-    expect((await collected).failed[0]?.error).toMatchObject({ code: "EHOSTUNREACH" });
-    if (service === undefined) throw new Error("b was not there");
-    const { failed } = await a.send({ services: [service] });
-    expect(failed[0]?.error).toMatchObject({ code: "EHOSTUNREACH" });
-    expect(() => a.query({ services: ["b"] })).toThrow("no live member");
-  });
-
   it("says what a bus without messages, and one that was not started, cannot do", async () => {
-    const off = new ClusterNode({ messaging: false });
-    open.push(off);
+    const off = node("off", { messaging: false });
     expect(() => off.onQuery(() => "")).toThrow("messaging is false");
     expect(() => off.hook("event", () => undefined)).toThrow("messaging is false");
     await expect(off.send({ resolve: "x" })).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
-    const early = new ClusterNode({ messaging: { channels: [7, "orders"] } });
-    open.push(early);
+    const early = node("early", { messaging: { channels: [7, "orders"] } });
     early.hook("event", () => undefined);
     early.onMessage(() => undefined);
     expect(early.channels.joined).toEqual([7, "orders"]);
@@ -135,7 +97,7 @@ describe("services of real nodes", () => {
   });
 
   it("calls hooks of services as they come and go", async () => {
-    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
+    const [a, b] = await cluster(["a", "b"]);
     const log: string[] = [];
     a.hook("service:lost", (service) => void log.push(service.name.split("@")[0] as string));
     const lost = new Promise((resolve) => a.events.once("left", resolve));

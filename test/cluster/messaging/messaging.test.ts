@@ -19,6 +19,7 @@ import {
   RetainedValues,
 } from "../../../src/cluster/messaging/retained.js";
 import { InvalidStateError, TimeoutError } from "../../../src/core/errors.js";
+import { gate } from "../../support/gate.js";
 import fc from "../../support/properties.js";
 import { type FakeNode, FakeWorld } from "./messaging-world.js";
 
@@ -263,10 +264,7 @@ describe("a full node", () => {
   test("loses by its own mark, is counted and reported once, and nobody else waits", async () => {
     const [a, b, c] = nodes(3);
     world.mark = 5;
-    let release = (): void => undefined;
-    const blocked = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { passed: blocked, open: release } = gate();
     b.messaging.self.subscribe("t/#", { maxQueue: 1 }, () => blocked);
     const fast = collect(c.messaging.self, "t/#");
     const counts: number[] = [];
@@ -290,10 +288,7 @@ describe("a full node", () => {
   test("onFull wait: waits for that node alone, in order, and later ones do not pass", async () => {
     const [a, b, c] = nodes(3);
     world.mark = 2;
-    let release = (): void => undefined;
-    const blocked = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { passed: blocked, open: release } = gate();
     const slow: string[] = [];
     b.messaging.self.subscribe("t", { maxQueue: 1 }, async ({ data }) => {
       slow.push(String(data));
@@ -320,10 +315,8 @@ describe("a full node", () => {
   test("one that may be dropped does not pass one that waits, though there is room for a moment", async () => {
     const [a, b] = nodes(2);
     world.mark = 1;
-    let release = (): void => undefined;
-    world.held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { passed, open: release } = gate();
+    world.held = passed;
     const got = collect(b.messaging.self, "t");
     await a.messaging.self.publish("t", "0");
     let count: Promise<number> | undefined;
@@ -368,10 +361,8 @@ describe("a full node", () => {
     expect(await a.messaging.self.publish("a", text("22"), { onFull: "wait" })).toBe(1);
     await world.settle();
     world.mark = 1;
-    let release = (): void => undefined;
-    world.held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { passed, open: release } = gate();
+    world.held = passed;
     await a.messaging.self.publish("b", "full");
     // One node is full: one copy waits.
     const waiting = a.messaging.self.publish("t", text("3"), { onFull: "wait" });
@@ -409,10 +400,8 @@ describe("a node that was just met, whose interest is not known yet", () => {
     const a = world.node("a");
     const [b] = nodes(1);
     world.mark = 1;
-    let release = (): void => undefined;
-    world.held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { passed, open: release } = gate();
+    world.held = passed;
     const got = collect(b.messaging.self, "t");
     a.routes.meet(b);
     const counts = [
@@ -659,10 +648,8 @@ describe("one-to-one", () => {
     const a = world.node("a", { maxPendingBytes: 1_000, maxItem: 262_144 });
     const [b] = nodes(1);
     world.mark = 1;
-    let release = (): void => undefined;
-    world.held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { passed, open: release } = gate();
+    world.held = passed;
     const got = collect(b.messaging.self, "self");
     const address = a.messaging.addressOf(b.id);
     const sent = a.messaging.self.sendTo(address, "0");
@@ -1020,6 +1007,11 @@ describe("what an evil node sends", () => {
     notUtf8[2] = 0xff;
     a.links.forge(b, MessageKind.PUBLISH, notUtf8);
     a.links.forge(b, MessageKind.DIRECT, Buffer.from([0, 1]));
+    // To what stands for a client of another node, and to nobody; from an alias, and from nobody.
+    for (const id of [b.messaging.addressOf(a.id).id, 0]) {
+      a.links.forge(b, MessageKind.DIRECT, encodeDirect(id, 1, undefined, "x"));
+      a.links.forge(b, MessageKind.DIRECT, encodeDirect(1, id, undefined, "x"));
+    }
     a.links.forge(b, MessageKind.RETAINED, Buffer.from([9, 0]));
     a.links.forge(b, MessageKind.RETAINED, encodeAsk(1, ["a/#/b"]));
     a.links.forge(b, 99, Buffer.from([1]));
@@ -1029,7 +1021,8 @@ describe("what an evil node sends", () => {
     expect(refused).toEqual({
       "publish:topic": 8,
       "publish:malformed": 1,
-      "direct:malformed": 1,
+      "direct:closed": 2,
+      "direct:malformed": 3,
       "retained:malformed": 2,
       kind: 1,
     });
@@ -1152,10 +1145,7 @@ describe("what an evil node sends", () => {
 
   test("values without end for a subscription hold the link while it handles them", async () => {
     const [a, b] = nodes(2);
-    let release = (): void => undefined;
-    const blocked = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { passed: blocked, open: release } = gate();
     b.messaging.self.subscribe("t/#", { retained: true, maxQueue: 5 }, () => blocked);
     await world.settle();
     let held: unknown;

@@ -62,26 +62,6 @@ function world() {
   return { stream, sent, streams, log, accepted, dial, stand };
 }
 
-it("a frame goes to the end that it is for, by its lane", () => {
-  const { stream, streams, log, accepted, dial, stand } = world();
-  dial(0);
-  dial(2);
-  stand();
-  expect(log.splice(0)).toEqual(["out0 open", "out2 open"]);
-  for (const lane of [0, 2]) {
-    streams.onMessages(stream, HELLO(lane));
-    streams.onMessages(stream, BATCH(lane));
-    streams.onMessages(stream, Buffer.concat([Buffer.of(lane), encodeAck(1, 1)]));
-  }
-  expect(log.splice(0)).toEqual(["in0 1", "in0 2", "out0 6", "in2 1", "in2 2", "out2 6"]);
-  expect([accepted[0]?.stream, accepted[2]?.stream]).toEqual([stream, stream]);
-  expect(stream.users).toBe(4);
-  streams.onEnd(stream, "over");
-  expect(log.sort()).toEqual(["out0 over", "out2 over"]);
-  expect([accepted[0]?.stream, accepted[2]?.stream]).toEqual([undefined, undefined]);
-  expect(stream.users).toBe(0);
-});
-
 it("a lane of a stream has one end each way: a further one takes its place", async () => {
   const { stream, streams, log, dial, stand } = world();
   stand();

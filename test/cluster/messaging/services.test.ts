@@ -4,6 +4,7 @@ import { MAX_HANDLING, MAX_HANDLING_BYTES } from "../../../src/cluster/messaging
 import type { QueryError } from "../../../src/cluster/messaging/query.js";
 import type { ServiceMessage, ServiceSendResult } from "../../../src/cluster/messaging/service-types.js";
 import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
+import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
 import { expect } from "../../support/quick-expect.js";
 import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
@@ -154,18 +155,6 @@ describe("send", () => {
     await expect(a.services.send({ data: "x" })).rejects.toMatchObject({ code: "EINVAL" });
     const { sent, means } = await a.services.send({ resolve: "none" });
     expect([sent, means]).toEqual([[], "none"]);
-  });
-
-  it("uses the protocols that it may use", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
-    world.add("b");
-    a.protocol = "ipc";
-    a.ways = ["ipc"];
-    expect((await a.services.send({ services: ["b"], protocols: ["ipc", "tcp"] })).sent.length).toBe(1);
-    const { sent, failed } = await a.services.send({ services: ["b"], protocols: ["tcp"] });
-    expect(sent).toEqual([]);
-    expect(failed[0]?.error.message).toBe("the link to b@here is ipc, and it is not reached by tcp");
   });
 
   it("uses them, too, where there is no link yet: it makes one by these, or fails", async () => {
@@ -786,10 +775,7 @@ describe("handlers", () => {
     async () => {
       const world = new ServiceWorld();
       const a = world.add("a");
-      let release = (): void => undefined;
-      const released = new Promise<void>((resolve) => {
-        release = resolve;
-      });
+      const { passed: released, open: release } = gate();
       let got = 0;
       const handler = (): Promise<void> => {
         got += 1;
