@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { Balancer, type NodeLoad } from "../../../src/cluster/requests/balancer.js";
 import { RetryBudget } from "../../../src/cluster/requests/call.js";
-import { ReceiveWindow, SendCredit } from "../../../src/cluster/requests/stream-window.js";
+import { ReceiveWindow } from "../../../src/cluster/requests/stream-window.js";
 import { randomOf } from "./request-world.js";
 
 const at = (distance: number, ...ids: string[]): { id: string; distance: number }[] =>
@@ -160,34 +160,6 @@ describe("the retry budget", () => {
 });
 
 describe("the window of a stream", () => {
-  it("lets as much be sent as was granted, under random reading", () => {
-    const random = randomOf(3);
-    for (let round = 0; round < 500; round++) {
-      const parts = 1 + Math.floor(random() * 8);
-      const bytes = 1 + Math.floor(random() * 100);
-      const sender = new SendCredit(parts, bytes);
-      const reader = new ReceiveWindow(parts, bytes);
-      const unread: number[] = [];
-      let unreadBytes = 0;
-      for (let step = 0; step < 100; step++) {
-        if (random() < 0.6 && sender.hasRoom) {
-          const size = Math.floor(random() * 40);
-          sender.sent(size);
-          if (!reader.onPart(size)) throw new Error("it was granted");
-          unread.push(size);
-          unreadBytes += size;
-        } else if (unread.length > 0) {
-          const size = unread.shift() as number;
-          unreadBytes -= size;
-          const grant = reader.onRead(size);
-          if (grant !== undefined) sender.granted(grant.parts, grant.bytes);
-        } else if (!sender.hasRoom) throw new Error("all was read, and nothing may be sent");
-        // One part may go beyond the bytes.
-        if (unread.length > parts || unreadBytes >= bytes + 40) throw new Error("more than was granted");
-      }
-    }
-  });
-
   it("refuses a part that was not granted", () => {
     const reader = new ReceiveWindow(1, 10);
     expect(reader.onPart(50)).toBe(true);

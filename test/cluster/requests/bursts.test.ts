@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Balancer } from "../../../src/cluster/requests/balancer.js";
 import { encodeBody } from "../../../src/cluster/requests/body.js";
 import type { CallTerms } from "../../../src/cluster/requests/call.js";
-import { loadsOf, TERMS, World } from "./request-world.js";
+import { loadsOf, randomOf, TERMS, World } from "./request-world.js";
 
 const COUNT = 400;
 
@@ -149,14 +149,7 @@ describe("requests that wait for room", () => {
 });
 
 it("a burst is shared by nodes of which one alone has answered before, however slowly", () => {
-  const random = (() => {
-    let state = 1;
-    return () => {
-      state = (state * 48_271) % 0x7fff_ffff;
-      return state / 0x7fff_ffff;
-    };
-  })();
-  const balancer = new Balancer("work", random, () => undefined);
+  const balancer = new Balancer("work", randomOf(1), () => undefined);
   balancer.setCandidates(["a", "b", "c"].map((id) => ({ id, distance: 1 })));
   const [a] = balancer.nodes.values();
   if (a === undefined) throw new Error("no node");

@@ -18,6 +18,7 @@ import {
   encodeSign,
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
+import { gate } from "../../support/gate.js";
 
 const OTHER = "b".repeat(32);
 
@@ -50,15 +51,6 @@ function requestsOf(
     handlerFailed: () => undefined,
     ...effects,
   });
-}
-
-/** A promise, and what settles it. */
-function gate(): { readonly passed: Promise<void>; open(): void } {
-  let open = (): void => undefined;
-  const passed = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { passed, open: () => open() };
 }
 
 const opsOf = (sent: readonly Buffer[]): unknown[] =>

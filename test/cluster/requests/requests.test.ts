@@ -1,39 +1,15 @@
 /** serve and request between real nodes: replies, errors, streams, deadlines, contracts, drains and losses. */
 import { Readable } from "node:stream";
-import { afterEach, describe, expect, it } from "vitest";
-import {
-  ClusterNode,
-  type ClusterNodeOptions,
-  defineService,
-  ServiceError,
-} from "../../../src/cluster/index.js";
+import { describe, expect, it } from "vitest";
+import { type ClusterNode, defineService, ServiceError } from "../../../src/cluster/index.js";
 import type { StandardSchemaV1 } from "../../../src/core/standard-schema.js";
+import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
+import { testNodes } from "../nodes.js";
 
 const PORT = await freePort();
-const open: ClusterNode[] = [];
-let made = 0;
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((node) => node.close({ linger: 0 })));
-});
-
-/** Nodes of a group of their own, all of which see each other. */
-async function cluster<const N extends readonly string[]>(
-  names: N,
-  options: ClusterNodeOptions = {},
-): Promise<{ [K in keyof N]: ClusterNode }> {
-  made += 1;
-  const group = `requests-${process.pid}-${made}`;
-  const nodes = names.map((name) => new ClusterNode({ name, group, multicast: { port: PORT }, ...options }));
-  open.push(...nodes);
-  await Promise.all(nodes.map((node) => node.start()));
-  for (const node of nodes)
-    while (node.members().length < names.length)
-      await new Promise((resolve) => node.events.once("joined", resolve));
-  return nodes as { [K in keyof N]: ClusterNode };
-}
+const { node, cluster } = testNodes(() => ({ multicast: { port: PORT } }));
 
 function schemaOf<T>(accepts: (value: unknown) => value is T): StandardSchemaV1<T> {
   return {
@@ -82,16 +58,11 @@ describe("requests between nodes", () => {
   });
 
   it("serves what was given before the start, and answers itself where it is the nearest", async () => {
-    const node = new ClusterNode({
-      name: "alone",
-      group: `requests-${process.pid}-alone`,
-      multicast: { port: PORT },
-    });
-    open.push(node);
-    node.serve("echo", (body) => body);
-    await node.start();
-    expect(await node.request("echo", "hello")).toBe("hello");
-    expect((await errorOf(node.request("echo", "hello", { self: false }))).reason).toBe("no-service");
+    const alone = node("alone", { group: `requests-${process.pid}-alone` });
+    alone.serve("echo", (body) => body);
+    await alone.start();
+    expect(await alone.request("echo", "hello")).toBe("hello");
+    expect((await errorOf(alone.request("echo", "hello", { self: false }))).reason).toBe("no-service");
   });
 
   it("hands the handler headers, method, sender and what is left of the time", async () => {
@@ -215,41 +186,10 @@ describe("requests between nodes", () => {
     expect(two.stats().requests).toMatchObject({ pending: 0, failed: 2 });
   });
 
-  it("runs as many as its concurrency, and refuses what waits beyond its queue", async () => {
-    const [one, two] = await cluster(["one", "two"]);
-    let most = 0;
-    let running = 0;
-    const ends: (() => void)[] = [];
-    await one.serve(
-      "narrow",
-      async () => {
-        running += 1;
-        most = Math.max(most, running);
-        await new Promise<void>((resolve) => ends.push(resolve));
-        running -= 1;
-      },
-      { concurrency: 2, maxQueue: 1 },
-    ).ready;
-    const calls = [1, 2, 3].map(() => two.request("narrow"));
-    while (one.stats().requests?.served[0]?.queued !== 1)
-      await new Promise((resolve) => setImmediate(resolve));
-    expect(await errorOf(two.request("narrow", 4, { retries: 0 }))).toMatchObject({ reason: "overloaded" });
-    const done = Promise.all(calls);
-    let isDone = false;
-    void done.then(() => {
-      isDone = true;
-    });
-    while (!isDone) {
-      for (const end of ends.splice(0)) end();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    expect(most).toBe(2);
-  });
-
   it("refuses a flood of requests beyond its queue, and answers other callers and services meanwhile", async () => {
     const [one, two, three] = await cluster(["one", "two", "three"]);
     const ends: (() => void)[] = [];
-    let most = 0;
+    let [most, mostRunning] = [0, 0];
     const handle = (body: unknown): Promise<void> =>
       body === "first" ? Promise.resolve() : new Promise((resolve) => ends.push(resolve));
     const served = one.serve("narrow", handle, { concurrency: 4, maxQueue: 16 });
@@ -271,12 +211,14 @@ describe("requests between nodes", () => {
     while (!isOver) {
       const { running, queued } = served.stats();
       most = Math.max(most, running + queued);
+      mostRunning = Math.max(mostRunning, running);
       for (const end of ends.splice(0)) end();
       await new Promise((resolve) => setImmediate(resolve));
     }
     const errors = (await all).filter((error) => error !== undefined);
     expect(new Set(errors.map(({ reason }) => reason))).toEqual(new Set(["overloaded"]));
     expect(most).toBeLessThanOrEqual(20);
+    expect(mostRunning).toBe(4);
     expect(errors.length).toBeLessThan(count);
     expect(served.stats()).toMatchObject({ running: 0, queued: 0, handled: count + 1 - errors.length });
     expect(two.stats().requests).toMatchObject({ pending: 0, pendingBytes: 0 });
@@ -517,14 +459,8 @@ describe("requests between nodes", () => {
     two.onQuery(({ data }) => `answer ${data}`);
     const heard: string[] = [];
     await two.subscribe("topic", ({ data }) => void heard.push(String(data))).ready;
-    let begin = (): void => undefined;
-    const begun = new Promise<void>((resolve) => {
-      begin = resolve;
-    });
-    let go = (): void => undefined;
-    const draining = new Promise<void>((resolve) => {
-      go = resolve;
-    });
+    const { passed: begun, open: begin } = gate();
+    const { passed: draining, open: go } = gate();
     await one.serve("outer", async (text) => {
       begin();
       await draining;
@@ -550,10 +486,8 @@ describe("requests between nodes", () => {
   it("drains with the handlers of a closed service, which may make calls, too", async () => {
     const [one, two] = await cluster(["one", "two"]);
     two.serve("inner", () => "inner");
-    let begin = (): void => undefined;
-    const begun = new Promise<void>((resolve) => (begin = resolve));
-    let go = (): void => undefined;
-    const draining = new Promise<void>((resolve) => (go = resolve));
+    const { passed: begun, open: begin } = gate();
+    const { passed: draining, open: go } = gate();
     const outer = one.serve("outer", async () => {
       begin();
       await draining;
@@ -574,10 +508,8 @@ describe("requests between nodes", () => {
   it("refuses calls of a bus that drains alone, while another one of its node serves", async () => {
     const [one, two] = await cluster(["one", "two"]);
     const side = one.bus("side");
-    let begin = (): void => undefined;
-    const begun = new Promise<void>((resolve) => (begin = resolve));
-    let end = (): void => undefined;
-    const ended = new Promise<void>((resolve) => (end = resolve));
+    const { passed: begun, open: begin } = gate();
+    const { passed: ended, open: end } = gate();
     await one.serve("busy", () => {
       begin();
       return ended;

@@ -105,18 +105,8 @@ describe("requests as bytes", () => {
             parts,
             bytes,
           });
-          expect(decodeRequest(encodeSign(RequestOp.CANCEL, number))).toEqual({
-            op: RequestOp.CANCEL,
-            id: number,
-          });
-          expect(decodeRequest(encodeSign(RequestOp.CHECK, number))).toEqual({
-            op: RequestOp.CHECK,
-            id: number,
-          });
-          expect(decodeRequest(encodeSign(RequestOp.GONE, number))).toEqual({
-            op: RequestOp.GONE,
-            id: number,
-          });
+          for (const op of [RequestOp.CANCEL, RequestOp.CHECK, RequestOp.GONE])
+            expect(decodeRequest(encodeSign(op, number))).toEqual({ op, id: number });
         },
       ),
       { numRuns: 10_000, defaultRuns: 200 },
