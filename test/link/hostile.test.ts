@@ -130,24 +130,6 @@ it("frames that fit, with faults here and there", { timeout: 600_000 }, () => {
   expect(failed).toBeLessThan(INPUTS);
 });
 
-it("the same reading whatever the chunks", { timeout: 600_000 }, () => {
-  const random = new Random(SEED ^ 0x55);
-  for (let i = 0; i < INPUTS / 3; i++) {
-    // The program's choices come from the same numbers in both.
-    const [whole, cut] = [new Random(i + 1), new Random(i + 1)].map((each) => new Target(each)) as [
-      Target,
-      Target,
-    ];
-    const bytes = random.bytes(1 + random.below(60));
-    bytes[0] = random.below(8);
-    if (bytes.length > 3) bytes[2] = 0;
-    whole.rules.receive(bytes, NOW);
-    for (let at = 0; at < bytes.length; at++) cut.rules.receive(bytes.subarray(at, at + 1), NOW);
-    expect(cut.failure).toBe(whole.failure);
-  }
-  told("links, chunks", INPUTS / 3);
-});
-
 it("handshakes", { timeout: 600_000 }, () => {
   const random = new Random(SEED ^ 0xaa);
   const keys = [Buffer.alloc(32, 1)];

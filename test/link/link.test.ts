@@ -16,6 +16,7 @@ import {
   type MultiplexLinkOptions,
   openLink,
 } from "../../src/link/index.js";
+import { gate } from "../support/gate.js";
 import { UNREADABLE } from "../support/unreadable.js";
 
 const open: (MultiplexLink | Server | Duplex)[] = [];
@@ -307,8 +308,7 @@ describe("a channel", () => {
     const COUNT = 3_000;
     let pieces = 0;
     let got = "";
-    let finish: () => void = () => undefined;
-    const finished = new Promise<void>((resolve) => (finish = resolve));
+    const { passed: finished, open: finish } = gate();
     const onData = (piece: Buffer): void => {
       pieces += 1;
       got += piece.toString("latin1");
@@ -384,22 +384,6 @@ describe("a channel", () => {
       await a.open("next");
     }
     expect(String(await whole)).toBe("abc".repeat(10));
-  });
-
-  it("closes in one direction, and answers in the other", async () => {
-    const [a] = await link(
-      await sockets(),
-      {},
-      {
-        onChannel: async (channel) => {
-          const asked = await text(channel);
-          channel.end(`${asked}, too`);
-        },
-      },
-    );
-    const channel = await a.open("question");
-    channel.end("and this");
-    expect(await text(channel)).toBe("and this, too");
   });
 
   it.each(

@@ -10,7 +10,6 @@ import {
   STARVATION_BYTES,
 } from "../../src/link/bounds.js";
 import { encodeControl, encodeOpen, FIN, FrameReader, FrameType, LinkCode } from "../../src/link/frames.js";
-import { FairScheduler } from "../../src/link/scheduler.js";
 import { LONG } from "../support/long.js";
 import { runSchedules, SCHEDULES_TIMEOUT, TRIES_MANY } from "../support/schedules.js";
 import { type End, SETTINGS, Side, settle } from "./support.js";
@@ -142,40 +141,6 @@ describe("generated schedules", () => {
 });
 
 describe("a channel", () => {
-  it("that nobody reads stops its own sender, and no other", () => {
-    const { a, b } = pair();
-    const [stopped, other] = [a.open("stopped"), a.open("other")];
-    settle(a, b, false);
-    (b.ends.get(1) as End).isFrozen = true;
-    a.write(stopped, 100_000);
-    a.write(other, 100_000);
-    settle(a, b);
-    expect((b.ends.get(1) as End).received).toBe(SETTINGS.window);
-    expect((b.ends.get(3) as End).received).toBe(100_000);
-  });
-
-  it("ends in one direction, and goes on in the other", () => {
-    const { a, b } = pair();
-    const end = a.open("x");
-    settle(a, b);
-    a.write(end, 10);
-    a.rules.end(end.state);
-    settle(a, b);
-    const there = b.ends.get(1) as End;
-    expect(there).toMatchObject({ received: 10, isFinished: true });
-    expect(there.state.isGone).toBe(false);
-    b.write(there, 9_000);
-    b.rules.end(there.state);
-    settle(a, b);
-    expect(end).toMatchObject({ received: 9_000, isFinished: true });
-    expect([end.state.isGone, there.state.isGone, a.rules.windowBytes, b.rules.windowBytes]).toEqual([
-      true,
-      true,
-      0,
-      0,
-    ]);
-  });
-
   it("is granted all that was read, however often before the next frame", () => {
     const { a, b } = pair({ maxWindow: SETTINGS.window });
     const end = a.open("x");
@@ -289,22 +254,6 @@ describe("turns", () => {
     const ids = framesOf(a.take(2_000_000)).map(([id]) => id);
     const turn = ids.indexOf(late.state.id);
     expect(turn).toBe(Math.ceil(STARVATION_BYTES / (SHARED_PAYLOAD + FRAME_HEAD)));
-  });
-
-  it("are of the level that has waited longest, from the less urgent ones", () => {
-    const scheduler = new FairScheduler<{ urgency: number; isQueued: boolean }>();
-    const [first, last] = [
-      { urgency: 0, isQueued: false },
-      { urgency: 5, isQueued: false },
-    ];
-    scheduler.add(first);
-    scheduler.add(last);
-    scheduler.add(last);
-    expect(scheduler.length).toBe(2);
-    scheduler.charge(0, STARVATION_BYTES);
-    expect(scheduler.take()).toBe(last);
-    expect(scheduler.take()).toBe(first);
-    expect(scheduler.take()).toBeUndefined();
   });
 });
 
