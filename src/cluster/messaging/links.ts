@@ -291,10 +291,13 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     return this.#sending.get(to)?.window.hasRoom(bytes) ?? true;
   }
 
-  /** @returns settles when there is room; `false`: the peer is lost or gone, or gets no messages */
-  room(to: string): Promise<boolean> {
+  /**
+   * @param bytes of an item that had no room; without it, a retry may fail at once
+   * @returns settles when there may be room; `false`: the peer is lost or gone, or gets no messages
+   */
+  room(to: string, bytes = 0): Promise<boolean> {
     const sending = this.#sending.get(to) ?? this.#open(to);
-    return sending?.room() ?? Promise.resolve(false);
+    return sending?.room(bytes) ?? Promise.resolve(false);
   }
 
   /** Number of the session of the link to a member; -1: none. A later session has not had the items of earlier ones. */

@@ -209,7 +209,7 @@ export class RouteDriver {
     const result = this.#options.links.send(to, MessageKind.ROUTES, item);
     if (result === "full" && !this.#full.has(to)) {
       this.#full.add(to);
-      void this.#options.links.room(to).then((isThere) => {
+      void this.#options.links.room(to, item.length).then((isThere) => {
         this.#full.delete(to);
         // Membership reports as well that a peer is gone.
         if (isThere) this.onUp(to);

@@ -210,9 +210,9 @@ export class Sending {
       next.done(false);
   }
 
-  /** @returns settles when there is room; `false`: the peer is lost or gone */
-  room(): Promise<boolean> {
-    if (this.window.isHalfEmpty) return Promise.resolve(true);
+  /** @param bytes of an item that had none @returns settles when there may be room; `false`: the peer is lost or gone */
+  room(bytes: number): Promise<boolean> {
+    if (this.window.isHalfEmpty && this.window.hasRoom(bytes)) return Promise.resolve(true);
     return new Promise((resolve) => this.#waiters.push(resolve));
   }
 

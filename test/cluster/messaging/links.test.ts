@@ -500,6 +500,31 @@ describe("links between two nodes", () => {
     await b.until(() => b.items.length === 101);
   });
 
+  test("a wait for an item that does not fit behind others ends with an acknowledgement, not at once", async () => {
+    const a = await world.node("a", { highWaterMarkBytes: 1_000 });
+    const b = await world.node("b");
+    let settle: () => void = () => undefined;
+    b.handler = () =>
+      new Promise((resolve) => {
+        settle = resolve;
+      });
+    expect(a.send(b, "x".repeat(400))).toBe("sent");
+    await b.until(() => b.items.length === 1);
+    const large = Buffer.alloc(700);
+    expect(a.links.send(b.id, 2, large)).toBe("full");
+    let isThere: boolean | undefined;
+    const room = a.links.room(b.id, large.length).then((is) => {
+      isThere = is;
+    });
+    for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+    expect(isThere).toBeUndefined();
+    b.handler = undefined;
+    settle();
+    await room;
+    expect(isThere).toBe(true);
+    expect(a.links.send(b.id, 2, large)).toBe("sent");
+  });
+
   test("a full send is a drop where its caller says so, and a wait for room ends when the peer is gone", async () => {
     const a = await world.node("a", { highWaterMark: 2 });
     const b = await world.node("b");
