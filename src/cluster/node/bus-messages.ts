@@ -167,9 +167,17 @@ export class BusMessages implements MessagesPart {
         messaging.onMember(change.member.id, "gone");
         break;
       case "removed":
-        if (change.id !== this.#bus.identity.id) messaging.onMember(change.id, "gone");
+      case "admitted":
+        if (change.id === this.#bus.identity.id) this.#onOwn(change.type);
+        else if (change.type === "removed") messaging.onMember(change.id, "gone");
         break;
     }
+  }
+
+  /** While this node is removed, no other one acknowledges its subscriptions. */
+  #onOwn(change: "removed" | "admitted"): void {
+    for (const { id } of this.#runtime.membership?.live ?? [])
+      this.routes.onMember(id, change === "removed" ? "lost" : "alive");
   }
 
   async close(linger: number): Promise<void> {

@@ -450,6 +450,29 @@ describe("requests between nodes", () => {
     expect(three.stats().requests).toMatchObject({ failed: 0, pending: 0 });
   });
 
+  it("holds no drain of a node that was removed: no other node answers it any more", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    await one.serve("work", () => "done").ready;
+    await two.request("work");
+    const removed = new Promise((resolve) => one.events.once("removed", resolve));
+    two.remove(one.id);
+    await removed;
+    await one.drain({ timeout: 5_000 });
+  });
+
+  it("goes to a removed node again once it is admitted", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    await one.serve("work", () => "done").ready;
+    const removed = new Promise((resolve) => one.events.once("removed", resolve));
+    two.remove(one.id);
+    await removed;
+    const later = one.serve("later", () => "done, too");
+    two.admit(one.id);
+    expect(await two.request("work", "", { waitForReady: true, timeout: 8_000 })).toBe("done");
+    expect(await two.request("later", "", { waitForReady: true, timeout: 8_000 })).toBe("done, too");
+    await later.ready;
+  });
+
   it("lets a handler make its own calls while its node drains, and refuses calls afterwards", async () => {
     const [one, two] = await cluster(["one", "two"]);
     two.serve("inner", (text) => `inner ${text}`);
