@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
+import { watchFileLimit } from "../../core/file-limit.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { nodeHeaders, type ZrePlane } from "../../zre/index.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
@@ -10,7 +11,6 @@ import { type ClusterNodeEntry, checkControl, Registrar } from "../registry.js";
 import { ClusterBus } from "./bus.js";
 import type { NodeIdentity } from "./bus-context.js";
 import type { ClusterEvent } from "./events.js";
-import { watchFileLimit } from "./file-limit.js";
 import type { Member } from "./member.js";
 import { NodeSockets } from "./node-sockets.js";
 import {

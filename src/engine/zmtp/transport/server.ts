@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { createServer, type ListenOptions, type Server, Socket } from "node:net";
 import { dirname } from "node:path";
 import { NotSupportedError } from "../../../core/errors.js";
+import { watchFileLimit } from "../../../core/file-limit.js";
 import { ignore } from "../../../core/ignore.js";
 import {
   type AcceptedHandle,
@@ -75,6 +76,12 @@ export function makeRawServer(
   if (take !== undefined || asks !== undefined) interceptAccepts(server, asks, take);
   server.on("error", (error) => {
     if (server.listening) acceptor.failed(transportError(error, "accept at", endpoint));
+  });
+  server.on("listening", () => {
+    const stop = watchFileLimit((error) => {
+      if (error !== undefined && server.listening) acceptor.failed(error);
+    });
+    server.once("close", stop);
   });
   return server;
 }
