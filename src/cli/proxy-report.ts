@@ -50,6 +50,21 @@ export function report(proxy: SocketProxy, log: Log): void {
     })
     .on("policy:refused", (event) => log.warn(refused(event), fieldsOf(event)))
     .on("keys:changed", (event) => log.info(keys(event), fieldsOf(event)))
+    .on("source:failed", (event) =>
+      log.warn(`the source of the ${event.side} failed: ${describe(event.error)}`, fieldsOf(event)),
+    )
+    .on("endpoint:refused", (event) =>
+      log.warn(
+        `${event.side}: cannot connect to ${event.address}: ${describe(event.error)}`,
+        fieldsOf(event),
+      ),
+    )
+    .on("accept:failed", (event) =>
+      log.warn(
+        `the ${event.side} could not accept ${event.failed} connections in total: ${describe(event.error)}`,
+        fieldsOf(event),
+      ),
+    )
     .on("message:failed", (event) =>
       log.error(`a message was not forwarded: ${describe(event.error)}`, fieldsOf(event)),
     );

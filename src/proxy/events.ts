@@ -1,5 +1,5 @@
 import { systemClock } from "../core/clock.js";
-import type { HandshakeError, ProtocolError } from "../core/errors.js";
+import type { HandshakeError, ProtocolError, ShoalError } from "../core/errors.js";
 import { EventStream, type EventsOf, event } from "../core/event-stream.js";
 import { listen } from "../sockets/internal.js";
 import type { DroppedReason } from "../sockets/stats.js";
@@ -90,6 +90,20 @@ const EVENTS = {
   }>(),
   /** Burst: a message failed unexpectedly. The proxy continues. */
   "message:failed": event<{ readonly error: unknown }>(),
+  /** A source threw (the error's `cause`), and is read again in `interval` ms. */
+  "source:failed": event<{
+    readonly side: ProxySide;
+    readonly error: ShoalError;
+    readonly interval: number;
+  }>(),
+  /** An endpoint of a source cannot be connected to. */
+  "endpoint:refused": event<{
+    readonly side: ProxySide;
+    readonly address: string;
+    readonly error: ShoalError;
+  }>(),
+  /** Burst: connections could not be accepted, as at a limit of files. `failed`: total. */
+  "accept:failed": event<{ readonly side: ProxySide; readonly failed: number; readonly error: ShoalError }>(),
 };
 
 /**
@@ -155,6 +169,11 @@ export class ProxyEvents {
         this.events.emit({ type: "peer:left", side, address: event.address, reason: event.reason });
       else if (type === "peer:refused")
         this.events.emit({ type, side, address: event.address, error: event.error });
+      else if (type === "source:failed" || type === "endpoint:refused") this.events.emit({ ...event, side });
+      else if (type === "accept:error")
+        this.#inBurst(`${side} accept`, 1, (failed) =>
+          this.events.emit({ type: "accept:failed", side, failed, error: event.error }),
+        );
       else if (
         type === "handshake:error:auth" ||
         type === "handshake:error:protocol" ||

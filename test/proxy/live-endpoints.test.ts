@@ -45,6 +45,39 @@ describe.each(ENGINES)("engine %s", (engine) => {
     expect(texts(await two.receive({ timeout: LIMIT }))).toEqual(["2"]);
   });
 
+  it("reports a source that fails, and an endpoint of it that cannot be used", async () => {
+    const source = new ListedEndpoints(["tcp://no-port"]);
+    const proxy = new StreamerProxy({ ...sides, backend: { connect: source } });
+    const [refused, failed] = (["endpoint:refused", "source:failed"] as const).map(
+      (type) => new Promise<unknown>((resolve) => proxy.events.on(type, resolve)),
+    );
+    await world.start(proxy);
+    expect(await refused).toMatchObject({
+      side: "backend",
+      address: "tcp://no-port",
+      error: { code: "EINVAL" },
+    });
+    source.fail(new Error("the registry is away"));
+    expect(await failed).toMatchObject({
+      side: "backend",
+      interval: expect.any(Number),
+      error: { code: "ERR_SOURCE", cause: { message: "the registry is away" } },
+    });
+  });
+
+  it.runIf(engine === "zmtp")("reports connections that it cannot accept", async () => {
+    const proxy = new StreamerProxy({ ...sides, frontend: { bind: ANY, maxConnections: 1 } });
+    const [joined, failed] = (["peer:joined", "accept:failed"] as const).map(
+      (type) => new Promise<unknown>((resolve) => proxy.events.on(type, resolve)),
+    );
+    await world.start(proxy);
+    const [first, second] = [world.socket(new Push({ context })), world.socket(new Push({ context }))];
+    first.connect(front(proxy));
+    await joined;
+    second.connect(front(proxy));
+    expect(await failed).toMatchObject({ side: "frontend", failed: 1, error: { code: "EMFILE" } });
+  });
+
   it("disconnects from an endpoint of a source, and keeps the others", async () => {
     const [sourced, own] = [world.socket(new Pull({ context })), world.socket(new Pull({ context }))];
     await sourced.bind(ANY);
