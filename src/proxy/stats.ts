@@ -94,6 +94,7 @@ export interface ProxyControlStats {
 }
 
 export interface ProxyDrainResult {
+  /** Nothing that had arrived is left. When the timeout ended the drain, peers may have had more to send. */
   readonly drained: boolean;
   /** Received but not passed on. */
   readonly received: number;
