@@ -1,5 +1,6 @@
-import { checkCallOptions, checkInteger, describe, refuseExtra } from "../core/arguments.js";
+import { checkCallOptions, checkInteger, describe, isThenable, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
+import { ignore } from "../core/ignore.js";
 import { OPTIONS } from "../core/option-table.js";
 import type { HttpServerEndpoint } from "../core/schemes/http-server.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../core/socket-type.js";
@@ -250,8 +251,8 @@ export abstract class Socket extends SocketByNumber {
    * them. It decides again when they reconnect.
    *
    * @returns their number
-   * @throws InvalidArgumentError `EINVAL` for anything but a function; NotSupportedError `NOT_SUPPORTED` on the engine
-   *   `libzmq`
+   * @throws InvalidArgumentError `EINVAL` for anything but a function, or if it returns a promise: no peer is
+   *   disconnected then; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
    */
   revoke(match: (peer: PeerCredentials) => boolean): number {
     this[CORE].assertOpen();
@@ -263,7 +264,12 @@ export abstract class Socket extends SocketByNumber {
         `The ${this.context.engine} engine cannot disconnect a single peer; a refused peer stays out at its next handshake`,
       );
     }
-    return policing.disconnectPeers(match);
+    return policing.disconnectPeers((peer) => {
+      const matches: unknown = match(peer);
+      if (!isThenable(matches)) return Boolean(matches);
+      Promise.resolve(matches).catch(ignore);
+      throw new InvalidArgumentError("match of revoke must return true or false at once; got a promise");
+    });
   }
 
   /**

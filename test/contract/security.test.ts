@@ -157,6 +157,31 @@ describeEngines("security", (world) => {
     world.engine,
     world.engine !== "libzmq",
     "cannot disconnect a single peer",
+  )("revoke refuses a match that returns a promise, or throws, and disconnects none", async () => {
+    const pull = world.pull({});
+    const [one, two] = [world.push({}), world.push({})];
+    await world.link(pull, one, two);
+    await within(pull.ready({ peers: 2 }), "two peers");
+    expect(thrown(() => pull.revoke((async () => false) as never)).code).toBe("EINVAL");
+    const rejects = async (): Promise<boolean> => Promise.reject(new Error("no"));
+    expect(thrown(() => pull.revoke(rejects as never)).code).toBe("EINVAL");
+    let calls = 0;
+    const throws = (): boolean => {
+      calls += 1;
+      if (calls === 2) throw new Error("the second peer");
+      return true;
+    };
+    expect(() => pull.revoke(throws)).toThrow("the second peer");
+    await one.send("1");
+    await two.send("2");
+    expect((await collect(pull, 2)).sort()).toEqual(["1", "2"]);
+    expect(pull.stats().peers).toBe(2);
+  });
+
+  itIf(
+    world.engine,
+    world.engine !== "libzmq",
+    "cannot disconnect a single peer",
   )("revoke ends a handshake whose hook decided before the key was revoked", async () => {
     const allowed = new Set<string | undefined>([client.publicKey]);
     let wasAsked = false;

@@ -88,15 +88,14 @@ export class Connections implements ConnectionEffects, Policing {
   }
 
   disconnectPeers(match: (peer: PeerCredentials) => boolean): number {
-    let count = 0;
+    const matching: Connection[] = [];
     for (const [connection, { pipe }] of [...this.#all]) {
       // A hook that was asked before may admit the peer by what it knew then.
       if (pipe === undefined && connection.credentials === undefined) continue;
-      if (!match(this.#credentialsOf(connection))) continue;
-      count += 1;
-      connection.close("revoked");
+      if (match(this.#credentialsOf(connection))) matching.push(connection);
     }
-    return count;
+    for (const connection of matching) connection.close("revoked");
+    return matching.length;
   }
 
   endHandshakes(goesOn: (dialling: Dialling) => boolean): void {
