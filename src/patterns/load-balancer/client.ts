@@ -238,7 +238,10 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     this.#endpoints.stop();
     this.#counts.cancelled += this.#calls.size;
     this.#calls.close();
-    for (const { pause } of this.#brokers) clearTimeout(pause);
+    for (const { pause, inFlight } of this.#brokers) {
+      clearTimeout(pause);
+      inFlight.clear();
+    }
     for (const { dealer } of this.#brokers) dealer.events.close();
     await Promise.all(this.#brokers.map(({ dealer }) => dealer.close({ linger: 0 })));
   }

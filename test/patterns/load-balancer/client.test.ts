@@ -289,6 +289,17 @@ describe("a load balancer's client", () => {
     expect(await thrown(client.request("y"))).toMatchObject({ code: "EBADF" });
   });
 
+  it("has nothing in flight once it is closed", async () => {
+    const { socket, endpoint } = await router();
+    const client = kept(new LoadBalancerClient(endpoint));
+    const asked = thrown(client.request("x"));
+    await socket.receive();
+    expect(client.stats().inFlight).toBe(1);
+    await client.close();
+    expect(await asked).toMatchObject({ code: "EAGAIN" });
+    expect(client.stats()).toMatchObject({ pending: 0, inFlight: 0, requests: 1, cancelled: 1 });
+  });
+
   it("refuses unknown options, bad values and bad endpoints", async () => {
     for (const options of [{ timeOut: 1 }, { timeout: -2 }, { retries: 0.5 }, { requestCodec: 7 }])
       expect(() => new LoadBalancerClient("tcp://127.0.0.1:1", options as never)).toThrow(
