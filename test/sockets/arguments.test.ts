@@ -285,10 +285,12 @@ describe("an argument too many, or of another kind, is refused", () => {
   it("but undefined counts as not given", async () => {
     const push = own(new Push({ context })) as Wrong;
     expect(await push.bind("inproc://arguments", undefined)).toBe("inproc://arguments");
-    const pull = own(new Pull({ context })) as Wrong;
-    pull.connect("inproc://arguments", undefined);
     await push.send("a", undefined, undefined);
     expect(push.trySend("b", undefined)).toBe(true);
+    const engine = new FakeEngine();
+    const pull = own(new Pull({ context: new Context({ engine }) })) as Wrong;
+    pull.connect("inproc://arguments", undefined);
+    engine.last.arrive([Buffer.from("a")]);
     expect((await pull.receive(undefined, undefined)).map(String)).toEqual(["a"]);
     await push.close(undefined, undefined);
   });

@@ -271,27 +271,6 @@ describe("an outbox", () => {
     expect(socket.send("a")).toBe(socket.send("b"));
   });
 
-  test("lets the event loop turn when sends have settled at once for a while", async () => {
-    const { socket } = push();
-    const first = socket.send("0");
-    let different = 0;
-    for (let i = 1; i < 1_024; i++) {
-      vi.advanceTimersByTime(1); // Each took a millisecond.
-      if (socket.send("x") !== first) different += 1;
-    }
-    expect(different).toBe(8);
-  });
-
-  test("refuses one more send than may wait, and counts it nowhere", async () => {
-    const { socket, engine } = push({ maxPendingSends: 2 });
-    engine.last.room = 0;
-    const outcomes = ["a", "b", "c"].map((body) => watch(socket.send(body)));
-    await turn();
-    expect(outcomes.map((outcome) => outcome.code)).toEqual([undefined, undefined, "ERR_TOO_MANY_PENDING"]);
-    expect(socket.stats()).toMatchObject({ sent: 2, queued: 2, pendingSends: 2 });
-    await socket.close();
-  });
-
   test("refuses one whose bytes are more than may wait; one alone may wait, and who leaves makes room", async () => {
     const { socket, engine } = push({ maxPendingSendBytes: 2 * frameCost(50) });
     engine.last.room = 0;
@@ -381,37 +360,6 @@ describe("an outbox", () => {
     await turn();
     expect(fake.accepted).toEqual(["first", "last"]);
     expect([first.state, last.state]).toEqual(["fulfilled", "fulfilled"]);
-  });
-
-  test.each([
-    ["text", "soon"],
-    ["nothing at all", null],
-    ["not a number", Number.NaN],
-    ["no limit in another spelling", Number.POSITIVE_INFINITY],
-    ["a negative number that is not -1", -2],
-    ["more than a timer can hold", 2 ** 31],
-  ])("refuses a time-out that is %s before anything is sent", async (_, timeout) => {
-    const { socket, engine } = push();
-    const outcome = watch(socket.send("a", { timeout: timeout as number }));
-    await turn();
-    expect(outcome.code).toBe("EINVAL");
-    expect(engine.last.accepted).toEqual([]);
-    expect(socket.stats().sent).toBe(0);
-  });
-
-  test("refuses an invalid signal", async () => {
-    const { socket } = push();
-    const outcome = watch(socket.send("a", { signal: {} as AbortSignal }));
-    await turn();
-    expect(outcome.code).toBe("EINVAL");
-  });
-
-  test("does not send a message whose signal was aborted before the call", async () => {
-    const { socket, engine } = push();
-    const outcome = watch(socket.send("a", { signal: AbortSignal.abort("why") }));
-    await turn();
-    expect(outcome).toMatchObject({ code: "ABORT_ERR", error: { name: "AbortError", cause: "why" } });
-    expect(engine.last.accepted).toEqual([]);
   });
 
   test("counts a waiting send once that is given up while the engine takes it, and sends the next", async () => {

@@ -1,8 +1,8 @@
-/** Which receives take messages of the engine together, and which one by one, as work that is done for each message. */
+/** Receives that take messages of the engine together. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { InStream } from "../../src/engine/zmtp/codec/in-stream.js";
-import { Context, Dealer, Pair, Publisher, Pull, Push, Router, Subscriber, text } from "../../src/index.js";
+import { Context, Dealer, Pair, Publisher, Pull, Push, Router, Subscriber } from "../../src/index.js";
 
 const COUNT = 400;
 const BODY = "x".repeat(64);
@@ -150,28 +150,5 @@ describe("together: a call for many messages, and none for each", () => {
     for (const each of received) expect(String(each[0])).toBe(BODY);
     expect(takes).toBeLessThan(COUNT / 10);
     expect(takesMany).toBeLessThan(COUNT / 10);
-  });
-});
-
-describe("one by one, where each is looked at", () => {
-  test("a codec", async () => {
-    const [push, pull] = [own(new Push({ context })), own(new Pull({ context, codec: text() }))];
-    await linked(pull as unknown as Receives, push);
-    const { received, takes } = await receiveAll(push, pull as unknown as Receives, BODY);
-    for (const [body] of received) expect(String(body)).toBe(BODY);
-    expect(takes).toBe(COUNT);
-  });
-
-  test("an observed receive", async () => {
-    const seen: unknown[] = [];
-    const listener = (message: unknown): void => {
-      seen.push(message);
-    };
-    subscribe("shoal.receive", listener);
-    const [push, pull] = [own(new Push({ context })), own(new Pull({ context }))];
-    await linked(pull, push);
-    const { takes } = await receiveAll(push, pull, BODY);
-    unsubscribe("shoal.receive", listener);
-    expect([takes, seen.length]).toEqual([COUNT, COUNT]);
   });
 });

@@ -1,9 +1,7 @@
 /**
  * An engine in memory that does what a test asks: it takes or refuses
  * messages by script, receives what the test hands it, and sends its
- * notifications at once or when the test says. Sockets that bind and connect
- * the same endpoint are joined (fake-network.ts), which shows that the seam
- * carries more than one engine.
+ * notifications at once or when the test says. Its sockets have no peers.
  */
 import type { OptionValues } from "../../src/core/option-table.js";
 import { completeOptions, setOption } from "../../src/core/option-values.js";
@@ -23,8 +21,6 @@ import {
   OfferResult,
   type OutgoingMessage,
 } from "../../src/engine/engine.js";
-
-import { FakeNetwork } from "./fake-network.js";
 
 /** When the engine calls upwards: within the call that caused it, or at {@link FakeEngine.deliver}. */
 export type Notify = "at-once" | "when-told";
@@ -105,32 +101,20 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
   }
 
   async bind(endpoint: string): Promise<string> {
-    return this.bindSync(endpoint);
+    return endpoint;
   }
 
   bindSync(endpoint: string): string {
-    return this.#engine.network.bind(this, endpoint);
+    return endpoint;
   }
 
-  async unbind(endpoint: string): Promise<void> {
-    this.#engine.network.unbind(this, endpoint);
-  }
-
-  connect(endpoint: string): undefined {
-    this.#engine.network.connect(this, endpoint);
-  }
-
-  release(endpoint: string): void {
-    this.disconnect(endpoint);
-  }
-
-  disconnect(endpoint: string): void {
-    this.#engine.network.disconnect(this, endpoint);
-  }
+  async unbind(): Promise<void> {}
+  connect(): undefined {}
+  release(): void {}
+  disconnect(): void {}
 
   offer(message: OutgoingMessage): OfferResult {
-    const scripted = this.verdicts.shift();
-    const result = scripted ?? this.#engine.network.route(this, message) ?? this.#takeInRoom();
+    const result = this.verdicts.shift() ?? this.#takeInRoom();
     if (result === OfferResult.Accepted) this.accepted.push(message);
     return result;
   }
@@ -147,9 +131,7 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
   }
 
   take(): Buffer[] | undefined {
-    const message = this.incoming.shift();
-    if (message !== undefined) this.#engine.network.taken(this);
-    return message;
+    return this.incoming.shift();
   }
 
   discard(): number {
@@ -166,16 +148,11 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
   }
 
   get writable(): boolean {
-    return this.#engine.network.writable(this) ?? this.#room > 0;
+    return this.#room > 0;
   }
 
-  subscribe(prefix: Buffer): void {
-    this.#engine.network.subscribe(this, prefix, true);
-  }
-
-  unsubscribe(prefix: Buffer): void {
-    this.#engine.network.subscribe(this, prefix, false);
-  }
+  subscribe(): void {}
+  unsubscribe(): void {}
 
   setOption(name: string, value: unknown): void {
     setOption(this.options, name, value);
@@ -197,25 +174,22 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
 
   async close(linger: number): Promise<EngineCloseResult> {
     this.closes.push(linger);
-    this.#engine.network.leave(this);
     return this.closing;
   }
 }
 
 export class FakeEngine implements Engine {
   readonly name = "fake";
-  readonly capabilities: EngineCapabilities;
+  readonly capabilities = CAPABILITIES;
   readonly features = { curve: false, draft: false };
-  readonly network = new FakeNetwork();
   /** Every socket opened, oldest first. */
   readonly sockets: FakeSocket[] = [];
   readonly contexts: { readonly options: EngineOptions; readonly shared: boolean }[] = [];
   readonly #mode: Notify;
   readonly #due: (() => void)[] = [];
 
-  constructor(mode: Notify = "at-once", capabilities: Partial<EngineCapabilities> = {}) {
+  constructor(mode: Notify = "at-once") {
     this.#mode = mode;
-    this.capabilities = { ...CAPABILITIES, ...capabilities };
   }
 
   createContext(options: EngineOptions, shared: boolean): EngineContext {
@@ -250,9 +224,4 @@ export class FakeEngine implements Engine {
   deliver(): void {
     for (let call = this.#due.shift(); call !== undefined; call = this.#due.shift()) call();
   }
-}
-
-/** The name of a socket type's number, for messages of tests. */
-export function typeNameOf(type: SocketType): string {
-  return Object.entries(SocketType).find(([, number]) => number === type)?.[0] ?? String(type);
 }
