@@ -144,46 +144,6 @@ describeEngines("an abort", (world) => {
     expect(push.stats().pendingSends).toBe(0);
     expect(pull.stats().pendingReceives).toBe(0);
   });
-
-  it("leaves no listener on the signal, however the wait ended", async () => {
-    const [push, pull] = [world.push(), world.pull()];
-    await world.link(pull, push);
-    const { signal } = new AbortController();
-    let listeners = 0;
-    const add = signal.addEventListener.bind(signal);
-    const remove = signal.removeEventListener.bind(signal);
-    signal.addEventListener = ((...args: Parameters<typeof add>) => {
-      listeners += 1;
-      add(...args);
-    }) as typeof add;
-    signal.removeEventListener = ((...args: Parameters<typeof remove>) => {
-      listeners -= 1;
-      remove(...args);
-    }) as typeof remove;
-    for (let i = 0; i < 20; i++) {
-      const received = pull.receive({ signal, timeout: 8_000 });
-      await push.send("x", { signal });
-      await received;
-    }
-    expect((await failure(pull.receive({ signal, timeout: 5 }))).code).toBe("EAGAIN");
-    const waiting = failure(pull.receive({ signal }));
-    await pull.close({ linger: 0 });
-    expect((await waiting).code).toBe("EAGAIN");
-    expect(listeners).toBe(0);
-  });
-
-  it("of one waiting send lets the others pass in order", async () => {
-    const [push, pull] = [world.push(), world.pull()];
-    const stops = Array.from({ length: 5 }, () => new AbortController());
-    const sends = stops.map((stop, i) => push.send(String(i), { signal: stop.signal }));
-    const failed = [failure(sends[0] as Promise<void>), failure(sends[3] as Promise<void>)];
-    stops[0]?.abort();
-    stops[3]?.abort();
-    await world.link(pull, push);
-    expect(await collect(pull, 3)).toEqual(["1", "2", "4"]);
-    expect((await Promise.all(failed)).every(isAbort)).toBe(true);
-    expect(push.stats()).toMatchObject({ sent: 5, delivered: 3, dropped: { aborted: 2 } });
-  });
 });
 
 describeTransports("an iterator that is left while it waits", (world) => {

@@ -164,26 +164,6 @@ describeTransports("codecs", (world) => {
 });
 
 describeEngines("schemas", (world) => {
-  it("transform on the way in: the program gets what the schema makes of it", async () => {
-    const push = world.push();
-    const codec = json(
-      z.object({ at: z.string().transform((text) => text.length), n: z.number().default(7) }),
-    );
-    const pull = world.own(new (world.at(Pull))({ ...world.defaults, codec }));
-    await world.link(pull, push);
-    await push.send('{"at":"2026"}');
-    expect(await pull.receive(WAIT)).toEqual([{ at: 4, n: 7 }]);
-  });
-
-  it("errors name where the value went wrong, for zod and for valibot", async () => {
-    for (const codec of [json(Reading), json(ReadingV)]) {
-      const push = world.own(new (world.at(Push))({ ...world.defaults, codec }));
-      const error = await failure(push.send({ sensor: "a", value: "x" } as never));
-      expect(error.message).toContain("value");
-      expect(Array.isArray(error.cause)).toBe(true);
-    }
-  });
-
   it("a refused value of a secret field is not reported", async () => {
     const codec = json(z.object({ password: z.string().min(20) }));
     const push = world.own(new (world.at(Push))({ ...world.defaults, codec }));

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { EventOfType, SocketEvent } from "../../src/index.js";
 import { capabilitiesOf, describeTransports, itIf, WIRED } from "./support/engines.js";
-import { collect, failure, nextEvent, thrown, turn, until, within } from "./support/wait.js";
+import { collect, failure, nextEvent, thrown, turn, until } from "./support/wait.js";
 
 describeTransports(
   "events of a connection",
@@ -121,84 +121,6 @@ describeTransports("events", (world) => {
     subscriber.unsubscribe("a");
     await until(() => heard.length >= 3, "three events");
     expect(heard.sort()).toEqual(["+", "+a", "-a"]);
-  });
-
-  it("what a listener throws disturbs neither the socket nor other listeners", async () => {
-    const uncaught: unknown[] = [];
-    const others = process.listeners("uncaughtException");
-    process.removeAllListeners("uncaughtException");
-    process.on("uncaughtException", (error) => uncaught.push(error));
-    world.after(() => {
-      process.removeAllListeners("uncaughtException");
-      for (const listener of others) process.on("uncaughtException", listener);
-    });
-    const router = world.router();
-    const dealer = world.dealer({ routingId: "d" });
-    let heard = 0;
-    router.events.on("drop", () => {
-      throw new Error("a listener's own fault");
-    });
-    router.events.on("drop", () => {
-      heard += 1;
-    });
-    await world.link(router, dealer);
-    await router.send(["nobody", "x"]);
-    await router.send(["nobody", "x"]);
-    await dealer.send("hello");
-    expect(await collect(router, 1)).toEqual(["d|hello"]);
-    expect(heard).toBe(2);
-    await until(() => uncaught.length === 2, "the listener's errors");
-    expect(String(uncaught[0])).toContain("a listener's own fault");
-  });
-
-  it("once hears one event, off none; the same listener is added once", async () => {
-    const router = world.router();
-    await world.bind(router);
-    let [once, on, off] = [0, 0, 0];
-    const listener = (): void => {
-      on += 1;
-    };
-    const removed = (): void => {
-      off += 1;
-    };
-    router.events.once("drop", () => {
-      once += 1;
-    });
-    router.events.on("drop", listener).on("drop", listener).on("drop", removed).off("drop", removed);
-    for (let i = 0; i < 3; i++) await router.send(["nobody", "x"]);
-    expect([once, on, off]).toEqual([1, 3, 0]);
-  });
-
-  it("are kept for a slow reader up to a bound; what is lost is counted", async () => {
-    const router = world.router();
-    await world.bind(router);
-    const reader = router.events;
-    const total = 1_500;
-    await failure(reader.receive({ timeout: 1 }).then(() => Promise.reject(new Error("read"))));
-    for (let i = 0; i < total; i++) router.trySend([`peer ${i}`, "x"]);
-    const { eventsLost } = router.stats();
-    expect(eventsLost).toBeGreaterThan(0);
-    const kept: SocketEvent[] = [];
-    for (let event = await reader.receive(); ; event = await reader.receive()) {
-      if (event.type === "drop") kept.push(event);
-      if (event.type === "drop" && String(event.routingId) === `peer ${total - 1}`) break;
-    }
-    expect(kept.length).toBeLessThanOrEqual(1_000);
-    expect(kept.length).toBeGreaterThan(900);
-  });
-
-  it("a closed observer ends its readers; the socket goes on", async () => {
-    const [push, pull] = [world.push(), world.pull()];
-    await world.link(pull, push);
-    const { events } = pull;
-    const skip = (async () => {
-      for await (const _ of events);
-    })();
-    events.close();
-    await within(skip, "the loop's end");
-    await push.send("x");
-    expect(await collect(pull, 1)).toEqual(["x"]);
-    await within(pull.ready({ timeout: 4_000, ...(world.inProcess ? {} : { peers: 1 }) }), "ready");
   });
 });
 

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { blockThread } from "../support/block.js";
 import { LONG } from "../support/long.js";
 import { describeEngines, describeTransports } from "./support/engines.js";
-import { collect, failure, texts, thrown, turn, within } from "./support/wait.js";
+import { collect, failure, texts, turn, within } from "./support/wait.js";
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 
@@ -245,18 +245,5 @@ describeEngines("time-outs", (world) => {
       expect((await failure(pull.receiveMany({ max }))).code).toBe("EINVAL");
     expect(push.stats()).toMatchObject({ sent: 0, pendingSends: 0 });
     expect(pull.stats().pendingReceives).toBe(0);
-  });
-});
-
-describeEngines("direction", (world) => {
-  it("a socket that only sends has no way to receive, and one that only receives none to send", () => {
-    for (const socket of [world.push(), world.publisher()] as object[])
-      for (const method of ["receive", "receiveMany", "messages", Symbol.asyncIterator])
-        expect((socket as Record<PropertyKey, unknown>)[method]).toBeUndefined();
-    for (const socket of [world.pull(), world.subscriber()] as object[])
-      for (const method of ["send", "trySend"])
-        expect((socket as Record<PropertyKey, unknown>)[method]).toBeUndefined();
-    const pull = world.pull() as unknown as { send(text: string): void };
-    expect(thrown(() => pull.send("x"))).toBeInstanceOf(TypeError);
   });
 });

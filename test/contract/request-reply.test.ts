@@ -18,19 +18,6 @@ describeEngines("plain REQ", (world) => {
     expect(texts(await request.receive({ timeout: 8_000 }))).toEqual(["right"]);
   });
 
-  it("without relaxed sends the next request only after the reply", async () => {
-    const [request, reply] = [world.request(), world.reply()];
-    await world.link(reply, request);
-    await request.send("first");
-    expect(request.trySend("second")).toBe(false);
-    expect((await failure(request.send("second", { timeout: 20 }))).code).toBe("EFSM");
-    expect(texts(await reply.receive({ timeout: 8_000 }))).toEqual(["first"]);
-    await reply.send("answer");
-    expect(texts(await request.receive({ timeout: 8_000 }))).toEqual(["answer"]);
-    await request.send("third");
-    expect(texts(await reply.receive({ timeout: 8_000 }))).toEqual(["third"]);
-  });
-
   it("REP passes a request without a delimiter over, and serves the next", async () => {
     const [reply, dealer] = [world.reply(), world.dealer()];
     await world.link(reply, dealer);

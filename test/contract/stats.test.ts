@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { json, Pull, type Socket, type SocketStats } from "../../src/index.js";
+import type { Socket, SocketStats } from "../../src/index.js";
 import fc from "../support/properties.js";
 import { describeEngines, describeTransports, itIf, WIRED } from "./support/engines.js";
 import { collect, failure, nextEvent, turn, until } from "./support/wait.js";
@@ -83,21 +83,6 @@ describeTransports("accounts", (world) => {
     expect(before.dropped.timeout).toBe(0);
     (before.dropped as { timeout: number }).timeout = 99;
     expect(push.stats().dropped.timeout).toBe(1);
-  });
-
-  it("what the codec or the shape refuses is counted by reason, and not received", async () => {
-    const push = world.push();
-    const pull = world.own(new (world.at(Pull))({ ...world.defaults, codec: json<{ n: number }>() }));
-    await world.link(pull, push);
-    const reasons: string[] = [];
-    pull.events.on("invalid", ({ reason }) => reasons.push(reason));
-    await push.send("{broken");
-    await push.send(["1", "2"]);
-    await push.send('{"n":1}');
-    expect(await pull.receive({ timeout: 8_000 })).toEqual([{ n: 1 }]);
-    expect(pull.stats()).toMatchObject({ received: 1, invalid: { codec: 1, frames: 1, schema: 0 } });
-    await until(() => reasons.length === 2, "the events");
-    expect(reasons).toEqual(["codec", "frames"]);
   });
 });
 

@@ -176,6 +176,7 @@ describe("a schema", () => {
         expect.objectContaining({
           code: "ERR_INVALID_MESSAGE",
           message: expect.stringMatching(/schema: id: /),
+          cause: expect.any(Array),
         }),
       );
     }

@@ -125,6 +125,15 @@ describe("an unroutable message", () => {
   });
 });
 
+test("events that a slow reader loses are counted", () => {
+  const { engine, context } = world();
+  const pull = new Pull({ context });
+  expect(pull.events.closed).toBe(false); // From here on they are kept.
+  for (let i = 0; i < 1_005; i++)
+    engine.last.listener.engineOnEvent({ type: "connect:delay", address: String(i) });
+  expect(pull.stats().eventsLost).toBe(5);
+});
+
 describe("what keeps the process alive", () => {
   test("is a listener, and not an observer that was closed without one", async () => {
     const { engine, context } = world();
