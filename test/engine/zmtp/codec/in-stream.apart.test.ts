@@ -148,7 +148,10 @@ describe("the stream", () => {
   test("a stream split in two at each of its bytes is the same stream", () => {
     const streams = fc.sample(frameStream, { numRuns: 3, seed: 7 });
     streams.push(
-      Buffer.concat([frame("a", 1), frame("", 1), frame("x".repeat(256)), frame("PING", 4), frame("")]),
+      Buffer.concat([
+        ...[frame("a", 1), frame("", 1), frame("PONG", 5), frame("x".repeat(256))],
+        ...[frame("PING", 4), frame("")],
+      ]),
     );
     for (const bytes of streams) {
       const expected = decodeStream(bytes);
@@ -159,14 +162,6 @@ describe("the stream", () => {
         expect(takeAll()).toEqual(expected.messages);
         expect(commands).toEqual(expected.commands);
       }
-    }
-  });
-
-  test("a stream that comes byte by byte is the same stream", () => {
-    for (const bytes of fc.sample(frameStream, { numRuns: 8, seed: 11 })) {
-      const { stream, commands, takeAll } = make();
-      for (let at = 0; at < bytes.length; at++) stream.push(Buffer.from(bytes.subarray(at, at + 1)));
-      expect({ messages: takeAll(), commands }).toEqual(decodeStream(bytes));
     }
   });
 
@@ -212,18 +207,6 @@ describe("the stream", () => {
           expect(small.push(chunks[0]) ?? small.push(chunks[1])).toBe("too-long");
         }
       }
-    });
-
-    test("a declared size is refused with its header, before any of it has come", () => {
-      for (const hex of [
-        "0200000000000003e9",
-        "027fffffffffffffff",
-        "02ffffffffffffffff",
-        "0600000000000003e9",
-      ])
-        expect(make(1_000).stream.push(Buffer.from(hex, "hex")), hex).toBe("too-long");
-      expect(make(100).stream.push(Buffer.from("0065", "hex"))).toBe("too-long");
-      expect(make().stream.push(Buffer.from("027fffffffffffffff", "hex"))).toBe("too-long");
     });
 
     test("reserved bits are refused, in whole frames and in split ones", () => {
