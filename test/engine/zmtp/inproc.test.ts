@@ -42,7 +42,6 @@ interface Marks {
   send?: number;
   receive?: number;
   maxMessageSize?: number;
-  type?: string;
   /** Of both sides. */
   bytes?: number;
 }
@@ -51,7 +50,7 @@ function pair(marks: Marks = {}) {
   const one = side(marks.send ?? 10, 10, -1, marks.bytes);
   const two = side(10, marks.receive ?? 10, marks.maxMessageSize, marks.bytes);
   const join = (): void => {
-    InprocLink.join(one.link, peer(marks.type ?? "PUSH"), two.link, peer("PULL"));
+    InprocLink.join(one.link, peer("PUSH"), two.link, peer("PULL"));
     InprocLink.open(one.link, two.link);
   };
   return { one, two, join };
@@ -63,24 +62,6 @@ function fill(pipe: Pipe): number {
   return count;
 }
 
-test("messages go over in order, as they are, small and large", () => {
-  const { one, two, join } = pair();
-  join();
-  one.pipe.send("a", 0, undefined);
-  one.pipe.send(["b", Buffer.alloc(100_000, "x"), "c"], 0, undefined);
-  one.pipe.flush();
-  expect(two.takeAll()).toEqual(["a", `b|${"x".repeat(100_000)}|c`]);
-});
-
-test("what was sent before the two met comes first", () => {
-  const { one, two, join } = pair();
-  one.pipe.send("early", 0, undefined);
-  join();
-  one.pipe.send("late", 0, undefined);
-  one.pipe.flush();
-  expect(two.takeAll()).toEqual(["early", "late"]);
-});
-
 test("nothing goes over until both sides have joined", () => {
   const { one, two } = pair();
   fill(one.pipe);
@@ -90,42 +71,6 @@ test("nothing goes over until both sides have joined", () => {
   expect([one.link.blocked, two.pipe.in.messages]).toEqual([true, 0]);
   InprocLink.open(one.link, two.link);
   expect(two.pipe.in.messages).toBe(11);
-});
-
-test("the two marks together bound what waits; without either there is no bound", () => {
-  for (const [send, receive, most] of [
-    [3, 4, 7],
-    [1, 1, 2],
-    [0, 4, 5_000],
-    [4, 0, 5_000],
-  ] as const) {
-    const { one, join } = pair({ send, receive });
-    join();
-    expect(fill(one.pipe)).toBe(most);
-  }
-});
-
-test("a sender without room is notified when the receiver has taken enough, once", () => {
-  const { one, two, join } = pair({ send: 4, receive: 4 });
-  join();
-  expect(fill(one.pipe)).toBe(8);
-  two.pipe.take();
-  two.pipe.take();
-  expect(one.owner.pipeOnRoom).not.toHaveBeenCalled();
-  two.takeAll();
-  expect(one.owner.pipeOnRoom).toHaveBeenCalledTimes(1);
-  expect(fill(one.pipe)).toBe(8);
-});
-
-test("each subscriber of one publisher has frames of its own", () => {
-  const { one, two, join } = pair({ type: "PUB" });
-  join();
-  one.pipe.send("hello", 0, undefined);
-  const memory = one.pipe.encoder.slab.bytes;
-  one.pipe.flush();
-  const [frame] = two.pipe.take();
-  frame?.fill(0);
-  expect(memory.includes("hello")).toBe(true);
 });
 
 test("a closed link notifies both ends once, and what was on its way has arrived", () => {
@@ -164,23 +109,6 @@ test("two ends that both get what is past their limits end once", async () => {
   two.pipe.flush();
   await null;
   expect([one.ends, two.ends]).toEqual([["protocol"], ["protocol"]]);
-});
-
-test("the marks in bytes of both sides bound what waits, and room is reported when half has been taken", () => {
-  const { one, two, join } = pair({ send: 1_000, receive: 1_000, bytes: 500_000 });
-  join();
-  const body = Buffer.alloc(50_000);
-  let sent = 0;
-  for (; one.pipe.hasRoom() && sent < 100; sent++) one.pipe.send(body, 0, undefined);
-  // What gathers until it is handed over may come on top: 65,536 bytes.
-  expect(sent).toBeGreaterThanOrEqual(20);
-  expect(sent).toBeLessThanOrEqual(22);
-  one.pipe.flush();
-  for (let i = 0; i < 10; i++) two.pipe.take();
-  expect(one.owner.pipeOnRoom).not.toHaveBeenCalled();
-  two.takeAll();
-  expect(one.owner.pipeOnRoom).toHaveBeenCalledTimes(1);
-  expect(one.pipe.hasRoom()).toBe(true);
 });
 
 test("the mark in bytes holds for what was flushed in earlier turns, too", () => {

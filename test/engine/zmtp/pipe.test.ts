@@ -1,5 +1,4 @@
 import { expect, test, vi } from "vitest";
-import { frameCost } from "../../../src/core/frame-cost.js";
 import { Encoder } from "../../../src/engine/zmtp/codec/encoder.js";
 import { Pipe, type PipeOptions } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
@@ -64,34 +63,6 @@ test("without a link it takes as many messages as its mark says; 0 is no mark", 
   expect(make({ sendHighWaterMark: 0 }).fill()).toBe(10_000);
 });
 
-test("without a link it takes messages until their bytes reach the mark; one passes, whatever its size", () => {
-  const { pipe, fill } = make({ sendHighWaterMark: 1_000, sendHighWaterMarkBytes: 110 });
-  pipe.send(Buffer.alloc(40), 0, undefined);
-  expect(pipe.hasRoom()).toBe(true);
-  pipe.send(Buffer.alloc(5_000), 0, undefined);
-  expect(pipe.hasRoom()).toBe(false);
-  expect(pipe.roomFor(5)).toBe(0);
-  expect(fill()).toBe(0);
-});
-
-test("bytes that a link does not take count, and half of them gone is room again, reported once", () => {
-  const { pipe, link, owner } = make({ sendHighWaterMark: 1_000, sendHighWaterMarkBytes: 200_000 });
-  link.blocked = true;
-  pipe.linked(link, PEER);
-  for (let i = 0; i < 20; i++) if (pipe.hasRoom()) pipe.send(Buffer.alloc(20_000), 0, undefined);
-  expect(pipe.out.messages).toBe(10);
-  expect(pipe.hasRoomToSpare()).toBe(false);
-  pipe.out.take(80_000);
-  pipe.out.confirm();
-  pipe.relieved();
-  expect(owner.pipeOnRoom).not.toHaveBeenCalled();
-  pipe.out.take(40_000);
-  pipe.out.confirm();
-  pipe.relieved();
-  pipe.relieved();
-  expect(owner.pipeOnRoom).toHaveBeenCalledTimes(1);
-});
-
 test("a link that takes what it is given never makes the bytes a bound", () => {
   const { pipe, link } = make({ sendHighWaterMarkBytes: 50_000 });
   pipe.linked(link, PEER);
@@ -99,22 +70,6 @@ test("a link that takes what it is given never makes the bytes a bound", () => {
     expect(pipe.hasRoom()).toBe(true);
     pipe.send(Buffer.alloc(30_000), 0, undefined);
   }
-});
-
-test("reading stops when the bytes of what waits reach the mark, and goes on at half of it", () => {
-  const { pipe, link, arrive } = make({
-    receiveHighWaterMark: 1_000,
-    receiveHighWaterMarkBytes: 4 * frameCost(98),
-  });
-  pipe.linked(link, PEER);
-  for (let i = 0; i < 3; i++) arrive("x".repeat(98));
-  expect(link.pause).not.toHaveBeenCalled();
-  arrive("x".repeat(98));
-  expect(link.pause).toHaveBeenCalledTimes(1);
-  pipe.take();
-  expect(link.resume).not.toHaveBeenCalled();
-  pipe.takeBatch(1);
-  expect(link.resume).toHaveBeenCalledTimes(1);
 });
 
 test("empty frames count in either direction: their header, and what each costs in memory", () => {
@@ -169,29 +124,6 @@ test("what was read to a mark when the link was lost does not stop the next one 
   pipe.take();
   expect(pipe.paused).toBe(false);
   expect(link.resume).toHaveBeenCalled();
-});
-
-test("pipes of one socket share a budget: large messages come one after the other, in the order of their beginnings", () => {
-  const budget = new ReceiveBudget(() => 1_000_000);
-  const [one, other] = [make({}, false, budget), make({}, false, budget)];
-  for (const { pipe, link } of [one, other]) pipe.linked(link, PEER);
-  const large = frame("z".repeat(900_000));
-  const bring = ({ pipe }: typeof one, from: number, to: number): void => {
-    pipe.in.push(Buffer.from(large.subarray(from, to)));
-    pipe.arrived();
-  };
-  bring(one, 0, 300_000);
-  bring(other, 0, 300_000);
-  expect([one.pipe.paused, other.pipe.paused]).toEqual([false, true]);
-  // A peer that brings one after the other does not keep the first place.
-  one.pipe.in.push(Buffer.concat([large.subarray(300_000), large.subarray(0, 400_000)]));
-  one.pipe.arrived();
-  one.pipe.take();
-  bring(one, 400_000, 400_001);
-  expect([one.pipe.paused, other.pipe.paused]).toEqual([true, false]);
-  // Nor does one that is gone.
-  other.pipe.unlinked();
-  expect(one.pipe.paused).toBe(false);
 });
 
 test.each([
@@ -417,20 +349,6 @@ test("throwing away what was received starts reading again", () => {
   expect([pipe.discard(), pipe.in.messages, link.resume.mock.calls.length]).toEqual([3, 0, 1]);
 });
 
-test("what waited when the link was lost goes to the next one; what was in flight is counted as lost", () => {
-  const { pipe, link, written } = make();
-  link.blocked = true;
-  pipe.linked(link, PEER);
-  pipe.send("gone", 0, undefined);
-  pipe.out.take(1);
-  pipe.send("kept", 0, undefined);
-  expect(pipe.unlinked()).toBe(1);
-  link.blocked = false;
-  pipe.linked(link, PEER);
-  pipe.flush();
-  expect(written).toEqual(["\0\u0004kept"]);
-});
-
 test("a loss makes room where the pipe goes on, and for nobody where it ends with its link", () => {
   for (const outlives of [true, false]) {
     const { pipe, link, owner, fill } = make({ sendHighWaterMark: 1 }, outlives);
@@ -441,16 +359,6 @@ test("a loss makes room where the pipe goes on, and for nobody where it ends wit
     pipe.unlinked();
     expect(owner.pipeOnRoom).toHaveBeenCalledTimes(outlives ? 1 : 0);
   }
-});
-
-test("half a message that a lost connection left is not continued by the next", () => {
-  const { pipe, link } = make();
-  pipe.linked(link, PEER);
-  pipe.in.push(Buffer.concat([frame("whole"), frame("half", 1)]));
-  pipe.unlinked();
-  pipe.linked(link, PEER);
-  pipe.in.push(frame("next"));
-  expect([pipe.take(), pipe.take()].map((message) => message.map(String))).toEqual([["whole"], ["next"]]);
 });
 
 test("an ended pipe counts what it had, takes nothing, and gives what it received", () => {

@@ -103,12 +103,6 @@ describe("PUSH and PULL", () => {
     ]);
   });
 
-  test("a PULL can never send", () => {
-    const world = new RoutingWorld({ type: "Pull" });
-    world.joined();
-    expect([world.routing.writable, world.routing.offer("x")]).toEqual([false, OfferResult.Mute]);
-  });
-
   test("a PUSH without peers is mute, and reports when one comes", () => {
     const world = new RoutingWorld({ type: "Push" });
     expect([world.routing.writable, world.routing.offer("x")]).toEqual([false, OfferResult.Mute]);

@@ -180,15 +180,3 @@ test("a late reply that is still arriving when the next request goes does not br
   peer.says(idOf(), "", "new");
   expect(world.take()).toEqual(["new"]);
 });
-
-test("a strict socket that asked has to wait; without peers it cannot ask", () => {
-  const world = new RoutingWorld({ type: "Request" });
-  expect([world.routing.writable, world.routing.offer("x")]).toEqual([false, OfferResult.Mute]);
-  const peer = world.joined();
-  world.routing.offer("x");
-  expect([world.routing.writable, world.routing.offer("y")]).toEqual([false, OfferResult.Mute]);
-  peer.says("", "reply");
-  expect([world.routing.readable, world.routing.queuedIn]).toEqual([true, 1]);
-  world.take();
-  expect(world.routing.writable).toBe(true);
-});

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { OfferResult } from "../../../../src/engine/engine.js";
 import fc from "../../../support/properties.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
@@ -102,20 +102,6 @@ test("a peer without an Identity gets 5 bytes that begin with a zero, another ea
   expect(ids.every((id) => id.length === 5 && id.startsWith("\0"))).toBe(true);
 });
 
-describe("what cannot be sent says so", () => {
-  test("nobody has the id; the message has no body; the peer is full", () => {
-    const world = new RoutingWorld({ type: "Router", sendHighWaterMark: 1 });
-    const peer = world.joined("p");
-    expect(world.routing.offer(["q", "x"])).toBe(OfferResult.Unroutable);
-    expect(world.routing.offer(["p"])).toBe(OfferResult.Unroutable);
-    expect(world.routing.offer("p")).toBe(OfferResult.Unroutable);
-    expect(world.routing.offer(["p", "1"])).toBe(OfferResult.Accepted);
-    expect(world.routing.offer(["p", "2"])).toBe(OfferResult.PeerFull);
-    world.leaves(peer);
-    expect(world.routing.offer(["p", "3"])).toBe(OfferResult.Unroutable);
-  });
-});
-
 test.each([
   ["\0id", false],
   ["x".repeat(256), false],
@@ -124,22 +110,6 @@ test.each([
 ])("an Identity is refused where the RFC forbids it", (identity, allowed) => {
   const world = new RoutingWorld({ type: "Router" });
   expect(world.joins(world.peer(), identity)).toBe(allowed);
-});
-
-test("with handover the newcomer has the name and the first is closed; what the first sent keeps its name", () => {
-  const world = new RoutingWorld({ type: "Router", options: { handover: true } });
-  const first = world.joined("n");
-  first.says("old");
-  const second = world.joined("n");
-  expect([first.closed, second.closed]).toEqual(["local", undefined]);
-  second.says("new");
-  expect(world.takeAll()).toEqual([
-    ["n", "old"],
-    ["n", "new"],
-  ]);
-  world.routing.offer(["n", "answer"]);
-  second.reads();
-  expect([first.messages, second.messages]).toEqual([[], [["answer"]]]);
 });
 
 test("with handover a peer that we connected to, and that goes, does not take the name with it that another has by then", () => {

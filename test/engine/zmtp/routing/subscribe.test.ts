@@ -109,20 +109,6 @@ test("a publisher of version 3.0 hears messages, one of 3.1 commands", () => {
   expect([current.messages, current.commands]).toEqual([[], ["\tSUBSCRIBEt", "\u0006CANCELt"]]);
 });
 
-test("a prefix asked for twice is sent once, and cancelled when both were taken back", () => {
-  const world = new RoutingWorld({ type: "Subscriber" });
-  const peer = world.joined();
-  peer.blocked = false;
-  for (let i = 0; i < 2; i++) world.routing.subscriptions?.subscribe(Buffer.from("t"));
-  world.routing.subscriptions?.unsubscribe(Buffer.from("t"));
-  peer.reads();
-  expect(understood(peer)).toEqual(["t"]);
-  expect(peer.commands.filter((command) => command.includes("CANCEL"))).toEqual([]);
-  for (let i = 0; i < 3; i++) world.routing.subscriptions?.unsubscribe(Buffer.from("t"));
-  peer.reads();
-  expect(peer.commands.filter((command) => command.includes("CANCEL"))).toHaveLength(1);
-});
-
 test("a publisher that does not read hears the difference when it does, however often prefixes came and went", () => {
   const world = new RoutingWorld({ type: "XSubscriber" });
   const peer = world.joined();
@@ -159,21 +145,6 @@ test("a publisher that reads a little hears as much of what has changed as its c
     return Math.floor(peer.pipe.out.bytes / size);
   });
   expect(heard).toEqual([1, 2, 3]);
-});
-
-test("what a lost connection was not sent is not sent to the next: it gets all prefixes", () => {
-  const world = new RoutingWorld({ type: "Subscriber" });
-  const peer = world.peer(true);
-  world.joins(peer);
-  peer.blocked = false;
-  for (const topic of ["a", "b"]) world.routing.subscriptions?.subscribe(Buffer.from(topic));
-  world.routing.subscriptions?.unsubscribe(Buffer.from("a")); // It waits, and its connection is lost with it.
-  world.leaves(peer);
-  world.routing.subscriptions?.subscribe(Buffer.from("a"));
-  world.routing.subscriptions?.unsubscribe(Buffer.from("b"));
-  world.joins(peer);
-  peer.reads();
-  expect(peer.commands).toEqual(["\tSUBSCRIBEa"]);
 });
 
 test("as batches, too, a program gets what it asked for, in order, what was looked at before among it", () => {
