@@ -38,22 +38,6 @@ describe("disconnecting", () => {
     await server.left();
   });
 
-  it("with messages that wait, and no linger, counts them as dropped; the socket goes on with others", async () => {
-    const [push, pull] = [world.push({ linger: 0 }), world.pull()];
-    const server = new RawServer();
-    const gone = await server.listen(world);
-    server.end();
-    push.connect(gone);
-    for (let i = 0; i < 5; i++) await push.send(`gone ${i}`);
-    const dropped = nextEvent(push, "drop");
-    push.disconnect(gone);
-    expect(await dropped).toMatchObject({ reason: "disconnected", messages: 5 });
-    expect(push.stats()).toMatchObject({ sent: 5, delivered: 0, queued: 0, dropped: { disconnected: 5 } });
-    await world.link(pull, push);
-    await push.send("here");
-    expect(await collect(pull, 1)).toEqual(["here"]);
-  });
-
   it("and connecting to the same endpoint at once makes a new connection, time and again", async () => {
     const [push, pull] = [world.push({ reconnectInterval: 5 }), world.pull()];
     const endpoint = await world.link(pull, push);

@@ -51,25 +51,6 @@ test("PINGs go at each interval and report the time to live in tenths of a secon
   heartbeat.stop();
 });
 
-test("a peer that says nothing from a PING on is gone after the time-out, not before", async () => {
-  const { silences } = make();
-  await vi.advanceTimersByTimeAsync(349);
-  expect(silences()).toBe(0);
-  await vi.advanceTimersByTimeAsync(5);
-  expect(silences()).toBe(1);
-});
-
-test("the time-out counts from the first unanswered PING; any traffic ends it", async () => {
-  const { heartbeat, silences } = make();
-  for (let i = 0; i < 20; i++) {
-    await vi.advanceTimersByTimeAsync(240);
-    heartbeat.heard();
-  }
-  expect(silences()).toBe(0);
-  await vi.advanceTimersByTimeAsync(400);
-  expect(silences()).toBe(1);
-});
-
 test("what came while this side was busy counts, when it is read in the turn after", async () => {
   const { heartbeat, silences } = make();
   vi.advanceTimersByTime(350); // The time-out has passed; the event loop reads now.
@@ -147,17 +128,6 @@ test("what came in the very turn of the time to live's end counts, and starts it
   await vi.advanceTimersByTimeAsync(990);
   expect(silences()).toBe(0);
   await vi.advanceTimersByTimeAsync(20);
-  expect(silences()).toBe(1);
-});
-
-test("while this side does not read, silence means nothing, and PINGs go on", async () => {
-  const { heartbeat, pings, silences } = make();
-  await vi.advanceTimersByTimeAsync(150);
-  heartbeat.pause();
-  await vi.advanceTimersByTimeAsync(2_000);
-  expect([silences(), pings.length >= 20]).toEqual([0, true]);
-  heartbeat.resume();
-  await vi.advanceTimersByTimeAsync(400);
   expect(silences()).toBe(1);
 });
 

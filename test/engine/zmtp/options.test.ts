@@ -6,8 +6,6 @@ import { Radio } from "../../../src/sockets/draft/index.js";
 import { collect, failure, nextEvent, texts, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
-import { missing } from "../../support/peers.js";
-import { blackHole } from "./support/black-hole.js";
 
 describe("connecting", () => {
   const world = new World("zmtp", "tcp");
@@ -53,14 +51,6 @@ describe("connecting", () => {
     expect(intervals[before]).toBeLessThanOrEqual(3);
   });
 
-  it("connectTimeout gives an attempt up, and the next is made", async () => {
-    const push = world.push({ connectTimeout: 20, reconnectInterval: 5 });
-    const hole = await blackHole("127.0.0.1");
-    world.after(() => hole.end());
-    push.connect(`tcp://127.0.0.1:${hole.port}`);
-    for (let i = 0; i < 2; i++) await nextEvent(push, "connect:retry");
-  });
-
   it("tcpKeepalive is set on the connections of both sides", async () => {
     const spy = vi.spyOn(NetSocket.prototype, "setKeepAlive");
     const [push, pull] = [
@@ -79,33 +69,6 @@ describe("connecting", () => {
     for (const text of ["1", "2", "3"]) await push.send(text);
     expect(push.stats()).toMatchObject({ sent: 3, queued: 1, dropped: { conflated: 2 } });
     push.linger = 0;
-  });
-
-  it("a source address is where the peer sees the connection come from", async () => {
-    const seen: string[] = [];
-    const pull = world.pull({
-      authenticate: ({ address }) => {
-        seen.push(address);
-        return true;
-      },
-    });
-    const endpoint = await world.bind(pull);
-    const push = world.push();
-    push.connect(endpoint.replace("tcp://", "tcp://127.0.0.77:0;"));
-    await push.ready({ timeout: 4_000 });
-    expect(seen).toEqual(["127.0.0.77"]);
-  });
-
-  it.skipIf(missing("ipv6"))("ipv6 binds and connects to both families", async () => {
-    const pull = world.pull({ ipv6: true });
-    await pull.bind("tcp://*:*");
-    const port = (pull.lastEndpoint as string).split(":").at(-1);
-    for (const [i, host] of ["[::1]", "127.0.0.1", "localhost"].entries()) {
-      const push = world.push({ ipv6: true });
-      push.connect(`tcp://${host}:${port}`);
-      await push.send(String(i));
-      expect(await collect(pull, 1)).toEqual([String(i)]);
-    }
   });
 
   it("immediate: a peer that leaves takes its queue along, counted; without peers a send waits", async () => {
@@ -151,27 +114,6 @@ function nextEventSoon(socket: Parameters<typeof nextEvent>[0], type: "connect")
 describe.each(["tcp", "ipc", "inproc"] as const)("routing over %s", (transport) => {
   const world = new World("zmtp", transport);
 
-  it("handover gives a routing id to the newcomer; without it the first keeps it", async () => {
-    for (const handover of [true, false]) {
-      const router = world.router({ handover });
-      const endpoint = await world.bind(router);
-      const [first, second] = [0, 1].map(() =>
-        world.dealer({ routingId: "same", reconnectInterval: -1 }),
-      ) as [ReturnType<World["dealer"]>, ReturnType<World["dealer"]>];
-      first.connect(endpoint);
-      await first.send("1");
-      await collect(router, 1);
-      // Over inproc a peer that is closed comes back at once, and would take the name over again.
-      first.events.once("peer:leave", () => first.disconnect(endpoint));
-      const told = handover ? nextEvent(second, "peer:join") : nextEvent(router, "handshake:error:other");
-      second.connect(endpoint);
-      await told;
-      await router.send(["same", "who"]);
-      expect(await collect(handover ? second : first, 1)).toEqual(["who"]);
-      await Promise.all([router, first, second].map((socket) => socket.close({ linger: 0 })));
-    }
-  });
-
   it.each([
     "dealer",
     "router",
@@ -180,24 +122,6 @@ describe.each(["tcp", "ipc", "inproc"] as const)("routing over %s", (transport) 
     const prober = world[kind as "dealer"]({ probeRouter: true, routingId: "prober" });
     await world.link(router, prober);
     expect(texts(await router.receive({ timeout: 4_000 }))).toEqual(["prober", ""]);
-  });
-
-  it("correlate and relaxed: a request given up is not answered by a late reply", async () => {
-    const router = world.router();
-    const request = world.request({ correlate: true, relaxed: true });
-    await world.link(router, request);
-    const asked: Buffer[][] = [];
-    for (const body of ["one", "two", "three"]) {
-      await request.send(body);
-      asked.push(await router.receive({ timeout: 4_000 }));
-    }
-    expect(asked.map((frames) => [frames.length, frames[1]?.length, String(frames[3])])).toEqual([
-      [4, 4, "one"],
-      [4, 4, "two"],
-      [4, 4, "three"],
-    ]);
-    for (const frames of asked) await router.send([...frames.slice(0, 3), `answer to ${frames[3]}`]);
-    expect(await collect(request, 1)).toEqual(["answer to three"]);
   });
 
   it("conflate on either side alone keeps the newest", async () => {
@@ -228,21 +152,6 @@ describe.each(["tcp", "ipc", "inproc"] as const)("routing over %s", (transport) 
     await publisher.waitForSubscribers({ timeout: 4_000 });
     for (const topic of ["no", "yes", "nothing", "maybe"]) await publisher.send(topic);
     expect(await collect(subscriber, 2)).toEqual(["yes", "maybe"]);
-  });
-
-  it("manual: the program gives each peer other topics than it asked for, and welcomeMessage comes before", async () => {
-    const xPublisher = world.xPublisher({ manual: true, welcomeMessage: "welcome" });
-    const subscriber = world.xSubscriber();
-    await world.link(xPublisher, subscriber);
-    await subscriber.send("\u0001asked");
-    expect(await collect(xPublisher, 1)).toEqual(["\u0001asked"]);
-    xPublisher.subscribe("given");
-    for (const topic of ["asked", "given"]) await xPublisher.send(topic);
-    expect(await collect(subscriber, 2)).toEqual(["welcome", "given"]);
-    xPublisher.unsubscribe("given");
-    xPublisher.subscribe("other");
-    for (const topic of ["given", "other"]) await xPublisher.send(topic);
-    expect(await collect(subscriber, 1)).toEqual(["other"]);
   });
 });
 

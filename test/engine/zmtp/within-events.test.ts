@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { describe, expect, it } from "vitest";
 import { collect, texts, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
-import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
+import { greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
 import { fill, RawServer } from "./support/raw-server.js";
 
 describe("within events", () => {
@@ -218,42 +218,5 @@ describe("a close over inproc with several names", () => {
     await next.bind(name);
     await push.send("x");
     expect(await collect(next, 1)).toEqual(["x"]);
-  });
-});
-
-describe("a publisher whose listener publishes on a drop", () => {
-  const world = new World("zmtp", "tcp");
-
-  it("sends each subscriber what was meant for it", async () => {
-    const publisher = world.publisher({ sendHighWaterMark: 2 });
-    const endpoint = await world.bind(publisher);
-    const slow = await RawPeer.connect(endpoint);
-    await slow.handshake("SUB");
-    slow.write(frame("\u0001m"));
-    const quick = world.subscriber();
-    quick.connect(endpoint);
-    quick.subscribe("m", "alert");
-    await publisher.waitForSubscribers({ topic: "m", count: 2, timeout: 4_000 });
-    slow.socket.pause();
-    let alerts = 0;
-    publisher.events.on("drop", () => {
-      alerts += 1;
-      if (alerts === 1) publisher.trySend(["alert", "slow"]);
-    });
-    const got: string[] = [];
-    const reading = (async () => {
-      for await (const [topic] of quick) got.push(String(topic).slice(0, 6));
-    })();
-    const body = Buffer.alloc(1_000_000);
-    for (let i = 0; alerts === 0 && i < 200; i++) {
-      await publisher.send([`m ${i}`, body]);
-      await until(() => got.length > i, "the message");
-    }
-    expect(alerts).toBeGreaterThan(0);
-    await until(() => got.includes("alert"), "the alert");
-    expect(got.filter((topic) => topic.startsWith("m"))).toEqual(got.slice(0, -1));
-    await quick.close({ linger: 0 });
-    await reading;
-    slow.destroy();
   });
 });
