@@ -24,15 +24,6 @@ function monitored(world = new FakeMonitored()) {
 }
 
 describe("a held monitor", () => {
-  test("is read at once", async () => {
-    const { monitor, heard, happen } = monitored();
-    monitor.ref();
-    happen();
-    happen();
-    await turn();
-    expect(heard).toEqual(["0", "1"]);
-  });
-
   test("is not replaced by ticks", async () => {
     const { world, monitor } = monitored();
     monitor.ref();
@@ -117,16 +108,6 @@ test("an observer is replaced when the one before it has heard its end: libzmq h
   await turn();
   await ticks();
   expect(world.observers).toHaveLength(3);
-});
-
-test("the end of a replaced observer is not the end of the socket", async () => {
-  const { world, monitor, ended } = monitored();
-  for (let i = 0; i < 3; i++) {
-    monitor.tick();
-    await turn();
-  }
-  expect(world.observers.length).toBeGreaterThan(1);
-  expect(ended).not.toHaveBeenCalled();
 });
 
 test("an observer that is closed under the reader ends the monitor without an unhandled rejection", async () => {

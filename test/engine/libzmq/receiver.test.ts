@@ -91,27 +91,6 @@ describe("on an empty socket", () => {
     expect(notify).not.toHaveBeenCalled();
   });
 
-  test("a message for a read that is no longer wanted is kept for the next read", async () => {
-    const { native, made } = receiver();
-    made.want(true);
-    made.want(false);
-    native.arrive(message(7));
-    await turn();
-    expect(made.length).toBe(1);
-    expect(takeAll(made)).toEqual([7]);
-  });
-
-  test("a want during the slice is answered by the read that waits already", async () => {
-    const { native, made, notify } = receiver();
-    made.want(true);
-    made.want(false);
-    made.want(true);
-    native.arrive(message(1));
-    await turn();
-    expect(notify).toHaveBeenCalledTimes(1);
-    expect(native.reads).toBe(1);
-  });
-
   test("poll reads nothing", async () => {
     const { native, made } = receiver();
     made.poll();

@@ -160,22 +160,9 @@ test("a sender that drops takes everything, and a refusal is no unhandled reject
   expect(native.sent).toEqual(["a"]);
 });
 
-test.each([
-  ["routes", "EAGAIN", OfferResult.PeerFull],
-  ["routes", "EHOSTUNREACH", OfferResult.Unroutable],
-  ["looks", "EAGAIN", OfferResult.Mute],
-] as const)("a sender that %s reports %s at once", async (mode, code, result) => {
-  const { native, made } = sender(mode);
-  native.room = 1;
-  expect(made.offer(["id", "a"])).toBe(OfferResult.Accepted);
-  vi.spyOn(native, "send").mockRejectedValueOnce(Object.assign(new Error(code), { code }));
-  expect(made.offer(["id", "b"])).toBe(result);
-  await turn();
-  expect(native.sent).toEqual([["id", "a"]]);
-});
-
 /** What programs do to all promises, or to how they are shown. */
 const CHANGES: Readonly<Record<string, () => () => void>> = {
+  "no such change": () => () => undefined,
   "async hooks": () => {
     const hook = createHook({ init: () => undefined }).enable();
     return () => void hook.disable();
