@@ -1,22 +1,10 @@
 /**
- * libzmq's own proxy between sockets of ours, and ours between sockets of pyzmq's.
+ * libzmq's own proxy between sockets of ours; ours between sockets of pyzmq: test/proxy/pyzmq.test.ts.
  * Through a proxy, subscriptions arrive as messages that an XSUB's application
  * writes: libzmq sends those as messages, not as commands, also to a peer of 3.1.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import {
-  Context,
-  Dealer,
-  Publisher,
-  Reply,
-  Request,
-  Router,
-  type Socket,
-  Subscriber,
-  XPublisher,
-  XSubscriber,
-} from "../../src/index.js";
-import { Proxy as ShoalProxy } from "../../src/proxy/index.js";
+import { Context, Publisher, Reply, Request, type Socket, Subscriber } from "../../src/index.js";
 import { LONG } from "../support/long.js";
 import { NO_C, startC } from "./c-peer.js";
 import { OURS } from "./kinds.js";
@@ -109,55 +97,6 @@ describe.each(OURS)("engine %s", (engine) => {
           expect((await request.receive()).map(String)).toEqual(["answer to", `question ${i}`, ""]);
         }
       });
-    });
-  });
-
-  describe.skipIf(NO_PYTHON)("and our proxy, between sockets of pyzmq", () => {
-    let peer: ProcessPeer;
-
-    beforeAll(async () => {
-      peer = await startPython();
-    });
-
-    afterEach(async () => {
-      await closeAll();
-      await peer.call("close_all");
-    });
-
-    afterAll(() => peer?.stop());
-
-    it("passes subscriptions and messages", async () => {
-      const front = track(new XSubscriber({ context }));
-      const back = track(new XPublisher({ context }));
-      await Promise.all([front.bind(ANY), back.bind(ANY)]);
-      const running = new ShoalProxy(front, back).run();
-      const pub = await peer.open("XPUB");
-      await pub.connect(front.lastEndpoint as string);
-      const sub = await peer.open("SUB");
-      await sub.call("subscribe");
-      await sub.connect(back.lastEndpoint as string);
-      expect(await pub.receive()).toEqual([Buffer.from([1])]);
-      await pub.send("topic", "", "body");
-      expect((await sub.receive()).map(String)).toEqual(["topic", "", "body"]);
-      await closeAll();
-      await running;
-    });
-
-    it("passes requests and replies", async () => {
-      const front = track(new Router({ context }));
-      const back = track(new Dealer({ context }));
-      await Promise.all([front.bind(ANY), back.bind(ANY)]);
-      const running = new ShoalProxy(front, back).run();
-      const req = await peer.open("REQ");
-      await req.connect(front.lastEndpoint as string);
-      const rep = await peer.open("REP");
-      await rep.connect(back.lastEndpoint as string);
-      await req.send("question");
-      expect((await rep.receive()).map(String)).toEqual(["question"]);
-      await rep.send("answer", "");
-      expect((await req.receive()).map(String)).toEqual(["answer", ""]);
-      await closeAll();
-      await running;
     });
   });
 });
