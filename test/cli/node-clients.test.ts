@@ -1,23 +1,14 @@
 /** shoal node start for programs that are not nodes: flags, a configuration, who is let in, and what is refused before anything is opened. */
 import { chmodSync, writeFileSync } from "node:fs";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { DiscoveryClient } from "../../src/cluster/index.js";
 import { type Command, run, startWithout } from "./in-process.js";
-import { file, useFolder } from "./support.js";
+import { file, useFolder, useRuntimeFolder } from "./support.js";
 
 useFolder();
+useRuntimeFolder();
 
-const before = process.env.SHOAL_RUNTIME_DIR;
 let groups = 0;
-
-beforeAll(() => {
-  process.env.SHOAL_RUNTIME_DIR = file();
-});
-
-afterAll(() => {
-  if (before === undefined) delete process.env.SHOAL_RUNTIME_DIR;
-  else process.env.SHOAL_RUNTIME_DIR = before;
-});
 
 function usersFile(text: string, mode = 0o600): string {
   const path = file();

@@ -3,31 +3,25 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { type ClusterNodeEntry, Registrar } from "../../src/cluster/registry.js";
 import { Dealer } from "../../src/index.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
 import { type Command, run, startWithout } from "./in-process.js";
-import { file, ipc, useFolder } from "./support.js";
+import { file, ipc, useFolder, useRuntimeFolder } from "./support.js";
 
 useFolder();
+useRuntimeFolder();
 
-const before = process.env.SHOAL_RUNTIME_DIR;
 let runtime = "";
 let group = "";
 let groups = 0;
 
 beforeEach(() => {
-  runtime = file();
-  process.env.SHOAL_RUNTIME_DIR = runtime;
+  runtime = process.env.SHOAL_RUNTIME_DIR as string;
   group = `commands-${process.pid}-${++groups}`;
-});
-
-afterAll(() => {
-  if (before === undefined) delete process.env.SHOAL_RUNTIME_DIR;
-  else process.env.SHOAL_RUNTIME_DIR = before;
 });
 
 /** A node as this host's registry has it. */

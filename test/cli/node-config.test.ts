@@ -2,15 +2,16 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv } from "ajv";
-import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
 import { nodeSchema } from "../../src/cli/node-schema.js";
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
 import { namedPipe } from "../support/pipe.js";
 import { type Command, run, startWithout } from "./in-process.js";
-import { file, useFolder } from "./support.js";
+import { file, useFolder, useRuntimeFolder } from "./support.js";
 
 useFolder();
+useRuntimeFolder();
 
 const BOTH = "extendedKeyUsage=serverAuth,clientAuth\n";
 
@@ -18,18 +19,11 @@ const KEYS = [
   "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7",
   "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6",
 ] as const;
-const before = process.env.SHOAL_RUNTIME_DIR;
 let groups = 0;
 let group = "";
 
 beforeEach(() => {
-  process.env.SHOAL_RUNTIME_DIR = file();
   group = `config-${process.pid}-${++groups}`;
-});
-
-afterAll(() => {
-  if (before === undefined) delete process.env.SHOAL_RUNTIME_DIR;
-  else process.env.SHOAL_RUNTIME_DIR = before;
 });
 
 function written(text: string, path = `${file()}.yaml`): string {

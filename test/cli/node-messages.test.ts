@@ -3,7 +3,7 @@ import { EventEmitter, on, once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { PassThrough, Writable } from "node:stream";
 import { setImmediate } from "node:timers/promises";
-import { afterAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { Log } from "../../src/cli/log.js";
 import { type MessagingNode, NodeMessages } from "../../src/cli/node-messages.js";
 import { publishLines } from "../../src/cli/node-transfer.js";
@@ -14,22 +14,16 @@ import { withTerminal } from "../../src/cli/terminal.js";
 import type { ClusterMessage, MessageClient } from "../../src/cluster/index.js";
 import { Envelope, Router } from "../../src/index.js";
 import { type Command, run, start, startWithout } from "./in-process.js";
-import { Child, file, ipc, MAIN, useFolder } from "./support.js";
+import { Child, file, ipc, MAIN, useFolder, useRuntimeFolder } from "./support.js";
 
 useFolder();
+useRuntimeFolder();
 
-const before = process.env.SHOAL_RUNTIME_DIR;
 let group = "";
 let groups = 0;
 
 beforeEach(() => {
-  process.env.SHOAL_RUNTIME_DIR = file();
   group = `messages-${process.pid}-${++groups}`;
-});
-
-afterAll(() => {
-  if (before === undefined) delete process.env.SHOAL_RUNTIME_DIR;
-  else process.env.SHOAL_RUNTIME_DIR = before;
 });
 
 async function pair(): Promise<[Command, Command]> {
@@ -161,8 +155,9 @@ describe("shoal node pub and sub", () => {
   it("a node logs that it has no ipc socket for messages", async () => {
     const config = file();
     writeFileSync(config, `name: a\ngroup: ${group}\nmessaging: { protocols: [ipc, tcp] }\n`);
+    const { TMPDIR } = process.env;
     vi.stubEnv("TMPDIR", file());
-    onTestFinished(() => void vi.unstubAllEnvs());
+    onTestFinished(() => void vi.stubEnv("TMPDIR", TMPDIR));
     const node = startWithout("node", "start", "--config", config);
     await node.until("stdout", /ready/);
     await node.until("stderr", /others do not reach this node's messages by ipc: .*ENOENT/);

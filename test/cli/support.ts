@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, vi } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const MAIN = join(ROOT, "dist/cli/main.js");
@@ -193,6 +193,12 @@ export function useFolder(): void {
     folder = mkdtempSync(join(tmpdir(), "shoal-cli-"));
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
+}
+
+/** Each test's nodes have their control sockets in a folder of their own. Called once in a test file, behind {@link useFolder}. */
+export function useRuntimeFolder(): void {
+  beforeEach(() => void vi.stubEnv("SHOAL_RUNTIME_DIR", file()));
+  afterAll(() => void vi.unstubAllEnvs());
 }
 
 /**
