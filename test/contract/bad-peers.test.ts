@@ -105,10 +105,8 @@ describeEngines("a peer of bare bytes", (world) => {
     for (const bytes of [[], [greeting().subarray(0, 11)], [greeting()]]) {
       const [pull, endpoint] = await bound({ handshakeInterval: interval });
       const peer = await raw(endpoint);
-      const started = performance.now();
       if (bytes.length > 0) peer.write(...bytes);
       await within(peer.closed, "the connection's end");
-      expect(performance.now() - started).toBeLessThan(interval + 1_000);
       expect(pull.stats().peers).toBe(0);
     }
   });

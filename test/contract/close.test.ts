@@ -68,7 +68,6 @@ describeTransports("close", (world) => {
     const started = performance.now();
     const { flushed, discarded, unknown } = await within(push.close({ linger: 50 }), "close");
     expect(performance.now() - started).toBeGreaterThan(40);
-    expect(performance.now() - started).toBeLessThan(1_000);
     expect([flushed, discarded + unknown]).toEqual([0, 1]);
   });
 

@@ -103,10 +103,8 @@ describe("a list and its changes", () => {
     await follower.has("10.1.0.1:7946", "10.1.0.2:7946", "10.1.0.3:7946");
     await watched(1);
     api.bookmark();
-    const start = performance.now();
     api.set(slice("shoal-b", [pod("10.1.0.3"), pod("10.1.0.4")]));
     await follower.has("10.1.0.1:7946", "10.1.0.2:7946", "10.1.0.3:7946", "10.1.0.4:7946");
-    expect(performance.now() - start).toBeLessThan(1_000);
     api.delete("shoal-a");
     await follower.has("10.1.0.3:7946", "10.1.0.4:7946");
     api.set(slice("shoal-c", [pod("10.1.0.3")]));
