@@ -1,6 +1,6 @@
 /** shoal clone server: the server of a map, alone or in a pair, with or without a store. */
 import type { Command } from "commander";
-import { defined } from "../core/defined.js";
+import { defined } from "../core/arguments.js";
 import type { BinaryStarFenceReason, BinaryStarRole } from "../patterns/binary-star/index.js";
 import { CloneLmdbStore, type ClonePairOptions, CloneServer } from "../patterns/clone/index.js";
 import { endpointOf } from "./clone-session.js";

@@ -8,7 +8,7 @@
  * that begins with a brace is JSON.
  */
 import type { Command } from "commander";
-import { defined } from "../core/defined.js";
+import { defined } from "../core/arguments.js";
 import { CloneClient, type PatternEndpoints } from "../patterns/clone/index.js";
 import { keyFault, MAX_KEY } from "../patterns/clone/protocol.js";
 import { addClusterOptions, isOfCluster } from "./cluster-options.js";

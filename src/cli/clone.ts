@@ -1,8 +1,7 @@
 /** shoal clone get, set, delete, watch, dump, load. The server: clone-server.ts. */
 import { setMaxListeners } from "node:events";
 import type { Command } from "commander";
-import { quoted } from "../core/arguments.js";
-import { defined } from "../core/defined.js";
+import { defined, quoted } from "../core/arguments.js";
 import { addCloneServerCommand } from "./clone-server.js";
 import {
   addCloneClientOptions,

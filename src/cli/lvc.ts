@@ -1,6 +1,6 @@
 /** shoal lvc: a forwarder that sends new subscribers the last value of each topic. */
 import type { Command } from "commander";
-import { defined } from "../core/defined.js";
+import { defined } from "../core/arguments.js";
 import { LastValueCache } from "../patterns/last-value-cache/last-value-cache.js";
 import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";

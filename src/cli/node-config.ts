@@ -25,7 +25,7 @@ import { ConfigurationError, hider, otherThan } from "../config/file.js";
 import { NamedFiles } from "../config/named-files.js";
 import type { Finding, Path } from "../config/problem.js";
 import type { Schema, SchemaChecker } from "../config/validate.js";
-import { defined } from "../core/defined.js";
+import { defined } from "../core/arguments.js";
 import { parseListenAddress } from "../core/http-server.js";
 import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
 import { ShoalError } from "../index.js";

@@ -2,7 +2,7 @@
 import { constants } from "node:os";
 import { ClusterNode, type DiscoveryServer, type RefusedReason } from "../cluster/index.js";
 import { textOf } from "../config/file.js";
-import { defined } from "../core/defined.js";
+import { defined } from "../core/arguments.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { serveClients } from "./node-clients.js";

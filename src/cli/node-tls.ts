@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import type { ClusterListenerTls, ClusterTlsOptions } from "../cluster/index.js";
 import type { NamedFiles } from "../config/named-files.js";
 import type { Path } from "../config/problem.js";
-import { defined } from "../core/defined.js";
+import { defined } from "../core/arguments.js";
 
 export interface TlsValues {
   readonly cert: string;

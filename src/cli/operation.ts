@@ -7,7 +7,7 @@
  */
 import { execFile } from "node:child_process";
 import type { Command } from "commander";
-import { defined } from "../core/defined.js";
+import { defined } from "../core/arguments.js";
 import type { MetricsServer, MetricsSourcesByName } from "../metrics/index.js";
 import { asUsage, describe, Failure } from "./failure.js";
 import type { Log } from "./log.js";

@@ -1,6 +1,6 @@
 /** shoal proxy queue, forwarder, streamer. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { defined } from "../core/defined.js";
+import { defined } from "../core/arguments.js";
 import {
   ForwarderProxy,
   type ProxyDrainResult,

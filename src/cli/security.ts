@@ -1,7 +1,7 @@
 /** The options --plain, --curve-…, --tls-… and --ws-origin: their help, rules, and socket options. */
 import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { defined } from "../core/defined.js";
+import { defined } from "../core/arguments.js";
 import { type Authenticate, type CommonOptions, curveKeyPair, readCertificate } from "../index.js";
 import { plainUsers } from "../sockets/security/plain-users.js";
 import { describe, Failure, UsageError } from "./failure.js";

@@ -3,8 +3,7 @@
  * are checked here; src/dashboard/build.ts bounds what is shown.
  */
 
-import { quoted } from "../core/arguments.js";
-import { defined } from "../core/defined.js";
+import { defined, quoted } from "../core/arguments.js";
 import { reachableForms, reachesProcesses } from "../core/schemes/schemes.js";
 import { isCount, itemOfPeer, memberTexts, PEER_SIDES, sidesOf, textsOf } from "../dashboard/build.js";
 import { actionsIn } from "../dashboard/local.js";

@@ -2,7 +2,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { defined } from "../core/defined.js";
+import { defined } from "../core/arguments.js";
 import type { ReceiveManyOptions, Socket } from "../index.js";
 import type { EspressoFilter } from "../patterns/espresso/filter.js";
 import { EspressoListener, type EspressoRecord } from "../patterns/espresso/listener.js";

@@ -2,7 +2,7 @@
  * Builds the dashboard's state from readings. Pure, and bounded whatever remote programs answer: sources, links,
  * endpoints per side, characters per text.
  */
-import { defined } from "../core/defined.js";
+import { defined } from "../core/arguments.js";
 import type { RatedReading, RatedSource } from "../metrics/reading.js";
 import type { PeerView } from "../sockets/peer-views.js";
 import type {

@@ -1,8 +1,7 @@
 /** This program as a subject: named drivers, proxies, nodes and sockets. */
 
-import { describe, thrownText } from "../core/arguments.js";
+import { defined, describe, thrownText } from "../core/arguments.js";
 import { thisProcess } from "../core/built-file.js";
-import { defined } from "../core/defined.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Reading, SourceReading } from "../metrics/reading.js";
 import { readingOf } from "../metrics/readings.js";

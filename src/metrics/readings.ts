@@ -1,5 +1,5 @@
 /** Readings of samples, by side, and rates between two. Pure. */
-import { defined } from "../core/defined.js";
+import { defined } from "../core/arguments.js";
 import {
   BUILD,
   FAMILIES,
