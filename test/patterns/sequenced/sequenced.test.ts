@@ -42,9 +42,10 @@ const RESTARTING = `
 import { SequencedPublisher } from "shoal/patterns";
 const [pub, replay, first] = process.argv.slice(1);
 const publisher = new SequencedPublisher();
-await publisher.bind(pub);
 await publisher.bindReplay(replay);
+// Before the subscriber, which dials all the time, can be there.
 for (let i = 0; i < Number(first); i++) publisher.publish("t", ["early " + i]);
+await publisher.bind(pub);
 console.log(publisher.id);
 await publisher.waitForSubscribers();
 process.stdin.on("data", (text) => { for (const line of String(text).trim().split("\\n")) publisher.publish("t", [line]); });
