@@ -3,7 +3,10 @@
  *
  *   none ──ICANHAZ──> sending ──map sent──> sent ──HUGZ at its end or later──> in step
  *     ^                  │                    │                                   │
- *     └───── gone, silent, or slower than its queue is long ─────────────────────┘
+ *     └──────── gone, slower than its queue is long, or, in step, silent ────────┘
+ *
+ * Nobody waits for a follower before it is in step, so it may be silent: it stores the map, or has little processor
+ * time.
  */
 
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -29,7 +32,7 @@ export class Leader {
   readonly #queue = new RingBuffer<Buffer[]>();
   #queuedBytes = 0;
   #retryAt = 0;
-  heardAt = 0;
+  #heardAt = 0;
 
   /** @param onLeft calls {@link leave} */
   constructor(server: ServerState, onLeft: (reason: "gone" | "slow", now: number) => void) {
@@ -44,6 +47,11 @@ export class Leader {
 
   get inStep(): boolean {
     return this.#state === "in step";
+  }
+
+  /** A follower in step that is silent holds up acknowledgements. @param patience ms */
+  isSilent(patience: number, now: number): boolean {
+    return this.inStep && now - this.#heardAt >= patience;
   }
 
   get snapshot(): Snapshot | undefined {
@@ -68,7 +76,6 @@ export class Leader {
       encodeEnd(this.#session, map.sequence, standing.standing, map.seen(queue.operations())),
     );
     this.#end = map.sequence;
-    this.heardAt = now;
     for (const operation of queue.held) this.update(operation, now);
   }
 
@@ -82,7 +89,7 @@ export class Leader {
 
   /** @returns whether the follower is in step from now on */
   have(sequence: number, now: number): boolean {
-    this.heardAt = now;
+    this.#heardAt = now;
     if (this.#state !== "sent" || sequence < this.#end) return false;
     this.#state = "in step";
     return true;
@@ -92,17 +99,13 @@ export class Leader {
     if (!this.present || now < this.#retryAt) return;
     this.#retryAt = 0;
     if (this.#pump === undefined) {
-      const { length } = this.#queue;
       this.#drain(now);
-      // A follower that stores the map answers heartbeats only, which are sent when its queue is empty.
-      if (this.#state === "sent" && this.#queue.length < length) this.heardAt = now;
       return;
     }
     const result = this.#pump.pump(now);
     if (result === "done") {
       this.#pump = undefined;
       this.#state = "sent";
-      this.heardAt = now;
       this.#drain(now);
     } else if (result === "full") this.#retryAt = now + SNAPSHOT_RETRY;
     else if (result !== "more") this.#onLeft(result === "gone" ? "gone" : "slow", now);

@@ -272,10 +272,8 @@ export class Serving {
     this.#hugzAt = now + options.heartbeatInterval;
     if (!this.#suspended) effects.publish(encodeHugz(map.sequence, map.subtrees.all()));
     if (!this.#leader.present) return;
-    const timeout = options.heartbeatInterval * options.liveness;
-    const silent = now - this.#leader.heardAt >= timeout;
-    if (silent && (this.#leader.inStep || this.#leader.snapshot === undefined))
-      this.#replicaLeft("silent", now);
+    const patience = options.heartbeatInterval * options.liveness;
+    if (this.#leader.isSilent(patience, now)) this.#replicaLeft("silent", now);
     else this.#leader.heartbeat(map.sequence, now);
   }
 }
