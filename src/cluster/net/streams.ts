@@ -237,7 +237,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
 
   streamTo(address: string, protocol: string, id: string): NodeStream | undefined {
     let isComing = this.#dials.has(address);
-    for (const stream of this.#all) {
+    const kept = this.#usable(address);
+    for (const stream of kept === undefined ? this.#all : [kept, ...this.#all]) {
       if (stream.address !== address || stream.protocol !== protocol || stream.ended) continue;
       if (stream.verified && stream.isFor(id)) return stream;
       isComing ||= stream.isDialled && !stream.verified;
@@ -404,11 +405,19 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   onVerified(stream: NodeStream): void {
     if (stream.node !== undefined) this.#effects.onAdmitted(stream.node);
     if (this.#watched.has(stream.address)) this.#watched.set(stream.address, new Watched());
-    if (stream.isGiven || this.#usable(stream.address)?.verified !== true)
+    const kept = this.#usable(stream.address);
+    if (stream.isGiven || kept?.verified !== true || this.#isBetter(stream, kept))
       this.#byAddress.set(stream.address, stream);
     if (stream.isGiven || !stream.isDialled) this.#effects.greet(stream);
     stream.caller?.resolve(stream.address);
     this.#effects.onStreamUp(stream);
+  }
+
+  /** Where both ends dialled, the stream of the lower address stays, and the other one is closed once it is idle. */
+  #isBetter(stream: NodeStream, kept: NodeStream): boolean {
+    if (kept.isGiven || stream.protocol !== kept.protocol || stream.isDialled === kept.isDialled)
+      return false;
+    return stream.isDialled === this.ownAddress < stream.address;
   }
 
   onEnd(stream: NodeStream, end: StreamEnd, fault: Fault | undefined): void {

@@ -307,6 +307,39 @@ describe("a stream that is closed because nobody used it", () => {
   });
 });
 
+describe.each([
+  ["lower", "10.0.0.1:7946"],
+  ["higher", "10.0.1.1:7946"],
+])("of two nodes that dial each other in one instant, the one of the %s address", (name, ownAddress) => {
+  it.each([
+    [true],
+    [false],
+  ])("uses the stream that the lower one dialled (its own was there first: %s)", async (isFirst) => {
+    vi.useFakeTimers({
+      toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"],
+    });
+    const { links, connects, accept } = await listening();
+    links.ownAddress = ownAddress;
+    links.watch(new Set([OTHER]));
+    const dialled = new OpenStream("10.0.0.9");
+    if (isFirst) {
+      connects[0]?.(dialled);
+      dialled.prove();
+    }
+    const accepted = accept("10.0.0.9");
+    if (!isFirst) {
+      connects[0]?.(dialled);
+      dialled.prove();
+    }
+    const [kept, idle] = name === "lower" ? [dialled, accepted] : [accepted, dialled];
+    links.send(OTHER, codec, packet);
+    expect([kept.packets, idle.packets]).toEqual([1, 0]);
+    // Who dialled it closes it.
+    vi.advanceTimersByTime(17_500);
+    expect([kept.socket.writableEnded, idle.socket.writableEnded]).toEqual([false, name === "higher"]);
+  });
+});
+
 it("a stream of a protocol that is closed already fails at once, so that the next protocol is tried", async () => {
   const { links, failed } = await listening();
   const closed = new Duplex({ read: () => undefined, write: () => undefined }).destroy();
