@@ -1,7 +1,7 @@
-/** Processes that run out of files (ulimit -n): they report it, lose no member, and work again when there are some. */
+/** A node whose process runs out of files (ulimit -n) reports it, loses no member, and works again when there are some. */
 import { connect, type Socket } from "node:net";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ClusterNode, DiscoveryClient, DiscoveryServer } from "../../src/cluster/index.js";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { ClusterNode, DiscoveryClient } from "../../src/cluster/index.js";
 import { Child } from "../process/child.js";
 import { freePort } from "../support/ports.js";
 
@@ -21,23 +21,6 @@ const server = new DiscoveryServer(node, { endpoint: "tcp://127.0.0.1:*", http: 
 await server.start();
 console.log(server.endpoint);
 process.stdin.on("data", () => console.log(JSON.stringify(node.stats().dropped)));
-`;
-
-const CLIENT = `
-import { closeSync, openSync } from "node:fs";
-import { DiscoveryClient } from "shoal/cluster";
-const files = [];
-process.stdin.on("data", () => {
-  for (const file of files.splice(0)) closeSync(file);
-});
-console.log("full");
-try {
-  for (;;) files.push(openSync("/dev/null"));
-} catch {}
-const client = new DiscoveryClient({ addresses: process.argv[1], username: "ana", password: "secret" });
-client.events.on("attempt:failed", ({ error }) => console.log("failed", error?.code));
-client.events.on("node:connected", ({ node }) => console.log("connected", node.name.split("@")[0]));
-client.events.on("cycles:failed", () => console.log("cycles"));
 `;
 
 const cleanups: (() => unknown)[] = [];
@@ -93,55 +76,40 @@ class Flood {
   }
 }
 
-describe("a process without files", () => {
-  it("that is a node reports it, loses nobody, is lost by nobody, and serves again", async () => {
-    const group = `files-${process.pid}`;
-    const faults: string[] = [];
-    const rich = await nodeOf("rich", group, faults);
-    const child = poor(SERVER, group, String(multicastPort));
-    const lines: string[] = [];
-    const untilLine = async (wanted: RegExp): Promise<string> => {
-      for (;;) {
-        const line = await child.line();
-        lines.push(line);
-        if (wanted.test(line)) return line;
-      }
-    };
-    const seen = new Set<string>();
-    while (seen.size < 2) {
-      const line = await untilLine(/^(?:tcp:|joined rich$)/);
-      seen.add(line);
+it("a node without files reports it, loses nobody, is lost by nobody, and serves again", async () => {
+  const group = `files-${process.pid}`;
+  const faults: string[] = [];
+  const rich = await nodeOf("rich", group, faults);
+  const child = poor(SERVER, group, String(multicastPort));
+  const lines: string[] = [];
+  const untilLine = async (wanted: RegExp): Promise<string> => {
+    for (;;) {
+      const line = await child.line();
+      lines.push(line);
+      if (wanted.test(line)) return line;
     }
-    const endpoint = [...seen].find((line) => line.startsWith("tcp:")) as string;
-    const flood = new Flood(Number(endpoint.split(":").at(-1)), 2 * FILES);
-    expect(await untilLine(/^exhausted/)).toBe("exhausted EMFILE");
-    // Members come and go meanwhile: that takes no files.
-    const late = await nodeOf("late", group, faults);
-    await untilLine(/^joined late$/);
-    for (const node of [rich, late])
-      while (node.members().length < 3) await new Promise((resolve) => node.events.once("joined", resolve));
-    flood.end();
-    await untilLine(/^available$/);
-    const client = new DiscoveryClient({ addresses: endpoint, username: "ana", password: "secret" });
-    cleanups.push(() => client.close({ linger: 0 }));
-    await client.ready({ timeout: 30_000 });
-    expect(client.nodes.map(({ name }) => name.split("@")[0]).sort()).toEqual(["late", "poor", "rich"]);
-    child.tell("stats");
-    expect(JSON.parse(await untilLine(/^\{/))).toMatchObject({ files: 1 });
-    expect(lines.filter((line) => /^(?:lost|minority)/.test(line))).toEqual([]);
-    expect(faults).toEqual([]);
-  }, 60_000);
-
-  it("that is a client reports it with each attempt, and is connected when there are some", async () => {
-    const node = await nodeOf("a", `files-client-${process.pid}`, []);
-    const server = new DiscoveryServer(node, { endpoint: "tcp://127.0.0.1:*", users: { ana: "secret" } });
-    cleanups.push(() => server.close({ linger: 0 }));
-    await server.start();
-    const child = poor(CLIENT, server.endpoint as string);
-    await child.heard("full");
-    await child.heard("failed EMFILE");
-    await child.heard("cycles");
-    child.tell("free");
-    await child.heard("connected a");
-  }, 60_000);
-});
+  };
+  const seen = new Set<string>();
+  while (seen.size < 2) {
+    const line = await untilLine(/^(?:tcp:|joined rich$)/);
+    seen.add(line);
+  }
+  const endpoint = [...seen].find((line) => line.startsWith("tcp:")) as string;
+  const flood = new Flood(Number(endpoint.split(":").at(-1)), 2 * FILES);
+  expect(await untilLine(/^exhausted/)).toBe("exhausted EMFILE");
+  // Members come and go meanwhile: that takes no files.
+  const late = await nodeOf("late", group, faults);
+  await untilLine(/^joined late$/);
+  for (const node of [rich, late])
+    while (node.members().length < 3) await new Promise((resolve) => node.events.once("joined", resolve));
+  flood.end();
+  await untilLine(/^available$/);
+  const client = new DiscoveryClient({ addresses: endpoint, username: "ana", password: "secret" });
+  cleanups.push(() => client.close({ linger: 0 }));
+  await client.ready({ timeout: 30_000 });
+  expect(client.nodes.map(({ name }) => name.split("@")[0]).sort()).toEqual(["late", "poor", "rich"]);
+  child.tell("stats");
+  expect(JSON.parse(await untilLine(/^\{/))).toMatchObject({ files: 1 });
+  expect(lines.filter((line) => /^(?:lost|minority)/.test(line))).toEqual([]);
+  expect(faults).toEqual([]);
+}, 60_000);

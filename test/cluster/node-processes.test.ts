@@ -1,6 +1,6 @@
 /**
- * Nodes in processes of their own: killed, stopped, continued, blocked, ended. The default run blocks one alone; messaging/node-chaos.test.ts kills and stops, and
- * membership.test.ts has what is lost, and when, in virtual time.
+ * Nodes in processes of their own: killed, stopped, continued, blocked, ended, while all of them publish. The default run blocks one
+ * alone. In virtual time, membership.test.ts has what is lost, and when, messaging/messages-simulated.test.ts what becomes of messages.
  */
 import { afterEach, describe, expect, it } from "vitest";
 import { type ClusterEvent, ClusterNode, PROFILES } from "../../src/cluster/index.js";
@@ -16,12 +16,17 @@ const [name, group, port] = process.argv.slice(1);
 const node = new ClusterNode({ name, multicast: { group, port: Number(port) } });
 for (const type of ["lost", "left"]) node.events.on(type, ({ member }) => console.log(type, member.name));
 await node.start();
+let sent = 0;
+const load = setInterval(() => void node.publish("load", name + process.pid + " " + sent++, { self: false }), 20);
 console.log("ready");
 process.stdin.on("data", (ms) => {
   block(Number(ms));
   console.log("unblocked");
 });
-process.on("SIGTERM", () => void node.leave().then(() => process.stdin.destroy()));
+process.on("SIGTERM", () => {
+  clearInterval(load);
+  void node.leave().then(() => process.stdin.destroy());
+});
 `;
 
 const group = "239.192.84.12";
@@ -29,17 +34,26 @@ const children: Child[] = [];
 let watcher: ClusterNode;
 /** What the watcher saw, as "type name". */
 let seen: string[] = [];
+/** The last number that it had of each process, and those that came after a later one, or twice. */
+const last = new Map<string, number>();
+const faults: string[] = [];
 
 /** Processes, and a node here that watches them. */
 async function cluster(...names: readonly string[]): Promise<Map<string, Child>> {
   const port = await freePort();
   seen = [];
+  last.clear();
   watcher = new ClusterNode({ name: "watcher", multicast: { group, port } });
   for (const type of ["joined", "lost", "left", "back"] as const)
     watcher.events.on(type, ({ member }: ClusterEvent & { readonly member: { readonly name: string } }) => {
       seen.push(`${type} ${member.name.split("@")[0]}`);
     });
   await watcher.start();
+  watcher.subscribe("load", ({ data }) => {
+    const [of, number] = String(data).split(" ") as [string, string];
+    if (Number(number) <= (last.get(of) ?? -1)) faults.push(`${of}: ${number} after ${last.get(of)}`);
+    last.set(of, Number(number));
+  });
   const started = new Map<string, Child>();
   for (const name of names) {
     const child = start(PROGRAM, { args: [name, group, String(port)], limit: 35_000 });
@@ -56,12 +70,20 @@ async function saw(...what: readonly string[]): Promise<void> {
   while (!what.every((each) => seen.includes(each))) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
+/** Until each of so many processes has got further. */
+async function hears(count: number): Promise<void> {
+  const before = new Map(last);
+  const further = (): number => [...last].filter(([of, at]) => at > (before.get(of) ?? -1)).length;
+  while (further() < count) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
 afterEach(async () => {
   for (const child of children.splice(0)) {
     child.process.kill("SIGKILL");
     await child.outcome;
   }
   await watcher.close({ linger: 0 });
+  expect(faults.splice(0)).toEqual([]);
 });
 
 describe.runIf(LONG)("nodes in processes", () => {
@@ -82,6 +104,7 @@ describe.runIf(LONG)("nodes in processes", () => {
     // Whatever is decided is decided by then.
     await new Promise((resolve) => setTimeout(resolve, 2 * PROFILES.local.stableFor));
     expect([watcher.minority, said]).toEqual([false, []]);
+    await hears(1);
   });
 
   it("that are stopped are lost by suspicion, and back when they go on, with nobody lost to them", async () => {
@@ -91,6 +114,7 @@ describe.runIf(LONG)("nodes in processes", () => {
     await saw("lost c");
     stopped.process.kill("SIGCONT");
     await saw("back c");
+    await hears(4);
     stopped.process.kill("SIGTERM");
     await saw("left c");
     expect((await stopped.outcome).stdout).toBe("ready\n");
@@ -103,14 +127,20 @@ describe.runIf(LONG)("nodes in processes", () => {
     expect((await processes.get("d")?.outcome)?.code).toBe(0);
     expect(await processes.get("a")?.line()).toMatch(/^left d@/);
     expect(seen.filter((what) => what.startsWith("lost"))).toEqual([]);
+    await hears(3);
   });
 });
 
 it("a node whose event loop is blocked for long is lost, and comes back", async () => {
   const processes = await cluster("a", "b");
   const blocked = processes.get("a") as Child;
-  blocked.process.stdin?.write("5000\n");
-  expect(await blocked.line()).toBe("unblocked");
-  await saw("lost a", "back a");
+  await hears(2);
+  // On a busy machine its silence may be noticed too late.
+  while (!seen.includes("lost a")) {
+    blocked.process.stdin?.write("5000\n");
+    expect(await blocked.line()).toBe("unblocked");
+  }
+  await saw("back a");
+  await hears(2);
   expect(seen.filter((what) => what.startsWith("lost"))).toEqual(["lost a"]);
 });
