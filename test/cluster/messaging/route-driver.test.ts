@@ -1,48 +1,67 @@
-/** The driver of routes, over links in memory: what `subscribe` promises, and who is a target. */
-import { afterEach, describe, expect, it, vi } from "vitest";
-import { DriverNet, type DriverNode } from "./route-links.js";
+/** The driver of routes: what `subscribe` promises, and what becomes of the routes of a node that is gone. Its links take all. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { type MessagingSettings, messagingSettings } from "../../../src/cluster/messaging/options.js";
+import { RouteDriver } from "../../../src/cluster/messaging/route-driver.js";
+import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
+import { RouteChangesWriter } from "../../../src/cluster/messaging/route-wire.js";
 
-let net = new DriverNet();
-afterEach(() => {
-  net.close();
-  net = new DriverNet();
-});
-
-/** Nodes that have met. */
-function nodesOf(count: number): DriverNode[] {
-  return Array.from({ length: count }, () => net.add());
-}
+const OTHER = "b".repeat(32);
 
 describe("a route driver", () => {
+  let driver: RouteDriver;
+  let table: RouteTable;
+  /** Deliveries of what was sent, in order. */
+  let deliveries: ((isDelivered: boolean) => void)[];
+
+  beforeEach(() => {
+    table = new RouteTable();
+    deliveries = [];
+    driver = new RouteDriver({
+      id: "a".repeat(32),
+      table,
+      settings: messagingSettings() as MessagingSettings,
+      takesPart: () => true,
+      links: {
+        send: () => "sent",
+        room: () => new Promise(() => undefined),
+        session: () => 0,
+        onDelivered: (_, done) => void deliveries.push(done),
+      },
+    });
+  });
+  afterEach(() => driver.close());
+
   it("resolves `subscribe` when all know it, at once where nobody else is", async () => {
-    const alone = net.add();
-    await alone.driver.subscribe("a");
-    const other = net.add();
-    const { version } = other.driver;
-    await alone.driver.subscribe("b");
-    expect(other.targets("b")).toEqual([alone.id]);
-    expect(other.driver.version).toBeGreaterThan(version);
-    await expect.poll(() => other.targets("a")).toEqual([alone.id]);
-    await alone.driver.subscribe("b");
+    await driver.subscribe("a");
+    driver.onMember(OTHER, "alive");
+    let isKnown = false;
+    const known = driver.subscribe("b").then(() => {
+      isKnown = true;
+    });
+    await vi.waitUntil(() => deliveries.length > 0);
+    expect(isKnown).toBe(false);
+    for (let done = deliveries.shift(); done !== undefined; done = deliveries.shift()) done(true);
+    await known;
+    await driver.subscribe("b");
   });
 
   it("takes the routes of a node that is gone out of the table, though nothing else changes it", async () => {
-    const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
-    await Promise.all(Array.from({ length: 2_000 }, (_, i) => a.driver.subscribe(`of/a/${i}`)));
-    expect(b.table.filters).toBe(2_000);
-    b.driver.onMember(a.id, "gone");
-    expect([b.table.size, b.table.unswept]).toEqual([0, 2_000]);
-    await expect.poll(() => [b.table.filters, b.table.unswept]).toEqual([0, 0]);
+    driver.onMember(OTHER, "alive");
+    const routes = new RouteChangesWriter();
+    for (let i = 0; i < 200; i++) routes.add(`of/other/${i}`, true);
+    expect(driver.onItem(OTHER, routes.part({ base: 200, isFirst: true, isLast: true }))).toBeUndefined();
+    expect(table.filters).toBe(200);
+    driver.onMember(OTHER, "gone");
+    expect([table.size, table.unswept]).toEqual([0, 200]);
+    await expect.poll(() => [table.filters, table.unswept]).toEqual([0, 0]);
   });
 
   it("rejects `subscribe` after 10 s when a live node acknowledges nothing", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
     try {
-      const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
-      b.isSilent = true;
-      const ready = a.driver.subscribe("x");
+      driver.onMember(OTHER, "alive");
       let error: unknown;
-      ready.catch((reason: unknown) => {
+      driver.subscribe("x").catch((reason: unknown) => {
         error = reason;
       });
       for (let i = 0; i < 500 && error === undefined; i++) {
@@ -53,19 +72,17 @@ describe("a route driver", () => {
         code: "ETIMEDOUT",
         message: expect.stringContaining("1 of the other nodes"),
       });
-      expect(b.targets("x")).toEqual([a.id]);
     } finally {
       vi.useRealTimers();
     }
   });
 
   it("rejects what waits when it closes, and leaves no rejection unhandled", async () => {
-    const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
-    b.isFull = true;
-    const ready = a.driver.subscribe("y");
-    void a.driver.subscribe("z");
-    a.driver.close();
+    driver.onMember(OTHER, "alive");
+    const ready = driver.subscribe("y");
+    void driver.subscribe("z");
+    driver.close();
     await expect(ready).rejects.toMatchObject({ code: "EAGAIN" });
-    await expect(a.driver.subscribe("late")).rejects.toMatchObject({ code: "EBADF" });
+    await expect(driver.subscribe("late")).rejects.toMatchObject({ code: "EBADF" });
   });
 });

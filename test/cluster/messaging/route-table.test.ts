@@ -272,27 +272,6 @@ describe("the route table", () => {
     expect(table.bytes()).toBeLessThan(1_500_000);
   });
 
-  it("gives a node up at once, and its number may be used again at once", () => {
-    const table = new NumberedTable();
-    const count = 10_000;
-    for (let i = 0; i < count; i++) {
-      table.add(`of/both/${i}`, 1);
-      table.add(`of/both/${i}`, 2);
-    }
-    expect(table.deleteNode(1)).toBe(count);
-    expect(table.deleteNode(1)).toBe(0);
-    expect([table.size, filtersOf(table, 1)]).toEqual([count, []]);
-    expect(table.add("of/both/5", 1)).toBe("added");
-    expect(match(table, "of/both/5")).toEqual([1, 2]);
-    expect(match(table, "of/both/6")).toEqual([2]);
-    while (table.sweep());
-    expect(match(table, "of/both/5")).toEqual([1, 2]);
-    expect(table.filters).toBe(count);
-    expect(table.deleteNode(2)).toBe(count);
-    while (table.sweep());
-    expect(table.filters).toBe(1);
-  });
-
   it("takes a large node out of the records, and moves what lives, in short steps", () => {
     const scan = new CountingScan();
     const table = new NumberedTable(scan);
