@@ -304,19 +304,6 @@ describe("attempts to connect", () => {
 });
 
 describe("links between two nodes", () => {
-  test("items arrive in order, and are acknowledged", async () => {
-    const a = await world.node("a");
-    const b = await world.node("b");
-    sendAll(a, b, 1_000);
-    await b.until(() => b.items.length === 1_000);
-    expect(b.texts).toEqual(texts(1_000));
-    expect(b.items[0]).toEqual({ from: a.id, kind: 2, text: "item 0", protocol: "tcp" });
-    const counts = { sent: 1_000, delivered: 1_000, waiting: 0, dropped: 0, lost: 0, resent: 0 };
-    await expect.poll(() => a.to(b)).toMatchObject(counts);
-    await a.links.close(5_000);
-    expect(a.peers).toEqual([b.id]);
-  });
-
   test("an item of a mebibyte arrives whole, between small ones; a larger one is refused", async () => {
     const a = await world.node("a");
     const b = await world.node("b");
@@ -551,16 +538,6 @@ describe("links between two nodes", () => {
     await b.until(() => b.items.length === 3);
     await expect.poll(() => a.to(b).delivered).toBe(3);
     expect(b.links.stats().refused).toEqual({ handler: 1 });
-  });
-
-  test("a connection that is not used closes, and the next item goes on in the session", async () => {
-    const a = await world.node("a", { idle: 20 });
-    const b = await world.node("b");
-    sendAll(a, b, 1);
-    await expect.poll(() => a.to(b).state).toBe("idle");
-    sendAll(a, b, 1, 1);
-    await b.until(() => b.items.length === 2);
-    expect(a.links.session(b.id)).toBe(0);
   });
 
   test("one at rest carries nothing: no end asks for the other", async () => {
@@ -847,14 +824,6 @@ describe("protocols", () => {
     expect(send("three", ["tcp"])).toBe("sent");
     await b.until(() => b.items.length === 1);
     expect([b.texts, by]).toEqual([["three"], ["tcp"]]);
-  });
-
-  test("are asked for without a link for that", async () => {
-    const { a, b } = await pair();
-    expect([a.links.protocolOf(b.id, a.links.laneOf(["tcp"])), a.links.protocolOf(b.id)]).toEqual(["", ""]);
-    expect(a.links.stats().peers).toEqual([]);
-    sendAll(a, b, 1);
-    expect(a.links.protocolOf(b.id, a.links.laneOf(["tcp"]))).toBe("");
   });
 
   test("that a message names hold also while it is not known how the peer is reached", async () => {

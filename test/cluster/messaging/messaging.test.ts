@@ -813,7 +813,16 @@ describe("retained values", () => {
       expect(got).toEqual(["t/1 meanwhile"]);
     });
 
-  test("a member that is restarted before it has answered is asked again", async () => {
+  test.each<[string, (a: FakeNode, b: FakeNode) => void]>([
+    [
+      "that is restarted before it has answered",
+      (a, b) => {
+        a.messaging.onMember(b.id, "gone");
+        a.messaging.onMember(b.id, "alive");
+      },
+    ],
+    ["whose link lost the question", (a, b) => a.loses(b.id, 1)],
+  ])("a member %s is asked again", async (_, happens) => {
     const [a, b] = nodes(2);
     const got: string[] = [];
     await b.messaging.self.publish("t", "x", { retain: true });
@@ -824,25 +833,7 @@ describe("retained values", () => {
       ({ data }) => void got.push(`${data}`),
     );
     await world.settle();
-    a.messaging.onMember(b.id, "gone");
-    a.messaging.onMember(b.id, "alive");
-    await ready;
-    await world.settle();
-    expect(got).toContain("x");
-  });
-
-  test("a member whose link lost the question is asked again", async () => {
-    const [a, b] = nodes(2);
-    const got: string[] = [];
-    await b.messaging.self.publish("t", "x", { retain: true });
-    vi.spyOn(b, "onItem").mockReturnValueOnce(undefined);
-    const { ready } = a.messaging.self.subscribe(
-      "t",
-      { retained: true },
-      ({ data }) => void got.push(`${data}`),
-    );
-    await world.settle();
-    a.loses(b.id, 1);
+    happens(a, b);
     await ready;
     await world.settle();
     expect(got).toContain("x");
