@@ -2,29 +2,13 @@
 import { describe, expect, it, vi } from "vitest";
 import { type ClusterBus, ClusterNode } from "../../src/cluster/index.js";
 import { SimulatedDatagrams } from "../../src/testing/datagrams.js";
-import { simulate, type World } from "../../src/testing/index.js";
+import { simulate } from "../../src/testing/index.js";
+import { KEY, startNodes } from "./simulated.js";
 
-const KEY = "01234567890123456789012345678901234567ab";
 const NAMES = ["a", "b", "c", "d", "e"];
 
-/** Starts a node on each machine. */
-async function cluster(
-  world: World,
-  names: readonly string[],
-  profile: "lan" | "tcl" = "lan",
-): Promise<Map<string, ClusterNode>> {
-  const nodes = new Map<string, ClusterNode>();
-  for (const name of names) {
-    await world.node(name).start(async () => {
-      // Without messages for Tcl's terms: a link that fails is a ping, and those live by their heartbeats alone.
-      const messaging = profile !== "tcl";
-      const made = new ClusterNode({ name, scope: "link", key: KEY, profile, messaging });
-      await made.start();
-      nodes.set(name, made);
-    });
-  }
-  return nodes;
-}
+// Without messages for Tcl's terms: a link that fails is a ping, and those live by their heartbeats alone.
+const TCL = { profile: "tcl", messaging: false } as const;
 
 const seen = (node: ClusterBus | undefined): string =>
   (node?.members() ?? [])
@@ -35,7 +19,7 @@ const seen = (node: ClusterBus | undefined): string =>
 describe("nodes in virtual time", () => {
   it("find each other, and a killed process is known to be gone within a second", async () => {
     await simulate({ seed: 7 }, async (world) => {
-      const nodes = await cluster(world, NAMES);
+      const nodes = await startNodes(world, NAMES);
       const reasons: string[] = [];
       await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 2_000);
       for (const name of "abcd")
@@ -60,21 +44,8 @@ describe("nodes in virtual time", () => {
 
   it("find each other by seeds that name hosts of the world, and know a name that none has", async () => {
     await simulate({ seed: 17 }, async (world) => {
-      const nodes = new Map<string, ClusterNode>();
-      for (const name of ["a", "b"])
-        await world.node(name).start(async () => {
-          const seeds = ["a:7000", "nobody:7000"];
-          const made = new ClusterNode({
-            name,
-            scope: "link",
-            key: KEY,
-            port: 7000,
-            multicast: false,
-            seeds,
-          });
-          await made.start();
-          nodes.set(name, made);
-        });
+      const seeds = ["a:7000", "nobody:7000"];
+      const nodes = await startNodes(world, ["a", "b"], { port: 7000, multicast: false, seeds });
       await world.until(() => ["a", "b"].every((name) => seen(nodes.get(name)) === "ab"), 2_000);
       expect(nodes.get("a")?.discovery()).toMatchObject([{ name: "seeds", error: { code: "ENOTFOUND" } }]);
     });
@@ -87,22 +58,10 @@ describe("nodes in virtual time", () => {
     });
     try {
       await simulate({ seed: 19 }, async (world) => {
-        const nodes = new Map<string, ClusterNode>();
         const lost: string[] = [];
-        for (const name of NAMES)
-          await world.node(name).start(async () => {
-            const options = {
-              name,
-              scope: "link",
-              key: KEY,
-              port: 7000,
-              seeds: ["a:7000", "b:7000"],
-            } as const;
-            const made = new ClusterNode(options);
-            await made.start();
-            made.events.on("lost", ({ member }) => void lost.push(member.name));
-            nodes.set(name, made);
-          });
+        const nodes = await startNodes(world, NAMES, { port: 7000, seeds: ["a:7000", "b:7000"] });
+        for (const node of nodes.values())
+          node.events.on("lost", ({ member }) => void lost.push(member.name));
         await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 10_000);
         await world.advance(20_000);
         expect(lost).toEqual([]);
@@ -119,7 +78,7 @@ describe("nodes in virtual time", () => {
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
   ])("take a cut for what it is: the smaller side knows, rejoins when it heals, and all see all within a second (%i)", async (seed) => {
     await simulate({ seed }, async (world) => {
-      const nodes = await cluster(world, NAMES);
+      const nodes = await startNodes(world, NAMES);
       await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 2_000);
       // Their pictures settle: who has just started is of no side.
       await world.advance(2_000);
@@ -149,7 +108,7 @@ describe("nodes in virtual time", () => {
 
   it.each([1, 2, 3])("deliver messages across a healed cut within a second of its end (%i)", async (seed) => {
     await simulate({ seed }, async (world) => {
-      const nodes = await cluster(world, NAMES);
+      const nodes = await startNodes(world, NAMES);
       const got = new Set<string>();
       for (const [name, node] of nodes)
         await world.node(name).run(() => {
@@ -174,55 +133,9 @@ describe("nodes in virtual time", () => {
     });
   });
 
-  it("keep a removed node out, though it lives, until it is admitted again", async () => {
-    await simulate({ seed: 12 }, async (world) => {
-      const nodes = await cluster(world, ["a", "b", "c"]);
-      await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 2_000);
-      const heard: string[] = [];
-      nodes.get("c")?.events.on("removed", ({ member }) => void heard.push(`removed ${member?.name}`));
-      nodes.get("c")?.events.on("admitted", ({ member }) => void heard.push(`admitted ${member?.name}`));
-      const { id } = nodes.get("c") as ClusterNode;
-      await world.node("a").run(() => nodes.get("a")?.remove("c@c"));
-      await world.until(() => ["a", "b"].every((name) => seen(nodes.get(name)) === "ab"), 1_000);
-      await world.until(() => heard.length === 1, 5_000);
-      await world.advance(10_000);
-      expect(["a", "b"].map((name) => seen(nodes.get(name)))).toEqual(["ab", "ab"]);
-      await world.node("b").run(() => nodes.get("b")?.admit(id));
-      await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 30_000);
-      expect(heard).toEqual(["removed c@c", "admitted c@c"]);
-    });
-  });
-
-  it("report two nodes of one name at both, and the one that started first keeps it", async () => {
-    await simulate({ seed: 13 }, async (world) => {
-      const heard: string[] = [];
-      const nodes: ClusterNode[] = [];
-      for (const [machine, name] of [
-        ["a", "same@host"],
-        ["b", "same@host"],
-        ["c", "other@host"],
-      ] as const) {
-        await world.node(machine).start(async () => {
-          const made = new ClusterNode({ name, scope: "link", key: KEY });
-          made.events.on("conflict", ({ member, keeps }) => {
-            if (machine !== "c")
-              heard.push(`${machine} ${member.id === nodes[0]?.id ? "a" : "b"} ${keeps.id === nodes[0]?.id}`);
-          });
-          nodes.push(made);
-          await made.start();
-        });
-        await world.advance(100);
-      }
-      await world.until(() => heard.length === 2, 2_000);
-      expect(heard.sort()).toEqual(["a b true", "b a true"]);
-      await world.until(() => nodes[2]?.members().length === 3, 2_000);
-      expect(nodes[2]?.resolve("same@host").map(({ id }) => id)).toEqual([nodes[0]?.id]);
-    });
-  });
-
   it("have several buses, each with members, tags and a key of its own", async () => {
     await simulate({ seed: 15 }, async (world) => {
-      const nodes = await cluster(world, ["a", "b", "c"]);
+      const nodes = await startNodes(world, ["a", "b", "c"]);
       const buses = new Map<string, ClusterBus>();
       for (const name of ["a", "b"])
         await world.node(name).run(() => {
@@ -241,7 +154,7 @@ describe("nodes in virtual time", () => {
 
   it("by Tcl's terms live by their heartbeats, and a ping makes all expect one at once", async () => {
     await simulate({ seed: 16 }, async (world) => {
-      const nodes = await cluster(world, ["a", "b", "c"], "tcl");
+      const nodes = await startNodes(world, ["a", "b", "c"], TCL);
       await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 20_000);
       await world.advance(300_000);
       world.node("c").crash();

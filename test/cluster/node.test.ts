@@ -4,10 +4,10 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
+import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import { LISTEN_TIMEOUT } from "../../src/cluster/messaging/bounds.js";
 import { freePort } from "../support/ports.js";
-import { testNodes } from "./nodes.js";
+import { event, testNodes, together } from "./nodes.js";
 
 /** A group and a port of each test's own, so that other clusters of this host are not seen. */
 const group = "239.192.84.10";
@@ -17,29 +17,6 @@ const { node, started } = testNodes(() => ({ multicast: { group, port } }));
 beforeEach(async () => {
   port = await freePort();
 });
-
-/** The first event that fits, now or later. */
-function event<T extends ClusterEvent["type"]>(
-  of: ClusterNode,
-  type: T,
-  fits: (event: Extract<ClusterEvent, { type: T }>) => boolean = () => true,
-): Promise<Extract<ClusterEvent, { type: T }>> {
-  return new Promise((resolve) => {
-    const listener = (found: Extract<ClusterEvent, { type: T }>): void => {
-      if (!fits(found)) return;
-      of.events.off(type, listener as never);
-      resolve(found);
-    };
-    of.events.on(type, listener as never);
-  });
-}
-
-/** Until all of these see exactly these. */
-async function together(...all: readonly ClusterNode[]): Promise<void> {
-  const names = all.map(({ name }) => name).sort();
-  const agree = (): boolean => all.every((each) => JSON.stringify(namesAt(each)) === JSON.stringify(names));
-  while (!agree()) await Promise.race(all.flatMap((each) => [event(each, "joined"), event(each, "back")]));
-}
 
 function namesAt(of: ClusterNode): string[] {
   return of
@@ -55,7 +32,7 @@ describe("nodes of one host", () => {
     const b = await started("b", { tags: ["billing", "eu"], props: { version: "2.1", weight: 3 } });
     // A new member's event has its tags and props.
     expect((await joined).member).toMatchObject({ tags: ["billing", "eu"], props: { version: "2.1" } });
-    await together(a, b);
+    await together(2, a, b);
     const [found] = a.resolve("billing", "eu");
     expect(found).toMatchObject({
       id: b.id,
@@ -73,7 +50,7 @@ describe("nodes of one host", () => {
 
   it("have the channel of a beat by hand", async () => {
     const [a, b] = [await started("a"), await started("b")];
-    await together(a, b);
+    await together(2, a, b);
     const beat = event(b, "heartbeat");
     a.heartbeat();
     a.heartbeat({ channel: 2, props: { load: 1 } });
@@ -88,7 +65,7 @@ describe("nodes of one host", () => {
     const c = await started("c", { key, seeds: [a.address] });
     const d = await started("d", { key: [...key].reverse().join(""), seeds: [c.address] });
     const e = await started("e", { key, seeds: [a.address, b.address, d.address] });
-    await together(c, e);
+    await together(2, c, e);
     expect([a, b, d].map(namesAt)).toEqual([[a.name], [b.name], [d.name]]);
   });
 });
@@ -153,7 +130,7 @@ describe("what a node refuses", () => {
   it("to admit itself after it was removed: the others would not know", async () => {
     const a = await started("a");
     const b = await started("b");
-    await together(a, b);
+    await together(2, a, b);
     const removed = event(b, "removed");
     a.remove(b.id);
     await removed;

@@ -1,6 +1,7 @@
 /** Nodes of a file's tests, in one process and over the host's own sockets. */
 import { afterEach } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
+import type { EventStream } from "../../src/core/event-stream.js";
 
 let groups = 0;
 
@@ -40,6 +41,22 @@ export function testNodes(common: () => ClusterNodeOptions) {
   }
 
   return { nodes, node, started, cluster };
+}
+
+/** The first event that fits, from now on. */
+export function event<E extends { readonly type: string }, T extends E["type"]>(
+  of: { readonly events: EventStream<E> },
+  type: T,
+  fits: (event: Extract<E, { type: T }>) => boolean = () => true,
+): Promise<Extract<E, { type: T }>> {
+  return new Promise((resolve) => {
+    const listener = (found: Extract<E, { type: T }>): void => {
+      if (!fits(found)) return;
+      of.events.off(type, listener as never);
+      resolve(found);
+    };
+    of.events.on(type, listener as never);
+  });
 }
 
 /** Until a condition holds: there is no event of it. */

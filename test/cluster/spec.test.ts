@@ -108,17 +108,6 @@ test("the vectors of digests", () => {
   expect(values).toEqual([member, removal].map((hash) => (hash >>> 0).toString(16).padStart(8, "0")));
 });
 
-test("the tables of types and kinds are complete", () => {
-  const numbers = (heading: string): Record<string, number> =>
-    Object.fromEntries(
-      tableUnder("spec/cluster.md", heading).map(([number, name]) => [
-        name,
-        Number.parseInt(bytesOf(number), 16),
-      ]),
-    );
-  expect(numbers("Types")).toEqual({ ...PacketType });
-});
-
 test("the vectors of a stream are what the code writes", () => {
   const rows = Object.fromEntries(
     tableUnder("spec/cluster.md", "Vectors of a stream").map(([part, bytes]) => [

@@ -1,32 +1,17 @@
 /** Messages of nodes as programs run them: real links, real routes. */
-import { afterEach, describe, expect, test } from "vitest";
-import {
-  ClusterNode,
-  type ClusterNodeOptions,
-  type Member,
-  type QueryError,
-} from "../../../src/cluster/index.js";
+import { describe, expect, test } from "vitest";
+import type { ClusterNode, ClusterNodeOptions, Member, QueryError } from "../../../src/cluster/index.js";
 import { freePort } from "../../support/ports.js";
+import { testNodes } from "../nodes.js";
 
 const PORT = await freePort();
 const SOON = { timeout: 10_000 };
 
-const open: ClusterNode[] = [];
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((node) => node.close({ linger: 0 })));
-});
-
-function create(name: string, options: ClusterNodeOptions = {}): ClusterNode {
-  const node = new ClusterNode({
-    name,
-    group: "bus-messages",
-    multicast: { port: PORT },
-    registry: false,
-    ...options,
-  });
-  open.push(node);
-  return node;
-}
+const { node: create } = testNodes(() => ({
+  group: "bus-messages",
+  multicast: { port: PORT },
+  registry: false,
+}));
 
 /** All of them see each other. */
 async function cluster(names: readonly string[], options: ClusterNodeOptions = {}): Promise<ClusterNode[]> {

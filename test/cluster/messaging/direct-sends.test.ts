@@ -1,20 +1,13 @@
 /** One-to-one messages whose acknowledgement is late, or lost with a connection. */
 import { expect, it } from "vitest";
-import { ClusterNode } from "../../../src/cluster/index.js";
+import type { ClusterNode } from "../../../src/cluster/index.js";
 import { simulate } from "../../../src/testing/index.js";
-
-const KEY = "01234567890123456789012345678901234567ab";
+import { startNodes } from "../simulated.js";
 
 it("a message of a node that stood still, and was lost by the recipient's alone, settles when it goes on", async () => {
   await simulate({ seed: 1 }, async (world) => {
-    const nodes: ClusterNode[] = [];
-    for (const name of ["a", "b"])
-      await world.node(name).start(async () => {
-        const made = new ClusterNode({ name, scope: "link", key: KEY });
-        nodes.push(made);
-        await made.start();
-      });
-    const [a, b] = nodes as [ClusterNode, ClusterNode];
+    const nodes = await startNodes(world, ["a", "b"]);
+    const [a, b] = [...nodes.values()] as [ClusterNode, ClusterNode];
     await world.until(() => a.members().length === 2 && b.members().length === 2, 2_000);
     // The links are idle, and close.
     await world.advance(100_000);

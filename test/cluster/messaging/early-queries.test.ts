@@ -3,12 +3,10 @@ import { expect, it } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
 import { simulate } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
+import { KEY, pause } from "../simulated.js";
 
-const KEY = "01234567890123456789012345678901234567ab";
 const NAMES = ["a", "b", "c"];
 const TIMEOUT = 8_000;
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 it("no reply is missing of nodes whose details come late", {
   timeout: LONG ? 1_200_000 : 60_000,

@@ -1,11 +1,11 @@
 /** Messages of a node are signs of life to membership. */
 import { expect, it } from "vitest";
-import { ClusterNode } from "../../../src/cluster/index.js";
+import type { ClusterNode } from "../../../src/cluster/index.js";
 import { simulate } from "../../../src/testing/index.js";
+import { startNodes } from "../simulated.js";
 
 it("a message, and what acknowledges it, shows that its sender is there", { timeout: 60_000 }, async () => {
   await simulate({ seed: 1, runs: 1, network: { latency: [1, 10] } }, async (world) => {
-    const nodes = new Map<string, ClusterNode>();
     // Membership itself sends nothing for a long time.
     const profile = {
       probeInterval: 3_600_000,
@@ -13,22 +13,11 @@ it("a message, and what acknowledges it, shows that its sender is there", { time
       heartbeatInterval: 3_600_000,
       syncInterval: 3_600_000,
     };
-    for (const name of ["a", "b"])
-      world.node(name).start(async () => {
-        const node = new ClusterNode({
-          name,
-          scope: "link",
-          key: "01234567890123456789012345678901234567ab",
-          port: 7000,
-          seeds: ["a:7000", "b:7000"],
-          profile,
-        });
-        nodes.set(name, node);
-        await node.start();
-        node.subscribe("t", () => undefined);
-      });
+    const nodes = await startNodes(world, ["a", "b"], { port: 7000, seeds: ["a:7000"], profile });
+    for (const [name, node] of nodes)
+      await world.node(name).run(() => void node.subscribe("t", () => undefined));
     await world.advance(20_000);
-    const [a, b] = ["a", "b"].map((name) => nodes.get(name)) as [ClusterNode, ClusterNode];
+    const [a, b] = [...nodes.values()] as [ClusterNode, ClusterNode];
     const lastSeen = (of: ClusterNode): number => of.members({ self: false })[0]?.lastSeen as number;
     let sentAt = 0;
     await world.node("a").run(() => {

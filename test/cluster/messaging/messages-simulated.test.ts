@@ -6,9 +6,9 @@ import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index
 import { simulate, type World } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
+import { KEY, startNodes } from "../simulated.js";
 import { MemoryProtocol } from "./memory-protocol.js";
 
-const KEY = "01234567890123456789012345678901234567ab";
 const NAMES = ["a", "b", "c"] as const;
 type Name = (typeof NAMES)[number];
 
@@ -252,19 +252,11 @@ async function beating(
   world: World,
   messaging: Readonly<Record<string, ClusterNodeOptions["messaging"]>>,
 ): Promise<Record<string, ClusterNode>> {
-  const nodes: Record<string, ClusterNode> = {};
-  for (const [each, options] of Object.entries(messaging))
-    await world.node(each).start(async () => {
-      const node = new ClusterNode({
-        name: each,
-        scope: "link",
-        key: KEY,
-        profile: "tcl",
-        messaging: options,
-      });
-      nodes[each] = node;
-      await node.start();
-    });
+  const started = startNodes(world, Object.keys(messaging), (name) => ({
+    profile: "tcl",
+    messaging: messaging[name],
+  }));
+  const nodes = Object.fromEntries(await started);
   const { length } = Object.keys(messaging);
   await world.until(() => Object.values(nodes).every((node) => node.resolve().length === length), 30_000);
   // Their details have come.
@@ -329,16 +321,9 @@ describe("a node to which no protocol of messages works", () => {
 describe("the routes of a lost node", () => {
   it("are kept for messaging.grace, and go then", async () => {
     await simulate({ seed: 7 }, async (world) => {
-      const nodes = new Map<string, ClusterNode>();
-      const begin = (each: string): Promise<void> =>
-        world.node(each).start(async () => {
-          const node = new ClusterNode({ name: each, scope: "link", key: KEY, messaging: { grace: 30_000 } });
-          nodes.set(each, node);
-          await node.start();
-          node.subscribe("t", () => undefined);
-        });
-      await begin("a");
-      await begin("b");
+      const nodes = await startNodes(world, ["a", "b"], { messaging: { grace: 30_000 } });
+      for (const [each, node] of nodes)
+        await world.node(each).run(() => void node.subscribe("t", () => undefined));
       const routes = (): number | undefined => nodes.get("a")?.stats().messaging?.routes.routes;
       const publish = (): Promise<number> =>
         world.node("a").run(() => (nodes.get("a") as ClusterNode).publish("t", "", { self: false }));

@@ -1,27 +1,16 @@
 /** A node that rejoins after a split under a new incarnation, in the same process: nothing that it and others wait for fails. */
 import { expect, it } from "vitest";
-import { ClusterNode } from "../../../src/cluster/index.js";
+import type { ClusterNode } from "../../../src/cluster/index.js";
 import { simulate } from "../../../src/testing/index.js";
-
-const KEY = "01234567890123456789012345678901234567ab";
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+import { pause, startNodes } from "../simulated.js";
 
 it("a node that rejoins gets its answers, and is asked again", { timeout: 60_000 }, async () => {
   await simulate({ seed: 1, runs: 1, network: { latency: [1, 10] } }, async (world) => {
-    const nodes = new Map<string, ClusterNode>();
+    const nodes = await startNodes(world, ["a", "b"], { port: 7000, seeds: ["a:7000", "b:7000"] });
     const got: string[] = [];
     const outcomes = new Map<string, unknown>();
-    for (const name of ["a", "b"])
-      world.node(name).start(async () => {
-        const node = new ClusterNode({
-          name,
-          scope: "link",
-          key: KEY,
-          port: 7000,
-          seeds: ["a:7000", "b:7000"],
-        });
-        nodes.set(name, node);
-        await node.start();
+    for (const [name, node] of nodes)
+      await world.node(name).run(() => {
         node.onQuery(async ({ data }) => {
           await pause(1_000);
           return data;
@@ -41,7 +30,7 @@ it("a node that rejoins gets its answers, and is asked again", { timeout: 60_000
         });
       });
     await world.advance(3_000);
-    const [a, b] = ["a", "b"].map((name) => nodes.get(name)) as [ClusterNode, ClusterNode];
+    const [a, b] = [...nodes.values()] as [ClusterNode, ClusterNode];
     const ask = (from: ClusterNode, to: ClusterNode, what: string): void => {
       const [{ name }] = [from.self];
       void from

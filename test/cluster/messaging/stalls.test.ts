@@ -3,8 +3,8 @@ import { expect, it } from "vitest";
 import { ClusterNode, type Member } from "../../../src/cluster/index.js";
 import { simulate } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
+import { KEY, pause } from "../simulated.js";
 
-const KEY = "01234567890123456789012345678901234567ab";
 const NAMES = ["a", "b", "c", "d", "e"];
 const RUNS = LONG ? 10 : 1;
 const LIMIT = LONG ? 1_200_000 : 60_000;
@@ -13,8 +13,6 @@ const STALLS = LONG ? 30 : 4;
 const INTERVAL = LONG ? 100 : 400;
 const TIMEOUT = LONG ? 60_000 : 20_000;
 const SEEDS = ["a:7000", "b:7000"];
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 interface Program {
   /** Once, as each node has started. */

@@ -6,8 +6,8 @@ import { expect, it } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
 import { simulate } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
+import { KEY, pause } from "../simulated.js";
 
-const KEY = "01234567890123456789012345678901234567ab";
 const SERVING = ["a", "b"];
 const CALLING = ["c", "d", "e"];
 const STALLS = LONG ? 40 : 8;
@@ -46,7 +46,7 @@ it("a request is answered soon where its nodes do not stand still, and none fail
         await node.start();
         if (SERVING.includes(name)) {
           node.serve("echo", async (body) => {
-            await new Promise((resolve) => setTimeout(resolve, 200));
+            await pause(200);
             return body;
           });
           return;
@@ -58,7 +58,7 @@ it("a request is answered soon where its nodes do not stand still, and none fail
           answered += 1;
           const took = timeAwake(stalls, [name, ...SERVING], from, world.now);
           if (took > PATIENCE) late.push(`${idempotencyKey} after ${took} ms`);
-          await new Promise((resolve) => setTimeout(resolve, LONG ? 20 : 100));
+          await pause(LONG ? 20 : 100);
         }
         calling -= 1;
       });
