@@ -133,14 +133,15 @@ it("a function decides, and what it throws, rejects or does not answer with true
   const onFailed = (address: string, error: unknown): void => {
     failures.push(`${address} ${(error as Error).message}`);
   };
-  const answer = async (allow: () => unknown): Promise<boolean> =>
+  const asked: unknown[] = [];
+  const answer = async (allow: (request: unknown) => unknown): Promise<boolean> =>
     new NodeIdentities({ ...own, allow: allow as () => boolean }, onFailed).admits(node, "10.0.0.1");
   const fails = (): never => {
     throw new Error("no");
   };
   const answers = [
-    () => true,
-    async () => true,
+    (request: unknown) => asked.push(request) > 0,
+    () => new Promise((resolve) => setImmediate(resolve, true)),
     () => false,
     async () => 1,
     fails,
@@ -148,5 +149,6 @@ it("a function decides, and what it throws, rejects or does not answer with true
     () => "yes",
   ];
   expect(await Promise.all(answers.map(answer))).toEqual([true, true, false, false, false, false, false]);
+  expect(asked).toEqual([{ ...node, address: "10.0.0.1" }]);
   expect(failures).toEqual(["10.0.0.1 no", "10.0.0.1 no"]);
 });

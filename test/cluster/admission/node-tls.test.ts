@@ -80,17 +80,6 @@ afterEach(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("nodes with TLS", () => {
-  it("become members over streams with certificates of one authority, and hear of a third through one of them", async () => {
-    const a = await started("a", { tls: tls("a") });
-    const b = await started("b", { tls: tls("b"), seeds: [a.address] });
-    await together(2, a, b);
-    const c = await started("c", { tls: tls("c"), seeds: [b.address] });
-    await together(3, a, b, c);
-    await until(() => [a, b, c].every((each) => each.stats().links > 0));
-    await c.leave();
-    await together(2, a, b);
-  });
-
   it("have keys of their own within TLS, and messages", async () => {
     const [one, two] = [curveKeyPair(), curveKeyPair()];
     const allow = [one.publicKey, two.publicKey];

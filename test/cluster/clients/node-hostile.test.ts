@@ -9,7 +9,7 @@ import {
   type DiscoveryServerOptions,
 } from "../../../src/cluster/index.js";
 import { EventStream } from "../../../src/core/event-stream.js";
-import { Dealer, Request } from "../../../src/index.js";
+import { Dealer } from "../../../src/index.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
 import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
@@ -125,59 +125,6 @@ describe("a hostile caller", () => {
     expect(refusals.length).toBeLessThan(server.stats().refused);
     await isServed(server);
   });
-
-  it("with wrong credentials from hundreds of addresses makes few events, and its count is right", async () => {
-    const server = await serve();
-    const to = portOf(server.endpoint);
-    let events = 0;
-    server.events.on("caller:refused", () => {
-      events += 1;
-    });
-    const began = performance.now();
-    await Promise.all(
-      Array.from({ length: 300 }, (_, i) => {
-        const socket = raw(to, `127.0.${1 + Math.floor(i / 200)}.${1 + (i % 200)}`);
-        socket.write(Buffer.concat([GREETING, HELLO]));
-        return ended(socket);
-      }),
-    );
-    expect(server.stats().refused).toBe(300);
-    const seconds = Math.ceil((performance.now() - began) / 1_000) + 1;
-    expect(events).toBeLessThanOrEqual(8 + seconds);
-    await isServed(server);
-  });
-
-  it("at one address with an honest client hurts no connection that stands, and lets it in again", async () => {
-    const server = await serve();
-    const to = portOf(server.endpoint);
-    const at = "127.0.0.2";
-    const endpoint = (server.endpoint as string).replace("tcp://", `tcp://${at}:0;`);
-    const honest = new Request({ plainUsername: "ana", plainPassword: "secret", reconnectInterval: 20 });
-    open.push(honest);
-    honest.connect(endpoint);
-    const ask = async (): Promise<void> => {
-      const reply = await honest.request('{"command":"nodes"}', { timeout: 30_000 });
-      expect(JSON.parse(String(reply[0]))).toMatchObject({ ok: true });
-    };
-    await ask();
-    let attacking = true;
-    const attack = async (): Promise<void> => {
-      while (attacking) {
-        const socket = raw(to, at);
-        socket.write(Buffer.concat([GREETING, HELLO]));
-        await ended(socket);
-        sockets.splice(sockets.indexOf(socket), 1);
-      }
-    };
-    const attacks = [attack()];
-    while (server.stats().refused < 20) await ask();
-    // It loses its connection, and comes again with credentials that were right before.
-    honest.disconnect(endpoint);
-    honest.connect(endpoint);
-    await ask();
-    attacking = false;
-    await Promise.all(attacks);
-  }, 60_000);
 
   it("that does not speak the protocol is counted, and loses its connection", async () => {
     const server = await serve();

@@ -155,19 +155,6 @@ describe.skipIf(!LONG || missing("etcd")).concurrent("a server", () => {
     await follower.has("", "(100000 characters)");
   });
 
-  it("is read again by a timer where the watch died without a word", async () => {
-    const proxy = await FreezingProxy.start(etcd.port);
-    const follower = follow({ servers: proxy.url, prefix: "silent", publish: false, relistInterval: 400 });
-    await follower.until(({ lists }) => lists > 0);
-    await etcd.put("silent/kitchen/a", "10.0.0.7:1");
-    await follower.has("10.0.0.7:1");
-    proxy.freeze();
-    await etcd.put("silent/kitchen/a", "10.0.0.8:1");
-    await follower.has("10.0.0.8:1");
-    expect(follower.failures).toBe(0);
-    await proxy.stop();
-  });
-
   it("forgets a node that is cut off for longer than its lease, and has it again afterwards", async () => {
     const proxy = await FreezingProxy.start(etcd.port);
     const options = { prefix: "cut", ttl: 1_000, timeout: 200, relistInterval: 300 };
@@ -237,27 +224,6 @@ describe.skipIf(missing("etcd"))("a server that fails", () => {
     await etcd.run();
     await one.until((now) => now.lists > lists && now.list?.length === 2);
     expect((await etcd.get(two.key))?.value).toBe("10.0.0.2:7946");
-  });
-
-  it("may stand still for longer than the lease: the key is put again", async () => {
-    const follower = follow({
-      servers: etcd.url,
-      prefix: "paused",
-      ttl: 1_000,
-      timeout: 300,
-      relistInterval: 500,
-    });
-    await follower.has("10.0.0.1:7946");
-    const before = await etcd.get(follower.key);
-    etcd.pause();
-    await follower.until(({ error }) => error?.code === "ETIMEDOUT");
-    await new Promise((resolve) => setTimeout(resolve, 1_200)); // No event: the lease is over in a process that stands still.
-    expect(follower.list).toEqual(["10.0.0.1:7946"]);
-    etcd.resume();
-    await follower.until(({ error, list }) => error === undefined && list?.length === 1);
-    for (let now = await etcd.get(follower.key); now?.lease === before?.lease; )
-      now = await etcd.get(follower.key);
-    expect((await etcd.get(follower.key))?.value ?? "10.0.0.1:7946").toBe("10.0.0.1:7946");
   });
 });
 
@@ -509,14 +475,9 @@ describe.concurrent("a server that is not etcd", () => {
     expect(follower.failures).toBe(0);
   });
 
-  it("gives leases without ids, or of no time: the source is down, and does not ask without pause", async () => {
+  it("gives leases without ids: the source is down, and does not ask without pause", async () => {
     let grants = 0;
-    const answers: Record<string, unknown>[] = [
-      {},
-      { ID: "1e999" },
-      { ID: "77", TTL: "0" },
-      { ID: "77", TTL: "junk" },
-    ];
+    const answers: Record<string, unknown>[] = [{}, { ID: "1e999" }];
     const url = await serve((request, response) => {
       if (request.url === "/v3/watch") response.write("\n");
       else if (request.url === "/v3/lease/grant")

@@ -168,12 +168,6 @@ describe("a refusal", () => {
     expect(follower.error?.message).not.toContain("token-1");
   });
 
-  it("of the namespace names what is needed", async () => {
-    const follower = follow({ namespace: "other" });
-    await follower.until(({ error }) => error?.code === "ERR_AUTHENTICATION");
-    expect(follower.error?.message).toMatch(/in the namespace other.*cannot list resource/);
-  });
-
   it("of the watch alone puts the source down, and the list is read again and again", async () => {
     api.set(slice("shoal-a", [pod("10.1.0.1")]));
     api.refuse({ status: 403, times: 1_000, only: "watch", reason: "Forbidden" });
@@ -221,25 +215,6 @@ describe("a server that sends junk", () => {
       message: expect.stringMatching(/type "SURPRISE"/),
     });
     expect(watches).toBe(3);
-  });
-
-  it.each(["list", "watch"])("without end in a %s is left after 8 MiB", async (kind) => {
-    const line = Buffer.alloc(65_536, 32);
-    api.answer = (request, response) => {
-      if (request.url?.includes("watch=1") !== (kind === "watch")) return false;
-      const more = (): void => {
-        while (!response.destroyed && response.write(line)) {}
-      };
-      response.on("drain", more);
-      more();
-      return true;
-    };
-    const follower = follow({ timeout: 20_000 });
-    await follower.until(({ error }) => error !== undefined);
-    expect(follower.error).toMatchObject({
-      code: "ERR_PROTOCOL",
-      message: expect.stringMatching(/8,388,608 bytes/),
-    });
   });
 
   it("has a certificate of somebody else: it is not trusted", async () => {
