@@ -36,7 +36,7 @@ it("the handshake's vectors are what the code sends", async () => {
   initiator.receive(responder.hello, send);
   responder.receive(Buffer.concat([initiator.hello, sent[0] as Buffer]), send);
   initiator.receive(sent[1] as Buffer, send);
-  expect({
+  const made = {
     "hello of the initiator": hex(initiator.hello),
     "hello of the responder": hex(responder.hello),
     "proof of the initiator": hex(sent[0]?.subarray(1)),
@@ -45,18 +45,8 @@ it("the handshake's vectors are what the code sends", async () => {
     "P of the password `correct horse battery`, group `link`": hex(
       await derivePasswordKey("correct horse battery", "shoal link password 1 link"),
     ),
-  }).toEqual(
-    Object.fromEntries(
-      [
-        "hello of the initiator",
-        "hello of the responder",
-        "proof of the initiator",
-        "proof of the responder",
-        "key of what the initiator sends",
-        "P of the password `correct horse battery`, group `link`",
-      ].map((what) => [what, row(what)]),
-    ),
-  );
+  };
+  for (const [what, bytes] of Object.entries(made)) expect(bytes, what).toBe(row(what));
 });
 
 it("the vectors of records, frames and messages are what the code writes", () => {

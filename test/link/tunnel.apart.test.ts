@@ -1,10 +1,8 @@
 /** Sockets and the messages of a cluster through links: all over one port of an HTTP server. */
 import { once } from "node:events";
 import { createServer } from "node:http";
-import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import { ClusterNode, streamProtocol } from "../../src/cluster/index.js";
 import { curveKeyPair, Dealer, Reply, Request, Router, registerTransport } from "../../src/index.js";
 import {
   acceptLinks,
@@ -192,48 +190,5 @@ describe("sockets over links", () => {
     await expect(link.open("zmtp/nobody")).rejects.toMatchObject({ code: "ECONNREFUSED" });
     const strict = await (await gate(transport.onChannel)).dial();
     await expect(strict.open("mine")).rejects.toMatchObject({ code: "ECONNREFUSED" });
-  });
-});
-
-describe("messages of a cluster over links", () => {
-  it("go through the port of each program's own HTTP server", { timeout: 30_000 }, async () => {
-    const group = `tunnel-${process.pid}`;
-    const used: string[] = [];
-    const start = async (name: string, seeds: string[]): Promise<ClusterNode> => {
-      let accept: (stream: Duplex) => void = () => undefined;
-      const { port } = await gate((channel) => {
-        if (channel.name !== "messages") throw new Error("unknown");
-        accept(channel);
-      });
-      const links = new Map<string, Promise<MultiplexLink>>();
-      const overLinks = streamProtocol({
-        name: "link",
-        reaches: () => true,
-        async listen(onStream) {
-          accept = onStream;
-          return { advert: `${port}`, close: async () => undefined };
-        },
-        async connect(where, { host }) {
-          const url = `http://${host}:${where}/links`;
-          const link =
-            links.get(url) ??
-            dialLink(url).then((stream) => openLink(stream, { role: "initiator", password: PASSWORD }));
-          links.set(url, link);
-          const channel = await opened(await link).open("messages");
-          used.push(name);
-          return channel;
-        },
-      });
-      const options = { name, group, seeds, multicast: false, registry: false };
-      const node = new ClusterNode({ ...options, messaging: { protocols: [overLinks] } });
-      await node.start();
-      opened({ close: () => node.close({ linger: 0 }) });
-      return node;
-    };
-    const a = await start("a", []);
-    const b = await start("b", [a.address]);
-    a.serve("double", async (body: number) => body * 2);
-    expect(await b.request("double", 21, { waitForReady: true, timeout: 20_000 })).toBe(42);
-    expect(used.length).toBeGreaterThan(0);
   });
 });

@@ -205,20 +205,10 @@ describe("a server of sessions with hostile clients", () => {
     const frames: readonly (readonly Buffer[])[] = [
       [Buffer.alloc(0)],
       [Buffer.from([0x7f])],
-      [Buffer.from([0x01])],
-      [Buffer.from("\u0001SSN9"), Buffer.from("a"), Buffer.from("{}")],
       [Buffer.from("\u0001SSN1"), Buffer.from("a"), Buffer.from("[[[[")],
-      [Buffer.from("\u0001SSN1"), Buffer.from("a"), Buffer.from("null")],
-      [Buffer.from("\u0001SSN1"), Buffer.from("../a"), Buffer.from("{}")],
       [Buffer.from("\u0001SSN1"), Buffer.from("a"), Buffer.alloc(2_000, "9")],
-      [Buffer.from([0x02, 0, 0, 0, 1])],
-      [Buffer.from([0x02, 0, 0, 0, 1]), Buffer.from("a/#/b")],
       [Buffer.from([0x02, 0, 0, 0, 1]), long],
-      [Buffer.from([0x04, 0, 0, 0, 0, 0, 1]), Buffer.alloc(129), Buffer.from("t"), long],
-      [Buffer.from([0x04, 0, 0, 0, 0, 0, 1]), Buffer.alloc(0), long, long],
       [Buffer.from([0x04, 0, 0, 0, 0, 0, 1]), Buffer.alloc(0), Buffer.from([0xff, 0xfe]), long],
-      [Buffer.concat([Buffer.from([0x05]), Buffer.alloc(6 * 8_194)])],
-      [Buffer.from([0x05, 1, 2, 3])],
     ];
     const before = await store.size();
     const attackers = Array.from({ length: 8 }, () => new Hostile(endpoint));

@@ -258,19 +258,6 @@ describe("a session", () => {
     expect(await dropped).toMatchObject({ count: 1, old: 1 });
   });
 
-  it("keeps one of several publications with one id", async () => {
-    const { endpoint } = await server(new MemorySessionStore());
-    const one = client(endpoint, { id: "one" });
-    await one.subscribe("t");
-    expect(await one.publish("t", "a", { id: "order 7" })).toEqual({ sessions: 1, duplicate: false });
-    expect(await one.publish("t", "a", { id: "order 7" })).toEqual({ sessions: 0, duplicate: true });
-    await one.close();
-    const again = client(endpoint, { id: "one" });
-    expect(await again.publish("t", "a", { id: "order 7" })).toMatchObject({ duplicate: true });
-    expect(await again.publish("t", "b", { id: "order 8" })).toMatchObject({ duplicate: false });
-    expect(texts(await take(again, 2))).toEqual(["a", "b"]);
-  });
-
   it("is removed when its time is over, by its client, and by an operator", async () => {
     const store = new MemorySessionStore();
     const { server: one, endpoint } = await server(store);

@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import {
   decodeBeacon,
@@ -16,10 +14,9 @@ import {
   MAX_HEADERS,
   MAX_HELLO,
   uuidOf,
-  ZRE_JUNK,
   ZreCommand,
 } from "../../src/zre/codec.js";
-import { codes, ROOT, tableUnder } from "../support/markdown.js";
+import { codes, tableUnder } from "../support/markdown.js";
 import fc from "../support/properties.js";
 
 const UUID = "101112131415161718191a1b1c1d1e1f";
@@ -60,11 +57,6 @@ describe("docs/spec/zre.md", () => {
       codes(bytes as string)[0],
     ]);
     expect(rows).toEqual(Object.entries(WRITTEN).map(([what, bytes]) => [what, bytes.toString("hex")]));
-  });
-
-  it("names each reason for junk", () => {
-    const page = readFileSync(join(ROOT, "docs/spec/zre.md"), "utf8");
-    expect(ZRE_JUNK.filter((reason) => !page.includes(`\`${reason}\``))).toEqual([]);
   });
 });
 

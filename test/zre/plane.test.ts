@@ -3,7 +3,7 @@ import dgram from "node:dgram";
 import { type AddressInfo, createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MACHINE, setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
-import { Dealer, Router } from "../../src/index.js";
+import { Dealer } from "../../src/index.js";
 import { BeaconSockets } from "../../src/zre/beacon.js";
 import { encodeBare, encodeBeacon, encodeHello, identityOf, ZreCommand } from "../../src/zre/codec.js";
 import type { ZreEvent } from "../../src/zre/events.js";
@@ -141,20 +141,6 @@ describe("nodes on the plane", () => {
     ]);
   });
 
-  it("see that one joins and leaves groups, and leaves", async () => {
-    const [a, b] = [await start({ name: "a" }), await start({ name: "b" })];
-    await a.until("enter");
-    b.plane.join("g");
-    b.plane.join("g");
-    b.plane.leave("g");
-    await a.until("leave");
-    expect(a.plane.peers()[0]?.groups).toEqual([]);
-    await b.plane.close();
-    expect((await a.until("exit")).reason).toBe("left");
-    expect(a.plane.peers()).toEqual([]);
-    expect(a.events.map(({ type }) => type)).toEqual(["enter", "join", "leave", "exit"]);
-  });
-
   it("send what waits before they leave", async () => {
     const [a, b] = [await start({ name: "a" }), await start({ name: "b" })];
     await Promise.all([a.until("enter"), b.until("enter")]);
@@ -203,18 +189,6 @@ describe("nodes on the plane", () => {
       expect(all.flatMap(({ events }) => events.filter(({ type }) => type === "exit"))).toEqual([]);
     },
   );
-
-  it("ask one that is silent, and let it go when it stays silent", async () => {
-    const a = await start({ evasive: 100, expired: 400 });
-    // Its mailbox takes connections and never answers.
-    const silent = new Router({ linger: 0 });
-    open.push(silent);
-    const endpoint = await silent.bind("tcp://127.0.0.1:*");
-    await stranger(a.plane, UUID).send(hello(endpoint));
-    await a.until("enter");
-    expect((await a.until("evasive")).peer.uuid).toBe(UUID);
-    expect((await a.until("exit")).reason).toBe("expired");
-  });
 
   it("have the headers of a node of a cluster, where they are within their bounds", () => {
     const node = {
@@ -344,12 +318,6 @@ describe("a hostile peer", () => {
       junk: { signature: 1, truncated: 1, identity: 1 },
       refused: { hello: 1, endpoint: 7 },
     });
-  });
-
-  it("with a name for a host is dialled where it comes from", async () => {
-    const a = await start();
-    await stranger(a.plane, UUID).send(hello("tcp://no-such-host.invalid:9"));
-    expect((await a.until("enter")).peer.name).toBe("stranger");
   });
 
   it("with a name for a host is dialled where it comes from after its second connection took over, too", async () => {

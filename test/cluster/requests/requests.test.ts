@@ -1,7 +1,7 @@
 /** serve and request between real nodes: replies, errors, streams, deadlines, contracts, drains and losses. */
 import { Readable } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { type ClusterNode, defineService, ServiceError } from "../../../src/cluster/index.js";
+import { defineService, ServiceError } from "../../../src/cluster/index.js";
 import type { StandardSchemaV1 } from "../../../src/core/standard-schema.js";
 import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
@@ -224,24 +224,6 @@ describe("requests between nodes", () => {
     expect(two.stats().requests).toMatchObject({ pending: 0, pendingBytes: 0 });
   });
 
-  it("runs requests with one idempotency key once, from all callers", async () => {
-    const [one, two, three] = await cluster(["one", "two", "three"]);
-    let runs = 0;
-    for (const node of [one, two])
-      await node.serve("pay", async (amount) => {
-        runs += 1;
-        await new Promise((resolve) => setTimeout(resolve, 20));
-        return { paid: amount, by: node.self.name, run: runs };
-      }).ready;
-    const pay = (node: ClusterNode, amount = 5): Promise<unknown> =>
-      node.request("pay", amount, { idempotencyKey: "order 7" });
-    const replies = await Promise.all([pay(three), pay(three), pay(two), pay(one)]);
-    replies.push(await pay(three));
-    expect(runs).toBe(1);
-    for (const reply of replies) expect(reply).toEqual(replies[0]);
-    expect(await errorOf(pay(three, 6))).toMatchObject({ reason: "duplicate" });
-  });
-
   it("streams replies no faster than they are read, and ends the handler when the reader leaves", async () => {
     const [one, two] = await cluster(["one", "two"]);
     let made = 0;
@@ -420,34 +402,6 @@ describe("requests between nodes", () => {
     const last = two.request("slow", 5, { signal: aborting.signal });
     expect(await errorOf(last)).toMatchObject({ code: "ABORT_ERR" });
     expect(handled).toEqual([4, 5]);
-  });
-
-  it("goes to another node while one drains, and fails nothing", async () => {
-    const [one, two, three] = await cluster(["one", "two", "three"]);
-    const served = [one, two].map((node) =>
-      node.serve("work", async () => {
-        await new Promise((resolve) => setTimeout(resolve, 1));
-        return node.self.name;
-      }),
-    );
-    await Promise.all(served.map(({ ready }) => ready));
-    const by = new Set<unknown>();
-    let isOver = false;
-    const load = Promise.all(
-      Array.from({ length: 16 }, async () => {
-        while (!isOver) by.add(await three.request("work"));
-      }),
-    );
-    while (by.size < 2) await new Promise((resolve) => setTimeout(resolve, 1));
-    await one.drain();
-    by.clear();
-    while (by.size < 1) await new Promise((resolve) => setTimeout(resolve, 1));
-    await one.close();
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    isOver = true;
-    await load;
-    expect([...by]).toEqual([two.self.name]);
-    expect(three.stats().requests).toMatchObject({ failed: 0, pending: 0 });
   });
 
   it("holds no drain of a node that was removed: no other node answers it any more", async () => {
