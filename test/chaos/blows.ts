@@ -4,11 +4,6 @@ import { LONG } from "../support/long.js";
 /** ms until a wait has failed: a program may wait for the processor for long before it starts. */
 export const PATIENCE = LONG ? 60_000 : 20_000;
 
-/** How many blows a chaos test deals in this run; every chaos test asks here. @param usual of the default run @param long of the long form */
-export function blowsFor(usual: number, long: number): number {
-  return LONG ? long : usual;
-}
-
 /** The blows of a run by what they were: `worker killed`, `broker stopped`. */
 export class Blows {
   readonly #counts = new Map<string, number>();

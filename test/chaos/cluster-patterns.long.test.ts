@@ -73,7 +73,7 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
     crewOf("majordomo");
     await Promise.all([crew.join("broker", 3, broker), crew.join("worker", 2, worker, "1")]);
     const running = await crew.load(load, "24");
-    await crew.trouble([running], BLOWS, ["broker", "worker"], 200);
+    await crew.trouble([running], 4 * BLOWS, ["broker", "worker"], 200);
     expectAll(await running.end(), crew.blows);
   });
 

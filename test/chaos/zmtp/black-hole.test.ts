@@ -46,26 +46,3 @@ describe.each([
     expect((await collect(pull, 1))[0]).toBe("after");
   });
 });
-
-describe("a slow but living link", () => {
-  it("is no black hole: a peer that does not read for a while stays", async () => {
-    const pull = world.pull({ heartbeatInterval: INTERVAL, receiveHighWaterMark: 1 });
-    const push = world.push({ heartbeatInterval: INTERVAL, sendHighWaterMark: 1 });
-    await world.link(pull, push);
-    for (const socket of [pull, push]) {
-      socket.events.on("disconnect", ({ reason }) => {
-        throw new Error(`disconnected: ${reason}`);
-      });
-    }
-    const body = Buffer.alloc(1_000_000, "x");
-    const sending = (async () => {
-      for (let i = 0; i < 20; i++) await push.send(body);
-    })();
-    // The receiver's program does something else for longer than the timeout: its own PINGs show that it lives.
-    await new Promise((resolve) => setTimeout(resolve, 8 * INTERVAL));
-    for (let i = 0; i < 20; i++)
-      expect((await pull.receive({ timeout: 8_000 }))[0]?.length).toBe(body.length);
-    await sending;
-    for (const socket of [pull, push]) expect(socket.stats().reconnects).toBe(0);
-  });
-});
