@@ -6,7 +6,6 @@ import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
 import { Handshake } from "../../../src/engine/zmtp/handshake.js";
 import type { Fault, Mechanism, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";
 import { createMechanism } from "../../support/mechanism.js";
-import fc from "../../support/properties.js";
 import { optionsOf, properties } from "./mechanism/support.js";
 
 const READY = commandFrame(encodeCommand("READY", properties("ROUTER")));
@@ -16,28 +15,6 @@ const nullSide = (asks = false): Handshake =>
   new Handshake(createMechanism("NULL", false, optionsOf({ asks })));
 const faultOf = (steps: readonly Step[]): Fault | undefined => steps.find((step) => step.failed)?.failed;
 const isDone = (steps: readonly Step[]): boolean => steps.some((step) => step.done !== undefined);
-
-test("greeting, READY, first traffic: the same at each way to cut them", () => {
-  const traffic = Buffer.from("000161", "hex");
-  const bytes = Buffer.concat([GREETING, READY, traffic]);
-  fc.assert(
-    fc.property(fc.array(fc.nat(bytes.length), { maxLength: 6 }), (borders) => {
-      const side = nullSide();
-      const steps: Step[] = [];
-      let rest = Buffer.alloc(0);
-      let from = 0;
-      for (const to of [...borders.sort((a, b) => a - b), bytes.length]) {
-        if (isDone(steps)) rest = Buffer.concat([rest, bytes.subarray(from, to)]);
-        else steps.push(...side.receive(bytes.subarray(from, to)));
-        from = to;
-      }
-      expect([isDone(steps), faultOf(steps)]).toEqual([true, undefined]);
-      expect(Buffer.concat([side.takeRemaining(), rest]).toString("hex")).toBe("000161");
-      expect(side.takeRemaining()).toHaveLength(0);
-    }),
-    { numRuns: 1_000 },
-  );
-});
 
 test("what has come of a handshake is kept, though its memory is written to again: cut at each byte", () => {
   const bytes = Buffer.concat([GREETING, READY, Buffer.from("000161", "hex")]);
@@ -215,27 +192,4 @@ describe("ends with a fault", () => {
     side.receive(GREETING);
     expect(side.receive(Buffer.from(`06${"00".repeat(6)}2000`, "hex"))).toEqual([]);
   });
-});
-
-test("no bytes make it throw, and it ends at most once", () => {
-  fc.assert(
-    fc.property(
-      fc.array(
-        fc.oneof(
-          fc.uint8Array({ maxLength: 90 }).map((bytes) => Buffer.from(bytes)),
-          fc.constantFrom(GREETING, READY, Buffer.of(4, 0), Buffer.of(0, 0)),
-        ),
-        { maxLength: 8 },
-      ),
-      (chunks) => {
-        const side = nullSide();
-        let ends = 0;
-        for (const chunk of chunks)
-          for (const step of side.receive(chunk))
-            if (step.done !== undefined || step.failed !== undefined) ends += 1;
-        expect(ends).toBeLessThanOrEqual(1);
-      },
-    ),
-    { numRuns: 3_000 },
-  );
 });

@@ -60,22 +60,6 @@ test("what came while this side was busy counts, when it is read in the turn aft
   heartbeat.stop();
 });
 
-test("the peer's own time to live ends it, too; a PING without one does not", async () => {
-  const { heartbeat, silences } = make({ interval: 100_000 });
-  heartbeat.ping(ping(0));
-  await vi.advanceTimersByTimeAsync(50_000);
-  expect(silences()).toBe(0);
-  heartbeat.heard();
-  heartbeat.ping(ping(20));
-  await vi.advanceTimersByTimeAsync(1_999);
-  heartbeat.heard();
-  heartbeat.ping(ping(20));
-  await vi.advanceTimersByTimeAsync(1_999);
-  expect(silences()).toBe(0);
-  await vi.advanceTimersByTimeAsync(10);
-  expect(silences()).toBe(1);
-});
-
 test("the time to live holds without PINGs of our own, and from each traffic on again", async () => {
   const { heartbeat, pings, silences } = make({ interval: 0 });
   heartbeat.ping(ping(10));

@@ -1,8 +1,7 @@
 /** Peers that send, or ask, without end: memory stays bounded, and the other peers notice nothing. */
 import { createServer } from "node:net";
 import { describe, expect, it } from "vitest";
-import { MAX_DEPARTED } from "../../../src/engine/zmtp/routing/publish.js";
-import { collect, turn, until, within } from "../../contract/support/wait.js";
+import { collect, until, within } from "../../contract/support/wait.js";
 import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { LONG } from "../../support/long.js";
 import { command } from "./support/hostile-peer.js";
@@ -77,47 +76,6 @@ describe("a flood", () => {
     expect((await subscriber.receive({ timeout: 8_000 })).map(String)).toEqual(["news", "end"]);
     expect(memory() - before).toBeLessThan(64 * MIB);
   }, 120_000);
-
-  it.each([
-    ["commands", (i: number) => command("SUBSCRIBE", `t${i}`)],
-    ["messages", (i: number) => frame(`\u0001t${i}`)],
-  ])("of subscriptions as %s stops at an XPUB whose program does not read", async (_, make) => {
-    const publisher = world.xPublisher();
-    const endpoint = await world.bind(publisher);
-    const peer = await world.raw(endpoint);
-    await peer.handshake("SUB");
-    await until(() => publisher.stats().peers === 1, "the peer");
-    // It has stopped when there are bytes to be read for many turns, and none is.
-    let sent = 0;
-    for (let still = 0; (still < 200 || publisher.stats().receiveQueued < 1_000) && sent < 800_000; ) {
-      if (peer.socket.writableLength === 0) {
-        peer.write(...Array.from({ length: 2_000 }, () => make(sent++)));
-        still = 0;
-      } else still += 1;
-      await turn();
-    }
-    // The high-water mark, and what one chunk brings beyond it: 65,536 bytes.
-    expect(publisher.stats().receiveQueued).toBeLessThan(1_000 + 65_536 / 4);
-    expect(publisher.stats().receiveQueued).toBeGreaterThanOrEqual(1_000);
-  });
-
-  it("of peers that subscribe and leave does not fill the queue of an XPUB that nobody reads", async () => {
-    const publisher = world.xPublisher();
-    const endpoint = await world.bind(publisher);
-    for (let round = 0; round < 20; round++) {
-      const peer = await world.raw(endpoint);
-      await peer.handshake("SUB");
-      const commands: Buffer[] = [];
-      for (let i = 0; i < 500; i++) commands.push(command("SUBSCRIBE", `t${round}-${i}`));
-      const joined = until(() => publisher.stats().receiveQueued >= 500, "the subscriptions");
-      peer.write(...commands);
-      await joined;
-      peer.destroy();
-      await until(() => publisher.stats().peers === 0, "nobody");
-    }
-    // The high-water mark, and what those who had left by then have sent.
-    expect(publisher.stats().receiveQueued).toBeLessThan(1_000 + (MAX_DEPARTED / 2) * 500);
-  });
 
   it("of an XSUB's own subscriptions, at a publisher that does not read, is kept up to 16 MiB", async () => {
     const server = createServer((socket) => {

@@ -21,46 +21,18 @@ describe("a handshake out of order", () => {
   const hello = "\u0001u\u0001p";
   const cases: [keyof typeof servers, string, Buffer][] = [
     ["NULL", "a message first", frame("too early")],
-    ["NULL", "PING first", command("PING", "\0\0")],
-    ["NULL", "SUBSCRIBE first", command("SUBSCRIBE")],
-    ["NULL", "HELLO", command("HELLO", hello)],
-    ["NULL", "WELCOME", command("WELCOME")],
-    ["NULL", "an empty command", Buffer.of(4, 0)],
     ["NULL", "a command without a name", Buffer.of(4, 2, 0, 65)],
-    ["NULL", "a name longer than the command", Buffer.of(4, 2, 255, 65)],
-    ["NULL", "READY with MORE", Buffer.concat([Buffer.of(5), ready("PUSH").subarray(1)])],
     ["NULL", "READY with reserved bits", Buffer.concat([Buffer.of(0x84), ready("PUSH").subarray(1)])],
-    [
-      "NULL",
-      "READY with a byte left over",
-      Buffer.concat([Buffer.of(4, 27), ready("PUSH").subarray(2), Buffer.of(0)]),
-    ],
-    ["NULL", "ERROR whose reason is cut", command("ERROR", "\u0009no")],
     ["NULL", "a command of 2^63-1 bytes", Buffer.from("067fffffffffffffff", "hex")],
     [
       "NULL",
       "100,000 properties",
       command("READY", Buffer.from("\u0001a\0\0\0\0".repeat(100_000), "latin1")),
     ],
-    ["NULL", "1,000 properties", command("READY", properties(1_000))],
-    ["NULL", "a value of 2^32-1 bytes", command("READY", Buffer.from("\u0001a\xff\xff\xff\xff", "latin1"))],
-    [
-      "NULL",
-      "the same property twice",
-      command("READY", Buffer.from("\u0001a\0\0\0\0\u0001A\0\0\0\0", "latin1")),
-    ],
-    ["PLAIN", "READY", ready("PUSH")],
-    ["PLAIN", "INITIATE before HELLO", command("INITIATE", ready("PUSH").subarray(8))],
     ["PLAIN", "HELLO twice", Buffer.concat([command("HELLO", hello), command("HELLO", hello)])],
     ["PLAIN", "HELLO with a byte left over", command("HELLO", `${hello}x`)],
-    ["PLAIN", "HELLO with a length that is not there", command("HELLO", "\xff")],
-    ["PLAIN", "an empty HELLO", command("HELLO")],
-    ["PLAIN", "a message after HELLO", Buffer.concat([command("HELLO", hello), frame("too early")])],
-    ["CURVE", "READY", ready("PUSH")],
     ["CURVE", "INITIATE before HELLO", command("INITIATE", Buffer.alloc(300))],
     ["CURVE", "a HELLO of zeros", command("HELLO", Buffer.alloc(194))],
-    ["CURVE", "a HELLO of another length", command("HELLO", Buffer.alloc(500))],
-    ["CURVE", "MESSAGE first", command("MESSAGE", Buffer.alloc(40))],
   ];
   it.each(
     cases,
@@ -89,13 +61,7 @@ describe("a handshake out of order", () => {
   const answers: [keyof typeof clients, string, Buffer][] = [
     ["NULL", "a message", frame("too early")],
     ["PLAIN", "READY before WELCOME", ready("PUSH")],
-    ["PLAIN", "WELCOME with data", command("WELCOME", "x")],
-    ["PLAIN", "WELCOME twice", Buffer.concat([command("WELCOME"), command("WELCOME")])],
-    ["PLAIN", "HELLO", command("HELLO", hello)],
-    ["CURVE", "READY before WELCOME", command("READY", Buffer.alloc(40))],
     ["CURVE", "a WELCOME of zeros", command("WELCOME", Buffer.alloc(160))],
-    ["CURVE", "a WELCOME of another length", command("WELCOME", Buffer.alloc(1_000))],
-    ["CURVE", "HELLO", command("HELLO", Buffer.alloc(194))],
   ];
   it.each(
     answers,
@@ -114,15 +80,6 @@ describe("a handshake out of order", () => {
     expect((await failed).error.code).toMatch(/^ERR_ZMTP_/);
     await until(() => accepted >= 2, "another attempt");
   });
-
-  function properties(count: number): Buffer {
-    const all: Buffer[] = [];
-    for (let i = 0; i < count; i++) {
-      const name = i.toString(36);
-      all.push(Buffer.of(name.length), Buffer.from(name), Buffer.alloc(4));
-    }
-    return Buffer.concat(all);
-  }
 });
 
 describe("thousands of connections that stop in their handshake", () => {

@@ -2,44 +2,6 @@ import { expect, test } from "vitest";
 import { InprocNames } from "../../../src/engine/zmtp/inproc-names.js";
 import fc from "../../support/properties.js";
 
-const target = () => {
-  const met: string[] = [];
-  return { met, inprocOnPeer: (connecter: string) => met.push(connecter) };
-};
-
-test("a connecting end meets the bound one; the first that waits meets the next that binds", () => {
-  const names = new InprocNames<string>();
-  const [a, b] = [target(), target()];
-  names.connect("b", "early");
-  names.connect("b", "too");
-  names.bind("a", a);
-  names.connect("a", "one");
-  names.bind("b", b);
-  names.admit("b", b);
-  names.connect("b", "late");
-  expect([a.met, b.met]).toEqual([["one"], ["early", "too", "late"]]);
-});
-
-test("a bound name is refused to others, and free after unbind", () => {
-  const names = new InprocNames<string>();
-  names.bind("n", target());
-  expect(() => names.bind("n", target())).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
-  names.unbind("n");
-  names.bind("n", target());
-});
-
-test("who waits no longer meets nobody", () => {
-  const names = new InprocNames<string>();
-  names.connect("n", "one");
-  names.connect("n", "two");
-  names.disconnect("n", "one");
-  names.disconnect("elsewhere", "two");
-  const bound = target();
-  names.bind("n", bound);
-  names.admit("n", bound);
-  expect(bound.met).toEqual(["two"]);
-});
-
 test("every schedule of binds and connects brings each pair together exactly once", () => {
   const step = fc.record({
     how: fc.constantFrom("bind", "unbind", "connect", "disconnect"),

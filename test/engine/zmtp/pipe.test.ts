@@ -299,14 +299,6 @@ test("a mute pipe reports room once, when half of its queue has left", () => {
   expect([owner.pipeOnRoom.mock.calls.length, pipe.mute]).toEqual([1, false]);
 });
 
-test("a pipe that was never mute reports nothing", () => {
-  const { pipe, link, owner } = make();
-  pipe.linked(link, PEER);
-  pipe.send("x", 0, undefined);
-  link.flush();
-  expect(owner.pipeOnRoom).not.toHaveBeenCalled();
-});
-
 test("reading stops at the receive mark, and starts again when half of it was taken", () => {
   const { pipe, link, arrive } = make({ receiveHighWaterMark: 6 });
   pipe.linked(link, PEER);
@@ -402,15 +394,6 @@ test("conflate does not take back what is in flight", () => {
   pipe.send("old", 0, undefined);
   pipe.send("new", 0, undefined);
   expect([pipe.out.messages, pipe.out.length]).toEqual([2, 1]);
-});
-
-test("commands go first when a new connection has to hear them first", () => {
-  const { pipe, link, written } = make();
-  pipe.send("waits", 0, undefined);
-  pipe.linked(link, PEER);
-  pipe.sendFirst(Buffer.from("\u0004\u0001c", "latin1"));
-  pipe.flush();
-  expect(written.join("")).toBe("\u0004\u0001c\0\u0005waits");
 });
 
 test("a link that fails while it is flushed is no affair of the pipes that are flushed after it", async () => {

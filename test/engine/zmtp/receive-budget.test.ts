@@ -62,21 +62,6 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 describe("the bytes of all peers together", () => {
-  test("stop a peer that brings more, and let all continue when half has been taken", () => {
-    const [a, b, c] = make(3) as [FakePipe, FakePipe, FakePipe];
-    a.brings(400_000, true);
-    b.brings(400_000, true);
-    expect([a.paused, b.paused]).toEqual([false, false]);
-    c.brings(300_000, true);
-    expect(c.paused).toBe(true);
-    a.brings(1, true);
-    expect(a.paused).toBe(true);
-    a.taken();
-    expect([a.paused, c.paused]).toEqual([true, true]);
-    b.taken();
-    expect([a.paused, c.paused]).toEqual([false, false]);
-  });
-
   test("are without a bound where it is 0", () => {
     const [a] = make(1, 0) as [FakePipe];
     a.brings(1e12, true);
@@ -92,17 +77,6 @@ describe("the bytes of all peers together", () => {
     }
     a.taken();
     expect(a.paused).toBe(false);
-  });
-
-  test("let small messages pass alongside unfinished large ones", () => {
-    const [a, b, c] = make(3) as [FakePipe, FakePipe, FakePipe];
-    a.brings(400_000, false);
-    b.brings(400_000, false);
-    for (let i = 0; i < 10; i++) {
-      c.brings(1_000, true);
-      expect(c.paused).toBe(false);
-      c.taken();
-    }
   });
 });
 
@@ -129,15 +103,6 @@ describe("peers in the middle of large messages", () => {
     a.taken();
     a.brings(400_000, false);
     expect([a.paused, b.paused]).toEqual([true, false]);
-  });
-
-  test("do not wait for one that left", () => {
-    const [a, b] = make(2) as [FakePipe, FakePipe];
-    a.brings(300_000, false);
-    b.brings(300_000, false);
-    expect(b.paused).toBe(true);
-    a.leaves();
-    expect(b.paused).toBe(false);
   });
 
   test("are rid of one that stops in the middle, and not of one that gets on", () => {

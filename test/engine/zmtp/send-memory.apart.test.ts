@@ -1,6 +1,6 @@
 /** A message that is sent, for which the process has no memory: the call fails with a code, and nothing of it stays behind. */
 import { afterEach, expect, it, vi } from "vitest";
-import type { MessageBatch, Pull, Push } from "../../../src/index.js";
+import type { Pull, Push } from "../../../src/index.js";
 import { until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 
@@ -107,33 +107,4 @@ it("a newer message that finds none does not take the place of the one that wait
   await until(() => push.stats().delivered === 1, "the older one to be delivered");
   expect(await receiveTexts(pull, 1)).toEqual(["older"]);
   expect(push.stats().dropped.conflated).toBe(0);
-});
-
-it("copies that wait for room are sent as they were", async () => {
-  const [SIZE, ROUNDS, WAITING] = [MIB / 2, 2, 8];
-  const pull = world.pull();
-  const endpoint = await world.bind(pull);
-  const body = Buffer.alloc(SIZE);
-  const batches = pull.batches();
-  let [sent, seen] = [0, 0];
-  for (let round = 1; round <= ROUNDS; round++) {
-    const push = world.push();
-    const sending = Array.from({ length: WAITING }, () => {
-      body.fill(sent++);
-      return push.send(["head", body], { copy: true });
-    });
-    body.fill(255);
-    expect(push.stats().pendingSends).toBe(WAITING); // There is no peer yet.
-    push.connect(endpoint);
-    while (seen < sent) {
-      using batch = (await batches.next()).value as MessageBatch<Buffer[]>;
-      for (const [head, received] of batch) {
-        expect(String(head)).toBe("head");
-        expect(received?.equals(Buffer.alloc(SIZE, seen))).toBe(true);
-        seen += 1;
-      }
-    }
-    await Promise.all(sending);
-    await push.close();
-  }
 });

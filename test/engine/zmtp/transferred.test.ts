@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { curveKeyPair } from "../../../src/index.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
-import { fill, mutePull, RawServer } from "./support/raw-server.js";
+import { mutePull, RawServer } from "./support/raw-server.js";
 
 const channel = new MessageChannel();
 afterAll(() => channel.port1.close());
@@ -143,26 +143,6 @@ describe.each([
 
 describe("a body sent by reference whose peer does not read", () => {
   const world = new World("zmtp", "tcp");
-
-  it("stays in place once the kernel reads it, and is dropped before; sockets alongside it go on", async () => {
-    const server = new RawServer(mutePull);
-    const push = world.push({ heartbeatInterval: 0, sendHighWaterMark: 100 });
-    push.connect(await server.listen(world));
-    await push.ready({ timeout: 8_000 });
-    await fill(push);
-    const waiting = push.stats().queued as number;
-    expect(waiting).toBeGreaterThan(50);
-
-    const [pull, other] = [world.pull(), world.push()];
-    await world.link(pull, other);
-    await other.send("fine");
-    expect(String(await pull.receive({ timeout: 8_000 }))).toBe("fine");
-
-    const reader = await server.first();
-    reader.resume();
-    await until(() => push.stats().queued === 0, "the rest");
-    expect(push.stats().dropped.detached).toBe(0);
-  });
 
   it("is not taken from under the kernel", async () => {
     const server = new RawServer(mutePull);

@@ -1,19 +1,10 @@
-/** What peers are held to while this side does not read them: its queue is full, or their credentials are looked at. */
+/** What peers are held to while this side does not read them, as its queue is full. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
-import { optionValues } from "../../../src/core/option-values.js";
-import { mechanismOptions } from "../../../src/engine/zmtp/admission.js";
-import { Connection } from "../../../src/engine/zmtp/connection.js";
-import { connectionOptions, propertiesOf } from "../../../src/engine/zmtp/options.js";
-import { Pipe } from "../../../src/engine/zmtp/pipe.js";
-import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
-import { tcp } from "../../../src/engine/zmtp/transport/tcp.js";
-import type { Stream } from "../../../src/engine/zmtp/transport/transport.js";
 import { collect, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
-import { createMechanism } from "../../support/mechanism.js";
 import { RawServer } from "./support/raw-server.js";
 
 const world = new World("zmtp", "tcp");
@@ -76,94 +67,6 @@ describe("a peer that named a time to live and falls silent", () => {
     });
     await timesToLive(3);
     expect([gone, server.connections.length]).toEqual([false, 2]);
-  });
-});
-
-describe("a peer whose credentials are looked at", () => {
-  it("is read no further than one read and what is kept to notice its leaving; then all of it comes", async () => {
-    const options = optionValues({ backlog: 5 });
-    let onStream: (stream: Stream) => void = () => undefined;
-    const accepted = new Promise<Stream>((resolve) => {
-      onStream = resolve;
-    });
-    let allow: (allowed: boolean) => void = () => undefined;
-    const asked = new Promise<void>((resolve) => {
-      let connection: Connection | undefined;
-      onStream = ((next) => (stream: Stream) => {
-        const mechanism = createMechanism(
-          "NULL",
-          true,
-          mechanismOptions(options, propertiesOf(options, "PULL"), true),
-        );
-        connection = new Connection(
-          stream,
-          mechanism,
-          connectionOptions(optionValues({ heartbeatInterval: 0 })),
-          {
-            connectionOnReady: (made) => {
-              pipe.linked(made, { socketType: "PUSH", identity: Buffer.alloc(0), commands: true });
-              return pipe;
-            },
-            connectionOnFault: (_, fault) => faults.push(fault.message),
-            connectionOnFlushed: () => undefined,
-            connectionOnEnd: () => undefined,
-            connectionOnAuthenticate: () => {
-              resolve();
-              return new Promise((decide) => {
-                allow = decide;
-              });
-            },
-          },
-          false,
-        );
-        connection.start();
-        world.after(() => connection?.close("local"));
-        next(stream);
-      })(onStream);
-    });
-    const faults: string[] = [];
-    const owner = {
-      pipeOnMessages: () => undefined,
-      pipeOnRoom: () => undefined,
-      pipeOnDetached: () => undefined,
-      pipeOnConflated: () => undefined,
-      pipeOnCommand: () => undefined,
-    };
-    const marks = {
-      sendHighWaterMark: 0,
-      receiveHighWaterMark: 0,
-      sendHighWaterMarkBytes: 0,
-      receiveHighWaterMarkBytes: 0,
-      maxMessageSize: -1,
-      maxFrames: 65_536,
-      conflate: false,
-      early: true,
-    };
-    const pipe = new Pipe(owner, marks, new ReceiveBudget(() => 0), "tcp://somewhere", false);
-    const listener = await tcp.listen("tcp://127.0.0.1:*", options, {
-      accepted: (stream) => onStream(stream),
-      failed: () => undefined,
-    });
-    world.after(() => listener.close());
-
-    const client = connect(Number(listener.endpoint.split(":").at(-1)), "127.0.0.1");
-    world.after(() => client.destroy());
-    await once(client, "connect");
-    client.write(Buffer.concat([greeting(), ready("PUSH")]));
-    const socket = (await accepted).socket as Socket;
-    await asked;
-    // 256 messages of 64 KiB and their headers: far more than the kernels keep for a stream that is not read.
-    const message = Buffer.concat([Buffer.from([2, 0, 0, 0, 0, 0, 1, 0, 0]), Buffer.alloc(65_536)]);
-    const all = new Promise((resolve) => client.write(Buffer.concat(Array(256).fill(message)), resolve));
-    const stopped = once(socket, "pause").then(() => "no longer read");
-    expect(await Promise.race([stopped, all.then(() => "all was read")])).toBe("no longer read");
-    const handshake = greeting().length + ready("PUSH").length;
-    expect(socket.bytesRead).toBeLessThanOrEqual(handshake + 65_536 + 65_536);
-    expect([pipe.in.messages, faults]).toEqual([0, []]);
-    allow(true);
-    await all;
-    await until(() => pipe.in.messages === 256, "all messages");
-    expect(faults).toEqual([]);
   });
 });
 

@@ -35,50 +35,25 @@ describe("within events", () => {
     for (const subscriber of subscribers) expect(await collect(subscriber, 1)).toEqual(["end"]);
   });
 
-  it.each([
-    "connect:delay",
-    "connect",
-    "handshake",
-    "peer:join",
-  ] as const)("close in %s leaves no connection behind, and ends", async (type) => {
-    const server = new RawServer((socket) => {
-      socket.resume();
-      socket.write(Buffer.concat([greeting(), ready("PULL")]));
-    });
-    const push = world.push();
-    const closing = new Promise<unknown>((resolve) => {
-      push.events.on(type, () => resolve(push.close({ linger: 0 })));
-    });
-    push.connect(await server.listen(world));
-    await within(closing, "the close");
-    for (let i = 0; i < 5; i++) await turn();
-    await server.left();
-    expect(push.stats().peers).toBe(0);
-  });
-
-  it.each([
-    "connect:delay",
-    "connect",
-    "handshake",
-    "peer:join",
-  ] as const)("disconnect in %s leaves no connection", async (type) => {
-    const server = new RawServer((socket) => {
-      socket.resume();
-      socket.write(Buffer.concat([greeting(), ready("PULL")]));
-    });
-    const push = world.push();
-    const endpoint = await server.listen(world);
-    const heard = new Promise<void>((resolve) => {
-      push.events.once(type, () => {
-        push.disconnect(endpoint);
-        resolve();
+  describe.each(["connect:delay", "connect", "handshake", "peer:join"] as const)("in %s", (type) => {
+    it.each(["close", "disconnect"] as const)("%s leaves no connection behind", async (how) => {
+      const server = new RawServer((socket) => {
+        socket.resume();
+        socket.write(Buffer.concat([greeting(), ready("PULL")]));
       });
+      const push = world.push();
+      const endpoint = await server.listen(world);
+      const done = new Promise<unknown>((resolve) => {
+        push.events.on(type, () =>
+          resolve(how === "close" ? push.close({ linger: 0 }) : push.disconnect(endpoint)),
+        );
+      });
+      push.connect(endpoint);
+      await within(done, how);
+      for (let i = 0; i < 5; i++) await turn();
+      await server.left();
+      expect(push.stats().peers).toBe(0);
     });
-    push.connect(endpoint);
-    await within(heard, type);
-    for (let i = 0; i < 5; i++) await turn();
-    await server.left();
-    expect(push.stats().peers).toBe(0);
   });
 
   it.each([

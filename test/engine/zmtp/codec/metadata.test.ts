@@ -5,7 +5,6 @@ import {
   encodeMetadata,
   MAX_PROPERTIES,
 } from "../../../../src/engine/zmtp/codec/metadata.js";
-import fc from "../../../support/properties.js";
 import { bodyOf, READY_DEALER, READY_PUB } from "../../../vectors/mechanism.js";
 
 const NONE = Buffer.alloc(0);
@@ -31,21 +30,6 @@ test("the same properties encode to libzmq's bytes", () => {
   ];
   expect(encodeMetadata(properties)).toEqual(ofReady(READY_DEALER));
   expect(encodeMetadata([])).toEqual(NONE);
-});
-
-test("properties come back as they were, by lower-case name", () => {
-  const name = fc.stringMatching(/^[A-Za-z0-9_.+-]{1,255}$/);
-  const properties = fc.uniqueArray(fc.tuple(name, fc.uint8Array({ maxLength: 300 })), {
-    selector: ([name]) => name.toLowerCase(),
-    maxLength: 20,
-  });
-  fc.assert(
-    fc.property(properties, (list) => {
-      const expected = list.map(([name, value]) => [name.toLowerCase(), Buffer.from(value)] as const);
-      expect(decodeMetadata(encodeMetadata(list))).toEqual(new Map(expected));
-    }),
-    { defaultRuns: 25 },
-  );
 });
 
 test("values are copies: the chunk they came in may go", () => {
@@ -100,14 +84,4 @@ describe("is refused:", () => {
     expect(decodeMetadata(many(MAX_PROPERTIES + 1))).toBe("more than 256 properties");
     expect(decodeMetadata(many(100_000))).toBe("more than 256 properties");
   });
-});
-
-test("random bytes are metadata or are not, and nothing throws", () => {
-  fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-      const result = decodeMetadata(Buffer.from(bytes));
-      expect(typeof result === "string" || result instanceof Map).toBe(true);
-    }),
-    { numRuns: 2_000 },
-  );
 });

@@ -94,27 +94,6 @@ test("what moves to another queue counts there alone", () => {
 });
 
 describe("the queue", () => {
-  test("a message counts until the kernel has it, its bytes only while they wait", () => {
-    const { queue, send } = make();
-    send("abc");
-    expect([queue.messages, queue.bytes]).toEqual([1, 5]);
-    queue.take(ALL);
-    expect([queue.messages, queue.bytes, queue.length]).toEqual([1, 0, 0]);
-    queue.confirm();
-    expect([queue.messages, queue.inFlight.length]).toEqual([0, 0]);
-  });
-
-  test("what was in flight is lost with its connection; the rest waits for the next", () => {
-    const { queue, send, inFlight } = make();
-    send("one");
-    queue.take(ALL);
-    send("two");
-    expect(queue.lose()).toBe(1);
-    expect(queue.messages).toBe(1);
-    queue.take(ALL);
-    expect(decodeStream(inFlight()).messages).toEqual([["74776f"]]);
-  });
-
   test("commands count as no message, and keep their place", () => {
     const { queue, send, command, inFlight } = make();
     send("a");

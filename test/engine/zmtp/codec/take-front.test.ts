@@ -178,15 +178,3 @@ describe.each(["Pull", "Dealer", "Router", "Pair", "XSubscriber"] as const)("%s"
     );
   });
 });
-
-test("a ROUTER puts the sender's id before what a DEALER passes on, message by message", () => {
-  const world = new RoutingWorld({ type: "Dealer" });
-  const peer = world.joined();
-  const run = encode([["", "question"], ["x".repeat(20_000)]], "who");
-  expect(world.routing.relaySink?.offerBatch(run)).toBe(OfferResult.Accepted);
-  peer.reads();
-  expect(peer.messages).toEqual([
-    ["who", "", "question"],
-    ["who", "x".repeat(20_000)],
-  ]);
-});

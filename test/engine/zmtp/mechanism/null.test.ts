@@ -1,10 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { commandFrame } from "../../../../src/engine/frame.js";
 import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
-import { encodeGreeting } from "../../../../src/engine/zmtp/codec/greeting.js";
 import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
 import { NullMechanism } from "../../../../src/engine/zmtp/mechanism/null.js";
-import fc from "../../../support/properties.js";
 import { bodyOf, ERROR, READY_DEALER, READY_PUB } from "../../../vectors/mechanism.js";
 import { optionsOf, properties, shake } from "./support.js";
 
@@ -31,19 +28,6 @@ test("libzmq's READY completes it", () => {
     ]),
   );
   expect("sealer" in side).toBe(false);
-});
-
-test("it never claims to be the server", () => {
-  expect(plain().asServer).toBe(false);
-});
-
-test("its READY may go out before the peer's greeting, but not where it asks a hook", () => {
-  const side = plain("PUB");
-  expect(side.opening).toEqual(
-    Buffer.concat([encodeGreeting("NULL", false), commandFrame(bodyOf(READY_PUB))]),
-  );
-  expect(side.receive(bodyOf(READY_DEALER)).done).toBeInstanceOf(Map);
-  expect(asking().opening).toBeUndefined();
 });
 
 test("what each READY says is its own, whatever came before it", () => {
@@ -126,29 +110,9 @@ describe("is a fault:", () => {
     });
   });
 
-  test("a second READY", () => {
-    const side = plain();
-    side.start();
-    side.receive(bodyOf(READY_PUB));
-    expect(side.receive(bodyOf(READY_PUB)).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
-  });
-
   test("a verdict that was not asked for", () => {
     const side = plain();
     side.start();
     expect(side.authenticated(true).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
   });
-});
-
-test("random bodies end in a step and never throw", () => {
-  fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 100 }), fc.boolean(), (bytes, ready) => {
-      const side = plain();
-      side.start();
-      const body = ready ? encodeCommand("READY", bytes) : Buffer.from(bytes);
-      const step = side.receive(body);
-      expect(step.done !== undefined || step.failed !== undefined).toBe(true);
-    }),
-    { numRuns: 1_000 },
-  );
 });

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
-import type { Step } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import { PlainClient, PlainServer } from "../../../../src/engine/zmtp/mechanism/plain.js";
 import fc from "../../../support/properties.js";
 import { bodyOf, ERROR, ERROR_PLAIN, PLAIN_HELLO, PLAIN_WELCOME } from "../../../vectors/mechanism.js";
@@ -196,35 +195,4 @@ describe("malformed:", () => {
       });
     }
   });
-});
-
-test("one damaged byte of any command ends in a step and never throws", () => {
-  const made: [() => { receive(body: Buffer): Step }, Buffer][] = [
-    [SERVERS.start as () => PlainServer, HELLO],
-    [CLIENTS["hello sent"] as () => PlainClient, WELCOME],
-    [SERVERS["welcome sent"] as () => PlainServer, INITIATE],
-    [CLIENTS["initiate sent"] as () => PlainClient, READY],
-  ];
-  for (const [make, body] of made) {
-    for (let at = 0; at < body.length; at++) {
-      for (let bit = 1; bit < 256; bit <<= 1) {
-        const damaged = Buffer.from(body);
-        damaged.writeUInt8(damaged.readUInt8(at) ^ bit, at);
-        const step = make().receive(damaged);
-        expect(step.failed ?? step.done ?? step.ask).toBeDefined();
-      }
-    }
-  }
-});
-
-test("random bodies after any known name never throw", () => {
-  const name = fc.constantFrom("HELLO", "WELCOME", "INITIATE", "READY", "ERROR", undefined);
-  const side = fc.constantFrom(...Object.values(CLIENTS), ...Object.values(SERVERS));
-  fc.assert(
-    fc.property(name, fc.uint8Array({ maxLength: 60 }), side, (command, bytes, make) => {
-      const body = command === undefined ? Buffer.from(bytes) : encodeCommand(command, bytes);
-      expect(make().receive(body)).toBeTypeOf("object");
-    }),
-    { numRuns: 2_000 },
-  );
 });

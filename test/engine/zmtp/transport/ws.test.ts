@@ -571,24 +571,6 @@ describe("pings and pongs", () => {
 });
 
 describe("a full peer", () => {
-  it("makes the sender wait, and gets everything in the end", async () => {
-    const push = world.push({ sendHighWaterMark: 10 });
-    const pull = world.pull({ receiveHighWaterMark: 10 });
-    push.connect(await pull.bind("ws://127.0.0.1:*"));
-    const body = Buffer.alloc(262_144, "x");
-    let sent = 0;
-    const sending = (async () => {
-      for (; sent < 300; sent++) await push.send([String(sent), body]);
-    })();
-    await until(() => sent > 0 && push.stats().queued > 0, "a full queue");
-    for (let i = 0; i < 300; i++) {
-      const [number, rest] = await pull.receive();
-      expect(String(number)).toBe(String(i));
-      expect((rest as Buffer).equals(body)).toBe(true);
-    }
-    await sending;
-  });
-
   it("gets what waits when its sender closes, and then a close frame", async () => {
     const push = world.push();
     const peer = await peerOf(await push.bind("ws://127.0.0.1:*"));

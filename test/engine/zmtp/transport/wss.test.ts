@@ -54,23 +54,6 @@ async function subjectAt(endpoint: string): Promise<unknown> {
 }
 
 describe("wss://", () => {
-  it("carries messages in order, and all that was sent before close", async () => {
-    const pull = world.pull(pair("server"));
-    const endpoint = await pull.bind("wss://127.0.0.1:*/orders");
-    expect(endpoint).toMatch(/^wss:\/\/127\.0\.0\.1:\d+\/orders$/);
-    const push = world.push(trust());
-    const joined = next(pull, "peer:join");
-    push.connect(endpoint);
-    const large = Buffer.alloc(1_000_000, 7);
-    for (let i = 0; i < 300; i++) await push.send([String(i), i === 150 ? large : "x".repeat(i)]);
-    expect((await joined).address).toMatch(/^wss:\/\//);
-    await push.close();
-    for (let i = 0; i < 300; i++) {
-      const [number, body] = (await pull.receive({ timeout: 8_000 })) as [Buffer, Buffer];
-      expect([String(number), body.length]).toEqual([String(i), i === 150 ? large.length : i]);
-    }
-  });
-
   it.skipIf(RUNTIME === "deno")("gives authenticate the client's certificate", async () => {
     const asked: PeerCredentials[] = [];
     const authenticate = (peer: PeerCredentials): boolean => {
