@@ -27,17 +27,6 @@ test("a listener that is not a function is refused", () => {
   );
 });
 
-test("once hears one event, and off takes back what once added", () => {
-  const events = stream();
-  const once = vi.fn();
-  const never = vi.fn();
-  events.once("worker:joined", once).once("worker:joined", never).off("worker:joined", never);
-  events.emit({ type: "worker:joined", n: 1 });
-  events.emit({ type: "worker:joined", n: 2 });
-  expect(once.mock.calls).toEqual([[{ type: "worker:joined", n: 1 }]]);
-  expect(never).not.toHaveBeenCalled();
-});
-
 test("nothing is kept before the first read unless it is asked for", async () => {
   const plain = stream();
   plain.emit({ type: "worker:left" });

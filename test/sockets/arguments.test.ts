@@ -127,28 +127,10 @@ describe("an unknown option is refused, with the nearest known one", () => {
     );
   });
 
-  it.each([
-    ["a", 'got "a"'],
-    [["a"], "got an array"],
-    [() => "a", "got a function"],
-  ])("and so are options that are not an object: %s", async (options, got) => {
-    expect(await refusal(() => new Push(options as Wrong))).toBe(
-      `The options of Push must be an object; ${got}`,
+  it("and so are options that are not an object", async () => {
+    expect(await refusal(() => new Push(["a"] as Wrong))).toBe(
+      "The options of Push must be an object; got an array",
     );
-  });
-
-  it("and so is a context that is null", async () => {
-    expect(await refusal(() => new Push({ context: null } as Wrong))).toBe(
-      "Option context of Push must be a Context; got null",
-    );
-  });
-
-  it("and so is the name of an event", async () => {
-    const { events } = own(new Push({ context }));
-    for (const call of ["on", "once", "off"] as const)
-      expect(await refusal(() => (events as Wrong)[call]("conect", () => undefined))).toBe(
-        'There is no event "conect"; did you mean connect?',
-      );
   });
 });
 
@@ -158,11 +140,6 @@ describe("an argument too many, or of another kind, is refused", () => {
       'send takes one message: the frames of one must be an array, [frame, frame]; got "message", too',
       () => new Push({ context }),
       (s) => s.send("topic", "message"),
-    ],
-    [
-      "send takes one message: the frames of one must be an array, [frame, frame]; got 3 bytes, too",
-      () => new Push({ context }),
-      (s) => s.send("topic", Buffer.from("abc")),
     ],
     [
       "send takes one message: the frames of one must be an array, [frame, frame]; got 1, too",
@@ -184,7 +161,6 @@ describe("an argument too many, or of another kind, is refused", () => {
       () => new Push({ context }),
       (s) => s.trySend("topic", { copy: 1 }),
     ],
-    ["The options of receive must be an object; got 100", () => new Pull({ context }), (s) => s.receive(100)],
     ["The options of receive must be an object; got 0", () => new Pull({ context }), (s) => s.receive(0)],
     [
       "The options of receive must be an object; got null",
@@ -252,11 +228,6 @@ describe("an argument too many, or of another kind, is refused", () => {
       "disconnect takes an endpoint, and nothing else; got 1, too",
       () => new Push({ context }),
       (s) => s.disconnect("inproc://a", 1),
-    ],
-    [
-      'An endpoint must be a string such as "tcp://127.0.0.1:5555"; got an array',
-      () => new Push({ context }),
-      (s) => s.bind(["inproc://a"]),
     ],
     [
       'An endpoint must be a string such as "tcp://127.0.0.1:5555"; got 5',

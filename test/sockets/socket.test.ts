@@ -208,22 +208,6 @@ describe("what keeps the process alive", () => {
 });
 
 describe("close", () => {
-  test("with a linger lets waiting sends leave first, and refuses new ones meanwhile", async () => {
-    const { engine, context } = world("when-told");
-    const push = new Push({ context });
-    engine.last.room = 0;
-    engine.last.peers = 1;
-    const waiting = watch(push.send("a"));
-    const closing = watch(push.close({ linger: -1 }));
-    const late = watch(push.send("b"));
-    engine.last.room = 5;
-    engine.deliver();
-    await turn();
-    expect(waiting.state).toBe("fulfilled");
-    expect(late.code).toBe("EBADF");
-    expect(closing.value).toEqual({ flushed: 1, discarded: 0, unknown: 0 });
-  });
-
   test("without one refuses what waits with EAGAIN, and reports it", async () => {
     const { engine, context } = world();
     const push = new Push({ context });

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Link, LinkedList } from "../../../src/core/collections/linked-list.js";
 import { Deadlines, type Due } from "../../../src/core/deadlines.js";
-import { EventStream } from "../../../src/core/event-stream.js";
 
 describe("a linked list", () => {
   it("lets members leave from anywhere, and stand in one list only", () => {
@@ -47,27 +46,4 @@ it("deadlines come due in time, in few lists, and not when they were set again",
   a.link.unlink();
   expect([...deadlines.take(5_000)]).toEqual([b]);
   expect(deadlines.next()).toBeUndefined();
-});
-
-it("events reach listeners and readers; an unread one is kept, a closed end says so", async () => {
-  const events = new EventStream<{ readonly type: "a" | "b"; readonly n: number }>();
-  const heard: number[] = [];
-  const listener = ({ n }: { n: number }): void => void heard.push(n);
-  events.on("a", listener);
-  events.emit({ type: "a", n: 1 });
-  events.emit({ type: "b", n: 2 });
-  events.off("a", listener);
-  events.emit({ type: "a", n: 3 });
-  expect(heard).toEqual([1]);
-  const waiting = events.receive();
-  events.emit({ type: "b", n: 4 });
-  events.emit({ type: "b", n: 5 });
-  expect((await waiting).n).toBe(4);
-  for (let i = 0; i < 1_000; i++) events.emit({ type: "a", n: i });
-  expect(events.lost).toBe(1);
-  events.close();
-  const rest: number[] = [];
-  for await (const { n } of events) rest.push(n);
-  expect(rest).toHaveLength(1_000);
-  await expect(events.receive()).rejects.toMatchObject({ code: "EBADF" });
 });

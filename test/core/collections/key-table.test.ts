@@ -61,15 +61,6 @@ describe("a table of keys", () => {
       expect(looks).toBeLessThan(10 * 1_024);
     }
   });
-
-  it("leaves nothing behind of what it held, in as many turns as it takes", () => {
-    const table = new KeyTable<Entry>();
-    for (let round = 0; round < 3; round++) {
-      for (let k = 0; k < 3_000; k++) table.set(entry(`${round}/${k}`, ""));
-      for (let k = 0; k < 3_000; k++) expect(table.delete(Buffer.from(`${round}/${k}`))).toBe(true);
-      expect(table.size).toBe(0);
-    }
-  });
 });
 
 /** 2 ** `blocks` keys with the same FNV-1a: of blocks in a row, of which either of two leads to the same hash. */

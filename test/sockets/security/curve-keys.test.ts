@@ -1,29 +1,9 @@
 import { expect, test } from "vitest";
 import { InvalidArgumentError } from "../../../src/core/errors.js";
-import { decodeZ85, encodeZ85 } from "../../../src/core/z85.js";
-import { curveKeyPair, curvePublicKey } from "../../../src/sockets/security/curve-keys.js";
+import { encodeZ85 } from "../../../src/core/z85.js";
+import { curvePublicKey } from "../../../src/sockets/security/curve-keys.js";
 
 const z85 = (hex: string): string => encodeZ85(Buffer.from(hex, "hex"));
-
-test("a pair is two keys of 32 bytes as 40 characters, new each time", () => {
-  const seen = new Set<string>();
-  for (let i = 0; i < 50; i++) {
-    const { publicKey, secretKey } = curveKeyPair();
-    for (const key of [publicKey, secretKey]) {
-      expect(key).toHaveLength(40);
-      expect(decodeZ85(key)).toHaveLength(32);
-      seen.add(key);
-    }
-  }
-  expect(seen.size).toBe(100);
-});
-
-test("the public key of a pair follows from its secret key", () => {
-  for (let i = 0; i < 50; i++) {
-    const { publicKey, secretKey } = curveKeyPair();
-    expect(curvePublicKey(secretKey)).toBe(publicKey);
-  }
-});
 
 test.each([
   // RFC 7748, 5.2: the first iteration, whose scalar is the base point.
