@@ -6,31 +6,14 @@ import { RUNTIME } from "../support/engines.js";
 import { describeEngines, describeTransports, itIf } from "./support/engines.js";
 import { collect, failure, thrown, until, within } from "./support/wait.js";
 
+/** One of each kind; core/schemes has all of them. */
 const BAD_ANYWHERE: unknown[] = [
   "",
-  "tcp",
-  "tcp:",
-  "tcp://",
-  "://127.0.0.1:5",
   "127.0.0.1:5555",
-  "tcp://127.0.0.1",
-  "tcp://127.0.0.1:",
-  "tcp://:5555",
   "tcp://127.0.0.1:65536",
-  "tcp://127.0.0.1:-1",
-  "tcp://127.0.0.1:5x",
-  "tcp://127.0.0.1:5 ",
-  "tcp://::1:5555",
-  "tcp://[::1]",
   "tcp://127.0.0.1:5\0",
   "ipc://",
-  "inproc://",
-  `inproc://${"x".repeat(256)}`,
   5,
-  null,
-  undefined,
-  {},
-  ["tcp://127.0.0.1:5"],
 ];
 
 describeTransports("bind", (world) => {

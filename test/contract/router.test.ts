@@ -199,7 +199,12 @@ describeTransports("router", (world) => {
   it("probeRouter introduces a socket with an empty message", async () => {
     const router = world.router();
     const endpoint = await world.bind(router);
-    const dealer = world.dealer({ probeRouter: true, routingId: "prober" });
+    const [dealer, other] = [
+      world.dealer({ probeRouter: true, routingId: "prober" }),
+      world.router({ probeRouter: true, routingId: "router" }),
+    ];
+    other.connect(endpoint);
+    expect(texts(await router.receive({ timeout: 8_000 }))).toEqual(["router", ""]);
     dealer.connect(endpoint);
     expect(texts(await router.receive({ timeout: 8_000 }))).toEqual(["prober", ""]);
     await router.send(["prober", "welcome"]);

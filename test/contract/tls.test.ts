@@ -201,19 +201,6 @@ describe("tls://", () => {
     await talk(careless, server);
   });
 
-  it("is made again after a loss", async () => {
-    const server = await bound({});
-    const relay = await relayTo(portOf(server), (chunk) => chunk);
-    const client = dealer({ tlsCa: pem("ca.pem") });
-    client.connect(`tls://127.0.0.1:${relay}`);
-    for (let i = 0; i < 5; i++) {
-      await talk(client, server, String(i));
-      const left = next(client, "peer:leave");
-      for (const link of links) link.destroy();
-      await left;
-    }
-  });
-
   it("has heartbeats: a link that carries nothing more is given up", async () => {
     const server = await bound({});
     let held = false;
