@@ -120,13 +120,6 @@ describe("a case that asks for it", () => {
   });
 });
 
-/** Each combination of a contender and a value. */
-function _combinations<T>(names: readonly string[], values: readonly T[]): [Contender, T][] {
-  return present
-    .filter(({ name }) => names.includes(name))
-    .flatMap((contender) => values.map((value): [Contender, T] => [contender, value]));
-}
-
 /** Starts a side, waits until it is ready, lets it go. @returns its exit code */
 async function endsWithInput({ file, args, env }: SideCommand): Promise<number | null> {
   const child = spawn(file, args, {

@@ -1,9 +1,6 @@
-import { endianness } from "node:os";
 import { describe, expect, it } from "vitest";
-import { errorReply, jsonReply } from "../../src/control/protocol.js";
-import { InvalidArgumentError, InvalidStateError } from "../../src/index.js";
-import { parseControl, statisticsReply, wordReply } from "../../src/proxy/control-protocol.js";
-import fc from "../support/properties.js";
+import { InvalidArgumentError } from "../../src/index.js";
+import { parseControl } from "../../src/proxy/control-protocol.js";
 
 const parse = (...texts: string[]) => parseControl(texts.map((text) => Buffer.from(text)));
 
@@ -48,58 +45,5 @@ describe("what a control socket understands", () => {
   ] as [string[], RegExp][])("not %j", (texts, why) => {
     expect(() => parse(...texts)).toThrow(InvalidArgumentError);
     expect(() => parse(...texts)).toThrow(why);
-  });
-
-  it("nothing that anybody makes up is carried out, or throws anything else", () => {
-    const json = fc.json().map((text) => [Buffer.from(text)]);
-    const bytes = fc.array(fc.uint8Array({ maxLength: 60 }).map((array) => Buffer.from(array)));
-    const own = fc
-      .record({ command: fc.constantFrom("status", "drain", "stop", null), timeout: fc.anything() })
-      .map((value) => {
-        try {
-          return [Buffer.from(JSON.stringify(value))];
-        } catch {
-          return [];
-        }
-      });
-    fc.assert(
-      fc.property(fc.oneof(json, bytes, own), (message) => {
-        let action: string;
-        try {
-          ({ action } = parseControl(message));
-        } catch (error) {
-          expect(error).toBeInstanceOf(InvalidArgumentError);
-          expect((error as Error).message.length).toBeLessThan(200);
-          return;
-        }
-        expect(["status", "drain"]).toContain(action);
-      }),
-    );
-  });
-});
-
-describe("how it answers", () => {
-  it("STATISTICS with eight numbers of eight bytes, the frontend first, what came in first", () => {
-    const side = (first: number) => ({
-      in: { messages: first, bytes: first + 1 },
-      out: { messages: first + 2, bytes: 2 ** 40 + first },
-    });
-    const reply = statisticsReply(side(1), side(10));
-    const read = (frame: Buffer): number =>
-      Number(endianness() === "LE" ? frame.readBigUInt64LE() : frame.readBigUInt64BE());
-    expect(reply.map((frame) => frame.length)).toEqual(Array(8).fill(8));
-    expect(reply.map(read)).toEqual([1, 2, 3, 2 ** 40 + 1, 10, 11, 12, 2 ** 40 + 10]);
-  });
-
-  it("words with an empty frame, commands and faults with JSON", () => {
-    expect(wordReply()).toEqual([Buffer.alloc(0)]);
-    expect(String(jsonReply({ state: "paused" }))).toBe('{"ok":true,"state":"paused"}');
-    expect(JSON.parse(String(errorReply("no")))).toEqual({
-      ok: false,
-      error: { code: "EINVAL", message: "no" },
-    });
-    expect(JSON.parse(String(errorReply(new InvalidStateError("EFSM", "not now"))))).toMatchObject({
-      error: { code: "EFSM" },
-    });
   });
 });

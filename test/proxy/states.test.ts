@@ -16,32 +16,6 @@ const calls: readonly ProxyCall[] = [
 ];
 
 describe("a proxy's states", () => {
-  it("lead from start to stop", () => {
-    const path: ProxyState[] = ["idle"];
-    for (const call of [
-      "start",
-      "started",
-      "pause",
-      "resume",
-      "drain",
-      "drained",
-      "stop",
-      "stopped",
-    ] as const)
-      path.push(next(path.at(-1) as ProxyState, call));
-    expect(path).toEqual([
-      "idle",
-      "starting",
-      "running",
-      "paused",
-      "running",
-      "draining",
-      "drained",
-      "stopping",
-      "stopped",
-    ]);
-  });
-
   it("refuse what does not fit, with the state and what would", () => {
     expect(thrown(() => next("idle", "pause"))).toMatchObject({
       code: "EFSM",

@@ -1,5 +1,5 @@
 /** Addresses and keys: who gets in, who is put out, and what happens to everybody else. */
-import { mkdir, mkdtemp, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -220,40 +220,6 @@ describe("keys", () => {
     expect(read.at(-1)).toMatchObject({ keys: 0, revoked: 1 });
     await save("good.new", good.publicKey);
     await until(() => push.stats().peers === 1, "its coming back");
-  });
-
-  it("that change in place are soon known, though the folder is as it was", async () => {
-    const [before, after] = [curveKeyPair(), curveKeyPair()];
-    await save("one", before.publicKey);
-    const { ctimeMs } = await stat(keys);
-    const proxy = await world.start(new StreamerProxy(sides()));
-    const [old, other] = [pushWith(proxy, before), pushWith(proxy, after)];
-    await old.ready({ timeout: LIMIT });
-    // From then on the folder is compared by its times.
-    await until(() => Date.now() > ctimeMs + 1_600, "times that are exact");
-    await save("one", after.publicKey);
-    await until(() => old.stats().peers === 0 && other.stats().peers === 1, "the other key");
-  });
-
-  it("stay when the folder goes, which is reported; another in its place is read", async () => {
-    const [one, two] = [curveKeyPair(), curveKeyPair()];
-    await save("one", one.publicKey);
-    const proxy = await world.start(new StreamerProxy(sides()));
-    const read = eventsOf(proxy, "keys:changed");
-    const push = pushWith(proxy, one);
-    await push.ready({ timeout: LIMIT });
-    await rename(keys, `${keys}.old`);
-    await until(
-      () => read.some(({ problems }) => problems.some((problem) => /ENOENT/.test(problem))),
-      "the report",
-    );
-    expect([push.stats().peers, read.at(-1)?.keys]).toEqual([1, 1]);
-    await mkdir(keys);
-    await save("two", two.publicKey);
-    await until(() => push.stats().peers === 0, "the end of the first key's peer");
-    expect(read.at(-1)).toMatchObject({ keys: 1, problems: [] });
-    await save("one", one.publicKey);
-    await until(() => push.stats().peers === 1, "what changes in the new folder");
   });
 
   it("are checked before the program's own hook, which is asked about those in the folder only", async () => {
