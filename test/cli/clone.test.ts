@@ -1,7 +1,8 @@
 /** `shoal clone`: a map's servers and what changes it. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { curveKeyPair, writeCertificate } from "../../src/index.js";
 import { CloneClient } from "../../src/patterns/clone/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { run, start, startWithout } from "./in-process.js";
 import { type Ended, file, ipc, startWithout as spawnWithout, useShoal, type Watched } from "./support.js";
 
@@ -22,16 +23,11 @@ async function startServerBy<W extends Watched>(
   return { server, connect: ["--connect", endpoint] };
 }
 
-const clients: CloneClient[] = [];
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.close()));
-});
+const closed = closeAfterEach();
 
 /** A client in this process: what a test is not about need not be a process. */
 function clientOf(connect: readonly string[]): CloneClient {
-  const client = new CloneClient(connect.filter((text) => text.startsWith("ipc:")));
-  clients.push(client);
-  return client;
+  return closed(new CloneClient(connect.filter((text) => text.startsWith("ipc:"))));
 }
 
 async function contentOf(connect: readonly string[]): Promise<Record<string, string>> {

@@ -49,15 +49,6 @@ describe("push and pull", () => {
     expect((await printing.ended).stdout.toString()).toBe("x::::y\n");
   });
 
-  test("--json brings binary frames through unchanged", async () => {
-    const endpoint = ipc();
-    const lines =
-      '{"frames":["text",{"base64":"/wD+"},""]}\n{"frames":["line\\nfeed \\u0000"]}\n{"frames":["é"]}\n';
-    const pull = startWithout("pull", "--bind", endpoint, "--count", "3", "--json");
-    expect((await run(lines, "push", "--connect", endpoint, "--json")).code).toBe(0);
-    expect((await pull.ended).stdout.toString()).toBe(lines);
-  });
-
   test("--raw carries all bytes of the input as one message", async () => {
     const endpoint = ipc();
     const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7) % 256));
@@ -159,7 +150,7 @@ describe("dealer and router", () => {
     expect((await router.ended).code).toBe(0);
   });
 
-  test("an id that is not text is hexadecimal in lines, a frame in JSON", async () => {
+  test("an id that is not text is hexadecimal in lines", async () => {
     const endpoint = ipc();
     const router = start("router", "--bind", endpoint);
     const dealer = start("dealer", "--connect", endpoint, "--count", "1");
@@ -167,17 +158,6 @@ describe("dealer and router", () => {
     const [, id] = await router.until("stdout", /^(0x00[0-9a-f]{8}) hello\n/);
     router.write(`${id} you there\n`);
     expect((await dealer.ended).stdout.toString()).toBe("you there\n");
-    const other = ipc();
-    const json = start("router", "--bind", other, "--json");
-    const peer = start("dealer", "--connect", other, "--count", "1");
-    peer.write("hello\n");
-    // Its four bytes are made up: one in sixteen times they are UTF-8, and the frame a string.
-    const [line] = await json.until(
-      "stdout",
-      /^\{"frames":\[(?:\{"base64":"[^"]+"\}|"(?:[^"\\]|\\.)+"),"hello"\]\}\n/,
-    );
-    json.write(line.replace("hello", "again"));
-    expect((await peer.ended).stdout.toString()).toBe("again\n");
   });
 
   test("a line for a peer that is not there is reported; the others go out, and the exit code is 1", async () => {

@@ -17,15 +17,7 @@ describe("shoal lvc", () => {
     expect(sent.code).toBe(0);
     const subscriber = await run(
       "",
-      "sub",
-      "--subscribe",
-      "a",
-      "--count",
-      "1",
-      "--multipart",
-      "|",
-      "--connect",
-      backend,
+      ...["sub", "--subscribe", "a", "--count", "1", "--multipart", "|", "--connect", backend],
     );
     expect(subscriber).toMatchObject({ code: 0, stdout: Buffer.from("a|2\n") });
     first.signal("SIGTERM");
@@ -35,15 +27,7 @@ describe("shoal lvc", () => {
     const second = begin("--quiet");
     const again = await run(
       "",
-      "sub",
-      "--subscribe",
-      "b",
-      "--count",
-      "1",
-      "--multipart",
-      "|",
-      "--connect",
-      backend,
+      ...["sub", "--subscribe", "b", "--count", "1", "--multipart", "|", "--connect", backend],
     );
     expect(String(again.stdout)).toBe("b|1\n");
     second.signal("SIGTERM");

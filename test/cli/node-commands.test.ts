@@ -214,7 +214,11 @@ describe("what an operator does", () => {
     await fails(/no member is called "nobody"/, "remove", "nobody", ...at);
     await fails(/b is not removed/, "admit", "b", ...at);
     await fails(/in no minority/, "heal", ...at);
-    expect(await run("", "node", "remove", "b", ...at)).toMatchObject({ code: 0 });
+    const removed = await run("", "node", "remove", "b", ...at);
+    expect([removed.code, removed.stderr]).toEqual([
+      0,
+      expect.stringMatching(/ info shoal node remove: removed b@\S+\n$/),
+    ]);
     await fails(/b@\S+ is removed already/, "remove", "b", ...at);
     const text = String((await run("", "node", "status", ...at)).stdout);
     expect(text).toMatch(

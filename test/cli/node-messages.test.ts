@@ -1,16 +1,10 @@
 /** `shoal node pub` and `shoal node sub`: messages through running nodes. */
-import { EventEmitter, on, once } from "node:events";
+import { EventEmitter, on } from "node:events";
 import { writeFileSync } from "node:fs";
 import { PassThrough, Writable } from "node:stream";
-import { setImmediate } from "node:timers/promises";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { Log } from "../../src/cli/log.js";
 import { type MessagingNode, NodeMessages } from "../../src/cli/node-messages.js";
-import { publishLines } from "../../src/cli/node-transfer.js";
-import { LINES, Output } from "../../src/cli/output.js";
 import { run as runCommand } from "../../src/cli/program.js";
-import { Stop } from "../../src/cli/stop.js";
-import { withTerminal } from "../../src/cli/terminal.js";
 import type { ClusterMessage, MessageClient } from "../../src/cluster/index.js";
 import { Envelope, Router } from "../../src/index.js";
 import { type Command, run, start, startWithout } from "./in-process.js";
@@ -170,70 +164,6 @@ describe("shoal node pub and sub", () => {
     const { code, stderr } = await sub.ended;
     expect(code).toBe(1);
     expect(stderr).toMatch(/the node has ended/);
-  });
-});
-
-describe("a node that fails while shoal node pub reads", () => {
-  /** Publishes lines; each command to the node fails. */
-  function publishing(answers: readonly object[] = []) {
-    const input = new PassThrough();
-    const asked = new EventEmitter();
-    let commands = 0;
-    const stdout = new PassThrough();
-    const own = { stdin: input, stdout, stderr: stdout, signals: new EventEmitter() };
-    const ended = withTerminal(own, () =>
-      publishLines({
-        members: { topic: "t" },
-        json: false,
-        stop: new Stop(),
-        log: new Log("test"),
-        ask: async () => {
-          commands += 1;
-          asked.emit("asked");
-          const answer = answers[commands - 1];
-          if (answer === undefined) throw new Error("the node is gone");
-          return { ...answer };
-        },
-        connection: new AbortController().signal,
-        output: new Output(LINES, new Stop()),
-      }),
-    ).then(
-      () => "published",
-      (error: Error) => error.message,
-    );
-    return { input, asked, ended, commands: () => commands, printed: () => String(stdout.read() ?? "") };
-  }
-
-  it("fails it, however long its input goes on", async () => {
-    const { input, asked, ended } = publishing();
-    const first = once(asked, "asked");
-    input.write("1\n");
-    await first;
-    await setImmediate();
-    input.end();
-    expect(await ended).toBe("the node is gone");
-  });
-
-  it("leaves a count of what was published", async () => {
-    const { input, asked, ended, printed } = publishing([{ nodes: [2] }]);
-    const first = once(asked, "asked");
-    input.write("1\n");
-    await first;
-    await setImmediate();
-    input.end("2\n");
-    expect(await ended).toBe("the node is gone");
-    expect(printed()).toContain("published 1 message, 2 copies\n");
-  });
-
-  it("is sent nothing more", async () => {
-    const { input, asked, ended, commands } = publishing();
-    const first = once(asked, "asked");
-    input.write("1\n");
-    await first;
-    await setImmediate();
-    input.write("2\n");
-    input.end("3\n");
-    expect([await ended, commands()]).toEqual(["the node is gone", 1]);
   });
 });
 

@@ -1,10 +1,7 @@
-/** Nodes as a user starts them: they find each other, are killed, stopped, removed, and cut off. As processes where that is the point. */
-import { chmodSync, writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { missing } from "../support/peers.js";
-import { run } from "./in-process.js";
 import { HostNetworks, type NodeLine, NodeProcess, NodeRun } from "./nodes.js";
-import { file, ipc, useShoal } from "./support.js";
+import { ipc, useShoal } from "./support.js";
 
 useShoal();
 
@@ -32,23 +29,6 @@ describe("shoal node start", () => {
     expect(a.eventsOf("b")).toEqual(["joined", "left"]);
     a.signal("SIGINT");
     expect((await a.ended).code).toBe(0);
-  });
-
-  it("a late one has every member right after its ready, each once", async () => {
-    const cluster = group();
-    const early = ["a", "b", "c"].map((name) => start(name, cluster));
-    await Promise.all(
-      early.map((node) => node.untilSees(...["a", "b", "c"].filter((name) => name !== node.name))),
-    );
-    const late = start("late", cluster);
-    await late.untilSees("a", "b", "c");
-    const [first, ...others] = late.lines.slice(0, 4);
-    expect(first).toMatchObject({ event: "ready", name: "late" });
-    expect(others.map(({ event, name }) => `${event} ${name}`).sort()).toEqual([
-      "joined a",
-      "joined b",
-      "joined c",
-    ]);
   });
 
   it("with --discovery finds others at the addresses of its sources", async () => {
@@ -84,44 +64,12 @@ describe("shoal node start", () => {
     expect(a.eventsOf("c")).not.toContain("conflict");
   });
 
-  it("a removed node is out, although it lives, and learns of it", async () => {
-    const cluster = group();
-    const control = ipc();
-    const a = start("a", [...cluster, "--control", control]);
-    const [b, c] = ["b", "c"].map((name) => start(name, cluster)) as [NodeRun, NodeRun];
-    await Promise.all([a.untilSees("b", "c"), b.untilSees("a", "c"), c.untilSees("a", "b")]);
-    expect(await run("", "node", "remove", "c", "--control", control)).toMatchObject({ code: 0 });
-    await Promise.all([a, b, c].map((node) => node.untilSaid("removed", "c")));
-    expect([a.sees, b.sees]).toEqual([["b"], ["a"]]);
-    const unknown = await run("", "node", "remove", "nobody", "--control", control);
-    expect(unknown).toMatchObject({ code: 1, stderr: expect.stringMatching(/nobody/) });
-  });
-
   it("two of one name: both sides say so", async () => {
     const cluster = group();
     const first = start("twin", cluster);
     await first.ready();
     const second = start("twin", cluster);
     await Promise.all([first.untilSaid("conflict", "twin"), second.untilSaid("conflict", "twin")]);
-  });
-
-  it("nodes with a key and nodes without one, or with another, do not meet", async () => {
-    const cluster = group();
-    const key = (text: string): string => {
-      const path = file();
-      writeFileSync(path, `${text}\n`);
-      chmodSync(path, 0o600);
-      return path;
-    };
-    const good = ["--key", key("rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7")];
-    const other = ["--key", key("JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6")];
-    const [a, b] = ["a", "b"].map((name) => start(name, [...cluster, ...good])) as [NodeRun, NodeRun];
-    const [stranger, open] = [start("stranger", [...cluster, ...other]), start("open", cluster)];
-    await Promise.all([a.untilSees("b"), b.untilSees("a"), stranger.ready(), open.ready()]);
-    // Once the third with the key is there, the others had as much time as it had.
-    const c = start("c", [...cluster, ...good]);
-    await Promise.all([a.untilSees("b", "c"), c.untilSees("a", "b")]);
-    expect([stranger.sees, open.sees]).toEqual([[], []]);
   });
 });
 

@@ -3,13 +3,8 @@ import { spawnSync } from "node:child_process";
 import { EventEmitter, once } from "node:events";
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { PassThrough, Writable } from "node:stream";
-import { afterEach, describe, expect, it, test } from "vitest";
-import { NODE_COMMAND_TABLE, NODE_COMMANDS } from "../../src/cli/node-commands.js";
-import type { NodeOperator } from "../../src/cli/node-operator.js";
+import { describe, expect, it, test } from "vitest";
 import { run as runCommand } from "../../src/cli/program.js";
-import { jsonReply, parseCommand } from "../../src/control/protocol.js";
-import { ControlServer } from "../../src/control/server.js";
-import { Reply, UnroutableError } from "../../src/index.js";
 import { namedPipe } from "../support/pipe.js";
 import { run } from "./in-process.js";
 import { file, ipc, useFolder } from "./support.js";
@@ -37,30 +32,21 @@ function keyFile(text: string | Buffer, mode = 0o600): string {
 }
 
 describe("shoal node start refuses", () => {
-  it.each<[string, RegExp, string[]]>([
-    ["no name", /expected --name N or --config FILE/, ["node", "start"]],
-    ["an argument", /too many arguments/, [...START, "extra"]],
-    ["an unknown scope", /Allowed choices are host, link/, [...START, "--scope", "world"]],
-    ["the link without a key", /--scope: the scope "link" needs/, [...START, "--scope", "link"]],
-    [
-      "an interface that is away",
-      /there is no interface "none0"; there are .*lo/,
-      [...START, "--interface", "none0"],
-    ],
-    ["zre on this host only", /--zre: ZRE goes to the link/, [...START, "--zre", "--scope", "host"]],
-    ["a property without a value", /--prop expects K=V; got "x"/, [...START, "--prop", "x"]],
-    ["a property without a key", /--prop expects K=V/, [...START, "--prop", "=x"]],
-    ["a property twice", /--prop a is given twice/, [...START, "--prop", "a=1", "--prop", "a=2"]],
-    ["an unknown source", /did you mean etcd\?/, [...START, "--discovery", "ectd://a:2379/x"]],
-    ["a source that is wrong", /needs a port/, [...START, "--discovery", "dns://a.test?type=A"]],
-    [
-      "inproc for its control",
-      /--control: .*transport must be one of tcp/,
-      [...START, "--control", "inproc://x"],
-    ],
-  ])("%s", async (_, why, args) => {
-    await refuses(args, why);
-  });
+  it.each<[string, RegExp, string]>([
+    ["an argument", /too many arguments/, "extra"],
+    ["an unknown scope", /Allowed choices are host, link/, "--scope world"],
+    ["the link without a key", /--scope: the scope "link" needs/, "--scope link"],
+    ["an interface that is away", /there is no interface "none0"; there are .*lo/, "--interface none0"],
+    ["zre on this host only", /--zre: ZRE goes to the link/, "--zre --scope host"],
+    ["a property without a value", /--prop expects K=V; got "x"/, "--prop x"],
+    ["a property without a key", /--prop expects K=V/, "--prop =x"],
+    ["a property twice", /--prop a is given twice/, "--prop a=1 --prop a=2"],
+    ["an unknown source", /did you mean etcd\?/, "--discovery ectd://a:2379/x"],
+    ["a source that is wrong", /needs a port/, "--discovery dns://a.test?type=A"],
+    ["inproc for its control", /--control: .*transport must be one of tcp/, "--control inproc://x"],
+  ])("%s", async (_, why, args) => void (await refuses([...START, ...args.split(" ")], why)));
+
+  it("no name", async () => void (await refuses(["node", "start"], /expected --name N or --config FILE/)));
 
   it("a key file that is missing, a folder, or open to others", async () => {
     const missing = file();
@@ -134,68 +120,6 @@ test("lines that nobody reads are dropped past a mebibyte, and that is logged; t
 });
 
 describe("the commands of a running node", () => {
-  const sockets: Reply[] = [];
-  afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
-
-  /** A control socket as `shoal node start` has it, of a node that takes note of what it is asked. */
-  async function controlled(failure?: Error) {
-    const calls: string[][] = [];
-    const note =
-      (name: string) =>
-      (...given: string[]) => {
-        if (failure !== undefined) throw failure;
-        calls.push([name, ...given]);
-      };
-    const node = {
-      remove: note("remove"),
-      admit: note("admit"),
-    } as unknown as NodeOperator;
-    const socket = new Reply({ linger: 0 });
-    sockets.push(socket);
-    const endpoint = ipc();
-    await socket.bind(endpoint);
-    void new ControlServer().run(socket, async (frames) => {
-      const { name, members } = parseCommand(JSON.parse(String(frames[0])), NODE_COMMAND_TABLE);
-      await NODE_COMMANDS[name]?.run(node, members);
-      return { reply: jsonReply({ command: name }) };
-    });
-    return { endpoint, calls };
-  }
-
-  it("carry out what they say, and say so", async () => {
-    const { endpoint, calls } = await controlled();
-    const asks = [
-      ["remove", "b"],
-      ["admit", "b"],
-    ];
-    const ended = [];
-    for (const args of asks) ended.push(await run("", "node", ...args, "--control", endpoint));
-    expect(calls).toEqual(asks);
-    expect(ended.map(({ code }) => code)).toEqual([0, 0]);
-    expect(ended.map(({ stderr }) => stderr.replace(/^\S+ info /, ""))).toEqual([
-      "shoal node remove: removed b\n",
-      "shoal node admit: admitted b\n",
-    ]);
-    const { stdout } = await run("", "node", "remove", "c", "--control", endpoint, "--json");
-    expect(JSON.parse(String(stdout))).toEqual({ ok: true, command: "remove" });
-  });
-
-  it("fail with the node's own reason, exit code 1", async () => {
-    const { endpoint } = await controlled(new UnroutableError('there is no member "b"'));
-    const { code, stderr, stdout } = await run("", "node", "remove", "b", "--control", endpoint);
-    expect([code, stderr, stdout.length]).toEqual([1, 'shoal node remove: there is no member "b"\n', 0]);
-  });
-
-  it("give up when nobody answers", async () => {
-    const socket = new Reply({ linger: 0 });
-    sockets.push(socket);
-    const endpoint = ipc();
-    await socket.bind(endpoint);
-    const args = ["remove", "b", "--control", endpoint, "--timeout", "50"];
-    const { code, stderr } = await run("", "node", ...args);
-    expect([code, stderr]).toEqual([1, "shoal node remove: no reply came within 50 ms\n"]);
-  });
-
   it("fail at once where there is no socket, and where its process was killed", async () => {
     const endpoint = ipc();
     const missing = await run("", "node", "status", "--control", endpoint);
@@ -207,14 +131,13 @@ describe("the commands of a running node", () => {
     expect([killed.code, killed.stderr]).toEqual([1, expect.stringContaining("ECONNREFUSED")]);
   });
 
-  it.each<[string, RegExp, string[]]>([
-    ["a name and an endpoint", /not with --control/, ["status", "--node", "a", "--control", "ipc://x"]],
-    ["no name", /missing required argument 'name'/, ["remove", "--control", "ipc://x"]],
-    ["a word too many", /too many arguments/, ["remove", "b", "c", "--control", "ipc://x"]],
-    ["a bad endpoint", /expected TRANSPORT/, ["remove", "b", "--control", "nonsense"]],
-    ["inproc", /only this process/, ["remove", "b", "--control", "inproc://x"]],
-    ["a bad time-out", /from 1 to/, ["remove", "b", "--control", "ipc://x", "--timeout", "0"]],
-  ])("are refused with %s, exit code 2", async (_, why, args) => {
-    await refuses(["node", ...args], why);
-  });
+  it.each<[string, RegExp, string]>([
+    ["a name and an endpoint", /not with --control/, "status --node a --control ipc://x"],
+    ["no name", /missing required argument 'name'/, "remove --control ipc://x"],
+    ["a word too many", /too many arguments/, "remove b c --control ipc://x"],
+    ["a bad endpoint", /expected TRANSPORT/, "remove b --control nonsense"],
+    ["inproc", /only this process/, "remove b --control inproc://x"],
+    ["a bad time-out", /from 1 to/, "remove b --control ipc://x --timeout 0"],
+  ])("are refused with %s, exit code 2", async (_, why, args) =>
+    void (await refuses(["node", ...args.split(" ")], why)));
 });

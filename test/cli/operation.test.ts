@@ -1,9 +1,11 @@
 /** Metrics, health, logs and the service manager's word. */
+
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { watchdogInterval } from "../../src/cli/operation.js";
-import { Pull, Push, Request, type Socket } from "../../src/index.js";
+import { Pull, Push, Request } from "../../src/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { run, startWithout } from "./in-process.js";
 import { Child, file, MAIN, metricsOf, startStreamer, useShoal } from "./support.js";
 
@@ -12,12 +14,7 @@ useShoal();
 const ANY = "tcp://127.0.0.1:*";
 const METRICS = ["--metrics", "127.0.0.1:0"];
 
-const sockets: Socket[] = [];
-function open<S extends Socket>(socket: S): S {
-  sockets.push(socket);
-  return socket;
-}
-afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+const open = closeAfterEach();
 
 async function get(url: string): Promise<{ readonly status: number; readonly body: string }> {
   const response = await fetch(url);
@@ -166,16 +163,7 @@ describe("logs", () => {
 
   it("--log-format json: an object a line, events with their fields, the failure too", async () => {
     const proxy = startWithout(
-      "proxy",
-      "streamer",
-      ...ENDS,
-      "--control",
-      ANY,
-      "--drain",
-      "0",
-      "--log-format",
-      "json",
-      "-v",
+      ...["proxy", "streamer", ...ENDS, "--control", ANY, "--drain", "0", "--log-format", "json", "-v"],
     );
     const [, frontend] = await proxy.until("stderr", /"endpoint":"([^"]+)","msg":"frontend listening/);
     const [, control] = await proxy.until("stderr", /"endpoint":"([^"]+)","msg":"control listening/);

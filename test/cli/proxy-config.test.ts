@@ -1,12 +1,14 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of configurations
 /** shoal proxy --config, between peers that watch what becomes of their connections. */
+
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Pull, Push, Reply, Request, type Socket } from "../../src/index.js";
 import { texts, until } from "../contract/support/wait.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { namedPipe } from "../support/pipe.js";
 import { run, startWithout } from "./in-process.js";
 import { file, ipc, useShoal, type Watched } from "./support.js";
@@ -16,12 +18,7 @@ useShoal();
 const LIMIT = 8_000;
 const QUICK = { reconnectInterval: 20, reconnectMaxInterval: 100 };
 
-const sockets: Socket[] = [];
-function open<S extends Socket>(socket: S): S {
-  sockets.push(socket);
-  return socket;
-}
-afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+const open = closeAfterEach();
 
 let path = "";
 let at: Record<"work" | "workers" | "clients" | "servers" | "control" | "more", string>;
@@ -160,47 +157,6 @@ describe("shoal proxy --config", () => {
       backend: { in: { messages: 1 } },
       drain: { drained: true },
     });
-  });
-
-  it("takes endpoints and gives them up under load: nothing is dropped, and no connection ends", async () => {
-    const proxy = await start(two("]", "]"));
-    const push = open(new Push());
-    const pull = open(new Pull());
-    const client = open(new Request());
-    const reply = server();
-    push.connect(at.work);
-    pull.connect(at.workers);
-    client.connect(at.clients);
-    const lost = [push, pull, client, reply].map(ends);
-    const pushing = keepPushing(push);
-    const pulling = keepPulling(pull);
-    let asking = true;
-    const asked = (async () => {
-      let n = 0;
-      for (; asking; n++) expect(texts(await client.request(`${n}`, { timeout: LIMIT }))).toEqual([`${n}!`]);
-      return n;
-    })();
-    await pulling.until(1_000);
-    change(proxy, two(`, "${at.more}"]`, "]"));
-    await proxy.until("stderr", /work: the frontend listens at \S+\n.*again: 1 change\n/);
-    const other = open(new Push());
-    other.connect(at.more);
-    await other.ready({ timeout: LIMIT });
-    await other.close();
-    change(proxy, two("]", `, "${at.more}"]`)); // From one proxy to the other.
-    await proxy.until(
-      "stderr",
-      /work: the frontend does not listen at .*\n.*requests: the frontend listens at/,
-    );
-    await proxy.until("stderr", /again: 2 changes\n/);
-    const another = open(new Request());
-    another.connect(at.more);
-    expect(texts(await another.request("too", { timeout: LIMIT }))).toEqual(["too!"]);
-    asking = false;
-    expect(await asked).toBeGreaterThan(0);
-    await pulling.until(await pushing.stop());
-    expect(lost.map((count) => count())).toEqual([0, 0, 0, 0]);
-    expect(proxy.stderr).not.toMatch(/has ended/);
   });
 
   it("starts a streamer again under load where it has to: nothing is lost in it, and the other proxy is left alone", async () => {

@@ -112,13 +112,8 @@ describe("--ws-origin", () => {
 
   test("lets pages of these origins connect, and no others", async () => {
     const pull = start(
-      "pull",
-      "--bind",
-      "ws://127.0.0.1:*",
-      "--ws-origin",
-      "https://a.example",
-      "--ws-origin",
-      "https://b.example",
+      ...["pull", "--bind", "ws://127.0.0.1:*"],
+      ...["--ws-origin", "https://a.example", "--ws-origin", "https://b.example"],
     );
     const endpoint = await pull.endpoint();
     const statusFor = async (origin: string): Promise<string> => {
@@ -141,13 +136,7 @@ describe("CURVE", () => {
     const server = await keygen();
     const client = await keygen();
     const pull = startWithout(
-      "pull",
-      "--bind",
-      endpoint,
-      "--curve-certificate",
-      server.secretFile,
-      "--count",
-      "2",
+      ...["pull", "--bind", endpoint, "--curve-certificate", server.secretFile, "--count", "2"],
     );
     const to = ["push", "--connect", endpoint, "--curve-server-key", server.publicKey];
     expect((await run("a\n", ...to)).code).toBe(0);
@@ -163,13 +152,7 @@ describe("CURVE", () => {
     // Within the time-out of the other one a refused handshake has to be.
     await pull.until("stderr", /listening at /);
     const push = start(
-      "push",
-      "--connect",
-      endpoint,
-      "--curve-server-key",
-      other.publicKey,
-      "--timeout",
-      "600",
+      ...["push", "--connect", endpoint, "--curve-server-key", other.publicKey, "--timeout", "600"],
     );
     const { code, stderr } = await push.end("a\n").ended;
     expect(stderr).toMatch(

@@ -167,12 +167,7 @@ it("refuses a folder whose file is cut off", async () => {
   expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("data.mdb is damaged")]);
   const alone = await run(
     "",
-    "majordomo",
-    "broker",
-    "--bind",
-    "tcp://127.0.0.1:*",
-    "--titanic-attempts",
-    "3",
+    ...["majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--titanic-attempts", "3"],
   );
   expect(alone).toMatchObject({ code: 2 });
 }, 60_000);

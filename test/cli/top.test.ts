@@ -49,14 +49,7 @@ describe("shoal top", () => {
     // What does not answer within the interval has no rates.
     const { code, stdout, stderr } = await run(
       "",
-      "top",
-      one.url,
-      control,
-      away,
-      "--once",
-      "--json",
-      "--interval",
-      "2",
+      ...["top", one.url, control, away, "--once", "--json", "--interval", "2"],
     );
     expect([code, stderr]).toEqual([1, "shoal top: not every address answers\n"]);
     const [metrics, status, gone, ...others] = String(stdout)
