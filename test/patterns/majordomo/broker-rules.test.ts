@@ -249,16 +249,6 @@ describe("a worker", () => {
     expect(sentTo("c1").map((message) => String(message.at(-1)))).toEqual(["right"]);
     expect(rules.stats()).toMatchObject({ answered: 1, late: 2 });
   });
-
-  it("is given the next request when it has been idle longest", () => {
-    ready("w1");
-    ready("w2");
-    ask("c1");
-    const tag = tagOf("w1");
-    reply("w1", tag, "done");
-    ask("c2");
-    expect(sentTo("w2")).toHaveLength(1);
-  });
 });
 
 describe("a request", () => {

@@ -275,15 +275,3 @@ it("a worker keeps nothing for a connection to a broker that it has closed", asy
   expect(forgotten).toHaveBeenCalledOnce();
   forgotten.mockRestore();
 });
-
-it("options that cannot be right change nothing", async () => {
-  expect(() => new MajordomoBroker({ maxQueue: -1 })).toThrow("maxQueue");
-  expect(() => new MajordomoBroker({ beat: 1 } as object)).toThrow("beat");
-  const echo = (request: Buffer[]): Buffer[] => request;
-  expect(() => new MajordomoWorker([], "echo", echo)).toThrow("endpoint");
-  expect(() => new MajordomoWorker("tcp://127.0.0.1:1", "mmi.x", echo)).toThrow("mmi.");
-  expect(() => new MajordomoWorker("tcp://127.0.0.1:1", "echo", echo, { concurrency: 0 })).toThrow(
-    "concurrency",
-  );
-  expect(() => new MajordomoClient("tcp://127.0.0.1:1", { protocol: "0.3" as "0.2" })).toThrow("protocol");
-});

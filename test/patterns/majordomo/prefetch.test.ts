@@ -5,7 +5,6 @@ import {
   type MajordomoBrokerEvent,
   type MajordomoBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
-
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import {
   type AtBroker,

@@ -2,66 +2,20 @@
 import { describe, expect, it } from "vitest";
 import {
   Body,
-  Dialect,
   decodeAtBroker,
   decodeAtWorker,
   EMPTY,
-  encode,
   failureIn,
   headerOf,
   numberNear,
 } from "../../../src/patterns/majordomo/protocol.js";
-import { NO_ID, readyOf, requestOf } from "./messages.js";
 
-const { Mdp01 } = Dialect;
 const PEER = Buffer.from([0, 255, 10, 0, 1]);
-
-/** Short ZMTP frames, as hex: flags, size, body. */
-function fromWire(hex: string): Buffer[] {
-  const bytes = Buffer.from(hex, "hex");
-  const frames: Buffer[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const size = bytes[at + 1] as number;
-    frames.push(bytes.subarray(at + 2, at + 2 + size));
-    at += 2 + size;
-  }
-  return frames;
-}
-
-function toWire(frames: readonly (Buffer | string)[]): string {
-  return frames
-    .map((frame, i) => {
-      const bytes = Buffer.from(frame as Buffer);
-      return Buffer.concat([Buffer.of(i < frames.length - 1 ? 1 : 0, bytes.length), bytes]).toString("hex");
-    })
-    .join("");
-}
 
 const frames = (...parts: (string | number | Buffer)[]): Buffer[] =>
   parts.map((part) => (typeof part === "number" ? Buffer.of(part) : Buffer.from(part as string)));
 const bodyOf = (message: object): string[] => (message as { body: Body }).body.frames.map(String);
 const atBroker = (...parts: (string | number | Buffer)[]) => decodeAtBroker([PEER, ...frames(...parts)]);
-
-describe("captured messages of libzmq programs", () => {
-  it("READY of 0.1 for echo", () => {
-    const hex = "010001064d445057303101010100046563686f";
-    expect(decodeAtBroker([PEER, ...fromWire(hex)])).toMatchObject({
-      kind: "ready",
-      dialect: Mdp01,
-      capacity: 1,
-    });
-    expect(toWire(encode("worker", readyOf("", 1, 1, Mdp01)))).toBe(hex);
-  });
-
-  it("a request of 0.1 to echo", () => {
-    const hex = "010001064d445043303101046563686f00024869";
-    const command = decodeAtBroker([PEER, ...fromWire(hex)]);
-    expect(command).toMatchObject({ kind: "request", dialect: Mdp01 });
-    expect(bodyOf(command)).toEqual(["Hi"]);
-    const request = requestOf(0, { dialect: Mdp01, ...NO_ID, body: Body.of(["Hi"]) });
-    expect(toWire(encode("client", request))).toBe(hex);
-  });
-});
 
 describe("a broker", () => {
   it("refuses more frames than a worker takes, with those in front of them", () => {

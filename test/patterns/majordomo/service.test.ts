@@ -107,22 +107,6 @@ describe.each([
       { type: "request:invalid", error: { reason: "invalid-request" } },
     ]);
   });
-
-  it("a reply that does not conform is an error, and the handler's failure", async () => {
-    const { worker, service } = await begin(options, {
-      add: async () => ({ total: "much" }) as unknown as { total: number },
-      async *history() {
-        yield 1;
-        yield "two" as unknown as number;
-      },
-    });
-    const failed = new Promise<MajordomoWorkerEvent>((resolve) =>
-      worker.events.on("handler:failed", resolve),
-    );
-    expect(await failure(service.add({ amount: 1 }))).toMatchObject({ reason: "invalid-reply" });
-    expect(await failed).toMatchObject({ error: { reason: "invalid-reply" } });
-    expect(await failure(collect(service.history({ last: 2 })))).toMatchObject({ reason: "invalid-reply" });
-  });
 });
 
 it("a service's options are those of each call that gives none", async () => {

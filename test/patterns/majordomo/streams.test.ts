@@ -6,7 +6,6 @@ import type {
   MajordomoBrokerOptions,
   MajordomoRequestContext,
 } from "../../../src/patterns/majordomo/index.js";
-import { STREAM_WINDOW } from "../../../src/patterns/majordomo/protocol.js";
 import { failure, turn, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
@@ -86,32 +85,6 @@ describe("an answer in pieces", () => {
     }
   });
 
-  it("is not made further ahead of its reader than the window", async () => {
-    const [, endpoint] = await brokerOf();
-    let made = 0;
-    let read = 0;
-    let ahead = 0;
-    const handler = async function* (): AsyncGenerator<Buffer, undefined> {
-      while (made < 1_000) {
-        made += 1;
-        ahead = Math.max(ahead, made - read);
-        yield Buffer.alloc(1_000);
-      }
-      return undefined;
-    };
-    track(new MajordomoWorker(endpoint, "flood", handler));
-    const client = track(new MajordomoClient(endpoint));
-    for await (const _ of client.stream("flood", "x")) {
-      read += 1;
-      await turn();
-      await turn();
-    }
-    expect(read).toBe(1_000);
-    // What was granted is used, and no more; the reader has counted a piece a turn after it has taken it.
-    expect(ahead).toBeGreaterThan(STREAM_WINDOW / 2_000);
-    expect(ahead).toBeLessThan(STREAM_WINDOW / 1_000 + 3);
-  });
-
   it.each([
     "a plain worker",
     "a generator",
@@ -142,25 +115,6 @@ describe("an answer in pieces", () => {
     // The kernel has buffers, too.
     expect(pieces).toBeLessThan(300);
     expect(last.slice(3, 5).map(String)).toEqual(["shoal.error", "slow-reader"]);
-  });
-
-  it("of a plain worker that nobody reads is given up at maxAnswerBytes", async () => {
-    const [, endpoint] = await brokerOf();
-    const worker = track(new Dealer());
-    worker.connect(endpoint);
-    await worker.send(["MDPW02", "\x01", "flood"]);
-    const client = track(new MajordomoClient(endpoint, { maxAnswerBytes: 100_000 }));
-    const pieces = client.stream("flood", "x");
-    const [, , tag = ""] = await worker.receive();
-    for (let i = 0; i < 200; i++) await worker.send(["MDPW02", "\x03", tag, "", Buffer.alloc(1_000)]);
-    await until(() => client.stats().failed === 1, "the end of it");
-    let read = 0;
-    const reading = (async () => {
-      for await (const _ of pieces) read += 1;
-    })();
-    expect(await failure(reading)).toMatchObject({ reason: "too-large" });
-    expect(read).toBeGreaterThan(50);
-    expect(read).toBeLessThan(100);
   });
 
   it("ends at its worker as soon as the connection of its client does", async () => {
