@@ -1,5 +1,3 @@
-/** Server and clients over real sockets. */
-import { getEventListeners } from "node:events";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { Context, Dealer, json, Publisher, Router, Subscriber } from "../../../src/index.js";
@@ -493,20 +491,6 @@ describe("one server", () => {
     expect(() => new CloneServer({ socketOptions } as never)).toThrow(
       expect.objectContaining({ code: "EINVAL" }),
     );
-  });
-
-  test("one signal for very many sets has one listener, and ends those that wait", async () => {
-    const server = await serve(CALM);
-    const client = await join_(server.at, CALM);
-    const controller = new AbortController();
-    const { signal } = controller;
-    const sets = Array.from({ length: 50 }, (_, n) => client.set(`k${n}`, "v", { signal }));
-    expect(getEventListeners(signal, "abort")).toHaveLength(1);
-    controller.abort();
-    for (const ended of await Promise.allSettled(sets))
-      expect(ended).toMatchObject({ status: "rejected", reason: { code: "ABORT_ERR" } });
-    expect(client.stats()).toMatchObject({ sets: 50, aborted: 50, inFlight: 0 });
-    expect(getEventListeners(signal, "abort")).toHaveLength(0);
   });
 
   test("what an option is called, and what may be waiting in bytes, is checked at every door", async () => {

@@ -9,14 +9,7 @@ import {
   subtreeSequence,
   timeToLive,
 } from "../../../src/patterns/clone/properties.js";
-
 import {
-  encodeGoodbye,
-  encodeHugz,
-  encodeRequest,
-  encodeSet,
-  isGoodbye,
-  isHugz,
   isSubtree,
   keyFault,
   readSequence,
@@ -25,32 +18,9 @@ import {
 } from "../../../src/patterns/clone/protocol.js";
 import { UuidWindow, uuidsOf } from "../../../src/patterns/clone/server-map.js";
 
-/** Frames as ZMTP sends them: flags, length, bytes. */
-function wire(frames: readonly Buffer[]): string {
-  return frames
-    .map((frame, i) => Buffer.concat([Buffer.of(i < frames.length - 1 ? 1 : 0, frame.length), frame]))
-    .map((bytes) => bytes.toString("hex"))
-    .join("");
-}
-
 const five = (...frames: (string | Buffer)[]): Buffer[] =>
   frames.map((frame) => Buffer.from(frame as string));
 const EIGHT = Buffer.alloc(8);
-
-test("ICANHAZ and KTHXBAI are what the Guide's programs send, byte for byte", () => {
-  expect(wire(encodeRequest(Buffer.from("/client/")))).toBe("01084943414e48415a3f00082f636c69656e742f");
-  expect(wire(encodeGoodbye(42, Buffer.alloc(0)))).toBe("01074b5448584241490108000000000000002a010001000000");
-});
-
-test("HUGZ and KVSET have five frames", () => {
-  expect(wire(encodeHugz(1))).toBe("01044855475a01080000000000000001010001000000");
-  const uuid = Buffer.alloc(16, 0xab);
-  expect(wire(encodeSet(Buffer.from("k"), uuid, encodeTimeToLive(5_000), Buffer.from("v")))).toBe(
-    `01016b01080000000000000000${`0110${"ab".repeat(16)}`}010674746c3d350a000176`,
-  );
-  expect(isHugz(encodeHugz(1))).toBe(true);
-  expect(isGoodbye(encodeHugz(1))).toBe(false);
-});
 
 test("a sequence is 8 bytes, big-endian, up to 2^53 - 1", () => {
   for (const sequence of [0, 1, 255, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 5, Number.MAX_SAFE_INTEGER]) {

@@ -415,31 +415,6 @@ test("clients whose list of servers changes lose nothing that was acknowledged, 
   if (TRIES_MANY) expect(acknowledged).toBeGreaterThan(tried * 20);
 });
 
-test("with a store, what was acknowledged survives the kill of both servers", {
-  timeout: SCHEDULES_TIMEOUT,
-}, () => {
-  runSchedules(
-    (simulation) => {
-      const world = new World(simulation, 0, true);
-      const story = begin(simulation, world, true);
-      const strike = (): void => {
-        if (simulation.now > TROUBLE) return;
-        if (world.inStep && world.servers.every(({ up }) => up)) {
-          for (const server of world.servers) {
-            server.kill();
-            simulation.after(simulation.random.integer(10, 1_000), () => server.start());
-          }
-        }
-        simulation.after(simulation.random.integer(500, 3_000), strike);
-      };
-      simulation.after(1_000, strike);
-      simulation.run(TROUBLE);
-      end(simulation, story, true);
-    },
-    { count: COUNT },
-  );
-});
-
 test("whatever is cut, lost, killed or full, all have the same in the end, and no ephemeral key is left", {
   timeout: SCHEDULES_TIMEOUT,
 }, () => {

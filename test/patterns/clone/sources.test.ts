@@ -15,56 +15,6 @@ function clientOf(source: ListedEndpoints, options: CloneClientOptions = {}): Cl
   return track(new CloneClient(source, { heartbeatInterval: HEARTBEAT, ...options }));
 }
 
-async function pair(): Promise<{ servers: [CloneServer, CloneServer]; endpoints: [string, string] }> {
-  const at = folder();
-  const endpoints: [string, string] = [`ipc://${join(at, "p")}`, `ipc://${join(at, "b")}`];
-  const servers = (["primary", "backup"] as const).map((role, n) =>
-    track(new CloneServer({ heartbeatInterval: CALM, pair: { role, peer: endpoints[1 - n] as string } })),
-  ) as [CloneServer, CloneServer];
-  const joined = new Promise((resolve) => servers[0].events.on("replica:joined", resolve));
-  await Promise.all(servers.map((server, n) => server.bind(endpoints[n] as string)));
-  await within(joined, "the backup's map");
-  return { servers, endpoints };
-}
-
-test("no update is lost when the server in use goes from the list and ends, nor one that is set while there is none", async () => {
-  const { servers, endpoints } = await pair();
-  const source = new ListedEndpoints([endpoints[1], endpoints[0]]);
-  const client = clientOf(source, { heartbeatInterval: CALM, timeout: 30_000 });
-  const acknowledged: string[] = [];
-  let stopped = false;
-  const writers = Array.from({ length: 4 }, async (_, writer) => {
-    for (let n = 0; !stopped; n++) {
-      const key = `/${writer}/${n}`;
-      await client.set(key, "kept");
-      acknowledged.push(key);
-    }
-  });
-  const more = (count: number): Promise<void> => {
-    const enough = acknowledged.length + count;
-    return until(() => acknowledged.length >= enough, `${count} more updates`);
-  };
-  await more(100);
-  await until(() => client.stats().server === endpoints[0], "the one that serves"); // The other one stands by.
-  const left = new Promise<string>((resolve) =>
-    client.events.on("server:failed-over", ({ from, reason }) => {
-      if (from === endpoints[0]) resolve(reason);
-    }),
-  );
-  source.set(endpoints[1]);
-  await servers[0].close();
-  await more(100);
-  expect(["disconnected", "silent"]).toContain(await left);
-  source.set();
-  stopped = true;
-  await within(Promise.all(writers), "the last updates");
-  const late = client.set("/late", "kept");
-  await within(late, "the last update"); // The server in use stays for as long as there is no other.
-  acknowledged.push("/late");
-  for (const key of acknowledged) expect(String(servers[1].get(key))).toBe("kept");
-  expect(client.stats()).toMatchObject({ server: endpoints[1], inFlight: 0, timedOut: 0 });
-});
-
 test("an update waits while the source has no server, and endpoints that leave no room for the other ports are refused once", async () => {
   const source = new ListedEndpoints();
   const client = clientOf(source);

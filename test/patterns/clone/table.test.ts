@@ -1,7 +1,6 @@
 /** The hashmap in memory against one of JavaScript, and snapshots of it while it changes. */
 import { expect, test } from "vitest";
 import { Expiry } from "../../../src/patterns/clone/server-map.js";
-import { Snapshot } from "../../../src/patterns/clone/snapshots.js";
 import { CloneTable } from "../../../src/patterns/clone/table.js";
 import { Random } from "../../../src/testing/random.js";
 
@@ -106,44 +105,6 @@ test("keys that are set from received bytes are found, whatever was removed or s
     }
     expect(table.size).toBe(model.size);
     for (const [key, value] of model) expect(String(table.value(table.find(Buffer.from(key))))).toBe(value);
-  }
-});
-
-test("a snapshot is the map at its sequence, however it changes meanwhile", () => {
-  for (let seed = 1; seed <= 30; seed++) {
-    const random = new Random(seed);
-    const table = new CloneTable();
-    let sequence = 0;
-    const key = (): Buffer => Buffer.from(`/${random.pick(["a", "b"])}/${random.integer(0, 80)}`);
-    const snapshots: { snapshot: Snapshot; expected: Map<string, string>; got: Map<string, string> }[] = [];
-    const prefix = Buffer.from(random.pick(["", "/a/"]));
-    for (let step = 0; step < 600; step++) {
-      if (step === 100 || step === 200) {
-        const expected = new Map<string, string>();
-        for (let id = 0; id < table.high; id++)
-          if (table.isLive(id) && table.hasPrefix(id, prefix))
-            expected.set(String(table.key(id)), String(table.value(id)));
-        snapshots.push({ snapshot: new Snapshot(table, prefix, sequence), expected, got: new Map() });
-      }
-      const changed = key();
-      const id = table.find(changed);
-      if (id >= 0) for (const { snapshot } of snapshots) snapshot.beforeChange(id);
-      sequence += 1;
-      if (random.chance(0.6)) table.put(changed, Buffer.from(`v${sequence}`), sequence);
-      else if (id >= 0) table.remove(id);
-      for (const { snapshot, got } of snapshots) {
-        if (!random.chance(0.2)) continue;
-        for (const entry of snapshot.take(random.integer(1, 7), 1_000)) {
-          expect(got.has(String(entry.key))).toBe(false);
-          got.set(String(entry.key), String(entry.value));
-        }
-      }
-    }
-    for (const { snapshot, expected, got } of snapshots) {
-      while (!snapshot.done)
-        for (const { key: name, value } of snapshot.take(50, 10_000)) got.set(String(name), String(value));
-      expect(got).toEqual(expected);
-    }
   }
 });
 

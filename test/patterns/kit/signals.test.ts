@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import {
   BinaryStarClient,
+  CloneClient,
   FreelanceClient,
   FreelanceFailoverClient,
   FreelanceShotgunClient,
@@ -24,6 +25,10 @@ interface Client {
 
 const CLIENTS: Record<string, () => Client> = {
   BinaryStarClient: () => new BinaryStarClient([a, b]),
+  CloneClient: () => {
+    const client = new CloneClient([a, b]);
+    return { request: (body, options) => client.set(body, "v", options), close: () => client.close() };
+  },
   FreelanceClient: () => new FreelanceClient([a, b]),
   FreelanceFailoverClient: () => new FreelanceFailoverClient([a, b]),
   FreelanceShotgunClient: () => new FreelanceShotgunClient([a, b]),
