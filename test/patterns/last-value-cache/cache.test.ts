@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, Publisher, Subscriber, XSubscriber } from "../../../src/index.js";
 import { LastValueCache, type LastValueCacheOptions } from "../../../src/patterns/last-value-cache/index.js";
-import { collect, thrown, until, within } from "../../contract/support/wait.js";
+import { collect, until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 
 const kept = closeAfterEach();
@@ -30,17 +30,6 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
       until(() => cache.stats().messages >= count, `${count} messages`);
     return { cache, publisher, subscribe, messages, backend, frontend };
   }
-
-  it("a joiner gets the last value of its topic, then what is live", async () => {
-    const { publisher, subscribe, messages } = await start();
-    for (const value of ["1", "2", "3"]) await publisher.send(["weather", value]);
-    await publisher.send(["other", "x"]);
-    await messages(4);
-    const subscriber = subscribe("weather");
-    expect(await collect(subscriber, 1)).toEqual(["weather|3"]);
-    await publisher.send(["weather", "4"]);
-    expect(await collect(subscriber, 1)).toEqual(["weather|4"]);
-  });
 
   it("a joiner gets every topic beneath its prefixes, in byte order, with all frames", async () => {
     const { publisher, subscribe, messages, cache } = await start();
@@ -149,28 +138,5 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
     await publisher.send(["a", "1"]);
     await until(() => cache.stats().topics === 1, "a value");
     expect(cache.stats().messages).toBe(1);
-  });
-});
-
-describe("LastValueCache", () => {
-  it("refuses what is no option, and options that are its own", () => {
-    for (const bad of [
-      { maxTopics: 0 },
-      { nonsense: 1 },
-      { topics: "a" },
-      { backendOptions: { noDrop: true } },
-      { backendOptions: { manual: true } },
-      { store: "" },
-      { store: "tcp://127.0.0.1:1" },
-    ])
-      expect(thrown(() => new LastValueCache(bad as never)).code).toBe("EINVAL");
-  });
-
-  it("is closed once, and says so afterwards", async () => {
-    const cache = new LastValueCache();
-    await Promise.all([cache.close(), cache.close()]);
-    expect(cache.closed).toBe(true);
-    await expect(cache.bind("backend", "tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EBADF" });
-    expect(thrown(() => cache.connect("frontend", "tcp://127.0.0.1:1")).code).toBe("EBADF");
   });
 });

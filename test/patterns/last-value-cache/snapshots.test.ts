@@ -72,23 +72,6 @@ describe("Snapshots", () => {
     expect(snapshots.stats()).toMatchObject({ waiting: 0, parked: 0, done: 3, abandoned: 0 });
   });
 
-  it("ends the snapshots of a joiner that is gone, and of prefixes taken back", () => {
-    const { snapshots, sent, full, gone, unwanted } = create();
-    for (const prefix of ["", "a", "b"]) snapshots.request(prefix, "x");
-    full.add("x");
-    snapshots.step(1);
-    gone.add("x");
-    snapshots.ready("x");
-    while (snapshots.busy) snapshots.step(10);
-    expect(sent).toEqual([]);
-    expect(snapshots.stats()).toMatchObject({ waiting: 0, parked: 0, abandoned: 3, done: 0 });
-    for (const prefix of ["c", "d"]) snapshots.request(prefix, "y");
-    unwanted.add("c");
-    while (snapshots.busy) snapshots.step(10);
-    expect(sent).toEqual(["y:d", "done d 1"]);
-    expect(snapshots.room).toBe(100);
-  });
-
   it("keeps no more for a joiner without room than what it has, however often it subscribes and cancels", () => {
     const { snapshots, full, unwanted } = create();
     snapshots.request("a", "x");

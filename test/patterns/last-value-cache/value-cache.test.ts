@@ -26,40 +26,6 @@ function create(bounds: Partial<typeof BOUNDS> = {}, collects = false) {
 }
 
 describe("ValueCache", () => {
-  it("keeps the last message of each topic, all its frames", () => {
-    const { cache, update } = create();
-    update("a", "1");
-    update("b", "2", "", "3");
-    update("a", "4");
-    expect(texts(cache.get("a") ?? [])).toEqual(["a", "4"]);
-    expect(texts(cache.get("b") ?? [])).toEqual(["b", "2", "", "3"]);
-    expect(cache.get("c")).toBeUndefined();
-    expect(cache.stats()).toMatchObject({ topics: 2, updates: 3, bytes: 5 + 2 * FRAME_COST });
-  });
-
-  it("evicts the topic that was updated the longest ago, no matter which was read since", () => {
-    const { cache, told, update, topics } = create();
-    for (const topic of ["a", "b", "c"]) update(topic, "1");
-    update("a", "2");
-    cache.get("b");
-    update("d", "1");
-    expect(told).toEqual(["evicted b"]);
-    expect(topics()).toEqual(["a", "c", "d"]);
-    update("e", "1");
-    expect(told).toEqual(["evicted b", "evicted c"]);
-    expect(cache.stats().evicted).toBe(2);
-  });
-
-  it("evicts as many as a large value needs", () => {
-    const { cache, told, update, topics } = create({ maxBytes: 120 });
-    update("a", "x".repeat(50));
-    update("b", "x".repeat(50));
-    update("c", "x".repeat(99));
-    expect(told).toEqual(["evicted a", "evicted b"]);
-    expect(topics()).toEqual(["c"]);
-    expect(cache.stats().bytes).toBe(100);
-  });
-
   it("counts each frame past a value's first, the empty ones too", () => {
     const { cache, told, update, topics } = create({ maxBytes: 300 });
     const empty = (count: number): string[] => Array.from({ length: count }, () => "");
@@ -219,7 +185,9 @@ describe("ValueCache", () => {
       if (step % 100 > 0) continue;
       expect(topics()).toEqual([...model.keys()].sort());
       expect(cache.stats()).toMatchObject({ topics: model.size, bytes: bytesOf() });
-      for (const [known, last] of model) expect(texts(cache.get(known) ?? [])).toEqual([known, last]);
+      // Whatever is read, and in what order: that changes nothing.
+      for (const [known, last] of [...model].reverse())
+        expect(texts(cache.get(known) ?? [])).toEqual([known, last]);
     }
   });
 });

@@ -118,35 +118,6 @@ describe("Titanic, on a store that is slow or fails,", () => {
 });
 
 describe("group commit", () => {
-  it("settles an operation when its commit is done, and not before", async () => {
-    const gates: (() => void)[] = [];
-    const batches: (readonly string[])[] = [];
-    const commits = new GroupCommit<string, string>((operations) => {
-      batches.push(operations);
-      const { promise, resolve: open } = deferred();
-      gates.push(open);
-      return promise.then(() => operations);
-    }, 10);
-    const settled: string[] = [];
-    const add = (operation: string): Promise<unknown> =>
-      commits.add(operation).then((it) => settled.push(it));
-    const first = Promise.all([add("a"), add("b")]);
-    await expect.poll(() => batches.length).toBe(1);
-    const second = Promise.all([add("c"), add("d")]);
-    await new Promise((resolve) => setImmediate(resolve));
-    expect([settled, batches]).toEqual([[], [["a", "b"]]]);
-    gates[0]?.();
-    await first;
-    await expect.poll(() => batches.length).toBe(2);
-    expect([settled, batches[1]]).toEqual([
-      ["a", "b"],
-      ["c", "d"],
-    ]);
-    gates[1]?.();
-    await second;
-    expect(settled).toEqual(["a", "b", "c", "d"]);
-  });
-
   it("cuts batches by bytes, and refuses more of them than may wait", async () => {
     const MIB = 2 ** 20;
     const batches: number[][] = [];

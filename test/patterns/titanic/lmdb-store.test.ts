@@ -56,12 +56,6 @@ describe("the store on LMDB", () => {
     await store.close();
   });
 
-  it("makes the folder", async () => {
-    const store = LmdbStore.open(join(directory, "a", "b"));
-    await store.put(request());
-    await store.close();
-  });
-
   it.each([
     "tcp://127.0.0.1:1",
     "postgres://shoal:secret@db/shoal",

@@ -140,14 +140,6 @@ describe("Titanic", () => {
     expect([kept(), getEventListeners(signal, "abort").length]).toEqual([before, 0]);
   });
 
-  it("answers with the bare digits", async () => {
-    const [ok, uuid = "", ...rest] = await ask("titanic.request", "nobody", "body");
-    expect([ok, rest]).toEqual(["200", []]);
-    expect(await ask("titanic.reply", uuid)).toEqual(["300"]);
-    expect(await ask("titanic.close", uuid)).toEqual(["200"]);
-    expect(await ask("titanic.reply", uuid)).toEqual(["400"]);
-  });
-
   it("takes no other text for a UUID", async () => {
     const texts = [
       "",
@@ -342,16 +334,6 @@ describe("Titanic", () => {
     await client.wait(other, WAIT);
     expect((await client.reply(uuid)).status).toBe("400");
     expect(service.titanic.stats().store).toMatchObject({ pending: 0, answered: 1 });
-  });
-
-  it("serves many clients and services at once, each its own reply", async () => {
-    const names = ["one", "two", "three"];
-    for (const name of names) worker(name, (frames) => [Buffer.from(name), ...frames]);
-    const asked = Array.from({ length: 150 }, (_, i) => ({ name: names[i % 3] as string, body: String(i) }));
-    const uuids = await Promise.all(asked.map(({ name, body }) => client.request(name, body)));
-    expect(new Set(uuids).size).toBe(150);
-    const replies = await Promise.all(uuids.map((uuid) => client.wait(uuid, WAIT)));
-    expect(replies.map(({ body }) => body.map(String))).toEqual(asked.map(({ name, body }) => [name, body]));
   });
 
   it("lets a service that is stuck take its own places only", async () => {
