@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
-import { BlackBox, type BlackBoxOptions } from "../../../src/patterns/black-box/index.js";
+import { BlackBox } from "../../../src/patterns/black-box/index.js";
 import { Child, run } from "../../process/child.js";
 import { LONG } from "../../support/long.js";
 import { BLOCKING, prelude } from "./programs.js";
@@ -328,26 +328,6 @@ it("a Black Box runs in a process with options of V8", async () => {
 describe("a Black Box's options", () => {
   const handler = "file:///handler.js";
   const connect = "tcp://127.0.0.1:1";
-  it.each<[string, unknown]>([
-    ["nothing", undefined],
-    ["no endpoint", { handler }],
-    ["no handler", { connect }],
-    ["an empty handler", { handler: "", connect }],
-    ["a function for a handler", { handler: () => undefined, connect }],
-    ["an unknown option", { handler, connect, worker: 1 }],
-    ["no worker", { handler, connect, workers: 0 }],
-    ["too many workers", { handler, connect, workers: 257 }],
-    ["an unknown policy", { handler, connect, full: "other" }],
-    ["a queue of nothing", { handler, connect, maxQueue: 0 }],
-    ["a queue of no bytes", { handler, connect, maxQueueBytes: 0 }],
-    ["a codec", { handler, connect, socketOptions: { codec: {} } }],
-    ["an unknown option of the socket", { handler, connect, socketOptions: { lingre: 1 } }],
-  ])("are refused with %s", (_, options) => {
-    expect(() => new BlackBox(options as BlackBoxOptions)).toThrow(
-      expect.objectContaining({ code: "EINVAL" }),
-    );
-  });
-
   it("are refused to close with, too", async () => {
     const box = new BlackBox({ handler, connect });
     await expect(box.close({ linger: -2 })).rejects.toMatchObject({ code: "EINVAL" });

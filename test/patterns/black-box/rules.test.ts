@@ -75,16 +75,6 @@ describe("a batch", () => {
 });
 
 describe("the queue of a shard", () => {
-  it("hands batches over one after the other, as large as they may be", () => {
-    const { rules, sent } = box({ maxQueue: 10 });
-    rules.receive(bodies(5));
-    expect(sent).toEqual([{ shard: 0, bodies: ["0", "1"] }]);
-    rules.finished(0, 1);
-    rules.finished(0, 0);
-    expect(sent.map((batch) => batch.bodies)).toEqual([["0", "1"], ["2", "3"], ["4"]]);
-    expect(rules.stats().shards[0]).toMatchObject({ handled: 3, failed: 1, inFlight: 1, queued: 0 });
-  });
-
   it("ends a batch at its bytes, but for a message that has more alone", () => {
     const { rules, free, drained, sent } = busy({ maxQueue: 10, maxBatch: 10 });
     rules.receive([message("t", "x".repeat(500)), ...bodies(2), message("t", "y".repeat(200)), ...bodies(1)]);
@@ -127,53 +117,11 @@ describe("the queue of a shard", () => {
     expect(drained()).toEqual(["3", "z".repeat(1_600)]);
   });
 
-  it("queues a read beyond its bound with wait, and asks for nothing more until it has room", () => {
-    const { rules, free, drained, shard } = busy({ full: "wait" });
-    rules.receive(bodies(6));
-    expect([rules.blocked, shard()?.queued]).toEqual([true, 6]);
-    free();
-    expect([rules.blocked, shard()?.queued]).toEqual([true, 4]);
-    expect(drained()).toEqual(["0", "1", "2", "3", "4", "5"]);
-    expect([rules.blocked, rules.idle, shard()?.handled]).toEqual([false, true, 7]);
-  });
-
   it("drops a message that no queue could hold, whatever the policy", () => {
     for (const full of ["wait", "drop-newest", "drop-oldest"] as const) {
       const { rules, shard } = box({ full });
       rules.receive([message("t", "x".repeat(2_000))]);
       expect([rules.blocked, shard()?.dropped["too-large"], shard()?.queued]).toEqual([false, 1, 0]);
     }
-  });
-
-  it("counts into sums over all shards", () => {
-    const { rules } = box({ shards: 2, full: "wait" });
-    rules.receive(Array.from({ length: 40 }, (_, i) => message(`${i}`, "x")));
-    const { shards, ...sum } = rules.stats();
-    expect(rules.blocked).toBe(true);
-    expect(sum).toEqual({
-      received: 40,
-      handled: 0,
-      failed: 0,
-      queued: 40 - sum.inFlight,
-      queuedBytes: shards.reduce((bytes, shard) => bytes + shard.queuedBytes, 0),
-      inFlight: shards.reduce((messages, shard) => messages + shard.inFlight, 0),
-      lost: 0,
-      dropped: { newest: 0, oldest: 0, "too-large": 0, closed: 0 },
-    });
-  });
-
-  it("drops what waits when it is closed, and loses what is in flight", () => {
-    const { rules, shard } = box({ full: "wait" });
-    rules.receive(bodies(7));
-    rules.close();
-    expect(rules.stats()).toMatchObject({ received: 7 });
-    expect(shard()).toMatchObject({
-      received: 7,
-      queued: 0,
-      queuedBytes: 0,
-      lost: 2,
-      dropped: { closed: 5 },
-    });
-    expect(rules.idle).toBe(true);
   });
 });

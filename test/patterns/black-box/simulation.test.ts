@@ -93,6 +93,7 @@ class World {
       maxInFlight: random.integer(1, 3),
     };
     this.rules = new BoxRules(this.options, (shard, messages) => {
+      if (messages.length > this.options.maxBatch) throw new Error(`A batch of ${messages.length}`);
       this.#threads[shard]?.add(messages.map(([, body]) => JSON.parse(String(body)) as Work));
     });
     const cost = random.pick([0.1, 2, 10]);

@@ -3,13 +3,8 @@ import { describe, expect, it, vi } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import {
   Context,
-  Dealer,
-  json,
   Proxy as MessageProxy,
   Publisher,
-  Reply,
-  Request,
-  Router,
   Subscriber,
   XPublisher,
   XSubscriber,
@@ -97,28 +92,6 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
     }
     proxy.terminate();
     await running;
-  });
-
-  it("shows requests and replies of a queue, with the side that they came from", async () => {
-    const tap = await startTap();
-    const listener = await listen(tap, { filter: { from: "backend" } });
-    const frontend = kept(new Router({ context }));
-    const backend = kept(new Dealer({ context }));
-    await frontend.bind(ANY);
-    await backend.bind(ANY);
-    const running = new MessageProxy(frontend, backend, tap.capture).run();
-    const reply = kept(new Reply({ context }));
-    reply.connect(backend.lastEndpoint as string);
-    const request = kept(new Request({ context }));
-    request.connect(frontend.lastEndpoint as string);
-    await request.send("hello");
-    await reply.receive();
-    await reply.send("world");
-    expect(texts(await request.receive())).toEqual(["world"]);
-    const record = await listener.receive({ timeout: 5_000 });
-    expect([record.from, String(record.frames.at(-1))]).toEqual(["backend", "world"]);
-    expect(listener.stats()).toMatchObject({ received: 2, filtered: 1, delivered: 1 });
-    await Promise.all([frontend.close(), backend.close(), running]);
   });
 
   it("sends a listener its topics only, and others nothing of them", async () => {
@@ -242,30 +215,6 @@ describe("Espresso", () => {
     await until(() => events.includes("-t"), "the end of the subscription");
     expect(events).toEqual(["+t", "failed 1", "failed 3", "-t"]);
     expect(tap.stats()).toMatchObject({ predicateFailures: 4, filtered: 4, published: 0 });
-  });
-
-  it.each<[string, unknown]>([
-    ["an unknown option", { filters: {} }],
-    ["a snap length that is too short", { snapLength: 255 }],
-    ["a bad filter", { filter: { from: "left" } }],
-    ["a bad socket option", { socketOptions: { lingre: 1 } }],
-    ["no object", null],
-  ])("refuses a tap with %s", (_, options) => {
-    expect(() => new EspressoTap(options as EspressoTapOptions)).toThrow(
-      expect.objectContaining({ code: "EINVAL" }),
-    );
-  });
-
-  it.each<[string, unknown, unknown]>([
-    ["no endpoint", undefined, {}],
-    ["an empty list", [], {}],
-    ["an invalid endpoint", "nonsense", {}],
-    ["a codec for its socket", "tcp://127.0.0.1:1", { socketOptions: { codec: json() } }],
-    ["an unknown option", "tcp://127.0.0.1:1", { connect: "tcp://127.0.0.1:1" }],
-  ])("refuses a listener with %s", (_, taps, options) => {
-    expect(() => new EspressoListener(taps as string, options as EspressoListenerOptions)).toThrow(
-      expect.objectContaining({ code: "EINVAL" }),
-    );
   });
 
   it("is refused by a proxy when it is no function", () => {

@@ -166,15 +166,6 @@ describe("a client of model 3", () => {
     expect(reported).toEqual(["b silent", "b alive"]);
   });
 
-  test("goes round when every server had the request, and gives up at the end of its time", () => {
-    const { rules, sent, reported } = twoLive();
-    rules.ask(["x"], 3_500, 100);
-    for (let now = 100; now < 6_000; now += 100) rules.tick(now);
-    expect(sent.filter((line) => line.endsWith("x")).length).toBeGreaterThanOrEqual(3);
-    expect(reported.at(-1)).toMatch(/^1 \S+ timeout/);
-    expect(rules.stats().pending).toBe(0);
-  });
-
   test("asks the same server once in an attempt, and a new one first", () => {
     const { rules, sent } = twoLive();
     const asked = () => sent.filter((line) => line.endsWith("x")).map((line) => line[0]);
@@ -195,20 +186,6 @@ describe("a client of model 3", () => {
     expect(asked()[4]).toBe("c");
   });
 
-  test("waits for a server that lives when none does, and moves on when a link is gone unnoticed", () => {
-    const { rules, sent, unreachable } = twoLive();
-    unreachable.add("b");
-    rules.ask(["x"], 3_000, 100);
-    expect(sent.at(-1)).toBe("a 1 x");
-    unreachable.add("a");
-    rules.ask(["y"], 3_000, 110);
-    expect(rules.servers().some(({ alive }) => alive)).toBe(false);
-    unreachable.clear();
-    rules.joined("a", 500);
-    rules.receive("a", { type: "pong" }, 510);
-    expect(sent).toContain("a 2 y");
-  });
-
   test("drops what an unknown server says, and replies to what it was not asked", () => {
     const { rules, reported } = twoLive();
     rules.ask(["x"], 3_000, 100);
@@ -219,21 +196,11 @@ describe("a client of model 3", () => {
     expect(rules.stats()).toMatchObject({ late: 2, pending: 1 });
   });
 
-  test("reports a handler that failed", () => {
-    const { rules, reported } = twoLive();
-    rules.ask(["x"], 3_000, 100);
-    rules.receive("b", reply(1, "ERROR", "no room"), 110);
-    expect(reported).toEqual(["1 b server-error no room"]);
-  });
-
-  test("forgets what was cancelled, and asks a new server for what a removed one had", () => {
-    const { rules, sent, reported } = twoLive();
-    rules.cancel(rules.ask(["x"], 3_000, 100));
-    rules.receive("b", reply(1, "ok"), 110);
-    expect(reported).toEqual([]);
+  test("asks another server for what a removed one had", () => {
+    const { rules, sent } = twoLive();
     rules.ask(["y"], 3_000, 120);
     rules.removeServer("b", 130);
-    expect(sent.at(-1)).toBe("a 2 y");
+    expect(sent.at(-1)).toBe("a 1 y");
     expect(rules.servers().map(({ endpoint }) => endpoint)).toEqual(["a"]);
   });
 });

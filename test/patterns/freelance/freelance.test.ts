@@ -51,22 +51,6 @@ test.each([
   expect(await failure(client.request(1))).toMatchObject({ code: "ERR_SERVICE", reason: "worker-failed" });
 });
 
-describe("model 1", () => {
-  test("asks one server after the other, and stays with the one that replied", async () => {
-    const server = await serve(1, named("b"));
-    const client = keep(new FreelanceFailoverClient([ipc(), endpointOf(server)], { attemptTimeout: 2_000 }));
-    expect(texts(await client.request("1"))).toEqual(["b 1"]);
-    expect(texts(await client.request(["2", "3"]))).toEqual(["b 2,3"]);
-    expect(client.stats()).toMatchObject({ requests: 2, replies: 2, attempts: 3 });
-  });
-
-  test("gives up after its rounds", async () => {
-    const nobody = keep(new FreelanceFailoverClient([ipc(), ipc()], { attemptTimeout: 100, retries: 3 }));
-    expect(await failure(nobody.request("1"))).toMatchObject({ code: "ETIMEDOUT" });
-    expect(nobody.stats().attempts).toBe(4);
-  });
-});
-
 describe("model 2", () => {
   test("takes the first reply of all servers, and drops the others", async () => {
     const slow = await serve(2, () => new Promise(() => undefined));
@@ -237,20 +221,6 @@ describe("model 3", () => {
     const client = keep(new FreelanceClient([endpointOf(server)], { timeout: 8_000 }));
     expect(texts(await client.request("1"))).toEqual(["x 1"]);
   });
-
-  test("gives up, is aborted, and closes, with a code for each", async () => {
-    const client = keep(new FreelanceClient([ipc()], { timeout: 100, maxPending: 2 }));
-    expect(await failure(client.request("1"))).toMatchObject({ code: "ETIMEDOUT" });
-    const abort = new AbortController();
-    const aborted = failure(client.request("2", { signal: abort.signal, timeout: 8_000 }));
-    const closed = failure(client.request("3", { timeout: 8_000 }));
-    expect(await failure(client.request("4"))).toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-    abort.abort();
-    expect(await aborted).toMatchObject({ code: "ABORT_ERR" });
-    await client.close();
-    expect(await closed).toMatchObject({ code: "EAGAIN" });
-    expect(await failure(client.request("5"))).toMatchObject({ code: "EBADF" });
-  });
 });
 
 describe("bad input", () => {
@@ -292,17 +262,6 @@ describe("bad input", () => {
     expect(client.stats()).toMatchObject({ invalid: 5, late: 0 });
   });
 
-  test.each([
-    ["an unknown option", fail, { modal: 3 }],
-    ["a wildcard as its identity", fail, { identity: "tcp://*:1" }],
-    ["an unknown model", fail, { model: 4 }],
-    ["no handler", undefined, {}],
-  ])("a server with %s is refused", (_, handler, options) => {
-    expect(thrown(() => new FreelanceServer(handler as never, options as never))).toMatchObject({
-      code: "EINVAL",
-    });
-  });
-
   test("a server that binds a wildcard without an identity is refused", async () => {
     const server = keep(new FreelanceServer<Raw>(fail));
     for (const endpoint of ["tcp://*:5555", "ws://*:5555/a", "ipc://*"])
@@ -324,20 +283,6 @@ test("binds two endpoints that are asked for at once, one after the other", asyn
   expect(server.endpoint).toBe(endpoints[1]);
   const client = keep(new FreelanceClient(server.endpoint as string, { timeout: 8_000, pingInterval: 50 }));
   expect(texts(await client.request("1"))).toEqual(["did 1"]);
-});
-
-test.each([
-  ["model 2", 2, FreelanceShotgunClient],
-  ["model 3", 3, FreelanceClient],
-] as const)("a request that the context of a client of %s is too small for is refused", async (_, model, Client) => {
-  const server = keep(new FreelanceServer<Raw>(([body]) => `did ${body}`, { model }));
-  const context = new Context({ maxMessageSize: 1_000 });
-  const client = keep(new Client(await server.bind(ipc()), { timeout: 8_000, socketOptions: { context } }));
-  const early = failure(client.request(Buffer.alloc(2_000)));
-  expect(await early).toMatchObject({ code: "EINVAL" });
-  expect(texts(await client.request("1"))).toEqual(["did 1"]);
-  expect(await failure(client.request(Buffer.alloc(2_000)))).toMatchObject({ code: "EINVAL" });
-  expect(client.stats()).toMatchObject({ pending: 0, pendingBytes: 0 });
 });
 
 describe("a server that is one of a pair", () => {

@@ -1,6 +1,7 @@
 /** What is not what an option is for is refused at the door, before anything is opened. */
 import { expect, test } from "vitest";
 import { describe } from "../../../src/core/arguments.js";
+import { json } from "../../../src/index.js";
 import {
   BinaryStar,
   BinaryStarClient,
@@ -8,6 +9,7 @@ import {
   BlackBox,
   CloneClient,
   CloneServer,
+  EspressoListener,
   EspressoTap,
   FederatedBroker,
   FreelanceClient,
@@ -37,6 +39,7 @@ const create: Readonly<Record<string, (options: object) => unknown>> = {
   BlackBox: (options) => new BlackBox({ connect: AT, handler: "x", ...options } as never),
   CloneClient: (options) => new CloneClient(AT, options),
   CloneServer: (options) => new CloneServer(options),
+  EspressoListener: (options) => new EspressoListener(AT, options),
   EspressoTap: (options) => new EspressoTap(options),
   FederatedBroker: (options) => new FederatedBroker("site", options),
   FreelanceClient: (options) => new FreelanceClient(AT, options),
@@ -51,15 +54,17 @@ const create: Readonly<Record<string, (options: object) => unknown>> = {
   PirateQueue: (options) => new PirateQueue(options),
   PirateWorker: (options) => new PirateWorker(AT, handler, options),
   SequencedPublisher: (options) => new SequencedPublisher(options),
+  SequencedSubscriber: (options) => new SequencedSubscriber(options),
   SuicidalSnail: (options) => new SuicidalSnail(options),
 };
 
 const WRONG: readonly unknown[] = [null, 0, -0, Number.NaN, 1n, "x", "", [], true, Symbol("x"), () => ""];
 
 function refused(name: string, option: string, value: unknown): void {
-  expect(() => create[name]?.({ [option]: value }), `${name}.${option}: ${describe(value)}`).toThrow(
-    expect.objectContaining({ code: "EINVAL", message: expect.stringContaining(option) }),
-  );
+  expect(
+    () => ({ ...create, ...others })[name]?.({ [option]: value }),
+    `${name}.${option}: ${describe(value)}`,
+  ).toThrow(expect.objectContaining({ code: "EINVAL", message: expect.stringContaining(option) }));
 }
 
 test.each(Object.keys(create))("socketOptions of a %s is an object", (name) => {
@@ -75,6 +80,58 @@ test.each([
 ])("gate of a %s has what a gate has", (name) => {
   for (const value of [...WRONG, {}, Object.create(null), new Date(), { admit: handler, passTo: handler }])
     refused(name, "gate", value);
+});
+
+/** More, without socketOptions. */
+const others: typeof create = {
+  BinaryStar: (options) => new BinaryStar({ role: "primary", peer: AT, ...options }),
+  LastValueCache: (options) => new LastValueCache(options),
+};
+
+test.each(Object.entries({ ...create, ...others }))("a %s has no other options than its own", (_, make) => {
+  expect(() => make({ nosuch: 1 })).toThrow(
+    expect.objectContaining({ code: "EINVAL", message: expect.stringContaining("has no option nosuch") }),
+  );
+});
+
+test.each<[string, string, ...unknown[]]>([
+  ["BinaryStar", "role", "third", undefined],
+  ["BinaryStar", "peer", ""],
+  ["BinaryStar", "heartbeatInterval", 0],
+  ["BinaryStar", "liveness", 1],
+  ["BlackBox", "handler", "", () => undefined, undefined],
+  ["BlackBox", "connect", undefined],
+  ["BlackBox", "workers", 0, 257],
+  ["BlackBox", "full", "other"],
+  ["BlackBox", "maxQueue", 0],
+  ["BlackBox", "maxQueueBytes", 0],
+  ["BlackBox", "socketOptions", { codec: {} }],
+  ["EspressoListener", "socketOptions", { codec: json() }],
+  ["EspressoTap", "snapLength", 255],
+  ["EspressoTap", "filter", { from: "left" }],
+  ["FreelanceServer", "identity", "tcp://*:1"],
+  ["FreelanceServer", "model", 4],
+  ["LastValueCache", "maxTopics", 0],
+  ["LastValueCache", "topics", "a"],
+  ["LastValueCache", "backendOptions", { noDrop: true }, { manual: true }],
+  ["LastValueCache", "store", "", "tcp://127.0.0.1:1"],
+  ["LoadBalancerClient", "timeout", -2],
+  ["LoadBalancerClient", "retries", 0.5],
+  ["LoadBalancerClient", "requestCodec", 7],
+  ["MajordomoBroker", "maxQueue", -1],
+  ["MajordomoClient", "protocol", "0.3"],
+  ["MajordomoWorker", "concurrency", 0],
+  ["SequencedPublisher", "maxTopics", 0],
+  ["SequencedPublisher", "socketOptions", { noDrop: true }],
+  ["SequencedSubscriber", "maxStreams", 0],
+  ["SequencedSubscriber", "socketOptions", { conflate: true }],
+  ["SuicidalSnail", "policy", "flee"],
+  ["SuicidalSnail", "maxLateness", 0],
+  ["SuicidalSnail", "patience", -1],
+  ["SuicidalSnail", "stamp", 5],
+  ["SuicidalSnail", "socketOptions", { conflate: true }],
+])("%s: %s has its form and bounds", (name, option, ...values) => {
+  for (const value of values) refused(name, option, value);
 });
 
 test.each(["MajordomoClient", "MajordomoWorker"])("codecs of a %s are codecs", (name) => {

@@ -165,22 +165,6 @@ describe("Majordomo", () => {
     expect(String(await answer)).toBe("re 1");
   });
 
-  it("leaves a plain broker's requests to be answered where they are", async () => {
-    const [a, b] = [await broker(), await broker()];
-    const source = new ListedEndpoints([a.endpoint]);
-    const handler = new Handler();
-    own(new MajordomoWorker(source, "echo", handler.handle, { concurrency: 4, protocol: "0.1" }));
-    const client = own(new MajordomoClient(source, { protocol: "0.1" }));
-    const load = new Load(async (id) => String((await client.request("echo", id))[0]), 4);
-    await load.answered(50);
-    source.set(a.endpoint, b.endpoint);
-    await load.answered(20);
-    source.set(b.endpoint);
-    await load.answered(50);
-    await load.stop();
-    expect(handler.twice).toBe(0);
-  });
-
   it("Titanic serves at the brokers of a source, and reports what happens to it", async () => {
     const [a, b] = [await broker(), await broker()];
     const source = new ListedEndpoints([a.endpoint]);
@@ -356,13 +340,6 @@ describe("clients of servers without a broker", () => {
     await within(Promise.all([failed, silent.receive()]), "both are asked");
     source.set(one);
     expect(await within(answer, "the answer")).toMatchObject({ code: "ERR_SERVICE" });
-  });
-
-  it("FreelanceFailoverClient asks each server that its source has, however many", async () => {
-    const { endpoint } = await server(1);
-    const nobody = Array.from({ length: 4 }, (_, n) => `ipc:///nowhere/${n}`);
-    const client = own(new FreelanceFailoverClient(new ListedEndpoints([...nobody, endpoint])));
-    expect(String(await within(client.request("1"), "the answer"))).toBe("re 1");
   });
 });
 

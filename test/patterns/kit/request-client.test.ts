@@ -1,6 +1,6 @@
 /** The retrying client: what a listener or a socket does in the middle of an attempt. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Context, Reply, Router } from "../../../src/index.js";
+import { Reply, Router } from "../../../src/index.js";
 import { BinaryStarClient, FreelanceFailoverClient, PirateClient } from "../../../src/patterns/index.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 
@@ -140,20 +140,4 @@ test("a client that a listener closes because of an endpoint for other sockets a
   await expect(Promise.all([ready, call])).rejects.toMatchObject({ code: "EAGAIN" });
   await client.close();
   expect(client.stats()).toMatchObject({ attempts: 0, cancelled: 1 });
-});
-
-test("a request that its context is too small for is refused, and the next one is asked", async () => {
-  const server = new Reply();
-  const endpoint = await server.bind("tcp://127.0.0.1:*");
-  void (async () => {
-    for await (const frames of server) await server.send(frames);
-  })();
-  const client = kept(
-    new PirateClient(endpoint, { socketOptions: { context: new Context({ maxMessageSize: 1_000 }) } }),
-  );
-  const [large, small] = [client.request(Buffer.alloc(2_000)), client.request("small")];
-  await expect(large).rejects.toMatchObject({ code: "EINVAL" });
-  await expect(small.then(String)).resolves.toBe("small");
-  expect(client.stats()).toMatchObject({ requests: 2, replies: 1, errors: 1, pending: 0, pendingBytes: 0 });
-  await server.close({ linger: 0 });
 });

@@ -5,12 +5,15 @@ import {
   CloneClient,
   CloneServer,
   FreelanceClient,
+  FreelanceFailoverClient,
   FreelanceServer,
+  FreelanceShotgunClient,
   LoadBalancer,
   LoadBalancerClient,
   MajordomoBroker,
   MajordomoClient,
   MajordomoWorker,
+  PirateClient,
   PirateQueue,
   PirateWorker,
   SequencedPublisher,
@@ -136,6 +139,22 @@ describe.each(["simple", "paranoid"] as const)("Pirates (%s)", (dialect) => {
     expect(await outcome(client.request(large()))).toBe("ERR_SERVICE broker-lost");
     expect(await outcome(client.request("x"))).toBe("1");
   });
+});
+
+test.each([
+  ["PirateClient", 1, PirateClient],
+  ["FreelanceFailoverClient", 1, FreelanceFailoverClient],
+  ["FreelanceShotgunClient", 2, FreelanceShotgunClient],
+  ["FreelanceClient", 3, FreelanceClient],
+  ["LoadBalancerClient", 1, LoadBalancerClient],
+] as const)("a %s refuses what is too large, now or when a server is there, and asks the next", async (_, model, Client) => {
+  const endpoint = await track(new FreelanceServer(handler, { model })).bind(AT);
+  const client = track(new (Client as typeof PirateClient)(endpoint, { timeout: 8_000, ...small() }));
+  for (let i = 0; i < 2; i++) {
+    const calls = [client.request(large()), client.request("x")];
+    expect(await Promise.all(calls.map(outcome))).toEqual(["EINVAL", "2"]);
+  }
+  expect(client.stats()).toMatchObject({ requests: 4, replies: 2, pending: 0, pendingBytes: 0 });
 });
 
 test("a Freelance server goes on when a request leaves no room for an answer, nor for an error", async () => {

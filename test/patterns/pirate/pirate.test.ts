@@ -247,21 +247,4 @@ describe("the Lazy Pirate client", () => {
     await server.send("in time");
     expect(texts(await answer)).toEqual(["in time"]);
   });
-
-  it("gives up by signal and at close, and calls wait their turn", async () => {
-    const server = kept(new Reply());
-    await server.bind("tcp://127.0.0.1:*");
-    const client = kept(new PirateClient(server.lastEndpoint as string, { maxPending: 3 }));
-    const abort = new AbortController();
-    const first = client.request("1", { signal: abort.signal });
-    const second = client.request("2", { signal: abort.signal });
-    const third = client.request("3");
-    await expect(client.request("4")).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-    abort.abort();
-    await expect(first).rejects.toMatchObject({ code: "ABORT_ERR" });
-    await expect(second).rejects.toMatchObject({ code: "ABORT_ERR" });
-    await client.close();
-    await expect(third).rejects.toMatchObject({ code: "EAGAIN" });
-    await expect(client.request("5")).rejects.toMatchObject({ code: "EBADF" });
-  });
 });

@@ -2,32 +2,13 @@
 import { describe, expect, it } from "vitest";
 import {
   addressedFrames,
-  heartbeatFrames,
   parseFromClient,
   parseFromWorker,
-  readyFrames,
 } from "../../../src/patterns/kit/worker-protocol.js";
-
-/** A ZMTP message of short frames, as hexadecimal digits. */
-function onWire(frames: readonly Buffer[]): string {
-  return frames
-    .map((frame, i) => Buffer.concat([Buffer.from([i < frames.length - 1 ? 1 : 0, frame.length]), frame]))
-    .map((bytes) => bytes.toString("hex"))
-    .join("");
-}
 
 const bytes = (...frames: string[]): Buffer[] => frames.map((frame) => Buffer.from(frame, "latin1"));
 
 describe("the Pirates' frames", () => {
-  it("are those of ppworker and spworker", () => {
-    expect(onWire(readyFrames("paranoid"))).toBe("000101");
-    expect(onWire(readyFrames("simple"))).toBe("0100000101");
-    expect(onWire(heartbeatFrames())).toBe("000102");
-    expect(onWire(addressedFrames("paranoid", Buffer.from("c"), bytes("hi")))).toBe(
-      "0101630100" + "00026869",
-    );
-  });
-
   it("take the text READY as well, and no other text", () => {
     expect(parseFromWorker(bytes("", "READY"))).toEqual({ kind: "ready", dialect: "simple" });
     expect(parseFromWorker(bytes("READY"))).toEqual({ kind: "ready", dialect: "paranoid" });

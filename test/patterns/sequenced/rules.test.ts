@@ -71,24 +71,6 @@ function publisher(options: Partial<typeof PUBLISHER> = {}) {
 }
 
 describe("a publisher", () => {
-  it("numbers each topic's messages from 1", () => {
-    const { publish, published } = publisher();
-    expect([publish("a"), publish("b"), publish("a")]).toEqual([1, 1, 2]);
-    expect(published.map(([topic, meta]) => `${topic}${parseMeta(meta as Buffer)?.sequence}`)).toEqual([
-      "a1",
-      "b1",
-      "a2",
-    ]);
-  });
-
-  it("replays what is in its ring", () => {
-    const { publish, ask } = publisher();
-    for (let i = 0; i < 5; i++) publish("a");
-    expect(ask(1, 4)).toEqual({ sequences: [3, 4], status: EndStatus.DONE });
-    expect(ask(4, 99).sequences).toEqual([4, 5]);
-    expect(ask(9, 99).sequences).toEqual([]);
-  });
-
   it("forgets the oldest message of all past its bytes, and one that is too large with all before it", () => {
     const { publish, ask, rules } = publisher({ maxQueue: 100 });
     publish("a", "x".repeat(40));
@@ -151,15 +133,6 @@ describe("a publisher", () => {
     expect(ask(1, 1, { id: OTHER })).toMatchObject({ sequences: [], status: EndStatus.GONE });
   });
 
-  it("sends a page at a time", () => {
-    const { publish, ask } = publisher({ maxQueue: 1_000, maxQueueBytes: 100_000 });
-    for (let i = 0; i < 600; i++) publish("a");
-    const first = ask(1, 600);
-    expect([first.sequences.length, first.status]).toEqual([256, EndStatus.MORE]);
-    expect(ask(257, 600).status).toBe(EndStatus.MORE);
-    expect(ask(513, 600)).toMatchObject({ status: EndStatus.DONE });
-  });
-
   it("stops, without an end, where the asker's queue is full", () => {
     const { publish, ask, limit, rules, answers } = publisher();
     for (let i = 0; i < 3; i++) publish("a");
@@ -195,37 +168,6 @@ function table(max = 100) {
 }
 
 describe("a subscriber", () => {
-  it("hears nothing about a stream that it has from its beginning, whole", () => {
-    const { hear, told, streams } = table();
-    expect([hear(1), hear(2), hear(3)]).toEqual([1, 2, 3]);
-    expect(told()).toEqual([]);
-    expect(streams.stats()).toMatchObject({ received: 3, lost: 0, missed: 0, streams: 1 });
-  });
-
-  it("hears how many it missed before it came, and lost between, and of whom", () => {
-    const { hear, events, streams } = table();
-    hear(5);
-    hear(9);
-    const publisherId = ID.toString("hex");
-    const name = { publisher: publisherId, topic: Buffer.from("a"), stream: 1 };
-    expect(events).toEqual([
-      { type: "stream:joined-late", ...name, from: 1, to: 4, missed: 4 },
-      { type: "gap:detected", ...name, from: 6, to: 8, lost: 3 },
-    ]);
-    expect(streams.stats()).toMatchObject({ missed: 4, lost: 3, gaps: 1, received: 2 });
-  });
-
-  it("keeps two publishers of one topic apart, and a restarted one is a new one", () => {
-    const { hear, told } = table();
-    hear(1);
-    hear(1, { id: OTHER });
-    hear(2);
-    hear(2, { id: OTHER });
-    expect(told()).toEqual([]);
-    hear(3, { id: Buffer.alloc(16, 1) });
-    expect(told()).toEqual(["stream:joined-late 1-2"]);
-  });
-
   it("drops what came before, as two ways to one publisher bring it", () => {
     const { hear, told, streams } = table();
     expect([hear(1), hear(1), hear(2), hear(1), hear(3)]).toEqual([1, undefined, 2, undefined, 3]);
@@ -312,26 +254,6 @@ function replays() {
 }
 
 describe("a replay", () => {
-  it("collects pages until the publisher is done", () => {
-    const { rules, sent, settled, request, receive, message, end } = replays();
-    request();
-    receive(message(1));
-    receive(message(2));
-    receive(end(EndStatus.MORE));
-    receive(message(4));
-    receive(end(EndStatus.DONE));
-    expect(sent.map(({ to, from }) => [to, from])).toEqual([
-      [PUBLISHER_ID, 1],
-      [PUBLISHER_ID, 3],
-    ]);
-    expect(settled).toEqual([{ outcome: "done", sequences: [1, 2, 4] }]);
-    expect(rules.nextWakeUp()).toBeUndefined();
-    expect(rules.stats()).toMatchObject({ requests: 1, replayed: 3, pending: 0 });
-    request();
-    receive(end(EndStatus.GONE));
-    expect(settled[1]).toEqual({ outcome: "gone", sequences: [] });
-  });
-
   it("asks again from where it is when the publisher falls silent, until it is cancelled", () => {
     const { rules, sent, settled, request, receive, message } = replays();
     const call = request();
@@ -355,20 +277,6 @@ describe("a replay", () => {
     receive(message(1));
     receive(end(EndStatus.MORE));
     expect(sent.map(({ from }) => from)).toEqual([1, 1, 2]);
-  });
-
-  it("waits for its publisher to connect", () => {
-    const { rules, sent, settled, connected, request, receive, message, end } = replays();
-    connected.clear();
-    const call = request();
-    rules.tick(rules.nextWakeUp() as number);
-    expect([call.reached, sent.length]).toEqual([false, 2]);
-    connected.add(PUBLISHER_ID);
-    rules.joined(2);
-    expect([call.reached, sent.length]).toEqual([true, 3]);
-    receive(message(3));
-    receive(end(EndStatus.DONE));
-    expect(settled).toEqual([{ outcome: "done", sequences: [3] }]);
   });
 
   it("drops and counts answers that are malformed, from another publisher, or out of order", () => {

@@ -360,13 +360,6 @@ sys.stdin.read()
 });
 
 describe("options", () => {
-  it("are checked before anything is opened", () => {
-    for (const bad of [{ maxTopics: 0 }, { nonsense: 1 }, { socketOptions: { noDrop: true } }])
-      expect(thrown(() => new SequencedPublisher(bad as never)).code).toBe("EINVAL");
-    for (const bad of [{ maxStreams: 0 }, { nonsense: 1 }, { socketOptions: { conflate: true } }])
-      expect(thrown(() => new SequencedSubscriber(bad as never)).code).toBe("EINVAL");
-  });
-
   it("a subscriber that is refused an endpoint of replays is not connected at all", async () => {
     const publisher = kept(new Publisher());
     const endpoint = await publisher.bind("inproc://sequenced-replay-refused");

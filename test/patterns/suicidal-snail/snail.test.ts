@@ -9,7 +9,7 @@ import {
   type SuicidalSnailEvent,
   type SuicidalSnailOptions,
 } from "../../../src/patterns/suicidal-snail/index.js";
-import { failure, thrown, until } from "../../contract/support/wait.js";
+import { failure, until } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { LONG } from "../../support/long.js";
@@ -267,18 +267,4 @@ while True:
       expect(await failure(snail.receive(LIMIT))).toBeInstanceOf(SuicidalSnailError);
     },
   );
-});
-
-describe("SuicidalSnail", () => {
-  it("refuses what is no option", () => {
-    for (const bad of [
-      { policy: "flee" },
-      { maxLateness: 0 },
-      { patience: -1 },
-      { nonsense: 1 },
-      { stamp: 5 },
-      { socketOptions: { conflate: true } },
-    ])
-      expect(thrown(() => new SuicidalSnail(bad as never)).code).toBe("EINVAL");
-  });
 });
