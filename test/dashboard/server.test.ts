@@ -2,7 +2,6 @@
 import { once } from "node:events";
 import { request, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket as TcpSocket } from "node:net";
-import { Ajv } from "ajv";
 import { afterEach, describe, expect, it } from "vitest";
 import { boundedServer, shut } from "../../src/core/http-server.js";
 import type {
@@ -15,7 +14,6 @@ import { serveDashboard } from "../../src/dashboard/index.js";
 import { Dealer, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
 import { SocketProxy } from "../../src/proxy/index.js";
-import { STATE_SCHEMA } from "./schema.js";
 
 /** ZMTP 3.1 of a peer with the mechanism NULL. */
 const GREETING = Buffer.concat([
@@ -98,7 +96,7 @@ function steer(url: string, body: object, headers: Record<string, string> = {}):
 }
 
 describe("the dashboard's server", () => {
-  it("answers a state with sockets, a proxy, and who is connected to whom, as its schema has it; and rates on its stream", async () => {
+  it("answers a state with sockets, a proxy, and who is connected to whom; and rates on its stream", async () => {
     const proxy = await streamer();
     const push = new Push();
     const pull = new Pull();
@@ -115,8 +113,6 @@ describe("the dashboard's server", () => {
       ["p0/push", "p0/orders", "frontend"],
       ["p0/pull", "p0/orders", "backend"],
     ]);
-    const validate = new Ajv().compile(STATE_SCHEMA);
-    expect([validate(first), validate.errors]).toEqual([true, null]);
 
     // A message for each state, until one has been on its way between two.
     const rated = until(url, ({ processes }) => {
@@ -125,7 +121,6 @@ describe("the dashboard's server", () => {
       return (orders?.sides[0]?.rates.in ?? 0) > 0 && (orders?.sides[1]?.out ?? 0) > 0;
     });
     const state = await rated;
-    expect([validate(state), validate.errors]).toEqual([true, null]);
     expect(state.processes[0]).toMatchObject({ address: "this program", up: true });
     const [, second] = state.processes[0]?.sources ?? [];
     expect(second).toMatchObject({
@@ -161,8 +156,6 @@ describe("the dashboard's server", () => {
       address: expect.stringMatching(/^tcp:\/\/127\.0\.0\.1:\d+$/),
       detail: "dealer, 0 to send, 0 received and waiting",
     });
-    const validate = new Ajv().compile(STATE_SCHEMA);
-    expect([validate(state), validate.errors]).toEqual([true, null]);
   });
 
   it("lists the peers of a proxy's sides and of a broker", async () => {
@@ -400,19 +393,6 @@ describe("the dashboard's server", () => {
       items: [{ name: "echo", state: "1 worker", detail: "0 queued, 1 requests, 0 failures" }],
     });
     expect(await listOf("p0/map", "keys")).toMatchObject({ items: [{ name: "colour", state: "6 bytes" }] });
-  });
-
-  it("reads nothing while nobody looks", async () => {
-    let reads = 0;
-    const stats = () => {
-      reads += 1;
-      return {};
-    };
-    const url = await serve({ own: { kind: "queue", stats } }, { interval: 60_000 });
-    await fetch(url);
-    expect(reads).toBe(0);
-    await stateAt(url);
-    expect(reads).toBe(1);
   });
 
   it("shows a source whose statistics fail, and the others", async () => {

@@ -247,13 +247,6 @@ describe("serveMetrics", () => {
       });
   });
 
-  it("waits for statistics that come later", async () => {
-    const stats = () => Promise.resolve({ received: 7 });
-    const server = await serve({ box: { kind: "black-box", stats } });
-    const text = await (await fetch(`${server.url}/metrics`)).text();
-    expect(text).toContain('shoal_black_box_received_total{subscriber="box"} 7');
-  });
-
   it("does not wait for statistics that never come, nor asks for them again, and has them when they do", async () => {
     const asked: ((stats: object) => void)[] = [];
     const asks = new EventEmitter();

@@ -7,23 +7,18 @@ import { Dealer, Publisher, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/index.js";
 import { Client, Radio, Server } from "../../src/sockets/draft/index.js";
 import type { ReceivedMessage, SendOperation } from "../../src/sockets/observation.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 
-const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
+const own = closeAfterEach();
 const subscribed: [string, (message: unknown) => void][] = [];
 
-afterEach(async () => {
+afterEach(() => {
   for (const [name, listener] of subscribed.splice(0)) unsubscribe(name, listener);
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
 });
 
 function on<T>(name: string, listener: (message: T) => void): void {
   subscribe(name, listener as (message: unknown) => void);
   subscribed.push([name, listener as (message: unknown) => void]);
-}
-
-function own<T extends (typeof open)[number]>(thing: T): T {
-  open.push(thing);
-  return thing;
 }
 
 it("has each message that a socket sends and receives", async () => {

@@ -3,15 +3,15 @@ import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
 import { Pull, Push } from "../../src/index.js";
 import { MemorySessionStore, SessionClient, SessionServer } from "../../src/sessions/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { CHANNELS } from "./support/collector.js";
 
 const MESSAGES = 100;
 
 let reads = 0;
-const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
-afterEach(async () => {
+const own = closeAfterEach();
+afterEach(() => {
   for (const channel of CHANNELS) Reflect.deleteProperty(channel, "hasSubscribers");
-  await Promise.all(open.splice(0).map((each) => each.close({ linger: 0 })));
 });
 
 function count(): void {
@@ -28,8 +28,7 @@ function count(): void {
 
 describe("a message that nobody observes costs", () => {
   it("three reads between sockets", async () => {
-    const [push, pull] = [new Push(), new Pull()];
-    open.push(push, pull);
+    const [push, pull] = [own(new Push()), own(new Pull())];
     push.connect(await pull.bind("tcp://127.0.0.1:0"));
     await push.ready();
     expect(CHANNELS.length).toBeGreaterThan(10);
@@ -43,8 +42,7 @@ describe("a message that nobody observes costs", () => {
   });
 
   it("four reads to a handler of the same node", async () => {
-    const node = new ClusterNode({ group: `cost-${process.pid}`, registry: false });
-    open.push(node);
+    const node = own(new ClusterNode({ group: `cost-${process.pid}`, registry: false }));
     await node.start();
     let handled = 0;
     let done!: () => void;
@@ -63,10 +61,8 @@ describe("a message that nobody observes costs", () => {
   });
 
   it("eighteen reads from a session's client to its acknowledgement, with all that the server does for it", async () => {
-    const server = new SessionServer({ store: new MemorySessionStore(), pollInterval: 60_000 });
-    open.push(server);
-    const client = new SessionClient(await server.bind("tcp://127.0.0.1:0"), { id: "cost" });
-    open.push(client);
+    const server = own(new SessionServer({ store: new MemorySessionStore(), pollInterval: 60_000 }));
+    const client = own(new SessionClient(await server.bind("tcp://127.0.0.1:0"), { id: "cost" }));
     await client.subscribe("t");
     count();
     for (let i = 0; i < MESSAGES; i++) {

@@ -10,9 +10,10 @@ import {
 } from "../../src/opentelemetry/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/index.js";
 import { failure } from "../contract/support/wait.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { Collector } from "./support/collector.js";
 
-const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
+const own = closeAfterEach();
 let collector: Collector;
 let instrumentation: Instrumentation;
 
@@ -26,7 +27,6 @@ beforeEach(() => {
 
 afterEach(async () => {
   instrumentation.disable();
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
   await collector.close();
 });
 
@@ -43,12 +43,10 @@ interface Pair {
 }
 
 async function majordomo(handler: Handler): Promise<Pair> {
-  const broker = new MajordomoBroker();
-  open.push(broker);
+  const broker = own(new MajordomoBroker());
   const endpoint = await broker.bind("tcp://127.0.0.1:*");
-  const worker = new MajordomoWorker(endpoint, "work", handler as never, { concurrency: 4 });
-  const client = new MajordomoClient(endpoint);
-  open.push(worker, client);
+  const worker = own(new MajordomoWorker(endpoint, "work", handler as never, { concurrency: 4 }));
+  const client = own(new MajordomoClient(endpoint));
   await worker.ready();
   return {
     request: async (body, headers) =>
@@ -58,8 +56,7 @@ async function majordomo(handler: Handler): Promise<Pair> {
 }
 
 async function cluster(handler: Handler): Promise<Pair> {
-  const node = new ClusterNode({ name: "alone", group: `tracing-${process.pid}`, multicast: false });
-  open.push(node);
+  const node = own(new ClusterNode({ name: "alone", group: `tracing-${process.pid}`, multicast: false }));
   await node.start();
   await node.serve("work", handler as never).ready;
   return {
@@ -230,12 +227,10 @@ describe.each([
 
 it("passes no context on to a broker that passes no headers on, and asks it all the same", async () => {
   // A handler of the protocol's first level: mdp 0.1 has no place for headers.
-  const broker = new MajordomoBroker();
-  open.push(broker);
+  const broker = own(new MajordomoBroker());
   const endpoint = await broker.bind("tcp://127.0.0.1:*");
-  const worker = new MajordomoWorker(endpoint, "work", () => "done");
-  const client = new MajordomoClient(endpoint, { protocol: "0.1" });
-  open.push(worker, client);
+  const worker = own(new MajordomoWorker(endpoint, "work", () => "done"));
+  const client = own(new MajordomoClient(endpoint, { protocol: "0.1" }));
   await worker.ready();
   expect(String(await client.request("work", "x"))).toBe("done");
   expect(collector.span("process work").parentSpanContext).toBeUndefined();
@@ -247,8 +242,7 @@ it("is on once at a time", () => {
 });
 
 it("exports the statistics of drivers under the names of the metrics page", async () => {
-  const broker = new MajordomoBroker();
-  open.push(broker);
+  const broker = own(new MajordomoBroker());
   await broker.bind("tcp://127.0.0.1:*");
   const observation = observeDrivers({ orders: broker }, { meterProvider: collector.meterProvider });
   expect(await collector.points("shoal_majordomo_workers")).toEqual([
@@ -264,8 +258,7 @@ it("exports the statistics of drivers under the names of the metrics page", asyn
 });
 
 it("exports the statistics of the others while a source is silent, which is not asked again until it has answered", async () => {
-  const broker = new MajordomoBroker();
-  open.push(broker);
+  const broker = own(new MajordomoBroker());
   const stats = vi.fn(() => new Promise<object>(() => undefined));
   const sources = { silent: { kind: "queue", stats }, orders: broker } as const;
   const observation = observeDrivers(sources, { meterProvider: collector.meterProvider });

@@ -19,6 +19,7 @@ import {
   VERSION,
 } from "../../src/sessions/protocol.js";
 import { Dealer, Router } from "../../src/sockets/request-reply.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { Collector } from "./support/collector.js";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
@@ -28,7 +29,7 @@ const CONTEXT = Buffer.from(encodeContext({ traceparent: `00-${TRACE}-${SPAN}-01
 let collector: Collector;
 let instrumentation: Instrumentation;
 let endpoint = "";
-const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
+const own = closeAfterEach();
 
 Collector.install();
 
@@ -36,21 +37,17 @@ beforeEach(async () => {
   collector = new Collector();
   const { tracerProvider, meterProvider } = collector;
   instrumentation = instrument({ tracerProvider, meterProvider, messages: true });
-  const server = new SessionServer({ store: new MemorySessionStore(), pollInterval: 60_000 });
-  open.push(server);
+  const server = own(new SessionServer({ store: new MemorySessionStore(), pollInterval: 60_000 }));
   endpoint = await server.bind("tcp://127.0.0.1:0");
 });
 
 afterEach(async () => {
   instrumentation.disable();
-  await Promise.all(open.splice(0).map((each) => each.close({ linger: 0 })));
   await collector.close();
 });
 
 function client(id: string, at = endpoint): SessionClient {
-  const made = new SessionClient(at, { id });
-  open.push(made);
-  return made;
+  return own(new SessionClient(at, { id }));
 }
 
 function expectLinked(span: ReadableSpan, producer: ReadableSpan): void {
@@ -117,8 +114,7 @@ describe("a session's messages", () => {
   });
 
   it("have the error of a publication that a session refuses, at the client and at the server", async () => {
-    const full = new SessionClient(endpoint, { id: "full", drop: "refuse", maxQueue: 1 });
-    open.push(full);
+    const full = own(new SessionClient(endpoint, { id: "full", drop: "refuse", maxQueue: 1 }));
     await full.subscribe("t");
     await full.publish("t", "1");
     await expect(full.publish("t", "2")).rejects.toMatchObject({ reason: "full" });
@@ -132,7 +128,7 @@ class RawClient {
   readonly #socket = new Dealer({ linger: 0 });
 
   constructor() {
-    open.push({ close: () => this.#socket.close() });
+    own({ close: () => this.#socket.close() });
     this.#socket.connect(endpoint);
   }
 
@@ -204,7 +200,7 @@ describe("contexts", () => {
 
 function rawServer(): { readonly server: Router; next(): Promise<Buffer[]> } {
   const server = new Router({ linger: 0 });
-  open.push({ close: () => server.close() });
+  own({ close: () => server.close() });
   const next = async (): Promise<Buffer[]> => {
     const [frames] = await server.receiveMany({ max: 1, timeout: 10_000 });
     return frames as Buffer[];

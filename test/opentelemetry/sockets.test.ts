@@ -11,10 +11,11 @@ import {
   processMessage,
   traceSocket,
 } from "../../src/opentelemetry/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import fc from "../support/properties.js";
 import { Collector } from "./support/collector.js";
 
-const open: Socket[] = [];
+const own = closeAfterEach();
 let collector: Collector;
 let instrumentation: Instrumentation;
 
@@ -27,14 +28,8 @@ beforeEach(() => {
 
 afterEach(async () => {
   instrumentation.disable();
-  await Promise.all(open.splice(0).map((socket) => socket.close({ linger: 0 })));
   await collector.close();
 });
-
-function own<S extends Socket>(socket: S): S {
-  open.push(socket);
-  return socket;
-}
 
 const traced = <S extends Socket>(socket: S): S => traceSocket(own(socket), "orders");
 

@@ -22,24 +22,6 @@ const work = (source) => {
 const ROUNDS = LONG ? 3 : 1;
 
 describe("worker threads", () => {
-  it("have sockets of their own", async () => {
-    const outcome = await run(`${WORKER}
-      const worker = work(\`
-        const pull = new Pull(); await pull.bind("tcp://127.0.0.1:*");
-        const push = new Push(); push.connect(pull.lastEndpoint);
-        for (let i = 0; i < 1000; i++) await push.send(String(i));
-        let sum = 0;
-        for (let i = 0; i < 1000; i++) sum += Number(String(await pull.receive()));
-        await push.close(); await pull.close();
-        parentPort.postMessage(sum);
-      \`);
-      const [sum] = await once(worker, "message");
-      const [code] = await worker.exited;
-      console.log(sum, code);
-    `);
-    expect(outcome).toMatchObject({ code: 0, stdout: "499500 0\n", stderr: "" });
-  });
-
   it("talk to the main thread over inproc on the process-wide context", async () => {
     const outcome = await run(
       `${WORKER}

@@ -200,20 +200,6 @@ it("in a suspend only the wall clock goes on, and nothing answers", async () => 
   });
 });
 
-it("a stall leaves the monotonic clock running", async () => {
-  await simulate({}, async (world) => {
-    const a = world.node("a");
-    const beats = beat(a);
-    await world.advance(1_050);
-    a.stall();
-    await world.advance(5_000);
-    a.resume();
-    await world.advance(10);
-    expect(beats.count).toBe(11);
-    expect(beats.at[10]).toBeGreaterThanOrEqual(6_050);
-  });
-});
-
 it("a timer that was due in a stall fires once afterwards, and not if one before it prevents it", async () => {
   await simulate({}, async (world) => {
     const a = world.node("a");
