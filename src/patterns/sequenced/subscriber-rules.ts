@@ -3,10 +3,11 @@
  *
  *   request ──ask──> asked ──END more──> asked for the next page
  *                      │ ├──END done, or the stream is gone──> settled
- *                      │ └──silent for `attemptTimeout`──> asked again from where it is
+ *                      │ └──silent for `attemptTimeout`──> asked again from where it is, with the same number
  *                      └──cancelled, as by its timeout──> forgotten
  *
- * A request whose publisher is not connected is asked again, too, and when a peer joins.
+ * A request whose publisher is not connected is asked again, too, and when a peer joins. Answers may take longer than
+ * `attemptTimeout`: those to a page's first request count as those to a repetition, which would be as slow.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
@@ -52,12 +53,15 @@ export class ReplayCall implements Due {
   next: number;
   /** First sequence of the last request. */
   asked = 0;
-  /** Answers to earlier request numbers are late. */
+  /** ms of silence before the page is requested again; doubled, so that a slow link is not filled with repetitions. */
+  patience: number;
+  /** Of the page. Answers to earlier pages are late. */
   number = 0;
   deadline = 0;
 
-  constructor(range: SequencedRange, settled: Settled) {
+  constructor(range: SequencedRange, patience: number, settled: Settled) {
     this.range = range;
+    this.patience = patience;
     this.settled = settled;
     this.next = range.from;
   }
@@ -71,16 +75,16 @@ export class ReplayRules {
   #numbers = 0;
   readonly #counts = { requests: 0, replayed: 0, retries: 0, late: 0, invalid: 0 };
 
-  /** @param attemptTimeout ms of silence before a page is requested again */
+  /** @param attemptTimeout ms of silence before a page is requested again, at first */
   constructor(attemptTimeout: number, send: ReplaySend) {
     this.#attemptTimeout = attemptTimeout;
     this.#send = send;
   }
 
   request(range: SequencedRange, now: number, settled: Settled): ReplayCall {
-    const call = new ReplayCall(range, settled);
+    const call = new ReplayCall(range, this.#attemptTimeout, settled);
     this.#counts.requests += 1;
-    this.#ask(call, now);
+    this.#askForPage(call, now);
     return call;
   }
 
@@ -108,7 +112,7 @@ export class ReplayRules {
     else if (end === undefined) this.#message(call, frames, now);
     else if (end.status === EndStatus.MORE && call.next <= call.range.to) {
       // Without a message the two would ask and answer without a pause.
-      if (call.next > call.asked) this.#ask(call, now);
+      if (call.next > call.asked) this.#askForPage(call, now);
     } else {
       this.cancel(call);
       call.settled(end.status === EndStatus.GONE ? "gone" : "done", call.messages);
@@ -118,6 +122,7 @@ export class ReplayRules {
   tick(now: number): void {
     for (const call of this.#deadlines.take(now)) {
       this.#counts.retries += 1;
+      if (call.reached && call.next === call.asked) call.patience *= 2;
       this.#ask(call, now);
     }
   }
@@ -149,16 +154,20 @@ export class ReplayRules {
     this.#counts.replayed += 1;
     call.messages.push({ sequence: meta.sequence, time: meta.time / 1_000, body });
     call.next = meta.sequence + 1;
-    this.#deadlines.set(call.link, now, this.#attemptTimeout);
+    this.#deadlines.set(call.link, now, call.patience);
+  }
+
+  #askForPage(call: ReplayCall, now: number): void {
+    this.#calls.delete(call.number);
+    this.#numbers = (this.#numbers + 1) >>> 0;
+    call.number = this.#numbers;
+    this.#calls.set(call.number, call);
+    this.#ask(call, now);
   }
 
   #ask(call: ReplayCall, now: number): void {
-    this.#calls.delete(call.number);
-    this.#numbers = (this.#numbers + 1) >>> 0;
     call.asked = call.next;
-    call.number = this.#numbers;
-    this.#calls.set(call.number, call);
-    this.#deadlines.set(call.link, now, this.#attemptTimeout);
+    this.#deadlines.set(call.link, now, call.patience);
     const { publisher, stream, topic, to } = call.range;
     const request = encodeRequest({ publisher, stream, from: call.next, to, number: call.number });
     call.reached = this.#send(publisher, [request, topic]);

@@ -47,7 +47,7 @@ const OPTIONS = {
   maxPending: integer({ default: 1_000 }),
   /** ms of a replay. Default 5,000. */
   timeout: integer({ default: 5_000 }),
-  /** ms of silence before a publisher is asked again. Default 500. */
+  /** ms of silence before a publisher is asked again, doubled each time. Default 500. */
   attemptTimeout: integer({ default: 500 }),
   codec: codec(),
   /** Options of the SUB, such as security. */
