@@ -45,8 +45,10 @@ export class Standby {
   /** Sequence of the last update. */
   #last = 0;
   #failures = 0;
-  /** Requests since the last answer. */
-  #unanswered = 0;
+  /** Requests since the last whole map. */
+  #requests = 0;
+  /** ms that the other server may be silent while it sends the map: an entry may be large for the link. */
+  #patience = 0;
   #replacedAt: number | undefined;
 
   constructor(state: ServerState) {
@@ -63,7 +65,8 @@ export class Standby {
     this.#session = crypto.randomBytes(SESSION_BYTES);
     this.#phase = "asking";
     // The answer begins again with each request, and may take longer than the first wait.
-    this.#askAt = now + backOff(this.#unanswered++, heartbeatInterval * liveness, MAX_RELOAD_PAUSE, random);
+    this.#patience = backOff(this.#requests++, heartbeatInterval * liveness, MAX_RELOAD_PAUSE, random);
+    this.#askAt = now + this.#patience;
     this.#send(encodeFollow(this.#session));
   }
 
@@ -71,13 +74,13 @@ export class Standby {
   followTerm(term: number, now: number): void {
     if (this.#term === term) return;
     this.#term = term;
-    this.#unanswered = 0;
+    this.#requests = 0;
     if (this.#phase !== "idle" && this.#phase !== "pausing") this.start(now);
   }
 
   stop(): void {
     this.#phase = "idle";
-    this.#unanswered = 0;
+    this.#requests = 0;
     this.#drop();
   }
 
@@ -116,8 +119,7 @@ export class Standby {
     const { session, frames } = link;
     if (this.#phase === "idle" || this.#phase === "pausing" || !session.equals(this.#session)) return;
     const { heartbeatInterval, liveness } = this.#state.options;
-    this.#askAt = now + heartbeatInterval * liveness;
-    this.#unanswered = 0;
+    this.#askAt = now + Math.max(this.#patience, heartbeatInterval * liveness);
     if (isHugz(frames)) this.#heartbeat(readSequence(frames[SEQUENCE] as Buffer), now);
     else if (isGoodbye(frames)) this.#end(frames, now);
     else if (this.#phase === "asking") this.#entry(frames, now);
@@ -218,6 +220,8 @@ export class Standby {
     const updates = this.#updates;
     this.#drop();
     this.#phase = "following";
+    this.#requests = 0;
+    this.#patience = 0;
     for (const operation of updates) this.#replicate(operation);
     if (queue.waiting === 0) this.#have();
   }

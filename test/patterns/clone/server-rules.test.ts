@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { BinaryStarState } from "../../../src/patterns/binary-star/protocol.js";
 import {
   encodeEnd,
+  encodeEntry,
   encodeFollow,
   encodeMark,
   encodeUpdate,
@@ -426,6 +427,23 @@ test("a server that stands by gets the map although each answer takes longer tha
   }
   expect(rules.stats()).toMatchObject({ replicated: true, sequence: 4 });
   expect(asked).toEqual([0, 1_500, 4_500]);
+});
+
+test("a server that stands by gets the map although an entry takes longer than several heartbeats", () => {
+  const entry = { key: Buffer.from("k"), value: Buffer.from("v"), sequence: 1 };
+  let begin = (_: Buffer, _now: number): void => undefined;
+  const answers: { readonly at: number; readonly session: Buffer }[] = [];
+  const { rules, until } = asking((session, now) => {
+    answers.push({ at: now + 6_000, session });
+    begin(session, now);
+  });
+  begin = (session, now) => rules.follow(encodeEntry(session, entry, 0), now);
+  for (let now = 0; now < 60_000 && !rules.stats().replicated; now += 100) {
+    until(now);
+    for (const { session } of answers.filter(({ at }) => at <= now && at > now - 100))
+      rules.follow(encodeEnd(session, 4, NO_STANDING, Buffer.alloc(0)), now);
+  }
+  expect(rules.stats()).toMatchObject({ replicated: true, sequence: 4, entries: 1 });
 });
 
 test("a server that stands by asks ever less often without an answer, and at once when the other one begins a term", () => {
