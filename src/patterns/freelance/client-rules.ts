@@ -2,7 +2,7 @@
  * Server selection of a model 3 client (10/FLP), without sockets, timers or a clock.
  *
  *   server   unknown ── heard of ──> alive ── silent for `timeToLive`, or its link lost ──> dead ── heard of ──> alive
- *   request  waiting for a live server ──> asked ── reply ──> done
+ *   request  waiting for a live server with room ──> asked ── reply ──> done
  *                ^                            │
  *                └── its server died, or gave no reply within `attemptTimeout`: the next one
  *            `deadline` over: failed
@@ -15,6 +15,7 @@
 import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
+import type { DeliveryResult } from "../../sockets/index.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { type ClientCommand, errorTextOf, ping } from "./protocol.js";
 
@@ -25,8 +26,7 @@ export type FreelanceFailure = "timeout" | "server-error";
 
 /** @typeParam C a caller's call */
 export interface FreelanceOutbox<C> {
-  /** @returns whether the connection is up and has room */
-  send(server: string, frames: MessageLike[]): boolean;
+  send(server: string, frames: MessageLike[]): DeliveryResult;
   replied(call: C, server: string, body: Buffer[]): void;
   failed(call: C, server: string | undefined, why: FreelanceFailure, text: string): void;
   alive(server: string): void;
@@ -62,6 +62,8 @@ export interface FreelanceServerStatus {
 interface Server {
   readonly endpoint: string;
   alive: boolean;
+  /** Its queue had no room, and nothing was heard of it since. */
+  full: boolean;
   pingAt: number;
   expiresAt: number;
   roundTrip: number | undefined;
@@ -104,6 +106,7 @@ export class FreelanceRules<C> {
     this.#servers.set(endpoint, {
       endpoint,
       alive: false,
+      full: false,
       pingAt: now,
       expiresAt: Number.POSITIVE_INFINITY,
       roundTrip: undefined,
@@ -209,7 +212,7 @@ export class FreelanceRules<C> {
   #ping(server: Server, now: number): void {
     server.pingAt = now + this.#options.pingInterval;
     // The first PONG answers an earlier PING.
-    if (this.#outbox.send(server.endpoint, ping())) server.pingedAt ??= now;
+    if (this.#outbox.send(server.endpoint, ping()) === "sent") server.pingedAt ??= now;
   }
 
   #measure(server: Server, now: number): void {
@@ -222,14 +225,21 @@ export class FreelanceRules<C> {
 
   #heard(server: Server, now: number): void {
     server.expiresAt = now + this.#options.timeToLive;
-    if (server.alive) return;
-    server.alive = true;
-    this.#outbox.alive(server.endpoint);
-    for (const request of [...this.#waiting]) this.#dispatch(request, now);
+    if (server.alive && !server.full) return;
+    server.full = false;
+    if (!server.alive) {
+      server.alive = true;
+      this.#outbox.alive(server.endpoint);
+    }
+    for (const request of this.#waiting) {
+      this.#dispatch(request, now);
+      if (server.full) break;
+    }
   }
 
   #died(server: Server, why: "silent" | "disconnected", now: number): void {
     server.alive = false;
+    server.full = false;
     server.expiresAt = Number.POSITIVE_INFINITY;
     this.#outbox.dead(server.endpoint, why);
     // A listener may cancel one.
@@ -266,7 +276,6 @@ export class FreelanceRules<C> {
   }
 
   #dispatch(request: Pending<C>, now: number): void {
-    this.#waiting.delete(request);
     const left = Math.max(0, request.endsAt - now);
     while (this.#pending.has(request.sequence)) {
       const server = this.#choose(request, now);
@@ -275,26 +284,29 @@ export class FreelanceRules<C> {
         this.#deadlines.set(request.link, now, left);
         return;
       }
-      if (this.#outbox.send(server.endpoint, [String(request.sequence), ...request.body])) {
+      const result = this.#outbox.send(server.endpoint, [String(request.sequence), ...request.body]);
+      if (result === "sent") {
         // A transport of the program may have given it up.
         if (!this.#pending.has(request.sequence)) return;
+        this.#waiting.delete(request);
         request.server = server;
         request.tried.add(server);
         request.mayAnswer.add(server);
         this.#deadlines.set(request.link, now, Math.min(this.#options.attemptTimeout, left));
         return;
       }
-      // The next PONG revives the server.
-      this.#died(server, "disconnected", now);
+      // What is heard of the server next changes that.
+      if (result === "full") server.full = true;
+      else this.#died(server, "disconnected", now);
     }
   }
 
-  /** The fastest live server without the request; if all had it, the fastest of all. */
+  /** The fastest live server with room that has not had the request; if all had it, the fastest of all. */
   #choose(request: Pending<C>, now: number): Server | undefined {
     let best: Server | undefined;
     let bestAgain: Server | undefined;
     for (const server of this.#servers.values()) {
-      if (!server.alive) continue;
+      if (!server.alive || server.full) continue;
       if (!request.tried.has(server)) best = faster(best, server, now);
       else bestAgain = faster(bestAgain, server, now);
     }

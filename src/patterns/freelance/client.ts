@@ -240,11 +240,11 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     return {
       send: (server, frames) => {
         try {
-          return this.#router.tryDeliver([server, ...frames]) === "sent";
+          return this.#router.tryDeliver([server, ...frames]);
         } catch (error) {
           // The request exceeds the context's byte limit. The rules are in the middle of it.
           queueMicrotask(() => this.#rules.cancel(Number(frames[0]))?.reject(error as ShoalError));
-          return true;
+          return "sent";
         }
       },
       replied: (call, _server, body) => {

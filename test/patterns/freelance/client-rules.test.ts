@@ -26,6 +26,7 @@ function client(...endpoints: string[]) {
   const sent: string[] = [];
   const reported: string[] = [];
   const unreachable = new Set<string>();
+  const full = new Set<string>();
   /** What the client's program does as it hears of something. */
   const listeners = {
     sent: (): void => undefined,
@@ -34,10 +35,11 @@ function client(...endpoints: string[]) {
   };
   const rules = new Asked(OPTIONS, {
     send(server, frames) {
-      if (unreachable.has(server)) return false;
+      if (unreachable.has(server)) return "gone";
+      if (full.has(server)) return "full";
       sent.push([server, ...frames].join(" "));
       listeners.sent();
-      return true;
+      return "sent";
     },
     replied: (sequence, server, body) => reported.push(`${sequence} ${server} ${body.join(" ")}`),
     failed: (sequence, server, why, text) => reported.push(`${sequence} ${server} ${why} ${text}`),
@@ -53,7 +55,7 @@ function client(...endpoints: string[]) {
   });
   for (const endpoint of endpoints) rules.addServer(endpoint, 0);
   rules.tick(0);
-  return { rules, sent, reported, unreachable, listeners };
+  return { rules, sent, reported, unreachable, full, listeners };
 }
 
 const reply = (sequence: number, ...body: string[]) =>
@@ -186,6 +188,21 @@ describe("a client of model 3", () => {
     expect(asked()[4]).toBe("c");
   });
 
+  test("asks another server while one has no room, or waits for room: that server is not lost", () => {
+    const { rules, sent, reported, full } = twoLive();
+    rules.ask(["x"], 3_000, 100);
+    full.add("b");
+    rules.ask(["y"], 3_000, 110);
+    full.add("a");
+    for (const body of ["z", "w"]) rules.ask([body], 3_000, 120);
+    expect(sent).toEqual(["b 1 x", "a 2 y"]);
+    full.clear();
+    rules.receive("b", reply(1, "ok"), 130);
+    expect(sent.slice(2)).toEqual(["b 3 z", "b 4 w"]);
+    expect(reported).toEqual(["1 b ok"]);
+    expect(rules.stats()).toMatchObject({ failOvers: 0, pending: 3 });
+  });
+
   test("drops what an unknown server says, and replies to what it was not asked", () => {
     const { rules, reported } = twoLive();
     rules.ask(["x"], 3_000, 100);
@@ -242,7 +259,7 @@ function story(simulation: Simulation): void {
       throw new Error(`${sequence} has the reply ${outcome}`);
   };
   const rules = new FreelanceRules<number>(OPTIONS, {
-    send: (server, frames) => network.send("client", server, frames as string[]),
+    send: (server, frames) => (network.send("client", server, frames as string[]) ? "sent" : "gone"),
     replied: (sequence, _, body) => end(sequence, String(body[0])),
     failed: (sequence) => end(sequence, undefined),
     alive: (server) => simulation.note(`${server} is alive`),
