@@ -62,6 +62,8 @@ export interface CloneCall {
   readonly link: Link<CloneCall>;
   deadline: number;
   sentAt: number;
+  /** To the server in use, for the first time. */
+  firstSentAt: number;
   previous: CloneCall | undefined;
   next: CloneCall | undefined;
 }
@@ -79,6 +81,8 @@ export class ClientCalls {
   #conditions: boolean | undefined;
   #number = 0;
   #waiting = 0;
+  /** ms that the last acknowledgement took. */
+  #delay = 0;
   readonly counts = { sets: 0, acknowledged: 0, conflicts: 0, timedOut: 0, aborted: 0, resent: 0 };
 
   constructor(token: Buffer, max: number, effects: Pick<ClientEffects, "sendSet" | "unsent">) {
@@ -121,6 +125,7 @@ export class ClientCalls {
       link: undefined as unknown as Link<CloneCall>,
       deadline: Number.POSITIVE_INFINITY,
       sentAt: now,
+      firstSentAt: now,
       previous: undefined,
       next: undefined,
     };
@@ -141,6 +146,7 @@ export class ClientCalls {
   acknowledge(number: number, { sequence, revision, conflict, value }: Answer, now: number): void {
     const call = this.#inFlight.get(number);
     if (call === undefined) return;
+    this.#delay = now - call.firstSentAt;
     this.#end(call, now);
     if (conflict) {
       this.counts.conflicts += 1;
@@ -178,6 +184,7 @@ export class ClientCalls {
     }
     for (const call of refused) this.#fail(call, unsupported(), now);
     this.#conditions = conditions;
+    for (const call of this.#inFlight.values()) call.firstSentAt = now;
     this.resend(now);
   }
 
@@ -186,11 +193,12 @@ export class ClientCalls {
     this.#conditions = undefined;
   }
 
-  /** Repeats updates older than `age` ms. */
+  /** Repeats updates older than `age` ms, and than a slow server needs: repetitions would make it slower. */
   resend(now: number, age = 0): void {
     if (this.#conditions === undefined || this.#effects.unsent > 0) return;
+    const least = age === 0 ? 0 : Math.max(age, 2 * this.#delay);
     for (const call of this.#inOrder()) {
-      if (now - call.sentAt < age) continue;
+      if (now - call.sentAt < least) continue;
       if (now > call.sentAt) this.counts.resent += 1;
       call.sentAt = now;
       this.#send(call, now);
@@ -235,6 +243,7 @@ export class ClientCalls {
 
   #launch(call: CloneCall, now: number): void {
     call.sentAt = now;
+    call.firstSentAt = now;
     this.#inFlight.set(call.number, call);
     if (this.#conditions === undefined || (call.conditional && !this.#conditions)) return;
     this.#send(call, now);

@@ -319,6 +319,36 @@ test.each([
   expect([resent(at - 1), rules.nextWakeUp(), resent(at)]).toEqual([0, at, 1]);
 });
 
+test("an update is not sent again to a server that is as slow with others", () => {
+  const { rules, start } = rig(["a"]);
+  const empty = Buffer.alloc(0);
+  start(0);
+  rules.connected(1, 0);
+  rules.snapshot(1, encodeGoodbye(0, empty), 0);
+  rules.collector(1, true, 0);
+  const set = (key: string, now: number): void => {
+    const update = { key: Buffer.from(key), properties: empty, value: Buffer.from("v"), timeout: -1 };
+    rules.set({ ...update, conditional: false }, resultOf(), now);
+  };
+  const resent = (now: number): number => {
+    for (let time = now - 3_000; time <= now; time += 500) {
+      rules.update(1, encodeHugz(0), time);
+      rules.tick(time);
+    }
+    return rules.stats(now).resent;
+  };
+  set("k", 0);
+  set("l", 500);
+  const uuid = Buffer.concat([Buffer.alloc(8, 1), Buffer.from("0000000000000001", "hex")]);
+  rules.update(1, [Buffer.from("k"), sequenceFrame(1), uuid, empty, Buffer.from("v")], 900);
+  const slow = Buffer.concat([Buffer.alloc(8, 1), Buffer.from("0000000000000002", "hex")]);
+  set("m", 1_000);
+  rules.update(1, [Buffer.from("l"), sequenceFrame(2), slow, empty, Buffer.from("v")], 3_500); // In 3 s.
+  const before = rules.stats(3_500).resent;
+  expect(resent(6_900) - before).toBe(0);
+  expect(resent(9_000) - before).toBe(1);
+});
+
 const HUGZ = [Buffer.from("HUGZ"), sequenceFrame(0), Buffer.alloc(0), Buffer.alloc(0), Buffer.alloc(0)];
 
 /** A client that has the map of the server that it is at, and hears of it each second up to a time. */
