@@ -381,7 +381,10 @@ export class ClientRules {
 
   #hugz(sequence: number, properties: Buffer, now: number): void {
     const { last } = this.#map;
-    if (this.#loading !== undefined) return;
+    if (this.#loading !== undefined) {
+      this.#attempts.serves(now);
+      return;
+    }
     const theirs = this.#subtree.last(sequence, properties);
     // A server that speaks as the text of 12/CHP sends 0.
     if (sequence > 0 && sequence < last) this.#gap(last, sequence, now);

@@ -26,6 +26,8 @@ const RETRY_DELAY = 50;
 const MAX_RETRY_DELAY = 1_000;
 /** ms at most to the next one for a map that was sent in vain: with missed updates, or too large. */
 const MAX_RELOAD_DELAY = 10_000;
+/** Doublings of `attemptTimeout` at servers that serve: one value may be large for the link. */
+const MAX_DOUBLINGS = 3;
 
 type AttemptOptions = Pick<ClientRulesOptions, "attemptTimeout" | "heartbeatInterval" | "random">;
 
@@ -54,6 +56,10 @@ export class ClientAttempts {
   /** Perhaps not listed any more. */
   #server: string | undefined;
   #failures = 0;
+  /** Attempts in a row at servers that serve, without a whole map. */
+  #doublings = 0;
+  /** The server in use does. */
+  #serves = false;
   #leaveAt = Number.POSITIVE_INFINITY;
   failOvers = 0;
   phase: AttemptPhase = "idle";
@@ -94,18 +100,27 @@ export class ClientAttempts {
     this.#number += 1;
     this.phase = this.#server === undefined ? "idle" : "connecting";
     this.until = Number.POSITIVE_INFINITY;
+    this.#serves = false;
     if (this.#server === undefined) return;
     this.progress(now);
     this.#effects.open(this.#number, this.#server);
   }
 
   progress(now: number): void {
-    this.until = now + this.#options.attemptTimeout;
+    this.until = now + this.#options.attemptTimeout * (this.#serves ? 2 ** this.#doublings : 1);
+  }
+
+  /** The server in use is heard to serve. */
+  serves(now: number): void {
+    if (this.#serves) return;
+    this.#serves = true;
+    this.progress(now);
   }
 
   /** The map is whole, and nothing was missed since. */
   succeed(): void {
     this.#failures = 0;
+    this.#doublings = 0;
   }
 
   /** Ends an attempt. The pause avoids a busy loop with dead or refusing servers, and with another numbering. */
@@ -123,6 +138,8 @@ export class ClientAttempts {
   /** {@link open} follows. */
   failOver(reason: AttemptEnd = this.#reason): void {
     if (reason === "missed") return;
+    if (reason === "no-snapshot" && this.#serves)
+      this.#doublings = Math.min(MAX_DOUBLINGS, this.#doublings + 1);
     const from = this.#server as string;
     this.#reason = reason;
     // After an unlisted server comes the first.
