@@ -9,9 +9,13 @@
  *
  * Delivery is at least once, and repeated when a reply is lost or late (9/TSP, Reliability). A timed-out call may have
  * waited behind others at a slow service, which handles requests in order: it counts as an attempt if a later request
- * was answered, or all earlier ones were.
+ * was answered, or all earlier ones were. Its timeout begins anew until then: a service with more requests than it can
+ * answer in that time would else answer only calls that have ended.
  */
+
 import { backOff } from "../../core/back-off.js";
+import { Link } from "../../core/collections/linked-list.js";
+import { Deadlines, type Due } from "../../core/deadlines.js";
 import type { DispatchLimits } from "./options.js";
 import { costOfRequest, MAX_CLAIM_BYTES, type TitanicClaimedRequest } from "./store.js";
 
@@ -25,6 +29,8 @@ export interface DispatchEffects {
   claim(service: Buffer, limit: number): void;
   /** Sends a request to its service and stores the reply; `settled` follows. */
   deliver(request: TitanicClaimedRequest): void;
+  /** Ends a delivery that timed out; `settled` follows. */
+  giveUp(request: TitanicClaimedRequest): void;
   /** @param failed counts an attempt */
   release(request: TitanicClaimedRequest, delay: number, failed: boolean): void;
   /** Makes it a dead letter. */
@@ -60,7 +66,11 @@ interface Service {
 }
 
 /** A request's place in its service's queue. */
-interface Place {
+interface Place extends Due {
+  readonly request: TitanicClaimedRequest;
+  readonly service: Service;
+  /** Its timeout is that of the service, not of a wait. */
+  reached: boolean;
   readonly number: number;
   /** Requests ahead of it, and answers by then. */
   readonly ahead: number;
@@ -82,7 +92,8 @@ export class DispatchRules {
   readonly #services = new Map<string, Service>();
   /** Services that wait for a free place, in order. */
   readonly #hungry = new Set<Service>();
-  readonly #places = new Map<TitanicClaimedRequest, Place>();
+  readonly #places = new Map<TitanicClaimedRequest, Link<Place>>();
+  readonly #deadlines = new Deadlines<Place>();
   #inFlight = 0;
   #bytes = 0;
   /** Claims in flight, and places reserved by them. */
@@ -158,7 +169,10 @@ export class DispatchRules {
       }
       entry.delivered += 1;
       const { delivered, inFlight, answered } = entry;
-      this.#places.set(request, { number: delivered, ahead: inFlight, answeredBefore: answered, bytes });
+      const at = { number: delivered, ahead: inFlight, answeredBefore: answered, reached: inFlight === 0 };
+      const link = new Link<Place>({ request, service: entry, ...at, bytes, deadline: 0 });
+      this.#places.set(request, link);
+      this.#deadlines.set(link, now, this.#limits.timeout);
       entry.inFlight += 1;
       this.#inFlight += 1;
       entry.bytes += bytes;
@@ -171,8 +185,10 @@ export class DispatchRules {
 
   settled(request: TitanicClaimedRequest, end: DeliveryEnd, now: number): void {
     const entry = this.#services.get(key(request.service)) as Service;
-    const place = this.#places.get(request) as Place;
+    const link = this.#places.get(request) as Link<Place>;
+    const place = link.value;
     this.#places.delete(request);
+    link.unlink();
     entry.inFlight -= 1;
     this.#inFlight -= 1;
     entry.bytes -= place.bytes;
@@ -193,14 +209,21 @@ export class DispatchRules {
   }
 
   nextWakeUp(): number | undefined {
-    if (this.#stopped || !Number.isFinite(this.#wake)) return undefined;
-    return Math.max(this.#wake, this.#lastTick + GRAIN);
+    const next = Math.min(this.#wake, this.#deadlines.next() ?? Number.POSITIVE_INFINITY);
+    if (this.#stopped || !Number.isFinite(next)) return undefined;
+    return Math.max(next, this.#lastTick + GRAIN);
   }
 
   tick(now: number): void {
     if (this.#stopped) return;
     this.#lastTick = now;
     this.#wake = Number.POSITIVE_INFINITY;
+    for (const place of this.#deadlines.take(now)) {
+      const { request, service, reached } = place;
+      place.reached = wasFirst(service, place);
+      if (reached) this.#effects.giveUp(request);
+      else this.#deadlines.set(this.#places.get(request) as Link<Place>, now, this.#limits.timeout);
+    }
     if (!this.#scanning && now >= this.#nextScan) {
       this.#scanning = true;
       for (const entry of this.#services.values()) entry.storedSinceScan = false;

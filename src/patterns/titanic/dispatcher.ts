@@ -43,7 +43,9 @@ export const EVENTS = {
 
 export type TitanicEvent = EventsOf<typeof EVENTS>;
 
-/** ms by which a lease outlasts a call: time to store its reply. */
+/** ms that a request may wait behind others at its service, about: a broker's queueTimeout is that long. */
+export const MAX_QUEUED = 25_000;
+/** ms by which a lease outlasts a call's timeout: to wait, and to store the reply. */
 const LEASE_MARGIN = 30_000;
 
 /** The service did not have the request. */
@@ -71,6 +73,8 @@ export class Dispatcher {
   readonly #rules: DispatchRules;
   readonly #running = new Set<Promise<void>>();
   readonly #stop = new AbortController();
+  /** Of calls in flight. */
+  readonly #calls = new Map<TitanicClaimedRequest, AbortController>();
   readonly #abort = new AbortController();
   /** Of a request's last attempt, until it is decided what happens next. */
   readonly #errors = new Map<TitanicClaimedRequest, unknown>();
@@ -104,6 +108,7 @@ export class Dispatcher {
         check: (service) => this.#run(this.#check(service)),
         claim: (service, limit) => this.#run(this.#claim(service, limit)),
         deliver: (request) => this.#run(this.#deliver(request)),
+        giveUp: (request) => this.#calls.get(request)?.abort(),
         release: (request, delay, failed) => this.#run(this.#release(request, delay, failed)),
         bury: (request) => this.#run(this.#bury(request)),
         scan: () => this.#run(this.#scan()),
@@ -134,6 +139,7 @@ export class Dispatcher {
 
   abort(): void {
     this.#abort.abort();
+    for (const call of this.#calls.values()) call.abort();
   }
 
   async #check(service: Buffer): Promise<void> {
@@ -164,11 +170,15 @@ export class Dispatcher {
 
   async #deliver(request: TitanicClaimedRequest): Promise<void> {
     let end: DeliveryEnd;
+    const call = new AbortController();
+    const { signal } = call;
+    this.#calls.set(request, call);
+    const service = request.service.toString();
     try {
-      const { signal } = this.#abort;
-      const reply = await this.#client.request(request.service.toString(), [...request.body], { signal });
+      const reply = await this.#client.request(service, [...request.body], { signal });
       end = await this.#keep(request, reply);
-    } catch (error) {
+    } catch (cause) {
+      const error = signal.aborted ? new TimeoutError("ETIMEDOUT", `${service}: no answer in time`) : cause;
       end = this.#stopped ? "undelivered" : endOf(error);
       // Without workers it is unknown whether one had the request.
       if (end === "timed-out" && !(await this.#isThere(request.service))) end = "undelivered";
@@ -178,6 +188,7 @@ export class Dispatcher {
     }
     this.#rules.settled(request, end, this.#timer.now());
     this.#errors.delete(request);
+    this.#calls.delete(request);
   }
 
   /** Stores a reply, with retries: calling the service again would repeat the work. */

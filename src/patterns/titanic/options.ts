@@ -6,6 +6,8 @@ const DAY = 86_400_000;
 
 /** Of the dispatch to services. */
 const LIMITS = {
+  /** Timeout of one attempt, once the service had it; a slower service gets the request again. Default 30,000. */
+  timeout: integer({ default: 30_000 }),
   /** Failed attempts, 1 or more, before a request becomes a dead letter and its client gets "503". Default 10. */
   maxAttempts: integer({ default: 10 }),
   /** Requests in flight to services until the reply is on disk. Default 1,024. */
@@ -36,8 +38,6 @@ export const OPTIONS = {
   replyTtl: integer({ default: DAY }),
   /** How long a dead letter is kept. Default 7 days. */
   deadLetterTtl: integer({ default: 7 * DAY }),
-  /** Timeout of one attempt; a slower service gets the request again. Default 30,000. */
-  timeout: integer({ default: 30_000 }),
   /** Client requests in flight per Titanic service, at most 65,535; bounds one commit. Default 4,096. */
   workerConcurrency: integer({ default: 4_096, max: 65_535 }),
   /** Timeout of a service check. Default 2,500. */

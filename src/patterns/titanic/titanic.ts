@@ -20,7 +20,7 @@ import { checkCount, checkOptions } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { MajordomoClient, MajordomoWorker } from "../majordomo/index.js";
 import type { TitanicDispatchStats } from "./dispatch-rules.js";
-import { Dispatcher, EVENTS, type TitanicEvent } from "./dispatcher.js";
+import { Dispatcher, EVENTS, MAX_QUEUED, type TitanicEvent } from "./dispatcher.js";
 import { OPTIONS, type TitanicOptions, type TitanicSettings } from "./options.js";
 import {
   formatUuid,
@@ -128,7 +128,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     this.#client = new MajordomoClient(endpoints, {
       ...sockets,
       retries: 0,
-      timeout: settings.timeout,
+      timeout: settings.timeout + MAX_QUEUED,
       maxInFlight: 2 * settings.concurrency,
     });
     for (const type of ["source:changed", "source:failed", "endpoint:refused"] as const)

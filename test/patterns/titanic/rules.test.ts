@@ -74,6 +74,7 @@ describe("the protocol", () => {
 });
 
 const LIMITS: DispatchLimits = {
+  timeout: 1_000,
   concurrency: 5,
   perService: 3,
   checkInterval: 100,
@@ -102,6 +103,7 @@ function driven(
       check: (service) => wanted.push(`check ${service}`),
       claim: (service, limit) => wanted.push(`claim ${service} ${limit}`),
       deliver: ({ uuid }) => wanted.push(`deliver ${uuid}`),
+      giveUp: ({ uuid }) => wanted.push(`give up ${uuid}`),
       release: ({ uuid }, delay, failed) => wanted.push(`release ${uuid} ${delay}${failed ? " failed" : ""}`),
       bury: ({ uuid }) => wanted.push(`bury ${uuid}`),
       scan: () => wanted.push("scan"),
@@ -132,6 +134,27 @@ describe("the dispatch rules", () => {
     wanted.splice(0);
     rules.checked(Buffer.from("resize"), true, 1);
     expect(wanted).toEqual([expect.stringMatching(/^claim resize/)]);
+  });
+
+  it("give a request up after its timeout, but not while the service is at earlier ones", () => {
+    const { rules, wanted, request } = driven();
+    const [one, two, three] = ["one", "two", "three"].map((name) => request(name)) as [
+      TitanicClaimedRequest,
+      TitanicClaimedRequest,
+      TitanicClaimedRequest,
+    ];
+    rules.claimed(ECHO, [one, two, three], 3, 0);
+    wanted.splice(0);
+    const until = (end: number): string[] => {
+      for (let now = rules.nextWakeUp() ?? end; now < end; now = rules.nextWakeUp() ?? end) rules.tick(now);
+      return wanted.splice(0).filter((line) => line.startsWith("give up"));
+    };
+    expect(until(900)).toEqual([]);
+    rules.settled(one, "answered", 900);
+    expect(until(1_800)).toEqual([]);
+    rules.settled(two, "answered", 1_800); // The service needs 900 ms for each, and is at the third.
+    expect(until(2_700)).toEqual([]);
+    expect(until(10_000)).toEqual(["give up three"]);
   });
 
   it("claim no more past 64 MiB of a service, and go on when there is room, with a claim that was cut short", () => {

@@ -17,6 +17,7 @@ import type { Simulation } from "../../../src/testing/simulation.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 const LIMITS: DispatchLimits = {
+  timeout: 1_000_000,
   concurrency: 5,
   perService: 3,
   checkInterval: 50,
@@ -119,6 +120,7 @@ class Titanic {
         check: (service) => this.#later(() => this.#rules.checked(service, world.workerUp, simulation.now)),
         claim: (service, limit) => this.#claim(service, limit),
         deliver: (request) => this.#deliver(request),
+        giveUp: () => undefined, // The world ends deliveries by itself.
         release: (request, delay, failed) => {
           const uuid = request.uuid.toString();
           const holder = this.#holders.get(uuid) ?? -1;
