@@ -31,7 +31,7 @@ export interface NumberedNames {
 /** Numbers are made on request: other nodes must not fill the table. */
 export class ReceivedMessage implements ClusterMessage {
   readonly topic: string;
-  readonly data: Buffer;
+  data: Buffer;
   readonly sender: ClusterAddress;
   readonly subtopic: string | undefined;
   readonly retained: boolean;

@@ -502,6 +502,36 @@ describe("subscriptions", () => {
     expect([subscription.waiting, subscription.dropped]).toEqual([3, 2]);
   });
 
+  test("a queued message does not keep the read that it came in, unless it is a good part of it", async () => {
+    const [a, b] = nodes(2);
+    const subscription = b.messaging.self.subscribe("t");
+    const reads = new Set<ArrayBufferLike>();
+    const receive = (messages: number): void => {
+      const read = Buffer.alloc(65_536);
+      reads.add(read.buffer);
+      for (let i = 0; i < messages; i++) {
+        const item = encodePublish(1, encodeName("t"), undefined, 0, "x".repeat(1_000));
+        const start = i * item.length;
+        item.copy(read, start);
+        void b.onItem(a.id, MessageKind.PUBLISH, read.subarray(start, start + item.length));
+      }
+    };
+    const kept = async (): Promise<number> => {
+      let count = 0;
+      const reader = subscription[Symbol.asyncIterator]();
+      while (subscription.waiting > 0) {
+        const { value } = await reader.next();
+        expect(String(value?.data)).toBe("x".repeat(1_000));
+        if (value !== undefined && reads.has(value.data.buffer)) count += 1;
+      }
+      return count;
+    };
+    for (let i = 0; i < 20; i++) receive(1);
+    expect(await kept()).toBe(0);
+    receive(60);
+    expect(await kept()).toBeGreaterThan(40);
+  });
+
   test("a handler that throws or rejects is an event, and is called for the next message", async () => {
     const [a, b] = nodes(2);
     const seen: string[] = [];
