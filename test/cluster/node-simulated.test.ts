@@ -68,6 +68,24 @@ describe("nodes in virtual time", () => {
         world.node("e").crash();
         await world.until(() => [..."abcd"].every((name) => seen(nodes.get(name)) === "abcd"), 20_000);
         expect(dropped.mock.calls.length).toBeGreaterThan(100);
+        // Nobody waits for a synchronization: not for tags, nor for what an operator decides.
+        const [b, d] = [nodes.get("b"), nodes.get("d")];
+        d?.tags("new");
+        await world.until(
+          () => [..."abc"].every((name) => nodes.get(name)?.resolve("new").length === 1),
+          500,
+        );
+        b?.remove("d");
+        await world.until(() => d?.removed === true, 2_000);
+        b?.admit(d?.self.id ?? "");
+        await world.until(() => d?.removed === false && seen(d) === "abcd", 20_000);
+        await world.until(() => [..."abc"].every((name) => seen(nodes.get(name)) === "abcd"), 1_000);
+        // Who says goodbye is not missed.
+        await world.advance(5_000);
+        lost.length = 0;
+        void d?.close({ linger: 0 });
+        await world.until(() => [..."abc"].every((name) => seen(nodes.get(name)) === "abc"), 500);
+        expect(lost).toEqual([]);
       });
     } finally {
       dropped.mockRestore();

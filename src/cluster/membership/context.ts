@@ -161,7 +161,8 @@ export class Context {
     return new Packet({ type, from: id, start, count, digest }, fields);
   }
 
-  sendUpdates(address: string, updates: readonly Update[], overStream = false): void {
+  /** By default in the way of the packet that it answers. */
+  sendUpdates(address: string, updates: readonly Update[], overStream = this.overStream): void {
     this.effects.send(address, this.packet(PacketType.GOSSIP, { updates }), overStream);
   }
 
@@ -243,7 +244,8 @@ export class Context {
     for (let i = 0; i < profile.gossipNodes && i < live.length; i++) {
       const updates = this.#queue.take(room, this.#transmissions());
       if (updates.length === 0) break;
-      this.sendUpdates(this.#listener(live).address, updates);
+      const { address, overStream } = this.#listener(live);
+      this.sendUpdates(address, updates, overStream);
     }
     if (this.#queue.size > 0 && live.length > 0) this.nextGossip = now + profile.gossipInterval;
   }

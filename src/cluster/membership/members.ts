@@ -37,6 +37,8 @@ export class Member {
   accused = false;
   /** Heard, but does not receive this node's packets. */
   isOneWay = false;
+  /** @internal Its last ack came over a stream: datagrams may not reach it. */
+  overStream = false;
   /** @internal Waits for a probe out of turn. */
   urgent = false;
   /** @internal Its turn in this probe round is still to come. */

@@ -108,8 +108,10 @@ export class Membership extends Context {
     const packet = this.packet(PacketType.GOSSIP, { updates: [update] });
     const { effects, live } = this;
     const first = Math.floor(this.random() * live.length);
-    for (let i = 0; i < Math.min(LEAVE_SENDS, live.length); i++)
-      effects.send((live[(first + i) % live.length] as Member).address, packet, false);
+    for (let i = 0; i < Math.min(LEAVE_SENDS, live.length); i++) {
+      const { address, overStream } = live[(first + i) % live.length] as Member;
+      effects.send(address, packet, overStream);
+    }
     for (const address of this.#receiver.pending(LEAVE_SENDS)) effects.send(address, packet, false);
     effects.multicast(packet);
   }
@@ -315,10 +317,14 @@ export class Membership extends Context {
     this.#asksAt = now + 10 * this.profile.redialInterval;
     // Those that it had as live may all be gone.
     const { live, dead } = this;
-    const addresses = [...[...live, ...dead].map((member) => member.address), ...this.#parts.dialer.seeds];
-    const address = pick(addresses, this.random);
+    const known = [...live, ...dead];
+    const address = pick(
+      [...known.map((member) => member.address), ...this.#parts.dialer.seeds],
+      this.random,
+    );
+    if (address === undefined) return;
     // A node that is to prove itself is believed over a stream alone.
-    if (address !== undefined)
-      this.#parts.dialer.dial(address, this.#parts.updates.ownRemoval, this.provesNodes);
+    const overStream = this.provesNodes || known.some((member) => member.overStream);
+    this.#parts.dialer.dial(address, this.#parts.updates.ownRemoval, overStream);
   }
 }

@@ -196,6 +196,9 @@ export class Receiver {
   /** An accuser gets this node's incarnation: it may have missed the refutation, which spreads only once. */
   #answerTo(ping: Packet): readonly Update[] {
     const { id } = this.#context.self;
+    // A removed node asks whether it is admitted.
+    if (ping.updates.some((update) => update.kind === UpdateKind.REMOVAL && update.id === ping.from))
+      return this.#introduction(ping.from);
     const isAccused = ping.updates.some((update) => update.kind === UpdateKind.DEAD && update.id === id);
     if (!isAccused) return this.#context.piggyback(0);
     this.#refute(ping);
@@ -204,6 +207,7 @@ export class Receiver {
 
   #onAck(from: Member, packet: Packet, address: string): void {
     this.#onMemberAck(packet, address);
+    if ((packet.flags & ACK_RELAYED) === 0) from.overStream = this.#context.overStream;
     if (this.#parts.dialer.answered(packet.seq)) {
       this.#parts.prober.answered(this.#context.now, from);
       this.#parts.synchronizer.request(address, this.#context.profile.probeTimeout);
@@ -360,6 +364,6 @@ export class Receiver {
     if (!overStream && this.#context.now - this.#removalSentAt < this.#context.profile.probeTimeout) return;
     this.#removalSentAt = this.#context.now;
     const update = Update.removal(id, removal.start, removal.count, true);
-    this.#context.sendUpdates(address, [update], overStream);
+    this.#context.sendUpdates(address, [update], overStream || this.#context.overStream);
   }
 }
