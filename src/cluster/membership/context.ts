@@ -161,7 +161,7 @@ export class Context {
     return new Packet({ type, from: id, start, count, digest }, fields);
   }
 
-  /** By default in the way of the packet that it answers. */
+  /** By default an answer to a packet that came over a stream goes over a stream. */
   sendUpdates(address: string, updates: readonly Update[], overStream = this.overStream): void {
     this.effects.send(address, this.packet(PacketType.GOSSIP, { updates }), overStream);
   }

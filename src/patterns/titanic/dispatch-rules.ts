@@ -7,12 +7,11 @@
  *   serving --nothing left to claim, nothing in flight--> forgotten
  *   serving --a call failed--> checking, and that request again after a while
  *
- * Delivery is at least once, and repeated when a reply is lost or late (9/TSP, Reliability). A timed-out call may have
- * waited behind others at a slow service, which handles requests in order: it counts as an attempt if a later request
- * was answered, or all earlier ones were. Its timeout begins anew until then: a service with more requests than it can
- * answer in that time would else answer only calls that have ended.
+ * Delivery is at least once, and repeated when a reply is lost or late (9/TSP, Reliability). A service handles requests
+ * in order, so a timed-out call may have waited behind others. The call counts as an attempt once a later request was
+ * answered, or all earlier ones were. Until then its timeout begins anew: otherwise a service with a long queue would
+ * answer only calls that have ended.
  */
-
 import { backOff } from "../../core/back-off.js";
 import { Link } from "../../core/collections/linked-list.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
