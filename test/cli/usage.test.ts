@@ -68,7 +68,7 @@ describe("bad usage is one line and exit code 2", () => {
     ["a misspelt command after --help", /no command "pusj"; did you mean push\?/, "--help pusj"],
     [
       "a misspelt command of a group with -h",
-      /majordomo has no .*; did you mean broker\?/,
+      /shoal majordomo has no command "brokr"; did you mean broker\?/,
       "majordomo brokr -h",
     ],
     ["one after its help", /majordomo has no command "brokr"; did you mean broker\?/, "majordomo help brokr"],
