@@ -4,7 +4,8 @@
  *   server   unknown ── heard of ──> alive ── silent for `timeToLive`, or its link lost ──> dead ── heard of ──> alive
  *   request  waiting for a live server with room ──> asked ── reply ──> done
  *                ^                            │
- *                └── its server died, or gave no reply within `attemptTimeout`: the next one
+ *                └── its server died, or gave no reply within `attemptTimeout`: the next one. If the server answered
+ *                    others meanwhile, it may have a queue, which repetitions would keep long: one for ten replies
  *            `deadline` over: failed
  *
  * Every server gets a PING each `pingInterval`, and the time to its PONG measures its speed. A pending PING counts as
@@ -21,6 +22,9 @@ import { type ClientCommand, errorTextOf, ping } from "./protocol.js";
 
 /** Weight of the newest sample. */
 const NEWEST = 0.3;
+/** Requests that are repeated though their servers answer others: at once; for each reply. */
+const MAX_REPEATS = 10;
+const REPEATS_PER_REPLY = 0.1;
 
 export type FreelanceFailure = "timeout" | "server-error";
 
@@ -69,6 +73,7 @@ interface Server {
   roundTrip: number | undefined;
   /** When the unanswered PING was sent. */
   pingedAt: number | undefined;
+  repliedAt: number;
 }
 
 interface Pending<C> {
@@ -76,6 +81,8 @@ interface Pending<C> {
   readonly sequence: number;
   readonly body: readonly MessageLike[];
   readonly endsAt: number;
+  /** Start of the attempt. */
+  askedAt: number;
   /** End of the attempt or the whole request. */
   deadline: number;
   server: Server | undefined;
@@ -94,6 +101,7 @@ export class FreelanceRules<C> {
   readonly #waiting = new Set<Pending<C>>();
   readonly #deadlines = new Deadlines<Pending<C>>();
   #sequence = 0;
+  #repeats = MAX_REPEATS;
   readonly #counts = { requests: 0, replies: 0, failures: 0, failOvers: 0, late: 0 };
 
   constructor(options: FreelanceRulesOptions, outbox: FreelanceOutbox<C>) {
@@ -111,6 +119,7 @@ export class FreelanceRules<C> {
       expiresAt: Number.POSITIVE_INFINITY,
       roundTrip: undefined,
       pingedAt: undefined,
+      repliedAt: Number.NEGATIVE_INFINITY,
     });
   }
 
@@ -148,6 +157,7 @@ export class FreelanceRules<C> {
       sequence: this.#sequence,
       body,
       endsAt: now + deadline,
+      askedAt: now,
       deadline: 0,
       server: undefined,
       tried: new Set(),
@@ -174,7 +184,7 @@ export class FreelanceRules<C> {
     if (server === undefined) return false;
     if (command.type === "pong") this.#measure(server, now);
     this.#heard(server, now);
-    if (command.type === "reply") this.#reply(server, command.sequence, command.body);
+    if (command.type === "reply") this.#reply(server, command.sequence, command.body, now);
     return true;
   }
 
@@ -186,7 +196,11 @@ export class FreelanceRules<C> {
     for (const request of this.#deadlines.take(now)) {
       if (now >= request.endsAt || request.server === undefined)
         this.#fail(request, "timeout", "no server replied in time");
-      else this.#failOver(request, "timeout", now);
+      else if (request.server.repliedAt < request.askedAt) this.#failOver(request, "timeout", now);
+      else if (this.#repeats >= 1) {
+        this.#repeats -= 1;
+        this.#failOver(request, "timeout", now);
+      } else this.#startAttempt(request, now);
     }
   }
 
@@ -251,7 +265,9 @@ export class FreelanceRules<C> {
     return this.#pending.values().filter((request) => request.server === server);
   }
 
-  #reply(server: Server, sequence: number, body: Buffer[]): void {
+  #reply(server: Server, sequence: number, body: Buffer[], now: number): void {
+    server.repliedAt = now;
+    this.#repeats = Math.min(MAX_REPEATS, this.#repeats + REPEATS_PER_REPLY);
     const request = this.#pending.get(sequence);
     if (request === undefined || !request.mayAnswer.has(server)) {
       this.#counts.late += 1;
@@ -276,12 +292,11 @@ export class FreelanceRules<C> {
   }
 
   #dispatch(request: Pending<C>, now: number): void {
-    const left = Math.max(0, request.endsAt - now);
     while (this.#pending.has(request.sequence)) {
       const server = this.#choose(request, now);
       if (server === undefined) {
         this.#waiting.add(request);
-        this.#deadlines.set(request.link, now, left);
+        this.#deadlines.set(request.link, now, Math.max(0, request.endsAt - now));
         return;
       }
       const result = this.#outbox.send(server.endpoint, [String(request.sequence), ...request.body]);
@@ -292,13 +307,19 @@ export class FreelanceRules<C> {
         request.server = server;
         request.tried.add(server);
         request.mayAnswer.add(server);
-        this.#deadlines.set(request.link, now, Math.min(this.#options.attemptTimeout, left));
+        this.#startAttempt(request, now);
         return;
       }
       // What is heard of the server next changes that.
       if (result === "full") server.full = true;
       else this.#died(server, "disconnected", now);
     }
+  }
+
+  #startAttempt(request: Pending<C>, now: number): void {
+    request.askedAt = now;
+    const left = Math.max(0, request.endsAt - now);
+    this.#deadlines.set(request.link, now, Math.min(this.#options.attemptTimeout, left));
   }
 
   /** The fastest live server with room that has not had the request; if all had it, the fastest of all. */

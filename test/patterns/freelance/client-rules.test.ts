@@ -188,6 +188,27 @@ describe("a client of model 3", () => {
     expect(asked()[4]).toBe("c");
   });
 
+  test("repeats little while its server answers others: a queue does not grow by repetitions", () => {
+    const { rules, sent } = client("a");
+    rules.receive("a", { type: "pong" }, 10);
+    sent.length = 0;
+    // A server of 500 requests a second, asked 250 times a second, after 3,000 at once.
+    for (let n = 0; n < 3_000; n++) rules.ask(["x"], 3_000, 10);
+    let handled = 0;
+    for (let now = 10; now < 20_000; now += 4) {
+      rules.ask(["x"], 3_000, now);
+      for (let n = 0; n < 2; n++) {
+        const line = sent[handled];
+        if (line?.endsWith("PING")) rules.receive("a", { type: "pong" }, now);
+        else if (line !== undefined) rules.receive("a", reply(Number(line.split(" ")[1]), "ok"), now);
+        if (line !== undefined) handled += 1;
+      }
+      rules.tick(now);
+    }
+    expect(sent.length - handled).toBeLessThan(3);
+    expect(rules.stats().pending).toBeLessThan(3);
+  });
+
   test("asks another server while one has no room, or waits for room: that server is not lost", () => {
     const { rules, sent, reported, full } = twoLive();
     rules.ask(["x"], 3_000, 100);
