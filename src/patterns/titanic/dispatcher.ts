@@ -4,7 +4,13 @@ import { setMaxListeners } from "node:events";
 import timers from "node:timers/promises";
 import { backOff } from "../../core/back-off.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
+import {
+  AbortedError,
+  ClosedError,
+  InvalidStateError,
+  type ShoalError,
+  TimeoutError,
+} from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import { type FailureReason, messageOf, ServiceError } from "../kit/errors.js";
@@ -74,7 +80,7 @@ export class Dispatcher {
   readonly #running = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   /** Of calls in flight. */
-  readonly #calls = new Map<TitanicClaimedRequest, AbortController>();
+  readonly #calls = new Map<TitanicClaimedRequest, (error: ShoalError) => void>();
   readonly #abort = new AbortController();
   /** Of a request's last attempt, until it is decided what happens next. */
   readonly #errors = new Map<TitanicClaimedRequest, unknown>();
@@ -108,7 +114,8 @@ export class Dispatcher {
         check: (service) => this.#run(this.#check(service)),
         claim: (service, limit) => this.#run(this.#claim(service, limit)),
         deliver: (request) => this.#run(this.#deliver(request)),
-        giveUp: (request) => this.#calls.get(request)?.abort(),
+        giveUp: (request) =>
+          this.#calls.get(request)?.(new TimeoutError("ETIMEDOUT", `${request.service}: no answer in time`)),
         release: (request, delay, failed) => this.#run(this.#release(request, delay, failed)),
         bury: (request) => this.#run(this.#bury(request)),
         scan: () => this.#run(this.#scan()),
@@ -139,7 +146,7 @@ export class Dispatcher {
 
   abort(): void {
     this.#abort.abort();
-    for (const call of this.#calls.values()) call.abort();
+    for (const end of this.#calls.values()) end(new AbortedError(undefined));
   }
 
   async #check(service: Buffer): Promise<void> {
@@ -170,15 +177,14 @@ export class Dispatcher {
 
   async #deliver(request: TitanicClaimedRequest): Promise<void> {
     let end: DeliveryEnd;
-    const call = new AbortController();
-    const { signal } = call;
-    this.#calls.set(request, call);
-    const service = request.service.toString();
     try {
-      const reply = await this.#client.request(service, [...request.body], { signal });
+      const reply = await this.#client.requestUntil(
+        request.service.toString(),
+        [...request.body],
+        (endCall) => this.#calls.set(request, endCall),
+      );
       end = await this.#keep(request, reply);
-    } catch (cause) {
-      const error = signal.aborted ? new TimeoutError("ETIMEDOUT", `${service}: no answer in time`) : cause;
+    } catch (error) {
       end = this.#stopped ? "undelivered" : endOf(error);
       // Without workers it is unknown whether one had the request.
       if (end === "timed-out" && !(await this.#isThere(request.service))) end = "undelivered";

@@ -24,10 +24,10 @@ it.each([
   const asked: string[] = [];
   const client = {
     events: { on: (_: string, listener: typeof joined) => (joined = listener) },
-    request: (service: string, _: unknown, { signal }: { readonly signal: AbortSignal }) => {
-      if (service === "mmi.service") return Promise.resolve([Buffer.from("200")]);
+    request: () => Promise.resolve([Buffer.from("200")]), // mmi.service
+    requestUntil: (service: string, _: unknown, started: (end: (error: Error) => void) => void) => {
       asked.push(service);
-      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+      return new Promise((_, reject) => started(reject));
     },
   } as unknown as MajordomoClient;
   const dispatcher = new Dispatcher(store, client, checkOptions("Titanic", OPTIONS, {}), () => undefined);
