@@ -186,7 +186,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       } else if (state === "lost") each.pause();
       else if (state === "gone" || member?.hasDetails === true) {
         // A new member that turns out to take no messages has lost none.
-        if (state === "gone") lost += each.window.waiting;
+        if (state === "gone") lost += each.waitingMessages;
         this.#remove(key, each);
       }
     }

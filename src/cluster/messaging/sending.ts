@@ -27,7 +27,7 @@ import {
 } from "./bounds.js";
 import { refusePromise } from "./checks.js";
 import type { DiallingEnd, LinkProtocol, PairStream, PairStreams } from "./pair-streams.js";
-import type { LinkMember, NodeLinksEffects } from "./parts.js";
+import { type LinkMember, MessageKind, type NodeLinksEffects } from "./parts.js";
 import type { DialTarget } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { SentAliases, TopicForm } from "./topic-aliases.js";
@@ -106,6 +106,8 @@ export class Sending {
   /** For room. */
   #waiters: ((isThere: boolean) => void)[] = [];
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
+  /** Of this session: the place of the last item that is not a change of routes. */
+  #lastMessage = 0;
   #usedAt: number;
 
   constructor(
@@ -133,9 +135,15 @@ export class Sending {
     return this.#find().map(({ protocol }) => protocol.name);
   }
 
+  /** Waiting items up to the last message: routes that a peer did not get as it left are nobody's loss. */
+  get waitingMessages(): number {
+    return Math.max(0, this.#lastMessage - this.window.acked);
+  }
+
   /** @returns whether there was room */
   offer(kind: number, item: Uint8Array): boolean {
     if (!this.window.offer(kind, item)) return false;
+    if (kind !== MessageKind.ROUTES) this.#lastMessage = this.window.offered;
     this.#isHoldable = false;
     this.#sendSoon(Math.max(item.length, ITEM_SHARE), MAX_BATCH);
     return true;
@@ -148,6 +156,7 @@ export class Sending {
     const form = this.#aliases.formOf(plan);
     publication.encodeHead(form);
     if (!this.window.offerPublication(kind, publication)) return false;
+    this.#lastMessage = this.window.offered;
     if (form === TopicForm.DEFINE) this.#aliases.defined(plan);
     this.#sendSoon(publication.headBytes + publication.dataBytes, HELD_BYTES);
     return true;
@@ -491,14 +500,14 @@ export class Sending {
     this.#links.onAcked(this);
   }
 
-  /** Another session begins. @returns the number of lost items */
+  /** Another session begins. @returns the number of lost messages */
   #loseSession(): number {
-    const { window } = this;
-    const { lost } = window;
-    window.reset();
+    const lost = this.waitingMessages;
+    this.window.reset();
+    this.#lastMessage = 0;
     this.#giveUpDeliveries();
     this.#aliases.reset();
-    return window.lost - lost;
+    return lost;
   }
 
   #take(attempt: Attempt): void {

@@ -413,10 +413,17 @@ describe("links between two nodes", () => {
     let release = (): void => undefined;
     b.handler = () => new Promise((resolve) => (release = resolve));
     sendAll(a, b, 10);
+    const routes = (to: string) => a.links.send(to, 1, Buffer.from("routes"));
+    expect(routes(b.id)).toBe("sent");
     await b.until(() => b.items.length === 1);
     world.changed(b, "lost");
     world.changed(b, "gone");
     expect(a.links.stats().peers).toEqual([]);
+    // Changes of routes are nobody's loss.
+    const c = await world.node("c");
+    c.handler = () => new Promise(() => undefined);
+    expect(routes(c.id)).toBe("sent");
+    world.changed(c, "gone");
     expect(a.lost).toEqual([[b.id, 10]]);
     expect(a.peers).toEqual([b.id]);
     // It is met again: nothing of the session before arrives.
