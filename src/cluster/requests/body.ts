@@ -1,7 +1,7 @@
 /** Bodies of requests and replies: text, bytes, JSON, or none. */
 import { isUtf8 } from "node:buffer";
 import { describe } from "../../core/arguments.js";
-import { bytesOf, owned } from "../../core/bytes.js";
+import { bytesOf } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import { BodyForm, type EncodedBody } from "./wire.js";
 
@@ -56,7 +56,7 @@ export function decodeBody(form: BodyForm, body: Buffer): unknown {
     case BodyForm.NONE:
       return undefined;
     case BodyForm.BYTES:
-      return owned(body);
+      return body;
     default: {
       if (!isUtf8(body)) throw new InvalidMessageError("the body is not UTF-8");
       const text = body.toString();

@@ -184,5 +184,5 @@ export function timeoutOf(now: number, call: Call): number {
   // The limit until a first part applies only here.
   const limit = attemptTimeout < 0 || isStreamed(call) ? Number.POSITIVE_INFINITY : attemptTimeout;
   const left = Math.min(call.until - now, limit);
-  return left === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.ceil(left));
+  return left === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.round(left));
 }

@@ -363,7 +363,7 @@ export class RequestCalls {
 
   /** Sends waiting requests to nodes with room again. */
   #refill(now: number): void {
-    if (this.#isRefilling || this.#isClosed) return;
+    if (this.#freed.size === 0 || this.#isRefilling || this.#isClosed) return;
     this.#isRefilling = true;
     for (const [node, target] of this.#freed) {
       this.#freed.delete(node);
@@ -582,7 +582,7 @@ export class RequestCalls {
     call.state = "waiting";
     const node = call.node as NodeLoad;
     call.target.balancer.ended(now, node, result, now - call.sentAt);
-    this.#freed.set(node, call.target);
+    this.#free(node, call);
     call.node = undefined;
   }
 
@@ -590,9 +590,14 @@ export class RequestCalls {
     this.#sent.delete(call.id);
     // Its reader slows a stream, too.
     call.target.balancer.ended(now, node, "ok", call.hasBegun ? 0 : now - call.sentAt);
-    this.#freed.set(node, call.target);
+    this.#free(node, call);
     this.#over(call);
     this.counts.succeeded += 1;
+  }
+
+  /** Where nothing waits, the node is found open by the next request. */
+  #free(node: NodeLoad, { target }: Call): void {
+    if (this.#waiting.size > 0) this.#freed.set(node, target);
   }
 
   #fail(call: Call, error: ShoalError): void {
@@ -620,7 +625,7 @@ export class RequestCalls {
     if (call.state === "sent") next = Math.min(next, this.#attemptUntil(call), call.checkAt);
     else if (call.state === "backing-off" || call.state === "waiting") next = Math.min(next, call.retryAt);
     if (next === Number.POSITIVE_INFINITY) call.link.unlink();
-    else this.#deadlines.set(call.link, now, next - now);
+    else this.#deadlines.set(call.link, now, Math.round(next - now));
   }
 
   #error({ terms }: Call, reason: FailureReason, text: string): ServiceError {

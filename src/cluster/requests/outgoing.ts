@@ -289,7 +289,7 @@ export class OutgoingRequests {
 
   #begin(terms: CallTerms, sink: CallSink): Call {
     const call = this.#calls.call(this.#timer.now(), terms, sink);
-    this.#timer.update();
+    this.#timer.updateSoon();
     return call;
   }
 

@@ -223,7 +223,7 @@ export class Requests {
     }
     const now = this.#timer.now();
     if (!this.#serving.onItem(now, from, item)) this.#calls.onItem(now, from, item);
-    this.#timer.update();
+    this.#timer.updateSoon();
   }
 
   onGone(id: string): void {

@@ -11,7 +11,6 @@
  */
 
 import { createHash } from "node:crypto";
-import { owned } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
@@ -55,7 +54,7 @@ type JobState = "queued" | "joined" | "running" | "abandoned" | "replying" | "ov
 
 export class Job implements Due {
   readonly from: string;
-  item: CallItem;
+  readonly item: CallItem;
   readonly service: ServedQueue;
   /** Infinite: no limit. */
   readonly until: number;
@@ -82,12 +81,6 @@ export class Job implements Due {
   /** Its caller waits. */
   heard(now: number): void {
     if (this.silentAt !== Number.POSITIVE_INFINITY) this.silentAt = now + MAX_SILENCE;
-  }
-
-  /** A small view keeps a larger chunk that the queue's bound would not count. */
-  ownBody(): void {
-    const body = owned(this.item.body);
-    if (body !== this.item.body) this.item = { ...this.item, body };
   }
 }
 
@@ -245,7 +238,6 @@ export class RequestServing {
       this.#refuseJob(job, "overloaded", "too many requests wait");
       return;
     }
-    job.ownBody();
     this.#take(now, job);
     service.queue.push(job.place);
     service.queuedBytes += item.body.length;
@@ -361,7 +353,7 @@ export class RequestServing {
 
   #schedule(now: number, job: Job): void {
     const next = Math.min(job.until, job.silentAt);
-    if (next !== Number.POSITIVE_INFINITY) this.#deadlines.set(job.link, now, next - now);
+    if (next !== Number.POSITIVE_INFINITY) this.#deadlines.set(job.link, now, Math.round(next - now));
   }
 
   #start(job: Job): void {
@@ -469,7 +461,6 @@ export class RequestServing {
       this.#refuseJob(job, "overloaded", "too many requests wait");
       return true;
     }
-    job.ownBody();
     known.joined ??= new Set();
     known.joined.add(job);
     this.#take(this.#now, job);

@@ -16,6 +16,7 @@
  * A text is a length, uint, and UTF-8. `busy` counts the node's requests for the service, `slots` its
  * concurrency.
  */
+import { owned } from "../../core/bytes.js";
 import { Reader, Writer } from "../messaging/compact.js";
 import {
   MAX_FAILURE_DETAILS,
@@ -90,7 +91,6 @@ interface ItemOf<Op extends RequestOp> {
 
 interface WithBody {
   readonly form: BodyForm;
-  /** A view. */
   readonly body: Buffer;
 }
 
@@ -234,7 +234,7 @@ export function encodeSign(op: Sign, id: number): Buffer {
   return out.finish(NO_BYTES);
 }
 
-/** @returns the item, its bodies views; or why it is invalid */
+/** @returns the item, whose body keeps no larger memory; or why it is invalid */
 export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
   if (bytes.length === 0) return "empty";
   const head = bytes[0] as number;
@@ -335,5 +335,5 @@ function headersOf(texts: readonly string[]): Headers | undefined {
 }
 
 function restOf({ bytes, at, end }: Reader): Buffer {
-  return bytes.subarray(at, end);
+  return owned(bytes.subarray(at, end));
 }
