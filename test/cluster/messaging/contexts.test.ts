@@ -78,8 +78,7 @@ describe("on a link", () => {
   }
 
   test("go with every form of a topic", async () => {
-    const [a, b] = await Promise.all(["a", "b"].map((name) => world.node(name)));
-    if (a === undefined || b === undefined) throw new Error("no nodes");
+    const [a, b] = await world.pair();
     const atB = received(b);
     const plan = new TopicPlan("t");
     const aliases = new AliasNumbers();
@@ -99,8 +98,7 @@ describe("on a link", () => {
   });
 
   test("an item that is larger with its context than what every node takes goes without", async () => {
-    const [a, b] = await Promise.all([world.node("a"), world.node("b", { maxItem: MIN_ITEM_LIMIT })]);
-    if (a === undefined || b === undefined) throw new Error("no nodes");
+    const [a, b] = await world.pair({}, { maxItem: MIN_ITEM_LIMIT });
     const items = received(b);
     const publication = new Publication(new TopicPlan("t"));
     publication.set(publication.plan, 1, undefined, 0, "x".repeat(262_100), Buffer.alloc(100, 1));

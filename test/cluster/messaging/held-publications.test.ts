@@ -35,10 +35,7 @@ describe("publications that are followed by more in the next turn", () => {
   async function open(highWaterMark = 1_000): Promise<void> {
     a = await world.node("a", { protocols: [protocol], highWaterMark });
     b = await world.node("b");
-    b.handler = () =>
-      new Promise((resolve) => {
-        release = resolve;
-      });
+    release = b.hold();
     publish("first", false);
     await b.until(() => b.items.length === 1);
     protocol.batches.length = 0;
@@ -64,7 +61,6 @@ describe("publications that are followed by more in the next turn", () => {
     }
     await turn();
     expect(protocol.batches).toEqual([3]);
-    b.handler = undefined;
     release();
     await b.until(() => b.items.length === 4);
     expect(b.texts.map((text) => text.at(-1))).toEqual(["t", "1", "2", "3"]);
@@ -75,7 +71,6 @@ describe("publications that are followed by more in the next turn", () => {
     publish("1", false);
     await turn();
     expect(protocol.batches).toEqual([1]);
-    b.handler = undefined;
     release();
     await b.until(() => b.items.length === 2);
     vi.advanceTimersByTime(200);

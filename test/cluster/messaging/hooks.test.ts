@@ -1,5 +1,4 @@
 /** Hooks: their stages and order; what they change, answer and veto; those that fail. */
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import type {
   HookContext,
@@ -9,7 +8,7 @@ import type {
 } from "../../../src/cluster/messaging/hooks.js";
 import type { ServiceMessage } from "../../../src/cluster/messaging/service-types.js";
 import { UNREADABLE } from "../../support/unreadable.js";
-import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
+import { ServiceWorld, type SimulatedService, settle, twoServices } from "./service-world.js";
 
 interface Pair {
   readonly world: ServiceWorld;
@@ -19,11 +18,10 @@ interface Pair {
 }
 
 function pair(options = {}): Pair {
-  const world = new ServiceWorld();
-  const [a, b] = [world.add("a", [], options), world.add("b", [], options)];
+  const two = twoServices(options);
   const box: ServiceMessage[] = [];
-  b.services.receiver.onMessage((message) => void box.push(message));
-  return { world, a, b, box };
+  two.b.services.receiver.onMessage((message) => void box.push(message));
+  return { ...two, box };
 }
 
 const MESSAGE_STAGES: MessageStage[] = [
@@ -173,43 +171,6 @@ describe("a hook", () => {
     await a.services.send({ services: ["b"] });
     await settle();
     expect(log).toEqual([1, "news", "ipc"]);
-  });
-
-  it("encrypts channel 5", async () => {
-    const { a, b } = pair();
-    const { world } = a;
-    const c = world.add("c");
-    const key = randomBytes(32);
-    const encrypt: MessageHook = ({ data }) => {
-      const nonce = randomBytes(12);
-      const cipher = createCipheriv("aes-256-gcm", key, nonce);
-      return { data: Buffer.concat([nonce, cipher.update(data), cipher.final(), cipher.getAuthTag()]) };
-    };
-    const decrypt: MessageHook = ({ data }) => {
-      if (typeof data === "string") throw new Error("not encrypted");
-      const decipher = createDecipheriv("aes-256-gcm", key, data.subarray(0, 12)).setAuthTag(
-        data.subarray(-16),
-      );
-      return { data: Buffer.concat([decipher.update(data.subarray(12, -16)), decipher.final()]).toString() };
-    };
-    for (const { services } of [a, b]) {
-      services.channels.join(5);
-      services.hook("channel:send", { channels: [5] }, encrypt);
-      services.hook("channel:receive", { channels: [5] }, decrypt);
-    }
-    b.services.receiver.onQuery(({ data }) => `${data} is 42`);
-    const { replies } = await a.services.query({ services: ["b"], channel: 5, data: "secret" }).collect();
-    expect(replies[0]?.data).toBe("secret is 42");
-    expect(a.sent.some(({ item }) => item.includes("secret"))).toBe(false);
-    expect(b.sent.some(({ item }) => item.includes("secret"))).toBe(false);
-    // One without the key is vetoed there.
-    c.services.receiver.onMessage(() => undefined);
-    await c.services.send({ services: ["b"], channel: 5, data: "plain" });
-    await settle();
-    expect(
-      b.events.map((event) => event.type === "hook:failed" && (event.error.cause as Error).message),
-    ).toEqual(["not encrypted"]);
-    expect(c.events).toEqual([]);
   });
 
   it("answers a query, a message, and what is to be sent", async () => {

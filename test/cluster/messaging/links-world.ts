@@ -128,6 +128,17 @@ export class LinksNode {
     return result;
   }
 
+  /** Its handler takes its time, with every item or with one. @returns what ends that */
+  hold(text?: string): () => void {
+    let settle = (): void => undefined;
+    this.handler = (item) =>
+      text === undefined || item.text === text ? new Promise((resolve) => (settle = resolve)) : undefined;
+    return () => {
+      this.handler = undefined;
+      settle();
+    };
+  }
+
   async start(): Promise<this> {
     await this.links.start();
     this.#world.add(this);
@@ -155,6 +166,10 @@ export class LinksWorld {
     const node = new LinksNode(this, name, options);
     this.started.push(node);
     return node.start();
+  }
+
+  async pair(a: WorldOptions = {}, b: WorldOptions = {}): Promise<[LinksNode, LinksNode]> {
+    return [await this.node("a", a), await this.node("b", b)];
   }
 
   add(node: LinksNode): void {

@@ -21,7 +21,10 @@ let world: LinksWorld;
 beforeEach(() => {
   world = new LinksWorld();
 });
-afterEach(() => world.close());
+afterEach(async () => {
+  vi.useRealTimers();
+  await world.close();
+});
 
 /** Of what has no event: on a busy machine, too. */
 const SOON = { timeout: 20_000, interval: 5 };
@@ -116,9 +119,6 @@ function batchOf(first: number, ...items: string[]): Buffer {
 
 describe("acknowledgements", () => {
   const FAKED = ["setTimeout", "clearTimeout", "performance"] as const;
-  afterEach(() => {
-    vi.useRealTimers();
-  });
 
   /** A peer that keeps so much, and what it has been acknowledged. */
   async function peer(maxWaiting: number, maxWaitingBytes: number): Promise<[LinksNode, Raw]> {
@@ -193,8 +193,7 @@ describe("acknowledgements", () => {
   });
 
   test("a sender with room for one item need not wait for the time of one", async () => {
-    const a = await world.node("a", { highWaterMark: 1 });
-    const b = await world.node("b");
+    const [a, b] = await world.pair({ highWaterMark: 1 });
     sendAll(a, b, 1);
     await a.until(() => a.peers.length === 1);
     vi.useFakeTimers({ toFake: [...FAKED] });
@@ -207,8 +206,7 @@ describe("acknowledgements", () => {
   });
 
   test("what was not acknowledged yet is when the links close", async () => {
-    const a = await world.node("a");
-    const b = await world.node("b");
+    const [a, b] = await world.pair();
     sendAll(a, b, 1);
     await b.until(() => b.items.length === 1);
     vi.useFakeTimers({ toFake: [...FAKED] });
@@ -262,7 +260,7 @@ test("items for a member whose details are not here yet wait for them; one that 
 });
 
 test("closing waits no longer for a member once its details say that it takes no messages", async () => {
-  const [a, b] = [await world.node("a"), await world.node("b")];
+  const [a, b] = await world.pair();
   world.unknown.add(b.id);
   sendAll(a, b, 1);
   const closed = a.links.close(-1);
@@ -273,10 +271,6 @@ test("closing waits no longer for a member once its details say that it takes no
 });
 
 describe("attempts to connect", () => {
-  afterEach(() => {
-    vi.useRealTimers();
-  });
-
   test("each round that fails gives the next one more time: a peer that is slow to answer is not kept busy with attempts", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     // It connects and never answers.
@@ -290,8 +284,7 @@ describe("attempts to connect", () => {
       other.owner = { onMessages: () => true, onEnd: () => void ends.push(now) };
       return stream as never;
     };
-    const a = await world.node("a", { protocols: [deaf] });
-    const b = await world.node("b", { protocols: [deaf] });
+    const [a, b] = await world.pair({ protocols: [deaf] }, { protocols: [deaf] });
     a.send(b, "hello");
     for (; now < 90_000; now += 50) {
       vi.advanceTimersByTime(50);
@@ -305,8 +298,7 @@ describe("attempts to connect", () => {
 
 describe("links between two nodes", () => {
   test("an item of a mebibyte arrives whole, between small ones; a larger one is refused", async () => {
-    const a = await world.node("a");
-    const b = await world.node("b");
+    const [a, b] = await world.pair();
     const large = "x".repeat(1_048_576);
     expect([a.send(b, "1"), a.send(b, large), a.send(b, "2")]).toEqual(["sent", "sent", "sent"]);
     await b.until(() => b.items.length === 3);
@@ -315,8 +307,7 @@ describe("links between two nodes", () => {
   });
 
   test("an item larger than the peer takes is refused and counted, and others go on", async () => {
-    const a = await world.node("a");
-    const b = await world.node("b", { maxItem: 1_000 });
+    const [a, b] = await world.pair({}, { maxItem: 1_000 });
     expect(a.send(b, "x".repeat(1_001))).toBe("too-large");
     expect(a.send(b, "x".repeat(1_000))).toBe("sent");
     await b.until(() => b.items.length === 1);
@@ -324,8 +315,7 @@ describe("links between two nodes", () => {
   });
 
   test("to nobody, to oneself, to a member that takes no messages: unreachable", async () => {
-    const a = await world.node("a");
-    const b = await world.node("b");
+    const [a, b] = await world.pair();
     b.advert = undefined;
     expect(a.send(b, "x")).toBe("unreachable");
     expect(a.links.send(createId(), 2, Buffer.alloc(1))).toBe("unreachable");
@@ -335,8 +325,7 @@ describe("links between two nodes", () => {
 
   test("a cut loses nothing and repeats nothing", async () => {
     const tcp = new FakeProtocol();
-    const a = await world.node("a", { protocols: [tcp] });
-    const b = await world.node("b");
+    const [a, b] = await world.pair({ protocols: [tcp] });
     for (let cut = 0; cut < 10; cut++) {
       sendAll(a, b, 500, cut * 500);
       const upTo = cut * 500 + 250;
@@ -353,8 +342,7 @@ describe("links between two nodes", () => {
 
   test("a connection that the peer closes while nothing waits is not a failure, and the next item dials again", async () => {
     const tcp = new FakeProtocol();
-    const a = await world.node("a", { protocols: [tcp] });
-    const b = await world.node("b");
+    const [a, b] = await world.pair({ protocols: [tcp] });
     sendAll(a, b, 3);
     await expect.poll(() => a.to(b).delivered).toBe(3);
     tcp.cut();
@@ -368,8 +356,7 @@ describe("links between two nodes", () => {
     const tcp = new FakeProtocol();
     const large = "x".repeat(100_000);
     const onProtocolFailed = (): void => void a.send(b, large);
-    const a = await world.node("a", { protocols: [tcp], effects: { onProtocolFailed } });
-    const b = await world.node("b");
+    const [a, b] = await world.pair({ protocols: [tcp], effects: { onProtocolFailed } });
     sendAll(a, b, 1);
     await expect.poll(() => a.to(b).delivered).toBe(1);
     sendAll(a, b, 1, 1);
@@ -380,10 +367,8 @@ describe("links between two nodes", () => {
 
   test("what waits for a peer that is lost is kept, and goes on where it was when that is back; nothing is dialled meanwhile", async () => {
     const tcp = new FakeProtocol();
-    const a = await world.node("a", { protocols: [tcp] });
-    const b = await world.node("b");
-    let release = (): void => undefined;
-    b.handler = ({ text }) => (text === "item 3" ? new Promise((resolve) => (release = resolve)) : undefined);
+    const [a, b] = await world.pair({ protocols: [tcp] });
+    const release = b.hold("item 3");
     sendAll(a, b, 10);
     const delivered: boolean[] = [];
     a.links.onDelivered(b.id, (isDelivered) => void delivered.push(isDelivered));
@@ -399,7 +384,6 @@ describe("links between two nodes", () => {
     await new Promise((resolve) => setTimeout(resolve, 150));
     expect([tcp.dialled, a.to(b)]).toMatchObject([dialled, { sent: 15, lost: 0, state: "idle" }]);
     release();
-    b.handler = undefined;
     world.hidden.delete(b.id);
     world.changed(b, "alive");
     await b.until(() => b.items.length === 15);
@@ -408,10 +392,8 @@ describe("links between two nodes", () => {
   });
 
   test("what waits for a peer that is gone is lost, counted and reported once", async () => {
-    const a = await world.node("a");
-    const b = await world.node("b");
-    let release = (): void => undefined;
-    b.handler = () => new Promise((resolve) => (release = resolve));
+    const [a, b] = await world.pair();
+    const release = b.hold();
     sendAll(a, b, 10);
     const routes = (to: string) => a.links.send(to, 1, Buffer.from("routes"));
     expect(routes(b.id)).toBe("sent");
@@ -438,8 +420,7 @@ describe("links between two nodes", () => {
   });
 
   test("a receiver that has forgotten its sender gets nothing twice: what was on its way is lost, and not known", async () => {
-    const a = await world.node("a");
-    const b = await world.node("b");
+    const [a, b] = await world.pair();
     b.handler = () => new Promise(() => undefined);
     sendAll(a, b, 10);
     await b.until(() => b.items.length === 1);
@@ -453,8 +434,7 @@ describe("links between two nodes", () => {
   });
 
   test("a sender that has forgotten its receiver, which has not, finds it again", async () => {
-    const a = await world.node("a");
-    const b = await world.node("b");
+    const [a, b] = await world.pair();
     for (let round = 0; round < 3; round++) {
       sendAll(a, b, 1, round);
       await b.until(() => b.items.length === round + 1);
@@ -470,14 +450,9 @@ describe("links between two nodes", () => {
   });
 
   test("a peer that does not read fills its window: then items are dropped and counted, and others get theirs", async () => {
-    const a = await world.node("a", { highWaterMark: 100 });
-    const b = await world.node("b");
+    const [a, b] = await world.pair({ highWaterMark: 100 });
     const c = await world.node("c");
-    let settle: () => void = () => undefined;
-    b.handler = () =>
-      new Promise((resolve) => {
-        settle = resolve;
-      });
+    const release = b.hold();
     for (let i = 0; i < 150; i++) {
       expect(a.send(b, `item ${i}`)).toBe(i < 100 ? "sent" : "full");
       a.send(c, `item ${i}`);
@@ -486,8 +461,7 @@ describe("links between two nodes", () => {
     expect(c.texts).toEqual(texts(150));
     expect(a.to(b)).toMatchObject({ sent: 150, waiting: 100, dropped: 50, delivered: 0 });
     const room = a.links.room(b.id);
-    b.handler = undefined;
-    settle();
+    release();
     await room;
     expect(a.to(b).waiting).toBeLessThanOrEqual(50);
     expect(a.links.send(b.id, 2, Buffer.from("x"))).toBe("sent");
@@ -495,13 +469,8 @@ describe("links between two nodes", () => {
   });
 
   test("a wait for an item that does not fit behind others ends with an acknowledgement, not at once", async () => {
-    const a = await world.node("a", { highWaterMarkBytes: 1_000 });
-    const b = await world.node("b");
-    let settle: () => void = () => undefined;
-    b.handler = () =>
-      new Promise((resolve) => {
-        settle = resolve;
-      });
+    const [a, b] = await world.pair({ highWaterMarkBytes: 1_000 });
+    const release = b.hold();
     expect(a.send(b, "x".repeat(400))).toBe("sent");
     await b.until(() => b.items.length === 1);
     const large = Buffer.alloc(700);
@@ -512,16 +481,14 @@ describe("links between two nodes", () => {
     });
     for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
     expect(isThere).toBeUndefined();
-    b.handler = undefined;
-    settle();
+    release();
     await room;
     expect(isThere).toBe(true);
     expect(a.links.send(b.id, 2, large)).toBe("sent");
   });
 
   test("a full send is a drop where its caller says so, and a wait for room ends when the peer is gone", async () => {
-    const a = await world.node("a", { highWaterMark: 2 });
-    const b = await world.node("b");
+    const [a, b] = await world.pair({ highWaterMark: 2 });
     b.handler = () => new Promise(() => undefined);
     expect(a.links.hasRoom(b.id, 1_000_000)).toBe(true);
     sendAll(a, b, 2);
@@ -536,8 +503,7 @@ describe("links between two nodes", () => {
   });
 
   test("a handler that throws loses its item alone, and is counted", async () => {
-    const a = await world.node("a");
-    const b = await world.node("b");
+    const [a, b] = await world.pair();
     b.handler = ({ text }) => {
       if (text === "item 1") throw new Error("no");
     };
@@ -551,68 +517,56 @@ describe("links between two nodes", () => {
     vi.useFakeTimers({
       toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"],
     });
-    try {
-      const tcp = new FakeProtocol();
-      const frames: (number | undefined)[] = [];
-      tcp.onSent = ([type]) => void frames.push(type);
-      const a = await world.node("a", { protocols: [tcp] });
-      const b = await world.node("b");
-      for (let number = 0; number < 2; number++) {
-        sendAll(a, b, 1, number);
-        await b.until(() => b.items.length === number + 1);
-        vi.advanceTimersByTime(100);
-        while (a.to(b).waiting > 0) await new Promise((resolve) => setImmediate(resolve));
-      }
-      const [stream] = tcp.streams as [FakeStream];
-      stream.other.onSent = ([type]) => void frames.push(type);
-      // An answer is expected to each frame, and only by the end that sends items.
-      const { HELLO, BATCH } = LinkFrame;
-      const sent = [[HELLO, BATCH, BATCH], 3, 0];
-      expect([frames, stream.asked, stream.other.asked]).toEqual(sent);
-      vi.advanceTimersByTime(50_000);
-      await new Promise((resolve) => setImmediate(resolve));
-      expect([frames, stream.asked, stream.other.asked]).toEqual(sent);
-    } finally {
-      vi.useRealTimers();
+    const tcp = new FakeProtocol();
+    const frames: (number | undefined)[] = [];
+    tcp.onSent = ([type]) => void frames.push(type);
+    const [a, b] = await world.pair({ protocols: [tcp] });
+    for (let number = 0; number < 2; number++) {
+      sendAll(a, b, 1, number);
+      await b.until(() => b.items.length === number + 1);
+      vi.advanceTimersByTime(100);
+      while (a.to(b).waiting > 0) await new Promise((resolve) => setImmediate(resolve));
     }
+    const [stream] = tcp.streams as [FakeStream];
+    stream.other.onSent = ([type]) => void frames.push(type);
+    // An answer is expected to each frame, and only by the end that sends items.
+    const { HELLO, BATCH } = LinkFrame;
+    const sent = [[HELLO, BATCH, BATCH], 3, 0];
+    expect([frames, stream.asked, stream.other.asked]).toEqual(sent);
+    vi.advanceTimersByTime(50_000);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([frames, stream.asked, stream.other.asked]).toEqual(sent);
   });
 
   test("one by which nothing comes is closed by its other end, too, which may be all that is left of it", async () => {
     vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
-    try {
-      const dials = new FakeProtocol();
-      const a = await world.node("a", { protocols: [dials], idle: 3_600_000 });
-      const b = await world.node("b", { idle: 40 });
-      const looks = (count: number): void => void vi.advanceTimersByTime(count * 10);
-      const item = async (number: number): Promise<void> => {
-        sendAll(a, b, 1, number);
-        await b.until(() => b.items.length === number + 1);
-      };
-      // A poll would advance the timers.
-      const until = async (is: () => boolean): Promise<void> => {
-        while (!is()) await new Promise((resolve) => setImmediate(resolve));
-      };
-      await item(0);
-      looks(8);
-      await item(1);
-      looks(8);
-      // What a handler holds is not over, however long it takes.
-      let release = (): void => undefined;
-      b.handler = () => new Promise((resolve) => (release = resolve));
-      await item(2);
-      looks(100);
-      b.handler = undefined;
-      release();
-      await item(3);
-      expect(dials.dialled).toBe(1);
-      await until(() => a.to(b).waiting === 0);
-      looks(9);
-      await until(() => a.to(b).state === "idle");
-      await item(4);
-      expect([dials.dialled, a.peers, a.failures]).toEqual([2, [b.id], []]);
-    } finally {
-      vi.useRealTimers();
-    }
+    const dials = new FakeProtocol();
+    const [a, b] = await world.pair({ protocols: [dials], idle: 3_600_000 }, { idle: 40 });
+    const looks = (count: number): void => void vi.advanceTimersByTime(count * 10);
+    const item = async (number: number): Promise<void> => {
+      sendAll(a, b, 1, number);
+      await b.until(() => b.items.length === number + 1);
+    };
+    // A poll would advance the timers.
+    const until = async (is: () => boolean): Promise<void> => {
+      while (!is()) await new Promise((resolve) => setImmediate(resolve));
+    };
+    await item(0);
+    looks(8);
+    await item(1);
+    looks(8);
+    // What a handler holds is not over, however long it takes.
+    const release = b.hold();
+    await item(2);
+    looks(100);
+    release();
+    await item(3);
+    expect(dials.dialled).toBe(1);
+    await until(() => a.to(b).waiting === 0);
+    looks(9);
+    await until(() => a.to(b).state === "idle");
+    await item(4);
+    expect([dials.dialled, a.peers, a.failures]).toEqual([2, [b.id], []]);
   });
 
   test("a listener whose advert is refused, or throws, is closed with the node", async () => {
@@ -652,8 +606,7 @@ describe("links between two nodes", () => {
   });
 
   test("closing with linger delivers what waits; without it, counts it as lost", async () => {
-    const a = await world.node("a");
-    const b = await world.node("b");
+    const [a, b] = await world.pair();
     sendAll(a, b, 100);
     await a.links.close(5_000);
     expect(b.items.length).toBe(100);
@@ -666,21 +619,13 @@ describe("links between two nodes", () => {
 });
 
 describe("protocols", () => {
-  test("ipc comes before tcp for a node of this host", async () => {
-    const protocols = (): LinkProtocol[] => [new FakeProtocol("ipc"), new FakeProtocol()];
-    const a = await world.node("a", { protocols: protocols() });
-    const b = await world.node("b", { protocols: protocols() });
-    sendAll(a, b, 100);
-    await b.until(() => b.items.length === 100);
-    expect(a.links.protocolOf(b.id)).toBe("ipc");
-    expect([...(decodeAdvert(b.advert)?.protocols.keys() ?? [])]).toEqual(["ipc", "tcp"]);
-  });
-
   test("one that fails, at first or later, falls back to the next at once, and loses nothing", async () => {
     const first = new FakeProtocol("ipc");
     const second = new FakeProtocol();
-    const a = await world.node("a", { protocols: [first, second] });
-    const b = await world.node("b", { protocols: [new FakeProtocol("ipc"), new FakeProtocol()] });
+    const [a, b] = await world.pair(
+      { protocols: [first, second] },
+      { protocols: [new FakeProtocol("ipc"), new FakeProtocol()] },
+    );
     sendAll(a, b, 100);
     await b.until(() => b.items.length === 100);
     expect(a.links.protocolOf(b.id)).toBe("ipc");
@@ -697,8 +642,7 @@ describe("protocols", () => {
   test("where none works the membership is asked to look, and items wait until one works again", async () => {
     const tcp = new FakeProtocol();
     tcp.fails = true;
-    const a = await world.node("a", { protocols: [tcp] });
-    const b = await world.node("b");
+    const [a, b] = await world.pair({ protocols: [tcp] });
     sendAll(a, b, 10);
     await a.until(() => a.pings.filter((id) => id === b.id).length >= 3);
     expect(a.to(b)).toMatchObject({ waiting: 10, delivered: 0, state: "waiting: tcp: it fails" });
@@ -711,8 +655,7 @@ describe("protocols", () => {
 
   test("that a message names are those of the link that it opens; without one of them it is out of reach", async () => {
     const protocols = (): LinkProtocol[] => [new FakeProtocol("ipc"), new FakeProtocol()];
-    const a = await world.node("a", { protocols: protocols() });
-    const b = await world.node("b", { protocols: protocols() });
+    const [a, b] = await world.pair({ protocols: protocols() }, { protocols: protocols() });
     const c = await world.node("c", { protocols: protocols() });
     expect(await linked(a.links, b.id, a.links.laneOf(["ws"]))).toBe("");
     expect([a.to(b).state, a.pings]).toEqual(["idle", []]);
@@ -729,8 +672,10 @@ describe("protocols", () => {
 
   /** Links by ipc and tcp, of which both ends have both. */
   async function pair(protocols: readonly LinkProtocol[] = [new FakeProtocol("ipc"), new FakeProtocol()]) {
-    const a = await world.node("a", { protocols });
-    const b = await world.node("b", { protocols: [new FakeProtocol("ipc"), new FakeProtocol()] });
+    const [a, b] = await world.pair(
+      { protocols },
+      { protocols: [new FakeProtocol("ipc"), new FakeProtocol()] },
+    );
     const by: string[] = [];
     b.handler = ({ protocol }) => void by.push(protocol);
     const send = (text: string, names?: readonly string[]): string =>
@@ -783,14 +728,12 @@ describe("protocols", () => {
     );
     expect(by.filter((protocol) => protocol === "ipc").length).toBe(1);
     // What a lane has is kept while its peer is lost.
-    let release = (): void => undefined;
-    b.handler = () => new Promise((resolve) => (release = resolve));
+    const release = b.hold();
     send("held", ["tcp"]);
     await b.until(() => b.texts.includes("held"));
     await vi.waitUntil(() => a.to(b).waiting === 1, SOON);
     world.changed(b, "lost");
     expect(a.to(b)).toMatchObject({ waiting: 1, lost: 0 });
-    b.handler = undefined;
     release();
     expect(send("again", ["tcp"])).toBe("sent");
     await b.until(() => b.texts.includes("again"));
@@ -859,8 +802,7 @@ describe("protocols", () => {
   test("that messages name have links that close when idle, and no more than so many lists have one", async () => {
     const names = ["pa", "pb", "pc", "pd"];
     const made = (): LinkProtocol[] => names.map((name) => new FakeProtocol(name));
-    const a = await world.node("a", { protocols: made(), idle: 100 });
-    const b = await world.node("b", { protocols: made() });
+    const [a, b] = await world.pair({ protocols: made(), idle: 100 }, { protocols: made() });
     const lists = names.flatMap((one, at) => [[one], ...names.slice(at + 1).map((other) => [one, other])]);
     const lanes = lists.slice(0, MAX_LANES).map((list) => a.links.laneOf(list));
     const protocols = await Promise.all(lanes.map((lane) => linked(a.links, b.id, lane)));
@@ -915,44 +857,36 @@ describe("a program's own protocol", () => {
 
   test("that does not listen in time is left out, and its listener is closed when it comes", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    try {
-      let come: ((listener: ProtocolListener) => void) | undefined;
-      const listen = (): Promise<ProtocolListener> => new Promise((resolve) => (come = resolve));
-      const starting = world.node("a", { protocols: [mine({ listen }), new FakeProtocol()] });
-      await vi.advanceTimersByTimeAsync(LISTEN_TIMEOUT);
-      const a = await starting;
-      expect([...(decodeAdvert(a.advert)?.protocols.keys() ?? [])]).toEqual(["tcp"]);
-      expect(a.failures).toEqual([["", "mine", `it does not listen within ${LISTEN_TIMEOUT} ms`]]);
-      const close = vi.fn(async () => undefined);
-      come?.({ advert: "x", close });
-      await vi.waitFor(() => expect(close).toHaveBeenCalledOnce());
-    } finally {
-      vi.useRealTimers();
-    }
+    let come: ((listener: ProtocolListener) => void) | undefined;
+    const listen = (): Promise<ProtocolListener> => new Promise((resolve) => (come = resolve));
+    const starting = world.node("a", { protocols: [mine({ listen }), new FakeProtocol()] });
+    await vi.advanceTimersByTimeAsync(LISTEN_TIMEOUT);
+    const a = await starting;
+    expect([...(decodeAdvert(a.advert)?.protocols.keys() ?? [])]).toEqual(["tcp"]);
+    expect(a.failures).toEqual([["", "mine", `it does not listen within ${LISTEN_TIMEOUT} ms`]]);
+    const close = vi.fn(async () => undefined);
+    come?.({ advert: "x", close });
+    await vi.waitFor(() => expect(close).toHaveBeenCalledOnce());
   });
 
   test("listens together with the others, and is advertised in its place", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    try {
-      const late = async (): Promise<ProtocolListener> => {
-        await new Promise((resolve) => setTimeout(resolve, 100));
-        return { advert: "x", close: async () => undefined };
-      };
-      const never = (): Promise<never> => new Promise(() => undefined);
-      const protocols = [
-        mine({ listen: late }),
-        mine({ name: "one", listen: never }),
-        mine({ name: "two", listen: never }),
-        new FakeProtocol(),
-      ];
-      const starting = world.node("a", { protocols });
-      await vi.advanceTimersByTimeAsync(LISTEN_TIMEOUT);
-      const a = await starting;
-      expect([...(decodeAdvert(a.advert)?.protocols.keys() ?? [])]).toEqual(["mine", "tcp"]);
-      expect(a.failures.map(([, name]) => name)).toEqual(["one", "two"]);
-    } finally {
-      vi.useRealTimers();
-    }
+    const late = async (): Promise<ProtocolListener> => {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return { advert: "x", close: async () => undefined };
+    };
+    const never = (): Promise<never> => new Promise(() => undefined);
+    const protocols = [
+      mine({ listen: late }),
+      mine({ name: "one", listen: never }),
+      mine({ name: "two", listen: never }),
+      new FakeProtocol(),
+    ];
+    const starting = world.node("a", { protocols });
+    await vi.advanceTimersByTimeAsync(LISTEN_TIMEOUT);
+    const a = await starting;
+    expect([...(decodeAdvert(a.advert)?.protocols.keys() ?? [])]).toEqual(["mine", "tcp"]);
+    expect(a.failures.map(([, name]) => name)).toEqual(["one", "two"]);
   });
 
   test("that listens while its node closes keeps no start waiting, and is closed when close ends", async () => {
@@ -1029,8 +963,7 @@ describe("what a receiver may not do", () => {
       stream = there;
       return here as never;
     };
-    const a = await world.node("a", { protocols: [tcp] });
-    const b = await world.node("b");
+    const [a, b] = await world.pair({ protocols: [tcp] });
     sendAll(a, b, 3);
     await vi.waitUntil(() => sent.length > 0, SOON);
     const welcome = encodeWelcome({ session: 0, received: 0, delivered: 0 });
@@ -1131,8 +1064,6 @@ describe("what a peer may not do", () => {
   });
 
   test("send what is malformed while a handler takes its time: it is refused when that is found", async () => {
-    let release = (): void => undefined;
-    node.handler = ({ text }) => (text === "A" ? new Promise((resolve) => (release = resolve)) : undefined);
     const other = Buffer.from([2, 1, 66]);
     // In the batch that is held, at its end, and in one behind it.
     for (const frames of [
@@ -1141,6 +1072,7 @@ describe("what a peer may not do", () => {
       [batch(0, 1, one), batch(1, 2, other), batch(3, 1, other)],
     ]) {
       const count = node.items.length;
+      const release = node.hold("A");
       expect(decodeWelcome(await raw.hello())).toBeDefined();
       for (const frame of frames) raw.give(frame);
       await node.until(() => node.items.length === count + 1);

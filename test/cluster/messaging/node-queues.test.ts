@@ -4,7 +4,6 @@ import {
   MAX_QUEUED_BYTES,
   MAX_QUEUED_ITEMS,
   MAX_UNREAD_ANSWER_BYTES,
-  MAX_UNREAD_ANSWERS,
 } from "../../../src/cluster/messaging/bounds.js";
 import { NodeQueues } from "../../../src/cluster/messaging/node-queues.js";
 import { MessageKind, type SendResult } from "../../../src/cluster/messaging/parts.js";
@@ -37,20 +36,6 @@ function closedLink(): {
     },
   };
 }
-
-it("keeps some answers that a node does not read, drops the others, and none of what holds a slot", async () => {
-  const { queues, sent, open } = closedLink();
-  const asked = 10 * MAX_UNREAD_ANSWERS;
-  for (let i = 0; i < asked; i++) queues.answer("node", Buffer.from(`${i}`));
-  expect([queues.count, queues.dropped]).toEqual([MAX_UNREAD_ANSWERS, asked - MAX_UNREAD_ANSWERS]);
-  const reply = new Promise((resolve) => queues.sendLater("node", Buffer.from("reply"), resolve));
-  open();
-  expect(await reply).toBe("sent");
-  const kept = Array.from({ length: MAX_UNREAD_ANSWERS }, (_, i) => `${i}`);
-  expect(sent).toEqual([...kept, "reply"]);
-  queues.answer("node", Buffer.from("after"));
-  expect([sent.at(-1), queues.count]).toEqual(["after", 0]);
-});
 
 it("counts bytes as well, and each node by itself", async () => {
   const { queues, open } = closedLink();

@@ -158,19 +158,6 @@ describe("a stream of a program's own protocol", () => {
     expect(Buffer.concat(written).includes("secret")).toBe(false);
   });
 
-  it("proves the keys of nodes", async () => {
-    const wire = new MemoryProtocol("wire");
-    const [one, other] = [curveKeyPair(), curveKeyPair()];
-    const allow = [one.publicKey, other.publicKey];
-    const options = { key: curveKeyPair().secretKey, messaging: { protocols: [wire.protocol] } };
-    const { a, got } = await pair(
-      { ...options, curve: { ...one, allow } },
-      { ...options, curve: { ...other, allow } },
-    );
-    await a.publish("t", "x");
-    await vi.waitFor(() => expect(got).toEqual(["x"]));
-  });
-
   it("gives way to the next protocol where the program throws, or gives no stream", async () => {
     const listen = async () => ({ advert: "x", close: async () => undefined });
     const connects: [() => never, string][] = [

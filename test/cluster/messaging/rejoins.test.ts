@@ -54,10 +54,11 @@ it("a node that rejoins gets its answers, and is asked again", { timeout: 60_000
       }
     };
     const { id } = a;
-    for (const [name, from, to] of [
+    const both = [
       ["a", a, b],
       ["b", b, a],
-    ] as const)
+    ] as const;
+    for (const [name, from, to] of both)
       await world.node(name).run(() => {
         ask(from, to, "before");
         void read(from, name);
@@ -81,10 +82,7 @@ it("a node that rejoins gets its answers, and is asked again", { timeout: 60_000
       expect(outcomes.get(`${name} requests`)).toBe("before");
       expect(outcomes.get(`${name} streams`)).toEqual([1, 2, 3].map((i) => `${name} ${i}`));
     }
-    for (const [name, from, to] of [
-      ["a", a, b],
-      ["b", b, a],
-    ] as const)
+    for (const [name, from, to] of both)
       await world.node(name).run(() => {
         ask(from, to, "after");
         void from.publish(`t/${name}`, name, { retain: true, self: false });

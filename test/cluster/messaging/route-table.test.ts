@@ -6,7 +6,6 @@ import { matches } from "../../../src/cluster/messaging/topics.js";
 import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
-import { RULES } from "./topic-rules.js";
 
 const RUNS = { numRuns: 10_000, defaultRuns: 60 };
 
@@ -147,12 +146,6 @@ class WeakScan extends TopicScan {
 }
 
 describe("the route table", () => {
-  it.each(RULES)("has MQTT's rules: %s", (_rule, filter, topic, expected) => {
-    const table = new NumberedTable();
-    expect(table.add(filter, 7)).toBe("added");
-    expect(match(table, topic)).toEqual(expected ? [7] : []);
-  });
-
   it.each([
     "",
     "a".repeat(65_536),

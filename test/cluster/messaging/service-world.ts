@@ -212,6 +212,12 @@ export class ServiceWorld {
   }
 }
 
+/** Two services in a world of their own. */
+export function twoServices(options: ServicesOptions = {}) {
+  const world = new ServiceWorld();
+  return { world, a: world.add("a", [], options), b: world.add("b", [], options) };
+}
+
 /** Lets everything arrive that is under way. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));

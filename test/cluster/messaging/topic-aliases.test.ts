@@ -85,8 +85,7 @@ describe("aliases on a link", () => {
 
   test("that were defined and not sent yet go to another life of the peer", async () => {
     const tcp = new FakeProtocol();
-    const a = await world.node("a", { protocols: [tcp] });
-    const b = await world.node("b");
+    const [a, b] = await world.pair({ protocols: [tcp] });
     const publishing = new Publishing();
     for (const plan of publishing.plans) for (let i = 0; i < 2; i++) publishing.aliases.look(plan);
     tcp.fails = true;
@@ -104,8 +103,7 @@ describe("aliases on a link", () => {
 
   test("stay through cuts and reconnections, and each topic's name is sent a few times only", async () => {
     const tcp = new FakeProtocol();
-    const a = await world.node("a", { protocols: [tcp] });
-    const b = await world.node("b");
+    const [a, b] = await world.pair({ protocols: [tcp] });
     const received = receive(b);
     const publishing = new Publishing();
     publishing.publish(a, b, 3);
@@ -122,8 +120,7 @@ describe("aliases on a link", () => {
   });
 
   test("are defined again for another life of the peer", async () => {
-    const a = await world.node("a");
-    const b = await world.node("b");
+    const [a, b] = await world.pair();
     const publishing = new Publishing();
     const first = receive(b);
     publishing.publish(a, b, 3);
