@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Balancer, type NodeLoad } from "../../../src/cluster/requests/balancer.js";
 import { RetryBudget } from "../../../src/cluster/requests/call.js";
 import { ReceiveWindow } from "../../../src/cluster/requests/stream-window.js";
-import { randomOf } from "./request-world.js";
+import { randomOf } from "../simulation/world.js";
 
 const at = (distance: number, ...ids: string[]): { id: string; distance: number }[] =>
   ids.map((id) => ({ id, distance }));

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { Balancer } from "../../../src/cluster/requests/balancer.js";
 import { encodeBody } from "../../../src/cluster/requests/body.js";
 import type { CallTerms } from "../../../src/cluster/requests/call.js";
-import { loadsOf, randomOf, TERMS, World } from "./request-world.js";
+import { randomOf } from "../simulation/world.js";
+import { loadsOf, TERMS, World } from "./request-world.js";
 
 const COUNT = 400;
 

@@ -1,6 +1,6 @@
 /** What programs ask by, and what is asked of this node, without links: a bus that is a table of nodes. */
 import { Readable } from "node:stream";
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { defineService } from "../../../src/cluster/index.js";
 import { MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
@@ -21,6 +21,13 @@ import {
 import { gate } from "../../support/gate.js";
 
 const OTHER = "b".repeat(32);
+const EXTRAS = { method: "", key: "", headers: undefined, parts: 0, bytes: 0 };
+const NOTHING = { form: BodyForm.NONE, data: "" };
+const open: Requests[] = [];
+afterEach(async () => {
+  vi.useRealTimers();
+  await Promise.all(open.splice(0).map((each) => each.close(0)));
+});
 
 /** Requests of a node that knows one other, which serves all. */
 function requestsOf(
@@ -39,7 +46,7 @@ function requestsOf(
 ): Requests {
   const other = { id: OTHER, name: "other" } as Member;
   const candidates = [{ id: OTHER, distance: 2 }];
-  return new Requests({
+  const made = new Requests({
     id: "a".repeat(32),
     links: { send: (node, _, item) => send(node, item as Buffer), room },
     routes: { subscribe: () => Promise.resolve(), unsubscribe: () => Promise.resolve() },
@@ -51,6 +58,8 @@ function requestsOf(
     handlerFailed: () => undefined,
     ...effects,
   });
+  open.push(made);
+  return made;
 }
 
 const opsOf = (sent: readonly Buffer[]): unknown[] =>
@@ -86,11 +95,10 @@ describe("a body of bytes whose memory was transferred", () => {
     const sent: Buffer[] = [];
     const requests = requestsOf(sent);
     requests.serve("s", transferred as never);
-    requests.onItem(OTHER, encodeCall(1, 0, "s", undefined, { form: BodyForm.NONE, data: "" }));
+    requests.onItem(OTHER, encodeCall(1, 0, "s", undefined, NOTHING));
     expect(sent.map((item) => decodeRequest(item))).toMatchObject([
       { op: RequestOp.FAILURE, id: 1, reason: "invalid-reply" },
     ]);
-    await requests.close(0);
   });
 
   it("is repeated whole if that was after the call", async () => {
@@ -152,7 +160,6 @@ describe("a reply", () => {
     const call = requests.outgoing.service(contract).ask("a question");
     requests.onItem(OTHER, encodeReply(1, { busy: 0, slots: 1 }, { form: BodyForm.BYTES, data: '"a"' }));
     await expect(call).rejects.toMatchObject({ code: "ERR_INVALID_MESSAGE" });
-    await requests.close(0);
   });
 });
 
@@ -162,7 +169,6 @@ describe("a service that was never announced", () => {
     const service = requests.serve("s", (() => "") as never);
     await service[call]();
     await expect(service.ready).rejects.toMatchObject({ code: "EAGAIN" });
-    await requests.close(0);
   });
 
   it("is never ready after the end of its node, and says so", async () => {
@@ -202,78 +208,54 @@ describe("a request to all nodes", () => {
     controller.abort();
     await expect(replies).rejects.toMatchObject({ code: "ABORT_ERR" });
     expect(sent).toEqual([]);
-    await requests.close(0);
-  });
-
-  it("is aborted later, too, and cancelled where it was asked", async () => {
-    const sent: Buffer[] = [];
-    const requests = requestsOf(sent);
-    const controller = new AbortController();
-    const { signal } = controller;
-    const replies = requests.outgoing.requestMany("work", "x", { signal, timeout: 60_000 });
-    await Promise.resolve();
-    await Promise.resolve();
-    controller.abort();
-    await expect(replies).rejects.toMatchObject({ code: "ABORT_ERR" });
-    expect(opsOf(sent)).toEqual([RequestOp.CALL, RequestOp.CANCEL]);
-    await requests.close(0);
   });
 });
 
 describe("a request to all nodes while it is not known who serves it", () => {
   it("is aborted at once, and fails when its time is over", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    try {
-      const requests = requestsOf([], { candidates: () => [], isSettling: () => true });
-      const controller = new AbortController();
-      const { signal } = controller;
-      const aborted = requests.outgoing.requestMany("work", "x", { signal, timeout: 60_000 });
-      const late = requests.outgoing.requestMany("work", "x", { timeout: 60_000 });
-      controller.abort();
-      await expect(aborted).rejects.toMatchObject({ code: "ABORT_ERR" });
-      vi.advanceTimersByTime(60_000);
-      await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
-      const checks = vi.spyOn(globalThis, "queueMicrotask");
-      requests.onRoutes();
-      expect(checks).not.toHaveBeenCalled(); // Neither of them waits for it.
-      checks.mockRestore();
-      const closed = requests.outgoing.requestMany("work", "x", { timeout: -1 });
-      await requests.close(0);
-      await expect(closed).rejects.toMatchObject({ code: "EAGAIN" });
-    } finally {
-      vi.useRealTimers();
-    }
+    const requests = requestsOf([], { candidates: () => [], isSettling: () => true });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const aborted = requests.outgoing.requestMany("work", "x", { signal, timeout: 60_000 });
+    const late = requests.outgoing.requestMany("work", "x", { timeout: 60_000 });
+    controller.abort();
+    await expect(aborted).rejects.toMatchObject({ code: "ABORT_ERR" });
+    vi.advanceTimersByTime(60_000);
+    await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    const checks = vi.spyOn(globalThis, "queueMicrotask");
+    requests.onRoutes();
+    expect(checks).not.toHaveBeenCalled(); // Neither of them waits for it.
+    checks.mockRestore();
+    const closed = requests.outgoing.requestMany("work", "x", { timeout: -1 });
+    await requests.close(0);
+    await expect(closed).rejects.toMatchObject({ code: "EAGAIN" });
   });
 });
 
 describe("middleware that holds a request", () => {
   it("has the default time for a reply, and any time for a stream; nothing is sent after an abort", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    try {
-      const sent: Buffer[] = [];
-      const requests = requestsOf(sent);
-      const nexts: (() => unknown)[] = [];
-      requests.middleware("request", (_: unknown, next: () => unknown) => {
-        nexts.push(next);
-        return new Promise(() => undefined);
-      });
-      const reply = requests.outgoing.request("work", "x");
-      const controller = new AbortController();
-      const part = requests.outgoing.requestStream("work", "x", { signal: controller.signal }).next();
-      const isOver = vi.fn();
-      part.then(isOver, isOver);
-      vi.advanceTimersByTime(5_000);
-      await expect(reply).rejects.toMatchObject({ code: "ETIMEDOUT" });
-      for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
-      expect(isOver).not.toHaveBeenCalled();
-      controller.abort();
-      await expect(part).rejects.toMatchObject({ code: "ABORT_ERR" });
-      for (const next of nexts) await expect(next()).rejects.toMatchObject({ name: /Error$/ });
-      expect(sent).toEqual([]);
-      await requests.close(0);
-    } finally {
-      vi.useRealTimers();
-    }
+    const sent: Buffer[] = [];
+    const requests = requestsOf(sent);
+    const nexts: (() => unknown)[] = [];
+    requests.middleware("request", (_: unknown, next: () => unknown) => {
+      nexts.push(next);
+      return new Promise(() => undefined);
+    });
+    const reply = requests.outgoing.request("work", "x");
+    const controller = new AbortController();
+    const part = requests.outgoing.requestStream("work", "x", { signal: controller.signal }).next();
+    const isOver = vi.fn();
+    part.then(isOver, isOver);
+    vi.advanceTimersByTime(5_000);
+    await expect(reply).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+    expect(isOver).not.toHaveBeenCalled();
+    controller.abort();
+    await expect(part).rejects.toMatchObject({ code: "ABORT_ERR" });
+    for (const next of nexts) await expect(next()).rejects.toMatchObject({ name: /Error$/ });
+    expect(sent).toEqual([]);
   });
 });
 
@@ -299,12 +281,8 @@ describe("a listener of `request:retried`", () => {
     requests.onItem(asked[0] as string, encodeFailure(1, { busy: 1, slots: 1 }, "stopping", ""));
     await expect(call).rejects.toMatchObject({ code: "ABORT_ERR" });
     expect(opsOf(sent)).toEqual([RequestOp.CALL, RequestOp.CALL, RequestOp.CANCEL]);
-    requests.onItem(
-      asked[1] as string,
-      encodeReply(2, { busy: 0, slots: 1 }, { form: BodyForm.NONE, data: "" }),
-    );
+    requests.onItem(asked[1] as string, encodeReply(2, { busy: 0, slots: 1 }, NOTHING));
     expect(requests.stats()).toMatchObject({ called: 1, succeeded: 0, failed: 1, refused: { late: 1 } });
-    await requests.close(0);
   });
 });
 
@@ -321,7 +299,6 @@ describe("what a node asks that is lost here", () => {
     expect(requests.stats().served).toMatchObject([{ running: 1, queued: 2 }]);
     requests.onForgotten("lost");
     expect(requests.stats().served).toMatchObject([{ running: 1, queued: 0, abandoned: 2 }]);
-    await requests.close(0);
   });
 });
 
@@ -346,14 +323,10 @@ describe("a node that asks for requests which are not here, and reads nothing", 
     room.open();
     await all.passed;
     expect(new Set(opsOf(sent))).toEqual(new Set([RequestOp.GONE]));
-    await requests.close(0);
   });
 });
 
 describe("a request that fails while the link to its caller is full", () => {
-  const EXTRAS = { method: "", key: "", headers: undefined, parts: 0, bytes: 0 };
-  const NOTHING = { form: BodyForm.NONE, data: "" };
-
   /** A bus whose links take no parts, and nothing else until they are opened. */
   function full(): { readonly requests: Requests; readonly sent: Buffer[]; open(): void } {
     const sent: Buffer[] = [];
@@ -394,13 +367,10 @@ describe("a request that fails while the link to its caller is full", () => {
     await served.drain();
     expect(opsOf(sent)).toEqual([RequestOp.FAILURE]);
     expect(served.stats()).toMatchObject({ running: 0, handled: 0, failed: 1 });
-    await requests.close(0);
   });
 });
 
 describe("a streamed reply that waits for the link", () => {
-  const EXTRAS = { method: "", key: "", headers: undefined, parts: 1, bytes: 1_024 };
-
   it("makes no further part with the credit that comes meanwhile", async () => {
     const sent: Buffer[] = [];
     const room = gate();
@@ -427,7 +397,7 @@ describe("a streamed reply that waits for the link", () => {
       }
     };
     requests.serve("work", serve as never);
-    requests.onItem(OTHER, encodeCall(1, 0, "work", EXTRAS, { form: BodyForm.NONE, data: "" }));
+    requests.onItem(OTHER, encodeCall(1, 0, "work", { ...EXTRAS, parts: 1, bytes: 1_024 }, NOTHING));
     await first.passed;
     for (let i = 0; i < 20; i++) {
       requests.onItem(OTHER, encodeCredit(1, 1, 1_024));
@@ -438,14 +408,10 @@ describe("a streamed reply that waits for the link", () => {
     room.open();
     await all.passed;
     expect([made, sent.length]).toEqual([20, 21]);
-    await requests.close(0);
   });
 });
 
 describe("a node for which as much waits as may", () => {
-  const EXTRAS = { method: "", key: "", headers: undefined, parts: 0, bytes: 0 };
-  const NOTHING = { form: BodyForm.NONE, data: "" };
-
   /** A bus with a link that takes items until as many replies wait as may. */
   function stuck(): { readonly requests: Requests; fill(): void } {
     let isFull = false;
@@ -490,6 +456,5 @@ describe("a node for which as much waits as may", () => {
     expect(await replies.next()).toEqual({ done: false, value: "first" });
     await expect(replies.next()).rejects.toMatchObject(full);
     expect(requests.stats()).toMatchObject({ pending: 0, failed: 1 });
-    await requests.close(0);
   });
 });

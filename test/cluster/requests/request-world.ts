@@ -11,17 +11,7 @@ import {
   type ServingSettings,
 } from "../../../src/cluster/requests/serving.js";
 import { BodyForm, decodeRequest } from "../../../src/cluster/requests/wire.js";
-
-/** A random number generator with a seed (mulberry32). */
-export function randomOf(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
-}
+import { randomOf } from "../simulation/world.js";
 
 export const SERVICE = "work";
 
