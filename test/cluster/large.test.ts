@@ -2,8 +2,6 @@
 import { describe, expect, it } from "vitest";
 import { resolveProfile } from "../../src/cluster/profiles.js";
 import { LONG } from "../support/long.js";
-import fc from "../support/properties.js";
-import { Sides } from "./sides.js";
 import { type SimulatedNode, World } from "./simulation/world.js";
 
 /** Of the runs with nodes that stand still: deaths of sound members come in bursts, and many a seed has few. That of the default run has 49 without local health. */
@@ -70,35 +68,6 @@ describe("a cluster of many", () => {
       expect(without).toBeGreaterThan(60);
       expect(saved).toBeLessThanOrEqual(without / 50);
     } else expect(saved).toBe(0);
-  });
-});
-
-describe("a clean cut", () => {
-  it("has at most one side that goes on, each side of one mind, and heals", () => {
-    const sides = fc.array(fc.nat(2), { minLength: 2, maxLength: 9 });
-    fc.assert(
-      fc.property(sides, fc.nat(1_000_000), (of, seed) => {
-        const world = new World({ seed, latency: [1, 10] });
-        const sides = new Sides(world);
-        for (const _ of of) {
-          const node = world.add();
-          sides.begin(node);
-          world.join(node);
-        }
-        expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
-        sides.run(3_000);
-        world.cut((node) => of[node.index] as number);
-        sides.run(seed % 5 === 0 ? 400_000 : 15_000);
-        const going = sides.going();
-        expect(going.size).toBeLessThanOrEqual(1);
-        for (const node of world.nodes) expect(sides.isMinority(node)).toBe(!going.has(node.side));
-        world.heal();
-        expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
-        sides.run(3_000);
-        for (const node of world.nodes) expect(sides.isMinority(node)).toBe(false);
-      }),
-      { numRuns: 2_000, defaultRuns: 12 },
-    );
   });
 });
 

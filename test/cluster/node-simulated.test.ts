@@ -110,8 +110,8 @@ describe("nodes in virtual time", () => {
       }
       const before = nodes.get("e")?.self.incarnation.start ?? 0;
       world.split(["a", "b", "c"], ["d", "e"]);
-      await world.until(() => [..."abc"].every((name) => seen(nodes.get(name)) === "abc"), 6_000);
-      await world.until(() => [..."de"].every((name) => seen(nodes.get(name)) === "de"), 6_000);
+      await world.until(() => [..."abc"].every((name) => seen(nodes.get(name)) === "abc"), 5_000);
+      await world.until(() => [..."de"].every((name) => seen(nodes.get(name)) === "de"), 5_000);
       await world.until(() => heard.length === 2, 3_000);
       expect(heard.sort()).toEqual(["d minority 2 3", "e minority 2 3"]);
       expect(nodes.get("d")?.minority).toBe(true);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { LONG } from "../support/long.js";
 import fc from "../support/properties.js";
 import { Sides } from "./sides.js";
-import { type SimulatedNode, stateOf, World, type WorldOptions } from "./simulation/world.js";
+import { type Nodes, type SimulatedNode, stateOf, World, type WorldOptions } from "./simulation/world.js";
 
 const TIMEOUT = LONG ? 600_000 : 60_000;
 /** ms after a cut within which at most one side goes on. */
@@ -121,7 +121,7 @@ describe("a cut in one direction between parts of a cluster", () => {
 
   it("makes no minority of a node that one member alone receives", () => {
     const { world, sides } = cluster(6, { seed: 11 });
-    const [mute, friend] = world.nodes as [SimulatedNode, SimulatedNode];
+    const [mute, friend] = world.nodes as Nodes;
     world.blocks = (from, to) => from === mute && to !== friend;
     sides.run(60_000);
     for (const node of world.nodes) expect(sides.isMinority(node)).toBe(false);

@@ -180,7 +180,11 @@ class Run {
     }
     this.run(most);
     if (!wasWhole || most < 25_000) return;
-    expect(this.#sides.going(this.there).size, "sides that go on").toBeLessThanOrEqual(1);
+    const going = this.#sides.going(this.there);
+    expect(going.size, "sides that go on").toBeLessThanOrEqual(1);
+    if (kind === "oneWay") return;
+    for (const each of this.there)
+      expect(this.#sides.isMinority(each), `${each.name} is of its side's mind`).toBe(!going.has(each.side));
   }
 
   /** What every schedule ends in. */

@@ -7,7 +7,7 @@ import { MAX_PACKET, MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
 import { busNumber } from "../../src/cluster/identity.js";
 import { bodySize, encodePacket, PREFIX } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType, type Update, UpdateKind } from "../../src/cluster/wire/packets.js";
-import { type SimulatedNode, stateOf, World } from "./simulation/world.js";
+import { type Nodes, type SimulatedNode, stateOf, World } from "./simulation/world.js";
 
 const BUS = busNumber("simulated");
 const FROM = "a1".repeat(16);
@@ -89,14 +89,7 @@ describe("two versions in one cluster", () => {
 
   it("keep details, leaving, death, removal and a healed cut", () => {
     const world = mixed(2);
-    const [a, b, c, d, e, f] = world.nodes as [
-      SimulatedNode,
-      SimulatedNode,
-      SimulatedNode,
-      SimulatedNode,
-      SimulatedNode,
-      SimulatedNode,
-    ];
+    const [a, b, c, d, e, f] = world.nodes as Nodes;
     for (const node of [a, b])
       world.act(node, (rules, now) => rules.setDetails(now, [node.name], { of: node.name }));
     for (const node of [c, d]) world.act(node, (rules, now) => rules.leave(now));

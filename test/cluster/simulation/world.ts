@@ -426,6 +426,10 @@ export class World {
   }
 }
 
+type N = SimulatedNode;
+/** Of a world with as many nodes, or more. */
+export type Nodes = [N, N, N, N, N, N];
+
 /** State of a node in the view of another. */
 export function stateOf(at: SimulatedNode, of: SimulatedNode): "live" | "dead" | "none" {
   const member: Member | undefined = at.rules.get(of.id);
