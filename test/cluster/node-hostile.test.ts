@@ -3,44 +3,21 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { ClusterNode } from "../../src/cluster/index.js";
-import { testNodes, until } from "./nodes.js";
+import { encodeHello } from "../../src/cluster/wire/stream.js";
+import { dropped, portOf, strangers, testNodes } from "./nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const OTHER = [...KEY].reverse().join("");
 const { started } = testNodes(() => ({ multicast: false, key: KEY }));
-const sockets: Socket[] = [];
-
-const portOf = (of: ClusterNode): number => Number(of.address.split(":")[1]);
-
-async function dialled(port: number): Promise<Socket> {
-  const socket = connect(port, "127.0.0.1");
-  socket.on("error", () => undefined);
-  socket.resume();
-  sockets.push(socket);
-  await once(socket, "connect");
-  return socket;
-}
-
-/** Until a counter of what was dropped is at least so much. */
-const dropped = (of: ClusterNode, reason: string, least = 1): Promise<void> =>
-  until(() => (of.stats().dropped[reason] ?? 0) >= least);
-
-function hello(address: string): Buffer {
-  const head = Buffer.alloc(38, 7);
-  head.write("SHLK");
-  head[4] = 1;
-  head[37] = address.length;
-  return Buffer.concat([head, Buffer.from(address)]);
-}
+const dial = strangers();
+const dialled = async (): Promise<Socket> => (await dial(a)).resume();
+const hello = (address: string): Buffer => encodeHello(Buffer.alloc(32, 7), address);
 
 let a: ClusterNode;
 beforeEach(async () => {
   a = await started("a");
-});
-afterEach(() => {
-  for (const socket of sockets.splice(0)) socket.destroy();
 });
 
 describe("hostile datagrams", () => {
@@ -97,9 +74,9 @@ describe("hostile datagrams", () => {
 
 describe("hostile streams", () => {
   it("end when they begin with junk, and when they announce a name in place of an address", async () => {
-    const junk = await dialled(portOf(a));
+    const junk = await dialled();
     junk.write(Buffer.alloc(64, 0x55));
-    const name = await dialled(portOf(a));
+    const name = await dialled();
     name.write(hello("example.com:80"));
     await Promise.all([once(junk, "close"), once(name, "close")]);
     expect(a.stats().dropped["link:hello"]).toBe(2);
@@ -108,7 +85,7 @@ describe("hostile streams", () => {
   it("end after a while without a word, and without a genuine packet", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
-      const [silent, half] = [await dialled(portOf(a)), await dialled(portOf(a))];
+      const [silent, half] = [await dialled(), await dialled()];
       half.write(hello("127.0.0.1:9"));
       // The node says hello as it accepts.
       while (silent.bytesRead === 0 || half.bytesRead === 0) await setImmediate();
@@ -144,7 +121,7 @@ describe("hostile streams", () => {
     await b.leave();
     while (a.members().length > 1) await a.events.receive({ timeout: 5_000 });
     relay.close();
-    const again = await dialled(portOf(a));
+    const again = await dialled();
     again.write(Buffer.concat(recorded));
     await once(again, "close");
     await dropped(a, "replayed");

@@ -19,11 +19,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { ClusterNode, clusterNames } from "../../src/cluster/index.js";
 import { type ClusterNodeEntry, foldersOf, namesIn, Registrar } from "../../src/cluster/registry.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
 
 let root: string;
 let folder: string;
-const open: { close(): Promise<unknown> }[] = [];
 const children: ChildProcess[] = [];
 
 beforeEach(() => {
@@ -32,10 +32,11 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  await Promise.all(open.splice(0).map((each) => each.close()));
   for (const child of children.splice(0)) child.kill("SIGKILL");
   rmSync(root, { recursive: true, force: true });
 });
+
+const closing = closeAfterEach();
 
 const entry = (digit: string, values: Partial<ClusterNodeEntry> = {}): ClusterNodeEntry => ({
   id: digit.repeat(32),
@@ -58,8 +59,7 @@ async function register(
   values: Partial<ClusterNodeEntry> = {},
   folders: readonly string[] = [folder],
 ): Promise<Registrar> {
-  const made = new Registrar(entry(digit, values), FAILS, folders);
-  open.push(made);
+  const made = closing(new Registrar(entry(digit, values), FAILS, folders));
   await made.start();
   return made;
 }
@@ -227,8 +227,7 @@ describe("a node that runs", () => {
     next();
     const onChange = (error?: Error & { code?: string }): void =>
       report(error === undefined ? "up" : `down ${error.code}`);
-    const made = new Registrar(entry(digit), onChange, folders, LOOK);
-    open.push(made);
+    const made = closing(new Registrar(entry(digit), onChange, folders, LOOK));
     made.start();
     return made;
   }
@@ -300,7 +299,7 @@ describe("a ClusterNode", () => {
     const options = { group: `names-${process.pid}`, multicast: false } as const;
     const node = new ClusterNode({ name: "shown", ...options });
     const hidden = new ClusterNode({ name: "hidden", registry: false, ...options });
-    open.push(node, hidden);
+    for (const each of [node, hidden]) closing(each);
     await Promise.all([node.start(), hidden.start()]);
     node.showControl(["ipc:///tmp/x"]);
     const own = async (): Promise<ClusterNodeEntry[]> =>
@@ -324,8 +323,7 @@ describe("a ClusterNode", () => {
   });
 
   it("is shown with the address that it has now", async () => {
-    const node = new ClusterNode({ name: "moves", group: `moves-${process.pid}`, multicast: false });
-    open.push(node);
+    const node = closing(new ClusterNode({ name: "moves", group: `moves-${process.pid}`, multicast: false }));
     await node.start();
     node.onAddress("192.0.2.7:7946");
     const found = async (): Promise<string | undefined> =>
@@ -340,7 +338,7 @@ describe("a ClusterNode", () => {
     vi.spyOn(process, "getuid").mockReturnValue(4_294_000_000);
     try {
       const node = new ClusterNode({ name: "unshown", group: `unshown-${process.pid}`, multicast: false });
-      open.push(node);
+      closing(node);
       const down = new Promise((resolve) => node.events.once("registry:down", ({ error }) => resolve(error)));
       await node.start();
       expect(await down).toMatchObject({ code: "EFSM" });

@@ -1,6 +1,8 @@
 /** Nodes of a file's tests, in one process and over the host's own sockets. */
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { afterEach } from "vitest";
-import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
+import { ClusterNode, type ClusterNodeOptions, type RefusedReason } from "../../src/cluster/index.js";
 import type { EventStream } from "../../src/core/event-stream.js";
 
 let groups = 0;
@@ -62,6 +64,36 @@ export function event<E extends { readonly type: string }, T extends E["type"]>(
 /** Until a condition holds: there is no event of it. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** Until a counter of what was dropped is at least so much. */
+export function dropped(of: ClusterNode, reason: string, least = 1): Promise<void> {
+  return until(() => (of.stats().dropped[reason] ?? 0) >= least);
+}
+
+/** Reasons for which it refuses others, from now on. */
+export function reasonsOf(node: ClusterNode): Set<RefusedReason> {
+  const reasons = new Set<RefusedReason>();
+  node.events.on("refused", ({ reason }) => void reasons.add(reason));
+  return reasons;
+}
+
+/** Once for a file, outside of its tests. @returns dials a node as a stranger, whose socket is gone after the test */
+export function strangers(): (of: ClusterNode) => Promise<Socket> {
+  const sockets: Socket[] = [];
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.destroy();
+  });
+  return async (of) => {
+    const socket = connect(portOf(of), "127.0.0.1").on("error", () => undefined);
+    sockets.push(socket);
+    await once(socket, "connect");
+    return socket;
+  };
+}
+
+export function portOf(of: ClusterNode): number {
+  return Number(of.address.split(":")[1]);
 }
 
 /** Until each sees exactly so many members. */

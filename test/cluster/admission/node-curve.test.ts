@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { IdentityExchange } from "../../../src/cluster/admission/identity.js";
 import { proveBuses } from "../../../src/cluster/admission/proof.js";
-import { ClusterNode, ConnectionManager, type RefusedReason } from "../../../src/cluster/index.js";
+import { ClusterNode, ConnectionManager } from "../../../src/cluster/index.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
 import { Packet, PacketType, Update } from "../../../src/cluster/wire/packets.js";
 import {
@@ -20,19 +20,13 @@ import {
 import { decodeZ85 } from "../../../src/core/z85.js";
 import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
-import { testNodes, together, until } from "../nodes.js";
+import { reasonsOf, testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const [A, B, C, STRANGER] = [curveKeyPair(), curveKeyPair(), curveKeyPair(), curveKeyPair()];
 const ALL = [A, B, C].map(({ publicKey }) => publicKey);
 const { node, started } = testNodes(() => ({ multicast: false, key: KEY }));
 const folders: string[] = [];
-
-function reasonsOf(node: ClusterNode): Set<RefusedReason> {
-  const reasons = new Set<RefusedReason>();
-  node.events.on("refused", ({ reason }) => void reasons.add(reason));
-  return reasons;
-}
 
 function folder(...keys: readonly string[]): string {
   const path = mkdtempSync(join(tmpdir(), "shoal-keys-"));

@@ -1,30 +1,16 @@
 /** Nodes with a password over the host's sockets: who is let in, what is reported, and what strangers can do. */
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import type { Socket } from "node:net";
+import { describe, expect, it } from "vitest";
 import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
 import { keyId } from "../../../src/cluster/wire/seal.js";
 import { encodeFrame, encodeHello, helloSize } from "../../../src/cluster/wire/stream.js";
 import { decodeZ85 } from "../../../src/core/z85.js";
-import { testNodes, together, until } from "../nodes.js";
+import { dropped, strangers, testNodes, together } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const [PASSWORD, OTHER] = ["correct horse battery", "battery staple"];
 const { node, started } = testNodes(() => ({ multicast: false }));
-const sockets: Socket[] = [];
-
-const portOf = (of: ClusterNode): number => Number(of.address.split(":")[1]);
-
-async function dialled(port: number): Promise<Socket> {
-  const socket = connect(port, "127.0.0.1");
-  socket.on("error", () => undefined);
-  sockets.push(socket);
-  await once(socket, "connect");
-  return socket;
-}
-
-const dropped = (of: ClusterNode, reason: string, least = 1): Promise<void> =>
-  until(() => (of.stats().dropped[reason] ?? 0) >= least);
+const dialled = strangers();
 
 /** The first refusal of this reason, now or later. */
 function refusal(of: ClusterNode, reason: string): Promise<Extract<ClusterEvent, { type: "refused" }>> {
@@ -37,10 +23,6 @@ function refusal(of: ClusterNode, reason: string): Promise<Extract<ClusterEvent,
 
 const closed = (socket: Socket): Promise<void> =>
   new Promise((resolve) => void socket.on("close", () => resolve()));
-
-afterEach(() => {
-  for (const socket of sockets.splice(0)) socket.destroy();
-});
 
 describe("a password in place of a key", () => {
   it("is wrong, and one end reports that, the other that it is refused", async () => {
@@ -105,7 +87,7 @@ describe("strangers", () => {
 
   it("get nothing but a hello before they proved themselves, and then one byte", async () => {
     const a = await started("a", { password: PASSWORD });
-    const stranger = await dialled(portOf(a));
+    const stranger = await dialled(a);
     const got: Buffer[] = [];
     stranger.on("data", (bytes: Buffer) => got.push(bytes));
     const refused = refusal(a, "replayed");
@@ -123,9 +105,9 @@ describe("strangers", () => {
 
   it("that reflect a node's own nonce, or claim 1 MiB, are cut off at once", async () => {
     const a = await started("a", { password: PASSWORD });
-    const mirror = await dialled(portOf(a));
+    const mirror = await dialled(a);
     mirror.on("data", (bytes: Buffer) => mirror.write(bytes));
-    const large = await dialled(portOf(a));
+    const large = await dialled(a);
     large.on("data", () => undefined);
     large.write(Buffer.concat([hello, Buffer.from([0, 0x10, 0, 0]), Buffer.alloc(1_048_576)]));
     await Promise.all([closed(mirror), closed(large)]);

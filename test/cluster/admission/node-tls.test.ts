@@ -15,7 +15,7 @@ import {
 } from "../../../src/cluster/index.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
-import { testNodes, together, until } from "../nodes.js";
+import { reasonsOf, testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const BOTH = "extendedKeyUsage=serverAuth,clientAuth\n";
@@ -37,12 +37,6 @@ function tls(name: string, ca = "ca", more: Partial<ClusterTlsOptions> = {}): Cl
 }
 
 const portOf = (address: string): number => Number(/\d+$/.exec(address)?.[0]);
-
-function reasonsOf(node: ClusterNode): Set<RefusedReason> {
-  const reasons = new Set<RefusedReason>();
-  node.events.on("refused", ({ reason }) => void reasons.add(reason));
-  return reasons;
-}
 
 /** Two that never become members of each other: what the one that is dialled has, and the one that dials, which may see a hang-up only. */
 async function refused(

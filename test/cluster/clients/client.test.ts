@@ -8,13 +8,11 @@ import {
   type DiscoveryClientOptions,
 } from "../../../src/cluster/index.js";
 import { Router } from "../../../src/index.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { freePort } from "../../support/ports.js";
 
-const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
-afterEach(async () => {
-  vi.restoreAllMocks();
-  for (const each of open.splice(0).reverse()) await each.close({ linger: 0 });
-});
+const closing = closeAfterEach();
+afterEach(() => void vi.restoreAllMocks());
 
 /** A discovery server that answers `watch` and `nodes` with a list that the test sets. */
 class Fake {
@@ -35,7 +33,7 @@ class Fake {
       draining: false,
     };
     this.list = () => [this.node];
-    open.push(this.router);
+    closing(this.router);
     void this.#serve();
   }
 
@@ -70,8 +68,7 @@ async function fakes(...names: string[]): Promise<Fake[]> {
 function client(
   options: Partial<DiscoveryClientOptions> & { addresses: string | string[] },
 ): [DiscoveryClient, DiscoveryClientEvent[]] {
-  const made = new DiscoveryClient(options);
-  open.push(made);
+  const made = closing(new DiscoveryClient(options));
   const events: DiscoveryClientEvent[] = [];
   for (const type of [
     "nodes:changed",
@@ -93,7 +90,7 @@ async function silent(): Promise<string> {
   const server: Server = createServer((socket) => socket.on("error", () => undefined));
   const port = await freePort();
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-  open.push({ close: async () => void server.close() });
+  closing({ close: () => server.close() });
   return `tcp://127.0.0.1:${port}`;
 }
 
@@ -140,9 +137,9 @@ describe("a client", () => {
 
   it("moves by lot after its first list, and stays then", async () => {
     const all = await fakes("a", "b", "c", "d");
-    const clients = Array.from({ length: 40 }, () =>
-      client({ addresses: all[0]?.node.discovery[0] as string }),
-    );
+    // On a busy machine the answers to 40 take their time.
+    const [addresses, attemptTimeout] = [all[0]?.node.discovery[0] as string, 20_000];
+    const clients = Array.from({ length: 40 }, () => client({ addresses, attemptTimeout }));
     await Promise.all(clients.map(([made]) => made.ready()));
     await until(() => all.every(({ peers }) => peers.length > 1));
     const places = new Set(clients.map(([made]) => made.current?.id));
@@ -245,8 +242,7 @@ describe("a client", () => {
 
   it("reports that all servers refused it only if each did", async () => {
     vi.spyOn(Math, "random").mockReturnValue(0.99); // The refusing one is the last one tried.
-    const router = new Router({ plainServer: true, authenticate: () => false });
-    open.push(router);
+    const router = closing(new Router({ plainServer: true, authenticate: () => false }));
     const refusing = await router.bind("tcp://127.0.0.1:*");
     const [made] = client({
       addresses: [`127.0.0.1:${await freePort()}`, refusing],

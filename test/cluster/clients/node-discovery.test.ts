@@ -5,11 +5,10 @@ import { get as getSecure } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   type ClusterBus,
-  ClusterNode,
-  type ClusterNodeOptions,
+  type ClusterNode,
   DiscoveryClient,
   type DiscoveryClientOptions,
   DiscoveryServer,
@@ -22,27 +21,18 @@ import {
   makeCertificate,
   makeCertificates,
 } from "../../support/certificates.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { freePort } from "../../support/ports.js";
-import { event, together } from "../nodes.js";
+import { event, testNodes, together } from "../nodes.js";
 
 /** A multicast port of each test's own. */
 let port = 0;
-const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
+const { started: node } = testNodes(() => ({ group: `discovery-${process.pid}`, multicast: { port } }));
+const closing = closeAfterEach();
 
 beforeEach(async () => {
   port = await freePort();
 });
-
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.close({ linger: 0 });
-});
-
-async function node(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
-  const made = new ClusterNode({ name, group: `discovery-${process.pid}`, multicast: { port }, ...options });
-  open.push(made);
-  await made.start();
-  return made;
-}
 
 const users = { ana: "secret" };
 
@@ -55,7 +45,7 @@ async function server(
     ...("authenticate" in options ? {} : { users }),
     ...options,
   });
-  open.push(made);
+  closing(made);
   await made.start();
   return made;
 }
@@ -63,9 +53,7 @@ async function server(
 function client(
   options: Partial<DiscoveryClientOptions> & { addresses: string | string[] },
 ): DiscoveryClient {
-  const made = new DiscoveryClient({ username: "ana", password: "secret", ...options });
-  open.push(made);
-  return made;
+  return closing(new DiscoveryClient({ username: "ana", password: "secret", ...options }));
 }
 
 /** Until a client's list fits. */
@@ -204,16 +192,12 @@ describe("a client that knows one node", () => {
       socketOptions: { curveServer: true, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey },
     });
     const by = (keys: typeof ana): DiscoveryClient => {
-      const made = new DiscoveryClient({
-        addresses: first.endpoint as string,
-        socketOptions: {
-          curveServerKey: own.publicKey,
-          curvePublicKey: keys.publicKey,
-          curveSecretKey: keys.secretKey,
-        },
-      });
-      open.push(made);
-      return made;
+      const socketOptions = {
+        curveServerKey: own.publicKey,
+        curvePublicKey: keys.publicKey,
+        curveSecretKey: keys.secretKey,
+      };
+      return closing(new DiscoveryClient({ addresses: first.endpoint as string, socketOptions }));
     };
     await by(ana).ready();
     await expect(by(eve).ready()).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
@@ -329,7 +313,7 @@ describe("a discovery server", () => {
       users,
       addresses: () => new Promise(() => undefined),
     });
-    open.push(made);
+    closing(made);
     const started = made.start().catch(({ code }: { code: string }) => code);
     const known = client({ addresses: endpoint });
     await known.ready();
@@ -352,7 +336,7 @@ describe("a discovery server", () => {
       host: "0.0.0.0",
       addresses: () => many,
     });
-    open.push(made);
+    closing(made);
     const errors: unknown[] = [];
     made.events.on("addresses:failed", ({ error }) => void errors.push(error));
     await made.start();
@@ -366,8 +350,7 @@ describe("any ZeroMQ program", () => {
     const a = await node("a");
     const first = await server(a);
     const plain = { plainUsername: "ana", plainPassword: "secret" };
-    const req = new Request(plain);
-    open.push(req);
+    const req = closing(new Request(plain));
     req.connect(first.endpoint as string);
     const [reply] = await req.request('{"command":"nodes"}');
     expect(JSON.parse(String(reply))).toMatchObject({
@@ -377,8 +360,7 @@ describe("any ZeroMQ program", () => {
     });
     const [refused] = await req.request('{"command":"watch"}');
     expect(JSON.parse(String(refused))).toMatchObject({ ok: false, error: { code: "EINVAL" } });
-    const dealer = new Dealer(plain);
-    open.push(dealer);
+    const dealer = closing(new Dealer(plain));
     dealer.connect(first.endpoint as string);
     for (const junk of ["", "{", "[]", '{"command":"node"}', '{"command":"nodes","addresses":"all"}']) {
       await dealer.send(junk);
@@ -616,8 +598,7 @@ describe("what failed", () => {
       cause: expect.objectContaining({ code: "ERR_AUTHENTICATION" }),
     });
     // A server that answers with an error of its own.
-    const fake = new Router({ plainServer: true, authenticate: () => true });
-    open.push(fake);
+    const fake = closing(new Router({ plainServer: true, authenticate: () => true }));
     const endpoint = await fake.bind("tcp://127.0.0.1:*");
     const answered = client({ addresses: endpoint, cycleCount: 1 });
     const invalid = event(answered, "attempt:failed", ({ reason }) => reason === "invalid");

@@ -10,16 +10,16 @@ import {
 } from "../../../src/cluster/index.js";
 import { EventStream } from "../../../src/core/event-stream.js";
 import { Dealer } from "../../../src/index.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
 import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
 
-const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
+const closing = closeAfterEach();
 const sockets: Socket[] = [];
 
 afterEach(async () => {
   for (const each of sockets.splice(0)) each.destroy();
-  for (const each of open.splice(0).reverse()) await each.close({ linger: 0 });
 });
 
 async function serve(options: Partial<DiscoveryServerOptions> = {}): Promise<DiscoveryServer> {
@@ -28,7 +28,7 @@ async function serve(options: Partial<DiscoveryServerOptions> = {}): Promise<Dis
     group: `hostile-${process.pid}`,
     multicast: { port: await freePort() },
   });
-  open.push(node);
+  closing(node);
   await node.start();
   const server = new DiscoveryServer(node, {
     endpoint: "tcp://127.0.0.1:*",
@@ -36,7 +36,7 @@ async function serve(options: Partial<DiscoveryServerOptions> = {}): Promise<Dis
     users: { ana: "secret" },
     ...options,
   });
-  open.push(server);
+  closing(server);
   await server.start();
   return server;
 }
@@ -84,7 +84,7 @@ async function isServed(server: DiscoveryServer): Promise<void> {
     password: "secret",
     attemptTimeout: 10_000,
   });
-  open.push(client);
+  closing(client);
   await client.ready({ timeout: 20_000 });
   expect(client.nodes).toHaveLength(1);
   await client.close();
@@ -143,8 +143,7 @@ describe("a hostile caller", () => {
 
   it("with huge and endless requests loses its connection, and costs no memory", async () => {
     const server = await serve();
-    const dealer = new Dealer({ plainUsername: "ana", plainPassword: "secret", linger: 0 });
-    open.push(dealer);
+    const dealer = closing(new Dealer({ plainUsername: "ana", plainPassword: "secret", linger: 0 }));
     dealer.connect(server.endpoint as string);
     const left = new Promise((resolve) => dealer.events.on("disconnect", resolve));
     await dealer.send(Buffer.alloc(1_000_000, "x"));
@@ -184,7 +183,7 @@ describe("a hostile caller", () => {
       endpoint: "tcp://127.0.0.1:*",
       users: { ana: "secret" },
     });
-    open.push(server);
+    closing(server);
     await server.start();
     const watchers = Array.from({ length: WATCHERS }, () => {
       const dealer = new Dealer({
@@ -196,7 +195,7 @@ describe("a hostile caller", () => {
         heartbeatInterval: 300,
         heartbeatTimeout: 60_000,
       });
-      open.push(dealer);
+      closing(dealer);
       dealer.connect(server.endpoint as string);
       return dealer;
     });
@@ -215,8 +214,7 @@ describe("a hostile caller", () => {
     collectGarbage();
     // Some 10 of 1 MB each for a watcher, shared by all; not one for each of the updates that it missed.
     expect(used() - before).toBeLessThan(100_000_000);
-    const asker = new Dealer({ plainUsername: "ana", plainPassword: "secret", linger: 0 });
-    open.push(asker);
+    const asker = closing(new Dealer({ plainUsername: "ana", plainPassword: "secret", linger: 0 }));
     asker.connect(server.endpoint as string);
     await asker.send('{"command":"nodes"}');
     const roundOf = (frame: Buffer | undefined): number => {
@@ -247,7 +245,7 @@ it("A server spends a bounded share of its time on lists, however often a large 
     return [SELF];
   });
   const server = new DiscoveryServer(node, { endpoint: "tcp://127.0.0.1:*", users: { ana: "secret" } });
-  open.push(server);
+  closing(server);
   await server.start();
   lists = 0;
   for (const end = performance.now() + 600; performance.now() < end; await setImmediate()) change();

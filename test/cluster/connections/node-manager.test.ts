@@ -9,14 +9,13 @@ import {
   type ConnectionStatus,
 } from "../../../src/cluster/index.js";
 import { freePort } from "../../support/ports.js";
-import { testNodes, until } from "../nodes.js";
+import { portOf, testNodes, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const { nodes, node, started } = testNodes(() => ({ multicast: false, key: KEY }));
 const servers: Server[] = [];
 const sockets: Socket[] = [];
 
-const portOf = (of: ClusterNode): number => Number(of.address.split(":")[1]);
 const statesOf = (of: ConnectionManager): string[] => of.status().map(({ state }) => state);
 
 async function connected(...all: readonly ConnectionManager[]): Promise<void> {
