@@ -1,15 +1,13 @@
 /** What the other end of a link, or a tunnel between, can do to it. What came is right and in order, the rest is an error, and memory is freed. */
 import { duplexPair } from "node:stream";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { encodeControl, encodeOpen, FrameReader, FrameType, LinkCode } from "../../src/link/frames.js";
 import { Handshake, type LinkRole } from "../../src/link/handshake.js";
 import { type MultiplexLink, openLink } from "../../src/link/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { collectGarbage } from "../support/collect-garbage.js";
 
-const open: MultiplexLink[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0)) await each.close({ linger: 0 });
-});
+const closing = closeAfterEach();
 
 /** The hello of an end without a password. */
 function hello(role: LinkRole): Buffer {
@@ -43,8 +41,7 @@ describe("a channel that is accepted and ended in one go", () => {
       skipped -= skips;
       reader.read(chunk.subarray(skips));
     });
-    const link = await openLink(here, { role: "initiator" });
-    open.push(link);
+    const link = closing(await openLink(here, { role: "initiator" }));
     const channel = await link.open("x");
     // What keeps the error from being an uncaught one is gone a turn later: from then on it is the program's.
     await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));

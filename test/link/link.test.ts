@@ -51,6 +51,17 @@ async function link(
   return links as [MultiplexLink, MultiplexLink];
 }
 
+/** A link with a channel, and the end of it that the other end's program has. */
+async function withChannel(streams?: readonly [Duplex, Duplex], options: MultiplexLinkOptions = {}) {
+  let taken: LinkChannel | undefined;
+  const onChannel = (each: LinkChannel): void => {
+    taken ??= each;
+  };
+  const [a, b] = await link(streams ?? (await sockets()), {}, { ...options, onChannel });
+  const channel = await a.open("x");
+  return { a, b, channel, other: taken as unknown as LinkChannel };
+}
+
 const raise = (thrown: unknown): never => {
   throw thrown;
 };
@@ -183,10 +194,7 @@ describe("a channel", () => {
 
   it("waits for no timer and no other turn of the event loop: it is sent, and handed on, in the turn in which it is written, and comes", async () => {
     const streams = await sockets();
-    let taken: LinkChannel | undefined;
-    const [a] = await link(streams, {}, { onChannel: (channel) => (taken = channel) });
-    const channel = await a.open("small");
-    const other = taken as unknown as LinkChannel;
+    const { channel, other } = await withChannel(streams);
     // The first round trips are measured by pings, with which it would leave.
     for (let i = 0; i < 40; i++) {
       channel.write("x");
@@ -239,23 +247,11 @@ describe("a channel", () => {
   });
 
   it("that waits for credit holds no more for its program than at first, however fast it was", async () => {
-    const [here, there] = Crate.pair();
-    let other: LinkChannel | undefined;
-    const [a] = await link(
-      [here, there],
-      {},
-      {
-        window: 2_097_152,
-        maxWindow: 2_097_152,
-        onChannel: (channel) => {
-          other = channel;
-        },
-      },
-    );
-    const channel = await a.open("bulk");
+    const options = { window: 2_097_152, maxWindow: 2_097_152 };
+    const { channel, other } = await withChannel(Crate.pair(), options);
     while (channel.write(Buffer.alloc(65_536)) || (await drained(channel)));
     expect(channel.writableLength).toBeLessThanOrEqual(131_072 + 65_536);
-    other?.resume();
+    other.resume();
     await once(channel, "drain");
   });
 
@@ -287,24 +283,19 @@ describe("a channel", () => {
   });
 
   it("of which small pieces wait holds no more memory than they have", async () => {
-    const taken: LinkChannel[] = [];
-    const [a, b] = await link(duplexPair(), {}, { onChannel: (channel) => void taken.push(channel) });
-    const channel = await a.open("x");
-    taken[0]?.end();
+    const { b, channel, other } = await withChannel(duplexPair());
+    other.end();
     for (let i = 0; i < 10_000; i++) channel.write(Buffer.from([i & 255]));
     channel.end();
     while (b.stats().unreadBytes < 10_000) await new Promise(setImmediate);
     const got: Buffer[] = [];
-    for await (const chunk of taken[0] as LinkChannel) got.push(chunk);
+    for await (const chunk of other) got.push(chunk);
     expect(Buffer.concat(got)).toEqual(Buffer.from(Array.from({ length: 10_000 }, (_, i) => i & 255)));
     expect(got.length).toBeLessThan(100);
   });
 
   it("that a program reads now and then has few pieces, however small the frames were", async () => {
-    let taken: LinkChannel | undefined;
-    const [a] = await link(await sockets(), {}, { onChannel: (channel) => (taken = channel) });
-    const channel = await a.open("bytes");
-    const other = taken as unknown as LinkChannel;
+    const { a, channel, other } = await withChannel();
     const COUNT = 3_000;
     let pieces = 0;
     let got = "";
@@ -337,10 +328,7 @@ describe("a channel", () => {
   it("gives what `read(n)` asked for as soon as it is there, however small the frames were", async () => {
     const asked = [4, 3_000, 5];
     const sizes = [[3, 1], Array.from({ length: 300 }, () => 10), [1, 1, 4]];
-    let taken: LinkChannel | undefined;
-    const [a] = await link(await sockets(), {}, { onChannel: (channel) => (taken = channel) });
-    const channel = await a.open("parsed");
-    const other = taken as unknown as LinkChannel;
+    const { a, channel, other } = await withChannel();
     const got: number[] = [];
     const finished = new Promise<void>((resolve) => {
       other.on("readable", () => {
@@ -368,10 +356,7 @@ describe("a channel", () => {
       (channel: LinkChannel) => (channel.readableLength < 30 ? null : (channel.read() as Buffer)),
     ],
   ])("that a program listens to by readable, which %s, gives it small frames as they come", async (_, take) => {
-    let taken: LinkChannel | undefined;
-    const [a] = await link(await sockets(), {}, { onChannel: (channel) => (taken = channel) });
-    const channel = await a.open("parts");
-    const other = taken as unknown as LinkChannel;
+    const { a, channel, other } = await withChannel();
     const whole = new Promise<Buffer>((resolve) => {
       other.on("readable", () => {
         const bytes = take(other);
@@ -409,15 +394,12 @@ describe("a channel", () => {
   });
 
   it("works with pipeline, and ends at the other end when it is destroyed", async () => {
-    const taken: LinkChannel[] = [];
-    const [a] = await link(await sockets(), {}, { onChannel: (channel) => void taken.push(channel) });
-    const channel = await a.open("x");
+    const { channel, other } = await withChannel();
     const failing = pipeline(async function* () {
       yield Buffer.from("one");
       throw new Error("no more");
     }, channel);
     await expect(failing).rejects.toThrow("no more");
-    const other = taken[0] as LinkChannel;
     const [error] = await once(other.resume(), "error");
     expect(error).toMatchObject({ code: "ERR_TRANSPORT", message: expect.stringContaining("x") });
   });
@@ -494,9 +476,7 @@ describe("a channel", () => {
 
 describe("the end of a link", () => {
   it("on purpose lets channels finish, and refuses new ones", async () => {
-    const taken: LinkChannel[] = [];
-    const [a, b] = await link(await sockets(), {}, { onChannel: (channel) => void taken.push(channel) });
-    const channel = await a.open("x");
+    const { a, b, channel, other } = await withChannel();
     const ended = [a, b].map((each) => event(each, "link:ended"));
     const draining = event(b, "link:draining");
     const closing = a.close({ linger: -1 });
@@ -504,8 +484,8 @@ describe("the end of a link", () => {
     await expect(b.open("y")).rejects.toMatchObject({ code: "EAGAIN" });
     await expect(a.open("y")).rejects.toMatchObject({ code: "EBADF" });
     channel.end("last words");
-    taken[0]?.end("answer");
-    expect(await text(taken[0] as LinkChannel)).toBe("last words");
+    other.end("answer");
+    expect(await text(other)).toBe("last words");
     expect(await text(channel)).toBe("answer");
     await closing;
     expect(await Promise.all(ended)).toMatchObject([{ error: undefined }, { error: undefined }]);
@@ -541,14 +521,12 @@ describe("the end of a link", () => {
   });
 
   it("cuts channels when the linger is over, without an uncaught error at this end", async () => {
-    const taken: LinkChannel[] = [];
-    const [a, b] = await link(await sockets(), {}, { onChannel: (channel) => void taken.push(channel) });
-    const channel = await a.open("x");
+    const { a, b, channel, other } = await withChannel();
     const over = event(b, "link:ended");
     await a.close({ linger: 10 });
     expect(channel.destroyed).toBe(true);
     expect(await over).toMatchObject({ error: undefined });
-    expect(taken[0]?.destroyed).toBe(true);
+    expect(other.destroyed).toBe(true);
   });
 
   it("on purpose leaves the other end's program what both ends had finished, also while that sends credit", async () => {
@@ -592,18 +570,13 @@ describe("the end of a link", () => {
   });
 
   it("by the network fails its channels and what is being opened", async () => {
-    const [socket, other] = await sockets();
-    const taken: LinkChannel[] = [];
-    const [a] = await link(
-      [socket, other],
-      {},
-      { onChannel: (channel) => void taken.push(channel.on("error", () => undefined)) },
-    );
-    const channel = await a.open("x");
+    const streams = await sockets();
+    const { a, channel, other } = await withChannel(streams);
+    other.on("error", () => undefined);
     const failed = once(channel, "error");
     const ended = event(a, "link:ended");
     const opening = a.open("y");
-    other.resetAndDestroy();
+    streams[1].resetAndDestroy();
     const results = await Promise.allSettled([opening]);
     expect((await failed)[0]).toMatchObject({ code: "ERR_TRANSPORT" });
     expect(await ended).toMatchObject({ error: { code: "ERR_TRANSPORT" } });

@@ -24,12 +24,10 @@ import { serverSettings } from "../../src/sessions/server-options.js";
 import { Sweeper } from "../../src/sessions/sweeper.js";
 import { Transactions } from "../../src/sessions/transactions.js";
 import { Dealer, type DealerOptions } from "../../src/sockets/request-reply.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
 
-const opened: { close(options: { linger: number }): Promise<unknown> }[] = [];
-afterEach(async () => {
-  await Promise.all(opened.splice(0).map((each) => each.close({ linger: 0 })));
-});
+const closing = closeAfterEach();
 
 /** Counts what the server asks of it. */
 class CountingStore extends MemorySessionStore {
@@ -85,15 +83,20 @@ async function listen(
   options: Partial<SessionServerOptions> = {},
 ): Promise<{ server: SessionServer; store: CountingStore; endpoint: string }> {
   const store = new CountingStore();
-  const server = new SessionServer({ store, pollInterval: 60_000, ...options });
-  opened.push(server);
+  const server = closing(new SessionServer({ store, pollInterval: 60_000, ...options }));
   return { server, store, endpoint: await server.bind("tcp://127.0.0.1:0") };
 }
 
 function client(endpoint: string, options: SessionClientOptions): SessionClient {
-  const made = new SessionClient(endpoint, options);
-  opened.push(made);
-  return made;
+  return closing(new SessionClient(endpoint, options));
+}
+
+function termsOf(
+  instance: string,
+  limits: { readonly maxQueue: number; readonly maxQueueBytes: number },
+): rules.SessionTerms {
+  const all = { ...limits, maxAge: -1, drop: "oldest" } as const;
+  return { instance, attempt: 1, expiry: -1, limits: all, clean: false, again: false };
 }
 
 let attempts = 0;
@@ -104,7 +107,7 @@ class Hostile {
 
   constructor(endpoint: string, options: DealerOptions = {}) {
     this.socket = new Dealer({ linger: 0, ...options });
-    opened.push({ close: () => this.socket.close() });
+    closing({ close: () => this.socket.close() });
     this.socket.connect(endpoint);
   }
 
@@ -438,14 +441,7 @@ describe("a server whose sign of life stays as it is", () => {
     const [living, dead, own] = ["living", "dead", "own"].map(
       (server) => new Sweeper({ server, settings, transactions } as ServerContext),
     ) as [Sweeper, Sweeper, Sweeper];
-    const terms: rules.SessionTerms = {
-      instance: "i",
-      attempt: 1,
-      expiry: -1,
-      limits: { maxQueue: 1, maxQueueBytes: 1, maxAge: -1, drop: "oldest" },
-      clean: false,
-      again: false,
-    };
+    const terms = termsOf("i", { maxQueue: 1, maxQueueBytes: 1 });
     for (const server of ["living", "dead"])
       await transactions.run((view) =>
         rules.open(view, server, { server, connection: server }, terms, "life", settings, 0),
@@ -523,14 +519,7 @@ describe("a queue that drops its oldest", () => {
     const directory = new Directory(store);
     const bounds = { maxSessions: 9, maxFilters: 9, maxFilterBytes: 99 };
     const open = async (id: string): Promise<rules.SessionHandle> => {
-      const terms: rules.SessionTerms = {
-        instance: id,
-        attempt: 1,
-        expiry: -1,
-        limits: { ...limits, maxAge: -1, drop: "oldest" },
-        clean: false,
-        again: false,
-      };
+      const terms = termsOf(id, limits);
       const owner = { server: "s", connection: id };
       const { record } = await transactions.run((view) =>
         rules.open(view, id, owner, terms, `life-${id}`, bounds, 0),

@@ -3,8 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { LmdbSessionStore } from "../../src/sessions/lmdb-store.js";
-import type { SessionStore } from "../../src/sessions/store.js";
-import { sessionStoreContract } from "./store-contract.js";
+import { sessionStoreContract, userOf } from "./store-contract.js";
 
 let directory: string;
 beforeEach(() => {
@@ -25,14 +24,7 @@ describe("sessions on LMDB", () => {
           () => false,
         );
         // A process has a folder open once: a second user within it shares the store.
-        if (isOpen)
-          return {
-            name: "lmdb",
-            read: (keys) => shared.read(keys),
-            scan: (range) => shared.scan(range),
-            commit: (checks, writes) => shared.commit(checks, writes),
-            close: async () => undefined,
-          } satisfies SessionStore;
+        if (isOpen) return userOf(shared);
       }
       current = LmdbSessionStore.open(directory);
       return current;

@@ -84,6 +84,14 @@ function open(rules: SessionClientRules, now: number, isPresent = true, publishe
   rules.receive({ kind: "opened", isPresent, ...rest }, now);
 }
 
+/** Rules with a session that is open. */
+function opened(window?: { window: number; windowBytes: number }): ReturnType<typeof setUp> {
+  const made = setUp(window);
+  made.rules.start(0);
+  open(made.rules, 0);
+  return made;
+}
+
 /** Ends the connection, and opens the session again. */
 function openAgain(rules: SessionClientRules, now: number, isPresent: boolean): void {
   rules.disconnected(now);
@@ -130,9 +138,7 @@ it("opens it at once after one that was open for a heartbeat's interval", () => 
 });
 
 it("asks for the filters that it had before a refusal, and for no others, where the session was lost", () => {
-  const { rules, sent } = setUp();
-  rules.start(0);
-  open(rules, 0);
+  const { rules, sent } = opened();
   rules.changeFilters("subscribe", ["a"], CALL, 0);
   rules.receive({ kind: "done", request: asked(sent).request }, 1);
   for (const [kind, filters] of [
@@ -148,9 +154,7 @@ it("asks for the filters that it had before a refusal, and for no others, where 
 });
 
 it("tries again, with an event, where the filters of a lost session are refused", () => {
-  const { rules, sent, delays } = setUp();
-  rules.start(0);
-  open(rules, 0);
+  const { rules, sent, delays } = opened();
   rules.changeFilters("subscribe", ["a"], CALL, 0);
   rules.receive({ kind: "done", request: asked(sent).request }, 1);
   openAgain(rules, 2, false);
@@ -162,9 +166,7 @@ it("tries again, with an event, where the filters of a lost session are refused"
 });
 
 it("refuses what the next server does not take, and asks without data about what the last one kept", () => {
-  const { rules, sent, takes } = setUp();
-  rules.start(0);
-  open(rules, 0);
+  const { rules, sent, takes } = opened();
   const refused: string[] = [];
   for (const [topic, bytes] of [
     ["kept", 9],
@@ -195,9 +197,7 @@ it("has whole bytes of room, since databases take no others", () => {
 });
 
 it("leaves a server that sends more than its window, and takes all from one that does not", () => {
-  const { rules, taken, delays } = setUp({ window: 3, windowBytes: 100 });
-  rules.start(0);
-  open(rules, 0);
+  const { rules, taken, delays } = opened({ window: 3, windowBytes: 100 });
   for (let number = 0; number < 3; number++) message(rules, number, 30);
   rules.acknowledge(1, 1);
   message(rules, 3, 70); // One may be larger.
@@ -214,9 +214,7 @@ it("leaves a server that sends more than its window, and takes all from one that
 });
 
 it("holds no messages that the session has dropped while it was away", () => {
-  const { rules, taken, sent } = setUp({ window: 3, windowBytes: 1_000 });
-  rules.start(0);
-  open(rules, 0);
+  const { rules, taken, sent } = opened({ window: 3, windowBytes: 1_000 });
   for (let first = 0; first < 100; first += 10) {
     for (const number of [first, first + 1, first + 2]) message(rules, number, 1);
     openAgain(rules, 1, true);
@@ -231,9 +229,7 @@ it("holds no messages that the session has dropped while it was away", () => {
 });
 
 it("holds no messages that the session drops while it repeats others", () => {
-  const { rules, delays } = setUp({ window: 4, windowBytes: 1_000 });
-  rules.start(0);
-  open(rules, 0);
+  const { rules, delays } = opened({ window: 4, windowBytes: 1_000 });
   for (const number of [0, 1, 2, 3]) message(rules, number, 1);
   openAgain(rules, 1, true);
   for (const number of [0, 3, 4, 5]) message(rules, number, 1);
@@ -242,19 +238,15 @@ it("holds no messages that the session drops while it repeats others", () => {
 });
 
 it("leaves a server that sends more bytes than its window", () => {
-  const { rules, taken, delays } = setUp({ window: 1_000, windowBytes: 100 });
-  rules.start(0);
-  open(rules, 0);
+  const { rules, taken, delays } = opened({ window: 1_000, windowBytes: 100 });
   for (let number = 0; number < 100; number++) message(rules, number, 60);
   expect(taken).toEqual([0, 1]);
   expect(delays).toHaveLength(1);
 });
 
 it("reports acknowledgements in messages that its server takes", () => {
-  const { rules, sent, takes } = setUp({ window: 1_000, windowBytes: 1_000_000 });
+  const { rules, sent, takes } = opened({ window: 1_000, windowBytes: 1_000_000 });
   takes.bytes = 90;
-  rules.start(0);
-  open(rules, 0);
   for (let number = 0; number < 32; number++) message(rules, number, 0);
   for (let number = 1; number < 32; number++) rules.acknowledge(number, 1);
   rules.flush();
@@ -263,9 +255,7 @@ it("reports acknowledgements in messages that its server takes", () => {
 });
 
 it("reports no more acknowledgements at once than a server takes, whatever was acknowledged since one is held", () => {
-  const { rules, sent } = setUp({ window: 8_192, windowBytes: 1_000_000 });
-  rules.start(0);
-  open(rules, 0);
+  const { rules, sent } = opened({ window: 8_192, windowBytes: 1_000_000 });
   for (let number = 0; number < 8_192; number++) message(rules, number, 0);
   for (let number = 1; number < 8_192; number++) rules.acknowledge(number, 1);
   rules.flush();

@@ -6,6 +6,17 @@ const put = (key: string, value: string): SessionStoreWrite => ({ key, value: Bu
 const remove = (key: string): SessionStoreWrite => ({ key, value: undefined });
 const ALL = { from: "a", to: "z", limit: 1_000, maxBytes: 1_000_000 };
 
+/** A second user of a store, whose end is not the store's. */
+export function userOf(store: SessionStore): SessionStore {
+  return {
+    name: store.name,
+    read: (keys) => store.read(keys),
+    scan: (range) => store.scan(range),
+    commit: (checks, writes) => store.commit(checks, writes),
+    close: async () => undefined,
+  };
+}
+
 /**
  * Declares the tests.
  *
