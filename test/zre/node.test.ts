@@ -1,22 +1,19 @@
 /** A node of a cluster that is on the ZRE plane, too: over real sockets, on the loopback interface. */
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import {
   type ClusterEvent,
   ClusterNode,
   type ClusterNodeOptions,
   ZrePlane,
 } from "../../src/cluster/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { freePort } from "../support/ports.js";
 
 let port = 0;
-let open: { close(): Promise<unknown> }[] = [];
+const closing = closeAfterEach();
 
 beforeEach(async () => {
   port = await freePort();
-});
-afterEach(async () => {
-  await Promise.all(open.map((each) => each.close()));
-  open = [];
 });
 
 const TYPES = ["joined", "back", "left", "lost", "group:joined", "group:left", "shout", "whisper"] as const;
@@ -28,7 +25,7 @@ async function node(name: string, options: ClusterNodeOptions = {}) {
     zre: { port, interface: "lo", headers: { "X-A": name } },
     ...options,
   });
-  open.push(found);
+  closing(found);
   const events: ClusterEvent[] = [];
   for (const type of TYPES) found.events.on(type, (event) => void events.push(event));
   await found.start();
@@ -36,8 +33,7 @@ async function node(name: string, options: ClusterNodeOptions = {}) {
 }
 
 async function plane(name: string, headers: Record<string, string> = { "X-Z": "1" }): Promise<ZrePlane> {
-  const found = new ZrePlane({ name, port, interface: "lo", headers });
-  open.push(found);
+  const found = closing(new ZrePlane({ name, port, interface: "lo", headers }));
   await found.start();
   return found;
 }
@@ -171,14 +167,14 @@ describe("a node on the ZRE plane", () => {
   });
 
   it("is in the groups that it joined before the start", async () => {
-    const early = new ClusterNode({ name: "early", multicast: false, zre: { port, interface: "lo" } });
-    open.push(early);
+    const early = closing(
+      new ClusterNode({ name: "early", multicast: false, zre: { port, interface: "lo" } }),
+    );
     early.joinGroup("G");
     early.joinGroup("H");
     early.leaveGroup("H");
     expect(early.groups).toEqual(["G"]);
-    const p = new ZrePlane({ name: "p", port, interface: "lo" });
-    open.push(p);
+    const p = closing(new ZrePlane({ name: "p", port, interface: "lo" }));
     p.join("P");
     expect(p.groups).toEqual(["P"]);
     await Promise.all([early.start(), p.start()]);
@@ -194,12 +190,10 @@ describe("a node on the ZRE plane", () => {
     // With the node's own they are too many.
     const headers = Object.fromEntries(Array.from({ length: 62 }, (_, i) => [`X-${i}`, ""]));
     expect(() => new ClusterNode({ zre: { headers } })).toThrow(/at most 64/);
-    const without = new ClusterNode({ multicast: false });
-    open.push(without);
+    const without = closing(new ClusterNode({ multicast: false }));
     expect(() => without.shout("G", "x")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
     expect(() => without.whisper("x", "x")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
-    const early = new ClusterNode({ multicast: false, zre: { port, interface: "lo" } });
-    open.push(early);
+    const early = closing(new ClusterNode({ multicast: false, zre: { port, interface: "lo" } }));
     expect(() => early.shout("G", "x")).toThrow(expect.objectContaining({ code: "EFSM" }));
     expect(() => early.joinGroup("")).toThrow(expect.objectContaining({ code: "EINVAL" }));
     await early.start();

@@ -9,19 +9,16 @@ import { encodeBare, encodeBeacon, encodeHello, identityOf, ZreCommand } from ".
 import type { ZreEvent } from "../../src/zre/events.js";
 import { nodeHeaders } from "../../src/zre/headers.js";
 import { type ZreOptions, ZrePlane } from "../../src/zre/plane.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";
 
 const BROADCAST = "127.255.255.255";
 let port = 0;
-let open: { close(): unknown }[] = [];
+const closing = closeAfterEach();
 
 beforeEach(async () => {
   port = await freePort();
-});
-afterEach(async () => {
-  await Promise.all(open.map((each) => each.close()));
-  open = [];
 });
 
 type EventOf<T extends ZreEvent["type"]> = ZreEvent & { readonly type: T };
@@ -32,7 +29,7 @@ class Seen {
   readonly events: ZreEvent[] = [];
   constructor(options: ZreOptions = {}) {
     this.plane = new ZrePlane({ port, interface: "lo", ...options });
-    open.push(this.plane);
+    closing(this.plane);
     for (const type of ["enter", "exit", "join", "leave", "evasive", "whisper", "shout"] as const)
       this.plane.events.on(type, (event) => void this.events.push(event));
   }
@@ -61,7 +58,7 @@ async function beaconer(): Promise<(bytes: Buffer) => Promise<void>> {
   const socket = dgram.createSocket("udp4");
   await new Promise<void>((resolve) => void socket.bind(0, "127.0.0.1", resolve));
   socket.setBroadcast(true);
-  open.push({ close: () => socket.close() });
+  closing({ close: () => socket.close() });
   return (bytes) =>
     new Promise((resolve, reject) => {
       socket.send(bytes, port, BROADCAST, (error) => (error === null ? resolve() : reject(error)));
@@ -70,8 +67,7 @@ async function beaconer(): Promise<(bytes: Buffer) => Promise<void>> {
 
 /** A DEALER at a node's mailbox that says it is a peer. */
 function stranger(at: ZrePlane, uuid: string): Dealer {
-  const dealer = new Dealer({ routingId: identityOf(uuid), linger: 0 });
-  open.push(dealer);
+  const dealer = closing(new Dealer({ routingId: identityOf(uuid), linger: 0 }));
   dealer.connect(at.endpoint);
   return dealer;
 }
@@ -85,19 +81,6 @@ const eventually = (holds: () => boolean): Promise<void> =>
   vi.waitFor(() => expect(holds()).toBe(true), { timeout: 20_000, interval: 10 });
 
 describe("nodes on the plane", () => {
-  it("find each other, with names, headers and groups", async () => {
-    const a = await start({ name: "a", headers: { "X-A": "1" } });
-    a.plane.join("all");
-    const b = await start({ name: "b" });
-    const [atA, atB] = await Promise.all([a.until("enter"), b.until("enter")]);
-    expect(atA.peer).toMatchObject({ uuid: b.plane.uuid, name: "b", evasive: false });
-    expect(atB.peer).toMatchObject({ uuid: a.plane.uuid, name: "a", endpoint: a.plane.endpoint });
-    expect({ ...atB.peer.headers }).toEqual({ "X-A": "1" });
-    expect((await b.until("join")).group).toBe("all");
-    expect(b.plane.peer("a")?.groups).toEqual(["all"]);
-    expect(Object.isFrozen(atB.peer)).toBe(true);
-  });
-
   it("send their first beacon before start() resolves, not in a turn to come", async () => {
     const sent = vi.spyOn(dgram.Socket.prototype, "send");
     try {
@@ -120,25 +103,8 @@ describe("nodes on the plane", () => {
     await new Promise<void>((resolve) => void other.close(resolve));
     // The port is free: neither the socket that hears nor the one that sends is left.
     const alone = dgram.createSocket("udp4");
-    open.push({ close: () => alone.close() });
+    closing({ close: () => alone.close() });
     await new Promise<void>((resolve, reject) => void alone.once("error", reject).bind(port, resolve));
-  });
-
-  it("whisper and shout, in order", async () => {
-    const [a, b] = [await start({ name: "a" }), await start({ name: "b" })];
-    await Promise.all([a.until("enter"), b.until("enter")]);
-    b.plane.join("all");
-    await a.until("join");
-    a.plane.whisper("b", "one", Buffer.from("two"));
-    a.plane.whisper(b.plane.uuid, "three");
-    expect(a.plane.shout("all", "four", "")).toBe(1);
-    expect(a.plane.shout("nobody", "five")).toBe(0);
-    await b.until("shout");
-    expect(b.events.flatMap((event) => ("frames" in event ? [event.frames.map(String)] : []))).toEqual([
-      ["one", "two"],
-      ["three"],
-      ["four", ""],
-    ]);
   });
 
   it("send what waits before they leave", async () => {
@@ -159,7 +125,7 @@ describe("nodes on the plane", () => {
       socket.destroy();
     });
     await new Promise<void>((resolve) => void mailbox.listen(0, "127.0.0.1", resolve));
-    open.push({ close: () => new Promise<void>((resolve) => void mailbox.close(() => resolve())) });
+    closing({ close: () => new Promise<void>((resolve) => void mailbox.close(() => resolve())) });
     let release = (): void => undefined;
     const sent = new Promise<boolean>((resolve) => {
       release = () => resolve(true);
@@ -307,8 +273,7 @@ describe("a hostile peer", () => {
       "x",
     ])
       await dealer.send(hello(endpoint));
-    const anonymous = new Dealer({ linger: 0 });
-    open.push(anonymous);
+    const anonymous = closing(new Dealer({ linger: 0 }));
     anonymous.connect(a.plane.endpoint);
     await anonymous.send(hello());
     await eventually(() => a.plane.stats().refused.endpoint === 7 && a.plane.stats().junk.identity === 1);
@@ -322,8 +287,7 @@ describe("a hostile peer", () => {
 
   it("with a name for a host is dialled where it comes from after its second connection took over, too", async () => {
     const a = await start();
-    const first = new Dealer({ routingId: identityOf(UUID), linger: 0, reconnectInterval: -1 });
-    open.push(first);
+    const first = closing(new Dealer({ routingId: identityOf(UUID), linger: 0, reconnectInterval: -1 }));
     first.connect(a.plane.endpoint);
     await first.send(encodeBare(ZreCommand.PING, 1));
     await eventually(() => a.plane.stats().refused.hello === 1);
