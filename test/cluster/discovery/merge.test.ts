@@ -28,22 +28,6 @@ describe("a list of a source", () => {
       excess: 0,
     });
   });
-
-  it("has addresses of IPv6 as the system writes them", () => {
-    const given = [
-      "[FD00:0:0:0:0:0:0:1]:1",
-      "[fd00::1]:1",
-      "[::ffff:0:1]:2",
-      "[fe80::1%eth0]:3",
-      "[::1:3",
-      "::1:3",
-      "[10.0.0.1]:1",
-    ];
-    expect(checkedList(given)).toMatchObject({
-      addresses: ["[fd00::1]:1", expect.stringMatching(/\]:2$/), "[fe80::1%eth0]:3"],
-      junk: 3,
-    });
-  });
 });
 
 describe("the lists of all sources", () => {

@@ -8,16 +8,9 @@ import type {
 } from "../../../src/cluster/messaging/hooks.js";
 import type { ServiceMessage } from "../../../src/cluster/messaging/service-types.js";
 import { UNREADABLE } from "../../support/unreadable.js";
-import { ServiceWorld, type SimulatedService, settle, twoServices } from "./service-world.js";
+import { ServiceWorld, settle, twoServices } from "./service-world.js";
 
-interface Pair {
-  readonly world: ServiceWorld;
-  readonly a: SimulatedService;
-  readonly b: SimulatedService;
-  readonly box: ServiceMessage[];
-}
-
-function pair(options = {}): Pair {
+function pair(options = {}) {
   const two = twoServices(options);
   const box: ServiceMessage[] = [];
   two.b.services.receiver.onMessage((message) => void box.push(message));
@@ -490,12 +483,12 @@ describe("hooks of services", () => {
 });
 
 describe("hooks that decide about a service whose details have not come", () => {
-  function newMember(): Pair & { readonly come: () => void } {
+  function newMember() {
     const world = new ServiceWorld();
     const [a, b] = [world.add("a", ["billing"]), world.add("b")];
     const box: ServiceMessage[] = [];
     b.services.receiver.onMessage((message) => void box.push(message));
-    return { world, a, b, box, come: b.hideDetails(a.service) };
+    return { a, b, box, come: b.hideDetails(a.service) };
   }
 
   it("see it with these: what it sends by datagram before they come is dropped", async () => {

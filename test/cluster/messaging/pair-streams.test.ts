@@ -68,19 +68,6 @@ describe("two nodes", () => {
     await vi.waitFor(() => expect(links()).toEqual([1, 1]), 25_000);
     expect([protocolOf(a), protocolOf(b)]).toEqual(["tcp", "tcp"]);
   });
-
-  it("go on over a further stream where theirs is cut", async () => {
-    const wire = new MemoryProtocol("wire");
-    const { a, got } = await pair({ messaging: { protocols: [wire.protocol] } });
-    for (let i = 0; i < 500; i++) {
-      if (i % 10 === 0) wire.cut();
-      await a.publish("t", `${i}`);
-      if (i % 25 === 0) await new Promise(setImmediate);
-    }
-    await vi.waitFor(() => expect(got).toHaveLength(500), 10_000);
-    expect(got).toEqual(Array.from({ length: 500 }, (_, i) => `${i}`));
-    expect(wire.attempts).toBeGreaterThan(2);
-  });
 });
 
 describe("a stream of a program's own protocol", () => {
