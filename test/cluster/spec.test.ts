@@ -18,7 +18,7 @@ import {
   streamWays,
 } from "../../src/cluster/wire/stream.js";
 import { encodeZ85 } from "../../src/core/z85.js";
-import { codes, ROOT, tableUnder } from "../support/markdown.js";
+import { codes, ROOT, tableUnder, vectorsUnder } from "../support/markdown.js";
 
 const BUS = busNumber("default");
 const [A, B] = ["a1".repeat(16), "b2".repeat(16)];
@@ -109,12 +109,7 @@ test("the vectors of digests", () => {
 });
 
 test("the vectors of a stream are what the code writes", () => {
-  const rows = Object.fromEntries(
-    tableUnder("spec/cluster.md", "Vectors of a stream").map(([part, bytes]) => [
-      part,
-      codes(bytes as string)[0],
-    ]),
-  );
+  const rows = Object.fromEntries(vectorsUnder("spec/cluster.md", "Vectors of a stream"));
   const initiator = encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000");
   const responder = encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000");
   const { toResponder, toInitiator } = streamWays(initiator, responder);

@@ -1,14 +1,12 @@
 /** Links over a program's own HTTP server, proxies, TLS with client certificates, WebSockets and ports of threads. */
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer, get, type Server } from "node:http";
 import { createServer as createSecure } from "node:https";
 import { connect, createServer as createTcp, type Socket, type Server as TcpServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Handshake } from "../../src/link/handshake.js";
 import {
   acceptLinks,
@@ -20,17 +18,17 @@ import {
   webSocketStream,
 } from "../../src/link/index.js";
 import { type Certificates, makeCertificates } from "../support/certificates.js";
+import { sharedFolder } from "../support/folders.js";
 
 const PASSWORD = "correct horse battery";
 const open: { close(): unknown }[] = [];
-const folder = mkdtempSync(join(tmpdir(), "shoal-link-"));
+const folder = sharedFolder();
 let files: Certificates;
 const file = (path: string): Buffer => readFileSync(path);
 
 beforeAll(() => {
   files = makeCertificates(folder);
 });
-afterAll(() => rmSync(folder, { recursive: true }));
 afterEach(async () => {
   for (const each of open.splice(0).reverse()) await each.close();
 });

@@ -1,16 +1,12 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { LmdbSessionStore } from "../../src/sessions/lmdb-store.js";
+import { removeAfterEach } from "../support/folders.js";
 import { sessionStoreContract, userOf } from "./store-contract.js";
 
+const makeFolder = removeAfterEach();
 let directory: string;
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), "shoal-sessions-"));
-});
-afterEach(() => {
-  rmSync(directory, { recursive: true, force: true });
+  directory = makeFolder();
 });
 
 describe("sessions on LMDB", () => {

@@ -35,3 +35,8 @@ function cellsOf(line: string): string[] {
 export function codes(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code as string);
 }
+
+/** What each row of the first table under a heading is called, and the bytes in its second cell. */
+export function vectorsUnder(file: string, heading: string): [what: string, hex: string][] {
+  return tableUnder(file, heading).map(([what = "", hex = ""]) => [what, codes(hex)[0] ?? ""]);
+}

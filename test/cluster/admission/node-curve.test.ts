@@ -1,10 +1,9 @@
 /** Nodes with keys of their own over the host's sockets: who becomes a member, and what a change of the allowed keys does. */
 import { createSocket } from "node:dgram";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { IdentityExchange } from "../../../src/cluster/admission/identity.js";
 import { proveBuses } from "../../../src/cluster/admission/proof.js";
 import { ClusterNode, ConnectionManager } from "../../../src/cluster/index.js";
@@ -20,24 +19,20 @@ import {
 import { decodeZ85 } from "../../../src/core/z85.js";
 import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
+import { removeAfterEach } from "../../support/folders.js";
 import { reasonsOf, testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const [A, B, C, STRANGER] = [curveKeyPair(), curveKeyPair(), curveKeyPair(), curveKeyPair()];
 const ALL = [A, B, C].map(({ publicKey }) => publicKey);
 const { node, started } = testNodes(() => ({ multicast: false, key: KEY }));
-const folders: string[] = [];
+const makeFolder = removeAfterEach();
 
 function folder(...keys: readonly string[]): string {
-  const path = mkdtempSync(join(tmpdir(), "shoal-keys-"));
-  folders.push(path);
+  const path = makeFolder();
   keys.forEach((key, at) => void writeFileSync(join(path, `node-${at}`), `${key}\n`));
   return path;
 }
-
-afterAll(() => {
-  for (const path of folders) rmSync(path, { recursive: true });
-});
 
 describe("nodes with keys of their own", () => {
   it("keep out a node with the cluster's key and another key of its own, one without, and one that it does not trust", async () => {

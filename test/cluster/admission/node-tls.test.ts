@@ -1,10 +1,9 @@
 /** Nodes with TLS beneath their streams, over the host's sockets: who becomes a member, and what refuses whom. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import {
   type ClusterCertificate,
   ClusterNode,
@@ -15,13 +14,14 @@ import {
 } from "../../../src/cluster/index.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
+import { sharedFolder } from "../../support/folders.js";
 import { reasonsOf, testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const BOTH = "extendedKeyUsage=serverAuth,clientAuth\n";
 const { started } = testNodes(() => ({ multicast: false, key: KEY }));
 const sockets: { destroy(): unknown }[] = [];
-let folder = "";
+const folder = sharedFolder();
 
 function pem(name: string): string {
   return readFileSync(join(folder, name), "latin1");
@@ -56,7 +56,6 @@ async function refused(
 }
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-node-tls-"));
   makeAuthority(folder, "ca");
   makeAuthority(folder, "other");
   for (const name of ["a", "b", "c"]) makeCertificate(folder, name, { extensions: BOTH });
@@ -70,8 +69,6 @@ beforeAll(() => {
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy();
 });
-
-afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("nodes with TLS", () => {
   it("have keys of their own within TLS, and messages", async () => {

@@ -1,11 +1,10 @@
 /** Discovery servers and clients over the host's own sockets: programs that are not nodes know who is there. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import { get as getSecure } from "node:https";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   type ClusterBus,
   type ClusterNode,
@@ -22,6 +21,7 @@ import {
   makeCertificates,
 } from "../../support/certificates.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
+import { sharedFolder } from "../../support/folders.js";
 import { freePort } from "../../support/ports.js";
 import { event, testNodes, together } from "../nodes.js";
 
@@ -447,7 +447,7 @@ describe("over HTTP", () => {
 });
 
 describe("over TLS", () => {
-  let folder = "";
+  const folder = sharedFolder();
   let files: Certificates;
   const pem = (path: string): string => readFileSync(path, "latin1");
   const own = (): { cert: string; key: string } => ({
@@ -456,10 +456,8 @@ describe("over TLS", () => {
   });
 
   beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), "shoal-discovery-tls-"));
     files = makeCertificates(folder);
   });
-  afterAll(() => rmSync(folder, { recursive: true }));
 
   /** The answer over HTTPS, or the code of the error. */
   const ask = (url: string, ca: string, more: object = {}): Promise<string> =>

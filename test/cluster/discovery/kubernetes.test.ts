@@ -1,14 +1,14 @@
 /** Kubernetes as a source of discovery: against an API server of the tests, which is killed, silent, refuses, and sends junk. */
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type KubernetesSourceOptions, kubernetesSource } from "../../../src/cluster/discovery/kubernetes.js";
 import { type Certificates, makeCertificates } from "../../support/certificates.js";
+import { sharedFolder } from "../../support/folders.js";
 import { ApiServer, pod, slice } from "./api-server.js";
 import { Follower, selfAt } from "./follower.js";
 
-const folder = mkdtempSync(join(tmpdir(), "shoal-kubernetes-"));
+const folder = sharedFolder();
 const followers: Follower[] = [];
 let files: Certificates;
 let api: ApiServer;
@@ -24,7 +24,6 @@ afterEach(async () => {
   await Promise.all(followers.splice(0).map((follower) => follower.stop()));
   await api.kill();
 });
-afterAll(() => rmSync(folder, { recursive: true }));
 
 function follow(options: Partial<KubernetesSourceOptions> = {}): Follower {
   const basic = {

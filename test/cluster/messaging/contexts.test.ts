@@ -11,7 +11,7 @@ import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import { AliasNumbers } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
-import { codes, tableUnder } from "../../support/markdown.js";
+import { vectorsUnder } from "../../support/markdown.js";
 import { type LinksNode, LinksWorld } from "./links-world.js";
 
 const CONTEXT_BYTES = Buffer.from("abcd", "hex");
@@ -38,10 +38,7 @@ test("the vectors of the specification", () => {
       }),
     ],
   ] as const;
-  const listed = tableUnder("spec/messaging.md", "Contexts of traces").map(([what, hex]) => [
-    what,
-    codes(hex as string)[0],
-  ]);
+  const listed = vectorsUnder("spec/messaging.md", "Contexts of traces");
   expect(listed).toEqual(rows.map(([what, bytes]) => [what, bytes.toString("hex")]));
   expect(read(rows[0][1]).context).toEqual(CONTEXT_BYTES);
   expect(decodeService(rows[2][1])).toMatchObject({ context: CONTEXT_BYTES, data: "x" });

@@ -17,7 +17,7 @@ import {
 } from "../../../src/cluster/messaging/retained.js";
 import { TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
-import { codes, tableUnder } from "../../support/markdown.js";
+import { vectorsUnder } from "../../support/markdown.js";
 import fc from "../../support/properties.js";
 
 const STAMP = 1_700_000_000_000_000;
@@ -47,10 +47,7 @@ const VECTORS: readonly (readonly [string, Buffer])[] = [
 
 describe("items of publishing", () => {
   test("are as the specification has them", () => {
-    const listed = tableUnder("spec/messaging.md", "Vectors of publishing").map(([name, hex]) => [
-      name,
-      codes(hex as string)[0],
-    ]);
+    const listed = vectorsUnder("spec/messaging.md", "Vectors of publishing");
     expect(listed).toEqual(VECTORS.map(([name, item]) => [name, item.toString("hex")]));
   });
 
@@ -75,10 +72,7 @@ describe("items of publishing", () => {
       ],
       ["ALIAS: the same to 300", item(300, TopicForm.USE, 7, "raw")],
     ];
-    const listed = tableUnder("spec/messaging.md", "Vectors of topic aliases").map(([what, hex]) => [
-      what,
-      codes(hex as string)[0],
-    ]);
+    const listed = vectorsUnder("spec/messaging.md", "Vectors of topic aliases");
     expect(listed).toEqual(rows.map(([what, bytes]) => [what, bytes.toString("hex")]));
     // And what is listed is read back.
     const read = new PublishItem();

@@ -1,9 +1,8 @@
 /** The protocols of messages between nodes, over the host's sockets: what travels by which, with a key and without. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { get } from "node:http";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   ClusterNode,
   type ClusterNodeOptions,
@@ -11,6 +10,7 @@ import {
   type MessagingOptions,
 } from "../../../src/cluster/index.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
+import { sharedFolder } from "../../support/folders.js";
 import { freePort } from "../../support/ports.js";
 import { testNodes } from "../nodes.js";
 
@@ -19,15 +19,13 @@ const BOTH = "extendedKeyUsage=serverAuth,clientAuth\n";
 type Protocols = NonNullable<MessagingOptions["protocols"]>;
 
 const { node, started } = testNodes(() => ({ multicast: false, registry: false }));
-let folder = "";
+const folder = sharedFolder();
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-protocols-"));
   for (const name of ["ca", "other"]) makeAuthority(folder, name);
   makeCertificate(folder, "node", { extensions: BOTH });
   makeCertificate(folder, "next", { extensions: BOTH, authority: "other" });
 });
-afterAll(() => rmSync(folder, { recursive: true }));
 
 function tls(name = "node", ca = "ca"): ClusterTlsOptions {
   const pem = (file: string): string => readFileSync(join(folder, file), "latin1");

@@ -14,7 +14,7 @@ import {
   encodeWelcome,
   sequenceOf,
 } from "../../../src/cluster/messaging/wire.js";
-import { codes, tableUnder } from "../../support/markdown.js";
+import { vectorsUnder } from "../../support/markdown.js";
 
 const [A, B] = ["a1".repeat(16), "b2".repeat(16)];
 const HELLO = {
@@ -44,13 +44,7 @@ function itemHead(): Buffer {
   return Buffer.from((window.take(1e9, false) as readonly Uint8Array[])[0] as Uint8Array);
 }
 
-const vectors = (): Map<string, string> =>
-  new Map(
-    tableUnder("spec/messaging.md", "Vectors of links").map(([what = "", hex = ""]) => [
-      what,
-      codes(hex)[0] as string,
-    ]),
-  );
+const vectors = (): Map<string, string> => new Map(vectorsUnder("spec/messaging.md", "Vectors of links"));
 
 test("the frames are those of the specification", () => {
   const written: Readonly<Record<string, Buffer>> = {

@@ -1,5 +1,4 @@
 /** Requests as bytes: round trips, junk, and the vectors of the specification. */
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { decodeBody, encodeBody } from "../../../src/cluster/requests/body.js";
 import {
@@ -15,6 +14,7 @@ import {
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
 import { BYTES } from "../../support/bytes.js";
+import { vectorsUnder } from "../../support/markdown.js";
 import fc from "../../support/properties.js";
 
 const id = fc.oneof(
@@ -213,9 +213,7 @@ describe("requests as bytes", () => {
       "CHECK 300": encodeSign(RequestOp.CHECK, 300),
       "GONE 300": encodeSign(RequestOp.GONE, 300),
     };
-    const page = readFileSync("docs/spec/services.md", "utf8").split("## Vectors")[1] as string;
-    const rows = [...page.matchAll(/^\| (.*) \| `([0-9a-f]*)` \|$/gm)];
-    expect(rows.map(([, name, hex]) => [name, hex])).toEqual(
+    expect(vectorsUnder("spec/services.md", "Vectors")).toEqual(
       Object.entries(items).map(([name, bytes]) => [name, bytes.toString("hex")]),
     );
     for (const bytes of Object.values(items)) expect(typeof decodeRequest(bytes)).toBe("object");
