@@ -8,7 +8,6 @@ import {
   MAX_STREAM_PACKET,
 } from "../../src/cluster/bounds.js";
 import { MAX_COUNT, MAX_START } from "../../src/cluster/identity.js";
-import { MemberState } from "../../src/cluster/membership/members.js";
 import { bodySize, PREFIX } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import fc from "../support/properties.js";
@@ -94,28 +93,6 @@ describe("a sender that is no member", () => {
     expect(events.filter((each) => each === "new-members")).toHaveLength(3 * MAX_NEW_MEMBERS);
     expect(node.rules.size).toBe(4);
     expect(node.rules.self.count - count).toBeLessThanOrEqual(1);
-  });
-
-  it("takes a node's incarnation no further than its packets can", () => {
-    const { world, node } = attacked();
-    const { id } = node.rules.self;
-    for (let i = 0; i < 10; i++) {
-      // Each of them is refuted by the start after it.
-      let { start } = node.rules.self;
-      const accusations = Array.from({ length: 63 }, () => {
-        start = Math.min(start + 49 * 365 * 86_400_000, MAX_START - 1);
-        return Update.dead({ id, start, count: MAX_COUNT }, 1, 7);
-      });
-      accusations.push(Update.dead({ id, start: MAX_START, count: MAX_COUNT }, 1, 7));
-      world.act(node, (rules, now) =>
-        rules.onPacket(now, from(FROM, PacketType.GOSSIP, accusations), "evil", false),
-      );
-      world.run(1_000);
-    }
-    expect(node.rules.self.start).toBeGreaterThan(1_900_000_000_000);
-    world.act(node, (rules, now) => rules.leave(now));
-    world.run(1_000);
-    expect(world.nodes[1]?.rules.get(id)?.state).toBe(MemberState.LEFT);
   });
 
   it("that was removed gets one answer in a probe timeout, and stays out", () => {

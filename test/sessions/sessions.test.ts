@@ -209,22 +209,6 @@ describe("a session", () => {
     expect(third.stats().dropped).toBe(0);
   });
 
-  it("keeps no more than its window for a program that never reads, however often it connects again", async () => {
-    const store = new MemorySessionStore();
-    const servers = [await server(store), await server(store)].map(({ endpoint }) => endpoint);
-    const list = new ListedEndpoints(servers.slice(0, 1));
-    const deaf = client(list, { id: "deaf", maxQueue: 4, maxUnacknowledged: 4 });
-    await deaf.subscribe("t");
-    const writer = client(servers[0] as string, { id: "writer" });
-    for (let round = 1; round <= 5; round++) {
-      for (let i = 0; i < 8; i++) await writer.publish("t", `${round} ${i}`);
-      list.set(servers[round % 2] as string);
-      await vi.waitFor(() => expect(deaf.stats().received).toBe(4 + 4 * round));
-      expect(deaf.stats()).toMatchObject({ waiting: 4, unacknowledged: 4 });
-    }
-    expect(texts(await take(deaf, 4))).toEqual(["5 4", "5 5", "5 6", "5 7"]);
-  });
-
   it("refuses its publishers where it is to refuse, and nobody has the message then", async () => {
     const { endpoint } = await server(new MemorySessionStore());
     const strict = client(endpoint, { id: "strict", maxQueue: 1, drop: "refuse" });

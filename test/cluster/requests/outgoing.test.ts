@@ -164,17 +164,14 @@ describe("a reply", () => {
 });
 
 describe("a service that was never announced", () => {
-  it.each(["drain", "close"] as const)("is never ready after its %s, and says so", async (call) => {
+  it.each([
+    "drain",
+    "close",
+    "node's end",
+  ] as const)("is never ready after its %s, and says so", async (how) => {
     const requests = requestsOf([]);
     const service = requests.serve("s", (() => "") as never);
-    await service[call]();
-    await expect(service.ready).rejects.toMatchObject({ code: "EAGAIN" });
-  });
-
-  it("is never ready after the end of its node, and says so", async () => {
-    const requests = requestsOf([]);
-    const service = requests.serve("s", (() => "") as never);
-    await requests.close(0);
+    await (how === "node's end" ? requests.close(0) : service[how]());
     await expect(service.ready).rejects.toMatchObject({ code: "EAGAIN" });
   });
 });
