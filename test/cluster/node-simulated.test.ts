@@ -42,15 +42,6 @@ describe("nodes in virtual time", () => {
     });
   });
 
-  it("find each other by seeds that name hosts of the world, and know a name that none has", async () => {
-    await simulate({ seed: 17 }, async (world) => {
-      const seeds = ["a:7000", "nobody:7000"];
-      const nodes = await startNodes(world, ["a", "b"], { port: 7000, multicast: false, seeds });
-      await world.until(() => ["a", "b"].every((name) => seen(nodes.get(name)) === "ab"), 2_000);
-      expect(nodes.get("a")?.discovery()).toMatchObject([{ name: "seeds", error: { code: "ENOTFOUND" } }]);
-    });
-  });
-
   it("meet, stay and miss who dies where no datagram arrives: over streams alone, as behind a firewall", async () => {
     const dropped = vi.spyOn(SimulatedDatagrams.prototype, "send").mockImplementation((_bytes, ...args) => {
       const sent = args.at(-1);

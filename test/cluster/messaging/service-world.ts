@@ -12,7 +12,7 @@ import { CompiledResolver, type ResolverStep } from "../../../src/cluster/resolv
 
 let made = 0;
 
-export function createService(name: string, tags: readonly string[] = [], host = "here"): Member {
+function createService(name: string, tags: readonly string[] = [], host = "here"): Member {
   made += 1;
   return {
     id: made.toString(16).padStart(8, "0").padEnd(32, "0"),
