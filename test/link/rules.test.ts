@@ -105,6 +105,19 @@ describe("generated schedules", () => {
         check();
         compare(a, b, seen);
         compare(b, a, seen);
+        // When all have ended and all is read, nothing is left.
+        for (const side of [a, b])
+          for (const end of side.ends.values()) {
+            end.isFrozen = false;
+            if (!end.state.isGone && !end.state.isEnding) side.rules.end(end.state);
+          }
+        settle(a, b);
+        check();
+        for (const { rules } of [a, b])
+          if (rules.channels.size > 0 || rules.windowBytes > 0 || rules.hasFrames)
+            throw new Error(
+              `${rules.channels.size} channels are left, and ${rules.windowBytes} bytes of windows`,
+            );
       },
       { count: 120 },
     );
@@ -254,144 +267,6 @@ describe("turns", () => {
     const ids = framesOf(a.take(2_000_000)).map(([id]) => id);
     const turn = ids.indexOf(late.state.id);
     expect(turn).toBe(Math.ceil(STARVATION_BYTES / (SHARED_PAYLOAD + FRAME_HEAD)));
-  });
-});
-
-describe("half-close with data in flight", () => {
-  const BYTES = 3 * SETTINGS.window;
-
-  /** One end writes, and ends; what comes is not read yet. */
-  const finish = (side: Side, end: End, bytes = BYTES): void => {
-    if (bytes > 0) side.write(end, bytes);
-    side.rules.end(end.state);
-  };
-
-  /** What is on its way from one to the other arrives. */
-  const deliver = (from: Side, to: Side): void => to.rules.receive(from.take(), now());
-
-  it.each<[string, (a: Side, b: Side, own: End, other: () => End) => void, number, number]>([
-    ["before it is accepted", (a, _b, own) => finish(a, own), BYTES, 0],
-    [
-      "while it waits for credit",
-      (a, b, own) => {
-        settle(a, b, false);
-        finish(a, own);
-        settle(a, b, false);
-      },
-      BYTES,
-      0,
-    ],
-    [
-      "at both ends at once, each with more than a window",
-      (a, b, own, other) => {
-        settle(a, b, false);
-        finish(a, own);
-        finish(b, other());
-        const [fromA, fromB] = [a.take(), b.take()];
-        b.rules.receive(fromA, now());
-        a.rules.receive(fromB, now());
-      },
-      BYTES,
-      BYTES,
-    ],
-    [
-      "after the other end's, which has bytes that nobody has read",
-      (a, b, own, other) => {
-        settle(a, b, false);
-        finish(b, other(), SETTINGS.window);
-        deliver(b, a);
-        finish(a, own);
-      },
-      BYTES,
-      SETTINGS.window,
-    ],
-    [
-      "without a byte, behind bytes that wait for credit",
-      (a, b, own) => {
-        settle(a, b, false);
-        a.write(own, BYTES);
-        settle(a, b, false);
-        finish(a, own, 0);
-      },
-      BYTES,
-      0,
-    ],
-    [
-      "in the grant that the last bytes waited for",
-      (a, b, own, other) => {
-        settle(a, b, false);
-        a.write(own, BYTES);
-        deliver(a, b);
-        b.read(other(), SETTINGS.window);
-        finish(b, other(), 10);
-        a.rules.end(own.state);
-        deliver(b, a);
-      },
-      BYTES,
-      10,
-    ],
-  ])("%s loses nothing, and leaves nothing", (_, happen, there, back) => {
-    const { a, b } = pair();
-    const own = a.open("x");
-    const other = (): End => b.ends.get(own.state.id) as End;
-    happen(a, b, own, other);
-    settle(a, b);
-    if (!other().state.isEnding) finish(b, other(), 0);
-    settle(a, b);
-    expect([a.failure, b.failure]).toEqual([undefined, undefined]);
-    expect([other().received, own.received]).toEqual([there, back]);
-    expect([own.isFinished, other().isFinished, own.wasReset, other().wasReset]).toEqual([
-      true,
-      true,
-      false,
-      false,
-    ]);
-    for (const { rules } of [a, b]) expect([rules.channels.size, rules.windowBytes]).toEqual([0, 0]);
-  });
-
-  it.each<[string, (a: Side, b: Side, own: End, other: End) => void]>([
-    [
-      "by the end that has ended its direction",
-      (a, _b, own) => {
-        finish(a, own);
-        a.take();
-        a.rules.reset(own.state, LinkCode.REFUSED, "");
-      },
-    ],
-    [
-      "by the other end, crossing bytes and the end",
-      (a, b, own, other) => {
-        finish(a, own, 100);
-        b.rules.reset(other.state, LinkCode.REFUSED, "");
-      },
-    ],
-    [
-      "by both ends at once",
-      (a, b, own, other) => {
-        finish(a, own, 100);
-        finish(b, other, 100);
-        a.rules.reset(own.state, LinkCode.REFUSED, "");
-        b.rules.reset(other.state, LinkCode.REFUSED, "");
-      },
-    ],
-    [
-      "behind the end of both directions, of which nothing was read",
-      (a, b, own, other) => {
-        finish(a, own, 100);
-        finish(b, other, 100);
-        settle(a, b, false);
-        a.rules.reset(own.state, LinkCode.CLOSED, "");
-      },
-    ],
-  ])("and reset %s is no fault, and leaves nothing", (_, happen) => {
-    const { a, b } = pair();
-    const own = a.open("x");
-    settle(a, b);
-    happen(a, b, own, b.ends.get(own.state.id) as End);
-    settle(a, b);
-    expect([a.failure, b.failure]).toEqual([undefined, undefined]);
-    for (const { rules } of [a, b])
-      expect([rules.channels.size, rules.windowBytes, rules.hasFrames]).toEqual([0, 0, false]);
   });
 });
 
