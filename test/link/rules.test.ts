@@ -166,23 +166,6 @@ describe("a channel", () => {
     expect(end.state.credit).toBe(there.state.window.size);
   });
 
-  it("that has ended keeps its window until all is read", () => {
-    const { a, b } = pair();
-    const end = a.open("x");
-    settle(a, b);
-    const there = b.ends.get(1) as End;
-    a.write(end, 10);
-    for (const [side, { state }] of [
-      [a, end],
-      [b, there],
-    ] as const)
-      side.rules.end(state);
-    settle(a, b, false);
-    expect([there.isFinished, a.rules.windowBytes, b.rules.windowBytes]).toEqual([true, 0, SETTINGS.window]);
-    b.read(there, 10);
-    expect([b.rules.windowBytes, b.rules.channels.size]).toEqual([0, 0]);
-  });
-
   it("that is refused frees its window at both ends", () => {
     const { a, b } = pair();
     b.refuses = true;
