@@ -105,7 +105,6 @@ describe("the StatefulSet of nodes", () => {
       const isOurs = service === `kubernetes.io/service-name=${of("Service").metadata.name}`;
       if (pathname !== "/apis/discovery.k8s.io/v1/namespaces/sea/endpointslices" || !isOurs)
         response.writeHead(404).end();
-      else if (searchParams.has("watch")) response.flushHeaders();
       else response.end(JSON.stringify({ metadata: { resourceVersion: "1" }, items }));
     });
     api = server;

@@ -25,41 +25,28 @@ export interface SliceRules {
   readonly family: 4 | 6 | undefined;
 }
 
-export class EndpointSlices {
-  readonly #rules: SliceRules;
-  readonly #slices = new Map<string, readonly string[]>();
-
-  constructor(rules: SliceRules) {
-    this.#rules = rules;
-  }
-
-  /** @throws ProtocolError `ERR_PROTOCOL`: invalid slice, unknown port, too many slices or addresses */
-  set(slice: unknown): void {
-    this.#slices.set(nameOf(slice), addressesOf(slice, this.#rules));
-    const count = [...this.#slices.values()].reduce((sum, { length }) => sum + length, 0);
-    if (this.#slices.size > MAX_SLICES || count > MAX_MEMBERS)
-      throw new ProtocolError(
-        `a Service has more than ${MAX_SLICES} EndpointSlices, or ${MAX_MEMBERS} addresses`,
-      );
-  }
-
-  delete(slice: unknown): void {
-    this.#slices.delete(nameOf(slice));
-  }
-
-  /** Distinct: a moving pod is in two slices. */
-  addresses(): readonly string[] {
-    return [...new Set([...this.#slices.values()].flat())];
-  }
+/**
+ * Distinct, as a moving pod is in two slices.
+ *
+ * @throws ProtocolError `ERR_PROTOCOL`: invalid slice, unknown port, too many slices or addresses
+ */
+export function slicedAddresses(slices: readonly unknown[], rules: SliceRules): readonly string[] {
+  const addresses = slices.slice(0, MAX_SLICES).flatMap((slice) => addressesOf(slice, rules));
+  if (slices.length > MAX_SLICES || addresses.length > MAX_MEMBERS)
+    throw new ProtocolError(
+      `a Service has more than ${MAX_SLICES} EndpointSlices, or ${MAX_MEMBERS} addresses`,
+    );
+  return [...new Set(addresses)];
 }
 
 function addressesOf(slice: unknown, rules: SliceRules): readonly string[] {
+  const name = nameOf(slice);
   const { addressType, ports, endpoints } = fieldsOf(slice);
   if (rules.family !== undefined && addressType !== `IPv${rules.family}`) return [];
   const running = itemsOf(endpoints).map(fieldsOf).filter(isRunning);
   // A Service without pods has no ports.
   if (running.length === 0) return [];
-  const port = portOf(itemsOf(ports).map(fieldsOf), rules.port, nameOf(slice));
+  const port = portOf(itemsOf(ports).map(fieldsOf), rules.port, name);
   return running.flatMap(({ addresses, hostname }) =>
     itemsOf(addresses).flatMap((address) => {
       if (typeof address !== "string") return [];

@@ -3,21 +3,18 @@
  *
  * | Call | Path | Answer |
  * | --- | --- | --- |
- * | list | `/v3/kv/range` | keys under a prefix, and their revision |
- * | watch | `/v3/watch` | changes after a revision, one per line |
+ * | list | `/v3/kv/range` | keys under a prefix |
  * | put | `/v3/kv/put` | |
  * | grant, keep alive, revoke | `/v3/lease/grant`, `…/keepalive`, `…/revoke` | seconds; missing if lost |
  * | log in | `/v3/auth/authenticate` | a token for some minutes, or until a restart |
  *
  * Keys and values are base64, 64-bit numbers are decimal texts, and zero, false and empty fields are omitted.
  *
- * A failed call goes to each other server once, and the watch ends: a server without answers reports no
- * changes.
+ * A failed call goes to each other server once.
  */
 import { HandshakeError, ProtocolError, type ShoalError, TransportError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
-import { type DiscoveryTls, fieldsOf, type HttpAnswer, itemsOf, requestJson, requestStream } from "./http.js";
-import { Scope } from "./source.js";
+import { type DiscoveryTls, fieldsOf, type HttpAnswer, itemsOf, requestJson } from "./http.js";
 
 /** gRPC codes of permanent errors. */
 const GRPC = { invalidArgument: 3, notFound: 5, permissionDenied: 7, unauthenticated: 16 } as const;
@@ -33,12 +30,6 @@ export interface EtcdSettings {
 export interface EtcdRecord {
   readonly key: string;
   readonly value: string;
-}
-
-/** `undefined`: deleted. */
-export interface EtcdChange {
-  readonly key: string;
-  readonly value: string | undefined;
 }
 
 class Refusal {
@@ -93,7 +84,6 @@ export class EtcdGateway {
   readonly #settings: EtcdSettings;
   #at = 0;
   #token: string | undefined;
-  #watch: Scope | undefined;
 
   constructor(settings: EtcdSettings) {
     this.#settings = settings;
@@ -101,52 +91,14 @@ export class EtcdGateway {
     this.#at = Math.floor(Math.random() * settings.servers.length);
   }
 
-  async list(
-    prefix: string,
-    signal: AbortSignal,
-  ): Promise<{ records: readonly EtcdRecord[]; revision: bigint }> {
+  async list(prefix: string, signal: AbortSignal): Promise<readonly EtcdRecord[]> {
     const body = { key: encode(prefix), range_end: endOf(prefix), limit: `${MAX_MEMBERS}` };
-    const answer = fieldsOf(await this.#call("/v3/kv/range", body, signal));
-    return { records: itemsOf(answer.kvs).map(recordOf), revision: revisionOf(answer) };
-  }
-
-  /** Ends when the server ends it or has compacted the revision. */
-  async *watch(
-    prefix: string,
-    after: bigint,
-    signal: AbortSignal,
-  ): AsyncGenerator<readonly EtcdChange[], void, undefined> {
-    const watching = new Scope(signal);
-    this.#watch = watching;
-    const server = this.#server;
-    try {
-      const create = { key: encode(prefix), range_end: endOf(prefix), start_revision: `${after + 1n}` };
-      const stream = await requestStream({
-        ...this.#request(
-          "/v3/watch",
-          { create_request: { ...create, progress_notify: true } },
-          watching.signal,
-        ),
-        timeout: this.#settings.timeout,
-      });
-      if (stream.refusal !== undefined) throw this.#refused(new Refusal(stream.refusal)).toError(server);
-      for await (const line of stream.values) {
-        const { result, error } = fieldsOf(line);
-        if (error !== undefined) throw this.#refused(streamRefusal(error)).toError(server);
-        const { events, canceled, compact_revision, cancel_reason } = fieldsOf(result);
-        if (canceled === true) {
-          if (compact_revision !== undefined) return;
-          const body = { message: cancel_reason ?? "the server ended the watch" };
-          throw this.#refused(new Refusal({ status: 200, body })).toError(server);
-        }
-        if (Array.isArray(events)) yield (events as readonly unknown[]).map(changeOf);
-      }
-    } catch (error) {
-      // The next server lists again.
-      if (!watching.signal.aborted || signal.aborted) throw error;
-    } finally {
-      watching.end();
-    }
+    const { header, kvs } = fieldsOf(await this.#call("/v3/kv/range", body, signal));
+    if (typeof fieldsOf(header).revision !== "string")
+      throw new ProtocolError("the answer of etcd has no revision");
+    return itemsOf(kvs)
+      .map(fieldsOf)
+      .map(({ key, value }) => ({ key: decode(key), value: decode(value) }));
   }
 
   async put({ key, value }: EtcdRecord, lease: string, signal: AbortSignal): Promise<void> {
@@ -190,7 +142,7 @@ export class EtcdGateway {
           last = error.toError(server);
           if (error.isFinal) throw last;
         } else last = error;
-        this.#leave(server);
+        this.#at = (this.#at + 1) % servers.length;
       }
     }
     throw last;
@@ -200,19 +152,18 @@ export class EtcdGateway {
   async #ask(path: string, body: object, signal: AbortSignal): Promise<unknown> {
     const hadToken = this.#token !== undefined;
     if (this.#settings.username !== undefined && !hadToken) await this.#logIn(signal);
-    const { timeout } = this.#settings;
-    const answer = await requestJson({ ...this.#request(path, body, signal), timeout });
+    const answer = await this.#post(path, body, signal);
     if (answer.status === 200) return answer.body;
-    const refusal = this.#refused(new Refusal(answer));
+    const refusal = new Refusal(answer);
+    if (refusal.wantsLogin) this.#token = undefined;
     // The token expired.
     if (hadToken && refusal.wantsLogin) return this.#ask(path, body, signal);
     throw refusal;
   }
 
   async #logIn(signal: AbortSignal): Promise<void> {
-    const { username, password = "", timeout } = this.#settings;
-    const request = this.#request("/v3/auth/authenticate", { name: username, password }, signal);
-    const answer = await requestJson({ ...request, timeout });
+    const { username, password = "" } = this.#settings;
+    const answer = await this.#post("/v3/auth/authenticate", { name: username, password }, signal);
     if (answer.status !== 200) throw new Refusal(answer);
     const { token } = fieldsOf(answer.body);
     if (typeof token !== "string" || token === "" || /[^\x21-\x7e]/.test(token))
@@ -220,55 +171,14 @@ export class EtcdGateway {
     this.#token = token;
   }
 
-  #refused(refusal: Refusal): Refusal {
-    if (refusal.wantsLogin) this.#token = undefined;
-    return refusal;
-  }
-
-  /** Unless another call has moved on already. */
-  #leave(server: string): void {
-    if (this.#server !== server || this.#settings.servers.length === 1) return;
-    this.#at = (this.#at + 1) % this.#settings.servers.length;
-    this.#watch?.end();
-  }
-
-  #request(path: string, body: object, signal: AbortSignal) {
-    // A server without a leader then ends the watch instead of falling silent.
+  #post(path: string, body: object, signal: AbortSignal): Promise<HttpAnswer> {
+    const { tls, timeout } = this.#settings;
+    // A server without a leader then refuses at once.
     const headers: Record<string, string> = { "grpc-metadata-hasleader": "true" };
     if (this.#token !== undefined) headers.authorization = this.#token;
-    return {
-      url: new URL(path, this.#server),
-      method: "POST",
-      headers,
-      body: JSON.stringify(body),
-      tls: this.#settings.tls,
-      signal,
-    } as const;
+    const url = new URL(path, this.#server);
+    return requestJson({ url, method: "POST", headers, body: JSON.stringify(body), tls, timeout, signal });
   }
-}
-
-/** Line of a stream: {"grpc_code":…,"message":…} or {"code":…,"message":…}. */
-function streamRefusal(error: unknown): Refusal {
-  const { grpc_code, code, message } = fieldsOf(error);
-  return new Refusal({ status: 200, body: { code: grpc_code ?? code, message } });
-}
-
-function recordOf(kv: unknown): EtcdRecord {
-  const { key, value } = fieldsOf(kv);
-  return { key: decode(key), value: decode(value) };
-}
-
-function changeOf(event: unknown): EtcdChange {
-  const { type, kv } = fieldsOf(event);
-  const { key, value } = recordOf(kv);
-  return { key, value: type === "DELETE" ? undefined : value };
-}
-
-function revisionOf(answer: Record<string, unknown>): bigint {
-  const { revision } = fieldsOf(answer.header);
-  if (typeof revision !== "string" || !/^\d{1,19}$/.test(revision))
-    throw new ProtocolError("the answer of etcd has no revision");
-  return BigInt(revision);
 }
 
 function secondsOf(value: unknown): number {

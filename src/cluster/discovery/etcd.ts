@@ -1,12 +1,12 @@
 /**
  * Discovery by etcd v3: each node puts its address under PREFIX/GROUP/ID with a lease.
  *
- *     grant ──► put ──► keep alive, every third of the ttl ──► revoke, when the node leaves
- *       ▲                 │ the lease is lost
- *       └─────────────────┘
+ *     list ──► grant ──► put ──► pause, a third of the ttl at most ──► list ──► keep alive …     revoke, when the node leaves
  *
- * A pause of etcd or this node beyond the TTL, or a wiped etcd, loses the lease. A key that is deleted, or has
- * another value, is put again with the next renewal.
+ * A pause of etcd or this node beyond the TTL, or a wiped etcd, loses the lease, and another is granted. A key that is
+ * missing in a list, or has another value, is put again.
+ *
+ * etcd's watches are not used: they may die silently, and only a starting node needs the list.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -18,10 +18,9 @@ import {
   integer,
   text,
 } from "../../patterns/kit/options.js";
-import { EtcdGateway, type EtcdSettings } from "./etcd-gateway.js";
+import { EtcdGateway, type EtcdRecord, type EtcdSettings } from "./etcd-gateway.js";
 import { checkTls, type DiscoveryTls, originOf } from "./http.js";
-import { listAndWatch } from "./list-watch.js";
-import { type DiscoverySelf, type DiscoverySource, MAX_SOURCE_NAME, Scope, sleep } from "./source.js";
+import { type DiscoverySelf, type DiscoverySource, MAX_SOURCE_NAME, pauseAfter, sleep } from "./source.js";
 
 const MAX_SERVERS = 16;
 
@@ -41,7 +40,10 @@ const OPTIONS = {
   tls: anything<DiscoveryTls>(),
   /** ms for a server's answer before the next is asked. Default 3,000. */
   timeout: integer({ default: 3_000, min: 10, max: 600_000 }),
-  /** ms between lists of all keys, in case a watch died silently. Default 30,000. */
+  /**
+   * Longest time between lists of all keys, ms; the first come 1, 2, 4 … s after each other. At most a third of `ttl`, and
+   * 5,000 while nobody else is listed. Default 30,000.
+   */
   relistInterval: integer({ default: 30_000, min: 100, max: 86_400_000 }),
 };
 
@@ -93,8 +95,6 @@ class EtcdDiscovery {
   readonly #key: string;
   readonly #self: DiscoverySelf;
   readonly #signal: AbortSignal;
-  readonly #records = new Map<string, string>();
-  #revision = 0n;
   #lease: string | undefined;
 
   constructor(settings: DiscoverySettings, self: DiscoverySelf, signal: AbortSignal) {
@@ -108,86 +108,40 @@ class EtcdDiscovery {
 
   async *lists(): AsyncGenerator<readonly string[], void, undefined> {
     const { publish, relistInterval } = this.#settings;
-    const scope = new Scope(this.#signal);
-    let failure: { readonly error: unknown } | undefined;
-    let published: Promise<void> | undefined;
+    const signal = this.#signal;
     try {
-      const server = {
-        list: async (signal: AbortSignal) => {
-          const list = await this.#list(signal);
-          // Listing comes first: a node that may not write still finds others.
-          if (publish)
-            published ??= this.#publish(scope.signal).catch((error: unknown) => {
-              failure = { error };
-              scope.end();
-            });
-          return list;
-        },
-        watch: (signal: AbortSignal) => this.#watch(signal),
-      };
-      for await (const list of listAndWatch(server, relistInterval, scope.signal)) yield list;
-      if (failure !== undefined) throw failure.error;
-    } catch (error) {
-      throw failure === undefined ? error : failure.error;
+      for (let lists = 0; !signal.aborted; lists++) {
+        const records = await this.#gateway.list(this.#folder, signal);
+        // Readers count invalid addresses.
+        yield records.map(({ value }) => (value.length <= 512 ? value : `(${value.length} characters)`));
+        // After the list: a node that may not write still finds others.
+        const seconds = publish ? await this.#publish(records) : Number.POSITIVE_INFINITY;
+        // Of nodes that start together, each but the first to put its key finds the others in its second list.
+        if (publish && lists === 0) continue;
+        const pause = pauseAfter(lists, records.length, relistInterval);
+        await sleep(Math.min(pause, (seconds / 3) * 1_000), signal);
+      }
     } finally {
-      scope.end();
-      await published;
-      if (this.#signal.aborted) await this.#withdraw();
+      if (signal.aborted) await this.#withdraw();
     }
   }
 
-  async #list(signal: AbortSignal): Promise<readonly string[]> {
-    const { records, revision } = await this.#gateway.list(this.#folder, signal);
-    this.#revision = revision;
-    this.#records.clear();
-    for (const { key, value } of records) this.#records.set(key, value);
-    return this.#addresses();
-  }
-
-  async *#watch(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
-    for await (const changes of this.#gateway.watch(this.#folder, this.#revision, signal)) {
-      for (const { key, value } of changes) {
-        if (value === undefined) this.#records.delete(key);
-        else this.#records.set(key, value);
-      }
-      yield this.#addresses();
+  /** @returns seconds that the lease has left */
+  async #publish(records: readonly EtcdRecord[]): Promise<number> {
+    const signal = this.#signal;
+    const before = this.#lease;
+    let seconds = before === undefined ? 0 : await this.#gateway.keepAlive(before, signal);
+    if (seconds === 0) {
+      const granted = await this.#gateway.grant(this.#settings.seconds, signal);
+      this.#lease = granted.id;
+      seconds = granted.seconds;
     }
-  }
-
-  #addresses(): readonly string[] {
-    // Readers count invalid addresses.
-    return Array.from(this.#records.values(), (value) =>
-      value.length <= 512 ? value : `(${value.length} characters)`,
-    );
-  }
-
-  /** Runs until the signal aborts; throws on failure. */
-  async #publish(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const { id, seconds } = await this.#gateway.grant(this.#settings.seconds, signal);
-      this.#lease = id;
-      let put: string | undefined;
-      for (let left = seconds; left > 0 && !signal.aborted; left = await this.#renew(id, signal)) {
-        // It may change at runtime.
-        const { address } = this.#self;
-        if (put !== address || this.#records.get(this.#key) !== address)
-          await this.#gateway.put({ key: this.#key, value: address }, id, signal);
-        put = address;
-        await sleep((left / 3) * 1_000, signal);
-      }
-    }
-  }
-
-  async #renew(id: string, signal: AbortSignal): Promise<number> {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await this.#gateway.keepAlive(id, signal);
-      } catch (error) {
-        if (signal.aborted) return 0;
-        if (tries === 3) throw error;
-        await sleep(500, signal);
-      }
-    }
+    // It may change at runtime.
+    const { address: value } = this.#self;
+    const isListed = records.some((record) => record.key === this.#key && record.value === value);
+    if (!isListed || this.#lease !== before)
+      await this.#gateway.put({ key: this.#key, value }, this.#lease as string, signal);
+    return seconds;
   }
 
   async #withdraw(): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * HTTP client of discovery: JSON, streams of JSON lines, and text.
+ * HTTP client of discovery: JSON and text.
  *
  * Each request has a new connection: it balances over a name's servers and picks up rotated certificates.
  */
@@ -41,7 +41,7 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: string | undefined;
   readonly tls?: DiscoveryTls | undefined;
-  /** ms for the whole answer, or until a stream begins. */
+  /** ms for the whole answer. */
   readonly timeout: number;
   readonly signal: AbortSignal;
 }
@@ -55,12 +55,6 @@ export interface HttpAnswer {
   readonly status: number;
   /** An error in plain text is a `message`. */
   readonly body: unknown;
-}
-
-export interface HttpStream {
-  /** One value per line (status 200). Leaving the loop closes the connection. */
-  readonly values: AsyncIterable<unknown>;
-  readonly refusal: HttpAnswer | undefined;
 }
 
 export function checkTls(what: string, given: unknown): DiscoveryTls | undefined {
@@ -93,13 +87,13 @@ export function originOf(given: string): URL | undefined {
  * @throws as {@link requestJson}
  */
 export async function requestText(request: HttpRequest, most: number): Promise<HttpText> {
-  const deadline = new Deadline(request);
+  const scope = new Scope(request.signal, request.timeout);
   try {
-    return await readText(request, await open(request, deadline.signal), most);
+    return await readText(request, await open(request, scope.signal), most);
   } catch (error) {
-    throw deadline.explain(error);
+    throw explained(request, error, scope.isLate);
   } finally {
-    deadline.end();
+    scope.end();
   }
 }
 
@@ -110,49 +104,30 @@ export async function requestText(request: HttpRequest, most: number): Promise<H
  * status 200; AbortedError
  */
 export async function requestJson(request: HttpRequest): Promise<HttpAnswer> {
-  return answerOf(request, await requestText(request, MAX_ANSWER));
-}
-
-/** Reading the stream throws like the request. @throws as {@link requestJson} */
-export async function requestStream(request: HttpRequest): Promise<HttpStream> {
-  const deadline = new Deadline(request);
+  const { status, text } = await requestText(request, MAX_ANSWER);
   try {
-    const response = await open(request, deadline.signal);
-    const isAccepted = response.statusCode === 200;
-    const refusal = isAccepted ? undefined : answerOf(request, await readText(request, response, MAX_ANSWER));
-    if (isAccepted) deadline.stopTimer();
-    else deadline.end();
-    return { refusal, values: readLines(request, response, deadline) };
-  } catch (error) {
-    const explained = deadline.explain(error);
-    deadline.end();
-    throw explained;
+    return { status, body: JSON.parse(text) };
+  } catch (cause) {
+    if (status !== 200) return { status, body: { message: text } };
+    const { origin: endpoint } = request.url;
+    const message = `${endpoint}: expected JSON; got ${describe(text)}`;
+    throw new ProtocolError(message, "ERR_PROTOCOL", { cause, endpoint });
   }
 }
 
-class Deadline extends Scope {
-  readonly #request: HttpRequest;
-
-  constructor(request: HttpRequest) {
-    super(request.signal, request.timeout);
-    this.#request = request;
-  }
-
-  explain(error: unknown): Error {
-    const { url, signal, timeout } = this.#request;
-    const details = { cause: error, endpoint: url.origin };
-    if (signal.aborted) return new AbortedError(signal.reason);
-    if (this.isLate)
-      return new TimeoutError("ETIMEDOUT", `${url.origin} did not answer within ${timeout} ms`, details);
-    if (error instanceof ShoalError) return error;
-    // With several addresses it has one error per address, and no message.
-    const { code, message } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as {
-      readonly code?: unknown;
-      readonly message: string;
-    };
-    const known = typeof code === "string" && code in ERROR_CODES ? (code as ErrorCode) : "ERR_TRANSPORT";
-    return new TransportError(known, `${url.origin}: ${message}`, details);
-  }
+function explained({ url, signal, timeout }: HttpRequest, error: unknown, isLate: boolean): Error {
+  const details = { cause: error, endpoint: url.origin };
+  if (signal.aborted) return new AbortedError(signal.reason);
+  if (isLate)
+    return new TimeoutError("ETIMEDOUT", `${url.origin} did not answer within ${timeout} ms`, details);
+  if (error instanceof ShoalError) return error;
+  // With several addresses it has one error per address, and no message.
+  const { code, message } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as {
+    readonly code?: unknown;
+    readonly message: string;
+  };
+  const known = typeof code === "string" && code in ERROR_CODES ? (code as ErrorCode) : "ERR_TRANSPORT";
+  return new TransportError(known, `${url.origin}: ${message}`, details);
 }
 
 async function open(request: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
@@ -178,7 +153,6 @@ async function open(request: HttpRequest, signal: AbortSignal): Promise<Incoming
     sent.once("response", resolve);
     // Later errors are in the response.
     sent.on("error", reject);
-    sent.once("socket", (socket) => socket.setKeepAlive(true, 15_000));
     sent.end(body);
   });
 }
@@ -200,69 +174,13 @@ async function readText({ url }: HttpRequest, response: IncomingMessage, most: n
   for await (const chunk of response.setEncoding("utf8") as AsyncIterable<string>) {
     text += chunk;
     if (text.length <= limit) continue;
-    if (status === 200) throw tooLong(url, most);
+    if (status === 200) {
+      const message = `${url.origin}: the answer has more than ${most.toLocaleString("en")} bytes`;
+      throw new ProtocolError(message, "ERR_PROTOCOL", { endpoint: url.origin });
+    }
     break; // The start of an error is enough.
   }
   return { status, text };
-}
-
-function answerOf({ url }: HttpRequest, { status, text }: HttpText): HttpAnswer {
-  try {
-    return { status, body: JSON.parse(text) };
-  } catch (cause) {
-    if (status === 200) throw notJson(url, text, cause);
-    return { status, body: { message: text } };
-  }
-}
-
-async function* readLines(
-  { url }: HttpRequest,
-  response: IncomingMessage,
-  deadline: Deadline,
-): AsyncGenerator<unknown, void, undefined> {
-  let rest = "";
-  try {
-    for await (const chunk of response.setEncoding("utf8") as AsyncIterable<string>) {
-      const lines = chunk.split("\n");
-      lines[0] = rest + lines[0];
-      rest = lines.pop() as string;
-      for (const line of lines) {
-        if (line.length > MAX_ANSWER) throw tooLong(url, MAX_ANSWER);
-        if (line.trim() !== "") yield parse(url, line);
-      }
-      if (rest.length > MAX_ANSWER) throw tooLong(url, MAX_ANSWER);
-    }
-  } catch (error) {
-    throw deadline.explain(error);
-  } finally {
-    deadline.end();
-    response.destroy();
-  }
-}
-
-function parse(url: URL, line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch (cause) {
-    throw notJson(url, line, cause);
-  }
-}
-
-function tooLong({ origin }: URL, most: number): ProtocolError {
-  return new ProtocolError(
-    `${origin}: the answer has more than ${most.toLocaleString("en")} bytes`,
-    "ERR_PROTOCOL",
-    {
-      endpoint: origin,
-    },
-  );
-}
-
-function notJson({ origin }: URL, text: string, cause: unknown): ProtocolError {
-  return new ProtocolError(`${origin}: expected JSON; got ${describe(text)}`, "ERR_PROTOCOL", {
-    cause,
-    endpoint: origin,
-  });
 }
 
 /** Empty for other types. */

@@ -2,8 +2,8 @@
  * Discovery by Kubernetes: a Service's pods, from its EndpointSlices.
  *
  *   GET /apis/discovery.k8s.io/v1/namespaces/NAMESPACE/endpointslices?labelSelector=kubernetes.io/service-name=SERVICE
- *                                            the list, with its resourceVersion
- *       &watch=1&resourceVersion=VERSION     later changes, one per line: ADDED, MODIFIED, DELETED, BOOKMARK, ERROR
+ *
+ * Watches are not used: they may die silently, and only a starting node needs the list.
  *
  * Service account files are read for each request: tokens rotate.
  */
@@ -25,19 +25,13 @@ import {
   type Settings,
   text,
 } from "../../patterns/kit/options.js";
-import { EndpointSlices } from "./endpoint-slices.js";
-import { fieldsOf, type HttpAnswer, originOf, requestJson, requestStream } from "./http.js";
-import { type ListAndWatch, listAndWatch } from "./list-watch.js";
-import { type DiscoverySource, MAX_SOURCE_NAME } from "./source.js";
+import { slicedAddresses } from "./endpoint-slices.js";
+import { fieldsOf, type HttpAnswer, originOf, requestJson } from "./http.js";
+import { type DiscoverySource, MAX_SOURCE_NAME, pauseAfter, sleep } from "./source.js";
 
 const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-const HTTP = {
-  unauthorized: 401,
-  forbidden: 403,
-  /** The server has forgotten the resource version. */
-  gone: 410,
-} as const;
+const HTTP = { unauthorized: 401, forbidden: 403 } as const;
 
 const OPTIONS = {
   /** Service name, preferably headless with `publishNotReadyAddresses`. */
@@ -62,7 +56,10 @@ const OPTIONS = {
   serviceAccount: text(),
   /** ms for the server's answer. Default 10,000. */
   timeout: integer({ default: 10_000, min: 10, max: 600_000 }),
-  /** ms between lists of all slices, in case a watch died silently. Default 60,000. */
+  /**
+   * Longest time between lists of all slices, ms; the first come 1, 2, 4 … s after each other. At most 5,000 while nobody
+   * else is listed. Default 60,000.
+   */
   relistInterval: integer({ default: 60_000, min: 100, max: 86_400_000 }),
 };
 
@@ -71,7 +68,7 @@ export type KubernetesSourceOptions = GivenWith<typeof OPTIONS, "service">;
 
 /**
  * Finds pods of a Kubernetes Service (1.21 or later) that are not terminating. The service account needs
- * `list` and `watch` on `endpointslices` of `discovery.k8s.io`.
+ * `list` on `endpointslices` of `discovery.k8s.io`.
  *
  * The source is down while the server is silent or refuses (`ECONNREFUSED`, `ETIMEDOUT`,
  * `ERR_AUTHENTICATION`, `ERR_PROTOCOL`, `ERR_TRANSPORT`), and is called again after 0.5 s, doubled up to 30 s.
@@ -105,7 +102,13 @@ export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySou
   );
   return {
     name,
-    discover: (_self, signal) => listAndWatch(new ServiceSlices(settings), given.relistInterval, signal),
+    async *discover(_self, signal) {
+      for (let lists = 0; !signal.aborted; lists++) {
+        const addresses = await list(settings, signal);
+        yield addresses;
+        await sleep(pauseAfter(lists, addresses.length, given.relistInterval), signal);
+      }
+    },
   };
 }
 
@@ -116,104 +119,59 @@ interface KubernetesSettings extends Settings<typeof OPTIONS> {
   readonly account: string;
 }
 
-class ServiceSlices implements ListAndWatch {
-  readonly #settings: KubernetesSettings;
-  #slices: EndpointSlices | undefined;
-  #namespace = "";
-  #version = "";
+async function list(settings: KubernetesSettings, signal: AbortSignal): Promise<readonly string[]> {
+  const { account, server, service, timeout } = settings;
+  const namespace = settings.namespace ?? (await accountFile(account, "namespace")) ?? "default";
+  const url = new URL(`/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`, server);
+  url.searchParams.set("labelSelector", `kubernetes.io/service-name=${service}`);
+  const token = await tokenOf(settings);
+  const ca = settings.ca ?? (await accountFile(account, "ca.crt"));
+  const headers: Record<string, string> = { "user-agent": "shoal" };
+  if (token !== undefined) headers.authorization = `Bearer ${token}`;
+  const answer = await requestJson({ url, method: "GET", headers, tls: { ca }, timeout, signal });
+  if (answer.status !== 200) throw refused(answer, settings, namespace);
+  const { items } = fieldsOf(answer.body);
+  if (!Array.isArray(items)) throw new ProtocolError(`${server}: not a list of EndpointSlices`);
+  return slicedAddresses(items, { ...settings, namespace });
+}
 
-  constructor(settings: KubernetesSettings) {
-    this.#settings = settings;
-  }
+async function tokenOf({ account, token }: KubernetesSettings): Promise<string | undefined> {
+  if (token === undefined) return accountFile(account, "token");
+  return token.startsWith("/") ? (await readFile(token, "utf8")).trim() : token;
+}
 
-  async list(signal: AbortSignal): Promise<readonly string[]> {
-    this.#namespace = this.#settings.namespace ?? (await this.#accountFile("namespace")) ?? "default";
-    this.#slices = new EndpointSlices({ ...this.#settings, namespace: this.#namespace });
-    const answer = await requestJson(await this.#request({}, signal));
-    if (answer.status !== 200) throw this.#refused(answer);
-    const { metadata, items } = fieldsOf(answer.body);
-    const { resourceVersion } = fieldsOf(metadata);
-    if (!Array.isArray(items) || typeof resourceVersion !== "string" || resourceVersion === "")
-      throw new ProtocolError(`${this.#settings.server}: not a list of EndpointSlices`);
-    for (const item of items as readonly unknown[]) this.#slices.set(item);
-    this.#version = resourceVersion;
-    return this.#slices.addresses();
+async function accountFile(
+  account: string,
+  name: "token" | "ca.crt" | "namespace",
+): Promise<string | undefined> {
+  try {
+    return (await readFile(`${account}/${name}`, "utf8")).trim();
+  } catch {
+    // No token: the server decides.
+    return undefined;
   }
+}
 
-  async *watch(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
-    const slices = this.#slices as EndpointSlices;
-    // The server's default is 30 to 60 minutes.
-    const seconds = Math.ceil(this.#settings.relistInterval / 1_000) + 10;
-    const query = { watch: "1", allowWatchBookmarks: "true", timeoutSeconds: `${seconds}` };
-    const stream = await requestStream(
-      await this.#request({ ...query, resourceVersion: this.#version }, signal),
-    );
-    if (stream.refusal !== undefined) {
-      if (stream.refusal.status === HTTP.gone) return;
-      throw this.#refused(stream.refusal);
-    }
-    for await (const line of stream.values) {
-      const { type, object } = fieldsOf(line);
-      if (type === "BOOKMARK") continue;
-      if (type === "ERROR") {
-        const { code } = fieldsOf(object);
-        if (code === HTTP.gone) return;
-        const status = typeof code === "number" ? code : 0;
-        throw this.#refused({ status, body: object });
-      }
-      if (type === "DELETED") slices.delete(object);
-      else if (type === "ADDED" || type === "MODIFIED") slices.set(object);
-      else throw new ProtocolError(`${this.#settings.server}: unknown change type ${describe(type)}`);
-      yield slices.addresses();
-    }
+function refused(
+  { status, body }: HttpAnswer,
+  { server, service }: KubernetesSettings,
+  namespace: string,
+): ShoalError {
+  const said = fieldsOf(body).message;
+  const message = typeof said === "string" ? said.split("\n", 1)[0]?.slice(0, 300) : "";
+  const details = { endpoint: server };
+  if (status === HTTP.unauthorized || status === HTTP.forbidden) {
+    const needs =
+      status === HTTP.unauthorized
+        ? "the token is not accepted"
+        : `the service account needs list on endpointslices (discovery.k8s.io) in the namespace ${namespace}`;
+    return new HandshakeError("ERR_AUTHENTICATION", `${server}: ${needs} (${message})`, details);
   }
-
-  async #request(query: Readonly<Record<string, string>>, signal: AbortSignal) {
-    const { server, service, timeout } = this.#settings;
-    const path = `/apis/discovery.k8s.io/v1/namespaces/${this.#namespace}/endpointslices`;
-    const url = new URL(path, server);
-    url.searchParams.set("labelSelector", `kubernetes.io/service-name=${service}`);
-    for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
-    const token = await this.#token();
-    const ca = this.#settings.ca ?? (await this.#accountFile("ca.crt"));
-    const headers: Record<string, string> = { "user-agent": "shoal" };
-    if (token !== undefined) headers.authorization = `Bearer ${token}`;
-    return { url, method: "GET", headers, tls: { ca }, timeout, signal } as const;
-  }
-
-  async #token(): Promise<string | undefined> {
-    const { token } = this.#settings;
-    if (token === undefined) return this.#accountFile("token");
-    return token.startsWith("/") ? (await readFile(token, "utf8")).trim() : token;
-  }
-
-  async #accountFile(name: "token" | "ca.crt" | "namespace"): Promise<string | undefined> {
-    try {
-      return (await readFile(`${this.#settings.account}/${name}`, "utf8")).trim();
-    } catch {
-      // No token: the server decides.
-      return undefined;
-    }
-  }
-
-  #refused({ status, body }: HttpAnswer): ShoalError {
-    const { server, service } = this.#settings;
-    const said = fieldsOf(body).message;
-    const message = typeof said === "string" ? said.split("\n", 1)[0]?.slice(0, 300) : "";
-    const details = { endpoint: server };
-    if (status === HTTP.unauthorized || status === HTTP.forbidden) {
-      const needs =
-        status === HTTP.unauthorized
-          ? "the token is not accepted"
-          : `the service account needs list and watch on endpointslices (discovery.k8s.io) in the namespace ${this.#namespace}`;
-      return new HandshakeError("ERR_AUTHENTICATION", `${server}: ${needs} (${message})`, details);
-    }
-    return new TransportError(
-      "ERR_TRANSPORT",
-      `${server}: status ${status} for the EndpointSlices of ${service} (${message})`,
-      details,
-    );
-  }
+  return new TransportError(
+    "ERR_TRANSPORT",
+    `${server}: status ${status} for the EndpointSlices of ${service} (${message})`,
+    details,
+  );
 }
 
 function podServer(): string {

@@ -1,4 +1,5 @@
 import { describe } from "../../core/arguments.js";
+import { backOff } from "../../core/back-off.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import { checkAddress } from "../net/addresses.js";
@@ -191,15 +192,22 @@ export class Scope {
     return this.#controller.signal;
   }
 
-  stopTimer(): void {
-    clearTimeout(this.#timer);
-  }
-
   end(): void {
-    this.stopTimer();
+    clearTimeout(this.#timer);
     this.#outer.removeEventListener("abort", this.#abort);
     this.#abort();
   }
+}
+
+/**
+ * Until a server is asked for its list again, ms. Nodes that start together may not be listed yet, so the first pauses are
+ * short. Later ones matter only to a node that knows no other: each new node dials those that it finds listed.
+ *
+ * @param lists number of earlier pauses
+ * @param found addresses in the list, which may have this node's
+ */
+export function pauseAfter(lists: number, found: number, longest: number): number {
+  return backOff(lists, 1_000, found > 1 ? longest : Math.min(longest, 5_000), Math.random);
 }
 
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {

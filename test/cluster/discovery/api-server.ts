@@ -1,6 +1,6 @@
 /**
- * A part of a Kubernetes API server: the EndpointSlices of one namespace, listed and watched. Its replies have the shape of
- * real ones (Kubernetes API reference, EndpointSlice v1, API concepts: "Efficient detection of changes"). It is killed, started again, silent or refuses, as a test wants it.
+ * A part of a Kubernetes API server: the EndpointSlices of one namespace. Its replies have the shape of real ones (Kubernetes
+ * API reference, EndpointSlice v1). It is killed, started again or refuses, as a test wants it.
  */
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -21,8 +21,6 @@ export interface Refusal {
   readonly message?: string;
   /** How often; default once. */
   readonly times?: number;
-  /** Only of lists, or of watches. Default: both. */
-  readonly only?: "list" | "watch";
 }
 
 /** A slice as the controller of Kubernetes makes it. */
@@ -68,11 +66,9 @@ export function pod(address: string, hostname?: string, conditions: object = {})
 export class ApiServer {
   readonly #files: Certificates;
   readonly #slices = new Map<string, Slice>();
-  readonly #watches = new Set<ServerResponse>();
   readonly #refusals: (Refusal & { left: number })[] = [];
   #server: Server | undefined;
   #port = 0;
-  #version = 1_000;
   token = "token-1";
   /** What was asked, without the path. */
   readonly queries: URLSearchParams[] = [];
@@ -104,7 +100,6 @@ export class ApiServer {
   async kill(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
-    this.#watches.clear();
     if (server === undefined) return;
     const closed = new Promise((resolve) => server.close(resolve));
     server.closeAllConnections();
@@ -112,78 +107,30 @@ export class ApiServer {
   }
 
   set(changed: Slice): void {
-    const { name } = changed.metadata;
-    const type = this.#slices.has(name) ? "MODIFIED" : "ADDED";
-    const stored = this.#stamped(changed);
-    this.#slices.set(name, stored);
-    this.send(type, stored);
+    this.#slices.set(changed.metadata.name, changed);
   }
 
   delete(name: string): void {
-    const deleted = this.#slices.get(name);
-    if (deleted === undefined) throw new Error(`no slice ${name}`);
-    this.#slices.delete(name);
-    this.send("DELETED", this.#stamped(deleted));
-  }
-
-  /** The open watches get no further line, and are not closed. */
-  silence(): void {
-    this.#watches.clear();
-  }
-
-  /** An event to all watches. */
-  send(type: string, object: unknown): void {
-    for (const watch of this.#watches) watch.write(`${JSON.stringify({ type, object })}\n`);
-  }
-
-  bookmark(): void {
-    this.send("BOOKMARK", {
-      kind: "EndpointSlice",
-      apiVersion: "discovery.k8s.io/v1",
-      metadata: { resourceVersion: `${this.#version}`, creationTimestamp: null },
-      endpoints: null,
-      ports: null,
-    });
-  }
-
-  /** As a server does that compacted its history while a watch was slow. */
-  expire(): void {
-    this.send(
-      "ERROR",
-      status({ status: 410, reason: "Expired", message: "too old resource version: 1 (1534)" }),
-    );
-    for (const watch of this.#watches) watch.end();
-    this.#watches.clear();
+    if (!this.#slices.delete(name)) throw new Error(`no slice ${name}`);
   }
 
   refuse(refusal: Refusal): void {
     this.#refusals.push({ ...refusal, left: refusal.times ?? 1 });
   }
 
-  get watches(): number {
-    return this.#watches.size;
-  }
-
-  #stamped(changed: Slice): Slice {
-    this.#version += 1;
-    return { ...changed, metadata: { ...changed.metadata, resourceVersion: `${this.#version}` } };
-  }
-
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? "", "https://server");
     this.queries.push(url.searchParams);
     if (this.answer?.(request, response) === true) return;
-    const isWatch = url.searchParams.get("watch") === "1";
-    const refusal = this.#nextRefusal(isWatch ? "watch" : "list") ?? this.#doubts(request, url);
+    const refusal = this.#nextRefusal() ?? this.#doubts(request, url);
     if (refusal !== undefined) {
       response.writeHead(refusal.status, { "content-type": "application/json" });
       response.end(JSON.stringify(status(refusal)));
-    } else if (isWatch) this.#watch(url, response);
-    else this.#list(response);
+    } else this.#list(response);
   }
 
-  #nextRefusal(kind: "list" | "watch"): Refusal | undefined {
-    const refusal = this.#refusals.find(({ left, only }) => left > 0 && (only ?? kind) === kind);
+  #nextRefusal(): Refusal | undefined {
+    const refusal = this.#refusals.find(({ left }) => left > 0);
     if (refusal !== undefined) refusal.left -= 1;
     return refusal;
   }
@@ -209,23 +156,10 @@ export class ApiServer {
       JSON.stringify({
         kind: "EndpointSliceList",
         apiVersion: "discovery.k8s.io/v1",
-        metadata: { resourceVersion: `${this.#version}` },
+        metadata: { resourceVersion: "1000" },
         items: [...this.#slices.values()],
       }),
     );
-  }
-
-  #watch(url: URL, response: ServerResponse): void {
-    response.writeHead(200, { "content-type": "application/json" });
-    response.flushHeaders();
-    // What changed between the list and the watch.
-    const after = Number(url.searchParams.get("resourceVersion"));
-    for (const each of this.#slices.values()) {
-      if (Number(each.metadata.resourceVersion) > after)
-        response.write(`${JSON.stringify({ type: "MODIFIED", object: each })}\n`);
-    }
-    this.#watches.add(response);
-    response.on("close", () => this.#watches.delete(response));
   }
 }
 

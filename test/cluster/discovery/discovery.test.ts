@@ -6,6 +6,7 @@ import { kubernetesSource } from "../../../src/cluster/discovery/kubernetes.js";
 import {
   AddressFeed,
   type DiscoverySource,
+  pauseAfter,
   sourcesOf,
   staticSource,
 } from "../../../src/cluster/discovery/source.js";
@@ -322,5 +323,19 @@ describe("the sources of a node", () => {
 
   it.each([[["x"]], ["10.0.0.1:1"], [[7]], [undefined]])("a list of %j is refused", (given) => {
     expect(() => staticSource(given as never)).toThrowError(expect.objectContaining({ code: "EINVAL" }));
+  });
+});
+
+describe("the pauses between lists of a server", () => {
+  it.each([
+    ["are longer each time", 2, 60_000, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]],
+    ["are 5 s at most where nobody else is listed", 1, 60_000, [1_000, 2_000, 4_000, 5_000, 5_000]],
+    ["are as short as the program wants", 0, 100, [100, 100]],
+  ])("%s", (_, found, longest, expected) => {
+    const pauses = expected.map((_, lists) => pauseAfter(lists, found, longest));
+    for (const [at, pause] of pauses.entries()) {
+      expect(pause).toBeGreaterThanOrEqual((expected[at] as number) / 2);
+      expect(pause).toBeLessThanOrEqual(expected[at] as number);
+    }
   });
 });

@@ -1,10 +1,10 @@
 /** EndpointSlices as addresses: ports, conditions, names, dual stack. */
 import { describe, expect, it } from "vitest";
-import { EndpointSlices, type SliceRules } from "../../../src/cluster/discovery/endpoint-slices.js";
+import { type SliceRules, slicedAddresses } from "../../../src/cluster/discovery/endpoint-slices.js";
 import { pod, type Slice, slice } from "./api-server.js";
 
 function addresses(slices: readonly Slice[], rules: Partial<SliceRules> = {}): readonly string[] {
-  const all = new EndpointSlices({
+  return slicedAddresses(slices, {
     service: "shoal",
     namespace: "sea",
     port: undefined,
@@ -13,8 +13,6 @@ function addresses(slices: readonly Slice[], rules: Partial<SliceRules> = {}): r
     family: undefined,
     ...rules,
   });
-  for (const each of slices) all.set(each);
-  return all.addresses();
 }
 
 describe("EndpointSlices", () => {
@@ -106,21 +104,5 @@ describe("EndpointSlices", () => {
       Array.from({ length: 16_385 }, (_, at) => pod(`10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`)),
     );
     expect(() => addresses([large])).toThrow(/16384 addresses/);
-  });
-
-  it("are counted where they change and go", () => {
-    const all = new EndpointSlices({
-      service: "s",
-      namespace: "n",
-      port: 1,
-      addressType: "ip",
-      suffix: "x",
-      family: undefined,
-    });
-    const pods = Array.from({ length: 9_000 }, (_, at) => pod(`10.0.${at >> 8}.${at & 255}`));
-    for (let at = 0; at < 5; at++) all.set(slice("a", pods));
-    all.delete(slice("a", []));
-    all.set(slice("b", pods));
-    expect(all.addresses()).toHaveLength(9_000);
   });
 });
