@@ -3,8 +3,7 @@
  *
  *   head of the first member, with the command of a batch | index | bodies
  *
- *   0e requests    an entry of the index: half 4 | length 2
- *   0e REQUESTs    number 4 | half 4 | time 4 | length 2
+ *   0e REQUESTs    an entry of the index: number 4 | half 4 | time 4 | length 2
  *   0f FINALs      number 4 | length 2
  *
  * The half is the lower one of the number in a member's id; the upper one is the first member's, as all else in the
@@ -17,27 +16,22 @@ import { takesMessage } from "../../sockets/internal.js";
 import type { Socket } from "../../sockets/socket.js";
 import {
   type Answer,
-  type AtBroker,
-  type AtClient,
-  type AtWorker,
-  type Bodied,
   Body,
   COMMAND,
   Command,
-  type Delivery,
   Dialect,
-  decodeAtBroker,
-  decodeAtClient,
-  decodeAtWorker,
+  decode,
   EMPTY,
   encode,
   type Fault,
   type Frames,
   fault,
-  type Given,
   type Mutable,
   type Numbered,
+  type Received,
+  type Receiver,
   type Request,
+  type Role,
 } from "./protocol.js";
 
 /** Larger bodies gain nothing. */
@@ -51,7 +45,10 @@ const MAX_OPEN = 64;
 /** Bytes allocated at once for batches to send. */
 const SLAB = 262_144;
 
-export interface Layout<M> {
+/** What batches have for members. */
+type Member = Request | Answer;
+
+export interface Layout<M extends Member> {
   /** Of a batch. */
   readonly command: number;
   readonly entry: number;
@@ -61,7 +58,8 @@ export interface Layout<M> {
   follows(message: M, first: M): boolean;
   /** Writes an entry but for its length. */
   write(index: Buffer, at: number, message: M): void;
-  alone(message: M): Frames;
+  /** Changes a member of the batch to that of an entry. */
+  read(index: Buffer, at: number, message: Mutable<M>): void;
 }
 
 /** By subtraction, which leaves small integers as they are: a division would make each a number on the heap. */
@@ -80,39 +78,31 @@ function areNear(
 
 export const REQUESTS: Layout<Request> = {
   command: Command.Requests,
-  entry: 6,
-  takes: ({ dialect, headers }) => dialect === Dialect.Shoal && headers.length === 0,
-  follows: (request, first) =>
-    request.service === first.service && request.time === first.time && areNear(request, first),
-  write: (index, at, { sequence }) => writeUint32(index, at, sequence),
-  alone: (request) => encode("client", request),
+  entry: 14,
+  takes: ({ dialect, clientId, attempt, headers }) =>
+    dialect === Dialect.Shoal && clientId !== undefined && attempt === 1 && headers.length === 0,
+  follows: (request, first) => request.service === first.service && areNear(request, first),
+  write(index, at, { number, sequence, time }) {
+    writeUint32(index, at, number);
+    writeUint32(index, at + 4, sequence);
+    writeUint32(index, at + 8, time);
+  },
+  read(index, at, request) {
+    request.number = readUint32(index, at);
+    request.sequence = upperOf(request.sequence) + readUint32(index, at + 4);
+    request.time = readUint32(index, at + 8) | 0;
+  },
 };
 
-/** From a broker to a client. */
 export const ANSWERS: Layout<Answer> = {
   command: Command.Answers,
   entry: 6,
   takes: ({ dialect, final, pieces }) => dialect === Dialect.Shoal && final && pieces === 0,
   follows: (answer, first) => answer.address === first.address,
   write: (index, at, { number }) => writeUint32(index, at, number),
-  alone: (answer) => encode("client", answer),
-};
-
-/** From a worker to a broker. */
-export const REPLIES: Layout<Answer> = { ...ANSWERS, alone: (answer) => encode("worker", answer) };
-
-export const DELIVERIES: Layout<Given> = {
-  command: Command.Requests,
-  entry: 14,
-  takes: ({ dialect, clientId, attempt, headers }) =>
-    dialect === Dialect.Shoal && clientId !== undefined && attempt === 1 && headers.length === 0,
-  follows: areNear,
-  write(index, at, { tag, sequence, time }) {
-    writeUint32(index, at, tag);
-    writeUint32(index, at + 4, sequence);
-    writeUint32(index, at + 8, time);
+  read(index, at, answer) {
+    answer.number = readUint32(index, at);
   },
-  alone: (delivery) => encode("worker", delivery),
 };
 
 /** @returns room for `needed` bytes, with the first `used` ones */
@@ -134,7 +124,7 @@ class Members {
   #from = 0;
   #to = 0;
 
-  add<M extends Bodied>(layout: Layout<M>, message: M): void {
+  add<M extends Member>(layout: Layout<M>, message: M): void {
     const start = this.#end;
     this.#bodies = grown(this.#bodies, start, start + message.body.bytes);
     this.#append(message.body);
@@ -187,7 +177,7 @@ class Members {
 /** Unused ones. */
 const spare: Members[] = [];
 
-function membersOf<M extends Bodied>(layout: Layout<M>, first: M): Members {
+function membersOf<M extends Member>(layout: Layout<M>, first: M): Members {
   const members = spare.pop() ?? new Members();
   members.add(layout, first);
   return members;
@@ -205,19 +195,25 @@ interface Batch<P, M> {
 }
 
 /** Keeps no message but the first of a batch: senders use one object for all. */
-export class Batcher<P, M extends Bodied> {
+export class Batcher<P, M extends Member> {
+  readonly #role: Role;
   readonly #layout: Layout<M>;
   readonly #send: (peer: P, message: Frames, first: M, count: number) => void;
   readonly #soon: () => void;
   #open: Batch<P, M>[] = [];
   #isAwaited = false;
 
-  /** @param soon calls {@link flush} at the end of the turn */
+  /**
+   * @param role at whose connections
+   * @param soon calls {@link flush} at the end of the turn
+   */
   constructor(
+    role: Role,
     layout: Layout<M>,
     send: (peer: P, message: Frames, first: M, count: number) => void,
     soon: (flush: () => void) => void = process.nextTick,
   ) {
+    this.#role = role;
     this.#layout = layout;
     this.#send = send;
     const flush = (): void => this.flush();
@@ -263,7 +259,7 @@ export class Batcher<P, M extends Bodied> {
   }
 
   #leave({ peer, first, count, members }: Batch<P, M>): void {
-    const message = this.#layout.alone(first);
+    const message = encode(this.#role, first);
     if (members !== undefined) {
       const [head] = message as [Buffer];
       head[COMMAND] = this.#layout.command;
@@ -302,22 +298,20 @@ function isWhole(frames: readonly Buffer[], at: number, entry: number): boolean 
 }
 
 /**
- * Calls `take` for each member.
+ * Calls `take` for each member: one object, since an object for each was a quarter of a request's allocations.
  *
- * @param read changes the first message to the member of an entry, or makes another
+ * @param member decoded as the first one
  * @param at index of the second frame
- * @param worker dialect of the sending worker
  */
-function expand<R>(
-  entry: number,
-  read: (index: Buffer, at: number, body: Body) => R,
+function expand<M extends Member>(
+  { entry, read }: Layout<M>,
+  member: Mutable<M>,
   frames: readonly Buffer[],
   at: number,
-  take: (message: R | Fault) => void,
-  worker?: Dialect,
+  take: (message: Member | Fault) => void,
 ): void {
   if (!isWhole(frames, at, entry)) {
-    take(fault("body", worker));
+    take(fault("body", member.kind === "answer" ? Dialect.Shoal : undefined));
     return;
   }
   const [index, bodies] = [frames[at] as Buffer, frames[at + 1] as Buffer];
@@ -326,83 +320,32 @@ function expand<R>(
   let from = byteOffset;
   for (let next = 0; next < index.length; next += entry) {
     const to = from + readUint16(index, next + entry - 2);
-    take(read(index, next, Body.within(buffer, from, to)));
+    read(index, next, member);
+    member.body = Body.within(buffer, from, to);
+    take(member as M);
     from = to;
   }
-}
-
-/* One object for all members of a batch: an object for each was a quarter of a request's allocations. */
-
-function readRequest(first: Mutable<Request>): (index: Buffer, at: number, body: Body) => Request {
-  const upper = upperOf(first.sequence);
-  return (index, at, body) => {
-    first.sequence = upper + readUint32(index, at);
-    first.body = body;
-    return first;
-  };
-}
-
-function readAnswer(first: Mutable<Answer>): (index: Buffer, at: number, body: Body) => Answer {
-  return (index, at, body) => {
-    first.number = readUint32(index, at);
-    first.body = body;
-    return first;
-  };
-}
-
-/** A worker keeps its deliveries. */
-function readDelivery(first: Delivery): (index: Buffer, at: number, body: Body) => Delivery {
-  const { kind, dialect, address, clientId, oldest, attempt, headers, epoch, receivedAt } = first;
-  const upper = upperOf(first.sequence);
-  // A spread costs six times as much as a literal, and makes another shape.
-  return (index, at, body) => ({
-    kind,
-    dialect,
-    tag: readUint32(index, at),
-    address,
-    clientId,
-    sequence: upper + readUint32(index, at + 4),
-    oldest,
-    attempt,
-    time: readUint32(index, at + 8) | 0,
-    headers,
-    body,
-    epoch,
-    receivedAt,
-  });
-}
-
-/** @param head decoded as the first member's */
-function isBatch(head: Buffer | undefined): boolean {
-  const command = head?.[COMMAND];
-  return command === Command.Requests || command === Command.Answers;
 }
 
 /**
  * Calls `take` for each message. It must not keep it, but what it holds.
  *
- * @param frames of the ROUTER, routing id first
+ * @param frames at a broker those of the ROUTER, routing id first
  */
-export function messagesAtBroker(frames: readonly Buffer[], take: (message: AtBroker) => void): void {
-  const first = decodeAtBroker(frames);
-  if (!isBatch(frames[1])) take(first);
-  else if (first.kind === "request") expand(REQUESTS.entry, readRequest(first), frames, 2, take);
-  else if (first.kind === "answer") expand(REPLIES.entry, readAnswer(first), frames, 2, take, Dialect.Shoal);
-  else take(first);
-}
-
-/** As {@link messagesAtBroker}. */
-export function messagesAtClient(frames: readonly Buffer[], take: (message: AtClient) => void): void {
-  const first = decodeAtClient(frames);
-  if (first.kind !== "answer" || !isBatch(frames[0])) take(first);
-  else expand(ANSWERS.entry, readAnswer(first), frames, 1, take);
-}
-
-/** Calls `take` for each message. */
-export function messagesAtWorker(frames: readonly Buffer[], take: (message: AtWorker) => void): void {
-  const first = decodeAtWorker(frames);
-  if (first.kind !== "request" || !isBatch(frames[0])) take(first);
-  else expand(DELIVERIES.entry, readDelivery(first), frames, 1, take);
+export function messagesAt<R extends Receiver>(
+  receiver: R,
+  frames: readonly Buffer[],
+  take: (message: Received[R] | Fault) => void,
+): void {
+  const message: Received[Receiver] = decode(receiver, frames);
+  const takeMember = take as (message: Member | Fault) => void;
+  const at = receiver === "broker" ? 2 : 1;
+  const command = frames[at - 1]?.[COMMAND];
+  if (message.kind === "request" && command === Command.Requests)
+    expand(REQUESTS, message, frames, at, takeMember);
+  else if (message.kind === "answer" && command === Command.Answers)
+    expand(ANSWERS, message, frames, at, takeMember);
+  else take(message as Received[R]);
 }
 
 /** @throws InvalidArgumentError `EINVAL` if the socket is too small for batches; it is closed then */

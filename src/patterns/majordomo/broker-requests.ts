@@ -31,13 +31,11 @@ import {
   EMPTY,
   type Failure,
   failureIn,
-  type Given,
   MAX_TAG,
-  type Mutable,
-  NO_ADDRESS,
   NO_BODY,
   NO_LIMIT,
   NO_PIECES,
+  newRequest,
   numberNear,
   type Request,
 } from "./protocol.js";
@@ -57,19 +55,7 @@ export class BrokerRequests {
   readonly gone: Worker[] = [];
   /** Plain clients that left with requests in the queue. */
   readonly #departed = new WeakSet<Buffer>();
-  readonly #given: Mutable<Given> = {
-    kind: "request",
-    dialect: Dialect.Shoal,
-    tag: 0,
-    address: NO_ADDRESS,
-    clientId: undefined,
-    sequence: 0,
-    oldest: 0,
-    attempt: 1,
-    time: NO_LIMIT,
-    headers: EMPTY,
-    body: NO_BODY,
-  };
+  readonly #given = newRequest();
 
   /** @param firstTag start of the tags */
   constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, firstTag: number) {
@@ -260,7 +246,7 @@ export class BrokerRequests {
     const { sequence, memory, time, arrivedAt } = request;
     const given = this.#given;
     given.dialect = worker.dialect;
-    given.tag = tag;
+    given.number = tag;
     given.clientId = request.clientId;
     given.sequence = sequence;
     given.oldest = memory === undefined ? 0 : Math.min(memory.settled, sequence);

@@ -11,7 +11,7 @@ import { Router } from "../../sockets/request-reply.js";
 import { Driver } from "../kit/driver.js";
 import { RouterReader } from "../kit/router-reader.js";
 import type { ServerGate } from "../kit/server-gate.js";
-import { ANSWERS, Batcher, DELIVERIES, messagesAtBroker, takingBatches } from "./batch.js";
+import { ANSWERS, Batcher, messagesAt, REQUESTS, takingBatches } from "./batch.js";
 import {
   brokerSettings,
   EVENTS,
@@ -27,11 +27,11 @@ import {
   type Answer,
   type AtBroker,
   encode,
-  type Given,
   isFromClient,
   isWorkersQuestion,
   MAX_TAG,
   NEGOTIATION,
+  type Request,
   type ToClient,
   type ToWorker,
 } from "./protocol.js";
@@ -68,12 +68,12 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   readonly #rules: BrokerRules;
   readonly #timer: DriverTimer;
   readonly #gate: ServerGate | undefined;
-  readonly #deliveries = new Batcher<Buffer, Given>(DELIVERIES, (worker, message) => {
+  readonly #deliveries = new Batcher<Buffer, Request>("worker", REQUESTS, (worker, message) => {
     if (deliverNow(this.#router, [worker, ...message]) === "sent") return;
     this.#rules.unreachable(worker);
     this.#timer.update();
   });
-  readonly #answers = new Batcher<Buffer, Answer>(ANSWERS, (client, message, first, count) => {
+  readonly #answers = new Batcher<Buffer, Answer>("client", ANSWERS, (client, message, first, count) => {
     const sent = deliverNow(this.#router, [client, ...message]);
     if (sent !== "sent") this.#rules.unanswered(first, count, sent);
   });
@@ -183,7 +183,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   #receive(frames: Buffer[], gate: ServerGate | undefined): void {
     const now = this.#timer.now();
     let isAdmitted: boolean | undefined;
-    messagesAtBroker(frames, (message) => {
+    messagesAt("broker", frames, (message) => {
       // The first one stands for its batch; of a malformed batch it is a fault.
       isAdmitted ??= gate === undefined || admits(gate, frames, message);
       if (isAdmitted) this.#rules.receive(frames[0] as Buffer, message, now);

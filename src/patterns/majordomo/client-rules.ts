@@ -22,15 +22,13 @@ import {
   type Answer,
   type AtClient,
   Dialect,
-  EMPTY,
   type Failed,
   failureIn,
   MAX_TIME,
-  type Mutable,
   NO_BODY,
   NO_LIMIT,
+  newRequest,
   numberNear,
-  type Request,
   STREAM_WINDOW,
 } from "./protocol.js";
 
@@ -38,7 +36,7 @@ export class ClientRules {
   readonly counters = { requests: 0, answered: 0, failed: 0, timedOut: 0, cancelled: 0, late: 0, faults: 0 };
   readonly #limits: ClientLimits;
   readonly #effects: ClientEffects;
-  readonly #request: Mutable<Request>;
+  readonly #request = newRequest();
   readonly #connections: ClientConnections;
   readonly #calls = new NumberTable<Call>();
   readonly #waiting = new LinkedList<Call>();
@@ -56,18 +54,7 @@ export class ClientRules {
   constructor(limits: ClientLimits, effects: ClientEffects, key: Buffer) {
     this.#limits = limits;
     this.#effects = effects;
-    const clientId = { high: key.readInt32BE(0), low: key.readInt32BE(4) };
-    this.#request = {
-      kind: "request",
-      dialect: Dialect.Shoal,
-      clientId,
-      sequence: 0,
-      oldest: 0,
-      service: EMPTY,
-      time: NO_LIMIT,
-      headers: EMPTY,
-      body: NO_BODY,
-    };
+    this.#request.clientId = { high: key.readInt32BE(0), low: key.readInt32BE(4) };
     this.#connections = new ClientConnections(limits, effects);
   }
 
@@ -352,6 +339,7 @@ export class ClientRules {
     try {
       const request = this.#request;
       request.dialect = call.connection?.dialect as Dialect;
+      request.number = sequence;
       request.sequence = sequence;
       request.oldest = this.#oldest;
       request.service = service.frame;

@@ -26,7 +26,7 @@ import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { readMessages } from "../kit/message-reader.js";
 import { checkOptions } from "../kit/options.js";
 import { SendQueue } from "../kit/send-queue.js";
-import { Batcher, messagesAtClient, REQUESTS, takingBatches } from "./batch.js";
+import { Batcher, messagesAt, REQUESTS, takingBatches } from "./batch.js";
 import {
   Call,
   type CalledService,
@@ -460,7 +460,7 @@ class ClientSockets {
   readonly #now: () => number;
   readonly #rules: () => ClientRules;
   readonly #open = new Map<number, OpenSocket>();
-  readonly #requests = new Batcher<number, Request>(REQUESTS, (connection, message) => {
+  readonly #requests = new Batcher<number, Request>("client", REQUESTS, (connection, message) => {
     this.#open.get(connection)?.queue.send(message);
   });
 
@@ -525,7 +525,7 @@ class ClientSockets {
     const rules = this.#rules();
     for (const frames of messages) {
       // A message may close its connection, of which the rules receive no more.
-      messagesAtClient(frames, (message) => rules.receive(connection, message, now));
+      messagesAt("client", frames, (message) => rules.receive(connection, message, now));
     }
     if (socket.hasEnded) this.#reportEnd(connection, socket);
   }

@@ -2,7 +2,7 @@
  * The messages of Majordomo, encoded and decoded ("" is an empty frame; a body is 1 or more frames).
  *
  *                0.1 (7/MDP)                     0.2 (18/MDP)                  shoal (head | frames)
- *   request      "" MDPC01 service body          MDPC02 01 service body        SHLC01 02 id span n service time headers | body
+ *   request      "" MDPC01 service body          MDPC02 01 service body        SHLC01 02 number id span attempt time n service headers | body
  *   partial                                      MDPC02 02 service body        SHLC01 03 number pieces | body
  *   final        "" MDPC01 service body          MDPC02 03 service body        SHLC01 04 number pieces | body?
  *   heartbeat                                                                  SHLC01 05
@@ -12,7 +12,7 @@
  *   credit                                                                     SHLC01 0a number bytes
  *
  *   READY        "" MDPW01 01 service            MDPW02 01 service             SHLW01 01 | service | room | name
- *   REQUEST      "" MDPW01 02 address "" body    MDPW02 02 address "" body     SHLW01 02 number id span attempt time headers | body
+ *   REQUEST      "" MDPW01 02 address "" body    MDPW02 02 address "" body     SHLW01 02 number id span attempt time n service headers | body
  *   PARTIAL                                      MDPW02 03 address "" body     SHLW01 03 number pieces | body
  *   FINAL        "" MDPW01 03 address "" body    MDPW02 04 address "" body     SHLW01 04 number pieces | body?
  *   HEARTBEAT    "" MDPW01 04                    MDPW02 05                     SHLW01 05
@@ -26,6 +26,7 @@
  * A request has a number at each connection: at the client's the lower half of its number, at the worker's the tag of
  * the delivery. docs/spec/majordomo.md has the fields. One frame has all but the body, since each frame costs every hop
  * as much as its bytes. A plain worker gets the tag as the client's address, so a reply belongs to exactly one delivery.
+ * Each command has one form, whichever way it goes.
  */
 import { describe } from "../../core/arguments.js";
 import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
@@ -115,16 +116,15 @@ const MIN_INTERVAL = 10;
 /* Offsets in a head, and the bytes of an id. */
 export const COMMAND = 6;
 const AFTER = 7;
-/** After the number: the id of a delivery, or a count. */
+/** After the number: the id of a request, or a count. */
 const NUMBERED = AFTER + 4;
 const COUNTED = NUMBERED + 4;
 const ID = 16;
-/** In a request: the span, and the service's length. */
-const SPAN = AFTER + ID;
-const NAME = SPAN + 4;
-const DELIVERY_SPAN = NUMBERED + ID;
-const ATTEMPT = DELIVERY_SPAN + 4;
-const DELIVERY = ATTEMPT + 1 + 4;
+/* In a request. */
+const SPAN = NUMBERED + ID;
+const ATTEMPT = SPAN + 4;
+const TIME = ATTEMPT + 1;
+const NAME = TIME + 4;
 
 export type Frame = Buffer | string;
 export type Frames = Frame[];
@@ -233,12 +233,15 @@ export interface Bodied {
 /** A message whose object is used for the next one as well; without its body meanwhile, which may be large. */
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-export interface Request extends Bodied, Numbered {
+/** From a client, or its delivery to a worker. */
+export interface Request extends Bodied, Numbered, Addressed {
   readonly kind: "request";
-  readonly dialect: Dialect;
   /** The client's lowest pending number; 0 of a plain one. */
   readonly oldest: number;
+  /** Empty at a worker. */
   readonly service: Buffer;
+  /** 1 for the first delivery. */
+  readonly attempt: number;
   /** Remaining ms of the client, or NO_LIMIT. */
   readonly time: number;
   readonly headers: Buffer;
@@ -256,12 +259,12 @@ export interface Question {
   readonly kind: "negotiation";
 }
 
-/** Where an answer belongs. */
+/** Which request it is, or where its answer belongs. */
 export interface Addressed {
   readonly dialect: Dialect;
-  /** Of the request at this connection; 0 from plain brokers. */
+  /** Of the request at this connection; 0 from plain clients and brokers. */
   readonly number: number;
-  /** Its frames in a plain message: the service, or from a worker the client's address and its delimiter. */
+  /** Frames of a plain message: the service, or at a worker's connection the client's address and its delimiter. */
   readonly address: readonly Buffer[];
 }
 
@@ -298,33 +301,8 @@ export type ToClient =
   /** `forgotten`: the broker has dropped the client's requests. */
   | { readonly kind: "client-heartbeat" | "forgotten" };
 
-export interface Given extends Numbered {
-  readonly kind: "request";
-  readonly dialect: Dialect;
-  /** 0 from a plain broker. */
-  readonly tag: number;
-  /** A plain broker's address of the client, and the delimiter. */
-  readonly address: readonly Buffer[];
-  readonly oldest: number;
-  /** 1 for the first delivery. */
-  readonly attempt: number;
-  readonly time: number;
-  readonly headers: Buffer;
-  readonly body: Body;
-}
-
-export interface Delivery extends Given {
-  /** Empty once it is handled. */
-  body: Body;
-  headers: Buffer;
-  /** Number of the registration. */
-  epoch: number;
-  /** Monotonic time of arrival. Starts as a double, so that all deliveries have one shape. */
-  receivedAt: number;
-}
-
 export type ToWorker =
-  | Given
+  | Request
   | Control
   | { readonly kind: "heartbeat" | "disconnect"; readonly dialect: Dialect };
 
@@ -336,6 +314,24 @@ export interface Ready {
   /** Concurrency plus prefetched requests. */
   readonly capacity: number;
   readonly name: string;
+}
+
+/** To be filled in for each request. */
+export function newRequest(): Mutable<Request> {
+  return {
+    kind: "request",
+    dialect: Dialect.Shoal,
+    number: 0,
+    address: NO_ADDRESS,
+    clientId: undefined,
+    sequence: 0,
+    oldest: 0,
+    service: EMPTY,
+    attempt: 1,
+    time: NO_LIMIT,
+    headers: EMPTY,
+    body: NO_BODY,
+  };
 }
 
 /** To be filled in for each answer. */
@@ -394,169 +390,171 @@ export function isFromClient(message: AtBroker): message is ClientsMessage {
 }
 
 export type AtClient = ToClient | Negotiated | Fault;
-export type AtWorker = Delivery | Exclude<ToWorker, { readonly kind: "request" }> | Negotiated | Fault;
+export type AtWorker = ToWorker | Negotiated | Fault;
 
-/* ---- at the broker ---- */
+/** What each peer receives. */
+export interface Received {
+  readonly broker: AtBroker;
+  readonly client: AtClient;
+  readonly worker: AtWorker;
+}
+
+export type Receiver = keyof Received;
+
+/* ---- decoding ---- */
 
 /** Whether a worker sent this negotiation. */
 export function isWorkersQuestion({ body }: Request): boolean {
   return HEADERS.worker[Dialect.Shoal].equals(body.frames[0] as Buffer);
 }
 
-/** @param frames of the ROUTER, routing id first */
-export function decodeAtBroker(frames: readonly Buffer[]): AtBroker {
-  if (frames.length > MAX_FORWARDED_FRAMES) return fault("frames");
-  const start = frames[1]?.length === 0 ? 2 : 1;
+const ASKING = [Command.Request, Command.Heartbeat, Command.Cancel, Command.Credit];
+const ANSWERING = [Command.Partial, Command.Final, Command.Heartbeat, Command.Disconnect, Command.Failure];
+
+/** Commands of the connections of either role, at the broker and at the peer. Others are faults. */
+const COMMANDS: Readonly<Record<Role, Readonly<Record<"atBroker" | "atPeer", ReadonlySet<number>>>>> = {
+  client: { atBroker: new Set(ASKING), atPeer: new Set(ANSWERING) },
+  worker: {
+    atBroker: new Set([...ANSWERING, Command.Ready, Command.Drain]),
+    atPeer: new Set([...ASKING, Command.Disconnect]),
+  },
+};
+
+/** @param frames at a broker those of the ROUTER, routing id first */
+export function decode<R extends Receiver>(receiver: R, frames: readonly Buffer[]): Received[R];
+export function decode(receiver: Receiver, frames: readonly Buffer[]): Received[Receiver] {
+  const isBroker = receiver === "broker";
+  if (isBroker && frames.length > MAX_FORWARDED_FRAMES) return fault("frames");
+  const first = isBroker ? 1 : 0;
+  const start = frames[first]?.length === 0 ? first + 1 : first;
   const header = headerOf(frames[start]);
-  if (header === undefined) return fault(frames.length < 3 ? "frames" : "header");
-  const { isWorker, dialect } = header;
-  const worker = isWorker ? dialect : undefined;
+  if (header === undefined) return fault(frames.length < first + 2 ? "frames" : "header");
+  const { role, dialect } = header;
+  const worker = role === "worker" ? dialect : undefined;
   // 7/MDP: messages of 0.1 start with an empty frame.
-  if ((dialect === Dialect.Mdp01) !== (start === 2)) return fault("frames", worker);
-  if (isWorker) return decodeFromWorker(frames, start, dialect);
-  return dialect === Dialect.Shoal
-    ? decodeOurClient(frames, frames[start] as Buffer)
-    : decodePlainClient(frames, start + 1, dialect);
-}
-
-function decodePlainClient(frames: readonly Buffer[], next: number, dialect: Dialect): Request | Fault {
-  let at = next;
-  if (dialect === Dialect.Mdp02) {
-    if (commandOf("client", dialect, frames, at - 1) !== Command.Request) return fault("command");
-    at += 1;
+  if ((dialect === Dialect.Mdp01) !== start > first) return fault("frames", worker);
+  if (!isBroker) {
+    const isAnswer = role === "client" && dialect === Dialect.Mdp01;
+    const negotiated = isAnswer ? decodeNegotiated(frames) : undefined;
+    if (negotiated !== undefined) return negotiated;
+    if (role !== receiver) return fault("header");
   }
-  const service = frames[at];
-  if (!isServiceName(service)) return fault("service");
-  if (frames.length === at + 1) return fault("body");
-  const body = Body.of(frames, at + 1);
-  return {
-    kind: "request",
-    dialect,
-    clientId: undefined,
-    sequence: 0,
-    oldest: 0,
-    service,
-    time: NO_LIMIT,
-    headers: EMPTY,
-    body,
-  };
-}
-
-function decodeOurClient(frames: readonly Buffer[], head: Buffer): AtBroker {
-  switch (head[COMMAND]) {
-    case Command.Heartbeat:
-      return { kind: "client-heartbeat" };
-    case Command.Request:
-    case Command.Requests: {
-      const request = decodeRequestHead(head, Body.of(frames, 2));
-      return frames.length < 3 && request.kind === "request" ? fault("body") : request;
-    }
-    default:
-      return decodeControl(head);
-  }
-}
-
-/** At the broker from a client, or at a worker. */
-function decodeControl(head: Buffer): Control | Fault {
-  const command = head[COMMAND];
-  if (command !== Command.Cancel && command !== Command.Credit) return fault("command");
-  if (head.length !== (command === Command.Cancel ? NUMBERED : COUNTED)) return fault("number");
-  const number = readUint32(head, AFTER);
-  if (command === Command.Cancel) return { kind: "cancel", number };
-  return { kind: "credit", number, bytes: readUint32(head, NUMBERED) };
-}
-
-function decodeRequestHead(head: Buffer, body: Body): Request | Fault {
-  if (head.length < SPAN) return fault("id");
-  const nameEnd = NAME + 1 + (head[NAME] ?? 0);
-  if (nameEnd === NAME + 1 || head.length < nameEnd) return fault("service");
-  if (head.length < nameEnd + 4 || head.length > nameEnd + 4 + MAX_HEADERS) return fault("headers");
-  const sequence = readSequence(head, AFTER);
-  return {
-    kind: "request",
-    dialect: Dialect.Shoal,
-    clientId: readClient(head, AFTER),
-    sequence,
-    oldest: sequence - Math.min(sequence, readUint32(head, SPAN)),
-    service: slice(head.buffer, head.byteOffset + NAME + 1, nameEnd - NAME - 1),
-    time: readUint32(head, nameEnd) | 0,
-    headers: head.length === nameEnd + 4 ? EMPTY : head.subarray(nameEnd + 4),
-    body,
-  };
-}
-
-function decodeFromWorker(frames: readonly Buffer[], start: number, dialect: Dialect): AtBroker {
-  const command = commandOf("worker", dialect, frames, start);
+  const head = frames[start] as Buffer;
   const isPlain = dialect !== Dialect.Shoal;
-  const at = isPlain ? start + 2 : start + 1;
+  const command = isPlain ? plainCommand(header, frames[start + 1], isBroker) : commandOf(head);
+  if (command === undefined || !COMMANDS[role][isBroker ? "atBroker" : "atPeer"].has(command))
+    return fault("command", worker);
+  const hasCommand = isPlain && (dialect === Dialect.Mdp02 || role === "worker");
+  const at = hasCommand ? start + 2 : start + 1;
   switch (command) {
     case Command.Ready:
       return decodeReady(frames, at, dialect);
     case Command.Heartbeat:
-      return { kind: "heartbeat", dialect };
+      return role === "client" ? { kind: "client-heartbeat" } : { kind: "heartbeat", dialect };
     case Command.Disconnect:
-      return { kind: "disconnect", dialect };
+      return role === "client" ? { kind: "forgotten" } : { kind: "disconnect", dialect };
     case Command.Drain:
       return { kind: "drain" };
+    case Command.Cancel:
+    case Command.Credit:
+      return decodeControl(head);
     default:
-      if (!isPlain) return decodeAnswer(frames, at, frames[start] as Buffer, dialect);
-      return decodePlainReply(frames, at, dialect, command);
+      if (isPlain) return decodePlain(header, frames, at, command);
+      if (command === Command.Request) return decodeRequest(frames, at, isBroker);
+      return decodeAnswer(header, frames, at, command);
   }
 }
 
 /**
- * At the broker from a worker, or at a client.
+ * Requests and answers, whose frames begin with the service, or at a worker's connection with an address.
  *
- * @param at index of the frame after the head
- * @param worker dialect of the sending worker
+ * @param at index of the frame after header and command
  */
-function decodeAnswer(
+function decodePlain(
+  { role, dialect }: Header,
   frames: readonly Buffer[],
   at: number,
-  head: Buffer,
-  worker?: Dialect,
-): Answer | Failure | Fault {
-  const command = head[COMMAND];
-  const dialect = Dialect.Shoal;
-  const number = readUint32(head, AFTER);
-  const address = NO_ADDRESS;
-  switch (command) {
-    case Command.Final:
-    case Command.Partial:
-    case Command.Answers: {
-      if (head.length !== COUNTED) return fault("number", worker);
-      const final = command !== Command.Partial;
-      if (!final && frames.length === at) return fault("body", worker);
-      const pieces = readUint32(head, NUMBERED);
-      return { kind: "answer", dialect, number, address, final, pieces, body: Body.of(frames, at) };
-    }
-    case Command.Failure: {
-      if (head.length !== NUMBERED) return fault("number", worker);
-      if (frames.length !== at + 2 && frames.length !== at + 3) return fault("frames", worker);
-      const text = textOf(frames[at + 1], MAX_TEXT);
-      const details = detailsOf(frames[at + 2]);
-      return { kind: "failure", dialect, number, address, reason: String(frames[at]), text, details };
-    }
-    default:
-      return fault("command", worker);
+  command: number,
+): Request | Answer | Fault {
+  const isRequest = command === Command.Request;
+  const worker = role === "worker" ? dialect : undefined;
+  const first = frames[at];
+  let end = at + 1;
+  if (worker === undefined) {
+    if (!isServiceName(first)) return fault("service");
+  } else {
+    // A worker returns the tag of its delivery. Behind a chain of brokers, an address has several frames.
+    if (!isRequest && first?.length !== 4) return fault("number", worker);
+    const delimiter = frames.findIndex((frame, index) => index >= at && frame.length === 0);
+    if (isRequest ? delimiter <= at : delimiter !== end) return fault("frames", worker);
+    end = delimiter + 1;
   }
+  if (frames.length === end) return fault("body", worker);
+  const address = frames.slice(at, end);
+  const body = Body.of(frames, end);
+  if (isRequest) {
+    const service = worker === undefined ? (first as Buffer) : EMPTY;
+    return Object.assign(newRequest(), { dialect, address, service, body });
+  }
+  const number = worker === undefined ? 0 : readUint32(first as Buffer, 0);
+  return { kind: "answer", dialect, number, address, final: command === Command.Final, pieces: -1, body };
 }
 
-function decodePlainReply(
+/** From a client, or for a worker. */
+function decodeControl(head: Buffer): Control | Fault {
+  const isCancel = head[COMMAND] === Command.Cancel;
+  if (head.length !== (isCancel ? NUMBERED : COUNTED)) return fault("number");
+  const number = readUint32(head, AFTER);
+  if (isCancel) return { kind: "cancel", number };
+  return { kind: "credit", number, bytes: readUint32(head, NUMBERED) };
+}
+
+function decodeRequest(frames: readonly Buffer[], at: number, isBroker: boolean): Request | Fault {
+  const head = frames[at - 1] as Buffer;
+  if (head.length < NAME) return fault("id");
+  const nameEnd = NAME + 1 + (head[NAME] ?? 0);
+  if ((isBroker && nameEnd === NAME + 1) || head.length < nameEnd) return fault("service");
+  if (head.length > nameEnd + MAX_HEADERS) return fault("headers");
+  if (frames.length === at) return fault("body");
+  const sequence = readSequence(head, NUMBERED);
+  return {
+    kind: "request",
+    dialect: Dialect.Shoal,
+    number: readUint32(head, AFTER),
+    address: NO_ADDRESS,
+    clientId: sequence === 0 && !isBroker ? undefined : readClient(head, NUMBERED),
+    sequence,
+    oldest: sequence - Math.min(sequence, readUint32(head, SPAN)),
+    service: isBroker ? slice(head.buffer, head.byteOffset + NAME + 1, nameEnd - NAME - 1) : EMPTY,
+    attempt: head[ATTEMPT] as number,
+    time: readUint32(head, TIME) | 0,
+    headers: head.length === nameEnd ? EMPTY : head.subarray(nameEnd),
+    body: Body.of(frames, at),
+  };
+}
+
+function decodeAnswer(
+  { role, dialect }: Header,
   frames: readonly Buffer[],
   at: number,
-  dialect: Dialect,
-  command: number | undefined,
-): Answer | Fault {
+  command: number,
+): Answer | Failure | Fault {
+  const worker = role === "worker" ? dialect : undefined;
+  const head = frames[at - 1] as Buffer;
+  const number = readUint32(head, AFTER);
+  const address = NO_ADDRESS;
+  if (command === Command.Failure) {
+    if (head.length !== NUMBERED) return fault("number", worker);
+    if (frames.length !== at + 2 && frames.length !== at + 3) return fault("frames", worker);
+    const text = textOf(frames[at + 1], MAX_TEXT);
+    const details = detailsOf(frames[at + 2]);
+    return { kind: "failure", dialect, number, address, reason: String(frames[at]), text, details };
+  }
+  if (head.length !== COUNTED) return fault("number", worker);
   const final = command === Command.Final;
-  if (!final && command !== Command.Partial) return fault("command", dialect);
-  const tag = frames[at];
-  if (tag?.length !== 4) return fault("number", dialect);
-  if (frames[at + 1]?.length !== 0) return fault("frames", dialect);
-  if (frames.length === at + 2) return fault("body", dialect);
-  const body = Body.of(frames, at + 2);
-  const number = readUint32(tag, 0);
-  return { kind: "answer", dialect, number, address: [tag, EMPTY], final, pieces: -1, body };
+  if (!final && frames.length === at) return fault("body", worker);
+  const pieces = readUint32(head, NUMBERED);
+  return { kind: "answer", dialect, number, address, final, pieces, body: Body.of(frames, at) };
 }
 
 function decodeReady(frames: readonly Buffer[], at: number, dialect: Dialect): Ready | Fault {
@@ -593,7 +591,7 @@ export function encode(
 ): Frames {
   switch (message.kind) {
     case "request":
-      return "tag" in message ? encodeDelivery(message, to) : encodeRequest(message);
+      return encodeRequest(role, message, to);
     case "answer":
       return encodeAnswer(role, message, to);
     case "failure": {
@@ -626,47 +624,31 @@ export function encode(
   }
 }
 
-function encodeRequest(request: Request): Frames {
-  const { dialect, service, body } = request;
-  const frames: Frames =
-    dialect === Dialect.Shoal
-      ? [requestHead(request)]
-      : [...plainHead("client", dialect, Command.Request), service];
-  body.addTo(frames);
-  return frames;
-}
-
-function requestHead(request: Request): Buffer {
-  const { sequence, oldest, service, time, headers } = request;
-  const nameEnd = NAME + 1 + service.length;
-  const head = headOf("client", Command.Request, nameEnd + 4 + headers.length - AFTER);
-  writeId(head, AFTER, request);
-  writeUint32(head, SPAN, spanOf(sequence, oldest));
-  head[NAME] = service.length;
-  head.set(service, NAME + 1);
-  writeUint32(head, nameEnd, time);
-  if (headers.length > 0) head.set(headers, nameEnd + 4);
-  return head;
-}
-
-function encodeDelivery(delivery: Given, to: Frames): Frames {
-  const { dialect, tag, clientId, sequence, oldest, attempt, time, headers, body } = delivery;
-  if (dialect === Dialect.Shoal) {
-    const head = headOf("worker", Command.Request, DELIVERY + headers.length - AFTER);
-    writeUint32(head, AFTER, tag);
-    writeId(head, NUMBERED, delivery);
-    writeUint32(head, DELIVERY_SPAN, clientId === undefined ? 0 : spanOf(sequence, oldest));
-    head[ATTEMPT] = Math.min(attempt, 255);
-    writeUint32(head, ATTEMPT + 1, time);
-    if (headers.length > 0) head.set(headers, DELIVERY);
-    to.push(head);
-  } else {
-    const address = Buffer.allocUnsafe(4);
-    writeUint32(address, 0, tag);
-    to.push(...plainHead("worker", dialect, Command.Request), address, EMPTY);
+function encodeRequest(role: Role, request: Request, to: Frames): Frames {
+  const { dialect, number, service, body } = request;
+  if (dialect === Dialect.Shoal) to.push(requestHead(role, request));
+  else {
+    to.push(...plainHead(role, dialect, Command.Request));
+    if (role === "client") to.push(service);
+    else to.push(numberFrame(number), EMPTY);
   }
   body.addTo(to);
   return to;
+}
+
+function requestHead(role: Role, request: Request): Buffer {
+  const { number, sequence, oldest, service, attempt, time, headers } = request;
+  const nameEnd = NAME + 1 + service.length;
+  const head = headOf(role, Command.Request, nameEnd + headers.length - AFTER);
+  writeUint32(head, AFTER, number);
+  writeId(head, NUMBERED, request);
+  writeUint32(head, SPAN, spanOf(sequence, oldest));
+  head[ATTEMPT] = Math.min(attempt, 255);
+  writeUint32(head, TIME, time);
+  head[NAME] = service.length;
+  head.set(service, NAME + 1);
+  if (headers.length > 0) head.set(headers, nameEnd);
+  return head;
 }
 
 function encodeReady({ dialect, service, concurrency, capacity, name }: Ready): Frames {
@@ -691,35 +673,6 @@ function encodeAnswer(
   return to;
 }
 
-/* ---- at clients and workers ---- */
-
-export function decodeAtClient(frames: readonly Buffer[]): AtClient {
-  const start = frames[0]?.length === 0 ? 1 : 0;
-  const header = headerOf(frames[start]);
-  if (header === undefined || header.isWorker) return fault("header");
-  const { dialect } = header;
-  if ((dialect === Dialect.Mdp01) !== (start === 1)) return fault("frames");
-  if (dialect === Dialect.Mdp01) return decodeNegotiated(frames) ?? decodePlainAnswer(frames, dialect, true);
-  if (dialect === Dialect.Mdp02) {
-    const command = commandOf("client", dialect, frames, start);
-    const final = command === Command.Final;
-    return final || command === Command.Partial
-      ? decodePlainAnswer(frames, dialect, final)
-      : fault("command");
-  }
-  const head = frames[0] as Buffer;
-  if (head[COMMAND] === Command.Heartbeat) return { kind: "client-heartbeat" };
-  if (head[COMMAND] === Command.Disconnect) return { kind: "forgotten" };
-  return decodeAnswer(frames, 1, head);
-}
-
-function decodePlainAnswer(frames: readonly Buffer[], dialect: Dialect, final: boolean): Answer | Fault {
-  const service = frames[2];
-  if (service === undefined || frames.length === 3) return fault("body");
-  const body = Body.of(frames, 3);
-  return { kind: "answer", dialect, number: 0, address: [service], final, pieces: -1, body };
-}
-
 /** @returns `undefined` if it is not the answer to a negotiation */
 function decodeNegotiated(frames: readonly Buffer[]): Negotiated | undefined {
   if (frames[2]?.equals(NEGOTIATION) !== true) return undefined;
@@ -731,65 +684,6 @@ function decodeNegotiated(frames: readonly Buffer[]): Negotiated | undefined {
 /** ms between heartbeats: the shorter of both ends' intervals. */
 export function beatInterval(own: number, expected: number): number {
   return expected > 0 ? Math.min(own, Math.max(expected, MIN_INTERVAL)) : own;
-}
-
-export function decodeAtWorker(frames: readonly Buffer[]): AtWorker {
-  const start = frames[0]?.length === 0 ? 1 : 0;
-  const header = headerOf(frames[start]);
-  if (header === undefined) return fault("header");
-  const { isWorker, dialect } = header;
-  if ((dialect === Dialect.Mdp01) !== (start === 1)) return fault("frames");
-  if (!isWorker) return (dialect === Dialect.Mdp01 ? decodeNegotiated(frames) : undefined) ?? fault("header");
-  const command = commandOf("worker", dialect, frames, start);
-  if (command === Command.Heartbeat) return { kind: "heartbeat", dialect };
-  if (command === Command.Disconnect) return { kind: "disconnect", dialect };
-  if (dialect === Dialect.Shoal) return decodeOurDelivery(frames, frames[0] as Buffer);
-  return command === Command.Request ? decodePlainDelivery(frames, start + 2, dialect) : fault("command");
-}
-
-function decodeOurDelivery(frames: readonly Buffer[], head: Buffer): AtWorker {
-  const command = head[COMMAND];
-  if (command !== Command.Request && command !== Command.Requests) return decodeControl(head);
-  if (head.length < DELIVERY || head.length > DELIVERY + MAX_HEADERS) return fault("id");
-  if (frames.length < 2) return fault("body");
-  const sequence = readSequence(head, NUMBERED);
-  return {
-    kind: "request",
-    dialect: Dialect.Shoal,
-    tag: readUint32(head, AFTER),
-    address: NO_ADDRESS,
-    clientId: sequence === 0 ? undefined : readClient(head, NUMBERED),
-    sequence,
-    oldest: sequence - Math.min(sequence, readUint32(head, DELIVERY_SPAN)),
-    attempt: head[ATTEMPT] as number,
-    time: readUint32(head, ATTEMPT + 1) | 0,
-    headers: head.length === DELIVERY ? EMPTY : head.subarray(DELIVERY),
-    body: Body.of(frames, 1),
-    epoch: 0,
-    receivedAt: Number.MIN_VALUE,
-  };
-}
-
-/** Behind a chain of brokers, the address has several frames. */
-function decodePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dialect): AtWorker {
-  let end = at;
-  while (end < frames.length && (frames[end] as Buffer).length > 0) end += 1;
-  if (end === at || end + 1 >= frames.length) return fault("body");
-  return {
-    kind: "request",
-    dialect,
-    tag: 0,
-    address: frames.slice(at, end + 1),
-    clientId: undefined,
-    sequence: 0,
-    oldest: 0,
-    attempt: 1,
-    time: NO_LIMIT,
-    headers: EMPTY,
-    body: Body.of(frames, end + 1),
-    epoch: 0,
-    receivedAt: Number.MIN_VALUE,
-  };
 }
 
 /** A plain peer's error reply. */
@@ -886,6 +780,12 @@ function numberedHead(role: Role, command: number, number: number): Buffer {
   return head;
 }
 
+function numberFrame(number: number): Buffer {
+  const frame = Buffer.allocUnsafe(4);
+  writeUint32(frame, 0, number);
+  return frame;
+}
+
 function countedHead(role: Role, command: number, number: number, count: number): Buffer {
   const head = headOf(role, command, 8);
   writeUint32(head, AFTER, number);
@@ -915,20 +815,26 @@ function plainHead(role: Role, dialect: Dialect, command: number): Frames {
   return [EMPTY, header, byteFrame(command < Command.Partial ? command : command - 1)];
 }
 
-/** The command in shoal's dialect, except of a client's 0.1, which has none. @param start index of the header */
-function commandOf(
-  role: Role,
-  dialect: Dialect,
-  frames: readonly Buffer[],
-  start: number,
+/** A batch counts as its first member. */
+function commandOf(head: Buffer): number | undefined {
+  const command = head[COMMAND];
+  if (command === Command.Requests) return Command.Request;
+  return command === Command.Answers ? Command.Final : command;
+}
+
+/** The command in shoal's dialect. @param frame after the header: a client's 0.1 has no command */
+function plainCommand(
+  { role, dialect }: Header,
+  frame: Buffer | undefined,
+  isBroker: boolean,
 ): number | undefined {
-  if (dialect === Dialect.Shoal) return (frames[start] as Buffer)[COMMAND];
-  const frame = frames[start + 1];
+  if (role === "client" && dialect === Dialect.Mdp01) return isBroker ? Command.Request : Command.Final;
   if (frame?.length !== 1) return undefined;
   const byte = frame[0] as number;
   const isLower = role === "client" || (dialect === Dialect.Mdp01 && byte >= Command.Partial);
   const command = isLower ? byte + 1 : byte;
-  return byte >= Command.Ready && command <= Command.Disconnect ? command : undefined;
+  const last = role === "client" ? Command.Final : Command.Disconnect;
+  return byte >= Command.Ready && command <= last ? command : undefined;
 }
 
 /** @throws InvalidArgumentError `EINVAL` for anything but a text of 1 to 255 bytes */
@@ -946,13 +852,13 @@ function isServiceName(frame: Buffer | undefined): frame is Buffer {
 }
 
 interface Header {
-  readonly isWorker: boolean;
+  readonly role: Role;
   readonly dialect: Dialect;
 }
 
 const DIALECTS = [Dialect.Mdp01, Dialect.Mdp02, Dialect.Shoal] as const;
-const FROM_CLIENT: readonly Header[] = DIALECTS.map((dialect) => ({ isWorker: false, dialect }));
-const FROM_WORKER: readonly Header[] = DIALECTS.map((dialect) => ({ isWorker: true, dialect }));
+const FROM_CLIENT: readonly Header[] = DIALECTS.map((dialect) => ({ role: "client", dialect }));
+const FROM_WORKER: readonly Header[] = DIALECTS.map((dialect) => ({ role: "worker", dialect }));
 
 const C = 0x43;
 const W = 0x57;

@@ -22,7 +22,6 @@ import type { SendTicket } from "../kit/send-queue.js";
 import {
   Body,
   type ClientId,
-  type Delivery,
   Dialect,
   decodeHeaders,
   type Failed,
@@ -40,7 +39,7 @@ import type {
   MajordomoWorkerEvent,
   WorkerSettings,
 } from "./worker-options.js";
-import type { SendOutcome, WorkerSession } from "./worker-rules.js";
+import type { Delivery, SendOutcome, WorkerSession } from "./worker-rules.js";
 
 type Outcome = { readonly ok: true; readonly body: Body } | (Failed & { readonly ok: false });
 
@@ -230,7 +229,7 @@ export class WorkerJobs {
   start(session: WorkerSession, delivery: Delivery): void {
     const job = new Job(session, delivery, this.#options.service, this.#onFlushed);
     this.counters.requests += 1;
-    this.#openOf(session).set(delivery.tag, job);
+    this.#openOf(session).set(delivery.number, job);
     if (delivery.clientId === undefined || !this.#isRepeated(job, delivery.clientId)) this.#begin(job);
   }
 
@@ -451,7 +450,7 @@ export class WorkerJobs {
     this.#leave(job);
     job.session = newest.session;
     job.delivery = newest.delivery;
-    this.#openOf(job.session).set(job.delivery.tag, job);
+    this.#openOf(job.session).set(job.delivery.number, job);
     const sent = session.failure(delivery, SUPERSEDED, NO_TICKET);
     this.counters[sent === "stale" ? "stale" : "cancelled"] += 1;
   }
@@ -489,7 +488,7 @@ export class WorkerJobs {
   /** Plain brokers' deliveries have one tag: it may be a later one's. */
   #leave(job: Job): void {
     const open = this.#open.get(job.session);
-    if (open?.get(job.delivery.tag) === job) open.delete(job.delivery.tag);
+    if (open?.get(job.delivery.number) === job) open.delete(job.delivery.number);
   }
 
   #ended(job: Job, sent: boolean): void {

@@ -17,16 +17,25 @@ import {
   type AtWorker,
   type Body,
   beatInterval,
-  type Delivery,
   Dialect,
   type Failed,
   type Failure,
   type FromWorker,
+  type Mutable,
   NO_ADDRESS,
   NO_BODY,
   newAnswer,
+  type Request,
 } from "./protocol.js";
 import type { WorkerSettings } from "./worker-options.js";
+
+/** A request as a worker keeps it. */
+export interface Delivery extends Mutable<Omit<Request, "kind" | "service">> {
+  /** Number of the registration. */
+  readonly epoch: number;
+  /** Monotonic time of arrival. Starts as a double, so that all deliveries have one shape. */
+  receivedAt: number;
+}
 
 /** Times are in ms. */
 export interface SessionOptions
@@ -138,8 +147,7 @@ export class WorkerSession {
         }
         this.#attempts = 0;
         this.#inFlight += 1;
-        input.epoch = this.#epoch;
-        this.#effects.start(input);
+        this.#effects.start(deliveryOf(input, this.#epoch));
         break;
       }
       case "cancel":
@@ -193,7 +201,7 @@ export class WorkerSession {
     if (!this.#isCurrent(delivery)) return "stale";
     const answer = this.#answer;
     answer.dialect = delivery.dialect;
-    answer.number = delivery.tag;
+    answer.number = delivery.number;
     answer.address = delivery.address;
     answer.final = final;
     answer.pieces = pieces;
@@ -209,7 +217,7 @@ export class WorkerSession {
   /** Plain brokers get an error reply. Throws as {@link reply}. */
   failure(delivery: Delivery, { reason, text, details }: Failed, ticket: SendTicket): SendOutcome {
     if (!this.#isCurrent(delivery)) return "stale";
-    const { dialect, tag: number, address } = delivery;
+    const { dialect, number, address } = delivery;
     return this.#reply({ kind: "failure", dialect, number, address, reason, text, details }, ticket);
   }
 
@@ -268,4 +276,23 @@ export class WorkerSession {
     this.#effects.close();
     this.#effects.left(reason, wait);
   }
+}
+
+/** The message is used for the next one. A spread costs six times as much as a literal. */
+function deliveryOf(request: Request, epoch: number): Delivery {
+  const { dialect, number, address, clientId, sequence, oldest, attempt, time, headers, body } = request;
+  return {
+    dialect,
+    number,
+    address,
+    clientId,
+    sequence,
+    oldest,
+    attempt,
+    time,
+    headers,
+    body,
+    epoch,
+    receivedAt: Number.MIN_VALUE,
+  };
 }

@@ -14,7 +14,7 @@ import { Driver } from "../kit/driver.js";
 import { checkSocket, EndpointList, isPermanent, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { readMessages } from "../kit/message-reader.js";
 import { SendQueue, type SendTicket } from "../kit/send-queue.js";
-import { Batcher, messagesAtWorker, REPLIES, takingBatches } from "./batch.js";
+import { ANSWERS, Batcher, messagesAt, takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
 import { type Answer, DIALECT_NAMES, encode, type FromWorker, MAX_CAPACITY } from "./protocol.js";
 import { WorkerJobs } from "./worker-jobs.js";
@@ -201,7 +201,7 @@ export class WorkerConnection {
   readonly #timer: DriverTimer;
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
-  readonly #replies = new Batcher<undefined, Answer>(REPLIES, (_, message) => {
+  readonly #replies = new Batcher<undefined, Answer>("worker", ANSWERS, (_, message) => {
     this.#queue?.send(message);
   });
   #closed = false;
@@ -339,7 +339,7 @@ export class WorkerConnection {
     const now = this.#timer.now();
     this.#receivedAt = now + this.#timer.stalled;
     for (const frames of messages) {
-      messagesAtWorker(frames, (message) => {
+      messagesAt("worker", frames, (message) => {
         // A message may close its connection.
         if (this.#dealer === dealer) this.#session.receive(message, now);
       });

@@ -1,6 +1,6 @@
 /** Majordomo's three dialects, whatever is in a message: what is taken has the form that wire.ts and batch.ts draw. */
 import { expect, test } from "vitest";
-import { ANSWERS, DELIVERIES, REPLIES, REQUESTS } from "../../../src/patterns/majordomo/batch.js";
+import { ANSWERS, REQUESTS } from "../../../src/patterns/majordomo/batch.js";
 import {
   Body,
   beatInterval,
@@ -66,19 +66,23 @@ const fromClients = [
 ] as const;
 const batch = {
   requests: batchOf(
+    "client",
     REQUESTS,
     TWO.map((i) => requestOf(i, { body: small(i) })),
   ),
   answers: batchOf(
+    "client",
     ANSWERS,
     TWO.map((i) => answerOf(i, { body: small(i) })),
   ),
   deliveries: batchOf(
-    DELIVERIES,
+    "worker",
+    REQUESTS,
     TWO.map((i) => deliveryOf(i, { body: small(i) })),
   ),
   replies: batchOf(
-    REPLIES,
+    "worker",
+    ANSWERS,
     TWO.map((i) => ({ ...replyTo(deliveryOf(i), true, 0), body: small(i) })),
   ),
 };

@@ -7,12 +7,7 @@ import {
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
-import {
-  decodeAtBroker,
-  encode,
-  type FromWorker,
-  type ToWorker,
-} from "../../../src/patterns/majordomo/protocol.js";
+import { decode, encode, type FromWorker, type ToWorker } from "../../../src/patterns/majordomo/protocol.js";
 import { type FromBroker, failureOf, framesOf, idOf, readyOf, requestOf } from "./messages.js";
 
 const DISCONNECT = Buffer.of(5);
@@ -46,7 +41,7 @@ function hear(from: string | Buffer, now: number, ...parts: (string | number | B
   const message = parts.map((part) =>
     typeof part === "number" ? Buffer.of(part) : Buffer.from(part as string),
   );
-  rules.receive(peer, decodeAtBroker([peer, ...message]), now);
+  rules.receive(peer, decode("broker", [peer, ...message]), now);
 }
 
 const ready = (from: string | Buffer, now = 0): void => hear(from, now, "", "MDPW01", 1, "echo");
@@ -77,7 +72,7 @@ it("a worker that turns out to be gone when it is to get a lost one's request is
   const worker = Buffer.from("one");
   rules.receive(
     worker,
-    decodeAtBroker([worker, ...["", "MDPW01", "\x01", "echo"].map((f) => Buffer.from(f))]),
+    decode("broker", [worker, ...["", "MDPW01", "\x01", "echo"].map((f) => Buffer.from(f))]),
     0,
   );
   ask("client");
@@ -118,7 +113,7 @@ it("a long queue holds no received chunk, neither by its bodies nor by their hea
       at += bytes.length;
       return chunk.subarray(at - bytes.length, at);
     });
-    broker.receive(Buffer.from(name), decodeAtBroker([Buffer.from(name), ...views]), 0);
+    broker.receive(Buffer.from(name), decode("broker", [Buffer.from(name), ...views]), 0);
   };
   from("client", encode("client", requestOf(1, { headers: Buffer.from("headers") })));
   from("worker", encode("worker", readyOf("w", 1)));

@@ -9,11 +9,9 @@ import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
   type AtBroker,
-  type Delivery,
   Dialect,
-  decodeAtBroker,
-  decodeAtClient,
-  decodeAtWorker,
+  decode,
+  type Request,
   STREAM_WINDOW,
 } from "../../../src/patterns/majordomo/protocol.js";
 import { type FromBroker, failureOf, framesOf, readyOf, replyTo, requestOf } from "./messages.js";
@@ -61,7 +59,7 @@ function hear(peer: string, message: AtBroker, now = 0): void {
 
 /** A message of MDP. */
 function hearPlain(peer: string, ...frames: string[]): void {
-  hear(peer, decodeAtBroker([idOf(peer), ...frames.map((frame) => Buffer.from(frame))]));
+  hear(peer, decode("broker", [idOf(peer), ...frames.map((frame) => Buffer.from(frame))]));
 }
 
 /** What a peer was sent since the last look. */
@@ -71,22 +69,22 @@ function sentTo(peer: string): Buffer[][] {
   return found.map((message) => message.slice(1));
 }
 
-const toldTo = (client: string) => sentTo(client).map((frames) => decodeAtClient(frames));
-const heardBy = (worker: string) => sentTo(worker).map((frames) => decodeAtWorker(frames));
+const toldTo = (client: string) => sentTo(client).map((frames) => decode("client", frames));
+const heardBy = (worker: string) => sentTo(worker).map((frames) => decode("worker", frames));
 const join = (worker: string, dialect: Dialect = Dialect.Shoal, now = 0): void =>
   hear(worker, readyOf(worker, 4, 4, dialect) as AtBroker, now);
 const leave = (worker: string): void => hear(worker, { kind: "disconnect", dialect: Dialect.Shoal });
 const ask = (client: string, sequence = 1, now = 0): void => hear(client, requestOf(sequence), now);
 const grant = (client: string, bytes: number): void => hear(client, { kind: "credit", number: 1, bytes });
 const askPlain = (client: string): void => hearPlain(client, "MDPC02", "\x01", "echo", "x");
-const deliveryTo = (worker: string): Delivery =>
-  heardBy(worker).find((input) => input.kind === "request") as Delivery;
-const piece = (worker: string, delivery: Delivery, number: number, body: string | Buffer): void =>
+const deliveryTo = (worker: string): Request =>
+  heardBy(worker).find((input) => input.kind === "request") as Request;
+const piece = (worker: string, delivery: Request, number: number, body: string | Buffer): void =>
   hear(worker, replyTo(delivery, false, number, body));
-const final = (worker: string, delivery: Delivery, pieces: number, ...body: string[]): void =>
+const final = (worker: string, delivery: Request, pieces: number, ...body: string[]): void =>
   hear(worker, replyTo(delivery, true, pieces, ...body));
-const fails = (worker: string, { tag }: Delivery, text: string): void =>
-  hear(worker, failureOf(tag, "worker-failed", text));
+const fails = (worker: string, { number }: Request, text: string): void =>
+  hear(worker, failureOf(number, "worker-failed", text));
 const balance = (): number => {
   const { requests, answered, failed, abandoned, queued: waiting, inFlight } = rules.stats();
   return requests - answered - failed - abandoned - waiting - inFlight;
@@ -143,7 +141,7 @@ describe("an answer in pieces", () => {
     ask("c");
     const delivery = deliveryTo("w");
     grant("c", 5_000);
-    expect(heardBy("w")).toEqual([{ kind: "credit", number: delivery.tag, bytes: 5_000 }]);
+    expect(heardBy("w")).toEqual([{ kind: "credit", number: delivery.number, bytes: 5_000 }]);
     grant("other", 5_000);
     expect(heardBy("w")).toEqual([]);
     make();
@@ -167,12 +165,12 @@ describe("an answer in pieces", () => {
   it("is granted and cancelled by the lower half of its number", () => {
     join("w");
     for (const sequence of [2 ** 32 + 5, 2 ** 32 - 1]) hear("c", requestOf(sequence, { oldest: 1 }));
-    const [first, second] = heardBy("w") as [Delivery, Delivery];
+    const [first, second] = heardBy("w") as [Request, Request];
     hear("c", { kind: "credit", number: 5, bytes: 1_000 });
     hear("c", { kind: "cancel", number: 2 ** 32 - 1 });
     expect(heardBy("w")).toEqual([
-      { kind: "credit", number: first.tag, bytes: 1_000 },
-      { kind: "cancel", number: second.tag },
+      { kind: "credit", number: first.number, bytes: 1_000 },
+      { kind: "cancel", number: second.number },
     ]);
     final("w", first, 0);
     expect(toldTo("c")).toMatchObject([{ kind: "answer", number: 5 }]);
@@ -194,22 +192,22 @@ describe("what waits for a client", () => {
     make({ maxClientBytes: 10_000 });
     join("w");
     for (const sequence of [1, 2, 3]) ask("c", sequence);
-    const [first, second, third] = heardBy("w") as Delivery[];
-    final("w", first as Delivery, 0, "x".repeat(6_000));
+    const [first, second, third] = heardBy("w") as Request[];
+    final("w", first as Request, 0, "x".repeat(6_000));
     queued.set("c", 6_000);
-    final("w", second as Delivery, 0, "y".repeat(6_000));
+    final("w", second as Request, 0, "y".repeat(6_000));
     expect(toldTo("c")).toMatchObject([
       { kind: "answer" },
       { kind: "failure", number: 2, reason: "slow-reader" },
     ]);
-    piece("w", third as Delivery, 0, "a");
-    piece("w", third as Delivery, 1, "z".repeat(6_000));
+    piece("w", third as Request, 0, "a");
+    piece("w", third as Request, 1, "z".repeat(6_000));
     expect(toldTo("c")).toMatchObject([
       { final: false },
       { kind: "failure", number: 3, reason: "slow-reader" },
     ]);
     expect(heardBy("w")).toMatchObject([{ kind: "cancel" }]);
-    final("w", third as Delivery, 2);
+    final("w", third as Request, 2);
     expect(toldTo("c")).toEqual([]);
     expect([rules.stats(), balance()]).toMatchObject([
       { answered: 1, failed: 2, repliesDropped: 2, inFlight: 0 },
@@ -310,10 +308,10 @@ describe("a connection that ends", () => {
     join("w");
     ask("c", 1);
     ask("c", 2);
-    const [first] = heardBy("w") as Delivery[];
-    piece("w", first as Delivery, 0, "a");
+    const [first] = heardBy("w") as Request[];
+    piece("w", first as Request, 0, "a");
     rules.peerLeft(idOf("c"), 10);
-    expect(heardBy("w")).toEqual([{ kind: "cancel", number: (first as Delivery).tag }]);
+    expect(heardBy("w")).toEqual([{ kind: "cancel", number: (first as Request).number }]);
     rules.tick(759);
     expect(heardBy("w")).toEqual([]);
     expect(rules.nextWakeUp()).toBe(760);

@@ -1,28 +1,20 @@
 /** Messages of our dialect for tests of the rules, and what the rules send as frames. */
-import {
-  Batcher,
-  type Layout,
-  messagesAtBroker,
-  messagesAtClient,
-  messagesAtWorker,
-} from "../../../src/patterns/majordomo/batch.js";
+import { Batcher, type Layout, messagesAt } from "../../../src/patterns/majordomo/batch.js";
 import {
   type Answer,
   type AtBroker,
   type AtClient,
   type AtWorker,
-  type Bodied,
   Body,
-  type Delivery,
   Dialect,
-  EMPTY,
   encode,
   type Failure,
   type Frame,
   type FromWorker,
-  NO_LIMIT,
   type Numbered,
+  newRequest,
   type Request,
+  type Role,
   type ToClient,
   type ToWorker,
 } from "../../../src/patterns/majordomo/protocol.js";
@@ -42,19 +34,25 @@ export function idOf(sequence: number, client = 3): Numbered {
 export const NO_ID: Numbered = { clientId: undefined, sequence: 0 };
 
 export function requestOf(sequence: number, given: Partial<Request> = {}): Request {
-  const fixed = { kind: "request", dialect: Shoal, service: ECHO, headers: EMPTY } as const;
-  return { ...fixed, ...idOf(sequence), oldest: sequence, time: NO_LIMIT, body: Body.of(["x"]), ...given };
+  const body = Body.of(["x"]);
+  return {
+    ...newRequest(),
+    number: sequence,
+    ...idOf(sequence),
+    oldest: sequence,
+    service: ECHO,
+    body,
+    ...given,
+  };
 }
 
-export function deliveryOf(tag: number, given: Partial<Delivery> = {}): Delivery {
-  const fixed = { kind: "request", dialect: Shoal, address: NOWHERE, attempt: 1, headers: EMPTY } as const;
-  const body = Body.of([Buffer.from(String(tag))]);
-  return { ...fixed, tag, ...idOf(tag), oldest: 0, time: NO_LIMIT, body, epoch: 0, receivedAt: 0, ...given };
+export function deliveryOf(number: number, given: Partial<Request> = {}): Request {
+  return { ...newRequest(), number, ...idOf(number), body: Body.of([Buffer.from(String(number))]), ...given };
 }
 
 /** The answer to a delivery, or a piece of one. */
-export function replyTo(delivery: Delivery, final: boolean, pieces: number, ...body: Frame[]): Answer {
-  const { dialect, tag: number, address } = delivery;
+export function replyTo(delivery: Request, final: boolean, pieces: number, ...body: Frame[]): Answer {
+  const { dialect, number, address } = delivery;
   return { kind: "answer", dialect, number, address, final, pieces, body: Body.of(body) };
 }
 
@@ -87,12 +85,16 @@ export function framesOf(to: Buffer, message: FromBroker): Buffer[] {
 }
 
 /** Two or more messages as one. */
-export function batchOf<M extends Bodied>(layout: Layout<M>, members: readonly M[]): Buffer[] {
+export function batchOf<M extends Request | Answer>(
+  role: Role,
+  layout: Layout<M>,
+  members: readonly M[],
+): Buffer[] {
   const sent: Buffer[][] = [];
   const send = (_: undefined, frames: Frame[]): void => {
     sent.push(frames.map((frame) => Buffer.from(frame as Buffer)));
   };
-  const batches = new Batcher<undefined, M>(layout, send, () => undefined);
+  const batches = new Batcher<undefined, M>(role, layout, send, () => undefined);
   for (const member of members) batches.add(undefined, member);
   batches.flush();
   const [batch, ...others] = sent as [Buffer[]];
@@ -103,18 +105,18 @@ export function batchOf<M extends Bodied>(layout: Layout<M>, members: readonly M
 /** What a receiver reads. @param frames of the ROUTER, routing id first */
 export function readAtBroker(frames: readonly Buffer[]): AtBroker[] {
   const read: AtBroker[] = [];
-  messagesAtBroker(frames, (message) => read.push({ ...message }));
+  messagesAt("broker", frames, (message) => read.push({ ...message }));
   return read;
 }
 
 export function readAtClient(frames: readonly Buffer[]): AtClient[] {
   const read: AtClient[] = [];
-  messagesAtClient(frames, (message) => read.push({ ...message }));
+  messagesAt("client", frames, (message) => read.push({ ...message }));
   return read;
 }
 
 export function readAtWorker(frames: readonly Buffer[]): AtWorker[] {
   const read: AtWorker[] = [];
-  messagesAtWorker(frames, (message) => read.push(message));
+  messagesAt("worker", frames, (message) => read.push({ ...message }));
   return read;
 }

@@ -6,20 +6,14 @@ import {
   type MajordomoBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import {
-  type AtBroker,
-  type Delivery,
-  Dialect,
-  decodeAtBroker,
-  decodeAtWorker,
-} from "../../../src/patterns/majordomo/protocol.js";
+import { type AtBroker, Dialect, decode, type Request } from "../../../src/patterns/majordomo/protocol.js";
 import { workerSettings } from "../../../src/patterns/majordomo/worker-options.js";
 import { type FromBroker, framesOf, readyOf, replyTo } from "./messages.js";
 
 let rules: BrokerRules;
 let events: MajordomoBrokerEvent[];
 /** What each worker holds, in the order in which it came. */
-let held: Map<string, Delivery[]>;
+let held: Map<string, Request[]>;
 /** Bodies of the replies to the plain client. */
 let replies: string[][];
 
@@ -38,12 +32,12 @@ function leave(worker: string): void {
 
 function ask(body: string, now = 0): void {
   const frames = ["client", "", "MDPC01", "echo", body].map((frame) => Buffer.from(frame));
-  hear("client", now, decodeAtBroker(frames));
+  hear("client", now, decode("broker", frames));
 }
 
 /** The worker answers the oldest that it holds. */
 function answer(worker: string, now: number): void {
-  hear(worker, now, replyTo(held.get(worker)?.shift() as Delivery, true, 0, "done"));
+  hear(worker, now, replyTo(held.get(worker)?.shift() as Request, true, 0, "done"));
 }
 
 /** Every worker has answered so often, each time at once, that it counts as quick. */
@@ -67,7 +61,7 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
     const [, ...frames] = framesOf(to, message);
     if (String(to) === "client") replies.push(frames.slice(3).map(String));
     const at = held.get(String(to));
-    const input = at === undefined ? undefined : decodeAtWorker(frames);
+    const input = at === undefined ? undefined : decode("worker", frames);
     if (input?.kind === "request") at?.push(input);
     return "sent";
   };

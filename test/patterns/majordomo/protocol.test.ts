@@ -2,8 +2,7 @@
 import { describe, expect, it } from "vitest";
 import {
   Body,
-  decodeAtBroker,
-  decodeAtWorker,
+  decode,
   EMPTY,
   failureIn,
   headerOf,
@@ -15,14 +14,14 @@ const PEER = Buffer.from([0, 255, 10, 0, 1]);
 const frames = (...parts: (string | number | Buffer)[]): Buffer[] =>
   parts.map((part) => (typeof part === "number" ? Buffer.of(part) : Buffer.from(part as string)));
 const bodyOf = (message: object): string[] => (message as { body: Body }).body.frames.map(String);
-const atBroker = (...parts: (string | number | Buffer)[]) => decodeAtBroker([PEER, ...frames(...parts)]);
+const atBroker = (...parts: (string | number | Buffer)[]) => decode("broker", [PEER, ...frames(...parts)]);
 
 describe("a broker", () => {
   it("refuses more frames than a worker takes, with those in front of them", () => {
     const message = [PEER, ...frames("", "MDPC01", "echo"), ...Array.from({ length: 65_468 }, () => EMPTY)];
     expect(message).toHaveLength(65_472);
-    expect(decodeAtBroker(message)).toMatchObject({ kind: "request" });
-    expect(decodeAtBroker([...message, EMPTY])).toMatchObject({ kind: "fault", reason: "frames" });
+    expect(decode("broker", message)).toMatchObject({ kind: "request" });
+    expect(decode("broker", [...message, EMPTY])).toMatchObject({ kind: "fault", reason: "frames" });
   });
 
   it("reads HEARTBEAT and DISCONNECT by the numbers of their version", () => {
@@ -45,7 +44,7 @@ describe("a broker", () => {
     const details = Buffer.from(`{"code":"E"}`);
     const frames = [PEER, ...[head, "worker-failed", "no"].map((part) => Buffer.from(part))];
     const chunk = Buffer.concat([details, Buffer.alloc(65_536)]);
-    const kept = decodeAtBroker([...frames, chunk.subarray(0, details.length)]) as { details: Buffer };
+    const kept = decode("broker", [...frames, chunk.subarray(0, details.length)]) as { details: Buffer };
     expect(kept.details.equals(details)).toBe(true);
     expect(kept.details.buffer).not.toBe(chunk.buffer);
     const plain = failureIn(
@@ -73,16 +72,18 @@ describe("a broker", () => {
     ["READY without a service", ["", "MDPW01", 1], "service"],
     ["a reply without a tag", ["", "MDPW01", 3], "number"],
     ["a reply without its empty frame", ["", "MDPW01", 3, "\0\0\0\x01", "x", "y"], "frames"],
+    ["a reply with a longer address", ["", "MDPW01", 3, "\0\0\0\x01", "x", "", "y"], "frames"],
     ["a reply without a body", ["", "MDPW01", 3, "\0\0\0\x01", ""], "body"],
     ["a capacity of 0", ["SHLW01\x01", "echo", "\0\0\0\0\0\0\0\0"], "capacity"],
     ["less capacity than concurrency", ["SHLW01\x01", "echo", "\0\0\0\x02\0\0\0\x01"], "capacity"],
     ["no capacity", ["SHLW01\x01", "echo"], "capacity"],
     ["an id of 3 bytes", ["SHLC01\x02abc", "x"], "id"],
-    ["an id without a service", [`SHLC01\x02${"i".repeat(20)}`, "x"], "service"],
-    ["an id with a service that is cut off", [`SHLC01\x02${"i".repeat(20)}\x05echo`, "x"], "service"],
-    ["a request without its time", [`SHLC01\x02${"i".repeat(20)}\x04echo\0\0\0`, "x"], "headers"],
-    ["too many headers", [`SHLC01\x02${"i".repeat(20)}\x04echo${"\0".repeat(8_197)}`, "x"], "headers"],
-    ["an id without a body", [`SHLC01\x02${"i".repeat(20)}\x04echo\0\0\0\0`], "body"],
+    ["a request without its time", [`SHLC01\x02${"i".repeat(25)}\0\0\0`, "x"], "id"],
+    ["an id without a service", [`SHLC01\x02${"i".repeat(29)}`, "x"], "service"],
+    ["an id with an empty service", [`SHLC01\x02${"i".repeat(29)}\0`, "x"], "service"],
+    ["an id with a service that is cut off", [`SHLC01\x02${"i".repeat(29)}\x05echo`, "x"], "service"],
+    ["too many headers", [`SHLC01\x02${"i".repeat(29)}\x04echo${"\0".repeat(8_193)}`, "x"], "headers"],
+    ["an id without a body", [`SHLC01\x02${"i".repeat(29)}\x04echo`], "body"],
     ["a cancelling without a number", ["SHLC01\x08", ""], "number"],
     ["an answer from a client of shoal's", [`SHLC01\x04${"\0".repeat(8)}`, "x"], "command"],
     ["a header of shoal's without a command", ["SHLC01", "x"], "header"],
@@ -95,6 +96,33 @@ describe("a broker", () => {
   });
 });
 
+describe("a peer", () => {
+  it.each([
+    ["client", [3, 4, 5, 6, 7, 15], "SHLC01"],
+    ["worker", [2, 5, 6, 8, 10, 14], "SHLW01"],
+  ] as const)("that is a %s takes the commands of its side only", (receiver, own, header) => {
+    for (let command = 0; command < 256; command++) {
+      const head = `${header}${String.fromCharCode(command)}`;
+      const read = decode(receiver, [Buffer.from(head, "latin1"), Buffer.from("x")]);
+      const isFault = read.kind === "fault" && read.reason === "command";
+      expect([command, isFault]).toEqual([command, !(own as readonly number[]).includes(command)]);
+    }
+    for (const other of ["client", "worker"] as const)
+      if (other !== receiver)
+        expect(decode(other, [Buffer.from(`${header}\x05`)])).toMatchObject({ reason: "header" });
+  });
+
+  it("without a broker's name for it takes no request and no answer of MDP", () => {
+    for (const [command, empty] of [
+      [2, ""],
+      [2, "x"],
+    ] as const)
+      expect(decode("worker", frames("", "MDPW01", command, empty, "body"))).toMatchObject({ kind: "fault" });
+    expect(decode("client", frames("", "MDPC01", "", "body"))).toMatchObject({ kind: "fault" });
+    expect(decode("client", frames("MDPC02", 4, "echo", "body"))).toMatchObject({ kind: "fault" });
+  });
+});
+
 describe("the two ends of each message", () => {
   it("a number is found by its lower half, as long as no more than 2^32 newer ones follow", () => {
     for (const newest of [1, 7, 2 ** 31, 2 ** 32, 2 ** 32 + 3, 3 * 2 ** 32 - 1, 2 ** 52])
@@ -103,7 +131,7 @@ describe("the two ends of each message", () => {
   });
 
   it("a worker sends back all frames of an address, as behind a chain of brokers", () => {
-    const request = decodeAtWorker(frames("", "MDPW01", 2, "hop1", "hop2", "", "x"));
+    const request = decode("worker", frames("", "MDPW01", 2, "hop1", "hop2", "", "x"));
     expect(request).toMatchObject({ address: frames("hop1", "hop2", "") });
     expect(bodyOf(request)).toEqual(["x"]);
   });

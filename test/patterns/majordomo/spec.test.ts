@@ -1,15 +1,9 @@
 /** docs/spec/majordomo.md: its vectors are what this code writes, and what it reads. */
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
+import { ANSWERS, type Layout, REQUESTS } from "../../../src/patterns/majordomo/batch.js";
 import {
-  ANSWERS,
-  DELIVERIES,
-  type Layout,
-  REPLIES,
-  REQUESTS,
-} from "../../../src/patterns/majordomo/batch.js";
-import {
-  type Bodied,
+  type Answer,
   Body,
   decodeHeaders,
   encode,
@@ -17,6 +11,7 @@ import {
   type Frames,
   type Numbered,
   type Request,
+  type Role,
 } from "../../../src/patterns/majordomo/protocol.js";
 import {
   answerOf,
@@ -47,8 +42,13 @@ const delivery = deliveryOf(9, { ...id, oldest: 3, time: 29_990, attempt: 2, hea
 const details = Buffer.from('{"code":"E"}');
 
 const BODIES = ["hi", "ho!"].map((text) => Body.of([text]));
-const twoOf = <M extends Bodied>(layout: Layout<M>, make: (i: number, body: Body) => M): Frames =>
+const twoOf = <M extends Request | Answer>(
+  role: Role,
+  layout: Layout<M>,
+  make: (i: number, body: Body) => M,
+): Frames =>
   batchOf(
+    role,
     layout,
     BODIES.map((body, i) => make(i, body)),
   );
@@ -68,14 +68,14 @@ const VECTORS: Record<string, Frames> = {
   PARTIAL: encode("worker", replyTo(delivery, false, 0, "hi")),
   FINAL: encode("worker", replyTo(delivery, true, 0, "hi")),
   FAILURE: encode("worker", { ...failureOf(9, "worker-failed", "no"), details }),
-  "a batch of requests": twoOf(REQUESTS, (i, body) =>
+  "a batch of requests": twoOf("client", REQUESTS, (i, body) =>
     requestOf(5 + i, { ...idOf(5 + i), oldest: 3, time: 30_000, body }),
   ),
-  "a batch of answers": twoOf(ANSWERS, (i, body) => answerOf(5 + i, { body })),
-  "a batch of REQUESTs": twoOf(DELIVERIES, (i, body) =>
+  "a batch of answers": twoOf("client", ANSWERS, (i, body) => answerOf(5 + i, { body })),
+  "a batch of REQUESTs": twoOf("worker", REQUESTS, (i, body) =>
     deliveryOf(9 + i, { ...idOf(5 + i), oldest: 3, time: 30_000, body }),
   ),
-  "a batch of FINALs": twoOf(REPLIES, (i, body) => ({
+  "a batch of FINALs": twoOf("worker", ANSWERS, (i, body) => ({
     ...replyTo(deliveryOf(9 + i), true, 0),
     body,
   })),

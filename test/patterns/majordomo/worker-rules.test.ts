@@ -1,10 +1,11 @@
 /** A worker whose connection ends: what it gives up, and when it is back. */
 import { expect, it } from "vitest";
-import { Body, type Delivery, Dialect, decodeAtWorker } from "../../../src/patterns/majordomo/protocol.js";
-import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
+import { Body, Dialect, decode } from "../../../src/patterns/majordomo/protocol.js";
+import { type Delivery, WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 
 function sessionOf(dialect?: Dialect, opens = true) {
   const log: string[] = [];
+  const given: Delivery[] = [];
   const session = new WorkerSession(
     {
       service: Buffer.from("echo"),
@@ -31,7 +32,7 @@ function sessionOf(dialect?: Dialect, opens = true) {
         return true;
       },
       credit: () => undefined,
-      start: () => log.push("start"),
+      start: (delivery) => log.push("start") && given.push(delivery),
       cancel: () => undefined,
       joined: () => log.push("joined"),
       left: (reason, retryIn) => log.push(`${reason}, back in ${retryIn} ms`),
@@ -40,7 +41,7 @@ function sessionOf(dialect?: Dialect, opens = true) {
     () => 0,
   );
   session.start(0);
-  return { session, said: () => log.splice(0) };
+  return { session, given, said: () => log.splice(0) };
 }
 
 it("a worker whose connection ends says READY on a new one, later each time that nothing came over it", () => {
@@ -53,7 +54,13 @@ it("a worker whose connection ends says READY on a new one, later each time that
   session.disconnected(61);
   expect(said()).toEqual(["open", "joined", "close", "lost, back in 100 ms"]);
   session.tick(161);
-  session.receive(decodeAtWorker(["", "MDPW01", "\x04"].map((frame) => Buffer.from(frame))), 170);
+  session.receive(
+    decode(
+      "worker",
+      ["", "MDPW01", "\x04"].map((frame) => Buffer.from(frame)),
+    ),
+    170,
+  );
   session.disconnected(171);
   expect(said()).toEqual(["open", "joined", "close", "lost, back in 50 ms"]);
 });
@@ -67,22 +74,32 @@ it("a worker that cannot have a socket is not registered, and tries again later 
 
 it("what is no message of the protocol is counted, and is no sign of life", () => {
   const { session, said } = sessionOf(Dialect.Mdp01);
-  session.receive(decodeAtWorker(["", "MDPW01", "\x09"].map((frame) => Buffer.from(frame))), 2_900);
+  session.receive(
+    decode(
+      "worker",
+      ["", "MDPW01", "\x09"].map((frame) => Buffer.from(frame)),
+    ),
+    2_900,
+  );
   session.tick(3_000);
   expect(said()).toEqual(["open", "joined", "fault", "close", "expired, back in 50 ms"]);
 });
 
 it("a draining worker says DISCONNECT to a plain broker behind its last answer, at once when it has none to give", () => {
-  const frames = (...message: string[]) => decodeAtWorker(message.map((frame) => Buffer.from(frame)));
+  const frames = (...message: string[]) =>
+    decode(
+      "worker",
+      message.map((frame) => Buffer.from(frame)),
+    );
   const request = frames("", "MDPW01", "\x02", "client", "", "body");
-  const { session, said } = sessionOf(Dialect.Mdp01);
+  const { session, given, said } = sessionOf(Dialect.Mdp01);
   session.receive(request, 10);
   session.drain();
   session.drain();
   expect([said(), session.ready]).toEqual([["open", "joined", "start"], true]);
   expect(
     session.reply(
-      { delivery: request as Delivery, pieces: 0, settled: () => undefined },
+      { delivery: given[0] as Delivery, pieces: 0, settled: () => undefined },
       true,
       Body.of(["answer"]),
     ),

@@ -7,16 +7,7 @@
 
 import { costOf } from "../../../src/core/frame-cost.js";
 import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
-import {
-  ANSWERS,
-  Batcher,
-  DELIVERIES,
-  messagesAtBroker,
-  messagesAtClient,
-  messagesAtWorker,
-  REPLIES,
-  REQUESTS,
-} from "../../../src/patterns/majordomo/batch.js";
+import { ANSWERS, Batcher, messagesAt, REQUESTS } from "../../../src/patterns/majordomo/batch.js";
 import {
   brokerSettings,
   type MajordomoBrokerLimits,
@@ -28,15 +19,13 @@ import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
 import {
   type Answer,
   Body,
-  type Delivery,
   Dialect,
   encode,
   type FromWorker,
-  type Given,
   type Request,
   STREAM_WINDOW,
 } from "../../../src/patterns/majordomo/protocol.js";
-import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
+import { type Delivery, WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import type { Network } from "../../../src/testing/network.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
@@ -190,14 +179,16 @@ export class SimulatedBroker {
   /** What comes while the process stands still. */
   #missed: (() => void)[] | undefined;
   readonly #soon = (flush: () => void): void => this.world.afterGathering(() => this.#hear(flush));
-  readonly #deliveries = new Batcher<Buffer, Given>(
-    DELIVERIES,
+  readonly #deliveries = new Batcher<Buffer, Request>(
+    "worker",
+    REQUESTS,
     (worker, message) => {
       if (this.#put(worker, message) !== "sent") this.rules.unreachable(worker);
     },
     this.#soon,
   );
   readonly #answers = new Batcher<Buffer, Answer>(
+    "client",
     ANSWERS,
     (client, message, first, count) => {
       const sent = this.#put(client, message);
@@ -227,7 +218,7 @@ export class SimulatedBroker {
       this.#hear(() => {
         const id = this.#ids.get(from) ?? Buffer.from(from);
         this.#ids.set(from, id);
-        messagesAtBroker([id, ...frames], (message) => this.rules.receive(id, message, simulation.now));
+        messagesAt("broker", [id, ...frames], (message) => this.rules.receive(id, message, simulation.now));
       }),
     );
     this.#timer = new RulesTimer(simulation, this.rules);
@@ -354,7 +345,8 @@ export class SimulatedWorker {
       return false;
     };
     const replies = new Batcher<undefined, Answer>(
-      REPLIES,
+      "worker",
+      ANSWERS,
       (_, message) => void send(message),
       (flush) => world.afterGathering(flush),
     );
@@ -378,7 +370,7 @@ export class SimulatedWorker {
       {
         open: () => {
           const receive = (frames: Buffer[]): void => {
-            messagesAtWorker(frames, (message) => session.receive(message, simulation.now));
+            messagesAt("worker", frames, (message) => session.receive(message, simulation.now));
             timer.update();
           };
           const tell = (what: "lost" | "refused"): void => {
@@ -425,7 +417,7 @@ export class SimulatedWorker {
     const pieces = piecesAsked(asked);
     if (pieces > 0) {
       const job = new StreamJob(this, session, delivery, `${this.service}:${asked}`, pieces);
-      if (delivery.dialect === Dialect.Shoal) this.#jobs.set(tagKey(session, delivery.tag), job);
+      if (delivery.dialect === Dialect.Shoal) this.#jobs.set(tagKey(session, delivery.number), job);
       job.pull();
       return;
     }
@@ -549,6 +541,7 @@ export class SimulatedClient {
     const key = Buffer.alloc(8);
     key.writeUInt32BE(simulation.random.integer(0, 0xffff_ffff));
     const requests = new Batcher<number, Request>(
+      "client",
       REQUESTS,
       (number, message) => this.#connections.get(number)?.send(message),
       (flush) => world.afterGathering(flush),
@@ -567,7 +560,7 @@ export class SimulatedClient {
         open: (number, endpoint) => {
           const receive = (frames: Buffer[]): void => {
             if (!this.#connections.has(number)) return;
-            messagesAtClient(frames, (message) => {
+            messagesAt("client", frames, (message) => {
               if (this.#connections.has(number)) this.rules.receive(number, message, simulation.now);
             });
             this.#timer?.update();
