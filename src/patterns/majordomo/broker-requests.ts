@@ -30,7 +30,6 @@ import {
   Dialect,
   EMPTY,
   type Failure,
-  failureIn,
   MAX_TAG,
   NO_BODY,
   NO_LIMIT,
@@ -126,8 +125,7 @@ export class BrokerRequests {
     if (request?.stage === Stage.Delivered) this.#grant(request, bytes);
   }
 
-  reply(worker: Worker, answer: Answer, now: number): void {
-    const { number, final, pieces, body } = answer;
+  reply(worker: Worker, { number, final, pieces, body }: Answer, now: number): void {
     const request = this.#deliveredTo(worker, number);
     if (request === undefined) return;
     const complete = pieces < 0 || pieces === request.pieces;
@@ -136,12 +134,6 @@ export class BrokerRequests {
       if (request.over !== undefined) return;
       if (complete) this.#piece(request, body);
       else this.#breakOff(request, "incomplete");
-      return;
-    }
-    // Plain workers report failures as answers.
-    const failure = worker.dialect === Dialect.Shoal ? undefined : failureIn(body);
-    if (failure !== undefined) {
-      this.failure(worker, { ...answer, kind: "failure", ...failure }, now);
       return;
     }
     this.#endDelivery(request);

@@ -19,11 +19,11 @@ import type { Call, Connection } from "./client-calls.js";
 import { ClientConnections, type ClientEffects, type ClientLimits } from "./client-connections.js";
 import type { MajordomoBrokerLeaveReason, MajordomoClientStats } from "./client-options.js";
 import {
+  type Addressed,
   type Answer,
   type AtClient,
   Dialect,
   type Failed,
-  failureIn,
   MAX_TIME,
   NO_BODY,
   NO_LIMIT,
@@ -167,8 +167,7 @@ export class ClientRules {
     connection.lastSeen = now;
     switch (input.kind) {
       case "answer":
-        if (input.dialect !== Dialect.Shoal) this.#plainAnswer(connection, input, now);
-        else this.#answer(this.#callOf(input.number), input, now);
+        this.#answer(this.#callOf(connection, input), input, now);
         break;
       case "negotiated":
         if (connections.isReady || connection !== connections.main) break;
@@ -185,8 +184,8 @@ export class ClientRules {
         }
         break;
       case "failure": {
-        const call = this.#callOf(input.number);
-        const isStopping = input.reason === "stopping";
+        const call = this.#callOf(connection, input);
+        const isStopping = input.reason === "stopping" && connection.isExtended;
         // The call was sent to another broker since.
         if (call === undefined || call.connection !== connection) this.counters.late += 1;
         else if (!isStopping || !this.#askElsewhere(call, connection, now)) this.#refused(call, input, now);
@@ -387,18 +386,9 @@ export class ClientRules {
     return lateError(`${service.name}: ${what}`, endpoint === "" ? [] : [endpoint], this.#lastFailure);
   }
 
-  #callOf(number: number): Call | undefined {
-    return this.#calls.get(numberNear(number, this.#sequence));
-  }
-
-  #plainAnswer({ call }: Connection, input: Answer, now: number): void {
-    if (call === undefined || input.address[0]?.equals(call.service.frame) !== true) {
-      this.counters.late += 1;
-      return;
-    }
-    const failure = input.final ? failureIn(input.body) : undefined;
-    if (failure !== undefined) this.#refused(call, failure, now);
-    else this.#answer(call, input, now);
+  #callOf({ call }: Connection, { dialect, number, address }: Addressed): Call | undefined {
+    if (dialect === Dialect.Shoal) return this.#calls.get(numberNear(number, this.#sequence));
+    return call !== undefined && address[0]?.equals(call.service.frame) ? call : undefined;
   }
 
   #answer(call: Call | undefined, { body, final, pieces }: Answer, now: number): void {

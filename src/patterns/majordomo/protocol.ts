@@ -475,7 +475,7 @@ function decodePlain(
   frames: readonly Buffer[],
   at: number,
   command: number,
-): Request | Answer | Fault {
+): Request | Answer | Failure | Fault {
   const isRequest = command === Command.Request;
   const worker = role === "worker" ? dialect : undefined;
   const first = frames[at];
@@ -497,7 +497,10 @@ function decodePlain(
     return Object.assign(newRequest(), { dialect, address, service, body });
   }
   const number = worker === undefined ? 0 : readUint32(first as Buffer, 0);
-  return { kind: "answer", dialect, number, address, final: command === Command.Final, pieces: -1, body };
+  const final = command === Command.Final;
+  const failure = final ? failureIn(body) : undefined;
+  if (failure !== undefined) return { kind: "failure", dialect, number, address, ...failure };
+  return { kind: "answer", dialect, number, address, final, pieces: -1, body };
 }
 
 /** From a client, or for a worker. */
@@ -687,7 +690,7 @@ export function beatInterval(own: number, expected: number): number {
 }
 
 /** A plain peer's error reply. */
-export function failureIn(body: Body): Failed | undefined {
+function failureIn(body: Body): Failed | undefined {
   if (body.length !== 3) return undefined;
   const [mark, reason, text] = body.frames;
   if (!ERROR_MARK.equals(mark as Buffer)) return undefined;

@@ -1,13 +1,6 @@
 /** Frames to commands, as brokers, workers and clients meet them on the wire. */
 import { describe, expect, it } from "vitest";
-import {
-  Body,
-  decode,
-  EMPTY,
-  failureIn,
-  headerOf,
-  numberNear,
-} from "../../../src/patterns/majordomo/protocol.js";
+import { type Body, decode, EMPTY, headerOf, numberNear } from "../../../src/patterns/majordomo/protocol.js";
 
 const PEER = Buffer.from([0, 255, 10, 0, 1]);
 
@@ -47,10 +40,8 @@ describe("a broker", () => {
     const kept = decode("broker", [...frames, chunk.subarray(0, details.length)]) as { details: Buffer };
     expect(kept.details.equals(details)).toBe(true);
     expect(kept.details.buffer).not.toBe(chunk.buffer);
-    const plain = failureIn(
-      Body.of([Buffer.from("shoal.error"), Buffer.from("worker-failed"), Buffer.from(long)]),
-    );
-    expect(plain).toEqual({ reason: "worker-failed", text: cut });
+    const plain = atBroker("", "MDPW01", 3, "\0\0\0\x01", "", "shoal.error", "worker-failed", long);
+    expect(plain).toMatchObject({ kind: "failure", number: 1, reason: "worker-failed", text: cut });
   });
 
   it.each([
@@ -136,13 +127,20 @@ describe("the two ends of each message", () => {
     expect(bodyOf(request)).toEqual(["x"]);
   });
 
-  it("nothing but a whole error mark is a failure", () => {
-    expect(failureIn(Body.of(frames("shoal.error", "overloaded", "full")))).toEqual({
+  it("nothing but a whole error mark at the end of a plain answer is a failure", () => {
+    const answer = (...body: string[]) => decode("client", frames("", "MDPC01", "echo", ...body));
+    expect(answer("shoal.error", "overloaded", "full")).toMatchObject({
+      kind: "failure",
+      address: frames("echo"),
       reason: "overloaded",
       text: "full",
     });
-    expect(failureIn(Body.of(frames("shoal.error", "overloaded")))).toBeUndefined();
-    expect(failureIn(Body.of(frames("shoal.errors", "overloaded", "full")))).toBeUndefined();
+    expect(answer("shoal.error", "overloaded").kind).toBe("answer");
+    expect(answer("shoal.errors", "overloaded", "full").kind).toBe("answer");
+    const piece = frames("MDPC02", 2, "echo", "shoal.error", "overloaded", "full");
+    expect(decode("client", piece)).toMatchObject({ kind: "answer", final: false });
+    const ours = frames(`SHLC01\x04${"\0".repeat(8)}`, "shoal.error", "overloaded", "full");
+    expect(decode("client", ours).kind).toBe("answer");
     expect(headerOf(Buffer.from("MDPC0"))).toBeUndefined();
   });
 });
