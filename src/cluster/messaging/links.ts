@@ -2,7 +2,7 @@
  * Links to the members of a cluster: ordered, acknowledged, bounded streams of items, dialled on first use.
  *
  *   send ──> Sending (one a peer) ──protocol──> Receiving (one a peer) ──> onItem
- *                     ^─────────── WELCOME, ACK ───────────┘
+ *                     ^─────────────── ACK ────────────────┘
  *
  * Service messages that name some of this node's protocols get a lane: a separate link for each list of protocols.
  * docs/spec/messaging.md has the rules.
@@ -29,7 +29,7 @@ import type { Publication } from "./publication.js";
 import { type FrameFault, Receiving, type ReceivingEffects } from "./receiving.js";
 import { Sending, type SendingEffects, type SendingLane } from "./sending.js";
 import type { WindowLimits } from "./window.js";
-import { decodeHello, encodeHello, encodeWelcome, type Hello } from "./wire.js";
+import { decodeHello, encodeAck, encodeHello, type Hello } from "./wire.js";
 
 export type LinkRefusal =
   | FrameFault
@@ -604,10 +604,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     this.streams.take(stream, receiving);
     receiving.connected(stream.protocol);
     receiving.setMarks(hello.maxWaiting, hello.maxWaitingBytes);
-    const { session } = hello;
-    const { received, delivered } = window;
-    this.streams.answer(stream, lane, encodeWelcome({ session, received, delivered }));
-    window.acked = delivered;
+    window.acked = window.delivered;
+    this.streams.answer(stream, lane, encodeAck(hello.session, window.acked));
     return undefined;
   }
 }

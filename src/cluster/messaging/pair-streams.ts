@@ -5,7 +5,7 @@
  *                              stream to a node, per bus
  *   Receiving <──in────────────┘                        └──out── the other node's Sending
  *
- * BATCH and ITEM go to the other node's `in`, which HELLO makes; WELCOME, ACK and REFUSED to its `out`.
+ * BATCH goes to the other node's `in`, which HELLO makes; ACK and REFUSED to its `out`.
  */
 
 import type { Duplex } from "node:stream";
@@ -272,15 +272,14 @@ export class PairStreams {
     const type = frame[0];
     if (lane > MAX_LANES) return false;
     const ends = this.#ends.get(stream)?.[lane];
-    if (type === LinkFrame.WELCOME || type === LinkFrame.ACK || type === LinkFrame.REFUSED) {
+    if (type === LinkFrame.ACK || type === LinkFrame.REFUSED) {
       ends?.out?.onFrame(frame);
       return true;
     }
     const links = this.#accepting.get(stream.protocol);
     if (links === undefined) return false;
     const receiving = ends?.in;
-    if (receiving !== undefined && (type === LinkFrame.BATCH || type === LinkFrame.ITEM))
-      receiving.onFrame(frame);
+    if (receiving !== undefined && type === LinkFrame.BATCH) receiving.onFrame(frame);
     else if (receiving !== undefined || type === LinkFrame.HELLO)
       links.onHello(stream, lane, frame, receiving?.id);
     // This end has given the link up: it begins again with a greeting.

@@ -1,8 +1,8 @@
 /**
  * The receiving end of a link: passes one peer's items, in order, to the program, and acknowledges them.
  *
- *   data frame ──window.accept──> items ──onItem──> delivered ──some ms, half of what the sender keeps, 256 KiB──> ACK
- *                                  │ a promise: the rest waits in the queue, bounded by the peer's window
+ *   BATCH ──window.accept──> items ──onItem──> delivered ──some ms, half of what the sender keeps, 256 KiB──> ACK
+ *                             │ a promise: the rest waits in the queue, bounded by the peer's window
  *
  * An acknowledgement costs a system call at both ends, as much as a message, and only makes room. It waits for enough
  * items by the sender's marks, for an item with a waiting caller, or for items to the peer in the same write; else for
@@ -32,7 +32,6 @@ import {
   encodeAck,
   type Hello,
   ITEM_HEADER,
-  LinkFrame,
   sequenceOf,
 } from "./wire.js";
 
@@ -154,11 +153,12 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     if (count === 0) return "malformed";
     const bytes = frame.length;
     if (bytes > this.#maxItem + BATCH_HEADER + ITEM_HEADER) return "too-large";
+    // They came by an earlier stream, perhaps into the queue.
+    if (first + count <= this.window.received) return undefined;
     if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > LINK_WINDOW + this.#maxItem) return "flood";
     if (this.#queue.length >= LINK_MESSAGES) return "flood";
     const skip = this.window.accept(first, count);
     if (skip < 0) return "sequence";
-    if (skip === count) return undefined;
     if (this.#paused) {
       this.#queue.push({ frame, skip });
       this.#queuedBytes += bytes;
@@ -189,18 +189,11 @@ export class Receiving implements IncomingLink, ReceivingEnd {
 
   #deliver(frame: Buffer, skip: number): FrameFault | undefined {
     this.#unackedBytes += frame.length;
-    let fault: FrameFault | undefined;
-    if (frame[0] === LinkFrame.ITEM) {
-      this.#reader = undefined;
-      this.#handle(frame);
-    } else {
-      const reader = new BatchReader(frame);
-      const count = countOf(frame);
-      for (let i = 0; i < skip; i++) reader.next();
-      this.#reader = reader;
-      this.#left = count - skip;
-      fault = this.#run();
-    }
+    const reader = new BatchReader(frame);
+    for (let i = 0; i < skip; i++) reader.next();
+    this.#reader = reader;
+    this.#left = countOf(frame) - skip;
+    const fault = this.#run();
     this.#acknowledgeInTime();
     return fault;
   }
@@ -247,17 +240,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
       window.delivered += 1;
     }
     return reader.isWhole ? undefined : "malformed";
-  }
-
-  #handle(frame: Buffer): void {
-    const kind = frame[7] as number;
-    const epoch = this.#epoch;
-    const done =
-      kind === MessageKind.PUBLISH
-        ? this.#links.onPublish(this, frame, ITEM_HEADER, frame.length)
-        : this.#onItem(kind, frame.subarray(ITEM_HEADER));
-    if (done !== undefined) this.#pause(done);
-    else if (epoch === this.#epoch) this.window.delivered += 1;
   }
 
   #onItem(kind: number, item: Buffer): void | Promise<void> {

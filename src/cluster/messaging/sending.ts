@@ -1,7 +1,7 @@
 /**
  * The sending end of a link: dials a peer by the best protocol that works, greets it, and sends the window's items.
  *
- *            send                          onOpen             WELCOME
+ *            send                          onOpen               ACK
  *   idle ──────────> connecting ─────────────────> greeting ─────────> up ──idle for a minute──> idle
  *    ^                 │  ^ │ fails: the next protocol, at once          │
  *    │                 v  │ v all failed                                 │ the connection ends
@@ -32,7 +32,7 @@ import type { DialTarget } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
-import { decodeAck, decodeRefused, decodeWelcome, LinkFrame, type Welcome } from "./wire.js";
+import { decodeAck, decodeRefused, LinkFrame } from "./wire.js";
 
 /** Shared by all links of the same protocols. */
 export interface SendingLane {
@@ -446,10 +446,7 @@ export class Sending {
   #onFrame(attempt: Attempt, frame: Buffer): void {
     switch (frame[0]) {
       case LinkFrame.ACK:
-        if (attempt === this.#current) this.#onAck(attempt, frame);
-        break;
-      case LinkFrame.WELCOME:
-        this.#onWelcome(attempt, decodeWelcome(frame));
+        this.#onAck(attempt, decodeAck(frame));
         break;
       case LinkFrame.REFUSED:
         this.#refused(attempt, decodeRefused(frame) ?? "malformed");
@@ -459,11 +456,14 @@ export class Sending {
     }
   }
 
-  #onAck(attempt: Attempt, frame: Buffer): void {
-    const ack = decodeAck(frame);
-    if (ack === undefined) this.#failed(attempt, "malformed");
-    else if (ack.session === this.window.session && !this.#acknowledged(ack.delivered))
-      this.#failed(attempt, "sequence");
+  #onAck(attempt: Attempt, ack: ReturnType<typeof decodeAck>): void {
+    if (ack === undefined) {
+      this.#failed(attempt, "malformed");
+      return;
+    }
+    if (ack.session !== this.window.session) return; // This end gave it up.
+    if (attempt === this.#attempt) this.#greeted(attempt, ack.delivered);
+    else if (!this.#acknowledged(ack.delivered)) this.#failed(attempt, "sequence");
   }
 
   #acknowledged(delivered: number): boolean {
@@ -476,22 +476,17 @@ export class Sending {
     return true;
   }
 
-  #onWelcome(attempt: Attempt, welcome: Welcome | undefined): void {
+  /** The first acknowledgement over a stream: the rest is sent over it, again if it was sent before. */
+  #greeted(attempt: Attempt, delivered: number): void {
     const { window } = this;
-    if (welcome === undefined) {
-      this.#failed(attempt, "malformed");
-      return;
-    }
-    // Of an earlier hello, or repeated: it would make the link send everything again.
-    if (attempt !== this.#attempt || welcome.session !== window.session) return;
-    const { delivered } = window;
-    if (!window.resume(welcome.received, welcome.delivered)) {
+    attempt.deliveredBefore = window.delivered;
+    window.disconnected();
+    if (!window.ack(delivered)) {
       const lost = this.#loseSession();
       this.#failed(attempt, "sequence");
       if (lost > 0) this.#links.effects.onLost?.(this.id, lost);
       return;
     }
-    attempt.deliveredBefore = delivered;
     this.#settleDelivered();
     this.#take(attempt);
     this.#links.onUp(this);

@@ -24,8 +24,6 @@ import type { Publication } from "./publication.js";
 import { type WindowSlab, WindowSlabs } from "./window-slabs.js";
 import { BATCH_HEADER, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
 
-/** Kind and length. */
-const ITEM_OVERHEAD = 5;
 const NO_MEMORY = Buffer.alloc(0);
 
 export interface WindowLimits {
@@ -38,7 +36,7 @@ class Batch {
   readonly first: number;
   count = 0;
   bytes = 0;
-  /** Part of a slab; of an item by reference, its header. */
+  /** Part of a slab; for an item by reference, what precedes it. */
   readonly memory: Buffer;
   readonly start: number;
   end: number;
@@ -139,7 +137,7 @@ export class SendWindow {
   hasRoom(size: number): boolean {
     const waiting = this.offered - this.acked;
     if (waiting === 0) return true;
-    return waiting < this.#limits.items && this.waitingBytes + size + ITEM_OVERHEAD <= this.#limits.bytes;
+    return waiting < this.#limits.items && this.waitingBytes + size + ITEM_HEADER <= this.#limits.bytes;
   }
 
   /**
@@ -156,14 +154,15 @@ export class SendWindow {
     this.#unsent += 1;
     this.#inFlight += batch.bytes;
     if (batch === this.#open) this.#open = undefined;
-    if (batch.wasSent) this.resent += batch.count;
+    const { memory, slab, start, end, item, wasSent } = batch;
+    if (wasSent) this.resent += batch.count;
     else this.everSent = batch.first + batch.count;
     batch.wasSent = true;
-    const { memory, slab, start, end, item } = batch;
-    if (item !== undefined) return [memory, item];
-    if (!isCopied && slab !== undefined) slab.isPinned = true;
+    // The acknowledgement may be for the batch as it was sent before, while this one waits in the connection.
+    if ((wasSent || !isCopied) && slab !== undefined) slab.isPinned = true;
     writeUint16(memory, start + 7, batch.count);
-    return [memory.subarray(start, end)];
+    const bytes = memory.subarray(start, end);
+    return item === undefined ? [bytes] : [bytes, item];
   }
 
   /** @param delivered items of this session. @returns whether that is possible */
@@ -192,24 +191,6 @@ export class SendWindow {
     this.#inFlight = 0;
   }
 
-  /**
-   * A connection begins.
-   *
-   * @returns `false`: the peer lacks acknowledged items, or has items that were never sent
-   */
-  resume(received: number, delivered: number): boolean {
-    this.disconnected();
-    if (received < this.acked || received > this.everSent || delivered > received) return false;
-    if (!this.ack(delivered)) return false;
-    // Items that the peer has and has not delivered are not sent again.
-    for (; this.hasUnsent; this.#unsent += 1) {
-      const batch = this.#batches.at(this.#unsent);
-      if (batch.first + batch.count > received) break;
-      this.#inFlight += batch.bytes;
-    }
-    return true;
-  }
-
   /** The peer is gone or another life. */
   reset(): void {
     this.lost += this.waiting;
@@ -236,8 +217,8 @@ export class SendWindow {
     let batch = this.#open;
     if (
       batch === undefined ||
-      batch.end - batch.start + size + ITEM_OVERHEAD > MAX_BATCH ||
-      batch.end + size + ITEM_OVERHEAD > this.#memory.length ||
+      batch.end - batch.start + size + ITEM_HEADER > MAX_BATCH ||
+      batch.end + size + ITEM_HEADER > this.#memory.length ||
       batch.count >= MAX_BATCH_ITEMS
     )
       batch = this.#openBatch(size);
@@ -257,7 +238,7 @@ export class SendWindow {
   }
 
   #openBatch(size: number): Batch {
-    const slab = this.#slabs.room(BATCH_HEADER + ITEM_OVERHEAD + size);
+    const slab = this.#slabs.room(BATCH_HEADER + ITEM_HEADER + size);
     const { bytes, end: start } = slab;
     this.#slab = slab;
     this.#memory = bytes;
@@ -274,13 +255,14 @@ export class SendWindow {
   }
 
   #offerLarge(kind: number, item: Uint8Array): void {
-    const head = Buffer.allocUnsafe(ITEM_HEADER);
-    head[0] = LinkFrame.ITEM;
+    const head = Buffer.allocUnsafe(BATCH_HEADER + ITEM_HEADER);
+    head[0] = LinkFrame.BATCH;
     writeUint48(head, 1, this.offered);
-    head[7] = kind;
-    const batch = new Batch(this.offered, head, 0, ITEM_HEADER, item, undefined);
+    head[BATCH_HEADER] = kind;
+    const end = writeUint(head, BATCH_HEADER + 1, item.length);
+    const batch = new Batch(this.offered, head, 0, end, item, undefined);
     batch.count = 1;
-    batch.bytes = ITEM_HEADER + item.length;
+    batch.bytes = end + item.length;
     this.waitingBytes += batch.bytes;
     this.#batches.push(batch);
     this.#open = undefined;
@@ -313,14 +295,12 @@ export class ReceiveWindow {
   }
 
   /**
-   * @param first number of the data frame's first item
+   * @param first number of the first item of a batch that is not repeated as a whole
    * @returns number of repeated items at its beginning, which are skipped; -1: earlier items are missing
    */
   accept(first: number, count: number): number {
     const had = this.received - first;
-    if (had < 0) return -1;
-    if (had >= count) return count;
-    this.received = first + count;
-    return had;
+    if (had >= 0) this.received = first + count;
+    return Math.max(-1, had);
   }
 }

@@ -4,26 +4,23 @@
  *   from the sender (its end dialled)
  *     HELLO     1 | fields of Hello, ids as bytes and numbers as uints
  *     BATCH     2 | sequence 6 | count 2 | item, count times        item   kind 1 | length uint | bytes
- *     ITEM      3 | sequence 6 | kind 1 | item
  *   from the receiver
- *     WELCOME   4 | session 4 | delivered 6 | received 6
- *     REFUSED   5 | reason text
- *     ACK       6 | session 4 | delivered 6
+ *     ACK       3 | session 4 | delivered 6      also the answer to HELLO
+ *     REFUSED   4 | reason text
  *
- * The sequence is the number of a frame's first item in its session. docs/spec/messaging.md has the rules.
+ * The sequence is the number of a batch's first item in its session. docs/spec/messaging.md has the rules.
  */
 import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
 import { slice } from "../../core/memory.js";
 import { MAX_LANES } from "./bounds.js";
 import { Reader, readUint48, Writer, writeUint48 } from "./compact.js";
 
-export const LinkFrame = { HELLO: 1, BATCH: 2, ITEM: 3, WELCOME: 4, REFUSED: 5, ACK: 6 } as const;
+export const LinkFrame = { HELLO: 1, BATCH: 2, ACK: 3, REFUSED: 4 } as const;
 
-/** Bytes before the items of a BATCH, of the first frame of an ITEM, and of an ACK. */
+/** Bytes before the items of a BATCH; most bytes of an item's kind and length; bytes of an ACK. */
 export const BATCH_HEADER = 9;
-export const ITEM_HEADER = 8;
+export const ITEM_HEADER = 6;
 export const ACK_SIZE = 11;
-const WELCOME_SIZE = 17;
 export const MAX_BATCH_ITEMS = 65_535;
 
 /** Bytes. */
@@ -44,15 +41,6 @@ export interface Hello {
   readonly lane: number;
   /** Items of this session that were sent. */
   readonly sent: number;
-}
-
-/** How far the receiver got in a session. */
-export interface Welcome {
-  readonly session: number;
-  /** Received items. */
-  readonly received: number;
-  /** Of them, those that the program has. */
-  readonly delivered: number;
 }
 
 /** Reused for one frame at a time. */
@@ -87,25 +75,6 @@ export function decodeHello(frame: Buffer): Hello | undefined {
   return reader.failed ? undefined : hello;
 }
 
-export function encodeWelcome({ session, received, delivered }: Welcome): Buffer {
-  const frame = Buffer.allocUnsafe(WELCOME_SIZE);
-  frame[0] = LinkFrame.WELCOME;
-  writeUint32(frame, 1, session);
-  writeUint48(frame, 5, delivered);
-  writeUint48(frame, ACK_SIZE, received);
-  return frame;
-}
-
-/** @returns `undefined` for an invalid frame */
-export function decodeWelcome(frame: Buffer): Welcome | undefined {
-  if (frame.length !== WELCOME_SIZE || frame[0] !== LinkFrame.WELCOME) return undefined;
-  return {
-    session: readUint32(frame, 1),
-    received: readUint48(frame, ACK_SIZE),
-    delivered: readUint48(frame, 5),
-  };
-}
-
 export function encodeRefused(reason: string): Buffer {
   out.byte(LinkFrame.REFUSED);
   out.text(reason);
@@ -120,6 +89,7 @@ export function decodeRefused(frame: Buffer): string | undefined {
   return reader.failed ? undefined : reason;
 }
 
+/** @param delivered items of the session that the program has */
 export function encodeAck(session: number, delivered: number): Buffer {
   const frame = Buffer.allocUnsafe(ACK_SIZE);
   frame[0] = LinkFrame.ACK;
@@ -136,15 +106,13 @@ export function decodeAck(
   return { session: readUint32(frame, 1), delivered: readUint48(frame, 5) };
 }
 
-/** The number of a data frame's first item; -1 for another frame. */
+/** The number of a batch's first item; -1 for another frame. */
 export function sequenceOf(frame: Buffer): number {
-  const type = frame[0];
-  if (type === LinkFrame.BATCH ? frame.length <= BATCH_HEADER : frame.length < ITEM_HEADER) return -1;
-  return type === LinkFrame.BATCH || type === LinkFrame.ITEM ? readUint48(frame, 1) : -1;
+  return frame[0] === LinkFrame.BATCH && frame.length > BATCH_HEADER ? readUint48(frame, 1) : -1;
 }
 
-export function countOf(frame: Buffer): number {
-  return frame[0] === LinkFrame.BATCH ? readUint16(frame, 7) : 1;
+export function countOf(batch: Buffer): number {
+  return readUint16(batch, 7);
 }
 
 /** Reads the items of a BATCH without an object for each. */

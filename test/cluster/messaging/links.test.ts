@@ -7,9 +7,8 @@ import type { ProtocolListener } from "../../../src/cluster/messaging/protocol.j
 import {
   decodeAck,
   decodeRefused,
-  decodeWelcome,
+  encodeAck,
   encodeHello,
-  encodeWelcome,
   type Hello,
   LinkFrame,
 } from "../../../src/cluster/messaging/wire.js";
@@ -760,8 +759,8 @@ describe("protocols", () => {
     const b = await world.node("b", { protocols: [new FakeProtocol()] });
     const [one, two, three] = [new Raw(b), new Raw(b, 1), new Raw(b, 1)];
     admit(one);
-    expect(decodeWelcome(await one.hello())).toMatchObject({ session: 0 });
-    expect(decodeWelcome(await two.hello({ from: one.id }))).toMatchObject({ received: 0 });
+    expect(decodeAck(await one.hello())).toMatchObject({ session: 0 });
+    expect(decodeAck(await two.hello({ from: one.id }))).toMatchObject({ delivered: 0 });
     expect(decodeRefused(await two.hello({ from: one.id, lane: 2 }))).toBe("malformed");
     expect(decodeRefused(await three.hello({ from: one.id, life: "11".repeat(8) }))).toBe("session");
     // The link stood all the time.
@@ -906,7 +905,7 @@ describe("a program's own protocol", () => {
 });
 
 describe("what a receiver may not do", () => {
-  test("welcome over and over, so that everything is sent again each time", async () => {
+  test("answer a greeting over and over, so that everything is sent again each time", async () => {
     const sent: number[] = [];
     let stream: FakeStream | undefined;
     const tcp = new FakeProtocol();
@@ -919,8 +918,7 @@ describe("what a receiver may not do", () => {
     const [a, b] = await world.pair({ protocols: [tcp] });
     sendAll(a, b, 3);
     await vi.waitUntil(() => sent.length > 0, SOON);
-    const welcome = encodeWelcome({ session: 0, received: 0, delivered: 0 });
-    for (let i = 0; i < 5; i++) stream?.sendMessages(undefined, [Buffer.of(0), welcome]);
+    for (let i = 0; i < 5; i++) stream?.sendMessages(undefined, [Buffer.of(0), encodeAck(0, 0)]);
     await a.until(() => a.peers.length === 1);
     await new Promise((resolve) => setImmediate(resolve));
     expect(sent).toEqual([LinkFrame.HELLO, LinkFrame.BATCH]);
@@ -962,8 +960,8 @@ describe("what a peer may not do", () => {
       [[batch(0, 0, Buffer.alloc(3))], "malformed"],
       [[batch(0, 1, Buffer.from([2, 200, 200, 200, 200, 200, 200, 200, 200, 200]))], "malformed"],
       [[batch(0, 1, Buffer.concat([one, one]))], "malformed"],
-      [[Buffer.from([LinkFrame.ITEM])], "malformed"],
-      [[Buffer.from([LinkFrame.ITEM, 0, 0, 0, 0, 0, 0])], "malformed"],
+      [[Buffer.from([LinkFrame.BATCH])], "malformed"],
+      [[Buffer.from([LinkFrame.BATCH, 0, 0, 0, 0, 0, 0])], "malformed"],
       [[Buffer.from([99])], "malformed"],
       [[Buffer.alloc(0)], "malformed"],
     ];
@@ -972,21 +970,21 @@ describe("what a peer may not do", () => {
       const { id } = raw;
       raw = new Raw(node);
       world.nodes.set(raw.id, world.nodes.get(id) as LinksNode);
-      expect(decodeWelcome(await raw.hello())).toMatchObject({ session: 0, received: 0 });
+      expect(decodeAck(await raw.hello())).toEqual({ session: 0, delivered: 0 });
       expect(await raw.send(...frames)).toBe(reason);
     }
     expect(node.links.stats().refused).toMatchObject({ sequence: 1, malformed: 8 });
   });
 
   test("have a second life next to the first; its own session it takes over", async () => {
-    expect(decodeWelcome(await raw.hello())).toBeDefined();
+    expect(decodeAck(await raw.hello())).toBeDefined();
     raw.give(batch(0, 1, one));
     await node.until(() => node.items.length === 1);
     const second = new Raw(node);
     expect(decodeRefused(await second.hello({ from: raw.id, life: "11".repeat(8) }))).toBe("session");
     second.close();
     const third = new Raw(node);
-    expect(decodeWelcome(await third.hello({ from: raw.id }))).toMatchObject({ received: 1, delivered: 1 });
+    expect(decodeAck(await third.hello({ from: raw.id }))).toEqual({ session: 0, delivered: 1 });
     // What the first one still sends concerns nobody.
     third.give(batch(1, 1, one));
     await node.until(() => node.items.length === 2);
@@ -1004,8 +1002,8 @@ describe("what a peer may not do", () => {
     node.links.onMember(raw.id, "gone");
     node.links.onMember(raw.id, "alive");
     const second = new Raw(node);
-    expect(decodeWelcome(await second.hello({ from: raw.id, life: "11".repeat(8) }))).toMatchObject({
-      received: 0,
+    expect(decodeAck(await second.hello({ from: raw.id, life: "11".repeat(8) }))).toMatchObject({
+      delivered: 0,
     });
     second.give(batch(0, 1, one));
     await node.until(() => node.items.length === 2);
@@ -1026,7 +1024,7 @@ describe("what a peer may not do", () => {
     ]) {
       const count = node.items.length;
       const release = node.hold("A");
-      expect(decodeWelcome(await raw.hello())).toBeDefined();
+      expect(decodeAck(await raw.hello())).toBeDefined();
       for (const frame of frames) raw.give(frame);
       await node.until(() => node.items.length === count + 1);
       const answer = raw.receive();
@@ -1047,7 +1045,7 @@ describe("what a peer may not do", () => {
     expect(decodeRefused(await raw.hello())).toBe("key");
     expect([node.claimed, node.links.stats().refused]).toEqual([[raw.id], { malformed: 1, key: 1 }]);
     raw.stream.other.node = { id: raw.id };
-    expect(decodeWelcome(await raw.hello())).toBeDefined();
+    expect(decodeAck(await raw.hello())).toBeDefined();
   });
 
   test("greet as one node and then as another, whose place it would take", async () => {
@@ -1057,7 +1055,7 @@ describe("what a peer may not do", () => {
     expect(decodeRefused(await raw.hello({ from: member }))).toBe("malformed");
     // Its own id is free again, for another life of it.
     const next = new Raw(node);
-    expect(decodeWelcome(await next.hello({ from: raw.id, life: "11".repeat(8) }))).toBeDefined();
+    expect(decodeAck(await next.hello({ from: raw.id, life: "11".repeat(8) }))).toBeDefined();
     next.close();
   });
 
@@ -1075,10 +1073,8 @@ describe("what a peer may not do", () => {
     raw.give(batch(0, 1, one));
     let sequence = 1;
     const head = (): Buffer => {
-      const frame = Buffer.alloc(8);
-      frame[0] = LinkFrame.ITEM;
+      const frame = Buffer.from([LinkFrame.BATCH, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0xc0, 0x84, 0x3d]);
       frame.writeUIntBE(sequence++, 1, 6);
-      frame[7] = 2;
       return frame;
     };
     for (let i = 0; i < 8; i++) raw.give(head(), body);

@@ -6,7 +6,7 @@ import {
   type ReceivingEnd,
 } from "../../../src/cluster/messaging/pair-streams.js";
 import { Receiving } from "../../../src/cluster/messaging/receiving.js";
-import { encodeAck, encodeWelcome, LinkFrame } from "../../../src/cluster/messaging/wire.js";
+import { encodeAck, LinkFrame } from "../../../src/cluster/messaging/wire.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
 import { acksTo, FakeStream, FakeTable, RECEIVING_EFFECTS } from "./fake-streams.js";
 
@@ -82,7 +82,7 @@ it("items of a link that this end has given up are refused, but not to a peer th
   streams.onMessages(stream, HELLO(0));
   stream.isFull = true;
   streams.onMessages(stream, BATCH(1));
-  streams.answer(stream, 0, encodeWelcome({ session: 0, received: 0, delivered: 0 }));
+  streams.answer(stream, 0, encodeAck(0, 0));
   streams.send(accepted[0] as ReceivingEnd, [encodeAck(0, 1)]);
   streams.refuse(stream, 0, "stranger");
   expect(accepted[0]?.stream).toBeUndefined();
@@ -127,7 +127,7 @@ it("an acknowledgement is held while the peer does not read, and goes once it do
   const stream = new FakeStream();
   stream.isFull = true;
   receiving.stream = stream;
-  const head = Buffer.from([LinkFrame.ITEM, 0, 0, 0, 0, 0, 0, 1]);
+  const head = Buffer.from([LinkFrame.BATCH, 0, 0, 0, 0, 0, 0, 0, 1, 1, 4]);
   expect(receiving.onData(Buffer.concat([head, Buffer.from("item")]))).toBeUndefined();
   later.length = 0;
   receiving.acknowledge();
