@@ -1,6 +1,6 @@
 /** Bounded copies of other nodes' subscriptions, in a table. */
 import { MAX_NODE_ROUTES } from "./bounds.js";
-import { type RouteChanges, type RouteDelta, type RoutePart, readChanges } from "./route-wire.js";
+import { type RouteChanges, readChanges } from "./route-wire.js";
 
 /** A RouteTable. */
 export interface RouteStore {
@@ -105,17 +105,14 @@ export class RouteNumbers {
   }
 }
 
-interface Reading {
-  readonly base: number;
-  readonly set: RouteSet;
-  count: number;
-}
-
 export class RouteCopy {
   readonly id: string;
   readonly #numbers: RouteNumbers;
-  version = 0;
-  #reading: Reading | undefined = undefined;
+  /** Whether it was whole once: changes may follow. */
+  isWhole = false;
+  /** The snapshot that is being read, and the number of its changes so far. */
+  #reading: RouteSet | undefined = undefined;
+  #read = 0;
   #set: RouteSet;
   #isAlive = false;
 
@@ -144,47 +141,46 @@ export class RouteCopy {
     this.#numbers.free(this.#set);
   }
 
+  get isReading(): boolean {
+    return this.#reading !== undefined;
+  }
+
   #endReading(): void {
-    const set = this.#reading?.set;
+    const set = this.#reading;
     this.#reading = undefined;
     if (set !== undefined && set !== this.#set) this.#numbers.free(set);
   }
 
-  /** @returns why it is refused */
-  change(delta: RouteDelta): "sequence" | undefined {
-    if (delta.from !== this.version || this.#reading !== undefined) return "sequence";
-    this.#numbers.apply(this.#set, delta);
-    this.version += delta.count;
-    return undefined;
-  }
-
-  /** Reads a snapshot, into an empty current number, so that it serves at once. @returns why it is refused */
-  read(part: RoutePart): "sequence" | "snapshot" | undefined {
-    if (part.isFirst) {
-      this.#endReading();
-      const isEmpty = this.version === 0 && this.#set.routes === 0;
-      this.#reading = { base: part.base, set: isEmpty ? this.#set : this.#numbers.take(), count: 0 };
-    }
+  /** Changes of the list, or of a snapshot that is being read. @returns why they are refused */
+  take(changes: RouteChanges): "sequence" | "snapshot" | undefined {
+    if (changes.isFirst) this.#beginReading();
     const reading = this.#reading;
-    if (reading === undefined || part.base !== reading.base) return "sequence";
-    reading.count += part.count;
+    if (reading === undefined && (changes.isLast || !this.isWhole)) return "sequence";
+    this.#read += changes.count;
     // The list may change while it is read, but a snapshot has an end.
-    if (reading.count > 2 * this.#numbers.limits.nodeRoutes) {
+    if (reading !== undefined && this.#read > 2 * this.#numbers.limits.nodeRoutes) {
       this.#endReading();
       return "snapshot";
     }
-    this.#numbers.apply(reading.set, part);
-    if (part.isLast) this.#finish(reading);
+    this.#numbers.apply(reading ?? this.#set, changes);
+    if (reading !== undefined && changes.isLast) this.#finish(reading);
     return undefined;
   }
 
-  #finish({ set, base }: Reading): void {
+  /** Into the current number while it is empty, so that it serves at once. */
+  #beginReading(): void {
+    this.#endReading();
+    const isEmpty = !this.isWhole && this.#set.routes === 0;
+    this.#reading = isEmpty ? this.#set : this.#numbers.take();
+    this.#read = 0;
+  }
+
+  #finish(set: RouteSet): void {
     this.#reading = undefined;
-    if (set !== this.#set) {
-      this.#numbers.free(this.#set);
-      this.#set = set;
-      this.isAlive = this.#isAlive;
-    }
-    this.version = base;
+    this.isWhole = true;
+    if (set === this.#set) return;
+    this.#numbers.free(this.#set);
+    this.#set = set;
+    this.isAlive = this.#isAlive;
   }
 }

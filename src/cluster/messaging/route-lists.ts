@@ -2,8 +2,8 @@
  * How nodes learn each other's subscriptions (docs/internals/messaging.md, docs/spec/messaging.md). Pure.
  *
  *   owner                              reader
- *     PART first … last ─────────────>    a snapshot
- *     DELTA from a version ──────────>    changes, in order
+ *     CHANGES first … last ──────────>    a snapshot
+ *     CHANGES ───────────────────────>    later ones, in order
  *     <─────────────────────────── ASK    requests a snapshot
  *
  * The link delivers the items of a session in order, each once, and reports it. In a later session the owner begins with
@@ -18,7 +18,7 @@ import { ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME, ROUTE_WINDOW } from "./boun
 import type { MessageRoutesStats, SendResult } from "./parts.js";
 import { ROUTE_LIMITS, RouteCopy, type RouteLimits, RouteNumbers, type RouteStore } from "./route-copies.js";
 import { OwnRoutes, type RouteSnapshot } from "./route-own.js";
-import { ASK, decodeRouteItem, type RouteDelta, RouteItem, type RoutePart } from "./route-wire.js";
+import { ASK, decodeRouteItem, type RouteChanges } from "./route-wire.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -136,7 +136,7 @@ export class RouteLists {
 
   #flush(now: number): void {
     // To keep turns short.
-    this.#own.makeDeltas(8);
+    this.#own.makeBlocks(8);
     this.#flushAt = this.#own.hasPending ? now + ROUTE_FLUSH : NEVER;
     for (const member of this.#members.values()) this.#feed(now, member);
   }
@@ -193,7 +193,7 @@ export class RouteLists {
     this.#effects.changed();
     this.#lost.delete(member.id);
     // A returned member's routes are already known.
-    if (member.version > 0) this.#settled(member.id);
+    if (member.isWhole) this.#settled(member.id);
     else if (this.#asksUnsettled) member.asks = true;
     this.#feed(now, member);
   }
@@ -216,7 +216,7 @@ export class RouteLists {
     this.#lost.delete(member.id);
     this.#interrupt(member);
     // An owner that was asked may have sent its list, and have nothing more to send.
-    if (member.version > 0 || member.asks || member.waits) this.#forgotten.add(member.id);
+    if (member.isWhole || member.asks || member.waits) this.#forgotten.add(member.id);
     for (const oldest of this.#forgotten) {
       if (this.#forgotten.size <= MAX_MEMBERS) break;
       this.#forgotten.delete(oldest);
@@ -270,10 +270,6 @@ export class RouteLists {
 
   numberOf(id: string): number | undefined {
     return this.#members.get(id)?.number;
-  }
-
-  versionOf(id: string): number | undefined {
-    return id === this.#id ? this.#own.version : this.#members.get(id)?.version;
   }
 
   // --- Time ----------------------------------------------------------------------------------------------------------
@@ -332,10 +328,10 @@ export class RouteLists {
         if (member.sent === this.#own.cut && !member.isAsked) return;
         // A reader with nothing gets a snapshot: its size is the list's, not the log's.
         const isNone = member.sent === 0 || member.isAsked;
-        const delta = isNone ? undefined : this.#own.log.get(member.sent);
-        if (delta !== undefined) {
-          if (!this.#send(member, delta.item, delta.to)) return;
-          member.sent = delta.to;
+        const block = isNone ? undefined : this.#own.log.get(member.sent);
+        if (block !== undefined) {
+          if (!this.#send(member, block.item, block.to)) return;
+          member.sent = block.to;
           continue;
         }
         member.isAsked = false;
@@ -412,23 +408,22 @@ export class RouteLists {
     if (member === undefined) return "stranger";
     const message = decodeRouteItem(item);
     if (message === undefined) return "malformed";
-    if (message.type !== RouteItem.ASK) return this.#onChanges(now, member, message);
+    if (message !== "ask") return this.#onChanges(now, member, message);
     // A snapshot on its way is the answer.
     if (member.snapshot === undefined) member.isAsked = true;
     this.#feed(now, member);
     return undefined;
   }
 
-  #onChanges(now: number, member: Member, message: RouteDelta | RoutePart): string | undefined {
-    const isDelta = message.type === RouteItem.DELTA;
-    const isEnd = isDelta || message.isLast;
-    const reason = isDelta ? member.change(message) : member.read(message);
+  #onChanges(now: number, member: Member, changes: RouteChanges): string | undefined {
+    const reason = member.take(changes);
     if (reason !== undefined) {
-      if (isEnd) this.#ask(now, member);
+      // The owner ignores the question while it sends a snapshot.
+      if (changes.isLast || !member.waits) this.#ask(now, member);
       return reason;
     }
     this.#effects.changed();
-    if (!isEnd) return undefined;
+    if (member.isReading) return undefined;
     member.waits = false;
     this.#settled(member.id);
     return undefined;

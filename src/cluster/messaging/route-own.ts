@@ -1,10 +1,10 @@
 /**
  * This node's own subscriptions, and the history by which others learn them.
  *
- *   add, delete ─> a version each ─> cut: DELTAs, encoded once ─> the log
+ *   add, delete ─> a version each ─> cut: blocks of changes, encoded once ─> the log
  *
- * A member with a version in the log gets the DELTAs since; another one gets a snapshot. A snapshot is read from the
- * changing set: the DELTAs since its base follow, and may repeat additions and removals.
+ * A member with a version in the log gets the blocks since; another one gets a snapshot. A snapshot is read from the
+ * changing set: the blocks since its base follow, and may repeat additions and removals.
  */
 import { MAX_ROUTE_LOG, ROUTE_BLOCK } from "./bounds.js";
 import { RouteChangesWriter } from "./route-wire.js";
@@ -33,16 +33,16 @@ export interface RouteSnapshot {
 export class OwnRoutes {
   readonly filters = new Set<string>();
   readonly #writer = new RouteChangesWriter();
-  /** Changes without a DELTA, from `#next` on. */
+  /** Changes without a block, from `#next` on. */
   #pending: Change[] = [];
   #next = 0;
-  /** DELTAs by the version before; the oldest one first. */
+  /** By the version before; the oldest one first. */
   readonly log = new Map<number, RouteBlock>();
   /** Until the member has all of it, or gets no more of it. */
   readonly snapshots = new Set<RouteSnapshot>();
   /** Changes so far, including pending ones. */
   version = 0;
-  /** The version up to which all are in DELTAs. */
+  /** The version up to which all are in blocks. */
   cut = 0;
   bytes = 0;
   logBytes = 0;
@@ -69,9 +69,9 @@ export class OwnRoutes {
     this.#pending.push({ filter, isAdded });
   }
 
-  /** Makes DELTAs of pending changes. @param most number */
-  makeDeltas(most: number): void {
-    for (let i = 0; i < most && this.hasPending; i++) this.#makeDelta();
+  /** Makes blocks of pending changes. @param most number */
+  makeBlocks(most: number): void {
+    for (let i = 0; i < most && this.hasPending; i++) this.#makeBlock();
     if (!this.hasPending) {
       this.#pending = [];
       this.#next = 0;
@@ -85,7 +85,7 @@ export class OwnRoutes {
     }
   }
 
-  #makeDelta(): void {
+  #makeBlock(): void {
     const from = this.cut;
     while (this.cut < this.version) {
       const { filter, isAdded } = this.#pending[this.#next] as Change;
@@ -94,7 +94,7 @@ export class OwnRoutes {
       this.#next += 1;
       this.cut += 1;
     }
-    const item = this.#writer.delta(from);
+    const item = this.#writer.take({ isFirst: false, isLast: false });
     this.log.set(from, { to: this.cut, item });
     this.logBytes += item.length;
   }
@@ -120,8 +120,8 @@ export class OwnRoutes {
       }
       this.#writer.add(value, true);
     }
-    const { isFirst, isLast, base } = snapshot;
+    const part = this.#writer.take(snapshot);
     snapshot.isFirst = false;
-    return this.#writer.part({ base, isFirst, isLast });
+    return part;
   }
 }

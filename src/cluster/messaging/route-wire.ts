@@ -1,42 +1,28 @@
 /**
  * Items of the kind ROUTES, by which nodes exchange their subscriptions (docs/spec/messaging.md).
  *
- *   DELTA 1 | from uint | n uint | change × n
- *   PART  2 | flags 1: 1 first, 2 last | base uint | n uint | change × n
- *   ASK   3
+ *   CHANGES 1 | flags 1: 1 a snapshot begins, 2 it ends | n uint | change × n
+ *   ASK     2
  *   change    length · 2 + (1: added, 0: removed) uint | UTF-8
  */
 import { isAscii, isUtf8 } from "node:buffer";
 import { Reader, Writer } from "./compact.js";
 
-export const RouteItem = { DELTA: 1, PART: 2, ASK: 3 } as const;
+const RouteItem = { CHANGES: 1, ASK: 2 } as const;
 
-/** Flags of a PART. */
+/** Flags of CHANGES. */
 const FIRST = 1;
 const LAST = 2;
 
 /** Well-formed changes of a list, as bytes for `readChanges`. */
 export interface RouteChanges {
+  /** Whether a snapshot begins with them, and whether it ends. */
+  readonly isFirst: boolean;
+  readonly isLast: boolean;
   readonly count: number;
   readonly at: number;
   readonly bytes: Buffer;
 }
-
-export interface RouteDelta extends RouteChanges {
-  readonly type: typeof RouteItem.DELTA;
-  /** The version before these changes; each makes one version more. */
-  readonly from: number;
-}
-
-export interface RoutePart extends RouteChanges {
-  readonly type: typeof RouteItem.PART;
-  /** The version from which the changes after the snapshot continue. */
-  readonly base: number;
-  readonly isFirst: boolean;
-  readonly isLast: boolean;
-}
-
-export type RouteMessage = RouteDelta | RoutePart | { readonly type: typeof RouteItem.ASK };
 
 const scratch = new Writer(16_384);
 
@@ -59,75 +45,39 @@ export class RouteChangesWriter {
     to.at += to.bytes.write(filter, to.at, "utf8");
   }
 
-  /** A DELTA of the changes; the writer begins again. */
-  delta(from: number): Buffer {
-    scratch.byte(RouteItem.DELTA);
-    scratch.uint(from);
-    return this.#finish(scratch);
-  }
-
-  /** A PART of the changes; the writer begins again. */
-  part({ base, isFirst, isLast }: Omit<RoutePart, "type" | keyof RouteChanges>): Buffer {
-    scratch.byte(RouteItem.PART);
+  /** The item; the writer begins again. */
+  take({ isFirst, isLast }: Pick<RouteChanges, "isFirst" | "isLast">): Buffer {
+    scratch.byte(RouteItem.CHANGES);
     scratch.byte((isFirst ? FIRST : 0) | (isLast ? LAST : 0));
-    scratch.uint(base);
-    return this.#finish(scratch);
-  }
-
-  #finish(to: Writer): Buffer {
-    to.uint(this.count);
-    to.reserve(this.size);
-    to.at += this.#changes.bytes.copy(to.bytes, to.at, 0, this.size);
+    scratch.uint(this.count);
+    scratch.raw(this.#changes.bytes.subarray(0, this.size));
     this.#changes.at = 0;
     this.count = 0;
-    return to.take();
+    return scratch.take();
   }
 }
 
-/** @returns `undefined` for an invalid item. Only changes share memory with `item` */
-export function decodeRouteItem(item: Buffer): RouteMessage | undefined {
-  const [type] = item;
-  if (type === RouteItem.ASK) return item.length === 1 ? { type } : undefined;
-  if (item.length > 131_072) return undefined;
+/** @returns "ask"; `undefined` for an invalid item. Changes share memory with `item` */
+export function decodeRouteItem(item: Buffer): RouteChanges | "ask" | undefined {
+  if (item.equals(ASK)) return "ask";
+  if (item[0] !== RouteItem.CHANGES || item.length > 131_072) return undefined;
   const reader = new Reader(item, 1);
-  const message = readItem(reader, type as number);
-  return reader.failed || reader.at !== reader.end ? undefined : message;
-}
-
-function readItem(reader: Reader, type: number): RouteMessage | undefined {
-  switch (type) {
-    case RouteItem.DELTA:
-      return { type, from: reader.uint(), ...readCount(reader, false) };
-    case RouteItem.PART: {
-      const flags = reader.uint();
-      const isLast = (flags & LAST) !== 0;
-      if (flags > (FIRST | LAST)) reader.failed = true;
-      const base = reader.uint();
-      return { type, base, isFirst: (flags & FIRST) !== 0, isLast, ...readCount(reader, true, isLast) };
-    }
-    default:
-      return undefined;
-  }
-}
-
-/**
- * Checks the rest of the item. @param onlyAdds whether nothing may be removed @param mayBeNone whether it may be empty
- */
-function readCount(reader: Reader, onlyAdds: boolean, mayBeNone = false): RouteChanges {
+  const flags = reader.uint();
+  const isLast = (flags & LAST) !== 0;
   const count = reader.uint();
-  const { at, end, bytes } = reader;
-  // A change has a byte at least.
-  if (count > end - at || (count === 0 && !mayBeNone)) reader.failed = true;
+  const { at, end } = reader;
+  // A change has a byte at least. Only the end of a snapshot may have none.
+  if (flags > (FIRST | LAST) || count > end - at || (count === 0 && !isLast)) return undefined;
   // Lengths below 64 are ASCII, too, so mostly one native call checks all, without a view for each filter.
-  const isPlain = isAscii(bytes.subarray(at, end));
+  const isPlain = isAscii(item.subarray(at));
   for (let i = 0; i < count && !reader.failed; i++) {
-    const change = reader.uint();
+    const size = Math.floor(reader.uint() / 2);
     const start = reader.at;
-    reader.skip(Math.floor(change / 2));
-    if (onlyAdds && change % 2 === 0) reader.failed = true;
-    if (!(isPlain || reader.failed || isUtf8(bytes.subarray(start, reader.at)))) reader.failed = true;
+    reader.skip(size);
+    if (!(isPlain || reader.failed || isUtf8(item.subarray(start, reader.at)))) reader.failed = true;
   }
-  return { count, at, bytes };
+  if (reader.failed || reader.at !== end) return undefined;
+  return { isFirst: (flags & FIRST) !== 0, isLast, count, at, bytes: item };
 }
 
 /** Passes changes on in their order; the filter is valid UTF-8 within `bytes`. Nothing is allocated for a filter. */

@@ -202,7 +202,7 @@ class Run {
       for (const of of this.#up)
         if (at !== of && !at.agreesWith(of))
           found.push(
-            `${at.index} has version ${at.rules.versionOf(of.id)} of ${of.index} (${at.routesOf(of).size} routes), which has ${of.rules.versionOf(of.id)} (${of.filters.size})`,
+            `${at.index} has ${at.routesOf(of).size} routes of ${of.index}, which has ${of.filters.size}`,
           );
     return `${found.slice(0, 10).join("\n")}\n${JSON.stringify(this.#up[0]?.rules.stats())}`;
   }

@@ -6,19 +6,25 @@ import {
   decodeRouteItem,
   type RouteChanges,
   RouteChangesWriter,
-  RouteItem,
   readChanges,
 } from "../../../src/cluster/messaging/route-wire.js";
 import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 
 const RUNS = LONG ? 10_000 : 300;
+const LATER = { isFirst: false, isLast: false };
 type Change = readonly [filter: string, isAdded: boolean];
 
 function written(changes: readonly Change[]): RouteChangesWriter {
   const writer = new RouteChangesWriter();
   for (const [filter, isAdded] of changes) writer.add(filter, isAdded);
   return writer;
+}
+
+function read(item: Buffer): RouteChanges {
+  const changes = decodeRouteItem(item);
+  if (changes === undefined || changes === "ask") throw new Error("no changes");
+  return changes;
 }
 
 function changesOf(item: RouteChanges): Change[] {
@@ -29,20 +35,16 @@ function changesOf(item: RouteChanges): Change[] {
 
 const VECTORS: readonly (readonly [string, Buffer])[] = [
   [
-    "DELTA of version 300: t/+/x is added, t/# removed",
+    "CHANGES: t/+/x is added, t/# removed",
     written([
       ["t/+/x", true],
       ["t/#", false],
-    ]).delta(300),
+    ]).take(LATER),
   ],
-  [
-    "PART, the last one, of a snapshot of version 300: t/a",
-    written([["t/a", true]]).part({ base: 300, isFirst: false, isLast: true }),
-  ],
+  ["CHANGES that end a snapshot: t/a", written([["t/a", true]]).take({ isFirst: false, isLast: true })],
   ["ASK", ASK],
 ];
 
-const number = fc.nat({ max: Number.MAX_SAFE_INTEGER });
 const filter = fc.string({ unit: "grapheme" });
 
 describe("items of routes", () => {
@@ -52,18 +54,10 @@ describe("items of routes", () => {
         fc.array(fc.tuple(filter, fc.boolean()), { minLength: 1 }),
         fc.boolean(),
         fc.boolean(),
-        number,
-        (changes, isFirst, isLast, from) => {
-          const delta = decodeRouteItem(written(changes).delta(from));
-          if (delta?.type !== RouteItem.DELTA) throw new Error("no delta");
-          expect([delta.from, delta.count]).toEqual([from, changes.length]);
-          expect(changesOf(delta)).toEqual(changes);
-          const added = changes.map(([text]): Change => [text, true]);
-          const head = { base: from, isFirst, isLast };
-          const part = decodeRouteItem(written(added).part(head));
-          if (part?.type !== RouteItem.PART) throw new Error("no part");
-          expect(part).toMatchObject(head);
-          expect(changesOf(part)).toEqual(added);
+        (changes, isFirst, isLast) => {
+          const item = read(written(changes).take({ isFirst, isLast }));
+          expect(item).toMatchObject({ isFirst, isLast, count: changes.length });
+          expect(changesOf(item)).toEqual(changes);
         },
       ),
       { numRuns: RUNS },
@@ -75,9 +69,7 @@ describe("items of routes", () => {
       ["x", "é", "\u{1f40b}"].map((character) => character.repeat(length)),
     );
     const changes = texts.map((text): Change => [text, true]);
-    const item = decodeRouteItem(written(changes).delta(1));
-    if (item?.type !== RouteItem.DELTA) throw new Error("no delta");
-    expect(changesOf(item)).toEqual(changes);
+    expect(changesOf(read(written(changes).take(LATER)))).toEqual(changes);
   });
 
   it("that are junk, cut or changed are `undefined` or something else that is well-formed: nothing throws", () => {
@@ -100,22 +92,21 @@ describe("items of routes", () => {
   });
 
   it("state nothing by a count alone, nor more than the item has, nor by what is not UTF-8", () => {
-    const good = written([["x", true]]).delta(1);
+    const good = written([["x", true]]).take(LATER);
     expect(decodeRouteItem(good)).toBeDefined();
     expect(decodeRouteItem(Buffer.concat([good, Buffer.from([0])]))).toBeUndefined();
     expect(decodeRouteItem(Buffer.from([...good.subarray(0, 2), 0xff, 0xff, 0xff, 0x7f]))).toBeUndefined();
     const bad = Buffer.from(good);
     bad[bad.length - 1] = 0xff;
     expect(decodeRouteItem(bad)).toBeUndefined();
-    expect(decodeRouteItem(written([]).delta(1))).toBeUndefined();
-    expect(decodeRouteItem(Buffer.alloc(200_000, RouteItem.DELTA))).toBeUndefined();
+    expect(decodeRouteItem(Buffer.from([1, 0, ...Buffer.alloc(200_000)]))).toBeUndefined();
   });
 
-  it("of a snapshot remove nothing, and have something unless they are the last", () => {
-    const head = { base: 1, isFirst: true };
-    expect(decodeRouteItem(written([["x", false]]).part({ ...head, isLast: true }))).toBeUndefined();
-    expect(decodeRouteItem(written([]).part({ ...head, isLast: false }))).toBeUndefined();
-    expect(decodeRouteItem(written([]).part({ ...head, isLast: true }))).toBeDefined();
+  it("have something, unless a snapshot ends with them", () => {
+    for (const isFirst of [false, true]) {
+      expect(decodeRouteItem(written([]).take({ isFirst, isLast: false }))).toBeUndefined();
+      expect(decodeRouteItem(written([]).take({ isFirst, isLast: true }))).toBeDefined();
+    }
   });
 });
 
