@@ -86,7 +86,7 @@ const OPTIONS = {
   openTimeout: integer({ default: 2_000 }),
   /** Time between the DEALER's PINGs. Default 200. */
   heartbeatInterval: integer({ default: 200 }),
-  /** Silence after a PING until the client leaves. Default 700. */
+  /** Silence after a PING until the client leaves; doubles, up to 30 s, after connections without an answer to a publication. Default 700. */
   heartbeatTimeout: integer({ default: 700 }),
   /** Delay after all servers failed; doubles each time, half of it random. Default 50. */
   reconnectInterval: integer({ default: 50 }),

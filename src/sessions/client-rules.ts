@@ -91,6 +91,8 @@ export class SessionClientRules {
   /** Failed attempts, and connections shorter than `heartbeatInterval`, since a longer one. */
   #failures = 0;
   #wasOpen = false;
+  /** Connections in a row that ended while publications were unanswered, and had brought no answer. */
+  unanswered = 0;
   /** The time when resting or opening ends, or an open connection counts as lasting. */
   #due = 0;
   /** Whether `close` removes the session, and when it gives up. */
@@ -309,6 +311,7 @@ export class SessionClientRules {
   }
 
   #lose(reason: string, now: number): void {
+    if (this.#state === "open" && this.#sent.size > 0) this.unanswered += 1;
     this.#effects.disconnect();
     this.#server = this.#servers === 0 ? 0 : (this.#server + 1) % this.#servers;
     // Each server is tried once without a delay.
@@ -445,6 +448,7 @@ export class SessionClientRules {
   }
 
   #answered(number: number): Publishing | undefined {
+    this.unanswered = 0;
     const publication = this.#sent.get(number);
     this.#sent.delete(number);
     this.#sendWaiting();

@@ -59,6 +59,8 @@ export interface SessionMessage {
 
 /** Most ms of a stall that count, since messages of that time are read first. */
 const MAX_STEP = 250;
+/** Most ms of silence after connections that brought no answer, or `heartbeatTimeout` if that is longer. */
+const MAX_SILENCE = 30_000;
 const TOO_LARGE = "a kept message is larger than maxMessageSize in socketOptions; the session still has it";
 
 /**
@@ -388,8 +390,8 @@ export class SessionClient
     if (this.#over !== undefined) throw new SessionError(this.#over.reason, this.#over.message);
   }
 
-  #makeSocket(): Dealer {
-    const { heartbeatInterval, heartbeatTimeout, socketOptions } = this.#settings;
+  #makeSocket(heartbeatTimeout = this.#settings.heartbeatTimeout): Dealer {
+    const { heartbeatInterval, socketOptions } = this.#settings;
     return new Dealer({
       linger: CLOSE_LINGER,
       heartbeatInterval,
@@ -405,8 +407,11 @@ export class SessionClient
     this.#maxMessage = -1;
     const endpoint = this.#list.current[server] ?? "";
     this.#endpoint = endpoint;
+    // A PING waits behind a publication, for which a slow link may need longer than the timeout.
+    const { heartbeatTimeout } = this.#settings;
+    const longer = Math.min(MAX_SILENCE, heartbeatTimeout * 2 ** this.#rules.unanswered);
     const isMade = this.#list.connect(endpoint, () => {
-      const socket = this.#makeSocket();
+      const socket = this.#makeSocket(Math.max(heartbeatTimeout, longer));
       const gone = (): void => this.#lost(socket);
       socket.events.on("disconnect", gone);
       socket.events.on("connect:retry", gone);

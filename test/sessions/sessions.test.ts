@@ -1,4 +1,6 @@
 /** Clients, servers and a store in one process, over sockets. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import type { PatternEndpoints } from "../../src/patterns/kit/endpoint-list.js";
 import { StoreError } from "../../src/patterns/kit/store/error.js";
@@ -384,6 +386,42 @@ describe("a session", () => {
     expect((failure as Error).message).toContain("the last connection ended: unavailable");
     // Not at once each time.
     expect(store.failures).toBeLessThan(40);
+  });
+
+  it("gets a message that takes longer on its way than a client stands silence at first", async () => {
+    const { endpoint } = await server(new MemorySessionStore());
+    let stood = 0;
+    // A link that loses the first publication, and takes four times as long for the next as the client waited then.
+    const link = createServer((near) => {
+      const far = connect(Number(endpoint.split(":").pop()), "127.0.0.1");
+      for (const end of [near, far]) end.on("error", () => undefined);
+      near.on("close", () => far.destroy());
+      far.pipe(near);
+      near.on("data", (bytes) => {
+        if (bytes.length < 1_000) {
+          far.write(bytes);
+          return;
+        }
+        near.removeAllListeners("data");
+        const begun = performance.now();
+        if (stood > 0) setTimeout(() => void (far.write(bytes) && near.pipe(far)), 4 * stood);
+        else
+          near.once("close", () => {
+            stood = performance.now() - begun;
+          });
+      });
+    }).listen(0, "127.0.0.1");
+    onTestFinished(() => void link.close());
+    await once(link, "listening");
+    const publisher = client(`tcp://127.0.0.1:${(link.address() as AddressInfo).port}`, {
+      id: "publisher",
+      heartbeatInterval: 20,
+      heartbeatTimeout: 50,
+    });
+    await publisher.subscribe("t");
+    await publisher.publish("t", Buffer.alloc(2_000));
+    expect(stood).toBeGreaterThan(0);
+    expect((await take(publisher, 1))[0]?.data).toHaveLength(2_000);
   });
 
   it("is opened by those alone whom the server lets in", async () => {
