@@ -11,18 +11,19 @@ import type { PeerCredentials, PeerPolicy, Policing } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { Admission } from "./admission.js";
 import { Connection, type ConnectionEffects } from "./connection.js";
+import type { Dialer } from "./dialer.js";
 import { disconnectError, faultEvents, lostError } from "./errors.js";
 import type { Fault, Mechanism, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import type { openRaw } from "./raw.js";
-import type { Dialling, SocketState } from "./socket-state.js";
+import type { SocketState } from "./socket-state.js";
 import type { Stream } from "./transport/transport.js";
 
 interface Carried {
   readonly endpoint: string;
-  readonly dialling: Dialling | undefined;
+  readonly dialling: Dialer | undefined;
   pipe: Pipe | undefined;
   fault: ShoalError | undefined;
 }
@@ -55,7 +56,7 @@ export class Connections implements ConnectionEffects, Policing {
    * @param dialling `undefined` for a peer accepted at `endpoint`
    * @returns the connection, to be started; `undefined` for a STREAM, and for invalid options
    */
-  open(stream: Stream, endpoint: string, dialling: Dialling | undefined): Connection | undefined {
+  open(stream: Stream, endpoint: string, dialling: Dialer | undefined): Connection | undefined {
     if (this.#openRaw !== undefined) {
       if (dialling === undefined) this.accepted += 1;
       this.#openRaw(this.#state, this.#peers, stream, endpoint, dialling, () => {
@@ -98,7 +99,7 @@ export class Connections implements ConnectionEffects, Policing {
     return matching.length;
   }
 
-  endHandshakes(goesOn: (dialling: Dialling) => boolean): void {
+  endHandshakes(goesOn: (dialling: Dialer) => boolean): void {
     for (const [connection, { pipe, dialling }] of this.#all) {
       if (pipe === undefined && !(dialling !== undefined && goesOn(dialling))) connection.close("local");
     }

@@ -18,11 +18,11 @@ import { formatHostPort } from "../../core/schemes/host-port.js";
 import { isMulticast, parseUdp, type UdpAddress } from "../../core/schemes/udp.js";
 import { MAX_DATAGRAM } from "../frame.js";
 import { InStream } from "./codec/in-stream.js";
+import { Dialer } from "./dialer.js";
 import { transportError } from "./errors.js";
 import type { Peers } from "./peers.js";
 import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
-import { Backoff } from "./reconnect.js";
-import type { Connected, SocketState } from "./socket-state.js";
+import type { SocketState } from "./socket-state.js";
 import { bindAddress } from "./transport/address.js";
 import type { Binder, Listener } from "./transport/transport.js";
 import { bindUdp } from "./transport/udp.js";
@@ -209,14 +209,6 @@ function targetOf(text: string): Target | undefined {
   return isIP(address) !== 0 && port >= 1 && port <= 65_535 ? { address, port } : undefined;
 }
 
-interface DatagramEndpoint extends Connected {
-  readonly pipe: Pipe;
-  readonly link: DatagramLink;
-  readonly backoff: Backoff;
-  timer: NodeJS.Timeout | undefined;
-  stopped: boolean;
-}
-
 export class Datagrams implements Binder {
   readonly #state: SocketState;
   readonly #peers: Peers;
@@ -264,44 +256,30 @@ export class Datagrams implements Binder {
     );
   }
 
-  connect(endpoint: string): Connected {
+  connect(endpoint: string): Dialer {
     const pipe = this.#peers.make(endpoint, true);
-    const connected: DatagramEndpoint = {
+    const link = new DatagramLink(pipe, this.#state, this.#peers);
+    return new Dialer(this.#state, {
       endpoint,
+      routingId: undefined,
       pipe,
-      link: new DatagramLink(pipe, this.#state, this.#peers),
-      backoff: new Backoff(this.#state.options),
-      timer: undefined,
-      stopped: false,
-      leaving: false,
-      start: () => {
+      options: this.#state.options,
+      begin: () => {
         this.#peers.add(pipe);
         // Messages are queued until the name is resolved.
-        pipe.linked(connected.link, NOBODY);
+        pipe.linked(link, NOBODY);
         this.#peers.joined(pipe);
-        this.#open(connected);
       },
-      stop: () => {
-        connected.stopped = true;
-        clearTimeout(connected.timer);
+      attempt: (dialer) => {
+        this.#resolve(endpoint).then(
+          ({ socket, target }) => link.open(socket, target),
+          (cause: Error) => {
+            if (!pipe.ended) dialer.retry(() => transportError(cause, "connect to", endpoint));
+          },
+        );
+        return undefined;
       },
-    };
-    return connected;
-  }
-
-  #open(connected: DatagramEndpoint): void {
-    this.#resolve(connected.endpoint).then(
-      ({ socket, target }) => connected.link.open(socket, target),
-      (cause: Error) => {
-        if (connected.stopped || connected.pipe.ended) return;
-        const error = transportError(cause, "connect to", connected.endpoint);
-        const interval = connected.backoff.next();
-        if (interval === undefined) return;
-        const address = connected.endpoint;
-        this.#state.effects.event({ type: "connect:retry", address, interval, error });
-        connected.timer = setTimeout(() => this.#open(connected), interval).unref();
-      },
-    );
+    });
   }
 
   async #resolve(endpoint: string): Promise<{ socket: Socket; target: Target }> {

@@ -14,6 +14,7 @@ import type { EngineEndpoints } from "../engine.js";
 import type { Admission } from "./admission.js";
 import type { Connections } from "./connections.js";
 import type { Datagrams } from "./datagrams.js";
+import { Dialer } from "./dialer.js";
 import { faultEvents, transportError } from "./errors.js";
 import type { InprocPeers } from "./inproc.js";
 import type { Listening, ListeningParts } from "./listening.js";
@@ -22,15 +23,8 @@ import { transportOptions } from "./options.js";
 import type { EngineParts } from "./parts.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
-import { Backoff } from "./reconnect.js";
-import type { Connected, Dialling, SocketState } from "./socket-state.js";
-import {
-  type Binder,
-  DialFault,
-  type Stream,
-  type Transport,
-  type TransportOptions,
-} from "./transport/transport.js";
+import type { SocketState } from "./socket-state.js";
+import { type Binder, DialFault, type Stream, type Transport } from "./transport/transport.js";
 
 interface EndpointsOf {
   readonly state: SocketState;
@@ -49,9 +43,8 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   #inproc: InprocPeers | undefined = undefined;
   #datagrams: Datagrams | undefined = undefined;
   #listening: Listening | undefined = undefined;
-  readonly #connected = new Set<Connected>();
+  readonly #connected = new Set<Dialer>();
   #stopWaking: (() => void) | undefined = undefined;
-  #reconnects = 0;
 
   constructor(parts: EngineParts, { state, peers, admission, connections }: EndpointsOf) {
     this.#parts = parts;
@@ -83,10 +76,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
 
   get bound(): number {
     return this.#listening?.bound ?? 0;
-  }
-
-  get reconnects(): number {
-    return this.#reconnects;
   }
 
   async bind(endpoint: string, server?: HttpServerEndpoint["server"]): Promise<string> {
@@ -130,14 +119,39 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     if (transport === undefined) this.#start(this.inproc.connect(endpoint, routingId, pipe as Pipe));
     else {
       this.#stopWaking ??= this.state.platform.onWake?.(this.#platformOnWake);
-      this.#start(new Dialer(endpoint, routingId, pipe, transport, this.state, this));
+      this.#start(this.#streamDialer(endpoint, routingId, pipe, transport));
     }
     return pipe?.routingId;
   }
 
-  #start(connected: Connected): void {
-    this.#connected.add(connected);
-    connected.start();
+  #streamDialer(
+    endpoint: string,
+    routingId: string | undefined,
+    pipe: Pipe | undefined,
+    transport: Transport,
+  ): Dialer {
+    const { effects, options: live } = this.state;
+    const options = transportOptions(live);
+    return new Dialer(this.state, {
+      endpoint,
+      routingId,
+      pipe,
+      options,
+      begin: () => effects.event({ type: "connect:delay", address: endpoint }),
+      attempt: (dialer) =>
+        transport.dial(endpoint, options, (result) => {
+          if (!dialer.attempted()) return;
+          const fault = result instanceof DialFault ? this.#refused(endpoint, result.fault) : undefined;
+          if (result instanceof Error)
+            dialer.retry(() => fault ?? transportError(result, "connect to", endpoint));
+          else this.#dialled(dialer, result);
+        }),
+    });
+  }
+
+  #start(dialer: Dialer): void {
+    this.#connected.add(dialer);
+    dialer.start();
   }
 
   disconnect(endpoint: string): void {
@@ -152,30 +166,29 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   }
 
   #part(endpoint: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
-    for (const connected of [...this.#connected]) {
-      if (connected.endpoint !== endpoint || connected.leaving) continue;
-      const { connection, pipe } = connected;
-      connected.leaving = true;
-      if (pipe !== undefined && goesOn(pipe, () => this.#giveUp(connected, pipe))) continue;
-      this.#stop(connected);
+    for (const dialer of [...this.#connected]) {
+      if (dialer.endpoint !== endpoint || dialer.leaving) continue;
+      const { connection, pipe } = dialer;
+      dialer.leaving = true;
+      if (pipe !== undefined && goesOn(pipe, () => this.#giveUp(dialer, pipe))) continue;
+      this.#stop(dialer);
       if (pipe !== undefined) this.#peers.end(pipe, "local");
       connection?.close("local"); // A handshaking connection is not linked to the pipe.
     }
   }
 
   #reclaim(endpoint: string, routingId: string | undefined): Pipe | undefined {
-    for (const connected of this.#connected) {
-      if (!connected.leaving || connected.endpoint !== endpoint || connected.routingId !== routingId)
-        continue;
-      if (connected.pipe === undefined || !this.#peers.reclaim(connected.pipe)) continue;
-      connected.leaving = false;
-      return connected.pipe;
+    for (const dialer of this.#connected) {
+      if (!dialer.leaving || dialer.endpoint !== endpoint || dialer.routingId !== routingId) continue;
+      if (dialer.pipe === undefined || !this.#peers.reclaim(dialer.pipe)) continue;
+      dialer.leaving = false;
+      return dialer.pipe;
     }
     return undefined;
   }
 
-  has(connected: Connected): boolean {
-    return this.#connected.has(connected);
+  has(dialer: Dialer): boolean {
+    return this.#connected.has(dialer);
   }
 
   stopListening(): void {
@@ -184,21 +197,17 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
 
   /** @param unlessUnsent spares endpoints with queued messages */
   stopDialling(unlessUnsent: boolean): void {
-    for (const connected of [...this.#connected]) {
-      if (unlessUnsent && connected.pipe !== undefined && connected.pipe.out.messages > 0) continue;
-      this.#stop(connected);
+    for (const dialer of [...this.#connected]) {
+      if (unlessUnsent && dialer.pipe !== undefined && dialer.pipe.out.messages > 0) continue;
+      this.#stop(dialer);
     }
   }
 
-  dialled(dialer: Dialer, stream: Stream): void {
+  #dialled(dialer: Dialer, stream: Stream): void {
     this.state.effects.event({ type: "connect", address: dialer.endpoint });
     // A listener of the event may have disconnected or closed the socket.
     if (this.#connected.has(dialer)) this.connections.open(stream, dialer.endpoint, dialer)?.start();
     else stream.socket.destroy();
-  }
-
-  reconnected(): void {
-    this.#reconnects += 1;
   }
 
   /** `undefined` for inproc. @throws TransportError `EPROTONOSUPPORT` if the platform lacks the transport */
@@ -223,7 +232,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return true;
   }
 
-  refused({ endpoint }: Dialer, fault: Fault): ShoalError | undefined {
+  #refused(endpoint: string, fault: Fault): ShoalError | undefined {
     let error: ShoalError | undefined;
     for (const event of faultEvents(
       fault,
@@ -237,21 +246,21 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return error;
   }
 
-  #giveUp(connected: Connected, pipe: Pipe): void {
-    this.#stop(connected);
-    if (pipe.link === undefined) connected.connection?.close("local");
+  #giveUp(dialer: Dialer, pipe: Pipe): void {
+    this.#stop(dialer);
+    if (pipe.link === undefined) dialer.connection?.close("local");
   }
 
-  #stop(connected: Connected): void {
-    connected.stop();
-    this.#connected.delete(connected);
+  #stop(dialer: Dialer): void {
+    dialer.stop();
+    this.#connected.delete(dialer);
     if (this.#connected.size > 0) return;
     this.#stopWaking?.();
     this.#stopWaking = undefined;
   }
 
   #platformOnWake = (): void => {
-    for (const connected of [...this.#connected]) connected.hurry?.();
+    for (const dialer of [...this.#connected]) dialer.hurry();
   };
 }
 
@@ -259,90 +268,4 @@ function noTransport(scheme: string, endpoint: string): TransportError {
   return new TransportError("EPROTONOSUPPORT", `${endpoint}: there is no transport ${scheme} here`, {
     endpoint,
   });
-}
-
-class Dialer implements Dialling {
-  readonly endpoint: string;
-  readonly routingId: string | undefined;
-  pipe: Pipe | undefined;
-  connection: Dialling["connection"] = undefined;
-  leaving = false;
-  readonly #transport: Transport;
-  readonly #options: TransportOptions;
-  readonly #state: SocketState;
-  readonly #endpoints: Endpoints;
-  readonly #backoff: Backoff;
-  #cancel: (() => void) | undefined = undefined;
-  #timer: NodeJS.Timeout | undefined = undefined;
-  #stopped = false;
-  #wasConnected = false;
-
-  constructor(
-    endpoint: string,
-    routingId: string | undefined,
-    pipe: Pipe | undefined,
-    transport: Transport,
-    state: SocketState,
-    endpoints: Endpoints,
-  ) {
-    this.endpoint = endpoint;
-    this.routingId = routingId;
-    this.pipe = pipe;
-    this.#transport = transport;
-    this.#options = transportOptions(state.options);
-    this.#state = state;
-    this.#endpoints = endpoints;
-    this.#backoff = new Backoff(this.#options);
-  }
-
-  start(): void {
-    this.#state.effects.event({ type: "connect:delay", address: this.endpoint });
-    this.#dial();
-  }
-
-  connected(): void {
-    this.#backoff.reset();
-    if (this.#wasConnected) this.#endpoints.reconnected();
-    this.#wasConnected = true;
-  }
-
-  lost(error: () => ShoalError): void {
-    this.connection = undefined;
-    if (this.pipe?.ended === true) this.pipe = undefined; // The pipe belonged to that connection.
-    if (!this.#stopped) this.#retry(error());
-  }
-
-  hurry(): void {
-    if (this.#timer === undefined) return;
-    clearTimeout(this.#timer);
-    this.#backoff.reset();
-    this.#dial();
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    this.#cancel?.();
-    clearTimeout(this.#timer);
-  }
-
-  #dial = (): void => {
-    this.#timer = undefined;
-    if (this.#stopped) return; // A listener has stopped the dialer.
-    this.#cancel = this.#transport.dial(this.endpoint, this.#options, (result) => {
-      this.#cancel = undefined;
-      if (this.#stopped) return;
-      const fault = result instanceof DialFault ? this.#endpoints.refused(this, result.fault) : undefined;
-      if (this.#stopped) return;
-      if (result instanceof Error) this.#retry(fault ?? transportError(result, "connect to", this.endpoint));
-      else this.#endpoints.dialled(this, result);
-    });
-  };
-
-  #retry(error: ShoalError): void {
-    const interval = this.#backoff.next();
-    if (interval === undefined) return;
-    this.#state.effects.event({ type: "connect:retry", address: this.endpoint, interval, error });
-    if (this.#stopped) return;
-    this.#timer = setTimeout(this.#dial, interval).unref();
-  }
 }

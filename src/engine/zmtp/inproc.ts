@@ -5,15 +5,15 @@
  */
 import { allocate } from "../../core/memory.js";
 import type { StreamFault } from "./codec/in-stream.js";
+import { Dialer } from "./dialer.js";
 import { faultEvents, tooLargeText } from "./errors.js";
 import type { InprocNames, InprocTarget } from "./inproc-names.js";
 import type { Fault } from "./mechanism/mechanism.js";
 import { identityOf, pipeOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import { type CloseReason, type Link, limitOf, type Peer, type Pipe, type ReceiveMarks } from "./pipe.js";
-import { Backoff } from "./reconnect.js";
 import { wireNameOf } from "./routing/routing.js";
-import type { Connected, SocketState } from "./socket-state.js";
+import type { SocketState } from "./socket-state.js";
 import { PortLink } from "./threads/port-link.js";
 import type { Sought, ThreadReply } from "./threads/thread-names.js";
 import type { Description, MessagePortLike } from "./threads/thread-port.js";
@@ -183,13 +183,10 @@ function copyOf(bytes: Uint8Array, start: number, end: number): Buffer {
   return copy;
 }
 
-interface InprocDial extends Connected {
+interface InprocDial {
   readonly from: InprocPeers;
   readonly pipe: Pipe;
-  readonly backoff: Backoff;
-  stopped: boolean;
-  /** Ends a search in other threads, or the wait before the next one. */
-  endSearch: (() => void) | undefined;
+  readonly dialer: Dialer;
 }
 
 export class InprocPeers implements InprocTarget<InprocDial> {
@@ -219,73 +216,51 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#names.unbind(name);
   }
 
-  connect(endpoint: string, routingId: string | undefined, pipe: Pipe): Connected {
-    const dial: InprocDial = {
+  connect(endpoint: string, routingId: string | undefined, pipe: Pipe): Dialer {
+    const dialer = new Dialer(this.#state, {
       endpoint,
       routingId,
-      from: this,
       pipe,
-      backoff: new Backoff(this.#state.options),
-      leaving: false,
-      stopped: false,
-      endSearch: undefined,
-      start: () => {
-        this.#state.effects.event({ type: "connect", address: endpoint });
-        this.#lookFor(dial);
+      options: this.#state.options,
+      begin: () => this.#state.effects.event({ type: "connect", address: endpoint }),
+      attempt: () => {
+        if (this.#names.connect(endpoint, dial)) return undefined;
+        const describe = (): Description => this.#describe();
+        const endSearch = this.#names.seek(endpoint, describe, (reply) => this.#reached(dial, reply));
+        return () => {
+          this.#names.disconnect(endpoint, dial);
+          endSearch?.();
+        };
       },
-      stop: () => {
-        dial.stopped = true;
-        this.#names.disconnect(endpoint, dial);
-        dial.endSearch?.();
-        dial.endSearch = undefined;
-      },
-    };
-    return dial;
-  }
-
-  #lookFor(dial: InprocDial): void {
-    dial.endSearch = undefined;
-    if (dial.stopped || this.#names.connect(dial.endpoint, dial)) return;
-    const describe = (): Description => this.#describe();
-    dial.endSearch = this.#names.seek(dial.endpoint, describe, (reply) => this.#reached(dial, reply));
-  }
-
-  /** After the link's end or a refusal. */
-  #lookLater(dial: InprocDial): void {
-    dial.endSearch?.();
-    dial.endSearch = undefined;
-    // While a socket closes, its last messages may end the pipe of a dial.
-    const interval = dial.stopped || dial.pipe.ended ? undefined : dial.backoff.next();
-    if (interval === undefined) return;
-    const timer = setTimeout(() => this.#lookFor(dial), interval).unref();
-    dial.endSearch = () => clearTimeout(timer);
+    });
+    const dial: InprocDial = { from: this, pipe, dialer };
+    return dialer;
   }
 
   inprocOnPeer(dial: InprocDial): void {
-    const theirs = dial.from;
+    const { from: theirs, dialer } = dial;
+    const { endpoint } = dialer;
     // Its names are unbound one after the other, with events in between.
     if (this.#state.closing) {
-      theirs.#lookLater(dial);
+      dialer.retry();
       return;
     }
     const [theirPeer, ourPeer] = [theirs.#asPeer(), this.#asPeer()];
     const fault = this.#peers.refuse(theirPeer, undefined) ?? theirs.#peers.refuse(ourPeer, dial.pipe);
     if (fault !== undefined) {
-      theirs.#lookLater(dial);
-      for (const side of [this, theirs]) side.#report(fault, dial.endpoint);
+      dialer.retry();
+      for (const side of [this, theirs]) side.#report(fault, endpoint);
       return;
     }
-    this.#state.effects.event({ type: "accept", address: dial.endpoint });
+    this.#state.effects.event({ type: "accept", address: endpoint });
     // A listener of the event may have closed either socket.
-    if (dial.stopped) return;
+    if (dialer.stopped) return;
     if (this.#state.closing) {
-      theirs.#lookLater(dial);
+      dialer.retry();
       return;
     }
-    dial.endSearch?.();
-    dial.endSearch = undefined;
-    dial.backoff.reset();
-    const pipe = this.#peers.make(dial.endpoint, false);
+    dialer.connected();
+    const pipe = this.#peers.make(endpoint, false);
     const far = new InprocLink(dial.pipe, theirs.#marks, theirs.#endOf(dial.pipe, dial));
     const near = new InprocLink(pipe, this.#marks, this.#endOf(pipe));
     InprocLink.join(far, theirPeer, near, ourPeer);
@@ -335,9 +310,9 @@ export class InprocPeers implements InprocTarget<InprocDial> {
       this.#refuse(dial, fault as Fault);
       return;
     }
-    dial.endSearch = undefined;
+    const { dialer } = dial;
     // A socket of this thread may have bound the name meanwhile.
-    if (dial.stopped || !this.#names.disconnect(dial.endpoint, dial)) {
+    if (dialer.stopped || !this.#names.disconnect(dialer.endpoint, dial)) {
       port.close();
       return;
     }
@@ -349,7 +324,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
       this.#refuse(dial, refused);
       return;
     }
-    dial.backoff.reset();
+    dialer.connected();
     const link = new PortLink(port, dial.pipe, this.#marks, theirs.marks, this.#endOf(dial.pipe, dial));
     dial.pipe.linked(link, peer);
     this.#peers.joined(dial.pipe);
@@ -362,15 +337,15 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     return (reason, tooLarge) => {
       if (tooLarge !== undefined) this.#state.routing.refuseLarge(tooLarge, pipe.endpoint);
       this.#peers.left(pipe, reason === "remote" ? "remote" : "local");
-      if (dial !== undefined) this.#lookLater(dial);
+      // While a socket closes, its last messages may end the pipe of a dial.
+      if (!pipe.ended) dial?.dialer.lost();
       this.#state.effects.changed();
     };
   }
 
   #refuse(dial: InprocDial, fault: Fault): void {
-    this.#names.disconnect(dial.endpoint, dial);
-    this.#lookLater(dial);
-    this.#report(fault, dial.endpoint);
+    dial.dialer.retry();
+    this.#report(fault, dial.dialer.endpoint);
   }
 
   #report(fault: Fault, name: string): void {
@@ -381,7 +356,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   /** Closes a link that only sends the rest of a queue. */
   #leaveIfOver(dial: InprocDial): void {
     const isLeaving = dial.pipe.leaving !== undefined;
-    if (isLeaving) dial.stop();
+    if (isLeaving) dial.dialer.stop();
     if (this.#state.closing || isLeaving) setImmediate(() => dial.pipe.link?.close("local"));
   }
 

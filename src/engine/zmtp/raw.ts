@@ -2,10 +2,11 @@
 import { ignore } from "../../core/ignore.js";
 import type { DisconnectReason } from "../events.js";
 import { LONG_HEADER, writeHeader } from "../frame.js";
+import type { Dialer } from "./dialer.js";
 import { disconnectError, lostError, noMemory } from "./errors.js";
 import type { Peers } from "./peers.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
-import type { Dialling, SocketState } from "./socket-state.js";
+import type { SocketState } from "./socket-state.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 import type { Sink, StreamReader } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
@@ -20,7 +21,7 @@ export function openRaw(
   peers: Peers,
   stream: Stream,
   endpoint: string,
-  dialling: Dialling | undefined,
+  dialling: Dialer | undefined,
   onEnd: () => void,
 ): void {
   const { effects, options } = state;

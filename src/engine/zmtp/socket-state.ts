@@ -1,11 +1,10 @@
 /** Types only, to avoid import cycles. */
-import type { ShoalError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { EngineListener } from "../engine.js";
 import type { SocketEvent } from "../events.js";
 import type { InprocNames } from "./inproc-names.js";
-import type { Link, Pipe, PipeEffects } from "./pipe.js";
+import type { PipeEffects } from "./pipe.js";
 import type { Routing } from "./routing/routing.js";
 import type { Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
@@ -30,28 +29,6 @@ export interface SocketState {
   readonly effects: SocketEffects;
   /** While closing, pipes with an empty queue do not reconnect. */
   closing: boolean;
-}
-
-/** A connected endpoint. */
-export interface Connected {
-  readonly endpoint: string;
-  readonly routingId?: string | undefined;
-  /** With `immediate` only while connected. */
-  readonly pipe: Pipe | undefined;
-  readonly connection?: Pick<Link, "close"> | undefined;
-  /** Kept for its pipe's remaining work (peers.ts). */
-  leaving: boolean;
-  start(): void;
-  stop(): void;
-  hurry?(): void;
-}
-
-/** One of a stream transport. */
-export interface Dialling extends Connected {
-  readonly routingId: string | undefined;
-  pipe: Pipe | undefined;
-  connection: Pick<Link, "close"> | undefined;
-  connected(): void;
-  /** @param error called only before another attempt: stack traces are costly */
-  lost(error: () => ShoalError): void;
+  /** Connections restored after a loss. */
+  reconnects: number;
 }

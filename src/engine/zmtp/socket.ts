@@ -112,6 +112,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
       routing,
       effects: this,
       closing: false,
+      reconnects: 0,
     };
     const admission = new Admission(this.#state, parts);
     this.#peers = new Peers(this.#state);
@@ -220,7 +221,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     }
     return {
       peers,
-      reconnects: this.endpoints.reconnects,
+      reconnects: this.#state.reconnects,
       queuedIn: this.#routing.queuedIn,
       queuedOut,
       invalid: this.#routing.invalid,

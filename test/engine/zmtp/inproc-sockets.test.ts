@@ -19,6 +19,20 @@ describe("inproc", () => {
     await Promise.all(sends);
   });
 
+  it("a name that is bound again is found, and the connection counts as made again", async () => {
+    const push = world.push({ reconnectInterval: 1 });
+    const endpoint = world.freeEndpoint();
+    push.connect(endpoint);
+    for (const reconnects of [0, 1, 2]) {
+      const pull = world.pull();
+      await pull.bind(endpoint);
+      await until(() => push.stats().peers === 1, "the connection");
+      expect(push.stats().reconnects).toBe(reconnects);
+      await pull.close({ linger: 0 });
+      expect(push.stats().peers).toBe(0);
+    }
+  });
+
   it("close in connect, accept and peer:join leaves nobody joined", async () => {
     for (const type of ["connect", "peer:join"] as const) {
       const [push, pull] = [world.push(), world.pull()];

@@ -1,0 +1,113 @@
+/**
+ * A connected endpoint of any transport.
+ *
+ *   begin --> attempt --> connected
+ *                ^  |         | lost
+ *                |  failed    |
+ *                +- back-off -+
+ */
+import type { ShoalError } from "../../core/errors.js";
+import type { Link, Pipe } from "./pipe.js";
+import { Backoff, type ReconnectOptions } from "./reconnect.js";
+import type { SocketState } from "./socket-state.js";
+
+export interface Dialled {
+  readonly endpoint: string;
+  readonly routingId: string | undefined;
+  /** With `immediate` only while connected. */
+  readonly pipe: Pipe | undefined;
+  readonly options: ReconnectOptions;
+  /** Before the first attempt. */
+  begin(): void;
+  /** Ends in `connected`, `retry`, or another attempt's result that is not called back. @returns cancels */
+  attempt(dialer: Dialer): (() => void) | undefined;
+}
+
+export class Dialer {
+  readonly endpoint: string;
+  readonly routingId: string | undefined;
+  pipe: Pipe | undefined;
+  connection: Pick<Link, "close"> | undefined = undefined;
+  /** Kept for its pipe's remaining work (peers.ts). */
+  leaving = false;
+  readonly #dialled: Dialled;
+  readonly #state: SocketState;
+  readonly #backoff: Backoff;
+  #cancel: (() => void) | undefined = undefined;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #stopped = false;
+  #wasConnected = false;
+
+  constructor(state: SocketState, dialled: Dialled) {
+    this.endpoint = dialled.endpoint;
+    this.routingId = dialled.routingId;
+    this.pipe = dialled.pipe;
+    this.#dialled = dialled;
+    this.#state = state;
+    this.#backoff = new Backoff(dialled.options);
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  start(): void {
+    this.#dialled.begin();
+    this.#dial();
+  }
+
+  /** The attempt has a result. @returns whether it counts */
+  attempted(): boolean {
+    this.#cancel = undefined;
+    return !this.#stopped;
+  }
+
+  connected(): void {
+    this.#end();
+    this.#backoff.reset();
+    if (this.#wasConnected) this.#state.reconnects += 1;
+    this.#wasConnected = true;
+  }
+
+  lost(error?: () => ShoalError): void {
+    this.connection = undefined;
+    if (this.pipe?.ended === true) this.pipe = undefined; // The pipe belonged to that connection.
+    this.retry(error);
+  }
+
+  /** @param error for an event; called only before another attempt: stack traces are costly */
+  retry(error?: () => ShoalError): void {
+    this.#end();
+    const interval = this.#stopped ? undefined : this.#backoff.next();
+    if (interval === undefined) return;
+    const { endpoint: address } = this;
+    if (error !== undefined)
+      this.#state.effects.event({ type: "connect:retry", address, interval, error: error() });
+    if (this.#stopped) return; // By a listener.
+    this.#timer = setTimeout(this.#dial, interval).unref();
+  }
+
+  hurry(): void {
+    if (this.#timer === undefined) return;
+    this.#end();
+    this.#backoff.reset();
+    this.#dial();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#end();
+  }
+
+  #dial = (): void => {
+    this.#timer = undefined;
+    if (!this.#stopped) this.#cancel = this.#dialled.attempt(this);
+  };
+
+  #end(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}
