@@ -11,7 +11,7 @@ const MAX_CHUNK = 65_536;
 export class WsDuplex extends Duplex implements Sink {
   readonly remoteAddress: string;
   readonly #stream: Stream;
-  readonly #framing: Framing;
+  readonly #framing: Required<Framing>;
   #header: Buffer = Buffer.alloc(0);
   #left = 0;
 
@@ -20,7 +20,7 @@ export class WsDuplex extends Duplex implements Sink {
     super();
     this.remoteAddress = stream.address;
     this.#stream = stream;
-    this.#framing = stream.framing as Framing;
+    this.#framing = stream.framing as Required<Framing>;
     stream.socket.on("error", (error) => this.destroy(error));
     stream.reader.start(stream.socket, this);
   }

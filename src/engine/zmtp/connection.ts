@@ -42,6 +42,7 @@ import type { ReadTarget, Sink, StreamReader } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 
+const NOTHING = Buffer.alloc(0);
 /** Queued bytes that stop answers to PINGs. */
 const MAX_UNANSWERED = 65_536;
 /** ms for an ERROR to leave before its connection is cut. */
@@ -110,16 +111,16 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     options: ConnectionOptions,
     effects: ConnectionEffects,
     dials: boolean,
+    framing = stream.framing,
   ) {
     const { socket } = stream;
     this.socket = socket;
     this.address = stream.address;
     this.#effects = effects;
     this.#options = options;
-    const { framing } = stream;
     this.#framing = framing;
     this.#plain = framing === undefined;
-    this.#handshake = new Handshake(mechanism, framing?.mechanism);
+    this.#handshake = new Handshake(mechanism, framing?.mechanism, framing?.notice);
     this.#reader = stream.reader;
     this.stream = stream;
     this.#opensFirst = dials || framing !== undefined || mechanism.opening === undefined;
@@ -162,8 +163,14 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.stream.remote;
   }
 
+  /** A STREAM's peers may never hang up. */
   get draining(): boolean {
+    if (this.#isRaw) return false;
     return this.#state === State.Flushing || this.#state === State.Draining;
+  }
+
+  get #isRaw(): boolean {
+    return this.#framing?.notice !== undefined;
   }
 
   get blocked(): boolean {
@@ -220,12 +227,22 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       case State.Open:
         this.#drainTimeout = Math.min(timeout, HANG_UP_TIMEOUT);
         this.#enter(State.Flushing);
+        // The program of a STREAM has hung up.
+        if (this.#isRaw && timeout === 0) this.#awaitProgress();
         // Input shows that the peer is alive, and so bounds the linger.
         this.resume();
         this.flush();
         return;
       default:
     }
+  }
+
+  #awaitProgress(): void {
+    const { taken } = this;
+    this.#timer = setTimeout(() => {
+      if (this.taken > taken) this.#awaitProgress();
+      else this.#end("local");
+    }, HANG_UP_TIMEOUT).unref();
   }
 
   halfClose(): void {
@@ -248,9 +265,10 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   /** Flushes at once. */
   sendPing(body: Buffer): void {
     if (this.#state === State.HalfClosed || this.blocked) return;
-    if (this.#framing !== undefined) {
+    const ping = this.#framing?.ping?.();
+    if (ping !== undefined) {
       this.flush();
-      this.#writer?.writeControl(this.#framing.ping());
+      this.#writer?.writeControl(ping);
       return;
     }
     this.#pipe?.sendRaw(commandFrame(body), 0);
@@ -296,7 +314,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       if (pipe !== undefined && pipe.in.fragments > 0) pipe.arrived();
     }
     pooled?.release();
-    const reply = framing.takeReply();
+    const reply = framing.takeReply?.();
     if (this.#isClosed()) return;
     if (reply !== undefined && this.socket.writableLength < MAX_UNANSWERED) this.#control(reply);
     const { fault } = framing;
@@ -416,12 +434,12 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   #send(frame: Buffer): void {
     const framing = this.#framing;
-    if (framing === undefined) {
+    if (framing?.encode === undefined) {
       this.#write(frame);
       return;
     }
     this.#write(Buffer.from(framing.encode([{ bytes: frame, start: 0, end: frame.length }])));
-    framing.release();
+    framing.release?.();
   }
 
   #control(bytes: Uint8Array): void {
@@ -484,7 +502,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#endHalf();
     this.#reader.resume();
     this.#timer = setTimeout(() => this.#end("local"), HANG_UP_TIMEOUT).unref();
-    if (this.#drainTimeout > 0 && this.#writer?.wrote === true)
+    if (this.#drainTimeout > 0 && this.#writer?.wrote === true && !this.#isRaw)
       this.#holdTimer = setTimeout(ignore, this.#drainTimeout);
     this.#effects.connectionOnFlushed(this);
   }
@@ -495,7 +513,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #sendCloseFrame(why: FramingClose): void {
-    if (this.#framing === undefined || this.#sentCloseFrame) return;
+    if (this.#framing?.closeFrame === undefined || this.#sentCloseFrame) return;
     this.#sentCloseFrame = true;
     this.socket.write(this.#framing.closeFrame(why));
   }
@@ -591,6 +609,11 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       this.socket.end(() => this.socket.destroy());
       setTimeout(() => this.socket.destroy(), FLUSH_TIMEOUT).unref();
     }
+    const notice = this.#framing?.notice ?? NOTHING;
+    if (notice.length > 0 && this.#pipe !== undefined) {
+      this.#pipe.in.push(notice);
+      this.#pipe.arrived();
+    }
     this.#effects.connectionOnEnd(this, reason);
   }
 }
@@ -599,11 +622,12 @@ function sealOf(
   sealer: FrameSealer | undefined,
   framing: Framing | undefined,
 ): ((segments: readonly Segment[]) => Uint8Array) | undefined {
-  if (framing === undefined) return sealer === undefined ? undefined : (segments) => sealer.seal(segments);
-  if (sealer === undefined) return (segments) => framing.encode(segments);
+  const encode = framing?.encode?.bind(framing);
+  if (encode === undefined) return sealer === undefined ? undefined : (segments) => sealer.seal(segments);
+  if (sealer === undefined) return encode;
   return (segments) => {
     const bytes = sealer.seal(segments);
-    return framing.encode([{ bytes, start: 0, end: bytes.length }]);
+    return encode([{ bytes, start: 0, end: bytes.length }]);
   };
 }
 

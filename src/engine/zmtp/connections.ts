@@ -1,6 +1,5 @@
 /**
- * The connections of one socket, and the pipe of each after its handshake. On a STREAM, a connection is a peer
- * at once (raw.ts).
+ * The connections of one socket, and the pipe of each after its handshake.
  *
  *   open --handshake--> ready: a new pipe, or the one that waited at its endpoint
  *                  |
@@ -17,7 +16,7 @@ import type { Fault, Mechanism, Metadata, Verdict } from "./mechanism/mechanism.
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
-import type { openRaw } from "./raw.js";
+import type { RawParts } from "./raw.js";
 import type { SocketState } from "./socket-state.js";
 import type { Stream } from "./transport/transport.js";
 
@@ -32,7 +31,7 @@ export class Connections implements ConnectionEffects, Policing {
   readonly #state: SocketState;
   readonly #peers: Peers;
   readonly #admission: Admission;
-  readonly #openRaw: typeof openRaw | undefined;
+  readonly #raw: RawParts | undefined;
   readonly #all = new Map<Connection, Carried>();
   onHandshakeOver: (connection: Connection) => void = () => undefined;
   accepted = 0;
@@ -41,11 +40,11 @@ export class Connections implements ConnectionEffects, Policing {
   /** ms for connections opened while closing. */
   #drainTimeout = 0;
 
-  constructor(state: SocketState, peers: Peers, admission: Admission, raw: typeof openRaw | undefined) {
+  constructor(state: SocketState, peers: Peers, admission: Admission, raw: RawParts | undefined) {
     this.#state = state;
     this.#peers = peers;
     this.#admission = admission;
-    this.#openRaw = state.type === "Stream" ? raw : undefined;
+    this.#raw = state.type === "Stream" ? raw : undefined;
   }
 
   admits(address: string): boolean {
@@ -54,20 +53,14 @@ export class Connections implements ConnectionEffects, Policing {
 
   /**
    * @param dialling `undefined` for a peer accepted at `endpoint`
-   * @returns the connection, to be started; `undefined` for a STREAM, and for invalid options
+   * @returns the connection, to be started; `undefined` for invalid options
    */
   open(stream: Stream, endpoint: string, dialling: Dialer | undefined): Connection | undefined {
-    if (this.#openRaw !== undefined) {
-      if (dialling === undefined) this.accepted += 1;
-      this.#openRaw(this.#state, this.#peers, stream, endpoint, dialling, () => {
-        if (dialling === undefined) this.accepted -= 1;
-      });
-      return undefined;
-    }
+    const framing = this.#raw?.framing(this.#state.options.notify) ?? stream.framing;
     let mechanism: Mechanism;
     try {
       // The options may have changed since the bind or connect.
-      mechanism = this.#admission.mechanism(stream.framing?.bare === true);
+      mechanism = this.#raw?.mechanism ?? this.#admission.mechanism(framing?.bare === true);
     } catch (cause) {
       const error = cause as ShoalError;
       stream.socket.destroy();
@@ -78,7 +71,7 @@ export class Connections implements ConnectionEffects, Policing {
     }
     if (dialling === undefined) this.accepted += 1;
     const options = connectionOptions(this.#state.options);
-    const connection = new Connection(stream, mechanism, options, this, dialling !== undefined);
+    const connection = new Connection(stream, mechanism, options, this, dialling !== undefined, framing);
     this.#all.set(connection, { endpoint, dialling, pipe: undefined, fault: undefined });
     if (dialling !== undefined) dialling.connection = connection;
     return connection;

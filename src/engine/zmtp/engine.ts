@@ -11,7 +11,7 @@ import { curveIsNative } from "./mechanism/curve-primitives.js";
 import { CurveServer } from "./mechanism/curve-server.js";
 import type { EngineParts } from "./parts.js";
 import { EventLoopRef, ProcessEnd } from "./process-hold.js";
-import { openRaw } from "./raw.js";
+import { RAW } from "./raw.js";
 import { DRAFT_ROUTINGS } from "./routing/draft-routings.js";
 import { RELAYS } from "./routing/relaying.js";
 import { ROUTINGS } from "./routing/routings.js";
@@ -45,7 +45,7 @@ export const NODE_PARTS: EngineParts = {
     assertPlain: assertPlainDatagrams,
     open: (state, peers) => new Datagrams(state, peers),
   },
-  raw: openRaw,
+  raw: RAW,
   relays: RELAYS,
   listening: (parts) => new Listening(parts),
   zap: (open) => new ZapClient(open),

@@ -40,15 +40,17 @@ export class Handshake {
   readonly mechanism: Mechanism;
   /** Agreed on by the transport. */
   readonly #agreed: Mechanism["name"] | undefined;
-  #input: Buffer = NOTHING;
+  #input: Buffer;
   #greeting: Greeting | undefined;
   #started = false;
   #waiting = false;
   #over = false;
 
-  constructor(mechanism: Mechanism, agreed?: Mechanism["name"]) {
+  /** @param first traffic before the peer's */
+  constructor(mechanism: Mechanism, agreed?: Mechanism["name"], first: Buffer = NOTHING) {
     this.mechanism = mechanism;
     this.#agreed = agreed;
+    this.#input = first;
   }
 
   /** Read-only. Call it before carrying out the steps of `receive`. */

@@ -9,7 +9,7 @@ import type { InprocParts } from "./inproc.js";
 import type { Listening, ListeningParts } from "./listening.js";
 import type { CurveParts } from "./mechanism/mechanism.js";
 import type { EventLoopHold, ProcessEnd } from "./process-hold.js";
-import type { openRaw } from "./raw.js";
+import type { RawParts } from "./raw.js";
 import type { Relays } from "./routing/relaying.js";
 import type { RoutingOf } from "./routing/routing.js";
 import type { ZapClient } from "./zap.js";
@@ -20,7 +20,7 @@ export interface EngineParts {
   readonly curve: CurveParts;
   readonly inproc: InprocParts | undefined;
   readonly datagrams: DatagramParts | undefined;
-  readonly raw: typeof openRaw | undefined;
+  readonly raw: RawParts | undefined;
   readonly relays: Relays | undefined;
   /** @throws NotSupportedError if no socket of the platform can bind `endpoint` */
   listening(parts: ListeningParts, endpoint: string): Listening;

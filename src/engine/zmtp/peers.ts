@@ -95,6 +95,7 @@ export class Peers {
   make(endpoint: string, outlives: boolean): Pipe {
     const { effects, options, type } = this.#state;
     const pipe = new Pipe(effects, pipeOptions(options, type), this.#budget, endpoint, outlives);
+    pipe.out.inPieces = type === "Stream";
     pipe.police(this.#policy);
     return pipe;
   }

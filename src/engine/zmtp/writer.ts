@@ -76,7 +76,7 @@ export class PipeWriter {
         return;
       }
       out.confirm();
-      this.#framing?.release();
+      this.#framing?.release?.();
     }
     this.#effects.writerOnEmpty();
   }
@@ -136,7 +136,7 @@ export class PipeWriter {
     if (!this.#blocked || this.#stopped || this.#isFull()) return;
     this.#blocked = false;
     this.#pipe.out.confirm();
-    this.#framing?.release();
+    this.#framing?.release?.();
     this.flush();
     if (this.#blocked) this.#pipe.relieved(); // Otherwise writerOnEmpty has done so.
   }

@@ -1,7 +1,8 @@
-/** What a STREAM does when this process has no memory for what a peer sent. */
+/** A STREAM's connections as those of other sockets: without memory for a piece, and when they are revoked. */
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, it, vi } from "vitest";
+import { peersOf } from "../../../src/sockets/internal.js";
 import { nextEvent } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 
@@ -32,4 +33,21 @@ it("without memory for a piece the connection ends, and what follows is another'
   expect((await stream.receive(WAIT))[1]).toHaveLength(0); // Its end.
   peers[1].write("still here");
   expect(String((await stream.receive(WAIT))[1])).toBe("still here");
+});
+
+it("a raw peer is listed by its own address, and revoked by it", async () => {
+  const stream = world.stream();
+  const port = Number((await world.bind(stream)).split(":")[2]);
+  const peer = connect(port, "127.0.0.1").on("error", () => undefined);
+  world.after(() => peer.destroy());
+  await once(peer, "connect");
+  await stream.receive(WAIT);
+  expect(peersOf(stream, 2)).toMatchObject([
+    { address: `tcp://127.0.0.1:${peer.localPort}`, socketType: "" },
+  ]);
+  const closed = once(peer.resume(), "close");
+  expect(stream.revoke(({ address }) => address === "127.0.0.2")).toBe(0);
+  expect(stream.revoke(({ address, mechanism }) => address === "127.0.0.1" && mechanism === "NULL")).toBe(1);
+  expect((await stream.receive(WAIT))[1]).toHaveLength(0); // Its end.
+  await closed;
 });

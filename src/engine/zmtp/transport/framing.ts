@@ -1,6 +1,6 @@
 /**
  * How frames travel on a stream with frame borders, such as a WebSocket. Its handshake agrees on the
- * mechanism and replaces the greeting.
+ * mechanism and replaces the greeting. The bytes of a STREAM have no frames (raw.ts): they leave as they are.
  *
  *   out:  the pipe's frames --cipher, if any--> encode --> the stream
  *   in:   the stream --> decode --cipher, if any--> the pipe's frames
@@ -33,6 +33,8 @@ export interface Framing {
   readonly mechanism: Mechanism["name"];
   /** No handshake: the first message of each side is its routing id. */
   readonly bare: boolean;
+  /** Of a STREAM: the frame for its program at the connection's start and end, or no bytes. */
+  readonly notice?: Buffer;
   readonly closed: boolean;
   /** Ends the connection; frames decoded before are valid. */
   readonly fault: Fault | StreamFault | undefined;
@@ -40,8 +42,8 @@ export interface Framing {
    * @param pieces whole frames; a body may be a separate piece
    * @returns wire bytes, valid until `release`; without `release` the caller owns them
    */
-  encode(pieces: readonly FramePiece[]): Uint8Array;
-  release(): void;
+  encode?(pieces: readonly FramePiece[]): Uint8Array;
+  release?(): void;
   /** Encoded bytes beyond the peer's limit; absent: no limit. */
   readonly excess?: number;
   readonly unfinished?: number;
@@ -53,9 +55,9 @@ export interface Framing {
    */
   decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer, maxSize?: number): DecodedFrames;
   /** Bytes to send after each `decode`, such as a pong. */
-  takeReply(): Uint8Array | undefined;
+  takeReply?(): Uint8Array | undefined;
   /** `false`: the peer does not answer pings. */
   readonly pings?: boolean;
-  ping(): Uint8Array;
-  closeFrame(why: FramingClose): Uint8Array;
+  ping?(): Uint8Array;
+  closeFrame?(why: FramingClose): Uint8Array;
 }
