@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Backoff } from "../../../src/engine/zmtp/reconnect.js";
+import { Backoff } from "../../../src/engine/zmtp/dialer.js";
 import fc from "../../support/properties.js";
 
 const times = (backoff: Backoff, count: number): (number | undefined)[] =>
