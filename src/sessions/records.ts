@@ -7,7 +7,6 @@
  *   i/ID/LIFE/HASH      when it published with a message id
  *   j/ID/LIFE/SLOT      the hash at a place in the window of these ids
  *   t                   the number of sessions, of their filters, and of bytes of filters
- *   b                   the server that keeps what nodes publish
  *   v                   how often filters have changed
  *   c/NUMBER            the session whose filters changed then
  *   n/SERVER            a running server: its number grows. Without it the server is lost
