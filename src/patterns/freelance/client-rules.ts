@@ -4,8 +4,9 @@
  *   server   unknown ── heard of ──> alive ── silent for `timeToLive`, or its link lost ──> dead ── heard of ──> alive
  *   request  waiting for a live server with room ──> asked ── reply ──> done
  *                ^                            │
- *                └── its server died, or gave no reply within `attemptTimeout`: the next one. If the server answered
- *                    others meanwhile, it may have a queue, which repetitions would keep long: one for ten replies
+ *                └── its server died, or gave no reply within `attemptTimeout`: the next one. A server that answers
+ *                    others meanwhile may have a queue, which repetitions would keep long: there, one request is
+ *                    repeated for ten replies
  *            `deadline` over: failed
  *
  * Every server gets a PING each `pingInterval`, and the time to its PONG measures its speed. A pending PING counts as
