@@ -12,6 +12,7 @@ import b from "benny";
 import { options, smoke } from "./options.js";
 
 /** @typedef {import("../../src/cluster/messaging/route-table.js").RouteTable} Table */
+/** @typedef {import("../../src/cluster/messaging/route-table.js").RouteNode} Node */
 
 /** @type {{ RouteTable: new () => Table }} */
 const { RouteTable } = await import(
@@ -104,7 +105,8 @@ function scattered(i, n) {
  */
 async function measure(what, count, filterOf, topicOf) {
   const table = new RouteTable();
-  for (let node = 0; node < NODES; node++) table.takeNode();
+  const nodes = Array.from({ length: NODES }, () => table.takeNode());
+  for (const [i, node] of nodes.entries()) node.owner = String(i);
   let cpu = 0;
   let longest = 0;
   for (let from = 0; from < count; from += BATCH) {
@@ -113,7 +115,7 @@ async function measure(what, count, filterOf, topicOf) {
     const start = process.cpuUsage();
     for (const [i, filter] of filters.entries()) {
       const began = performance.now();
-      table.add(filter, i % NODES);
+      table.add(filter, /** @type {Node} */ (nodes[i % NODES]));
       longest = Math.max(longest, performance.now() - began);
     }
     const { user, system } = process.cpuUsage(start);
@@ -126,13 +128,14 @@ async function measure(what, count, filterOf, topicOf) {
   const topics = Array.from({ length: Math.min(TOPICS, count) }, (_, i) =>
     flat(topicOf(scattered(i, count))),
   );
-  /** @type {number[]} */
-  const nodes = [];
+  /** @type {string[]} */
+  const ids = [];
   let found = 0;
   let next = 0;
   const match = () => {
-    nodes.length = 0;
-    found += table.match(/** @type {string} */ (topics[next]), nodes);
+    ids.length = 0;
+    table.match(/** @type {string} */ (topics[next]), ids);
+    found += ids.length;
     next = next + 1 === topics.length ? 0 : next + 1;
   };
   for (let i = 0; i < topics.length; i++) match();

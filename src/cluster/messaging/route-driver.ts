@@ -42,7 +42,6 @@ export class RouteDriver {
   /** By version, and by time. */
   readonly #waits: Known[] = [];
   readonly #full = new Set<string>();
-  readonly #numbers: number[] = [];
   #sweptAt = Number.NEGATIVE_INFINITY;
   #closed = false;
   /** Changes with the results of `targets` and `unsettled`. */
@@ -150,13 +149,7 @@ export class RouteDriver {
 
   /** Appends the ids of other live nodes with a matching filter, each once. */
   targets(topic: string, into: string[]): void {
-    const numbers = this.#numbers;
-    numbers.length = 0;
-    this.#options.table.match(topic, numbers);
-    for (const number of numbers) {
-      const id = this.#rules.nodeOf(number);
-      if (id !== undefined) into.push(id);
-    }
+    this.#options.table.match(topic, into);
   }
 
   /**
@@ -175,10 +168,7 @@ export class RouteDriver {
 
   /** Filters with the ids of live nodes, unordered, at most `most`. @param topic only matching filters */
   list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[] {
-    return this.#options.table.list(most, topic).flatMap(({ filter, nodes }) => {
-      const ids = nodes.flatMap((number) => this.#rules.nodeOf(number) ?? []);
-      return ids.length === 0 ? [] : [{ filter, nodes: ids }];
-    });
+    return this.#options.table.list(most, topic);
   }
 
   /** @returns why it was refused */

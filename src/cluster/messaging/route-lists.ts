@@ -16,8 +16,15 @@ import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME, ROUTE_WINDOW } from "./bounds.js";
 import type { MessageRoutesStats, SendResult } from "./parts.js";
-import { ROUTE_LIMITS, RouteCopy, type RouteLimits, RouteNumbers, type RouteStore } from "./route-copies.js";
+import {
+  ROUTE_LIMITS,
+  type RouteCopies,
+  RouteCopy,
+  type RouteLimits,
+  type RouteStore,
+} from "./route-copies.js";
 import { OwnRoutes, type RouteSnapshot } from "./route-own.js";
+import type { RouteNode } from "./route-table.js";
 import { ASK, decodeRouteItem, type RouteChanges } from "./route-wire.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -28,7 +35,7 @@ export interface RouteListsEffects {
   session(to: string): number;
   /** Calls back when the item just sent is delivered, or with `false` if its session has ended or is interrupted. */
   onDelivered(to: string, done: (now: number, isDelivered: boolean) => void): void;
-  /** The result of `nodeOf`, the store, or `unsettled` changed. */
+  /** The store, or `unsettled`, changed. */
   changed(): void;
   /** The result of `acked` may have changed. */
   progressed(): void;
@@ -75,9 +82,9 @@ export class RouteLists {
   readonly #effects: RouteListsEffects;
   readonly #grace: number;
   readonly #settle: number;
-  readonly #limits: RouteLimits;
   readonly #own = new OwnRoutes();
-  readonly #numbers: RouteNumbers;
+  readonly #copies: RouteCopies;
+  readonly #refused: Record<string, number> = Object.create(null) as Record<string, number>;
   readonly #members = new Map<string, Member>();
   /** New members with unknown interest, until it arrives, they are lost, or after `settle` ms: the deadlines. */
   readonly unsettled = new Map<string, number>();
@@ -99,8 +106,11 @@ export class RouteLists {
     this.#effects = effects;
     this.#grace = grace;
     this.#settle = settle;
-    this.#limits = limits;
-    this.#numbers = new RouteNumbers(store, limits);
+    this.#copies = { store, limits, refuse: (reason) => this.#refuse(reason) };
+  }
+
+  #refuse(reason: string): void {
+    this.#refused[reason] = (this.#refused[reason] ?? 0) + 1;
   }
 
   // --- The own list --------------------------------------------------------------------------------------------------
@@ -110,7 +120,7 @@ export class RouteLists {
    * @throws InvalidStateError `EFSM` at the limit of filters, or of their bytes, per node
    */
   subscribe(now: number, filter: string): number {
-    const { nodeRoutes, nodeBytes } = this.#limits;
+    const { nodeRoutes, nodeBytes } = this.#copies.limits;
     const isKnown = this.#own.filters.has(filter);
     if (!isKnown && this.#own.filters.size >= nodeRoutes)
       throw new InvalidStateError("EFSM", `a node subscribes to at most ${nodeRoutes} filters`);
@@ -180,7 +190,7 @@ export class RouteLists {
   }
 
   #add(id: string): Member {
-    const member = new Member(id, this.#numbers);
+    const member = new Member(id, this.#copies);
     this.#members.set(id, member);
     member.asks = this.#forgotten.delete(id);
     return member;
@@ -264,12 +274,8 @@ export class RouteLists {
     if (this.unsettled.size === 0) this.#asksUnsettled = false;
   }
 
-  nodeOf(number: number): string | undefined {
-    return this.#numbers.ownerOf(number);
-  }
-
-  numberOf(id: string): number | undefined {
-    return this.#members.get(id)?.number;
+  nodeOf(id: string): RouteNode | undefined {
+    return this.#members.get(id)?.node;
   }
 
   // --- Time ----------------------------------------------------------------------------------------------------------
@@ -399,7 +405,7 @@ export class RouteLists {
    */
   onItem(now: number, from: string, item: Buffer): string | undefined {
     const reason = this.#receive(now, from, item);
-    if (reason !== undefined) this.#numbers.count(reason);
+    if (reason !== undefined) this.#refuse(reason);
     return reason;
   }
 
@@ -431,14 +437,14 @@ export class RouteLists {
 
   stats(): MessageRoutesStats {
     const { filters, bytes: ownBytes, snapshots } = this.#own;
-    const { routes, bytes, refused } = this.#numbers;
+    const { size, filterBytes } = this.#copies.store;
     return {
       own: { filters: filters.size, bytes: ownBytes },
-      routes,
-      bytes,
+      routes: size,
+      bytes: filterBytes,
       nodes: this.#members.size,
       snapshots: snapshots.size,
-      refused: { ...refused },
+      refused: { ...this.#refused },
     };
   }
 }

@@ -40,30 +40,46 @@ const SWEEP_SOON = 32;
 /** If too many are dead. */
 const MOVED_BY_SWEEP = 256;
 
-/** Pairs of a filter and a node's number (`takeNode`). Never throws for peers' filters. */
+/** A node in a table, with what it has there. */
+export class RouteNode {
+  /** In the records, 0 to 65,534; -1: none was free, and its routes are refused. */
+  readonly number: number;
+  /** Id by which matches find it; `undefined`: they skip it. */
+  owner: string | undefined = undefined;
+  routes = 0;
+  /** Of its filters. */
+  bytes = 0;
+  /** Routes by the shape of their filters. */
+  readonly shapes = new Map<number, number>();
+
+  constructor(number: number) {
+    this.number = number;
+  }
+}
+
+/** Pairs of a filter and a node (`takeNode`). Never throws for peers' filters. */
 export class RouteTable {
   readonly #index: FilterIndex;
-  /** By node: its routes, and how many it has of each shape; `undefined`: the number is retired or unused. */
-  #counts = new Float64Array(16);
-  readonly #shapes: (Map<number, number> | undefined)[] = [];
-  #next = 0;
+  /** By number; `undefined`: retired or unused. */
+  readonly #nodes: (RouteNode | undefined)[] = [];
   readonly #free: number[] = [];
   /** Retired numbers that the current sweep removes, each with its bit in `#marks`, and those of the next one. */
-  #sweeping: number[] = [];
-  #waiting: number[] = [];
+  #sweeping: RouteNode[] = [];
+  #waiting: RouteNode[] = [];
   #marks = new Uint32Array(1);
   /** Routes of retired numbers until the end of their sweep; number from which on sweeps are frequent. */
   unswept = 0;
   readonly #sweepSoonFrom: number;
   #cursor = 0;
   #calls = 0;
-  /** A filter of three nodes counts three times. */
+  /** A filter of three nodes counts three times, and so do its bytes. */
   size = 0;
+  filterBytes = 0;
   /** Nodes that the current match has found: those with its stamp. */
   #stamps = new Uint32Array(16);
   #stamp = 0;
   #union = new Uint32Array(1);
-  readonly #nodes: number[] = [];
+  readonly #numbers: number[] = [];
   readonly #refs: number[] = [];
 
   /**
@@ -80,40 +96,38 @@ export class RouteTable {
     return this.#index.size;
   }
 
-  /** A number from 0 to 65,534; `undefined` while all are taken or not swept. */
-  takeNode(): number | undefined {
-    const node = this.#free.pop() ?? (this.#next < NO_NODE ? this.#next++ : undefined);
-    if (node === undefined) return undefined;
-    if (node === this.#counts.length) {
-      this.#counts = doubled(this.#counts);
+  takeNode(): RouteNode {
+    const number = this.#free.pop() ?? (this.#nodes.length < NO_NODE ? this.#nodes.length : -1);
+    const node = new RouteNode(number);
+    if (number === -1) return node;
+    if (number === this.#stamps.length) {
       this.#stamps = doubled(this.#stamps);
       this.#union = doubled(this.#union);
       this.#marks = doubled(this.#marks);
     }
-    this.#counts[node] = 0;
-    this.#shapes[node] = new Map();
+    this.#nodes[number] = node;
     return node;
   }
 
-  add(filter: string, node: number): AddResult {
-    return this.#index.find(filter) ?? this.#addFound(node);
+  add(filter: string, node: RouteNode): AddResult {
+    return this.#index.find(filter) ?? this.#addFound(node, Buffer.byteLength(filter));
   }
 
   /** The filter is UTF-8 within `bytes`, which are not kept. */
-  addBytes(bytes: Uint8Array, start: number, end: number, node: number): AddResult {
-    return this.#index.findBytes(bytes, start, end) ?? this.#addFound(node);
+  addBytes(bytes: Uint8Array, start: number, end: number, node: RouteNode): AddResult {
+    return this.#index.findBytes(bytes, start, end) ?? this.#addFound(node, end - start);
   }
 
-  #addFound(node: number): AddResult {
+  #addFound(node: RouteNode, bytes: number): AddResult {
     const index = this.#index;
-    const shapes = this.#shapes[node];
-    if (shapes === undefined) {
+    const { number, shapes } = node;
+    if (this.#nodes[number] !== node) {
       // Finishing a sweep here would take too long.
       this.#changed();
       return "numbers";
     }
     const known = index.ref;
-    if (known !== 0 && this.#has(known, node)) return "known";
+    if (known !== 0 && this.#has(known, number)) return "known";
     const shape = index.shape();
     const before = shapes.get(shape);
     if (
@@ -127,61 +141,64 @@ export class RouteTable {
     index.useShape();
     if (known === 0) {
       const ref = index.insert(1);
-      index.words(ref)[(ref & WORD_MASK) + 1] = 0xffff_0000 | node;
+      index.words(ref)[(ref & WORD_MASK) + 1] = 0xffff_0000 | number;
     } else {
-      this.#put(known, node);
+      this.#put(known, number);
     }
-    this.#counts[node] = (this.#counts[node] as number) + 1;
-    this.size++;
+    this.#count(node, 1, bytes);
     this.#changed();
     return "added";
   }
 
+  #count(node: RouteNode, routes: number, bytes: number): void {
+    node.routes += routes;
+    node.bytes += bytes;
+    this.size += routes;
+    this.filterBytes += bytes;
+  }
+
   /** `false` if there was no such route. */
-  delete(filter: string, node: number): boolean {
+  delete(filter: string, node: RouteNode): boolean {
     const index = this.#index;
-    const shapes = this.#shapes[node];
-    if (shapes === undefined || index.find(filter) !== undefined || index.ref === 0) return false;
+    const { number, shapes } = node;
+    if (this.#nodes[number] !== node || index.find(filter) !== undefined || index.ref === 0) return false;
     const ref = index.ref;
-    if (!this.#has(ref, node)) return false;
+    if (!this.#has(ref, number)) return false;
     const shape = index.shape();
     const left = (shapes.get(shape) as number) - 1;
     if (left === 0) shapes.delete(shape);
     else shapes.set(shape, left);
     index.releaseShape(shape);
-    this.#take(ref, node);
-    this.#counts[node] = (this.#counts[node] as number) - 1;
-    this.size--;
+    this.#take(ref, number);
+    this.#count(node, -1, -Buffer.byteLength(filter));
     this.#changed();
     return true;
   }
 
-  /** @returns the number of the node's routes */
-  deleteNode(node: number): number {
-    const shapes = this.#shapes[node];
-    if (shapes === undefined) return 0;
+  /** Deletes its routes. It is not used again. */
+  deleteNode(node: RouteNode): void {
+    const { number, routes, bytes, shapes } = node;
+    node.owner = undefined;
+    if (this.#nodes[number] !== node) return;
+    this.#nodes[number] = undefined;
     // At once: the shapes of all nodes are for live ones.
-    for (const [shape, routes] of shapes) this.#index.releaseShape(shape, routes);
-    this.#shapes[node] = undefined;
-    const count = this.#counts[node] as number;
-    this.unswept += count;
-    this.size -= count;
+    for (const [shape, count] of shapes) this.#index.releaseShape(shape, count);
+    this.unswept += routes;
+    this.size -= routes;
+    this.filterBytes -= bytes;
     // A node without routes is in no record.
-    (count === 0 ? this.#free : this.#waiting).push(node);
-    return count;
+    if (routes === 0) this.#free.push(number);
+    else this.#waiting.push(node);
   }
 
   /**
-   * Appends the nodes that a message to `topic` goes to, each once, in no order; none for an invalid topic.
-   *
-   * @returns the number of appended nodes
+   * Appends the owners that a message to `topic` goes to, each once, in no order; none for an invalid topic.
    */
-  match(topic: string, into: number[]): number {
+  match(topic: string, into: string[]): void {
     const index = this.#index;
     const hits = index.match(topic);
-    if (hits === 0) return 0;
-    const before = into.length;
-    const shapes = this.#shapes;
+    if (hits === 0) return;
+    const nodes = this.#nodes;
     const stamps = this.#stamps;
     const stamp = this.#nextStamp();
     const union = this.#union;
@@ -203,7 +220,8 @@ export class RouteTable {
         for (let node = word & 0xffff, half = 0; half < 2; half++, node = word >>> 16) {
           if (node === NO_NODE || stamps[node] === stamp) continue;
           stamps[node] = stamp;
-          if (shapes[node] !== undefined) into.push(node);
+          const owner = nodes[node]?.owner;
+          if (owner !== undefined) into.push(owner);
         }
       }
     }
@@ -212,26 +230,26 @@ export class RouteTable {
       union[i] = 0;
       for (; word !== 0; word &= word - 1) {
         const node = i * 32 + 31 - Math.clz32(word & -word);
-        if (stamps[node] !== stamp && shapes[node] !== undefined) into.push(node);
+        const owner = stamps[node] === stamp ? undefined : nodes[node]?.owner;
+        if (owner !== undefined) into.push(owner);
       }
     }
-    return into.length - before;
   }
 
   /**
-   * Filters with their nodes, in no order.
+   * Filters with their owners, in no order.
    *
    * @param topic only filters that match it
    */
-  list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly number[] }[] {
+  list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[] {
     const index = this.#index;
     const refs: number[] = [];
     if (topic !== undefined) refs.push(...index.hits.subarray(0, index.match(topic)));
     else for (let cursor = 0; cursor < WALKED && refs.length < most; ) cursor = index.walk(cursor, refs);
-    const routes: { filter: string; nodes: number[] }[] = [];
+    const routes: { filter: string; nodes: string[] }[] = [];
     for (const ref of refs) {
       if (routes.length >= most) break;
-      const nodes = this.#read(ref).filter((node) => this.#shapes[node] !== undefined);
+      const nodes = this.#read(ref).flatMap((number) => this.#nodes[number]?.owner ?? []);
       if (nodes.length > 0) routes.push({ filter: index.text(ref), nodes });
     }
     return routes;
@@ -262,14 +280,15 @@ export class RouteTable {
     this.#waiting = [];
     this.#cursor = 0;
     const marks = this.#marks;
-    for (const node of this.#sweeping) marks[node >>> 5] = (marks[node >>> 5] as number) | (1 << (node & 31));
+    for (const { number } of this.#sweeping)
+      marks[number >>> 5] = (marks[number >>> 5] as number) | (1 << (number & 31));
   }
 
   #endSweep(): void {
     this.#marks.fill(0);
-    for (const node of this.#sweeping) {
-      this.unswept -= this.#counts[node] as number;
-      this.#free.push(node);
+    for (const { number, routes } of this.#sweeping) {
+      this.unswept -= routes;
+      this.#free.push(number);
     }
     this.#sweeping = [];
   }
@@ -280,7 +299,7 @@ export class RouteTable {
   }
 
   bytes(): number {
-    return this.#index.bytes() + this.#counts.length * 12;
+    return this.#index.bytes() + this.#stamps.length * 4;
   }
 
   #has(ref: number, node: number): boolean {
@@ -327,9 +346,9 @@ export class RouteTable {
     const words = this.#index.words(ref);
     const at = ref & WORD_MASK;
     const header = words[at] as number;
-    this.#nodes.length = 0;
-    readNodes(words, at + 1, payloadWords(header), payloadKind(header), this.#nodes);
-    return this.#nodes;
+    this.#numbers.length = 0;
+    readNodes(words, at + 1, payloadWords(header), payloadKind(header), this.#numbers);
+    return this.#numbers;
   }
 
   #rewrite(ref: number, nodes: readonly number[]): void {

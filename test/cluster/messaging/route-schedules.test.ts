@@ -175,12 +175,10 @@ class Run {
     for (const at of this.#up) {
       // A node's own word alone makes its versions, and nobody has a route of a node that is gone.
       expect(at.rules.stats().own.filters).toBe(at.filters.size);
-      for (const [number, filters] of at.store.byNumber) {
-        const id = at.rules.nodeOf(number);
+      for (const [{ owner }, filters] of at.store.filters)
         if (filters.size > 0)
-          expect(world.nodes.find((each) => each.id === id)?.up, "routes of nobody").toBe(true);
-      }
-      const routes = [...at.store.byNumber.values()].reduce((sum, { size }) => sum + size, 0);
+          expect(world.nodes.find(({ id }) => id === owner)?.up, "routes of nobody").toBe(true);
+      const routes = [...at.store.filters.values()].reduce((sum, { size }) => sum + size, 0);
       expect(at.rules.stats().routes, "what is counted").toBe(routes);
     }
     // Every subscription is acknowledged, and then nothing more is sent.

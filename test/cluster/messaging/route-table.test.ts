@@ -1,6 +1,6 @@
 import { describe, it } from "vitest";
 import { MAX_SHAPES, MAX_SHAPES_OF_NODE } from "../../../src/cluster/messaging/bounds.js";
-import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
+import { RouteNode, RouteTable } from "../../../src/cluster/messaging/route-table.js";
 import { TopicScan } from "../../../src/cluster/messaging/topic-scan.js";
 import { matches } from "../../../src/cluster/messaging/topics.js";
 import { LONG } from "../../support/long.js";
@@ -10,70 +10,94 @@ import { expect } from "../../support/quick-expect.js";
 const RUNS = { numRuns: 10_000, defaultRuns: 60 };
 
 /** The table with nodes as the tests number them: each takes its number with its first route. */
-class NumberedTable extends RouteTable {
-  /** Numbers by nodes, and back. */
-  readonly #numbers = new Map<number, number>();
-  readonly #nodes = new Map<number, number>();
-  /** Numbers that were taken, and that nobody has yet. */
-  readonly #spare = new Set<number>();
+class NumberedTable {
+  readonly #table: RouteTable;
+  readonly #nodes = new Map<number, RouteNode>();
+  /** Taken nodes that nobody has yet, by number. */
+  readonly #spare = new Map<number, RouteNode>();
 
-  #numberOf(node: number): number {
-    const known = this.#numbers.get(node);
+  constructor(...of: ConstructorParameters<typeof RouteTable>) {
+    this.#table = new RouteTable(...of);
+  }
+
+  #nodeOf(number: number): RouteNode {
+    const known = this.#nodes.get(number);
     if (known !== undefined) return known;
-    let number = this.#spare.delete(node) ? node : this.takeNode();
+    let node = this.#spare.get(number) ?? this.#table.takeNode();
     // The number that the test has, unless it is retired.
-    while (number !== undefined && number < node && this.filters < 1_000) {
-      this.#spare.add(number);
-      number = this.takeNode();
+    while (node.number >= 0 && node.number < number && this.filters < 1_000) {
+      this.#spare.set(node.number, node);
+      node = this.#table.takeNode();
     }
-    number ??= this.#spare.values().next().value;
-    if (number === undefined) return -1;
-    this.#spare.delete(number);
-    this.#numbers.set(node, number);
+    if (node.number === -1) node = this.#spare.values().next().value ?? node;
+    if (node.number === -1) return node;
+    this.#spare.delete(node.number);
     this.#nodes.set(number, node);
-    return number;
+    node.owner = `${number}`;
+    return node;
   }
 
-  override add(filter: string, node: number) {
-    return super.add(filter, this.#numberOf(node));
+  get size(): number {
+    return this.#table.size;
   }
 
-  override addBytes(bytes: Uint8Array, start: number, end: number, node: number) {
-    return super.addBytes(bytes, start, end, this.#numberOf(node));
+  get filterBytes(): number {
+    return this.#table.filterBytes;
   }
 
-  override delete(filter: string, node: number): boolean {
-    return super.delete(filter, this.#numbers.get(node) ?? -1);
+  get filters(): number {
+    return this.#table.filters;
   }
 
-  override deleteNode(node: number): number {
-    const number = this.#numbers.get(node) ?? -1;
-    this.#numbers.delete(node);
+  get unswept(): number {
+    return this.#table.unswept;
+  }
+
+  bytes(): number {
+    return this.#table.bytes();
+  }
+
+  sweep(): boolean {
+    return this.#table.sweep();
+  }
+
+  add(filter: string, node: number): string {
+    return this.#table.add(filter, this.#nodeOf(node));
+  }
+
+  addBytes(bytes: Uint8Array, start: number, end: number, node: number): string {
+    return this.#table.addBytes(bytes, start, end, this.#nodeOf(node));
+  }
+
+  delete(filter: string, node: number): boolean {
+    return this.#table.delete(filter, this.#nodes.get(node) ?? new RouteNode(-1));
+  }
+
+  /** @returns the number of its routes */
+  deleteNode(number: number): number {
+    const node = this.#nodes.get(number);
+    if (node === undefined) return 0;
     this.#nodes.delete(number);
-    return super.deleteNode(number);
+    this.#table.deleteNode(node);
+    return node.routes;
   }
 
-  override match(topic: string, into: number[]): number {
-    const found: number[] = [];
-    const count = super.match(topic, found);
-    into.push(...found.map((number) => this.#nodes.get(number) as number));
-    return count;
+  match(topic: string): number[] {
+    const found: string[] = [];
+    this.#table.match(topic, found);
+    return found.map(Number);
   }
 
-  override list(most: number, topic?: string) {
-    return super.list(most, topic).map(({ filter, nodes }) => {
-      return { filter, nodes: nodes.map((number) => this.#nodes.get(number) as number) };
-    });
+  list(most: number, topic?: string) {
+    return this.#table.list(most, topic).map(({ filter, nodes }) => ({ filter, nodes: nodes.map(Number) }));
   }
 }
 
-function match(table: RouteTable, topic: string): number[] {
-  const nodes: number[] = [];
-  expect(table.match(topic, nodes)).toBe(nodes.length);
-  return nodes.sort((one, other) => one - other);
+function match(table: NumberedTable, topic: string): number[] {
+  return table.match(topic).sort((one, other) => one - other);
 }
 
-function filtersOf(table: RouteTable, node: number): string[] {
+function filtersOf(table: NumberedTable, node: number): string[] {
   const routes = table.list(Number.POSITIVE_INFINITY);
   return routes.flatMap(({ filter, nodes }) => (nodes.includes(node) ? [filter] : [])).sort();
 }
@@ -87,17 +111,21 @@ class Model {
     return [...new Set(nodes)].sort((one, other) => one - other);
   }
 
+  get bytes(): number {
+    return [...this.routes].reduce((sum, [filter, of]) => sum + of.size * Buffer.byteLength(filter), 0);
+  }
+
   filtersOf(node: number): string[] {
     return [...this.routes].flatMap(([filter, nodes]) => (nodes.has(node) ? [filter] : [])).sort();
   }
 }
 
-function addText(table: RouteTable, filter: string, node: number): string {
+function addText(table: NumberedTable, filter: string, node: number): string {
   return table.add(filter, node);
 }
 
 /** As a filter comes in a block: among others. */
-function addBytes(table: RouteTable, filter: string, node: number): string {
+function addBytes(table: NumberedTable, filter: string, node: number): string {
   const bytes = Buffer.from(`+/x${filter}y/#`);
   return table.addBytes(bytes, 3, bytes.length - 3, node);
 }
@@ -234,6 +262,7 @@ describe("the route table", () => {
               }
             }
             expect(table.size).toBe(size);
+            expect(table.filterBytes).toBe(model.bytes);
           }
           for (const each of topics) expect(match(table, each)).toEqual(model.match(each));
           for (const each of [0, 31, 3_000]) expect(filtersOf(table, each)).toEqual(model.filtersOf(each));

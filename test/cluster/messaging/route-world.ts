@@ -4,8 +4,9 @@
  */
 import { type MessagingSettings, messagingSettings } from "../../../src/cluster/messaging/options.js";
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
-import type { RouteLimits } from "../../../src/cluster/messaging/route-copies.js";
+import type { RouteLimits, RouteStore } from "../../../src/cluster/messaging/route-copies.js";
 import { RouteLists } from "../../../src/cluster/messaging/route-lists.js";
+import { RouteNode as Routes } from "../../../src/cluster/messaging/route-table.js";
 import { randomOf } from "../simulation/world.js";
 
 export interface RouteWorldOptions {
@@ -18,35 +19,44 @@ export interface RouteWorldOptions {
 }
 
 /** The simplest thing that could be right. */
-export class SimpleStore {
-  readonly byNumber = new Map<number, Set<string>>();
+export class SimpleStore implements RouteStore {
+  readonly filters = new Map<Routes, Set<string>>();
   #next = 0;
 
-  takeNode(): number {
-    return this.#next++;
+  takeNode(): Routes {
+    return new Routes(this.#next++);
   }
 
-  add(filter: string, node: number): string {
+  addBytes(bytes: Uint8Array, start: number, end: number, node: Routes): "added" | "known" | "empty" {
+    const filter = Buffer.from(bytes.subarray(start, end)).toString();
     if (filter === "") return "empty";
-    const set = this.byNumber.get(node) ?? new Set();
-    this.byNumber.set(node, set);
+    const set = this.filters.get(node) ?? new Set();
+    this.filters.set(node, set);
     if (set.has(filter)) return "known";
     set.add(filter);
+    node.routes += 1;
+    node.bytes += end - start;
     return "added";
   }
 
-  addBytes(bytes: Uint8Array, start: number, end: number, node: number): string {
-    return this.add(Buffer.from(bytes.subarray(start, end)).toString(), node);
+  delete(filter: string, node: Routes): boolean {
+    if (this.filters.get(node)?.delete(filter) !== true) return false;
+    node.routes -= 1;
+    node.bytes -= Buffer.byteLength(filter);
+    return true;
   }
 
-  delete(filter: string, node: number): boolean {
-    return this.byNumber.get(node)?.delete(filter) === true;
+  deleteNode(node: Routes): void {
+    this.filters.delete(node);
+    node.owner = undefined;
   }
 
-  deleteNode(node: number): number {
-    const count = this.byNumber.get(node)?.size ?? 0;
-    this.byNumber.delete(node);
-    return count;
+  get size(): number {
+    return [...this.filters.keys()].reduce((sum, { routes }) => sum + routes, 0);
+  }
+
+  get filterBytes(): number {
+    return [...this.filters.keys()].reduce((sum, { bytes }) => sum + bytes, 0);
   }
 }
 
@@ -182,18 +192,13 @@ export class RouteNode {
 
   /** What it has of another's routes. */
   routesOf(other: RouteNode): ReadonlySet<string> {
-    const number = this.rules.numberOf(other.id);
-    return (number === undefined ? undefined : this.store.byNumber.get(number)) ?? new Set();
+    const node = this.rules.nodeOf(other.id);
+    return (node === undefined ? undefined : this.store.filters.get(node)) ?? new Set();
   }
 
   /** Whether its copy of another's routes is what that one has, and leads to it. */
   agreesWith(other: RouteNode): boolean {
-    const number = this.rules.numberOf(other.id);
-    return (
-      number !== undefined &&
-      this.rules.nodeOf(number) === other.id &&
-      same(this.routesOf(other), other.filters)
-    );
+    return this.rules.nodeOf(other.id)?.owner === other.id && same(this.routesOf(other), other.filters);
   }
 }
 
