@@ -115,9 +115,8 @@ export class SessionClientRules {
   #heldBytes = 0;
   /** The number after this connection's last message. */
   #from = 0;
-  /** The last acknowledged ones above the first unacknowledged one; more cannot have been lost with a connection. */
-  readonly #settled = new Set<number>();
   #high = 0;
+  /** Acknowledged, and not sent to a server since. */
   #unreported: number[] = [];
 
   constructor(
@@ -216,11 +215,6 @@ export class SessionClientRules {
     if (life !== this.#lives || size === undefined) return false;
     this.#held.delete(number);
     this.#heldBytes -= size;
-    this.#settled.add(number);
-    for (const first of this.#settled) {
-      if (this.#settled.size <= MAX_SETTLED) break;
-      this.#settled.delete(first);
-    }
     this.#unreported.push(number);
     return true;
   }
@@ -230,7 +224,6 @@ export class SessionClientRules {
     const low = this.#low();
     const above = this.#unreported.filter((number) => number >= low);
     this.#unreported = [];
-    for (const number of this.#settled) if (number < low) this.#settled.delete(number);
     this.#settle(low, above);
   }
 
@@ -366,7 +359,6 @@ export class SessionClientRules {
       this.#lives += 1;
       this.#held.clear();
       this.#heldBytes = 0;
-      this.#settled.clear();
       this.#unreported = [];
       this.#high = 0;
     }
@@ -380,8 +372,6 @@ export class SessionClientRules {
     if (!this.isOpen) return;
     this.#repeatPublications(published, isContinued);
     this.#wasOpen = true;
-    // The server may know none of them.
-    this.#unreported = [...new Set([...this.#settled, ...this.#unreported])];
     this.flush();
     this.#sendWaiting();
   }
