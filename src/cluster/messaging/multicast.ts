@@ -6,6 +6,7 @@
  *
  * A datagram may come twice, by two interfaces: a receiver takes each of the last `MAX_SEEN_IDS` ids of a sender once.
  */
+import { LatestMap } from "../../core/collections/latest-map.js";
 import type { Member } from "../node/member.js";
 import { MAX_SEEN_IDS } from "./bounds.js";
 import { Reader, sizeOfUint, writeUint } from "./compact.js";
@@ -20,8 +21,8 @@ export interface MulticastGroup {
 
 export class Multicast {
   readonly #group: MulticastGroup;
-  /** By sender: ids of its datagrams, the oldest first. */
-  readonly #seen = new Map<string, Set<number>>();
+  /** By sender: ids of its datagrams. */
+  readonly #seen = new Map<string, LatestMap<number, true>>();
 
   constructor(group: MulticastGroup) {
     this.#group = group;
@@ -63,16 +64,11 @@ export class Multicast {
   isNew(from: string, id: number): boolean {
     let seen = this.#seen.get(from);
     if (seen === undefined) {
-      seen = new Set();
+      seen = new LatestMap(MAX_SEEN_IDS);
       this.#seen.set(from, seen);
     }
     if (seen.has(id)) return false;
-    seen.add(id);
-    if (seen.size > MAX_SEEN_IDS)
-      for (const oldest of seen) {
-        seen.delete(oldest);
-        break;
-      }
+    seen.set(id, true);
     return true;
   }
 

@@ -12,6 +12,7 @@
  * Few items are undelivered per member, and the rate of parts is limited: a list of a million filters must not block
  * messages. The routes of a lost node are kept for the grace period but not used.
  */
+import { LatestMap } from "../../core/collections/latest-map.js";
 import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME, ROUTE_WINDOW } from "./bounds.js";
@@ -92,8 +93,8 @@ export class RouteLists {
   #asksUnsettled = false;
   /** Longest lost first. */
   readonly #lost = new Set<string>();
-  /** Nodes whose list was deleted here, or awaited, oldest first; they are asked when met again. */
-  readonly #forgotten = new Set<string>();
+  /** Nodes whose list was deleted here, or awaited; they are asked when met again. */
+  readonly #forgotten = new LatestMap<string, true>(MAX_MEMBERS);
   /** Members waiting for a part under the rate limit, longest wait first. */
   readonly #hungry = new Set<Member>();
   /** Parts made since a time. */
@@ -226,11 +227,7 @@ export class RouteLists {
     this.#lost.delete(member.id);
     this.#interrupt(member);
     // An owner that was asked may have sent its list, and have nothing more to send.
-    if (member.isWhole || member.asks || member.waits) this.#forgotten.add(member.id);
-    for (const oldest of this.#forgotten) {
-      if (this.#forgotten.size <= MAX_MEMBERS) break;
-      this.#forgotten.delete(oldest);
-    }
+    if (member.isWhole || member.asks || member.waits) this.#forgotten.set(member.id, true);
     member.end();
     this.#effects.changed();
   }

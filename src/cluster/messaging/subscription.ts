@@ -8,6 +8,7 @@
  *
  * A handler delays a link for at most `STALL_TIME`; then messages above its mark are dropped until it has caught up.
  */
+import { LatestMap } from "../../core/collections/latest-map.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { begin, isObserved, MESSAGE_PROCESS, MESSAGE_RECEIVE } from "../../core/diagnostics.js";
 import { ClosedError } from "../../core/errors.js";
@@ -78,8 +79,8 @@ export class Subscription implements ClusterSubscription {
   #stallTimer: NodeJS.Timeout | undefined = undefined;
   /** It delayed a link for too long, and has not caught up. */
   #isStalled = false;
-  /** With `retained`: of each topic, the least recently updated first. */
-  readonly #latest = new Map<string, { readonly stamp: number; readonly node: string }>();
+  /** With `retained`: of each topic. */
+  readonly #latest = new LatestMap<string, { readonly stamp: number; readonly node: string }>(100_000);
 
   constructor(options: SubscriptionOptions) {
     this.filter = options.filter;
@@ -149,17 +150,10 @@ export class Subscription implements ClusterSubscription {
   /** Whether a retained message is newer than the latest of its topic, which it then replaces. */
   takes({ topic, sender: { node } }: ReceivedMessage, stamp: number): boolean {
     const latest = this.#latest.get(topic);
-    if (latest !== undefined) {
-      if (stamp < latest.stamp || (stamp === latest.stamp && node <= latest.node)) return false;
-      this.#latest.delete(topic);
-    }
-    this.#latest.set(topic, { stamp, node });
-    if (this.#latest.size > 100_000)
-      for (const oldest of this.#latest.keys()) {
-        this.#latest.delete(oldest);
-        break;
-      }
-    return true;
+    const isOld =
+      latest !== undefined && (stamp < latest.stamp || (stamp === latest.stamp && node <= latest.node));
+    if (!isOld) this.#latest.set(topic, { stamp, node });
+    return !isOld;
   }
 
   /** Settles when half of the queue is free, it closes, or it has delayed for too long. */

@@ -11,6 +11,7 @@
  */
 
 import { backOff } from "../../core/back-off.js";
+import { LatestMap } from "../../core/collections/latest-map.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import {
@@ -76,7 +77,8 @@ export class RequestCalls {
   readonly counts: CallCounts = { called: 0, succeeded: 0, failed: 0, retried: 0 };
   readonly refused: Record<string, number> = {};
   readonly #effects: CallsEffects;
-  readonly targets = new Map<string, Target>();
+  /** Remote input may determine names; requests keep an evicted target. */
+  readonly targets = new LatestMap<string, Target>(MAX_CALLED_SERVICES);
   /** Attempts by id. */
   readonly #sent = new NumberTable<Call>();
   /** Requests without a serving node, or without room. */
@@ -231,9 +233,6 @@ export class RequestCalls {
   #targetOf(now: number, name: string): Target {
     let target = this.targets.get(name);
     if (target !== undefined) return target;
-    // Remote input may determine names; requests keep an evicted target.
-    const [oldest] = this.targets.keys();
-    if (this.targets.size >= MAX_CALLED_SERVICES && oldest !== undefined) this.targets.delete(oldest);
     const { random, report } = this.#effects;
     target = {
       name,
