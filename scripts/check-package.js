@@ -213,11 +213,10 @@ try {
   );
   await check("the installed benchmark measures shoal, and says what its other contenders need", () => {
     const bench = ["--no-install", "shoal", "bench", "throughput", "--smoke", "--size", "64"];
-    const peers = ["--transport", "tcp", "--peers", "shoal-zmtp,libzmq,pyzmq,zeromq"];
+    const peers = ["--transport", "tcp", "--peers", "shoal-zmtp,libzmq,zeromq"];
     const printed = run("npx", [...bench, ...peers], join(temporary, "consumer"));
     assert.match(printed, /shoal \(zmtp\)/);
     assert.match(printed, /its C sources are in a checkout of shoal/);
-    assert.match(printed, /its Python sources are in a checkout of shoal/);
     assert.match(printed, /npm install zeromq/);
   });
   await check("without optional packages it works, and says what each is for", () => {

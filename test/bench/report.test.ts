@@ -79,7 +79,7 @@ const records: BenchRecord[] = [
     transport: "tcp",
     size: 1,
     parameters: {},
-    contender: "pyzmq",
+    contender: "nats",
     reason: "consumer hung",
     output: ["<its> last words"],
   },
@@ -110,7 +110,7 @@ describe("the summary", () => {
     const text = scenarioText(records, throughput);
     expect(text).toMatch(/shoal \(libzmq\) .* 1 M .* 2 × \(2 – 2\) .* 30\.0 .* 60 .* 10\.0 % .* 3 /);
     expect(text).toContain("tcp, 4 KiB");
-    expect(text).toContain("Failed: pyzmq: consumer hung\n    | <its> last words");
+    expect(text).toContain("Failed: nats: consumer hung\n    | <its> last words");
   });
 });
 
@@ -125,7 +125,7 @@ describe("a ratio", () => {
     ]);
     const alone = records.filter((record) => record.type !== "run" || record.contender !== "zeromq");
     expect(
-      ratiosOf(alone.map((record) => (record.type === "run" ? { ...record, contender: "pyzmq" } : record))),
+      ratiosOf(alone.map((record) => (record.type === "run" ? { ...record, contender: "nats" } : record))),
     ).toEqual(["no reference"]);
   });
 
@@ -218,7 +218,7 @@ describe("the page's tables", () => {
     expect(text).toContain("- **Machine:** 2026-01-01 00:00 UTC: A <fast> one, 2 cores");
     expect(text).toContain("- **Runs:** 3 of each case.");
     expect(text).toContain("- Absent: nats, no nats-server: install it");
-    expect(text).toContain("- Failed: throughput, tcp, 1 B, pyzmq: consumer hung");
+    expect(text).toContain("- Failed: throughput, tcp, 1 B, nats: consumer hung");
     expect(text).not.toContain("| shoal (libzmq) | npm zeromq |");
     const faster = records.map((record) =>
       record.type === "run" && record.contender === "zeromq"
