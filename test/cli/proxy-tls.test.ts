@@ -4,9 +4,10 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { Pull, Push, type Socket } from "../../src/index.js";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { Pull, Push } from "../../src/index.js";
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { run, startWithout } from "./in-process.js";
 import { ipc, useFolder } from "./support.js";
 
@@ -15,7 +16,7 @@ useFolder();
 let folder = "";
 const path = (name: string): string => join(folder, name);
 const pem = (name: string): string => readFileSync(path(name), "latin1");
-const sockets: Socket[] = [];
+const own = closeAfterEach();
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "shoal-proxy-tls-"));
@@ -26,7 +27,6 @@ beforeAll(() => {
       subject: `/CN=${name}`,
     });
 }, 60_000);
-afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** As certbot does: each file is replaced by another. */
@@ -65,9 +65,8 @@ proxies:
     /tls:\/\/127\.0\.0\.1:(\d+)[\s\S]*work has started\n/,
   )) as RegExpExecArray;
   expect(await subjectAt(Number(port))).toBe("old");
-  const push = new Push({ tlsCa: pem("ca.pem") });
-  const pull = new Pull();
-  sockets.push(push, pull);
+  const push = own(new Push({ tlsCa: pem("ca.pem") }));
+  const pull = own(new Pull());
   push.connect(`tls://127.0.0.1:${port}`);
   pull.connect(work);
   await push.send("before");

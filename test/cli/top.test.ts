@@ -2,11 +2,13 @@
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
-import { Pull, Push, type Socket } from "../../src/index.js";
+import type { AddressInfo } from "node:net";
+import { describe, expect, it } from "vitest";
+import { Pull, Push } from "../../src/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
+import { freePort } from "../support/ports.js";
 import { run, startWithout } from "./in-process.js";
 import { Child, file, ipc, MAIN, startWithout as spawnWithout, startStreamer, useShoal } from "./support.js";
 
@@ -14,23 +16,7 @@ useShoal();
 
 const PYTHON = peerAt("python3");
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
-function open<S extends Socket>(socket: S): S {
-  closing.push(() => socket.close({ linger: 0 }));
-  return socket;
-}
-
-/** An endpoint that nobody listens at: one that somebody just had. */
-async function nobody(): Promise<number> {
-  const server = createTcpServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.on("listening", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
+const open = closeAfterEach();
 
 describe("shoal top", () => {
   it("--once --json: what two proxies do, by metrics and by the control socket, and that a third is away", async () => {
@@ -45,7 +31,7 @@ describe("shoal top", () => {
       await push.send("12345678");
       await pull.receive();
     }
-    const away = `http://127.0.0.1:${await nobody()}`;
+    const away = `http://127.0.0.1:${await freePort()}`;
     // What does not answer within the interval has no rates.
     const { code, stdout, stderr } = await run(
       "",
@@ -84,7 +70,7 @@ describe("shoal top", () => {
       onRequest();
       response.writeHead(404).end("nothing here");
     }).listen(0, "127.0.0.1");
-    closing.push(() => new Promise((resolve) => server.close(resolve).closeAllConnections()));
+    open({ close: () => new Promise((resolve) => server.close(resolve).closeAllConnections()) });
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
     const urls = Array.from({ length: addresses }, (_, at) => `http://127.0.0.1:${port}/${at}`);
@@ -208,10 +194,7 @@ proxies:
         'shoal_source_info{name="\u001b[2J",kind="queue"} 1\nshoal_proxy_messages_total{proxy="} x\n\u0000',
       );
     }).listen(0, "127.0.0.1");
-    closing.push(
-      () => server.closeAllConnections(),
-      () => server.close(),
-    );
+    open({ close: () => server.close().closeAllConnections() });
     await new Promise((resolve) => server.on("listening", resolve));
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const paths = ["/metrics", "/hang", "/redirect", "/error", "/endless"];

@@ -13,7 +13,6 @@ import {
   Request,
   Router,
   registerTransport,
-  type Socket,
   Stream,
   Subscriber,
   type Transport,
@@ -23,6 +22,7 @@ import {
 } from "../../src/index.js";
 import { Dish, Radio } from "../../src/sockets/draft/index.js";
 import { Pump } from "../../src/sockets/pump.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { ENGINES } from "../support/engines.js";
 import { nextEvent, turn, until } from "./support/wait.js";
 
@@ -101,15 +101,8 @@ const memory: Transport = {
 };
 registerTransport(memory);
 
-const open: Socket[] = [];
-const keep = <S extends Socket>(socket: S): S => {
-  open.push(socket);
-  return socket;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((socket) => socket.close({ linger: 0 })));
-  accepted.length = 0;
-});
+const keep = closeAfterEach();
+afterEach(() => void accepted.splice(0));
 
 const context = new Context({ engine: "zmtp" });
 

@@ -1,24 +1,17 @@
 /** udp://: RADIO to DISH, and DGRAM. */
 import dgram from "node:dgram";
 import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
-import { afterEach, describe, expect, it, vi } from "vitest";
-import { Context, type Socket } from "../../src/index.js";
+import { describe, expect, it, vi } from "vitest";
+import { Context } from "../../src/index.js";
 import { Datagram, Dish, Radio } from "../../src/sockets/draft/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { freePort } from "../support/ports.js";
 import { failure, nextEvent, thrown, until } from "./support/wait.js";
 
 const WAIT = { timeout: 15_000 };
 const ANY = "udp://127.0.0.1:*";
 const context = new Context({ engine: "zmtp" });
-const open: { close(options?: object): unknown }[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0)) await each.close({ linger: 0 });
-});
-
-function own<S extends Socket>(socket: S): S {
-  open.push(socket);
-  return socket;
-}
+const own = closeAfterEach();
 const radio = (options = {}): Radio => own(new Radio({ context, ...options }));
 const dish = (options = {}): Dish => own(new Dish({ context, ...options }));
 const datagram = (options = {}): Datagram => own(new Datagram({ context, ...options }));
@@ -27,7 +20,7 @@ const portOf = (endpoint: string): number => Number(endpoint.split(":").at(-1));
 /** A socket of node:dgram. */
 async function raw(): Promise<dgram.Socket> {
   const socket = dgram.createSocket("udp4");
-  open.push({ close: () => new Promise<void>((resolve) => socket.close(() => resolve())) });
+  own({ close: () => new Promise<void>((resolve) => socket.close(() => resolve())) });
   await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
   return socket;
 }

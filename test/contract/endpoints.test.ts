@@ -99,27 +99,6 @@ describeEngines("endpoints", (world) => {
     expect(await collect(pull, 1)).toEqual(["x"]);
   });
 
-  itIf(
-    world.engine,
-    process.platform === "linux",
-    "abstract names are Linux's",
-  )("ipc has abstract names", async () => {
-    const [pull, push] = [world.pull(), world.push()];
-    const endpoint = `ipc://@shoal-contract-${process.pid}-${Date.now()}`;
-    await pull.bind(endpoint);
-    push.connect(endpoint);
-    await push.send("x");
-    expect(await collect(pull, 1)).toEqual(["x"]);
-  });
-
-  it("an ipc path longer than the system allows is ENAMETOOLONG", async () => {
-    const endpoint = `ipc:///${"x".repeat(107)}`;
-    const [pull, push] = [world.pull(), world.push()];
-    for (const call of [() => pull.bindSync(endpoint), () => push.connect(endpoint)])
-      expect(thrown(call)).toMatchObject({ code: "ENAMETOOLONG", endpoint });
-    expect(await failure(pull.bind(endpoint))).toMatchObject({ code: "ENAMETOOLONG", endpoint });
-  });
-
   it("bindSync has bound when it returns", async () => {
     const [pull, push] = [world.pull(), world.push()];
     pull.bindSync("tcp://127.0.0.1:*");

@@ -1,20 +1,13 @@
 /** Bytes of another realm, as a vm context or a test runner makes them, are taken wherever those of this one are. */
 import { runInNewContext } from "node:vm";
-import { afterEach, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { isBytes, isMemory } from "../../src/core/bytes.js";
 import { decodeZ85 } from "../../src/core/z85.js";
 import { Context, curveKeyPair, Dealer, Publisher, Router, Subscriber } from "../../src/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 
 const context = new Context({ engine: "zmtp" });
-const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((socket) => socket.close({ linger: 0 })));
-});
-
-function own<S extends Router | Dealer | Publisher | Subscriber>(socket: S): S {
-  open.push(socket);
-  return socket;
-}
+const own = closeAfterEach();
 
 /** The same bytes as an array of another realm. */
 function foreign(bytes: Uint8Array | string): Uint8Array {

@@ -94,10 +94,6 @@ describe("push and pop", () => {
       }),
     );
   });
-
-  test("leave nothing after the last hop", () => {
-    expect(new Envelope(["only"]).pop().rest).toBeUndefined();
-  });
 });
 
 describe("an envelope", () => {

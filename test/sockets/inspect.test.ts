@@ -1,11 +1,11 @@
 /** Nobody finds keys and passwords in a log, however they look at a socket. */
 import { inspect } from "node:util";
-import { afterEach, describe, expect, it } from "vitest";
-import { Context, curveKeyPair, Push, type Socket } from "../../src/index.js";
+import { describe, expect, it } from "vitest";
+import { Context, curveKeyPair, Push } from "../../src/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { ENGINES } from "../support/engines.js";
 
-const sockets: Socket[] = [];
-afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+const own = closeAfterEach();
 
 const WAYS = [
   {},
@@ -21,15 +21,16 @@ describe.each(ENGINES)("engine %s", (engine) => {
     class Named extends Push {
       label = "mine";
     }
-    const push = new Named({
-      context,
-      curveSecretKey: keys.secretKey,
-      curvePublicKey: keys.publicKey,
-      curveServerKey: keys.publicKey,
-    });
-    const plain = new Push({ context, plainUsername: "skipper", plainPassword: "ahoy-and-goodbye" });
+    const push = own(
+      new Named({
+        context,
+        curveSecretKey: keys.secretKey,
+        curvePublicKey: keys.publicKey,
+        curveServerKey: keys.publicKey,
+      }),
+    );
+    const plain = own(new Push({ context, plainUsername: "skipper", plainPassword: "ahoy-and-goodbye" }));
     plain.plainPassword = "another-password";
-    sockets.push(push, plain);
     push.connect("tcp://127.0.0.1:1");
     plain.connect("tcp://127.0.0.1:1");
     let error: unknown;

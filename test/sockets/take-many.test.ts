@@ -1,23 +1,15 @@
 /** Receives that take messages of the engine together. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { Context, Publisher, Pull, Push, Subscriber } from "../../src/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 
 let context: Context;
-const sockets: { close(options: { linger: number }): Promise<unknown> }[] = [];
+const own = closeAfterEach();
 
 beforeEach(() => {
   context = new Context({ engine: "zmtp" });
 });
-
-afterEach(async () => {
-  await Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
-});
-
-function own<T extends (typeof sockets)[number]>(socket: T): T {
-  sockets.push(socket);
-  return socket;
-}
 
 interface Sends {
   connect(endpoint: string): unknown;

@@ -2,22 +2,16 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { Context, Pull, Push, Request, Router, type Socket } from "../../../src/index.js";
+import { afterAll, describe, expect, it } from "vitest";
+import { Context, Pull, Push, Request, Router } from "../../../src/index.js";
 import { retire } from "../../../src/sockets/internal.js";
 import { collect, failure, texts, until, within } from "../../contract/support/wait.js";
 import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 
 const context = new Context({ engine: "zmtp" });
 const folder = mkdtempSync(join(tmpdir(), "shoal-retire-"));
-const sockets: Socket[] = [];
-
-function open<S extends Socket>(socket: S): S {
-  sockets.push(socket);
-  return socket;
-}
-
-afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+const open = closeAfterEach();
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -2,35 +2,21 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { Context, curveKeyPair, Dealer, Pull, Push, Reply, Request, Router } from "../../../src/index.js";
+import { Context, Dealer, Pull, Push, Reply, Request, Router } from "../../../src/index.js";
+import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { nextEvent } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 
-const server = curveKeyPair();
-const client = curveKeyPair();
-const curveServer = { curveServer: true, curvePublicKey: server.publicKey, curveSecretKey: server.secretKey };
-const curveClient = {
-  curveServerKey: server.publicKey,
-  curvePublicKey: client.publicKey,
-  curveSecretKey: client.secretKey,
-};
-const sockets: { close(options: { linger: number }): Promise<unknown> }[] = [];
+const own = closeAfterEach();
 
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
-});
-
-const own = <T extends (typeof sockets)[number]>(socket: T): T => {
-  sockets.push(socket);
-  return socket;
-};
+afterEach(() => void vi.restoreAllMocks());
 
 const LIMIT = "a message of more than 1000 bytes (maxMessageSize)";
 
 describe("a message past maxMessageSize", () => {
   it.each<[string, string, object, object]>([
     ["tcp", "tcp://127.0.0.1:*", {}, {}],
-    ["tcp with CURVE", "tcp://127.0.0.1:*", curveServer, curveClient],
+    ["tcp with CURVE", "tcp://127.0.0.1:*", CURVE_SERVER, curveClient()],
     ["ipc", `ipc://${join(tmpdir(), `shoal-too-large-${process.pid}`)}`, {}, {}],
     ["ws", "ws://127.0.0.1:*", {}, {}],
     ["inproc", "inproc://too-large", {}, {}],

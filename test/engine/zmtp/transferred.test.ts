@@ -1,7 +1,7 @@
 /** Frames that a program transfers to a thread: what it received, and what it has sent by reference. */
 import { MessageChannel } from "node:worker_threads";
 import { afterAll, describe, expect, it } from "vitest";
-import { curveKeyPair } from "../../../src/index.js";
+import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { mutePull, RawServer } from "./support/raw-server.js";
@@ -18,21 +18,13 @@ function transfer(bytes: Uint8Array): void {
   }
 }
 
-const keys = curveKeyPair();
-const CURVE_SERVER = { curveServer: true, curveSecretKey: keys.secretKey };
-const CURVE_CLIENT = {
-  curveServerKey: keys.publicKey,
-  curvePublicKey: keys.publicKey,
-  curveSecretKey: keys.secretKey,
-};
-
 const body = (number: number, size: number): Buffer => Buffer.alloc(size, number % 251);
 
 describe.each([
   ["tcp", {}, {}],
   ["ipc", {}, {}],
   ["inproc", {}, {}],
-  ["tcp", CURVE_SERVER, CURVE_CLIENT],
+  ["tcp", CURVE_SERVER, curveClient()],
 ] as const)("a received frame over %s that is transferred", (transport, server, client) => {
   const world = new World("zmtp", transport);
 

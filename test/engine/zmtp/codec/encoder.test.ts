@@ -102,22 +102,6 @@ function copyOf({ bytes, start, end }: { bytes: Uint8Array; start: number; end: 
   return Buffer.from(bytes.subarray(start, end));
 }
 
-test("small frames that fill several slabs, with nothing queued before them, stay as they are", () => {
-  const encoder = new Encoder();
-  const frames = Array.from({ length: 40 }, () => filled(10_000));
-  encoder.encode(frames, 0, undefined);
-  const read = decodeFrames(bytesOf(encoder));
-  expect(read.map(({ body }) => [body.length, body[0], body.at(-1)])).toEqual(
-    frames.map((body) => [body.length, body[0], body.at(-1)]),
-  );
-});
-
-test("the first frames are left out where a ROUTER has used them", () => {
-  const encoder = new Encoder();
-  encoder.encode(["id", "a", "b"], 1, undefined);
-  expect(bytesOf(encoder).equals(expected(["a", "b"]))).toBe(true);
-});
-
 test("a body goes by reference from 16 KiB on, and is copied below", () => {
   const encoder = new Encoder();
   const large = filled(BY_REFERENCE);

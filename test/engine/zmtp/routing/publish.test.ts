@@ -132,16 +132,6 @@ describe("XPUB reports", () => {
     expect(notices(world)).toEqual(["\0t", "\0t"]);
   });
 
-  test("allSubsUnsubs every cancellation, too, and each prefix of a peer that leaves", () => {
-    const world = new RoutingWorld({ type: "XPublisher", options: { verbosity: "allSubsUnsubs" } });
-    const [a, b] = [world.joined(), world.joined()];
-    for (const peer of [a, b]) peer.commandsUs("SUBSCRIBE", "t");
-    expect(notices(world)).toEqual(["\u0001t", "\u0001t"]);
-    a.commandsUs("CANCEL", "t");
-    world.leaves(b);
-    expect(notices(world)).toEqual(["\0t", "\0t"]);
-  });
-
   const MODES = [{}, { verbosity: "allSubs" }, { verbosity: "allSubsUnsubs" }, { manual: true }] as const;
 
   test.each(MODES)("what a departed peer has sent, then the end of its subscriptions, %o", (options) => {

@@ -3,17 +3,6 @@ import type { Pipe } from "../../../../src/engine/zmtp/pipe.js";
 import { LoadBalancer } from "../../../../src/engine/zmtp/routing/queues.js";
 import { RoutingWorld } from "./support.js";
 
-test("the fair queue gives one message of each pipe that has some, in turn", () => {
-  const world = new RoutingWorld({ type: "Pull" });
-  const peers = [3, 1, 2].map((count) => {
-    const peer = world.joined();
-    for (let i = 0; i < count; i++) peer.says(`${peer.number}${i}`);
-    return peer;
-  });
-  expect(peers.map(({ pipe }) => pipe.queued)).toEqual([true, true, true]);
-  expect(world.takeAll().flat()).toEqual(["00", "10", "20", "01", "21", "02"]);
-});
-
 test("nobody's turn to be read is skipped when another has left", () => {
   const world = new RoutingWorld({ type: "Pull" });
   const peers = [world.joined(), world.joined(), world.joined(), world.joined()];
