@@ -17,20 +17,6 @@ describeEngines("a peer of bare bytes", (world) => {
     return peer;
   }
 
-  it("that speaks the protocol is a peer like any other", async () => {
-    const [pull, endpoint] = await bound({});
-    const peer = await raw(endpoint);
-    const joined = nextEvent(pull, "peer:join");
-    await peer.handshake("PUSH");
-    await joined;
-    peer.write(frame("hello"), frame(""));
-    expect(await collect(pull, 2)).toEqual(["hello", ""]);
-    const left = nextEvent(pull, "peer:leave");
-    peer.destroy();
-    await left;
-    expect(pull.stats().peers).toBe(0);
-  });
-
   it.each([
     ["after heartbeatTimeout", 150, { heartbeatTimeout: 150 }],
     ["after six intervals by default", 240, {}],
@@ -195,44 +181,5 @@ describeEngines("a peer of bare bytes", (world) => {
     await small.send("still here");
     expect(await collect(pull, 1)).toEqual(["still here"]);
     expect(pull.stats().received).toBe(2);
-  });
-
-  it("half a message at the end of a connection is not a message", async () => {
-    const [pull, endpoint] = await bound({});
-    const peer = await raw(endpoint);
-    await peer.handshake("PUSH");
-    const left = nextEvent(pull, "disconnect");
-    peer.write(frame("whole"), Buffer.from([0x01, 0x04]), Buffer.from("half"));
-    peer.socket.end();
-    await left;
-    const push = world.push();
-    push.connect(endpoint);
-    await push.send("next");
-    expect(await collect(pull, 2)).toEqual(["whole", "next"]);
-  });
-
-  it("a connecter notices a silent server, and comes back to a good one", async () => {
-    const { createServer } = await import("node:net");
-    const sockets = new Set<import("node:net").Socket>();
-    const server = createServer((socket) => {
-      socket.on("error", () => undefined);
-      sockets.add(socket);
-      socket.write(Buffer.concat([greeting(), ready("PULL")]));
-      socket.resume(); // Never answers a PING.
-    });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const endpoint = `tcp://127.0.0.1:${(server.address() as { port: number }).port}`;
-    const push = world.push({ heartbeatInterval: 40, reconnectInterval: 10 });
-    const joined = nextEvent(push, "peer:join");
-    const left = nextEvent(push, "disconnect");
-    push.connect(endpoint);
-    await joined;
-    await left;
-    for (const socket of sockets) socket.destroy();
-    await new Promise((resolve) => server.close(resolve));
-    const pull = world.pull();
-    await pull.bind(endpoint);
-    await push.send("hello again");
-    expect(await collect(pull, 1)).toEqual(["hello again"]);
   });
 });

@@ -80,15 +80,6 @@ describeTransports(
       await push.ready({ timeout: 8_000 });
       expect((await failure(push.ready({ peers: 2, timeout: 10 }))).cause).toBeUndefined();
     });
-
-    it("a disconnect of this side's own has the reason local", async () => {
-      const [pull, push] = [world.pull(), world.push()];
-      const endpoint = await world.link(pull, push);
-      await push.ready({ timeout: 4_000 });
-      const left = nextEvent(push, "peer:leave");
-      push.disconnect(endpoint);
-      expect(await left).toEqual({ type: "peer:leave", address: endpoint, reason: "local" });
-    });
   },
   WIRED,
 );

@@ -37,20 +37,6 @@ describeEngines("plain REQ", (world) => {
     expect((await failure(reply.send("nobody", { timeout: 20 }))).code).toBe("EFSM");
   });
 
-  it("keeps its turns with calls that are made ahead", async () => {
-    const [request, reply] = [world.request(), world.reply()];
-    await world.link(reply, request);
-    const serving = (async () => {
-      for (let n = 0; n < 2; n++) await reply.send(`re ${texts(await reply.receive({ timeout: 8_000 }))}`);
-    })();
-    const first = request.send("1");
-    const answer = request.receive({ timeout: 8_000 });
-    const second = request.send("2", { timeout: 8_000 });
-    expect(texts(await answer)).toEqual(["re 1"]);
-    expect(texts(await request.receive({ timeout: 8_000 }))).toEqual(["re 2"]);
-    await Promise.all([first, second, serving]);
-  });
-
   it("a receive out of turn waits for its turn", async () => {
     const [request, reply] = [world.request(), world.reply()];
     await world.link(reply, request);

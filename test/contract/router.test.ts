@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { Envelope, type Socket } from "../../src/index.js";
 import { describeEngines, describeTransports, itIf } from "./support/engines.js";
-import { failure, nextEvent, texts, thrown, turn, until, within } from "./support/wait.js";
+import { failure, nextEvent, texts, thrown, turn, until } from "./support/wait.js";
 
 /** Sends until the router learns of its peer, which on no transport is at once. */
 async function hello(
@@ -229,24 +229,6 @@ describeEngines("router", (world) => {
         "EINVAL",
       );
     expect(router.lastEndpoint).toBeNull();
-  });
-
-  itIf(
-    world.engine,
-    ({ peerEvents }) => peerEvents.includes("tcp"),
-    "does not report its peers",
-  )("reports who joined and left, by name where the engine can", async () => {
-    const router = world.router();
-    const endpoint = await world.bind(router);
-    const joined = nextEvent(router, "peer:join");
-    const dealer = world.dealer({ routingId: "me" });
-    dealer.connect(endpoint);
-    expect((await joined).address).toContain("tcp://127.0.0.1:");
-    expect(router.stats().peers).toBe(1);
-    const left = nextEvent(router, "peer:leave");
-    await dealer.close({ linger: 0 });
-    expect(await within(left, "leave")).toMatchObject({ type: "peer:leave" });
-    expect(router.stats().peers).toBe(0);
   });
 
   itIf(

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Socket, SocketStats } from "../../src/index.js";
 import fc from "../support/properties.js";
-import { describeEngines, describeTransports, itIf, WIRED } from "./support/engines.js";
+import { describeTransports, itIf, WIRED } from "./support/engines.js";
 import { collect, failure, nextEvent, turn, until } from "./support/wait.js";
 
 function accounted({ sent, delivered, queued, dropped }: SocketStats): void {
@@ -139,18 +139,3 @@ describeTransports(
   },
   WIRED,
 );
-
-describeEngines("late replies", (world) => {
-  it("are counted when the engine had read them already", async () => {
-    const [request, router] = [world.request(), world.router()];
-    await world.link(router, request);
-    expect((await failure(request.request("x", { timeout: 10 }))).code).toBe("ETIMEDOUT");
-    expect(request.stats().late).toBe(0);
-    const frames = await router.receive({ timeout: 8_000 });
-    await router.send(frames);
-    await until(() => request.readable || request.stats().receiveQueued > 0, "the late reply");
-    expect((await failure(request.request("y", { timeout: 10 }))).code).toBe("ETIMEDOUT");
-    expect(request.stats().late).toBeLessThanOrEqual(1);
-    expect(request.stats().received).toBe(0);
-  });
-});

@@ -8,7 +8,6 @@ import { connect as connectTls } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   Context,
-  curveKeyPair,
   Dealer,
   type DealerOptions,
   type EventOfType,
@@ -26,6 +25,7 @@ import {
 } from "../../src/index.js";
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
 import { RUNTIME } from "../support/engines.js";
+import { CURVE_SERVER, curveClient, plain as plainly } from "./support/keys.js";
 import { until } from "./support/wait.js";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-tls-"));
@@ -95,23 +95,6 @@ async function talk(client: Dealer, server: Router, text = "hello"): Promise<voi
 }
 
 describe("tls://", () => {
-  it("carries messages, small and large, in order, both ways", async () => {
-    const server = await bound({ receiveHighWaterMark: 10 });
-    const client = dealer({ tlsCa: pem("ca.pem") });
-    client.connect(server.lastEndpoint as string);
-    const large = Buffer.alloc(2_000_000, 5);
-    const sent = (async () => {
-      for (let i = 0; i < 400; i++) await client.send([String(i), i % 100 === 0 ? large : "x".repeat(i)]);
-    })();
-    for (let i = 0; i < 400; i++) {
-      const [, number, body] = (await server.receive()) as [Buffer, Buffer, Buffer];
-      expect([String(number), body.length]).toEqual([String(i), i % 100 === 0 ? large.length : i]);
-      if (i % 100 === 0) expect(body.equals(large)).toBe(true);
-    }
-    await sent;
-    await talk(client, server);
-  });
-
   it("is resolved and reported as tls, and over IPv6 and by name as well", async () => {
     const server = await bound({ ipv6: true }, "tls://*:*");
     expect(server.lastEndpoint).toMatch(/^tls:\/\/\[::\]:\d+$/);
@@ -128,14 +111,6 @@ describe("tls://", () => {
     const refused = next(client, "peer:refused");
     client.connect(server.lastEndpoint as string);
     expect((await refused).error.message).toMatch(/not accepted.*::2/);
-  });
-
-  it("can be bound synchronously", async () => {
-    const server = router(pair("server"));
-    server.bindSync("tls://127.0.0.1:*");
-    const client = dealer({ tlsCa: pem("ca.pem") });
-    client.connect(server.lastEndpoint as string);
-    await talk(client, server);
   });
 
   it("delivers what was sent before close, and nothing in clear", async () => {
@@ -157,19 +132,12 @@ describe("tls://", () => {
   });
 
   it("carries CURVE and PLAIN within it", async () => {
-    const keys = curveKeyPair();
-    const own = curveKeyPair();
-    const curve = await bound({ curveServer: true, curveSecretKey: keys.secretKey });
-    const one = dealer({
-      tlsCa: pem("ca.pem"),
-      curveServerKey: keys.publicKey,
-      curvePublicKey: own.publicKey,
-      curveSecretKey: own.secretKey,
-    });
+    const curve = await bound(CURVE_SERVER);
+    const one = dealer({ tlsCa: pem("ca.pem"), ...curveClient() });
     one.connect(curve.lastEndpoint as string);
     await talk(one, curve);
     const plain = await bound({ plainServer: true, authenticate: ({ password }) => password === "right" });
-    const two = dealer({ tlsCa: pem("ca.pem"), plainUsername: "me", plainPassword: "right" });
+    const two = dealer({ tlsCa: pem("ca.pem"), ...plainly("me", "right") });
     two.connect(plain.lastEndpoint as string);
     await talk(two, plain);
   });
