@@ -57,19 +57,6 @@ describe("closing", () => {
 describe("binding", () => {
   const world = new World("zmtp", "tcp");
 
-  it("unbind keeps the connections that stand, and takes no new ones", async () => {
-    const [push, pull] = [world.push(), world.pull()];
-    const endpoint = await world.link(pull, push);
-    await push.ready({ timeout: 4_000 });
-    await pull.unbind(endpoint);
-    await push.send("still connected");
-    expect(await collect(pull, 1)).toEqual(["still connected"]);
-    const late = world.push();
-    late.connect(endpoint);
-    await nextEvent(late, "connect:retry");
-    expect(pull.stats().peers).toBe(1);
-  });
-
   it("unbind while peers are shaking hands lets them end it", async () => {
     const pull = world.pull();
     const endpoint = await world.bind(pull);

@@ -53,30 +53,17 @@ describe("a handshake out of order", () => {
     expect(server.stats()).toMatchObject({ peers: 0, received: 0, receiveQueued: 0 });
   });
 
-  const clients = {
-    NULL: {},
-    PLAIN: { plainUsername: "u", plainPassword: "p" },
-    CURVE: { curveServerKey: keys.publicKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey },
-  };
-  const answers: [keyof typeof clients, string, Buffer][] = [
-    ["NULL", "a message", frame("too early")],
-    ["PLAIN", "READY before WELCOME", ready("PUSH")],
-    ["CURVE", "a WELCOME of zeros", command("WELCOME", Buffer.alloc(160))],
-  ];
-  it.each(
-    answers,
-  )("(%s) a server that answers with %s is reported, and tried again", async (mechanism, _, bytes) => {
+  it("a server that answers with a message is reported, and tried again", async () => {
     let accepted = 0;
     const server = createServer((socket) => {
       accepted += 1;
       socket.on("error", () => undefined);
-      socket.write(greeting(mechanism));
-      socket.once("data", () => socket.write(bytes));
+      socket.write(greeting());
+      socket.once("data", () => socket.write(frame("too early")));
     });
-    await world.listen(server);
-    const pull = world.pull({ ...clients[mechanism], reconnectInterval: 5 });
+    const pull = world.pull({ reconnectInterval: 5 });
     const failed = nextEvent(pull, "handshake:error:protocol");
-    pull.connect(`tcp://127.0.0.1:${(server.address() as { port: number }).port}`);
+    pull.connect(await world.listen(server));
     expect((await failed).error.code).toMatch(/^ERR_ZMTP_/);
     await until(() => accepted >= 2, "another attempt");
   });

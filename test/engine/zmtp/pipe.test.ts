@@ -286,19 +286,6 @@ test("a queue that is full again and again gets shorter, where sends wait, until
   expect([dropping.fill(), dropping.untilRoom(), dropping.fill()]).toEqual([100, 8, 100]);
 });
 
-test("a mute pipe reports room once, when half of its queue has left", () => {
-  const { pipe, link, owner, fill } = make({ sendHighWaterMark: 4 });
-  link.blocked = true;
-  pipe.linked(link, PEER);
-  expect([fill(), pipe.mute]).toEqual([4, true]);
-  pipe.relieved();
-  expect(owner.pipeOnRoom).not.toHaveBeenCalled();
-  link.blocked = false;
-  link.flush();
-  pipe.relieved();
-  expect([owner.pipeOnRoom.mock.calls.length, pipe.mute]).toEqual([1, false]);
-});
-
 test("reading stops at the receive mark, and starts again when half of it was taken", () => {
   const { pipe, link, arrive } = make({ receiveHighWaterMark: 6 });
   pipe.linked(link, PEER);
@@ -351,19 +338,6 @@ test("a loss makes room where the pipe goes on, and for nobody where it ends wit
     pipe.unlinked();
     expect(owner.pipeOnRoom).toHaveBeenCalledTimes(outlives ? 1 : 0);
   }
-});
-
-test("an ended pipe counts what it had, takes nothing, and gives what it received", () => {
-  const { pipe, link, owner, arrive, fill } = make();
-  link.blocked = true;
-  pipe.linked(link, PEER);
-  arrive("received");
-  expect(fill()).toBe(4);
-  expect([pipe.end(), pipe.end()]).toEqual([4, 0]);
-  expect([pipe.hasRoom(), pipe.out.messages]).toEqual([false, 0]);
-  pipe.relieved();
-  expect(owner.pipeOnRoom).not.toHaveBeenCalled();
-  expect(pipe.take().map(String)).toEqual(["received"]);
 });
 
 test("conflate keeps the newest only, in both directions, and always has room", () => {

@@ -96,29 +96,6 @@ describe("a question to the authentication service", () => {
     }
   });
 
-  test.each([
-    ["with another status", ["", "1.0", "1", "300", "", "", ""]],
-    ["with a status that begins like 200", ["", "1.0", "1", "2000", "", "", ""]],
-    ["with a status of bytes, not digits", ["", "1.0", "1", Buffer.of(200), "", "", ""]],
-    ["with 400", ["", "1.0", "1", "400", "", "", ""]],
-    ["with 200 for another question", ["", "1.0", "2", "200", "", "", ""]],
-    ["with 200 for no question", ["", "1.0", "", "200", "", "", ""]],
-    ["with 200 and metadata that are none", ["", "1.0", "1", "200", "", "", "x"]],
-    ["with 200 in another version", ["", "2.0", "1", "200", "", "", ""]],
-    ["with 200 without a version", ["", "", "1", "200", "", "", ""]],
-    ["with 200 and no delimiter", ["x", "1.0", "1", "200", "", "", ""]],
-    ["with 200 and a frame too few", ["", "1.0", "1", "200", "", ""]],
-    ["with 200 and nothing behind", ["", "1.0", "1", "200"]],
-    ["with 200 and a frame too many", ["", "1.0", "1", "200", "", "", "", ""]],
-  ])("that is answered %s lets nobody in", async (_, frames) => {
-    const { answer, ask } = start();
-    const asked = ask();
-    answer(...frames);
-    await settled();
-    expect(asked.answer).not.toBe("none");
-    expect(asked.answer).not.toBe(true);
-  });
-
   test("is answered over its own connection only, whatever order the answers come in", async () => {
     const { answerTo, ask } = start();
     const [one, two, three] = [ask(), ask(), ask()];

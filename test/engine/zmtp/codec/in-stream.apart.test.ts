@@ -145,26 +145,6 @@ describe("the stream", () => {
     );
   });
 
-  test("a stream split in two at each of its bytes is the same stream", () => {
-    const streams = fc.sample(frameStream, { numRuns: 3, seed: 7 });
-    streams.push(
-      Buffer.concat([
-        ...[frame("a", 1), frame("", 1), frame("PONG", 5), frame("x".repeat(256))],
-        ...[frame("PING", 4), frame("")],
-      ]),
-    );
-    for (const bytes of streams) {
-      const expected = decodeStream(bytes);
-      for (let at = 0; at <= bytes.length; at += bytes.length > 1_500 ? 37 : 1) {
-        const { stream, commands, takeAll } = make();
-        stream.push(Buffer.from(bytes.subarray(0, at)));
-        stream.push(Buffer.from(bytes.subarray(at)));
-        expect(takeAll()).toEqual(expected.messages);
-        expect(commands).toEqual(expected.commands);
-      }
-    }
-  });
-
   test("a part of a larger memory is read where it lies, and frames are Buffers", () => {
     const bytes = Buffer.concat([Buffer.from("before"), frame("a", 1), frame("bc"), Buffer.from("behind")]);
     const { stream } = make();

@@ -251,11 +251,6 @@ describe.each(BOXES)("with $name", (box) => {
   });
 
   describe("a recorded INITIATE opens nothing:", () => {
-    test("on the same connection, a second time", () => {
-      const side = reach("server, over");
-      expect(side.receive(known.INITIATE).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
-    });
-
     test("on a new connection, after the same HELLO", () => {
       const side = serverOf(box);
       expect(side.receive(known.HELLO).send).toHaveLength(1);

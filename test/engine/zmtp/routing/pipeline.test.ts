@@ -102,21 +102,6 @@ describe("PUSH and PULL", () => {
       0,
     ]);
   });
-
-  test("a PUSH without peers is mute, and reports when one comes", () => {
-    const world = new RoutingWorld({ type: "Push" });
-    expect([world.routing.writable, world.routing.offer("x")]).toEqual([false, OfferResult.Mute]);
-    world.joined();
-    expect([world.writable > 0, world.routing.writable]).toEqual([true, true]);
-  });
-
-  test("what a peer that left has sent can still be received", () => {
-    const world = new RoutingWorld({ type: "Pull" });
-    const peer = world.joined();
-    peer.says("last words");
-    world.leaves(peer);
-    expect([world.routing.readable, world.takeAll()]).toEqual([true, [["last words"]]]);
-  });
 });
 
 test("probeRouter sends one empty message at each handshake", () => {

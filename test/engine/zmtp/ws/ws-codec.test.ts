@@ -128,26 +128,6 @@ describe("frames", () => {
     }
   });
 
-  it("have the shortest length there is", () => {
-    expect(
-      encode(undefined, zmtp(0, Buffer.alloc(124)))
-        .subarray(0, 3)
-        .toString("hex"),
-    ).toBe("827d00");
-    expect(
-      encode(undefined, zmtp(0, Buffer.alloc(125)))
-        .subarray(0, 5)
-        .toString("hex"),
-    ).toBe("827e007e00");
-    expect(
-      encode(undefined, zmtp(0, Buffer.alloc(65_534)))
-        .subarray(0, 5)
-        .toString("hex"),
-    ).toBe("827effff00");
-    const longest = encode(undefined, zmtp(0, Buffer.alloc(65_535)));
-    expect(longest.subarray(0, 11).toString("hex")).toBe("827f000000000001000000");
-  });
-
   it("have a fresh key each", () => {
     const keys = [1, 2];
     const wire = encode(() => keys.shift() ?? 9, zmtp(0, ""), zmtp(0, ""));
