@@ -87,15 +87,6 @@ describe("shoal node pub and sub", () => {
     expect(String((await run("", "node", "routes", "--node", "b")).stdout)).not.toContain("z/#");
   });
 
-  it("keep topics that begin with $ apart from wildcards", async () => {
-    await pair();
-    const sub = await subscriber("#", "$mine/#", "--count", "2");
-    await run("", "node", "pub", "$other/x", "not seen", "--node", "a");
-    await run("", "node", "pub", "$mine/x", "seen", "--node", "a");
-    await run("", "node", "pub", "end", "", "--node", "a");
-    expect(String((await sub.ended).stdout)).toBe("$mine/x seen\nend \n");
-  });
-
   it("end with an exit code that is not 0 for what is not a topic, a line or a filter", async () => {
     await pair();
     const sub = await subscriber("ok", "--count", "1");

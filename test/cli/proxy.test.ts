@@ -3,17 +3,17 @@ import { describe, expect, it } from "vitest";
 import {
   curveKeyPair,
   Publisher,
-  Pull,
   Push,
   Reply,
   Request,
   Subscriber,
   writeCertificate,
 } from "../../src/index.js";
-import { collect, texts } from "../contract/support/wait.js";
+import { curveClient } from "../contract/support/keys.js";
+import { texts } from "../contract/support/wait.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { run, startWithout } from "./in-process.js";
-import { file, ipc, metricsOf, useShoal, type Watched } from "./support.js";
+import { file, ipc, metricsOf, useShoal } from "./support.js";
 
 useShoal();
 
@@ -22,37 +22,15 @@ const LIMIT = 8_000;
 
 const open = closeAfterEach();
 
-const start = (kind: string, ...more: string[]) => startBy(startWithout, kind, ...more);
-
-async function startBy<W extends Watched>(by: (...args: string[]) => W, kind: string, ...more: string[]) {
+async function start(kind: string, ...more: string[]) {
   const args = ["proxy", kind, ...(more.includes("--frontend") ? [] : ["--frontend", ANY, "--backend", ANY])];
-  const proxy = by(...args, ...more);
+  const proxy = startWithout(...args, ...more);
   const at = async (name: string) =>
     (await proxy.until("stderr", new RegExp(`${name} listening at (\\S+)\\n`)))[1] as string;
   return { proxy, frontend: await at("frontend"), backend: await at("backend"), at };
 }
 
 describe("shoal proxy", () => {
-  it("streamer: passes, drains with SIGTERM, and prints what passed", async () => {
-    const { proxy, frontend, backend } = await start("streamer", "--json");
-    const push = open(new Push());
-    const pull = open(new Pull());
-    push.connect(frontend);
-    for (let i = 0; i < 100; i++) await push.send(`${i}`);
-    pull.connect(backend);
-    await collect(pull, 1);
-    proxy.signal("SIGTERM");
-    expect(await collect(pull, 99)).toHaveLength(99);
-    const { code, stdout } = await proxy.ended;
-    expect(code).toBe(0);
-    expect(JSON.parse(String(stdout))).toMatchObject({
-      state: "stopped",
-      frontend: { in: { messages: 100 } },
-      backend: { out: { messages: 100 } },
-      drain: { drained: true },
-    });
-  });
-
   it("says why a handshake failed and from where, counts it, and says when it has drained", async () => {
     const { proxy, frontend, at } = await start("streamer", "--metrics", "127.0.0.1:0");
     const stranger = open(new Push({ plainUsername: "u", plainPassword: "p" }));
@@ -122,14 +100,7 @@ describe("shoal proxy", () => {
     );
     const worker = open(new Reply({ plainUsername: "worker", plainPassword: "secret" }));
     worker.connect(backend);
-    const own = curveKeyPair();
-    const client = open(
-      new Request({
-        curveServerKey: keys.publicKey,
-        curvePublicKey: own.publicKey,
-        curveSecretKey: own.secretKey,
-      }),
-    );
+    const client = open(new Request(curveClient(undefined, keys.publicKey)));
     client.connect(frontend);
     const asked = client.request("?", { timeout: LIMIT });
     await worker.receive({ timeout: LIMIT });
