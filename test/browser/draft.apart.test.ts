@@ -1,8 +1,8 @@
 /** The draft sockets of the build for browsers, against those of Node.js. */
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { curveKeyPair } from "../../src/index.js";
 import * as node from "../../src/sockets/draft/index.js";
+import { CURVE_SERVER, curveClient } from "../contract/support/keys.js";
 import { failure, thrown } from "../contract/support/wait.js";
 import { LONG } from "../support/long.js";
 import { loadWeb, Opened, WEB } from "./support/web.js";
@@ -17,19 +17,9 @@ const own = opened.own.bind(opened);
 const receiving = { timeout: 10_000 };
 const ANY = "ws://127.0.0.1:*";
 
-const server = curveKeyPair();
-const client = curveKeyPair();
 const MECHANISMS = [
   ["NULL", {}, {}],
-  [
-    "CURVE",
-    { curveServer: true, curveSecretKey: server.secretKey },
-    {
-      curveServerKey: server.publicKey,
-      curvePublicKey: client.publicKey,
-      curveSecretKey: client.secretKey,
-    },
-  ],
+  ["CURVE", CURVE_SERVER, curveClient()],
 ] as const;
 enableCurve();
 
@@ -130,17 +120,6 @@ describe.each(MECHANISMS.slice(0, LONG ? undefined : 1))("with %s, in a page", (
 });
 
 describe("in a page", () => {
-  it("two frames, a group of 256 bytes, and an invalid routing id are refused", async () => {
-    const [asking, radio, serving] = [
-      own(new web.Client()),
-      own(new web.Radio()),
-      own(new web.Server()),
-    ] as const;
-    expect((await failure(asking.send(["a", "b"] as never))).code).toBe("EINVAL");
-    expect((await failure(radio.send("a", { group: "g".repeat(256) }))).code).toBe("EINVAL");
-    expect((await failure(serving.send("a", { routingId: 0 }))).code).toBe("EINVAL");
-  });
-
   it("they are sockets of shoal/browser", () => {
     expect(own(new web.Dish())).toBeInstanceOf(shoal.Socket);
     expect(thrown(() => own(new web.Dish()).connect("udp://127.0.0.1:1")).code).toBe("EPROTONOSUPPORT");

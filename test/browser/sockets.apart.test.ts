@@ -69,40 +69,6 @@ describe.each(CHOSEN)("where a message of WebSocket is %s", (_, pattern) => {
     expect(thrown(() => pull.batches({ max: 0 }))).toMatchObject({ code: "EINVAL" });
   });
 
-  it("requests and replies, both ways", async () => {
-    offering(pattern);
-    const reply = own(new node.Reply());
-    const endpoint = await reply.bind("ws://127.0.0.1:*");
-    const request = own(new web.Request());
-    request.connect(endpoint);
-    const serving = (async () => {
-      const [body] = await reply.receive({ timeout: 10_000 });
-      await reply.send(`${body}!`);
-    })();
-    expect(String(await request.request("hello", { timeout: 10_000 }))).toBe("hello!");
-    await serving;
-
-    const router = own(new node.Router());
-    const dealer = own(new web.Dealer({ routingId: "page" }));
-    dealer.connect(await router.bind("ws://127.0.0.1:*"));
-    await dealer.send("here");
-    expect((await router.receive({ timeout: 10_000 })).map(String)).toEqual(["page", "here"]);
-    await router.send(["page", "there"]);
-    expect((await dealer.receive({ timeout: 10_000 })).map(String)).toEqual(["there"]);
-
-    const asking = own(new node.Request());
-    const answering = own(new web.Router());
-    answering.connect(await asking.bind("ws://127.0.0.1:*"));
-    const answer = asking.request("copied?", { timeout: 10_000 });
-    const { envelope } = web.Envelope.parse(await answering.receive({ timeout: 10_000 }));
-    const memory = Buffer.from("yes");
-    await answering.reply(envelope, memory, { copy: true });
-    memory.fill("x");
-    expect(String(await answer)).toBe("yes");
-    const refused = answering.reply(envelope, "x", { copy: 1 as unknown as boolean });
-    expect(await failure(refused)).toMatchObject({ code: "EINVAL" });
-  });
-
   it("loses nothing, doubles nothing and keeps the order", async () => {
     offering(pattern);
     const pull = own(new node.Pull());
@@ -163,14 +129,6 @@ describe("in a page", () => {
     await pull.bind("inproc://page");
     const taken = own(new web.Pull());
     expect((await failure(taken.bind("inproc://page"))).code).toBe("EADDRINUSE");
-  });
-
-  it("inproc connects sockets of the same page", async () => {
-    const [pull, push] = [own(new web.Pull()), own(new web.Push())];
-    await pull.bind("inproc://page");
-    push.connect("inproc://page");
-    await push.send("within");
-    expect(String(await pull.receive({ timeout: 10_000 }))).toBe("within");
   });
 
   it("frames have the methods of Buffers", async () => {

@@ -90,13 +90,6 @@ describe("choosing an engine", () => {
     expect(kind).toBe("true EINVAL");
     expect(message).toMatch(/SHOAL_ENGINE.*libzmq.*carrier-pigeon/);
   });
-
-  it("takes the engine that SHOAL_ENGINE names", async () => {
-    const outcome = await run(`import { context } from "shoal"; console.log(context.engine);`, {
-      env: { SHOAL_ENGINE: "libzmq" },
-    });
-    expect(outcome).toMatchObject({ code: 0, stdout: "libzmq\n" });
-  });
 });
 
 describe("a machine without the packages", () => {

@@ -289,33 +289,6 @@ describe("inproc between threads", () => {
 
 describe("a thread that is terminated", () => {
   program(
-    "and was bound leaves its name to the next that binds, which gets what waits",
-    `
-      const push = new Push();
-      push.connect("inproc://served");
-      const source = \`
-        const pull = new Pull();
-        await pull.bind("inproc://served");
-        for await (const [frame] of pull) parentPort.postMessage(String(frame));
-      \`;
-      const held = setInterval(() => undefined, 1_000); // As above.
-      for (let round = 0; round < 2; round++) {
-        const worker = work(source);
-        await push.send("for " + round);
-        console.log(await said(worker));
-        const gone = new Promise((resolve) => push.events.on("peer:leave", resolve));
-        await worker.terminate();
-        console.log((await gone).reason, push.stats().peers);
-      }
-      clearInterval(held);
-      await push.close({ linger: 0 });
-    `,
-    (output) => {
-      expect(output).toEqual([0, 1].flatMap((round) => [`for ${round}`, "remote 0"]));
-    },
-  );
-
-  program(
     "in any step, with traffic both ways, leaves the others whole",
     `
       const router = new Router({ linger: 0 });

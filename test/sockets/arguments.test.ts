@@ -1,5 +1,5 @@
 /** What a socket's methods do with options and arguments that they do not have: refuse them, and change nothing. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   Context,
   Dealer,
@@ -21,17 +21,11 @@ import {
   XPublisher,
   XSubscriber,
 } from "../../src/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { FakeEngine } from "../support/fake-engine.js";
 
 const context = new Context({ engine: new FakeEngine() });
-const sockets: Socket[] = [];
-
-afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
-
-function own<S extends Socket>(socket: S): S {
-  sockets.push(socket);
-  return socket;
-}
+const own = closeAfterEach();
 
 /** Without the types, which refuse all of it. @returns the error's message, thrown or rejected */
 async function refusal(call: () => unknown): Promise<string> {
@@ -50,69 +44,33 @@ type Wrong = any;
 
 describe("an unknown option is refused, with the nearest known one", () => {
   const routed = Envelope.parse([Buffer.from("id"), Buffer.alloc(0)]).envelope;
-  it.each<[string, () => Socket, (socket: Wrong) => unknown]>([
-    [
-      "receive has no option tiemout; did you mean timeout?",
-      () => new Pull({ context }),
-      (s) => s.receive({ tiemout: 1 }),
-    ],
-    [
-      "receiveMany has no option maxx; did you mean max?",
-      () => new Pull({ context }),
-      (s) => s.receiveMany({ maxx: 1 }),
-    ],
-    [
-      "messages has no option singal; did you mean signal?",
-      () => new Pull({ context }),
-      (s) => s.messages({ singal: 1 }),
-    ],
-    [
-      "send has no option tmieout; did you mean timeout?",
-      () => new Push({ context }),
-      (s) => s.send("x", { tmieout: 1 }),
-    ],
-    [
-      "close has no option lingr; did you mean linger?",
-      () => new Push({ context }),
-      (s) => s.close({ lingr: 0 }),
-    ],
-    [
-      "ready has no option peer; did you mean peers?",
-      () => new Push({ context }),
-      (s) => s.ready({ peer: 1 }),
-    ],
-    [
-      "request has no option timeuot; did you mean timeout?",
-      () => new Request({ context }),
-      (s) => s.request("x", { timeuot: 1 }),
-    ],
-    [
-      "reply has no option timeot; did you mean timeout?",
-      () => new Router({ context }),
-      (s) => s.reply(routed, "x", { timeot: 1 }),
-    ],
+  it.each<[string, new (options: Wrong) => Socket, (socket: Wrong) => unknown]>([
+    ["receive has no option tiemout; did you mean timeout?", Pull, (s) => s.receive({ tiemout: 1 })],
+    ["receiveMany has no option maxx; did you mean max?", Pull, (s) => s.receiveMany({ maxx: 1 })],
+    ["messages has no option singal; did you mean signal?", Pull, (s) => s.messages({ singal: 1 })],
+    ["send has no option tmieout; did you mean timeout?", Push, (s) => s.send("x", { tmieout: 1 })],
+    ["close has no option lingr; did you mean linger?", Push, (s) => s.close({ lingr: 0 })],
+    ["ready has no option peer; did you mean peers?", Push, (s) => s.ready({ peer: 1 })],
+    ["request has no option timeuot; did you mean timeout?", Request, (s) => s.request("x", { timeuot: 1 })],
+    ["reply has no option timeot; did you mean timeout?", Router, (s) => s.reply(routed, "x", { timeot: 1 })],
     [
       "connect has no option routingID; did you mean routingId?",
-      () => new Router({ context }),
+      Router,
       (s) => s.connect("inproc://a", { routingID: "x" }),
     ],
     [
       "connect has no option routingid; did you mean routingId?",
-      () => new Stream({ context }),
+      Stream,
       (s) => s.connect("tcp://127.0.0.1:1", { routingid: "x" }),
     ],
     [
       "waitForSubscribers has no option topics; did you mean topic?",
-      () => new Publisher({ context }),
+      Publisher,
       (s) => s.waitForSubscribers({ topics: "x" }),
     ],
-    [
-      "receive has no option timout; did you mean timeout?",
-      () => new Pull({ context }),
-      (s) => s.events.receive({ timout: 1 }),
-    ],
-  ])("%s", async (message, make, call) => {
-    const socket = own(make());
+    ["receive has no option timout; did you mean timeout?", Pull, (s) => s.events.receive({ timout: 1 })],
+  ])("%s", async (message, Class, call) => {
+    const socket = own(new Class({ context }));
     expect(await refusal(() => call(socket))).toBe(message);
     expect(socket.closed).toBe(false);
     expect(socket.lastEndpoint).toBeNull();
@@ -135,118 +93,68 @@ describe("an unknown option is refused, with the nearest known one", () => {
 });
 
 describe("an argument too many, or of another kind, is refused", () => {
-  it.each<[string, () => Socket, (socket: Wrong) => unknown]>([
+  it.each<[string, new (options: Wrong) => Socket, (socket: Wrong) => unknown]>([
     [
       'send takes one message: the frames of one must be an array, [frame, frame]; got "message", too',
-      () => new Push({ context }),
+      Push,
       (s) => s.send("topic", "message"),
     ],
     [
-      "send takes one message: the frames of one must be an array, [frame, frame]; got 1, too",
-      () => new Push({ context }),
-      (s) => s.send("a", {}, 1),
-    ],
-    [
       'trySend takes one message: the frames of one must be an array, [frame, frame]; got "message", too',
-      () => new Push({ context }),
+      Push,
       (s) => s.trySend("topic", "message"),
     ],
-    [
-      'copy must be true or false; got "yes"',
-      () => new Push({ context }),
-      (s) => s.send("topic", { copy: "yes" }),
-    ],
-    [
-      "copy must be true or false; got 1",
-      () => new Push({ context }),
-      (s) => s.trySend("topic", { copy: 1 }),
-    ],
-    ["The options of receive must be an object; got 0", () => new Pull({ context }), (s) => s.receive(0)],
-    [
-      "The options of receive must be an object; got null",
-      () => new Pull({ context }),
-      (s) => s.receive(null),
-    ],
+    ['copy must be true or false; got "yes"', Push, (s) => s.send("topic", { copy: "yes" })],
+    ["The options of receive must be an object; got 0", Pull, (s) => s.receive(0)],
+    ["The options of receive must be an object; got null", Pull, (s) => s.receive(null)],
     [
       "The options of receive must be an object, { signal }; got an AbortSignal",
-      () => new Pull({ context }),
+      Pull,
       (s) => s.receive(new AbortController().signal),
     ],
-    [
-      "receive takes options, and nothing else; got 1, too",
-      () => new Pull({ context }),
-      (s) => s.receive({}, 1),
-    ],
-    [
-      "The options of receiveMany must be an object; got 10",
-      () => new Pull({ context }),
-      (s) => s.receiveMany(10),
-    ],
-    ["The options of close must be an object; got 100", () => new Push({ context }), (s) => s.close(100)],
-    ["The options of ready must be an object; got 1000", () => new Push({ context }), (s) => s.ready(1000)],
-    [
-      "The options of request must be an object; got 1000",
-      () => new Request({ context }),
-      (s) => s.request("x", 1000),
-    ],
+    ["receive takes options, and nothing else; got 1, too", Pull, (s) => s.receive({}, 1)],
+    ["The options of receiveMany must be an object; got 10", Pull, (s) => s.receiveMany(10)],
+    ["The options of close must be an object; got 100", Push, (s) => s.close(100)],
+    ["The options of ready must be an object; got 1000", Push, (s) => s.ready(1000)],
+    ["The options of request must be an object; got 1000", Request, (s) => s.request("x", 1000)],
     [
       'request takes a message and options, and nothing else; got "y", too',
-      () => new Request({ context }),
+      Request,
       (s) => s.request("x", {}, "y"),
     ],
     [
       'bind takes an endpoint, and nothing else; got "inproc://b", too',
-      () => new Push({ context }),
+      Push,
       (s) => s.bind("inproc://a", "inproc://b"),
     ],
-    [
-      "bindSync takes an endpoint, and nothing else; got 1, too",
-      () => new Push({ context }),
-      (s) => s.bindSync("inproc://a", 1),
-    ],
-    [
-      "unbind takes an endpoint, and nothing else; got 1, too",
-      () => new Push({ context }),
-      (s) => s.unbind("inproc://a", 1),
-    ],
+    ["bindSync takes an endpoint, and nothing else; got 1, too", Push, (s) => s.bindSync("inproc://a", 1)],
+    ["unbind takes an endpoint, and nothing else; got 1, too", Push, (s) => s.unbind("inproc://a", 1)],
     [
       'connect takes an endpoint, and nothing else; got "inproc://b", too',
-      () => new Dealer({ context }),
+      Dealer,
       (s) => s.connect("inproc://a", "inproc://b"),
     ],
     [
       "connect takes an endpoint, and nothing else; got an object, too",
-      () => new Dealer({ context }),
+      Dealer,
       (s) => s.connect("inproc://a", { routingId: "x" }),
     ],
-    [
-      'The options of connect must be an object; got "x"',
-      () => new Router({ context }),
-      (s) => s.connect("inproc://a", "x"),
-    ],
+    ['The options of connect must be an object; got "x"', Router, (s) => s.connect("inproc://a", "x")],
     [
       "disconnect takes an endpoint, and nothing else; got 1, too",
-      () => new Push({ context }),
+      Push,
       (s) => s.disconnect("inproc://a", 1),
     ],
-    [
-      'An endpoint must be a string such as "tcp://127.0.0.1:5555"; got 5',
-      () => new Push({ context }),
-      (s) => s.connect(5),
-    ],
+    ['An endpoint must be a string such as "tcp://127.0.0.1:5555"; got 5', Push, (s) => s.connect(5)],
     [
       "routingId must be a string of 1 to 255 bytes that does not begin with a zero byte; got 5",
-      () => new Router({ context }),
+      Router,
       (s) => s.connect("inproc://a", { routingId: 5 }),
     ],
-    ["revoke takes a function; got undefined", () => new Push({ context }), (s) => s.revoke()],
-    [
-      "The options of waitForSubscribers must be an object; got 2",
-      () => new Publisher({ context }),
-      (s) => s.waitForSubscribers(2),
-    ],
-  ])("%s", async (message, make, call) => {
-    const socket = own(make());
+    ["revoke takes a function; got undefined", Push, (s) => s.revoke()],
+    ["The options of waitForSubscribers must be an object; got 2", Publisher, (s) => s.waitForSubscribers(2)],
+  ])("%s", async (message, Class, call) => {
+    const socket = own(new Class({ context }));
     expect(await refusal(() => call(socket))).toBe(message);
     expect(socket.closed).toBe(false);
     expect(socket.lastEndpoint).toBeNull();
