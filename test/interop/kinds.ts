@@ -1,7 +1,6 @@
 /** The kinds of programs that can be killed and started again, and that can watch another be. */
 import { ENGINES } from "../support/engines.js";
 import { LONG } from "../support/long.js";
-import { NO_C, startC } from "./c-peer.js";
 import { LocalPeer, type Peer, type ProcessPeer, startShoal } from "./peer.js";
 import { NO_PYTHON, startPython } from "./python-peer.js";
 
@@ -20,9 +19,8 @@ export const engineKind = (engine: string): Kind => ({
   dies: () => startShoal(engine),
 });
 const PYZMQ: Kind = { title: "pyzmq", skip: NO_PYTHON, stays: startPython, dies: startPython };
-const C: Kind = { title: "C", skip: NO_C, stays: startC, dies: startC };
 
 /** Engines of ours that meet others: libzmq, which is libzmq on both sides, in the long form alone. */
 export const OURS: readonly string[] = LONG ? ENGINES : ["zmtp"];
 /** Programs that an engine of ours can meet: pyzmq, and in the long form all. */
-export const OTHERS: readonly Kind[] = LONG ? [...ENGINES.map(engineKind), PYZMQ, C] : [PYZMQ];
+export const OTHERS: readonly Kind[] = LONG ? [...ENGINES.map(engineKind), PYZMQ] : [PYZMQ];

@@ -1,7 +1,7 @@
 /**
  * The programs that the interoperability tests bring together. Each does what
- * the same commands say, whatever it is made of: pyzmq (peers/peer.py), C
- * (peers/peer.c), or shoal (peers/shoal-peer.js), here or in a process of its own.
+ * the same commands say, whatever it is made of: pyzmq (peers/peer.py), or shoal
+ * (peers/shoal-peer.js), here or in a process of its own.
  */
 import { fileURLToPath } from "node:url";
 import * as shoal from "../../src/index.js";
@@ -61,54 +61,34 @@ export class PeerSocket {
     await this.call("send_one", { frames: frames.map((frame) => Buffer.from(frame).toString("base64")) });
   }
 
-  async receive(limit?: number): Promise<Buffer[]> {
-    const args = limit === undefined ? {} : { limit };
-    const { frames } = await this.call<{ frames: string[] }>("receive_one", args);
+  async receive(): Promise<Buffer[]> {
+    const { frames } = await this.call<{ frames: string[] }>("receive_one");
     return frames.map((frame) => Buffer.from(frame, "base64"));
   }
 }
 
-/** How a program's lines are written and read. */
-export interface Wording {
-  write(op: string, args: Answer): string;
-  /** @returns the answer, with `error` where the command failed */
-  read(line: string): Answer;
-}
-
-const JSON_LINES: Wording = {
-  write: (op, args) => JSON.stringify({ op, ...args }),
-  read: (line) => JSON.parse(line) as Answer,
-};
-
-/** A peer in a process of its own. */
+/** A peer in a process of its own, to which lines of JSON go, and from which they come. */
 export class ProcessPeer extends Peer {
   readonly child: Child;
-  readonly #wording: Wording;
   #last: Promise<unknown>;
 
-  private constructor(title: string, child: Child, wording: Wording) {
+  private constructor(title: string, child: Child) {
     super(title);
     this.child = child;
-    this.#wording = wording;
     this.#last = child.line();
   }
 
   /** Starts a program; it says a line when it is ready. */
-  static async start(
-    title: string,
-    command: string,
-    args: readonly string[],
-    wording = JSON_LINES,
-  ): Promise<ProcessPeer> {
-    const peer = new ProcessPeer(title, new Child(command, args, { limit: LIFE }), wording);
+  static async start(title: string, command: string, args: readonly string[]): Promise<ProcessPeer> {
+    const peer = new ProcessPeer(title, new Child(command, args, { limit: LIFE }));
     await peer.#last;
     return peer;
   }
 
   /** Commands run one after the other, and their answers come in order. */
   call<T = Answer>(op: string, args: Answer = {}): Promise<T> {
-    this.child.tell(this.#wording.write(op, args));
-    const answer = this.#last.then(async () => this.#wording.read(await this.child.line()));
+    this.child.tell(JSON.stringify({ op, ...args }));
+    const answer = this.#last.then(async () => JSON.parse(await this.child.line()) as Answer);
     this.#last = answer.catch(() => undefined);
     return answer.then((given) => {
       if (given.error !== undefined) throw new Error(`${this.title}, ${op}: ${String(given.error)}`);

@@ -27,7 +27,6 @@ const PROBES = {
   python3: () => firstPython("pty, fcntl"),
   pyzmq: () => firstPython("zmq, zmq.auth.thread"),
   cc: () => compile("int main(void) { return 0; }\n", "-lc"),
-  libzmq: () => compile("#include <zmq.h>\nint main(void) { return zmq_errno(); }\n", "-lzmq"),
   czmq: () => compile("#include <czmq.h>\nint main(void) { return zsys_interrupted; }\n", "-lczmq"),
   postgresql: findPostgresql,
   etcd: async () => {
@@ -59,7 +58,6 @@ const REMEDIES: Readonly<Record<PeerName, string>> = {
   python3: "no python3 (Debian: python3)",
   pyzmq: "no python3 that can import zmq (Debian: python3-zmq; or SHOAL_PYTHON)",
   cc: "no C compiler (cc; Debian: gcc libc6-dev)",
-  libzmq: "no C compiler (cc), or no libzmq to build against (Debian: gcc libzmq3-dev)",
   czmq: "no C compiler (cc), or no czmq to build against (Debian: gcc libczmq-dev)",
   postgresql: `no PostgreSQL server under ${DEBIAN_POSTGRESQL} that can run here (Debian: postgresql)`,
   etcd: "no etcd (Debian: etcd-server)",

@@ -167,7 +167,7 @@ def op_send_one(command):
 
 
 def op_receive_one(command):
-    deadline = time.monotonic() + command.get("limit", LIMIT)
+    deadline = time.monotonic() + LIMIT
     frames = receive(sockets[command["id"]], deadline)
     return {"frames": [base64.b64encode(frame).decode() for frame in frames]}
 
