@@ -1,9 +1,10 @@
 /** The draft sockets of the engine zmtp against those of the package `zeromq` itself, both ways. */
 import { createRequire } from "node:module";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Context, type Socket } from "../../src/index.js";
 import { Client, Dish, Gather, Radio, Scatter, Server } from "../../src/sockets/draft/index.js";
 import { until, within } from "../contract/support/wait.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 
 interface Theirs {
   readonly lastEndpoint: string;
@@ -22,19 +23,10 @@ const { join, leave } = (
 ).Socket.prototype as Record<"join" | "leave", (this: Theirs, group: string) => void>;
 
 const context = new Context({ engine: "zmtp" });
-const own: { close(options?: object): unknown }[] = [];
-afterEach(async () => {
-  for (const each of own.splice(0)) await each.close();
-});
-
-function ours<S extends Socket>(socket: S): S {
-  own.push({ close: () => socket.close({ linger: 0 }) });
-  return socket;
-}
-
+const ours = closeAfterEach();
 function theirs(name: string): Theirs {
   const socket = new (drafts[name] as Made)({ linger: 0 });
-  own.push(socket);
+  ours({ close: () => socket.close() }); // It takes no options.
   return socket;
 }
 

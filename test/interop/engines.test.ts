@@ -1,11 +1,11 @@
 /** The engine zmtp and libzmq, which the package `zeromq` has: they talk by each mechanism, and who is refused hears of it. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Context, Dealer } from "../../src/index.js";
 import { CURVE_SERVER, curveClient, plain } from "../contract/support/keys.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { ENGINES } from "../support/engines.js";
 
-const sockets: Dealer[] = [];
-afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+const own = closeAfterEach();
 
 const MECHANISMS = [
   ["NULL", {}, {}],
@@ -23,10 +23,11 @@ describe.skipIf(!ENGINES.includes("libzmq")).each([
   async function link(server: object, client: object, allowed: boolean): Promise<[Dealer, Dealer]> {
     contexts ??= [new Context({ engine: ours }), new Context({ engine: theirs })];
     const [bound, connected] = [
-      new Dealer({ context: contexts[0], receiveTimeout: 8_000, authenticate: () => allowed, ...server }),
-      new Dealer({ context: contexts[1], receiveTimeout: 8_000, ...client }),
+      own(
+        new Dealer({ context: contexts[0], receiveTimeout: 8_000, authenticate: () => allowed, ...server }),
+      ),
+      own(new Dealer({ context: contexts[1], receiveTimeout: 8_000, ...client })),
     ];
-    sockets.push(bound, connected);
     connected.connect(await bound.bind("tcp://127.0.0.1:*"));
     return [bound, connected];
   }

@@ -4,7 +4,8 @@
  * writes: libzmq sends those as messages, not as commands, also to a peer of 3.1.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { Context, Publisher, Reply, Request, type Socket, Subscriber } from "../../src/index.js";
+import { Context, Publisher, Reply, Request, Subscriber } from "../../src/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { OURS } from "./kinds.js";
 import type { ProcessPeer } from "./peer.js";
 import { NO_PYTHON, startPython } from "./python-peer.js";
@@ -12,15 +13,7 @@ import { NO_PYTHON, startPython } from "./python-peer.js";
 const ANY = "tcp://127.0.0.1:*";
 const LIMIT = 8_000;
 
-const sockets: Socket[] = [];
-
-function track<S extends Socket>(socket: S): S {
-  sockets.push(socket);
-  return socket;
-}
-
-const closeAll = (): Promise<unknown> =>
-  Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
+const own = closeAfterEach();
 
 describe.each(OURS)("engine %s", (engine) => {
   const context = new Context({ engine });
@@ -32,10 +25,7 @@ describe.each(OURS)("engine %s", (engine) => {
       peer = await startPython();
     });
 
-    afterEach(async () => {
-      await closeAll();
-      await peer.call("close_all");
-    });
+    afterEach(() => peer.call("close_all"));
 
     afterAll(() => peer?.stop());
 
@@ -50,8 +40,8 @@ describe.each(OURS)("engine %s", (engine) => {
 
     it("subscriptions, cancellations and messages pass, also to a publisher that comes late", async () => {
       const [front, back] = await proxy("XSUB", "XPUB");
-      const publisher = track(new Publisher({ context }));
-      const subscriber = track(new Subscriber({ context, receiveTimeout: LIMIT }));
+      const publisher = own(new Publisher({ context }));
+      const subscriber = own(new Subscriber({ context, receiveTimeout: LIMIT }));
       publisher.connect(front);
       subscriber.connect(back);
       subscriber.subscribe("a");
@@ -64,7 +54,7 @@ describe.each(OURS)("engine %s", (engine) => {
         expect((await subscriber.receive()).map(String)).toEqual(["a", `${i}`]);
       }
 
-      const late = track(new Publisher({ context }));
+      const late = own(new Publisher({ context }));
       late.connect(front);
       await late.waitForSubscribers({ topic: "a", timeout: LIMIT });
       await late.send(["ab", "late"]);
@@ -79,8 +69,8 @@ describe.each(OURS)("engine %s", (engine) => {
 
     it("requests and replies pass with their envelopes", async () => {
       const [front, back] = await proxy("ROUTER", "DEALER");
-      const reply = track(new Reply({ context, receiveTimeout: LIMIT }));
-      const request = track(new Request({ context, receiveTimeout: LIMIT }));
+      const reply = own(new Reply({ context, receiveTimeout: LIMIT }));
+      const request = own(new Request({ context, receiveTimeout: LIMIT }));
       reply.connect(back);
       request.connect(front);
       for (let i = 0; i < 20; i++) {

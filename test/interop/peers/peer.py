@@ -312,15 +312,10 @@ def op_authenticate(command):
     authenticator = ThreadAuthenticator(context)
     authenticator.start()
     authenticators.append(authenticator)
-    if "passwords" in command:
-        # "*" is no wildcard here: the domain is the socket's.
-        authenticator.configure_plain(domain=command["domain"], passwords=command["passwords"])
-    if "certificates" in command:
-        authenticator.configure_curve(domain="*", location=command["certificates"])
-    if "key" in command:
-        passwords = {command["username"]: command["password"]}
-        authenticator.configure_plain(domain=command["domain"], passwords=passwords)
-        authenticator.configure_curve_callback("*", OnlyKey(command["key"].encode()))
+    passwords = {command["username"]: command["password"]}
+    # "*" is no wildcard here: the domain is the socket's.
+    authenticator.configure_plain(domain=command["domain"], passwords=passwords)
+    authenticator.configure_curve_callback("*", OnlyKey(command["key"].encode()))
 
 
 class OnlyKey:
