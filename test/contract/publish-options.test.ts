@@ -67,15 +67,6 @@ describeTransports("XPUB and XSUB", (world) => {
     }
   });
 
-  it("a subscriber that leaves takes its subscriptions back", async () => {
-    const [xPublisher, subscriber] = [world.xPublisher(), world.subscriber()];
-    await world.link(xPublisher, subscriber);
-    subscriber.subscribe("a");
-    expect(await collect(xPublisher, 1)).toEqual(["\u0001a"]);
-    await subscriber.close({ linger: 0 });
-    expect(await collect(xPublisher, 1)).toEqual(["\0a"]);
-  });
-
   it("what a subscriber sends that is no subscription reaches the program", async () => {
     const [xPublisher, xSubscriber] = [world.xPublisher(), world.xSubscriber()];
     await world.link(xPublisher, xSubscriber);

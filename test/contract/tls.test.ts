@@ -5,12 +5,13 @@ import { connect as connectTcp, createServer, type Socket as NetSocket } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   Context,
   Dealer,
   type DealerOptions,
   type EventOfType,
+  type EventType,
   InvalidArgumentError,
   type PeerCredentials,
   Pull,
@@ -20,10 +21,10 @@ import {
   Router,
   type RouterOptions,
   type Socket,
-  type SocketEvent,
   Stream,
 } from "../../src/index.js";
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { RUNTIME } from "../support/engines.js";
 import { CURVE_SERVER, curveClient, plain as plainly } from "./support/keys.js";
 import { until } from "./support/wait.js";
@@ -53,27 +54,17 @@ beforeAll(() => {
   makeCertificate(folder, "stranger", { authority: "other" });
 }, 60_000);
 
-const sockets: Socket[] = [];
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0)) await cleanup();
-  await Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
-});
+const keep = closeAfterEach();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function keep<S extends Socket>(socket: S): S {
-  sockets.push(socket);
-  return socket;
+/** Without a bound: some of them never come. */
+function next<T extends EventType>(socket: Socket, type: T): Promise<EventOfType<T>> {
+  return new Promise((resolve) => socket.events.once(type, resolve));
 }
 
 const router = (options: RouterOptions): Router => keep(new Router({ context, ...options }));
 const dealer = (options: DealerOptions): Dealer =>
   keep(new Dealer({ context, reconnectInterval: 10, sendHighWaterMark: 0, ...options }));
-
-type Type = SocketEvent["type"];
-function next<T extends Type>(socket: Socket, type: T): Promise<EventOfType<T>> {
-  return new Promise((resolve) => socket.events.on(type, (event) => resolve(event as EventOfType<T>)));
-}
 
 async function bound(options: RouterOptions, endpoint = "tls://127.0.0.1:*"): Promise<Router> {
   const server = router({ ...pair("server"), ...options });
@@ -340,7 +331,7 @@ describe("a server refuses, and says why,", () => {
       ca: pem("ca.pem"),
       maxVersion: "TLSv1.2",
     });
-    cleanups.push(() => old.destroy());
+    keep({ close: () => old.destroy() });
     old.on("error", () => undefined);
     expect((await failed).error.message).toMatch(/TLS: .*(?:version|protocol|Tls12NotOffered)/i);
   });
@@ -376,7 +367,7 @@ describe("a client refuses, and says why,", () => {
     client.connect((plain.lastEndpoint as string).replace("tcp", "tls"));
     expect((await failed).error.message).toMatch(/TLS: wrong version number/);
     const silent = createServer(() => undefined).listen(0, "127.0.0.1");
-    cleanups.push(() => silent.close());
+    keep({ close: () => silent.close() });
     await once(silent, "listening");
     const waits = dealer({ tlsCa: pem("ca.pem"), handshakeInterval: 200 });
     const late = next(waits, "handshake:error:other");
@@ -405,7 +396,7 @@ describe("a peer that speaks no TLS", () => {
     const silent: NetSocket[] = [];
     for (let i = 0; i < 5; i++) {
       const socket = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
-      cleanups.push(() => socket.destroy());
+      keep({ close: () => socket.destroy() });
       silent.push(socket);
     }
     await until(
@@ -420,11 +411,11 @@ describe("a peer that speaks no TLS", () => {
     const server = await bound({ handshakeInterval: 0, maxPendingHandshakes: 1 });
     const failed = next(server, "handshake:error:other");
     const first = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
-    cleanups.push(() => first.destroy());
+    keep({ close: () => first.destroy() });
     await once(first, "connect");
     const ended = once(first.resume(), "close");
     const second = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
-    cleanups.push(() => second.destroy());
+    keep({ close: () => second.destroy() });
     // A connection that is left to flush ends by a timer, and no timer comes.
     vi.useFakeTimers({ toFake: ["setTimeout"] });
     try {
@@ -448,7 +439,7 @@ describe("a peer that speaks no TLS", () => {
   ])("%s is ended within the handshake's time", async (_, bytes) => {
     const server = await bound({ handshakeInterval: 500 });
     const socket = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
-    cleanups.push(() => socket.destroy());
+    keep({ close: () => socket.destroy() });
     await once(socket, "connect");
     if (bytes.length === 0) socket.end();
     else socket.write(bytes);
@@ -582,9 +573,11 @@ async function relayTo(port: number, pass: (chunk: Buffer) => Buffer | undefined
     onward.on("data", (chunk) => client.write(chunk));
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
-  cleanups.push(() => {
-    for (const link of links.splice(0)) link.destroy();
-    server.close();
+  keep({
+    close: () => {
+      for (const link of links.splice(0)) link.destroy();
+      server.close();
+    },
   });
   return (server.address() as { port: number }).port;
 }

@@ -2,7 +2,7 @@
 import { SpanKind, trace } from "@opentelemetry/api";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { decodeContext, encodeContext } from "../../src/core/trace-context.js";
+import { encodeContext } from "../../src/core/trace-context.js";
 import {
   contextOf,
   type Instrumentation,
@@ -18,7 +18,7 @@ import {
   type ServerMessage,
   VERSION,
 } from "../../src/sessions/protocol.js";
-import { Dealer, Router } from "../../src/sockets/request-reply.js";
+import { Dealer } from "../../src/sockets/request-reply.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { Collector } from "./support/collector.js";
 
@@ -183,27 +183,4 @@ describe("contexts", () => {
     expect(await writer.ask(publish(2, Buffer.alloc(1_025, 1)))).toMatchObject({ kind: "published" });
     expect(await reader.next()).toMatchObject({ number: 1, context: undefined });
   });
-
-  it("go to a server with a publication", async () => {
-    const { server, next } = rawServer();
-    const writer = client("writer", await server.bind("tcp://127.0.0.1:0"));
-    const published = writer.publish("t", "x");
-    published.catch(() => undefined); // It never has an answer.
-    const [peer] = await next();
-    const opened = [`81${"00".repeat(14)}${"ff".repeat(6)}`, "3030"].map((hex) => Buffer.from(hex, "hex"));
-    await server.send([peer as Buffer, ...opened]);
-    const frames = await next();
-    expect(frames).toHaveLength(6);
-    expect(decodeContext(frames[5] as Buffer)?.traceparent).toMatch(/-01$/);
-  });
 });
-
-function rawServer(): { readonly server: Router; next(): Promise<Buffer[]> } {
-  const server = new Router({ linger: 0 });
-  own({ close: () => server.close() });
-  const next = async (): Promise<Buffer[]> => {
-    const [frames] = await server.receiveMany({ max: 1, timeout: 10_000 });
-    return frames as Buffer[];
-  };
-  return { server, next };
-}
