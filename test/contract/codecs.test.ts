@@ -90,16 +90,7 @@ describeTransports("codecs", (world) => {
       expect((await failure(push.send(value))).code).toBe("ERR_INVALID_MESSAGE");
       expect(thrown(() => push.trySend(value)).code).toBe("ERR_INVALID_MESSAGE");
     }
-    const cycle: Record<string, unknown> = {};
-    cycle.self = cycle;
-    const any = world.own(new (world.at(Push))({ ...world.defaults, codec: json() }));
-    for (const value of [undefined, () => 1, cycle, 10n])
-      expect((await failure(any.send(value))).code).toBe("ERR_INVALID_MESSAGE");
-    expect(
-      (await failure(world.own(new (world.at(Push))({ ...world.defaults, codec: text() })).send(5 as never)))
-        .code,
-    ).toBe("ERR_INVALID_MESSAGE");
-    expect(push.stats().sent + any.stats().sent).toBe(0);
+    expect(push.stats().sent).toBe(0);
     await push.send({ sensor: "a", value: 1 });
     expect(await pull.receive(WAIT)).toEqual([{ sensor: "a", value: 1 }]);
   });

@@ -80,36 +80,6 @@ describeTransports("messages", (world) => {
     expect(await pull.receive()).toEqual(cases.map(([, expected]) => expected));
   });
 
-  it("a message of many frames is one message, its empty frames kept", async () => {
-    const [push, pull] = await linked();
-    const frames = Array.from({ length: 500 }, (_, i) => (i % 3 === 0 ? "" : `frame ${i}`));
-    await push.send(frames);
-    await push.send("next");
-    expect(texts(await pull.receive())).toEqual(frames);
-    expect(texts(await pull.receive())).toEqual(["next"]);
-  });
-
-  it("frames of messages from several senders are never mixed", async () => {
-    const pull = world.pull({ receiveTimeout: 8_000 });
-    const pushes = [world.push(), world.push(), world.push()];
-    await world.link(pull, ...pushes);
-    const each = 200;
-    const sends = pushes.map(async (push, sender) => {
-      for (let i = 0; i < each; i++) await push.send([`${sender}`, `${i}`, `${sender}`, pattern(i * 7)]);
-    });
-    const next = [0, 0, 0];
-    for (let n = 0; n < each * 3; n++) {
-      const [sender, i, again, body] = await pull.receive();
-      const from = Number(sender);
-      expect(String(again)).toBe(String(sender));
-      expect(Number(i)).toBe(next[from]);
-      expect(body?.equals(pattern(Number(i) * 7))).toBe(true);
-      next[from] = Number(i) + 1;
-    }
-    await Promise.all(sends);
-    expect(next).toEqual([each, each, each]);
-  });
-
   it("what a receiver does to its bytes does not reach other messages", async () => {
     const [push, pull] = await linked();
     for (let i = 0; i < 20; i++) await push.send(Buffer.alloc(16, i));

@@ -27,26 +27,6 @@ describeTransports("concurrent calls", (world) => {
     expect(pull.stats().pendingReceives).toBe(0);
   });
 
-  it("receive and receiveMany take turns in the order of the calls", async () => {
-    const [push, pull] = [world.push(), world.pull()];
-    await world.link(pull, push);
-    const calls = [
-      pull.receive().then((message) => [message]),
-      pull.receiveMany({ max: 2 }),
-      pull.receive().then((message) => [message]),
-      pull.receiveMany({ max: 5 }),
-    ];
-    for (const text of numbers(9)) {
-      await push.send(text);
-      await turn();
-    }
-    const batches = await within(Promise.all(calls), "all receives");
-    const all = batches.flat().map(String);
-    expect(all).toEqual(numbers(all.length));
-    expect(batches.map((batch) => batch.length).every((length) => length >= 1)).toBe(true);
-    expect(batches[1]?.length).toBeLessThanOrEqual(2);
-  });
-
   it("sending and receiving on one socket do not wait for each other", async () => {
     const [a, b] = [world.dealer({ receiveTimeout: 8_000 }), world.dealer({ receiveTimeout: 8_000 })];
     await world.link(a, b);
@@ -80,20 +60,6 @@ describeTransports("concurrent calls", (world) => {
       }
     },
   );
-
-  it("receiveMany gives what is there, at most max", async () => {
-    const [push, pull] = [world.push(), world.pull()];
-    await world.link(pull, push);
-    for (const text of numbers(500)) await push.send(text);
-    const all: string[] = [];
-    while (all.length < 500) {
-      const batch = await pull.receiveMany({ max: 70, timeout: 8_000 });
-      expect(batch.length).toBeGreaterThan(0);
-      expect(batch.length).toBeLessThanOrEqual(70);
-      all.push(...batch.map(String));
-    }
-    expect(all).toEqual(numbers(500));
-  });
 });
 
 describeEngines("bounds of waiting calls", (world) => {
