@@ -17,6 +17,7 @@ import {
   PostgresDatabase,
   tableName,
 } from "../patterns/kit/store/postgres.js";
+import { PAGE_BYTES } from "./bounds.js";
 import type {
   SessionStore,
   SessionStoreCheck,
@@ -31,6 +32,8 @@ interface Row {
   readonly n: number;
   readonly v: Buffer;
 }
+
+type Put = SessionStoreWrite & { readonly value: Buffer };
 
 const OPTIONS = {
   ...POSTGRES_OPTIONS,
@@ -143,14 +146,22 @@ export class PostgresSessionStore implements SessionStore {
       [checks.map(({ key }) => key), checks.map(({ version }) => version)],
     );
     if (rows[0]?.wrong !== 0) return false;
-    const puts = writes.filter(({ value }) => value !== undefined);
+    const puts = writes.filter((write): write is Put => write.value !== undefined);
     const removed = writes.filter(({ value }) => value === undefined).map(({ key }) => key);
-    if (puts.length > 0)
+    // `pg` makes one string of a statement's values, two characters per byte, and V8's longest string has 2^29.
+    for (let at = 0; at < puts.length; ) {
+      const some: Put[] = [];
+      for (let bytes = 0; at < puts.length && bytes < PAGE_BYTES; at++) {
+        const put = puts[at] as Put;
+        some.push(put);
+        bytes += put.value.length;
+      }
       await client.query(
         `INSERT INTO ${table} (k, n, v) SELECT k, nextval('${table}_version'), v FROM unnest($1::text[], $2::bytea[]) AS given (k, v)
          ON CONFLICT (k) DO UPDATE SET n = excluded.n, v = excluded.v`,
-        [puts.map(({ key }) => key), puts.map(({ value }) => value)],
+        [some.map(({ key }) => key), some.map(({ value }) => value)],
       );
+    }
     if (removed.length > 0) await client.query(`DELETE FROM ${table} WHERE k = ANY ($1::text[])`, [removed]);
     return true;
   }

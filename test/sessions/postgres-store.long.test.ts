@@ -47,6 +47,17 @@ describe.skipIf(missing("postgresql"))("sessions in PostgreSQL", () => {
     await proxy.stop();
   });
 
+  it("commits a message's copies for many sessions, although they are longer than a string can be", async () => {
+    const { connectionString } = server;
+    const store = await PostgresSessionStore.open({ connectionString, table: "copies" });
+    const value = Buffer.alloc(10_000_000, 1);
+    const copies = Array.from({ length: 28 }, (_, i) => ({ key: `q/${i}`, value }));
+    expect(await store.commit([], copies)).toBe(true);
+    const [last] = await store.read(["q/27"]);
+    expect(last?.value.equals(value)).toBe(true);
+    await store.close();
+  });
+
   it("lets the process end after close, although the server is stopped", { timeout: 30_000 }, async () => {
     const child = start(
       `import { PostgresSessionStore } from "shoal/sessions";
