@@ -5,6 +5,8 @@ export const PAGE = 500;
 export const PAGE_BYTES = 8_388_608;
 /** Tries of a batch. */
 export const MAX_COMMIT_TRIES = 50;
+/** Tries with messages read once. */
+export const TRIES_OF_A_READ = 8;
 /** ms before another try, by chance, doubling six times. */
 export const COMMIT_BACK_OFF = 1;
 

@@ -10,7 +10,7 @@
 import { describe } from "../core/arguments.js";
 import { ClosedError } from "../core/errors.js";
 import { StoreError } from "../patterns/kit/store/error.js";
-import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES, PAGE_BYTES } from "./bounds.js";
+import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES, PAGE_BYTES, TRIES_OF_A_READ } from "./bounds.js";
 import type { SessionServerSettings } from "./server-options.js";
 import { readMany, type SessionStore, type SessionStoreEntry, type SessionStoreValue } from "./store.js";
 import { type KeyRange, NotPrepared, Unread, View } from "./view.js";
@@ -28,6 +28,8 @@ interface Waiting {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
+
+type Known = Map<string, SessionStoreValue | undefined>;
 
 type Result = { readonly value: unknown } | { readonly error: unknown };
 
@@ -112,8 +114,9 @@ export class Transactions {
   /** @returns results of the first operations, at least one; others run after their commit */
   async #commit(batch: readonly Waiting[]): Promise<Result[]> {
     let failure = new StoreError("overloaded", `Other servers were faster ${MAX_COMMIT_TRIES} times`);
+    const known: Known = new Map();
     for (let tries = 1; tries <= MAX_COMMIT_TRIES; tries++) {
-      const { view, results } = await this.#settle(batch);
+      const { view, results } = await this.#settle(batch, known);
       const [checks, writes] = [view.checks(), view.writes()];
       if (writes.length === 0 && checks.length === 0) return results;
       try {
@@ -132,6 +135,9 @@ export class Transactions {
         if (!(error instanceof StoreError) || error.reason !== "outcome-unknown") throw error;
         failure = error;
       }
+      // Messages are removed, but never change. Reading them again can take longer than other servers' commits.
+      for (const [key, value] of known)
+        if (tries % TRIES_OF_A_READ === 0 || value === undefined || !key.startsWith("q/")) known.delete(key);
       const longest = COMMIT_BACK_OFF * 2 ** Math.min(tries, 6);
       await new Promise((resolve) => setTimeout(resolve, Math.random() * longest));
     }
@@ -139,8 +145,10 @@ export class Transactions {
   }
 
   /** Runs operations until they need no more reads or preparations; those that depend on the batch's writes follow its commit. */
-  async #settle(batch: readonly Waiting[]): Promise<{ readonly view: View; readonly results: Result[] }> {
-    const known = new Map<string, SessionStoreValue | undefined>();
+  async #settle(
+    batch: readonly Waiting[],
+    known: Known,
+  ): Promise<{ readonly view: View; readonly results: Result[] }> {
     const found = new Map<string, readonly SessionStoreEntry[]>();
     let count = batch.length;
     for (;;) {
