@@ -72,6 +72,9 @@ function openPool(what: string, options: object): PgPool {
   return pool;
 }
 
+/** A database's default can be another one: then what is compared under a lock is older than the lock. */
+export const READ_COMMITTED = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 /** Only "off" may lose a commit. */
 const DURABLE = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`;
 
@@ -160,12 +163,11 @@ export class PostgresDatabase {
     }
   }
 
-  async transaction<T>(run: (client: PgClient) => Promise<T>, begin = "BEGIN"): Promise<T> {
+  async transaction<T>(run: (client: PgClient) => Promise<T>, begin = READ_COMMITTED): Promise<T> {
     const client = await this.#connect();
     let committing = false;
     try {
-      await client.query(begin);
-      await client.query(DURABLE);
+      await client.query(`${begin}; ${DURABLE}`);
       const result = await run(client);
       committing = true;
       await client.query("COMMIT");
