@@ -35,6 +35,9 @@ import {
   sequenceOf,
 } from "./wire.js";
 
+/** Bytes of a queued frame below which it is copied: a quarter of a read. */
+const COPIED_FRAME = 16_384;
+
 export interface ReceivingEffects {
   readonly effects: Pick<NodeLinksEffects, "onHeard">;
   readonly streams: Pick<PairStreams, "send" | "drop">;
@@ -160,7 +163,8 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     const skip = this.window.accept(first, count);
     if (skip < 0) return "sequence";
     if (this.#paused) {
-      this.#queue.push({ frame, skip });
+      // A smaller frame would keep the memory of its whole read, many times its own bytes.
+      this.#queue.push({ frame: bytes < COPIED_FRAME ? Buffer.from(frame) : frame, skip });
       this.#queuedBytes += bytes;
       return undefined;
     }

@@ -137,6 +137,31 @@ it("an acknowledgement is held while the peer does not read, and goes once it do
   expect(acks).toEqual([{ session: 0, delivered: 1 }]);
 });
 
+it("a frame that waits for a handler keeps its own memory, and not that of all that came with it", async () => {
+  const items: Buffer[] = [];
+  let go = (): void => undefined;
+  const delivered = new Promise<void>((done) => {
+    const receiving = new Receiving("b", 1_000, {
+      ...RECEIVING_EFFECTS,
+      onItem: (_, _kind, item) => {
+        items.push(item);
+        if (items.length > 1) done();
+        else return new Promise<void>((resolve) => (go = resolve));
+      },
+    });
+    receiving.hello({ life: "00".repeat(8), session: 0, sent: 0 });
+    for (const first of [0, 1]) {
+      const read = Buffer.alloc(65_536);
+      read.set([LinkFrame.BATCH, 0, 0, 0, 0, 0, first, 0, 1, 3, 1, 7]);
+      expect(receiving.onData(read.subarray(0, 12))).toBeUndefined();
+    }
+  });
+  go();
+  await delivered;
+  expect(items[1]).toEqual(Buffer.from([7]));
+  expect(items[1]?.buffer.byteLength).toBeLessThanOrEqual(Buffer.poolSize);
+});
+
 it("who waits for a node at an address is not served by another one that claims it", () => {
   const { stream, log, dial, stand } = world();
   dial(0);
