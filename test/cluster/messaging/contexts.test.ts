@@ -1,5 +1,5 @@
 /** Contexts of traces in the items of messages. */
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { MIN_ITEM_LIMIT } from "../../../src/cluster/messaging/bounds.js";
 import {
   encodeDirect,
@@ -12,7 +12,7 @@ import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/me
 import { AliasNumbers } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { vectorsUnder } from "../../support/markdown.js";
-import { type LinksNode, LinksWorld } from "./links-world.js";
+import { type LinksNode, linksWorld } from "./links-world.js";
 
 const CONTEXT_BYTES = Buffer.from("abcd", "hex");
 
@@ -62,11 +62,7 @@ test.each([
 });
 
 describe("on a link", () => {
-  let world: LinksWorld;
-  beforeEach(() => {
-    world = new LinksWorld();
-  });
-  afterEach(() => world.close());
+  const world = linksWorld();
 
   function received(node: LinksNode): Buffer[] {
     const items: Buffer[] = [];

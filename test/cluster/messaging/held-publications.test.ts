@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { HELD_BYTES, HELD_TIME } from "../../../src/cluster/messaging/bounds.js";
 import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { countOf, LinkFrame } from "../../../src/cluster/messaging/wire.js";
 import { FakeProtocol } from "./fake-streams.js";
-import { type LinksNode, LinksWorld } from "./links-world.js";
+import { type LinksNode, linksWorld } from "./links-world.js";
 
 /** How many items each batch has that was sent. */
 class CountingProtocol extends FakeProtocol {
@@ -15,7 +15,7 @@ class CountingProtocol extends FakeProtocol {
 }
 
 describe("publications that are followed by more in the next turn", () => {
-  let world: LinksWorld;
+  const world = linksWorld();
   let protocol: CountingProtocol;
   let a: LinksNode;
   let b: LinksNode;
@@ -43,13 +43,8 @@ describe("publications that are followed by more in the next turn", () => {
   }
 
   beforeEach(() => {
-    world = new LinksWorld();
     protocol = new CountingProtocol();
     full.length = 0;
-  });
-  afterEach(async () => {
-    vi.useRealTimers();
-    await world.close();
   });
 
   test("wait for it, and go together when nothing follows", async () => {

@@ -6,7 +6,7 @@ import type {
   MessageHook,
   MessageStage,
 } from "../../../src/cluster/messaging/hooks.js";
-import type { ServiceMessage } from "../../../src/cluster/messaging/service-types.js";
+import type { ServiceMessage, ServiceSendOptions } from "../../../src/cluster/messaging/service-types.js";
 import { UNREADABLE } from "../../support/unreadable.js";
 import { ServiceWorld, settle, twoServices } from "./service-world.js";
 
@@ -14,7 +14,12 @@ function pair(options = {}) {
   const two = twoServices(options);
   const box: ServiceMessage[] = [];
   two.b.services.receiver.onMessage((message) => void box.push(message));
-  return { ...two, box };
+  /** A message from a to b, until it has arrived. */
+  const send = async (message: ServiceSendOptions = {}): Promise<void> => {
+    await two.a.services.send({ services: ["b"], ...message });
+    await settle();
+  };
+  return { ...two, box, send };
 }
 
 const MESSAGE_STAGES: MessageStage[] = [
@@ -49,7 +54,7 @@ describe.each(Object.entries(UNREADABLE))("a hook that throws %s", (_, thrown) =
 
 describe("the order of hooks", () => {
   it("is that of the stages, and the reverse one among hooks of a stage where something is received", async () => {
-    const { a, b } = pair();
+    const { a, b, send } = pair();
     const log: string[] = [];
     for (const [name, { services }] of Object.entries({ a, b }))
       for (const stage of [...MESSAGE_STAGES].reverse())
@@ -58,8 +63,7 @@ describe("the order of hooks", () => {
             log.push(`${name} ${stage} ${i} ${kind} ${protocol}`.trim());
           });
     b.services.hook("service:validate", () => void log.push("b service:validate"));
-    await a.services.send({ services: ["b"], data: "x" });
-    await settle();
+    await send({ data: "x" });
     expect(log).toEqual([
       "a evaluate:send 1 message",
       "a evaluate:send 2 message",
@@ -142,40 +146,36 @@ describe("the order of hooks", () => {
 
 describe("a hook", () => {
   it("changes the data, the ruid, and the channel before it is chosen", async () => {
-    const { a, b, box } = pair();
+    const { a, b, box, send } = pair();
     a.services.hook("evaluate:send", ({ data }) => ({ data: `${data}!`, channel: 1, ruid: "r" }));
     b.services.hook("event", ({ data }) => ({ data: Buffer.from(`${data}?`) }));
-    await a.services.send({ services: ["b"], data: "hi" });
-    await settle();
+    await send({ data: "hi" });
     expect(box.map(({ data, channel, ruid }) => [data, channel, ruid])).toEqual([
       [Buffer.from("hi!?"), 1, "r"],
     ]);
   });
 
   it("is for some channels or protocols alone", async () => {
-    const { a, b } = pair();
+    const { a, b, send } = pair();
     const log: unknown[] = [];
     b.services.channels.join("news");
     b.services.hook("channel:receive", { channels: [1, "news"] }, ({ channel }) => void log.push(channel));
     b.services.hook("protocol:receive", { protocols: ["ipc"] }, () => void log.push("ipc"));
-    for (const channel of [0, 1, 2, "news"]) await a.services.send({ services: ["b"], channel });
-    await settle();
+    for (const channel of [0, 1, 2, "news"]) await send({ channel });
     a.protocol = "ipc";
-    await a.services.send({ services: ["b"] });
-    await settle();
+    await send();
     expect(log).toEqual([1, "news", "ipc"]);
   });
 
   it("answers a query, a message, and what is to be sent", async () => {
-    const { a, b, box } = pair();
+    const { a, b, box, send } = pair();
     const back: unknown[] = [];
     a.services.receiver.onMessage(({ data, ruid, channel }) => void back.push([data, ruid, channel]));
     const remove = b.services.hook("query", (_, { answer }) => answer("from the hook"));
     expect((await a.services.query({ services: ["b"] }).collect()).replies[0]?.data).toBe("from the hook");
     remove();
     b.services.hook("service:evaluate", { channels: [2] }, ({ data }, { answer }) => answer(`${data}: no`));
-    await a.services.send({ services: ["b"], channel: 2, ruid: "r7", data: "may I" });
-    await settle();
+    await send({ channel: 2, ruid: "r7", data: "may I" });
     expect([back, box]).toEqual([[["may I: no", "r7", 2]], []]);
     a.services.hook("evaluate:send", { channels: [1] }, (_, { answer }) => answer(new Uint8Array([1])));
     const { sent, means, answer } = await a.services.send({ services: ["b"], channel: 1 });
@@ -187,13 +187,12 @@ describe("a hook", () => {
   });
 
   it("answers no answer: two that answer everything end", async () => {
-    const { a, b, box } = pair();
+    const { a, b, box, send } = pair();
     const back: unknown[] = [];
     a.services.receiver.onMessage(({ data }) => void back.push(data));
     for (const { services } of [a, b])
       services.hook("event", ({ data }, { answer }) => answer(`re: ${data}`));
-    await a.services.send({ services: ["b"], data: "hi" });
-    await settle();
+    await send({ data: "hi" });
     expect([a.sent.length, b.sent.length, box, back]).toEqual([1, 1, [], []]);
     expect(
       a.events.map((event) => event.type === "hook:failed" && (event.error.cause as Error).message),
@@ -201,7 +200,7 @@ describe("a hook", () => {
   });
 
   it("vetoes where it answers with bytes whose memory was transferred", async () => {
-    const { a, b, box } = pair();
+    const { a, b, box, send } = pair();
     const transferred = (): Buffer => {
       const memory = new ArrayBuffer(3);
       const bytes = Buffer.from(memory);
@@ -212,21 +211,19 @@ describe("a hook", () => {
     await expect(sent).rejects.toMatchObject({ code: "EINVAL" });
     b.services.hook("event", (_, { answer }) => answer(transferred()));
     await a.services.send({ services: ["b"], broadcast: true, data: "answer" });
-    await a.services.send({ services: ["b"], data: "answer" });
-    await settle();
+    await send({ data: "answer" });
     expect(b.events.map(({ type }) => type)).toEqual(["hook:failed", "hook:failed"]);
     expect([box, a.services.stats().received]).toEqual([[], 0]);
   });
 
   it("vetoes, and its reason is an event at the sender where it gives one", async () => {
-    const { a, b, box } = pair();
+    const { a, b, box, send } = pair();
     const remove = b.services.hook("event", ({ data }, { veto }) => {
       if (data === "known") veto("not before noon");
       throw new Error("a secret");
     });
     await a.services.send({ services: ["b"], channel: 2, ruid: "r1", data: "known" });
-    await a.services.send({ services: ["b"], data: "unknown" });
-    await settle();
+    await send({ data: "unknown" });
     expect(box).toEqual([]);
     expect(a.events).toEqual([
       { type: "message:vetoed", member: b.service, channel: 2, ruid: "r1", reason: "not before noon" },
@@ -275,18 +272,16 @@ describe("a hook", () => {
     ["a promise that rejects", () => Promise.reject(new Error("later"))],
     ["a promise that throws", () => new BrokenPromise(() => undefined)],
   ])("that gives %s is a veto", async (_, hook) => {
-    const { a, b, box } = pair();
+    const { b, box, send } = pair();
     b.services.hook("event", hook as never);
-    await a.services.send({ services: ["b"] });
-    await settle();
+    await send();
     expect([box, b.events.map(({ type }) => type)]).toEqual([[], ["hook:failed"]]);
   });
 
   it("cuts a long reason at a whole character", async () => {
-    const { a, b } = pair();
+    const { a, b, send } = pair();
     b.services.hook("event", (_, { veto }) => veto("ü€𝄞".repeat(100)));
-    await a.services.send({ services: ["b"] });
-    await settle();
+    await send();
     const [event] = a.events;
     const reason = event?.type === "message:vetoed" ? event.reason : "";
     expect(Buffer.byteLength(reason)).toBeLessThanOrEqual(256);
@@ -383,7 +378,7 @@ describe("a hook of a protocol", () => {
   });
 
   it("keeps an answer here that no link can be made for, which is a failure", async () => {
-    const { a, b } = pair();
+    const { a, b, send } = pair();
     b.services.receiver.onQuery(() => "answer");
     b.services.hook("protocol:send", { protocols: ["tcp"] }, () => undefined);
     b.ways = [];
@@ -391,8 +386,7 @@ describe("a hook of a protocol", () => {
     const { failed } = await a.services.query({ services: ["b"] }).collect();
     expect(failed[0]?.error.message).toBe("b@here: the handler failed: no link for the answer");
     b.services.hook("event", (_, { answer }) => answer("of a message"));
-    await a.services.send({ services: ["b"] });
-    await settle();
+    await send();
     expect(b.services.stats().refused).toEqual({ "service:reply": 2 });
   });
 
@@ -433,34 +427,31 @@ describe("a hook of a protocol", () => {
 
 describe("hooks of services", () => {
   it("keep a service out that validate vetoes, both ways, until its details change", async () => {
-    const { a, b, box } = pair();
+    const { a, b, box, send } = pair();
     let asked = 0;
     b.services.hook("service:validate", (service) => {
       asked += 1;
       if (service.name.startsWith("a@")) throw new Error("not on the list");
     });
-    for (let i = 0; i < 3; i++) await a.services.send({ services: ["b"] });
-    await settle();
+    for (let i = 0; i < 3; i++) await send();
     expect([box.length, asked, b.services.stats().refused]).toEqual([0, 1, { "service:validate": 3 }]);
     const { failed } = await b.services.send({ services: ["a"] });
     expect(failed[0]?.error).toMatchObject({ code: "ERR_VETOED", stage: "service:validate" });
     b.services.onMember("changed", a.service);
-    await a.services.send({ services: ["b"] });
-    await settle();
+    await send();
     expect([box.length, asked]).toEqual([0, 2]);
   });
 
   it("keep a service out where they return a promise", async () => {
-    const { a, b, box } = pair();
+    const { b, box, send } = pair();
     b.services.hook("service:validate", () => Promise.reject(new Error("later")));
-    await a.services.send({ services: ["b"] });
-    await settle();
+    await send();
     expect([box.length, b.services.stats().refused]).toEqual([0, { "service:validate": 1 }]);
     expect(b.events).toMatchObject([{ type: "hook:failed", error: { cause: { code: "EINVAL" } } }]);
   });
 
   it("are called when services are discovered, lost and found", async () => {
-    const { a, b, box } = pair();
+    const { a, b, box, send } = pair();
     const log: string[] = [];
     for (const stage of ["service:discovered", "service:lost", "service:found"] as const)
       b.services.hook(stage, (service) => {
@@ -469,13 +460,11 @@ describe("hooks of services", () => {
       });
     b.services.onMember("discovered", a.service);
     await settle();
-    await a.services.send({ services: ["b"], data: "unwanted" });
-    await settle();
+    await send({ data: "unwanted" });
     b.services.onMember("lost", a.service);
     b.services.onMember("found", a.service);
     await settle();
-    await a.services.send({ services: ["b"], data: "welcome" });
-    await settle();
+    await send({ data: "welcome" });
     expect(box.map(({ data }) => data)).toEqual(["welcome"]);
     expect(log).toEqual(["service:discovered a@here", "service:lost a@here", "service:found a@here"]);
     expect(b.events.map(({ type }) => type)).toEqual(["hook:failed", "hook:failed"]);

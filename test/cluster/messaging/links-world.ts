@@ -1,4 +1,5 @@
 /** Links of some nodes in one process, with a membership that the test decides. */
+import { afterEach, vi } from "vitest";
 import { createId } from "../../../src/cluster/identity.js";
 import { type LinkSettings, NodeLinks, type NodeLinksOptions } from "../../../src/cluster/messaging/links.js";
 import { messagingSettings } from "../../../src/cluster/messaging/options.js";
@@ -153,7 +154,17 @@ export async function linked(links: NodeLinks, id: string, lane: number): Promis
   return links.protocolOf(id, lane);
 }
 
-export class LinksWorld {
+/** Once for a file, or a describe, outside of its tests: nobody is there before each of them, and timers are real after it. */
+export function linksWorld(): LinksWorld {
+  const world = new LinksWorld();
+  afterEach(async () => {
+    vi.useRealTimers();
+    await world.close();
+  });
+  return world;
+}
+
+class LinksWorld {
   readonly nodes = new Map<string, LinksNode>();
   /** Ids that no node has as a member. */
   readonly hidden = new Set<string>();
@@ -205,6 +216,7 @@ export class LinksWorld {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.started.map(({ links }) => links.close(0)));
+    await Promise.all(this.started.splice(0).map(({ links }) => links.close(0)));
+    for (const each of [this.nodes, this.hidden, this.unknown]) each.clear();
   }
 }

@@ -14,16 +14,9 @@ import {
 } from "../../../src/cluster/messaging/wire.js";
 import { expect } from "../../support/quick-expect.js";
 import { connectTo, FakeProtocol, FakeStream } from "./fake-streams.js";
-import { LinksNode, LinksWorld, linked } from "./links-world.js";
+import { LinksNode, linked, linksWorld } from "./links-world.js";
 
-let world: LinksWorld;
-beforeEach(() => {
-  world = new LinksWorld();
-});
-afterEach(async () => {
-  vi.useRealTimers();
-  await world.close();
-});
+const world = linksWorld();
 
 /** Of what has no event: on a busy machine, too. */
 const SOON = { timeout: 20_000, interval: 5 };
@@ -32,6 +25,12 @@ const texts = (count: number, from = 0): string[] =>
 
 function sendAll(from: LinksNode, to: LinksNode, count: number, first = 0): void {
   for (const text of texts(count, first)) expect(from.send(to, text)).toBe("sent");
+}
+
+/** Sends so many, until the other one has these and those before. */
+function deliver(from: LinksNode, to: LinksNode, count: number, first = 0): Promise<void> {
+  sendAll(from, to, count, first);
+  return to.until(() => to.items.length === first + count);
 }
 
 /** A peer that speaks for itself. */
@@ -193,11 +192,9 @@ describe("acknowledgements", () => {
 
   test("what was not acknowledged yet is when the links close", async () => {
     const [a, b] = await world.pair();
-    sendAll(a, b, 1);
-    await b.until(() => b.items.length === 1);
+    await deliver(a, b, 1);
     vi.useFakeTimers({ toFake: [...FAKED] });
-    sendAll(a, b, 1, 1);
-    await b.until(() => b.items.length === 2);
+    await deliver(a, b, 1, 1);
     await b.links.close(0);
     vi.useRealTimers();
     await expect.poll(() => a.to(b)).toMatchObject({ delivered: 2, lost: 0, resent: 0 });
@@ -283,15 +280,6 @@ describe("attempts to connect", () => {
 });
 
 describe("links between two nodes", () => {
-  test("an item of a mebibyte arrives whole, between small ones; a larger one is refused", async () => {
-    const [a, b] = await world.pair();
-    const large = "x".repeat(1_048_576);
-    expect([a.send(b, "1"), a.send(b, large), a.send(b, "2")]).toEqual(["sent", "sent", "sent"]);
-    await b.until(() => b.items.length === 3);
-    expect(b.texts.map((text) => (text.length > 1 ? text.length : text))).toEqual(["1", 1_048_576, "2"]);
-    expect(a.send(b, `${large}x`)).toBe("too-large");
-  });
-
   test("to nobody, to oneself, to a member that takes no messages: unreachable", async () => {
     const [a, b] = await world.pair();
     b.advert = undefined;
@@ -325,8 +313,7 @@ describe("links between two nodes", () => {
     await expect.poll(() => a.to(b).delivered).toBe(3);
     tcp.cut();
     expect([a.failures, a.to(b).state]).toEqual([[], "idle"]);
-    sendAll(a, b, 3, 3);
-    await b.until(() => b.items.length === 6);
+    await deliver(a, b, 3, 3);
     expect([b.texts, tcp.dialled, a.failures]).toEqual([texts(6), 2, []]);
   });
 
@@ -400,8 +387,7 @@ describe("links between two nodes", () => {
   test("a sender that has forgotten its receiver, which has not, finds it again", async () => {
     const [a, b] = await world.pair();
     for (let round = 0; round < 3; round++) {
-      sendAll(a, b, 1, round);
-      await b.until(() => b.items.length === round + 1);
+      await deliver(a, b, 1, round);
       a.links.onMember(b.id, round < 2 ? "lost" : "gone");
       a.links.onMember(b.id, "alive");
     }
@@ -471,8 +457,7 @@ describe("links between two nodes", () => {
     b.handler = ({ text }) => {
       if (text === "item 1") throw new Error("no");
     };
-    sendAll(a, b, 3);
-    await b.until(() => b.items.length === 3);
+    await deliver(a, b, 3);
     await expect.poll(() => a.to(b).delivered).toBe(3);
     expect(b.links.stats().refused).toEqual({ handler: 1 });
   });
@@ -486,8 +471,7 @@ describe("links between two nodes", () => {
     tcp.onSent = ([type]) => void frames.push(type);
     const [a, b] = await world.pair({ protocols: [tcp] });
     for (let number = 0; number < 2; number++) {
-      sendAll(a, b, 1, number);
-      await b.until(() => b.items.length === number + 1);
+      await deliver(a, b, 1, number);
       vi.advanceTimersByTime(100);
       while (a.to(b).waiting > 0) await new Promise((resolve) => setImmediate(resolve));
     }
@@ -508,8 +492,7 @@ describe("links between two nodes", () => {
     const [a, b] = await world.pair({ protocols: [dials], idle: 3_600_000 }, { idle: 40 });
     const looks = (count: number): void => void vi.advanceTimersByTime(count * 10);
     const item = async (number: number): Promise<void> => {
-      sendAll(a, b, 1, number);
-      await b.until(() => b.items.length === number + 1);
+      await deliver(a, b, 1, number);
     };
     // A poll would advance the timers.
     const until = async (is: () => boolean): Promise<void> => {
@@ -542,8 +525,7 @@ describe("links between two nodes", () => {
     expect([a.advert, a.failures]).toEqual([undefined, [["", "tcp", "no port is free"]]]);
     world.add(a);
     const b = await world.node("b");
-    sendAll(a, b, 1);
-    await b.until(() => b.items.length === 1);
+    await deliver(a, b, 1);
     await expect.poll(() => a.to(b).state).toBe("idle");
   });
 
@@ -568,8 +550,7 @@ describe("protocols", () => {
       { protocols: [first, second] },
       { protocols: [new FakeProtocol("ipc"), new FakeProtocol()] },
     );
-    sendAll(a, b, 100);
-    await b.until(() => b.items.length === 100);
+    await deliver(a, b, 100);
     expect(a.links.protocolOf(b.id)).toBe("ipc");
     sendAll(a, b, 100, 100);
     first.fails = true;
@@ -595,23 +576,6 @@ describe("protocols", () => {
     expect(tcp.dialled).toBeGreaterThan(1);
   });
 
-  test("that a message names are those of the link that it opens; without one of them it is out of reach", async () => {
-    const protocols = (): LinkProtocol[] => [new FakeProtocol("ipc"), new FakeProtocol()];
-    const [a, b] = await world.pair({ protocols: protocols() }, { protocols: protocols() });
-    const c = await world.node("c", { protocols: protocols() });
-    expect(await linked(a.links, b.id, a.links.laneOf(["ws"]))).toBe("");
-    expect([a.to(b).state, a.pings]).toEqual(["idle", []]);
-    expect(await linked(a.links, b.id, a.links.laneOf(["ws", "tcp"]))).toBe("tcp");
-    // It is for what names these, and the link for everything is made when something wants it.
-    expect(a.links.protocolOf(b.id, a.links.laneOf(["tcp"]))).toBe("tcp");
-    expect([a.links.protocolOf(b.id), a.links.protocolOf(b.id, a.links.laneOf(["ipc"]))]).toEqual(["", ""]);
-    expect(await linked(a.links, b.id, a.links.laneOf(["ipc"]))).toBe("ipc");
-    expect(await linked(a.links, c.id, 0)).toBe("ipc");
-    sendAll(a, b, 3);
-    await b.until(() => b.texts.includes("item 2"));
-    expect(await linked(a.links, createId(), 0)).toBe("");
-  });
-
   /** Links by ipc and tcp, of which both ends have both. */
   async function pair(protocols: readonly LinkProtocol[] = [new FakeProtocol("ipc"), new FakeProtocol()]) {
     const [a, b] = await world.pair(
@@ -627,8 +591,7 @@ describe("protocols", () => {
 
   test("that a message names have a link of their own, next to that for everything, in order each", async () => {
     const { a, b, by, send } = await pair();
-    sendAll(a, b, 1);
-    await b.until(() => b.items.length === 1);
+    await deliver(a, b, 1);
     expect(a.links.protocolOf(b.id)).toBe("ipc");
     for (let i = 0; i < 300; i++) expect(send(String(i), ["tcp", "ws"])).toBe("sent");
     sendAll(a, b, 200, 1);
@@ -720,8 +683,7 @@ describe("protocols", () => {
 
   test("that a message names hold also while it is not known how the peer is reached", async () => {
     const { a, b, by, send } = await pair();
-    sendAll(a, b, 1);
-    await b.until(() => b.items.length === 1);
+    await deliver(a, b, 1);
     const named = (): unknown => [send("named", ["tcp"]), a.links.protocolOf(b.id, a.links.laneOf(["tcp"]))];
     world.changed(b, "lost");
     world.hidden.add(b.id);
@@ -897,8 +859,7 @@ describe("a program's own protocol", () => {
     const listen = async (): Promise<ProtocolListener> => ({ advert: "x", close: async () => undefined });
     const b = await world.node("b", { protocols: [mine({ listen }), new FakeProtocol()] });
     const a = await world.node("a", { protocols: [mine({ listen, reaches }), new FakeProtocol()] });
-    sendAll(a, b, 3);
-    await b.until(() => b.items.length === 3);
+    await deliver(a, b, 3);
     expect(a.links.protocolOf(b.id)).toBe("tcp");
     expect(a.failures).toEqual([[b.id, "mine", expect.stringContaining(reason)]]);
   });

@@ -169,13 +169,8 @@ class SharedRoutes implements MessageRoutes {
     return into.length;
   }
 
-  list(most: number, topic?: string): { filter: string; nodes: string[] }[] {
-    const found = new Map<string, string[]>();
-    for (const node of this.#node.world.nodes)
-      for (const filter of node === this.#node || !node.isLive ? [] : node.routes.filters)
-        if (topic === undefined || matches(filter, topic))
-          found.set(filter, [...(found.get(filter) ?? []), node.id]);
-    return [...found].slice(0, most).map(([filter, nodes]) => ({ filter, nodes }));
+  list(): [] {
+    return [];
   }
 
   onItem(): string | undefined {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { MAX_HANDLING_BYTES, MAX_SEEN_IDS } from "../../../src/cluster/messaging/bounds.js";
 import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import fc from "../../support/properties.js";
-import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
+import { oneService, type ServiceWorld, type SimulatedService, settle } from "./service-world.js";
 
 interface Crowd {
   readonly world: ServiceWorld;
@@ -14,8 +14,7 @@ interface Crowd {
 }
 
 function crowd(size: number, link = ""): Crowd {
-  const world = new ServiceWorld();
-  const a = world.add("a");
+  const { world, a } = oneService();
   a.protocol = link;
   const others = Array.from({ length: size }, (_, i) => world.add(`s${i}`, [i % 2 === 0 ? "even" : "odd"]));
   const got = others.map(({ services }) => {

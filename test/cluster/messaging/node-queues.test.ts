@@ -9,11 +9,7 @@ import { NodeQueues } from "../../../src/cluster/messaging/node-queues.js";
 import { MessageKind, type SendResult } from "../../../src/cluster/messaging/parts.js";
 
 /** A link that takes nothing until it is opened. */
-function closedLink(): {
-  readonly queues: NodeQueues;
-  readonly sent: string[];
-  open(): void;
-} {
+function closedLink() {
   let isOpen = false;
   let open = (): void => undefined;
   const room = new Promise<boolean>((resolve) => {

@@ -154,43 +154,6 @@ describe("the interest of a member that was just met", () => {
 });
 
 describe("a node that goes", () => {
-  for (const state of ["lost", "gone"] as const)
-    it(`is asked for its routes when it is met again after it was ${state} on one side alone, however many nodes there are`, () => {
-      const world = worldOf(3, { grace: 1_000 });
-      const [a, b] = world.nodes as [RouteNode, RouteNode];
-      a.subscribe("x");
-      world.run(100);
-      world.see(b, a, state);
-      world.run(2_000);
-      expect(b.routesOf(a).size).toBe(0);
-      world.see(b, a, "alive");
-      expect(world.until(() => b.agreesWith(a), 1_000, 1)).toBeLessThan(100);
-    });
-
-  for (const state of ["gone", "restarted", "restarted, which links know first"] as const)
-    it(`has no route any more when it is ${state}, and no number that leads to it`, () => {
-      const world = worldOf(3);
-      const [a, b] = world.nodes as [RouteNode, RouteNode];
-      for (let i = 0; i < 500; i++) a.subscribe(`x/${i}`);
-      world.run(1_000);
-      const node = b.rules.nodeOf(a.id);
-      if (state === "gone") {
-        world.see(b, a, "gone");
-        expect(node?.owner).toBeUndefined();
-        expect(b.rules.stats()).toMatchObject({ routes: 0, nodes: 1 });
-        return;
-      }
-      a.restart();
-      a.subscribe("new");
-      for (const other of world.nodes) world.see(a, other, "alive");
-      if (state !== "restarted") world.run(100);
-      for (const other of world.nodes) world.see(other, a, "alive");
-      // Until it has answered, it gets all publications.
-      expect([b.rules.stats().routes, b.rules.unsettled.has(a.id)]).toEqual([0, true]);
-      expect(world.until(() => world.agree(), 2_000)).toBeLessThan(2_000);
-      expect(b.rules.stats().routes).toBe(1);
-    });
-
   it("is asked for its list each time it is met again, though the last question was lost with its link", () => {
     const world = worldOf(2);
     const [a, b] = world.nodes as [RouteNode, RouteNode];
@@ -334,15 +297,10 @@ describe("many routes", () => {
     }
   });
 
-  it("that change while they are read end in the right copy, and a reader that fell behind gets a snapshot", () => {
+  it("come as a snapshot to a reader that fell behind; what it has serves until then", () => {
     const count = LONG ? 30_000 : 15_000;
     const { world, a, b } = large(count, (i) => `x/${i}`);
     world.meet();
-    for (let i = 0; i < 3_000; i++) {
-      if (i % 3 === 0) a.subscribe(`y/${i}`);
-      else a.unsubscribe(`x/${(i * 7) % count}`);
-      if (i % 10 === 0) world.run(1);
-    }
     expect(world.until(() => world.agree(), 60_000)).toBeLessThan(60_000);
     // Behind the log: what it has is replaced, and serves until then.
     for (const [one, other] of [

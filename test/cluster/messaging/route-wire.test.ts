@@ -1,4 +1,4 @@
-/** Items of routes as bytes: round trips, junk, and the vectors of docs/spec/messaging.md. */
+/** Items of routes as bytes: round trips, and the vectors of docs/spec/messaging.md. Junk: route-lists.test.ts. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import {
@@ -8,10 +8,7 @@ import {
   RouteChangesWriter,
   readChanges,
 } from "../../../src/cluster/messaging/route-wire.js";
-import { LONG } from "../../support/long.js";
-import fc from "../../support/properties.js";
 
-const RUNS = LONG ? 10_000 : 300;
 const LATER = { isFirst: false, isLast: false };
 type Change = readonly [filter: string, isAdded: boolean];
 
@@ -45,50 +42,15 @@ const VECTORS: readonly (readonly [string, Buffer])[] = [
   ["ASK", ASK],
 ];
 
-const filter = fc.string({ unit: "grapheme" });
-
 describe("items of routes", () => {
-  it("give back what went in", () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.tuple(filter, fc.boolean()), { minLength: 1 }),
-        fc.boolean(),
-        fc.boolean(),
-        (changes, isFirst, isLast) => {
-          const item = read(written(changes).take({ isFirst, isLast }));
-          expect(item).toMatchObject({ isFirst, isLast, count: changes.length });
-          expect(changesOf(item)).toEqual(changes);
-        },
-      ),
-      { numRuns: RUNS },
-    );
-  });
-
   it("have filters of every length, ASCII and not", () => {
     const texts = [0, 1, 62, 63, 64, 65, 127, 128, 5_000].flatMap((length) =>
       ["x", "é", "\u{1f40b}"].map((character) => character.repeat(length)),
     );
-    const changes = texts.map((text): Change => [text, true]);
-    expect(changesOf(read(written(changes).take(LATER)))).toEqual(changes);
-  });
-
-  it("that are junk, cut or changed are `undefined` or something else that is well-formed: nothing throws", () => {
-    const junk = fc
-      .tuple(fc.nat(8), fc.uint8Array({ maxLength: 300 }))
-      .map(([type, bytes]) => Buffer.from([type, ...bytes]));
-    fc.assert(
-      fc.property(junk, (bytes) => void decodeRouteItem(bytes)),
-      { numRuns: 10 * RUNS },
-    );
-    fc.assert(
-      fc.property(fc.nat(VECTORS.length - 1), fc.nat(), fc.nat(255), (which, at, value) => {
-        const item = Buffer.from((VECTORS[which] as readonly [string, Buffer])[1]);
-        expect(decodeRouteItem(item.subarray(0, at % item.length))).toBeUndefined();
-        item[at % item.length] = value;
-        decodeRouteItem(item);
-      }),
-      { numRuns: 10 * RUNS },
-    );
+    const changes = texts.map((text, i): Change => [text, i % 2 === 0]);
+    const item = read(written(changes).take(LATER));
+    expect(item).toMatchObject({ ...LATER, count: changes.length });
+    expect(changesOf(item)).toEqual(changes);
   });
 
   it("state nothing by a count alone, nor more than the item has, nor by what is not UTF-8", () => {
@@ -100,12 +62,18 @@ describe("items of routes", () => {
     bad[bad.length - 1] = 0xff;
     expect(decodeRouteItem(bad)).toBeUndefined();
     expect(decodeRouteItem(Buffer.from([1, 0, ...Buffer.alloc(200_000)]))).toBeUndefined();
+    for (const [name, item] of VECTORS)
+      for (let end = 0; end < item.length; end++)
+        expect(decodeRouteItem(item.subarray(0, end)), name).toBeUndefined();
   });
 
   it("have something, unless a snapshot ends with them", () => {
     for (const isFirst of [false, true]) {
       expect(decodeRouteItem(written([]).take({ isFirst, isLast: false }))).toBeUndefined();
-      expect(decodeRouteItem(written([]).take({ isFirst, isLast: true }))).toBeDefined();
+      expect(decodeRouteItem(written([]).take({ isFirst, isLast: true }))).toMatchObject({
+        isFirst,
+        isLast: true,
+      });
     }
   });
 });

@@ -212,10 +212,16 @@ export class ServiceWorld {
   }
 }
 
-/** Two services in a world of their own. */
-export function twoServices(options: ServicesOptions = {}) {
+/** A service in a world of its own. */
+export function oneService(options: ServicesOptions = {}) {
   const world = new ServiceWorld();
-  return { world, a: world.add("a", [], options), b: world.add("b", [], options) };
+  return { world, a: world.add("a", [], options) };
+}
+
+/** Two of them. */
+export function twoServices(options: ServicesOptions = {}) {
+  const { world, a } = oneService(options);
+  return { world, a, b: world.add("b", [], options) };
 }
 
 /** Lets everything arrive that is under way. */

@@ -7,7 +7,7 @@ import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service
 import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
 import { expect } from "../../support/quick-expect.js";
-import { ServiceWorld, type SimulatedService, settle, twoServices } from "./service-world.js";
+import { oneService, ServiceWorld, type SimulatedService, settle, twoServices } from "./service-world.js";
 
 afterEach(() => void vi.useRealTimers());
 
@@ -46,8 +46,7 @@ describe("what a service sends that is lost here", () => {
 
 describe("send", () => {
   it("goes to the union of what the selectors find, to each once", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     const b = world.add("b", ["eu", "billing"]);
     const c = world.add("c", ["eu"]);
     const d = world.add("d", ["us"]);
@@ -77,16 +76,14 @@ describe("send", () => {
   });
 
   it("takes a list of services for a resolver, as any iterable of them", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     const [b, c] = [world.add("b").service, world.add("c").service];
     for (const resolver of [[b, c], new Set([b, c])])
       expect(names((await a.services.send({ resolver, data: "x" })).sent).sort()).toEqual(["b", "c"]);
   });
 
   it("keeps texts and bytes apart", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     const box = inbox(world.add("b"));
     await a.services.send({ services: ["b"], data: "züge" });
     await a.services.send({ services: ["b"], data: Buffer.from("züge") });
@@ -112,8 +109,7 @@ describe("send", () => {
   });
 
   it("says who failed, and why", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     const [b, c, d, e] = [world.add("b"), world.add("c"), world.add("d"), world.add("e")];
     a.full.add(b.service.id);
     a.unreachable.add(c.service.id);
@@ -145,8 +141,7 @@ describe("send", () => {
   });
 
   it("goes to all with broadcast, and to nobody without a selection", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     for (const name of ["b", "c", "d"]) world.add(name);
     expect((await a.services.send({ broadcast: true, data: "all" })).sent.length).toBe(3);
     await expect(a.services.send({ data: "x" })).rejects.toMatchObject({ code: "EINVAL" });
@@ -190,8 +185,7 @@ describe("send", () => {
     [{ resolver: [{ had: [] }] }],
     [{ resolver: [] }],
   ])("refuses %j", async (options) => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     world.add("b");
     await expect(a.services.send(options as never)).rejects.toMatchObject({ code: "EINVAL" });
     expect(a.sent).toEqual([]);
@@ -200,8 +194,7 @@ describe("send", () => {
 
 describe("what is sent to a service", () => {
   it("arrives in its order, whichever links the other recipients have", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     world.add("b");
     const c = world.add("c");
     a.links.set(c.service.id, "");
@@ -233,8 +226,7 @@ describe("what is sent to a service", () => {
   });
 
   it("is vetoed where a hook is called for what it sends itself, without an end", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     world.add("b");
     let calls = 0;
     const failures: unknown[] = [];
@@ -306,8 +298,7 @@ describe("channels", () => {
 
 describe("query", () => {
   it("asks each once, and gives who answered what", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     for (const name of ["b", "c"]) {
       const { services } = world.add(name, ["store"]);
       services.receiver.onQuery(
@@ -326,8 +317,7 @@ describe("query", () => {
   });
 
   it("collects replies, failures and who is missing", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     const make = (
       name: string,
       answer: (() => string | Buffer | Promise<string>) | undefined,
@@ -393,8 +383,7 @@ describe("query", () => {
 
   it("of 100 services takes as long as the slowest round trip, in virtual time", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     const delays = new Map<string, number>();
     for (let i = 1; i <= 100; i++) {
       const each = world.add(`s${i}`, ["asked"]);
@@ -443,8 +432,7 @@ describe("query", () => {
   });
 
   it("ends when the loop is left, aborted, or the bus closes", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     for (const name of ["b", "c"]) world.add(name, ["x"]).services.receiver.onQuery(() => name);
     const left = a.services.query({ resolve: "x" });
     for await (const { data } of left) {
@@ -468,8 +456,7 @@ describe("query", () => {
   });
 
   it("is bounded in queries, in responses and in bytes that nobody reads", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     world.add("slow").services.receiver.onQuery(() => new Promise(() => undefined));
     const queries = Array.from({ length: 1_024 }, () =>
       a.services.query({ services: ["slow"], timeout: -1 }),
@@ -485,8 +472,7 @@ describe("query", () => {
 
   it("is answered by a failure where the handler takes longer than it may, and its place is free then", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const world = new ServiceWorld();
-    const a = world.add("a");
+    const { world, a } = oneService();
     const late: ((text: string) => void)[] = [];
     const never = (): Promise<string> => new Promise((resolve) => late.push(resolve));
     const b = world.add("b");

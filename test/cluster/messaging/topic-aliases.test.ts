@@ -1,11 +1,11 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ALIAS_RESTART, MAX_TOPIC_ALIASES } from "../../../src/cluster/messaging/bounds.js";
 import { ALIAS, PublishItem } from "../../../src/cluster/messaging/items.js";
 import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { AliasNumbers, SentAliases, TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { FakeProtocol } from "./fake-streams.js";
-import { LinksNode, LinksWorld } from "./links-world.js";
+import { LinksNode, linksWorld } from "./links-world.js";
 
 const plans = (count: number): TopicPlan[] =>
   Array.from({ length: count }, (_, i) => new TopicPlan(`t/${i}`));
@@ -31,11 +31,7 @@ describe("aliases of a node's topics", () => {
 });
 
 describe("aliases on a link", () => {
-  let world: LinksWorld;
-  beforeEach(() => {
-    world = new LinksWorld();
-  });
-  afterEach(() => world.close());
+  const world = linksWorld();
 
   /** Publications of one node, in turn to each of some topics. */
   class Publishing {
