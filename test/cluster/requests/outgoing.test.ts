@@ -103,19 +103,12 @@ describe("a body of bytes whose memory was transferred", () => {
 
   it("is repeated whole if that was after the call", async () => {
     const sent: Buffer[] = [];
-    const { passed, open } = gate();
-    const requests = requestsOf(sent, {
-      send: (_, item) => {
-        sent.push(item);
-        if (sent.length === 2) open();
-        return "sent";
-      },
-    });
+    const requests = requestsOf(sent);
     const bytes = Uint8Array.of(1, 2, 3, 4);
     const call = requests.outgoing.request("s", bytes, { retryDelay: 0 });
     structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
     requests.onItem(OTHER, encodeFailure(1, { busy: 1, slots: 1 }, "overloaded", ""));
-    await passed;
+    while (sent.length < 2) await new Promise(setImmediate);
     expect(decodeRequest(sent[1] as Buffer)).toMatchObject({ body: Buffer.of(1, 2, 3, 4) });
     await requests.close(0);
     await expect(call).rejects.toMatchObject({ code: "EAGAIN" });
@@ -178,19 +171,12 @@ describe("a service that was never announced", () => {
 
 describe("a request to all nodes", () => {
   it("takes its bytes at the call, since the program may reuse them then", async () => {
-    const { passed, open } = gate();
     const sent: Buffer[] = [];
-    const requests = requestsOf(sent, {
-      send: (_, item) => {
-        sent.push(item);
-        open();
-        return "sent";
-      },
-    });
+    const requests = requestsOf(sent);
     const bytes = Uint8Array.of(1, 2, 3);
     const call = requests.outgoing.requestMany("s", bytes);
     bytes.fill(0);
-    await passed;
+    while (sent.length === 0) await new Promise(setImmediate);
     expect(decodeRequest(sent[0] as Buffer)).toMatchObject({ body: Buffer.of(1, 2, 3) });
     await requests.close(0);
     await expect(call).rejects.toMatchObject({ code: "EAGAIN" });
@@ -299,54 +285,46 @@ describe("what a node asks that is lost here", () => {
   });
 });
 
+/** A bus whose link takes nothing until it is opened; `waits` settles when something waits for that. */
+function closedLink(isTooLarge: (op: unknown) => boolean = () => false) {
+  const sent: Buffer[] = [];
+  const waits = gate();
+  const room = gate();
+  let isFull = true;
+  const requests = requestsOf(sent, {
+    send: (_, item) => {
+      if (isTooLarge(opsOf([item])[0])) return "too-large";
+      if (isFull) return "full";
+      sent.push(item);
+      return "sent";
+    },
+    room: () => {
+      waits.open();
+      return room.passed.then(() => true);
+    },
+  });
+  const open = (): void => {
+    isFull = false;
+    room.open();
+  };
+  return { requests, sent, waits: waits.passed, open };
+}
+
 describe("a node that asks for requests which are not here, and reads nothing", () => {
   it("makes no more answers wait than others that hold no slot", async () => {
-    const sent: Buffer[] = [];
-    const all = gate();
-    const room = gate();
-    let isFull = true;
-    const requests = requestsOf(sent, {
-      send: (_, item) => {
-        if (isFull) return "full";
-        if (sent.push(item) === MAX_UNREAD_ANSWERS) all.open();
-        return "sent";
-      },
-      room: () => room.passed.then(() => true),
-    });
+    const { requests, sent, open } = closedLink();
     for (let id = 1; id <= MAX_UNREAD_ANSWERS + 10; id++)
       requests.onItem(OTHER, encodeSign(RequestOp.CHECK, id));
     expect(requests.stats().refused).toEqual({ gone: MAX_UNREAD_ANSWERS + 10, unread: 10 });
-    isFull = false;
-    room.open();
-    await all.passed;
+    open();
+    while (sent.length < MAX_UNREAD_ANSWERS) await new Promise(setImmediate);
     expect(new Set(opsOf(sent))).toEqual(new Set([RequestOp.GONE]));
   });
 });
 
 describe("a request that fails while the link to its caller is full", () => {
-  /** A bus whose links take no parts, and nothing else until they are opened. */
-  function full(): { readonly requests: Requests; readonly sent: Buffer[]; open(): void } {
-    const sent: Buffer[] = [];
-    const room = gate();
-    let isFull = true;
-    const requests = requestsOf(sent, {
-      send: (_, item) => {
-        if (opsOf([item])[0] === RequestOp.PART) return "too-large";
-        if (isFull) return "full";
-        sent.push(item);
-        return "sent";
-      },
-      room: () => room.passed.then(() => true),
-    });
-    const open = (): void => {
-      isFull = false;
-      room.open();
-    };
-    return { requests, sent, open };
-  }
-
   it("since a part of its reply is too large: its handler's generator is left, and it fails once", async () => {
-    const { requests, sent, open } = full();
+    const { requests, sent, open } = closedLink((op) => op === RequestOp.PART);
     const left = gate();
     const serve = async function* (): AsyncGenerator<string> {
       try {
@@ -369,23 +347,7 @@ describe("a request that fails while the link to its caller is full", () => {
 
 describe("a streamed reply that waits for the link", () => {
   it("makes no further part with the credit that comes meanwhile", async () => {
-    const sent: Buffer[] = [];
-    const room = gate();
-    const first = gate();
-    const all = gate();
-    let isFull = true;
-    const requests = requestsOf(sent, {
-      send: (_, item) => {
-        if (isFull) return "full";
-        if (opsOf([item])[0] === RequestOp.END) all.open();
-        sent.push(item);
-        return "sent";
-      },
-      room: () => {
-        first.open();
-        return room.passed.then(() => true);
-      },
-    });
+    const { requests, sent, waits, open } = closedLink();
     let made = 0;
     const serve = async function* (): AsyncGenerator<number> {
       while (made < 20) {
@@ -395,15 +357,14 @@ describe("a streamed reply that waits for the link", () => {
     };
     requests.serve("work", serve as never);
     requests.onItem(OTHER, encodeCall(1, 0, "work", { ...EXTRAS, parts: 1, bytes: 1_024 }, NOTHING));
-    await first.passed;
+    await waits;
     for (let i = 0; i < 20; i++) {
       requests.onItem(OTHER, encodeCredit(1, 1, 1_024));
       await new Promise(setImmediate);
     }
     expect(made).toBe(1);
-    isFull = false;
-    room.open();
-    await all.passed;
+    open();
+    while (opsOf(sent).at(-1) !== RequestOp.END) await new Promise(setImmediate);
     expect([made, sent.length]).toEqual([20, 21]);
   });
 });

@@ -16,14 +16,7 @@ const PLAIN: CallExtras = { method: "", key: "", headers: undefined, parts: 0, b
 const BODY = "a body";
 
 /** A node whose one slot a request without an end has, and what it answers. */
-function stuck(settings: Partial<ServingSettings> = {}): {
-  readonly world: World;
-  readonly node: WorldNode;
-  /** Ops of what it sent. */
-  readonly answers: number[];
-  call(id: number, extras?: Partial<CallExtras>, timeout?: number): void;
-  cancel(id: number): void;
-} {
+function stuck(settings: Partial<ServingSettings> = {}) {
   const world = new World(1);
   world.workOf = () => ({ ms: 1_000_000, fails: false, parts: 0 });
   const node = world.add("serving");
@@ -43,9 +36,10 @@ function stuck(settings: Partial<ServingSettings> = {}): {
   return {
     world,
     node,
+    service: node.service as NonNullable<typeof node.service>,
     answers,
     call,
-    cancel: (id) => node.receive("caller", encodeSign(RequestOp.CANCEL, id)),
+    cancel: (id: number) => node.receive("caller", encodeSign(RequestOp.CANCEL, id)),
   };
 }
 
@@ -55,8 +49,7 @@ function runningOf({ job }: WorldNode): Job {
 
 describe("requests that wait, and whose callers give up", () => {
   it.each(["cancelled", "late"])("are held no longer than until as many as wait are %s", (how) => {
-    const { world, node, answers, call, cancel } = stuck();
-    const service = node.service as NonNullable<typeof node.service>;
+    const { world, answers, call, cancel, service } = stuck();
     let id = 1;
     for (let round = 1; round <= 100; round++) {
       const first = id + 1;
@@ -71,8 +64,7 @@ describe("requests that wait, and whose callers give up", () => {
   });
 
   it("leave those of others in their order", () => {
-    const { world, node, call, cancel } = stuck();
-    const service = node.service as NonNullable<typeof node.service>;
+    const { world, node, call, cancel, service } = stuck();
     for (let id = 2; id <= 9; id++) call(id);
     for (const id of [2, 4, 5, 7, 8]) cancel(id);
     expect([service.queued, service.queuedBytes]).toEqual([3, 3 * BODY.length]);
@@ -87,8 +79,7 @@ describe("requests that wait, and whose callers give up", () => {
   });
 
   it("leave room for others with their idempotency key", () => {
-    const { node, answers, call, cancel } = stuck();
-    const service = node.service as NonNullable<typeof node.service>;
+    const { answers, call, cancel, service } = stuck();
     let id = 1;
     for (let round = 1; round <= 10; round++) {
       const first = id + 1;
@@ -106,8 +97,7 @@ describe("requests that wait, and whose callers give up", () => {
   });
 
   it("are bounded with those of all other keys", () => {
-    const { world, node, answers, call } = stuck({ concurrency: 4 });
-    const service = node.service as NonNullable<typeof node.service>;
+    const { world, node, answers, call, service } = stuck({ concurrency: 4 });
     const keys = ["stuck", "a", "b", "c"];
     let id = 1;
     for (const key of keys.slice(1)) call(++id, { key });
@@ -190,8 +180,7 @@ describe("a reply that is dropped, since too much waits for its caller's node", 
 
 describe("bodies of requests that wait", () => {
   it("keep nothing else of the batch that they came in", () => {
-    const { node } = stuck();
-    const service = node.service as NonNullable<typeof node.service>;
+    const { node, service } = stuck();
     const batch = Buffer.alloc(65_536);
     let at = 0;
     for (const [id, key] of [
