@@ -2,7 +2,12 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach } from "vitest";
-import { ClusterNode, type ClusterNodeOptions, type RefusedReason } from "../../src/cluster/index.js";
+import {
+  ClusterNode,
+  type ClusterNodeOptions,
+  ConnectionManager,
+  type RefusedReason,
+} from "../../src/cluster/index.js";
 import type { EventStream } from "../../src/core/event-stream.js";
 
 let groups = 0;
@@ -94,6 +99,13 @@ export function strangers(): (of: ClusterNode) => Promise<Socket> {
 
 export function portOf(of: ClusterNode): number {
   return Number(of.address.split(":")[1]);
+}
+
+/** Keeps streams to all of the list. */
+export function managerOf(node: ClusterNode, list: readonly string[]): ConnectionManager {
+  const manager = new ConnectionManager(node);
+  manager.setList(list);
+  return manager;
 }
 
 /** Until each sees exactly so many members. */

@@ -2,14 +2,7 @@ import { describe, expect, it } from "vitest";
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
 import { createDetails, NO_DETAILS, tryDetails } from "../../src/cluster/details.js";
 import { busNumber } from "../../src/cluster/identity.js";
-import {
-  bodySize,
-  decodeBody,
-  decodePacket,
-  encodePacket,
-  PREFIX,
-  readBus,
-} from "../../src/cluster/wire/codec.js";
+import { bodySize, decodePacket, encodePacket, PREFIX, readBus } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import fc from "../support/properties.js";
 import { details, packet } from "./packets.js";
@@ -33,17 +26,6 @@ describe("the wire form", () => {
         expect(readBus(bytes)).toBe(BUS);
       }),
       { numRuns: 500, defaultRuns: 150 },
-    );
-  });
-
-  it("gives a reason for junk, and never throws", () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-        const found = decodePacket(Buffer.from(bytes), BUS, MAX_PACKET);
-        expect(typeof found).toBe("string");
-        decodeBody(Buffer.from(bytes));
-      }),
-      { numRuns: 500 },
     );
   });
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { IdentityExchange } from "../../../src/cluster/admission/identity.js";
 import { proveBuses } from "../../../src/cluster/admission/proof.js";
-import { ClusterNode, ConnectionManager } from "../../../src/cluster/index.js";
+import { ClusterNode } from "../../../src/cluster/index.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
 import { Packet, PacketType, Update } from "../../../src/cluster/wire/packets.js";
 import {
@@ -20,7 +20,7 @@ import { decodeZ85 } from "../../../src/core/z85.js";
 import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { removeAfterEach } from "../../support/folders.js";
-import { reasonsOf, testNodes, together, until } from "../nodes.js";
+import { managerOf, reasonsOf, testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const [A, B, C, STRANGER] = [curveKeyPair(), curveKeyPair(), curveKeyPair(), curveKeyPair()];
@@ -138,8 +138,7 @@ describe("nodes with keys of their own", () => {
     const a = await started("a", { curve: { ...A, allow: keys } });
     const b = await started("b", { curve: { ...B, allow: keys }, seeds: [a.address] });
     const c = await started("c", { curve: { ...C, allow: keys }, seeds: [a.address] });
-    const manager = new ConnectionManager(a);
-    manager.setList([c.address]);
+    const manager = managerOf(a, [c.address]);
     await together(3, a, b, c);
     await until(() => manager.status()[0]?.state === "connected");
     rmSync(join(keys, "node-2"));

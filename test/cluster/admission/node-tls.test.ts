@@ -9,13 +9,12 @@ import {
   ClusterNode,
   type ClusterNodeOptions,
   type ClusterTlsOptions,
-  ConnectionManager,
   type RefusedReason,
 } from "../../../src/cluster/index.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
 import { sharedFolder } from "../../support/folders.js";
-import { reasonsOf, testNodes, together, until } from "../nodes.js";
+import { managerOf, reasonsOf, testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const BOTH = "extendedKeyUsage=serverAuth,clientAuth\n";
@@ -150,11 +149,8 @@ describe("nodes with TLS", () => {
       listen: [{ tls: pair("foreign") }, { tls: false }, {}],
     });
     const [foreign, plain, own] = a.listeners as [string, string, string];
-    const nodeOf = async (name: string, options: ClusterNodeOptions, address: string) => {
-      const manager = new ConnectionManager(await started(name, options));
-      manager.setList([address]);
-      return manager;
-    };
+    const nodeOf = async (name: string, options: ClusterNodeOptions, address: string) =>
+      managerOf(await started(name, options), [address]);
     // It trusts the other authority alone: what it dials shows the certificate of that one.
     const foreigner = await nodeOf("b", { tls: tls("foreign", "other") }, foreign);
     await until(() => foreigner.status()[0]?.state === "connected");
@@ -189,8 +185,7 @@ describe("nodes with TLS", () => {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     sockets.push({ destroy: () => server.close() });
     const a = await started("a", { tls: tls("a") });
-    const manager = new ConnectionManager(a);
-    manager.setList([`127.0.0.1:${(server.address() as { port: number }).port}`]);
+    const manager = managerOf(a, [`127.0.0.1:${(server.address() as { port: number }).port}`]);
     await until(() => manager.status()[0]?.error !== undefined);
     expect(manager.status()[0]?.error).toMatchObject({
       code: expect.stringMatching(/^ERR_(PROTOCOL|HANDSHAKE)$/),

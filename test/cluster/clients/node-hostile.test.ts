@@ -2,12 +2,7 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  ClusterNode,
-  DiscoveryClient,
-  DiscoveryServer,
-  type DiscoveryServerOptions,
-} from "../../../src/cluster/index.js";
+import { ClusterNode, DiscoveryClient, DiscoveryServer } from "../../../src/cluster/index.js";
 import { EventStream } from "../../../src/core/event-stream.js";
 import { Dealer } from "../../../src/index.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
@@ -22,23 +17,23 @@ afterEach(async () => {
   for (const each of sockets.splice(0)) each.destroy();
 });
 
-async function serve(options: Partial<DiscoveryServerOptions> = {}): Promise<DiscoveryServer> {
-  const node = new ClusterNode({
-    name: "a",
-    group: `hostile-${process.pid}`,
-    multicast: { port: await freePort() },
-  });
-  closing(node);
-  await node.start();
-  const server = new DiscoveryServer(node, {
-    endpoint: "tcp://127.0.0.1:*",
-    http: { port: 0 },
-    users: { ana: "secret" },
-    ...options,
-  });
-  closing(server);
+async function serverOf(node: ClusterNode): Promise<DiscoveryServer> {
+  const server = closing(
+    new DiscoveryServer(node, {
+      endpoint: "tcp://127.0.0.1:*",
+      http: { port: 0 },
+      users: { ana: "secret" },
+    }),
+  );
   await server.start();
   return server;
+}
+
+async function serve(): Promise<DiscoveryServer> {
+  const group = `hostile-${process.pid}`;
+  const node = closing(new ClusterNode({ name: "a", group, multicast: { port: await freePort() } }));
+  await node.start();
+  return serverOf(node);
 }
 
 const SELF = { id: "a".repeat(32), name: "a@h", props: {}, endpoints: {}, isDraining: false, local: true };
@@ -179,12 +174,7 @@ describe("a hostile caller", () => {
         tags: [`${round}`.padStart(3_900, "x")],
       })),
     );
-    const server = new DiscoveryServer(node, {
-      endpoint: "tcp://127.0.0.1:*",
-      users: { ana: "secret" },
-    });
-    closing(server);
-    await server.start();
+    const server = await serverOf(node);
     const watchers = Array.from({ length: WATCHERS }, () => {
       const dealer = new Dealer({
         plainUsername: "ana",
@@ -244,9 +234,7 @@ it("A server spends a bounded share of its time on lists, however often a large 
     while (performance.now() < end);
     return [SELF];
   });
-  const server = new DiscoveryServer(node, { endpoint: "tcp://127.0.0.1:*", users: { ana: "secret" } });
-  closing(server);
-  await server.start();
+  await serverOf(node);
   lists = 0;
   for (const end = performance.now() + 600; performance.now() < end; await setImmediate()) change();
   expect(lists).toBeLessThan(5);

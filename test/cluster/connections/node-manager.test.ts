@@ -9,7 +9,7 @@ import {
   type ConnectionStatus,
 } from "../../../src/cluster/index.js";
 import { freePort } from "../../support/ports.js";
-import { portOf, testNodes, until } from "../nodes.js";
+import { managerOf, portOf, testNodes, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const { nodes, node, started } = testNodes(() => ({ multicast: false, key: KEY }));
@@ -34,11 +34,7 @@ describe("a connection manager", () => {
     const three = await Promise.all(["a", "b", "c"].map((name) => started(name)));
     const list = three.map(({ address }) => address);
     const since = performance.now();
-    const managers = three.map((node) => {
-      const manager = new ConnectionManager(node);
-      manager.setList(list);
-      return manager;
-    });
+    const managers = three.map((node) => managerOf(node, list));
     await connected(...managers);
     expect(performance.now() - since).toBeLessThan(3_000);
     managers.forEach((manager, own) => {
@@ -58,12 +54,8 @@ describe("a connection manager", () => {
     await once(silent, "listening");
     const { port } = silent.address() as { port: number };
     const addresses = Array.from({ length: 1_000 }, (_, at) => `127.1.${at >> 8}.${at & 255}:${port}`);
-    const managers = [addresses.slice(0, 400), addresses.slice(400, 800), addresses.slice(800)].map(
-      (list) => {
-        const manager = new ConnectionManager(a);
-        manager.setList(list);
-        return manager;
-      },
+    const managers = [addresses.slice(0, 400), addresses.slice(400, 800), addresses.slice(800)].map((list) =>
+      managerOf(a, list),
     );
     const rows = managers.flatMap((manager) => manager.status());
     expect(rows.filter(({ state }) => state === "connecting").length).toBeLessThanOrEqual(768);
@@ -79,8 +71,7 @@ describe("a connection manager", () => {
     const port = await freePort();
     // It listens there, and announces another address.
     const a = await started("a", { announce: "127.0.0.1:1", port });
-    const manager = new ConnectionManager(a);
-    manager.setList([`127.0.0.1:${port}`, `localhost:${port}`]);
+    const manager = managerOf(a, [`127.0.0.1:${port}`, `localhost:${port}`]);
     await until(() => statesOf(manager).every((state) => state === "self"));
     expect(manager.status()[1]).toMatchObject({
       address: `localhost:${port}`,
@@ -118,8 +109,7 @@ describe("a connection manager", () => {
     // Ports where no node of another test is.
     const seeds = Array.from({ length: 1_024 }, (_, at) => `127.0.0.1:${at + 1}`);
     const a = await started("a", { seeds });
-    const manager = new ConnectionManager(a);
-    manager.setList(seeds.slice(0, 2));
+    const manager = managerOf(a, seeds.slice(0, 2));
     expect(() => manager.add("127.0.0.1", 1_025)).toThrow(expect.objectContaining({ code: "EINVAL" }));
     expect(manager.status().map(({ address }) => address)).toEqual(seeds.slice(0, 2));
   });
@@ -136,8 +126,7 @@ describe("a connection manager", () => {
     silent.listen(0, "127.0.0.1");
     await once(silent, "listening");
     const nobody = await freePort();
-    const manager = new ConnectionManager(a);
-    manager.setList([
+    const manager = managerOf(a, [
       `127.0.0.1:${nobody}`,
       b.address,
       `127.0.0.1:${(silent.address() as { port: number }).port}`,
@@ -156,8 +145,7 @@ describe("a connection manager", () => {
     const a = await started("a");
     const first = await started("b");
     const port = portOf(first);
-    const manager = new ConnectionManager(a);
-    manager.setList([first.address]);
+    const manager = managerOf(a, [first.address]);
     await connected(manager);
     await first.close({ linger: 0 });
     await until(() => statesOf(manager)[0] !== "connected");
@@ -168,9 +156,7 @@ describe("a connection manager", () => {
 
   it("replaces the list: a member of the old one stays a member, and the same stream is not dialled twice", async () => {
     const [a, b] = [await started("a"), await started("b")];
-    const managers = [new ConnectionManager(a), new ConnectionManager(b)] as const;
-    managers[0].setList([b.address]);
-    managers[1].setList([a.address]);
+    const managers = [managerOf(a, [b.address]), managerOf(b, [a.address])] as const;
     await connected(...managers);
     await until(() => a.members().length === 2);
     managers[0].setList([]);
@@ -186,8 +172,7 @@ describe("a connection manager", () => {
     expect(a.listeners.length).toBe(2);
     expect(a.listeners[1]).toBe(`127.0.0.1:${port}`);
     const b = await started("b");
-    const manager = new ConnectionManager(b);
-    manager.setList([...a.listeners]);
+    const manager = managerOf(b, [...a.listeners]);
     await until(() => statesOf(manager).join() === "connected,connected");
     await until(() => manager.status()[0]?.member?.id === a.id);
     // Taken: nothing is left open, and the start may be tried again.
@@ -203,9 +188,7 @@ describe("a connection manager", () => {
     const managers: ConnectionManager[] = [];
     for (const name of ["a", "b"]) {
       const node = await started(name);
-      const manager = new ConnectionManager(node);
-      manager.setList([`127.0.0.1:${await freePort()}`]);
-      managers.push(manager);
+      managers.push(managerOf(node, [`127.0.0.1:${await freePort()}`]));
     }
     const [draining, closing] = nodes as [ClusterNode, ClusterNode];
     await draining.drain();
@@ -237,9 +220,7 @@ describe("a connection manager", () => {
 
   it("shuts down: nothing listens any more, those who are connected stay so, and both stay members", async () => {
     const [a, b] = [await started("a"), await started("b")];
-    const managers = [new ConnectionManager(a), new ConnectionManager(b)] as const;
-    managers[0].setList([b.address]);
-    managers[1].setList([a.address]);
+    const managers = [managerOf(a, [b.address]), managerOf(b, [a.address])] as const;
     await connected(...managers);
     await until(() => a.members().length === 2);
     await managers[0].shutdown();

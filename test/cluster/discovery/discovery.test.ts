@@ -142,19 +142,6 @@ describe("sources", () => {
     expect(discovery?.status()[0]).not.toHaveProperty("error");
   });
 
-  it("that throw what cannot be read are down, and called again", async () => {
-    let calls = 0;
-    const throwing = (): never => {
-      calls += 1;
-      throw UNREADABLE["a Proxy that throws"];
-    };
-    const made = start([throwing]);
-    await vi.advanceTimersByTimeAsync(600);
-    expect(calls).toBe(2);
-    expect(made.status()).toMatchObject([{ state: "down", error: expect.any(Error) }]);
-    await made.stop(0);
-  });
-
   it("that return after a list are asked again after 30 s at most, and are not down", async () => {
     let list = ["10.0.0.2:1"];
     async function* lookUp(): AsyncGenerator<string[]> {
@@ -182,6 +169,13 @@ describe("sources", () => {
         throw "text";
       },
       "text",
+    ],
+    [
+      "throws what cannot be read",
+      () => {
+        throw UNREADABLE["a Proxy that throws"];
+      },
+      "",
     ],
     [
       "returns nothing",

@@ -1,7 +1,7 @@
 /** Nodes over IPv6: loopback, global and link-local addresses, both families at once, and nodes without IPv6. */
 import { networkInterfaces } from "node:os";
 import { describe, expect, it } from "vitest";
-import { ClusterNode, ConnectionManager } from "../../../src/cluster/index.js";
+import { ClusterNode } from "../../../src/cluster/index.js";
 import {
   canonicalAddress,
   joinAddress,
@@ -9,7 +9,7 @@ import {
   resolveAddress,
   splitIpAddress,
 } from "../../../src/cluster/net/addresses.js";
-import { testNodes, together, until } from "../nodes.js";
+import { managerOf, testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const { started } = testNodes(() => ({ multicast: false, key: KEY, ipv6: true }));
@@ -68,8 +68,7 @@ describe.skipIf(loopback === undefined)("nodes on ::1", () => {
     expect(a.address).toMatch(/^\[::1\]:\d+$/);
     const b = await started("b", { interface: "::1", seeds: [a.address.replace("::1", "0:0:0::1")] });
     await together(2, a, b);
-    const manager = new ConnectionManager(a);
-    manager.setList([a.address, b.address]);
+    const manager = managerOf(a, [a.address, b.address]);
     await until(
       () =>
         manager

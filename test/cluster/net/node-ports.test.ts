@@ -1,24 +1,15 @@
 /** Port ranges: what is one, and which port nodes take. */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
 import { bindFree, checkPorts } from "../../../src/cluster/ports.js";
 import { freeRange } from "../../support/ports.js";
+import { portOf, testNodes } from "../nodes.js";
 
 const EINVAL = expect.objectContaining({ code: "EINVAL" });
-const nodes: ClusterNode[] = [];
-
-async function started(options: ClusterNodeOptions): Promise<number> {
-  const node = new ClusterNode({ multicast: false, messaging: false, ...options });
-  nodes.push(node);
-  await node.start();
-  return Number(node.address.split(":")[1]);
-}
-
-afterEach(async () => {
-  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
-});
+const { started: start } = testNodes(() => ({ multicast: false, messaging: false }));
+const started = async (options: ClusterNodeOptions): Promise<number> => portOf(await start("node", options));
 
 describe("port ranges", () => {
   it("are FIRST-LAST, or one port", () => {
