@@ -1,11 +1,12 @@
 /** What the other end of a link, or a tunnel between, can do to it. What came is right and in order, the rest is an error, and memory is freed. */
 import { duplexPair } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { encodeControl, encodeOpen, FrameReader, FrameType, LinkCode } from "../../src/link/frames.js";
+import { encodeControl, encodeOpen, FrameType, LinkCode } from "../../src/link/frames.js";
 import { Handshake, type LinkRole } from "../../src/link/handshake.js";
 import { type MultiplexLink, openLink } from "../../src/link/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { collectGarbage } from "../support/collect-garbage.js";
+import { frameReader } from "./support.js";
 
 const closing = closeAfterEach();
 
@@ -25,16 +26,11 @@ describe("a channel that is accepted and ended in one go", () => {
   ])("%s is given to its opener with its error, before which no uncaught one comes", async (_, frames) => {
     const [here, there] = duplexPair();
     there.write(hello("responder"));
-    const reader = new FrameReader({
-      onDataHead: () => undefined,
-      onDataBytes: () => undefined,
-      onDataEnd: () => undefined,
-      onControl: (type) => {
-        if (type === FrameType.OPEN)
-          there.write(Buffer.concat([encodeControl(FrameType.ACCEPT, 0, 1, Buffer.alloc(0)), ...frames]));
-        return undefined;
-      },
-    });
+    const accepted = Buffer.concat([encodeControl(FrameType.ACCEPT, 0, 1, Buffer.alloc(0)), ...frames]);
+    const reader = frameReader(
+      () => undefined,
+      (type) => type === FrameType.OPEN && there.write(accepted),
+    );
     let skipped = 56;
     there.on("data", (chunk: Buffer) => {
       const skips = Math.min(skipped, chunk.length);

@@ -11,6 +11,10 @@ function end(role: LinkRole, keys: readonly Buffer[] = [], encrypt = false): Han
   return { role, window: 65_536, maxChannels: 100, keys, encrypt };
 }
 
+function made(...settings: Parameters<typeof end>): Handshake {
+  return new Handshake(end(...settings));
+}
+
 /** Lets two ends talk, byte by byte. What each sends is noted; a tunnel may alter the byte of `a` at a place. */
 function talk(a: Handshake, b: Handshake, altered = -1): { fromA: Buffer; fromB: Buffer } {
   const sent = { a: [a.hello], b: [b.hello] };
@@ -35,7 +39,7 @@ function talk(a: Handshake, b: Handshake, altered = -1): { fromA: Buffer; fromB:
 
 describe("a handshake", () => {
   it("without a password agrees on ids, windows and limits", () => {
-    const [a, b] = [new Handshake(end("initiator")), new Handshake({ ...end("responder"), window: 2_048 })];
+    const [a, b] = [made("initiator"), new Handshake({ ...end("responder"), window: 2_048 })];
     talk(a, b);
     expect(a.agreement).toEqual({
       isInitiator: true,
@@ -58,7 +62,7 @@ describe("a handshake", () => {
         ["either", "initiator"],
         ["responder", "either"],
       ] as const) {
-        const [a, b] = [new Handshake(end(roles[0])), new Handshake(end(roles[1]))];
+        const [a, b] = [made(roles[0]), made(roles[1])];
         talk(a, b);
         expect(a.agreement?.isInitiator).toBe(b.agreement?.isInitiator === false);
         if (roles[1] === "initiator" || roles[0] === "responder")
@@ -68,7 +72,7 @@ describe("a handshake", () => {
   });
 
   it("with a password proves it at both ends, and gives both the same keys", () => {
-    const [a, b] = [new Handshake(end("initiator", [KEY], true)), new Handshake(end("responder", [KEY]))];
+    const [a, b] = [made("initiator", [KEY], true), made("responder", [KEY])];
     const { fromB } = talk(a, b);
     expect(a.agreement?.seals?.out).toEqual(b.agreement?.seals?.in);
     expect(a.agreement?.seals?.in).toEqual(b.agreement?.seals?.out);
@@ -77,17 +81,14 @@ describe("a handshake", () => {
   });
 
   it("takes an old password as well as the new one", () => {
-    const [a, b] = [
-      new Handshake(end("initiator", [OTHER], true)),
-      new Handshake(end("responder", [KEY, OTHER])),
-    ];
+    const [a, b] = [made("initiator", [OTHER], true), made("responder", [KEY, OTHER])];
     talk(a, b);
     expect([a.failure, b.failure]).toEqual([undefined, undefined]);
     expect(a.agreement?.seals?.out).toEqual(b.agreement?.seals?.in);
   });
 
   it("is refused with another password: the responder shows no proof", () => {
-    const [a, b] = [new Handshake(end("initiator", [KEY])), new Handshake(end("responder", [OTHER]))];
+    const [a, b] = [made("initiator", [KEY]), made("responder", [OTHER])];
     const { fromB } = talk(a, b);
     expect([a.failure, b.failure]).toEqual(["refused", "password"]);
     expect(fromB.subarray(56)).toEqual(Buffer.alloc(33));
@@ -109,14 +110,11 @@ describe("a handshake", () => {
   });
 
   it("fails at its own hello, and at its own proof", () => {
-    const a = new Handshake(end("either", [KEY]));
+    const a = made("either", [KEY]);
     a.receive(a.hello, () => undefined);
     expect(a.failure).toBe("reflected");
     // A tunnel that sends back the proof of the initiator.
-    const [initiator, responder] = [
-      new Handshake(end("initiator", [KEY])),
-      new Handshake(end("responder", [KEY])),
-    ];
+    const [initiator, responder] = [made("initiator", [KEY]), made("responder", [KEY])];
     const sent: Buffer[] = [];
     initiator.receive(responder.hello, (bytes) => sent.push(bytes));
     initiator.receive(sent[0] as Buffer, () => undefined);
@@ -124,14 +122,8 @@ describe("a handshake", () => {
   });
 
   it("fails for a tunnel that takes part in it without the password", () => {
-    const [initiator, responder] = [
-      new Handshake(end("initiator", [KEY])),
-      new Handshake(end("responder", [KEY])),
-    ];
-    const [toInitiator, toResponder] = [
-      new Handshake(end("responder", [OTHER])),
-      new Handshake(end("initiator", [OTHER])),
-    ];
+    const [initiator, responder] = [made("initiator", [KEY]), made("responder", [KEY])];
+    const [toInitiator, toResponder] = [made("responder", [OTHER]), made("initiator", [OTHER])];
     const proof: Buffer[] = [];
     initiator.receive(toInitiator.hello, (bytes) => proof.push(bytes));
     responder.receive(toResponder.hello, () => undefined);
@@ -141,10 +133,7 @@ describe("a handshake", () => {
 
   it("agrees at neither end when a tunnel alters a byte of the hello or the proof", () => {
     for (let at = 0; at < 56 + 33; at++) {
-      const [a, b] = [
-        new Handshake(end("initiator", [KEY], true)),
-        new Handshake(end("responder", [KEY], true)),
-      ];
+      const [a, b] = [made("initiator", [KEY], true), made("responder", [KEY], true)];
       talk(a, b, at);
       expect([a.agreement, b.agreement], `byte ${at}`).toEqual([undefined, undefined]);
     }
@@ -159,21 +148,21 @@ describe("a handshake", () => {
     ["an extension that is too long", (hello) => hello.writeUInt16BE(1_025, 22), "hello"],
     ["a key that gives no secret", (hello) => hello.fill(0, 24, 56), "hello"],
   ])("fails at a hello with %s", (_, change, failure) => {
-    const hello = Buffer.from(new Handshake(end("responder", [KEY])).hello);
+    const hello = Buffer.from(made("responder", [KEY]).hello);
     change(hello);
-    const a = new Handshake(end("initiator", [KEY]));
+    const a = made("initiator", [KEY]);
     a.receive(hello, () => undefined);
     expect(a.failure).toBe(failure);
   });
 
   it("fails at the first byte that is not a link's", () => {
-    const a = new Handshake(end("either"));
+    const a = made("either");
     a.receive(Buffer.from("G"), () => undefined);
     expect(a.failure).toBe("hello");
   });
 
   it("takes the hello of a later version, with what follows it", () => {
-    const [a, b] = [new Handshake(end("initiator")), new Handshake(end("responder"))];
+    const [a, b] = [made("initiator"), made("responder")];
     const later = Buffer.concat([b.hello, Buffer.from("more")]);
     later.writeUInt8(2, 8);
     later.writeUInt16BE(4, 22);

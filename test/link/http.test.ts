@@ -57,6 +57,12 @@ function serve(server: Server, options: Parameters<typeof acceptLinks>[2] = {}):
   return urls;
 }
 
+/** A server of HTTP that takes links. */
+async function serving(options?: Parameters<typeof acceptLinks>[2], server = createServer()) {
+  const urls = serve(server, options);
+  return { server, urls, port: await listen(server) };
+}
+
 async function use(stream: Duplex): Promise<string> {
   const link = await openLink(stream, { role: "initiator", password: PASSWORD });
   open.push(link);
@@ -74,8 +80,7 @@ async function statusOf(port: number, path: string, headers = {}): Promise<[numb
 describe("a program's own server", () => {
   it("takes links, and answers all other requests as before", async () => {
     const server = createServer((request, response) => response.end(`hello ${request.url}`));
-    const port = await listen(server);
-    const urls = serve(server, { path: "/cluster" });
+    const { port, urls } = await serving({ path: "/cluster" }, server);
     expect(await use(await dialLink(`http://127.0.0.1:${port}/cluster`))).toBe("there and back");
     expect(await statusOf(port, "/")).toEqual([200, "hello /"]);
     expect(await statusOf(port, "/cluster")).toEqual([200, "hello /cluster"]);
@@ -87,9 +92,7 @@ describe("a program's own server", () => {
   });
 
   it("leaves upgrades of others to the program's listener", async () => {
-    const server = createServer();
-    const port = await listen(server);
-    serve(server);
+    const { server, port } = await serving();
     server.on("upgrade", (_request, socket) =>
       socket.end("HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n"),
     );
@@ -98,9 +101,10 @@ describe("a program's own server", () => {
   });
 
   it("answers the header SMQ: CLUSTER with 204, as SMQ's clusters do", async () => {
-    const server = createServer((_request, response) => response.end("hello"));
-    const port = await listen(server);
-    serve(server);
+    const { port } = await serving(
+      {},
+      createServer((_request, response) => response.end("hello")),
+    );
     const socket = connect(port, "127.0.0.1");
     socket.write("GET /path/2/cluster/page.lsp HTTP/1.1\r\nHost: x\r\nSMQ: CLUSTER\r\n\r\n");
     await once(socket, "readable");
@@ -110,9 +114,7 @@ describe("a program's own server", () => {
   });
 
   it("asks the program who may, and answers the others with 403", async () => {
-    const server = createServer();
-    const port = await listen(server);
-    serve(server, {
+    const { port } = await serving({
       authorize: async ({ headers }) => {
         if (headers.authorization === "throw") throw new Error("no");
         if (headers.authorization === "object") return { isAllowed: false } as never;
@@ -131,9 +133,7 @@ describe("a program's own server", () => {
   });
 
   it("hangs up on those that it refuses, which need not do so themselves", async () => {
-    const server = createServer();
-    const port = await listen(server);
-    serve(server, { authorize: () => false });
+    const { server, port } = await serving({ authorize: () => false });
     for (const upgrade of ["", "Connection: Upgrade\r\nUpgrade: shoal-link\r\n"]) {
       const accepted = once(server, "connection") as Promise<[Socket]>;
       const stranger = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
@@ -191,9 +191,7 @@ describe("what comes with a request for a link", () => {
 
 describe("a proxy", () => {
   it("that answers byte by byte is waited for, and its refusal is reported", async () => {
-    const server = createServer();
-    serve(server);
-    const target = await listen(server);
+    const { port: target } = await serving();
     const answers = ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 407 No\r\nContent-Length: 3\r\n\r\nno!"];
     const slow = createTcp((socket) => {
       socket.on("error", () => undefined);

@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import type { EventOf } from "../../src/core/event-stream.js";
-import { encodeControl, encodeOpen, FrameReader, FrameType } from "../../src/link/frames.js";
+import { encodeControl, encodeOpen, FrameType } from "../../src/link/frames.js";
 import { Handshake } from "../../src/link/handshake.js";
 import {
   type LinkChannel,
@@ -18,6 +18,7 @@ import {
 } from "../../src/link/index.js";
 import { gate } from "../support/gate.js";
 import { UNREADABLE } from "../support/unreadable.js";
+import { frameReader } from "./support.js";
 
 const open: (MultiplexLink | Server | Duplex)[] = [];
 
@@ -50,6 +51,9 @@ async function link(
   open.push(...links);
   return links as [MultiplexLink, MultiplexLink];
 }
+
+/** A link over tcp to an end with these options. */
+const linkTo = async (options: MultiplexLinkOptions) => link(await sockets(), {}, options);
 
 /** A link with a channel, and the end of it that the other end's program has. */
 async function withChannel(streams?: readonly [Duplex, Duplex], options: MultiplexLinkOptions = {}) {
@@ -124,16 +128,6 @@ async function drained(channel: LinkChannel): Promise<boolean> {
   return isDrained;
 }
 
-/** Reads frames from a border on. @param onData called with the length of each that has data */
-function dataReader(onData: (length: number) => void): FrameReader {
-  return new FrameReader({
-    onDataHead: (_id, length) => void onData(length),
-    onDataBytes: () => undefined,
-    onDataEnd: () => undefined,
-    onControl: () => undefined,
-  });
-}
-
 /** The next event of a type. */
 function event<T extends MultiplexLinkEvent["type"]>(
   of: MultiplexLink,
@@ -180,7 +174,7 @@ describe("a channel", () => {
     const [a] = await link(streams, {}, { onChannel: echo });
     const channel = await a.open("pieces");
     const lengths: number[] = [];
-    const reader = dataReader((length) => void lengths.push(length));
+    const reader = frameReader((_id, length) => void lengths.push(length));
     const write = streams[0].write.bind(streams[0]) as (...given: unknown[]) => boolean;
     streams[0].write = (bytes: Buffer, ...rest: unknown[]) => {
       reader.read(bytes);
@@ -204,14 +198,14 @@ describe("a channel", () => {
     let handedOn = 0;
     other.on("data", ({ length }: Buffer) => (handedOn += length));
     const write = streams[0].write.bind(streams[0]) as (...given: unknown[]) => boolean;
-    const written = dataReader((length) => (sent += length));
+    const written = frameReader((_id, length) => (sent += length));
     streams[0].write = (bytes: Buffer, ...rest: unknown[]) => {
       written.read(bytes);
       return write(bytes, ...rest);
     };
     // Its listener comes after the link's own: what came in a chunk is with the program then.
     const arrival = new Promise<number>((resolve) => {
-      const reader = dataReader(() => resolve(handedOn));
+      const reader = frameReader(() => resolve(handedOn));
       streams[1].on("data", (chunk: Buffer) => reader.read(chunk));
     });
     channel.write(Buffer.alloc(64));
@@ -257,14 +251,10 @@ describe("a channel", () => {
 
   it("that nobody reads stops its own sender only, within its window", async () => {
     const taken: LinkChannel[] = [];
-    const [a, b] = await link(
-      await sockets(),
-      {},
-      {
-        window: 65_536,
-        onChannel: (channel) => (channel.name === "stopped" ? void taken.push(channel) : echo(channel)),
-      },
-    );
+    const [a, b] = await linkTo({
+      window: 65_536,
+      onChannel: (channel) => (channel.name === "stopped" ? void taken.push(channel) : echo(channel)),
+    });
     const stopped = await a.open("stopped");
     stopped.write(Buffer.alloc(1_000_000));
     const other = await a.open("other");
@@ -405,11 +395,7 @@ describe("a channel", () => {
   });
 
   it("that is destroyed fails the write that waits for credit, after it in the same turn, with its error or as closed", async () => {
-    const [a] = await link(
-      await sockets(),
-      {},
-      { window: 1_024, maxWindow: 1_024, onChannel: (x) => void x.pause() },
-    );
+    const [a] = await linkTo({ window: 1_024, maxWindow: 1_024, onChannel: (x) => void x.pause() });
     for (const error of [undefined, new Error("enough")]) {
       const channel = await a.open("x");
       channel.on("error", () => undefined);
@@ -433,19 +419,15 @@ describe("a channel", () => {
 
   it("is refused without a handler, by one that throws, and beyond a limit", async () => {
     const failed: unknown[] = [];
-    const [a, b] = await link(
-      await sockets(),
-      {},
-      {
-        maxChannels: 2,
-        onChannel: (channel) => {
-          if (channel.name === "no") throw new Error("not today");
-          if (channel.name === "late")
-            return once(channel, "data").then(() => Promise.reject(new Error("too late")));
-          return undefined;
-        },
+    const [a, b] = await linkTo({
+      maxChannels: 2,
+      onChannel: (channel) => {
+        if (channel.name === "no") throw new Error("not today");
+        if (channel.name === "late")
+          return once(channel, "data").then(() => Promise.reject(new Error("too late")));
+        return undefined;
       },
-    );
+    });
     b.events.on("handler:failed", ({ error }) => failed.push(error));
     await expect(a.open("no")).rejects.toMatchObject({ code: "ECONNREFUSED" });
     const late = await a.open("late");
@@ -459,7 +441,7 @@ describe("a channel", () => {
   });
 
   it("is given up by a signal, before it is accepted and after", async () => {
-    const [a] = await link(await sockets(), {}, { onChannel: () => undefined });
+    const [a] = await linkTo({ onChannel: () => undefined });
     await expect(a.open("x", { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORT_ERR" });
     const giveUp = new AbortController();
     const opening = a.open("x", { signal: giveUp.signal });

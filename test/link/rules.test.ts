@@ -9,10 +9,10 @@ import {
   SHARED_PAYLOAD,
   STARVATION_BYTES,
 } from "../../src/link/bounds.js";
-import { encodeControl, encodeOpen, FIN, FrameReader, FrameType, LinkCode } from "../../src/link/frames.js";
+import { encodeControl, encodeOpen, FIN, FrameType, LinkCode } from "../../src/link/frames.js";
 import { LONG } from "../support/long.js";
 import { runSchedules, SCHEDULES_TIMEOUT, TRIES_MANY } from "../support/schedules.js";
-import { type End, SETTINGS, Side, settle } from "./support.js";
+import { type End, frameReader, SETTINGS, Side, settle } from "./support.js";
 
 const clock = { now: 0 };
 const now = (): number => clock.now;
@@ -189,15 +189,7 @@ describe("turns", () => {
   /** The channels of the frames of data in some bytes, with their lengths. */
   function framesOf(bytes: Buffer): [id: number, length: number][] {
     const frames: [number, number][] = [];
-    const reader = new FrameReader({
-      onDataHead: (id, length) => {
-        frames.push([id, length]);
-        return undefined;
-      },
-      onDataBytes: () => undefined,
-      onDataEnd: () => undefined,
-      onControl: () => undefined,
-    });
+    const reader = frameReader((id, length) => void frames.push([id, length]));
     expect(reader.read(bytes)).toBeUndefined();
     return frames;
   }

@@ -1,4 +1,5 @@
-/** Two ends of a link without a network, for the tests of the rules. */
+/** Two ends of a link without a network, for the tests of the rules; and a reader of frames. */
+import { FrameReader } from "../../src/link/frames.js";
 import { type ChannelState, type LinkEffects, LinkRules, type LinkSettings } from "../../src/link/rules.js";
 
 export const SETTINGS: Omit<LinkSettings, "isFirst"> = {
@@ -136,4 +137,17 @@ export function settle(a: Side, b: Side, reads = true): void {
     }
     idle = fromA.length + fromB.length + read === 0 ? idle + 1 : 0;
   }
+}
+
+/** Reads frames from a border on. @param onData called with the channel and the length of each that has data */
+export function frameReader(
+  onData: (id: number, length: number) => void,
+  onControl: (type: number) => void = () => undefined,
+): FrameReader {
+  return new FrameReader({
+    onDataHead: (id, length) => void onData(id, length),
+    onDataBytes: () => undefined,
+    onDataEnd: () => undefined,
+    onControl: (type) => void onControl(type),
+  });
 }

@@ -1,8 +1,8 @@
 /** Names over many links, with callbacks: `MultiplexTransport`. */
 import { once } from "node:events";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { type Duplex, duplexPair } from "node:stream";
-import { afterEach, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { UnroutableError } from "../../src/core/errors.js";
 import {
   type MultiplexLink,
@@ -10,24 +10,14 @@ import {
   type MultiplexTransportOptions,
   openLink,
 } from "../../src/link/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { gate } from "../support/gate.js";
 import { LONG } from "../support/long.js";
 
 const PASSWORD = "cluster password";
-const open: (MultiplexTransport | Server)[] = [];
-
-afterEach(async () => {
-  for (const each of open.splice(0)) {
-    if (each instanceof MultiplexTransport) await each.close({ linger: 0 });
-    else each.close();
-  }
-});
-
-function transport(options: MultiplexTransportOptions = {}): MultiplexTransport {
-  const made = new MultiplexTransport(PASSWORD, options);
-  open.push(made);
-  return made;
-}
+const closing = closeAfterEach();
+const transport = (options?: MultiplexTransportOptions): MultiplexTransport =>
+  closing(new MultiplexTransport(PASSWORD, options));
 
 /** What a name's callbacks get, as lines; and a wait for some of them. */
 class Notes {
@@ -57,6 +47,24 @@ async function join(a: MultiplexTransport, b: MultiplexTransport): Promise<[Mult
   return Promise.all([a.openLink(x, undefined, { role: "initiator" }), b.openLink(y)]);
 }
 
+/** The name "x", open at both ends of a link. @param onData of the second one */
+async function withName(
+  options?: MultiplexTransportOptions,
+  onData: (atB: Notes) => (link: MultiplexLink, data: Buffer) => unknown = () => () => undefined,
+) {
+  const [a, b] = [transport(), transport(options)];
+  const [atA, atB] = [new Notes(), new Notes()];
+  a.open("x", atA.status, atA.data);
+  b.open("x", atB.status, onData(atB));
+  const [stream, other] = duplexPair();
+  const [link, back] = await Promise.all([
+    a.openLink(stream, undefined, { role: "initiator" }),
+    b.openLink(other),
+  ]);
+  await Promise.all([atA.until(1), atB.until(1)]);
+  return { a, b, atA, atB, link, back, stream };
+}
+
 it("a name is open when both ends have opened it, in any order, and data comes in order", async () => {
   const [a, b] = [transport(), transport()];
   const [atA, atB] = [new Notes(), new Notes()];
@@ -79,15 +87,7 @@ it("a name is open when both ends have opened it, in any order, and data comes i
 });
 
 it("a name that is closed at one end is closed at the other, and can be opened again", async () => {
-  const [a, b] = [transport(), transport()];
-  const [atA, atB] = [new Notes(), new Notes()];
-  for (const [end, notes] of [
-    [a, atA],
-    [b, atB],
-  ] as const)
-    end.open("x", notes.status, notes.data);
-  const [link, back] = await join(a, b);
-  await Promise.all([atA.until(1), atB.until(1)]);
+  const { a, b, atA, link, back } = await withName();
   expect([b.close("x"), b.close("x")]).toEqual([true, false]);
   expect(await atA.until(2)).toEqual(["x open", "x closed"]);
   await expect(a.sendFrame(link, "x", Buffer.from("y"))).rejects.toMatchObject({ code: "EHOSTUNREACH" });
@@ -132,33 +132,23 @@ it.each<[string, (a: MultiplexTransport, b: MultiplexTransport, stream: Duplex) 
   ["the stream is cut", (_a, _b, stream) => stream.destroy()],
   ["the transport is closed", (a) => a.close({ linger: 0 })],
 ])("messages that wait are settled with an error when %s", async (_when, cut) => {
-  const [a, b] = [transport(), transport({ window: 4_096, maxWindow: 4_096 })];
-  const [atA, atB] = [new Notes(), new Notes()];
-  a.open("x", atA.status, atA.data);
   // The first message keeps its reader busy until the end.
-  b.open("x", atB.status, () => new Promise(() => atB.add("read")));
-  const [x, y] = duplexPair();
-  const [link] = await Promise.all([a.openLink(x, undefined, { role: "initiator" }), b.openLink(y)]);
-  await Promise.all([atA.until(1), atB.until(1)]);
+  const busy = (notes: Notes) => () => new Promise(() => notes.add("read"));
+  const { a, b, atB, link, stream } = await withName({ window: 4_096, maxWindow: 4_096 }, busy);
   const sends = Promise.allSettled(
     Array.from({ length: 4 }, () => a.sendFrame(link, "x", Buffer.alloc(4_000))),
   );
   await atB.until(2);
-  cut(a, b, x);
+  cut(a, b, stream);
   const codes = (await sends).map((each) => (each.status === "fulfilled" ? "sent" : each.reason.code));
   expect(codes.at(-1)).toBe("ERR_TRANSPORT");
   expect(a.stats().sent).toBe(codes.filter((each) => each === "sent").length);
 });
 
 it("a name that is closed and opened in one turn goes on, after what was sent before", async () => {
-  const [a, b] = [transport(), transport({ window: 4_096, maxWindow: 4_096 })];
-  const [atA, atB] = [new Notes(), new Notes()];
-  a.open("x", atA.status, atA.data);
-  b.open("x", atB.status, (_link, data) =>
-    new Promise<void>((resolve) => setImmediate(resolve)).then(() => atB.data(_link, data, "x")),
-  );
-  const [link, back] = await join(a, b);
-  await Promise.all([atA.until(1), atB.until(1)]);
+  const later = (notes: Notes) => (at: MultiplexLink, data: Buffer) =>
+    new Promise<void>((resolve) => setImmediate(resolve)).then(() => notes.data(at, data, "x"));
+  const { a, b, atA, atB, link, back } = await withName({ window: 4_096, maxWindow: 4_096 }, later);
   const before = Array.from({ length: 20 }, (_, i) => `${i} ${"x".repeat(1_000)}`);
   const sends = before.map((each) => a.sendFrame(link, "x", Buffer.from(each)));
   a.close("x");
@@ -244,30 +234,21 @@ it("a name that is opened again while it closes is open on all links", async () 
 });
 
 it("a message that is too long for the other end ends its channel there, with an event", async () => {
-  const [a, b] = [transport(), transport({ maxMessageSize: 1_000 })];
-  const notes = new Notes();
-  a.open("x", notes.status, notes.data);
-  b.open(
-    "x",
-    () => undefined,
-    () => undefined,
-  );
+  const { a, b, atA, link } = await withName({ maxMessageSize: 1_000 });
   const failed = new Promise((resolve) => b.events.once("channel:failed", resolve));
-  const [link] = await join(a, b);
-  await notes.until(1);
   await expect(a.sendFrame(link, "x", Buffer.alloc(2_000_000))).rejects.toMatchObject({ code: "EINVAL" });
   await a.sendFrame(link, "x", Buffer.alloc(2_000)).catch(() => undefined);
   expect(await failed).toMatchObject({
     name: "x",
     error: { message: expect.stringContaining("maxMessageSize") },
   });
-  expect(await notes.until(2)).toEqual(["x open", "x closed"]);
+  expect(await atA.until(2)).toEqual(["x open", "x closed"]);
 });
 
 it("knows its connections by address, and reports when they end", async () => {
   const [a, b] = [transport(), transport()];
   const server = createServer().listen(0, "127.0.0.1");
-  open.push(server);
+  closing({ close: () => server.close() });
   await once(server, "listening");
   const { port } = server.address() as { port: number };
   const accepted = once(server, "connection");

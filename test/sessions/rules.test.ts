@@ -27,21 +27,13 @@ const OPTIONS = {
 } as const;
 
 /** Rules with one server; what they did is in the two lists. */
-function setUp(window = { window: 1, windowBytes: 1 }): {
-  rules: SessionClientRules;
-  connects: number[];
-  delays: number[];
-  sent: ClientMessage[];
-  /** Numbers of messages. */
-  taken: number[];
-  /** Data and numbers that the server takes. */
-  takes: { bytes: number };
-  at: (now: number) => void;
-} {
+function setUp(window = { window: 1, windowBytes: 1 }) {
   const connects: number[] = [];
   const delays: number[] = [];
   const sent: ClientMessage[] = [];
+  /** Numbers of messages. */
   const taken: number[] = [];
+  /** Data and numbers that the server takes. */
   const takes = { bytes: Number.POSITIVE_INFINITY };
   let time = 0;
   const effects: ClientEffects = {
@@ -73,7 +65,7 @@ function setUp(window = { window: 1, windowBytes: 1 }): {
     sent,
     taken,
     takes,
-    at: (now) => {
+    at: (now: number) => {
       time = now;
     },
   };
@@ -85,7 +77,7 @@ function open(rules: SessionClientRules, now: number, isPresent = true, publishe
 }
 
 /** Rules with a session that is open. */
-function opened(window?: { window: number; windowBytes: number }): ReturnType<typeof setUp> {
+function opened(window?: { window: number; windowBytes: number }) {
   const made = setUp(window);
   made.rules.start(0);
   open(made.rules, 0);
