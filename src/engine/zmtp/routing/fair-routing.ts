@@ -1,4 +1,4 @@
-/** The receiving half of PULL, DEALER, PAIR, ROUTER and SERVER. */
+/** The receiving half of PULL, DEALER, PAIR, SUB, ROUTER and SERVER. */
 import type { TakenMessages } from "../../engine.js";
 import type { Lease } from "../../lease.js";
 import type { Pipe } from "../pipe.js";

@@ -17,10 +17,6 @@ export class FairQueue {
     this.#inTurn = inTurn;
   }
 
-  get length(): number {
-    return this.#pipes.length;
-  }
-
   add(pipe: Pipe): void {
     if (pipe.queued) return;
     pipe.queued = true;
@@ -41,14 +37,6 @@ export class FairQueue {
   advance(pipe: Pipe): void {
     if (pipe.in.messages === 0) this.#drop(pipe);
     else if (this.#inTurn) this.#at += 1;
-  }
-
-  take(lease?: Lease): Buffer[] | undefined {
-    const pipe = this.next();
-    if (pipe === undefined) return undefined;
-    const message = pipe.take(undefined, lease);
-    this.advance(pipe);
-    return message;
   }
 
   /** Takes nothing if several peers have messages. @param idFor a frame to prepend */

@@ -19,12 +19,11 @@ import { commandFrame, messageBytes, messageFrame } from "../../frame.js";
 import type { Lease } from "../../lease.js";
 import { encodeCommand } from "../codec/command.js";
 import type { Pipe } from "../pipe.js";
-import { FairQueue } from "./queues.js";
-import { Routing, type RoutingEffects } from "./routing.js";
+import { FairRouting } from "./fair-routing.js";
+import type { RoutingEffects } from "./routing.js";
 import { LengthSet } from "./subscription-index.js";
 
-export class SubscribeRouting extends Routing implements EngineSubscriptions {
-  readonly #in = new FairQueue();
+export class SubscribeRouting extends FairRouting implements EngineSubscriptions {
   /** Counts by prefix, one character per byte. */
   readonly #prefixes = new SteadyMap<number>();
   readonly #lengths = new LengthSet();
@@ -38,10 +37,9 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     this.#filters = filters;
   }
 
-  get readable(): boolean {
-    if (!this.#filters) return this.#in.next() !== undefined;
+  override get readable(): boolean {
     // Messages that need no check stay undecoded.
-    if (this.held === undefined && this.wantsAll()) return this.#in.next() !== undefined;
+    if (!this.#filters || (this.held === undefined && this.wantsAll())) return super.readable;
     return this.#find();
   }
 
@@ -78,11 +76,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     super.room(pipe);
   }
 
-  override messages(pipe: Pipe): void {
-    this.#in.add(pipe);
-    this.effects.routingOnReadable();
-  }
-
   /** XSUB: 01 or 00 and a prefix is a subscription or its cancellation. */
   offer(message: OutgoingMessage): OfferResult {
     const single = Array.isArray(message) ? (message.length === 1 ? message[0] : undefined) : message;
@@ -103,8 +96,8 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     return OfferResult.Accepted;
   }
 
-  take(lease?: Lease): Buffer[] | undefined {
-    if (!this.#filters) return this.#in.take(lease);
+  override take(lease?: Lease): Buffer[] | undefined {
+    if (!this.#filters) return super.take(lease);
     if (!this.#find(lease)) return undefined;
     return this.#takeHeld();
   }
@@ -121,7 +114,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     const { messages } = taken;
     const before = messages.length;
     for (;;) {
-      this.#in.takeMany(taken, max, maxCost, lease);
+      this.in.takeMany(taken, max, maxCost, lease);
       if (all || messages.length === before) return;
       this.#filter(taken, before);
       if (messages.length > before) return;
@@ -144,8 +137,8 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
 
   override get relaySource(): RelaySource | undefined {
     const { relays } = this.effects;
-    if (!this.#filters) return relays?.fairSource(this.#in);
-    return relays?.filteredSource(this.#in, {
+    if (!this.#filters) return relays?.fairSource(this.in);
+    return relays?.filteredSource(this.in, {
       found: () => this.#takeHeld(),
       wantsAll: () => this.wantsAll(),
       wants: (bytes, start, end) =>
@@ -208,7 +201,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
 
   #find(lease?: Lease): boolean {
     while (this.held === undefined) {
-      const message = this.#in.take(lease);
+      const message = super.take(lease);
       if (message === undefined) return false;
       if (this.matches(message)) this.held = message;
     }
