@@ -20,13 +20,13 @@ import type { Pipe } from "../pipe.js";
 import { FanOuts } from "./fan-out.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscribeRouting } from "./subscribe.js";
+import { SubscriptionIndex } from "./subscription-index.js";
 
 /** Per DISH, 64 MiB in total; beyond, its connection ends. */
 export const MAX_GROUPS = 262_144;
 
 export class RadioRouting extends Routing {
-  readonly #members = new Map<string, Set<Pipe>>();
-  readonly #groups = new Map<Pipe, Set<string>>();
+  readonly #members = new SubscriptionIndex<Pipe>();
   readonly #datagrams = new Set<Pipe>();
   readonly #fanOuts = new FanOuts();
 
@@ -70,12 +70,12 @@ export class RadioRouting extends Routing {
   offer(message: OutgoingMessage): OfferResult {
     if (!Array.isArray(message) || message.length !== 2) return OfferResult.Accepted;
     const group = message[0] as OutgoingFrame;
-    const members = this.#members.get(keyOf(typeof group === "string" ? Buffer.from(group) : group));
+    const key = keyOf(typeof group === "string" ? Buffer.from(group) : group);
     const fanOut = this.#fanOuts.begin();
     try {
       const { pipes } = fanOut;
       pipes.length = 0;
-      if (members !== undefined) for (const pipe of members) pipes.push(pipe);
+      this.#members.visit(key, (pipe) => pipes.push(pipe));
       for (const pipe of this.#datagrams) pipes.push(pipe);
       return fanOut.send(message, pipes, this.effects);
     } finally {
@@ -86,41 +86,29 @@ export class RadioRouting extends Routing {
   #join(pipe: Pipe, group: Buffer): void {
     // A chunk may continue after its connection was closed.
     if (pipe.link === undefined) return;
-    let groups = this.#groups.get(pipe);
     const key = keyOf(group);
-    if (groups?.has(key)) return;
-    if (group.length > MAX_GROUP || (groups !== undefined && groups.size >= MAX_GROUPS)) {
+    if (this.#members.has(key, pipe)) return;
+    if (group.length > MAX_GROUP || this.#members.countOf(pipe) >= MAX_GROUPS) {
       this.effects.closePipe(pipe, "protocol");
       return;
     }
-    if (groups === undefined) {
-      groups = new Set();
-      this.#groups.set(pipe, groups);
-    }
-    groups.add(key);
-    const members = this.#members.get(key);
-    if (members === undefined) this.#members.set(key, new Set([pipe]));
-    else members.add(pipe);
+    this.#members.add(key, pipe);
     this.effects.event({ type: "subscribe", topic: Buffer.from(group) });
   }
 
   #leave(pipe: Pipe, key: string): void {
-    if (this.#groups.get(pipe)?.delete(key) !== true) return;
-    this.#drop(pipe, key);
+    const outcome = this.#members.remove(key, pipe);
+    if (outcome !== "last" && outcome !== "removed") return;
+    this.#left(key);
     this.readerLess();
   }
 
   #forget(pipe: Pipe): void {
     this.#datagrams.delete(pipe);
-    const groups = this.#groups.get(pipe);
-    this.#groups.delete(pipe);
-    for (const key of groups ?? []) this.#drop(pipe, key);
+    for (const [key] of this.#members.removeEach(pipe)) this.#left(key);
   }
 
-  #drop(pipe: Pipe, key: string): void {
-    const members = this.#members.get(key);
-    members?.delete(pipe);
-    if (members?.size === 0) this.#members.delete(key);
+  #left(key: string): void {
     this.effects.event({ type: "unsubscribe", topic: Buffer.from(key, "latin1") });
   }
 }

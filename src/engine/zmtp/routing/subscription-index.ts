@@ -125,10 +125,10 @@ export class SubscriptionIndex<S extends object> {
       if (length > topic.length) return;
       if (length > SHORT_PREFIX) {
         const wanted = (prefix: string): boolean => this.#hasOther(prefix, isKnown);
-        this.#long.match(topic, lengths, i, wanted, (prefix) => this.#visitAll(prefix, visit));
+        this.#long.match(topic, lengths, i, wanted, (prefix) => this.visit(prefix, visit));
         return;
       }
-      this.#visitAll(length === 0 ? "" : keyOf(topic, 0, length), visit);
+      this.visit(length === 0 ? "" : keyOf(topic, 0, length), visit);
     }
   }
 
@@ -139,7 +139,8 @@ export class SubscriptionIndex<S extends object> {
     return false;
   }
 
-  #visitAll(prefix: string, visit: (subscriber: S) => void): void {
+  /** Visits the subscribers of exactly this prefix, each once. */
+  visit(prefix: string, visit: (subscriber: S) => void): void {
     const subscribers = this.#byPrefix.get(prefix);
     if (subscribers === undefined) return;
     if (subscribers instanceof Set) for (const subscriber of subscribers) visit(subscriber);
