@@ -1,12 +1,15 @@
 /** Chooses each handshake's mechanism, and authenticates peers. */
 import { isBytes } from "../../core/bytes.js";
+import type { ShoalError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
 import type { PeerCredentials } from "../engine.js";
+import { faultEvents } from "./errors.js";
 import {
   type ChosenMechanism,
   type CurveParts,
   chosenMechanism,
+  type Fault,
   type Mechanism,
   type MechanismOptions,
   type Verdict,
@@ -102,6 +105,13 @@ export class Admission {
 
   anonymous(address: string): PeerCredentials {
     return { mechanism: this.mechanismName, address, domain: this.#state.options.zapDomain ?? "" };
+  }
+
+  /** @returns the error of the first event */
+  report(fault: Fault, endpoint: string, peer = { address: endpoint, remote: endpoint }): ShoalError {
+    const events = faultEvents(fault, endpoint, peer, this.mechanismName);
+    for (const event of events) this.#state.effects.event(event);
+    return events[0].error;
   }
 
   /** Those without a routing id share one array. */

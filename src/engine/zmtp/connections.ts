@@ -11,7 +11,7 @@ import type { DisconnectReason } from "../events.js";
 import type { Admission } from "./admission.js";
 import { Connection, type ConnectionEffects } from "./connection.js";
 import type { Dialer } from "./dialer.js";
-import { disconnectError, faultEvents, lostError } from "./errors.js";
+import { disconnectError, lostError } from "./errors.js";
 import type { Fault, Mechanism, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
@@ -142,11 +142,8 @@ export class Connections implements ConnectionEffects, Policing {
     const carried = this.#all.get(connection);
     if (carried !== undefined && carried.dialling === undefined && carried.pipe === undefined)
       this.onHandshakeFault(fault, connection.address, connection.stream.opening === true);
-    const endpoint = carried?.endpoint ?? connection.remote;
-    for (const event of faultEvents(fault, endpoint, connection, this.#admission.mechanismName)) {
-      if (carried !== undefined && "error" in event) carried.fault = event.error;
-      this.#state.effects.event(event);
-    }
+    const error = this.#admission.report(fault, carried?.endpoint ?? connection.remote, connection);
+    if (carried !== undefined) carried.fault = error;
   }
 
   /** @param isTransports the transport's handshake, which refuses unaccepted certificates */

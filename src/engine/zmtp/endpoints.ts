@@ -7,7 +7,7 @@
  *
  * Each attempt resolves the name again.
  */
-import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
+import { NotSupportedError, TransportError } from "../../core/errors.js";
 import type { HttpServerEndpoint } from "../../core/schemes/http-server.js";
 import { schemeOf } from "../../core/schemes/scheme.js";
 import type { EngineEndpoints } from "../engine.js";
@@ -15,10 +15,9 @@ import type { Admission } from "./admission.js";
 import type { Connections } from "./connections.js";
 import type { Datagrams } from "./datagrams.js";
 import { Dialer } from "./dialer.js";
-import { faultEvents, transportError } from "./errors.js";
+import { transportError } from "./errors.js";
 import type { InprocPeers } from "./inproc.js";
 import type { Listening, ListeningParts } from "./listening.js";
-import type { Fault } from "./mechanism/mechanism.js";
 import { transportOptions } from "./options.js";
 import type { EngineParts } from "./parts.js";
 import type { Peers } from "./peers.js";
@@ -141,9 +140,11 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
       attempt: (dialer) =>
         transport.dial(endpoint, options, (result) => {
           if (!dialer.attempted()) return;
-          const fault = result instanceof DialFault ? this.#refused(endpoint, result.fault) : undefined;
-          if (result instanceof Error)
-            dialer.retry(() => fault ?? transportError(result, "connect to", endpoint));
+          if (result instanceof DialFault) {
+            const error = this.admission.report(result.fault, endpoint);
+            dialer.retry(() => error);
+          } else if (result instanceof Error)
+            dialer.retry(() => transportError(result, "connect to", endpoint));
           else this.#dialled(dialer, result);
         }),
     });
@@ -230,20 +231,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
       this.state.listener.engineAuthenticate !== undefined || this.state.options.zapEnforceDomain,
     );
     return true;
-  }
-
-  #refused(endpoint: string, fault: Fault): ShoalError | undefined {
-    let error: ShoalError | undefined;
-    for (const event of faultEvents(
-      fault,
-      endpoint,
-      { address: endpoint, remote: endpoint },
-      this.admission.mechanismName,
-    )) {
-      if ("error" in event) error ??= event.error as ShoalError;
-      this.state.effects.event(event);
-    }
-    return error;
   }
 
   #giveUp(dialer: Dialer, pipe: Pipe): void {

@@ -24,12 +24,14 @@ export function transportError(cause: unknown, doing: string, endpoint: string):
   return new TransportError(code, `Cannot ${doing} ${endpoint}: ${reason}`, { cause, endpoint });
 }
 
+type FaultEvent = SocketEvent & { readonly error: ShoalError };
+
 export function faultEvents(
   fault: Fault,
   endpoint: string,
   { address, remote }: { readonly address: string; readonly remote: string },
   mechanism: string,
-): SocketEvent[] {
+): readonly [FaultEvent, ...FaultEvent[]] {
   const message = `Handshake at ${endpoint} failed: ${fault.message}`;
   const peer = remote === endpoint ? {} : { peer: remote };
   switch (fault.kind) {
@@ -39,7 +41,7 @@ export function faultEvents(
         status: fault.status ?? 400,
         cause: fault.cause,
       });
-      const refused: SocketEvent = { type: "peer:refused", address, mechanism, error };
+      const refused: FaultEvent = { type: "peer:refused", address, mechanism, error };
       // Rejected credentials are reported on both sides.
       return fault.status === undefined ? [refused] : [refused, authError(endpoint, fault.status, peer)];
     }
@@ -78,7 +80,7 @@ export function lostError(reason: DisconnectReason, remote: string): TransportEr
   });
 }
 
-function authError(endpoint: string, status: number, peer: { readonly peer?: string }): SocketEvent {
+function authError(endpoint: string, status: number, peer: { readonly peer?: string }): FaultEvent {
   const message = `Handshake at ${endpoint} failed: authentication failed (status ${status})`;
   const error = new HandshakeError("ERR_AUTHENTICATION", message, { endpoint, status });
   return {

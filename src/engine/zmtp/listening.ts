@@ -4,7 +4,6 @@ import type { HttpServerEndpoint } from "../../core/schemes/http-server.js";
 import type { Admission } from "./admission.js";
 import type { Connection } from "./connection.js";
 import type { Connections } from "./connections.js";
-import { faultEvents } from "./errors.js";
 import { HandshakeLimit } from "./handshake-limit.js";
 import type { InprocPeers } from "./inproc.js";
 import { transportOptions } from "./options.js";
@@ -136,9 +135,7 @@ export class Listening {
       admits: (address) => connections.admits(address),
       refused: (address, fault) => {
         connections.onHandshakeFault(fault, address, true);
-        const peer = { address, remote: address };
-        for (const event of faultEvents(fault, acceptor.endpoint, peer, admission.mechanismName))
-          state.effects.event(event);
+        admission.report(fault, acceptor.endpoint, { address, remote: address });
       },
       failed: (error) => {
         state.effects.event({ type: "accept:error", address: acceptor.endpoint, error });
