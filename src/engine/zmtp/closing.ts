@@ -4,23 +4,13 @@
  *   start: no listener, no handshake without messages ──> drain ──all sent, or linger over──> peers and links end
  */
 import type { EngineCloseResult } from "../engine.js";
-import type { Connections } from "./connections.js";
 import type { Endpoints } from "./endpoints.js";
 import { closeTimeoutOf } from "./options.js";
-import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
-import type { SocketState } from "./socket-state.js";
-
-export interface ClosedParts {
-  readonly state: SocketState;
-  readonly peers: Peers;
-  readonly connections: Connections;
-  readonly endpoints: Endpoints;
-}
 
 /** One close of a socket. */
 export class Closing {
-  readonly #parts: ClosedParts;
+  readonly #endpoints: Endpoints;
   readonly #linger: number;
   readonly #onDone: (result: EngineCloseResult) => void;
   #unsent: Pipe[] = [];
@@ -28,14 +18,15 @@ export class Closing {
   #started = false;
   #done = false;
 
-  constructor(parts: ClosedParts, linger: number, onDone: (result: EngineCloseResult) => void) {
-    this.#parts = parts;
+  constructor(endpoints: Endpoints, linger: number, onDone: (result: EngineCloseResult) => void) {
+    this.#endpoints = endpoints;
     this.#linger = linger;
     this.#onDone = onDone;
   }
 
   start(): void {
-    const { state, peers, connections, endpoints } = this.#parts;
+    const endpoints = this.#endpoints;
+    const { state, peers, connections } = endpoints;
     const lingers = this.#linger !== 0;
     state.closing = true;
     endpoints.stopListening();
@@ -63,8 +54,8 @@ export class Closing {
     if (this.#done) return;
     this.#done = true;
     clearTimeout(this.#timer);
-    const { peers, connections, endpoints } = this.#parts;
-    endpoints.stopDialling(false);
+    const { peers, connections } = this.#endpoints;
+    this.#endpoints.stopDialling(false);
     const discarded = peers.endAll();
     connections.endAll();
     // The caller of `close` gets its promise first.

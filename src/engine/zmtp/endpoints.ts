@@ -11,8 +11,8 @@ import { NotSupportedError, TransportError } from "../../core/errors.js";
 import type { HttpServerEndpoint } from "../../core/schemes/http-server.js";
 import { schemeOf } from "../../core/schemes/scheme.js";
 import type { EngineEndpoints } from "../engine.js";
-import type { Admission } from "./admission.js";
-import type { Connections } from "./connections.js";
+import { Admission } from "./admission.js";
+import { Connections } from "./connections.js";
 import type { Datagrams } from "./datagrams.js";
 import { Dialer } from "./dialer.js";
 import { transportError } from "./errors.js";
@@ -25,18 +25,11 @@ import type { Pipe } from "./pipe.js";
 import type { SocketState } from "./socket-state.js";
 import { type Binder, DialFault, type Stream, type Transport } from "./transport/transport.js";
 
-interface EndpointsOf {
-  readonly state: SocketState;
-  readonly peers: Peers;
-  readonly admission: Admission;
-  readonly connections: Connections;
-}
-
 export class Endpoints implements EngineEndpoints, ListeningParts {
   readonly state: SocketState;
   readonly admission: Admission;
   readonly connections: Connections;
-  readonly #peers: Peers;
+  readonly peers: Peers;
   readonly #parts: EngineParts;
   // Most sockets have endpoints of one kind.
   #inproc: InprocPeers | undefined = undefined;
@@ -45,26 +38,26 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   readonly #connected = new Set<Dialer>();
   #stopWaking: (() => void) | undefined = undefined;
 
-  constructor(parts: EngineParts, { state, peers, admission, connections }: EndpointsOf) {
+  constructor(parts: EngineParts, state: SocketState, peers: Peers) {
     this.#parts = parts;
     this.state = state;
-    this.#peers = peers;
-    this.admission = admission;
-    this.connections = connections;
+    this.peers = peers;
+    this.admission = new Admission(state, parts);
+    this.connections = new Connections(state, peers, this.admission, parts.raw);
   }
 
   get inproc(): InprocPeers {
     const { inproc } = this.#parts;
     const { names } = this.state;
     if (inproc === undefined || names === undefined) throw noTransport("inproc", "inproc://");
-    this.#inproc ??= inproc.peers(this.state, names, this.#peers);
+    this.#inproc ??= inproc.peers(this.state, names, this.peers);
     return this.#inproc;
   }
 
   get datagrams(): Datagrams {
     const { datagrams } = this.#parts;
     if (datagrams === undefined) throw noTransport("udp", "udp://");
-    this.#datagrams ??= datagrams.open(this.state, this.#peers);
+    this.#datagrams ??= datagrams.open(this.state, this.peers);
     return this.#datagrams;
   }
 
@@ -110,10 +103,10 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     const immediate = options.immediate === true && transport !== undefined;
     const raw = type === "Stream";
     // Before it connects, only a named raw peer can be sent to. No message may reach the next conversation.
-    const pipe = immediate || (raw && routingId === undefined) ? undefined : this.#peers.make(endpoint, !raw);
+    const pipe = immediate || (raw && routingId === undefined) ? undefined : this.peers.make(endpoint, !raw);
     if (pipe !== undefined) {
       if (routingId !== undefined) pipe.routingId = Buffer.from(routingId);
-      this.#peers.add(pipe);
+      this.peers.add(pipe);
     }
     if (transport === undefined) this.#start(this.inproc.connect(endpoint, routingId, pipe as Pipe));
     else {
@@ -158,12 +151,12 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   disconnect(endpoint: string): void {
     this.#part(endpoint, (pipe, stop) => {
       // Links within the process deliver at once.
-      return pipe.link?.ahead === undefined && this.#peers.leave(pipe, stop);
+      return pipe.link?.ahead === undefined && this.peers.leave(pipe, stop);
     });
   }
 
   release(endpoint: string): void {
-    this.#part(endpoint, (pipe, stop) => this.#peers.release(pipe, stop));
+    this.#part(endpoint, (pipe, stop) => this.peers.release(pipe, stop));
   }
 
   #part(endpoint: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
@@ -173,7 +166,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
       dialer.leaving = true;
       if (pipe !== undefined && goesOn(pipe, () => this.#giveUp(dialer, pipe))) continue;
       this.#stop(dialer);
-      if (pipe !== undefined) this.#peers.end(pipe, "local");
+      if (pipe !== undefined) this.peers.end(pipe, "local");
       connection?.close("local"); // A handshaking connection is not linked to the pipe.
     }
   }
@@ -181,7 +174,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   #reclaim(endpoint: string, routingId: string | undefined): Pipe | undefined {
     for (const dialer of this.#connected) {
       if (!dialer.leaving || dialer.endpoint !== endpoint || dialer.routingId !== routingId) continue;
-      if (dialer.pipe === undefined || !this.#peers.reclaim(dialer.pipe)) continue;
+      if (dialer.pipe === undefined || !this.peers.reclaim(dialer.pipe)) continue;
       dialer.leaving = false;
       return dialer.pipe;
     }

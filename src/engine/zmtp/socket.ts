@@ -32,10 +32,8 @@ import type {
 } from "../engine.js";
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
 import type { Lease } from "../lease.js";
-import { Admission } from "./admission.js";
-import { type ClosedParts, Closing } from "./closing.js";
+import { Closing } from "./closing.js";
 import { copying } from "./codec/encoder.js";
-import { Connections } from "./connections.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
 import { assertAllSupported, assertSupported, isMark, warnOfOption } from "./options.js";
@@ -76,7 +74,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   readonly #routing: Routing;
   readonly #state: SocketState;
   readonly #peers: Peers;
-  readonly #parts: ClosedParts;
   #conflates = false;
   #relaySource: RelaySource | undefined = undefined;
   #relaySink: RelaySink | undefined = undefined;
@@ -114,13 +111,9 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
       closing: false,
       reconnects: 0,
     };
-    const admission = new Admission(this.#state, parts);
     this.#peers = new Peers(this.#state);
-    const connections = new Connections(this.#state, this.#peers, admission, parts.raw);
-    const peers = this.#peers;
-    this.endpoints = new Endpoints(parts, { state: this.#state, peers, admission, connections });
-    this.#parts = { state: this.#state, peers: this.#peers, connections, endpoints: this.endpoints };
-    this.policing = connections;
+    this.endpoints = new Endpoints(parts, this.#state, this.#peers);
+    this.policing = this.endpoints.connections;
     this.#processEnd = parts.processEnd?.(this, this.#state, this.#peers.pipes, () => context.blocky);
     this.eventLoop = parts.eventLoop(
       (bound) =>
@@ -146,14 +139,14 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   stopAccepting(): void {
     this.endpoints.stopListening();
     this.endpoints.stopDialling(false);
-    this.#parts.connections.endHandshakes(() => false);
+    this.endpoints.connections.endHandshakes(() => false);
     this.changed();
   }
 
   halfClose(): void {
     this.endpoints.stopListening();
     this.endpoints.stopDialling(false);
-    this.#parts.connections.isHalfClosing = true;
+    this.endpoints.connections.isHalfClosing = true;
     this.#peers.halfClose();
     this.changed();
   }
@@ -236,7 +229,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     this.#wantsRead = false;
     this.#wantsWrite = false;
     return new Promise((resolve) => {
-      this.#closing = new Closing(this.#parts, linger, (result) => {
+      this.#closing = new Closing(this.endpoints, linger, (result) => {
         this.#closing = undefined;
         this.#routing.close();
         this.#processEnd?.forget();
