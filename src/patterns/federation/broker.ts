@@ -126,8 +126,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
       settings.stateInterval,
       (effects, now) => {
         const outside: FederationEffects = {
-          request: (worker, address, body) =>
-            effects.toWorker([worker, ...addressedFrames("simple", address, body)]),
+          toWorker: (frames) => effects.toWorker(frames),
           reply: (envelope, body) => effects.toClient(replyFrames(envelope, body)),
           siteRequest: (site, address, body) =>
             cloud.asked.tryDeliver([Buffer.from(site), ...addressedFrames("paranoid", address, body)]) ===

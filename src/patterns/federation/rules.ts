@@ -16,9 +16,17 @@
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { keyOf } from "../../core/memory.js";
 import { REPLY_DROPPED } from "../kit/broker-driver.js";
-import { Dispatcher, type DispatcherOptions, Job, type JobDropReason, reasonOf } from "../kit/dispatcher.js";
+import {
+  Dispatcher,
+  type DispatcherEffects,
+  type DispatcherOptions,
+  Job,
+  type JobDropReason,
+  reasonOf,
+  WORKER_EVENTS,
+} from "../kit/dispatcher.js";
 import { errorReply, parseErrorReply } from "../kit/errors.js";
-import { parseFromClient, parseFromWorker } from "../kit/worker-protocol.js";
+import { parseFromClient } from "../kit/worker-protocol.js";
 
 /** Priorities. */
 export const LOCAL = 0;
@@ -35,8 +43,7 @@ export const EVENTS = {
     readonly reason: "silent" | "disconnected";
     readonly returned: number;
   }>(),
-  "worker:joined": event<{ readonly worker: Buffer }>(),
-  "worker:left": event<{ readonly worker: Buffer; readonly reason: "disconnected" | "unreachable" }>(),
+  ...WORKER_EVENTS,
   "request:dropped": event<{ readonly from: "client" | "site"; readonly reason: JobDropReason }>(),
   ...REPLY_DROPPED,
   "message:invalid": event<{ readonly from: "client" | "worker" | "site" }>(),
@@ -70,9 +77,7 @@ export interface FederationStats {
   readonly sites: Readonly<Record<string, number>>;
 }
 
-export interface FederationEffects {
-  /** @returns whether the worker is connected */
-  request(worker: Buffer, address: Buffer, body: readonly Buffer[]): boolean;
+export interface FederationEffects extends Pick<DispatcherEffects, "toWorker"> {
   reply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
   /** @returns whether the site is connected */
   siteRequest(site: string, address: Buffer, body: readonly Buffer[]): boolean;
@@ -83,7 +88,8 @@ export interface FederationEffects {
   event(event: FederationEvent): void;
 }
 
-export interface FederationRulesOptions extends Omit<DispatcherOptions, "priorities"> {
+export interface FederationRulesOptions
+  extends Pick<DispatcherOptions, "maxQueue" | "maxQueueBytes" | "maxDeliveries"> {
   readonly stateInterval: number;
   /** 0: never by silence. */
   readonly liveness: number;
@@ -113,7 +119,6 @@ export class FederationRules {
     sentToSites: 0,
     handedBack: 0,
     returned: 0,
-    lateReplies: 0,
     invalid: 0,
   };
   readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
@@ -127,25 +132,28 @@ export class FederationRules {
     this.#incarnation = incarnation;
     this.#nextState = now;
     this.#dispatcher = new Dispatcher(
-      { ...options, priorities: 2 },
+      // Workers are Simple Pirates, which have no heartbeat, and so need no time.
+      { ...options, priorities: 2, dialect: "simple" },
       {
-        deliver: (worker, job) => effects.request(worker, job.address, job.body),
-        unreachable: (worker) => this.#loseWorker(worker, "unreachable"),
+        toWorker: (frames) => effects.toWorker(frames),
+        answered: (job, body) => this.#answer(job, body),
         dropped: (job, reason) => this.#drop(job, reason),
+        invalid: () => this.invalid("worker"),
+        event: (event) => effects.event(event),
       },
     );
   }
 
   get room(): number {
-    return this.#dispatcher.room(LOCAL);
+    return this.#dispatcher.room;
   }
 
   get cloudRoom(): number {
-    return this.#dispatcher.room(CLOUD);
+    return this.#dispatcher.roomOf(CLOUD);
   }
 
   get pending(): number {
-    return this.#dispatcher.queued + this.#dispatcher.busy + this.#atSites();
+    return this.#dispatcher.pending + this.#atSites();
   }
 
   /** @param frames routing id first */
@@ -161,24 +169,8 @@ export class FederationRules {
     this.#settle();
   }
 
-  /** Workers are Simple Pirates, which have no heartbeat. */
   workerMessage(from: Buffer, frames: readonly Buffer[]): void {
-    const command = parseFromWorker(frames);
-    if (command.kind === "invalid" || command.kind === "heartbeat" || command.dialect !== "simple") {
-      this.invalid("worker");
-      return;
-    }
-    const known = this.#dispatcher.isIdle(from) || this.#dispatcher.isBusy(from);
-    if (command.kind === "reply") {
-      const job = this.#dispatcher.complete(from, command.address);
-      if (job !== undefined) this.#answer(job, command.body);
-      else {
-        this.#counts.lateReplies += 1;
-        if (this.#dispatcher.isBusy(from) || this.#dispatcher.isIdle(from)) return;
-      }
-    }
-    if (!known) this.#effects.event({ type: "worker:joined", worker: from });
-    this.#dispatcher.ready(from);
+    this.#dispatcher.workerMessage(from, frames, 0);
     this.#settle();
   }
 
@@ -205,7 +197,7 @@ export class FederationRules {
     const job = site?.inFlight.get(keyOf(address));
     site?.inFlight.delete(keyOf(address));
     if (job === undefined || job.over) {
-      this.#counts.lateReplies += 1;
+      this.#dispatcher.lateReplies += 1;
       return;
     }
     const reason = parseErrorReply(body, name)?.reason;
@@ -239,7 +231,7 @@ export class FederationRules {
   }
 
   workerLeft(worker: Buffer): void {
-    this.#loseWorker(worker, "disconnected");
+    this.#dispatcher.workerLeft(worker, 0);
     this.#settle();
   }
 
@@ -276,6 +268,7 @@ export class FederationRules {
       queuedCloud: this.#dispatcher.queuedOf(CLOUD),
       atSites: this.#atSites(),
       ...this.#counts,
+      lateReplies: this.#dispatcher.lateReplies,
       dropped: { ...this.#dropped },
       sites: Object.fromEntries([...this.#sites].map(([name, { spare }]) => [name, spare])),
     };
@@ -345,11 +338,6 @@ export class FederationRules {
     this.#effects.event({ type: "site:left", site: name, reason, returned: jobs.length });
     for (const job of jobs) this.#dispatcher.giveBack(job);
     this.#dispatcher.dispatch();
-  }
-
-  #loseWorker(worker: Buffer, reason: "disconnected" | "unreachable"): void {
-    if (!this.#dispatcher.lost(worker) && reason === "disconnected") return;
-    this.#effects.event({ type: "worker:left", worker, reason });
   }
 
   #answer(job: Job, body: readonly Buffer[]): void {

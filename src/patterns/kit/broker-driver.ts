@@ -60,7 +60,7 @@ export interface DrivenRules<Stats> extends TimedRules {
   readonly pending: number;
   clientMessage(frames: readonly Buffer[], now: number): void;
   workerMessage(from: Buffer, frames: readonly Buffer[], now: number): void;
-  clientLeft(client: Buffer, now: number): void;
+  clientLeft(client: Buffer): void;
   workerLeft(worker: Buffer, now: number): void;
   close(): void;
   stats(): Stats;
@@ -128,7 +128,7 @@ export abstract class BrokerDriver<
         if (gate === undefined || gate.admit(frames, true))
           this.#rules.clientMessage(frames, this.#timer.now());
       },
-      left: (id) => this.#rules.clientLeft(id, this.#timer.now()),
+      left: (id) => this.#rules.clientLeft(id),
       afterBatch: () => this.changed(),
     });
     this.#workers = new RouterReader(this.#backend, {

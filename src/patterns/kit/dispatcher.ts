@@ -1,16 +1,34 @@
 /**
- * Requests, idle workers, and assignments of the brokers that give one request at a time to the least recently used
- * worker. Pure.
+ * Requests and workers of the brokers that give one request at a time to the least recently used worker. Pure.
  *
- *   request --> waiting --deliver--> in flight --complete--> replied
+ *   request --> waiting --toWorker--> in flight --its reply--> answered
  *                  ^                     |
- *                  +---- worker lost ---+--> dropped, after `maxDeliveries`
+ *                  +---- worker lost ----+--> dropped, after `maxDeliveries`
+ *
+ *   worker:  unknown --READY, or any sign of life--> idle --request--> busy
+ *               ^                                     |  <---reply-----  |
+ *               +------ silent, or its link lost -----+------------------+
+ *
+ * Busy workers are silent, as in the Guide: only idle ones send and get heartbeats, and a busy one is lost when its
+ * connection ends.
+ *
+ * Deviations from the Guide's ppqueue: a heartbeat does not make a busy worker ready, which would give it a second
+ * request; expired workers are removed first; a reply must match the worker's request.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { keyOf } from "../../core/memory.js";
 import type { FailureReason } from "./errors.js";
+import {
+  type Addressed,
+  addressedFrames,
+  type Dialect,
+  heartbeatFrames,
+  type Malformed,
+  parseFromWorker,
+} from "./worker-protocol.js";
 
 export class Job {
   /** Routing ids up to the delimiter, nearest first. */
@@ -52,11 +70,27 @@ export function reasonOf(reason: Exclude<JobDropReason, "client-left">): Failure
   return reason === "deliveries" ? "worker-lost" : "stopping";
 }
 
+/** Why a worker was removed. */
+export type PirateWorkerLeftReason =
+  | "silent"
+  | "disconnected"
+  | "unreachable"
+  /** READY with an open request: a restart. */
+  | "restarted";
+
+export const WORKER_EVENTS = {
+  "worker:joined": event<{ readonly worker: Buffer; readonly dialect: Dialect }>(),
+  "worker:left": event<{ readonly worker: Buffer; readonly reason: PirateWorkerLeftReason }>(),
+  "request:repeated": event<{ readonly client: Buffer; readonly deliveries: number }>(),
+};
+
 export interface DispatcherEffects {
-  /** @returns whether the worker could be reached */
-  deliver(worker: Buffer, job: Job): boolean;
-  unreachable(worker: Buffer): void;
+  /** @param frames routing id first @returns whether the worker could be reached */
+  toWorker(frames: readonly Buffer[]): boolean;
+  answered(job: Job, body: readonly Buffer[]): void;
   dropped(job: Job, reason: JobDropReason): void;
+  invalid(worker: Buffer, reason: Malformed): void;
+  event(event: EventsOf<typeof WORKER_EVENTS>): void;
 }
 
 export interface DispatcherOptions {
@@ -67,6 +101,27 @@ export interface DispatcherOptions {
   readonly maxDeliveries: number;
   /** Default 1. */
   readonly priorities?: number;
+  /** Default: both. */
+  readonly dialect?: Dialect | undefined;
+  /** ms after which an idle Paranoid Pirate is lost. Default: no limit. */
+  readonly silence?: number;
+}
+
+/** Idle, or with a request. */
+class Worker {
+  readonly key: string;
+  id: Buffer;
+  dialect: Dialect;
+  /** Infinite for Simple Pirates, which have no heartbeat. */
+  expiry = Number.POSITIVE_INFINITY;
+  job: Job | undefined = undefined;
+  readonly idleLink: Link<Worker> = new Link<Worker>(this);
+
+  constructor(key: string, id: Buffer, dialect: Dialect) {
+    this.key = key;
+    this.id = id;
+    this.dialect = dialect;
+  }
 }
 
 /** Routing ids of different sockets may collide. */
@@ -80,11 +135,16 @@ export class Dispatcher {
   /** By priority. Requests of lost workers go in front. */
   readonly #waiting: LinkedList<Job>[] = [];
   readonly #waitingBytes: number[] = [];
-  /** Idle workers, least recently used first. */
-  readonly #idle = new Map<string, Buffer>();
-  readonly #busy = new Map<string, Job>();
+  readonly #workers = new Map<string, Worker>();
+  /** Least recently used first. */
+  readonly #idle = new LinkedList<Worker>();
   readonly #byClient = new Map<string, Set<Job>>();
   #dispatching = false;
+  /** Time of the call in progress. */
+  protected now = 0;
+  lateReplies = 0;
+  workersLost = 0;
+  repeated = 0;
 
   constructor(options: DispatcherOptions, effects: DispatcherEffects) {
     this.#options = options;
@@ -95,20 +155,28 @@ export class Dispatcher {
     }
   }
 
+  get room(): number {
+    return this.roomOf(0);
+  }
+
+  get pending(): number {
+    return this.queued + this.busy;
+  }
+
   get queued(): number {
     return this.#waiting.reduce((sum, list) => sum + list.length, 0);
   }
 
   get idle(): number {
-    return this.#idle.size;
+    return this.#idle.length;
   }
 
   get busy(): number {
-    return this.#busy.size;
+    return this.#workers.size - this.#idle.length;
   }
 
   /** Separate bounds keep one priority from starving the others. One batch may exceed the bound of bytes. */
-  room(priority = 0): number {
+  roomOf(priority: number): number {
     const { maxQueue, maxQueueBytes } = this.#options;
     if ((this.#waitingBytes[priority] as number) >= maxQueueBytes) return 0;
     return Math.max(0, maxQueue - this.queuedOf(priority));
@@ -122,18 +190,6 @@ export class Dispatcher {
     return this.#list(priority).length;
   }
 
-  isIdle(worker: Buffer): boolean {
-    return this.#idle.has(keyOf(worker));
-  }
-
-  isBusy(worker: Buffer): boolean {
-    return this.#busy.has(keyOf(worker));
-  }
-
-  idleWorkers(): IterableIterator<Buffer> {
-    return this.#idle.values();
-  }
-
   /** Callers check `room` first. */
   accept(job: Job): void {
     const client = clientKey(job.envelope[0] as Buffer, job.priority);
@@ -145,36 +201,45 @@ export class Dispatcher {
     this.dispatch();
   }
 
-  /** Marks a worker idle. A request it still had is returned as if it were lost. */
-  ready(worker: Buffer): void {
-    const key = keyOf(worker);
-    this.#takeBack(key);
-    this.#idle.delete(key);
-    this.#idle.set(key, worker);
-    this.dispatch();
+  /** @param frames without the routing id */
+  workerMessage(from: Buffer, frames: readonly Buffer[], now: number): void {
+    this.now = now;
+    const command = parseFromWorker(frames);
+    if (command.kind === "invalid") {
+      this.#effects.invalid(from, command.reason);
+      return;
+    }
+    const dialect = command.kind === "heartbeat" ? "paranoid" : command.dialect;
+    if ((this.#options.dialect ?? dialect) !== dialect) {
+      this.#effects.invalid(from, "command");
+      return;
+    }
+    const worker = this.#workers.get(keyOf(from));
+    if (command.kind === "ready") {
+      if (worker?.job !== undefined) this.#lose(worker, "restarted");
+      this.#ready(from, dialect);
+      return;
+    }
+    if (command.kind === "reply") this.#reply(worker, command);
+    // Any sign of life of an unknown worker counts as READY: a restarted queue knows its workers at once. One that has
+    // replied is idle, and sends READY only after a silence (6/PPP).
+    if (worker === undefined || (worker.job === undefined && !worker.idleLink.linked))
+      this.#ready(from, dialect);
+    else if (worker.dialect === "paranoid") worker.expiry = this.#expiry();
   }
 
-  /**
-   * The worker stays busy until `ready`, so that the reply leaves first.
-   * @returns the finished request; `undefined` for an unknown or abandoned one
-   */
-  complete(worker: Buffer, address: Buffer): Job | undefined {
-    const key = keyOf(worker);
-    const job = this.#busy.get(key);
-    if (job === undefined || !job.address.equals(address)) return undefined;
-    this.#busy.delete(key);
-    if (job.over) return undefined;
-    this.end(job);
-    return job;
+  workerLeft(id: Buffer, now: number): void {
+    this.now = now;
+    const worker = this.#workers.get(keyOf(id));
+    if (worker !== undefined) this.#lose(worker, "disconnected");
   }
 
-  /** @returns whether the worker was known */
-  lost(worker: Buffer): boolean {
-    const key = keyOf(worker);
-    const known = this.#idle.delete(key) || this.#busy.has(key);
-    this.#takeBack(key);
-    this.dispatch();
-    return known;
+  /** Sends heartbeats to idle workers, and removes silent ones. */
+  heartbeat(): void {
+    for (const worker of [...this.#idle]) {
+      if (worker.expiry <= this.now) this.#lose(worker, "silent");
+      else if (worker.dialect === "paranoid") this.#effects.toWorker([worker.id, ...heartbeatFrames()]);
+    }
   }
 
   clientLeft(client: Buffer, priority = 0): void {
@@ -210,18 +275,20 @@ export class Dispatcher {
     if (this.#dispatching) return; // The broker may call back.
     this.#dispatching = true;
     try {
-      for (const [key, worker] of this.#idle) {
+      for (let worker = this.#idle.first; worker !== undefined; worker = this.#idle.first) {
         const job = this.#next();
         if (job === undefined) return;
-        this.#idle.delete(key);
-        job.deliveries += 1;
-        if (this.#effects.deliver(worker, job)) {
-          this.#busy.set(key, job);
+        worker.idleLink.unlink();
+        const { id, dialect, expiry } = worker;
+        const isAlive = expiry > this.now;
+        if (isAlive && this.#effects.toWorker([id, ...addressedFrames(dialect, job.address, job.body)])) {
+          job.deliveries += 1;
+          worker.job = job;
+          if (job.deliveries > 1) this.#repeated(job);
           continue;
         }
-        job.deliveries -= 1;
         this.#putBack(job);
-        this.#effects.unreachable(worker);
+        this.#lose(worker, "unreachable");
       }
     } finally {
       this.#dispatching = false;
@@ -230,17 +297,62 @@ export class Dispatcher {
 
   close(): void {
     for (const jobs of [...this.#byClient.values()]) for (const job of [...jobs]) this.#drop(job, "closed");
-    this.#idle.clear();
-    this.#busy.clear();
+    while (this.#idle.shift() !== undefined);
+    this.#workers.clear();
   }
 
-  #takeBack(key: string): void {
-    const job = this.#busy.get(key);
-    if (job === undefined) return;
-    this.#busy.delete(key);
-    if (job.over) return;
-    if (job.deliveries >= this.#options.maxDeliveries) this.#drop(job, "deliveries");
-    else this.#putBack(job);
+  #ready(id: Buffer, dialect: Dialect): void {
+    const key = keyOf(id);
+    let worker = this.#workers.get(key);
+    if (worker === undefined) {
+      worker = new Worker(key, id, dialect);
+      this.#workers.set(key, worker);
+      this.#effects.event({ type: "worker:joined", worker: id, dialect });
+    }
+    worker.id = id;
+    worker.dialect = dialect;
+    worker.expiry = dialect === "paranoid" ? this.#expiry() : Number.POSITIVE_INFINITY;
+    this.#idle.push(worker.idleLink);
+    this.dispatch();
+  }
+
+  /** The worker gets its next request after this, so that the reply leaves first. */
+  #reply(worker: Worker | undefined, { address, body }: Addressed): void {
+    const job = worker?.job;
+    if (worker === undefined || job === undefined || !job.address.equals(address)) {
+      this.lateReplies += 1;
+      return;
+    }
+    worker.job = undefined;
+    if (job.over) {
+      this.lateReplies += 1;
+      return;
+    }
+    this.end(job);
+    this.#effects.answered(job, body);
+  }
+
+  #repeated({ envelope, deliveries }: Job): void {
+    this.repeated += 1;
+    this.#effects.event({ type: "request:repeated", client: envelope[0] as Buffer, deliveries });
+  }
+
+  #expiry(): number {
+    return this.now + (this.#options.silence ?? Number.POSITIVE_INFINITY);
+  }
+
+  #lose(worker: Worker, reason: PirateWorkerLeftReason): void {
+    if (!this.#workers.delete(worker.key)) return;
+    worker.idleLink.unlink();
+    this.workersLost += 1;
+    this.#effects.event({ type: "worker:left", worker: worker.id, reason });
+    const { job } = worker;
+    worker.job = undefined;
+    if (job?.over === false) {
+      if (job.deliveries >= this.#options.maxDeliveries) this.#drop(job, "deliveries");
+      else this.#putBack(job);
+    }
+    this.dispatch();
   }
 
   #drop(job: Job, reason: JobDropReason): void {

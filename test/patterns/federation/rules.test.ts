@@ -8,7 +8,7 @@ function lonelySite(liveness: number): { rules: FederationRules; events: Federat
   const rules = new FederationRules(
     { stateInterval: 1_000, liveness, maxQueue: 10, maxQueueBytes: 1_000_000, maxDeliveries: 2 },
     {
-      request: () => true,
+      toWorker: () => true,
       reply: () => undefined,
       siteRequest: () => false, // None of them is connected.
       siteReply: () => undefined,

@@ -8,7 +8,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { CLOUD, FederationRules, LOCAL } from "../../../src/patterns/federation/rules.js";
-import { addressedFrames, readyFrames } from "../../../src/patterns/kit/worker-protocol.js";
+import { readyFrames } from "../../../src/patterns/kit/worker-protocol.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
@@ -64,12 +64,12 @@ class World {
     const rules: FederationRules = new FederationRules(
       { stateInterval: 1_000, liveness: 3, maxQueue: 100, maxQueueBytes: 1_000_000, maxDeliveries: 1_000 },
       {
-        request: (worker, address, body) => {
+        toWorker: ([worker, ...frames]) => {
           const key = String(worker);
           if (!workers.has(key)) return false;
           simulation.after(simulation.random.integer(1, 2_000), () => {
             if (!workers.has(key) || this.sites.get(name)?.rules !== rules) return;
-            rules.workerMessage(worker, addressedFrames("simple", address, body));
+            rules.workerMessage(worker as Buffer, frames);
           });
           return true;
         },

@@ -1,12 +1,14 @@
 /** Who gets a request, and how often, when workers cannot be reached or are lost. */
 import { expect, it } from "vitest";
 import { FRAME_COST } from "../../../src/core/frame-cost.js";
+import { ignore } from "../../../src/core/ignore.js";
 import { Dispatcher, Job } from "../../../src/patterns/kit/dispatcher.js";
+import { readyFrames } from "../../../src/patterns/kit/worker-protocol.js";
 
 it("room ends with the bytes of what waits, and comes back with them", () => {
   const dispatcher = new Dispatcher(
     { maxQueue: 10, maxQueueBytes: 500, maxDeliveries: 2 },
-    { deliver: () => true, unreachable: () => undefined, dropped: () => undefined },
+    { toWorker: () => true, answered: ignore, dropped: ignore, invalid: ignore, event: ignore },
   );
   const ask = (size: number, client = "c"): void =>
     dispatcher.accept(new Job([Buffer.from(client)], [Buffer.alloc(size)]));
@@ -14,15 +16,15 @@ it("room ends with the bytes of what waits, and comes back with them", () => {
   const most = 500 - 3 * ofOne;
   ask(most - 40, "a");
   ask(39, "b");
-  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([8, most - 1 + 2 * ofOne]);
+  expect([dispatcher.room, dispatcher.queuedBytes]).toEqual([8, most - 1 + 2 * ofOne]);
   ask(1, "c");
-  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([0, 500]);
+  expect([dispatcher.room, dispatcher.queuedBytes]).toEqual([0, 500]);
   dispatcher.clientLeft(Buffer.from("b"));
-  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([8, 500 - 39 - ofOne]);
-  dispatcher.ready(Buffer.from("w"));
+  expect([dispatcher.room, dispatcher.queuedBytes]).toEqual([8, 500 - 39 - ofOne]);
+  dispatcher.workerMessage(Buffer.from("w"), readyFrames("simple"), 0);
   expect([dispatcher.busy, dispatcher.queuedBytes]).toEqual([1, 1 + ofOne]);
-  dispatcher.lost(Buffer.from("w"));
+  dispatcher.workerLeft(Buffer.from("w"), 0);
   expect(dispatcher.queuedBytes).toBe(500 - 39 - ofOne);
   dispatcher.close();
-  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([10, 0]);
+  expect([dispatcher.room, dispatcher.queuedBytes]).toEqual([10, 0]);
 });
