@@ -68,11 +68,13 @@ interface Ask<T> {
   /** Of a contract; else empty. */
   readonly method: string;
   readonly options: MajordomoCallOptions | undefined;
-  /** Trace headers. */
-  readonly added: Readonly<Record<string, string>> | undefined;
-  /** Gets the function that cancels the request and rejects the call. */
-  readonly started?: (end: (error: ShoalError) => void) => void;
+  readonly started?: Started;
 }
+
+/** Gets the function that cancels the request and rejects the call. */
+type Started = (end: (error: ShoalError) => void) => void;
+
+type TraceHeaders = Readonly<Record<string, string>>;
 
 /** ms until a socket that could not be opened counts as ended. */
 const OPEN_RETRY = 1_000;
@@ -202,29 +204,18 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     }
   }
 
-  /** @internal A request whose answer the caller decodes, without one more promise. */
+  /**
+   * @internal A request whose answer the caller decodes, without one more promise.
+   * @param how `started` serves an owner who ends the request: with a signal for each, Titanic's cost a tenth more
+   */
   requestAs<T>(
     service: string,
     body: MessageLike[],
     decode: Decode<T>,
-    options?: MajordomoCallOptions,
+    how: { readonly options?: MajordomoCallOptions | undefined; readonly started?: Started } = {},
   ): Promise<T> {
     const frames = toMessage(body) as Frames;
-    return this.#request({ service, frames, decode, method: "", options, added: undefined });
-  }
-
-  /**
-   * @internal A request that its owner ends: with a signal for each, Titanic's requests cost a tenth more.
-   * @param started gets the function that ends it
-   */
-  requestUntil(
-    service: string,
-    body: MessageLike[],
-    started: (end: (error: ShoalError) => void) => void,
-  ): Promise<BodyOf<Rep>> {
-    const frames = toMessage(body) as Frames;
-    const ask = { service, frames, decode: this.#decode, method: "", options: undefined };
-    return this.#request({ ...ask, added: undefined, started });
+    return this.#request({ service, frames, decode, method: "", options: undefined, ...how });
   }
 
   /**
@@ -264,7 +255,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       decode,
       method: String(frames[0]),
       options: mergeCall(defaults, options),
-      added: undefined,
     });
     return serviceClient<C, MajordomoCallOptions>(contract, {
       request: (frames, decode, options) => this.#request(asked(frames, decode, options)),
@@ -310,7 +300,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const decode = ([status]: Buffer[]): string => String(status);
     const options = { signal: this.#asking.signal };
     const ask = { service: "mmi.service", frames: [name], decode, method: "", options };
-    const status = await this.#whole({ ...ask, added: undefined });
+    const status = await this.#whole(ask);
     if (status !== "404" || service.isKnown) return;
     process.emitWarning(
       `MajordomoClient waits for the service ${name}: the broker at ${this.stats().broker} has no worker of that name. Check the name, and that a worker runs.`,
@@ -320,7 +310,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
 
   #ask(service: string, body: BodyFor<Req>, options: MajordomoCallOptions | undefined): Ask<BodyOf<Rep>> {
     const frames = this.#encode(body);
-    return { service, frames, decode: this.#decode, method: "", options, added: undefined };
+    return { service, frames, decode: this.#decode, method: "", options };
   }
 
   #request<T>(ask: Ask<T>): Promise<T> {
@@ -330,10 +320,10 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
 
   // Apart from `#request`, which would make a scope for the function at each call.
   #observed<T>(ask: Ask<T>, operation: RequestOperation): Promise<T> {
-    return operation.endWith(operation.run(() => this.#whole({ ...ask, added: operation.added })));
+    return operation.endWith(operation.run(() => this.#whole(ask, operation.added)));
   }
 
-  #whole<T>(ask: Ask<T>): Promise<T> {
+  #whole<T>(ask: Ask<T>, added?: TraceHeaders): Promise<T> {
     const { options, decode } = ask;
     try {
       if (options !== undefined) checkCall("request", options);
@@ -341,7 +331,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       const refused = signal === undefined ? undefined : refusedWait({ signal });
       if (refused !== undefined) return refused;
       const sink = new WholeSink(decode, this.#settings.maxAnswerBytes);
-      const call = this.#submit(ask, sink);
+      const call = this.#submit(ask, sink, added);
       if (signal !== undefined) this.#endWith(signal, call, sink);
       ask.started?.((error) => {
         this.#cancel(call);
@@ -358,7 +348,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     if (operation === undefined) return this.#pieces(ask);
     try {
       return endedWith(
-        operation.run(() => this.#pieces({ ...ask, added: operation.added })),
+        operation.run(() => this.#pieces(ask, operation.added)),
         operation,
       );
     } catch (error) {
@@ -367,7 +357,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     }
   }
 
-  #pieces<T>(ask: Ask<T>): AsyncIterableIterator<T, undefined> {
+  #pieces<T>(ask: Ask<T>, added?: TraceHeaders): AsyncIterableIterator<T, undefined> {
     const { options, decode } = ask;
     if (options !== undefined) checkCall("stream", options);
     const signal = options?.signal;
@@ -383,7 +373,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       },
     });
     if (isAborted) sink.failed(new AbortedError(signal.reason));
-    else call = this.#submit(ask, sink);
+    else call = this.#submit(ask, sink, added);
     if (call !== undefined && signal !== undefined) this.#endWith(signal, call, sink);
     return sink;
   }
@@ -396,7 +386,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     sink.onDone = () => waiter.resolve(undefined as never);
   }
 
-  #submit<T>({ service, frames, options, added }: Ask<T>, sink: CallSink): Call {
+  #submit<T>({ service, frames, options }: Ask<T>, sink: CallSink, added: TraceHeaders | undefined): Call {
     this.assertOpen();
     const { timeout, retries } = this.#settings;
     const terms =

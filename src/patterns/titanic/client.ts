@@ -116,7 +116,7 @@ export class TitanicClient {
         throw invalidUuid(uuid);
       const stored = (reply: Buffer[]): string => storedOf(reply, uuid);
       const request = [uuid, service, ...frames];
-      return this.#client.requestAs(TITANIC_SERVICES.store, request, stored, options && limits);
+      return this.#client.requestAs(TITANIC_SERVICES.store, request, stored, { options: options && limits });
     } catch (error) {
       return rejectNextTurn(error);
     }
@@ -163,7 +163,7 @@ export class TitanicClient {
     try {
       // Titanic answers an invalid text with "400".
       if (typeof uuid !== "string") throw invalidUuid(uuid);
-      return this.#client.requestAs(service, [uuid], decode, options);
+      return this.#client.requestAs(service, [uuid], decode, { options });
     } catch (error) {
       return rejectNextTurn(error);
     }

@@ -178,11 +178,9 @@ export class Dispatcher {
   async #deliver(request: TitanicClaimedRequest): Promise<void> {
     let end: DeliveryEnd;
     try {
-      const reply = await this.#client.requestUntil(
-        request.service.toString(),
-        [...request.body],
-        (endCall) => this.#calls.set(request, endCall),
-      );
+      const started = (endCall: (error: ShoalError) => void): unknown => this.#calls.set(request, endCall);
+      const service = request.service.toString();
+      const reply = await this.#client.requestAs(service, [...request.body], (frames) => frames, { started });
       end = await this.#keep(request, reply);
     } catch (error) {
       end = this.#stopped ? "undelivered" : endOf(error);

@@ -25,7 +25,12 @@ it.each([
   const client = {
     events: { on: (_: string, listener: typeof joined) => (joined = listener) },
     request: () => Promise.resolve([Buffer.from("200")]), // mmi.service
-    requestUntil: (service: string, _: unknown, started: (end: (error: Error) => void) => void) => {
+    requestAs: (
+      service: string,
+      _: unknown,
+      __: unknown,
+      { started }: { started: (end: unknown) => void },
+    ) => {
       asked.push(service);
       return new Promise((_, reject) => started(reject));
     },
