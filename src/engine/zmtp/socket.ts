@@ -125,13 +125,13 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   }
 
   get relaySource(): RelaySource | undefined {
-    if (this.#conflates) return undefined;
+    if (this.#conflates || !this.#routing.isRelayed) return undefined;
     this.#relaySource ??= this.#routing.relaySource;
     return this.#relaySource;
   }
 
   get relaySink(): RelaySink | undefined {
-    if (this.#conflates) return undefined;
+    if (this.#conflates || !this.#routing.isRelayed) return undefined;
     this.#relaySink ??= this.#routing.relaySink;
     return this.#relaySink;
   }

@@ -18,6 +18,7 @@ export class PairRouting extends FairRouting {
     // Messages of a departed peer come before those of its successor.
     super(effects, false);
     this.#single = single;
+    this.isRelayed = !single;
   }
 
   get writable(): boolean {
@@ -62,10 +63,10 @@ export class PairRouting extends FairRouting {
   }
 
   override get relaySource(): RelaySource | undefined {
-    return this.#single ? undefined : this.effects.relays?.fairSource(this.in);
+    return this.effects.relays?.fairSource(this.in);
   }
 
   override get relaySink(): RelaySink | undefined {
-    return this.#single ? undefined : this.effects.relays?.pairSink(() => this.#pipe);
+    return this.effects.relays?.pairSink(() => this.#pipe);
   }
 }

@@ -10,27 +10,26 @@ import { LoadBalancer, moveToOthers } from "./queues.js";
 import type { RoutingEffects } from "./routing.js";
 
 export class PipelineRouting extends FairRouting {
-  readonly #out = new LoadBalancer();
+  protected readonly out = new LoadBalancer();
   readonly #sends: boolean;
   readonly #receives: boolean;
-  readonly #single: boolean;
 
   /** @param single the types with single-frame messages are not relayed */
   constructor(effects: RoutingEffects, sends: boolean, receives: boolean, single = false) {
     super(effects);
-    this.#single = single;
+    this.isRelayed = !single;
     this.#sends = sends;
     this.#receives = receives;
   }
 
   get writable(): boolean {
-    return this.#sends && this.#out.next() !== undefined;
+    return this.#sends && this.out.next() !== undefined;
   }
 
   override add(pipe: Pipe): void {
     super.add(pipe);
     if (!this.#sends) return;
-    this.#out.add(pipe);
+    this.out.add(pipe);
     this.effects.routingOnWritable();
   }
 
@@ -40,11 +39,11 @@ export class PipelineRouting extends FairRouting {
 
   override removed(pipe: Pipe): void {
     super.removed(pipe);
-    this.#out.remove(pipe);
+    this.out.remove(pipe);
   }
 
   override released(pipe: Pipe, released: boolean): void {
-    this.#out.remove(pipe);
+    this.out.remove(pipe);
     if (!released && this.#sends) this.room(pipe);
   }
 
@@ -58,24 +57,24 @@ export class PipelineRouting extends FairRouting {
   }
 
   override room(pipe: Pipe): void {
-    this.#out.add(pipe);
+    this.out.add(pipe);
     super.room(pipe);
   }
 
   override awaited(): void {
-    this.#out.awaited();
+    this.out.awaited();
   }
 
   offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
-    const pipe = this.#out.send(message, undefined, transfer);
+    const pipe = this.out.send(message, undefined, transfer);
     return pipe === undefined ? OfferResult.Mute : OfferResult.Accepted;
   }
 
   override get relaySource(): RelaySource | undefined {
-    return this.#receives && !this.#single ? this.effects.relays?.fairSource(this.in) : undefined;
+    return this.#receives ? this.effects.relays?.fairSource(this.in) : undefined;
   }
 
   override get relaySink(): RelaySink | undefined {
-    return this.#sends && !this.#single ? this.effects.relays?.balancedSink(this.#out) : undefined;
+    return this.#sends ? this.effects.relays?.balancedSink(this.out) : undefined;
   }
 }

@@ -114,12 +114,10 @@ export class RadioRouting extends Routing {
 }
 
 export class DishRouting extends SubscribeRouting implements EngineSubscriptions {
+  override isRelayed = false;
+
   constructor(effects: RoutingEffects) {
     super(effects, true);
-  }
-
-  override get relaySource(): undefined {
-    return undefined;
   }
 
   override wants(group: Buffer): boolean {

@@ -10,37 +10,32 @@
 import { randomStart } from "../../../core/random.js";
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
-import { LoadBalancer, moveToOthers } from "./queues.js";
-import { Routing } from "./routing.js";
+import { PipelineRouting } from "./pipeline.js";
+import { moveToOthers } from "./queues.js";
+import type { RoutingEffects } from "./routing.js";
 
 const EMPTY = Buffer.alloc(0);
 const PLAIN = [EMPTY];
 
-export class RequestRouting extends Routing {
-  readonly #out = new LoadBalancer();
+export class RequestRouting extends PipelineRouting {
   #asking = false;
   #asked: Pipe | undefined = undefined;
   #askedLeft = false;
   #id = randomStart();
   #idFrame: Buffer | undefined = undefined;
   #late = 0;
+  override isRelayed = false;
 
-  get readable(): boolean {
+  constructor(effects: RoutingEffects) {
+    super(effects, true, true);
+  }
+
+  override get readable(): boolean {
     return this.#find();
   }
 
-  get writable(): boolean {
-    return (!this.#asking || this.effects.options.relaxed) && this.#out.next() !== undefined;
-  }
-
-  override add(pipe: Pipe): void {
-    super.add(pipe);
-    this.#out.add(pipe);
-    this.effects.routingOnWritable();
-  }
-
-  override joined(pipe: Pipe): void {
-    if (this.effects.options.probeRouter) pipe.send("", 0, undefined);
+  override get writable(): boolean {
+    return (!this.#asking || this.effects.options.relaxed) && super.writable;
   }
 
   /** Unsent requests go over the next connection. */
@@ -50,14 +45,8 @@ export class RequestRouting extends Routing {
 
   override removed(pipe: Pipe): void {
     super.removed(pipe);
-    this.#out.remove(pipe);
     // A released pipe's queue moves to another pipe.
     if (!pipe.released || pipe.out.messages === 0) this.#left(pipe);
-  }
-
-  override released(pipe: Pipe, released: boolean): void {
-    if (released) this.#out.remove(pipe);
-    else this.room(pipe);
   }
 
   /** The request is still unsent. */
@@ -73,18 +62,9 @@ export class RequestRouting extends Routing {
     else if (this.#find()) this.effects.routingOnReadable();
   }
 
-  override room(pipe: Pipe): void {
-    this.#out.add(pipe);
-    super.room(pipe);
-  }
-
-  override awaited(): void {
-    this.#out.awaited();
-  }
-
-  offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
+  override offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
     if (this.#asking && !this.effects.options.relaxed) return OfferResult.Mute;
-    const pipe = this.#out.next();
+    const pipe = this.out.next();
     if (pipe === undefined) return OfferResult.Mute;
     this.held = undefined;
     this.#late += pipe.discard();
@@ -103,7 +83,7 @@ export class RequestRouting extends Routing {
     this.#asked = pipe;
     this.#askedLeft = false;
     try {
-      this.#out.send(message, prefix, transfer);
+      this.out.send(message, prefix, transfer);
     } catch (error) {
       this.#asking = wasAsking;
       this.#asked = askedBefore;
@@ -113,7 +93,7 @@ export class RequestRouting extends Routing {
     return OfferResult.Accepted;
   }
 
-  take(): Buffer[] | undefined {
+  override take(): Buffer[] | undefined {
     if (!this.#find()) return undefined;
     const reply = this.held as Buffer[];
     this.held = undefined;

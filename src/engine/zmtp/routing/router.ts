@@ -145,14 +145,8 @@ export class RouterRouting extends FairRouting implements PeerQueues {
  * has joined or left (`notify`). Sending an empty one closes the connection.
  */
 export class StreamRouting extends RouterRouting {
-  /** Raw bytes have no frames to relay. */
-  override get relaySource(): undefined {
-    return undefined;
-  }
-
-  override get relaySink(): undefined {
-    return undefined;
-  }
+  /** Raw bytes have no frames. */
+  override isRelayed = false;
 
   override offer(message: OutgoingMessage): OfferResult {
     if (!Array.isArray(message) || message.length < 2) return OfferResult.Unroutable;

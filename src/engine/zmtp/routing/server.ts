@@ -10,6 +10,8 @@ import type { Pipe } from "../pipe.js";
 import { RouterRouting } from "./router.js";
 
 export class ServerRouting extends RouterRouting {
+  override isRelayed = false;
+
   /** Peers do not name themselves. */
   override refuse(): undefined {
     return undefined;
@@ -24,14 +26,5 @@ export class ServerRouting extends RouterRouting {
   override offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
     if (!Array.isArray(message) || message.length !== 2) return OfferResult.Unroutable;
     return super.offer(message, transfer);
-  }
-
-  /** Types with single-frame messages are not relayed. */
-  override get relaySource(): undefined {
-    return undefined;
-  }
-
-  override get relaySink(): undefined {
-    return undefined;
   }
 }
