@@ -104,4 +104,23 @@ describe("a RADIO", () => {
     expect(radio.stats().peers).toBe(2);
     expect(memory() - before).toBeLessThan(16 * MIB);
   });
+
+  it("reports each member that leaves a group, and those of a peer that hangs up", async () => {
+    const radio = world.own(new Radio({ context }));
+    const endpoint = await world.bind(radio);
+    const heard: string[] = [];
+    radio.events.on("subscribe", ({ topic }) => heard.push(`+${topic}`));
+    radio.events.on("unsubscribe", ({ topic }) => heard.push(`-${topic}`));
+    const [one, other] = [await world.raw(endpoint), await world.raw(endpoint)];
+    for (const peer of [one, other]) {
+      await peer.handshake("DISH");
+      peer.write(command("JOIN", "g"));
+    }
+    await until(() => heard.length === 2, "both joined");
+    one.write(command("LEAVE", "g"), command("LEAVE", "other"));
+    await until(() => heard.length === 3, "one left");
+    other.socket.destroy();
+    await until(() => heard.length === 4, "the other left");
+    expect(heard).toEqual(["+g", "+g", "-g", "-g"]);
+  });
 });
