@@ -97,6 +97,16 @@ describe("a client of shoal's broker whose connection ends", () => {
     expect([ended, left()]).toEqual([[], ["forgotten"]]);
   });
 
+  it("sends again to its broker when an attempt is over: the request, or its answer, may be lost", () => {
+    const { rules, ask, negotiate, said, ended } = clientOf(["a"]);
+    negotiate(1);
+    ask("one", 1);
+    said();
+    rules.receive(1, { kind: "client-heartbeat" }, 12_000);
+    rules.tick(12_000);
+    expect([said().filter((line) => line !== "1 ?"), ended]).toEqual([["1 one"], []]);
+  });
+
   it("tries again as long as it can have no socket, though nobody asks anything", () => {
     const { rules, said } = clientOf(["a"]);
     said();
