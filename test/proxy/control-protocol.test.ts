@@ -5,20 +5,7 @@ import { parseControl } from "../../src/proxy/control-protocol.js";
 const parse = (...texts: string[]) => parseControl(texts.map((text) => Buffer.from(text)));
 
 describe("what a control socket understands", () => {
-  it.each([
-    ["PAUSE", "pause"],
-    ["RESUME", "resume"],
-    ["TERMINATE", "terminate"],
-    ["KILL", "kill"],
-    ["STATISTICS", "statistics"],
-  ])("%s", (word, action) => {
-    expect(parse(word)).toEqual({ action, as: "word", timeout: undefined });
-  });
-
-  it("JSON with a command, of which a drain may name its time", () => {
-    for (const action of ["status", "pause", "resume", "drain", "terminate", "kill"]) {
-      expect(parse(JSON.stringify({ command: action }))).toEqual({ action, as: "json", timeout: undefined });
-    }
+  it("a side of peers, and the time of a drain", () => {
     expect(parse('{"command":"peers","side":"backend"}')).toMatchObject({ action: "peers", side: "backend" });
     for (const text of ['{"command":"peers"}', '{"command":"peers","side":"capture"}'])
       expect(() => parse(text)).toThrow(InvalidArgumentError);

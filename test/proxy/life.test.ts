@@ -114,7 +114,10 @@ describe.each(ENGINES)("engine %s", (engine) => {
 
   it("refuses what does not fit its state", async () => {
     const proxy = new QueueProxy(sides);
-    expect(thrown(() => proxy.pause()).code).toBe("EFSM");
+    expect(thrown(() => proxy.pause())).toMatchObject({
+      code: "EFSM",
+      message: "A proxy that is idle cannot pause; it has to be running or paused",
+    });
     expect((await failure(proxy.drain())).code).toBe("EFSM");
     await world.start(proxy);
     expect((await failure(proxy.start())).code).toBe("EFSM");

@@ -34,7 +34,12 @@ describe("the proxy's wire forms", () => {
     const rows = tableUnder("spec/proxy.md", "Control protocol");
     const words = codes(rows[0]?.[0] as string).concat(codes(rows[1]?.[0] as string));
     expect(words).toHaveLength(5);
-    for (const word of words) expect(parseControl([Buffer.from(word)])).toMatchObject({ as: "word" });
+    for (const word of words)
+      expect(parseControl([Buffer.from(word)])).toEqual({
+        action: word.toLowerCase(),
+        as: "word",
+        timeout: undefined,
+      });
     const [, pause, peers, drain] = rows.slice(2).map(([cell]) => codes(cell as string));
     const names = ["status", "pause", ...(pause as string[]).slice(1)];
     expect(names).toEqual(["status", "pause", "resume", "terminate", "kill"]);
