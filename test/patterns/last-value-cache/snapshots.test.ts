@@ -51,27 +51,6 @@ describe("Snapshots", () => {
     expect(sent).toEqual(["x:b", "done b 1", "x:a", "done a 1", "x:c", "done c 1", "x:b", "done b 1"]);
   });
 
-  it("leaves a joiner that has no room aside, holds up nobody for it, and goes on where it was", () => {
-    const { snapshots, sent, full } = create({ max: 2 });
-    snapshots.request("", "slow");
-    snapshots.step(1);
-    full.add("slow");
-    snapshots.step(1);
-    expect(snapshots.stats()).toMatchObject({ waiting: 1, parked: 1 });
-    expect([snapshots.busy, snapshots.room]).toEqual([false, 2]);
-    snapshots.request("a", "x");
-    snapshots.request("c", "slow");
-    expect(snapshots.room).toBe(1);
-    while (snapshots.busy) snapshots.step(10);
-    expect(sent).toEqual(["slow:a", "x:a", "done a 1"]);
-    full.clear();
-    snapshots.ready("slow");
-    snapshots.ready("slow");
-    while (snapshots.busy) snapshots.step(10);
-    expect(sent.slice(3)).toEqual(["slow:b", "slow:c", "slow:d", "done  4", "slow:c", "done c 1"]);
-    expect(snapshots.stats()).toMatchObject({ waiting: 0, parked: 0, done: 3, abandoned: 0 });
-  });
-
   it("keeps no more for a joiner without room than what it has, however often it subscribes and cancels", () => {
     const { snapshots, full, unwanted } = create();
     snapshots.request("a", "x");

@@ -118,38 +118,6 @@ describe("ValueCache", () => {
     expect(texts(cache.get("a") ?? [])).toEqual(["a", "other"]);
   });
 
-  it("reports each changed topic to a store once, and the removal of a topic that it reported", () => {
-    const { cache, update } = create({}, true);
-    update("a", "1");
-    update("a", "2");
-    update("b", "1");
-    expect(cache.pending).toBe(2);
-    const first = cache.takeChanges(10);
-    expect(first.changed.map(({ name }) => name)).toEqual(["a", "b"]);
-    expect([cache.pending, first.removed]).toEqual([0, []]);
-    cache.delete("a");
-    update("c", "1");
-    cache.delete("c"); // The store never heard of it.
-    expect(cache.takeChanges(10)).toMatchObject({ removed: ["a"], changed: [] });
-    cache.delete("b");
-    update("b", "3");
-    expect(cache.takeChanges(10)).toMatchObject({ removed: [], changed: [{ name: "b" }] });
-  });
-
-  it("reports again what a store could not keep, unless it is out of date", () => {
-    const { cache, update } = create({}, true);
-    for (const topic of ["a", "b"]) update(topic, "1");
-    const changes = cache.takeChanges(10);
-    cache.delete("b");
-    cache.putBack(changes);
-    const again = cache.takeChanges(10);
-    expect(again.changed.map(({ name }) => name)).toEqual(["a"]);
-    expect(again.removed).toEqual(["b"]);
-    update("b", "2");
-    cache.putBack(again);
-    expect(cache.takeChanges(10)).toMatchObject({ removed: [], changed: [{ name: "a" }, { name: "b" }] });
-  });
-
   it("removes a topic that a store could not remove, and that came and went again meanwhile", () => {
     const { cache, update } = create({}, true);
     update("a", "1");
