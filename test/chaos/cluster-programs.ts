@@ -188,6 +188,16 @@ isCalm = () => {
   const inStep = node.members().flatMap(({ tags }) => tags.filter((tag) => tag.startsWith("in-step-")));
   return inStep.some((tag) => node.member(tag.slice(8))?.endpoints.map !== undefined);
 };
+// Numbers never go back, at anybody's.
+const reader = new CloneClient(node.resolver({ has: ["map"] }), { heartbeatInterval: 200, liveness: 3 });
+const numbers = new Map();
+let back = 0;
+void (async () => {
+  for await (const { key, value } of reader.watch("", { maxQueue: 1_000_000 })) {
+    if (Number(value) < (numbers.get(key) ?? 0)) back++;
+    numbers.set(key, Number(value));
+  }
+})();
 const acknowledged = new Map();
 await work(4, async (n, lane) => {
   await map.set("/" + lane + "/" + (n % 1_000), String(n));
@@ -198,7 +208,7 @@ const late = new CloneClient(node.resolver({ has: ["map"] }), { heartbeatInterva
 await late.ready();
 let lost = 0;
 for (const [key, value] of acknowledged) if (String(late.get(key)) !== value) lost++;
-await report({ keys: acknowledged.size, lost });`,
+await report({ keys: acknowledged.size, lost, back });`,
   ),
 };
 

@@ -8,9 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
-import { FreelanceClient } from "../../../src/patterns/freelance/client.js";
 import { Blows, PATIENCE } from "../../chaos/blows.js";
-import { until, within } from "../../contract/support/wait.js";
+import { until } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 
 /** ms that one test may take. */
@@ -32,14 +31,6 @@ const server = new BinaryStarServer(([n]) => n + " " + role, {
 server.events.on("state:changed", ({ state }) => console.log(state));
 await server.bind("clients", endpoint);
 await server.bind("state", state);
-`;
-
-const FREELANCE = `
-import { FreelanceServer } from "shoal/patterns";
-const [endpoint] = process.argv.slice(1);
-const server = new FreelanceServer(([n]) => n + " done");
-await server.bind(endpoint);
-console.log("ready");
 `;
 
 let folder = "";
@@ -158,38 +149,6 @@ test(
     expect(blows.total).toBe(BLOWS);
     expect(work.answered).toBeGreaterThan(blows.total * 2);
     for (const child of Object.values(servers)) expect((await child.kill()).stdout).not.toContain("fenced");
-  },
-  LIMIT,
-);
-
-test(
-  "servers of a freelance client that are killed again and again cost no request",
-  async () => {
-    const endpoints = ["a", "b", "c"].map((name) => `ipc://${join(folder, name)}`);
-    const servers = endpoints.map((endpoint) => run(FREELANCE, [endpoint]));
-    await Promise.all(servers.map((server) => within(server.heard("ready"), "a server", PATIENCE)));
-    const client = new FreelanceClient(endpoints, {
-      timeout: 15_000,
-      attemptTimeout: 300,
-      socketOptions: { reconnectMaxInterval: 100 },
-    });
-    clients.push(client);
-    const work = load((body) => client.request(body));
-    const blows = new Blows();
-    for (let round = 0; round < BLOWS; round++) {
-      const index = round % 3;
-      await until(() => client.servers().every(({ alive }) => alive), "all servers are alive", PATIENCE);
-      const before = work.answered;
-      await kill(servers[index] as Child);
-      blows.add("server killed");
-      await until(() => work.answered > before, "an answer without it", PATIENCE);
-      servers[index] = run(FREELANCE, [endpoints[index] as string]);
-    }
-    await work.stop();
-    blows.tell("freelance");
-    expect(blows.total).toBe(BLOWS);
-    expect(work.answered).toBeGreaterThan(blows.total);
-    expect(client.stats()).toMatchObject({ failures: 0, pending: 0 });
   },
   LIMIT,
 );
