@@ -1,243 +1,157 @@
 /**
- * Three sites in simulated time: workers that die, sites that crash and come back, links between sites that are cut,
- * brokers of pairs that cease to serve for a while.
- *
- * Invariants, while a site lives: each request that it accepted ends with exactly one reply, once a worker lives
- * anywhere it can reach; replies go to the peer that asked; what it queues is bounded by what was asked; nothing is
- * passed on twice.
+ * Three sites in a simulated world: workers that die, sites that are killed and come back, links between sites that are cut or
+ * reset, brokers of pairs that cease to serve for a while. While a site lives, each request that it accepted ends with exactly one
+ * reply, at the peer that asked, once a worker lives anywhere that it can reach; what it queues is bounded by what was asked.
  */
-import { describe, expect, it } from "vitest";
-import { CLOUD, FederationRules, LOCAL } from "../../../src/patterns/federation/rules.js";
-import { readyFrames } from "../../../src/patterns/kit/worker-protocol.js";
-import { RulesTimer } from "../../../src/testing/rules-timer.js";
-import type { Simulation } from "../../../src/testing/simulation.js";
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
+import { expect, it } from "vitest";
+import { Dealer } from "../../../src/index.js";
+import { FederatedBroker } from "../../../src/patterns/federation/index.js";
+import { PirateWorker } from "../../../src/patterns/pirate/index.js";
+import { simulate } from "../../../src/testing/index.js";
+import { LONG } from "../../support/long.js";
 
 const NAMES = ["A", "B", "C"] as const;
 const STORM = 15_000;
 const END = 60_000;
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-interface Living {
-  readonly rules: FederationRules;
-  readonly timer: RulesTimer;
-  readonly workers: Set<string>;
-  /** Accepted and not answered: who asked, by what was asked. */
-  readonly open: Map<string, string>;
+interface Site {
+  broker: FederatedBroker | undefined;
+  /** Its clients, which end with it. Their routing ids may be names of sites, too. */
+  clients: Dealer[];
+  /** What was asked and not answered. */
+  readonly open: Set<string>;
+  /** What was not when the broker ceased to serve, which sends no answers then. */
+  readonly dropped: Set<string>;
   serving: boolean;
 }
 
-class World {
-  readonly sites = new Map<string, Living>();
-  readonly #cut = new Set<string>();
-  #count = 0;
-  #incarnation = 0;
-
-  constructor(readonly simulation: Simulation) {}
-
-  /** Between two sites: what is sent arrives if both ends and the link are as they were. */
-  #between(from: string, to: string, what: string, arrive: (there: Living) => void): boolean {
-    const there = this.sites.get(to);
-    if (there === undefined || this.#cut.has(link(from, to))) return false;
-    this.simulation.note(`${from} -> ${to}: ${what}`);
-    const here = this.sites.get(from);
-    this.simulation.after(this.simulation.random.integer(1, 30), () => {
-      if (this.sites.get(to) !== there || this.sites.get(from) !== here || this.#cut.has(link(from, to)))
-        return;
-      arrive(there);
-      there.timer.update();
-    });
-    return true;
-  }
-
-  start(name: string): void {
-    const { simulation } = this;
-    simulation.note(`${name} is up`);
-    // Its connections are new ones: a site that had not noticed the end of the old ones does now.
-    for (const { rules } of this.sites.values()) {
-      rules.siteLeft(name);
-      rules.askingSiteLeft(Buffer.from(name));
+it("every accepted request is answered exactly once while its site lives", {
+  timeout: LONG ? 1_200_000 : 120_000,
+}, async () => {
+  await simulate({ seed: 1, runs: LONG ? 250 : 8, network: { latency: [1, 30] } }, async (world) => {
+    const { random } = world;
+    const sites = new Map<string, Site>();
+    const wrong: string[] = [];
+    let count = 0;
+    const listen = async (client: Dealer, { open, dropped }: Site): Promise<void> => {
+      for await (const [, body] of client)
+        if (!open.delete(String(body)) && !dropped.delete(String(body)))
+          wrong.push(`a reply to nobody, or twice: ${body}`);
+    };
+    const start = (name: string): void => {
+      if (world.node(name).running) return;
+      const site: Site = {
+        broker: undefined,
+        clients: [],
+        open: new Set(),
+        dropped: new Set(),
+        serving: true,
+      };
+      sites.set(name, site);
+      world.node(name).start(async () => {
+        const gate = {
+          isServing: () => site.serving,
+          admit: (message: Buffer[]) => {
+            if (!site.serving) site.open.delete(String(message.at(-1)));
+            return site.serving;
+          },
+          passTo: () => undefined,
+        };
+        const broker = new FederatedBroker(name, { stateInterval: 1_000, maxDeliveries: 1_000, gate });
+        site.broker = broker;
+        for (const [at, side] of (["frontend", "backend", "cloud", "state"] as const).entries())
+          await broker.bind(side, `tcp://*:${5_001 + at}`);
+        for (const other of NAMES)
+          if (other !== name)
+            broker.join({ name: other, cloud: `tcp://${other}:5003`, state: `tcp://${other}:5004` });
+      });
+      const clients = world.node(`clients-${name}`);
+      if (clients.running) clients.kill();
+      clients.start(() => {
+        for (const routingId of ["c1", name === "A" ? "B" : "A"]) {
+          const client = new Dealer({ routingId });
+          client.connect(`tcp://${name}:5001`);
+          site.clients.push(client);
+          void listen(client, site);
+        }
+      });
+    };
+    const hire = (name: string): string => {
+      const worker = `w${++count}`;
+      world.node(worker).start(() => {
+        const handler = async ([body]: Buffer[]): Promise<Buffer> => {
+          await sleep(random.integer(1, 2_000));
+          return body as Buffer;
+        };
+        new PirateWorker(`tcp://${name}:5002`, handler, { dialect: "simple", reconnectInterval: 50 });
+      });
+      return worker;
+    };
+    const ask = (name: string): void => {
+      const site = sites.get(name) as Site;
+      if (!world.node(name).running || !site.serving || site.clients.length === 0) return;
+      const asked = `r${++count}`;
+      site.open.add(asked);
+      const client = random.pick(site.clients);
+      void world.node(`clients-${name}`).run(() => client.send(["", asked]));
+    };
+    const check = (): void => {
+      for (const name of NAMES) {
+        if (!world.node(name).running) continue;
+        const stats = sites.get(name)?.broker?.stats();
+        if (stats === undefined) continue;
+        const { queuedLocal, busyWorkers, atSites, requestsLocal, repliesLocal } = stats;
+        expect(requestsLocal - repliesLocal, name).toBeLessThanOrEqual(queuedLocal + busyWorkers + atSites);
+      }
+    };
+    for (const name of NAMES) start(name);
+    const things: (() => void)[] = [];
+    for (let i = random.integer(1, 6); i > 0; i--) {
+      const worker = hire(random.pick(NAMES));
+      if (random.chance(0.5)) things.push(() => world.node(worker).kill());
     }
-    const workers = new Set<string>();
-    const open = new Map<string, string>();
-    const id = Buffer.from(name);
-    let living: Living | undefined;
-    const rules: FederationRules = new FederationRules(
-      { stateInterval: 1_000, liveness: 3, maxQueue: 100, maxQueueBytes: 1_000_000, maxDeliveries: 1_000 },
-      {
-        toWorker: ([worker, ...frames]) => {
-          const key = String(worker);
-          if (!workers.has(key)) return false;
-          simulation.after(simulation.random.integer(1, 2_000), () => {
-            if (!workers.has(key) || this.sites.get(name)?.rules !== rules) return;
-            rules.workerMessage(worker as Buffer, frames);
-          });
-          return true;
-        },
-        reply: (envelope, body) => {
-          const asked = String(body[0]);
-          simulation.note(`${name}: reply to ${asked}`);
-          expect(open.get(asked), "a reply to nobody, or the wrong one, or twice").toBe(String(envelope[0]));
-          open.delete(asked);
-        },
-        siteRequest: (site, address, body) =>
-          this.#between(name, site, `request ${body}`, ({ rules: there }) => {
-            there.request([id, address], body, CLOUD);
-          }),
-        siteReply: ([site, address], body) => {
-          if (!(living?.serving ?? true))
-            expect(String(body), "an answer of one that stands by").toMatch(/^shoal.error/);
-          this.#between(name, String(site), `reply ${body}`, ({ rules: there }) => {
-            there.siteReplied(name, address as Buffer, body);
-          });
-        },
-        publish: (capacity) => {
-          for (const other of NAMES) {
-            if (other === name) continue;
-            this.#between(name, other, `state ${capacity}`, ({ rules: there }) => {
-              there.siteState(name, capacity, simulation.now);
+    for (let i = random.integer(5, 40); i > 0; i--) things.push(() => ask(random.pick(NAMES)));
+    for (let i = random.integer(0, 5); i > 0; i--)
+      things.push(() => {
+        const name = random.pick(NAMES);
+        const other = random.pick(NAMES.filter((site) => site !== name));
+        const later = world.advance(random.integer(1, 8_000));
+        random.pick([
+          () => {
+            if (world.node(name).running) world.node(name).kill();
+            void later.then(() => start(name));
+          },
+          () => {
+            world.cut(name, other);
+            void later.then(() => world.heal(name, other));
+          },
+          () => world.reset(name, other),
+          () => {
+            const site = sites.get(name) as Site;
+            site.serving = false;
+            for (const asked of site.open) site.dropped.add(asked);
+            site.open.clear();
+            void later.then(() => {
+              site.serving = true;
             });
-          }
-        },
-        isServing: () => living?.serving ?? true,
-        event: (event) => simulation.note(`${name}: ${event.type}`),
-      },
-      simulation.now,
-      Buffer.from([++this.#incarnation]),
-    );
-    living = { rules, timer: new RulesTimer(simulation, rules), workers, open, serving: true };
-    this.sites.set(name, living);
-  }
-
-  /** The other broker of its pair serves from now on, or does not any more. */
-  serve(name: string, serving: boolean): void {
-    const site = this.sites.get(name);
-    if (site === undefined) return;
-    this.simulation.note(`${name} ${serving ? "serves" : "stands by"}`);
-    site.serving = serving;
-  }
-
-  crash(name: string): void {
-    this.simulation.note(`${name} is down`);
-    this.sites.get(name)?.timer.stop();
-    this.sites.delete(name);
-    for (const other of NAMES) if (other !== name) this.#part(name, other);
-  }
-
-  /** A connection between two sites ends; each hears of it now or never, when it is silent. */
-  #part(a: string, b: string): void {
-    for (const [here, there] of [
-      [a, b],
-      [b, a],
-    ] as const) {
-      const site = this.sites.get(here);
-      if (site === undefined || this.simulation.random.chance(0.3)) continue;
-      site.rules.siteLeft(there);
-      site.rules.askingSiteLeft(Buffer.from(there));
+          },
+        ])();
+      });
+    const schedule = things.map((run) => ({ at: random.next() * STORM, run }));
+    for (const { at, run } of schedule.sort((a, b) => a.at - b.at)) {
+      await world.advance(Math.max(0, at - world.now));
+      run();
+      check();
     }
-  }
-
-  cut(a: string, b: string): void {
-    this.simulation.note(`${a} | ${b}: cut`);
-    this.#cut.add(link(a, b));
-  }
-
-  heal(a: string, b: string): void {
-    this.simulation.note(`${a} | ${b}: healed`);
-    this.#cut.delete(link(a, b));
-    this.#part(a, b); // A connection that was cut for long is a new one afterwards: what was on its way is gone.
-    for (const site of [a, b]) {
-      const rules = this.sites.get(site)?.rules;
-      rules?.siteLeft(site === a ? b : a);
+    await world.advance(STORM + 8_000 - world.now);
+    hire(random.pick(NAMES));
+    await world.advance(END + 40 * 2_000);
+    check();
+    for (const [name, { open, broker }] of sites) {
+      expect([...open], `unanswered at ${name}`).toEqual([]);
+      expect(broker?.stats()).toMatchObject({ queuedLocal: 0, atSites: 0 });
     }
-  }
-
-  addWorker(name: string): string {
-    const worker = `w${++this.#count}`;
-    const site = this.sites.get(name);
-    site?.workers.add(worker);
-    site?.rules.workerMessage(Buffer.from(worker), readyFrames("simple"));
-    return worker;
-  }
-
-  removeWorker(name: string, worker: string): void {
-    const site = this.sites.get(name);
-    if (site?.workers.delete(worker)) site.rules.workerLeft(Buffer.from(worker));
-  }
-
-  ask(name: string): void {
-    const site = this.sites.get(name);
-    if (site === undefined || !site.serving) return; // The gate has it.
-    const asked = `r${++this.#count}`;
-    // Routing ids that are sites' names, too: a client may be called so.
-    const client = this.simulation.random.pick(["c1", "c2", "A", "B"]);
-    site.open.set(asked, client);
-    this.simulation.note(`${name}: ${client} asks ${asked}`);
-    site.rules.request([Buffer.from(client)], [Buffer.from(asked)], LOCAL);
-    this.check(site);
-  }
-
-  check({ rules, open }: Living): void {
-    const { queuedLocal, busyWorkers, atSites, requestsLocal, repliesLocal } = rules.stats();
-    expect(requestsLocal - repliesLocal, "the accounts").toBe(open.size);
-    expect(open.size).toBeLessThanOrEqual(queuedLocal + busyWorkers + atSites);
-  }
-}
-
-function link(a: string, b: string): string {
-  return [a, b].sort().join();
-}
-
-describe("a federation's rules", () => {
-  it(
-    "answer every accepted request exactly once while its site lives",
-    () => {
-      runSchedules(
-        (simulation) => {
-          const { random } = simulation;
-          const world = new World(simulation);
-          for (const name of NAMES) world.start(name);
-          for (let i = random.integer(1, 6); i > 0; i--) {
-            const name = random.pick(NAMES);
-            const worker = world.addWorker(name);
-            if (random.chance(0.5))
-              simulation.at(random.integer(0, STORM), () => world.removeWorker(name, worker));
-          }
-          for (let i = random.integer(5, 40); i > 0; i--) {
-            const name = random.pick(NAMES);
-            simulation.at(random.integer(0, STORM), () => world.ask(name));
-          }
-          for (let i = random.integer(0, 4); i > 0; i--) {
-            const begin = random.integer(0, STORM - 1);
-            const end = random.integer(begin, STORM);
-            const name = random.pick(NAMES);
-            const other = random.pick(NAMES.filter((site) => site !== name));
-            if (random.chance(0.5)) {
-              simulation.at(begin, () => world.sites.has(name) && world.crash(name));
-              simulation.at(end, () => !world.sites.has(name) && world.start(name));
-            } else {
-              simulation.at(begin, () => world.cut(name, other));
-              simulation.at(end, () => world.heal(name, other));
-            }
-          }
-          for (let i = random.integer(0, 3); i > 0; i--) {
-            const name = random.pick(NAMES);
-            const begin = random.integer(0, STORM - 1);
-            simulation.at(begin, () => world.serve(name, false));
-            simulation.at(random.integer(begin, STORM), () => world.serve(name, true));
-          }
-          // A worker may have come to where nobody serves.
-          for (const name of NAMES) simulation.at(STORM, () => world.serve(name, true));
-          simulation.at(STORM, () => world.addWorker(random.pick([...world.sites.keys()])));
-          simulation.run(END + 40 * 2_000);
-          for (const [name, site] of world.sites) {
-            world.check(site);
-            expect([...site.open.keys()], `unanswered at ${name}`).toEqual([]);
-            expect(site.rules.stats()).toMatchObject({ queuedLocal: 0, atSites: 0 });
-          }
-        },
-        { count: 90 },
-      );
-    },
-    SCHEDULES_TIMEOUT,
-  );
+    expect(wrong).toEqual([]);
+  });
 });

@@ -1,4 +1,4 @@
-/** Servers and clients of the three models stand still for longer than clients wait: another server answers. */
+/** Servers of the three models are killed, reset and cut off, and they and clients stand still for longer than clients wait: another server answers. */
 import { expect, it } from "vitest";
 import {
   FreelanceClient,
@@ -18,7 +18,7 @@ const ATTEMPT = 200;
 /** ms of a client's stall, and of a server's, at most. */
 const LONGEST = 2_500;
 const LONGEST_OF_SERVER = 8_000;
-/** ms for which a client runs between two stalls of it. Of the servers one runs at any time. */
+/** ms for which a node runs between two faults of it. Of the servers one runs at any time. */
 const RUNS = 2_000;
 const TIMEOUT = 10_000;
 /** ms of a request at most: its client stood still once, and the servers that it asked one after the other did. */
@@ -33,7 +33,7 @@ function clientOf(model: FreelanceModel): FreelanceShotgunClient | FreelanceFail
 
 it.each(
   LONG ? ([1, 2, 3] as const) : ([3] as const),
-)("model %i: each request has its own reply, and none waits for a server that stands still", {
+)("model %i: each request has its own reply, and none waits for a server that is killed, cut off or stands still", {
   timeout: LONG ? 600_000 : 120_000,
 }, async (model) => {
   await simulate({ seed: 7, runs: LONG ? 100 : 1, network: { latency: [1, 10] } }, async (world) => {
@@ -41,24 +41,32 @@ it.each(
     const wrong: string[] = [];
     let isOver = false;
     let answered = 0;
-    for (const [at, name] of SERVERS.entries())
+    const serve = (name: string): void => {
       world.node(name).start(async () => {
-        const identity = model === 3 ? { identity: ENDPOINTS[at] } : {};
+        const identity = model === 3 ? { identity: `tcp://${name}:5000` } : {};
         const server = new FreelanceServer(([text]) => `re ${String(text)}`, { model, ...identity });
         await server.bind("tcp://*:5000");
       });
+    };
+    SERVERS.forEach(serve);
+    const clients: ReturnType<typeof clientOf>[] = [];
     for (const name of CLIENTS)
       world.node(name).start(async () => {
         const client = clientOf(model);
-        for (let k = 0; !isOver; k++) {
-          const from = performance.now();
-          const [reply] = await client.request(`${name}.${k}`);
-          const took = performance.now() - from;
-          if (String(reply) !== `re ${name}.${k}`) wrong.push(`${name}.${k}: ${String(reply)}`);
-          if (took > LATE) late.push(`${name}.${k} after ${took} ms`);
-          answered += 1;
-          await new Promise((resolve) => setTimeout(resolve, 20));
-        }
+        clients.push(client);
+        const ask = async (lane: number): Promise<void> => {
+          for (let k = 0; !isOver; k++) {
+            const text = `${name}.${lane}.${k}`;
+            const from = performance.now();
+            const [reply] = await client.request(text);
+            const took = performance.now() - from;
+            if (String(reply) !== `re ${text}`) wrong.push(`${text}: ${String(reply)}`);
+            if (took > LATE) late.push(`${text} after ${took} ms`);
+            answered += 1;
+            await new Promise((resolve) => setTimeout(resolve, 60));
+          }
+        };
+        await Promise.all([0, 1, 2].map(ask));
       });
     const freeAt = new Map<string, number>();
     for (let i = 0; i < STALLS; i++) {
@@ -70,13 +78,31 @@ it.each(
       if (names.length === 0) continue;
       const name = world.random.pick(names);
       const ms = world.random.integer(100, isServer ? LONGEST_OF_SERVER : LONGEST);
-      world.node(name).stall(ms);
-      freeAt.set(name, world.now + ms + (isServer ? 0 : RUNS));
+      // A server that is back is another one until its clients have found it.
+      freeAt.set(name, world.now + ms + RUNS);
+      const what = isServer ? world.random.integer(0, 3) : 0;
+      if (what === 1) {
+        world.node(name).kill();
+        void world.advance(ms).then(() => serve(name));
+      } else if (what === 2) {
+        for (const client of CLIENTS) world.cut(name, client);
+        void world.advance(ms).then(() => {
+          for (const client of CLIENTS) world.heal(name, client);
+        });
+      } else world.node(name).stall(ms);
+      world.reset(world.random.pick(SERVERS), world.random.pick(CLIENTS));
     }
     await world.advance(LONGEST_OF_SERVER);
     isOver = true;
     await world.advance(TIMEOUT);
     expect([late, wrong]).toEqual([[], []]);
     expect(answered).toBeGreaterThan(500);
+    for (const client of clients) {
+      expect(client.stats()).toMatchObject({ pending: 0 });
+      if (client instanceof FreelanceClient)
+        expect(client.servers().map(({ alive, asked }) => [alive, asked])).toEqual(
+          SERVERS.map(() => [true, 0]),
+        );
+    }
   });
 });
