@@ -1,10 +1,10 @@
 /** The pair on real sockets: who serves, who takes over, and what clients see of it. */
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../../src/core/clock.js";
-import { Dealer, type EndpointSource, json, Publisher, type Raw } from "../../../src/index.js";
+import { Dealer, json, Publisher, type Raw } from "../../../src/index.js";
 import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
 import { BinaryStarServer, type BinaryStarServerEvent } from "../../../src/patterns/binary-star/server.js";
-import { BinaryStar, type BinaryStarStateName } from "../../../src/patterns/binary-star/star.js";
+import type { BinaryStarStateName } from "../../../src/patterns/binary-star/star.js";
 import type { RequestHandler } from "../../../src/patterns/kit/handler-jobs.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
@@ -323,50 +323,6 @@ describe("a server", () => {
     await server.close();
     expect(await failure(server.ready())).toMatchObject({ code: "EBADF" });
     expect(server.closed).toBe(true);
-  });
-
-  test("finds its peer by a source, hears it while that has none, and follows it", async () => {
-    let publish: (list: string[]) => void = () => undefined;
-    const source: EndpointSource = {
-      async *endpoints(signal) {
-        const lists: string[][] = [[]];
-        let wake: () => void = () => undefined;
-        publish = (list) => {
-          lists.push(list);
-          wake();
-        };
-        signal.addEventListener("abort", () => wake());
-        while (!signal.aborted) {
-          while (lists.length > 0) yield lists.shift() as string[];
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-        }
-      },
-    };
-    const links = { primary: ipc(), backup: ipc() };
-    const primary = keep(new BinaryStar({ role: "primary", peer: source, heartbeatInterval: HEARTBEAT }));
-    const refused = new Promise((resolve) => primary.events.once("endpoint:refused", resolve));
-    await primary.bind(links.primary);
-    const first = keep(new BinaryStar({ role: "backup", peer: links.primary, heartbeatInterval: HEARTBEAT }));
-    await first.bind(links.backup);
-    expect(primary.stats().peer).toBeUndefined();
-    publish(["nonsense", links.backup]);
-    await until(() => primary.stats().peer === "passive", "the backup stands by");
-    expect(await refused).toMatchObject({ endpoint: "nonsense" });
-    publish([]);
-    const { statesReceived } = primary.stats();
-    await until(() => primary.stats().statesReceived > statesReceived + 5, "its states are heard");
-    expect(primary.stats().peer).toBe("passive");
-    await first.close();
-    const again = ipc();
-    const second = keep(
-      new BinaryStar({ role: "backup", peer: links.primary, heartbeatInterval: HEARTBEAT }),
-    );
-    await second.bind(again);
-    await until(() => primary.stats().peer === undefined, "the first is silent");
-    publish([again]);
-    await until(() => primary.stats().peer === "passive", "the second stands by");
   });
 
   test("is ready when it is decided who serves, not before", async () => {

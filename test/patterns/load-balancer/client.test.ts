@@ -12,16 +12,9 @@ import {
   type ServiceError,
 } from "../../../src/patterns/index.js";
 import { errorReply } from "../../../src/patterns/kit/errors.js";
-import { until, within } from "../../contract/support/wait.js";
+import { failure, until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";
-
-async function thrown(call: Promise<unknown>): Promise<unknown> {
-  return call.then(
-    (value) => expect.fail(`gave ${String(value)}`),
-    (error: unknown) => error,
-  );
-}
 
 const makeFolder = removeAfterEach();
 const kept = closeAfterEach();
@@ -126,7 +119,7 @@ describe("a load balancer's client", () => {
         await socket.send([client, id, empty, ...errorReply("stopping")] as Buffer[]);
     })();
     const client = kept(new LoadBalancerClient(endpoint, { retries: 1 }));
-    expect(await thrown(client.request("x"))).toMatchObject({ code: "ERR_SERVICE", reason: "stopping" });
+    expect(await failure(client.request("x"))).toMatchObject({ code: "ERR_SERVICE", reason: "stopping" });
     expect(client.stats()).toMatchObject({ retries: 1, errors: 1, pending: 0, inFlight: 0 });
   });
 
@@ -180,7 +173,7 @@ describe("a load balancer's client", () => {
     await until(() => joined.length === 2, "both connections");
     const controller = new AbortController();
     client.events.once("request:retried", () => controller.abort());
-    const call = thrown(client.request("x", { signal: controller.signal }));
+    const call = failure(client.request("x", { signal: controller.signal }));
     await first.socket.receive();
     await first.socket.close({ linger: 0 });
     expect(await call).toMatchObject({ code: "ABORT_ERR" });
@@ -214,7 +207,7 @@ describe("a load balancer's client", () => {
     write = () => {
       write = () => controller.abort();
       within.push(client.request("second"));
-      within.push(thrown(client.request(Buffer.alloc(300_001), { signal: controller.signal })));
+      within.push(failure(client.request(Buffer.alloc(300_001), { signal: controller.signal })));
     };
     const first = client.request(Buffer.alloc(300_000));
     const got: number[] = [];
@@ -237,16 +230,16 @@ describe("a load balancer's client", () => {
       new LoadBalancerClient(endpoint, { maxPending: 3, maxPendingBytes: most, maxInFlight: 1 }),
     );
     const controller = new AbortController();
-    const aborted = thrown(client.request("abcd", { signal: controller.signal }));
+    const aborted = failure(client.request("abcd", { signal: controller.signal }));
     const second = client.request("efgh");
-    expect(await thrown(client.request("ijk"))).toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+    expect(await failure(client.request("ijk"))).toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
     const third = client.request("ij");
-    expect(await thrown(client.request(""))).toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+    expect(await failure(client.request(""))).toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
     expect(String((await socket.receive()).at(-1))).toBe("abcd");
     expect(client.stats()).toMatchObject({ inFlight: 1, pending: 3, pendingBytes: most });
     controller.abort();
     expect(await aborted).toMatchObject({ code: "ABORT_ERR" });
-    expect(await thrown(client.request("x", { timeout: 1 }))).toMatchObject({ code: "ETIMEDOUT" });
+    expect(await failure(client.request("x", { timeout: 1 }))).toMatchObject({ code: "ETIMEDOUT" });
     void third.catch(() => undefined);
     void second.catch(() => undefined);
   });
@@ -257,18 +250,18 @@ describe("a load balancer's client", () => {
     const call = client.request("x");
     const frames = await socket.receive();
     const drained = client.drain();
-    expect(await thrown(client.request("y"))).toMatchObject({ code: "EAGAIN" });
+    expect(await failure(client.request("y"))).toMatchObject({ code: "EAGAIN" });
     await socket.send(frames);
     expect(String(await call)).toBe("x");
     await drained;
     await client.close();
-    expect(await thrown(client.request("y"))).toMatchObject({ code: "EBADF" });
+    expect(await failure(client.request("y"))).toMatchObject({ code: "EBADF" });
   });
 
   it("has nothing in flight once it is closed", async () => {
     const { socket, endpoint } = await router();
     const client = kept(new LoadBalancerClient(endpoint));
-    const asked = thrown(client.request("x"));
+    const asked = failure(client.request("x"));
     await socket.receive();
     expect(client.stats().inFlight).toBe(1);
     await client.close();

@@ -41,6 +41,8 @@ describe("docs/patterns/sequenced.md", () => {
     expect(parseMeta(largest)).toMatchObject({ stream: 0xffff_ffff, sequence: Number.MAX_SAFE_INTEGER });
     const stamp = sequencedStamp([Buffer.from("topic"), meta, Buffer.from("body")]);
     expect(stamp).toMatchObject({ source: PUBLISHER, sequence: 7, time: TIME / 1_000 });
+    for (const bad of [[meta], [meta, Buffer.from("body")], [Buffer.from("topic"), meta]])
+      expect(sequencedStamp(bad)).toBeUndefined();
   });
 
   it("a replay request, an answer and its end", () => {

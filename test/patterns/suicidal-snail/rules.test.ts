@@ -1,8 +1,6 @@
 /** How late is late: baselines, drift, patience and queues, by a clock held in the hand. */
 import { describe, expect, it } from "vitest";
-import { encodeMeta } from "../../../src/patterns/kit/sequence-meta.js";
 import { type LatenessLimits, LatenessRules } from "../../../src/patterns/suicidal-snail/lateness-rules.js";
-import { sequencedStamp } from "../../../src/patterns/suicidal-snail/options.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
@@ -102,15 +100,6 @@ describe("the verdict", () => {
     rules.reset();
     expect(rules.assess(5_000, 0, 100)).toBe("suspect");
     expect(arrive(10, 1_010)).toBeGreaterThan(900); // The baseline stays.
-  });
-});
-
-describe("the stamp of sequenced messages", () => {
-  it("is in the second frame; anything else is none", () => {
-    const [topic, body] = [Buffer.from("t"), Buffer.from("x")];
-    const meta = encodeMeta(Buffer.alloc(16, 0x41), 9, 3, 2_000);
-    expect(sequencedStamp([topic, meta, body])).toEqual({ source: "A".repeat(16), time: 2, sequence: 3 });
-    for (const bad of [[topic], [topic, body], [topic, meta]]) expect(sequencedStamp(bad)).toBeUndefined();
   });
 });
 
