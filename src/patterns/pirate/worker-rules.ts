@@ -93,7 +93,9 @@ export class WorkerRules {
   /** Time to reconnect (waiting), or to give up the queue (idle). */
   #deadline = Number.POSITIVE_INFINITY;
   #nextBeat = Number.POSITIVE_INFINITY;
-  #connected = false;
+  #link: "none" | "up" | "down" = "none";
+  /** The last reply waits for the next link. */
+  #owesReply = false;
   readonly #counts: WorkerCounts;
 
   /** @param random from 0 up to 1. @param counts perhaps of several connections */
@@ -114,16 +116,26 @@ export class WorkerRules {
   }
 
   start(now: number): void {
-    this.#connected = false;
+    this.#link = "none";
+    this.#owesReply = false;
     this.#effects.open();
-    this.#announce(now);
+    this.#effects.ready();
+    this.#idle(now);
   }
 
   connected(now: number): void {
-    const again = this.#connected;
-    this.#connected = true;
-    // A restarted queue may not know this worker. A busy one sends READY afterwards.
-    if (again && this.#state === "idle") this.#announce(now);
+    // A restarted queue may not know this worker. It takes a waiting reply for READY, too, and would give the request that
+    // follows the reply away at the READY.
+    if (this.#link !== "none" && this.#state === "idle") {
+      if (!this.#owesReply) this.#effects.ready();
+      this.#idle(now);
+    }
+    this.#link = "up";
+    this.#owesReply = false;
+  }
+
+  disconnected(): void {
+    this.#link = "down";
   }
 
   receive(command: QueueCommand, now: number): void {
@@ -151,6 +163,7 @@ export class WorkerRules {
   finished(address: Buffer, body: readonly Buffer[], now: number): void {
     if (this.#state !== "working") return;
     this.#counts.replies += 1;
+    this.#owesReply = this.#link === "down";
     this.#effects.reply(address, body);
     this.#idle(now);
   }
@@ -166,7 +179,8 @@ export class WorkerRules {
       return;
     }
     if (now >= this.#nextBeat) {
-      this.#effects.heartbeat();
+      // One that waits for a link would come before READY.
+      if (this.#link !== "down") this.#effects.heartbeat();
       this.#nextBeat = now + this.#options.heartbeatInterval;
     }
   }
@@ -180,11 +194,6 @@ export class WorkerRules {
     this.#state = "closed";
     this.#deadline = Number.POSITIVE_INFINITY;
     this.#nextBeat = Number.POSITIVE_INFINITY;
-  }
-
-  #announce(now: number): void {
-    this.#effects.ready();
-    this.#idle(now);
   }
 
   #idle(now: number): void {

@@ -296,6 +296,7 @@ class Connection {
     dealer.events.on("peer:leave", () => {
       if (this.#dealer !== dealer) return;
       this.isJoined = false;
+      this.#rules.disconnected();
       if (this.#draining.hasStarted) setImmediate(() => void this.close(0));
     });
     dealer.events.on("peer:join", () => {

@@ -239,4 +239,19 @@ describe("a worker", () => {
     rules.connected(4);
     expect(said()).toEqual(["handle"]);
   });
+
+  it("says one thing first on a new connection, by which a restarted queue gives it a request", () => {
+    const { rules, said } = workerOf();
+    rules.connected(1);
+    rules.receive(REQUEST, 2);
+    rules.disconnected();
+    rules.finished(REQUEST.address, [], 3);
+    rules.tick(2_000);
+    rules.connected(2_001);
+    expect(said()).toEqual(["open", "ready", "handle", "reply"]);
+    rules.disconnected();
+    rules.tick(4_000);
+    rules.connected(4_001);
+    expect(said()).toEqual(["ready"]);
+  });
 });
