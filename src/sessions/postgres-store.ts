@@ -48,6 +48,7 @@ export type PostgresSessionStoreOptions = Given<typeof OPTIONS>;
 
 /** Makes the table once when machines start together. */
 const CREATE_LOCK = 7_401_925;
+const SERIALIZABLE = "BEGIN ISOLATION LEVEL SERIALIZABLE";
 const KEY_LOCK = 7_401_926;
 const LOCKS = 64;
 /** PostgreSQL's codes for serialization failures and deadlocks. */
@@ -77,14 +78,18 @@ export class PostgresSessionStore implements SessionStore {
     const settings = checkOptions("PostgresSessionStore", OPTIONS, options);
     const { table, isolation } = settings;
     const database = new PostgresDatabase("A store of sessions in PostgreSQL", "shoal sessions", settings);
+    // CockroachDB refuses to make a table in a transaction that reads committed rows.
+    const begin =
+      isolation === "serializable"
+        ? SERIALIZABLE
+        : `${READ_COMMITTED}; SELECT pg_advisory_xact_lock(${CREATE_LOCK})`;
     try {
       await database.transaction(async (client) => {
-        if (isolation === "locks") await client.query("SELECT pg_advisory_xact_lock($1)", [CREATE_LOCK]);
         await client.query(`CREATE SEQUENCE IF NOT EXISTS ${table}_version`);
         await client.query(
           `CREATE TABLE IF NOT EXISTS ${table} (k text COLLATE "C" PRIMARY KEY, n bigint NOT NULL, v bytea NOT NULL)`,
         );
-      });
+      }, begin);
     } catch (error) {
       await database.close();
       throw error;
@@ -122,9 +127,7 @@ export class PostgresSessionStore implements SessionStore {
 
   async commit(checks: readonly SessionStoreCheck[], writes: readonly SessionStoreWrite[]): Promise<boolean> {
     try {
-      const begin = this.#isSerializable
-        ? "BEGIN ISOLATION LEVEL SERIALIZABLE"
-        : lock([...checks, ...writes]);
+      const begin = this.#isSerializable ? SERIALIZABLE : lock([...checks, ...writes]);
       return await this.#database.transaction((client) => this.#write(client, checks, writes), begin);
     } catch (error) {
       if (isConflict(error)) return false;

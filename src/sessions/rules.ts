@@ -459,9 +459,12 @@ export function settle(view: View, handle: SessionHandle, progress: Progress): S
   const found = owned(view, handle);
   const { id } = handle;
   const keyOf = (number: number): string => keys.message(id, found.life, number);
-  view.need([...acknowledged, ...old].map(keyOf));
+  // Below the head a full session's messages were dropped.
+  const isThere = (number: number): boolean => number >= found.head;
+  view.need([...acknowledged, ...old].filter(isThere).map(keyOf));
   let { count, bytes } = found;
   const take = (number: number): boolean => {
+    if (!isThere(number)) return false;
     const key = keyOf(number);
     const kept = view.get(key);
     if (kept === undefined) return false;

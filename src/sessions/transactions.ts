@@ -134,6 +134,7 @@ export class Transactions {
       } catch (error) {
         if (!(error instanceof StoreError) || error.reason !== "outcome-unknown") throw error;
         failure = error;
+        known.clear();
       }
       // Messages are removed, but never change. Reading them again can take longer than other servers' commits.
       for (const [key, value] of known)

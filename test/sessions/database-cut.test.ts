@@ -27,8 +27,8 @@ async function listen(
   return { server, endpoint: await server.bind("tcp://127.0.0.1:0") };
 }
 
-function client(endpoints: string | readonly string[], id: string): SessionClient {
-  const made = new SessionClient(endpoints, { id, timeout: -1, reconnectMaxInterval: 100 });
+function client(endpoints: string | readonly string[], id: string, maxQueue?: number): SessionClient {
+  const made = new SessionClient(endpoints, { id, timeout: -1, reconnectMaxInterval: 100, maxQueue });
   opened.push(made);
   return made;
 }
@@ -108,6 +108,36 @@ describe("a server of sessions", () => {
     (await both.receive()).acknowledge();
     await removed;
     expect({ tries, reads }).toEqual({ tries: 7, reads: 1 });
+  });
+
+  it("acknowledges at its second try a message that another server has dropped since the first", async () => {
+    const store = new MemorySessionStore();
+    const [{ endpoint }, other] = [await listen(store), await listen(store)];
+    const reader = client(endpoint, "reader", 1);
+    await reader.subscribe("t");
+    const writer = client(other.endpoint, "writer");
+    await writer.publish("t", "first");
+    const first = await reader.receive();
+    const commit = store.commit.bind(store);
+    let tries = 0;
+    const done = new Promise<void>((settled) => {
+      store.commit = async (checks, writes) => {
+        if (!writes.some(({ key, value }) => key.startsWith("s/") && value !== undefined) || tries < 0)
+          return commit(checks, writes);
+        const number = ++tries;
+        if (number === 1) {
+          tries = -1; // The writer's commit is another server's.
+          await writer.publish("t", "second");
+          tries = 1;
+        }
+        const isDone = await commit(checks, writes);
+        if (isDone) settled();
+        return isDone;
+      };
+    });
+    first.acknowledge();
+    await done;
+    expect(tries).toBe(2);
   });
 
   it("refuses a store whose commit returns neither true nor false", async () => {
