@@ -345,13 +345,14 @@ export class Dispatcher {
     if (!this.#workers.delete(worker.key)) return;
     worker.idleLink.unlink();
     this.workersLost += 1;
-    this.#effects.event({ type: "worker:left", worker: worker.id, reason });
     const { job } = worker;
     worker.job = undefined;
     if (job?.over === false) {
       if (job.deliveries >= this.#options.maxDeliveries) this.#drop(job, "deliveries");
       else this.#putBack(job);
     }
+    // A listener may close the broker, which waits for requests that are queued or at a worker.
+    this.#effects.event({ type: "worker:left", worker: worker.id, reason });
     this.dispatch();
   }
 

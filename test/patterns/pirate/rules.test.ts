@@ -14,7 +14,7 @@ const READY = [Buffer.from([1])];
 const BEAT = [Buffer.from([2])];
 const EMPTY = Buffer.alloc(0);
 
-function queueOf() {
+function queueOf(onEvent: (event: PirateQueueEvent) => void = () => undefined) {
   const log: string[] = [];
   const events: PirateQueueEvent["type"][] = [];
   const gone = new Set<string>();
@@ -30,7 +30,10 @@ function queueOf() {
         return true;
       },
       toClient: ([client, , ...body]) => log.push(`${client}<=${body.join()}`),
-      event: ({ type }) => events.push(type),
+      event: (event) => {
+        events.push(event.type);
+        onEvent(event);
+      },
     },
     0,
   );
@@ -58,6 +61,19 @@ describe("a queue", () => {
     expect(queue.said()).toEqual(["w<a:1"]);
     queue.reply("w", "a", "one");
     expect(queue.said()).toEqual(["a<=one", "w<b:2"]);
+  });
+
+  it("has a lost worker's request to serve, when a listener to that asks", () => {
+    const pending: number[] = [];
+    const queue = queueOf(({ type }) => {
+      if (type === "worker:left") pending.push(queue.rules.pending);
+    });
+    queue.worker("w");
+    queue.worker("x");
+    queue.client("a", "1");
+    queue.rules.workerLeft(Buffer.from("w"), 0);
+    expect(pending).toEqual([1]);
+    expect(queue.said()).toEqual(["w<a:1", "x<a:1"]);
   });
 
   it("sends no heartbeats, and no request, to a worker that is dead", () => {

@@ -24,6 +24,12 @@ export class SubscriptionIndex<S extends object> {
   readonly #bySubscriber = new Map<S, Own>();
   readonly #lengths = new LengthSet();
   readonly #long = new LongPrefixes();
+  readonly #isMatched: boolean;
+
+  /** @param isMatched `false`: `match` is not called, and its table of long prefixes takes no memory */
+  constructor(isMatched = true) {
+    this.#isMatched = isMatched;
+  }
 
   get size(): number {
     return this.#byPrefix.size;
@@ -67,7 +73,7 @@ export class SubscriptionIndex<S extends object> {
     if (subscribers === undefined) {
       this.#byPrefix.set(prefix, subscriber);
       this.#lengths.add(prefix.length);
-      if (prefix.length > SHORT_PREFIX) this.#long.add(prefix);
+      if (this.#isMatched && prefix.length > SHORT_PREFIX) this.#long.add(prefix);
       return "first";
     }
     if (subscribers instanceof Set) subscribers.add(subscriber);
