@@ -152,7 +152,11 @@ export class BrokerRequests {
     // A stopping worker returns requests without a handler.
     if (reason === "stopping") this.drains(worker);
     if (reason === "stopping" && request.over === undefined) this.#giveToOthers(request, now);
-    else this.replies.fail(request, toReason(reason), text, details);
+    else {
+      // Not kept: the client may send it again.
+      if (reason === "duplicate" && request.over === undefined) this.replies.breakOff(request, reason, text);
+      this.replies.fail(request, toReason(reason), text, details);
+    }
     this.offer(worker, now);
   }
 

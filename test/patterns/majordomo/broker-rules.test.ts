@@ -287,6 +287,23 @@ describe("a request", () => {
     expect(rules.stats()).toMatchObject({ requests: 1, duplicates: 2 });
   });
 
+  it("that its worker got later by another broker is forgotten, and delivered when it comes again", () => {
+    hear("w1", 0, ...encode("worker", readyOf("w1", 1)));
+    sentTo("w1");
+    for (const now of [0, 1]) {
+      askWithId("c1", now, 1);
+      const [[head]] = sentTo("w1") as [Buffer[]];
+      expect(toldTo("c1")).toEqual([]);
+      hear(
+        "w1",
+        now,
+        ...encode("worker", failureOf((head as Buffer).readUInt32BE(7), "duplicate", "Later.")),
+      );
+      expect(toldTo("c1")).toEqual(["7|duplicate|Later."]);
+    }
+    expect(rules.stats()).toMatchObject({ requests: 2, failed: 2, inFlight: 0, duplicates: 0 });
+  });
+
   it("of a client that is silent is dropped, visibly", () => {
     askWithId("c1", 0, 1);
     for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);

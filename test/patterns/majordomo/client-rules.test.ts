@@ -107,6 +107,17 @@ describe("a client of shoal's broker whose connection ends", () => {
     expect([said().filter((line) => line !== "1 ?"), ended]).toEqual([["1 one"], []]);
   });
 
+  it("sends again what a worker got later by a broker that it has left, while attempts are left", () => {
+    const { rules, ask, negotiate, said, ended } = clientOf(["a"]);
+    negotiate(1);
+    ask("one", 1);
+    said();
+    rules.receive(1, failureOf(1, "duplicate"), 5);
+    expect([said(), ended]).toEqual([["1 one"], []]);
+    rules.receive(1, failureOf(1, "duplicate"), 6);
+    expect([said(), ended]).toEqual([[], ["one duplicate"]]);
+  });
+
   it("tries again as long as it can have no socket, though nobody asks anything", () => {
     const { rules, said } = clientOf(["a"]);
     said();
