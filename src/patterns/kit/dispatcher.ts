@@ -221,8 +221,8 @@ export class Dispatcher {
       return;
     }
     if (command.kind === "reply") this.#reply(worker, command);
-    // Any sign of life of an unknown worker counts as READY: a restarted queue knows its workers at once. One that has
-    // replied is idle, and sends READY only after a silence (6/PPP).
+    // Any sign of life of an unknown worker counts as READY: a restarted queue knows its workers at once. A worker that
+    // has replied is idle, and sends READY only after a silence (6/PPP).
     if (worker === undefined || (worker.job === undefined && !worker.idleLink.linked))
       this.#ready(from, dialect);
     else if (worker.dialect === "paranoid") worker.expiry = this.#expiry();

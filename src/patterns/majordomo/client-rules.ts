@@ -188,8 +188,8 @@ export class ClientRules {
         const isStopping = input.reason === "stopping" && connection.isExtended;
         // The call was sent to another broker since.
         if (call === undefined || call.connection !== connection) this.counters.late += 1;
-        else if (input.reason === "duplicate" && connection.isExtended && call.pieces === 0 && !call.final) {
-          // A worker got it later by a broker that this client has left. Sent again, this broker's delivery is the newest.
+        else if (input.reason === "duplicate" && connection.isExtended && !call.final) {
+          // A broker that this client has left delivered it later. Sent again, this broker's delivery is the newest.
           this.#sendAgain(call, now);
           this.#pump(now);
         } else if (!isStopping || !this.#askElsewhere(call, connection, now)) this.#refused(call, input, now);

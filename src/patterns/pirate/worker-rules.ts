@@ -124,8 +124,8 @@ export class WorkerRules {
   }
 
   connected(now: number): void {
-    // A restarted queue may not know this worker. It takes a waiting reply for READY, too, and would give the request that
-    // follows the reply away at the READY.
+    // A restarted queue may not know this worker. A waiting reply counts as READY, too: a second READY would cost the
+    // worker the request that follows the first.
     if (this.#link !== "none" && this.#state === "idle") {
       if (!this.#owesReply) this.#effects.ready();
       this.#idle(now);
@@ -179,7 +179,7 @@ export class WorkerRules {
       return;
     }
     if (now >= this.#nextBeat) {
-      // One that waits for a link would come before READY.
+      // A heartbeat that waits for a link would come before READY.
       if (this.#link !== "down") this.#effects.heartbeat();
       this.#nextBeat = now + this.#options.heartbeatInterval;
     }
