@@ -566,7 +566,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     const { phase } = this.#handshake;
     const fault = this.stream.fault?.(phase === "greeting");
     if (fault !== undefined) return fault;
-    const { suspicion } = this.#handshake.mechanism;
+    const suspicion = phase === "greeting" ? "it may not speak ZMTP 3" : this.#handshake.mechanism.suspicion;
     const why = suspicion === undefined ? "" : `: ${suspicion}`;
     return { kind: "other", code: "ERR_HANDSHAKE", message: `the peer hung up during the ${phase}${why}` };
   }
