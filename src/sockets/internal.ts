@@ -16,7 +16,9 @@ import type { FrameBatch } from "../engine/frame-batch.js";
 import { isReceiveObserved, OBSERVABLE } from "./observation.js";
 import type { DeliveryResult } from "./outbox.js";
 import type { Subscriber, XPublisher } from "./pub-sub.js";
+import type { Readable } from "./readable.js";
 import type { Dealer, Router } from "./request-reply.js";
+import { FRAMES } from "./shape.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 import type { Counters } from "./stats.js";
@@ -269,6 +271,25 @@ export class Policing {
     const size = most === undefined ? own : own < 0 ? most : Math.min(own, most);
     if (size !== this.#core.getOption("maxMessageSize")) this.#core.setOption("maxMessageSize", size);
   }
+}
+
+export type Received<M> = Pick<Readable<M>, "receive" | "receiveMany">;
+
+/**
+ * Calls of a Subscriber get what `decode` makes of a message. It is called when a call takes the message.
+ *
+ * @param decode must not throw; it may close the socket. `undefined`: the call gets the next message
+ */
+export function receiveAs<M>(socket: Subscriber, decode: (message: Buffer[]) => M | undefined): Received<M> {
+  const core = socket[CORE];
+  core.shape = {
+    ...FRAMES,
+    decode(message) {
+      const decoded = decode(message);
+      return core.closed ? undefined : decoded;
+    },
+  };
+  return socket as Pick<Socket, never> as Received<M>;
 }
 
 const RESOLVED = Promise.resolve();

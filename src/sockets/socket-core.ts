@@ -109,7 +109,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   /** Made by pumps and `whenWritable`; they end at close, too. */
   readable: IdleWaits | undefined = undefined;
   writable: IdleWaits | undefined = undefined;
-  readonly #shape: MessageShape;
+  /** Patterns replace it (internal.ts). */
+  shape: MessageShape;
   readonly #takesTurns: boolean;
   /** `counters.delivered` at the last receive: the turn of REQ and REP. */
   #deliveredAtTake: number;
@@ -127,7 +128,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   ) {
     this.typeName = type;
     this.context = context;
-    this.#shape = shape;
+    this.shape = shape;
     const defaults = context.socketDefaults();
     this.options = resolveOptions(type, given, defaults);
     this.#largest = defaults.maxMessageSize;
@@ -168,12 +169,12 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   get isPlain(): boolean {
-    return !this.#takesTurns && this.#shape === FRAMES && !(OBSERVABLE && isReceiveObserved());
+    return !this.#takesTurns && this.shape === FRAMES && !(OBSERVABLE && isReceiveObserved());
   }
 
   decode(frames: Buffer[], delivered: number): unknown {
     this.#deliveredAtTake = delivered;
-    const message = this.#shape.decode(frames, this.#invalid);
+    const message = this.shape.decode(frames, this.#invalid);
     if (OBSERVABLE && isReceiveObserved() && message !== undefined) {
       const socket = this.owner.deref();
       if (socket !== undefined) observeReceive(socket, this.typeName, frames, message);
@@ -256,7 +257,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   encode(value: unknown): OutgoingMessage {
     this.assertOpen();
-    const message = this.#shape.encode(value);
+    const message = this.shape.encode(value);
     if (Array.isArray(message) && message.length > this.#mostFrames) {
       throw new InvalidArgumentError(
         `A message must have at most ${this.#mostFrames} frames; got ${message.length}`,

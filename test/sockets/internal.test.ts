@@ -2,7 +2,7 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { expect, it } from "vitest";
 import { Dealer, Publisher, Router, Subscriber } from "../../src/index.js";
-import { queuedBytesFor, readAll, readBatches } from "../../src/sockets/internal.js";
+import { queuedBytesFor, readAll, readBatches, receiveAs } from "../../src/sockets/internal.js";
 import type { ReceivedMessage } from "../../src/sockets/observation.js";
 import { until, within } from "../contract/support/wait.js";
 import { freePort } from "../support/ports.js";
@@ -200,4 +200,22 @@ it("a socket that closes does not connect again where all its messages have arri
   await dealer.close({ linger: 100 });
   expect(joins).toBe(1);
   await router.close();
+});
+
+it("gives calls what a function makes of a message, or of the next one, and nothing once that has closed it", async () => {
+  const [publisher, subscriber] = [new Publisher(), new Subscriber()];
+  subscriber.subscribe();
+  subscriber.connect(await publisher.bind("inproc://receive-as"));
+  const messages = receiveAs(subscriber, ([frame]) => {
+    if (String(frame) === "close") void subscriber.close();
+    return String(frame) === "drop" ? undefined : `${frame}!`;
+  });
+  await publisher.waitForSubscribers();
+  const calls = [messages.receive(), messages.receiveMany({ max: 1 })];
+  for (const text of ["drop", "a", "drop", "b", "drop", "c", "close", "d"]) await publisher.send(text);
+  expect(await within(Promise.all(calls), "two messages")).toEqual(["a!", ["b!"]]);
+  expect(await messages.receive()).toBe("c!");
+  await expect(messages.receive()).rejects.toMatchObject({ code: "EAGAIN" });
+  await expect(messages.receive()).rejects.toMatchObject({ code: "EBADF" });
+  await publisher.close({ linger: 0 });
 });

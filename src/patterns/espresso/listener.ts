@@ -1,14 +1,14 @@
 /** A SUB at a capture endpoint. */
 import type { WaitOptions } from "../../core/waiter.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
-import { listen, SOCKET_EVENTS, type SocketEvent } from "../../sockets/internal.js";
+import { listen, type Received, receiveAs, SOCKET_EVENTS, type SocketEvent } from "../../sockets/internal.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { ReceiveManyOptions } from "../../sockets/readable.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import type { PatternEndpoints } from "../kit/endpoint-list.js";
-import { MessageReader, untilClosed } from "../kit/message-reader.js";
+import { untilClosed } from "../kit/message-reader.js";
 import { checkEndpoints, checkOptions, type Given, object } from "../kit/options.js";
 import { type EspressoFilter, type EspressoSample, Filter, prefixesOf, sizeOf } from "./filter.js";
 import { parseTrailer } from "./protocol.js";
@@ -74,15 +74,7 @@ export interface EspressoListenerStats {
 export class EspressoListener extends Driver<SocketEvent, EspressoListenerStats> {
   readonly #socket: Subscriber;
   readonly #filter: Filter;
-  readonly #reader = new MessageReader<EspressoRecord>({
-    receive: (wait) => this.#socket.receiveMany(wait),
-    look: (batch, deliver) => {
-      for (const message of batch) {
-        const record = this.#toRecord(message);
-        if (record !== undefined) deliver(record);
-      }
-    },
-  });
+  readonly #records: Received<EspressoRecord>;
   readonly #counts = {
     received: 0,
     delivered: 0,
@@ -102,6 +94,7 @@ export class EspressoListener extends Driver<SocketEvent, EspressoListenerStats>
     this.#filter = new Filter(filter, sample);
     const prefixes = prefixesOf(filter.topics);
     this.#socket = new Subscriber({ linger: 0, ...socketOptions });
+    this.#records = receiveAs(this.#socket, (message) => this.#toRecord(message));
     listen(this.#socket, (event) => this.events.emit(event));
     try {
       this.#socket.subscribe(...prefixes);
@@ -113,17 +106,17 @@ export class EspressoListener extends Driver<SocketEvent, EspressoListenerStats>
   }
 
   /**
-   * Returns the next record. One call at a time.
+   * Waits for the next record, as a Subscriber does.
    * @throws TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the listener closes, `EBADF` once
-   *   closed; InvalidStateError `EFSM` while another call waits
+   *   closed; InvalidStateError `ERR_TOO_MANY_PENDING`
    */
   receive(options?: WaitOptions): Promise<EspressoRecord> {
-    return this.run(() => this.#reader.receive(options));
+    return this.#records.receive(options);
   }
 
   /** Returns 1 to `max` records (default 1,000), like {@link receive}. */
   receiveMany(options?: ReceiveManyOptions): Promise<EspressoRecord[]> {
-    return this.run(() => this.#reader.receiveMany(options));
+    return this.#records.receiveMany(options);
   }
 
   /** Yields records until the listener is closed. */
@@ -149,7 +142,6 @@ export class EspressoListener extends Driver<SocketEvent, EspressoListenerStats>
 
   /** @internal */
   protected async onClose(): Promise<void> {
-    this.#reader.close();
     await this.#socket.close({ linger: 0 });
   }
 

@@ -5,7 +5,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
-import { deliverNow } from "../../sockets/internal.js";
+import { deliverNow, type Received, receiveAs } from "../../sockets/internal.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { ReceiveManyOptions } from "../../sockets/readable.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
@@ -14,7 +14,7 @@ import { type BodyOf, BodyShape } from "../kit/body.js";
 import { CALL_OPTIONS, type CallOptions, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent, relaySourceEvents } from "../kit/endpoint-list.js";
-import { MessageReader, untilClosed } from "../kit/message-reader.js";
+import { untilClosed } from "../kit/message-reader.js";
 import {
   checkEndpoint,
   checkOptions,
@@ -109,7 +109,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   readonly #table: StreamTable;
   readonly #replays: ReplayRules;
   readonly #timer = new DriverTimer(Number.POSITIVE_INFINITY);
-  readonly #pulled: MessageReader<SequencedMessage<T>>;
+  readonly #received: Received<SequencedMessage<T>>;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: SequencedSubscriberOptions<T> = {}) {
@@ -128,16 +128,9 @@ export class SequencedSubscriber<T = Raw> extends Driver<
       (publisher, frames) =>
         this.#router !== undefined && deliverNow(this.#router, [publisher, ...frames]) === "sent",
     );
-    this.#pulled = new MessageReader({
-      receive: (wait) => this.#subscriber.receiveMany(wait),
-      look: (batch, deliver) => {
-        for (const frames of batch) {
-          const place = this.#table.receive(frames);
-          if (place === undefined) continue;
-          const message = this.#decode(place, frames.slice(2));
-          if (message !== undefined) deliver(message);
-        }
-      },
+    this.#received = receiveAs(this.#subscriber, (frames) => {
+      const place = this.#table.receive(frames);
+      return place && this.#decode(place, frames.slice(2));
     });
     this.#timer.start(this.#replays);
   }
@@ -188,19 +181,17 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   }
 
   /**
-   * Waits for the next message. One call at a time.
+   * Waits for the next message, as a Subscriber does.
    * @throws TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the subscriber closes, `EBADF`
-   * once closed; InvalidStateError `EFSM` while another call waits
+   * once closed; InvalidStateError `ERR_TOO_MANY_PENDING`
    */
   receive(options?: WaitOptions): Promise<SequencedMessage<T>> {
-    if (this.#pulled.waiting > 0) return this.#pulled.receive(options);
-    return this.run(() => this.#pulled.receive(options));
+    return this.#received.receive(options);
   }
 
   /** Returns 1 to `max` messages (default 1,000), like {@link receive}. */
   receiveMany(options?: ReceiveManyOptions): Promise<SequencedMessage<T>[]> {
-    if (this.#pulled.waiting > 0) return this.#pulled.receiveMany(options);
-    return this.run(() => this.#pulled.receiveMany(options));
+    return this.#received.receiveMany(options);
   }
 
   /** Yields messages until the subscriber is closed. */
@@ -259,7 +250,6 @@ export class SequencedSubscriber<T = Raw> extends Driver<
 
   protected async onClose(): Promise<void> {
     this.#timer.stop();
-    this.#pulled.close();
     this.#calls.close();
     await Promise.all([this.#subscriber.close({ linger: 0 }), this.#router?.close({ linger: 0 })]);
   }

@@ -10,12 +10,14 @@
  */
 import { refuseExtra } from "../../core/arguments.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { InvalidStateError } from "../../core/errors.js";
 import { refusedWait, type WaitOptions } from "../../core/waiter.js";
 import { runCall } from "../../sockets/calls.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
+import { type Received, receiveAs } from "../../sockets/internal.js";
 import { Subscriber } from "../../sockets/pub-sub.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { MessageReader, untilClosed } from "../kit/message-reader.js";
+import { untilClosed } from "../kit/message-reader.js";
 import { LatenessRules, type SuicidalSnailLateness, type SuicidalSnailStamp } from "./lateness-rules.js";
 import {
   EVENTS,
@@ -29,6 +31,8 @@ import {
   snailSettings,
 } from "./options.js";
 
+/** Messages read ahead: the newest of them shows how late the oldest is. */
+const BATCH = 256;
 /** Messages of one drop; later ones are assessed again. */
 const MAX_DRAIN = 100_000;
 const DRAIN_BATCH = 1_000;
@@ -36,6 +40,8 @@ const DRAIN_BATCH = 1_000;
 interface Waiting {
   readonly frames: Buffer[];
   readonly stamp: SuicidalSnailStamp;
+  /** Delivered however late. */
+  isKept: boolean;
 }
 
 /**
@@ -60,12 +66,13 @@ interface Waiting {
 export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats> {
   readonly #settings: SnailSettings;
   readonly #rules: LatenessRules;
-  readonly #reader: MessageReader<Waiting>;
-  /** Delivered however late. */
-  readonly #kept = new RingBuffer<Waiting>();
+  readonly #queue = new RingBuffer<Waiting>();
   readonly #endpoints: (string | EndpointSource)[] = [];
   readonly #prefixes: Buffer[] = [];
   #socket: Subscriber;
+  /** Of the socket. */
+  #messages: Received<Waiting>;
+  #isReading = false;
   #isLate = false;
   #quietUntil = Number.NEGATIVE_INFINITY;
   readonly #counts = { received: 0, delivered: 0, invalid: 0, late: 0, resubscribed: 0 };
@@ -78,10 +85,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     this.#settings = snailSettings(options);
     this.#rules = new LatenessRules(this.#settings);
     this.#socket = new Subscriber(this.#settings.socketOptions);
-    this.#reader = new MessageReader<Waiting>({
-      receive: (wait) => this.#socket.receiveMany(wait),
-      look: (batch, deliver) => this.#look(batch, deliver),
-    });
+    this.#messages = receiveAs(this.#socket, this.#look);
   }
 
   /**
@@ -129,7 +133,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   receive(options: WaitOptions = {}): Promise<SuicidalSnailMessage> {
     const refused = refusedWait(options, "receive");
     if (refused !== undefined) return refused;
-    if (this.#reader.waiting + this.#kept.length > 0) return this.#receive(options);
+    if (this.#queue.length > 0) return this.#receive(options);
     const wasClosed = this.closed;
     // A SuicidalSnailError must be seen.
     return runCall(
@@ -143,14 +147,24 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     const end = performance.now() + timeout;
     for (;;) {
       this.assertOpen();
-      const kept = this.#kept.shift();
-      if (kept !== undefined)
-        return this.#handOver(kept, this.#rules.latenessOf(kept.stamp, this.#settings.clock.now()));
       const left = timeout < 0 ? -1 : Math.max(0, Math.ceil(end - performance.now()));
-      const message = await this.#reader.receive({ ...options, timeout: left });
+      const message = this.#queue.shift() ?? (await this.#read({ ...options, timeout: left }));
       const now = this.#settings.clock.now();
       const lateness = this.#rules.latenessOf(message.stamp, now);
-      if (await this.#assess(message, lateness, now)) return this.#handOver(message, lateness);
+      if (message.isKept || (await this.#assess(message, lateness, now)))
+        return this.#handOver(message, lateness);
+    }
+  }
+
+  async #read(options: WaitOptions): Promise<Waiting> {
+    if (this.#isReading) throw new InvalidStateError("EFSM", "One call at a time waits for a message here");
+    this.#isReading = true;
+    try {
+      const messages = await this.#messages.receiveMany({ ...options, max: BATCH });
+      for (const message of messages) this.#queue.push(message);
+      return this.#queue.shift() as Waiting;
+    } finally {
+      this.#isReading = false;
     }
   }
 
@@ -163,7 +177,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     return {
       ...this.#counts,
       dropped: { ...this.#dropped },
-      waiting: this.#reader.waiting + this.#kept.length,
+      waiting: this.#queue.length,
       forgotten: this.#rules.forgotten,
     };
   }
@@ -172,22 +186,19 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     await this.#socket.close({ linger: 0 });
   }
 
-  #look(batch: Buffer[][], deliver: (message: Waiting) => void): void {
-    const now = this.#settings.clock.now();
-    for (const frames of batch) {
-      const stamp = this.#read(frames);
-      if (stamp === undefined) {
-        this.#counts.invalid += 1;
-        this.events.emit({ type: "message:invalid", frames: frames.length });
-        continue;
-      }
-      this.#rules.arrived(stamp, now);
-      this.#counts.received += 1;
-      deliver({ frames, stamp });
+  #look = (frames: Buffer[]): Waiting | undefined => {
+    const stamp = this.#stampOf(frames);
+    if (stamp === undefined) {
+      this.#counts.invalid += 1;
+      this.events.emit({ type: "message:invalid", frames: frames.length });
+      return undefined;
     }
-  }
+    this.#rules.arrived(stamp, this.#settings.clock.now());
+    this.#counts.received += 1;
+    return { frames, stamp, isKept: false };
+  };
 
-  #read(frames: readonly Buffer[]): ReturnType<SuicidalSnailReadStamp> {
+  #stampOf(frames: readonly Buffer[]): ReturnType<SuicidalSnailReadStamp> {
     try {
       const stamp = this.#settings.stamp(frames);
       return Number.isFinite(stamp?.time) && typeof stamp?.source === "string" ? stamp : undefined;
@@ -197,7 +208,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   async #assess(message: Waiting, lateness: number, now: number): Promise<boolean> {
-    const queued = this.#reader.waiting + this.#socket.stats().receiveQueued;
+    const queued = this.#queue.length + this.#socket.stats().receiveQueued;
     const verdict = this.#rules.assess(lateness, queued, now);
     if (verdict === "suspect") return true;
     if (verdict === "on-time") {
@@ -222,7 +233,8 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   #die(how: SuicidalSnailLateness): never {
-    this.#dropped.died += 1 + this.#reader.discard();
+    this.#dropped.died += 1 + this.#queue.length;
+    this.#queue.clear();
     this.#isDying = true;
     void this.close();
     throw new SuicidalSnailError(how);
@@ -239,14 +251,16 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
       looked += 1;
     };
     keep(first);
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) keep(next);
     while (looked < MAX_DRAIN) {
       try {
-        for (const message of await this.#reader.receiveMany({ max: DRAIN_BATCH, timeout: 0 })) keep(message);
+        for (const message of await this.#messages.receiveMany({ max: DRAIN_BATCH, timeout: 0 }))
+          keep(message);
       } catch {
         break; // Nothing waits, or it was closed.
       }
     }
-    for (const message of newest.values()) this.#kept.push(message);
+    for (const message of newest.values()) this.#queue.push(Object.assign(message, { isKept: true }));
     this.#rules.reset();
     this.#drop("newest", looked - newest.size);
   }
@@ -255,11 +269,14 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     const old = this.#socket;
     // The old socket stays if this throws.
     this.#socket = new Subscriber(this.#settings.socketOptions);
+    this.#messages = receiveAs(this.#socket, this.#look);
     this.#counts.resubscribed += 1;
     this.#rules.reset();
     for (const prefix of this.#prefixes) this.#socket.subscribe(prefix);
     for (const endpoint of this.#endpoints) this.#socket.connect(endpoint);
-    this.#drop("resubscribe", 1 + this.#reader.discard(), old.stats().receiveQueued);
+    const { length } = this.#queue;
+    this.#queue.clear();
+    this.#drop("resubscribe", 1 + length, old.stats().receiveQueued);
     await old.close({ linger: 0 });
   }
 
