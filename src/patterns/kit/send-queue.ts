@@ -1,11 +1,11 @@
 /**
  * Sends of a DEALER, or of a PUB with `noDrop`: no message is refused or lost while the socket is open.
  *
- *   send --room--> the socket            settled(true)
- *     |  mute                               ^
- *     +--> waits --the socket has room------+
+ *   send --room--> the socket            true
+ *     |  mute                             ^
+ *     +--> waits --the socket has room----+
  *            |  the socket is closed
- *            +--> settled(false)
+ *            +--> false
  *
  * The socket has the queue (sockets/outbox.ts). It has no bound here: the caller bounds its messages.
  */
@@ -14,13 +14,8 @@ import type { MessageLike } from "../../sockets/message.js";
 import type { Publisher } from "../../sockets/pub-sub.js";
 import type { Dealer } from "../../sockets/request-reply.js";
 
-export interface SendTicket {
-  /**
-   * Never called within its `send`.
-   * @param sent `false`: the socket closed before there was room
-   */
-  settled(sent: boolean): void;
-}
+/** A promise: the message waits. `false`: the socket closed before there was room. */
+export type Sending = true | Promise<boolean>;
 
 const WITHOUT_LIMIT = { timeout: -1 } as const;
 
@@ -41,23 +36,16 @@ export class SendQueue {
     return this.#waiting;
   }
 
-  /**
-   * @returns `false` if queued
-   * @throws InvalidArgumentError `EINVAL` for a message that the socket refuses
-   */
-  send(message: MessageLike[], ticket?: SendTicket): boolean {
+  /** @throws InvalidArgumentError `EINVAL` for a message that the socket refuses */
+  send(message: MessageLike[]): Sending {
     const socket = this.#socket;
-    if (socket.closed) {
-      if (ticket !== undefined) queueMicrotask(() => ticket.settled(false));
-      return false;
-    }
+    if (socket.closed) return Promise.resolve(false);
     if (socket.trySend(message)) return true;
     this.#waiting += 1;
-    socket.send(message, WITHOUT_LIMIT).then(
-      () => this.#left(ticket, true),
-      () => this.#left(ticket, false),
+    return socket.send(message, WITHOUT_LIMIT).then(
+      () => this.#left(true),
+      () => this.#left(false),
     );
-    return false;
   }
 
   /** @throws InvalidArgumentError `EINVAL` for a message that {@link send} would refuse */
@@ -65,9 +53,9 @@ export class SendQueue {
     if (!this.#socket.closed) checkMessage(this.#socket, message);
   }
 
-  #left(ticket: SendTicket | undefined, sent: boolean): void {
+  #left(sent: boolean): boolean {
     this.#waiting -= 1;
-    ticket?.settled(sent);
     if (this.#waiting === 0 && !this.#socket.closed) this.#onEmpty?.();
+    return sent;
   }
 }

@@ -501,7 +501,7 @@ class ClientSockets {
       return true;
     const frames = encode("client", message);
     this.#requests.flush(connection);
-    return queue.send(frames);
+    return queue.send(frames) === true;
   }
 
   async close(): Promise<void> {

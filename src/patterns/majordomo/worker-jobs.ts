@@ -18,7 +18,6 @@ import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import { decodeValue } from "../kit/body.js";
 import { handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.js";
-import type { SendTicket } from "../kit/send-queue.js";
 import {
   Body,
   type ClientId,
@@ -39,14 +38,11 @@ import type {
   MajordomoWorkerEvent,
   WorkerSettings,
 } from "./worker-options.js";
-import type { Delivery, SendOutcome, WorkerSession } from "./worker-rules.js";
+import type { Delivery, ReplySending, WorkerSession } from "./worker-rules.js";
 
 type Outcome = { readonly ok: true; readonly body: Body } | (Failed & { readonly ok: false });
 
-/** @param sent `false`: the connection closed with the answer in its queue */
-export type OnFlushed = (job: Job, sent: boolean) => void;
-
-export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
+export class Job implements Repeatable, MajordomoRequestContext {
   memory: ClientMemory | undefined = undefined;
   keptBytes = 0;
   readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
@@ -63,17 +59,12 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   pieces = 0;
   /** Bytes of pieces that may be sent. */
   credit = STREAM_WINDOW;
-  /** Of a queued answer. */
-  unsentBytes = 0;
   /** Set while traced. */
   operation: ProcessOperation | undefined = undefined;
-  readonly #onFlushed: OnFlushed;
   #whenGranted: (() => void) | undefined = undefined;
-  #whenSent: ((sent: boolean) => void) | undefined = undefined;
   #controller: AbortController | undefined = undefined;
 
-  constructor(session: WorkerSession, delivery: Delivery, service: string, onFlushed: OnFlushed) {
-    this.#onFlushed = onFlushed;
+  constructor(session: WorkerSession, delivery: Delivery, service: string) {
     this.session = session;
     this.delivery = delivery;
     this.service = service;
@@ -130,22 +121,6 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
     return this.credit > 0 || this.cancelled;
   }
 
-  /** Settles when a queued piece was sent; `false`: the connection closed. */
-  sent(): Promise<boolean> {
-    return new Promise((resolve) => {
-      this.#whenSent = resolve;
-    });
-  }
-
-  settled(sent: boolean): void {
-    const whenSent = this.#whenSent;
-    if (whenSent === undefined) this.#onFlushed(this, sent);
-    else {
-      this.#whenSent = undefined;
-      whenSent(sent);
-    }
-  }
-
   #wake(): void {
     const whenGranted = this.#whenGranted;
     this.#whenGranted = undefined;
@@ -160,8 +135,6 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
 
 /** Requests queued beyond what brokers may send. */
 const MAX_EXTRA = 1_000;
-
-const NO_TICKET: SendTicket = { settled: () => undefined };
 
 /** An aborted handler may stop early: its answer is not complete. */
 const CANCELLED = failed("worker-failed", "Cancelled.");
@@ -227,7 +200,7 @@ export class WorkerJobs {
   }
 
   start(session: WorkerSession, delivery: Delivery): void {
-    const job = new Job(session, delivery, this.#options.service, this.#onFlushed);
+    const job = new Job(session, delivery, this.#options.service);
     this.counters.requests += 1;
     this.#openOf(session).set(delivery.number, job);
     if (delivery.clientId === undefined || !this.#isRepeated(job, delivery.clientId)) this.#begin(job);
@@ -409,13 +382,13 @@ export class WorkerJobs {
     if (job.cancelled) return CANCELLED;
     const { cost } = body;
     if (job.delivery.dialect === Dialect.Mdp01) return UNCARRIED;
-    const outcome = job.session.reply(job, false, body);
-    if (outcome === "stale") return CANCELLED;
+    const sending = job.session.reply(job, false, body);
+    if (sending === false) return CANCELLED;
     job.pieces += 1;
     job.credit -= cost;
-    if (outcome === "sent") return undefined;
+    if (sending === true) return undefined;
     this.unsentBytes += cost;
-    const sent = await job.sent();
+    const sent = await sending;
     this.unsentBytes -= cost;
     return sent ? undefined : UNSENT;
   }
@@ -451,8 +424,8 @@ export class WorkerJobs {
     job.session = newest.session;
     job.delivery = newest.delivery;
     this.#openOf(job.session).set(job.delivery.number, job);
-    const sent = session.failure(delivery, SUPERSEDED, NO_TICKET);
-    this.counters[sent === "stale" ? "stale" : "cancelled"] += 1;
+    const sending = session.failure(delivery, SUPERSEDED);
+    this.counters[sending === false ? "stale" : "cancelled"] += 1;
   }
 
   #runNext(): void {
@@ -469,9 +442,9 @@ export class WorkerJobs {
     const { session, delivery } = job;
     this.#leave(job);
     job.failed = !outcome.ok;
-    let sending: SendOutcome = "stale";
+    let sending: ReplySending = false;
     try {
-      sending = outcome.ok ? session.reply(job, true, outcome.body) : session.failure(delivery, outcome, job);
+      sending = outcome.ok ? session.reply(job, true, outcome.body) : session.failure(delivery, outcome);
     } catch (error) {
       this.#emit({ type: "handler:failed", error });
       if (outcome !== UNFIT) {
@@ -479,10 +452,16 @@ export class WorkerJobs {
         return;
       }
     }
-    if (sending === "waits") {
-      job.unsentBytes = outcome.ok ? outcome.body.cost : outcome.text.length;
-      this.unsentBytes += job.unsentBytes;
-    } else this.#ended(job, sending === "sent");
+    if (typeof sending === "boolean") this.#ended(job, sending);
+    else void this.#awaitRoom(job, sending, outcome.ok ? outcome.body.cost : outcome.text.length);
+  }
+
+  async #awaitRoom(job: Job, sending: Promise<boolean>, bytes: number): Promise<void> {
+    this.unsentBytes += bytes;
+    const sent = await sending;
+    this.unsentBytes -= bytes;
+    this.#ended(job, sent);
+    this.#runNext();
   }
 
   /** Plain brokers' deliveries have one tag: it may be a later one's. */
@@ -492,8 +471,6 @@ export class WorkerJobs {
   }
 
   #ended(job: Job, sent: boolean): void {
-    this.unsentBytes -= job.unsentBytes;
-    job.unsentBytes = 0;
     if (job.running) {
       job.running = false;
       this.running -= 1;
@@ -503,11 +480,6 @@ export class WorkerJobs {
     else if (job.failed) this.counters.failed += 1;
     else this.counters.answered += 1;
   }
-
-  #onFlushed: OnFlushed = (job, sent) => {
-    this.#ended(job, sent);
-    this.#runNext();
-  };
 }
 
 async function left(steps: Partial<AsyncGenerator<unknown, unknown>>): Promise<void> {

@@ -11,7 +11,7 @@
  */
 
 import { backOff } from "../../core/back-off.js";
-import type { SendTicket } from "../kit/send-queue.js";
+import type { Sending } from "../kit/send-queue.js";
 import {
   type Answer,
   type AtWorker,
@@ -57,8 +57,8 @@ export interface SessionEffects {
   close(): void;
   /** Queues without room, but for heartbeats. */
   send(message: FromWorker): void;
-  /** The message is valid during the call. @returns `false` if queued; the ticket is told the outcome */
-  reply(message: Answer | Failure, ticket: SendTicket): boolean;
+  /** The message is valid during the call. */
+  reply(message: Answer | Failure): Sending;
   start(delivery: Delivery): void;
   cancel(tag: number): void;
   credit(tag: number, bytes: number): void;
@@ -68,15 +68,14 @@ export interface SessionEffects {
   fault(): void;
 }
 
-/** It is told when its queued answer was sent. */
-export interface Replying extends SendTicket {
+export interface Replying {
   readonly delivery: Delivery;
   /** Sent ones. */
   readonly pieces: number;
 }
 
-/** `stale`: the registration is over. */
-export type SendOutcome = "sent" | "waits" | "stale";
+/** `false`: the registration is over. */
+export type ReplySending = Sending | false;
 
 type State = "away" | "asking" | "ready" | "ended";
 
@@ -196,9 +195,8 @@ export class WorkerSession {
    * @param final the end of the answer, not a piece
    * @throws InvalidArgumentError `EINVAL`, without effect, for a message that the socket refuses
    */
-  reply(job: Replying, final: boolean, body: Body): SendOutcome {
-    const { delivery, pieces } = job;
-    if (!this.#isCurrent(delivery)) return "stale";
+  reply({ delivery, pieces }: Replying, final: boolean, body: Body): ReplySending {
+    if (!this.#isCurrent(delivery)) return false;
     const answer = this.#answer;
     answer.dialect = delivery.dialect;
     answer.number = delivery.number;
@@ -207,7 +205,7 @@ export class WorkerSession {
     answer.pieces = pieces;
     answer.body = body;
     try {
-      return this.#reply(answer, job);
+      return this.#reply(answer);
     } finally {
       answer.address = NO_ADDRESS;
       answer.body = NO_BODY;
@@ -215,20 +213,20 @@ export class WorkerSession {
   }
 
   /** Plain brokers get an error reply. Throws as {@link reply}. */
-  failure(delivery: Delivery, { reason, text, details }: Failed, ticket: SendTicket): SendOutcome {
-    if (!this.#isCurrent(delivery)) return "stale";
+  failure(delivery: Delivery, { reason, text, details }: Failed): ReplySending {
+    if (!this.#isCurrent(delivery)) return false;
     const { dialect, number, address } = delivery;
-    return this.#reply({ kind: "failure", dialect, number, address, reason, text, details }, ticket);
+    return this.#reply({ kind: "failure", dialect, number, address, reason, text, details });
   }
 
-  #reply(reply: Answer | Failure, ticket: SendTicket): SendOutcome {
+  #reply(reply: Answer | Failure): Sending {
     const isPiece = reply.kind === "answer" && !reply.final;
-    const outcome = this.#effects.reply(reply, ticket) ? "sent" : "waits";
-    if (isPiece) return outcome;
+    const sending = this.#effects.reply(reply);
+    if (isPiece) return sending;
     this.#inFlight -= 1;
     this.#worked = true;
     if (this.#draining && this.#inFlight === 0 && this.#dialect !== Dialect.Shoal) this.end();
-    return outcome;
+    return sending;
   }
 
   #isCurrent(delivery: Delivery): boolean {

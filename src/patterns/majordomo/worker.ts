@@ -13,7 +13,7 @@ import { Draining } from "../kit/draining.js";
 import { Driver } from "../kit/driver.js";
 import { checkSocket, EndpointList, isPermanent, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { readMessages } from "../kit/message-reader.js";
-import { SendQueue, type SendTicket } from "../kit/send-queue.js";
+import { type Sending, SendQueue } from "../kit/send-queue.js";
 import { ANSWERS, Batcher, messagesAt, takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
 import { type Answer, DIALECT_NAMES, encode, type FromWorker, MAX_CAPACITY } from "./protocol.js";
@@ -223,10 +223,9 @@ export class WorkerConnection {
         // Queued messages prove liveness as well, and leave earlier.
         if (message.kind !== "heartbeat" || this.#queue?.length === 0) this.#send(message);
       },
-      reply: (message, ticket) => {
+      reply: (message) => {
         const joins = message.kind === "answer" && this.#queue?.length === 0;
-        if (joins && this.#replies.add(undefined, message)) return true;
-        return this.#send(message, ticket);
+        return (joins && this.#replies.add(undefined, message)) || this.#send(message);
       },
       start: (delivery) => {
         delivery.receivedAt = this.#receivedAt;
@@ -308,10 +307,10 @@ export class WorkerConnection {
     return true;
   }
 
-  #send(message: FromWorker, ticket?: SendTicket): boolean {
+  #send(message: FromWorker): Sending {
     const frames = encode("worker", message);
     this.#replies.flush();
-    return this.#queue?.send(frames, ticket) ?? true;
+    return this.#queue?.send(frames) ?? true;
   }
 
   #disconnect(): void {

@@ -237,7 +237,8 @@ test("a message that is too large is refused while others wait for room, and the
   const context = new Context({ maxMessageSize: 1_000 });
   const dealer = track(new Dealer({ context, sendHighWaterMark: 1 }));
   const queue = new SendQueue(dealer);
-  expect([queue.send(["1"]), queue.send(["2"])]).toEqual([false, false]);
+  for (const text of ["1", "2"]) void queue.send([text]);
+  expect(queue.length).toBe(2);
   expect(() => queue.send(large())).toThrow(expect.objectContaining({ code: "EINVAL" }));
   const router = track(new Router());
   dealer.connect(await router.bind(AT));

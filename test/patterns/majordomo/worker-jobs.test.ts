@@ -1,7 +1,6 @@
 /** The requests in a worker's hands when their connection has no room, or their client no wish for more. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { frameCost } from "../../../src/core/frame-cost.js";
-import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
 import {
   Body,
   Command,
@@ -22,7 +21,7 @@ import { deliveryOf, idOf, NO_ID } from "./messages.js";
 /** Whether the connection has room. */
 let hasRoom: boolean;
 /** What waits for it. */
-let waiting: { message: FromWorker; ticket: SendTicket }[];
+let waiting: { message: FromWorker; settle: (sent: boolean) => void }[];
 /** Commands of the worker, and the last frame: "3 piece". */
 let said: string[];
 /** The tags of the requests that they are about. */
@@ -47,13 +46,13 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
     {
       open: () => true,
       close: () => {
-        for (const { ticket } of waiting.splice(0)) ticket.settled(false);
+        for (const { settle } of waiting.splice(0)) settle(false);
       },
       send: () => undefined,
-      reply: (message, ticket) => {
-        if (hasRoom) say(message);
-        else waiting.push({ message: { ...message }, ticket });
-        return hasRoom;
+      reply: (message) => {
+        if (!hasRoom) return new Promise((settle) => waiting.push({ message: { ...message }, settle }));
+        say(message);
+        return true;
       },
       start: (request) => jobs.start(session, request),
       cancel: (tag) => jobs.cancel(session, tag),
@@ -81,9 +80,9 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
   register();
   relieve = () => {
     hasRoom = true;
-    for (const { message, ticket } of waiting.splice(0)) {
+    for (const { message, settle } of waiting.splice(0)) {
       say(message);
-      ticket.settled(true);
+      settle(true);
     }
   };
 }
@@ -109,12 +108,13 @@ const FAILURE = Command.Failure;
 describe("a reply for which there is no room", () => {
   beforeEach(() => make(([body]) => body as Buffer));
 
-  it("keeps its handler until it has left, and the next request waits", () => {
+  it("keeps its handler until it has left, and the next request waits", async () => {
     hasRoom = false;
     give(1);
     give(2);
     expect([waiting.length, jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([1, 1, 1, frameCost(1)]);
     relieve();
+    await turns();
     expect(said).toEqual([`${FINAL} 1`, `${FINAL} 2`]);
     expect([jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([0, 0, 0]);
     expect(jobs.counters).toMatchObject({ requests: 2, answered: 2, stale: 0 });
@@ -197,12 +197,13 @@ it("a handler's thenable that settles twice, or throws afterwards, gives one ans
   expect(jobs.counters).toMatchObject({ answered: 2, failed: 0 });
 });
 
-it("no handler begins while more than maxReplyBytes wait for room", () => {
+it("no handler begins while more than maxReplyBytes wait for room", async () => {
   make(() => Buffer.alloc(600), { concurrency: 10 });
   hasRoom = false;
   for (let tag = 1; tag <= 5; tag++) give(tag);
   expect([jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([2, 3, 2 * frameCost(600)]);
   relieve();
+  await turns();
   expect(said).toHaveLength(5);
 });
 
