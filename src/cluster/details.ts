@@ -2,11 +2,12 @@
  * A member's details: tags, props, and the endpoints of its services, with a version within the node's start. They are
  * sent when they change and on request.
  *
- *   encoded: tags n 1 (length 1, tag) …   props n 1 (length 1, key, length 2, value) …   endpoints n 1 (length 1, endpoint) …
+ *   encoded: tags as texts | props as a record | endpoints as texts       (compact.ts)
  */
 import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_DETAILS, MAX_ENDPOINTS, MAX_PROPS, MAX_TAG, MAX_TAGS } from "./bounds.js";
+import { sizeOfText, sizeOfUint } from "./compact.js";
 import { isReservedTag } from "./tags.js";
 
 export interface Details {
@@ -68,11 +69,11 @@ export function tryDetails(
     return `a node can have at most ${MAX_ENDPOINTS} endpoints; got ${endpoints.length}`;
   const entries = Object.entries(props);
   if (entries.length > MAX_PROPS) return `a node can have at most ${MAX_PROPS} props; got ${entries.length}`;
-  let size = 3;
+  let size = sizeOfUint(tags.length) + sizeOfUint(2 * entries.length) + sizeOfUint(endpoints.length);
   for (const tag of tags) {
     const why = unfit(tag, MAX_TAG, 1);
     if (why !== undefined) return `tag ${quoted(tag)} ${why}`;
-    size += 1 + Buffer.byteLength(tag);
+    size += sizeOfText(tag);
   }
   if (new Set(tags).size !== tags.length) return "a tag occurs twice";
   // No prototype: a key may be "__proto__".
@@ -81,12 +82,12 @@ export function tryDetails(
     const why = unfit(key, 64, 1) ?? unfit(value, 512, 0);
     if (why !== undefined) return `prop ${quoted(key)} ${why}`;
     kept[key] = value;
-    size += 3 + Buffer.byteLength(key) + Buffer.byteLength(value);
+    size += sizeOfText(key) + sizeOfText(value);
   }
   for (const endpoint of endpoints) {
     const why = unfit(endpoint, 128, 1);
     if (why !== undefined) return `endpoint ${quoted(endpoint)} ${why}`;
-    size += 1 + Buffer.byteLength(endpoint);
+    size += sizeOfText(endpoint);
   }
   if (size > MAX_DETAILS)
     return `tags, props and endpoints have ${size} bytes; at most ${MAX_DETAILS} are allowed`;

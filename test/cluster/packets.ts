@@ -12,7 +12,11 @@ export const id = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) =>
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const u48 = fc.integer({ min: 0, max: 2 ** 48 - 1 });
 const word = fc.stringMatching(/^[a-zäß0-9._-]{1,12}$/);
-const name = fc.tuple(word, word).map(([a, b]) => `${a}@${b}`);
+// The length of the longest one takes two bytes.
+const name = fc.oneof(
+  fc.tuple(word, word).map(([a, b]) => `${a}@${b}`),
+  fc.constant(`${"n".repeat(126)}@h`),
+);
 const address = fc.tuple(word, fc.nat(65_535)).map(([host, port]) => `${host}:${port}`);
 export const details: fc.Arbitrary<Details> = fc
   .tuple(

@@ -63,7 +63,7 @@ describe("the wire form", () => {
     expect(read(changed(0, 2))).toBe("version");
     expect(read(changed(1, (bytes[1] as number) ^ 1))).toBe("bus");
     expect(read(changed(PREFIX, 99))).toBe("type");
-    expect(read(bytes.subarray(0, 20))).toBe("truncated");
+    expect(read(bytes.subarray(0, 20))).toBe("malformed");
     expect(read(changed(PREFIX + 31, 65))).toBe("updates");
     expect(read(Buffer.from(bytes).fill(0, PREFIX + 1, PREFIX + 17))).toBe("sender");
     const alive = Update.alive({ id: FROM, start: 1, count: 2, name: "a@b", address: "h:1" });

@@ -12,8 +12,8 @@
 import { isUtf8 } from "node:buffer";
 import { slice } from "../../core/memory.js";
 import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
+import { Reader, sizeOfUint, Writer, writeUint } from "../compact.js";
 import { MIN_ITEM_LIMIT } from "./bounds.js";
-import { Reader, sizeOfUint, writeUint } from "./compact.js";
 
 export const SUBTOPIC = 1;
 export const RETAIN = 2;
@@ -24,6 +24,9 @@ export const DEFINE = 32;
 export const CONTEXT = 64;
 const KNOWN = SUBTOPIC | RETAIN | CLIENT | ALIAS | DEFINE | CONTEXT;
 export const CLOSED = 0x80;
+
+/** Reused for one item at a time. */
+const out = new Writer();
 
 const CLIENT_BYTES = 4;
 const STAMP_BYTES = 8;
@@ -150,25 +153,19 @@ export function encodeDirect(
     (subtopic === undefined ? 0 : SUBTOPIC) |
     (client === 1 ? 0 : CLIENT) |
     (context === undefined ? 0 : CONTEXT);
-  const item = Buffer.allocUnsafe(sizeOfDirect(client, subtopic, data) + contextSize(context));
-  item[0] = flags;
-  let at = item.writeUInt32BE(to, 1);
-  if (client !== 1) at = item.writeUInt32BE(client, at);
-  if (subtopic !== undefined) {
-    item.set(subtopic, at);
-    at += subtopic.length;
-  }
-  if (context !== undefined) at = writeContext(item, context, at);
-  writeData(item, data, at);
-  return item;
+  out.byte(flags);
+  out.uint32(to);
+  if (client !== 1) out.uint32(client);
+  if (subtopic !== undefined) out.raw(subtopic);
+  if (context !== undefined) out.sized(context);
+  return out.finish(data);
 }
 
 /** @param client that the sender does not have */
 export function encodeClosed(client: number): Buffer {
-  const item = Buffer.allocUnsafe(1 + CLIENT_BYTES);
-  item[0] = CLOSED;
-  item.writeUInt32BE(client, 1);
-  return item;
+  out.byte(CLOSED);
+  out.uint32(client);
+  return out.take();
 }
 
 // --- Reading ---------------------------------------------------------------------------------------------------------
@@ -196,27 +193,9 @@ export class ItemReader extends Reader {
     this.failed = false;
   }
 
-  byte(): number {
-    if (this.at >= this.end) {
-      this.failed = true;
-      return 0;
-    }
-    return this.bytes[this.at++] as number;
-  }
-
   /** At most 32 bits. */
   varint(): number {
     return this.uintUpTo(0xffff_ffff);
-  }
-
-  uint32(): number {
-    if (this.at + 4 > this.end) {
-      this.failed = true;
-      return 0;
-    }
-    const value = this.bytes.readUInt32BE(this.at);
-    this.at += 4;
-    return value;
   }
 
   stamp(): number {

@@ -7,9 +7,9 @@
  * A datagram may come twice, by two interfaces: a receiver takes each of the last `MAX_SEEN_IDS` ids of a sender once.
  */
 import { LatestMap } from "../../core/collections/latest-map.js";
+import { Reader, Writer } from "../compact.js";
 import type { Member } from "../node/member.js";
 import { MAX_SEEN_IDS } from "./bounds.js";
-import { Reader, sizeOfUint, writeUint } from "./compact.js";
 
 const ID = 16;
 
@@ -78,10 +78,11 @@ export class Multicast {
   }
 }
 
+/** Reused for one datagram at a time. */
+const out = new Writer();
+
 function encodeFilter(services: readonly Member[], item: Uint8Array): Buffer {
-  const bytes = Buffer.allocUnsafe(sizeOfUint(services.length) + ID * services.length + item.length);
-  let at = writeUint(bytes, 0, services.length);
-  for (const { id } of services) at += bytes.write(id, at, "hex");
-  bytes.set(item, at);
-  return bytes;
+  out.uint(services.length);
+  for (const { id } of services) out.id(id);
+  return out.finish(item);
 }

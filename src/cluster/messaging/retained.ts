@@ -2,7 +2,7 @@
  * Retained values: a publisher's node keeps the last value of each topic published with `retain` until its process
  * ends, and sends matching ones to a new subscription with `retained`.
  *
- *   ASK    11 | question varint | filters: count varint, name × count
+ *   ASK    11 | question varint | filters texts
  *   VALUE  12 | a PUBLISH item with RETAIN: one for each topic that matches
  *   END    13 | question varint: all values were sent
  *   AGAIN  14: the receiver was lost here and missed publications
@@ -13,9 +13,9 @@ import { ignore } from "../../core/ignore.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import { withTimeout } from "../../core/waiter.js";
 import { MAX_MEMBERS } from "../bounds.js";
-import { ASK_TIMEOUT, MAX_ASK_FILTERS } from "./bounds.js";
-import { sizeOfUint, writeUint } from "./compact.js";
-import { encodeName, encodePublish, type ItemReader } from "./items.js";
+import { type Reader, Writer } from "../compact.js";
+import { ASK_TIMEOUT, MAX_ASK_FILTERS, MAX_TOPIC } from "./bounds.js";
+import { encodeName, encodePublish } from "./items.js";
 import type { NodeLinks } from "./links.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import type { Subscription } from "./subscription.js";
@@ -29,6 +29,8 @@ export const VALUE_HEADER = 1;
 /** Counted in addition to a value's data and topic. */
 const OVERHEAD = 256;
 const AGAIN = Buffer.from([RetainedItem.AGAIN]);
+/** Reused for one item at a time. */
+const out = new Writer();
 
 export interface RetainedValue {
   readonly topic: string;
@@ -315,10 +317,10 @@ function turn(): Promise<void> {
 // --- Items -----------------------------------------------------------------------------------------------------------
 
 export function encodeAsk(question: number, filters: readonly string[]): Buffer {
-  const head = Buffer.allocUnsafe(1 + sizeOfUint(question) + sizeOfUint(filters.length));
-  head[0] = RetainedItem.ASK;
-  writeUint(head, writeUint(head, 1, question), filters.length);
-  return Buffer.concat([head, ...filters.map(encodeName)]);
+  out.byte(RetainedItem.ASK);
+  out.uint(question);
+  out.texts(filters);
+  return out.take();
 }
 
 export function encodeValue({ client, topic, subtopic, stamp, data }: RetainedValue): Buffer {
@@ -328,24 +330,17 @@ export function encodeValue({ client, topic, subtopic, stamp, data }: RetainedVa
 }
 
 export function encodeEnd(question: number): Buffer {
-  const item = Buffer.allocUnsafe(1 + sizeOfUint(question));
-  item[0] = RetainedItem.END;
-  writeUint(item, 1, question);
-  return item;
+  out.byte(RetainedItem.END);
+  out.uint(question);
+  return out.take();
 }
 
 /**
  * @param reader after the question
  * @returns the filters of an ASK; `undefined`: it is malformed
  */
-export function readFilters(reader: ItemReader): string[] | undefined {
-  const count = reader.varint();
-  if (reader.failed || count > MAX_ASK_FILTERS) return undefined;
-  const filters: string[] = [];
-  for (let i = 0; i < count; i++) {
-    const filter = reader.name();
-    if (reader.failed || filterFault(filter) !== undefined) return undefined;
-    filters.push(filter);
-  }
-  return reader.at === reader.end ? filters : undefined;
+export function readFilters(reader: Reader): string[] | undefined {
+  const filters = reader.texts(MAX_ASK_FILTERS, MAX_TOPIC);
+  const isWhole = !reader.failed && reader.at === reader.end;
+  return isWhole && filters.every((filter) => filterFault(filter) === undefined) ? filters : undefined;
 }

@@ -6,7 +6,7 @@
  *   change    length · 2 + (1: added, 0: removed) uint | UTF-8
  */
 import { isAscii, isUtf8 } from "node:buffer";
-import { Reader, Writer } from "./compact.js";
+import { Reader, Writer } from "../compact.js";
 
 const RouteItem = { CHANGES: 1, ASK: 2 } as const;
 

@@ -16,9 +16,9 @@
  */
 import { isUtf8 } from "node:buffer";
 import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
+import { Reader, Writer } from "../compact.js";
 import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
 import { type ClusterChannel, isChannelName, MAX_CHANNEL } from "./channels.js";
-import { Reader, Writer } from "./compact.js";
 
 export const ServiceOp = {
   MESSAGE: 1,

@@ -17,8 +17,8 @@
  *                                                ^ #unsent
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { writeUint, writeUint16, writeUint48 } from "../compact.js";
 import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "./bounds.js";
-import { writeUint, writeUint16, writeUint48 } from "./compact.js";
 import { writeData } from "./items.js";
 import type { Publication } from "./publication.js";
 import { type WindowSlab, WindowSlabs } from "./window-slabs.js";

@@ -12,8 +12,8 @@
  */
 import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
 import { slice } from "../../core/memory.js";
+import { Reader, readUint48, Writer, writeUint48 } from "../compact.js";
 import { MAX_LANES } from "./bounds.js";
-import { Reader, readUint48, Writer, writeUint48 } from "./compact.js";
 
 export const LinkFrame = { HELLO: 1, BATCH: 2, ACK: 3, REFUSED: 4 } as const;
 

@@ -17,7 +17,7 @@
  * concurrency.
  */
 import { owned } from "../../core/bytes.js";
-import { Reader, Writer } from "../messaging/compact.js";
+import { Reader, Writer } from "../compact.js";
 import {
   MAX_FAILURE_DETAILS,
   MAX_FAILURE_TEXT,
@@ -121,16 +121,7 @@ export type RequestItem =
   | CreditItem
   | ItemOf<Sign>;
 
-export type RequestJunk =
-  | "empty"
-  | "op"
-  | "id"
-  | "service"
-  | "extras"
-  | "headers"
-  | "load"
-  | "failure"
-  | "credit";
+export type RequestJunk = "empty" | "op" | "id" | "service" | "extras" | "load" | "failure" | "credit";
 
 const NO_BYTES = Buffer.alloc(0);
 const NO_EXTRAS: CallExtras = {
@@ -177,14 +168,7 @@ function writeExtras({ method, key, headers, parts, bytes }: CallExtras): void {
   );
   if (method !== "") more.text(method);
   if (key !== "") more.text(key);
-  if (headers !== undefined) {
-    const entries = Object.entries(headers);
-    more.uint(2 * entries.length);
-    for (const [name, value] of entries) {
-      more.text(name);
-      more.text(value);
-    }
-  }
+  if (headers !== undefined) more.record(headers);
   if (parts !== 0) {
     more.uint(parts);
     more.uint(bytes);
@@ -244,7 +228,7 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
   const id = reader.uint();
   if (reader.failed || id === 0) return "id";
   const extras = (head & EXTRAS) === 0 ? NO_EXTRAS : readExtras(reader);
-  if (typeof extras === "string") return extras;
+  if (extras === undefined) return "extras";
   switch (op) {
     case RequestOp.CALL:
       return readCall(reader, id, form, extras);
@@ -300,38 +284,16 @@ function readCall(reader: Reader, id: number, form: BodyForm, extras: CallExtras
 }
 
 /** @param item read past the extras */
-function readExtras(item: Reader): CallExtras | "extras" | "headers" {
-  const size = item.uint();
-  const start = item.at;
-  item.skip(size);
-  if (item.failed) return "extras";
-  const reader = new Reader(item.bytes, start, start + size);
+function readExtras(item: Reader): CallExtras | undefined {
+  const reader = item.part(item.uint());
+  if (item.failed) return undefined;
   const mask = reader.uint();
   const method = (mask & METHOD) === 0 ? "" : reader.text(MAX_METHOD_NAME);
   const key = (mask & KEY) === 0 ? "" : reader.text(MAX_KEY);
-  // Alternating names and values.
-  const texts = (mask & HEADERS) === 0 ? undefined : reader.texts(2 * MAX_HEADERS, MAX_HEADER_BYTES);
+  const headers = (mask & HEADERS) === 0 ? undefined : reader.record(MAX_HEADERS, MAX_HEADER_BYTES);
   const parts = (mask & PARTS) === 0 ? 0 : reader.uint();
   const bytes = (mask & BYTES) === 0 ? 0 : reader.uint();
-  if (reader.failed) return "extras";
-  const headers = texts && headersOf(texts);
-  if (texts !== undefined && headers === undefined) return "headers";
-  return { method, key, headers, parts, bytes };
-}
-
-/** @returns `undefined`: a name without a value, or too many bytes */
-function headersOf(texts: readonly string[]): Headers | undefined {
-  if (texts.length % 2 !== 0) return undefined;
-  // Without a prototype: names may be any text.
-  const headers: Record<string, string> = Object.create(null);
-  let bytes = 0;
-  for (let i = 0; i < texts.length; i += 2) {
-    const name = texts[i] as string;
-    const value = texts[i + 1] as string;
-    bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
-    headers[name] = value;
-  }
-  return bytes > MAX_HEADER_BYTES ? undefined : headers;
+  return reader.failed ? undefined : { method, key, headers, parts, bytes };
 }
 
 function restOf({ bytes, at, end }: Reader): Buffer {

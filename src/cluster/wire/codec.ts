@@ -1,12 +1,12 @@
 /**
- * Codec of packets (docs/spec/cluster.md has the vectors).
+ * Codec of packets, in the compact form (docs/spec/cluster.md has the vectors).
  *
  *   packet   version 1 = 01 | bus 6 | body                          in the clear
  *            version 1 = 81 | bus 6 | key id 4 | nonce 24 | box     sealed (seal.ts)
  *   body     type 1 | from 16 | start 6 | count 4 | digest 4 | fields of the type | updates n 1 | update …
  *   update   kind 1 | length 2 | id 16 | start 6 | count 4 | fields of the kind
  *
- * Numbers are big-endian. A reader skips unknown bytes at the end of a packet or an update, and updates of an unknown
+ * A reader skips unknown bytes at the end of a packet or an update, and updates of an unknown
  * kind. An invalid packet gives a reason, and never throws.
  */
 import {
@@ -14,13 +14,24 @@ import {
   MAX_ACCUSERS,
   MAX_ADDRESS,
   MAX_DETAILS,
+  MAX_ENDPOINTS,
   MAX_NAME,
-  MAX_STREAM_PACKET,
+  MAX_PROPS,
+  MAX_TAGS,
   MAX_UPDATES,
 } from "../bounds.js";
+import { Reader, Writer, writeUint16 } from "../compact.js";
 import { type Details, tryDetails } from "../details.js";
 import { isName } from "../identity.js";
-import { ALIVE_REJOINED, Packet, type PacketFields, PacketType, Update, UpdateKind } from "./packets.js";
+import {
+  ALIVE_REJOINED,
+  type MemberIncarnation,
+  Packet,
+  type PacketFields,
+  PacketType,
+  Update,
+  UpdateKind,
+} from "./packets.js";
 
 /** Version in the clear; sealed packets set the highest bit, too. */
 export const VERSION = 1;
@@ -29,25 +40,26 @@ export const SEALED = 0x80;
 export const SEALED_MESSAGES = 0x40;
 export const PREFIX = 7;
 
-/** Before the fields of the type. */
+/** Bytes before the fields of the type, and of an id. */
 const HEAD = 31;
+const ID = 16;
 
-type FieldKind = "u8" | "u16" | "u32" | "id" | "text" | "buckets" | "wanted" | "data";
+type FieldKind = "byte" | "uint16" | "uint32" | "id" | "text" | "buckets" | "wanted" | "data";
 
 type Fields = { readonly [K in keyof PacketFields]?: FieldKind };
 
 /** Fields of each type, in their order. */
 const FIELDS: Readonly<Record<PacketType, Fields>> = {
-  [PacketType.PING]: { seq: "u32", target: "u32" },
-  [PacketType.ACK]: { seq: "u32", flags: "u8" },
-  [PacketType.PING_REQ]: { seq: "u32", about: "id", address: "text" },
-  [PacketType.NACK]: { seq: "u32" },
+  [PacketType.PING]: { seq: "uint32", target: "uint32" },
+  [PacketType.ACK]: { seq: "uint32", flags: "byte" },
+  [PacketType.PING_REQ]: { seq: "uint32", about: "id", address: "text" },
+  [PacketType.NACK]: { seq: "uint32" },
   [PacketType.GOSSIP]: {},
-  [PacketType.HEARTBEAT]: { flags: "u8" },
-  [PacketType.DISCOVER]: { seq: "u16", target: "u16" },
+  [PacketType.HEARTBEAT]: { flags: "byte" },
+  [PacketType.DISCOVER]: { seq: "uint16", target: "uint16" },
   [PacketType.EXPECT]: { about: "id" },
-  [PacketType.SYNC]: { flags: "u8", buckets: "buckets" },
-  [PacketType.ENTRIES]: { flags: "u8", wanted: "wanted" },
+  [PacketType.SYNC]: { flags: "byte", buckets: "buckets" },
+  [PacketType.ENTRIES]: { flags: "byte", wanted: "wanted" },
   [PacketType.MESSAGE]: { data: "data" },
 };
 
@@ -58,7 +70,16 @@ const FIELD_LISTS = new Map(
   ]),
 );
 
-const SIZES = { u8: 1, u16: 2, u32: 4, id: 16, text: 1, buckets: 4 * BUCKETS, wanted: 8, data: 2 } as const;
+const SIZES = {
+  byte: 1,
+  uint16: 2,
+  uint32: 4,
+  id: 16,
+  text: 1,
+  buckets: 4 * BUCKETS,
+  wanted: 8,
+  data: 2,
+} as const;
 
 /** Bytes of a body without updates, and without the data of MESSAGE. */
 export function bodySize(type: PacketType, address: number): number {
@@ -72,226 +93,93 @@ export type Junk =
   | "oversized"
   | "version"
   | "bus"
-  | "truncated"
+  | "malformed"
   | "type"
   | "sender"
   | "text"
   | "updates"
   | "details";
 
-class Writer {
-  readonly bytes = Buffer.allocUnsafe(MAX_STREAM_PACKET + PREFIX);
-  at = 0;
-
-  u8(value: number): void {
-    this.at = this.bytes.writeUInt8(value, this.at);
-  }
-  u16(value: number): void {
-    this.at = this.bytes.writeUInt16BE(value, this.at);
-  }
-  u32(value: number): void {
-    this.at = this.bytes.writeUInt32BE(value >>> 0, this.at);
-  }
-  u48(value: number): void {
-    this.at = this.bytes.writeUIntBE(value, this.at, 6);
-  }
-  id(id: string): void {
-    this.at += this.bytes.write(id, this.at, 16, "hex");
-  }
-  text(text: string): void {
-    const length = this.bytes.write(text, this.at + 1);
-    this.bytes.writeUInt8(length, this.at);
-    this.at += 1 + length;
-  }
-  field(kind: FieldKind, value: PacketFields[keyof PacketFields]): void {
-    switch (kind) {
-      case "id":
-      case "text":
-        this[kind](value as string);
-        break;
-      case "buckets":
-      case "wanted": {
-        const words = value as ArrayLike<number> | undefined;
-        for (let i = 0; i < SIZES[kind] / 4; i++) this.u32(words?.[i] ?? 0);
-        break;
-      }
-      case "data": {
-        const data = (value as Uint8Array | undefined) ?? NO_DATA;
-        this.u16(data.length);
-        this.bytes.set(data, this.at);
-        this.at += data.length;
-        break;
-      }
-      default:
-        this[kind](value as number);
-    }
-  }
-}
-
-let writer: Writer | undefined;
+/** Reused for one packet at a time. */
+const out = new Writer();
 const NO_DATA = new Uint8Array(0);
 
 /** @param bus number of the cluster name (identity.ts); -1: no prefix, since the packet will be sealed */
 export function encodePacket(packet: Packet, bus: number): Buffer {
-  writer ??= new Writer();
-  const out = writer;
   out.at = 0;
   if (bus >= 0) {
-    out.u8(VERSION);
-    out.u48(bus);
+    out.byte(VERSION);
+    out.uint48(bus);
   }
-  out.u8(packet.type);
+  out.byte(packet.type);
   out.id(packet.from);
-  out.u48(packet.start);
-  out.u32(packet.count);
-  out.u32(packet.digest);
-  for (const [name, kind] of FIELD_LISTS.get(packet.type) ?? []) out.field(kind, packet[name]);
-  out.u8(packet.updates.length);
-  for (const update of packet.updates) writeUpdate(out, update);
-  return Buffer.from(out.bytes.subarray(0, out.at));
+  out.uint48(packet.start);
+  out.uint32(packet.count);
+  out.uint32(packet.digest);
+  for (const [name, kind] of FIELD_LISTS.get(packet.type) ?? []) writeField(kind, packet[name]);
+  out.byte(packet.updates.length);
+  for (const update of packet.updates) writeUpdate(update);
+  return out.take();
 }
 
-function writeUpdate(out: Writer, update: Update): void {
-  out.u8(update.kind);
-  const length = out.at;
-  out.u16(0);
+function writeField(kind: FieldKind, value: PacketFields[keyof PacketFields]): void {
+  switch (kind) {
+    case "id":
+    case "text":
+      out[kind](value as string);
+      break;
+    case "buckets":
+    case "wanted": {
+      const words = value as ArrayLike<number> | undefined;
+      for (let i = 0; i < SIZES[kind] / 4; i++) out.uint32(words?.[i] ?? 0);
+      break;
+    }
+    case "data": {
+      const data = (value as Uint8Array | undefined) ?? NO_DATA;
+      out.uint16(data.length);
+      out.raw(data);
+      break;
+    }
+    default:
+      out[kind](value as number);
+  }
+}
+
+function writeUpdate(update: Update): void {
+  out.byte(update.kind);
+  const start = out.at + 2;
+  out.uint16(0);
   out.id(update.id);
-  out.u48(update.start);
-  out.u32(update.count);
+  out.uint48(update.start);
+  out.uint32(update.count);
   switch (update.kind) {
     case UpdateKind.ALIVE:
-      out.u8(update.flags);
-      out.u32(update.version);
+      out.byte(update.flags);
+      out.uint32(update.version);
       out.text(update.name);
       out.text(update.address);
-      if (update.flags & ALIVE_REJOINED) out.u48(update.processStart);
+      if (update.flags & ALIVE_REJOINED) out.uint48(update.processStart);
       break;
     case UpdateKind.SUSPECT:
-      out.u8(update.accusers.length);
-      for (const accuser of update.accusers) out.u32(accuser);
+      out.byte(update.accusers.length);
+      for (const accuser of update.accusers) out.uint32(accuser);
       break;
     case UpdateKind.DEAD:
-      out.u8(update.flags);
-      out.u32(update.accusers[0] ?? 0);
-      break;
-    case UpdateKind.LEFT:
+      out.byte(update.flags);
+      out.uint32(update.accusers[0] ?? 0);
       break;
     case UpdateKind.REMOVAL:
-      out.u8(update.flags);
+      out.byte(update.flags);
       break;
-    case UpdateKind.DETAILS:
-      if (update.details !== undefined) writeDetails(out, update.details);
+    case UpdateKind.DETAILS: {
+      const { tags, props, endpoints } = update.details as Details;
+      out.texts(tags);
+      out.record(props);
+      out.texts(endpoints);
       break;
-  }
-  out.bytes.writeUInt16BE(out.at - length - 2, length);
-}
-
-function writeDetails(out: Writer, details: Details): void {
-  out.u8(details.tags.length);
-  for (const tag of details.tags) out.text(tag);
-  const props = Object.entries(details.props);
-  out.u8(props.length);
-  for (const [key, value] of props) {
-    out.text(key);
-    const length = out.bytes.write(value, out.at + 2);
-    out.u16(length);
-    out.at += length;
-  }
-  out.u8(details.endpoints.length);
-  for (const endpoint of details.endpoints) out.text(endpoint);
-}
-
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** Past the end it reads 0 or an empty text, and sets `short`. */
-class Reader {
-  readonly #bytes: Buffer;
-  at: number;
-  #end: number;
-  short = false;
-  garbled = false;
-
-  constructor(bytes: Buffer, at: number, end: number) {
-    this.#bytes = bytes;
-    this.at = at;
-    this.#end = end;
-  }
-
-  #has(length: number): boolean {
-    if (this.at + length <= this.#end) return true;
-    this.short = true;
-    this.at = this.#end;
-    return false;
-  }
-  u8(): number {
-    return this.#has(1) ? (this.#bytes[this.at++] as number) : 0;
-  }
-  u16(): number {
-    if (!this.#has(2)) return 0;
-    this.at += 2;
-    return this.#bytes.readUInt16BE(this.at - 2);
-  }
-  u32(): number {
-    if (!this.#has(4)) return 0;
-    this.at += 4;
-    return this.#bytes.readUInt32BE(this.at - 4);
-  }
-  u48(): number {
-    if (!this.#has(6)) return 0;
-    this.at += 6;
-    return this.#bytes.readUIntBE(this.at - 6, 6);
-  }
-  id(): string {
-    if (!this.#has(16)) return "";
-    this.at += 16;
-    return this.#bytes.toString("hex", this.at - 16, this.at);
-  }
-  text(most: number): string {
-    return this.#text(this.u8(), most);
-  }
-  longText(most: number): string {
-    return this.#text(this.u16(), most);
-  }
-  #text(length: number, most: number): string {
-    if (!this.#has(length)) return "";
-    this.at += length;
-    if (length > most) {
-      this.garbled = true;
-      return "";
-    }
-    try {
-      return utf8.decode(this.#bytes.subarray(this.at - length, this.at));
-    } catch {
-      this.garbled = true;
-      return "";
     }
   }
-  data(length: number): Uint8Array {
-    if (!this.#has(length)) return NO_DATA;
-    this.at += length;
-    return new Uint8Array(this.#bytes.subarray(this.at - length, this.at));
-  }
-  field(kind: FieldKind): unknown {
-    switch (kind) {
-      case "text":
-        return this.text(MAX_ADDRESS);
-      case "buckets":
-        return Uint32Array.from({ length: BUCKETS }, () => this.u32());
-      case "wanted":
-        return [this.u32(), this.u32()];
-      case "data":
-        return this.data(this.u16());
-      default:
-        return this[kind]();
-    }
-  }
-  /** A reader of the next `length` bytes, which this reader skips. */
-  part(length: number): Reader {
-    const start = this.at;
-    if (!this.#has(length)) return new Reader(this.#bytes, start, start);
-    this.at += length;
-    return new Reader(this.#bytes, start, start + length);
-  }
+  writeUint16(out.bytes, start - 2, out.at - start);
 }
 
 /** @returns `undefined` if the packet has another version or is too short */
@@ -310,35 +198,33 @@ export function decodePacket(bytes: Buffer, bus: number, most: number): Packet |
   if (bytes.length === 0) return "empty";
   if (bytes.length > most) return "oversized";
   if (bytes[0] !== VERSION) return "version";
-  if (bytes.length < PREFIX) return "truncated";
+  if (bytes.length < PREFIX) return "malformed";
   if (bytes.readUIntBE(1, 6) !== bus) return "bus";
   return decodeBody(bytes.subarray(PREFIX));
 }
 
 /** Decodes a packet without its prefix, as from a box. */
 export function decodeBody(bytes: Buffer): Packet | Junk {
-  const input = new Reader(bytes, 0, bytes.length);
-  const type = input.u8() as PacketType;
-  const from = input.id();
-  const start = input.u48();
-  const count = input.u32();
-  const digest = input.u32();
-  if (input.short) return "truncated";
+  const input = new Reader(bytes);
+  const type = input.byte() as PacketType;
+  const from = input.id(ID);
+  const start = input.uint48();
+  const count = input.uint32();
+  const digest = input.uint32();
+  if (input.failed) return "malformed";
   if (/^0*$/.test(from)) return "sender";
   const known = FIELD_LISTS.get(type);
   if (known === undefined) return "type";
   const fields: Record<string, unknown> = {};
-  for (const [name, kind] of known) fields[name] = input.field(kind);
-  const length = input.u8();
-  if (input.short) return "truncated";
-  if (input.garbled) return "text";
+  for (const [name, kind] of known) fields[name] = readField(input, kind);
+  const length = input.byte();
+  if (input.failed) return "malformed";
   if (length > MAX_UPDATES) return "updates";
   const updates: Update[] = [];
   for (let i = 0; i < length; i++) {
-    const kind = input.u8();
-    const part = input.part(input.u16());
-    if (input.short) return "truncated";
-    const found = readUpdate(kind, part);
+    const kind = input.byte();
+    const part = input.part(input.uint16());
+    const found = input.failed ? "malformed" : readUpdate(kind, part);
     if (typeof found === "string") return found;
     if (found !== undefined) updates.push(found);
   }
@@ -346,65 +232,62 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
   return new Packet({ type, from, start, count, digest }, fields);
 }
 
+function readField(input: Reader, kind: FieldKind): unknown {
+  switch (kind) {
+    case "id":
+      return input.id(ID);
+    case "text":
+      return input.text(MAX_ADDRESS);
+    case "buckets":
+      return Uint32Array.from({ length: BUCKETS }, () => input.uint32());
+    case "wanted":
+      return [input.uint32(), input.uint32()];
+    case "data":
+      return new Uint8Array(input.view(input.uint16()));
+    default:
+      return input[kind]();
+  }
+}
+
 /** @returns `undefined` for an update of a later version */
 function readUpdate(kind: number, input: Reader): Update | Junk | undefined {
   if (kind < UpdateKind.ALIVE || kind > UpdateKind.DETAILS) return undefined;
-  const id = input.id();
-  const start = input.u48();
-  const count = input.u32();
-  if (input.short) return "truncated";
-  let update: Update | Junk;
-  switch (kind) {
-    case UpdateKind.ALIVE: {
-      const flags = input.u8();
-      const version = input.u32();
-      const name = input.text(MAX_NAME);
-      const address = input.text(MAX_ADDRESS);
-      const processStart = flags & ALIVE_REJOINED ? input.u48() : start;
-      if (input.short) return "truncated";
-      if (input.garbled || address === "" || !isName(name)) return "text";
-      update = Update.alive({ id, start, count, name, address, flags, version, processStart });
-      break;
-    }
-    case UpdateKind.SUSPECT: {
-      const length = input.u8();
-      if (length === 0 || length > MAX_ACCUSERS) return "updates";
-      const accusers: number[] = [];
-      for (let i = 0; i < length; i++) accusers.push(input.u32());
-      update = Update.suspect({ id, start, count }, accusers);
-      break;
-    }
-    case UpdateKind.DEAD: {
-      const reason = input.u8();
-      update = Update.dead({ id, start, count }, reason, input.u32());
-      break;
-    }
-    case UpdateKind.LEFT:
-      update = Update.left({ id, start, count });
-      break;
-    case UpdateKind.REMOVAL:
-      update = Update.removal(id, start, count, (input.u8() & 1) !== 0);
-      break;
-    default:
-      update = readDetails(id, start, count, input);
-  }
-  return input.short ? "truncated" : update;
+  const about = { id: input.id(ID), start: input.uint48(), count: input.uint32() };
+  const update = readStatement(kind, about, input);
+  return input.failed ? "malformed" : update;
 }
 
-function readDetails(id: string, start: number, version: number, input: Reader): Update | Junk {
-  const tags: string[] = [];
-  for (let i = input.u8(); i > 0 && !input.short; i--) tags.push(input.text(MAX_DETAILS));
-  const props = Object.create(null) as Record<string, string>;
-  let count = 0;
-  for (let i = input.u8(); i > 0 && !input.short; i--) {
-    const key = input.text(MAX_DETAILS);
-    props[key] = input.longText(MAX_DETAILS);
-    count += 1;
+function readStatement(kind: number, about: MemberIncarnation, input: Reader): Update | Junk {
+  const { id, start, count } = about;
+  switch (kind) {
+    case UpdateKind.ALIVE: {
+      const flags = input.byte();
+      const version = input.uint32();
+      const name = input.text(MAX_NAME);
+      const address = input.text(MAX_ADDRESS);
+      const processStart = flags & ALIVE_REJOINED ? input.uint48() : start;
+      if (address === "" || !isName(name)) return "text";
+      return Update.alive({ id, start, count, name, address, flags, version, processStart });
+    }
+    case UpdateKind.SUSPECT: {
+      const length = input.byte();
+      if (length === 0 || length > MAX_ACCUSERS) return "updates";
+      return Update.suspect(
+        about,
+        Array.from({ length }, () => input.uint32()),
+      );
+    }
+    case UpdateKind.DEAD:
+      return Update.dead(about, input.byte(), input.uint32());
+    case UpdateKind.LEFT:
+      return Update.left(about);
+    case UpdateKind.REMOVAL:
+      return Update.removal(id, start, count, (input.byte() & 1) !== 0);
+    default: {
+      const tags = input.texts(MAX_TAGS, MAX_DETAILS);
+      const props = input.record(MAX_PROPS, MAX_DETAILS);
+      const details = tryDetails(count, tags, props, input.texts(MAX_ENDPOINTS, MAX_DETAILS));
+      return typeof details === "string" ? "details" : Update.details(id, start, details);
+    }
   }
-  const endpoints: string[] = [];
-  for (let i = input.u8(); i > 0 && !input.short; i--) endpoints.push(input.text(MAX_DETAILS));
-  if (input.short) return "truncated";
-  if (input.garbled || Object.keys(props).length !== count) return "details";
-  const details = tryDetails(version, tags, props, endpoints);
-  return typeof details === "string" ? "details" : Update.details(id, start, details);
 }

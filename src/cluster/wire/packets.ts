@@ -2,6 +2,8 @@
  * Packets and updates: plain objects of one shape each, immutable once sent. A packet has a header (the sender, its
  * incarnation, and the hash of its view), the fields of its type, and updates: piggybacked statements about members.
  */
+
+import { sizeOfText } from "../compact.js";
 import type { Details } from "../details.js";
 
 /** As on the wire. */
@@ -118,7 +120,7 @@ export class Update implements Required<AliveFields> {
     const hasRejoined = processStart !== given.start;
     const known = given.flags ?? 0;
     const flags = hasRejoined ? known | ALIVE_REJOINED : known & ~ALIVE_REJOINED;
-    const size = (hasRejoined ? 42 : 36) + Buffer.byteLength(name) + Buffer.byteLength(address);
+    const size = (hasRejoined ? 40 : 34) + sizeOfText(name) + sizeOfText(address);
     const fields = { name, address, flags, version, processStart };
     return new Update(UpdateKind.ALIVE, size, given, fields);
   }

@@ -293,7 +293,7 @@ export class Sealer {
     if (bytes.length > most + SEAL_OVERHEAD) return "oversized";
     if (bytes[0] === VERSION) return "unsealed";
     if (bytes[0] !== version) return "version";
-    if (bytes.length < BOX) return "truncated";
+    if (bytes.length < BOX) return "malformed";
     if (bytes.readUIntBE(1, 6) !== this.#bus) return "bus";
     const id = bytes.readUInt32BE(PREFIX);
     const key = this.#keys.find((each) => each.id === id);

@@ -107,8 +107,9 @@ describe("requests as bytes", () => {
     expect(junk("0101000178")).toMatchObject({ service: "x", form: BodyForm.BYTES });
     expect(junk("01010001ff")).toBe("service");
     expect(junk("41010500")).toBe("extras");
-    // One name without a value.
-    expect(junk("41010404010161000178")).toBe("headers");
+    // One name without a value, and one name twice.
+    expect(junk("41010404010161000178")).toBe("extras");
+    expect(junk("41010a04040161016201610163000178")).toBe("extras");
     expect(junk("020101")).toBe("load");
     // A reply with what a later version may add.
     expect(junk("420103c0010101010000")).toMatchObject({ op: RequestOp.REPLY, busy: 1, slots: 1 });

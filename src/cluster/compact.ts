@@ -1,13 +1,15 @@
 /**
- * The compact form of messaging's data: values without names, in a fixed order.
+ * The compact form of what nodes send: values without names, in a fixed order.
  *
  *   uint       7 bits a byte, the lowest first; up to 2^53 - 1, in as few bytes as possible
+ *   uint16, uint32, uint48                   big-endian
  *   text       length uint | UTF-8           texts     count uint | each text
+ *   record     names and values in turn, as texts
  *   id         as many bytes as its hexadecimal digits need
  */
 
 import { isUtf8 } from "node:buffer";
-import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
+import { readUint16, readUint32, writeUint32 } from "../core/big-endian.js";
 
 const MAX_UINT_BYTES = 8;
 const TWO_POW_28 = 268_435_456;
@@ -38,12 +40,44 @@ export class Writer {
     this.bytes[this.at++] = value;
   }
 
+  uint16(value: number): void {
+    this.reserve(2);
+    writeUint16(this.bytes, this.at, value);
+    this.at += 2;
+  }
+
+  uint32(value: number): void {
+    this.reserve(4);
+    writeUint32(this.bytes, this.at, value);
+    this.at += 4;
+  }
+
+  uint48(value: number): void {
+    this.reserve(6);
+    writeUint48(this.bytes, this.at, value);
+    this.at += 6;
+  }
+
   /** Length, and UTF-8. */
   text(value: string): void {
     const size = Buffer.byteLength(value);
     this.uint(size);
     this.reserve(size);
     this.at += this.bytes.write(value, this.at);
+  }
+
+  texts(values: readonly string[]): void {
+    this.uint(values.length);
+    for (const value of values) this.text(value);
+  }
+
+  record(values: Readonly<Record<string, string>>): void {
+    const names = Object.keys(values);
+    this.uint(2 * names.length);
+    for (const name of names) {
+      this.text(name);
+      this.text(values[name] as string);
+    }
   }
 
   /** Length, and the bytes. */
@@ -125,14 +159,47 @@ export class Reader {
     return value;
   }
 
+  byte(): number {
+    if (this.at < this.end) return this.bytes[this.at++] as number;
+    this.failed = true;
+    return 0;
+  }
+
+  uint16(): number {
+    const { at } = this;
+    this.skip(2);
+    return this.failed ? 0 : readUint16(this.bytes, at);
+  }
+
+  uint32(): number {
+    const { at } = this;
+    this.skip(4);
+    return this.failed ? 0 : readUint32(this.bytes, at);
+  }
+
+  uint48(): number {
+    const { at } = this;
+    this.skip(6);
+    return this.failed ? 0 : readUint48(this.bytes, at);
+  }
+
   /** @param size bytes @returns hexadecimal digits */
   id(size: number): string {
-    return this.view(size).toString("hex");
+    const { at } = this;
+    this.skip(size);
+    return this.bytes.toString("hex", at, this.at);
   }
 
   skip(size: number): void {
     if (size > this.end - this.at) this.failed = true;
     else this.at += size;
+  }
+
+  /** A reader of the next bytes, which this one skips. */
+  part(size: number): Reader {
+    const { at } = this;
+    this.skip(size);
+    return new Reader(this.bytes, at, this.at);
   }
 
   /** As a view. */
@@ -169,6 +236,23 @@ export class Reader {
     if (count > most || count > this.end - this.at) this.failed = true;
     for (let i = 0; i < count && !this.failed; i++) found.push(this.text(mostBytes));
     return found;
+  }
+
+  /** A name occurs once. @param most names @param mostBytes of all names and values together */
+  record(most: number, mostBytes: number): Record<string, string> {
+    const texts = this.texts(2 * most, mostBytes);
+    // Without a prototype: a name may be "__proto__".
+    const record = Object.create(null) as Record<string, string>;
+    let bytes = 0;
+    for (let i = 1; i < texts.length; i += 2) {
+      const name = texts[i - 1] as string;
+      const value = texts[i] as string;
+      bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
+      if (name in record) this.failed = true;
+      record[name] = value;
+    }
+    if (texts.length % 2 !== 0 || bytes > mostBytes) this.failed = true;
+    return record;
   }
 }
 
@@ -213,4 +297,9 @@ export function sizeOfUint(value: number): number {
   let size = 1;
   for (let rest = value; rest > 127; rest = Math.floor(rest / 128)) size += 1;
   return size;
+}
+
+export function sizeOfText(text: string): number {
+  const bytes = Buffer.byteLength(text);
+  return sizeOfUint(bytes) + bytes;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { Reader, sizeOfUint, Writer, writeUint } from "../../../src/cluster/messaging/compact.js";
-import fc from "../../support/properties.js";
+import { Reader, sizeOfUint, Writer, writeUint } from "../../src/cluster/compact.js";
+import fc from "../support/properties.js";
 
 const out = new Writer(1);
 
