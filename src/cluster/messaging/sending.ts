@@ -103,6 +103,8 @@ export class Sending {
   readonly #reported = new Map<string, string>();
   /** Connections without an acknowledgement. */
   #uselessInRow = 0;
+  /** Deliveries up to the session that the peer forgot last; -1: none. */
+  #forgottenAt = -1;
   /** For room. */
   #waiters: ((isThere: boolean) => void)[] = [];
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
@@ -332,6 +334,10 @@ export class Sending {
       this.state = "idle";
       return;
     }
+    this.#rest();
+  }
+
+  #rest(): void {
     this.state = "waiting";
     const pause = backOff(this.#rounds, 50, 2_000, Math.random);
     this.#rounds += 1;
@@ -424,7 +430,12 @@ export class Sending {
     if (reason === "forgotten" && this.window.everSent > 0) {
       this.#disconnect();
       const lost = this.#loseSession();
-      this.#connect();
+      this.reason = "refused: forgotten";
+      // A peer may forget each session, after which it would get all routes, at once.
+      const isRepeated = this.window.delivered === this.#forgottenAt;
+      this.#forgottenAt = this.window.delivered;
+      if (isRepeated) this.#rest();
+      else this.#connect();
       if (lost > 0) this.#links.effects.onLost?.(this.id, lost);
       return;
     }

@@ -6,9 +6,11 @@ import type { LinkProtocol } from "../../../src/cluster/messaging/pair-streams.j
 import type { ProtocolListener } from "../../../src/cluster/messaging/protocol.js";
 import {
   decodeAck,
+  decodeHello,
   decodeRefused,
   encodeAck,
   encodeHello,
+  encodeRefused,
   type Hello,
   LinkFrame,
 } from "../../../src/cluster/messaging/wire.js";
@@ -884,6 +886,35 @@ describe("what a receiver may not do", () => {
     await new Promise((resolve) => setImmediate(resolve));
     expect(sent).toEqual([LinkFrame.HELLO, LinkFrame.BATCH]);
     expect(a.to(b)).toMatchObject({ waiting: 3, resent: 0 });
+  });
+
+  test("forget each session at once, so that it is greeted, and gets all routes, without a pause", async () => {
+    let greeted = 0;
+    const tcp = new FakeProtocol();
+    tcp.connect = async () => {
+      const [here, there] = FakeStream.pair();
+      const answer = (bytes: Buffer): void => {
+        const hello = decodeHello(bytes.subarray(1));
+        if (hello !== undefined) greeted += 1;
+        const frame = hello === undefined ? encodeRefused("forgotten") : encodeAck(hello.session, 0);
+        there.sendMessages(undefined, [Buffer.of(0), frame]);
+      };
+      there.owner = {
+        onMessages: (_stream, bytes) => {
+          answer(bytes);
+          return true;
+        },
+        onEnd: () => undefined,
+      };
+      return here as never;
+    };
+    let isUp = (): void => undefined;
+    const [a, b] = await world.pair({ protocols: [tcp], effects: { onUp: () => isUp() } });
+    isUp = () => void a.send(b, "routes");
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    a.send(b, "first");
+    for (let turn = 0; turn < 200; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect([greeted, a.to(b).state]).toEqual([2, "waiting: refused: forgotten"]);
   });
 });
 
