@@ -85,79 +85,35 @@ export class Messaging {
   readonly self: MessageClient;
   readonly links: MessageLinks;
   readonly routes: MessageRoutes;
-  readonly #state: MessagingState;
   readonly #publisher: Publisher;
-  readonly #directs: DirectMessages;
+  /** For its clients, as `failed`. */
+  readonly state: MessagingState;
+  readonly directs: DirectMessages;
   readonly incoming: IncomingItems;
   readonly #table: SubscriptionTable<Subscription>;
-  #failed = 0;
+  /** Handlers' errors. */
+  failed = 0;
 
   /** @param id of this node */
   constructor(id: string, settings: MessagingSettings, effects: MessagingEffects) {
     this.self = new MessageClient(this, Object.freeze({ node: id, id: SELF_ID }), "");
     this.#table = new SubscriptionTable((filter) => {
-      if (!this.#state.closed) void this.routes.unsubscribe(filter);
+      if (!this.state.closed) void this.routes.unsubscribe(filter);
     });
     const state = new MessagingState(settings, effects, this.self, this.#table);
-    this.#state = state;
+    this.state = state;
     this.links = state.links;
     this.routes = state.routes;
     this.#publisher = new Publisher(state);
-    this.#directs = new DirectMessages(state);
+    this.directs = new DirectMessages(state);
     this.incoming = new IncomingItems(state);
   }
 
   // --- Subscriptions -------------------------------------------------------------------------------------------------
 
-  subscribe(
-    client: LocalClient,
-    filter: string | number,
-    given: SubscribeOptions | MessageHandler | undefined,
-    handler: MessageHandler | undefined,
-  ): ClusterSubscription {
-    this.#state.assertOpen(client);
-    if (typeof given === "function" && handler !== undefined)
-      throw new InvalidArgumentError(
-        `subscribe takes its options before the handler; got ${describe(handler)} after it`,
-      );
-    const options = typeof given === "function" ? {} : (given ?? {});
-    const call = typeof given === "function" ? given : handler;
-    checkCallOptions("subscribe", options, SUBSCRIBE_KEYS);
-    if (call !== undefined && typeof call !== "function")
-      throw new InvalidArgumentError(`A handler must be a function; got ${describe(call)}`);
-    const { each = false, retained = false } = options;
-    checkBoolean("each", each);
-    checkBoolean("retained", retained);
-    const { effects, names, settings } = this.#state;
-    const { maxQueue = settings.maxQueue, maxQueueBytes = settings.maxQueueBytes } = options;
-    const name =
-      filter === SELF_ID ? SELF_TOPIC : typeof filter === "number" ? names.topicOf(filter) : filter;
-    const subscription: Subscription = new Subscription({
-      filter: name,
-      subtopic: names.subtopicOf(options.subtopic),
-      each,
-      retained,
-      subscriber: client,
-      handler: call,
-      maxQueue: checkInteger("maxQueue", maxQueue),
-      maxQueueBytes: checkInteger("maxQueueBytes", maxQueueBytes),
-      onFailed: (error) => {
-        this.#failed += 1;
-        effects.emit({ type: "subscription:failed", filter: name, error });
-      },
-      onDropped: ({ topic }) => {
-        this.#state.deliveries.delivered -= 1;
-        this.#state.dropSlow(name, topic);
-      },
-      onClosed: () => this.#unsubscribe(client, subscription),
-    });
-    if (name === SELF_TOPIC) client.direct = [...client.direct, subscription];
-    else this.#subscribe(name, subscription);
-    client.subscriptions.add(subscription);
-    return subscription;
-  }
-
-  #subscribe(filter: string, subscription: Subscription): void {
+  /** @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` */
+  add(subscription: Subscription): void {
+    const { filter } = subscription;
     this.#table.add(filter, subscription);
     let known: Promise<void>;
     try {
@@ -167,12 +123,12 @@ export class Messaging {
       this.#table.delete(filter, subscription);
       throw error;
     }
-    this.#state.plans.changed();
+    this.state.plans.changed();
     if (!subscription.retained) {
       subscription.ready = known;
       return;
     }
-    const { id, names, retained, retention, deliveries } = this.#state;
+    const { id, names, retained, retention, deliveries } = this.state;
     for (const { topic, data, client, subtopic, stamp } of retained.matching(filter)) {
       const message = names.message(topic, data, names.senderOf(id, client), subtopic, true);
       deliveries.queue([subscription], message, stamp);
@@ -181,34 +137,14 @@ export class Messaging {
     subscription.ready.catch(ignore); // Awaiting it is optional.
   }
 
-  #unsubscribe(client: LocalClient, subscription: Subscription): void {
-    client.subscriptions.delete(subscription);
-    client.direct = client.direct.filter((each) => each !== subscription);
-    this.#state.retention.forget(subscription);
-    if (this.#table.delete(subscription.filter, subscription)) this.#state.plans.changed();
+  delete(subscription: Subscription): void {
+    this.state.retention.forget(subscription);
+    if (this.#table.delete(subscription.filter, subscription)) this.state.plans.changed();
   }
 
   // --- Publishing ----------------------------------------------------------------------------------------------------
 
-  publish(
-    client: LocalClient,
-    topic: string | number,
-    data: string | Uint8Array,
-    options: PublishOptions | undefined,
-  ): Promise<number> {
-    try {
-      this.#state.assertOpen(client);
-      if (options !== undefined) checkCallOptions("publish", options, PUBLISH_KEYS);
-      const name = typeof topic === "number" ? this.#state.names.topicUnlessClient(topic) : topic;
-      if (name === undefined || name === SELF_TOPIC)
-        return this.#publishToClient(client, topic, data, options);
-      return this.#publishAs(client.address, name, data, options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  #publishAs(
+  publishBy(
     sender: ClusterAddress,
     topic: string,
     data: string | Uint8Array,
@@ -232,14 +168,14 @@ export class Messaging {
     options: PublishOptions | undefined,
   ): Promise<number> {
     try {
-      this.#state.assertOpen(this.self);
+      this.state.assertOpen(this.self);
       if (options !== undefined) checkCallOptions("publishAs", options, PUBLISH_KEYS);
-      const { node, client } = this.#directs.recipient(publisher);
-      if (node !== this.#state.id)
+      const { node, client } = this.directs.recipient(publisher);
+      if (node !== this.state.id)
         throw new InvalidArgumentError(
-          `publishAs must get a client of this node; got one of ${this.#state.nameOf(node)}`,
+          `publishAs must get a client of this node; got one of ${this.state.nameOf(node)}`,
         );
-      return this.#publishAs({ node, id: client }, topic, data, options);
+      return this.publishBy({ node, id: client }, topic, data, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -249,102 +185,54 @@ export class Messaging {
 
   /** @throws InvalidStateError `EFSM` for too many; InvalidArgumentError `EINVAL` */
   createClient(name = ""): MessageClient {
-    this.#state.assertOpen(this.self);
+    this.state.assertOpen(this.self);
     if (typeof name !== "string")
       throw new InvalidArgumentError(`a client's name must be a text; got ${describe(name)}`);
-    const client = this.#state.addresses.add(
-      (id) => new MessageClient(this, Object.freeze({ node: this.#state.id, id }), name),
+    const client = this.state.addresses.add(
+      (id) => new MessageClient(this, Object.freeze({ node: this.state.id, id }), name),
     );
     if (client === undefined) throw new InvalidStateError("EFSM", "a node has 65,536 clients at most");
     return client;
   }
 
-  clientOnClose({ id }: LocalClient): void {
-    this.#state.addresses.clients.delete(id);
-  }
-
   /** @throws UnroutableError `EHOSTUNREACH` */
   addressOf(node: string): ClusterAddress {
-    this.#state.assertOpen(this.self);
-    return this.#directs.ownClientOf(node).alias?.address ?? this.self.address;
-  }
-
-  sendTo(
-    client: LocalClient,
-    to: MessageRecipient,
-    data: string | Uint8Array,
-    options?: SendToOptions,
-  ): Promise<void> {
-    if (isObserved(MESSAGE_SEND))
-      return observeMessageSend(
-        "sendTo",
-        SELF_TOPIC,
-        data,
-        (context) => this.#directs.sendTo(client, to, data, options, context),
-        () => 1,
-      );
-    return this.#directs.sendTo(client, to, data, options);
-  }
-
-  /** @returns the number of nodes it was sent to */
-  sendToNodes(client: LocalClient, data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
-    if (isObserved(MESSAGE_SEND))
-      return observeMessageSend(
-        "sendToNodes",
-        SELF_TOPIC,
-        data,
-        (context) => this.#directs.sendToNodes(client, data, options, context),
-        count,
-      );
-    return this.#directs.sendToNodes(client, data, options);
-  }
-
-  async #publishToClient(
-    client: LocalClient,
-    to: string | number,
-    data: string | Uint8Array,
-    options: PublishOptions = {},
-  ): Promise<number> {
-    const { subtopic, timeout } = options;
-    await this.sendTo(client, to === SELF_TOPIC ? SELF_ID : (to as number), data, {
-      subtopic,
-      timeout,
-    });
-    return 1;
+    this.state.assertOpen(this.self);
+    return this.directs.ownClientOf(node).alias?.address ?? this.self.address;
   }
 
   // --- What links bring ----------------------------------------------------------------------------------------------
 
   onLost(peer: string, count: number): void {
-    this.#state.drops.lost(peer, count);
-    this.#state.retention.onLost(peer);
+    this.state.drops.lost(peer, count);
+    this.state.retention.onLost(peer);
   }
 
   onTooLarge(peer: string, prefix: string): void {
-    this.#state.drops.dropped("size", peer, prefix);
+    this.state.drops.dropped("size", peer, prefix);
   }
 
   onItem({ id: from, protocol }: IncomingLink, kind: number, item: Buffer): Promise<void> | undefined {
     // Not acknowledged, so the sender counts it as lost.
-    if (this.#state.closed) return never();
+    if (this.state.closed) return never();
     switch (kind) {
       case MessageKind.DIRECT:
-        return this.#directs.onItem(from, item);
+        return this.directs.onItem(from, item);
       case MessageKind.ROUTES: {
         const reason = this.routes.onItem(from, item);
-        if (reason !== undefined) this.#state.refuse(`routes:${reason}`);
+        if (reason !== undefined) this.state.refuse(`routes:${reason}`);
         return undefined;
       }
       case MessageKind.SERVICE:
-        this.#state.effects.onService(from, item, protocol);
+        this.state.effects.onService(from, item, protocol);
         return undefined;
       case MessageKind.REQUEST:
-        this.#state.effects.onRequest?.(from, item);
+        this.state.effects.onRequest?.(from, item);
         return undefined;
       case MessageKind.RETAINED:
         return this.incoming.onRetained(from, item);
       default:
-        return this.#state.refuse("kind");
+        return this.state.refuse("kind");
     }
   }
 
@@ -353,28 +241,28 @@ export class Messaging {
    * membership; its interest is kept longer.
    */
   onMember(id: string, state: "alive" | "lost" | "gone" | "forgotten"): void {
-    if (this.#state.closed) return;
+    if (this.state.closed) return;
     this.links.onMember(id, state === "forgotten" ? "gone" : state);
     if (state !== "forgotten") this.routes.onMember(id, state);
     if (state === "alive") {
-      this.#state.retention.onMember(id);
+      this.state.retention.onMember(id);
       return;
     }
-    if (state !== "lost") this.#state.effects.onGone?.(id);
-    this.#state.retention.onGone(id, state !== "gone");
+    if (state !== "lost") this.state.effects.onGone?.(id);
+    this.state.retention.onGone(id, state !== "gone");
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
   /** @param linger ms for links to send queued items; -1: no limit */
   async close(linger: number): Promise<void> {
-    if (this.#state.closed) return;
-    this.#state.closed = true;
-    this.#state.waiting.close();
-    this.#state.retention.close();
-    this.#state.drops.close();
-    this.#directs.close();
-    for (const client of [...this.#state.addresses.clients.values()]) client.close();
+    if (this.state.closed) return;
+    this.state.closed = true;
+    this.state.waiting.close();
+    this.state.retention.close();
+    this.state.drops.close();
+    this.directs.close();
+    for (const client of [...this.state.addresses.clients.values()]) client.close();
     this.routes.close();
     await this.links.close(linger);
   }
@@ -390,7 +278,7 @@ export class Messaging {
     const nodes = new Map<string, string[]>();
     for (const filter of this.#table.keys()) {
       if (nodes.size >= most) break;
-      if (topic === undefined || matches(filter, topic)) nodes.set(filter, [this.#state.id]);
+      if (topic === undefined || matches(filter, topic)) nodes.set(filter, [this.state.id]);
     }
     for (const { filter, nodes: ids } of this.routes.list(most, topic)) {
       // Internal topics of services.
@@ -408,25 +296,25 @@ export class Messaging {
     return {
       published: this.#publisher.published,
       sent: this.#publisher.sent,
-      droppedFull: this.#state.droppedFull,
+      droppedFull: this.state.droppedFull,
       received: this.incoming.received,
-      delivered: this.#state.deliveries.delivered,
-      droppedSlow: this.#state.droppedSlow,
-      unclaimed: this.#state.unclaimed,
-      directSent: this.#directs.sent,
-      directReceived: this.#directs.received,
-      directPending: this.#directs.pending.size,
-      waiting: this.#state.waiting.count,
-      waitingBytes: this.#state.waiting.bytes,
+      delivered: this.state.deliveries.delivered,
+      droppedSlow: this.state.droppedSlow,
+      unclaimed: this.state.unclaimed,
+      directSent: this.directs.sent,
+      directReceived: this.directs.received,
+      directPending: this.directs.pending.size,
+      waiting: this.state.waiting.count,
+      waitingBytes: this.state.waiting.bytes,
       subscriptions: this.#table.size,
       filters: this.#table.filters,
-      clients: this.#state.addresses.clients.size,
-      aliases: this.#state.addresses.aliases,
-      retained: this.#state.retained.values.size,
-      retainedBytes: this.#state.retained.bytes,
-      retainedEvicted: this.#state.retained.evicted,
-      failed: this.#failed,
-      refused: { ...this.#state.refused },
+      clients: this.state.addresses.clients.size,
+      aliases: this.state.addresses.aliases,
+      retained: this.state.retained.values.size,
+      retainedBytes: this.state.retained.bytes,
+      retainedEvicted: this.state.retained.evicted,
+      failed: this.failed,
+      refused: { ...this.state.refused },
       links: this.links.stats(),
       routes: this.routes.stats(),
     };
@@ -440,8 +328,8 @@ export class Messaging {
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` above the limit; ClosedError `EBADF`
    */
   createTopic(name: string, id: number | undefined, isSubtopic: boolean): number {
-    this.#state.assertOpen(this.self);
-    return this.#state.names.create(name, id, isSubtopic);
+    this.state.assertOpen(this.self);
+    return this.state.names.create(name, id, isSubtopic);
   }
 }
 
@@ -482,31 +370,104 @@ export class MessageClient extends LocalClient {
   ): ClusterSubscription;
   subscribe(
     filter: string | number,
-    options?: SubscribeOptions | MessageHandler,
+    given?: SubscribeOptions | MessageHandler,
     handler?: MessageHandler,
   ): ClusterSubscription {
-    return this.#messaging.subscribe(this, filter, options, handler);
+    const messaging = this.#messaging;
+    const { state } = messaging;
+    state.assertOpen(this);
+    if (typeof given === "function" && handler !== undefined)
+      throw new InvalidArgumentError(
+        `subscribe takes its options before the handler; got ${describe(handler)} after it`,
+      );
+    const options = typeof given === "function" ? {} : (given ?? {});
+    const call = typeof given === "function" ? given : handler;
+    checkCallOptions("subscribe", options, SUBSCRIBE_KEYS);
+    if (call !== undefined && typeof call !== "function")
+      throw new InvalidArgumentError(`A handler must be a function; got ${describe(call)}`);
+    const { each = false, retained = false } = options;
+    checkBoolean("each", each);
+    checkBoolean("retained", retained);
+    const { effects, names, settings } = state;
+    const { maxQueue = settings.maxQueue, maxQueueBytes = settings.maxQueueBytes } = options;
+    const name =
+      filter === SELF_ID ? SELF_TOPIC : typeof filter === "number" ? names.topicOf(filter) : filter;
+    const subscription: Subscription = new Subscription({
+      filter: name,
+      subtopic: names.subtopicOf(options.subtopic),
+      each,
+      retained,
+      subscriber: this,
+      handler: call,
+      maxQueue: checkInteger("maxQueue", maxQueue),
+      maxQueueBytes: checkInteger("maxQueueBytes", maxQueueBytes),
+      onFailed: (error) => {
+        messaging.failed += 1;
+        effects.emit({ type: "subscription:failed", filter: name, error });
+      },
+      onDropped: ({ topic }) => {
+        state.deliveries.delivered -= 1;
+        state.dropSlow(name, topic);
+      },
+      onClosed: () => {
+        this.subscriptions.delete(subscription);
+        this.direct = this.direct.filter((other) => other !== subscription);
+        messaging.delete(subscription);
+      },
+    });
+    if (name === SELF_TOPIC) this.direct = [...this.direct, subscription];
+    else messaging.add(subscription);
+    this.subscriptions.add(subscription);
+    return subscription;
   }
 
   /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
   publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
-    return this.#messaging.publish(this, topic, data, options);
+    try {
+      const { state } = this.#messaging;
+      state.assertOpen(this);
+      if (options !== undefined) checkCallOptions("publish", options, PUBLISH_KEYS);
+      const name = typeof topic === "number" ? state.names.topicUnlessClient(topic) : topic;
+      if (name !== undefined && name !== SELF_TOPIC)
+        return this.#messaging.publishBy(this.address, name, data, options);
+      const { subtopic, timeout } = options ?? {};
+      const to = topic === SELF_TOPIC ? SELF_ID : (topic as number);
+      return this.sendTo(to, data, { subtopic, timeout }).then(() => 1);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
   sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
-    return this.#messaging.sendTo(this, to, data, options);
+    const { directs } = this.#messaging;
+    if (!isObserved(MESSAGE_SEND)) return directs.sendTo(this, to, data, options);
+    return observeMessageSend(
+      "sendTo",
+      SELF_TOPIC,
+      data,
+      (context) => directs.sendTo(this, to, data, options, context),
+      () => 1,
+    );
   }
 
   /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
   sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
-    return this.#messaging.sendToNodes(this, data, options);
+    const { directs } = this.#messaging;
+    if (!isObserved(MESSAGE_SEND)) return directs.sendToNodes(this, data, options);
+    return observeMessageSend(
+      "sendToNodes",
+      SELF_TOPIC,
+      data,
+      (context) => directs.sendToNodes(this, data, options, context),
+      count,
+    );
   }
 
   override close(): void {
     if (this.closed) return;
     super.close();
-    this.#messaging.clientOnClose(this);
+    this.#messaging.state.addresses.clients.delete(this.id);
   }
 }
 

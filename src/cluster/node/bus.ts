@@ -314,8 +314,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     handler?: MessageHandler,
   ): ClusterSubscription {
     this.assertOpen();
-    const messaging = this.parts.messages.unstarted;
-    return messaging.subscribe(messaging.self, filter, options, handler);
+    // It checks which of both the second one is.
+    return this.parts.messages.unstarted.self.subscribe(filter, options as SubscribeOptions, handler);
   }
 
   /**
@@ -332,7 +332,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
     const { started } = this.parts.messages;
     if (started === undefined || this.#isRefusing) return this.#notNow();
-    return started.publish(started.self, topic, data, options);
+    return started.self.publish(topic, data, options);
   }
 
   /**
@@ -365,14 +365,14 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
     const { started } = this.parts.messages;
     if (started === undefined || this.#isRefusing) return this.#notNow();
-    return started.sendTo(started.self, to, data, options);
+    return started.self.sendTo(to, data, options);
   }
 
   /** Sends a message to the own client of every other node with messages. @returns the number of receiving nodes */
   sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
     const { started } = this.parts.messages;
     if (started === undefined || this.#isRefusing) return this.#notNow();
-    return started.sendToNodes(started.self, data, options);
+    return started.self.sendToNodes(data, options);
   }
 
   /**

@@ -558,6 +558,9 @@ describe("subscriptions", () => {
     expect(await a.messaging.self.publish("t", "1")).toBe(0);
     await world.settle();
     expect(got).toEqual([]);
+    b.messaging.self.subscribe("self", () => undefined).close();
+    await a.messaging.self.sendTo(a.messaging.addressOf(b.id), "2");
+    expect(b.messaging.stats().unclaimed).toBe(1);
   });
 });
 
