@@ -39,29 +39,6 @@ async function settledMemory(): Promise<number> {
 }
 
 describe("a declared length", () => {
-  it.each([
-    ["2^63-1", "027fffffffffffffff"],
-    ["2^64-1", "02ffffffffffffffff"],
-    ["2^53", "020020000000000000"],
-    ["2^32, whose low word is 0", "020000000100000000"],
-    ["2^31", "020000000080000000"],
-    ["one more than the limit", "020000000000010001"],
-    ["one more than the limit, of a command", "060000000000010001"],
-  ])("of %s is refused before anything is kept for it", (_, header) => {
-    const one = stream(65_536);
-    expect(one.push(Buffer.from(header, "hex"))).toBe("too-long");
-    const split = stream(65_536);
-    const bytes = Buffer.from(header, "hex");
-    let fault: unknown;
-    for (const byte of bytes) fault ??= split.push(Buffer.of(byte));
-    expect(fault).toBe("too-long");
-  });
-
-  it("past what one Buffer holds is refused without a limit, too", () => {
-    expect(stream(-1).push(Buffer.from("027fffffffffffffff", "hex"))).toBe("too-long");
-    expect(stream(Number.MAX_SAFE_INTEGER).push(Buffer.from("02001fffffffffffff", "hex"))).toBe("too-long");
-  });
-
   it("takes no memory before its bytes come, beyond one MiB", async () => {
     const size = await held(() => {
       const streams = Array.from({ length: 20 }, () => stream(64 * MIB));

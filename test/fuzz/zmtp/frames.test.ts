@@ -2,6 +2,7 @@
 
 import { describe, it } from "vitest";
 import { MAX_FRAMES } from "../../../src/core/frame-cost.js";
+import type { TakenMessages } from "../../../src/engine/engine.js";
 import { parseCommand } from "../../../src/engine/zmtp/codec/command.js";
 import { parseGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
 import { InStream, type StreamFault } from "../../../src/engine/zmtp/codec/in-stream.js";
@@ -63,12 +64,18 @@ function readPieces(
     if (fault !== undefined) break;
     between(stream, messages);
   }
-  takeAll(stream, messages);
+  while (stream.messages > 0) {
+    const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
+    stream.takeMany(taken, 3, LIMIT, undefined, undefined);
+    messages.push(...taken.messages.map(text));
+  }
   return { messages, commands, fault };
 }
 
+const text = (message: readonly Buffer[]): string[] => message.map((frame) => frame.toString("latin1"));
+
 function takeAll(stream: InStream, into: string[][]): void {
-  while (stream.messages > 0) into.push(stream.take().map((frame) => frame.toString("latin1")));
+  while (stream.messages > 0) into.push(text(stream.take()));
 }
 
 function same(bytes: Buffer, random: Random): void {

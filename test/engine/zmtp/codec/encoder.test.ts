@@ -115,21 +115,6 @@ test("a body goes by reference from 16 KiB on, and is copied below", () => {
   expect(bytesOf(encoder).equals(before)).toBe(true);
 });
 
-test("a slab that waits is never written again; one that has left is", () => {
-  const [encoder, queue] = [new Encoder(), new OutQueue()];
-  encoder.encode("first", 0, undefined);
-  queue.add(encoder, 1);
-  encoder.encode("second", 0, undefined);
-  expect(encoder.start).toBeGreaterThan(0);
-  queue.add(encoder, 1);
-  queue.take(Number.POSITIVE_INFINITY);
-  encoder.encode("third", 0, undefined);
-  expect(encoder.start).toBeGreaterThan(0);
-  queue.confirm();
-  encoder.encode("fourth", 0, undefined);
-  expect(encoder.start).toBe(0);
-});
-
 test("slabs that are full are used again once what is in them has left", () => {
   const [encoder, queue] = [new Encoder(), new OutQueue()];
   const slabs = new Set<Buffer>();
@@ -191,14 +176,6 @@ test("encoders that come and go never share memory that waits", () => {
     ),
     { numRuns: 150, defaultRuns: 30 },
   );
-});
-
-test("raw bytes have no header, and text is UTF-8", () => {
-  const encoder = new Encoder();
-  encoder.encodeRaw("größe");
-  expect(bytesOf(encoder).toString()).toBe("größe");
-  encoder.encodeRaw(filled(BY_REFERENCE));
-  expect([encoder.length, encoder.parts?.length]).toEqual([BY_REFERENCE, 1]);
 });
 
 test("a pipe that has nothing to send begins with a small slab, and with a large one where the last small one was not enough", () => {

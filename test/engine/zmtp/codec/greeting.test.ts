@@ -33,11 +33,6 @@ test("what each greeting says is its own, whatever came before it", () => {
   expect(parseGreeting(greeting)).toEqual({ minor: 1, mechanism: "NULL", asServer: false });
 });
 
-test("a good greeting is incomplete at each length short of 64", () => {
-  for (let length = 0; length < GREETING_SIZE; length++)
-    expect(parseGreeting(greeting.subarray(0, length)), String(length)).toBeUndefined();
-});
-
 describe("a wrong greeting is known as soon as it shows", () => {
   test.each([
     ["another first byte", changed(0, 0x47), 1, "signature"],

@@ -1,6 +1,5 @@
 import { describe, test, vi } from "vitest";
-import { costOf, FRAME_COST, MAX_FRAMES } from "../../../../src/core/frame-cost.js";
-import type { TakenMessages } from "../../../../src/engine/engine.js";
+import { FRAME_COST, MAX_FRAMES } from "../../../../src/core/frame-cost.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
@@ -155,22 +154,6 @@ describe("the stream", () => {
     expect(message[2]?.equals(Buffer.from("bc"))).toBe(true);
   });
 
-  test("a large frame in pieces is put together, of more than a mebibyte, too", () => {
-    for (const size of [5_000, 1_048_576, 3_000_000]) {
-      const body = Buffer.alloc(size, "shoal");
-      const { stream } = make();
-      const bytes = Buffer.concat([frame("first", 1), encodeFrame({ flags: 0, body }), frame("next")]);
-      for (const chunk of cut(
-        bytes,
-        Array.from({ length: 50 }, (_, i) => i * 70_001),
-      ))
-        stream.push(chunk);
-      const [first, large] = stream.take();
-      expect([String(first), large?.equals(body)]).toEqual(["first", true]);
-      expect(stream.take().map(String)).toEqual(["next"]);
-    }
-  });
-
   describe("bounds", () => {
     test("a message of exactly the most bytes passes, of one more does not, however many frames it has", () => {
       for (const frames of [["x".repeat(300)], ["x".repeat(100), "", "x".repeat(200)]]) {
@@ -197,12 +180,6 @@ describe("the stream", () => {
         expect(stream.push(Buffer.of(bit))).toBeUndefined();
         expect(stream.push(Buffer.of(0))).toBe("reserved-bits");
       }
-    });
-
-    test("what came before the fault can be taken", () => {
-      const { stream, takeAll } = make();
-      expect(stream.push(Buffer.concat([frame("good"), Buffer.of(0x80, 0)]))).toBe("reserved-bits");
-      expect(takeAll()).toEqual([[Buffer.from("good").toString("hex")]]);
     });
 
     test("frames of one message are counted, empty ones, too", () => {
@@ -346,65 +323,6 @@ test("what comes in memory that is overwritten at once, or straight into a large
     }),
     { numRuns: 500, defaultRuns: 100 },
   );
-});
-
-test("messages taken together are those that are taken one by one, within the bounds given", () => {
-  const short = fc.uint8Array({ maxLength: 4 }).map((body) => encodeFrame({ flags: 0, body }));
-  const part = fc.oneof({ weight: 3, arbitrary: fc.array(short).map(Buffer.concat) }, frameStream);
-  let together = 0;
-  fc.assert(
-    fc.property(
-      fc.array(part, { maxLength: 5 }).map(Buffer.concat),
-      fc.array(fc.nat(), { maxLength: 10 }),
-      fc.integer({ min: 1, max: 6 }),
-      fc.integer({ min: 1, max: 600 }),
-      fc.constantFrom(undefined, Buffer.from("id")),
-      (bytes, borders, max, maxCost, first) => {
-        const { stream, commands } = make();
-        const messages: Buffer[][] = [];
-        for (const chunk of cut(bytes, borders)) {
-          stream.push(chunk);
-          while (stream.messages > 0) {
-            const waiting = stream.messages;
-            const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
-            stream.takeMany(taken, max, maxCost, first, undefined);
-            const costs = taken.messages.map((frames) => costOf(frames));
-            expect(costs.length).toBeGreaterThan(0);
-            expect(costs.length).toBeLessThanOrEqual(max);
-            expect(waiting - stream.messages).toBe(costs.length);
-            expect(taken.bytes).toBe(Buffer.concat(taken.messages.flat()).length);
-            // A peer may send a short frame with a long header, which is 7 bytes longer.
-            const longer = 7 * taken.messages.flat().length;
-            const cost = costs.reduce((sum, each) => sum + each, 0);
-            expect(taken.cost).toBeGreaterThanOrEqual(cost);
-            expect(taken.cost).toBeLessThanOrEqual(cost + longer);
-            expect(cost - (costs.at(-1) as number)).toBeLessThan(maxCost);
-            if (costs.length > 1) together += 1;
-            messages.push(...taken.messages);
-          }
-        }
-        const expected = decodeStream(bytes);
-        const id = first === undefined ? [] : [first.toString("hex")];
-        expect(messages.map((frames) => frames.map((each) => each.toString("hex")))).toEqual(
-          expected.messages.map((frames) => [...id, ...frames]),
-        );
-        expect(commands).toEqual(expected.commands);
-        expect([stream.cost, stream.unfinished]).toEqual([0, arriving(bytes, bytes.length)]);
-      },
-    ),
-    { numRuns: 500, defaultRuns: 100 },
-  );
-  expect(together).toBeGreaterThan(20);
-});
-
-test("messages that came as their frames are taken together up to what they cost, the empty ones too", () => {
-  const { stream } = make();
-  const message = (): Buffer[] => Array.from({ length: 100 }, () => Buffer.alloc(0));
-  const each = costOf(message());
-  for (let i = 0; i < 10; i++) stream.pushFrames(message());
-  const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
-  stream.takeMany(taken, 10, 2 * each + 1, undefined, undefined);
-  expect([taken.messages.length, taken.cost, stream.cost]).toEqual([3, 3 * each, 7 * each]);
 });
 
 describe("a read into a large frame", () => {

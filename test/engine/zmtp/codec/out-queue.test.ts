@@ -94,29 +94,6 @@ test("what moves to another queue counts there alone", () => {
 });
 
 describe("the queue", () => {
-  test("commands count as no message, and keep their place", () => {
-    const { queue, send, command, inFlight } = make();
-    send("a");
-    command(Buffer.of(4, 1, 0xcc));
-    send("b");
-    expect([queue.messages, queue.bytes]).toEqual([2, 9]);
-    queue.take(ALL);
-    expect(inFlight().toString("hex")).toBe("0001610401cc000162");
-  });
-
-  test("what goes first goes before all that waits, and what comes later stays behind it", () => {
-    const { encoder, queue, send, inFlight } = make();
-    send("a");
-    send("b", Buffer.alloc(20_000));
-    encoder.encodeRaw(Buffer.of(4, 1, 0xcc));
-    queue.addFirst(encoder, 0);
-    send("c");
-    queue.take(ALL);
-    expect(inFlight().toString("hex", 0, 6)).toBe("0401cc000161");
-    expect(decodeStream(inFlight()).messages.map(([first]) => first)).toEqual(["61", "62", "63"]);
-    expect(queue.messages).toBe(3);
-  });
-
   test("memory handed over is not written again, although nothing waits any more", () => {
     const { encoder, queue, send } = make();
     send("first");
