@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { CurveCipher } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
 import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
-import fc from "../../../support/properties.js";
 import { bodyOf, CURVE_MESSAGE, PONG_IN_MESSAGE } from "../../../vectors/mechanism.js";
 import { BOXES, LIBSODIUM, openSealed } from "./support.js";
 
@@ -42,24 +41,6 @@ describe.each(BOXES)("with $name", (box) => {
     expect(box.open(plain, sealed.subarray(16), nonce, key)).toBe(true);
     expect(plain).toEqual(inside);
     expect(openSealed(server(), sealed)).toEqual({ flags: COMMAND, body: inside.subarray(1) });
-  });
-
-  test("frames of every size come back with their flags, in order, in both directions", () => {
-    const frame = fc.tuple(fc.constantFrom(0, MORE, COMMAND), fc.uint8Array({ maxLength: 400 }));
-    fc.assert(
-      fc.property(fc.array(frame, { maxLength: 10 }), (frames) => {
-        const [one, other] = [client(), server()];
-        for (const [from, to] of [
-          [one, other],
-          [other, one],
-        ] as const) {
-          for (const [flags, body] of frames) {
-            expect(openSealed(to, seal(from, flags, body))).toEqual({ flags, body: Buffer.from(body) });
-          }
-        }
-      }),
-      { defaultRuns: 35 },
-    );
   });
 
   test("it writes where it is asked to and nowhere else", () => {

@@ -1,13 +1,6 @@
 import { expect, test } from "vitest";
 import { keyPairOf, newKeyPair } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
-import { NACL } from "../../../vectors/mechanism.js";
 import { BOXES } from "./support.js";
-
-const hex = (text: string): Buffer => Buffer.from(text, "hex");
-
-test("NaCl's own example: the public key of a permanent pair", () => {
-  expect(keyPairOf(hex(NACL.secretKey)).publicKey.toString("hex")).toBe(NACL.publicKey);
-});
 
 test.each(BOXES)("two new pairs agree, and with nobody else, by $name", (box) => {
   const [a, b, c] = [newKeyPair(box), newKeyPair(box), newKeyPair(box)];

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
 import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
 import { NullMechanism } from "../../../../src/engine/zmtp/mechanism/null.js";
-import { bodyOf, ERROR, READY_DEALER, READY_PUB } from "../../../vectors/mechanism.js";
+import { bodyOf, READY_DEALER, READY_PUB } from "../../../vectors/mechanism.js";
 import { optionsOf, properties, shake } from "./support.js";
 
 const plain = (socketType = "DEALER") => new NullMechanism(optionsOf({ properties: properties(socketType) }));
@@ -69,14 +69,6 @@ describe("with a hook", () => {
     expect(side.start()).toEqual({ ask: { mechanism: "NULL" } });
     expect(side.authenticated(true).send).toEqual([encodeCommand("READY", properties("DEALER"))]);
     expect(side.receive(bodyOf(READY_PUB)).done).toBeInstanceOf(Map);
-  });
-
-  test("who is refused gets ERROR 400 and reports it", () => {
-    const { client, server } = shake(plain(), asking(), () => false);
-    expect(server.sent).toEqual([bodyOf(ERROR)]);
-    expect(server.failed).toMatchObject({ kind: "refused", code: "ERR_AUTHENTICATION", status: 400 });
-    expect(client.failed).toMatchObject({ kind: "auth", code: "ERR_AUTHENTICATION", status: 400 });
-    expect(client.done).toBeUndefined();
   });
 
   test("a peer's READY does not come before the answer", () => {

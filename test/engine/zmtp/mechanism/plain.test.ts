@@ -84,20 +84,6 @@ test("user names and passwords of every length up to 255 bytes arrive, whatever 
   );
 });
 
-test("who is refused gets ERROR 400, rightly spelt, and reports it", () => {
-  const { client, server } = shake(newClient(), newServer(), () => false);
-  expect(server.sent).toEqual([bodyOf(ERROR)]);
-  expect(server.failed).toMatchObject({ kind: "refused", code: "ERR_AUTHENTICATION", status: 400 });
-  expect(client.failed).toMatchObject({ kind: "auth", code: "ERR_AUTHENTICATION", status: 400 });
-});
-
-test("without a hook nobody gets in, as with libzmq without a ZAP handler", () => {
-  const { client, server } = shake(newClient(), newServer(false));
-  expect(server.claim).toBeUndefined();
-  expect(server.failed).toMatchObject({ kind: "refused", code: "ERR_AUTHENTICATION", status: 400 });
-  expect(client.failed).toMatchObject({ kind: "auth", status: 400 });
-});
-
 test.each(["hello sent", "initiate sent"])("the client takes libzmq's misspelt ERROR (%s)", (state) => {
   expect(CLIENTS[state]?.().receive(bodyOf(ERROR_PLAIN)).failed).toMatchObject({ kind: "auth", status: 400 });
   expect(CLIENTS[state]?.().receive(bodyOf(ERROR)).failed).toMatchObject({ kind: "auth", status: 400 });

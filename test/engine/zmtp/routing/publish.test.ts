@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { frameCost } from "../../../../src/core/frame-cost.js";
 import { OfferResult } from "../../../../src/engine/engine.js";
 import { LEAVE_STEP, MAX_DEPARTED } from "../../../../src/engine/zmtp/routing/publish.js";
 import { LONG } from "../../../support/long.js";
@@ -338,19 +337,6 @@ describe("PUB", () => {
     expect(quick.messages).toEqual([["m1"], ["m2"], ["m3"], ["alert", "a peer is slow"]]);
     expect(third.messages).toEqual([["m1"], ["m2"], ["m3"]]);
   });
-});
-
-test("an XPUB reports the cost of what it keeps for its program, and none when what it kept is gone", () => {
-  const world = new RoutingWorld({ type: "XPublisher" });
-  const [one, two] = [world.joined(), world.joined()];
-  one.commandsUs("SUBSCRIBE", "topic");
-  two.says("hello", "world");
-  two.commandsUs("SUBSCRIBE", "other");
-  expect(world.kept).toBe(frameCost(6) + 2 * frameCost(5) + frameCost(6));
-  world.leaves(two); // Its cancellation is added.
-  expect(world.kept).toBe(3 * frameCost(6) + 2 * frameCost(5));
-  expect(world.takeAll()).toHaveLength(4);
-  expect(world.kept).toBe(0);
 });
 
 test("XPUB: a peer that leaves with many prefixes gets nothing more, and its prefixes go in turns, each once", async () => {

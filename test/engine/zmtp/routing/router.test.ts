@@ -95,13 +95,6 @@ test.each([
   );
 });
 
-test("a peer without an Identity gets 5 bytes that begin with a zero, another each time", () => {
-  const world = new RoutingWorld({ type: "Router" });
-  const ids = Array.from({ length: 200 }, () => idOf(world.joined()));
-  expect(new Set(ids).size).toBe(200);
-  expect(ids.every((id) => id.length === 5 && id.startsWith("\0"))).toBe(true);
-});
-
 test.each([
   ["\0id", false],
   ["x".repeat(256), false],

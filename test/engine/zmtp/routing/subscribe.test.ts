@@ -96,19 +96,6 @@ test("each publisher knows what is subscribed now, on every new connection again
   );
 });
 
-test("a publisher of version 3.0 hears messages, one of 3.1 commands", () => {
-  const world = new RoutingWorld({ type: "Subscriber" });
-  const [old, current] = [world.peer(), world.peer()];
-  world.joins(old, "", "PUB", false);
-  world.joins(current, "", "PUB", true);
-  for (const peer of [old, current]) peer.blocked = false;
-  world.routing.subscriptions?.subscribe(Buffer.from("t"));
-  world.routing.subscriptions?.unsubscribe(Buffer.from("t"));
-  for (const peer of [old, current]) peer.reads();
-  expect([old.messages, old.commands]).toEqual([[["\u0001t"], ["\0t"]], []]);
-  expect([current.messages, current.commands]).toEqual([[], ["\tSUBSCRIBEt", "\u0006CANCELt"]]);
-});
-
 test("a publisher that does not read hears the difference when it does, however often prefixes came and went", () => {
   const world = new RoutingWorld({ type: "XSubscriber" });
   const peer = world.joined();
@@ -191,12 +178,6 @@ test("as batches, too, a program gets what it asked for, in order, what was look
 });
 
 describe("XSUB", () => {
-  test("gives its program everything that comes", () => {
-    const world = new RoutingWorld({ type: "XSubscriber" });
-    world.joined().says("nobody", "asked");
-    expect(world.take()).toEqual(["nobody", "asked"]);
-  });
-
   test("01 and 00 subscribe and cancel, also after a new connection; the rest goes to every publisher", () => {
     const world = new RoutingWorld({ type: "XSubscriber" });
     const peer = world.peer(true);
