@@ -91,33 +91,7 @@ describe("a server refuses, before any upgrade and with the reason of TLS,", () 
     await once(bare, "close");
     expect(heard).not.toContain("HTTP");
   });
-
-  it("a peer that says nothing, after handshakeInterval, and no more than maxPendingHandshakes of them", async () => {
-    const pull = world.pull({ ...pair("server"), handshakeInterval: 300, maxPendingHandshakes: 2 });
-    const endpoint = await pull.bind("wss://127.0.0.1:*");
-    const faults: string[] = [];
-    pull.events.on("handshake:error:other", ({ error }) => faults.push(error.message));
-    const peers = [1, 2, 3].map(() => connectTcp(portOf(endpoint), "127.0.0.1"));
-    await Promise.all(peers.map((peer) => once(peer, "close")));
-    await until(() => faults.length === 3, "all reported");
-    expect(faults.filter((fault) => fault.includes("was evicted"))).toHaveLength(1);
-    expect(faults.filter((fault) => fault.includes("within 300 ms"))).toHaveLength(2);
-  });
 });
-
-it.skipIf(RUNTIME === "deno")(
-  "a client refuses a server with another name, with the reason of TLS",
-  async () => {
-    const pull = world.pull(pair("named"));
-    const push = world.push(trust());
-    const refused = nextEvent(push, "peer:refused");
-    push.connect(await pull.bind("wss://127.0.0.1:*"));
-    expect((await refused).error).toMatchObject({
-      code: "ERR_AUTHENTICATION",
-      message: expect.stringContaining("not accepted"),
-    });
-  },
-);
 
 it("an HTTPS server of the program's own gives sockets its upgrades, with the client's certificate", async () => {
   const { tlsCert: cert, tlsKey: key } = pair("server");

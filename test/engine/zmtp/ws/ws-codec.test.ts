@@ -165,28 +165,6 @@ describe("fragments", () => {
     });
   }
 
-  it("become one frame of ZMTP, in one chunk or in many", () => {
-    for (const size of [0, 1, 100, 254, 255, 256, 257, 300])
-      for (const masked of [true, false])
-        for (const chunksOf of [(bytes: Buffer) => [bytes], byteByByte]) {
-          const body = Buffer.alloc(size, "shoal");
-          const payload = Buffer.concat([Buffer.of(1), body]);
-          const fragments = fragmentsOf(masked, payload, 0, 100, 200, 301);
-          const decoder = new WsDecoder(masked);
-          const out: Buffer[] = [];
-          const behind = encode(masked ? key : undefined, zmtp(0, "z"));
-          for (const chunk of chunksOf(Buffer.concat([...fragments, ...fragments, behind]))) {
-            const bytes = decodeInPlace(decoder, chunk);
-            if (decoder.assembled !== undefined) out.push(decoder.assembled);
-            decoder.assembled = undefined;
-            out.push(bytes);
-          }
-          const frame = zmtp(MORE, body);
-          expect(Buffer.concat(out).equals(Buffer.concat([frame, frame, zmtp(0, "z")]))).toBe(true);
-          expect([decoder.fault, decoder.unfinished]).toEqual([undefined, 0]);
-        }
-  });
-
   it("are bounded by what is kept of them, and by their headers", () => {
     const [first, second] = fragmentsOf(true, Buffer.alloc(102), 100, 102) as [Buffer, Buffer];
     for (const maxSize of [100, 101]) {
@@ -214,37 +192,6 @@ describe("fragments", () => {
     expect(decoder.unfinished).toBe(0);
     expect(decode(decoder, third as Buffer, encode(key, zmtp(0, "z")))).toEqual(zmtp(0, "z"));
     expect([decoder.fault, decoder.assembled]).toEqual([undefined, undefined]);
-  });
-});
-
-describe("control frames", () => {
-  it("come between frames: a ping is to be answered, a pong is nothing", () => {
-    const decoder = new WsDecoder(true);
-    const client = new WsEncoder(key);
-    const chunks = [
-      encode(key, zmtp(MORE, "a")),
-      client.control(0xa, Buffer.alloc(0)),
-      client.control(0x9, Buffer.from("who")),
-      encode(key, zmtp(0, "b")),
-    ];
-    const wire = Buffer.concat(chunks);
-    expect(decode(decoder, ...byteByByte(wire))).toEqual(Buffer.concat([zmtp(MORE, "a"), zmtp(0, "b")]));
-    expect(decoder.pong?.toString()).toBe("who");
-    const whole = new WsDecoder(true);
-    expect(decode(whole, wire)).toEqual(Buffer.concat([zmtp(MORE, "a"), zmtp(0, "b")]));
-    expect(whole.pong?.toString()).toBe("who");
-  });
-
-  it("close with a code; nothing behind is read", () => {
-    const decoder = new WsDecoder(false);
-    const close = new WsEncoder(undefined).control(0x8, Buffer.from("03e9627965", "hex"));
-    expect(decode(decoder, encode(undefined, zmtp(0, "a")), close, encode(undefined, zmtp(0, "b")))).toEqual(
-      zmtp(0, "a"),
-    );
-    expect(decoder.closed).toBe(1_001);
-    const bare = new WsDecoder(false);
-    decode(bare, Buffer.from("8800", "hex"));
-    expect(bare.closed).toBe(1_005);
   });
 });
 
