@@ -77,18 +77,6 @@ describe("connections", () => {
     await world.raw(endpoint);
     await until(() => stream.stats().peers === 1, "another peer");
   });
-
-  it("that are shaking hands give way, the oldest first, past maxPendingHandshakes", async () => {
-    const pull = world.pull({ maxPendingHandshakes: 2, handshakeInterval: 0 });
-    const endpoint = await world.bind(pull);
-    const first = (await world.raw(endpoint)).listen();
-    const second = (await world.raw(endpoint)).listen();
-    const gaveWay = nextEvent(pull, "handshake:error:other");
-    await world.raw(endpoint);
-    expect((await gaveWay).error.message).toContain("was evicted");
-    await first.closed;
-    expect(second.socket.destroyed).toBe(false);
-  });
 });
 
 describe("the program's hook", () => {

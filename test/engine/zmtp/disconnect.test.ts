@@ -25,19 +25,6 @@ describe("disconnecting", () => {
     expect([joined, push.stats().peers]).toEqual([0, 0]);
   });
 
-  it("during the dial leaves no connection", async () => {
-    const server = new RawServer();
-    const endpoint = await server.listen(world);
-    for (let turns = 0; turns < 4; turns++) {
-      const push = world.push();
-      push.connect(endpoint);
-      for (let i = 0; i < turns; i++) await turn();
-      push.disconnect(endpoint);
-    }
-    for (let i = 0; i < 10; i++) await turn();
-    await server.left();
-  });
-
   it("and connecting to the same endpoint at once makes a new connection, time and again", async () => {
     const [push, pull] = [world.push({ reconnectInterval: 5 }), world.pull()];
     const endpoint = await world.link(pull, push);

@@ -37,20 +37,6 @@ const ping = (tenths: number, context = ""): Buffer => {
   return data;
 };
 
-test("PINGs go at each interval and report the time to live in tenths of a second", async () => {
-  const { heartbeat, pings } = make({ timeToLive: 2_550 });
-  await vi.advanceTimersByTimeAsync(99);
-  expect(pings).toHaveLength(0);
-  for (let i = 1; i <= 3; i++) {
-    await vi.advanceTimersByTimeAsync(100);
-    heartbeat.heard();
-    expect(pings).toHaveLength(i);
-  }
-  const command = parseCommand(pings[0] as Buffer);
-  expect([command?.name, command?.data.readUInt16BE(0)]).toEqual(["PING", 25]);
-  heartbeat.stop();
-});
-
 test("what came while this side was busy counts, when it is read in the turn after", async () => {
   const { heartbeat, silences } = make();
   vi.advanceTimersByTime(350); // The time-out has passed; the event loop reads now.

@@ -57,12 +57,6 @@ function make(options: Partial<PipeOptions> = {}, outlives = true, budget = new 
   return { pipe, owner, link, written, fill, arrive };
 }
 
-test("without a link it takes as many messages as its mark says; 0 is no mark", () => {
-  expect(make().fill()).toBe(4);
-  expect(make({ sendHighWaterMark: 1 }).fill()).toBe(1);
-  expect(make({ sendHighWaterMark: 0 }).fill()).toBe(10_000);
-});
-
 test("a link that takes what it is given never makes the bytes a bound", () => {
   const { pipe, link } = make({ sendHighWaterMarkBytes: 50_000 });
   pipe.linked(link, PEER);
@@ -300,13 +294,6 @@ test("reading stops at the receive mark, and starts again when half of it was ta
   }
   pipe.take();
   expect([pipe.paused, link.resume.mock.calls.length]).toEqual([false, 1]);
-});
-
-test("a receive mark of 0 never stops reading", () => {
-  const { pipe, link, arrive } = make({ receiveHighWaterMark: 0 });
-  pipe.linked(link, PEER);
-  arrive(...Array.from({ length: 5_000 }, String));
-  expect([pipe.in.messages, link.pause.mock.calls.length]).toEqual([5_000, 0]);
 });
 
 test("a full pipe's next connection is not read from the start, until there is room", () => {

@@ -21,20 +21,6 @@ function make() {
   return { keepAlive, set };
 }
 
-test("holds the process while there is a reason, and lets it go at the end of the turn", async () => {
-  const before = holders();
-  const { set } = make();
-  set(true);
-  expect(holders()).toBe(before + 1);
-  set(false);
-  expect(holders()).toBe(before + 1);
-  await turn();
-  await turn();
-  expect(holders()).toBe(before);
-  set(true);
-  expect(holders()).toBe(before + 1);
-});
-
 test("a reason that comes and goes for every message costs one timer", async () => {
   const before = holders();
   const { set } = make();
@@ -45,17 +31,6 @@ test("a reason that comes and goes for every message costs one timer", async () 
   set(true);
   await turn();
   expect(holders()).toBe(before + 1);
-});
-
-test("ended, it holds nothing, whatever was under way", async () => {
-  const before = holders();
-  const { keepAlive, set } = make();
-  set(true);
-  set(false);
-  keepAlive.end();
-  await turn();
-  await turn();
-  expect(holders()).toBe(before);
 });
 
 test("ended, no reason that comes later holds anything", async () => {
