@@ -18,17 +18,6 @@ function endpoints(releases = new Map<string, Promise<void>>()) {
   return { native, releases, made: new Endpoints(native, releases) };
 }
 
-test("bind reports what became of wildcards, which unbinds", async () => {
-  const { made } = endpoints();
-  expect(await made.bind(GIVEN)).toBe(RESOLVED);
-  expect(made.bound).toBe(1);
-  const freed = watch(made.unbind(RESOLVED));
-  made.released(RESOLVED);
-  await turn();
-  expect(freed.state).toBe("fulfilled");
-  expect(made.bound).toBe(0);
-});
-
 test("a bind that failed with what is no error of a bind is tried again, for its reason", () => {
   const { made, native } = endpoints();
   native.failures = [nativeError("EAGAIN"), nativeError("EAGAIN"), nativeError("EADDRINUSE")];

@@ -13,25 +13,6 @@ function sender(mode: SendMode, highWaterMark = 8) {
 }
 
 describe("a sender that waits", () => {
-  test("takes messages while there is room, and then none until there is again", async () => {
-    const { native, made, notify } = sender("waits");
-    native.room = 2;
-    expect([made.offer("a"), made.offer("b"), made.offer("c")]).toEqual([
-      OfferResult.Accepted,
-      OfferResult.Accepted,
-      OfferResult.Mute,
-    ]);
-    made.want();
-    made.want();
-    expect(native.waitsForRoom).toBe(true);
-    expect(made.offer("c")).toBe(OfferResult.Mute);
-    native.makeRoom(1);
-    await turn();
-    expect(notify).toHaveBeenCalledTimes(1);
-    expect(made.offer("c")).toBe(OfferResult.Accepted);
-    expect(native.sent).toEqual(["a", "b", "c"]);
-  });
-
   test("copies what it takes where that is asked for, and nothing that it refuses", async () => {
     const { native, made } = sender("waits");
     native.room = 1;
