@@ -1,4 +1,3 @@
-import * as v from "valibot";
 import { expect, it } from "vitest";
 import * as z from "zod";
 import {
@@ -21,23 +20,12 @@ import { failure, thrown, until } from "./support/wait.js";
 
 const WAIT = { timeout: 8_000 };
 const Reading = z.object({ sensor: z.string(), value: z.number() });
-const ReadingV = v.object({ sensor: v.string(), value: v.number() });
 
 describeTransports("codecs", (world) => {
   const cases: [string, () => Codec<unknown>, unknown[]][] = [
-    [
-      "text",
-      () => text() as Codec<unknown>,
-      ["", "plain", "ü € 🐟", "\ufeffwith a mark", "x".repeat(100_000)],
-    ],
-    ["json", () => json(), [null, 0, "", "x", true, [], { a: [1, { b: null }] }, [["nested"]]]],
-    [
-      "msgpack",
-      () => msgpack(),
-      [null, 0, -1.5, "x", true, [], { a: [1, { b: null }] }, Buffer.from([1, 2]), [["n"]]],
-    ],
-    ["json with zod", () => json(Reading) as Codec<unknown>, [{ sensor: "a", value: 1 }]],
-    ["msgpack with valibot", () => msgpack(ReadingV) as Codec<unknown>, [{ sensor: "a", value: 1 }]],
+    ["text", () => text() as Codec<unknown>, ["", "ü € 🐟", "x".repeat(100_000)]],
+    ["json", () => json(), [null, 0, "", [], { a: [1, { b: null }] }]],
+    ["msgpack", () => msgpack(), [null, -1.5, "x", [], { a: [1, { b: null }] }, Buffer.from([1, 2])]],
   ];
   it.each(cases)("%s: values come out as they went in", async (_, codec, values) => {
     const push = world.own(new (world.at(Push))({ ...world.defaults, codec: codec() }));

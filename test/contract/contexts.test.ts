@@ -4,22 +4,6 @@ import { describeEngines } from "./support/engines.js";
 import { failure, nextEvent, thrown, within } from "./support/wait.js";
 
 describeEngines("contexts", (world) => {
-  it("refuse unknown options, wrong types and engines that do not exist", () => {
-    for (const options of [
-      { unknown: 1 },
-      { blocky: 1 },
-      { ioThreads: "2" },
-      { maxSockets: 1.5 },
-      { ipv6: "yes" },
-      { engine: "nonsense" },
-      { engine: "toString" },
-      { engine: 5 },
-      { engine: null },
-    ] as never[])
-      expect(thrown(() => new Context(options)).code, JSON.stringify(options)).toBe("EINVAL");
-    expect(new Context({ engine: world.engine }).engine).toBe(world.engine);
-  });
-
   it("keep inproc names apart", async () => {
     const [one, two] = [world.freshContext(), world.freshContext()];
     const pulls = [one, two].map((context) => world.own(new Pull({ context })));

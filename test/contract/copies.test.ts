@@ -1,7 +1,7 @@
 /** Sending with `copy`: one piece of memory for all messages, written again as soon as each call has returned. */
 import { expect, it } from "vitest";
 import { Envelope, type Pull } from "../../src/index.js";
-import { Client, Dish, Peer, Radio, Server } from "../../src/sockets/draft/index.js";
+import { Client, Dish, Radio, Server } from "../../src/sockets/draft/index.js";
 import { describeTransports, itIf } from "./support/engines.js";
 import { failure, thrown, turn } from "./support/wait.js";
 
@@ -145,20 +145,5 @@ describeTransports("messages that are copied when they are sent", (world) => {
       async () => (await dish.receive(waiting))[0],
     );
     expect(thrown(() => radio.trySend("x", { ...to, ...refused }))).toMatchObject({ code: "EINVAL" });
-  });
-
-  itIf(
-    world.engine,
-    world.engine !== "libzmq",
-    "the package zeromq has no such socket",
-  )("reach a Peer's peer", async () => {
-    const [one, other] = [world.own(new Peer(world.defaults)), world.own(new Peer(world.defaults))];
-    const to = { routingId: one.connectPeer(await world.bind(other)) };
-    await one.ready(waiting);
-    await sendEach(
-      (body) => one.send(body, { ...to, ...copied }),
-      (body) => one.trySend(body, { ...to, ...copied }),
-      async () => (await other.receive(waiting))[0],
-    );
   });
 });

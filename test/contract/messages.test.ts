@@ -1,5 +1,5 @@
 import { it } from "vitest";
-import type { MessageLike, Pull, Push } from "../../src/index.js";
+import type { Pull, Push } from "../../src/index.js";
 import { expect } from "../support/quick-expect.js";
 import { describeTransports } from "./support/engines.js";
 import { failure, texts, thrown } from "./support/wait.js";
@@ -41,43 +41,21 @@ describeTransports("messages", (world) => {
     expect(frames.every((frame, i) => frame.equals(pattern(SIZES[i] as number)))).toBe(true);
   });
 
-  it("every byte value passes, text or not", async () => {
-    const [push, pull] = await linked();
-    const all = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
-    await push.send([all, Buffer.from([0]), Buffer.from([0xff, 0xfe]), "\0 ü €  🐟"]);
-    const frames = await pull.receive();
-    expect(frames[0]?.equals(all)).toBe(true);
-    expect(frames[1]).toEqual(Buffer.from([0]));
-    expect(frames[2]).toEqual(Buffer.from([0xff, 0xfe]));
-    expect(String(frames[3])).toBe("\0 ü €  🐟");
-  });
-
   it("a message can be bytes in any form, a string, a number or null", async () => {
     const [push, pull] = await linked();
-    const memory = new ArrayBuffer(8);
-    new Uint8Array(memory).set([1, 2, 3, 4, 5, 6, 7, 8]);
+    const memory = new Uint8Array([49, 50, 51, 52, 53, 54, 55, 56]).buffer;
     const shared = new SharedArrayBuffer(2);
-    new Uint8Array(shared).set([9, 8]);
-    const cases: [MessageLike, Buffer][] = [
-      [Buffer.from("abc"), Buffer.from("abc")],
-      [new Uint8Array(memory, 2, 3), Buffer.from([3, 4, 5])],
-      [new DataView(memory, 1, 2), Buffer.from([2, 3])],
-      [new Uint16Array(memory, 2, 2), Buffer.from([3, 4, 5, 6])],
-      [new Float64Array(memory), Buffer.from([1, 2, 3, 4, 5, 6, 7, 8])],
-      [memory, Buffer.from([1, 2, 3, 4, 5, 6, 7, 8])],
-      [shared, Buffer.from([9, 8])],
-      ["", Buffer.alloc(0)],
-      ["text", Buffer.from("text")],
-      [0, Buffer.from("0")],
-      [-1.5, Buffer.from("-1.5")],
-      [null, Buffer.alloc(0)],
-    ];
-    for (const [message, expected] of cases) {
-      await push.send(message);
-      expect(await pull.receive()).toEqual([expected]);
-    }
-    await push.send(cases.map(([frame]) => frame));
-    expect(await pull.receive()).toEqual(cases.map(([, expected]) => expected));
+    new Uint8Array(shared).set([57, 48]);
+    await push.send([
+      new DataView(memory, 1, 2),
+      new Uint16Array(memory, 2, 2),
+      memory,
+      shared,
+      "\0 € 🐟",
+      -1.5,
+      null,
+    ]);
+    expect(texts(await pull.receive())).toEqual(["23", "3456", "12345678", "90", "\0 € 🐟", "-1.5", ""]);
   });
 
   it("what a receiver does to its bytes does not reach other messages", async () => {

@@ -140,16 +140,6 @@ describeEngines("options", (world) => {
     }
   });
 
-  it("undefined counts as absent, and the caller's object is neither kept nor changed", () => {
-    const given = { linger: 5, sendTimeout: undefined };
-    const push = world.own(new Push({ context: world.context, ...given } as never));
-    expect([push.linger, push.sendTimeout]).toEqual([5, -1]);
-    given.linger = 7;
-    expect(push.linger).toBe(5);
-    push.linger = 9;
-    expect(given.linger).toBe(7);
-  });
-
   it("the other options that an option needs are asked for before anything is bound or connected", async () => {
     const key = SETTABLE.curveSecretKey;
     for (const options of [

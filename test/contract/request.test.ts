@@ -1,11 +1,7 @@
 import { expect, it } from "vitest";
 import { json } from "../../src/index.js";
-import { LONG } from "../support/long.js";
 import { describeEngines, describeTransports } from "./support/engines.js";
 import { failure, nextRequest, texts, turn, within } from "./support/wait.js";
-
-/** Requests to a server that answers as it likes, over each transport: half of them wait in vain. */
-const ROUNDS = LONG ? 150 : 60;
 
 describeTransports("request", (world) => {
   it("gives the reply, one frame or many, any number of times", async () => {
@@ -110,43 +106,6 @@ describeTransports("request", (world) => {
       ]);
     }
     expect(texts(await answer)).toEqual(["done"]);
-  });
-
-  it("is never stuck: random silence, delay, doubling and wrong order only cost time", async () => {
-    const [request, router] = [world.request(), world.router()];
-    await world.link(router, request);
-    let seed = 7;
-    const random = (below: number): number => {
-      seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
-      return (seed >>> 8) % below;
-    };
-    const kept: Buffer[][] = [];
-    const serving = (async () => {
-      for await (const frames of router) {
-        const what = random(5);
-        if (what === 0) continue;
-        if (what === 1) {
-          kept.push(frames);
-          continue;
-        }
-        for (const old of kept.splice(0)) await router.send(old);
-        await router.send(frames);
-        if (what === 2) await router.send(frames);
-      }
-    })();
-    let good = 0;
-    // A machine that stands still for a moment fails many rounds in a row: on until enough were good.
-    for (let i = 0; i < ROUNDS || good <= ROUNDS / 5; i++) {
-      try {
-        const reply = await request.request(String(i), { timeout: 15 });
-        expect(texts(reply)).toEqual([String(i)]);
-        good += 1;
-      } catch (error) {
-        expect((error as { code?: string }).code).toBe("ETIMEDOUT");
-      }
-    }
-    await router.close({ linger: 0 });
-    await serving;
   });
 });
 

@@ -40,7 +40,8 @@ export class RawPeer {
   #onData: (() => void) | undefined;
 
   private constructor(readonly socket: Socket) {
-    this.closed = once(socket, "close");
+    // Not of node:events: that rejects where an error comes first.
+    this.closed = new Promise((resolve) => socket.once("close", resolve));
     socket.on("error", () => undefined);
     socket.on("data", (chunk: Buffer) => {
       this.#received = Buffer.concat([this.#received, chunk]);
