@@ -62,14 +62,6 @@ describe("a filter of accepted connections", () => {
     server.close();
     await once(server, "close");
   });
-
-  it("asks of each connection again", async () => {
-    let isOpen = false;
-    const { port } = await serve(() => isOpen);
-    expect(await dial(port, "127.0.0.1")).toBe("ECONNRESET");
-    isOpen = true;
-    expect(await dial(port, "127.0.0.1")).toBe("welcome");
-  });
 });
 
 describe(`parts that Node.js ${process.version} does not document`, () => {

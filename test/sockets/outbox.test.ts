@@ -325,21 +325,6 @@ describe("an outbox", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("ends the wait for room with the linger, and leaves the engine none of it", async () => {
-    const { socket, engine } = push({ linger: 100 });
-    const fake = engine.last;
-    fake.room = 0;
-    fake.peers = 1;
-    const sent = watch(socket.send("never"));
-    watch(socket.close());
-    vi.advanceTimersByTime(99);
-    await turn();
-    expect([sent.state, fake.closes]).toEqual(["pending", []]);
-    vi.advanceTimersByTime(1);
-    await turn();
-    expect([sent.code, fake.closes]).toEqual(["EAGAIN", [0]]);
-  });
-
   test("keeps no more withdrawn messages than it would waiting ones, behind a send that waits", async () => {
     const { socket, engine } = push();
     const fake = engine.last;
