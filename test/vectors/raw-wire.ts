@@ -11,7 +11,8 @@ export class RawWire {
 
   private constructor(socket: Socket) {
     this.socket = socket;
-    this.closed = once(socket, "close");
+    // Not of node:events: that rejects where an error comes first.
+    this.closed = new Promise((resolve) => socket.once("close", resolve));
     socket.on("error", () => undefined);
     socket.on("data", (chunk: Buffer) => {
       this.#received = Buffer.concat([this.#received, chunk]);

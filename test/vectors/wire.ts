@@ -2,20 +2,11 @@
  * ZMTP 3.1 on the wire, in hex, frame headers and all. "Captured" is what libzmq 4.3.4 sent; mechanism.ts has
  * the handshakes' commands.
  */
-import { READY_DEALER, READY_PUB } from "./mechanism.js";
 
-export { READY_DEALER, READY_PUB };
-
-/** Captured: the greeting, in libzmq's three writes. */
-export const GREETING_WRITES = ["ff00000000000000017f", "03", `014e554c4c${"00".repeat(48)}`] as const;
-export const GREETING = GREETING_WRITES.join("");
+/** Captured: the greeting. */
+export const GREETING = `ff00000000000000017f03014e554c4c${"00".repeat(48)}`;
 /** The same of a peer that speaks 3.0, where subscriptions are messages. */
 export const GREETING_30 = GREETING.replace("7f0301", "7f0300");
-
-/** Older peers, DEALERs with the Identity ABC: ZMTP 2, and ZMTP 1 with a short and with a long length. */
-export const ZMTP_2 = "ff00000000000000017f01050003414243";
-export const ZMTP_1 = "0400414243";
-export const ZMTP_1_LONG = "ff000000000000000400414243";
 
 /** Captured: SUBSCRIBE and CANCEL of A, as commands of 3.1 and as messages of 3.0 (and of an XSUB's application). */
 export const SUBSCRIBE = "040b0953554253435249424541";
