@@ -123,25 +123,22 @@ def op_bind(command):
 
 
 def op_connect(command):
-    socket = sockets[command["id"]]
-    if "peer" in command:
-        socket.setsockopt(zmq.CONNECT_ROUTING_ID, command["peer"].encode())
-    socket.connect(command["endpoint"])
+    sockets[command["id"]].connect(command["endpoint"])
 
 
 def op_subscribe(command):
     sockets[command["id"]].setsockopt(zmq.SUBSCRIBE, b"")
 
 
-def close(id, linger):
+def close(id):
     socket = sockets.pop(id)
     socket.disable_monitor()
     monitors.pop(id).socket.close(0)
-    socket.close(linger)
+    socket.close(0)
 
 
 def op_close(command):
-    close(command["id"], command.get("linger", 0))
+    close(command["id"])
 
 
 def op_close_all(command):
@@ -152,7 +149,7 @@ def op_close_all(command):
         control.close(0)
     proxies.clear()
     for id in list(sockets):
-        close(id, 0)
+        close(id)
     if authenticators:
         for authenticator in authenticators:
             authenticator.stop()
@@ -173,29 +170,26 @@ def op_receive_one(command):
 
 
 def op_send(command):
-    socket, start = sockets[command["id"]], command.get("from", 0)
     prefix = decoded(command.get("prefix", []))
-    for number in range(start, start + command["count"]):
-        socket.send_multipart(prefix + message(number, command["seed"]))
+    for number in range(command["count"]):
+        sockets[command["id"]].send_multipart(prefix + message(number, command["seed"]))
 
 
 def op_receive(command):
-    socket, number = sockets[command["id"]], command.get("from", 0)
-    deadline, end = time.monotonic() + LIMIT, number + command["count"]
-    while number < end:
-        frames = receive(socket, deadline)
+    deadline, number = time.monotonic() + LIMIT, 0
+    while number < command["count"]:
+        frames = receive(sockets[command["id"]], deadline)
         if frames != [b"sync"]:
             check(frames[command.get("strip", 0) :], number, command["seed"])
             number += 1
 
 
 def op_echo(command):
-    """Sends every message back as it came; "strip" frames in front are its address. Without a seed it may be anything."""
+    """Sends every message back as it came; "strip" frames in front are its address."""
     socket, deadline = sockets[command["id"]], time.monotonic() + LIMIT
     for number in range(command["count"]):
         frames = receive(socket, deadline)
-        if "seed" in command:
-            check(frames[command["strip"] :], number, command["seed"])
+        check(frames[command["strip"] :], number, command["seed"])
         socket.send_multipart(frames)
 
 
@@ -265,16 +259,8 @@ def op_attend(command):
             socket.getsockopt(zmq.EVENTS)
 
 
-def op_serve(command):
-    """Answers every request, of which retries make several, until the next command is there."""
-    socket = sockets[command["id"]]
-    while not lines.waiting(0):
-        if socket.poll(5):
-            socket.send(b"answer to " + socket.recv())
-
-
 def op_pause(command):
-    """Does nothing; ends "sync", "attend" and "serve"."""
+    """Does nothing; ends "sync" and "attend"."""
 
 
 def op_stream_send(command):

@@ -113,12 +113,6 @@ export class ShoalPeer {
     this.#socket(id).subscribe();
   }
 
-  async close({ id }) {
-    const { socket } = this.#sockets.get(id);
-    this.#sockets.delete(id);
-    await socket.close({ linger: 0 });
-  }
-
   /** Waits until so many peers have come and gone since the socket was opened. */
   async wait({ id, joins = 0, leaves = 0 }) {
     const entry = this.#sockets.get(id);
@@ -140,15 +134,15 @@ export class ShoalPeer {
     return { frames: encoded(await this.#receive(id)) };
   }
 
-  async send({ id, count, seed, from = 0, prefix }) {
+  async send({ id, count, seed, prefix }) {
     const address = decoded(prefix);
-    for (let number = from; number < from + count; number++) {
+    for (let number = 0; number < count; number++) {
       await this.#send(id, [...address, ...message(number, seed)]);
     }
   }
 
-  async receive({ id, count, seed, from = 0, strip = 0 }) {
-    for (let number = from; number < from + count; ) {
+  async receive({ id, count, seed, strip = 0 }) {
+    for (let number = 0; number < count; ) {
       const frames = await this.#receive(id);
       if (frames.length === 1 && String(frames[0]) === "sync") continue;
       check(frames.slice(strip), number, seed);
