@@ -1,9 +1,7 @@
-import { describe, expect, test, vi } from "vitest";
-import { OfferResult } from "../../src/engine/engine.js";
+import { describe, expect, test } from "vitest";
 import {
   Context,
   Dealer,
-  Envelope,
   json,
   Observer,
   Pair,
@@ -97,32 +95,6 @@ test("sockets whose messages are frames by nature take no codec", () => {
   const { context } = world();
   for (const SocketClass of [XPublisher, XSubscriber, Stream] as unknown as AnyClass[])
     expect(() => new SocketClass({ context, codec: json() })).toThrow(/has no option codec/);
-});
-
-describe("an unroutable message", () => {
-  test.each([
-    [OfferResult.Unroutable, "unroutable", "EHOSTUNREACH"],
-    [OfferResult.PeerFull, "peer-full", "EAGAIN"],
-  ] as const)("(%i) is a counted drop, with mandatory an error too, and always one for reply", async (verdict, reason, code) => {
-    const { engine, context } = world();
-    for (const mandatory of [false, true]) {
-      const router = new Router({ context, mandatory });
-      const heard = vi.fn();
-      router.events.on("drop", heard);
-      engine.last.verdicts.push(verdict, verdict, verdict);
-      const sent = watch(router.send(["id", "body"]));
-      const replied = watch(router.reply(new Envelope(["id"]), "body"));
-      const tried = watch((async () => router.trySend(["id", "body"]))());
-      await turn();
-      expect(sent.code).toBe(mandatory ? code : undefined);
-      expect(replied.code).toBe(code);
-      expect(tried.code).toBe(mandatory ? code : undefined);
-      expect(heard.mock.calls.map(([event]) => event)).toEqual(
-        Array(3).fill({ type: "drop", reason, messages: 1, routingId: Buffer.from("id") }),
-      );
-      expect(router.stats()).toMatchObject({ sent: 3, delivered: 0, dropped: { [reason]: 3 } });
-    }
-  });
 });
 
 test("events that a slow reader loses are counted", () => {
