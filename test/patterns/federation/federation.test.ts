@@ -104,26 +104,6 @@ describe("a federation", () => {
     expect(b.broker.stats()).toMatchObject({ requestsCloud: 1, repliesCloud: 1, requestsLocal: 0 });
   });
 
-  it("loses no accepted request when the site that has it goes away", async () => {
-    const [a, b, c] = (await startSites(["A", "B", "C"])) as [SiteOfTest, SiteOfTest, SiteOfTest];
-    let taken = 0;
-    work(
-      b,
-      () => {
-        taken += 1;
-        return new Promise(() => undefined);
-      },
-      4,
-    );
-    await until(() => a.broker.stats().sites.B === 4, "B's workers");
-    const answers = Array.from({ length: 4 }, () => client(a).request("x", { timeout: 10_000 }));
-    await until(() => taken === 4, "the requests at B");
-    await b.broker.close({ linger: 0 });
-    work(c, () => "C");
-    for (const answer of answers) expect(texts(await within(answer, "a reply"))).toEqual(["C"]);
-    expect(a.broker.stats()).toMatchObject({ returned: 4, repliesLocal: 4, atSites: 0 });
-  });
-
   it("gives requests to a site that is back at another endpoint, while the one where it ended is still listed", async () => {
     const a = await startSite("A", { stateInterval: 50 });
     const b = await startSite("B", { stateInterval: 50 });
@@ -192,6 +172,22 @@ describe("a federation", () => {
     await within(began, "own work");
     expect(texts(await answer)).toEqual(["own"]);
     expect(b.broker.stats()).toMatchObject({ requestsCloud: 1, handedBack: 1, queuedCloud: 0 });
+  });
+
+  it("reports a worker that starts again with a request, and the request that it repeats", async () => {
+    const { broker, frontend, backend } = await startSite("A");
+    const told: unknown[] = [];
+    broker.events.on("worker:left", ({ reason }) => told.push(reason));
+    broker.events.on("request:repeated", ({ client, deliveries }) => told.push([String(client), deliveries]));
+    const [asking, worker] = [kept(new Dealer({ routingId: "me" })), kept(new Dealer())];
+    asking.connect(frontend);
+    worker.connect(backend);
+    await asking.send(["", "x"]);
+    for (let lives = 0; lives < 2; lives++) {
+      await worker.send(["", "READY"]);
+      await worker.receive({ timeout: 5_000 });
+    }
+    expect(told).toEqual(["restarted", ["me", 2]]);
   });
 
   it("speaks with the Guide's brokers: two-frame states, ROUTER to ROUTER by name", async () => {

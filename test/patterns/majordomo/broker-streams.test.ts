@@ -7,13 +7,7 @@ import {
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
-import {
-  type AtBroker,
-  Dialect,
-  decode,
-  type Request,
-  STREAM_WINDOW,
-} from "../../../src/patterns/majordomo/protocol.js";
+import { type AtBroker, Dialect, decode, type Request } from "../../../src/patterns/majordomo/protocol.js";
 import { type FromBroker, failureOf, framesOf, readyOf, replyTo, requestOf } from "./messages.js";
 
 let sent: Buffer[][];
@@ -91,21 +85,6 @@ const balance = (): number => {
 };
 
 describe("an answer in pieces", () => {
-  it("goes on with its numbers, and ends with how many there were", () => {
-    join("w");
-    ask("c");
-    const delivery = deliveryTo("w");
-    piece("w", delivery, 0, "a");
-    piece("w", delivery, 1, "b");
-    final("w", delivery, 2);
-    expect(toldTo("c")).toMatchObject([
-      { kind: "answer", final: false, pieces: 0 },
-      { kind: "answer", final: false, pieces: 1 },
-      { kind: "answer", final: true, pieces: 2 },
-    ]);
-    expect([rules.stats().answered, balance()]).toEqual([1, 0]);
-  });
-
   it("tells a client that repeats its request that the answer was broken off", () => {
     join("w");
     ask("c");
@@ -150,16 +129,6 @@ describe("an answer in pieces", () => {
     sentTo("w");
     grant("c", 5_000);
     expect(sentTo("w")).toEqual([]);
-  });
-
-  it("for a plain client has credit for what was passed on", () => {
-    join("w");
-    askPlain("c");
-    const delivery = deliveryTo("w");
-    piece("w", delivery, 0, Buffer.alloc(STREAM_WINDOW / 4));
-    const [credit] = heardBy("w");
-    expect(credit).toMatchObject({ kind: "credit" });
-    expect((credit as { bytes: number }).bytes).toBeGreaterThanOrEqual(STREAM_WINDOW / 4);
   });
 
   it("is granted and cancelled by the lower half of its number", () => {

@@ -385,13 +385,6 @@ describe("a client that goes over between shoal's brokers and plain ones", () =>
     rules.receive(2, answerOf(1), 12_001);
     expect([ended, rules.stats().inFlight]).toEqual([["one answered"], 0]);
   });
-
-  it("counts nothing under way once it is closed", () => {
-    const { rules, ask } = clientOf(["a"]);
-    ask("one", 1);
-    rules.close(() => undefined);
-    expect([rules.stats().pending, rules.stats().inFlight]).toEqual([0, 0]);
-  });
 });
 
 describe("an answer in pieces", () => {

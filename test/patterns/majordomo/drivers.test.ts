@@ -185,23 +185,6 @@ describe("a broker whose connections end, long before its silence would mean any
     const client = track(new MajordomoClient([gone.endpoint, second.endpoint], patient));
     expect(String(await within(client.request("echo", "x"), "the second broker's answer"))).toBe("x");
   });
-
-  it("has its workers and clients again when it is back, and what it was asked", async () => {
-    const first = await broker(patient);
-    const { endpoint } = first;
-    const handler = (request: Buffer[]): Buffer[] => request;
-    const worker = track(
-      new MajordomoWorker(endpoint, "echo", handler, { ...patient, reconnectInterval: 10 }),
-    );
-    const client = track(new MajordomoClient(endpoint, patient));
-    expect(String(await client.request("echo", "one"))).toBe("one");
-    const left = next(worker.events, "broker:left");
-    await first.close({ linger: 0 });
-    await left;
-    const reply = client.request("echo", "two");
-    await track(new MajordomoBroker(patient)).bind(endpoint);
-    expect(String(await within(reply, "the answer of the broker that came back"))).toBe("two");
-  });
 });
 
 it("closing drains: what is in flight is answered, what comes is refused", async () => {

@@ -31,14 +31,6 @@ function gate(): { handler: (frames: Buffer[]) => Promise<Buffer[]>; started: Pr
   return { handler, started, open: finish };
 }
 
-it("bind gives the endpoint with the port that the system chose", async () => {
-  const broker = track(new MajordomoBroker());
-  const endpoint = await broker.bind("tcp://127.0.0.1:*");
-  expect(endpoint).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
-  await broker.close();
-  expect(await failure(broker.bind("tcp://127.0.0.1:*"))).toMatchObject({ code: "EBADF" });
-});
-
 it("bind gives each of several endpoints that are bound at once", async () => {
   const broker = track(new MajordomoBroker());
   const endpoints = ["inproc://life-a", "inproc://life-b", "tcp://127.0.0.1:*"];
@@ -159,19 +151,6 @@ describe("a door", () => {
     expect(await failure(client.request("echo", "x", given))).toMatchObject(refusal);
     expect(() => client.stream("echo", "x", given)).toThrow(message);
     expect(client.stats().requests).toBe(0);
-  });
-
-  it("refuses what is not a service, an option or an event, and an invalid linger", async () => {
-    const { broker, client } = await begin();
-    expect(await failure(client.request(5 as unknown as string, "x"))).toMatchObject({ code: "EINVAL" });
-    expect(() => new MajordomoClient("tcp://127.0.0.1:9", { timeot: 1 } as object)).toThrow(
-      "did you mean timeout",
-    );
-    expect(() => client.events.on("broker:join" as "broker:joined", () => undefined)).toThrow(
-      "broker:joined",
-    );
-    expect(await failure(broker.close({ linger: -2 }))).toMatchObject({ code: "EINVAL" });
-    expect(broker.closed).toBe(false);
   });
 
   it("takes a timeout of -1 from the client's options as from a call's", async () => {

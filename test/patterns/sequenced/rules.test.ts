@@ -168,13 +168,6 @@ function table(max = 100) {
 }
 
 describe("a subscriber", () => {
-  it("drops what came before, as two ways to one publisher bring it", () => {
-    const { hear, told, streams } = table();
-    expect([hear(1), hear(1), hear(2), hear(1), hear(3)]).toEqual([1, undefined, 2, undefined, 3]);
-    expect(told()).toEqual(["message:repeated", "message:repeated"]);
-    expect(streams.stats().repeats).toBe(2);
-  });
-
   it("knows a topic that its publisher had forgotten, and drops what is left of the old stream", () => {
     const { hear, told } = table();
     hear(1);

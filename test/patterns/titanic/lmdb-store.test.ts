@@ -190,22 +190,6 @@ describe("the store on LMDB", () => {
     await store.close();
   });
 
-  it("takes a damaged request out of its queue, and keeps its record", async () => {
-    const broken = request("broken");
-    const before = LmdbStore.open(directory);
-    await before.put(broken);
-    await before.close();
-    await damage(broken.uuid, "request");
-    const store = LmdbStore.open(directory);
-    expect(await store.services(10)).toEqual([ECHO]);
-    expect(await store.claim(ECHO, 10)).toEqual([]);
-    // A write that follows it.
-    await store.forget(request("unknown").uuid);
-    expect(await store.services(10)).toEqual([]);
-    expect(await store.look(broken.uuid)).toEqual({ state: "damaged" });
-    await store.close();
-  });
-
   it("reports a damaged dead letter, and lists the others", async () => {
     const [broken, sound] = [request("broken"), request("sound")];
     const burial = { attempts: 1, reason: "no", died: 1, expires: Date.now() + HOUR };
