@@ -2,16 +2,16 @@
  * What deploy/ has for Grafana asks for metrics and labels that there are; the variants with a configuration start
  * and reload; Compose has two networks that only the proxy is in.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { parse, parseAllDocuments } from "yaml";
+import { parse } from "yaml";
 import { BUILD, FAMILIES, INFO, labelsOf, type MetricsFamily, UP } from "../../src/metrics/metrics-table.js";
 import { startWithout } from "../cli/in-process.js";
+import { removeAfterEach } from "../support/folders.js";
+import { anywhere, documentsOf, read } from "./support.js";
 
-const ROOT = new URL("../../", import.meta.url);
-const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8");
+const makeFolder = removeAfterEach();
 
 /** The labels of each metric of shoal. */
 const LABELS = new Map<string, readonly string[]>([
@@ -109,14 +109,10 @@ describe("Compose with a proxy between two networks", () => {
   });
 
   it("starts a proxy and a dashboard that sees it", async () => {
-    const local = (args: readonly string[]) =>
-      args.map((arg) =>
-        arg.replace(/^tcp:\/\/\*:\d+$/, "tcp://127.0.0.1:*").replace(/^\*:\d+$/, "127.0.0.1:0"),
-      );
-    const proxy = startWithout(...local(services.proxy?.command ?? []));
+    const proxy = startWithout(...anywhere(services.proxy?.command ?? []));
     const [, control = ""] = await proxy.until("stderr", /control listening at (tcp:[^"\s]+)/);
     const dashboard = startWithout(
-      ...local(services.dashboard?.command ?? []).map((arg) => (arg.startsWith("tcp:") ? control : arg)),
+      ...anywhere(services.dashboard?.command ?? []).map((arg) => (arg.startsWith("tcp:") ? control : arg)),
     );
     const [, url] = await dashboard.until("stderr", /listening at (http:\S+)/);
     expect((await fetch(`${url}/api/state`)).status).toBe(200);
@@ -126,20 +122,8 @@ describe("Compose with a proxy between two networks", () => {
   });
 });
 
-function _readFileSyncOrFolder(path: URL): void {
-  try {
-    readFileSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EISDIR") throw error;
-  }
-}
-
 describe("proxies of a file", () => {
-  // biome-ignore lint/suspicious/noExplicitAny: documents of several kinds
-  const documents = parseAllDocuments(read("deploy/kubernetes/shoal-proxies.yaml")).map((document): any => {
-    expect(document.errors).toEqual([]);
-    return document.toJS();
-  });
+  const documents = documentsOf("deploy/kubernetes/shoal-proxies.yaml");
   const of = (kind: string) => documents.find((document) => document.kind === kind);
   const pod = of("Deployment").spec.template;
   const [container] = pod.spec.containers;
@@ -153,26 +137,20 @@ describe("proxies of a file", () => {
       (/^ExecStart=\S+ (.*)$/m.exec(unit)?.[1] ?? "").replace(/\$\{\w+\}/, "*:9464").split(" "),
     ],
   ])("%s: starts, and reads its file again on a signal", async (_, configuration, args) => {
-    const folder = mkdtempSync(join(tmpdir(), "shoal-proxies-"));
-    try {
-      const file = join(folder, "proxies.yaml");
-      const own = configuration
-        .replaceAll(/tcp:\/\/\*:\d+/g, "tcp://127.0.0.1:*")
-        .replaceAll("/run/shoal-proxies", folder);
-      writeFileSync(file, own);
-      const child = startWithout(
-        ...args.map((arg) =>
-          arg === "/etc/shoal/proxies.yaml" ? file : arg.replace(/^\*:\d+$/, "127.0.0.1:0"),
-        ),
-      );
-      await child.until("stderr", /requests.*backend listening|backend listening.*requests/);
-      writeFileSync(file, own.replace(/^( +)requests:/m, "$1others:"));
-      child.signal("SIGHUP");
-      await child.until("stderr", /others.*backend listening|backend listening.*others/);
-      child.signal("SIGTERM");
-      expect((await child.ended).code).toBe(0);
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    const folder = makeFolder();
+    const file = join(folder, "proxies.yaml");
+    const own = configuration
+      .replaceAll(/tcp:\/\/\*:\d+/g, "tcp://127.0.0.1:*")
+      .replaceAll("/run/shoal-proxies", folder);
+    writeFileSync(file, own);
+    const child = startWithout(
+      ...anywhere(args).map((arg) => (arg === "/etc/shoal/proxies.yaml" ? file : arg)),
+    );
+    await child.until("stderr", /requests.*backend listening|backend listening.*requests/);
+    writeFileSync(file, own.replace(/^( +)requests:/m, "$1others:"));
+    child.signal("SIGHUP");
+    await child.until("stderr", /others.*backend listening|backend listening.*others/);
+    child.signal("SIGTERM");
+    expect((await child.ended).code).toBe(0);
   });
 });

@@ -4,24 +4,22 @@
  * test's own.
  */
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { parse, parseAllDocuments } from "yaml";
+import { parse } from "yaml";
 import { run } from "../cli/in-process.js";
 import { type Child, MAIN, startWithout, useShoal } from "../cli/support.js";
 import { pod as endpoint, slice } from "../cluster/discovery/api-server.js";
 import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
 import { freePorts } from "../support/ports.js";
+import { documentsOf, type Probe, read, statuses, unitOf } from "./support.js";
 
 useShoal();
-
-const ROOT = new URL("../../", import.meta.url);
-const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8");
 
 let folder = "";
 let password = "";
@@ -53,34 +51,13 @@ function startNode(args: readonly string[], port: number, discovery: string): Ch
   return startWithout(...args.map((arg, at) => own[args[at - 1] ?? ""] ?? arg));
 }
 
-/** The status of each path, of a node that has just started. */
-async function statuses(node: Child, paths: readonly string[]): Promise<readonly number[]> {
-  const [, url] = await node.until("stderr", /(http:\/\/[^/"]+)\/metrics/);
-  return Promise.all(
-    paths.map(async (path) => {
-      let status: number;
-      // 503 until it has started.
-      do status = (await fetch(`${url}${path}`)).status;
-      while (status === 503);
-      return status;
-    }),
-  );
-}
-
 async function stop(...nodes: readonly Child[]): Promise<void> {
   for (const node of nodes) node.signal("SIGTERM");
   for (const node of nodes) expect((await node.ended).code).toBe(0);
 }
 
 describe("the StatefulSet of nodes", () => {
-  interface Probe {
-    readonly httpGet: { readonly path: string; readonly port: string };
-  }
-  // biome-ignore lint/suspicious/noExplicitAny: documents of seven kinds
-  const documents = parseAllDocuments(read("deploy/kubernetes/shoal-node.yaml")).map((document): any => {
-    expect(document.errors).toEqual([]);
-    return document.toJS();
-  });
+  const documents = documentsOf("deploy/kubernetes/shoal-node.yaml");
   const of = (kind: string) => documents.find((document) => document.kind === kind);
   const { spec } = of("StatefulSet");
   const pod = spec.template;
@@ -195,19 +172,7 @@ describe("the Compose file of nodes", () => {
 });
 
 describe("the systemd unit of a node", () => {
-  const unit = read("deploy/systemd/shoal-node.service");
-  const values = (name: string): string[] =>
-    Array.from(unit.matchAll(new RegExp(`^${name}=(.*)$`, "gm")), ([, value]) => value as string);
-  const environment = Object.fromEntries(
-    values("Environment").map((line) => [
-      line.slice(0, line.indexOf("=")),
-      line.slice(line.indexOf("=") + 1),
-    ]),
-  );
-  const [program, ...args] = (values("ExecStart")[0] as string)
-    .split(" ")
-    .map((word) => word.replace(/^\$\{?(\w+)\}?$/, (_, name: string) => environment[name] ?? ""))
-    .filter((word) => word !== "");
+  const { values, program, args, expectSafe } = unitOf("shoal-node");
 
   it("starts a node with its arguments, which commands find at its control socket", async () => {
     expect(program).toBe("/usr/local/bin/shoal");
@@ -238,16 +203,6 @@ describe("the systemd unit of a node", () => {
   });
 
   it.skipIf(missing("systemd-analyze"))("is understood by systemd, and exposes little", () => {
-    const path = join(folder, "shoal-node.service");
-    writeFileSync(path, unit.replace("/usr/local/bin/shoal", "/bin/true"));
-    const analyze = (...more: string[]): string =>
-      execFileSync("/bin/sh", ["-c", 'exec systemd-analyze "$@" 2>&1', "sh", ...more, path], {
-        encoding: "utf8",
-      });
-    expect(analyze("verify")).toBe("");
-    // Fails above 2.0 of 10.
-    expect(analyze("security", "--offline=true", "--threshold=20", "--no-pager")).toMatch(
-      /exposure level .* OK/,
-    );
+    expectSafe(folder);
   });
 });
