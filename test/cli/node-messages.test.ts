@@ -8,7 +8,7 @@ import { run as runCommand } from "../../src/cli/program.js";
 import type { ClusterMessage, MessageClient } from "../../src/cluster/index.js";
 import { Envelope, Router } from "../../src/index.js";
 import { type Command, run, start, startWithout } from "./in-process.js";
-import { Child, file, ipc, MAIN, useFolder, useRuntimeFolder } from "./support.js";
+import { file, ipc, useFolder, useRuntimeFolder } from "./support.js";
 
 useFolder();
 useRuntimeFolder();
@@ -302,21 +302,6 @@ describe("a reader that goes away", () => {
   it.each(commands)("is not a full disk, which is a failure of %s", async (_, args, replies) => {
     const failure = expect.stringMatching(/cannot write standard output: write ENOSPC/);
     expect(await unread("ENOSPC", replies, ...args)).toEqual([1, failure]);
-  });
-
-  it("ends the program with exit code 0", async () => {
-    const { endpoint } = await controlSocket(...Array.from({ length: 1_000 }, () => response));
-    const shoal = `"${process.execPath}" "${MAIN}"`;
-    const shell = new Child(
-      "/bin/sh",
-      [
-        "-c",
-        `{ yes | ${shoal} node request upper -q --control ${endpoint}; echo "code $?" >&2; } | head -n 1`,
-      ],
-      {},
-    );
-    const { stdout, stderr } = await shell.ended;
-    expect([String(stdout), stderr]).toEqual(["yes\n", "code 0\n"]);
   });
 });
 

@@ -84,7 +84,7 @@ export class NodeRun<R extends Child | Command = Child | Command> {
   }
 }
 
-/** A node that is a process: for what kills and stops it, and for networks of its own. */
+/** A node that is a process: for networks of its own. */
 export class NodeProcess extends NodeRun<Child> {
   /** @param namespace of the network that it runs in */
   constructor(name: string, args: readonly string[], namespace?: string) {
@@ -96,10 +96,6 @@ export class NodeProcess extends NodeRun<Child> {
 
   kill(): void {
     this.run.kill();
-  }
-
-  stopped(isStopped: boolean): void {
-    this.run.process.kill(isStopped ? "SIGSTOP" : "SIGCONT");
   }
 }
 

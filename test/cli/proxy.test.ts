@@ -73,24 +73,6 @@ describe("shoal proxy", () => {
     expect((await proxy.ended).code).toBe(0);
   });
 
-  it("queue: ended at once and started again, its peers find it again", async () => {
-    const first = await start("queue", "-v");
-    const worker = open(new Reply({ reconnectInterval: 20, reconnectMaxInterval: 100 }));
-    worker.connect(first.backend);
-    void (async () => {
-      for await (const [body] of worker) await worker.send(`${body}!`);
-    })();
-    const client = open(new Request({ reconnectInterval: 20, reconnectMaxInterval: 100 }));
-    client.connect(first.frontend);
-    expect(texts(await client.request("one", { timeout: LIMIT }))).toEqual(["one!"]);
-    for (const signal of ["SIGTERM", "SIGTERM"] as const) first.proxy.signal(signal);
-    await first.proxy.ended;
-    const again = await start("queue", "--frontend", first.frontend, "--backend", first.backend);
-    expect(texts(await client.request("two", { attemptTimeout: 500, retries: 20 }))).toEqual(["two!"]);
-    again.proxy.signal("SIGINT");
-    expect((await again.proxy.ended).code).toBe(0);
-  });
-
   it("joins an encrypted frontend to a plain backend", async () => {
     const keys = curveKeyPair();
     const path = file();

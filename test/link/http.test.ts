@@ -326,22 +326,6 @@ describe("other carriers", () => {
     return links as [MultiplexLink, MultiplexLink];
   }
 
-  it("a WebSocket carries a link, also from before it is open, and ends it", async () => {
-    const [x, y] = [new FakeWebSocket(), new FakeWebSocket()];
-    x.other = y;
-    y.other = x;
-    const streams = [webSocketStream(x), webSocketStream(y)] as const;
-    setImmediate(() => {
-      x.open();
-      y.open();
-    });
-    const [a, b] = await exchange(streams);
-    const ended = new Promise((resolve) => b.events.once("link:ended", resolve));
-    x.close();
-    expect(await ended).toMatchObject({ error: { code: "ERR_TRANSPORT" } });
-    expect(a.ended || b.ended).toBe(true);
-  });
-
   it("a WebSocket whose send throws fails the link, and nothing else", async () => {
     const [a, b] = [new FakeWebSocket(), new FakeWebSocket()];
     [a.other, b.other] = [b, a];
