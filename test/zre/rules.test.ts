@@ -174,16 +174,6 @@ describe("a peer", () => {
     expect(events).toEqual(["enter a", "exit a refused"]);
   });
 
-  it("whose connection stands again is asked, so that it notices what was lost", () => {
-    const { rules, sent, hello } = setUp();
-    hello(A);
-    rules.onConnected(A);
-    expect(sent).toEqual(["a1:1"]);
-    rules.onDisconnected(A);
-    rules.onConnected(A);
-    expect(sent).toEqual(["a1:1", "a6:2"]);
-  });
-
   it("is let go when its mailbox is full", () => {
     const { rules, events, fill, hello } = setUp();
     hello(A, undefined, ["g"]);

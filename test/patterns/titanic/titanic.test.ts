@@ -336,18 +336,6 @@ describe("Titanic", () => {
     expect(service.titanic.stats().store).toMatchObject({ pending: 0, answered: 1 });
   });
 
-  it("lets a service that is stuck take its own places only", async () => {
-    await service.close();
-    service = openTitanic(endpoint, directory, { ...QUICK, perService: 2, concurrency: 8 });
-    worker("stuck", () => new Promise(() => undefined));
-    worker("echo", (frames) => frames);
-    await Promise.all(Array.from({ length: 50 }, () => client.request("stuck", "x")));
-    const uuids = await Promise.all(Array.from({ length: 50 }, (_, i) => client.request("echo", String(i))));
-    const replies = await Promise.all(uuids.map((uuid) => client.wait(uuid, WAIT)));
-    expect(replies.every(({ status }) => status === "200")).toBe(true);
-    expect(service.titanic.stats().inFlight).toBe(2);
-  });
-
   it("expires what nobody fetched, and reports it", async () => {
     await service.close();
     service = openTitanic(endpoint, directory, { ...QUICK, requestTtl: 1, expireInterval: 5 });
