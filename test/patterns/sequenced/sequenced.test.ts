@@ -1,4 +1,4 @@
-/** Publishers and subscribers over real sockets, on every engine; pyzmq on either side; publishers that are killed. */
+/** Publishers and subscribers over real sockets, on every engine; pyzmq on either side. */
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, json, Publisher } from "../../../src/index.js";
@@ -11,7 +11,7 @@ import {
   type SequencedSubscriberOptions,
 } from "../../../src/patterns/sequenced/index.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
-import { Child, start } from "../../process/child.js";
+import { Child } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
@@ -20,7 +20,7 @@ import { missing, peerAt } from "../../support/peers.js";
 
 const PYTHON = peerAt("pyzmq");
 const LIMIT = { timeout: 8_000 };
-const makeFolder = removeAfterEach();
+const _makeFolder = removeAfterEach();
 const kept = closeAfterEach();
 
 type AnyEvent = SequencedSubscriberEvent | EndpointSourceEvent;
@@ -37,19 +37,6 @@ function next<E extends AnyEvent["type"]>(
     `event ${type}`,
   );
 }
-
-const RESTARTING = `
-import { SequencedPublisher } from "shoal/patterns";
-const [pub, replay, first] = process.argv.slice(1);
-const publisher = new SequencedPublisher();
-await publisher.bindReplay(replay);
-// Before the subscriber, which dials all the time, can be there.
-for (let i = 0; i < Number(first); i++) publisher.publish("t", ["early " + i]);
-await publisher.bind(pub);
-console.log(publisher.id);
-await publisher.waitForSubscribers();
-process.stdin.on("data", (text) => { for (const line of String(text).trim().split("\\n")) publisher.publish("t", [line]); });
-`;
 
 describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing, engine %s", (engine) => {
   const context = new Context({ engine });
@@ -258,34 +245,6 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
     }
     expect(heard).toBe(where === "in a listener" ? 0 : 1);
     expect((await failure(s.receive())).code).toBe("EBADF");
-  });
-
-  it("a publisher that is killed and comes back is another; what it published early is replayed", async () => {
-    const folder = makeFolder();
-    const [pub, replay] = [`ipc://${folder}/pub`, `ipc://${folder}/replay:answered`];
-    const s = subscriber();
-    s.subscribe("t");
-    s.connect(pub, replay);
-    const ids = new Set<string>();
-    for (let round = 1; round <= 3; round++) {
-      const child = start(RESTARTING, { args: [pub, replay, String(round)] });
-      kept({ close: () => child.kill() });
-      const joined = next(s, "stream:joined-late");
-      const id = await child.line();
-      ids.add(id);
-      const reading = s.receive(LIMIT);
-      child.tell(`live ${round}`);
-      const event = await joined;
-      expect(event).toMatchObject({ publisher: id, missed: round });
-      const { messages } = await s.replay(event, LIMIT);
-      expect(messages.map(({ body }) => String(body))).toEqual(
-        Array.from({ length: round }, (_, i) => `early ${i}`),
-      );
-      expect(await reading).toMatchObject({ publisher: id, sequence: round + 1 });
-      await child.kill("SIGKILL");
-    }
-    expect(ids.size).toBe(3);
-    expect(s.stats()).toMatchObject({ received: 3, missed: 6, lost: 0, streams: 3 });
   });
 
   it.skipIf(missing("pyzmq"))(
