@@ -1,7 +1,7 @@
 /**
- * The table of all socket options, from which their types, `resolveOptions`, accessors and docs/limits.md derive. Names
- * and meanings follow the package `zeromq`; `zeromqDefault` marks a different default (docs/engines.md). Most options
- * count for later connections.
+ * The tables of the options of sockets and contexts, from which their types, checks, accessors and docs/limits.md derive.
+ * Names and meanings follow the package `zeromq`; `zeromqDefault` marks a different default (docs/engines.md). Most
+ * options of sockets count for later connections.
  */
 import { bytes, flag, INT32, int, key, type OptionSpec, READABLE, text, WRITABLE } from "./option-spec.js";
 import type { SocketTypeName } from "./socket-type.js";
@@ -168,6 +168,34 @@ const OWN_OPTIONS = {
 
 export const OPTIONS = { ...OWN_OPTIONS, ...SYSTEM_OPTIONS } as const;
 
+/** A context's options. */
+export const CONTEXT_OPTIONS = {
+  /** `false` sets the default linger of new sockets to 0, so that the process ends at once. Default true. */
+  blocky: flag(true, { zmq: 70 }),
+  /** I/O threads (engine libzmq). Default 1. */
+  ioThreads: int(1, 0, INT32, { zmq: 1 }),
+  /**
+   * Largest message in bytes that new sockets send (more is `EINVAL`), and their default `maxMessageSize`. Default
+   * 2,147,483,647, which changes neither.
+   */
+  maxMessageSize: int(INT32, 0, INT32, { zmq: 5 }),
+  /** Most open sockets. Default 1,023. */
+  maxSockets: int(1_023, 1, INT32, { zmq: 2 }),
+  /** Default of `ipv6` for new sockets. Default false. */
+  ipv6: flag(false, { zmq: 42 }),
+  /** Priority of the engine's threads; write-only. */
+  threadPriority: int(-1, -INT32, INT32),
+  /** Scheduling policy of the engine's threads; write-only. */
+  threadSchedulingPolicy: int(-1, -INT32, INT32),
+  /**
+   * New sockets poll instead of sleeping while the next message is probably less than 1 ms away. This saves the
+   * wake-up, half of a round trip or more, for up to 1 ms of CPU time per wait. The event loop sleeps while messages
+   * are rare, on one core, on Windows, and for 100 ms to 10 s after other work needed its core. `NOT_SUPPORTED` on the
+   * engine `libzmq`, no effect in a page. Default false.
+   */
+  lowLatency: flag(false),
+} as const satisfies Record<string, OptionSpec>;
+
 export type { OptionKind, OptionSpec } from "./option-spec.js";
 export { READABLE, WRITABLE } from "./option-spec.js";
 
@@ -184,7 +212,7 @@ type ValueOf<S> = S extends { readonly kind: "boolean" }
         : string | Uint8Array | null;
 
 /** Keeps the docstrings of rows, which a spread loses in declarations. */
-type ValuesOf<R> = { -readonly [N in keyof R]: ValueOf<R[N]> };
+export type ValuesOf<R> = { -readonly [N in keyof R]: ValueOf<R[N]> };
 
 export type OptionValues = ValuesOf<typeof OWN_OPTIONS> & ValuesOf<typeof SYSTEM_OPTIONS>;
 

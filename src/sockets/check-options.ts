@@ -17,7 +17,7 @@ import { suggest } from "../core/suggestions.js";
 import { whyNoOption } from "../core/system-options.js";
 import { isKey } from "../core/z85.js";
 
-function expected(spec: OptionSpec): string {
+export function expected(spec: OptionSpec): string {
   const unit = spec.unit === undefined ? "" : ` (${spec.unit})`;
   switch (spec.kind) {
     case "boolean":
@@ -35,7 +35,7 @@ function expected(spec: OptionSpec): string {
   }
 }
 
-function isValid(spec: OptionSpec, value: unknown): boolean {
+export function isValid(spec: OptionSpec, value: unknown): boolean {
   switch (spec.kind) {
     case "boolean":
       return typeof value === "boolean";

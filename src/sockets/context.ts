@@ -1,79 +1,35 @@
 import { describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
-import { INT32 } from "../core/option-spec.js";
-import type { OptionValues } from "../core/option-table.js";
+import { INT32, type OptionSpec } from "../core/option-spec.js";
+import { CONTEXT_OPTIONS, type OptionValues, type ValuesOf } from "../core/option-table.js";
 import type { SocketType } from "../core/socket-type.js";
 import { suggest } from "../core/suggestions.js";
 import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine/engine.js";
 import { selectEngine } from "../engine/select.js";
-import {
-  ContextByNumber,
-  GET_NUMBERED,
-  getNumbered,
-  NUMBERED,
-  type NumberedType,
-  SET_NUMBERED,
-  setNumbered,
-} from "./numbered-options.js";
+import { expected, isValid } from "./check-options.js";
+import { ContextByNumber } from "./numbered-options.js";
 
 /** Options of a context; all but `engine` and `lowLatency` as in the package `zeromq`. */
-export interface ContextOptions {
-  /** `false` sets the default linger of new sockets to 0, so that the process ends at once. Default true. */
-  blocky?: boolean;
-  /** I/O threads (engine libzmq). Default 1. */
-  ioThreads?: number;
-  /**
-   * Largest message in bytes that new sockets send (more is `EINVAL`), and their default `maxMessageSize`. Default
-   * 2,147,483,647, which changes neither.
-   */
-  maxMessageSize?: number;
-  /** Most open sockets. Default 1,023. */
-  maxSockets?: number;
-  /** Default of `ipv6` for new sockets. Default false. */
-  ipv6?: boolean;
-  /** Priority of the engine's threads; write-only. */
-  threadPriority?: number;
-  /** Scheduling policy of the engine's threads; write-only. */
-  threadSchedulingPolicy?: number;
-  /**
-   * New sockets poll instead of sleeping while the next message is probably less than 1 ms away. This saves the
-   * wake-up, half of a round trip or more, for up to 1 ms of CPU time per wait. The event loop sleeps while messages
-   * are rare, on one core, on Windows, and for 100 ms to 10 s after other work needed its core. `NOT_SUPPORTED` on the
-   * engine `libzmq`, no effect in a page. Default false.
-   */
-  lowLatency?: boolean;
+export interface ContextOptions extends Partial<ValuesOf<typeof CONTEXT_OPTIONS>> {
   /** A name of `ENGINE_NAMES`, or an {@link Engine}. Default: `SHOAL_ENGINE`, else "zmtp". */
   engine?: string | Engine;
 }
 
 const SHARED = Symbol("shared");
 
-const NAMES: readonly string[] = [
-  "blocky",
-  "ioThreads",
-  "maxMessageSize",
-  "maxSockets",
-  "ipv6",
-  "threadPriority",
-  "threadSchedulingPolicy",
-  "lowLatency",
-];
-const FLAGS: readonly string[] = ["blocky", "ipv6", "lowLatency"];
-/** The engine checks maximum values. */
-const MINIMUM: Readonly<Record<string, number>> = { ioThreads: 0, maxMessageSize: 0, maxSockets: 1 };
+const NAMES: readonly string[] = Object.keys(CONTEXT_OPTIONS);
 const WRITE_ONLY: readonly string[] = ["threadPriority", "threadSchedulingPolicy"];
 
+/** The engine may have lower maximum values. */
 function check(name: string, value: unknown): void {
-  if (!NAMES.includes(name)) {
+  if (!Object.hasOwn(CONTEXT_OPTIONS, name)) {
     const known = [...NAMES, "engine"];
     const near = suggest(name, known) || `; known are ${known.join(", ")}`;
     throw new InvalidArgumentError(`Context has no option ${name}${near}`);
   }
-  const flag = FLAGS.includes(name);
-  const min = MINIMUM[name] ?? Number.MIN_SAFE_INTEGER;
-  if (flag ? typeof value === "boolean" : Number.isSafeInteger(value) && Number(value) >= min) return;
-  const expected = flag ? "true or false" : `a whole number${name in MINIMUM ? ` from ${min}` : ""}`;
-  throw new InvalidArgumentError(`Context option ${name} must be ${expected}; got ${describe(value)}`);
+  const spec: OptionSpec = CONTEXT_OPTIONS[name as keyof typeof CONTEXT_OPTIONS];
+  if (isValid(spec, value)) return;
+  throw new InvalidArgumentError(`Context option ${name} must be ${expected(spec)}; got ${describe(value)}`);
 }
 
 /**
@@ -147,15 +103,6 @@ export class Context extends ContextByNumber {
   /** The engine's limit for `maxSockets`; each libzmq socket takes three. */
   get maxSocketsLimit(): number {
     return this.#get("maxSocketsLimit") as number;
-  }
-  /** @internal */
-  [GET_NUMBERED](option: number, type: NumberedType): unknown {
-    return getNumbered(this, NUMBERED.context, option, type);
-  }
-
-  /** @internal */
-  [SET_NUMBERED](option: number, type: NumberedType, value: unknown): void {
-    this.#set(...setNumbered(this, NUMBERED.context, option, type, value));
   }
 
   /** @internal The context itself, or its replacement in a simulation. */

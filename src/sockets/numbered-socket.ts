@@ -1,15 +1,34 @@
 import { InvalidArgumentError } from "../core/errors.js";
+import { OPTIONS } from "../core/option-table.js";
 import {
   ContextByNumber,
-  GET_NUMBERED,
   getNumbered,
-  NUMBERED,
-  type NumberedType,
-  SET_NUMBERED,
+  NUMBERS,
+  type Numbers,
+  numbersOf,
   setNumbered,
+  WRITE,
 } from "./numbered-options.js";
 import { CORE, type SocketCore } from "./socket-core.js";
 import { checkPeerId } from "./socket-endpoints.js";
+
+/** Socket options of zmq.h, without file descriptors and the like. */
+const SOCKET = numbersOf(
+  OPTIONS,
+  {
+    16: { name: "type", kind: "integer" },
+    32: { name: "lastEndpoint", kind: "string" },
+    43: { name: "securityMechanism", kind: "choice", choices: [null, "plain", "curve", "gssapi"] },
+    81: { name: "threadSafe", kind: "boolean" },
+  },
+  {
+    6: { name: "subscribe", kind: "bytes" },
+    7: { name: "unsubscribe", kind: "bytes" },
+    40: { name: "allSubs", kind: "boolean" },
+    61: { name: "connectRoutingId", kind: "bytes" },
+    78: { name: "allSubsUnsubs", kind: "boolean" },
+  },
+);
 
 /** A socket's calls by libzmq's numbers (numbered-options.ts). */
 export abstract class SocketByNumber extends ContextByNumber {
@@ -17,46 +36,45 @@ export abstract class SocketByNumber extends ContextByNumber {
   declare readonly [CORE]: SocketCore;
 
   /** @internal */
-  [GET_NUMBERED](option: number, type: NumberedType): unknown {
-    return getNumbered(this, NUMBERED.socket, option, type);
+  override get [NUMBERS](): Numbers {
+    return SOCKET;
   }
 
   /** @internal */
-  [SET_NUMBERED](option: number, type: NumberedType, value: unknown): void {
+  override [WRITE](name: string, value: unknown): void {
     const core = this[CORE];
     core.assertOpen();
-    const [property, given] = setNumbered(this, NUMBERED.socket, option, type, value);
-    const [name, choice] = property.split(":") as [string, string?];
-    if (choice !== undefined) core.setOption(name, Number(value) === 0 ? null : choice);
+    if (name === "allSubs" || name === "allSubsUnsubs")
+      core.setOption("verbosity", value === true ? name : null);
     else if (name === "subscribe" || name === "unsubscribe")
-      changeSubscription(core, name, given as string | null);
-    else if (name === "connectRoutingId") nameNext(core, given as string | null);
-    else core.setOption(name, given);
+      changeSubscription(core, name, value as string | null);
+    else if (name === "connectRoutingId") nameNext(core, value as string | null);
+    else core.setOption(name, value);
   }
 
   protected getUint32Option(option: number): number {
-    return this[GET_NUMBERED](option, "Uint32") as number;
+    return getNumbered(this, "Uint32", option) as number;
   }
   protected setUint32Option(option: number, value: number): void {
-    this[SET_NUMBERED](option, "Uint32", value);
+    setNumbered(this, "Uint32", option, value);
   }
   protected getInt64Option(option: number): number {
-    return this[GET_NUMBERED](option, "Int64") as number;
+    return getNumbered(this, "Int64", option) as number;
   }
   protected setInt64Option(option: number, value: number): void {
-    this[SET_NUMBERED](option, "Int64", value);
+    setNumbered(this, "Int64", option, value);
   }
   protected getUint64Option(option: number): number {
-    return this[GET_NUMBERED](option, "Uint64") as number;
+    return getNumbered(this, "Uint64", option) as number;
   }
   protected setUint64Option(option: number, value: number): void {
-    this[SET_NUMBERED](option, "Uint64", value);
+    setNumbered(this, "Uint64", option, value);
   }
   protected getStringOption(option: number): string | null {
-    return this[GET_NUMBERED](option, "String") as string | null;
+    return getNumbered(this, "String", option) as string | null;
   }
   protected setStringOption(option: number, value: string | Uint8Array | null): void {
-    this[SET_NUMBERED](option, "String", value);
+    setNumbered(this, "String", option, value);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Contexts of the TypeScript engine. */
 import { InvalidArgumentError } from "../../core/errors.js";
+import { CONTEXT_OPTIONS } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
 import type {
   EngineCapabilities,
@@ -28,16 +29,9 @@ export const ZMTP_CAPABILITIES: EngineCapabilities = {
 const MAX_SOCKETS_LIMIT = 65_535;
 
 /** Those about native threads have no effect. */
-const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
-  blocky: true,
-  ioThreads: 1,
-  maxMessageSize: 2_147_483_647,
-  maxSockets: 1_023,
-  ipv6: false,
-  threadPriority: -1,
-  threadSchedulingPolicy: -1,
-  lowLatency: false,
-};
+const DEFAULTS: Readonly<Record<string, unknown>> = Object.fromEntries(
+  Object.entries(CONTEXT_OPTIONS).map(([name, spec]) => [name, spec.default]),
+);
 
 export class ZmtpContext implements EngineContext, SocketContext {
   readonly platform: Platform;
@@ -45,7 +39,7 @@ export class ZmtpContext implements EngineContext, SocketContext {
   readonly zap: ZapClient | undefined;
   readonly #shared: boolean;
   #names: InprocNames | undefined = undefined;
-  readonly #options: Record<string, unknown> = { ...CONTEXT_OPTIONS };
+  readonly #options: Record<string, unknown> = { ...DEFAULTS };
 
   constructor(options: EngineOptions, shared: boolean, platform: Platform, parts: EngineParts) {
     this.#shared = shared;
