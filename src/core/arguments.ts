@@ -37,10 +37,12 @@ export function checkCallOptions(call: string, options: unknown, known: readonly
 }
 
 /**
- * `undefined` counts as not given. @param takes such as "an endpoint" @throws InvalidArgumentError `EINVAL`
+ * `undefined` counts as not given. @param takes such as "an endpoint" @param from the first argument beyond them
+ * @throws InvalidArgumentError `EINVAL`
  */
-export function refuseExtra(call: string, takes: string, extra: readonly unknown[]): void {
-  const [first] = extra.filter((argument) => argument !== undefined);
+export function refuseExtra(call: string, takes: string, given: ArrayLike<unknown>, from = 0): void {
+  const extra = Array.from(given).slice(from);
+  const first = extra.find((argument) => argument !== undefined);
   if (first !== undefined)
     throw new InvalidArgumentError(`${call} takes ${takes}, and nothing else; got ${describe(first)}, too`);
 }

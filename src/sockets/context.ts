@@ -76,10 +76,9 @@ export class Context extends ContextByNumber {
   });
 
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: ContextOptions);
-  constructor(options: ContextOptions = {}, ...extra: unknown[]) {
+  constructor(options: ContextOptions = {}) {
     super();
-    refuseExtra("Context", "options", extra);
+    refuseExtra("Context", "options", arguments, 1);
     if (typeof options !== "object" || options === null) {
       throw new InvalidArgumentError(`Context options must be an object; got ${String(options)}`);
     }

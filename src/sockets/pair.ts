@@ -31,9 +31,8 @@ export type PairOptions<T = Raw> = PairProperties & ConstructionOptions & CodecO
  */
 export class Pair<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: PairOptions<T>);
-  constructor(options?: PairOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Pair, options, shapeFor("body", options?.codec), extra);
+  constructor(options?: PairOptions<T>) {
+    super(SocketType.Pair, options, shapeFor("body", options?.codec), arguments);
   }
 }
 export interface Pair<T = Raw>

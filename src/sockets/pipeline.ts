@@ -35,9 +35,8 @@ export type PullOptions<T = Raw> = PullProperties & ConstructionOptions & CodecO
  */
 export class Push<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: PushOptions<T>);
-  constructor(options?: PushOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Push, options, shapeFor("body", options?.codec), extra);
+  constructor(options?: PushOptions<T>) {
+    super(SocketType.Push, options, shapeFor("body", options?.codec), arguments);
   }
 }
 export interface Push<T = Raw> extends Writable<BodyOut<Settled<T>>>, Properties<PushProperties> {}
@@ -63,9 +62,8 @@ defineSocket(Push, "Push", routings.Push);
  */
 export class Pull<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: PullOptions<T>);
-  constructor(options?: PullOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Pull, options, shapeFor("body", options?.codec), extra);
+  constructor(options?: PullOptions<T>) {
+    super(SocketType.Pull, options, shapeFor("body", options?.codec), arguments);
   }
 }
 export interface Pull<T = Raw> extends Readable<BodyIn<Settled<T>>>, Properties<PullProperties> {}

@@ -62,9 +62,8 @@ export class Publisher<T = Raw> extends Socket {
   readonly #subscriptions = new SubscriptionTable();
 
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: PublisherOptions<T>);
-  constructor(options?: PublisherOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Publisher, options, shapeFor("topic", options?.codec), extra);
+  constructor(options?: PublisherOptions<T>) {
+    super(SocketType.Publisher, options, shapeFor("topic", options?.codec), arguments);
     const subscriptions = this.#subscriptions;
     this[CORE].events.listen((event) => {
       if (event.type === "subscribe") subscriptions.add(event.topic);
@@ -80,10 +79,9 @@ export class Publisher<T = Raw> extends Socket {
    *   `EAGAIN`
    * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` with `conflate`
    */
-  waitForSubscribers(options?: WaitForSubscribersOptions): Promise<void>;
-  waitForSubscribers(options: WaitForSubscribersOptions = {}, ...extra: unknown[]): Promise<void> {
+  waitForSubscribers(options: WaitForSubscribersOptions = {}): Promise<void> {
     return this[CORE].run(async () => {
-      refuseExtra("waitForSubscribers", "options", extra);
+      refuseExtra("waitForSubscribers", "options", arguments, 1);
       checkCallOptions("waitForSubscribers", options, WAIT_FOR_OPTIONS);
       await this.#waitForSubscribers(options);
     });
@@ -131,9 +129,8 @@ defineSocket(Publisher, "Publisher", routings.Publisher);
  */
 export class Subscriber<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: SubscriberOptions<T>);
-  constructor(options?: SubscriberOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Subscriber, options, shapeFor("topic", options?.codec), extra);
+  constructor(options?: SubscriberOptions<T>) {
+    super(SocketType.Subscriber, options, shapeFor("topic", options?.codec), arguments);
   }
 
   /**
@@ -174,9 +171,8 @@ defineSocket(Subscriber, "Subscriber", routings.Subscriber);
  */
 export class XPublisher extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: XPublisherOptions);
-  constructor(options?: XPublisherOptions, ...extra: unknown[]) {
-    super(SocketType.XPublisher, options, FRAMES, extra);
+  constructor(options?: XPublisherOptions) {
+    super(SocketType.XPublisher, options, FRAMES, arguments);
   }
 
   /**
@@ -236,9 +232,8 @@ defineSocket(XPublisher, "XPublisher", routings.XPublisher);
  */
 export class XSubscriber extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: XSubscriberOptions);
-  constructor(options?: XSubscriberOptions, ...extra: unknown[]) {
-    super(SocketType.XSubscriber, options, FRAMES, extra);
+  constructor(options?: XSubscriberOptions) {
+    super(SocketType.XSubscriber, options, FRAMES, arguments);
   }
 }
 export interface XSubscriber

@@ -108,9 +108,8 @@ export class Request<T = Raw> extends Socket {
   #waits = false;
 
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: RequestOptions<T>);
-  constructor(options?: RequestOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Request, options, shapeFor("body", options?.codec), extra);
+  constructor(options?: RequestOptions<T>) {
+    super(SocketType.Request, options, shapeFor("body", options?.codec), arguments);
   }
 
   /**
@@ -128,10 +127,9 @@ export class Request<T = Raw> extends Socket {
    * @throws InvalidStateError `EFSM` while a `receive` of the program waits
    * @throws ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when closed
    */
-  request(body: BodyOut<T>, options?: RequestCallOptions): Promise<BodyIn<T>>;
-  request(body: BodyOut<T>, options: RequestCallOptions = {}, ...extra: unknown[]): Promise<BodyIn<T>> {
+  request(body: BodyOut<T>, options: RequestCallOptions = {}): Promise<BodyIn<T>> {
     return this[CORE].run(async () => {
-      refuseExtra("request", "a message and options", extra);
+      refuseExtra("request", "a message and options", arguments, 2);
       checkCallOptions("request", options, REQUEST_OPTIONS);
       return this.#request(body, options);
     });
@@ -257,9 +255,8 @@ defineSocket(Request, "Request", routings.Request);
  */
 export class Reply<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: ReplyOptions<T>);
-  constructor(options?: ReplyOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Reply, options, shapeFor("body", options?.codec), extra);
+  constructor(options?: ReplyOptions<T>) {
+    super(SocketType.Reply, options, shapeFor("body", options?.codec), arguments);
   }
 }
 export interface Reply<T = Raw>
@@ -287,9 +284,8 @@ defineSocket(Reply, "Reply", routings.Reply);
  */
 export class Dealer<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: DealerOptions<T>);
-  constructor(options?: DealerOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Dealer, options, shapeFor("body", options?.codec), extra);
+  constructor(options?: DealerOptions<T>) {
+    super(SocketType.Dealer, options, shapeFor("body", options?.codec), arguments);
   }
 }
 export interface Dealer<T = Raw>
@@ -321,9 +317,8 @@ defineSocket(Dealer, "Dealer", routings.Dealer);
  */
 export class Router<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: RouterOptions<T>);
-  constructor(options?: RouterOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Router, options, shapeFor("routed", options?.codec), extra);
+  constructor(options?: RouterOptions<T>) {
+    super(SocketType.Router, options, shapeFor("routed", options?.codec), arguments);
   }
 
   /**
@@ -331,13 +326,8 @@ export class Router<T = Raw> extends Socket {
    *
    * @throws InvalidArgumentError `EINVAL`; otherwise as `connect` of {@link Socket}
    */
-  override connect(endpoint: string | EndpointSource, options?: RouterConnectOptions): void;
-  override connect(
-    endpoint: string | EndpointSource,
-    options: RouterConnectOptions = {},
-    ...extra: unknown[]
-  ): void {
-    this[CORE].endpoints.connectNamed(endpoint, options, extra);
+  override connect(endpoint: string | EndpointSource, options: RouterConnectOptions = {}): void {
+    this[CORE].endpoints.connectNamed(endpoint, options, arguments);
   }
 
   /**

@@ -159,9 +159,9 @@ export class SocketEndpoints {
   connectNamed(
     endpoint: string | EndpointSource,
     options: { readonly routingId?: string },
-    extra: readonly unknown[],
+    given: ArrayLike<unknown>,
   ): void {
-    refuseExtra("connect", "an endpoint and options", extra);
+    refuseExtra("connect", "an endpoint and options", given, 2);
     checkCallOptions("connect", options, ["routingId"]);
     const { routingId } = options;
     if (!isEndpointSource(endpoint)) this.connect(endpoint, routingId);

@@ -73,23 +73,23 @@ export abstract class Socket extends SocketByNumber {
   protected constructor(type: SocketType, options?: object);
   /**
    * @internal
-   * @param shape of the package's classes
+   * @param shape of the package's classes @param passed their arguments
    */
   protected constructor(
     type: SocketType,
     options: object | undefined,
     shape: MessageShape,
-    extra: readonly unknown[],
+    passed: ArrayLike<unknown>,
   );
   protected constructor(
     type: SocketType,
     options: object | undefined,
     shape?: MessageShape,
-    extra: readonly unknown[] = [],
+    passed: ArrayLike<unknown> = [],
   ) {
     super();
     const name = checkArguments(type, options, shape);
-    refuseExtra(name, "options", extra);
+    refuseExtra(name, "options", passed, 1);
     const {
       context = globalContext,
       authenticate,
@@ -126,21 +126,19 @@ export abstract class Socket extends SocketByNumber {
    * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `ENAMETOOLONG` (ipc), `EPROTONOSUPPORT`,
    *   `ENOCOMPATPROTO` (udp)
    */
-  bind(endpoint: string | HttpServerEndpoint): Promise<string>;
-  bind(endpoint: string | HttpServerEndpoint, ...extra: unknown[]): Promise<string> {
+  bind(endpoint: string | HttpServerEndpoint): Promise<string> {
     const core = this[CORE];
     return core.run(() =>
       core.endpoints.settled(async () => {
-        refuseExtra("bind", "an endpoint", extra);
+        refuseExtra("bind", "an endpoint", arguments, 1);
         return core.endpoints.bind(endpoint);
       }),
     );
   }
 
   /** Binds synchronously; otherwise as {@link bind}. */
-  bindSync(endpoint: string): string;
-  bindSync(endpoint: string, ...extra: unknown[]): string {
-    refuseExtra("bindSync", "an endpoint", extra);
+  bindSync(endpoint: string): string {
+    refuseExtra("bindSync", "an endpoint", arguments, 1);
     return this[CORE].endpoints.bindSync(endpoint);
   }
 
@@ -151,21 +149,19 @@ export abstract class Socket extends SocketByNumber {
    * @param endpoint as given to `bind`, or returned by it
    * @throws InvalidArgumentError `EINVAL`; TransportError `ENOENT` when not bound; ClosedError `EBADF`
    */
-  unbind(endpoint: string): Promise<void>;
-  unbind(endpoint: string, ...extra: unknown[]): Promise<void> {
+  unbind(endpoint: string): Promise<void> {
     const core = this[CORE];
     return core.run(() =>
       core.endpoints.settled(async () => {
-        refuseExtra("unbind", "an endpoint", extra);
+        refuseExtra("unbind", "an endpoint", arguments, 1);
         return core.endpoints.unbind(endpoint);
       }),
     );
   }
 
   /** Unbinds without waiting until the endpoint is free; otherwise as {@link unbind}. */
-  unbindSync(endpoint: string): void;
-  unbindSync(endpoint: string, ...extra: unknown[]): void {
-    refuseExtra("unbindSync", "an endpoint", extra);
+  unbindSync(endpoint: string): void {
+    refuseExtra("unbindSync", "an endpoint", arguments, 1);
     // Invalid calls throw at once.
     this[CORE].endpoints.unbind(endpoint).catch(() => undefined);
   }
@@ -182,9 +178,8 @@ export abstract class Socket extends SocketByNumber {
    * @param endpoint `tcp://HOST:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`, `inproc://NAME`; or a source
    * @throws InvalidArgumentError `EINVAL`; TransportError `EPROTONOSUPPORT`, `ENAMETOOLONG` (ipc); ClosedError `EBADF`
    */
-  connect(endpoint: string | EndpointSource): void;
-  connect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
-    refuseExtra("connect", "an endpoint", extra);
+  connect(endpoint: string | EndpointSource): void {
+    refuseExtra("connect", "an endpoint", arguments, 1);
     const { endpoints } = this[CORE];
     if (isEndpointSource(endpoint)) endpoints.connectSource(endpoint);
     else endpoints.connect(endpoint, undefined);
@@ -197,9 +192,8 @@ export abstract class Socket extends SocketByNumber {
    * For a source, releases all its endpoints.
    * @throws InvalidArgumentError `EINVAL`; TransportError `ENOENT` when not connected; ClosedError `EBADF`
    */
-  disconnect(endpoint: string | EndpointSource): void;
-  disconnect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
-    refuseExtra("disconnect", "an endpoint", extra);
+  disconnect(endpoint: string | EndpointSource): void {
+    refuseExtra("disconnect", "an endpoint", arguments, 1);
     const { endpoints } = this[CORE];
     if (isEndpointSource(endpoint)) endpoints.disconnectSource(endpoint);
     else endpoints.disconnect(endpoint);
@@ -215,10 +209,9 @@ export abstract class Socket extends SocketByNumber {
    *   `AggregateError` with one each, the latest last (16 at most)
    * @throws HandshakeError, ProtocolError when a peer refuses permanently
    */
-  ready(options?: ReadyOptions): Promise<void>;
-  ready(options: ReadyOptions = {}, ...extra: unknown[]): Promise<void> {
+  ready(options: ReadyOptions = {}): Promise<void> {
     return this[CORE].run(async () => {
-      refuseExtra("ready", "options", extra);
+      refuseExtra("ready", "options", arguments, 1);
       checkCallOptions("ready", options, READY_OPTIONS);
       await this.#ready(options);
     });
@@ -278,10 +271,9 @@ export abstract class Socket extends SocketByNumber {
    * rejections. Further calls return the same result.
    * @throws InvalidArgumentError `EINVAL`, without effect
    */
-  close(options?: CloseOptions): Promise<CloseResult>;
-  close(options?: CloseOptions, ...extra: unknown[]): Promise<CloseResult> {
+  close(options?: CloseOptions): Promise<CloseResult> {
     try {
-      refuseExtra("close", "options", extra);
+      refuseExtra("close", "options", arguments, 1);
       checkCallOptions("close", options, CLOSE_OPTIONS);
       const linger = options?.linger;
       if (linger !== undefined) checkInteger("linger", linger, -1, MAX_LINGER);

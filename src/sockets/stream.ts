@@ -40,9 +40,8 @@ export interface StreamConnectOptions {
  */
 export class Stream extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options?: StreamOptions);
-  constructor(options?: StreamOptions, ...extra: unknown[]) {
-    super(SocketType.Stream, options, STREAM_FRAMES, extra);
+  constructor(options?: StreamOptions) {
+    super(SocketType.Stream, options, STREAM_FRAMES, arguments);
   }
 
   /**
@@ -50,13 +49,8 @@ export class Stream extends Socket {
    *
    * @throws InvalidArgumentError `EINVAL`; otherwise as `connect` of {@link Socket}
    */
-  override connect(endpoint: string | EndpointSource, options?: StreamConnectOptions): void;
-  override connect(
-    endpoint: string | EndpointSource,
-    options: StreamConnectOptions = {},
-    ...extra: unknown[]
-  ): void {
-    this[CORE].endpoints.connectNamed(endpoint, options, extra);
+  override connect(endpoint: string | EndpointSource, options: StreamConnectOptions = {}): void {
+    this[CORE].endpoints.connectNamed(endpoint, options, arguments);
   }
 }
 export interface Stream

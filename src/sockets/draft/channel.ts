@@ -31,9 +31,8 @@ export type ChannelOptions<T = Raw> = ChannelProperties & ConstructionOptions & 
  */
 export class Channel<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
-  constructor(options?: ChannelOptions<T>);
-  constructor(options?: ChannelOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Channel, options, singleFrameShape(options?.codec), extra);
+  constructor(options?: ChannelOptions<T>) {
+    super(SocketType.Channel, options, singleFrameShape(options?.codec), arguments);
   }
 }
 export interface Channel<T = Raw>

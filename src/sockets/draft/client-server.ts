@@ -45,9 +45,8 @@ export type PeerOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions
  */
 export class Client<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
-  constructor(options?: ClientOptions<T>);
-  constructor(options?: ClientOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Client, options, singleFrameShape(options?.codec), extra);
+  constructor(options?: ClientOptions<T>) {
+    super(SocketType.Client, options, singleFrameShape(options?.codec), arguments);
   }
 }
 export interface Client<T = Raw>
@@ -75,9 +74,8 @@ defineSocket(Client, "Client", routings.Client);
  */
 export class Server<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
-  constructor(options?: ServerOptions<T>);
-  constructor(options?: ServerOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Server, options, peerShape(options?.codec), extra);
+  constructor(options?: ServerOptions<T>) {
+    super(SocketType.Server, options, peerShape(options?.codec), arguments);
   }
 }
 export interface Server<T = Raw>
@@ -104,9 +102,8 @@ defineSocket(Server, "Server", routings.Server, TO_PEER);
  */
 export class Peer<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
-  constructor(options?: PeerOptions<T>);
-  constructor(options?: PeerOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Peer, options, peerShape(options?.codec), extra);
+  constructor(options?: PeerOptions<T>) {
+    super(SocketType.Peer, options, peerShape(options?.codec), arguments);
   }
 
   /**
@@ -116,9 +113,8 @@ export class Peer<T = Raw> extends Socket {
    * @throws InvalidStateError `EFSM` with `immediate`, since messages would not wait
    * @throws as `connect`
    */
-  connectPeer(endpoint: string): number;
-  connectPeer(endpoint: string, ...extra: unknown[]): number {
-    refuseExtra("connectPeer", "an endpoint", extra);
+  connectPeer(endpoint: string): number {
+    refuseExtra("connectPeer", "an endpoint", arguments, 1);
     const core = this[CORE];
     if (typeof endpoint !== "string")
       throw new InvalidArgumentError(`connectPeer takes an endpoint; got ${typeof endpoint}`);

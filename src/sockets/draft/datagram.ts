@@ -62,9 +62,8 @@ const DATAGRAM_FRAMES: MessageShape = {
  */
 export class Datagram extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
-  constructor(options?: DatagramOptions);
-  constructor(options?: DatagramOptions, ...extra: unknown[]) {
-    super(SocketType.Datagram, options, DATAGRAM_FRAMES, extra);
+  constructor(options?: DatagramOptions) {
+    super(SocketType.Datagram, options, DATAGRAM_FRAMES, arguments);
   }
 }
 export interface Datagram

@@ -43,9 +43,8 @@ export type DishOptions<T = Raw> = DishProperties & ConstructionOptions & CodecO
  */
 export class Radio<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
-  constructor(options?: RadioOptions<T>);
-  constructor(options?: RadioOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Radio, options, singleFrameShape(options?.codec), extra);
+  constructor(options?: RadioOptions<T>) {
+    super(SocketType.Radio, options, singleFrameShape(options?.codec), arguments);
   }
 }
 export interface Radio<T = Raw>
@@ -73,9 +72,8 @@ export class Dish<T = Raw> extends Socket {
   readonly #groups = new Set<string>();
 
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
-  constructor(options?: DishOptions<T>);
-  constructor(options?: DishOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Dish, options, groupShape(options?.codec), extra);
+  constructor(options?: DishOptions<T>) {
+    super(SocketType.Dish, options, groupShape(options?.codec), arguments);
   }
 
   /**

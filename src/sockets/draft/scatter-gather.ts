@@ -32,9 +32,8 @@ export type GatherOptions<T = Raw> = GatherProperties & ConstructionOptions & Co
  */
 export class Scatter<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
-  constructor(options?: ScatterOptions<T>);
-  constructor(options?: ScatterOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Scatter, options, singleFrameShape(options?.codec), extra);
+  constructor(options?: ScatterOptions<T>) {
+    super(SocketType.Scatter, options, singleFrameShape(options?.codec), arguments);
   }
 }
 export interface Scatter<T = Raw> extends Writable<SingleOut<Settled<T>>>, Properties<ScatterProperties> {}
@@ -56,9 +55,8 @@ defineSocket(Scatter, "Scatter", routings.Scatter);
  */
 export class Gather<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
-  constructor(options?: GatherOptions<T>);
-  constructor(options?: GatherOptions<T>, ...extra: unknown[]) {
-    super(SocketType.Gather, options, singleFrameShape(options?.codec), extra);
+  constructor(options?: GatherOptions<T>) {
+    super(SocketType.Gather, options, singleFrameShape(options?.codec), arguments);
   }
 }
 export interface Gather<T = Raw> extends Readable<SingleIn<Settled<T>>>, Properties<GatherProperties> {}
