@@ -5,14 +5,14 @@
  *   frames    a message is a flag byte and a frame's body: each written ZMTP frame is sent alone, from the last byte of
  *             its header on, which becomes the flag
  *
- * The interface has no pings, so ZMTP's serve if the peer knows them.
+ * The interface has no pings, so ZMTP's serve in a stream.
  */
 
 import { bodyAt, COMMAND, commandFrame, frameEnd, MORE, writeHeader } from "../engine/frame.js";
 import { pingCommand } from "../engine/zmtp/heartbeat.js";
 import { type Fault, type Mechanism, protocolFault } from "../engine/zmtp/mechanism/mechanism.js";
 import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../engine/zmtp/transport/framing.js";
-import { isBare, isStream } from "../engine/zmtp/ws/subprotocol.js";
+import { isStream } from "../engine/zmtp/ws/subprotocol.js";
 import { WS_COMMAND, WS_MORE } from "../engine/zmtp/ws/ws-frame.js";
 import type { StandardWebSocket } from "./standard-web-socket.js";
 
@@ -42,8 +42,8 @@ function scratchOf(size: number): Uint8Array {
 
 export class WebSocketFraming implements Framing {
   readonly mechanism: Mechanism["name"];
-  readonly bare: boolean;
   readonly stream: boolean;
+  readonly bare: boolean;
   readonly closed = false;
   /** Whether the peer answers ZMTP's PING. */
   readonly pings: boolean;
@@ -59,9 +59,9 @@ export class WebSocketFraming implements Framing {
   /** @param protocol the negotiated one */
   constructor(mechanism: Mechanism["name"], protocol: string) {
     this.mechanism = mechanism;
-    this.bare = isBare(protocol);
     this.stream = isStream(protocol);
-    this.pings = !this.bare;
+    this.bare = !this.stream;
+    this.pings = this.stream;
   }
 
   /** @returns in the mode "frames" a copy, which `send` overwrites, since other peers may share the pieces */

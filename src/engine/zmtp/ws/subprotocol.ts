@@ -3,7 +3,6 @@
  *
  *   name             a WebSocket message is           a mechanism's handshake   who has it
  *   ZWS2.0/NULL …    a frame of ZMQ, behind a flag    yes                       libzmq, shoal
- *   ZWS2.0-NULL …    a frame of ZMQ, behind a flag    yes                       for browsers
  *   ZMTP3.1-NULL …   a piece of ZMTP's stream         yes                       shoal, in browsers
  *   ZWS2.0           a frame of ZMQ, behind a flag    no                        libzmq, shoal, all others
  *
@@ -18,7 +17,6 @@ export const FIRST_LIMIT = 1_048_576;
 export const END = "end";
 
 export const BARE = "ZWS2.0";
-const FRAMES = `${BARE}-`;
 const STREAM = "ZMTP3.1-";
 
 type MechanismName = Mechanism["name"];
@@ -30,8 +28,8 @@ export function offersOf(mechanism: MechanismName): readonly string[] {
 
 /** Of a client with the `WebSocket` interface. */
 export function browserOffersOf(mechanism: MechanismName): readonly string[] {
-  const names = [`${STREAM}${mechanism}`, `${FRAMES}${mechanism}`];
-  return mechanism === "NULL" ? [...names, BARE] : names;
+  const stream = `${STREAM}${mechanism}`;
+  return mechanism === "NULL" ? [stream, BARE] : [stream];
 }
 
 /** In order of preference. */
