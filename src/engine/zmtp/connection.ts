@@ -52,9 +52,9 @@ const ROUTED_COMMANDS: ReadonlySet<string> = new Set(["SUBSCRIBE", "CANCEL", "JO
 
 export interface ConnectionEffects {
   connectionOnReady(connection: Connection, metadata: Metadata): Pipe | Fault;
-  connectionOnFault(connection: Connection, fault: Fault): void;
   connectionOnFlushed(connection: Connection): void;
-  connectionOnEnd(connection: Connection, reason: DisconnectReason): void;
+  /** @param fault of a handshake */
+  connectionOnEnd(connection: Connection, reason: DisconnectReason, fault: Fault | undefined): void;
   connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict>;
 }
 
@@ -215,6 +215,11 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#end(reason === "local" || reason === "revoked" ? "local" : "protocol");
   }
 
+  /** Ends a handshake. */
+  fail(fault: Fault): void {
+    this.#end(fault.kind === "protocol" ? "protocol" : "local", fault);
+  }
+
   /**
    * @param timeout ms to wait for the peer's hang-up: new input would make the kernel discard unread bytes
    */
@@ -319,7 +324,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (reply !== undefined && this.socket.writableLength < MAX_UNANSWERED) this.#control(reply);
     const { fault } = framing;
     if (fault !== undefined) {
-      if (this.#pipe === undefined) this.#fail(typeof fault === "string" ? COMMAND_TOO_LONG : fault);
+      if (this.#pipe === undefined) this.fail(typeof fault === "string" ? COMMAND_TOO_LONG : fault);
       else this.#broken(fault);
     } else if (framing.closed) this.sinkOnEnd();
     else this.#writer?.relieve();
@@ -368,7 +373,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       if (step.send !== undefined) for (const body of step.send) this.#send(commandFrame(body));
       if (step.wait !== undefined) this.#wait(step.wait);
       if (step.ask !== undefined) this.#ask(step.ask);
-      if (step.failed !== undefined) this.#fail(step.failed);
+      if (step.failed !== undefined) this.fail(step.failed);
       if (step.done !== undefined) this.#ready(step.done);
     }
   }
@@ -394,7 +399,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#reader.pause();
     loading.then(
       () => this.#goOn(this.#handshake.loaded()),
-      ({ message }: Error) => this.#fail({ kind: "other", code: "ERR_HANDSHAKE", message }),
+      ({ message }: Error) => this.fail({ kind: "other", code: "ERR_HANDSHAKE", message }),
     );
   }
 
@@ -408,7 +413,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (this.#isBroken) return;
     const pipe = this.#effects.connectionOnReady(this, metadata);
     if ("code" in pipe) {
-      this.#fail(pipe);
+      this.fail(pipe);
       return;
     }
     // A listener may have ended the connection.
@@ -456,7 +461,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       this.#isBroken = true;
       const message = `the stream threw: ${thrownText(cause)}`;
       // The caller may be the constructor.
-      setImmediate(() => this.#fail({ kind: "other", code: "ERR_HANDSHAKE", message, cause }));
+      setImmediate(() => this.fail({ kind: "other", code: "ERR_HANDSHAKE", message, cause }));
     }
   }
 
@@ -519,7 +524,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #timerOnLate(): void {
-    this.#fail({
+    this.fail({
       kind: "other",
       code: "ERR_HANDSHAKE",
       message: `the ${this.#handshake.phase} did not end within ${this.#options.handshakeInterval} ms`,
@@ -556,12 +561,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#end(isOurs ? "local" : "protocol");
   }
 
-  #fail(fault: Fault): void {
-    if (this.#state === State.Closed) return;
-    this.#effects.connectionOnFault(this, fault);
-    this.#end(fault.kind === "protocol" ? "protocol" : "local");
-  }
-
   #cutShort(): Fault {
     const { phase } = this.#handshake;
     const fault = this.stream.fault?.(phase === "greeting");
@@ -592,15 +591,14 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#timer = undefined;
   }
 
-  #end(reason: DisconnectReason): void {
+  #end(reason: DisconnectReason, given?: Fault): void {
     if (this.#state === State.Closed) return;
     this.#enter(State.Closed);
     this.#writer?.stop();
     clearTimeout(this.#holdTimer);
     this.#heartbeat?.stop();
     // A libzmq client hangs up like this if the greeting names another mechanism.
-    if (reason === "remote" && this.#pipe === undefined)
-      this.#effects.connectionOnFault(this, this.#cutShort());
+    const fault = reason === "remote" && this.#pipe === undefined ? this.#cutShort() : given;
     if (reason !== "heartbeat") this.#sendCloseFrame(this.#framingCloseOf(reason));
     // Bytes already written, such as an ERROR, still leave.
     const leaves = this.#pipe === undefined && this.stream.opening !== true && !this.#isBroken;
@@ -614,7 +612,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       this.#pipe.in.push(notice);
       this.#pipe.arrived();
     }
-    this.#effects.connectionOnEnd(this, reason);
+    this.#effects.connectionOnEnd(this, reason, fault);
   }
 }
 

@@ -24,7 +24,6 @@ interface Carried {
   readonly endpoint: string;
   readonly dialling: Dialer | undefined;
   pipe: Pipe | undefined;
-  fault: ShoalError | undefined;
 }
 
 export class Connections implements ConnectionEffects, Policing {
@@ -72,7 +71,7 @@ export class Connections implements ConnectionEffects, Policing {
     if (dialling === undefined) this.accepted += 1;
     const options = connectionOptions(this.#state.options);
     const connection = new Connection(stream, mechanism, options, this, dialling !== undefined, framing);
-    this.#all.set(connection, { endpoint, dialling, pipe: undefined, fault: undefined });
+    this.#all.set(connection, { endpoint, dialling, pipe: undefined });
     if (dialling !== undefined) dialling.connection = connection;
     return connection;
   }
@@ -138,14 +137,6 @@ export class Connections implements ConnectionEffects, Policing {
     return pipe;
   }
 
-  connectionOnFault(connection: Connection, fault: Fault): void {
-    const carried = this.#all.get(connection);
-    if (carried !== undefined && carried.dialling === undefined && carried.pipe === undefined)
-      this.onHandshakeFault(fault, connection.address, connection.stream.opening === true);
-    const error = this.#admission.report(fault, carried?.endpoint ?? connection.remote, connection);
-    if (carried !== undefined) carried.fault = error;
-  }
-
   /** @param isTransports the transport's handshake, which refuses unaccepted certificates */
   onHandshakeFault({ kind }: Fault, address: string, isTransports: boolean): void {
     if (kind === "protocol" || (isTransports && kind === "refused")) this.#peers.policy.invalid?.(address);
@@ -155,16 +146,21 @@ export class Connections implements ConnectionEffects, Policing {
     this.#state.effects.changed();
   }
 
-  connectionOnEnd(connection: Connection, reason: DisconnectReason): void {
+  connectionOnEnd(connection: Connection, reason: DisconnectReason, fault: Fault | undefined): void {
     const carried = this.#all.get(connection);
     if (carried === undefined) return;
     this.#all.delete(connection);
-    const { pipe, dialling, endpoint, fault } = carried;
-    const error = disconnectError(connection.error, reason, connection);
+    const { pipe, dialling, endpoint } = carried;
+    let error = disconnectError(connection.error, reason, connection);
     if (dialling === undefined) this.accepted -= 1;
     this.#admission.forget(connection);
     if (pipe === undefined) {
       this.onHandshakeOver(connection);
+      if (fault !== undefined) {
+        if (dialling === undefined)
+          this.onHandshakeFault(fault, connection.address, connection.stream.opening === true);
+        error = this.#admission.report(fault, endpoint, connection);
+      }
       this.#state.effects.event({ type: "disconnect", address: endpoint, reason });
     } else {
       if (connection.tooLarge !== undefined) {
@@ -173,7 +169,7 @@ export class Connections implements ConnectionEffects, Policing {
       }
       this.#peers.left(pipe, reason, error);
     }
-    dialling?.lost(() => fault ?? error ?? lostError(reason, connection.remote));
+    dialling?.lost(() => error ?? lostError(reason, connection.remote));
     this.#state.effects.changed();
   }
 

@@ -32,14 +32,12 @@ export class Listening {
     const { state, connections } = parts;
     this.#handshakes = new HandshakeLimit<Connection>(
       () => state.options.maxPendingHandshakes,
-      (connection, limit) => {
-        connections.connectionOnFault(connection, {
+      (connection, limit) =>
+        connection.fail({
           kind: "other",
           code: "ERR_HANDSHAKE",
           message: `the handshake of ${connection.remote} was evicted by a new one: ${limit} were in flight`,
-        });
-        connection.close("local");
-      },
+        }),
     );
     connections.onHandshakeOver = (connection) => this.#handshakes.delete(connection);
   }

@@ -72,6 +72,15 @@ describe.each(Object.keys(MECHANISMS))("a peer by %s", (name) => {
   });
 });
 
+it("is tried again for the reason that it was refused, though a listener of the refusal revokes it", async () => {
+  const endpoint = await world.bind(world.pull());
+  const push = world.push({ authenticate: () => false, reconnectInterval: 5 });
+  push.events.on("peer:refused", () => void push.revoke(() => true));
+  const retry = nextEvent(push, "connect:retry");
+  push.connect(endpoint);
+  expect((await retry).error?.code).toBe("ERR_AUTHENTICATION");
+});
+
 it("is let in by an engine's own listener that gives true, and by nothing else", async () => {
   for (const [answer, allowed] of [
     [true, true],
