@@ -15,8 +15,8 @@ const CONNECTS_ONCE: readonly SocketTypeName[] = ["Dealer", "Subscriber", "Publi
 
 interface Sourced {
   readonly reader: SourceReader;
-  /** Endpoints connected for this source. */
-  endpoints: readonly string[];
+  /** Endpoints of its list that are connected, and of the last one until they are released. */
+  readonly endpoints: Set<string>;
 }
 
 /** The socket's core. */
@@ -34,8 +34,8 @@ export class SocketEndpoints {
   readonly #core: EndpointsOwner;
   readonly #capabilities: EngineCapabilities;
   readonly #sources = new Map<EndpointSource, Sourced>();
-  /** Endpoints connected only for sources -> number of sources. */
-  readonly #sourced = new Map<string, number>();
+  /** Endpoints connected only for sources. */
+  readonly #sourced = new Set<string>();
   readonly #watchers = new Set<(bound: readonly string[]) => void>();
   /** Resolved -> given; a wildcard may be given several times. */
   readonly #bound = new Map<string, string>();
@@ -191,7 +191,7 @@ export class SocketEndpoints {
     checkSecurity(this.#core.options);
     if (this.#sources.has(source)) return;
     const sourced: Sourced = {
-      endpoints: [],
+      endpoints: new Set(),
       reader: new SourceReader(
         source,
         this.#capabilities.transports,
@@ -233,29 +233,28 @@ export class SocketEndpoints {
    * Connects first, so that waiting messages can move to new endpoints. Listeners of its events may disconnect the
    * source, which releases `sourced.endpoints`, or close the socket.
    */
-  #onList(sourced: Sourced, endpoints: readonly string[]): void {
-    const before = new Set(sourced.endpoints);
-    const now: string[] = [];
-    for (const endpoint of endpoints) {
-      if (sourced.reader.stopped) break;
-      if (before.has(endpoint) || this.#connectFor(endpoint)) now.push(endpoint);
+  #onList({ reader, endpoints }: Sourced, list: readonly string[]): void {
+    for (const endpoint of list) {
+      if (endpoints.has(endpoint)) continue;
+      endpoints.add(endpoint);
+      if (!this.#connectFor(endpoint)) endpoints.delete(endpoint);
+      if (reader.stopped) return;
     }
-    if (sourced.reader.stopped) {
-      for (const endpoint of now) if (!before.has(endpoint)) this.#releaseFor(endpoint);
-      return;
+    const kept = new Set(list);
+    for (const endpoint of [...endpoints]) {
+      if (kept.has(endpoint)) continue;
+      endpoints.delete(endpoint);
+      this.#releaseFor(endpoint);
+      if (reader.stopped) return;
     }
-    const kept = new Set(now);
-    sourced.endpoints = now;
-    for (const endpoint of before) if (!kept.has(endpoint)) this.#releaseFor(endpoint);
-    if (!sourced.reader.stopped) this.#core.events.emit({ type: "source:changed", endpoints: now });
+    const now = list.filter((endpoint) => endpoints.has(endpoint));
+    this.#core.events.emit({ type: "source:changed", endpoints: now });
   }
 
   #connectFor(endpoint: string): boolean {
-    const sources = this.#sourced.get(endpoint) ?? 0;
-    // The program's.
-    if (sources === 0 && this.#connected.has(endpoint)) return true;
-    this.#sourced.set(endpoint, sources + 1);
-    if (sources > 0) return true;
+    // For the program or another source.
+    if (this.#connected.has(endpoint)) return true;
+    this.#sourced.add(endpoint);
     this.#connected.set(endpoint, 1);
     try {
       this.#core.engine.endpoints.connect(endpoint, undefined);
@@ -269,14 +268,10 @@ export class SocketEndpoints {
     return true;
   }
 
+  /** Unless the program or another source has it. */
   #releaseFor(endpoint: string): void {
-    const sources = this.#sourced.get(endpoint);
-    if (sources === undefined) return;
-    if (sources > 1) {
-      this.#sourced.set(endpoint, sources - 1);
-      return;
-    }
-    this.#sourced.delete(endpoint);
+    for (const { endpoints } of this.#sources.values()) if (endpoints.has(endpoint)) return;
+    if (!this.#sourced.delete(endpoint)) return;
     this.#connected.delete(endpoint);
     this.#core.events.forget(endpoint);
     if (!this.#core.closed) this.#core.engine.endpoints.release(endpoint);

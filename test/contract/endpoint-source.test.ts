@@ -99,6 +99,21 @@ describeTransports("a source", (world) => {
     expect(got.sort()).toEqual(["0", "1", "2", "3"]);
   });
 
+  it("leaves alone what another source has connected since the program disconnected it", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    const endpoint = await world.bind(pull);
+    const [one, two] = [new ListedEndpoints([endpoint]), new ListedEndpoints([endpoint])];
+    push.connect(one);
+    await nextEvent(push, "source:changed");
+    push.disconnect(endpoint);
+    push.connect(two);
+    await nextEvent(push, "source:changed");
+    one.set();
+    await nextEvent(push, "source:changed");
+    await push.send("still there");
+    expect(await collect(pull, 1)).toEqual(["still there"]);
+  });
+
   itIf(
     world.engine,
     world.engine !== "libzmq",
