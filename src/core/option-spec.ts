@@ -1,5 +1,5 @@
 /** The description of a socket option in option-table.ts. */
-import type { SocketTypeName } from "./socket-type.js";
+import { SocketType, type SocketTypeName } from "./socket-type.js";
 
 export type OptionKind = "boolean" | "integer" | "string" | "key" | "bytes" | "choice";
 
@@ -26,44 +26,13 @@ export interface OptionSpec {
   readonly live?: true;
 }
 
-export const WRITABLE = [
-  "Pair",
-  "Publisher",
-  "Request",
-  "Reply",
-  "Dealer",
-  "Router",
-  "Push",
-  "XPublisher",
-  "XSubscriber",
-  "Stream",
-  "Client",
-  "Server",
-  "Radio",
-  "Scatter",
-  "Datagram",
-  "Peer",
-  "Channel",
-] as const satisfies readonly SocketTypeName[];
-export const READABLE = [
-  "Pair",
-  "Subscriber",
-  "Request",
-  "Reply",
-  "Dealer",
-  "Router",
-  "Pull",
-  "XPublisher",
-  "XSubscriber",
-  "Stream",
-  "Client",
-  "Server",
-  "Dish",
-  "Gather",
-  "Datagram",
-  "Peer",
-  "Channel",
-] as const satisfies readonly SocketTypeName[];
+function allBut<T extends SocketTypeName>(...others: T[]): readonly Exclude<SocketTypeName, T>[] {
+  const names = Object.keys(SocketType) as SocketTypeName[];
+  return names.filter((name): name is Exclude<SocketTypeName, T> => !others.some((each) => each === name));
+}
+
+export const WRITABLE = allBut("Subscriber", "Pull", "Dish", "Gather");
+export const READABLE = allBut("Publisher", "Push", "Radio", "Scatter");
 export const INT32 = 2_147_483_647;
 
 type Extra<S extends SocketTypeName> = Partial<Omit<OptionSpec, "kind" | "default" | "on">> & On<S>;
