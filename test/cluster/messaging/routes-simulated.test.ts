@@ -1,0 +1,208 @@
+/** How whole nodes learn what others subscribe to, in virtual time: what it costs, how long it takes, and what large lists, slow peers and cuts do to it. */
+import { expect, it } from "vitest";
+import type { ClusterNode, ClusterNodeOptions } from "../../../src/cluster/index.js";
+import { ignore } from "../../../src/core/ignore.js";
+import { simulate, type World } from "../../../src/testing/index.js";
+import { LONG } from "../../support/long.js";
+import { startNodes } from "../simulated.js";
+
+const NETWORK = { latency: [1, 5] } as const;
+const LIMIT = { timeout: LONG ? 600_000 : 60_000 };
+/** Filters of a large list. */
+const MANY = LONG ? 100_000 : 20_000;
+
+const routesOf = (node: ClusterNode) =>
+  (node.stats().messaging as NonNullable<ReturnType<ClusterNode["stats"]>["messaging"]>).routes;
+
+/** Items that a node has sent to each of the others. */
+const sentBy = (node: ClusterNode): number[] =>
+  node.stats().messaging?.links.peers.map(({ sent }) => sent) ?? [];
+
+interface Together {
+  readonly world: World;
+  readonly nodes: readonly ClusterNode[];
+  at<T>(name: string, does: (node: ClusterNode) => T): Promise<Awaited<T>>;
+  /** Subscribes a node to so many filters. */
+  subscribe(name: string, count: number, prefix?: string): Promise<void>;
+}
+
+/** Nodes that see each other. */
+async function together(
+  names: string,
+  story: (all: Together) => Promise<void>,
+  options: ClusterNodeOptions | ((name: string) => ClusterNodeOptions) = {},
+): Promise<void> {
+  await simulate({ seed: 1, runs: 1, network: NETWORK }, async (world) => {
+    const nodes = await startNodes(world, [...names], options);
+    const at: Together["at"] = (name, does) =>
+      world.node(name).run(() => does(nodes.get(name) as ClusterNode)) as never;
+    const all = [...nodes.values()];
+    await world.until(() => all.every((node) => node.members().length === names.length), 10_000);
+    await world.advance(1_000);
+    await story({
+      world,
+      nodes: all,
+      at,
+      subscribe: (name, count, prefix = "sensors") =>
+        at(name, (node) => {
+          for (let i = 0; i < count; i++) node.subscribe(`${prefix}/${i}/temperature`, ignore);
+        }),
+    });
+  });
+}
+
+it(
+  "nodes of which none is interested in anything open no links; a change comes to each once, straight from its node",
+  LIMIT,
+  () =>
+    together("abcdefgh", async ({ world, nodes, at, subscribe }) => {
+      await world.advance(10_000);
+      for (const node of nodes) expect(node.stats().messaging?.links.peers).toEqual([]);
+      const [a, ...others] = nodes as [ClusterNode, ...ClusterNode[]];
+      await subscribe("a", 1);
+      await world.until(() => others.every((node) => routesOf(node).routes === 1), 1_000);
+      await world.advance(5_000);
+      const before = sentBy(a);
+      expect(before).toHaveLength(7);
+      const start = world.now;
+      await at("a", (node) => node.subscribe("b", ignore).ready);
+      expect(world.now - start).toBeLessThan(40);
+      expect(others.every((node) => routesOf(node).routes === 2)).toBe(true);
+      expect(sentBy(a)).toEqual(before.map((count) => count + 1));
+      for (const node of others) expect(sentBy(node)).toEqual([]);
+    }),
+);
+
+it(
+  "a subscription is ready without nodes that take no messages, and without those that are lost",
+  LIMIT,
+  () =>
+    together(
+      "abc",
+      async ({ world, nodes, at }) => {
+        await at("a", (node) => node.subscribe("x", ignore).ready);
+        world.node("c").crash();
+        let isReady = false;
+        void at("a", (node) => node.subscribe("y", ignore).ready).then(() => {
+          isReady = true;
+        });
+        await world.advance(50);
+        expect(isReady).toBe(false);
+        await world.until(() => nodes[0]?.members().length === 2, 10_000);
+        await world.advance(0);
+        expect(isReady).toBe(true);
+      },
+      (name) => ({ messaging: name !== "b" }),
+    ),
+);
+
+it(
+  "the interest of a node that was just met is waited for so long at most: until then it gets everything",
+  LIMIT,
+  async () => {
+    for (const settle of [1_000, 200, 0])
+      await together(
+        "a",
+        async ({ world, nodes: [a], at }) => {
+          let metAt = -1;
+          a?.events.on("joined", () => {
+            metAt = world.now;
+            world.node("b").stall(1_500);
+          });
+          void startNodes(world, ["b"], { messaging: { settle } });
+          await world.until(() => metAt >= 0, 10_000);
+          const publish = () => at("a", (node) => node.publish("t", "x", { self: false }));
+          expect(await publish()).toBe(settle === 0 ? 0 : 1);
+          await world.advance(Math.max(0, settle - 50));
+          expect(await publish()).toBe(settle === 0 ? 0 : 1);
+          await world.advance(100);
+          expect(await publish()).toBe(0);
+        },
+        { messaging: { settle } },
+      );
+  },
+);
+
+it(
+  "a large list comes at a pace: a change of another node is not late by it, it serves while it comes, and takes up where it was after a cut",
+  LIMIT,
+  () =>
+    together("abc", async ({ world, nodes, at, subscribe }) => {
+      const [, b] = nodes as [ClusterNode, ClusterNode, ClusterNode];
+      await subscribe("a", MANY);
+      await world.until(() => routesOf(b).routes > 1_000, 10_000);
+      const start = world.now;
+      await subscribe("c", 1, "c");
+      const hasC = (): boolean => b.routes({ topic: "c/0/temperature" }).length > 0;
+      await world.until(hasC, 1_000);
+      expect(world.now - start).toBeLessThan(40);
+      expect(routesOf(b).routes).toBeLessThan(MANY);
+      expect(await at("b", (node) => node.publish("sensors/0/temperature", "x"))).toBe(1);
+      world.cut("a", "b");
+      await world.advance(300);
+      world.heal();
+      await world.until(() => routesOf(b).routes === MANY + 1, 30_000);
+      // Not from the beginning.
+      const [toB] = nodes[0]?.stats().messaging?.links.peers.filter(({ id }) => id === b.id) ?? [];
+      expect(toB?.sent).toBeLessThan(MANY / 100);
+      expect(routesOf(b).refused).toEqual({});
+    }),
+);
+
+it("a large list comes to many that ask at once, each as fast as the others", LIMIT, () =>
+  together("abcdef", async ({ world, nodes, subscribe }) => {
+    await subscribe("a", MANY / 2);
+    const start = world.now;
+    const done = new Map<ClusterNode, number>();
+    const look = (): boolean => {
+      for (const node of nodes.slice(1))
+        if (!done.has(node) && routesOf(node).routes === MANY / 2) done.set(node, world.now - start);
+      return done.size === nodes.length - 1;
+    };
+    while (!look() && world.now - start < 30_000) await world.advance(5);
+    // One after the other, the first would have them after a fifth of the time.
+    expect(Math.min(...done.values())).toBeGreaterThan(Math.max(...done.values()) / 2);
+    expect(done.size).toBe(5);
+  }),
+);
+
+it("a reader that fell behind gets a snapshot; what it has serves until then", LIMIT, () =>
+  together(
+    "ab",
+    async ({ world, nodes, subscribe }) => {
+      const [a, b] = nodes as [ClusterNode, ClusterNode];
+      await subscribe("a", MANY / 4);
+      await world.until(() => routesOf(b).routes === MANY / 4, 30_000);
+      world.cut("a", "b");
+      await world.until(() => nodes.every((node) => node.members().length === 1), 20_000);
+      await subscribe("a", MANY, "a/longer/filter/that/does/not/fit/into/the/log/of/changes");
+      await world.advance(10_000);
+      world.heal();
+      await world.until(() => nodes.every((node) => node.members().length === 2), 20_000);
+      let least = Number.POSITIVE_INFINITY;
+      await world.until(() => {
+        least = Math.min(least, routesOf(b).routes);
+        return routesOf(b).routes === (5 * MANY) / 4 && routesOf(a).snapshots === 0;
+      }, 60_000);
+      expect(least).toBeGreaterThanOrEqual(MANY / 4);
+      expect(routesOf(b).refused).toEqual({});
+    },
+    { messaging: { grace: 600_000 } },
+  ),
+);
+
+it("nothing stays of a list whose node dies while it comes", LIMIT, () =>
+  together(
+    "ab",
+    async ({ world, nodes, subscribe }) => {
+      const b = nodes[1] as ClusterNode;
+      await subscribe("a", MANY);
+      await world.until(() => routesOf(b).routes > 1_000, 10_000);
+      expect(routesOf(b).routes).toBeLessThan(MANY);
+      world.node("a").kill();
+      await world.until(() => routesOf(b).routes === 0, 60_000);
+      expect(routesOf(b)).toMatchObject({ routes: 0, bytes: 0, nodes: 0 });
+    },
+    { messaging: { grace: 5_000 } },
+  ),
+);
