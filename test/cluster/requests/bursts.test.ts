@@ -1,12 +1,10 @@
-/** More requests at once than the nodes take: those that do not fit wait at their caller, in turn, and each has its answer. */
+/** More requests at once than the nodes take: those that do not fit wait at their caller, in turn. */
 import { describe, expect, it } from "vitest";
 import { Balancer } from "../../../src/cluster/requests/balancer.js";
 import { encodeBody } from "../../../src/cluster/requests/body.js";
 import type { CallTerms } from "../../../src/cluster/requests/call.js";
 import { randomOf } from "../simulation/world.js";
 import { loadsOf, TERMS, World } from "./request-world.js";
-
-const COUNT = 400;
 
 /** A caller, and nodes that have places for 12 requests each. */
 function worldOf(servers: number): World {
@@ -33,28 +31,6 @@ function call(world: World, count: number, terms: (i: number) => Partial<CallTer
     );
   return outcomes;
 }
-
-const KINDS: Record<string, (i: number) => Partial<CallTerms>> = {
-  idempotent: () => ({ idempotent: true }),
-  "with keys": (i) => ({
-    idempotent: true,
-    extras: { method: "", key: `k${i}`, headers: undefined, parts: 0, bytes: 0 },
-  }),
-};
-
-describe.each(Object.entries(KINDS))("many requests at once, %s,", (_, terms) => {
-  it.each(["runs", "drains", "is killed"])("all have replies while one of three nodes %s", (what) => {
-    const world = worldOf(3);
-    const outcomes = call(world, COUNT, terms);
-    world.runUntil(10);
-    if (what === "drains") world.drain("w2");
-    else if (what === "is killed") world.kill("w2");
-    world.runUntil(60_000);
-    expect(Object.fromEntries(outcomes)).toEqual({ reply: COUNT });
-    const { called, succeeded, failed } = world.get("caller").calls.counts;
-    expect(called - succeeded - failed).toBe(0);
-  });
-});
 
 describe("requests that wait for room", () => {
   it("are sent in the order in which they were made, and come before later ones", () => {

@@ -1,4 +1,4 @@
-/** Callers and serving nodes in virtual time: links in order for each pair, handlers that take time, nodes that are killed and drained. */
+/** Callers and serving nodes in virtual time: links in order for each pair, and handlers that take time. */
 
 import type { Candidate, NodeLoad } from "../../../src/cluster/requests/balancer.js";
 import { encodeBody } from "../../../src/cluster/requests/body.js";
@@ -57,12 +57,10 @@ export class WorldNode {
   readonly calls: RequestCalls;
   readonly serving: RequestServing;
   service: ServedQueue | undefined;
-  isAlive = true;
   /** Known to the others as serving. */
   isServing = false;
-  /** Whom it knows to serve, and whether it waits for what some of those that it met serve. */
+  /** Whom it knows to serve. */
   candidates: readonly Candidate[] = [];
-  isSettling = false;
   /** Bodies of requests that its handler was given. */
   readonly runs: string[] = [];
   /** What its handler was given last. */
@@ -74,17 +72,14 @@ export class WorldNode {
     this.id = id;
     this.calls = new RequestCalls({
       candidates: () => this.candidates,
-      isSettling: () => this.isSettling,
+      isSettling: () => false,
       queues: {
         send: (to, item) => world.send(this, to, item),
         sendLater: (to, item) => void world.carry(this, to, item),
       },
       nameOf: (node) => node,
       random: world.random,
-      report: (event) => {
-        if (event.type === "service:ejected") world.ejected.push(event.node);
-        else if (event.type === "service:restored") world.restored.push(event.node);
-      },
+      report: () => undefined,
     });
     this.serving = new RequestServing(
       {
@@ -97,7 +92,7 @@ export class WorldNode {
       {
         sendLater: (to, item, done) => {
           world.carry(this, to, item);
-          done?.(world.nodes.get(to)?.isAlive === true ? "sent" : "unreachable");
+          done?.(world.nodes.has(to) ? "sent" : "unreachable");
         },
         answer: (to, item) => void world.carry(this, to, item),
       },
@@ -125,7 +120,6 @@ export class WorldNode {
     const { world } = this;
     const work = world.workOf(this, body);
     world.later(work.ms, () => {
-      if (!this.isAlive) return;
       if (work.fails) this.serving.fail(world.now, job, "worker-failed", "as it was told");
       else if (job.credit !== undefined) this.#stream(job, work.parts, work.pause);
       else this.serving.reply(world.now, job, encodeBody(`${body}!`));
@@ -135,7 +129,6 @@ export class WorldNode {
   #stream(job: Job, parts: number, pause = 0): void {
     let sent = 0;
     const step = (): void => {
-      if (!this.isAlive) return;
       if (job.state === "abandoned" || job.state === "over" || sent === parts) {
         this.serving.end(this.world.now, job);
         return;
@@ -161,18 +154,11 @@ export class World {
   now = 0;
   readonly random: () => number;
   readonly nodes = new Map<string, WorldNode>();
-  readonly ejected: string[] = [];
-  readonly restored: string[] = [];
-  /** The part of sends that find a full link. */
-  full = 0;
   workOf: (node: WorldNode, body: string) => Work = () => ({ ms: 1, fails: false, parts: 3 });
   #events: Event[] = [];
   #order = 0;
   /** When the last item of a pair arrives. */
   readonly #last = new Map<string, number>();
-  /** ms after which a node knows that others serve something else, at most; meanwhile it waits for that. */
-  settle = 0;
-
   constructor(seed: number) {
     this.random = randomOf(seed);
   }
@@ -192,26 +178,8 @@ export class World {
       .filter(({ isServing }) => isServing)
       .map(({ id }) => ({ id, distance: 1 }));
     for (const node of this.nodes.values()) {
-      if (!node.isAlive) continue;
       node.candidates = candidates;
       node.calls.onChanged(this.now);
-    }
-  }
-
-  /** Every node learns of those that serve in an order of its own. */
-  meet(): void {
-    const serving = [...this.nodes.values()].filter(({ isServing }) => isServing);
-    for (const node of this.nodes.values()) {
-      node.candidates = [];
-      node.isSettling = true;
-      let unknown = serving.length;
-      for (const { id } of serving)
-        this.later(this.random() * this.settle, () => {
-          unknown -= 1;
-          node.candidates = [...node.candidates, { id, distance: 1 }];
-          node.isSettling = unknown > 0;
-          if (node.isAlive) node.calls.onChanged(this.now);
-        });
     }
   }
 
@@ -220,9 +188,8 @@ export class World {
     this.#events.push({ at: this.now + ms, order: this.#order, run });
   }
 
-  send(from: WorldNode, to: string, item: Buffer): "sent" | "full" | "unreachable" {
-    if (this.nodes.get(to)?.isAlive !== true && this.random() < 0.5) return "unreachable";
-    if (this.random() < this.full) return "full";
+  send(from: WorldNode, to: string, item: Buffer): "sent" | "unreachable" {
+    if (!this.nodes.has(to)) return "unreachable";
     this.carry(from, to, item);
     return "sent";
   }
@@ -231,36 +198,7 @@ export class World {
     const pair = `${id} ${to}`;
     const at = Math.max(this.now + this.random() * 3, this.#last.get(pair) ?? 0);
     this.#last.set(pair, at);
-    this.later(at - this.now, () => {
-      const node = this.nodes.get(to);
-      if (node?.isAlive === true && this.nodes.get(id)?.isAlive === true) node.receive(id, item);
-    });
-  }
-
-  /** It is gone at once, and the others know it some time later. */
-  kill(id: string): void {
-    const node = this.get(id);
-    node.isAlive = false;
-    this.later(50 + this.random() * 400, () => {
-      node.isServing = false;
-      this.changed();
-      for (const { calls, serving, isAlive } of this.nodes.values()) {
-        if (!isAlive) continue;
-        calls.onGone(this.now, id);
-        serving.onGone(this.now, id);
-      }
-    });
-  }
-
-  /** It takes nothing new; the others know it some time later. */
-  drain(id: string): void {
-    const node = this.get(id);
-    if (node.service === undefined) return;
-    node.serving.drain(node.service);
-    this.later(this.random() * 100, () => {
-      node.isServing = false;
-      this.changed();
-    });
+    this.later(at - this.now, () => this.nodes.get(to)?.receive(id, item));
   }
 
   /** Runs what is due until a time. */
@@ -275,8 +213,7 @@ export class World {
         this.#events.splice(this.#events.indexOf(next), 1);
         next.run();
       } else
-        for (const { calls, serving, isAlive } of this.nodes.values()) {
-          if (!isAlive) continue;
+        for (const { calls, serving } of this.nodes.values()) {
           calls.tick(this.now);
           serving.tick(this.now);
         }
@@ -294,8 +231,7 @@ export class World {
 
   #nextWakeUp(): number {
     let first = Number.POSITIVE_INFINITY;
-    for (const { calls, serving, isAlive } of this.nodes.values()) {
-      if (!isAlive) continue;
+    for (const { calls, serving } of this.nodes.values()) {
       first = Math.min(first, calls.nextWakeUp() ?? first, serving.nextWakeUp() ?? first);
     }
     return first;
