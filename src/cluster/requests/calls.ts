@@ -303,7 +303,7 @@ export class RequestCalls {
       }
       const isHeld = staysWithItsNode(call);
       // A node without a link is not at fault.
-      this.#endAttempt(now, call, result === "unreachable" && !isHeld ? "failed" : "refused");
+      this.#takeBack(now, call, result === "unreachable" && !isHeld ? "failed" : "refused");
       const name = this.#effects.nameOf(node.id);
       if (result === "too-large") {
         const text = `${name} takes no request of ${item.length} bytes`;
@@ -577,11 +577,16 @@ export class RequestCalls {
   }
 
   #endAttempt(now: number, call: Call, result: AttemptResult): void {
+    const node = call.node as NodeLoad;
+    this.#takeBack(now, call, result);
+    this.#free(node, call);
+  }
+
+  /** Frees no room for others: if nothing was sent, they would find the same, again and again. */
+  #takeBack(now: number, call: Call, result: AttemptResult): void {
     this.#sent.delete(call.id);
     call.state = "waiting";
-    const node = call.node as NodeLoad;
-    call.target.balancer.ended(now, node, result, now - call.sentAt);
-    this.#free(node, call);
+    call.target.balancer.ended(now, call.node as NodeLoad, result, now - call.sentAt);
     call.node = undefined;
   }
 

@@ -108,6 +108,27 @@ describe("requests that wait for room", () => {
     expect(outcomes.get("reply")).toBe(3);
   });
 
+  it("do not go round and round between a node that is at work and one whose link takes nothing", () => {
+    const world = worldOf(2);
+    const { calls } = world.get("caller");
+    for (const full of ["full", "unreachable"] as const) {
+      let tries = 0;
+      world.send = (from, to, item) => {
+        tries += 1;
+        if (tries > 1_000) throw new Error("without an end");
+        if (to === "w2") return full;
+        world.carry(from, to, item);
+        return "sent";
+      };
+      call(world, 1, () => ({}));
+      world.runUntil(world.now + 100);
+      for (const node of loadsOf(calls)) if (node.id === "w1") node.window = 1;
+      const outcomes = call(world, 20, () => ({}));
+      world.runUntil(world.now + 1_000);
+      expect(outcomes.get("reply")).toBe(20);
+    }
+  });
+
   it.each([
     "by its timer",
     "before its timer, which is late",

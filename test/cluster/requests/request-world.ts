@@ -188,7 +188,7 @@ export class World {
     this.#events.push({ at: this.now + ms, order: this.#order, run });
   }
 
-  send(from: WorldNode, to: string, item: Buffer): "sent" | "unreachable" {
+  send(from: WorldNode, to: string, item: Buffer): "sent" | "full" | "unreachable" {
     if (!this.nodes.has(to)) return "unreachable";
     this.carry(from, to, item);
     return "sent";
