@@ -291,23 +291,6 @@ describe("links between two nodes", () => {
     expect(await a.links.room(createId())).toBe(false);
   });
 
-  test("a cut loses nothing and repeats nothing", async () => {
-    const tcp = new FakeProtocol();
-    const [a, b] = await world.pair({ protocols: [tcp] });
-    for (let cut = 0; cut < 10; cut++) {
-      sendAll(a, b, 500, cut * 500);
-      const upTo = cut * 500 + 250;
-      await b.until(() => b.items.length >= upTo);
-      sendAll(a, b, 0);
-      tcp.cut();
-    }
-    await b.until(() => b.items.length === 5_000);
-    expect(b.texts).toEqual(texts(5_000));
-    await expect.poll(() => a.to(b)).toMatchObject({ sent: 5_000, delivered: 5_000, lost: 0 });
-    // The session is the same all the time.
-    expect(a.links.session(b.id)).toBe(0);
-  });
-
   test("a connection that the peer closes while nothing waits is not a failure, and the next item dials again", async () => {
     const tcp = new FakeProtocol();
     const [a, b] = await world.pair({ protocols: [tcp] });
@@ -330,32 +313,6 @@ describe("links between two nodes", () => {
     tcp.cut();
     await b.until(() => b.items.length === 3);
     expect(b.texts).toEqual([...texts(2), large]);
-  });
-
-  test("what waits for a peer that is lost is kept, and goes on where it was when that is back; nothing is dialled meanwhile", async () => {
-    const tcp = new FakeProtocol();
-    const [a, b] = await world.pair({ protocols: [tcp] });
-    const release = b.hold("item 3");
-    sendAll(a, b, 10);
-    const delivered: boolean[] = [];
-    a.links.onDelivered(b.id, (isDelivered) => void delivered.push(isDelivered));
-    await b.until(() => b.items.length === 4);
-    tcp.cut();
-    world.changed(b, "lost");
-    world.hidden.add(b.id);
-    // Who waits for it waits no longer, though it may come.
-    expect(delivered).toEqual([false]);
-    sendAll(a, b, 5, 10);
-    await Promise.resolve();
-    const { dialled } = tcp;
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    expect([tcp.dialled, a.to(b)]).toMatchObject([dialled, { sent: 15, lost: 0, state: "idle" }]);
-    release();
-    world.hidden.delete(b.id);
-    world.changed(b, "alive");
-    await b.until(() => b.items.length === 15);
-    await expect.poll(() => a.to(b)).toMatchObject({ waiting: 0, sent: 15, delivered: 15, lost: 0 });
-    expect(b.texts).toEqual(texts(15));
   });
 
   test("what waits for a peer that is gone is lost, counted and reported once", async () => {

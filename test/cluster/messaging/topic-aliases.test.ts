@@ -97,24 +97,6 @@ describe("aliases on a link", () => {
     expect([received.got, received.names, a.to(again).lost]).toEqual([Received.expected(6), 3, 0]);
   });
 
-  test("stay through cuts and reconnections, and each topic's name is sent a few times only", async () => {
-    const tcp = new FakeProtocol();
-    const [a, b] = await world.pair({ protocols: [tcp] });
-    const received = receive(b);
-    const publishing = new Publishing();
-    publishing.publish(a, b, 3);
-    await b.until(() => received.got.length === 3);
-    for (let cut = 1; cut <= 10; cut++) {
-      publishing.publish(a, b, 300);
-      await b.until(() => received.got.length >= cut * 200);
-      tcp.cut();
-    }
-    await b.until(() => received.got.length === 3_003);
-    expect(received.got).toEqual(Received.expected(3_003));
-    // Before the first greeting, and to define it.
-    expect(received.names).toBe(6);
-  });
-
   test("are defined again for another life of the peer", async () => {
     const [a, b] = await world.pair();
     const publishing = new Publishing();
