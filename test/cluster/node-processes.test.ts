@@ -1,6 +1,6 @@
 /**
  * Nodes in processes of their own: killed, stopped, continued, blocked, ended, while all of them publish. The default run blocks one
- * alone. In virtual time, membership.test.ts has what is lost, and when, messaging/messages-simulated.test.ts what becomes of messages.
+ * alone. In virtual time, membership.test.ts has what is lost, and when, simulation.test.ts what becomes of messages.
  */
 import { afterEach, describe, expect, it } from "vitest";
 import { type ClusterEvent, ClusterNode, PROFILES } from "../../src/cluster/index.js";
