@@ -47,6 +47,10 @@ import {
 
 /** ms, initial and maximal: reconnects must happen within the peer's timeout. */
 const RECONNECT_INTERVAL = 100;
+/** ms between PINGs at most, as sockets have it. */
+const PING_INTERVAL = 5_000;
+/** ms for an attempt to connect at least: the system repeats it ever less often while the peer is off. */
+const DIAL_TIMEOUT = 1_000;
 const LAST_STATE_LINGER = 100;
 
 interface StateSocketOptions extends PublisherOptions, SubscriberOptions {}
@@ -197,6 +201,9 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
       linger: 0,
       reconnectInterval: reconnect,
       reconnectMaxInterval: reconnect,
+      // A peer that is back after a power failure knows nothing of the old connection, and sends nothing on it.
+      heartbeatInterval: Math.min(PING_INTERVAL, heartbeatInterval),
+      connectTimeout: Math.max(DIAL_TIMEOUT, heartbeatInterval * liveness),
       ...socketOptions,
       ...settings.subscriberOptions,
     };
