@@ -131,11 +131,16 @@ describe("ValueCache", () => {
     expect(cache.takeChanges(10)).toMatchObject({ removed: ["a"], changed: [] });
   });
 
-  it("keeps its totals, its bounds and the right order through 20,000 random updates", () => {
+  it("keeps its totals, its bounds and the right order through 20,000 random updates, and a store has what it has", () => {
     const random = new Random(11);
     const { cache, update, topics } = create({ maxTopics: 50, maxBytes: 2_000 }, true);
     /** Least recently updated first. */
     const model = new Map<string, string>();
+    const stored = new Map<string, string>();
+    const keep = ({ removed, changed }: ReturnType<ValueCache["takeChanges"]>): void => {
+      for (const key of removed) stored.delete(key);
+      for (const value of changed) stored.set(value.name, String(value.message()[1]));
+    };
     const bytesOf = (): number =>
       [...model].reduce((sum, [topic, value]) => sum + topic.length + value.length, 0);
     for (let step = 0; step < 20_000; step++) {
@@ -149,7 +154,12 @@ describe("ValueCache", () => {
       model.delete(topic);
       model.set(topic, value);
       while (model.size > 50 || bytesOf() > 2_000) model.delete(model.keys().next().value as string);
-      if (random.chance(0.01)) cache.takeChanges(random.integer(1, 60));
+      if (random.chance(0.01)) {
+        const changes = cache.takeChanges(random.integer(1, 60));
+        if (random.chance(0.2))
+          cache.putBack(changes); // They could not be kept.
+        else keep(changes);
+      }
       if (step % 100 > 0) continue;
       expect(topics()).toEqual([...model.keys()].sort());
       expect(cache.stats()).toMatchObject({ topics: model.size, bytes: bytesOf() });
@@ -157,5 +167,7 @@ describe("ValueCache", () => {
       for (const [known, last] of [...model].reverse())
         expect(texts(cache.get(known) ?? [])).toEqual([known, last]);
     }
+    keep(cache.takeChanges(1_000));
+    expect([...stored].sort()).toEqual([...model].sort());
   });
 });
