@@ -1,10 +1,14 @@
 /** A client's rules, one at a time, without a network. */
 import { expect, test } from "vitest";
-import type { CloneCall } from "../../../src/patterns/clone/client-calls.js";
+import type { CloneCall, UpdateResult } from "../../../src/patterns/clone/client-calls.js";
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
 import { encodeUnchanged } from "../../../src/patterns/clone/properties.js";
 import { encodeGoodbye, encodeHugz, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
-import { resultOf } from "./world-client.js";
+
+/** A call whose result is given at once. */
+function resultOf(done: (sequence: number) => void = () => undefined): UpdateResult {
+  return { settled: false, resolve: done, reject: () => undefined, abandon: () => undefined };
+}
 
 interface Rig {
   readonly rules: ClientRules;

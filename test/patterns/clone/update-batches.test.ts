@@ -4,9 +4,9 @@ import { FrameBatch as Batch } from "../../../src/engine/frame-batch.js";
 import { encodeMessages } from "../../../src/engine/zmtp/codec/take-front.js";
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
 import { encodeGoodbye, encodeHugz, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
+import type { CloneTable } from "../../../src/patterns/clone/table.js";
 import type { FrameBatch } from "../../../src/sockets/internal.js";
 import fc from "../../support/properties.js";
-import { contents } from "./world.js";
 
 const EMPTY = Buffer.alloc(0);
 const OWN = Buffer.alloc(16, 1);
@@ -15,6 +15,13 @@ interface Rig {
   readonly rules: ClientRules;
   readonly done: string[];
   attempt: number;
+}
+
+function contents(table: CloneTable): string {
+  const lines: string[] = [];
+  for (let id = 0; id < table.high; id++)
+    if (table.isLive(id)) lines.push(`${table.key(id)}=${table.value(id)}@${table.sequence(id)}`);
+  return lines.sort().join("\n");
 }
 
 /** A client whose map is whole, at sequence 0. */
