@@ -34,6 +34,9 @@ import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
 import { decodeAck, decodeRefused, LinkFrame } from "./wire.js";
 
+/** ms within which a peer that forgets a second session is greeted after a pause. */
+const GREETED_AGAIN = 2_000;
+
 /** Shared by all links of the same protocols. */
 export interface SendingLane {
   readonly number: number;
@@ -103,8 +106,8 @@ export class Sending {
   readonly #reported = new Map<string, string>();
   /** Connections without an acknowledgement. */
   #uselessInRow = 0;
-  /** Deliveries up to the session that the peer forgot last; -1: none. */
-  #forgottenAt = -1;
+  /** When the peer last forgot a session. */
+  #forgottenAt = Number.NEGATIVE_INFINITY;
   /** For room. */
   #waiters: ((isThere: boolean) => void)[] = [];
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
@@ -432,8 +435,9 @@ export class Sending {
       const lost = this.#loseSession();
       this.reason = "refused: forgotten";
       // A peer may forget each session, after which it would get all routes, at once.
-      const isRepeated = this.window.delivered === this.#forgottenAt;
-      this.#forgottenAt = this.window.delivered;
+      const now = performance.now();
+      const isRepeated = now - this.#forgottenAt < GREETED_AGAIN;
+      this.#forgottenAt = now;
       if (isRepeated) this.#rest();
       else this.#connect();
       if (lost > 0) this.#links.effects.onLost?.(this.id, lost);
