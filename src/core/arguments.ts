@@ -41,8 +41,8 @@ export function checkCallOptions(call: string, options: unknown, known: readonly
  * @throws InvalidArgumentError `EINVAL`
  */
 export function refuseExtra(call: string, takes: string, given: ArrayLike<unknown>, from = 0): void {
-  const extra = Array.from(given).slice(from);
-  const first = extra.find((argument) => argument !== undefined);
+  let first: unknown;
+  for (let at = from; at < given.length && first === undefined; at++) first = given[at];
   if (first !== undefined)
     throw new InvalidArgumentError(`${call} takes ${takes}, and nothing else; got ${describe(first)}, too`);
 }

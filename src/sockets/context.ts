@@ -7,7 +7,7 @@ import { suggest } from "../core/suggestions.js";
 import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine/engine.js";
 import { selectEngine } from "../engine/select.js";
 import { expected, isValid } from "./check-options.js";
-import { ContextByNumber } from "./numbered-options.js";
+import { ContextByNumber, WRITE } from "./numbered-options.js";
 
 /** Options of a context; all but `engine` and `lowLatency` as in the package `zeromq`. */
 export interface ContextOptions extends Partial<ValuesOf<typeof CONTEXT_OPTIONS>> {
@@ -155,6 +155,11 @@ export class Context extends ContextByNumber {
     if (WRITE_ONLY.includes(name)) return undefined;
     if (this.#opened === undefined && Object.hasOwn(this.#options, name)) return this.#options[name];
     return this.open().getOption(name);
+  }
+
+  /** @internal */
+  override [WRITE](name: string, value: unknown): void {
+    this.#set(name, value);
   }
 
   #set(name: string, value: unknown): void {

@@ -67,9 +67,7 @@ export abstract class ContextByNumber {
   }
 
   /** @internal */
-  [WRITE](name: string, value: unknown): void {
-    (this as Record<string, unknown>)[name] = value;
-  }
+  abstract [WRITE](name: string, value: unknown): void;
 
   protected getBoolOption(option: number): boolean {
     return getNumbered(this, "Bool", option) as boolean;
