@@ -7,6 +7,7 @@
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { costOf } from "../core/frame-cost.js";
+import { ignore } from "../core/ignore.js";
 import type { OptionValues } from "../core/option-table.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, rejectNextTurn, Waiter, type WaitOptions } from "../core/waiter.js";
@@ -160,8 +161,12 @@ export class Inbox<T> {
 
   #wait(max: number, options: WaitOptions | undefined, lease: Lease | undefined): Promise<T | T[]> {
     const timeout = options?.timeout ?? this.#rules.options.receiveTimeout;
-    // The codec that refused the last message may have closed it.
-    if (this.#rules.closed) return rejectNextTurn(closedMeanwhile());
+    // What decoded the last message may have closed it.
+    if (this.#rules.closed) {
+      const refused = rejectNextTurn(closedMeanwhile());
+      refused.catch(ignore);
+      return refused;
+    }
     if (this.#waiting >= this.#rules.options.maxPendingReceives) {
       return rejectNextTurn(
         new InvalidStateError(

@@ -285,7 +285,7 @@ export function receiveAs<M>(socket: Subscriber, decode: (message: Buffer[]) => 
   core.shape = {
     ...FRAMES,
     decode(message) {
-      const decoded = decode(message);
+      const decoded = core.closed ? undefined : decode(message);
       return core.closed ? undefined : decoded;
     },
   };

@@ -206,7 +206,9 @@ it("gives calls what a function makes of a message, or of the next one, and noth
   const [publisher, subscriber] = [new Publisher(), new Subscriber()];
   subscriber.subscribe();
   subscriber.connect(await publisher.bind("inproc://receive-as"));
+  const seen: string[] = [];
   const messages = receiveAs(subscriber, ([frame]) => {
+    seen.push(String(frame));
     if (String(frame) === "close") void subscriber.close();
     return String(frame) === "drop" ? undefined : `${frame}!`;
   });
@@ -216,6 +218,7 @@ it("gives calls what a function makes of a message, or of the next one, and noth
   expect(await within(Promise.all(calls), "two messages")).toEqual(["a!", ["b!"]]);
   expect(await messages.receive()).toBe("c!");
   await expect(messages.receive()).rejects.toMatchObject({ code: "EAGAIN" });
+  expect(seen.at(-1)).toBe("close");
   await expect(messages.receive()).rejects.toMatchObject({ code: "EBADF" });
   await publisher.close({ linger: 0 });
 });
