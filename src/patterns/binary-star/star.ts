@@ -10,6 +10,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { IdleWaits } from "../../core/idle-waits.js";
+import { INT32 } from "../../core/option-spec.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { listen, type SocketEvent } from "../../sockets/internal.js";
 import {
@@ -203,7 +204,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
       reconnectMaxInterval: reconnect,
       // A peer that is back after a power failure knows nothing of the old connection, and sends nothing on it.
       heartbeatInterval: Math.min(PING_INTERVAL, heartbeatInterval),
-      connectTimeout: Math.max(DIAL_TIMEOUT, heartbeatInterval * liveness),
+      connectTimeout: Math.min(INT32, Math.max(DIAL_TIMEOUT, heartbeatInterval * liveness)),
       ...socketOptions,
       ...settings.subscriberOptions,
     };

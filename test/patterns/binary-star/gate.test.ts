@@ -189,7 +189,8 @@ it("a load balancer serves while its star is active", async () => {
 });
 
 it("keeps a bounded number of requests while their vote is undecided", async () => {
-  const star = kept(new BinaryStar({ role: "primary", peer: at(), heartbeatInterval: 10_000 }));
+  const slowest = { heartbeatInterval: 2_147_483_647, liveness: 1_000 };
+  const star = kept(new BinaryStar({ role: "primary", peer: at(), ...slowest }));
   await star.bind(at());
   const served: number[] = [];
   const gate = new BinaryStarGate(star, { maxQueue: 2 });
