@@ -260,6 +260,8 @@ export class RequestCalls {
       this.#wait(now, call);
       return;
     }
+    // A full link has room later, which nobody says.
+    let tryAgainAt = Number.POSITIVE_INFINITY;
     for (;;) {
       const node = this.#pick(now, call);
       if (node === undefined && mayGoAnywhere(call) && target.balancer.isAwaited(this.#tried(call))) {
@@ -268,7 +270,7 @@ export class RequestCalls {
           call.tried = NO_NODES;
           continue;
         }
-        this.#awaitRoom(now, call, queueOf(call));
+        this.#awaitRoom(now, call, queueOf(call), tryAgainAt);
         return;
       }
       if (node === undefined) {
@@ -318,6 +320,7 @@ export class RequestCalls {
         this.#hold(now, call);
         return;
       }
+      if (result === "full") tryAgainAt = now + Math.max(1, terms.retryDelay);
       call.tried = [...call.tried, node.id];
     }
   }
@@ -338,8 +341,8 @@ export class RequestCalls {
     return terms.self ? tried : [...tried, ...selfOf(target.candidates)];
   }
 
-  #awaitRoom(now: number, call: Call, queue: RoomQueue): void {
-    this.#wait(now, call, call.target.balancer.nextTrial(now));
+  #awaitRoom(now: number, call: Call, queue: RoomQueue, at = Number.POSITIVE_INFINITY): void {
+    this.#wait(now, call, Math.min(at, call.target.balancer.nextTrial(now)));
     if (isOverload(call.error)) call.tried = NO_NODES;
     queue.push(call);
   }

@@ -129,6 +129,24 @@ describe("requests that wait for room", () => {
     }
   });
 
+  it("go to a node whose link was full when it has room, though the other one answers nobody meanwhile", () => {
+    const world = worldOf(2);
+    const { calls } = world.get("caller");
+    call(world, 1, () => ({}));
+    world.runUntil(100);
+    for (const node of loadsOf(calls)) node.window = node.id === "w1" ? 1 : 12;
+    world.workOf = (_, body) => ({ ms: body === "slow" ? 60_000 : 5, fails: false, parts: 0 });
+    call(world, 1, () => ({ node: "w1", body: encodeBody("slow") }));
+    world.send = (from, to, item) => {
+      if (to === "w2" && world.now < 300) return "full";
+      world.carry(from, to, item);
+      return "sent";
+    };
+    const outcomes = call(world, 3, () => ({}));
+    world.runUntil(1_000);
+    expect(outcomes.get("reply")).toBe(3);
+  });
+
   it.each([
     "by its timer",
     "before its timer, which is late",
