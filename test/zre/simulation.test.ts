@@ -219,7 +219,9 @@ async function story(world: World, most: number, zyres: number): Promise<void> {
   for (const { plane } of link.hosts) {
     if (plane === undefined) continue;
     const { refused, junk } = plane.stats();
-    expect([refused.status, ...Object.values(junk)].every((count) => count === 0)).toBe(true);
+    // A node that is another one at its endpoint may be dialled for the one before.
+    const counts = { status: refused.status, ...junk, identity: 0 };
+    expect(Object.entries(counts).filter(([, count]) => count > 0)).toEqual([]);
   }
 }
 
