@@ -1,191 +1,255 @@
 /**
- * The pair under generated schedules: never two masters that both answer past the
- * fencing rule, and never none for long once the faults are over.
+ * A pair, its clients and its operator in a simulated world: never two masters without a cut between the servers, an
+ * end to two masters after one, and one master soon after the last fault.
  */
-import { expect, test } from "vitest";
-import { Network } from "../../../src/testing/network.js";
-import type { Simulation } from "../../../src/testing/simulation.js";
-import { runSchedules, SCHEDULES_TIMEOUT, TRIES_MANY } from "../../support/schedules.js";
-import { HEARTBEAT, PairServer } from "./pair.js";
+import { expect, it } from "vitest";
+import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
+import { BinaryStarServer } from "../../../src/patterns/binary-star/server.js";
+import { simulate, type World } from "../../../src/testing/index.js";
+import { LONG } from "../../support/long.js";
 
-/** Schedules of each test in a default run. */
-const COUNT = 350;
-/** ms of trouble in each schedule, and of peace after it. */
-const TROUBLE = 30_000;
-const PEACE = 12_000;
-/** ms a state takes at most: it varies by less than the half heartbeat that the rules allow. */
-const MAX_DELAY = 400;
-/** ms from the end of a disturbance until two masters must have heard of each other, past the heartbeat of grace. */
-const SETTLED = 2 * HEARTBEAT + 2 * MAX_DELAY;
+const HEARTBEAT = 200;
+/** ms on the way at most: states vary by less than the half heartbeat that the rules allow. */
+const MAX_DELAY = 60;
+const LONGEST = 10 * HEARTBEAT;
+const TROUBLE = 8_000;
+const PEACE = 8_000;
+/** ms from the end of a fault until two masters have heard of each other: a connection, a state, a heartbeat of grace. */
+const SETTLED = 5 * HEARTBEAT + 1_000;
+const ROLES = ["primary", "backup"] as const;
+type Role = (typeof ROLES)[number];
+const LIMIT = { timeout: LONG ? 1_200_000 : 120_000 };
 
-interface Pair {
-  readonly simulation: Simulation;
-  readonly network: Network;
-  readonly a: PairServer;
-  readonly b: PairServer;
-  /** When the two could last not hear each other. */
-  disturbedAt: number;
-}
+const otherOf = (role: Role): Role => (role === "primary" ? "backup" : "primary");
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-function makePair(simulation: Simulation, loss: number): Pair {
-  const network = new Network(simulation, { delay: [0, MAX_DELAY], loss, duplication: 0 });
-  const a = new PairServer("primary", "primary", "backup", simulation, network);
-  const b = new PairServer("backup", "backup", "primary", simulation, network);
-  const { random } = simulation;
-  for (const server of [a, b]) simulation.at(random.integer(0, 4_000), () => server.start());
-  return { simulation, network, a, b, disturbedAt: 0 };
-}
+class Pair {
+  readonly servers = new Map<Role, BinaryStarServer>();
+  readonly wrong: string[] = [];
+  readonly answers = { primary: 0, backup: 0 };
+  fences = 0;
+  /** Who became active last. */
+  master: Role | undefined;
+  isOver = false;
+  /** Until when each server stands still. */
+  readonly #still = new Map<Role, number>();
+  /** Until when the peers of a machine without power may take it for alive. */
+  readonly #lost = new Map<Role, number>();
 
-/** Clients that reach both servers and ask either, as if each had just failed them. */
-function startClients({ simulation, a, b }: Pair, until: number): void {
-  const { random } = simulation;
-  const ask = (): void => {
-    random.pick([a, b]).request();
-    if (simulation.now < until) simulation.after(random.integer(20, 700), ask);
-  };
-  simulation.after(random.integer(0, 500), ask);
-}
-
-/** Every so often something happens to one of the servers. */
-function startTrouble(pair: Pair, actions: readonly ((server: PairServer) => void)[]): void {
-  const { simulation, a, b } = pair;
-  const { random } = simulation;
-  const strike = (): void => {
-    if (simulation.now > TROUBLE) return;
-    random.pick(actions)(random.pick([a, b]));
-    simulation.after(random.integer(50, 4_000), strike);
-  };
-  simulation.after(random.integer(0, 6_000), strike);
-}
-
-function crash(server: PairServer): void {
-  const { simulation } = server;
-  server.crash();
-  simulation.after(simulation.random.integer(10, 6_000), () => server.start());
-}
-
-function freeze(server: PairServer): void {
-  const { simulation } = server;
-  server.freeze();
-  simulation.after(simulation.random.integer(100, 6_000), () => server.thaw());
-}
-
-const handOver = (server: PairServer): void => {
-  server.operate((rules, now) => rules.handOver(now));
-};
-
-/** The operator repairs what is fenced, a step at a time: of two masters the loser first, of none the winner first. */
-function repair(pair: Pair): void {
-  const { a: winner, b: loser } = pair;
-  pair.disturbedAt = Math.max(pair.disturbedAt, pair.simulation.now);
-  const resolve = (server: PairServer, choice: "active" | "passive"): boolean =>
-    server.rules?.fence !== undefined && server.operate((rules, now) => rules.resolve(choice, now));
-  if (resolve(loser, "passive")) return;
-  if (resolve(winner, "active")) return;
-  // One of them is fenced alone: it becomes what the other is not.
-  if (resolve(loser, "active")) return;
-  resolve(winner, "passive");
-}
-
-/** Peace: exactly one serves in the end, and answers. */
-function expectOneMaster(pair: Pair): void {
-  const { simulation, a, b } = pair;
-  for (const server of [a, b]) {
-    server.thaw();
-    server.start();
+  constructor(readonly world: World) {
+    for (const role of ROLES)
+      void world.advance(world.random.integer(0, 4 * HEARTBEAT)).then(() => this.start(role));
+    for (const name of ["client", "other"]) this.#ask(name);
   }
-  const keepRepairing = (): void => {
-    repair(pair);
-    if (simulation.now < TROUBLE + PEACE - 4 * HEARTBEAT) simulation.after(HEARTBEAT, keepRepairing);
-  };
-  keepRepairing();
-  simulation.run(TROUBLE + PEACE);
-  const before = a.answers + b.answers;
-  for (const server of [a, b]) server.request();
-  if (Number(a.rules?.serving) + Number(b.rules?.serving) !== 1)
-    throw new Error("not exactly one master in the end");
-  if (a.answers + b.answers !== before + 1) throw new Error("nobody answers in the end");
+
+  get states(): (string | undefined)[] {
+    return ROLES.map((role) => this.servers.get(role)?.star.state);
+  }
+
+  get answered(): number {
+    return this.answers.primary + this.answers.backup;
+  }
+
+  start(role: Role): void {
+    const { world } = this;
+    if (world.node(role).running) return;
+    world.node(role).start(async () => {
+      const peer = `tcp://${otherOf(role)}:6000`;
+      const server = new BinaryStarServer(() => this.#answer(role), {
+        star: { role, peer, heartbeatInterval: HEARTBEAT },
+      });
+      this.servers.set(role, server);
+      server.star.events.on("state:changed", ({ from, state, reason }) => {
+        world.note(`${role}: ${from} > ${state}, ${reason}`);
+        if (state === "fenced") this.fences += 1;
+        // A doubt that ends so was no change.
+        else if (state === "active" && from !== "doubting") this.master = role;
+      });
+      await server.bind("clients", "tcp://*:5000");
+      await server.bind("state", "tcp://*:6000");
+    });
+  }
+
+  kill(role: Role): void {
+    if (!this.world.node(role).running) return;
+    this.world.node(role).kill();
+    this.#startLater(role);
+  }
+
+  /** The machine loses its power: nobody ends its connections. Not beside a stop of the other: both would be fenced. */
+  crash(role: Role): void {
+    if (!this.world.node(role).running || this.isStill(otherOf(role))) return;
+    this.#lost.set(role, this.world.now + SETTLED + LONGEST);
+    this.world.node(role).crash();
+    this.#startLater(role);
+  }
+
+  stall(role: Role): void {
+    const node = this.world.node(role);
+    if (!node.running || this.world.now < (this.#lost.get(otherOf(role)) ?? 0)) return;
+    const ms = this.world.random.integer(HEARTBEAT / 2, LONGEST);
+    this.#still.set(role, this.world.now + ms);
+    node.stall(ms);
+  }
+
+  isStill(role: Role): boolean {
+    return this.world.now <= (this.#still.get(role) ?? 0);
+  }
+
+  /** The server may refuse it. @returns whether it did not */
+  async operate(role: Role, action: (server: BinaryStarServer) => void): Promise<boolean> {
+    const [node, server] = [this.world.node(role), this.servers.get(role)];
+    if (server === undefined || !node.running || this.isStill(role)) return false;
+    return node
+      .run(() => action(server))
+      .then(
+        () => true,
+        () => false,
+      );
+  }
+
+  /** The operator's next step, if there is one: of two masters the loser first, of none the winner first. */
+  async repair(): Promise<void> {
+    for (const [role, choice] of [
+      ["backup", "passive"],
+      ["primary", "active"],
+      ["backup", "active"],
+      ["primary", "passive"],
+    ] as const) {
+      const star = this.servers.get(role)?.star;
+      if (star?.state === "fenced" && (await this.operate(role, () => star.resolve(choice)))) return;
+    }
+  }
+
+  /** Peace: exactly one serves in the end, and answers. */
+  async end(repairs: boolean): Promise<void> {
+    const { world } = this;
+    world.heal();
+    world.network({ loss: 0 });
+    for (const role of ROLES) this.start(role);
+    for (const end = world.now + PEACE; world.now < end; await world.advance(HEARTBEAT))
+      if (repairs) await this.repair();
+    const before = this.answered;
+    await world.advance(LONGEST);
+    this.isOver = true;
+    expect(this.states.toSorted()).toEqual(["active", "passive"]);
+    expect(this.answered).toBeGreaterThan(before);
+    expect(this.wrong).toEqual([]);
+  }
+
+  #startLater(role: Role): void {
+    void this.world.advance(this.world.random.integer(10, LONGEST)).then(() => this.start(role));
+  }
+
+  #answer(role: Role): string {
+    this.answers[role] += 1;
+    if (this.master !== role) this.onRival(role);
+    return "done";
+  }
+
+  /** A server answers though the other one became active after it. */
+  onRival(role: Role): void {
+    this.wrong.push(`at ${this.world.now} ${role} answers while ${this.master} is master`);
+  }
+
+  #ask(name: string): void {
+    const { world } = this;
+    world.node(name).start(async () => {
+      const endpoints = ROLES.map((role) => `tcp://${role}:5000`) as [string, string];
+      if (name === "other") endpoints.reverse();
+      const client = new BinaryStarClient(endpoints, { timeout: 5_000, attemptTimeout: 1.5 * HEARTBEAT });
+      while (!this.isOver) {
+        await client.request("x").catch(() => undefined);
+        await sleep(20);
+      }
+    });
+  }
 }
 
-test("without a cut between the servers there are never two masters, whatever crashes or is stopped", {
-  timeout: SCHEDULES_TIMEOUT,
-}, () => {
-  let answers = 0;
-  const tried = runSchedules(
-    (simulation) => {
-      const pair = makePair(simulation, 0);
-      const { a, b } = pair;
-      for (const [server, other] of [
-        [a, b],
-        [b, a],
-      ] as const) {
-        server.onAnswer = () => {
-          answers += 1;
-          if (other.answersNow) throw new Error(`${server.name} answers while ${other.name} is master`);
-        };
-      }
-      startClients(pair, TROUBLE + PEACE);
-      startTrouble(pair, [crash, freeze, handOver]);
-      simulation.run(TROUBLE);
-      if (a.fences + b.fences > 0) throw new Error("fenced without a cut");
-      expectOneMaster(pair);
-    },
-    { count: COUNT },
-  );
-  if (TRIES_MANY) expect(answers).toBeGreaterThan(tried * 10);
-});
+it(
+  "without a cut between the servers there are never two masters, whatever is killed, or stopped, or loses its power",
+  LIMIT,
+  async () => {
+    let answered = 0;
+    const { runs } = await simulate(
+      { seed: 1, runs: LONG ? 300 : 6, network: { latency: [1, MAX_DELAY] } },
+      async (world) => {
+        const { random } = world;
+        const pair = new Pair(world);
+        while (world.now < TROUBLE) {
+          await world.advance(random.integer(50, LONGEST));
+          const role = random.pick(ROLES);
+          const handOver = (): void => void pair.operate(role, ({ star }) => star.handOver());
+          random.pick([pair.kill, pair.kill, pair.stall, pair.stall, pair.crash, handOver]).call(pair, role);
+          expect(pair.fences).toBe(0);
+          expect(pair.wrong).toEqual([]);
+        }
+        await pair.end(false);
+        expect(pair.fences).toBe(0);
+        answered += pair.answered;
+      },
+    );
+    expect(answered).toBeGreaterThan(runs * 20);
+  },
+);
 
-test("two masters take a cut, end with the first state that passes, and are fenced until the operator resolves", {
-  timeout: SCHEDULES_TIMEOUT,
-}, () => {
-  let fences = 0;
-  const tried = runSchedules(
-    (simulation) => {
-      const pair = makePair(simulation, simulation.random.chance(0.5) ? 0 : 0.3);
-      const { a, b, network } = pair;
-      for (const [server, other] of [
-        [a, b],
-        [b, a],
-      ] as const) {
-        server.onAnswer = () => {
-          if (server.rivalsHeard > 0)
-            throw new Error(`${server.name} answers although it heard of its rival`);
-          if (!other.answersNow || network.faults.loss > 0) return;
-          const undisturbed = simulation.now - pair.disturbedAt;
-          if (undisturbed > SETTLED)
-            throw new Error(`two masters, ${undisturbed} ms after the last disturbance`);
+it(
+  "two masters take a cut, and end soon after it: both are fenced until the operator resolves",
+  LIMIT,
+  async () => {
+    let fences = 0;
+    const { runs } = await simulate(
+      { seed: 1_000, runs: LONG ? 300 : 6, network: { latency: [1, MAX_DELAY] } },
+      async (world) => {
+        const { random } = world;
+        if (random.chance(0.5)) world.network({ loss: 0.1 });
+        const pair = new Pair(world);
+        let disturbedUntil = 0;
+        pair.onRival = (role) => {
+          // It may have started again since, or an operator resolved it.
+          if (pair.servers.get(otherOf(role))?.star.state !== "active") return;
+          const peace = world.now - disturbedUntil;
+          if (peace > SETTLED)
+            pair.wrong.push(`${role} answers beside ${pair.master}, ${peace} ms after a fault`);
         };
-      }
-      let cuts = 0;
-      const cut = (): void => {
-        cuts += 1;
-        network.cut("primary", "backup");
-        pair.disturbedAt = Number.POSITIVE_INFINITY;
-        simulation.after(simulation.random.integer(200, 8_000), () => {
-          cuts -= 1;
-          if (cuts > 0) return;
-          network.heal("primary", "backup");
-          pair.disturbedAt = simulation.now;
-        });
-      };
-      startClients(pair, TROUBLE + PEACE);
-      startTrouble(
-        pair,
-        [cut, cut, crash, freeze, handOver, () => repair(pair)].map((action) => (server) => {
-          // A stop delays what is heard, a crash loses it.
-          if (action === freeze || action === crash)
-            pair.disturbedAt = Math.max(pair.disturbedAt, simulation.now + 6_000);
-          action(server);
-        }),
-      );
-      simulation.run(TROUBLE);
-      network.healAll();
-      network.faults = { ...network.faults, loss: 0 };
-      pair.disturbedAt = simulation.now;
-      fences += a.fences + b.fences;
-      expectOneMaster(pair);
-    },
-    { count: COUNT },
-  );
-  if (TRIES_MANY) expect(fences).toBeGreaterThan(tried / 10); // It was not for nothing.
+        const cut = (): void => {
+          const [from, to] = random.pick([ROLES, ROLES.toReversed()]);
+          world.cut(from as Role, to as Role, { oneWay: random.chance(0.3) });
+        };
+        while (world.now < TROUBLE) {
+          await world.advance(random.integer(50, LONGEST));
+          const role = random.pick(ROLES);
+          const strikes = [cut, cut, () => world.heal(), pair.kill, pair.crash, pair.stall];
+          random
+            .pick([...strikes, pair.repair, () => pair.operate(role, ({ star }) => star.handOver())])
+            .call(pair, role);
+          disturbedUntil = Number.POSITIVE_INFINITY;
+          expect(pair.wrong).toEqual([]);
+        }
+        disturbedUntil = world.now + LONGEST;
+        fences += pair.fences;
+        await pair.end(true);
+      },
+    );
+    expect(fences).toBeGreaterThan(runs / 3);
+  },
+);
+
+it("a server hears its peer soon after a power failure, whatever their connection did", LIMIT, async () => {
+  await simulate({ seed: 1, runs: 1, network: { latency: [40, 40] } }, async (world) => {
+    const pair = new Pair(world);
+    await world.until(() => pair.states.includes("active") && pair.states.includes("passive"));
+    const primary = pair.servers.get("primary") as BinaryStarServer;
+    for (let ms = 0; ms < 600; ms += 30) {
+      world.node("backup").kill();
+      await world.advance(LONGEST);
+      pair.start("backup");
+      await world.advance(ms);
+      world.node("backup").crash();
+      pair.start("backup");
+      const before = primary.star.stats().statesReceived;
+      await world.until(() => primary.star.stats().statesReceived > before + 1, SETTLED);
+    }
+    pair.isOver = true;
+  });
 });
