@@ -105,8 +105,14 @@ export interface BinaryStarRulesOptions {
 /** `listening`: reads what came, and publishes nothing. `asking`: has published its 3. Each until `at`. */
 type Doubt =
   | { readonly step: "certain" }
-  /** `since`: end of the last pause. `rival`: a 3 was received. */
-  | { readonly step: "listening"; readonly since: number; readonly at: number; readonly rival: boolean }
+  /** `since`: end of the last pause. `caughtUp`: all that came in it was read. `rival`: a 3 was received. */
+  | {
+      readonly step: "listening";
+      readonly since: number;
+      readonly at: number;
+      readonly caughtUp: boolean;
+      readonly rival: boolean;
+    }
   | { readonly step: "asking"; readonly at: number };
 
 const CERTAIN: Doubt = { step: "certain" };
@@ -216,7 +222,9 @@ export class BinaryStarRules {
   /** Without a call it counts as up. @param isAbsent nothing listens at the peer's endpoint */
   connection(stands: boolean, isAbsent = false): void {
     this.#connected = stands;
-    this.#hearsPeer = !stands && isAbsent;
+    // The peer may have started since a refusal that is read after a pause.
+    const isOld = this.#doubt.step === "listening" && !this.#doubt.caughtUp;
+    this.#hearsPeer = !stands && isAbsent && !isOld;
   }
 
   publishNow(now: number): void {
@@ -369,7 +377,7 @@ export class BinaryStarRules {
     // A 3 at once would fence a peer that took over.
     const { step } = this.#doubt;
     const rival = this.#doubt.step === "listening" && this.#doubt.rival;
-    this.#doubt = { step: "listening", since: now, at: now + this.#listen, rival };
+    this.#doubt = { step: "listening", since: now, at: now + this.#listen, caughtUp: false, rival };
     this.#peer = undefined;
     if (!this.#connected) this.#hearsPeer = false;
     if (step === "certain") this.#effects.changed("stalled");
@@ -379,7 +387,7 @@ export class BinaryStarRules {
     const deafUntil = doubt.since + this.#peerTimeout;
     if (!this.#hearsPeer && now < deafUntil) {
       this.#publishedAt = now; // This is no pause.
-      this.#doubt = { ...doubt, at: Math.min(now + this.#listen, deafUntil) };
+      this.#doubt = { ...doubt, caughtUp: true, at: Math.min(now + this.#listen, deafUntil) };
       return;
     }
     if (!doubt.rival) this.#doubt = { step: "asking", at: now + this.#interval };

@@ -220,7 +220,8 @@ describe("mistakes of the Guide's programs", () => {
       rules.tick(1_000);
       rules.connection(false, true); // Known before the stop, and not any more.
       told.length = 0;
-      rules.tick(6_000);
+      rules.tick(6_000, 1_000);
+      rules.connection(false, true); // Of the time of the stop.
       for (let now = 6_100; told.length === 0; now += 100) {
         if (now === 6_300) rules.connection(false, isAbsent);
         rules.tick(now);
