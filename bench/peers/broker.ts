@@ -46,14 +46,12 @@ export class Broker {
    * Starts a server in a temporary folder, and waits for the line that shows that it is ready.
    *
    * @param args returns the server's arguments for the folder
-   * @param onLine called with each line until it is ready
    * @returns the broker, and the match of the ready line
    */
   static async start(
     file: string,
     args: (folder: string) => Promise<readonly string[]>,
     ready: RegExp,
-    onLine: (line: string) => void = () => undefined,
   ): Promise<{ broker: Broker; match: RegExpMatchArray }> {
     const folder = await mkdtemp(join(tmpdir(), "shoal-bench-broker-"));
     const child = spawn(file, await args(folder), { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
@@ -71,7 +69,6 @@ export class Broker {
           createInterface({ input: stream as NonNullable<typeof stream> }).on("line", (line) => {
             said.push(line);
             if (said.length > 100) said.shift();
-            onLine(line);
             const found = ready.exec(line);
             if (found !== null) resolve(found);
           });

@@ -4,6 +4,5 @@ import { libzmq } from "./libzmq.js";
 import { nats } from "./nats.js";
 import { shoalContenders, zeromq } from "./node-contender.js";
 import { nodeNet } from "./node-net.js";
-import { redis } from "./redis.js";
 
-export const CONTENDERS: readonly Contender[] = [...shoalContenders, zeromq, libzmq, nodeNet, nats, redis];
+export const CONTENDERS: readonly Contender[] = [...shoalContenders, zeromq, libzmq, nodeNet, nats];
