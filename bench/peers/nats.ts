@@ -18,7 +18,6 @@ const SCENARIOS: readonly string[] = [
   "fan-in",
   "request-reply",
   "service",
-  "sessions",
 ];
 
 /** Larger limits for slow consumers than the defaults: a run must not lose messages. */
@@ -50,10 +49,7 @@ export const nats: Contender = {
   async prepare() {
     const args = async (folder: string) => {
       const file = join(folder, "nats.conf");
-      await writeFile(
-        file,
-        `${CONFIGURATION}jetstream: { store_dir: ${JSON.stringify(join(folder, "jetstream"))} }\n`,
-      );
+      await writeFile(file, CONFIGURATION);
       return ["--config", file];
     };
     const started = await Broker.start("nats-server", args, /Listening for client connections on .*:(\d+)/);

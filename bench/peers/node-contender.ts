@@ -33,8 +33,8 @@ function command(library: string, side: SideRequest, env: Record<string, string>
 /** Scenarios of transports that only the engine zmtp supports. */
 const TRANSPORT_SCENARIOS: readonly string[] = ["ws", "tls"];
 
-/** Scenarios in which plain sockets are compared with a feature of shoal. */
-const OWN_SCENARIOS: readonly string[] = ["service", "sessions"];
+/** Scenarios that neither the package zeromq nor the engine libzmq plays: of transports, and of requests between nodes. */
+const OWN_SCENARIOS: readonly string[] = [...TRANSPORT_SCENARIOS, "service"];
 
 /** Ways to use shoal: their names, and the scenarios in which they differ. */
 const APIS = {
@@ -75,7 +75,7 @@ function shoalContender(engine: string, api: keyof typeof APIS): Contender {
     absent: async () => (engine === "libzmq" ? zeromqAbsent() : undefined),
     supports(scenario) {
       if (scenario.startsWith("cluster-") && engine !== "zmtp") return false;
-      if ([...TRANSPORT_SCENARIOS, ...OWN_SCENARIOS].includes(scenario) && engine !== "zmtp") return false;
+      if (OWN_SCENARIOS.includes(scenario) && engine !== "zmtp") return false;
       return (plays as readonly string[]).includes(scenario);
     },
     command: (side) =>
@@ -120,7 +120,7 @@ export const zeromq: Contender = {
   absent: zeromqAbsent,
   supports: (scenario) =>
     !scenario.startsWith("cluster-") &&
-    ![...TRANSPORT_SCENARIOS, ...OWN_SCENARIOS].includes(scenario) &&
+    !OWN_SCENARIOS.includes(scenario) &&
     (PLAYED.includes(scenario) || PLAIN_PATTERNS.includes(scenario)),
   command: (side) => command("zeromq", side, {}),
   version: zeromqVersion,

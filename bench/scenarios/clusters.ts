@@ -1,11 +1,10 @@
-/** Scenarios of clusters and sessions. */
+/** Scenarios of clusters. */
 import type { Parameters, Scenario } from "../contract.js";
 import * as kit from "./kit.js";
-import { MESSAGES, oneOf, oneWay, positive, sent, streamsOf } from "./kit.js";
+import { MESSAGES, oneWay, positive, sent, streamsOf } from "./kit.js";
 
 /** Maximum processes for nodes; above it each process has several nodes, all equally many. */
 const MAX_PROCESSES = 40;
-const STORES = ["memory", "lmdb", "postgres"] as const;
 
 const FORWARD: Omit<Scenario, "name" | "question"> = {
   ...MESSAGES,
@@ -177,31 +176,5 @@ export const CLUSTERS: readonly Scenario[] = [
     },
     roles: kit.asked,
     references: ["shoal-zmtp-plain", "nats"],
-  },
-  {
-    // One client publishes to its own session, which keeps each message until it is acknowledged. Latency counts from
-    // `publish` to the message. For NATS, a JetStream stream with a durable consumer does the same.
-    name: "sessions",
-    question:
-      "How many messages a second does a session keep, deliver and forget, and how long does one take?",
-    ...kit.REQUESTS,
-    transports: ["tcp"],
-    sizes: [64],
-    parameters: {
-      store: {
-        values: ["memory", "lmdb"],
-        smoke: ["memory"],
-        help: "where messages are kept; postgres takes the variables PGHOST, PGUSER, …",
-      },
-      window: { values: [1, 256], smoke: [16], help: "messages in flight" },
-    },
-    timeout: 120,
-    count({ parameters }, smoke) {
-      const isSlow = oneOf(parameters, "store", STORES) !== "memory" && positive(parameters, "window") === 1;
-      const count = isSlow ? 1_000 : 20_000;
-      return smoke ? { count: 200, warmup: 50 } : { count, warmup: count / 5 };
-    },
-    roles: kit.asked,
-    references: ["nats"],
   },
 ];

@@ -8,29 +8,7 @@ export interface Message {
   respond(data: Uint8Array): boolean;
 }
 
-/** A message that its consumer keeps until it is acknowledged. */
-export interface KeptMessage {
-  readonly data: Uint8Array;
-  ack(): void;
-}
-
 export interface Connection {
-  jetstreamManager(): Promise<{
-    readonly streams: { add(options: object): Promise<unknown>; delete(stream: string): Promise<unknown> };
-    readonly consumers: { add(stream: string, options: object): Promise<unknown> };
-  }>;
-  jetstream(): {
-    /** Settles when the stream has the message. */
-    publish(subject: string, data: Uint8Array): Promise<unknown>;
-    readonly consumers: {
-      get(
-        stream: string,
-        durable: string,
-      ): Promise<{
-        consume(options: object): Promise<AsyncIterable<KeptMessage> & { close(): Promise<unknown> }>;
-      }>;
-    };
-  };
   publish(subject: string, data: Uint8Array): void;
   subscribe(subject: string, options: { callback: (error: Error | null, message: Message) => void }): unknown;
   request(subject: string, data: Uint8Array, options: { timeout: number }): Promise<Message>;

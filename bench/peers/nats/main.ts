@@ -1,7 +1,6 @@
 /** A side of NATS: `node main.js --scenario … --role …`. */
 import { parseSide, Side } from "../node/side.js";
 import { asker, client, server } from "./echo.js";
-import * as sessions from "./sessions.js";
 import { consumer, producer, publisher, subscriber } from "./stream.js";
 
 const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
@@ -13,9 +12,6 @@ const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
   subscriber,
 };
 const request = parseSide(process.argv.slice(2));
-const play = ((): ((side: Side) => Promise<void>) | undefined => {
-  if (request.scenario === "sessions") return request.role === "client" ? sessions.client : sessions.server;
-  return request.scenario === "service" && request.role === "client" ? asker : roles[request.role];
-})();
+const play = request.scenario === "service" && request.role === "client" ? asker : roles[request.role];
 if (play === undefined) throw new Error(`nats has no role ${request.role}`);
 await play(new Side(request));

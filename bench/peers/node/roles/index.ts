@@ -42,7 +42,6 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "cluster-resume": () => import("./cluster-messages.js"),
   "cluster-routes": () => import("./cluster-messages.js"),
   service: () => import("./service.js"),
-  sessions: () => import("./sessions.js"),
 };
 
 /** The same work with plain sockets, if possible. */
