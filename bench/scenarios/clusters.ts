@@ -6,17 +6,6 @@ import { MESSAGES, oneWay, positive, sent, streamsOf } from "./kit.js";
 /** Maximum processes for nodes; above it each process has several nodes, all equally many. */
 const MAX_PROCESSES = 40;
 
-const FORWARD: Omit<Scenario, "name" | "question"> = {
-  ...MESSAGES,
-  transports: ["tcp"],
-  sizes: [64, 1_024],
-  parameters: {},
-  count: kit.upTo(1_000_000, 2 ** 29),
-  roles: oneWay,
-  growth: "size",
-  references: ["shoal-zmtp-plain", "nats"],
-};
-
 const NODES = { values: [10, 40, 100], smoke: [2], help: `nodes, in up to ${MAX_PROCESSES} processes` };
 
 /** Processes for the nodes of a case: as many as possible, with equally many nodes each. */
@@ -29,16 +18,17 @@ function spread(parameters: Parameters): { processes: number; each: number } {
 
 export const CLUSTERS: readonly Scenario[] = [
   {
-    ...FORWARD,
     name: "cluster-forward",
     question:
       "How many messages a second of one topic go from a program at one node to a program at another?",
-  },
-  {
-    // CURVE with a cluster key.
-    ...FORWARD,
-    name: "cluster-forward-secure",
-    question: "How many messages a second go from one node to another when all is encrypted?",
+    ...MESSAGES,
+    transports: ["tcp"],
+    sizes: [64, 1_024],
+    parameters: {},
+    count: kit.upTo(1_000_000, 2 ** 29),
+    roles: oneWay,
+    growth: "size",
+    references: ["shoal-zmtp-plain", "nats"],
   },
   {
     name: "cluster-publish",
@@ -127,39 +117,6 @@ export const CLUSTERS: readonly Scenario[] = [
       { role: "sleeper", ends: false },
     ],
     growth: "seconds",
-  },
-  {
-    name: "cluster-routes",
-    question:
-      "How long until a cluster has the routes of a joining node with many, and how long do messages take meanwhile?",
-    metric: { name: "seconds", unit: "s", better: "lower" },
-    transports: ["tcp"],
-    sizes: [],
-    parameters: {
-      routes: {
-        values: [100_000, 1_000_000],
-        smoke: [1_000],
-        help: "filters of the node; a million takes 1.7 GB",
-      },
-    },
-    scales: false,
-    timeout: 300,
-    count: ({ parameters }) => ({ count: positive(parameters, "routes"), warmup: 0 }),
-    roles: (_chosen, messages) => [
-      { role: "reader", binds: true, measured: true, expects: { messages } },
-      { role: "writer", ends: false },
-      { role: "holder", ends: false },
-    ],
-    result(done) {
-      const p99Before = kit.extraOf(done, "reader", "p99Before");
-      return { ...kit.latencyFigures(done), seconds: done[0]?.seconds ?? Number.NaN, p99Before };
-    },
-    columns: [
-      { name: "p99", title: "p99 µs of a message meanwhile" },
-      { name: "p99Before", title: "p99 ms before" },
-      { name: "max", title: "worst µs" },
-    ],
-    growth: "routes",
   },
   {
     // `shoal-zmtp-plain` is REQ and REP for one request at a time, DEALER and ROUTER for more.

@@ -128,7 +128,7 @@ function worst(done: readonly SideReport[], percentile: string): number {
   return Math.max(...measuredOf(done).map(({ latency }) => latency?.[percentile] ?? Number.NaN));
 }
 
-export function latencyFigures(done: readonly SideReport[]): Record<string, number> {
+function latencyFigures(done: readonly SideReport[]): Record<string, number> {
   const of = (percentile: string) => worst(done, percentile);
   return { median: of("50"), p90: of("90"), p99: of("99"), p999: of("99.9"), max: of("100") };
 }

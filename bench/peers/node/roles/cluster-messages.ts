@@ -1,5 +1,5 @@
-/** Nodes, several per process: one publishes to another or to all, all are at rest, one joins with many routes. */
-import { setTimeout as pause, setImmediate } from "node:timers/promises";
+/** Nodes, several per process: one publishes to another or to all, all are at rest, one is paused. */
+import { setTimeout as pause } from "node:timers/promises";
 import { ClusterNode, type ClusterNodeOptions } from "shoal/cluster";
 import { Bodies } from "../../../bodies.js";
 import { Latencies } from "../histogram.js";
@@ -7,25 +7,17 @@ import { Receiving, type Stream } from "../receiving.js";
 import type { Side } from "../side.js";
 import type { Role, Roles } from "./role.js";
 
-/** Key of a run on this host only. */
-const KEY = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
 const TOPIC = "bench/publish";
 const GREETING = "bench/greeting";
 const TIMES = "bench/times";
 /** Publishes after which the last one is awaited: it resolves at once unless a subscriber is behind. */
 const AWAITED = 64;
-/** ms between polls of other nodes, and between two timed messages. */
+/** ms between polls of other nodes, and between two messages to a sleeper. */
 const LOOK = 10;
 const EVERY = 5;
-/** Filters after which the other nodes, if any, must know them. */
-const FILTERS_AT_ONCE = 10_000;
-/**
- * ms of timed messages before the node with the routes joins; of them the last part counts. For few routes, those of
- * a smoke run.
- */
-const QUIET = 4_000;
-const SMOKE_QUIET = 200;
-const MANY_ROUTES = 100_000;
+/** ms before a node at rest is measured, and before a pause. */
+const QUIET = 2_000;
+const BEFORE_PAUSE = 200;
 const NANOSECONDS = 1e6;
 
 export async function open(name: string, options: Partial<ClusterNodeOptions>): Promise<ClusterNode> {
@@ -48,9 +40,6 @@ async function openEach(side: Side, options: Partial<ClusterNodeOptions>): Promi
     nodes.push(await open(`${side.role}-${side.index}-${i}`, { seeds: [side.endpoint], ...options }));
   return nodes;
 }
-
-const keyOf = (side: Side): Partial<ClusterNodeOptions> =>
-  side.scenario === "cluster-forward-secure" ? { key: KEY } : {};
 
 /** Waits until the subscriptions are known. The count of `publish` includes new members, whose are not. */
 async function subscribed(node: ClusterNode, expected: number): Promise<void> {
@@ -128,12 +117,12 @@ const subscribers: Role = async (side) => receiveAll(side, await openEach(side, 
 
 /** Roles of cluster-forward: one node each. */
 const consumer: Role = async (side) => {
-  const node = await open(side.role, keyOf(side));
+  const node = await open(side.role, {});
   await receiveAll(side, [node], node.address);
 };
 
 const producer: Role = async (side) => {
-  const node = await open(side.role, { seeds: [side.endpoint], ...keyOf(side) });
+  const node = await open(side.role, { seeds: [side.endpoint] });
   await subscribed(node, 1);
   await side.ready();
   await publishAll(side, node);
@@ -155,7 +144,7 @@ const idlers: Role = async (side) => {
   await side.ready();
   const expected = side.number("nodes", 1);
   while (nodes.some((node) => node.members({ self: false }).length < expected)) await pause(LOOK);
-  await pause(QUIET / 2);
+  await pause(QUIET);
   const sent = (): number => nodes.reduce((sum, node) => sum + node.stats().bytesSent, 0);
   const before = sent();
   const seconds = side.number("seconds", 10);
@@ -194,7 +183,7 @@ const waker: Role = async (side) => {
   const pid = Number(node.members({ self: false })[0]?.props.pid);
   const latencies = new Latencies(side.count);
   for (let round = 0; round < side.count; round++) {
-    await pause(SMOKE_QUIET);
+    await pause(BEFORE_PAUSE);
     process.kill(pid, "SIGSTOP");
     await pause(1_000 * side.number("seconds", 1));
     const from = performance.now();
@@ -208,72 +197,6 @@ const waker: Role = async (side) => {
   await node.leave();
 };
 
-const quietOf = (side: Side): number => (side.count < MANY_ROUTES ? SMOKE_QUIET : QUIET);
-
-/**
- * Records times of the writer's messages from the holder's joining until its routes are known here; and before that,
- * while the holder has its routes already and waits.
- */
-const reader: Role = async (side) => {
-  const node = await open(side.role, {});
-  /** Latencies in ms from the holder's joining, and those before with their arrival. */
-  const during: number[] = [];
-  let before: { readonly at: number; readonly took: number }[] = [];
-  let isTaken = false;
-  node.subscribe(TIMES, ({ data }) => {
-    const at = performance.now();
-    const took = performance.timeOrigin + at - Number(data.toString());
-    if (isTaken) during.push(took);
-    else before.push({ at, took });
-  });
-  await side.ready(node.address);
-  while (!node.members({ self: false }).some(({ name }) => name.startsWith("holder"))) await pause(LOOK);
-  side.begin();
-  isTaken = true;
-  // The joining takes some of that time, which does not count.
-  const joined = performance.now() - quietOf(side) / 8;
-  before = before.filter(({ at }) => at <= joined && at > joined - quietOf(side) / 2);
-  while ((node.stats().messaging?.routes.routes ?? 0) < side.count) await pause(LOOK);
-  side.end();
-  // Waits for some messages even if there are few routes.
-  await pause(10 * EVERY);
-  const latencies = new Latencies(during.length);
-  for (const took of during) latencies.record(took * NANOSECONDS);
-  const quiet = before.map(({ took }) => took).sort((a, b) => a - b);
-  const p99Before = quiet[Math.ceil(quiet.length * 0.99) - 1] ?? Number.NaN;
-  await side.done({ messages: side.count, bytes: 0, latency: latencies.table, extra: { p99Before } });
-  await node.leave();
-};
-
-const writer: Role = async (side) => {
-  const node = await open(side.role, { seeds: [side.endpoint] });
-  const timer = setInterval(() => {
-    void node.publish(TIMES, String(performance.timeOrigin + performance.now()));
-  }, EVERY);
-  await side.ready();
-  await side.stopped;
-  clearInterval(timer);
-  await side.done({ messages: 0, bytes: 0 });
-  await node.leave();
-};
-
-/** Creates its routes before it meets another node, and then waits for a while. */
-const holder: Role = async (side) => {
-  const node = await open(side.role, {});
-  const ignore = (): void => undefined;
-  for (let i = 0; i < side.count; i++) {
-    const { ready } = node.subscribe(`plant/${i % 997}/sensor/${i}`, ignore);
-    if (i % FILTERS_AT_ONCE === FILTERS_AT_ONCE - 1) await ready;
-    else if (i % 1_000 === 0) await setImmediate();
-  }
-  await side.ready();
-  await pause(quietOf(side));
-  await node.join(side.endpoint);
-  await side.stopped;
-  await side.done({ messages: 0, bytes: 0 });
-  await node.leave();
-};
-
 export const roles: Roles = {
   consumer,
   producer,
@@ -283,7 +206,4 @@ export const roles: Roles = {
   idlers,
   sleeper,
   waker,
-  reader,
-  writer,
-  holder,
 };

@@ -37,10 +37,8 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "last-value-cache": () => import("./last-value-cache.js"),
   "cluster-idle": () => import("./cluster-messages.js"),
   "cluster-forward": () => import("./cluster-messages.js"),
-  "cluster-forward-secure": () => import("./cluster-messages.js"),
   "cluster-publish": () => import("./cluster-messages.js"),
   "cluster-resume": () => import("./cluster-messages.js"),
-  "cluster-routes": () => import("./cluster-messages.js"),
   service: () => import("./service.js"),
 };
 
