@@ -53,8 +53,6 @@ const APIS = {
   "low-latency": { suffix: "-low-latency", title: ", low latency", plays: ["latency"] },
   /** Plain sockets instead of a pattern. */
   plain: { suffix: "-plain", title: ", plain sockets", plays: PLAIN_PATTERNS },
-  /** Plain sockets that keep received values as the pattern does. */
-  "plain-map": { suffix: "-plain-map", title: ", plain sockets and a Map", plays: ["clone"] },
 } as const;
 
 /** Replaces another transport by tcp for one side; the other side gets the endpoint that this one reports. */
@@ -93,7 +91,6 @@ export const shoalContenders: readonly Contender[] = ENGINE_NAMES.flatMap((engin
   shoalContender(engine, "await"),
   shoalContender(engine, "batch"),
   shoalContender(engine, "plain"),
-  shoalContender(engine, "plain-map"),
   ...(engine === "zmtp" ? [shoalContender(engine, "low-latency"), shoalContender(engine, "tcp")] : []),
 ]);
 

@@ -6,7 +6,7 @@ import { parseSide, Side } from "./side.js";
 const [library = "", ...args] = process.argv.slice(2);
 const request = parseSide(args);
 const api = String(request.options.api ?? "await");
-const plain = library !== "shoal" || api.startsWith("plain");
+const plain = library !== "shoal" || api === "plain";
 const roles = await loadRoles(request.scenario, plain);
 const play = roles[request.role];
 if (play === undefined) throw new Error(`the scenario ${request.scenario} has no role ${request.role} here`);

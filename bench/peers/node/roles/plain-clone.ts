@@ -1,6 +1,5 @@
 /**
- * Reference for Clone: the same processes with plain sockets, without detection of gaps. They keep no map, or as
- * `plain-map` a plain one.
+ * Reference for Clone: the same processes with plain sockets, without detection of gaps and without a map.
  *
  *   updates   XPUB server ── key | value ──> SUB clients; full queues make it wait (XPUB_NODROP)
  *   sets      DEALER client ── value ──> ROUTER server, which returns it
@@ -54,10 +53,8 @@ async function echo(side: Side, kit: Kit): Promise<void> {
   await echoing;
 }
 
-/** Checks the order of all messages, and the values that a map would hold at the end: as they come, or in a map. */
+/** Checks the order of all messages, and the values that a map would hold at the end. */
 class Held {
-  readonly map: Map<string, Buffer> | undefined;
-  readonly #side: Side;
   readonly #order: Checker;
   readonly #values: Checker;
   readonly #first: number;
@@ -65,11 +62,9 @@ class Held {
 
   constructor(side: Side) {
     const total = side.warmup + side.count;
-    this.#side = side;
     this.#first = total - keysOf(side).length;
     this.#order = new Checker(side.size, total);
     this.#values = new Checker(side.size, 0, this.#first);
-    this.map = side.option("api", "") === "plain-map" ? new Map() : undefined;
   }
 
   get ordered(): boolean {
@@ -82,15 +77,8 @@ class Held {
 
   take(value: Uint8Array): void {
     this.#order.take(value);
-    if (this.map === undefined && this.#seen >= this.#first) this.#values.take(value);
+    if (this.#seen >= this.#first) this.#values.take(value);
     this.#seen++;
-  }
-
-  /** Checks the map. Call it once, after all messages. */
-  checkMap(keys: readonly string[]): void {
-    if (this.map === undefined) return;
-    for (let k = this.#first; k < this.#side.warmup + this.#side.count; k++)
-      this.#values.take(this.map.get(keys[k % keys.length] as string) ?? Buffer.alloc(0));
   }
 }
 
@@ -101,20 +89,17 @@ async function subscribe(side: Side, kit: Kit): Promise<void> {
     socket.connect(side.endpoint);
     return socket;
   });
-  const held = sockets.map(() => new Held(side));
-  const receiving = new Receiving(side, held);
+  const receiving = new Receiving(
+    side,
+    sockets.map(() => new Held(side)),
+  );
   await side.ready();
   const read = async (socket: InstanceType<Kit["Subscriber"]>, at: number) => {
     const stream = receiving.streams[at] as Stream;
     for (let isOver = false; !isOver; )
-      for (const [key, value] of await some(kit, socket, stream.room)) {
-        held[at]?.map?.set(String(key), value as Buffer);
-        isOver = stream.take(value as Buffer);
-      }
+      for (const [, value] of await some(kit, socket, stream.room)) isOver = stream.take(value as Buffer);
   };
   await Promise.all(sockets.map(read));
-  const keys = keysOf(side);
-  for (const one of held) one.checkMap(keys);
   const outcome = receiving.outcome();
   await side.done({ ...outcome, extra: { updates: outcome.messages, sockets: sockets.length } });
   await Promise.all(sockets.map((socket) => socket.close()));
