@@ -4,8 +4,6 @@ import { programFile } from "../places.js";
 import { sideArguments } from "./node/side.js";
 
 const MAIN = programFile("peers/node-net/main");
-const FIRST = programFile("peers/node-net/first-message-main");
-const STARTER = programFile("peers/start-up-main");
 
 const SCENARIOS: readonly string[] = [
   "throughput",
@@ -13,12 +11,8 @@ const SCENARIOS: readonly string[] = [
   "fan-out",
   "fan-in",
   "request-reply",
-  "connection-storm",
   "slow-consumer",
-  "start-up",
-  "tls",
   "cluster-forward",
-  "cluster-publish",
 ];
 
 export const nodeNet: Contender = {
@@ -26,9 +20,6 @@ export const nodeNet: Contender = {
   title: "node:net (ceiling)",
   absent: async () => undefined,
   supports: (scenario, transport) => transport !== "inproc" && SCENARIOS.includes(scenario),
-  command(side) {
-    const args = side.scenario === "start-up" ? [STARTER, JSON.stringify([process.execPath, FIRST])] : [MAIN];
-    return { file: process.execPath, args: [...args, ...sideArguments(side)] };
-  },
+  command: (side) => ({ file: process.execPath, args: [MAIN, ...sideArguments(side)] }),
   version: async () => `Node.js ${process.versions.node}`,
 };

@@ -10,7 +10,7 @@ import { end } from "./stream.js";
 export async function server(side: Side): Promise<void> {
   const sockets = new Set<Socket>();
   let echoed = 0;
-  const { server, endpoint } = await listen(side, side.number("backlog", 511), (socket) => {
+  const { server, endpoint } = await listen(side, (socket) => {
     sockets.add(socket);
     const writer = new FrameWriter(socket);
     const reader = new FrameReader((body) => {

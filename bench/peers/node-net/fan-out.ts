@@ -11,7 +11,7 @@ import { end } from "./stream.js";
 export async function publisher(side: Side): Promise<void> {
   const sockets: Socket[] = [];
   const peers = side.number("peers", 1);
-  const { server, endpoint } = await listen(side, side.number("backlog", 511), (socket) => {
+  const { server, endpoint } = await listen(side, (socket) => {
     sockets.push(socket);
   });
   await side.ready(endpoint);
@@ -29,43 +29,8 @@ export async function publisher(side: Side): Promise<void> {
   await end(server, sockets);
 }
 
-/** Writes a copy of each message for each connection, as the links of a cluster's node do. */
-export async function copier(side: Side): Promise<void> {
-  const sockets: Socket[] = [];
-  const peers = side.number("nodes", 1);
-  const { server, endpoint } = await listen(side, side.number("backlog", 511), (socket) => {
-    sockets.push(socket);
-  });
-  await side.ready(endpoint);
-  while (sockets.length < peers) await once(server, "connection");
-  const bodies = new Bodies(side.size);
-  const writers = sockets.map((socket) => new FrameWriter(socket));
-  let before = process.cpuUsage();
-  for (let k = 0; k < side.warmup + side.count; k++) {
-    if (k === side.warmup) before = process.cpuUsage();
-    const body = bodies.make(k);
-    for (const writer of writers) {
-      if (writer.write(body)) continue;
-      const full = writer.flush();
-      if (full !== undefined) await full;
-    }
-  }
-  for (const writer of writers) await writer.flush();
-  const { user, system } = process.cpuUsage(before);
-  await side.done({
-    messages: side.count,
-    bytes: side.count * side.size,
-    extra: { microsecondsPerCopy: (user + system) / side.count / peers },
-  });
-  await end(server, sockets);
-}
-
-export function copyReaders(side: Side): Promise<void> {
-  return subscriber(side, side.number("each", 1));
-}
-
-export async function subscriber(side: Side, connections = side.number("sockets", 1)): Promise<void> {
-  const checkers = Array.from({ length: connections }, () => side.checker());
+export async function subscriber(side: Side): Promise<void> {
+  const checkers = Array.from({ length: side.number("sockets", 1) }, () => side.checker());
   const receiving = new Receiving(side, checkers);
   const sockets: Socket[] = [];
   for (const stream of receiving.streams) {

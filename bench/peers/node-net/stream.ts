@@ -22,7 +22,7 @@ export async function consumer(side: Side): Promise<void> {
   const { receiving, stream } = Receiving.one(side, checker);
   const rate = side.number("rate", 0);
   const sockets = new Set<Socket>();
-  const { server, endpoint } = await listen(side, side.number("backlog", 511), (socket) => {
+  const { server, endpoint } = await listen(side, (socket) => {
     sockets.add(socket);
     let from = 0;
     const reader = new FrameReader((body) => {
