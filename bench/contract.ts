@@ -69,8 +69,6 @@ export interface RoleSpec {
   readonly options?: Parameters;
   /** Values that its `done` must have for the run to count. Default: not checked. */
   readonly expects?: Expectation;
-  /** Its `--count`, if it differs from the run's. */
-  readonly count?: number;
   /** Whether it writes files: it gets `--option folder=PATH`, which the runner removes after the run. */
   readonly folder?: boolean;
 }

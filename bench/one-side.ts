@@ -31,7 +31,7 @@ export async function runOneSide(options: BenchOptions, role: string, signal: Ab
     index: 0,
     transport: chosen.transport,
     size: chosen.size,
-    count: spec.count ?? count,
+    count,
     endpoint,
     options: { ...chosen.parameters, ...spec.options, warmup },
   });

@@ -121,16 +121,9 @@ function rolesOf({ scenario, chosen, count, warmup }: RunRequest): readonly Role
   const measured = specs.find((spec) => spec.measured) ?? specs[0];
   const options = Object.assign({}, ...specs.map((spec) => spec.options ?? {})) as RoleSpec["options"] &
     object;
-  const { expects, count: own } = measured ?? {};
+  const expects = measured?.expects;
   return [
-    {
-      role: "both",
-      binds: true,
-      measured: true,
-      options,
-      ...(expects === undefined ? {} : { expects }),
-      ...(own === undefined ? {} : { count: own }),
-    },
+    { role: "both", binds: true, measured: true, options, ...(expects === undefined ? {} : { expects }) },
   ];
 }
 
@@ -165,7 +158,7 @@ function sideRequest(
     index,
     transport: chosen.transport,
     size: chosen.size,
-    count: spec.count ?? count,
+    count,
     ...(endpoint === undefined ? {} : { endpoint }),
     options,
   };
