@@ -55,7 +55,7 @@ export function forbidTransfer({ buffer }: Uint8Array): void {
 }
 
 /**
- * `Buffer.prototype.subarray` takes 50 ns, this half of that (bench/micro/slice.js). `Buffer.isBuffer` holds.
+ * `Buffer.prototype.subarray` takes 50 ns, this half of that. `Buffer.isBuffer` holds.
  */
 class View extends Uint8Array {}
 

@@ -14,7 +14,7 @@ import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
 import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, skipMessages, writeHeader } from "../../frame.js";
 import { acquire, type PooledBuffer, type RefCounted } from "./pooled-buffer.js";
 
-/** Bodies of at least this size go by reference (bench/scenarios/throughput). */
+/** Bodies of at least this size go by reference. */
 export const BY_REFERENCE = 16_384;
 
 /** Bytes. An idle pipe's first slab is small unless the previous one grew past it. */
