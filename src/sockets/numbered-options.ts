@@ -16,12 +16,14 @@ import { CONTEXT_OPTIONS } from "../core/option-table.js";
 
 /** A property or call, and the kind of its values. */
 type Numbered = Pick<OptionSpec, "kind" | "max" | "choices"> & { readonly name: string };
-type Table = Readonly<Record<number, Numbered>>;
+export type Table = Readonly<Record<number, Numbered>>;
 
 export interface Numbers {
   readonly read: Table;
   readonly write: Table;
 }
+
+export type NumberUse = keyof Numbers;
 
 /** @param read, write numbers of zmq.h outside the option table */
 export function numbersOf(options: Readonly<Record<string, OptionSpec>>, read: Table, write: Table): Numbers {
@@ -62,8 +64,8 @@ export const WRITE: unique symbol = Symbol("shoal.write");
 
 export abstract class ContextByNumber {
   /** @internal */
-  get [NUMBERS](): Numbers {
-    return CONTEXT;
+  [NUMBERS](use: NumberUse): Table {
+    return CONTEXT[use];
   }
 
   /** @internal */
@@ -85,7 +87,7 @@ export abstract class ContextByNumber {
 
 /** @returns a boolean, a number, text or `null` @throws InvalidArgumentError `EINVAL` */
 export function getNumbered(owner: ContextByNumber, type: Call, option: number): unknown {
-  const { name, choices } = rowOf(owner[NUMBERS].read, option, `get${type}Option`, type);
+  const { name, choices } = rowOf(owner, "read", option, type);
   if (!(name in owner))
     throw new InvalidArgumentError(
       `get${type}Option: ${owner.constructor.name} has no option ${name} (${option})`,
@@ -98,7 +100,7 @@ export function getNumbered(owner: ContextByNumber, type: Call, option: number):
 
 /** @throws InvalidArgumentError `EINVAL`, also for a value of another type */
 export function setNumbered(owner: ContextByNumber, type: Call, option: number, value: unknown): void {
-  const row = rowOf(owner[NUMBERS].write, option, `set${type}Option`, type);
+  const row = rowOf(owner, "write", option, type);
   checkType(type, value);
   owner[WRITE](row.name, given(row, type, value));
 }
@@ -115,13 +117,15 @@ function given({ kind, choices }: Numbered, type: Call, value: unknown): unknown
     .replace(/\0$/, "");
 }
 
-function rowOf(numbers: Table, option: number, call: string, type: Call): Numbered {
+function rowOf(owner: ContextByNumber, use: NumberUse, option: number, type: Call): Numbered {
+  const numbers = owner[NUMBERS](use);
+  const call = `${use === "read" ? "get" : "set"}${type}Option`;
   const isKnown = typeof option === "number" && Object.hasOwn(numbers, option);
   const row = isKnown ? numbers[option] : undefined;
   if (row === undefined) {
-    const use = call.startsWith("get") ? "read" : "written";
+    const done = use === "read" ? "read" : "written";
     throw new InvalidArgumentError(
-      `${call}: no option that can be ${use} has the number ${describe(option)}`,
+      `${call}: no option that can be ${done} has the number ${describe(option)}`,
     );
   }
   const width = widthOf(row);

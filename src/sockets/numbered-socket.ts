@@ -4,9 +4,10 @@ import {
   ContextByNumber,
   getNumbered,
   NUMBERS,
-  type Numbers,
+  type NumberUse,
   numbersOf,
   setNumbered,
+  type Table,
   WRITE,
 } from "./numbered-options.js";
 import { CORE, type SocketCore } from "./socket-core.js";
@@ -36,14 +37,14 @@ export abstract class SocketByNumber extends ContextByNumber {
   declare readonly [CORE]: SocketCore;
 
   /** @internal */
-  override get [NUMBERS](): Numbers {
-    return SOCKET;
+  override [NUMBERS](use: NumberUse): Table {
+    if (use === "write") this[CORE].assertOpen();
+    return SOCKET[use];
   }
 
   /** @internal */
   override [WRITE](name: string, value: unknown): void {
     const core = this[CORE];
-    core.assertOpen();
     if (name === "allSubs" || name === "allSubsUnsubs")
       core.setOption("verbosity", value === true ? name : null);
     else if (name === "subscribe" || name === "unsubscribe")

@@ -34,6 +34,12 @@ describeEngines("a closed socket", (world) => {
         set: () => {
           socket.linger = 5;
         },
+        "set by an unknown number": () => {
+          (socket as unknown as { setInt32Option(option: number, value: number): void }).setInt32Option(
+            1_234,
+            1,
+          );
+        },
       };
       const more = socket as unknown as Record<string, ((...args: unknown[]) => unknown) | undefined>;
       for (const name of [
