@@ -51,19 +51,7 @@ export function checkHostPort(endpoint: string, address: string, use: EndpointUs
   }
 }
 
-/** Many connections share an endpoint. */
-let lastEndpoint = "";
-let lastParts: HostPort | undefined;
-
 export function parseHostPort(endpoint: string): HostPort {
-  if (lastParts === undefined || endpoint !== lastEndpoint) {
-    lastParts = parse(endpoint);
-    lastEndpoint = endpoint;
-  }
-  return lastParts;
-}
-
-function parse(endpoint: string): HostPort {
   const address = addressOf(endpoint);
   const semicolon = address.indexOf(";");
   const source = semicolon < 0 ? undefined : split(address.slice(0, semicolon));
