@@ -5,8 +5,6 @@
 
 /** Including dead ones. */
 export const MAX_MEMBERS = 16_384;
-/** Remembered so that old gossip does not bring them back. */
-export const MAX_TOMBSTONES = 4_096;
 export const MAX_REMOVALS = 1_024;
 /** Two for each member and each removal; synchronization repairs dropped ones. */
 export const MAX_GOSSIP = 34_816;
@@ -21,8 +19,6 @@ export const MAX_KEPT_ADDRESSES = 448;
 export const MAX_SOURCES = 16;
 /** More have to wait. */
 export const MAX_PROBES = 64;
-/** Probes for other nodes; more get a nack at once. */
-export const MAX_RELAYS = 256;
 export const MAX_ACCUSERS = 8;
 
 /** Link-local IPv6 addresses. */
@@ -53,8 +49,6 @@ export const MAX_TAG_CHANGES = 1_000;
 export const MAX_PROPS = 64;
 export const MAX_ENDPOINTS = 8;
 
-/** With replay windows; at least half of them are kept. */
-export const MAX_SESSIONS = 32_768;
 /** Packets of a session may overtake each other by this. */
 export const REPLAY_WINDOW = 256;
 /** The key that seals, and the one before or after it. */

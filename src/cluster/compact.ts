@@ -12,7 +12,6 @@ import { isUtf8 } from "node:buffer";
 import { readUint16, readUint32, writeUint32 } from "../core/big-endian.js";
 
 const MAX_UINT_BYTES = 8;
-const TWO_POW_28 = 268_435_456;
 
 export class Writer {
   bytes: Buffer;
@@ -281,7 +280,7 @@ export function writeUint16(bytes: Uint8Array, at: number, value: number): void 
 export function writeUint(bytes: Uint8Array, at: number, value: number): number {
   let rest = value;
   let end = at;
-  while (rest >= TWO_POW_28) {
+  while (rest >= 268_435_456) {
     bytes[end++] = (rest % 128) | 128;
     rest = Math.floor(rest / 128);
   }

@@ -21,13 +21,8 @@ import type { Hellos, LinkRole } from "./proof.js";
 const KEY_SIZE = 32;
 const ID_SIZE = 16;
 const HASH_SIZE = 32;
-const VOUCH_SIZE = HASH_SIZE + TAG_LENGTH;
-const PLAIN_SIZE = KEY_SIZE + ID_SIZE + VOUCH_SIZE;
-const KEY_FRAME = 1 + KEY_SIZE;
+const PLAIN_SIZE = KEY_SIZE + ID_SIZE + HASH_SIZE + TAG_LENGTH;
 const IDENTITY_FRAME = 1 + PLAIN_SIZE + TAG_LENGTH;
-
-const TRANSCRIPT = "shoal link identity 1";
-const SECRET = "shoal link secret 1";
 
 /** Nonces can be fixed, since each key is used for one stream, and for one box per direction. */
 const NONCES: Readonly<Record<LinkRole, { readonly identity: Buffer; readonly vouch: Buffer }>> = {
@@ -79,7 +74,7 @@ export class IdentityExchange {
 
   /** @returns whether the KEY is acceptable: the first one, not this end's own, and not a point of low order */
   onKey(frame: Buffer): boolean {
-    if (frame.length !== KEY_FRAME || this.#theirs !== undefined) return false;
+    if (frame.length !== 1 + KEY_SIZE || this.#theirs !== undefined) return false;
     const key = Buffer.from(frame.subarray(1));
     if (key.equals(this.#ephemeral.publicKey)) return false;
     this.#shared = curveBox().agree(key, this.#ephemeral.secretKey);
@@ -126,14 +121,14 @@ export class IdentityExchange {
   /** Mixed into the keys that seal the stream; only both ends know it. */
   secret(hellos: Hellos): Buffer {
     const salt = createHash("sha256").update(hellos.initiator).update(hellos.responder).digest();
-    return Buffer.from(hkdfSync("sha256", this.#shared as Uint8Array, salt, SECRET, 32));
+    return Buffer.from(hkdfSync("sha256", this.#shared as Uint8Array, salt, "shoal link secret 1", 32));
   }
 
   #hash({ initiator, responder }: Hellos, role: LinkRole, who: Buffer): Buffer {
     const theirs = this.#theirs as Buffer;
     const own = this.#ephemeral.publicKey;
     return createHash("sha256")
-      .update(TRANSCRIPT)
+      .update("shoal link identity 1")
       .update(Buffer.of(role === "initiator" ? 1 : 2))
       .update(initiator)
       .update(responder)

@@ -25,28 +25,24 @@ export type ProofRefusal = "password" | "key" | "bus" | "unsealed" | "replayed";
 
 export type ProvableBus = Pick<BusCodec, "bus" | "keys" | "byPassword">;
 
-const LABEL = "shoal link proof 1";
-const NO_PROOF = Buffer.alloc(32);
-const ROLES: Readonly<Record<LinkRole, number>> = { initiator: 1, responder: 2 };
-
 function proofKey(key: string): { readonly id: number; readonly secret: Buffer } {
   const bytes = decodeZ85(key);
   return {
     id: keyId(bytes),
-    secret: Buffer.from(hkdfSync("sha256", bytes, "", LABEL, 32)),
+    secret: Buffer.from(hkdfSync("sha256", bytes, "", "shoal link proof 1", 32)),
   };
 }
 
 function proofBy(secret: Buffer, role: LinkRole, bus: number, { initiator, responder }: Hellos): Buffer {
   const head = Buffer.alloc(7);
-  head.writeUInt8(ROLES[role], 0);
+  head.writeUInt8(role === "initiator" ? 1 : 2, 0);
   head.writeUIntBE(bus, 1, 6);
   return createHmac("sha256", secret).update(head).update(initiator).update(responder).digest();
 }
 
 export function proveBuses(buses: Iterable<ProvableBus>, role: LinkRole, hellos: Hellos): BusProof[] {
   return Array.from(buses, ({ bus, keys: [key] }) => {
-    if (key === undefined) return { bus, keyId: 0, proof: NO_PROOF };
+    if (key === undefined) return { bus, keyId: 0, proof: Buffer.alloc(32) };
     const { id, secret } = proofKey(key);
     return { bus, keyId: id, proof: proofBy(secret, role, bus, hellos) };
   });

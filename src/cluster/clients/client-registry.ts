@@ -12,7 +12,6 @@ const SERVICE = "$clients";
 const PART = 128;
 /** More clients of one node are dropped. */
 const MAX_CLIENTS = 65_536;
-const MAX_TEXT = 256;
 
 /** Connected to a discovery server. */
 export interface OwnClient {
@@ -128,7 +127,7 @@ function clientOf(value: unknown, node: string): ClusterClient | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { id, name, address, since } = value as Readonly<Record<string, unknown>>;
   const texts = [id, name, address];
-  if (!texts.every((each) => typeof each === "string" && each.length <= MAX_TEXT)) return undefined;
+  if (!texts.every((each) => typeof each === "string" && each.length <= 256)) return undefined;
   if (!Number.isSafeInteger(since)) return undefined;
   return Object.freeze({
     id: id as string,

@@ -38,7 +38,7 @@ import { joinAddress, readAddress } from "../net/addresses.js";
 import type { AddressScope } from "./addresses.js";
 import { LONGEST_ATTEMPT, NodeConnection, type NodeLossReason } from "./connection.js";
 import type { DiscoveredNode } from "./description.js";
-import { clientText, MAX_LIST } from "./protocol.js";
+import { clientText } from "./protocol.js";
 
 const MAX_ADDRESSES = 1_024;
 
@@ -453,7 +453,8 @@ export class DiscoveryClient
       handshakeInterval: Math.max(attemptTimeout, LONGEST_ATTEMPT),
       heartbeatInterval: 500,
       heartbeatTimeout: 2_000,
-      maxMessageSize: MAX_LIST,
+      // 16,384 nodes fit.
+      maxMessageSize: 33_554_432,
       // Each list replaces the one before.
       receiveHighWaterMark: 8,
       linger: 0,

@@ -24,7 +24,6 @@ export const DISCOVERY_PROP = "shoal-discovery";
 export const MAX_DESCRIPTION = 400;
 /** Per node, and bytes. */
 export const MAX_ADDRESSES = 16;
-const MAX_INTERFACE = 32;
 
 /** Port 0: no server. */
 export interface NodeDescription {
@@ -83,7 +82,7 @@ export function encodeDescription(
     s: securePort || undefined,
   };
   const addresses = description.addresses.map(({ ip, prefix, interface: name, public: outside }) => {
-    const address = [ip, prefix, name.slice(0, MAX_INTERFACE)];
+    const address = [ip, prefix, name.slice(0, 32)];
     return outside === undefined ? address : [...address, outside];
   });
   for (let count = Math.min(addresses.length, MAX_ADDRESSES); ; count--) {

@@ -14,10 +14,6 @@ import {
   type NodeDescription,
 } from "./description.js";
 
-/** Encoded lists, and nodes in all of them. */
-const MAX_LISTS = 1_024;
-const MAX_LISTED_NODES = 65_536;
-
 export class NodeDirectory {
   #revision = 0;
   #text = "";
@@ -71,7 +67,8 @@ export class NodeDirectory {
     const list = Buffer.from(
       JSON.stringify({ ok: true, node: self?.[0].id ?? "", nodes: this.nodes(caller, scope) }),
     );
-    const most = Math.min(MAX_LISTS, MAX_LISTED_NODES / this.size);
+    // Lists, and nodes in all of them.
+    const most = Math.min(1_024, 65_536 / this.size);
     if (this.#lists.size >= most) this.#lists.clear();
     this.#lists.set(key, list);
     return list;

@@ -16,7 +16,6 @@ import {
 } from "./users.js";
 
 export const FAILURES = 10;
-const FAILURE_INTERVAL = 1_000;
 /** Those whose last failure is oldest are forgotten. */
 export const MAX_SOURCES = 4_096;
 
@@ -91,7 +90,7 @@ export class CallerGate {
 }
 
 function failuresOf(source: Source | undefined, now: number): number {
-  return source === undefined ? 0 : Math.max(0, source.failures - (now - source.at) / FAILURE_INTERVAL);
+  return source === undefined ? 0 : Math.max(0, source.failures - (now - source.at) / 1_000);
 }
 
 /** IPv6 by /64, as one host has all of it. */

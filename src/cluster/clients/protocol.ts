@@ -13,8 +13,6 @@ import type { DiscoveredAddress, DiscoveredNode } from "./description.js";
 
 export const MAX_REQUEST = 4_096;
 const MAX_CLIENT_TEXT = 64;
-/** Bytes; 16,384 nodes fit. */
-export const MAX_LIST = 33_554_432;
 /** Addresses, endpoints and tags per node. */
 const MAX_PARTS = 64;
 const MAX_LIST_TEXT = 512;

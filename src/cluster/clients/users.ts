@@ -21,8 +21,6 @@ export const DISCOVERY_PERMISSION = "dynamicDiscovery";
 const LOG_N = 15;
 const BLOCK = 8;
 const MAX_SCRYPT_MEMORY = 268_435_456;
-/** Keyed hashes of recently correct credentials, which spare password hashes. */
-const MAX_REMEMBERED = 4_096;
 const MAX_USERS = 10_000;
 
 /** A user of a discovery server; it needs the permission `dynamicDiscovery`. */
@@ -75,7 +73,8 @@ export class UserTable {
   readonly #users = new Map<string, KnownUser>();
   readonly #keys = new Map<string, string>();
   readonly #secret = randomBytes(32);
-  readonly #remembered = new LatestMap<string, true>(MAX_REMEMBERED);
+  /** Keyed hashes of recently correct credentials, which spare password hashes. */
+  readonly #remembered = new LatestMap<string, true>(4_096);
   /** Makes unknown names as costly as users. */
   readonly #nobody: KnownUser;
   #hashing = 0;

@@ -19,12 +19,6 @@ import { allInterfaces } from "../net/interfaces.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
 
 const MAX_GROUP_PORTS = 8;
-/** Organization-local (RFC 2365). */
-const BEACON_GROUP = "239.192.83.73";
-/** Intervals after which a silent address is forgotten. */
-const HEARD_INTERVALS = 12;
-/** ms between looks at the interface. */
-const LOOK_INTERVAL = 1_000;
 
 const COMMON_OPTIONS = {
   /** ms between beacons, a quarter more or less by chance. From 100, default 5,000. */
@@ -105,7 +99,7 @@ export function broadcastSource(options: BroadcastSourceOptions = {}): Discovery
  */
 export function multicastSource(options: MulticastSourceOptions = {}): DiscoverySource {
   const settings = checkOptions("multicastSource", MULTICAST_OPTIONS, options);
-  const { group = BEACON_GROUP, ports = [23_774], ttl, loop, interval } = settings;
+  const { group = "239.192.83.73", ports = [23_774], ttl, loop, interval } = settings;
   if (!isGroup(group))
     throw new InvalidArgumentError(
       `group of multicastSource must be an address from 224.0.0.0 to 239.255.255.255, or one of ff00::/8; got ${quoted(group)}`,
@@ -205,7 +199,7 @@ async function* beacons(
     });
     const before = heard.size;
     for (const [address, at] of heard) {
-      if (performance.now() - at < HEARD_INTERVALS * interval) break;
+      if (performance.now() - at < 12 * interval) break;
       heard.delete(address);
     }
     if (heard.size < before) feed.set([...heard.keys()]);
@@ -214,7 +208,7 @@ async function* beacons(
   const looking = setInterval(() => {
     if (keyOf(choose, platform, self) !== place.key)
       feed.fail(new TransportError("ERR_TRANSPORT", "the interface has changed"));
-  }, LOOK_INTERVAL).unref();
+  }, 1_000).unref();
   try {
     beacon();
     yield* feed;

@@ -13,8 +13,6 @@ import { fieldsOf, itemsOf } from "./http.js";
 /** 16,384 pods in slices of 100, of both address types. */
 const MAX_SLICES = 1_024;
 
-const OUR_PORT = "shoal";
-
 export interface SliceRules {
   readonly service: string;
   readonly namespace: string;
@@ -75,7 +73,7 @@ function portOf(
 ): number {
   if (typeof wanted === "number") return wanted;
   // A port with two protocols is listed twice.
-  const named = ports.filter(({ name }) => (name ?? "") === (wanted ?? OUR_PORT));
+  const named = ports.filter(({ name }) => (name ?? "") === (wanted ?? "shoal"));
   const numbers = new Set((named.length > 0 || wanted !== undefined ? named : ports).map(({ port }) => port));
   const [port] = numbers;
   if (numbers.size === 1 && Number.isSafeInteger(port)) return port as number;

@@ -19,9 +19,6 @@ import {
 import { checkOptions, type Given, text } from "../../patterns/kit/options.js";
 import { Scope } from "./source.js";
 
-/** 16,384 nodes, some hundred bytes each. */
-const MAX_ANSWER = 8_388_608;
-
 const TLS_OPTIONS = {
   /** Trusted authorities. Default: Node's. */
   ca: text(),
@@ -104,7 +101,8 @@ export async function requestText(request: HttpRequest, most: number): Promise<H
  * status 200; AbortedError
  */
 export async function requestJson(request: HttpRequest): Promise<HttpAnswer> {
-  const { status, text } = await requestText(request, MAX_ANSWER);
+  // 16,384 nodes, some hundred bytes each.
+  const { status, text } = await requestText(request, 8_388_608);
   try {
     return { status, body: JSON.parse(text) };
   } catch (cause) {

@@ -29,8 +29,6 @@ import { slicedAddresses } from "./endpoint-slices.js";
 import { fieldsOf, type HttpAnswer, originOf, requestJson } from "./http.js";
 import { type DiscoverySource, MAX_SOURCE_NAME, pauseAfter, sleep } from "./source.js";
 
-const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
-
 const HTTP = { unauthorized: 401, forbidden: 403 } as const;
 
 const OPTIONS = {
@@ -89,7 +87,7 @@ export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySou
   const server = serverOf(given.server ?? podServer());
   const namespace = given.namespace === undefined ? undefined : labelOf("namespace", given.namespace);
   const settings: KubernetesSettings = {
-    account: given.serviceAccount ?? ACCOUNT,
+    account: given.serviceAccount ?? "/var/run/secrets/kubernetes.io/serviceaccount",
     ...given,
     service,
     namespace,

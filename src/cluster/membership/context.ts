@@ -11,9 +11,6 @@ import { aliveOf, Member, MemberState, Members } from "./members.js";
 
 /** Probe intervals without a packet, or without an answer. */
 const CUT_OFF_AFTER = 3;
-const GOSSIP_DELAY = 5;
-const MIN_LOG = 1.5;
-const MAX_HEALTH_SCORE = 8;
 export const NEVER = Number.POSITIVE_INFINITY;
 
 export interface MembershipOptions {
@@ -106,7 +103,7 @@ export class Context {
   }
 
   changeHealth(by: number): void {
-    if (this.localHealth) this.healthScore = Math.max(0, Math.min(MAX_HEALTH_SCORE, this.healthScore + by));
+    if (this.localHealth) this.healthScore = Math.max(0, Math.min(8, this.healthScore + by));
   }
 
   scaled(ms: number): number {
@@ -172,7 +169,7 @@ export class Context {
   }
 
   #transmissions(): number {
-    return Math.ceil(this.profile.gossipFactor * Math.max(MIN_LOG, Math.log10(this.members.size + 1)));
+    return Math.ceil(this.profile.gossipFactor * Math.max(1.5, Math.log10(this.members.size + 1)));
   }
 
   ping(member: Member, seq: number, overStream: boolean): void {
@@ -224,7 +221,7 @@ export class Context {
 
   spread(update: Update): void {
     if (this.#queue.push(update)) this.refuse("gossip");
-    const due = Math.max(this.now + GOSSIP_DELAY, this.#lastGossip + this.profile.gossipInterval);
+    const due = Math.max(this.now + 5, this.#lastGossip + this.profile.gossipInterval);
     this.nextGossip = Math.min(this.nextGossip, due);
   }
 

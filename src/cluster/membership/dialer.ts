@@ -8,8 +8,6 @@ import type { Prober } from "./prober.js";
 /** Dials per redial interval by the whole cluster: of a dead member, and of a forgotten one. */
 const DIALS = 4;
 const OLD_DIALS = 2;
-/** Few nodes may know a seed, so in a large cluster each dials one in this share of redial intervals. */
-const LEAST_SHARE = 0.1;
 
 export class Dialer {
   readonly #context: Context;
@@ -98,7 +96,8 @@ export class Dialer {
     if (this.#hasVacant) {
       // Iterates over all members, so only if a dial is due.
       if (live.length === 0) for (const address of this.#vacant()) this.#dialSeed(address);
-      else if (this.#context.random() < Math.max(DIALS / size, LEAST_SHARE)) {
+      // Few nodes may know a seed.
+      else if (this.#context.random() < Math.max(DIALS / size, 0.1)) {
         const address = pick(this.#vacant(), this.#context.random);
         if (address !== undefined) this.#dialSeed(address);
       }

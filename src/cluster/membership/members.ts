@@ -1,6 +1,6 @@
 /** Tables of members, names, tombstones and removals, with their bounds and the digest. */
 import { LatestMap } from "../../core/collections/latest-map.js";
-import { MAX_MEMBERS, MAX_REMOVALS, MAX_TOMBSTONES } from "../bounds.js";
+import { MAX_MEMBERS, MAX_REMOVALS } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
 import { compareIncarnations, type Incarnation, keepsName, shortId } from "../identity.js";
 import { ALIVE_DRAINING, type AliveFields, Update } from "../wire/packets.js";
@@ -108,7 +108,8 @@ export class Members {
   readonly self: Member;
   readonly #byId = new Map<string, Member>();
   readonly #names = new Map<string, Member>();
-  readonly #tombstones = new LatestMap<string, Tombstone>(MAX_TOMBSTONES);
+  /** So that old gossip does not bring forgotten nodes back. */
+  readonly #tombstones = new LatestMap<string, Tombstone>(4_096);
   readonly #removals = new Map<string, Removal>();
 
   constructor(self: Member) {

@@ -8,16 +8,10 @@
  * The probe of a heard member does not fail. Without an ack the member is reachable one way (asymmetric): it stays a
  * member, and is probed until it acks. Members are probed in shuffled rounds, and out of turn for a reason.
  */
-import { MAX_PROBES, MAX_RELAYS } from "../bounds.js";
+import { MAX_PROBES } from "../bounds.js";
 import { ACK_RELAYED } from "../wire/packets.js";
 import type { Context } from "./context.js";
 import { type Member, MemberState } from "./members.js";
-
-/** Unanswered attempts of a probe before a heard member counts as reachable one way. */
-const UNANSWERED = 2;
-const MAX_STEPS = 5;
-/** Concurrent probes of members reachable one way. */
-const RETRIES = 8;
 
 class Probe {
   readonly seq: number;
@@ -178,7 +172,7 @@ export class Prober {
   }
 
   relay(now: number, member: Member, address: string, seq: number): void {
-    if (this.#relays.size >= MAX_RELAYS) {
+    if (this.#relays.size >= 256) {
       this.#context.answer(address, seq, 0, false);
       return;
     }
@@ -254,9 +248,9 @@ export class Prober {
     if (member.lastHeard > probe.pingedAt) {
       probe.unanswered += 1;
       if (!probe.indirect && probe.unanswered === 1) this.#again(now, probe);
-      else if (!probe.indirect || probe.unanswered < UNANSWERED) this.#widen(now, probe);
+      else if (!probe.indirect || probe.unanswered < 2) this.#widen(now, probe);
       else this.#giveUpAnswers(now, probe);
-    } else if (!probe.indirect || (probe.unanswered > 0 && probe.steps < MAX_STEPS)) this.#widen(now, probe);
+    } else if (!probe.indirect || (probe.unanswered > 0 && probe.steps < 5)) this.#widen(now, probe);
     else if (this.#isHeard(probe)) this.#succeed(probe);
     else this.#fail(now, probe);
   }
@@ -295,7 +289,7 @@ export class Prober {
   }
 
   #retry(now: number): void {
-    let left = Math.min(RETRIES, this.#oneWay.size);
+    let left = Math.min(8, this.#oneWay.size);
     for (const member of this.#oneWay) {
       this.#oneWay.delete(member);
       // Dead members wait here for their return. A forgotten member would return with a new record.

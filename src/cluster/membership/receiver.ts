@@ -27,11 +27,6 @@ import { aliveOf, type Member, MemberState } from "./members.js";
 import type { Synchronizer } from "./sync.js";
 import type { Updates, UpdatesParts } from "./updates.js";
 
-/** Members, on average, that synchronize with a new one. */
-const ADMITTERS = 4;
-/** Exchanges of a node without an answer; later ones come once per `probeTimeout`. */
-const FIRST_EXCHANGES = 4;
-
 interface NewMember {
   readonly update: Update;
   readonly seq: number;
@@ -271,8 +266,8 @@ export class Receiver {
     // The new node's own request counts as an exchange.
     if (newMember?.buckets !== undefined) this.#parts.synchronizer.onSync(newMember.buckets, address);
     else if (!established)
-      this.#parts.synchronizer.meet(address, this.#exchanges++ < FIRST_EXCHANGES ? 0 : profile.probeTimeout);
-    else if (random() < ADMITTERS / members.size) this.#parts.synchronizer.meet(address, 0);
+      this.#parts.synchronizer.meet(address, this.#exchanges++ < 4 ? 0 : profile.probeTimeout);
+    else if (random() < 4 / members.size) this.#parts.synchronizer.meet(address, 0);
     return member;
   }
 

@@ -45,11 +45,6 @@ export interface SplitView {
   readonly stalledFor: number;
 }
 
-/** Multiples of `stableFor` after the last change at which a node decides whose view never converged. */
-const UNSETTLED_TIMEOUT = 4;
-/** For a node that has met only one other, so that it does not continue alone. */
-const LONE_TIMEOUT = 20;
-
 export interface SplitOptions {
   readonly strategy: SplitStrategy;
   /** ms for which the view must be unchanged before a decision. */
@@ -201,9 +196,10 @@ export class SplitRules {
     return this.#changedAt + this.#stableFor + this.#stalledFor - (this.#stalledBefore ?? this.#stalledFor);
   }
 
+  /** When a node decides whose view never converged. One that has met only one other must not continue alone. */
   get #unsettledUntil(): number {
     const hasMetOne = this.#reached.size + this.#lost.size === 2;
-    return this.#changedAt + (hasMetOne ? LONE_TIMEOUT : UNSETTLED_TIMEOUT) * this.#stableFor;
+    return this.#changedAt + (hasMetOne ? 20 : 4) * this.#stableFor;
   }
 
   /** Must also be called whenever a member answered. */

@@ -16,13 +16,8 @@ import { isWanted } from "./digest.js";
 import { aliveOf, type Member, MemberState } from "./members.js";
 import type { Updates } from "./updates.js";
 
-/** Multiples of `settle`. */
-const YOUNG = 3;
-const DIFFERS_TIMEOUT = 2;
 /** Bytes of a packet without its updates. */
 const HEAD = 64;
-/** Longer answers use a stream. */
-const MAX_DATAGRAMS = 12;
 
 export class Synchronizer {
   readonly #context: Context;
@@ -81,7 +76,7 @@ export class Synchronizer {
     const settle = this.#settle(now);
     if (this.#context.left || now - this.#differsSince < settle) return;
     // While views change, gossip repairs them; the wait for it is bounded.
-    if (now - this.#context.changedAt < settle && now - this.#differsSince < DIFFERS_TIMEOUT * settle) return;
+    if (now - this.#context.changedAt < settle && now - this.#differsSince < 2 * settle) return;
     if (now - this.#lastSync < settle) return;
     this.#wasDatagram = !this.#wasDatagram && !this.#context.provesNodes;
     this.request(address, 0, !this.#wasDatagram);
@@ -90,7 +85,7 @@ export class Synchronizer {
   /** ms that a difference must last; shorter for a new node, which gossip may have missed. */
   #settle(now: number): number {
     const { settle, gossipInterval } = this.#context.profile;
-    return now - this.#startedAt < YOUNG * settle ? Math.min(settle, 1.5 * gossipInterval) : settle;
+    return now - this.#startedAt < 3 * settle ? Math.min(settle, 1.5 * gossipInterval) : settle;
   }
 
   tick(now: number): void {
@@ -155,7 +150,7 @@ export class Synchronizer {
   #sendEntries(address: string, buckets: readonly [number, number], wanted: readonly [number, number]): void {
     let overStream = this.#context.overStream;
     let chunks = this.#entries(buckets, overStream ? MAX_STREAM_PACKET : MAX_BODY);
-    if (!overStream && chunks.length > MAX_DATAGRAMS) {
+    if (!overStream && chunks.length > 12) {
       overStream = true;
       chunks = this.#entries(buckets, MAX_STREAM_PACKET);
     }

@@ -11,8 +11,6 @@ import type { Prober } from "./prober.js";
 
 /** 2025 in ms: an earlier wall clock was never set. */
 const EARLIEST = 1_735_689_600_000;
-/** Share of a probe interval after a sign of life, in which a death is not believed. */
-const JUST_HEARD = 0.75;
 
 export interface UpdatesParts {
   readonly prober: Prober;
@@ -170,7 +168,7 @@ export class Updates {
       return;
     }
     // A member heard during the accuser's probe may have answered only this node.
-    if (isFresh && this.#context.now - member.lastHeard >= JUST_HEARD * probeInterval) {
+    if (isFresh && this.#context.now - member.lastHeard >= 0.75 * probeInterval) {
       member.start = update.start;
       member.count = update.count;
       this.#parts.lifeCycle.die(member, update.flags, true);

@@ -12,7 +12,6 @@
 
 export const SELF_ID = 1;
 
-const FIRST_CLIENT = 2;
 const FIRST_ALIAS = 0x8000_0000;
 const MAX_ID = 0xffff_ffff;
 
@@ -75,7 +74,7 @@ export class Addresses<Client> {
    */
   add<C extends Client>(make: (id: number) => C): C | undefined {
     if (this.clients.size >= 65_536) return undefined;
-    const id = this.#draw(FIRST_CLIENT, FIRST_ALIAS - 1);
+    const id = this.#draw(SELF_ID + 1, FIRST_ALIAS - 1);
     const client = make(id);
     this.clients.set(id, client);
     return client;

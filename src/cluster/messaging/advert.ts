@@ -14,7 +14,6 @@ import { MAX_ADVERT, MAX_ITEM, MAX_PROTOCOLS } from "./bounds.js";
 
 export const MESSAGES_PROP = "shoal-messages";
 const VERSION = "1";
-const NAME = /^[a-z][a-z0-9]{0,15}$/;
 
 export interface MessagesAdvert {
   /** Bytes of an item. */
@@ -25,7 +24,7 @@ export interface MessagesAdvert {
 
 /** Whether a text can name a protocol; "m" is taken. */
 export function isProtocolName(name: unknown): name is string {
-  return typeof name === "string" && NAME.test(name) && name !== "m";
+  return typeof name === "string" && /^[a-z][a-z0-9]{0,15}$/.test(name) && name !== "m";
 }
 
 /** @returns `undefined` if it is too long */

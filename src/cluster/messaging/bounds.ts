@@ -11,11 +11,6 @@ export const MAX_TOPIC_ID_BYTES = 1_048_576;
 
 /** A frame with more than one item. */
 export const MAX_BATCH = 65_536;
-/**
- * Least bytes that a message counts for: a batch has at most 32. The first ones are sent while the program makes the
- * rest. With 100 requests in flight two nodes exchange 1.5 times as many a second, with 256 twice as many.
- */
-export const ITEM_SHARE = 2_048;
 export const MAX_ITEM = 1_048_576;
 /** The minimum fits a block of routes with its headers. */
 export const MIN_ITEM_LIMIT = 262_144;
@@ -29,13 +24,9 @@ export const LINK_BEHIND = 524_288;
 /** Publications of a loop to a peer with unacknowledged ones are batched up to these. */
 export const HELD_BYTES = 262_144;
 export const HELD_TIME = 20;
-/** Slabs that all links of the process keep for reuse. */
-export const MAX_FREE_SLABS = 256;
 /** Delivered bytes acknowledged before the turn ends. */
 export const ACK_BYTES = 262_144;
 export const ACK_DELAY = 20;
-/** The longer delay applies if the last items came within this time. */
-export const ACK_FLOW = 50;
 export const ACK_FLOW_DELAY = 100;
 /** `MAX_ADVERT`: all adverts of a node. */
 export const MAX_PROTOCOLS = 8;
@@ -47,8 +38,6 @@ export const MAX_WHERE = 128;
 export const LINK_IDLE_LOOKS = 4;
 /** Of one protocol's listener: the node starts without it then. */
 export const LISTEN_TIMEOUT = 10_000;
-/** With handshakes; doubles with each failed round. */
-export const DIAL_TIMEOUT = 3_000;
 export const DIAL_TIMEOUT_MAX = 24_000;
 /** A failed protocol, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
@@ -58,7 +47,6 @@ export const MAX_CHANNEL_NAME = 64;
 export const MAX_RUID = 128;
 export const MAX_VETO_REASON = 256;
 export const MAX_HOOKS = 256;
-export const MAX_HOOK_DEPTH = 16;
 
 /** Answers without a slot to one node; more are dropped. */
 export const MAX_UNREAD_ANSWERS = 4_096;
@@ -71,14 +59,11 @@ export const MAX_HANDLING = 16_384;
 export const MAX_HANDLING_BYTES = 33_554_432;
 /** Remembered ids of each service's datagrams, against duplicates. */
 export const MAX_SEEN_IDS = 1_024;
-/** A handler may hold a link for this long; then messages above its mark are dropped. */
-export const STALL_TIME = 10_000;
 /** Topics with aliases on links, and publishes of others before all aliases begin again. */
 export const MAX_TOPIC_ALIASES = 1_024;
 export const MAX_ALIASED_TOPIC = 255;
 export const ALIAS_RESTART = 65_536;
 export const MAX_SUBTOPIC = 255;
-export const ASK_TIMEOUT = 5_000;
 /** One question for retained values. */
 export const MAX_ASK_FILTERS = 1_024;
 
@@ -86,8 +71,6 @@ export const MAX_ASK_FILTERS = 1_024;
 export const MAX_NODE_ROUTES = 4_194_304;
 /** Changes in a sent item, unless a single one is larger. */
 export const ROUTE_BLOCK = 8_192;
-/** Unacknowledged items at one node. */
-export const ROUTE_WINDOW = 16;
 /** Parts of snapshots for all nodes in so many ms. */
 export const ROUTE_PARTS = 32;
 export const ROUTE_PARTS_TIME = 16;

@@ -10,8 +10,6 @@ import { LONE_SURROGATE } from "./topics.js";
 /** A number from 0 to 255, or a name of 1 to 64 bytes. */
 export type ClusterChannel = number | string;
 
-/** Channels joined by default. */
-export const DEFAULT_CHANNELS: readonly ClusterChannel[] = [0, 1, 2];
 export const MAX_CHANNEL = 255;
 
 /** @throws InvalidArgumentError `EINVAL` */
@@ -63,7 +61,7 @@ export class ClusterChannels {
   readonly #joined = new Set<ClusterChannel>();
 
   /** @internal */
-  constructor(channels: readonly ClusterChannel[] = DEFAULT_CHANNELS) {
+  constructor(channels: readonly ClusterChannel[] = [0, 1, 2]) {
     this.join(...channels);
   }
 

@@ -32,29 +32,18 @@ const PAGE = 128;
 const PAGE_BITS = 7;
 const PAGE_MASK = PAGE - 1;
 const PLACE_BITS = 1;
-/** A tenth of its bits is set when the segment is full. */
-const BITMAP = 8_192;
-const BITMAP_WORDS = BITMAP / 32;
+/** Of 8,192 bits, of which a tenth is set when the segment is full. */
+const BITMAP_WORDS = 256;
 const BITMAP_SHIFT = 8;
-/** Deletions before a bitmap is rebuilt. */
-const STALE = 64;
-/** If too many are dead. One change adds fewer dead records. */
-const MOVED = 2;
 /** For each allowed move. */
 const LOOKED_AT = 32;
-const MAX_DEPTH = 22;
 
 const SLASH = 0x2f;
 const PLUS = 0x2b;
 const HASH = 0x23;
 
-/** Candidates that are probed together. */
-const TOGETHER = 4;
-
 /** Past the last hash. */
 export const WALKED = 0x1_0000_0000;
-
-export const MAX_PAYLOAD_WORDS = 0x3fff;
 
 export class FilterIndex {
   /** Refs found by the last match. */
@@ -216,11 +205,8 @@ export class FilterIndex {
     return Buffer.from(buffer, byteOffset + start, header & 0xffff).toString();
   }
 
-  /**
-   * Moves some records if too many are dead. Call after a change, when no ref is in use.
-   *
-   */
-  tidy(most: number = MOVED): void {
+  /** Moves some records if too many are dead. Call after a change, when no ref is in use: one adds fewer dead ones. */
+  tidy(most: number = 2): void {
     if (this.#leaving === -1) {
       this.#leaving = this.#arena.victim();
       if (this.#leaving === -1) return;
@@ -293,7 +279,7 @@ export class FilterIndex {
       }
       candidates = kept;
     }
-    if (candidates < TOGETHER)
+    if (candidates < 4)
       for (let i = 0; i < candidates; i++) this.#probe(hashes[i] as number, shapes[i] as number);
     else this.#probeTogether(candidates);
     return this.#found;
@@ -512,7 +498,7 @@ export class FilterIndex {
   #insertPlace(hash: number, ref: number): void {
     let segment = this.#segmentOf(hash);
     while ((this.#counts[segment] as number) >= SEGMENT_FULL) {
-      if ((this.#depths[segment] as number) === MAX_DEPTH) {
+      if ((this.#depths[segment] as number) === 22) {
         // Reached only with billions of filters, because the hash key is secret.
         if ((this.#counts[segment] as number) === SEGMENT_MASK)
           throw new RangeError("A table of filters is full");
@@ -554,7 +540,8 @@ export class FilterIndex {
     page[this.#at(hole) + 1] = 0;
     this.#counts[segment] = (this.#counts[segment] as number) - 1;
     this.#stale[segment] = (this.#stale[segment] as number) + 1;
-    if (this.#stale[segment] !== STALE) return;
+    // Rebuilt after so many deletions.
+    if (this.#stale[segment] !== 64) return;
     this.#clearBitmap(segment);
     for (let place = 0; place < SEGMENT; place++) {
       const hash = page[this.#at(place)] as number;
@@ -625,7 +612,7 @@ export class FilterIndex {
 }
 
 export function payloadWords(header: number): number {
-  return (header >>> 16) & MAX_PAYLOAD_WORDS;
+  return (header >>> 16) & 0x3fff;
 }
 
 export function payloadKind(header: number): number {

@@ -15,7 +15,7 @@ import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/
 import { suggest } from "../../core/suggestions.js";
 import { isInstance } from "../../patterns/kit/errors.js";
 import type { Member } from "../node/member.js";
-import { MAX_HOOK_DEPTH, MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
+import { MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet, checkChannel } from "./channels.js";
 import { checkedData, checkRuid, refusePromise } from "./checks.js";
 
@@ -168,7 +168,7 @@ export class Hooks {
    * @throws VetoError; InvalidStateError `EFSM` for send hooks nested too deep, mostly one called for its own sends
    */
   pass(stages: readonly MessageStage[], payload: HookPayload, about: HookAbout): Passed {
-    if (this.#depth > MAX_HOOK_DEPTH)
+    if (this.#depth > 16)
       throw new InvalidStateError("EFSM", `hooks of sending send within each other ${this.#depth} deep`);
     let current = payload;
     for (const { stage, channels, call } of this.#callsOf(stages, about.protocol)) {

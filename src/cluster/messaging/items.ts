@@ -29,7 +29,6 @@ export const CLOSED = 0x80;
 const out = new Writer();
 
 const CLIENT_BYTES = 4;
-const STAMP_BYTES = 8;
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
@@ -75,7 +74,7 @@ export function publishFlags(client: number, subtopic: Buffer | undefined, stamp
 export function publishHeadBytes(flags: number, topic: Buffer, subtopic: Buffer | undefined): number {
   let bytes = 1 + topic.length;
   if ((flags & CLIENT) !== 0) bytes += CLIENT_BYTES;
-  if ((flags & RETAIN) !== 0) bytes += STAMP_BYTES;
+  if ((flags & RETAIN) !== 0) bytes += 8;
   return subtopic === undefined ? bytes : bytes + subtopic.length;
 }
 

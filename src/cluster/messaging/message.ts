@@ -73,9 +73,6 @@ export class ReceivedMessage implements ClusterMessage {
 
   /** Counted bytes in a queue. */
   get bytes(): number {
-    return this.data.length + this.topic.length + (this.subtopic?.length ?? 0) + OVERHEAD;
+    return this.data.length + this.topic.length + (this.subtopic?.length ?? 0) + 128;
   }
 }
-
-/** Bytes of a queued message in addition to its data, topic and subtopic. */
-const OVERHEAD = 128;

@@ -12,10 +12,8 @@ export const BITS = 1;
 
 export const NO_NODE = 0xffff;
 
-const EMPTY_WORD = 0xffff_ffff;
-
 export function clearList(words: Uint32Array, at: number, length: number): void {
-  words.fill(EMPTY_WORD, at, at + length);
+  words.fill(0xffff_ffff, at, at + length);
 }
 
 export function hasNode(words: Uint32Array, at: number, length: number, kind: number, node: number): boolean {

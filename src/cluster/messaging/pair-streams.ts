@@ -16,8 +16,6 @@ import { MAX_LANES } from "./bounds.js";
 import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocol.js";
 import { encodeRefused, LinkFrame } from "./wire.js";
 
-/** Maximum bytes around an item in a frame of a stream: prefix, seal, lane, headers. */
-const MAX_OVERHEAD = 256;
 /** Lanes as the first byte of a message. */
 const LANES = Array.from({ length: MAX_LANES + 1 }, (_, lane) => Buffer.of(lane));
 
@@ -99,6 +97,7 @@ interface Ends {
 }
 
 export class PairStreams {
+  /** Bytes of an item with what is around it: prefix, seal, lane, headers. */
   readonly maxFrame: number;
   readonly #table: PairStreamTable;
   readonly #codec: BusCodec;
@@ -114,7 +113,7 @@ export class PairStreams {
     this.#table = table;
     this.#codec = codec;
     this.#node = node;
-    this.maxFrame = maxItem + MAX_OVERHEAD;
+    this.maxFrame = maxItem + 256;
   }
 
   /** The node's own port. */

@@ -19,8 +19,6 @@ import {
 import { TopicForm } from "./topic-aliases.js";
 import type { TopicPlan } from "./topic-plan.js";
 
-const ALIAS_BYTES = 5;
-
 export class Publication {
   plan: TopicPlan;
   data: string | Uint8Array = "";
@@ -71,9 +69,9 @@ export class Publication {
     this.#item = undefined;
   }
 
-  /** Maximum of the item in any form. */
+  /** Maximum of the item in any form: an alias has up to 5. */
   get mostBytes(): number {
-    return this.bytes + ALIAS_BYTES;
+    return this.bytes + 5;
   }
 
   /** Encodes `head`, unless it has that form already. */

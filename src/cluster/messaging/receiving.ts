@@ -15,7 +15,6 @@ import type { Alias } from "./addresses.js";
 import {
   ACK_BYTES,
   ACK_DELAY,
-  ACK_FLOW,
   ACK_FLOW_DELAY,
   LINK_IDLE_LOOKS,
   LINK_MESSAGES,
@@ -34,9 +33,6 @@ import {
   ITEM_HEADER,
   sequenceOf,
 } from "./wire.js";
-
-/** Bytes of a queued frame below which it is copied: a quarter of a read. */
-const COPIED_FRAME = 16_384;
 
 export interface ReceivingEffects {
   readonly effects: Pick<NodeLinksEffects, "onHeard">;
@@ -164,7 +160,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     if (skip < 0) return "sequence";
     if (this.#paused) {
       // A smaller frame would keep the memory of its whole read, many times its own bytes.
-      this.#queue.push({ frame: bytes < COPIED_FRAME ? Buffer.from(frame) : frame, skip });
+      this.#queue.push({ frame: bytes < 16_384 ? Buffer.from(frame) : frame, skip });
       this.#queuedBytes += bytes;
       return undefined;
     }
@@ -218,7 +214,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     const now = performance.now();
     if (this.#unackedSince < 0) {
       this.#unackedSince = now;
-      this.#acknowledgeLater(now - this.#cameAt < ACK_FLOW ? ACK_FLOW_DELAY : ACK_DELAY);
+      this.#acknowledgeLater(now - this.#cameAt < 50 ? ACK_FLOW_DELAY : ACK_DELAY);
     } else if (!this.isDue && now - this.#unackedSince >= ACK_DELAY / 2) this.#links.acknowledgeSoon(this);
     this.#cameAt = now;
   }

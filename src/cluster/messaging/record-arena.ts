@@ -38,10 +38,6 @@ export function leaveMemory(memory: ArrayBufferLike): void {
 export const CHUNK_SHIFT = 18;
 export const WORD_MASK = (1 << CHUNK_SHIFT) - 1;
 const CHUNK_WORDS = 1 << CHUNK_SHIFT;
-const FIRST_WORDS = 1_024;
-const MAX_CHUNKS = 2 ** (32 - CHUNK_SHIFT);
-/** Dead words below which nothing is moved. */
-const SPARED = CHUNK_WORDS;
 
 export const DEAD = 0x8000_0000;
 
@@ -89,7 +85,7 @@ export class RecordArena {
 
   /** The chunk to move records out of, or -1 while the dead are few. */
   victim(): number {
-    if (this.#deadWords <= SPARED || this.#deadWords * 2 <= this.#live) return -1;
+    if (this.#deadWords <= CHUNK_WORDS || this.#deadWords * 2 <= this.#live) return -1;
     let most = -1;
     for (let chunk = 0; chunk < this.#dead.length; chunk++) {
       if (chunk === this.#head) continue;
@@ -141,8 +137,8 @@ export class RecordArena {
       this.#deadWords += rest;
     }
     const chunk = this.#free.pop() ?? this.words.length;
-    if (chunk === MAX_CHUNKS) throw new RangeError("An arena of records has at most 16 GiB");
-    this.#give(chunk, this.words.length === 0 ? FIRST_WORDS : CHUNK_WORDS);
+    if (chunk === 2 ** (32 - CHUNK_SHIFT)) throw new RangeError("An arena of records has at most 16 GiB");
+    this.#give(chunk, this.words.length === 0 ? 1_024 : CHUNK_WORDS);
     // Ref 0: none.
     this.#used[chunk] = chunk === 0 ? 1 : 0;
     this.#dead[chunk] = 0;

@@ -14,7 +14,7 @@ import { TurnBudget } from "../../core/turn-budget.js";
 import { withTimeout } from "../../core/waiter.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { type Reader, Writer } from "../compact.js";
-import { ASK_TIMEOUT, MAX_ASK_FILTERS, MAX_TOPIC } from "./bounds.js";
+import { MAX_ASK_FILTERS, MAX_TOPIC } from "./bounds.js";
 import { encodeName, encodePublish } from "./items.js";
 import type { NodeLinks } from "./links.js";
 import { MessageKind, type SendResult } from "./parts.js";
@@ -26,8 +26,6 @@ export const RetainedItem = { ASK: 0x11, VALUE: 0x12, END: 0x13, AGAIN: 0x14 } a
 
 /** Bytes before the PUBLISH item of a VALUE. */
 export const VALUE_HEADER = 1;
-/** Counted in addition to a value's data and topic. */
-const OVERHEAD = 256;
 const AGAIN = Buffer.from([RetainedItem.AGAIN]);
 /** Reused for one item at a time. */
 const out = new Writer();
@@ -95,7 +93,7 @@ export class RetainedValues {
 }
 
 function sizeOf({ topic, subtopic, data }: RetainedValue): number {
-  return 2 * (topic.length + (subtopic?.length ?? 0)) + data.length + OVERHEAD;
+  return 2 * (topic.length + (subtopic?.length ?? 0)) + data.length + 256;
 }
 
 /** Of another member. */
@@ -169,14 +167,14 @@ export class Retention {
    * Asks all members, and later new ones, for the values of a new subscription.
    *
    * @param known settles when the others send publications: no later change of a value is missed
-   * @returns settles when all have answered, or after `ASK_TIMEOUT`
+   * @returns settles when all have answered, or after 5 s
    */
   async ask(subscription: Subscription, known: Promise<void>): Promise<void> {
     await withTimeout(known.catch(ignore), 1_000);
     if (subscription.closed || this.#isClosed) return;
     this.#readers.add(subscription);
     const asked = this.#peers().map((id) => this.#ask(id, [subscription]));
-    await withTimeout(Promise.all(asked), ASK_TIMEOUT);
+    await withTimeout(Promise.all(asked), 5_000);
   }
 
   forget(subscription: Subscription): void {

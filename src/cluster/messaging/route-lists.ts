@@ -15,7 +15,7 @@
 import { LatestMap } from "../../core/collections/latest-map.js";
 import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
-import { ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME, ROUTE_WINDOW } from "./bounds.js";
+import { ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME } from "./bounds.js";
 import type { MessageRoutesStats, SendResult } from "./parts.js";
 import {
   ROUTE_LIMITS,
@@ -326,7 +326,7 @@ export class RouteLists {
       member.waits = true;
       member.session = this.#effects.session(member.id);
     }
-    while (member.inFlight < ROUTE_WINDOW) {
+    while (member.inFlight < 16) {
       if (member.snapshot === undefined) {
         if (member.sent === this.#own.cut && !member.isAsked) return;
         // A reader with nothing gets a snapshot: its size is the list's, not the log's.

@@ -37,8 +37,6 @@ export type AddResult =
 const SWEEP_EVERY = 256;
 /** While more is left of deleted nodes than one node may have. */
 const SWEEP_SOON = 32;
-/** If too many are dead. */
-const MOVED_BY_SWEEP = 256;
 
 /** A node in a table, with what it has there. */
 export class RouteNode {
@@ -269,7 +267,7 @@ export class RouteTable {
     refs.length = 0;
     this.#cursor = this.#index.walk(this.#cursor, refs);
     for (const ref of refs) this.#sweepRecord(ref);
-    this.#index.tidy(MOVED_BY_SWEEP);
+    this.#index.tidy(256);
     if (this.#cursor < WALKED) return true;
     this.#endSweep();
     return this.#waiting.length > 0;

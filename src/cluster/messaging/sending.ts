@@ -15,12 +15,10 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { RunningTimeout } from "../../core/running-timeout.js";
 import { decodeAdvert } from "./advert.js";
 import {
-  DIAL_TIMEOUT,
   DIAL_TIMEOUT_MAX,
   HELD_BYTES,
   HELD_TIME,
   ITEM_BY_REFERENCE,
-  ITEM_SHARE,
   LINK_WINDOW,
   MAX_BATCH,
   PROTOCOL_RETRY,
@@ -33,9 +31,6 @@ import type { Publication } from "./publication.js";
 import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
 import { decodeAck, decodeRefused, LinkFrame } from "./wire.js";
-
-/** ms within which a peer that forgets a second session is greeted after a pause. */
-const GREETED_AGAIN = 2_000;
 
 /** Shared by all links of the same protocols. */
 export interface SendingLane {
@@ -86,7 +81,7 @@ export class Sending {
   maxItem = 0;
   reason = "";
   isDirty = false;
-  /** Bytes since the last flush; a message counts at least ITEM_SHARE. */
+  /** Bytes since the last flush. */
   #offered = 0;
   /** Whether they are only publications; and since when they wait, -1: they do not. */
   #isHoldable = true;
@@ -150,7 +145,9 @@ export class Sending {
     if (!this.window.offer(kind, item)) return false;
     if (kind !== MessageKind.ROUTES) this.#lastMessage = this.window.offered;
     this.#isHoldable = false;
-    this.#sendSoon(Math.max(item.length, ITEM_SHARE), MAX_BATCH);
+    // A batch has at most 32 items: the first ones are sent while the program makes the rest. With 100 requests in flight
+    // two nodes exchange 1.5 times as many a second, with 256 twice as many.
+    this.#sendSoon(Math.max(item.length, 2_048), MAX_BATCH);
     return true;
   }
 
@@ -370,7 +367,7 @@ export class Sending {
   /** Longer after each failed round: attempts keep a busy peer busy. */
   #limit(attempt: Attempt): void {
     attempt.timer?.clear();
-    const limit = Math.min(DIAL_TIMEOUT * 2 ** this.#rounds, DIAL_TIMEOUT_MAX);
+    const limit = Math.min(3_000 * 2 ** this.#rounds, DIAL_TIMEOUT_MAX);
     attempt.timer = new RunningTimeout(limit, () => this.#failed(attempt, "timeout"));
   }
 
@@ -436,7 +433,7 @@ export class Sending {
       this.reason = "refused: forgotten";
       // A peer may forget each session, after which it would get all routes, at once.
       const now = performance.now();
-      const isRepeated = now - this.#forgottenAt < GREETED_AGAIN;
+      const isRepeated = now - this.#forgottenAt < 2_000;
       this.#forgottenAt = now;
       if (isRepeated) this.#rest();
       else this.#connect();

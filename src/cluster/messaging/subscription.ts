@@ -6,7 +6,7 @@
  *                                     publishers drop or wait (`onFull`)
  *   async iterable                    queued; above the mark the newest is dropped
  *
- * A handler delays a link for at most `STALL_TIME`; then messages above its mark are dropped until it has caught up.
+ * A handler delays a link for at most 10 s; then messages above its mark are dropped until it has caught up.
  */
 import { LatestMap } from "../../core/collections/latest-map.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -14,7 +14,6 @@ import { begin, isObserved, MESSAGE_PROCESS, MESSAGE_RECEIVE } from "../../core/
 import { ClosedError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import type { MessageProcessOperation, ObservedMessage } from "../../core/message-operations.js";
-import { STALL_TIME } from "./bounds.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
 /** A returned promise delays the next message. */
@@ -161,7 +160,7 @@ export class Subscription implements ClusterSubscription {
     this.#stallTimer ??= setTimeout(() => {
       this.#isStalled = true;
       this.#release();
-    }, STALL_TIME).unref();
+    }, 10_000).unref();
     return this.#waits.wait(false);
   }
 

@@ -8,8 +8,6 @@ import { SELF_ID } from "./addresses.js";
 import { MAX_TOPIC_ID_BYTES, MAX_TOPIC_IDS } from "./bounds.js";
 import { checkTopic } from "./topics.js";
 
-const LAST_ID = 0xffff_ffff;
-
 export class TopicIds {
   readonly ids = new Map<string, number>();
   /** A name may have several ids: `ids` has the last chosen one. */
@@ -68,5 +66,5 @@ export class TopicIds {
 }
 
 function isId(id: unknown): id is number {
-  return Number.isInteger(id) && (id as number) > SELF_ID && (id as number) <= LAST_ID;
+  return Number.isInteger(id) && (id as number) > SELF_ID && (id as number) <= 0xffff_ffff;
 }

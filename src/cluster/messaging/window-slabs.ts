@@ -8,11 +8,12 @@
  * 32 MiB of that.
  */
 import { allocate } from "../../core/memory.js";
-import { MAX_BATCH, MAX_FREE_SLABS } from "./bounds.js";
+import { MAX_BATCH } from "./bounds.js";
 
 /** Each further one is twice as large, up to a batch. */
 const FIRST_SLAB = 2_048;
 
+/** Slabs that all links of the process keep for reuse. */
 let freeOfAll = 0;
 
 export class WindowSlab {
@@ -79,7 +80,7 @@ export class WindowSlabs {
 
   #reuse(slab: WindowSlab): void {
     if (slab.batches > 0 || slab.isPinned || slab.bytes.length !== MAX_BATCH) return;
-    if (freeOfAll >= MAX_FREE_SLABS) return;
+    if (freeOfAll >= 256) return;
     slab.end = 0;
     this.#free.push(slab);
     freeOfAll += 1;

@@ -22,9 +22,7 @@ import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "./bounds.js";
 import { writeData } from "./items.js";
 import type { Publication } from "./publication.js";
 import { type WindowSlab, WindowSlabs } from "./window-slabs.js";
-import { BATCH_HEADER, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
-
-const NO_MEMORY = Buffer.alloc(0);
+import { BATCH_HEADER, ITEM_HEADER, LinkFrame } from "./wire.js";
 
 export interface WindowLimits {
   /** Bytes include headers. */
@@ -78,7 +76,7 @@ export class SendWindow {
   #unsent = 0;
   #open: Batch | undefined = undefined;
   #slab: WindowSlab | undefined = undefined;
-  #memory: Buffer = NO_MEMORY;
+  #memory: Buffer = Buffer.alloc(0);
   readonly #slabs = new WindowSlabs();
   #inFlight = 0;
 
@@ -219,7 +217,7 @@ export class SendWindow {
       batch === undefined ||
       batch.end - batch.start + size + ITEM_HEADER > MAX_BATCH ||
       batch.end + size + ITEM_HEADER > this.#memory.length ||
-      batch.count >= MAX_BATCH_ITEMS
+      batch.count >= 0xffff
     )
       batch = this.#openBatch(size);
     let at = batch.end;

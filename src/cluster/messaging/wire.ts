@@ -21,7 +21,6 @@ export const LinkFrame = { HELLO: 1, BATCH: 2, ACK: 3, REFUSED: 4 } as const;
 export const BATCH_HEADER = 9;
 export const ITEM_HEADER = 6;
 export const ACK_SIZE = 11;
-export const MAX_BATCH_ITEMS = 65_535;
 
 /** Bytes. */
 const ID = 16;

@@ -2,7 +2,7 @@
  * A stream to a node, dialled or accepted (docs/spec/cluster.md, Streams; wire/stream.ts has its bytes).
  *
  *   OPENING ──hello──> GREETED ──a good proof──> VERIFIED ──> CLOSED
- *      └──HELLO_TIMEOUT, junk, no good proof──┘───────────────^
+ *      └───────────10 s, junk, no good proof──┘───────────────^
  *
  *   initiator   hello, PROOF and packets as soon as the other hello is there
  *   responder  hello, then nothing until the initiator has proved itself: PROOF and packets, or REFUSED
@@ -49,23 +49,9 @@ import {
 import { splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 
-/** Before the other end has proved itself; the proofs of 64 clusters have 2,700 bytes. */
-const MAX_UNPROVED_FRAME = 4_096;
-/** Packets above it are dropped; messages have separate windows. */
-const MAX_UNSENT_BYTES = 16_777_216;
-/** Bytes of a copied frame. */
-const SMALL_FRAME = 4_096;
-/** Bytes that wait for more of the turn. */
-const CORKED_BYTES = 2_048;
 /** Missing bytes above which a frame is read directly; bytes up to which its memory is allocated at once. */
 const MIN_DIRECT = 8_192;
 const MAX_DIRECT = 2_097_152;
-/** Pieces of an incomplete frame before they are joined. */
-const MAX_PARTS = 64;
-/** Until the other end has proved itself. */
-export const HELLO_TIMEOUT = 10_000;
-
-const NO_BYTES = Buffer.alloc(0);
 
 export type StreamEnd =
   /** On purpose. */
@@ -213,7 +199,7 @@ export class NodeStream implements Sink, PairStream {
       this.#noteFault();
       this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed");
     });
-    this.#greeting = new RunningTimeout(HELLO_TIMEOUT, () => this.#refuse("link:timeout"));
+    this.#greeting = new RunningTimeout(10_000, () => this.#refuse("link:timeout"));
   }
 
   /** A stream in memory may answer, and end, within the call. */
@@ -286,8 +272,9 @@ export class NodeStream implements Sink, PairStream {
     return this.#verified && !this.ended;
   }
 
+  /** Packets are dropped then; messages have separate windows. */
   get isFull(): boolean {
-    return this.#stream.socket.writableLength > MAX_UNSENT_BYTES;
+    return this.#stream.socket.writableLength > 16_777_216;
   }
 
   sendMessages(codec: BusCodec, frames: readonly Uint8Array[]): void {
@@ -296,7 +283,7 @@ export class NodeStream implements Sink, PairStream {
     let length = 0;
     for (let i = 0; i < parts.length; i++) length += (parts[i] as Uint8Array).length;
     this.#cork();
-    const isSmall = length <= SMALL_FRAME;
+    const isSmall = length <= 4_096;
     const head = Buffer.allocUnsafe(FRAME_HEAD + (isSmall ? length : 0));
     head.writeUInt32BE(length, 0);
     if (isSmall) {
@@ -311,7 +298,7 @@ export class NodeStream implements Sink, PairStream {
     socket.write(head);
     if (!isSmall) for (let i = 0; i < parts.length; i++) socket.write(parts[i] as Uint8Array);
     this.#corked += length;
-    if (this.#corked < CORKED_BYTES) return;
+    if (this.#corked < 2_048) return;
     // A stream in memory may answer within `uncork`, and what it causes is neither corked nor uncorked.
     this.#corked = Number.NEGATIVE_INFINITY;
     socket.uncork();
@@ -367,7 +354,7 @@ export class NodeStream implements Sink, PairStream {
     if (this.ended) return;
     // Without a hello the other end expects no close reason.
     if (this.#out === undefined) this.destroy();
-    else this.#leave("closed", NO_BYTES);
+    else this.#leave("closed", Buffer.alloc(0));
   }
 
   #leave(end: "closed" | "refused", frame: Buffer): void {
@@ -404,8 +391,7 @@ export class NodeStream implements Sink, PairStream {
     this.#pending.push(kept ? chunk : Buffer.from(chunk));
     this.#pendingBytes += chunk.length;
     // Each Buffer may hold 8 KiB of Node's pool.
-    if (this.#pending.length >= (this.#verified ? MAX_PARTS : 2))
-      this.#pending = [Buffer.concat(this.#pending)];
+    if (this.#pending.length >= (this.#verified ? 64 : 2)) this.#pending = [Buffer.concat(this.#pending)];
     this.#take();
   }
 
@@ -535,7 +521,8 @@ export class NodeStream implements Sink, PairStream {
       this.#finish("closed");
       return 0;
     }
-    if (length > (this.#verified ? this.#own.maxFrame() : MAX_UNPROVED_FRAME)) {
+    // The proofs of 64 clusters have 2,700 bytes.
+    if (length > (this.#verified ? this.#own.maxFrame() : 4_096)) {
       this.#refuse("link:oversized");
       return 0;
     }

@@ -28,9 +28,6 @@ import type { ClusterEvent } from "./events.js";
 import { type Member, memberOf } from "./member.js";
 import type { BusPort } from "./node-sockets.js";
 
-/** Average number of members that answer an unknown node: answers of all would be a storm. */
-const GREETERS = 4;
-
 /** Its address and flags change with its incarnation. */
 interface Snapshot extends Pick<KnownMember, "details" | "start" | "count" | "state" | "yields"> {
   readonly service: Member;
@@ -245,7 +242,8 @@ export class BusRuntime implements BusPort {
     const rules = this.#membership;
     if (rules === undefined || packet.from === this.#bus.identity.id) return;
     const isStranger = rules.get(packet.from) === undefined;
-    if (isStranger && Math.random() >= GREETERS / (rules.size + rules.newMembers)) return;
+    // Four on average answer: answers of all would be a storm.
+    if (isStranger && Math.random() >= 4 / (rules.size + rules.newMembers)) return;
     const alive = packet.updates.find(({ kind, id }) => kind === UpdateKind.ALIVE && id === packet.from);
     const own = alive?.address ?? rules.get(packet.from)?.address ?? address;
     this.run((each, now) => each.onGroupPacket(now, packet, own));

@@ -7,13 +7,6 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
 import { MACHINE, type Platform } from "../../engine/zmtp/transport/transports.js";
 
-/** Each sample wakes the process. */
-const MAX_RESOLUTION = 100;
-/** Less is an adjustment of the wall clock. */
-const SUSPENDED = 2_000;
-/** Turns to read data that arrived during a pause. */
-const CATCH_UP_TURNS = 64;
-
 export interface BusTimed {
   nextWakeUp(): number;
   tick(): void;
@@ -24,7 +17,7 @@ export class BusTimer {
   readonly #timed: BusTimed;
   /** Minimum ms of a counted delay. */
   readonly #threshold: number;
-  /** ms between samples of the event loop. */
+  /** ms between samples of the event loop, each of which wakes the process. */
   readonly #resolution: number;
   readonly #loop: ReturnType<typeof monitorEventLoopDelay> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -40,7 +33,7 @@ export class BusTimer {
   constructor(platform: Platform, probeTimeout: number, timed: BusTimed) {
     this.#timed = timed;
     this.#threshold = Math.max(50, probeTimeout / 2);
-    this.#resolution = Math.floor(Math.min(this.#threshold, MAX_RESOLUTION));
+    this.#resolution = Math.floor(Math.min(this.#threshold, 100));
     // In virtual time the real event loop is irrelevant.
     if (platform === MACHINE) this.#loop = monitorEventLoopDelay({ resolution: this.#resolution });
   }
@@ -91,7 +84,7 @@ export class BusTimer {
       }
     }
     // A receive buffer takes several turns to read.
-    this.#readFirst(late > this.#threshold ? CATCH_UP_TURNS : 1);
+    this.#readFirst(late > this.#threshold ? 64 : 1);
   };
 
   #readFirst(turns: number): void {
@@ -132,7 +125,8 @@ export class BusTimer {
       if (late < this.#threshold && delay > this.#threshold) this.#timed.stalled(delay);
     }
     const offset = Date.now() - now;
-    if (offset - this.#wallOffset > SUSPENDED) this.#timed.stalled(this.#threshold * 2);
+    // Less is an adjustment of the wall clock.
+    if (offset - this.#wallOffset > 2_000) this.#timed.stalled(this.#threshold * 2);
     this.#wallOffset = offset;
   }
 }

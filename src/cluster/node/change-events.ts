@@ -2,16 +2,13 @@
  * Events for programs: content, order and time for each change that the rules report.
  *
  *   change ──> event ──> queue ──the rules have returned──> listeners, which may call the cluster
- *   new member ──its tags and props came, or DETAILS_WAIT, or another change of it──> its event ──> queue
+ *   new member ──its tags and props came, or 200 ms, or another change of it──> its event ──> queue
  */
 import type { Details } from "../details.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Member as KnownMember } from "../membership/members.js";
 import { type ClusterEvent, LOST_REASONS } from "./events.js";
 import { type Member, shownProps } from "./member.js";
-
-/** For a new member's tags and props. */
-const DETAILS_WAIT = 200;
 
 interface NewMember {
   readonly type: "joined" | "back" | "restarted";
@@ -131,7 +128,7 @@ export class ChangeEvents {
       this.#pushNewMember(type, member, !isSame);
       return;
     }
-    const timer = setTimeout(() => this.#greet(id), DETAILS_WAIT);
+    const timer = setTimeout(() => this.#greet(id), 200);
     this.#newMembers.set(id, { type, member, timer });
   }
 

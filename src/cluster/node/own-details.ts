@@ -10,9 +10,6 @@ import { splitAddress } from "../net/addresses.js";
 import { changeTags, type TagChange } from "../tags.js";
 import { changeProps, checkShown, type PropValue } from "./options.js";
 
-const LONGEST_HOST = "255.255.255.255";
-const LONGEST_HOST_V6 = `${"ffff:".repeat(7)}ffff`;
-
 export interface OwnDetailsEffects {
   /** Details known to other nodes; `undefined` before the start and after the end. */
   current(): Details | undefined;
@@ -194,7 +191,7 @@ export class OwnDetails {
   }
 
   #endpoints(): string[] {
-    const longest = this.#ipv6 ? LONGEST_HOST_V6 : LONGEST_HOST;
+    const longest = this.#ipv6 ? `${"ffff:".repeat(7)}ffff` : "255.255.255.255";
     const own = splitAddress(this.#effects.address())?.host ?? longest;
     const host = own.includes(":") ? `[${own}]` : own;
     const texts = [...this.#adverts].flatMap(({ name, endpoints }) =>

@@ -1,7 +1,7 @@
 /**
  * Members that match conditions, and their endpoints, now and as they change.
  *
- *   change of a member ──> COALESCE ms ──> the list of endpoints ──another than the last──> its readers
+ *   change of a member ──20 ms, for the rest of its packet or its tags──> the list of endpoints ──another than the last──> its readers
  */
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { AddressFeed } from "../discovery/source.js";
@@ -10,9 +10,6 @@ import { mix } from "../membership/digest.js";
 import { CompiledResolver, hostOf, type ResolverStep } from "../resolver.js";
 import type { BusParts } from "./bus-parts.js";
 import type { Member } from "./member.js";
-
-/** Collects changes of one packet, or a new member and its tags. */
-const COALESCE = 20;
 
 /**
  * Members that match conditions, now and as they change. Iterating yields the current members. As a source of
@@ -74,7 +71,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
       if (list !== undefined) feed.set(list);
     };
     const unwatch = this.#parts.watchMembers(() => {
-      timer ??= setTimeout(publish, COALESCE).unref();
+      timer ??= setTimeout(publish, 20).unref();
     });
     publish();
     try {

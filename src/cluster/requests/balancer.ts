@@ -7,7 +7,7 @@
  * an idempotency key go to the node with the highest hash with the key, even if it fails or is full: all
  * callers choose alike.
  *
- *   in ──`EJECT_AFTER` failures in a row, while others do not──> ejected ──time──> on trial: one request at a time
+ *   in ──five failures in a row, while others do not───────────> ejected ──time──> on trial: one request at a time
  *   ^────────────────────────────────────success──────────────────────────────────────────┘ │
  *                                        ejected ^──failure, twice the time──────────────────┘
  *
@@ -17,7 +17,7 @@
  */
 import { backOff } from "../../core/back-off.js";
 import { fnv1a } from "../../core/hash.js";
-import { EJECT_AFTER, FIRST_WINDOW } from "./bounds.js";
+import { FIRST_WINDOW } from "./bounds.js";
 import type { RequestsEvent } from "./types.js";
 
 export interface Candidate {
@@ -31,10 +31,6 @@ export type AttemptResult = "ok" | "failed" | "refused" | "given-up";
 
 /** Weight of the newest sample in averages. */
 const NEWEST = 0.2;
-/** ms. Among nodes that answer at once, the count decides. */
-const LEAST_COST = 0.05;
-/** Above this failure rate of a service the cause is not a node. */
-const ALL_FAIL = 0.5;
 
 export class NodeLoad {
   readonly id: string;
@@ -77,8 +73,9 @@ export class NodeLoad {
     return this.slots === 0 || this.load(now) < this.slots;
   }
 
+  /** Among nodes that answer at once, the count decides. */
   cost(now: number): number {
-    return (1 + this.load(now)) * Math.max(this.latency, LEAST_COST);
+    return (1 + this.load(now)) * Math.max(this.latency, 0.05);
   }
 
   isEjected(now: number): boolean {
@@ -172,7 +169,7 @@ export class Balancer {
     }
     node.failuresInRow += 1;
     const isOnTrial = node.ejections > 0 && !node.isEjected(now);
-    if ((node.failuresInRow >= EJECT_AFTER || isOnTrial) && !node.isEjected(now)) this.#eject(now, node);
+    if ((node.failuresInRow >= 5 || isOnTrial) && !node.isEjected(now)) this.#eject(now, node);
   }
 
   #eject(now: number, node: NodeLoad): void {
@@ -186,7 +183,7 @@ export class Balancer {
     }
     if (2 * (ejected + 1) > this.nodes.size) return;
     // A failing dependency or request is the cause, not a node.
-    if (healthy === 0 || (this.#failureRate >= ALL_FAIL && 2 * healthy < this.nodes.size - 1)) return;
+    if (healthy === 0 || (this.#failureRate >= 0.5 && 2 * healthy < this.nodes.size - 1)) return;
     const ms = backOff(node.ejections, 1_000, 60_000, this.#random);
     node.ejections += 1;
     node.ejectedUntil = now + ms;

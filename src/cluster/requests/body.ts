@@ -5,15 +5,13 @@ import { bytesOf } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import { BodyForm, type EncodedBody } from "./wire.js";
 
-const NONE: EncodedBody = { form: BodyForm.NONE, data: "" };
-
 /**
  * Encodes a body. Strings arrive as strings, bytes (views, buffers) as a Buffer, `undefined` as `undefined`, other
  * values as JSON.
  * @throws InvalidArgumentError `EINVAL` for an async iterable, a value without a JSON form, or transferred memory
  */
 export function encodeBody(value: unknown): EncodedBody {
-  if (value === undefined) return NONE;
+  if (value === undefined) return { form: BodyForm.NONE, data: "" };
   if (typeof value === "string") return { form: BodyForm.TEXT, data: value };
   const bytes = bytesIn(value);
   if (bytes !== undefined) return { form: BodyForm.BYTES, data: bytes };

@@ -26,8 +26,6 @@ export const MAX_CHECK_AFTER = 30_000;
 /** Silence of the caller of a streamed reply, in ms, before its node gives it up. */
 export const MAX_SILENCE = 90_000;
 
-/** Failures in a row before ejection. */
-export const EJECT_AFTER = 5;
 /** Requests in flight to a node before its first report. */
 export const FIRST_WINDOW = 4_096;
 

@@ -47,9 +47,6 @@ const REQUEST_KEYS = [
 ];
 const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => key !== "idempotencyKey"), "maxQueue", "maxQueueBytes"];
 
-/** Limit of unread parts. */
-const MOST_PARTS = 65_536;
-
 const SERVE_OPTIONS = {
   schema: anything<ServiceSchemas<never, never>>(),
   /** Concurrent requests, 1 to 65,536. Default 256. */
@@ -143,7 +140,7 @@ export function requestTerms({
     self = true,
   } = options as ServiceRequestOptions & ServiceStreamOptions;
   if (idempotencyKey !== undefined) checkKey(idempotencyKey);
-  const parts = checkInteger("maxQueue", maxQueue, 1, MOST_PARTS);
+  const parts = checkInteger("maxQueue", maxQueue, 1, 65_536);
   const bytes = checkInteger("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
   const headers = checkHeaders(options.headers);
   return {

@@ -35,15 +35,13 @@ import type {
 } from "./types.js";
 import { decodeRequest } from "./wire.js";
 
-/** ms that a pause of the process counts. */
-const MAX_STEP = 1_000;
-
 export class Requests {
   /** Of this node. */
   readonly id: string;
   readonly outgoing: OutgoingRequests;
   readonly #effects: RequestsEffects;
-  readonly #timer = new DriverTimer(MAX_STEP);
+  /** Counts this many ms of a pause of the process. */
+  readonly #timer = new DriverTimer(1_000);
   readonly #queues: NodeQueues;
   readonly #calls: RequestCalls;
   readonly #serving: RequestServing;

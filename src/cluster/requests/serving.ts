@@ -136,8 +136,6 @@ export class ServedQueue {
   }
 }
 
-const NO_LOAD: ServiceLoad = { busy: 0, slots: 0 };
-
 export class RequestServing {
   readonly refused: Record<string, number> = {};
   readonly #runner: JobRunner;
@@ -210,7 +208,7 @@ export class RequestServing {
   #onCall(now: number, from: string, item: CallItem): void {
     const service = this.#services.get(item.service);
     if (service === undefined) {
-      this.#refuseCall(from, item, NO_LOAD, "no-service", "this node does not serve it");
+      this.#refuseCall(from, item, { busy: 0, slots: 0 }, "no-service", "this node does not serve it");
       return;
     }
     if (service.isDraining) {

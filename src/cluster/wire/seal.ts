@@ -10,11 +10,10 @@
 import type { CipherGCMTypes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, isKey } from "../../core/z85.js";
-import { MAX_KEYS, MAX_PACKET, MAX_SESSIONS, REPLAY_WINDOW } from "../bounds.js";
+import { MAX_KEYS, MAX_PACKET, REPLAY_WINDOW } from "../bounds.js";
 import { decodeBody, encodePacket, type Junk, PREFIX, SEALED, SEALED_MESSAGES, VERSION } from "./codec.js";
 import type { Packet } from "./packets.js";
 
-const KEY_LENGTH = 32;
 const SESSION_LENGTH = 16;
 const TAG_LENGTH = 16;
 const NONCE = PREFIX + 4;
@@ -38,8 +37,6 @@ function nodeCrypto(): Crypto {
   return crypto;
 }
 
-const SIGMA = Buffer.from("expand 32-byte k");
-
 /**
  * HChaCha20, the key of a session (draft-irtf-cfrg-xchacha, 2.2): an OpenSSL ChaCha20 block without the final addition
  * of the initial state; the first and the last four of its 16 words are the key.
@@ -47,8 +44,8 @@ const SIGMA = Buffer.from("expand 32-byte k");
 function sessionKey(key: Uint8Array, session: Uint8Array): Buffer {
   const block = nodeCrypto().createCipheriv("chacha20", key, session).update(Buffer.alloc(64));
   const words = Buffer.concat([block.subarray(0, 16), block.subarray(48)]);
-  const added = Buffer.concat([SIGMA, session]);
-  for (let at = 0; at < KEY_LENGTH; at += 4)
+  const added = Buffer.concat([Buffer.from("expand 32-byte k"), session]);
+  for (let at = 0; at < 32; at += 4)
     words.writeUInt32LE((words.readUInt32LE(at) - added.readUInt32LE(at)) >>> 0, at);
   return words;
 }
@@ -152,7 +149,7 @@ export class Sealer {
   readonly #session: Buffer;
   readonly #keys: Key[] = [];
   #counter = 0;
-  /** By key id and session, in two generations. */
+  /** By key id and session, with replay windows, in two generations. */
   #young = new Map<string, Session>();
   #old = new Map<string, Session>();
 
@@ -304,7 +301,7 @@ export class Sealer {
   #remember(name: string, session: Session): void {
     if (this.#young.has(name)) return;
     this.#young.set(name, session);
-    if (this.#young.size < MAX_SESSIONS / 2) return;
+    if (this.#young.size < 16_384) return;
     this.#old = this.#young;
     this.#young = new Map();
   }

@@ -24,8 +24,6 @@ export const MAX_FRAME = MAX_STREAM_PACKET + PREFIX + SEAL_OVERHEAD;
 /** First byte of a body with a frame of messaging instead of a packet (packets.ts). */
 export const MESSAGES = 0x50;
 
-const LABEL = "shoal stream 1";
-
 /**
  * @param nonce 32 random bytes
  * @param address of this node, "host:port"
@@ -66,7 +64,7 @@ export function streamWays(
   initiator: Uint8Array,
   responder: Uint8Array,
 ): { readonly toResponder: StreamWay; readonly toInitiator: StreamWay } {
-  const sessions = createHash("sha256").update(LABEL).update(initiator).update(responder).digest();
+  const sessions = createHash("sha256").update("shoal stream 1").update(initiator).update(responder).digest();
   return {
     toResponder: new StreamWay(sessions.subarray(0, 16)),
     toInitiator: new StreamWay(sessions.subarray(16)),
