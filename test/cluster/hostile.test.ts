@@ -18,7 +18,7 @@ const FROM = "e7".repeat(16);
 
 function size({ type, address, updates, data }: Packet): number {
   const ofUpdates = updates.reduce((sum, each) => sum + each.size, 0);
-  return PREFIX + bodySize(type, address.length) + ofUpdates + (data?.length ?? 0);
+  return PREFIX + bodySize(type) + address.length + ofUpdates + (data?.length ?? 0);
 }
 
 function from(id: string, type: PacketType, updates: readonly Update[], start = 1_900_000_000_000): Packet {

@@ -21,7 +21,7 @@ function packetOf(...updates: Update[]): Packet {
 
 /** An update as the next version writes it: one more flag, a field at its end. */
 function nextUpdate(update: Update): Buffer {
-  const bytes = encodePacket(packetOf(update), BUS).subarray(PREFIX + bodySize(PacketType.GOSSIP, 0));
+  const bytes = encodePacket(packetOf(update), BUS).subarray(PREFIX + bodySize(PacketType.GOSSIP));
   const written = Buffer.concat([bytes, Buffer.from("more")]);
   written.writeUInt16BE(bytes.length - 3 + 4, 1);
   if (update.kind === UpdateKind.ALIVE) written[29] = (written[29] as number) | FLAG;
@@ -40,7 +40,7 @@ function nextPacket(packet: Packet, isOwn: (update: Update) => boolean): Buffer 
   const parts = updates.map((update) =>
     isOwn(update)
       ? nextUpdate(update)
-      : encodePacket(packetOf(update), BUS).subarray(PREFIX + bodySize(PacketType.GOSSIP, 0)),
+      : encodePacket(packetOf(update), BUS).subarray(PREFIX + bodySize(PacketType.GOSSIP)),
   );
   return Buffer.concat([
     head.subarray(0, head.length - size - 1),

@@ -165,7 +165,7 @@ export class Context {
 
   piggyback(used: number): readonly Update[] {
     if (this.#queue.size === 0) return NO_UPDATES;
-    return this.#queue.take(MAX_BODY - bodySize(PacketType.SYNC, 0) - used, this.#transmissions());
+    return this.#queue.take(MAX_BODY - bodySize(PacketType.SYNC) - used, this.#transmissions());
   }
 
   #transmissions(): number {
@@ -237,7 +237,7 @@ export class Context {
     const { live } = members;
     this.#lastGossip = now;
     this.nextGossip = NEVER;
-    const room = MAX_BODY - bodySize(PacketType.GOSSIP, 0);
+    const room = MAX_BODY - bodySize(PacketType.GOSSIP);
     for (let i = 0; i < profile.gossipNodes && i < live.length; i++) {
       const updates = this.#queue.take(room, this.#transmissions());
       if (updates.length === 0) break;

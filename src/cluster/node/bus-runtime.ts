@@ -224,7 +224,7 @@ export class BusRuntime implements BusPort {
     const rules = this.#membership;
     const { hasGroup, provesNodes } = this.#bus.sockets;
     if (rules === undefined || !hasGroup || provesNodes) return 0;
-    return MAX_BODY - bodySize(PacketType.MESSAGE, 0);
+    return MAX_BODY - bodySize(PacketType.MESSAGE);
   }
 
   report(event: ClusterEvent): void {

@@ -40,8 +40,7 @@ export const SEALED = 0x80;
 export const SEALED_MESSAGES = 0x40;
 export const PREFIX = 7;
 
-/** Bytes before the fields of the type, and of an id. */
-const HEAD = 31;
+/** Bytes of an id. */
 const ID = 16;
 
 type FieldKind = "byte" | "uint16" | "uint32" | "id" | "text" | "buckets" | "wanted" | "data";
@@ -81,10 +80,9 @@ const SIZES = {
   data: 2,
 } as const;
 
-/** Bytes of a body without updates, and without the data of MESSAGE. */
-export function bodySize(type: PacketType, address: number): number {
-  const fields = (FIELD_LISTS.get(type) ?? []).reduce((sum, [, kind]) => sum + SIZES[kind], 0);
-  return HEAD + fields + (type === PacketType.PING_REQ ? address : 0) + 1;
+/** Bytes of a body (31 before its fields, 1 after them) without updates, the address of PING_REQ, the data of MESSAGE. */
+export function bodySize(type: PacketType): number {
+  return (FIELD_LISTS.get(type) ?? []).reduce((sum, [, kind]) => sum + SIZES[kind], 32);
 }
 
 /** A fixed list, for labels of a counter. */

@@ -382,7 +382,7 @@ export class World {
   }
 
   #count(from: SimulatedNode, packet: Packet, overStream: boolean): void {
-    let size = SEAL_OVERHEAD + bodySize(packet.type, packet.address.length);
+    let size = SEAL_OVERHEAD + bodySize(packet.type) + packet.address.length;
     for (const update of packet.updates) size += update.size;
     if (overStream) from.streamBytes += size;
     else {
