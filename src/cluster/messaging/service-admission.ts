@@ -10,6 +10,9 @@ import type { Hooks, ServiceStage, VetoError } from "./hooks.js";
 
 const DECIDING = ["service:validate", "service:discovered", "service:found"] as const;
 
+/** `found`: it is back. */
+export type MemberStage = "discovered" | "found" | "changed" | "lost";
+
 /** `undefined`: it is admitted. */
 type Verdict = VetoError | undefined;
 
@@ -36,7 +39,7 @@ export class ServiceAdmission {
     this.#validations.clear();
   }
 
-  onMember(what: "discovered" | "found" | "changed" | "lost", service: Member): void {
+  onMember(what: MemberStage, service: Member): void {
     const { id } = service;
     if (what !== "discovered") this.#validations.delete(id);
     if (what === "found") this.#arrivals.delete(id);

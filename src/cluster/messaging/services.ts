@@ -37,6 +37,7 @@ import type {
   ServiceStage,
 } from "./hooks.js";
 import { Query } from "./query.js";
+import type { MemberStage } from "./service-admission.js";
 import { SELF, ServiceContext } from "./service-context.js";
 import { ServiceReceiver } from "./service-receiver.js";
 import { type Outgoing, ServiceSender } from "./service-sender.js";
@@ -206,8 +207,7 @@ export class Services {
 
   // --- What the bus brings -------------------------------------------------------------------------------------------
 
-  /** `found`: it is back. */
-  onMember(what: "discovered" | "found" | "changed" | "lost", service: Member): void {
+  onMember(what: MemberStage, service: Member): void {
     this.#context.admission.onMember(what, service);
     if (what !== "lost") return;
     this.#context.pending.onGone(service.id, (gone) => ({

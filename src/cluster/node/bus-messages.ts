@@ -19,6 +19,20 @@ import type { BusContext, MessagesPart } from "./bus-context.js";
 import type { BusRuntime } from "./bus-runtime.js";
 import type { NodeSockets } from "./node-sockets.js";
 
+/** What a member is to messages after a change; others make no difference. */
+const STATES: Readonly<Partial<Record<ClusterChange["type"], "alive" | "lost" | "gone" | "forgotten">>> = {
+  joined: "alive",
+  back: "alive",
+  restarted: "alive",
+  rejoined: "alive",
+  moved: "alive",
+  cleared: "alive",
+  details: "alive",
+  lost: "lost",
+  left: "gone",
+  cleaned: "forgotten",
+};
+
 export class BusMessages implements MessagesPart {
   readonly #bus: BusContext;
   readonly #runtime: BusRuntime;
@@ -140,38 +154,18 @@ export class BusMessages implements MessagesPart {
   }
 
   onChange(change: ClusterChange): void {
-    const messaging = this.#messaging;
     if (!this.#bus.settings.hasMessages) return;
-    switch (change.type) {
-      case "back":
-      case "restarted": {
-        const isOther = change.type === "restarted" || change.restarted;
-        if (isOther) messaging.onMember(change.member.id, "gone");
-        messaging.onMember(change.member.id, "alive");
-        break;
-      }
-      case "joined":
-      case "rejoined":
-      case "moved":
-      case "cleared":
-      case "details":
-        messaging.onMember(change.member.id, "alive");
-        break;
-      case "lost":
-        messaging.onMember(change.member.id, "lost");
-        break;
-      case "cleaned":
-        messaging.onMember(change.member.id, "forgotten");
-        break;
-      case "left":
-        messaging.onMember(change.member.id, "gone");
-        break;
-      case "removed":
-      case "admitted":
-        if (change.id === this.#bus.identity.id) this.#onOwn(change.type);
-        else if (change.type === "removed") messaging.onMember(change.id, "gone");
-        break;
+    const { type } = change;
+    if (type === "removed" || type === "admitted") {
+      if (change.id === this.#bus.identity.id) this.#onOwn(type);
+      else if (type === "removed") this.#messaging.onMember(change.id, "gone");
+      return;
     }
+    const state = STATES[type];
+    if (state === undefined || !("member" in change) || change.member === undefined) return;
+    const { id } = change.member;
+    if (type === "restarted" || (type === "back" && change.restarted)) this.#messaging.onMember(id, "gone");
+    this.#messaging.onMember(id, state);
   }
 
   /** While this node is removed, no other one acknowledges its subscriptions. */

@@ -4,6 +4,7 @@ import { Discovery } from "../discovery/discovery.js";
 import { MemberState } from "../membership/members.js";
 import type { NodeLinks } from "../messaging/links.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
+import type { MemberStage } from "../messaging/service-admission.js";
 import { Services } from "../messaging/services.js";
 import { Requests } from "../requests/requests.js";
 import { CompiledResolver } from "../resolver.js";
@@ -16,6 +17,17 @@ import type { NodeSockets } from "./node-sockets.js";
 import type { BusSettings } from "./options.js";
 import { OwnDetails } from "./own-details.js";
 import { ServiceCandidates } from "./service-candidates.js";
+
+/** What an event is to services, in order; a lost member ends its requests, too. */
+const STAGES: Readonly<Partial<Record<ClusterEvent["type"], readonly MemberStage[]>>> = {
+  joined: ["discovered"],
+  back: ["found"],
+  restarted: ["lost", "found"],
+  tags: ["changed"],
+  lost: ["lost"],
+  left: ["lost"],
+  removed: ["lost"],
+};
 
 export class BusParts implements BusContext {
   readonly what: string;
@@ -136,31 +148,10 @@ export class BusParts implements BusContext {
   }
 
   emit(event: ClusterEvent): void {
-    const { services, requests } = this;
-    switch (event.type) {
-      case "joined":
-        services.onMember("discovered", event.member);
-        break;
-      case "back":
-        services.onMember("found", event.member);
-        break;
-      case "restarted":
-        services.onMember("lost", event.member);
-        services.onMember("found", event.member);
-        requests.onGone(event.member.id);
-        break;
-      case "tags":
-        services.onMember("changed", event.member);
-        break;
-      case "lost":
-      case "left":
-        services.onMember("lost", event.member);
-        requests.onGone(event.member.id);
-        break;
-      case "removed":
-        if (event.member !== undefined) services.onMember("lost", event.member);
-        requests.onGone(event.id);
-        break;
+    for (const stage of STAGES[event.type] ?? []) {
+      const { member, id = member?.id } = event as { readonly member?: Member; readonly id?: string };
+      if (member !== undefined) this.services.onMember(stage, member);
+      if (stage === "lost" && id !== undefined) this.requests.onGone(id);
     }
     this.owner.report(event);
   }
