@@ -95,12 +95,9 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   /** Above the sessions of removed links, which receivers may remember. */
   #firstSession = 0;
   #dirty: Sending[] = [];
-  #spareDirty: Sending[] = [];
   #due: Receiving[] = [];
-  #spareDue: Receiving[] = [];
   #isFlushing = false;
   #publishesMore = false;
-  #isAcknowledging = false;
   readonly #dueLater: Receiving[] = [];
   #ackTimer: NodeJS.Timeout | undefined = undefined;
   #ackTimerAt = 0;
@@ -453,7 +450,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     const publishesMore = this.#publishesMore;
     this.#publishesMore = false;
     const dirty = this.#dirty;
-    const held = this.#spareDirty;
+    const held: Sending[] = [];
     const now = publishesMore ? performance.now() : 0;
     this.#dirty = held;
     for (const sending of dirty) {
@@ -464,8 +461,6 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       sending.isDirty = false;
       sending.flush();
     }
-    dirty.length = 0;
-    this.#spareDirty = dirty;
     if (held.length === 0 || this.#isFlushing) return;
     this.#isFlushing = true;
     // After the publisher's `setImmediate`, in which the program continues.
@@ -497,23 +492,17 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   acknowledgeSoon(receiving: Receiving): void {
     receiving.isDue = true;
-    this.#due.push(receiving);
-    if (this.#isAcknowledging) return;
-    this.#isAcknowledging = true;
     // After all reads of this turn.
-    setImmediate(this.#acknowledgeAll);
+    if (this.#due.push(receiving) === 1) setImmediate(this.#acknowledgeAll);
   }
 
   #acknowledgeAll = (): void => {
-    this.#isAcknowledging = false;
     const due = this.#due;
-    this.#due = this.#spareDue;
+    this.#due = [];
     for (const receiving of due) {
       receiving.isDue = false;
       receiving.acknowledge();
     }
-    due.length = 0;
-    this.#spareDue = due;
   };
 
   acknowledgeLater(receiving: Receiving): void {
