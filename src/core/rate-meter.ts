@@ -1,5 +1,5 @@
 /**
- * Limits messages and bytes per second with a token bucket for each.
+ * Limits by token buckets. A {@link RateMeter} has one for messages, and one for bytes:
  *
  *   level   grows by the rate, up to one second's worth; falls by the amount passed, also below 0 (a debt)
  *   open    while each level is 1 or more
@@ -95,4 +95,32 @@ function changed(bucket: Bucket | undefined, rate: number | undefined): Bucket |
   bucket.rate = rate;
   bucket.fill(0);
   return bucket;
+}
+
+/** Allows `most` at once, and then `perSecond`. Pure. */
+export class TokenBucket {
+  readonly #most: number;
+  readonly #perSecond: number;
+  #tokens: number;
+  #at: number;
+
+  constructor(most: number, perSecond: number, now: number, tokens = most) {
+    this.#most = most;
+    this.#perSecond = perSecond;
+    this.#tokens = tokens;
+    this.#at = now;
+  }
+
+  add(tokens: number): void {
+    this.#tokens = Math.min(this.#most, this.#tokens + tokens);
+  }
+
+  /** @returns whether one was left */
+  take(now: number): boolean {
+    this.add(((now - this.#at) * this.#perSecond) / 1_000);
+    this.#at = now;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
 }

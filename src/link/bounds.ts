@@ -13,9 +13,8 @@ export const MAX_NAME = 255;
 export const MAX_REASON = 200;
 /** Unread answers to the peer, bytes; beyond it the link ends. */
 export const MAX_ANSWER_BYTES = 1_048_576;
-/** Channels that the peer may open and reset at once, and per second, before the link ends. */
+/** Channels that the peer may open and reset at once before the link ends. */
 export const RESET_BURST = 1_000;
-export const RESETS_PER_SECOND = 200;
 /** Levels; 0 goes first. */
 export const URGENCIES = 8;
 /** Bytes of more urgent channels before a less urgent one gets a turn. */

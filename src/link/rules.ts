@@ -10,6 +10,7 @@
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { allocate } from "../core/memory.js";
+import { TokenBucket } from "../core/rate-meter.js";
 import {
   FRAME_HEAD,
   LARGEST_WINDOW,
@@ -17,7 +18,6 @@ import {
   MAX_CHANNEL_ID,
   MAX_PAYLOAD,
   RESET_BURST,
-  RESETS_PER_SECOND,
   SHARED_PAYLOAD,
 } from "./bounds.js";
 import {
@@ -193,8 +193,7 @@ export class LinkRules implements FrameSink {
   /** ms; infinite before the first measurement. */
   roundTrip = Number.POSITIVE_INFINITY;
   #roundTripAt = 0;
-  #resets = RESET_BURST;
-  #resetsAt: number;
+  readonly #resets: TokenBucket;
   #isClosing = false;
   #isClosingThere = false;
   #failed = false;
@@ -211,7 +210,7 @@ export class LinkRules implements FrameSink {
     this.#now = now;
     this.#heardAt = now;
     this.#measuredAt = now;
-    this.#resetsAt = now;
+    this.#resets = new TokenBucket(RESET_BURST, 200, now);
     this.#ping();
   }
 
@@ -485,7 +484,7 @@ export class LinkRules implements FrameSink {
   #onReset(id: number, payload: Buffer): string | undefined {
     const channel = this.channels.get(id);
     if (channel === undefined) return this.#checkLate(id);
-    if (!channel.isOwn && !this.#mayReset()) return "channels are opened and reset too often";
+    if (!channel.isOwn && !this.#resets.take(this.#now)) return "channels are opened and reset too often";
     const { code, reason } = decodeReason(payload);
     this.#forget(channel);
     this.#effects.onReset(channel, code, reason);
@@ -513,14 +512,6 @@ export class LinkRules implements FrameSink {
     const payload = Buffer.alloc(8);
     payload.writeBigUInt64BE(this.#pings);
     this.#send(FrameType.PING, 0, 0, payload);
-  }
-
-  /** A token bucket. */
-  #mayReset(): boolean {
-    const earned = ((this.#now - this.#resetsAt) / 1_000) * RESETS_PER_SECOND;
-    this.#resets = Math.min(this.#resets + earned, RESET_BURST) - 1;
-    this.#resetsAt = this.#now;
-    return this.#resets >= 0;
   }
 
   /** The frame is late if its id was ever used. */

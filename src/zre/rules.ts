@@ -10,6 +10,7 @@
  * A HELLO of a READY peer begins a new life: the peer exits and enters, so nodes recover from lost messages with the
  * next beacon. Programs see READY and EVASIVE peers only.
  */
+import { TokenBucket } from "../core/rate-meter.js";
 import {
   decodeBeacon,
   decodeMessage,
@@ -40,9 +41,6 @@ const CROSSING_TIME = 100;
 const LEAVE_TIME = 250;
 /** Peers without HELLO; more are refused. */
 export const MAX_PENDING = 128;
-/** Mailboxes opened at once, and per second after that; further peers wait for their next beacon. */
-const MAX_BURST = 256;
-const CONNECTS_A_SECOND = 64;
 
 export interface ZreEffects {
   /** @returns `false` for an endpoint that cannot be dialled */
@@ -138,8 +136,8 @@ export class ZreRules {
   #beaconAt: number;
   #reapAt: number;
   #leaveAt = Number.POSITIVE_INFINITY;
-  #tokens = MAX_BURST;
-  #tokensAt: number;
+  /** For opening mailboxes; further peers wait for their next beacon. */
+  readonly #connects: TokenBucket;
   readonly junk = counters<ZreJunk>(ZRE_JUNK);
   readonly refused = counters<ZreRefusal>(ZRE_REFUSALS);
 
@@ -149,7 +147,7 @@ export class ZreRules {
     this.#reap = Math.min(REAP, settings.evasive, settings.expired);
     this.#beaconAt = now;
     this.#reapAt = now + this.#reap;
-    this.#tokensAt = now;
+    this.#connects = new TokenBucket(256, 64, now);
   }
 
   get groups(): readonly string[] {
@@ -431,13 +429,10 @@ export class ZreRules {
   }
 
   #require(now: number, uuid: string, endpoint: string): Peer | undefined {
-    this.#tokens = Math.min(MAX_BURST, this.#tokens + ((now - this.#tokensAt) * CONNECTS_A_SECOND) / 1_000);
-    this.#tokensAt = now;
-    if (this.#tokens < 1) {
+    if (!this.#connects.take(now)) {
       this.refused.rate += 1;
       return undefined;
     }
-    this.#tokens -= 1;
     this.#replace(endpoint, now);
     if (!this.#effects.connect(uuid, endpoint)) {
       this.refused.endpoint += 1;

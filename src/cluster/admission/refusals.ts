@@ -1,5 +1,6 @@
 /** Why nodes are refused, and how often refusals are reported: once per minute for each address and reason. Pure. */
 import { LatestMap } from "../../core/collections/latest-map.js";
+import { TokenBucket } from "../../core/rate-meter.js";
 
 export const REFUSED_REASONS = [
   /** The node has another password or key. */
@@ -26,14 +27,10 @@ export const REFUSED_REASONS = [
 ] as const;
 export type RefusedReason = (typeof REFUSED_REASONS)[number];
 
-/** Reports at once, and then one per second. */
-const REPORT_BURST = 8;
-
 export class RefusalReports {
   /** Time of the last report for each. */
   readonly #reported = new LatestMap<string, number>(256);
-  #tokens = REPORT_BURST;
-  #filledAt = 0;
+  readonly #bucket = new TokenBucket(8, 1, 0);
 
   get size(): number {
     return this.#reported.size;
@@ -43,11 +40,7 @@ export class RefusalReports {
     const name = `${host} ${reason}`;
     const before = this.#reported.get(name);
     if (before !== undefined && now - before < 60_000) return false;
-    const filled = (now - this.#filledAt) / 1_000;
-    this.#tokens = Math.min(REPORT_BURST, this.#tokens + filled);
-    this.#filledAt = now;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+    if (!this.#bucket.take(now)) return false;
     this.#reported.set(name, now);
     return true;
   }

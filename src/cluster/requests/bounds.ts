@@ -16,9 +16,6 @@ export const MAX_FAILURE_DETAILS = 65_536;
 export const MAX_CALLED_SERVICES = 4_096;
 /** ms; until the first part of a streamed reply. */
 export const REQUEST_TIMEOUT = 5_000;
-/** Repetitions per second that are always allowed, and the most saved up. */
-export const RETRIES_A_SECOND = 10;
-export const MAX_SAVED_RETRIES = 100;
 
 /** First and longest silence in ms, doubling, before a node is asked whether it has a request. */
 export const CHECK_AFTER = 2_000;

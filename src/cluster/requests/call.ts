@@ -2,8 +2,8 @@
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { Due } from "../../core/deadlines.js";
 import type { ShoalError } from "../../core/errors.js";
+import type { TokenBucket } from "../../core/rate-meter.js";
 import type { Balancer, Candidate, NodeLoad } from "./balancer.js";
-import { MAX_SAVED_RETRIES, RETRIES_A_SECOND } from "./bounds.js";
 import type { BodyForm, CallExtras, EncodedBody } from "./wire.js";
 
 export const NO_NODES: readonly string[] = [];
@@ -133,36 +133,14 @@ export class RoomQueue {
   }
 }
 
-/**
- * Repetitions of requests that their nodes may still have: a fifth of all, so that retries do not multiply the load of
- * slow nodes.
- */
-export class RetryBudget {
-  #saved = MAX_SAVED_RETRIES / RETRIES_A_SECOND;
-  #at: number;
-
-  constructor(now: number) {
-    this.#at = now;
-  }
-
-  called(): void {
-    this.#saved = Math.min(MAX_SAVED_RETRIES, this.#saved + 0.2);
-  }
-
-  /** @returns whether it may be repeated, which is then counted */
-  take(now: number): boolean {
-    this.#saved = Math.min(MAX_SAVED_RETRIES, this.#saved + ((now - this.#at) * RETRIES_A_SECOND) / 1_000);
-    this.#at = now;
-    if (this.#saved < 1) return false;
-    this.#saved -= 1;
-    return true;
-  }
-}
-
 export interface Target {
   readonly name: string;
   readonly balancer: Balancer;
-  readonly budget: RetryBudget;
+  /**
+   * Repetitions of requests that their nodes may still have: a fifth of all, so that retries do not multiply the load
+   * of slow nodes.
+   */
+  readonly budget: TokenBucket;
   /** Requests waiting for any node, and for any other node. */
   readonly waiting: RoomQueue;
   readonly waitingForOthers: RoomQueue;

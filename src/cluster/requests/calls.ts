@@ -21,6 +21,7 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
+import { TokenBucket } from "../../core/rate-meter.js";
 import {
   decodeDetails,
   FAILURES,
@@ -38,7 +39,6 @@ import {
   type CallTerms,
   isStreamed,
   NO_NODES,
-  RetryBudget,
   RoomQueue,
   staysWithItsNode,
   type Target,
@@ -107,7 +107,7 @@ export class RequestCalls {
   /** Its sink may be called before this returns. */
   call(now: number, terms: CallTerms, sink: CallSink): Call {
     const target = this.#targetOf(now, terms.service);
-    target.budget.called();
+    target.budget.add(0.2);
     const call = new Call(terms, sink, target, now);
     this.counts.called += 1;
     const queue = queueOf(call);
@@ -237,7 +237,7 @@ export class RequestCalls {
     target = {
       name,
       balancer: new Balancer(name, random, report),
-      budget: new RetryBudget(now),
+      budget: new TokenBucket(100, 10, now, 10),
       waiting: new RoomQueue(),
       waitingForOthers: new RoomQueue(),
       candidates: [],

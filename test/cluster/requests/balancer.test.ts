@@ -1,8 +1,8 @@
 /** Which node gets a request, who is left out, how often requests are repeated, and what a stream may send. */
 import { describe, expect, it } from "vitest";
 import { Balancer, type NodeLoad } from "../../../src/cluster/requests/balancer.js";
-import { RetryBudget } from "../../../src/cluster/requests/call.js";
 import { ReceiveWindow } from "../../../src/cluster/requests/stream-window.js";
+import { TokenBucket } from "../../../src/core/rate-meter.js";
 import { randomOf } from "../simulation/world.js";
 
 const at = (distance: number, ...ids: string[]): { id: string; distance: number }[] =>
@@ -139,10 +139,10 @@ describe("who is left out", () => {
 
 describe("the retry budget", () => {
   it("allows a fifth of the requests, and ten a second", () => {
-    const budget = new RetryBudget(0);
+    const budget = new TokenBucket(100, 10, 0, 10);
     let taken = 0;
     for (let i = 0; i < 10_000; i++) {
-      budget.called();
+      budget.add(0.2);
       if (budget.take(0)) taken += 1;
     }
     expect(taken).toBeGreaterThanOrEqual(2_000);
