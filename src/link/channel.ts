@@ -16,18 +16,10 @@ import { owned } from "../core/bytes.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { TransportError } from "../core/errors.js";
 import { setWriteAhead } from "../core/node-internals.js";
-import { COPIED_BYTES } from "./bounds.js";
 import { LinkCode } from "./frames.js";
 import type { ChannelState, LinkRules } from "./rules.js";
 
-/** Bytes that Node's stream reads ahead, and least of writes. */
-const READ_AHEAD = 16_384;
 const WRITE_AHEAD = 131_072;
-/** Gathering buffer, bytes: first and largest. */
-const FIRST_GATHERED = 256;
-const MOST_GATHERED = 8_192;
-/** Small chunks pushed into a non-empty buffer for a listener of "readable". */
-const MAX_SMALL_PIECES = 256;
 
 /** @internal */
 export interface ChannelLink {
@@ -63,10 +55,10 @@ export class LinkChannel extends Duplex {
   readonly #link: ChannelLink;
   readonly #state: ChannelState;
   #backlog: RingBuffer<Buffer> | undefined = undefined;
-  /** Small chunks after the backlog, joined. */
+  /** Small chunks after the backlog, joined; each such buffer has twice the size, to 8 KiB. */
   #gathered: Buffer | undefined = undefined;
   #gatheredBytes = 0;
-  #gatherSize = FIRST_GATHERED;
+  #gatherSize = 256;
   #isWanted = false;
   #isDelivering = false;
   /** Size of the last `read(n)` without enough bytes. */
@@ -80,7 +72,7 @@ export class LinkChannel extends Duplex {
   /** @internal */
   constructor(link: ChannelLink, state: ChannelState) {
     super({
-      readableHighWaterMark: Math.min(READ_AHEAD, Math.floor(state.window.size / 4)),
+      readableHighWaterMark: Math.min(16_384, Math.floor(state.window.size / 4)),
       writableHighWaterMark: WRITE_AHEAD,
     });
     this.#link = link;
@@ -173,7 +165,8 @@ export class LinkChannel extends Duplex {
   /** @internal */
   receive(bytes: Buffer): void {
     if (this.destroyed) return;
-    const isSmall = bytes.length < COPIED_BYTES;
+    // A small part of a chunk is copied, so that it does not retain it.
+    const isSmall = bytes.length < 4_096;
     const isNext = this.#isWanted && this.#backlog === undefined && this.#gathered === undefined;
     const isBare = this.readableLength === 0;
     if (isBare) this.#smallPieces = 0;
@@ -201,7 +194,7 @@ export class LinkChannel extends Duplex {
   }
 
   #mayLook(): boolean {
-    return this.#smallPieces < MAX_SMALL_PIECES && this.listenerCount("readable") > 0;
+    return this.#smallPieces < 256 && this.listenerCount("readable") > 0;
   }
 
   /** Whether the last failed `read(n)` can succeed. */
@@ -215,7 +208,7 @@ export class LinkChannel extends Duplex {
       this.#closeGathered();
     if (this.#gathered === undefined) {
       this.#gathered = Buffer.allocUnsafeSlow(Math.max(this.#gatherSize, bytes.length));
-      this.#gatherSize = Math.min(2 * this.#gatherSize, MOST_GATHERED);
+      this.#gatherSize = Math.min(2 * this.#gatherSize, 8_192);
     }
     bytes.copy(this.#gathered, this.#gatheredBytes);
     this.#gatheredBytes += bytes.length;

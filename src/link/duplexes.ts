@@ -6,9 +6,6 @@ import { isBytes, isMemory } from "../core/bytes.js";
 import { InvalidArgumentError, ProtocolError, TransportError } from "../core/errors.js";
 import { failWrite } from "./channel.js";
 
-/** Unsent bytes of a WebSocket before writes wait, and ms between polls, for want of an event. */
-const MAX_BUFFERED = 262_144;
-const LOOK_INTERVAL = 5;
 /** Unread bytes of a WebSocket, which has no backpressure, as before the handshake. */
 const MAX_UNREAD = 1_048_576;
 
@@ -92,12 +89,13 @@ class WebSocketStream extends Duplex {
 
   #whenSent(callback: Callback): void {
     this.#callback = undefined;
-    if (this.#webSocket.bufferedAmount <= MAX_BUFFERED || this.#webSocket.readyState !== OPEN) {
+    if (this.#webSocket.bufferedAmount <= 262_144 || this.#webSocket.readyState !== OPEN) {
       callback();
       return;
     }
     this.#callback = callback;
-    this.#timer = setTimeout(() => this.#whenSent(callback), LOOK_INTERVAL);
+    // No event tells.
+    this.#timer = setTimeout(() => this.#whenSent(callback), 5);
   }
 
   override _final(callback: Callback): void {

@@ -14,7 +14,7 @@
  *
  * Bytes of DATA pass as they arrive, so a frame split over chunks costs no copy.
  */
-import { FRAME_HEAD, MAX_CONTROL, MAX_NAME, MAX_PAYLOAD, MAX_REASON, URGENCIES } from "./bounds.js";
+import { FRAME_HEAD, MAX_NAME, MAX_PAYLOAD, URGENCIES } from "./bounds.js";
 
 export const FrameType = {
   DATA: 0,
@@ -118,7 +118,8 @@ export class FrameReader {
 
   #checkHead(): string | undefined {
     if (this.#type !== FrameType.DATA) {
-      return this.#left > MAX_CONTROL ? `a frame of type ${this.#type} has ${this.#left} bytes` : undefined;
+      // A name of 255 bytes and its fields have less.
+      return this.#left > 512 ? `a frame of type ${this.#type} has ${this.#left} bytes` : undefined;
     }
     if (this.#left > MAX_PAYLOAD) return `a frame of data has ${this.#left} bytes`;
     return this.#sink.onDataHead(this.#id, this.#left, this.#flags);
@@ -204,7 +205,7 @@ export function decodeOpen(payload: Buffer): OpenFields | undefined {
 }
 
 export function encodeReason(code: number, reason: string): Buffer {
-  const text = Buffer.from(reason).subarray(0, MAX_REASON);
+  const text = Buffer.from(reason).subarray(0, 200);
   return Buffer.concat([Buffer.from([code]), text]);
 }
 

@@ -47,9 +47,6 @@ const KEY_AT = 24;
 const KEY_SIZE = 32;
 const PROOF_SIZE = 33;
 const PROVED = 1;
-/** Bytes after a hello, for later versions. */
-const MAX_EXTENSION = 1_024;
-const LABEL = "shoal link 1";
 /** DER prefix of an X25519 public key. */
 const SPKI = Buffer.from("302a300506032b656e032100", "hex");
 
@@ -131,7 +128,7 @@ export class Handshake {
       return;
     }
     const extension = all.readUInt16BE(22);
-    if (extension > MAX_EXTENSION) {
+    if (extension > 1_024) {
       this.failure = "hello";
       return;
     }
@@ -207,7 +204,9 @@ export class Handshake {
   /** Four keys: proofs of initiator and responder, then their encryption keys. */
   #keysOf(key: Buffer): Buffer[] {
     const { hellos, shared } = this.#peer as { hellos: Buffer; shared: Buffer };
-    const all = Buffer.from(hkdfSync("sha256", Buffer.concat([key, shared]), hellos, LABEL, 4 * KEY_SIZE));
+    const all = Buffer.from(
+      hkdfSync("sha256", Buffer.concat([key, shared]), hellos, "shoal link 1", 4 * KEY_SIZE),
+    );
     return [0, 1, 2, 3].map((i) => all.subarray(i * KEY_SIZE, (i + 1) * KEY_SIZE));
   }
 

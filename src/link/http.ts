@@ -46,7 +46,6 @@ import {
 
 const PROTOCOL = "shoal-link";
 const SWITCHING = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n\r\n`;
-const NO_CONTENT = "HTTP/1.1 204 No Content\r\n\r\n";
 
 const ACCEPT_OPTIONS = {
   /** Path of link requests, such as "/cluster". Default: any. */
@@ -133,7 +132,7 @@ export function acceptLinks(
     const isUpgrade = request.headers.upgrade?.toLowerCase() === PROTOCOL;
     if (!isUpgrade && request.headers.smq !== "CLUSTER") return emit.call(this, event, ...values);
     const socket = event === "upgrade" ? (second as Socket) : detach(request, second as ServerResponse);
-    take(request, socket, head ?? Buffer.alloc(0), isUpgrade ? SWITCHING : NO_CONTENT);
+    take(request, socket, head ?? Buffer.alloc(0), isUpgrade ? SWITCHING : "HTTP/1.1 204 No Content\r\n\r\n");
     return true;
   };
   server.emit = intercept as typeof server.emit;

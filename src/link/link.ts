@@ -42,15 +42,8 @@ import {
 import { type ChannelState, type LinkEffects, LinkRules } from "./rules.js";
 import { RecordOpener, RecordSealer } from "./seal.js";
 
-/** Unsent bytes before new frames wait, so urgent ones pass soon. */
-const UNSENT_BYTES = 131_072;
 /** Bytes of the first batch: a system call per frame costs more than copying. */
 const BATCH_BYTES = 131_072;
-/** For a stream that accepts batches within the call: each wakes the peer's process. */
-const LARGEST_BATCH = 524_288;
-/** ms: silence while the process paused proves nothing. */
-const LATE_TIMER = 1_000;
-const END_TIMEOUT = 1_000;
 
 const FAILURES: Readonly<Record<HandshakeFailure, string>> = {
   hello: "the other end is not a link",
@@ -128,7 +121,8 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   readonly #duplex: Duplex;
   readonly #settings: CheckedOptions;
   readonly #rules: LinkRules;
-  readonly #timer = new DriverTimer(LATE_TIMER);
+  /** Silence while the process paused proves nothing. */
+  readonly #timer = new DriverTimer(1_000);
   readonly #channels = new Map<number, LinkChannel>();
   readonly #sealer: RecordSealer | undefined;
   readonly #opener: RecordOpener | undefined;
@@ -281,7 +275,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   async #endStream(waits: boolean): Promise<void> {
     const duplex = this.#duplex;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, END_TIMEOUT);
+      const timer = setTimeout(resolve, 1_000);
       const done = (): void => {
         clearTimeout(timer);
         resolve();
@@ -438,7 +432,8 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   readonly #flush = (): void => {
     this.#isFlushing = false;
     const duplex = this.#duplex;
-    while (!this.#ended && !duplex.destroyed && duplex.writableLength < UNSENT_BYTES) {
+    // With more unsent bytes new frames wait, so urgent ones pass soon.
+    while (!this.#ended && !duplex.destroyed && duplex.writableLength < 131_072) {
       const limit = this.#batchBytes;
       const batch = this.#rules.take(limit);
       if (batch === undefined) return;
@@ -455,7 +450,8 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       });
       duplex.uncork();
       if (duplex.writableLength > 0) this.#batchBytes = Math.max(BATCH_BYTES, limit / 2);
-      else if (batch.bytes >= limit) this.#batchBytes = Math.min(LARGEST_BATCH, 2 * limit);
+      // The stream accepts batches within the call: each wakes the peer's process.
+      else if (batch.bytes >= limit) this.#batchBytes = Math.min(524_288, 2 * limit);
     }
   };
 }

@@ -5,8 +5,6 @@
  */
 
 const LENGTH = 4;
-/** Bytes. */
-const FIRST_MEMORY = 65_536;
 const NOTHING = Buffer.alloc(0);
 
 export function encodeMessage(data: Uint8Array): Buffer {
@@ -60,7 +58,7 @@ export class MessageReader {
   #keep(part: Buffer, needed: number): void {
     const bytes = this.#bytes + part.length;
     if (this.#memory.length < bytes) {
-      const larger = Buffer.allocUnsafeSlow(Math.min(needed, Math.max(2 * bytes, FIRST_MEMORY)));
+      const larger = Buffer.allocUnsafeSlow(Math.min(needed, Math.max(2 * bytes, 65_536)));
       this.#memory.copy(larger, 0, 0, this.#bytes);
       this.#memory = larger;
     }

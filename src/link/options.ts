@@ -15,7 +15,6 @@ import { LARGEST_WINDOW, MIN_WINDOW, URGENCIES } from "./bounds.js";
 
 /** An old and a new one. */
 const MAX_PASSWORDS = 2;
-const LABEL = "shoal link password 1 ";
 
 export const LINK_OPTIONS = {
   onChannel: func<(channel: never, link: never) => unknown>(),
@@ -86,7 +85,9 @@ export function checkLinkOptions(what: string, given: object): CheckedOptions {
 }
 
 export function linkKeys({ passwords, group = "link" }: CheckedOptions): Promise<readonly Buffer[]> {
-  return Promise.all(passwords.map((password) => derivePasswordKey(password, LABEL + group)));
+  return Promise.all(
+    passwords.map((password) => derivePasswordKey(password, `shoal link password 1 ${group}`)),
+  );
 }
 
 export const OPEN_OPTIONS = {

@@ -14,7 +14,6 @@ import { TokenBucket } from "../core/rate-meter.js";
 import {
   FRAME_HEAD,
   LARGEST_WINDOW,
-  MAX_ANSWER_BYTES,
   MAX_CHANNEL_ID,
   MAX_PAYLOAD,
   RESET_BURST,
@@ -145,21 +144,13 @@ export class FrameBatch {
   #need(bytes: number): void {
     if (this.#slab.length - this.#end >= bytes) return;
     this.flush();
-    this.#slab = allocate(SLAB);
+    this.#slab = allocate(32_768);
     this.#start = 0;
     this.#end = 0;
   }
 }
 
-/** Bytes: a slab, and the largest chunk copied into it. */
-const SLAB = 32_768;
 const SMALL_PIECE = 2_048;
-/** ms for which a shortest round trip counts. */
-const ROUND_TRIP_AGE = 10_000;
-/** Round trips of new processes are many times too long. */
-const FIRST_PINGS = 8;
-/** ms between pings with traffic. */
-const MEASURE_INTERVAL = 1_000;
 const NOTHING = Buffer.alloc(0);
 
 /** Avoids a small remainder in another frame. */
@@ -282,7 +273,7 @@ export class LinkRules implements FrameSink {
     if (channel.finReceived) this.#forgetDone(channel);
     else if (granted > 0) {
       this.#grants.set(channel, (this.#grants.get(channel) ?? 0) + granted);
-      if (now - this.#measuredAt >= MEASURE_INTERVAL) this.#ping();
+      if (now - this.#measuredAt >= 1_000) this.#ping();
       this.#effects.onWritable();
     }
   }
@@ -497,8 +488,9 @@ export class LinkRules implements FrameSink {
     if (this.#pingedAt === undefined || payload.readBigUInt64BE(0) !== this.#pings) return undefined;
     const took = this.#now - this.#pingedAt;
     this.#pingedAt = undefined;
-    if (this.#pings < FIRST_PINGS) this.#ping();
-    if (took > this.roundTrip && this.#now - this.#roundTripAt < ROUND_TRIP_AGE) return undefined;
+    // Round trips of new processes are many times too long.
+    if (this.#pings < 8) this.#ping();
+    if (took > this.roundTrip && this.#now - this.#roundTripAt < 10_000) return undefined;
     this.roundTrip = took;
     this.#roundTripAt = this.#now;
     return undefined;
@@ -564,7 +556,7 @@ export class LinkRules implements FrameSink {
   /** Bounded, since the peer may not read answers. */
   #answer(type: number, flags: number, id: number, payload: Uint8Array): string | undefined {
     this.#answerBytes += FRAME_HEAD + payload.length;
-    if (this.#answerBytes > MAX_ANSWER_BYTES) return "answers are asked for and not read";
+    if (this.#answerBytes > 1_048_576) return "answers are asked for and not read";
     this.#send(type, flags, id, payload);
     return undefined;
   }

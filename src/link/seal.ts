@@ -11,8 +11,6 @@ const CIPHER = "aes-256-gcm";
 const RECORD_HEAD = 4;
 const TAG = 16;
 const MAX_RECORD = 65_536;
-/** Parts of a record being read. */
-const MAX_PARTS = 64;
 
 class Counter {
   readonly #nonce = Buffer.alloc(12);
@@ -106,7 +104,7 @@ export class RecordOpener {
         this.#left -= taken;
         at += taken;
         // A record arriving byte by byte must not become as many Buffers.
-        if (this.#opened.length >= MAX_PARTS) this.#opened = [Buffer.concat(this.#opened)];
+        if (this.#opened.length >= 64) this.#opened = [Buffer.concat(this.#opened)];
       }
       const taken = Math.min(TAG - this.#tagBytes, chunk.length - at);
       chunk.copy(this.#tag, this.#tagBytes, at, at + taken);

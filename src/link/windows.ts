@@ -9,10 +9,6 @@
  * The shortest round trip counts, since others include such queues.
  */
 
-/** ms, for scheduling two processes. */
-const SHORTEST_ROUND_TRIP = 0.25;
-const WINDOW_ROUND_TRIPS = 3;
-
 /** Of a link: the sum of its windows, and the most that it may be. */
 export interface WindowBudget {
   readonly limit: number;
@@ -52,8 +48,8 @@ export class ReceiveWindow {
     if (2 * this.#ungranted < this.size) return 0;
     let granted = this.#ungranted;
     const elapsed = now - this.#grantedAt;
-    const isFast =
-      elapsed * this.size < WINDOW_ROUND_TRIPS * granted * Math.max(roundTrip, SHORTEST_ROUND_TRIP);
+    // 0.25 ms are for scheduling two processes.
+    const isFast = elapsed * this.size < 3 * granted * Math.max(roundTrip, 0.25);
     const more = Math.min(this.size, maxWindow - this.size);
     const hasRoom = more > 0 && budget.used + more <= budget.limit;
     if (isFast && Number.isFinite(roundTrip) && hasRoom) {

@@ -75,9 +75,6 @@ export interface ClientRulesOptions
   readonly open: Omit<OpenRequest, "attempt" | "clean" | "again">;
 }
 
-/** A server that knows a publication by its number does not read its data. */
-const NO_DATA = Buffer.alloc(0);
-
 type State = "idle" | "resting" | "opening" | "open" | "closing" | "over";
 
 export class SessionClientRules {
@@ -398,7 +395,8 @@ export class SessionClientRules {
     this.#next = published + 1;
     for (const publication of again) {
       const { number } = publication;
-      if (isContinued && number <= published) this.#sendPublication(publication, number, NO_DATA);
+      // A server that knows it by its number does not read its data.
+      if (isContinued && number <= published) this.#sendPublication(publication, number, Buffer.alloc(0));
       else this.#sendPublication(publication, this.#next);
     }
   }

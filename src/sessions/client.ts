@@ -57,10 +57,6 @@ export interface SessionMessage {
   acknowledge(): void;
 }
 
-/** Most ms of a stall that count, since messages of that time are read first. */
-const MAX_STEP = 250;
-/** Most ms of silence after connections that brought no answer, or `heartbeatTimeout` if that is longer. */
-const MAX_SILENCE = 30_000;
 const TOO_LARGE = "a kept message is larger than maxMessageSize in socketOptions; the session still has it";
 
 /**
@@ -125,7 +121,8 @@ export class SessionClient
     this.#settings = settings;
     this.#list = new EndpointList("SessionClient", endpoints, { socket: () => this.#makeSocket() });
     this.#calls = new PendingCalls(settings);
-    this.#timer = new DriverTimer(MAX_STEP);
+    // Messages of a stall are read first.
+    this.#timer = new DriverTimer(250);
     const { maxUnacknowledged: window, maxUnacknowledgedBytes: windowBytes } = settings;
     const instance = randomBytes(8).toString("hex");
     this.#rules = new SessionClientRules(
@@ -409,7 +406,7 @@ export class SessionClient
     this.#endpoint = endpoint;
     // A PING waits behind a publication, for which a slow link may need longer than the timeout.
     const { heartbeatTimeout } = this.#settings;
-    const longer = Math.min(MAX_SILENCE, heartbeatTimeout * 2 ** this.#rules.unanswered);
+    const longer = Math.min(30_000, heartbeatTimeout * 2 ** this.#rules.unanswered);
     const isMade = this.#list.connect(endpoint, () => {
       const socket = this.#makeSocket(Math.max(heartbeatTimeout, longer));
       const gone = (): void => this.#lost(socket);

@@ -5,7 +5,6 @@
  *   ... acknowledged | in flight: sent, not acknowledged | not sent ...
  *                   low                                 next
  */
-import { MIN_SHARE } from "./bounds.js";
 import type { OpenRequest } from "./protocol.js";
 import type { Progress } from "./rules.js";
 
@@ -23,7 +22,7 @@ export class InFlightBytes {
 
   /** A client's limit. Beyond the total each has an equal share, so none starves others. */
   allowed(has: number): number {
-    const share = Math.max(MIN_SHARE, Math.floor(this.#limit / Math.max(1, this.#clients())));
+    const share = Math.max(16_384, Math.floor(this.#limit / Math.max(1, this.#clients())));
     return Math.max(share, has + this.#limit - this.used);
   }
 }

@@ -46,11 +46,7 @@ const OPTIONS = {
 
 export type PostgresSessionStoreOptions = Given<typeof OPTIONS>;
 
-/** Makes the table once when machines start together. */
-const CREATE_LOCK = 7_401_925;
 const SERIALIZABLE = "BEGIN ISOLATION LEVEL SERIALIZABLE";
-const KEY_LOCK = 7_401_926;
-const LOCKS = 64;
 /** PostgreSQL's codes for serialization failures and deadlocks. */
 const CONFLICT = /^40/;
 
@@ -78,11 +74,11 @@ export class PostgresSessionStore implements SessionStore {
     const settings = checkOptions("PostgresSessionStore", OPTIONS, options);
     const { table, isolation } = settings;
     const database = new PostgresDatabase("A store of sessions in PostgreSQL", "shoal sessions", settings);
-    // CockroachDB refuses to make a table in a transaction that reads committed rows.
+    // The lock is for machines that start together. CockroachDB makes no table in a transaction of read committed rows.
     const begin =
       isolation === "serializable"
         ? SERIALIZABLE
-        : `${READ_COMMITTED}; SELECT pg_advisory_xact_lock(${CREATE_LOCK})`;
+        : `${READ_COMMITTED}; SELECT pg_advisory_xact_lock(7401925)`;
     try {
       await database.transaction(async (client) => {
         await client.query(`CREATE SEQUENCE IF NOT EXISTS ${table}_version`);
@@ -175,12 +171,12 @@ export class PostgresSessionStore implements SessionStore {
 /** Begins a transaction with its locks: fewer answers to wait for, fewer lost races. Their order excludes deadlocks. */
 function lock(keys: readonly { readonly key: string }[]): string {
   const locks = [...new Set(keys.map(({ key }) => lockOf(key)))].sort((one, other) => one - other);
-  return `${READ_COMMITTED}; SELECT pg_advisory_xact_lock(${KEY_LOCK}, lock) FROM unnest('{${locks}}'::int[]) AS lock`;
+  return `${READ_COMMITTED}; SELECT pg_advisory_xact_lock(7401926, lock) FROM unnest('{${locks}}'::int[]) AS lock`;
 }
 
 function lockOf(key: string): number {
   const bytes = Buffer.from(key);
-  return (fnv1a(bytes, 0, bytes.length) >>> 0) % LOCKS;
+  return (fnv1a(bytes, 0, bytes.length) >>> 0) % 64;
 }
 
 function isConflict(error: unknown): boolean {

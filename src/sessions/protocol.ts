@@ -123,7 +123,6 @@ export type OpenRequest = Omit<Extract<ClientMessage, { readonly kind: "open" }>
 /** "SSN1". */
 export const VERSION = 0x53534e31;
 const MAX_U48 = 2 ** 48 - 1;
-const INSTANCE = /^[0-9a-f]{16,32}$/;
 const POLICIES: ReadonlySet<string> = new Set<SessionDropPolicy>(["oldest", "newest", "refuse"]);
 
 interface Layout {
@@ -269,7 +268,7 @@ export function decodeServerMessage(frames: readonly Buffer[]): ServerMessage {
 function checkOpen(open: Extract<ClientMessage, { readonly kind: "open" }>): void {
   if (open.version !== VERSION) throw new ProtocolError("the version is not SSN1");
   if (!isSessionId(open.id)) throw new ProtocolError("what is not the id of a session");
-  if (!INSTANCE.test(open.instance)) throw new ProtocolError("no instance");
+  if (!/^[0-9a-f]{16,32}$/.test(open.instance)) throw new ProtocolError("no instance");
   if (!POLICIES.has(open.drop)) throw new ProtocolError("unknown policy");
   if (Buffer.byteLength(open.token) > MAX_TOKEN) throw new ProtocolError("the token is too long");
   if (open.window > MAX_SETTLED) throw new ProtocolError(`window is at most ${MAX_SETTLED}`);

@@ -92,12 +92,8 @@ export interface StoredMessage {
   readonly context?: Buffer | undefined;
 }
 
-const SESSION_ID = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}$/;
-/** Hexadecimal digits of a number: 48 bits. */
-const NUMBER_DIGITS = 12;
-
 export function isSessionId(id: unknown): id is string {
-  return typeof id === "string" && SESSION_ID.test(id);
+  return typeof id === "string" && /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}$/.test(id);
 }
 
 export const keys = {
@@ -132,7 +128,7 @@ export function numberOf(key: string): number {
 }
 
 function hex(number: number): string {
-  return number.toString(16).padStart(NUMBER_DIGITS, "0");
+  return number.toString(16).padStart(12, "0");
 }
 
 /** Message ids can have any characters. */

@@ -9,15 +9,7 @@
  *
  * Messages have numbers from `head` to `tail`, except acknowledged and dropped ones.
  */
-import {
-  EVICTED_AT_ONCE,
-  ID_WINDOW,
-  ID_WINDOW_TIME,
-  KEPT_CHANGES,
-  MAX_PUBLISHING,
-  MAX_SESSION_FILTER_BYTES,
-  MAX_SESSION_FILTERS,
-} from "./bounds.js";
+import { KEPT_CHANGES, MAX_PUBLISHING, MAX_SESSION_FILTER_BYTES, MAX_SESSION_FILTERS } from "./bounds.js";
 import { SessionError } from "./error.js";
 import type { OpenRequest, Publication } from "./protocol.js";
 import {
@@ -408,7 +400,7 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number): 
   const to = keys.message(id, life, record.tail);
   // Acknowledgements in any order leave gaps of any width, and a large message may need the room of many.
   for (let from = keys.message(id, life, head); !fits({ limits, count, bytes }, size) && from !== to; ) {
-    const found = view.keysIn({ from, to, limit: Math.max(EVICTED_AT_ONCE, evicted) });
+    const found = view.keysIn({ from, to, limit: Math.max(16, evicted) });
     for (const key of found.keys) {
       if (fits({ limits, count, bytes }, size)) break;
       bytes -= messageSize(decodeMessage(key, view.get(key) as Buffer));
@@ -424,10 +416,10 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number): 
 
 function isRepeated(view: View, { id, life }: SessionHandle, message: string, now: number): boolean {
   const time = view.getJson<number>(keys.publishedId(id, life, hashOf(message)));
-  return time !== undefined && now - time < ID_WINDOW_TIME;
+  return time !== undefined && now - time < 600_000;
 }
 
-/** Replaces the id of `ID_WINDOW` ids before. */
+/** Replaces the id of 1,000 ids before. */
 function remember(
   view: View,
   { id, life }: SessionHandle,
@@ -435,7 +427,7 @@ function remember(
   message: string,
   now: number,
 ): void {
-  const slot = keys.idSlot(id, life, count % ID_WINDOW);
+  const slot = keys.idSlot(id, life, count % 1_000);
   const hash = hashOf(message);
   const before = view.getJson<string>(slot);
   if (before !== undefined && before !== hash) view.set(keys.publishedId(id, life, before), undefined);

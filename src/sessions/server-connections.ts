@@ -13,7 +13,7 @@ import { CLOSE_LINGER } from "../patterns/kit/options.js";
 import { RouterReader } from "../patterns/kit/router-reader.js";
 import { StoreError } from "../patterns/kit/store/error.js";
 import { Router } from "../sockets/request-reply.js";
-import { DELIVERED_AT_ONCE, DELIVERY_BYTES, HIGH_WATER_MARK, PAGE } from "./bounds.js";
+import { HIGH_WATER_MARK, PAGE } from "./bounds.js";
 import { Deliveries, InFlightBytes } from "./deliveries.js";
 import { SessionError, type SessionFailure } from "./error.js";
 import {
@@ -265,7 +265,8 @@ export class SessionConnections {
     this.open.set(id, connection);
     const { isPresent, isContinued, published, count, life } = record;
     const { maxMessageSize } = this.socket;
-    const maxMessage = maxMessageSize < 0 ? -1 : Math.max(0, maxMessageSize - DELIVERY_BYTES);
+    // A delivery has the publisher and a longer head.
+    const maxMessage = maxMessageSize < 0 ? -1 : Math.max(0, maxMessageSize - 128);
     this.#send(connection, { kind: "opened", isPresent, isContinued, published, count, maxMessage, life });
     this.#context.events.emit({ type: "session:opened", id, isPresent });
     this.#look(connection, record);
@@ -400,7 +401,7 @@ export class SessionConnections {
         connection.readAgain = false;
         while (connection.state === "open" && deliveries.room > 0) {
           const from = keys.message(id, life, deliveries.next);
-          const limit = Math.min(deliveries.room, DELIVERED_AT_ONCE);
+          const limit = Math.min(deliveries.room, 256);
           const entries = await this.#context.settings.store.scan({
             from,
             to,

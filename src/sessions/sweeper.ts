@@ -2,7 +2,7 @@
  * Upkeep of a store by each of its servers, part by part: signs of life, sessions of lost servers, expired sessions,
  * messages of removed sessions.
  */
-import { MAX_SERVERS, PAGE, PAGE_BYTES } from "./bounds.js";
+import { PAGE, PAGE_BYTES } from "./bounds.js";
 import { after, decodeJson, keys, lastPart, rangeOf, type SessionRecord } from "./records.js";
 import * as rules from "./rules.js";
 import type { ServerContext } from "./server-context.js";
@@ -48,7 +48,7 @@ export class Sweeper {
   /** A server without its key is lost: its sessions are free. */
   async #sweepServers(): Promise<void> {
     const { server: self, settings, transactions } = this.#context;
-    const entries = await this.#scan({ ...rangeOf(keys.server("")), limit: MAX_SERVERS });
+    const entries = await this.#scan({ ...rangeOf(keys.server("")), limit: 1_000 });
     const now = performance.now();
     const before = this.#servers;
     this.#servers = new Map();

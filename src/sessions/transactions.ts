@@ -10,7 +10,7 @@
 import { describe } from "../core/arguments.js";
 import { ClosedError } from "../core/errors.js";
 import { StoreError } from "../patterns/kit/store/error.js";
-import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES, PAGE_BYTES, TRIES_OF_A_READ } from "./bounds.js";
+import { MAX_BATCH, MAX_COMMIT_TRIES, PAGE_BYTES } from "./bounds.js";
 import type { SessionServerSettings } from "./server-options.js";
 import { readMany, type SessionStore, type SessionStoreEntry, type SessionStoreValue } from "./store.js";
 import { type KeyRange, NotPrepared, Unread, View } from "./view.js";
@@ -136,11 +136,10 @@ export class Transactions {
         failure = error;
         known.clear();
       }
-      // Messages are removed, but never change. Reading them again can take longer than other servers' commits.
+      // Messages are removed, but never change. Reading them each time can take longer than other servers' commits.
       for (const [key, value] of known)
-        if (tries % TRIES_OF_A_READ === 0 || value === undefined || !key.startsWith("q/")) known.delete(key);
-      const longest = COMMIT_BACK_OFF * 2 ** Math.min(tries, 6);
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * longest));
+        if (tries % 8 === 0 || value === undefined || !key.startsWith("q/")) known.delete(key);
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 2 ** Math.min(tries, 6)));
     }
     throw failure;
   }

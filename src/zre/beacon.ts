@@ -9,8 +9,6 @@ import { InvalidArgumentError } from "../core/errors.js";
 import type { HostInterface } from "../engine/zmtp/transport/transports.js";
 import { bindUdp, closeUdp, sendUdp } from "../engine/zmtp/transport/udp.js";
 
-const NETMASK = "255.255.255.0";
-
 /** The network that beacons go to, and come from. */
 export interface BeaconNetwork {
   readonly address: string;
@@ -43,7 +41,7 @@ export function beaconNetwork(
         ? "this machine has no interface with an IPv4 address"
         : `no interface is called ${quoted(wanted)} or has this IPv4 address`,
     );
-  const mask = number(found.netmask ?? NETMASK);
+  const mask = number(found.netmask ?? "255.255.255.0");
   const base = (number(found.address) & mask) >>> 0;
   // One or two addresses have no broadcast address.
   const broadcast = mask >= 0xfffffffe ? "255.255.255.255" : dotted((base | ~mask) >>> 0);

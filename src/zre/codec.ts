@@ -36,7 +36,6 @@ const IDENTITY_SIZE = 17;
 const SIGNATURE = 0xaaa1;
 const VERSION = 2;
 const HEAD = 6;
-const MAX_STRING = 255;
 
 /** Bytes. */
 export const MAX_HELLO = 131_072;
@@ -192,7 +191,7 @@ export function textFault(text: unknown, most: number, least: number): string | 
 
 /** @returns why they do not fit in a HELLO, if so */
 export function helloFault(name: string, headers: Readonly<Record<string, string>>): string | undefined {
-  const fault = textFault(name, MAX_STRING, 1);
+  const fault = textFault(name, 255, 1);
   if (fault !== undefined) return `the name ${fault}`;
   const entries = Object.entries(headers);
   if (entries.length > MAX_HEADERS)

@@ -36,18 +36,10 @@ import {
 import { ZRE_EVENTS, type ZreEvent, type ZrePeer } from "./events.js";
 import { MAX_PENDING, type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
 
-/** Broadcasts can be lost, so the leaving beacon is repeated. */
-const LEAVE_BEACONS = 3;
-const BATCH = 256;
-/** ms: to connect to a mailbox, and first and longest delay between attempts. */
-const CONNECT_TIMEOUT = 3_000;
-const RECONNECT = 100;
-const LONGEST_RECONNECT = 2_000;
 /** Bytes from a peer to a DEALER of this node, which expects none. */
 const MAX_STRAY = 1_024;
 /** No other endpoints of a HELLO are dialled. */
 const ENDPOINT = /^tcp:\/\/([A-Za-z0-9._-]{1,230}):(\d{1,5})$/;
-const IPV4 = /^\d{1,3}(?:\.\d{1,3}){3}$/;
 
 const OPTIONS = {
   /** At most 255 bytes; need not be unique. Default: the first 6 digits of the uuid. */
@@ -294,7 +286,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     );
     listen(router, (event) => this.#routerOnEvent(event));
     const reader = new RouterReader(router, {
-      room: () => BATCH,
+      room: () => 256,
       message: (frames) => rules.onMessage(timer.now(), frames),
       left: (routingId) => {
         const from = uuidOf(routingId);
@@ -412,7 +404,8 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       mailboxes.map((mailbox) => mailbox.close({ linger: this.#reached.has(mailbox) ? linger : 0 })),
     );
     const leaving = encodeBeacon(this.uuid, 0);
-    for (let i = 0; i < LEAVE_BEACONS; i++) await beacons.send(leaving);
+    // Broadcasts can be lost.
+    for (let i = 0; i < 3; i++) await beacons.send(leaving);
     await Promise.all([router.close({ linger: 0 }), beacons.close()]);
     this.#running = undefined;
   }
@@ -468,7 +461,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     if (this.closed) return false;
     const [, host = "", port = "0"] = ENDPOINT.exec(endpoint) ?? [];
     // Host names are not resolved: the peer's connection has its address.
-    const address = IPV4.test(host) ? host : (this.#origins.get(uuid) ?? "");
+    const address = /^\d{1,3}(?:\.\d{1,3}){3}$/.test(host) ? host : (this.#origins.get(uuid) ?? "");
     if (address === "" || Number(port) < 1 || Number(port) > 65_535) return false;
     const { maxQueue, maxQueueBytes } = this.#settings;
     let mailbox: Dealer | undefined;
@@ -482,9 +475,9 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
         maxMessageSize: MAX_STRAY,
         receiveHighWaterMark: 1,
         receiveHighWaterMarkBytes: MAX_STRAY,
-        connectTimeout: CONNECT_TIMEOUT,
-        reconnectInterval: RECONNECT,
-        reconnectMaxInterval: LONGEST_RECONNECT,
+        connectTimeout: 3_000,
+        reconnectInterval: 100,
+        reconnectMaxInterval: 2_000,
       });
       mailbox.connect(`tcp://${address}:${port}`);
     } catch {

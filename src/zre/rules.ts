@@ -29,16 +29,6 @@ import {
 } from "./codec.js";
 import type { ZreEvent, ZreExitReason, ZrePeer } from "./events.js";
 
-/** ms between checks for silence, and between PINGs; less with a shorter option, as in zyre. */
-const REAP = 1_000;
-/** ms for a mailbox to connect. */
-const CONNECT_TIME = 5_000;
-/** ms for a peer to answer when another is found at its endpoint. */
-const REPLACED_TIME = 2_000;
-/** ms after entering in which a HELLO crossed this node's. */
-const CROSSING_TIME = 100;
-/** ms for a leaving peer's messages, which its beacon overtakes. */
-const LEAVE_TIME = 250;
 /** Peers without HELLO; more are refused. */
 export const MAX_PENDING = 128;
 
@@ -128,6 +118,7 @@ const counters = <R extends string>(names: readonly R[]): Record<R, number> =>
 export class ZreRules {
   readonly #self: ZreSettings;
   readonly #effects: ZreEffects;
+  /** ms between checks for silence, and between PINGs, as in zyre. */
   readonly #reap: number;
   readonly #peers = new Map<string, Peer>();
   readonly #groups = new Set<string>();
@@ -144,7 +135,7 @@ export class ZreRules {
   constructor(settings: ZreSettings, effects: ZreEffects, now: number) {
     this.#self = settings;
     this.#effects = effects;
-    this.#reap = Math.min(REAP, settings.evasive, settings.expired);
+    this.#reap = Math.min(1_000, settings.evasive, settings.expired);
     this.#beaconAt = now;
     this.#reapAt = now + this.#reap;
     this.#connects = new TokenBucket(256, 64, now);
@@ -189,7 +180,7 @@ export class ZreRules {
   #look(peer: Peer, now: number): void {
     const silence = now - peer.heard;
     if (!peer.ready) {
-      const time = peer.reached ? this.#self.expired : Math.min(CONNECT_TIME, this.#self.expired);
+      const time = peer.reached ? this.#self.expired : Math.min(5_000, this.#self.expired);
       if (now - peer.since >= time) this.#remove(peer, "expired");
     } else if (silence >= this.#self.expired) {
       this.#remove(peer, "expired");
@@ -218,7 +209,8 @@ export class ZreRules {
       else if (peer.drained || !peer.ready) this.#remove(peer, "left");
       else {
         peer.leaving = true;
-        this.#leaveAt = Math.min(this.#leaveAt, now + LEAVE_TIME);
+        // For its messages, which its beacon overtakes.
+        this.#leaveAt = Math.min(this.#leaveAt, now + 250);
       }
       return;
     }
@@ -337,7 +329,8 @@ export class ZreRules {
 
   #onHello(now: number, uuid: string, known: Peer | undefined, hello: Hello): void {
     let peer = known;
-    if (peer?.ready && now - peer.since < CROSSING_TIME) {
+    // It crossed this node's.
+    if (peer?.ready && now - peer.since < 100) {
       this.#renew(peer, hello);
       return;
     }
@@ -454,7 +447,7 @@ export class ZreRules {
     for (const peer of [...this.#peers.values()]) {
       if (peer.endpoint !== endpoint) continue;
       if (!peer.connected) this.#remove(peer, "refused");
-      else peer.heard = Math.min(peer.heard, now - Math.max(0, this.#self.expired - REPLACED_TIME));
+      else peer.heard = Math.min(peer.heard, now - Math.max(0, this.#self.expired - 2_000));
     }
   }
 
