@@ -134,7 +134,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   #running: Running | undefined;
   #starting: Promise<void> | undefined;
   readonly #joined = new Set<string>();
-  #events: ZreEvent[] = [];
+  readonly #events: ZreEvent[] = [];
   #emitting = false;
 
   /** @throws InvalidArgumentError `EINVAL` */
@@ -442,18 +442,13 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     return result;
   }
 
+  /** Includes events added by listeners. */
   #emit(): void {
-    if (this.#emitting || this.#events.length === 0) return;
+    if (this.#emitting) return;
     this.#emitting = true;
-    try {
-      while (this.#events.length > 0) {
-        const events = this.#events;
-        this.#events = [];
-        for (const event of events) this.events.emit(event);
-      }
-    } finally {
-      this.#emitting = false;
-    }
+    for (const event of this.#events) this.events.emit(event);
+    this.#events.length = 0;
+    this.#emitting = false;
   }
 
   #connect(uuid: string, endpoint: string): boolean {

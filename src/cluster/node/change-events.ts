@@ -20,7 +20,7 @@ export class ChangeEvents {
   readonly #selfId: string;
   readonly #emit: (event: ClusterEvent) => void;
   readonly #memberOf: (member: Readonly<KnownMember>) => Member;
-  #pending: ClusterEvent[] = [];
+  readonly #pending: ClusterEvent[] = [];
   readonly #newMembers = new Map<string, NewMember>();
   #held = 0;
   #emitting = false;
@@ -51,12 +51,9 @@ export class ChangeEvents {
     if (this.#emitting || this.#held > 0) return;
     this.#emitting = true;
     try {
-      while (this.#pending.length > 0) {
-        const events = this.#pending;
-        this.#pending = [];
-        for (const event of events) this.#emit(event);
-      }
+      for (const event of this.#pending) this.#emit(event);
     } finally {
+      this.#pending.length = 0;
       this.#emitting = false;
     }
   }
