@@ -16,7 +16,6 @@ export const MAX_SEEDS = 1_024;
 export const MAX_LINKS = 768;
 /** Other streams are for membership and for nodes that dial this one. */
 export const MAX_KEPT_ADDRESSES = 448;
-export const MAX_SOURCES = 16;
 /** More have to wait. */
 export const MAX_PROBES = 64;
 export const MAX_ACCUSERS = 8;

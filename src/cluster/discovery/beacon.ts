@@ -13,7 +13,7 @@ import { type Platform, platformNow } from "../../engine/zmtp/transport/transpor
 import { bindUdp, closeUdp, sendUdp } from "../../engine/zmtp/transport/udp.js";
 import { anything, boolean, checkOptions, type Given, integer, text } from "../../patterns/kit/options.js";
 import { BeaconSockets, beaconNetwork } from "../../zre/beacon.js";
-import { plainIp } from "../clients/addresses.js";
+import { isPort, plainIp } from "../clients/addresses.js";
 import { isGroup, readAddress } from "../net/addresses.js";
 import { allInterfaces } from "../net/interfaces.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
@@ -118,9 +118,6 @@ export function multicastSource(options: MulticastSourceOptions = {}): Discovery
     },
   );
 }
-
-const isPort = (port: unknown): boolean =>
-  Number.isSafeInteger(port) && (port as number) > 0 && (port as number) <= 65_535;
 
 interface BeaconInterface {
   readonly name: string;

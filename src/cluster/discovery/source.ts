@@ -54,11 +54,11 @@ export interface DiscoveryStatus {
 }
 
 /** Numbers duplicate names. @throws InvalidArgumentError `EINVAL` */
-export function sourcesOf(given: unknown, most: number): DiscoverySource[] {
+export function sourcesOf(given: unknown): DiscoverySource[] {
   if (!Array.isArray(given))
     throw new InvalidArgumentError(`discovery must be an array of sources; got ${describe(given)}`);
-  if (given.length > most)
-    throw new InvalidArgumentError(`a node can have at most ${most} discovery sources; got ${given.length}`);
+  if (given.length > 16)
+    throw new InvalidArgumentError(`a node can have at most 16 discovery sources; got ${given.length}`);
   const names = new Map<string, number>();
   return given.map((each: unknown) => {
     const source = sourceOf(each);

@@ -20,7 +20,7 @@ import {
   takeCounted,
   WORD_MASK,
 } from "./record-arena.js";
-import { combine, TopicScan } from "./topic-scan.js";
+import { combine, HASH, PLUS, SLASH, TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 
 const SEGMENT = 1_024;
@@ -37,10 +37,6 @@ const BITMAP_WORDS = 256;
 const BITMAP_SHIFT = 8;
 /** For each allowed move. */
 const LOOKED_AT = 32;
-
-const SLASH = 0x2f;
-const PLUS = 0x2b;
-const HASH = 0x23;
 
 /** Past the last hash. */
 export const WALKED = 0x1_0000_0000;

@@ -11,9 +11,9 @@ import { randomSeed } from "../../core/random.js";
 import { MAX_TOPIC, MAX_TOPIC_LEVELS } from "./bounds.js";
 import { filterFault, type TopicFault, topicFault } from "./topics.js";
 
-const SLASH = 0x2f;
-const PLUS = 0x2b;
-const HASH = 0x23;
+export const SLASH = 0x2f;
+export const PLUS = 0x2b;
+export const HASH = 0x23;
 
 const ENCODER = new TextEncoder();
 

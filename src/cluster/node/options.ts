@@ -21,7 +21,7 @@ import {
   checkListenerTls,
   checkTls,
 } from "../admission/tls.js";
-import { MAX_KEYS, MAX_LISTENERS, MAX_SEEDS, MAX_SOURCES } from "../bounds.js";
+import { MAX_KEYS, MAX_LISTENERS, MAX_SEEDS } from "../bounds.js";
 import { createDetails } from "../details.js";
 import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
 import { busNumber } from "../identity.js";
@@ -320,7 +320,7 @@ export function busSettings(
     props,
     advertised: options.advertise ?? {},
     seeds: [...new Set(seeds.map((seed) => seedOf(seed)))],
-    discovery: sourcesOf(options.discovery ?? [], MAX_SOURCES),
+    discovery: sourcesOf(options.discovery ?? []),
     keys: byPassword ? passwordKeys(keys, bus) : keys,
     byPassword,
     profile: profileOf(options.profile, scope),

@@ -37,7 +37,7 @@ function start(sources: unknown[], seeds: string[] = []): Discovery {
       changes.push(`${event.type.replace("discovery:", "")} ${event.source}${error}`);
     },
   };
-  const made = new Discovery(seeds, sourcesOf(sources, 16), runtime, {
+  const made = new Discovery(seeds, sourcesOf(sources), runtime, {
     accepts: (address) => accepts(address),
     resolve: (name) => resolve(name),
     count: (reason) => {
@@ -293,14 +293,14 @@ describe("the sources of a node", () => {
       dnsSource([label, label, label].join("."), { port: 1 }),
       kubernetesSource({ namespace: label, service: label, server }),
     ];
-    for (const { name } of sourcesOf(long, 16)) expect(name).toHaveLength(128);
+    for (const { name } of sourcesOf(long)) expect(name).toHaveLength(128);
   });
 
   it("are functions or objects with a name; a number distinguishes two of one name", () => {
     function find(): AsyncIterable<readonly string[]> {
       throw new Error("not called");
     }
-    const names = sourcesOf([staticSource([]), staticSource([]), find, () => find(), staticSource([])], 16);
+    const names = sourcesOf([staticSource([]), staticSource([]), find, () => find(), staticSource([])]);
     expect(names.map(({ name }) => name)).toEqual(["static", "static#2", "find", "function", "static#3"]);
   });
 
@@ -312,7 +312,7 @@ describe("the sources of a node", () => {
     ["with a long name", [{ name: "x".repeat(129), discover: () => undefined }]],
     ["too many", new Array(17).fill(staticSource([]))],
   ])("%s is refused", (_what, given) => {
-    expect(() => sourcesOf(given, 16)).toThrowError(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => sourcesOf(given)).toThrowError(expect.objectContaining({ code: "EINVAL" }));
   });
 
   it.each([[["x"]], ["10.0.0.1:1"], [[7]], [undefined]])("a list of %j is refused", (given) => {
