@@ -146,11 +146,7 @@ export class BusMessages implements MessagesPart {
   async start(): Promise<void> {
     if (!this.#bus.settings.hasMessages || this.#isStarted) return;
     this.#isStarted = true;
-    try {
-      await this.links.start();
-    } catch {
-      // Each protocol was reported.
-    }
+    await this.links.start();
   }
 
   onChange(change: ClusterChange): void {

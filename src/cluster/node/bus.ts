@@ -828,8 +828,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   async #notNow(): Promise<never> {
     this.assertOpen();
-    void this.parts.messages.messaging;
-    throw new InvalidStateError("EFSM", "the node was not started");
+    return this.parts.messages.messaging as never;
   }
 
   /** @internal */
