@@ -10,6 +10,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { readUint16, readUint32, writeUint32 } from "../core/big-endian.js";
+import { MAX_CONTEXT_BYTES } from "../core/trace-context.js";
 
 const MAX_UINT_BYTES = 8;
 
@@ -210,6 +211,12 @@ export class Reader {
     const view = this.bytes.subarray(this.at, this.at + size);
     this.at += size;
     return view;
+  }
+
+  /** Of a trace, in separate memory; `undefined`: empty or too large, and ignored. */
+  context(): Buffer | undefined {
+    const view = this.view(this.uint());
+    return view.length === 0 || view.length > MAX_CONTEXT_BYTES ? undefined : Buffer.from(view);
   }
 
   /** A length, and UTF-8. @param most bytes */

@@ -9,9 +9,7 @@
  *
  * A field is there if its flag is set.
  */
-import { isUtf8 } from "node:buffer";
 import { slice } from "../../core/memory.js";
-import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
 import { Reader, sizeOfUint, Writer, writeUint } from "../compact.js";
 import { MIN_ITEM_LIMIT } from "./bounds.js";
 
@@ -221,21 +219,9 @@ export class ItemReader extends Reader {
 
   /** Not empty, and valid UTF-8. */
   name(): string {
-    this.skipName();
-    if (this.failed) return "";
-    if (!isUtf8(this.bytes.subarray(this.nameStart, this.nameEnd))) {
-      this.failed = true;
-      return "";
-    }
-    return this.bytes.toString("utf8", this.nameStart, this.nameEnd);
-  }
-
-  /** In separate memory; `undefined`: too large, and ignored. */
-  context(): Buffer | undefined {
-    this.skipName();
-    const { nameStart, nameEnd } = this;
-    if (this.failed || nameEnd - nameStart > MAX_CONTEXT_BYTES) return undefined;
-    return Buffer.from(this.bytes.subarray(nameStart, nameEnd));
+    const name = this.text(65_535);
+    if (name === "") this.failed = true;
+    return name;
   }
 
   rest(): Buffer {
@@ -246,7 +232,7 @@ export class ItemReader extends Reader {
 
 const EMPTY = Buffer.alloc(0);
 
-/** The topic stays in place: `reader.nameStart`, `nameEnd` until `readTail`. */
+/** The topic stays in place: `reader.nameStart`, `nameEnd`. */
 export class PublishItem {
   readonly reader = new ItemReader();
   flags = 0;

@@ -15,7 +15,6 @@
  *   data      the rest
  */
 import { isUtf8 } from "node:buffer";
-import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
 import { Reader, Writer } from "../compact.js";
 import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
 import { type ClusterChannel, isChannelName, MAX_CHANNEL } from "./channels.js";
@@ -116,9 +115,8 @@ export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
     if (ruid === "") return "ruid";
   }
   if ((head & CONTEXT) !== 0) {
-    const view = reader.view(reader.uint());
+    context = reader.context();
     if (reader.failed) return "context";
-    if (view.length > 0 && view.length <= MAX_CONTEXT_BYTES) context = Buffer.from(view);
   }
   const rest = bytes.subarray(reader.at);
   if ((head & TEXT) === 0) return { op, channel, id, ruid, data: rest, context };
