@@ -7,18 +7,7 @@
 import { MAX_NODE_ROUTES, MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
 import { FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
 import { doubled } from "./filter-shapes.js";
-import {
-  BITS,
-  clearList,
-  formOf,
-  hasNode,
-  LIST,
-  NO_NODE,
-  putNode,
-  readNodes,
-  takeMarked,
-  takeNode,
-} from "./node-sets.js";
+import { BITS, formOf, NO_NODE, NodeSet } from "./node-sets.js";
 import { takeUncounted, WORD_MASK } from "./record-arena.js";
 import type { TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
@@ -77,6 +66,7 @@ export class RouteTable {
   #stamps = new Uint32Array(16);
   #stamp = 0;
   #union = new Uint32Array(1);
+  readonly #set = new NodeSet();
   readonly #numbers: number[] = [];
   readonly #refs: number[] = [];
 
@@ -125,7 +115,7 @@ export class RouteTable {
       return "numbers";
     }
     const known = index.ref;
-    if (known !== 0 && this.#has(known, number)) return "known";
+    if (known !== 0 && this.#setOf(known).has(number)) return "known";
     const shape = index.shape();
     const before = shapes.get(shape);
     if (
@@ -140,9 +130,7 @@ export class RouteTable {
     if (known === 0) {
       const ref = index.insert(1);
       index.words(ref)[(ref & WORD_MASK) + 1] = 0xffff_0000 | number;
-    } else {
-      this.#put(known, number);
-    }
+    } else if (!this.#setOf(known).put(number)) this.#rewrite(known, [...this.#read(known), number]);
     this.#count(node, 1, bytes);
     this.#changed();
     return "added";
@@ -161,13 +149,14 @@ export class RouteTable {
     const { number, shapes } = node;
     if (this.#nodes[number] !== node || index.find(filter) !== undefined || index.ref === 0) return false;
     const ref = index.ref;
-    if (!this.#has(ref, number)) return false;
+    if (!this.#setOf(ref).has(number)) return false;
     const shape = index.shape();
     const left = (shapes.get(shape) as number) - 1;
     if (left === 0) shapes.delete(shape);
     else shapes.set(shape, left);
     index.releaseShape(shape);
-    this.#take(ref, number);
+    this.#setOf(ref).take(number);
+    this.#shrink(ref);
     this.#count(node, -1, -Buffer.byteLength(filter));
     this.#changed();
     return true;
@@ -266,7 +255,7 @@ export class RouteTable {
     const refs = this.#refs;
     refs.length = 0;
     this.#cursor = this.#index.walk(this.#cursor, refs);
-    for (const ref of refs) this.#sweepRecord(ref);
+    for (const ref of refs) if (this.#setOf(ref).takeMarked(this.#marks)) this.#shrink(ref);
     this.#index.tidy(256);
     if (this.#cursor < WALKED) return true;
     this.#endSweep();
@@ -300,62 +289,27 @@ export class RouteTable {
     return this.#index.bytes() + this.#stamps.length * 4;
   }
 
-  #has(ref: number, node: number): boolean {
-    const words = this.#index.words(ref);
-    const at = ref & WORD_MASK;
-    const header = words[at] as number;
-    return hasNode(words, at + 1, payloadWords(header), payloadKind(header), node);
-  }
-
-  #put(ref: number, node: number): void {
-    const words = this.#index.words(ref);
-    const at = ref & WORD_MASK;
-    const header = words[at] as number;
-    if (putNode(words, at + 1, payloadWords(header), payloadKind(header), node)) return;
-    const nodes = this.#read(ref);
-    nodes.push(node);
-    this.#rewrite(ref, nodes);
-  }
-
-  #take(ref: number, node: number): void {
-    const words = this.#index.words(ref);
-    const at = ref & WORD_MASK;
-    const header = words[at] as number;
-    const length = payloadWords(header);
-    if (takeNode(words, at + 1, length, payloadKind(header), node)) this.#shrink(ref, length);
-  }
-
-  #sweepRecord(ref: number): void {
-    const words = this.#index.words(ref);
-    const at = ref & WORD_MASK;
-    const header = words[at] as number;
-    const length = payloadWords(header);
-    if (takeMarked(words, at + 1, length, payloadKind(header), this.#marks)) this.#shrink(ref, length);
+  #setOf(ref: number): NodeSet {
+    return this.#set.open(this.#index.words(ref), ref & WORD_MASK);
   }
 
   /** Deletes a filter without nodes, and shrinks a set that is much too large. */
-  #shrink(ref: number, length: number): void {
+  #shrink(ref: number): void {
     const nodes = this.#read(ref);
+    const { length } = this.#set;
     if (nodes.length === 0) this.#index.delete(ref);
     else if (length > 1 && formOf(nodes).length * 4 <= length) this.#rewrite(ref, nodes);
   }
 
   #read(ref: number): number[] {
-    const words = this.#index.words(ref);
-    const at = ref & WORD_MASK;
-    const header = words[at] as number;
     this.#numbers.length = 0;
-    readNodes(words, at + 1, payloadWords(header), payloadKind(header), this.#numbers);
+    this.#setOf(ref).read(this.#numbers);
     return this.#numbers;
   }
 
   #rewrite(ref: number, nodes: readonly number[]): void {
     const { kind, length } = formOf(nodes);
-    const moved = this.#index.resize(ref, length, kind);
-    const words = this.#index.words(moved);
-    const at = (moved & WORD_MASK) + 1;
-    if (kind === LIST) clearList(words, at, length);
-    for (const node of nodes) putNode(words, at, length, kind, node);
+    this.#setOf(this.#index.resize(ref, length, kind)).fill(nodes);
   }
 
   #nextStamp(): number {
