@@ -1,6 +1,7 @@
 /** Nodes as programs run them, in virtual time: each on a machine of its name. */
-import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
-import type { World } from "../../src/testing/index.js";
+import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
+import type { EventOf } from "../../src/core/event-stream.js";
+import { simulate, type World } from "../../src/testing/index.js";
 
 export const KEY = "01234567890123456789012345678901234567ab";
 
@@ -21,4 +22,35 @@ export async function startNodes(
       await node.start();
     });
   return nodes;
+}
+
+/** Tells a story of nodes on one host that know each other. */
+export async function onOneHost<const N extends string>(
+  names: readonly N[],
+  story: (nodes: Record<N, ClusterNode>, world: World) => Promise<void>,
+  options: ClusterNodeOptions | ((name: N) => ClusterNodeOptions) = {},
+): Promise<void> {
+  await simulate({ seed: 1, shrink: false }, async (world) => {
+    const nodes = {} as Record<N, ClusterNode>;
+    for (const name of names) {
+      const own = typeof options === "function" ? options(name) : options;
+      nodes[name] = new ClusterNode({ name, ...own });
+    }
+    const all = Object.values<ClusterNode>(nodes);
+    await Promise.all(all.map((node) => node.start()));
+    await world.until(() => all.every((node) => node.members().length === all.length), 10_000);
+    // Their tags and subscriptions are known, too.
+    await world.advance(1_500);
+    await story(nodes, world);
+  });
+}
+
+/** Events of some types, from now on. */
+export function eventsOf<T extends ClusterEvent["type"]>(
+  node: ClusterNode,
+  ...types: readonly T[]
+): EventOf<ClusterEvent, T>[] {
+  const events: EventOf<ClusterEvent, T>[] = [];
+  for (const type of types) node.events.on(type, (event) => void events.push(event));
+  return events;
 }

@@ -1,182 +1,217 @@
 /** Messages by datagram to the group: who gets them, what goes by links all the same, and junk. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import type { ClusterNode, Member } from "../../../src/cluster/index.js";
 import { MAX_HANDLING_BYTES, MAX_SEEN_IDS } from "../../../src/cluster/messaging/bounds.js";
 import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
+import { simulate } from "../../../src/testing/index.js";
 import fc from "../../support/properties.js";
-import { oneService, type ServiceWorld, type SimulatedService, settle } from "./service-world.js";
+import { onOneHost, startNodes } from "../simulated.js";
+
+/** What takes longer than anything that is on its way. */
+const SETTLED = 100;
+const OTHERS = ["s0", "s1", "s2", "s3", "s4"] as const;
 
 interface Crowd {
-  readonly world: ServiceWorld;
-  readonly a: SimulatedService;
-  readonly others: readonly SimulatedService[];
+  readonly a: ClusterNode;
+  readonly others: readonly ClusterNode[];
   /** What each of the others got. */
   readonly got: unknown[][];
+  /** Until all has arrived. */
+  settle(): Promise<void>;
 }
 
-function crowd(size: number, link = ""): Crowd {
-  const { world, a } = oneService();
-  a.protocol = link;
-  const others = Array.from({ length: size }, (_, i) => world.add(`s${i}`, [i % 2 === 0 ? "even" : "odd"]));
-  const got = others.map(({ services }) => {
-    const messages: unknown[] = [];
-    services.receiver.onMessage(({ data, protocol }) => void messages.push([data, protocol]));
-    return messages;
-  });
-  return { world, a, others, got };
+function received(node: ClusterNode): unknown[] {
+  const messages: unknown[] = [];
+  node.onMessage(({ data, protocol }) => void messages.push([data, protocol]));
+  return messages;
 }
+
+/** Of the others three are even, and two are odd. */
+function crowd(story: (crowd: Crowd) => Promise<void>): Promise<void> {
+  return onOneHost(
+    ["a", ...OTHERS],
+    async ({ a, ...rest }, world) => {
+      const others = OTHERS.map((name) => rest[name]);
+      await story({ a, others, got: others.map(received), settle: () => world.advance(SETTLED) });
+    },
+    (name) => ({ tags: [Number(name.slice(1)) % 2 === 0 ? "even" : "odd"].slice(name === "a" ? 1 : 0) }),
+  );
+}
+
+/** Of messages. */
+function datagramsOf(node: ClusterNode) {
+  return vi.spyOn(node.parts.runtime.rules, "multicastMessage");
+}
+
+const linksOf = (node: ClusterNode) => node.stats().messaging?.links.peers;
 
 describe("a message with broadcast", () => {
-  it("is one datagram, with those who are meant in it", async () => {
-    const { a, got } = crowd(16);
-    const { sent, failed, means } = await a.services.send({ resolve: "even", broadcast: true, data: "hi" });
-    expect([sent.length, failed, means, a.multicasts, a.sent.length]).toEqual([8, [], "datagram", 1, 0]);
-    await settle();
-    expect(got).toEqual(got.map((_, i) => (i % 2 === 0 ? [["hi", "udp"]] : [])));
-  });
-
-  it("goes by links where the program does not ask for a datagram, and where it fits none", async () => {
-    const { a } = crowd(20);
-    const means = async (options: object): Promise<string> =>
-      (await a.services.send({ resolve: "even", ...options })).means;
-    expect(await means({})).toBe("links");
-    expect(await means({ broadcast: true, protocols: ["tcp"] })).toBe("links");
-    expect(await means({ protocols: ["tcp", "udp"] })).toBe("links");
-    expect(await means({ protocols: ["udp", "tcp"] })).toBe("datagram");
-    expect(await means({ protocols: ["udp"] })).toBe("datagram");
-    expect(await means({ broadcast: true, data: "x".repeat(1_300) })).toBe("links");
-    a.room = 0;
-    expect(await means({ broadcast: true })).toBe("links");
-    const { failed } = await a.services.send({ resolve: "even", protocols: ["udp"] });
-    expect(failed[0]?.error.message).toBe("s0@here is not reached by udp");
-  });
-
-  it("is lost where the datagram is, and comes once where that comes twice", async () => {
-    const { world, a, others, got } = crowd(12);
-    const deaf = others[0]?.service.id;
-    world.copies = (_, to) => (to === deaf ? 0 : 3);
-    const { sent, means } = await a.services.send({ broadcast: true, data: "hi" });
-    expect([sent.length, means, a.multicasts, a.sent.length]).toEqual([12, "datagram", 1, 0]);
-    await settle();
-    expect(got.map((messages) => messages.length)).toEqual(got.map((_, i) => (i === 0 ? 0 : 1)));
-    expect(others[1]?.services.stats().refused).toEqual({ "datagram:again": 2 });
-  });
-
-  it("goes in several datagrams where one does not hold them all", async () => {
-    const { a, got } = crowd(600);
-    const options = { resolve: "even", broadcast: true, data: "x".repeat(700) };
-    const { sent, means } = await a.services.send(options);
-    expect([sent.length, means]).toEqual([300, "datagram"]);
-    // 1,200 bytes: 30 ids.
-    expect(a.multicasts).toBe(10);
-    await settle();
-    expect(got.filter((messages) => messages.length === 1).length).toBe(300);
-  });
-
-  it("reaches nobody that was not selected, though the sender does not know of it; without a selection it does", async () => {
-    const { world, a } = crowd(8);
-    const late = world.add("late", ["other"]);
-    a.unknown.add(late.service.id);
-    const box: unknown[] = [];
-    late.services.receiver.onMessage(({ data }) => void box.push(data));
-    const { sent, means } = await a.services.send({ resolver: [{ some: ["even", "odd"] }], broadcast: true });
-    expect([sent.length, means, a.multicasts]).toEqual([8, "datagram", 1]);
-    await settle();
-    expect(box).toEqual([]);
-    await a.services.send({ broadcast: true, data: "all" });
-    await settle();
-    expect(box).toEqual(["all"]);
-  });
-
-  it("is on a channel, and passes the hooks of udp", async () => {
-    const { a, others, got } = crowd(9);
-    a.services.hook("protocol:send", { protocols: ["udp"] }, ({ data }) => ({ data: `${data}!` }));
-    others[0]?.services.hook("protocol:receive", { protocols: ["udp"] }, ({ data }) => ({
-      data: `${data}?`,
+  it("is one datagram, with those who are meant in it", () =>
+    crowd(async ({ a, got, settle }) => {
+      const datagrams = datagramsOf(a);
+      const { sent, failed, means } = await a.send({ resolve: "even", broadcast: true, data: "hi" });
+      expect([sent.length, failed, means]).toEqual([3, [], "datagram"]);
+      expect([datagrams.mock.calls.length, linksOf(a)]).toEqual([1, []]);
+      await settle();
+      expect(got).toEqual(got.map((_, i) => (i % 2 === 0 ? [["hi", "udp"]] : [])));
     }));
-    others[1]?.services.channels.leave(2);
-    await a.services.send({ broadcast: true, channel: 2, data: "hi" });
-    await settle();
-    expect(got.map((messages) => messages[0])).toEqual([
-      ["hi!?", "udp"],
-      undefined,
-      ...Array.from({ length: 7 }, () => ["hi!", "udp"]),
-    ]);
-    expect([others[1]?.services.stats().notJoined, a.sent.length]).toEqual([1, 0]);
-  });
 
-  it("is dropped by a service that handles as many as it may", async () => {
-    const { a, others } = crowd(9);
-    const busy = others[0] as SimulatedService;
-    const free: (() => void)[] = [];
-    busy.services.receiver.onMessage(() => new Promise<void>((resolve) => free.push(resolve)));
-    await a.services.send({ services: [busy.service], data: Buffer.alloc(MAX_HANDLING_BYTES) });
-    await settle();
-    await a.services.send({ broadcast: true });
-    await settle();
-    expect([free.length, busy.services.stats().refused]).toEqual([1, { "datagram:busy": 1 }]);
-  });
+  it("goes by links where the program does not ask for a datagram, and where it fits none", () =>
+    crowd(async ({ a }) => {
+      const means = async (options: object) => (await a.send({ resolve: "even", ...options })).means;
+      expect(await means({})).toBe("links");
+      expect(await means({ broadcast: true, protocols: ["tcp"] })).toBe("links");
+      expect(await means({ protocols: ["tcp", "udp"] })).toBe("links");
+      expect(await means({ protocols: ["udp", "tcp"] })).toBe("datagram");
+      expect(await means({ protocols: ["udp"] })).toBe("datagram");
+      expect(await means({ broadcast: true, data: "x".repeat(1_300) })).toBe("links");
+    }));
 
-  it("is new again of a service that is another process, or of which so many were taken since", async () => {
-    const { a, others, got } = crowd(1);
-    const b = others[0] as SimulatedService;
-    const { id } = a.service;
-    const take = (number: number): void => {
-      const item = encodeService({ op: ServiceOp.MESSAGE, channel: 0, id: number, ruid: "", data: "x" });
-      b.services.receiver.onDatagram(id, Buffer.concat([Buffer.of(0), item]));
-    };
-    take(5);
-    take(5);
-    b.services.onMember("lost", a.service);
-    b.services.onMember("found", a.service);
-    take(5);
-    expect(got[0]?.length).toBe(1);
-    b.services.onForgotten(id);
-    take(5);
-    expect(got[0]?.length).toBe(2);
-    for (let number = 6; number <= MAX_SEEN_IDS + 5; number++) take(number);
-    take(5);
-    expect(got[0]?.length).toBe(MAX_SEEN_IDS + 3);
-  });
+  it("goes by links where the node has no group", () =>
+    simulate({ seed: 1, shrink: false }, async (world) => {
+      const nodes = await startNodes(world, ["a", "b"], { multicast: false, port: 7000, seeds: ["a:7000"] });
+      const a = nodes.get("a") as ClusterNode;
+      await world.until(() => a.members().length === 2, 10_000);
+      await world.advance(1_000);
+      const send = (options: object) => world.node("a").run(() => a.send({ services: ["b"], ...options }));
+      expect((await send({ broadcast: true })).means).toBe("links");
+      const { failed } = await send({ protocols: ["udp"] });
+      expect(failed[0]?.error.message).toContain("is not reached by udp");
+    }));
+
+  it("comes once where its datagram comes twice", () =>
+    crowd(async ({ a, others, got, settle }) => {
+      const { rules } = a.parts.runtime;
+      const send = rules.multicastMessage.bind(rules);
+      datagramsOf(a).mockImplementation((data) => {
+        for (let i = 0; i < 3; i++) send(data);
+      });
+      await a.send({ broadcast: true, data: "hi" });
+      await settle();
+      expect(got.map((messages) => messages.length)).toEqual(got.map(() => 1));
+      expect(others[1]?.stats().services?.refused).toEqual({ "datagram:again": 2 });
+    }));
+
+  it("goes in several datagrams where one does not hold them all", () =>
+    crowd(async ({ a, got, settle }) => {
+      const datagrams = datagramsOf(a);
+      // Room for two ids.
+      const data = "x".repeat(a.parts.runtime.messageRoom - 50);
+      const services = OTHERS.map((name) => a.member(name) as Member);
+      const { sent, means } = await a.send({ services, broadcast: true, data });
+      expect([sent.length, means, datagrams.mock.calls.length]).toEqual([5, "datagram", 3]);
+      await settle();
+      expect(got.map((messages) => messages.length)).toEqual(got.map(() => 1));
+    }));
+
+  it("reaches nobody that was not selected, though the sender does not know of it; without a selection it does", () =>
+    simulate({ seed: 1, shrink: false }, async (world) => {
+      const nodes = await startNodes(world, ["a", "b", "late"], { tags: ["all"] });
+      const [a, , late] = [...nodes.values()] as [ClusterNode, ClusterNode, ClusterNode];
+      await world.until(() => a.resolve("all").length === 3, 10_000);
+      const box = received(late);
+      for (const name of ["a", "b"]) world.cut("late", name, { oneWay: true });
+      await world.until(() => a.members().length === 2, 60_000);
+      await world.node("a").run(async () => {
+        for (const [options, data] of [
+          [{ resolver: [{ some: ["all"] }] }, "some"],
+          [{}, "all"],
+        ] as const) {
+          const { sent, means } = await a.send({ ...options, broadcast: true, data });
+          expect([sent.length, means]).toEqual([1, "datagram"]);
+        }
+      });
+      await world.advance(SETTLED);
+      expect(box).toEqual([["all", "udp"]]);
+    }));
+
+  it("is on a channel, and passes the hooks of udp", () =>
+    crowd(async ({ a, others, got, settle }) => {
+      a.hook("protocol:send", { protocols: ["udp"] }, ({ data }) => ({ data: `${data}!` }));
+      others[0]?.hook("protocol:receive", { protocols: ["udp"] }, ({ data }) => ({ data: `${data}?` }));
+      others[1]?.channels.leave(2);
+      await a.send({ broadcast: true, channel: 2, data: "hi" });
+      await settle();
+      const each = [["hi!", "udp"]];
+      expect(got).toEqual([[["hi!?", "udp"]], [], each, each, each]);
+      expect([others[1]?.stats().services?.notJoined, linksOf(a)]).toEqual([1, []]);
+    }));
+
+  it("is dropped by a service that handles as many as it may", () =>
+    onOneHost(
+      ["a", "b"],
+      async ({ a, b }, world) => {
+        let count = 0;
+        b.onMessage(() => {
+          count += 1;
+          return new Promise(() => undefined);
+        });
+        await b.send({ services: ["b"], self: true, data: Buffer.alloc(MAX_HANDLING_BYTES) });
+        await world.advance(SETTLED);
+        await a.send({ broadcast: true });
+        await world.advance(SETTLED);
+        expect([count, b.stats().services?.refused]).toEqual([1, { "datagram:busy": 1 }]);
+      },
+      { messaging: { maxItem: 2 * MAX_HANDLING_BYTES } },
+    ));
 });
 
 describe("datagrams of others", () => {
-  it("that are junk, or of nobody here, change nothing and are counted", async () => {
-    const { world, a, got } = crowd(1);
-    const from = world.services()[1]?.id as string;
-    for (const hex of [
-      "",
-      "ff",
-      "80",
-      "ffff03",
-      "02aabbccdd",
-      "00",
-      "0000",
-      "000162",
-      "002900",
-      "0026",
-      "002305",
-    ])
-      a.services.receiver.onDatagram(from, Buffer.from(hex, "hex"));
-    a.services.receiver.onDatagram("f".repeat(32), Buffer.from("00290168", "hex"));
-    await settle();
-    expect(a.services.stats().refused).toEqual({
-      "datagram:filter": 5,
-      "datagram:empty": 1,
-      "datagram:op": 2,
-      "datagram:id": 3,
-      "datagram:sender": 1,
-    });
-    expect(got).toEqual([[]]);
-  });
+  it("are new again of a service that is another process, or of which so many were taken since", () =>
+    onOneHost(["a", "b"], async ({ a, b }) => {
+      const got = received(b);
+      const { services } = b.parts;
+      const take = (number: number): void => {
+        const item = encodeService({ op: ServiceOp.MESSAGE, channel: 0, id: number, ruid: "", data: "x" });
+        services.receiver.onDatagram(a.id, Buffer.concat([Buffer.of(0), item]));
+      };
+      take(5);
+      take(5);
+      for (const what of ["lost", "found"] as const) services.onMember(what, b.member("a") as Member);
+      take(5);
+      expect(got.length).toBe(1);
+      services.onForgotten(a.id);
+      take(5);
+      expect(got.length).toBe(2);
+      for (let number = 6; number <= MAX_SEEN_IDS + 5; number++) take(number);
+      take(5);
+      expect(got.length).toBe(MAX_SEEN_IDS + 3);
+    }));
 
-  it("never throw, whatever they are", () => {
-    const { world, a } = crowd(1);
-    const from = world.services()[1]?.id as string;
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 60 }), (junk) =>
-        a.services.receiver.onDatagram(from, Buffer.from(junk)),
-      ),
-      { numRuns: 100_000, defaultRuns: 2_000 },
-    );
-  });
+  it("change nothing and are counted where they are junk, or of nobody here, and never throw", () =>
+    onOneHost(["a", "b"], async ({ a, b }) => {
+      const got = received(a);
+      const take = (bytes: Uint8Array, from = b.id): void =>
+        a.parts.services.receiver.onDatagram(from, Buffer.from(bytes));
+      const all = [
+        "",
+        "ff",
+        "80",
+        "ffff03",
+        "02aabbccdd",
+        "00",
+        "0000",
+        "000162",
+        "002900",
+        "0026",
+        "002305",
+      ];
+      for (const hex of all) take(Buffer.from(hex, "hex"));
+      take(Buffer.from("00290168", "hex"), "f".repeat(32));
+      expect([a.stats().services?.refused, got]).toEqual([
+        {
+          "datagram:filter": 5,
+          "datagram:empty": 1,
+          "datagram:op": 2,
+          "datagram:id": 3,
+          "datagram:sender": 1,
+        },
+        [],
+      ]);
+      const junk = fc.uint8Array({ maxLength: 60 });
+      fc.assert(
+        fc.property(junk, (bytes) => take(bytes)),
+        { numRuns: 100_000, defaultRuns: 2_000 },
+      );
+    }));
 });

@@ -1,293 +1,307 @@
-/** send, query, channels and their handlers, over links in memory. */
-import { afterEach, describe, it, vi } from "vitest";
+/** send, query, channels and their handlers, between nodes in virtual time. */
+import { describe, expect, it } from "vitest";
+import {
+  ClusterNode,
+  type Member,
+  type QueryError,
+  type ServiceMessage,
+  type ServiceSendOptions,
+  type ServiceSendResult,
+  type ServicesStats,
+} from "../../../src/cluster/index.js";
 import { MAX_HANDLING, MAX_HANDLING_BYTES } from "../../../src/cluster/messaging/bounds.js";
-import type { QueryError } from "../../../src/cluster/messaging/query.js";
-import type { ServiceMessage, ServiceSendResult } from "../../../src/cluster/messaging/service-types.js";
+import { MessageKind } from "../../../src/cluster/messaging/parts.js";
 import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
+import { ignore } from "../../../src/core/ignore.js";
+import { simulate } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
-import { expect } from "../../support/quick-expect.js";
-import { oneService, ServiceWorld, type SimulatedService, settle, twoServices } from "./service-world.js";
+import { eventsOf, onOneHost, pause, startNodes } from "../simulated.js";
+import { MemoryProtocol } from "./memory-protocol.js";
 
-afterEach(() => void vi.useRealTimers());
+/** What takes longer than anything that is on its way. */
+const SETTLED = 100;
+const never = (): Promise<never> => new Promise(() => undefined);
 
-function inbox(simulated: SimulatedService): ServiceMessage[] {
+function inbox(node: ClusterNode): ServiceMessage[] {
   const messages: ServiceMessage[] = [];
-  simulated.services.receiver.onMessage((message) => void messages.push(message));
+  node.onMessage((message) => void messages.push(message));
   return messages;
 }
 
-const names = (services: Iterable<{ readonly name: string }>): string[] =>
-  [...services].map(({ name }) => name.split("@")[0] as string);
+const dataOf = (messages: readonly ServiceMessage[]) => messages.map(({ data }) => data);
 
-describe("what a service sends that is lost here", () => {
-  it("is handled, unless a hook vetoed the service before", async () => {
-    const world = new ServiceWorld();
-    const b = world.add("b");
-    const box = inbox(b);
-    b.services.hook("service:discovered", ({ name }) => {
-      if (name.startsWith("evil")) throw new Error("no");
+const names = (services: Iterable<{ readonly name: string }>): string[] =>
+  [...services].map(({ name }) => name.split("@")[0] as string).sort();
+
+function statsOf(node: ClusterNode) {
+  return node.stats().services as ServicesStats;
+}
+
+it("what a service sends that is lost here is handled, unless a hook vetoed the service before", () =>
+  simulate({ seed: 1, runs: 3, shrink: false }, async (world) => {
+    const nodes = await startNodes(world, ["a", "b", "evil"]);
+    const [a, b, evil] = [...nodes.values()] as [ClusterNode, ClusterNode, ClusterNode];
+    await world.node("b").run(() => {
+      b.hook("service:validate", ({ name }) => {
+        if (name.startsWith("evil")) throw new Error("no");
+      });
     });
-    const [a, evil] = [world.add("a"), world.add("evil")];
-    for (const each of [a, evil]) {
-      b.unknown.add(each.service.id);
-      b.lost.add(each.service.id);
-      b.services.onMember("lost", each.service);
-      await each.services.send({ services: ["b"], data: "x" });
-    }
-    await settle();
-    expect(names(box.map(({ service }) => service))).toEqual(["a"]);
-    b.lost.clear();
-    await a.services.send({ services: ["b"], data: "x" });
-    await settle();
-    expect(b.services.stats().refused).toEqual({ "service:validate": 1, "service:sender": 1 });
-  });
-});
+    const box = inbox(b);
+    await world.until(() => [a, b, evil].every((node) => node.members().length === 3), 10_000);
+    const each = (does: (node: ClusterNode, name: string) => unknown) =>
+      Promise.all([...nodes].map(([name, node]) => name !== "b" && does(node, name)));
+    await each((node, name) => world.node(name).run(() => node.send({ services: ["b"], data: "before" })));
+    const came = (count: number): boolean =>
+      box.length === count && statsOf(b).refused["service:validate"] === count;
+    await world.until(() => came(1), 5_000);
+    // The first that they do when they go on, long after, is to send, and no datagram is faster.
+    await each((node, name) =>
+      world.node(name).run(() => {
+        setTimeout(() => void node.send({ services: ["b"], data: "late" }), 10);
+      }),
+    );
+    await each((_, name) => world.node(name).stall());
+    await world.until(() => b.members().length === 1, 60_000);
+    world.network({ loss: 1 });
+    await each((_, name) => world.node(name).resume());
+    await world.until(() => came(2), 60_000);
+    expect(dataOf(box)).toEqual(["before", "late"]);
+  }));
 
 describe("send", () => {
-  it("goes to the union of what the selectors find, to each once", async () => {
-    const { world, a } = oneService();
-    const b = world.add("b", ["eu", "billing"]);
-    const c = world.add("c", ["eu"]);
-    const d = world.add("d", ["us"]);
-    const e = world.add("e");
-    const boxes = [b, c, d, e].map(inbox);
-    const { sent, failed, means } = await a.services.send({
-      services: [b.service, "d"],
-      resolver: [{ has: ["eu"] }],
-      resolve: ["eu", "billing"],
-      ruid: "r1",
-      data: "hello",
-    });
-    expect(names(sent).sort()).toEqual(["b", "c", "d"]);
-    expect(failed).toEqual([]);
-    expect(means).toBe("links");
-    await settle();
-    expect(boxes.map((box) => box.length)).toEqual([1, 1, 1, 0]);
-    expect(boxes[0]?.[0]).toEqual({
-      service: a.service,
-      channel: 0,
-      ruid: "r1",
-      data: "hello",
-      protocol: "tcp",
-    });
-    expect(a.sent.length).toBe(3);
-    expect(new Set(a.sent.map(({ item }) => item.toString("hex"))).size).toBe(1);
-  });
-
-  it("takes a list of services for a resolver, as any iterable of them", async () => {
-    const { world, a } = oneService();
-    const [b, c] = [world.add("b").service, world.add("c").service];
-    for (const resolver of [[b, c], new Set([b, c])])
-      expect(names((await a.services.send({ resolver, data: "x" })).sent).sort()).toEqual(["b", "c"]);
-  });
-
-  it("keeps texts and bytes apart", async () => {
-    const { world, a } = oneService();
-    const box = inbox(world.add("b"));
-    await a.services.send({ services: ["b"], data: "züge" });
-    await a.services.send({ services: ["b"], data: Buffer.from("züge") });
-    await a.services.send({ services: ["b"], data: new Uint8Array([0xff, 0]) });
-    await a.services.send({ services: ["b"] });
-    await settle();
-    expect(box.map(({ data }) => data)).toEqual(["züge", Buffer.from("züge"), Buffer.from([0xff, 0]), ""]);
-  });
-
-  it("goes to this node only where it is asked for", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a", ["x"]);
-    world.add("b", ["x"]);
-    const box = inbox(a);
-    expect(names((await a.services.send({ resolve: "x" })).sent)).toEqual(["b"]);
-    expect(names((await a.services.send({ resolve: "x", self: true, data: "me" })).sent).sort()).toEqual([
-      "a",
-      "b",
-    ]);
-    expect(names((await a.services.send({ services: ["a"] })).sent)).toEqual([]);
-    await settle();
-    expect(box.map(({ data, protocol }) => [data, protocol])).toEqual([["me", "self"]]);
-  });
-
-  it("says who failed, and why", async () => {
-    const { world, a } = oneService();
-    const [b, c, d, e] = [world.add("b"), world.add("c"), world.add("d"), world.add("e")];
-    a.full.add(b.service.id);
-    a.unreachable.add(c.service.id);
-    world.kill(d);
-    const result = await a.services.send({
-      services: [b.service, c.service, d.service, "nobody", e.service, d.service, "nobody", e.service],
-    });
-    expect(names(result.sent)).toEqual(["e"]);
-    expect(
-      Object.fromEntries(
-        result.failed.map(({ name, service, error }) => [name.split("@")[0], [service?.name, error.code]]),
-      ),
-    ).toEqual({
-      b: ["b@here", "EAGAIN"],
-      c: ["c@here", "EHOSTUNREACH"],
-      d: ["d@here", "EHOSTUNREACH"],
-      nobody: [undefined, "EHOSTUNREACH"],
-    });
-    expect(a.services.stats()).toMatchObject({ sent: 1, failed: 4 });
-    expect(a.services.query({ services: [d.service, d.service] }).services).toEqual([d.service]);
-    for (const services of [
-      [d.service, d.service.id],
-      [d.service.id, d.service],
-    ])
-      expect(() => a.services.query({ services })).toThrow("no live member");
-    a.links.set(c.service.id, "");
-    const { failed } = await a.services.send({ services: [c.service], protocols: ["tcp"] });
-    expect(failed.map(({ error }) => error.message)).toEqual(["c@here is not reached by tcp"]);
-  });
-
-  it("goes to all with broadcast, and to nobody without a selection", async () => {
-    const { world, a } = oneService();
-    for (const name of ["b", "c", "d"]) world.add(name);
-    expect((await a.services.send({ broadcast: true, data: "all" })).sent.length).toBe(3);
-    await expect(a.services.send({ data: "x" })).rejects.toMatchObject({ code: "EINVAL" });
-    const { sent, means } = await a.services.send({ resolve: "none" });
-    expect([sent, means]).toEqual([[], "none"]);
-  });
-
-  it("refuses protocols that nobody knows, and takes those of the program's own", async () => {
-    const world = new ServiceWorld();
-    const a = world.add("a", [], { protocols: ["pipe", "tcp"] });
-    const b = world.add("b");
-    a.links.set(b.service.id, "pipe");
-    await expect(a.services.send({ services: ["b"], protocols: ["tcpp"] })).rejects.toThrow(
-      'got "tcpp"; did you mean tcp?',
-    );
-    expect(() => a.services.query({ services: ["b"], protocols: ["pipe", "x"] })).toThrow('got "x"');
-    expect((await a.services.send({ services: ["b"], protocols: ["pipe"] })).sent.length).toBe(1);
-    await expect(b.services.send({ services: ["a"], protocols: ["pipe"] })).rejects.toThrow(
-      "protocols must be",
+  it("goes to the union of what the selectors find, to each once", () => {
+    const tags: Record<string, string[]> = { b: ["eu", "billing"], c: ["eu"], d: ["us"] };
+    return onOneHost(
+      ["a", "b", "c", "d", "e"],
+      async ({ a, b, c, d, e }, world) => {
+        const boxes = [b, c, d, e].map(inbox);
+        const { sent, failed, means } = await a.send({
+          services: [a.member("b") as Member, "d"],
+          resolver: [{ has: ["eu"] }],
+          resolve: ["eu", "billing"],
+          ruid: "r1",
+          data: "hello",
+        });
+        expect([names(sent), failed, means]).toEqual([["b", "c", "d"], [], "links"]);
+        await world.advance(SETTLED);
+        expect(boxes.map((box) => box.length)).toEqual([1, 1, 1, 0]);
+        const [message] = boxes[0] as [ServiceMessage];
+        expect(message).toMatchObject({ channel: 0, ruid: "r1", data: "hello", protocol: "tcp" });
+        expect(message.service.id).toBe(a.id);
+        // A list of services is a resolver, as any iterable of them.
+        const list = [b, c].map(({ id }) => a.member(id) as Member);
+        for (const resolver of [list, new Set(list)])
+          expect(names((await a.send({ resolver, data: "x" })).sent)).toEqual(["b", "c"]);
+      },
+      (name) => ({ tags: tags[name] ?? [] }),
     );
   });
 
-  it.each([
-    [undefined],
-    [null],
-    [{}],
-    [{ services: "b" }],
-    [{ services: [7] }],
-    [{ services: ["b"], channel: 256 }],
-    [{ services: ["b"], channel: "" }],
-    [{ services: ["b"], channel: "x".repeat(65) }],
-    [{ services: ["b"], channel: "\ud800" }],
-    [{ services: ["b"], data: 7 }],
-    [{ services: ["b"], ruid: "x".repeat(129) }],
-    [{ services: ["b"], protocols: [] }],
-    [{ services: ["b"], protocols: "tcp" }],
-    [{ services: ["b"], broadcast: 1 }],
-    [{ services: ["b"], self: 1 }],
-    [{ services: ["b"], chanel: 1 }],
-    [{ resolver: "b" }],
-    [{ resolver: [{ had: [] }] }],
-    [{ resolver: [] }],
-  ])("refuses %j", async (options) => {
-    const { world, a } = oneService();
-    world.add("b");
-    await expect(a.services.send(options as never)).rejects.toMatchObject({ code: "EINVAL" });
-    expect(a.sent).toEqual([]);
+  it("keeps texts and bytes apart", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const box = inbox(b);
+      for (const data of ["züge", Buffer.from("züge"), new Uint8Array([0xff, 0]), undefined])
+        await a.send({ services: ["b"], data });
+      await world.advance(SETTLED);
+      expect(dataOf(box)).toEqual(["züge", Buffer.from("züge"), Buffer.from([0xff, 0]), ""]);
+    }));
+
+  it("goes to this node only where it is asked for", () =>
+    onOneHost(
+      ["a", "b"],
+      async ({ a }, world) => {
+        const box = inbox(a);
+        const sent = async (options: ServiceSendOptions) => names((await a.send(options)).sent);
+        expect(await sent({ resolve: "x" })).toEqual(["b"]);
+        expect(await sent({ resolve: "x", self: true, data: "me" })).toEqual(["a", "b"]);
+        expect(await sent({ services: ["a"] })).toEqual([]);
+        await world.advance(SETTLED);
+        expect(box.map(({ data, protocol }) => [data, protocol])).toEqual([["me", "self"]]);
+      },
+      { tags: ["x"] },
+    ));
+
+  it("says who failed, and why", () =>
+    onOneHost(
+      ["a", "b", "c", "d", "e"],
+      async ({ a, d }, world) => {
+        const [b, c, gone, e] = ["b", "c", "d", "e"].map((name) => a.member(name) as Member);
+        await d.leave();
+        await world.advance(SETTLED);
+        // There is room for one.
+        await a.send({ services: ["b"] });
+        const services = [b, c, gone, "nobody", e, gone, "nobody", e] as Member[];
+        const { sent, failed } = await a.send({ services });
+        expect(names(sent)).toEqual(["e"]);
+        const results = failed.map(({ name, service, error }) => [
+          name.split("@")[0],
+          service?.id,
+          error.code,
+        ]);
+        expect(results.sort()).toEqual([
+          ["b", b?.id, "EAGAIN"],
+          ["c", c?.id, "EHOSTUNREACH"],
+          ["d", gone?.id, "EHOSTUNREACH"],
+          ["nobody", undefined, "EHOSTUNREACH"],
+        ]);
+        expect(statsOf(a)).toMatchObject({ sent: 2, failed: 4 });
+        const { id } = gone as Member;
+        const query = a.query({ services: [gone as Member, gone as Member] });
+        expect(query.services).toEqual([gone]);
+        for (const list of [
+          [gone as Member, id],
+          [id, gone as Member],
+        ])
+          expect(() => a.query({ services: list })).toThrow("no live member");
+        const [named] = (await a.send({ services: ["c"], protocols: ["tcp"] })).failed;
+        expect(named?.error.message).toBe(`${c?.name} is not reached by tcp`);
+      },
+      (name) => ({ messaging: name === "c" ? false : { highWaterMark: name === "a" ? 1 : 10 } }),
+    ));
+
+  it("goes to all with broadcast, and to nobody without a selection", () =>
+    onOneHost(["a", "b", "c", "d"], async ({ a }) => {
+      expect((await a.send({ broadcast: true, data: "all" })).sent.length).toBe(3);
+      await expect(a.send({ data: "x" })).rejects.toMatchObject({ code: "EINVAL" });
+      const { sent, means } = await a.send({ resolve: "none" });
+      expect([sent, means]).toEqual([[], "none"]);
+    }));
+
+  it("refuses protocols that nobody knows, and takes those of the program's own", () => {
+    const pipe = new MemoryProtocol("pipe").protocol;
+    return onOneHost(
+      ["a", "b", "c"],
+      async ({ a, c }) => {
+        await expect(a.send({ services: ["b"], protocols: ["tcpp"] })).rejects.toThrow(
+          'got "tcpp"; did you mean tcp?',
+        );
+        expect(() => a.query({ services: ["b"], protocols: ["pipe", "x"] })).toThrow('got "x"');
+        expect((await a.send({ services: ["b"], protocols: ["pipe"] })).sent.length).toBe(1);
+        await expect(c.send({ services: ["a"], protocols: ["pipe"] })).rejects.toThrow("protocols must be");
+      },
+      (name) => ({ messaging: { protocols: name === "c" ? ["tcp"] : [pipe, "tcp"] } }),
+    );
   });
+
+  it("refuses what is of another form", () =>
+    onOneHost(["a", "b"], async ({ a }) => {
+      for (const options of [
+        undefined,
+        null,
+        {},
+        { services: "b" },
+        { services: [7] },
+        { services: ["b"], channel: 256 },
+        { services: ["b"], channel: "" },
+        { services: ["b"], channel: "x".repeat(65) },
+        { services: ["b"], channel: "\ud800" },
+        { services: ["b"], data: 7 },
+        { services: ["b"], ruid: "x".repeat(129) },
+        { services: ["b"], protocols: [] },
+        { services: ["b"], protocols: "tcp" },
+        { services: ["b"], broadcast: 1 },
+        { services: ["b"], self: 1 },
+        { services: ["b"], chanel: 1 },
+        { resolver: "b" },
+        { resolver: [{ had: [] }] },
+        { resolver: [] },
+      ])
+        await expect(a.send(options as never), JSON.stringify(options)).rejects.toMatchObject({
+          code: "EINVAL",
+        });
+      expect(statsOf(a).sent).toBe(0);
+    }));
 });
 
 describe("what is sent to a service", () => {
-  it("arrives in its order, whichever links the other recipients have", async () => {
-    const { world, a } = oneService();
-    world.add("b");
-    const c = world.add("c");
-    a.links.set(c.service.id, "");
-    const box = inbox(c);
-    const sends = [["b", "c"], ["c"], ["b", "c"], ["c"]].map((services, i) =>
-      a.services.send({ services, data: String(i) }),
+  it("arrives in its order, whichever links the other recipients have: messages, and queries with hooks of some protocols", () => {
+    const pipe = new MemoryProtocol("pipe").protocol;
+    return onOneHost(
+      ["a", "b", "c"],
+      async ({ a, b, c }, world) => {
+        const box = inbox(c);
+        const each = [["b", "c"], ["c"], ["b", "c"], ["c"]];
+        const sends = each.map((services, i) => a.send({ services, data: String(i) }));
+        expect((await Promise.all(sends)).map(({ sent }) => sent.length)).toEqual([2, 1, 2, 1]);
+        await world.advance(SETTLED);
+        expect(dataOf(box)).toEqual(["0", "1", "2", "3"]);
+        const asked: unknown[] = [];
+        b.onQuery(() => "b");
+        c.onQuery(({ data }) => {
+          asked.push(data);
+          return "c";
+        });
+        a.hook("protocol:send", { protocols: ["pipe"] }, () => undefined);
+        const queries = each.map((services, i) => a.query({ services, data: String(i) }).collect());
+        expect((await Promise.all(queries)).map(({ replies }) => replies.length)).toEqual([2, 1, 2, 1]);
+        expect(asked).toEqual(["0", "1", "2", "3"]);
+      },
+      (name) => ({ messaging: { protocols: name === "c" ? ["tcp"] : [pipe, "tcp"] } }),
     );
-    expect((await Promise.all(sends)).map(({ sent }) => sent.length)).toEqual([2, 1, 2, 1]);
-    await settle();
-    expect(box.map(({ data }) => data)).toEqual(["0", "1", "2", "3"]);
   });
 
-  it("is so with queries, too, and with hooks of the protocols of some recipients", async () => {
-    const { world, a, b } = twoServices();
-    const c = world.add("c");
-    a.links.set(b.service.id, "ipc");
-    const asked: unknown[] = [];
-    for (const { services } of [b, c])
-      services.receiver.onQuery(({ data, service }) => {
-        if (services === c.services) asked.push(data);
-        return service.name;
+  it("is vetoed where a hook is called for what it sends itself, without an end", () =>
+    onOneHost(["a", "b"], async ({ a }, world) => {
+      let calls = 0;
+      const failures: unknown[] = [];
+      a.hook("evaluate:send", ({ data }) => {
+        calls += 1;
+        a.send({ services: ["b"], data }).catch((error: unknown) => failures.push(error));
       });
-    a.services.hook("protocol:send", { protocols: ["ipc"] }, () => undefined);
-    const queries = [["b", "c"], ["c"], ["b", "c"]].map((services, i) =>
-      a.services.query({ services, data: String(i) }).collect(),
-    );
-    expect((await Promise.all(queries)).map(({ replies }) => replies.length)).toEqual([2, 1, 2]);
-    expect(asked).toEqual(["0", "1", "2"]);
-  });
-
-  it("is vetoed where a hook is called for what it sends itself, without an end", async () => {
-    const { world, a } = oneService();
-    world.add("b");
-    let calls = 0;
-    const failures: unknown[] = [];
-    a.services.hook("evaluate:send", ({ data }) => {
-      calls += 1;
-      a.services.send({ services: ["b"], data }).catch((error: unknown) => failures.push(error));
-    });
-    expect((await a.services.send({ services: ["b"] })).sent.length).toBe(1);
-    await settle();
-    expect([calls, a.sent.length, failures]).toMatchObject([17, 17, [{ code: "EFSM" }]]);
-  });
+      expect((await a.send({ services: ["b"] })).sent.length).toBe(1);
+      await world.advance(SETTLED);
+      expect([calls, statsOf(a).sent, failures]).toMatchObject([17, 17, [{ code: "EFSM" }]]);
+    }));
 });
 
 describe("channels", () => {
-  it("drops what comes on one that is not joined before it is decoded", async () => {
-    const { a, b } = twoServices();
-    let hooks = 0;
-    b.services.hook("protocol:receive", () => {
-      hooks += 1;
-    });
-    const box = inbox(b);
-    for (const channel of [0, 1, 2, 3, 255, "orders", "5"])
-      await a.services.send({ services: ["b"], channel, data: `on ${channel}` });
-    const query = a.services.query({ services: ["b"], channel: 9, timeout: 0 });
-    await settle();
-    expect([box.map(({ channel }) => channel), hooks]).toEqual([[0, 1, 2], 3]);
-    expect(b.services.stats()).toMatchObject({ notJoined: 5, received: 3 });
-    // A text that is not UTF-8.
-    for (const channel of [1, 3])
-      void b.services.receiver.onBytes(a.service.id, Buffer.of(0x19, channel, 0xff), "tcp");
-    expect(b.services.stats()).toMatchObject({ notJoined: 6, refused: { "service:utf8": 1 } });
-    expect(names((await query.collect()).missing)).toEqual(["b"]);
+  it("drops what comes on one that is not joined before it is decoded", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      let hooks = 0;
+      b.hook("protocol:receive", () => {
+        hooks += 1;
+      });
+      const box = inbox(b);
+      for (const channel of [0, 1, 2, 3, 255, "orders", "5"])
+        await a.send({ services: ["b"], channel, data: `on ${channel}` });
+      const query = a.query({ services: ["b"], channel: 9, timeout: 0 });
+      await world.advance(SETTLED);
+      expect([box.map(({ channel }) => channel), hooks]).toEqual([[0, 1, 2], 3]);
+      expect(statsOf(b)).toMatchObject({ notJoined: 5, received: 3 });
+      // A text that is not UTF-8.
+      for (const channel of [1, 3])
+        a.parts.messages.links.send(b.id, MessageKind.SERVICE, Buffer.of(0x19, channel, 0xff));
+      await world.advance(SETTLED);
+      expect(statsOf(b)).toMatchObject({ notJoined: 6, refused: { "service:utf8": 1 } });
+      expect(names((await query.collect()).missing)).toEqual(["b"]);
 
-    b.services.channels.join("orders", 5, 255);
-    b.services.channels.leave(0);
-    expect(b.services.channels.joined).toEqual([1, 2, 5, 255, "orders"]);
-    box.length = 0;
-    for (const channel of [0, 1, 255, "orders", 5, "5"])
-      await a.services.send({ services: ["b"], channel, data: "again" });
-    await settle();
-    expect(box.map(({ channel }) => channel)).toEqual([1, 255, "orders", 5]);
-  });
+      b.channels.join("orders", 5, 255);
+      b.channels.leave(0);
+      expect(b.channels.joined).toEqual([1, 2, 5, 255, "orders"]);
+      box.length = 0;
+      for (const channel of [0, 1, 255, "orders", 5, "5"])
+        await a.send({ services: ["b"], channel, data: "again" });
+      await world.advance(SETTLED);
+      expect(box.map(({ channel }) => channel)).toEqual([1, 255, "orders", 5]);
+    }));
 
-  it("may have handlers of their own", async () => {
-    const { a, b } = twoServices();
-    const got: string[] = [];
-    b.services.receiver.onMessage(({ data }) => void got.push(`all ${data}`));
-    const remove = b.services.receiver.onMessage(({ data }) => void got.push(`one ${data}`), {
-      channels: [1],
-    });
-    await a.services.send({ services: ["b"], channel: 1, data: "x" });
-    await a.services.send({ services: ["b"], channel: 2, data: "y" });
-    await settle();
-    remove();
-    await a.services.send({ services: ["b"], channel: 1, data: "z" });
-    await settle();
-    expect(got).toEqual(["all x", "one x", "all y", "all z"]);
-  });
+  it("may have handlers of their own", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const got: string[] = [];
+      b.onMessage(({ data }) => void got.push(`all ${data}`));
+      const remove = b.onMessage(({ data }) => void got.push(`one ${data}`), { channels: [1] });
+      await a.send({ services: ["b"], channel: 1, data: "x" });
+      await a.send({ services: ["b"], channel: 2, data: "y" });
+      await world.advance(SETTLED);
+      remove();
+      await a.send({ services: ["b"], channel: 1, data: "z" });
+      await world.advance(SETTLED);
+      expect(got).toEqual(["all x", "one x", "all y", "all z"]);
+    }));
 
   it("are bounded, and change nothing when one of several is refused", () => {
-    const { channels } = new ServiceWorld().add("a").services;
+    const { channels } = new ClusterNode();
     expect(() => channels.join(7, -1)).toThrow("a channel must be a number from 0 to 255");
     expect(channels.joined).toEqual([0, 1, 2]);
     expect(() => channels.join(...Array.from({ length: 1_022 }, (_, i) => `c${i}`))).toThrow("1024");
@@ -297,418 +311,408 @@ describe("channels", () => {
 });
 
 describe("query", () => {
-  it("asks each once, and gives who answered what", async () => {
-    const { world, a } = oneService();
-    for (const name of ["b", "c"]) {
-      const { services } = world.add(name, ["store"]);
-      services.receiver.onQuery(
-        ({ service, data, ruid, channel }) => `${name} to ${service.name}: ${data} ${ruid} ${channel}`,
-      );
-    }
-    const query = a.services.query({ resolve: "store", id: "q1", channel: 2, data: "stock?" });
-    const got: unknown[] = [];
-    for await (const { service, data } of query) got.push([service.name, data]);
-    expect(got).toEqual([
-      ["b@here", "b to a@here: stock? q1 2"],
-      ["c@here", "c to a@here: stock? q1 2"],
-    ]);
-    expect([query.id, query.ended, query.missing]).toEqual(["q1", "done", []]);
-    expect(a.services.stats()).toMatchObject({ queries: 0, awaited: 0 });
-  });
-
-  it("collects replies, failures and who is missing", async () => {
-    const { world, a } = oneService();
-    const make = (
-      name: string,
-      answer: (() => string | Buffer | Promise<string>) | undefined,
-    ): SimulatedService => {
-      const simulated = world.add(name, ["all"]);
-      if (answer !== undefined) simulated.services.receiver.onQuery(answer);
-      return simulated;
-    };
-    make("text", () => "yes");
-    make("bytes", () => Buffer.from([1, 2]));
-    make("throws", () => {
-      throw new Error("password is 1234");
-    });
-    make("exposes", () => {
-      throw Object.assign(new Error("no stock"), { expose: true });
-    });
-    make("none", undefined);
-    make("wrong", () => 7 as never);
-    const odd = make("odd", () => {
-      const get = () => {
-        throw Object.assign(new Error("no then"), { expose: true });
-      };
-      return new Proxy({}, { get }) as never;
-    });
-    make("hangs", () => new Promise(() => undefined));
-    const dies = make("dies", () => new Promise(() => undefined));
-    const full = make("full", () => "x");
-    a.full.add(full.service.id);
-    const query = a.services.query({ resolve: "all", timeout: -1 });
-    await settle();
-    world.kill(dies);
-    query.cancel();
-    const { replies, failed, missing } = await query.collect();
-    expect(replies.map(({ service, data }) => [service.name, data])).toEqual([
-      ["text@here", "yes"],
-      ["bytes@here", Buffer.from([1, 2])],
-    ]);
-    expect(Object.fromEntries(failed.map(({ service, error }) => [service.name, error.message]))).toEqual({
-      "throws@here": "throws@here: the handler failed",
-      "exposes@here": "exposes@here: the handler failed: no stock",
-      "none@here": "none@here: no handler answers queries on this channel",
-      "wrong@here": "wrong@here: the handler failed",
-      "odd@here": "odd@here: the handler failed: no then",
-      "full@here": "the link to full@here is full",
-      "dies@here": "dies@here is gone",
-    });
-    expect(names(missing)).toEqual(["hangs"]);
-    expect(odd.services.stats().handling).toBe(0);
-    expect(query.ended).toBe("cancelled");
-    const late = a.services.query({ services: ["hangs"], timeout: 1 });
-    expect(names((await late.collect()).missing)).toEqual(["hangs"]);
-    expect(late.ended).toBe("timeout");
-  });
-
-  it("asks this node only where it is asked for", async () => {
-    const a = new ServiceWorld().add("a");
-    a.services.receiver.onQuery(() => "myself");
-    expect((await a.services.query({ resolve: "localhost" }).collect()).replies).toEqual([]);
-    const { replies } = await a.services.query({ resolve: "localhost", self: true }).collect();
-    expect(replies.map(({ data }) => data)).toEqual(["myself"]);
-    expect(a.sent).toEqual([]);
-  });
-
-  it("of 100 services takes as long as the slowest round trip, in virtual time", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const { world, a } = oneService();
-    const delays = new Map<string, number>();
-    for (let i = 1; i <= 100; i++) {
-      const each = world.add(`s${i}`, ["asked"]);
-      each.services.receiver.onQuery(() => "here");
-      delays.set(each.service.id, 3 * i);
-    }
-    world.deliver = (from, to) => {
-      const ms = delays.get((from === a ? to : from).service.id);
-      return new Promise((resolve) => setTimeout(resolve, ms));
-    };
-    const query = a.services.query({ resolve: "asked", timeout: -1 });
-    const collected = query.collect();
-    await vi.advanceTimersByTimeAsync(2 * 300 - 1);
-    expect([query.ended, query.missing.length]).toEqual([undefined, 1]);
-    await vi.advanceTimersByTimeAsync(1);
-    expect([query.ended, (await collected).replies.length]).toEqual(["done", 100]);
-  });
-
-  it("drops late, double and foreign replies, and counts them", async () => {
-    const { world, a, b } = twoServices();
-    const c = world.add("c");
-    const query = a.services.query({ services: ["b"], timeout: -1 });
-    const id = Number(query.id);
-    const reply = ({ service }: SimulatedService, to: number, data: string): void =>
-      void a.services.receiver.onBytes(
-        service.id,
-        encodeService({ op: ServiceOp.REPLY, channel: 0, id: to, ruid: "", data }),
-        "tcp",
-      );
-    reply(c, id, "not asked");
-    reply(b, id + 1, "no such query");
-    reply(b, id - 1, "before the first");
-    const two = a.services.query({ services: ["b", "c"], timeout: -1 });
-    reply(b, id + 1, "first");
-    reply(b, id + 1, "second");
-    reply(b, id, "right");
-    reply(b, id, "late");
-    expect((await query.collect()).replies.map(({ data }) => data)).toEqual(["right"]);
-    two.cancel();
-    expect((await two.collect()).replies.map(({ data }) => data)).toEqual(["first"]);
-    expect(a.services.stats().refused).toEqual({
-      "service:foreign": 3,
-      "service:double": 1,
-      "service:late": 1,
-    });
-  });
-
-  it("ends when the loop is left, aborted, or the bus closes", async () => {
-    const { world, a } = oneService();
-    for (const name of ["b", "c"]) world.add(name, ["x"]).services.receiver.onQuery(() => name);
-    const left = a.services.query({ resolve: "x" });
-    for await (const { data } of left) {
-      expect(data).toBe("b");
-      break;
-    }
-    expect([left.ended, a.services.stats().queries]).toEqual(["done", 0]);
-    world.add("slow").services.receiver.onQuery(() => new Promise(() => undefined));
-    const stop = new AbortController();
-    const aborted = a.services.query({ services: ["slow"], signal: stop.signal, timeout: -1 });
-    const closed = a.services.query({ services: ["slow"], timeout: -1 });
-    expect(a.services.stats()).toMatchObject({ queries: 2, awaited: 2 });
-    stop.abort();
-    expect(names((await aborted.collect()).missing)).toEqual(["slow"]);
-    const collected = closed.collect();
-    a.services.close();
-    expect(names((await collected).missing)).toEqual(["slow"]);
-    expect([aborted.ended, closed.ended]).toEqual(["cancelled", "cancelled"]);
-    expect(() => a.services.query({ services: ["b"] })).toThrow("closed");
-    await expect(closed.collect()).rejects.toMatchObject({ code: "EFSM" });
-  });
-
-  it("is bounded in queries, in responses and in bytes that nobody reads", async () => {
-    const { world, a } = oneService();
-    world.add("slow").services.receiver.onQuery(() => new Promise(() => undefined));
-    const queries = Array.from({ length: 1_024 }, () =>
-      a.services.query({ services: ["slow"], timeout: -1 }),
-    );
-    expect(() => a.services.query({ services: ["slow"] })).toThrow("1024 calls wait");
-    for (const query of queries) query.cancel();
-    for (let i = 0; i < 5; i++)
-      world.add(`big${i}`, ["big"]).services.receiver.onQuery(() => Buffer.alloc(400));
-    const { replies, failed } = await a.services.query({ resolve: "big", maxReplyBytes: 1_000 }).collect();
-    expect([replies.length, failed.length]).toEqual([2, 3]);
-    expect(failed[0]?.error.message).toContain("too many bytes of answers");
-  });
-
-  it("is answered by a failure where the handler takes longer than it may, and its place is free then", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const { world, a } = oneService();
-    const late: ((text: string) => void)[] = [];
-    const never = (): Promise<string> => new Promise((resolve) => late.push(resolve));
-    const b = world.add("b");
-    b.services.receiver.onQuery(never);
-    const c = world.add("c");
-    c.services.receiver.onQuery(never, { timeout: 100 });
-    const d = world.add("d");
-    d.services.receiver.onQuery(never, { timeout: -1 });
-    const e = world.add("e");
-    e.services.receiver.onMessage(() => new Promise(() => undefined), { timeout: 100 });
-    await a.services.send({ services: ["e"] });
-    const query = a.services.query({ services: ["b", "c", "d"], timeout: -1 });
-    await settle();
-    vi.advanceTimersByTime(99);
-    await settle();
-    expect([query.missing.length, e.services.stats().handling]).toEqual([3, 1]);
-    vi.advanceTimersByTime(1);
-    await settle();
-    expect(e.services.stats().handling).toBe(0);
-    expect(e.events).toMatchObject([{ type: "handler:failed", error: { code: "ETIMEDOUT" } }]);
-    expect([query.missing.length, c.services.stats().handling]).toEqual([2, 0]);
-    vi.advanceTimersByTime(59_900);
-    await settle();
-    expect(query.missing).toEqual([d.service]);
-    expect([b.services.stats().handling, d.services.stats().handling]).toEqual([0, 1]);
-    expect(b.events).toMatchObject([{ type: "handler:failed", error: { code: "ETIMEDOUT" } }]);
-    for (const resolve of late) resolve("late");
-    const { replies, failed } = await query.collect();
-    expect(replies).toMatchObject([{ service: d.service, data: "late" }]);
-    expect(failed.map(({ error }) => error)).toMatchObject([
-      { code: "ERR_SERVICE", reason: "handler-failed" },
-      { code: "ERR_SERVICE", reason: "handler-failed" },
-    ]);
-    for (const timeout of [1.5, -2, 2 ** 31, "1", Number.NaN])
-      expect(() => b.services.receiver.onMessage(() => undefined, { timeout: timeout as number })).toThrow(
-        "timeout of onMessage must be",
-      );
-  });
-
-  it("refuses queries past those that are handled, and takes some again later", async () => {
-    const { a, b } = twoServices();
-    const free: (() => void)[] = [];
-    b.services.receiver.onQuery(() => new Promise<string>((resolve) => free.push(() => resolve("late"))));
-    const data = Buffer.alloc(MAX_HANDLING_BYTES);
-    const large = a.services.query({ services: ["b"], data, timeout: -1 });
-    await settle();
-    expect(b.services.stats().handling).toBe(1);
-    large.cancel();
-    const { failed } = await a.services.query({ services: ["b"] }).collect();
-    expect(failed[0]?.error).toMatchObject({ code: "ERR_SERVICE", reason: "overloaded" });
-    for (const each of free) each();
-    await settle();
-    expect(b.services.stats().handling).toBe(0);
-    const again = a.services.query({ services: ["b"] });
-    await settle();
-    free.at(-1)?.();
-    expect((await again.collect()).replies.length).toBe(1);
-  });
-
-  it("fails where the handler threw what has no text", async () => {
-    const { a, b } = twoServices();
-    const trap = new Proxy(
-      {},
-      {
-        get: () => {
-          throw new Error("trap");
-        },
+  it("asks each once, and gives who answered what; this node only where it is asked for", () =>
+    onOneHost(
+      ["a", "b", "c"],
+      async ({ a, b, c }) => {
+        for (const [name, node] of Object.entries({ a, b, c }))
+          node.onQuery(
+            ({ service, data, ruid, channel }) =>
+              `${name} to ${names([service])}: ${data} ${ruid} ${channel}`,
+          );
+        const query = a.query({ resolve: "store", id: "q1", channel: 2, data: "stock?" });
+        const got: unknown[] = [];
+        for await (const { service, data } of query) got.push([...names([service]), data]);
+        expect(got.sort()).toEqual([
+          ["b", "b to a: stock? q1 2"],
+          ["c", "c to a: stock? q1 2"],
+        ]);
+        expect([query.id, query.ended, query.missing]).toEqual(["q1", "done", []]);
+        expect(statsOf(a)).toMatchObject({ sent: 2, queries: 0, awaited: 0 });
+        const { replies } = await a.query({ services: ["a"], id: "q2", self: true }).collect();
+        expect([replies.map(({ data }) => data), statsOf(b).received]).toEqual([["a to a:  q2 0"], 1]);
       },
-    );
-    for (const thrown of [undefined, Object.create(null), trap, Symbol("s")]) {
-      const remove = b.services.receiver.onQuery(() => {
-        throw thrown;
-      });
-      const { failed, missing } = await a.services.query({ services: ["b"] }).collect();
-      expect([failed.map(({ error }) => (error as QueryError).reason), missing]).toEqual([
-        ["handler-failed"],
-        [],
+      { tags: ["store"] },
+    ));
+
+  it("collects replies, failures and who is missing", () => {
+    const answers = {
+      text: () => "yes",
+      bytes: () => Buffer.from([1, 2]),
+      throws: () => {
+        throw new Error("password is 1234");
+      },
+      exposes: () => {
+        throw Object.assign(new Error("no stock"), { expose: true });
+      },
+      none: undefined,
+      wrong: () => 7 as never,
+      odd: () => {
+        const get = () => {
+          throw Object.assign(new Error("no then"), { expose: true });
+        };
+        return new Proxy({}, { get }) as never;
+      },
+      hangs: never,
+      dies: never,
+    } as const;
+    const all = Object.keys(answers) as (keyof typeof answers)[];
+    return onOneHost(["a", ...all], async ({ a, ...nodes }, world) => {
+      for (const name of all) {
+        nodes[name].events.on("handler:failed", ignore);
+        const answer = answers[name];
+        if (answer !== undefined) nodes[name].onQuery(answer);
+      }
+      const query = a.query({ services: all, timeout: -1 });
+      await world.advance(SETTLED);
+      void nodes.dies.close({ linger: 0 });
+      await world.advance(SETTLED);
+      query.cancel();
+      const { replies, failed, missing } = await query.collect();
+      expect(new Map(replies.map(({ service, data }) => [service.name.split("@")[0], data]))).toEqual(
+        new Map<string, unknown>([
+          ["text", "yes"],
+          ["bytes", Buffer.from([1, 2])],
+        ]),
+      );
+      const { host } = a.self;
+      const texts = failed.map(({ error }) => error.message.replaceAll(`@${host}`, ""));
+      expect(texts.sort()).toEqual([
+        "dies is gone",
+        "exposes: the handler failed: no stock",
+        "none: no handler answers queries on this channel",
+        "odd: the handler failed: no then",
+        "throws: the handler failed",
+        "wrong: the handler failed",
       ]);
-      remove();
-    }
-    expect(b.events.length).toBe(4);
+      expect([names(missing), query.ended]).toEqual([["hangs"], "cancelled"]);
+      expect(statsOf(nodes.odd).handling).toBe(0);
+      const late = a.query({ services: ["hangs"], timeout: 1 });
+      expect(names((await late.collect()).missing)).toEqual(["hangs"]);
+      expect(late.ended).toBe("timeout");
+    });
   });
+
+  it("fails at once for one whose link is full", () =>
+    onOneHost(
+      ["a", "b"],
+      async ({ a, b }) => {
+        await a.send({ services: ["b"] });
+        const { failed } = await a.query({ services: ["b"] }).collect();
+        expect(failed[0]?.error.message).toBe(`the link to ${b.name} is full`);
+      },
+      { messaging: { highWaterMark: 1 } },
+    ));
+
+  it("takes as long as the slowest answer", () => {
+    const all = Array.from({ length: 12 }, (_, i) => `s${i}` as const);
+    return onOneHost(["a", ...all], async ({ a, ...nodes }, world) => {
+      for (const [i, node] of Object.values<ClusterNode>(nodes).entries())
+        node.onQuery(async () => {
+          await pause(100 * (i + 1));
+          return "here";
+        });
+      const start = world.now;
+      const { replies } = await a.query({ services: all, timeout: -1 }).collect();
+      expect([replies.length, Math.round((world.now - start) / 100)]).toEqual([12, 12]);
+    });
+  });
+
+  it("drops late, double and foreign replies, and counts them", () =>
+    onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
+      for (const node of [b, c]) node.onQuery(never);
+      const query = a.query({ services: ["b"], timeout: -1 });
+      const id = Number(query.id);
+      const reply = (from: ClusterNode, to: number, data: string): void => {
+        const item = encodeService({ op: ServiceOp.REPLY, channel: 0, id: to, ruid: "", data });
+        from.parts.messages.links.send(a.id, MessageKind.SERVICE, item);
+      };
+      reply(c, id, "not asked");
+      reply(b, id + 1, "no such query");
+      reply(b, id - 1, "before the first");
+      await world.advance(SETTLED);
+      const two = a.query({ services: ["b", "c"], timeout: -1 });
+      reply(b, id + 1, "first");
+      reply(b, id + 1, "second");
+      reply(b, id, "right");
+      reply(b, id, "late");
+      await world.advance(SETTLED);
+      expect((await query.collect()).replies.map(({ data }) => data)).toEqual(["right"]);
+      two.cancel();
+      expect((await two.collect()).replies.map(({ data }) => data)).toEqual(["first"]);
+      expect(statsOf(a).refused).toEqual({
+        "service:foreign": 3,
+        "service:double": 1,
+        "service:late": 1,
+      });
+    }));
+
+  it("ends when the loop is left, aborted, or the node closes", () =>
+    onOneHost(["a", "b", "c", "slow"], async ({ a, b, c, slow }) => {
+      b.onQuery(() => "here");
+      for (const node of [c, slow]) node.onQuery(never);
+      const left = a.query({ services: ["b", "c"] });
+      for await (const { data } of left) {
+        expect(data).toBe("here");
+        break;
+      }
+      expect([left.ended, statsOf(a).queries]).toEqual(["cancelled", 0]);
+      const stop = new AbortController();
+      const aborted = a.query({ services: ["slow"], signal: stop.signal, timeout: -1 });
+      const closed = a.query({ services: ["slow"], timeout: -1 });
+      expect(statsOf(a)).toMatchObject({ queries: 2, awaited: 2 });
+      stop.abort();
+      expect(names((await aborted.collect()).missing)).toEqual(["slow"]);
+      const collected = closed.collect();
+      await a.close();
+      expect(names((await collected).missing)).toEqual(["slow"]);
+      expect([aborted.ended, closed.ended]).toEqual(["cancelled", "cancelled"]);
+      expect(() => a.query({ services: ["b"] })).toThrow("closed");
+      await expect(closed.collect()).rejects.toMatchObject({ code: "EFSM" });
+    }));
+
+  it("is bounded in queries, in responses and in bytes that nobody reads", () => {
+    const big = ["v", "w", "x", "y", "z"] as const;
+    return onOneHost(["a", "slow", ...big], async ({ a, slow, ...others }) => {
+      slow.onQuery(never);
+      const ask = () => a.query({ services: ["slow"], timeout: -1 });
+      const queries = Array.from({ length: 1_024 }, ask);
+      expect(ask).toThrow("1024 calls wait");
+      for (const query of queries) query.cancel();
+      for (const name of big) others[name].onQuery(() => Buffer.alloc(400));
+      const { replies, failed } = await a.query({ services: big, maxReplyBytes: 1_000 }).collect();
+      expect([replies.length, failed.length]).toEqual([2, 3]);
+      expect(failed[0]?.error.message).toContain("too many bytes of answers");
+    });
+  });
+
+  it("is answered by a failure where the handler takes longer than it may, and its place is free then", () =>
+    onOneHost(["a", "b", "c", "d", "e"], async ({ a, b, c, d, e }, world) => {
+      const late: ((text: string) => void)[] = [];
+      const hang = (): Promise<string> => new Promise((resolve) => late.push(resolve));
+      b.onQuery(hang);
+      c.onQuery(hang, { timeout: 100 });
+      d.onQuery(hang, { timeout: -1 });
+      e.onMessage(never, { timeout: 100 });
+      const [failedB, failedE] = [eventsOf(b, "handler:failed"), eventsOf(e, "handler:failed")];
+      await a.send({ services: ["e"] });
+      const query = a.query({ services: ["b", "c", "d"], timeout: -1 });
+      await world.advance(90);
+      expect([query.missing.length, statsOf(e).handling]).toEqual([3, 1]);
+      await world.advance(20);
+      expect([statsOf(e).handling, failedE]).toMatchObject([0, [{ error: { code: "ETIMEDOUT" } }]]);
+      expect([query.missing.length, statsOf(c).handling]).toEqual([2, 0]);
+      await world.advance(59_800);
+      expect(query.missing.length).toBe(2);
+      await world.advance(200);
+      expect(names(query.missing)).toEqual(["d"]);
+      expect([statsOf(b).handling, statsOf(d).handling]).toEqual([0, 1]);
+      expect(failedB).toMatchObject([{ error: { code: "ETIMEDOUT" } }]);
+      for (const resolve of late) resolve("late");
+      const { replies, failed } = await query.collect();
+      expect(replies.map(({ service, data }) => [...names([service]), data])).toEqual([["d", "late"]]);
+      expect(failed.map(({ error }) => (error as QueryError).reason)).toEqual([
+        "handler-failed",
+        "handler-failed",
+      ]);
+      for (const timeout of [1.5, -2, 2 ** 31, "1", Number.NaN])
+        expect(() => b.onMessage(() => undefined, { timeout: timeout as number })).toThrow(
+          "timeout of onMessage must be",
+        );
+    }));
+
+  it("is refused past those that are handled, and is taken again later", () =>
+    onOneHost(
+      ["a", "b"],
+      async ({ a, b }, world) => {
+        const free: (() => void)[] = [];
+        b.onQuery(() => new Promise<string>((resolve) => free.push(() => resolve("late"))));
+        const data = Buffer.alloc(MAX_HANDLING_BYTES);
+        const large = b.query({ services: ["b"], self: true, data, timeout: -1 });
+        await world.advance(SETTLED);
+        expect(statsOf(b).handling).toBe(1);
+        large.cancel();
+        const { failed } = await a.query({ services: ["b"] }).collect();
+        expect(failed[0]?.error).toMatchObject({ code: "ERR_SERVICE", reason: "overloaded" });
+        for (const each of free) each();
+        await world.advance(SETTLED);
+        expect(statsOf(b).handling).toBe(0);
+        const again = a.query({ services: ["b"] });
+        await world.advance(SETTLED);
+        free.at(-1)?.();
+        expect((await again.collect()).replies.length).toBe(1);
+      },
+      { messaging: { maxItem: 2 * MAX_HANDLING_BYTES } },
+    ));
+
+  it("fails where the handler threw what has no text", () =>
+    onOneHost(["a", "b"], async ({ a, b }) => {
+      const events = eventsOf(b, "handler:failed");
+      const get = () => {
+        throw new Error("trap");
+      };
+      for (const thrown of [undefined, Object.create(null), new Proxy({}, { get }), Symbol("s")]) {
+        const remove = b.onQuery(() => {
+          throw thrown;
+        });
+        const { failed, missing } = await a.query({ services: ["b"] }).collect();
+        const reasons = failed.map(({ error }) => (error as QueryError).reason);
+        expect([reasons, missing]).toEqual([["handler-failed"], []]);
+        remove();
+      }
+      expect(events.length).toBe(4);
+    }));
 
   it("has one handler for a channel", () => {
-    const { services } = new ServiceWorld().add("a");
-    const remove = services.receiver.onQuery(() => "all");
-    services.receiver.onQuery(() => "one", { channels: [1] });
-    expect(() => services.receiver.onQuery(() => "x")).toThrow("already");
-    expect(() => services.receiver.onQuery(() => "x", { channels: [0, 1] })).toThrow("already");
+    const node = new ClusterNode();
+    const remove = node.onQuery(() => "all");
+    node.onQuery(() => "one", { channels: [1] });
+    expect(() => node.onQuery(() => "x")).toThrow("already");
+    expect(() => node.onQuery(() => "x", { channels: [0, 1] })).toThrow("already");
     remove();
-    services.receiver.onQuery(() => "other");
+    node.onQuery(() => "other");
   });
 });
 
 describe("handlers", () => {
-  it("that throw or reject are an event, and end nothing", async () => {
-    const { a, b } = twoServices();
-    b.services.receiver.onMessage(() => {
-      throw new Error("sync");
-    });
-    b.services.receiver.onMessage(() => Promise.reject(new Error("async")));
-    const box = inbox(b);
-    await a.services.send({ services: ["b"], data: "1" });
-    await a.services.send({ services: ["b"], data: "2" });
-    await settle();
-    expect(box.map(({ data }) => data)).toEqual(["1", "2"]);
-    expect(
-      b.events.map((event) => event.type === "handler:failed" && (event.error as Error).message),
-    ).toEqual(["sync", "async", "sync", "async"]);
-  });
+  it("that throw or reject are an event, and end nothing; those that settle more than once are counted once", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const events = eventsOf(b, "handler:failed");
+      b.onMessage(() => {
+        throw new Error("sync");
+      });
+      b.onMessage(() => Promise.reject(new Error("async")));
+      b.onMessage(
+        () =>
+          // biome-ignore lint/suspicious/noThenProperty: a promise of another library, which is not one of the language.
+          ({ then: (done: () => void) => [done(), done()] }) as never,
+      );
+      const box = inbox(b);
+      for (const data of ["1", "2"]) await a.send({ services: ["b"], data });
+      await world.advance(SETTLED);
+      expect(dataOf(box)).toEqual(["1", "2"]);
+      expect(events.map(({ error }) => (error as Error).message)).toEqual(["sync", "sync", "async", "async"]);
+      expect(statsOf(b)).toMatchObject({ handling: 0, received: 2 });
+    }));
 
-  it("that settle more than once are counted once", async () => {
-    const { a, b } = twoServices();
-    b.services.receiver.onMessage(
-      () =>
-        // biome-ignore lint/suspicious/noThenProperty: a promise of another library, which is not one of the language.
-        ({ then: (done: () => void) => [done(), done()] }) as never,
-    );
-    for (let i = 0; i < 3; i++) await a.services.send({ services: ["b"] });
-    await settle();
-    expect(b.services.stats()).toMatchObject({ handling: 0, received: 3 });
-  });
-
-  it.runIf(LONG)("that never settle have messages dropped past a bound, with one event", async () => {
-    const { a, b } = twoServices();
-    const free: (() => void)[] = [];
-    let got = 0;
-    b.services.receiver.onMessage(
-      () => {
-        got += 1;
-        return new Promise<void>((resolve) => free.push(resolve));
-      },
-      { timeout: -1 },
-    );
-    const send = async (count: number): Promise<void> => {
-      for (let i = 0; i < count; i++) await a.services.send({ services: ["b"] });
-      await settle();
-    };
-    await send(MAX_HANDLING + 5);
-    expect([got, b.services.stats().refused]).toEqual([MAX_HANDLING, { "service:overloaded": 5 }]);
-    expect(b.events).toMatchObject([{ type: "handler:failed", error: { code: "EAGAIN" } }]);
-    free.shift()?.();
-    await settle();
-    await send(2);
-    expect([got, b.services.stats().refused]).toEqual([MAX_HANDLING + 1, { "service:overloaded": 6 }]);
-    expect(b.events.length).toBe(1);
-    while (free.length > 0) {
+  it.runIf(LONG)("that never settle have messages dropped past a bound, with one event", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const events = eventsOf(b, "handler:failed");
+      const free: (() => void)[] = [];
+      let got = 0;
+      b.onMessage(
+        () => {
+          got += 1;
+          return new Promise<void>((resolve) => free.push(resolve));
+        },
+        { timeout: -1 },
+      );
+      const send = async (count: number): Promise<void> => {
+        for (let i = 0; i < count; i++) await a.send({ services: ["b"] });
+        await world.advance(SETTLED);
+      };
+      await send(MAX_HANDLING + 5);
+      expect([got, statsOf(b).refused]).toEqual([MAX_HANDLING, { "service:overloaded": 5 }]);
+      expect(events).toMatchObject([{ error: { code: "EAGAIN" } }]);
+      free.shift()?.();
+      await world.advance(SETTLED);
+      await send(2);
+      expect([got, statsOf(b).refused]).toEqual([MAX_HANDLING + 1, { "service:overloaded": 6 }]);
+      expect(events.length).toBe(1);
       for (const done of free.splice(0)) done();
-      await settle();
-    }
-    expect(b.services.stats().handling).toBe(0);
-  });
+      await world.advance(SETTLED);
+      expect(statsOf(b).handling).toBe(0);
+    }),
+  );
 
-  it("that are busy drop messages past the bytes that may be handled, one event each time", async () => {
-    const { a, b } = twoServices();
-    const free: (() => void)[] = [];
-    b.services.receiver.onMessage(() => new Promise<void>((resolve) => free.push(resolve)), { timeout: -1 });
-    const large = Buffer.alloc(MAX_HANDLING_BYTES);
-    for (let i = 1; i <= 2; i++) {
-      for (let j = 0; j < 3; j++) await a.services.send({ services: ["b"], data: large });
-      await settle();
-      expect([b.events.length, b.services.stats().refused]).toEqual([i, { "service:overloaded": 2 * i }]);
-      while (free.length > 0) {
-        for (const done of free.splice(0)) done();
-        await settle();
-      }
-    }
-  });
+  it("that are busy drop messages past the bytes that may be handled, one event each time", () =>
+    onOneHost(
+      ["a", "b"],
+      async ({ a, b }, world) => {
+        const events = eventsOf(b, "handler:failed");
+        const free: (() => void)[] = [];
+        b.onMessage(() => new Promise<void>((resolve) => free.push(resolve)), { timeout: -1 });
+        const data = Buffer.alloc(MAX_HANDLING_BYTES);
+        for (let i = 1; i <= 2; i++) {
+          await b.send({ services: ["b"], self: true, data });
+          await world.advance(SETTLED);
+          for (let j = 0; j < 2; j++) await a.send({ services: ["b"] });
+          await world.advance(SETTLED);
+          expect([events.length, statsOf(b).refused]).toEqual([i, { "service:overloaded": 2 * i }]);
+          for (const done of free.splice(0)) done();
+          await world.advance(SETTLED);
+        }
+      },
+      { messaging: { maxItem: 2 * MAX_HANDLING_BYTES } },
+    ));
+});
 
-  it.runIf(LONG)(
-    "are a bound for a node that sends to itself: so many of its own messages wait, and further ones fail",
-    async () => {
-      const a = new ServiceWorld().add("a");
+describe("a node that sends to itself", () => {
+  const toItself = { broadcast: true, self: true } as const;
+
+  it.runIf(LONG)("has so many messages waiting, and further ones fail", () =>
+    onOneHost(["a"], async ({ a }, world) => {
       const { passed: released, open: release } = gate();
       let got = 0;
       const handler = (): Promise<void> => {
         got += 1;
         return released;
       };
-      for (let i = 0; i < 2; i++) a.services.receiver.onMessage(handler);
-      const send = (count: number, data: string | Buffer): Promise<ServiceSendResult[]> =>
-        Promise.all(
-          Array.from({ length: count }, () => a.services.send({ broadcast: true, self: true, data })),
-        );
-      const results = await send(MAX_HANDLING + 5, "x");
+      for (let i = 0; i < 2; i++) a.onMessage(handler);
+      const send = (count: number): Promise<ServiceSendResult[]> =>
+        Promise.all(Array.from({ length: count }, () => a.send({ ...toItself, data: "x" })));
+      const results = await send(MAX_HANDLING + 5);
       expect(results.filter(({ sent }) => sent.length === 1)).toHaveLength(MAX_HANDLING);
       const failures = results.flatMap(({ failed }) => failed);
       expect(failures).toHaveLength(5);
-      expect(failures[0]).toMatchObject({ service: a.service, error: { code: "EAGAIN" } });
-      await settle();
-      expect(a.services.stats()).toMatchObject({ handling: 2 * MAX_HANDLING, failed: 5 });
+      expect(failures[0]).toMatchObject({ service: { id: a.id }, error: { code: "EAGAIN" } });
+      await world.advance(SETTLED);
+      expect(statsOf(a)).toMatchObject({ handling: 2 * MAX_HANDLING, failed: 5 });
       release();
-      await settle();
+      await world.advance(SETTLED);
       // There is room for more.
       expect(got).toBe(2 * MAX_HANDLING);
-      expect(await send(1, "x")).toMatchObject([{ failed: [] }]);
-    },
+      expect(await send(1)).toMatchObject([{ failed: [] }]);
+    }),
   );
 
-  it("are the same bound where few and large ones are handled, of which one may always be", async () => {
-    const a = new ServiceWorld().add("a");
-    a.services.receiver.onMessage(() => new Promise(() => undefined), { timeout: -1 });
-    const large = Buffer.alloc(MAX_HANDLING_BYTES);
-    const results = [];
-    for (let i = 0; i < 3; i++) {
-      results.push(await a.services.send({ broadcast: true, self: true, data: large }));
-      // It is handled before the last one is sent.
-      if (i === 1) await settle();
-    }
-    expect(results.map(({ failed }) => failed.map(({ error }) => error.code))).toEqual([
-      [],
-      ["EAGAIN"],
-      ["EAGAIN"],
-    ]);
-  });
+  it("has a bound of bytes, too, below which one of any size may be handled", () =>
+    onOneHost(["a"], async ({ a }, world) => {
+      a.onMessage(never, { timeout: -1 });
+      const data = Buffer.alloc(MAX_HANDLING_BYTES);
+      const results = [];
+      for (let i = 0; i < 3; i++) {
+        results.push(await a.send({ ...toItself, data }));
+        // It is handled before the last one is sent.
+        if (i === 1) await world.advance(SETTLED);
+      }
+      expect(results.map(({ failed }) => failed.map(({ error }) => error.code))).toEqual([
+        [],
+        ["EAGAIN"],
+        ["EAGAIN"],
+      ]);
+    }));
 
-  it("may send to their own node without an end, and the event loop turns", async () => {
-    const a = new ServiceWorld().add("a");
-    let got = 0;
-    let isOver = false;
-    const send = (): void => void a.services.send({ broadcast: true, self: true, data: "again" });
-    a.services.receiver.onMessage(() => {
-      got += 1;
-      if (!isOver) send();
-    });
-    send();
-    while (got < 10) await new Promise((resolve) => setImmediate(resolve));
-    isOver = true;
-  });
+  it("may do so in each handler without an end, and the event loop turns", () =>
+    onOneHost(["a"], async ({ a }) => {
+      let got = 0;
+      let isOver = false;
+      const send = (): void => void a.send({ ...toItself, data: "again" });
+      a.onMessage(() => {
+        got += 1;
+        if (!isOver) send();
+      });
+      send();
+      while (got < 10) await new Promise((resolve) => setImmediate(resolve));
+      isOver = true;
+    }));
 
-  it("are not asked for what their node sent itself before it closed", async () => {
-    const a = new ServiceWorld().add("a");
-    const box = inbox(a);
-    for (let i = 0; i < 3; i++) await a.services.send({ broadcast: true, self: true, data: "x" });
-    a.services.close();
-    await settle();
-    expect(box).toEqual([]);
-  });
+  it("is not asked for what it sent before it closed", () =>
+    onOneHost(["a"], async ({ a }, world) => {
+      const box = inbox(a);
+      for (let i = 0; i < 3; i++) void a.send({ ...toItself, data: "x" });
+      await a.close({ linger: 0 });
+      await world.advance(SETTLED);
+      expect(box).toEqual([]);
+    }));
 });
