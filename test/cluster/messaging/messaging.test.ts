@@ -1,4 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+/** Topics, one-to-one messages and retained values, between nodes in virtual time. */
+import { describe, expect, test, vi } from "vitest";
+import {
+  type ClusterMessage,
+  ClusterNode,
+  type ClusterNodeOptions,
+  type ClusterSubscription,
+  type MessageHandler,
+} from "../../../src/cluster/index.js";
 import { Addresses } from "../../../src/cluster/messaging/addresses.js";
 import { MAX_TOPIC_IDS } from "../../../src/cluster/messaging/bounds.js";
 import {
@@ -9,797 +17,791 @@ import {
   encodePublish,
   RETAIN,
 } from "../../../src/cluster/messaging/items.js";
-import type { ClusterMessage } from "../../../src/cluster/messaging/message.js";
-import type { MessageClient } from "../../../src/cluster/messaging/messaging.js";
-import { MessageKind } from "../../../src/cluster/messaging/parts.js";
+import { type IncomingLink, MessageKind } from "../../../src/cluster/messaging/parts.js";
 import {
   encodeAsk,
   encodeValue,
   RetainedItem,
   RetainedValues,
 } from "../../../src/cluster/messaging/retained.js";
-import { InvalidStateError, TimeoutError } from "../../../src/core/errors.js";
+import { InvalidStateError } from "../../../src/core/errors.js";
+import { ignore } from "../../../src/core/ignore.js";
+import { simulate } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import fc from "../../support/properties.js";
-import { type FakeNode, FakeWorld } from "./messaging-world.js";
+import { testNodes } from "../nodes.js";
+import { eventsOf, onOneHost, startNodes } from "../simulated.js";
 
-let world: FakeWorld;
-beforeEach(() => {
-  world = new FakeWorld();
-});
-afterEach(() => world.close());
+/** What takes longer than anything that is on its way. */
+const SETTLED = 200;
+const EINVAL = expect.objectContaining({ code: "EINVAL" });
+const never = (): Promise<void> => new Promise(() => undefined);
 
-/** Retained values have stamps of the wall clock: what any node publishes after this has a later one. */
-async function nextMillisecond(): Promise<void> {
-  const before = Date.now();
-  while (Date.now() <= before) await new Promise((resolve) => setImmediate(resolve));
+const statsOf = (node: ClusterNode) =>
+  node.stats().messaging as NonNullable<ReturnType<ClusterNode["stats"]>["messaging"]>;
+
+interface Client {
+  subscribe(filter: string, handler: MessageHandler): ClusterSubscription;
 }
 
-/** A line as the seed prints it: data, sender, topic, subtopic. */
-type Line = readonly [string, string, number, number];
+/** What a client's new subscriptions get: topic and data. */
+function collect(client: Client, ...filters: string[]): string[] {
+  const got: string[] = [];
+  for (const filter of filters)
+    client.subscribe(filter, ({ topic, data }) => void got.push(`${topic} ${data}`));
+  return got;
+}
 
-/** The three programs of the example: `ping` by topic or to all nodes, `pong` to the sender. */
-function example(pingTo: "topic" | "nodes"): { nodes: FakeNode[]; lines: Line[][] } {
-  const nodes = ["a", "b", "c"].map((name) => world.node(name));
-  const lines = nodes.map(({ messaging }) => {
-    const printed: Line[] = [];
-    const { self } = messaging;
-    messaging.createTopic("ping", 2, false);
-    messaging.createTopic("ping", 3, true);
-    messaging.createTopic("pong", 4, true);
-    const print = ({ data, sender, topicId, subtopicId }: ClusterMessage): void => {
-      printed.push([String(data), sender.id === 1 ? "self" : "alias", topicId, subtopicId]);
-    };
-    const onPing = (message: ClusterMessage): void => {
-      print(message);
-      void self.sendTo(message.sender, "I am good, thanks!", { subtopic: "pong" });
-    };
-    if (pingTo === "topic") self.subscribe("ping", onPing);
-    else self.subscribe("self", { subtopic: "ping" }, onPing);
-    self.subscribe("self", { subtopic: "pong" }, print);
-    return printed;
+/** Its handler takes its time with the first message of a topic; one more waits here, and the rest at the senders. */
+function hold(node: ClusterNode, topic: string): { got: string[]; release: () => void } {
+  const { passed, open: release } = gate();
+  const got: string[] = [];
+  node.subscribe(topic, { maxQueue: 1 }, async ({ data }) => {
+    got.push(String(data));
+    await passed;
   });
-  return { nodes, lines };
+  return { got, release };
+}
+
+/** Gives a node an item as it is, as a member would that is evil. */
+function forge(from: ClusterNode, to: ClusterNode, kind: number, bytes: Uint8Array): void {
+  expect(from.parts.messages.links.send(to.id, kind, bytes)).toBe("sent");
+}
+
+/** What a node's link brings of another one, within the call. */
+function bring(to: ClusterNode, from: ClusterNode) {
+  const { messaging } = to.parts.messages;
+  const link: IncomingLink = { id: from.id, protocol: "tcp", topics: [], ownClient: undefined };
+  return (kind: number, bytes: Buffer): void | Promise<void> =>
+    kind === MessageKind.PUBLISH
+      ? messaging.incoming.onPublish(link, bytes, 0, bytes.length)
+      : messaging.onItem(link, kind, bytes);
 }
 
 describe("the example of server-to-server communication", () => {
-  test("with itself: a ping by topic reaches three nodes, and three pongs come back to the sender", async () => {
-    const { nodes, lines } = example("topic");
-    expect(await nodes[0]?.messaging.self.publish(2, "How are you?")).toBe(3);
-    await world.settle();
-    expect(lines[0]?.toSorted()).toEqual([
-      ["How are you?", "self", 2, 0],
-      ["I am good, thanks!", "alias", 1, 4],
-      ["I am good, thanks!", "alias", 1, 4],
-      ["I am good, thanks!", "self", 1, 4],
-    ]);
-    expect(lines[1]).toEqual([["How are you?", "alias", 2, 0]]);
-  });
+  const names = ["a", "b", "c"] as const;
 
-  test("without itself: a ping to the own client of every other node", async () => {
-    const { nodes, lines } = example("nodes");
-    expect(await nodes[0]?.messaging.self.sendToNodes("How are you?", { subtopic: 3 })).toBe(2);
-    await world.settle();
-    expect(lines[0]).toEqual([
-      ["I am good, thanks!", "alias", 1, 4],
-      ["I am good, thanks!", "alias", 1, 4],
-    ]);
-    expect(lines[1]).toEqual([["How are you?", "alias", 1, 3]]);
-    expect(lines[2]).toEqual([["How are you?", "alias", 1, 3]]);
-  });
+  /** A line as the seed prints it: data, sender, topic, subtopic. */
+  type Line = readonly [string, string, number, number];
+
+  /** The three programs: `ping` by topic or to all nodes, `pong` to the sender. @returns what each prints */
+  function programs(nodes: readonly ClusterNode[], pingTo: "topic" | "nodes"): Line[][] {
+    return nodes.map((node) => {
+      const printed: Line[] = [];
+      node.createTopic("ping", 2);
+      node.createSubtopic("ping", 3);
+      node.createSubtopic("pong", 4);
+      const print = ({ data, sender, topicId, subtopicId }: ClusterMessage): void => {
+        printed.push([String(data), sender.id === 1 ? "self" : "alias", topicId, subtopicId]);
+      };
+      const onPing = (message: ClusterMessage): void => {
+        print(message);
+        void node.sendTo(message.sender, "I am good, thanks!", { subtopic: "pong" });
+      };
+      if (pingTo === "topic") node.subscribe("ping", onPing);
+      else node.subscribe("self", { subtopic: "ping" }, onPing);
+      node.subscribe("self", { subtopic: "pong" }, print);
+      return printed;
+    });
+  }
+
+  test("with itself: a ping by topic reaches three nodes, and three pongs come back to the sender", () =>
+    onOneHost(names, async ({ a, b, c }, world) => {
+      const [first, second] = programs([a, b, c], "topic");
+      await world.advance(SETTLED);
+      expect(await a.publish(2, "How are you?")).toBe(3);
+      await world.advance(SETTLED);
+      expect(first?.toSorted()).toEqual([
+        ["How are you?", "self", 2, 0],
+        ["I am good, thanks!", "alias", 1, 4],
+        ["I am good, thanks!", "alias", 1, 4],
+        ["I am good, thanks!", "self", 1, 4],
+      ]);
+      expect(second).toEqual([["How are you?", "alias", 2, 0]]);
+    }));
+
+  test("without itself: a ping to the own client of every other node", () =>
+    onOneHost(names, async ({ a, b, c }, world) => {
+      const lines = programs([a, b, c], "nodes");
+      expect(await a.sendToNodes("How are you?", { subtopic: 3 })).toBe(2);
+      await world.advance(SETTLED);
+      expect(lines[0]).toEqual([
+        ["I am good, thanks!", "alias", 1, 4],
+        ["I am good, thanks!", "alias", 1, 4],
+      ]);
+      for (const other of lines.slice(1)) expect(other).toEqual([["How are you?", "alias", 1, 3]]);
+    }));
 });
 
 describe("topics", () => {
-  test("a message crosses to each interested node once, and to no other one", async () => {
-    const [a, b, c, d] = nodes(4);
-    const got = collect(b.messaging.self, "t/+/x", "t/+/y");
-    collect(c.messaging.self, "t/#");
-    collect(d.messaging.self, "other");
-    b.messaging.self.subscribe("t/#", () => undefined);
-    expect(await a.messaging.self.publish("t/a/x", "1")).toBe(2);
-    await world.settle();
-    expect(got).toEqual(["t/a/x 1"]);
-    expect(a.links.sent).toBe(2);
-    expect(d.messaging.stats().received).toBe(0);
-  });
+  test("a message crosses to each interested node once, and to no other one", () =>
+    onOneHost(["a", "b", "c", "d"], async ({ a, b, c, d }, world) => {
+      const got = collect(b, "t/+/x", "t/+/y", "t/#");
+      collect(c, "t/#");
+      collect(d, "other");
+      await world.advance(SETTLED);
+      expect(await a.publish("t/a/x", "1")).toBe(2);
+      await world.advance(SETTLED);
+      expect([got, statsOf(a).sent, statsOf(d).received]).toEqual([["t/a/x 1"], 2, 0]);
+    }));
 
-  test("wildcards and empty topics in a publish are refused, and nothing is sent", async () => {
-    const [a, b] = nodes(2);
-    b.messaging.self.subscribe("#", () => undefined);
-    for (const topic of ["", "a/+", "#", "a\0b", "\ud800", "x".repeat(65_536), "/".repeat(128)])
-      await expect(a.messaging.self.publish(topic, "x")).rejects.toMatchObject({ code: "EINVAL" });
-    await expect(a.messaging.self.publish(77, "x")).rejects.toMatchObject({ code: "EINVAL" });
-    await expect(a.messaging.self.publish("t", 5 as never)).rejects.toMatchObject({ code: "EINVAL" });
-    await expect(a.messaging.self.publish("t", "x", { retian: true } as never)).rejects.toMatchObject({
-      code: "EINVAL",
-    });
-    expect(() => a.messaging.self.subscribe("a/#/b")).toThrow(expect.objectContaining({ code: "EINVAL" }));
-    expect(a.links.sent).toBe(0);
-  });
+  test("wildcards and empty topics in a publish are refused, and nothing is sent", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      collect(b, "#");
+      await world.advance(SETTLED);
+      for (const topic of ["", "a/+", "#", "a\0b", "\ud800", "x".repeat(65_536), "/".repeat(128), 77])
+        await expect(a.publish(topic, "x")).rejects.toMatchObject({ code: "EINVAL" });
+      await expect(a.publish("t", 5 as never)).rejects.toMatchObject({ code: "EINVAL" });
+      await expect(a.publish("t", "x", { retian: true } as never)).rejects.toMatchObject({ code: "EINVAL" });
+      expect(() => a.subscribe("a/#/b")).toThrow(EINVAL);
+      expect(statsOf(a).sent).toBe(0);
+    }));
 
-  test("of subscriptions of a client that overlap the first gets a message, and each that asks for it", async () => {
-    const [a, b] = nodes(2);
-    const { self } = b.messaging;
-    const [first, second, third] = [collect(self, "t/#"), collect(self, "t/x"), [] as string[]];
-    self.subscribe("+/x", { each: true }, ({ data }) => void third.push(String(data)));
-    const other = collect(b.messaging.createClient(), "t/x");
-    await a.messaging.self.publish("t/x", "1");
-    await b.messaging.self.publish("t/x", "2");
-    await world.settle();
-    expect(first.toSorted()).toEqual(["t/x 1", "t/x 2"]);
-    expect(second).toEqual([]);
-    expect(third.toSorted()).toEqual(["1", "2"]);
-    expect(other.toSorted()).toEqual(["t/x 1", "t/x 2"]);
-  });
+  test("of subscriptions of a client that overlap the first gets a message, and each that asks for it", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const [first, second, third] = [collect(b, "t/#"), collect(b, "t/x"), [] as string[]];
+      b.subscribe("+/x", { each: true }, ({ data }) => void third.push(String(data)));
+      const other = collect(b.createClient(), "t/x");
+      await world.advance(SETTLED);
+      await a.publish("t/x", "1");
+      await b.publish("t/x", "2");
+      await world.advance(SETTLED);
+      expect(first.toSorted()).toEqual(["t/x 1", "t/x 2"]);
+      expect(second).toEqual([]);
+      expect(third.toSorted()).toEqual(["1", "2"]);
+      expect(other.toSorted()).toEqual(["t/x 1", "t/x 2"]);
+    }));
 
-  test("self: false leaves this node out, whose interest counts otherwise", async () => {
-    const [a, b] = nodes(2);
-    const [mine, theirs] = [collect(a.messaging.self, "t"), collect(b.messaging.self, "t")];
-    expect(await a.messaging.self.publish("t", "1", { self: false })).toBe(1);
-    expect(await a.messaging.self.publish("t", "2")).toBe(2);
-    await world.settle();
-    expect([mine, theirs]).toEqual([["t 2"], ["t 1", "t 2"]]);
-  });
+  test("self: false leaves this node out, whose interest counts otherwise", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const [mine, theirs] = [collect(a, "t"), collect(b, "t")];
+      await world.advance(SETTLED);
+      expect(await a.publish("t", "1", { self: false })).toBe(1);
+      expect(await a.publish("t", "2")).toBe(2);
+      await world.advance(SETTLED);
+      expect([mine, theirs]).toEqual([["t 2"], ["t 1", "t 2"]]);
+    }));
 
-  test("a handler that publishes is called after the handlers of the message before", async () => {
-    const [a] = nodes(1);
-    const { self } = a.messaging;
-    const seen: string[] = [];
-    self.subscribe("t", ({ data }) => {
-      seen.push(`first ${data}`);
-      if (String(data) === "1") void self.publish("t", "2");
-    });
-    a.messaging.createClient().subscribe("t", ({ data }) => void seen.push(`second ${data}`));
-    await self.publish("t", "1");
-    await world.settle();
-    expect(seen).toEqual(["first 1", "second 1", "first 2", "second 2"]);
-  });
+  test("a handler is called after publish has returned, and after the handlers of the message before", () =>
+    onOneHost(["a"], async ({ a }, world) => {
+      const seen: string[] = [];
+      a.subscribe("t", ({ data }) => {
+        seen.push(`first ${data}`);
+        if (String(data) === "1") void a.publish("t", "2");
+      });
+      a.createClient().subscribe("t", ({ data }) => void seen.push(`second ${data}`));
+      const published = a.publish("t", "1");
+      expect(seen).toEqual([]);
+      await published;
+      await world.advance(SETTLED);
+      expect(seen).toEqual(["first 1", "second 1", "first 2", "second 2"]);
+    }));
 
-  test("a handler is not called before publish has returned", async () => {
-    const [a] = nodes(1);
-    const got = collect(a.messaging.self, "t");
-    const published = a.messaging.self.publish("t", "1");
-    expect(got).toEqual([]);
-    await published;
-    await world.settle();
-    expect(got).toEqual(["t 1"]);
-  });
+  test("messages of one turn are apart, though small ones share memory on their way, and arrive as they were given", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const got = [a, b].map((node) => collect(node, "t"));
+      await world.advance(SETTLED);
+      const texts = ["one", "two", "x".repeat(2_000), "y".repeat(20_000), "six"];
+      const given = texts.map((text) => Buffer.from(text));
+      for (const data of given) {
+        await a.publish("t", data);
+        data.fill("z");
+      }
+      await world.advance(SETTLED);
+      const all = texts.map((text) => `t ${text}`);
+      expect(got).toEqual([all, all]);
+    }));
 
-  test("messages of one turn are apart, though small ones share memory on their way", async () => {
-    const [a, b] = nodes(2);
-    const got = collect(b.messaging.self, "t/#");
-    const large = "y".repeat(20_000);
-    for (const data of ["one", "two", "x".repeat(2_000), large, "six"])
-      await a.messaging.self.publish("t/1", data);
-    await world.settle();
-    expect(got).toEqual(["one", "two", "x".repeat(2_000), large, "six"].map((data) => `t/1 ${data}`));
-  });
+  test("subtopics: a subscription with one gets those alone, by name or number", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const seen: string[] = [];
+      b.createSubtopic("pong", 4);
+      b.subscribe("t", { subtopic: 4 }, ({ data, subtopic }) => void seen.push(`${subtopic} ${data}`));
+      await world.advance(SETTLED);
+      await a.publish("t", "1", { subtopic: "pong" });
+      await a.publish("t", "2", { subtopic: "ping" });
+      await a.publish("t", "3");
+      await world.advance(SETTLED);
+      expect(seen).toEqual(["pong 1"]);
+    }));
 
-  test("data that the program changes afterwards arrive as they were", async () => {
-    const [a, b] = nodes(2);
-    const got = [...[a, b].map((each) => collect(each.messaging.self, "t"))];
-    const data = Buffer.from("before");
-    await a.messaging.self.publish("t", data);
-    data.fill("x");
-    await world.settle();
-    expect(got).toEqual([["t before"], ["t before"]]);
-  });
+  test("a number that nobody gave is made when the program asks for it, and not before", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const numbers: number[] = [];
+      b.subscribe("t/#", (message) => {
+        if (message.topic === "t/1") numbers.push(message.topicId, message.topicId);
+      });
+      await world.advance(SETTLED);
+      for (let i = 0; i < MAX_TOPIC_IDS; i++) await a.publish(`t/${i}`, "x");
+      await world.until(() => statsOf(b).received === MAX_TOPIC_IDS);
+      expect(numbers[0]).toBeGreaterThan(1);
+      expect(numbers[0]).toBe(numbers[1]);
+      expect(b.createTopic("another")).toBeGreaterThan(1);
+    }));
 
-  test("a subscription whose ready was rejected stands, and the next one with its filter is ready when all know it", async () => {
-    const [a] = nodes(1);
-    const late = new TimeoutError("ETIMEDOUT", "late");
-    vi.spyOn(a.routes, "subscribe").mockRejectedValueOnce(late);
-    const first = a.messaging.self.subscribe("t", () => undefined);
-    await expect(first.ready).rejects.toBe(late);
-    const client = a.messaging.createClient();
-    await client.subscribe("t", () => undefined).ready;
-    expect(first.closed).toBe(false);
-  });
-
-  test("subtopics: a subscription with one gets those alone, by name or number", async () => {
-    const [a, b] = nodes(2);
-    const seen: string[] = [];
-    b.messaging.createTopic("pong", 4, true);
-    b.messaging.self.subscribe(
-      "t",
-      { subtopic: 4 },
-      ({ data, subtopic }) => void seen.push(`${subtopic} ${data}`),
-    );
-    await a.messaging.self.publish("t", "1", { subtopic: "pong" });
-    await a.messaging.self.publish("t", "2", { subtopic: "ping" });
-    await a.messaging.self.publish("t", "3");
-    await world.settle();
-    expect(seen).toEqual(["pong 1"]);
-  });
-
-  test("a number that nobody gave is made when the program asks for it, and not before", async () => {
-    const [a, b] = nodes(2);
-    const numbers: number[] = [];
-    b.messaging.self.subscribe("t/#", (message) => {
-      if (message.topic === "t/1") numbers.push(message.topicId, message.topicId);
-    });
-    world.mark = MAX_TOPIC_IDS;
-    for (let i = 0; i < MAX_TOPIC_IDS; i++) await a.messaging.self.publish(`t/${i}`, "x");
-    await vi.waitFor(() => expect(b.messaging.stats().received).toBe(MAX_TOPIC_IDS));
-    expect(numbers[0]).toBeGreaterThan(1);
-    expect(numbers[0]).toBe(numbers[1]);
-    expect(b.messaging.createTopic("another", undefined, false)).toBeGreaterThan(1);
-  });
+  test("a client of this node may publish by its address, and no other one", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const senders: string[] = [];
+      b.subscribe("#", ({ sender }) => void senders.push(sender.node));
+      await world.advance(SETTLED);
+      expect(await a.publishAs(a.createClient().id, "t", "x")).toBe(1);
+      await world.advance(SETTLED);
+      expect(senders).toEqual([a.id]);
+      const other = a.publishAs(a.addressOf(b.id), "t", "x");
+      await expect(other).rejects.toMatchObject({ code: "EINVAL" });
+    }));
 });
 
-describe("a loop of publishes", () => {
-  test("lets the event loop turn, though each has settled at once", async () => {
-    const [a] = nodes(1);
-    a.messaging.self.subscribe("t", () => undefined);
-    let turned = false;
-    setImmediate(() => {
-      turned = true;
-    });
-    let count = 0;
-    // A loop that never lets it turn would not end.
-    while (!turned && count < 10_000_000) {
-      await a.messaging.self.publish("t", "x", { self: false });
-      count += 1;
-    }
-    expect(turned).toBe(true);
-  });
-
-  test("lets links know that more follows when it waits for a turn", async () => {
-    const [a] = nodes(1);
-    for (let i = 0; i < 10_000_000 && a.links.pauses === 0; i++) await a.messaging.self.publish("t", "x");
-    expect(a.links.pauses).toBe(1);
-  });
+describe("ready of a subscription", () => {
+  test("is rejected where a node does not know it in time; it stands, and the next one with its filter is ready when all know it", () =>
+    simulate({ seed: 1, shrink: false }, async (world) => {
+      // Nobody is lost so soon.
+      const nodes = await startNodes(world, ["a", "b"], { profile: "tcl" });
+      const a = nodes.get("a") as ClusterNode;
+      const subscribe = () => world.node("a").run(() => a.subscribe("t", ignore));
+      await world.until(() => a.resolve().length === 2, 30_000);
+      await world.advance(5_000);
+      world.node("b").stall(15_000);
+      const first = await subscribe();
+      const start = world.now;
+      await expect(first.ready).rejects.toMatchObject({
+        code: "ETIMEDOUT",
+        message: expect.stringContaining("1 of the other nodes"),
+      });
+      expect(Math.round((world.now - start) / 1_000)).toBe(10);
+      expect(first.closed).toBe(false);
+      await (await subscribe()).ready;
+      world.node("b").stall(15_000);
+      const last = await world.node("a").run(() => a.subscribe("u", ignore));
+      void world.node("a").run(() => a.close({ linger: 0 }));
+      await expect(last.ready).rejects.toMatchObject({ code: "EAGAIN" });
+      expect(() => a.subscribe("v")).toThrow(expect.objectContaining({ code: "EBADF" }));
+    }));
 });
 
 describe("a full node", () => {
-  test("loses by its own mark, is counted and reported once, and nobody else waits", async () => {
-    const [a, b, c] = nodes(3);
-    world.mark = 5;
-    const { passed: blocked, open: release } = gate();
-    b.messaging.self.subscribe("t/#", { maxQueue: 1 }, () => blocked);
-    const fast = collect(c.messaging.self, "t/#");
-    const counts: number[] = [];
-    for (let i = 0; i < 20; i++) {
-      counts.push(await a.messaging.self.publish("t/x", `${i}`));
-      await world.settle();
-    }
-    expect(fast).toHaveLength(20);
-    expect(counts.slice(0, 2)).toEqual([2, 2]);
-    expect(counts.at(-1)).toBe(1);
-    const lost = counts.filter((count) => count === 1).length;
-    expect(a.links.dropped).toHaveLength(lost);
-    expect(a.links.dropped[0]).toBe(b.id);
-    expect(a.messaging.stats().droppedFull).toBe(lost);
-    expect(a.events.filter(({ type }) => type === "message:dropped")).toEqual([
-      { type: "message:dropped", reason: "full", node: b.id, filter: undefined, prefix: "t", count: 1 },
-    ]);
-    release();
-  });
+  const MARK = { messaging: { highWaterMark: 5 } };
 
-  test("onFull wait: waits for that node alone, in order, and later ones do not pass", async () => {
-    const [a, b, c] = nodes(3);
-    world.mark = 2;
-    const { passed: blocked, open: release } = gate();
-    const slow: string[] = [];
-    b.messaging.self.subscribe("t", { maxQueue: 1 }, async ({ data }) => {
-      slow.push(String(data));
-      await blocked;
-    });
-    const fast = collect(c.messaging.self, "t");
-    const published = [];
-    for (let i = 0; i < 10; i++) {
-      published.push(a.messaging.self.publish("t", `${i}`, { onFull: "wait" }));
-      await world.settle();
-    }
-    const dropped = a.messaging.self.publish("t", "dropped");
-    expect(await dropped).toBe(1);
-    await world.settle();
-    expect(fast).toHaveLength(11);
-    expect(a.messaging.stats().waiting).toBeGreaterThan(0);
-    release();
-    expect(await Promise.all(published)).toEqual(Array.from({ length: 10 }, () => 2));
-    await world.settle();
-    expect(slow).toEqual(Array.from({ length: 10 }, (_, i) => `${i}`));
-    expect(a.messaging.stats().waiting).toBe(0);
-  });
+  test("loses by its own mark, is counted and reported once, and nobody else waits", () =>
+    onOneHost(
+      ["a", "b", "c"],
+      async ({ a, b, c }, world) => {
+        const events = eventsOf(a, "message:dropped");
+        const slow = hold(b, "t/#");
+        const fast = collect(c, "t/#");
+        await world.advance(SETTLED);
+        const counts: number[] = [];
+        for (let i = 0; i < 20; i++) {
+          counts.push(await a.publish("t/x", `${i}`));
+          await world.advance(10);
+        }
+        expect(fast).toHaveLength(20);
+        expect([counts[0], counts.at(-1)]).toEqual([2, 1]);
+        const lost = counts.filter((count) => count === 1).length;
+        expect(statsOf(a).droppedFull).toBe(lost);
+        expect(statsOf(a).links.peers.find(({ id }) => id === b.id)?.dropped).toBe(lost);
+        const type = "message:dropped";
+        expect(events).toEqual([
+          { type, reason: "full", node: b.id, filter: undefined, prefix: "t", count: 1 },
+        ]);
+        slow.release();
+        await world.advance(SETTLED);
+        expect(slow.got).toHaveLength(20 - lost);
+      },
+      MARK,
+    ));
 
-  test("one that may be dropped does not pass one that waits, though there is room for a moment", async () => {
-    const [a, b] = nodes(2);
-    world.mark = 1;
-    const { passed, open: release } = gate();
-    world.held = passed;
-    const got = collect(b.messaging.self, "t");
-    await a.messaging.self.publish("t", "0");
-    let count: Promise<number> | undefined;
-    const room = a.links.room(b.id).then(() => {
-      count = a.messaging.self.publish("t", "dropped");
-    });
-    const waiting = a.messaging.self.publish("t", "1", { onFull: "wait" });
-    release();
-    await room;
-    expect(await count).toBe(0);
-    expect(await waiting).toBe(1);
-    await world.settle();
-    expect(got).toEqual(["t 0", "t 1"]);
-  });
+  test("onFull wait: waits for that node alone, in order, and later ones do not pass", () =>
+    onOneHost(
+      ["a", "b", "c"],
+      async ({ a, b, c }, world) => {
+        const slow = hold(b, "t");
+        const fast = collect(c, "t");
+        await world.advance(SETTLED);
+        const published: Promise<number>[] = [];
+        for (let i = 0; i < 20; i++) {
+          published.push(a.publish("t", `${i}`, { onFull: "wait" }));
+          await world.advance(SETTLED);
+        }
+        expect(await a.publish("t", "dropped")).toBe(1);
+        await world.advance(SETTLED);
+        expect(fast).toHaveLength(21);
+        expect(statsOf(a).waiting).toBeGreaterThan(0);
+        slow.release();
+        expect(await Promise.all(published)).toEqual(Array.from({ length: 20 }, () => 2));
+        await world.advance(SETTLED);
+        expect(slow.got).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`));
+        expect(statsOf(a).waiting).toBe(0);
+      },
+      MARK,
+    ));
 
-  test("a wait ends with ETIMEDOUT, and by the bounds of what waits", async () => {
-    const a = world.node("a", { maxPending: 3 });
-    const [b] = nodes(1);
-    world.mark = 1;
-    world.held = new Promise(() => undefined);
-    b.messaging.self.subscribe("t", () => undefined);
-    await a.messaging.self.publish("t", "0");
-    const late = a.messaging.self.publish("t", "1", { onFull: "wait", timeout: 20 });
-    const waiting = [2, 3].map((i) => a.messaging.self.publish("t", `${i}`, { onFull: "wait" }));
-    await expect(a.messaging.self.publish("t", "4", { onFull: "wait" })).rejects.toMatchObject({
-      code: "ERR_TOO_MANY_PENDING",
-    });
-    await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
-    void a.messaging.close(0);
-    for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
-  });
+  test("one that may be dropped does not pass one that waits, though there is room for a moment", () =>
+    onOneHost(
+      ["a", "b"],
+      async ({ a, b }, world) => {
+        const { got, release } = hold(b, "t");
+        await world.advance(SETTLED);
+        while ((await a.publish("t", "before")) > 0) await world.advance(SETTLED);
+        let passing: Promise<number> | undefined;
+        // It learns of the room before what waits does.
+        const room = a.parts.messages.links.room(b.id).then(() => {
+          passing = a.publish("t", "dropped");
+        });
+        const waiting = a.publish("t", "waiting", { onFull: "wait" });
+        release();
+        await room;
+        expect([await passing, await waiting]).toEqual([0, 1]);
+        await world.advance(SETTLED);
+        expect(got.filter((text) => text !== "before")).toEqual(["waiting"]);
+      },
+      MARK,
+    ));
 
-  test("onFull wait: copies that find room are not bounded by what may wait, and a call that is refused changes nothing", async () => {
-    const a = world.node("a", { maxPendingBytes: 1_000 });
-    const [b, c] = nodes(2);
-    const got = collect(b.messaging.self, "t", "b");
-    const others = collect(c.messaging.self, "t");
-    const own = collect(a.messaging.self, "a");
-    const text = (letter: string): string => letter.repeat(600);
-    // Two copies of it are more than may wait; none does.
-    expect(await a.messaging.self.publish("t", text("1"), { onFull: "wait" })).toBe(2);
-    expect(await a.messaging.self.publish("a", text("22"), { onFull: "wait" })).toBe(1);
-    await world.settle();
-    world.mark = 1;
-    const { passed, open: release } = gate();
-    world.held = passed;
-    await a.messaging.self.publish("b", "full");
-    // One node is full: one copy waits.
-    const waiting = a.messaging.self.publish("t", text("3"), { onFull: "wait" });
-    const before = a.messaging.stats();
-    expect(before).toMatchObject({ waiting: 1, retained: 0 });
-    const refused = a.messaging.self.publish("t", text("4"), { onFull: "wait", retain: true });
-    await expect(refused).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-    expect(a.messaging.stats()).toEqual(before);
-    release();
-    expect(await waiting).toBe(2);
-    await world.settle();
-    expect(got).toEqual([`t ${text("1")}`, "b full", `t ${text("3")}`]);
-    expect(others).toEqual([`t ${text("1")}`, `t ${text("3")}`]);
-    expect(own).toEqual([`a ${text("22")}`]);
-  });
-});
+  test("a wait ends with ETIMEDOUT, and by the bounds of what waits", () =>
+    onOneHost(
+      ["a", "b"],
+      async ({ a, b }, world) => {
+        hold(b, "t");
+        await world.advance(SETTLED);
+        while ((await a.publish("t", "x")) > 0) await world.advance(SETTLED);
+        const wait = (timeout = -1) => a.publish("t", "x", { onFull: "wait", timeout });
+        const late = wait(20);
+        const waiting = [wait(), wait()];
+        await expect(wait()).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+        await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
+        void a.close({ linger: 0 });
+        for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
+      },
+      { messaging: { maxPending: 3, highWaterMark: 5 } },
+    ));
 
-describe("a node that was just met, whose interest is not known yet", () => {
-  test("gets every message, in order, until it is known whether it wants them", async () => {
-    const [a, b, c] = nodes(3);
-    const got = collect(b.messaging.self, "t/#");
-    a.routes.meet(b);
-    a.routes.meet(c);
-    for (let i = 0; i < 4; i++) expect(await a.messaging.self.publish(`t/${i % 2}`, `${i}`)).toBe(2);
-    expect(a.routes.asked).toBe(2); // Once for each topic.
-    a.routes.settle(b);
-    a.routes.settle(c);
-    expect(await a.messaging.self.publish("t/1", "4")).toBe(1);
-    await world.settle();
-    expect(got).toEqual(["t/0 0", "t/1 1", "t/0 2", "t/1 3", "t/1 4"]);
-    expect(c.messaging.stats()).toMatchObject({ received: 4, unclaimed: 4 });
-  });
+  test("onFull wait: copies that find room are not bounded by what may wait, and a call that is refused changes nothing", () =>
+    onOneHost(
+      ["a", "b", "c"],
+      async ({ a, b, c }, world) => {
+        const slow = hold(b, "t");
+        const others = collect(c, "t");
+        const own = collect(a, "a");
+        await world.advance(SETTLED);
+        const publish = (topic: string, length: number, retain = false) =>
+          a.publish(topic, "x".repeat(length), { onFull: "wait", retain });
+        // Two copies of it are more than may wait; none does.
+        expect(await publish("t", 600)).toBe(2);
+        expect(await publish("a", 1_200)).toBe(1);
+        await world.advance(SETTLED);
+        while ((await a.publish("t", "")) === 2) await world.advance(SETTLED);
+        // One node is full: one copy waits.
+        const waiting = publish("t", 601);
+        const before = statsOf(a);
+        expect(before).toMatchObject({ waiting: 1, retained: 0 });
+        await expect(publish("t", 602, true)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+        expect(statsOf(a)).toEqual(before);
+        slow.release();
+        expect(await waiting).toBe(2);
+        await world.advance(SETTLED);
+        const large = (got: readonly string[]) =>
+          got.map(({ length }) => length).filter((length) => length > 9);
+        expect([large(slow.got), large(others), large(own)]).toEqual([[600, 601], [602, 603], [1_202]]);
+      },
+      { messaging: { maxPendingBytes: 1_000, highWaterMark: 5 } },
+    ));
 });
 
 describe("subscriptions", () => {
-  test("an async iterable keeps up to its mark, and drops and counts the newest", async () => {
-    const [a, b] = nodes(2);
-    const subscription = b.messaging.self.subscribe("t/#", { maxQueue: 3 });
-    for (let i = 0; i < 5; i++) await a.messaging.self.publish("t/x", `${i}`);
-    await world.settle();
-    expect([subscription.waiting, subscription.dropped]).toEqual([3, 2]);
-    expect(b.messaging.stats()).toMatchObject({ received: 5, delivered: 3, droppedSlow: 2 });
-    subscription.close();
-    const seen: string[] = [];
-    for await (const { data } of subscription) seen.push(String(data));
-    expect(seen).toEqual(["0", "1", "2"]);
-    expect(b.events).toContainEqual(
-      expect.objectContaining({ type: "message:dropped", reason: "slow", filter: "t/#", prefix: "t" }),
-    );
-  });
+  test("an async iterable keeps up to its mark, and drops and counts the newest", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const dropped = eventsOf(b, "message:dropped");
+      const subscription = b.subscribe("t/#", { maxQueue: 3 });
+      await world.advance(SETTLED);
+      for (let i = 0; i < 5; i++) await b.publish("t/x", `${i}`);
+      await world.advance(SETTLED);
+      expect([subscription.waiting, subscription.dropped]).toEqual([3, 2]);
+      expect(statsOf(b)).toMatchObject({ delivered: 3, droppedSlow: 2 });
+      subscription.close();
+      const seen: string[] = [];
+      for await (const { data } of subscription) seen.push(String(data));
+      expect(seen).toEqual(["0", "1", "2"]);
+      expect(dropped).toMatchObject([{ reason: "slow", filter: "t/#", prefix: "t" }]);
+      expect(await a.publish("t/x", "late")).toBe(1);
+    }));
 
-  test("one that is refused since the node has too many leaves nothing behind", async () => {
-    const [a, b] = nodes(2);
-    const subscribe = vi.spyOn(b.routes, "subscribe").mockImplementationOnce(() => {
-      throw new InvalidStateError("EFSM", "too many");
-    });
-    const got: string[] = [];
-    const handler = ({ data }: ClusterMessage): void => void got.push(String(data));
-    expect(() => b.messaging.self.subscribe("t", handler)).toThrow("too many");
-    expect(b.messaging.stats()).toMatchObject({ subscriptions: 0, filters: 0 });
-    b.messaging.self.subscribe("t", handler);
-    expect(subscribe).toHaveBeenCalledTimes(2);
-    await a.messaging.self.publish("t", "once");
-    await world.settle();
-    expect(got).toEqual(["once"]);
-  });
+  test("one that is refused since the node has too many leaves nothing behind", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const subscribe = vi.spyOn(b.parts.messages.routes, "subscribe").mockImplementationOnce(() => {
+        throw new InvalidStateError("EFSM", "too many");
+      });
+      const before = statsOf(b);
+      expect(() => b.subscribe("t")).toThrow("too many");
+      expect(statsOf(b)).toEqual(before);
+      const got = collect(b, "t");
+      expect(subscribe).toHaveBeenCalledTimes(2);
+      await world.advance(SETTLED);
+      await a.publish("t", "once");
+      await world.advance(SETTLED);
+      expect(got).toEqual(["t once"]);
+    }));
 
-  test("a queued message does not keep the read that it came in, unless it is a good part of it", async () => {
-    const [a, b] = nodes(2);
-    const subscription = b.messaging.self.subscribe("t");
-    const reads = new Set<ArrayBufferLike>();
-    const receive = (messages: number): void => {
-      const read = Buffer.alloc(65_536);
-      reads.add(read.buffer);
-      for (let i = 0; i < messages; i++) {
-        const item = encodePublish(1, encodeName("t"), undefined, 0, "x".repeat(1_000));
-        const start = i * item.length;
-        item.copy(read, start);
-        void b.onItem(a.id, MessageKind.PUBLISH, read.subarray(start, start + item.length));
-      }
-    };
-    const kept = async (): Promise<number> => {
-      let count = 0;
-      const reader = subscription[Symbol.asyncIterator]();
-      while (subscription.waiting > 0) {
-        const { value } = await reader.next();
-        expect(String(value?.data)).toBe("x".repeat(1_000));
-        if (value !== undefined && reads.has(value.data.buffer)) count += 1;
-      }
-      return count;
-    };
-    for (let i = 0; i < 20; i++) receive(1);
-    expect(await kept()).toBe(0);
-    receive(60);
-    expect(await kept()).toBeGreaterThan(40);
-  });
+  test("a queued message does not keep the read that it came in, unless it is a good part of it", () =>
+    onOneHost(["a", "b"], async ({ a, b }) => {
+      const subscription = b.subscribe("t");
+      const reads = new Set<ArrayBufferLike>();
+      const { incoming } = b.parts.messages.messaging;
+      const link: IncomingLink = { id: a.id, protocol: "tcp", topics: [], ownClient: undefined };
+      const receive = (messages: number): void => {
+        const read = Buffer.alloc(65_536);
+        reads.add(read.buffer);
+        for (let i = 0; i < messages; i++) {
+          const item = encodePublish(1, encodeName("t"), undefined, 0, "x".repeat(1_000));
+          const start = i * item.length;
+          item.copy(read, start);
+          void incoming.onPublish(link, read, start, start + item.length);
+        }
+      };
+      const kept = async (): Promise<number> => {
+        let count = 0;
+        const reader = subscription[Symbol.asyncIterator]();
+        while (subscription.waiting > 0) {
+          const { value } = await reader.next();
+          expect(String(value?.data)).toBe("x".repeat(1_000));
+          if (value !== undefined && reads.has(value.data.buffer)) count += 1;
+        }
+        return count;
+      };
+      for (let i = 0; i < 20; i++) receive(1);
+      expect(await kept()).toBe(0);
+      receive(60);
+      expect(await kept()).toBeGreaterThan(40);
+    }));
 
-  test("a handler that throws or rejects is an event, and is called for the next message", async () => {
-    const [a, b] = nodes(2);
-    const seen: string[] = [];
-    b.messaging.self.subscribe("t", ({ data }) => {
-      seen.push(String(data));
-      if (String(data) === "0") throw new Error("thrown");
-      if (String(data) === "1") return Promise.reject(new Error("rejected"));
-      return undefined;
-    });
-    for (let i = 0; i < 3; i++) await a.messaging.self.publish("t", `${i}`);
-    await world.settle();
-    expect(seen).toEqual(["0", "1", "2"]);
-    expect(b.events.map((event) => event.type === "subscription:failed" && String(event.error))).toEqual([
-      "Error: thrown",
-      "Error: rejected",
-    ]);
-    expect(b.messaging.stats().failed).toBe(2);
-  });
+  test("a handler that throws or rejects is an event, and is called for the next message", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const failed = eventsOf(b, "subscription:failed");
+      const seen: string[] = [];
+      const trap = {
+        // biome-ignore lint/suspicious/noThenProperty: what a program returns by mistake.
+        get then(): never {
+          throw new Error("trap");
+        },
+      };
+      b.subscribe("t", ({ data }) => {
+        seen.push(String(data));
+        if (String(data) === "0") throw new Error("thrown");
+        if (String(data) === "1") return Promise.reject(new Error("rejected"));
+        return String(data) === "2" ? (trap as never) : undefined;
+      });
+      await world.advance(SETTLED);
+      for (let i = 0; i < 4; i++) await a.publish("t", `${i}`);
+      await world.advance(SETTLED);
+      expect(seen).toEqual(["0", "1", "2", "3"]);
+      expect(failed.map(({ error }) => (error as Error).message)).toEqual(["thrown", "rejected", "trap"]);
+      expect(statsOf(b).failed).toBe(3);
+    }));
 
-  test("a handler that returns what throws when it is looked at is an event as well", async () => {
-    const [a, b] = nodes(2);
-    const trap = {
-      // biome-ignore lint/suspicious/noThenProperty: what a program returns by mistake.
-      get then(): never {
-        throw new Error("trap");
-      },
-    };
-    b.messaging.self.subscribe("t", () => trap as never);
-    await a.messaging.self.publish("t", "x");
-    await world.settle();
-    expect(b.events).toMatchObject([{ type: "subscription:failed", error: { message: "trap" } }]);
-  });
+  test("a handler of promises is called one at a time, and in order", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const seen: string[] = [];
+      b.subscribe("t", async ({ data }) => {
+        seen.push(`+${data}`);
+        await new Promise((resolve) => setImmediate(resolve));
+        seen.push(`-${data}`);
+      });
+      await world.advance(SETTLED);
+      for (let i = 0; i < 3; i++) await a.publish("t", `${i}`);
+      await world.advance(SETTLED);
+      expect(seen).toEqual(["+0", "-0", "+1", "-1", "+2", "-2"]);
+    }));
 
-  test("a handler of promises is called one at a time, and in order", async () => {
-    const [a, b] = nodes(2);
-    const seen: string[] = [];
-    b.messaging.self.subscribe("t", async ({ data }) => {
-      seen.push(`+${data}`);
-      await new Promise((resolve) => setImmediate(resolve));
-      seen.push(`-${data}`);
-    });
-    for (let i = 0; i < 3; i++) await a.messaging.self.publish("t", `${i}`);
-    await world.settle();
-    expect(seen).toEqual(["+0", "-0", "+1", "-1", "+2", "-2"]);
-  });
-
-  test("the last one of a filter ends the interest; one that is closed gets nothing more", async () => {
-    const [a, b] = nodes(2);
-    const got = collect(b.messaging.self, "t");
-    const other = b.messaging.createClient();
-    const subscription = other.subscribe("t", () => undefined);
-    b.messaging.self.subscriptions.values().next().value?.close();
-    expect(b.routes.filters.has("t")).toBe(true);
-    expect(await a.messaging.self.publish("t", "0")).toBe(1);
-    await world.settle();
-    const newMember = b.messaging.createClient();
-    const late = collect(newMember, "t");
-    await a.messaging.self.publish("t", "late");
-    await world.settle();
-    expect(late).toEqual(["t late"]);
-    newMember.close();
-    subscription.close();
-    subscription.close();
-    expect(b.routes.filters.has("t")).toBe(false);
-    expect(await a.messaging.self.publish("t", "1")).toBe(0);
-    await world.settle();
-    expect(got).toEqual([]);
-    b.messaging.self.subscribe("self", () => undefined).close();
-    await a.messaging.self.sendTo(a.messaging.addressOf(b.id), "2");
-    expect(b.messaging.stats().unclaimed).toBe(1);
-  });
+  test("the last one of a filter ends the interest; one that is closed gets nothing more", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const got: string[] = [];
+      const first = b.subscribe("t", ({ data }) => void got.push(String(data)));
+      const second = b.createClient().subscribe("t", ignore);
+      await world.advance(SETTLED);
+      first.close();
+      await world.advance(SETTLED);
+      expect(await a.publish("t", "0")).toBe(1);
+      await world.advance(SETTLED);
+      const newMember = b.createClient();
+      const late = collect(newMember, "t");
+      await a.publish("t", "late");
+      await world.advance(SETTLED);
+      newMember.close();
+      second.close();
+      second.close();
+      await world.advance(SETTLED);
+      expect(await a.publish("t", "1")).toBe(0);
+      await world.advance(SETTLED);
+      expect([got, late]).toEqual([[], ["t late"]]);
+      b.subscribe("self", ignore).close();
+      await a.sendTo(a.addressOf(b.id), "2");
+      expect(statsOf(b).unclaimed).toBe(1);
+    }));
 });
 
 describe("one-to-one", () => {
-  test("id 1 of another node is not reached before it was discovered; addressOf discovers it", async () => {
-    const [a, b] = nodes(2);
-    const got = collect(b.messaging.self, "self");
-    await expect(a.messaging.self.sendTo({ node: b.id, id: 1 }, "x")).rejects.toMatchObject({
-      code: "EHOSTUNREACH",
-    });
-    const address = a.messaging.addressOf(b.id);
-    expect(address.id).toBeGreaterThanOrEqual(0x8000_0000);
-    await a.messaging.self.sendTo(address, "1");
-    await a.messaging.self.sendTo({ node: b.id, id: 1 }, "2");
-    await a.messaging.self.sendTo(address.id, "3");
-    await a.messaging.self.publish(address.id, "4");
-    await a.messaging.self.sendTo({ id: b.id, name: "b" }, "5");
-    expect(got).toEqual(["self 1", "self 2", "self 3", "self 4", "self 5"]);
-  });
+  test("id 1 of another node is not reached before it was discovered; addressOf discovers it", () =>
+    onOneHost(["a", "b"], async ({ a, b }) => {
+      const got = collect(b, "self");
+      await expect(a.sendTo({ node: b.id, id: 1 }, "x")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+      const address = a.addressOf(b.id);
+      expect(address.id).toBeGreaterThanOrEqual(0x8000_0000);
+      await a.sendTo(address, "1");
+      await a.sendTo({ node: b.id, id: 1 }, "2");
+      await a.sendTo(address.id, "3");
+      await a.publish(address.id, "4");
+      await a.sendTo({ id: b.id, name: "b" }, "5");
+      // A client by its node and its id, which programs may hand on.
+      const client = b.createClient();
+      client.subscribe("self", ({ data }) => void got.push(`client ${data}`));
+      await a.sendTo({ ...client.address }, "6");
+      expect(got).toEqual(["self 1", "self 2", "self 3", "self 4", "self 5", "client 6"]);
+    }));
 
-  test("a client of another node is reached by its node and its id, which programs may hand on", async () => {
-    const [a, b] = nodes(2);
-    const client = b.messaging.createClient();
-    const got = collect(client, "self");
-    await a.messaging.self.sendTo({ ...client.address }, "x");
-    expect(got).toEqual(["self x"]);
-  });
+  test("a send to one that is gone fails with the reason, once it is known", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const client = b.createClient();
+      const address = { ...client.address };
+      await a.sendTo(address, "x");
+      client.close();
+      // Its node takes it, and says that there is no such client.
+      await a.sendTo(address, "x");
+      await world.advance(SETTLED);
+      expect(statsOf(b).refused).toEqual({ "direct:closed": 1 });
+      // Known from then on: it does not go there again.
+      await expect(a.sendTo(address, "x")).rejects.toThrow("closed");
+      expect(statsOf(b).directReceived).toBe(2);
+      await expect(a.sendTo(0x8000_0001, "x")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+      await expect(a.sendTo({ node: "f".repeat(32), id: 5 }, "x")).rejects.toThrow("gone");
+      const to = { id: b.id, name: "b" };
+      await b.close();
+      await world.advance(SETTLED);
+      await expect(a.sendTo(to, "x")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+    }));
 
-  test("a send to one that is gone fails with the reason, once it is known", async () => {
-    const [a, b] = nodes(2);
-    const client = b.messaging.createClient();
-    const address = { ...client.address };
-    await a.messaging.self.sendTo(address, "x");
-    client.close();
-    // Its node takes it, and says that there is no such client.
-    await a.messaging.self.sendTo(address, "x");
-    await world.settle();
-    expect(b.messaging.stats().refused).toEqual({ "direct:closed": 1 });
-    const sent = a.links.sent;
-    // Known from then on: it does not go there again.
-    await expect(a.messaging.self.sendTo(address, "x")).rejects.toThrow("closed");
-    expect(a.links.sent).toBe(sent);
-    await expect(a.messaging.self.sendTo(0x8000_0001, "x")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
-    await expect(a.messaging.self.sendTo({ node: "f".repeat(32), id: 5 }, "x")).rejects.toThrow("gone");
-    b.die();
-    await expect(a.messaging.self.sendTo({ id: b.id, name: "b" }, "x")).rejects.toThrow("lost");
-  });
+  test("one under way fails when the node does not acknowledge it, and when its own node closes", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      hold(b, "self");
+      const send = (timeout = -1) => a.sendTo(a.addressOf(b.id), "x", { timeout });
+      await send();
+      await expect(send(20)).rejects.toMatchObject({ code: "ETIMEDOUT" });
+      const closing = send();
+      await world.advance(SETTLED);
+      void a.close({ linger: 0 });
+      await expect(closing).rejects.toMatchObject({ code: "EAGAIN" });
+    }));
 
-  test("one under way fails when the node is lost, when it does not acknowledge it, and when the bus closes", async () => {
-    const [a, b] = nodes(2);
-    const address = a.messaging.addressOf(b.id);
-    world.held = new Promise(() => undefined);
-    await expect(a.messaging.self.sendTo(address, "x", { timeout: 20 })).rejects.toMatchObject({
-      code: "ETIMEDOUT",
-    });
-    const lost = a.messaging.self.sendTo(address, "x");
-    b.die();
-    await expect(lost).rejects.toMatchObject({ code: "EHOSTUNREACH" });
-    const c = world.node("c");
-    const closing = a.messaging.self.sendTo(a.messaging.addressOf(c.id), "x");
-    void a.messaging.close(0);
-    await expect(closing).rejects.toMatchObject({ code: "EAGAIN" });
-  });
+  test("what waits for room is bounded in bytes, is a copy, and is refused at once where it is too large", () =>
+    onOneHost(
+      ["a", "b"],
+      async ({ a, b }, world) => {
+        const { got, release } = hold(b, "self");
+        const address = a.addressOf(b.id);
+        await a.sendTo(address, "0");
+        const sent = a.sendTo(address, "1");
+        await world.advance(SETTLED);
+        const data = Buffer.from("2222");
+        const waiting = a.sendTo(address, data);
+        data.fill("x");
+        const tooMuch = a.sendTo(address, Buffer.alloc(1_000));
+        await expect(tooMuch).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+        const tooLarge = a.sendTo(address, Buffer.alloc(262_144));
+        await expect(tooLarge).rejects.toMatchObject({ code: "EINVAL" });
+        release();
+        await Promise.all([sent, waiting]);
+        await world.advance(SETTLED);
+        expect(got).toEqual(["0", "1", "2222"]);
+      },
+      { messaging: { highWaterMark: 1, maxPendingBytes: 1_000, maxItem: 262_144 } },
+    ));
 
-  test("what waits for room is bounded in bytes, is a copy, and is refused at once where it is too large", async () => {
-    const a = world.node("a", { maxPendingBytes: 1_000, maxItem: 262_144 });
-    const [b] = nodes(1);
-    world.mark = 1;
-    const { passed, open: release } = gate();
-    world.held = passed;
-    const got = collect(b.messaging.self, "self");
-    const address = a.messaging.addressOf(b.id);
-    const sent = a.messaging.self.sendTo(address, "0");
-    const data = Buffer.from("1".repeat(10));
-    const waiting = a.messaging.self.sendTo(address, data);
-    data.fill("x");
-    const tooMuch = a.messaging.self.sendTo(address, Buffer.alloc(1_000));
-    await expect(tooMuch).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-    const tooLarge = a.messaging.self.sendTo(address, Buffer.alloc(262_144));
-    await expect(tooLarge).rejects.toMatchObject({ code: "EINVAL" });
-    release();
-    await Promise.all([sent, waiting]);
-    expect(got).toEqual(["self 0", `self ${"1".repeat(10)}`]);
-  });
-
-  test("notes to a node that reads none are dropped where there is no room", async () => {
-    const [a, evil] = nodes(2);
-    world.mark = 1;
-    world.held = new Promise(() => undefined);
-    for (let i = 0; i < 10; i++)
-      void a.onItem(evil.id, MessageKind.DIRECT, encodeDirect(7, 1, undefined, "x"));
-    await world.settle();
-    expect(a.messaging.stats()).toMatchObject({ directReceived: 10, waiting: 0, droppedFull: 0 });
-    expect(a.links.sent).toBe(1);
-  });
-
-  test("to a client of this node: what waits for its handler is bounded as well", async () => {
-    const a = world.node("a", { maxPendingBytes: 1_000, maxPending: 3 });
-    const client = a.messaging.createClient();
-    client.subscribe("self", { maxQueue: 1 }, () => new Promise(() => undefined));
-    const send = (bytes: number): Promise<void> =>
-      a.messaging.self.sendTo(client.address, Buffer.alloc(bytes));
-    // One is handled, and one is in the queue.
-    await send(1);
-    await world.settle();
-    await send(1);
-    await world.settle();
-    const waiting = [1, 2, 3].map(() => send(1));
-    await expect(send(1)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-    await expect(send(1_000)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-    expect(a.messaging.stats()).toMatchObject({ waiting: 3, directSent: 2 });
-    void a.messaging.close(0);
-    for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
-  });
-});
-
-describe("publishing for another client", () => {
-  test("a client of this node is its sender; another node's is refused", async () => {
-    const [a, b, c] = nodes(3);
-    const senders: string[] = [];
-    c.messaging.self.subscribe("#", ({ sender }) => void senders.push(sender.node));
-    const client = a.messaging.createClient();
-    expect(await a.messaging.publishAs(client.id, "t", "x", undefined)).toBe(1);
-    await world.settle();
-    expect(senders).toEqual([a.id]);
-    const bOnA = a.messaging.addressOf(b.id);
-    await expect(a.messaging.publishAs(bOnA, "t", "x", undefined)).rejects.toMatchObject({ code: "EINVAL" });
-  });
+  test("to a client of this node: what waits for its handler is bounded as well", () =>
+    onOneHost(
+      ["a"],
+      async ({ a }, world) => {
+        const client = a.createClient();
+        client.subscribe("self", { maxQueue: 1 }, never);
+        const send = (bytes: number): Promise<void> => a.sendTo(client.address, Buffer.alloc(bytes));
+        // One is handled, and one is in the queue.
+        await send(1);
+        await world.advance(SETTLED);
+        await send(1);
+        await world.advance(SETTLED);
+        const waiting = [1, 2, 3].map(() => send(1));
+        await expect(send(1)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+        await expect(send(1_000)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+        expect(statsOf(a)).toMatchObject({ waiting: 3, directSent: 2 });
+        void a.close({ linger: 0 });
+        for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
+      },
+      { messaging: { maxPendingBytes: 1_000, maxPending: 3 } },
+    ));
 });
 
 describe("retained values", () => {
-  test("a new subscription gets the last value of each topic, as long as its publisher is there", async () => {
-    const [a, b, c, d] = nodes(4);
-    collect(b.messaging.self, "t/#");
-    await a.messaging.self.publish("t/1", "old", { retain: true });
-    await a.messaging.self.publish("t/1", "new", { retain: true });
-    await a.messaging.self.publish("t/2", "gone", { retain: true });
-    await a.messaging.self.publish("t/2", "", { retain: true });
-    await a.messaging.self.publish("t/3", "not retained");
-    await world.settle();
+  /** A new subscription with the values that are retained: topics and data. */
+  function retained(node: ClusterNode, filter: string) {
     const got: string[] = [];
-    const read = ({ topic, data, retained, sender }: ClusterMessage): void => {
-      got.push(`${topic} ${data} ${retained} ${sender.node === a.id}`);
-    };
-    await c.messaging.self.subscribe("t/+", { retained: true }, read).ready;
-    expect(got.splice(0)).toEqual(["t/1 new true true"]);
-    // Its own node has them at once.
-    a.messaging.self.subscribe("t/+", { retained: true }, read);
-    await world.settle();
-    expect(got.splice(0)).toEqual(["t/1 new true true"]);
-    a.die();
-    await d.messaging.self.subscribe("t/+", { retained: true }, read).ready;
-    await world.settle();
-    expect(got).toEqual([]);
-  });
+    const note = ({ topic, data }: ClusterMessage): void => void got.push(`${topic} ${data}`);
+    return { got, ready: node.subscribe(filter, { retained: true }, note).ready };
+  }
+
+  const keep = (node: ClusterNode, topic: string, data: string) =>
+    node.publish(topic, data, { retain: true });
+
+  test("a new subscription gets the last value of each topic, as long as its publisher is there", () =>
+    onOneHost(["a", "b", "c", "d"], async ({ a, b, c, d }, world) => {
+      collect(b, "t/#");
+      for (const [topic, data] of [
+        ["t/1", "old"],
+        ["t/1", "new"],
+        ["t/2", "gone"],
+        ["t/2", ""],
+      ] as const)
+        await keep(a, topic, data);
+      await a.publish("t/3", "not retained");
+      await world.advance(SETTLED);
+      const got: string[] = [];
+      const read = ({ topic, data, retained, sender }: ClusterMessage): void => {
+        got.push(`${topic} ${data} ${retained} ${sender.node === a.id}`);
+      };
+      await c.subscribe("t/+", { retained: true }, read).ready;
+      expect(got.splice(0)).toEqual(["t/1 new true true"]);
+      // Its own node has them at once.
+      a.subscribe("t/+", { retained: true }, read);
+      await world.advance(SETTLED);
+      expect(got.splice(0)).toEqual(["t/1 new true true"]);
+      await a.close();
+      await world.advance(SETTLED);
+      await d.subscribe("t/+", { retained: true }, read).ready;
+      await world.advance(SETTLED);
+      expect(got).toEqual([]);
+    }));
 
   test("options after the handler are refused, not overlooked", () => {
-    const [a] = nodes(1);
-    const subscribe = a.messaging.self.subscribe.bind(a.messaging.self) as (...given: unknown[]) => unknown;
+    const node = new ClusterNode();
+    const subscribe = node.subscribe.bind(node) as (...given: unknown[]) => unknown;
     expect(() => subscribe("t", () => undefined, { retained: true })).toThrow(
       "subscribe takes its options before the handler; got an object after it",
     );
   });
 
-  test("the values of a member that is met later, or is back, come then, once to each subscription", async () => {
-    const [a, b] = nodes(2);
-    await b.messaging.self.publish("t/1", "known", { retain: true });
-    const got: string[] = [];
-    const note =
-      (who: string) =>
-      ({ topic, data, retained }: ClusterMessage): void =>
-        void got.push(`${who} ${topic} ${data} ${retained}`);
-    await a.messaging.self.subscribe("t/#", { retained: true }, note("one")).ready;
-    await a.messaging.self.subscribe("t/+", { retained: true }, note("other")).ready;
-    const closed = a.messaging.self.subscribe("t/#", { retained: true }, note("closed"));
-    await closed.ready;
-    closed.close();
-    a.messaging.self.subscribe("t/#", note("without"));
-    await world.settle();
-    got.length = 0;
+  test("the values of a member that is met later, or is back, come then, once to each subscription", () =>
+    simulate({ seed: 1, shrink: false }, async (world) => {
+      const nodes = await startNodes(world, ["a", "b"]);
+      const [a, b] = [...nodes.values()] as [ClusterNode, ClusterNode];
+      const together = () => world.until(() => [a, b].every((node) => node.members().length === 2), 60_000);
+      const got: string[] = [];
+      const subscribe = (who: string, filter: string, options = { retained: true }) =>
+        world.node("a").run(() =>
+          a.subscribe(filter, options, ({ topic, data, retained: isOld }) => {
+            got.push(`${who} ${topic} ${data} ${isOld}`);
+          }),
+        );
+      const publish = (topic: string, data: string) => world.node("b").run(() => keep(b, topic, data));
+      await publish("t/1", "known");
+      await subscribe("one", "t/#");
+      await subscribe("other", "t/+");
+      (await subscribe("closed", "t/#")).close();
+      await subscribe("without", "t/#", { retained: false });
+      await together();
+      await world.advance(SETTLED);
+      expect(got.splice(0).sort()).toEqual(["one t/1 known true", "other t/1 known true"]);
 
-    // What is published meanwhile does not come; the same holds for a node that nobody has met yet.
-    const away = async (work: () => Promise<unknown>): Promise<string[]> => {
-      b.die();
-      world.cut(b, a);
-      await work();
-      await world.settle();
-      world.heal(b, a);
+      const away = async (work: () => Promise<unknown>): Promise<string[]> => {
+        world.cut("a", "b");
+        await world.until(() => [a, b].every((node) => node.members().length === 1), 60_000);
+        await work();
+        expect(got).toEqual([]);
+        world.heal();
+        await together();
+        await world.advance(1_000);
+        return got.splice(0).sort();
+      };
+      const both = await away(async () => {
+        await publish("t/2", "earlier");
+        await publish("u/1", "of another topic");
+      });
+      expect(both).toEqual(["one t/2 earlier true", "other t/2 earlier true"]);
+      // What is known does not come again.
+      expect(await away(async () => undefined)).toEqual([]);
+      // One that subscribes now gets each once, also while the same is on its way.
+      await (await subscribe("new", "t/1")).ready;
+      await world.advance(SETTLED);
+      expect(got).toEqual(["new t/1 known true"]);
+    }));
+
+  test.each([
+    ["whose link lost the question", ["lost"]],
+    ["that is restarted before it has answered", ["gone", "alive"]],
+  ] as const)("a member %s is asked again", (_, happens) =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      await keep(b, "t", "x");
+      vi.spyOn(b.parts.messages.messaging.incoming, "onRetained").mockReturnValueOnce(undefined);
+      const { got, ready } = retained(a, "t");
+      await world.advance(SETTLED);
       expect(got).toEqual([]);
-      b.revive();
-      await world.settle();
-      return got.splice(0).sort();
-    };
-    const publish = (topic: string, data: string) => b.messaging.self.publish(topic, data, { retain: true });
-    const both = await away(async () => {
-      await publish("t/2", "earlier");
-      await publish("u/1", "of another topic");
-    });
-    expect(both).toEqual(["one t/2 earlier true", "other t/2 earlier true"]);
-    // What is known does not come again.
-    expect(await away(async () => undefined)).toEqual([]);
-    // One that subscribes now gets each once, also while the same is on its way.
-    await a.messaging.self.subscribe("t/1", { retained: true }, note("new")).ready;
-    await world.settle();
-    expect(got).toEqual(["new t/1 known true"]);
-  });
+      const { messaging } = a.parts.messages;
+      for (const what of happens)
+        if (what === "lost") messaging.onLost(b.id, 1);
+        else messaging.onMember(b.id, what);
+      await ready;
+      await world.advance(SETTLED);
+      expect(got).toContain("t x");
+    }),
+  );
 
-  test.each<[string, (a: FakeNode, b: FakeNode) => void]>([
-    [
-      "that is restarted before it has answered",
-      (a, b) => {
-        a.messaging.onMember(b.id, "gone");
-        a.messaging.onMember(b.id, "alive");
+  test("many subscriptions at once are few questions", () =>
+    onOneHost(["a", "b"], async ({ a, b }) => {
+      for (let i = 0; i < 100; i++) await keep(b, `t/${i}`, "x");
+      const send = vi.spyOn(a.parts.messages.links, "send");
+      const got = new Set<string>();
+      const subscribe = (filter: string) =>
+        a.subscribe(filter, { retained: true }, ({ topic }) => void got.add(topic));
+      await Promise.all(Array.from({ length: 100 }, (_, i) => subscribe(`t/${i}`).ready));
+      expect(got.size).toBe(100);
+      expect(send.mock.calls.filter(([, kind]) => kind === MessageKind.RETAINED).length).toBeLessThan(5);
+    }));
+
+  test("a member that does not answer holds up ready, and no values of others", () =>
+    onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
+      await keep(b, "t", "x");
+      vi.spyOn(c.parts.messages.messaging.incoming, "onRetained").mockReturnValue(undefined);
+      let isReady = false;
+      const { got, ready } = retained(a, "t");
+      void ready.then(() => {
+        isReady = true;
+      });
+      await world.advance(SETTLED);
+      expect([got, isReady]).toEqual([["t x"], false]);
+      await c.close();
+      await ready;
+    }));
+
+  test("the latest of several publishers counts, and is the one that is given last", () =>
+    onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
+      await keep(a, "t", "1");
+      await world.advance(2);
+      await keep(b, "t", "2");
+      const { got, ready } = retained(c, "t");
+      await ready;
+      await world.advance(SETTLED);
+      expect([got.at(-1), statsOf(c).retained]).toEqual(["t 2", 0]);
+    }));
+
+  test("past the bounds the one goes that was updated the longest ago", () =>
+    onOneHost(
+      ["a"],
+      async ({ a }, world) => {
+        for (const topic of ["t/1", "t/2", "t/1", "t/3"]) await keep(a, topic, "x");
+        const { got, ready } = retained(a, "#");
+        await ready;
+        await world.advance(SETTLED);
+        expect(got.toSorted()).toEqual(["t/1 x", "t/3 x"]);
+        expect(statsOf(a).retainedEvicted).toBe(1);
       },
-    ],
-    ["whose link lost the question", (a, b) => a.loses(b.id, 1)],
-  ])("a member %s is asked again", async (_, happens) => {
-    const [a, b] = nodes(2);
-    await b.messaging.self.publish("t", "x", { retain: true });
-    vi.spyOn(b, "onItem").mockReturnValueOnce(undefined);
-    const { got, ready } = retained(a, "t");
-    await world.settle();
-    happens(a, b);
-    await ready;
-    await world.settle();
-    expect(got).toContain("t x");
-  });
-
-  test("many subscriptions at once are few questions", async () => {
-    const [a, b] = nodes(2);
-    for (let i = 0; i < 100; i++) await b.messaging.self.publish(`t/${i}`, "x", { retain: true });
-    const send = vi.spyOn(a.links, "send");
-    const got: string[] = [];
-    const note = ({ topic }: ClusterMessage): void => void got.push(topic);
-    const all = Array.from({ length: 100 }, (_, i) => {
-      return a.messaging.self.subscribe(`t/${i}`, { retained: true }, note);
-    });
-    await Promise.all(all.map(({ ready }) => ready));
-    expect(new Set(got).size).toBe(100);
-    expect(send.mock.calls.filter(([, kind]) => kind === MessageKind.RETAINED).length).toBeLessThan(5);
-  });
-
-  test("a member that does not answer holds up ready, and no values of others", async () => {
-    const [a, b, c] = nodes(3);
-    await b.messaging.self.publish("t", "x", { retain: true });
-    vi.spyOn(c, "onItem").mockReturnValue(undefined);
-    let isReady = false;
-    const { got, ready } = retained(a, "t");
-    void ready.then(() => {
-      isReady = true;
-    });
-    await world.settle();
-    expect([got, isReady]).toEqual([["t x"], false]);
-    c.die();
-    await ready;
-  });
-
-  test("the latest of several publishers counts, and is the one that is given last", async () => {
-    const [a, b, c] = nodes(3);
-    await a.messaging.self.publish("t", "1", { retain: true });
-    await nextMillisecond();
-    await b.messaging.self.publish("t", "2", { retain: true });
-    const { got, ready } = retained(c, "t");
-    await ready;
-    await world.settle();
-    expect(got.at(-1)).toBe("t 2");
-    expect(c.messaging.stats().retained).toBe(0);
-  });
-
-  test("past the bounds the one goes that was updated the longest ago", async () => {
-    const a = world.node("a", { maxRetained: 2 });
-    for (const topic of ["t/1", "t/2", "t/1", "t/3"])
-      await a.messaging.self.publish(topic, "x", { retain: true });
-    const { got, ready } = retained(a, "#");
-    await ready;
-    await world.settle();
-    expect(got.toSorted()).toEqual(["t/1 x", "t/3 x"]);
-    expect(a.messaging.stats().retainedEvicted).toBe(1);
-  });
+      { messaging: { maxRetained: 2 } },
+    ));
 
   test("a stamp is later than all that were seen, and one from far ahead counts as of now", () => {
     const values = new RetainedValues({ topics: 2, bytes: 100_000 });
@@ -810,112 +812,244 @@ describe("retained values", () => {
     expect(values.stamp(0)).toBe(1_001);
   });
 
-  test("what is published after all clocks were set back is later than what was there before", async () => {
-    const [a, b] = nodes(2);
-    const hour = 3_600_000;
-    a.wall = b.wall = () => Date.now() + hour;
-    await b.messaging.self.publish("t", "before", { retain: true });
-    const { got, ready } = retained(a, "t");
-    await ready;
-    a.wall = b.wall = Date.now;
-    for (const data of ["1", "2"]) await b.messaging.self.publish("t", data, { retain: true });
-    await world.settle();
-    expect(got).toEqual(["t before", "t 1", "t 2"]);
-  });
+  test("what is published after all clocks were set back is later than what was there before", () =>
+    simulate({ seed: 1, shrink: false }, async (world) => {
+      const jump = (by: number) => ["a", "b"].map((name) => world.node(name).clock.jump(by));
+      jump(3_600_000);
+      const nodes = await startNodes(world, ["a", "b"]);
+      const [a, b] = [...nodes.values()] as [ClusterNode, ClusterNode];
+      await world.until(() => [a, b].every((node) => node.members().length === 2), 10_000);
+      const publish = (data: string) => world.node("b").run(() => keep(b, "t", data));
+      await publish("before");
+      const { got, ready } = await world.node("a").run(() => retained(a, "t"));
+      await ready;
+      jump(-3_600_000);
+      for (const data of ["1", "2"]) await publish(data);
+      await world.advance(SETTLED);
+      expect(got).toEqual(["t before", "t 1", "t 2"]);
+    }));
 });
 
 describe("what an evil node sends", () => {
-  test("fills no subscription beyond its bytes by long subtopics", async () => {
-    const [a, b] = nodes(2);
-    const slow = b.messaging.self.subscribe("t", { maxQueueBytes: 100_000 });
-    const item = encodePublish(1, encodeName("t"), encodeName("x".repeat(50_000)), 0, "x");
-    for (let i = 0; i < 10; i++) a.links.forge(b, MessageKind.PUBLISH, item);
-    await world.settle();
-    expect([slow.waiting, slow.dropped]).toEqual([2, 8]);
-  });
+  function evil(
+    story: (evil: ClusterNode, node: ClusterNode, settle: () => Promise<void>) => Promise<void>,
+    options?: (name: "e" | "n") => ClusterNodeOptions,
+  ): Promise<void> {
+    return onOneHost(["e", "n"], ({ e, n }, world) => story(e, n, () => world.advance(SETTLED)), options);
+  }
 
-  test("as topic aliases is refused where it defines none that is granted", async () => {
-    const [a, b] = nodes(2);
-    const got = collect(b.messaging.self, "#");
-    const name = (topic: string): number[] => [...encodeName(topic)];
-    const forge = (...bytes: number[]): void =>
-      a.links.forge(b, MessageKind.PUBLISH, Buffer.from([...bytes, 0x78]));
-    forge(ALIAS, 5); // Not defined.
-    forge(ALIAS | DEFINE, 5, ...name("t/1")); // Both.
-    forge(DEFINE, 0x80, 0x08, ...name("t/1")); // 1,024.
-    forge(DEFINE, 1, ...name("x".repeat(256)));
-    forge(DEFINE, 2, ...name("t/+"));
-    forge(ALIAS, 2); // What it was to stand for is not a topic.
-    forge(DEFINE, 3, ...name("self"));
-    forge(ALIAS, 3);
-    await world.settle();
-    expect(got).toEqual([]);
-    expect(b.messaging.stats().refused).toEqual({
-      "publish:alias": 4,
-      "publish:malformed": 1,
-      "publish:topic": 3,
+  test("fills no subscription beyond its bytes by long subtopics", () =>
+    evil(async (e, n, settle) => {
+      const slow = n.subscribe("t", { maxQueueBytes: 100_000 });
+      const item = encodePublish(1, encodeName("t"), encodeName("x".repeat(50_000)), 0, "x");
+      for (let i = 0; i < 10; i++) forge(e, n, MessageKind.PUBLISH, item);
+      await settle();
+      expect([slow.waiting, slow.dropped]).toEqual([2, 8]);
+    }));
+
+  test("as topic aliases is refused where it defines none that is granted", () =>
+    evil(async (e, n, settle) => {
+      const got = collect(n, "#");
+      const name = (topic: string): number[] => [...encodeName(topic)];
+      const publish = (...bytes: number[]): void =>
+        forge(e, n, MessageKind.PUBLISH, Buffer.from([...bytes, 0x78]));
+      publish(ALIAS, 5); // Not defined.
+      publish(ALIAS | DEFINE, 5, ...name("t/1")); // Both.
+      publish(DEFINE, 0x80, 0x08, ...name("t/1")); // 1,024.
+      publish(DEFINE, 1, ...name("x".repeat(256)));
+      publish(DEFINE, 2, ...name("t/+"));
+      publish(ALIAS, 2); // What it was to stand for is not a topic.
+      publish(DEFINE, 3, ...name("self"));
+      publish(ALIAS, 3);
+      await settle();
+      expect(got).toEqual([]);
+      expect(statsOf(n).refused).toEqual({
+        "publish:alias": 4,
+        "publish:malformed": 1,
+        "publish:topic": 3,
+      });
+      // A right one; the number is given to another topic; one of 255 bytes; the last number.
+      publish(DEFINE, 5, ...name("t/1"));
+      publish(ALIAS, 5);
+      publish(DEFINE, 5, ...name("t/2"));
+      publish(ALIAS, 5);
+      publish(DEFINE, 0xff, 0x07, ...name("x".repeat(255)));
+      publish(ALIAS, 0xff, 0x07);
+      await settle();
+      const long = "x".repeat(255);
+      expect(got).toEqual(["t/1 x", "t/1 x", "t/2 x", "t/2 x", `${long} x`, `${long} x`]);
+      const value = Buffer.from([RetainedItem.VALUE, ALIAS | RETAIN, 5, 0, 0, 0, 0, 0, 0, 0, 5, 0x78]);
+      forge(e, n, MessageKind.RETAINED, value);
+      await settle();
+      expect(statsOf(n).refused).toMatchObject({ "retained:malformed": 1 });
+    }));
+
+  test("is refused by reason, and no byte of it throws into the program", () =>
+    evil(async (e, n, settle) => {
+      const got = collect(n, "#", "self");
+      const publish = (topic: string): Buffer => encodePublish(1, encodeName(topic), undefined, 0, "x");
+      const topics = ["a/+", "#", "a\0", "self", "/".repeat(129), "x/".repeat(1_000), "x".repeat(65_536)];
+      for (const topic of topics) forge(e, n, MessageKind.PUBLISH, publish(topic));
+      forge(e, n, MessageKind.PUBLISH, Buffer.concat([publish("t").subarray(0, 2), Buffer.from([0xff])]));
+      const notUtf8 = Buffer.from(publish("abc"));
+      notUtf8[2] = 0xff;
+      forge(e, n, MessageKind.PUBLISH, notUtf8);
+      forge(e, n, MessageKind.DIRECT, Buffer.from([0, 1]));
+      // To what stands for a client of another node, and to nobody; from an alias, and from nobody.
+      for (const id of [n.addressOf(e.id).id, 0]) {
+        forge(e, n, MessageKind.DIRECT, encodeDirect(id, 1, undefined, "x"));
+        forge(e, n, MessageKind.DIRECT, encodeDirect(1, id, undefined, "x"));
+      }
+      forge(e, n, MessageKind.RETAINED, Buffer.from([9, 0]));
+      forge(e, n, MessageKind.RETAINED, encodeAsk(1, ["a/#/b"]));
+      forge(e, n, 99, Buffer.from([1]));
+      await settle();
+      expect(got).toEqual([]);
+      expect([statsOf(n).refused, statsOf(n).links.refused]).toEqual([
+        {
+          "publish:topic": 8,
+          "publish:malformed": 1,
+          "direct:closed": 2,
+          "direct:malformed": 3,
+          "retained:malformed": 2,
+        },
+        { kind: 1 },
+      ]);
+    }));
+
+  test("junk of any kind", () =>
+    evil(async (e, n, settle) => {
+      collect(n, "#", "self");
+      n.subscribe("t/#", { retained: true });
+      const take = bring(n, e);
+      fc.assert(
+        fc.property(fc.integer({ min: 0, max: 6 }), fc.uint8Array({ maxLength: 64 }), (kind, bytes) => {
+          void take(kind, Buffer.from(bytes));
+        }),
+        { numRuns: 1_000_000, defaultRuns: 20_000 },
+      );
+      await settle();
+      expect(await e.publish("t", "alive")).toBe(1);
+    }));
+
+  test("notes to it, which reads none, are dropped where there is no room", () =>
+    evil(
+      async (e, n, settle) => {
+        hold(e, "self");
+        await n.sendTo(n.addressOf(e.id), "x");
+        n.sendTo(n.addressOf(e.id), "x").catch(ignore);
+        await settle();
+        for (let i = 0; i < 10; i++) forge(e, n, MessageKind.DIRECT, encodeDirect(7, 1, undefined, "x"));
+        await settle();
+        expect(statsOf(n)).toMatchObject({ directReceived: 10, waiting: 0, droppedFull: 0 });
+        expect(statsOf(n).links.peers).toMatchObject([{ sent: 2, waiting: 1, dropped: 0 }]);
+      },
+      (name) => ({ messaging: { highWaterMark: name === "n" ? 1 : 20 } }),
+    ));
+
+  test("questions of a node without room for answers are not kept: the last one is answered", () =>
+    evil(
+      async (e, n, settle) => {
+        await n.publish("t", "x", { retain: true });
+        const { release } = hold(e, "self");
+        await n.sendTo(n.addressOf(e.id), "x");
+        void n.sendTo(n.addressOf(e.id), "x");
+        await settle();
+        const room = vi.spyOn(n.parts.messages.links, "room");
+        const take = bring(n, e);
+        for (let i = 0; i < 100; i++) void take(MessageKind.RETAINED, encodeAsk(i, ["t"]));
+        await settle();
+        expect(room).toHaveBeenCalledTimes(1);
+        const send = vi.spyOn(n.parts.messages.links, "send");
+        release();
+        await settle();
+        const answers = send.mock.results.flatMap(({ value }, i) =>
+          value === "sent" ? [[...(send.mock.calls[i]?.[2] ?? [])].slice(0, 2)] : [],
+        );
+        expect(answers).toEqual([
+          [RetainedItem.VALUE, RETAIN],
+          [RetainedItem.END, 99],
+        ]);
+      },
+      (name) => ({ messaging: { highWaterMark: name === "n" ? 1 : 20 } }),
+    ));
+
+  test("notes to ask again, over and over, make a node ask one question at a time", () =>
+    evil(async (e, n, settle) => {
+      await n.subscribe("t", { retained: true }).ready;
+      vi.spyOn(e.parts.messages.messaging.incoming, "onRetained").mockReturnValue(undefined);
+      const send = vi.spyOn(n.parts.messages.links, "send");
+      const take = bring(n, e);
+      for (let i = 0; i < 10_000; i++) void take(MessageKind.RETAINED, Buffer.from([RetainedItem.AGAIN]));
+      await settle();
+      expect(send.mock.calls.length).toBeLessThanOrEqual(2);
+    }));
+
+  test("values without end for a subscription hold the link while it handles them", () =>
+    evil(async (e, n) => {
+      const { passed: blocked, open: release } = gate();
+      n.subscribe("t/#", { retained: true, maxQueue: 5 }, () => blocked);
+      const take = bring(n, e);
+      let held: unknown;
+      let given = 0;
+      while (held === undefined && given < 1_000) {
+        given += 1;
+        const data = Buffer.from("x");
+        const value = { topic: `t/${given}`, client: 1, subtopic: undefined, stamp: given, data };
+        held = take(MessageKind.RETAINED, encodeValue(value));
+      }
+      expect(given).toBe(6);
+      release();
+      await held;
+    }));
+});
+
+/** In real time, of which turns have a share. */
+describe("a node lets the event loop turn", () => {
+  const { started } = testNodes(() => ({ multicast: false }));
+
+  test("in a loop of publishes, of which its links know that more follow", async () => {
+    const a = await started("a");
+    const more = vi.spyOn(a.parts.messages.links, "publishesMore");
+    let turned = false;
+    setImmediate(() => {
+      turned = true;
     });
-    // A right one; the number is given to another topic; one of 255 bytes; the last number.
-    forge(DEFINE, 5, ...name("t/1"));
-    forge(ALIAS, 5);
-    forge(DEFINE, 5, ...name("t/2"));
-    forge(ALIAS, 5);
-    forge(DEFINE, 0xff, 0x07, ...name("x".repeat(255)));
-    forge(ALIAS, 0xff, 0x07);
-    await world.settle();
-    const long = "x".repeat(255);
-    expect(got).toEqual(["t/1 x", "t/1 x", "t/2 x", "t/2 x", `${long} x`, `${long} x`]);
-    const value = Buffer.from([RetainedItem.VALUE, ALIAS | RETAIN, 5, 0, 0, 0, 0, 0, 0, 0, 5, 0x78]);
-    a.links.forge(b, MessageKind.RETAINED, value);
-    await world.settle();
-    expect(b.messaging.stats().refused).toMatchObject({ "retained:malformed": 1 });
+    // A loop that never lets it turn would not end.
+    for (let i = 0; !turned && i < 10_000_000; i++) await a.publish("t", "x");
+    expect([turned, more.mock.calls.length > 0]).toEqual([true, true]);
   });
 
-  test("is refused by reason, and no byte of it throws into the program", async () => {
-    const [a, b] = nodes(2);
-    const got = collect(b.messaging.self, "#", "self");
-    const publish = (topic: string): Buffer => encodePublish(1, encodeName(topic), undefined, 0, "x");
-    const topics = ["a/+", "#", "a\0", "self", "/".repeat(129), "x/".repeat(1_000), "x".repeat(65_536)];
-    for (const topic of topics) a.links.forge(b, MessageKind.PUBLISH, publish(topic));
-    a.links.forge(b, MessageKind.PUBLISH, Buffer.concat([publish("t").subarray(0, 2), Buffer.from([0xff])]));
-    const notUtf8 = Buffer.from(publish("abc"));
-    notUtf8[2] = 0xff;
-    a.links.forge(b, MessageKind.PUBLISH, notUtf8);
-    a.links.forge(b, MessageKind.DIRECT, Buffer.from([0, 1]));
-    // To what stands for a client of another node, and to nobody; from an alias, and from nobody.
-    for (const id of [b.messaging.addressOf(a.id).id, 0]) {
-      a.links.forge(b, MessageKind.DIRECT, encodeDirect(id, 1, undefined, "x"));
-      a.links.forge(b, MessageKind.DIRECT, encodeDirect(1, id, undefined, "x"));
-    }
-    a.links.forge(b, MessageKind.RETAINED, Buffer.from([9, 0]));
-    a.links.forge(b, MessageKind.RETAINED, encodeAsk(1, ["a/#/b"]));
-    a.links.forge(b, 99, Buffer.from([1]));
-    await world.settle();
-    expect(got).toEqual([]);
-    const { refused } = b.messaging.stats();
-    expect(refused).toEqual({
-      "publish:topic": 8,
-      "publish:malformed": 1,
-      "direct:closed": 2,
-      "direct:malformed": 3,
-      "retained:malformed": 2,
-      kind: 1,
+  test("while it answers questions for retained values, over and over, of which the last one counts", async () => {
+    const a = await started("a");
+    for (let i = 0; i < 2_000; i++) await a.publish(`t/${i}`, "x", { retain: true, self: false });
+    const answers: number[][] = [];
+    vi.spyOn(a.parts.messages.links, "send").mockImplementation((_to, _kind, item) => {
+      answers.push([...item]);
+      return "sent";
     });
+    const ask = (number: number, filter: string): void =>
+      void a.parts.messages.messaging.incoming.onRetained("b".repeat(32), encodeAsk(number, [filter]));
+    for (let i = 0; i < 200; i++) ask(i, "nothing/of/this/kind");
+    ask(200, "t/7");
+    // Microtasks alone come before the next turn: without a pause all would be answered by then.
+    await new Promise((resolve) => setImmediate(resolve));
+    await vi.waitFor(() => expect(answers.at(-1)).toEqual([RetainedItem.END, 0xc8, 0x01]));
+    expect(answers.filter(([type]) => type === RetainedItem.VALUE)).toHaveLength(1);
+    expect(answers.length).toBeLessThan(5);
   });
+});
 
-  test("junk of any kind", async () => {
-    const [a, b] = nodes(2);
-    collect(b.messaging.self, "#", "self");
-    b.messaging.self.subscribe("t/#", { retained: true });
-    fc.assert(
-      fc.property(fc.integer({ min: 0, max: 6 }), fc.uint8Array({ maxLength: 64 }), (kind, bytes) => {
-        void b.onItem(a.id, kind, Buffer.from(bytes));
-      }),
-      { numRuns: 1_000_000, defaultRuns: 20_000 },
+describe("addresses of clients", () => {
+  /** Room for 100 aliases, and the nodes of those that were dropped. */
+  function addressBook(random = Math.random) {
+    const dropped: string[] = [];
+    const addresses = new Addresses<string>(
+      { random, isTaken: () => false, dropped: ({ node }) => void dropped.push(node) },
+      100,
     );
-    await world.settle();
-    expect(await a.messaging.self.publish("t", "alive")).toBe(1);
-  });
+    return { addresses, dropped };
+  }
 
   test("a source of random numbers that repeats itself gives each client and alias an id all the same", () => {
     for (const number of [0, 0.5, 1 - 2 ** -32]) {
@@ -957,105 +1091,4 @@ describe("what an evil node sends", () => {
     expect(new Set(dropped)).toEqual(new Set(["evil"]));
     expect(addresses.aliases).toBe(100);
   });
-
-  test("questions for retained values, over and over, hold up nobody: the last one is answered", async () => {
-    const [a, b] = nodes(2);
-    for (let i = 0; i < 2_000; i++)
-      await b.messaging.self.publish(`t/${i}`, "x", { retain: true, self: false });
-    const send = vi.spyOn(b.links, "send");
-    const ask = (number: number, filter: string): void =>
-      void b.onItem(a.id, MessageKind.RETAINED, encodeAsk(number, [filter]));
-    for (let i = 0; i < 200; i++) ask(i, "nothing/of/this/kind");
-    ask(200, "t/7");
-    // Microtasks alone come before the next turn: without a pause all would be answered by then.
-    await new Promise((resolve) => setImmediate(resolve));
-    await vi.waitFor(() => expect(send.mock.results.length).toBeGreaterThanOrEqual(2));
-    await world.settle();
-    const values = send.mock.calls.filter(([, , item]) => item[0] === RetainedItem.VALUE);
-    expect(values).toHaveLength(1);
-    const last = send.mock.calls.at(-1)?.[2] as Buffer;
-    expect([...last]).toEqual([RetainedItem.END, 0xc8, 0x01]);
-  });
-
-  test("questions of a node without room for answers are not kept: the last one is answered", async () => {
-    const [a, b] = nodes(2);
-    await b.messaging.self.publish("t", "x", { retain: true });
-    world.mark = 0;
-    const room = vi.spyOn(b.links, "room");
-    for (let i = 0; i < 100; i++) void b.onItem(a.id, MessageKind.RETAINED, encodeAsk(i, ["t"]));
-    await world.settle();
-    expect(room).toHaveBeenCalledTimes(1);
-    world.mark = 1_000;
-    const send = vi.spyOn(b.links, "send");
-    // There is room once this is taken.
-    b.links.forge(a, 99, Buffer.of(0));
-    await world.settle();
-    expect(send.mock.calls.map(([, , [type, question]]) => [type, question])).toEqual([
-      [RetainedItem.VALUE, RETAIN],
-      [RetainedItem.END, 99],
-    ]);
-  });
-
-  test("notes to ask again, over and over, make a node ask one question at a time", async () => {
-    const [a, b] = nodes(2);
-    await b.messaging.self.subscribe("t", { retained: true }).ready;
-    world.held = new Promise(() => undefined);
-    const send = vi.spyOn(b.links, "send");
-    for (let i = 0; i < 10_000; i++)
-      void b.onItem(a.id, MessageKind.RETAINED, Buffer.from([RetainedItem.AGAIN]));
-    await world.settle();
-    expect(send.mock.calls.length).toBeLessThanOrEqual(2);
-  });
-
-  test("values without end for a subscription hold the link while it handles them", async () => {
-    const [a, b] = nodes(2);
-    const { passed: blocked, open: release } = gate();
-    b.messaging.self.subscribe("t/#", { retained: true, maxQueue: 5 }, () => blocked);
-    await world.settle();
-    let held: unknown;
-    let given = 0;
-    while (held === undefined && given < 1_000) {
-      given += 1;
-      const data = Buffer.from("x");
-      const value = { topic: `t/${given}`, client: 1, subtopic: undefined, stamp: given, data };
-      held = b.onItem(a.id, MessageKind.RETAINED, encodeValue(value));
-    }
-    expect(given).toBe(6);
-    release();
-    await held;
-  });
 });
-
-function nodes(count: number): [FakeNode, FakeNode, FakeNode, FakeNode] {
-  return Array.from({ length: count }, (_, i) => world.node("abcd"[i] as string)) as [
-    FakeNode,
-    FakeNode,
-    FakeNode,
-    FakeNode,
-  ];
-}
-
-/** What a client's new subscriptions get: topic and data. */
-function collect(client: MessageClient, ...filters: string[]): string[] {
-  const got: string[] = [];
-  for (const filter of filters)
-    client.subscribe(filter, ({ topic, data }) => void got.push(`${topic} ${data}`));
-  return got;
-}
-
-/** Room for 100 aliases, and the nodes of those that were dropped. */
-function addressBook(random = Math.random) {
-  const dropped: string[] = [];
-  const addresses = new Addresses<string>(
-    { random, isTaken: () => false, dropped: ({ node }) => void dropped.push(node) },
-    100,
-  );
-  return { addresses, dropped };
-}
-
-/** A new subscription with the values that are retained: topics and data. */
-function retained(node: FakeNode, filter: string) {
-  const got: string[] = [];
-  const note = ({ topic, data }: ClusterMessage): void => void got.push(`${topic} ${data}`);
-  return { got, ready: node.messaging.self.subscribe(filter, { retained: true }, note).ready };
-}

@@ -1,6 +1,7 @@
 /** How whole nodes learn what others subscribe to, in virtual time: what it costs, how long it takes, and what large lists, slow peers and cuts do to it. */
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import type { ClusterNode, ClusterNodeOptions } from "../../../src/cluster/index.js";
+import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
 import { ignore } from "../../../src/core/ignore.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
@@ -191,18 +192,26 @@ it("a reader that fell behind gets a snapshot; what it has serves until then", L
   ),
 );
 
-it("nothing stays of a list whose node dies while it comes", LIMIT, () =>
-  together(
+it.each([
+  ["dies", 60_000],
+  ["leaves", 1_000],
+] as const)("nothing stays of a list whose node %s while it comes", LIMIT, (how, within) => {
+  const sweep = vi.spyOn(RouteTable.prototype, "sweep");
+  return together(
     "ab",
-    async ({ world, nodes, subscribe }) => {
+    async ({ world, nodes, at, subscribe }) => {
       const b = nodes[1] as ClusterNode;
       await subscribe("a", MANY);
       await world.until(() => routesOf(b).routes > 1_000, 10_000);
       expect(routesOf(b).routes).toBeLessThan(MANY);
-      world.node("a").kill();
-      await world.until(() => routesOf(b).routes === 0, 60_000);
+      if (how === "dies") world.node("a").kill();
+      else void at("a", (node) => node.leave());
+      await world.until(() => routesOf(b).routes === 0, within);
       expect(routesOf(b)).toMatchObject({ routes: 0, bytes: 0, nodes: 0 });
+      await world.advance(1_000);
+      const table = sweep.mock.contexts.at(-1) as RouteTable;
+      expect([table.filters, table.unswept]).toEqual([0, 0]);
     },
     { messaging: { grace: 5_000 } },
-  ),
-);
+  );
+});
