@@ -1,5 +1,6 @@
 /** Contexts of traces in the items of messages. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import type { ClusterNode } from "../../../src/cluster/index.js";
 import { MIN_ITEM_LIMIT } from "../../../src/cluster/messaging/bounds.js";
 import {
   encodeDirect,
@@ -12,7 +13,7 @@ import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/me
 import { AliasNumbers } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { vectorsUnder } from "../../support/markdown.js";
-import { type LinksNode, linksWorld } from "./links-world.js";
+import { onOneHost } from "../simulated.js";
 
 const CONTEXT_BYTES = Buffer.from("abcd", "hex");
 
@@ -62,41 +63,49 @@ test.each([
 });
 
 describe("on a link", () => {
-  const world = linksWorld();
-
-  function received(node: LinksNode): Buffer[] {
+  /** Items of publications, as they come to a node. */
+  function received(node: ClusterNode): Buffer[] {
     const items: Buffer[] = [];
-    node.onBytes = (bytes) => void items.push(Buffer.from(bytes));
+    vi.spyOn(node.parts.messages.messaging.incoming, "onPublish").mockImplementation(
+      (_, bytes, start, end) => {
+        items.push(Buffer.from(bytes.subarray(start, end)));
+        return undefined;
+      },
+    );
     return items;
   }
 
-  test("go with every form of a topic", async () => {
-    const [a, b] = await world.pair();
-    const atB = received(b);
-    const plan = new TopicPlan("t");
-    const aliases = new AliasNumbers();
-    const publication = new Publication(plan);
-    for (let i = 0; i < 40; i++) {
-      aliases.look(plan);
-      publication.set(plan, 1, undefined, 0, `${i}`, i % 2 === 0 ? CONTEXT_BYTES : undefined);
-      expect(a.links.publish([b.id, b.id], publication, [])).toBe(2);
-      if (i === 20) await b.until(() => atB.length === 42);
-    }
-    await b.until(() => atB.length === 80);
-    for (const [at, item] of atB.entries()) {
-      const publish = read(item);
-      expect(publish.context).toEqual(at % 4 < 2 ? CONTEXT_BYTES : undefined);
-      expect(publish.reader.rest().toString()).toBe(`${Math.floor(at / 2)}`);
-    }
-  });
+  test("go with every form of a topic", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const atB = received(b);
+      const plan = new TopicPlan("t");
+      const aliases = new AliasNumbers();
+      const publication = new Publication(plan);
+      for (let i = 0; i < 40; i++) {
+        aliases.look(plan);
+        publication.set(plan, 1, undefined, 0, `${i}`, i % 2 === 0 ? CONTEXT_BYTES : undefined);
+        expect(a.parts.messages.links.publish([b.id, b.id], publication, [])).toBe(2);
+        if (i === 20) await world.until(() => atB.length === 42);
+      }
+      await world.until(() => atB.length === 80);
+      for (const [at, item] of atB.entries()) {
+        const publish = read(item);
+        expect(publish.context).toEqual(at % 4 < 2 ? CONTEXT_BYTES : undefined);
+        expect(publish.reader.rest().toString()).toBe(`${Math.floor(at / 2)}`);
+      }
+    }));
 
-  test("an item that is larger with its context than what every node takes goes without", async () => {
-    const [a, b] = await world.pair({}, { maxItem: MIN_ITEM_LIMIT });
-    const items = received(b);
-    const publication = new Publication(new TopicPlan("t"));
-    publication.set(publication.plan, 1, undefined, 0, "x".repeat(262_100), Buffer.alloc(100, 1));
-    expect(a.links.publish([b.id], publication, [])).toBe(1);
-    await b.until(() => items.length === 1);
-    expect(read(items[0] as Buffer).context).toBeUndefined();
-  });
+  test("an item that is larger with its context than what every node takes goes without", () =>
+    onOneHost(
+      ["a", "b"],
+      async ({ a, b }, world) => {
+        const items = received(b);
+        const publication = new Publication(new TopicPlan("t"));
+        publication.set(publication.plan, 1, undefined, 0, "x".repeat(262_100), Buffer.alloc(100, 1));
+        expect(a.parts.messages.links.publish([b.id], publication, [])).toBe(1);
+        await world.until(() => items.length === 1);
+        expect(read(items[0] as Buffer).context).toBeUndefined();
+      },
+      (name) => (name === "b" ? { messaging: { maxItem: MIN_ITEM_LIMIT } } : {}),
+    ));
 });

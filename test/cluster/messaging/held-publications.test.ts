@@ -1,125 +1,121 @@
-import { beforeEach, describe, expect, test, vi } from "vitest";
+/** Publications of a loop to a node that has not acknowledged what came before: they wait for those of the next turn. */
+import { describe, expect, test } from "vitest";
+import type { ClusterNode } from "../../../src/cluster/index.js";
 import { HELD_BYTES, HELD_TIME } from "../../../src/cluster/messaging/bounds.js";
-import { Publication } from "../../../src/cluster/messaging/publication.js";
-import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
-import { countOf, LinkFrame } from "../../../src/cluster/messaging/wire.js";
-import { FakeProtocol } from "./fake-streams.js";
-import { type LinksNode, linksWorld } from "./links-world.js";
-
-/** How many items each batch has that was sent. */
-class CountingProtocol extends FakeProtocol {
-  readonly batches: number[] = [];
-  override onSent = (frame: Buffer): void => {
-    if (frame[0] === LinkFrame.BATCH) this.batches.push(countOf(frame));
-  };
-}
+import { countOf } from "../../../src/cluster/messaging/wire.js";
+import { ignore } from "../../../src/core/ignore.js";
+import type { World } from "../../../src/testing/index.js";
+import { onOneHost } from "../simulated.js";
+import { RawReceiver } from "./raw-ends.js";
 
 describe("publications that are followed by more in the next turn", () => {
-  const world = linksWorld();
-  let protocol: CountingProtocol;
-  let a: LinksNode;
-  let b: LinksNode;
-  let release: () => void;
-  const publication = new Publication(new TopicPlan("t"));
-  const full: string[] = [];
+  interface Loop {
+    readonly a: ClusterNode;
+    readonly b: ClusterNode;
+    readonly world: World;
+    readonly raw: RawReceiver;
+    /** @param goesOn after it the publisher lets the event loop turn */
+    publish(data: string, goesOn?: boolean): Promise<number>;
+    /** How many items each batch has that has come since the last call. */
+    batches(): Promise<number[]>;
+    acknowledge(): Promise<void>;
+  }
+
+  /** Two nodes, and one publication that is not acknowledged. */
+  const loop = (story: (loop: Loop) => Promise<void>, highWaterMark = 1_000): Promise<void> =>
+    onOneHost(
+      ["a", "b"],
+      async ({ a, b }, world) => {
+        const raw = new RawReceiver(b);
+        b.subscribe("t", ignore);
+        await world.advance(1_000);
+        const publish: Loop["publish"] = (data, goesOn = true) => {
+          const published = a.publish("t", data);
+          if (goesOn) a.parts.messages.links.publishesMore();
+          return published;
+        };
+        let items = 0;
+        const batches = async (): Promise<number[]> => {
+          await world.advance(1);
+          const counts = raw.frames.splice(0).map(countOf);
+          items += counts.reduce((sum, count) => sum + count, 0);
+          return counts;
+        };
+        await publish("first", false);
+        expect(await batches()).toEqual([1]);
+        const acknowledge = async (): Promise<void> => {
+          raw.acknowledge(items);
+          await world.advance(1);
+        };
+        await story({ a, b, world, raw, publish, batches, acknowledge });
+      },
+      { messaging: { highWaterMark } },
+    );
+
   const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-  /** @param goesOn after it the publisher lets the event loop turn */
-  function publish(data: string, goesOn = true): void {
-    publication.set(publication.plan, 1, undefined, 0, data);
-    a.links.publish([b.id], publication, full);
-    if (goesOn) a.links.publishesMore();
-  }
+  test("wait for it, and go together when nothing follows", () =>
+    loop(async ({ publish, batches }) => {
+      for (const data of ["1", "2", "3"]) {
+        void publish(data);
+        await turn();
+      }
+      expect(await batches()).toEqual([3]);
+    }));
 
-  /** Both are there, and one publication that is not acknowledged, since its handler takes its time. */
-  async function open(highWaterMark = 1_000): Promise<void> {
-    a = await world.node("a", { protocols: [protocol], highWaterMark });
-    b = await world.node("b");
-    release = b.hold();
-    publish("first", false);
-    await b.until(() => b.items.length === 1);
-    protocol.batches.length = 0;
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
-  }
-
-  beforeEach(() => {
-    protocol = new CountingProtocol();
-    full.length = 0;
-  });
-
-  test("wait for it, and go together when nothing follows", async () => {
-    await open();
-    for (const data of ["1", "2", "3"]) {
-      publish(data);
+  test("do not wait where the peer has acknowledged all, or nothing is said to follow", () =>
+    loop(async ({ publish, batches, acknowledge }) => {
+      void publish("1", false);
       await turn();
-      expect(protocol.batches).toEqual([]);
-    }
-    await turn();
-    expect(protocol.batches).toEqual([3]);
-    release();
-    await b.until(() => b.items.length === 4);
-    expect(b.texts.map((text) => text.at(-1))).toEqual(["t", "1", "2", "3"]);
-  });
+      void publish("2", false);
+      expect(await batches()).toEqual([1, 1]);
+      await acknowledge();
+      void publish("3");
+      await new Promise((resolve) => process.nextTick(resolve));
+      void publish("4");
+      expect(await batches()).toEqual([1, 1]);
+    }));
 
-  test("do not wait where the peer has acknowledged all, or nothing is said to follow", async () => {
-    await open();
-    publish("1", false);
-    await turn();
-    expect(protocol.batches).toEqual([1]);
-    release();
-    await b.until(() => b.items.length === 2);
-    vi.advanceTimersByTime(200);
-    vi.useRealTimers();
-    await expect.poll(() => a.to(b).waiting).toBe(0);
-    publish("2");
-    await new Promise((resolve) => process.nextTick(resolve));
-    expect(protocol.batches).toEqual([1, 1]);
-  });
+  test("wait no longer than a time, however much follows", () =>
+    loop(async ({ publish, world, raw, batches }) => {
+      const start = world.now;
+      let published = 0;
+      for (; raw.frames.length === 0; published++) {
+        void publish("x");
+        await turn();
+      }
+      expect(Math.round(world.now - start)).toBe(HELD_TIME);
+      expect((await batches()).reduce((sum, each) => sum + each, 0)).toBe(published);
+    }, 100_000));
 
-  test("wait no longer than a time, however much follows", async () => {
-    await open();
-    publish("1");
-    await turn();
-    vi.advanceTimersByTime(HELD_TIME - 1);
-    publish("2");
-    await turn();
-    expect(protocol.batches).toEqual([]);
-    vi.advanceTimersByTime(1);
-    publish("3");
-    await turn();
-    expect(protocol.batches).toEqual([3]);
-  });
+  test("wait for no more than some bytes", () =>
+    loop(async ({ publish, batches }) => {
+      let count = 0;
+      for (let i = 0; i < Math.ceil(HELD_BYTES / 8_200) + 5; i++) {
+        void publish("x".repeat(8_192));
+        await turn();
+        count += 1;
+      }
+      const came = await batches();
+      expect(came.length).toBeGreaterThan(1);
+      expect(came.reduce((sum, each) => sum + each, 0)).toBe(count);
+    }));
 
-  test("wait for no more than some bytes", async () => {
-    await open();
-    const data = "x".repeat(8_192);
-    let count = 0;
-    while (protocol.batches.length === 0) {
-      publish(data);
-      count += 1;
+  test("do not make another message wait with them", () =>
+    loop(async ({ a, b, publish, batches }) => {
+      void publish("1");
+      void a.send({ services: [b.id], data: "direct" });
+      await new Promise((resolve) => process.nextTick(resolve));
+      void publish("2");
       await turn();
-    }
-    expect(count).toBe(Math.ceil(HELD_BYTES / 8_200));
-    expect(protocol.batches.reduce((sum, each) => sum + each, 0)).toBe(count);
-  });
+      expect((await batches())[0]).toBe(2);
+    }));
 
-  test("do not make another message wait with them", async () => {
-    await open();
-    publish("1");
-    a.send(b, "direct");
-    await new Promise((resolve) => process.nextTick(resolve));
-    expect(protocol.batches).toEqual([2]);
-  });
-
-  test("do not take room that is scarce", async () => {
-    await open(4);
-    publish("1");
-    await new Promise((resolve) => process.nextTick(resolve));
-    expect(protocol.batches).toEqual([1]);
-    publish("2");
-    publish("3");
-    expect(full).toEqual([]);
-    publish("4");
-    expect(full).toEqual([b.id]);
-  });
+  test("do not take room that is scarce", () =>
+    loop(async ({ publish, batches }) => {
+      void publish("1");
+      await new Promise((resolve) => process.nextTick(resolve));
+      expect([await publish("2"), await publish("3"), await publish("4")]).toEqual([1, 1, 0]);
+      expect((await batches())[0]).toBe(1);
+    }, 4));
 });
