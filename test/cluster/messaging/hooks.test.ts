@@ -363,27 +363,28 @@ describe("a hook of a protocol", () => {
   it("is called for the first message, too, by the protocol by which it goes", () => {
     const protocol = pipe();
     return onOneHost(
-      ["a", "b", "c"],
-      async ({ a, b, c }, world) => {
+      ["a", "b", "c", "d"],
+      async ({ a, b, c, d }, world) => {
         const got: string[] = [];
-        for (const [name, node] of Object.entries({ b, c }))
+        for (const [name, node] of Object.entries({ b, c, d }))
           node.onMessage(({ data }) => void got.push(`${name} ${data}`));
         a.hook("protocol:send", { protocols: ["tcp"] }, reversed);
         b.hook("protocol:receive", { protocols: ["tcp"] }, reversed);
         const calls: unknown[] = [];
-        a.hook("protocol:send", (_, { protocol, services: [to, more] }) => {
-          calls.push([protocol, to?.id, more]);
+        a.hook("protocol:send", (_, { protocol, services }) => {
+          calls.push([protocol, ...services.map(({ id }) => id)]);
         });
         for (const data of ["secret 1", "secret 2"]) {
-          const { sent, failed } = await a.send({ services: ["b", "c"], data });
-          expect([sent.length, failed]).toEqual([2, []]);
+          const { sent, failed } = await a.send({ services: ["b", "c", "d"], data });
+          expect([sent.length, failed]).toEqual([3, []]);
         }
         await world.advance(SETTLED);
-        expect(got.sort()).toEqual(["b secret 1", "b secret 2", "c secret 1", "c secret 2"]);
+        const secrets = ["b", "c", "d"].flatMap((name) => [`${name} secret 1`, `${name} secret 2`]);
+        expect(got.sort()).toEqual(secrets);
         // Once for each protocol.
         const each = [
-          ["tcp", b.id, undefined],
-          ["pipe", c.id, undefined],
+          ["tcp", b.id],
+          ["pipe", c.id, d.id],
         ];
         expect(calls).toEqual([...each, ...each]);
       },
