@@ -1,5 +1,5 @@
 /** What waits for nodes: bounded where nothing else bounds it, and in order. */
-import { expect, it } from "vitest";
+import { it } from "vitest";
 import {
   MAX_QUEUED_BYTES,
   MAX_QUEUED_ITEMS,
@@ -7,6 +7,7 @@ import {
 } from "../../../src/cluster/messaging/bounds.js";
 import { NodeQueues } from "../../../src/cluster/messaging/node-queues.js";
 import { MessageKind, type SendResult } from "../../../src/cluster/messaging/parts.js";
+import { expect } from "../../support/quick-expect.js";
 
 /** A link that takes nothing until it is opened. */
 function closedLink() {
