@@ -81,7 +81,7 @@ describe("Titanic, on a store that is slow or fails,", () => {
     store.flush = new Promise(() => undefined); // For the reply.
     await expect.poll(() => store.calls.get("answer")).toBe(1);
     await titanic.close({ linger: 0 });
-    expect(store.kept.get(uuid.toLowerCase())).toBeDefined();
+    expect(store.rows.get(uuid.toLowerCase())).toBeDefined();
   });
 
   it("reports to a client of RFC 9 that an outcome is unknown", async () => {
@@ -102,7 +102,7 @@ describe("Titanic, on a store that is slow or fails,", () => {
       message: expect.stringContaining(uuid),
     });
     expect(await client.request("other", "x", { uuid })).toBe(uuid);
-    expect(store.kept.size).toBe(1);
+    expect(store.rows.size).toBe(1);
   });
 
   it.each([

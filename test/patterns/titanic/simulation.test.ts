@@ -15,12 +15,10 @@ import {
   type TitanicBurial,
   type TitanicClaimedRequest,
   TitanicClient,
-  type TitanicNewRequest,
-  type TitanicRequestState,
-  type TitanicStore,
 } from "../../../src/patterns/titanic/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
+import { MemoryStore, type Row, waiting } from "./memory-store.js";
 
 const HEARTBEAT = { heartbeatInterval: 200 };
 const BROKERS = ["b0", "b1"];
@@ -47,45 +45,32 @@ const PEACE = 120_000;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-interface Row {
-  readonly request: TitanicNewRequest;
-  failures: number;
-  /** Until when a claim holds it. */
-  heldUntil: number;
-  holder: Connection | undefined;
-  reply: readonly Buffer[] | undefined;
-  burial: TitanicBurial | undefined;
-}
-
 /** The table that all share; it outlives every kill. */
-class Database {
-  readonly rows = new Map<string, Row>();
+class Table extends Map<string, Row> {
   /** Times that a UUID was inserted. */
   readonly inserted = new Map<string, number>();
   up = true;
   storm = true;
 
-  constructor(readonly world: World) {}
+  constructor(readonly world: World) {
+    super();
+  }
 
-  waiting(service?: Buffer): Row[] {
-    return [...this.rows.values()].filter(
-      ({ request, reply, burial }) =>
-        reply === undefined &&
-        burial === undefined &&
-        (service === undefined || request.service.equals(service)),
-    );
+  override set(uuid: string, row: Row): this {
+    this.inserted.set(uuid, (this.inserted.get(uuid) ?? 0) + 1);
+    return super.set(uuid, row);
   }
 }
 
 /** One process's way to it. */
-class Connection implements TitanicStore {
-  onDamage: TitanicStore["onDamage"];
-  readonly #database: Database;
+class Connection extends MemoryStore {
+  readonly #table: Table;
   /** Service of each request that was claimed and is not settled. */
   readonly #flying = new Map<string, string>();
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(table: Table) {
+    super(table);
+    this.#table = table;
   }
 
   /** What this process may have in flight. */
@@ -96,100 +81,35 @@ class Connection implements TitanicStore {
       expect(services.filter((each) => each === name).length).toBeLessThanOrEqual(LIMITS.perService);
   }
 
-  put(request: TitanicNewRequest): Promise<boolean> {
-    const { rows, inserted } = this.#database;
-    return this.#ask(() => {
-      const uuid = request.uuid.toString("hex");
-      if (rows.has(uuid)) return false;
-      inserted.set(uuid, (inserted.get(uuid) ?? 0) + 1);
-      const row = { failures: 0, heldUntil: 0, holder: undefined, reply: undefined, burial: undefined };
-      rows.set(uuid, { request, ...row });
-      return true;
-    });
-  }
-
-  async claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]> {
-    const claimed = await this.#ask(() => {
-      const { now } = this.#database.world;
-      const free = this.#database.waiting(service).filter(({ heldUntil }) => heldUntil <= now);
-      return free.slice(0, limit).map((row) => {
-        Object.assign(row, { heldUntil: now + lease, holder: this });
-        return { ...row.request, attempts: row.failures + 1 };
-      });
-    });
+  override async claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]> {
+    const claimed = await super.claim(service, limit, lease);
     for (const { uuid } of claimed) this.#flying.set(uuid.toString("hex"), String(service));
     return claimed;
   }
 
-  release(uuid: Buffer, delay: number, failed: boolean): Promise<void> {
+  override release(uuid: Buffer, delay: number, failed: boolean): Promise<void> {
     this.#flying.delete(uuid.toString("hex"));
-    return this.#ask(() => {
-      const row = this.#held(uuid);
-      if (row === undefined) return;
-      row.heldUntil = this.#database.world.now + delay;
-      row.holder = undefined;
-      if (failed) row.failures += 1;
-    });
+    return super.release(uuid, delay, failed);
   }
 
-  bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean> {
+  override bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean> {
     this.#flying.delete(uuid.toString("hex"));
-    return this.#ask(() => {
-      const row = this.#held(uuid);
-      if (row !== undefined) row.burial = burial;
-      return row !== undefined;
-    });
+    return super.bury(uuid, burial);
   }
 
-  async answer(uuid: Buffer, reply: readonly Buffer[]): Promise<boolean> {
-    const isFirst = await this.#ask(() => {
-      const row = this.#row(uuid);
-      if (row === undefined || row.reply !== undefined || row.burial !== undefined) return false;
-      row.reply = reply;
-      return true;
-    });
+  override async answer(uuid: Buffer, reply: readonly Buffer[]): Promise<boolean> {
+    const isFirst = await super.answer(uuid, reply);
     this.#flying.delete(uuid.toString("hex"));
     return isFirst;
   }
 
-  look(uuid: Buffer): Promise<TitanicRequestState> {
-    return this.#ask(() => {
-      const row = this.#row(uuid);
-      if (row === undefined) return { state: "unknown" };
-      if (row.burial !== undefined) return { state: "dead", reason: row.burial.reason };
-      return row.reply === undefined ? { state: "pending" } : { state: "answered", reply: row.reply };
-    });
+  protected override now(): number {
+    return this.#table.world.now;
   }
 
-  forget(uuid: Buffer): Promise<void> {
-    return this.#ask(() => void this.#database.rows.delete(uuid.toString("hex")));
-  }
-
-  services(limit: number): Promise<Buffer[]> {
-    return this.#ask(() => {
-      const names = new Set(this.#database.waiting().map(({ request }) => String(request.service)));
-      return [...names].slice(0, limit).map((name) => Buffer.from(name));
-    });
-  }
-
-  deadLetters = async () => [];
-  expire = async () => 0;
-  stats = () => ({ pending: 0, answered: 0, dead: 0, commits: 0, operations: 0 });
-  close = async () => undefined;
-
-  #row(uuid: Buffer): Row | undefined {
-    return this.#database.rows.get(uuid.toString("hex"));
-  }
-
-  /** Another process may have it when the lease was over. */
-  #held(uuid: Buffer): Row | undefined {
-    const row = this.#row(uuid);
-    return row?.holder === this && row.reply === undefined && row.burial === undefined ? row : undefined;
-  }
-
-  /** It arrives, is committed, and the answer comes back. The process, or the connection, may end before each. */
-  async #ask<T>(commit: () => T): Promise<T> {
-    const { world, up, storm } = this.#database;
+  /** The process, or the connection, may end before it arrives, and before its answer. */
+  protected override async operate<T>(_: string, commit: () => T): Promise<T> {
+    const { world, up, storm } = this.#table;
     const { random } = world;
     await sleep(random.integer(1, 20));
     const isCut = storm && random.chance(0.1);
@@ -210,7 +130,7 @@ it("loses nothing acknowledged to kills that are staggered, stores nothing twice
     { seed: 1, runs: LONG ? 250 : 2, network: { latency: [0.1, 10] } },
     async (world) => {
       const { random } = world;
-      const database = new Database(world);
+      const table = new Table(world);
       const connections = new Map<string, Connection>();
       const wrong: string[] = [];
       /** How each that was acknowledged ended, by UUID in hex; absent: it has not. */
@@ -226,7 +146,7 @@ it("loses nothing acknowledged to kills that are staggered, stores nothing twice
       for (const name of TITANICS)
         start[name] = () =>
           world.node(name).start(() => {
-            const connection = new Connection(database);
+            const connection = new Connection(table);
             connections.set(name, connection);
             const titanic = new Titanic(ENDPOINTS, connection, LIMITS);
             setInterval(() => {
@@ -242,8 +162,8 @@ it("loses nothing acknowledged to kills that are staggered, stores nothing twice
           world.node(name).start(() => {
             for (const service of SERVICES) {
               const handle = async ([text]: Buffer[]): Promise<string> => {
-                await sleep(random.integer(1, database.storm && workersFall ? 300 : 20));
-                if (service === "poison" || (service === "flaky" && database.storm && random.chance(0.1)))
+                await sleep(random.integer(1, table.storm && workersFall ? 300 : 20));
+                if (service === "poison" || (service === "flaky" && table.storm && random.chance(0.1)))
                   throw new Error("no");
                 return `${service}:${String(text)}`;
               };
@@ -257,7 +177,7 @@ it("loses nothing acknowledged to kills that are staggered, stores nothing twice
         start[name]?.();
         for (;;) {
           await world.advance(random.integer(200, 2_500));
-          if (!database.storm) return;
+          if (!table.storm) return;
           if (random.chance(0.3)) {
             node.stall(random.integer(100, 1_500));
             continue;
@@ -311,9 +231,9 @@ it("loses nothing acknowledged to kills that are staggered, stores nothing twice
         expect(wrong).toEqual([]);
         for (const connection of connections.values()) connection.check();
         for (const key of acknowledged)
-          if (!closed.has(key)) expect(database.rows.has(key), `${key} was acknowledged`).toBe(true);
-        for (const [key, times] of database.inserted) if (!closed.has(key)) expect(times, key).toBe(1);
-        for (const { failures, burial } of database.rows.values()) {
+          if (!closed.has(key)) expect(table.has(key), `${key} was acknowledged`).toBe(true);
+        for (const [key, times] of table.inserted) if (!closed.has(key)) expect(times, key).toBe(1);
+        for (const { failures, burial } of table.values()) {
           expect(failures).toBeLessThan(LIMITS.maxAttempts);
           if (burial !== undefined)
             expect([burial.attempts, failures]).toEqual([LIMITS.maxAttempts, LIMITS.maxAttempts - 1]);
@@ -321,18 +241,18 @@ it("loses nothing acknowledged to kills that are staggered, stores nothing twice
       };
       while (world.now < STORM) {
         await world.advance(100);
-        database.up = !isUnstable || world.now % 2_500 < 2_000;
+        table.up = !isUnstable || world.now % 2_500 < 2_000;
         if (random.chance(0.05))
           world.node(`c${random.integer(0, clients - 1)}`).stall(random.integer(100, 2_500));
         check();
       }
-      database.up = true;
-      database.storm = false;
+      table.up = true;
+      table.storm = false;
       for (const end = world.now + PEACE; ended.size < asked; await world.advance(100))
         if (world.now > end) throw new Error(`${ended.size} of ${asked} ended`);
       await world.advance(5_000);
       check();
-      expect(database.waiting().filter(({ holder }) => holder !== undefined)).toEqual([]);
+      expect(waiting(table).filter(({ holder }) => holder !== undefined)).toEqual([]);
       acknowledgements += acknowledged.size;
       deaths += [...ended.values()].filter((how) => how === "dead").length;
     },
