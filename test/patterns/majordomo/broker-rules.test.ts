@@ -1,66 +1,32 @@
 /** A broker's rules, message by message, with the faults of the Guide's brokers as named cases. */
 import { beforeEach, describe, expect, it } from "vitest";
-import {
-  brokerSettings,
-  type MajordomoBrokerEvent,
-  type MajordomoBrokerLimits,
-} from "../../../src/patterns/majordomo/broker-options.js";
+import { brokerSettings } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
-import { decode, encode, type FromWorker, type ToWorker } from "../../../src/patterns/majordomo/protocol.js";
-import { type FromBroker, failureOf, framesOf, idOf, readyOf, requestOf } from "./messages.js";
+import {
+  type AtBroker,
+  decode,
+  encode,
+  type FromWorker,
+  type ToWorker,
+} from "../../../src/patterns/majordomo/protocol.js";
+import { BrokerRig } from "./broker-rig.js";
+import { failureOf, idOf, readyOf, requestOf } from "./messages.js";
 
 const DISCONNECT = Buffer.of(5);
 
-let sent: Buffer[][];
-let events: MajordomoBrokerEvent[];
-let gone: Set<string>;
-let rules: BrokerRules;
-
-function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
-  sent = [];
-  events = [];
-  gone = new Set();
-  const send = (to: Buffer, message: FromBroker): SendResult => {
-    const bytes = framesOf(to, message);
-    if (gone.has(String(bytes[0]))) return "gone";
-    sent.push(bytes);
-    return "sent";
-  };
-  const outbox = {
-    toClient: send,
-    toWorker: send,
-    queuedBytes: () => 0,
-    event: (event: MajordomoBrokerEvent): void => void events.push(event),
-  };
-  rules = new BrokerRules(brokerSettings(limits), outbox, 0);
-}
-
-function hear(from: string | Buffer, now: number, ...parts: (string | number | Buffer)[]): void {
-  const peer = Buffer.from(from as string);
-  const message = parts.map((part) =>
-    typeof part === "number" ? Buffer.of(part) : Buffer.from(part as string),
-  );
-  rules.receive(peer, decode("broker", [peer, ...message]), now);
-}
+const rig = new BrokerRig();
+const { make, hearFrames: hear, sentTo } = rig;
 
 const ready = (from: string | Buffer, now = 0): void => hear(from, now, "", "MDPW01", 1, "echo");
 const ask = (from: string, body = "x", now = 0): void => hear(from, now, "", "MDPC01", "echo", body);
 /** A request of a client of shoal's. @param oldest the lowest sequence that it still wants */
-function askWithId(from: string, now: number, sequence: number, oldest = sequence, service = "echo"): void {
-  const request = requestOf(sequence, { oldest, service: Buffer.from(service) });
-  hear(from, now, ...encode("client", request));
+function askWithId(from: string, now: number, sequence: number, oldest = sequence): void {
+  rig.hear(from, requestOf(sequence, { oldest }), now);
 }
 /** The commands and the rest of what was sent to a client of shoal's. */
 const toldTo = (client: string): string[] =>
   sentTo(client).map(([head, ...rest]) => [head?.[6], ...rest.map(String)].join("|"));
-/** What was sent to a peer since the last look. */
-function sentTo(peer: string | Buffer): Buffer[][] {
-  const key = Buffer.from(peer as string);
-  const found = sent.filter(([to]) => to?.equals(key));
-  sent = sent.filter(([to]) => !to?.equals(key));
-  return found.map((message) => message.slice(1));
-}
 /** The tag of the request that a plain worker got last. */
 const tagOf = (worker: string | Buffer): Buffer => sentTo(worker).at(-1)?.[3] as Buffer;
 const reply = (worker: string | Buffer, tag: Buffer, body: string, now = 0): void =>
@@ -69,17 +35,12 @@ const reply = (worker: string | Buffer, tag: Buffer, body: string, now = 0): voi
 beforeEach(() => make());
 
 it("a worker that turns out to be gone when it is to get a lost one's request is gone at once, too", () => {
-  const worker = Buffer.from("one");
-  rules.receive(
-    worker,
-    decode("broker", [worker, ...["", "MDPW01", "\x01", "echo"].map((f) => Buffer.from(f))]),
-    0,
-  );
+  ready("one");
   ask("client");
   ready("two");
-  gone.add("two");
-  rules.peerLeft(worker, 1);
-  expect(rules.stats()).toMatchObject({ workers: 0, queued: 1, inFlight: 0 });
+  rig.results.set("two", "gone");
+  rig.rules.peerLeft(rig.idOf("one"), 1);
+  expect(rig.rules.stats()).toMatchObject({ workers: 0, queued: 1, inFlight: 0 });
 });
 
 describe("what waits", () => {
@@ -88,7 +49,7 @@ describe("what waits", () => {
     const empty = Array.from({ length: 5 }, () => "");
     for (const client of ["a", "b", "c", "d"]) hear(client, 0, "", "MDPC01", "echo", ...empty);
     // Five frames cost 330 bytes.
-    expect(rules.stats()).toMatchObject({ queued: 3, queuedBytes: 990, requests: 4 });
+    expect(rig.rules.stats()).toMatchObject({ queued: 3, queuedBytes: 990, requests: 4 });
   });
 });
 
@@ -132,18 +93,18 @@ describe("faults of the Guide's brokers", () => {
       Buffer.from([0, 0xff, 0]),
     ];
     for (const id of ids) ready(id);
-    expect(rules.stats().workers).toBe(4);
+    expect(rig.rules.stats().workers).toBe(4);
     for (let i = 0; i < 4; i++) ask(`c${i}`, `body ${i}`);
     for (const id of ids) expect(sentTo(id)).toHaveLength(1);
   });
 
   it("expiry of many workers at once, each while the next is looked at", () => {
     for (let i = 0; i < 10; i++) ready(`w${i}`);
-    rules.tick(2_500);
-    rules.tick(5_000);
-    rules.tick(7_500);
-    expect(rules.stats().workers).toBe(0);
-    expect(rules.nextWakeUp()).toBeUndefined();
+    rig.rules.tick(2_500);
+    rig.rules.tick(5_000);
+    rig.rules.tick(7_500);
+    expect(rig.rules.stats().workers).toBe(0);
+    expect(rig.rules.nextWakeUp()).toBeUndefined();
   });
 
   it("a request that waits when the last worker leaves gets the next worker, or an end", () => {
@@ -151,31 +112,31 @@ describe("faults of the Guide's brokers", () => {
     ask("c1", "first");
     ask("c2", "second");
     hear("w1", 10, "", "MDPW01", 5);
-    expect(events.find(({ type }) => type === "service:stopped")).toMatchObject({ queued: 2 });
+    expect(rig.events.find(({ type }) => type === "service:stopped")).toMatchObject({ queued: 2 });
     ready("w2", 20);
     expect(sentTo("w2")[0]?.at(-1)).toEqual(Buffer.from("first"));
     hear("w2", 30, "", "MDPW01", 5);
-    rules.tick(60_000);
+    rig.rules.tick(60_000);
     expect(sentTo("c1").at(-1)?.map(String)).toContain("no-service");
     expect(sentTo("c2").at(-1)?.map(String)).toContain("no-service");
-    expect(rules.stats()).toMatchObject({ requests: 2, failed: 2, queued: 0, services: 0 });
+    expect(rig.rules.stats()).toMatchObject({ requests: 2, failed: 2, queued: 0, services: 0 });
   });
 
   it("no heartbeat goes to a worker that is dead, and none that is gone is asked", () => {
     ready("w1");
-    gone.add("w1");
+    rig.results.set("w1", "gone");
     ask("c1");
-    expect(rules.stats()).toMatchObject({ workers: 0, queued: 1, inFlight: 0 });
-    sent = [];
-    rules.tick(2_500);
-    expect(sent).toEqual([]);
+    expect(rig.rules.stats()).toMatchObject({ workers: 0, queued: 1, inFlight: 0 });
+    rig.takeSent();
+    rig.rules.tick(2_500);
+    expect(rig.takeSent()).toEqual([]);
   });
 
   it("READY for mmi.service is refused by the service's name, not the sender's", () => {
     hear("w1", 0, "", "MDPW01", 1, "mmi.service");
     expect(sentTo("w1").at(-1)?.at(-1)).toEqual(DISCONNECT);
     ready("mmi.worker");
-    expect(rules.stats().workers).toBe(1);
+    expect(rig.rules.stats().workers).toBe(1);
   });
 });
 
@@ -184,7 +145,7 @@ describe("a worker", () => {
     ready("w1");
     ready("w1");
     expect(sentTo("w1").at(-1)?.at(-1)).toEqual(DISCONNECT);
-    expect(rules.stats()).toMatchObject({ workers: 0, faults: 1 });
+    expect(rig.rules.stats()).toMatchObject({ workers: 0, faults: 1 });
   });
 
   it("that was never ready is sent DISCONNECT, whatever it says", () => {
@@ -197,39 +158,39 @@ describe("a worker", () => {
     ready("w1");
     ready("w2");
     ask("c1");
-    for (let now = 2_500; now <= 20_000; now += 2_500) rules.tick(now);
-    expect(events.filter(({ type }) => type === "worker:left")).toMatchObject([
+    for (let now = 2_500; now <= 20_000; now += 2_500) rig.rules.tick(now);
+    expect(rig.events.filter(({ type }) => type === "worker:left")).toMatchObject([
       { reason: "expired", inFlight: 0 },
     ]);
-    expect(rules.stats()).toMatchObject({ workers: 1, inFlight: 1 });
+    expect(rig.rules.stats()).toMatchObject({ workers: 1, inFlight: 1 });
   });
 
   it("has its heartbeat in a turn of 64, however many joined at once, and keeps its place from then on", () => {
     for (let i = 0; i < 200; i++) ready(`w${i}`);
     const { heartbeatInterval } = brokerSettings({});
-    sent = [];
+    rig.takeSent();
     const turns: number[] = [];
     const told = new Set<string>();
     for (let turn = 0; turn < 4; turn++) {
-      expect(rules.nextWakeUp()).toBe(heartbeatInterval);
-      rules.tick(heartbeatInterval + 10 * turn);
+      expect(rig.rules.nextWakeUp()).toBe(heartbeatInterval);
+      rig.rules.tick(heartbeatInterval + 10 * turn);
+      const sent = rig.takeSent();
       turns.push(sent.length);
       for (const [to] of sent) told.add(String(to));
-      sent = [];
     }
     expect([turns, told.size]).toEqual([[64, 64, 64, 8], 200]);
     for (let i = 0; i < 200; i++) hear(`w${i}`, heartbeatInterval + 40, "", "MDPW01", 4);
-    expect(rules.nextWakeUp()).toBe(2 * heartbeatInterval);
-    rules.tick(2 * heartbeatInterval + 9);
-    expect([sent.length, rules.nextWakeUp()]).toEqual([64, 2 * heartbeatInterval + 10]);
+    expect(rig.rules.nextWakeUp()).toBe(2 * heartbeatInterval);
+    rig.rules.tick(2 * heartbeatInterval + 9);
+    expect([rig.takeSent().length, rig.rules.nextWakeUp()]).toEqual([64, 2 * heartbeatInterval + 10]);
   });
 
   it("whose connection is gone while it is busy is found out by the next heartbeat", () => {
     ready("w1");
     ask("c1");
-    gone.add("w1");
-    rules.tick(2_500);
-    expect(rules.stats()).toMatchObject({ workers: 0, queued: 1, inFlight: 0, redelivered: 1 });
+    rig.results.set("w1", "gone");
+    rig.rules.tick(2_500);
+    expect(rig.rules.stats()).toMatchObject({ workers: 0, queued: 1, inFlight: 0, redelivered: 1 });
   });
 
   it("answers only what it was given: another's tag, or an old one, is late", () => {
@@ -242,7 +203,7 @@ describe("a worker", () => {
     reply("w1", tag, "right");
     reply("w1", tag, "again");
     expect(sentTo("c1").map((message) => String(message.at(-1)))).toEqual(["right"]);
-    expect(rules.stats()).toMatchObject({ answered: 1, late: 2 });
+    expect(rig.rules.stats()).toMatchObject({ answered: 1, late: 2 });
   });
 });
 
@@ -267,10 +228,10 @@ describe("a request", () => {
     make({ maxQueue: 2 });
     for (const client of ["c1", "c2", "c3"]) ask(client);
     expect(sentTo("c3").at(-1)?.map(String)).toEqual(expect.arrayContaining(["shoal.error", "overloaded"]));
-    expect(rules.stats()).toMatchObject({ queued: 2, failed: 1 });
+    expect(rig.rules.stats()).toMatchObject({ queued: 2, failed: 1 });
     make({ maxQueue: 2, plainErrors: false });
     for (const client of ["c1", "c2", "c3"]) ask(client);
-    expect(sent).toEqual([]);
+    expect(rig.takeSent()).toEqual([]);
   });
 
   it("sent again with its id is not handled again: it gets the same answer, at its new address", () => {
@@ -284,37 +245,33 @@ describe("a request", () => {
     expect(sentTo("c1b").at(-1)?.at(-1)).toEqual(Buffer.from("once"));
     askWithId("c1c", 2, 1);
     expect(sentTo("c1c").at(-1)?.at(-1)).toEqual(Buffer.from("once"));
-    expect(rules.stats()).toMatchObject({ requests: 1, duplicates: 2 });
+    expect(rig.rules.stats()).toMatchObject({ requests: 1, duplicates: 2 });
   });
 
   it("that its worker got later by another broker is forgotten, and delivered when it comes again", () => {
-    hear("w1", 0, ...encode("worker", readyOf("w1", 1)));
+    rig.hear("w1", readyOf("w1", 1) as AtBroker);
     sentTo("w1");
     for (const now of [0, 1]) {
       askWithId("c1", now, 1);
       const [[head]] = sentTo("w1") as [Buffer[]];
       expect(toldTo("c1")).toEqual([]);
-      hear(
-        "w1",
-        now,
-        ...encode("worker", failureOf((head as Buffer).readUInt32BE(7), "duplicate", "Later.")),
-      );
+      rig.hear("w1", failureOf((head as Buffer).readUInt32BE(7), "duplicate", "Later."), now);
       expect(toldTo("c1")).toEqual(["7|duplicate|Later."]);
     }
-    expect(rules.stats()).toMatchObject({ requests: 2, failed: 2, inFlight: 0, duplicates: 0 });
+    expect(rig.rules.stats()).toMatchObject({ requests: 2, failed: 2, inFlight: 0, duplicates: 0 });
   });
 
   it("of a client that is silent is dropped, visibly", () => {
     askWithId("c1", 0, 1);
-    for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);
-    expect(rules.stats()).toMatchObject({ queued: 0, abandoned: 1, clients: 0 });
-    expect(events).toContainEqual({ type: "request:abandoned", service: "echo", reason: "client-gone" });
+    for (let now = 2_500; now <= 7_500; now += 2_500) rig.rules.tick(now);
+    expect(rig.rules.stats()).toMatchObject({ queued: 0, abandoned: 1, clients: 0 });
+    expect(rig.events).toContainEqual({ type: "request:abandoned", service: "echo", reason: "client-gone" });
     // Where it only stood still, it learns of that.
     expect(toldTo("c1").at(-1)).toBe("6");
     make();
     ready("w1");
     askWithId("c1", 0, 1);
-    for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);
+    for (let now = 2_500; now <= 7_500; now += 2_500) rig.rules.tick(now);
     expect(toldTo("c1"), "a worker has it").toEqual(["6"]);
   });
 
@@ -323,12 +280,11 @@ describe("a request", () => {
     askWithId("c1", 0, 1);
     reply("w1", tagOf("w1"), "done");
     sentTo("c1");
-    const c2 = Buffer.from("c2");
-    rules.receive(c2, requestOf(1, idOf(1, 4)), 0);
-    rules.peerLeft(c2, 0);
-    for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);
-    expect(events).toContainEqual({ type: "request:abandoned", service: "echo", reason: "client-gone" });
-    expect(rules.stats().clients).toBe(0);
+    rig.hear("c2", requestOf(1, idOf(1, 4)));
+    rig.rules.peerLeft(rig.idOf("c2"), 0);
+    for (let now = 2_500; now <= 7_500; now += 2_500) rig.rules.tick(now);
+    expect(rig.events).toContainEqual({ type: "request:abandoned", service: "echo", reason: "client-gone" });
+    expect(rig.rules.stats().clients).toBe(0);
     expect([...toldTo("c1"), ...toldTo("c2")]).toEqual([]);
   });
 });
@@ -338,12 +294,12 @@ describe("a service that no worker offers", () => {
 
   it("is reported to a client of shoal's after noServiceTimeout", () => {
     askWithId("c1", 0, 1);
-    rules.tick(7_499);
+    rig.rules.tick(7_499);
     expect(toldTo("c1")).toEqual([]);
-    rules.tick(8_500);
+    rig.rules.tick(8_500);
     expect(toldTo("c1")).toEqual([NO_SERVICE]);
-    expect(rules.stats()).toMatchObject({ requests: 1, failed: 1, queued: 0, services: 0 });
-    expect(rules.nextWakeUp()).toBeGreaterThan(8_500); // The client's heartbeat is all that is left.
+    expect(rig.rules.stats()).toMatchObject({ requests: 1, failed: 1, queued: 0, services: 0 });
+    expect(rig.rules.nextWakeUp()).toBeGreaterThan(8_500); // The client's heartbeat is all that is left.
   });
 
   it("a request that finds the new worker busy has the rest of queueTimeout", () => {
@@ -351,11 +307,11 @@ describe("a service that no worker offers", () => {
     askWithId("c1", 0, 1);
     askWithId("c1", 0, 2);
     ready("w1", 900);
-    sent = [];
-    rules.tick(1_200);
-    expect(rules.stats()).toMatchObject({ inFlight: 1, queued: 1, failed: 0 });
+    rig.takeSent();
+    rig.rules.tick(1_200);
+    expect(rig.rules.stats()).toMatchObject({ inFlight: 1, queued: 1, failed: 0 });
     // Deadlines are at most one eighth late, and these are two.
-    rules.tick(6_000);
+    rig.rules.tick(6_000);
     expect(toldTo("c1")).toEqual(["7|expired|The request waited too long for a worker."]);
   });
 
@@ -365,19 +321,19 @@ describe("a service that no worker offers", () => {
     askWithId("c1", 0, 1);
     askWithId("c1", 0, 2);
     hear("w1", 100, "", "MDPW01", 5);
-    sent = [];
-    rules.tick(4_000);
+    rig.takeSent();
+    rig.rules.tick(4_000);
     expect(toldTo("c1")).toEqual([]);
-    expect(rules.stats()).toMatchObject({ queued: 2, failed: 0, workers: 0 });
-    rules.tick(6_000);
+    expect(rig.rules.stats()).toMatchObject({ queued: 2, failed: 0, workers: 0 });
+    rig.rules.tick(6_000);
     expect(toldTo("c1")).toEqual([NO_SERVICE, NO_SERVICE]);
   });
 
   it("leaves a plain client waiting for queueTimeout", () => {
     ask("c1", "x");
-    rules.tick(29_000);
+    rig.rules.tick(29_000);
     expect(sentTo("c1")).toEqual([]);
-    rules.tick(34_000);
+    rig.rules.tick(34_000);
     expect(sentTo("c1").at(-1)?.map(String)).toContain("no-service");
   });
 });
@@ -386,28 +342,28 @@ describe("a broker that stops", () => {
   it("refuses what waits for a service without workers, at once: none will come", () => {
     askWithId("c", 0, 1);
     sentTo("c");
-    rules.drain();
+    rig.rules.drain();
     expect(toldTo("c")).toEqual(["7|stopping|The broker or the worker is stopping."]);
-    expect(rules.idle).toBe(true);
+    expect(rig.rules.idle).toBe(true);
   });
 
   it("refuses a request whose worker was lost when no other is left, and gives it to another one before", () => {
     ready("a");
     ready("b");
     askWithId("c", 0, 1);
-    rules.drain();
+    rig.rules.drain();
     expect(sentTo("a")).toHaveLength(1);
     hear("a", 1, "", "MDPW01", 5);
     expect(sentTo("b")).toHaveLength(1);
     expect(sentTo("c")).toEqual([]);
     hear("b", 2, "", "MDPW01", 5);
     expect(toldTo("c")).toEqual(["7|stopping|The broker or the worker is stopping."]);
-    expect(rules.idle).toBe(true);
+    expect(rig.rules.idle).toBe(true);
   });
 });
 
 describe("a broker that stops, whose workers take nothing more", () => {
-  const heard = (from: string, message: FromWorker): void => hear(from, 0, ...encode("worker", message));
+  const heard = (from: string, message: FromWorker): void => rig.hear(from, message as AtBroker);
   const joins = (name: string): void => heard(name, readyOf(name, 1));
   const refusal = ["7|stopping|The broker or the worker is stopping."];
 
@@ -422,30 +378,30 @@ describe("a broker that stops, whose workers take nothing more", () => {
     heard("a", { kind: "drain" });
     heard("b", { kind: "drain" });
     expect(toldTo("c")).toEqual([]);
-    rules.drain();
+    rig.rules.drain();
     expect(toldTo("c")).toEqual(refusal);
-    expect([rules.stats().inFlight, rules.stats().queued]).toEqual([2, 0]);
+    expect([rig.rules.stats().inFlight, rig.rules.stats().queued]).toEqual([2, 0]);
   });
 
   it("refuses it when the last of them does", () => {
-    rules.drain();
+    rig.rules.drain();
     heard("a", { kind: "drain" });
     expect(toldTo("c")).toEqual([]);
     heard("b", { kind: "drain" });
     expect(toldTo("c")).toEqual(refusal);
-    expect([rules.stats().inFlight, rules.stats().queued]).toEqual([2, 0]);
+    expect([rig.rules.stats().inFlight, rig.rules.stats().queued]).toEqual([2, 0]);
   });
 
   it("refuses what the last of them gives back", () => {
     const [first] = sentTo("a");
-    rules.drain();
+    rig.rules.drain();
     heard("a", { kind: "drain" });
     heard("b", { kind: "drain" });
     sentTo("c");
     const tag = (first?.[0] as Buffer).readUInt32BE(7);
     heard("a", failureOf(tag, "stopping"));
     expect(toldTo("c")).toEqual(refusal);
-    expect(rules.stats().inFlight).toBe(1);
+    expect(rig.rules.stats().inFlight).toBe(1);
   });
 });
 
@@ -456,7 +412,7 @@ describe("what is remembered of a client's requests", () => {
     if (message !== undefined) reply("w1", message[3] as Buffer, `reply ${sequence}`);
   };
   const again = (sequence: number): string[] => {
-    sent = [];
+    rig.takeSent();
     askWithId("c1", 0, sequence);
     return toldTo("c1");
   };
@@ -464,14 +420,14 @@ describe("what is remembered of a client's requests", () => {
   it("goes as soon as the client says that it has the answers; a late repetition is not handled", () => {
     ready("w1");
     for (let sequence = 1; sequence <= 100; sequence++) once(sequence, 1);
-    sent = [];
+    rig.takeSent();
     expect(again(100)).toEqual(["4|reply 100"]);
     once(101, 101);
-    sent = [];
+    rig.takeSent();
     expect(again(100)).toEqual([]);
     expect(again(1)).toEqual([]);
     expect(again(101)).toEqual(["4|reply 101"]);
-    expect(rules.stats()).toMatchObject({ requests: 101, duplicates: 4, inFlight: 0 });
+    expect(rig.rules.stats()).toMatchObject({ requests: 101, duplicates: 4, inFlight: 0 });
   });
 
   it("is bounded by dedupWindow when the client never says so: the oldest is handled again", () => {

@@ -1,76 +1,20 @@
 /** A broker's rules for answers in pieces, for what waits for clients, and for peers that leave. */
 import { beforeEach, describe, expect, it } from "vitest";
-import {
-  brokerSettings,
-  type MajordomoBrokerEvent,
-  type MajordomoBrokerLimits,
-} from "../../../src/patterns/majordomo/broker-options.js";
-import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
-import { type AtBroker, Dialect, decode, type Request } from "../../../src/patterns/majordomo/protocol.js";
-import { type FromBroker, failureOf, framesOf, readyOf, replyTo, requestOf } from "./messages.js";
+import { type AtBroker, Dialect, type Request } from "../../../src/patterns/majordomo/protocol.js";
+import { BrokerRig } from "./broker-rig.js";
+import { failureOf, readyOf, replyTo, requestOf } from "./messages.js";
 
-let sent: Buffer[][];
-let events: MajordomoBrokerEvent[];
-let results: Map<string, SendResult>;
-/** Bytes that the engine has for a client. */
-let queued: Map<string, number>;
-let ids: Map<string, Buffer>;
-let rules: BrokerRules;
-
-function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
-  sent = [];
-  events = [];
-  results = new Map();
-  queued = new Map();
-  ids = new Map();
-  const send = (to: Buffer, message: FromBroker): SendResult => {
-    const result = results.get(String(to)) ?? "sent";
-    if (result === "sent") sent.push(framesOf(to, message));
-    return result;
-  };
-  const outbox = {
-    toClient: send,
-    toWorker: send,
-    queuedBytes: (client: Buffer): number => queued.get(String(client)) ?? 0,
-    event: (event: MajordomoBrokerEvent): void => void events.push(event),
-  };
-  rules = new BrokerRules(brokerSettings(limits), outbox, 0);
-}
+const rig = new BrokerRig();
+const { make, idOf, hear, hearFrames, sentTo, toldTo, heardBy, results, queued, ids } = rig;
 
 beforeEach(() => make());
 
-/** The routing id of a peer: the same object for all its messages. */
-function idOf(peer: string): Buffer {
-  const id = ids.get(peer) ?? Buffer.from(peer);
-  ids.set(peer, id);
-  return id;
-}
-
-function hear(peer: string, message: AtBroker, now = 0): void {
-  rules.receive(idOf(peer), message, now);
-}
-
-/** A message of MDP. */
-function hearPlain(peer: string, ...frames: string[]): void {
-  hear(peer, decode("broker", [idOf(peer), ...frames.map((frame) => Buffer.from(frame))]));
-}
-
-/** What a peer was sent since the last look. */
-function sentTo(peer: string): Buffer[][] {
-  const found = sent.filter(([to]) => String(to) === peer);
-  sent = sent.filter(([to]) => String(to) !== peer);
-  return found.map((message) => message.slice(1));
-}
-
-const toldTo = (client: string) => sentTo(client).map((frames) => decode("client", frames));
-const heardBy = (worker: string) => sentTo(worker).map((frames) => decode("worker", frames));
 const join = (worker: string, dialect: Dialect = Dialect.Shoal, now = 0): void =>
   hear(worker, readyOf(worker, 4, 4, dialect) as AtBroker, now);
 const leave = (worker: string): void => hear(worker, { kind: "disconnect", dialect: Dialect.Shoal });
 const ask = (client: string, sequence = 1, now = 0): void => hear(client, requestOf(sequence), now);
 const grant = (client: string, bytes: number): void => hear(client, { kind: "credit", number: 1, bytes });
-const askPlain = (client: string): void => hearPlain(client, "MDPC02", "\x01", "echo", "x");
+const askPlain = (client: string): void => hearFrames(client, 0, "MDPC02", "\x01", "echo", "x");
 const deliveryTo = (worker: string): Request =>
   heardBy(worker).find((input) => input.kind === "request") as Request;
 const piece = (worker: string, delivery: Request, number: number, body: string | Buffer): void =>
@@ -79,10 +23,6 @@ const final = (worker: string, delivery: Request, pieces: number, ...body: strin
   hear(worker, replyTo(delivery, true, pieces, ...body));
 const fails = (worker: string, { number }: Request, text: string): void =>
   hear(worker, failureOf(number, "worker-failed", text));
-const balance = (): number => {
-  const { requests, answered, failed, abandoned, queued: waiting, inFlight } = rules.stats();
-  return requests - answered - failed - abandoned - waiting - inFlight;
-};
 
 describe("an answer in pieces", () => {
   it("tells a client that repeats its request that the answer was broken off", () => {
@@ -95,7 +35,7 @@ describe("an answer in pieces", () => {
       ask("c");
     }
     final("w", delivery, 2);
-    expect([rules.stats().failed, balance()]).toEqual([1, 0]);
+    expect([rig.rules.stats().failed, rig.balance]).toEqual([1, 0]);
   });
 
   it.each([
@@ -109,7 +49,7 @@ describe("an answer in pieces", () => {
     if (kept === 1) expect(toldTo("c").at(-1)).toMatchObject({ kind: "failure", reason: "incomplete" });
     final("w", delivery, 4);
     if (kept === 2) expect(toldTo("c").at(-1)).toMatchObject({ kind: "failure", reason: "incomplete" });
-    expect([rules.stats(), balance()]).toMatchObject([{ failed: 1, answered: 0, inFlight: 0 }, 0]);
+    expect([rig.rules.stats(), rig.balance]).toMatchObject([{ failed: 1, answered: 0, inFlight: 0 }, 0]);
     ask("c", 2);
     final("w", deliveryTo("w"), 0, "y");
     expect(toldTo("c")).toMatchObject([{ kind: "answer", final: true }]);
@@ -152,7 +92,7 @@ describe("an answer in pieces", () => {
     results.set("w", "full");
     grant("c", 5_000);
     expect(toldTo("c").at(-1)).toMatchObject({ kind: "failure", reason: "worker-lost" });
-    expect(rules.stats()).toMatchObject({ workers: 0, inFlight: 0 });
+    expect(rig.rules.stats()).toMatchObject({ workers: 0, inFlight: 0 });
   });
 });
 
@@ -178,7 +118,7 @@ describe("what waits for a client", () => {
     expect(heardBy("w")).toMatchObject([{ kind: "cancel" }]);
     final("w", third as Request, 2);
     expect(toldTo("c")).toEqual([]);
-    expect([rules.stats(), balance()]).toMatchObject([
+    expect([rig.rules.stats(), rig.balance]).toMatchObject([
       { answered: 1, failed: 2, repliesDropped: 2, inFlight: 0 },
       0,
     ]);
@@ -197,11 +137,14 @@ describe("what waits for a client", () => {
     queued.set("c", 6_000);
     ask("c");
     expect(toldTo("c")).toMatchObject([{ kind: "failure", number: 1, reason: "slow-reader" }]);
-    expect(events.at(-1)).toEqual({ type: "reply:dropped", service: "echo", reason: "client-full" });
+    expect(rig.events.at(-1)).toEqual({ type: "reply:dropped", service: "echo", reason: "client-full" });
     queued.set("c", 0);
     ask("c");
     expect(toldTo("c")).toMatchObject([{ kind: "answer" }]);
-    expect([rules.stats(), balance()]).toMatchObject([{ requests: 1, answered: 1, repliesDropped: 1 }, 0]);
+    expect([rig.rules.stats(), rig.balance]).toMatchObject([
+      { requests: 1, answered: 1, repliesDropped: 1 },
+      0,
+    ]);
   });
 
   it("is bounded in bytes for the broker's own answers, but for small ones", () => {
@@ -211,15 +154,19 @@ describe("what waits for a client", () => {
       hear(`w${i}`, { ...readyOf(`w${i}`, 4), service } as AtBroker);
     }
     queued.set("c", 10_000);
-    hearPlain("c", "", "MDPC01", "mmi.services", "");
+    hearFrames("c", 0, "", "MDPC01", "mmi.services", "");
     expect(sentTo("c").map((frames) => frames.slice(-3, -1).map(String))).toEqual([
       ["shoal.error", "slow-reader"],
     ]);
-    expect(events.at(-1)).toEqual({ type: "reply:dropped", service: "mmi.services", reason: "client-full" });
-    hearPlain("c", "", "MDPC01", "mmi.service", "service 1");
+    expect(rig.events.at(-1)).toEqual({
+      type: "reply:dropped",
+      service: "mmi.services",
+      reason: "client-full",
+    });
+    hearFrames("c", 0, "", "MDPC01", "mmi.service", "service 1");
     expect(String(sentTo("c")[0]?.at(-1))).toBe("200");
     queued.set("c", 0);
-    hearPlain("c", "", "MDPC01", "mmi.services", "");
+    hearFrames("c", 0, "", "MDPC01", "mmi.services", "");
     expect(sentTo("c")[0]?.length).toBeGreaterThan(60);
   });
 
@@ -233,8 +180,8 @@ describe("what waits for a client", () => {
 
   it("has no room for one of the broker's own answers: that is counted", () => {
     results.set("c", "full");
-    hearPlain("c", "", "MDPC01", "mmi.stats", "");
-    expect(events).toEqual([{ type: "reply:dropped", service: "mmi.stats", reason: "client-full" }]);
+    hearFrames("c", 0, "", "MDPC01", "mmi.stats", "");
+    expect(rig.events).toEqual([{ type: "reply:dropped", service: "mmi.stats", reason: "client-full" }]);
   });
 
   it("has no room for a failure: that is counted", () => {
@@ -244,8 +191,8 @@ describe("what waits for a client", () => {
     piece("w", delivery, 0, "a");
     results.set("c", "full");
     fails("w", delivery, "no such fish");
-    expect(events).toContainEqual({ type: "reply:dropped", service: "echo", reason: "client-full" });
-    expect([rules.stats(), balance()]).toMatchObject([{ failed: 1, repliesDropped: 1 }, 0]);
+    expect(rig.events).toContainEqual({ type: "reply:dropped", service: "echo", reason: "client-full" });
+    expect([rig.rules.stats(), rig.balance]).toMatchObject([{ failed: 1, repliesDropped: 1 }, 0]);
   });
 });
 
@@ -255,22 +202,22 @@ describe("a connection that ends", () => {
     ask("c");
     sentTo("w1");
     join("w2");
-    rules.peerLeft(idOf("w1"), 1);
+    rig.rules.peerLeft(idOf("w1"), 1);
     expect(heardBy("w2")).toMatchObject([{ kind: "request" }]);
-    expect(events).toContainEqual(
+    expect(rig.events).toContainEqual(
       expect.objectContaining({ type: "worker:left", worker: "w1", reason: "lost" }),
     );
-    expect(rules.stats()).toMatchObject({ workers: 1, redelivered: 1, inFlight: 1 });
+    expect(rig.rules.stats()).toMatchObject({ workers: 1, redelivered: 1, inFlight: 1 });
   });
 
   it("of a worker that is back under the same routing id is not that of the new one", () => {
     join("w");
     const former = idOf("w");
-    rules.peerLeft(former, 1);
+    rig.rules.peerLeft(former, 1);
     ids.delete("w");
     join("w");
-    rules.peerLeft(former, 2);
-    expect(rules.stats().workers).toBe(1);
+    rig.rules.peerLeft(former, 2);
+    expect(rig.rules.stats().workers).toBe(1);
   });
 
   it("of a client cancels its answer in pieces at once, and the rest when it has not come back", () => {
@@ -279,23 +226,23 @@ describe("a connection that ends", () => {
     ask("c", 2);
     const [first] = heardBy("w") as Request[];
     piece("w", first as Request, 0, "a");
-    rules.peerLeft(idOf("c"), 10);
+    rig.rules.peerLeft(idOf("c"), 10);
     expect(heardBy("w")).toEqual([{ kind: "cancel", number: (first as Request).number }]);
-    rules.tick(759);
+    rig.rules.tick(759);
     expect(heardBy("w")).toEqual([]);
-    expect(rules.nextWakeUp()).toBe(760);
-    rules.tick(760);
+    expect(rig.rules.nextWakeUp()).toBe(760);
+    rig.rules.tick(760);
     expect(heardBy("w")).toMatchObject([{ kind: "cancel" }]);
-    expect(rules.stats().clients).toBe(0);
+    expect(rig.rules.stats().clients).toBe(0);
   });
 
   it("of a client that comes back and asks again does not have it handled again", () => {
     join("w");
     ask("c");
     const delivery = deliveryTo("w");
-    rules.peerLeft(idOf("c"), 10);
+    rig.rules.peerLeft(idOf("c"), 10);
     ask("c'", 1, 20);
-    rules.tick(5_000);
+    rig.rules.tick(5_000);
     expect(heardBy("w").filter(({ kind }) => kind !== "heartbeat")).toEqual([]);
     final("w", delivery, 0, "y");
     expect(toldTo("c'")).toMatchObject([{ kind: "answer", final: true }]);
@@ -304,22 +251,22 @@ describe("a connection that ends", () => {
   it("of a client that comes back under its routing id forgets that it left", () => {
     join("w");
     ask("c");
-    rules.peerLeft(idOf("c"), 10);
+    rig.rules.peerLeft(idOf("c"), 10);
     ids.delete("c");
     ask("c", 1, 20);
     sentTo("w");
-    rules.tick(1_500);
+    rig.rules.tick(1_500);
     expect(heardBy("w").filter(({ kind }) => kind === "cancel")).toEqual([]);
-    expect(rules.stats().clients).toBe(1);
+    expect(rig.rules.stats().clients).toBe(1);
   });
 
   it("of a plain client drops what it has in the queue", () => {
     askPlain("gone");
     askPlain("here");
-    rules.peerLeft(idOf("gone"), 1);
+    rig.rules.peerLeft(idOf("gone"), 1);
     join("w");
     expect(heardBy("w")).toHaveLength(1);
-    expect([rules.stats(), balance()]).toMatchObject([{ abandoned: 1, inFlight: 1, queued: 0 }, 0]);
+    expect([rig.rules.stats(), rig.balance]).toMatchObject([{ abandoned: 1, inFlight: 1, queued: 0 }, 0]);
   });
 });
 
@@ -330,12 +277,12 @@ it("a worker that cannot be reached was no delivery", () => {
     results.set(`gone${i}`, i === 1 ? "full" : "gone");
   }
   ask("c");
-  expect(rules.stats()).toMatchObject({ workers: 0, queued: 1, redelivered: 0, failed: 0 });
+  expect(rig.rules.stats()).toMatchObject({ workers: 0, queued: 1, redelivered: 0, failed: 0 });
   join("w1");
   leave("w1");
   join("w2");
   expect(heardBy("w2")).toMatchObject([{ kind: "request" }]);
-  expect(rules.stats().redelivered).toBe(1);
+  expect(rig.rules.stats().redelivered).toBe(1);
   leave("w2");
   expect(toldTo("c").at(-1)).toMatchObject({ kind: "failure", reason: "worker-lost" });
 });
@@ -348,5 +295,5 @@ it("a cancelled answer in pieces ends as abandoned, whatever its worker still sa
   hear("c", { kind: "cancel", number: 1 });
   piece("w", delivery, 5, "b");
   final("w", delivery, 9);
-  expect([rules.stats(), balance()]).toMatchObject([{ abandoned: 1, failed: 0, inFlight: 0 }, 0]);
+  expect([rig.rules.stats(), rig.balance]).toMatchObject([{ abandoned: 1, failed: 0, inFlight: 0 }, 0]);
 });

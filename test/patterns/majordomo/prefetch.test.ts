@@ -1,78 +1,49 @@
 /** Which requests a broker lets wait at a worker, beyond those that the worker handles. */
 import { beforeEach, describe, expect, it } from "vitest";
-import {
-  brokerSettings,
-  type MajordomoBrokerEvent,
-  type MajordomoBrokerLimits,
-} from "../../../src/patterns/majordomo/broker-options.js";
-import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import { type AtBroker, Dialect, decode, type Request } from "../../../src/patterns/majordomo/protocol.js";
+import { type AtBroker, Dialect, type Request } from "../../../src/patterns/majordomo/protocol.js";
 import { workerSettings } from "../../../src/patterns/majordomo/worker-options.js";
-import { type FromBroker, framesOf, readyOf, replyTo } from "./messages.js";
+import { BrokerRig } from "./broker-rig.js";
+import { readyOf, replyTo } from "./messages.js";
 
-let rules: BrokerRules;
-let events: MajordomoBrokerEvent[];
+const rig = new BrokerRig();
+const { hear } = rig;
 /** What each worker holds, in the order in which it came. */
-let held: Map<string, Request[]>;
-/** Bodies of the replies to the plain client. */
-let replies: string[][];
+const held = new Map<string, Request[]>();
 
-function hear(from: string, now: number, message: AtBroker): void {
-  rules.receive(Buffer.from(from), message, now);
-}
+beforeEach(() => {
+  rig.make();
+  held.clear();
+});
 
 function join(worker: string, concurrency: number, capacity: number): void {
   held.set(worker, []);
-  hear(worker, 0, readyOf(worker, concurrency, capacity) as AtBroker);
+  hear(worker, readyOf(worker, concurrency, capacity) as AtBroker);
 }
 
-function leave(worker: string): void {
-  hear(worker, 0, { kind: "disconnect", dialect: Dialect.Shoal });
+function heldBy(worker: string): Request[] {
+  const all = held.get(worker) as Request[];
+  all.push(...rig.heardBy(worker).filter((message) => message.kind === "request"));
+  return all;
 }
 
 function ask(body: string, now = 0): void {
-  const frames = ["client", "", "MDPC01", "echo", body].map((frame) => Buffer.from(frame));
-  hear("client", now, decode("broker", frames));
+  rig.hearFrames("client", now, "", "MDPC01", "echo", body);
 }
 
 /** The worker answers the oldest that it holds. */
 function answer(worker: string, now: number): void {
-  hear(worker, now, replyTo(held.get(worker)?.shift() as Request, true, 0, "done"));
+  hear(worker, replyTo(heldBy(worker).shift() as Request, true, 0, "done"), now);
 }
 
 /** Every worker has answered so often, each time at once, that it counts as quick. */
 function quicken(): void {
   for (let i = 0; i < 100; i++) {
     for (const _ of held) ask("warm");
-    for (const [worker, { length }] of held) if (length > 0) answer(worker, 0);
+    for (const worker of held.keys()) if (heldBy(worker).length > 0) answer(worker, 0);
   }
 }
 
-const bodiesAt = (worker: string): string[] =>
-  (held.get(worker) ?? []).map(({ body }) => String(body.frames[0]));
-
-beforeEach(() => make());
-
-function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
-  held = new Map();
-  events = [];
-  replies = [];
-  const send = (to: Buffer, message: FromBroker): "sent" => {
-    const [, ...frames] = framesOf(to, message);
-    if (String(to) === "client") replies.push(frames.slice(3).map(String));
-    const at = held.get(String(to));
-    const input = at === undefined ? undefined : decode("worker", frames);
-    if (input?.kind === "request") at?.push(input);
-    return "sent";
-  };
-  const outbox = {
-    toClient: send,
-    toWorker: send,
-    queuedBytes: () => 0,
-    event: (event: MajordomoBrokerEvent): void => void events.push(event),
-  };
-  rules = new BrokerRules(brokerSettings(limits), outbox, 0);
-}
+const bodiesAt = (worker: string): string[] => heldBy(worker).map(({ body }) => String(body.frames[0]));
 
 describe("a request waits at a worker", () => {
   it("only when no worker has a handler free", () => {
@@ -82,7 +53,7 @@ describe("a request waits at a worker", () => {
     for (const body of ["a", "b", "c", "d", "e", "f", "g"]) ask(body);
     expect(bodiesAt("w1")).toEqual(["a", "c", "e"]);
     expect(bodiesAt("w2")).toEqual(["b", "d", "f"]);
-    expect(rules.stats().queued).toBe(1);
+    expect(rig.rules.stats().queued).toBe(1);
     // One has become free: it is preferred to the other, that has room to wait.
     answer("w2", 0);
     answer("w2", 0);
@@ -106,7 +77,7 @@ describe("a request waits at a worker", () => {
     for (let i = 0; i < 20; i++) turn(50);
     // It has handled what waited there; now one at a time.
     expect(bodiesAt("w1")).toHaveLength(1);
-    expect(rules.stats().queued).toBe(1);
+    expect(rig.rules.stats().queued).toBe(1);
     for (let i = 0; i < 500; i++) turn(0.05);
     expect(bodiesAt("w1").length).toBeGreaterThan(1);
   });
@@ -139,13 +110,13 @@ describe("a request waits at a worker", () => {
   });
 
   it("and goes to another when that one is lost, which was no delivery of it", () => {
-    make({ maxDeliveries: 1 });
+    rig.make({ maxDeliveries: 1 });
     join("w1", 1, 3);
     quicken();
     for (const body of ["poison", "b", "c"]) ask(body);
     expect(bodiesAt("w1")).toEqual(["poison", "b", "c"]);
-    leave("w1");
-    expect(events.filter(({ type }) => type === "request:failed")).toHaveLength(1);
+    hear("w1", { kind: "disconnect", dialect: Dialect.Shoal });
+    expect(rig.events.filter(({ type }) => type === "request:failed")).toHaveLength(1);
     join("w2", 2, 2);
     expect(bodiesAt("w2")).toEqual(["b", "c"]);
   });
