@@ -2,20 +2,11 @@
 import { once } from "node:events";
 import { describe, expect, test, vi } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
-import {
-  FreelanceClient,
-  FreelanceServer,
-  LoadBalancer,
-  LoadBalancerClient,
-  MajordomoBroker,
-  MajordomoClient,
-  MajordomoWorker,
-  PirateWorker,
-  ServiceError,
-} from "../../../src/patterns/index.js";
+import { FreelanceClient, FreelanceServer, ServiceError } from "../../../src/patterns/index.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { deferred } from "../../support/deferred.js";
 import { UNREADABLE } from "../../support/unreadable.js";
+import { type Ask, SERVICES } from "./services.js";
 
 const kept = closeAfterEach();
 
@@ -27,31 +18,12 @@ function handle([name]: readonly Buffer[]): string {
   throw UNREADABLE[String(name)];
 }
 
-type Ask = (body: string) => Promise<Buffer[]>;
-
 const ANY = "tcp://127.0.0.1:*";
 
-async function majordomo(): Promise<Ask> {
-  const endpoint = await kept(new MajordomoBroker()).bind(ANY);
-  kept(new MajordomoWorker(endpoint, "fish", handle));
-  const client = kept(new MajordomoClient(endpoint));
-  return (body) => client.request("fish", body);
-}
-
 const servers: Readonly<Record<string, () => Promise<Ask>>> = {
-  "a Freelance server": async () => {
-    const endpoint = await kept(new FreelanceServer(handle)).bind(ANY);
-    const client = kept(new FreelanceClient(endpoint));
-    return (body) => client.request(body);
-  },
-  "a Pirate's worker": async () => {
-    const broker = kept(new LoadBalancer());
-    const [frontend, backend] = [await broker.bind("frontend", ANY), await broker.bind("backend", ANY)];
-    kept(new PirateWorker(backend, handle, { dialect: "simple" }));
-    const client = kept(new LoadBalancerClient(frontend));
-    return (body) => client.request(body);
-  },
-  "a Majordomo worker": majordomo,
+  "a Freelance server": () => SERVICES.FreelanceClient(kept, { handler: handle }),
+  "a Pirate's worker": () => SERVICES.LoadBalancerClient(kept, { handler: handle }),
+  "a Majordomo worker": () => SERVICES.MajordomoClient(kept, { handler: handle }),
 };
 
 describe.each(Object.entries(servers))("%s", (_, start) => {
@@ -84,7 +56,7 @@ describe.each(Object.entries(WARNS))("what no one listens to, of %s,", (_, start
 });
 
 test("a handler of a Majordomo worker that returns an object is a warning, and code EINVAL at the client", async () => {
-  const ask = await majordomo();
+  const ask = await SERVICES.MajordomoClient(kept, { handler: handle });
   const warned = once(process, "warning");
   await expect(ask("object")).rejects.toMatchObject({ reason: "worker-failed", handlerCode: "EINVAL" });
   expect(String((await warned)[0])).toContain("got object");
