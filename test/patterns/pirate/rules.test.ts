@@ -52,17 +52,6 @@ function queueOf(onEvent: (event: PirateQueueEvent) => void = () => undefined) {
 }
 
 describe("a queue", () => {
-  it("gives no second request to a worker that beats while it works", () => {
-    const queue = queueOf();
-    queue.worker("w");
-    queue.client("a", "1");
-    queue.worker("w", BEAT);
-    queue.client("b", "2");
-    expect(queue.said()).toEqual(["w<a:1"]);
-    queue.reply("w", "a", "one");
-    expect(queue.said()).toEqual(["a<=one", "w<b:2"]);
-  });
-
   it("has a lost worker's request to serve, when a listener to that asks", () => {
     const pending: number[] = [];
     const queue = queueOf(({ type }) => {
@@ -101,16 +90,6 @@ describe("a queue", () => {
     queue.rules.tick(3_500);
     expect(queue.rules.stats()).toMatchObject({ idleWorkers: 50, workersLost: 50 });
     expect(queue.said()).toHaveLength(50);
-  });
-
-  it("serves requests again that waited when its last worker left", () => {
-    const queue = queueOf();
-    queue.worker("w");
-    queue.client("a", "1");
-    queue.rules.workerLeft(Buffer.from("w"), 10);
-    expect(queue.rules.stats()).toMatchObject({ queued: 1, idleWorkers: 0, busyWorkers: 0 });
-    queue.worker("v");
-    expect(queue.said()).toEqual(["w<a:1", "v<a:1"]);
   });
 
   it("does not send a late reply to the client that asked last", () => {
