@@ -88,7 +88,7 @@ export const SERVICES: Readonly<Record<Client, Start>> = {
   },
   BinaryStarClient: async (keep, options) => {
     const { handler, sockets } = parts(options);
-    const star = { role: "primary", peer: NOBODY, heartbeatInterval: 20 } as const;
+    const star = { role: "primary", peer: NOBODY, heartbeatInterval: 100 } as const;
     const server = keep(new BinaryStarServer(handler, { star, ...sockets }));
     const at = await server.bind("clients", ANY);
     await server.bind("state", ANY);
