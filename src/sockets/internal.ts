@@ -123,24 +123,6 @@ export function whenWritable(socket: Socket): Promise<void> {
 }
 
 /**
- * Passes all further messages to `reader`, in place of `receive`.
- *
- * @param reader must not throw; it may call and close the socket
- */
-export function readAll(socket: Dealer | Router, reader: (message: Buffer[]) => void): void {
-  const core = socket[CORE];
-  if (core.closed) return;
-  new Reader(core, () => takeOne(core, reader));
-}
-
-function takeOne(core: SocketCore, reader: (message: Buffer[]) => void): number {
-  const message = core.inbox.next();
-  if (message === undefined) return 0;
-  reader(message as Buffer[]);
-  return 1;
-}
-
-/**
  * Passes a Subscriber's messages in undecoded batches, without an object each.
  *
  * @param reader must not keep an unpinned batch, because its memory is reused
@@ -157,7 +139,11 @@ export function readBatches(
   if (source === undefined) return false;
   const { counters } = core;
   new Reader(core, () => {
-    if (OBSERVABLE && isReceiveObserved()) return takeOne(core, each);
+    if (OBSERVABLE && isReceiveObserved()) {
+      const message = core.inbox.next();
+      if (message !== undefined) each(message as Buffer[]);
+      return message === undefined ? 0 : 1;
+    }
     const batch = source.takeBatch(MAX_READ);
     if (batch === undefined) return 0;
     const { messages } = batch;
@@ -295,7 +281,7 @@ export function receiveAs<M>(socket: Subscriber, decode: (message: Buffer[]) => 
 const RESOLVED = Promise.resolve();
 
 /**
- * Reads all messages of a socket for the library. `receive` would cost a promise, a waiter and an array.
+ * Reads a socket for the library. `receive` would cost a promise, a waiter and an array.
  *
  *   engine has messages ──> microtask ──> take, take … ──nothing left──> waits for the engine
  *                               ^                    │
