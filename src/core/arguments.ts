@@ -76,7 +76,16 @@ export function thrownText(thrown: unknown): string {
     return String(thrown instanceof Error ? thrown.message : thrown);
   } catch {
     // The value may lack a prototype, or its getter may throw.
-    return "";
+    return "an error without a message";
+  }
+}
+
+/** A Proxy may throw. */
+export function isInstance<T>(error: unknown, type: new (...parameters: never[]) => T): error is T {
+  try {
+    return error instanceof type;
+  } catch {
+    return false; // Not one of ours.
   }
 }
 

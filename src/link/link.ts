@@ -7,7 +7,7 @@
 
 import type { Duplex } from "node:stream";
 import { addAbortSignal } from "node:stream";
-import { describe, isThenable } from "../core/arguments.js";
+import { describe, isInstance, isThenable } from "../core/arguments.js";
 import { DriverTimer } from "../core/driver-timer.js";
 import { takeDuplex } from "../core/duplex.js";
 import {
@@ -25,7 +25,6 @@ import { IdleWaits } from "../core/idle-waits.js";
 import { ignore } from "../core/ignore.js";
 import { checkWait, Waiter, withTimeout } from "../core/waiter.js";
 import { Driver } from "../patterns/kit/driver.js";
-import { isInstance } from "../patterns/kit/errors.js";
 import { checkOptions, type Given } from "../patterns/kit/options.js";
 import { MAX_NAME } from "./bounds.js";
 import { type ChannelLink, LinkChannel } from "./channel.js";

@@ -6,11 +6,10 @@
  *
  * A source never removes a member.
  */
-import { isThenable, thrownText } from "../../core/arguments.js";
+import { isInstance, isThenable, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import { ignore } from "../../core/ignore.js";
 import { neverLate, waitFor, withTimeout } from "../../core/waiter.js";
-import { isInstance } from "../../patterns/kit/errors.js";
 import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import { checkedList, merged } from "./merge.js";
 import { Names } from "./names.js";

@@ -10,10 +10,9 @@
  * Hooks are synchronous. A returned promise is a veto.
  */
 
-import { describe } from "../../core/arguments.js";
+import { describe, isInstance } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
 import { suggest } from "../../core/suggestions.js";
-import { isInstance } from "../../patterns/kit/errors.js";
 import type { Member } from "../node/member.js";
 import { MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet, checkChannel } from "./channels.js";

@@ -4,7 +4,7 @@
  *   request, requestStream ── observed ── middleware ──> Call ──> a promise, PartStream
  *   requestMany ── observed ── each node that serves it ──> Call ──> ManyReplies
  */
-import { describe } from "../../core/arguments.js";
+import { describe, thrownText } from "../../core/arguments.js";
 import { endedWith, type RequestOperation, startRequest, withAdded } from "../../core/diagnostics.js";
 import type { DriverTimer } from "../../core/driver-timer.js";
 import {
@@ -20,7 +20,7 @@ import { ignore } from "../../core/ignore.js";
 import { checkWait, neverLate, Waiter, waitFor } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
-import { messageOf, ServiceError } from "../../patterns/kit/errors.js";
+import { ServiceError } from "../../patterns/kit/errors.js";
 import { dataBytes } from "../messaging/items.js";
 import type { Member } from "../node/member.js";
 import { decodeBody, encodeBody, isStreamedBody } from "./body.js";
@@ -240,7 +240,7 @@ export class OutgoingRequests {
         try {
           pending.resolve(decode(form, body));
         } catch (error) {
-          const text = `the reply of ${terms.service} is refused: ${messageOf(error)}`;
+          const text = `the reply of ${terms.service} is refused: ${thrownText(error)}`;
           const isOurs = error instanceof InvalidMessageError;
           pending.reject(isOurs ? error : new InvalidMessageError(text, { cause: error }));
         }

@@ -7,19 +7,13 @@
  */
 
 import { Readable } from "node:stream";
-import { isThenable } from "../../core/arguments.js";
+import { isThenable, thrownText } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { begin, isObserved, PROCESS, type ProcessOperation } from "../../core/diagnostics.js";
 import type { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
-import {
-  handlerFailure,
-  isRefusedRequest,
-  messageOf,
-  refuse,
-  type ServiceError,
-} from "../../patterns/kit/errors.js";
+import { handlerFailure, isRefusedRequest, refuse, type ServiceError } from "../../patterns/kit/errors.js";
 import type { NodeLinks } from "../messaging/links.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
@@ -128,7 +122,7 @@ export class RequestServer implements JobRunner {
     try {
       body = isRaw ? job.item.body : decodeBody(job.item.form, job.item.body);
     } catch (error) {
-      this.#fail(job, "invalid-request", messageOf(error));
+      this.#fail(job, "invalid-request", thrownText(error));
       return;
     }
     const request = new RunningRequest(job, sender, body, this.#timer);
@@ -198,7 +192,7 @@ export class RequestServer implements JobRunner {
     } catch (error) {
       request.operation?.end(error);
       this.#effects.handlerFailed(job.from, error);
-      this.#fail(job, "invalid-reply", messageOf(error));
+      this.#fail(job, "invalid-reply", thrownText(error));
     }
   }
 

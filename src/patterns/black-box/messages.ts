@@ -5,7 +5,7 @@
  *
  * A batch is a transferred ArrayBuffer.
  */
-import { messageOf } from "../kit/errors.js";
+import { thrownText } from "../../core/arguments.js";
 
 export interface WorkerData {
   /** URL. */
@@ -38,7 +38,7 @@ export interface PlainError {
 }
 
 export function toPlain(error: unknown): PlainError {
-  const message = messageOf(error);
+  const message = thrownText(error);
   try {
     if (error instanceof Error) {
       const { code, stack, name } = error as NodeJS.ErrnoException;

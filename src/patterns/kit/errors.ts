@@ -7,6 +7,7 @@
  * `details` is JSON: `{ "code": text, "data": anything }`, both optional, omitted above `MAX_DETAILS` bytes. Foreign
  * clients of protocols without errors see an ordinary reply.
  */
+import { thrownText } from "../../core/arguments.js";
 import { type ErrorDetails, InvalidMessageError, ShoalError, TimeoutError } from "../../core/errors.js";
 
 /** Failure reasons, also on the wire. */
@@ -85,8 +86,6 @@ export function toReason(text: string): FailureReason {
   return Object.hasOwn(FAILURES, text) ? (text as FailureReason) : "worker-failed";
 }
 
-const NO_TEXT = "an error without a message";
-
 const MAX_TEXT = 1_024;
 
 const refusals = new WeakSet<ServiceError>();
@@ -109,7 +108,7 @@ export function refuse(
 
 /** Whether {@link refuse} made the error. */
 export function isRefusal(error: unknown): error is ServiceError {
-  return isInstance(error, ServiceError) && refusals.has(error);
+  return refusals.has(error as ServiceError);
 }
 
 /** Whether the contract refused the request: the client's mistake. */
@@ -138,26 +137,22 @@ export interface HandlerFailure {
  * `expose: true`, since messages may hold secrets.
  */
 export function handlerFailure(error: unknown): HandlerFailure {
-  const exposed = exposedText(error);
-  if (isInstance(error, ServiceError)) {
-    const details = encodeDetails({ code: error.handlerCode, data: error.data });
-    return { reason: isRefusal(error) ? error.reason : "worker-failed", text: exposed ?? "", details };
-  }
   const details = encodeDetails(error);
   const { code } = decodeDetails(details);
   const hidden = `The worker's handler failed${code === undefined ? "" : ` (${code})`}.`;
-  return { reason: "worker-failed", text: exposed ?? hidden, details };
+  const reason = isRefusal(error) ? error.reason : "worker-failed";
+  return { reason, text: exposedText(error) ?? hidden, details };
 }
 
 export function exposedText(error: unknown): string | undefined {
-  if (isInstance(error, ServiceError)) {
-    const message = messageOf(error);
-    const prefix = `${error.service}: `;
-    return message.startsWith(prefix) ? message.slice(prefix.length) : message;
-  }
   try {
+    if (error instanceof ServiceError) {
+      const prefix = `${error.service}: `;
+      const { message } = error;
+      return message.startsWith(prefix) ? message.slice(prefix.length) : message;
+    }
     const { expose } = (error ?? {}) as { readonly expose?: unknown };
-    return expose === true ? messageOf(error) : undefined;
+    return expose === true ? thrownText(error) : undefined;
   } catch {
     return undefined; // A getter threw.
   }
@@ -167,7 +162,7 @@ export function exposedText(error: unknown): string | undefined {
 export function requestFailure(error: unknown): HandlerFailure {
   const isWrapped = error instanceof InvalidMessageError && error.cause instanceof Error;
   const why = isWrapped ? error.cause : error;
-  const text = `The request does not pass the service's codec: ${messageOf(why)}`;
+  const text = `The request does not pass the service's codec: ${thrownText(why)}`;
   return { reason: "invalid-request", text, details: encodeDetails(why) };
 }
 
@@ -187,43 +182,27 @@ export function parseErrorReply(body: readonly Buffer[], service: string): Servi
   return new ServiceError(toReason(String(reason)), service, String(text), decodeDetails(details));
 }
 
-/** Works for objects without a prototype and throwing getters. */
-export function messageOf(error: unknown): string {
-  try {
-    return String(isInstance(error, Error) ? error.message : error);
-  } catch {
-    return NO_TEXT;
-  }
-}
-
 const MAX_STACK = 4_096;
 
 /** Without control characters, since clients may influence the message. */
 export function stackOf(error: unknown): string {
   let stack: unknown;
   try {
-    stack = isInstance(error, Error) ? error.stack : undefined;
+    stack = error instanceof Error ? error.stack : undefined;
   } catch {
     // A getter threw.
   }
-  const text = typeof stack === "string" && stack !== "" ? stack : messageOf(error);
+  const text = typeof stack === "string" && stack !== "" ? stack : thrownText(error);
   return text.slice(0, MAX_STACK).replace(/[^\P{Cc}\n]/gu, " ");
-}
-
-/** A Proxy may throw. */
-export function isInstance<T>(error: unknown, type: new (...parameters: never[]) => T): error is T {
-  try {
-    return error instanceof type;
-  } catch {
-    return false; // Not one of ours.
-  }
 }
 
 /** `undefined` if missing or too large. */
 export function encodeDetails(error: unknown): Buffer | undefined {
   if (typeof error !== "object" || error === null) return undefined;
   try {
-    const { code, data } = error as { readonly code?: unknown; readonly data?: unknown };
+    const { data } = error as { readonly data?: unknown };
+    const { code } =
+      error instanceof ServiceError ? { code: error.handlerCode } : (error as { code?: unknown });
     const known = typeof code === "string" ? { code } : {};
     if (data === undefined && typeof code !== "string") return undefined;
     const details = Buffer.from(JSON.stringify({ ...known, data }));

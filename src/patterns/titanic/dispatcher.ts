@@ -2,6 +2,7 @@
 
 import { setMaxListeners } from "node:events";
 import timers from "node:timers/promises";
+import { thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import {
@@ -13,7 +14,7 @@ import {
 } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
-import { type FailureReason, messageOf, ServiceError } from "../kit/errors.js";
+import { type FailureReason, ServiceError } from "../kit/errors.js";
 import { StoreError } from "../kit/store/error.js";
 import type { MajordomoClient } from "../majordomo/index.js";
 import { type DeliveryEnd, DispatchRules, type TitanicDispatchStats } from "./dispatch-rules.js";
@@ -225,7 +226,7 @@ export class Dispatcher {
 
   async #bury(request: TitanicClaimedRequest): Promise<void> {
     const { deadLetterTtl, maxRetryDelay } = this.#options;
-    const reason = messageOf(this.#errors.get(request)).slice(0, MAX_REASON);
+    const reason = thrownText(this.#errors.get(request)).slice(0, MAX_REASON);
     const died = Date.now();
     const burial = { attempts: request.attempts, reason, died, expires: died + deadLetterTtl };
     const done = await this.#attempt(() => this.#store.bury(request.uuid, burial));

@@ -175,7 +175,7 @@ describe("sources", () => {
       () => {
         throw UNREADABLE["a Proxy that throws"];
       },
-      "",
+      "an error without a message",
     ],
     [
       "returns nothing",

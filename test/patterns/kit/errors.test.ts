@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { thrownText } from "../../../src/core/arguments.js";
 import { InvalidMessageError } from "../../../src/core/errors.js";
 import {
   errorReply,
   failureReply,
   handlerFailure,
-  messageOf,
   parseErrorReply,
   refuse,
   requestFailure,
@@ -82,7 +82,7 @@ describe("an error reply", () => {
         "worker-failed",
         "The worker's handler failed.",
       ]);
-      expect(messageOf(thrown)).toBe("an error without a message");
+      expect(thrownText(thrown)).toBe("an error without a message");
     }
     const odd = Object.defineProperty(new Error("x"), "message", { value: 5 });
     for (const [thrown, text] of [
@@ -90,7 +90,7 @@ describe("an error reply", () => {
       [Symbol("fish"), "Symbol(fish)"],
       [odd, "5"],
     ] as const)
-      expect(messageOf(thrown)).toBe(text);
+      expect(thrownText(thrown)).toBe(text);
   });
 
   test("with malformed details is an error all the same", () => {
