@@ -15,6 +15,7 @@ import { framesBetween } from "../../sockets/internal.js";
 
 /** Spare bytes. */
 const SMALL = 256;
+const NO_BYTES: Buffer = Buffer.alloc(0);
 
 /**
  * @param bytes of its frames
@@ -35,15 +36,16 @@ export class CachedValue {
   stored = false;
   /** Cost, by {@link valueSize}. */
   size = 0;
-  /** As received; both `undefined` when settled. */
+  /** As received; settled, in separate memory. */
+  fresh = false;
+  gone = false;
+  /** After the topic; `undefined`: encoded, between two positions of `#bytes`. */
   #frames: readonly Buffer[] | undefined = undefined;
-  #bytes: Uint8Array | undefined = undefined;
+  #bytes: Uint8Array = NO_BYTES;
   #start = 0;
   #end = 0;
-  gone = false;
-  /** Lengths of the frames after the topic. */
-  #lengths: number[] = [];
-  #memory: Buffer = Buffer.alloc(0);
+  /** Of encoded frames, used again. */
+  #memory: Buffer = NO_BYTES;
 
   /** @param topic copied */
   constructor(topic: Uint8Array) {
@@ -51,14 +53,11 @@ export class CachedValue {
     this.name = this.key.toString("latin1");
   }
 
-  get fresh(): boolean {
-    return this.#frames !== undefined || this.#bytes !== undefined;
-  }
-
   /** @param frames topic first */
   set(frames: readonly Buffer[]): void {
-    this.#frames = frames;
-    this.#bytes = undefined;
+    this.#frames = frames.slice(1);
+    this.#bytes = NO_BYTES;
+    this.fresh = true;
   }
 
   /** Frames after the topic. */
@@ -67,46 +66,36 @@ export class CachedValue {
     this.#bytes = bytes;
     this.#start = start;
     this.#end = end;
+    this.fresh = true;
   }
 
   settle(): void {
-    const frames = this.#received();
-    if (frames === undefined) return;
-    this.#frames = undefined;
-    this.#bytes = undefined;
-    const length = this.size - valueSize(0, frames.length - 1);
+    if (!this.fresh) return;
+    this.fresh = false;
+    if (this.#frames !== undefined) {
+      this.#frames = this.#frames.map(unpooled);
+      return;
+    }
+    const length = this.#end - this.#start;
     if (length > this.#memory.length || this.#memory.length > 2 * length + SMALL)
       this.#memory = Buffer.allocUnsafe(length);
-    // Setting the length is slow.
-    if (this.#lengths.length !== frames.length - 1) this.#lengths.length = frames.length - 1;
-    for (let i = 1, at = 0; i < frames.length; i++) {
-      const frame = frames[i] as Buffer;
-      this.#memory.set(frame, at);
-      at += frame.length;
-      this.#lengths[i - 1] = frame.length;
-    }
+    this.#memory.set(this.#bytes.subarray(this.#start, this.#end));
+    this.#bytes = this.#memory;
+    this.#start = 0;
+    this.#end = length;
   }
 
   /** Topic first: immutable bytes. */
   message(): Buffer[] {
-    const received = this.#received();
-    if (received !== undefined) return received;
-    const frames: Buffer[] = [this.key];
-    let at = 0;
-    for (const length of this.#lengths) {
-      // A socket may send it after the next update overwrites this memory.
-      frames.push(Buffer.from(this.#memory.subarray(at, at + length)));
-      at += length;
-    }
-    return frames;
+    const frames = this.#frames ?? framesBetween(this.#bytes, this.#start, this.#end);
+    // A socket may send it after the next update overwrites settled memory.
+    return [this.key, ...(this.fresh ? frames : frames.map((frame) => Buffer.from(frame)))];
   }
+}
 
-  /** Unsettled frames, topic first. */
-  #received(): Buffer[] | undefined {
-    if (this.#frames !== undefined) return [...this.#frames];
-    if (this.#bytes === undefined) return undefined;
-    const frames = framesBetween(this.#bytes, this.#start, this.#end);
-    frames.unshift(this.key);
-    return frames;
-  }
+/** Node.js's pool would be kept as a whole. */
+function unpooled(frame: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(frame.length);
+  frame.copy(copy);
+  return copy;
 }

@@ -25,6 +25,12 @@ function create(bounds: Partial<typeof BOUNDS> = {}, collects = false) {
   return { cache, told, update, topics };
 }
 
+function batchOf(frames: readonly Buffer[]): FrameBatch {
+  const { bytes } = encodeMessage(frames, undefined);
+  const tally = { bodyBytes: 1, frames: 1, mostFrames: frames.length };
+  return new FrameBatch(bytes, 0, bytes.length, 1, tally, undefined);
+}
+
 describe("ValueCache", () => {
   it("counts each frame past a value's first, the empty ones too", () => {
     const { cache, told, update, topics } = create({ maxBytes: 300 });
@@ -46,12 +52,23 @@ describe("ValueCache", () => {
       ...Array.from({ length: 8_001 }, () => Buffer.alloc(0)),
     ];
     cache.update(frames("a"));
-    const { bytes } = encodeMessage(frames("b"), undefined);
-    const tally = { bodyBytes: 1, frames: 1, mostFrames: 8_002 };
-    cache.updateAll(new FrameBatch(bytes, 0, bytes.length, 1, tally, undefined));
+    cache.updateAll(batchOf(frames("b")));
     expect(fresh()).toEqual([true, true]);
     cache.update(frames("c"));
     expect(fresh()).toEqual([false, false, false]);
+  });
+
+  it("changes no message that it has given", () => {
+    const { cache } = create();
+    const given: string[][] = [];
+    const messages: Buffer[][] = [];
+    for (const text of ["one", "two"]) {
+      cache.updateAll(batchOf([Buffer.from("t"), Buffer.from(text)]));
+      expect(cache.pending).toBe(0); // It settles the value.
+      for (const value of cache.beneath("", undefined, 1)) messages.push(value.message());
+      given.push(["t", text]);
+    }
+    expect(messages.map(texts)).toEqual(given);
   });
 
   it("forgets the value before a message that it cannot keep: it is not the last any more", () => {
