@@ -13,7 +13,7 @@
  */
 
 import { costOf } from "../../core/frame-cost.js";
-import { fnv1a } from "../../core/hash.js";
+import { seededHash } from "../../core/hash.js";
 import { type Batch, type BlackBoxShardStats, Shard, type ShardLimits, sumOf } from "./shard.js";
 
 export interface BoxRulesOptions extends ShardLimits {
@@ -44,7 +44,7 @@ export class BoxRules {
   receive(messages: readonly (readonly Buffer[])[]): void {
     for (let i = 0; i < messages.length; i++) {
       const frames = messages[i] as readonly Buffer[];
-      const index = hash(frames[0] as Buffer) % this.#shards.length;
+      const index = (seededHash(frames[0] as Buffer, 0) >>> 0) % this.#shards.length;
       const shard = this.#shards[index] as Shard;
       const bytes = costOf(frames);
       // The thread may take queued messages.
@@ -78,14 +78,4 @@ export class BoxRules {
   #send(shard: Shard, index: number): void {
     for (let batch = shard.next(); batch !== undefined; batch = shard.next()) this.#sendBatch(index, batch);
   }
-}
-
-/** FNV-1a with a final avalanche: topics that differ in their last character spread evenly. */
-export function hash(topic: Buffer): number {
-  let value = fnv1a(topic, 0, topic.length);
-  value ^= value >>> 16;
-  value = Math.imul(value, 0x85ebca6b);
-  value ^= value >>> 13;
-  value = Math.imul(value, 0xc2b2ae35);
-  return (value ^ (value >>> 16)) >>> 0;
 }
