@@ -8,7 +8,7 @@
 
 import { refuseExtra } from "../../core/arguments.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { forwards } from "../../sockets/internal.js";
+import { endpointsOf, forwards } from "../../sockets/internal.js";
 import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { SocketStats } from "../../sockets/stats.js";
@@ -80,7 +80,6 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
   readonly #rules: TapRules;
   readonly #reading: Promise<void>;
   #failures = 0;
-  readonly #endpoints: string[] = [];
   #lastFailure = Number.NEGATIVE_INFINITY;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -108,7 +107,7 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
 
   /** Wildcards filled in. */
   get endpoints(): readonly string[] {
-    return [...this.#endpoints];
+    return endpointsOf(this.#socket).bound;
   }
 
   /**
@@ -120,9 +119,7 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
   async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
     refuseExtra("bind", "an endpoint", extra);
-    const resolved = await this.#socket.bind(endpoint);
-    this.#endpoints.push(resolved);
-    return resolved;
+    return this.#socket.bind(endpoint);
   }
 
   stats(): EspressoTapStats {

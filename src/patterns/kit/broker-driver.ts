@@ -6,8 +6,9 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { type EventNames, type EventsOf, event, type TypedEvent } from "../../core/event-stream.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
-import { forwards } from "../../sockets/internal.js";
+import { endpointsOf, forwards } from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
+import type { Publisher } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "./driver.js";
 import { OpenedSockets } from "./opened-sockets.js";
@@ -84,7 +85,6 @@ export abstract class BrokerDriver<
   readonly #rules: DrivenRules<Omit<Stats, "repliesDropped">>;
   readonly #clients: RouterReader;
   readonly #workers: RouterReader;
-  readonly #endpoints = new Map<string, string[]>();
   readonly #idle = new IdleWaits();
   #repliesDropped = 0;
 
@@ -146,8 +146,8 @@ export abstract class BrokerDriver<
   }
 
   get endpoints(): Endpoints {
-    const sides = Object.keys(this.sides);
-    return Object.fromEntries(sides.map((side) => [side, [...(this.#endpoints.get(side) ?? [])]])) as never;
+    const sides = Object.entries(this.sides);
+    return Object.fromEntries(sides.map(([side, socket]) => [side, endpointsOf(socket).bound])) as never;
   }
 
   /**
@@ -167,11 +167,7 @@ export abstract class BrokerDriver<
       throw new InvalidArgumentError(
         `A side must be one of ${Object.keys(sides).join(", ")}; got ${describe(side)}`,
       );
-    const bound = await socket.bind(endpoint);
-    const endpoints = this.#endpoints.get(side);
-    if (endpoints === undefined) this.#endpoints.set(side, [bound]);
-    else endpoints.push(bound);
-    return bound;
+    return socket.bind(endpoint);
   }
 
   stats(): Stats {
@@ -228,4 +224,4 @@ export abstract class BrokerDriver<
   }
 }
 
-export type BrokerSide = Pick<Router, "bind">;
+export type BrokerSide = Router | Publisher;

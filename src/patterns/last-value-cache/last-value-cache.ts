@@ -28,6 +28,7 @@ import { IdleWaits } from "../../core/idle-waits.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import {
   answersSubscribers,
+  endpointsOf,
   engineStats,
   forwards,
   type Subscribed,
@@ -88,7 +89,6 @@ const CANCEL = 0;
  */
 export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheStats> {
   readonly #sockets: { readonly frontend: XSubscriber; readonly backend: XPublisher };
-  readonly #endpoints: Record<ProxySide, string[]> = { frontend: [], backend: [] };
   readonly #cache: ValueCache;
   readonly #snapshots: Snapshots<LateJoiner>;
   readonly #gate: PublisherGate | undefined;
@@ -159,7 +159,8 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
 
   /** Wildcards filled in. */
   get endpoints(): Readonly<Record<ProxySide, readonly string[]>> {
-    return { frontend: [...this.#endpoints.frontend], backend: [...this.#endpoints.backend] };
+    const { frontend, backend } = this.#sockets;
+    return { frontend: endpointsOf(frontend).bound, backend: endpointsOf(backend).bound };
   }
 
   /**
@@ -172,9 +173,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   async bind(side: ProxySide, endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
     refuseExtra("bind", "a side and an endpoint", extra);
-    const resolved = await this.#socket(side).bind(endpoint);
-    this.#endpoints[side].push(resolved);
-    return resolved;
+    return this.#socket(side).bind(endpoint);
   }
 
   /**

@@ -31,6 +31,12 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
     return { cache, publisher, subscribe, messages, backend, frontend };
   }
 
+  it("has the endpoints of its sides", async () => {
+    const { cache, frontend, backend } = await start();
+    const second = await cache.bind("backend", "tcp://127.0.0.1:*");
+    expect(cache.endpoints).toEqual({ frontend: [frontend], backend: [backend, second] });
+  });
+
   it("a joiner gets every topic beneath its prefixes, in byte order, with all frames", async () => {
     const { publisher, subscribe, messages, cache } = await start();
     for (const topic of ["b/2", "a/1", "b/1", "b", "c"]) await publisher.send([topic, "x", "", "y"]);

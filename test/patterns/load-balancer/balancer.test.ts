@@ -33,6 +33,15 @@ while True:
 `;
 
 describe("the load balancer", () => {
+  it("has the endpoints of its sides, also once it is closed", async () => {
+    const { balancer, frontend, backend } = await start();
+    const second = await balancer.bind("backend", "tcp://127.0.0.1:*");
+    const endpoints = { frontend: [frontend], backend: [backend, second] };
+    expect(balancer.endpoints).toEqual(endpoints);
+    await balancer.close();
+    expect(balancer.endpoints).toEqual(endpoints);
+  });
+
   it("gives each request to the worker that has been free the longest", async () => {
     const { balancer, frontend, backend } = await start();
     for (const name of ["a", "b", "c"]) {
