@@ -96,14 +96,13 @@ export class ClientAttempts {
     return true;
   }
 
+  /** With a server. */
   open(now: number): void {
     this.#number += 1;
-    this.phase = this.#server === undefined ? "idle" : "connecting";
-    this.until = Number.POSITIVE_INFINITY;
+    this.phase = "connecting";
     this.#serves = false;
-    if (this.#server === undefined) return;
     this.progress(now);
-    this.#effects.open(this.#number, this.#server);
+    this.#effects.open(this.#number, this.#server as string);
   }
 
   progress(now: number): void {

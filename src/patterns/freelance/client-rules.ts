@@ -111,7 +111,6 @@ export class FreelanceRules<C> {
   }
 
   addServer(endpoint: string, now: number): void {
-    if (this.#servers.has(endpoint)) return;
     this.#servers.set(endpoint, {
       endpoint,
       alive: false,

@@ -159,7 +159,6 @@ export class PendingCalls {
 
   /** @internal */
   remove(call: Waiting, bytes: number): void {
-    if (!call.link.linked) return;
     this.#open.remove(call.link);
     this.#bytes -= bytes;
     if (this.#open.length === 0) this.#idle.end();

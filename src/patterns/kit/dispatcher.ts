@@ -263,7 +263,6 @@ export class Dispatcher {
   }
 
   end(job: Job): void {
-    if (job.over) return;
     job.over = true;
     const client = clientKey(job.envelope[0] as Buffer, job.priority);
     const jobs = this.#byClient.get(client);

@@ -102,7 +102,6 @@ export class RequestMemory {
 
   /** @returns whether the answer was kept */
   keep(entry: Repeatable, bytes: number): boolean {
-    if (entry.memory === undefined) return false;
     if (this.#maxEntries === 0 || 2 * bytes > this.#maxBytes) {
       this.forget(entry);
       return false;

@@ -211,8 +211,7 @@ export class PublisherRules {
   }
 
   #forgetOldest(topic: Topic): void {
-    const kept = topic.history.shift();
-    if (kept === undefined) return;
+    const kept = topic.history.shift() as Kept;
     if (topic.history.length === 0) topic.history.clear();
     kept.link.unlink();
     this.#keptBytes -= kept.bytes;

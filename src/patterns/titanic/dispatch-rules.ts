@@ -138,8 +138,7 @@ export class DispatchRules {
 
   /** @param available `false` also if the broker did not answer */
   checked(service: Buffer, available: boolean, now: number): void {
-    const entry = this.#services.get(key(service));
-    if (entry === undefined) return;
+    const entry = this.#services.get(key(service)) as Service;
     entry.checking = false;
     entry.available = available;
     if (available) {
