@@ -31,9 +31,9 @@ interface Joiner {
 it("joiners get the last value of all they asked for, and nobody an older one after a newer", {
   timeout: LONG ? 1_200_000 : 120_000,
 }, async () => {
-  let joined = 0;
   await simulate({ seed: 1, runs: LONG ? 250 : 10, network: { latency: [0.1, 20] } }, async (world) => {
     const { random } = world;
+    let joined = 0;
     let cache: LastValueCache | undefined;
     const open = (): void => {
       if (world.node("cache").running) return;
@@ -127,6 +127,6 @@ it("joiners get the last value of all they asked for, and nobody an older one af
         if (value !== undefined && topic.startsWith(prefix))
           expect(values.get(topic), `${topic} at ${name}`).toBe(Number(value));
       }
+    expect(joined).toBeGreaterThan(1);
   });
-  expect(joined).toBeGreaterThan(50);
 });
