@@ -341,7 +341,8 @@ export class LinkEnd {
       this.#deliver(segment);
       return;
     }
-    if (segment.kind === "reset") return; // Resets are sent only once.
+    // A reset is sent only once, and a machine that has lost its power since sends nothing again.
+    if (segment.kind === "reset" || this.#boot !== this.machine.boot) return;
     this.#parked.push(segment);
     if (this.#parked.length > 1) return;
     this.#parkedSince = this.machine.machines.fabric.schedule.now;
@@ -353,7 +354,7 @@ export class LinkEnd {
     const { schedule } = this.machine.machines.fabric;
     const pause = Math.min(LONGEST_RETRY, FIRST_RETRY * 2 ** this.#retries);
     schedule.at(schedule.now + pause, undefined, "retransmit", () => {
-      if (this.#boot !== this.machine.boot || this.#parked.length === 0) return;
+      if (this.#parked.length === 0) return;
       if (this.machine.suspended) {
         this.#retryLater();
         return;

@@ -244,6 +244,29 @@ it("a machine that is back resets the connections of before", async () => {
   });
 });
 
+it("a machine whose power failed in a cut, with data on its way, resets that connection when it is back", async () => {
+  await simulate({ network: { latency: [10, 10] } }, async (world) => {
+    const [a, b] = [world.node("a"), world.node("b")];
+    const reasons: string[] = [];
+    void b.start(async () => {
+      const socket = new Pull({ heartbeatInterval: 1_000 });
+      socket.events.on("disconnect", ({ error }) => reasons.push(String(error?.cause ?? error)));
+      await socket.bind("tcp://*:5555");
+    });
+    const send = await push(a, "tcp://b:5555");
+    await world.advance(1_500);
+    world.cut("a", "b");
+    send("lost");
+    await world.advance(5);
+    a.crash();
+    await world.advance(100);
+    world.heal();
+    void a.start(() => undefined);
+    await world.until(() => reasons.length === 1, 5_000);
+    expect(reasons[0]).toContain("ECONNRESET");
+  });
+});
+
 it("nobody listening is ECONNREFUSED, no such node ENOTFOUND, a used port EADDRINUSE, a cut a time-out", async () => {
   await simulate({}, async (world) => {
     const a = world.node("a");
