@@ -451,7 +451,7 @@ export class RequestCalls {
     const delay = backOff(call.attempts, terms.retryDelay, terms.maxRetryDelay, this.#effects.random);
     call.attempts += 1;
     if (now + delay >= call.until) return false;
-    if (call.tried.length >= target.balancer.nodes.size) call.tried = [];
+    if (this.#tried(call).length >= target.balancer.nodes.size) call.tried = NO_NODES;
     call.state = "backing-off";
     this.#waiting.delete(call);
     call.retryAt = now + delay;

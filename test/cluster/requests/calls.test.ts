@@ -1,0 +1,196 @@
+/** Requests that wait for room at nodes, by the rules of their caller alone. */
+import { expect, it } from "vitest";
+import type { NodeLoad } from "../../../src/cluster/requests/balancer.js";
+import type { Call, CallTerms } from "../../../src/cluster/requests/call.js";
+import { RequestCalls } from "../../../src/cluster/requests/calls.js";
+import { BodyForm, decodeRequest, type RequestItem, RequestOp } from "../../../src/cluster/requests/wire.js";
+import { randomOf } from "../simulation/world.js";
+
+const TERMS: CallTerms = {
+  service: "work",
+  extras: undefined,
+  body: { form: BodyForm.TEXT, data: "" },
+  timeout: -1,
+  attemptTimeout: -1,
+  retries: 3,
+  retryDelay: 20,
+  maxRetryDelay: 1_000,
+  idempotent: false,
+  waitForReady: false,
+  self: true,
+  node: undefined,
+};
+
+/** A caller that knows some nodes, of which `w2` may take nothing, and an answer to all that it sends. */
+class Caller {
+  now = 0;
+  /** Nodes that were sent a request, in their order, and requests without an answer. */
+  readonly sent: string[] = [];
+  readonly #open: { readonly to: string; readonly item: RequestItem }[] = [];
+  result: "sent" | "full" | "unreachable" = "sent";
+  tries = 0;
+  replies = 0;
+  readonly calls: RequestCalls;
+
+  constructor(...ids: readonly string[]) {
+    const candidates = ids.map((id) => ({ id, distance: id === "self" ? 0 : 1 }));
+    this.calls = new RequestCalls({
+      candidates: () => candidates,
+      isSettling: () => false,
+      queues: {
+        send: (to, bytes) => {
+          this.tries += 1;
+          if (this.tries > 1_000) throw new Error("without an end");
+          if (to === "w2" && this.result !== "sent") return this.result;
+          this.sent.push(to);
+          this.#open.push({ to, item: decodeRequest(bytes) as RequestItem });
+          return "sent";
+        },
+        sendLater: () => undefined,
+      },
+      nameOf: (id) => id,
+      random: randomOf(7),
+      report: () => undefined,
+    });
+    // It knows the nodes from now on.
+    this.ask(1);
+    this.answer();
+    this.sent.length = 0;
+  }
+
+  load(id: string): NodeLoad {
+    return this.calls.targets.get("work")?.balancer.nodes.get(id) as NodeLoad;
+  }
+
+  ask(count: number, terms: Partial<CallTerms> = {}): Call[] {
+    return Array.from({ length: count }, () =>
+      this.calls.call(
+        this.now,
+        { ...TERMS, ...terms },
+        {
+          reply: () => {
+            this.replies += 1;
+          },
+          fail: (error) => expect.fail(error.message),
+        },
+      ),
+    );
+  }
+
+  /** Answers all that was sent, and what is sent then. */
+  answer(reason?: string): void {
+    const load = { busy: 0, slots: 4 };
+    for (let sent = this.#open.shift(); sent !== undefined; sent = this.#open.shift()) {
+      const { id } = sent.item;
+      if (reason === undefined)
+        this.calls.onItem(this.now, sent.to, {
+          op: RequestOp.REPLY,
+          id,
+          ...load,
+          form: BodyForm.NONE,
+          body: Buffer.alloc(0),
+        });
+      else {
+        const failure = { op: RequestOp.FAILURE, id, ...load, reason, message: "", details: undefined };
+        this.calls.onItem(this.now, sent.to, failure as unknown as RequestItem);
+        return;
+      }
+    }
+  }
+
+  runUntil(time: number): void {
+    for (let at = this.calls.nextWakeUp(); at !== undefined && at <= time; at = this.calls.nextWakeUp()) {
+      this.now = Math.max(this.now, at);
+      this.calls.tick(this.now);
+    }
+    this.now = time;
+  }
+}
+
+it("a request that was late at the only node that has room holds up no others", () => {
+  const caller = new Caller("w1", "w2");
+  caller.load("w2").window = 0;
+  caller.ask(1, { idempotent: true, attemptTimeout: 50, retries: 100 });
+  caller.runUntil(300);
+  caller.ask(10);
+  caller.answer();
+  expect(caller.replies).toBe(12);
+});
+
+it("a request that may not go to its own node holds up none that may", () => {
+  const caller = new Caller("self", "w1");
+  caller.load("w1").window = 0;
+  caller.ask(1, { self: false });
+  caller.ask(3);
+  expect(caller.sent).toEqual(["self", "self", "self"]);
+});
+
+it("a node that is ejected gets nothing while another one is only full, and one request as its trial then", () => {
+  const caller = new Caller("w1", "w2");
+  caller.load("w1").window = 0;
+  Object.assign(caller.load("w2"), { ejections: 1, ejectedUntil: 1_000 });
+  caller.ask(3);
+  caller.runUntil(999);
+  expect(caller.sent).toEqual([]);
+  caller.runUntil(1_100);
+  expect(caller.sent).toEqual(["w2"]);
+  caller.answer();
+  expect(caller.replies).toBe(4);
+});
+
+it.each([
+  "full",
+  "unreachable",
+] as const)("a node whose link is %s is not asked again and again while another is at work", (result) => {
+  const caller = new Caller("w1", "w2");
+  caller.load("w1").window = 1;
+  caller.result = result;
+  caller.ask(20);
+  caller.answer();
+  expect(caller.replies).toBe(21);
+  expect(caller.tries).toBeLessThan(100);
+});
+
+it("a node whose link was full is asked when that has room, though the other one answers nobody meanwhile", () => {
+  const caller = new Caller("w1", "w2");
+  caller.load("w1").window = 0;
+  caller.result = "full";
+  caller.ask(3);
+  caller.runUntil(300);
+  expect(caller.sent).toEqual([]);
+  caller.result = "sent";
+  caller.runUntil(1_000);
+  caller.answer();
+  expect(caller.replies).toBe(4);
+});
+
+it("the only node is asked again after times that grow, where it does not serve and the request waits for one", () => {
+  const caller = new Caller("w1");
+  caller.ask(1, { waitForReady: true });
+  for (let time = 0; time < 10_000; time += 10) {
+    caller.answer("stopping");
+    caller.runUntil(time);
+  }
+  expect(caller.sent.length).toBeLessThan(40);
+  caller.answer();
+  caller.runUntil(12_000);
+  caller.answer();
+  expect(caller.replies).toBe(2);
+});
+
+it("a request that is given up leaves its room to one that waits", () => {
+  const caller = new Caller("w1");
+  caller.load("w1").window = 1;
+  const [call] = caller.ask(2);
+  caller.calls.giveUp(caller.now, call as Call, undefined);
+  expect(caller.sent).toEqual(["w1", "w1"]);
+});
+
+it("a request that may not go to its own node is made again at the only other one, which refused it", () => {
+  const caller = new Caller("self", "w1");
+  caller.ask(1, { self: false, retries: 1 });
+  caller.answer("stopping");
+  caller.runUntil(100);
+  caller.answer();
+  expect([caller.sent, caller.replies]).toEqual([["w1", "w1"], 2]);
+});
