@@ -74,6 +74,15 @@ describe("the choice of a node", () => {
     }
   });
 
+  it("shares a burst among nodes of which one alone has answered before, however slowly", () => {
+    const picks = new Picks(at(1, "a", "b", "c"));
+    const first = picks.pick();
+    first.outstanding += 1;
+    picks.balancer.ended(0, first, "ok", 12.5);
+    for (let i = 0; i < 5_000; i++) picks.pick().outstanding += 1;
+    for (const { outstanding } of picks.balancer.nodes.values()) expect(outstanding).toBeGreaterThan(1_500);
+  });
+
   it("does not ask again who was tried, and nobody where all were", () => {
     const picks = new Picks(at(1, "a", "b"));
     for (let i = 0; i < 50; i++) expect(picks.pick("", ["a"]).id).toBe("b");

@@ -1,0 +1,393 @@
+/** Requests between nodes in virtual time: bursts, callers and nodes that are lost, and what both hold of requests meanwhile. */
+import { describe, expect, it } from "vitest";
+import type {
+  ClusterNode,
+  Service,
+  ServiceHandler,
+  ServiceRequestOptions,
+} from "../../../src/cluster/index.js";
+import type { ServeOptions } from "../../../src/cluster/requests/options.js";
+import { ignore } from "../../../src/core/ignore.js";
+import { simulate, type World } from "../../../src/testing/index.js";
+import { gate } from "../../support/gate.js";
+import { LONG } from "../../support/long.js";
+import { pause, startNodes } from "../simulated.js";
+
+const SETTINGS: ServeOptions = { concurrency: 4, maxQueue: 8, maxQueueBytes: 65_536 };
+
+/** A cluster of "caller" and others, of which each may serve "work". */
+class Cast {
+  /** Bodies that handlers were given, and those whose signal was aborted. */
+  readonly runs: string[] = [];
+  readonly aborted: string[] = [];
+  /** Of requests: the seconds since the start of the story, and the reply or the error. */
+  readonly ended: string[] = [];
+  /** ms that a handler takes. */
+  ms: (body: string, node: string) => number = () => 5;
+
+  private constructor(
+    readonly world: World,
+    readonly nodes: ReadonlyMap<string, ClusterNode>,
+    readonly since: number,
+  ) {}
+
+  static async of(world: World, ...others: readonly string[]): Promise<Cast> {
+    const names = ["caller", ...others];
+    const nodes = await startNodes(world, names);
+    await world.until(
+      () => [...nodes.values()].every((node) => node.members().length === names.length),
+      5_000,
+    );
+    return new Cast(world, nodes, world.now);
+  }
+
+  node(name = "caller"): ClusterNode {
+    return this.nodes.get(name) as ClusterNode;
+  }
+
+  at<T>(name: string, what: (node: ClusterNode) => T | Promise<T>): Promise<T> {
+    return this.world.node(name).run(() => what(this.node(name)));
+  }
+
+  async serve(name: string, settings: ServeOptions = SETTINGS, handler?: ServiceHandler): Promise<Service> {
+    const service = await this.at(name, (node) =>
+      node.serve(
+        "work",
+        handler ?? ((body, { signal }) => this.#handle(name, String(body), signal)),
+        settings,
+      ),
+    );
+    await service.ready;
+    return service;
+  }
+
+  async #handle(name: string, body: string, signal: AbortSignal): Promise<string> {
+    this.runs.push(body);
+    signal.addEventListener("abort", () => this.aborted.push(body));
+    await pause(this.ms(body, name));
+    return `${body}!`;
+  }
+
+  /** Asks in virtual time, and notes how it ends. */
+  ask(body: unknown, options: ServiceRequestOptions = {}): void {
+    void this.at("caller", (node) =>
+      node.request("work", body, { timeout: 60_000, self: false, ...options }).then(
+        (reply) => this.note(String(reply)),
+        ({ reason, code }: { reason?: string; code: string }) => this.note(reason ?? code),
+      ),
+    );
+  }
+
+  note(what: string): void {
+    this.ended.push(`${Math.round((this.world.now - this.since) / 1_000)} s: ${what}`);
+  }
+
+  /** Until so many seconds since the start of the story. */
+  async until(seconds: number): Promise<void> {
+    await this.world.advance(this.since + 1_000 * seconds - this.world.now);
+  }
+}
+
+async function story(seed: number, what: (world: World) => Promise<void>): Promise<void> {
+  await simulate({ seed }, what);
+}
+
+const countOf = (list: readonly string[], fits: RegExp): number =>
+  list.filter((each) => fits.test(each)).length;
+
+describe("requests that wait for room", () => {
+  it("have their turn in the order in which they were made, before later ones, though their node refused them", () =>
+    story(1, async (world) => {
+      const cast = await Cast.of(world, "w");
+      await cast.serve("w");
+      for (let i = 0; i < 40; i++) cast.ask(i);
+      await world.advance(20);
+      cast.ask("later");
+      await world.until(() => cast.ended.length === 41, 5_000);
+      expect(cast.runs).toEqual([...Array(40).keys(), "later"].map(String));
+    }));
+
+  it("end with their time, and say so", () =>
+    story(2, async (world) => {
+      const cast = await Cast.of(world, "w");
+      cast.ms = () => 1_000_000;
+      await cast.serve("w", { concurrency: 1, maxQueue: 0 });
+      // The second is refused: from then on a third waits here.
+      for (const _ of [1, 2]) cast.ask("x", { timeout: -1 });
+      await world.advance(100);
+      const error = cast.at("caller", (node) => node.request("work", "", { timeout: 500 }));
+      await expect(error).rejects.toThrow("no node has room for it within 500 ms");
+    }));
+
+  it("all get a reply, whatever the nodes' room, and whoever is late or fails", { timeout: 120_000 }, () => {
+    const runs = LONG ? 400 : 5;
+    return simulate({ seed: 1_000, runs }, async (world) => {
+      const { random } = world;
+      const servers = ["a", "b", "c"].slice(0, random.integer(1, 3));
+      const cast = await Cast.of(world, ...servers);
+      const failing = random.pick(["", "", servers[0] as string]);
+      // Slow ones are so once.
+      const isFirst = (body: string): boolean => countOf(cast.runs, new RegExp(`^${body}$`)) === 1;
+      cast.ms = (body) => (body.startsWith("slow") && isFirst(body) ? 500 : random.integer(0, 20));
+      const serving = random.chance(0.3) ? [...servers, "caller"] : servers;
+      for (const name of serving) {
+        const settings = { concurrency: random.integer(1, 4), maxQueue: random.integer(0, 8) };
+        if (name !== failing) await cast.serve(name, settings);
+        else
+          await cast.serve(name, settings, () => {
+            throw Object.assign(new Error("it fails"));
+          });
+      }
+      cast.node(failing === "" ? "caller" : failing).events.on("handler:failed", ignore);
+      let asked = 0;
+      for (let round = random.integer(1, 4); round > 0; round--) {
+        for (let i = random.integer(1, 60); i > 0; i--) {
+          asked += 1;
+          const isSlow = random.chance(0.05);
+          const terms: ServiceRequestOptions = isSlow
+            ? { idempotent: true, attemptTimeout: 50 }
+            : random.pick([{}, { self: true }, { idempotencyKey: `${asked % 7}` }]);
+          const body = terms.idempotencyKey ?? `${isSlow ? "slow" : ""} ${asked}`;
+          cast.ask(body, { timeout: -1, retries: 100, ...terms });
+        }
+        await world.advance(random.pick([0, 20, 300]));
+      }
+      await world.until(() => cast.ended.length === asked, 60_000);
+      const others = cast.ended.filter((each) => !each.endsWith("!") && !each.endsWith("worker-failed"));
+      expect(others).toEqual([]);
+      for (const node of cast.nodes.values())
+        expect(node.stats().requests).toMatchObject({ pending: 0, pendingBytes: 0 });
+    });
+  });
+});
+
+describe("a request of a caller that its node took for lost", () => {
+  it("is made again where it is idempotent, and fails where it is not", () =>
+    story(4, async (world) => {
+      const cast = await Cast.of(world, "s");
+      cast.ms = () => 10_000;
+      await cast.serve("s");
+      cast.ask("a", { idempotent: true });
+      cast.ask("b");
+      await world.advance(100);
+      world.node("caller").stall(6_000);
+      await cast.until(30);
+      expect(cast.aborted.sort()).toEqual(["a", "b"]);
+      expect(cast.runs).toEqual(["a", "b", "a"]);
+      expect(cast.ended.map((each) => each.replace(/^\d+ s: /, "")).sort()).toEqual(["a!", "worker-lost"]);
+    }));
+});
+
+describe("a request whose handler is at work for long", () => {
+  it("is not asked after more often than each 30 s", () =>
+    story(5, async (world) => {
+      const cast = await Cast.of(world, "s");
+      cast.ms = () => 300_000;
+      await cast.serve("s");
+      await world.advance(5_000);
+      const sent = (): number =>
+        cast
+          .node()
+          .stats()
+          .messaging?.links.peers.reduce((sum, each) => sum + each.sent, 0) ?? 0;
+      const before = sent();
+      cast.ask("long", { timeout: -1 });
+      await world.advance(310_000);
+      expect(countOf(cast.ended, /long!$/)).toBe(1);
+      // The request, 2, 6, 14 and 30 s after it, and then every 30 s.
+      expect(sent() - before).toBe(1 + 4 + 8);
+      expect(cast.node("s").stats().requests?.refused).toEqual({});
+    }));
+});
+
+describe("a streamed request", () => {
+  /** Parts, with a pause before each. */
+  async function* parts(count: number, ms: number): AsyncGenerator<number> {
+    for (let i = 1; i <= count; i++) {
+      await pause(ms);
+      yield i;
+    }
+  }
+
+  /** Reads a stream of "work", and notes its end. */
+  function read(cast: Cast, maxQueue: number, onPart: (part: number) => Promise<void> | void = ignore): void {
+    void cast.at("caller", async (node) => {
+      try {
+        for await (const part of node.requestStream("work", "", { timeout: -1, self: false, maxQueue }))
+          await onPart(part as number);
+        cast.note("end");
+      } catch (error) {
+        cast.note((error as { reason: string }).reason);
+      }
+    });
+  }
+
+  it("ends by itself, however slowly its parts come, and though they need no credit", () =>
+    story(6, async (world) => {
+      const cast = await Cast.of(world, "s");
+      await cast.serve("s", SETTINGS, () => parts(200, 1_000));
+      read(cast, 1_000);
+      await cast.until(210);
+      expect(cast.ended).toEqual([expect.stringMatching(/^20[0-2] s: end$/)]);
+    }));
+
+  it("goes on after a reader that took its time, however long that was", () =>
+    story(7, async (world) => {
+      const cast = await Cast.of(world, "s");
+      const service = await cast.serve("s", SETTINGS, () => parts(5, 1));
+      read(cast, 1, (part) => pause(part === 1 ? 200_000 : 1));
+      await cast.until(100);
+      expect(service.stats().running).toBe(1);
+      await cast.until(210);
+      expect(cast.ended).toEqual([expect.stringMatching(/^20[0-1] s: end$/)]);
+    }));
+
+  it("of a caller that took its node for lost holds its slot no longer than its caller may be silent", () =>
+    story(8, async (world) => {
+      const cast = await Cast.of(world, "s");
+      const service = await cast.serve("s", SETTINGS, () => parts(100_000, 1));
+      read(cast, 2, () => pause(5_000));
+      await world.advance(100);
+      world.node("s").stall(8_000);
+      await cast.until(30);
+      expect(cast.ended).toEqual([expect.stringMatching(/^\d+ s: worker-lost$/)]);
+      await cast.until(110);
+      expect(service.stats()).toMatchObject({ running: 0, abandoned: 1 });
+    }));
+});
+
+describe("a request that waits for a node which serves it", () => {
+  it("goes to one that comes while the only one drains, and fails at once where it does not wait", () =>
+    story(9, async (world) => {
+      const cast = await Cast.of(world, "s", "t");
+      const service = await cast.serve("s");
+      void cast.at("s", () => service.drain());
+      cast.ask("a", { waitForReady: true });
+      cast.ask("b");
+      await cast.until(5);
+      await cast.serve("t");
+      await cast.until(20);
+      expect(cast.ended).toEqual(["0 s: stopping", expect.stringMatching(/^[5-7] s: a!$/)]);
+    }));
+
+  it("goes to the one that had it when that serves again, whatever its retries are", () =>
+    story(10, async (world) => {
+      const cast = await Cast.of(world, "s", "t");
+      for (const name of ["s", "t"]) await cast.serve(name);
+      cast.ms = () => 1_000;
+      cast.ask("a", { waitForReady: true, idempotent: true });
+      cast.ask("b", { idempotent: true });
+      await world.advance(100);
+      world.node("s").kill();
+      world.node("t").kill();
+      await cast.until(30);
+      await startNodes(world, ["t"]).then((again) =>
+        (cast.nodes as Map<string, ClusterNode>).set("t", again.get("t") as ClusterNode),
+      );
+      await cast.serve("t");
+      await cast.until(50);
+      expect(cast.ended.map((each) => each.replace(/^\d+ s: /, ""))).toEqual(["worker-lost", "a!"]);
+    }));
+});
+
+describe("what a serving node holds", () => {
+  /** A node whose one slot a request has, until it is to end. */
+  async function stuck(world: World, settings: ServeOptions = {}) {
+    const cast = await Cast.of(world, "s");
+    const { passed: released, open: release } = gate();
+    const handler: ServiceHandler = async (body, { signal }) => {
+      cast.runs.push(String(body));
+      signal.addEventListener("abort", () => cast.aborted.push(String(body)));
+      if (String(body).startsWith("stuck")) await released;
+      return `${body}!`;
+    };
+    const service = await cast.serve("s", { ...SETTINGS, concurrency: 1, ...settings }, handler);
+    const stop = new AbortController();
+    const ask = (body: string, more: ServiceRequestOptions = {}): void =>
+      cast.ask(body, {
+        timeout: -1,
+        retries: 0,
+        ...(body.startsWith("stuck") && { idempotencyKey: body }),
+        ...more,
+      });
+    ask("stuck", { signal: stop.signal });
+    await world.until(() => cast.runs.length === 1, 1_000);
+    return { cast, service, release, ask, stop };
+  }
+
+  it.each(["cancelled", "late"])("of waiting requests is freed when these are %s", (how) =>
+    story(11, async (world) => {
+      const { cast, service, ask } = await stuck(world);
+      for (let round = 0; round < 20; round++) {
+        const stop = new AbortController();
+        const options = how === "late" ? { timeout: 20 } : { signal: stop.signal };
+        for (let i = 0; i < 8; i++) for (const body of ["x", "stuck"]) ask(body, options);
+        await world.advance(10);
+        expect(service.stats()).toMatchObject({ running: 1, queued: 8, queuedBytes: 8 * "xstuck".length });
+        stop.abort();
+        await world.advance(50);
+        expect(service.stats()).toMatchObject({ running: 1, queued: 0, queuedBytes: 0 });
+      }
+      expect([service.stats().refused, cast.aborted]).toEqual([0, []]);
+    }));
+
+  it("of those that wait behind given up ones keeps its order", () =>
+    story(12, async (world) => {
+      const { cast, ask, release } = await stuck(world);
+      const stop = new AbortController();
+      for (let i = 2; i <= 9; i++) ask(`${i}`, i % 3 === 0 ? {} : { signal: stop.signal });
+      await world.advance(10);
+      stop.abort();
+      await world.advance(10);
+      release();
+      await world.until(() => cast.runs.length === 4, 1_000);
+      expect(cast.runs).toEqual(["stuck", "3", "6", "9"]);
+    }));
+
+  it("of those that wait for others with their idempotency keys is bounded for all keys together", () =>
+    story(13, async (world) => {
+      const { cast, service, ask, release } = await stuck(world, { concurrency: 4 });
+      const all = ["stuck", "stuck a", "stuck b", "stuck c"];
+      for (const body of all.slice(1)) ask(body);
+      for (let i = 0; i < 8; i++) for (const body of all) ask(body);
+      await world.advance(50);
+      expect(cast.ended.filter((each) => each.endsWith("overloaded"))).toHaveLength(4 * 8 - 8);
+      expect(service.stats()).toMatchObject({ running: 4, kept: 4 });
+      release();
+      await world.until(() => cast.ended.length === 4 + 4 * 8, 1_000);
+      expect([cast.runs, service.stats().queuedBytes]).toEqual([all, 0]);
+      for (let i = 0; i < 8; i++) for (const body of all) ask(body);
+      await world.until(() => cast.ended.length === 4 + 8 * 8, 1_000);
+      expect(countOf(cast.ended, /!$/)).toBe(4 + 8 + 4 * 8);
+    }));
+
+  it.each([
+    ["is aborted when the last of them is given up", true],
+    ["goes on while its own caller waits", false],
+  ])("for others with its idempotency key %s", (_, isGivenUp) =>
+    story(14, async (world) => {
+      const { cast, ask, stop } = await stuck(world);
+      const others = new AbortController();
+      for (let i = 0; i < 2; i++) ask("stuck", { signal: others.signal });
+      await world.advance(20);
+      if (isGivenUp) stop.abort();
+      await world.advance(20);
+      expect(cast.aborted).toEqual([]);
+      others.abort();
+      await world.advance(20);
+      expect(cast.aborted).toEqual(isGivenUp ? ["stuck"] : []);
+    }));
+
+  it("of a reply by its idempotency key is for no other body, whatever its hash", () =>
+    story(15, async (world) => {
+      const { cast, ask } = await stuck(world, { concurrency: 4 });
+      // These have the same FNV-1a hash.
+      const [one, other] = ['{"to":"user2665","amount":73936}', '{"to":"user5567","amount":76838}'];
+      for (const body of [one, other, one]) {
+        ask(body, { idempotencyKey: "order" });
+        await world.advance(20);
+      }
+      expect(cast.runs).toEqual(["stuck", one]);
+      expect(cast.ended.map((each) => each.slice(5))).toEqual([`${one}!`, "duplicate", `${one}!`]);
+    }));
+});
