@@ -1,4 +1,5 @@
 /** Nodes as programs run them, in virtual time: each on a machine of its name. */
+import { test } from "vitest";
 import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import type { EventOf } from "../../src/core/event-stream.js";
 import { simulate, type World } from "../../src/testing/index.js";
@@ -53,4 +54,30 @@ export function eventsOf<T extends ClusterEvent["type"]>(
   const events: EventOf<ClusterEvent, T>[] = [];
   for (const type of types) node.events.on(type, (event) => void events.push(event));
   return events;
+}
+
+/** Starts nodes, and waits until they see each other. */
+export type Cluster = <const N extends readonly string[]>(
+  names: N,
+) => Promise<{ [K in keyof N]: ClusterNode }>;
+
+/** Declares a test whose nodes are in virtual time. */
+export function simulatedTest(name: string, body: (cluster: Cluster, world: World) => Promise<void>): void {
+  test(name, async () => {
+    await simulate({ seed: 1 }, async (world) => {
+      const cluster: Cluster = async (names) => {
+        const nodes = [...(await startNodes(world, names)).values()];
+        await world.until(() => nodes.every((each) => each.members().length === names.length), 5_000);
+        return nodes as never;
+      };
+      await body(cluster, world);
+    });
+  });
+}
+
+/** Declares a test of which all is on one machine in virtual time. */
+export function hostTest(name: string, body: () => Promise<void> | void): void {
+  test(name, async () => {
+    await simulate({ seed: 1 }, (world) => world.node("host").start(body));
+  });
 }

@@ -1,15 +1,11 @@
-/** serve and request between real nodes: replies, errors, streams, deadlines, contracts, drains and losses. */
+/** serve and request between nodes, in virtual time: replies, errors, streams, deadlines, contracts, drains and losses. */
 import { Readable } from "node:stream";
-import { describe, expect, it } from "vitest";
-import { defineService, ServiceError } from "../../../src/cluster/index.js";
+import { describe, expect } from "vitest";
+import { ClusterNode, defineService, ServiceError } from "../../../src/cluster/index.js";
 import type { StandardSchemaV1 } from "../../../src/core/standard-schema.js";
 import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
-import { freePort } from "../../support/ports.js";
-import { testNodes } from "../nodes.js";
-
-const PORT = await freePort();
-const { node, cluster } = testNodes(() => ({ multicast: { port: PORT } }));
+import { simulatedTest as it, KEY } from "../simulated.js";
 
 function schemaOf<T>(accepts: (value: unknown) => value is T): StandardSchemaV1<T> {
   return {
@@ -40,7 +36,7 @@ function errorOrUndefined(promise: Promise<unknown>): Promise<(Error & Partial<S
 }
 
 describe("requests between nodes", () => {
-  it("answers bytes, texts, JSON and nothing as what they are", async () => {
+  it("answers bytes, texts, JSON and nothing as what they are", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("echo", (body) => body).ready;
     for (const body of ["a text", "", { a: [1, null, "x"] }, 7, null, undefined])
@@ -57,15 +53,15 @@ describe("requests between nodes", () => {
     expect(two.routes()).toEqual([]);
   });
 
-  it("serves what was given before the start, and answers itself where it is the nearest", async () => {
-    const alone = node("alone", { group: `requests-${process.pid}-alone` });
+  it("serves what was given before the start, and answers itself where it is the nearest", async (_, world) => {
+    const alone = new ClusterNode({ name: "alone", scope: "link", key: KEY });
     alone.serve("echo", (body) => body);
-    await alone.start();
+    await world.node("alone").start(() => alone.start());
     expect(await alone.request("echo", "hello")).toBe("hello");
     expect((await errorOf(alone.request("echo", "hello", { self: false }))).reason).toBe("no-service");
   });
 
-  it("hands the handler headers, method, sender and what is left of the time", async () => {
+  it("hands the handler headers, method, sender and what is left of the time", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("facts", (_, request) => ({
       headers: request.headers,
@@ -87,7 +83,7 @@ describe("requests between nodes", () => {
     ).toEqual({ headers: { trace: "7" }, sender: two.self.name, key: "k", left: true });
   });
 
-  it("rejects with the code and data of what the handler threw, and with the message where that is exposed", async () => {
+  it("rejects with the code and data of what the handler threw, and with the message where that is exposed", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     const failures: unknown[] = [];
     one.events.on("handler:failed", ({ error }) => failures.push(error));
@@ -112,7 +108,7 @@ describe("requests between nodes", () => {
     expect((await errorOf(two.request("open"))).message).toBe("open: sold out");
   });
 
-  it("rejects where what the handler returned throws when it is looked at, and frees its slot", async () => {
+  it("rejects where what the handler returned throws when it is looked at, and frees its slot", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     const thrower = (key: PropertyKey) =>
       Object.defineProperty({}, key, {
@@ -141,7 +137,7 @@ describe("requests between nodes", () => {
     expect(own.stats()).toMatchObject({ running: 0, failed: results.length });
   });
 
-  it("fails at once where no node serves it, or waits for one", async () => {
+  it("fails at once where no node serves it, or waits for one", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     expect((await errorOf(two.request("later"))).reason).toBe("no-service");
     const waiting = two.request("later", 1, { waitForReady: true });
@@ -152,7 +148,7 @@ describe("requests between nodes", () => {
     });
   });
 
-  it("aborts the handler's signal when the caller gives up, or its time is over", async () => {
+  it("aborts the handler's signal when the caller gives up, or its time is over", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     const aborted: string[] = [];
     let running = (): void => undefined;
@@ -186,7 +182,7 @@ describe("requests between nodes", () => {
     expect(two.stats().requests).toMatchObject({ pending: 0, failed: 2 });
   });
 
-  it("refuses a flood of requests beyond its queue, and answers other callers and services meanwhile", async () => {
+  it("refuses a flood of requests beyond its queue, and answers other callers and services meanwhile", async (cluster) => {
     const [one, two, three] = await cluster(["one", "two", "three"]);
     const ends: (() => void)[] = [];
     let [most, mostRunning] = [0, 0];
@@ -224,7 +220,7 @@ describe("requests between nodes", () => {
     expect(two.stats().requests).toMatchObject({ pending: 0, pendingBytes: 0 });
   });
 
-  it("streams replies no faster than they are read, and ends the handler when the reader leaves", async () => {
+  it("streams replies no faster than they are read, and ends the handler when the reader leaves", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     let made = 0;
     let ended = false;
@@ -253,7 +249,7 @@ describe("requests between nodes", () => {
     expect(two.stats().requests?.pending).toBe(0);
   });
 
-  it("destroys a stream that answers a request for one reply, whose error ends no process", async () => {
+  it("destroys a stream that answers a request for one reply, whose error ends no process", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     const file = new Readable({ read() {} });
     await one.serve("file", () => file).ready;
@@ -263,22 +259,23 @@ describe("requests between nodes", () => {
     expect(() => file.emit("error", new Error("no such file"))).not.toThrow();
   });
 
-  it.each([
+  for (const [what, change, outcome] of [
     ["options", { options: undefined }, { ok: "soup" }],
     ["service", { service: undefined }, { code: "EINVAL" }],
     ["method", { method: 7 }, { code: "EINVAL" }],
-  ])("middleware that passes on other %s has its default, or EINVAL", async (_, change, outcome) => {
-    const [one] = await cluster(["one"]);
-    one.serve("echo", (body) => body);
-    one.middleware("request", (request, next) => next({ ...request, ...(change as object) } as never));
-    const asked = one.request("echo", "soup").then(
-      (ok) => ({ ok }),
-      (error) => error,
-    );
-    expect(await asked).toMatchObject(outcome);
-  });
+  ] as const)
+    it(`middleware that passes on another ${what} has its default, or EINVAL`, async (cluster) => {
+      const [one] = await cluster(["one"]);
+      one.serve("echo", (body) => body);
+      one.middleware("request", (request, next) => next({ ...request, ...(change as object) } as never));
+      const asked = one.request("echo", "soup").then(
+        (ok) => ({ ok }),
+        (error) => error,
+      );
+      expect(await asked).toMatchObject(outcome);
+    });
 
-  it("stays a request for one reply, whatever middleware passes on", async () => {
+  it("stays a request for one reply, whatever middleware passes on", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("parts", async function* () {
       yield "first";
@@ -287,7 +284,7 @@ describe("requests between nodes", () => {
     expect(await errorOf(two.request("parts"))).toMatchObject({ reason: "invalid-request" });
   });
 
-  it("rejects a stream with what the handler threw, after the parts before it", async () => {
+  it("rejects a stream with what the handler threw, after the parts before it", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("broken", async function* () {
       yield "first";
@@ -300,7 +297,7 @@ describe("requests between nodes", () => {
     expect(await errorOf(two.request("broken"))).toMatchObject({ reason: "invalid-request" });
   });
 
-  it("asks all that serve it, and puts each into one list", async () => {
+  it("asks all that serve it, and puts each into one list", async (cluster) => {
     const [one, two, three] = await cluster(["one", "two", "three"]);
     await one.serve("who", () => "one").ready;
     await two.serve("who", () => {
@@ -315,7 +312,7 @@ describe("requests between nodes", () => {
     expect(first.replies).toHaveLength(1);
   });
 
-  it("serves a contract, and checks both ends by its schemas", async () => {
+  it("serves a contract, and checks both ends by its schemas", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     const contract = defineService({
       name: "math",
@@ -341,7 +338,7 @@ describe("requests between nodes", () => {
     expect(await errorOf(math.wrong(1))).toMatchObject({ reason: "invalid-reply" });
   });
 
-  it("checks one function by schemas", async () => {
+  it("checks one function by schemas", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("half", (value) => value / 2, { schema: { request: number, reply: number } }).ready;
     expect(await two.request("half", 8)).toBe(4);
@@ -351,7 +348,7 @@ describe("requests between nodes", () => {
     });
   });
 
-  it("passes middleware on both sides", async () => {
+  it("passes middleware on both sides", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     const seen: string[] = [];
     one.middleware("serve", async (request, next) => {
@@ -370,7 +367,7 @@ describe("requests between nodes", () => {
     expect(seen).toEqual(["serve echo undefined", "serve echo me"]);
   });
 
-  it("has the time that middleware gives it, and ends by its signal also when that has passed it on", async () => {
+  it("has the time that middleware gives it, and ends by its signal also when that has passed it on", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     const handled: unknown[] = [];
     await one.serve("slow", async (body) => {
@@ -391,7 +388,7 @@ describe("requests between nodes", () => {
     expect(handled).toEqual([4, 5]);
   });
 
-  it("holds no drain of a node that was removed: no other node answers it any more", async () => {
+  it("holds no drain of a node that was removed: no other node answers it any more", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("work", () => "done").ready;
     await two.request("work");
@@ -401,7 +398,7 @@ describe("requests between nodes", () => {
     await one.drain({ timeout: 5_000 });
   });
 
-  it("goes to a removed node again once it is admitted", async () => {
+  it("goes to a removed node again once it is admitted", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("work", () => "done").ready;
     const removed = new Promise((resolve) => one.events.once("removed", resolve));
@@ -414,7 +411,7 @@ describe("requests between nodes", () => {
     await later.ready;
   });
 
-  it("lets a handler make its own calls while its node drains, and refuses calls afterwards", async () => {
+  it("lets a handler make its own calls while its node drains, and refuses calls afterwards", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     two.serve("inner", (text) => `inner ${text}`);
     two.serve("parts", async function* (text) {
@@ -447,7 +444,7 @@ describe("requests between nodes", () => {
     expect(await errorOf(one.publish("topic", "x"))).toMatchObject({ code: "EAGAIN" });
   });
 
-  it("drains with the handlers of a closed service, which may make calls, too", async () => {
+  it("drains with the handlers of a closed service, which may make calls, too", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     two.serve("inner", () => "inner");
     const { passed: begun, open: begin } = gate();
@@ -469,9 +466,9 @@ describe("requests between nodes", () => {
     await ended;
   });
 
-  it("refuses calls of a bus that drains alone, while another one of its node serves", async () => {
+  it("refuses calls of a bus that drains alone, while another one of its node serves", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
-    const side = one.bus("side");
+    const side = one.bus("side", { key: KEY });
     const { passed: begun, open: begin } = gate();
     const { passed: ended, open: end } = gate();
     await one.serve("busy", () => {
@@ -486,7 +483,7 @@ describe("requests between nodes", () => {
     await reply;
   });
 
-  it("rejects what waits when the bus closes, and takes nothing afterwards", async () => {
+  it("rejects what waits when the bus closes, and takes nothing afterwards", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("never", () => new Promise(() => undefined)).ready;
     const waiting = errorOf(two.request("never", 1, { timeout: -1 }));
@@ -496,7 +493,7 @@ describe("requests between nodes", () => {
     expect(() => two.serve("x", () => 1)).toThrow(expect.objectContaining({ code: "EBADF" }));
   });
 
-  it("refuses mistakes with what was expected", async () => {
+  it("refuses mistakes with what was expected", async (cluster) => {
     const [one] = await cluster(["one"]);
     one.serve("known", () => 1);
     for (const call of [
