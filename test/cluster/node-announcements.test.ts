@@ -1,25 +1,25 @@
 /** Programs that a node announces: in everybody's lists until they are withdrawn, and what a withdrawal does, in which order. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, it } from "vitest";
-import type { AnnouncedProgram, ClusterBus, ClusterNode } from "../../src/cluster/index.js";
+import { beforeEach, describe, expect } from "vitest";
+import { type AnnouncedProgram, type ClusterBus, ClusterNode } from "../../src/cluster/index.js";
 import { ClosedError, TimeoutError } from "../../src/core/errors.js";
 import { until, within } from "../contract/support/wait.js";
 import { gate } from "../support/gate.js";
-import { freePort } from "../support/ports.js";
-import { testNodes } from "./nodes.js";
+import { hostTest as it } from "./simulated.js";
 
-let seed = "";
-const { nodes, node } = testNodes(() => ({ multicast: false }));
-afterEach(() => {
-  seed = "";
+const SEED = "127.0.0.1:7000";
+const nodes: ClusterNode[] = [];
+
+beforeEach(() => {
+  nodes.length = 0;
 });
 
 async function started(name: string): Promise<ClusterNode> {
-  const port = seed === "" ? await freePort() : 0;
-  const made = node(name, { port, seeds: seed === "" ? [] : [seed] });
-  const met = seed === "" ? undefined : new Promise((resolve) => made.events.once("joined", resolve));
+  const options = nodes.length === 0 ? { port: 7_000 } : { seeds: [SEED] };
+  const made = new ClusterNode({ name, multicast: false, ...options });
+  const met = nodes.length === 0 ? undefined : new Promise((resolve) => made.events.once("joined", resolve));
+  nodes.push(made);
   await made.start();
-  seed ||= `127.0.0.1:${port}`;
   await met;
   return made;
 }
@@ -97,7 +97,7 @@ describe("announce", () => {
 
   it("withdraws what all clusters of a node announce and serve when the node drains", async () => {
     const [a, b] = [await started("a"), await started("b")];
-    const [inA, inB] = [a, b].map((node) => node.bus("side", { seeds: [seed] })) as [ClusterBus, ClusterBus];
+    const [inA, inB] = [a, b].map((node) => node.bus("side", { seeds: [SEED] })) as [ClusterBus, ClusterBus];
     const closed = b.bus("closed");
     await closed.close();
     const program = new Program();

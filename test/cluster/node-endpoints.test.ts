@@ -1,33 +1,22 @@
-/** Nodes that advertise endpoints, and resolvers of others that have them: over the host's own sockets, in one process. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+/** Nodes that advertise endpoints, and resolvers of others that have them: on one machine in virtual time. */
+import { describe, expect } from "vitest";
 import { ClusterNode, type ClusterNodeOptions, type ServiceResolver } from "../../src/cluster/index.js";
-import { Pull, Push, type Socket } from "../../src/index.js";
+import { Pull, Push } from "../../src/index.js";
 import { collect, nextEvent, thrown, until, within } from "../contract/support/wait.js";
-import { freePort } from "../support/ports.js";
-import { testNodes } from "./nodes.js";
+import { hostTest as it } from "./simulated.js";
 
-const group = "239.192.84.11";
-let port = 0;
-const { node, started } = testNodes(() => ({ multicast: { group, port } }));
-const closers: (() => unknown)[] = [];
-
-beforeEach(async () => {
-  port = await freePort();
-});
-
-function own<S extends Socket>(socket: S): S {
-  closers.push(() => socket.close({ linger: 0 }));
-  return socket;
+async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+  const made = new ClusterNode({ name, ...options });
+  await made.start();
+  return made;
 }
 
 /** The lists of a resolver as they come. */
 class Lists {
   readonly all: (readonly string[])[] = [];
   ended = false;
-  readonly #stop = new AbortController();
 
   constructor(resolver: ServiceResolver) {
-    closers.push(() => this.#stop.abort());
     void this.#read(resolver);
   }
 
@@ -45,14 +34,10 @@ class Lists {
   }
 
   async #read(resolver: ServiceResolver): Promise<void> {
-    for await (const list of resolver.endpoints(this.#stop.signal)) this.all.push(list);
+    for await (const list of resolver.endpoints(new AbortController().signal)) this.all.push(list);
     this.ended = true;
   }
 }
-
-afterEach(async () => {
-  await Promise.all(closers.splice(0).map((close) => close()));
-});
 
 describe("advertised endpoints", () => {
   it("are in the node's own resolvers, too", async () => {
@@ -66,7 +51,7 @@ describe("advertised endpoints", () => {
   });
 
   it("are in the others' resolvers from the start, by their names and tags", async () => {
-    const a = node("a");
+    const a = new ClusterNode({ name: "a" });
     const lists = new Lists(a.resolver({ has: ["billing"] })); // Before the start.
     await a.start();
     await lists.are();
@@ -98,7 +83,7 @@ describe("advertised endpoints", () => {
     const a = await started("a");
     const b = await started("b");
     const lists = new Lists(a.resolver({ has: ["work"] }));
-    const pull = own(new Pull());
+    const pull = new Pull();
     const withdraw = b.advertise("work", pull);
     const first = await pull.bind("tcp://127.0.0.1:*");
     await pull.bind("inproc://not-for-others");
@@ -151,11 +136,11 @@ describe("advertised endpoints", () => {
 
   it("end with the node that has the resolver, and keep their last list in use", async () => {
     const a = await started("a");
-    const pull = own(new Pull());
+    const pull = new Pull();
     const endpoint = await pull.bind("tcp://127.0.0.1:*");
     a.advertise("grain", endpoint);
     const lists = new Lists(a.resolver({ has: ["grain"] }));
-    const push = own(new Push());
+    const push = new Push();
     push.connect(a.resolver({ has: ["grain"] }));
     await nextEvent(push, "source:changed");
     await a.close();
@@ -169,7 +154,7 @@ describe("advertised endpoints", () => {
   it("are bounded: one too many changes nothing, or is an event", async () => {
     const a = await started("a");
     for (let i = 0; i < 7; i++) a.advertise("work", `tcp://127.0.0.1:${6_000 + i}`);
-    const pull = own(new Pull());
+    const pull = new Pull();
     a.advertise("bound", pull);
     await pull.bind("tcp://127.0.0.1:*");
     expect(a.self.endpoints.bound).toHaveLength(1);
@@ -201,7 +186,7 @@ describe("advertised endpoints", () => {
       ).toMatchObject({
         code: "EINVAL",
       });
-    const a = node("a");
+    const a = new ClusterNode({ name: "a" });
     expect(thrown(() => a.advertise("work", {} as never))).toMatchObject({ code: "EINVAL" });
     expect(thrown(() => a.resolver({ any: [] } as never))).toMatchObject({ code: "EINVAL" });
     expect(thrown(() => [...a.resolver()])).toMatchObject({ code: "EFSM" });
