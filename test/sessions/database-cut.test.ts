@@ -1,5 +1,5 @@
-/** Servers of sessions whose store fails: its commits do what a test says. */
-import { afterEach, describe, expect, it } from "vitest";
+/** Servers of sessions whose store fails, in virtual time: its commits do what a test says. */
+import { describe, expect } from "vitest";
 import { StoreError } from "../../src/patterns/kit/store/error.js";
 import { MAX_COMMIT_TRIES } from "../../src/sessions/bounds.js";
 import {
@@ -9,28 +9,20 @@ import {
   type SessionServerEvent,
   type SessionStore,
 } from "../../src/sessions/index.js";
+import { hostTest as it } from "../cluster/simulated.js";
 
 type StoreFailure = SessionServerEvent & { readonly type: "store:failed" };
-
-/** Closed in this order, after each test. */
-const opened: { close(options?: { linger: number }): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const each of opened.splice(0).reverse()) await each.close({ linger: 0 });
-});
 
 async function listen(
   store: SessionStore,
   pollInterval = 100,
 ): Promise<{ server: SessionServer; endpoint: string }> {
   const server = new SessionServer({ store, pollInterval });
-  opened.push(server);
   return { server, endpoint: await server.bind("tcp://127.0.0.1:0") };
 }
 
 function client(endpoints: string | readonly string[], id: string, maxQueue?: number): SessionClient {
-  const made = new SessionClient(endpoints, { id, timeout: -1, reconnectMaxInterval: 100, maxQueue });
-  opened.push(made);
-  return made;
+  return new SessionClient(endpoints, { id, timeout: -1, reconnectMaxInterval: 100, maxQueue });
 }
 
 function failureOf(...servers: readonly SessionServer[]): Promise<StoreFailure> {
