@@ -1,7 +1,7 @@
-/** Clients, servers and a store in one process, over sockets. */
+/** Clients, servers and a store on one host: in virtual time, but for what takes a real engine or a real link. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
-import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PatternEndpoints } from "../../src/patterns/kit/endpoint-list.js";
 import { StoreError } from "../../src/patterns/kit/store/error.js";
 import {
@@ -21,6 +21,7 @@ import {
 } from "../../src/sessions/protocol.js";
 import { Context } from "../../src/sockets/context.js";
 import { Router } from "../../src/sockets/request-reply.js";
+import { hostTest } from "../cluster/simulated.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { freePort } from "../support/ports.js";
 
@@ -28,6 +29,14 @@ const open: { close(options: { linger: number }): Promise<void> }[] = [];
 afterEach(async () => {
   await Promise.all(open.splice(0).map((each) => each.close({ linger: 0 })));
 });
+
+/** A test in virtual time. */
+function it(name: string, body: () => Promise<void> | void): void {
+  hostTest(name, async () => {
+    await body();
+    open.length = 0; // They end with their host.
+  });
+}
 
 async function server(
   store: MemorySessionStore,
@@ -234,9 +243,7 @@ describe("a session", () => {
     await reader.close();
     const writer = client(endpoint, { id: "writer" });
     await writer.publish("t", "old");
-    const now = Date.now.bind(Date);
-    const clock = vi.spyOn(Date, "now").mockImplementation(() => now() + 60_001);
-    onTestFinished(() => clock.mockRestore());
+    await new Promise((resolve) => setTimeout(resolve, 60_001));
     await writer.publish("t", "new");
     const again = client(endpoint, { id: "reader", maxAge: 60_000 });
     const dropped = new Promise((resolve) => again.events.once("messages:dropped", resolve));
@@ -388,7 +395,7 @@ describe("a session", () => {
     expect(store.failures).toBeLessThan(40);
   });
 
-  it("gets a message that takes longer on its way than a client stands silence at first", async () => {
+  test("gets a message that takes longer on its way than a client stands silence at first", async () => {
     const { endpoint } = await server(new MemorySessionStore());
     let stood = 0;
     // A link that loses the first publication, and takes four times as long for the next as the client waited then.
@@ -465,7 +472,7 @@ describe("a session", () => {
     await kept.subscribe("t");
   });
 
-  it.each([
+  test.each([
     ["store", {}],
     ["store", new Date()],
     ["node", {}],
@@ -476,7 +483,11 @@ describe("a session", () => {
     );
   });
 
-  it.each([undefined, 5, Object.create(null)])("is not removed by an id that is no text: %j", async (id) => {
+  test.each([
+    undefined,
+    5,
+    Object.create(null),
+  ])("is not removed by an id that is no text: %j", async (id) => {
     const { server: made } = await server(new MemorySessionStore());
     await expect(made.remove(id as never)).rejects.toMatchObject({ code: "EINVAL" });
     await expect(made.remove("unknown")).rejects.toMatchObject({ code: "ERR_SESSION", reason: "gone" });
@@ -517,7 +528,7 @@ describe("a session", () => {
     expect(one.stats()).toMatchObject({ connections: 1, publishing: 0 });
   });
 
-  it("goes on after a message or filters larger than the context of its client's socket sends", async () => {
+  test("goes on after a message or filters larger than the context of its client's socket sends", async () => {
     const { endpoint } = await server(new MemorySessionStore());
     const context = new Context({ maxMessageSize: 1_000 });
     const one = client(endpoint, { id: "one", socketOptions: { context } });
@@ -585,7 +596,7 @@ describe("a session", () => {
     expect(left).toEqual([]);
   });
 
-  it.each<[string, Partial<SessionNode>]>([
+  test.each<[string, Partial<SessionNode>]>([
     ["throws when it publishes", { publish: throwing }],
     ["publishes without a promise", { publish: (() => undefined) as never }],
     ["does not end a subscription", { subscribe: () => ({ close: throwing }) }],
@@ -610,7 +621,7 @@ describe("a session", () => {
     await (await server(new MemorySessionStore(), {}, one.endpoint)).server.close();
   });
 
-  it("frees the port that its node does not advertise, and binds once its node can", async () => {
+  test("frees the port that its node does not advertise, and binds once its node can", async () => {
     for (const odd of ["subscribe", "advertise"]) {
       let fails = true;
       const check = (call: string): void => {
