@@ -22,6 +22,8 @@ const TROUBLE = 8_000;
 const CONVERGES = 20_000;
 /** ms that a call may take, which is longer than anything stands still. */
 const PATIENCE = 60_000;
+/** ms of a call, and of each part of a stream, where nobody is lost: a dial that a cut holds up has 3 s, then the next one. */
+const IN_TIME = 5_000;
 const LIMIT = { timeout: LONG ? 2_400_000 : 180_000 };
 /** Of requests that may not be repeated, where nodes are lost. */
 const CODES = ["ETIMEDOUT", "no-service", "overloaded", "worker-lost", "stopping"];
@@ -270,13 +272,23 @@ class Crew {
       .catch(ignore);
   }
 
-  /** A call that ends, and whose errors have these codes. */
-  #call(life: Life, what: string, codes: readonly string[], call: () => Promise<void>): void {
-    const start = this.world.now;
+  /** A call that ends, and whose errors have these codes. @param call says when it goes on, which begins its time again */
+  #call(
+    life: Life,
+    what: string,
+    codes: readonly string[],
+    call: (goesOn: () => void) => Promise<void>,
+  ): void {
+    let since = this.world.now;
+    const goesOn = (): void => {
+      const took = this.world.now - since;
+      if (this.isGentle && took > IN_TIME) this.wrong.push(`${life.id} ${what}: took ${took} ms`);
+      since = this.world.now;
+    };
     this.#calls += 1;
     const name = `${what} (${this.#calls})`;
     life.open.add(name);
-    call()
+    call(goesOn)
       .catch((error: { code?: string; reason?: string; message: string }) => {
         const text = `${life.id} ${what}: ${error.message}`;
         if (life.isOver) return;
@@ -285,8 +297,7 @@ class Crew {
       })
       .finally(() => {
         life.open.delete(name);
-        const took = this.world.now - start;
-        if (this.isGentle && took > 5_000) this.wrong.push(`${life.id} ${what}: took ${took} ms`);
+        goesOn();
       });
   }
 
@@ -399,10 +410,12 @@ class Crew {
     const { random } = this.world;
     const length = random.pick([1, 5, 40]);
     const body = `${life.id} ${life.take("count")}*${length}`;
-    this.#call(life, `reads ${body}`, this.isGentle && this.#settings.mark === 0 ? [] : CODES, async () => {
+    const codes = this.isGentle && this.#settings.mark === 0 ? [] : CODES;
+    this.#call(life, `reads ${body}`, codes, async (goesOn) => {
       let came = 0;
       for await (const part of life.node.requestStream("count", body, { maxQueue: 3, self: false })) {
         came += 1;
+        goesOn();
         this.#read.set(body, came);
         if (part !== came) this.wrong.push(`${body}: ${part} comes as ${came}`);
         await pause(random.pick([0, 2, 30]));
@@ -673,8 +686,7 @@ const times = (count: number, thing: () => void): (() => void)[] =>
 
 async function run(seed: number, isGentle: boolean): Promise<void> {
   const counts = { acknowledged: 0, answers: 0, replies: 0, parts: 0, answered: 0 };
-  const runs = LONG ? 250 : 4;
-  await simulate({ seed, runs }, async (world) => {
+  const { runs } = await simulate({ seed, runs: LONG ? 250 : 4 }, async (world) => {
     const { random } = world;
     const crew = new Crew(world, isGentle, counts);
     if (isGentle) await crew.meet();
@@ -683,7 +695,9 @@ async function run(seed: number, isGentle: boolean): Promise<void> {
     await crew.during([...times(60, act), ...times(random.integer(0, isGentle ? 16 : 8), fault)]);
     await crew.end();
   });
-  for (const [what, count] of Object.entries(counts)) expect(count, what).toBeGreaterThan(5 * runs);
+  // One seed alone, which is repeated, may have less.
+  if (runs > 1)
+    for (const [what, count] of Object.entries(counts)) expect(count, what).toBeGreaterThan(5 * runs);
 }
 
 it("resets, short cuts, stalls and services that end lose nothing and repeat nothing", LIMIT, () =>
