@@ -172,8 +172,22 @@ const peer = node.resolver({ has: ["map-" + other] });
 const store = folder === undefined ? {} : { store: CloneLmdbStore.open(folder + "/" + name) };
 const server = new CloneServer({ ...store, heartbeatInterval: 200, liveness: 3, pair: { role, peer } });
 const inStep = (change) => { if (!node.draining) node.tags(change); };
-server.events.on("replica:joined", () => inStep({ append: ["in-step-" + (node.resolve("map-" + other)[0]?.id ?? "")] }));
-server.events.on("replica:left", () => inStep({ replace: node.tags().filter((tag) => !tag.startsWith("in-step-")) }));
+let isJoined = false;
+// A replica may be in step while it drains, or is taken for lost: then it is not found, or only later.
+const markReplica = () => {
+  if (!isJoined) return;
+  const replica = node.resolve("map-" + other)[0];
+  if (replica === undefined) setTimeout(markReplica, 20);
+  else inStep({ append: ["in-step-" + replica.id] });
+};
+server.events.on("replica:joined", () => {
+  isJoined = true;
+  markReplica();
+});
+server.events.on("replica:left", () => {
+  isJoined = false;
+  inStep({ replace: node.tags().filter((tag) => !tag.startsWith("in-step-")) });
+});
 const endpoint = await server.bind(${ANY});
 node.announce({ map: endpoint, ["map-" + role]: endpoint }, server);
 await serve();`,
