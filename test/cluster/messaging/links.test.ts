@@ -709,6 +709,14 @@ describe("what a receiver may not do", () => {
       await world.advance(10_000);
       expect(raw.greetings).toBeLessThan(20);
     }));
+
+  it("acknowledge what went to another member, whose address it may have had before", () =>
+    onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
+      const receivers = [new RawReceiver(b), new RawReceiver(c)] as const;
+      for (const { id } of [b, c]) a.sendTo(a.addressOf(id), "x").catch(ignore);
+      await world.until(() => receivers.every(({ frames }) => frames.length > 0));
+      expect(receivers[0].session).not.toBe(receivers[1].session);
+    }));
 });
 
 describe("what a sender may not do", () => {

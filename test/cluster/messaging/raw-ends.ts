@@ -99,7 +99,8 @@ export class RawReceiver implements LinkResponder {
   isMute = false;
   /** Answers to items. */
   onItems: (() => Uint8Array) | undefined;
-  #session = 0;
+  /** Of the last greeting. */
+  session = -1;
   #from: { readonly stream: PairStream; readonly lane: number } | undefined;
   readonly #streams: PairStreams;
 
@@ -114,7 +115,7 @@ export class RawReceiver implements LinkResponder {
     if (hello === undefined) return;
     this.greetings += 1;
     if (this.isMute) return;
-    this.#session = hello.session;
+    this.session = hello.session;
     this.#from = { stream, lane };
     const end: ReceivingEnd = {
       id: hello.from,
@@ -131,6 +132,6 @@ export class RawReceiver implements LinkResponder {
 
   acknowledge(delivered: number): void {
     const { stream, lane } = this.#from as { stream: PairStream; lane: number };
-    this.#streams.answer(stream, lane, encodeAck(this.#session, delivered));
+    this.#streams.answer(stream, lane, encodeAck(this.session, delivered));
   }
 }
