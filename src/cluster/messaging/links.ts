@@ -92,7 +92,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   /** Some may never settle. */
   readonly #listening = new Set<Promise<ProtocolListener>>();
   readonly #refused = new Map<string, number>();
-  /** Above the sessions of removed links, which receivers may remember. */
+  /** Above the sessions of links of before, which receivers may remember. */
   #firstSession = 0;
   #dirty: Sending[] = [];
   #due: Receiving[] = [];
@@ -379,7 +379,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       member,
       this.#lanes[0] as SendingLane,
       this.#limits,
-      this.#firstSession,
+      this.#nextSession(),
       this,
     );
     sending.maxItem = Math.min(this.#maxItem, advert?.maxItem ?? MIN_ITEM_LIMIT);
@@ -397,11 +397,18 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     const key = keyOf(to, number);
     let sending = this.#sending.get(key);
     if (sending === undefined) {
-      sending = new Sending(link, lane, this.#limits, this.#firstSession, this);
+      sending = new Sending(link, lane, this.#limits, this.#nextSession(), this);
       sending.maxItem = link.maxItem;
       this.#sending.set(key, sending);
     }
     return sending;
+  }
+
+  /** Above all of before: an ACK of a node that had the address earlier may still come, over a stream without node keys. */
+  #nextSession(): number {
+    for (const { window } of this.#sending.values())
+      this.#firstSession = Math.max(this.#firstSession, window.session + 1);
+    return this.#firstSession;
   }
 
   // --- What the sending ends call ------------------------------------------------------------------------------------
