@@ -6,6 +6,7 @@
  *   rest of a large frame       --> the frame's memory, in place
  *   the read behind its end     --> a small part of the shared memory
  *   full TLS records            --> dedicated memory, contiguous, until it is full or the turn ends
+ *                                   (1 KiB: 1.2 times as many a second as without; 64 B and 64 KiB the same)
  *
  * A stream of node:net would allocate 64 KiB for each read.
  *
