@@ -52,6 +52,8 @@ const RECONNECT_INTERVAL = 100;
 const PING_INTERVAL = 5_000;
 /** ms for an attempt to connect at least: the system repeats it ever less often while the peer is off. */
 const DIAL_TIMEOUT = 1_000;
+/** ms for a handshake at least, with a slow `authenticate`: the peer may lose its power before its greeting. */
+const HANDSHAKE_TIMEOUT = 5_000;
 const LAST_STATE_LINGER = 100;
 
 interface StateSocketOptions extends PublisherOptions, SubscriberOptions {}
@@ -197,6 +199,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     // The rules must see pauses of the process.
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY, clock ?? systemClock);
     const reconnect = Math.min(RECONNECT_INTERVAL, heartbeatInterval);
+    const patience = Math.min(INT32, heartbeatInterval * liveness);
     const publisher = { linger: 0, ...socketOptions, ...settings.publisherOptions };
     const subscriber = {
       linger: 0,
@@ -204,7 +207,8 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
       reconnectMaxInterval: reconnect,
       // A peer that is back after a power failure knows nothing of the old connection, and sends nothing on it.
       heartbeatInterval: Math.min(PING_INTERVAL, heartbeatInterval),
-      connectTimeout: Math.min(INT32, Math.max(DIAL_TIMEOUT, heartbeatInterval * liveness)),
+      connectTimeout: Math.max(DIAL_TIMEOUT, patience),
+      handshakeInterval: Math.max(HANDSHAKE_TIMEOUT, patience),
       ...socketOptions,
       ...settings.subscriberOptions,
     };
