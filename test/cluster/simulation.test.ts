@@ -446,7 +446,8 @@ class Crew {
       this.counts.answered += 1;
     });
     this.#call(life, "asks", [], async () => {
-      await client.publish("ask", `${number}`);
+      // Behind values that wait for this node's own subscriptions it would be dropped here.
+      await client.publish("ask", `${number}`, { onFull: "wait" });
     });
   }
 
