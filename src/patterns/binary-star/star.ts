@@ -74,7 +74,7 @@ const OPTIONS = {
   socketOptions: object<StateSocketOptions>(),
   /** Options of the PUB, over `socketOptions`: security as a server. */
   publisherOptions: object<PublisherOptions>(),
-  /** Options of the SUB, over `socketOptions`: security as a client. */
+  /** Options of the SUB, over `socketOptions`: security as a client. `handshakeInterval`: the peer's timeout, 5 s at least. */
   subscriberOptions: object<SubscriberOptions>(),
   /** Called before `handOver`; throw to refuse it. */
   checkHandOver: func<() => void>(),
