@@ -116,6 +116,26 @@ it("three nodes in a row know each other, though two of them have no stream", {
   await together(a, b, c);
 });
 
+it("of two nodes with the same address the one that was linked last counts, and the other's stream is closed", async () => {
+  const [shop, first, second] = [
+    await hidden("shop", 1),
+    await hidden("first", 2),
+    await hidden("second", 2),
+  ];
+  const lost: string[] = [];
+  shop.events.on("lost", ({ member, reason }) => lost.push(`${member.name} ${reason}`));
+  const [toFirst, fromFirst] = duplexPair();
+  await Promise.all([shop.link(toFirst), first.link(fromFirst)]);
+  await together(shop, first);
+  const closed = Promise.all([once(toFirst, "close"), once(fromFirst, "close")]);
+  const [toSecond, fromSecond] = duplexPair();
+  await Promise.all([shop.link(toSecond), second.link(fromSecond)]);
+  await closed;
+  await together(shop, second);
+  expect(lost).toEqual([`${first.self.name} replaced`]);
+  await talk(shop, second);
+});
+
 it("what is handed in has to be a stream, and a stream of a node of this cluster", async () => {
   const a = await hidden("a", 1);
   for (const none of [{}, { on: () => undefined, write: () => undefined }])

@@ -409,8 +409,15 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     if (stream.isGiven || kept?.verified !== true || this.#isBetter(stream, kept))
       this.#byAddress.set(stream.address, stream);
     if (stream.isGiven || !stream.isDialled) this.#effects.greet(stream);
+    if (stream.isGiven) this.#closeGiven(stream);
     stream.caller?.resolve(stream.address);
     this.#effects.onStreamUp(stream);
+  }
+
+  /** A given stream leads to the node that reports its address: of two nodes that report the same one, the newer counts. */
+  #closeGiven(newer: NodeStream): void {
+    for (const each of this.#all)
+      if (each !== newer && each.isGiven && each.verified && each.address === newer.address) each.close();
   }
 
   /** Where both ends dialled, the stream of the lower address stays, and the other one is closed once it is idle. */
