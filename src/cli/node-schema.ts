@@ -3,6 +3,7 @@
  * help, completion and the tables of the documentation come from these rows.
  */
 import { Option } from "commander";
+import type { MessagingOptions } from "../cluster/messaging/options.js";
 import { PROFILES } from "../cluster/profiles.js";
 import type { Schema } from "../config/validate.js";
 import { quoted } from "../core/arguments.js";
@@ -168,17 +169,29 @@ export function nodeSchema(): Schema {
             description: "protocols of the streams between nodes, by priority; default: the port of the node",
             items: { enum: ["tcp", "tls", "ipc", "ws"] },
           },
+          channels: {
+            type: "array",
+            description: "channels of send and query, by number or name; default 0, 1, 2",
+            items: { type: ["integer", "string"] },
+          },
           highWaterMark: whole("messages that wait for one other node", 1, MAX_COUNT),
           highWaterMarkBytes: whole("bytes of them", 1, Number.MAX_SAFE_INTEGER),
           maxItem: whole("bytes of a message with its topic", 1, 268_435_456),
           idle: whole("ms without messages after which a connection closes", 1, MAX_COUNT),
+          heartbeat: whole("ms without an acknowledgement after which a connection is checked", 1, MAX_COUNT),
           maxQueue: whole("messages that wait for a subscription", 1, MAX_COUNT),
           maxQueueBytes: whole("bytes of them", 1, Number.MAX_SAFE_INTEGER),
           maxRetained: whole("retained values", 0, MAX_COUNT),
           maxRetainedBytes: whole("bytes of them", 0, Number.MAX_SAFE_INTEGER),
+          settle: whole(
+            "ms for which a new node gets all messages until its subscriptions are known",
+            0,
+            MAX_COUNT,
+          ),
+          grace: whole("ms for which subscriptions of a lost node are kept", 0, MAX_COUNT),
           maxPending: whole("copies that wait for room, messages without an answer", 1, MAX_COUNT),
           maxPendingBytes: whole("bytes of the copies", 1, Number.MAX_SAFE_INTEGER),
-        }),
+        } satisfies Record<keyof MessagingOptions, Schema>),
         type: ["boolean", "object"],
       },
       tls: tls(
