@@ -18,10 +18,11 @@ await once(server, "listening");
 const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
 shop.serve("price", (/** @type {string} */ what) => (what === "tea" ? 4 : 5));
 
-// A till somewhere else, which may reach the web server alone; `dialLink` also goes through a proxy.
+// A till somewhere else, which may reach the web server alone; `dialLink` also goes through a proxy. The link is dialled
+// again when it breaks.
 const till = new ClusterNode({ name: "till", ...options });
 await till.start();
-await till.link(await dialLink(`http://127.0.0.1:${port}/cluster`));
+till.keepLinked(() => dialLink(`http://127.0.0.1:${port}/cluster`));
 assert.equal(await till.request("price", "tea", { waitForReady: true }), 4);
 console.log("the till asks the shop over HTTP: tea costs 4");
 

@@ -100,7 +100,7 @@ export interface StreamTable {
 /** Of `link`. */
 export interface LinkCaller {
   resolve(address: string): void;
-  reject(error: Error): void;
+  end(reason: Error): void;
 }
 
 export interface OpenedStream {

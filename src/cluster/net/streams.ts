@@ -9,6 +9,7 @@ import type { Duplex } from "node:stream";
 import { backOff } from "../../core/back-off.js";
 import { takeDuplex } from "../../core/duplex.js";
 import { HandshakeError, NotSupportedError, TransportError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import { optionValues } from "../../core/option-values.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import { renewedOptions } from "../../engine/zmtp/options.js";
@@ -253,13 +254,18 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   }
 
   /**
+   * @param onEnd gets the reason when the stream has ended, also before it was proved
    * @returns address of the other node, "host:port", once both have proved themselves
    * @throws HandshakeError `ERR_AUTHENTICATION`, `ERR_HANDSHAKE`; TransportError `ERR_TRANSPORT`
    */
-  link(duplex: Duplex): Promise<string> {
+  link(duplex: Duplex, onEnd: (reason: Error) => void = ignore): Promise<string> {
     return new Promise((resolve, reject) => {
-      if (!this.#open(duplex, { protocol: this.scheme, caller: { resolve, reject } }))
-        reject(new TransportError("ERR_TRANSPORT", "the node or the stream is closed"));
+      const end = (reason: Error): void => {
+        reject(reason);
+        onEnd(reason);
+      };
+      if (!this.#open(duplex, { protocol: this.scheme, caller: { resolve, end } }))
+        end(new TransportError("ERR_TRANSPORT", "the node or the stream is closed"));
     });
   }
 
@@ -437,7 +443,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
           this.#byAddress.set(stream.address, other);
     }
     const { code, message } = fault ?? ENDS[end];
-    stream.caller?.reject(
+    stream.caller?.end(
       code === "ERR_AUTHENTICATION" || code === "ERR_HANDSHAKE"
         ? new HandshakeError(code, message)
         : new TransportError("ERR_TRANSPORT", message),

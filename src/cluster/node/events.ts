@@ -62,6 +62,10 @@ export const CLUSTER_EVENTS = {
   refused: event<{ readonly address: string; readonly reason: RefusedReason }>(),
   /** `curve.allow` threw, so the node at `address` was refused. Emitted at most once per minute for each host. */
   "admission:failed": event<{ readonly address: string; readonly error: unknown }>(),
+  /**
+   * A link of `keepLinked` could not be made, or its stream ended. Emitted once per reason until a link has stood for 10 s.
+   */
+  "link:failed": event<{ readonly error: unknown }>(),
   /** An advertised socket bound an endpoint that cannot be advertised. */
   "endpoint:refused": event<{
     readonly name: string;

@@ -3,10 +3,12 @@ import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { watchFileLimit } from "../../core/file-limit.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
+import { checkFunction } from "../../patterns/kit/options.js";
 import { nodeHeaders, type ZrePlane } from "../../zre/index.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
+import { KeptLink } from "../net/kept-link.js";
 import { type ClusterNodeEntry, checkControl, Registrar } from "../registry.js";
 import { ClusterBus } from "./bus.js";
 import type { NodeIdentity } from "./bus-context.js";
@@ -141,9 +143,35 @@ export class ClusterNode extends ClusterBus {
    * node of this cluster; TransportError `ERR_TRANSPORT`; InvalidStateError `EFSM` before the start
    */
   async link(stream: Duplex): Promise<string> {
+    this.#assertStarted();
+    return this.sockets.streams.link(stream);
+  }
+
+  /**
+   * Keeps a link (`link`) over the streams that `dial` makes, such as `() => dialLink("https://shop.example/cluster")`.
+   * When a dial fails, or a stream ends, the next dial follows after 0.1 to 10 s; the event `link:failed` has the reason.
+   *
+   * @returns stops dialling; a stream stays until it ends
+   * @throws InvalidArgumentError `EINVAL` unless `dial` is a function; InvalidStateError `EFSM` before the start;
+   * ClosedError `EBADF`
+   */
+  keepLinked(dial: () => Duplex | Promise<Duplex>): () => void {
+    checkFunction("dial", dial);
+    this.#assertStarted();
+    const kept = new KeptLink({
+      dial,
+      link: (stream, onEnd) => this.sockets.streams.link(stream, onEnd),
+      onFailed: (error) => {
+        if (!this.closed) super.report({ type: "link:failed", error });
+      },
+    });
+    this.onEnd(() => kept.stop());
+    return () => kept.stop();
+  }
+
+  #assertStarted(): void {
     this.assertOpen();
     if (!this.#started) throw new InvalidStateError("EFSM", "the node was not started");
-    return this.sockets.streams.link(stream);
   }
 
   // --- The nodes of this host -----------------------------------------------------------------------------------------

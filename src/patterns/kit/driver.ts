@@ -207,6 +207,7 @@ const FAILURE_EVENTS: ReadonlySet<string> = new Set([
   "subscription:failed",
   "predicate:failed",
   "admission:failed",
+  "link:failed",
   "worker:crashed",
 ]);
 /** Clients can cause failures as fast as they send. */
