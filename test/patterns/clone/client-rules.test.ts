@@ -5,6 +5,17 @@ import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
 import { encodeUnchanged } from "../../../src/patterns/clone/properties.js";
 import { encodeGoodbye, encodeHugz, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
 
+const [KEY, VALUE, EMPTY] = ["k", "v", ""].map((text) => Buffer.from(text)) as [Buffer, Buffer, Buffer];
+
+/** The UUID of the client's update of this number. */
+function uuidOf(number: number): Buffer {
+  const uuid = Buffer.alloc(16, 1);
+  uuid.fill(0, 8).writeUInt32BE(number, 12);
+  return uuid;
+}
+
+const HUGZ = encodeHugz(0);
+
 /** A call whose result is given at once. */
 function resultOf(done: (sequence: number) => void = () => undefined): UpdateResult {
   return { settled: false, resolve: done, reject: () => undefined, abandon: () => undefined };
@@ -13,6 +24,10 @@ function resultOf(done: (sequence: number) => void = () => undefined): UpdateRes
 interface Rig {
   readonly rules: ClientRules;
   readonly start: (now: number) => void;
+  /** It has the empty map of its first server. */
+  readonly begin: (sequence?: number) => void;
+  /** An update at 0. @param done hears of its sequence */
+  readonly set: (key?: Buffer, done?: (sequence: number) => void, value?: Buffer) => CloneCall;
   readonly done: string[];
   /** Keys of sent updates. */
   readonly unsent: string[];
@@ -27,7 +42,7 @@ function rig(servers: readonly string[], random = 1, mute = false, watching = fa
   const listeners = new Map<string, () => void>();
   const rules = new ClientRules(
     {
-      subtree: Buffer.alloc(0),
+      subtree: EMPTY,
       heartbeatInterval: 1_000,
       liveness: 2,
       attemptTimeout: 3_000,
@@ -53,7 +68,21 @@ function rig(servers: readonly string[], random = 1, mute = false, watching = fa
     },
     0,
   );
-  return { rules, start: (now) => rules.setServers(servers, now), done, unsent, listeners };
+  const start = (now: number): void => rules.setServers(servers, now);
+  return {
+    rules,
+    start,
+    begin: (sequence = 0) => {
+      start(0);
+      rules.connected(1, 0);
+      rules.snapshot(1, encodeGoodbye(sequence, EMPTY), 0);
+    },
+    set: (key = KEY, done, value = VALUE) =>
+      rules.set({ key, properties: EMPTY, value, conditional: false, timeout: -1 }, resultOf(done), 0),
+    done,
+    unsent,
+    listeners,
+  };
 }
 
 test("a client that is closed asks nobody, whatever its sockets still report", () => {
@@ -72,10 +101,8 @@ test.each([
   ["server:failed-over", 1],
   ["update:missed", 9],
 ])("a client that its program closes within %s stays closed, and opens nothing", (type, latest) => {
-  const { rules, start, done, listeners } = rig(["a", "b"]);
-  start(0);
-  rules.connected(1, 0);
-  rules.snapshot(1, encodeGoodbye(1, Buffer.alloc(0)), 1);
+  const { rules, begin, done, listeners } = rig(["a", "b"]);
+  begin(1);
   listeners.set(type, () => {
     listeners.clear();
     rules.close(2);
@@ -88,24 +115,19 @@ test.each([
 });
 
 test("what a server acknowledged that was gone before its map was whole is not settled by the next one's map", () => {
-  const { rules, start } = rig(["a", "b"]);
-  const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
-  const uuid = Buffer.alloc(16, 1, "binary");
-  uuid.fill(0, 8).writeUInt32BE(1, 12);
+  const { rules, start, set } = rig(["a", "b"]);
+  const update = [KEY, sequenceFrame(1), uuidOf(1), EMPTY, VALUE];
   let settled = 0;
-  const settle = (): void => {
-    settled += 1;
-  };
   start(0);
   rules.connected(1, 0);
-  rules.set({ key, properties: empty, value, conditional: false, timeout: -1 }, resultOf(settle), 0);
-  rules.update(1, [key, sequenceFrame(1), uuid, empty, value], 0); // While the map is on its way.
+  set(KEY, () => (settled += 1));
+  rules.update(1, update, 0); // While the map is on its way.
   rules.disconnected(1, false, 10);
   for (let now = 20; now < 2_000; now += 100) rules.tick(now);
   rules.connected(2, 2_000);
-  rules.snapshot(2, encodeGoodbye(0, empty), 2_000); // The next server has not got it.
+  rules.snapshot(2, encodeGoodbye(0, EMPTY), 2_000); // The next server has not got it.
   expect([rules.state, settled, rules.stats(2_000).inFlight]).toEqual(["live", 0, 1]);
-  rules.update(2, [key, sequenceFrame(1), uuid, empty, value], 2_001);
+  rules.update(2, update, 2_001);
   expect([settled, rules.stats(2_001).inFlight]).toEqual([1, 0]);
 });
 
@@ -115,66 +137,47 @@ test("a message that is no snapshot's is reported, and the rest of the snapshot 
   rules.connected(1, 0);
   rules.snapshot(1, [Buffer.from("k"), Buffer.from("short")], 0);
   expect([done.at(-1), rules.stats(0).faults]).toEqual(["message:invalid", 1]);
-  rules.snapshot(1, encodeGoodbye(0, Buffer.alloc(0)), 0);
+  rules.snapshot(1, encodeGoodbye(0, EMPTY), 0);
   expect(rules.state).toBe("live");
 });
 
 test("updates that wait for room are bounded, and no repetition joins them", () => {
-  const { rules, start, unsent } = rig(["a"], 1, true);
-  const [value, empty] = [Buffer.from("v"), Buffer.alloc(0)];
-  start(0);
-  rules.connected(1, 0);
-  rules.snapshot(1, encodeGoodbye(0, empty), 0);
+  const { rules, begin, set, unsent } = rig(["a"], 1, true);
+  begin();
   rules.collector(1, true, 0);
-  const calls = Array.from({ length: 12 }, (_, n) => {
-    const update = { key: Buffer.from(`k${n}`), properties: empty, value, conditional: false, timeout: -1 };
-    return rules.set(
-      update,
-      resultOf(() => undefined),
-      0,
-    );
-  });
+  const calls = Array.from({ length: 12 }, (_, n) => set(Buffer.from(`k${n}`)));
   expect([unsent.length, unsent[9]]).toEqual([10, "k9"]);
-  rules.update(1, encodeHugz(0), 1_900);
+  rules.update(1, HUGZ, 1_900);
   rules.tick(2_000);
   expect(unsent.length).toBe(10);
   // They leave, one was given up meanwhile, and the rest is sent again: only now the last two.
   unsent.splice(0);
   rules.abort(calls[0] as CloneCall, 2_100);
-  rules.update(1, encodeHugz(0), 3_900);
+  rules.update(1, HUGZ, 3_900);
   rules.tick(4_000);
   expect(unsent.slice(0, 10)).toEqual(["k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8", "k9", "k10"]);
 });
 
 test("an update that comes back while the map is on its way is settled when that is there", () => {
-  const { rules, start } = rig(["a"]);
-  const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
-  const uuid = Buffer.alloc(16, 1);
-  uuid.fill(0, 8).writeUInt32BE(1, 12);
+  const { rules, start, set } = rig(["a"]);
   const settled: number[] = [];
   start(0);
   rules.connected(1, 0);
-  const update = { key, properties: empty, value, conditional: false, timeout: -1 };
-  rules.set(
-    update,
-    resultOf((sequence) => settled.push(sequence)),
-    0,
-  );
-  rules.update(1, [key, sequenceFrame(5), uuid, empty, value], 0);
+  set(KEY, (sequence) => settled.push(sequence));
+  rules.update(1, [KEY, sequenceFrame(5), uuidOf(1), EMPTY, VALUE], 0);
   expect(settled).toEqual([]);
-  rules.snapshot(1, encodeGoodbye(4, empty), 0);
+  rules.snapshot(1, encodeGoodbye(4, EMPTY), 0);
   expect([settled, rules.stats(0).inFlight]).toEqual([[5], 0]);
 });
 
 test("a client that misses updates again and again asks for the map less and less often, until one comes in its turn", () => {
-  const { rules, start, done } = rig(["a", "b"]);
-  const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
+  const { rules, begin, done } = rig(["a", "b"]);
   let now = 0;
   let last = 0;
   let attempt = 1;
   const update = (sequence: number): void => {
     last = sequence;
-    rules.update(attempt, [key, sequenceFrame(sequence), Buffer.alloc(16, 9), empty, value], now);
+    rules.update(attempt, [KEY, sequenceFrame(sequence), Buffer.alloc(16, 9), EMPTY, VALUE], now);
   };
   /** @returns ms from the loss of an update to the next attempt */
   const miss = (): number => {
@@ -185,12 +188,10 @@ test("a client that misses updates again and again asks for the map less and les
     attempt += 1;
     expect(done.at(-1)).toBe(`open ${attempt} a`); // The other one stands by.
     rules.connected(attempt, now);
-    rules.snapshot(attempt, encodeGoodbye(last, empty), now);
+    rules.snapshot(attempt, encodeGoodbye(last, EMPTY), now);
     return now - before;
   };
-  start(0);
-  rules.connected(1, 0);
-  rules.snapshot(1, encodeGoodbye(0, empty), 0);
+  begin();
   expect([miss(), miss(), miss(), miss()]).toEqual([50, 100, 200, 400]);
   update(last + 1);
   expect([miss(), miss()]).toEqual([50, 100]);
@@ -198,12 +199,12 @@ test("a client that misses updates again and again asks for the map less and les
 
 test("a map that outgrows its bound again and again is loaded less and less often", () => {
   const { rules, start, done } = rig(["a"]);
-  const [key, large, empty] = [Buffer.from("k"), Buffer.alloc(2_000), Buffer.alloc(0)];
+  const large = Buffer.alloc(2_000);
   let now = 0;
   const outgrow = (attempt: number): number => {
     rules.connected(attempt, now);
-    rules.snapshot(attempt, encodeGoodbye(attempt, empty), now);
-    rules.update(attempt, [key, sequenceFrame(attempt + 1), Buffer.alloc(16, 9), empty, large], now);
+    rules.snapshot(attempt, encodeGoodbye(attempt, EMPTY), now);
+    rules.update(attempt, [KEY, sequenceFrame(attempt + 1), Buffer.alloc(16, 9), EMPTY, large], now);
     const before = now;
     while (!done.includes(`open ${attempt + 1} a`)) {
       now = rules.nextWakeUp() as number;
@@ -218,50 +219,40 @@ test("a map that outgrows its bound again and again is loaded less and less ofte
 
 test("a change that makes the map too large is reported, since the next snapshot has it, too", () => {
   const { rules, start, done } = rig(["a"], 1, false, true);
-  const [value, empty] = [Buffer.alloc(600, "x"), Buffer.alloc(0)];
+  const value = Buffer.alloc(600, "x");
   start(0);
   rules.connected(1, 0);
-  rules.snapshot(1, [Buffer.from("a"), sequenceFrame(1), empty, empty, value], 0);
-  rules.snapshot(1, encodeGoodbye(1, empty), 0);
-  rules.update(1, [Buffer.from("b"), sequenceFrame(2), empty, empty, value], 1);
+  rules.snapshot(1, [Buffer.from("a"), sequenceFrame(1), EMPTY, EMPTY, value], 0);
+  rules.snapshot(1, encodeGoodbye(1, EMPTY), 0);
+  rules.update(1, [Buffer.from("b"), sequenceFrame(2), EMPTY, EMPTY, value], 1);
   expect(rules.state).not.toBe("live");
   expect(done).toContain("changed b");
 });
 
 test("an own update that a server knew already changes nothing, so a watch has no change for it", () => {
-  const { rules, start, done } = rig(["a"], 1, false, true);
-  const [key, mine, theirs, empty] = ["k", "mine", "theirs", ""].map((text) => Buffer.from(text)) as [
-    Buffer,
-    Buffer,
-    Buffer,
-    Buffer,
-  ];
-  const uuid = Buffer.alloc(16, 1);
-  uuid.fill(0, 8).writeUInt32BE(1, 12);
+  const { rules, start, set, done } = rig(["a"], 1, false, true);
+  const theirs = Buffer.from("theirs");
   let settled = 0;
-  const settle = (): void => {
-    settled += 1;
-  };
   start(0);
   rules.connected(1, 0);
-  rules.set({ key, properties: empty, value: mine, conditional: false, timeout: -1 }, resultOf(settle), 0);
+  set(KEY, () => (settled += 1), Buffer.from("mine"));
   // Another client has set the key since.
-  rules.snapshot(1, [key, sequenceFrame(2), empty, empty, theirs], 0);
-  rules.snapshot(1, encodeGoodbye(2, empty), 0);
+  rules.snapshot(1, [KEY, sequenceFrame(2), EMPTY, EMPTY, theirs], 0);
+  rules.snapshot(1, encodeGoodbye(2, EMPTY), 0);
   const before = done.filter((what) => what === "changed k").length;
-  rules.update(1, [key, sequenceFrame(3), uuid, encodeUnchanged(0, 2, false), theirs], 1);
+  rules.update(1, [KEY, sequenceFrame(3), uuidOf(1), encodeUnchanged(0, 2, false), theirs], 1);
   expect([settled, rules.sequence]).toEqual([1, 3]);
   expect(done.filter((what) => what === "changed k").length - before).toBe(0);
 });
 
 test("a value that replaces another counts once against the bound", () => {
   const { rules, start, done } = rig(["a"]);
-  const [key, value, empty] = [Buffer.from("k"), Buffer.alloc(600, "x"), Buffer.alloc(0)];
+  const value = Buffer.alloc(600, "x");
   start(0);
   rules.connected(1, 0);
-  rules.snapshot(1, [key, sequenceFrame(1), empty, empty, value], 0);
-  rules.snapshot(1, encodeGoodbye(1, empty), 0);
-  for (const sequence of [2, 3]) rules.update(1, [key, sequenceFrame(sequence), empty, empty, value], 1);
+  rules.snapshot(1, [KEY, sequenceFrame(1), EMPTY, EMPTY, value], 0);
+  rules.snapshot(1, encodeGoodbye(1, EMPTY), 0);
+  for (const sequence of [2, 3]) rules.update(1, [KEY, sequenceFrame(sequence), EMPTY, EMPTY, value], 1);
   expect(rules.state).toBe("live");
   expect(done).not.toContain("message:invalid");
 });
@@ -286,7 +277,7 @@ test.each([
   start(now);
   expect(waits.map(refused)).toEqual(waits);
   rules.connected(attempt, now);
-  rules.snapshot(attempt, encodeGoodbye(7, Buffer.alloc(0)), now);
+  rules.snapshot(attempt, encodeGoodbye(7, EMPTY), now);
   expect(done).toContain("synced");
   rules.update(attempt, HUGZ, now);
   expect([refused(), refused()]).toEqual(waits.slice(0, 2));
@@ -297,15 +288,12 @@ test.each([
   [0.5, 1_250],
   [1, 1_500],
 ])("an update that is not acknowledged is sent again after a time that is in part by chance (%d)", (random, at) => {
-  const { rules, start } = rig(["a"], random);
-  const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
-  start(0);
-  rules.connected(1, 0);
-  rules.snapshot(1, encodeGoodbye(0, empty), 0);
+  const { rules, begin, set } = rig(["a"], random);
+  begin();
   rules.collector(1, true, 0);
-  rules.set({ key, properties: empty, value, conditional: false, timeout: -1 }, resultOf(), 0);
+  set();
   const resent = (now: number): number => {
-    rules.update(1, [Buffer.from("HUGZ"), sequenceFrame(0), empty, empty, empty], now);
+    rules.update(1, HUGZ, now);
     rules.tick(now);
     return rules.stats(now).resent;
   };
@@ -313,41 +301,34 @@ test.each([
 });
 
 test("an update is not sent again to a server that is as slow with others", () => {
-  const { rules, start } = rig(["a"]);
-  const empty = Buffer.alloc(0);
-  start(0);
-  rules.connected(1, 0);
-  rules.snapshot(1, encodeGoodbye(0, empty), 0);
+  const { rules, begin } = rig(["a"]);
+  begin();
   rules.collector(1, true, 0);
   const set = (key: string, now: number): void => {
-    const update = { key: Buffer.from(key), properties: empty, value: Buffer.from("v"), timeout: -1 };
+    const update = { key: Buffer.from(key), properties: EMPTY, value: VALUE, timeout: -1 };
     rules.set({ ...update, conditional: false }, resultOf(), now);
   };
   const resent = (now: number): number => {
     for (let time = now - 3_000; time <= now; time += 500) {
-      rules.update(1, encodeHugz(0), time);
+      rules.update(1, HUGZ, time);
       rules.tick(time);
     }
     return rules.stats(now).resent;
   };
   set("k", 0);
   set("l", 500);
-  const uuid = Buffer.concat([Buffer.alloc(8, 1), Buffer.from("0000000000000001", "hex")]);
-  rules.update(1, [Buffer.from("k"), sequenceFrame(1), uuid, empty, Buffer.from("v")], 900);
-  const slow = Buffer.concat([Buffer.alloc(8, 1), Buffer.from("0000000000000002", "hex")]);
+  rules.update(1, [KEY, sequenceFrame(1), uuidOf(1), EMPTY, VALUE], 900);
   set("m", 1_000);
-  rules.update(1, [Buffer.from("l"), sequenceFrame(2), slow, empty, Buffer.from("v")], 3_500); // In 3 s.
+  rules.update(1, [Buffer.from("l"), sequenceFrame(2), uuidOf(2), EMPTY, VALUE], 3_500); // In 3 s.
   const before = rules.stats(3_500).resent;
   expect(resent(6_900) - before).toBe(0);
   expect(resent(9_000) - before).toBe(1);
 });
 
-const HUGZ = [Buffer.from("HUGZ"), sequenceFrame(0), Buffer.alloc(0), Buffer.alloc(0), Buffer.alloc(0)];
-
 /** A client that has the map of the server that it is at, and hears of it each second up to a time. */
 function live(rules: ClientRules, attempt: number, from: number, to: number): void {
   rules.connected(attempt, from);
-  rules.snapshot(attempt, encodeGoodbye(0, Buffer.alloc(0)), from);
+  rules.snapshot(attempt, encodeGoodbye(0, EMPTY), from);
   hear(rules, attempt, from, to);
 }
 
@@ -377,12 +358,10 @@ test("a client waits longer for a map at servers that serve: one value may be la
 });
 
 test("a client without a server waits, and sends what was set meanwhile to the first", () => {
-  const { rules, start, done } = rig([]);
-  const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
+  const { rules, start, set, done } = rig([]);
   start(0);
   expect([done, rules.nextWakeUp(), rules.stats(0).server]).toEqual([[], undefined, ""]);
-  const update = { key, properties: empty, value, conditional: false, timeout: -1 };
-  rules.set(update, resultOf(), 0);
+  set();
   rules.tick(100_000);
   rules.setServers(["a"], 100_000);
   expect(done).toEqual(["open 1 a"]);

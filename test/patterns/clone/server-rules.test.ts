@@ -49,6 +49,16 @@ const EFFECTS: ServerEffects = {
   event: () => undefined,
 };
 
+/** A server that serves from 0. */
+function serving(
+  effects: Partial<ServerEffects> = {},
+  options: Partial<ServerRulesOptions> = {},
+): ServerRules {
+  const rules = new ServerRules({ ...OPTIONS, ...options }, { ...EFFECTS, ...effects }, 0);
+  rules.activate(0);
+  return rules;
+}
+
 interface Rig {
   readonly rules: ServerRules;
   /** `key=value` of each KVPUB, with its sequence. */
@@ -67,10 +77,8 @@ function rig(maxBytes = 100_000): Rig {
     room: Number.POSITIVE_INFINITY,
   } as unknown as Rig;
   const text = (frames: Buffer[]): string => `${frames[0]}=${frames[4]}@${frames[1]?.readUInt32BE(4)}`;
-  const rules = new ServerRules(
-    { ...OPTIONS, maxBytes },
+  const rules = serving(
     {
-      ...EFFECTS,
       publish: (frames) => {
         if (String(frames[0]) !== "HUGZ") made.published.push(text(frames));
       },
@@ -84,9 +92,8 @@ function rig(maxBytes = 100_000): Rig {
         if (event.type === "snapshot:lost") made.lost.push(event.reason);
       },
     },
-    0,
+    { maxBytes },
   );
-  rules.activate(0);
   return Object.assign(made, { rules });
 }
 
@@ -114,8 +121,7 @@ test("updates of the server itself take one place of the clients' in the window 
   const commit = (operations: readonly Operation[]): void => {
     for (const { uuid } of operations) uuids.add(uuid.toString("hex"));
   };
-  const rules = new ServerRules({ ...OPTIONS, hasStore: true }, { ...EFFECTS, commit }, 0);
-  rules.activate(0);
+  const rules = serving({ commit }, { hasStore: true });
   for (const key of ["a", "b", "c"]) rules.set(Buffer.from(key), Buffer.from("1"), 0, 0);
   rules.flush(0);
   expect([...uuids]).toEqual([expect.stringMatching(/^.{32}$/)]);
@@ -154,12 +160,8 @@ test("a server that is full, or has too much in flight, refuses and counts", () 
 
 test("updates that wait for the store count to the bytes of the map", () => {
   const refused: string[] = [];
-  const rules = new ServerRules(
-    { ...OPTIONS, hasStore: true, maxBytes: 1_000 },
-    { ...EFFECTS, publish: ([key]) => void refused.push(String(key)) },
-    0,
-  );
-  rules.activate(0);
+  const publish = ([key]: Buffer[]): void => void refused.push(String(key));
+  const rules = serving({ publish }, { hasStore: true, maxBytes: 1_000 });
   for (let n = 0; n < 4; n++) set(rules, `k${n}`, "x".repeat(300), n);
   expect([refused, rules.stats().inFlight, rules.stats().refused.full]).toEqual([["k3"], 3, 1]);
   rules.committed(0); // The first one; the next two share a commit.
@@ -170,16 +172,13 @@ test("updates that wait for the store count to the bytes of the map", () => {
 test("the sequence of an update that comes again is stored before anyone hears of it: a server that starts again goes on after it", () => {
   const stored: number[] = [];
   const published: string[] = [];
-  const rules = new ServerRules(
-    { ...OPTIONS, hasStore: true },
+  const rules = serving(
     {
-      ...EFFECTS,
       commit: (batch) => void stored.push(batch.at(-1)?.sequence ?? 0),
       publish: ([key]) => void published.push(String(key)),
     },
-    0,
+    { hasStore: true },
   );
-  rules.activate(0);
   for (const many of [1, 2]) {
     set(rules, "k", "v", 1);
     expect(published.filter((key) => key === "k")).toHaveLength(many - 1);
@@ -240,12 +239,7 @@ test("a server that was held up acknowledges nothing until it knows that it serv
 
 test("a server in doubt that its follower leaves has acknowledged nothing alone", () => {
   const [peer, session, next] = [Buffer.from("peer"), Buffer.alloc(8, 1), Buffer.alloc(8, 2)];
-  const effects: ServerEffects = {
-    ...EFFECTS,
-    replicate: () => "sent",
-  };
-  const rules = new ServerRules({ ...OPTIONS, role: "primary" }, effects, 0);
-  rules.activate(0);
+  const rules = serving({ replicate: () => "sent" }, { role: "primary" });
   rules.marked(0);
   set(rules, "k", "1", 1);
   rules.replica(peer, encodeFollow(session), 0);
@@ -261,8 +255,7 @@ test("a server in doubt that its follower leaves has acknowledged nothing alone"
 });
 
 test("a server with a store is idle once its standing is stored, and with it what waited to be acknowledged", async () => {
-  const rules = new ServerRules({ ...OPTIONS, hasStore: true, role: "primary" }, EFFECTS, 0);
-  rules.activate(0);
+  const rules = serving({}, { hasStore: true, role: "primary" });
   set(rules, "k", "1", 1);
   rules.committed(0);
   const idle = rules.idle();
@@ -274,17 +267,7 @@ test("a server with a store is idle once its standing is stored, and with it wha
 
 test("a server is not idle while one update is on its way to the store and another waits for the word to acknowledge it", async () => {
   let commits = 0;
-  const rules = new ServerRules(
-    { ...OPTIONS, hasStore: true },
-    {
-      ...EFFECTS,
-      commit: () => {
-        commits += 1;
-      },
-    },
-    0,
-  );
-  rules.activate(0);
+  const rules = serving({ commit: () => (commits += 1) }, { hasStore: true });
   rules.marked(0);
   rules.suspend();
   set(rules, "k", "1", 1);
@@ -463,15 +446,11 @@ test("an update that a follower's store refused is made when its client repeats 
 
 test("a map for a follower does not count updates in flight as recent ones", () => {
   const sent: Buffer[][] = [];
-  const effects: ServerEffects = {
-    ...EFFECTS,
-    replicate: (_, frames): SendResult => {
-      sent.push(frames);
-      return "sent";
-    },
+  const replicate = (_: Buffer, frames: Buffer[]): SendResult => {
+    sent.push(frames);
+    return "sent";
   };
-  const rules = new ServerRules({ ...OPTIONS, hasStore: true, role: "primary" }, effects, 0);
-  rules.activate(0);
+  const rules = serving({ replicate }, { hasStore: true, role: "primary" });
   rules.marked(0);
   set(rules, "k", "1", 1);
   rules.committed(0);
@@ -485,16 +464,11 @@ test("a map for a follower does not count updates in flight as recent ones", () 
 test("a follower may be silent until it is in step: it stores the map, or has little processor time", () => {
   const session = Buffer.alloc(8);
   const events: string[] = [];
-  const effects: ServerEffects = {
-    ...EFFECTS,
-    replicate: () => "sent",
-    event: ({ type }) => void events.push(type),
-  };
-  const rules = new ServerRules({ ...OPTIONS, role: "primary" }, effects, 0);
+  const event: ServerEffects["event"] = ({ type }) => void events.push(type);
+  const rules = serving({ replicate: () => "sent", event }, { role: "primary" });
   const until = (end: number): void => {
     for (let now = end - 10_000; now <= end; now += 100) rules.tick(now);
   };
-  rules.activate(0);
   set(rules, "k", "v", 1);
   rules.replica(Buffer.from("peer"), encodeFollow(session), 0);
   until(10_000);
@@ -548,20 +522,14 @@ test("a server that stood by for a minute with its store asks soon again when th
 test("the last sequence of a subtree is not later than the map that a server took over", () => {
   const heartbeats: Buffer[][] = [];
   let session: Buffer = Buffer.alloc(0);
-  const rules = new ServerRules(
-    OPTIONS,
-    {
-      ...EFFECTS,
-      publish: (frames) => {
-        if (isHugz(frames)) heartbeats.push(frames);
-      },
-      follow: (frames) => {
-        session = frames[0] as Buffer;
-      },
+  const rules = serving({
+    publish: (frames) => {
+      if (isHugz(frames)) heartbeats.push(frames);
     },
-    0,
-  );
-  rules.activate(0);
+    follow: (frames) => {
+      session = frames[0] as Buffer;
+    },
+  });
   rules.request(CLIENT, Buffer.from("/x/"), 0);
   for (let n = 1; n <= 9; n++) set(rules, "/x/k", String(n), n);
   rules.tick(1_000);
@@ -577,9 +545,8 @@ test("the last sequence of a subtree is not later than the map that a server too
 
 test("an update of some KiB that waits for the store does not hold the chunk that it came in", () => {
   const stored: Operation[] = [];
-  const effects = { ...EFFECTS, commit: (batch: readonly Operation[]) => void stored.push(...batch) };
-  const rules = new ServerRules({ ...OPTIONS, hasStore: true }, effects, 0);
-  rules.activate(0);
+  const commit = (batch: readonly Operation[]): void => void stored.push(...batch);
+  const rules = serving({ commit }, { hasStore: true });
   const chunk = Buffer.alloc(65_536, 1);
   for (const key of ["first", "second"]) {
     rules.update(encodeSet(Buffer.from(key), Buffer.alloc(0), Buffer.alloc(0), chunk.subarray(0, 5_000)), 0);
