@@ -93,13 +93,6 @@ describe("what a server hears", () => {
 });
 
 describe("a client's request", () => {
-  test("is served by the active server alone", () => {
-    expect(inState(ACTIVE).rules.request(20)).toBe("serve");
-    expect(inState(PRIMARY).rules.request(20)).toBe("hold");
-    expect(inState(PASSIVE).rules.request(20)).toBe("hold");
-    expect(inState(BACKUP).rules.request(20)).toBe("refuse");
-  });
-
   test("makes the passive server active once the peer was silent for its patience", () => {
     const { rules, heard, told } = inState(PASSIVE);
     rules.tick(1_000);
@@ -263,17 +256,6 @@ describe("mistakes of the Guide's programs", () => {
     rules.tick(3_010);
     rules.receive(ACTIVE, 3_011); // The peer has heard of it, and says so still.
     expect(rules.fence).toBe("dual-active");
-  });
-
-  test("a backup that served alone and was held up serves again when nobody else does", () => {
-    const { rules } = inState(PASSIVE);
-    rules.request(500);
-    for (const now of [1_000, 2_000, 2_010, 3_010]) rules.tick(now);
-    expect(rules.serving).toBe(true);
-    expect(rules.request(10_000)).toBe("hold");
-    expect([rules.state, rules.serving]).toEqual([ACTIVE, false]);
-    for (const now of [10_100, 11_100]) rules.tick(now);
-    expect(rules.serving).toBe(true);
   });
 
   test("a stop of the passive server is not the active one's silence", () => {

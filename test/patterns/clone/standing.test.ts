@@ -128,19 +128,6 @@ describe("a server", () => {
     expect([standing.alone, marks.length]).toEqual([true, 2]);
   });
 
-  test("asks a store that refused again after half to all of the delay", () => {
-    for (const [random, at] of [
-      [0, 1_050],
-      [0.5, 1_075],
-      [0.999, 1_099.95],
-    ] as const) {
-      const { standing } = server("primary", 10, () => random);
-      standing.begin(false);
-      standing.markFailed(1_000);
-      expect(standing.next()).toBeCloseTo(at, 1);
-    }
-  });
-
   test("alone, whose store never was one of a pair, writes no term", () => {
     const { standing, marks } = server(undefined);
     standing.begin(false);

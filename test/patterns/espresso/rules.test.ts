@@ -59,11 +59,6 @@ describe("a filter", () => {
     expect(judge(filter, "backend", "weather", "sunny")).toBe(atBackend);
   });
 
-  it("takes no message of an unknown side when it wants one", () => {
-    expect(judge({ from: "backend" }, undefined, "a")).toBe("filtered");
-    expect(judge({}, undefined, "a")).toBe("taken");
-  });
-
   it("samples every Nth of those it wants", () => {
     const sampled = (sample: EspressoSample, filter: EspressoFilter = {}): string => {
       const rules = new Filter(filter, sample);

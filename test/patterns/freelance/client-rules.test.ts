@@ -112,14 +112,6 @@ describe("a client of model 3", () => {
     expect(rules.stats()).toMatchObject({ replies: 1, late: 1, pending: 0 });
   });
 
-  test("asks another at once when a server's link is lost", () => {
-    const { rules, sent, reported } = twoLive();
-    rules.ask(["x"], 3_000, 100);
-    rules.left("b", 150);
-    expect(sent.at(-1)).toBe("a 1 x");
-    expect(reported).toEqual(["b disconnected", "1 from b dead"]);
-  });
-
   test("forgets what is given up within its sending", () => {
     const { rules, sent, reported, listeners } = twoLive();
     listeners.sent = () => void rules.cancel(1);

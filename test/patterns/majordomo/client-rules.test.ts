@@ -217,17 +217,6 @@ describe("a client of shoal's broker whose connection ends", () => {
     expect(said()).toEqual(["+4 b", "4 ?"]);
   });
 
-  it("asks again after its rest though nobody wants anything now", () => {
-    const { rules, negotiate, said } = clientOf(["a"]);
-    negotiate(1);
-    rules.disconnected(1, 1);
-    negotiate(2, 2);
-    rules.disconnected(2, 2);
-    said();
-    rules.tick(BEAT + 1);
-    expect(said()).toEqual(["+3 a", "3 ?"]);
-  });
-
   it("does not mind the end of a connection that it has given up", () => {
     const { rules, negotiate, said } = clientOf(["a", "b"]);
     negotiate(1);
@@ -333,24 +322,6 @@ describe("a client of plain brokers", () => {
     expect(ended).toEqual(["once broker-lost"]);
     ask("next", 0, 2);
     expect(said()).toEqual([...first, "1 once", "-1", "+2 a", "2 next"]);
-  });
-
-  it("asks another one once its own is withdrawn, and awaits what that has", () => {
-    const { rules, ask, said, ended, left } = clientOf(["a"], Dialect.Mdp01);
-    ask("one", 1);
-    said();
-    rules.setEndpoints(["b"], 1);
-    ask("two", 1, 2);
-    expect(said()).toEqual(["+2 b", "2 two"]);
-    rules.receive(1, answerOf(undefined, { address: [ECHO.frame] }), 3);
-    expect([said(), ended, left()]).toEqual([["-1"], ["one answered"], ["removed"]]);
-  });
-
-  it("does not use an idle connection that has ended", () => {
-    const { rules, ask, said } = clientOf(["a"], Dialect.Mdp01);
-    rules.disconnected(1, 1);
-    ask("x", 0, 2);
-    expect(said()).toEqual([...first, "-1", "+2 a", "2 x"]);
   });
 });
 

@@ -108,18 +108,6 @@ const FAILURE = Command.Failure;
 describe("a reply for which there is no room", () => {
   beforeEach(() => make(([body]) => body as Buffer));
 
-  it("keeps its handler until it has left, and the next request waits", async () => {
-    hasRoom = false;
-    give(1);
-    give(2);
-    expect([waiting.length, jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([1, 1, 1, frameCost(1)]);
-    relieve();
-    await turns();
-    expect(said).toEqual([`${FINAL} 1`, `${FINAL} 2`]);
-    expect([jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([0, 0, 0]);
-    expect(jobs.counters).toMatchObject({ requests: 2, answered: 2, stale: 0 });
-  });
-
   it("is stale when its connection ends, and its handler free", async () => {
     hasRoom = false;
     give(1);

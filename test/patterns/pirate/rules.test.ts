@@ -214,16 +214,6 @@ describe("a worker", () => {
     expect(silence()).toEqual(["abandon", "wait 1000", "open", "ready"]);
   });
 
-  it.each([
-    [0, 500],
-    [0.5, 750],
-  ])("waits by chance for as little as half of that (%d: %d ms)", (random, wait) => {
-    const { rules, said } = workerOf(random);
-    said();
-    rules.tick(3_000);
-    expect(said()).toEqual(["abandon", `wait ${wait}`]);
-  });
-
   it("says READY again on a new connection, unless it works", () => {
     const { rules, said } = workerOf();
     rules.connected(1);

@@ -250,14 +250,6 @@ describe("the dispatch rules", () => {
     expect(ends).toEqual(["release 1 50 failed", "release 1 100 failed", "release 1 200 failed", "bury 1"]);
   });
 
-  it("retry after half to all of the delay, by chance, in whole ms", () => {
-    const { rules, wanted, request } = driven({}, () => 0.1);
-    const one = request("1", 1);
-    rules.claimed(ECHO, [one], 3, 0);
-    rules.settled(one, "failed", 0);
-    expect(wanted.at(-1)).toBe("release 1 28 failed");
-  });
-
   it("count no attempt of a request that its service never had", () => {
     const { rules, wanted, request } = driven();
     const one = request("1", 4);
