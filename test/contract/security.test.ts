@@ -1,8 +1,17 @@
+import { inspect } from "node:util";
 import { expect, it } from "vitest";
-import { curveKeyPair, curvePublicKey, type Socket, type SocketEvent } from "../../src/index.js";
+import { curveKeyPair, curvePublicKey, Push, type Socket, type SocketEvent } from "../../src/index.js";
 import { describeEngines, itIf } from "./support/engines.js";
 import { CURVE_SERVER, client, curveClient, plain, server, stranger } from "./support/keys.js";
 import { collect, failure, nextEvent, thrown, until, within } from "./support/wait.js";
+
+/** Ways to print an object. */
+const WAYS = [
+  {},
+  { depth: Number.POSITIVE_INFINITY },
+  { depth: Number.POSITIVE_INFINITY, showHidden: true, getters: false },
+  { depth: Number.POSITIVE_INFINITY, customInspect: false },
+];
 
 /** All events of a socket, as they come. */
 function record(socket: Socket): SocketEvent[] {
@@ -106,11 +115,18 @@ describeEngines("security", (world) => {
   });
 
   it("no secret is in any error, event or printed form", async () => {
-    const secrets = [client.secretKey, stranger.secretKey, server.secretKey, "pass-phrase-1"];
+    const secrets = [
+      client.secretKey,
+      stranger.secretKey,
+      server.secretKey,
+      "pass-phrase-1",
+      "another-password",
+    ];
     const texts: string[] = [];
     const note = (value: unknown): void => {
       const error = value as Error;
       texts.push(String(error), error.stack ?? "", JSON.stringify(error), String(error.cause ?? ""));
+      for (const way of WAYS) texts.push(inspect(value, way));
     };
     for (const options of [
       { curveSecretKey: `${client.secretKey}x` },
@@ -120,6 +136,8 @@ describeEngines("security", (world) => {
       note(thrown(() => world.push(options)));
     const open = world.push({ curveSecretKey: client.secretKey, plainPassword: "pass-phrase-1" });
     note(await failure(open.bind("tcp://127.0.0.1:*")));
+    open.plainPassword = "another-password";
+    for (const value of [open, world.context, open.events, { open }]) note(value);
     const pull = world.pull({ plainServer: true, authenticate: () => false });
     const push = world.push(plain("user", "pass-phrase-1"));
     const events = [record(pull), record(push)];
@@ -133,6 +151,24 @@ describeEngines("security", (world) => {
     }
     expect(texts.length).toBeGreaterThan(10);
     for (const secret of secrets) for (const text of texts) expect(text.includes(secret)).toBe(false);
+  });
+
+  it("a printed socket has its class, endpoints, own fields and public keys, and no secret", () => {
+    class Named extends Push {
+      label = "mine";
+    }
+    const push = world.own(new Named({ context: world.context, ...curveClient() }));
+    push.connect("tcp://127.0.0.1:1");
+    const text = inspect(push);
+    expect(text).toMatch(/^Named \{/);
+    for (const part of [
+      "tcp://127.0.0.1:1",
+      "label: 'mine'",
+      "curveSecretKey: '[redacted]'",
+      client.publicKey,
+    ])
+      expect(text).toContain(part);
+    expect(push.curveSecretKey).toBe(client.secretKey);
   });
 
   itIf(
