@@ -48,23 +48,6 @@ describe.each(PACKAGES)("a program for zeromq on %s", (_, zmq) => {
     expect([String(topic), String(body)]).toEqual(["cats", "meow"]);
   });
 
-  it("asks and answers", async () => {
-    const reply = own(new zmq.Reply());
-    await reply.bind("tcp://127.0.0.1:*");
-    const request = own(new zmq.Request());
-    request.connect(reply.lastEndpoint as string);
-    const serve = (async () => {
-      for await (const [number] of reply) {
-        await reply.send(String(2 * Number(number)));
-        return;
-      }
-    })();
-    await request.send("4");
-    const [result] = await request.receive();
-    await serve;
-    expect(String(result)).toBe("8");
-  });
-
   it("routes by id between a router and a dealer", async () => {
     const router = own(new zmq.Router({ mandatory: true }));
     await router.bind("tcp://127.0.0.1:*");
@@ -150,50 +133,6 @@ describe.each(PACKAGES)("a program for zeromq on %s", (_, zmq) => {
     await request.send("secret");
     expect(String(await reply.receive())).toBe("secret");
     expect([reply.securityMechanism, request.securityMechanism]).toEqual(["curve", "curve"]);
-  });
-
-  it("authenticates PLAIN peers with a ZAP handler and a domain of its own, set as properties", async () => {
-    const context = new zmq.Context();
-    const handler = own(new zmq.Router({ context }));
-    await handler.bind("inproc://zeromq.zap.01");
-    const judge = (async () => {
-      const asked: string[] = [];
-      for (let i = 0; i < 2; i++) {
-        const [path, delimiter, version, id, domain, , , , user] = await handler.receive();
-        asked.push(`${domain} ${user}`);
-        const good = String(user) === "good";
-        await handler.send([
-          path as Buffer,
-          delimiter as Buffer,
-          version as Buffer,
-          id as Buffer,
-          good ? "200" : "400",
-          "",
-          "",
-          "",
-        ]);
-      }
-      return asked;
-    })();
-    const server = own(new zmq.Reply({ context }));
-    server.plainServer = true;
-    server.zapDomain = "compat";
-    await server.bind("tcp://127.0.0.1:*");
-    const bad = own(new zmq.Request({ context }));
-    bad.plainUsername = "bad";
-    bad.plainPassword = "password";
-    const refused = new Promise<{ error: { status: number } }>((resolve) => {
-      bad.events.on("handshake:error:auth", resolve);
-    });
-    bad.connect(server.lastEndpoint as string);
-    expect((await within(refused, "the refusal")).error.status).toBe(400);
-    bad.linger = 0;
-    await bad.close();
-    const good = own(new zmq.Request({ context, plainUsername: "good", plainPassword: "password" }));
-    good.connect(server.lastEndpoint as string);
-    await good.send("hello");
-    expect(String(await server.receive())).toBe("hello");
-    expect(await judge).toEqual(["compat bad", "compat good"]);
   });
 
   it("runs a proxy until it is terminated", async () => {
