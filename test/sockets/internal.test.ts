@@ -105,50 +105,6 @@ it.skipIf(ENGINE !== "zmtp")("gives a reader nothing any more when it has closed
 });
 
 it.skipIf(ENGINE !== "zmtp")(
-  "gives a reader what a Subscriber asked for, as it came and in order",
-  async () => {
-    const publisher = new Publisher({ sendHighWaterMark: 0 });
-    await publisher.bind("tcp://127.0.0.1:*");
-    const subscriber = new Subscriber({ receiveHighWaterMark: 0 });
-    subscriber.subscribe("yes");
-    subscriber.connect(publisher.lastEndpoint as string);
-    await within(publisher.waitForSubscribers(), "its subscription");
-    // Asked for last, so that both come and one of them is looked through.
-    subscriber.subscribe("");
-    await within(publisher.waitForSubscribers({ topic: "" }), "the other subscription");
-    subscriber.unsubscribe("");
-    const count = 5_000;
-    const texts: string[] = [];
-    let batches = 0;
-    const all = new Promise<void>((resolve) => {
-      const reads = readBatches(
-        subscriber,
-        (batch) => {
-          batches += 1;
-          for (const [topic, text] of batch.decode()) texts.push(`${topic} ${text}`);
-          if (texts.length === count) resolve();
-        },
-        () => expect.unreachable(),
-      );
-      expect(reads).toBe(true);
-    });
-    for (let i = 0; i < count; i++) {
-      await publisher.send(["no", String(i)]);
-      await publisher.send(["yes", String(i)]);
-    }
-    await within(all, "all messages");
-    expect(texts).toEqual(Array.from({ length: count }, (_, i) => `yes ${i}`));
-    expect(batches).toBeLessThan(count / 2);
-    const { received, bytesReceived } = subscriber.stats();
-    expect([received, bytesReceived]).toEqual([
-      count,
-      texts.reduce((sum, { length }) => sum + length - 1, 0),
-    ]);
-    await Promise.all([publisher, subscriber].map((socket) => socket.close({ linger: 0 })));
-  },
-);
-
-it.skipIf(ENGINE !== "zmtp")(
   "gives a reader of batches each message alone while receives are observed",
   async () => {
     const publisher = new Publisher();
