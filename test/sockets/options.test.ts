@@ -1,12 +1,5 @@
 import { describe, expect, test } from "vitest";
-import {
-  hasOption,
-  OPTIONS,
-  type OptionName,
-  type OptionSpec,
-  READABLE,
-  WRITABLE,
-} from "../../src/core/option-table.js";
+import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../src/core/option-table.js";
 import { setOption } from "../../src/core/option-values.js";
 import { SocketType, type SocketTypeName } from "../../src/core/socket-type.js";
 import { checkOption, resolveOptions } from "../../src/sockets/check-options.js";
@@ -104,11 +97,6 @@ describe.each(ROWS)("option %s", (name, spec) => {
     }
   });
 
-  test("has a default that it would take itself", () => {
-    expect(resolveOptions(type, {})[name as OptionName]).toBe(spec.default);
-    expect(() => checkOption(type, name, spec.default)).not.toThrow();
-  });
-
   test("counts undefined as absent", () => {
     expect(resolveOptions(type, { [name]: undefined })).toEqual(resolveOptions(type, {}));
   });
@@ -150,15 +138,6 @@ test("what a socket gets is a copy: neither the defaults nor another socket's ch
   const second = resolveOptions("Push", given);
   given.linger = 8;
   expect(second.linger).toBe(7);
-});
-
-test("options are complete, and a socket has those of its own type only", () => {
-  for (const type of TYPES) {
-    const resolved = resolveOptions(type, {});
-    for (const [name, spec] of ROWS) expect(resolved[name as OptionName], name).toBe(spec.default);
-    expect(hasOption(type, "sendTimeout")).toBe(WRITABLE.some((each) => each === type));
-    expect(hasOption(type, "receiveTimeout")).toBe(READABLE.some((each) => each === type));
-  }
 });
 
 test("a routing id does not begin with a zero byte", () => {
