@@ -51,25 +51,6 @@ describe.each(PROTOCOLS)("a client of protocol %s", (protocol) => {
   });
 });
 
-it("runs as many handlers at once as concurrency says", async () => {
-  const { endpoint } = await broker();
-  let running = 0;
-  let most = 0;
-  const { promise: full, resolve: release } = deferred();
-  const handler = async (request: Buffer[]): Promise<Buffer[]> => {
-    running += 1;
-    most = Math.max(most, running);
-    if (running === 4) release();
-    await full;
-    running -= 1;
-    return request;
-  };
-  track(new MajordomoWorker(endpoint, "echo", handler, { concurrency: 4 }));
-  const client = track(new MajordomoClient(endpoint));
-  await within(Promise.all(Array.from({ length: 12 }, () => client.request("echo", "x"))), "12 replies");
-  expect(most).toBe(4);
-});
-
 it.each([
   ["a client", "auto", "0.1"],
   ["a worker", "0.1", "auto"],

@@ -6,7 +6,6 @@ import { PirateQueue, type PirateQueueOptions } from "../../../src/patterns/pira
 import { type PirateHandler, PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { texts, turn, until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { deferred } from "../../support/deferred.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 
 const kept = closeAfterEach();
@@ -120,26 +119,6 @@ describe("the Pirates over tcp", () => {
     expect(await client.request(21)).toEqual({ twice: 42 });
     const raw = kept(new PirateClient(frontend));
     await expect(raw.request("no json")).rejects.toMatchObject({ reason: "invalid-request" });
-  });
-
-  it("handle as many requests at once as a worker's concurrency says", async () => {
-    const { queue, frontend, backend } = await startQueue();
-    let most = 0;
-    let running = 0;
-    const { promise: all, resolve: release } = deferred();
-    const handler: PirateHandler = async () => {
-      running += 1;
-      most = Math.max(most, running);
-      if (running === 3) release();
-      await all;
-      running -= 1;
-      return "done";
-    };
-    kept(new PirateWorker(backend, handler, { concurrency: 3 }));
-    await until(() => queue.stats().idleWorkers === 3, "three seats");
-    const clients = [1, 2, 3].map(() => kept(new PirateClient(frontend)));
-    await within(Promise.all(clients.map((client) => client.request("x"))), "three replies");
-    expect(most).toBe(3);
   });
 
   it("keep requests while there is no worker, and leave what is too many with their clients", async () => {
