@@ -89,30 +89,6 @@ function nextEventSoon(socket: Parameters<typeof nextEvent>[0], type: "connect")
   return within(new Promise((resolve) => socket.events.once(type, resolve)), type, 60);
 }
 
-describe.each(["tcp", "ipc", "inproc"] as const)("routing over %s", (transport) => {
-  const world = new World("zmtp", transport);
-
-  it("conflate on either side alone keeps the newest", async () => {
-    for (const side of ["push", "pull"] as const) {
-      const push = world.push({ conflate: side === "push" });
-      const pull = world.pull({ conflate: side === "pull" });
-      const endpoint = world.freeEndpoint();
-      await pull.bind(endpoint);
-      if (side === "push") for (let i = 0; i < 100; i++) push.trySend(String(i));
-      push.connect(pull.lastEndpoint as string);
-      for (let i = 100; i <= 200; i++) await push.send(String(i));
-      const got: number[] = [];
-      for (let last = -1; last !== 200; got.push(last)) {
-        if (side === "pull") await turn();
-        last = Number(await pull.receive({ timeout: 4_000 }));
-      }
-      expect(got).toEqual([...new Set(got)].sort((a, b) => a - b));
-      expect(got.length).toBeLessThan(150);
-      await Promise.all([push, pull].map((socket) => socket.close({ linger: 0 })));
-    }
-  });
-});
-
 describe("peers that leave", () => {
   const world = new World("zmtp", "tcp");
 
