@@ -35,12 +35,12 @@ it.skipIf(ENGINE !== "zmtp")("are those that the kernel has not taken, for each 
   expect(of("slow")).toBe(0);
 });
 
-/** A Publisher, and a Subscriber to all that it sends. */
-async function pair(): Promise<{ publisher: Publisher; subscriber: Subscriber }> {
+/** A Publisher, and a Subscriber to what it sends with a prefix. */
+async function pair(prefix = ""): Promise<{ publisher: Publisher; subscriber: Subscriber }> {
   const publisher = new Publisher({ sendHighWaterMark: 0 });
   await publisher.bind("tcp://127.0.0.1:*");
   const subscriber = new Subscriber({ receiveHighWaterMark: 0 });
-  subscriber.subscribe();
+  subscriber.subscribe(prefix);
   subscriber.connect(publisher.lastEndpoint as string);
   await within(publisher.waitForSubscribers(), "its subscription");
   return { publisher, subscriber };
@@ -107,12 +107,7 @@ it.skipIf(ENGINE !== "zmtp")("gives a reader nothing any more when it has closed
 it.skipIf(ENGINE !== "zmtp")(
   "gives a reader of batches each message alone while receives are observed",
   async () => {
-    const publisher = new Publisher();
-    await publisher.bind("tcp://127.0.0.1:*");
-    const subscriber = new Subscriber();
-    subscriber.subscribe("a");
-    subscriber.connect(publisher.lastEndpoint as string);
-    await within(publisher.waitForSubscribers(), "its subscription");
+    const { publisher, subscriber } = await pair("a");
     const got: string[] = [];
     const observed: string[] = [];
     let wake = (): void => {};

@@ -16,6 +16,14 @@ import { CALM, closeAll, folder, HEARTBEAT, join_, serve, take, track } from "./
 
 afterEach(closeAll);
 
+/** What sends updates of any form to a server. */
+async function collectedBy(server: CloneServer): Promise<Publisher> {
+  const publisher = track(new Publisher({ linger: 0 }));
+  publisher.connect(server.endpoints.collector);
+  await within(publisher.waitForSubscribers(), "the collector");
+  return publisher;
+}
+
 describe("one server", () => {
   test("an empty map is whole at once, and a late joiner has everything", async () => {
     const server = await serve();
@@ -207,9 +215,7 @@ describe("one server", () => {
   test("messages that 12/CHP does not allow are dropped, reported and counted; the map stays right", async () => {
     const server = await serve();
     const client = await join_(server.at);
-    const publisher = track(new Publisher({ linger: 0 }));
-    publisher.connect(server.endpoints.collector);
-    await publisher.waitForSubscribers();
+    const publisher = await collectedBy(server);
     const eight = Buffer.alloc(8);
     const uuid = Buffer.alloc(16, 1);
     const bad = [
@@ -251,9 +257,7 @@ describe("one server", () => {
     const server = await serve(CALM);
     const subtree = `/${"a/".repeat(100)}`;
     const client = await join_(server.at, { ...CALM, subtree });
-    const publisher = track(new Publisher({ linger: 0 }));
-    publisher.connect(server.endpoints.collector);
-    await publisher.waitForSubscribers();
+    const publisher = await collectedBy(server);
     const properties = `ttl=0\nnote=${"x".repeat(4_084)}\n`;
     expect(properties).toHaveLength(4_096);
     await publisher.send([`${subtree}k`, Buffer.alloc(8), Buffer.alloc(16, 1), properties, "v"]);
@@ -516,10 +520,7 @@ describe("compare and set", () => {
       Buffer.from("x"),
     ];
     const conflicts = (of: CloneServer): number => of.stats().conflicts + of.stats().repeated;
-    const raw = track(new Publisher({ linger: 0 }));
-    const subscribed = new Promise((resolve) => raw.events.on("subscribe", resolve));
-    raw.connect(server.endpoints.collector);
-    await within(subscribed, "the collector");
+    const raw = await collectedBy(server);
     await raw.send(frames);
     await until(() => conflicts(server) === 1, "it lost");
     await until(() => server.stats().commits === 2, "the store knows");
@@ -529,10 +530,7 @@ describe("compare and set", () => {
     const reader = await join_(again.at, CALM);
     expect(reader.entry("k")?.revision).toBe(revision);
     await reader.delete("k", { revision });
-    const repeated = track(new Publisher({ linger: 0 }));
-    const ready = new Promise((resolve) => repeated.events.on("subscribe", resolve));
-    repeated.connect(again.endpoints.collector);
-    await within(ready, "the collector");
+    const repeated = await collectedBy(again);
     await repeated.send(frames);
     await until(() => conflicts(again) === 1, "it is known");
     expect([again.get("k"), again.stats().conflicts]).toEqual([undefined, 0]);

@@ -20,6 +20,8 @@ function clientOf(endpoints: string[], dialect?: Dialect, limits: Partial<typeof
   /** Connections, and what is said over each: `+1 a`, `-1`, `1 text of the last frame`. */
   const log: string[] = [];
   const events: MajordomoClientEvent[] = [];
+  /** Bytes of each credit, and "cancel". */
+  const told: (number | string)[] = [];
   let listener: (event: MajordomoClientEvent) => void = () => undefined;
   const rules = new ClientRules(
     { ...LIMITS, ...limits, endpoints, dialect },
@@ -27,6 +29,8 @@ function clientOf(endpoints: string[], dialect?: Dialect, limits: Partial<typeof
       open: (connection, endpoint) => log.push(`+${connection} ${endpoint}`),
       close: (connection) => log.push(`-${connection}`),
       send: (connection, message) => {
+        if (message.kind === "credit") told.push(message.bytes);
+        if (message.kind === "cancel") told.push("cancel");
         const last = String(encode("client", message).at(-1));
         log.push(`${connection} ${/^[a-z0-9.]+$/.test(last) ? last : "?"}`);
         return true;
@@ -43,6 +47,7 @@ function clientOf(endpoints: string[], dialect?: Dialect, limits: Partial<typeof
   return {
     rules,
     ended,
+    told,
     listen: (each: typeof listener) => {
       listener = each;
     },
@@ -363,30 +368,9 @@ describe("an answer in pieces", () => {
     answerOf(sequence, { final, pieces, body: Body.of(final ? [] : [Buffer.alloc(size)]) });
 
   function streaming() {
-    /** Bytes of each credit, and "cancel". */
-    const told: (number | string)[] = [];
+    const { rules, negotiate, told } = clientOf(["a"]);
+    negotiate(1);
     const ended: string[] = [];
-    const rules = new ClientRules(
-      { ...LIMITS, endpoints: ["a"], dialect: undefined },
-      {
-        open: () => undefined,
-        close: () => undefined,
-        send: (_, message) => {
-          if (message.kind === "credit") told.push(message.bytes);
-          if (message.kind === "cancel") told.push("cancel");
-          return true;
-        },
-        event: () => undefined,
-      },
-      Buffer.alloc(8),
-    );
-    rules.start(0);
-    const input = {
-      kind: "negotiated",
-      extended: true,
-      heartbeatInterval: BEAT,
-    };
-    rules.receive(1, input as AtClient, 0);
     const sink = {
       taken: "kept" as Taken,
       unread: false,
