@@ -6,7 +6,7 @@ import type {
   MajordomoBrokerOptions,
   MajordomoRequestContext,
 } from "../../../src/patterns/majordomo/index.js";
-import { failure, turn, until, within } from "../../contract/support/wait.js";
+import { failure, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { deferred } from "../../support/deferred.js";
@@ -38,38 +38,10 @@ async function otherBroker(): Promise<{ endpoint: string; child: Child }> {
   return { endpoint: await child.line(), child };
 }
 
-/** A stop of so many turns of this program. */
-async function standStill(child: Child, turns: number): Promise<void> {
-  child.process.kill("SIGSTOP");
-  for (let i = 0; i < turns; i++) await turn();
-  child.process.kill("SIGCONT");
-}
-
 const LIMIT = 60_000;
 const PATIENT = { heartbeatInterval: 60_000 };
 
 describe("an answer in pieces", () => {
-  it("arrives whole and in order though the broker stands still, and its worker goes on", {
-    timeout: LIMIT,
-  }, async () => {
-    const { endpoint, child } = await otherBroker();
-    const count = 20_000;
-    const handler = async function* ([to]: Buffer[]): AsyncGenerator<string, undefined> {
-      for (let i = 0; i < Number(to); i++) yield String(i).padEnd(100);
-      return undefined;
-    };
-    track(new MajordomoWorker(endpoint, "count", handler));
-    const client = track(new MajordomoClient(endpoint));
-    let next = 0;
-    for await (const [piece] of client.stream("count", String(count))) {
-      if (Number(piece) !== next) throw new Error(`piece ${next} is ${piece}`);
-      next += 1;
-      if (next % 6_000 === 0) await standStill(child, 1_000);
-    }
-    expect(next).toBe(count);
-    expect(await client.request("count", "2")).toHaveLength(2);
-  });
-
   it("may have no pieces at all, with a codec, too", async () => {
     const [, endpoint] = await brokerOf();
     const nothing = async function* (): AsyncGenerator<string, undefined> {
