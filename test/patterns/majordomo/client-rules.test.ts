@@ -292,17 +292,6 @@ describe("a client of plain brokers", () => {
 
   const answer = answerOf(undefined, { address: [ECHO.frame] });
 
-  it("sends one request at a time, and after the end of the connection the next broker gets it", () => {
-    const { rules, ask, said, ended, left } = clientOf(["a", "b"], Dialect.Mdp01);
-    ask("one", 1);
-    ask("two", 1);
-    expect(said()).toEqual([...first, "1 one"]);
-    rules.receive(1, answer, 1);
-    expect([said(), ended]).toEqual([["1 two"], ["one answered"]]);
-    rules.disconnected(1, 2);
-    expect([said(), left()]).toEqual([["-1", "+2 b", "2 two"], ["disconnected"]]);
-  });
-
   it("closes the connection of a cancelled request, whose answer might be taken for the next one's", () => {
     const { rules, ask, said, ended } = clientOf(["a", "b"], Dialect.Mdp01);
     const call = ask("one", 1);
@@ -318,15 +307,6 @@ describe("a client of plain brokers", () => {
     ask("one", 1);
     rules.tick(12_000);
     expect([said(), left()]).toEqual([[...first, "1 one", "-1", "+2 b", "2 one"], ["silent"]]);
-  });
-
-  it("reports what cannot be sent again, and makes a new connection for the next request", () => {
-    const { rules, ask, said, ended } = clientOf(["a"], Dialect.Mdp01);
-    ask("once", 0);
-    rules.disconnected(1, 1);
-    expect(ended).toEqual(["once broker-lost"]);
-    ask("next", 0, 2);
-    expect(said()).toEqual([...first, "1 once", "-1", "+2 a", "2 next"]);
   });
 });
 

@@ -279,15 +279,6 @@ describe("an answer in pieces", () => {
     expect(jobs.counters).toMatchObject({ cancelled: 1, answered: 0 });
   });
 
-  it("of an iterator without return fails as slow-reader, too", async () => {
-    const endless = { next: async () => ({ value: Buffer.alloc(4_000), done: false }) };
-    const handler = (): unknown => ({ ...endless, [Symbol.asyncIterator]: () => endless });
-    make(handler as MajordomoHandler, { creditTimeout: 1 });
-    give(1);
-    await jobs.whenIdle();
-    expect(said.at(-1)).toBe(`${FAILURE} Nobody read on in time.`);
-  });
-
   it("fails when nobody reads on in time", async () => {
     make(flood, { creditTimeout: 1 });
     give(1);
