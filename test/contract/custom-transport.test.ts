@@ -101,6 +101,11 @@ const memory: Transport = {
 };
 registerTransport(memory);
 
+/** A scheme of any endpoints, which dials by `dial`. */
+function registerDial(scheme: string, dial: Transport["dial"]): void {
+  registerTransport({ ...memory, scheme, check() {}, dial });
+}
+
 const keep = closeAfterEach();
 afterEach(() => void accepted.splice(0));
 
@@ -391,16 +396,11 @@ describe("a registered transport", () => {
     const streams: Duplex[] = [];
     const scheme = `throws-${before}-${mechanism}`;
     const name = `memory://throws${before}${mechanism}`;
-    registerTransport({
-      ...memory,
-      scheme,
-      check() {},
-      async dial(_, signal) {
-        const { stream } = await memory.dial(name, signal);
-        if (streams.length === 0) unplugAfter(stream, before);
-        streams.push(stream);
-        return { stream, remote: `${scheme}://a` };
-      },
+    registerDial(scheme, async (_, signal) => {
+      const { stream } = await memory.dial(name, signal);
+      if (streams.length === 0) unplugAfter(stream, before);
+      streams.push(stream);
+      return { stream, remote: `${scheme}://a` };
     });
     const pull = keep(new Pull({ context, ...keys.server }));
     await pull.bind(name);
@@ -458,12 +458,7 @@ describe("a registered transport", () => {
     ["is none", () => undefined],
   ])("whose dialled stream %s is dialled again, with the reason", async (how, streamOf) => {
     const scheme = `dials-${how.replaceAll(" ", "-")}`;
-    registerTransport({
-      ...memory,
-      scheme,
-      check() {},
-      dial: async (remote) => ({ stream: streamOf() as Duplex, remote }),
-    });
+    registerDial(scheme, async (remote) => ({ stream: streamOf() as Duplex, remote }));
     const push = keep(new Push({ context }));
     const failed = nextEvent(push, "connect:retry");
     push.connect(`${scheme}://a`);
@@ -476,17 +471,12 @@ describe("a registered transport", () => {
   it("that was read before it was given, and paused, is read on", async () => {
     const pull = keep(new Pull({ context, receiveTimeout: 8_000 }));
     await pull.bind("memory://tunnel");
-    registerTransport({
-      ...memory,
-      scheme: "tunnel",
-      check() {},
-      async dial(_, signal) {
-        const dialled = await memory.dial("memory://tunnel", signal);
-        (dialled.stream as End).push("welcome");
-        await once(dialled.stream, "data");
-        dialled.stream.pause();
-        return dialled;
-      },
+    registerDial("tunnel", async (_, signal) => {
+      const dialled = await memory.dial("memory://tunnel", signal);
+      (dialled.stream as End).push("welcome");
+      await once(dialled.stream, "data");
+      dialled.stream.pause();
+      return dialled;
     });
     const push = keep(new Push({ context }));
     push.connect("tunnel://a");
@@ -502,17 +492,12 @@ describe("a registered transport", () => {
     const pull = keep(new Pull({ context, receiveTimeout: 8_000, ...keys.server }));
     await pull.bind(name);
     const scheme = `within-${mechanism.toLowerCase()}`;
-    registerTransport({
-      ...memory,
-      scheme,
-      check() {},
-      async dial(remote) {
-        const ends = [new Through(), new Through()] as const;
-        ends[0].other = ends[1];
-        ends[1].other = ends[0];
-        listening.get(name)?.accepted({ stream: ends[1], remote: "memory://peer" });
-        return { stream: ends[0], remote };
-      },
+    registerDial(scheme, async (remote) => {
+      const ends = [new Through(), new Through()] as const;
+      ends[0].other = ends[1];
+      ends[1].other = ends[0];
+      listening.get(name)?.accepted({ stream: ends[1], remote: "memory://peer" });
+      return { stream: ends[0], remote };
     });
     const push = keep(new Push({ context, ...keys.client }));
     push.connect(`${scheme}://a`);
