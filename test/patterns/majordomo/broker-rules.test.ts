@@ -234,20 +234,6 @@ describe("a request", () => {
     expect(rig.takeSent()).toEqual([]);
   });
 
-  it("sent again with its id is not handled again: it gets the same answer, at its new address", () => {
-    ready("w1");
-    askWithId("c1", 0, 1);
-    const tag = tagOf("w1");
-    askWithId("c1b", 1, 1);
-    expect(sentTo("w1")).toEqual([]);
-    reply("w1", tag, "once");
-    expect(sentTo("c1")).toEqual([]);
-    expect(sentTo("c1b").at(-1)?.at(-1)).toEqual(Buffer.from("once"));
-    askWithId("c1c", 2, 1);
-    expect(sentTo("c1c").at(-1)?.at(-1)).toEqual(Buffer.from("once"));
-    expect(rig.rules.stats()).toMatchObject({ requests: 1, duplicates: 2 });
-  });
-
   it("that its worker got later by another broker is forgotten, and delivered when it comes again", () => {
     rig.hear("w1", readyOf("w1", 1) as AtBroker);
     sentTo("w1");
