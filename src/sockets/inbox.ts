@@ -55,8 +55,6 @@ export class Inbox<T> {
   #kept: T[] | undefined = undefined;
   /** Waiting calls are served after the next turn of the event loop. */
   #resting = false;
-  /** Replaces calls (internal.ts). */
-  reader: (() => void) | undefined = undefined;
 
   constructor(engine: EngineSocket, rules: InboxRules<T>, counters: Counters) {
     this.#engine = engine;
@@ -106,8 +104,7 @@ export class Inbox<T> {
   }
 
   pump(): void {
-    if (this.reader !== undefined) this.reader();
-    else if (!this.#resting) this.#serve();
+    if (!this.#resting) this.#serve();
   }
 
   #afterTurn = (): void => {
@@ -147,7 +144,6 @@ export class Inbox<T> {
   }
 
   abandon(): void {
-    this.reader = undefined;
     this.fail(closedMeanwhile);
   }
 

@@ -138,7 +138,7 @@ export function readBatches(
   const source = core.closed ? undefined : core.engine.relaySource;
   if (source === undefined) return false;
   const { counters } = core;
-  new Reader(core, () => {
+  void readAll(core, () => {
     if (OBSERVABLE && isReceiveObserved()) {
       const message = core.inbox.next();
       if (message !== undefined) each(message as Buffer[]);
@@ -278,52 +278,17 @@ export function receiveAs<M>(socket: Subscriber, decode: (message: Buffer[]) => 
   return socket as Pick<Socket, never> as Received<M>;
 }
 
-const RESOLVED = Promise.resolve();
-
 /**
- * Reads a socket for the library. `receive` would cost a promise, a waiter and an array.
+ * Reads a socket for the library. `receive` would cost a promise, a waiter and an array for each message.
  *
- *   engine has messages ──> microtask ──> take, take … ──nothing left──> waits for the engine
- *                               ^                    │
- *                               └──setImmediate──────┘ after RECEIVE_TIME without a turn of the event loop
- *
- * The microtask defers the read, because the reader may close the socket while the engine is busy.
+ * @param take handles available messages and returns their number; must not throw
  */
-class Reader {
-  readonly #core: SocketCore;
-  readonly #take: () => number;
-  readonly #budget = new TurnBudget();
-  #isDue = false;
-
-  /** @param take handles available messages and returns their number; must not throw */
-  constructor(core: SocketCore, take: () => number) {
-    this.#core = core;
-    this.#take = take;
-    core.inbox.reader = this.#readSoon;
-    this.#readSoon();
+async function readAll(core: SocketCore, take: () => number): Promise<void> {
+  const budget = new TurnBudget();
+  await undefined; // The caller gets its result first.
+  while (!core.closed) {
+    const taken = take();
+    if (taken === 0) await core.whenReadable();
+    else if (budget.spend(taken)) await new Promise((resolve) => setImmediate(resolve));
   }
-
-  #readSoon = (): void => {
-    if (this.#isDue) return;
-    this.#isDue = true;
-    void RESOLVED.then(this.#read);
-  };
-
-  #read = (): void => {
-    this.#isDue = false;
-    const { inbox, engine } = this.#core;
-    // The socket is closed, or has another reader.
-    while (inbox.reader === this.#readSoon) {
-      const taken = this.#take();
-      if (taken === 0) {
-        engine.wantReadable(1);
-        return;
-      }
-      if (this.#budget.spend(taken)) {
-        this.#isDue = true;
-        setImmediate(this.#read);
-        return;
-      }
-    }
-  };
 }

@@ -17,7 +17,6 @@
  */
 
 import { ClosedError } from "../core/errors.js";
-import { IdleWaits } from "../core/idle-waits.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import { OfferResult } from "../engine/engine.js";
 import { messageBytes } from "../engine/frame.js";
@@ -311,12 +310,8 @@ export class Pump {
 
   /** Settles when `from` may have messages again, after none, or at its end of the wait. @throws ClosedError `EBADF` */
   #readable(): Promise<void> {
-    const core = this.#from;
-    core.assertOpen();
-    core.readable ??= new IdleWaits();
-    const isReadable = core.readable.wait(false);
-    core.engine.wantReadable(1);
-    return isReadable;
+    this.#from.assertOpen();
+    return this.#from.whenReadable();
   }
 
   #resumed(): Promise<void> {

@@ -106,7 +106,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   readonly options: OptionValues;
   /** Called when `replyLost` may be true (Request). */
   onReplyLost: (() => void) | undefined = undefined;
-  /** Made by pumps and `whenWritable`; they end at close, too. */
+  /** Made by `whenReadable` and `whenWritable`; they end at close, too. */
   readable: IdleWaits | undefined = undefined;
   writable: IdleWaits | undefined = undefined;
   /** Patterns replace it (internal.ts). */
@@ -346,6 +346,14 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   get isRoomAwaited(): boolean {
     return this.writable?.isAwaited === true;
+  }
+
+  /** Settles when there may be messages, after none, or at close. */
+  whenReadable(): Promise<void> {
+    this.readable ??= new IdleWaits();
+    const isReadable = this.readable.wait(this.closed);
+    if (!this.closed) this.engine.wantReadable(1);
+    return isReadable;
   }
 
   /** Settles when there may be room, after a message that had none, or at close. */
