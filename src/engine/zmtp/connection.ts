@@ -178,7 +178,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   get prompt(): boolean {
-    return this.stream.prompt === true;
+    return this.stream.prompt === true && this.stream.framing === undefined;
   }
 
   get owedSince(): number | undefined {
@@ -563,7 +563,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   #cutShort(): Fault {
     const { phase } = this.#handshake;
-    const fault = this.stream.fault?.(phase === "greeting");
+    // Behind an upgrade the server has answered.
+    const fault = this.stream.fault?.(phase === "greeting" && this.stream.framing === undefined);
     if (fault !== undefined) return fault;
     const suspicion = phase === "greeting" ? "it may not speak ZMTP 3" : this.#handshake.mechanism.suspicion;
     const why = suspicion === undefined ? "" : `: ${suspicion}`;

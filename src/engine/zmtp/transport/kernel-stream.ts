@@ -1,6 +1,7 @@
 /** Connections that pass bytes unchanged: tcp and ipc. */
 import type { Socket } from "node:net";
 import { pendingOf } from "../../../core/node-internals.js";
+import type { Framing } from "./framing.js";
 import type { Reader } from "./reader.js";
 import type { Stream } from "./transport.js";
 
@@ -9,6 +10,8 @@ const IS_PROMPT = process.versions.bun === undefined && process.versions.deno ==
 
 export class KernelStream implements Stream {
   readonly prompt = IS_PROMPT;
+  /** Set by an upgrade to WebSocket. */
+  framing: Framing | undefined = undefined;
   readonly socket: Socket;
   readonly reader: Reader;
   readonly #remote: string;

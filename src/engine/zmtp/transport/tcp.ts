@@ -35,7 +35,7 @@ class TcpStream extends KernelStream {
   }
 
   override get remote(): string {
-    return formatHostPort("tcp", this.#host, this.#port);
+    return formatHostPort(this.framing === undefined ? "tcp" : "ws", this.#host, this.#port);
   }
 }
 

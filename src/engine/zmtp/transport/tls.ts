@@ -14,6 +14,7 @@ import { ignore } from "../../../core/ignore.js";
 import { pendingOf, verifyError } from "../../../core/node-internals.js";
 import { parseHostPort } from "../../../core/schemes/host-port.js";
 import type { Fault } from "../mechanism/mechanism.js";
+import type { Framing } from "./framing.js";
 import { Reader } from "./reader.js";
 import { makeRawServer } from "./server.js";
 import { readSocket } from "./socket-read.js";
@@ -24,8 +25,10 @@ import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.
 class TlsStream implements Stream {
   readonly socket: TLSSocket;
   readonly reader = new Reader();
-  readonly remote: string;
+  /** Set by an upgrade to WebSocket. */
+  framing: Framing | undefined = undefined;
   readonly address: string;
+  readonly #remote: string;
   /** Knows the bytes that the kernel has not taken. */
   readonly #raw: Socket;
   readonly #isServer: boolean;
@@ -39,7 +42,7 @@ class TlsStream implements Stream {
     this.#raw = raw;
     this.#isServer = isServer;
     const { remote, address } = peerOf("tls", raw);
-    this.remote = remote;
+    this.#remote = remote;
     this.address = address;
     raw.on("error", ignore);
     socket.unref();
@@ -49,6 +52,10 @@ class TlsStream implements Stream {
     // An alert after the handshake makes the stream useless.
     socket.on("_tlsError", (error: Error) => socket.destroy(error));
     socket.disableRenegotiation();
+  }
+
+  get remote(): string {
+    return this.framing === undefined ? this.#remote : this.#remote.replace("tls:", "wss:");
   }
 
   /** @param fault why the peer is refused in spite of a complete handshake */

@@ -5,7 +5,6 @@
  *      `- another answer, no answer in time, or no HTTP: a fault, and the connection ends
  */
 import { ignore } from "../../../core/ignore.js";
-import { addressOf } from "../../../core/schemes/scheme.js";
 import { chosenMechanism } from "../mechanism/mechanism.js";
 import {
   MAX_HEAD,
@@ -18,18 +17,16 @@ import {
 } from "../ws/upgrade.js";
 import { WsFraming } from "../ws/ws-framing.js";
 import { DialFault, type Stream, type TransportOptions } from "./transport.js";
-import { type HttpStream, handOverUpgraded, upgradeFault, WsStream } from "./ws-paths.js";
+import { type HttpStream, handOverUpgraded, upgradeFault } from "./ws-paths.js";
 
 export interface UpgradeTarget {
-  /** `ws` or `wss`. */
-  readonly scheme: string;
   readonly target: string;
   readonly host: string;
 }
 
 export function upgrade(
   stream: HttpStream,
-  { scheme, target, host }: UpgradeTarget,
+  { target, host }: UpgradeTarget,
   options: TransportOptions,
   done: (result: Stream | DialFault) => void,
 ): () => void {
@@ -79,9 +76,7 @@ export function upgrade(
   request.on("upgrade", (response, _socket, head) => {
     const protocol = isOver ? undefined : onAnswer(response);
     if (protocol === undefined || !finish()) return;
-    const framing = new WsFraming(name, protocol, nextMaskKey);
-    const remote = `${scheme}://${addressOf(stream.remote)}`;
-    handOverUpgraded(stream, head, () => done(new WsStream(stream, remote, framing)));
+    handOverUpgraded(stream, new WsFraming(name, protocol, nextMaskKey), head, done);
   });
   request.end();
   return () => {

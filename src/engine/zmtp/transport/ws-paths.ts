@@ -7,12 +7,10 @@
  *
  * Timeouts of the server do not work with streams from outside, so handshakeInterval is kept here.
  */
-import type { X509Certificate } from "node:crypto";
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { TransportError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
-import { addressOf } from "../../../core/schemes/scheme.js";
 import { HandshakeLimit } from "../handshake-limit.js";
 import { chosenMechanism, type Fault } from "../mechanism/mechanism.js";
 import {
@@ -42,48 +40,22 @@ const REBOUND =
 export interface HttpStream extends Stream {
   readonly socket: Duplex;
   readonly reader: Reader;
-}
-
-export class WsStream implements Stream {
-  readonly socket: Duplex;
-  readonly reader: Reader;
-  readonly remote: string;
-  readonly address: string;
-  readonly framing: Framing;
-  readonly #beneath: HttpStream;
-
-  constructor(beneath: HttpStream, remote: string, framing: Framing) {
-    this.socket = beneath.socket;
-    this.reader = beneath.reader;
-    this.remote = remote;
-    this.address = beneath.address;
-    this.framing = framing;
-    this.#beneath = beneath;
-  }
-
-  pending(): number {
-    return this.#beneath.pending();
-  }
-
-  get opening(): boolean {
-    return false;
-  }
-
-  get certificate(): X509Certificate | undefined {
-    return this.#beneath.certificate;
-  }
-
-  fault(): Fault | undefined {
-    return this.#beneath.fault?.(false);
-  }
+  framing?: Framing | undefined;
 }
 
 /** @param head bytes behind HTTP's head, in the parser's memory */
-export function handOverUpgraded({ socket, reader }: HttpStream, head: Uint8Array, give: () => void): void {
+export function handOverUpgraded(
+  stream: HttpStream,
+  framing: Framing,
+  head: Uint8Array,
+  give: (stream: Stream) => void,
+): void {
+  const { socket, reader } = stream;
+  stream.framing = framing;
   readSocket(socket, reader);
   reader.pause();
   reader.giveBack(Buffer.from(head));
-  give();
+  give(stream);
   reader.resume();
 }
 
@@ -197,10 +169,7 @@ export class Paths {
       return;
     }
     stream.socket.write(Buffer.from(acceptResponse(asked.key, protocol), "latin1"));
-    const scheme = /^(?:tls|wss):/.test(stream.remote) ? "wss" : "ws";
-    const remote = `${scheme}://${addressOf(stream.remote)}`;
-    const framing = new WsFraming(name, protocol);
-    handOverUpgraded(stream, head, () => acceptor.accepted(new WsStream(stream, remote, framing)));
+    handOverUpgraded(stream, new WsFraming(name, protocol), head, (upgraded) => acceptor.accepted(upgraded));
   }
 
   close(): void {

@@ -92,7 +92,7 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
       const shownHost = port === defaultPort ? named : `${named}:${port}`;
       let cancel = beneath.dial(inner, options, (result) => {
         if (result instanceof Error) done(result);
-        else cancel = upgrade(result as HttpStream, { scheme, target, host: shownHost }, options, done);
+        else cancel = upgrade(result as HttpStream, { target, host: shownHost }, options, done);
       });
       return () => cancel();
     },
