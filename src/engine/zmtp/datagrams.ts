@@ -113,13 +113,13 @@ class DatagramLink implements Link {
     const [first, body] = message as [Buffer, Buffer];
     const target = this.#raw ? targetOf(first.toString()) : this.#target;
     if (target === undefined) {
-      this.#state.effects.dropped(1);
+      this.#state.effects.dropped("disconnected", 1);
       return;
     }
     this.#inFlight += 1;
     const parts = this.#raw ? [body] : encodeGroupDatagram(first, body);
     this.#socket?.send(parts, target.port, target.address, (error) => {
-      if (error !== null) this.#state.effects.dropped(1);
+      if (error !== null) this.#state.effects.dropped("disconnected", 1);
       this.#sent();
       if (IN_TURN && this.#inFlight === 1) this.#handOver();
       if (this.#inFlight === 0) this.flush();

@@ -140,7 +140,7 @@ export class Peers {
   left(pipe: Pipe, reason: DisconnectReason, error?: ShoalError): void {
     const { routing, effects } = this.#state;
     this.#parted(pipe, reason, error);
-    effects.dropped(pipe.unlinked());
+    effects.dropped("disconnected", pipe.unlinked());
     if (pipe.isGone) return;
     if (pipe.released && !this.#state.closing) {
       this.#endRelease(pipe);
@@ -271,7 +271,7 @@ export class Peers {
     leaving.stop();
     const { link } = pipe;
     const hasSent = pipe.out.messages === 0 && link?.blocked === false;
-    if (this.#pipes.delete(pipe)) this.#state.effects.dropped(pipe.end());
+    if (this.#pipes.delete(pipe)) this.#state.effects.dropped("disconnected", pipe.end());
     if (!hasSent) link?.close("local");
   }
 
@@ -304,7 +304,7 @@ export class Peers {
     if (!this.#pipes.delete(pipe)) return;
     this.#state.routing.removed(pipe);
     pipe.link?.flush();
-    this.#state.effects.dropped(pipe.end());
+    this.#state.effects.dropped("disconnected", pipe.end());
   }
 }
 

@@ -8,6 +8,7 @@
  */
 
 import type { OutgoingFrame, OutgoingMessage, PeerPolicy, TakenMessages } from "../engine.js";
+import type { EngineDropReason } from "../events.js";
 import { messageBytes } from "../frame.js";
 import type { FrameBatch } from "../frame-batch.js";
 import type { Lease } from "../lease.js";
@@ -106,8 +107,8 @@ export interface Peer {
 export interface PipeEffects {
   pipeOnMessages(pipe: Pipe): void;
   pipeOnRoom(pipe: Pipe): void;
-  pipeOnDetached(pipe: Pipe, messages: number): void;
-  pipeOnConflated(pipe: Pipe, messages: number): void;
+  /** @param pipe missing if the event names no peer */
+  dropped(reason: EngineDropReason, messages: number, pipe?: Pipe): void;
   /** SUBSCRIBE, CANCEL, JOIN or LEAVE. */
   pipeOnCommand(pipe: Pipe, body: Buffer): void;
 }
@@ -521,7 +522,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     // Messages at the other end of the process still count.
     if (this.link?.ahead !== undefined) this.#credit = 0;
     if (out.detached > 0) {
-      this.#effects.pipeOnDetached(this, out.detached);
+      this.#effects.dropped("detached", out.detached, this);
       out.detached = 0;
     }
     return segments;
@@ -600,7 +601,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     const replaced = this.out.replace(encoder, messages);
     this.#credit -= messages;
     this.#stir();
-    this.#effects.pipeOnConflated(this, replaced);
+    this.#effects.dropped("conflated", replaced, this);
   }
 
   /** @param early the program makes more messages meanwhile */

@@ -11,7 +11,6 @@ import type { ZapClient } from "./zap.js";
 
 export interface SocketEffects extends PipeEffects {
   event(event: SocketEvent): void;
-  dropped(messages: number): void;
   changed(): void;
 }
 

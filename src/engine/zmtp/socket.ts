@@ -260,10 +260,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     this.#listener.engineOnReplyLost?.();
   }
 
-  routingOnDrop(reason: EngineDropReason, pipe: Pipe, messages = 1): void {
-    this.#count(reason, messages, pipe);
-  }
-
   routingOnKept(bytes: number): void {
     this.#peers.kept(bytes);
   }
@@ -274,10 +270,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
 
   event(event: SocketEvent): void {
     this.#listener.engineOnEvent(event);
-  }
-
-  dropped(messages: number): void {
-    this.#count("disconnected", messages);
   }
 
   changed(): void {
@@ -299,20 +291,11 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     this.#peers.proceed();
   }
 
-  pipeOnDetached(pipe: Pipe, messages: number): void {
-    this.#count("detached", messages, pipe, true);
-  }
-
-  pipeOnConflated(pipe: Pipe, messages: number): void {
-    this.#count("conflated", messages, pipe, true);
-  }
-
   pipeOnCommand(pipe: Pipe, body: Buffer): void {
     if (pipe.link?.command?.(body) !== true && pipe.leaving === undefined) this.#routing.command(pipe, body);
   }
 
-  /** @param isLater a listener in the middle of a flush or fan-out could publish or throw */
-  #count(reason: EngineDropReason, messages: number, pipe?: Pipe, isLater?: boolean): void {
+  dropped(reason: EngineDropReason, messages: number, pipe?: Pipe): void {
     if (messages === 0) return;
     this.#dropped[reason] += messages;
     const event: SocketEvent = {
@@ -321,7 +304,8 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
       messages,
       ...(pipe === undefined ? {} : idOf(pipe)),
     };
-    if (isLater) queueMicrotask(() => this.event(event));
+    // A listener in the middle of a flush or fan-out could publish or throw.
+    if (reason === "detached" || reason === "conflated") queueMicrotask(() => this.event(event));
     else this.event(event);
   }
 }

@@ -5,7 +5,7 @@ import type { Pipe } from "../pipe.js";
 
 export interface FanOutEffects {
   readonly options: { readonly noDrop?: boolean | undefined };
-  routingOnDrop(reason: "peer-full", pipe: Pipe, messages?: number): void;
+  dropped(reason: "peer-full", messages: number, pipe: Pipe): void;
 }
 
 /** In use during one send. Small neighbours share the encoder's slab. */
@@ -34,7 +34,7 @@ export class FanOut {
     }
     letGo(held);
     // Last, because a listener may publish: its message comes after this one.
-    if (full !== undefined) for (const pipe of full) effects.routingOnDrop("peer-full", pipe);
+    if (full !== undefined) for (const pipe of full) effects.dropped("peer-full", 1, pipe);
     return OfferResult.Accepted;
   }
 }

@@ -229,7 +229,7 @@ function sendToAll(
     }
   }
   // Last, because a listener may publish: its message comes after these.
-  if (missed !== undefined) for (const [pipe, left] of missed) effects.routingOnDrop("peer-full", pipe, left);
+  if (missed !== undefined) for (const [pipe, left] of missed) effects.dropped("peer-full", left, pipe);
 }
 
 function isSame(one: readonly Pipe[], other: readonly Pipe[]): boolean {

@@ -39,8 +39,8 @@ export class ReplyRouting extends Routing {
     const pipe = this.#asker;
     if (pipe === undefined) return OfferResult.Mute;
     this.#asker = undefined;
-    if (pipe.isGone) this.effects.routingOnDrop("disconnected", pipe);
-    else if (!pipe.hasRoom()) this.effects.routingOnDrop("peer-full", pipe);
+    if (pipe.isGone) this.effects.dropped("disconnected", 1, pipe);
+    else if (!pipe.hasRoom()) this.effects.dropped("peer-full", 1, pipe);
     else {
       try {
         pipe.send(message, 0, this.#envelope, transfer);

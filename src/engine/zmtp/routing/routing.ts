@@ -36,7 +36,7 @@ export interface RoutingEffects {
   routingOnReadable(): void;
   routingOnWritable(): void;
   routingOnReplyLost(): void;
-  routingOnDrop(reason: EngineDropReason, pipe: Pipe, messages?: number): void;
+  dropped(reason: EngineDropReason, messages: number, pipe: Pipe): void;
   routingOnKept(bytes: number): void;
   closePipe(pipe: Pipe, reason: CloseReason): void;
   event(event: SocketEvent): void;

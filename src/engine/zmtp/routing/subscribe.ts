@@ -63,7 +63,7 @@ export class SubscribeRouting extends FairRouting implements EngineSubscriptions
     this.#unsent.delete(pipe);
     const dropped = pipe.out.clearWaiting();
     // Last, because a listener may subscribe.
-    if (dropped > 0) this.effects.routingOnDrop("disconnected", pipe, dropped);
+    if (dropped > 0) this.effects.dropped("disconnected", dropped, pipe);
   }
 
   override removed(pipe: Pipe): void {
@@ -91,7 +91,7 @@ export class SubscribeRouting extends FairRouting implements EngineSubscriptions
     }
     for (const pipe of this.pipes) {
       if (pipe.hasRoom()) pipe.send(message as OutgoingFrame, 0, undefined);
-      else this.effects.routingOnDrop("peer-full", pipe);
+      else this.effects.dropped("peer-full", 1, pipe);
     }
     return OfferResult.Accepted;
   }

@@ -160,12 +160,6 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
     this.routing = (NODE_PARTS.routings[type] as RoutingOf)(this);
   }
 
-  pipeOnDetached(): void {
-    throw new Error("nothing is transferred here");
-  }
-
-  pipeOnConflated(): void {}
-
   /** A peer as `connect` makes it (queue from the start), or as it is accepted. */
   peer(outlives = false): FakePeer {
     const peer = new FakePeer(this, this.peers.length, outlives, this.#marks);
@@ -239,7 +233,8 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
   event(event: SocketEvent): void {
     this.events.push(event);
   }
-  routingOnDrop(reason: string, pipe: Pipe, messages = 1): void {
+  dropped(reason: string, messages: number, pipe?: Pipe): void {
+    if (reason === "conflated") return;
     const peer = this.peers.findIndex((one) => one.pipe === pipe);
     for (let i = 0; i < messages; i++) this.drops.push({ reason, peer });
     this.onDrop?.();

@@ -4,7 +4,6 @@ import { vi } from "vitest";
 export const pipeOwner = () => ({
   pipeOnMessages: vi.fn(),
   pipeOnRoom: vi.fn(),
-  pipeOnDetached: vi.fn(),
-  pipeOnConflated: vi.fn(),
+  dropped: vi.fn(),
   pipeOnCommand: vi.fn(),
 });
