@@ -17,7 +17,6 @@ import type { SocketState } from "./socket-state.js";
 import { PortLink } from "./threads/port-link.js";
 import type { Sought, ThreadReply } from "./threads/thread-names.js";
 import type { Description, MessagePortLike } from "./threads/thread-port.js";
-import type { Frames } from "./transferred.js";
 
 export interface InprocParts {
   /** @param shared whether the names belong to the process-wide context */
@@ -101,13 +100,13 @@ export class InprocLink implements Link {
     if (this.#fault !== undefined) queueMicrotask(() => this.#other?.close("protocol"));
   }
 
-  pass(frames: Frames): number {
+  pass(frames: Buffer[]): number {
     const far = this.#far;
     if (far === undefined || this.blocked || this.#fault !== undefined) return -1;
     this.#handOver(far);
     if (this.#fault !== undefined) return -1;
     const queue = far.in;
-    this.#fault = Array.isArray(frames) ? queue.pushFrames(frames) : queue.pushFrame(frames);
+    this.#fault = queue.pushFrames(frames);
     this.#unannounced = true;
     if (this.#fault === undefined) return queue.cost;
     this.#pipe.out.handOver(1);

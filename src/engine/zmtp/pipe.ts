@@ -17,7 +17,7 @@ import { InStream } from "./codec/in-stream.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
 import { PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
-import { type Frames, framesOf } from "./transferred.js";
+import { framesOf } from "./transferred.js";
 
 /** Queued bytes that are flushed at once. */
 const FLUSH_BYTES = 65_536;
@@ -78,7 +78,7 @@ export interface Link {
    *
    * @returns untaken bytes at the peer; negative: not possible now
    */
-  pass?(frames: Frames): number;
+  pass?(frames: Buffer[]): number;
   pause(): void;
   resume(): void;
   command?(body: Buffer): boolean;

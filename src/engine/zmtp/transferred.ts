@@ -9,15 +9,13 @@ import type { OutgoingFrame, OutgoingMessage } from "../engine.js";
 /** Node.js's global `Buffer` is a getter, which costs 6 ns per message. */
 const Bytes = Buffer;
 
-export type Frames = Buffer | Buffer[];
-
 /** @returns the frames from index `from` on, after copies of `prefix` */
 export function framesOf(
   message: OutgoingMessage,
   from: number,
   prefix: readonly OutgoingFrame[] | undefined,
-): Frames {
-  if (prefix === undefined && !Array.isArray(message)) return frameOf(message as OutgoingFrame);
+): Buffer[] {
+  if (prefix === undefined && !Array.isArray(message)) return [frameOf(message as OutgoingFrame)];
   const frames: Buffer[] = [];
   if (prefix !== undefined)
     for (let i = 0; i < prefix.length; i++) frames.push(Bytes.from(prefix[i] as Uint8Array));

@@ -6,7 +6,8 @@
  *   take()      -> the next message, its frames views of the chunks
  *
  * Each chunk becomes a run of whole frames. A frame that spans chunks is assembled separately
- * (split-frame.ts). Those of the same thread are in lists (frame-list.ts).
+ * (split-frame.ts). Messages that come as arrays of frames, from a socket of the same thread, are in a queue of arrays;
+ * a run counts adjacent ones.
  */
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
@@ -28,7 +29,6 @@ import {
 } from "../../frame.js";
 import { FrameBatch } from "../../frame-batch.js";
 import { Lease } from "../../lease.js";
-import { FrameList } from "./frame-list.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects, type StreamFault } from "./split-frame.js";
 import { encodeMessage, encodeMessages } from "./take-front.js";
@@ -39,7 +39,7 @@ export const MAX_COMMAND = 65_536;
 export type { StreamFault };
 export type OnCommand = (body: Buffer) => void;
 
-/** Cost of messages that a batch copies from a list. */
+/** Cost of messages that a batch copies from the queue of arrays. */
 const MAX_ENCODED = 131_072;
 
 /** Most frames of a message that the fast path scans. */
@@ -56,8 +56,9 @@ export class InStream implements SplitFrameEffects {
   readonly #onCommand: OnCommand;
   readonly #runs = new RingBuffer<Run>(4);
   #head: Run | undefined = undefined;
-  #list: FrameList | undefined = undefined;
-  #listsAreLarge = false;
+  #arrays: RingBuffer<Buffer[]> | undefined = undefined;
+  /** The last run, if it counts arrays. */
+  #arraysRun: Run | undefined = undefined;
   /** Of the incomplete message: frames, and the bytes of their bodies. */
   #frames = 0;
   #size = 0;
@@ -114,14 +115,7 @@ export class InStream implements SplitFrameEffects {
     return this.#push(bytes, 0, length, true, undefined);
   }
 
-  /** Takes ownership of the frame. */
-  pushFrame(frame: Buffer): StreamFault | undefined {
-    const size = frame.length;
-    if (size > this.#maxMessageSize) return "too-long";
-    this.#addFramed([frame], size, frameCost(size));
-    return undefined;
-  }
-
+  /** Takes ownership of the array. */
   pushFrames(frames: Buffer[]): StreamFault | undefined {
     let size = 0;
     let cost = 0;
@@ -132,24 +126,26 @@ export class InStream implements SplitFrameEffects {
     }
     if (size > this.#maxMessageSize) return "too-long";
     if (frames.length > this.maxFrames) return "too-many-frames";
-    this.#addFramed(frames, size, cost);
+    this.#addArray(frames, cost);
     return undefined;
   }
 
   /** @param cost as from a wire, so that marks mean the same for inproc */
-  #addFramed(frames: Buffer[], size: number, cost: number): void {
+  #addArray(frames: Buffer[], cost: number): void {
     this.#kept += cost;
     this.messages += 1;
-    const list = this.#list;
-    if (list === undefined || list.full) this.#beginList(frames, size, cost);
-    else list.push(frames, size, cost);
+    this.#arrays ??= new RingBuffer();
+    this.#arrays.push(frames);
+    const run = this.#arraysRun ?? this.#beginArrays();
+    run.arrays += 1;
+    run.cost += cost;
   }
 
-  #beginList(frames: Buffer[], size: number, cost: number): void {
+  #beginArrays(): Run {
     const run = new Run(NO_BYTES, 0, 0, undefined, false);
-    run.list = new FrameList(frames, size, cost, this.#listsAreLarge);
     this.#keep(run);
-    this.#list = run.list;
+    this.#arraysRun = run;
+    return run;
   }
 
   /** Call `filled` after a read into it. */
@@ -274,9 +270,9 @@ export class InStream implements SplitFrameEffects {
     const { position } = run;
     this.relayed = false;
     if (run.pooled !== undefined) run.handOver(lease);
-    else if (run.list !== undefined) {
+    else if (run.arrays > 0) {
       const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
-      this.#takeFramed(run, run.list, taken, 1, 1, first);
+      this.#takeArrays(run, taken, 1, 1, first);
       return taken.messages[0] as Buffer[];
     }
     if (bytes[position] === 0) {
@@ -306,22 +302,16 @@ export class InStream implements SplitFrameEffects {
     return frames;
   }
 
-  #takeFramed(
-    run: Run,
-    list: FrameList,
-    taken: TakenMessages,
-    max: number,
-    maxCost: number,
-    first: Buffer | undefined,
-  ): void {
+  #takeArrays(run: Run, taken: TakenMessages, max: number, maxCost: number, first: Buffer | undefined): void {
     const { messages } = taken;
-    const most = Math.min(max - messages.length, list.waiting);
+    const arrays = this.#arrays as RingBuffer<Buffer[]>;
+    const most = Math.min(max - messages.length, run.arrays);
     const costOfFirst = first === undefined ? 0 : frameCost(first.length);
     let count = 0;
     let size = 0;
     let cost = 0;
     while (count < most && taken.cost + cost + count * costOfFirst < maxCost) {
-      const frames = list.shift();
+      const frames = arrays.shift() as Buffer[];
       count += 1;
       for (let i = 0; i < frames.length; i++) {
         const { length } = frames[i] as Buffer;
@@ -332,8 +322,12 @@ export class InStream implements SplitFrameEffects {
       messages.push(frames);
     }
     this.messages -= count;
-    this.#kept -= list.taken(size, cost);
-    if (list.waiting === 0) this.#nextRun(run);
+    run.arrays -= count;
+    // A sender may still have transferred a frame to a thread, which empties it.
+    const gone = run.arrays === 0 ? run.cost : cost;
+    run.cost -= gone;
+    this.#kept -= gone;
+    if (run.arrays === 0) this.#nextRun(run);
     taken.bytes += size + (first === undefined ? 0 : count * first.length);
     taken.cost += cost + count * costOfFirst;
   }
@@ -349,8 +343,8 @@ export class InStream implements SplitFrameEffects {
     const run = this.#head as Run;
     this.relayed = false;
     if (run.pooled !== undefined) run.handOver(lease);
-    else if (run.list !== undefined) {
-      this.#takeFramed(run, run.list, taken, max, maxCost, first);
+    else if (run.arrays > 0) {
+      this.#takeArrays(run, taken, max, maxCost, first);
       return;
     }
     const { bytes, memory, base, end, position: start } = run;
@@ -421,9 +415,9 @@ export class InStream implements SplitFrameEffects {
   /** As `takeMany`, in encoded form. */
   takeBatch(max: number, first: Buffer | undefined): FrameBatch {
     const run = this.#head as Run;
-    if (run.list !== undefined) {
+    if (run.arrays > 0) {
       const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
-      this.#takeFramed(run, run.list, taken, max, MAX_ENCODED, undefined);
+      this.#takeArrays(run, taken, max, MAX_ENCODED, undefined);
       return encodeMessages(taken.messages, first);
     }
     const { bytes, position: start, end } = run;
@@ -471,10 +465,8 @@ export class InStream implements SplitFrameEffects {
 
   #nextRun(done: Run): void {
     done.pooled?.release(); // Lent memory, or none.
-    if (done.list !== undefined) {
-      this.#listsAreLarge = done.list.wasLarge;
-      if (done.list === this.#list) this.#list = undefined;
-    }
+    if (done === this.#arraysRun) this.#arraysRun = undefined;
+    if (this.#arrays?.length === 0) this.#arrays.clear(); // A burst's memory.
     this.#head = this.#runs.shift();
   }
 
@@ -503,7 +495,8 @@ export class InStream implements SplitFrameEffects {
     this.#kept = 0;
     this.#head = undefined;
     this.#runs.clear();
-    this.#list = undefined;
+    this.#arrays?.clear();
+    this.#arraysRun = undefined;
     return messages;
   }
 
@@ -513,8 +506,8 @@ export class InStream implements SplitFrameEffects {
     let left = this.messages;
     for (let run = this.#head; run !== undefined; run = this.#runs.shift()) {
       let position = run.position;
-      if (run.list !== undefined) {
-        left -= run.list.waiting;
+      if (run.arrays > 0) {
+        left -= run.arrays;
         runs.push(run);
         continue;
       }
@@ -561,7 +554,7 @@ export class InStream implements SplitFrameEffects {
   }
 
   #keep(run: Run): void {
-    this.#list = undefined;
+    this.#arraysRun = undefined;
     if (this.#head === undefined) this.#head = run;
     else this.#runs.push(run);
   }
@@ -609,14 +602,16 @@ export class InStream implements SplitFrameEffects {
   }
 }
 
-/** Adjacent whole frames in the memory of their chunk, or a list of messages. */
+/** Adjacent whole frames in the memory of their chunk, or a number of messages in the queue of arrays. */
 export class Run {
   readonly memory: ArrayBufferLike;
   readonly bytes: Uint8Array;
   readonly base: number;
   position: number;
   readonly end: number;
-  list: FrameList | undefined = undefined;
+  /** Messages in the queue of arrays, and their cost. */
+  arrays = 0;
+  cost = 0;
   pooled: PooledBuffer | undefined;
   /** The bytes have no other reader. */
   readonly own: boolean;
