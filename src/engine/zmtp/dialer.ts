@@ -18,33 +18,20 @@ const LEAST_INTERVAL = 10;
 type ReconnectOptions = Readonly<Pick<OptionValues, "reconnectInterval" | "reconnectMaxInterval">>;
 
 /**
- * The delay before an attempt: the interval, doubled with each failure up to the maximum, and a random part against
- * reconnects in step.
+ * The interval, doubled with each failure up to the maximum, and a random part against reconnects in step.
+ *
+ * @returns ms until the next attempt; `undefined`: none
  */
-export class Backoff {
-  readonly #options: ReconnectOptions;
-  readonly #random: () => number;
-  #failures = 0;
-
-  constructor(options: ReconnectOptions, random: () => number = Math.random) {
-    this.#options = options;
-    this.#random = random;
-  }
-
-  /** ms until the next attempt; `undefined`: none. */
-  next(): number | undefined {
-    const { reconnectInterval, reconnectMaxInterval } = this.#options;
-    if (reconnectInterval < 0) return undefined;
-    const interval = reconnectInterval || LEAST_INTERVAL;
-    const most = Math.max(interval, reconnectMaxInterval);
-    const base = Math.min(most, interval * 2 ** Math.min(this.#failures, 30));
-    this.#failures += 1;
-    return Math.min(MAX_TIMEOUT, Math.round(base + this.#random() * base * 0.5));
-  }
-
-  reset(): void {
-    this.#failures = 0;
-  }
+export function reconnectDelay(
+  failures: number,
+  { reconnectInterval, reconnectMaxInterval }: ReconnectOptions,
+  random: () => number = Math.random,
+): number | undefined {
+  if (reconnectInterval < 0) return undefined;
+  const interval = reconnectInterval || LEAST_INTERVAL;
+  const most = Math.max(interval, reconnectMaxInterval);
+  const base = Math.min(most, interval * 2 ** Math.min(failures, 30));
+  return Math.min(MAX_TIMEOUT, Math.round(base + random() * base * 0.5));
 }
 
 export interface Dialled {
@@ -68,7 +55,7 @@ export class Dialer {
   leaving = false;
   readonly #dialled: Dialled;
   readonly #state: SocketState;
-  readonly #backoff: Backoff;
+  #failures = 0;
   #cancel: (() => void) | undefined = undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
   #stopped = false;
@@ -80,7 +67,6 @@ export class Dialer {
     this.pipe = dialled.pipe;
     this.#dialled = dialled;
     this.#state = state;
-    this.#backoff = new Backoff(dialled.options);
   }
 
   get stopped(): boolean {
@@ -100,7 +86,7 @@ export class Dialer {
 
   connected(): void {
     this.#end();
-    this.#backoff.reset();
+    this.#failures = 0;
     if (this.#wasConnected) this.#state.reconnects += 1;
     this.#wasConnected = true;
   }
@@ -114,7 +100,7 @@ export class Dialer {
   /** @param error for an event; called only before another attempt: stack traces are costly */
   retry(error?: () => ShoalError): void {
     this.#end();
-    const interval = this.#stopped ? undefined : this.#backoff.next();
+    const interval = this.#stopped ? undefined : reconnectDelay(this.#failures++, this.#dialled.options);
     if (interval === undefined) return;
     const { endpoint: address } = this;
     if (error !== undefined)
@@ -126,7 +112,7 @@ export class Dialer {
   hurry(): void {
     if (this.#timer === undefined) return;
     this.#end();
-    this.#backoff.reset();
+    this.#failures = 0;
     this.#dial();
   }
 
