@@ -84,13 +84,14 @@ const TABLES = {
       if (!remedy) throw new Error(`src/core/error-codes.ts does not say what to do for ${entry[0]}`);
       rows.set(remedy, [...(rows.get(remedy) ?? []), entry]);
     }
-    return table("Code | Class | Meaning | What to do", rows, ([remedy, codes]) => {
+    return table("Code | Class | Retryable | Meaning | What to do", rows, ([remedy, codes]) => {
       const own = classes.filter((each) => codes.some(([name]) => each.has(name)));
       return [
         codes.map(([name]) => code(name)).join(", "),
         // The system's other codes.
         own.map((each) => code(each.name)).join(", ") || code("TransportError"),
-        codes.map(([, meaning]) => meaning).join(" "),
+        [...new Set(codes.map(([, { retryable }]) => retryability(retryable)))].join(", "),
+        codes.map(([, { meaning }]) => meaning).join(" "),
         remedy,
       ];
     });
@@ -174,6 +175,12 @@ function table(head, rows, cellsOf) {
   const titles = head.split(" | ");
   const lines = Array.from(rows, (row) => cellsOf(row).map((cell) => (cell ?? "").replaceAll("|", "\\|")));
   return [titles, titles.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+/** @param {boolean | readonly string[]} retryable */
+function retryability(retryable) {
+  if (typeof retryable === "boolean") return retryable ? "yes" : "no";
+  return `\`reason\` is ${retryable.map(code).join(", ")}`;
 }
 
 /** A value in code. @param {unknown} value */

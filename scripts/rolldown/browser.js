@@ -4,10 +4,19 @@ import { resolve } from "node:path";
 import { defineConfig } from "rolldown";
 import { licences } from "./licences.js";
 
-/** The codes of all errors without what they mean, which the documentation has: a page does without a text for each. @param {string} code */
+/**
+ * The codes of all errors without what they mean, which the documentation has: a page does without a text for each. A "+" marks
+ * the retryable ones.
+ *
+ * @param {string} code
+ */
 function codesAlone(code) {
-  const names = Array.from(code.matchAll(/^ {2}(\w+):/gm), ([, name]) => name).join(" ");
-  return `export const ERROR_CODES = Object.fromEntries("${names}".split(" ").map((code) => [code, "See docs/errors.md"]));`;
+  const rows = code.matchAll(/^ {2}(\w+): \{\s*retryable: (true)?/gm);
+  const names = Array.from(rows, ([, name, retryable]) => (retryable ? `${name}+` : name)).join(" ");
+  return `export const ERROR_CODES = Object.fromEntries("${names}".split(" ").map((code) => [
+    code.replace("+", ""),
+    { retryable: code.endsWith("+"), meaning: "See docs/errors.md" },
+  ]));`;
 }
 
 /** The globals of Node.js that the library uses, and which file has each. */

@@ -3,7 +3,7 @@
  * generated from the codes and from the docstrings of the classes.
  */
 import { constants } from "node:os";
-import { ERROR_CODES } from "./error-codes.js";
+import { ERROR_CODES, type ErrorCodeDetails } from "./error-codes.js";
 
 export { ERROR_CODES };
 
@@ -49,6 +49,18 @@ export class ShoalError extends Error {
   get address(): string | undefined {
     return this.endpoint;
   }
+
+  /**
+   * Whether the same call may succeed later although the program changes nothing, from the table in docs/errors.md. The
+   * failed call may have taken effect: a repeated request can be handled twice.
+   */
+  get retryable(): boolean {
+    // A program's class may have a code of its own.
+    const details: ErrorCodeDetails | undefined = ERROR_CODES[this.code];
+    const retryable = details?.retryable ?? false;
+    if (typeof retryable === "boolean") return retryable;
+    return "reason" in this && retryable.includes(String(this.reason));
+  }
 }
 
 /**
@@ -70,6 +82,10 @@ export class InvalidArgumentError extends TypeError implements ShoalError {
   /** Same as `endpoint`, under its name in the package `zeromq`. */
   get address(): string | undefined {
     return this.endpoint;
+  }
+
+  get retryable(): boolean {
+    return false;
   }
 }
 
@@ -99,7 +115,7 @@ export class InvalidStateError extends ShoalError {
 
 /**
  * The socket is closed (`EBADF`), it was closed while the call waited (`EAGAIN`), or the engine's context was terminated
- * (`ETERM`).
+ * (`ETERM`). Not retryable: it stays closed.
  */
 export class ClosedError extends ShoalError {
   static override readonly name: string = "ClosedError";
@@ -107,11 +123,15 @@ export class ClosedError extends ShoalError {
   constructor(code: "EBADF" | "EAGAIN" | "ETERM", message: string, details?: ErrorDetails) {
     super(code, message, details);
   }
+
+  override get retryable(): boolean {
+    return false;
+  }
 }
 
 /**
- * The timeout passed, or the awaited event cannot come any more. Codes `EAGAIN` (send, receive) and `ETIMEDOUT`
- * (everything else).
+ * The timeout passed, a queue is full, or the awaited event cannot come any more. Codes `EAGAIN` (send, receive) and
+ * `ETIMEDOUT` (everything else).
  */
 export class TimeoutError extends ShoalError {
   static override readonly name: string = "TimeoutError";
@@ -191,5 +211,10 @@ export class HandshakeError extends ShoalError {
   ) {
     super(code, message, details);
     this.status = details.status;
+  }
+
+  /** Also `ERR_AUTHENTICATION` with the status 300, a temporary failure. */
+  override get retryable(): boolean {
+    return this.status === 300 || super.retryable;
   }
 }

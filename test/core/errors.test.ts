@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
+import { QUERY_FAILURES, QueryError } from "../../src/cluster/messaging/query.js";
 import {
   AbortedError,
   ClosedError,
@@ -16,6 +17,9 @@ import {
   TransportError,
   UnroutableError,
 } from "../../src/core/errors.js";
+import { FAILURES, ServiceError } from "../../src/patterns/kit/errors.js";
+import { StoreError } from "../../src/patterns/kit/store/error.js";
+import { SESSION_FAILURES, SessionError } from "../../src/sessions/error.js";
 
 const cause = new Error("underneath");
 const details = { cause, endpoint: "tcp://127.0.0.1:1" };
@@ -92,6 +96,50 @@ describe("errno", () => {
     "ERR_ZMTP_INVALID_METADATA",
   ] as const)("of %s is none", (code) => {
     expect(new ShoalError(code, "m").errno).toBeUndefined();
+  });
+});
+
+describe("retryable", () => {
+  test.each([
+    ["EAGAIN", true],
+    ["ETIMEDOUT", true],
+    ["EHOSTUNREACH", true],
+    ["ECONNREFUSED", true],
+    ["ERR_TOO_MANY_PENDING", true],
+    ["EBADF", false],
+    ["NOT_SUPPORTED", false],
+    ["ABORT_ERR", false],
+    ["ERR_PROTOCOL", false],
+    ["ERR_AUTHENTICATION", false],
+  ] as const)("of %s is %s", (code, retryable) => {
+    expect(new ShoalError(code, "m").retryable).toBe(retryable);
+  });
+
+  test("of a wrong argument and of a closed socket is false, whatever the code", () => {
+    expect(new InvalidArgumentError("m").retryable).toBe(false);
+    expect(new ClosedError("EAGAIN", "m").retryable).toBe(false);
+    expect(new TimeoutError("EAGAIN", "m").retryable).toBe(true);
+  });
+
+  test("depends on the reason of a service, a session and a store", () => {
+    expect(new ServiceError("overloaded", "s").retryable).toBe(true);
+    expect(new ServiceError("invalid-request", "s").retryable).toBe(false);
+    expect(new QueryError("unread", "s").retryable).toBe(true);
+    expect(new QueryError("no-handler", "s").retryable).toBe(false);
+    expect(new SessionError("unavailable").retryable).toBe(true);
+    expect(new SessionError("gone").retryable).toBe(false);
+    expect(new StoreError("overloaded", "m").retryable).toBe(true);
+    expect(new StoreError("outcome-unknown", "m").retryable).toBe(false);
+    expect(new StoreError("damaged", "m").retryable).toBe(false);
+    expect(new ShoalError("ERR_SERVICE", "m").retryable).toBe(false);
+  });
+
+  test("names reasons that exist", () => {
+    const { ERR_SERVICE, ERR_SESSION } = ERROR_CODES;
+    expect(Object.keys({ ...FAILURES, ...QUERY_FAILURES })).toEqual(
+      expect.arrayContaining([...ERR_SERVICE.retryable]),
+    );
+    expect(Object.keys(SESSION_FAILURES)).toEqual(expect.arrayContaining([...ERR_SESSION.retryable]));
   });
 });
 

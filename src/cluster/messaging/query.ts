@@ -45,7 +45,7 @@ export interface QueryFailure {
   readonly service: Member;
   readonly data?: undefined;
   /**
-   * QueryError `ERR_SERVICE`; UnroutableError `EHOSTUNREACH`: gone; VetoError `ERR_VETOED`; ClosedError `EAGAIN`: a full
+   * QueryError `ERR_SERVICE`; UnroutableError `EHOSTUNREACH`: gone; VetoError `ERR_VETOED`; TimeoutError `EAGAIN`: a full
    * link.
    */
   readonly error: ShoalError;

@@ -13,13 +13,7 @@
 import { describe, isThenable } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
 import { begin, isObserved, MESSAGE_PROCESS } from "../../core/diagnostics.js";
-import {
-  ClosedError,
-  InvalidArgumentError,
-  InvalidStateError,
-  type ShoalError,
-  TimeoutError,
-} from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import {
   channelDestination,
@@ -264,7 +258,7 @@ export class ServiceReceiver {
     if (this.#isOverloaded) return;
     this.#isOverloaded = true;
     const text = `${this.handling} messages and queries are handled, and further ones are dropped`;
-    this.#context.effects.report({ type: "handler:failed", member, error: new ClosedError("EAGAIN", text) });
+    this.#context.effects.report({ type: "handler:failed", member, error: new TimeoutError("EAGAIN", text) });
   }
 
   #handleMessage(message: ServiceMessage, context: Buffer | undefined): void {

@@ -4,7 +4,7 @@
  *   for each service: admitted? ── its link's protocol ── hooks of the protocol ── encoded, once for each protocol ──> link
  *   where the program asks for it: one datagram to many
  */
-import { ClosedError, InvalidArgumentError, type ShoalError, UnroutableError } from "../../core/errors.js";
+import { InvalidArgumentError, type ShoalError, TimeoutError, UnroutableError } from "../../core/errors.js";
 import type { Member } from "../node/member.js";
 import { MIN_ITEM_LIMIT } from "./bounds.js";
 import { ENCODING, HookAnswer, type HookPayload, type Passed, TRANSMITTING } from "./hooks.js";
@@ -113,7 +113,7 @@ export class ServiceSender {
     const { id, name } = service;
     if (id === selfId) {
       if (this.#receiver.isBusy || queues.isOwnFull)
-        return new ClosedError("EAGAIN", "too many messages are handled, or wait for this node itself");
+        return new TimeoutError("EAGAIN", "too many messages are handled, or wait for this node itself");
       queues.send(id, item);
       return undefined;
     }
@@ -122,7 +122,7 @@ export class ServiceSender {
         return undefined;
       case "full":
         links.drop(id);
-        return new ClosedError("EAGAIN", `the link to ${name} is full`);
+        return new TimeoutError("EAGAIN", `the link to ${name} is full`);
       case "too-large":
         return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);
       case "unreachable":

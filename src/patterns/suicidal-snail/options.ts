@@ -108,4 +108,8 @@ export class SuicidalSnailError extends TimeoutError {
     this.queued = queued;
     this.lateCause = cause;
   }
+
+  override get retryable(): boolean {
+    return false;
+  }
 }

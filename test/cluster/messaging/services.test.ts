@@ -400,6 +400,7 @@ describe("query", () => {
         await a.send({ services: ["b"] });
         const { failed } = await a.query({ services: ["b"] }).collect();
         expect(failed[0]?.error.message).toBe(`the link to ${b.name} is full`);
+        expect(failed[0]?.error.retryable).toBe(true);
       },
       { messaging: { highWaterMark: 1 } },
     ));
