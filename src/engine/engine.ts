@@ -263,6 +263,8 @@ export interface EngineSocket {
    * REQ: the request's connection has ended. A REQ with a routing id may still get the reply over the next.
    */
   readonly replyLost?: boolean;
+  /** REQ: the endpoint of the peer that has the unanswered request. */
+  readonly asked?: string | undefined;
   /** Also changes the options the socket was opened with; nothing if it throws. @param attached bound or connected */
   setOption(name: string, value: unknown, attached: boolean): void;
   stats(): EngineStats;

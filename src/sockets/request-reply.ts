@@ -104,6 +104,8 @@ export interface RouterConnectOptions {
  * ```
  */
 export class Request<T = Raw> extends Socket {
+  /** The endpoint that the call in turn asked last. */
+  #asked: string | undefined = undefined;
   readonly #turns = new Mutex();
   #waits = false;
 
@@ -122,7 +124,8 @@ export class Request<T = Raw> extends Socket {
    *
    * @returns the reply's frames, or with a codec the value as only element
    * @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`
-   * @throws TimeoutError `ETIMEDOUT` after the last attempt or the call's time, with the endpoint if there is only one
+   * @throws TimeoutError `ETIMEDOUT` after the last attempt or the call's time, with the endpoint that was asked last; with
+   *   `libzmq` only if there is one connection
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses the reply
    * @throws InvalidStateError `EFSM` while a `receive` of the program waits
    * @throws ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when closed
@@ -156,6 +159,7 @@ export class Request<T = Raw> extends Socket {
       if (core.inbox.waiting > 0)
         throw new InvalidStateError("EFSM", "A receive of the program's own waits: its reply comes first");
       this.#watch();
+      this.#asked = undefined;
       if (!this.correlate) this.correlate = true;
       if (!this.relaxed) this.relaxed = true;
       for (let attempt = 0; ; attempt++) {
@@ -182,6 +186,7 @@ export class Request<T = Raw> extends Socket {
     // Otherwise late replies to an earlier request would be taken for this reply.
     core.counters.late += core.engine.discard();
     await core.send(message, { timeout: msUntil(over), signal }, false);
+    this.#asked = core.engine.asked;
     if (core.closed) throw new ClosedError("EAGAIN", "The socket closed before the reply came");
     try {
       const reply = core.inbox.receive({ timeout: msUntil(over), signal });
@@ -216,16 +221,19 @@ export class Request<T = Raw> extends Socket {
   #noReply(attempts: number, waited: number): TimeoutError {
     const { endpoints, engine, events } = this[CORE];
     const { connected } = endpoints.all;
-    const from = connected.length === 0 ? "" : ` from ${connected.join(", ")}`;
+    // A peer that connected to this socket has no endpoint of its own.
+    const isKnown = this.#asked !== undefined && connected.includes(this.#asked);
+    const asked = isKnown ? this.#asked : connected.length === 1 ? connected[0] : undefined;
+    const known = attempts === 1 && asked !== undefined ? [asked] : connected;
+    const from = known.length === 0 ? "" : ` from ${known.join(", ")}`;
     const when = engine.replyLost === true ? ", the connection ended" : "";
     const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
     const cause = events.lastFailure;
     const why = cause === undefined ? "" : `; last: ${cause.message}`;
-    const endpoint = connected.length === 1 ? connected[0] : undefined;
     return new TimeoutError(
       "ETIMEDOUT",
       `No reply within ${Math.round(waited)} ms${from}, ${times}${when}${why}`,
-      { cause, endpoint },
+      { cause, endpoint: asked },
     );
   }
 }

@@ -158,6 +158,23 @@ describeEngines("request", (world) => {
     expect((await within(asked, "the end")).code).toBe("ERR_INVALID_MESSAGE");
   });
 
+  it("fails with the endpoint of the peer that was asked, also next to other connections", async () => {
+    if (world.engine !== "zmtp") return;
+    const [request, ...servers] = [world.request(), world.reply(), world.reply(), world.reply()] as const;
+    const endpoints: string[] = [];
+    for (const server of servers) endpoints.push(await world.link(server, request));
+    const failed = failure(request.request("lost", { timeout: -1 }));
+    const received = servers.map(async (server, index) => {
+      await server.receive();
+      return index;
+    });
+    const asked = await within(Promise.any(received), "a request");
+    await servers[asked]?.close({ linger: 0 });
+    const error = await within(failed, "the end");
+    expect(error).toMatchObject({ code: "ETIMEDOUT", endpoint: endpoints[asked] });
+    expect(error.message).toContain(` from ${endpoints[asked]}, 1 attempt`);
+  });
+
   it("with a routing id, gets its reply over the next connection", async () => {
     if (world.engine !== "zmtp") return;
     const [request, router] = [world.request({ routingId: "me", reconnectInterval: 5 }), world.router()];

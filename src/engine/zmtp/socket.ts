@@ -196,6 +196,10 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     return this.#routing.replyLost;
   }
 
+  get asked(): string | undefined {
+    return this.#routing.asked;
+  }
+
   setOption(name: string, value: unknown, attached: boolean): void {
     assertSupported(name, value);
     warnOfOption(name, value, attached);

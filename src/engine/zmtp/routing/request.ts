@@ -108,6 +108,10 @@ export class RequestRouting extends PipelineRouting {
     return this.#askedLeft && !this.#find();
   }
 
+  override get asked(): string | undefined {
+    return this.#asked?.endpoint;
+  }
+
   override get late(): number {
     return this.#late;
   }

@@ -149,6 +149,10 @@ export abstract class Routing {
     return false;
   }
 
+  get asked(): string | undefined {
+    return undefined;
+  }
+
   get late(): number {
     return 0;
   }
