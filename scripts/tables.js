@@ -146,7 +146,7 @@ const ERROR_CLASS =
 const RANGES = {
   boolean: () => "`true`, `false`",
   integer: ({ min, max }) => `${grouped(min)}…${grouped(max)}`,
-  string: ({ max = 1_024 }) => `text ≤ ${grouped(max)} bytes, \`null\``,
+  string: ({ max }) => `text ≤ ${grouped(max)} bytes, \`null\``,
   key: () => "Z85, 32 bytes, `null`",
   bytes: ({ max }) => `text, bytes ≤ ${grouped(max)}, \`null\``,
   choice: ({ choices }) => choices.map(shown).join(", "),

@@ -11,6 +11,7 @@ export interface OptionSpec {
   /** The package `zeromq`'s, where shoal deliberately differs. */
   readonly zeromqDefault?: unknown;
   readonly min?: number;
+  /** The largest number; bytes of a `string` (default 1,024) or of `bytes` (default 255). */
   readonly max?: number;
   readonly unit?: "ms" | "bytes" | "messages" | "s" | "kbit/s" | "hops" | "calls" | "connections";
   readonly choices?: readonly (string | null)[];
@@ -53,6 +54,7 @@ export const int = <S extends SocketTypeName = SocketTypeName>(
 export const text = <S extends SocketTypeName = SocketTypeName>(extra: Extra<S> = {}): Kind<"string", S> => ({
   kind: "string",
   default: null,
+  max: 1_024,
   ...extra,
 });
 export const key = (extra: Extra<SocketTypeName> = {}): Kind<"key", SocketTypeName> => ({

@@ -170,22 +170,22 @@ export const OPTIONS = { ...OWN_OPTIONS, ...SYSTEM_OPTIONS } as const;
 
 /** A context's options. */
 export const CONTEXT_OPTIONS = {
-  /** `false` sets the default linger of new sockets to 0, so that the process ends at once. Default true. */
+  /** `false` sets the default linger of new sockets to 0, so that the process ends at once (`ZMQ_BLOCKY`). Default true. */
   blocky: flag(true, { zmq: 70 }),
-  /** I/O threads (engine libzmq). Default 1. */
+  /** I/O threads (`ZMQ_IO_THREADS`). Engine `zmtp`: no effect. Default 1. */
   ioThreads: int(1, 0, INT32, { zmq: 1 }),
   /**
-   * Largest message in bytes that new sockets send (more is `EINVAL`), and their default `maxMessageSize`. Default
-   * 2,147,483,647, which changes neither.
+   * Largest message in bytes that new sockets send (more is `EINVAL`), and their default `maxMessageSize`
+   * (`ZMQ_MAX_MSGSZ`). Default 2,147,483,647, which changes neither.
    */
   maxMessageSize: int(INT32, 0, INT32, { zmq: 5 }),
-  /** Most open sockets. Default 1,023. */
+  /** Most open sockets (`ZMQ_MAX_SOCKETS`). Default 1,023. */
   maxSockets: int(1_023, 1, INT32, { zmq: 2 }),
-  /** Default of `ipv6` for new sockets. Default false. */
+  /** Default of `ipv6` for new sockets (`ZMQ_IPV6`). Default false. */
   ipv6: flag(false, { zmq: 42 }),
-  /** Priority of the engine's threads; write-only. */
+  /** Priority of libzmq's I/O threads (`ZMQ_THREAD_PRIORITY`); write-only. -1: the system's. Engine `zmtp`: no effect. Default -1. */
   threadPriority: int(-1, -INT32, INT32),
-  /** Scheduling policy of the engine's threads; write-only. */
+  /** Scheduling policy of libzmq's I/O threads (`ZMQ_THREAD_SCHED_POLICY`); write-only. -1: the system's. Engine `zmtp`: no effect. Default -1. */
   threadSchedulingPolicy: int(-1, -INT32, INT32),
   /**
    * New sockets poll instead of sleeping while the next message is probably less than 1 ms away. This saves the

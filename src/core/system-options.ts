@@ -1,6 +1,9 @@
 /** Socket options that pages lack; part of option-table.ts. */
 import { flag, INT32, int, type OptionSpec, READABLE, text, WRITABLE } from "./option-spec.js";
 
+/** Bytes of a list of origins: a thousand, and more. */
+const MAX_ORIGINS = 65_536;
+
 /** Bytes of PEM text; more than all authorities that systems trust. */
 const MAX_PEM = 1_048_576;
 
@@ -34,7 +37,7 @@ export const SYSTEM_OPTIONS = {
    * Origins of pages that may connect to `ws` and `wss` endpoints, separated by spaces or commas. `*`: all; null: the
    * endpoint's host. Programs send no origin and may connect. Default null. Only engine `zmtp`.
    */
-  wsOrigins: text({ only: "zmtp" }),
+  wsOrigins: text({ max: MAX_ORIGINS, only: "zmtp" }),
   /** Windows' fast path for loopback (`ZMQ_LOOPBACK_FASTPATH`). Engine `zmtp`: no effect. Default false. */
   loopbackFastPath: flag(false, { zmq: 94 }),
 

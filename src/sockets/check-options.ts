@@ -25,11 +25,11 @@ export function expected(spec: OptionSpec): string {
     case "integer":
       return `a whole number from ${spec.min} to ${spec.max}${unit}`;
     case "string":
-      return `a string${spec.max === undefined ? "" : ` of at most ${spec.max} bytes`}, or null`;
+      return `a string of at most ${spec.max} bytes without a zero byte, or null`;
     case "key":
       return "a CURVE key: 40 characters of Z85, or 32 bytes, or null";
     case "bytes":
-      return `a string or bytes, at most ${spec.max}, or null`;
+      return `a string or bytes, at most ${spec.max} bytes, or null`;
     case "choice":
       return `one of ${spec.choices?.map((choice) => JSON.stringify(choice)).join(", ")}`;
   }
@@ -47,9 +47,7 @@ export function isValid(spec: OptionSpec, value: unknown): boolean {
     case "string":
       return (
         value === null ||
-        (typeof value === "string" &&
-          !value.includes("\0") &&
-          Buffer.byteLength(value) <= (spec.max ?? 1_024))
+        (typeof value === "string" && !value.includes("\0") && Buffer.byteLength(value) <= Number(spec.max))
       );
     case "key":
       return value === null || (isBytes(value) ? value.length === 32 : isKey(value));
@@ -69,11 +67,13 @@ export function checkOption(type: SocketTypeName, name: string, value: unknown):
   const spec: OptionSpec = OPTIONS[name];
   if (!isValid(spec, value)) {
     const got = isSecret(name) ? `a ${typeof value}` : quoted(value);
-    throw new InvalidArgumentError(`Option ${name} of ${type} must be ${expected(spec)}; got ${got}`);
+    const bytes = typeof value === "string" && spec.kind !== "integer" ? Buffer.byteLength(value) : 0;
+    const size = bytes > Number(spec.max) ? ` of ${bytes} bytes` : "";
+    throw new InvalidArgumentError(`Option ${name} of ${type} must be ${expected(spec)}; got ${got}${size}`);
   }
   if (name === "routingId" && value !== null && Buffer.from(value as string)[0] === 0) {
     // 37/ZMTP, The Identity Property: ids made by a ROUTER begin with zero.
-    throw new InvalidArgumentError("Option routingId must not begin with a zero byte");
+    throw new InvalidArgumentError(`Option routingId must not begin with a zero byte; got ${quoted(value)}`);
   }
 }
 

@@ -6,6 +6,7 @@
  *   topic     topic | value               PUB, SUB
  *   routed    routing id | frame… | value ROUTER
  */
+import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, InvalidMessageError, ShoalError } from "../core/errors.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine/engine.js";
 import type { InvalidReason } from "../engine/events.js";
@@ -65,7 +66,7 @@ export function shapeFor(name: ShapeName, codec: unknown): MessageShape {
   if (codec === undefined) return FRAMES;
   if (!isCodec(codec)) {
     throw new InvalidArgumentError(
-      "Option codec must have the methods encode and decode, such as json() has",
+      `Option codec must have the methods encode and decode, such as json() has; got ${describe(codec)}`,
     );
   }
   return codecShape(name, codec);

@@ -50,7 +50,7 @@ function badValues(spec: OptionSpec): unknown[] {
         new Date(5),
       ];
     case "string":
-      return [...never, 5, true, Buffer.from("x"), "a\0b", "x".repeat((spec.max ?? 1_024) + 1)];
+      return [...never, 5, true, Buffer.from("x"), "a\0b", "x".repeat(Number(spec.max) + 1)];
     case "key":
       return [...never, 5, "", KEY.slice(1), `${KEY}0`, `${KEY.slice(1)}~`, "#".repeat(40), Buffer.alloc(31)];
     case "bytes":
@@ -143,7 +143,7 @@ test("what a socket gets is a copy: neither the defaults nor another socket's ch
 test("a routing id does not begin with a zero byte", () => {
   for (const routingId of ["\0a", Buffer.from([0, 1])])
     expect(() => resolveOptions("Dealer", { routingId })).toThrow(
-      refused(expect.stringContaining("zero byte")),
+      refused(expect.stringMatching(/zero byte; got ("\\u0000a"|2 bytes)$/)),
     );
 });
 
@@ -163,6 +163,21 @@ test.each([
     expect(message).not.toContain("S3cret");
     expect(message).not.toContain("83");
   }
+});
+
+test.each([
+  ["socksProxy", 1_024],
+  ["plainUsername", 255],
+] as const)("an error about the text %s has its bound, and the size of what was given", (name, max) => {
+  const bound = `must be a string of at most ${max} bytes without a zero byte, or null; got`;
+  expect(() => resolveOptions("Push", { [name]: "a\0b" })).toThrow(`${bound} "a\\u0000b"`);
+  expect(() => resolveOptions("Push", { [name]: "ä".repeat(600) })).toThrow(/; got "ä{60}…" of 1200 bytes$/);
+  expect(() => resolveOptions("Push", { [name]: 7 })).toThrow(`${bound} 7`);
+});
+
+test("a list of a thousand origins fits", () => {
+  const wsOrigins = Array.from({ length: 1_000 }, (_, i) => `https://page-${i}.example.com`).join(" ");
+  expect(resolveOptions("Pull", { wsOrigins }).wsOrigins).toBe(wsOrigins);
 });
 
 test("an error quotes no more than the beginning of a long text", () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { z } from "zod";
+import { describe as given } from "../../src/core/arguments.js";
 import { InvalidArgumentError } from "../../src/core/errors.js";
 import { json, msgpack, text } from "../../src/sockets/codec.js";
 import { FRAMES, type ShapeName, shapeFor } from "../../src/sockets/shape.js";
@@ -24,6 +25,7 @@ test.each([
   json,
 ])("%s is no codec", (codec) => {
   expect(() => shapeFor("body", codec)).toThrow(InvalidArgumentError);
+  expect(() => shapeFor("body", codec)).toThrow(`; got ${given(codec)}`);
 });
 
 test.each([

@@ -1,7 +1,7 @@
 /** Binding to the program's HTTP server. */
 import type { Server as HttpServer } from "node:http";
 import type { Server as HttpsServer } from "node:https";
-import { quoted } from "../arguments.js";
+import { describe, quoted } from "../arguments.js";
 import { InvalidArgumentError } from "../errors.js";
 import { checkEndpoint } from "./schemes.js";
 
@@ -28,7 +28,7 @@ export function checkServer(
     throw new InvalidArgumentError(`bind takes { server, path }; got ${quoted(unknown)}, too`);
   if (!isServer(server))
     throw new InvalidArgumentError(
-      "bind({ server, path }): server must be a Server of node:http or node:https",
+      `bind({ server, path }): server must be a Server of node:http or node:https; got ${describe(server)}`,
     );
   if (typeof path !== "string" || !path.startsWith("/"))
     throw new InvalidArgumentError(

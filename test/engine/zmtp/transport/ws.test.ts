@@ -111,8 +111,8 @@ describe("an HTTP server of the program's own", () => {
   });
 
   it.each([
-    [{ server: {} }, "Server of node:http"],
-    [{}, "Server of node:http"],
+    [{ server: {} }, "Server of node:http or node:https; got an object"],
+    [{}, "Server of node:http or node:https; got undefined"],
     [{ path: "/a" }, "Server of node:http"],
   ])("is a server: %j", async (given, message) => {
     await expect(world.pull().bind(given as never)).rejects.toMatchObject({
