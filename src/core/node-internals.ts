@@ -8,6 +8,8 @@
  *   _handle.verifyError       explains a refused client certificate           "it was not verified"
  *   _listen2                  binds synchronously (bindSync)                  NotSupportedError
  *   _writableState            sets what a link's channel takes at once        its initial amount
+ *   _tlsError                 ends TLS at a malformed record or an alert      the peer, the handshake's time or a heartbeat ends it
+ *   _tickCallback             simulations run promises within a turn          one event per turn: the same result, slower
  */
 import type { Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -110,6 +112,18 @@ export function verifyError(socket: TLSSocket): Error | undefined {
   if (handle === undefined) return new Error("the connection has ended");
   if (typeof handle.verifyError === "function") return handle.verifyError() ?? undefined;
   return socket.authorized ? undefined : new Error("it was not verified");
+}
+
+/** Calls back for errors after the handshake, which Node.js does not emit as `error` at a server. */
+export function onTlsError(socket: TLSSocket, listener: (error: Error) => void): void {
+  socket.on("_tlsError", listener);
+}
+
+/** Runs waiting ticks and promises. @returns `false` if Node.js lacks `_tickCallback`: the end of the turn runs them */
+export function runTicks(): boolean {
+  const { _tickCallback: run } = process as { readonly _tickCallback?: () => void };
+  run?.call(process);
+  return run !== undefined;
 }
 
 interface Bindable {

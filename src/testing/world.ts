@@ -8,6 +8,7 @@
 
 import { checkKeys, thrownText } from "../core/arguments.js";
 import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
+import { runTicks } from "../core/node-internals.js";
 import { NodeClock } from "./clock.js";
 import { place } from "./engine.js";
 import { Fabric, LINK_OPTIONS, type LinkOptions } from "./fabric.js";
@@ -36,9 +37,6 @@ const SLICE = 10;
 /** Real ms without a possible event until a story counts as stuck. */
 const STUCK_AFTER = 2_000;
 const STORY = "test";
-
-/** Undocumented in Node.js; without it a turn of the event loop does so. */
-const drain = (process as { readonly _tickCallback?: () => void })._tickCallback;
 
 /**
  * A simulated world, for a story of `simulate`.
@@ -264,6 +262,7 @@ export class World {
       };
       let stuckSince: number | undefined;
       const slice = (): void => {
+        let hasRun: boolean;
         const until = real.now() + SLICE;
         do {
           if (this.#failure !== undefined) {
@@ -281,7 +280,7 @@ export class World {
             return;
           }
           if (this.#settled()) {
-            drain?.call(process);
+            hasRun = runTicks();
             continue;
           }
           if (!this.#step()) {
@@ -292,8 +291,8 @@ export class World {
             return;
           }
           stuckSince = undefined;
-          drain?.call(process);
-        } while (drain !== undefined && real.now() < until);
+          hasRun = runTicks();
+        } while (hasRun && real.now() < until);
         real.setImmediate(slice);
       };
       // The loop belongs to no process.

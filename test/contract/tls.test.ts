@@ -4,7 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect as connectTcp, createServer, type Socket as NetSocket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect as connectTls } from "node:tls";
+import { Duplex } from "node:stream";
+import { connect as connectTls, TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   Context,
@@ -451,6 +452,39 @@ it.each([
   const stream = keep(new Stream({ context, ...pair("server") }));
   await expect(stream.bind(bound)).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
   expect(() => stream.connect(connected)).toThrow(/use tcp/);
+});
+
+describe.skipIf(RUNTIME !== "node")("a client that breaks TLS after the handshake, and stays", () => {
+  async function broken(options: RouterOptions): Promise<NetSocket> {
+    const server = await bound(options);
+    const raw = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
+    keep({ close: () => raw.destroy() });
+    const stream = new Duplex({ read: () => undefined, write: (bytes, _, done) => raw.write(bytes, done) });
+    raw.on("data", (bytes) => stream.push(bytes));
+    const client = connectTls({ socket: stream, ca: pem("ca.pem"), host: "127.0.0.1" });
+    await once(client, "data"); // The server's greeting, after which it writes nothing.
+    // The client does not hear the server's alert.
+    raw.removeAllListeners("data").resume();
+    raw.write(Buffer.from([23, 3, 3, 0, 20, ...new Uint8Array(20)]));
+    return raw;
+  }
+
+  it("is ended at once", async () => {
+    const raw = await broken({ handshakeInterval: 0 });
+    await until(() => raw.readableEnded || raw.destroyed, "the end");
+  });
+
+  it("is ended by handshakeInterval without _tlsError of Node.js", async () => {
+    const hidden = vi.spyOn(TLSSocket.prototype as unknown as { _tlsError(): null }, "_tlsError");
+    hidden.mockReturnValue(null);
+    try {
+      const raw = await broken({ handshakeInterval: 200 });
+      await until(() => raw.readableEnded || raw.destroyed, "the end");
+      expect(hidden).toHaveBeenCalled();
+    } finally {
+      hidden.mockRestore();
+    }
+  });
 });
 
 describe("a relay", () => {

@@ -3,12 +3,13 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { PassThrough } from "node:stream";
 import { TLSSocket } from "node:tls";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   bindNow,
   interceptAccepts,
   pendingOf,
   readsInto,
+  runTicks,
   setWriteAhead,
   verifyError,
 } from "../../src/core/node-internals.js";
@@ -19,13 +20,26 @@ afterEach(() => {
   server.close();
 });
 
-async function serve(admits: (address: string) => boolean): Promise<{ port: number; made: () => number }> {
+/** @param handle what `interceptAccepts` finds in place of the server's */
+async function serve(
+  admits: (address: string) => boolean,
+  handle?: object,
+): Promise<{ port: number; made: () => number }> {
   let made = 0;
   server = createServer((socket) => {
     made += 1;
     socket.on("error", () => undefined).end("welcome");
   });
+  const internal = server as unknown as { _handle: object };
+  let own: object;
+  server.once("listening", () => {
+    own = internal._handle;
+    internal._handle = handle ?? own;
+  });
   interceptAccepts(server, admits);
+  server.once("listening", () => {
+    internal._handle = own;
+  });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return { port: (server.address() as AddressInfo).port, made: () => made };
@@ -84,6 +98,8 @@ describe(`parts that Node.js ${process.version} does not document`, () => {
       verifyError: "verifyError" in encrypted,
       listen2: bindNow(second, "127.0.0.1", 0, 4, 1) && second.listening,
       writeAhead: stream.writableHighWaterMark,
+      tlsError: "_tlsError" in secure,
+      tickCallback: runTicks(),
     }).toEqual({
       onconnection: true,
       writeQueueSize: true,
@@ -91,6 +107,8 @@ describe(`parts that Node.js ${process.version} does not document`, () => {
       verifyError: true,
       listen2: true,
       writeAhead: 7,
+      tlsError: true,
+      tickCallback: true,
     });
     second.close();
     secure.destroy();
@@ -103,5 +121,35 @@ describe(`parts that Node.js ${process.version} does not document`, () => {
     expect(readsInto(socket)).toBe(false);
     expect(verifyError(Object.assign(socket, { _handle: {} }) as never)?.message).toBe("it was not verified");
     expect(bindNow({} as never, "127.0.0.1", 0, 4, 1)).toBe(false);
+  });
+
+  it("without onconnection, a stream is made of each connection", async () => {
+    const handle = {};
+    const { port, made } = await serve(() => false, handle);
+    expect(handle).toEqual({});
+    expect(await dial(port, "127.0.0.1")).toBe("welcome");
+    expect(made()).toBe(1);
+  });
+
+  it("without _writableState, a stream keeps its amount", () => {
+    const stream = { writableHighWaterMark: 11 };
+    setWriteAhead(stream as never, 7);
+    expect(stream).toEqual({ writableHighWaterMark: 11 });
+  });
+
+  it("without _tickCallback, ticks wait for the end of the turn", async () => {
+    const internal = process as { _tickCallback?: () => void };
+    const { _tickCallback: original } = internal;
+    const ran = vi.fn();
+    try {
+      internal._tickCallback = undefined as never;
+      process.nextTick(ran);
+      expect(runTicks()).toBe(false);
+      expect(ran).not.toHaveBeenCalled();
+    } finally {
+      internal._tickCallback = original as () => void;
+    }
+    expect(runTicks()).toBe(true);
+    expect(ran).toHaveBeenCalledTimes(1);
   });
 });

@@ -11,7 +11,7 @@ import { connect, type Server, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { NotSupportedError, type ShoalError, TransportError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
-import { pendingOf, verifyError } from "../../../core/node-internals.js";
+import { onTlsError, pendingOf, verifyError } from "../../../core/node-internals.js";
 import { parseHostPort } from "../../../core/schemes/host-port.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Framing } from "./framing.js";
@@ -50,7 +50,7 @@ class TlsStream implements Stream {
       this.#error ??= error;
     });
     // An alert after the handshake makes the stream useless.
-    socket.on("_tlsError", (error: Error) => socket.destroy(error));
+    onTlsError(socket, (error) => socket.destroy(error));
     socket.disableRenegotiation();
   }
 

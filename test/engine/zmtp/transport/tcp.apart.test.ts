@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import dns from "node:dns";
 import { connect, Socket } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { interceptAccepts } from "../../../../src/core/node-internals.js";
 import { optionValues } from "../../../../src/core/option-values.js";
 import { tcp } from "../../../../src/engine/zmtp/transport/tcp.js";
 import type { Stream } from "../../../../src/engine/zmtp/transport/transport.js";
@@ -14,6 +15,8 @@ vi.mock("node:dns", async (original) => {
   const real = await original<typeof import("node:dns")>();
   return { ...real, default: { ...real, lookup: vi.fn(real.lookup) }, lookup: vi.fn(real.lookup) };
 });
+
+vi.mock("../../../../src/core/node-internals.js", { spy: true });
 
 const lookup = vi.mocked((await import("node:dns")).lookup);
 afterEach(() => {
@@ -98,6 +101,28 @@ describe("listening", () => {
       expect([asked, made]).toEqual([["127.0.0.1", "127.0.0.1"], []]);
     },
   );
+
+  it("without access to the system's accepts, ends such a connection after a stream is made, and takes others", async () => {
+    const made: Stream[] = [];
+    const acceptor = {
+      accepted: (stream: Stream) => void made.push(stream),
+      admits: (address: string) => address !== "127.0.0.2",
+      failed: () => undefined,
+    };
+    // As on a runtime without `onconnection`.
+    vi.mocked(interceptAccepts).mockImplementationOnce(() => undefined);
+    const listener = await tcp.listen("tcp://127.0.0.1:*", optionValues({}), acceptor);
+    const dial = (localAddress: string): Socket =>
+      connect({ port: Number(portOf(listener.endpoint)), host: "127.0.0.1", localAddress })
+        .on("error", () => undefined)
+        .resume();
+    await new Promise((resolve) => dial("127.0.0.2").on("close", resolve));
+    const admitted = dial("127.0.0.1");
+    await until(() => made.length > 0, "the stream");
+    expect(made.map(({ address }) => address)).toEqual(["127.0.0.1"]);
+    admitted.destroy();
+    await listener.close();
+  });
 
   it.skipIf(missing("ipv6"))(
     "on IPv6 takes both families at the wildcard, and says IPv4 addresses as such",
