@@ -46,12 +46,7 @@ function filesOf(folder, pattern, end = ".ts") {
     .filter((name) => pattern.test(name));
 }
 
-/**
- * Bundled packages bring their part of OpenTelemetry, so that metrics work without it.
- *
- * @param {string} id
- * @param {string | undefined} [importer]
- */
+/** Bundled packages bring their part of OpenTelemetry, so that metrics work without it. @param {string} id @param {string} [importer] */
 function isOutside(id, importer) {
   if (id.startsWith("@opentelemetry/") && importer?.includes("/node_modules/")) return false;
   return id.startsWith("node:") || outside.some((name) => id === name || id.startsWith(`${name}/`));
@@ -60,7 +55,6 @@ function isOutside(id, importer) {
 /** @type {import("rolldown").CodeSplittingGroup} */
 const packages = {
   debugName: "packages",
-  priority: 11,
   test: /\/node_modules\//,
   name: (id) => `package-${(packageOf(id) ?? "").replaceAll("/", "-")}`,
 };
@@ -72,6 +66,7 @@ const packages = {
  * @type {import("rolldown").CodeSplittingGroup[]}
  */
 const chunks = [
+  packages,
   { name: "core", test: /\/src\/(?:core\/|patterns\/kit\/driver\.ts$)/ },
   { name: "sockets", test: /\/src\/index\.ts$/ },
   { name: "sockets-more", test: /\/src\/sockets\// },
@@ -79,16 +74,16 @@ const chunks = [
   { name: "control", test: /\/src\/control\// },
   {
     name: "membership",
-    test: /\/src\/cluster\/(?:identity\.ts$|membership\/|wire\/|net\/(?:beat-messages|bus-codec|datagrams)\.ts$)/,
+    test: /\/src\/cluster\/(?:identity\.ts$|membership\/|wire\/|net\/(?:bus-codec|datagrams)\.ts$)/,
   },
   { name: "cluster", test: /\/src\/cluster\/index\.ts$/ },
-  {
-    name: "cli",
-    test: /\/src\/(?:cli\/(?:program|operation|format|input|reloads)\.ts$|config\/(?:file|watch)\.ts$)/,
-  },
+  { name: "cli", test: /\/src\/(?:cli\/(?:program|operation|format|input|reloads)\.ts$|config\/file\.ts$)/ },
   { name: "node", test: /\/src\/cli\/node\.ts$/ },
   { name: "node-start", test: /\/src\/cli\/node-start\.ts$/ },
-].map((group, index) => ({ ...group, priority: 10 - index }));
+];
+
+/** In the folders of ES modules, for `require`. @type {import("rolldown").OutputOptions} */
+const commonjs = { format: "cjs", entryFileNames: "[name].cjs", chunkFileNames: "[name].cjs" };
 
 /**
  * @param {Record<string, string>} input names in the build, modules
@@ -127,19 +122,16 @@ function modules(names, folder) {
 export function library(folder = "dist") {
   const ofLibrary = licences(folder);
   return [
-    build(modules(entries, "src"), folder, [ofLibrary], { codeSplitting: { groups: [...chunks, packages] } }),
+    build(modules(entries, "src"), folder, [ofLibrary], { codeSplitting: { groups: chunks } }),
     // Loaded synchronously on demand: loadBundled() in src/core/built-file.ts.
     build({ msgpackr: "scripts/bundled/msgpackr.js" }, `${folder}/bundled`, [ofLibrary], {
-      format: "cjs",
-      entryFileNames: "[name].cjs",
+      ...commonjs,
       codeSplitting: false,
     }),
     // For `require` by tools that cannot require ES modules, such as jest: the sockets, as in the package zeromq.
     build({ index: "src/index.ts", draft: "src/sockets/draft/index.ts" }, `${folder}/cjs`, [ofLibrary], {
-      format: "cjs",
-      entryFileNames: "[name].cjs",
-      chunkFileNames: "[name].cjs",
-      codeSplitting: { groups: [{ name: "sockets", test: /\/src\// }, packages] },
+      ...commonjs,
+      codeSplitting: { groups: [packages, { name: "sockets", test: /\/src\// }] },
     }),
     build(modules(micro, "src"), `${folder}/micro`),
     // The dashboard's page, served by src/dashboard/server.ts.
