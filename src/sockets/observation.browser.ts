@@ -9,5 +9,4 @@ export function isReceiveObserved(): boolean {
 export function observeSend(): undefined {}
 export function observeTrySend(): undefined {}
 export function observeReceive(): undefined {}
-export const DEBUG = { enabled: false };
 export function logEvent(): void {}

@@ -1,5 +1,5 @@
 /** Shows what sockets do to subscribers (src/core/diagnostics.ts) and to `NODE_DEBUG=shoal`, except in pages. */
-import { debuglog } from "node:util";
+import { DEBUG } from "../core/debug-log.js";
 import { begin, isObserved, type Operation, RECEIVE, SEND } from "../core/diagnostics.js";
 import { TimeoutError, UnroutableError } from "../core/errors.js";
 import type { OutgoingMessage } from "../engine/engine.js";
@@ -10,9 +10,6 @@ import type { DeliveryResult } from "./outbox.js";
 /** A constant, so that a page's build omits the code. */
 export const OBSERVABLE = true as boolean;
 
-export const DEBUG = debuglog("shoal");
-
-/** Remote programs may have written part of the error: `%j` escapes it. */
 export function logEvent(socketType: string, event: SocketEvent): void {
   const { type, ...details } = { error: undefined, ...event };
   DEBUG("%s %s %j", socketType, type, { ...details, error: details.error?.message });

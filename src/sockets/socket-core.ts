@@ -7,6 +7,7 @@
  *           sends refused          leaves, what waits for room, too
  */
 import { isBytes } from "../core/bytes.js";
+import { IS_DEBUG } from "../core/debug-log.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, type ShoalError } from "../core/errors.js";
 import { MAX_FRAMES } from "../core/frame-cost.js";
 import { IdleWaits } from "../core/idle-waits.js";
@@ -35,7 +36,6 @@ import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
 import { byteLengthOf } from "./message.js";
 import {
-  DEBUG,
   isReceiveObserved,
   isSendObserved,
   logEvent,
@@ -148,7 +148,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       },
       (endpoint, error, ms) => this.#stalled(endpoint, error, ms),
     );
-    if (OBSERVABLE && DEBUG.enabled) this.events.listen((event) => logEvent(type, event));
+    if (IS_DEBUG) this.events.listen((event) => logEvent(type, event));
     this.endpoints = new SocketEndpoints(this, context.load().capabilities);
     this.#deliveredAtTake = type === "Reply" ? -1 : 0;
     this.#takesTurns = type === "Request" || type === "Reply";

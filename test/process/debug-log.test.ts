@@ -25,6 +25,7 @@ it("prints each step of a connection, the reason of a refusal and of a loss, and
     /Pull bind \{"address":"tcp:\/\/127\.0\.0\.1:\d+"\}\n/,
     /Push connect:delay \{"address":"tcp:\/\/127\.0\.0\.1:\d+"\}\n/,
     /Push connect \{"address":"tcp:\/\/127\.0\.0\.1:\d+".*\}\n/,
+    /tcp:\/\/127\.0\.0\.1:\d+ greeting \{"minor":1,"mechanism":"NULL","asServer":false\}\n/,
     /Push handshake \{"address":"tcp:\/\/127\.0\.0\.1:\d+".*\}\n/,
     /Push handshake:error:protocol \{"error":".*mechanism NULL, this socket PLAIN".*\}\n/,
     /Push disconnect \{.*"reason":"remote".*\}\n/,

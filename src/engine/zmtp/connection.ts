@@ -14,6 +14,7 @@
  * Every exit calls #end once. Nothing here throws.
  */
 import { thrownText } from "../../core/arguments.js";
+import { DEBUG, IS_DEBUG } from "../../core/debug-log.js";
 import { ignore } from "../../core/ignore.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
@@ -194,7 +195,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   get commands(): boolean {
-    return this.#handshake.minor >= 1;
+    return (this.#handshake.greeting?.minor ?? 0) >= 1;
   }
 
   flush(): void {
@@ -337,7 +338,10 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   #onFrames(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
     const pipe = this.#pipe;
     if (pipe === undefined) {
+      const before = this.#handshake.greeting;
       const steps = this.#handshake.receive(bytes, length);
+      const { greeting } = this.#handshake;
+      if (IS_DEBUG && greeting !== before) DEBUG("%s greeting %j", this.stream.remote, greeting);
       // A custom stream may answer within the call.
       if (!this.#isOpening) this.#open();
       this.#carryOut(steps);

@@ -67,8 +67,9 @@ export class Handshake {
     return this.#proceed([this.#note(this.#begin(this.#agreed))]);
   }
 
-  get minor(): number {
-    return this.#greeting?.minor ?? 0;
+  /** The peer's. */
+  get greeting(): Greeting | undefined {
+    return this.#greeting;
   }
 
   get phase(): string {
