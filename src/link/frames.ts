@@ -11,9 +11,9 @@
  *   RESET   code 1, reason: ends both directions of the channel
  *   PING    8 bytes, which come back with flag ANSWER
  *   GOAWAY  code 1, reason: the sender accepts no new channels
- *
- * Bytes of DATA pass as they arrive, so a frame split over chunks costs no copy.
  */
+
+import { UnitReader } from "../core/unit-reader.js";
 import { FRAME_HEAD, MAX_NAME, MAX_PAYLOAD, URGENCIES } from "./bounds.js";
 
 export const FrameType = {
@@ -49,113 +49,47 @@ export const ChannelKind = {
   MESSAGES: 1,
 } as const;
 
-/** Receives frames. A returned text refuses a frame and ends the reading. */
+/** Receives whole frames, whose payloads are views. A returned text refuses one and ends the reading. */
 export interface FrameSink {
-  onDataHead(id: number, length: number, flags: number): string | undefined;
-  onDataBytes(id: number, bytes: Buffer): void;
-  onDataEnd(id: number, flags: number): void;
+  onData(id: number, flags: number, bytes: Buffer): string | undefined;
   /** Other frames; the payload is valid only during the call. */
   onControl(type: number, flags: number, id: number, payload: Buffer): string | undefined;
 }
 
 export class FrameReader {
   readonly #sink: FrameSink;
-  readonly #head = Buffer.alloc(FRAME_HEAD);
-  #headBytes = 0;
-  #type = 0;
-  #flags = 0;
-  #id = 0;
-  #left = 0;
-  #inPayload = false;
-  #payload: Buffer | undefined = undefined;
-  #payloadBytes = 0;
-  #failure: string | undefined = undefined;
+  readonly #frames = new UnitReader(
+    FRAME_HEAD,
+    FRAME_HEAD + MAX_PAYLOAD,
+    (bytes, at) => FRAME_HEAD + bytes.readUInt16BE(at + 2),
+  );
 
   constructor(sink: FrameSink) {
     this.#sink = sink;
   }
 
   /**
-   * @param chunk must not change; views are passed on
+   * @param chunk must not change
    * @returns why the stream is invalid; stop reading then
    */
   read(chunk: Buffer): string | undefined {
-    let offset = 0;
-    while (this.#failure === undefined) {
-      if (!this.#inPayload) {
-        offset = this.#readHead(chunk, offset);
-        if (!this.#inPayload) break;
-      }
-      if (offset === chunk.length && this.#left > 0) break;
-      offset =
-        this.#type === FrameType.DATA ? this.#readData(chunk, offset) : this.#readControl(chunk, offset);
+    this.#frames.push(chunk);
+    for (let frame = this.#frames.next(); frame !== undefined; frame = this.#frames.next()) {
+      const failure = this.#take(frame);
+      if (failure !== undefined) return failure;
     }
-    return this.#failure;
+    return this.#frames.excess > 0 ? `a frame has ${this.#frames.excess - FRAME_HEAD} bytes` : undefined;
   }
 
-  #readHead(chunk: Buffer, start: number): number {
-    let from = chunk;
-    let at = start;
-    let end = start + FRAME_HEAD;
-    if (this.#headBytes > 0 || chunk.length < end) {
-      const taken = Math.min(FRAME_HEAD - this.#headBytes, chunk.length - start);
-      chunk.copy(this.#head, this.#headBytes, start, start + taken);
-      this.#headBytes += taken;
-      end = start + taken;
-      if (this.#headBytes < FRAME_HEAD) return end;
-      this.#headBytes = 0;
-      from = this.#head;
-      at = 0;
-    }
-    this.#type = from[at] as number;
-    this.#flags = from[at + 1] as number;
-    this.#left = from.readUInt16BE(at + 2);
-    this.#id = from.readUInt32BE(at + 4);
-    this.#failure = this.#checkHead();
-    this.#inPayload = this.#failure === undefined;
-    return end;
-  }
-
-  #checkHead(): string | undefined {
-    if (this.#type !== FrameType.DATA) {
-      // A name of 255 bytes and its fields have less.
-      return this.#left > 512 ? `a frame of type ${this.#type} has ${this.#left} bytes` : undefined;
-    }
-    if (this.#left > MAX_PAYLOAD) return `a frame of data has ${this.#left} bytes`;
-    return this.#sink.onDataHead(this.#id, this.#left, this.#flags);
-  }
-
-  #readData(chunk: Buffer, start: number): number {
-    const end = Math.min(start + this.#left, chunk.length);
-    if (end > start) {
-      this.#left -= end - start;
-      this.#sink.onDataBytes(this.#id, chunk.subarray(start, end));
-    }
-    if (this.#left > 0) return end;
-    this.#inPayload = false;
-    this.#sink.onDataEnd(this.#id, this.#flags);
-    return end;
-  }
-
-  #readControl(chunk: Buffer, start: number): number {
-    const end = Math.min(start + this.#left, chunk.length);
-    const whole = this.#payload === undefined && end - start === this.#left;
-    let payload = chunk;
-    if (whole) payload = chunk.subarray(start, end);
-    else {
-      this.#payload ??= Buffer.alloc(this.#left);
-      chunk.copy(this.#payload, this.#payloadBytes, start, end);
-      this.#payloadBytes += end - start;
-      this.#left -= end - start;
-      if (this.#left > 0) return end;
-      payload = this.#payload;
-    }
-    this.#payload = undefined;
-    this.#payloadBytes = 0;
-    this.#left = 0;
-    this.#inPayload = false;
-    this.#failure = this.#sink.onControl(this.#type, this.#flags, this.#id, payload);
-    return end;
+  #take(frame: Buffer): string | undefined {
+    const type = frame[0] as number;
+    const flags = frame[1] as number;
+    const id = frame.readUInt32BE(4);
+    const payload = frame.subarray(FRAME_HEAD);
+    if (type === FrameType.DATA) return this.#sink.onData(id, flags, payload);
+    // A name of 255 bytes and its fields have less.
+    if (payload.length > 512) return `a frame of type ${type} has ${payload.length} bytes`;
+    return this.#sink.onControl(type, flags, id, payload);
   }
 }
 

@@ -375,30 +375,23 @@ export class LinkRules implements FrameSink {
     if (isLast) this.#forgetDone(channel);
   }
 
-  onDataHead(id: number, length: number, flags: number): string | undefined {
+  onData(id: number, flags: number, bytes: Buffer): string | undefined {
     const channel = this.channels.get(id);
     if (flags > FIN) return `a frame of data has flags ${flags}`;
-    if (length === 0 && flags !== FIN) return "a frame of data has no bytes";
+    if (bytes.length === 0 && flags !== FIN) return "a frame of data has no bytes";
     if (channel === undefined) return this.#checkLate(id);
     if (!channel.isAccepted) return `data came for channel ${id}, which was not accepted`;
     if (channel.finReceived) return `data came for channel ${id} after its end`;
-    if (channel.window.receive(length)) return undefined;
-    return `channel ${id} got ${length} bytes, and ${channel.window.allowed} were allowed`;
-  }
-
-  onDataBytes(id: number, bytes: Buffer): void {
-    const channel = this.channels.get(id);
-    if (channel === undefined) return;
-    this.#effects.onData(channel, bytes);
-  }
-
-  onDataEnd(id: number, flags: number): void {
-    const channel = this.channels.get(id);
-    if (channel === undefined || flags !== FIN) return;
+    if (!channel.window.receive(bytes.length))
+      return `channel ${id} got ${bytes.length} bytes, and ${channel.window.allowed} were allowed`;
+    if (bytes.length > 0) this.#effects.onData(channel, bytes);
+    // The program may have ended the channel.
+    if (flags !== FIN || channel.isGone) return undefined;
     channel.finReceived = true;
     this.#grants.delete(channel);
     this.#effects.onFinished(channel);
     this.#forgetDone(channel);
+    return undefined;
   }
 
   onControl(type: number, flags: number, id: number, payload: Buffer): string | undefined {

@@ -5,7 +5,8 @@
  *
  * Each direction has a key, and a nonce of 12 bytes: the number of the record, from 0.
  */
-import { createCipheriv, createDecipheriv, type DecipherGCM } from "node:crypto";
+import { createCipheriv, createDecipheriv } from "node:crypto";
+import { UnitReader } from "../core/unit-reader.js";
 
 const CIPHER = "aes-256-gcm";
 const RECORD_HEAD = 4;
@@ -68,14 +69,12 @@ export class RecordSealer {
 export class RecordOpener {
   readonly #key: Buffer;
   readonly #counter = new Counter();
-  readonly #head = Buffer.alloc(RECORD_HEAD);
-  #headBytes = 0;
-  /** The current record: missing ciphertext bytes, and plaintext. */
-  #decipher: DecipherGCM | undefined = undefined;
-  #left = 0;
-  #opened: Buffer[] = [];
-  readonly #tag = Buffer.alloc(TAG);
-  #tagBytes = 0;
+  readonly #records = new UnitReader(
+    RECORD_HEAD,
+    RECORD_HEAD + MAX_RECORD + TAG,
+    // None is empty.
+    (bytes, at) => RECORD_HEAD + (bytes.readUInt32BE(at) || Number.POSITIVE_INFINITY) + TAG,
+  );
 
   constructor(key: Buffer) {
     this.#key = key;
@@ -83,51 +82,23 @@ export class RecordOpener {
 
   /** @returns why the bytes are refused; nothing opens afterwards */
   open(chunk: Buffer, onBytes: (bytes: Buffer) => void): string | undefined {
-    let at = 0;
-    while (at < chunk.length) {
-      if (this.#decipher === undefined) {
-        const taken = Math.min(RECORD_HEAD - this.#headBytes, chunk.length - at);
-        chunk.copy(this.#head, this.#headBytes, at, at + taken);
-        this.#headBytes += taken;
-        at += taken;
-        if (this.#headBytes < RECORD_HEAD) return undefined;
-        const length = this.#head.readUInt32BE(0);
-        if (length < 1 || length > MAX_RECORD) return `a record of ${length} bytes`;
-        this.#decipher = createDecipheriv(CIPHER, this.#key, this.#counter.next());
-        this.#decipher.setAAD(this.#head);
-        this.#left = length;
-      }
-      const decipher: DecipherGCM = this.#decipher;
-      if (this.#left > 0) {
-        const taken = Math.min(this.#left, chunk.length - at);
-        this.#opened.push(decipher.update(chunk.subarray(at, at + taken)));
-        this.#left -= taken;
-        at += taken;
-        // A record arriving byte by byte must not become as many Buffers.
-        if (this.#opened.length >= 64) this.#opened = [Buffer.concat(this.#opened)];
-      }
-      const taken = Math.min(TAG - this.#tagBytes, chunk.length - at);
-      chunk.copy(this.#tag, this.#tagBytes, at, at + taken);
-      this.#tagBytes += taken;
-      at += taken;
-      if (this.#tagBytes < TAG) return undefined;
-      const opened = this.#end(decipher);
-      if (opened === undefined) return "a record does not open";
-      for (const bytes of opened) onBytes(bytes);
+    this.#records.push(chunk);
+    for (let record = this.#records.next(); record !== undefined; record = this.#records.next()) {
+      const bytes = this.#open(record);
+      if (bytes === undefined) return "a record does not open";
+      onBytes(bytes);
     }
-    return undefined;
+    return this.#records.excess > 0 ? "a record of no bytes, or of more than fit" : undefined;
   }
 
-  #end(decipher: DecipherGCM): Buffer[] | undefined {
-    const opened = this.#opened;
-    decipher.setAuthTag(this.#tag);
-    this.#decipher = undefined;
-    this.#opened = [];
-    this.#headBytes = 0;
-    this.#tagBytes = 0;
+  #open(record: Buffer): Buffer | undefined {
+    const decipher = createDecipheriv(CIPHER, this.#key, this.#counter.next());
+    decipher.setAAD(record.subarray(0, RECORD_HEAD));
+    decipher.setAuthTag(record.subarray(-TAG));
+    const bytes = decipher.update(record.subarray(RECORD_HEAD, -TAG));
     try {
       decipher.final();
-      return opened;
+      return bytes;
     } catch {
       return undefined; // Wrong tag: the caller ends the connection.
     }

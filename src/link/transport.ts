@@ -404,11 +404,10 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
 
   async #readChannel(link: MultiplexLink, channel: LinkChannel, open: OpenName): Promise<void> {
     const { name } = channel;
-    const messages: Buffer[] = [];
-    const reader = new MessageReader(this.#settings.maxMessageSize, (message) => messages.push(message));
+    const reader = new MessageReader(this.#settings.maxMessageSize);
     for await (const chunk of channel) {
-      const isGood = reader.read(chunk);
-      for (const message of messages.splice(0)) {
+      reader.push(chunk);
+      for (let message = reader.message(); message !== undefined; message = reader.message()) {
         if (this.#names.get(name) !== open) return;
         this.#received += 1;
         try {
@@ -418,9 +417,9 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
           this.events.emit({ type: "handler:failed", name, error });
         }
       }
-      if (!isGood) throw new InvalidArgumentError("A message is longer than maxMessageSize");
+      if (reader.excess > 0) throw new InvalidArgumentError("A message is longer than maxMessageSize");
     }
-    if (reader.isInside) throw new InvalidArgumentError("A channel ended within a message");
+    if (reader.length > 0) throw new InvalidArgumentError("A channel ended within a message");
   }
 
   #call(name: string, callback: () => unknown): void {

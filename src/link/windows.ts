@@ -31,7 +31,7 @@ export class ReceiveWindow {
     return this.size - this.unread - this.#ungranted;
   }
 
-  /** A frame's head announces bytes. @returns `false` for more than were allowed */
+  /** Bytes of a frame have come. @returns `false` for more than were allowed */
   receive(bytes: number): boolean {
     if (bytes > this.allowed) return false;
     this.unread += bytes;

@@ -157,10 +157,11 @@ it("records and messages", { timeout: 600_000 }, () => {
     });
     expect(opened).toBe(0);
     let got = 0;
-    const reader = new MessageReader(50, (message) => {
-      got += message.length;
-    });
-    for (const byte of bytes) if (!reader.read(Buffer.from([byte]))) break;
+    const reader = new MessageReader(50);
+    for (const byte of bytes) {
+      reader.push(Buffer.from([byte]));
+      got += reader.message()?.length ?? 0;
+    }
     expect(got).toBeLessThan(bytes.length);
   }
   told("links, records and messages", INPUTS);

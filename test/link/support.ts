@@ -145,9 +145,7 @@ export function frameReader(
   onControl: (type: number) => void = () => undefined,
 ): FrameReader {
   return new FrameReader({
-    onDataHead: (id, length) => void onData(id, length),
-    onDataBytes: () => undefined,
-    onDataEnd: () => undefined,
+    onData: (id, _flags, { length }) => void onData(id, length),
     onControl: (type) => void onControl(type),
   });
 }
