@@ -20,12 +20,14 @@
 import { randomBytes } from "node:crypto";
 import { thrownText } from "../../core/arguments.js";
 import { RunningTimeout } from "../../core/running-timeout.js";
+import { UnitReader } from "../../core/unit-reader.js";
 import type { PooledBuffer } from "../../engine/zmtp/codec/pooled-buffer.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import type { ReadTarget, Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
 import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
+import { MAX_ADDRESS } from "../bounds.js";
 import type { PairStream } from "../messaging/pair-streams.js";
 import type { Packet } from "../wire/packets.js";
 import type { StreamWay } from "../wire/seal.js";
@@ -49,9 +51,9 @@ import {
 import { splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 
-/** Missing bytes above which a frame is read directly; bytes up to which its memory is allocated at once. */
+/** Missing bytes from which a frame is read in place; bytes up to which its memory is allocated at once. */
 const MIN_DIRECT = 8_192;
-const MAX_DIRECT = 2_097_152;
+const MAX_AT_ONCE = 2_097_152;
 
 export type StreamEnd =
   /** On purpose. */
@@ -112,24 +114,6 @@ export interface OpenedStream {
   readonly caller?: LinkCaller | undefined;
 }
 
-class LargeFrame implements ReadTarget {
-  readonly bytes: Buffer;
-  filled = 0;
-  readonly relayed = false;
-
-  constructor(size: number) {
-    this.bytes = Buffer.allocUnsafeSlow(size);
-  }
-
-  memory(): Uint8Array | undefined {
-    return this.inLarge ? undefined : this.bytes.subarray(this.filled);
-  }
-
-  get inLarge(): boolean {
-    return this.bytes.length - this.filled < MIN_DIRECT;
-  }
-}
-
 export class NodeStream implements Sink, PairStream {
   isDialled: boolean;
   /** Of the program that handed it in. */
@@ -152,11 +136,15 @@ export class NodeStream implements Sink, PairStream {
   #hellos: Hellos | undefined;
   #in: StreamWay | undefined;
   #out: StreamWay | undefined;
-  #pending: Buffer[] = [];
-  #pendingBytes = 0;
+  /** The hello, then frames. */
+  readonly #units = new UnitReader(
+    HELLO_HEAD,
+    HELLO_HEAD + MAX_ADDRESS,
+    (bytes, at) =>
+      this.#in === undefined ? helloSize(bytes.subarray(at)) : FRAME_HEAD + bytes.readUInt32BE(at),
+    MAX_AT_ONCE,
+  );
   #isTaking = false;
-  #large: LargeFrame | undefined;
-  #wanted = HELLO_HEAD;
   #exchange: IdentityExchange | undefined;
   /** With node keys. */
   node: ProvedNode | undefined;
@@ -379,51 +367,29 @@ export class NodeStream implements Sink, PairStream {
     if (this.ended) return;
     this.#isAwaiting = false;
     this.#askedWith = -1;
-    const taken = this.#large === undefined ? 0 : this.#fillLarge(bytes, length);
-    if (this.ended) return;
-    if (taken === length) {
-      this.#take();
+    if (this.#in === undefined && this.#units.length === 0 && isTlsRecord(bytes)) {
+      this.#own.onRefused(this.origin, undefined, "tls");
+      this.#refuse("link:tls");
       return;
     }
     // Messages are views of these bytes.
     pooled?.pin();
-    const chunk = bytes.subarray(taken, length);
-    this.#pending.push(kept ? chunk : Buffer.from(chunk));
-    this.#pendingBytes += chunk.length;
-    // Each Buffer may hold 8 KiB of Node's pool.
-    if (this.#pending.length >= (this.#verified ? 64 : 2)) this.#pending = [Buffer.concat(this.#pending)];
+    const chunk = bytes.subarray(0, length);
+    this.#units.push(kept ? chunk : Buffer.from(chunk));
     this.#take();
   }
 
   readTarget(): ReadTarget | undefined {
-    return this.#large;
+    const { target } = this.#units;
+    if (target.length < MIN_DIRECT) return undefined;
+    return { memory: () => target, inLarge: false, relayed: false };
   }
 
   sinkFilled(length: number): void {
     this.#isAwaiting = false;
     this.#askedWith = -1;
-    const large = this.#large as LargeFrame;
-    large.filled += length;
-    if (large.filled < large.bytes.length) return;
-    this.#takeLarge(large);
+    this.#units.fill(length);
     this.#take();
-  }
-
-  /** @returns bytes that belong to the large frame */
-  #fillLarge(bytes: Buffer, length: number): number {
-    const large = this.#large as LargeFrame;
-    const taken = Math.min(length, large.bytes.length - large.filled);
-    bytes.copy(large.bytes, large.filled, 0, taken);
-    large.filled += taken;
-    if (large.filled === large.bytes.length) this.#takeLarge(large);
-    return taken;
-  }
-
-  #takeLarge({ bytes }: LargeFrame): void {
-    this.#large = undefined;
-    this.#isTaking = true;
-    this.#takeFrame(bytes);
-    this.#isTaking = false;
   }
 
   #noteFault(): void {
@@ -436,65 +402,41 @@ export class NodeStream implements Sink, PairStream {
   }
 
   #take(): void {
-    if (this.#in === undefined && isTlsRecord(this.#pending[0] as Buffer)) {
-      this.#own.onRefused(this.origin, undefined, "tls");
-      this.#refuse("link:tls");
-      return;
-    }
     // A stream in memory answers within a write.
-    if (this.#isTaking || this.#large !== undefined) return;
+    if (this.#isTaking) return;
     this.#isTaking = true;
-    while (this.#pendingBytes >= this.#wanted && !this.ended && !this.#deciding) {
-      const all = this.#pending.length === 1 ? (this.#pending[0] as Buffer) : Buffer.concat(this.#pending);
-      this.#pending = [];
-      this.#pendingBytes = 0;
-      const taken = this.#in === undefined ? this.#takeHello(all) : this.#takeFrame(all);
-      if (this.ended) break;
-      let rest = all.subarray(taken);
-      // An unproved stream keeps no more memory than its current frame.
-      if (!this.#verified && taken > 0) rest = Buffer.from(rest);
-      if (rest.length > 0) this.#pending.unshift(rest);
-      this.#pendingBytes += rest.length;
+    while (!this.ended && !this.#deciding) {
+      // The proofs of 64 clusters have 2,700 bytes.
+      if (this.#in !== undefined)
+        this.#units.most = FRAME_HEAD + (this.#verified ? this.#own.maxFrame() : 4_096);
+      const unit = this.#units.next();
+      if (unit === undefined) break;
+      if (this.#in === undefined) this.#takeHello(unit);
+      else this.#takeFrame(unit.subarray(FRAME_HEAD));
     }
     this.#isTaking = false;
-    const missing = this.#wanted - this.#pendingBytes;
-    if (!this.#verified || this.#deciding || missing < MIN_DIRECT || this.#wanted > MAX_DIRECT) return;
-    const large = new LargeFrame(this.#wanted);
-    for (const piece of this.#pending) large.filled += piece.copy(large.bytes, large.filled);
-    this.#pending = [];
-    this.#pendingBytes = 0;
-    this.#large = large;
+    if (this.#units.excess > 0 && !this.ended)
+      this.#refuse(this.#in === undefined ? "link:hello" : "link:oversized");
   }
 
-  /** @returns bytes that were taken; 0: `#wanted` has grown */
-  #takeHello(bytes: Buffer): number {
-    const size = helloSize(bytes);
-    if (size < 0) {
-      this.#refuse("link:hello");
-      return 0;
-    }
-    if (bytes.length < size) {
-      this.#wanted = size;
-      return 0;
-    }
-    const hello = bytes.subarray(0, size);
+  #takeHello(hello: Buffer): void {
     const address = helloAddress(hello);
     if (splitIpAddress(address) === undefined || !(this.isGiven || this.#own.accepts(address))) {
       this.#refuse("link:hello");
-      return 0;
+      return;
     }
     this.peer = address;
     if (this.isGiven) this.isDialled = this.nonce.compare(helloNonce(hello)) > 0;
     if (this.isGiven || !this.isDialled) this.address = address;
     if (helloNonce(hello).equals(this.nonce)) {
       this.#refuse("link:reflected");
-      return 0;
+      return;
     }
     const own = this.#table.streamOf(helloNonce(hello));
     if (own !== undefined) {
       this.#finish("self");
       own.#finish("self");
-      return 0;
+      return;
     }
     this.#hellos = this.isDialled
       ? { initiator: this.#hello, responder: Buffer.from(hello) }
@@ -502,11 +444,10 @@ export class NodeStream implements Sink, PairStream {
     const ways = this.isDialled ? streamWays(this.#hello, hello) : streamWays(hello, this.#hello);
     this.#out = this.isDialled ? ways.toResponder : ways.toInitiator;
     this.#in = this.isDialled ? ways.toInitiator : ways.toResponder;
-    this.#wanted = FRAME_HEAD;
+    this.#units.head = FRAME_HEAD;
     this.#exchange = this.#own.exchange(this.isDialled ? "initiator" : "responder");
     if (this.isDialled) this.#prove();
     if (this.#exchange === undefined) this.#flush();
-    return size;
   }
 
   #flush(): void {
@@ -515,32 +456,19 @@ export class NodeStream implements Sink, PairStream {
     for (const { codec, packet } of waiting) this.send(codec, packet);
   }
 
-  #takeFrame(bytes: Buffer): number {
-    const length = bytes.readUInt32BE(0);
-    if (length === 0) {
+  #takeFrame(frame: Buffer): void {
+    if (frame.length === 0) {
       this.#finish("closed");
-      return 0;
+      return;
     }
-    // The proofs of 64 clusters have 2,700 bytes.
-    if (length > (this.#verified ? this.#own.maxFrame() : 4_096)) {
-      this.#refuse("link:oversized");
-      return 0;
-    }
-    if (bytes.length < FRAME_HEAD + length) {
-      this.#wanted = FRAME_HEAD + length;
-      return 0;
-    }
-    const frame = bytes.subarray(FRAME_HEAD, FRAME_HEAD + length);
     if (!this.#proved) this.#unproved += 1;
     if (this.#unproved > 2 || !(this.#verified || isControl(frame))) {
       this.#refuse("link:proof");
-      return 0;
+      return;
     }
-    this.#wanted = FRAME_HEAD;
     this.usedAt = performance.now();
     if (isControl(frame)) this.#onControl(frame);
     else if (!this.#own.onFrame(this, frame)) this.destroy();
-    return FRAME_HEAD + length;
   }
 
   #onControl(frame: Buffer): void {
@@ -681,7 +609,6 @@ export class NodeStream implements Sink, PairStream {
     clearTimeout(this.#timer);
     this.#silence?.clear();
     this.#waiting = [];
-    this.#pending = [];
     this.#stream.socket.destroy();
     this.#table.onEnd(this, this.#leaving ?? end, this.#fault);
   }

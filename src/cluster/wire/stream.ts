@@ -40,10 +40,10 @@ export function encodeHello(nonce: Uint8Array, address: string): Buffer {
 
 /**
  * @param bytes at least HELLO_HEAD
- * @returns bytes of the whole hello; -1 if it is not a hello
+ * @returns bytes of the whole hello; infinite if it is not a hello
  */
 export function helloSize(bytes: Buffer): number {
-  if (bytes.readUInt32BE(0) !== MAGIC || bytes[4] !== LINK_VERSION) return -1;
+  if (bytes.readUInt32BE(0) !== MAGIC || bytes[4] !== LINK_VERSION) return Number.POSITIVE_INFINITY;
   return HELLO_HEAD + (bytes[HELLO_HEAD - 1] as number);
 }
 

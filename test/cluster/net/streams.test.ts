@@ -248,31 +248,6 @@ it("what a stranger claims to be changes nothing for the node at that address", 
   ]);
 });
 
-describe("a frame that comes byte by byte", () => {
-  it.each([
-    ["few pieces", true, 63],
-    ["one piece, of a stream without a proof", false, 1],
-  ])("is kept in %s", async (_, hasProof, pieces) => {
-    const { connect, frames } = await listening();
-    const stream = connect("10.0.0.66");
-    if (hasProof) stream.prove();
-    else stream.receive(encodeHello(randomBytes(32), OTHER));
-    const bytes = randomBytes(4_000);
-    bytes[0] = 1;
-    const frame = encodeFrame(bytes);
-    const concat = vi.spyOn(Buffer, "concat");
-    try {
-      for (let at = 0; at < frame.length; at++) stream.receive(frame.subarray(at, at + 1));
-      // And the one that has come.
-      const most = Math.max(...concat.mock.calls.map(([list]) => list.length));
-      expect(most).toBeLessThanOrEqual(pieces + 1);
-    } finally {
-      concat.mockRestore();
-    }
-    expect(frames).toEqual(hasProof ? [bytes] : []);
-  });
-});
-
 describe("a stream that is closed because nobody used it", () => {
   it("takes no packets while its other end has not closed it: they go over another one", async () => {
     vi.useFakeTimers({
