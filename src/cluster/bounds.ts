@@ -20,9 +20,6 @@ export const MAX_KEPT_ADDRESSES = 448;
 export const MAX_PROBES = 64;
 export const MAX_ACCUSERS = 8;
 
-/** Link-local IPv6 addresses. */
-export const MAX_ZONES = 1_024;
-
 export const MAX_LISTENERS = 8;
 
 export const MAX_BUSES = 64;

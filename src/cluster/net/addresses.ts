@@ -1,8 +1,7 @@
 /**
  * Addresses of nodes, "host:port" and "[v6]:port".
  *
- * IPv6 is written as the system writes it: lower case, zeros shortened. A link-local address has a zone on its host
- * ("[fe80::1%eth0]:5000"), and none in packets, since an interface's name means nothing to another host.
+ * IPv6 is written as the system writes it: lower case, zeros shortened.
  */
 import { lookup } from "node:dns";
 import { isIP, isIPv4, isIPv6, SocketAddress } from "node:net";
@@ -72,11 +71,6 @@ export function canonicalAddress(address: string): string {
 
 export function isGroup(address: string): boolean {
   return isIPv4(address) ? /^2(?:2[4-9]|3\d)\./.test(address) : isIPv6(address) && /^ff/i.test(address);
-}
-
-/** Whether an address belongs to one link, and needs a zone on this host. */
-export function isLinkLocal(host: string): boolean {
-  return /^fe[89ab]/i.test(host) && host.includes(":");
 }
 
 export function resolveAddress({ host, port }: HostPort, families: 4 | 6 | "both" = 4): Promise<string[]> {

@@ -3,7 +3,7 @@ import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { transportError } from "../../engine/zmtp/errors.js";
 import type { HostInterface, Platform } from "../../engine/zmtp/transport/transports.js";
-import { isIp6, isLinkLocal } from "./addresses.js";
+import { isIp6 } from "./addresses.js";
 
 const LOOPBACK6: HostInterface = { name: "lo", address: "::1", internal: true };
 const LOOPBACK: HostInterface = { name: "lo", address: "127.0.0.1", internal: true };
@@ -31,10 +31,9 @@ export function usedInterfaces(
   list: readonly HostInterface[],
   { scope, interface: wanted, ipv6 = false }: InterfaceSettings,
 ): HostInterface[] {
-  const all = list.filter(({ address }) => ipv6 || !address.includes(":"));
-  const named = all.filter(
-    ({ name, address }) => name === wanted || address === wanted || address === `${wanted}%${name}`,
-  );
+  // A link-local address means nothing to another host without the interface by which that host reaches it.
+  const all = list.filter(({ address }) => !address.includes(":") || (ipv6 && !/^fe[89ab]/i.test(address)));
+  const named = all.filter(({ name, address }) => name === wanted || address === wanted);
   if (wanted !== undefined && named.length === 0) {
     const names = [...new Set(all.map(({ name }) => name))].join(", ");
     throw new InvalidArgumentError(`there is no interface ${quoted(wanted)}; there are ${names}`);
@@ -60,12 +59,10 @@ export function bindingOf(
   return { v4: own, v6: interfaces.find(({ address }) => isIp6(address))?.address };
 }
 
-/** Link-local addresses come last. @throws TransportError with the system's code */
+/** @throws TransportError with the system's code */
 export function allInterfaces(platform: Platform): readonly HostInterface[] {
-  const isLocal = ({ address }: HostInterface): boolean => isLinkLocal(address);
   try {
-    const all = [...platform.interfaces(), ...(platform.interfaces6?.() ?? [])];
-    return [...all.filter((each) => !isLocal(each)), ...all.filter(isLocal)];
+    return [...platform.interfaces(), ...(platform.interfaces6?.() ?? [])];
   } catch (error) {
     // `info` has the system's error code.
     const { message, info } = error as Error & { readonly info?: { readonly code?: string } };

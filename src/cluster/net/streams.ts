@@ -104,8 +104,6 @@ function refusalOf({ kind, message }: Fault): "certificate" | "tls" | "peer" | u
 }
 
 export interface StreamsEffects extends StreamNode {
-  /** With its zone on this host. */
-  zoned(address: string): string;
   onAdmitted(node: ProvedNode): void;
   /** The node sends its identity. */
   greet(stream: NodeStream): void;
@@ -517,8 +515,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     }
     let isDone = false;
     const { transport, options } = this.#dialling;
-    const endpoint = `${transport.scheme}://${this.#effects.zoned(address)}`;
-    const cancel = transport.dial(endpoint, options, (result) => {
+    const cancel = transport.dial(`${transport.scheme}://${address}`, options, (result) => {
       isDone = true;
       const queue = this.#dials.get(address)?.queue ?? [];
       this.#dials.delete(address);

@@ -25,7 +25,6 @@ import { Datagrams } from "../net/datagrams.js";
 import { allInterfaces, type Binding, bindingOf, usedInterfaces } from "../net/interfaces.js";
 import type { NodeStream } from "../net/stream.js";
 import { NodeStreams } from "../net/streams.js";
-import { withoutZone, Zones } from "../net/zones.js";
 import { bindFree } from "../ports.js";
 import { readBus } from "../wire/codec.js";
 import { type Packet, PacketType } from "../wire/packets.js";
@@ -74,7 +73,6 @@ export class NodeSockets {
     binding: { v4: undefined, v6: undefined },
     port: 0,
   };
-  readonly #zones = new Zones();
   #rebinding = false;
   /** "host:port" of additional listeners. */
   readonly listeners: string[] = [];
@@ -101,7 +99,6 @@ export class NodeSockets {
     this.tls = settings.tls && new NodeTls(settings.tls);
     this.streams = new NodeStreams(this.platform.transports, this.tls, {
       accepts: (address) => this.accepts(address),
-      zoned: (address) => this.#zones.addressFor(address),
       prove: (role, hellos) => proveBuses(this.#codecs(), role, hellos),
       check: (role, hellos, shown) => checkBuses(this.#codecs(), role, hellos, shown),
       exchange: (role) => this.#identities?.exchange(role),
@@ -173,10 +170,9 @@ export class NodeSockets {
   async #open(): Promise<void> {
     const { port, ports, announce } = this.settings;
     const interfaces = this.#readInterfaces();
-    const own = withoutZone((interfaces[0] as HostInterface).address);
+    const own = (interfaces[0] as HostInterface).address;
     const announced = announce && (await this.#announced(announce));
     const binding = bindingOf(this.platform, this.settings, interfaces);
-    this.#zones.setInterfaces(interfaces);
     const chosen = await bindFree(port, ports, async (wanted) => {
       const free = await this.streams.listen(binding, wanted);
       const datagrams = this.#createDatagrams(binding, free, interfaces);
@@ -239,7 +235,6 @@ export class NodeSockets {
     }
     const [first] = interfaces as [HostInterface, ...HostInterface[]];
     const binding = bindingOf(this.platform, this.settings, interfaces);
-    this.#zones.setInterfaces(interfaces);
     const { v4, v6 } = this.#bound.binding;
     if (binding.v4 !== v4 || binding.v6 !== v6) void this.#rebind(binding, interfaces);
     else {
@@ -250,7 +245,7 @@ export class NodeSockets {
 
   /** Without a network but loopback, the node keeps its address. */
   #announce({ address: own, internal }: Pick<HostInterface, "address" | "internal">): void {
-    const address = joinAddress(withoutZone(own), this.#bound.port);
+    const address = joinAddress(own, this.#bound.port);
     if (this.settings.announce !== undefined || address === this.address) return;
     if (internal && this.settings.interface === undefined) return;
     this.streams.ownAddress = address;
@@ -317,7 +312,7 @@ export class NodeSockets {
     const bytes = bus.codec.encode(packet);
     this.#sent(bytes);
     if (packet.type === PacketType.GOSSIP) this.counters.gossipBytes += bytes.length;
-    this.#datagrams?.send(bytes, this.#zones.hostFor(parts.host), parts.port);
+    this.#datagrams?.send(bytes, parts.host, parts.port);
   }
 
   get hasGroup(): boolean {
@@ -374,7 +369,7 @@ export class NodeSockets {
   }
 
   isOwn(host: string): boolean {
-    return isLoopback(host) || this.#own.has(host) || this.#own.has(withoutZone(host));
+    return isLoopback(host) || this.#own.has(host);
   }
 
   /** Whether a node may be at this address: on this host, or anywhere in the scope `link`. */
@@ -401,9 +396,8 @@ export class NodeSockets {
     });
   }
 
-  #onDatagram = (bytes: Buffer, from: string, port: number, byGroup: boolean): void => {
+  #onDatagram = (bytes: Buffer, host: string, port: number, byGroup: boolean): void => {
     const { counters } = this;
-    const host = this.#zones.learn(from);
     counters.packetsReceived += 1;
     counters.bytesReceived += bytes.length;
     if (this.settings.scope === "host" && !this.isOwn(host)) {

@@ -1,4 +1,4 @@
-/** Nodes over IPv6: loopback, global and link-local addresses, both families at once, and nodes without IPv6. */
+/** Nodes over IPv6: loopback and global addresses, both families at once, and nodes without IPv6. */
 import { networkInterfaces } from "node:os";
 import { describe, expect, it } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
@@ -9,6 +9,7 @@ import {
   resolveAddress,
   splitIpAddress,
 } from "../../../src/cluster/net/addresses.js";
+import { usedInterfaces } from "../../../src/cluster/net/interfaces.js";
 import { managerOf, testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
@@ -24,7 +25,6 @@ function ipv6(isWanted: (address: string) => boolean): { name: string; address: 
 
 const loopback = ipv6((address) => address === "::1");
 const global = ipv6((address) => /^(?:2|3|fc|fd)/.test(address));
-const link = ipv6((address) => address.startsWith("fe80:"));
 
 describe("addresses of IPv6", () => {
   it("are in brackets, may have a zone, and have one form", () => {
@@ -50,6 +50,20 @@ describe("addresses of IPv6", () => {
   it("are what a name resolves to where they are wanted", async () => {
     expect(await resolveAddress({ host: "localhost", port: 5 })).toEqual(["127.0.0.1:5"]);
     expect(await resolveAddress({ host: "::1", port: 5 })).toEqual(["[::1]:5"]);
+  });
+
+  it("of one link are not used", () => {
+    const list = ["10.0.0.1", "fe80::1%eth0", "fd00::1"].map((address) => ({
+      name: "eth0",
+      address,
+      internal: false,
+    }));
+    const settings = { scope: "link", interface: undefined, ipv6: true } as const;
+    const used = usedInterfaces(list, settings);
+    expect(used.map(({ address }) => address)).toEqual(["10.0.0.1", "fd00::1"]);
+    expect(() => usedInterfaces(list, { ...settings, interface: "fe80::1%eth0" })).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
   });
 
   it("are refused by a node without the option", () => {
@@ -101,21 +115,6 @@ describe.skipIf(global === undefined)("nodes on the link", () => {
     const b = await started("b", { ...options, seeds: [a.address] });
     await together(2, a, b);
   });
-
-  it.skipIf(link === undefined)(
-    "meet at a link-local address, whose zone is this host's matter",
-    async () => {
-      const { name, address } = link as { name: string; address: string };
-      const options = { scope: "link", interface: `${address}%${name}` } as const;
-      const a = await started("a", options);
-      // Without a zone: another host has another name for its interface.
-      expect(splitIpAddress(a.address)?.host).toBe(address);
-      const { port } = splitIpAddress(a.address) as { port: number };
-      const b = await started("b", { ...options, seeds: [`[${address}%${name}]:${port}`] });
-      await together(2, a, b);
-      await until(() => a.stats().links > 0 && b.stats().links > 0);
-    },
-  );
 
   it("on all interfaces are reached by both families", async () => {
     const { address } = global as { address: string };

@@ -116,7 +116,6 @@ async function listening(): Promise<World> {
   };
   const links = new NodeStreams({ get: () => transport }, undefined, {
     accepts: () => true,
-    zoned: (address) => address,
     prove: () => [],
     check: () => ({ proved: true, refused: [] }),
     exchange: () => undefined,
