@@ -30,7 +30,7 @@ import type {
   ServiceSchemas,
   ServiceStreamOptions,
 } from "./types.js";
-import type { CallExtras, EncodedBody } from "./wire.js";
+import { type CallExtras, type EncodedBody, type Headers, NO_HEADERS } from "./wire.js";
 
 const REQUEST_KEYS = [
   "timeout",
@@ -122,7 +122,7 @@ export function requestTerms({
   checkServiceName(service);
   checkMethod(method);
   if (options === NO_OPTIONS && !isStream)
-    return { service, extras: extrasOf(method, "", undefined, 0, 0), body, ...PLAIN };
+    return { service, extras: extrasOf(method, "", NO_HEADERS, 0, 0), body, ...PLAIN };
   if (isStream) checkCallOptions("requestStream", options, STREAM_KEYS);
   else checkCallOptions("request", options, REQUEST_KEYS);
   const {
@@ -162,7 +162,7 @@ export function requestTerms({
 }
 
 export function nodeStreamTerms(node: string, service: string, timeout: number): CallTerms {
-  const extras = extrasOf("", "", undefined, STREAM_PARTS, STREAM_BYTES);
+  const extras = extrasOf("", "", NO_HEADERS, STREAM_PARTS, STREAM_BYTES);
   return { ...PLAIN, service, extras, body: encodeBody(undefined), timeout, node };
 }
 
@@ -181,11 +181,11 @@ export function manyTerms(
 function extrasOf(
   method: string,
   key: string,
-  headers: Readonly<Record<string, string>> | undefined,
+  headers: Headers,
   parts: number,
   bytes: number,
 ): CallExtras | undefined {
-  if (method === "" && key === "" && headers === undefined && parts === 0) return undefined;
+  if (method === "" && key === "" && headers === NO_HEADERS && parts === 0) return undefined;
   return { method, key, headers, parts, bytes };
 }
 
@@ -202,10 +202,8 @@ function checkKey(key: unknown): void {
     );
 }
 
-function checkHeaders(
-  headers: Readonly<Record<string, string>> | undefined,
-): Readonly<Record<string, string>> | undefined {
-  if (headers === undefined) return undefined;
+function checkHeaders(headers: Headers | undefined): Headers {
+  if (headers === undefined) return NO_HEADERS;
   if (typeof headers !== "object" || headers === null || Array.isArray(headers))
     throw new InvalidArgumentError(`headers must be an object of texts; got ${describe(headers)}`);
   const entries = Object.entries(headers);
@@ -219,5 +217,5 @@ function checkHeaders(
     throw new InvalidArgumentError(
       `headers must be at most ${MAX_HEADERS}, of ${MAX_HEADER_BYTES} bytes; got ${entries.length} of ${bytes} bytes`,
     );
-  return entries.length === 0 ? undefined : Object.fromEntries(entries);
+  return entries.length === 0 ? NO_HEADERS : Object.fromEntries(entries);
 }

@@ -25,8 +25,6 @@ import { type Job, type JobRunner, RequestServing } from "./serving.js";
 import type { SendCredit } from "./stream-window.js";
 import type { RequestsEvent, ServeMiddleware, ServiceRequest } from "./types.js";
 
-const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
-
 /** Its signal is created on access. */
 class RunningRequest implements ServiceRequest {
   readonly link: Link<RunningRequest> = new Link(this);
@@ -47,7 +45,7 @@ class RunningRequest implements ServiceRequest {
   leave: (() => void) | undefined = undefined;
 
   constructor(job: Job, sender: Member, body: unknown, timer: DriverTimer) {
-    const { service, method, headers = NO_HEADERS, key } = job.item;
+    const { service, method, headers, key } = job.item;
     this.service = service;
     this.method = method;
     this.headers = headers;

@@ -3,7 +3,7 @@
  *
  *   head      bits 0 to 3  the type
  *             bits 4, 5    the form of the body: bytes, UTF-8 text, JSON or no body
- *             bit 6        extras of a CALL follow the id: their length as a uint, the fields of CallExtras after a mask
+ *             bit 6        extras of a CALL follow the id: method text | key text | headers record | parts uint | bytes uint
  *             bit 7        0
  *   CALL      timeout uint (ms, 0: none) | service text | body
  *   REPLY     busy uint | slots uint | body
@@ -49,17 +49,11 @@ export type RequestOp = (typeof RequestOp)[keyof typeof RequestOp];
 export const BodyForm = { BYTES: 0, TEXT: 1, JSON: 2, NONE: 3 } as const;
 export type BodyForm = (typeof BodyForm)[keyof typeof BodyForm];
 
-const OP = 0x8f;
+const OP = 0xcf;
 const FORM_SHIFT = 4;
 const FORM = 0x03;
 const EXTRAS = 0x40;
-
-/** Bits of the mask before the extras, which follow in this order. */
-const METHOD = 1;
-const KEY = 2;
-const HEADERS = 4;
-const PARTS = 8;
-const BYTES = 16;
+const EXTENDED_CALL = RequestOp.CALL | EXTRAS;
 
 export type Headers = Readonly<Record<string, string>>;
 
@@ -73,7 +67,7 @@ export interface CallExtras {
   readonly method: string;
   /** "": none. */
   readonly key: string;
-  readonly headers: Headers | undefined;
+  readonly headers: Headers;
   /** Window of a streamed reply; 0: one reply. */
   readonly parts: number;
   readonly bytes: number;
@@ -123,23 +117,22 @@ export type RequestItem =
 
 export type RequestJunk = "empty" | "op" | "id" | "service" | "extras" | "load" | "failure" | "credit";
 
+export const NO_HEADERS: Headers = Object.freeze({});
 const NO_BYTES = Buffer.alloc(0);
 const NO_EXTRAS: CallExtras = {
   method: "",
   key: "",
-  headers: undefined,
+  headers: NO_HEADERS,
   parts: 0,
   bytes: 0,
 };
 
-/** Reused for each item, and for its extras. */
+/** Reused for each item. */
 const out = new Writer();
-const more = new Writer();
 
-function begin(op: RequestOp, form: BodyForm, id: number, load?: ServiceLoad, extras?: CallExtras): void {
-  out.byte(op | (form << FORM_SHIFT) | (extras === undefined ? 0 : EXTRAS));
+function begin(op: number, form: BodyForm, id: number, load?: ServiceLoad): void {
+  out.byte(op | (form << FORM_SHIFT));
   out.uint(id);
-  if (extras !== undefined) writeExtras(extras);
   if (load === undefined) return;
   out.uint(load.busy);
   out.uint(load.slots);
@@ -153,28 +146,18 @@ export function encodeCall(
   extras: CallExtras | undefined,
   { form, data }: EncodedBody,
 ): Buffer {
-  begin(RequestOp.CALL, form, id, undefined, extras);
+  begin(extras === undefined ? RequestOp.CALL : EXTENDED_CALL, form, id);
+  if (extras !== undefined) {
+    const { method, key, headers, parts, bytes } = extras;
+    out.text(method);
+    out.text(key);
+    out.record(headers);
+    out.uint(parts);
+    out.uint(bytes);
+  }
   out.uint(timeout);
   out.text(service);
   return out.finish(data);
-}
-
-function writeExtras({ method, key, headers, parts, bytes }: CallExtras): void {
-  more.uint(
-    (method === "" ? 0 : METHOD) |
-      (key === "" ? 0 : KEY) |
-      (headers === undefined ? 0 : HEADERS) |
-      (parts === 0 ? 0 : PARTS | BYTES),
-  );
-  if (method !== "") more.text(method);
-  if (key !== "") more.text(key);
-  if (headers !== undefined) more.record(headers);
-  if (parts !== 0) {
-    more.uint(parts);
-    more.uint(bytes);
-  }
-  out.sized(more.bytes.subarray(0, more.at));
-  more.at = 0;
 }
 
 export function encodeReply(id: number, load: ServiceLoad, { form, data }: EncodedBody): Buffer {
@@ -227,11 +210,13 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
   const reader = new Reader(bytes, 1);
   const id = reader.uint();
   if (reader.failed || id === 0) return "id";
-  const extras = (head & EXTRAS) === 0 ? NO_EXTRAS : readExtras(reader);
-  if (extras === undefined) return "extras";
   switch (op) {
     case RequestOp.CALL:
-      return readCall(reader, id, form, extras);
+      return readCall(reader, id, form, NO_EXTRAS);
+    case EXTENDED_CALL: {
+      const extras = readExtras(reader);
+      return reader.failed ? "extras" : readCall(reader, id, form, extras);
+    }
     case RequestOp.REPLY:
     case RequestOp.FAILURE:
     case RequestOp.END: {
@@ -283,17 +268,14 @@ function readCall(reader: Reader, id: number, form: BodyForm, extras: CallExtras
   };
 }
 
-/** @param item read past the extras */
-function readExtras(item: Reader): CallExtras | undefined {
-  const reader = item.part(item.uint());
-  if (item.failed) return undefined;
-  const mask = reader.uint();
-  const method = (mask & METHOD) === 0 ? "" : reader.text(MAX_METHOD_NAME);
-  const key = (mask & KEY) === 0 ? "" : reader.text(MAX_KEY);
-  const headers = (mask & HEADERS) === 0 ? undefined : reader.record(MAX_HEADERS, MAX_HEADER_BYTES);
-  const parts = (mask & PARTS) === 0 ? 0 : reader.uint();
-  const bytes = (mask & BYTES) === 0 ? 0 : reader.uint();
-  return reader.failed ? undefined : { method, key, headers, parts, bytes };
+function readExtras(reader: Reader): CallExtras {
+  return {
+    method: reader.text(MAX_METHOD_NAME),
+    key: reader.text(MAX_KEY),
+    headers: reader.record(MAX_HEADERS, MAX_HEADER_BYTES),
+    parts: reader.uint(),
+    bytes: reader.uint(),
+  };
 }
 
 function restOf({ bytes, at, end }: Reader): Buffer {

@@ -21,7 +21,7 @@ import {
 import { gate } from "../../support/gate.js";
 
 const OTHER = "b".repeat(32);
-const EXTRAS = { method: "", key: "", headers: undefined, parts: 0, bytes: 0 };
+const EXTRAS = { method: "", key: "", headers: {}, parts: 0, bytes: 0 };
 const NOTHING = { form: BodyForm.NONE, data: "" };
 const open: Requests[] = [];
 afterEach(async () => {

@@ -10,7 +10,7 @@ import {
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
 
-const PLAIN: CallExtras = { method: "", key: "", headers: undefined, parts: 0, bytes: 0 };
+const PLAIN: CallExtras = { method: "", key: "", headers: {}, parts: 0, bytes: 0 };
 const BODY = { form: BodyForm.TEXT, data: "a body" };
 const LONG = { form: BodyForm.TEXT, data: "x".repeat(2_000) };
 
