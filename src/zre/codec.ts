@@ -16,6 +16,8 @@
  * malformed input returns a reason.
  */
 
+import { isUtf8 } from "node:buffer";
+import { Reader } from "../cluster/compact.js";
 import { unfit } from "../cluster/details.js";
 
 /** zyre's commands 8 to 10 (elections, gossip) count in the sequence, and are ignored. */
@@ -207,63 +209,29 @@ export function helloFault(name: string, headers: Readonly<Record<string, string
   return undefined;
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** After the first fault fields are 0 or empty. */
-class Reader {
-  readonly #bytes: Buffer;
-  #at = HEAD;
-  fault: ZreJunk | undefined;
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
-
-  u8(): number {
-    const at = this.#take(1);
-    return at < 0 ? 0 : (this.#bytes[at] as number);
-  }
-
-  u32(): number {
-    const at = this.#take(4);
-    return at < 0 ? 0 : this.#bytes.readUInt32BE(at);
-  }
+class FieldReader extends Reader {
+  /** Of `failed`: the first one counts. */
+  fault: ZreJunk = "truncated";
 
   string(): string {
-    return this.#text(this.u8());
+    return this.#text(this.byte());
   }
 
   longstr(most: number, fault: ZreJunk): string {
-    const length = this.u32();
-    if (length > most) {
-      this.fault ??= fault;
-      return "";
-    }
+    const length = this.uint32();
+    if (length > most) this.fail(fault);
     return this.#text(length);
   }
 
-  #text(length: number): string {
-    const at = this.#take(length);
-    if (at < 0) return "";
-    const bytes = this.#bytes.subarray(at, at + length);
-    if (bytes.includes(0)) this.fault ??= "text";
-    try {
-      return utf8.decode(bytes);
-    } catch {
-      this.fault ??= "text";
-      return "";
-    }
+  fail(fault: ZreJunk): void {
+    if (!this.failed) this.fault = fault;
+    this.failed = true;
   }
 
-  #take(length: number): number {
-    const at = this.#at;
-    if (this.fault !== undefined) return -1;
-    if (at + length > this.#bytes.length) {
-      this.fault = "truncated";
-      return -1;
-    }
-    this.#at = at + length;
-    return at;
+  #text(length: number): string {
+    const bytes = this.view(length);
+    if (bytes.includes(0) || !isUtf8(bytes)) this.fail("text");
+    return bytes.toString();
   }
 }
 
@@ -279,20 +247,20 @@ export function decodeMessage(frames: readonly Buffer[]): ZreMessage | ZreJunk {
   if (command === 0) return "command";
   if (bytes[3] !== VERSION) return "version";
   const sequence = bytes.readUInt16BE(4);
-  const reader = new Reader(bytes);
+  const reader = new FieldReader(bytes, HEAD);
   let message: ZreMessage;
   switch (command) {
     case ZreCommand.WHISPER:
       return { command, sequence, content: frames.slice(1) };
     case ZreCommand.SHOUT:
       message = { command, sequence, group: reader.string(), content: frames.slice(1) };
-      return reader.fault ?? message;
+      return reader.failed ? reader.fault : message;
     case ZreCommand.HELLO:
       message = { command, sequence, ...readHello(reader) };
       break;
     case ZreCommand.JOIN:
     case ZreCommand.LEAVE:
-      message = { command, sequence, group: reader.string(), status: reader.u8() };
+      message = { command, sequence, group: reader.string(), status: reader.byte() };
       break;
     case ZreCommand.PING:
     case ZreCommand.PING_OK:
@@ -301,24 +269,23 @@ export function decodeMessage(frames: readonly Buffer[]): ZreMessage | ZreJunk {
     default:
       return { command: 0, sequence };
   }
-  if (reader.fault !== undefined) return reader.fault;
+  if (reader.failed) return reader.fault;
   return frames.length > 1 ? "frames" : message;
 }
 
-function readHello(reader: Reader): Hello {
+function readHello(reader: FieldReader): Hello {
   const endpoint = reader.string();
   const groups: string[] = [];
-  const count = reader.u32();
-  if (count > MAX_GROUPS) reader.fault ??= "groups";
-  for (let i = 0; i < count && reader.fault === undefined; i++)
-    groups.push(reader.longstr(MAX_GROUP, "groups"));
-  const status = reader.u8();
+  const count = reader.uint32();
+  if (count > MAX_GROUPS) reader.fail("groups");
+  for (let i = 0; i < count && !reader.failed; i++) groups.push(reader.longstr(MAX_GROUP, "groups"));
+  const status = reader.byte();
   const name = reader.string();
   // A header can be called "__proto__".
   const headers = Object.create(null) as Record<string, string>;
-  const fields = reader.u32();
-  if (fields > MAX_HEADERS) reader.fault ??= "headers";
-  for (let i = 0; i < fields && reader.fault === undefined; i++) {
+  const fields = reader.uint32();
+  if (fields > MAX_HEADERS) reader.fail("headers");
+  for (let i = 0; i < fields && !reader.failed; i++) {
     const key = reader.string();
     const value = reader.longstr(MAX_HEADER_VALUE, "headers");
     // A name's first header counts, as in zyre.
