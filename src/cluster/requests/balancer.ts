@@ -129,11 +129,18 @@ export class Balancer {
     if (key !== "") return this.#pickByKey(tried, key);
     let full: NodeLoad | undefined;
     for (const tier of this.#tiers) {
-      const found = this.#draw(now, tier, tried) ?? this.#scan(now, tier, tried);
-      if (found?.hasRoom(now) === true) return found;
-      full ??= found;
+      const drawn = this.#draw(now, tier, tried);
+      if (drawn !== undefined) return drawn;
+      const usable = tier.filter((node) => node.isOpen && !node.isAvoided(now) && !tried.includes(node.id));
+      const free = usable.filter((node) => node.hasRoom(now));
+      if (free.length > 0) return cheapest(now, free);
+      full ??= cheapest(now, usable);
     }
-    return full ?? this.#anyLeft(now, tried);
+    if (full !== undefined) return full;
+    // Ejected nodes, unless a closed working one will have room soon.
+    const left = this.#tiers.flat().filter(({ id }) => !tried.includes(id));
+    const open = left.filter(({ isOpen }) => isOpen);
+    return left.every((node) => node.isAvoided(now)) ? cheapest(now, open) : undefined;
   }
 
   /** Whether an untried node is closed. */
@@ -210,37 +217,6 @@ export class Balancer {
     return found;
   }
 
-  /** Nodes with room come first. */
-  #scan(now: number, tier: readonly NodeLoad[], tried: readonly string[]): NodeLoad | undefined {
-    let found: NodeLoad | undefined;
-    let isFree = false;
-    for (const node of tier) {
-      if (node.isAvoided(now) || !node.isOpen || tried.includes(node.id)) continue;
-      const hasRoom = node.hasRoom(now);
-      if (
-        found === undefined ||
-        (hasRoom && !isFree) ||
-        (hasRoom === isFree && isCheaper(now, node, found))
-      ) {
-        found = node;
-        isFree = hasRoom;
-      }
-    }
-    return found;
-  }
-
-  /** Ejected nodes, unless a closed working one will have room soon. */
-  #anyLeft(now: number, tried: readonly string[]): NodeLoad | undefined {
-    let found: NodeLoad | undefined;
-    for (const tier of this.#tiers)
-      for (const node of tier) {
-        if (tried.includes(node.id)) continue;
-        if (!node.isAvoided(now)) return undefined;
-        if (node.isOpen && (found === undefined || isCheaper(now, node, found))) found = node;
-      }
-    return found;
-  }
-
   #pickByKey(tried: readonly string[], key: string): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     let highest = 0;
@@ -253,6 +229,12 @@ export class Balancer {
     }
     return found;
   }
+}
+
+function cheapest(now: number, nodes: readonly NodeLoad[]): NodeLoad | undefined {
+  let found: NodeLoad | undefined;
+  for (const node of nodes) if (found === undefined || isCheaper(now, node, found)) found = node;
+  return found;
 }
 
 /** Compares loads until both latencies are known. */
