@@ -18,6 +18,7 @@ import {
   webSocketStream,
 } from "../../src/link/index.js";
 import { type Certificates, makeCertificates } from "../support/certificates.js";
+import { connectProxy } from "../support/connect-proxy.js";
 import { sharedFolder } from "../support/folders.js";
 
 const PASSWORD = "correct horse battery";
@@ -213,25 +214,8 @@ describe("a proxy", () => {
     await expect(dialLink(url, { proxy })).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
   });
 
-  /** A proxy of CONNECT that asks for credentials. */
   async function proxy(): Promise<{ port: number; asked: string[] }> {
-    const asked: string[] = [];
-    const server = createServer();
-    server.on("connect", (request, socket, head) => {
-      asked.push(`${request.url} ${request.headers["proxy-authorization"] ?? "-"}`);
-      const good = `Basic ${Buffer.from("user:pass word").toString("base64")}`;
-      if (request.headers["proxy-authorization"] !== good) {
-        socket.end("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
-        return;
-      }
-      const [host, port] = `${request.url}`.split(":");
-      const out = connect(Number(port), host as string, () => {
-        socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
-        out.write(head);
-        out.pipe(socket).pipe(out);
-      });
-      for (const each of [out, socket]) each.on("error", () => undefined);
-    });
+    const { server, asked } = connectProxy("user:pass word");
     return { port: await listen(server), asked };
   }
 
