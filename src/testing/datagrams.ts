@@ -1,6 +1,7 @@
 /**
  * Simulated UDP for `createSocket` of `node:dgram`, by the options of links. Multicast (224.0.0.0 to 239.255.255.255)
- * and 255.255.255.255 reach every connected node. A full receive buffer loses datagrams.
+ * and the broadcast addresses 255.255.255.255 and 10.255.255.255 reach every connected node. A full receive buffer loses
+ * datagrams.
  */
 import { EventEmitter } from "node:events";
 import { type Machine, systemError } from "./machine.js";
@@ -9,6 +10,8 @@ import type { Scope } from "./scope.js";
 /** Bytes for a paused program (Linux, net.core.rmem_default). */
 const RECEIVE_BUFFER = 212_992;
 const MAX_DATAGRAM = 65_507;
+/** Of every network, and of the one that all nodes are in. */
+const BROADCAST = new Set(["255.255.255.255", "10.255.255.255"]);
 
 interface RemoteInfo {
   readonly address: string;
@@ -115,8 +118,7 @@ export class SimulatedDatagrams extends EventEmitter {
 
   #targets(address: string): Machine[] {
     const first = Number(address.split(".")[0]);
-    if ((first >= 224 && first <= 239) || address === "255.255.255.255")
-      return [...this.#machine.machines.all()];
+    if ((first >= 224 && first <= 239) || BROADCAST.has(address)) return [...this.#machine.machines.all()];
     const target = this.#machine.resolve(address);
     return target === undefined ? [] : [target];
   }

@@ -166,7 +166,7 @@ function platformOf(scope: Scope): Platform {
     hostName: () => machine.name,
     interfaces: () => [
       { name: "lo", address: "127.0.0.1", netmask: "255.0.0.0", internal: true },
-      { name: "eth0", address: machine.address, internal: false },
+      { name: "eth0", address: machine.address, netmask: "255.0.0.0", internal: false },
     ],
     lookup: async (host) => {
       const found = machine.resolve(host);

@@ -422,6 +422,26 @@ it("a group reaches its members that are not cut off", async () => {
   });
 });
 
+it.each([
+  "255.255.255.255",
+  "10.255.255.255",
+])("a broadcast to %s reaches every node that is not cut off", async (address) => {
+  await simulate({}, async (world) => {
+    const got: string[] = [];
+    for (const name of ["a", "b", "c"])
+      void world.node(name).start(() => {
+        const socket = dgram.createSocket({ type: "udp4", reuseAddr: true });
+        socket.on("message", (bytes) => got.push(`${name} ${bytes}`));
+        socket.bind(4_000, () => {
+          if (name === "a") setTimeout(() => socket.send("hi", 4_000, address), 100);
+        });
+      });
+    world.cut("a", "c");
+    await world.advance(1_000);
+    expect(got.sort()).toEqual(["a hi", "b hi"]);
+  });
+});
+
 it("the ports of closed sockets are free again", async () => {
   await simulate({ runs: 1 }, async (world) => {
     await world.node("a").start(() => {
