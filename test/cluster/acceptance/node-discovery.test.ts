@@ -1,0 +1,143 @@
+/** Autocluster: nodes find each other by a list, multicast, DNS, etcd or Kubernetes, each of which is one line of configuration. */
+import { readFileSync } from "node:fs";
+import { afterEach, describe, expect, test } from "vitest";
+import {
+  AddressFeed,
+  type ClusterNode,
+  clusterNames,
+  kubernetesSource,
+  parseDiscovery,
+} from "../../../src/cluster/index.js";
+import { makeCertificates } from "../../support/certificates.js";
+import { sharedFolder } from "../../support/folders.js";
+import { missing } from "../../support/peers.js";
+import { freePort, freePorts } from "../../support/ports.js";
+import { ApiServer, pod, slice } from "../discovery/api-server.js";
+import { DnsServer } from "../discovery/dns-server.js";
+import { EtcdServer } from "../discovery/etcd-server.js";
+import { event, testNodes, together } from "../nodes.js";
+
+const folder = sharedFolder();
+const { node, started } = testNodes(() => ({ group: `autocluster-${process.pid}` }));
+
+/** Ended after the nodes that use them. */
+const servers: { close(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.close();
+});
+
+/** Starts nodes that all have the same line of configuration. */
+async function autocluster(line: string, ports: readonly number[]): Promise<ClusterNode[]> {
+  const nodes = ports.map((port, i) => node(`ekka${i + 1}`, { port, discovery: [parseDiscovery(line)] }));
+  await Promise.all(nodes.map((each) => each.start()));
+  return nodes;
+}
+
+describe("nodes make a cluster", () => {
+  test("by a static list, which is the same on all of them", async () => {
+    const ports = await freePorts(3);
+    const nodes = await autocluster(`static:${ports.map((port) => `127.0.0.1:${port}`).join()}`, ports);
+    await together(3, ...nodes);
+    expect(nodes[0]?.discovery()).toMatchObject([{ name: "static", state: "up" }]);
+  });
+
+  test("by multicast, at the first of its ports that is free", async () => {
+    const ports = (await freePorts(2)).join();
+    const line = `multicast:239.192.0.1?ports=${ports}&ttl=0&loop=true&interval=200`;
+    await together(3, ...(await autocluster(line, [0, 0, 0])));
+  });
+
+  test.skipIf(missing("dnsmasq"))("by the A records of a name, or its SRV records with ports", async () => {
+    const [first, second] = await freePorts(2);
+    const dns = new DnsServer(await freePort());
+    servers.push(dns);
+    await dns.start(
+      "ekka.test 127.0.0.1",
+      `_ekka._tcp.test one.test:${first}`,
+      `_ekka._tcp.test two.test:${second}`,
+      "one.test 127.0.0.1",
+      "two.test 127.0.0.1",
+    );
+    const byAddress = await autocluster(`dns://ekka.test:${first}?servers=${dns.address}`, [
+      first as number,
+      0,
+    ]);
+    await together(2, ...byAddress);
+    const third = node("ekka3", {
+      port: second,
+      discovery: [parseDiscovery(`dns://_ekka._tcp.test?servers=${dns.address}`)],
+    });
+    await third.start();
+    await together(3, ...byAddress, third);
+  });
+
+  test.skipIf(missing("etcd"))(
+    "by etcd, where each has its key under a lease as long as it is there",
+    async () => {
+      const etcd = await EtcdServer.start();
+      servers.push({ close: () => etcd.stop() });
+      const [first, second] = await autocluster(`etcd://127.0.0.1:${etcd.port}/emqcl?ttl=60000`, [0, 0]);
+      if (first === undefined || second === undefined) throw new Error("two nodes");
+      await together(2, first, second);
+      const key = `emqcl/${first.group}/${first.id}`;
+      expect(await etcd.get(key)).toEqual({ value: first.address, lease: expect.stringMatching(/^\d+$/) });
+      const left = event(second, "left");
+      await first.leave();
+      await left;
+      expect(await etcd.get(key)).toBeUndefined();
+    },
+  );
+
+  test("by the pods of a service of Kubernetes", async () => {
+    const files = makeCertificates(folder);
+    const api = new ApiServer(files);
+    await api.run();
+    servers.push({ close: () => api.kill() });
+    const port = await freePort();
+    api.set(
+      slice("shoal-1", [pod("127.0.0.1", "ekka-0")], { ports: [{ name: "ekka", port, protocol: "TCP" }] }),
+    );
+    const source = () =>
+      kubernetesSource({
+        server: api.url,
+        ca: readFileSync(files.ca, "utf8"),
+        token: api.token,
+        namespace: "sea",
+        service: "shoal",
+        port: "ekka",
+        addressType: "ip",
+      });
+    const first = await started("ekka1", { port, discovery: [source()] });
+    const second = await started("ekka2", { discovery: [source()] });
+    await together(2, first, second);
+  });
+
+  test("on one host are listed by name, with their ports, without a daemon", async () => {
+    const [first, second] = await Promise.all([started("node1"), started("node2")]);
+    const names = async () => (await clusterNames()).filter(({ group }) => group === first.group);
+    const listed = (await names()).map(({ name, port }) => [name, port]);
+    const ports = [first, second].map(({ name, address }) => [name, Number(address.split(":")[1])]);
+    expect(listed.sort()).toEqual(ports.sort());
+    await second.leave();
+    expect((await names()).map(({ name }) => name)).toEqual([first.name]);
+  });
+});
+
+describe("a source that fails", () => {
+  test("costs no member, and its last list stays in use", async () => {
+    let registry: AddressFeed | undefined;
+    const first = await started("ekka1", { multicast: false });
+    const second = await started("ekka2", {
+      discovery: [(_self, signal) => (registry = new AddressFeed(signal))],
+    });
+    const up = event(second, "discovery:up");
+    registry?.set([first.address]);
+    await up;
+    await together(2, first, second);
+    const down = event(second, "discovery:down");
+    registry?.fail(new Error("the registry is down"));
+    expect((await down).error.message).toBe("the registry is down");
+    expect(second.members().length).toBe(2);
+    expect(second.discovery()).toMatchObject([{ state: "down", addresses: [first.address] }]);
+  });
+});
