@@ -1,0 +1,235 @@
+/**
+ * Dynamic clients: a program that is no node is given the address of one broker, learns all brokers of the cluster from it, spreads its
+ * work over them, and goes to another one when its own fails. Nothing of that is in its configuration.
+ */
+import { describe, expect, test } from "vitest";
+import {
+  ClusterNode,
+  DiscoveryClient,
+  type DiscoveryClientOptions,
+  DiscoveryServer,
+  type DiscoveryServerOptions,
+} from "../../../src/cluster/index.js";
+import { Pull, Push } from "../../../src/index.js";
+import { simulate, type World } from "../../../src/testing/index.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { testNodes } from "../nodes.js";
+import { KEY } from "../simulated.js";
+
+const users = {
+  ana: { password: "secret", roles: ["client"] },
+  bob: { password: "hush", permissions: ["publish"] },
+};
+const roles = { client: ["dynamicDiscovery"] };
+
+interface Broker {
+  readonly node: ClusterNode;
+  /** What its clients sent. */
+  readonly received: string[];
+}
+
+/** Message brokers that find each other: the program of each, by its name. */
+function cluster(world: World, options: Partial<DiscoveryServerOptions> = {}) {
+  const brokers = new Map<string, Broker>();
+  const start = (name: string): Promise<void> =>
+    world.node(name).start(async () => {
+      const node = new ClusterNode({ name, scope: "link", key: KEY });
+      await node.start();
+      const received: string[] = [];
+      const ip = node.address.split(":")[0] as string;
+      const server = new DiscoveryServer(node, {
+        endpoint: "tcp://*:7000",
+        port: 5_672,
+        addresses: () => [{ ip, interface: "wlp3s0", prefix: 8 }],
+        users,
+        roles,
+        ...options,
+      });
+      await server.start();
+      brokers.set(name, { node, received });
+      const pull = new Pull();
+      await pull.bind("tcp://*:5672");
+      void (async () => {
+        for await (const [message] of pull) received.push(String(message));
+      })();
+    });
+  return { brokers, start };
+}
+
+/** The names of the brokers that a client knows. */
+const names = (client: DiscoveryClient): string =>
+  client.nodes
+    .filter(({ discovery }) => discovery.length > 0)
+    .map(({ name }) => name.split("@")[0])
+    .sort()
+    .join(" ");
+const ana = (addresses: string, options: Partial<DiscoveryClientOptions> = {}): DiscoveryClient =>
+  new DiscoveryClient({ addresses, username: "ana", password: "secret", ...options });
+const ALL = "mb1 mb2 mb3";
+
+describe("a client that knows one broker", () => {
+  test("learns all of them, and spreads its messages over those that come and go", () =>
+    simulate({ seed: 1 }, async (world) => {
+      const { brokers, start } = cluster(world);
+      for (const name of ["mb1", "mb2"]) await start(name);
+      const client = ana("mb1:7000");
+      await client.ready();
+      await world.until(() => names(client) === "mb1 mb2", 5_000);
+
+      const push = new Push();
+      push.connect(client);
+      await start("mb3");
+      await world.until(() => names(client) === ALL, 5_000);
+      await push.ready({ peers: 3 });
+      for (let i = 0; i < 6; i++) await push.send(`order ${i}`);
+      const counts = () => [...brokers.values()].map(({ received }) => received.length);
+      await world.until(() => counts().join() === "2,2,2", 1_000);
+
+      await world.node("mb3").run(() => brokers.get("mb3")?.node.leave());
+      await world.until(() => names(client) === "mb1 mb2", 1_000);
+      for (let i = 0; i < 6; i++) await push.send(`order ${i}`);
+      await world.until(() => counts().join() === "5,5,2", 1_000);
+    }));
+
+  test("goes to another one when its own crashes, and all know it when it is back", () =>
+    simulate({ seed: 1 }, async (world) => {
+      const { brokers, start } = cluster(world);
+      for (const name of ["mb1", "mb2", "mb3"]) await start(name);
+      const client = ana("mb1:7000", { name: "subscriber" });
+      await client.ready();
+      await world.until(() => names(client) === ALL && client.current !== undefined, 5_000);
+      const own = client.current?.name.split("@")[0] as string;
+
+      world.node(own).kill();
+      await world.until(() => client.connected && client.current?.name !== `${own}@${own}`, 1_000);
+      await world.until(
+        () =>
+          names(client) ===
+          ALL.split(" ")
+            .filter((name) => name !== own)
+            .join(" "),
+        2_000,
+      );
+      // Each broker knows which clients are connected where.
+      const other = [...brokers.values()].find(({ node }) => node.name !== `${own}@${own}`)?.node;
+      const { clients, missing } = (await other?.clients()) ?? {};
+      expect(missing).toEqual([]);
+      expect(clients?.map(({ name, node }) => [name, node])).toEqual([["subscriber", client.current?.name]]);
+
+      await start(own);
+      await world.until(() => names(client) === ALL, 5_000);
+      const next = ana(`${own}:7000`);
+      await next.ready();
+      await world.until(() => names(next) === ALL, 1_000);
+    }));
+
+  test("of many goes to any of them, whichever one it was given", () =>
+    simulate({ seed: 1 }, async (world) => {
+      const { start } = cluster(world);
+      for (const name of ["mb1", "mb2", "mb3"]) await start(name);
+      await world.advance(2_000);
+      const clients = Array.from({ length: 30 }, () => ana("mb1:7000"));
+      await Promise.all(clients.map((client) => client.ready()));
+      await world.advance(2_000);
+      const counts = ALL.split(" ").map(
+        (name) => clients.filter(({ current }) => current?.name === `${name}@${name}`).length,
+      );
+      expect(counts.reduce((sum, count) => sum + count)).toBe(30);
+      expect(Math.min(...counts)).toBeGreaterThan(3);
+    }));
+});
+
+describe("the list of brokers", () => {
+  test("is for those with the permission dynamicDiscovery, who prove themselves", () =>
+    simulate({ seed: 1 }, async (world) => {
+      const { start } = cluster(world);
+      await start("mb1");
+      await ana("mb1:7000").ready();
+      for (const [username, password] of [
+        ["ana", "wrong"],
+        ["bob", "hush"],
+        ["eve", "secret"],
+      ] as const) {
+        const refused = ana("mb1:7000", { username, password });
+        await expect(refused.ready(), username).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
+        expect(refused.nodes).toEqual([]);
+      }
+    }));
+
+  test("has the addresses of every interface, or the public ones for clients outside of a cloud", () =>
+    simulate({ seed: 1 }, async (world) => {
+      const { start } = cluster(world, {
+        addresses: () => [
+          { ip: "10.0.0.1", interface: "wlp3s0", prefix: 8, public: "203.0.113.7" },
+          { ip: "192.168.11.50", interface: "enp0s25", prefix: 24 },
+        ],
+      });
+      await start("mb1");
+      const inside = ana("mb1:7000");
+      await inside.ready();
+      expect(inside.nodes[0]?.addresses).toEqual([
+        { ip: "10.0.0.1", interface: "wlp3s0", port: 5_672 },
+        { ip: "192.168.11.50", interface: "enp0s25", port: 5_672 },
+      ]);
+      const outside = ana("mb1:7000", { scope: "public" });
+      await outside.ready();
+      expect(outside.nodes[0]?.addresses).toMatchObject([{ ip: "203.0.113.7", port: 5_672 }]);
+    }));
+
+  test("is asked for so often as the client is told; until then, a static list serves", () =>
+    simulate({ seed: 1 }, async (world) => {
+      for (const name of ["mb1", "mb2", "mb3"]) await world.node(name).start(() => undefined);
+      const client = new DiscoveryClient({
+        addresses: ["mb1:7000", "mb2:7000", "mb3:7000"],
+        retries: 1,
+        connectionDelay: 20,
+        cycleCount: 2,
+        fallback: ["tcp://mb9:5672"],
+      });
+      const failed = new Promise<unknown>((resolve) => client.events.once("cycles:failed", resolve));
+      await expect(client.ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+      expect(await failed).toMatchObject({ attempts: 3 * (1 + 1) * 2 });
+      const { value } = await client.endpoints(new AbortController().signal)[Symbol.asyncIterator]().next();
+      expect(value).toEqual(["tcp://mb9:5672"]);
+    }));
+});
+
+describe("over HTTP", () => {
+  const { started } = testNodes(() => ({ multicast: false, registry: false }));
+  const closing = closeAfterEach();
+
+  test("any program gets the list as XML, with the interfaces and ports of each node", async () => {
+    const node = await started("NODE");
+    const server = closing(
+      new DiscoveryServer(node, {
+        http: { port: 0 },
+        xml: true,
+        users,
+        roles,
+        host: "0.0.0.0", // Where the broker listens: all interfaces.
+        port: 5_672,
+        securePort: 8_672,
+        addresses: () => [
+          { ip: "10.100.4.165", interface: "wlp3s0", prefix: 24 },
+          { ip: "192.168.11.50", interface: "enp0s25", prefix: 24 },
+        ],
+      }),
+    );
+    await server.start();
+    const ask = (user: string): Promise<Response> =>
+      fetch(server.url as string, {
+        headers: { Authorization: `Basic ${btoa(user)}`, Accept: "application/xml" },
+      });
+    expect(await (await ask("ana:secret")).text()).toBe(`<?xml version="1.0" encoding="UTF-8"?>
+<IpList>
+<node id="${node.name}">
+  <addresses>
+    <address ip="10.100.4.165" port="5672" ssl-port="8672" interface-name="wlp3s0"/>
+    <address ip="192.168.11.50" port="5672" ssl-port="8672" interface-name="enp0s25"/>
+  </addresses>
+</node>
+</IpList>
+`);
+    expect((await ask("bob:hush")).status).toBe(401);
+  });
+});
