@@ -165,8 +165,8 @@ function platformOf(scope: Scope): Platform {
     transports: new Map(transports.map((each) => [each.scheme, each])),
     hostName: () => machine.name,
     interfaces: () => [
-      { name: "lo", address: "127.0.0.1", netmask: "255.0.0.0", internal: true },
-      { name: "eth0", address: machine.address, netmask: "255.0.0.0", internal: false },
+      { name: "lo", address: "127.0.0.1", netmask: "255.0.0.0", prefix: 8, internal: true },
+      { name: "eth0", address: machine.address, netmask: "255.0.0.0", prefix: 8, internal: false },
     ],
     lookup: async (host) => {
       const found = machine.resolve(host);

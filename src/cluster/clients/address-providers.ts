@@ -1,10 +1,12 @@
 /** Providers of a machine's addresses. Behind NAT, only a cloud's metadata service knows the public one. */
 import { isIP } from "node:net";
-import { networkInterfaces } from "node:os";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
+import { platformNow } from "../../engine/zmtp/transport/transports.js";
 import { checkOptions, type Given, integer, text } from "../../patterns/kit/options.js";
 import { type HttpRequest, requestText } from "../discovery/http.js";
+import { isLinkLocal } from "../net/addresses.js";
+import { allInterfaces } from "../net/interfaces.js";
 import { type HostAddress, plainIp } from "./addresses.js";
 
 /**
@@ -29,15 +31,9 @@ export type Ec2Options = Given<typeof EC2_OPTIONS>;
 
 /** Active interfaces' addresses, without loopback and link-local ones. */
 export function interfaceAddresses(): HostAddress[] {
-  return Object.entries(networkInterfaces()).flatMap(([name, found = []]) =>
-    found
-      .filter(({ internal, address }) => !internal && !/^fe[89ab]/i.test(address))
-      .map(({ address, cidr }) => ({
-        ip: address,
-        interface: name,
-        prefix: Number(cidr?.split("/")[1] ?? 0),
-      })),
-  );
+  return allInterfaces(platformNow())
+    .filter(({ internal, address }) => !internal && !isLinkLocal(address))
+    .map(({ name, address, prefix = 0 }) => ({ ip: address, interface: name, prefix }));
 }
 
 /**

@@ -36,11 +36,9 @@ function cluster(world: World, options: Partial<DiscoveryServerOptions> = {}) {
       const node = new ClusterNode({ name, scope: "link", key: KEY });
       await node.start();
       const received: string[] = [];
-      const ip = node.address.split(":")[0] as string;
       const server = new DiscoveryServer(node, {
         endpoint: "tcp://*:7000",
         port: 5_672,
-        addresses: () => [{ ip, interface: "wlp3s0", prefix: 8 }],
         users,
         roles,
         ...options,

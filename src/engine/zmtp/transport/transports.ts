@@ -39,6 +39,8 @@ export interface HostInterface {
   readonly address: string;
   /** `undefined`: unknown. */
   readonly netmask?: string;
+  /** Bits of the network. `undefined`: unknown. */
+  readonly prefix?: number;
   /** Loopback. */
   readonly internal: boolean;
 }
@@ -70,9 +72,9 @@ function interfacesOf(wanted: "IPv4" | "IPv6"): HostInterface[] {
   return Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
     addresses
       .filter(({ family }) => family === wanted)
-      .map(({ address: bare, netmask, internal, scopeid = 0 }) => {
+      .map(({ address: bare, netmask, cidr, internal, scopeid = 0 }) => {
         const address = scopeid === 0 ? bare : `${bare}%${name}`;
-        return { name, address, netmask, internal };
+        return { name, address, netmask, prefix: Number(cidr?.split("/")[1] ?? 0), internal };
       }),
   );
 }
