@@ -1,0 +1,278 @@
+/**
+ * Services that find each other: by their tags, over channels that they join, through hooks that they put around their messages, by
+ * queries to many at a time, and over the protocols that they have in common.
+ */
+import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import { ClusterNode, type Member, type ServiceMessage } from "../../../src/cluster/index.js";
+import { simulate } from "../../../src/testing/index.js";
+import { MemoryProtocol } from "../messaging/memory-protocol.js";
+import { eventsOf, onOneHost, startNodes } from "../simulated.js";
+
+/** What takes longer than anything that is on its way. */
+const SETTLED = 200;
+
+const names = (services: Iterable<{ readonly name: string }>): string[] =>
+  [...services].map(({ name }) => name.split("@")[0] as string).sort();
+
+/** What a service gets on a channel. */
+function inbox(node: ClusterNode, channel = 0): ServiceMessage[] {
+  const messages: ServiceMessage[] = [];
+  node.onMessage((message) => void messages.push(message), { channels: [channel] });
+  return messages;
+}
+
+test("two services that join discover each other, and hear when the other one is gone", () =>
+  simulate({ seed: 1 }, async (world) => {
+    const heard: string[] = [];
+    const [one, two] = ["service_one", "service_two"].map((tag) => {
+      const node = new ClusterNode({ name: tag, tags: [tag] });
+      node.hook("service:discovered", ({ name, tags }) => void heard.push(`${name} discovered, ${tags}`));
+      node.hook("service:lost", ({ name }) => void heard.push(`${name} lost`));
+      return node;
+    }) as [ClusterNode, ClusterNode];
+    await Promise.all([one.start(), two.start()]);
+    await world.until(() => heard.length === 2, 5_000);
+    expect(heard.sort()).toEqual([
+      `${one.name} discovered, service_one`,
+      `${two.name} discovered, service_two`,
+    ]);
+    await two.leave();
+    await world.until(() => heard.length === 3, 1_000);
+    expect(heard[2]).toBe(`${two.name} lost`);
+  }));
+
+describe("tags", () => {
+  test("change by modifiers, one after the other, and the others have them with the next heartbeat", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      expect(a.tags("tag0", "tag1")).toEqual(["tag0", "tag1"]);
+      expect(
+        a.tags(
+          { append: ["tag0", "tag2"] },
+          { map: [["tag2", "tag3"]] },
+          { remove: ["tag3"] },
+          { append: ["tag4", "tag5"] },
+        ),
+      ).toEqual(["tag0", "tag1", "tag4", "tag5"]);
+      expect(a.tags({ map: [["tag10", "tag12"]] })).toEqual(["tag0", "tag1", "tag4", "tag5"]);
+      const mappend = [
+        ["tag0", "tag5"],
+        ["tag6", "tag8"],
+        ["tag3", "tag8"],
+      ] as const;
+      const tags = a.tags({ mappend });
+      expect(tags).toEqual(["tag1", "tag4", "tag5", "tag8"]);
+      await world.until(() => String(b.member("a")?.tags) === String(tags), 1_000);
+      expect(a.tags({ replace: ["tag9"] }, "tag10")).toEqual(["tag9", "tag10"]);
+    }));
+
+  test("select services: those that have all, some, none or exactly those of a list", () => {
+    const tags: Record<string, string[]> = {
+      one: ["db", "one"],
+      two: ["db", "two", "may_wait"],
+      three: ["three", "can_wait"],
+      four: ["can_wait"],
+    };
+    return onOneHost(
+      ["one", "two", "three", "four"],
+      async ({ one }) => {
+        expect(names(one.resolve("db"))).toEqual(["one", "two"]);
+        expect(names(one.resolve("localhost", "db", "two"))).toEqual(["two"]);
+        const waiting = one.resolver("match", { has: ["*wait"] }, "equal", { some: ["one", "two", "three"] });
+        expect(names(waiting)).toEqual(["three", "two"]);
+        expect(names(one.resolver({ has: ["can_wait"], not: ["three"] }))).toEqual(["four"]);
+        expect(names(one.resolver({ exact: ["db", "one"] }))).toEqual(["one"]);
+        expect(names(one.resolver({ exact: ["db"] }))).toEqual([]);
+        expect(names(one.resolver("regexp", { some: ["^(may|can)_"] }))).toEqual(["four", "three", "two"]);
+        expect([one.resolveSelf("db"), one.resolveSelf("two")]).toEqual([true, false]);
+      },
+      (name) => ({ tags: tags[name] ?? [] }),
+    );
+  });
+});
+
+describe("send", () => {
+  test("reaches each of the services once that it names, and that have the tags", () =>
+    onOneHost(
+      ["a", "b", "c", "d"],
+      async ({ a, b, c, d }, world) => {
+        const boxes = [b, c, d].map((node) => inbox(node));
+        const { sent, failed } = await a.send({
+          services: ["b"],
+          resolve: ["eu"],
+          ruid: "r1",
+          data: "hello",
+        });
+        expect([names(sent), failed]).toEqual([["b", "c"], []]);
+        await world.advance(SETTLED);
+        expect(boxes.map((box) => box.map(({ data, ruid }) => `${data} ${ruid}`))).toEqual([
+          ["hello r1"],
+          ["hello r1"],
+          [],
+        ]);
+      },
+      (name) => ({ tags: name === "d" ? ["us"] : ["eu"] }),
+    ));
+
+  test("is one datagram to all where it is a broadcast", () =>
+    onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
+      const boxes = [b, c].map((node) => inbox(node));
+      expect(await a.send({ broadcast: true, data: "hello, all" })).toMatchObject({ means: "datagram" });
+      await world.advance(SETTLED);
+      for (const box of boxes) expect(box).toMatchObject([{ data: "hello, all", protocol: "udp" }]);
+    }));
+});
+
+describe("a query", () => {
+  test("has the answer of each service, and who failed to give one", () =>
+    onOneHost(["one", "two", "three", "four"], async ({ one, two, three, four }) => {
+      one.onQuery(() => "Hello,");
+      two.onQuery(() => "World!");
+      four.onQuery(() => {
+        throw Object.assign(new Error("not today"), { expose: true });
+      });
+      const { replies, failed, missing } = await three
+        .query({ resolve: "localhost", data: "word" })
+        .collect();
+      expect(
+        replies
+          .map(({ data }) => data)
+          .sort()
+          .join(" "),
+      ).toBe("Hello, World!");
+      expect(failed.map(({ error }) => error.message)).toEqual([
+        `${four.name}: the handler failed: not today`,
+      ]);
+      expect(missing).toEqual([]);
+    }));
+
+  test("ends without those who say nothing in time, and is answered one by one until then", () =>
+    onOneHost(["one", "two", "three"], async ({ one, two, three }) => {
+      one.onQuery(() => "here");
+      two.onQuery(() => new Promise(() => undefined));
+      const query = three.query({ resolve: "localhost", timeout: 2_000 });
+      const since = performance.now();
+      const answers: unknown[] = [];
+      for await (const { service, data } of query) answers.push(names([service])[0], data);
+      expect([answers, Math.round(performance.now() - since)]).toEqual([["one", "here"], 2_000]);
+    }));
+
+  test("is for services of the same host alone where a hook says so", () =>
+    simulate({ seed: 1 }, async (world) => {
+      const nodes = await startNodes(world, ["a", "b"]);
+      const [a, b] = [...nodes.values()] as [ClusterNode, ClusterNode];
+      b.onQuery(({ data }) => `${data} is run`);
+      b.hook("query", (_, { local, veto }) => (local ? undefined : veto("Only Local can Query")));
+      await world.until(() => a.members().length === 2, 5_000);
+      const far = await a.query({ services: ["b"], data: "set ::var" }).collect();
+      expect(far.failed).toMatchObject([{ error: { code: "ERR_SERVICE", reason: "vetoed" } }]);
+      expect(far.failed[0]?.error.message).toContain("Only Local can Query");
+      const near = await b.query({ services: ["b"], self: true, data: "set ::var" }).collect();
+      expect(near.replies).toMatchObject([{ data: "set ::var is run" }]);
+    }));
+});
+
+describe("channels", () => {
+  test("are ignored by those who have not joined them", () =>
+    onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
+      b.channels.join(5);
+      const [joined, other] = [inbox(b, 5), inbox(c, 5)];
+      for (const data of ["1", "2"]) await a.send({ services: ["b", "c"], channel: 5, data });
+      await world.advance(SETTLED);
+      expect([joined.map(({ data }) => data), other]).toEqual([["1", "2"], []]);
+      expect(c.stats().services?.notJoined).toBe(2);
+    }));
+
+  test("may be encrypted by two hooks: who joins one without the key sees nothing of it", () =>
+    onOneHost(["a", "b", "eve"], async ({ a, b, eve }, world) => {
+      const key = randomBytes(32);
+      for (const node of [a, b]) {
+        node.hook("channel:send", { channels: [5] }, ({ data }) => {
+          const nonce = randomBytes(12);
+          const cipher = createCipheriv("aes-256-gcm", key, nonce);
+          return { data: Buffer.concat([nonce, cipher.update(data), cipher.final(), cipher.getAuthTag()]) };
+        });
+        node.hook("channel:receive", { channels: [5] }, ({ data }) => {
+          if (typeof data === "string") throw new Error("not encrypted");
+          const decipher = createDecipheriv("aes-256-gcm", key, data.subarray(0, 12));
+          decipher.setAuthTag(data.subarray(-16));
+          return {
+            data: Buffer.concat([decipher.update(data.subarray(12, -16)), decipher.final()]).toString(),
+          };
+        });
+      }
+      for (const node of [b, eve]) node.channels.join(5);
+      const [box, overheard] = [inbox(b, 5), inbox(eve, 5)];
+      await a.send({ resolve: "localhost", channel: 5, data: "the key is under the mat" });
+      // Without the key nothing comes in, either.
+      const failed = eventsOf(b, "hook:failed");
+      await eve.send({ services: ["b"], channel: 5, data: "there is no key" });
+      await world.advance(SETTLED);
+      expect(box.map(({ data }) => data)).toEqual(["the key is under the mat"]);
+      expect(overheard.map(({ data }) => data.includes("mat"))).toEqual([false]);
+      expect(failed).toMatchObject([{ error: { stage: "channel:receive" } }]);
+    }));
+});
+
+describe("hooks", () => {
+  test("are at each stage that a message passes, out in the order of their addition, and in in reverse", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      for (const stage of ["evaluate:send", "channel:send", "protocol:send"] as const)
+        a.hook(stage, ({ data }) => ({ data: `${data} > ${stage}` }));
+      for (const stage of ["protocol:receive", "channel:receive", "evaluate:receive", "event"] as const)
+        b.hook(stage, ({ data }) => ({ data: `${data} > ${stage}` }));
+      const box = inbox(b);
+      await a.send({ services: ["b"], data: "x" });
+      await world.advance(SETTLED);
+      expect(String(box[0]?.data).split(" > ")).toEqual([
+        ...["x", "evaluate:send", "channel:send", "protocol:send"],
+        ...["protocol:receive", "channel:receive", "evaluate:receive", "event"],
+      ]);
+    }));
+
+  test("keep out what they throw at: a message of the program, one that came, or a service", () =>
+    onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
+      const box = inbox(b);
+      const vetoed = eventsOf(a, "message:vetoed");
+      b.hook("evaluate:receive", ({ data }, { veto }) => (data === "spam" ? veto("no spam") : undefined));
+      b.hook("service:validate", ({ name }: Member) => {
+        if (name.startsWith("c@")) throw new Error("not you");
+      });
+      for (const data of ["spam", "ham"]) await a.send({ services: ["b"], data });
+      await c.send({ services: ["b"], data: "it is me" });
+      a.hook("evaluate:send", () => {
+        throw new Error("not now");
+      });
+      await expect(a.send({ services: ["b"], data: "more" })).rejects.toMatchObject({ code: "ERR_VETOED" });
+      await world.advance(SETTLED);
+      expect(box.map(({ data }) => data)).toEqual(["ham"]);
+      expect(vetoed).toMatchObject([{ reason: "no spam" }]);
+    }));
+});
+
+describe("protocols", () => {
+  test("of one's own are one object, go first where both have them, and yield to the next when they fail", () => {
+    const pigeons = new MemoryProtocol("pigeons");
+    return onOneHost(
+      ["a", "b", "c"],
+      async ({ a, b, c }, world) => {
+        const boxes = [b, c].map((node) => inbox(node));
+        const send = async (data: string): Promise<void> => {
+          await a.send({ services: ["b", "c"], data });
+          await world.until(() => boxes.every((box) => box.at(-1)?.data === data), 5_000);
+        };
+        await send("a letter");
+        expect(boxes.map(([message]) => message?.protocol)).toEqual(["pigeons", "tcp"]);
+        const failed = eventsOf(a, "protocol:failed");
+        pigeons.fails = true;
+        pigeons.cut();
+        await send("another one");
+        expect(boxes.map(([, message]) => message?.protocol)).toEqual(["tcp", "tcp"]);
+        expect(failed).toMatchObject([{ protocol: "pigeons" }]);
+        const only = await a.send({ services: ["c"], protocols: ["pigeons"], data: "x" });
+        expect(only.failed).toMatchObject([{ error: { code: "EHOSTUNREACH" } }]);
+      },
+      (name) => ({ messaging: { protocols: name === "c" ? ["tcp"] : [pigeons.protocol, "tcp"] } }),
+    );
+  });
+});
