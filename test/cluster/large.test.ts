@@ -7,9 +7,13 @@ import { type SimulatedNode, World } from "./simulation/world.js";
 /** Of the runs with nodes that stand still: deaths of sound members come in bursts, and many a seed has few. That of the default run has 49 without local health. */
 const SEEDS = LONG ? Array.from({ length: 20 }, (_, i) => i + 1) : [8];
 
+/** Other scales of the first one: SHOAL_NODES=1000 SHOAL_HOURS=10. */
+const count = Number(process.env.SHOAL_NODES ?? 300);
+const hours = Number(process.env.SHOAL_HOURS ?? 1);
+const timeout = 4_000 * count * hours;
+
 describe("a cluster of many", () => {
-  it.runIf(LONG)("three hundred nodes for an hour with 1 % loss", () => {
-    const count = 300;
+  it.runIf(LONG)(`${count} nodes for ${hours} h with 1 % loss`, { timeout }, () => {
     const world = new World({ seed: 5, loss: 0.01, counts: true });
     world.start(count);
     expect(world.runUntil(() => world.agree(), 60_000, 50)).toBeGreaterThanOrEqual(0);
@@ -23,7 +27,7 @@ describe("a cluster of many", () => {
     world.onChange = (_, change) => {
       if (change.type === "lost" && change.member.id === dead?.id) times.push(world.now - since);
     };
-    for (let i = 30; i > 0; i--) {
+    for (let i = 30 * hours; i > 0; i--) {
       dead = world.nodes[Math.floor(world.random() * count)] as SimulatedNode;
       since = world.now;
       world.crash(dead);

@@ -1,6 +1,6 @@
 /**
  * Schedules of faults that fast-check makes, and makes smaller: what holds after and during each of them. SHOAL_LONG=1 runs
- * 1,500 of them.
+ * 1,500 of them, SHOAL_RUNS=10000 so many.
  */
 import { describe, expect, it } from "vitest";
 import type { ClusterChange } from "../../src/cluster/membership/events.js";
@@ -10,6 +10,7 @@ import { Sides } from "./sides.js";
 import { type SimulatedNode, World } from "./simulation/world.js";
 
 const NODES = 6;
+const RUNS = Number(process.env.SHOAL_RUNS ?? 1_500);
 /** ms after the last fault within which all agree. */
 const BOUND = 60_000;
 /** ms after which nothing is answered any more that was sent before a cut: a node that was stalled answers so much later. */
@@ -250,7 +251,7 @@ describe("a schedule that was found", () => {
 
 describe("any schedule of faults", () => {
   it("ends in agreement of all that reach each other, and brings no removed node back", {
-    timeout: LONG ? 1_200_000 : 90_000,
+    timeout: LONG ? 800 * RUNS : 90_000,
   }, () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 31 }), fc.array(act, { maxLength: 10 }), (seed, steps) => {
@@ -258,7 +259,7 @@ describe("any schedule of faults", () => {
         for (const step of steps) run.do(step);
         run.end();
       }),
-      { numRuns: 1_500, defaultRuns: 25 },
+      { numRuns: RUNS, defaultRuns: 25 },
     );
   });
 });
