@@ -101,19 +101,6 @@ describe("a program's own server", () => {
     expect((await statusOf(port, "/", { connection: "Upgrade", upgrade: "websocket" }))[0]).toBe(418);
   });
 
-  it("answers the header SMQ: CLUSTER with 204, as SMQ's clusters do", async () => {
-    const { port } = await serving(
-      {},
-      createServer((_request, response) => response.end("hello")),
-    );
-    const socket = connect(port, "127.0.0.1");
-    socket.write("GET /path/2/cluster/page.lsp HTTP/1.1\r\nHost: x\r\nSMQ: CLUSTER\r\n\r\n");
-    await once(socket, "readable");
-    const answer = "HTTP/1.1 204 No Content\r\n\r\n";
-    expect(socket.read(answer.length).toString()).toBe(answer);
-    expect(await use(socket)).toBe("there and back");
-  });
-
   it("asks the program who may, and answers the others with 403", async () => {
     const { port } = await serving({
       authorize: async ({ headers }) => {
