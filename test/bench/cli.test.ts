@@ -1,21 +1,13 @@
 /** `shoal bench` as a user has it: the built binary, with real sockets. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { run } from "../cli/in-process.js";
 import { MAIN } from "../cli/support.js";
+import { sharedFolder } from "../support/folders.js";
 
 /** Processes with this marker in their environment; Linux has no event for the end of a stranger's process. */
 function marked(marker: string): string[] {
@@ -28,12 +20,8 @@ function marked(marker: string): string[] {
   });
 }
 
-let folder = "";
+const folder = sharedFolder();
 const running = new Set<ChildProcess>();
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-test-"));
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 afterEach(() => {
   for (const child of running) child.kill("SIGKILL");
 });

@@ -1,7 +1,6 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { TABLE } from "../../bench/page.js";
 import { chartsOf, svgOf } from "../../bench/report/charts.js";
 import { caseTitle, figure, metricText, ratio, spread, wordsOf } from "../../bench/report/format.js";
@@ -12,6 +11,7 @@ import { type BenchRecord, keyOf, readRecords } from "../../bench/report/records
 import { type CaseSummary, headlineOf, summarize } from "../../bench/report/summary.js";
 import { cellsOf, scenarioText } from "../../bench/report/table.js";
 import { SCENARIOS } from "../../bench/scenarios/index.js";
+import { sharedFolder } from "../support/folders.js";
 
 const throughput = SCENARIOS.find(({ name }) => name === "throughput");
 if (throughput === undefined) throw new Error("no throughput");
@@ -262,11 +262,7 @@ describe("each figure", () => {
 });
 
 describe("files of results", () => {
-  let folder = "";
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "shoal-test-"));
-  });
-  afterAll(() => rm(folder, { recursive: true, force: true }));
+  const folder = sharedFolder();
 
   it("are read as they were written, several as one", async () => {
     const file = join(folder, "good.jsonl");

@@ -1,11 +1,9 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { LONG } from "../support/long.js";
 import { run, start, startWithout } from "./in-process.js";
-import { Child, ipc, MAIN, run as runProcess, start as startProcess, useShoal } from "./support.js";
+import { Child, file, ipc, MAIN, run as runProcess, start as startProcess, useShoal } from "./support.js";
 
 useShoal();
 
@@ -143,12 +141,11 @@ describe("a reader that goes away", () => {
   });
 
   test("a key that could not be written leaves no file", async () => {
-    const path = join(mkdtempSync(join(tmpdir(), "shoal-")), "key");
+    const path = file();
     const command = `ulimit -f 0; exec "${process.execPath}" "${MAIN}" keygen --cluster --out ${path}`;
     const { code, stdout, stderr } = await new Child("/bin/sh", ["-c", command], {}).ended;
     expect([code, String(stdout)]).toEqual([1, ""]);
     expect(stderr).toMatch(/^shoal keygen: cannot write \S+: EFBIG[^\n]*\n$/);
     expect(existsSync(path)).toBe(false);
-    rmSync(dirname(path), { recursive: true });
   });
 });

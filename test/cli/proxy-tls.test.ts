@@ -1,25 +1,24 @@
 /** shoal proxy --config with certificates: renewed while peers are connected, missing, and back again. */
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "node:tls";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { Pull, Push } from "../../src/index.js";
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
 import { closeAfterEach } from "../support/close-after-each.js";
+import { sharedFolder } from "../support/folders.js";
 import { run, startWithout } from "./in-process.js";
 import { ipc, useFolder } from "./support.js";
 
 useFolder();
 
-let folder = "";
+const folder = sharedFolder();
 const path = (name: string): string => join(folder, name);
 const pem = (name: string): string => readFileSync(path(name), "latin1");
 const own = closeAfterEach();
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-proxy-tls-"));
   makeAuthority(folder, "ca");
   for (const name of ["old", "new"])
     makeCertificate(folder, name, {
@@ -27,7 +26,6 @@ beforeAll(() => {
       subject: `/CN=${name}`,
     });
 }, 60_000);
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** As certbot does: each file is replaced by another. */
 function install(name: string): void {

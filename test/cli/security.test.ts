@@ -1,14 +1,14 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { chmodSync, readFileSync, statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { readKeyFile } from "../../src/cli/key-file.js";
 import { request, WsPeer } from "../engine/zmtp/support/ws-peer.js";
 import { makeCertificates } from "../support/certificates.js";
+import { sharedFolder } from "../support/folders.js";
 import { run, start, startWithout } from "./in-process.js";
 import { file, ipc, useFolder } from "./support.js";
 
 useFolder();
+const folder = sharedFolder();
 
 async function keygen(): Promise<{ publicKey: string; secretFile: string }> {
   const { code, stdout } = await run("", "keygen", "--json", "--out", file());
@@ -67,7 +67,6 @@ describe("keygen", () => {
 
 describe("TLS", () => {
   test("carries lines over tls://, from clients that trust the authority, with a certificate of theirs", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "shoal-cli-tls-"));
     const { ca, serverCert, serverKey, clientCert, clientKey } = makeCertificates(folder);
     const server = ["--tls-cert", serverCert, "--tls-key", serverKey, "--tls-ca", ca];
     const pull = start("pull", "--bind", "tls://127.0.0.1:*", ...server, "--count", "1");
@@ -83,7 +82,6 @@ describe("TLS", () => {
     expect(nameless.code).toBe(1);
     expect((await run("a\n", ...to, ...client, "--tls-ca", ca)).code).toBe(0);
     expect((await pull.ended).stdout.toString()).toBe("a\n");
-    rmSync(folder, { recursive: true, force: true });
   });
 
   test.each([

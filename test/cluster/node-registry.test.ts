@@ -5,7 +5,6 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -14,26 +13,26 @@ import {
   writeFileSync,
 } from "node:fs";
 import { Server } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { ClusterNode, clusterNames } from "../../src/cluster/index.js";
 import { type ClusterNodeEntry, foldersOf, namesIn, Registrar } from "../../src/cluster/registry.js";
 import { closeAfterEach } from "../support/close-after-each.js";
+import { removeAfterEach } from "../support/folders.js";
 import { LONG } from "../support/long.js";
 
+const makeFolder = removeAfterEach();
 let root: string;
 let folder: string;
 const children: ChildProcess[] = [];
 
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "shoal-names-"));
+  root = makeFolder();
   folder = join(root, "shoal", "nodes");
 });
 
-afterEach(async () => {
+afterEach(() => {
   for (const child of children.splice(0)) child.kill("SIGKILL");
-  rmSync(root, { recursive: true, force: true });
 });
 
 const closing = closeAfterEach();

@@ -1,17 +1,17 @@
 /** Nodes over the host's own sockets, in one process: what a program sees of its cluster. */
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import { LISTEN_TIMEOUT } from "../../src/cluster/messaging/bounds.js";
+import { removeAfterEach } from "../support/folders.js";
 import { freePort } from "../support/ports.js";
 import { event, testNodes, together } from "./nodes.js";
 
 /** A group and a port of each test's own, so that other clusters of this host are not seen. */
 const group = "239.192.84.10";
 let port = 0;
+const makeFolder = removeAfterEach();
 const { node, started } = testNodes(() => ({ multicast: { group, port } }));
 
 beforeEach(async () => {
@@ -242,7 +242,7 @@ describe("a node that is closed while it starts", () => {
   });
 
   it("also while a protocol never listens, and the folder of its ipc is gone by then", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "shoal-closed-"));
+    const folder = makeFolder();
     vi.stubEnv("TMPDIR", folder);
     for (const linger of [0, undefined]) {
       let asked: (() => void) | undefined;
@@ -263,7 +263,6 @@ describe("a node that is closed while it starts", () => {
       expect(readdirSync(folder).filter((name) => name.startsWith("shoal-m-"))).toEqual([]);
     }
     vi.unstubAllEnvs();
-    rmSync(folder, { recursive: true });
   });
 
   it("with its buses, those of before the start and those that were added meanwhile", async () => {

@@ -4,36 +4,34 @@
  * test's own.
  */
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
 import { run } from "../cli/in-process.js";
 import { type Child, MAIN, startWithout, useShoal } from "../cli/support.js";
 import { pod as endpoint, slice } from "../cluster/discovery/api-server.js";
+import { removeAfterEach } from "../support/folders.js";
 import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
 import { freePorts } from "../support/ports.js";
 import { documentsOf, type Probe, read, statuses, unitOf } from "./support.js";
 
+const makeFolder = removeAfterEach();
 useShoal();
 
 let folder = "";
 let password = "";
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-deploy-"));
+  folder = makeFolder();
   password = join(folder, "password");
   writeFileSync(password, `${"kelp".repeat(8)}\n`, { mode: 0o600 });
   vi.stubEnv("XDG_RUNTIME_DIR", folder);
   vi.stubEnv("SHOAL_RUNTIME_DIR", undefined);
 });
-afterEach(() => {
-  vi.unstubAllEnvs();
-  rmSync(folder, { recursive: true });
-});
+afterEach(() => void vi.unstubAllEnvs());
 
 /** The value behind a flag. */
 const flagOf = (args: readonly string[], flag: string): string => args[args.indexOf(flag) + 1] as string;

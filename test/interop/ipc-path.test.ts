@@ -1,14 +1,12 @@
 /** An ipc path that a program of another library is bound to, or was when it died. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { Context, Pull, Push } from "../../src/index.js";
 import { failure, thrown } from "../contract/support/wait.js";
+import { sharedFolder } from "../support/folders.js";
 import { NO_PYTHON, startPython } from "./python-peer.js";
 
-const folder = mkdtempSync(join(tmpdir(), "shoal-path-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = sharedFolder();
 
 it.skipIf(NO_PYTHON)(
   "an ipc path of pyzmq is not taken while it lives, and is when it has been killed",

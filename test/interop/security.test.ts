@@ -1,7 +1,6 @@
 /** What the matrix (sockets.test.ts) does not ask of PLAIN and CURVE with pyzmq; and certificate files. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -17,6 +16,7 @@ import {
 import { CURVE_SERVER, client, stranger } from "../contract/support/keys.js";
 import { nextEvent } from "../contract/support/wait.js";
 import { closeAfterEach } from "../support/close-after-each.js";
+import { sharedFolder } from "../support/folders.js";
 import { missing } from "../support/peers.js";
 import { OURS } from "./kinds.js";
 import type { ProcessPeer } from "./peer.js";
@@ -25,7 +25,7 @@ import { NO_PYTHON, startPython } from "./python-peer.js";
 const LIMIT = 5_000;
 
 let peer: ProcessPeer;
-let folder: string;
+const folder = sharedFolder();
 const own = closeAfterEach();
 
 interface CertificateFiles {
@@ -38,7 +38,6 @@ describe.skipIf(NO_PYTHON).each(OURS)("engine %s: security with pyzmq", (engine)
   const context = new Context({ engine });
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "shoal-security-"));
     peer = await startPython();
   });
 
@@ -46,10 +45,7 @@ describe.skipIf(NO_PYTHON).each(OURS)("engine %s: security with pyzmq", (engine)
     await peer.call("close_all");
   });
 
-  afterAll(async () => {
-    await peer?.stop();
-    await rm(folder, { recursive: true, force: true });
-  });
+  afterAll(() => peer?.stop());
 
   it("PLAIN: has our server check pyzmq's user name and password", async () => {
     const seen: PeerCredentials[] = [];

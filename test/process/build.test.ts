@@ -1,12 +1,11 @@
 /** The build, in a folder of its own: without the bundler, an optional package, and with one that only writes a file. */
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
+import { sharedFolder } from "../support/folders.js";
 
-const folder = mkdtempSync(join(tmpdir(), "shoal-build-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = sharedFolder();
 
 it("names the command that installs the bundler, and leaves what was built", () => {
   cpSync(join(import.meta.dirname, "../../scripts/build.js"), join(folder, "scripts/build.js"));

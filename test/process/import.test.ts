@@ -1,7 +1,7 @@
-import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
+import { removeAfterEach } from "../support/folders.js";
 import { LONG } from "../support/long.js";
 import { ROOT, run } from "./child.js";
 
@@ -93,19 +93,18 @@ describe("choosing an engine", () => {
 });
 
 describe("a machine without the packages", () => {
+  const makeFolder = removeAfterEach();
   let folder: string;
 
   beforeEach(async () => {
     // The package alone, of all that an install brings.
-    folder = await mkdtemp(join(tmpdir(), "shoal-without-"));
+    folder = makeFolder();
     const installed = join(folder, "node_modules", "shoal");
     await mkdir(installed, { recursive: true });
     const filter = (path: string): boolean => !/\.(?:map|d\.ts)$/.test(path);
     await cp(join(ROOT, "dist"), join(installed, "dist"), { recursive: true, filter });
     await cp(join(ROOT, "package.json"), join(installed, "package.json"));
   });
-
-  afterEach(() => rm(folder, { recursive: true, force: true }));
 
   it("has no CURVE, and says what to install", async () => {
     const outcome = await run(

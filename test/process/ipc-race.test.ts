@@ -1,9 +1,9 @@
 /** Programs that bind one free ipc path at the same moment: exactly one has it. */
 
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { sharedFolder } from "../support/folders.js";
 import { LONG } from "../support/long.js";
 import { type Child, start } from "./child.js";
 
@@ -34,7 +34,7 @@ for await (const line of createInterface({ input: process.stdin })) {
 }`;
 
 describe("one ipc path, several programs at once", () => {
-  const folder = mkdtempSync(join(tmpdir(), "shoal-race-"));
+  const folder = sharedFolder();
   const programs: Child[] = [];
 
   beforeAll(async () => {
@@ -43,10 +43,7 @@ describe("one ipc path, several programs at once", () => {
     for (const program of programs) await program.heard("ready");
   });
 
-  afterAll(async () => {
-    await Promise.all(programs.map((program) => program.kill()));
-    rmSync(folder, { recursive: true, force: true });
-  });
+  afterAll(() => Promise.all(programs.map((program) => program.kill())));
 
   const all = (line: string): Promise<string[]> => {
     for (const program of programs) program.tell(line);

@@ -1,20 +1,19 @@
 /** The package where programs are CommonJS: the extension host of VS Code, Electron's main process, and a bundle in one file. */
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { rolldown } from "rolldown";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { removeAfterEach, sharedFolder } from "../support/folders.js";
 import { LONG } from "../support/long.js";
 import { ROOT } from "./child.js";
 
-let folder = "";
+const makeFolder = removeAfterEach();
+const folder = sharedFolder();
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-loading-"));
   mkdirSync(join(folder, "node_modules"));
   symlinkSync(ROOT, join(folder, "node_modules/shoal"), "dir");
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Runs a file. @returns its output */
 function run(file: string): Promise<string> {
@@ -149,18 +148,14 @@ describe("a bundle in one file, where there are no packages,", () => {
     use = USE,
   ): Promise<string> {
     const code = await bundle(format, withoutUrl, use);
-    const alone = mkdtempSync(join(tmpdir(), "shoal-bundle-"));
-    try {
-      for (const name of packages) {
-        mkdirSync(dirname(join(alone, "node_modules", name)), { recursive: true });
-        symlinkSync(join(ROOT, "node_modules", name), join(alone, "node_modules", name), "dir");
-      }
-      const file = join(alone, format === "cjs" ? "main.cjs" : "main.mjs");
-      writeFileSync(file, code);
-      return await run(file);
-    } finally {
-      rmSync(alone, { recursive: true });
+    const alone = makeFolder();
+    for (const name of packages) {
+      mkdirSync(dirname(join(alone, "node_modules", name)), { recursive: true });
+      symlinkSync(join(ROOT, "node_modules", name), join(alone, "node_modules", name), "dir");
     }
+    const file = join(alone, format === "cjs" ? "main.cjs" : "main.mjs");
+    writeFileSync(file, code);
+    return run(file);
   }
 
   it.each([

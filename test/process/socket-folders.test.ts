@@ -1,23 +1,15 @@
 /** The folders of sockets among temporary files: none outlives its program, unless that is killed. */
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readdirSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
+import { removeAfterEach } from "../support/folders.js";
 import { type Child, start } from "./child.js";
 
-const folders: string[] = [];
+/** For the temporary files of the programs of a test. */
+const temporary = removeAfterEach();
 const children: Child[] = [];
 afterEach(async () => {
   await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
-
-/** For the temporary files of the programs of a test. */
-function temporary(): string {
-  const folder = mkdtempSync(join(tmpdir(), "shoal-folders-"));
-  folders.push(folder);
-  return folder;
-}
 
 function program(source: string, folder: string): Child {
   const child = start(source, { env: { TMPDIR: folder, XDG_RUNTIME_DIR: folder } });

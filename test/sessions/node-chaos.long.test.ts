@@ -1,12 +1,10 @@
 /** Servers of sessions on nodes in processes of their own, killed with -9 under load, on each store that outlives a process. */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { SessionClient, type SessionMessage } from "../../src/sessions/index.js";
 import { PostgresServer } from "../patterns/titanic/postgres-server.js";
 import { type Child, start } from "../process/child.js";
+import { removeAfterEach } from "../support/folders.js";
 import { missing } from "../support/peers.js";
 import { freePort } from "../support/ports.js";
 
@@ -34,6 +32,7 @@ const server = new SessionServer({ node, store, pollInterval: 200 });
 console.log("at " + (await server.bind(endpoint)));
 `;
 
+const makeFolder = removeAfterEach();
 const children = new Set<Child>();
 const clients: SessionClient[] = [];
 let made = 0;
@@ -172,18 +171,7 @@ async function run(kind: string, where: string): Promise<void> {
 }
 
 describe("servers killed with -9 under load lose nothing", () => {
-  it(
-    "on LMDB",
-    async () => {
-      const directory = mkdtempSync(join(tmpdir(), "shoal-sessions-"));
-      try {
-        await run("lmdb", directory);
-      } finally {
-        rmSync(directory, { recursive: true, force: true });
-      }
-    },
-    LIMIT,
-  );
+  it("on LMDB", { timeout: LIMIT }, () => run("lmdb", makeFolder()));
 
   it.skipIf(missing("postgresql"))(
     "in PostgreSQL",

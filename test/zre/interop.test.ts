@@ -3,12 +3,11 @@
  * uses no loopback interface and so gets a network of its own.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { type ZreEvent, ZrePlane } from "../../src/zre/index.js";
 import { Child, ROOT } from "../process/child.js";
+import { removeAfterEach } from "../support/folders.js";
 import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
 import { freePort } from "../support/ports.js";
@@ -18,6 +17,7 @@ const NO_PYTHON = missing("pyzmq");
 const NO_ZBEACON = missing("czmq") || missing("networks");
 for (const reason of [NO_PYTHON, NO_ZBEACON]) if (reason !== false) console.log(`skipped: ${reason}`);
 
+const makeFolder = removeAfterEach();
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
@@ -112,9 +112,7 @@ const NODE = `
 
 describe.skipIf(!LONG || NO_ZBEACON)("czmq's zbeacon", () => {
   it("hears this node's beacons, and is heard", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "shoal-zre-"));
-    cleanups.push(() => rmSync(folder, { recursive: true }));
-    const program = join(folder, "zbeacon");
+    const program = join(makeFolder(), "zbeacon");
     execFileSync("cc", [join(PEERS, "zbeacon.c"), "-o", program, "-lczmq", "-lzmq"], { timeout: 60_000 });
     const network = `shoal-zre-${process.pid}`;
     const ip = (...args: string[]): void => void execFileSync("ip", args, { timeout: 10_000 });

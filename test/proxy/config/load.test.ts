@@ -1,15 +1,15 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of configurations
 /** Configurations, good and bad: what is read from them, and every word that is said of a fault. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import type { Environment } from "../../../src/config/environment.js";
 import { ConfigurationError } from "../../../src/config/file.js";
 import { problemLine } from "../../../src/config/problem.js";
 import { curveKeyPair, writeCertificate } from "../../../src/index.js";
 import { configurationOf, loadConfiguration } from "../../../src/proxy/config/index.js";
 import type { Configuration } from "../../../src/proxy/config/model.js";
+import { sharedFolder } from "../../support/folders.js";
 
 const engine = { name: "zmtp", transports: ["tcp", "ipc", "inproc"], unsupportedOptions: ["affinity"] };
 const environment = {
@@ -21,16 +21,13 @@ const environment = {
   URL: "tcp://node1.corp.example",
 };
 const keys = curveKeyPair();
-let folder = "";
-let file = "";
+const folder = sharedFolder();
+const file = join(folder, "proxy.yaml");
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-config-"));
-  file = join(folder, "proxy.yaml");
   await writeCertificate(join(folder, "server"), { ...keys, metadata: {} });
   mkdirSync(join(folder, "keys"));
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const read = (text: string, variables: Environment = environment): Promise<Configuration> =>
   configurationOf(file, text, { environment: variables, engine });

@@ -1,28 +1,26 @@
 /** Certificates of tls:// and wss:// in a configuration: files that are read, and what is wrong with them. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { ConfigurationError } from "../../../src/config/file.js";
 import { problemLine } from "../../../src/config/problem.js";
 import { changed, difference } from "../../../src/proxy/config/difference.js";
 import { configurationOf } from "../../../src/proxy/config/index.js";
 import { type Configuration, optionsOf, type ProxyConfiguration } from "../../../src/proxy/config/model.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
+import { sharedFolder } from "../../support/folders.js";
 
 const engine = { name: "zmtp", transports: ["tcp", "tls", "ws", "wss", "ipc"], unsupportedOptions: [] };
-let folder = "";
+const folder = sharedFolder();
 const pem = (name: string): string => readFileSync(join(folder, name), "latin1");
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-config-tls-"));
   makeAuthority(folder, "ca");
   makeCertificate(folder, "server", { extensions: "subjectAltName=IP:127.0.0.1\n" });
   makeCertificate(folder, "other", { extensions: "subjectAltName=DNS:a.test\n" });
   writeFileSync(join(folder, "text"), "not a certificate");
   writeFileSync(join(folder, "cut.pem"), pem("ca.pem").slice(0, -100));
 }, 60_000);
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const withTls = (tls: string, frontend = "tls://*:5555"): string => `
 proxies:

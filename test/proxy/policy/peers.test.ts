@@ -1,11 +1,11 @@
 /** Addresses and keys: who gets in, who is put out, and what happens to everybody else. */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { type CurveKeyPair, curveKeyPair, Pull, Push, writeCertificate } from "../../../src/index.js";
 import { type ProxyEvent, type SocketProxy, StreamerProxy } from "../../../src/proxy/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
+import { removeAfterEach } from "../../support/folders.js";
 import { ANY, back, front, LIMIT, useWorld } from "../support.js";
 
 type EventOf<T extends ProxyEvent["type"]> = ProxyEvent & { readonly type: T };
@@ -95,6 +95,7 @@ describe("addresses", () => {
 });
 
 describe("keys", () => {
+  const makeFolder = removeAfterEach();
   const world = useWorld("zmtp");
   const { context } = world;
   const server = curveKeyPair();
@@ -102,12 +103,10 @@ describe("keys", () => {
   let keys: string;
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "shoal-policy-"));
+    folder = makeFolder();
     keys = join(folder, "keys");
     await mkdir(keys);
   });
-
-  afterEach(() => rm(folder, { recursive: true, force: true }));
 
   const sides = () => ({
     frontend: { bind: ANY, curveServer: true, curveSecretKey: server.secretKey, policy: { keys } },
