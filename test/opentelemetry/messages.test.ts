@@ -2,25 +2,23 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { SpanKind, trace } from "@opentelemetry/api";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type ClusterMessage, ClusterNode } from "../../src/cluster/index.js";
 import {
   contextOf,
-  type Instrumentation,
   instrument,
   type MessageProcessOperation,
   processMessage,
 } from "../../src/opentelemetry/index.js";
 import { failure } from "../contract/support/wait.js";
 import { freePort } from "../support/ports.js";
-import { Collector } from "./support/collector.js";
+import { type Collector, useCollector } from "./support/collector.js";
 
 let nodes: ClusterNode[] = [];
 let collector: Collector;
-let instrumentation: Instrumentation;
 const ended: (() => void)[] = [];
 
-Collector.install();
+useCollector((made) => (collector = made), { messages: true });
 
 beforeAll(async () => {
   const port = await freePort();
@@ -43,22 +41,9 @@ beforeAll(async () => {
 
 afterAll(() => Promise.all(nodes.map((node) => node.close({ linger: 0 }))));
 
-beforeEach(() => {
-  collector = new Collector();
-  on({ messages: true });
-});
-
-afterEach(async () => {
-  instrumentation.disable();
+afterEach(() => {
   for (const end of ended.splice(0)) end();
-  await collector.close();
 });
-
-function on(options: Parameters<typeof instrument>[0]): void {
-  const { tracerProvider, meterProvider } = collector;
-  instrumentation?.disable();
-  instrumentation = instrument({ tracerProvider, meterProvider, ...options });
-}
 
 const [a, b, c] = [0, 1, 2].map((index) => () => nodes[index] as ClusterNode) as [
   () => ClusterNode,
@@ -245,7 +230,7 @@ describe("messages to nodes and services", () => {
 
 describe("without being asked", () => {
   it("are not reported, and carry nothing", async () => {
-    on({});
+    collector.on({});
     const { handler, all } = got<ClusterMessage>(1);
     const subscription = b().subscribe("quiet", handler);
     ended.push(() => subscription.close());
@@ -256,7 +241,7 @@ describe("without being asked", () => {
   });
 
   it("are those that a function chooses", async () => {
-    on({
+    collector.on({
       messages: (destination) => {
         if (destination === "throws") throw new Error("a mistake of the program");
         return destination === "wanted";
@@ -272,7 +257,7 @@ describe("without being asked", () => {
   });
 
   it("refuses what is neither true, false nor a function", () => {
-    instrumentation.disable();
+    collector.off();
     expect(() => instrument({ messages: "all" as never })).toThrow(
       expect.objectContaining({ code: "EINVAL" }),
     );

@@ -1,34 +1,16 @@
 /** Requests and their handlers as spans of one trace, over Majordomo and in a cluster. */
 import { context, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
-import {
-  type Instrumentation,
-  instrument,
-  observeDrivers,
-  SEMANTIC_CONVENTIONS_VERSION,
-} from "../../src/opentelemetry/index.js";
+import { instrument, observeDrivers, SEMANTIC_CONVENTIONS_VERSION } from "../../src/opentelemetry/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/index.js";
 import { failure } from "../contract/support/wait.js";
 import { closeAfterEach } from "../support/close-after-each.js";
-import { Collector } from "./support/collector.js";
+import { type Collector, useCollector } from "./support/collector.js";
 
 const own = closeAfterEach();
 let collector: Collector;
-let instrumentation: Instrumentation;
-
-Collector.install();
-
-beforeEach(() => {
-  collector = new Collector();
-  const { tracerProvider, meterProvider } = collector;
-  instrumentation = instrument({ tracerProvider, meterProvider });
-});
-
-afterEach(async () => {
-  instrumentation.disable();
-  await collector.close();
-});
+useCollector((made) => (collector = made));
 
 const VALID = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -219,7 +201,7 @@ describe.each([
 
   it("reports nothing once it is off, and requests go on", async () => {
     const pair = await begin((_body, { headers }) => JSON.stringify(headers));
-    instrumentation.disable();
+    collector.off();
     expect(await pair.request("x")).toBe("{}");
     expect(collector.spans).toEqual([]);
   });

@@ -1,49 +1,28 @@
 /** Messages of sessions as spans: one trace from the publisher to the acknowledgement, however long the store has it. */
 import { SpanKind, trace } from "@opentelemetry/api";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { encodeContext } from "../../src/core/trace-context.js";
-import {
-  contextOf,
-  type Instrumentation,
-  instrument,
-  processMessage,
-} from "../../src/opentelemetry/index.js";
+import { contextOf, processMessage } from "../../src/opentelemetry/index.js";
 import { MemorySessionStore, SessionClient, SessionServer } from "../../src/sessions/index.js";
-import {
-  type ClientMessage,
-  decodeServerMessage,
-  encodeClientMessage,
-  type OpenRequest,
-  type ServerMessage,
-  VERSION,
-} from "../../src/sessions/protocol.js";
-import { Dealer } from "../../src/sockets/request-reply.js";
+import type { ClientMessage } from "../../src/sessions/protocol.js";
+import { RawClient } from "../sessions/raw-client.js";
 import { closeAfterEach } from "../support/close-after-each.js";
-import { Collector } from "./support/collector.js";
+import { type Collector, useCollector } from "./support/collector.js";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SPAN = "b7ad6b7169203331";
 const CONTEXT = Buffer.from(encodeContext({ traceparent: `00-${TRACE}-${SPAN}-01` }) as Uint8Array);
 
 let collector: Collector;
-let instrumentation: Instrumentation;
 let endpoint = "";
 const own = closeAfterEach();
 
-Collector.install();
+useCollector((made) => (collector = made), { messages: true });
 
 beforeEach(async () => {
-  collector = new Collector();
-  const { tracerProvider, meterProvider } = collector;
-  instrumentation = instrument({ tracerProvider, meterProvider, messages: true });
   const server = own(new SessionServer({ store: new MemorySessionStore(), pollInterval: 60_000 }));
   endpoint = await server.bind("tcp://127.0.0.1:0");
-});
-
-afterEach(async () => {
-  instrumentation.disable();
-  await collector.close();
 });
 
 function client(id: string, at = endpoint): SessionClient {
@@ -123,52 +102,17 @@ describe("a session's messages", () => {
   });
 });
 
-/** A client by hand. */
-class RawClient {
-  readonly #socket = new Dealer({ linger: 0 });
-
-  constructor() {
-    own({ close: () => this.#socket.close() });
-    this.#socket.connect(endpoint);
-  }
-
-  async open(id: string): Promise<void> {
-    const terms: OpenRequest = {
-      id,
-      instance: "0123456789abcdef",
-      attempt: 1,
-      token: "",
-      expiry: -1,
-      maxQueue: 10,
-      maxQueueBytes: 1_000,
-      maxAge: -1,
-      drop: "oldest",
-      clean: false,
-      again: false,
-      window: 10,
-      windowBytes: 1_000,
-    };
-    const answer = await this.ask({ kind: "open", version: VERSION, ...terms });
-    expect(answer).toMatchObject({ kind: "opened" });
-  }
-
-  async ask(message: ClientMessage): Promise<ServerMessage> {
-    await this.#socket.send(encodeClientMessage(message));
-    return this.next();
-  }
-
-  async next(): Promise<ServerMessage> {
-    const [frames] = await this.#socket.receiveMany({ max: 1, timeout: 10_000 });
-    return decodeServerMessage(frames as Buffer[]);
-  }
-}
-
 describe("contexts", () => {
   it("come with messages, unless they are too long", async () => {
-    instrumentation.disable();
-    const [reader, writer] = [new RawClient(), new RawClient()];
-    await reader.open("reader");
-    await writer.open("writer");
+    collector.off();
+    const [reader, writer] = [own(new RawClient(endpoint)), own(new RawClient(endpoint))];
+    for (const [raw, id] of [
+      [reader, "reader"],
+      [writer, "writer"],
+    ] as const) {
+      await raw.open(id);
+      expect(await raw.answer()).toMatchObject({ kind: "opened" });
+    }
     await reader.ask({ kind: "subscribe", request: 1, filters: ["t"] });
     const publish = (number: number, context: Buffer): ClientMessage => ({
       kind: "publish",
@@ -179,8 +123,8 @@ describe("contexts", () => {
       context,
     });
     expect(await writer.ask(publish(1, CONTEXT))).toMatchObject({ kind: "published", sessions: 1 });
-    expect(await reader.next()).toMatchObject({ kind: "message", context: CONTEXT });
+    expect(await reader.answer()).toMatchObject({ kind: "message", context: CONTEXT });
     expect(await writer.ask(publish(2, Buffer.alloc(1_025, 1)))).toMatchObject({ kind: "published" });
-    expect(await reader.next()).toMatchObject({ number: 1, context: undefined });
+    expect(await reader.answer()).toMatchObject({ number: 1, context: undefined });
   });
 });

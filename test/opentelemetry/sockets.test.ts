@@ -1,35 +1,17 @@
 /** Messages of sockets as spans, and contexts as bytes. */
 import { readFileSync } from "node:fs";
 import { trace } from "@opentelemetry/api";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { decodeContext, encodeContext } from "../../src/core/trace-context.js";
 import { Pull, Push, type Socket } from "../../src/index.js";
-import {
-  contextOf,
-  type Instrumentation,
-  instrument,
-  processMessage,
-  traceSocket,
-} from "../../src/opentelemetry/index.js";
+import { contextOf, processMessage, traceSocket } from "../../src/opentelemetry/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import fc from "../support/properties.js";
-import { Collector } from "./support/collector.js";
+import { type Collector, useCollector } from "./support/collector.js";
 
 const own = closeAfterEach();
 let collector: Collector;
-let instrumentation: Instrumentation;
-
-Collector.install();
-
-beforeEach(() => {
-  collector = new Collector();
-  instrumentation = instrument(collector);
-});
-
-afterEach(async () => {
-  instrumentation.disable();
-  await collector.close();
-});
+useCollector((made) => (collector = made));
 
 const traced = <S extends Socket>(socket: S): S => traceSocket(own(socket), "orders");
 

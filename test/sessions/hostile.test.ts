@@ -9,23 +9,16 @@ import {
   type SessionServerEvent,
   type SessionServerOptions,
 } from "../../src/sessions/index.js";
-import {
-  type ClientMessage,
-  decodeServerMessage,
-  encodeClientMessage,
-  type OpenRequest,
-  type ServerMessage,
-  VERSION,
-} from "../../src/sessions/protocol.js";
+import type { ClientMessage } from "../../src/sessions/protocol.js";
 import { encodeJson, keys, type SessionRecord } from "../../src/sessions/records.js";
 import * as rules from "../../src/sessions/rules.js";
 import type { ServerContext } from "../../src/sessions/server-context.js";
 import { serverSettings } from "../../src/sessions/server-options.js";
 import { Sweeper } from "../../src/sessions/sweeper.js";
 import { Transactions } from "../../src/sessions/transactions.js";
-import { Dealer, type DealerOptions } from "../../src/sockets/request-reply.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
+import { RawClient } from "./raw-client.js";
 
 const closing = closeAfterEach();
 
@@ -87,6 +80,9 @@ async function listen(
   return { server, store, endpoint: await server.bind("tcp://127.0.0.1:0") };
 }
 
+const raw = (...given: ConstructorParameters<typeof RawClient>): RawClient =>
+  closing(new RawClient(...given));
+
 function client(endpoint: string, options: SessionClientOptions): SessionClient {
   return closing(new SessionClient(endpoint, options));
 }
@@ -97,49 +93,6 @@ function termsOf(
 ): rules.SessionTerms {
   const all = { ...limits, maxAge: -1, drop: "oldest" } as const;
   return { instance, attempt: 1, expiry: -1, limits: all, clean: false, again: false };
-}
-
-let attempts = 0;
-
-/** A client of its own making. */
-class Hostile {
-  readonly socket: Dealer;
-
-  constructor(endpoint: string, options: DealerOptions = {}) {
-    this.socket = new Dealer({ linger: 0, ...options });
-    closing({ close: () => this.socket.close() });
-    this.socket.connect(endpoint);
-  }
-
-  send(message: ClientMessage): Promise<void> {
-    return this.socket.send(encodeClientMessage(message));
-  }
-
-  open(id: string, terms: Partial<OpenRequest> = {}): Promise<void> {
-    attempts += 1;
-    const open: OpenRequest = {
-      id,
-      instance: attempts.toString(16).padStart(16, "0"),
-      attempt: 1,
-      token: "",
-      expiry: -1,
-      maxQueue: 1_000_000,
-      maxQueueBytes: 2 ** 50,
-      maxAge: -1,
-      drop: "oldest",
-      clean: false,
-      again: false,
-      window: 8_192,
-      windowBytes: 2 ** 50,
-      ...terms,
-    };
-    return this.send({ kind: "open", version: VERSION, ...open });
-  }
-
-  async answer(): Promise<ServerMessage> {
-    const [frames] = await this.socket.receiveMany({ max: 1, timeout: 20_000 });
-    return decodeServerMessage(frames as Buffer[]);
-  }
 }
 
 /** Two clients at work until `stop`, which gives the rounds from `publish` to its message that were complete by then. */
@@ -191,7 +144,7 @@ describe("a server of sessions with hostile clients", () => {
       return new Promise(() => undefined);
     };
     const { endpoint } = await listen({ authorize, maxConnections: 3 });
-    const hostile = new Hostile(endpoint);
+    const hostile = raw(endpoint);
     for (let i = 0; i < 20; i++) {
       await hostile.open(`h${i}`);
       await hostile.send({ kind: "close", end: false });
@@ -214,7 +167,7 @@ describe("a server of sessions with hostile clients", () => {
       [Buffer.from([0x04, 0, 0, 0, 0, 0, 1]), Buffer.alloc(0), Buffer.from([0xff, 0xfe]), long],
     ];
     const before = await store.size();
-    const attackers = Array.from({ length: 8 }, () => new Hostile(endpoint));
+    const attackers = Array.from({ length: 8 }, () => raw(endpoint));
     const rounds = LONG ? 25 : 3;
     await Promise.all(
       attackers.map(async (attacker) => {
@@ -226,7 +179,7 @@ describe("a server of sessions with hostile clients", () => {
     );
     expect(invalid()).toBe(attackers.length * rounds * frames.length);
     // One that has a session loses its connection by the first.
-    const known = new Hostile(endpoint);
+    const known = raw(endpoint);
     await known.open("known");
     expect(await known.answer()).toMatchObject({ kind: "opened" });
     await known.socket.send(Buffer.from([0x7f]));
@@ -251,7 +204,7 @@ describe("a server of sessions with hostile clients", () => {
     await Promise.all(
       Array.from({ length: 10 }, async (_, i) => {
         for (let j = 0; j < 8; j++) {
-          const attacker = new Hostile(endpoint);
+          const attacker = raw(endpoint);
           await attacker.open(`flood-${i}-${j}`);
           const answer = await attacker.answer();
           answers.push(answer.kind === "ended" ? answer.reason : answer.kind);
@@ -266,7 +219,7 @@ describe("a server of sessions with hostile clients", () => {
     expect([...refusals]).toEqual(["There are 40 sessions, and no further one is made"]);
     expect((await server.sessions()).length).toBe(40);
 
-    const greedy = new Hostile(endpoint);
+    const greedy = raw(endpoint);
     await greedy.open("flood-0-0");
     expect(await greedy.answer()).toMatchObject({ kind: "opened", isPresent: true });
     const many = (request: number, size: number): ClientMessage => ({
@@ -292,7 +245,7 @@ describe("a server of sessions with hostile clients", () => {
 
   it("asks its store nothing for acknowledgements of what was never sent", async () => {
     const { store, endpoint } = await listen();
-    const attacker = new Hostile(endpoint);
+    const attacker = raw(endpoint);
     await attacker.open("liar");
     expect(await attacker.answer()).toMatchObject({ kind: "opened" });
     const before = { scans: store.scans, commits: store.commits };
@@ -309,7 +262,7 @@ describe("a server of sessions with hostile clients", () => {
     const maxInFlightBytes = 1_048_576;
     const { server, store, endpoint } = await listen({ maxInFlightBytes, maxQueueBytes: 2_097_152 });
     const others = calm(endpoint);
-    const deaf = Array.from({ length: 4 }, () => new Hostile(endpoint));
+    const deaf = Array.from({ length: 4 }, () => raw(endpoint));
     for (const [i, each] of deaf.entries()) {
       await each.open(`deaf-${i}`);
       expect(await each.answer()).toMatchObject({ kind: "opened" });
@@ -352,7 +305,7 @@ describe("a client whose socket has a routing id", () => {
   // Messages of an earlier connection with this id would count as messages of the next one.
   it("is refused, and told why", async () => {
     const { endpoint } = await listen();
-    const named = new Hostile(endpoint, { routingId: "fixed" });
+    const named = raw(endpoint, { routingId: "fixed" });
     await named.open("reader");
     expect(await named.answer()).toEqual({
       kind: "ended",
@@ -369,7 +322,7 @@ describe("a client that is gone as soon as it has acknowledged", () => {
     await reader.subscribe("t");
     await reader.close();
     for (const text of ["a", "b", "c"]) await writer.publish("t", text);
-    const gone = new Hostile(endpoint);
+    const gone = raw(endpoint);
     await gone.open("reader");
     for (let messages = 0; messages < 3; ) if ((await gone.answer()).kind === "message") messages += 1;
     const isBusy = store.hold();
@@ -392,7 +345,7 @@ describe("a client that is gone before its session is closed", () => {
     ["left", true],
   ] as const)("has %s, and its session is removed: %s", async (reason, end) => {
     const { server, store, endpoint } = await listen();
-    const gone = new Hostile(endpoint);
+    const gone = raw(endpoint);
     await gone.open("reader");
     expect((await gone.answer()).kind).toBe("opened");
     const isBusy = store.hold();
@@ -415,7 +368,7 @@ describe("an acknowledgement that the store does not take", () => {
     await reader.subscribe("t");
     await reader.close();
     await writer.publish("t", "a");
-    const gone = new Hostile(endpoint);
+    const gone = raw(endpoint);
     await gone.open("reader");
     while ((await gone.answer()).kind !== "message");
     store.isFailing = true;

@@ -15,8 +15,9 @@ import {
   type ReadableSpan,
   SimpleSpanProcessor,
 } from "@opentelemetry/sdk-trace-base";
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import * as diagnostics from "../../../src/core/diagnostics.js";
+import { type Instrumentation, instrument } from "../../../src/opentelemetry/index.js";
 
 /** What the package publishes to. */
 export const CHANNELS: readonly Channel[] = Object.values(diagnostics).flatMap((each) => {
@@ -42,16 +43,17 @@ export class Collector {
   });
   readonly meterProvider = new MeterProvider({ readers: [this.#reader] });
 
-  /** Called once in a test file: the globals of the API are there for its tests. */
-  static install(): void {
-    beforeAll(() => {
-      context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
-      propagation.setGlobalPropagator(new W3CTraceContextPropagator());
-    });
-    afterAll(() => {
-      context.disable();
-      propagation.disable();
-    });
+  #instrumentation: Instrumentation | undefined = undefined;
+
+  /** From now on all is reported to it. */
+  on(options: Parameters<typeof instrument>[0]): void {
+    this.off();
+    const { tracerProvider, meterProvider } = this;
+    this.#instrumentation = instrument({ tracerProvider, meterProvider, ...options });
+  }
+
+  off(): void {
+    this.#instrumentation?.disable();
   }
 
   /** All that have ended, in the order of their ends. */
@@ -85,7 +87,30 @@ export class Collector {
   }
 
   async close(): Promise<void> {
+    this.off();
     await this.tracerProvider.shutdown();
     await this.meterProvider.shutdown();
   }
+}
+
+/** Once for a file: each test has a collector, which is on, and the globals of the API. */
+export function useCollector(
+  take: (collector: Collector) => void,
+  options: Parameters<typeof instrument>[0] = {},
+): void {
+  let collector: Collector;
+  beforeAll(() => {
+    context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+    propagation.setGlobalPropagator(new W3CTraceContextPropagator());
+  });
+  beforeEach(() => {
+    collector = new Collector();
+    collector.on(options);
+    take(collector);
+  });
+  afterEach(() => collector.close());
+  afterAll(() => {
+    context.disable();
+    propagation.disable();
+  });
 }
