@@ -1,4 +1,4 @@
-/** The rules of links under generated schedules, and their limits one by one. */
+/** The rules of links one by one, and their limits. What becomes of bytes: link.test.ts; of any frames: hostile.test.ts. */
 import { describe, expect, it } from "vitest";
 import {
   FRAME_HEAD,
@@ -11,7 +11,6 @@ import {
 } from "../../src/link/bounds.js";
 import { encodeControl, encodeOpen, FIN, FrameType, LinkCode } from "../../src/link/frames.js";
 import { LONG } from "../support/long.js";
-import { runSchedules, SCHEDULES_TIMEOUT, TRIES_MANY } from "../support/schedules.js";
 import { type End, frameReader, SETTINGS, Side, settle } from "./support.js";
 
 const clock = { now: 0 };
@@ -29,130 +28,6 @@ function data(id: number, bytes: Buffer, flags = 0): Buffer {
 function openFrame(id: number, name = "x"): Buffer {
   return encodeControl(FrameType.OPEN, 0, id, encodeOpen({ urgency: 3, kind: 0, name }));
 }
-
-describe("generated schedules", () => {
-  it("lose, double and reorder no byte, and hold no more than the windows", {
-    timeout: SCHEDULES_TIMEOUT,
-  }, () => {
-    const seen = { ends: 0, resets: 0, frozen: 0, refused: 0, grown: 0 };
-    runSchedules(
-      (simulation) => {
-        const { random } = simulation;
-        const { a, b } = {
-          a: new Side(true, () => simulation.now),
-          b: new Side(false, () => simulation.now),
-        };
-        const wires = [
-          { from: a, to: b, bytes: Buffer.alloc(0) },
-          { from: b, to: a, bytes: Buffer.alloc(0) },
-        ];
-        const check = (): void => {
-          for (const side of [a, b]) {
-            if (side.failure !== undefined) throw new Error(`an end failed: ${side.failure}`);
-            if (side.rules.windowBytes > SETTINGS.maxUnread)
-              throw new Error("the windows are beyond maxUnread");
-            for (const { state, received, read } of side.ends.values()) {
-              if (received - read > state.window.size) throw new Error(`channel ${state.id} holds too much`);
-            }
-          }
-        };
-        const move = (): void => {
-          const wire = random.pick(wires);
-          if (random.chance(0.5)) {
-            const limit = random.integer(1, 40_000);
-            wire.bytes = Buffer.concat([wire.bytes, wire.from.take(limit)]);
-          }
-          const length = random.chance(0.3) ? random.integer(0, 20) : random.integer(0, wire.bytes.length);
-          const chunk = Buffer.from(wire.bytes.subarray(0, length));
-          wire.bytes = wire.bytes.subarray(chunk.length);
-          wire.to.rules.receive(chunk, simulation.now);
-        };
-        const act = (): void => {
-          const side = random.pick([a, b]);
-          const ends = [...side.ends.values()].filter(({ state }) => !state.isGone);
-          const end = ends.length === 0 ? undefined : random.pick(ends);
-          const choice = random.integer(0, 9);
-          if (choice <= 1) {
-            a.refuses = b.refuses = random.chance(0.1);
-            if (side.rules.refusal() === undefined)
-              side.open(`channel ${simulation.events}`, random.integer(0, 7));
-            else seen.refused += 1;
-          } else if (end === undefined) return;
-          else if (choice <= 4) {
-            if (!end.state.isEnding) side.write(end, random.integer(1, 9_000));
-          } else if (choice <= 6) side.read(end, random.integer(1, 9_000));
-          else if (choice === 7 && !end.state.isEnding && random.chance(0.3)) side.rules.end(end.state);
-          else if (choice === 8 && random.chance(0.1)) {
-            side.rules.reset(end.state, LinkCode.REFUSED, "");
-            end.wasReset = true;
-            seen.resets += 1;
-          } else if (choice === 9 && random.chance(0.1)) {
-            end.isFrozen = true;
-            seen.frozen += 1;
-          }
-        };
-        let steps = random.integer(20, 250);
-        const step = (): void => {
-          if (random.chance(0.5)) move();
-          else act();
-          check();
-          steps -= 1;
-          if (steps > 0) simulation.after(random.integer(0, 2), step);
-        };
-        simulation.after(0, step);
-        simulation.run(10_000);
-        for (const wire of wires) wire.to.rules.receive(wire.bytes, simulation.now);
-        settle(a, b);
-        check();
-        compare(a, b, seen);
-        compare(b, a, seen);
-        // When all have ended and all is read, nothing is left.
-        for (const side of [a, b])
-          for (const end of side.ends.values()) {
-            end.isFrozen = false;
-            if (!end.state.isGone && !end.state.isEnding) side.rules.end(end.state);
-          }
-        settle(a, b);
-        check();
-        for (const { rules } of [a, b])
-          if (rules.channels.size > 0 || rules.windowBytes > 0 || rules.hasFrames)
-            throw new Error(
-              `${rules.channels.size} channels are left, and ${rules.windowBytes} bytes of windows`,
-            );
-      },
-      { count: 120 },
-    );
-    if (TRIES_MANY) for (const [what, count] of Object.entries(seen)) expect(count, what).toBeGreaterThan(20);
-  });
-
-  /** What one end wrote is what the other one got, unless the channel was reset or nobody reads it. */
-  function compare(writer: Side, reader: Side, seen: { ends: number; grown: number }): void {
-    for (const [id, end] of writer.ends) {
-      const other = reader.ends.get(id);
-      if (end.wasReset || other?.wasReset) continue;
-      if (other === undefined) {
-        if (end.state.isGone) continue; // Refused.
-        throw new Error(`channel ${id} did not arrive`);
-      }
-      if (other.received > end.written) throw new Error(`channel ${id} got more than was written`);
-      if (other.isFrozen) {
-        // Its sender has stopped, at the window that the other end allows.
-        if (end.written - other.received > 0 && end.state.credit > 0)
-          throw new Error(`channel ${id} has stopped too early`);
-        continue;
-      }
-      if (other.received !== end.written)
-        throw new Error(`channel ${id} got ${other.received} of ${end.written} bytes`);
-      if (other.isFinished !== end.state.isEnding) throw new Error(`channel ${id} and its end differ`);
-      // Nothing is on its way: both ends count the same credit, but for what is not worth a frame.
-      const { credit, isEnding } = end.state;
-      if (!isEnding && credit !== other.state.window.allowed)
-        throw new Error(`channel ${id} may send ${credit}, and ${other.state.window.allowed} are expected`);
-      if (isEnding) seen.ends += 1;
-      if (other.state.window.size > SETTINGS.window) seen.grown += 1;
-    }
-  }
-});
 
 describe("a channel", () => {
   it("is granted all that was read, however often before the next frame", () => {
@@ -240,7 +115,6 @@ describe("turns", () => {
 describe("limits", () => {
   const failureOf = (...frames: Buffer[]): string | undefined => {
     const { b } = pair();
-    b.checksBytes = false;
     for (const frame of frames) b.rules.receive(frame, now());
     return b.failure;
   };
@@ -419,8 +293,6 @@ function busyWay(rate: number, latency: number, forMs: number) {
   const settings = { window: 65_536, peerWindow: 65_536, maxWindow: 4_194_304, maxUnread: 2 ** 28 };
   const sender = new Side(true, () => at.now, settings);
   const reader = new Side(false, () => at.now, settings);
-  sender.checksBytes = false;
-  reader.checksBytes = false;
   const there: { bytes: Buffer; at: number }[] = [];
   const back: { bytes: Buffer; at: number }[] = [];
   const piece = Buffer.alloc(65_528);
