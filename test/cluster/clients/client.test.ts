@@ -171,26 +171,6 @@ describe("a client", () => {
     expect(a.peers).toHaveLength(1);
   });
 
-  it("fails over at once to another node, and tries the lost one last", async () => {
-    const [at, ...others] = (await fakes("a", "b", "c")) as [Fake, Fake, Fake];
-    const { list } = at;
-    at.list = () => [at.node];
-    const [made, events] = client({ addresses: at.node.discovery[0] as string, cycleCount: 1 });
-    await made.ready();
-    await until(() => made.connected);
-    at.list = list;
-    made.refresh();
-    await until(() => made.nodes.length === 3);
-    for (const { router } of others) await router.close({ linger: 0 });
-    events.length = 0;
-    await at.router.close({ linger: 0 });
-    await until(() => events.some(({ type }) => type === "cycles:failed"));
-    const [lost, ...tried] = events.flatMap((event) => ("address" in event ? [event] : []));
-    expect(lost).toMatchObject({ type: "node:lost", reason: "disconnected", node: { id: at.node.id } });
-    expect(tried.map(({ address }) => address).at(-1)).toBe(at.node.discovery[0]);
-    expect(tried).toHaveLength(3);
-  });
-
   it("takes each list that its node sends, and asks for it at each interval", async () => {
     const [a] = (await fakes("a")) as [Fake];
     const [made, events] = client({ addresses: a.node.discovery[0] as string, refreshInterval: 600_000 });
