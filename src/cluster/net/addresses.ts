@@ -73,6 +73,11 @@ export function isGroup(address: string): boolean {
   return isIPv4(address) ? /^2(?:2[4-9]|3\d)\./.test(address) : isIPv6(address) && /^ff/i.test(address);
 }
 
+/** Whether an address belongs to one link. */
+export function isLinkLocal(host: string): boolean {
+  return /^fe[89ab].*:/i.test(host);
+}
+
 export function resolveAddress({ host, port }: HostPort, families: 4 | 6 | "both" = 4): Promise<string[]> {
   if (isIP(host) !== 0) return Promise.resolve([canonicalAddress(joinAddress(host, port))]);
   const known = platformNow().lookup?.(host);

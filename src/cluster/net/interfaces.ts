@@ -3,7 +3,7 @@ import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { transportError } from "../../engine/zmtp/errors.js";
 import type { HostInterface, Platform } from "../../engine/zmtp/transport/transports.js";
-import { isIp6 } from "./addresses.js";
+import { isIp6, isLinkLocal } from "./addresses.js";
 
 const LOOPBACK6: HostInterface = { name: "lo", address: "::1", internal: true };
 const LOOPBACK: HostInterface = { name: "lo", address: "127.0.0.1", internal: true };
@@ -32,7 +32,7 @@ export function usedInterfaces(
   { scope, interface: wanted, ipv6 = false }: InterfaceSettings,
 ): HostInterface[] {
   // A link-local address means nothing to another host without the interface by which that host reaches it.
-  const all = list.filter(({ address }) => !address.includes(":") || (ipv6 && !/^fe[89ab]/i.test(address)));
+  const all = list.filter(({ address }) => !address.includes(":") || (ipv6 && !isLinkLocal(address)));
   const named = all.filter(({ name, address }) => name === wanted || address === wanted);
   if (wanted !== undefined && named.length === 0) {
     const names = [...new Set(all.map(({ name }) => name))].join(", ");
