@@ -14,7 +14,14 @@ import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import { withTimeout } from "../../core/waiter.js";
 import { decodeAdvert, encodeAdvert } from "./advert.js";
-import { LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MAX_LANES, MAX_WHERE, MIN_ITEM_LIMIT } from "./bounds.js";
+import {
+  ACK_DELAY,
+  LINK_IDLE_LOOKS,
+  LISTEN_TIMEOUT,
+  MAX_LANES,
+  MAX_WHERE,
+  MIN_ITEM_LIMIT,
+} from "./bounds.js";
 import type { MessagingSettings } from "./options.js";
 import type { LinkProtocol, LinkResponder, PairStream, PairStreams } from "./pair-streams.js";
 import {
@@ -98,9 +105,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   #due: Receiving[] = [];
   #isFlushing = false;
   #publishesMore = false;
-  readonly #dueLater: Receiving[] = [];
+  readonly #dueLater = new Set<Receiving>();
   #ackTimer: NodeJS.Timeout | undefined = undefined;
-  #ackTimerAt = 0;
   #idleTimer: NodeJS.Timeout | undefined = undefined;
   #closing: Promise<void> | undefined = undefined;
   readonly #drained = new IdleWaits();
@@ -219,7 +225,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     for (const sending of this.#sending.values()) sending.close();
     this.#sending.clear();
     clearTimeout(this.#ackTimer);
-    this.#dueLater.length = 0;
+    this.#dueLater.clear();
     for (const receiving of this.#receiving.values()) receiving.acknowledge();
     this.streams.close();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
@@ -512,42 +518,17 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     }
   };
 
-  acknowledgeLater(receiving: Receiving): void {
-    if (!receiving.isDueLater) {
-      receiving.isDueLater = true;
-      this.#dueLater.push(receiving);
-    }
-    this.#awaitAck(receiving.ackAt);
-  }
-
   /** One timer for all links. */
-  #awaitAck(at: number): void {
-    if (this.#ackTimer !== undefined && this.#ackTimerAt <= at) return;
-    clearTimeout(this.#ackTimer);
-    this.#ackTimerAt = at;
-    this.#ackTimer = setTimeout(this.#acknowledgeLate, Math.max(1, at - performance.now())).unref();
+  acknowledgeLater(receiving: Receiving): void {
+    this.#dueLater.add(receiving);
+    this.#ackTimer ??= setTimeout(this.#acknowledgeLate, ACK_DELAY).unref();
   }
 
   #acknowledgeLate = (): void => {
     this.#ackTimer = undefined;
-    const now = performance.now();
-    const late = this.#dueLater;
-    let left = 0;
-    let next = Number.POSITIVE_INFINITY;
-    for (const receiving of late) {
-      const { window, ackAt } = receiving;
-      const isOver = window.acked === window.delivered || receiving.stream === undefined;
-      // A timer may fire a fraction of a millisecond early.
-      if (!isOver && ackAt > now + 1) {
-        late[left++] = receiving;
-        next = Math.min(next, ackAt);
-        continue;
-      }
-      receiving.isDueLater = false;
-      receiving.acknowledge();
-    }
-    late.length = left;
-    if (left > 0) this.#awaitAck(next);
+    const late = [...this.#dueLater];
+    this.#dueLater.clear();
+    for (const receiving of late) receiving.acknowledge();
   };
 
   onFault(receiving: Receiving, fault: FrameFault): void {

@@ -12,14 +12,7 @@
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Alias } from "./addresses.js";
-import {
-  ACK_BYTES,
-  ACK_DELAY,
-  ACK_FLOW_DELAY,
-  LINK_IDLE_LOOKS,
-  LINK_MESSAGES,
-  LINK_WINDOW,
-} from "./bounds.js";
+import { ACK_BYTES, ACK_DELAY, LINK_IDLE_LOOKS, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
 import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type NodeLinksEffects } from "./parts.js";
 import type { TopicPlan } from "./topic-plan.js";
@@ -41,7 +34,7 @@ export interface ReceivingEffects {
   onItem(from: Receiving, kind: number, item: Buffer): void | Promise<void>;
   /** Never throws. */
   onPublish(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void>;
-  /** `acknowledge` is to be called at the end of this turn, or at `ackAt`. */
+  /** `acknowledge` is to be called at the end of this turn, or within `ACK_DELAY`. */
   acknowledgeSoon(receiving: Receiving): void;
   acknowledgeLater(receiving: Receiving): void;
   onFault(receiving: Receiving, fault: FrameFault): void;
@@ -63,19 +56,16 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   protocol = "";
   topics: (TopicPlan | undefined)[] = [];
   ownClient: Alias | undefined = undefined;
-  /** In the lists of soon and of later acknowledgements. */
+  /** In the list of acknowledgements at the end of the turn. */
   isDue = false;
-  isDueLater = false;
-  ackAt = 0;
   readonly #links: ReceivingEffects;
   readonly #maxItem: number;
   readonly #queue = new RingBuffer<Queued>(2);
   #queuedBytes = 0;
   #paused = false;
   #unackedBytes = 0;
-  /** Of the first unacknowledged item, -1: none; and of the last items. */
+  /** Of the first unacknowledged item, -1: none. */
   #unackedSince = -1;
-  #cameAt = Number.NEGATIVE_INFINITY;
   /** Checks without items in between. */
   #quietLooks = 0;
   #isAwaited = false;
@@ -171,8 +161,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     const { window, stream } = this;
     if (stream === undefined || window.acked === window.delivered) return;
     if (stream.isFull) {
-      this.#unackedSince = performance.now();
-      this.#acknowledgeLater(ACK_FLOW_DELAY);
+      this.#links.acknowledgeLater(this);
       return;
     }
     window.acked = window.delivered;
@@ -180,11 +169,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     this.#unackedSince = -1;
     this.#isAwaited = false;
     this.#links.streams.send(this, [encodeAck(window.session, window.delivered)]);
-  }
-
-  #acknowledgeLater(delay: number): void {
-    this.ackAt = this.#unackedSince + delay;
-    this.#links.acknowledgeLater(this);
   }
 
   #deliver(frame: Buffer, skip: number): FrameFault | undefined {
@@ -214,9 +198,8 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     const now = performance.now();
     if (this.#unackedSince < 0) {
       this.#unackedSince = now;
-      this.#acknowledgeLater(now - this.#cameAt < 50 ? ACK_FLOW_DELAY : ACK_DELAY);
+      this.#links.acknowledgeLater(this);
     } else if (!this.isDue && now - this.#unackedSince >= ACK_DELAY / 2) this.#links.acknowledgeSoon(this);
-    this.#cameAt = now;
   }
 
   #run(): FrameFault | undefined {
