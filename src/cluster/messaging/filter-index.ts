@@ -99,16 +99,8 @@ export class FilterIndex {
    */
   find(filter: string): TopicFault | undefined {
     this.ref = 0;
-    return this.#scan.filter(filter) ?? this.#find();
-  }
-
-  /** The filter is UTF-8 within `bytes`. */
-  findBytes(bytes: Uint8Array, start: number, end: number): TopicFault | undefined {
-    this.ref = 0;
-    return this.#scan.filterBytes(bytes, start, end) ?? this.#find();
-  }
-
-  #find(): undefined {
+    const fault = this.#scan.filter(filter);
+    if (fault !== undefined) return fault;
     const hash = this.#scan.hashOfLevels();
     this.#hash = hash;
     const segment = this.#segmentOf(hash);
@@ -116,12 +108,12 @@ export class FilterIndex {
     const base = (segment & PAGE_MASK) << SEGMENT_BITS;
     for (let place = hash & SEGMENT_MASK; ; place = (place + 1) & SEGMENT_MASK) {
       const there = page[(base + place) << PLACE_BITS] as number;
-      if (there === 0) return;
+      if (there === 0) return undefined;
       if (there !== hash) continue;
       const ref = (page[((base + place) << PLACE_BITS) + 1] as number) >>> 0;
       if (!this.#isText(ref)) continue;
       this.ref = ref;
-      return;
+      return undefined;
     }
   }
 

@@ -1,11 +1,11 @@
 /** Bounded copies of other nodes' subscriptions, in a table. */
 import { MAX_NODE_ROUTES } from "./bounds.js";
 import type { RouteNode, RouteTable } from "./route-table.js";
-import { type RouteChanges, readChanges } from "./route-wire.js";
+import type { RouteChanges } from "./route-wire.js";
 
 export type RouteStore = Pick<
   RouteTable,
-  "takeNode" | "addBytes" | "delete" | "deleteNode" | "size" | "filterBytes"
+  "takeNode" | "add" | "delete" | "deleteNode" | "size" | "filterBytes"
 >;
 
 export interface RouteLimits {
@@ -76,7 +76,7 @@ export class RouteCopy {
     if (changes.isFirst) this.#beginReading();
     const reading = this.#reading;
     if (reading === undefined && (changes.isLast || !this.isWhole)) return "sequence";
-    this.#read += changes.count;
+    this.#read += changes.changes.length;
     // The list may change while it is read, but a snapshot has an end.
     if (reading !== undefined && this.#read > 2 * this.#copies.limits.nodeRoutes) {
       this.#endReading();
@@ -96,19 +96,19 @@ export class RouteCopy {
   }
 
   /** Routes above a bound, and invalid filters, are left out and counted. */
-  #apply(node: RouteNode, changes: RouteChanges): void {
+  #apply(node: RouteNode, { changes }: RouteChanges): void {
     const { store, limits, refuse } = this.#copies;
-    readChanges(changes, (isAdded, bytes, start, end) => {
-      if (!isAdded) store.delete(bytes.toString("utf8", start, end), node);
-      else if (node.routes >= limits.nodeRoutes || node.bytes + end - start > limits.nodeBytes)
+    for (const { filter, isAdded } of changes) {
+      const bytes = Buffer.byteLength(filter);
+      if (!isAdded) store.delete(filter, node);
+      else if (node.routes >= limits.nodeRoutes || node.bytes + bytes > limits.nodeBytes)
         refuse("routes:node");
-      else if (store.size >= limits.routes || store.filterBytes + end - start > limits.bytes)
-        refuse("routes:all");
+      else if (store.size >= limits.routes || store.filterBytes + bytes > limits.bytes) refuse("routes:all");
       else {
-        const result = store.addBytes(bytes, start, end, node);
+        const result = store.add(filter, node);
         if (result !== "added" && result !== "known") refuse(`filter:${result}`);
       }
-    });
+    }
   }
 
   #finish(node: RouteNode): void {

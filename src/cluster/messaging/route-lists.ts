@@ -146,8 +146,8 @@ export class RouteLists {
   }
 
   #flush(now: number): void {
-    // To keep turns short.
-    this.#own.makeBlocks(8);
+    // A few at a time: turns stay short, and members get the blocks before the log forgets them.
+    this.#own.logBlocks(8);
     this.#flushAt = this.#own.hasPending ? now + ROUTE_FLUSH : NEVER;
     for (const member of this.#members.values()) this.#feed(now, member);
   }

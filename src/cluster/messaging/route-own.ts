@@ -1,18 +1,13 @@
 /**
  * This node's own subscriptions, and the history by which others learn them.
  *
- *   add, delete ─> a version each ─> cut: blocks of changes, encoded once ─> the log
+ *   add, delete ─> a version each ─> blocks of changes, encoded once ─> cut: the log
  *
  * A member with a version in the log gets the blocks since; another one gets a snapshot. A snapshot is read from the
  * changing set: the blocks since its base follow, and may repeat additions and removals.
  */
 import { MAX_ROUTE_LOG, ROUTE_BLOCK } from "./bounds.js";
-import { RouteChangesWriter } from "./route-wire.js";
-
-interface Change {
-  readonly filter: string;
-  readonly isAdded: boolean;
-}
+import { type RouteChange, RouteChangesWriter } from "./route-wire.js";
 
 export interface RouteBlock {
   /** The version after it. */
@@ -32,17 +27,18 @@ export interface RouteSnapshot {
 
 export class OwnRoutes {
   readonly filters = new Set<string>();
-  readonly #writer = new RouteChangesWriter();
-  /** Changes without a block, from `#next` on. */
-  #pending: Change[] = [];
-  #next = 0;
+  /** Of the next block, and of a part of a snapshot. */
+  readonly #changes = new RouteChangesWriter();
+  readonly #part = new RouteChangesWriter();
+  /** Those that the log does not have yet. */
+  readonly #blocks: RouteBlock[] = [];
   /** By the version before; the oldest one first. */
   readonly log = new Map<number, RouteBlock>();
   /** Until the member has all of it, or gets no more of it. */
   readonly snapshots = new Set<RouteSnapshot>();
   /** Changes so far, including pending ones. */
   version = 0;
-  /** The version up to which all are in blocks. */
+  /** The version up to which the log has them. */
   cut = 0;
   bytes = 0;
   logBytes = 0;
@@ -55,26 +51,32 @@ export class OwnRoutes {
     if (this.filters.has(filter)) return;
     this.filters.add(filter);
     this.bytes += Buffer.byteLength(filter);
-    this.#change(filter, true);
+    this.#change({ filter, isAdded: true });
   }
 
   delete(filter: string): void {
     if (!this.filters.delete(filter)) return;
     this.bytes -= Buffer.byteLength(filter);
-    this.#change(filter, false);
+    this.#change({ filter, isAdded: false });
   }
 
-  #change(filter: string, isAdded: boolean): void {
+  #change(change: RouteChange): void {
+    if (this.#changes.size + change.filter.length > ROUTE_BLOCK) this.#endBlock();
+    this.#changes.add(change);
     this.version += 1;
-    this.#pending.push({ filter, isAdded });
   }
 
-  /** Makes blocks of pending changes. @param most number */
-  makeBlocks(most: number): void {
-    for (let i = 0; i < most && this.hasPending; i++) this.#makeBlock();
-    if (!this.hasPending) {
-      this.#pending = [];
-      this.#next = 0;
+  #endBlock(): void {
+    this.#blocks.push({ to: this.version, item: this.#changes.take({ isFirst: false, isLast: false }) });
+  }
+
+  /** Moves blocks into the log, the last one with what has changed until now. @param most number */
+  logBlocks(most: number): void {
+    if (this.#blocks.length < most && this.#changes.size > 0) this.#endBlock();
+    for (const block of this.#blocks.splice(0, most)) {
+      this.log.set(this.cut, block);
+      this.cut = block.to;
+      this.logBytes += block.item.length;
     }
     // Snapshots that are being read continue from the log.
     const bound = this.snapshots.size > 0 ? 16 * MAX_ROUTE_LOG : MAX_ROUTE_LOG;
@@ -83,20 +85,6 @@ export class OwnRoutes {
       this.log.delete(from);
       this.logBytes -= item.length;
     }
-  }
-
-  #makeBlock(): void {
-    const from = this.cut;
-    while (this.cut < this.version) {
-      const { filter, isAdded } = this.#pending[this.#next] as Change;
-      if (this.#writer.count > 0 && this.#writer.size + filter.length > ROUTE_BLOCK) break;
-      this.#writer.add(filter, isAdded);
-      this.#next += 1;
-      this.cut += 1;
-    }
-    const item = this.#writer.take({ isFirst: false, isLast: false });
-    this.log.set(from, { to: this.cut, item });
-    this.logBytes += item.length;
   }
 
   beginSnapshot(): RouteSnapshot {
@@ -112,15 +100,15 @@ export class OwnRoutes {
   }
 
   makePart(snapshot: RouteSnapshot): Buffer {
-    while (this.#writer.size < ROUTE_BLOCK) {
+    while (this.#part.size < ROUTE_BLOCK) {
       const { done, value } = snapshot.filters.next();
       if (done === true) {
         snapshot.isLast = true;
         break;
       }
-      this.#writer.add(value, true);
+      this.#part.add({ filter: value, isAdded: true });
     }
-    const part = this.#writer.take(snapshot);
+    const part = this.#part.take(snapshot);
     snapshot.isFirst = false;
     return part;
   }

@@ -101,11 +101,6 @@ export class RouteTable {
     return this.#index.find(filter) ?? this.#addFound(node, Buffer.byteLength(filter));
   }
 
-  /** The filter is UTF-8 within `bytes`, which are not kept. */
-  addBytes(bytes: Uint8Array, start: number, end: number, node: RouteNode): AddResult {
-    return this.#index.findBytes(bytes, start, end) ?? this.#addFound(node, end - start);
-  }
-
   #addFound(node: RouteNode, bytes: number): AddResult {
     const index = this.#index;
     const { number, shapes } = node;

@@ -55,26 +55,6 @@ export class TopicScan {
     return wild === 0 && this.bytes[0] !== 0x24 ? undefined : filterFault(text);
   }
 
-  /** The filter is UTF-8 within `from`. */
-  filterBytes(from: Uint8Array, start: number, end: number): TopicFault | undefined {
-    const length = end - start;
-    if (length === 0 || length > MAX_TOPIC) return length === 0 ? "empty" : "long";
-    this.#grow(length);
-    this.length = length;
-    const { bytes } = this;
-    let all = 0;
-    for (let i = 0; i < length; i++) {
-      const byte = from[start + i] as number;
-      all |= byte | (byte - 1);
-      bytes[i] = byte;
-    }
-    // Not ASCII, or NUL.
-    if (all >>> 7 !== 0) return this.filter(Buffer.from(bytes.subarray(0, length)).toString());
-    const wild = this.#hash(bytes, 0, length);
-    if (wild === 0 && bytes[0] !== 0x24) return undefined;
-    return filterFault(Buffer.from(bytes.buffer, 0, length).toString("latin1"));
-  }
-
   /** Reads a known filter: a record's text. */
   record(bytes: Uint8Array, start: number, end: number): void {
     this.#hash(bytes, start, end);

@@ -94,6 +94,19 @@ it("the own interest is as much as others take of one node: more is an error, an
   expect(b.stats()).toMatchObject({ routes: 3, bytes: 10, refused: {} });
 });
 
+it("changes of one turn beyond the log's bytes reach a member that was up to date, without a snapshot", () => {
+  const world = new Lists();
+  const [a] = [world.add("a"), world.add("b")];
+  a.subscribe(world.now, "first");
+  world.run(100);
+  const flags = new Set<number | undefined>();
+  world.onSend = (_from, _to, item) => void flags.add(item[1]);
+  for (let i = 0; i < 20_000; i++) a.subscribe(world.now, `${"x".repeat(100)}/${i}`);
+  world.run(3_000);
+  expect(world.routes("b", "a")).toHaveLength(20_001);
+  expect([...flags]).toEqual([0]);
+});
+
 describe("an admitted but evil node", () => {
   const EVIL = "evil";
 
@@ -118,7 +131,7 @@ describe("an admitted but evil node", () => {
 
   function added(filters: readonly string[]): RouteChangesWriter {
     const writer = new RouteChangesWriter();
-    for (const filter of filters) writer.add(filter, true);
+    for (const filter of filters) writer.add({ filter, isAdded: true });
     return writer;
   }
 

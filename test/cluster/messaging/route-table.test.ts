@@ -31,10 +31,6 @@ class NumberedTable extends RouteTable {
     return super.add(filter, this.#nodeOf(node));
   }
 
-  override addBytes(bytes: Uint8Array, start: number, end: number, node: RouteNode | number) {
-    return super.addBytes(bytes, start, end, this.#nodeOf(node));
-  }
-
   override delete(filter: string, node: RouteNode | number) {
     return super.delete(filter, this.#nodeOf(node));
   }
@@ -74,14 +70,6 @@ class Model {
   }
 }
 
-const addText = (table: NumberedTable, filter: string, node: number): string => table.add(filter, node);
-
-/** As a filter comes in a block: among others. */
-function addBytes(table: NumberedTable, filter: string, node: number): string {
-  const bytes = Buffer.from(`+/x${filter}y/#`);
-  return table.addBytes(bytes, 3, bytes.length - 3, node);
-}
-
 /** Counts the records that are read to be moved or deleted: what a change costs beyond its own filter. */
 class CountingScan extends TopicScan {
   records = 0;
@@ -102,12 +90,6 @@ class WeakScan extends TopicScan {
 
   override filter(text: string) {
     const fault = super.filter(text);
-    this.#weaken();
-    return fault;
-  }
-
-  override filterBytes(from: Uint8Array, start: number, end: number) {
-    const fault = super.filterBytes(from, start, end);
     this.#weaken();
     return fault;
   }
@@ -147,20 +129,18 @@ describe("the route table", () => {
     ["share", "$share"],
     ["added", "$shared/é"],
     ["added", "$SYS/+"],
-  ])("has a filter as a text and as bytes, or refuses it and throws nothing: %s (%#)", (result, filter) => {
-    for (const add of [addText, addBytes]) {
-      const table = new NumberedTable();
-      table.add("a", 3);
-      expect(add(table, filter, 3)).toBe(result);
-      if (result === "added") {
-        expect(add(table, filter, 3)).toBe("known");
-        expect(filtersOf(table, 3)).toEqual([filter, "a"].sort());
-        continue;
-      }
-      expect(table.delete(filter, 3)).toBe(false);
-      expect([filtersOf(table, 3), table.size]).toEqual([["a"], 1]);
-      if (result !== "share") expect(match(table, filter)).toEqual([]);
+  ])("has a filter, or refuses it and throws nothing: %s (%#)", (result, filter) => {
+    const table = new NumberedTable();
+    table.add("a", 3);
+    expect(table.add(filter, 3)).toBe(result);
+    if (result === "added") {
+      expect(table.add(filter, 3)).toBe("known");
+      expect(filtersOf(table, 3)).toEqual([filter, "a"].sort());
+      return;
     }
+    expect(table.delete(filter, 3)).toBe(false);
+    expect([filtersOf(table, 3), table.size]).toEqual([["a"], 1]);
+    if (result !== "share") expect(match(table, filter)).toEqual([]);
   });
 
   it.each([
@@ -187,7 +167,7 @@ describe("the route table", () => {
     .filter((text) => text !== "");
   // Numbers on both sides of a word's and of a list's room.
   const node = fc.constantFrom(0, 1, 2, 3, 31, 32, 63, 64, 200, 3_000);
-  const added = fc.record({ kind: fc.constant("add" as const), filter, node, asBytes: fc.boolean() });
+  const added = fc.record({ kind: fc.constant("add" as const), filter, node });
   const step = fc.oneof(
     { weight: 8, arbitrary: added },
     { weight: 4, arbitrary: fc.record({ kind: fc.constant("delete" as const), filter, node }) },
@@ -220,8 +200,7 @@ describe("the route table", () => {
               model.routes.set(each.filter, nodes);
               const known = nodes.has(each.node);
               if (each.kind === "add") {
-                const add = each.asBytes ? addBytes : addText;
-                expect(add(table, each.filter, each.node)).toBe(known ? "known" : "added");
+                expect(table.add(each.filter, each.node)).toBe(known ? "known" : "added");
                 nodes.add(each.node);
                 size += known ? 0 : 1;
               } else {

@@ -4,17 +4,16 @@ import { describe, expect, it } from "vitest";
 import {
   ASK,
   decodeRouteItem,
+  type RouteChange,
   type RouteChanges,
   RouteChangesWriter,
-  readChanges,
 } from "../../../src/cluster/messaging/route-wire.js";
 
 const LATER = { isFirst: false, isLast: false };
-type Change = readonly [filter: string, isAdded: boolean];
 
-function written(changes: readonly Change[]): RouteChangesWriter {
+function written(changes: readonly RouteChange[]): RouteChangesWriter {
   const writer = new RouteChangesWriter();
-  for (const [filter, isAdded] of changes) writer.add(filter, isAdded);
+  for (const change of changes) writer.add(change);
   return writer;
 }
 
@@ -24,21 +23,18 @@ function read(item: Buffer): RouteChanges {
   return changes;
 }
 
-function changesOf(item: RouteChanges): Change[] {
-  const read: Change[] = [];
-  readChanges(item, (isAdded, bytes, start, end) => read.push([bytes.toString("utf8", start, end), isAdded]));
-  return read;
-}
-
 const VECTORS: readonly (readonly [string, Buffer])[] = [
   [
     "CHANGES: t/+/x is added, t/# removed",
     written([
-      ["t/+/x", true],
-      ["t/#", false],
+      { filter: "t/+/x", isAdded: true },
+      { filter: "t/#", isAdded: false },
     ]).take(LATER),
   ],
-  ["CHANGES that end a snapshot: t/a", written([["t/a", true]]).take({ isFirst: false, isLast: true })],
+  [
+    "CHANGES that end a snapshot: t/a",
+    written([{ filter: "t/a", isAdded: true }]).take({ isFirst: false, isLast: true }),
+  ],
   ["ASK", ASK],
 ];
 
@@ -47,24 +43,25 @@ describe("items of routes", () => {
     const texts = [0, 1, 62, 63, 64, 65, 127, 128, 5_000].flatMap((length) =>
       ["x", "é", "\u{1f40b}"].map((character) => character.repeat(length)),
     );
-    const changes = texts.map((text, i): Change => [text, i % 2 === 0]);
-    const item = read(written(changes).take(LATER));
-    expect(item).toMatchObject({ ...LATER, count: changes.length });
-    expect(changesOf(item)).toEqual(changes);
+    const changes = texts.map((filter, i): RouteChange => ({ filter, isAdded: i % 2 === 0 }));
+    expect(read(written(changes).take(LATER))).toEqual({ ...LATER, changes });
   });
 
-  it("state nothing by a count alone, nor more than the item has, nor by what is not UTF-8", () => {
-    const good = written([["x", true]]).take(LATER);
+  it("have whole changes of known flags, in UTF-8, and no more than an item may have", () => {
+    const good = written([{ filter: "x", isAdded: true }]).take(LATER);
     expect(decodeRouteItem(good)).toBeDefined();
-    expect(decodeRouteItem(Buffer.concat([good, Buffer.from([0])]))).toBeUndefined();
-    expect(decodeRouteItem(Buffer.from([...good.subarray(0, 2), 0xff, 0xff, 0xff, 0x7f]))).toBeUndefined();
-    const bad = Buffer.from(good);
-    bad[bad.length - 1] = 0xff;
-    expect(decodeRouteItem(bad)).toBeUndefined();
-    expect(decodeRouteItem(Buffer.from([1, 0, ...Buffer.alloc(200_000)]))).toBeUndefined();
-    for (const [name, item] of VECTORS)
-      for (let end = 0; end < item.length; end++)
-        expect(decodeRouteItem(item.subarray(0, end)), name).toBeUndefined();
+    const bad = [
+      Buffer.concat([good, Buffer.from([0])]),
+      Buffer.from([...good.subarray(0, 3), 0xff, 0xff, 0xff, 0x7f]),
+      Buffer.from([...good.subarray(0, -1), 0xff]),
+      Buffer.from([1, 4, ...good.subarray(2)]),
+      Buffer.from([1, 0, 2, ...good.subarray(3)]),
+      Buffer.concat([good, Buffer.alloc(200_000)]),
+    ];
+    for (const item of bad) expect(decodeRouteItem(item)).toBeUndefined();
+    expect(decodeRouteItem(Buffer.concat([good, Buffer.alloc(100_000)]))).toBeDefined();
+    for (let end = 0; end < good.length; end++)
+      expect(decodeRouteItem(good.subarray(0, end))).toBeUndefined();
   });
 
   it("have something, unless a snapshot ends with them", () => {
