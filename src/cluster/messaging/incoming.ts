@@ -57,7 +57,7 @@ export class IncomingItems {
       return undefined;
     }
     const data = reader.rest();
-    const stamp = (flags & RETAIN) === 0 ? 0 : state.retained.seen(incoming.stamp, state.effects.wall());
+    const stamp = (flags & RETAIN) === 0 ? 0 : state.retained.seen(incoming.stamp, Date.now());
     const sender = (flags & CLIENT) === 0 ? names.ownSenderOf(link) : names.senderOf(link.id, client);
     const message = names.message(plan.topic, data, sender, subtopic, false);
     if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
@@ -91,7 +91,7 @@ export class IncomingItems {
   }
 
   #onValue(from: string, item: Buffer, at: number): Promise<void> | undefined {
-    const { deliveries, effects, names, plans, retained } = this.#state;
+    const { deliveries, names, plans, retained } = this.#state;
     const incoming = this.#incoming;
     const { reader } = incoming;
     const isRead = incoming.readHead(item, at, item.length);
@@ -101,7 +101,7 @@ export class IncomingItems {
     if (!incoming.readTail()) return this.#state.refuse("retained:malformed");
     const plan = plans.ofBytes(item, nameStart, nameEnd);
     if (plan === undefined) return this.#state.refuse("retained:topic");
-    const stamp = retained.seen(incoming.stamp, effects.wall());
+    const stamp = retained.seen(incoming.stamp, Date.now());
     const sender = names.senderOf(from, incoming.client);
     const message = names.message(plan.topic, reader.rest(), sender, incoming.subtopic, true);
     // Overlapping subscriptions get it each: which of them asked is not known.

@@ -53,35 +53,14 @@ export type LinkRefusal =
   | "kind"
   | "handler";
 
-export type LinkSettings = Pick<
-  MessagingSettings,
-  "highWaterMark" | "highWaterMarkBytes" | "maxItem" | "idle" | "heartbeat"
->;
-
 export interface NodeLinksOptions {
   /** This node's. */
   readonly id: string;
   readonly streams: PairStreams;
   readonly protocols: readonly LinkProtocol[];
-  readonly settings: LinkSettings;
+  readonly settings: MessagingSettings;
   readonly effects: NodeLinksEffects;
 }
-
-/** For messaging. */
-export type MessageLinks = Pick<
-  NodeLinks,
-  | "send"
-  | "publish"
-  | "publishesMore"
-  | "drop"
-  | "hasRoom"
-  | "room"
-  | "session"
-  | "onDelivered"
-  | "onMember"
-  | "stats"
-  | "close"
->;
 
 export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponder {
   readonly #options: NodeLinksOptions;

@@ -23,12 +23,12 @@ import {
 } from "./client.js";
 import { DirectMessages } from "./direct-messages.js";
 import { IncomingItems, never } from "./incoming.js";
-import type { MessageLinks } from "./links.js";
+import type { NodeLinks } from "./links.js";
 import { SELF_TOPIC } from "./message.js";
 import type { MessagingSettings } from "./options.js";
 import { type IncomingLink, MessageKind, type MessageLinksStats, type MessageRoutesStats } from "./parts.js";
 import { Publisher } from "./publisher.js";
-import type { MessageRoutes } from "./route-driver.js";
+import type { RouteDriver } from "./route-driver.js";
 import { type MessagingEffects, MessagingState } from "./state.js";
 import { type ClusterSubscription, type MessageHandler, Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
@@ -83,8 +83,8 @@ const PUBLISH_KEYS = ["subtopic", "self", "retain", "onFull", "timeout"] as cons
 
 export class Messaging {
   readonly self: MessageClient;
-  readonly links: MessageLinks;
-  readonly routes: MessageRoutes;
+  readonly links: NodeLinks;
+  readonly routes: RouteDriver;
   readonly #publisher: Publisher;
   /** For its clients, as `failed`. */
   readonly state: MessagingState;

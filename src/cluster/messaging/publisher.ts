@@ -66,7 +66,7 @@ export class Publisher {
     }
     const targets = plans.targets(plan);
     const subscriptions = isLocal ? plans.subscriptions(plan) : NONE;
-    const stamp = retain ? retained.stamp(state.effects.wall()) : 0;
+    const stamp = retain ? retained.stamp(Date.now()) : 0;
     const client = sender.id;
     const publication = this.#spare ?? new Publication(plan);
     // A program's protocol may publish when it dials.

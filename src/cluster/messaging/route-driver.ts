@@ -16,10 +16,10 @@ import type { RouteTable } from "./route-table.js";
 export interface RouteDriverOptions {
   readonly id: string;
   readonly table: RouteTable;
-  readonly links: Pick<NodeLinks, "send" | "room" | "session" | "onDelivered">;
+  readonly links: NodeLinks;
   /** Whether it is a live member that takes messages, or whose details have not come yet. */
   takesPart(id: string): boolean;
-  readonly settings: Pick<MessagingSettings, "grace" | "settle">;
+  readonly settings: MessagingSettings;
   /** `targets` or `unsettled` may have changed. */
   readonly onChanged?: () => void;
 }
@@ -30,9 +30,6 @@ interface Known {
   readonly since: number;
   readonly waiter: Waiter<void>;
 }
-
-/** For messaging. */
-export type MessageRoutes = Pick<RouteDriver, keyof RouteDriver>;
 
 export class RouteDriver {
   readonly #options: RouteDriverOptions;

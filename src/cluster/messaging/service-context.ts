@@ -1,19 +1,20 @@
 /** Shared by sending to services and receiving from them: hooks, channels, counters. */
 import { ClusterChannels } from "./channels.js";
 import { Hooks } from "./hooks.js";
+import type { NodeLinks } from "./links.js";
 import { Multicast } from "./multicast.js";
 import { NodeQueues, type OwnItems } from "./node-queues.js";
 import { MessageKind } from "./parts.js";
 import { PendingQueries } from "./query.js";
 import { ServiceAdmission } from "./service-admission.js";
-import type { ServiceLinks, ServicesEffects, ServicesOptions } from "./service-types.js";
+import type { ServicesEffects, ServicesOptions } from "./service-types.js";
 
 /** Protocol of messages to this node itself. */
 export const SELF = "self";
 
 export class ServiceContext {
   readonly effects: ServicesEffects;
-  readonly links: ServiceLinks;
+  readonly links: NodeLinks;
   readonly selfId: string;
   readonly channels: ClusterChannels;
   readonly hooks: Hooks;

@@ -144,11 +144,6 @@ export interface ServicesStats {
   readonly refused: Readonly<Record<string, number>>;
 }
 
-export type ServiceLinks = Pick<
-  NodeLinks,
-  "send" | "drop" | "room" | "laneOf" | "protocolOf" | "protocolFor"
->;
-
 export interface ServicesEffects {
   /** Of this node. */
   readonly id: string;
@@ -159,7 +154,7 @@ export interface ServicesEffects {
   resolve(steps: readonly ResolverStep[]): Iterable<Member>;
   /** Live members except this node. */
   others(): readonly Member[];
-  readonly links: ServiceLinks;
+  readonly links: NodeLinks;
   /** A live or lost member: one that was lost may only have been paused. */
   sender(id: string): Member | undefined;
   /** Whether a member's details are known. */

@@ -1,14 +1,15 @@
 /** Shared state of messaging's parts. */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import type { Member } from "../membership/members.js";
 import { Addresses, SELF_ID } from "./addresses.js";
 import type { LocalClient } from "./client.js";
 import { Deliveries } from "./deliveries.js";
 import { DropReports, type MessagingEvent } from "./events.js";
-import type { MessageLinks } from "./links.js";
+import type { NodeLinks } from "./links.js";
 import { MessageNames } from "./names.js";
 import type { MessagingSettings } from "./options.js";
 import { RetainedValues, Retention } from "./retained.js";
-import type { MessageRoutes } from "./route-driver.js";
+import type { RouteDriver } from "./route-driver.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
 import { TopicIds } from "./topic-ids.js";
@@ -16,26 +17,15 @@ import { prefixOf } from "./topic-plan.js";
 import { TopicPlans } from "./topic-plans.js";
 import { WaitingSends } from "./waiting-sends.js";
 
-/** A node, as messages see it. */
-export interface MessagePeer {
-  readonly id: string;
-  readonly name: string;
-  readonly isLive: boolean;
-}
-
 /** What messaging needs of its cluster. */
 export interface MessagingEffects {
   /** Another node, live or gone; `undefined`: not known, or forgotten. */
-  member(id: string): MessagePeer | undefined;
+  member(id: string): Readonly<Member> | undefined;
   /** Ids of the live members that take messages, without this node. */
   peers(): readonly string[];
   /** What they bring is for Messaging and its `incoming`. */
-  readonly links: MessageLinks;
-  readonly routes: MessageRoutes;
-  /** ms since 1970. */
-  wall(): number;
-  /** 0 ≤ x < 1. */
-  random(): number;
+  readonly links: NodeLinks;
+  readonly routes: RouteDriver;
   emit(event: MessagingEvent): void;
   /** An item of the kind SERVICE. */
   onService(from: string, item: Buffer, protocol: string): void;
@@ -53,8 +43,8 @@ export class MessagingState {
   readonly addresses: Addresses<LocalClient>;
   readonly self: LocalClient;
   readonly names: MessageNames;
-  readonly links: MessageLinks;
-  readonly routes: MessageRoutes;
+  readonly links: NodeLinks;
+  readonly routes: RouteDriver;
   readonly plans: TopicPlans;
   readonly deliveries: Deliveries;
   readonly waiting: WaitingSends;
@@ -77,10 +67,10 @@ export class MessagingState {
     this.id = id;
     this.settings = settings;
     this.effects = effects;
-    const randomId = (): number => Math.floor(effects.random() * 0x1_0000_0000);
+    const randomId = (): number => Math.floor(Math.random() * 0x1_0000_0000);
     const topics = new TopicIds(randomId, (number) => this.addresses.has(number));
     this.addresses = new Addresses({
-      random: effects.random,
+      random: Math.random,
       isTaken: (number) => topics.names.has(number),
       dropped: (address) => effects.emit({ type: "address:dropped", address }),
     });

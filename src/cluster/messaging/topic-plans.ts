@@ -4,14 +4,14 @@
  */
 import { isUtf8 } from "node:buffer";
 import { KeyTable } from "../../core/collections/key-table.js";
-import type { MessageRoutes } from "./route-driver.js";
+import type { RouteDriver } from "./route-driver.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
 import { TopicPlan } from "./topic-plan.js";
 import { checkTopic, topicFault } from "./topics.js";
 
 export class TopicPlans {
-  readonly #routes: MessageRoutes;
+  readonly #routes: RouteDriver;
   readonly #table: SubscriptionTable<Subscription>;
   readonly #plans = new Map<string, TopicPlan>();
   /** The same ones, by the topic's bytes. */
@@ -19,7 +19,7 @@ export class TopicPlans {
   /** Changes with the subscriptions. */
   #version = 0;
 
-  constructor(routes: MessageRoutes, table: SubscriptionTable<Subscription>) {
+  constructor(routes: RouteDriver, table: SubscriptionTable<Subscription>) {
     this.#routes = routes;
     this.#table = table;
   }

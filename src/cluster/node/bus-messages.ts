@@ -93,8 +93,6 @@ export class BusMessages implements MessagesPart {
       peers: () => this.#peers(),
       links: this.links,
       routes: this.routes,
-      random: Math.random,
-      wall: Date.now,
       emit: (event) => this.#runtime.report(event),
       onService: (from, item, protocol) => this.#bus.services.receiver.onBytes(from, item, protocol),
       onRequest: (from, item) => this.#bus.requests.onItem(from, item),
