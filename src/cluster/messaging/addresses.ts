@@ -32,7 +32,6 @@ export class Alias {
   used = false;
   /** Its node has no such client. */
   closed = false;
-  dropped = false;
 
   constructor(node: string, id: number, client: number) {
     this.address = Object.freeze({ node, id });
@@ -133,7 +132,6 @@ export class Addresses<Client> {
       }
       this.#aliases.delete(address.id);
       if (aliases.size === 0) this.#byNode.delete(address.node);
-      alias.dropped = true;
       this.#effects.dropped(address);
       return;
     }

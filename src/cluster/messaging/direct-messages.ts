@@ -19,13 +19,12 @@ import {
   CLIENT,
   CLOSED,
   CONTEXT,
+  dataBytes,
   encodeClosed,
   encodeDirect,
-  fittingContext,
   ItemReader,
   isClient,
   SUBTOPIC,
-  sizeOfDirect,
 } from "./items.js";
 import { SELF_TOPIC } from "./message.js";
 import { MessageKind, type SendResult } from "./parts.js";
@@ -77,10 +76,10 @@ export class DirectMessages {
         "too many one-to-one messages wait: messaging.maxPending",
       );
     const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
-    const name = subtopic === undefined ? undefined : this.#state.names.subtopicName(subtopic);
-    const bytes = sizeOfDirect(client.id, name, data);
+    this.#state.checkSize(dataBytes(data)); // Before it is copied.
+    const item = encodeDirect(recipient.client, client.id, subtopic, data, context);
+    const bytes = item.length;
     this.#state.checkSize(bytes);
-    const item = encodeDirect(recipient.client, client.id, name, data, fittingContext(context, bytes));
     let delivered: Promise<void> | undefined;
     const send = (): SendResult => {
       const result = this.#state.links.send(node, MessageKind.DIRECT, item);
@@ -135,10 +134,9 @@ export class DirectMessages {
     checkCallOptions("sendToNodes", options, ["subtopic"]);
     checkData(data);
     const subtopic = this.#state.names.subtopicOf(options.subtopic);
-    const name = subtopic === undefined ? undefined : this.#state.names.subtopicName(subtopic);
-    const bytes = sizeOfDirect(client.id, name, data);
-    this.#state.checkSize(bytes);
-    const item = encodeDirect(SELF_ID, client.id, name, data, fittingContext(context, bytes));
+    this.#state.checkSize(dataBytes(data)); // Before it is copied.
+    const item = encodeDirect(SELF_ID, client.id, subtopic, data, context);
+    this.#state.checkSize(item.length);
     let count = 0;
     for (const id of this.#state.effects.peers()) {
       const isBehind = this.#state.waiting.has(id);

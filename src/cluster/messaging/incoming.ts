@@ -3,7 +3,7 @@
 import { ignore } from "../../core/ignore.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
-import { ALIAS, CLIENT, ItemReader, PublishItem, RETAIN } from "./items.js";
+import { ALIAS, ItemReader, PublishItem, RETAIN } from "./items.js";
 import { SELF_TOPIC } from "./message.js";
 import type { IncomingLink } from "./parts.js";
 import { RetainedItem, readFilters } from "./retained.js";
@@ -58,8 +58,7 @@ export class IncomingItems {
     }
     const data = reader.rest();
     const stamp = (flags & RETAIN) === 0 ? 0 : state.retained.seen(incoming.stamp, Date.now());
-    const sender = (flags & CLIENT) === 0 ? names.ownSenderOf(link) : names.senderOf(link.id, client);
-    const message = names.message(plan.topic, data, sender, subtopic, false);
+    const message = names.message(plan.topic, data, names.senderOf(link.id, client), subtopic, false);
     if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
     return state.deliveries.deliver(subscriptions, message, true, stamp);
   }

@@ -130,31 +130,24 @@ function writeStamp(into: Buffer, stamp: number, offset: number): number {
   return into.writeUInt32BE(stamp % 0x1_0000_0000, offset + 4);
 }
 
-export function sizeOfDirect(
-  client: number,
-  subtopic: Buffer | undefined,
-  data: string | Uint8Array,
-): number {
-  const head = 1 + CLIENT_BYTES + (client === 1 ? 0 : CLIENT_BYTES);
-  return head + (subtopic?.length ?? 0) + dataBytes(data);
-}
-
+/** @param context of a trace; omitted if the item is too large with it */
 export function encodeDirect(
   to: number,
   client: number,
-  subtopic: Buffer | undefined,
+  subtopic: string | undefined,
   data: string | Uint8Array,
   context?: Uint8Array,
 ): Buffer {
-  const flags =
-    (subtopic === undefined ? 0 : SUBTOPIC) |
-    (client === 1 ? 0 : CLIENT) |
-    (context === undefined ? 0 : CONTEXT);
+  const flags = (subtopic === undefined ? 0 : SUBTOPIC) | (client === 1 ? 0 : CLIENT);
   out.byte(flags);
   out.uint32(to);
   if (client !== 1) out.uint32(client);
-  if (subtopic !== undefined) out.raw(subtopic);
-  if (context !== undefined) out.sized(context);
+  if (subtopic !== undefined) out.text(subtopic);
+  const fitting = fittingContext(context, out.at + dataBytes(data));
+  if (fitting !== undefined) {
+    out.bytes[0] = flags | CONTEXT;
+    out.sized(fitting);
+  }
   return out.finish(data);
 }
 

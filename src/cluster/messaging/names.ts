@@ -1,12 +1,10 @@
 /** Names, numbers and addresses in messages: topics and subtopics, which a call names by either, and senders. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { type Addresses, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
+import { type Addresses, type ClusterAddress, isAlias } from "./addresses.js";
 import { MAX_SUBTOPIC } from "./bounds.js";
 import type { LocalClient } from "./client.js";
-import { encodeName } from "./items.js";
 import { type NumberedNames, ReceivedMessage } from "./message.js";
-import type { IncomingLink } from "./parts.js";
 import type { TopicIds } from "./topic-ids.js";
 import { topicFault } from "./topics.js";
 
@@ -16,8 +14,6 @@ export class MessageNames implements NumberedNames {
   readonly #id: string;
   readonly #addresses: Addresses<LocalClient>;
   readonly #isClosed: () => boolean;
-  /** Encoded names of subtopics. */
-  readonly #subtopicNames = new Map<string, Buffer>();
 
   /**
    * @param id of this node
@@ -67,17 +63,6 @@ export class MessageNames implements NumberedNames {
     return new ReceivedMessage(topic, data, sender, subtopic, retained, this);
   }
 
-  /** The address of a link's own client. */
-  ownSenderOf(link: IncomingLink): ClusterAddress {
-    const known = link.ownClient;
-    if (known !== undefined && !known.dropped) {
-      known.used = true;
-      return known.address;
-    }
-    link.ownClient = this.#addresses.aliasOf(link.id, SELF_ID);
-    return link.ownClient.address;
-  }
-
   senderOf(node: string, client: number): ClusterAddress {
     if (node !== this.#id) return this.#addresses.aliasOf(node, client).address;
     return this.#addresses.clients.get(client)?.address ?? Object.freeze({ node, id: client });
@@ -111,14 +96,5 @@ export class MessageNames implements NumberedNames {
         `A subtopic must be a text of 1 to ${MAX_SUBTOPIC} bytes without wildcards; got ${describe(subtopic)}`,
       );
     return subtopic;
-  }
-
-  subtopicName(subtopic: string): Buffer {
-    let name = this.#subtopicNames.get(subtopic);
-    if (name !== undefined) return name;
-    name = encodeName(subtopic);
-    if (this.#subtopicNames.size >= 256) this.#subtopicNames.clear();
-    this.#subtopicNames.set(subtopic, name);
-    return name;
   }
 }

@@ -5,7 +5,6 @@
  *                                            └── RouteDriver: subscriptions of nodes (route-driver.ts)
  */
 
-import type { Alias } from "./addresses.js";
 import type { DialTarget } from "./protocol.js";
 import type { TopicPlan } from "./topic-plan.js";
 
@@ -99,6 +98,4 @@ export interface IncomingLink {
   readonly protocol: string;
   /** Of its session, by alias; `undefined`: not defined, or not as a topic. */
   readonly topics: (TopicPlan | undefined)[];
-  /** The sender's own client, cached by the alias's user. */
-  ownClient: Alias | undefined;
 }

@@ -10,6 +10,7 @@ import { TurnBudget } from "../../core/turn-budget.js";
 import type { ClusterAddress } from "./addresses.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./checks.js";
 import type { PublishOptions } from "./client.js";
+import { encodeName } from "./items.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import { Publication } from "./publication.js";
@@ -73,7 +74,7 @@ export class Publisher {
     this.#spare = undefined;
     const isItem = targets.length > 0 || retain;
     if (isItem) {
-      const name = subtopic === undefined ? undefined : names.subtopicName(subtopic);
+      const name = subtopic === undefined ? undefined : encodeName(subtopic);
       publication.set(plan, client, name, stamp, data, context);
       state.checkSize(retain ? publication.bytes + VALUE_HEADER : publication.bytes);
       this.#aliases.look(plan);

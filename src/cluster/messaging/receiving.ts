@@ -11,7 +11,6 @@
  * The object outlives its streams.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import type { Alias } from "./addresses.js";
 import { ACK_BYTES, ACK_DELAY, LINK_IDLE_LOOKS, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
 import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type NodeLinksEffects } from "./parts.js";
@@ -55,7 +54,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   stream: PairStream | undefined = undefined;
   protocol = "";
   topics: (TopicPlan | undefined)[] = [];
-  ownClient: Alias | undefined = undefined;
   /** In the list of acknowledgements at the end of the turn. */
   isDue = false;
   readonly #links: ReceivingEffects;

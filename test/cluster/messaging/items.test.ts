@@ -37,7 +37,7 @@ const VECTORS: readonly (readonly [string, Buffer])[] = [
     "the same by the client 7, with the subtopic raw, retained",
     encodePublish(7, TOPIC, encodeName("raw"), STAMP, "21.5"),
   ],
-  ["to the client 2, with the subtopic pong", encodeDirect(2, 1, encodeName("pong"), "I am good, thanks!")],
+  ["to the client 2, with the subtopic pong", encodeDirect(2, 1, "pong", "I am good, thanks!")],
   ["there is no client 2", encodeClosed(2)],
   ["question 5 for the values of t/# and u", encodeAsk(5, ["t/#", "u"])],
   ["a value", encodeValue(KEPT)],
