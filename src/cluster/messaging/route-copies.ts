@@ -3,11 +3,6 @@ import { MAX_NODE_ROUTES } from "./bounds.js";
 import type { RouteNode, RouteTable } from "./route-table.js";
 import type { RouteChanges } from "./route-wire.js";
 
-export type RouteStore = Pick<
-  RouteTable,
-  "takeNode" | "add" | "delete" | "deleteNode" | "size" | "filterBytes"
->;
-
 export interface RouteLimits {
   readonly nodeRoutes: number;
   readonly nodeBytes: number;
@@ -25,7 +20,7 @@ export const ROUTE_LIMITS: RouteLimits = {
 
 /** Shared by all copies. */
 export interface RouteCopies {
-  readonly store: RouteStore;
+  readonly store: RouteTable;
   readonly limits: RouteLimits;
   /** Counts refusals, by reason. */
   refuse(reason: string): void;

@@ -17,15 +17,9 @@ import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME } from "./bounds.js";
 import type { MessageRoutesStats, SendResult } from "./parts.js";
-import {
-  ROUTE_LIMITS,
-  type RouteCopies,
-  RouteCopy,
-  type RouteLimits,
-  type RouteStore,
-} from "./route-copies.js";
+import { ROUTE_LIMITS, type RouteCopies, RouteCopy, type RouteLimits } from "./route-copies.js";
 import { OwnRoutes, type RouteSnapshot } from "./route-own.js";
-import type { RouteNode } from "./route-table.js";
+import type { RouteNode, RouteTable } from "./route-table.js";
 import { ASK, decodeRouteItem, type RouteChanges } from "./route-wire.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -45,7 +39,7 @@ export interface RouteListsEffects {
 export interface RouteListsOptions {
   /** Of this node. */
   readonly id: string;
-  readonly store: RouteStore;
+  readonly store: RouteTable;
   readonly effects: RouteListsEffects;
   readonly grace: number;
   /** Maximum for a new member in `unsettled`. */
