@@ -1,5 +1,5 @@
 /**
- * Channels of `send` and `query`: messages on other channels are dropped before they are decoded. The number 5 and the
+ * Channels of `send` and `query`: messages on other channels are dropped before any hook. The number 5 and the
  * name "5" are different channels.
  */
 import { describe } from "../../core/arguments.js";

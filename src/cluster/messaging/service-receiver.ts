@@ -48,13 +48,7 @@ import {
   type ServiceQuery,
   type ServiceQueryHandler,
 } from "./service-types.js";
-import {
-  decodeService,
-  encodeService,
-  readServiceHead,
-  type ServiceItem,
-  ServiceOp,
-} from "./service-wire.js";
+import { decodeService, encodeService, type ServiceItem, ServiceOp } from "./service-wire.js";
 
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "event"];
 const QUERY_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "query"];
@@ -118,28 +112,29 @@ export class ServiceReceiver {
 
   /** @returns the reason of a refusal */
   #takeDatagram(from: string, bytes: Buffer): string | undefined {
-    const head = readServiceHead(bytes);
-    if (typeof head === "string") return head;
-    if (head.op !== ServiceOp.MESSAGE) return "op";
-    if (head.id === 0) return "id";
+    const item = decodeService(bytes);
+    if (typeof item === "string") return item;
+    if (item.op !== ServiceOp.MESSAGE) return "op";
+    if (item.id === 0) return "id";
     if (this.isBusy) return "busy";
     const { admission, effects, multicast } = this.#context;
     // Hooks that decide about the service need its details.
     if (admission.decides && !effects.isKnown(from)) return "details";
     if (effects.find(from) === undefined) return "sender";
-    if (!multicast.isNew(from, head.id)) return "again";
-    this.onBytes(from, bytes, "udp");
+    if (!multicast.isNew(from, item.id)) return "again";
+    this.#take(from, item, "udp");
     return undefined;
   }
 
   onBytes(from: string, bytes: Buffer, protocol: string): void {
     if (this.#context.closed) return;
-    const head = readServiceHead(bytes);
-    if (typeof head === "string") {
-      this.#context.refuse(`service:${head}`);
-      return;
-    }
-    const { op, channel } = head;
+    const item = decodeService(bytes);
+    if (typeof item === "string") this.#context.refuse(`service:${item}`);
+    else this.#take(from, item, protocol);
+  }
+
+  #take(from: string, item: ServiceItem, protocol: string): void {
+    const { op, channel } = item;
     const isRequest = op === ServiceOp.MESSAGE || op === ServiceOp.QUERY || op === ServiceOp.ANSWER;
     if (isRequest && !this.#context.channels.has(channel)) {
       this.#context.counts.notJoined += 1;
@@ -150,9 +145,7 @@ export class ServiceReceiver {
       this.#context.refuse("service:sender");
       return;
     }
-    const item = decodeService(bytes);
-    if (typeof item === "string") this.#context.refuse(`service:${item}`);
-    else if (this.#context.admission.verdictOf(service) === undefined) this.#onItem(service, item, protocol);
+    if (this.#context.admission.verdictOf(service) === undefined) this.#onItem(service, item, protocol);
     else {
       this.#context.counts.vetoed += 1;
       this.#context.refuse("service:validate");

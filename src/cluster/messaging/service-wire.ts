@@ -86,28 +86,17 @@ export function encodeService({
   return out.finish(data);
 }
 
-/** Items on a channel that is not joined are dropped by their head. @param reader behind the first byte */
-export function readServiceHead(
-  bytes: Buffer,
-  reader: Reader = new Reader(bytes, 1),
-): Pick<ServiceItem, "op" | "channel" | "id"> | ServiceJunk {
+/** @returns the item, whose `data` is a view of the bytes unless it is a text; or the fault */
+export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
   if (bytes.length === 0) return "empty";
+  const reader = new Reader(bytes, 1);
   const head = bytes[0] as number;
-  const op = head & OP;
+  const op = (head & OP) as ServiceOp | 0;
   if (op === 0) return "op";
   const channel = readChannel(reader, head);
   if (channel === undefined) return "channel";
   const id = (head & ID) === 0 ? 0 : reader.uint();
-  return id === 0 && (head & ID) !== 0 ? "id" : { op: op as ServiceOp, channel, id };
-}
-
-/** @returns the item, whose `data` is a view of the bytes unless it is a text; or the fault */
-export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
-  const reader = new Reader(bytes, 1);
-  const found = readServiceHead(bytes, reader);
-  if (typeof found === "string") return found;
-  const { op, channel, id } = found;
-  const head = bytes[0] as number;
+  if (id === 0 && (head & ID) !== 0) return "id";
   let ruid = "";
   let context: Buffer | undefined;
   if ((head & RUID) !== 0) {

@@ -3,7 +3,6 @@ import { describe, expect, it } from "vitest";
 import {
   decodeService,
   encodeService,
-  readServiceHead,
   type ServiceItem,
   ServiceOp,
 } from "../../../src/cluster/messaging/service-wire.js";
@@ -32,7 +31,6 @@ describe("the compact form", () => {
       fc.property(item, (sent) => {
         const bytes = encodeService(sent);
         expect(decodeService(bytes)).toEqual(sent);
-        expect(readServiceHead(bytes)).toEqual({ op: sent.op, channel: sent.channel, id: sent.id });
       }),
       { numRuns: 10_000, defaultRuns: 120 },
     );
@@ -41,12 +39,7 @@ describe("the compact form", () => {
   it("takes junk for junk, and never throws", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 80 }), (junk) => {
-        const bytes = Buffer.from(junk);
-        const head = readServiceHead(bytes);
-        const decoded = decodeService(bytes);
-        if (typeof head === "string") expect(decoded).toBe(head);
-        else if (typeof decoded !== "string")
-          expect({ op: decoded.op, channel: decoded.channel, id: decoded.id }).toEqual(head);
+        decodeService(Buffer.from(junk));
       }),
       { numRuns: 100_000, defaultRuns: 3_000 },
     );
