@@ -7,7 +7,8 @@
  *   record        header, payload, text                          (record-arena.ts)
  *
  * Places have whole hashes: a segment splits without touching a record. Its bitmap says which hashes are missing, as most
- * are, in an eighth of the memory. A walk in the order of hashes finds each record once.
+ * are, in an eighth of the memory: without it a topic among a million filters of sixty shapes takes a third longer
+ * (bench/micro/routes.js). A walk in the order of hashes finds each record once.
  */
 import { Buffer } from "node:buffer";
 import { doubled, FilterShapes, MASK_WORDS } from "./filter-shapes.js";
