@@ -548,6 +548,8 @@ class Crew {
     await world.advance(Math.max(0, start + TROUBLE - world.now));
     world.heal();
     for (const name of NAMES) world.node(name).running && world.node(name).resume();
+    // What was to be done at a stalled node, such as to leave, is done now.
+    await world.advance(1);
   }
 
   // --- What holds in the end -----------------------------------------------------------------------------------------
