@@ -64,14 +64,11 @@ interface Call<T> {
   readonly pending: PendingCall<BodyOf<T>>;
 }
 
-interface Server<T> {
+interface Server {
   readonly server: string;
   readonly dealer: Dealer;
-  /** Oldest first. */
-  readonly waiting: Set<Call<T>>;
   isJoined: boolean;
-  /** Full, or being served. */
-  isBusy: boolean;
+  isFull: boolean;
 }
 
 /**
@@ -96,7 +93,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
 > {
   readonly #endpoints: EndpointList;
   readonly #settings: Settings<typeof OPTIONS>;
-  readonly #servers: Server<T>[] = [];
+  readonly #servers: Server[] = [];
   readonly #shape: BodyShape<T>;
   readonly #pending: PendingCalls;
   readonly #calls = new Map<number, Call<T>>();
@@ -153,7 +150,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       const frames = this.#shape.encode(body);
       this.assertOpen();
       const sequence = this.#sequence + 1;
-      const terms = { timeout, signal, onGivenUp: () => this.#forget(sequence) };
+      const terms = { timeout, signal, onGivenUp: () => this.#calls.delete(sequence) };
       const pending = this.#pending.add<BodyOf<T>>(costOf(frames), terms, () =>
         this.#late(`No reply came within ${timeout} ms`),
       );
@@ -199,7 +196,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   /** @internal */
   protected async onClose(): Promise<void> {
     this.#pending.close();
-    for (const sequence of this.#calls.keys()) this.#forget(sequence);
+    this.#calls.clear();
     this.#endpoints.stop();
     for (const { dealer } of this.#servers) dealer.events.close();
     await Promise.all(this.#servers.map(({ dealer }) => dealer.close({ linger: 0 })));
@@ -208,12 +205,12 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   #connect(server: string): Dealer {
     const { socketOptions } = this.#settings;
     const dealer = new Dealer({ linger: 0, ...socketOptions, immediate: true, receiveTimeout: -1 });
-    const entry: Server<T> = { server, dealer, waiting: new Set(), isJoined: false, isBusy: false };
+    const entry: Server = { server, dealer, isJoined: false, isFull: false };
     dealer.events.on("peer:join", () => {
       entry.isJoined = true;
       this.reached();
       this.events.emit({ type: "server:joined", server });
-      for (const call of this.#calls.values()) this.#shoot(entry, call);
+      this.#shootAll(entry);
     });
     dealer.events.on("peer:leave", () => {
       entry.isJoined = false;
@@ -226,34 +223,32 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     return dealer;
   }
 
-  /** Once per connection. */
-  #shoot(server: Server<T>, call: Call<T>): void {
-    if (call.pending.settled || call.sent.has(server.dealer)) return;
-    server.waiting.add(call);
-    if (!server.isBusy) this.#shootWaiting(server);
+  #shootAll(server: Server): void {
+    if (server.dealer.closed) return;
+    for (const call of this.#calls.values()) this.#shoot(server, call);
   }
 
-  #shootWaiting(server: Server<T>): void {
-    const { dealer, waiting } = server;
-    // A send may call the program, whose next request joins this loop.
-    server.isBusy = true;
-    for (const call of waiting) {
-      if (dealer.closed) return;
-      try {
-        if (!dealer.trySend(call.message)) {
-          void whenWritable(dealer).then(() => this.#shootWaiting(server));
-          return;
-        }
+  /** Once per connection. */
+  #shoot(server: Server, call: Call<T>): void {
+    const { dealer, isFull } = server;
+    if (isFull || call.pending.settled || call.sent.has(dealer)) return;
+    try {
+      if (dealer.trySend(call.message)) {
         call.sent.add(dealer);
-      } catch (error) {
-        if (dealer.closed) return;
-        // The request exceeds the context's byte limit.
-        this.#forget(call.sequence);
-        call.pending.reject(error as ShoalError);
+        return;
       }
-      waiting.delete(call);
+    } catch (error) {
+      if (dealer.closed) return;
+      // The request exceeds the context's byte limit.
+      this.#calls.delete(call.sequence);
+      call.pending.reject(error as ShoalError);
+      return;
     }
-    server.isBusy = false;
+    server.isFull = true;
+    void whenWritable(dealer).then(() => {
+      server.isFull = false;
+      this.#shootAll(server);
+    });
   }
 
   #late(text: string): ShoalError {
@@ -261,13 +256,6 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     const failures = this.#servers.map(({ dealer }) => lastFailure(dealer));
     const cause = failures.find((error) => error !== undefined);
     return lateError(text, servers, cause);
-  }
-
-  #forget(sequence: number): void {
-    const call = this.#calls.get(sequence);
-    if (call === undefined) return;
-    this.#calls.delete(sequence);
-    for (const { waiting } of this.#servers) waiting.delete(call);
   }
 
   async #read(dealer: Dealer, server: string): Promise<void> {
@@ -283,7 +271,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
 
   #endFailed(sequence: number, call: Call<T>): void {
     if (this.#servers.length === 0 || this.#servers.some(({ dealer }) => !call.failed.has(dealer))) return;
-    this.#forget(sequence);
+    this.#calls.delete(sequence);
     call.pending.reject(new ServiceError("worker-failed", "freelance", "every server's handler failed"));
   }
 
@@ -298,7 +286,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       this.#endFailed(sequence, call);
       return;
     }
-    this.#forget(sequence);
+    this.#calls.delete(sequence);
     this.#counts.replies += 1;
     try {
       call.pending.resolve(this.#shape.decode(body));
