@@ -13,6 +13,7 @@ import type { EventsOf } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Envelope } from "../../sockets/envelope.js";
+import { endpointsOf } from "../../sockets/internal.js";
 import { Router } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
@@ -99,7 +100,6 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   readonly #router: Router;
   readonly #gate: BinaryStarGate;
   readonly #reading: Promise<void>;
-  readonly #clients: string[] = [];
   readonly #jobs: HandlerJobs<T, Taken>;
   #handingOver = false;
   readonly #repliesDropped = { notServing: 0, unroutable: 0 };
@@ -129,7 +129,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
 
   get endpoints(): BinaryStarEndpoints {
     const { endpoint } = this.star;
-    return { clients: [...this.#clients], state: endpoint === null ? [] : [endpoint] };
+    return { clients: endpointsOf(this.#router).bound, state: endpoint === null ? [] : [endpoint] };
   }
 
   /**
@@ -146,9 +146,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     if (side === "state") return this.star.bind(endpoint);
     if (side !== "clients")
       throw new InvalidArgumentError(`A side must be "clients" or "state"; got ${quoted(side)}`);
-    const resolved = await this.#router.bind(endpoint);
-    this.#clients.push(resolved);
-    return resolved;
+    return this.#router.bind(endpoint);
   }
 
   /**
