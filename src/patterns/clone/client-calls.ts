@@ -14,7 +14,7 @@ import { KeyTable } from "../../core/collections/key-table.js";
 import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
-import { ClosedError, NotSupportedError, ShoalError, TimeoutError } from "../../core/errors.js";
+import { NotSupportedError, ShoalError, TimeoutError } from "../../core/errors.js";
 import type { PendingCall } from "../kit/calls.js";
 import { StoreError } from "../kit/store/error.js";
 import type { ClientEffects } from "./client-state.js";
@@ -51,7 +51,7 @@ export class CloneConflictError extends ShoalError {
 }
 
 /** The result is the sequence. */
-export type UpdateResult = Pick<PendingCall<number>, "settled" | "resolve" | "reject" | "abandon">;
+export type UpdateResult = Pick<PendingCall<number>, "resolve" | "reject">;
 
 export interface CloneCall {
   readonly key: Buffer;
@@ -218,14 +218,9 @@ export class ClientCalls {
     }
   }
 
+  /** The owner of the results rejects them. */
   close(): void {
-    const error = new ClosedError("EAGAIN", "The client closed before the update came back");
-    for (const call of this.#inOrder())
-      for (let each: CloneCall | undefined = call; each !== undefined; each = each.next) {
-        each.link.unlink();
-        this.counts.aborted += 1;
-        each.result.abandon(error);
-      }
+    this.counts.aborted += this.count;
     this.#inFlight.clear();
     this.#tails.clear();
     this.#waiting = 0;

@@ -127,10 +127,6 @@ export class ClientSubtree {
     this.#property = this.isWhole ? undefined : subtreeName(properties);
   }
 
-  forget(): void {
-    this.#property = undefined;
-  }
-
   /**
    * The last update in the subtree before an update or HUGZ; 0 if unknown.
    * @param whole the last one of the whole map

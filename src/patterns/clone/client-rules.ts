@@ -337,7 +337,6 @@ export class ClientRules {
   #open(now: number): void {
     if (this.#isClosed) return; // By a listener of the failover.
     this.#loading = undefined;
-    this.#subtree.forget();
     this.#collects = false;
     this.#conditions = undefined;
     this.#calls.shut();

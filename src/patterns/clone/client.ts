@@ -10,7 +10,7 @@
 
 import { quoted } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { InvalidArgumentError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { frameCost } from "../../core/frame-cost.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { type FrameBatch, readBatches } from "../../sockets/internal.js";
@@ -79,7 +79,6 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   #subscriber: Subscriber | undefined;
   #publisher: Publisher | undefined;
   #updates: SendQueue | undefined;
-  #loaded = false;
   #handshakeErrors = 0;
   #invalid = 0;
 
@@ -119,7 +118,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the client closes before
    */
   ready(options: WaitOptions = {}): Promise<void> {
-    return this.whenReached(this.#loaded, options);
+    return this.whenReached(this.stats().snapshots > 0, options);
   }
 
   get state(): CloneState {
@@ -241,6 +240,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   protected async onClose(): Promise<void> {
     this.#servers.stop();
     this.#timer.stop();
+    this.#calls.close(new ClosedError("EAGAIN", "The client closed before the update came back"));
     this.#rules.close(this.#timer.now());
     this.#watches.end();
     await this.#closeSockets();
@@ -294,10 +294,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
         return watches.size > 0;
       },
       changed: (change) => watches.changed(change),
-      synced: () => {
-        this.#loaded = true;
-        this.reached();
-      },
+      synced: () => this.reached(),
       event: (event) => this.events.emit(event),
     };
   }

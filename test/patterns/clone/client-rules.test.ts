@@ -18,7 +18,7 @@ const HUGZ = encodeHugz(0);
 
 /** A call whose result is given at once. */
 function resultOf(done: (sequence: number) => void = () => undefined): UpdateResult {
-  return { settled: false, resolve: done, reject: () => undefined, abandon: () => undefined };
+  return { resolve: done, reject: () => undefined };
 }
 
 interface Rig {
