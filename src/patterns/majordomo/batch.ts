@@ -254,10 +254,6 @@ export class Batcher<P, M extends Member> {
     for (const batch of leaving) this.#leave(batch);
   }
 
-  clear(): void {
-    this.#open = [];
-  }
-
   #leave({ peer, first, count, members }: Batch<P, M>): void {
     const message = encode(this.#role, first);
     if (members !== undefined) {

@@ -15,18 +15,15 @@ import {
   type WaitOptions,
 } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
-import { listen } from "../../sockets/internal.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
-import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
+import { Dealer } from "../../sockets/request-reply.js";
 import { encodeValue, type Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { readMessages } from "../kit/message-reader.js";
 import { checkOptions } from "../kit/options.js";
-import { SendQueue } from "../kit/send-queue.js";
-import { Batcher, messagesAt, REQUESTS, takingBatches } from "./batch.js";
+import { takingBatches } from "./batch.js";
 import {
   Call,
   type CalledService,
@@ -52,14 +49,8 @@ import {
   PROTOCOLS,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
-import {
-  encode,
-  type Frames,
-  type FromClient,
-  RESERVED_PREFIX,
-  type Request,
-  serviceFrame,
-} from "./protocol.js";
+import { BatchingDealer } from "./dealer.js";
+import { type Frames, type FromClient, RESERVED_PREFIX, serviceFrame } from "./protocol.js";
 
 interface Ask<T> {
   readonly service: string;
@@ -107,7 +98,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
 > {
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
-  readonly #sockets: ClientSockets;
+  /** By the numbers of connections, which are used once. */
+  readonly #sockets = new Map<number, BatchingDealer<"client">>();
   readonly #endpoints: EndpointList;
   readonly #requestCodec: Codec<Req> | undefined;
   readonly #decode: Decode<BodyOf<Rep>>;
@@ -143,21 +135,19 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const replies = new BodyShape(replyCodec);
     this.#decode = (frames) => replies.decode(frames);
     this.#timer = new DriverTimer(settings.heartbeatInterval);
-    const sockets = new ClientSockets(
-      socketOptions,
-      () => this.#now(),
-      () => this.#rules,
-    );
-    this.#sockets = sockets;
     const effects = {
       open: (connection: number, endpoint: string): void => {
-        if (this.#endpoints.connect(endpoint, () => sockets.open(connection, endpoint))) return;
+        if (this.#endpoints.connect(endpoint, () => this.#open(connection, endpoint))) return;
         // Not at once: a permanent failure would repeat without end.
         const disconnected = (now: number): void => this.#rules.disconnected(connection, now, true);
         setTimeout(() => this.#timer.run(disconnected), OPEN_RETRY).unref();
       },
-      close: (connection: number): void => sockets.shut(connection),
-      send: (connection: number, message: FromClient): boolean => sockets.send(connection, message),
+      close: (connection: number): void => {
+        void this.#sockets.get(connection)?.close(0);
+        this.#sockets.delete(connection);
+      },
+      send: (connection: number, message: FromClient): boolean =>
+        (this.#sockets.get(connection)?.send(message) ?? true) === true,
       event: (event: MajordomoClientEvent): void => {
         if (event.type === "broker:joined") this.reached();
         this.events.emit(event);
@@ -290,7 +280,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     });
     this.#idle.end();
     this.#timer.stop();
-    await this.#sockets.close();
+    await Promise.all([...this.#sockets.values()].map((socket) => socket.close(0)));
   }
 
   /** The name may be misspelled; a broker that has just started waits for workers to return. */
@@ -432,98 +422,21 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     this.#timer.update();
   };
 
+  #open(connection: number, endpoint: string): void {
+    const rules = this.#rules;
+    const socket = new BatchingDealer("client", endpoint, this.#settings.socketOptions, {
+      arrived: (read) => {
+        const now = this.#now();
+        read((message) => rules.receive(connection, message, now));
+      },
+      ended: () => rules.disconnected(connection, this.#now()),
+      refused: (error) => rules.refused(connection, this.#now(), error),
+      writable: () => rules.writable(connection, this.#now()),
+    });
+    this.#sockets.set(connection, socket);
+  }
+
   #cancel(call: Call): void {
     if (!this.closed) this.#rules.cancel(call, this.#now());
-  }
-}
-
-interface OpenSocket {
-  readonly dealer: Dealer;
-  readonly queue: SendQueue;
-  /** The connection ended; messages may be unread. */
-  hasEnded: boolean;
-}
-
-/** Sockets of a client's connections, by their numbers, which are used once. */
-class ClientSockets {
-  readonly #options: DealerOptions | undefined;
-  readonly #now: () => number;
-  readonly #rules: () => ClientRules;
-  readonly #open = new Map<number, OpenSocket>();
-  readonly #requests = new Batcher<number, Request>("client", REQUESTS, (connection, message) => {
-    this.#open.get(connection)?.queue.send(message);
-  });
-
-  /** @param rules receive what happens to connections */
-  constructor(options: DealerOptions | undefined, now: () => number, rules: () => ClientRules) {
-    this.#options = options;
-    this.#now = now;
-    this.#rules = rules;
-  }
-
-  open(connection: number, endpoint: string): void {
-    const dealer = takingBatches(new Dealer(this.#options));
-    const queue = new SendQueue(dealer, () => this.#rules().writable(connection, this.#now()));
-    const socket = { dealer, queue, hasEnded: false };
-    this.#open.set(connection, socket);
-    // The event overtakes messages read in this turn or still queued.
-    dealer.events.on("disconnect", () =>
-      setImmediate(() => {
-        socket.hasEnded = true;
-        this.#reportEnd(connection, socket);
-      }),
-    );
-    // Not `events.on`: the socket still warns of an unreachable endpoint.
-    listen(dealer, (event) => {
-      if (event.type === "connect:retry" && this.#open.has(connection))
-        this.#rules().refused(connection, this.#now(), event.error);
-    });
-    try {
-      dealer.connect(endpoint);
-    } catch (error) {
-      this.shut(connection);
-      throw error;
-    }
-    void readMessages(dealer, (messages) => this.#receive(connection, socket, messages));
-  }
-
-  shut(connection: number): void {
-    const socket = this.#open.get(connection);
-    this.#open.delete(connection);
-    void socket?.dealer.close({ linger: 0 });
-  }
-
-  /** Queues the message if there is no room. @returns `false`: no room until `writable` */
-  send(connection: number, message: FromClient): boolean {
-    const queue = this.#open.get(connection)?.queue;
-    if (queue === undefined) return true;
-    if (message.kind === "request" && queue.length === 0 && this.#requests.add(connection, message))
-      return true;
-    const frames = encode("client", message);
-    this.#requests.flush(connection);
-    return queue.send(frames) === true;
-  }
-
-  async close(): Promise<void> {
-    const sockets = [...this.#open.values()];
-    this.#open.clear();
-    await Promise.all(sockets.map(({ dealer }) => dealer.close({ linger: 0 })));
-  }
-
-  #receive(connection: number, socket: OpenSocket, messages: readonly Buffer[][]): void {
-    const now = this.#now();
-    const rules = this.#rules();
-    for (const frames of messages) {
-      // A message may close its connection, of which the rules receive no more.
-      messagesAt("client", frames, (message) => rules.receive(connection, message, now));
-    }
-    if (socket.hasEnded) this.#reportEnd(connection, socket);
-  }
-
-  /** Reports the end of a connection when all its messages were received. The socket reconnects. */
-  #reportEnd(connection: number, socket: OpenSocket): void {
-    if (!this.#open.has(connection) || socket.dealer.readable) return;
-    socket.hasEnded = false;
-    this.#rules().disconnected(connection, this.#now());
   }
 }

@@ -12,11 +12,10 @@ import { contractHandler, type ServiceContract } from "../kit/contract.js";
 import { Draining } from "../kit/draining.js";
 import { Driver } from "../kit/driver.js";
 import { checkSocket, EndpointList, isPermanent, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { readMessages } from "../kit/message-reader.js";
-import { type Sending, SendQueue } from "../kit/send-queue.js";
-import { ANSWERS, Batcher, messagesAt, takingBatches } from "./batch.js";
+import { takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
-import { type Answer, DIALECT_NAMES, encode, type FromWorker, MAX_CAPACITY } from "./protocol.js";
+import { BatchingDealer } from "./dealer.js";
+import { DIALECT_NAMES, MAX_CAPACITY } from "./protocol.js";
 import { WorkerJobs } from "./worker-jobs.js";
 import {
   checkedService,
@@ -199,11 +198,7 @@ export class WorkerConnection {
   readonly #shared: Shared;
   readonly #session: WorkerSession;
   readonly #timer: DriverTimer;
-  #dealer: Dealer | undefined;
-  #queue: SendQueue | undefined;
-  readonly #replies = new Batcher<undefined, Answer>("worker", ANSWERS, (_, message) => {
-    this.#queue?.send(message);
-  });
+  #socket: BatchingDealer<"worker"> | undefined;
   #closed = false;
   readonly #draining = new Draining(
     () => this.#session.inFlight > 0,
@@ -218,15 +213,12 @@ export class WorkerConnection {
     this.#timer = new DriverTimer(shared.session.heartbeatInterval);
     const effects: SessionEffects = {
       open: () => this.#open(),
-      close: () => this.#disconnect(),
+      close: () => void this.#end(0),
       send: (message) => {
         // Queued messages prove liveness as well, and leave earlier.
-        if (message.kind !== "heartbeat" || this.#queue?.length === 0) this.#send(message);
+        if (message.kind !== "heartbeat" || this.#socket?.waiting === 0) this.#socket?.send(message);
       },
-      reply: (message) => {
-        const joins = message.kind === "answer" && this.#queue?.length === 0;
-        return (joins && this.#replies.add(undefined, message)) || this.#send(message);
-      },
+      reply: (message) => this.#socket?.send(message) ?? true,
       start: (delivery) => {
         delivery.receivedAt = this.#receivedAt;
         this.#draining.onRequest();
@@ -281,45 +273,28 @@ export class WorkerConnection {
 
   /** @param linger ms for queued messages */
   async #end(linger: number): Promise<void> {
-    const dealer = this.#dealer;
-    this.#dealer = undefined;
-    this.#queue = undefined;
-    await dealer?.close({ linger });
+    const socket = this.#socket;
+    this.#socket = undefined;
+    await socket?.close(linger);
   }
 
   #open(): boolean {
-    let dealer: Dealer | undefined;
     try {
-      dealer = new Dealer(this.#shared.socketOptions);
-      dealer.connect(this.endpoint);
+      this.#socket = new BatchingDealer("worker", this.endpoint, this.#shared.socketOptions, {
+        arrived: (read) => {
+          const now = this.#timer.now();
+          this.#receivedAt = now + this.#timer.stalled;
+          read((message) => this.#session.receive(message, now));
+          if (!this.#closed) this.#timer.update();
+        },
+        ended: () => this.#timer.run((now) => this.#session.disconnected(now)),
+      });
+      return true;
     } catch (error) {
-      void dealer?.close({ linger: 0 });
       this.#shared.emit({ type: "endpoint:refused", endpoint: this.endpoint, error: error as ShoalError });
       if (isPermanent(error as ShoalError)) void this.close(0);
       return false;
     }
-    this.#dealer = dealer;
-    this.#queue = new SendQueue(dealer);
-    // Unread messages are of no use, except DISCONNECT, which has the same effect.
-    const opened = dealer;
-    opened.events.on("disconnect", () => setImmediate(() => this.#lost(opened)));
-    void readMessages(opened, (messages) => this.#receive(opened, messages));
-    return true;
-  }
-
-  #send(message: FromWorker): Sending {
-    const frames = encode("worker", message);
-    this.#replies.flush();
-    return this.#queue?.send(frames) ?? true;
-  }
-
-  #disconnect(): void {
-    this.#replies.clear();
-    void this.#end(0);
-  }
-
-  #lost(dealer: Dealer): void {
-    if (this.#dealer === dealer) this.#timer.run((now) => this.#session.disconnected(now));
   }
 
   #left(reason: "disconnect" | "expired" | "lost", retryIn: number): void {
@@ -332,17 +307,5 @@ export class WorkerConnection {
   #fault(): void {
     this.#shared.jobs.counters.faults += 1;
     this.#shared.emit({ type: "peer:invalid", endpoint: this.endpoint });
-  }
-
-  #receive(dealer: Dealer, messages: readonly Buffer[][]): void {
-    const now = this.#timer.now();
-    this.#receivedAt = now + this.#timer.stalled;
-    for (const frames of messages) {
-      messagesAt("worker", frames, (message) => {
-        // A message may close its connection.
-        if (this.#dealer === dealer) this.#session.receive(message, now);
-      });
-    }
-    if (!this.#closed) this.#timer.update();
   }
 }
