@@ -216,6 +216,7 @@ const REFUSALS: Readonly<Record<RefusedReason, string>> = {
   forged: "what it sent was not sealed by the key that it names",
   identity: "it did not prove a key of its own",
   denied: "its key is not allowed",
+  address: "another node is linked under its address",
   peer: "",
 };
 

@@ -148,23 +148,29 @@ it("three nodes in a row know each other, though two of them have no stream", {
   await together(a, b, c);
 });
 
-it("of two nodes with the same address the one that was linked last counts, and the other's stream is closed", async () => {
-  const [shop, first, second] = [
-    await hidden("shop", 1),
-    await hidden("first", 2),
-    await hidden("second", 2),
-  ];
+it("of two nodes with one address the one that is linked second is refused, until the first one is gone", {
+  timeout: 60_000,
+}, async () => {
+  const shop = await hidden("shop", 1);
+  const [first, second] = [await hidden("first", 2), await hidden("second", 2)];
   const lost: string[] = [];
   shop.events.on("lost", ({ member }) => lost.push(member.name));
   const [toFirst, fromFirst] = duplexPair();
   await Promise.all([shop.link(toFirst), first.link(fromFirst)]);
   await together(shop, first);
-  const closed = Promise.all([once(toFirst, "close"), once(fromFirst, "close")]);
-  const [toSecond, fromSecond] = duplexPair();
-  await Promise.all([shop.link(toSecond), second.link(fromSecond)]);
-  await closed;
+  const refused = new Promise((resolve) => shop.events.once("refused", resolve));
+  const failed = new Promise((resolve) => second.events.once("link:failed", resolve));
+  second.keepLinked(() => {
+    const [here, there] = duplexPair();
+    shop.link(there).catch(() => undefined);
+    return here;
+  });
+  expect(await refused).toMatchObject({ reason: "address" });
+  expect(await failed).toMatchObject({ error: { code: "ERR_AUTHENTICATION" } });
+  await talk(shop, first);
+  expect([lost, isTogether(shop, first)]).toEqual([[], true]);
+  await first.close();
   await together(shop, second);
-  expect(lost).toEqual([first.name]);
   await talk(shop, second);
 });
 

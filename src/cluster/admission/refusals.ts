@@ -22,6 +22,8 @@ export const REFUSED_REASONS = [
   "identity",
   /** The node's own key is not allowed. */
   "denied",
+  /** Another node is linked under the node's address. */
+  "address",
   /** The other node refused this one, and reports the reason there. */
   "peer",
 ] as const;

@@ -121,6 +121,8 @@ export class NodeStream implements Sink, PairStream {
   /** As dialled, or as it reports. Empty before its hello. */
   address: string;
   peer = "";
+  /** Of a given stream's node, from its first packet. */
+  id = "";
   /** 0: not verified. */
   readonly startedAt = performance.now();
   verifiedAt = 0;
@@ -571,8 +573,8 @@ export class NodeStream implements Sink, PairStream {
     this.#reject();
   }
 
-  revoke(): void {
-    this.#refuseNode("denied");
+  revoke(reason: "denied" | "address"): void {
+    this.#refuseNode(reason);
   }
 
   #sendControl(frame: Buffer): void {

@@ -398,7 +398,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   }
 
   revoke(isAllowed: (node: ProvedNode) => boolean): void {
-    for (const stream of this.#all) if (stream.node !== undefined && !isAllowed(stream.node)) stream.revoke();
+    for (const stream of this.#all)
+      if (stream.node !== undefined && !isAllowed(stream.node)) stream.revoke("denied");
   }
 
   streamOf(nonce: Buffer): NodeStream | undefined {
@@ -413,15 +414,20 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     if (stream.isGiven || kept?.verified !== true || this.#isBetter(stream, kept))
       this.#byAddress.set(stream.address, stream);
     if (stream.isGiven || !stream.isDialled) this.#effects.greet(stream);
-    if (stream.isGiven) this.#closeGiven(stream);
     stream.caller?.resolve(stream.address);
     this.#effects.onStreamUp(stream);
   }
 
-  /** A given stream leads to the node that reports its address: of two nodes that report the same one, the newer counts. */
-  #closeGiven(newer: NodeStream): void {
-    for (const each of this.#all)
-      if (each !== newer && each.isGiven && each.verified && each.address === newer.address) each.close();
+  /** Two linked nodes with one address would take each other's place for ever: the one that was linked first keeps it. */
+  isTaken({ address, id }: NodeStream): boolean {
+    for (const each of this.#all) {
+      if (!each.isGiven || !each.isOpen || each.address !== address || each.id === "" || each.id === id)
+        continue;
+      each.check(2_000); // Its node may be gone without a word.
+      this.#byAddress.set(address, each);
+      return true;
+    }
+    return false;
   }
 
   /** Where both ends dialled, the stream of the lower address stays, and the other one is closed once it is idle. */

@@ -433,6 +433,13 @@ export class NodeSockets {
       this.refuseIdentity(stream.origin, bus.codec);
       return false;
     }
+    if (stream.isGiven && stream.id === "") {
+      stream.id = packet.from;
+      if (this.streams.isTaken(stream)) {
+        stream.revoke("address");
+        return true;
+      }
+    }
     const outer = this.#answering; // A stream in memory answers within a write.
     this.#answering = stream;
     try {

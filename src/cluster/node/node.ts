@@ -135,8 +135,8 @@ export class ClusterNode extends ClusterBus {
   /**
    * Takes part over a stream of the program: an HTTP upgrade or a proxy's CONNECT (`acceptLinks`, `dialLink` of
    * `shoal/link`), a WebSocket (`webSocketStream`), or any Duplex. Both nodes call it with their end. The stream
-   * carries membership and messages of all clusters (`bus`) that both had joined, while it is open. A newer link to
-   * a node with the same address closes the older one.
+   * carries membership and messages of all clusters (`bus`) that both had joined, while it is open. Linked nodes need
+   * different addresses (option `announce`): a second one with the same address is refused.
    *
    * @returns the other node's address, once both have proved the cluster's key and their own
    * @throws HandshakeError `ERR_AUTHENTICATION` if one end refused the other, `ERR_HANDSHAKE` if the other end is not a
@@ -161,11 +161,9 @@ export class ClusterNode extends ClusterBus {
     const kept = new KeptLink({
       dial,
       link: (stream, onEnd) => this.sockets.streams.link(stream, onEnd),
-      onFailed: (error) => {
-        if (!this.closed) super.report({ type: "link:failed", error });
-      },
+      isOver: () => this.closed,
+      onFailed: (error) => super.report({ type: "link:failed", error }),
     });
-    this.onEnd(() => kept.stop());
     return () => kept.stop();
   }
 
