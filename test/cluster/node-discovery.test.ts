@@ -6,7 +6,7 @@ import {
   type DiscoveryFunction,
   staticSource,
 } from "../../src/cluster/index.js";
-import { freePort, freePorts } from "../support/ports.js";
+import { freePort } from "../support/ports.js";
 import { testNodes, together, until } from "./nodes.js";
 
 let groups = 0;
@@ -21,16 +21,6 @@ afterEach(() => {
 });
 
 describe("nodes with a list", () => {
-  it("that is the same on all three are linked, and know themselves in it", async () => {
-    const ports = await freePorts(3);
-    const list = ports.map((port) => `127.0.0.1:${port}`);
-    const all = ports.map((port, i) => node(`n${i}`, { port, discovery: [staticSource(list)] }));
-    await Promise.all(all.map((each) => each.start()));
-    await together(3, ...all);
-    for (const each of all)
-      expect(each.discovery()).toMatchObject([{ name: "static", state: "up", addresses: list }]);
-  });
-
   it("find nobody by multicast then, unless it is asked for", async () => {
     const multicast = { group: "239.192.84.3", port: await freePort() };
     const listed = node("listed", { discovery: [staticSource([])] });

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { Duplex, duplexPair, PassThrough } from "node:stream";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, expect, it, vi } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import { acceptLinks, dialLink } from "../../src/link/index.js";
 import { testNodes } from "./nodes.js";
@@ -44,98 +44,69 @@ async function talk(a: ClusterNode, b: ClusterNode): Promise<void> {
   await service.close();
 }
 
-describe("a cluster over a stream that begins as an HTTP request", () => {
-  async function serving(node: ClusterNode): Promise<{ url: string; streams: Duplex[]; errors: unknown[] }> {
-    const streams: Duplex[] = [];
-    const errors: unknown[] = [];
-    const server = createServer((_, response) => response.end("a web page"));
-    servers.push(server);
-    acceptLinks(
-      server,
-      (stream) => {
-        streams.push(stream);
-        return node.link(stream);
-      },
-      { path: "/cluster", onError: (error) => errors.push(error) },
-    );
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    return {
-      url: `http://127.0.0.1:${(server.address() as { port: number }).port}/cluster`,
-      streams,
-      errors,
-    };
-  }
+it("two nodes with a stream probe each other over it, and not by datagrams", {
+  timeout: 60_000,
+}, async () => {
+  const [a, b] = [await hidden("a", 1), await hidden("b", 2)];
+  const [ab, ba] = duplexPair();
+  await Promise.all([a.link(ab), b.link(ba)]);
+  await together(a, b);
+  const lost: unknown[] = [];
+  for (const node of [a, b]) node.events.on("lost", (event) => lost.push(event));
+  const packets = (): number[] => [a, b].map((node) => node.stats().packetsSent);
+  const before = packets();
+  const probes = [a, b].map((node) => node.stats().probes);
+  await vi.waitFor(
+    () => expect([a, b].every((node, i) => node.stats().probes > (probes[i] as number) + 3)).toBe(true),
+    20_000,
+  );
+  expect([lost, isTogether(a, b)]).toEqual([[], true]);
+  expect(packets()).toEqual(before);
+});
 
-  it("has members, messages and requests, and goes on over the next stream when one breaks", {
-    timeout: 60_000,
-  }, async () => {
-    const [a, b] = [await hidden("a", 1), await hidden("b", 2)];
-    const { url, streams } = await serving(a);
-    expect(await b.link(await dialLink(url))).toBe("127.0.0.1:1");
-    await together(a, b);
-    await talk(a, b);
-    await talk(b, a);
-    expect([a.stats().links, b.stats().links]).toEqual([1, 1]);
-    // Some probes of each, none of which is a datagram.
-    const lost: unknown[] = [];
-    for (const node of [a, b]) node.events.on("lost", (event) => lost.push(event));
-    const before = a.stats().packetsReceived;
-    const probes = [a, b].map((node) => node.stats().probes);
-    await vi.waitFor(
-      () => expect([a, b].every((node, i) => node.stats().probes > (probes[i] as number) + 3)).toBe(true),
-      20_000,
-    );
-    expect([lost, isTogether(a, b)]).toEqual([[], true]);
-    expect(a.stats().packetsReceived).toBe(before);
-
-    streams[0]?.destroy();
-    await vi.waitFor(() => expect(lost).toHaveLength(2), 20_000);
-    await b.link(await dialLink(url));
-    await together(a, b);
-    await talk(a, b);
+it("a link is kept: dialled again when its stream breaks and when nobody answers, until it is stopped", {
+  timeout: 60_000,
+}, async () => {
+  const [a, b] = [await hidden("a", 1), await hidden("b", 2)];
+  const streams: Duplex[] = [];
+  const server = createServer((_, response) => response.end("a web page"));
+  servers.push(server);
+  acceptLinks(
+    server,
+    (stream) => {
+      streams.push(stream);
+      return a.link(stream);
+    },
+    { path: "/cluster" },
+  );
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  let dials = 0;
+  let where = "http://127.0.0.1:1/cluster";
+  const failures: string[] = [];
+  b.events.on("link:failed", ({ error }) => failures.push(String((error as { code?: string }).code)));
+  const stop = b.keepLinked(() => {
+    dials += 1;
+    return dialLink(where);
   });
-
-  it("is kept: dialled again when its stream breaks and when nobody answers, until it is stopped", {
-    timeout: 60_000,
-  }, async () => {
-    const [a, b] = [await hidden("a", 1), await hidden("b", 2)];
-    const { url, streams } = await serving(a);
-    let dials = 0;
-    let where = "http://127.0.0.1:1/cluster";
-    const failures: string[] = [];
-    b.events.on("link:failed", ({ error }) => failures.push(String((error as { code?: string }).code)));
-    const stop = b.keepLinked(() => {
-      dials += 1;
-      return dialLink(where);
-    });
-    await vi.waitFor(() => expect(dials).toBeGreaterThan(2), 20_000);
-    where = url;
-    await together(a, b);
-    expect(failures).toEqual(["ECONNREFUSED"]);
-    streams[0]?.destroy();
-    await vi.waitFor(() => expect(streams).toHaveLength(2), 20_000);
-    await together(a, b);
-    await talk(a, b);
-    expect(failures).toEqual(["ECONNREFUSED", "ERR_TRANSPORT"]);
-    stop();
-    const before = dials;
-    const lost = new Promise((resolve) => b.events.once("lost", resolve));
-    streams[1]?.destroy();
-    await lost;
-    expect([dials, failures.length]).toEqual([before, 2]);
-    for (const none of [undefined, "http://127.0.0.1/cluster"])
-      expect(() => b.keepLinked(none as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
-  });
-
-  it("is for nobody with another password", async () => {
-    const a = await hidden("a", 1);
-    const b = await hidden("b", 2, { password: "another one, as good" });
-    const { url, errors } = await serving(a);
-    await expect(b.link(await dialLink(url))).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
-    await vi.waitFor(() => expect(errors).toHaveLength(1));
-    expect([a.members().length, b.members().length]).toEqual([1, 1]);
-  });
+  await vi.waitFor(() => expect(dials).toBeGreaterThan(2), 20_000);
+  where = `http://127.0.0.1:${port}/cluster`;
+  await together(a, b);
+  expect(failures).toEqual(["ECONNREFUSED"]);
+  streams[0]?.destroy();
+  await vi.waitFor(() => expect(streams).toHaveLength(2), 20_000);
+  await together(a, b);
+  await talk(a, b);
+  expect(failures).toEqual(["ECONNREFUSED", "ERR_TRANSPORT"]);
+  stop();
+  const before = dials;
+  const lost = new Promise((resolve) => b.events.once("lost", resolve));
+  streams[1]?.destroy();
+  await lost;
+  expect([dials, failures.length]).toEqual([before, 2]);
+  for (const none of [undefined, "http://127.0.0.1/cluster"])
+    expect(() => b.keepLinked(none as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
 });
 
 it("three nodes in a row know each other, though two of them have no stream", {

@@ -4,7 +4,7 @@ import { type ClusterBus, ClusterNode } from "../../src/cluster/index.js";
 import { SimulatedDatagrams } from "../../src/testing/datagrams.js";
 import { simulate } from "../../src/testing/index.js";
 import { LONG } from "../support/long.js";
-import { KEY, startNodes } from "./simulated.js";
+import { startNodes } from "./simulated.js";
 
 const NAMES = ["a", "b", "c", "d", "e"];
 /** Seeds of cuts. */
@@ -142,25 +142,6 @@ describe("nodes in virtual time", () => {
       await publish("d");
       await publish("a");
       await world.until(() => have("abc", "from/d") && have("de", "from/a"), 1_000);
-    });
-  });
-
-  it("have several buses, each with members, tags and a key of its own", async () => {
-    await simulate({ seed: 15 }, async (world) => {
-      const nodes = await startNodes(world, ["a", "b", "c"]);
-      const buses = new Map<string, ClusterBus>();
-      for (const name of ["a", "b"])
-        await world.node(name).run(() => {
-          const bus = nodes.get(name)?.bus("orders", { key: KEY, tags: [`orders-${name}`] });
-          if (bus !== undefined) buses.set(name, bus);
-        });
-      await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 2_000);
-      await world.until(() => ["a", "b"].every((name) => seen(buses.get(name)) === "ab"), 6_000);
-      await world.until(() => buses.get("a")?.resolve("orders-b").length === 1, 2_000);
-      expect(nodes.get("a")?.resolve("orders-b")).toEqual([]);
-      await world.node("b").run(() => buses.get("b")?.leave());
-      await world.until(() => seen(buses.get("a")) === "a", 1_000);
-      expect(seen(nodes.get("a"))).toBe("abc");
     });
   });
 

@@ -121,7 +121,7 @@ describe("a client that knows one broker", () => {
       await world.until(() => names(next) === ALL, 1_000);
     }));
 
-  test("of many goes to any of them, whichever one it was given", () =>
+  test("of many goes to any of them, whichever one it was given, and to those that are left", () =>
     simulate({ seed: 1 }, async (world) => {
       const { start } = cluster(world);
       for (const name of ["mb1", "mb2", "mb3"]) await start(name);
@@ -129,11 +129,14 @@ describe("a client that knows one broker", () => {
       const clients = Array.from({ length: 30 }, () => ana("mb1:7000"));
       await Promise.all(clients.map((client) => client.ready()));
       await world.advance(2_000);
-      const counts = ALL.split(" ").map(
-        (name) => clients.filter(({ current }) => current?.name === `${name}@${name}`).length,
-      );
-      expect(counts.reduce((sum, count) => sum + count)).toBe(30);
-      expect(Math.min(...counts)).toBeGreaterThan(3);
+      const at = (name: string) => clients.filter(({ current }) => current?.name === `${name}@${name}`);
+      const counts = () => ALL.split(" ").map((name) => at(name).length);
+      expect(counts().reduce((sum, count) => sum + count)).toBe(30);
+      expect(Math.min(...counts())).toBeGreaterThan(3);
+      const moving = at("mb2");
+      world.node("mb2").kill();
+      await world.advance(2_000);
+      expect(new Set(moving.map(({ current }) => current?.name))).toEqual(new Set(["mb1@mb1", "mb3@mb3"]));
     }));
 });
 

@@ -46,6 +46,9 @@ describe("a connection manager", () => {
       await start(...NAMES);
       await world.until(() => states("a").join() === "a:1900 self,b:1900 connected,c:1900 connected", 3_000);
       await world.until(() => states("c").join() === "a:1900 connected,b:1900 connected,c:1900 self", 3_000);
+      const [self, other] = managers.get("a")?.status() ?? [];
+      expect(self).toMatchObject({ member: undefined, error: undefined, attempts: 0 });
+      expect(other?.member?.name).toBe("b@b");
 
       world.node("b").kill();
       await world.until(() => states("a")[1] === "b:1900 broken", 3_000);
@@ -202,7 +205,7 @@ describe("messages", () => {
 
   test("of several brokers over the same connections, each with members and topics of its own", () =>
     onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
-      const [sales, stock] = [a, b].map((node) => node.bus("sales"));
+      const [sales, stock] = [a, b].map((node, i) => node.bus("sales", { tags: [`sales-${i}`] }));
       await world.until(() => sales?.members().length === 2, 10_000);
       const heard: string[] = [];
       stock?.subscribe("ping", ({ data }) => void heard.push(`sales ${data}`));
@@ -211,6 +214,11 @@ describe("messages", () => {
       expect([await sales?.publish("ping", "1"), await a.publish("ping", "2")]).toEqual([1, 1]);
       await world.advance(SETTLED);
       expect(heard.sort()).toEqual(["default 2", "sales 1"]);
+      expect([sales?.resolve("sales-1").length, a.resolve("sales-1").length]).toEqual([1, 0]);
+      await stock?.leave();
+      await world.until(() => sales?.members().length === 1, 1_000);
+      await world.advance(SETTLED);
+      expect(a.members().length).toBe(3);
     }));
 
   test("to a client that is gone fail, with the reason", () =>

@@ -4,7 +4,6 @@ import { networkInterfaces } from "node:os";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   broadcastSource,
-  ClusterNode,
   type DiscoverySource,
   type MulticastSourceOptions,
   multicastSource,
@@ -171,22 +170,6 @@ describe("beacons to a group", () => {
     const [fromA] = await Promise.all([a.until(some), third.until(some), heard]);
     expect(fromA.map((address) => address.split(":")[1])).toEqual(["7003"]);
   });
-});
-
-it("nodes find each other by beacons, without their own multicast", async () => {
-  const options = { group: `beacons-${process.pid}`, discovery: [broadcastSource({ port, interval })] };
-  const nodes = ["a", "b", "c"].map((name) => new ClusterNode({ name, ...options }));
-  cleanups.push(() => Promise.all(nodes.map((node) => node.close({ linger: 0 }))));
-  const together = nodes.map(
-    (node) =>
-      new Promise<void>((resolve) => {
-        node.events.on("joined", () => {
-          if (node.members().length === 3) resolve();
-        });
-      }),
-  );
-  await Promise.all(nodes.map((node) => node.start()));
-  await Promise.all(together);
 });
 
 describe("the options of beacons", () => {
