@@ -4,7 +4,6 @@
  *   the folder changes ──> keys are missing ──> their streams end, and the nodes that proved them are removed
  */
 import { checkKeys, describe } from "../../core/arguments.js";
-import { LatestMap } from "../../core/collections/latest-map.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, isKey } from "../../core/z85.js";
 import { type KeyPair, keyPairOf } from "../../engine/zmtp/mechanism/curve-key-pair.js";
@@ -12,6 +11,7 @@ import { loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { KeyFolder } from "../../sockets/security/key-folder.js";
 import { MAX_MEMBERS } from "../bounds.js";
+import { LatestMap } from "../latest-map.js";
 import { IdentityExchange, type ProvedNode } from "./identity.js";
 import type { LinkRole } from "./proof.js";
 

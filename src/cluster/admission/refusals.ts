@@ -1,6 +1,7 @@
 /** Why nodes are refused, and how often refusals are reported: once per minute for each address and reason. Pure. */
-import { LatestMap } from "../../core/collections/latest-map.js";
+
 import { TokenBucket } from "../../core/rate-meter.js";
+import { LatestMap } from "../latest-map.js";
 
 export const REFUSED_REASONS = [
   /** The node has another password or key. */

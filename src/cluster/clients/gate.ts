@@ -5,8 +5,8 @@
  * prolong the limit.
  */
 import { isIPv4 } from "node:net";
-import { LatestMap } from "../../core/collections/latest-map.js";
 import { RefusalReports } from "../admission/refusals.js";
+import { LatestMap } from "../latest-map.js";
 import { plainIp } from "./addresses.js";
 import {
   type CallerCredentials,

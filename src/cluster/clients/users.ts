@@ -12,8 +12,8 @@ import {
   timingSafeEqual,
 } from "node:crypto";
 import { checkKeys, describe } from "../../core/arguments.js";
-import { LatestMap } from "../../core/collections/latest-map.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { LatestMap } from "../latest-map.js";
 
 export const DISCOVERY_PERMISSION = "dynamicDiscovery";
 

@@ -1,8 +1,9 @@
 /** Tables of members, names, tombstones and removals, with their bounds and the digest. */
-import { LatestMap } from "../../core/collections/latest-map.js";
+
 import { MAX_MEMBERS, MAX_REMOVALS } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
 import { compareIncarnations, type Incarnation, keepsName, shortId } from "../identity.js";
+import { LatestMap } from "../latest-map.js";
 import { ALIVE_DRAINING, type AliveFields, Update } from "../wire/packets.js";
 import { Digest, idHash, memberHash, removalHash } from "./digest.js";
 import type { Suspicion } from "./suspicion.js";

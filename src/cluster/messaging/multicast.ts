@@ -6,8 +6,9 @@
  *
  * A datagram may come twice, by two interfaces: a receiver takes each of the last `MAX_SEEN_IDS` ids of a sender once.
  */
-import { LatestMap } from "../../core/collections/latest-map.js";
+
 import { Reader, Writer } from "../compact.js";
+import { LatestMap } from "../latest-map.js";
 import type { Member } from "../node/member.js";
 import { MAX_SEEN_IDS } from "./bounds.js";
 

@@ -12,9 +12,10 @@
  * Few items are undelivered per member, and the rate of parts is limited: a list of a million filters must not block
  * messages. The routes of a lost node are kept for the grace period but not used.
  */
-import { LatestMap } from "../../core/collections/latest-map.js";
+
 import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
+import { LatestMap } from "../latest-map.js";
 import { ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME } from "./bounds.js";
 import type { MessageRoutesStats, SendResult } from "./parts.js";
 import { ROUTE_LIMITS, type RouteCopies, RouteCopy, type RouteLimits } from "./route-copies.js";

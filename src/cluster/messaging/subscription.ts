@@ -8,12 +8,13 @@
  *
  * A handler delays a link for at most 10 s; then messages above its mark are dropped until it has caught up.
  */
-import { LatestMap } from "../../core/collections/latest-map.js";
+
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { begin, isObserved, MESSAGE_PROCESS, MESSAGE_RECEIVE } from "../../core/diagnostics.js";
 import { ClosedError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import type { MessageProcessOperation, ObservedMessage } from "../../core/message-operations.js";
+import { LatestMap } from "../latest-map.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
 /** A returned promise delays the next message. */

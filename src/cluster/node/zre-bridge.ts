@@ -4,7 +4,6 @@
  * A peer's uuid is its id. Nothing on this plane is authenticated, so a member hides a peer with the same id.
  */
 
-import { LatestMap } from "../../core/collections/latest-map.js";
 import type { EventStream } from "../../core/event-stream.js";
 import {
   type ZreEvent,
@@ -14,6 +13,7 @@ import {
   ZrePlane,
 } from "../../zre/index.js";
 import { endpointsByName } from "../endpoints.js";
+import { LatestMap } from "../latest-map.js";
 import type { BusParts } from "./bus-parts.js";
 import type { ClusterEvent, LostReason } from "./events.js";
 import type { Member } from "./member.js";

@@ -11,7 +11,6 @@
  */
 
 import { backOff } from "../../core/back-off.js";
-import { LatestMap } from "../../core/collections/latest-map.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import {
@@ -29,6 +28,7 @@ import {
   ServiceError,
   toReason,
 } from "../../patterns/kit/errors.js";
+import { LatestMap } from "../latest-map.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";

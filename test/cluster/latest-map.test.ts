@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { LatestMap } from "../../../src/core/collections/latest-map.js";
+import { LatestMap } from "../../src/cluster/latest-map.js";
 
 it("keeps the keys that were set last, in this order, however often each was set", () => {
   const map = new LatestMap<string, number>(2);
