@@ -119,6 +119,32 @@ it("three nodes in a row know each other, though two of them have no stream", {
   await together(a, b, c);
 });
 
+it("a kept link whose stream falls silent fails as a broken one, and is dialled again", {
+  timeout: 60_000,
+}, async () => {
+  const messaging = { heartbeat: 100 };
+  const [a, b] = [await hidden("a", 1, { messaging }), await hidden("b", 2, { messaging })];
+  let isSilent = false;
+  const failed = new Promise((resolve) => b.events.once("link:failed", resolve));
+  b.keepLinked(() => {
+    const [[mine, near], [far, its]] = [duplexPair(), duplexPair()];
+    const isFirst = !isSilent;
+    const pass = (from: Duplex, to: Duplex): void =>
+      void from.on("data", (bytes) => (isSilent && isFirst ? undefined : to.write(bytes)));
+    pass(near, far);
+    pass(far, near);
+    a.link(its).catch(() => undefined);
+    return mine;
+  });
+  await together(a, b);
+  await talk(a, b);
+  isSilent = true;
+  await b.sendToNodes("lost in the tunnel");
+  expect(await failed).toMatchObject({ error: { code: "ERR_TRANSPORT" } });
+  await together(a, b);
+  await talk(b, a);
+});
+
 it("of two nodes with one address the one that is linked second is refused, until the first one is gone", {
   timeout: 60_000,
 }, async () => {

@@ -90,6 +90,9 @@ const ENDS: Readonly<Record<StreamEnd, ConnectionError>> = {
   self: { code: "ECONNRESET", message: "the node at the address is this one" },
 };
 
+/** Of a stream between nodes that had proved themselves. */
+const BROKEN: ConnectionError = { code: "ECONNRESET", message: "the stream failed, or fell silent" };
+
 interface StreamTransport {
   readonly transport: Transport;
   readonly options: TransportOptions;
@@ -446,7 +449,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
         if (other.verified && !other.ended && other.address === stream.address)
           this.#byAddress.set(stream.address, other);
     }
-    const { code, message } = fault ?? ENDS[end];
+    const error = fault ?? (end === "failed" && stream.verified ? BROKEN : ENDS[end]);
+    const { code, message } = error;
     stream.caller?.end(
       code === "ERR_AUTHENTICATION" || code === "ERR_HANDSHAKE"
         ? new HandshakeError(code, message)
@@ -470,7 +474,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
       return;
     }
     if (!hasAddress) return;
-    if (!this.#byAddress.has(stream.address)) this.#missed(stream.address, fault ?? ENDS[end]);
+    if (!this.#byAddress.has(stream.address)) this.#missed(stream.address, error);
     if (end === "lost" && stream.verified) {
       this.#effects.count("link:lost");
       this.#effects.onEvidence(stream.address);
