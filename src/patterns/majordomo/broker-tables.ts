@@ -31,8 +31,9 @@ export interface BrokerEffects {
   event(event: MajordomoBrokerEvent): void;
 }
 
-/** A worker with a larger average of ms between answers gets no requests in advance. */
+/** A worker with a larger average of ms between answers gets no requests in advance; a quicker one has so many ms of work. */
 const QUICK = 0.25;
+const AHEAD = 4;
 const UNKNOWN_GAP = 0.5;
 /** Bound of one gap: after it a worker gets nothing in advance for some 70 answers. */
 const MAX_GAP = 50;
@@ -148,8 +149,9 @@ export class Worker {
   /** Lists the worker by a free handler or room in advance. @param last as most recently used */
   place(last: boolean): void {
     const { availableLink: link, service } = this;
-    const isIdle = this.inFlight.length < this.concurrency;
-    if (!this.free || (!isIdle && this.#gap > QUICK)) link.unlink();
+    const ahead = this.inFlight.length - this.concurrency;
+    const isIdle = ahead < 0;
+    if (!this.free || (!isIdle && (this.#gap > QUICK || ahead * this.#gap > AHEAD))) link.unlink();
     else {
       const list = isIdle ? service.available : service.ahead;
       if (last || link.list !== list) list.push(link);

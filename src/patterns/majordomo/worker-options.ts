@@ -26,8 +26,8 @@ const OPTIONS = {
   concurrency: integer({ default: 1, max: MAX_CAPACITY }),
   /**
    * Requests that shoal's broker may send in advance, 0 to 65,535, to a worker with more than 4,000 answers per second
-   * while the service has no free handler. They wait for this worker: 0 where some requests take much longer than
-   * others. Default 16; from a `concurrency` of 16 on the greater of 100 and `concurrency`.
+   * while the service has no free handler, and no more than it handles in 4 ms. They wait for this worker: 0 where some
+   * requests take much longer than others. Default: the greater of 100 and `concurrency`.
    */
   prefetch: integer({ min: 0, max: MAX_CAPACITY }),
   /**
@@ -72,9 +72,7 @@ export type WorkerSettings = Settings<typeof OPTIONS> & { readonly prefetch: num
 export function workerSettings(given: object): WorkerSettings {
   const settings = checkOptions("MajordomoWorker", ALL_OPTIONS, given);
   const { concurrency } = settings;
-  // With many handlers, a slow one does not delay waiting requests.
-  const usual = concurrency < 16 ? 16 : Math.max(concurrency, 100);
-  const { prefetch = usual } = settings;
+  const { prefetch = Math.max(concurrency, 100) } = settings;
   return Object.freeze({ ...settings, prefetch });
 }
 

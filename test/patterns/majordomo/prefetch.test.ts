@@ -109,6 +109,27 @@ describe("a request waits at a worker", () => {
     expect(bodiesAt("w1")).toHaveLength(16);
   });
 
+  it("for a few ms only: the quicker the worker is, the more of them", () => {
+    const waitingAt = (gap: number): number => {
+      rig.make();
+      held.clear();
+      join("w1", 1, 101);
+      quicken();
+      let now = 0;
+      ask("first");
+      for (let i = 0; i < 500; i++) {
+        ask("next", now);
+        now += gap;
+        answer("w1", now);
+      }
+      for (let i = 0; i < 200; i++) ask("burst", now);
+      return bodiesAt("w1").length - 1;
+    };
+    expect(waitingAt(0.2)).toBeGreaterThan(10);
+    expect(waitingAt(0.2)).toBeLessThan(30);
+    expect(waitingAt(0.01)).toBe(100);
+  });
+
   it("and goes to another when that one is lost, which was no delivery of it", () => {
     rig.make({ maxDeliveries: 1 });
     join("w1", 1, 3);
@@ -122,11 +143,9 @@ describe("a request waits at a worker", () => {
   });
 });
 
-it("prefetch is 16, from a concurrency of 16 on 100 or as many", () => {
+it("prefetch is 100, or as many as handlers", () => {
   const of = (given: object): number => workerSettings(given).prefetch;
-  expect(of({ concurrency: 1 })).toBe(16);
-  expect(of({ concurrency: 15 })).toBe(16);
-  expect(of({ concurrency: 16 })).toBe(100);
+  expect(of({ concurrency: 1 })).toBe(100);
   expect(of({ concurrency: 500 })).toBe(500);
   expect(of({ concurrency: 16, prefetch: 0 })).toBe(0);
   expect(of({ concurrency: 1, prefetch: 8 })).toBe(8);
