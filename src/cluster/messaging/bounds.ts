@@ -71,8 +71,8 @@ export const MAX_NODE_ROUTES = 4_194_304;
 /** Changes in a sent item, unless a single one is larger. */
 export const ROUTE_BLOCK = 8_192;
 /** Parts of snapshots for all nodes in so many ms. */
-export const ROUTE_PARTS = 32;
-export const ROUTE_PARTS_TIME = 16;
+export const ROUTE_PARTS = 4;
+export const ROUTE_PARTS_TIME = 2;
 /** Changes for nodes that lack some; 16 times as many while snapshots are in flight. */
 export const MAX_ROUTE_LOG = 1_048_576;
 /** Collects changes of this node's subscriptions. */
