@@ -49,7 +49,8 @@ const publisher: Role = async (side, kit) => {
     const message = topic === undefined ? body : [topic, body];
     if (copies) {
       if (!socket.trySend(message, COPIED)) await socket.send(message, COPIED);
-    } else if (!(kit.batch && socket.trySend(message))) await sendWhenPossible(socket, message);
+    } else if (!kit.shoal) await sendWhenPossible(socket, message);
+    else if (!(kit.batch && socket.trySend(message))) await socket.send(message);
   }
   await side.done({ messages: side.count, bytes: side.count * side.size });
   await socket.close();
