@@ -30,9 +30,9 @@ export const ACK_DELAY = 20;
 /** `MAX_ADVERT`: all adverts of a node. */
 export const MAX_PROTOCOLS = 8;
 export const MAX_ADVERT = 400;
-/** Lists of protocols named by service messages, each with a separate link to a peer. */
-export const MAX_LANES = 8;
 export const MAX_WHERE = 128;
+/** From one member, besides its link. */
+export const MAX_LANES = 16;
 /** Checks in the option `idle`; the accepting end closes after twice as many. */
 export const LINK_IDLE_LOOKS = 4;
 /** Of one protocol's listener: the node starts without it then. */

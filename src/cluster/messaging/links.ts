@@ -4,12 +4,13 @@
  *   send ──> Sending (one a peer) ──protocol──> Receiving (one a peer) ──> onItem
  *                     ^─────────────── ACK ────────────────┘
  *
- * Service messages that name some of this node's protocols get a lane: a separate link for each list of protocols.
+ * Service messages that name some of this node's protocols have a lane: a separate link for each set of protocols, which
+ * gives up what it has when none of them reaches the peer.
  * docs/spec/messaging.md has the rules.
  */
 import { randomBytes } from "node:crypto";
 import { describe, thrownText } from "../../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, TimeoutError, UnroutableError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -25,6 +26,7 @@ import {
 import type { MessagingSettings } from "./options.js";
 import type { LinkProtocol, LinkResponder, PairStream, PairStreams } from "./pair-streams.js";
 import {
+  type LinkMember,
   MessageKind,
   type MessageLinkStats,
   type MessageLinksStats,
@@ -49,6 +51,8 @@ export type LinkRefusal =
   | "session"
   | "stale"
   | "forgotten"
+  /** The member has `MAX_LANES`. */
+  | "lanes"
   /** An item of an unknown kind, or not for this link: skipped. */
   | "kind"
   | "handler";
@@ -73,8 +77,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   /** By `keyOf`. */
   readonly #sending = new Map<string, Sending>();
   readonly #receiving = new Map<string, Receiving>();
-  /** 0: the main links'. */
-  readonly #lanes: SendingLane[];
+  /** By id: those above 0, of either direction. */
+  readonly #lanes = new Map<string, Set<number>>();
   /** Some may never settle. */
   readonly #listening = new Set<Promise<ProtocolListener>>();
   readonly #refused = new Map<string, number>();
@@ -88,19 +92,20 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   #ackTimer: NodeJS.Timeout | undefined = undefined;
   #idleTimer: NodeJS.Timeout | undefined = undefined;
   #closing: Promise<void> | undefined = undefined;
+  /** It closes, and waits for nothing any more. */
+  #isGivingUp = false;
   readonly #drained = new IdleWaits();
   /** For those that wait for listeners. */
   readonly #ended = new IdleWaits();
 
   constructor(options: NodeLinksOptions) {
-    const { effects, protocols, settings, streams } = options;
+    const { effects, settings, streams } = options;
     this.#options = options;
     this.effects = effects;
     this.streams = streams;
     this.heartbeat = settings.heartbeat;
     this.#limits = { items: settings.highWaterMark, bytes: settings.highWaterMarkBytes };
     this.#maxItem = settings.maxItem;
-    this.#lanes = [{ number: 0, protocols }];
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
@@ -158,15 +163,17 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   onMember(id: string, state: "alive" | "lost" | "gone"): void {
     const member = state === "alive" ? this.effects.member(id) : undefined;
     const advert = decodeAdvert(member?.advert);
+    const keys = this.#keysOf(id);
+    if (state === "gone") this.#lanes.delete(id);
     let lost = 0;
-    for (const key of keysOf(id)) {
+    for (const key of keys) {
       const each = this.#sending.get(key);
       if (each === undefined) continue;
       if (advert !== undefined) {
         each.maxItem = Math.min(this.#maxItem, advert.maxItem);
         each.changed();
-      } else if (state === "lost") each.pause();
-      else if (state === "gone" || member?.hasDetails === true) {
+      } else if (state === "lost" && each.lane.number === 0) each.pause();
+      else if (state !== "alive" || member?.hasDetails === true) {
         // A new member that turns out to take no messages has lost none.
         if (state === "gone") lost += each.waitingMessages;
         this.#remove(key, each);
@@ -174,7 +181,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     }
     if (lost > 0) this.effects.onLost?.(id, lost);
     if (state === "gone")
-      for (const key of keysOf(id)) {
+      for (const key of keys) {
         const receiving = this.#receiving.get(key);
         if (receiving === undefined) continue;
         this.#receiving.delete(key);
@@ -201,6 +208,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     clearInterval(this.#idleTimer);
     const until = performance.now() + linger;
     if (linger !== 0) await withTimeout(this.#drained.wait(!this.#isWaiting), linger);
+    this.#isGivingUp = true;
     for (const sending of this.#sending.values()) sending.close();
     this.#sending.clear();
     clearTimeout(this.#ackTimer);
@@ -287,6 +295,25 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     return this.#sending.get(to)?.window.session ?? -1;
   }
 
+  /** @throws of the item just sent by a lane: UnroutableError `EHOSTUNREACH`, ClosedError `EAGAIN`: it is given up */
+  delivered({ id, name }: Pick<LinkMember, "id" | "name">, lane: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const sending = this.#sending.get(keyOf(id, lane));
+      const done = (isDelivered: boolean): void => {
+        if (isDelivered) resolve();
+        else if (this.#isGivingUp) reject(new ClosedError("EAGAIN", "the node closed meanwhile"));
+        else {
+          const isGone = sending === undefined || this.effects.member(id) === undefined;
+          const reason = isGone ? "it is lost or gone" : sending.reason;
+          reject(new UnroutableError(`${name} is not reached: ${reason}`));
+        }
+      };
+      // The write of the item may have run the program, which ends links.
+      if (sending === undefined || sending.offeredIn !== sending.window.session) done(false);
+      else sending.onDelivered(done);
+    });
+  }
+
   /** Calls back when the item just sent is delivered, or with `false` if it is given up. */
   onDelivered(to: string, done: (isDelivered: boolean) => void): void {
     const sending = this.#sending.get(to);
@@ -294,27 +321,31 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     else sending.onDelivered(done);
   }
 
-  /**
-   * The lane for named protocols; 0 if they are all of this node's, -1 if none is.
-   *
-   * @throws InvalidStateError `EFSM` above the limit of lists
-   */
+  /** The lane for named protocols, each a bit; -1 if this node has none of them. */
   laneOf(names: readonly string[]): number {
-    const lanes = this.#lanes;
-    const own = this.#options.protocols.filter(({ name }) => names.includes(name));
-    if (own.length === 0) return -1;
-    const known = lanes.findIndex(
-      ({ protocols }) => protocols.length === own.length && own.every((each) => protocols.includes(each)),
-    );
-    if (known >= 0) return known;
-    if (lanes.length > MAX_LANES)
-      throw new InvalidStateError(
-        "EFSM",
-        `a node has links for ${MAX_LANES} lists of protocols; got another one: ${names.join(", ")}`,
-      );
-    const number = lanes.length;
-    lanes.push({ number, protocols: own });
-    return number;
+    let lane = 0;
+    for (const [place, { name }] of this.#options.protocols.entries())
+      if (names.includes(name)) lane |= 1 << place;
+    return lane === 0 ? -1 : lane;
+  }
+
+  #lane(number: number): SendingLane {
+    const { protocols } = this.#options;
+    return {
+      number,
+      protocols: number === 0 ? protocols : protocols.filter((_, place) => (number & (1 << place)) !== 0),
+    };
+  }
+
+  #addLane(id: string, lane: number): void {
+    if (lane === 0) return;
+    const lanes = this.#lanes.get(id);
+    if (lanes === undefined) this.#lanes.set(id, new Set([lane]));
+    else lanes.add(lane);
+  }
+
+  #keysOf(id: string): readonly string[] {
+    return [0, ...(this.#lanes.get(id) ?? [])].map((lane) => keyOf(id, lane));
   }
 
   /** Empty without a session. */
@@ -360,13 +391,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     const advert = decodeAdvert(member?.advert);
     // Items for a new member wait for its details.
     if (member === undefined || (advert === undefined && member.hasDetails)) return undefined;
-    const sending = new Sending(
-      member,
-      this.#lanes[0] as SendingLane,
-      this.#limits,
-      this.#nextSession(),
-      this,
-    );
+    const sending = new Sending(member, this.#lane(0), this.#limits, this.#nextSession(), this);
     sending.maxItem = Math.min(this.#maxItem, advert?.maxItem ?? MIN_ITEM_LIMIT);
     this.#sending.set(to, sending);
     return sending;
@@ -376,17 +401,15 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   #linkTo(to: string, number: number): Sending | undefined {
     const link = this.#sending.get(to) ?? this.#open(to);
     if (link === undefined || number === 0) return link;
-    const { ways } = link;
-    const lane = this.#lanes[number];
-    if (lane?.protocols.some(({ name }) => ways.includes(name)) !== true) return undefined;
     const key = keyOf(to, number);
     let sending = this.#sending.get(key);
     if (sending === undefined) {
-      sending = new Sending(link, lane, this.#limits, this.#nextSession(), this);
+      sending = new Sending(link, this.#lane(number), this.#limits, this.#nextSession(), this);
       sending.maxItem = link.maxItem;
+      this.#addLane(to, number);
       this.#sending.set(key, sending);
     }
-    return sending;
+    return sending.ways.length > 0 ? sending : undefined;
   }
 
   /** Above all of before: an ACK of a node that had the address earlier may still come, over a stream without node keys. */
@@ -398,7 +421,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   // --- What the sending ends call ------------------------------------------------------------------------------------
 
-  hello({ id: to, lane, window: { session, everSent } }: Sending): Buffer {
+  hello({ id: to, window: { session, everSent } }: Sending): Buffer {
     return encodeHello({
       to,
       from: this.#options.id,
@@ -406,7 +429,6 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       session,
       maxWaiting: this.#limits.items,
       maxWaitingBytes: this.#limits.bytes,
-      lane: lane.number,
       sent: everSent,
     });
   }
@@ -417,6 +439,10 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   onAcked({ id }: Sending): void {
     this.effects.onHeard?.(id);
+    this.#noteDrained();
+  }
+
+  onGivenUp(): void {
     this.#noteDrained();
   }
 
@@ -527,15 +553,15 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   onHello(stream: PairStream, lane: number, frame: Buffer, from: string | undefined): void {
     const hello = decodeHello(frame);
     // All hellos of a lane are of one node.
-    const isOther = hello?.lane !== lane || (from !== undefined && from !== hello.from);
-    const reason = hello === undefined || isOther ? "malformed" : this.#admit(stream, hello);
+    const isOther = from !== undefined && from !== hello?.from;
+    const reason = hello === undefined || isOther ? "malformed" : this.#admit(stream, lane, hello);
     if (reason !== undefined) this.#refuse(stream, lane, reason);
   }
 
   /** @returns why it is refused */
-  #admit(stream: PairStream, hello: Hello): LinkRefusal | undefined {
+  #admit(stream: PairStream, lane: number, hello: Hello): LinkRefusal | undefined {
     const { id } = this.#options;
-    const { from, lane } = hello;
+    const { from } = hello;
     if (hello.to !== id || from === id) return "other-node";
     // Hooks that decide about the sender need its details.
     if (this.#closing !== undefined || this.effects.member(from)?.hasDetails !== true) return "stranger";
@@ -543,14 +569,18 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       this.effects.onKeyRefused?.(from, stream.remote);
       return "key";
     }
-    for (const each of keysOf(from)) {
+    let lanes = 0;
+    for (const each of this.#keysOf(from)) {
       const other = this.#receiving.get(each);
+      if (other !== undefined && other.lane !== 0) lanes += 1;
       if (other?.stream === undefined || (other.stream === stream && other.lane === lane)) continue;
       if (other.window.life !== hello.life) return "session";
     }
     const key = keyOf(from, lane);
     let receiving = this.#receiving.get(key);
     if (receiving === undefined) {
+      if (lane !== 0 && lanes >= MAX_LANES) return "lanes";
+      this.#addLane(from, lane);
       receiving = new Receiving(from, this.#maxItem, this, lane);
       this.#receiving.set(key, receiving);
     }
@@ -582,10 +612,6 @@ function advertOf({ advert }: ProtocolListener): string {
 
 function keyOf(id: string, lane: number): string {
   return lane === 0 ? id : `${id}/${lane}`;
-}
-
-function keysOf(id: string): readonly string[] {
-  return Array.from({ length: MAX_LANES + 1 }, (_, lane) => keyOf(id, lane));
 }
 
 const LAST_KIND = Math.max(...Object.values(MessageKind));

@@ -12,12 +12,11 @@ import type { Duplex } from "node:stream";
 import { thrownText } from "../../core/arguments.js";
 import { joinAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
-import { MAX_LANES } from "./bounds.js";
 import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocol.js";
 import { encodeRefused, LinkFrame } from "./wire.js";
 
 /** Lanes as the first byte of a message. */
-const LANES = Array.from({ length: MAX_LANES + 1 }, (_, lane) => Buffer.of(lane));
+const LANES = Array.from({ length: 256 }, (_, lane) => Buffer.of(lane));
 
 /** A verified stream of the node (net/stream.ts). */
 export interface PairStream {
@@ -59,6 +58,7 @@ export type LinkProtocol = Omit<MessageProtocol, "connect"> & Partial<Pick<Messa
 
 /** One end of a link. */
 export interface LinkEnd {
+  /** 0: for everything. Others: for messages that name protocols, of which each is a bit. */
   readonly lane: number;
   /** Set by PairStreams. */
   stream: PairStream | undefined;
@@ -266,10 +266,10 @@ export class PairStreams {
 
   /** @returns whether a link took the bytes */
   onMessages(stream: PairStream, bytes: Buffer): boolean {
-    const lane = bytes[0] ?? MAX_LANES + 1;
+    const lane = bytes[0];
+    if (lane === undefined) return false;
     const frame = bytes.subarray(1);
     const type = frame[0];
-    if (lane > MAX_LANES) return false;
     const ends = this.#ends.get(stream)?.[lane];
     if (type === LinkFrame.ACK || type === LinkFrame.REFUSED) {
       ends?.out?.onFrame(frame);

@@ -48,7 +48,6 @@ interface Queued {
 
 export class Receiving implements IncomingLink, ReceivingEnd {
   readonly id: string;
-  /** 0: the main link. */
   readonly lane: number;
   readonly window = new ReceiveWindow();
   stream: PairStream | undefined = undefined;
@@ -225,7 +224,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
 
   #onItem(kind: number, item: Buffer): void | Promise<void> {
     // A caller waits for the acknowledgement.
-    if (kind === MessageKind.DIRECT || kind === MessageKind.ROUTES) this.#isAwaited = true;
+    if (kind === MessageKind.DIRECT || kind === MessageKind.ROUTES || this.lane !== 0) this.#isAwaited = true;
     return this.#links.onItem(this, kind, item);
   }
 

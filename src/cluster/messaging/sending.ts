@@ -32,9 +32,9 @@ import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
 import { decodeAck, decodeRefused, LinkFrame } from "./wire.js";
 
-/** Shared by all links of the same protocols. */
 export interface SendingLane {
   readonly number: number;
+  /** Allowed ones. */
   readonly protocols: readonly LinkProtocol[];
 }
 
@@ -48,6 +48,8 @@ export interface SendingEffects {
   /** Sends at the end of this turn. */
   flushSoon(sending: Sending): void;
   onAcked(sending: Sending): void;
+  /** What waited is lost. */
+  onGivenUp(): void;
   /** In one write with items. */
   acknowledge(sending: Sending): void;
 }
@@ -81,6 +83,8 @@ export class Sending {
   maxItem = 0;
   reason = "";
   isDirty = false;
+  /** Session of the last item: its write may have ended it. */
+  offeredIn = -1;
   /** Bytes since the last flush. */
   #offered = 0;
   /** Whether they are only publications; and since when they wait, -1: they do not. */
@@ -93,6 +97,8 @@ export class Sending {
   #attempt: Attempt | undefined = undefined;
   #candidates: Candidate[] = [];
   #rounds = 0;
+  /** Since when no dial brought what waits any further; -1: none failed. */
+  #failingSince = -1;
   #timer: NodeJS.Timeout | undefined = undefined;
   #upgrade: NodeJS.Timeout | undefined = undefined;
   /** By protocol: time of its last failure. */
@@ -142,12 +148,14 @@ export class Sending {
 
   /** @returns whether there was room */
   offer(kind: number, item: Uint8Array): boolean {
+    const { session } = this.window;
     if (!this.window.offer(kind, item)) return false;
     if (kind !== MessageKind.ROUTES) this.#lastMessage = this.window.offered;
     this.#isHoldable = false;
     // A batch has at most 32 items: the first ones are sent while the program makes the rest. With 100 requests in flight
     // two nodes exchange 1.5 times as many a second, with 256 twice as many.
     this.#sendSoon(Math.max(item.length, 2_048), MAX_BATCH);
+    this.offeredIn = session;
     return true;
   }
 
@@ -254,7 +262,8 @@ export class Sending {
   /** Gives up waiting items. */
   close(): void {
     this.pause();
-    this.window.reset();
+    this.#rounds = 0;
+    this.#loseSession();
     this.window.releaseMemory();
   }
 
@@ -279,8 +288,10 @@ export class Sending {
     // `changed` follows when a lost member is back, and when the details of a new one come.
     if (this.#links.effects.member(this.id)?.hasDetails !== true) {
       this.state = "idle";
+      this.#failingSince = -1;
       return;
     }
+    if (this.#failingSince < 0) this.#failingSince = performance.now();
     this.state = "connecting";
     this.#candidates = this.#find();
     if (this.#candidates.length === 0) this.reason = "no protocol of both nodes reaches it";
@@ -332,9 +343,14 @@ export class Sending {
   #later(): void {
     if (this.window.waiting === 0) {
       this.state = "idle";
+      this.#failingSince = -1;
       return;
     }
-    this.#rest();
+    const now = performance.now();
+    if (this.#failingSince < 0) this.#failingSince = now;
+    // A peer's listener may be just opening, and a new peer may not know this node yet.
+    if (this.lane.number === 0 || now - this.#failingSince < 500) this.#rest();
+    else this.close();
   }
 
   #rest(): void {
@@ -414,8 +430,11 @@ export class Sending {
       const isUseless = this.window.delivered === attempt.deliveredBefore;
       this.#uselessInRow = isUseless ? this.#uselessInRow + 1 : 0;
       if (!isUseless) this.#rounds = 0;
+      // The receiver's program may take its time: the protocol worked until now.
+      const isGood = this.#uselessInRow <= this.lane.protocols.length;
+      if (isGood) this.#failingSince = -1;
       if (this.#attempt !== undefined) this.state = "connecting";
-      else if (this.window.waiting > 0 && this.#uselessInRow <= this.lane.protocols.length) this.#connect();
+      else if (this.window.waiting > 0 && isGood) this.#connect();
       else this.#later();
     }
   }
@@ -429,8 +448,8 @@ export class Sending {
   #refused(attempt: Attempt, reason: string): void {
     if (reason === "forgotten" && this.window.everSent > 0) {
       this.#disconnect();
-      const lost = this.#loseSession();
       this.reason = "refused: forgotten";
+      const lost = this.#loseSession();
       // A peer may forget each session, after which it would get all routes, at once.
       const now = performance.now();
       const isRepeated = now - this.#forgottenAt < 2_000;
@@ -478,9 +497,18 @@ export class Sending {
     else if (!this.#acknowledged(ack.delivered)) this.#failed(attempt, "sequence");
   }
 
-  #acknowledged(delivered: number): boolean {
-    if (!this.window.ack(delivered)) return false;
+  #ack(delivered: number): boolean {
+    const { window } = this;
+    const before = window.acked;
+    if (!window.ack(delivered)) return false;
+    // A link that opens and breaks again without a delivery fails.
+    if (window.acked > before || window.waiting === 0) this.#failingSince = -1;
     this.#settleDelivered();
+    return true;
+  }
+
+  #acknowledged(delivered: number): boolean {
+    if (!this.#ack(delivered)) return false;
     this.#usedAt = performance.now();
     if (this.window.hasUnsent) this.flush();
     if (this.#waiters.length > 0) this.#settleRoom(false);
@@ -493,13 +521,12 @@ export class Sending {
     const { window } = this;
     attempt.deliveredBefore = window.delivered;
     window.disconnected();
-    if (!window.ack(delivered)) {
+    if (!this.#ack(delivered)) {
       const lost = this.#loseSession();
       this.#failed(attempt, "sequence");
       if (lost > 0) this.#links.effects.onLost?.(this.id, lost);
       return;
     }
-    this.#settleDelivered();
     this.#take(attempt);
     this.#links.onUp(this);
     this.flush();
@@ -512,8 +539,10 @@ export class Sending {
     const lost = this.waitingMessages;
     this.window.reset();
     this.#lastMessage = 0;
+    this.#failingSince = -1;
     this.#giveUpDeliveries();
     this.#aliases.reset();
+    this.#links.onGivenUp();
     return lost;
   }
 

@@ -29,7 +29,7 @@ export interface ServiceSendOptions extends ServiceSelection {
   readonly broadcast?: boolean | undefined;
   /**
    * Names of allowed protocols: the message uses a separate link with these, and is in order only with messages of the
-   * same protocols. Default: all.
+   * same protocols. It fails if none of them leads to the member. Default: all.
    */
   readonly protocols?: readonly string[] | undefined;
   /** A number from 0 to 255, or a name. Default 0. */
@@ -66,7 +66,7 @@ export interface ServiceSendFailure {
 }
 
 export interface ServiceSendResult {
-  /** Their links have accepted the message, or a datagram was sent. */
+  /** Their links have accepted the message, or a datagram was sent. With `protocols`: they have it. */
   readonly sent: readonly Member[];
   readonly failed: readonly ServiceSendFailure[];
   readonly means: "links" | "datagram" | "both" | "none";

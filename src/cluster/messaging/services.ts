@@ -130,6 +130,10 @@ export class Services {
 
     const sent: Member[] = [];
     const used = new Set<"links" | "datagram">();
+    const arriving: (Promise<void> | undefined)[] = [];
+    const fail = (service: Member, error: ShoalError): void => {
+      failed.push({ name: service.name, service, error });
+    };
     let byProtocol: string | Buffer | undefined;
     const answer = this.#sender.send({
       ...means,
@@ -141,15 +145,20 @@ export class Services {
       isForAll: isUnselected(options),
       items: new Map(),
       sent: (service, by) => {
-        sent.push(service);
-        used.add(by);
+        const done = (): void => {
+          sent.push(service);
+          used.add(by);
+        };
+        if (by === "datagram") done();
+        else arriving.push(this.#whenSent(service, means.lane, done, (error) => fail(service, error)));
       },
-      failed: (service, error) => failed.push({ name: service.name, service, error }),
+      failed: fail,
       answered: (_, data) => {
         byProtocol = data;
       },
     });
     if (answer !== undefined) return { sent: [], failed: [], means: "none", answer: answer.data };
+    if (means.lane > 0) await Promise.all(arriving);
     this.#context.counts.sent += sent.length;
     this.#context.counts.failed += failed.length;
     const [by = "none"] = used;
@@ -283,8 +292,8 @@ export class Services {
   #ask(query: Query, asked: Asked, context: Buffer | undefined): void {
     const { services } = asked;
     const fail = (service: Member, error: ShoalError): void => {
-      this.#context.counts.failed += 1;
-      query.respond({ service, error });
+      // Its answer may have come by another link.
+      if (query.respond({ service, error })) this.#context.counts.failed += 1;
     };
     try {
       const answer = this.#sender.send({
@@ -294,8 +303,11 @@ export class Services {
         context,
         isForAll: false,
         items: new Map(),
-        sent: () => {
-          this.#context.counts.sent += 1;
+        sent: (service) => {
+          const done = (): void => {
+            this.#context.counts.sent += 1;
+          };
+          this.#whenSent(service, asked.lane, done, (error) => fail(service, error));
         },
         failed: fail,
         answered: (service, data) => void query.respond({ service, data }),
@@ -304,6 +316,19 @@ export class Services {
     } catch (error) {
       for (const service of services) if (query.awaits(service.id)) fail(service, error as ShoalError);
     }
+  }
+
+  /** A message that names protocols is sent once it has arrived, and fails where none of them leads. */
+  #whenSent(
+    member: Member,
+    lane: number,
+    done: () => void,
+    failed: (error: ShoalError) => void,
+  ): Promise<void> | undefined {
+    const { links, selfId } = this.#context;
+    if (lane > 0 && member.id !== selfId) return links.delivered(member, lane).then(done, failed);
+    done();
+    return undefined;
   }
 
   #meansOf(

@@ -13,7 +13,6 @@
 import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
 import { slice } from "../../core/memory.js";
 import { Reader, readUint48, Writer, writeUint48 } from "../compact.js";
-import { MAX_LANES } from "./bounds.js";
 
 export const LinkFrame = { HELLO: 1, BATCH: 2, ACK: 3, REFUSED: 4 } as const;
 
@@ -36,8 +35,6 @@ export interface Hello {
   /** Unacknowledged items and bytes that it keeps. */
   readonly maxWaiting: number;
   readonly maxWaitingBytes: number;
-  /** 0: the main link; others: for messages that name protocols. */
-  readonly lane: number;
   /** Items of this session that were sent. */
   readonly sent: number;
 }
@@ -53,7 +50,6 @@ export function encodeHello(hello: Hello): Buffer {
   out.uint(hello.session);
   out.uint(hello.maxWaiting);
   out.uint(hello.maxWaitingBytes);
-  out.uint(hello.lane);
   out.uint(hello.sent);
   return out.take();
 }
@@ -68,7 +64,6 @@ export function decodeHello(frame: Buffer): Hello | undefined {
     session: reader.uintUpTo(2 ** 32 - 1),
     maxWaiting: reader.uint(),
     maxWaitingBytes: reader.uint(),
-    lane: reader.uintUpTo(MAX_LANES),
     sent: reader.uintUpTo(2 ** 48 - 1),
   };
   return reader.failed ? undefined : hello;

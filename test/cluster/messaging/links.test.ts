@@ -9,7 +9,8 @@ import {
   streamProtocol,
 } from "../../../src/cluster/index.js";
 import { decodeAdvert, MESSAGES_PROP } from "../../../src/cluster/messaging/advert.js";
-import { LISTEN_TIMEOUT, MAX_LANES } from "../../../src/cluster/messaging/bounds.js";
+import { LISTEN_TIMEOUT } from "../../../src/cluster/messaging/bounds.js";
+import type { DiallingEnd } from "../../../src/cluster/messaging/pair-streams.js";
 import type { LinkMember } from "../../../src/cluster/messaging/parts.js";
 import { decodeAck, decodeRefused, encodeRefused, LinkFrame } from "../../../src/cluster/messaging/wire.js";
 import { ignore } from "../../../src/core/ignore.js";
@@ -426,6 +427,8 @@ describe("protocols", () => {
       world: World,
     ) => Promise<void>,
     more: readonly MemoryProtocol[] = [],
+    /** Of a. */
+    idle = 1_000,
   ): Promise<void> {
     const wire = new MemoryProtocol("wire");
     const protocols = ["tcp", wire.protocol, ...more.map(({ protocol }) => protocol)] as const;
@@ -437,11 +440,12 @@ describe("protocols", () => {
         const send = async (data: string, names?: readonly string[]): Promise<unknown> => {
           const options = names === undefined ? {} : { protocols: names };
           const { failed } = await a.send({ services: ["b"], data, ...options });
-          return failed[0]?.error.message;
+          const error = failed[0]?.error;
+          return error && `${error.code}: ${error.message}`;
         };
         await story({ a, b, wire, came, send }, world);
       },
-      { messaging: { protocols, idle: 1_000 } },
+      (name) => ({ messaging: { protocols, idle: name === "a" ? idle : 1_000 } }),
     );
   }
 
@@ -451,40 +455,166 @@ describe("protocols", () => {
         void send(`named ${i}`, ["wire", "ws"]);
         if (i < 200) void send(`any ${i}`);
       }
-      // All that there are: what is for any, and so is the link.
-      void send("any 200", ["wire", "tcp"]);
+      // All that there are, in another order.
+      void send("all", ["wire", "tcp"]);
       await world.advance(SETTLED);
       const by = (kind: string) => came.filter((each) => each.startsWith(kind));
       expect(by("named")).toEqual(Array.from({ length: 300 }, (_, i) => `named ${i} wire`));
-      expect(by("any")).toEqual(Array.from({ length: 201 }, (_, i) => `any ${i} tcp`));
+      expect(by("any")).toEqual(Array.from({ length: 200 }, (_, i) => `any ${i} tcp`));
+      expect(by("all")).toEqual(["all tcp"]);
       expect(linkTo(a, b)).toMatchObject({ sent: 501, protocol: "tcp" });
       expect(await send("x", ["ws"])).toContain("is not reached by ws");
     }));
 
-  it("that a message names are those that it goes by, also where they fail for a while and others serve", () =>
+  it("that a message names are those that it goes by: where they fail so does the message, and others serve", () =>
     named(async ({ a, b, wire, came, send }, world) => {
-      for (const text of texts(100)) void send(text, ["wire"]);
-      await world.advance(SETTLED);
+      const failed = `EHOSTUNREACH: ${b.self.name} is not reached: wire: it fails`;
       wire.fails = true;
-      for (const text of texts(100, 100)) void send(text, ["wire"]);
-      wire.cut();
-      await send("other");
-      await world.advance(5_000);
-      expect(came.slice(100)).toEqual(["other tcp"]);
+      const start = world.now;
+      const sends = ["1", "2"].map((text) => send(text, ["wire"]));
+      const asked = a.query({ services: ["b"], protocols: ["wire"], data: "3" }).collect();
+      expect(await send("other")).toBeUndefined();
+      expect(await Promise.all(sends)).toEqual([failed, failed]);
+      expect((await asked).failed).toMatchObject([{ error: { code: "EHOSTUNREACH", retryable: true } }]);
+      expect(world.now - start).toBeLessThan(2_000);
+      expect(a.stats().services).toMatchObject({ sent: 1, failed: 3 });
+      // Those that come later are tried anew, also after a failure that was short, and after a cut.
       wire.fails = false;
-      await world.advance(5_000);
-      expect(came.filter((each) => each !== "other tcp")).toEqual(texts(200).map((text) => `${text} wire`));
-      // What a lane has is kept while its peer is lost.
+      expect(await send("4", ["wire"])).toBeUndefined();
+      wire.fails = true;
+      wire.cut();
+      const late = send("5", ["wire"]);
+      await world.advance(100);
+      wire.fails = false;
+      expect(await late).toBeUndefined();
+      wire.fails = true;
+      wire.cut();
+      expect(await send("6", ["wire"])).toBe(failed);
+      expect(await send("7", ["wire", "tcp"])).toBeUndefined();
+      expect(came).toEqual(["other tcp", "4 wire", "5 wire", "7 tcp"]);
+      expect(linkTo(a, b)).toMatchObject({ sent: 8, delivered: 4, waiting: 0, lost: 4 });
+    }));
+
+  it("that a message names serve the next one, too, where the receiver has given its end of their link up", () =>
+    named(
+      async ({ send }, world) => {
+        for (let i = 0; i < 3; i++) {
+          expect(await send("x", ["tcp"])).toBeUndefined();
+          await world.advance(4_000);
+        }
+      },
+      [],
+      600_000,
+    ));
+
+  it("that a message names are tried again when the serving one is cut while a better one is tried", () => {
+    const [hang, late] = [new MemoryProtocol("hang"), new MemoryProtocol("late")];
+    Object.assign(hang.protocol, { connect: never });
+    return named(
+      async ({ send }, world) => {
+        expect(await send("1", ["hang", "late"])).toBeUndefined();
+        await world.advance(31_000);
+        late.cut();
+        expect(await send("2", ["hang", "late"])).toBeUndefined();
+        expect(late.attempts).toBe(2);
+      },
+      [hang, late],
+      600_000,
+    );
+  });
+
+  it("that a message names are tried again when they are cut while its receiver takes its time", () =>
+    named(async ({ b, wire, send }, world) => {
       const { passed, open } = gate();
-      const items = itemsOf(b, () => passed);
-      await send("held", ["wire"]);
-      await world.advance(SETTLED);
-      a.parts.messages.links.onMember(b.id, "lost");
-      expect(linkTo(a, b)).toMatchObject({ waiting: 1, lost: 0 });
+      itemsOf(b, () => passed);
+      const held = send("held", ["wire"]);
+      await world.advance(5_000);
+      wire.fails = true;
+      wire.cut();
+      await world.advance(100);
+      wire.fails = false;
+      await world.advance(1_000);
       open();
-      await send("again", ["wire"]);
+      expect(await held).toBeUndefined();
+    }));
+
+  it("that a message names fail, too, where each of their connections breaks before anything is delivered", () =>
+    named(async ({ a, b, wire, send }, world) => {
+      itemsOf(b, never);
+      vi.spyOn(a.parts.messages.links, "onUp").mockImplementation(
+        ({ lane }) => void (lane.number > 0 && setImmediate(() => wire.cut())),
+      );
+      const start = world.now;
+      expect(await send("1", ["wire"])).toContain("EHOSTUNREACH");
+      expect(await send("2", ["wire"])).toContain("EHOSTUNREACH");
+      expect(world.now - start).toBeLessThan(3_000);
+      expect(wire.attempts).toBeGreaterThan(4);
+    }));
+
+  it("that fail keep no node from closing, and their messages tell the reason", async () => {
+    for (const linger of [8_000, -1])
+      await named(async ({ a, b, wire, send }, world) => {
+        wire.fails = true;
+        const sent = send("x", ["wire"]);
+        const start = world.now;
+        await a.close({ linger });
+        expect(world.now - start).toBeLessThan(3_000);
+        expect(await sent).toBe(`EHOSTUNREACH: ${b.self.name} is not reached: wire: it fails`);
+      });
+  });
+
+  it("that a message names have it fail with the node's end where that gives it up, whatever failed before", () =>
+    named(async ({ a, b, wire, send }, world) => {
+      wire.fails = true;
+      expect(await send("1", ["wire"])).toContain("it fails");
+      wire.fails = false;
+      itemsOf(b, never);
+      const held = send("2", ["wire"]);
       await world.advance(SETTLED);
-      expect([items.length, linkTo(a, b)]).toMatchObject([2, { waiting: 0, lost: 0 }]);
+      void a.close({ linger: 0 });
+      expect(await held).toBe("EAGAIN: the node closed meanwhile");
+    }));
+
+  it("that a message names have it fail where the write that sends it ends the link, or its session", () =>
+    named(async ({ a, b, send }, world) => {
+      const { links } = a.parts.messages;
+      for (const [end, reason] of [
+        [() => links.onMember(b.id, "gone"), "it is lost or gone"],
+        [(out: DiallingEnd) => out.onFrame(Buffer.from(encodeRefused("forgotten"))), "refused: forgotten"],
+      ] as const) {
+        expect(await send("x", ["wire"])).toBeUndefined();
+        vi.spyOn(links.streams, "send").mockImplementationOnce((out) => end(out as DiallingEnd));
+        // It is written within the call.
+        const sent = send("x".repeat(100_000), ["wire"]);
+        await world.advance(SETTLED);
+        expect(await sent).toBe(`EHOSTUNREACH: ${b.self.name} is not reached: ${reason}`);
+        links.onMember(b.id, "alive");
+      }
+    }));
+
+  it("that a query names are no failure of a member that has answered it", () =>
+    named(async ({ a, b, wire }, world) => {
+      b.onQuery(() => {
+        wire.fails = true;
+        wire.cut();
+        return "answer";
+      });
+      const { replies } = await a.query({ resolve: "localhost", protocols: ["wire"], data: "x" }).collect();
+      await world.advance(2_000);
+      expect([replies.length, linkTo(a, b).lost]).toEqual([1, 1]);
+      expect(a.stats().services?.failed).toBe(0);
+    }));
+
+  it("that a message names hold it while it is on its way, until its member is lost", () =>
+    named(async ({ a, b, send }, world) => {
+      itemsOf(b, never);
+      const sends = [send("held", ["wire"]), send("also", ["tcp", "wire"])];
+      await world.advance(SETTLED);
+      expect(linkTo(a, b)).toMatchObject({ waiting: 2 });
+      vi.spyOn(a.parts.messages.links.effects, "member").mockReturnValue(undefined);
+      a.parts.messages.links.onMember(b.id, "lost");
+      const failed = `EHOSTUNREACH: ${b.self.name} is not reached: it is lost or gone`;
+      expect(await Promise.all(sends)).toEqual([failed, failed]);
     }));
 
   it("that did not reach a node are asked again with the next message that names them", () => {
@@ -507,22 +637,18 @@ describe("protocols", () => {
     );
   });
 
-  it("that messages name have links that close when idle, and no more than so many lists have one", () => {
+  it("that messages name have links that close when idle, whichever are named together", () => {
     const names = ["pa", "pb", "pc", "pd"];
     const lists = names.flatMap((one, at) => [[one], ...names.slice(at + 1).map((other) => [one, other])]);
     const protocols = names.map((name) => new MemoryProtocol(name));
     return named(async ({ a, b, came, send }, world) => {
       const { links } = a.parts.messages;
-      const used = lists.slice(0, MAX_LANES);
-      for (const list of used) expect(await send("x", list)).toBeUndefined();
-      await world.advance(SETTLED);
-      expect(came.sort()).toEqual(used.map(([first]) => `x ${first}`).sort());
-      const lanes = used.map((list) => links.laneOf(list));
-      expect(lanes.map((lane) => links.protocolOf(b.id, lane))).toEqual(used.map(([first]) => first));
-      for (const list of lists.slice(MAX_LANES))
-        await expect(send("x", list)).rejects.toMatchObject({ code: "EFSM" });
+      for (const list of lists) expect(await send("x", list)).toBeUndefined();
+      expect(came.sort()).toEqual(lists.map(([first]) => `x ${first}`).sort());
+      const lanes = lists.map((list) => links.laneOf(list));
+      expect(lanes.map((lane) => links.protocolOf(b.id, lane))).toEqual(lists.map(([first]) => first));
       await world.advance(5_000);
-      expect(lanes.map((lane) => links.protocolOf(b.id, lane))).toEqual(used.map(() => ""));
+      expect(lanes.map((lane) => links.protocolOf(b.id, lane))).toEqual(lists.map(() => ""));
       await send("again", ["pa"]);
       await world.advance(SETTLED);
       expect(came.at(-1)).toBe("again pa");
@@ -690,6 +816,18 @@ describe("what a receiver may not do", () => {
       expect([raw.greetings, linkTo(a, b)]).toMatchObject([1, { waiting: 3, resent: 0 }]);
     }));
 
+  it("forget a session, so that its sender waits for it when it closes", () =>
+    onOneHost(["a", "b"], async ({ a, b }) => {
+      const raw = new RawReceiver(b);
+      raw.onItems = () => {
+        raw.isMute = true;
+        return encodeRefused("forgotten");
+      };
+      a.sendTo(a.addressOf(b.id), "x").catch(ignore);
+      await a.close({ linger: -1 });
+      expect(raw.greetings).toBeGreaterThan(1);
+    }));
+
   it("forget each session at once, so that it is greeted, and gets all routes, without a pause", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       const raw = new RawReceiver(b);
@@ -782,18 +920,34 @@ describe("what a sender may not do", () => {
       expect(decodeRefused(await third.hello({ life: "22".repeat(8) }))).toBe("session");
     }));
 
-  it("have lanes of another life than that of its link: one life, one lane a connection", () =>
+  it("have lanes of another life than that of its link", () =>
     hostile(async ({ n, e, f, raw }, world) => {
       const items = itemsOf(n);
       const [two, three] = [await RawSender.open(e, n, 1), await RawSender.open(f, n, 1)];
       expect(decodeAck(await raw.hello())).toMatchObject({ session: 0 });
       expect(decodeAck(await two.hello())).toMatchObject({ delivered: 0 });
-      expect(decodeRefused(await two.hello({ lane: 2 }))).toBe("malformed");
       expect(decodeRefused(await three.hello({ from: e.id, life: "11".repeat(8) }))).toBe("session");
       // The link stood all the time.
       raw.give(batchOf(0, "still here"));
       await world.advance(SETTLED);
       expect(items).toEqual(["still here"]);
+    }));
+
+  it("have more than 16 lanes besides its link; others have theirs", () =>
+    hostile(async ({ n, e, f }) => {
+      const answers: (string | undefined)[] = [];
+      for (let lane = 255; lane > 237; lane--) {
+        const raw = await RawSender.open(e, n, lane);
+        answers.push(decodeRefused(await raw.hello()));
+        raw.close();
+      }
+      expect(answers).toEqual([...Array.from({ length: 16 }, () => undefined), "lanes", "lanes"]);
+      for (const [from, lane] of [
+        [e, 0],
+        [e, 255],
+        [f, 1],
+      ] as const)
+        expect(decodeAck(await (await RawSender.open(from, n, lane)).hello())).toBeDefined();
     }));
 
   it("send what is malformed while a handler takes its time: it is refused when that is found", () =>
@@ -823,9 +977,8 @@ describe("what a sender may not do", () => {
       expect(refusedBy(n)).toEqual({ malformed: 3 });
     }));
 
-  it("greet for another lane than that of its message, or as one node and then as another, whose place it would take", () =>
+  it("greet as one node and then as another, whose place it would take", () =>
     hostile(async ({ f, raw }) => {
-      expect(decodeRefused(await raw.hello({ lane: 1 }))).toBe("malformed");
       expect(decodeAck(await raw.hello())).toBeDefined();
       expect(decodeRefused(await raw.hello({ from: f.id }))).toBe("malformed");
       // Its own id is free again, for another life of it.

@@ -72,7 +72,6 @@ export class RawSender {
         session: 0,
         maxWaiting: 0,
         maxWaitingBytes: 0,
-        lane: this.#end.lane,
         sent: 0,
         ...changes,
       }),
