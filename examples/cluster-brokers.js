@@ -9,13 +9,13 @@ import { fileURLToPath } from "node:url";
 import { ClusterNode } from "shoal/cluster";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
 
-const [role, name = "", group = `example-brokers-${process.pid}`] = process.argv.slice(2);
+const [role, name = "", cluster = `example-brokers-${process.pid}`] = process.argv.slice(2);
 if (role === "broker") await broke();
 else await ask();
 
 /** A broker with a node that advertises it; it drains on a message, and goes. */
 async function broke() {
-  const node = new ClusterNode({ name, group });
+  const node = new ClusterNode({ name, cluster });
   const broker = new MajordomoBroker();
   node.announce({ kitchen: await broker.bind("tcp://127.0.0.1:*") }, broker);
   await node.start();
@@ -29,9 +29,9 @@ async function broke() {
 
 async function ask() {
   const brokers = ["cod", "eel", "ray"].map((fish) =>
-    fork(fileURLToPath(import.meta.url), ["broker", fish, group]),
+    fork(fileURLToPath(import.meta.url), ["broker", fish, cluster]),
   );
-  const node = new ClusterNode({ name: "diner", group });
+  const node = new ClusterNode({ name: "diner", cluster });
   await node.start();
   const kitchen = node.resolver({ has: ["kitchen"] });
   const worker = new MajordomoWorker(kitchen, "cook", ([dish]) => `${dish}, cooked`, { concurrency: 8 });
@@ -58,7 +58,7 @@ async function ask() {
 
   await eat(200);
   const inUse = () =>
-    kitchen.services.find(({ endpoints }) => endpoints.kitchen?.includes(client.stats().broker ?? ""));
+    kitchen.members.find(({ endpoints }) => endpoints.kitchen?.includes(client.stats().broker ?? ""));
   /** @param {string | undefined} full */
   const processOf = (full) => brokers[["cod", "eel", "ray"].indexOf(String(full).split("@")[0] ?? "")];
 

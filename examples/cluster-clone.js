@@ -7,14 +7,14 @@ import { EventEmitter, once } from "node:events";
 import { CloneClient, CloneServer } from "shoal/clone";
 import { ClusterNode } from "shoal/cluster";
 
-const group = `example-clone-${process.pid}`;
+const cluster = `example-clone-${process.pid}`;
 /** Names of the servers whose map a server has a copy of, by that server's name. @type {Map<string, string | undefined>} */
 const inStep = new Map();
 const changes = new EventEmitter();
 
 /** A server with a role of the pair. @param {string} name @param {"primary" | "backup"} role */
 async function host(name, role) {
-  const node = new ClusterNode({ name, group });
+  const node = new ClusterNode({ name, cluster });
   await node.start();
   const other = role === "primary" ? "backup" : "primary";
   const peer = node.resolver({ has: [`map-${other}`] });
@@ -44,7 +44,7 @@ async function untilInStep(isRight) {
 const [first, second] = [await host("first", "primary"), await host("second", "backup")];
 await untilInStep(() => true);
 
-const guest = new ClusterNode({ name: "guest", group });
+const guest = new ClusterNode({ name: "guest", cluster });
 await guest.start();
 const prices = new CloneClient(guest.resolver({ has: ["map"] }), { heartbeatInterval: 200 });
 await prices.set("wheat", "212");

@@ -10,7 +10,7 @@ import { ForwarderProxy } from "shoal/proxy";
 
 /** @param {string} name @param {string} cluster */
 async function join(name, cluster) {
-  const node = new ClusterNode({ name, group: `example-${cluster}-${process.pid}` });
+  const node = new ClusterNode({ name, cluster: `example-${cluster}-${process.pid}` });
   await node.start();
   return node;
 }

@@ -6,12 +6,12 @@ import { ClusterNode } from "shoal/cluster";
 import { FederatedBroker } from "shoal/federation";
 import { PirateWorker } from "shoal/pirate";
 
-const group = `example-sites-${process.pid}`;
+const cluster = `example-sites-${process.pid}`;
 const ANY = "tcp://127.0.0.1:*";
 
 /** A site, with a worker or without. @param {string} name @param {boolean} hasWorker */
 async function site(name, hasWorker) {
-  const node = new ClusterNode({ name, group });
+  const node = new ClusterNode({ name, cluster });
   await node.start();
   const broker = new FederatedBroker(name, { stateInterval: 100 });
   const [frontend, backend] = [await broker.bind("frontend", ANY), await broker.bind("backend", ANY)];

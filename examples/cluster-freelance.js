@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { ClusterNode } from "shoal/cluster";
 import { FreelanceClient, FreelanceServer } from "shoal/freelance";
 
-const group = `example-freelance-${process.pid}`;
+const cluster = `example-freelance-${process.pid}`;
 
 /** @param {string} name */
 async function serve(name) {
-  const node = new ClusterNode({ name, group });
+  const node = new ClusterNode({ name, cluster });
   await node.start();
   const server = new FreelanceServer(([word]) => `${word} by ${name}`);
   node.announce({ answers: await server.bind("tcp://127.0.0.1:*") }, server);
@@ -16,7 +16,7 @@ async function serve(name) {
 }
 
 const first = await serve("first");
-const guest = new ClusterNode({ name: "guest", group });
+const guest = new ClusterNode({ name: "guest", cluster });
 await guest.start();
 // A request waits for the first server to be found, too: that takes seconds on a busy machine.
 const client = new FreelanceClient(guest.resolver({ has: ["answers"] }), { timeout: 15_000 });

@@ -5,12 +5,12 @@ import { Publisher, Subscriber } from "shoal";
 import { ClusterNode } from "shoal/cluster";
 import { LastValueCache } from "shoal/last-value-cache";
 
-const group = `example-values-${process.pid}`;
+const cluster = `example-values-${process.pid}`;
 const ANY = "tcp://127.0.0.1:*";
 
 /** @param {string} name */
 async function keep(name) {
-  const node = new ClusterNode({ name, group });
+  const node = new ClusterNode({ name, cluster });
   await node.start();
   const cache = new LastValueCache(); // `store: FOLDER` keeps the values over a restart.
   node.announce(
@@ -21,7 +21,7 @@ async function keep(name) {
 }
 
 const [one, two] = await Promise.all([keep("one"), keep("two")]);
-const guest = new ClusterNode({ name: "guest", group });
+const guest = new ClusterNode({ name: "guest", cluster });
 await guest.start();
 
 const publisher = new Publisher();

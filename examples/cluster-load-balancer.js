@@ -5,12 +5,12 @@ import { ClusterNode } from "shoal/cluster";
 import { LoadBalancer, LoadBalancerClient } from "shoal/load-balancer";
 import { PirateWorker } from "shoal/pirate";
 
-const group = `example-balancers-${process.pid}`;
+const cluster = `example-balancers-${process.pid}`;
 const ANY = "tcp://127.0.0.1:*"; // For other hosts: tcp://*:*.
 
 /** @param {string} name */
 async function join(name) {
-  const node = new ClusterNode({ name, group });
+  const node = new ClusterNode({ name, cluster });
   await node.start();
   return node;
 }

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { ClusterNode } from "shoal/cluster";
 
-const group = `messages-${process.pid}`; // Of this program alone.
-const hall = new ClusterNode({ name: "hall", group });
-const kitchen = new ClusterNode({ name: "kitchen", group });
+const cluster = `messages-${process.pid}`; // Of this program alone.
+const hall = new ClusterNode({ name: "hall", cluster });
+const kitchen = new ClusterNode({ name: "kitchen", cluster });
 
 const joined = [hall, kitchen].map((node) => new Promise((resolve) => node.events.once("joined", resolve)));
 await Promise.all([hall.start(), kitchen.start()]);

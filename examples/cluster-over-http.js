@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { ClusterNode } from "shoal/cluster";
 import { acceptLinks, dialLink } from "shoal/link";
 
-const options = { group: "shop", password: "correct horse battery staple", multicast: false };
+const options = { cluster: "shop", password: "correct horse battery staple", multicast: false };
 
 // The web server of the shop: pages for browsers, and a node at one path.
 const shop = new ClusterNode({ name: "shop", ...options });

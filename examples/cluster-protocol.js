@@ -31,9 +31,9 @@ const pipes = streamProtocol({
   },
 });
 
-const group = `protocol-${process.pid}`; // Of this program alone.
+const cluster = `protocol-${process.pid}`; // Of this program alone.
 const [mill, farm] = ["mill", "farm"].map(
-  (name) => new ClusterNode({ name, group, messaging: { protocols: [pipes, "tcp"] } }),
+  (name) => new ClusterNode({ name, cluster, messaging: { protocols: [pipes, "tcp"] } }),
 );
 assert(mill && farm);
 const joined = [mill, farm].map((node) => new Promise((resolve) => node.events.once("joined", resolve)));

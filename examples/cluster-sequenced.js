@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { ClusterNode } from "shoal/cluster";
 import { SequencedPublisher, SequencedSubscriber } from "shoal/sequenced";
 
-const group = `example-sequenced-${process.pid}`;
+const cluster = `example-sequenced-${process.pid}`;
 const ANY = "tcp://127.0.0.1:*";
 
 /** @param {string} name */
 async function publish(name) {
-  const node = new ClusterNode({ name, group });
+  const node = new ClusterNode({ name, cluster });
   await node.start();
   const publisher = new SequencedPublisher();
   node.announce({ prices: await publisher.bind(ANY), replays: await publisher.bindReplay(ANY) }, publisher);
@@ -19,7 +19,7 @@ async function publish(name) {
 const oslo = await publish("oslo");
 for (const price of ["10", "11", "12"]) oslo.publisher.publish("wheat", price); // Nobody listens yet.
 
-const guest = new ClusterNode({ name: "guest", group });
+const guest = new ClusterNode({ name: "guest", cluster });
 await guest.start();
 const subscriber = new SequencedSubscriber();
 /** @type {Promise<string[]>[]} */

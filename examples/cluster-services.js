@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { ClusterNode } from "shoal/cluster";
 
-const group = `services-${process.pid}`; // Of this program alone.
+const cluster = `services-${process.pid}`; // Of this program alone.
 const [one, two, three] = ["one", "two", "three"].map(
-  (name) => new ClusterNode({ name, group, tags: [`service_${name}`] }),
+  (name) => new ClusterNode({ name, cluster, tags: [`service_${name}`] }),
 );
 assert(one && two && three);
 
@@ -15,8 +15,8 @@ for (const [node, word] of /** @type {const} */ ([
   [one, "Hello,"],
   [two, "World!"],
 ]))
-  node.onQuery(({ data, service }) => {
-    if (!service.local) throw new Error("Only Local can Query");
+  node.onQuery(({ data, member }) => {
+    if (!member.local) throw new Error("Only Local can Query");
     return data === "word" ? word : "";
   });
 

@@ -12,7 +12,7 @@ import { ClusterNode } from "shoal/cluster";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
 import { LmdbStore, PostgresStore, Titanic, TitanicClient } from "shoal/titanic";
 
-const group = `example-titanic-${process.pid}`;
+const cluster = `example-titanic-${process.pid}`;
 const folder = mkdtempSync(join(tmpdir(), "shoal-example-"));
 const { DATABASE_URL } = process.env;
 const store =
@@ -22,7 +22,7 @@ const store =
 
 /** A broker and a Titanic, announced as one program. @param {string} name */
 async function front(name) {
-  const node = new ClusterNode({ name, group });
+  const node = new ClusterNode({ name, cluster });
   await node.start();
   const broker = new MajordomoBroker();
   const endpoint = await broker.bind("tcp://127.0.0.1:*");
@@ -44,7 +44,7 @@ async function front(name) {
 }
 
 const [one, two] = await Promise.all([front("one"), front("two")]);
-const guest = new ClusterNode({ name: "guest", group });
+const guest = new ClusterNode({ name: "guest", cluster });
 await guest.start();
 const fronts = guest.resolver({ has: ["fronts"] });
 

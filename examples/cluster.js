@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { ClusterNode } from "shoal/cluster";
 
-const group = `example-${process.pid}`; // Of this program alone.
+const cluster = `example-${process.pid}`; // Of this program alone.
 
 /** @param {string} name @param {string[]} tags */
 function create(name, ...tags) {
-  return new ClusterNode({ name, group, tags });
+  return new ClusterNode({ name, cluster, tags });
 }
 
 const kitchen = create("kitchen");

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { Pull, Push } from "shoal";
 import { ClusterNode, DiscoveryClient, DiscoveryServer } from "shoal/cluster";
 
-const group = `example-clients-${process.pid}`; // Of this program alone.
+const cluster = `example-clients-${process.pid}`; // Of this program alone.
 
 /** A node with a discovery server, and the service that its clients use. @param {string} name */
 async function start(name) {
-  const node = new ClusterNode({ name, group });
+  const node = new ClusterNode({ name, cluster });
   await node.start();
   const pull = new Pull();
   node.advertise("orders", await pull.bind("tcp://127.0.0.1:*"));

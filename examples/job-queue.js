@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { ClusterNode, ServiceError } from "shoal/cluster";
 
-const group = `jobs-${process.pid}`; // Of this program alone.
+const cluster = `jobs-${process.pid}`; // Of this program alone.
 /** @typedef {{ state: "waiting" | "done" | "failed", result?: unknown, error?: string }} Job */
 
 /** Keeps the jobs, and has each done. */
@@ -52,7 +52,7 @@ class Queue {
 
 /** @param {string} name */
 async function startWorker(name) {
-  const node = new ClusterNode({ name, group });
+  const node = new ClusterNode({ name, cluster });
   await node.start();
   const served = node.serve(
     "work",
@@ -70,8 +70,8 @@ async function startWorker(name) {
 /** @type {Map<string, number>} */
 const done = new Map();
 
-const keeper = new ClusterNode({ name: "queue", group });
-const client = new ClusterNode({ name: "client", group });
+const keeper = new ClusterNode({ name: "queue", cluster });
+const client = new ClusterNode({ name: "client", cluster });
 await Promise.all([keeper.start(), client.start()]);
 new Queue(keeper);
 const [first, second] = await Promise.all(["first", "second"].map(startWorker));

@@ -23,9 +23,9 @@ const database = new Map();
 /** @type {string[]} */
 const paid = [];
 
-const group = `orders-${process.pid}`; // Of this program alone.
+const cluster = `orders-${process.pid}`; // Of this program alone.
 const [east, west, payments, shop] = ["east", "west", "payments", "shop"].map(
-  (name) => new ClusterNode({ name, group }),
+  (name) => new ClusterNode({ name, cluster }),
 );
 assert(east && west && payments && shop);
 await Promise.all([east, west, payments, shop].map((node) => node.start()));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { ClusterNode } from "shoal/cluster";
 
-const group = `configuration-${process.pid}`; // Of this program alone.
+const cluster = `configuration-${process.pid}`; // Of this program alone.
 
 /** The configuration as one node has it. */
 class Configuration {
@@ -58,7 +58,7 @@ class Configuration {
 
 /** @param {string} name */
 async function join(name) {
-  const node = new ClusterNode({ name, group });
+  const node = new ClusterNode({ name, cluster });
   await node.start();
   const configuration = new Configuration(node);
   return { node, configuration };

@@ -20,14 +20,14 @@ const NOTHING_TO_DRAIN = { drain: async () => undefined, close: async () => unde
 
 /** Creates a node without starting it. @throws UsageError, Failure */
 async function clusterNodeOf(name: string, settings: ClusterSettings): Promise<ClusterNode> {
-  const { clusterGroup: group, clusterKey, clusterPasswordFile: file } = settings;
+  const { clusterName: cluster, clusterKey, clusterPasswordFile: file } = settings;
   if (clusterKey !== undefined && file !== undefined)
     throw new UsageError("expected --cluster-key or --cluster-password-file, not both");
   const key = clusterKey === undefined ? undefined : await readKeyFile(clusterKey);
   const password = file === undefined ? undefined : await readPasswordFile(file);
   const discovery = await asUsage(() => settings.clusterDiscovery?.map(parseDiscovery));
   const scope = key === undefined && password === undefined ? undefined : ("link" as const);
-  return asUsage(() => new ClusterNode({ name, ...defined({ group, key, password, scope, discovery }) }));
+  return asUsage(() => new ClusterNode({ name, ...defined({ cluster, key, password, scope, discovery }) }));
 }
 
 function nameOf(endpoint: string): string {
@@ -55,7 +55,7 @@ export class ClusterEndpoints implements EndpointSource {
     this.#log = log;
   }
 
-  /** @param command name of the node @throws UsageError for an invalid NAME, group or key */
+  /** @param command name of the node @throws UsageError for an invalid NAME, cluster or key */
   static async from(
     command: string,
     connect: readonly string[],
@@ -108,7 +108,7 @@ export class ClusterEndpoints implements EndpointSource {
     const members = this.#node.members({ self: false });
     const known = [...new Set(members.flatMap(({ endpoints }) => Object.keys(endpoints)))];
     const [name] = this.#names as [string];
-    const what = `no member of the cluster ${this.#node.group} advertises ${this.#names.join(", ")} yet`;
+    const what = `no member of the cluster ${this.#node.cluster} advertises ${this.#names.join(", ")} yet`;
     if (members.length === 0) return `${what}: no other node is there`;
     return `${what}${suggest(name, known)}`;
   }

@@ -5,7 +5,7 @@ import { repeatable } from "./values.js";
 export const SCHEME = "cluster:";
 
 export interface ClusterSettings {
-  readonly clusterGroup?: string;
+  readonly clusterName?: string;
   readonly clusterKey?: string;
   readonly clusterPasswordFile?: string;
   readonly clusterDiscovery?: readonly string[];
@@ -15,7 +15,7 @@ export interface ClusterSettings {
 export function addClusterOptions(command: Command, prefix = ""): Command {
   const flags = `--${prefix}cluster`;
   const options = [
-    new Option(`${flags}-group <G>`, `cluster of --${prefix}connect cluster:NAME (default default)`),
+    new Option(`${flags}-name <N>`, `cluster of --${prefix}connect cluster:NAME (default default)`),
     new Option(
       `${flags}-key <FILE>`,
       "file with its key, as for shoal node start; finds nodes on the network, too",

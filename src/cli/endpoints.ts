@@ -155,7 +155,7 @@ export interface ClusterUse {
 /**
  * The source of `endpoints`, or a node that advertises; `undefined` for fixed endpoints.
  *
- * @throws UsageError for an invalid NAME, group or key, and for options without a use
+ * @throws UsageError for an invalid NAME, cluster or key, and for options without a use
  */
 export async function clusterSource(use: ClusterUse): Promise<ClusterEndpoints | undefined> {
   const { command, option, endpoints, settings, log, prefix = "" } = use;

@@ -68,7 +68,7 @@ export class NodeOperator {
       id: self.id,
       pid: process.pid,
       process: thisProcess(),
-      group: node.group,
+      cluster: node.cluster,
       address: node.address,
       state: node.removed ? "removed" : node.draining ? "draining" : node.minority ? "minority" : "running",
       uptime: Math.round(performance.now() - this.#begun),
@@ -107,7 +107,7 @@ export class NodeOperator {
     if (!isThere())
       throw new TimeoutError(
         "ETIMEDOUT",
-        `no node of the cluster ${node.group} answers at ${addresses.join(", ")}: nobody is there, or it has another key. ` +
+        `no node of the cluster ${node.cluster} answers at ${addresses.join(", ")}: nobody is there, or it has another key. ` +
           "It is dialled as long as this node runs",
       );
     return { runningNodes: this.#running() };

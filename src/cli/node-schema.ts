@@ -87,8 +87,8 @@ export function nodeSchema(): Schema {
     title: "Configuration of a node of a cluster: shoal node start --config FILE",
     ...map("A node.", {
       name: flagged("--name <N>", text("name, or name@host; unique in its cluster")),
-      group: flagged(
-        "--group <G>",
+      cluster: flagged(
+        "--cluster <C>",
         text("name of the cluster; default default. With zre also a ZRE group to join"),
       ),
       scope: {

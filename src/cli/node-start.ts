@@ -56,7 +56,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     : startOfFile(settings.config, settings, source));
   const { options, control, metrics, clients, sessions: sessionsSettings } = start.configuration;
   source.set(start.configuration.fixed);
-  const { name = "", group, zre = false } = options;
+  const { name = "", cluster, zre = false } = options;
   if (Array.isArray(control.control)) checkEndpoints(control.control, "--control EP");
   const log = new Log(`node ${name}`);
   const node = await asUsage(() => new ClusterNode(options));
@@ -126,7 +126,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
           ? new Failure(`too many open files: this process may have no more (ulimit -n): ${describe(error)}`)
           : error;
       });
-      if (zre !== false && group !== undefined) node.joinGroup(group);
+      if (zre !== false && cluster !== undefined) node.joinGroup(cluster);
       if (clients !== undefined) server = await asUsage(() => serveClients(node, clients, log));
       if (sessionsSettings !== undefined) {
         sessions = await NodeSessions.start(node, sessionsSettings, log);
@@ -200,8 +200,8 @@ function reloadsOf(
 export async function checkNode(file: string, settings: { readonly json?: boolean }): Promise<void> {
   await checkFile(file, settings, async () => {
     const { options } = await nodeConfigurationOf(file, await textOf(file));
-    const { name, group = "default", scope = "host" } = options;
-    return `${name} (cluster ${group}, scope ${scope})`;
+    const { name, cluster = "default", scope = "host" } = options;
+    return `${name} (cluster ${cluster}, scope ${scope})`;
   });
 }
 
@@ -209,7 +209,7 @@ const REFUSALS: Readonly<Record<RefusedReason, string>> = {
   password: "it has another password",
   key: "it has another key",
   unsealed: "it has no key",
-  bus: "it is of another cluster",
+  cluster: "it is of another cluster",
   certificate: "it has no certificate, or one that is not accepted",
   tls: "it speaks no TLS where this node does, or TLS where this node does not",
   replayed: "what it sent was recorded before, or made up",

@@ -17,7 +17,7 @@ export function statusText(reply: Members): string[] {
     error === undefined ? "" : shown(error),
   ]);
   const { omitted } = reply;
-  const head = `cluster ${shown(reply.group)}, as ${shown(reply.name)} sees it at ${shown(reply.address)}`;
+  const head = `cluster ${shown(reply.cluster)}, as ${shown(reply.name)} sees it at ${shown(reply.address)}`;
   return [
     reply.state === "running"
       ? head
@@ -96,9 +96,9 @@ export function sessionsText({ sessions, more, removed }: Members): string[] {
 export function namesText(entries: readonly ClusterNodeEntry[]): string[] {
   return table([
     ["NODE", "CLUSTER", "ADDRESS", "PID", "CONTROL"],
-    ...entries.map(({ name, group, address, pid, control }) => [
+    ...entries.map(({ name, cluster, address, pid, control }) => [
       shown(name),
-      shown(group),
+      shown(cluster),
       shown(address),
       shown(pid),
       control.map(shown).join(" "),

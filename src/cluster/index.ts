@@ -96,10 +96,10 @@ export {
   type HookPayload,
   type HookResult,
   type HookStage,
+  type MemberHook,
+  type MemberStage,
   type MessageHook,
   type MessageStage,
-  type ServiceHook,
-  type ServiceStage,
   VetoError,
 } from "./messaging/hooks.js";
 export type { ClusterMessage } from "./messaging/message.js";
@@ -125,35 +125,35 @@ export {
 } from "./messaging/query.js";
 export type {
   HandlerOptions,
-  ServiceMessage,
-  ServiceMessageHandler,
-  ServiceQuery,
-  ServiceQueryHandler,
-  ServiceQueryOptions,
-  ServiceSelection,
-  ServiceSendFailure,
-  ServiceSendOptions,
-  ServiceSendResult,
+  MemberMessage,
+  MemberMessageHandler,
+  MemberQuery,
+  MemberQueryHandler,
+  MemberQueryOptions,
+  MemberSelection,
+  MemberSendFailure,
+  MemberSendOptions,
+  MemberSendResult,
   ServicesEvent,
   ServicesStats,
 } from "./messaging/service-types.js";
 export type { ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
 export type { ConnectionError, ConnectionState } from "./net/streams.js";
 export { type AnnouncedProgram, Announcement, type WithdrawOptions } from "./node/announcements.js";
-export { ClusterBus } from "./node/bus.js";
+export { ClusterNamespace } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";
 export type { Member, MemberState } from "./node/member.js";
+export { MemberResolver } from "./node/member-resolver.js";
 export { ClusterNode } from "./node/node.js";
 export type {
-  ClusterBusOptions,
   ClusterListener,
+  ClusterNamespaceOptions,
   ClusterNodeOptions,
   ClusterProfile,
   PropValue,
   SplitSettings,
   ZreNodeOptions,
 } from "./node/options.js";
-export { ServiceResolver } from "./node/service-resolver.js";
 export type { ClusterStats } from "./node/stats.js";
 export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
 export { type ClusterNodeEntry, clusterNames } from "./registry.js";
@@ -163,7 +163,6 @@ export type {
   RequestMiddleware,
   RequestsEvent,
   RequestsStats,
-  ServedServiceStats,
   ServeMiddleware,
   Service,
   ServiceHandler,
@@ -171,6 +170,7 @@ export type {
   ServiceRequest,
   ServiceRequestOptions,
   ServiceSchemas,
+  ServiceStats,
   ServiceStreamOptions,
 } from "./requests/types.js";
 export type { MatchMode, ResolverStep } from "./resolver.js";

@@ -30,7 +30,7 @@ export interface ClusterNodeEntry {
   /** `name@host`. */
   readonly name: string;
   /** Name of its cluster. */
-  readonly group: string;
+  readonly cluster: string;
   /** "host:port" for other nodes. */
   readonly address: string;
   /** UDP and TCP port on this host. */
@@ -249,7 +249,7 @@ export async function namesIn(folders: readonly string[]): Promise<ClusterNodeEn
     for (const entry of await entriesOf(folder)) found.set(entry.id, entry);
   }
   return [...found.values()].sort(
-    (a, b) => a.name.localeCompare(b.name) || a.group.localeCompare(b.group) || a.since - b.since,
+    (a, b) => a.name.localeCompare(b.name) || a.cluster.localeCompare(b.cluster) || a.since - b.since,
   );
 }
 
@@ -332,16 +332,16 @@ function parse(text: string): ClusterNodeEntry | undefined {
     return undefined; // Of something else, or incomplete.
   }
   if (typeof value !== "object" || value === null) return undefined;
-  const { id, name, group, address, port, pid, since, control } = value;
+  const { id, name, cluster, address, port, pid, since, control } = value;
   if (typeof id !== "string" || !isId(id) || typeof name !== "string" || !isName(name)) return undefined;
-  if (!isPlain(group, MAX_BUS_NAME) || !isPlain(address, MAX_ADDRESS)) return undefined;
+  if (!isPlain(cluster, MAX_BUS_NAME) || !isPlain(address, MAX_ADDRESS)) return undefined;
   if (![port, pid, since].every((each) => Number.isSafeInteger(each) && (each as number) > 0))
     return undefined;
   if (!Array.isArray(control) || !areControl(control)) return undefined;
   return Object.freeze({
     id,
     name,
-    group,
+    cluster,
     address,
     port: port as number,
     pid: pid as number,

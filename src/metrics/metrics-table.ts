@@ -665,7 +665,7 @@ const ROWS = {
   clone: family("server", "bound", CLONE, "CloneServer"),
   "clone-client": family("client", "connected", CLONE_CLIENT, "CloneClient"),
   cluster: family("node", "open", CLUSTER, "ClusterNode"),
-  "cluster-bus": family("bus", "open", CLUSTER, "ClusterBus"),
+  "cluster-namespace": family("namespace", "open", CLUSTER, "ClusterNamespace"),
   connections: family("manager", "open", CONNECTIONS, "ConnectionManager"),
   "discovery-server": family("server", "open", DISCOVERY_SERVER, "DiscoveryServer"),
   "discovery-client": family("client", "connected", DISCOVERY_CLIENT, "DiscoveryClient"),

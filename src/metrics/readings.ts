@@ -151,7 +151,7 @@ const SIDES: Readonly<Partial<Record<MetricsFamily, readonly SideRow[]>>> = {
     },
   ],
   cluster: CLUSTER,
-  "cluster-bus": CLUSTER,
+  "cluster-namespace": CLUSTER,
   connections: [{ side: "addresses", peers: "connected", queued: "connecting broken" }],
   "discovery-server": [
     {
@@ -195,7 +195,7 @@ type Sum = (metric: string) => number | undefined;
 /** States that are no metric's label. */
 const STATES: Readonly<Partial<Record<MetricsFamily, (sum: Sum) => string>>> = {
   cluster: clusterState,
-  "cluster-bus": clusterState,
+  "cluster-namespace": clusterState,
   connections: (sum) => ((sum("broken") ?? 0) > 0 ? `${sum("broken")} broken` : "running"),
   "discovery-client": (sum) => (sum("connected") === 0 ? "not connected" : "running"),
   clone: (sum) => (sum("serving") === 0 ? "standby" : "serving"),

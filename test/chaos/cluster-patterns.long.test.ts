@@ -187,7 +187,7 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
   }, async () => {
     const { edge, load } = EDGE;
     crewOf("edge");
-    const outside = `${crew.group}-outside`;
+    const outside = `${crew.cluster}-outside`;
     await crew.join("edge", 2, edge, outside);
     const running = await crew.load(load, outside);
     await crew.trouble([running], BLOWS, ["edge"], 100);

@@ -334,7 +334,7 @@ export const EDGE = {
   /** A proxy between the crew's cluster and another one. @argument the other cluster */
   edge: member(
     'import { ForwarderProxy } from "shoal/proxy";',
-    `const outside = new ClusterNode({ name, group: args[0] });
+    `const outside = new ClusterNode({ name, cluster: args[0] });
 await Promise.all([begin(), outside.start()]);
 const proxy = new ForwarderProxy({ frontend: { connect: node.resolver({ has: ["prices"] }) }, backend: { bind: ${ANY} } });
 await proxy.start();
@@ -347,7 +347,7 @@ await serve(async () => {
   /** Publishes inside, and waits until each message has come outside, by one edge or another. @argument the other cluster */
   load: load(
     'import { Publisher, Subscriber } from "shoal";',
-    `const outside = new ClusterNode({ name, group: args[0] });
+    `const outside = new ClusterNode({ name, cluster: args[0] });
 await Promise.all([node.start(), outside.start()]);
 const publisher = new Publisher();
 node.advertise("prices", publisher);

@@ -13,8 +13,8 @@ useFolder();
 let clusters = 0;
 const newGroup = (): string => `cluster-${process.pid}-${++clusters}`;
 
-function start(group: string, ...args: string[]): NodeRun {
-  return NodeRun.start(`work-${clusters}`, ["--group", group, "--no-control", ...args]);
+function start(cluster: string, ...args: string[]): NodeRun {
+  return NodeRun.start(`work-${clusters}`, ["--cluster", cluster, "--no-control", ...args]);
 }
 
 /** A puller on a port that the system chooses. */
@@ -26,11 +26,11 @@ async function pull(count: number): Promise<{ child: Command; endpoint: string }
 
 describe("--connect cluster:NAME", () => {
   it("reaches what a node advertises, and leaves the cluster at its end", async () => {
-    const group = newGroup();
+    const cluster = newGroup();
     const { child, endpoint } = await pull(3);
-    const node = start(group, "--advertise", `billing=${endpoint}`);
+    const node = start(cluster, "--advertise", `billing=${endpoint}`);
     await node.ready();
-    const args = ["push", "--connect", "cluster:billing", "--cluster-group", group];
+    const args = ["push", "--connect", "cluster:billing", "--cluster-name", cluster];
     expect(await run("a\nb\nc\n", ...args)).toMatchObject({ code: 0, stderr: "" });
     expect((await child.ended).code).toBe(0);
     expect(String(child.stdout)).toBe("a\nb\nc\n");
@@ -40,13 +40,13 @@ describe("--connect cluster:NAME", () => {
   });
 
   it("reaches a cluster with a password, and needs it", async () => {
-    const group = newGroup();
+    const cluster = newGroup();
     const password = file();
     writeFileSync(password, "correct horse battery\n", { mode: 0o600 });
     const { child, endpoint } = await pull(1);
-    const node = start(group, "--password-file", password, "--advertise", `billing=${endpoint}`);
+    const node = start(cluster, "--password-file", password, "--advertise", `billing=${endpoint}`);
     await node.ready();
-    const args = ["push", "--connect", "cluster:billing", "--cluster-group", group];
+    const args = ["push", "--connect", "cluster:billing", "--cluster-name", cluster];
     expect(await run("a\n", ...args, "--timeout", "500")).toMatchObject({ code: 1 });
     const given = ["--cluster-password-file", password];
     expect(await run("a\n", ...args, ...given)).toMatchObject({ code: 0, stderr: "" });
@@ -58,19 +58,19 @@ describe("--connect cluster:NAME", () => {
   });
 
   it("is what a cache of last values and a tap connect to, too", async () => {
-    const group = newGroup();
+    const cluster = newGroup();
     await using publisher = new Publisher();
     await using capture = new EspressoTap();
     const feed = await publisher.bind("tcp://127.0.0.1:*");
     const node = start(
-      group,
+      cluster,
       "--advertise",
       `feed=${feed}`,
       "--advertise",
       `capture=${await capture.bind("tcp://127.0.0.1:*")}`,
     );
     await node.ready();
-    const at = (name: string): string[] => ["--connect", `cluster:${name}`, "--cluster-group", group];
+    const at = (name: string): string[] => ["--connect", `cluster:${name}`, "--cluster-name", cluster];
     const cache = startWithout("lvc", ...at("feed"), "--backend", "tcp://127.0.0.1:*");
     const [, backend] = await cache.until("stderr", /listening at (\S+) for subscribers/);
     const sub = startWithout("sub", "--connect", backend as string, "--count", "1");
@@ -93,10 +93,10 @@ describe("--connect cluster:NAME", () => {
     const feed = await publisher.bind("tcp://127.0.0.1:*");
     const node = start(inside, "--advertise", `prices=${feed}`);
     await node.ready();
-    const frontend = ["--frontend-connect", "cluster:prices", "--frontend-cluster-group", inside];
+    const frontend = ["--frontend-connect", "cluster:prices", "--frontend-cluster-name", inside];
     const backend = ["--backend", "tcp://127.0.0.1:*", "--backend-advertise", "prices"];
     const edge = startWithout(
-      ...["proxy", "forwarder", ...frontend, ...backend, "--backend-cluster-group", outside, "--json"],
+      ...["proxy", "forwarder", ...frontend, ...backend, "--backend-cluster-name", outside, "--json"],
     );
     const sub = startWithout(
       ...[
@@ -105,7 +105,7 @@ describe("--connect cluster:NAME", () => {
         "price",
         "--connect",
         "cluster:prices",
-        "--cluster-group",
+        "--cluster-name",
         outside,
         "--count",
         "1",
@@ -122,13 +122,13 @@ describe("--connect cluster:NAME", () => {
   });
 
   it("is where clone's commands find their server, before it is there and after it went", async () => {
-    const group = newGroup();
+    const cluster = newGroup();
     const clone = (command: string, ...args: string[]) =>
-      run("", "clone", command, ...args, "--connect", "cluster:map", "--cluster-group", group);
+      run("", "clone", command, ...args, "--connect", "cluster:map", "--cluster-name", cluster);
     const setting = clone("set", "/eel", "12");
     const server = startWithout("clone", "server", "--bind", "tcp://127.0.0.1:*");
     const endpoint = await server.endpoint();
-    const node = start(group, "--advertise", `map=${endpoint}`);
+    const node = start(cluster, "--advertise", `map=${endpoint}`);
     expect(await setting).toMatchObject({ code: 0, stderr: "" });
     expect(String((await clone("get", "/eel")).stdout)).toBe("12\n");
     await node.untilSaid("left", `shoal-clone-get-${process.pid}`);
@@ -141,11 +141,11 @@ describe("--connect cluster:NAME", () => {
   });
 
   it("finds the cluster by sources of discovery, which have to be valid", async () => {
-    const group = newGroup();
+    const cluster = newGroup();
     const { child, endpoint } = await pull(1);
-    const node = start(group, "--advertise", `billing=${endpoint}`);
+    const node = start(cluster, "--advertise", `billing=${endpoint}`);
     await node.ready();
-    const args = ["push", "--connect", "cluster:billing", "--cluster-group", group, "--cluster-discovery"];
+    const args = ["push", "--connect", "cluster:billing", "--cluster-name", cluster, "--cluster-discovery"];
     expect(await run("", ...args, "statik:127.0.0.1:1")).toMatchObject({
       code: 2,
       stderr: expect.stringContaining("statik"),
@@ -156,14 +156,14 @@ describe("--connect cluster:NAME", () => {
   });
 
   it("says what is missing, with the nearest name", async () => {
-    const group = newGroup();
-    const node = start(group, "--advertise", "billing=tcp://127.0.0.1:9");
+    const cluster = newGroup();
+    const node = start(cluster, "--advertise", "billing=tcp://127.0.0.1:9");
     await node.ready();
-    const args = ["push", "--connect", "cluster:bilings", "--cluster-group", group, "--timeout", "3500"];
+    const args = ["push", "--connect", "cluster:bilings", "--cluster-name", cluster, "--timeout", "3500"];
     const { code, stderr } = await run("a\n", ...args);
     expect(code).toBe(1);
     expect(stderr).toContain(
-      `no member of the cluster ${group} advertises bilings yet; did you mean billing?`,
+      `no member of the cluster ${cluster} advertises bilings yet; did you mean billing?`,
     );
   });
 
@@ -174,14 +174,14 @@ describe("--connect cluster:NAME", () => {
       ["push --connect cluster://billing", "cluster://billing: expected cluster:NAME"],
       ["pull --bind cluster:billing", 'Endpoint "cluster:billing"'],
       ["majordomo call a --connect cluster:a=b", "cluster:a=b: expected cluster:NAME"],
-      ["sub --connect tcp://a:9 --cluster-group x", "--cluster-group needs --connect cluster:NAME"],
+      ["sub --connect tcp://a:9 --cluster-name x", "--cluster-name needs --connect cluster:NAME"],
       ["req --connect tcp://a:9 --cluster-key x", "--cluster-key needs --connect cluster:NAME"],
       [`lvc ${pair} --cluster-discovery x`, "--cluster-discovery needs --connect cluster:NAME"],
       ["node start --name a --advertise billing", "--advertise expects NAME=EP"],
       ["node start --name a --advertise b=inproc://a", "tcp://HOST:PORT, tls://HOST:PORT or ipc://PATH"],
       [
-        `proxy queue ${pair} --frontend-cluster-group x`,
-        "--frontend-cluster-group needs --frontend-advertise NAME or --frontend-connect cluster:NAME",
+        `proxy queue ${pair} --frontend-cluster-name x`,
+        "--frontend-cluster-name needs --frontend-advertise NAME or --frontend-connect cluster:NAME",
       ],
       [`proxy queue ${pair} --backend-advertise a=b`, "a=b"],
     ] as const) {

@@ -45,7 +45,7 @@ async function answers(clients: string, clientsHttp: string, port: number): Prom
 
 it("answers users of a file by a socket and by HTTP, and logs who is refused", async () => {
   const { node, clients, clientsHttp } = await ready(
-    ...["--name", "mill", "--group", `clients-${process.pid}-${++groups}`],
+    ...["--name", "mill", "--cluster", `clients-${process.pid}-${++groups}`],
     ...["--clients", "tcp://127.0.0.1:*", "--clients-http", "127.0.0.1:0", "--clients-port", "5672"],
     ...["--clients-users", usersFile("# who may ask\nana:secret:word\n\n")],
   );
@@ -67,7 +67,7 @@ it("does so by a configuration, which is checked", async () => {
     eve: { password: other }
   roles: { finder: [dynamicDiscovery] }
 `;
-  writeFileSync(path, `name: mill\ngroup: clients-${process.pid}-${++groups}\n${clients}`);
+  writeFileSync(path, `name: mill\ncluster: clients-${process.pid}-${++groups}\n${clients}`);
   const { node, ...served } = await ready("--config", path);
   await answers(served.clients, served.clientsHttp, 5_673);
   node.signal("SIGTERM");

@@ -16,20 +16,20 @@ useFolder();
 useRuntimeFolder();
 
 let runtime = "";
-let group = "";
+let cluster = "";
 let groups = 0;
 
 beforeEach(() => {
   runtime = process.env.SHOAL_RUNTIME_DIR as string;
-  group = `commands-${process.pid}-${++groups}`;
+  cluster = `commands-${process.pid}-${++groups}`;
 });
 
 /** A node as this host's registry has it. */
 function entryOf(control: readonly string[]): ClusterNodeEntry {
   return {
     id: randomBytes(16).toString("hex"),
-    name: `${group}@host`,
-    group,
+    name: `${cluster}@host`,
+    cluster,
     address: "127.0.0.1:7946",
     port: 7946,
     pid: process.pid,
@@ -49,7 +49,7 @@ const NONE = /no node of this user on this host takes commands/;
 
 /** A node that is ready. */
 async function node(name: string, ...args: string[]): Promise<Command> {
-  const started = startWithout("node", "start", "--name", name, "--group", group, ...args);
+  const started = startWithout("node", "start", "--name", name, "--cluster", cluster, ...args);
   await started.until("stdout", /is ready|"ready"/);
   return started;
 }
@@ -111,7 +111,7 @@ describe("which node is meant", () => {
     const registration = await registered(entryOf([`ipc://${path}`]));
     try {
       await node("a");
-      await fails(/no reply came within 300 ms/, "status", "--node", group, "--timeout", "300");
+      await fails(/no reply came within 300 ms/, "status", "--node", cluster, "--timeout", "300");
       expect((await json("status", "--node", "a")).name).toMatch(/^a@/);
       const nowhere = ["--control", "tcp://127.0.0.1:1", "--timeout", "300"];
       await fails(/tcp:\/\/127\.0\.0\.1:1.*ECONNREFUSED/, "status", ...nowhere);
@@ -268,12 +268,14 @@ describe("what an operator does", () => {
       // A node registers in the background: nothing reports when it has.
       const found = async (): Promise<unknown[]> => {
         const { names } = await json("names");
-        return (names as { name: string; group: string; control: string[] }[])
-          .filter((entry) => entry.group === group)
-          .map((entry) => [entry.name[0], entry.group, entry.control[0]?.slice(0, 4)])
+        return (names as { name: string; cluster: string; control: string[] }[])
+          .filter((entry) => entry.cluster === cluster)
+          .map((entry) => [entry.name[0], entry.cluster, entry.control[0]?.slice(0, 4)])
           .sort();
       };
-      await expect.poll(found, { timeout: 10_000 }).toEqual(["a", "b"].map((name) => [name, group, "ipc:"]));
+      await expect
+        .poll(found, { timeout: 10_000 })
+        .toEqual(["a", "b"].map((name) => [name, cluster, "ipc:"]));
       expect(String((await run("", "node", "names")).stdout)).toMatch(/^NODE .*\n[ab]@/s);
       expect(await json("clients", "--node", "a")).toMatchObject({ clients: [], missing: [] });
     } finally {

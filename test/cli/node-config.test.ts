@@ -20,10 +20,10 @@ const KEYS = [
   "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6",
 ] as const;
 let groups = 0;
-let group = "";
+let cluster = "";
 
 beforeEach(() => {
-  group = `config-${process.pid}-${++groups}`;
+  cluster = `config-${process.pid}-${++groups}`;
 });
 
 function written(text: string, path = `${file()}.yaml`): string {
@@ -62,7 +62,7 @@ async function json(...args: string[]): Promise<Record<string, unknown>> {
 }
 
 const FULL = `name: billing
-group: kitchen
+cluster: kitchen
 scope: link
 interface: lo
 ports: 20000-20100
@@ -94,8 +94,8 @@ describe("shoal node check", () => {
   });
 
   it.each<[string, string, string]>([
-    ["a misspelt key", "name: a\ngruop: b\n", "2:1: gruop: unknown key; did you mean group?"],
-    ["no name", "group: b\n", "1:1: needs the key name"],
+    ["a misspelt key", "name: a\nclsuter: b\n", "2:1: clsuter: unknown key; did you mean cluster?"],
+    ["no name", "cluster: b\n", "1:1: needs the key name"],
     [
       "a wrong word",
       "name: a\nscope: lnik\n",
@@ -227,7 +227,7 @@ describe("certificates of a configuration", () => {
   const at = (name: string): string => join(folder, name);
   /** A node within TLS, by files of the folder. */
   const text = (name: string, more = ""): string =>
-    `name: ${name}\ngroup: ${group}\nkey: "${KEYS[0]}"\ntls: { cert: ${name}.pem, key: ${name}.key, ca: ca.pem }\n${more}`;
+    `name: ${name}\ncluster: ${cluster}\nkey: "${KEYS[0]}"\ntls: { cert: ${name}.pem, key: ${name}.key, ca: ca.pem }\n${more}`;
 
   beforeEach(() => {
     folder = file();
@@ -303,7 +303,7 @@ describe("certificates of a configuration", () => {
     ];
     const key = secret(KEYS[0]);
     const start = async (name: string): Promise<Command> => {
-      const options = ["--group", group, "--key", key, ...flags(name)];
+      const options = ["--cluster", cluster, "--key", key, ...flags(name)];
       const node = startWithout("node", "start", "--name", name, ...options);
       await node.until("stdout", /is ready/);
       return node;
@@ -318,7 +318,7 @@ describe("certificates of a configuration", () => {
     await b.ended;
     await start("b");
     await a.until("stdout", /b@\S+ joined[\s\S]*b@\S+ (?:joined|restarted|is back)/);
-    const plain = startWithout("node", "start", "--name", "p", "--group", group, "--key", key);
+    const plain = startWithout("node", "start", "--name", "p", "--cluster", cluster, "--key", key);
     await plain.until("stderr", /speaks no TLS where this node does, or TLS where this node does not/);
     for (const [args, what] of [
       [flags("a").slice(0, 4), "--tls-ca: it is missing"],
@@ -349,7 +349,7 @@ describe("shoal node start --config", () => {
   });
 
   it("takes over tags, props, seeds and static addresses on SIGHUP", async () => {
-    const head = `name: a\ngroup: ${group}\n`;
+    const head = `name: a\ncluster: ${cluster}\n`;
     const { node, path } = await configured(
       `${head}tags: [x, y]\nprops: { v: 1, w: 2 }\ndiscovery: ["static:127.0.0.1:9"]\n`,
     );
@@ -371,14 +371,14 @@ describe("shoal node start --config", () => {
   });
 
   it("logs how its sources stand, and nothing of static addresses where the file has none", async () => {
-    const { node } = await configured(`name: a\ngroup: ${group}\ndiscovery: ["dns://localhost:9"]\n`);
+    const { node } = await configured(`name: a\ncluster: ${cluster}\ndiscovery: ["dns://localhost:9"]\n`);
     await node.until("stderr", /discovery by dns:localhost is (?:up|down)/);
     node.signal("SIGTERM");
     expect(String((await node.ended).stderr)).not.toMatch(/static/);
   });
 
   it("changes nothing where a key needs a restart, or the file has a problem, and says so", async () => {
-    const head = `name: a\ngroup: ${group}\n`;
+    const head = `name: a\ncluster: ${cluster}\n`;
     const { node, path } = await configured(`${head}tags: [x]\n`);
     written(`${head}tags: [y]\nport: 20001\nipv6: true\n`, path);
     node.signal("SIGHUP");
@@ -399,7 +399,7 @@ describe("shoal node start --config", () => {
   });
 
   it("does not wait for a pipe in place of its file, and follows the next file", async () => {
-    const head = `name: a\ngroup: ${group}\n`;
+    const head = `name: a\ncluster: ${cluster}\n`;
     const { node, path } = await configured(`${head}tags: [x]\n`);
     rmSync(path);
     namedPipe(path);
@@ -413,14 +413,14 @@ describe("shoal node start --config", () => {
 
   it("does not wait for a pipe in place of a file that it names", async () => {
     const key = secret(KEYS[0]);
-    const { node, path } = await configured(`name: a\ngroup: ${group}\nkeyFile: ${key}\ntags: [x]\n`);
+    const { node, path } = await configured(`name: a\ncluster: ${cluster}\nkeyFile: ${key}\ntags: [x]\n`);
     rmSync(key);
     namedPipe(key);
     node.signal("SIGHUP");
     await node.until("stderr", /keyFile: the key file .* is not a regular file/);
     rmSync(key);
     writeFileSync(key, `${KEYS[0]}\n`, { mode: 0o600 });
-    written(`name: a\ngroup: ${group}\nkeyFile: ${key}\ntags: [y]\n`, path);
+    written(`name: a\ncluster: ${cluster}\nkeyFile: ${key}\ntags: [y]\n`, path);
     node.signal("SIGHUP");
     await node.until("stderr", /read .* again: tags changed/);
   });
@@ -428,7 +428,7 @@ describe("shoal node start --config", () => {
   it("rotates keys: old, then old and new, new and old, new; nobody is lost", async () => {
     const [old, fresh] = [secret(KEYS[0]), secret(KEYS[1])];
     const text = (name: string, ...files: string[]): string =>
-      `name: ${name}\ngroup: ${group}\nkeyFile: [${files.join(", ")}]\n`;
+      `name: ${name}\ncluster: ${cluster}\nkeyFile: [${files.join(", ")}]\n`;
     const a = await configured(text("a", old));
     const b = await configured(text("b", old));
     await a.node.until("stdout", /b@\S+ joined/);

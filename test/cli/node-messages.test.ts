@@ -13,16 +13,16 @@ import { file, ipc, useFolder, useRuntimeFolder } from "./support.js";
 useFolder();
 useRuntimeFolder();
 
-let group = "";
+let cluster = "";
 let groups = 0;
 
 beforeEach(() => {
-  group = `messages-${process.pid}-${++groups}`;
+  cluster = `messages-${process.pid}-${++groups}`;
 });
 
 async function pair(): Promise<[Command, Command]> {
   const [a, b] = ["a", "b"].map((name) =>
-    startWithout("node", "start", "--name", name, "--group", group),
+    startWithout("node", "start", "--name", name, "--cluster", cluster),
   ) as [Command, Command];
   await Promise.all([a.until("stdout", /b@\S+ joined/), b.until("stdout", /a@\S+ joined/)]);
   return [a, b];
@@ -139,7 +139,7 @@ describe("shoal node pub and sub", () => {
 
   it("a node logs that it has no ipc socket for messages", async () => {
     const config = file();
-    writeFileSync(config, `name: a\ngroup: ${group}\nmessaging: { protocols: [ipc, tcp] }\n`);
+    writeFileSync(config, `name: a\ncluster: ${cluster}\nmessaging: { protocols: [ipc, tcp] }\n`);
     const { TMPDIR } = process.env;
     vi.stubEnv("TMPDIR", file());
     onTestFinished(() => void vi.stubEnv("TMPDIR", TMPDIR));

@@ -7,17 +7,17 @@ useShoal();
 
 let clusters = 0;
 /** A cluster of this test alone. */
-const group = (): string[] => ["--group", `test-${process.pid}-${++clusters}`];
+const newCluster = (): string[] => ["--cluster", `test-${process.pid}-${++clusters}`];
 
 const start = (name: string, args: readonly string[]): NodeRun => NodeRun.start(name, args);
 const _spawn = (name: string, args: readonly string[]): NodeProcess => new NodeProcess(name, args);
 
 describe("shoal node start", () => {
   it("two that are started find each other, and none of another cluster; one that leaves is said to have left, and exits with 0", async () => {
-    const cluster = group();
+    const cluster = newCluster();
     const a = start("a", [...cluster, "--tag", "x", "--prop", "version=2.1"]);
     await a.ready();
-    const stranger = start("stranger", group());
+    const stranger = start("stranger", newCluster());
     await stranger.ready();
     const b = start("b", cluster);
     await Promise.all([a.untilSees("b"), b.untilSees("a")]);
@@ -32,7 +32,7 @@ describe("shoal node start", () => {
   });
 
   it("with --discovery finds others at the addresses of its sources", async () => {
-    const cluster = group();
+    const cluster = newCluster();
     const a = start("a", cluster);
     await a.ready();
     const address = String(a.lines[0]?.address);
@@ -51,7 +51,7 @@ describe("shoal node start", () => {
   });
 
   it("two of one name: both sides say so", async () => {
-    const cluster = group();
+    const cluster = newCluster();
     const first = start("twin", cluster);
     await first.ready();
     const second = start("twin", cluster);
@@ -77,7 +77,15 @@ describe.skipIf(missing("networks"))("nodes on hosts of their own", () => {
       (name, host) =>
         new NodeProcess(
           name,
-          ["--zre", "--group", `${name}-room`, "--interface", "eth0", "--control", controls[host] as string],
+          [
+            "--zre",
+            "--cluster",
+            `${name}-room`,
+            "--interface",
+            "eth0",
+            "--control",
+            controls[host] as string,
+          ],
           networks.hosts[host] as string,
         ),
     );

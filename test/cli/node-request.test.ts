@@ -9,11 +9,11 @@ useShoal();
 
 describe("shoal node request", () => {
   it("prints the reply to a text or to each line, and fails with the service's error", async () => {
-    const group = `request-${process.pid}`;
+    const cluster = `request-${process.pid}`;
     const control = ipc();
-    const node = NodeRun.start("asker", ["--group", group, "--control", control]);
+    const node = NodeRun.start("asker", ["--cluster", cluster, "--control", control]);
     await node.ready();
-    const server = new ClusterNode({ name: "server", group, registry: false });
+    const server = new ClusterNode({ name: "server", cluster, registry: false });
     const upper = server.serve("upper", (body) => {
       if (body === "3") throw Object.assign(new Error("no three"), { expose: true });
       return String(body).toUpperCase();

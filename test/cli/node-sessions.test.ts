@@ -24,7 +24,7 @@ afterAll(() => {
 it("serves sessions that are kept in a folder, lists them and removes one", async () => {
   const folder = file();
   const control = `ipc://${file()}`;
-  const args = ["--name", "mill", "--group", `sessions-cli-${process.pid}`, "--control", control];
+  const args = ["--name", "mill", "--cluster", `sessions-cli-${process.pid}`, "--control", control];
   const node = startWithout(
     ...["node", "start", "--json", ...args],
     ...["--sessions", "tcp://127.0.0.1:*", "--sessions-store", folder],
@@ -58,7 +58,7 @@ it("serves sessions that are kept in a folder, lists them and removes one", asyn
 });
 
 it("ends at once by a second signal while the store does not answer", async () => {
-  const args = ["--group", `sessions-cli-${process.pid}`, "--no-control", "--json"];
+  const args = ["--cluster", `sessions-cli-${process.pid}`, "--no-control", "--json"];
   const node = startWithout(
     ...["node", "start", "--name", "mill", ...args],
     ...["--sessions", "tcp://127.0.0.1:*", "--sessions-store", "memory"],
@@ -85,7 +85,7 @@ it("serves them by a configuration", async () => {
   writeFileSync(
     config,
     `name: mill
-group: sessions-config-${process.pid}
+cluster: sessions-config-${process.pid}
 control: ${control}
 sessions:
   listen: [tcp://127.0.0.1:*, tcp://127.0.0.1:*]
@@ -132,7 +132,7 @@ it.each([
 it("says so where a node serves none", async () => {
   const control = `ipc://${file()}`;
   const node = startWithout(
-    ...["node", "start", "--json", "--name", "bare", "--group", `sessions-bare-${process.pid}`],
+    ...["node", "start", "--json", "--name", "bare", "--cluster", `sessions-bare-${process.pid}`],
     ...["--control", control],
   );
   await node.until("stdout", /"ready"/);
@@ -153,14 +153,14 @@ it.each([
     ["--sessions", "tcp://127.0.0.1:*", "--sessions-store", "redis://localhost"],
   ],
 ])("refuses %s", async (_, expected, args) => {
-  const group = `sessions-bad-${process.pid}`;
-  const { code, stderr } = await run("", "node", "start", "--name", "bad", "--group", group, ...args);
+  const cluster = `sessions-bad-${process.pid}`;
+  const { code, stderr } = await run("", "node", "start", "--name", "bad", "--cluster", cluster, ...args);
   expect(stderr).toMatch(expected);
   expect(code).toBe(2);
 });
 
 it.runIf(process.platform === "linux")("ends with the reason where the store's folder cannot be made", () => {
-  const args = ["--name", "bad", "--group", `sessions-proc-${process.pid}`];
+  const args = ["--name", "bad", "--cluster", `sessions-proc-${process.pid}`];
   const sessions = ["--sessions", "tcp://127.0.0.1:*", "--sessions-store", "/proc/x"];
   // Node's own recursive mkdir never returns there: only a kill ends the process then.
   const { status, stderr } = spawnSync(process.execPath, [MAIN, "node", "start", ...args, ...sessions], {

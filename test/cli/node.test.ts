@@ -110,7 +110,7 @@ test("lines that nobody reads are dropped past a mebibyte, and that is logged; t
   const stdout = new Writable({ write: () => undefined }); // A reader that never reads.
   stdout.write(Buffer.alloc(1_048_576));
   const logged = new PassThrough();
-  const args = ["node", "shoal", ...START, "--group", `test-${process.pid}-slow`];
+  const args = ["node", "shoal", ...START, "--cluster", `test-${process.pid}-slow`];
   const ended = runCommand(args, { stdin: undefined, stdout, stderr: logged, signals });
   const [line] = await once(logged, "data");
   expect(String(line)).toMatch(/ warn shoal node a: no one reads standard output: lines are dropped\n$/);

@@ -1,7 +1,7 @@
 /** Programs that a node announces: in everybody's lists until they are withdrawn, and what a withdrawal does, in which order. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect } from "vitest";
-import { type AnnouncedProgram, type ClusterBus, ClusterNode } from "../../src/cluster/index.js";
+import { type AnnouncedProgram, type ClusterNamespace, ClusterNode } from "../../src/cluster/index.js";
 import { ClosedError, TimeoutError } from "../../src/core/errors.js";
 import { until, within } from "../contract/support/wait.js";
 import { gate } from "../support/gate.js";
@@ -97,8 +97,11 @@ describe("announce", () => {
 
   it("withdraws what all clusters of a node announce and serve when the node drains", async () => {
     const [a, b] = [await started("a"), await started("b")];
-    const [inA, inB] = [a, b].map((node) => node.bus("side", { seeds: [SEED] })) as [ClusterBus, ClusterBus];
-    const closed = b.bus("closed");
+    const [inA, inB] = [a, b].map((node) => node.namespace("side", { seeds: [SEED] })) as [
+      ClusterNamespace,
+      ClusterNamespace,
+    ];
+    const closed = b.namespace("closed");
     await closed.close();
     const program = new Program();
     inB.announce({}, program);

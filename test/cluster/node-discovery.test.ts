@@ -10,14 +10,14 @@ import { freePort } from "../support/ports.js";
 import { testNodes, together, until } from "./nodes.js";
 
 let groups = 0;
-let group = "";
+let cluster = "";
 const { node } = testNodes(() => {
-  group ||= `discovery-${process.pid}-${groups++}`;
-  return { group };
+  cluster ||= `discovery-${process.pid}-${groups++}`;
+  return { cluster };
 });
 
 afterEach(() => {
-  group = "";
+  cluster = "";
 });
 
 describe("nodes with a list", () => {
@@ -85,7 +85,7 @@ describe("a source of one's own", () => {
       a.events.on(type, (event) => void changes.push(event));
     await a.start();
     await together(2, a, b);
-    expect(asked).toMatchObject([{ id: a.id, name: a.name, group, address: a.address }]);
+    expect(asked).toMatchObject([{ id: a.id, name: a.name, cluster, address: a.address }]);
     expect(changes).toMatchObject([{ type: "discovery:up", source: "registry" }]);
   });
 

@@ -1,6 +1,6 @@
 /** Nodes that advertise endpoints, and resolvers of others that have them: on one machine in virtual time. */
 import { describe, expect } from "vitest";
-import { ClusterNode, type ClusterNodeOptions, type ServiceResolver } from "../../src/cluster/index.js";
+import { ClusterNode, type ClusterNodeOptions, type MemberResolver } from "../../src/cluster/index.js";
 import { Pull, Push } from "../../src/index.js";
 import { collect, nextEvent, thrown, until, within } from "../contract/support/wait.js";
 import { hostTest as it } from "./simulated.js";
@@ -16,7 +16,7 @@ class Lists {
   readonly all: (readonly string[])[] = [];
   ended = false;
 
-  constructor(resolver: ServiceResolver) {
+  constructor(resolver: MemberResolver) {
     void this.#read(resolver);
   }
 
@@ -33,7 +33,7 @@ class Lists {
     );
   }
 
-  async #read(resolver: ServiceResolver): Promise<void> {
+  async #read(resolver: MemberResolver): Promise<void> {
     for await (const list of resolver.endpoints(new AbortController().signal)) this.all.push(list);
     this.ended = true;
   }

@@ -11,8 +11,8 @@ const FILES = 60;
 
 const SERVER = `
 import { ClusterNode, DiscoveryServer } from "shoal/cluster";
-const [group, port] = process.argv.slice(1);
-const node = new ClusterNode({ name: "poor", group, multicast: { port: Number(port) } });
+const [cluster, port] = process.argv.slice(1);
+const node = new ClusterNode({ name: "poor", cluster, multicast: { port: Number(port) } });
 for (const type of ["joined", "lost", "suspect", "minority"]) node.events.on(type, ({ member }) => console.log(type, member?.name.split("@")[0]));
 node.events.on("files:exhausted", ({ error }) => console.log("exhausted", error.code));
 node.events.on("files:available", () => console.log("available"));
@@ -41,8 +41,8 @@ function poor(source: string, ...args: string[]): Child {
   return child;
 }
 
-async function nodeOf(name: string, group: string, faults: string[]): Promise<ClusterNode> {
-  const node = new ClusterNode({ name, group, multicast: { port: multicastPort } });
+async function nodeOf(name: string, cluster: string, faults: string[]): Promise<ClusterNode> {
+  const node = new ClusterNode({ name, cluster, multicast: { port: multicastPort } });
   for (const type of ["lost", "minority"] as const) node.events.on(type, () => void faults.push(type));
   cleanups.push(() => node.close({ linger: 0 }));
   await node.start();
@@ -77,10 +77,10 @@ class Flood {
 }
 
 it("a node without files reports it, loses nobody, is lost by nobody, and serves again", async () => {
-  const group = `files-${process.pid}`;
+  const cluster = `files-${process.pid}`;
   const faults: string[] = [];
-  const rich = await nodeOf("rich", group, faults);
-  const child = poor(SERVER, group, String(multicastPort));
+  const rich = await nodeOf("rich", cluster, faults);
+  const child = poor(SERVER, cluster, String(multicastPort));
   const lines: string[] = [];
   const untilLine = async (wanted: RegExp): Promise<string> => {
     for (;;) {
@@ -98,7 +98,7 @@ it("a node without files reports it, loses nobody, is lost by nobody, and serves
   const flood = new Flood(Number(endpoint.split(":").at(-1)), 2 * FILES);
   expect(await untilLine(/^exhausted/)).toBe("exhausted EMFILE");
   // Members come and go meanwhile: that takes no files.
-  const late = await nodeOf("late", group, faults);
+  const late = await nodeOf("late", cluster, faults);
   await untilLine(/^joined late$/);
   for (const node of [rich, late])
     while (node.members().length < 3) await new Promise((resolve) => node.events.once("joined", resolve));

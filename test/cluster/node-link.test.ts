@@ -9,7 +9,7 @@ import { testNodes } from "./nodes.js";
 
 const PASSWORD = "correct horse battery staple";
 const { started } = testNodes(() => ({
-  group: "linked",
+  cluster: "linked",
   multicast: false,
   registry: false,
   password: PASSWORD,

@@ -40,7 +40,7 @@ const closing = closeAfterEach();
 const entry = (digit: string, values: Partial<ClusterNodeEntry> = {}): ClusterNodeEntry => ({
   id: digit.repeat(32),
   name: `${digit}@host`,
-  group: "default",
+  cluster: "default",
   address: "127.0.0.1:7946",
   port: 7946,
   pid: process.pid,
@@ -94,9 +94,9 @@ const names = async (): Promise<string[]> => (await namesIn([folder])).map(({ na
 describe("the nodes of a host", () => {
   it("are shown while they run, by name, with what they changed", async () => {
     const b = await register("b", { control: ["ipc:///tmp/b"] });
-    const a = await register("a", { group: "kitchen", port: 5_000, address: "10.0.0.1:5000" });
+    const a = await register("a", { cluster: "kitchen", port: 5_000, address: "10.0.0.1:5000" });
     expect(await namesIn([folder])).toEqual([
-      entry("a", { group: "kitchen", port: 5_000, address: "10.0.0.1:5000" }),
+      entry("a", { cluster: "kitchen", port: 5_000, address: "10.0.0.1:5000" }),
       entry("b", { control: ["ipc:///tmp/b"] }),
     ]);
     a.entry = entry("a", { control: ["ipc:///tmp/a"] });
@@ -295,14 +295,14 @@ describe("a node that runs", () => {
 
 describe("a ClusterNode", () => {
   it("is among the names of its host from its start to its end, unless it does not want to", async () => {
-    const options = { group: `names-${process.pid}`, multicast: false } as const;
+    const options = { cluster: `names-${process.pid}`, multicast: false } as const;
     const node = new ClusterNode({ name: "shown", ...options });
     const hidden = new ClusterNode({ name: "hidden", registry: false, ...options });
     for (const each of [node, hidden]) closing(each);
     await Promise.all([node.start(), hidden.start()]);
     node.showControl(["ipc:///tmp/x"]);
     const own = async (): Promise<ClusterNodeEntry[]> =>
-      (await clusterNames()).filter(({ group }) => group === options.group);
+      (await clusterNames()).filter(({ cluster }) => cluster === options.cluster);
     await expect.poll(own, { timeout: 10_000 }).toMatchObject([
       {
         id: node.id,
@@ -322,7 +322,9 @@ describe("a ClusterNode", () => {
   });
 
   it("is shown with the address that it has now", async () => {
-    const node = closing(new ClusterNode({ name: "moves", group: `moves-${process.pid}`, multicast: false }));
+    const node = closing(
+      new ClusterNode({ name: "moves", cluster: `moves-${process.pid}`, multicast: false }),
+    );
     await node.start();
     node.onAddress("192.0.2.7:7946");
     const found = async (): Promise<string | undefined> =>
@@ -336,7 +338,7 @@ describe("a ClusterNode", () => {
     vi.stubEnv("XDG_RUNTIME_DIR", root);
     vi.spyOn(process, "getuid").mockReturnValue(4_294_000_000);
     try {
-      const node = new ClusterNode({ name: "unshown", group: `unshown-${process.pid}`, multicast: false });
+      const node = new ClusterNode({ name: "unshown", cluster: `unshown-${process.pid}`, multicast: false });
       closing(node);
       const down = new Promise((resolve) => node.events.once("registry:down", ({ error }) => resolve(error)));
       await node.start();

@@ -38,13 +38,13 @@ const shortName = (name: string): string => name.split("@")[0] as string;
 
 /** The nodes, and one more that only asks; each finds the others by one address that is always there. */
 class Fleet {
-  readonly #group: string;
+  readonly #cluster: string;
   readonly #seed: string;
   readonly faults: string[] = [];
   readonly asking: ClusterNode;
 
   private constructor(what: string, port: number) {
-    this.#group = `rolling-${what}-${process.pid}`;
+    this.#cluster = `rolling-${what}-${process.pid}`;
     this.#seed = `127.0.0.1:${port}`;
     this.asking = this.#node("asking", port);
   }
@@ -64,7 +64,7 @@ class Fleet {
   #node(name: string, port: number): ClusterNode {
     const { faults } = this;
     const discovery = [staticSource([this.#seed])];
-    const node = new ClusterNode({ name, port, group: this.#group, discovery });
+    const node = new ClusterNode({ name, port, cluster: this.#cluster, discovery });
     for (const type of ["lost", "minority", "removed"] as const)
       node.events.on(type, (event) => {
         faults.push(`${name}: ${type} ${"member" in event ? event.member?.name : ""}`);
@@ -161,7 +161,7 @@ describe(`a cluster of ${NODES}, rolled node by node under load`, () => {
         next.push(fresh);
         await until(
           [asking],
-          () => offers(NODES)() && resolver.services.some(({ id }) => id === fresh.node.id),
+          () => offers(NODES)() && resolver.members.some(({ id }) => id === fresh.node.id),
         );
         while (fresh.taken === 0) await new Promise((resolve) => setTimeout(resolve, 5));
       }
@@ -268,7 +268,7 @@ describe(`a cluster of ${NODES}, rolled node by node under load`, () => {
         await server.end();
         const fresh = await Server.start(shortName(name));
         next.push(fresh);
-        await until([asking], () => offers() && resolver.services.some(({ id }) => id === fresh.node.id));
+        await until([asking], () => offers() && resolver.members.some(({ id }) => id === fresh.node.id));
         while (fresh.taken === 0 && results.failed === 0)
           await new Promise((resolve) => setTimeout(resolve, 5));
       }

@@ -1,6 +1,6 @@
 /** Nodes as programs run them, in virtual time: cuts, killed processes and stalls of machines of their own. */
 import { describe, expect, it, vi } from "vitest";
-import { type ClusterBus, ClusterNode } from "../../src/cluster/index.js";
+import { type ClusterNamespace, ClusterNode } from "../../src/cluster/index.js";
 import { SimulatedDatagrams } from "../../src/testing/datagrams.js";
 import { simulate } from "../../src/testing/index.js";
 import { LONG } from "../support/long.js";
@@ -13,7 +13,7 @@ const CUTS = Array.from({ length: LONG ? 40 : 4 }, (_, at) => at + 1);
 // Without messages for Tcl's terms: a link that fails is a ping, and those live by their heartbeats alone.
 const TCL = { profile: "tcl", messaging: false } as const;
 
-const seen = (node: ClusterBus | undefined): string =>
+const seen = (node: ClusterNamespace | undefined): string =>
   (node?.members() ?? [])
     .map(({ name }) => name.slice(0, name.indexOf("@")))
     .sort()

@@ -61,7 +61,7 @@ describe("nodes of one host", () => {
   it("do not see a bus of another name, nor one of another key", async () => {
     const key = "01234567890123456789012345678901234567ab";
     const a = await started("a");
-    const b = await started("b", { group: "other", seeds: [a.address] });
+    const b = await started("b", { cluster: "other", seeds: [a.address] });
     const c = await started("c", { key, seeds: [a.address] });
     const d = await started("d", { key: [...key].reverse().join(""), seeds: [c.address] });
     const e = await started("e", { key, seeds: [a.address, b.address, d.address] });
@@ -94,7 +94,7 @@ describe("what a node refuses", () => {
       () => a.join(1n as never),
       () => a.resolver([] as never),
       () => a.resolver({ has: new Set(["zre"]) } as never),
-      ...[undefined, null, 5, {}, Symbol("x"), 1n].map((name) => () => a.bus(name as never)),
+      ...[undefined, null, 5, {}, Symbol("x"), 1n].map((name) => () => a.namespace(name as never)),
     ];
     expect(() => a.member(null as never)).toThrow("a member must be named by a text; got null");
     for (const call of wrong) expect(call, String(call)).toThrow(EINVAL);
@@ -145,10 +145,10 @@ describe("what a node refuses", () => {
   it("more than 64 buses, before and after its start", async () => {
     const a = node("a");
     const EFSM = expect.objectContaining({ code: "EFSM" });
-    for (let i = 1; i < 64; i++) a.bus(`bus-${i}`);
-    expect(() => a.bus("one too many")).toThrow(EFSM);
+    for (let i = 1; i < 64; i++) a.namespace(`bus-${i}`);
+    expect(() => a.namespace("one too many")).toThrow(EFSM);
     await a.start();
-    expect(() => a.bus("one too many")).toThrow(EFSM);
+    expect(() => a.namespace("one too many")).toThrow(EFSM);
   });
 
   it("to drain before its start, and starts nevertheless", async () => {
@@ -267,12 +267,12 @@ describe("a node that is closed while it starts", () => {
 
   it("with its buses, those of before the start and those that were added meanwhile", async () => {
     const a = node("a");
-    const before = a.bus("before");
+    const before = a.namespace("before");
     const starting = a.start();
     starting.catch(() => undefined);
-    const meanwhile = a.bus("meanwhile");
+    const meanwhile = a.namespace("meanwhile");
     await a.close();
     expect([before.closed, meanwhile.closed]).toEqual([true, true]);
-    expect(() => a.bus("after")).toThrow(EBADF);
+    expect(() => a.namespace("after")).toThrow(EBADF);
   });
 });

@@ -38,8 +38,8 @@ export function testNodes(common: () => ClusterNodeOptions) {
     options: ClusterNodeOptions = {},
   ): Promise<{ [K in keyof N]: ClusterNode }> {
     groups += 1;
-    const group = `cluster-${process.pid}-${groups}`;
-    const all = names.map((name) => node(name, { group, ...options }));
+    const cluster = `cluster-${process.pid}-${groups}`;
+    const all = names.map((name) => node(name, { cluster, ...options }));
     await Promise.all(all.map((each) => each.start()));
     for (const each of all)
       while (each.members().length < names.length)

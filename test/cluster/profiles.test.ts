@@ -21,7 +21,7 @@ it("a node shows the profile that it lives by, and each of its buses its own", a
   const node = new ClusterNode({ profile: { base: "tcl", ttl: 60_000 } });
   expect(node.profile).toEqual({ ...PROFILES.tcl, ttl: 60_000 });
   expect(Object.isFrozen(node.profile)).toBe(true);
-  expect(node.bus("other").profile).toEqual(PROFILES.local);
+  expect(node.namespace("other").profile).toEqual(PROFILES.local);
   await node.close();
 });
 

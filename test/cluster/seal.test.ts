@@ -59,7 +59,7 @@ describe("a sealed packet", () => {
             expect(new Sealer(BUS, [KEY]).open(hostile, MAX_PACKET)).toBeTypeOf("string");
           bytes[place] = (bytes[place] as number) ^ bits;
           const found = new Sealer(BUS, [KEY], session(2)).open(bytes, MAX_PACKET);
-          expect(["forged", "version", "unsealed", "bus", "key"]).toContain(found);
+          expect(["forged", "version", "unsealed", "cluster", "key"]).toContain(found);
         },
       ),
       { numRuns: 300, defaultRuns: 100 },
@@ -122,7 +122,7 @@ describe("a sealed packet", () => {
   it("one in the clear, of another bus, or oversized is refused", () => {
     const receiver = new Sealer(BUS, [KEY]);
     expect(receiver.open(encodePacket(ping(1), BUS), MAX_PACKET)).toBe("unsealed");
-    expect(receiver.open(new Sealer(BUS + 1, [KEY]).seal(ping(1)), MAX_PACKET)).toBe("bus");
+    expect(receiver.open(new Sealer(BUS + 1, [KEY]).seal(ping(1)), MAX_PACKET)).toBe("cluster");
     expect(receiver.open(Buffer.alloc(MAX_PACKET + SEAL_OVERHEAD + 1), MAX_PACKET)).toBe("oversized");
     expect(receiver.open(Buffer.alloc(0), MAX_PACKET)).toBe("empty");
   });
@@ -156,7 +156,7 @@ describe("sealed messages of a stream", () => {
     expect(open(sealed(), new StreamWay(session(4)))).toBe("replayed");
     expect(open(sealed(BUS, OTHER))).toBe("key");
     const otherBus = busNumber("other");
-    expect(open(sealed(), undefined, otherBus)).toBe("bus");
+    expect(open(sealed(), undefined, otherBus)).toBe("cluster");
     const moved = sealed();
     moved.writeUIntBE(otherBus, 1, 6);
     expect(open(moved, undefined, otherBus)).toBe("forged");
@@ -167,7 +167,7 @@ describe("sealed messages of a stream", () => {
       const bytes = sealed();
       bytes[at] = (bytes[at] as number) ^ 1;
       const found = new Sealer(BUS, [KEY]).openMessages(new StreamWay(session(3)), bytes, curveBox());
-      expect(["forged", "version", "bus", "key", "replayed"], `byte ${at}`).toContain(found);
+      expect(["forged", "version", "cluster", "key", "replayed"], `byte ${at}`).toContain(found);
     }
   });
 });

@@ -337,15 +337,15 @@ class Crew {
   /** To all that it knows: on a channel, and to the own client of each. */
   #send(life: Life): void {
     const { node } = life;
-    const services = node.members({ self: false });
+    const members = node.members({ self: false });
     const channel = this.world.random.pick([0, 3, 7]);
     const number = life.take("self");
     const data = `${life.id} ${life.take(String(channel))}`;
     this.#call(life, "sends", [], async () => {
-      const { failed } = await node.send({ services, channel, data, broadcast: channel === 3 });
+      const { failed } = await node.send({ members, channel, data, broadcast: channel === 3 });
       for (const { error } of failed) this.#checkFailure(`${life.id} sends`, error);
     });
-    for (const { id } of services)
+    for (const { id } of members)
       this.#call(life, "sends to one", ["EHOSTUNREACH"], async () => {
         await node.sendTo(node.addressOf(id), `${life.id} ${number}`, { timeout: PATIENCE });
         this.counts.acknowledged += 1;
@@ -356,22 +356,22 @@ class Crew {
 
   #query(life: Life): void {
     const { node } = life;
-    const services = node.members({ self: false });
+    const members = node.members({ self: false });
     const data = `${life.id} ${life.take("query")}`;
     // Who forgot the asker answers nobody, and the asker may not know.
     const { forgets } = this.#settings;
     const timeout = forgets ? 5_000 : PATIENCE;
     this.#call(life, "queries", [], async () => {
-      const { replies, failed, missing } = await node.query({ services, data, timeout }).collect();
+      const { replies, failed, missing } = await node.query({ members, data, timeout }).collect();
       if (life.isOver) return;
-      const all = [...[...replies, ...failed].map(({ service }) => service), ...missing];
+      const all = [...[...replies, ...failed].map(({ member }) => member), ...missing];
       if (missing.length > 0 && !forgets)
         this.wrong.push(`${data}: no answer of ${missing.map(({ name }) => name)}`);
-      else if (sorted(all.map(({ id }) => id)) !== sorted(services.map(({ id }) => id)))
+      else if (sorted(all.map(({ id }) => id)) !== sorted(members.map(({ id }) => id)))
         this.wrong.push(`${data}: other answers`);
       this.counts.answers += replies.length;
-      for (const { service, data: answer } of replies)
-        if (answer !== `${data}@${service.id}`) this.wrong.push(`${data}: ${answer}`);
+      for (const { member, data: answer } of replies)
+        if (answer !== `${data}@${member.id}`) this.wrong.push(`${data}: ${answer}`);
       for (const { error } of failed) this.#checkFailure(data, error);
     });
   }

@@ -60,7 +60,7 @@ describe("the wire form", () => {
     expect(read(Buffer.alloc(0))).toBe("empty");
     expect(read(Buffer.alloc(MAX_PACKET + 1, 1))).toBe("oversized");
     expect(read(changed(0, 2))).toBe("version");
-    expect(read(changed(1, (bytes[1] as number) ^ 1))).toBe("bus");
+    expect(read(changed(1, (bytes[1] as number) ^ 1))).toBe("cluster");
     expect(read(changed(PREFIX, 99))).toBe("type");
     expect(read(bytes.subarray(0, 20))).toBe("malformed");
     expect(read(changed(PREFIX + 31, 65))).toBe("updates");

@@ -42,7 +42,7 @@ describe("a message that nobody observes costs", () => {
   });
 
   it("four reads to a handler of the same node", async () => {
-    const node = own(new ClusterNode({ group: `cost-${process.pid}`, registry: false }));
+    const node = own(new ClusterNode({ cluster: `cost-${process.pid}`, registry: false }));
     await node.start();
     let handled = 0;
     let done!: () => void;

@@ -23,7 +23,8 @@ useCollector((made) => (collector = made), { messages: true });
 beforeAll(async () => {
   const port = await freePort();
   nodes = ["a", "b", "c"].map(
-    (name) => new ClusterNode({ name, group: `spans-${process.pid}`, multicast: { port }, registry: false }),
+    (name) =>
+      new ClusterNode({ name, cluster: `spans-${process.pid}`, multicast: { port }, registry: false }),
   );
   const all = nodes.map(
     (node) =>
@@ -185,14 +186,14 @@ describe("messages to nodes and services", () => {
       ended.push(node.onMessage(handler));
       ended.push(node.onQuery(() => trace.getActiveSpan()?.spanContext().spanId ?? ""));
     }
-    const { sent } = await a().send({ services: services.map(({ id }) => id), data: "x" });
+    const { sent } = await a().send({ members: services.map(({ id }) => id), data: "x" });
     expect(sent).toHaveLength(2);
     await all;
     const send = collector.span("send channel/0");
     expect(send.attributes["shoal.message.recipients"]).toBe(2);
     expectLinked(of("process channel/0"), send);
     const { replies } = await a()
-      .query({ services: services.map(({ id }) => id), data: "who" })
+      .query({ members: services.map(({ id }) => id), data: "who" })
       .collect();
     const query = collector.span("query channel/0");
     expect(query.attributes["shoal.message.recipients"]).toBe(2);
@@ -221,7 +222,7 @@ describe("messages to nodes and services", () => {
         return new Promise<string>(() => undefined);
       }),
     );
-    const query = a().query({ services: [b().id], timeout: 50 });
+    const query = a().query({ members: [b().id], timeout: 50 });
     await all;
     await query.collect();
     expect(collector.span("query channel/0").attributes["error.type"]).toBe("ETIMEDOUT");

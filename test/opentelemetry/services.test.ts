@@ -38,7 +38,7 @@ async function majordomo(handler: Handler): Promise<Pair> {
 }
 
 async function cluster(handler: Handler): Promise<Pair> {
-  const node = own(new ClusterNode({ name: "alone", group: `tracing-${process.pid}`, multicast: false }));
+  const node = own(new ClusterNode({ name: "alone", cluster: `tracing-${process.pid}`, multicast: false }));
   await node.start();
   await node.serve("work", handler as never).ready;
   return {

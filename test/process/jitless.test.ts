@@ -14,19 +14,19 @@ try {
 } catch (error) {
   show("connect")(error);
 }
-const [group, key] = ["jitless-" + process.pid, "A".repeat(40)];
-const sealed = new ClusterNode({ group, key });
+const [cluster, key] = ["jitless-" + process.pid, "A".repeat(40)];
+const sealed = new ClusterNode({ cluster, key });
 await sealed.start().catch(show("start"));
 await sealed.start().catch(show("start"));
 await sealed.close();
-const open = new ClusterNode({ group });
+const open = new ClusterNode({ cluster });
 await open.start();
 try {
-  open.bus("sealed", { key });
+  open.namespace("sealed", { key });
 } catch (error) {
-  show("bus")(error);
+  show("namespace")(error);
 }
-open.bus("members", { key, messaging: false });
+open.namespace("members", { key, messaging: false });
 await open.close();
 console.log("done");
 `;
@@ -39,7 +39,7 @@ it("refuses CURVE at bind and connect, and a cluster's key at start", async () =
     "connect ERR_ENGINE_UNAVAILABLE true",
     "start ERR_ENGINE_UNAVAILABLE true",
     "start ERR_ENGINE_UNAVAILABLE true",
-    "bus ERR_ENGINE_UNAVAILABLE true",
+    "namespace ERR_ENGINE_UNAVAILABLE true",
     "done",
     "",
   ]);

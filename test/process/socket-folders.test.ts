@@ -19,7 +19,7 @@ function program(source: string, folder: string): Child {
 
 const NODE = `
   import { ClusterNode } from "shoal/cluster";
-  const node = new ClusterNode({ name: "one", group: "folders", multicast: false, messaging: { protocols: ["ipc"] } });
+  const node = new ClusterNode({ name: "one", cluster: "folders", multicast: false, messaging: { protocols: ["ipc"] } });
   await node.start();
   console.log("ready");
 `;

@@ -52,7 +52,7 @@ describe.skipIf(!existsSync(join(DIST, "chunks")))("what is read at a start", ()
       for (const name of ["toLocaleString", "toLocaleDateString"])
         Number.prototype[name] = () => { throw new Error(name); };
       const { ClusterNode } = await import(${JSON.stringify(join(DIST, "cluster/index.js"))});
-      const node = new ClusterNode({ group: "start-up-${process.pid}", multicast: false });
+      const node = new ClusterNode({ cluster: "start-up-${process.pid}", multicast: false });
       await node.start();
       console.log(JSON.stringify(process.moduleLoadList.filter((name) => /https?$/.test(name))));
       await node.close();

@@ -20,8 +20,8 @@ const PORT = await freePort();
 const PROGRAM = `
 import { ClusterNode } from "shoal/cluster";
 import { LmdbSessionStore, PostgresSessionStore, SessionServer } from "shoal/sessions";
-const [kind, where, endpoint, name, group, port] = process.argv.slice(1);
-const node = new ClusterNode({ name, group, multicast: { port: Number(port) }, registry: false });
+const [kind, where, endpoint, name, cluster, port] = process.argv.slice(1);
+const node = new ClusterNode({ name, cluster, multicast: { port: Number(port) }, registry: false });
 await node.start();
 const open = {
   lmdb: () => LmdbSessionStore.open(where),
@@ -70,10 +70,10 @@ async function takeOver(from: SessionClient, make: () => SessionClient): Promise
 }
 
 async function run(kind: string, where: string): Promise<void> {
-  const group = `sessions-${process.pid}-${made}`;
+  const cluster = `sessions-${process.pid}-${made}`;
   const listen = async (endpoint: string): Promise<{ readonly endpoint: string; readonly child: Child }> => {
     made += 1;
-    const args = [kind, where, endpoint, `server${made}`, group, String(PORT)];
+    const args = [kind, where, endpoint, `server${made}`, cluster, String(PORT)];
     const child = start(PROGRAM, { args, limit: LIMIT });
     children.add(child);
     return { endpoint: (await child.line()).slice("at ".length), child };

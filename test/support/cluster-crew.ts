@@ -23,8 +23,8 @@ export interface LoadCounts {
 }
 
 const NODE = `import { ClusterNode } from "shoal/cluster";
-const [name, group, ...args] = process.argv.slice(1);
-const node = new ClusterNode({ name, group });
+const [name, cluster, ...args] = process.argv.slice(1);
+const node = new ClusterNode({ name, cluster });
 process.stdin.setEncoding("utf8").on("end", () => process.exit(1));`;
 
 /** What a member does; a process can have several of them, on one node. */
@@ -124,7 +124,7 @@ interface Member {
 
 /** The members of one test. */
 export class Crew {
-  readonly group: string;
+  readonly cluster: string;
   readonly members: Member[] = [];
   /** Blows dealt, by their kinds. */
   readonly blows: Record<Blow, number> = { roll: 0, kill: 0, stop: 0 };
@@ -136,7 +136,7 @@ export class Crew {
 
   /** @param limit ms after which each program is ended */
   constructor(what: string, limit: number, seed: number) {
-    this.group = `crew-${what}-${process.pid}`;
+    this.cluster = `crew-${what}-${process.pid}`;
     this.#limit = limit;
     this.#random = new Random(seed);
   }
@@ -229,7 +229,7 @@ export class Crew {
   }
 
   #start(name: string, source: string, args: readonly string[]): Child {
-    const child = start(source, { args: [name, this.group, ...args], limit: this.#limit });
+    const child = start(source, { args: [name, this.cluster, ...args], limit: this.#limit });
     this.#children.add(child);
     return child;
   }

@@ -9,6 +9,6 @@ node.subscribe("t", ({ data }) => list.push(data));
 node.subscribe("t", async ({ data }) => list.push(data));
 node.createClient().subscribe("t", ({ data }) => list.push(data));
 node.onMessage(({ data }) => list.push(data));
-node.hook("service:found", ({ name }) => list.push(name));
+node.hook("member:found", ({ name }) => list.push(name));
 
 export const error: ShoalError = new ServiceError("overloaded", "s", FAILURES.overloaded);

@@ -96,7 +96,7 @@ describe("a node on the ZRE plane", () => {
     expect(member).toMatchObject({ id: z.uuid, addresses: [z.endpoint], tags: [] });
     expect({ ...member?.endpoints }).toEqual({});
     for (const tag of ["zre", "FILEMQ", "z", z.uuid]) expect(a.node.resolve(tag), tag).toEqual([]);
-    expect(a.node.resolver("match", { has: ["*"] }).services.map(({ name }) => name)).toEqual([a.node.name]);
+    expect(a.node.resolver("match", { has: ["*"] }).members.map(({ name }) => name)).toEqual([a.node.name]);
   });
 
   it("says its address there, and stays a peer of a node that finds it by ZRE alone", async () => {

@@ -10,18 +10,18 @@
 import { ClusterNode } from "shoal/cluster";
 
 const [role = "all", name = `node-${process.pid}`] = process.argv.slice(2);
-const group = role === "all" ? `discovery-${process.pid}` : "discovery";
+const cluster = role === "all" ? `discovery-${process.pid}` : "discovery";
 
 if (role === "node") {
-  const node = new ClusterNode({ name, group });
+  const node = new ClusterNode({ name, cluster });
   node.events.on("joined", ({ member }) => console.log(`joined: ${member.name}, id ${member.id}`));
   node.events.on("left", ({ member }) => console.log(`left: ${member.name}`));
   node.events.on("lost", ({ member, reason }) => console.log(`lost: ${member.name}, ${reason}`));
   await node.start();
   process.once("SIGINT", () => node.close());
 } else {
-  const first = new ClusterNode({ name: "first", group });
-  const second = new ClusterNode({ name: "second", group });
+  const first = new ClusterNode({ name: "first", cluster });
+  const second = new ClusterNode({ name: "second", cluster });
   const joined = new Promise<void>((resolve) => {
     first.events.once("joined", ({ member }) => {
       console.log(`first: ${member.name.split("@")[0]} has joined`);

@@ -21,7 +21,7 @@ export interface Hellos {
   readonly responder: Uint8Array;
 }
 
-export type ProofRefusal = "password" | "key" | "bus" | "unsealed" | "replayed";
+export type ProofRefusal = "password" | "key" | "cluster" | "unsealed" | "replayed";
 
 export type ProvableBus = Pick<BusCodec, "bus" | "keys" | "byPassword">;
 
@@ -79,7 +79,7 @@ export function checkBuses(
   }
   // An end without a cluster is starting or has left, which does not make it another cluster's.
   if (unchecked.size === size && size > 0 && shown.length > 0)
-    refused.push({ bus: undefined, reason: "bus" });
+    refused.push({ bus: undefined, reason: "cluster" });
   return { proved, refused };
 }
 

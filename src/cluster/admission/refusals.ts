@@ -10,7 +10,7 @@ export const REFUSED_REASONS = [
   /** The node has no key, unlike this one's cluster. */
   "unsealed",
   /** The node is in another cluster. */
-  "bus",
+  "cluster",
   /** The node's certificate is missing or not accepted. */
   "certificate",
   /** Only one of the two nodes speaks TLS. */

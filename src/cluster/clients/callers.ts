@@ -10,7 +10,7 @@ import type { PeerCredentials } from "../../engine/engine.js";
 import { listen, Policing } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { ClusterListenerTls } from "../admission/tls.js";
-import type { ClusterBus } from "../node/bus.js";
+import type { ClusterNamespace } from "../node/bus.js";
 import { type AddressScope, plainIp } from "./addresses.js";
 import type { OwnClient } from "./client-registry.js";
 import type { NodeDirectory } from "./directory.js";
@@ -40,7 +40,7 @@ export interface CallerCounts {
 /** Shared with the page over HTTP. */
 export interface CallerContext {
   /** Does not serve once it is removed: it has no valid list then. */
-  readonly node: ClusterBus;
+  readonly node: ClusterNamespace;
   readonly gate: CallerGate;
   readonly directory: NodeDirectory;
   readonly counts: CallerCounts;

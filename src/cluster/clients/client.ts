@@ -127,7 +127,7 @@ export interface DiscoveryClientStats {
  * ```ts
  * import { ClusterNode, DiscoveryClient, DiscoveryServer } from "shoal/cluster";
  *
- * const node = new ClusterNode({ name: "north", group: `client-${process.pid}` });
+ * const node = new ClusterNode({ name: "north", cluster: `client-${process.pid}` });
  * await node.start();
  * const server = new DiscoveryServer(node, { endpoint: "tcp://127.0.0.1:*", users: { ana: "secret" } });
  * await server.start();

@@ -22,7 +22,7 @@ import {
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import { type ClusterListenerTls, checkCertificate } from "../admission/tls.js";
 import { Scope } from "../discovery/source.js";
-import type { ClusterBus } from "../node/bus.js";
+import type { ClusterNamespace } from "../node/bus.js";
 import { type AddressProvider, checkAddresses, interfaceAddresses } from "./address-providers.js";
 import { boundTo, type HostAddress } from "./addresses.js";
 import { CallerRouter } from "./callers.js";
@@ -111,7 +111,7 @@ export interface DiscoveryServerStats {
  * ```ts
  * import { ClusterNode, DiscoveryClient, DiscoveryServer } from "shoal/cluster";
  *
- * const node = new ClusterNode({ name: "north", group: `server-${process.pid}` });
+ * const node = new ClusterNode({ name: "north", cluster: `server-${process.pid}` });
  * await node.start();
  * const server = new DiscoveryServer(node, { endpoint: "tcp://127.0.0.1:*", users: { ana: "secret" } });
  * await server.start();
@@ -124,7 +124,7 @@ export interface DiscoveryServerStats {
  * ```
  */
 export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServerStats> {
-  readonly #node: ClusterBus;
+  readonly #node: ClusterNamespace;
   readonly #settings: Settings<typeof OPTIONS>;
   readonly #gate: CallerGate;
   readonly #users: UserTable | undefined;
@@ -148,11 +148,11 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #description: string | undefined;
 
   /** @throws InvalidArgumentError `EINVAL`, also without both `users` and `authenticate` */
-  constructor(node: ClusterBus, options: DiscoveryServerOptions) {
+  constructor(node: ClusterNamespace, options: DiscoveryServerOptions) {
     super("DiscoveryServer", EVENTS);
     const settings = checkOptions("DiscoveryServer", OPTIONS, options);
     const { users, roles, authenticate, endpoint, http, host } = settings;
-    if (typeof (node as Partial<ClusterBus> | undefined)?.serveDiscovery !== "function")
+    if (typeof (node as Partial<ClusterNamespace> | undefined)?.serveDiscovery !== "function")
       throw new InvalidArgumentError(`a DiscoveryServer needs a ClusterNode; got ${describe(node)}`);
     if ((users === undefined) === (authenticate === undefined))
       throw new InvalidArgumentError("a DiscoveryServer needs either users or authenticate");

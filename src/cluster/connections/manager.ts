@@ -8,7 +8,7 @@ import { MAX_KEPT_ADDRESSES, MAX_SEEDS } from "../bounds.js";
 import { Names } from "../discovery/names.js";
 import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { StreamState } from "../net/streams.js";
-import type { ClusterBus } from "../node/bus.js";
+import type { ClusterNamespace } from "../node/bus.js";
 import type { Member } from "../node/member.js";
 
 export interface ConnectionManagerOptions {
@@ -54,7 +54,7 @@ export interface ConnectionManagerStats {
  * ```
  */
 export class ConnectionManager {
-  readonly #bus: ClusterBus;
+  readonly #bus: ClusterNamespace;
   readonly #port: number | undefined;
   /** Wall clock in ms when each address was added, "host:port" in the given order. */
   #list: ReadonlyMap<string, number> = new Map();
@@ -64,7 +64,7 @@ export class ConnectionManager {
   #closed = false;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad port */
-  constructor(node: ClusterBus, options: ConnectionManagerOptions = {}) {
+  constructor(node: ClusterNamespace, options: ConnectionManagerOptions = {}) {
     checkKeys("ConnectionManager", options, ["port"]);
     const { port } = options;
     if (port !== undefined) checkInteger("port", port, 1, 65_535);

@@ -100,7 +100,7 @@ class EtcdDiscovery {
   constructor(settings: DiscoverySettings, self: DiscoverySelf, signal: AbortSignal) {
     this.#settings = settings;
     this.#gateway = new EtcdGateway(settings.gateway);
-    this.#folder = `${settings.prefix}/${encodeURIComponent(self.group)}/`;
+    this.#folder = `${settings.prefix}/${encodeURIComponent(self.cluster)}/`;
     this.#key = `${this.#folder}${self.id}`;
     this.#self = self;
     this.#signal = signal;

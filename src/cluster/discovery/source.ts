@@ -12,7 +12,7 @@ export interface DiscoverySelf {
   /** 32 hexadecimal digits. */
   readonly id: string;
   readonly name: string;
-  readonly group: string;
+  readonly cluster: string;
   /** This node's current "host:port" for others. */
   readonly address: string;
   /** Counts something that was dropped, such as "beacon:junk", in the node's `stats().dropped`. */

@@ -53,10 +53,10 @@ export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;
 /** Requests to a full node; one may wait, whatever its size. Above them the request is ended. */
 export const MAX_QUEUED_ITEMS = 65_536;
 export const MAX_QUEUED_BYTES = 268_435_456;
-/** Messages and queries of services with pending handlers. A further query is refused, a further message dropped. */
+/** Messages and queries of members with pending handlers. A further query is refused, a further message dropped. */
 export const MAX_HANDLING = 16_384;
 export const MAX_HANDLING_BYTES = 33_554_432;
-/** Remembered ids of each service's datagrams, against duplicates. */
+/** Remembered ids of each member's datagrams, against duplicates. */
 export const MAX_SEEN_IDS = 1_024;
 /** Topics with aliases on links, and publishes of others before all aliases begin again. */
 export const MAX_TOPIC_ALIASES = 1_024;

@@ -50,7 +50,7 @@ export function isChannelName(name: string): boolean {
  * ```ts
  * import { ClusterNode } from "shoal/cluster";
  *
- * const node = new ClusterNode({ group: `channels-${process.pid}` });
+ * const node = new ClusterNode({ cluster: `channels-${process.pid}` });
  * await node.start();
  * node.channels.join("orders"); // In addition to 0, 1 and 2.
  * console.log(node.channels.has("orders")); // true

@@ -1,8 +1,8 @@
 /**
  * Hooks: functions of the program at each stage that a message passes. Each may change it, answer it, or veto it.
  *
- *   sending     evaluate:send ──> channel:send ──> protocol:send ──> the other service
- *   receiving   protocol:receive ──> channel:receive ──> evaluate:receive ──> service:validate ──> service:evaluate ──> query | event ──> handler
+ *   sending     evaluate:send ──> channel:send ──> protocol:send ──> the other member
+ *   receiving   protocol:receive ──> channel:receive ──> evaluate:receive ──> member:validate ──> member:evaluate ──> query | event ──> handler
  *
  * Hooks of a sending stage are called in the order of their addition, those of a receiving stage in reverse: the last to
  * wrap is the first to unwrap. A reply passes the stages of evaluate, channel and protocol.
@@ -24,16 +24,16 @@ export const TRANSMITTING = ["protocol:send"] as const;
 const SENDING = [...ENCODING, ...TRANSMITTING] as const;
 /** Stages of receiving up to what the handler gets. */
 export const UNWRAPPING = ["protocol:receive", "channel:receive", "evaluate:receive"] as const;
-const HANDLING = ["service:evaluate", "query", "event"] as const;
-const SERVICES = ["service:validate", "service:discovered", "service:lost", "service:found"] as const;
+const HANDLING = ["member:evaluate", "query", "event"] as const;
+const OF_MEMBERS = ["member:validate", "member:discovered", "member:lost", "member:found"] as const;
 
 /** Of a message, a query or a reply. */
 export type MessageStage = (typeof SENDING | typeof UNWRAPPING | typeof HANDLING)[number];
 /** Of a member. */
-export type ServiceStage = (typeof SERVICES)[number];
-export type HookStage = MessageStage | ServiceStage;
+export type MemberStage = (typeof OF_MEMBERS)[number];
+export type HookStage = MessageStage | MemberStage;
 
-const STAGES: readonly HookStage[] = [...SENDING, ...UNWRAPPING, ...HANDLING, ...SERVICES];
+const STAGES: readonly HookStage[] = [...SENDING, ...UNWRAPPING, ...HANDLING, ...OF_MEMBERS];
 
 export interface HookPayload {
   /** Arrives as it was sent, as text or bytes. */
@@ -48,8 +48,8 @@ export interface HookContext {
   readonly stage: HookStage;
   readonly kind: "message" | "query" | "reply";
   /** Receiving: the sender. Sending: the recipients. */
-  readonly services: readonly Member[];
-  /** Whether all of `services` are on this host. */
+  readonly members: readonly Member[];
+  /** Whether all of `members` are on this host. */
   readonly local: boolean;
   /** `ipc`, `tcp`, `udp`, `self`, or the name of a custom protocol; "" before it is known. */
   readonly protocol: string;
@@ -74,10 +74,10 @@ export type HookResult = Partial<HookPayload> | HookAnswer | undefined | void;
 export type MessageHook = (payload: HookPayload, context: HookContext) => HookResult;
 
 /**
- * Errors of `service:validate`, `service:discovered` and `service:found` keep the member out of `send` and `query`. It is
+ * Errors of `member:validate`, `member:discovered` and `member:found` keep the member out of `send` and `query`. It is
  * synchronous: a returned promise is an error, too.
  */
-export type ServiceHook = (service: Member) => void;
+export type MemberHook = (member: Member) => void;
 
 export interface HookOptions {
   /** Default: all. */
@@ -114,7 +114,7 @@ interface Entry {
   readonly stage: HookStage;
   readonly channels: ReadonlySet<ClusterChannel> | undefined;
   readonly protocols: ReadonlySet<string> | undefined;
-  readonly call: MessageHook | ServiceHook;
+  readonly call: MessageHook | MemberHook;
 }
 
 export type Passed = HookPayload | HookAnswer;
@@ -133,7 +133,7 @@ export class Hooks {
    * @returns removes it
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 256
    */
-  add(stage: HookStage, options: HookOptions, call: MessageHook | ServiceHook): () => void {
+  add(stage: HookStage, options: HookOptions, call: MessageHook | MemberHook): () => void {
     if (!STAGES.includes(stage))
       throw new InvalidArgumentError(
         `a hook's stage must be one of ${STAGES.join(", ")}; got ${describe(stage)}${suggest(stage, STAGES)}`,
@@ -142,7 +142,7 @@ export class Hooks {
       throw new InvalidArgumentError(`a hook must be a function; got ${describe(call)}`);
     const channels = channelSet(options.channels);
     const protocols = options.protocols && new Set(options.protocols);
-    if (channels !== undefined && SERVICES.includes(stage as ServiceStage))
+    if (channels !== undefined && OF_MEMBERS.includes(stage as MemberStage))
       throw new InvalidArgumentError(`a hook of ${stage} has no channels`);
     if (protocols !== undefined && !stage.startsWith("protocol:"))
       throw new InvalidArgumentError(`a hook of ${stage} has no protocols`);
@@ -188,10 +188,10 @@ export class Hooks {
   }
 
   /** @throws VetoError */
-  serve(stage: ServiceStage, service: Member): void {
+  serve(stage: MemberStage, member: Member): void {
     for (const { call } of this.#byStage.get(stage) ?? [])
       try {
-        refusePromise("a hook", (call as (service: Member) => unknown)(service));
+        refusePromise("a hook", (call as (member: Member) => unknown)(member));
       } catch (error) {
         throw vetoOf(stage, error);
       }
@@ -210,7 +210,7 @@ export class Hooks {
   }
 }
 
-export type HookAbout = Pick<HookContext, "kind" | "services" | "protocol">;
+export type HookAbout = Pick<HookContext, "kind" | "members" | "protocol">;
 
 const NO_ENTRIES: readonly Entry[] = [];
 
@@ -218,13 +218,13 @@ function isSending(stage: HookStage): boolean {
   return (SENDING as readonly HookStage[]).includes(stage);
 }
 
-function contextOf(stage: HookStage, { kind, services, protocol }: HookAbout): HookContext {
+function contextOf(stage: HookStage, { kind, members, protocol }: HookAbout): HookContext {
   return {
     stage,
     kind,
-    services,
+    members,
     get local() {
-      return services.every((service) => service.local);
+      return members.every((member) => member.local);
     },
     protocol,
     answer: (data) => {

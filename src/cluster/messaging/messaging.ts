@@ -340,7 +340,7 @@ export class Messaging {
  * ```ts
  * import { ClusterNode } from "shoal/cluster";
  *
- * const node = new ClusterNode({ group: `client-${process.pid}` });
+ * const node = new ClusterNode({ cluster: `client-${process.pid}` });
  * await node.start();
  * const client = node.createClient();
  * const letters = client.subscribe("self"); // What is sent to this client alone.

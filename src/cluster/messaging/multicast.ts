@@ -1,5 +1,5 @@
 /**
- * Messages by datagram: one to the cluster's multicast group, for many services, without acknowledgement.
+ * Messages by datagram: one to the cluster's multicast group, for many members, without acknowledgement.
  *
  *   datagram  filter | MESSAGE item with an id (service-wire.ts)
  *   filter    count uint, as many ids of 16 bytes; 0: all members
@@ -29,20 +29,20 @@ export class Multicast {
     this.#group = group;
   }
 
-  /** Whether an item of this size fits a datagram to one service. */
+  /** Whether an item of this size fits a datagram to one member. */
   fits(size: number): boolean {
     return size + 1 + ID <= this.#group.room();
   }
 
   /** Sends an item that fits. @param isForAll also for members that are not known here yet */
-  send(item: Buffer, services: readonly Member[], isForAll: boolean): void {
+  send(item: Buffer, members: readonly Member[], isForAll: boolean): void {
     if (isForAll) {
       this.#group.send(encodeFilter([], item));
       return;
     }
     const width = Math.max(1, Math.floor((this.#group.room() - item.length - 2) / ID));
-    for (let i = 0; i < services.length; i += width)
-      this.#group.send(encodeFilter(services.slice(i, i + width), item));
+    for (let i = 0; i < members.length; i += width)
+      this.#group.send(encodeFilter(members.slice(i, i + width), item));
   }
 
   /**
@@ -82,8 +82,8 @@ export class Multicast {
 /** Reused for one datagram at a time. */
 const out = new Writer();
 
-function encodeFilter(services: readonly Member[], item: Uint8Array): Buffer {
-  out.uint(services.length);
-  for (const { id } of services) out.id(id);
+function encodeFilter(members: readonly Member[], item: Uint8Array): Buffer {
+  out.uint(members.length);
+  for (const { id } of members) out.id(id);
   return out.finish(item);
 }

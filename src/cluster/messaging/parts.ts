@@ -1,7 +1,7 @@
 /**
  * Interfaces between the parts of messaging; only types.
  *
- *   ClusterBus ── Messaging (messaging.ts) ──┬── NodeLinks: streams of items to members (links.ts)
+ *   ClusterNamespace ── Messaging (messaging.ts) ──┬── NodeLinks: streams of items to members (links.ts)
  *                                            └── RouteDriver: subscriptions of nodes (route-driver.ts)
  */
 

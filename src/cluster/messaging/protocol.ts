@@ -16,7 +16,8 @@ export interface DialTarget {
 }
 
 export interface ProtocolHost {
-  readonly bus: string;
+  /** Name of the cluster. */
+  readonly cluster: string;
   readonly id: string;
   /** Host to bind: 127.0.0.1, an address, or "*". */
   readonly host: string;

@@ -22,27 +22,27 @@ export const QUERY_FAILURES = {
 };
 export type QueryFailureReason = keyof typeof QUERY_FAILURES;
 
-/** The member `service` did not answer, for the `reason`. Code `ERR_SERVICE`. */
+/** The `member` did not answer, for the `reason`. Code `ERR_SERVICE`. */
 export class QueryError extends ShoalError {
   readonly reason: QueryFailureReason;
-  readonly service: string;
+  readonly member: string;
 
   /** @internal */
-  constructor(reason: QueryFailureReason, service: string, text = "") {
-    super("ERR_SERVICE", `${service}: ${QUERY_FAILURES[reason]}${text === "" ? "" : `: ${text}`}`);
+  constructor(reason: QueryFailureReason, member: string, text = "") {
+    super("ERR_SERVICE", `${member}: ${QUERY_FAILURES[reason]}${text === "" ? "" : `: ${text}`}`);
     this.reason = reason;
-    this.service = service;
+    this.member = member;
   }
 }
 
 export interface QueryReply {
-  readonly service: Member;
+  readonly member: Member;
   readonly data: string | Buffer;
   readonly error?: undefined;
 }
 
 export interface QueryFailure {
-  readonly service: Member;
+  readonly member: Member;
   readonly data?: undefined;
   /**
    * QueryError `ERR_SERVICE`; UnroutableError `EHOSTUNREACH`: gone; VetoError `ERR_VETOED`; TimeoutError `EAGAIN`: a full
@@ -70,8 +70,8 @@ export type QueryEnd = "done" | "timeout" | "cancelled";
  * ```ts
  * import { ClusterNode } from "shoal/cluster";
  *
- * const group = `query-${process.pid}`; // Default: "default", the same for every program of this host.
- * const [mill, farm] = ["mill", "farm"].map((name) => new ClusterNode({ name, group }));
+ * const cluster = `query-${process.pid}`; // Default: "default", the same for every program of this host.
+ * const [mill, farm] = ["mill", "farm"].map((name) => new ClusterNode({ name, cluster }));
  * await Promise.all([mill.start(), farm.start()]);
  * mill.onQuery(({ data }) => `the mill has ${data}`);
  * while (farm.members({ self: false }).length < 1) await new Promise((resolve) => farm.events.once("joined", resolve));
@@ -83,7 +83,7 @@ export type QueryEnd = "done" | "timeout" | "cancelled";
 export class Query implements AsyncIterable<QueryResponse> {
   /** The `ruid` for the handlers. */
   readonly id: string;
-  readonly services: readonly Member[];
+  readonly members: readonly Member[];
   readonly #waiting: Map<string, Member>;
   readonly #maxBytes: number;
   readonly #onEnd: (query: Query) => void;
@@ -94,12 +94,12 @@ export class Query implements AsyncIterable<QueryResponse> {
   readonly #changes = new IdleWaits();
 
   /** @internal */
-  constructor(id: string, services: readonly Member[], maxBytes: number, onEnd: (query: Query) => void) {
+  constructor(id: string, members: readonly Member[], maxBytes: number, onEnd: (query: Query) => void) {
     this.id = id;
-    this.services = services;
+    this.members = members;
     this.#maxBytes = maxBytes;
     this.#onEnd = onEnd;
-    this.#waiting = new Map(services.map((service) => [service.id, service]));
+    this.#waiting = new Map(members.map((member) => [member.id, member]));
   }
 
   /** Its end; `undefined` while it waits. */
@@ -154,12 +154,12 @@ export class Query implements AsyncIterable<QueryResponse> {
 
   /** @internal Adds a response. @returns whether it was awaited */
   respond(response: QueryResponse): boolean {
-    if (this.#ended !== undefined || !this.#waiting.delete(response.service.id)) return false;
+    if (this.#ended !== undefined || !this.#waiting.delete(response.member.id)) return false;
     const size = sizeOf(response.data);
     if (this.#unreadBytes + size > this.#maxBytes)
       this.#unread.push({
-        service: response.service,
-        error: new QueryError("unread", response.service.name),
+        member: response.member,
+        error: new QueryError("unread", response.member.name),
       });
     else {
       this.#unread.push(response);
@@ -222,7 +222,7 @@ export class PendingQueries {
   add(number: number, query: Query, terms: CallTerms = {}): void {
     const onGivenUp = (why: "timeout" | "aborted"): void =>
       query.end(why === "timeout" ? "timeout" : "cancelled");
-    const call = this.#calls.add<void>(query.services.length, { ...terms, onGivenUp });
+    const call = this.#calls.add<void>(query.members.length, { ...terms, onGivenUp });
     call.promise.catch(ignore);
     this.#queries.set(number, { query, call });
   }
@@ -236,15 +236,15 @@ export class PendingQueries {
     const query = this.#queries.get(number)?.query;
     if (query === undefined) return number > this.#first && number <= this.#last ? "late" : "foreign";
     if (query.awaits(from)) return query;
-    return query.services.some(({ id }) => id === from) ? "double" : "foreign";
+    return query.members.some(({ id }) => id === from) ? "double" : "foreign";
   }
 
   /** A member is gone: queries stop waiting for it. */
-  onGone(id: string, failure: (service: Member) => QueryFailure): void {
+  onGone(id: string, failure: (member: Member) => QueryFailure): void {
     for (const { query } of this.#queries.values()) {
       if (!query.awaits(id)) continue;
-      const service = query.services.find((each) => each.id === id) as Member;
-      query.respond(failure(service));
+      const member = query.members.find((each) => each.id === id) as Member;
+      query.respond(failure(member));
     }
   }
 

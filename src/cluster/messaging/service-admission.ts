@@ -1,17 +1,17 @@
 /**
- * Which services messaging uses: all members except those vetoed by a hook of `service:validate`, `service:discovered`
- * or `service:found`.
+ * Which members messaging uses: all members except those vetoed by a hook of `member:validate`, `member:discovered`
+ * or `member:found`.
  *
  *   discovered, found ── hooks ──> a verdict until it is found again or forgotten
- *   first message, and the first after its details changed ── service:validate ──> a verdict until they change again
+ *   first message, and the first after its details changed ── member:validate ──> a verdict until they change again
  */
 import type { Member } from "../node/member.js";
-import type { Hooks, ServiceStage, VetoError } from "./hooks.js";
+import type { Hooks, MemberStage, VetoError } from "./hooks.js";
 
-const DECIDING = ["service:validate", "service:discovered", "service:found"] as const;
+const DECIDING = ["member:validate", "member:discovered", "member:found"] as const;
 
 /** `found`: it is back. */
-export type MemberStage = "discovered" | "found" | "changed" | "lost";
+export type MemberChange = "discovered" | "found" | "changed" | "lost";
 
 /** `undefined`: it is admitted. */
 type Verdict = VetoError | undefined;
@@ -19,9 +19,9 @@ type Verdict = VetoError | undefined;
 export class ServiceAdmission {
   readonly #hooks: Hooks;
   readonly #onVeto: (service: Member, error: VetoError) => void;
-  /** Verdicts of `service:discovered` or `service:found`, by id. */
+  /** Verdicts of `member:discovered` or `member:found`, by id. */
   readonly #arrivals = new Map<string, Verdict>();
-  /** Of `service:validate`, for the current details. */
+  /** Of `member:validate`, for the current details. */
   readonly #validations = new Map<string, Verdict>();
 
   constructor(hooks: Hooks, onVeto: (service: Member, error: VetoError) => void) {
@@ -29,24 +29,24 @@ export class ServiceAdmission {
     this.#onVeto = onVeto;
   }
 
-  /** Whether hooks decide, which need the details of a service. */
+  /** Whether hooks decide, which need the details of a member. */
   get decides(): boolean {
     return DECIDING.some((stage) => !this.#hooks.isEmpty(stage));
   }
 
-  /** All services are validated again. */
+  /** All members are validated again. */
   hooksChanged(): void {
     this.#validations.clear();
   }
 
-  onMember(what: MemberStage, service: Member): void {
+  onMember(what: MemberChange, service: Member): void {
     const { id } = service;
     if (what !== "discovered") this.#validations.delete(id);
     if (what === "found") this.#arrivals.delete(id);
     // A veto of a lost one is only reported.
     const into = what === "lost" ? undefined : this.#arrivals;
-    if (what !== "changed" && !this.#hooks.isEmpty(`service:${what}`))
-      this.#ask(`service:${what}`, service, into);
+    if (what !== "changed" && !this.#hooks.isEmpty(`member:${what}`))
+      this.#ask(`member:${what}`, service, into);
   }
 
   onForgotten(id: string): void {
@@ -56,15 +56,15 @@ export class ServiceAdmission {
 
   verdictOf(service: Member): Verdict {
     const arrival = this.#arrivals.get(service.id);
-    if (arrival !== undefined || this.#hooks.isEmpty("service:validate")) return arrival;
+    if (arrival !== undefined || this.#hooks.isEmpty("member:validate")) return arrival;
     return this.#validations.has(service.id)
       ? this.#validations.get(service.id)
-      : this.#ask("service:validate", service, this.#validations);
+      : this.#ask("member:validate", service, this.#validations);
   }
 
   /** @param into gets the verdict */
-  #ask(stage: ServiceStage, service: Member, into: Map<string, Verdict> | undefined): Verdict {
-    // The hook may send to the service.
+  #ask(stage: MemberStage, service: Member, into: Map<string, Verdict> | undefined): Verdict {
+    // The hook may send to the member.
     into?.set(service.id, undefined);
     try {
       this.#hooks.serve(stage, service);

@@ -1,4 +1,4 @@
-/** Shared by sending to services and receiving from them: hooks, channels, counters. */
+/** Shared by sending to members and receiving from them: hooks, channels, counters. */
 import { ClusterChannels } from "./channels.js";
 import { Hooks } from "./hooks.js";
 import type { NodeLinks } from "./links.js";

@@ -1,7 +1,7 @@
 /**
- * Sends messages and queries to services, for services.ts; service-receiver.ts is the other end.
+ * Sends messages and queries to members, for services.ts; service-receiver.ts is the other end.
  *
- *   for each service: admitted? ── its link's protocol ── hooks of the protocol ── encoded, once for each protocol ──> link
+ *   for each member: admitted? ── its link's protocol ── hooks of the protocol ── encoded, once for each protocol ──> link
  *   where the program asks for it: one datagram to many
  */
 import { InvalidArgumentError, type ShoalError, TimeoutError, UnroutableError } from "../../core/errors.js";
@@ -20,7 +20,7 @@ type Outcome = Buffer | HookAnswer | ShoalError;
 export interface Outgoing {
   readonly kind: "message" | "query";
   readonly id: number;
-  readonly services: readonly Member[];
+  readonly members: readonly Member[];
   /** Then what the hooks of sending make of it. */
   payload: HookPayload;
   /** By one datagram to the group where it fits. */
@@ -35,9 +35,9 @@ export interface Outgoing {
   readonly isForAll: boolean;
   /** Items by protocol. */
   readonly items: Map<string, Outcome>;
-  sent(service: Member, means: "links" | "datagram"): void;
-  failed(service: Member, error: ShoalError): void;
-  answered(service: Member, data: string | Buffer): void;
+  sent(member: Member, means: "links" | "datagram"): void;
+  failed(member: Member, error: ShoalError): void;
+  answered(member: Member, data: string | Buffer): void;
 }
 
 export class ServiceSender {
@@ -51,66 +51,66 @@ export class ServiceSender {
   }
 
   /**
-   * Passes a payload through the hooks of sending, and to each service by the best allowed means.
+   * Passes a payload through the hooks of sending, and to each member by the best allowed means.
    *
    * @returns a hook's answer in place of sending
    * @throws VetoError of a hook
    */
   send(message: Outgoing): HookAnswer | undefined {
     const { hooks, multicast, selfId } = this.#context;
-    const { kind, services, payload } = message;
-    const passed = hooks.pass(ENCODING, payload, { kind, services, protocol: "" });
+    const { kind, members, payload } = message;
+    const passed = hooks.pass(ENCODING, payload, { kind, members, protocol: "" });
     if (passed instanceof HookAnswer) {
       this.#context.counts.answered += 1;
       return passed;
     }
     message.payload = passed;
     const fits = message.byDatagram && multicast.fits(payload.data.length);
-    const byDatagram = fits ? services.filter(({ id }) => id !== selfId) : [];
-    this.#sendByLinks(fits ? services.filter(({ id }) => id === selfId) : services, message);
+    const byDatagram = fits ? members.filter(({ id }) => id !== selfId) : [];
+    this.#sendByLinks(fits ? members.filter(({ id }) => id === selfId) : members, message);
     if (byDatagram.length > 0) this.#sendByDatagram(byDatagram, message);
     return undefined;
   }
 
   /** By datagram, or by links where it does not fit one. */
-  #sendByDatagram(services: readonly Member[], message: Outgoing): void {
+  #sendByDatagram(members: readonly Member[], message: Outgoing): void {
     const { multicast, effects } = this.#context;
     const admitted: Member[] = [];
-    for (const service of services) {
-      const error = this.#refusalOf(service);
-      if (error !== undefined) message.failed(service, error);
-      else admitted.push(service);
+    for (const member of members) {
+      const error = this.#refusalOf(member);
+      if (error !== undefined) message.failed(member, error);
+      else admitted.push(member);
     }
     const item = this.#transmit("udp", admitted, message);
-    if (!Buffer.isBuffer(item)) for (const service of admitted) this.#deliver(service, item, message);
+    if (!Buffer.isBuffer(item)) for (const member of admitted) this.#deliver(member, item, message);
     else if (multicast.fits(item.length)) {
       multicast.send(item, admitted, message.isForAll && admitted.length === effects.others().length);
-      for (const service of admitted) message.sent(service, "datagram");
+      for (const member of admitted) message.sent(member, "datagram");
     } else this.#sendByLinks(admitted, message);
   }
 
-  #sendByLinks(services: readonly Member[], message: Outgoing): void {
-    for (const service of services) {
-      const refusal = this.#refusalOf(service);
-      if (refusal !== undefined) message.failed(service, refusal);
-      else this.#deliver(service, this.#itemFor(service, message), message);
+  #sendByLinks(members: readonly Member[], message: Outgoing): void {
+    for (const member of members) {
+      const refusal = this.#refusalOf(member);
+      if (refusal !== undefined) message.failed(member, refusal);
+      else this.#deliver(member, this.#itemFor(member, message), message);
     }
   }
 
-  #deliver(service: Member, outcome: Outcome, message: Outgoing): void {
-    if (outcome instanceof HookAnswer) message.answered(service, outcome.data);
-    else if (!Buffer.isBuffer(outcome)) message.failed(service, outcome);
+  #deliver(member: Member, outcome: Outcome, message: Outgoing): void {
+    if (outcome instanceof HookAnswer) message.answered(member, outcome.data);
+    else if (!Buffer.isBuffer(outcome)) message.failed(member, outcome);
     else {
-      const error = this.#sendItem(service, outcome, message);
-      if (error === undefined) message.sent(service, "links");
-      else message.failed(service, error);
+      const error = this.#sendItem(member, outcome, message);
+      if (error === undefined) message.sent(member, "links");
+      else message.failed(member, error);
     }
   }
 
   /** @returns why it was not taken */
-  #sendItem(service: Member, item: Buffer, message: Outgoing): ShoalError | undefined {
+  #sendItem(member: Member, item: Buffer, message: Outgoing): ShoalError | undefined {
     const { closed, links, queues, selfId } = this.#context;
-    const { id, name } = service;
+    const { id, name } = member;
     if (id === selfId) {
       if (this.#receiver.isBusy || queues.isOwnFull)
         return new TimeoutError("EAGAIN", "too many messages are handled, or wait for this node itself");
@@ -126,33 +126,33 @@ export class ServiceSender {
       case "too-large":
         return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);
       case "unreachable":
-        return this.#unreachable(service, message);
+        return this.#unreachable(member, message);
     }
   }
 
-  // --- What a service gets -------------------------------------------------------------------------------------------
+  // --- What a member gets --------------------------------------------------------------------------------------------
 
-  /** Why a service gets no messages. */
-  #refusalOf(service: Member): ShoalError | undefined {
+  /** Why a member gets no messages. */
+  #refusalOf(member: Member): ShoalError | undefined {
     const { admission, effects, selfId } = this.#context;
-    if (admission.decides && service.id !== selfId && !effects.isKnown(service.id))
-      return new UnroutableError(`the details of ${service.name}, which hooks decide by, have not come`);
-    return admission.verdictOf(service);
+    if (admission.decides && member.id !== selfId && !effects.isKnown(member.id))
+      return new UnroutableError(`the details of ${member.name}, which hooks decide by, have not come`);
+    return admission.verdictOf(member);
   }
 
-  #itemFor(service: Member, message: Outgoing): Outcome {
+  #itemFor(member: Member, message: Outgoing): Outcome {
     const { links, hooks, selfId } = this.#context;
-    const { id } = service;
-    const { lane, services, items } = message;
+    const { id } = member;
+    const { lane, members, items } = message;
     const protocolOf = (of: string): string => (of === selfId ? SELF : links.protocolFor(of, lane));
-    if (lane < 0 && id !== selfId) return this.#unreachable(service, message);
+    if (lane < 0 && id !== selfId) return this.#unreachable(member, message);
     // Without a need for the protocol one item is for all links, and may open them.
     const isAny = hooks.isEmpty("protocol:send");
     const protocol = isAny ? "" : protocolOf(id);
-    if (protocol === "" && !isAny) return this.#unreachable(service, message);
+    if (protocol === "" && !isAny) return this.#unreachable(member, message);
     let item = items.get(protocol);
     if (item === undefined) {
-      const group = isAny ? services : services.filter((other) => protocolOf(other.id) === protocol);
+      const group = isAny ? members : members.filter((other) => protocolOf(other.id) === protocol);
       item = this.#transmit(protocol, group, message);
       items.set(protocol, item);
     }
@@ -160,13 +160,13 @@ export class ServiceSender {
   }
 
   /** Passes the hooks of the protocol, and encodes. A veto is an outcome. */
-  #transmit(protocol: string, services: readonly Member[], message: Outgoing): Outcome {
+  #transmit(protocol: string, members: readonly Member[], message: Outgoing): Outcome {
     const { hooks, multicast } = this.#context;
     const { kind, context } = message;
     let passed: Passed = message.payload;
     try {
       if (!hooks.isEmpty("protocol:send"))
-        passed = hooks.pass(TRANSMITTING, message.payload, { kind, services, protocol });
+        passed = hooks.pass(TRANSMITTING, message.payload, { kind, members, protocol });
     } catch (error) {
       return error as ShoalError;
     }
@@ -188,7 +188,7 @@ export class ServiceSender {
     return encodeService({ op, channel, id, ruid, data });
   }
 
-  /** No allowed link leads to a service, and none can be opened. */
+  /** No allowed link leads to a member, and none can be opened. */
   #unreachable({ id, name }: Member, { protocols }: Outgoing): ShoalError {
     if (protocols === undefined) return new UnroutableError(`${name} is gone, or takes no messages`);
     const names = protocols.join(", ");

@@ -10,9 +10,9 @@ import type { NodeLinks } from "./links.js";
 import type { MulticastGroup } from "./multicast.js";
 
 /** Selects members: the union of those found, each once. This node is included only with `self`. */
-export interface ServiceSelection {
+export interface MemberSelection {
   /** Members, their ids or their names. */
-  readonly services?: Iterable<Member | string> | undefined;
+  readonly members?: Iterable<Member | string> | undefined;
   /** A non-empty array of conditions, as for the node's `resolver`; or an iterable of members, such as a resolver. */
   readonly resolver?: readonly ResolverStep[] | Iterable<Member> | undefined;
   /** Tags that a member must all have. */
@@ -21,7 +21,7 @@ export interface ServiceSelection {
   readonly self?: boolean | undefined;
 }
 
-export interface ServiceSendOptions extends ServiceSelection {
+export interface MemberSendOptions extends MemberSelection {
   /**
    * Whether to send one datagram to the group: it may be lost, and overtakes other messages. Without a selection it
    * goes to all. Links are used if the message is too large, or the node has no group. Default `false`.
@@ -40,7 +40,7 @@ export interface ServiceSendOptions extends ServiceSelection {
   readonly data?: string | Uint8Array | undefined;
 }
 
-export interface ServiceQueryOptions extends ServiceSelection {
+export interface MemberQueryOptions extends MemberSelection {
   /** As for `send`. */
   readonly protocols?: readonly string[] | undefined;
   readonly channel?: ClusterChannel | undefined;
@@ -57,26 +57,26 @@ export interface ServiceQueryOptions extends ServiceSelection {
   readonly maxReplyBytes?: number | undefined;
 }
 
-export interface ServiceSendFailure {
+export interface MemberSendFailure {
   /** As the selection named it. */
   readonly name: string;
   /** `undefined` if there is no such live member. */
-  readonly service: Member | undefined;
+  readonly member: Member | undefined;
   readonly error: ShoalError;
 }
 
-export interface ServiceSendResult {
+export interface MemberSendResult {
   /** Their links have accepted the message, or a datagram was sent. With `protocols`: they have it. */
   readonly sent: readonly Member[];
-  readonly failed: readonly ServiceSendFailure[];
+  readonly failed: readonly MemberSendFailure[];
   readonly means: "links" | "datagram" | "both" | "none";
   /** Of a send hook. Members that got no message for this reason are in neither list. */
   readonly answer: string | Buffer | undefined;
 }
 
 /** A message from a member. */
-export interface ServiceMessage {
-  readonly service: Member;
+export interface MemberMessage {
+  readonly member: Member;
   readonly channel: ClusterChannel;
   /** Empty if not given. */
   readonly ruid: string;
@@ -86,13 +86,13 @@ export interface ServiceMessage {
 }
 
 /** Its `ruid` is the query's id. */
-export type ServiceQuery = ServiceMessage;
+export type MemberQuery = MemberMessage;
 
 /** While 16,384 promises of handlers are pending, further messages are dropped. */
-export type ServiceMessageHandler = (message: ServiceMessage) => unknown;
+export type MemberMessageHandler = (message: MemberMessage) => unknown;
 /** Returns the answer, or nothing for an empty text. An error is a failure, with its message if it has `expose: true`. */
-export type ServiceQueryHandler = (
-  query: ServiceQuery,
+export type MemberQueryHandler = (
+  query: MemberQuery,
 ) => string | Uint8Array | undefined | Promise<string | Uint8Array | undefined>;
 
 export const HANDLER_OPTIONS = {

@@ -31,41 +31,41 @@ import type {
   HookOptions,
   HookPayload,
   HookStage,
+  MemberHook,
+  MemberStage,
   MessageHook,
   MessageStage,
-  ServiceHook,
-  ServiceStage,
 } from "./hooks.js";
 import { Query } from "./query.js";
-import type { MemberStage } from "./service-admission.js";
+import type { MemberChange } from "./service-admission.js";
 import { SELF, ServiceContext } from "./service-context.js";
 import { ServiceReceiver } from "./service-receiver.js";
 import { type Outgoing, ServiceSender } from "./service-sender.js";
 import type {
-  ServiceQueryOptions,
-  ServiceSelection,
-  ServiceSendFailure,
-  ServiceSendOptions,
-  ServiceSendResult,
+  MemberQueryOptions,
+  MemberSelection,
+  MemberSendFailure,
+  MemberSendOptions,
+  MemberSendResult,
   ServicesEffects,
   ServicesOptions,
   ServicesStats,
 } from "./service-types.js";
 
-const SELECTION = ["services", "resolver", "resolve", "self"] as const;
+const SELECTION = ["members", "resolver", "resolve", "self"] as const;
 const SEND_KEYS = [...SELECTION, "broadcast", "protocols", "channel", "ruid", "data"];
 const QUERY_KEYS = [...SELECTION, "protocols", "channel", "id", "data", "timeout", "signal", "maxReplyBytes"];
 
 /** Names besides a program's own protocols. One that this node does not have reaches no member. */
 const PROTOCOLS = ["ipc", "tcp", "ws", "tls", "udp", SELF];
 
-type Hook = MessageHook | ServiceHook;
+type Hook = MessageHook | MemberHook;
 
-type Asked = Pick<Outgoing, "id" | "services" | "payload" | "protocols" | "lane">;
+type Asked = Pick<Outgoing, "id" | "members" | "payload" | "protocols" | "lane">;
 
 interface Selected {
-  readonly services: readonly Member[];
-  readonly failed: ServiceSendFailure[];
+  readonly members: readonly Member[];
+  readonly failed: MemberSendFailure[];
 }
 
 export class Services {
@@ -92,7 +92,7 @@ export class Services {
 
   hook(stage: MessageStage, call: MessageHook): () => void;
   hook(stage: MessageStage, options: HookOptions, call: MessageHook): () => void;
-  hook(stage: ServiceStage, call: ServiceHook): () => void;
+  hook(stage: MemberStage, call: MemberHook): () => void;
   hook(stage: HookStage, ...rest: [Hook] | [HookOptions, Hook]): () => void {
     const [options, call] = rest.length === 1 ? [undefined, rest[0]] : rest;
     checkCallOptions("hook", options, ["channels", "protocols"]);
@@ -106,7 +106,7 @@ export class Services {
     };
   }
 
-  send(options: ServiceSendOptions): Promise<ServiceSendResult> {
+  send(options: MemberSendOptions): Promise<MemberSendResult> {
     if (!isObserved(MESSAGE_SEND)) return this.#send(options, undefined);
     return observeMessageSend(
       "send",
@@ -117,7 +117,7 @@ export class Services {
     );
   }
 
-  async #send(options: ServiceSendOptions, context: Buffer | undefined): Promise<ServiceSendResult> {
+  async #send(options: MemberSendOptions, context: Buffer | undefined): Promise<MemberSendResult> {
     checkCallOptions("send", options, SEND_KEYS);
     if (options === undefined || options === null)
       throw new InvalidArgumentError(`send takes an object; got ${describe(options)}`);
@@ -126,31 +126,31 @@ export class Services {
     checkChannel(channel);
     checkRuid(ruid);
     const payload: HookPayload = { data: checkedData("data", data), channel, ruid };
-    const { services, failed } = this.#select("send", options, options.broadcast === true);
+    const { members, failed } = this.#select("send", options, options.broadcast === true);
 
     const sent: Member[] = [];
     const used = new Set<"links" | "datagram">();
     const arriving: (Promise<void> | undefined)[] = [];
-    const fail = (service: Member, error: ShoalError): void => {
-      failed.push({ name: service.name, service, error });
+    const fail = (member: Member, error: ShoalError): void => {
+      failed.push({ name: member.name, member, error });
     };
     let byProtocol: string | Buffer | undefined;
     const answer = this.#sender.send({
       ...means,
       kind: "message",
       id: this.#context.pending.take(),
-      services,
+      members,
       payload,
       context,
       isForAll: isUnselected(options),
       items: new Map(),
-      sent: (service, by) => {
+      sent: (member, by) => {
         const done = (): void => {
-          sent.push(service);
+          sent.push(member);
           used.add(by);
         };
         if (by === "datagram") done();
-        else arriving.push(this.#whenSent(service, means.lane, done, (error) => fail(service, error)));
+        else arriving.push(this.#whenSent(member, means.lane, done, (error) => fail(member, error)));
       },
       failed: fail,
       answered: (_, data) => {
@@ -165,7 +165,7 @@ export class Services {
     return { sent, failed, means: used.size > 1 ? "both" : by, answer: byProtocol };
   }
 
-  query(options: ServiceQueryOptions): Query {
+  query(options: MemberQueryOptions): Query {
     if (this.#context.closed) throw new ClosedError("EBADF", "the node is closed");
     checkCallOptions("query", options, QUERY_KEYS);
     if (options === undefined || options === null)
@@ -177,14 +177,14 @@ export class Services {
     if (id !== undefined) checkRuid(id);
     checkInteger("maxReplyBytes", maxReplyBytes, 0);
     const checked = checkedData("data", data);
-    const { services, failed } = this.#select("query", options, false);
-    const unknown = failed.find(({ service }) => service === undefined);
+    const { members, failed } = this.#select("query", options, false);
+    const unknown = failed.find(({ member }) => member === undefined);
     if (unknown !== undefined) throw unknown.error;
-    const gone = failed.map(({ service }) => service as Member);
+    const gone = failed.map(({ member }) => member as Member);
     const number = this.#context.pending.take();
     const ruid = id ?? String(number);
     let operation: MessageSendOperation | undefined;
-    const query: Query = new Query(ruid, [...services, ...gone], maxReplyBytes, (ended) => {
+    const query: Query = new Query(ruid, [...members, ...gone], maxReplyBytes, (ended) => {
       this.#context.pending.remove(number);
       if (operation !== undefined) endOperation(operation, ended, timeout);
     });
@@ -192,10 +192,10 @@ export class Services {
     this.#context.pending.add(number, query, { timeout, signal: isAborted ? undefined : signal });
     if (isObserved(MESSAGE_SEND)) operation = startMessageSend("query", channelDestination(channel), checked);
     if (isAborted) query.end("cancelled");
-    for (const { service, error } of failed) query.respond({ service: service as Member, error });
-    if (services.length === 0) query.end("done");
+    for (const { member, error } of failed) query.respond({ member: member as Member, error });
+    if (members.length === 0) query.end("done");
     else if (query.ended === undefined) {
-      const asked = { ...means, id: number, services, payload: { data: checked, channel, ruid } };
+      const asked = { ...means, id: number, members, payload: { data: checked, channel, ruid } };
       if (operation === undefined) this.#ask(query, asked, undefined);
       else operation.run(() => this.#ask(query, asked, contextToSend(operation)));
     }
@@ -216,11 +216,11 @@ export class Services {
 
   // --- What the bus brings -------------------------------------------------------------------------------------------
 
-  onMember(what: MemberStage, service: Member): void {
-    this.#context.admission.onMember(what, service);
+  onMember(what: MemberChange, member: Member): void {
+    this.#context.admission.onMember(what, member);
     if (what !== "lost") return;
-    this.#context.pending.onGone(service.id, (gone) => ({
-      service: gone,
+    this.#context.pending.onGone(member.id, (gone) => ({
+      member: gone,
       error: new UnroutableError(`${gone.name} is gone`),
     }));
   }
@@ -239,19 +239,21 @@ export class Services {
 
   // --- Whom it goes to ----------------------------------------------------------------------------------------------
 
-  #select(call: string, options: ServiceSelection, all: boolean): Selected {
-    const { services, resolver, resolve, self = false } = options;
+  #select(call: string, options: MemberSelection, all: boolean): Selected {
+    const { members, resolver, resolve, self = false } = options;
     checkBoolean("self", self);
     const found = new Map<string, Member>();
-    const failed = new Map<string, ServiceSendFailure>();
-    const add = (service: Member): void => void found.set(service.id, service);
-    if (services !== undefined) {
-      if (typeof services === "string" || typeof services?.[Symbol.iterator] !== "function")
-        throw new InvalidArgumentError(`services must be a list; got ${describe(services)}`);
-      for (const each of services) {
+    const failed = new Map<string, MemberSendFailure>();
+    const add = (member: Member): void => void found.set(member.id, member);
+    if (members !== undefined) {
+      if (typeof members === "string" || typeof members?.[Symbol.iterator] !== "function")
+        throw new InvalidArgumentError(`members must be a list; got ${describe(members)}`);
+      for (const each of members) {
         const name = typeof each === "string" ? each : each?.id;
         if (typeof name !== "string")
-          throw new InvalidArgumentError(`services must be services, ids or names; got ${describe(each)}`);
+          throw new InvalidArgumentError(
+            `members must be a list of members, ids or names; got ${describe(each)}`,
+          );
         const live = this.#context.effects.find(name);
         if (live !== undefined) add(live);
         // An unknown name ends a query, also if its member is given too.
@@ -259,41 +261,41 @@ export class Services {
           const shown = typeof each === "string" ? each : each.name;
           failed.set(name, {
             name: shown,
-            service: typeof each === "string" ? undefined : each,
+            member: typeof each === "string" ? undefined : each,
             error: new UnroutableError(`no live member is called ${quoted(shown)}`),
           });
         }
       }
     }
     if (resolver !== undefined)
-      for (const service of isSteps(resolver)
+      for (const member of isSteps(resolver)
         ? this.#context.effects.resolve(resolver as readonly ResolverStep[])
-        : servicesOf(resolver as Iterable<Member>))
-        add(service);
+        : membersOf(resolver as Iterable<Member>))
+        add(member);
     if (resolve !== undefined)
-      for (const service of this.#context.effects.resolve([
+      for (const member of this.#context.effects.resolve([
         { has: typeof resolve === "string" ? [resolve] : resolve },
       ]))
-        add(service);
+        add(member);
     if (isUnselected(options)) {
       if (!all)
         throw new InvalidArgumentError(
-          `${call} takes services, resolver or resolve${call === "send" ? ", or broadcast: true for all" : ""}`,
+          `${call} takes members, resolver or resolve${call === "send" ? ", or broadcast: true for all" : ""}`,
         );
-      for (const service of this.#context.effects.others()) add(service);
+      for (const member of this.#context.effects.others()) add(member);
       if (self) add(this.#context.effects.self());
     }
     if (!self) found.delete(this.#context.selfId);
     if (found.size > MAX_MEMBERS)
-      throw new InvalidArgumentError(`${call} goes to ${MAX_MEMBERS} services at most; got ${found.size}`);
-    return { services: [...found.values()], failed: [...failed.values()] };
+      throw new InvalidArgumentError(`${call} goes to ${MAX_MEMBERS} members at most; got ${found.size}`);
+    return { members: [...found.values()], failed: [...failed.values()] };
   }
 
   #ask(query: Query, asked: Asked, context: Buffer | undefined): void {
-    const { services } = asked;
-    const fail = (service: Member, error: ShoalError): void => {
+    const { members } = asked;
+    const fail = (member: Member, error: ShoalError): void => {
       // Its answer may have come by another link.
-      if (query.respond({ service, error })) this.#context.counts.failed += 1;
+      if (query.respond({ member, error })) this.#context.counts.failed += 1;
     };
     try {
       const answer = this.#sender.send({
@@ -303,18 +305,18 @@ export class Services {
         context,
         isForAll: false,
         items: new Map(),
-        sent: (service) => {
+        sent: (member) => {
           const done = (): void => {
             this.#context.counts.sent += 1;
           };
-          this.#whenSent(service, asked.lane, done, (error) => fail(service, error));
+          this.#whenSent(member, asked.lane, done, (error) => fail(member, error));
         },
         failed: fail,
-        answered: (service, data) => void query.respond({ service, data }),
+        answered: (member, data) => void query.respond({ member, data }),
       });
-      if (answer !== undefined) for (const service of services) query.respond({ service, data: answer.data });
+      if (answer !== undefined) for (const member of members) query.respond({ member, data: answer.data });
     } catch (error) {
-      for (const service of services) if (query.awaits(service.id)) fail(service, error as ShoalError);
+      for (const member of members) if (query.awaits(member.id)) fail(member, error as ShoalError);
     }
   }
 
@@ -344,39 +346,39 @@ export class Services {
 
 /** Only a timeout is an error: a query that the program leaves has its results. */
 function endOperation(operation: MessageSendOperation, query: Query, timeout: number): void {
-  operation.recipients = query.services.length - query.missing.length;
+  operation.recipients = query.members.length - query.missing.length;
   if (query.ended !== "timeout") operation.end();
   else
     operation.end(
       new TimeoutError(
         "ETIMEDOUT",
-        `${query.missing.length} of ${query.services.length} services did not respond within ${timeout} ms`,
+        `${query.missing.length} of ${query.members.length} members did not respond within ${timeout} ms`,
       ),
     );
 }
 
-/** Whether it is conditions: an array may also be of services, as `members()` gives them. */
+/** Whether it is conditions: an array may also be of members, as `members()` gives them. */
 function isSteps(resolver: unknown): boolean {
   if (!Array.isArray(resolver)) return false;
   // An empty filtered list does not mean all.
   if (resolver.length === 0)
     throw new InvalidArgumentError(
-      "resolver is empty: broadcast: true is for all, services for a list that may be",
+      "resolver is empty: broadcast: true is for all, members for a list that may be",
     );
   return !resolver.some((each) => typeof (each as Partial<Member> | null)?.id === "string");
 }
 
-function* servicesOf(services: Iterable<Member>): Iterable<Member> {
-  if (typeof services?.[Symbol.iterator] !== "function" || typeof services === "string")
+function* membersOf(members: Iterable<Member>): Iterable<Member> {
+  if (typeof members?.[Symbol.iterator] !== "function" || typeof members === "string")
     throw new InvalidArgumentError(
-      `resolver must be a list of conditions, or a resolver; got ${describe(services)}`,
+      `resolver must be a list of conditions, or a resolver; got ${describe(members)}`,
     );
-  yield* services;
+  yield* members;
 }
 
-/** Whether nothing selects services: then a message is for all. */
-function isUnselected({ services, resolver, resolve }: ServiceSelection): boolean {
-  return services === undefined && resolver === undefined && resolve === undefined;
+/** Whether nothing selects members: then a message is for all. */
+function isUnselected({ members, resolver, resolve }: MemberSelection): boolean {
+  return members === undefined && resolver === undefined && resolve === undefined;
 }
 
 /** @param known names of protocols */

@@ -33,7 +33,7 @@ export interface WithdrawOptions {
  * import { ClusterNode } from "shoal/cluster";
  * import { MajordomoBroker } from "shoal/majordomo";
  *
- * const node = new ClusterNode({ group: `announcement-${process.pid}` });
+ * const node = new ClusterNode({ cluster: `announcement-${process.pid}` });
  * await node.start();
  * const broker = new MajordomoBroker();
  * const announcement = node.announce({ kitchen: await broker.bind("tcp://127.0.0.1:*") }, broker);

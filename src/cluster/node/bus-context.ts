@@ -24,7 +24,7 @@ export interface BusOwner {
 export interface BusOptions {
   /** Class name, for errors. */
   readonly what: string;
-  readonly group: string;
+  readonly cluster: string;
   readonly identity: NodeIdentity;
   readonly sockets: NodeSockets;
   readonly settings: BusSettings;

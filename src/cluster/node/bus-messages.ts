@@ -49,7 +49,7 @@ export class BusMessages implements MessagesPart {
     const { messaging } = settings;
     const { id } = bus.identity;
     this.#streams = new PairStreams(sockets.streams, runtime.codec, messaging.maxItem, {
-      bus: runtime.codec.name,
+      cluster: runtime.codec.name,
       id,
       host: hostToBind(sockets.settings),
       ports: sockets.settings.ports,

@@ -4,7 +4,7 @@ import { Discovery } from "../discovery/discovery.js";
 import { MemberState } from "../membership/members.js";
 import type { NodeLinks } from "../messaging/links.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
-import type { MemberStage } from "../messaging/service-admission.js";
+import type { MemberChange } from "../messaging/service-admission.js";
 import { Services } from "../messaging/services.js";
 import { Requests } from "../requests/requests.js";
 import { CompiledResolver } from "../resolver.js";
@@ -19,7 +19,7 @@ import { OwnDetails } from "./own-details.js";
 import { ServiceCandidates } from "./service-candidates.js";
 
 /** What an event is to services, in order; a lost member ends its requests, too. */
-const STAGES: Readonly<Partial<Record<ClusterEvent["type"], readonly MemberStage[]>>> = {
+const STAGES: Readonly<Partial<Record<ClusterEvent["type"], readonly MemberChange[]>>> = {
   joined: ["discovered"],
   back: ["found"],
   restarted: ["lost", "found"],
@@ -31,7 +31,7 @@ const STAGES: Readonly<Partial<Record<ClusterEvent["type"], readonly MemberStage
 
 export class BusParts implements BusContext {
   readonly what: string;
-  readonly group: string;
+  readonly cluster: string;
   readonly identity: NodeIdentity;
   readonly sockets: NodeSockets;
   readonly settings: BusSettings;
@@ -46,9 +46,9 @@ export class BusParts implements BusContext {
   readonly registry: ClientRegistry;
   readonly #watchers = new Set<() => void>();
 
-  constructor({ what, group, identity, sockets, settings, owner }: BusOptions) {
+  constructor({ what, cluster, identity, sockets, settings, owner }: BusOptions) {
     this.what = what;
-    this.group = group;
+    this.cluster = cluster;
     this.identity = identity;
     this.sockets = sockets;
     this.settings = settings;

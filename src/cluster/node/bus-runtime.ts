@@ -50,10 +50,10 @@ export class BusRuntime implements BusPort {
   #wallOffset = 0;
 
   constructor(bus: BusContext) {
-    const { group, identity, sockets, settings } = bus;
+    const { cluster, identity, sockets, settings } = bus;
     this.#bus = bus;
     this.#host = hostOf(identity.name);
-    this.codec = new BusCodec(group, settings.keys, settings.byPassword);
+    this.codec = new BusCodec(cluster, settings.keys, settings.byPassword);
     this.timer = new BusTimer(sockets.platform, settings.profile.probeTimeout, {
       nextWakeUp: () =>
         Math.min(this.#membership?.nextWakeUp() ?? Infinity, this.#splits?.nextWakeUp() ?? Infinity),

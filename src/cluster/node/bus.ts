@@ -22,22 +22,16 @@ import type {
   SendToOptions,
   SubscribeOptions,
 } from "../messaging/client.js";
-import type {
-  HookOptions,
-  MessageHook,
-  MessageStage,
-  ServiceHook,
-  ServiceStage,
-} from "../messaging/hooks.js";
+import type { HookOptions, MemberHook, MemberStage, MessageHook, MessageStage } from "../messaging/hooks.js";
 import type { ClusterRoute, MessageClient } from "../messaging/messaging.js";
 import type { Query } from "../messaging/query.js";
 import type {
   HandlerOptions,
-  ServiceMessageHandler,
-  ServiceQueryHandler,
-  ServiceQueryOptions,
-  ServiceSendOptions,
-  ServiceSendResult,
+  MemberMessageHandler,
+  MemberQueryHandler,
+  MemberQueryOptions,
+  MemberSendOptions,
+  MemberSendResult,
 } from "../messaging/service-types.js";
 import type { ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
 import { checkAddress, splitIpAddress } from "../net/addresses.js";
@@ -61,14 +55,14 @@ import type { NodeIdentity } from "./bus-context.js";
 import { BusParts } from "./bus-parts.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type Member, shownProps } from "./member.js";
+import { MemberResolver } from "./member-resolver.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type BusSettings, type PropValue, passwordKeys } from "./options.js";
-import { ServiceResolver } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
 
 /**
  * A cluster on a node, with separate members, tags, messages and services. A {@link ClusterNode} is the first cluster
- * of its node; `node.bus(name)` joins others.
+ * of its node; `node.namespace(name)` joins others.
  *
  * Methods throw or reject with InvalidArgumentError `EINVAL` for invalid arguments (nothing has changed then) and with
  * ClosedError `EBADF` after the close. Methods of messages and services also throw InvalidStateError `EFSM` before the
@@ -79,11 +73,11 @@ import { type ClusterStats, statsOf } from "./stats.js";
  * ```ts
  * import { ClusterNode } from "shoal/cluster";
  *
- * const group = `bus-${process.pid}`; // Default: "default", the same for every program of this host.
- * const [mill, farm] = ["mill", "farm"].map((name) => new ClusterNode({ name, group }));
+ * const cluster = `namespace-${process.pid}`; // Default: "default", the same for every program of this host.
+ * const [mill, farm] = ["mill", "farm"].map((name) => new ClusterNode({ name, cluster }));
  * const met = new Promise((resolve) => farm.events.once("joined", resolve));
  * await Promise.all([mill.start(), farm.start(), met]);
- * const heard = mill.subscribe("harvest/+"); // A ClusterNode is its first bus.
+ * const heard = mill.subscribe("harvest/+"); // A ClusterNode is its first namespace.
  * await heard.ready;
  * await farm.publish("harvest/wheat", "12 t");
  * for await (const { topic, data } of heard) {
@@ -93,8 +87,8 @@ import { type ClusterStats, statsOf } from "./stats.js";
  * await Promise.all([mill.close(), farm.close()]);
  * ```
  */
-export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
-  readonly group: string;
+export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
+  readonly cluster: string;
   /** All numbers of the profile, including unchanged ones. */
   readonly profile: Profile;
   /** @internal */
@@ -109,32 +103,32 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   /** @internal */
   constructor(
     what: string,
-    group: string,
+    cluster: string,
     identity: NodeIdentity,
     sockets: NodeSockets,
     settings: BusSettings,
   ) {
     super(what, CLUSTER_EVENTS);
-    this.group = group;
+    this.cluster = cluster;
     this.identity = identity;
     this.sockets = sockets;
     this.profile = settings.profile;
     this.#checkScope(settings.seeds);
-    this.parts = new BusParts({ what, group, identity, sockets, settings, owner: this });
+    this.parts = new BusParts({ what, cluster, identity, sockets, settings, owner: this });
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
   /** @internal */
   begin(): void {
-    const { group, sockets } = this;
+    const { cluster, sockets } = this;
     const { messages, requests } = this.parts;
     void messages.start();
     this.parts.runtime.begin();
     if (messages.started !== undefined) requests.begin();
     this.parts.discovery.start({
       ...this.identity,
-      group,
+      cluster,
       get address() {
         return sockets.address;
       },
@@ -221,7 +215,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   /** Live members that have all tags, including this node. docs/clusters.md lists the built-in tags. */
   resolve(...tags: string[]): Member[] {
-    return this.resolver({ has: tags }).services;
+    return this.resolver({ has: tags }).members;
   }
 
   /**
@@ -229,8 +223,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * ["b*"] })`. `equal`, `match` and `regexp` apply to the conditions after them. Sockets and clients of patterns
    * connect to it: `socket.connect(node.resolver({ has: ["billing"] }))`. ZRE peers, which are not proved, are left out.
    */
-  resolver(...steps: ResolverStep[]): ServiceResolver {
-    return new ServiceResolver(this.parts, steps);
+  resolver(...steps: ResolverStep[]): MemberResolver {
+    return new MemberResolver(this.parts, steps);
   }
 
   /** Whether this node has all tags. */
@@ -418,12 +412,12 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   /**
    * Sends a message over links to the services found by `services`, `resolver` and `resolve`, once each; with
-   * `broadcast: true` to all by one datagram, which may be lost. {@link ServiceSendOptions}
+   * `broadcast: true` to all by one datagram, which may be lost. {@link MemberSendOptions}
    *
    * @returns the receivers, the means, and the failures with their reasons
    * @throws VetoError `ERR_VETOED` if a send hook vetoed it
    */
-  send(options: ServiceSendOptions): Promise<ServiceSendResult> {
+  send(options: MemberSendOptions): Promise<MemberSendResult> {
     if (this.parts.messages.started === undefined || this.#isRefusing) return this.#notNow();
     return this.parts.services.send(options);
   }
@@ -434,7 +428,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * @throws UnroutableError `EHOSTUNREACH` for a name that is not a live member; InvalidStateError
    * `ERR_TOO_MANY_PENDING` for more than 1,024 queries or 65,536 awaited responses
    */
-  query(options: ServiceQueryOptions): Query {
+  query(options: MemberQueryOptions): Query {
     if (this.#isRefusing) this.assertOpen();
     void this.parts.messages.messaging;
     return this.parts.services.query(options);
@@ -448,7 +442,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * @returns removes it
    * @throws InvalidStateError `EFSM` for a channel with a handler
    */
-  onQuery(handler: ServiceQueryHandler, options?: HandlerOptions): () => void {
+  onQuery(handler: MemberQueryHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
     this.parts.messages.assertSupported();
     return this.parts.services.receiver.onQuery(handler, options);
@@ -461,7 +455,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * @param options `channels` of this handler. Default: all
    * @returns removes it
    */
-  onMessage(handler: ServiceMessageHandler, options?: HandlerOptions): () => void {
+  onMessage(handler: MemberMessageHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
     this.parts.messages.assertSupported();
     return this.parts.services.receiver.onMessage(handler, options);
@@ -477,7 +471,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   hook(stage: MessageStage, hook: MessageHook): () => void;
   /** @param options `channels`, or `protocols` for the stages of protocols. Default: all */
   hook(stage: MessageStage, options: HookOptions, hook: MessageHook): () => void;
-  hook(stage: ServiceStage, hook: ServiceHook): () => void;
+  hook(stage: MemberStage, hook: MemberHook): () => void;
   hook(...given: [never, never]): () => void {
     this.assertOpen();
     this.parts.messages.assertSupported();
@@ -801,7 +795,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   setPasswords(...passwords: string[]): void {
     if (!this.codec.byPassword)
       throw new InvalidArgumentError("a cluster that was started without a password gets none while it runs");
-    this.codec.setKeys(passwordKeys(passwords, this.group));
+    this.codec.setKeys(passwordKeys(passwords, this.cluster));
   }
 
   /** Whether this node is on the minority side of a partition. */

@@ -453,7 +453,7 @@ export class NodeSockets {
   #busOf(bytes: Buffer): BusPort | undefined {
     const number = readBus(bytes);
     const bus = number === undefined ? undefined : this.#buses.get(number);
-    if (bus === undefined) this.count(number === undefined ? "junk" : "bus");
+    if (bus === undefined) this.count(number === undefined ? "junk" : "cluster");
     return bus;
   }
 

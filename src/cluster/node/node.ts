@@ -10,14 +10,14 @@ import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
 import { KeptLink } from "../net/kept-link.js";
 import { type ClusterNodeEntry, checkControl, Registrar } from "../registry.js";
-import { ClusterBus } from "./bus.js";
+import { ClusterNamespace } from "./bus.js";
 import type { NodeIdentity } from "./bus-context.js";
 import type { ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
 import { NodeSockets } from "./node-sockets.js";
 import {
   busSettings,
-  type ClusterBusOptions,
+  type ClusterNamespaceOptions,
   type ClusterNodeOptions,
   checkNodeProtocols,
   type NodeSettings,
@@ -33,16 +33,16 @@ import { ZreBridge } from "./zre-bridge.js";
  * ```ts
  * import { ClusterNode } from "shoal/cluster";
  *
- * const group = `node-${process.pid}`; // Default: "default", the same for every program of this host.
- * const [mill, farm] = ["mill", "farm"].map((name) => new ClusterNode({ name, group }));
+ * const cluster = `node-${process.pid}`; // Default: "default", the same for every program of this host.
+ * const [mill, farm] = ["mill", "farm"].map((name) => new ClusterNode({ name, cluster }));
  * await Promise.all([mill.start(), farm.start()]);
  * mill.serve("grind", (grain) => `${grain}, ground`);
  * console.log(await farm.request("grind", "wheat", { waitForReady: true })); // wheat, ground
  * await Promise.all([mill.close(), farm.close()]);
  * ```
  */
-export class ClusterNode extends ClusterBus {
-  readonly #buses = new Set<ClusterBus>();
+export class ClusterNode extends ClusterNamespace {
+  readonly #buses = new Set<ClusterNamespace>();
   readonly #settings: NodeSettings;
   #starting: Promise<void> | undefined;
   #started = false;
@@ -135,7 +135,7 @@ export class ClusterNode extends ClusterBus {
   /**
    * Takes part over a stream of the program: an HTTP upgrade or a proxy's CONNECT (`acceptLinks`, `dialLink` of
    * `shoal/link`), a WebSocket (`webSocketStream`), or any Duplex. Both nodes call it with their end. The stream
-   * carries membership and messages of all clusters (`bus`) that both had joined, while it is open. Linked nodes need
+   * carries membership and messages of all clusters (`namespace`) that both had joined, while it is open. Linked nodes need
    * different addresses (option `announce`): a second one with the same address is refused.
    *
    * @returns the other node's address, once both have proved the cluster's key and their own
@@ -197,10 +197,10 @@ export class ClusterNode extends ClusterBus {
   async #register(): Promise<void> {
     // A simulation has no files.
     if (!this.#settings.registry || this.sockets.platform !== MACHINE) return;
-    const { id, name, group, address } = this;
+    const { id, name, cluster, address } = this;
     const { port } = this.sockets;
     this.#registrar = new Registrar(
-      { id, name, group, address, port, pid: process.pid, since: Date.now(), control: this.#control },
+      { id, name, cluster, address, port, pid: process.pid, since: Date.now(), control: this.#control },
       (error) => {
         if (error !== undefined) this.sockets.count("registry");
         super.report(error === undefined ? { type: "registry:up" } : { type: "registry:down", error });
@@ -219,7 +219,7 @@ export class ClusterNode extends ClusterBus {
 
   // --- The ZRE plane -------------------------------------------------------------------------------------------------
 
-  /** As in `ClusterBus`, with ZRE peers (`zre: true`). */
+  /** As in `ClusterNamespace`, with ZRE peers (`zre: true`). */
   override members(
     options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
   ): Member[] {
@@ -321,13 +321,13 @@ export class ClusterNode extends ClusterBus {
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a joined cluster, or too many; NotSupportedError
    * `ERR_ENGINE_UNAVAILABLE` as `start`
    */
-  bus(name: string, options: ClusterBusOptions = {}): ClusterBus {
+  namespace(name: string, options: ClusterNamespaceOptions = {}): ClusterNamespace {
     this.assertOpen();
-    const settings = busSettings("bus", name, options, this.#settings.scope);
+    const settings = busSettings("namespace", name, options, this.#settings.scope);
     checkNodeProtocols(settings, this.#settings);
     if (this.#settings.curve !== undefined && settings.keys.length === 0)
       throw new InvalidArgumentError("a cluster of a node with curve needs a key or a password, too");
-    const bus = new ClusterBus("ClusterBus", name, this.identity, this.sockets, settings);
+    const bus = new ClusterNamespace("ClusterNamespace", name, this.identity, this.sockets, settings);
     if ([this, ...this.#buses].some((each) => each.codec.bus === bus.codec.bus))
       throw new InvalidStateError("EFSM", `the node is in the cluster ${quoted(name)} already`);
     if (this.#buses.size + 1 >= MAX_BUSES)

@@ -104,17 +104,17 @@ const BUS_OPTIONS = {
   messaging: anything<boolean | MessagingOptions>(),
 };
 
-/** Options of a further cluster of a node (`bus`); all are optional. */
-export type ClusterBusOptions = Given<typeof BUS_OPTIONS>;
+/** Options of a further cluster of a node (`namespace`); all are optional. */
+export type ClusterNamespaceOptions = Given<typeof BUS_OPTIONS>;
 
-const BUS_KEYS = Object.keys(BUS_OPTIONS) as (keyof ClusterBusOptions)[];
+const BUS_KEYS = Object.keys(BUS_OPTIONS) as (keyof ClusterNamespaceOptions)[];
 
 const NODE_OPTIONS = {
   ...BUS_OPTIONS,
   /** Name, or name@host. Default: `node-` and the first digits of its id. */
   name: text(),
   /** Name of the first cluster. Default `default`. */
-  group: text(),
+  cluster: text(),
   /** `host` (default): only this machine. `link`: the local networks; requires a `key` or a `password`. */
   scope: choice(["host", "link"]),
   /** Name or address of the interface. Default: all active ones. */
@@ -207,15 +207,15 @@ export interface NodeSettings
 export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings; first: BusSettings } {
   const given = checkOptions("ClusterNode", NODE_OPTIONS, options);
   const scope = given.scope ?? "host";
-  const busOptions = Object.fromEntries(BUS_KEYS.map((key) => [key, given[key]])) as ClusterBusOptions;
-  const first = busSettings("ClusterNode", given.group ?? "default", busOptions, scope);
+  const busOptions = Object.fromEntries(BUS_KEYS.map((key) => [key, given[key]])) as ClusterNamespaceOptions;
+  const first = busSettings("ClusterNode", given.cluster ?? "default", busOptions, scope);
   const tls = given.tls === undefined ? undefined : checkTls("tls", given.tls);
   checkNodeProtocols(first, { tls });
   return {
     first,
     node: Object.freeze({
       name: given.name,
-      bus: given.group ?? "default",
+      bus: given.cluster ?? "default",
       scope,
       interface: given.interface,
       port: given.port,
@@ -293,7 +293,7 @@ function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined
 export function busSettings(
   what: string,
   bus: string,
-  options: ClusterBusOptions,
+  options: ClusterNamespaceOptions,
   scope: Scope,
 ): BusSettings {
   checkKeys(what, options, BUS_KEYS);

@@ -318,18 +318,18 @@ export async function manyReplies(
   signal: AbortSignal | undefined,
   ask: (node: Member, signal: AbortSignal) => Promise<unknown>,
 ): Promise<ServiceManyResult> {
-  const replies: { readonly service: Member; readonly body: unknown }[] = [];
-  const failed: { readonly service: Member; readonly error: Error }[] = [];
+  const replies: { readonly member: Member; readonly body: unknown }[] = [];
+  const failed: { readonly member: Member; readonly error: Error }[] = [];
   const missing = new Set(nodes);
   const stop = new AbortController();
   let refused: unknown;
-  const end = async (service: Member): Promise<void> => {
+  const end = async (member: Member): Promise<void> => {
     if (stop.signal.aborted) return;
     try {
-      const body = await ask(service, stop.signal);
+      const body = await ask(member, stop.signal);
       if (stop.signal.aborted) return;
-      missing.delete(service);
-      replies.push({ service, body });
+      missing.delete(member);
+      replies.push({ member, body });
       if (replies.length >= count) stop.abort();
     } catch (error) {
       // It is missing, not failed.
@@ -339,8 +339,8 @@ export async function manyReplies(
         stop.abort();
         return;
       }
-      missing.delete(service);
-      failed.push({ service, error: error as Error });
+      missing.delete(member);
+      failed.push({ member, error: error as Error });
     }
   };
   // Node.js warns of a leak where eleven calls have a listener each at one signal.

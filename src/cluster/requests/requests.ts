@@ -27,11 +27,11 @@ import type { RequestServing, ServedQueue, ServingSettings } from "./serving.js"
 import type {
   RequestMiddleware,
   RequestsStats,
-  ServedServiceStats,
   ServeMiddleware,
   Service,
   ServiceHandler,
   ServiceRequest,
+  ServiceStats,
 } from "./types.js";
 import { decodeRequest } from "./wire.js";
 
@@ -326,7 +326,7 @@ class OwnService implements Service {
     this.#announced(known);
   }
 
-  stats(): ServedServiceStats {
+  stats(): ServiceStats {
     const { name, queue } = this;
     const { running, queued, queuedBytes, handled, failed, refused, abandoned, keyed } = queue;
     return { name, running, queued, queuedBytes, handled, failed, refused, abandoned, kept: keyed.size };

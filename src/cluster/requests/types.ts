@@ -101,8 +101,8 @@ export interface ServiceStreamOptions extends Omit<ServiceRequestOptions, "idemp
 /** Each requested node is in one list. */
 export interface ServiceManyResult<Reply = unknown> {
   /** In order of arrival. */
-  readonly replies: readonly { readonly service: Member; readonly body: Reply }[];
-  readonly failed: readonly { readonly service: Member; readonly error: Error }[];
+  readonly replies: readonly { readonly member: Member; readonly body: Reply }[];
+  readonly failed: readonly { readonly member: Member; readonly error: Error }[];
   /** Nodes without an answer. */
   readonly missing: readonly Member[];
 }
@@ -115,7 +115,7 @@ export interface Service {
    * ClosedError `EAGAIN` if it ends before the node has started.
    */
   readonly ready: Promise<void>;
-  stats(): ServedServiceStats;
+  stats(): ServiceStats;
   /** Refuses new requests, for other nodes. Settles when the running ones have ended. */
   drain(): Promise<void>;
   /** Like `drain`, then frees the name. */
@@ -123,7 +123,7 @@ export interface Service {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export interface ServedServiceStats {
+export interface ServiceStats {
   readonly name: string;
   /** Requests in handlers, and waiting ones with the bytes of their bodies. */
   readonly running: number;
@@ -149,7 +149,7 @@ export interface RequestsStats {
   /** Calls without an answer, and bytes of their bodies. */
   readonly pending: number;
   readonly pendingBytes: number;
-  readonly served: readonly ServedServiceStats[];
+  readonly served: readonly ServiceStats[];
   /** Malformed and refused messages, by reason. */
   readonly refused: Readonly<Record<string, number>>;
 }

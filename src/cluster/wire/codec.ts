@@ -90,7 +90,7 @@ export type Junk =
   | "empty"
   | "oversized"
   | "version"
-  | "bus"
+  | "cluster"
   | "malformed"
   | "type"
   | "sender"
@@ -197,7 +197,7 @@ export function decodePacket(bytes: Buffer, bus: number, most: number): Packet |
   if (bytes.length > most) return "oversized";
   if (bytes[0] !== VERSION) return "version";
   if (bytes.length < PREFIX) return "malformed";
-  if (bytes.readUIntBE(1, 6) !== bus) return "bus";
+  if (bytes.readUIntBE(1, 6) !== bus) return "cluster";
   return decodeBody(bytes.subarray(PREFIX));
 }
 

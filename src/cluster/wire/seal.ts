@@ -291,7 +291,7 @@ export class Sealer {
     if (bytes[0] === VERSION) return "unsealed";
     if (bytes[0] !== version) return "version";
     if (bytes.length < BOX) return "malformed";
-    if (bytes.readUIntBE(1, 6) !== this.#bus) return "bus";
+    if (bytes.readUIntBE(1, 6) !== this.#bus) return "cluster";
     const id = bytes.readUInt32BE(PREFIX);
     const key = this.#keys.find((each) => each.id === id);
     if (key === undefined) return "key";

@@ -18,7 +18,7 @@ import { EtcdServer } from "../discovery/etcd-server.js";
 import { event, testNodes, together } from "../nodes.js";
 
 const folder = sharedFolder();
-const { node, started } = testNodes(() => ({ group: `autocluster-${process.pid}` }));
+const { node, started } = testNodes(() => ({ cluster: `autocluster-${process.pid}` }));
 
 /** Ended after the nodes that use them. */
 const servers: { close(): Promise<void> }[] = [];
@@ -79,7 +79,7 @@ describe("nodes make a cluster", () => {
       const [first, second] = await autocluster(`etcd://127.0.0.1:${etcd.port}/emqcl?ttl=60000`, [0, 0]);
       if (first === undefined || second === undefined) throw new Error("two nodes");
       await together(2, first, second);
-      const key = `emqcl/${first.group}/${first.id}`;
+      const key = `emqcl/${first.cluster}/${first.id}`;
       expect(await etcd.get(key)).toEqual({ value: first.address, lease: expect.stringMatching(/^\d+$/) });
       const left = event(second, "left");
       await first.leave();
@@ -114,7 +114,7 @@ describe("nodes make a cluster", () => {
 
   test("on one host are listed by name, with their ports, without a daemon", async () => {
     const [first, second] = await Promise.all([started("node1"), started("node2")]);
-    const names = async () => (await clusterNames()).filter(({ group }) => group === first.group);
+    const names = async () => (await clusterNames()).filter(({ cluster }) => cluster === first.cluster);
     const listed = (await names()).map(({ name, port }) => [name, port]);
     const ports = [first, second].map(({ name, address }) => [name, Number(address.split(":")[1])]);
     expect(listed.sort()).toEqual(ports.sort());

@@ -205,7 +205,7 @@ describe("messages", () => {
 
   test("of several brokers over the same connections, each with members and topics of its own", () =>
     onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
-      const [sales, stock] = [a, b].map((node, i) => node.bus("sales", { tags: [`sales-${i}`] }));
+      const [sales, stock] = [a, b].map((node, i) => node.namespace("sales", { tags: [`sales-${i}`] }));
       await world.until(() => sales?.members().length === 2, 10_000);
       const heard: string[] = [];
       stock?.subscribe("ping", ({ data }) => void heard.push(`sales ${data}`));

@@ -4,7 +4,7 @@
  */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { ClusterNode, type Member, type ServiceMessage } from "../../../src/cluster/index.js";
+import { ClusterNode, type Member, type MemberMessage } from "../../../src/cluster/index.js";
 import { simulate } from "../../../src/testing/index.js";
 import { MemoryProtocol } from "../messaging/memory-protocol.js";
 import { eventsOf, onOneHost, startNodes } from "../simulated.js";
@@ -12,23 +12,23 @@ import { eventsOf, onOneHost, startNodes } from "../simulated.js";
 /** What takes longer than anything that is on its way. */
 const SETTLED = 200;
 
-const names = (services: Iterable<{ readonly name: string }>): string[] =>
-  [...services].map(({ name }) => name.split("@")[0] as string).sort();
+const names = (members: Iterable<{ readonly name: string }>): string[] =>
+  [...members].map(({ name }) => name.split("@")[0] as string).sort();
 
-/** What a service gets on a channel. */
-function inbox(node: ClusterNode, channel = 0): ServiceMessage[] {
-  const messages: ServiceMessage[] = [];
+/** What a member gets on a channel. */
+function inbox(node: ClusterNode, channel = 0): MemberMessage[] {
+  const messages: MemberMessage[] = [];
   node.onMessage((message) => void messages.push(message), { channels: [channel] });
   return messages;
 }
 
-test("two services that join discover each other, and hear when the other one is gone", () =>
+test("two members that join discover each other, and hear when the other one is gone", () =>
   simulate({ seed: 1 }, async (world) => {
     const heard: string[] = [];
     const [one, two] = ["service_one", "service_two"].map((tag) => {
       const node = new ClusterNode({ name: tag, tags: [tag] });
-      node.hook("service:discovered", ({ name, tags }) => void heard.push(`${name} discovered, ${tags}`));
-      node.hook("service:lost", ({ name }) => void heard.push(`${name} lost`));
+      node.hook("member:discovered", ({ name, tags }) => void heard.push(`${name} discovered, ${tags}`));
+      node.hook("member:lost", ({ name }) => void heard.push(`${name} lost`));
       return node;
     }) as [ClusterNode, ClusterNode];
     await Promise.all([one.start(), two.start()]);
@@ -66,7 +66,7 @@ describe("tags", () => {
       expect(a.tags({ replace: ["tag9"] }, "tag10")).toEqual(["tag9", "tag10"]);
     }));
 
-  test("select services: those that have all, some, none or exactly those of a list", () => {
+  test("select members: those that have all, some, none or exactly those of a list", () => {
     const tags: Record<string, string[]> = {
       one: ["db", "one"],
       two: ["db", "two", "may_wait"],
@@ -92,13 +92,13 @@ describe("tags", () => {
 });
 
 describe("send", () => {
-  test("reaches each of the services once that it names, and that have the tags", () =>
+  test("reaches each of the members once that it names, and that have the tags", () =>
     onOneHost(
       ["a", "b", "c", "d"],
       async ({ a, b, c, d }, world) => {
         const boxes = [b, c, d].map((node) => inbox(node));
         const { sent, failed } = await a.send({
-          services: ["b"],
+          members: ["b"],
           resolve: ["eu"],
           ruid: "r1",
           data: "hello",
@@ -124,7 +124,7 @@ describe("send", () => {
 });
 
 describe("a query", () => {
-  test("has the answer of each service, and who failed to give one", () =>
+  test("has the answer of each member, and who failed to give one", () =>
     onOneHost(["one", "two", "three", "four"], async ({ one, two, three, four }) => {
       one.onQuery(() => "Hello,");
       two.onQuery(() => "World!");
@@ -153,21 +153,21 @@ describe("a query", () => {
       const query = three.query({ resolve: "localhost", timeout: 2_000 });
       const since = performance.now();
       const answers: unknown[] = [];
-      for await (const { service, data } of query) answers.push(names([service])[0], data);
+      for await (const { member, data } of query) answers.push(names([member])[0], data);
       expect([answers, Math.round(performance.now() - since)]).toEqual([["one", "here"], 2_000]);
     }));
 
-  test("is for services of the same host alone where a hook says so", () =>
+  test("is for members of the same host alone where a hook says so", () =>
     simulate({ seed: 1 }, async (world) => {
       const nodes = await startNodes(world, ["a", "b"]);
       const [a, b] = [...nodes.values()] as [ClusterNode, ClusterNode];
       b.onQuery(({ data }) => `${data} is run`);
       b.hook("query", (_, { local, veto }) => (local ? undefined : veto("Only Local can Query")));
       await world.until(() => a.members().length === 2, 5_000);
-      const far = await a.query({ services: ["b"], data: "set ::var" }).collect();
+      const far = await a.query({ members: ["b"], data: "set ::var" }).collect();
       expect(far.failed).toMatchObject([{ error: { code: "ERR_SERVICE", reason: "vetoed" } }]);
       expect(far.failed[0]?.error.message).toContain("Only Local can Query");
-      const near = await b.query({ services: ["b"], self: true, data: "set ::var" }).collect();
+      const near = await b.query({ members: ["b"], self: true, data: "set ::var" }).collect();
       expect(near.replies).toMatchObject([{ data: "set ::var is run" }]);
     }));
 });
@@ -177,7 +177,7 @@ describe("channels", () => {
     onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
       b.channels.join(5);
       const [joined, other] = [inbox(b, 5), inbox(c, 5)];
-      for (const data of ["1", "2"]) await a.send({ services: ["b", "c"], channel: 5, data });
+      for (const data of ["1", "2"]) await a.send({ members: ["b", "c"], channel: 5, data });
       await world.advance(SETTLED);
       expect([joined.map(({ data }) => data), other]).toEqual([["1", "2"], []]);
       expect(c.stats().services?.notJoined).toBe(2);
@@ -206,7 +206,7 @@ describe("channels", () => {
       await a.send({ resolve: "localhost", channel: 5, data: "the key is under the mat" });
       // Without the key nothing comes in, either.
       const failed = eventsOf(b, "hook:failed");
-      await eve.send({ services: ["b"], channel: 5, data: "there is no key" });
+      await eve.send({ members: ["b"], channel: 5, data: "there is no key" });
       await world.advance(SETTLED);
       expect(box.map(({ data }) => data)).toEqual(["the key is under the mat"]);
       expect(overheard.map(({ data }) => data.includes("mat"))).toEqual([false]);
@@ -222,7 +222,7 @@ describe("hooks", () => {
       for (const stage of ["protocol:receive", "channel:receive", "evaluate:receive", "event"] as const)
         b.hook(stage, ({ data }) => ({ data: `${data} > ${stage}` }));
       const box = inbox(b);
-      await a.send({ services: ["b"], data: "x" });
+      await a.send({ members: ["b"], data: "x" });
       await world.advance(SETTLED);
       expect(String(box[0]?.data).split(" > ")).toEqual([
         ...["x", "evaluate:send", "channel:send", "protocol:send"],
@@ -230,20 +230,20 @@ describe("hooks", () => {
       ]);
     }));
 
-  test("keep out what they throw at: a message of the program, one that came, or a service", () =>
+  test("keep out what they throw at: a message of the program, one that came, or a member", () =>
     onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
       const box = inbox(b);
       const vetoed = eventsOf(a, "message:vetoed");
       b.hook("evaluate:receive", ({ data }, { veto }) => (data === "spam" ? veto("no spam") : undefined));
-      b.hook("service:validate", ({ name }: Member) => {
+      b.hook("member:validate", ({ name }: Member) => {
         if (name.startsWith("c@")) throw new Error("not you");
       });
-      for (const data of ["spam", "ham"]) await a.send({ services: ["b"], data });
-      await c.send({ services: ["b"], data: "it is me" });
+      for (const data of ["spam", "ham"]) await a.send({ members: ["b"], data });
+      await c.send({ members: ["b"], data: "it is me" });
       a.hook("evaluate:send", () => {
         throw new Error("not now");
       });
-      await expect(a.send({ services: ["b"], data: "more" })).rejects.toMatchObject({ code: "ERR_VETOED" });
+      await expect(a.send({ members: ["b"], data: "more" })).rejects.toMatchObject({ code: "ERR_VETOED" });
       await world.advance(SETTLED);
       expect(box.map(({ data }) => data)).toEqual(["ham"]);
       expect(vetoed).toMatchObject([{ reason: "no spam" }]);
@@ -258,7 +258,7 @@ describe("protocols", () => {
       async ({ a, b, c }, world) => {
         const boxes = [b, c].map((node) => inbox(node));
         const send = async (data: string): Promise<void> => {
-          await a.send({ services: ["b", "c"], data });
+          await a.send({ members: ["b", "c"], data });
           await world.until(() => boxes.every((box) => box.at(-1)?.data === data), 5_000);
         };
         await send("a letter");
@@ -269,7 +269,7 @@ describe("protocols", () => {
         await send("another one");
         expect(boxes.map(([, message]) => message?.protocol)).toEqual(["tcp", "tcp"]);
         expect(failed).toMatchObject([{ protocol: "pigeons" }]);
-        const only = await a.send({ services: ["c"], protocols: ["pigeons"], data: "x" });
+        const only = await a.send({ members: ["c"], protocols: ["pigeons"], data: "x" });
         expect(only.failed).toMatchObject([{ error: { code: "EHOSTUNREACH" } }]);
       },
       (name) => ({ messaging: { protocols: name === "c" ? ["tcp"] : [pigeons.protocol, "tcp"] } }),

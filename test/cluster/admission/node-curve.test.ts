@@ -161,7 +161,7 @@ describe("nodes with keys of their own", () => {
     const curve = { ...A, allow: ALL };
     expect(() => new ClusterNode({ curve })).toThrow(EINVAL);
     const a = await started("a", { curve });
-    expect(() => a.bus("clear")).toThrow(EINVAL);
+    expect(() => a.namespace("clear")).toThrow(EINVAL);
     const lost = node("lost", { curve: { ...A, allow: "/nowhere/at/all" } });
     await expect(lost.start()).rejects.toMatchObject({ code: "EINVAL" });
   });

@@ -39,8 +39,8 @@ describe("a password in place of a key", () => {
 
   it("of another cluster, and no password at all, are distinguished by the one that refuses", async () => {
     const a = await started("a", { password: PASSWORD });
-    const [bus, unsealed] = [refusal(a, "bus"), refusal(a, "unsealed")];
-    await started("b", { password: PASSWORD, group: "other", seeds: [a.address] });
+    const [bus, unsealed] = [refusal(a, "cluster"), refusal(a, "unsealed")];
+    await started("b", { password: PASSWORD, cluster: "other", seeds: [a.address] });
     await started("c", { seeds: [a.address] });
     await Promise.all([bus, unsealed]);
     expect(a.members().length).toBe(1);

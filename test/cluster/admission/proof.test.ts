@@ -51,7 +51,7 @@ it("another key, none, another bus, another role and other nonces are each refus
   ]);
   expect(refused(a, clear, "initiator")).toEqual([{ bus: A, reason: "unsealed" }]);
   expect(refused(clear, a, "initiator")).toEqual([{ bus: A, reason: "key" }]);
-  expect(refused(a, bus("b", [KEY]), "initiator")).toEqual([{ bus: undefined, reason: "bus" }]);
+  expect(refused(a, bus("b", [KEY]), "initiator")).toEqual([{ bus: undefined, reason: "cluster" }]);
   // Reflected: what this end showed as the initiator comes back from the responder.
   expect(refused(a, a, "responder")).toEqual([{ bus: A, reason: "replayed" }]);
   const later = { ...HELLOS, responder: encodeHello(Buffer.alloc(32, 3), "10.0.0.2:7000") };
@@ -124,7 +124,7 @@ it("refusals are reported once a minute for a host and reason, and a few a secon
   const reports = new RefusalReports();
   expect(reports.allows(0, "10.0.0.1", "key")).toBe(true);
   expect(reports.allows(59_999, "10.0.0.1", "key")).toBe(false);
-  expect(reports.allows(59_999, "10.0.0.1", "bus")).toBe(true);
+  expect(reports.allows(59_999, "10.0.0.1", "cluster")).toBe(true);
   expect(reports.allows(60_000, "10.0.0.1", "key")).toBe(true);
   let reported = 0;
   // 10,000 hosts in a second.

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
-  type ClusterBus,
+  type ClusterNamespace,
   type ClusterNode,
   DiscoveryClient,
   type DiscoveryClientOptions,
@@ -27,7 +27,7 @@ import { event, testNodes, together } from "../nodes.js";
 
 /** A multicast port of each test's own. */
 let port = 0;
-const { started: node } = testNodes(() => ({ group: `discovery-${process.pid}`, multicast: { port } }));
+const { started: node } = testNodes(() => ({ cluster: `discovery-${process.pid}`, multicast: { port } }));
 const closing = closeAfterEach();
 
 beforeEach(async () => {
@@ -37,7 +37,7 @@ beforeEach(async () => {
 const users = { ana: "secret" };
 
 async function server(
-  of: ClusterBus,
+  of: ClusterNamespace,
   options: Partial<DiscoveryServerOptions> = {},
 ): Promise<DiscoveryServer> {
   const made = new DiscoveryServer(of, {

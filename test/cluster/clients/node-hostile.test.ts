@@ -30,8 +30,8 @@ async function serverOf(node: ClusterNode): Promise<DiscoveryServer> {
 }
 
 async function serve(): Promise<DiscoveryServer> {
-  const group = `hostile-${process.pid}`;
-  const node = closing(new ClusterNode({ name: "a", group, multicast: { port: await freePort() } }));
+  const cluster = `hostile-${process.pid}`;
+  const node = closing(new ClusterNode({ name: "a", cluster, multicast: { port: await freePort() } }));
   await node.start();
   return serverOf(node);
 }

@@ -57,7 +57,7 @@ function reader(
       {
         id: digit.repeat(32),
         name: `${digit}@host`,
-        group: "g",
+        cluster: "g",
         address,
         count: (reason) => void counts.push(reason),
       },

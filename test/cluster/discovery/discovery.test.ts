@@ -13,7 +13,7 @@ import {
 import type { HostPort } from "../../../src/cluster/net/addresses.js";
 import { UNREADABLE } from "../../support/unreadable.js";
 
-const SELF = { id: "0".repeat(32), name: "a@host", group: "default", address: "10.0.0.1:7946" };
+const SELF = { id: "0".repeat(32), name: "a@host", cluster: "default", address: "10.0.0.1:7946" };
 
 const dialled = new Set<string>();
 let changes: string[];

@@ -31,11 +31,11 @@ function nodes() {
     follow(
       options: EtcdSourceOptions,
       address = "10.0.0.1:7946",
-      group?: string,
+      cluster?: string,
     ): Follower & { key: string } {
-      const self = selfAt(address, group);
+      const self = selfAt(address, cluster);
       const follower = add(etcdSource({ timeout: 3_000, relistInterval: 200, ...options }), self);
-      return Object.assign(follower, { key: `${options.prefix ?? "shoal"}/${self.group}/${self.id}` });
+      return Object.assign(follower, { key: `${options.prefix ?? "shoal"}/${self.cluster}/${self.id}` });
     },
     async leave(): Promise<void> {
       await Promise.all(followers.splice(0).map((follower) => follower.stop()));

@@ -64,7 +64,7 @@ export class Follower {
 let count = 0;
 
 /** A node that asks, unlike every other one. */
-export function selfAt(address: string, group = "kitchen"): DiscoverySelf {
+export function selfAt(address: string, cluster = "kitchen"): DiscoverySelf {
   const id = (++count).toString(16).padStart(32, "0");
-  return { id, name: `node-${count}@here`, group, address };
+  return { id, name: `node-${count}@here`, cluster, address };
 }

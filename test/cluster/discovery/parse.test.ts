@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { parseDiscovery } from "../../../src/cluster/discovery/parse.js";
 
-const SELF = { id: "0".repeat(32), name: "a@host", group: "default", address: "10.0.0.1:7946" };
+const SELF = { id: "0".repeat(32), name: "a@host", cluster: "default", address: "10.0.0.1:7946" };
 
 describe("a text of discovery", () => {
   it.each([

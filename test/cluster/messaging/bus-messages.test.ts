@@ -8,7 +8,7 @@ const PORT = await freePort();
 const SOON = { timeout: 10_000 };
 
 const { node: create } = testNodes(() => ({
-  group: "bus-messages",
+  cluster: "bus-messages",
   multicast: { port: PORT },
   registry: false,
 }));
@@ -99,11 +99,11 @@ describe("messages of nodes", () => {
 
   test("a cluster that a node has left and joined again has its new subscriptions, and none of before", async () => {
     const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
-    const group = `again-${process.pid}`;
-    const there = b.bus(group, { seeds: [a.address] });
+    const again = `again-${process.pid}`;
+    const there = b.namespace(again, { seeds: [a.address] });
     const got: string[] = [];
     for (const topic of ["old", "new"]) {
-      const here = a.bus(group, { seeds: [b.address] });
+      const here = a.namespace(again, { seeds: [b.address] });
       await expect.poll(() => there.members().length, SOON).toBe(2);
       await here.subscribe(topic, ({ data }) => void got.push(`${data}`)).ready;
       await expect.poll(() => there.routes(), SOON).toEqual([{ filter: topic, nodes: [a.id] }]);
@@ -159,7 +159,7 @@ describe("messages of nodes", () => {
     expect(a.stats().messaging?.links.peers).toMatchObject([{ dropped: 3 }]);
     const to = a.member("b") as Member;
     await expect(a.sendTo(to, large)).rejects.toMatchObject({ code: "EINVAL" });
-    const { failed } = await a.send({ services: [to], data: large });
+    const { failed } = await a.send({ members: [to], data: large });
     expect(failed.map(({ error }) => error.code)).toEqual(["EINVAL"]);
     // An answer that b does not take is a failure at once, not a time-out.
     a.onQuery(() => large);

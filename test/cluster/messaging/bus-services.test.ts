@@ -1,6 +1,6 @@
 /** send and query between real nodes: by links and by datagram, with keys. */
 import { describe, expect, it } from "vitest";
-import { ClusterNode, type ServiceMessage } from "../../../src/cluster/index.js";
+import { ClusterNode, type MemberMessage } from "../../../src/cluster/index.js";
 import { freePort } from "../../support/ports.js";
 import { testNodes } from "../nodes.js";
 
@@ -11,7 +11,7 @@ describe("services of real nodes", () => {
   it("sends by links and by datagram, sealed by a key", async () => {
     const key = "0".repeat(40);
     const [a, ...others] = await cluster(["a", "b", "c"], { key });
-    const got: ServiceMessage[] = [];
+    const got: MemberMessage[] = [];
     const all = new Promise<void>((resolve) => {
       for (const other of others)
         other.onMessage((message) => {
@@ -19,13 +19,13 @@ describe("services of real nodes", () => {
           if (got.length === 4) resolve();
         });
     });
-    const links = await a.send({ services: ["b", "c"], channel: 1, ruid: "r", data: Buffer.from([0, 255]) });
+    const links = await a.send({ members: ["b", "c"], channel: 1, ruid: "r", data: Buffer.from([0, 255]) });
     expect([links.sent.length, links.failed, links.means]).toEqual([2, [], "links"]);
     const datagram = await a.send({ broadcast: true, data: "all" });
     expect([datagram.sent.length, datagram.failed, datagram.means]).toEqual([2, [], "datagram"]);
     await all;
-    const texts = got.map(({ data, protocol, service }) => {
-      expect(service.name).toBe(a.self.name);
+    const texts = got.map(({ data, protocol, member }) => {
+      expect(member.name).toBe(a.self.name);
       return typeof data === "string"
         ? `text ${data} ${protocol}`
         : `bytes ${data.toString("hex")} ${protocol}`;

@@ -104,7 +104,7 @@ describe("publications that are followed by more in the next turn", () => {
   test("do not make another message wait with them", () =>
     loop(async ({ a, b, publish, batches }) => {
       void publish("1");
-      void a.send({ services: [b.id], data: "direct" });
+      void a.send({ members: [b.id], data: "direct" });
       await new Promise((resolve) => process.nextTick(resolve));
       void publish("2");
       await turn();

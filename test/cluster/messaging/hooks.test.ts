@@ -4,11 +4,11 @@ import {
   ClusterNode,
   type HookContext,
   type HookPayload,
+  type MemberMessage,
+  type MemberSendOptions,
   type MessageHook,
   type MessageProtocol,
   type MessageStage,
-  type ServiceMessage,
-  type ServiceSendOptions,
   type ServicesStats,
 } from "../../../src/cluster/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
@@ -24,9 +24,9 @@ interface Pair {
   readonly b: ClusterNode;
   readonly world: World;
   /** What b got. */
-  readonly box: ServiceMessage[];
+  readonly box: MemberMessage[];
   /** A message from a to b, until it has arrived. */
-  send(message?: ServiceSendOptions): Promise<void>;
+  send(message?: MemberSendOptions): Promise<void>;
 }
 
 /** Two nodes. @param protocols of a, and of b */
@@ -37,10 +37,10 @@ function pair(
   return onOneHost(
     ["a", "b"],
     async ({ a, b }, world) => {
-      const box: ServiceMessage[] = [];
+      const box: MemberMessage[] = [];
       b.onMessage((message) => void box.push(message));
       const send: Pair["send"] = async (message = {}) => {
-        await a.send({ services: ["b"], ...message });
+        await a.send({ members: ["b"], ...message });
         await world.advance(SETTLED);
       };
       await story({ a, b, world, box, send });
@@ -51,7 +51,7 @@ function pair(
 
 const pipe = (): MessageProtocol => new MemoryProtocol("pipe").protocol;
 const statsOf = (node: ClusterNode) => node.stats().services as ServicesStats;
-const textsOf = (messages: readonly ServiceMessage[]) => messages.map(({ data }) => data);
+const textsOf = (messages: readonly MemberMessage[]) => messages.map(({ data }) => data);
 
 const MESSAGE_STAGES: MessageStage[] = [
   "evaluate:send",
@@ -60,7 +60,7 @@ const MESSAGE_STAGES: MessageStage[] = [
   "protocol:receive",
   "channel:receive",
   "evaluate:receive",
-  "service:evaluate",
+  "member:evaluate",
   "query",
   "event",
 ];
@@ -83,7 +83,7 @@ describe("the order of hooks", () => {
             node.hook(stage, (_: HookPayload, { kind, protocol }: HookContext) => {
               log.push(`${name} ${stage} ${i} ${kind} ${protocol}`.trim());
             });
-      b.hook("service:validate", () => void log.push("b service:validate"));
+      b.hook("member:validate", () => void log.push("b member:validate"));
       await send({ data: "x" });
       expect(log).toEqual([
         "a evaluate:send 1 message",
@@ -92,15 +92,15 @@ describe("the order of hooks", () => {
         "a channel:send 2 message",
         "a protocol:send 1 message tcp",
         "a protocol:send 2 message tcp",
-        "b service:validate",
+        "b member:validate",
         "b protocol:receive 2 message tcp",
         "b protocol:receive 1 message tcp",
         "b channel:receive 2 message tcp",
         "b channel:receive 1 message tcp",
         "b evaluate:receive 2 message tcp",
         "b evaluate:receive 1 message tcp",
-        "b service:evaluate 2 message tcp",
-        "b service:evaluate 1 message tcp",
+        "b member:evaluate 2 message tcp",
+        "b member:evaluate 1 message tcp",
         "b event 2 message tcp",
         "b event 1 message tcp",
       ]);
@@ -109,7 +109,7 @@ describe("the order of hooks", () => {
   it("is kept by what a handler sends to its own node, which is handled after it, and by the answers to that", () =>
     pair(async ({ a, world }) => {
       const log: string[] = [];
-      const send = (data: string) => a.send({ services: ["a"], self: true, data });
+      const send = (data: string) => a.send({ members: ["a"], self: true, data });
       a.onMessage(({ data }) => {
         log.push(`begin ${data}`);
         if (String(data) === "1") void Promise.all([send("2"), send("3")]);
@@ -137,7 +137,7 @@ describe("the order of hooks", () => {
             {},
             (_: HookPayload, { kind }: HookContext) => void log.push(`${name} ${stage} ${kind}`),
           );
-      await a.query({ services: ["b"] }).collect();
+      await a.query({ members: ["b"] }).collect();
       expect(log).toEqual([
         "a evaluate:send query",
         "a channel:send query",
@@ -145,7 +145,7 @@ describe("the order of hooks", () => {
         "b protocol:receive query",
         "b channel:receive query",
         "b evaluate:receive query",
-        "b service:evaluate query",
+        "b member:evaluate query",
         "b query query",
         "b evaluate:send reply",
         "b channel:send reply",
@@ -164,7 +164,7 @@ describe("a hook", () => {
         const remove = a.hook("evaluate:send", () => {
           throw thrown;
         });
-        await expect(a.send({ services: ["b"] }), what).rejects.toMatchObject({ code: "ERR_VETOED" });
+        await expect(a.send({ members: ["b"] }), what).rejects.toMatchObject({ code: "ERR_VETOED" });
         remove();
       }
     }));
@@ -198,16 +198,16 @@ describe("a hook", () => {
       const back: unknown[] = [];
       a.onMessage(({ data, ruid, channel }) => void back.push([data, ruid, channel]));
       const remove = b.hook("query", (_, { answer }) => answer("from the hook"));
-      expect((await a.query({ services: ["b"] }).collect()).replies[0]?.data).toBe("from the hook");
+      expect((await a.query({ members: ["b"] }).collect()).replies[0]?.data).toBe("from the hook");
       remove();
-      b.hook("service:evaluate", { channels: [2] }, ({ data }, { answer }) => answer(`${data}: no`));
+      b.hook("member:evaluate", { channels: [2] }, ({ data }, { answer }) => answer(`${data}: no`));
       await send({ channel: 2, ruid: "r7", data: "may I" });
       expect([back, box]).toEqual([[["may I: no", "r7", 2]], []]);
       a.hook("evaluate:send", { channels: [1] }, (_, { answer }) => answer(new Uint8Array([1])));
-      const { sent, means, answer } = await a.send({ services: ["b"], channel: 1 });
+      const { sent, means, answer } = await a.send({ members: ["b"], channel: 1 });
       expect([sent, means, answer]).toEqual([[], "none", Buffer.from([1])]);
-      const { replies } = await a.query({ services: ["b"], channel: 1 }).collect();
-      expect(replies.map(({ service, data }) => [service.id, data])).toEqual([[b.id, Buffer.from([1])]]);
+      const { replies } = await a.query({ members: ["b"], channel: 1 }).collect();
+      expect(replies.map(({ member, data }) => [member.id, data])).toEqual([[b.id, Buffer.from([1])]]);
     }));
 
   it("answers no answer: two that answer everything end", () =>
@@ -229,11 +229,11 @@ describe("a hook", () => {
         structuredClone(memory, { transfer: [memory] });
         return bytes;
       };
-      const sent = a.send({ services: ["b"], data: transferred() });
+      const sent = a.send({ members: ["b"], data: transferred() });
       await expect(sent).rejects.toMatchObject({ code: "EINVAL" });
       const failed = eventsOf(b, "hook:failed");
       b.hook("event", (_, { answer }) => answer(transferred()));
-      await a.send({ services: ["b"], broadcast: true, data: "answer" });
+      await a.send({ members: ["b"], broadcast: true, data: "answer" });
       await send({ data: "answer" });
       expect([failed.length, box, statsOf(a).received]).toEqual([2, [], 0]);
     }));
@@ -246,7 +246,7 @@ describe("a hook", () => {
         if (data === "known") veto("not before noon");
         throw new Error("a secret");
       });
-      await a.send({ services: ["b"], channel: 2, ruid: "r1", data: "known" });
+      await a.send({ members: ["b"], channel: 2, ruid: "r1", data: "known" });
       await send({ data: "unknown" });
       expect(box).toEqual([]);
       const about = { member: { id: b.id }, channel: 2, ruid: "r1", reason: "not before noon" };
@@ -259,7 +259,7 @@ describe("a hook", () => {
         if (data === "why") veto("closed");
         throw new Error("a secret");
       });
-      const results = ["why", "?"].map((data) => a.query({ services: ["b"], data }).collect());
+      const results = ["why", "?"].map((data) => a.query({ members: ["b"], data }).collect());
       expect((await Promise.all(results)).map(({ failed: [each] }) => each?.error.message)).toEqual([
         `${b.name}: a hook vetoed the query: closed`,
         `${b.name}: a hook vetoed the query`,
@@ -269,18 +269,18 @@ describe("a hook", () => {
   it("vetoes what is to be sent, and the caller has the reason", () =>
     pair(async ({ a }) => {
       const remove = a.hook("channel:send", (_, { veto }) => veto("quiet hours"));
-      await expect(a.send({ services: ["b"] })).rejects.toMatchObject({
+      await expect(a.send({ members: ["b"] })).rejects.toMatchObject({
         code: "ERR_VETOED",
         stage: "channel:send",
         reason: "quiet hours",
       });
-      const { failed } = await a.query({ services: ["b"] }).collect();
+      const { failed } = await a.query({ members: ["b"] }).collect();
       expect(failed[0]?.error.message).toBe("vetoed by a hook of channel:send: quiet hours");
       remove();
       a.hook("protocol:send", { protocols: ["tcp"] }, () => {
         throw new Error("no tcp");
       });
-      const result = await a.send({ services: ["b"] });
+      const result = await a.send({ members: ["b"] });
       expect([result.sent, result.failed[0]?.error.code]).toEqual([[], "ERR_VETOED"]);
     }));
 
@@ -342,7 +342,7 @@ describe("a hook", () => {
     expect(() => node.hook("protocol:receive", { protocols: ["icp"] }, () => undefined)).toThrow(
       'got "icp"; did you mean ipc?',
     );
-    expect(() => node.hook("service:lost" as never, { channels: [1] }, () => undefined)).toThrow(
+    expect(() => node.hook("member:lost" as never, { channels: [1] }, () => undefined)).toThrow(
       "has no channels",
     );
     // None of them was added.
@@ -371,11 +371,11 @@ describe("a hook of a protocol", () => {
         a.hook("protocol:send", { protocols: ["tcp"] }, reversed);
         b.hook("protocol:receive", { protocols: ["tcp"] }, reversed);
         const calls: unknown[] = [];
-        a.hook("protocol:send", (_, { protocol, services }) => {
-          calls.push([protocol, ...services.map(({ id }) => id)]);
+        a.hook("protocol:send", (_, { protocol, members }) => {
+          calls.push([protocol, ...members.map(({ id }) => id)]);
         });
         for (const data of ["secret 1", "secret 2"]) {
-          const { sent, failed } = await a.send({ services: ["b", "c", "d"], data });
+          const { sent, failed } = await a.send({ members: ["b", "c", "d"], data });
           expect([sent.length, failed]).toEqual([3, []]);
         }
         await world.advance(SETTLED);
@@ -410,7 +410,7 @@ describe("a hook of a protocol", () => {
           return { data: String(data).slice("wrapped ".length) };
         });
         // The first one has no link back yet.
-        const { replies } = await a.query({ services: ["b"], data: "hi" }).collect();
+        const { replies } = await a.query({ members: ["b"], data: "hi" }).collect();
         expect(replies[0]?.data).toBe("hi by tcp");
         for (const data of ["1", "2"]) await send({ channel: 1, data });
         expect([answers, kinds]).toEqual([
@@ -433,7 +433,7 @@ describe("a hook of a protocol", () => {
         b.onQuery(() => "answer");
         b.hook("protocol:send", { protocols: ["tcp"] }, () => undefined);
         b.hook("event", (_, { answer }) => answer("of a message"));
-        const query = a.query({ services: ["b"], timeout: -1 });
+        const query = a.query({ members: ["b"], timeout: -1 });
         await send();
         expect(statsOf(b).refused).toEqual({ "service:reply": 2 });
         open();
@@ -451,9 +451,9 @@ describe("a hook of a protocol", () => {
       async ({ a, c }) => {
         const got = new Promise((resolve) => c.onMessage(({ data }) => resolve(data)));
         a.hook("protocol:send", () => undefined);
-        const { sent, failed } = await a.send({ services: ["b", "c"], data: "hi" });
+        const { sent, failed } = await a.send({ members: ["b", "c"], data: "hi" });
         expect([await got, sent.map(({ id }) => id)]).toEqual(["hi", [c.id]]);
-        expect(failed).toMatchObject([{ service: a.member("b"), error: { code: "EHOSTUNREACH" } }]);
+        expect(failed).toMatchObject([{ member: a.member("b"), error: { code: "EHOSTUNREACH" } }]);
         expect(
           a
             .stats()
@@ -466,18 +466,18 @@ describe("a hook of a protocol", () => {
   });
 });
 
-describe("hooks of services", () => {
-  it("keep a service out that validate vetoes, both ways, until its details change", () =>
+describe("hooks of members", () => {
+  it("keep a member out that validate vetoes, both ways, until its details change", () =>
     pair(async ({ a, b, box, send, world }) => {
       let asked = 0;
-      const remove = b.hook("service:validate", ({ id }) => {
+      const remove = b.hook("member:validate", ({ id }) => {
         asked += 1;
         if (id === a.id) throw new Error("not on the list");
       });
       for (let i = 0; i < 3; i++) await send();
       expect([box.length, asked, statsOf(b).refused]).toEqual([0, 1, { "service:validate": 3 }]);
-      const { failed } = await b.send({ services: ["a"] });
-      expect(failed[0]?.error).toMatchObject({ code: "ERR_VETOED", stage: "service:validate" });
+      const { failed } = await b.send({ members: ["a"] });
+      expect(failed[0]?.error).toMatchObject({ code: "ERR_VETOED", stage: "member:validate" });
       a.tags("new");
       await world.advance(1_000);
       await send();
@@ -485,22 +485,22 @@ describe("hooks of services", () => {
       remove();
       // A promise keeps it out, too.
       const events = eventsOf(b, "hook:failed");
-      b.hook("service:validate", () => Promise.reject(new Error("later")));
+      b.hook("member:validate", () => Promise.reject(new Error("later")));
       await send();
       expect([box.length, statsOf(b).refused]).toEqual([0, { "service:validate": 5 }]);
       expect(events).toMatchObject([{ error: { cause: { code: "EINVAL" } } }]);
     }));
 
-  it("are called when services are discovered, lost and found", () =>
+  it("are called when members are discovered, lost and found", () =>
     simulate({ seed: 1, shrink: false }, async (world) => {
       const log: string[] = [];
-      const box: ServiceMessage[] = [];
+      const box: MemberMessage[] = [];
       const b = await world.node("b").start(async () => {
         const node = new ClusterNode({ name: "b", scope: "link", key: KEY });
-        for (const stage of ["service:discovered", "service:lost", "service:found"] as const)
+        for (const stage of ["member:discovered", "member:lost", "member:found"] as const)
           node.hook(stage, ({ name }) => {
             log.push(`${stage} ${name}`);
-            if (stage !== "service:found") throw new Error("no");
+            if (stage !== "member:found") throw new Error("no");
           });
         node.onMessage((message) => void box.push(message));
         await node.start();
@@ -509,7 +509,7 @@ describe("hooks of services", () => {
       const failed = eventsOf(b, "hook:failed");
       const a = (await startNodes(world, ["a"])).get("a") as ClusterNode;
       const send = async (data: string): Promise<void> => {
-        await world.node("a").run(() => a.send({ services: ["b"], data }));
+        await world.node("a").run(() => a.send({ members: ["b"], data }));
         await world.advance(SETTLED);
       };
       await world.until(() => [a, b].every((node) => node.members().length === 2), 10_000);
@@ -523,18 +523,18 @@ describe("hooks of services", () => {
       await send("welcome");
       expect(textsOf(box)).toEqual(["welcome"]);
       const stages = ["discovered", "lost", "found"];
-      expect(log).toEqual(stages.map((stage) => `service:${stage} ${a.name}`));
+      expect(log).toEqual(stages.map((stage) => `member:${stage} ${a.name}`));
       expect(failed.length).toBe(2);
     }));
 
-  it("see a service with its details: what it sends by datagram before they come is dropped, and nothing goes to it", () =>
+  it("see a member with its details: what it sends by datagram before they come is dropped, and nothing goes to it", () =>
     simulate({ seed: 1, shrink: false, network: { latency: [20, 20] } }, async (world) => {
       const seen: string[] = [];
-      const box: ServiceMessage[] = [];
+      const box: MemberMessage[] = [];
       const b = (await startNodes(world, ["b"])).get("b") as ClusterNode;
       await world.node("b").run(() => {
         b.onMessage((message) => void box.push(message));
-        b.hook("service:validate", ({ tags }) => void seen.push(tags.join()));
+        b.hook("member:validate", ({ tags }) => void seen.push(tags.join()));
       });
       const errors = new Set<string>();
       let a: ClusterNode | undefined;
@@ -546,7 +546,7 @@ describe("hooks of services", () => {
       while (box.length === 0) {
         await world.advance(5);
         for (const broadcast of [true, false]) {
-          const message = { services: [a?.id ?? ""], broadcast };
+          const message = { members: [a?.id ?? ""], broadcast };
           const { failed } = await world.node("b").run(() => b.send(message));
           for (const { error } of failed) errors.add(error.message);
         }

@@ -18,7 +18,7 @@ vi.mock("node:net", async (importOriginal) => {
 });
 
 it("survives a stream that cannot be accepted, since files are exhausted for example", async () => {
-  const host = { bus: "default", id: "a".repeat(32), host: "127.0.0.1", ports: undefined };
+  const host = { cluster: "default", id: "a".repeat(32), host: "127.0.0.1", ports: undefined };
   const listener = await ipcProtocol().listen(() => undefined, host);
   const [server] = servers as [Server];
   expect(() => server.emit("error", new Error("accept EMFILE"))).not.toThrow();

@@ -204,7 +204,7 @@ describe("links with a node that was just met", () => {
     onOneHost(["a", "b"], async ({ a, b }) => {
       const learn = knows(a, b);
       learn({ hasDetails: false, advert: undefined });
-      expect((await a.send({ services: ["b"], data: "early" })).sent.length).toBe(1);
+      expect((await a.send({ members: ["b"], data: "early" })).sent.length).toBe(1);
       expect(linkTo(a, b)).toMatchObject({ state: "idle", waiting: 1 });
       const closed = a.close({ linger: -1 });
       learn({ advert: undefined });
@@ -439,7 +439,7 @@ describe("protocols", () => {
         b.onMessage(({ data, protocol }) => void came.push(`${data} ${protocol}`));
         const send = async (data: string, names?: readonly string[]): Promise<unknown> => {
           const options = names === undefined ? {} : { protocols: names };
-          const { failed } = await a.send({ services: ["b"], data, ...options });
+          const { failed } = await a.send({ members: ["b"], data, ...options });
           const error = failed[0]?.error;
           return error && `${error.code}: ${error.message}`;
         };
@@ -472,7 +472,7 @@ describe("protocols", () => {
       wire.fails = true;
       const start = world.now;
       const sends = ["1", "2"].map((text) => send(text, ["wire"]));
-      const asked = a.query({ services: ["b"], protocols: ["wire"], data: "3" }).collect();
+      const asked = a.query({ members: ["b"], protocols: ["wire"], data: "3" }).collect();
       expect(await send("other")).toBeUndefined();
       expect(await Promise.all(sends)).toEqual([failed, failed]);
       expect((await asked).failed).toMatchObject([{ error: { code: "EHOSTUNREACH", retryable: true } }]);

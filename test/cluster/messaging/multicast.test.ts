@@ -73,7 +73,7 @@ describe("a message with broadcast", () => {
       const a = nodes.get("a") as ClusterNode;
       await world.until(() => a.members().length === 2, 10_000);
       await world.advance(1_000);
-      const send = (options: object) => world.node("a").run(() => a.send({ services: ["b"], ...options }));
+      const send = (options: object) => world.node("a").run(() => a.send({ members: ["b"], ...options }));
       expect((await send({ broadcast: true })).means).toBe("links");
       const { failed } = await send({ protocols: ["udp"] });
       expect(failed[0]?.error.message).toContain("is not reached by udp");
@@ -98,7 +98,7 @@ describe("a message with broadcast", () => {
       // Room for two ids.
       const data = "x".repeat(a.parts.runtime.messageRoom - 50);
       const services = OTHERS.map((name) => a.member(name) as Member);
-      const { sent, means } = await a.send({ services, broadcast: true, data });
+      const { sent, means } = await a.send({ members: services, broadcast: true, data });
       expect([sent.length, means, datagrams.mock.calls.length]).toEqual([5, "datagram", 3]);
       await settle();
       expect(got.map((messages) => messages.length)).toEqual(got.map(() => 1));
@@ -146,7 +146,7 @@ describe("a message with broadcast", () => {
           count += 1;
           return new Promise(() => undefined);
         });
-        await b.send({ services: ["b"], self: true, data: Buffer.alloc(MAX_HANDLING_BYTES) });
+        await b.send({ members: ["b"], self: true, data: Buffer.alloc(MAX_HANDLING_BYTES) });
         await world.advance(SETTLED);
         await a.send({ broadcast: true });
         await world.advance(SETTLED);

@@ -5,8 +5,8 @@ import type { ClusterNode, ClusterNodeOptions } from "../../../src/cluster/index
 import { testNodes } from "../nodes.js";
 
 const PASSWORD = "correct horse battery staple";
-const group = `one-port-${process.pid}`;
-const { started } = testNodes(() => ({ group, multicast: false, registry: false }));
+const cluster = `one-port-${process.pid}`;
+const { started } = testNodes(() => ({ cluster, multicast: false, registry: false }));
 
 afterEach(() => void vi.restoreAllMocks());
 
@@ -37,8 +37,8 @@ describe("messages over the node's own port", () => {
     expect(await answersOf(nodes)).toEqual([0, 2]);
     const [first, second] = nodes as [ClusterNode, ClusterNode];
     const bus = { password: "another one, as good" };
-    const a = first.bus("other", { ...bus, seeds: [second.address] });
-    const b = second.bus("other", { ...bus, seeds: [first.address] });
+    const a = first.namespace("other", { ...bus, seeds: [second.address] });
+    const b = second.namespace("other", { ...bus, seeds: [first.address] });
     a.serve("where", async () => "other");
     expect(await b.request("where", 0, { waitForReady: true, timeout: 10_000 })).toBe("other");
     // Each listens once, with its address of IPv4.

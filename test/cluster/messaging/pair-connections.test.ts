@@ -11,7 +11,7 @@ import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
 import { acksTo, FakeStream, FakeTable, RECEIVING_EFFECTS } from "./fake-streams.js";
 
 const TARGET = { id: "b", host: "10.0.0.2", address: "10.0.0.2:1", local: false };
-const HOST = { bus: "default", id: "a", host: "*", ports: undefined };
+const HOST = { cluster: "default", id: "a", host: "*", ports: undefined };
 const BATCH = (lane: number): Buffer => Buffer.from([lane, LinkFrame.BATCH, 1, 2]);
 const HELLO = (lane: number): Buffer => Buffer.from([lane, LinkFrame.HELLO]);
 

@@ -161,7 +161,7 @@ describe("a stream of a program's own protocol", () => {
           const failures = eventsOf(a, "protocol:failed");
           const got: string[] = [];
           b.onMessage(({ data }) => void got.push(String(data)));
-          await a.send({ services: ["b"], data: reason });
+          await a.send({ members: ["b"], data: reason });
           await world.advance(SETTLED);
           expect(got).toEqual([reason]);
           expect(failures).toMatchObject([{ protocol: "mine", reason: expect.stringContaining(reason) }]);
@@ -183,7 +183,7 @@ describe("a stream of a program's own protocol", () => {
       },
     });
     return pair({ messaging: { protocols: ["tcp", mine] } }, async ({ a, b }, world) => {
-      void a.send({ services: [b.id], protocols: ["mine"] });
+      void a.send({ members: [b.id], protocols: ["mine"] });
       await world.until(() => streams.length === 1);
       await a.close({ linger: 0 });
       await world.until(() => streams[0]?.destroyed === true, 10_000);

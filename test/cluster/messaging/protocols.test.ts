@@ -64,7 +64,7 @@ async function exchange(a: ClusterNode, b: ClusterNode): Promise<string[]> {
   expect([...got].sort((x, y) => x - y)).toEqual(sizes);
   subscription?.close();
   const end = b.onQuery(({ data, protocol }) => `${data} by ${protocol}`);
-  const { replies } = await a.query({ services: [b.id], data: "asked" }).collect();
+  const { replies } = await a.query({ members: [b.id], data: "asked" }).collect();
   end();
   expect(replies).toHaveLength(1);
   const [there, back] = [protocolOf(a, b), protocolOf(b, a)];
@@ -129,7 +129,7 @@ describe("messages between nodes", () => {
   it("need certificates for TLS", () => {
     const messaging = { protocols: ["tls"] as const };
     expect(() => new ClusterNode({ messaging })).toThrow("the node's option tls");
-    expect(() => node("a").bus("more", { messaging })).toThrow("the node's option tls");
+    expect(() => node("a").namespace("more", { messaging })).toThrow("the node's option tls");
     expect(() => new ClusterNode({ messaging: { protocols: ["wss" as never] } })).toThrow(
       "a protocol must be",
     );

@@ -82,7 +82,7 @@ describe("the compact form", () => {
   });
 });
 
-/** The rows of docs/spec/messaging.md, Vectors of services. */
+/** The rows of docs/spec/messaging.md, Vectors of send and query. */
 const SAMPLES: Readonly<Record<string, ServiceItem>> = {
   "a message of 16 characters": message({ data: "temperature 21.5" }),
   "the same on channel 5, with a ruid": message({ channel: 5, ruid: "a7f3", data: "temperature 21.5" }),
@@ -104,9 +104,9 @@ function message(fields: Partial<ServiceItem>): ServiceItem {
   return { op: ServiceOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "", ...fields };
 }
 
-describe("docs/spec/messaging.md, Vectors of services", () => {
+describe("docs/spec/messaging.md, Vectors of send and query", () => {
   const listed = new Map(
-    tableUnder("spec/messaging.md", "Vectors of services").map(([name, hex]) => [name, hex]),
+    tableUnder("spec/messaging.md", "Vectors of `send` and `query`").map(([name, hex]) => [name, hex]),
   );
 
   it.each(Object.entries(SAMPLES))("%s", (name, sample) => {

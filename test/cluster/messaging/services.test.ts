@@ -3,10 +3,10 @@ import { describe, expect, it } from "vitest";
 import {
   ClusterNode,
   type Member,
+  type MemberMessage,
+  type MemberSendOptions,
+  type MemberSendResult,
   type QueryError,
-  type ServiceMessage,
-  type ServiceSendOptions,
-  type ServiceSendResult,
   type ServicesStats,
 } from "../../../src/cluster/index.js";
 import { MAX_HANDLING, MAX_HANDLING_BYTES } from "../../../src/cluster/messaging/bounds.js";
@@ -23,27 +23,27 @@ import { MemoryProtocol } from "./memory-protocol.js";
 const SETTLED = 100;
 const never = (): Promise<never> => new Promise(() => undefined);
 
-function inbox(node: ClusterNode): ServiceMessage[] {
-  const messages: ServiceMessage[] = [];
+function inbox(node: ClusterNode): MemberMessage[] {
+  const messages: MemberMessage[] = [];
   node.onMessage((message) => void messages.push(message));
   return messages;
 }
 
-const dataOf = (messages: readonly ServiceMessage[]) => messages.map(({ data }) => data);
+const dataOf = (messages: readonly MemberMessage[]) => messages.map(({ data }) => data);
 
-const names = (services: Iterable<{ readonly name: string }>): string[] =>
-  [...services].map(({ name }) => name.split("@")[0] as string).sort();
+const names = (members: Iterable<{ readonly name: string }>): string[] =>
+  [...members].map(({ name }) => name.split("@")[0] as string).sort();
 
 function statsOf(node: ClusterNode) {
   return node.stats().services as ServicesStats;
 }
 
-it("what a service sends that is lost here is handled, unless a hook vetoed the service before", () =>
+it("what a member sends that is lost here is handled, unless a hook vetoed the member before", () =>
   simulate({ seed: 1, runs: 3, shrink: false }, async (world) => {
     const nodes = await startNodes(world, ["a", "b", "evil"]);
     const [a, b, evil] = [...nodes.values()] as [ClusterNode, ClusterNode, ClusterNode];
     await world.node("b").run(() => {
-      b.hook("service:validate", ({ name }) => {
+      b.hook("member:validate", ({ name }) => {
         if (name.startsWith("evil")) throw new Error("no");
       });
     });
@@ -51,14 +51,14 @@ it("what a service sends that is lost here is handled, unless a hook vetoed the 
     await world.until(() => [a, b, evil].every((node) => node.members().length === 3), 10_000);
     const each = (does: (node: ClusterNode, name: string) => unknown) =>
       Promise.all([...nodes].map(([name, node]) => name !== "b" && does(node, name)));
-    await each((node, name) => world.node(name).run(() => node.send({ services: ["b"], data: "before" })));
+    await each((node, name) => world.node(name).run(() => node.send({ members: ["b"], data: "before" })));
     const came = (count: number): boolean =>
       box.length === count && statsOf(b).refused["service:validate"] === count;
     await world.until(() => came(1), 5_000);
     // The first that they do when they go on, long after, is to send, and no datagram is faster.
     await each((node, name) =>
       world.node(name).run(() => {
-        setTimeout(() => void node.send({ services: ["b"], data: "late" }), 10);
+        setTimeout(() => void node.send({ members: ["b"], data: "late" }), 10);
       }),
     );
     await each((_, name) => world.node(name).stall());
@@ -77,7 +77,7 @@ describe("send", () => {
       async ({ a, b, c, d, e }, world) => {
         const boxes = [b, c, d, e].map(inbox);
         const { sent, failed, means } = await a.send({
-          services: [a.member("b") as Member, "d"],
+          members: [a.member("b") as Member, "d"],
           resolver: [{ has: ["eu"] }],
           resolve: ["eu", "billing"],
           ruid: "r1",
@@ -86,10 +86,10 @@ describe("send", () => {
         expect([names(sent), failed, means]).toEqual([["b", "c", "d"], [], "links"]);
         await world.advance(SETTLED);
         expect(boxes.map((box) => box.length)).toEqual([1, 1, 1, 0]);
-        const [message] = boxes[0] as [ServiceMessage];
+        const [message] = boxes[0] as [MemberMessage];
         expect(message).toMatchObject({ channel: 0, ruid: "r1", data: "hello", protocol: "tcp" });
-        expect(message.service.id).toBe(a.id);
-        // A list of services is a resolver, as any iterable of them.
+        expect(message.member.id).toBe(a.id);
+        // A list of members is a resolver, as any iterable of them.
         const list = [b, c].map(({ id }) => a.member(id) as Member);
         for (const resolver of [list, new Set(list)])
           expect(names((await a.send({ resolver, data: "x" })).sent)).toEqual(["b", "c"]);
@@ -102,7 +102,7 @@ describe("send", () => {
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       const box = inbox(b);
       for (const data of ["züge", Buffer.from("züge"), new Uint8Array([0xff, 0]), undefined])
-        await a.send({ services: ["b"], data });
+        await a.send({ members: ["b"], data });
       await world.advance(SETTLED);
       expect(dataOf(box)).toEqual(["züge", Buffer.from("züge"), Buffer.from([0xff, 0]), ""]);
     }));
@@ -112,10 +112,10 @@ describe("send", () => {
       ["a", "b"],
       async ({ a }, world) => {
         const box = inbox(a);
-        const sent = async (options: ServiceSendOptions) => names((await a.send(options)).sent);
+        const sent = async (options: MemberSendOptions) => names((await a.send(options)).sent);
         expect(await sent({ resolve: "x" })).toEqual(["b"]);
         expect(await sent({ resolve: "x", self: true, data: "me" })).toEqual(["a", "b"]);
-        expect(await sent({ services: ["a"] })).toEqual([]);
+        expect(await sent({ members: ["a"] })).toEqual([]);
         await world.advance(SETTLED);
         expect(box.map(({ data, protocol }) => [data, protocol])).toEqual([["me", "self"]]);
       },
@@ -130,15 +130,11 @@ describe("send", () => {
         await d.leave();
         await world.advance(SETTLED);
         // There is room for one.
-        await a.send({ services: ["b"] });
-        const services = [b, c, gone, "nobody", e, gone, "nobody", e] as Member[];
-        const { sent, failed } = await a.send({ services });
+        await a.send({ members: ["b"] });
+        const members = [b, c, gone, "nobody", e, gone, "nobody", e] as Member[];
+        const { sent, failed } = await a.send({ members });
         expect(names(sent)).toEqual(["e"]);
-        const results = failed.map(({ name, service, error }) => [
-          name.split("@")[0],
-          service?.id,
-          error.code,
-        ]);
+        const results = failed.map(({ name, member, error }) => [name.split("@")[0], member?.id, error.code]);
         expect(results.sort()).toEqual([
           ["b", b?.id, "EAGAIN"],
           ["c", c?.id, "EHOSTUNREACH"],
@@ -147,14 +143,14 @@ describe("send", () => {
         ]);
         expect(statsOf(a)).toMatchObject({ sent: 2, failed: 4 });
         const { id } = gone as Member;
-        const query = a.query({ services: [gone as Member, gone as Member] });
-        expect(query.services).toEqual([gone]);
+        const query = a.query({ members: [gone as Member, gone as Member] });
+        expect(query.members).toEqual([gone]);
         for (const list of [
           [gone as Member, id],
           [id, gone as Member],
         ])
-          expect(() => a.query({ services: list })).toThrow("no live member");
-        const [named] = (await a.send({ services: ["c"], protocols: ["tcp"] })).failed;
+          expect(() => a.query({ members: list })).toThrow("no live member");
+        const [named] = (await a.send({ members: ["c"], protocols: ["tcp"] })).failed;
         expect(named?.error.message).toBe(`${c?.name} is not reached by tcp`);
       },
       (name) => ({ messaging: name === "c" ? false : { highWaterMark: name === "a" ? 1 : 10 } }),
@@ -173,12 +169,12 @@ describe("send", () => {
     return onOneHost(
       ["a", "b", "c"],
       async ({ a, c }) => {
-        await expect(a.send({ services: ["b"], protocols: ["tcpp"] })).rejects.toThrow(
+        await expect(a.send({ members: ["b"], protocols: ["tcpp"] })).rejects.toThrow(
           'got "tcpp"; did you mean tcp?',
         );
-        expect(() => a.query({ services: ["b"], protocols: ["pipe", "x"] })).toThrow('got "x"');
-        expect((await a.send({ services: ["b"], protocols: ["pipe"] })).sent.length).toBe(1);
-        await expect(c.send({ services: ["a"], protocols: ["pipe"] })).rejects.toThrow("protocols must be");
+        expect(() => a.query({ members: ["b"], protocols: ["pipe", "x"] })).toThrow('got "x"');
+        expect((await a.send({ members: ["b"], protocols: ["pipe"] })).sent.length).toBe(1);
+        await expect(c.send({ members: ["a"], protocols: ["pipe"] })).rejects.toThrow("protocols must be");
       },
       (name) => ({ messaging: { protocols: name === "c" ? ["tcp"] : [pipe, "tcp"] } }),
     );
@@ -190,19 +186,19 @@ describe("send", () => {
         undefined,
         null,
         {},
-        { services: "b" },
-        { services: [7] },
-        { services: ["b"], channel: 256 },
-        { services: ["b"], channel: "" },
-        { services: ["b"], channel: "x".repeat(65) },
-        { services: ["b"], channel: "\ud800" },
-        { services: ["b"], data: 7 },
-        { services: ["b"], ruid: "x".repeat(129) },
-        { services: ["b"], protocols: [] },
-        { services: ["b"], protocols: "tcp" },
-        { services: ["b"], broadcast: 1 },
-        { services: ["b"], self: 1 },
-        { services: ["b"], chanel: 1 },
+        { members: "b" },
+        { members: [7] },
+        { members: ["b"], channel: 256 },
+        { members: ["b"], channel: "" },
+        { members: ["b"], channel: "x".repeat(65) },
+        { members: ["b"], channel: "\ud800" },
+        { members: ["b"], data: 7 },
+        { members: ["b"], ruid: "x".repeat(129) },
+        { members: ["b"], protocols: [] },
+        { members: ["b"], protocols: "tcp" },
+        { members: ["b"], broadcast: 1 },
+        { members: ["b"], self: 1 },
+        { members: ["b"], chanel: 1 },
         { resolver: "b" },
         { resolver: [{ had: [] }] },
         { resolver: [] },
@@ -214,7 +210,7 @@ describe("send", () => {
     }));
 });
 
-describe("what is sent to a service", () => {
+describe("what is sent to a member", () => {
   it("arrives in its order, whichever links the other recipients have: messages, and queries with hooks of some protocols", () => {
     const pipe = new MemoryProtocol("pipe").protocol;
     return onOneHost(
@@ -222,7 +218,7 @@ describe("what is sent to a service", () => {
       async ({ a, b, c }, world) => {
         const box = inbox(c);
         const each = [["b", "c"], ["c"], ["b", "c"], ["c"]];
-        const sends = each.map((services, i) => a.send({ services, data: String(i) }));
+        const sends = each.map((members, i) => a.send({ members, data: String(i) }));
         expect((await Promise.all(sends)).map(({ sent }) => sent.length)).toEqual([2, 1, 2, 1]);
         await world.advance(SETTLED);
         expect(dataOf(box)).toEqual(["0", "1", "2", "3"]);
@@ -233,7 +229,7 @@ describe("what is sent to a service", () => {
           return "c";
         });
         a.hook("protocol:send", { protocols: ["pipe"] }, () => undefined);
-        const queries = each.map((services, i) => a.query({ services, data: String(i) }).collect());
+        const queries = each.map((members, i) => a.query({ members, data: String(i) }).collect());
         expect((await Promise.all(queries)).map(({ replies }) => replies.length)).toEqual([2, 1, 2, 1]);
         expect(asked).toEqual(["0", "1", "2", "3"]);
       },
@@ -247,9 +243,9 @@ describe("what is sent to a service", () => {
       const failures: unknown[] = [];
       a.hook("evaluate:send", ({ data }) => {
         calls += 1;
-        a.send({ services: ["b"], data }).catch((error: unknown) => failures.push(error));
+        a.send({ members: ["b"], data }).catch((error: unknown) => failures.push(error));
       });
-      expect((await a.send({ services: ["b"] })).sent.length).toBe(1);
+      expect((await a.send({ members: ["b"] })).sent.length).toBe(1);
       await world.advance(SETTLED);
       expect([calls, statsOf(a).sent, failures]).toMatchObject([17, 17, [{ code: "EFSM" }]]);
     }));
@@ -264,8 +260,8 @@ describe("channels", () => {
       });
       const box = inbox(b);
       for (const channel of [0, 1, 2, 3, 255, "orders", "5"])
-        await a.send({ services: ["b"], channel, data: `on ${channel}` });
-      const query = a.query({ services: ["b"], channel: 9, timeout: 0 });
+        await a.send({ members: ["b"], channel, data: `on ${channel}` });
+      const query = a.query({ members: ["b"], channel: 9, timeout: 0 });
       await world.advance(SETTLED);
       expect([box.map(({ channel }) => channel), hooks]).toEqual([[0, 1, 2], 3]);
       expect(statsOf(b)).toMatchObject({ notJoined: 5, received: 3 });
@@ -281,7 +277,7 @@ describe("channels", () => {
       expect(b.channels.joined).toEqual([1, 2, 5, 255, "orders"]);
       box.length = 0;
       for (const channel of [0, 1, 255, "orders", 5, "5"])
-        await a.send({ services: ["b"], channel, data: "again" });
+        await a.send({ members: ["b"], channel, data: "again" });
       await world.advance(SETTLED);
       expect(box.map(({ channel }) => channel)).toEqual([1, 255, "orders", 5]);
     }));
@@ -291,11 +287,11 @@ describe("channels", () => {
       const got: string[] = [];
       b.onMessage(({ data }) => void got.push(`all ${data}`));
       const remove = b.onMessage(({ data }) => void got.push(`one ${data}`), { channels: [1] });
-      await a.send({ services: ["b"], channel: 1, data: "x" });
-      await a.send({ services: ["b"], channel: 2, data: "y" });
+      await a.send({ members: ["b"], channel: 1, data: "x" });
+      await a.send({ members: ["b"], channel: 2, data: "y" });
       await world.advance(SETTLED);
       remove();
-      await a.send({ services: ["b"], channel: 1, data: "z" });
+      await a.send({ members: ["b"], channel: 1, data: "z" });
       await world.advance(SETTLED);
       expect(got).toEqual(["all x", "one x", "all y", "all z"]);
     }));
@@ -317,19 +313,18 @@ describe("query", () => {
       async ({ a, b, c }) => {
         for (const [name, node] of Object.entries({ a, b, c }))
           node.onQuery(
-            ({ service, data, ruid, channel }) =>
-              `${name} to ${names([service])}: ${data} ${ruid} ${channel}`,
+            ({ member, data, ruid, channel }) => `${name} to ${names([member])}: ${data} ${ruid} ${channel}`,
           );
         const query = a.query({ resolve: "store", id: "q1", channel: 2, data: "stock?" });
         const got: unknown[] = [];
-        for await (const { service, data } of query) got.push([...names([service]), data]);
+        for await (const { member, data } of query) got.push([...names([member]), data]);
         expect(got.sort()).toEqual([
           ["b", "b to a: stock? q1 2"],
           ["c", "c to a: stock? q1 2"],
         ]);
         expect([query.id, query.ended, query.missing]).toEqual(["q1", "done", []]);
         expect(statsOf(a)).toMatchObject({ sent: 2, queries: 0, awaited: 0 });
-        const { replies } = await a.query({ services: ["a"], id: "q2", self: true }).collect();
+        const { replies } = await a.query({ members: ["a"], id: "q2", self: true }).collect();
         expect([replies.map(({ data }) => data), statsOf(b).received]).toEqual([["a to a:  q2 0"], 1]);
       },
       { tags: ["store"] },
@@ -363,13 +358,13 @@ describe("query", () => {
         const answer = answers[name];
         if (answer !== undefined) nodes[name].onQuery(answer);
       }
-      const query = a.query({ services: all, timeout: -1 });
+      const query = a.query({ members: all, timeout: -1 });
       await world.advance(SETTLED);
       void nodes.dies.close({ linger: 0 });
       await world.advance(SETTLED);
       query.cancel();
       const { replies, failed, missing } = await query.collect();
-      expect(new Map(replies.map(({ service, data }) => [service.name.split("@")[0], data]))).toEqual(
+      expect(new Map(replies.map(({ member, data }) => [member.name.split("@")[0], data]))).toEqual(
         new Map<string, unknown>([
           ["text", "yes"],
           ["bytes", Buffer.from([1, 2])],
@@ -387,7 +382,7 @@ describe("query", () => {
       ]);
       expect([names(missing), query.ended]).toEqual([["hangs"], "cancelled"]);
       expect(statsOf(nodes.odd).handling).toBe(0);
-      const late = a.query({ services: ["hangs"], timeout: 1 });
+      const late = a.query({ members: ["hangs"], timeout: 1 });
       expect(names((await late.collect()).missing)).toEqual(["hangs"]);
       expect(late.ended).toBe("timeout");
     });
@@ -397,8 +392,8 @@ describe("query", () => {
     onOneHost(
       ["a", "b"],
       async ({ a, b }) => {
-        await a.send({ services: ["b"] });
-        const { failed } = await a.query({ services: ["b"] }).collect();
+        await a.send({ members: ["b"] });
+        const { failed } = await a.query({ members: ["b"] }).collect();
         expect(failed[0]?.error.message).toBe(`the link to ${b.name} is full`);
         expect(failed[0]?.error.retryable).toBe(true);
       },
@@ -414,7 +409,7 @@ describe("query", () => {
           return "here";
         });
       const start = world.now;
-      const { replies } = await a.query({ services: all, timeout: -1 }).collect();
+      const { replies } = await a.query({ members: all, timeout: -1 }).collect();
       expect([replies.length, Math.round((world.now - start) / 100)]).toEqual([12, 12]);
     });
   });
@@ -422,7 +417,7 @@ describe("query", () => {
   it("drops late, double and foreign replies, and counts them", () =>
     onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
       for (const node of [b, c]) node.onQuery(never);
-      const query = a.query({ services: ["b"], timeout: -1 });
+      const query = a.query({ members: ["b"], timeout: -1 });
       const id = Number(query.id);
       const reply = (from: ClusterNode, to: number, data: string): void => {
         const item = encodeService({ op: ServiceOp.REPLY, channel: 0, id: to, ruid: "", data });
@@ -432,7 +427,7 @@ describe("query", () => {
       reply(b, id + 1, "no such query");
       reply(b, id - 1, "before the first");
       await world.advance(SETTLED);
-      const two = a.query({ services: ["b", "c"], timeout: -1 });
+      const two = a.query({ members: ["b", "c"], timeout: -1 });
       reply(b, id + 1, "first");
       reply(b, id + 1, "second");
       reply(b, id, "right");
@@ -452,15 +447,15 @@ describe("query", () => {
     onOneHost(["a", "b", "c", "slow"], async ({ a, b, c, slow }) => {
       b.onQuery(() => "here");
       for (const node of [c, slow]) node.onQuery(never);
-      const left = a.query({ services: ["b", "c"] });
+      const left = a.query({ members: ["b", "c"] });
       for await (const { data } of left) {
         expect(data).toBe("here");
         break;
       }
       expect([left.ended, statsOf(a).queries]).toEqual(["cancelled", 0]);
       const stop = new AbortController();
-      const aborted = a.query({ services: ["slow"], signal: stop.signal, timeout: -1 });
-      const closed = a.query({ services: ["slow"], timeout: -1 });
+      const aborted = a.query({ members: ["slow"], signal: stop.signal, timeout: -1 });
+      const closed = a.query({ members: ["slow"], timeout: -1 });
       expect(statsOf(a)).toMatchObject({ queries: 2, awaited: 2 });
       stop.abort();
       expect(names((await aborted.collect()).missing)).toEqual(["slow"]);
@@ -468,7 +463,7 @@ describe("query", () => {
       await a.close();
       expect(names((await collected).missing)).toEqual(["slow"]);
       expect([aborted.ended, closed.ended]).toEqual(["cancelled", "cancelled"]);
-      expect(() => a.query({ services: ["b"] })).toThrow("closed");
+      expect(() => a.query({ members: ["b"] })).toThrow("closed");
       await expect(closed.collect()).rejects.toMatchObject({ code: "EFSM" });
     }));
 
@@ -476,12 +471,12 @@ describe("query", () => {
     const big = ["v", "w", "x", "y", "z"] as const;
     return onOneHost(["a", "slow", ...big], async ({ a, slow, ...others }) => {
       slow.onQuery(never);
-      const ask = () => a.query({ services: ["slow"], timeout: -1 });
+      const ask = () => a.query({ members: ["slow"], timeout: -1 });
       const queries = Array.from({ length: 1_024 }, ask);
       expect(ask).toThrow("1024 calls wait");
       for (const query of queries) query.cancel();
       for (const name of big) others[name].onQuery(() => Buffer.alloc(400));
-      const { replies, failed } = await a.query({ services: big, maxReplyBytes: 1_000 }).collect();
+      const { replies, failed } = await a.query({ members: big, maxReplyBytes: 1_000 }).collect();
       expect([replies.length, failed.length]).toEqual([2, 3]);
       expect(failed[0]?.error.message).toContain("too many bytes of answers");
     });
@@ -496,8 +491,8 @@ describe("query", () => {
       d.onQuery(hang, { timeout: -1 });
       e.onMessage(never, { timeout: 100 });
       const [failedB, failedE] = [eventsOf(b, "handler:failed"), eventsOf(e, "handler:failed")];
-      await a.send({ services: ["e"] });
-      const query = a.query({ services: ["b", "c", "d"], timeout: -1 });
+      await a.send({ members: ["e"] });
+      const query = a.query({ members: ["b", "c", "d"], timeout: -1 });
       await world.advance(90);
       expect([query.missing.length, statsOf(e).handling]).toEqual([3, 1]);
       await world.advance(20);
@@ -511,7 +506,7 @@ describe("query", () => {
       expect(failedB).toMatchObject([{ error: { code: "ETIMEDOUT" } }]);
       for (const resolve of late) resolve("late");
       const { replies, failed } = await query.collect();
-      expect(replies.map(({ service, data }) => [...names([service]), data])).toEqual([["d", "late"]]);
+      expect(replies.map(({ member, data }) => [...names([member]), data])).toEqual([["d", "late"]]);
       expect(failed.map(({ error }) => (error as QueryError).reason)).toEqual([
         "handler-failed",
         "handler-failed",
@@ -529,16 +524,16 @@ describe("query", () => {
         const free: (() => void)[] = [];
         b.onQuery(() => new Promise<string>((resolve) => free.push(() => resolve("late"))));
         const data = Buffer.alloc(MAX_HANDLING_BYTES);
-        const large = b.query({ services: ["b"], self: true, data, timeout: -1 });
+        const large = b.query({ members: ["b"], self: true, data, timeout: -1 });
         await world.advance(SETTLED);
         expect(statsOf(b).handling).toBe(1);
         large.cancel();
-        const { failed } = await a.query({ services: ["b"] }).collect();
+        const { failed } = await a.query({ members: ["b"] }).collect();
         expect(failed[0]?.error).toMatchObject({ code: "ERR_SERVICE", reason: "overloaded" });
         for (const each of free) each();
         await world.advance(SETTLED);
         expect(statsOf(b).handling).toBe(0);
-        const again = a.query({ services: ["b"] });
+        const again = a.query({ members: ["b"] });
         await world.advance(SETTLED);
         free.at(-1)?.();
         expect((await again.collect()).replies.length).toBe(1);
@@ -556,7 +551,7 @@ describe("query", () => {
         const remove = b.onQuery(() => {
           throw thrown;
         });
-        const { failed, missing } = await a.query({ services: ["b"] }).collect();
+        const { failed, missing } = await a.query({ members: ["b"] }).collect();
         const reasons = failed.map(({ error }) => (error as QueryError).reason);
         expect([reasons, missing]).toEqual([["handler-failed"], []]);
         remove();
@@ -589,7 +584,7 @@ describe("handlers", () => {
           ({ then: (done: () => void) => [done(), done()] }) as never,
       );
       const box = inbox(b);
-      for (const data of ["1", "2"]) await a.send({ services: ["b"], data });
+      for (const data of ["1", "2"]) await a.send({ members: ["b"], data });
       await world.advance(SETTLED);
       expect(dataOf(box)).toEqual(["1", "2"]);
       expect(events.map(({ error }) => (error as Error).message)).toEqual(["sync", "sync", "async", "async"]);
@@ -609,7 +604,7 @@ describe("handlers", () => {
         { timeout: -1 },
       );
       const send = async (count: number): Promise<void> => {
-        for (let i = 0; i < count; i++) await a.send({ services: ["b"] });
+        for (let i = 0; i < count; i++) await a.send({ members: ["b"] });
         await world.advance(SETTLED);
       };
       await send(MAX_HANDLING + 5);
@@ -635,9 +630,9 @@ describe("handlers", () => {
         b.onMessage(() => new Promise<void>((resolve) => free.push(resolve)), { timeout: -1 });
         const data = Buffer.alloc(MAX_HANDLING_BYTES);
         for (let i = 1; i <= 2; i++) {
-          await b.send({ services: ["b"], self: true, data });
+          await b.send({ members: ["b"], self: true, data });
           await world.advance(SETTLED);
-          for (let j = 0; j < 2; j++) await a.send({ services: ["b"] });
+          for (let j = 0; j < 2; j++) await a.send({ members: ["b"] });
           await world.advance(SETTLED);
           expect([events.length, statsOf(b).refused]).toEqual([i, { "service:overloaded": 2 * i }]);
           for (const done of free.splice(0)) done();
@@ -660,13 +655,13 @@ describe("a node that sends to itself", () => {
         return released;
       };
       for (let i = 0; i < 2; i++) a.onMessage(handler);
-      const send = (count: number): Promise<ServiceSendResult[]> =>
+      const send = (count: number): Promise<MemberSendResult[]> =>
         Promise.all(Array.from({ length: count }, () => a.send({ ...toItself, data: "x" })));
       const results = await send(MAX_HANDLING + 5);
       expect(results.filter(({ sent }) => sent.length === 1)).toHaveLength(MAX_HANDLING);
       const failures = results.flatMap(({ failed }) => failed);
       expect(failures).toHaveLength(5);
-      expect(failures[0]).toMatchObject({ service: { id: a.id }, error: { code: "EAGAIN" } });
+      expect(failures[0]).toMatchObject({ member: { id: a.id }, error: { code: "EAGAIN" } });
       await world.advance(SETTLED);
       expect(statsOf(a)).toMatchObject({ handling: 2 * MAX_HANDLING, failed: 5 });
       release();

@@ -20,8 +20,8 @@ async function ask(answers: Readonly<Record<string, Answer>>, count = 3, signal?
     (answers[id] as Answer)(needed),
   );
   return {
-    replies: replies.map(({ service, body }) => `${service.id} ${body}`),
-    failed: failed.map(({ service }) => service.id),
+    replies: replies.map(({ member, body }) => `${member.id} ${body}`),
+    failed: failed.map(({ member }) => member.id),
     missing: missing.map(({ id }) => id),
   };
 }

@@ -305,8 +305,8 @@ describe("requests between nodes", () => {
     }).ready;
     await three.serve("who", () => new Promise(() => undefined)).ready;
     const { replies, failed, missing } = await three.requestMany("who", undefined, { timeout: 1_500 });
-    expect(replies.map(({ service, body }) => [service.id, body])).toEqual([[one.self.id, "one"]]);
-    expect(failed.map(({ service }) => service.id)).toEqual([two.self.id]);
+    expect(replies.map(({ member, body }) => [member.id, body])).toEqual([[one.self.id, "one"]]);
+    expect(failed.map(({ member }) => member.id)).toEqual([two.self.id]);
     expect(missing.map(({ id }) => id)).toEqual([three.self.id]);
     const first = await three.requestMany("who", undefined, { count: 1 });
     expect(first.replies).toHaveLength(1);
@@ -427,7 +427,7 @@ describe("requests between nodes", () => {
       await draining;
       const replies: unknown[] = [await one.request("inner", text)];
       for await (const part of one.requestStream("parts", text)) replies.push(part);
-      const { replies: answers } = await one.query({ services: ["two"], data: String(text) }).collect();
+      const { replies: answers } = await one.query({ members: ["two"], data: String(text) }).collect();
       replies.push(answers[0]?.data, await one.publish("topic", "last words"));
       return replies;
     }).ready;
@@ -440,7 +440,7 @@ describe("requests between nodes", () => {
     expect(heard).toEqual(["last words"]);
     expect(await errorOf(one.request("inner"))).toMatchObject({ code: "EAGAIN" });
     expect(() => one.requestStream("parts")).toThrow(expect.objectContaining({ code: "EAGAIN" }));
-    expect(() => one.query({ services: ["two"] })).toThrow(expect.objectContaining({ code: "EAGAIN" }));
+    expect(() => one.query({ members: ["two"] })).toThrow(expect.objectContaining({ code: "EAGAIN" }));
     expect(await errorOf(one.publish("topic", "x"))).toMatchObject({ code: "EAGAIN" });
   });
 
@@ -468,7 +468,7 @@ describe("requests between nodes", () => {
 
   it("refuses calls of a bus that drains alone, while another one of its node serves", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
-    const side = one.bus("side", { key: KEY });
+    const side = one.namespace("side", { key: KEY });
     const { passed: begun, open: begin } = gate();
     const { passed: ended, open: end } = gate();
     await one.serve("busy", () => {

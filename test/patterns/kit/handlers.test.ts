@@ -37,7 +37,7 @@ describe.each(Object.entries(servers))("%s", (_, start) => {
 const WARNS: typeof servers = {
   ...servers,
   "a cluster's node": async () => {
-    const node = kept(new ClusterNode({ group: `handlers-${process.pid}`, discovery: [] }));
+    const node = kept(new ClusterNode({ cluster: `handlers-${process.pid}`, discovery: [] }));
     await node.start();
     node.serve("fish", (body) => handle([Buffer.from(body as string)]));
     return (body) => node.request("fish", body);

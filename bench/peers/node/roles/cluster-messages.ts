@@ -23,7 +23,7 @@ const NANOSECONDS = 1e6;
 export async function open(name: string, options: Partial<ClusterNodeOptions>): Promise<ClusterNode> {
   const node = new ClusterNode({
     name,
-    group: `bench-${process.ppid}`,
+    cluster: `bench-${process.ppid}`,
     multicast: false,
     registry: false,
     messaging: { protocols: ["tcp"] },

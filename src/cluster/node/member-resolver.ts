@@ -24,8 +24,8 @@ import type { Member } from "./member.js";
  * import { Pull, Push } from "shoal";
  * import { ClusterNode } from "shoal/cluster";
  *
- * const group = `resolver-${process.pid}`; // Default: "default", the same for every program of this host.
- * const [mill, farm] = ["mill", "farm"].map((name) => new ClusterNode({ name, group }));
+ * const cluster = `resolver-${process.pid}`; // Default: "default", the same for every program of this host.
+ * const [mill, farm] = ["mill", "farm"].map((name) => new ClusterNode({ name, cluster }));
  * await Promise.all([mill.start(), farm.start()]);
  * const grain = new Pull();
  * mill.advertise("grain", grain);
@@ -38,7 +38,7 @@ import type { Member } from "./member.js";
  * await Promise.all([mill.close(), farm.close()]);
  * ```
  */
-export class ServiceResolver implements EndpointSource, Iterable<Member> {
+export class MemberResolver implements EndpointSource, Iterable<Member> {
   readonly #parts: BusParts;
   readonly #resolver: CompiledResolver;
 
@@ -49,14 +49,14 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
   }
 
   /** Live members that match now. @throws InvalidStateError `EFSM` before the start; ClosedError `EBADF` */
-  get services(): Member[] {
+  get members(): Member[] {
     const { runtime } = this.#parts;
     const { self, live } = runtime.rules;
     return this.#resolver.select([self, ...live], self).map((member) => runtime.memberOf(member));
   }
 
   [Symbol.iterator](): Iterator<Member> {
-    return this.services[Symbol.iterator]();
+    return this.members[Symbol.iterator]();
   }
 
   /** Yields complete lists of endpoints, the first when the node runs; ends with the node. */
