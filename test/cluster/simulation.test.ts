@@ -399,7 +399,8 @@ class Crew {
           : { timeout: PATIENCE, waitForReady: true };
       const key = kind === "keyed" || kind === "shared" ? { idempotencyKey: body } : {};
       const self = isServing || random.pick([true, false]);
-      const options = { ...terms, ...key, idempotent: kind !== "plain", self };
+      // A node that others fill refuses the only request of a caller as often as that repeats it.
+      const options = { ...terms, ...key, idempotent: kind !== "plain", self, retries: 100 };
       const codes = kind !== "plain" ? [] : this.isGentle ? ["ETIMEDOUT"] : [...CODES];
       if (body.endsWith("!")) codes.push("worker-failed");
       if (this.#settings.mark > 0) codes.push("overloaded");
