@@ -391,7 +391,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     const advert = decodeAdvert(member?.advert);
     // Items for a new member wait for its details.
     if (member === undefined || (advert === undefined && member.hasDetails)) return undefined;
-    const sending = new Sending(member, this.#lane(0), this.#limits, this.#nextSession(), this);
+    const sending = new Sending(member, this.#lane(0), this.#limits, this.#firstSession, this);
     sending.maxItem = Math.min(this.#maxItem, advert?.maxItem ?? MIN_ITEM_LIMIT);
     this.#sending.set(to, sending);
     return sending;
@@ -404,19 +404,12 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     const key = keyOf(to, number);
     let sending = this.#sending.get(key);
     if (sending === undefined) {
-      sending = new Sending(link, this.#lane(number), this.#limits, this.#nextSession(), this);
+      sending = new Sending(link, this.#lane(number), this.#limits, this.#firstSession, this);
       sending.maxItem = link.maxItem;
       this.#addLane(to, number);
       this.#sending.set(key, sending);
     }
     return sending.ways.length > 0 ? sending : undefined;
-  }
-
-  /** Above all of before: an ACK of a node that had the address earlier may still come, over a stream without node keys. */
-  #nextSession(): number {
-    for (const { window } of this.#sending.values())
-      this.#firstSession = Math.max(this.#firstSession, window.session + 1);
-    return this.#firstSession;
   }
 
   // --- What the sending ends call ------------------------------------------------------------------------------------

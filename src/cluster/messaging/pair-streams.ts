@@ -28,7 +28,7 @@ export interface PairStream {
   readonly node: { readonly id: string } | undefined;
   /** Whether sent memory is free once it is acknowledged. */
   readonly copiesSent: boolean;
-  /** Whether messages for a node may use it: a node that dialled only claims its address. */
+  /** Whether messages for a node may use it: another node may have had the address, or only claim it. */
   isFor(id: string): boolean;
   readonly isOpen: boolean;
   /** Whether the other end has not taken sent bytes for long. */
@@ -272,7 +272,9 @@ export class PairStreams {
     const type = frame[0];
     const ends = this.#ends.get(stream)?.[lane];
     if (type === LinkFrame.ACK || type === LinkFrame.REFUSED) {
-      ends?.out?.onFrame(frame);
+      const out = ends?.out;
+      if (out === undefined || stream.isFor(out.target.id)) out?.onFrame(frame);
+      else out.onEnd("another node has the address");
       return true;
     }
     const links = this.#accepting.get(stream.protocol);

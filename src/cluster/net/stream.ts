@@ -121,7 +121,7 @@ export class NodeStream implements Sink, PairStream {
   /** As dialled, or as it reports. Empty before its hello. */
   address: string;
   peer = "";
-  /** Of a given stream's node, from its first packet. */
+  /** Of the node at the other end, from its first packet. */
   id = "";
   /** 0: not verified. */
   readonly startedAt = performance.now();
@@ -254,6 +254,7 @@ export class NodeStream implements Sink, PairStream {
   }
 
   isFor(id: string): boolean {
+    if (this.id !== "") return this.id === id;
     const isAtAddress = this.isDialled && !this.isGiven;
     return isAtAddress || this.node === undefined || this.node.id === id;
   }

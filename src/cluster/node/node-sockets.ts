@@ -433,9 +433,9 @@ export class NodeSockets {
       this.refuseIdentity(stream.origin, bus.codec);
       return false;
     }
-    if (stream.isGiven && stream.id === "") {
+    if (stream.id === "") {
       stream.id = packet.from;
-      if (this.streams.isTaken(stream)) {
+      if (stream.isGiven && this.streams.isTaken(stream)) {
         stream.revoke("address");
         return true;
       }

@@ -171,3 +171,13 @@ it("who waits for a node at an address is not served by another one that claims 
   stand();
   expect(log).toEqual(["out0 open"]);
 });
+
+it("what a node says that had the address before is not for the one that has it now", async () => {
+  const { stream, streams, log, dial, stand } = world();
+  stand();
+  dial(0);
+  await Promise.resolve();
+  stream.isOnlyFor = "another";
+  expect(streams.onMessages(stream, Buffer.concat([Buffer.of(0), encodeAck(0, 0)]))).toBe(true);
+  expect(log).toEqual(["out0 open", "out0 another node has the address"]);
+});

@@ -62,6 +62,9 @@ it.each([
     // Both may have dialled: one stream ends when it is idle.
     await world.until(() => a.stats().links === 1 && b.stats().links === 1);
     expect([protocolOf(a), protocolOf(b)]).toEqual(["tcp", "tcp"]);
+    // Which is for no other node that may get the address.
+    const stream = a.parts.sockets.streams.streamTo(b.address, "tcp", b.id);
+    expect([stream?.id, stream?.isFor(a.id)]).toEqual([b.id, false]);
   }));
 
 describe("a stream of a program's own protocol", () => {
