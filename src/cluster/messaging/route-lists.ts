@@ -20,7 +20,7 @@ import { ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME } from "./bounds.js";
 import type { MessageRoutesStats, SendResult } from "./parts.js";
 import { ROUTE_LIMITS, type RouteCopies, RouteCopy, type RouteLimits } from "./route-copies.js";
 import { OwnRoutes, type RouteSnapshot } from "./route-own.js";
-import type { RouteNode, RouteTable } from "./route-table.js";
+import type { RouteTable } from "./route-table.js";
 import { ASK, decodeRouteItem, type RouteChanges } from "./route-wire.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -264,10 +264,6 @@ export class RouteLists {
   #settled(id: string): void {
     if (this.unsettled.delete(id)) this.#effects.changed();
     if (this.unsettled.size === 0) this.#asksUnsettled = false;
-  }
-
-  nodeOf(id: string): RouteNode | undefined {
-    return this.#members.get(id)?.node;
   }
 
   // --- Time ----------------------------------------------------------------------------------------------------------

@@ -229,7 +229,7 @@ describe("an admitted but evil node", () => {
     b.onMember(world.now, EVIL, "gone");
     expect(give(partOf(["x"], true, true))).toBe("stranger");
     expect(b.stats().refused).toMatchObject({ stranger: 1 });
-    expect(b.nodeOf(EVIL)).toBeUndefined();
+    expect(b.has(EVIL)).toBe(false);
     stillServes();
   });
 });
