@@ -37,7 +37,7 @@ import {
 import type { Agreement } from "./handshake.js";
 import type { CheckedOptions } from "./options.js";
 import { FairScheduler, type Scheduled } from "./scheduler.js";
-import { ReceiveWindow, type WindowBudget } from "./windows.js";
+import { ChannelWindow, type WindowBudget } from "./windows.js";
 
 export interface LinkSettings
   extends Pick<
@@ -77,14 +77,14 @@ export class ChannelState implements Scheduled {
   isEnding = false;
   finSent = false;
   finReceived = false;
-  readonly window: ReceiveWindow;
+  readonly window: ChannelWindow;
   /** Unsent chunks, and sent bytes of the first. */
   waiting: RingBuffer<Buffer> | undefined = undefined;
   offset = 0;
   waitingBytes = 0;
   owner: unknown = undefined;
 
-  constructor(id: number, fields: OpenFields, isOwn: boolean, credit: number, window: ReceiveWindow) {
+  constructor(id: number, fields: OpenFields, isOwn: boolean, credit: number, window: ChannelWindow) {
     this.id = id;
     this.name = fields.name;
     this.kind = fields.kind;
@@ -382,8 +382,10 @@ export class LinkRules implements FrameSink {
     if (channel === undefined) return this.#checkLate(id);
     if (!channel.isAccepted) return `data came for channel ${id}, which was not accepted`;
     if (channel.finReceived) return `data came for channel ${id} after its end`;
-    if (!channel.window.receive(bytes.length))
-      return `channel ${id} got ${bytes.length} bytes, and ${channel.window.allowed} were allowed`;
+    const { window } = channel;
+    if (bytes.length > window.allowed)
+      return `channel ${id} got ${bytes.length} bytes, and ${window.allowed} were allowed`;
+    window.unread += bytes.length;
     if (bytes.length > 0) this.#effects.onData(channel, bytes);
     // The program may have ended the channel.
     if (flags !== FIN || channel.isGone) return undefined;
@@ -509,7 +511,7 @@ export class LinkRules implements FrameSink {
   #add(id: number, fields: OpenFields, isOwn: boolean): ChannelState {
     const { window, peerWindow } = this.#settings;
     this.#budget.used += window;
-    const channel = new ChannelState(id, fields, isOwn, peerWindow, new ReceiveWindow(window, this.#now));
+    const channel = new ChannelState(id, fields, isOwn, peerWindow, new ChannelWindow(window, this.#now));
     this.channels.set(id, channel);
     return channel;
   }

@@ -10,6 +10,8 @@
  *
  *   given = waiting + delivered + lost + dropped, at any time
  *
+ * These windows are not of core/credit.ts: they keep unacknowledged items, to send them again after a reconnection.
+ *
  * A receiver that has forgotten this end refuses the session: waiting items are lost, and another session begins. `lost`
  * is an upper bound: unacknowledged items may have been delivered.
  *

@@ -1,9 +1,9 @@
 /** Reader of a streamed reply: parts in order, and its end. Leaving the loop cancels it. */
 import { owned } from "../../core/bytes.js";
+import { ReceiveWindow } from "../../core/credit.js";
 import type { ShoalError } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import type { CallSink } from "./call.js";
-import { ReceiveWindow } from "./stream-window.js";
 import type { BodyForm } from "./wire.js";
 
 interface Part {
@@ -15,7 +15,8 @@ export class PartStream extends PushIterator<Part, unknown> implements CallSink 
   over?: () => void;
   readonly #decode: (form: BodyForm, body: Buffer) => unknown;
   readonly #grant: (parts: number, bytes: number) => void;
-  readonly #window: ReceiveWindow;
+  readonly #parts: ReceiveWindow;
+  readonly #bytes: ReceiveWindow;
 
   /**
    * @param decode throws for a nonconforming part
@@ -28,13 +29,16 @@ export class PartStream extends PushIterator<Part, unknown> implements CallSink 
     grant: (parts: number, bytes: number) => void,
   ) {
     super();
-    this.#window = new ReceiveWindow(maxParts, maxBytes);
+    this.#parts = new ReceiveWindow(maxParts);
+    this.#bytes = new ReceiveWindow(maxBytes);
     this.#decode = decode;
     this.#grant = grant;
   }
 
   part(form: BodyForm, body: Buffer): string | undefined {
-    if (!this.#window.onPart(body.length)) return "window";
+    if (this.#parts.allowed <= 0 || this.#bytes.allowed <= 0) return "window";
+    this.#parts.unread += 1;
+    this.#bytes.unread += body.length;
     // The other end does not know yet that the reader left.
     if (!this.ended) this.push({ form, body: owned(body) });
     return undefined;
@@ -51,8 +55,9 @@ export class PartStream extends PushIterator<Part, unknown> implements CallSink 
   }
 
   protected read({ form, body }: Part): unknown {
-    const grant = this.ended ? undefined : this.#window.onRead(body.length);
-    if (grant !== undefined) this.#grant(grant.parts, grant.bytes);
+    const parts = this.#parts.read(1);
+    const bytes = this.#bytes.read(body.length);
+    if (!this.ended && (parts > 0 || bytes > 0)) this.#grant(parts, bytes);
     return this.#decode(form, body);
   }
 

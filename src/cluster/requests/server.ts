@@ -9,6 +9,7 @@
 import { Readable } from "node:stream";
 import { isThenable, thrownText } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import type { SendCredit } from "../../core/credit.js";
 import { begin, isObserved, PROCESS, type ProcessOperation } from "../../core/diagnostics.js";
 import type { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError } from "../../core/errors.js";
@@ -22,7 +23,6 @@ import type { Candidate } from "./balancer.js";
 import { decodeBody, encodeBody, isStreamedBody } from "./body.js";
 import type { AnyHandler, Served } from "./handlers.js";
 import { type Job, type JobRunner, RequestServing } from "./serving.js";
-import type { SendCredit } from "./stream-window.js";
 import type { RequestsEvent, ServeMiddleware, ServiceRequest } from "./types.js";
 
 /** Its signal is created on access. */
@@ -206,8 +206,7 @@ export class RequestServer implements JobRunner {
       for await (const part of parts) {
         if (request.isAborted) break;
         const body = encodeBody(part);
-        while (!credit.hasRoom && !request.isAborted)
-          await new Promise<void>((resolve) => credit.whenRoom(resolve));
+        while (!credit.hasRoom && !request.isAborted) await credit.room();
         if (request.isAborted) break;
         await new Promise<void>((resolve) => {
           request.leave = resolve;

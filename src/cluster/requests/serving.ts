@@ -13,6 +13,7 @@
 import { createHash } from "node:crypto";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
+import { SendCredit } from "../../core/credit.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import type { FailureReason } from "../../patterns/kit/errors.js";
@@ -21,7 +22,6 @@ import { dataBytes } from "../messaging/items.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import { MAX_SILENCE } from "./bounds.js";
 import type { ServeSettings } from "./options.js";
-import { SendCredit } from "./stream-window.js";
 import {
   type CallItem,
   type CreditItem,

@@ -1,6 +1,7 @@
 /** Calls of a client, and the promises and iterations that callers get. */
 
 import { Link } from "../../core/collections/linked-list.js";
+import type { ReceiveWindow } from "../../core/credit.js";
 import type { ShoalError } from "../../core/errors.js";
 import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
@@ -89,8 +90,8 @@ export class Call {
   /** `undefined` while queued. */
   connection: Connection | undefined = undefined;
   pieces = 0;
-  /** Bytes read since the last grant of credit. */
-  read = 0;
+  /** Of an answer in pieces. */
+  window: ReceiveWindow | undefined = undefined;
   deadline = 0;
   readonly deadlineLink: Link<Call> = new Link<Call>(this);
   /** Created on demand. */

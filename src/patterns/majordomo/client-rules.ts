@@ -12,6 +12,7 @@
 
 import { LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
+import { ReceiveWindow } from "../../core/credit.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError } from "../../core/errors.js";
 import { decodeDetails, lateError, ServiceError, toReason } from "../kit/errors.js";
@@ -412,6 +413,8 @@ export class ClientRules {
       return;
     }
     call.pieces = (call.pieces + 1) >>> 0;
+    call.window ??= new ReceiveWindow(STREAM_WINDOW);
+    call.window.unread += body.cost;
     // The timeout applies to each piece.
     if (call.terms.timeout > 0) this.#deadlines.set(call.deadlineLink, now, call.terms.timeout);
     const taken = call.sink.answer(body.frames as Buffer[], final);
@@ -422,10 +425,8 @@ export class ClientRules {
   /** Grants read bytes in halves of the window. */
   #onRead(call: Call, cost: number): void {
     const { sequence: number, connection } = call;
-    const bytes = call.read + cost;
-    const isGrant = 2 * bytes >= STREAM_WINDOW;
-    call.read = isGrant ? 0 : bytes;
-    if (!isGrant || connection?.isExtended !== true) return;
+    const bytes = call.window?.read(cost) ?? 0;
+    if (bytes === 0 || connection?.isExtended !== true) return;
     const message = { kind: "credit", number, bytes } as const;
     if (connection === this.#connections.main) this.#connections.send(message);
     else this.#effects.send(connection.number, message);

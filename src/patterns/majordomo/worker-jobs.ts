@@ -11,6 +11,7 @@ import { systemClock } from "../../core/clock.js";
 import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { SendCredit } from "../../core/credit.js";
 import { begin, isObserved, PROCESS, type ProcessOperation } from "../../core/diagnostics.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
@@ -55,13 +56,11 @@ export class Job implements Repeatable, MajordomoRequestContext {
   /** It has a handler. */
   running = false;
   failed = false;
-  streams = false;
   pieces = 0;
-  /** Bytes of pieces that may be sent. */
-  credit = STREAM_WINDOW;
+  /** Of an answer in pieces. */
+  credit: SendCredit | undefined = undefined;
   /** Set while traced. */
   operation: ProcessOperation | undefined = undefined;
-  #whenGranted: (() => void) | undefined = undefined;
   #controller: AbortController | undefined = undefined;
 
   constructor(session: WorkerSession, delivery: Delivery, service: string) {
@@ -101,30 +100,7 @@ export class Job implements Repeatable, MajordomoRequestContext {
   abort(): void {
     this.cancelled = true;
     this.#controller?.abort();
-    this.#wake();
-  }
-
-  grant(bytes: number): void {
-    this.credit += bytes;
-    if (this.credit > 0) this.#wake();
-  }
-
-  /** @param limit ms; 0: none. @returns `false` after it */
-  async granted(limit: number): Promise<boolean> {
-    if (this.credit > 0 || this.cancelled) return true;
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
-      this.#whenGranted = resolve;
-      if (limit > 0) timer = setTimeout(resolve, limit);
-    });
-    clearTimeout(timer);
-    return this.credit > 0 || this.cancelled;
-  }
-
-  #wake(): void {
-    const whenGranted = this.#whenGranted;
-    this.#whenGranted = undefined;
-    whenGranted?.();
+    this.credit?.wake();
   }
 
   own(): void {
@@ -218,7 +194,7 @@ export class WorkerJobs {
   }
 
   credit(session: WorkerSession, tag: number, bytes: number): void {
-    this.#open.get(session)?.get(tag)?.grant(bytes);
+    this.#open.get(session)?.get(tag)?.credit?.granted(0, bytes);
   }
 
   /** The session lost its broker. */
@@ -228,7 +204,7 @@ export class WorkerJobs {
     this.#open.delete(session);
     // A repetition of a request with an id gets the answer of a handler that has begun, unless it has pieces.
     for (const job of jobs.values())
-      if (job.delivery.clientId === undefined || job.streams || !job.running) job.abort();
+      if (job.delivery.clientId === undefined || job.credit !== undefined || !job.running) job.abort();
   }
 
   /** Returns requests that have no handler. */
@@ -347,16 +323,19 @@ export class WorkerJobs {
   }
 
   async #stream(job: Job, pieces: AsyncGenerator<unknown, unknown>): Promise<void> {
-    job.streams = true;
     // Pieces cannot be repeated: a repetition counts as a new request.
     this.#memory.forget(job);
+    const bytes = job.delivery.dialect === Dialect.Shoal ? STREAM_WINDOW : Number.POSITIVE_INFINITY;
+    const credit = new SendCredit(Number.POSITIVE_INFINITY, bytes, this.#options.creditTimeout);
+    job.credit = credit;
     const steps = job.operation?.runEach(pieces) ?? pieces;
     let outcome: Outcome | undefined;
     try {
       while (outcome === undefined) {
         if (job.cancelled) outcome = CANCELLED;
-        else if (job.delivery.dialect === Dialect.Shoal && job.credit <= 0) {
-          if (!(await job.granted(this.#options.creditTimeout))) outcome = UNREAD;
+        else if (!credit.hasRoom) {
+          await credit.room();
+          if (!credit.hasRoom && !job.cancelled) outcome = UNREAD;
           continue;
         }
         if (outcome !== undefined) break;
@@ -385,7 +364,7 @@ export class WorkerJobs {
     const sending = job.session.reply(job, false, body);
     if (sending === false) return CANCELLED;
     job.pieces += 1;
-    job.credit -= cost;
+    job.credit?.sent(cost);
     if (sending === true) return undefined;
     this.unsentBytes += cost;
     const sent = await sending;

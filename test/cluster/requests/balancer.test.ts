@@ -1,7 +1,9 @@
 /** Which node gets a request, who is left out, how often requests are repeated, and what a stream may send. */
 import { describe, expect, it } from "vitest";
 import { Balancer, type NodeLoad } from "../../../src/cluster/requests/balancer.js";
-import { ReceiveWindow } from "../../../src/cluster/requests/stream-window.js";
+import { decodeBody } from "../../../src/cluster/requests/body.js";
+import { PartStream } from "../../../src/cluster/requests/part-stream.js";
+import { BodyForm } from "../../../src/cluster/requests/wire.js";
 import { TokenBucket } from "../../../src/core/rate-meter.js";
 import { randomOf } from "../simulation/world.js";
 
@@ -169,11 +171,13 @@ describe("the retry budget", () => {
 });
 
 describe("the window of a stream", () => {
-  it("refuses a part that was not granted", () => {
-    const reader = new ReceiveWindow(1, 10);
-    expect(reader.onPart(50)).toBe(true);
-    expect(reader.onPart(0)).toBe(false);
-    expect(reader.onRead(50)).toEqual({ parts: 1, bytes: 50 });
-    expect(reader.onPart(1)).toBe(true);
+  it("refuses a part that was not granted", async () => {
+    const granted: number[][] = [];
+    const reader = new PartStream(1, 10, decodeBody, (...credit) => granted.push(credit));
+    const part = (length: number): string | undefined => reader.part(BodyForm.BYTES, Buffer.alloc(length));
+    expect([part(50), part(0)]).toEqual([undefined, "window"]);
+    expect(await reader.next()).toMatchObject({ value: Buffer.alloc(50) });
+    expect(granted).toEqual([[1, 50]]);
+    expect(part(1)).toBeUndefined();
   });
 });
