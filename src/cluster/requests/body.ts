@@ -1,6 +1,6 @@
 /** Bodies of requests and replies: text, bytes, JSON, or none. */
 import { isUtf8 } from "node:buffer";
-import { describe } from "../../core/arguments.js";
+import { describe, isAsyncIterable } from "../../core/arguments.js";
 import { bytesOf } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import { BodyForm, type EncodedBody } from "./wire.js";
@@ -15,7 +15,7 @@ export function encodeBody(value: unknown): EncodedBody {
   if (typeof value === "string") return { form: BodyForm.TEXT, data: value };
   const bytes = bytesIn(value);
   if (bytes !== undefined) return { form: BodyForm.BYTES, data: bytes };
-  if (isStreamedBody(value))
+  if (isAsyncIterable(value))
     throw new InvalidArgumentError("a body must be one value; got an async iterable, such as a stream");
   let cause: unknown;
   try {
@@ -26,15 +26,6 @@ export function encodeBody(value: unknown): EncodedBody {
   }
   const text = `a body must be bytes, a text, or a value that JSON has a form for; got ${describe(value)}`;
   throw new InvalidArgumentError(text, { cause });
-}
-
-/** Bytes and strings are not streamed. */
-export function isStreamedBody(body: unknown): body is AsyncIterable<unknown> {
-  return (
-    typeof body === "object" &&
-    typeof (body as { readonly [Symbol.asyncIterator]?: unknown } | null)?.[Symbol.asyncIterator] ===
-      "function"
-  );
 }
 
 function bytesIn(value: unknown): Uint8Array | undefined {

@@ -1,10 +1,9 @@
 /** A handler of `serve`, by name or by contract, with its schema checked around it. */
-import { describe, isThenable } from "../../core/arguments.js";
+import { describe, isAsyncIterable, isThenable } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
 import { contractHandler, type ServiceContract } from "../../patterns/kit/contract.js";
 import { refuse } from "../../patterns/kit/errors.js";
-import { isStreamedBody } from "./body.js";
 import type { ServeSettings } from "./options.js";
 import type { ServiceRequest } from "./types.js";
 
@@ -45,7 +44,7 @@ function checked(
   if (request === undefined && reply === undefined) return handler;
   const checkReply = (value: unknown): unknown => {
     if (reply === undefined) return value;
-    if (isStreamedBody(value)) return checkedParts(value, checkReply);
+    if (isAsyncIterable(value)) return checkedParts(value, checkReply);
     const { issues } = validate(reply, value);
     if (issues === undefined) return value;
     throw refuse("invalid-reply", service, "The reply does not conform to its schema", {}, { cause: issues });

@@ -4,7 +4,7 @@
  *   request, requestStream ── observed ── middleware ──> Call ──> a promise, PartStream
  *   requestMany ── observed ── each node that serves it ──> Call ──> ManyReplies
  */
-import { describe, thrownText } from "../../core/arguments.js";
+import { describe, isAsyncIterable, thrownText } from "../../core/arguments.js";
 import { endedWith, type RequestOperation, startRequest, withAdded } from "../../core/diagnostics.js";
 import type { DriverTimer } from "../../core/driver-timer.js";
 import {
@@ -23,7 +23,7 @@ import { type ServiceClient, type ServiceContract, serviceClient } from "../../p
 import { ServiceError } from "../../patterns/kit/errors.js";
 import { dataBytes } from "../messaging/items.js";
 import type { Member } from "../node/member.js";
-import { decodeBody, encodeBody, isStreamedBody } from "./body.js";
+import { decodeBody, encodeBody } from "./body.js";
 import { MAX_HEADER_BYTES, MAX_HEADERS, REQUEST_TIMEOUT } from "./bounds.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
@@ -182,7 +182,7 @@ export class OutgoingRequests {
     decode: Decode,
   ): AsyncGenerator<unknown, undefined, undefined> {
     const parts = await this.#through(outgoing, (each) => this.#stream(each, decode));
-    if (!isStreamedBody(parts))
+    if (!isAsyncIterable(parts))
       throw new InvalidArgumentError(
         `middleware of a streamed request gives an async iterable; got ${describe(parts)}`,
       );

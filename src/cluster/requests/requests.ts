@@ -12,8 +12,10 @@ import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } fr
 import { ignore } from "../../core/ignore.js";
 import { Waiter, withTimeout } from "../../core/waiter.js";
 import type { ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
+import type { NodeLinks } from "../messaging/links.js";
 import { NodeQueues } from "../messaging/node-queues.js";
 import { MessageKind } from "../messaging/parts.js";
+import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Member } from "../node/member.js";
 import type { Candidate } from "./balancer.js";
 import { MAX_SERVED } from "./bounds.js";
@@ -22,10 +24,11 @@ import { type AnyHandler, byContract, byName, type Served } from "./handlers.js"
 import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
 import { serviceRoute } from "./route.js";
-import { RequestServer, type RequestsEffects } from "./server.js";
-import type { RequestServing, ServedQueue, ServingSettings } from "./serving.js";
+import { ServedService, type ServingEffects, type ServingSettings } from "./service.js";
+import { RequestServing } from "./serving.js";
 import type {
   RequestMiddleware,
+  RequestsEvent,
   RequestsStats,
   ServeMiddleware,
   Service,
@@ -34,6 +37,19 @@ import type {
   ServiceStats,
 } from "./types.js";
 import { decodeRequest } from "./wire.js";
+
+export interface RequestsEffects extends ServingEffects {
+  readonly id: string;
+  readonly links: Pick<NodeLinks, "send" | "room">;
+  /** Announce services. */
+  readonly routes: Pick<RouteDriver, "subscribe" | "unsubscribe">;
+  /** Other serving nodes; the same array if unchanged. */
+  candidates(service: string): readonly Candidate[];
+  /** Whether new nodes' services are unknown. */
+  isSettling(): boolean;
+  nameOf(id: string): string;
+  report(event: RequestsEvent): void;
+}
 
 export class Requests {
   /** Of this node. */
@@ -45,7 +61,6 @@ export class Requests {
   readonly #queues: NodeQueues;
   readonly #calls: RequestCalls;
   readonly #serving: RequestServing;
-  readonly #server: RequestServer;
   readonly #served = new Map<string, OwnService>();
   /** Closed ones whose handlers still run. */
   readonly #leaving = new Set<OwnService>();
@@ -70,8 +85,12 @@ export class Requests {
       report: (event) => queueMicrotask(() => effects.report(event)),
     });
     this.outgoing = new OutgoingRequests(this.#calls, this.#timer, (...wanted) => this.#nodesOf(...wanted));
-    this.#server = new RequestServer(effects, this.#queues, this.#timer);
-    this.#serving = this.#server.rules;
+    this.#serving = new RequestServing(
+      effects,
+      this.#queues,
+      this.#timer,
+      (name) => this.#served.get(name)?.served,
+    );
     this.#timer.hold(false);
     this.#timer.start({
       nextWakeUp: () =>
@@ -107,9 +126,7 @@ export class Requests {
     if (this.#served.has(name)) throw new InvalidStateError("EFSM", `this node serves ${name} already`);
     if (this.#served.size >= MAX_SERVED)
       throw new InvalidStateError("EFSM", `a node serves ${MAX_SERVED} services at most`);
-    const service = this.#serving.add(name, settings);
-    service.context = served;
-    const own = new OwnService(service, this);
+    const own = new OwnService(new ServedService(name, settings, served, this.#serving), this);
     this.#served.set(name, own);
     if (this.#isStarted) this.#announce(own);
     return own;
@@ -117,15 +134,15 @@ export class Requests {
 
   drainService(own: OwnService): void {
     this.#withdraw(own);
-    this.#serving.drain(own.queue);
+    own.served.drain();
   }
 
   removeService(own: OwnService): void {
     this.#withdraw(own);
     if (this.#served.get(own.name) === own) this.#served.delete(own.name);
-    this.#serving.remove(own.queue);
+    own.served.drain();
     this.#leaving.add(own);
-    void own.queue.whenIdle().then(() => this.#leaving.delete(own));
+    void own.served.whenIdle().then(() => this.#leaving.delete(own));
   }
 
   /**
@@ -137,7 +154,7 @@ export class Requests {
       throw new InvalidArgumentError(`middleware must be for "serve" or "request"; got ${describe(side)}`);
     if (typeof call !== "function")
       throw new InvalidArgumentError(`middleware takes a function; got ${describe(call)}`);
-    const of: { middleware: readonly unknown[] } = side === "serve" ? this.#server : this.outgoing;
+    const of: { middleware: readonly unknown[] } = side === "serve" ? this.#serving : this.outgoing;
     of.middleware = [...of.middleware, call];
     return () => {
       of.middleware = of.middleware.filter((each) => each !== call);
@@ -227,13 +244,13 @@ export class Requests {
   onGone(id: string): void {
     const now = this.#timer.now();
     this.#calls.onGone(now, id);
-    this.#serving.onGone(now, id);
+    this.#serving.onGone(id);
     this.#timer.update();
   }
 
   onForgotten(id: string): void {
     // Requests that arrived while it was lost here.
-    this.#serving.onGone(this.#timer.now(), id);
+    this.#serving.onGone(id);
   }
 
   /** Waiting requests check after the current work. */
@@ -271,7 +288,7 @@ export class Requests {
 
   /** Whether a handler runs. */
   get isServing(): boolean {
-    for (const { queue } of this.#all()) if (queue.running > 0) return true;
+    for (const { served } of this.#all()) if (served.running > 0) return true;
     return false;
   }
 
@@ -295,8 +312,8 @@ export class Requests {
     this.outgoing.pending.close();
     this.#changed();
     const isIdle = linger === 0 ? false : await withTimeout(Promise.all(drained), linger);
-    if (!isIdle) this.#server.abortAll(new ClosedError("EAGAIN", "the node closes"));
-    for (const own of this.#served.values()) this.#serving.remove(own.queue);
+    const error = new ClosedError("EAGAIN", "the node closes");
+    if (!isIdle) for (const own of this.#all()) own.served.abort(error);
     this.#queues.close();
     this.#timer.stop();
   }
@@ -305,15 +322,15 @@ export class Requests {
 class OwnService implements Service {
   readonly name: string;
   readonly ready: Promise<void>;
-  readonly queue: ServedQueue;
+  readonly served: ServedService;
   /** Settles when no more requests can come, or after a timeout; `undefined`: announced. */
   withdrawn: Promise<void> | undefined;
   readonly #requests: Requests;
   #announced!: (known: Promise<void>) => void;
 
-  constructor(queue: ServedQueue, requests: Requests) {
-    this.name = queue.name;
-    this.queue = queue;
+  constructor(served: ServedService, requests: Requests) {
+    this.name = served.name;
+    this.served = served;
     this.#requests = requests;
     this.ready = new Promise((resolve) => {
       this.#announced = resolve;
@@ -327,8 +344,8 @@ class OwnService implements Service {
   }
 
   stats(): ServiceStats {
-    const { name, queue } = this;
-    const { running, queued, queuedBytes, handled, failed, refused, abandoned, keyed } = queue;
+    const { name } = this;
+    const { running, queued, queuedBytes, handled, failed, refused, abandoned, keyed } = this.served;
     return { name, running, queued, queuedBytes, handled, failed, refused, abandoned, kept: keyed.size };
   }
 
@@ -336,13 +353,13 @@ class OwnService implements Service {
     this.#requests.drainService(this);
     // Nodes that do not know yet must be refused before this node leaves.
     await this.withdrawn;
-    await this.queue.whenIdle();
+    await this.served.whenIdle();
   }
 
   async close(): Promise<void> {
     this.#requests.removeService(this);
     await this.withdrawn;
-    await this.queue.whenIdle();
+    await this.served.whenIdle();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -100,7 +100,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   readonly #router: Router;
   readonly #gate: BinaryStarGate;
   readonly #reading: Promise<void>;
-  readonly #jobs: HandlerJobs<T, Taken>;
+  readonly #jobs: HandlerJobs<Taken>;
   #handingOver = false;
   readonly #repliesDropped = { notServing: 0, unroutable: 0 };
 
@@ -111,7 +111,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     const { star, socketOptions } = settings;
     if (star === undefined)
       throw new InvalidArgumentError("BinaryStarServer needs the option star: role and peer");
-    this.#jobs = new HandlerJobs(handler as RequestHandler<T>, settings, {
+    this.#jobs = new HandlerJobs(handler, settings, {
       emit: (event) => this.events.emit(event),
       reply: (request, body) => this.#send(request, body),
       refuse: (request, failure) => this.#refuse(request, failureReply(failure)),
@@ -170,7 +170,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
       throw new InvalidStateError("EFSM", "Only the active server of a pair can hand over, to a passive one");
     this.#handingOver = true;
     try {
-      await withTimeout(this.#jobs.idle(), timeout);
+      await withTimeout(this.#jobs.whenIdle(), timeout);
       this.star.handOver();
     } finally {
       this.#handingOver = false;
@@ -185,7 +185,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
       failed,
       invalid,
       star: this.star.stats(),
-      inFlight: this.#jobs.length,
+      inFlight: this.#jobs.running,
       repliesDropped: { ...this.#repliesDropped },
     };
   }
@@ -193,12 +193,12 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   /** @internal */
   protected override async onDrain(): Promise<void> {
     await this.#gate.drain();
-    await this.#jobs.idle();
+    await this.#jobs.whenIdle();
   }
 
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
-    await withTimeout(this.#jobs.idle(), linger);
+    await withTimeout(this.#jobs.whenIdle(), linger);
     this.#jobs.abort();
     await this.star.close();
     await this.#router.close({ linger });
@@ -219,13 +219,13 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     try {
       request = Envelope.parse(message);
     } catch {
-      this.#jobs.invalid(message.length);
+      this.#jobs.malformed(message.length);
       return;
     }
     const { envelope, body } = request;
     const taken = { envelope, term: this.star.term };
-    if (body.length === 0) this.#jobs.invalid(message.length);
-    else if (!this.#jobs.full) this.#jobs.start(envelope.routingId, taken, body);
+    if (body.length === 0) this.#jobs.malformed(message.length);
+    else if (this.#jobs.hasSlot) this.#jobs.start(envelope.routingId, taken, body);
     else {
       this.#jobs.counts.failed += 1;
       void this.#refuse(taken, errorReply("overloaded"));

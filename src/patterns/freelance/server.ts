@@ -75,7 +75,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   readonly #identity: string | undefined;
   readonly #gate: ServerGate | undefined;
   readonly #router: Router;
-  readonly #jobs: HandlerJobs<T, RequestCommand>;
+  readonly #jobs: HandlerJobs<RequestCommand>;
   readonly #counts = { received: 0, pings: 0, unroutable: 0, notServing: 0 };
   readonly #binding = new Mutex();
   #reading: Promise<void> | undefined;
@@ -84,7 +84,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   constructor(handler: RequestHandler<NoInfer<T>>, options: FreelanceServerOptions<T> = {}) {
     super("FreelanceServer", HANDLER_EVENTS);
     const settings = checkOptions("FreelanceServer", OPTIONS, options);
-    this.#jobs = new HandlerJobs(handler as RequestHandler<T>, settings, {
+    this.#jobs = new HandlerJobs(handler, settings, {
       emit: (event) => this.events.emit(event),
       reply: ({ head }, body) => this.#send([...head, ...body]),
       refuse: (command, { text }) => this.#refuse(command, text),
@@ -139,12 +139,12 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   }
 
   stats(): FreelanceServerStats {
-    return { ...this.#counts, ...this.#jobs.counts, inFlight: this.#jobs.length };
+    return { ...this.#counts, ...this.#jobs.counts, inFlight: this.#jobs.running };
   }
 
   /** @internal Clients go elsewhere. */
   protected override onDrain(): Promise<void> {
-    return this.#jobs.idle();
+    return this.#jobs.whenIdle();
   }
 
   /** @internal */
@@ -166,7 +166,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     for await (const frames of this.#router) {
       this.#counts.received += 1;
       const command = parseServerMessage(this.#model, frames);
-      if (command === undefined) this.#jobs.invalid(frames.length);
+      if (command === undefined) this.#jobs.malformed(frames.length);
       else if (this.#gate === undefined || this.#gate.admit(frames, true)) this.#serve(command);
     }
   }
@@ -176,7 +176,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
       this.#counts.pings += 1;
       if (!this.stopping) this.#send(pong(command.client));
     } else if (this.stopping) this.#fail(command, "stopping");
-    else if (this.#jobs.full) this.#fail(command, "overloaded");
+    else if (!this.#jobs.hasSlot) this.#fail(command, "overloaded");
     else this.#jobs.start(command.client, command, command.body);
   }
 

@@ -132,6 +132,10 @@ export interface HandlerFailure {
   readonly details: Buffer | undefined;
 }
 
+export function failure(reason: FailureReason, text: string): HandlerFailure {
+  return { reason, text, details: undefined };
+}
+
 /**
  * The parts of a handler's error for its client: `code` and `data`, and the message only of a `ServiceError` or with
  * `expose: true`, since messages may hold secrets.

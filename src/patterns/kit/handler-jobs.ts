@@ -1,19 +1,12 @@
-/**
- * Requests in the handlers of a server: decoded, handled, and answered or refused.
- *
- *   body ──decode──> handler ──encode──> reply
- *             │          └── throws ──> refuse: handler's failure
- *             └── codec refuses it ──> refuse: invalid request
- */
-import { Link, LinkedList } from "../../core/collections/linked-list.js";
+/** Requests in the handlers of a server that answers each with one reply. */
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { IdleWaits } from "../../core/idle-waits.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import type { Settled } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "./body.js";
-import { type HandlerFailure, handlerFailure, requestFailure } from "./errors.js";
-import { checkFunction, codec, integer, object, type Settings } from "./options.js";
+import type { HandlerFailure } from "./errors.js";
+import { HandlerJob, HandlerRuntime } from "./handler-runtime.js";
+import { checkFunction, codec, integer, object } from "./options.js";
 
 export const HANDLER_OPTIONS = {
   /** Concurrent handlers; more requests get an error. Default 1,000. */
@@ -44,111 +37,93 @@ export type RequestHandler<T> = (
   context: RequestContext,
 ) => BodyFor<Settled<T>> | Promise<BodyFor<Settled<T>>>;
 
-class HandlerJob implements RequestContext {
+export class RequestJob<R> extends HandlerJob implements RequestContext {
   readonly client: Buffer;
-  readonly link: Link<HandlerJob> = new Link<HandlerJob>(this);
-  aborted = false;
-  #controller: AbortController | undefined;
+  readonly request: R;
+  readonly body: readonly Buffer[];
 
-  constructor(client: Buffer) {
+  constructor(client: Buffer, request: R, body: readonly Buffer[]) {
+    super();
     this.client = client;
+    this.request = request;
+    this.body = body;
   }
+}
 
-  // Created on demand, which costs more than the rest of a request. One of the server would keep every listener.
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    if (this.aborted) this.#controller.abort();
-    return this.#controller.signal;
-  }
-
-  abort(): void {
-    this.aborted = true;
-    this.#controller?.abort();
-  }
+interface HandlerSettings {
+  readonly maxInFlight: number;
+  /** Of both. */
+  readonly codec?: Codec<never> | undefined;
+  readonly requestCodec?: Codec<never> | undefined;
+  readonly replyCodec?: Codec<never> | undefined;
 }
 
 /** @typeParam R a request without its body: what a reply needs */
 export interface RequestServer<R> {
   emit(event: EventsOf<typeof HANDLER_EVENTS>): void;
-  /** @returns whether it was sent */
+  /** @returns whether it was sent. Throws, or rejects, for a reply that cannot be sent */
   reply(request: R, body: Buffer[]): boolean | Promise<boolean>;
   /** Does not throw. */
   refuse(request: R, failure: HandlerFailure): void | Promise<void>;
 }
 
-export class HandlerJobs<T, R> {
+export class HandlerJobs<R> extends HandlerRuntime<RequestJob<R>> {
   /** `failed` includes requests that the server refused. */
   readonly counts = { requests: 0, replied: 0, failed: 0, invalid: 0 };
-  readonly #handler: RequestHandler<T>;
-  readonly #settings: Settings<typeof HANDLER_OPTIONS>;
-  readonly #shape: BodyShape<T>;
+  readonly #handler: (request: never, context: RequestContext) => unknown;
+  readonly #requests: BodyShape<never>;
+  readonly #replies: BodyShape<never>;
   readonly #server: RequestServer<R>;
-  readonly #jobs = new LinkedList<HandlerJob>();
-  readonly #idle = new IdleWaits();
 
   /** @throws InvalidArgumentError `EINVAL` for an invalid handler or codec */
   constructor(
-    handler: RequestHandler<T>,
-    settings: Settings<typeof HANDLER_OPTIONS>,
+    handler: (request: never, context: RequestContext) => unknown,
+    settings: HandlerSettings,
     server: RequestServer<R>,
   ) {
+    super(settings.maxInFlight);
     checkFunction("handler", handler);
     this.#handler = handler;
-    this.#settings = settings;
-    this.#shape = new BodyShape(settings.codec as Codec<T> | undefined);
+    const { codec, requestCodec = codec, replyCodec = codec } = settings;
+    this.#requests = new BodyShape(requestCodec);
+    this.#replies = new BodyShape(replyCodec);
     this.#server = server;
   }
 
-  get length(): number {
-    return this.#jobs.length;
+  start(client: Buffer, request: R, body: readonly Buffer[]): HandlerJob {
+    const job = new RequestJob(client, request, body);
+    this.take(job);
+    return job;
   }
 
-  get full(): boolean {
-    return this.#jobs.length >= this.#settings.maxInFlight;
-  }
-
-  start(client: Buffer, request: R, body: readonly Buffer[]): void {
-    const job = new HandlerJob(client);
-    this.#jobs.push(job.link);
-    void this.#answer(job, request, body).finally(() => {
-      job.link.unlink();
-      if (this.#jobs.length === 0) this.#idle.end();
-    });
-  }
-
-  invalid(frames: number): void {
+  malformed(frames: number): void {
     this.counts.invalid += 1;
     this.#server.emit({ type: "message:invalid", frames });
   }
 
-  /** Settles when all are answered. */
-  idle(): Promise<void> {
-    return this.#idle.wait(this.#jobs.length === 0);
+  protected override decode({ body }: RequestJob<R>): unknown {
+    return this.#requests.decode(body);
   }
 
-  abort(): void {
-    for (const job of this.#jobs) job.abort();
-  }
-
-  async #answer(job: HandlerJob, request: R, body: readonly Buffer[]): Promise<void> {
-    let value: BodyOf<T>;
-    try {
-      value = this.#shape.decode(body);
-    } catch (error) {
-      this.invalid(body.length);
-      await this.#server.refuse(request, requestFailure(error));
-      return;
-    }
+  protected override handle(job: RequestJob<R>, request: unknown): unknown {
     this.counts.requests += 1;
-    try {
-      const reply = this.#shape.encode((await this.#handler(value, job)) as BodyFor<T>);
-      const sent = this.#server.reply(request, reply);
-      if (typeof sent === "boolean" ? sent : await sent) this.counts.replied += 1;
-    } catch (error) {
-      this.counts.failed += 1;
-      // After an abort it is not a failure.
-      if (!job.aborted) this.#server.emit({ type: "handler:failed", error });
-      await this.#server.refuse(request, handlerFailure(error));
-    }
+    return this.#handler(request as never, job);
+  }
+
+  protected override async reply(job: RequestJob<R>, value: unknown): Promise<void> {
+    const body = this.#replies.encode(value as never);
+    if (await this.#server.reply(job.request, body)) this.counts.replied += 1;
+    this.release(job);
+  }
+
+  protected override report({ body }: RequestJob<R>, error: unknown, isRequest: boolean): void {
+    if (isRequest) this.malformed(body.length);
+    else this.#server.emit({ type: "handler:failed", error });
+  }
+
+  protected override async refuse(job: RequestJob<R>, failure: HandlerFailure): Promise<void> {
+    if (failure.reason !== "invalid-request") this.counts.failed += 1;
+    await this.#server.refuse(job.request, failure);
+    this.release(job);
   }
 }

@@ -68,15 +68,15 @@ export class BrokerQueue {
     this.queuedBytes += request.bytes;
     // A queued member of a batch may retain the whole batch.
     if (this.queued * MAX_BATCH_BYTES > this.#limits.maxQueueBytes) request.own();
-    if (front) queue.unshift(request.placeLink);
-    else queue.push(request.placeLink);
+    if (front) queue.unshift(request.place);
+    else queue.push(request.place);
     request.maxWait = front ? this.#limits.queueTimeout : this.#maxWaitOf(request);
     request.ageLink ??= new Link(request);
     this.#aging.set(request.ageLink, now, request.maxWait);
   }
 
   remove(request: BrokerRequest): void {
-    request.placeLink.unlink();
+    request.place.unlink();
     request.ageLink?.unlink();
     this.queued -= 1;
     this.queuedBytes -= request.bytes;

@@ -271,7 +271,7 @@ export class BrokerRequests {
 
   #endDelivery(request: BrokerRequest): void {
     this.#delivered.delete(request.tag);
-    request.placeLink.unlink();
+    request.place.unlink();
   }
 
   #nextTag(): number {

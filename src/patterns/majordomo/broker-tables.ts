@@ -46,7 +46,7 @@ export type Stage = (typeof Stage)[keyof typeof Stage];
 export class BrokerRequest implements Repeatable {
   memory: ClientMemory | undefined = undefined;
   keptBytes = 0;
-  readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
+  readonly place: Link<Repeatable> = new Link<Repeatable>(this);
   client: Buffer;
   readonly dialect: Dialect;
   /** `undefined` for plain clients. */
@@ -161,7 +161,7 @@ export class Worker {
   /** Idle time does not count. */
   give(request: BrokerRequest, now: number): void {
     if (this.inFlight.length === 0) this.#answeredAt = now;
-    this.inFlight.push(request.placeLink);
+    this.inFlight.push(request.place);
     this.place(true);
   }
 

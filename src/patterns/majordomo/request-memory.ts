@@ -25,7 +25,7 @@ export interface Repeatable {
   /** Bytes of the kept answer. */
   keptBytes: number;
   /** Among kept answers; before that in its owner's list. */
-  readonly placeLink: Link<Repeatable>;
+  readonly place: Link<Repeatable>;
   /** Copies the answer out of shared memory. */
   own(): void;
 }
@@ -108,11 +108,11 @@ export class RequestMemory {
     }
     entry.keptBytes = bytes;
     this.#bytes += bytes;
-    this.#views.push(entry.placeLink);
+    this.#views.push(entry.place);
     if (this.#views.length > MAX_VIEWS) {
       const oldest = this.#views.first as Repeatable;
       oldest.own();
-      this.#owned.push(oldest.placeLink);
+      this.#owned.push(oldest.place);
     }
     while (this.kept > this.#maxEntries || this.#bytes > this.#maxBytes)
       this.forget((this.#owned.first ?? this.#views.first) as Repeatable);
@@ -121,15 +121,15 @@ export class RequestMemory {
 
   /** A repetition counts as new. */
   forget(entry: Repeatable): void {
-    const { memory, placeLink } = entry;
+    const { memory, place } = entry;
     if (memory === undefined) return;
     entry.memory = undefined;
     if (memory.entries.get(entry.sequence) === entry) {
       memory.entries.delete(entry.sequence);
       if (memory.entries.size === 0) this.#forgetClient(memory);
     }
-    if (placeLink.list !== this.#views && placeLink.list !== this.#owned) return;
-    placeLink.unlink();
+    if (place.list !== this.#views && place.list !== this.#owned) return;
+    place.unlink();
     this.#bytes -= entry.keptBytes;
   }
 

@@ -33,7 +33,7 @@ import { type SessionEffects, type SessionOptions, WorkerSession } from "./worke
 
 /**
  * Offers a service at one or more brokers: calls a function with each request and sends its result. An error becomes an
- * error reply; an async generator sends pieces. A plain broker sends one request at a time.
+ * error reply; an async iterable, such as a generator, sends pieces. A plain broker sends one request at a time.
  *
  * @example
  * ```ts
@@ -177,9 +177,8 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     for (const connection of this.#connections) connection.drain();
     this.#jobs.returnWaiting();
     if (linger !== 0) await withTimeout(this.#jobs.whenIdle(), linger);
-    this.#jobs.abortAll();
+    this.#jobs.abort();
     await Promise.all(this.#connections.map((connection) => connection.close(linger)));
-    this.#jobs.giveUpWaits();
   }
 }
 

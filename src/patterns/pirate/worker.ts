@@ -7,19 +7,15 @@ import { withTimeout } from "../../core/waiter.js";
 import { lastFailure } from "../../sockets/internal.js";
 import { Dealer } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
+import type { BodyFor, BodyOf } from "../kit/body.js";
 import { Draining } from "../kit/draining.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { failureReply, handlerFailure, lateError, requestFailure } from "../kit/errors.js";
+import { failureReply, lateError } from "../kit/errors.js";
+import { HandlerJobs, type RequestJob } from "../kit/handler-jobs.js";
+import type { HandlerJob } from "../kit/handler-runtime.js";
 import { connected } from "../kit/opened-sockets.js";
-import {
-  CLOSE_LINGER,
-  checkFunction,
-  checkOptions,
-  type GivenWithCodecs,
-  type Settings,
-} from "../kit/options.js";
+import { CLOSE_LINGER, checkOptions, type GivenWithCodecs, type Settings } from "../kit/options.js";
 import { SendQueue } from "../kit/send-queue.js";
 import {
   addressedFrames,
@@ -42,7 +38,10 @@ import {
 /** Times in ms. */
 export type PirateWorkerOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
 
-/** An error becomes an error reply, with its message if it is a `ServiceError` or has `expose: true`. */
+/**
+ * An error becomes an error reply, with its message if it is a `ServiceError` or has `expose: true`. `signal` is a
+ * getter, which a copy by `{ ...context }` does not have.
+ */
 export type PirateHandler<Req = Raw, Rep = Raw> = (
   request: BodyOf<Req>,
   context: { readonly signal: AbortSignal },
@@ -83,32 +82,25 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
   ) {
     super("PirateWorker", WORKER_EVENTS);
     const settings = checkOptions("PirateWorker", OPTIONS, options);
-    checkFunction("handler", handler);
     this.#endpoints = new EndpointList("PirateWorker", endpoints, {
       socket: () => new Dealer(settings.socketOptions),
     });
-    const { requestCodec, replyCodec } = options;
-    const requests = new BodyShape(requestCodec);
-    const replies = new BodyShape(replyCodec);
+    const jobs = new PirateJobs(
+      handler,
+      { ...settings, maxInFlight: Number.POSITIVE_INFINITY },
+      {
+        emit: (event) => {
+          this.#counts.failed += 1;
+          this.events.emit(event as PirateWorkerEvent);
+        },
+        reply: ({ connection, address }, body) => connection.reply(address, body),
+        refuse: ({ connection, address }, failure) => connection.finish(address, failureReply(failure)),
+      },
+    );
     const shared: Shared = {
       options: settings,
       counts: this.#counts,
-      work: async (body, signal) => {
-        let failure = requestFailure;
-        try {
-          const request = requests.decode([...body]);
-          failure = handlerFailure;
-          return replies.encode(await handler(request, { signal }));
-        } catch (error) {
-          // After an abort it is not a failure.
-          if (!signal.aborted) shared.failed(error);
-          return failureReply(failure(error));
-        }
-      },
-      failed: (error) => {
-        this.#counts.failed += 1;
-        this.events.emit({ type: "handler:failed", error });
-      },
+      jobs,
       joined: () => this.reached(),
       emit: (event) => this.events.emit(event),
     };
@@ -185,11 +177,21 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
 interface Shared {
   readonly options: Settings<typeof OPTIONS>;
   readonly counts: WorkerCounts;
-  /** Never rejects. */
-  work(body: readonly Buffer[], signal: AbortSignal): Promise<Buffer[]>;
-  failed(error: unknown): void;
+  readonly jobs: PirateJobs;
   joined(): void;
   emit(event: PirateWorkerEvent): void;
+}
+
+interface PirateRequest {
+  readonly connection: Connection;
+  readonly address: Buffer;
+}
+
+class PirateJobs extends HandlerJobs<PirateRequest> {
+  /** Here a body that the codec refuses is a failure, too. */
+  protected override report(job: RequestJob<PirateRequest>, error: unknown): void {
+    super.report(job, error, false);
+  }
 }
 
 /** A connection with at most one request. */
@@ -206,7 +208,7 @@ class Connection {
   #hadRequest = false;
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
-  #abort: AbortController | undefined;
+  #job: HandlerJob | undefined;
   readonly #free = new IdleWaits();
 
   constructor(endpoint: string, shared: Shared) {
@@ -233,7 +235,8 @@ class Connection {
       handle: (address, body) => {
         this.#draining.onRequest();
         this.#hadRequest = true;
-        void this.#handle(address, body);
+        const job = shared.jobs.start(address, { connection: this, address }, body);
+        if (this.#rules.working) this.#job = job;
       },
       reply: (address, body) => this.#send(addressedFrames(this.#dialect, address, body)),
       event: (event) => shared.emit(event),
@@ -268,7 +271,7 @@ class Connection {
     this.ended = true;
     this.#draining.cancel();
     await withTimeout(this.#free.wait(!this.#rules.working), linger);
-    this.#abort?.abort();
+    this.#job?.abort();
     this.#rules.close();
     this.#free.end();
     this.#timer.stop();
@@ -326,18 +329,16 @@ class Connection {
     }
   }
 
-  async #handle(address: Buffer, body: readonly Buffer[]): Promise<void> {
-    const abort = new AbortController();
-    this.#abort = abort;
-    let reply = await this.#shared.work(body, abort.signal);
-    this.#abort = undefined;
-    try {
-      this.#queue?.check(addressedFrames(this.#dialect, address, reply));
-    } catch (error) {
-      this.#shared.failed(error);
-      reply = failureReply(handlerFailure(error));
-    }
-    this.#timer.run((now) => this.#rules.finished(address, reply, now));
+  /** @throws InvalidArgumentError `EINVAL` for a reply that the socket refuses */
+  reply(address: Buffer, body: Buffer[]): boolean {
+    this.#queue?.check(addressedFrames(this.#dialect, address, body));
+    this.finish(address, body);
+    return true;
+  }
+
+  finish(address: Buffer, body: Buffer[]): void {
+    this.#job = undefined;
+    this.#timer.run((now) => this.#rules.finished(address, body, now));
     this.#free.end();
   }
 }

@@ -5,8 +5,7 @@ import { defineService } from "../../../src/cluster/index.js";
 import { MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
 import type { Member } from "../../../src/cluster/node/member.js";
-import { Requests } from "../../../src/cluster/requests/requests.js";
-import type { RequestsEffects } from "../../../src/cluster/requests/server.js";
+import { Requests, type RequestsEffects } from "../../../src/cluster/requests/requests.js";
 import {
   BodyForm,
   decodeRequest,

@@ -1,4 +1,5 @@
 /** serve and request between nodes, in virtual time: replies, errors, streams, deadlines, contracts, drains and losses. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { Readable } from "node:stream";
 import { describe, expect } from "vitest";
 import { ClusterNode, defineService, ServiceError } from "../../../src/cluster/index.js";
@@ -18,6 +19,8 @@ function schemaOf<T>(accepts: (value: unknown) => value is T): StandardSchemaV1<
 }
 
 const number = schemaOf((value): value is number => typeof value === "number");
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 async function errorOf(promise: Promise<unknown>): Promise<Error & Partial<ServiceError>> {
   return promise.then(
@@ -257,6 +260,59 @@ describe("requests between nodes", () => {
     expect(await errorOf(two.request("file"))).toMatchObject(code);
     expect(file.destroyed).toBe(true);
     expect(() => file.emit("error", new Error("no such file"))).not.toThrow();
+  });
+
+  it("destroys a stream that it returns after its caller has left", async (cluster) => {
+    const [one, two] = await cluster(["one", "two"]);
+    const file = new Readable({ read() {} });
+    const opened = gate();
+    const aborted = gate();
+    await one.serve("file", async (_: Buffer, { signal }) => {
+      signal.addEventListener("abort", () => aborted.open());
+      await opened.passed;
+      return file;
+    }).ready;
+    const parts = two.requestStream("file");
+    void parts.next().catch(() => undefined);
+    while (one.stats().requests?.served[0]?.running !== 1) await turn();
+    await parts.return?.();
+    await aborted.passed;
+    opened.open();
+    file.push("unread");
+    while (!file.destroyed) await turn();
+    expect(() => file.emit("error", new Error("no such file"))).not.toThrow();
+  });
+
+  it("is observed until its reply, not until those have run that waited for it", async (cluster) => {
+    const [one, two] = await cluster(["one", "two"]);
+    const seen: string[] = [];
+    const ended = (): void => void seen.push("ended");
+    subscribe("shoal.process.end", ended);
+    const opened = gate();
+    const handle = (body: Buffer): unknown => {
+      if (String(body) === "first") return opened.passed.then(() => "");
+      seen.push("second");
+      return "";
+    };
+    await one.serve("work", handle as never, { concurrency: 1 }).ready;
+    const replies = Promise.all([two.request("work", "first"), two.request("work", "second")]);
+    while (one.stats().requests?.served[0]?.queued !== 1) await turn();
+    opened.open();
+    await replies;
+    unsubscribe("shoal.process.end", ended);
+    expect(seen).toEqual(["ended", "second", "ended"]);
+  });
+
+  it("has ended when its last part is as large as what may be unread", async (cluster) => {
+    const [one, two] = await cluster(["one", "two"]);
+    await one.serve("large", async function* () {
+      yield Buffer.alloc(100_000);
+    }).ready;
+    const parts = two.requestStream("large", undefined, { maxQueueBytes: 65_536 });
+    while (one.stats().requests?.served[0]?.handled !== 1) await turn();
+    const { value } = await parts.next();
+    expect((value as Buffer).length).toBe(100_000);
+    expect(await parts.next()).toEqual({ done: true, value: undefined });
   });
 
   for (const [what, change, outcome] of [

@@ -1,6 +1,9 @@
 /** What a serving node holds of requests, by the rules alone: replies that nobody takes, keys, and bodies that wait. */
 import { describe, expect, it } from "vitest";
-import { type Job, RequestServing } from "../../../src/cluster/requests/serving.js";
+import type { Member } from "../../../src/cluster/node/member.js";
+import { type Job, ServedService } from "../../../src/cluster/requests/service.js";
+import { RequestServing } from "../../../src/cluster/requests/serving.js";
+import type { ServiceRequest } from "../../../src/cluster/requests/types.js";
 import {
   BodyForm,
   type CallExtras,
@@ -12,14 +15,14 @@ import {
 
 const PLAIN: CallExtras = { method: "", key: "", headers: {}, parts: 0, bytes: 0 };
 const BODY = { form: BodyForm.TEXT, data: "a body" };
-const LONG = { form: BodyForm.TEXT, data: "x".repeat(2_000) };
+const LONG = "x".repeat(2_000);
 
 /** A node with so many slots, whose caller's node takes nothing long, and what that takes of its answers. */
-function serving(concurrency = 4) {
+function serving(concurrency = 4, handler: () => unknown = () => new Promise(() => undefined)) {
   const jobs: Job[] = [];
   const taken: unknown[] = [];
-  const rules = new RequestServing(
-    { start: (job) => jobs.push(job), aborted: () => undefined },
+  const rules: RequestServing = new RequestServing(
+    { find: () => ({}) as Member, handlerFailed: () => undefined },
     {
       sendLater: (_, item, done) => {
         if (item.length < 1_000) taken.push(decodeRequest(item));
@@ -27,8 +30,15 @@ function serving(concurrency = 4) {
       },
       answer: () => undefined,
     },
+    { now: () => 0 },
+    (name) => (name === "work" ? service : undefined),
   );
-  const service = rules.add("work", { concurrency, maxQueue: 8, maxQueueBytes: 65_536, keepReplies: 60_000 });
+  const settings = { concurrency, maxQueue: 8, maxQueueBytes: 65_536, keepReplies: 60_000 };
+  const handle = (_: unknown, request: ServiceRequest): unknown => {
+    jobs.push(request as Job);
+    return handler();
+  };
+  const service = new ServedService("work", settings, { handler: handle, isRaw: false }, rules);
   const receive = (bytes: Buffer): void => void rules.onItem(0, "caller", decodeRequest(bytes) as CallItem);
   const call = (id: number, extras: Partial<CallExtras> = {}): Job => {
     receive(encodeCall(id, 0, "work", { ...PLAIN, ...extras }, BODY));
@@ -41,24 +51,32 @@ describe("a reply that is dropped, since too much waits for its caller's node", 
   const refusal = { op: RequestOp.FAILURE, id: 7, reason: "slow-reader", busy: 0 };
 
   it("has a refusal in its place, and its slot is free", () => {
-    const { rules, service, taken, call } = serving();
+    const { service, taken, call } = serving(4, () => LONG);
     const job = call(7);
-    rules.reply(1, job, LONG);
     expect(taken).toEqual([expect.objectContaining(refusal)]);
     expect([service.running, job.state]).toEqual([0, "over"]);
   });
 
-  it("is refused where it comes in parts, too, and sends no further one", () => {
-    const { rules, service, taken, call } = serving();
+  it("is refused where it comes in parts, too, and sends no further one", async () => {
+    let made = 0;
+    let leave: () => void = () => undefined;
+    const left = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    const { service, taken, call } = serving(4, async function* () {
+      try {
+        for (;;) {
+          made += 1;
+          yield LONG;
+        }
+      } finally {
+        leave();
+      }
+    });
     const job = call(7, { parts: 8, bytes: 65_536 });
-    let done = 0;
-    const count = (): void => {
-      done += 1;
-    };
-    rules.part(job, LONG, count);
-    rules.part(job, BODY, count);
+    await left;
     expect(taken).toEqual([expect.objectContaining(refusal)]);
-    expect([done, service.running, job.state]).toEqual([2, 0, "over"]);
+    expect([made, service.running, job.state]).toEqual([1, 0, "over"]);
   });
 });
 
@@ -80,8 +98,15 @@ describe("an idempotency key", () => {
 });
 
 describe("bodies of requests that wait", () => {
-  it("keep nothing else of the batch that they came in", () => {
-    const { service, receive, call } = serving(1);
+  it("keep nothing else of the batch that they came in", async () => {
+    let reply: (value: string) => void = () => undefined;
+    const { service, jobs, receive, call } = serving(
+      1,
+      () =>
+        new Promise((resolve) => {
+          reply = resolve;
+        }),
+    );
     call(1, { key: "stuck" });
     const batch = Buffer.alloc(65_536);
     let at = 0;
@@ -94,14 +119,14 @@ describe("bodies of requests that wait", () => {
       receive(batch.subarray(at, at + item.length));
       at += item.length;
     }
-    const waiting = [
-      service.queue.first,
-      ...[...service.keyed.values()].flatMap(({ joined = [] }) => [...joined]),
-    ];
-    expect(waiting.map((job) => job?.item.id)).toEqual([2, 3]);
-    for (const job of waiting) {
-      expect(job?.item.body.toString()).toBe(BODY.data);
-      expect(job?.item.body.buffer === batch.buffer).toBe(false);
+    const joined = [...service.keyed.values()].flatMap((keyed) => [...(keyed.joined ?? [])]);
+    reply("done");
+    while (jobs.length < 2) await new Promise(setImmediate);
+    const waited = [jobs[1] as Job, ...joined];
+    expect(waited.map(({ item }) => item.id)).toEqual([2, 3]);
+    for (const { item } of waited) {
+      expect(item.body.toString()).toBe(BODY.data);
+      expect(item.body.buffer === batch.buffer).toBe(false);
     }
   });
 });

@@ -15,7 +15,7 @@ const clientOf = (low: number): ClientId => ({ high: 0, low });
 class Request implements Repeatable {
   memory: ClientMemory | undefined = undefined;
   keptBytes = 0;
-  readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
+  readonly place: Link<Repeatable> = new Link<Repeatable>(this);
   constructor(readonly sequence: number) {}
   own(): void {}
 }
