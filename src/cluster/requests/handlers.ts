@@ -1,8 +1,14 @@
 /** A handler of `serve`, by name or by contract, with its schema checked around it. */
 import { describe, isAsyncIterable, isThenable } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
-import { contractHandler, type ServiceContract } from "../../patterns/kit/contract.js";
+import { type StandardSchemaV1, validate } from "../../core/standard-schema.js";
+import {
+  checkedRequest,
+  checkSchema,
+  contractHandler,
+  eachPiece,
+  type ServiceContract,
+} from "../../patterns/kit/contract.js";
 import { refuse } from "../../patterns/kit/errors.js";
 import type { ServeSettings } from "./options.js";
 import type { ServiceRequest } from "./types.js";
@@ -21,8 +27,8 @@ export function byName(name: string, handler: unknown, { schema }: ServeSettings
   if (typeof handler !== "function")
     throw new InvalidArgumentError(`the handler of ${name} must be a function; got ${describe(handler)}`);
   const { request, reply } = schema ?? {};
-  checkSchema("schema.request", request);
-  checkSchema("schema.reply", reply as never);
+  if (request !== undefined) checkSchema("schema.request", request);
+  if (reply !== undefined) checkSchema("schema.reply", reply);
   return { isRaw: false, handler: checked(name, handler as AnyHandler, request, reply as never) };
 }
 
@@ -44,36 +50,14 @@ function checked(
   if (request === undefined && reply === undefined) return handler;
   const checkReply = (value: unknown): unknown => {
     if (reply === undefined) return value;
-    if (isAsyncIterable(value)) return checkedParts(value, checkReply);
+    if (isAsyncIterable(value)) return eachPiece(value, checkReply);
     const { issues } = validate(reply, value);
     if (issues === undefined) return value;
     throw refuse("invalid-reply", service, "The reply does not conform to its schema", {}, { cause: issues });
   };
-  const checkRequest = (schema: StandardSchemaV1, value: unknown): unknown => {
-    const result = validate(schema, value);
-    if (result.issues === undefined) return result.value;
-    const issues = result.issues.map((issue) => ({ path: issuePath(issue), message: issue.message }));
-    const text = `The request does not conform to its schema: ${describeIssues(result.issues)}`;
-    throw refuse("invalid-request", service, text, { data: { issues } }, { cause: result.issues });
-  };
   return (body, context) => {
-    const value = request === undefined ? body : checkRequest(request, body);
+    const value = request === undefined ? body : checkedRequest(request, body, service);
     const answer = handler(value, context);
     return isThenable(answer) ? answer.then(checkReply) : checkReply(answer);
   };
-}
-
-async function* checkedParts(
-  parts: AsyncIterable<unknown>,
-  check: (value: unknown) => unknown,
-): AsyncGenerator<unknown, void, undefined> {
-  for await (const part of parts) yield check(part);
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
-function checkSchema(what: string, schema: StandardSchemaV1 | undefined): void {
-  if (schema === undefined || typeof schema?.["~standard"]?.validate === "function") return;
-  throw new InvalidArgumentError(
-    `${what} must be a schema (Standard Schema, version 1); got ${describe(schema)}`,
-  );
 }

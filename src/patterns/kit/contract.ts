@@ -203,11 +203,7 @@ export function contractHandler<C extends ServiceContract, Context>(
       } catch (cause) {
         throw refuse("invalid-request", service, `The request of ${name} is malformed`, {}, { cause });
       }
-      const result = validate(method.request, value);
-      if (result.issues === undefined) return result.value;
-      const issues = result.issues.map((issue) => ({ path: issuePath(issue), message: issue.message }));
-      const text = `The request of ${name} does not conform to its schema: ${describeIssues(result.issues)}`;
-      throw refuse("invalid-request", service, text, { data: { issues } }, { cause: result.issues });
+      return checkedRequest(method.request, value, service, ` of ${name}`);
     };
     const schema = method.stream ?? method.reply;
     const encode = (value: unknown): Frame => {
@@ -235,7 +231,7 @@ export function contractHandler<C extends ServiceContract, Context>(
             const reply = call(decode(frames), context);
             return isThenable(reply) ? Promise.resolve(reply).then(encode) : encode(reply);
           }
-        : (frames, context) => encodePieces(call(decode(frames), context), encode),
+        : (frames, context) => eachPiece(call(decode(frames), context) as AsyncIterable<unknown>, encode),
     );
   }
   return (frames, context) => {
@@ -275,11 +271,24 @@ function accepts(codec: Codec<unknown>, frame: Buffer): boolean {
   }
 }
 
-async function* encodePieces(
-  pieces: unknown,
-  encode: (piece: unknown) => Frame,
-): AsyncGenerator<Frame, undefined, void> {
-  for await (const piece of pieces as AsyncIterable<unknown>) yield encode(piece);
+/**
+ * @param of which request, for the error
+ * @returns the schema's output
+ * @throws ServiceError `invalid-request`
+ */
+export function checkedRequest(schema: StandardSchemaV1, value: unknown, service: string, of = ""): unknown {
+  const result = validate(schema, value);
+  if (result.issues === undefined) return result.value;
+  const issues = result.issues.map((issue) => ({ path: issuePath(issue), message: issue.message }));
+  const text = `The request${of} does not conform to its schema: ${describeIssues(result.issues)}`;
+  throw refuse("invalid-request", service, text, { data: { issues } }, { cause: result.issues });
+}
+
+export async function* eachPiece<T>(
+  pieces: AsyncIterable<unknown>,
+  use: (piece: unknown) => T,
+): AsyncGenerator<T, undefined, void> {
+  for await (const piece of pieces) yield use(piece);
   return undefined;
 }
 
@@ -318,12 +327,16 @@ function checkMethod(service: string, name: string, method: ServiceMethod | Serv
   if ((method.reply === undefined) === (method.stream === undefined))
     throw new InvalidArgumentError(`The method ${what} has a schema for reply, or one for stream`);
   for (const [key, schema] of Object.entries({ ...method, request: method.request })) {
-    if (schema === undefined && key !== "request") continue;
-    if (typeof schema?.["~standard"]?.validate === "function") continue;
-    throw new InvalidArgumentError(
-      `Option ${key} of ${what} must be a schema (Standard Schema, version 1); got ${describe(schema)}`,
-    );
+    if (schema !== undefined || key === "request") checkSchema(`Option ${key} of ${what}`, schema);
   }
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkSchema(what: string, schema: StandardSchemaV1 | undefined): void {
+  if (typeof schema?.["~standard"]?.validate === "function") return;
+  throw new InvalidArgumentError(
+    `${what} must be a schema (Standard Schema, version 1); got ${describe(schema)}`,
+  );
 }
 
 function checkHandlers(contract: ServiceContract, handlers: object): void {
