@@ -1,7 +1,10 @@
 /** An async iterator of pushed values: in order, then the end, or an error once. The subclass bounds what is not read. */
 import { RingBuffer } from "./collections/ring-buffer.js";
+import { ClosedError } from "./errors.js";
+import { ignore } from "./ignore.js";
 
 interface Reader<T> {
+  result: Promise<IteratorResult<T, undefined>>;
   resolve(result: IteratorResult<T, undefined>): void;
   reject(error: unknown): void;
 }
@@ -35,10 +38,14 @@ export abstract class PushIterator<V, T = V> implements AsyncIterableIterator<T,
 
   /** The next value, once it is there; `done` at the end. */
   next(): Promise<IteratorResult<T, undefined>> {
-    return new Promise((resolve, reject) => {
-      this.#readers.push({ resolve, reject });
-      this.#serve();
+    const reader = { resolve: ignore, reject: ignore } as unknown as Reader<T>;
+    reader.result = new Promise((resolve, reject) => {
+      reader.resolve = resolve;
+      reader.reject = reject;
     });
+    this.#readers.push(reader);
+    this.#serve();
+    return reader.result;
   }
 
   /** Leaves the iteration: queued values are dropped. */
@@ -73,7 +80,7 @@ export abstract class PushIterator<V, T = V> implements AsyncIterableIterator<T,
     while (this.#readers.length > 0) {
       const value = this.queue.shift();
       if (value === undefined && !this.#ended) return;
-      const { resolve, reject } = this.#readers.shift() as Reader<T>;
+      const { resolve, reject, result } = this.#readers.shift() as Reader<T>;
       if (value !== undefined) {
         try {
           resolve({ done: false, value: this.read(value) });
@@ -83,6 +90,8 @@ export abstract class PushIterator<V, T = V> implements AsyncIterableIterator<T,
         }
       } else if (this.#error === undefined) resolve({ done: true, value: undefined });
       else {
+        // The caller of `close` expects it.
+        if (this.#error instanceof ClosedError) result.catch(ignore);
         reject(this.#error);
         this.#error = undefined;
       }

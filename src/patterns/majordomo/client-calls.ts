@@ -2,11 +2,10 @@
 
 import { Link } from "../../core/collections/linked-list.js";
 import type { ReceiveWindow } from "../../core/credit.js";
-import type { ShoalError } from "../../core/errors.js";
+import { ClosedError, type ShoalError } from "../../core/errors.js";
 import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { PushIterator } from "../../core/push-iterator.js";
-import { runCall } from "../../sockets/calls.js";
 import { Body, Dialect, type Frames } from "./protocol.js";
 
 /** A kept piece is read later. */
@@ -20,8 +19,8 @@ export interface CallSink {
   readonly unread?: boolean;
   readonly done?: boolean;
   onDone?: (() => void) | undefined;
-  /** @param closing the client closes: an unhandled rejection must not end the process */
-  failed(error: ShoalError, closing?: boolean): void;
+  /** @param error ClosedError: the client closes, and an unhandled rejection must not end the process */
+  failed(error: ShoalError): void;
 }
 
 export interface CalledService {
@@ -174,8 +173,8 @@ export class WholeSink<T> implements CallSink {
     return "read";
   }
 
-  failed(error: ShoalError, closing = false): void {
-    if (closing) this.promise.catch(ignore);
+  failed(error: ShoalError): void {
+    if (error instanceof ClosedError) this.promise.catch(ignore);
     this.#reject(error);
     this.#finish();
   }
@@ -199,7 +198,6 @@ export class PieceSink<T> extends PushIterator<Buffer[], T> implements CallSink 
   readonly #reader: PieceReader;
   #bytes = 0;
   #any = false;
-  #isClosing = false;
   onDone: (() => void) | undefined = undefined;
 
   /** @param maxBytes bound of unread pieces; a single one may be larger */
@@ -232,17 +230,8 @@ export class PieceSink<T> extends PushIterator<Buffer[], T> implements CallSink 
     return "kept";
   }
 
-  failed(error: unknown, closing = false): void {
-    this.#isClosing = closing;
+  failed(error: unknown): void {
     this.end(error);
-  }
-
-  override next(): Promise<IteratorResult<T, undefined>> {
-    if (this.queue.length > 0 || this.ended) return super.next();
-    return runCall(
-      () => this.#isClosing,
-      () => super.next(),
-    );
   }
 
   protected read(piece: Buffer[]): T {

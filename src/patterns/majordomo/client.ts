@@ -275,9 +275,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   /** Ignores linger. */
   protected override async onClose(): Promise<void> {
     this.#endpoints.stop();
-    this.#rules.close((call) => {
-      call.sink.failed(new ClosedError("EAGAIN", "The client closed before the answer came"), true);
-    });
+    this.#rules.close(({ sink }) =>
+      sink.failed(new ClosedError("EAGAIN", "The client closed before the answer came")),
+    );
     this.#idle.end();
     this.#timer.stop();
     await Promise.all([...this.#sockets.values()].map((socket) => socket.close(0)));
