@@ -79,6 +79,9 @@ export class Waiter<T> {
     this.#reject(error);
   }
 
+  /** Once, before the promise settles. */
+  protected onSettled(): void {}
+
   #settle(): boolean {
     if (this.settled) return false;
     this.settled = true;
@@ -86,6 +89,7 @@ export class Waiter<T> {
     if (this.#signal !== undefined && this.#signalOnAbort !== undefined) {
       removeAborted(this.#signal, this.#signalOnAbort);
     }
+    this.onSettled();
     return true;
   }
 }

@@ -8,6 +8,7 @@
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
+import { ignore } from "../../core/ignore.js";
 import { checkWait, Waiter } from "../../core/waiter.js";
 import { anything, bytes, type Given, integer, type Settings } from "./options.js";
 
@@ -51,33 +52,14 @@ export class PendingCall<T> extends Waiter<T> {
 
   /** @internal Use {@link PendingCalls.add}. */
   constructor(calls: PendingCalls, bytes: number, terms: CallTerms, timedOut?: () => ShoalError) {
-    const { timeout = -1, signal, onGivenUp } = terms;
-    super(timeout, signal, timedOut ?? noReply(timeout), (why) => {
-      this.#leave();
-      onGivenUp?.(why);
-    });
+    const { timeout = -1, signal, onGivenUp = ignore } = terms;
+    super(timeout, signal, timedOut ?? noReply(timeout), onGivenUp);
     this.#calls = calls;
     this.#bytes = bytes;
   }
 
-  override resolve(value: T): void {
-    this.#leave();
-    super.resolve(value);
-  }
-
-  override reject(error: ShoalError): void {
-    this.#leave();
-    super.reject(error);
-  }
-
-  override abandon(error: ShoalError): void {
-    this.#leave();
-    super.abandon(error);
-  }
-
-  /** Once: an ended call is in no list. */
-  #leave(): void {
-    if (this.link.linked) this.#calls.remove(this, this.#bytes);
+  protected override onSettled(): void {
+    this.#calls.remove(this, this.#bytes);
   }
 }
 
