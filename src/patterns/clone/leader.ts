@@ -15,7 +15,7 @@ import { encodeEnd, encodeEntry, encodeMark, encodeUpdate } from "./link.js";
 import type { Operation } from "./operation.js";
 import { EMPTY } from "./protocol.js";
 import type { SendResult, ServerState } from "./server-state.js";
-import { SNAPSHOT_RETRY, Snapshot, type SnapshotEntry, SnapshotPump } from "./snapshots.js";
+import { SNAPSHOT_RETRY, Snapshot, type SnapshotEntry } from "./snapshots.js";
 
 /** Updates that wait for the end of the map, or for room. With more the follower is too slow. */
 const MAX_QUEUED = 1_000_000;
@@ -27,7 +27,7 @@ export class Leader {
   #state: "none" | "sending" | "sent" | "in step" = "none";
   #routingId: Buffer = Buffer.alloc(0);
   #session: Buffer = Buffer.alloc(0);
-  #pump: SnapshotPump | undefined;
+  #snapshot: Snapshot | undefined;
   #end = 0;
   readonly #queue = new RingBuffer<Buffer[]>();
   #queuedBytes = 0;
@@ -55,7 +55,7 @@ export class Leader {
   }
 
   get snapshot(): Snapshot | undefined {
-    return this.#pump?.snapshot;
+    return this.#snapshot;
   }
 
   is(routingId: Buffer, session: Buffer): boolean {
@@ -64,17 +64,15 @@ export class Leader {
 
   begin(routingId: Buffer, session: Buffer, now: number): void {
     const { map, queue, standing } = this.#server;
-    const snapshot = new Snapshot(map.table, EMPTY, map.sequence);
     this.#state = "sending";
     this.#routingId = Buffer.from(routingId);
     this.#session = Buffer.from(session);
-    this.#pump = new SnapshotPump(
-      snapshot,
-      (frames) => this.#replicate(frames),
-      (entry, at) => encodeEntry(this.#session, entry, this.#timeLeft(entry, at)),
+    this.#snapshot = new Snapshot(map.table, EMPTY, map.sequence, {
+      send: (frames) => this.#replicate(frames),
+      encode: (entry, at) => encodeEntry(this.#session, entry, this.#timeLeft(entry, at)),
       // Updates in flight are not in the snapshot, and may never follow.
-      encodeEnd(this.#session, map.sequence, standing.standing, map.seen(queue.operations())),
-    );
+      end: encodeEnd(this.#session, map.sequence, standing.standing, map.seen(queue.operations())),
+    });
     this.#end = map.sequence;
     for (const operation of queue.held) this.update(operation, now);
   }
@@ -98,13 +96,13 @@ export class Leader {
   pump(now: number): void {
     if (!this.present || now < this.#retryAt) return;
     this.#retryAt = 0;
-    if (this.#pump === undefined) {
+    if (this.#snapshot === undefined) {
       this.#drain(now);
       return;
     }
-    const result = this.#pump.pump(now);
+    const result = this.#snapshot.pump(now);
     if (result === "done") {
-      this.#pump = undefined;
+      this.#snapshot = undefined;
       this.#state = "sent";
       this.#drain(now);
     } else if (result === "full") this.#retryAt = now + SNAPSHOT_RETRY;
@@ -113,13 +111,13 @@ export class Leader {
 
   /** When {@link pump} can go on; 0: at once. */
   next(): number | undefined {
-    return this.#pump === undefined && this.#queue.length === 0 ? undefined : this.#retryAt;
+    return this.#snapshot === undefined && this.#queue.length === 0 ? undefined : this.#retryAt;
   }
 
   leave(): void {
     this.#state = "none";
-    this.#pump?.snapshot.abandon();
-    this.#pump = undefined;
+    this.#snapshot?.abandon();
+    this.#snapshot = undefined;
     this.#queue.clear();
     this.#queuedBytes = 0;
     this.#retryAt = 0;
@@ -142,7 +140,7 @@ export class Leader {
     this.#queue.push(frames);
     this.#queuedBytes += costOf(frames);
     if (this.#queue.length > MAX_QUEUED || this.#queuedBytes > MAX_QUEUED_BYTES) this.#onLeft("slow", now);
-    else if (this.#pump === undefined && now >= this.#retryAt) this.#drain(now);
+    else if (this.#snapshot === undefined && now >= this.#retryAt) this.#drain(now);
   }
 
   #drain(now: number): void {

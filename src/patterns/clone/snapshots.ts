@@ -19,10 +19,21 @@ import type { CloneTable } from "./table.js";
 
 /** Bytes saved for all clients. Above, one snapshot ends, and its client asks again. */
 const MAX_SAVED_BYTES = 268_435_456;
-/** Ids scanned in one batch. */
+/** Ids scanned, and entries sent, at once. */
 const MAX_SCAN = 20_000;
+const MAX_BATCH = 1_000;
 
 export type SnapshotEntry = Omit<CloneStoredEntry, "expires">;
+
+/** A client, or the follower of a pair. */
+export interface SnapshotTarget {
+  send(frames: Buffer[]): SendResult;
+  encode(entry: SnapshotEntry, now: number): Buffer[];
+  readonly end: Buffer[];
+}
+
+/** "more": the next batch can follow; "full": no room; the others end the snapshot. */
+export type PumpResult = "more" | "full" | "gone" | "overrun" | "done";
 
 export interface SavedBytes {
   bytes: number;
@@ -30,120 +41,84 @@ export interface SavedBytes {
 
 export class Snapshot {
   readonly sequence: number;
-  readonly prefix: Buffer;
+  readonly #prefix: Buffer;
   readonly #table: CloneTable;
+  readonly #target: SnapshotTarget;
   readonly #end: number;
   #cursor = 0;
   readonly #saved = new RingBuffer<SnapshotEntry>();
   readonly #total: SavedBytes;
   #savedBytes = 0;
-  overrun = false;
+  #isOverrun = false;
+  /** Entries. */
+  sent = 0;
 
   /** @param total shared with other snapshots */
-  constructor(table: CloneTable, prefix: Buffer, sequence: number, total: SavedBytes = { bytes: 0 }) {
+  constructor(
+    table: CloneTable,
+    prefix: Buffer,
+    sequence: number,
+    target: SnapshotTarget,
+    total: SavedBytes = { bytes: 0 },
+  ) {
     this.#table = table;
-    this.#total = total;
-    this.prefix = prefix;
+    this.#prefix = prefix;
     this.sequence = sequence;
+    this.#target = target;
+    this.#total = total;
     this.#end = table.high;
   }
 
-  get done(): boolean {
-    return this.#cursor >= this.#end && this.#saved.length === 0;
-  }
-
   beforeChange(id: number): void {
-    if (id < this.#cursor || id >= this.#end || this.overrun) return;
-    const table = this.#table;
-    if (table.sequence(id) > this.sequence || !table.hasPrefix(id, this.prefix)) return;
-    const entry = { key: table.key(id), value: table.value(id), sequence: table.sequence(id) };
+    if (id < this.#cursor || id >= this.#end || this.#isOverrun || !this.#has(id)) return;
+    const entry = this.#entry(id);
     this.#count(costOf([entry.key, entry.value]));
     this.#saved.push(entry);
     if (this.#total.bytes > MAX_SAVED_BYTES) this.abandon();
   }
 
   abandon(): void {
-    this.overrun = true;
+    this.#isOverrun = true;
     this.#saved.clear();
     this.#count(-this.#savedBytes);
-    this.#cursor = this.#end;
   }
 
-  /** About `max` and `maxBytes`. An empty batch is not the end; see `done`. */
-  take(max: number, maxBytes: number): SnapshotEntry[] {
-    const table = this.#table;
-    const entries: SnapshotEntry[] = [];
-    let bytes = 0;
+  pump(now: number): PumpResult {
     const last = Math.min(this.#end, this.#cursor + MAX_SCAN);
-    let id = this.#cursor;
-    for (; id < last && entries.length < max && bytes < maxBytes; id++) {
-      const sequence = table.sequence(id);
-      if (sequence < 0 || sequence > this.sequence || !table.hasPrefix(id, this.prefix)) continue;
-      entries.push({ key: table.key(id), value: table.value(id), sequence });
-      bytes += table.keyLength(id) + table.valueLength(id);
+    for (let budget = MAX_BATCH; budget > 0; budget--) {
+      if (this.#isOverrun) return "overrun";
+      while (this.#cursor < last && !this.#has(this.#cursor)) this.#cursor += 1;
+      const scans = this.#cursor < this.#end;
+      if (scans && this.#cursor === last) return "more";
+      const entry = scans ? this.#entry(this.#cursor) : this.#saved.peek();
+      const { send, encode, end } = this.#target;
+      const result = send(entry === undefined ? end : encode(entry, now));
+      if (result !== "sent") return result;
+      if (entry === undefined) return "done";
+      this.sent += 1;
+      if (scans) this.#cursor += 1;
+      else {
+        this.#saved.shift();
+        this.#count(-costOf([entry.key, entry.value]));
+      }
     }
-    this.#cursor = id;
-    if (id < this.#end) return entries;
-    for (let entry = this.#saved.peek(); entry !== undefined; entry = this.#saved.peek()) {
-      if (entries.length >= max || bytes >= maxBytes) break;
-      bytes += entry.key.length + entry.value.length;
-      entries.push(entry);
-      this.#saved.shift();
-      this.#count(-costOf([entry.key, entry.value]));
-    }
-    return entries;
+    return "more";
+  }
+
+  /** Whether it has the id's entry, unchanged since. */
+  #has(id: number): boolean {
+    const sequence = this.#table.sequence(id);
+    return sequence >= 0 && sequence <= this.sequence && this.#table.hasPrefix(id, this.#prefix);
+  }
+
+  #entry(id: number): SnapshotEntry {
+    const table = this.#table;
+    return { key: table.key(id), value: table.value(id), sequence: table.sequence(id) };
   }
 
   #count(bytes: number): void {
     this.#savedBytes += bytes;
     this.#total.bytes += bytes;
-  }
-}
-
-const BATCH = 1_000;
-const BATCH_BYTES = 1_048_576;
-
-/** "more": the next batch can follow; "full": no room; the others end the snapshot. */
-export type PumpResult = "more" | "full" | "gone" | "overrun" | "done";
-
-/** Sends a snapshot and its end, to a client or to the follower of a pair. */
-export class SnapshotPump {
-  readonly snapshot: Snapshot;
-  readonly #send: (frames: Buffer[]) => SendResult;
-  readonly #encode: (entry: SnapshotEntry, now: number) => Buffer[];
-  readonly #end: Buffer[];
-  #entries: SnapshotEntry[] = [];
-  #at = 0;
-  sent = 0;
-
-  constructor(
-    snapshot: Snapshot,
-    send: (frames: Buffer[]) => SendResult,
-    encode: (entry: SnapshotEntry, now: number) => Buffer[],
-    end: Buffer[],
-  ) {
-    this.snapshot = snapshot;
-    this.#send = send;
-    this.#encode = encode;
-    this.#end = end;
-  }
-
-  pump(now: number): PumpResult {
-    for (let budget = BATCH; budget > 0; budget--) {
-      if (this.#at >= this.#entries.length) {
-        this.#entries = this.snapshot.take(budget, BATCH_BYTES);
-        this.#at = 0;
-      }
-      if (this.snapshot.overrun) return "overrun";
-      const entry = this.#entries[this.#at];
-      if (entry === undefined && !this.snapshot.done) return "more";
-      const result = this.#send(entry === undefined ? this.#end : this.#encode(entry, now));
-      if (result !== "sent") return result;
-      if (entry === undefined) return "done";
-      this.#at += 1;
-      this.sent += 1;
-    }
-    return "more";
   }
 }
 
@@ -155,7 +130,7 @@ const MAX_STALL = 30_000;
 interface Job {
   readonly routingId: Buffer;
   readonly subtree: Buffer;
-  readonly pump: SnapshotPump;
+  readonly snapshot: Snapshot;
   readonly startedAt: number;
   retryAt: number;
   /** The time of the last progress. */
@@ -210,7 +185,7 @@ export class ServerSnapshots {
   }
 
   beforeChange(id: number): void {
-    for (let i = 0; i < this.#jobs.length; i++) (this.#jobs[i] as Job).pump.snapshot.beforeChange(id);
+    for (let i = 0; i < this.#jobs.length; i++) (this.#jobs[i] as Job).snapshot.beforeChange(id);
   }
 
   /** @param sequence of the table */
@@ -232,7 +207,7 @@ export class ServerSnapshots {
 
   clear(): void {
     for (const job of this.#jobs) {
-      job.pump.snapshot.abandon();
+      job.snapshot.abandon();
       this.#lose(job.subtree, "not-serving");
     }
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift())
@@ -247,27 +222,21 @@ export class ServerSnapshots {
 
   #begin({ routingId, subtree }: Waiting, table: CloneTable, sequence: number, now: number): Job {
     this.#subtrees.register(subtree, sequence);
-    return {
-      routingId,
-      subtree,
-      pump: new SnapshotPump(
-        new Snapshot(table, subtree, sequence, this.#saved),
-        (frames) => this.#effects.reply(routingId, frames),
-        ({ key, sequence: revision, value }) => [key, sequenceFrame(revision), EMPTY, EMPTY, value],
-        encodeGoodbye(sequence, subtree, encodeSupport(this.#subtrees.of(subtree))),
-      ),
-      startedAt: now,
-      retryAt: 0,
-      movedAt: now,
+    const target: SnapshotTarget = {
+      send: (frames) => this.#effects.reply(routingId, frames),
+      encode: ({ key, sequence: revision, value }) => [key, sequenceFrame(revision), EMPTY, EMPTY, value],
+      end: encodeGoodbye(sequence, subtree, encodeSupport(this.#subtrees.of(subtree))),
     };
+    const snapshot = new Snapshot(table, subtree, sequence, target, this.#saved);
+    return { routingId, subtree, snapshot, startedAt: now, retryAt: 0, movedAt: now };
   }
 
   /** @returns whether it goes on */
   #advance(job: Job, now: number): boolean {
-    const { pump, subtree } = job;
-    const before = pump.sent;
-    const result = pump.pump(now);
-    if (result === "more" || pump.sent > before) job.movedAt = now;
+    const { snapshot, subtree } = job;
+    const before = snapshot.sent;
+    const result = snapshot.pump(now);
+    if (result === "more" || snapshot.sent > before) job.movedAt = now;
     job.retryAt = result === "full" ? now + SNAPSHOT_RETRY : 0;
     if (result === "more" || (result === "full" && now - job.movedAt < MAX_STALL)) return true;
     if (result === "done") this.#finish(job, now);
@@ -275,15 +244,15 @@ export class ServerSnapshots {
     return false;
   }
 
-  #finish({ subtree, pump, startedAt }: Job, now: number): void {
+  #finish({ subtree, snapshot, startedAt }: Job, now: number): void {
     this.done += 1;
-    const { sent: entries, snapshot } = pump;
-    const [sequence, duration] = [snapshot.sequence, now - startedAt];
+    const { sent: entries, sequence } = snapshot;
+    const duration = now - startedAt;
     this.#effects.event({ type: "snapshot:sent", subtree, entries, sequence, duration });
   }
 
   #end(job: Job): void {
-    job.pump.snapshot.abandon();
+    job.snapshot.abandon();
     this.#jobs = this.#jobs.filter((other) => other !== job);
     this.#known.delete(job.routingId.toString("latin1"));
   }
