@@ -259,7 +259,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const { ttl, revision, timeout = this.#settings.timeout, signal } = options;
     const properties = encodeSetProperties(ttl, revision);
     const cost = frameCost(bytes.length) + frameCost(value.length);
-    // One timer, in the rules, serves all calls.
+    // One timer, in the rules, serves all calls: one for each costs a `set` a tenth.
     let call: CloneCall | undefined;
     let isGivenUp = false;
     const onGivenUp = (): void => {

@@ -89,7 +89,7 @@ export class CloneTable {
     }
   }
 
-  /** {@link put} for a key and a non-empty value in a chunk. */
+  /** {@link put} for a key and a non-empty value in a chunk: with views of both an update takes 55 ns more, of 140. */
   putFrom(from: EntryBytes, sequence: number): void {
     const { bytes, key, keyEnd } = from;
     const id = this.#find(bytes, key, keyEnd);

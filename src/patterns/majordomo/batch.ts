@@ -1,5 +1,6 @@
 /**
- * Batches: small messages to one peer, sent as one at the end of a turn. Rules see ordinary messages.
+ * Batches: small messages to one peer, sent as one at the end of a turn. Rules see ordinary messages. With 1,000
+ * requests in flight, a request without batches takes more than twice the processor time.
  *
  *   head of the first member, with the command of a batch | index | bodies
  *

@@ -152,7 +152,10 @@ export function idText(request: Numbered): string {
   return bytes.toString("hex");
 }
 
-/** Frames of a request, answer or piece: in a batch, a range of shared memory until they are read. */
+/**
+ * Frames of a request, answer or piece: in a batch, a range of shared memory until they are read. With a view for each a
+ * request takes 5 % more processor time.
+ */
 export class Body {
   readonly #frames: readonly Frame[] | undefined;
   /** Of a range. */

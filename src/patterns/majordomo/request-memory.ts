@@ -11,7 +11,7 @@ import { type Link, LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import type { ClientId } from "./protocol.js";
 
-/** Answers that may share a received buffer; older ones are copied. */
+/** Answers that may share a received buffer; older ones are copied. To copy all at once costs a request a tenth more. */
 const MAX_VIEWS = 2_048;
 /** Numbers settled together: finding the oldest costs as much as forgetting some. */
 const SETTLE_STEP = 64;
