@@ -2,7 +2,7 @@
  * A program's requests: observers and middleware, a call by the rules of calls.ts, and its result for the program.
  *
  *   request, requestStream ── observed ── middleware ──> Call ──> a promise, PartStream
- *   requestMany ── observed ── each node that serves it ──> Call ──> ManyReplies
+ *   requestMany ── observed ── a Call to each node that serves it ──> a promise
  */
 import { describe, isAsyncIterable, thrownText } from "../../core/arguments.js";
 import { endedWith, type RequestOperation, startRequest, withAdded } from "../../core/diagnostics.js";
@@ -12,12 +12,11 @@ import {
   ClosedError,
   InvalidArgumentError,
   InvalidMessageError,
-  InvalidStateError,
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
-import { checkWait, neverLate, Waiter, waitFor } from "../../core/waiter.js";
+import { checkWait, neverLate, waitFor } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
 import { ServiceError } from "../../patterns/kit/errors.js";
@@ -97,9 +96,53 @@ export class OutgoingRequests {
     const nodes = await this.#nodesOf(service, terms.self, terms.timeout, signal);
     const timeout = terms.timeout < 0 ? -1 : Math.max(0, end - performance.now());
     if (nodes.length === 0) throw new ServiceError("no-service", service, "no node serves it");
-    return manyReplies(nodes, count, signal, ({ id: node }, needed) =>
-      this.#whole({ ...terms, timeout, node }, { signal: needed }, decodeBody),
-    );
+    return this.#ofEach(nodes, count, { ...terms, timeout }, signal);
+  }
+
+  /** @param count enough replies */
+  #ofEach(
+    nodes: readonly Member[],
+    count: number,
+    terms: Omit<CallTerms, "node">,
+    signal: AbortSignal | undefined,
+  ): Promise<ServiceManyResult> {
+    const calls: Call[] = [];
+    const giveUp = (): void => {
+      for (const call of calls) this.#giveUp(call, undefined);
+    };
+    const bytes = nodes.length * dataBytes(terms.body.data);
+    const pending = this.#pend<ServiceManyResult>(bytes, signal, giveUp, nodes.length);
+    const replies: { readonly member: Member; readonly body: unknown }[] = [];
+    const failed: { readonly member: Member; readonly error: Error }[] = [];
+    const missing = new Set(nodes);
+    let open = nodes.length;
+    const ended = (): void => {
+      open -= 1;
+      if (open > 0 && replies.length < count) return;
+      pending.resolve({ replies, failed, missing: [...missing] });
+      giveUp();
+    };
+    for (const member of nodes) {
+      const sink: CallSink = {
+        reply: (form, body) => {
+          missing.delete(member);
+          try {
+            replies.push({ member, body: decodeBody(form, body) });
+          } catch (error) {
+            failed.push({ member, error: error as Error });
+          }
+          ended();
+        },
+        fail: (error) => {
+          if (error instanceof ClosedError) pending.abandon(error);
+          // A late node is missing.
+          if (!(error instanceof TimeoutError) && missing.delete(member)) failed.push({ member, error });
+          ended();
+        },
+      };
+      calls.push(this.#begin({ ...terms, node: member.id }, sink));
+    }
+    return pending.promise;
   }
 
   /**
@@ -234,7 +277,9 @@ export class OutgoingRequests {
 
   #whole(terms: CallTerms, options: ServiceRequestOptions, decode: Decode): Promise<unknown> {
     let call: Call | undefined;
-    const pending = this.#pend<unknown>(terms, options.signal, () => this.#giveUp(call, undefined));
+    const pending = this.#pend<unknown>(dataBytes(terms.body.data), options.signal, () =>
+      this.#giveUp(call, undefined),
+    );
     call = this.#begin(terms, {
       reply: (form, body) => {
         try {
@@ -259,7 +304,7 @@ export class OutgoingRequests {
 
   #read(terms: CallTerms, signal: AbortSignal | undefined, decode: Decode): PartStream {
     let call: Call | undefined;
-    const pending = this.#pend<void>(terms, signal, () =>
+    const pending = this.#pend<void>(dataBytes(terms.body.data), signal, () =>
       this.#giveUp(call, new AbortedError(signal?.reason)),
     );
     pending.promise.catch(ignore); // The stream has the error.
@@ -274,17 +319,19 @@ export class OutgoingRequests {
   }
 
   /**
+   * @param bytes of its bodies
    * @param onAborted the signal aborted
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`;
    * ClosedError `EBADF`
    */
   #pend<T>(
-    { body }: Pick<CallTerms, "body">,
+    bytes: number,
     signal: AbortSignal | undefined,
     onAborted: () => void,
+    requests = 1,
   ): PendingCall<T> {
     this.#calls.assertOpen();
-    return this.pending.add<T>(dataBytes(body.data), { signal, onGivenUp: onAborted });
+    return this.pending.add<T>(bytes, { signal, onGivenUp: onAborted, requests });
   }
 
   #begin(terms: CallTerms, sink: CallSink): Call {
@@ -309,48 +356,4 @@ function observed<O extends Pick<ServiceRequestOptions, "headers"> | undefined>(
   if (added === undefined) return options;
   const headers = withAdded(options?.headers, added, MAX_HEADERS, MAX_HEADER_BYTES);
   return headers === undefined ? options : { ...options, headers };
-}
-
-/** One reply of each node. @param count enough replies */
-export async function manyReplies(
-  nodes: readonly Member[],
-  count: number,
-  signal: AbortSignal | undefined,
-  ask: (node: Member, signal: AbortSignal) => Promise<unknown>,
-): Promise<ServiceManyResult> {
-  const replies: { readonly member: Member; readonly body: unknown }[] = [];
-  const failed: { readonly member: Member; readonly error: Error }[] = [];
-  const missing = new Set(nodes);
-  const stop = new AbortController();
-  let refused: unknown;
-  const end = async (member: Member): Promise<void> => {
-    if (stop.signal.aborted) return;
-    try {
-      const body = await ask(member, stop.signal);
-      if (stop.signal.aborted) return;
-      missing.delete(member);
-      replies.push({ member, body });
-      if (replies.length >= count) stop.abort();
-    } catch (error) {
-      // It is missing, not failed.
-      if (stop.signal.aborted || error instanceof TimeoutError) return;
-      if (error instanceof ClosedError || error instanceof InvalidStateError) {
-        refused = error;
-        stop.abort();
-        return;
-      }
-      missing.delete(member);
-      failed.push({ member, error: error as Error });
-    }
-  };
-  // Node.js warns of a leak where eleven calls have a listener each at one signal.
-  const waiter = new Waiter<void>(-1, signal, neverLate, () => stop.abort());
-  waiter.promise.catch(ignore); // The signal is looked at below.
-  // It may have aborted during the lookup.
-  if (signal?.aborted === true) stop.abort();
-  await Promise.all(nodes.map(end));
-  waiter.resolve();
-  if (signal?.aborted === true) throw new AbortedError(signal.reason);
-  if (refused !== undefined) throw refused;
-  return { replies, failed, missing: [...missing] };
 }

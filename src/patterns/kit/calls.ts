@@ -25,7 +25,7 @@ export type CallOptions = Given<typeof CALL_OPTIONS>;
 export const CALL_LIMITS = {
   /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPending: integer({ default: 10_000 }),
-  /** Bytes of pending requests, plus 64 per frame; a single call may be larger. Default 64 MiB. */
+  /** Bytes of pending requests, plus 64 per frame; a single request may be larger. Default 64 MiB. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
 };
 
@@ -36,6 +36,8 @@ export interface CallTerms {
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onGivenUp?: (why: "timeout" | "aborted") => void;
+  /** Requests that it is made of; default 1. Each counts. */
+  readonly requests?: number;
 }
 
 interface Waiting {
@@ -49,17 +51,19 @@ export class PendingCall<T> extends Waiter<T> {
   readonly link: Link<Waiting> = new Link<Waiting>(this);
   readonly #calls: PendingCalls;
   readonly #bytes: number;
+  readonly #requests: number;
 
   /** @internal Use {@link PendingCalls.add}. */
   constructor(calls: PendingCalls, bytes: number, terms: CallTerms, timedOut?: () => ShoalError) {
-    const { timeout = -1, signal, onGivenUp = ignore } = terms;
+    const { timeout = -1, signal, onGivenUp = ignore, requests = 1 } = terms;
     super(timeout, signal, timedOut ?? noReply(timeout), onGivenUp);
     this.#calls = calls;
     this.#bytes = bytes;
+    this.#requests = requests;
   }
 
   protected override onSettled(): void {
-    this.#calls.remove(this, this.#bytes);
+    this.#calls.remove(this, this.#bytes, this.#requests);
   }
 }
 
@@ -67,6 +71,8 @@ export class PendingCalls {
   readonly #limits: CallLimits;
   /** A Set would keep later calls alive by its replaced tables until a full collection. */
   readonly #open = new LinkedList<Waiting>();
+  /** Requests of all calls. */
+  size = 0;
   #bytes = 0;
   readonly #idle = new IdleWaits();
 
@@ -74,34 +80,32 @@ export class PendingCalls {
     this.#limits = limits;
   }
 
-  get size(): number {
-    return this.#open.length;
-  }
-
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * @param bytes cost of its request
+   * @param bytes cost of its requests
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL` for an invalid timeout or signal;
    *   AbortedError `ABORT_ERR`
    */
   add<T>(bytes: number, terms: CallTerms = {}, timedOut?: () => ShoalError): PendingCall<T> {
     checkWait(terms);
     const { maxPending, maxPendingBytes } = this.#limits;
-    if (this.size >= maxPending)
+    const { requests = 1 } = terms;
+    if (this.size + requests > maxPending)
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         `${this.size} calls wait for their replies already (maxPending)`,
       );
-    if (this.size > 0 && this.#bytes + bytes > maxPendingBytes)
+    if (this.size + requests > 1 && this.#bytes + bytes > maxPendingBytes)
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         `Calls of ${this.#bytes} bytes wait for their replies already (maxPendingBytes)`,
       );
     const call = new PendingCall<T>(this, bytes, terms, timedOut);
     this.#open.push(call.link);
+    this.size += requests;
     this.#bytes += bytes;
     return call;
   }
@@ -116,10 +120,11 @@ export class PendingCalls {
   }
 
   /** @internal */
-  remove(call: Waiting, bytes: number): void {
+  remove(call: Waiting, bytes: number, requests: number): void {
     this.#open.remove(call.link);
+    this.size -= requests;
     this.#bytes -= bytes;
-    if (this.#open.length === 0) this.#idle.end();
+    if (this.size === 0) this.#idle.end();
   }
 }
 

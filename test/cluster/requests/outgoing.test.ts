@@ -191,6 +191,48 @@ describe("a request to all nodes", () => {
     await expect(replies).rejects.toMatchObject({ code: "ABORT_ERR" });
     expect(sent).toEqual([]);
   });
+
+  it.each([
+    "enough replies",
+    "an abort",
+  ])("is one pending call, and %s cancels the rest of it", async (how) => {
+    const nodes = ["b", "c", "d"].map((digit) => digit.repeat(32));
+    const sent: Buffer[] = [];
+    const requests = requestsOf(sent, {
+      candidates: () => nodes.map((id) => ({ id, distance: 2 })),
+      find: (id) => ({ id, name: id }) as Member,
+    });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const call = requests.outgoing.requestMany("work", "ab", { timeout: -1, count: 1, signal });
+    while (sent.length < 3) await new Promise(setImmediate);
+    expect(requests.stats()).toMatchObject({ pending: 3, pendingBytes: 6 });
+    if (how === "an abort") {
+      controller.abort();
+      await expect(call).rejects.toMatchObject({ code: "ABORT_ERR" });
+    } else {
+      requests.onItem(nodes[1] as string, encodeFailure(2, { busy: 0, slots: 1 }, "worker-failed", ""));
+      requests.onItem(nodes[0] as string, encodeReply(1, { busy: 0, slots: 1 }, NOTHING));
+      const { replies, failed, missing } = await call;
+      expect([replies, failed, missing].map((list) => list.length)).toEqual([1, 1, 1]);
+    }
+    const cancelled = how === "an abort" ? 3 : 1;
+    expect(opsOf(sent).slice(3)).toEqual(Array(cancelled).fill(RequestOp.CANCEL));
+    expect(requests.stats()).toMatchObject({ pending: 0, pendingBytes: 0 });
+  });
+
+  it("is refused if its copies are more bytes than may wait, as many calls are", async () => {
+    const nodes = ["b", "c", "d"].map((digit) => digit.repeat(32));
+    const sent: Buffer[] = [];
+    const requests = requestsOf(sent, {
+      candidates: () => nodes.map((id) => ({ id, distance: 2 })),
+      find: (id) => ({ id, name: id }) as Member,
+    });
+    const body = Buffer.alloc(24 * 1_024 * 1_024);
+    const call = requests.outgoing.requestMany("work", body, { timeout: -1 });
+    await expect(call).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+    expect([sent.length, requests.stats().pendingBytes]).toEqual([0, 0]);
+  });
 });
 
 describe("a request to all nodes while it is not known who serves it", () => {
