@@ -62,6 +62,8 @@ export interface CallsEffects {
   isSettling(): boolean;
   readonly queues: Pick<NodeQueues, "send" | "sendLater">;
   nameOf(node: string): string;
+  /** Counts a refused item. */
+  refuse(reason: string): void;
   readonly random: () => number;
   readonly report: (event: RequestsEvent) => void;
 }
@@ -75,7 +77,6 @@ export interface CallCounts {
 
 export class RequestCalls {
   readonly counts: CallCounts = { called: 0, succeeded: 0, failed: 0, retried: 0 };
-  readonly refused: Record<string, number> = {};
   readonly #effects: CallsEffects;
   /** Remote input may determine names; requests keep an evicted target. */
   readonly targets = new LatestMap<string, Target>(MAX_CALLED_SERVICES);
@@ -145,12 +146,12 @@ export class RequestCalls {
   #onItem(now: number, from: string, item: RequestItem): void {
     const call = this.#sent.get(item.id);
     if (call === undefined) {
-      this.#refuse(item.id <= this.#id ? "late" : "foreign");
+      this.#effects.refuse(item.id <= this.#id ? "late" : "foreign");
       return;
     }
     const node = call.node as NodeLoad;
     if (node.id !== from) {
-      this.#refuse("foreign");
+      this.#effects.refuse("foreign");
       return;
     }
     switch (item.op) {
@@ -162,7 +163,7 @@ export class RequestCalls {
       case RequestOp.END:
         node.report(now, item.busy, item.slots);
         if (!isStreamed(call)) {
-          this.#refuse("not-a-stream");
+          this.#effects.refuse("not-a-stream");
           return;
         }
         this.#succeeded(now, call, node);
@@ -179,7 +180,7 @@ export class RequestCalls {
         this.#lost(now, call, `${this.#effects.nameOf(node.id)} has it no more`);
         return;
       default:
-        this.#refuse("op");
+        this.#effects.refuse("op");
         return;
     }
   }
@@ -532,7 +533,7 @@ export class RequestCalls {
 
   #onPart(now: number, call: Call, form: BodyForm, body: Buffer): void {
     if (!isStreamed(call)) {
-      this.#refuse("not-a-stream");
+      this.#effects.refuse("not-a-stream");
       return;
     }
     const reason = call.sink.part?.(form, body);
@@ -546,7 +547,7 @@ export class RequestCalls {
       this.#schedule(now, call);
       return;
     }
-    this.#refuse(reason);
+    this.#effects.refuse(reason);
     this.#cancelAttempt(now, call, "failed");
     this.#fail(call, this.#error(call, "invalid-reply", `a part of the reply is refused: ${reason}`));
   }
@@ -637,10 +638,6 @@ export class RequestCalls {
 
   #error({ terms }: Call, reason: FailureReason, text: string): ServiceError {
     return new ServiceError(reason, terms.service, text);
-  }
-
-  #refuse(reason: string): void {
-    this.refused[reason] = (this.refused[reason] ?? 0) + 1;
   }
 }
 

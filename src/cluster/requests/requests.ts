@@ -80,6 +80,7 @@ export class Requests {
       ...effects,
       queues: this.#queues,
       candidates: (service) => this.#candidates(service),
+      refuse: (reason) => this.#serving.count(reason),
       random: Math.random,
       // A listener may abort a request, or close the node: not in the middle of an attempt.
       report: (event) => queueMicrotask(() => effects.report(event)),
@@ -233,7 +234,7 @@ export class Requests {
   onItem(from: string, bytes: Buffer): void {
     const item = decodeRequest(bytes);
     if (typeof item === "string") {
-      this.#serving.refused[item] = (this.#serving.refused[item] ?? 0) + 1;
+      this.#serving.count(item);
       return;
     }
     const now = this.#timer.now();
@@ -273,8 +274,6 @@ export class Requests {
   stats(): RequestsStats {
     const refused = { ...this.#serving.refused };
     if (this.#queues.dropped > 0) refused.unread = this.#queues.dropped;
-    for (const [reason, count] of Object.entries(this.#calls.refused))
-      refused[reason] = (refused[reason] ?? 0) + count;
     return {
       ...this.#calls.counts,
       pending: this.outgoing.pending.size,

@@ -49,6 +49,7 @@ class Caller {
         sendLater: () => undefined,
       },
       nameOf: (id) => id,
+      refuse: () => undefined,
       random: randomOf(7),
       report: () => undefined,
     });
