@@ -11,7 +11,7 @@
  * (bench/micro/routes.js). A walk in the order of hashes finds each record once.
  */
 import { Buffer } from "node:buffer";
-import { doubled, FilterShapes, MASK_WORDS } from "./filter-shapes.js";
+import { FilterShapes, type Shape } from "./filter-shapes.js";
 import {
   CHUNK_SHIFT,
   DEAD,
@@ -64,9 +64,9 @@ export class FilterIndex {
 
   #found = 0;
   #isDollar = false;
-  /** Candidates: hashes, and shapes as numbers. */
+  /** Candidates. */
   #hashes = new Int32Array(16);
-  #shapes = new Uint32Array(16);
+  readonly #shapes: Shape[] = [];
   #candidates = 0;
   #refs = new Uint32Array(16);
   // biome-ignore lint/correctness/noUnusedPrivateClassMembers: V8 keeps the reads that prefetch records
@@ -82,8 +82,6 @@ export class FilterIndex {
 
   /** Of the last text passed to `find`. */
   #hash = 0;
-  #shape = 0;
-  #isTail = false;
 
   /** @param take memory accounting; with another one than `takeCounted`, `close` must be called at the end */
   constructor(scan: TopicScan = new TopicScan(), take: TakeMemory = takeCounted) {
@@ -120,38 +118,18 @@ export class FilterIndex {
 
   ref = 0;
 
-  /** The shape of the filter looked up, perhaps new. The caller uses or forgets it. */
-  shape(): number {
-    const { shapes } = this;
-    const scan = this.#scan;
-    this.#isTail = scan.isTail();
-    const levels = this.#isTail ? scan.levels - 1 : scan.levels;
-    let node = 0;
-    for (let level = 0; level < levels; level++) node = shapes.makeChild(node, scan.isPlus(level));
-    this.#shape = node;
-    return node * 2 + (this.#isTail ? 1 : 0);
+  /** The shape of the filter looked up, perhaps new. The caller uses or prunes it. */
+  shape(): Shape {
+    return this.shapes.of(this.#scan);
   }
 
-  hasShape(shape: number): boolean {
-    return ((shape & 1 ? this.shapes.tails : this.shapes.ends)[shape >>> 1] as number) > 0;
-  }
-
-  forgetShape(): void {
-    this.shapes.prune(this.#shape);
-  }
-
-  /** Counts one use of the current shape. */
-  useShape(): void {
-    this.shapes.add(this.#shape, this.#isTail);
+  /** Counts one use of a shape. */
+  useShape(shape: Shape): void {
+    this.shapes.add(shape);
     if (this.shapes.size <= this.hits.length) return;
     this.hits = new Uint32Array(this.hits.length * 2);
     this.#hashes = new Int32Array(this.hits.length);
     this.#refs = new Uint32Array(this.hits.length);
-    this.#shapes = new Uint32Array(this.hits.length);
-  }
-
-  releaseShape(shape: number, count = 1): void {
-    this.shapes.delete(shape >>> 1, (shape & 1) === 1, count);
   }
 
   /** Inserts the filter that `find` did not find. Its payload is 0. */
@@ -245,7 +223,7 @@ export class FilterIndex {
     if (this.size === 0 || scan.topic(topic) !== undefined) return 0;
     this.#isDollar = scan.bytes[0] === 0x24;
     this.#candidates = 0;
-    this.#follow(0, 0, 0);
+    this.#follow(this.shapes.root, 0, 0);
     const hashes = this.#hashes;
     const shapes = this.#shapes;
     let candidates = this.#candidates;
@@ -263,13 +241,13 @@ export class FilterIndex {
           ((segment & PAGE_MASK) << BITMAP_SHIFT) | ((hash >>> 5) & (BITMAP_WORDS - 1))
         ] as number;
         hashes[kept] = hash;
-        shapes[kept] = shapes[i] as number;
+        shapes[kept] = shapes[i] as Shape;
         kept += (word >>> hash) & 1;
       }
       candidates = kept;
     }
     if (candidates < 4)
-      for (let i = 0; i < candidates; i++) this.#probe(hashes[i] as number, shapes[i] as number);
+      for (let i = 0; i < candidates; i++) this.#probe(hashes[i] as number, shapes[i] as Shape);
     else this.#probeTogether(candidates);
     return this.#found;
   }
@@ -285,36 +263,34 @@ export class FilterIndex {
       [...this.#pages, ...this.#bitmaps].reduce((bytes, page) => bytes + page.byteLength, 0) +
       this.#directory.byteLength +
       this.#counts.length * 4 +
-      this.shapes.bytes() +
       this.hits.byteLength * 4 +
       this.#scan.bytes.length
     );
   }
 
-  /** Collects candidates from a node of the shapes: `level` levels precede it, and `hash` is their hash. */
-  #follow(from: number, atLevel: number, behind: number): void {
-    const { text, plus, ends, tails } = this.shapes;
+  /** Collects candidates from a shape on: `level` levels precede it, and `hash` is their hash. */
+  #follow(from: Shape, atLevel: number, behind: number): void {
     const { hashes, levels, plusHash, tailHash } = this.#scan;
-    let node = from;
+    let shape = from;
     let level = atLevel;
     let hash = behind;
     for (;;) {
+      const { text, plus, tail } = shape;
       const wild = level > 0 || !this.#isDollar;
-      if (wild && (tails[node] as number) > 0) this.#note(combine(hash, tailHash), node * 2 + 1);
+      if (tail !== undefined && wild) this.#note(combine(hash, tailHash), tail);
       if (level === levels) {
-        if ((ends[node] as number) > 0) this.#note(hash, node * 2);
+        if (shape.count > 0) this.#note(hash, shape);
         return;
       }
-      const branch = plus[node] as number;
-      if (branch !== 0 && wild) this.#follow(branch, level + 1, combine(hash, plusHash));
-      node = text[node] as number;
-      if (node === 0) return;
+      if (plus !== undefined && wild) this.#follow(plus, level + 1, combine(hash, plusHash));
+      if (text === undefined) return;
+      shape = text;
       hash = combine(hash, hashes[level] as number);
       level++;
     }
   }
 
-  #note(hash: number, shape: number): void {
+  #note(hash: number, shape: Shape): void {
     this.#hashes[this.#candidates] = hash;
     this.#shapes[this.#candidates++] = shape;
   }
@@ -349,7 +325,7 @@ export class FilterIndex {
         if (there === 0) break;
         if (there !== hash) continue;
         hashes[kept] = hash;
-        shapes[kept] = shapes[i] as number;
+        shapes[kept] = shapes[i] as Shape;
         refs[kept++] = page[((base + place) << PLACE_BITS) + 1] as number;
         break;
       }
@@ -362,15 +338,14 @@ export class FilterIndex {
     this.#read = read;
     for (let i = 0; i < kept; i++) {
       const ref = refs[i] as number;
-      const shape = shapes[i] as number;
-      const isPlain = (shape & 1) === 0 && this.shapes.isText(shape >>> 1);
-      if (isPlain ? this.#isText(ref) : this.#isMasked(ref, shape)) this.hits[this.#found++] = ref;
+      const shape = shapes[i] as Shape;
+      if (shape.isPlain ? this.#isText(ref) : this.#isMasked(ref, shape)) this.hits[this.#found++] = ref;
       // Another filter with the same hash: the searched one may follow.
       else this.#probe(hashes[i] as number, shape);
     }
   }
 
-  #probe(hash: number, shape: number): void {
+  #probe(hash: number, shape: Shape): void {
     const segment = this.#segmentOf(hash);
     const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
     const base = (segment & PAGE_MASK) << SEGMENT_BITS;
@@ -379,8 +354,7 @@ export class FilterIndex {
       if (there === 0) return;
       if (there !== hash) continue;
       const ref = (page[((base + place) << PLACE_BITS) + 1] as number) >>> 0;
-      const isPlain = (shape & 1) === 0 && this.shapes.isText(shape >>> 1);
-      if (!(isPlain ? this.#isText(ref) : this.#isMasked(ref, shape))) continue;
+      if (!(shape.isPlain ? this.#isText(ref) : this.#isMasked(ref, shape))) continue;
       this.hits[this.#found++] = ref;
       return;
     }
@@ -397,29 +371,24 @@ export class FilterIndex {
     return true;
   }
 
-  /** Whether a record's text is the topic with "+" in place of the masked levels, and "#" after the last. */
-  #isMasked(ref: number, shape: number): boolean {
-    const node = shape >>> 1;
-    const levels = this.shapes.levels[node] as number;
-    const { masks } = this.shapes;
-    let mask = 0;
+  /** Whether a record's text is the topic with "+" in place of the shape's levels, and "#" after the last. */
+  #isMasked(ref: number, { pluses, isTail }: Shape): boolean {
+    const levels = pluses.length;
     const header = this.words(ref)[ref & WORD_MASK] as number;
     const there = this.#bytesOf(ref);
     const { bytes, starts } = this.#scan;
     let at = this.#textStart(ref, header);
     const end = at + (header & 0xffff);
     for (let level = 0; level < levels; level++) {
-      if ((level & 31) === 0) mask = masks[MASK_WORDS * node + (level >>> 5)] as number;
       if (level > 0 && there[at++] !== SLASH) return false;
-      // A shift counts modulo 32.
-      if (((mask >>> level) & 1) === 1) {
+      if (pluses[level] === true) {
         if (there[at++] !== PLUS) return false;
         continue;
       }
       const levelEnd = (starts[level + 1] as number) - 1;
       for (let i = starts[level] as number; i < levelEnd; i++) if (there[at++] !== bytes[i]) return false;
     }
-    if ((shape & 1) === 1) {
+    if (isTail) {
       if (levels > 0 && there[at++] !== SLASH) return false;
       if (there[at++] !== HASH) return false;
     }
@@ -618,4 +587,10 @@ function room(pages: Int32Array[], segment: number, words: number, take: TakeMem
   if (first === undefined) pages.push(new Int32Array(words));
   else if (segment >= PAGE && (segment & PAGE_MASK) === 0) pages.push(new Int32Array(take(4 * PAGE * words)));
   else if (segment < PAGE && segment * words === first.length) pages[0] = doubled(first);
+}
+
+export function doubled<A extends { readonly length: number; set(from: A): void }>(array: A): A {
+  const copy = new (array.constructor as new (length: number) => A)(array.length * 2);
+  copy.set(array);
+  return copy;
 }

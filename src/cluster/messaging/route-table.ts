@@ -5,8 +5,8 @@
  * number is retired, and matches skip it. Later calls and `sweep` remove it from the records; then the number is free.
  */
 import { MAX_NODE_ROUTES, MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
-import { FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
-import { doubled } from "./filter-shapes.js";
+import { doubled, FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
+import type { Shape } from "./filter-shapes.js";
 import { BITS, formOf, NO_NODE, NodeSet } from "./node-sets.js";
 import { takeUncounted, WORD_MASK } from "./record-arena.js";
 import type { TopicScan } from "./topic-scan.js";
@@ -37,7 +37,7 @@ export class RouteNode {
   /** Of its filters. */
   bytes = 0;
   /** Routes by the shape of their filters. */
-  readonly shapes = new Map<number, number>();
+  readonly shapes = new Map<Shape, number>();
 
   constructor(number: number) {
     this.number = number;
@@ -115,13 +115,13 @@ export class RouteTable {
     const before = shapes.get(shape);
     if (
       (before === undefined && shapes.size >= MAX_SHAPES_OF_NODE) ||
-      (index.shapes.size >= MAX_SHAPES && !index.hasShape(shape))
+      (index.shapes.size >= MAX_SHAPES && shape.count === 0)
     ) {
-      index.forgetShape();
+      shape.prune();
       return "shapes";
     }
     shapes.set(shape, (before ?? 0) + 1);
-    index.useShape();
+    index.useShape(shape);
     if (known === 0) {
       const ref = index.insert(1);
       index.words(ref)[(ref & WORD_MASK) + 1] = 0xffff_0000 | number;
@@ -149,7 +149,7 @@ export class RouteTable {
     const left = (shapes.get(shape) as number) - 1;
     if (left === 0) shapes.delete(shape);
     else shapes.set(shape, left);
-    index.releaseShape(shape);
+    index.shapes.delete(shape, 1);
     this.#setOf(ref).take(number);
     this.#shrink(ref);
     this.#count(node, -1, -Buffer.byteLength(filter));
@@ -164,7 +164,7 @@ export class RouteTable {
     if (this.#nodes[number] !== node) return;
     this.#nodes[number] = undefined;
     // At once: the shapes of all nodes are for live ones.
-    for (const [shape, count] of shapes) this.#index.releaseShape(shape, count);
+    for (const [shape, count] of shapes) this.#index.shapes.delete(shape, count);
     this.unswept += routes;
     this.size -= routes;
     this.filterBytes -= bytes;

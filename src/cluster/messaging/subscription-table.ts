@@ -55,8 +55,9 @@ export class SubscriptionTable<T> {
       this.size++;
       return;
     }
-    if (!index.hasShape(index.shape()) && index.shapes.size >= this.#maxShapes) {
-      index.forgetShape();
+    const shape = index.shape();
+    if (shape.count === 0 && index.shapes.size >= this.#maxShapes) {
+      shape.prune();
       throw new InvalidStateError(
         "EFSM",
         `A node's filters have at most ${this.#maxShapes.toLocaleString("en")} shapes: which levels are "+", where "#" is`,
@@ -64,7 +65,7 @@ export class SubscriptionTable<T> {
     }
     const number = this.#free.pop() ?? this.#entries.length;
     this.#entries[number] = { filter, value, age: this.#nextAge++, more: undefined };
-    index.useShape();
+    index.useShape(shape);
     const ref = index.insert(1);
     index.words(ref)[(ref & WORD_MASK) + 1] = number;
     this.size++;
@@ -92,7 +93,7 @@ export class SubscriptionTable<T> {
     const number = this.#numberOf(ref);
     this.#entries[number] = undefined;
     this.#free.push(number);
-    index.releaseShape(index.shape());
+    index.shapes.delete(index.shape(), 1);
     index.delete(ref);
     index.tidy();
     this.#onLast?.(filter);
