@@ -12,15 +12,7 @@
  */
 import { Buffer } from "node:buffer";
 import { FilterShapes, type Shape } from "./filter-shapes.js";
-import {
-  CHUNK_SHIFT,
-  DEAD,
-  leaveMemory,
-  RecordArena,
-  type TakeMemory,
-  takeCounted,
-  WORD_MASK,
-} from "./record-arena.js";
+import { CHUNK_SHIFT, DEAD, RecordArena, WORD_MASK } from "./record-arena.js";
 import { combine, HASH, PLUS, SLASH, TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 
@@ -47,8 +39,7 @@ export class FilterIndex {
   hits = new Uint32Array(16);
   readonly shapes = new FilterShapes();
   readonly #scan: TopicScan;
-  readonly #take: TakeMemory;
-  readonly #arena: RecordArena;
+  readonly #arena = new RecordArena();
   readonly #pages: Int32Array[] = [];
   readonly #bitmaps: Int32Array[] = [];
   /** By segment: used places, and directory bits that lead to it. */
@@ -83,11 +74,8 @@ export class FilterIndex {
   /** Of the last text passed to `find`. */
   #hash = 0;
 
-  /** @param take memory accounting; with another one than `takeCounted`, `close` must be called at the end */
-  constructor(scan: TopicScan = new TopicScan(), take: TakeMemory = takeCounted) {
+  constructor(scan: TopicScan = new TopicScan()) {
     this.#scan = scan;
-    this.#take = take;
-    this.#arena = new RecordArena(take);
     this.#addSegment(0);
   }
 
@@ -250,11 +238,6 @@ export class FilterIndex {
       for (let i = 0; i < candidates; i++) this.#probe(hashes[i] as number, shapes[i] as Shape);
     else this.#probeTogether(candidates);
     return this.#found;
-  }
-
-  close(): void {
-    this.#arena.close();
-    for (const { buffer } of [...this.#pages, ...this.#bitmaps]) leaveMemory(buffer);
   }
 
   bytes(): number {
@@ -557,8 +540,8 @@ export class FilterIndex {
 
   #addSegment(depth: number): number {
     const segment = this.#segments++;
-    room(this.#pages, segment, SEGMENT << PLACE_BITS, this.#take);
-    room(this.#bitmaps, segment, BITMAP_WORDS, this.#take);
+    room(this.#pages, segment, SEGMENT << PLACE_BITS);
+    room(this.#bitmaps, segment, BITMAP_WORDS);
     if (segment === this.#counts.length) {
       this.#counts = doubled(this.#counts);
       this.#depths = doubled(this.#depths);
@@ -582,10 +565,10 @@ function recordWords(header: number): number {
 }
 
 /** The first page grows, so that a small table stays small. */
-function room(pages: Int32Array[], segment: number, words: number, take: TakeMemory): void {
+function room(pages: Int32Array[], segment: number, words: number): void {
   const [first] = pages;
   if (first === undefined) pages.push(new Int32Array(words));
-  else if (segment >= PAGE && (segment & PAGE_MASK) === 0) pages.push(new Int32Array(take(4 * PAGE * words)));
+  else if (segment >= PAGE && (segment & PAGE_MASK) === 0) pages.push(new Int32Array(PAGE * words));
   else if (segment < PAGE && segment * words === first.length) pages[0] = doubled(first);
 }
 

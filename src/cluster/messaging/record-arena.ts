@@ -10,30 +10,6 @@
  * some with each change, and drops the chunk.
  */
 
-// --- Memory ----------------------------------------------------------------------------------------------------------
-//
-// V8 begins a full collection when the bytes of ArrayBuffers have grown by some MB: three million routes cost ten, and
-// 15 % more processor time. It does not count shared memory. When a table is dropped, an untouched ordinary buffer of its
-// size makes V8 count it, and is collected with it.
-
-/** Kept until the dropped memory is collected. */
-const counterparts = new FinalizationRegistry<ArrayBuffer>(() => undefined);
-
-/** @returns memory filled with 0 */
-export type TakeMemory = (bytes: number) => ArrayBufferLike;
-
-export const takeCounted: TakeMemory = (bytes) => new ArrayBuffer(bytes);
-
-/** Its owner passes dropped memory to `leaveMemory`. */
-export const takeUncounted: TakeMemory = (bytes) => new SharedArrayBuffer(bytes);
-
-/** From now on V8 counts memory of `takeUncounted`, which may still be read. */
-export function leaveMemory(memory: ArrayBufferLike): void {
-  if (memory instanceof SharedArrayBuffer) counterparts.register(memory, new ArrayBuffer(memory.byteLength));
-}
-
-// --- Records ---------------------------------------------------------------------------------------------------------
-
 /** Bits of a ref for the word; the others are the chunk's. */
 export const CHUNK_SHIFT = 18;
 export const WORD_MASK = (1 << CHUNK_SHIFT) - 1;
@@ -51,11 +27,6 @@ export class RecordArena {
   #live = 0;
   #deadWords = 0;
   #head = -1;
-  readonly #take: TakeMemory;
-
-  constructor(take: TakeMemory) {
-    this.#take = take;
-  }
 
   /** @param words at most a chunk */
   allocate(words: number): number {
@@ -102,14 +73,9 @@ export class RecordArena {
     this.#deadWords -= this.#dead[chunk] as number;
     this.#dead[chunk] = 0;
     this.#used[chunk] = CHUNK_WORDS;
-    leaveMemory((this.words[chunk] as Uint32Array).buffer);
     this.words[chunk] = new Uint32Array(0);
     this.bytes[chunk] = new Uint8Array(0);
     this.#free.push(chunk);
-  }
-
-  close(): void {
-    for (const { buffer } of this.words) leaveMemory(buffer);
   }
 
   memory(): number {
@@ -117,8 +83,7 @@ export class RecordArena {
   }
 
   #give(chunk: number, length: number): void {
-    // A small table has only the first one.
-    const memory = chunk === 0 ? new ArrayBuffer(length * 4) : this.#take(length * 4);
+    const memory = new ArrayBuffer(length * 4);
     this.words[chunk] = new Uint32Array(memory);
     this.bytes[chunk] = new Uint8Array(memory);
   }

@@ -223,7 +223,6 @@ export class RouteDriver {
     if (this.#closed) return;
     this.#closed = true;
     this.#timer.stop();
-    this.#options.table.close();
     const error = new ClosedError("EAGAIN", "messaging closed before all nodes had taken the subscription");
     for (const { waiter } of this.#waits.splice(0)) waiter.abandon(error);
   }

@@ -8,7 +8,7 @@ import { MAX_NODE_ROUTES, MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
 import { doubled, FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
 import type { Shape } from "./filter-shapes.js";
 import { BITS, formOf, NO_NODE, NodeSet } from "./node-sets.js";
-import { takeUncounted, WORD_MASK } from "./record-arena.js";
+import { WORD_MASK } from "./record-arena.js";
 import type { TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 
@@ -76,7 +76,7 @@ export class RouteTable {
    */
   constructor(scan?: TopicScan, sweepSoonFrom: number = MAX_NODE_ROUTES) {
     this.#sweepSoonFrom = sweepSoonFrom;
-    this.#index = new FilterIndex(scan, takeUncounted);
+    this.#index = new FilterIndex(scan);
   }
 
   /** Distinct filters; those of deleted nodes count until they are swept. */
@@ -273,11 +273,6 @@ export class RouteTable {
       this.#free.push(number);
     }
     this.#sweeping = [];
-  }
-
-  /** V8 counts the memory from now on. */
-  close(): void {
-    this.#index.close();
   }
 
   bytes(): number {
