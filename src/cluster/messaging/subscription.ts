@@ -56,7 +56,11 @@ export interface SubscriptionOptions {
   onClosed(): void;
 }
 
+let created = 0;
+
 export class Subscription implements ClusterSubscription {
+  /** Later ones have higher numbers. */
+  readonly age = ++created;
   readonly filter: string;
   readonly subtopic: string | undefined;
   readonly each: boolean;

@@ -65,6 +65,8 @@ export class TopicPlans {
     if (plan.subscriptionsVersion !== this.#version) {
       const subscriptions: Subscription[] = [];
       this.#table.match(plan.topic, subscriptions);
+      // A client gets a message once, by its oldest one.
+      subscriptions.sort((one, other) => one.age - other.age);
       plan.subscriptions = subscriptions;
       plan.subscriptionsVersion = this.#version;
     }
