@@ -6,12 +6,12 @@
  *
  * An acknowledgement costs a system call at both ends, as much as a message, and only makes room. It waits for enough
  * items by the sender's marks, for an item with a waiting caller, or for items to the peer in the same write; else for
- * 20 ms. While items keep coming, it goes at the end of a turn, since a timer costs more than the call.
+ * 20 ms, by one timer of all links.
  *
  * The object outlives its streams.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { ACK_BYTES, ACK_DELAY, LINK_IDLE_LOOKS, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
+import { ACK_BYTES, LINK_IDLE_LOOKS, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
 import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type NodeLinksEffects } from "./parts.js";
 import type { TopicPlan } from "./topic-plan.js";
@@ -61,8 +61,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   #queuedBytes = 0;
   #paused = false;
   #unackedBytes = 0;
-  /** Of the first unacknowledged item, -1: none. */
-  #unackedSince = -1;
   /** Checks without items in between. */
   #quietLooks = 0;
   #isAwaited = false;
@@ -99,7 +97,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     this.#reader = undefined;
     this.#left = 0;
     this.#unackedBytes = 0;
-    this.#unackedSince = -1;
     this.#isAwaited = false;
     this.topics = [];
   }
@@ -107,7 +104,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   connected(protocol: string): void {
     this.protocol = protocol;
     this.#quietLooks = 0;
-    this.#unackedSince = -1;
   }
 
   /** The other end would have closed it, or has vanished. */
@@ -163,7 +159,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     }
     window.acked = window.delivered;
     this.#unackedBytes = 0;
-    this.#unackedSince = -1;
     this.#isAwaited = false;
     this.#links.streams.send(this, [encodeAck(window.session, window.delivered)]);
   }
@@ -188,15 +183,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
       this.#unackedBytes >= this.#ackBytes
     ) {
       if (!this.isDue) this.#links.acknowledgeSoon(this);
-    } else if (window.delivered > window.acked) this.#acknowledgeWithMore();
-  }
-
-  #acknowledgeWithMore(): void {
-    const now = performance.now();
-    if (this.#unackedSince < 0) {
-      this.#unackedSince = now;
-      this.#links.acknowledgeLater(this);
-    } else if (!this.isDue && now - this.#unackedSince >= ACK_DELAY / 2) this.#links.acknowledgeSoon(this);
+    } else if (window.delivered > window.acked) this.#links.acknowledgeLater(this);
   }
 
   #run(): FrameFault | undefined {
