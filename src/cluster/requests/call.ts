@@ -50,9 +50,8 @@ export class Call implements Due {
   queue: RoomQueue | undefined = undefined;
   /** Infinite: no limit. */
   readonly until: number;
-  /** Ends with the body: the program may reuse its bytes, or transfer their memory, after the first attempt. */
-  #kept: Buffer | undefined = undefined;
-  readonly #size: number;
+  body: EncodedBody;
+  #isKept = false;
   deadline = 0;
   state: CallState = "waiting";
   /** Current attempt. */
@@ -80,28 +79,22 @@ export class Call implements Due {
 
   constructor(terms: CallTerms, sink: CallSink, target: Target, now: number) {
     this.terms = terms;
-    this.#size = terms.body.data.length;
+    this.body = terms.body;
     this.sink = sink;
     this.target = target;
     this.until = terms.timeout < 0 ? Number.POSITIVE_INFINITY : now + terms.timeout;
   }
 
-  get body(): EncodedBody {
-    const { body } = this.terms;
-    const { data } = body;
-    if (this.#kept === undefined || typeof data === "string") return body;
-    return { form: body.form, data: this.#kept.subarray(this.#kept.length - this.#size) };
-  }
-
-  /** @param item ends with the body */
-  keep(item: Buffer): void {
-    this.#kept ??= item;
-  }
-
-  /** Copies the body to wait without an attempt. */
-  keepCopy(): void {
-    const { data } = this.terms.body;
-    if (typeof data !== "string") this.#kept ??= Buffer.from(data);
+  /**
+   * The program may reuse its bytes, or transfer their memory, after the first attempt.
+   *
+   * @param item ends with the body; without it the body is copied
+   */
+  keepBody(item?: Buffer): void {
+    const { form, data } = this.body;
+    if (this.#isKept || typeof data === "string") return;
+    this.#isKept = true;
+    this.body = { form, data: item?.subarray(item.length - data.length) ?? Buffer.from(data) };
   }
 }
 

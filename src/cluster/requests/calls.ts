@@ -285,7 +285,7 @@ export class RequestCalls {
       this.#id += 1;
       const id = this.#id;
       const item = encodeCall(id, timeoutOf(now, call), terms.service, terms.extras, call.body);
-      call.keep(item);
+      call.keepBody(item);
       // This node may answer before `send` returns.
       call.id = id;
       call.node = node;
@@ -431,7 +431,7 @@ export class RequestCalls {
   #wait(now: number, call: Call, retryAt = Number.POSITIVE_INFINITY): void {
     call.state = "waiting";
     call.retryAt = retryAt;
-    call.keepCopy();
+    call.keepBody();
     this.#waiting.add(call);
     this.#schedule(now, call);
   }
