@@ -14,7 +14,6 @@ import { describe, isThenable } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
 import { begin, isObserved, MESSAGE_PROCESS } from "../../core/diagnostics.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
 import {
   channelDestination,
   type MessageHandlerKind,
@@ -189,30 +188,26 @@ export class ServiceReceiver {
     // An answer is not answered: two nodes with such hooks would never end.
     const kind = isQuery ? "query" : op === ServiceOp.ANSWER ? "reply" : "message";
     const ruid = isQuery && item.ruid === "" ? String(id) : item.ruid;
-    this.#pass(
-      isQuery ? QUERY_STAGES : MESSAGE_STAGES,
-      { data: ownData(item.data), channel, ruid },
-      { kind, members: [service], protocol },
-      (payload) => {
-        const message = messageOf(service, protocol, payload);
-        if (isQuery) void this.#answerQuery(message, id, context);
-        else this.#handleMessage(message, context);
-      },
-      (data) => {
-        this.#context.counts.answered += 1;
-        if (isQuery) this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
-        else this.#reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
-      },
-      (error) => {
-        this.#vetoed(service, error);
-        const { reason } = error;
-        if (isQuery) this.#fail(service, channel, id, "vetoed", reason ?? "");
-        else if (reason !== undefined) {
-          const notice = { op: ServiceOp.NOTICE, channel, id: 0, ruid, data: reason };
-          this.#transmit(service, encodeService(notice), channel);
-        }
-      },
-    );
+    const stages = isQuery ? QUERY_STAGES : MESSAGE_STAGES;
+    const payload = { data: ownData(item.data), channel, ruid };
+    const passed = this.#pass(stages, payload, { kind, members: [service], protocol });
+    if (passed instanceof Error) {
+      const { reason } = passed;
+      if (isQuery) this.#fail(service, channel, id, "vetoed", reason ?? "");
+      else if (reason !== undefined) {
+        const notice = { op: ServiceOp.NOTICE, channel, id: 0, ruid, data: reason };
+        this.#transmit(service, encodeService(notice), channel);
+      }
+    } else if (passed instanceof HookAnswer) {
+      const { data } = passed;
+      this.#context.counts.answered += 1;
+      if (isQuery) this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+      else this.#reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
+    } else if (passed !== undefined) {
+      const message = messageOf(service, protocol, passed);
+      if (isQuery) void this.#answerQuery(message, id, context);
+      else this.#handleMessage(message, context);
+    }
   }
 
   #onResponse(service: Member, item: ServiceItem, protocol: string): void {
@@ -229,20 +224,13 @@ export class ServiceReceiver {
       query.respond({ member: service, error: new QueryError(reason, service.name, text) });
       return;
     }
-    const respond = (response: QueryResponse): void => {
-      if (!query.respond(response)) this.#context.refuse("service:late");
-    };
-    this.#pass(
-      UNWRAPPING,
-      { data: ownData(item.data), channel: item.channel, ruid: query.id },
-      { kind: "reply", members: [service], protocol },
-      ({ data }) => respond({ member: service, data }),
-      ignore,
-      (error) => {
-        this.#vetoed(service, error);
-        respond({ member: service, error });
-      },
-    );
+    const payload = { data: ownData(item.data), channel: item.channel, ruid: query.id };
+    const passed = this.#pass(UNWRAPPING, payload, { kind: "reply", members: [service], protocol });
+    // A hook cannot answer a reply.
+    if (passed === undefined || passed instanceof HookAnswer) return;
+    const response: QueryResponse =
+      passed instanceof Error ? { member: service, error: passed } : { member: service, data: passed.data };
+    if (!query.respond(response)) this.#context.refuse("service:late");
   }
 
   /** One event until nothing is handled any more. */
@@ -339,21 +327,14 @@ export class ServiceReceiver {
         this.#fail(service, channel, id, "handler-failed", "no link for the answer");
       return;
     }
-    this.#pass(
-      REPLY_STAGES,
-      reply,
-      { kind: "reply", members: [service], protocol },
-      ({ data, ruid }) => {
-        const item = encodeService({ op, id, channel, ruid, data });
-        this.#transmit(service, item, channel, op === ServiceOp.REPLY ? id : 0);
-      },
-      // A hook cannot answer a reply.
-      ignore,
-      (error) => {
-        this.#vetoed(service, error);
-        if (op === ServiceOp.REPLY) this.#fail(service, channel, id, "vetoed", error.reason ?? "");
-      },
-    );
+    const passed = this.#pass(REPLY_STAGES, reply, { kind: "reply", members: [service], protocol });
+    // A hook cannot answer a reply.
+    if (passed === undefined || passed instanceof HookAnswer) return;
+    if (!(passed instanceof Error)) {
+      const { data, ruid } = passed;
+      const item = encodeService({ op, id, channel, ruid, data });
+      this.#transmit(service, item, channel, op === ServiceOp.REPLY ? id : 0);
+    } else if (op === ServiceOp.REPLY) this.#fail(service, channel, id, "vetoed", passed.reason ?? "");
   }
 
   /** Answers a query by a failure, which passes no hooks. */
@@ -387,32 +368,26 @@ export class ServiceReceiver {
     });
   }
 
-  /** A hook vetoed a service's message, or the answer to one. */
-  #vetoed(member: Member, error: VetoError): void {
-    this.#context.counts.vetoed += 1;
-    this.#context.effects.report({ type: "hook:failed", member, error });
-  }
-
-  /** Passes a payload through stages, and its result on. */
+  /**
+   * Passes what a service sent, or an answer for it, through hooks.
+   *
+   * @returns also a veto, which is reported; `undefined`: a hook has closed the node
+   */
   #pass(
     stages: readonly MessageStage[],
     payload: HookPayload,
     about: HookAbout,
-    onPassed: (payload: HookPayload) => void,
-    onAnswer: (data: string | Buffer) => void,
-    onVeto: (error: VetoError) => void,
-  ): void {
-    let passed: Passed;
+  ): Passed | VetoError | undefined {
+    const { hooks, counts, effects } = this.#context;
     try {
-      passed = this.#context.hooks.pass(stages, payload, about);
-    } catch (error) {
-      onVeto(error as VetoError);
-      return;
+      const passed = hooks.pass(stages, payload, about);
+      return this.#context.closed ? undefined : passed;
+    } catch (thrown) {
+      const error = thrown as VetoError;
+      counts.vetoed += 1;
+      effects.report({ type: "hook:failed", member: about.members[0] as Member, error });
+      return error;
     }
-    // A hook may have closed the node.
-    if (this.#context.closed) return;
-    if (passed instanceof HookAnswer) onAnswer(passed.data);
-    else onPassed(passed);
   }
 
   get isBusy(): boolean {
