@@ -254,31 +254,10 @@ export class ServiceReceiver {
       return;
     }
     this.#context.counts.received += 1;
-    const size = sizeOf(message.data);
-    for (const handler of handlers) void this.#call(handler, message, context, size);
-  }
-
-  /** Never rejects. */
-  async #call(
-    { call, timeout }: Handler<MemberMessageHandler>,
-    message: MemberMessage,
-    context: Buffer | undefined,
-    size: number,
-  ): Promise<void> {
-    try {
-      const result: unknown = isObserved(MESSAGE_PROCESS)
-        ? observed("message", message, context, call)
-        : call(message);
-      if (!isThenable(result)) return;
-      this.#begin(size);
-      try {
-        await settledWithin(result, timeout);
-      } finally {
-        this.#end(size);
-      }
-    } catch (error) {
-      this.#context.effects.report({ type: "handler:failed", member: message.member, error });
-    }
+    for (const handler of handlers)
+      this.#run("message", handler, message, context).catch((error: unknown) =>
+        this.#context.effects.report({ type: "handler:failed", member: message.member, error }),
+      );
   }
 
   /** Never rejects. */
@@ -296,22 +275,33 @@ export class ServiceReceiver {
       this.#fail(service, channel, id, "overloaded", "");
       return;
     }
-    const { call, timeout } = handler;
     this.#context.counts.received += 1;
-    const size = sizeOf(query.data);
-    this.#begin(size);
     try {
-      const result: unknown = isObserved(MESSAGE_PROCESS)
-        ? observed("query", query, context, call)
-        : call(query);
-      const answer = isThenable(result) ? await settledWithin(result, timeout) : result;
+      const answer = await this.#run("query", handler, query, context);
       const data = checkedData("an answer", answer ?? "");
       this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
     } catch (error) {
       this.#context.effects.report({ type: "handler:failed", member: service, error });
       this.#fail(service, channel, id, "handler-failed", exposedText(error) ?? "");
+    }
+  }
+
+  async #run(
+    kind: MessageHandlerKind,
+    { call, timeout }: Handler<(message: MemberMessage) => unknown>,
+    message: MemberMessage,
+    context: Buffer | undefined,
+  ): Promise<unknown> {
+    const size = sizeOf(message.data);
+    this.handling += 1;
+    this.handlingBytes += size;
+    try {
+      const result = isObserved(MESSAGE_PROCESS) ? observed(kind, message, context, call) : call(message);
+      return isThenable(result) ? await settledWithin(result, timeout) : result;
     } finally {
-      this.#end(size);
+      this.handling -= 1;
+      this.handlingBytes -= size;
+      if (this.handling === 0) this.#isOverloaded = false;
     }
   }
 
@@ -392,17 +382,6 @@ export class ServiceReceiver {
 
   get isBusy(): boolean {
     return this.handling >= MAX_HANDLING || this.handlingBytes >= MAX_HANDLING_BYTES;
-  }
-
-  #begin(size: number): void {
-    this.handling += 1;
-    this.handlingBytes += size;
-  }
-
-  #end(size: number): void {
-    this.handling -= 1;
-    this.handlingBytes -= size;
-    if (this.handling === 0) this.#isOverloaded = false;
   }
 }
 
