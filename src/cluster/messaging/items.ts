@@ -55,12 +55,6 @@ export function contextSize(context: Uint8Array | undefined): number {
   return context === undefined ? 0 : sizeOfUint(context.length) + context.length;
 }
 
-function writeContext(into: Buffer, context: Uint8Array, offset: number): number {
-  const at = writeUint(into, offset, context.length);
-  into.set(context, at);
-  return at + context.length;
-}
-
 /** Of an item with its topic's name. */
 export function publishFlags(client: number, subtopic: Buffer | undefined, stamp: number): number {
   let flags = client === 1 ? 0 : CLIENT;
@@ -76,9 +70,9 @@ export function publishHeadBytes(flags: number, topic: Buffer, subtopic: Buffer 
   return subtopic === undefined ? bytes : bytes + subtopic.length;
 }
 
-/** Writes the head. @param alias with ALIAS or DEFINE @param context with CONTEXT @returns its end */
+/** Writes the head. @param alias with ALIAS or DEFINE @param context with CONTEXT */
 export function writePublishHead(
-  into: Buffer,
+  into: Writer,
   flags: number,
   client: number,
   alias: number,
@@ -86,21 +80,17 @@ export function writePublishHead(
   subtopic: Buffer | undefined,
   stamp: number,
   context: Uint8Array | undefined,
-): number {
-  let at = 1;
-  into[0] = flags;
-  if ((flags & CLIENT) !== 0) at = into.writeUInt32BE(client, at);
-  if ((flags & (ALIAS | DEFINE)) !== 0) at = writeUint(into, at, alias);
-  if ((flags & ALIAS) === 0) {
-    into.set(topic, at);
-    at += topic.length;
+): void {
+  into.byte(flags);
+  if ((flags & CLIENT) !== 0) into.uint32(client);
+  if ((flags & (ALIAS | DEFINE)) !== 0) into.uint(alias);
+  if ((flags & ALIAS) === 0) into.raw(topic);
+  if (subtopic !== undefined) into.raw(subtopic);
+  if ((flags & RETAIN) !== 0) {
+    into.uint32(Math.floor(stamp / 0x1_0000_0000));
+    into.uint32(stamp % 0x1_0000_0000);
   }
-  if (subtopic !== undefined) {
-    into.set(subtopic, at);
-    at += subtopic.length;
-  }
-  if ((flags & RETAIN) !== 0) at = writeStamp(into, stamp, at);
-  return (flags & CONTEXT) === 0 ? at : writeContext(into, context as Uint8Array, at);
+  if ((flags & CONTEXT) !== 0) into.sized(context as Uint8Array);
 }
 
 /**
@@ -119,15 +109,8 @@ export function encodePublish(
   context?: Uint8Array,
 ): Buffer {
   const flags = publishFlags(client, subtopic, stamp) | (context === undefined ? 0 : CONTEXT);
-  const bytes = publishHeadBytes(flags, topic, subtopic) + contextSize(context) + dataBytes(data);
-  const item = Buffer.allocUnsafe(bytes);
-  writeData(item, data, writePublishHead(item, flags, client, 0, topic, subtopic, stamp, context));
-  return item;
-}
-
-function writeStamp(into: Buffer, stamp: number, offset: number): number {
-  into.writeUInt32BE(Math.floor(stamp / 0x1_0000_0000), offset);
-  return into.writeUInt32BE(stamp % 0x1_0000_0000, offset + 4);
+  writePublishHead(out, flags, client, 0, topic, subtopic, stamp, context);
+  return out.finish(data);
 }
 
 /** @param context of a trace; omitted if the item is too large with it */

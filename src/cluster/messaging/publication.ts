@@ -4,6 +4,7 @@
  *
  * The object is reused: an object and a Buffer for each message were a quarter of a publisher's time.
  */
+import { Writer } from "../compact.js";
 import {
   ALIAS,
   CONTEXT,
@@ -25,9 +26,8 @@ export class Publication {
   dataBytes = 0;
   /** Of the whole item, with the topic's name and the context. */
   bytes = 0;
-  /** The last encoded form before the data: `headBytes` of it. */
-  head: Buffer = Buffer.allocUnsafeSlow(2_048);
-  headBytes = 0;
+  /** The last encoded form before the data. */
+  readonly head = new Writer(2_048);
   /** Nodes whose mark is reached. */
   readonly fulls: string[] = [];
   #form: TopicForm | undefined = undefined;
@@ -79,10 +79,9 @@ export class Publication {
     if (this.#form === form) return;
     this.#form = form;
     const { name, alias } = this.plan;
-    const needed = this.mostBytes - this.dataBytes;
-    if (needed > this.head.length) this.head = Buffer.allocUnsafeSlow(needed);
     const flag = form === TopicForm.NAME ? 0 : form === TopicForm.USE ? ALIAS : DEFINE;
-    this.headBytes = writePublishHead(
+    this.head.at = 0;
+    writePublishHead(
       this.head,
       this.#flags | flag,
       this.#client,

@@ -168,7 +168,7 @@ export class Sending {
     if (!this.window.offerPublication(kind, publication)) return false;
     this.#lastMessage = this.window.offered;
     if (form === TopicForm.DEFINE) this.#aliases.defined(plan);
-    this.#sendSoon(publication.headBytes + publication.dataBytes, HELD_BYTES);
+    this.#sendSoon(publication.head.at + publication.dataBytes, HELD_BYTES);
     return true;
   }
 

@@ -122,13 +122,14 @@ export class SendWindow {
   }
 
   /** A head and its data. @returns whether there was room */
-  offerPublication(kind: number, { head, headBytes, data, dataBytes }: Publication): boolean {
+  offerPublication(kind: number, { head, data, dataBytes }: Publication): boolean {
+    const { bytes, at: headBytes } = head;
     const size = headBytes + dataBytes;
     if (!this.hasRoom(size)) return false;
     const at = this.#append(kind, size);
     const slab = this.#memory;
     // Faster than a native call for the few bytes of most heads.
-    for (let i = 0; i < headBytes; i++) slab[at + i] = head[i] as number;
+    for (let i = 0; i < headBytes; i++) slab[at + i] = bytes[i] as number;
     writeData(slab, data, at + headBytes);
     this.offered += 1;
     return true;

@@ -69,7 +69,7 @@ describe("items of publishing", () => {
       plan.alias = alias;
       publication.set(plan, client, subtopic === undefined ? undefined : encodeName(subtopic), 0, "21.5");
       publication.encodeHead(form);
-      return Buffer.concat([publication.head.subarray(0, publication.headBytes), Buffer.from("21.5")]);
+      return Buffer.concat([publication.head.bytes.subarray(0, publication.head.at), Buffer.from("21.5")]);
     };
     const rows: readonly (readonly [string, Buffer])[] = [
       [
