@@ -58,10 +58,9 @@ export const MAX_HANDLING = 16_384;
 export const MAX_HANDLING_BYTES = 33_554_432;
 /** Remembered ids of each member's datagrams, against duplicates. */
 export const MAX_SEEN_IDS = 1_024;
-/** Topics with aliases on links, and publishes of others before all aliases begin again. */
+/** Topics with aliases on links. */
 export const MAX_TOPIC_ALIASES = 1_024;
 export const MAX_ALIASED_TOPIC = 255;
-export const ALIAS_RESTART = 65_536;
 export const MAX_SUBTOPIC = 255;
 /** One question for retained values. */
 export const MAX_ASK_FILTERS = 1_024;

@@ -11,7 +11,6 @@ import {
   contextSize,
   DEFINE,
   dataBytes,
-  encodePublish,
   fittingContext,
   publishFlags,
   publishHeadBytes,
@@ -95,14 +94,12 @@ export class Publication {
 
   /** The whole item, with the topic's name, in unchanging memory. */
   item(): Buffer {
-    this.#item ??= encodePublish(
-      this.#client,
-      this.plan.name,
-      this.#subtopic,
-      this.#stamp,
-      this.data,
-      this.#context,
-    );
+    if (this.#item === undefined) {
+      this.encodeHead(TopicForm.NAME);
+      this.#item = this.head.finish(this.data);
+      // The head was taken.
+      this.#form = undefined;
+    }
     return this.#item;
   }
 

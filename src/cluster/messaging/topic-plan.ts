@@ -16,9 +16,8 @@ export class TopicPlan implements Keyed {
   /** Of this node, the oldest first. */
   subscriptions: Subscription[] = [];
   routesVersion = -1;
-  /** Its number on links, and the generation of that (topic-aliases.ts); -1: none. */
+  /** Its number on links (topic-aliases.ts); -1: none. */
   alias = -1;
-  aliasGeneration = 0;
   /** Whether it was published to before. */
   isRepeated = false;
   subscriptionsVersion = -1;
