@@ -66,26 +66,6 @@ export class NodeSet {
     return false;
   }
 
-  /** Removes all nodes whose bits are set in `marks`, which has one for each number; `false`: none was there. */
-  takeMarked(marks: Uint32Array): boolean {
-    const words = this.#words;
-    const at = this.#at;
-    let taken = false;
-    for (let i = 0; i < this.length; i++) {
-      const word = words[at + i] as number;
-      let left = word;
-      if (this.#isBits) left &= ~(marks[i] as number);
-      else {
-        if (isMarked(marks, word & 0xffff)) left |= 0xffff;
-        if (isMarked(marks, word >>> 16)) left |= 0xffff_0000;
-      }
-      if (left >>> 0 === word) continue;
-      words[at + i] = left;
-      taken = true;
-    }
-    return taken;
-  }
-
   /** Removes a node that is there. */
   take(node: number): void {
     const words = this.#words;
@@ -116,10 +96,6 @@ export class NodeSet {
       }
     }
   }
-}
-
-function isMarked(marks: Uint32Array, node: number): boolean {
-  return node !== NO_NODE && (((marks[node >>> 5] as number) >>> (node & 31)) & 1) === 1;
 }
 
 /** The form and the words for these nodes, with room for some more in a list. */

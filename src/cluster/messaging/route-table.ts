@@ -50,10 +50,9 @@ export class RouteTable {
   /** By number; `undefined`: retired or unused. */
   readonly #nodes: (RouteNode | undefined)[] = [];
   readonly #free: number[] = [];
-  /** Retired numbers that the current sweep removes, each with its bit in `#marks`, and those of the next one. */
+  /** Nodes with retired numbers, which are in no record after the current sweep, and after the next one. */
   #sweeping: RouteNode[] = [];
   #waiting: RouteNode[] = [];
-  #marks = new Uint32Array(1);
   /** Routes of retired numbers until the end of their sweep; number from which on sweeps are frequent. */
   unswept = 0;
   readonly #sweepSoonFrom: number;
@@ -91,7 +90,6 @@ export class RouteTable {
     if (number === this.#stamps.length) {
       this.#stamps = doubled(this.#stamps);
       this.#union = doubled(this.#union);
-      this.#marks = doubled(this.#marks);
     }
     this.#nodes[number] = node;
     return node;
@@ -245,29 +243,27 @@ export class RouteTable {
   sweep(): boolean {
     if (this.#sweeping.length === 0) {
       if (this.#waiting.length === 0) return false;
-      this.#beginSweep();
+      this.#sweeping = this.#waiting;
+      this.#waiting = [];
+      this.#cursor = 0;
     }
     const refs = this.#refs;
     refs.length = 0;
     this.#cursor = this.#index.walk(this.#cursor, refs);
-    for (const ref of refs) if (this.#setOf(ref).takeMarked(this.#marks)) this.#shrink(ref);
+    for (const ref of refs) {
+      const gone = this.#read(ref).filter((number) => this.#nodes[number] === undefined);
+      if (gone.length === 0) continue;
+      const set = this.#setOf(ref);
+      for (const number of gone) set.take(number);
+      this.#shrink(ref);
+    }
     this.#index.tidy(256);
     if (this.#cursor < WALKED) return true;
     this.#endSweep();
     return this.#waiting.length > 0;
   }
 
-  #beginSweep(): void {
-    this.#sweeping = this.#waiting;
-    this.#waiting = [];
-    this.#cursor = 0;
-    const marks = this.#marks;
-    for (const { number } of this.#sweeping)
-      marks[number >>> 5] = (marks[number >>> 5] as number) | (1 << (number & 31));
-  }
-
   #endSweep(): void {
-    this.#marks.fill(0);
     for (const { number, routes } of this.#sweeping) {
       this.unswept -= routes;
       this.#free.push(number);
