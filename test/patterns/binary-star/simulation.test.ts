@@ -16,6 +16,8 @@ const LONGEST = 10 * HEARTBEAT;
 const HANDSHAKE = 5_000;
 const TROUBLE = 8_000;
 const PEACE = 12_000;
+/** ms of a request: longer than the faults of both servers last. */
+const PATIENCE = 10_000;
 /** ms from the end of a fault until two masters have heard of each other: a connection, a state, a heartbeat of grace. */
 const SETTLED = 5 * HEARTBEAT + 1_000;
 const ROLES = ["primary", "backup"] as const;
@@ -28,6 +30,8 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 class Pair {
   readonly servers = new Map<Role, BinaryStarServer>();
   readonly wrong: string[] = [];
+  /** Requests without a reply in time. */
+  readonly failed: string[] = [];
   readonly answers = { primary: 0, backup: 0 };
   fences = 0;
   isOver = false;
@@ -56,7 +60,7 @@ class Pair {
     if (world.node(role).running) return;
     world.node(role).start(async () => {
       const peer = `tcp://${otherOf(role)}:6000`;
-      const server = new BinaryStarServer(() => this.#answer(role), {
+      const server = new BinaryStarServer((request) => this.#answer(role, request), {
         star: { role, peer, heartbeatInterval: HEARTBEAT },
       });
       this.servers.set(role, server);
@@ -140,13 +144,13 @@ class Pair {
     void this.world.advance(this.world.random.integer(10, LONGEST)).then(() => this.start(role));
   }
 
-  #answer(role: Role): string {
+  #answer<T>(role: Role, request: T): T {
     this.answers[role] += 1;
     const other = otherOf(role);
     const isActive = this.world.node(other).running && this.servers.get(other)?.star.state === "active";
     // One that stands still answers nobody.
     if (isActive && !this.isStill(other)) this.onRival(role);
-    return "done";
+    return request;
   }
 
   /** A server answers, and the other one is active, too. */
@@ -159,9 +163,15 @@ class Pair {
     world.node(name).start(async () => {
       const endpoints = ROLES.map((role) => `tcp://${role}:5000`) as [string, string];
       if (name === "other") endpoints.reverse();
-      const client = new BinaryStarClient(endpoints, { timeout: 5_000, attemptTimeout: 1.5 * HEARTBEAT });
-      while (!this.isOver) {
-        await client.request("x").catch(() => undefined);
+      const client = new BinaryStarClient(endpoints, { timeout: PATIENCE, attemptTimeout: 1.5 * HEARTBEAT });
+      for (let n = 0; !this.isOver; n++) {
+        const asked = `${name} ${n}`;
+        try {
+          const reply = String(await client.request(asked));
+          if (reply !== asked) this.wrong.push(`${asked} has the reply ${reply}`);
+        } catch (error) {
+          this.failed.push(`${asked}: ${error}`);
+        }
         await sleep(20);
       }
     });
@@ -187,7 +197,7 @@ it(
           expect(pair.wrong).toEqual([]);
         }
         await pair.end(false);
-        expect(pair.fences).toBe(0);
+        expect([pair.fences, pair.failed]).toEqual([0, []]);
         answered += pair.answered;
       },
     );
