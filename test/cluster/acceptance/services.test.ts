@@ -92,27 +92,33 @@ describe("tags", () => {
 });
 
 describe("send", () => {
-  test("reaches each of the members once that it names, and that have the tags", () =>
-    onOneHost(
-      ["a", "b", "c", "d"],
-      async ({ a, b, c, d }, world) => {
-        const boxes = [b, c, d].map((node) => inbox(node));
-        const { sent, failed } = await a.send({
-          members: ["b"],
-          resolve: ["eu"],
+  test("reaches each of the members once that it names, or its selectors find", () => {
+    const tags: Record<string, string[]> = { b: ["eu"], c: ["eu"], d: ["us"], e: ["us", "billing"] };
+    return onOneHost(
+      ["a", "b", "c", "d", "e"],
+      async ({ a, b, c, d, e }, world) => {
+        const boxes = [b, c, d, e].map((node) => inbox(node));
+        const [known, other] = [b, c].map(({ id }) => a.member(id)) as [Member, Member];
+        const { sent, failed, means } = await a.send({
+          members: [known, "b"],
+          resolver: [{ has: ["eu"] }],
+          resolve: ["us", "billing"],
           ruid: "r1",
           data: "hello",
         });
-        expect([names(sent), failed]).toEqual([["b", "c"], []]);
+        expect([names(sent), failed, means]).toEqual([["b", "c", "e"], [], "links"]);
         await world.advance(SETTLED);
-        expect(boxes.map((box) => box.map(({ data, ruid }) => `${data} ${ruid}`))).toEqual([
-          ["hello r1"],
-          ["hello r1"],
-          [],
+        expect(boxes.map((box) => box.length)).toEqual([1, 1, 0, 1]);
+        expect(boxes[0]).toMatchObject([
+          { channel: 0, ruid: "r1", data: "hello", protocol: "tcp", member: { id: a.id } },
         ]);
+        // A list of members is a resolver, as any iterable of them.
+        for (const resolver of [[known, other], new Set([known, other])])
+          expect(names((await a.send({ resolver, data: "x" })).sent)).toEqual(["b", "c"]);
       },
-      (name) => ({ tags: name === "d" ? ["us"] : ["eu"] }),
-    ));
+      (name) => ({ tags: tags[name] ?? [] }),
+    );
+  });
 
   test("is one datagram to all where it is a broadcast", () =>
     onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
@@ -217,16 +223,21 @@ describe("channels", () => {
 describe("hooks", () => {
   test("are at each stage that a message passes, out in the order of their addition, and in in reverse", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
-      for (const stage of ["evaluate:send", "channel:send", "protocol:send"] as const)
-        a.hook(stage, ({ data }) => ({ data: `${data} > ${stage}` }));
-      for (const stage of ["protocol:receive", "channel:receive", "evaluate:receive", "event"] as const)
-        b.hook(stage, ({ data }) => ({ data: `${data} > ${stage}` }));
+      const [out, back] = [
+        ["evaluate:send", "channel:send", "protocol:send"],
+        ["protocol:receive", "channel:receive", "evaluate:receive", "member:evaluate", "event"],
+      ] as const;
+      for (const i of [1, 2]) {
+        for (const stage of out) a.hook(stage, ({ data }) => ({ data: `${data} > ${stage} ${i}` }));
+        for (const stage of back) b.hook(stage, ({ data }) => ({ data: `${data} > ${stage} ${i}` }));
+      }
       const box = inbox(b);
       await a.send({ members: ["b"], data: "x" });
       await world.advance(SETTLED);
       expect(String(box[0]?.data).split(" > ")).toEqual([
-        ...["x", "evaluate:send", "channel:send", "protocol:send"],
-        ...["protocol:receive", "channel:receive", "evaluate:receive", "event"],
+        "x",
+        ...out.flatMap((stage) => [`${stage} 1`, `${stage} 2`]),
+        ...back.flatMap((stage) => [`${stage} 2`, `${stage} 1`]),
       ]);
     }));
 

@@ -74,38 +74,6 @@ class BrokenPromise extends Promise<never> {
 }
 
 describe("the order of hooks", () => {
-  it("is that of the stages, and the reverse one among hooks of a stage where something is received", () =>
-    pair(async ({ a, b, send }) => {
-      const log: string[] = [];
-      for (const [name, node] of Object.entries({ a, b }))
-        for (const stage of [...MESSAGE_STAGES].reverse())
-          for (const i of [1, 2])
-            node.hook(stage, (_: HookPayload, { kind, protocol }: HookContext) => {
-              log.push(`${name} ${stage} ${i} ${kind} ${protocol}`.trim());
-            });
-      b.hook("member:validate", () => void log.push("b member:validate"));
-      await send({ data: "x" });
-      expect(log).toEqual([
-        "a evaluate:send 1 message",
-        "a evaluate:send 2 message",
-        "a channel:send 1 message",
-        "a channel:send 2 message",
-        "a protocol:send 1 message tcp",
-        "a protocol:send 2 message tcp",
-        "b member:validate",
-        "b protocol:receive 2 message tcp",
-        "b protocol:receive 1 message tcp",
-        "b channel:receive 2 message tcp",
-        "b channel:receive 1 message tcp",
-        "b evaluate:receive 2 message tcp",
-        "b evaluate:receive 1 message tcp",
-        "b member:evaluate 2 message tcp",
-        "b member:evaluate 1 message tcp",
-        "b event 2 message tcp",
-        "b event 1 message tcp",
-      ]);
-    }));
-
   it("is kept by what a handler sends to its own node, which is handled after it, and by the answers to that", () =>
     pair(async ({ a, world }) => {
       const log: string[] = [];

@@ -70,34 +70,6 @@ it("what a member sends that is lost here is handled, unless a hook vetoed the m
   }));
 
 describe("send", () => {
-  it("goes to the union of what the selectors find, to each once", () => {
-    const tags: Record<string, string[]> = { b: ["eu", "billing"], c: ["eu"], d: ["us"] };
-    return onOneHost(
-      ["a", "b", "c", "d", "e"],
-      async ({ a, b, c, d, e }, world) => {
-        const boxes = [b, c, d, e].map(inbox);
-        const { sent, failed, means } = await a.send({
-          members: [a.member("b") as Member, "d"],
-          resolver: [{ has: ["eu"] }],
-          resolve: ["eu", "billing"],
-          ruid: "r1",
-          data: "hello",
-        });
-        expect([names(sent), failed, means]).toEqual([["b", "c", "d"], [], "links"]);
-        await world.advance(SETTLED);
-        expect(boxes.map((box) => box.length)).toEqual([1, 1, 1, 0]);
-        const [message] = boxes[0] as [MemberMessage];
-        expect(message).toMatchObject({ channel: 0, ruid: "r1", data: "hello", protocol: "tcp" });
-        expect(message.member.id).toBe(a.id);
-        // A list of members is a resolver, as any iterable of them.
-        const list = [b, c].map(({ id }) => a.member(id) as Member);
-        for (const resolver of [list, new Set(list)])
-          expect(names((await a.send({ resolver, data: "x" })).sent)).toEqual(["b", "c"]);
-      },
-      (name) => ({ tags: tags[name] ?? [] }),
-    );
-  });
-
   it("keeps texts and bytes apart", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       const box = inbox(b);
