@@ -112,7 +112,7 @@ describe("a client that knows one broker", () => {
       const other = [...brokers.values()].find(({ node }) => node.name !== `${own}@${own}`)?.node;
       const { clients, missing } = (await other?.clients()) ?? {};
       expect(missing).toEqual([]);
-      expect(clients?.map(({ name, node }) => [name, node])).toEqual([["subscriber", client.current?.name]]);
+      expect(clients).toMatchObject([{ id: client.id, name: "subscriber", node: client.current?.name }]);
 
       await start(own);
       await world.until(() => names(client) === ALL, 5_000);
@@ -187,11 +187,19 @@ describe("the list of brokers", () => {
         cycleCount: 2,
         fallback: ["tcp://mb9:5672"],
       });
+      const tried: string[] = [];
+      client.events.on("attempt:failed", ({ address }) => void tried.push(address));
       const failed = new Promise<unknown>((resolve) => client.events.once("cycles:failed", resolve));
+      const since = world.now;
       await expect(client.ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
       expect(await failed).toMatchObject({ attempts: 3 * (1 + 1) * 2 });
+      const each = ["mb1", "mb2", "mb3"].flatMap((name) => Array(4).fill(`tcp://${name}:7000`));
+      expect(tried.sort()).toEqual(each);
+      expect(world.now - since).toBeGreaterThanOrEqual(3 * 2 * 20);
       const { value } = await client.endpoints(new AbortController().signal)[Symbol.asyncIterator]().next();
       expect(value).toEqual(["tcp://mb9:5672"]);
+      // After a rest it tries all of them again.
+      await world.until(() => client.stats().attempts > each.length, 60_000);
     }));
 });
 

@@ -95,32 +95,6 @@ async function silent(): Promise<string> {
 }
 
 describe("a client", () => {
-  it("tries every address in each of 2 cycles, reports it, rests, and goes on", async () => {
-    const addresses = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
-    const [made, events] = client({ addresses, refreshInterval: 200 });
-    await expect(made.ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
-    const tried = events.filter(({ type }) => type === "attempt:failed");
-    for (const address of addresses)
-      expect(
-        tried.filter((event) => "address" in event && event.address === `tcp://${address}`),
-      ).toHaveLength(2);
-    expect(events.at(-1)).toEqual({ type: "cycles:failed", attempts: 4 });
-    await until(() => made.stats().attempts > 4);
-  });
-
-  it("tries an address again after a delay", async () => {
-    const began = performance.now();
-    const [made, events] = client({
-      addresses: `127.0.0.1:${await freePort()}`,
-      retries: 2,
-      connectionDelay: 100,
-      cycleCount: 1,
-    });
-    await expect(made.ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
-    expect(performance.now() - began).toBeGreaterThan(190);
-    expect(events.at(-1)).toEqual({ type: "cycles:failed", attempts: 3 });
-  });
-
   it("gives a server that accepts twice as long each time", async () => {
     const times: number[] = [];
     const [made] = client({ addresses: await silent(), attemptTimeout: 100, cycleCount: 3 });

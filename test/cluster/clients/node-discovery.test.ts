@@ -166,18 +166,6 @@ describe("a client that knows one node", () => {
     await until(known, () => known.nodes.length === 1);
   });
 
-  it("has a static list while nobody answers, and rejects ready", async () => {
-    const known = client({ addresses: "127.0.0.1:9", fallback: ["tcp://10.0.0.1:5672"] });
-    const ended = new AbortController();
-    const lists: (readonly string[])[] = [];
-    for await (const list of known.endpoints(ended.signal)) {
-      lists.push(list);
-      ended.abort();
-    }
-    expect(lists).toEqual([["tcp://10.0.0.1:5672"]]);
-    await expect(known.ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
-  });
-
   it("proves itself by its CURVE key", async () => {
     const a = await node("a");
     const [own, ana, eve] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
@@ -213,34 +201,6 @@ describe("a removed node", () => {
 });
 
 describe("node.clients()", () => {
-  it("has the clients of all nodes, and not those of a node that is gone", async () => {
-    const [a, b, c] = [await node("a"), await node("b"), await node("c")];
-    const [first] = [await server(a), await server(b)];
-    await together(3, a, b, c);
-    const settled = (of: ClusterNode) =>
-      of.members().filter(({ props }) => "shoal-discovery" in props).length === 2;
-    for (const each of [a, b, c])
-      while (!settled(each))
-        await new Promise((resolve) => each.events.once("tags", resolve).once("joined", resolve));
-    const clients = Array.from({ length: 8 }, (_, i) =>
-      client({ addresses: first.endpoint as string, name: `p${i}` }),
-    );
-    await Promise.all(clients.map((each) => each.ready()));
-    let found = await c.clients();
-    while (new Set(found.clients.map(({ id }) => id)).size < 8) found = await c.clients();
-    expect(found.missing).toEqual([]);
-    expect(found.clients.find(({ name }) => name === "p3")).toMatchObject({
-      id: clients[3]?.id,
-      address: "127.0.0.1",
-    });
-    expect(found.clients.every(({ node: at }) => at === a.name || at === b.name)).toBe(true);
-    expect((await a.clients()).clients).toHaveLength(8);
-    const left = new Promise((resolve) => c.events.once("left", resolve));
-    await b.close({ linger: 100 });
-    await left;
-    expect((await c.clients()).clients.every(({ node: at }) => at === a.name)).toBe(true);
-  });
-
   it("has the nodes as missing on a node without messages, which drains then", async () => {
     const [a, b] = [await node("a"), await node("b", { messaging: false })];
     await server(a);
