@@ -7,6 +7,7 @@ import {
   type SplitStrategy,
   type SplitView,
 } from "../../src/cluster/membership/splits.js";
+import { DeathReason } from "../../src/cluster/wire/packets.js";
 import fc from "../support/properties.js";
 
 const node = (index: number, start = index) => ({ id: `id${index}`, name: `n${index}@h`, start });
@@ -59,11 +60,12 @@ function rules(
   strategy: SplitStrategy = MAJORITY,
   index = 0,
   count = 5,
+  isOneHost = false,
 ): { of: SplitRules; seen: SplitChange[] } {
   const seen: SplitChange[] = [];
   const of = new SplitRules(
     node(index),
-    { strategy, stableFor: 1_000, autoheal: true, isOneHost: false },
+    { strategy, stableFor: 1_000, autoheal: true, isOneHost },
     (change) => seen.push(change),
   );
   for (let i = 0; i < count; i++) if (i !== index) of.onReached(0, node(i));
@@ -247,6 +249,17 @@ describe("a split", () => {
     }
     expect(of.lost.length).toBeLessThanOrEqual(MAX_MEMBERS + 3);
     expect(of.minority).toBe(true);
+  });
+
+  it.each([
+    [DeathReason.CONNECTION, []],
+    [DeathReason.REPLACED, []],
+    [DeathReason.SILENT, [{ type: "minority", reached: 2, lost: 3 }]],
+  ])("on one host has no processes that were killed, whose connections ended: %s", (reason, changes) => {
+    const { of, seen } = rules(MAJORITY, 0, 5, true);
+    for (const i of [1, 2, 3]) of.onChange(10_000, { type: "lost", member: node(i), reason } as never);
+    of.tick(11_000, whole(11_000));
+    expect(seen).toEqual(changes);
   });
 
   it("who left is of no side", () => {
