@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { request, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket as TcpSocket } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { boundedServer, shut } from "../../src/core/http-server.js";
 import type {
   DashboardList,
@@ -14,6 +14,7 @@ import { serveDashboard } from "../../src/dashboard/index.js";
 import { Dealer, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
 import { SocketProxy } from "../../src/proxy/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 
 /** ZMTP 3.1 of a peer with the mechanism NULL. */
 const GREETING = Buffer.concat([
@@ -27,23 +28,19 @@ function nextData(socket: TcpSocket): Promise<Buffer> {
 }
 
 const TOKEN = "0123456789abcdef";
-const closing: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const own = closeAfterEach();
 
 async function serve(sources: DashboardSourcesByName, options: DashboardOptions = {}): Promise<string> {
-  const { url, close } = await serveDashboard("127.0.0.1:0", sources, { interval: 200, ...options });
-  closing.push(close);
-  return url;
+  return own(await serveDashboard("127.0.0.1:0", sources, { interval: 200, ...options })).url;
 }
 
 async function streamer(): Promise<SocketProxy> {
-  const proxy = new SocketProxy({
-    frontend: { type: "pull", bind: "tcp://127.0.0.1:*" },
-    backend: { type: "push", bind: "tcp://127.0.0.1:*" },
-  });
-  closing.push(() => proxy.close());
+  const proxy = own(
+    new SocketProxy({
+      frontend: { type: "pull", bind: "tcp://127.0.0.1:*" },
+      backend: { type: "push", bind: "tcp://127.0.0.1:*" },
+    }),
+  );
   await proxy.start();
   return proxy;
 }
@@ -98,12 +95,8 @@ function steer(url: string, body: object, headers: Record<string, string> = {}):
 describe("the dashboard's server", () => {
   it("answers a state with sockets, a proxy, and who is connected to whom; and rates on its stream", async () => {
     const proxy = await streamer();
-    const push = new Push();
-    const pull = new Pull();
-    closing.push(
-      () => push.close({ linger: 0 }),
-      () => pull.close({ linger: 0 }),
-    );
+    const push = own(new Push());
+    const pull = own(new Pull());
     push.connect(proxy.endpoints.frontend[0] as string);
     pull.connect(proxy.endpoints.backend[0] as string);
     const url = await serve({ orders: proxy, push, pull });
@@ -132,13 +125,10 @@ describe("the dashboard's server", () => {
   });
 
   it("lists the peers of a socket with their queues, and says why messages were dropped", async () => {
-    const router = new Router();
+    const router = own(new Router());
     const endpoint = await router.bind("tcp://127.0.0.1:*");
-    const dealer = new Dealer({ routingId: "boat 7" });
-    const peer = new Dealer();
-    closing.push(
-      ...[router, dealer, peer].map((socket) => async () => void (await socket.close({ linger: 0 }))),
-    );
+    const dealer = own(new Dealer({ routingId: "boat 7" }));
+    const peer = own(new Dealer());
     for (const socket of [dealer, peer]) socket.connect(endpoint);
     await router.ready({ peers: 2 });
     await router.send(["nobody", "lost"]);
@@ -160,18 +150,12 @@ describe("the dashboard's server", () => {
 
   it("lists the peers of a proxy's sides and of a broker", async () => {
     const proxy = await streamer();
-    const push = new Push();
-    closing.push(async () => void (await push.close({ linger: 0 })));
+    const push = own(new Push());
     push.connect(proxy.endpoints.frontend[0] as string);
     await push.ready();
-    const broker = new MajordomoBroker();
-    closing.push(() => broker.close({ linger: 0 }));
-    const worker = new MajordomoWorker(
-      await broker.bind("tcp://127.0.0.1:*"),
-      "echo",
-      ([body]) => body ?? "",
-    );
-    closing.push(() => worker.close({ linger: 0 }));
+    const broker = own(new MajordomoBroker());
+    const bound = await broker.bind("tcp://127.0.0.1:*");
+    const worker = own(new MajordomoWorker(bound, "echo", ([body]) => body ?? ""));
     await worker.ready();
     const url = await serve({ proxy, broker });
     const { processes } = await stateAt(url);
@@ -191,13 +175,10 @@ describe("the dashboard's server", () => {
   });
 
   it("says for how long a peer has not answered a heartbeat", async () => {
-    const pull = new Pull({ heartbeatInterval: 20, heartbeatTimeout: 60_000 });
+    const pull = own(new Pull({ heartbeatInterval: 20, heartbeatTimeout: 60_000 }));
     const endpoint = await pull.bind("tcp://127.0.0.1:*");
     const silent = connect(Number(new URL(endpoint).port), "127.0.0.1");
-    closing.push(
-      async () => void (await pull.close({ linger: 0 })),
-      async () => void silent.destroy(),
-    );
+    own({ close: () => silent.destroy() });
     // Greeting and READY of a PUSH, and nothing after that.
     silent.write(Buffer.concat([GREETING, READY_OF_PUSH]));
     await pull.ready();
@@ -222,11 +203,12 @@ describe("the dashboard's server", () => {
 
   it("links a proxy with the one that it is connected to", async () => {
     const first = await streamer();
-    const second = new SocketProxy({
-      frontend: { type: "pull", connect: first.endpoints.backend[0] as string },
-      backend: { type: "push", bind: "tcp://127.0.0.1:*" },
-    });
-    closing.push(() => second.close());
+    const second = own(
+      new SocketProxy({
+        frontend: { type: "pull", connect: first.endpoints.backend[0] as string },
+        backend: { type: "push", bind: "tcp://127.0.0.1:*" },
+      }),
+    );
     await second.start();
     const { links } = await stateAt(await serve({ first, second }));
     expect(links).toMatchObject([
@@ -309,7 +291,7 @@ describe("the dashboard's server", () => {
           resolve(stream);
         });
         asked.on("error", reject).end();
-        closing.push(async () => void asked.destroy());
+        own({ close: () => asked.destroy() });
       });
     const oldest = await look();
     const others: Awaited<ReturnType<typeof look>>[] = [];
@@ -330,7 +312,7 @@ describe("the dashboard's server", () => {
       { isStream: ({ url }) => url === "/stream" },
     );
     await once(server.listen(0, "127.0.0.1"), "listening");
-    closing.push(() => shut(server));
+    own({ close: () => shut(server) });
     const { port } = server.address() as AddressInfo;
     const lasting = (await fetch(`http://127.0.0.1:${port}/stream`)).text();
     await expect(fetch(`http://127.0.0.1:${port}/other`).then((other) => other.text())).rejects.toThrow();
@@ -364,15 +346,10 @@ describe("the dashboard's server", () => {
   });
 
   it("lists the services of a broker and the keys of a map, made when they are asked for", async () => {
-    const broker = new MajordomoBroker();
+    const broker = own(new MajordomoBroker());
     const endpoint = await broker.bind("tcp://127.0.0.1:*");
-    const worker = new MajordomoWorker(endpoint, "echo", (body) => body);
-    const client = new MajordomoClient(endpoint);
-    closing.push(
-      () => broker.close({ linger: 0 }),
-      () => worker.close(),
-      () => client.close(),
-    );
+    own(new MajordomoWorker(endpoint, "echo", (body) => body));
+    const client = own(new MajordomoClient(endpoint));
     await client.request("echo", "hello");
     expect([...broker.services()]).toEqual([
       { name: "echo", workers: 1, queued: 0, requests: 1, replies: 1, failures: 0 },

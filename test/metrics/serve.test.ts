@@ -4,7 +4,7 @@ import { Agent, get, type IncomingMessage, type RequestListener, type ServerResp
 import type { AddressInfo } from "node:net";
 import { connect, type Socket } from "node:net";
 import { buffer, text } from "node:stream/consumers";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { parsePrometheusText } from "../../src/cli/prometheus-text.js";
 import { thisProcess } from "../../src/core/built-file.js";
 import { boundedServer, type HttpLimits, shut } from "../../src/core/http-server.js";
@@ -22,23 +22,19 @@ import { LoadBalancer, LoadBalancerClient } from "../../src/patterns/load-balanc
 import { PirateClient, PirateWorker } from "../../src/patterns/pirate/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import { ANY, LIMIT, useWorld } from "../proxy/support.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 
 const world = useWorld();
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const own = closeAfterEach();
 
 async function serve(sources: MetricsSources): Promise<MetricsServer> {
-  const server = await serveMetrics("127.0.0.1:0", sources);
-  closing.push(() => server.close());
-  return server;
+  return own(await serveMetrics("127.0.0.1:0", sources));
 }
 
 function open(port: number): Socket {
   const socket = connect(port, "127.0.0.1");
   socket.on("error", () => undefined);
-  closing.push(() => socket.destroy());
+  own({ close: () => socket.destroy() });
   return socket;
 }
 
@@ -172,8 +168,7 @@ describe("serveMetrics", () => {
   });
 
   it("has the metrics of drivers, and whether each is ready", async () => {
-    const broker = new LoadBalancer();
-    closing.push(() => broker.close({ linger: 0 }));
+    const broker = own(new LoadBalancer());
     const backend = await broker.bind("backend", ANY);
     const server = await serve({ broker });
     const page = async (path: string) => {
@@ -182,10 +177,8 @@ describe("serveMetrics", () => {
     };
     expect(await page("readyz")).toEqual({ status: 200, text: "broker: ready\n" });
     const frontend = await broker.bind("frontend", ANY);
-    const worker = new PirateWorker(backend, async (request) => request, { dialect: "simple" });
-    closing.push(() => worker.close({ linger: 0 }));
-    const client = new LoadBalancerClient(frontend);
-    closing.push(() => client.close({ linger: 0 }));
+    const worker = own(new PirateWorker(backend, async (request) => request, { dialect: "simple" }));
+    const client = own(new LoadBalancerClient(frontend));
     await client.request("hello", { timeout: LIMIT });
     const both = await serve({ worker, client, broker });
     expect(await (await fetch(`${both.url}/readyz`)).text()).toBe(
@@ -204,15 +197,11 @@ describe("serveMetrics", () => {
   });
 
   it("has a client that asks one server at a time as ready while one of its servers is there", async () => {
-    const [server, other] = [new Reply(), new Reply()];
+    const [server, other] = [own(new Reply()), new Reply()];
     const [gone, there] = [await other.bind(ANY), await server.bind(ANY)];
     await other.close({ linger: 0 });
-    closing.push(() => server.close({ linger: 0 }));
-    const [asked, fresh] = [new PirateClient(there), new FreelanceFailoverClient([gone, there])];
-    closing.push(
-      () => asked.close({ linger: 0 }),
-      () => fresh.close({ linger: 0 }),
-    );
+    const asked = own(new PirateClient(there));
+    const fresh = own(new FreelanceFailoverClient([gone, there]));
     const reply = asked.request("hello", { attemptTimeout: LIMIT });
     await server.send(await server.receive());
     await reply;
@@ -221,10 +210,8 @@ describe("serveMetrics", () => {
   });
 
   it("has drivers that are not usable yet as not ready", async () => {
-    const client = new LoadBalancerClient("inproc://nobody");
-    closing.push(() => client.close({ linger: 0 }));
-    const broker = new LoadBalancer();
-    closing.push(() => broker.close({ linger: 0 }));
+    const client = own(new LoadBalancerClient("inproc://nobody"));
+    const broker = own(new LoadBalancer());
     const server = await serve({ client, broker });
     const response = await fetch(`${server.url}/readyz`);
     expect([response.status, await response.text()]).toEqual([
@@ -391,14 +378,14 @@ describe("a server with bounds", () => {
   async function quick(limits: Partial<HttpLimits>, listener = ok): Promise<number> {
     const server = boundedServer(listener, { ...QUICK, ...limits });
     await once(server.listen(0, "127.0.0.1"), "listening");
-    closing.push(() => shut(server));
+    own({ close: () => shut(server) });
     return (server.address() as AddressInfo).port;
   }
 
   it("does not wait for a head that comes a byte at a time", async () => {
     const socket = open(await quick({}));
     const drip = setInterval(() => socket.write("x"), 10);
-    closing.push(() => clearInterval(drip));
+    own({ close: () => clearInterval(drip) });
     socket.write("GET / HTTP/1.1\r\nX: ");
     expect(await text(socket)).toMatch(/^HTTP\/1.1 408 /);
   });
@@ -434,7 +421,7 @@ describe("a server with bounds", () => {
       response.end(Buffer.alloc(200_000));
     });
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    closing.push(() => agent.destroy());
+    own({ close: () => agent.destroy() });
     for (let i = 0; i < 50; i++) {
       const [response] = (await once(get({ port, agent }), "response")) as [IncomingMessage];
       expect((await buffer(response)).length).toBe(200_000);

@@ -1,14 +1,14 @@
 /** A client as the Guide's ticlient is, on pyzmq: REQ sockets, MDP 0.1, lower-case UUIDs. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, it } from "vitest";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import { removeAfterEach } from "../../support/folders.js";
 import { missing, peerAt } from "../../support/peers.js";
 import { openTitanic } from "./open.js";
+
+const makeFolder = removeAfterEach();
 
 const CLIENT = `
 import sys, time, zmq
@@ -41,11 +41,10 @@ print("done")
 it.skipIf(missing("pyzmq"))(
   "a plain MDP client of pyzmq leaves a request and fetches the reply",
   async () => {
-    const directory = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
     const broker = new MajordomoBroker();
     await broker.bind("tcp://127.0.0.1:*");
     const endpoint = String(broker.lastEndpoint);
-    const titanic = openTitanic(endpoint, directory);
+    const titanic = openTitanic(endpoint, makeFolder());
     const worker = new MajordomoWorker(endpoint, "echo", (frames) => frames);
     try {
       const { stdout } = await promisify(execFile)(peerAt("pyzmq"), ["-c", CLIENT, endpoint], {
@@ -57,7 +56,6 @@ it.skipIf(missing("pyzmq"))(
       await worker.close();
       await titanic.close();
       await broker.close();
-      rmSync(directory, { recursive: true, force: true });
     }
   },
 );

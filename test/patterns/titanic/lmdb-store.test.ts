@@ -1,6 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { openEnvironment } from "../../../src/patterns/kit/store/lmdb.js";
@@ -8,18 +7,17 @@ import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import { formatUuid } from "../../../src/patterns/titanic/protocol.js";
 import type { TitanicDamagedRecord, TitanicNewRequest } from "../../../src/patterns/titanic/store.js";
 import { run } from "../../process/child.js";
+import { removeAfterEach } from "../../support/folders.js";
 import { LONG } from "../../support/long.js";
 import { missing } from "../../support/peers.js";
 import fc from "../../support/properties.js";
 import { ECHO, request, storeContract } from "./store-contract.js";
 
+const makeFolder = removeAfterEach();
 let directory: string;
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
-});
-afterEach(() => {
-  rmSync(directory, { recursive: true, force: true });
+  directory = makeFolder();
 });
 
 const HOUR = 3_600_000;

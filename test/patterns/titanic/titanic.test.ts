@@ -1,6 +1,4 @@
 import { getEventListeners } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { StoreError } from "../../../src/patterns/kit/store/error.js";
@@ -14,9 +12,11 @@ import { Context } from "../../../src/sockets/context.js";
 import { Dealer } from "../../../src/sockets/request-reply.js";
 import { failure, turn, until } from "../../contract/support/wait.js";
 import { deferred } from "../../support/deferred.js";
+import { removeAfterEach } from "../../support/folders.js";
 import { watch } from "../../support/settled.js";
 import { openTitanic, type TitanicService } from "./open.js";
 
+const makeFolder = removeAfterEach();
 let directory: string;
 let broker: MajordomoBroker;
 let endpoint: string;
@@ -35,7 +35,7 @@ const QUICK = {
 const WAIT = { interval: 5, maxInterval: 20 };
 
 beforeEach(async () => {
-  directory = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
+  directory = makeFolder();
   broker = new MajordomoBroker();
   await broker.bind("tcp://127.0.0.1:*");
   endpoint = broker.lastEndpoint as string;
@@ -48,7 +48,6 @@ afterEach(async () => {
   await raw.close();
   await service.close({ linger: 0 });
   await broker.close({ linger: 0 });
-  rmSync(directory, { recursive: true, force: true });
 });
 
 type Handler = (frames: Buffer[]) => Promise<Buffer[]> | Buffer[];

@@ -1,19 +1,18 @@
 /** A folder is opened once by one process, whatever kinds of stores ask for it. */
 import crypto from "node:crypto";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { rmSync, symlinkSync } from "node:fs";
+import { beforeEach, expect, test, vi } from "vitest";
 import { CloneLmdbStore, LmdbStore } from "../../../../src/patterns/index.js";
 import { StoreError } from "../../../../src/patterns/kit/store/error.js";
 import { LmdbFolder, openEnvironment } from "../../../../src/patterns/kit/store/lmdb.js";
 import { LmdbValueStore } from "../../../../src/patterns/last-value-cache/lmdb-value-store.js";
+import { removeAfterEach } from "../../../support/folders.js";
 
+const makeFolder = removeAfterEach();
 let folder: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-lmdb-"));
+  folder = makeFolder();
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const KINDS: Record<string, (directory: string) => { close(): Promise<void> }> = {
   Titanic: (directory) => LmdbStore.open(directory),
