@@ -26,28 +26,6 @@ function namesAt(of: ClusterNode): string[] {
 }
 
 describe("nodes of one host", () => {
-  it("find each other by multicast, and one that leaves is gone at once", async () => {
-    const a = await started("a");
-    const joined = event(a, "joined");
-    const b = await started("b", { tags: ["billing", "eu"], props: { version: "2.1", weight: 3 } });
-    // A new member's event has its tags and props.
-    expect((await joined).member).toMatchObject({ tags: ["billing", "eu"], props: { version: "2.1" } });
-    await together(2, a, b);
-    const [found] = a.resolve("billing", "eu");
-    expect(found).toMatchObject({
-      id: b.id,
-      name: b.name,
-      state: "alive",
-      local: true,
-      props: { version: "2.1", weight: "3" },
-    });
-    expect(found?.addresses[0]).toBe(b.address);
-    const left = event(a, "left");
-    await b.leave();
-    expect((await left).member).toMatchObject({ id: b.id, state: "left" });
-    expect(namesAt(a)).toEqual([a.name]);
-  });
-
   it("have the channel of a beat by hand", async () => {
     const [a, b] = [await started("a"), await started("b")];
     await together(2, a, b);

@@ -26,17 +26,23 @@ test("two members that join discover each other, and hear when the other one is 
   simulate({ seed: 1 }, async (world) => {
     const heard: string[] = [];
     const [one, two] = ["service_one", "service_two"].map((tag) => {
-      const node = new ClusterNode({ name: tag, tags: [tag] });
-      node.hook("member:discovered", ({ name, tags }) => void heard.push(`${name} discovered, ${tags}`));
+      const node = new ClusterNode({ name: tag, tags: [tag], props: { version: "2.1", weight: 3 } });
+      node.hook("member:discovered", ({ name, tags, props }) => {
+        heard.push(`${name} discovered, ${tags} ${props.version}`);
+      });
       node.hook("member:lost", ({ name }) => void heard.push(`${name} lost`));
       return node;
     }) as [ClusterNode, ClusterNode];
     await Promise.all([one.start(), two.start()]);
     await world.until(() => heard.length === 2, 5_000);
     expect(heard.sort()).toEqual([
-      `${one.name} discovered, service_one`,
-      `${two.name} discovered, service_two`,
+      `${one.name} discovered, service_one 2.1`,
+      `${two.name} discovered, service_two 2.1`,
     ]);
+    expect(one.resolve("service_two")).toMatchObject([
+      { id: two.id, name: two.name, state: "alive", local: true, props: { version: "2.1", weight: "3" } },
+    ]);
+    expect(one.member("service_two")?.addresses[0]).toBe(two.address);
     await two.leave();
     await world.until(() => heard.length === 3, 1_000);
     expect(heard[2]).toBe(`${two.name} lost`);
