@@ -10,8 +10,6 @@ import {
 } from "../../src/cluster/index.js";
 import type { EventStream } from "../../src/core/event-stream.js";
 
-let groups = 0;
-
 /** Once for a file, outside of its tests, after each of which the nodes are closed. @param common options of all of them */
 export function testNodes(common: () => ClusterNodeOptions) {
   const nodes: ClusterNode[] = [];
@@ -32,22 +30,7 @@ export function testNodes(common: () => ClusterNodeOptions) {
     return made;
   }
 
-  /** Nodes of a group of their own, all of which see each other. */
-  async function cluster<const N extends readonly string[]>(
-    names: N,
-    options: ClusterNodeOptions = {},
-  ): Promise<{ [K in keyof N]: ClusterNode }> {
-    groups += 1;
-    const cluster = `cluster-${process.pid}-${groups}`;
-    const all = names.map((name) => node(name, { cluster, ...options }));
-    await Promise.all(all.map((each) => each.start()));
-    for (const each of all)
-      while (each.members().length < names.length)
-        await new Promise((resolve) => each.events.once("joined", resolve));
-    return all as { [K in keyof N]: ClusterNode };
-  }
-
-  return { nodes, node, started, cluster };
+  return { nodes, node, started };
 }
 
 /** The first event that fits, from now on. */
