@@ -4,32 +4,14 @@ import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import type { CurveBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import { CurveCipher } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
-import type { FrameCipher } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import { Sealer } from "../../../../src/engine/zmtp/mechanism/sealer.js";
 import fc from "../../../support/properties.js";
 import { decodeFrames, decodeStream, encodeFrame, frameStream } from "../codec/support.js";
 import { LIBSODIUM, NOBLE } from "./support.js";
 
-/** Sealed: a counter, the flags, the body with its bits turned over. Anything but the next counter is a fault. */
-function toyCipher(): FrameCipher {
-  let [sent, received] = [0, 0];
-  return {
-    sealedLength: (length) => length + 2,
-    seal(flags, plain, from, to, target, at) {
-      target[at] = sent++ & 0xff;
-      target[at + 1] = flags;
-      for (let i = from; i < to; i++) target[at + 2 + i - from] = (plain[i] as number) ^ 0xff;
-    },
-    mostShort: -1,
-    memory: () => undefined,
-    plainLength: (length) => length - 2,
-    open(sealed, from, to, plain, at) {
-      if (to - from < 2 || sealed[from] !== (received++ & 0xff))
-        return { kind: "protocol", code: "ERR_ZMTP_CRYPTOGRAPHIC", message: "the counter is not the next" };
-      for (let i = 2; i < to - from; i++) plain[at - 1 + i] = (sealed[from + i] as number) ^ 0xff;
-      return sealed[from + 1] as number;
-    },
-  };
+/** A side of CURVE whose short frames go through libsodium's memory, or one whose frames do not. */
+function curveCipher(box: CurveBox, isServer: boolean, key = 7): CurveCipher {
+  return new CurveCipher(box, Buffer.alloc(32, key), isServer, 2, Buffer.alloc(8));
 }
 
 function queueOf(bytes: Buffer) {
@@ -43,7 +25,7 @@ function queueOf(bytes: Buffer) {
 function receiver(maxMessageSize = -1) {
   const commands: string[] = [];
   const stream = new InStream(maxMessageSize, (body) => commands.push(body.toString("hex")));
-  const sealer = new Sealer(toyCipher());
+  const sealer = new Sealer(curveCipher(NOBLE, true));
   const all = (): string[][] => {
     const messages: string[][] = [];
     while (stream.messages > 0) messages.push(stream.take().map((frame) => frame.toString("hex")));
@@ -57,34 +39,9 @@ interface Opened extends ReturnType<typeof decodeStream> {
   readonly fault: unknown;
 }
 
-/**
- * The property of every cipher: the frames of one side come out whole at the other, wherever their bytes are cut.
- *
- * @param open opens what the sealer of `begin` sealed, in pieces that end at the cuts
- */
-function expectOpenedWhole(
-  begin: () => Sealer,
-  open: (wire: Buffer, cuts: readonly number[]) => Opened,
-  runs: { readonly numRuns: number; readonly defaultRuns: number },
-): void {
-  fc.assert(
-    fc.property(
-      fc.array(frameStream, { maxLength: 3 }),
-      fc.array(fc.nat(), { maxLength: 12 }),
-      (streams, borders) => {
-        const sender = begin();
-        const wire = Buffer.concat(streams.map((bytes) => sender.seal(queueOf(bytes))));
-        const cuts = [...new Set(borders.map((border) => border % (wire.length + 1)))].sort((a, b) => a - b);
-        expect(open(wire, cuts)).toEqual({ ...decodeStream(Buffer.concat(streams)), fault: undefined });
-      },
-    ),
-    runs,
-  );
-}
-
 /** Gives a sealer a wire in pieces. */
-function openPieces(sealer: Sealer, wire: Buffer, cuts: readonly number[], maxMessageSize = -1): Opened {
-  const { stream, commands, all } = receiver(maxMessageSize);
+function openPieces(sealer: Sealer, wire: Buffer, cuts: readonly number[]): Opened {
+  const { stream, commands, all } = receiver();
   let fault: unknown;
   for (const [i, from] of [0, ...cuts].entries()) {
     fault ??= sealer.open(Buffer.from(wire.subarray(from, cuts[i] ?? wire.length)), stream);
@@ -94,16 +51,16 @@ function openPieces(sealer: Sealer, wire: Buffer, cuts: readonly number[], maxMe
 
 test("on the wire there are message frames only: flags 00, or LONG", () => {
   for (const bytes of fc.sample(frameStream, { numRuns: 50, seed: 3 })) {
-    const wire = new Sealer(toyCipher()).seal(queueOf(bytes));
+    const wire = new Sealer(curveCipher(NOBLE, false)).seal(queueOf(bytes));
     expect(decodeFrames(wire).every(({ flags }) => flags === 0)).toBe(true);
     expect(decodeFrames(wire)).toHaveLength(decodeFrames(bytes).length);
   }
 });
 
 test("nothing is kept of a frame that began behind a command which ended the connection", () => {
-  const sender = new Sealer(toyCipher());
+  const sender = new Sealer(curveCipher(NOBLE, false));
   const stream: InStream = new InStream(-1, () => stream.cut());
-  const sealer = new Sealer(toyCipher());
+  const sealer = new Sealer(curveCipher(NOBLE, true));
   const command = sender.seal(queueOf(Buffer.from("0402016b", "hex")));
   const begun = Buffer.from("0200000000000003e8000000", "hex");
   expect(sealer.open(Buffer.concat([command, begun]), stream)).toBeUndefined();
@@ -115,27 +72,35 @@ test("reserved bits on the wire, and sizes past the limit, are faults as without
   expect(receiver().sealer.open(Buffer.of(0x80, 0), receiver().stream)).toBe("reserved-bits");
   const large = Buffer.concat([Buffer.of(0, 101), Buffer.alloc(101)]);
   const { stream, sealer } = receiver(100);
-  expect(sealer.open(new Sealer(toyCipher()).seal(queueOf(large)), stream)).toBe("too-long");
+  expect(sealer.open(new Sealer(curveCipher(NOBLE, false)).seal(queueOf(large)), stream)).toBe("too-long");
   const huge = receiver(100);
   expect(huge.sealer.open(Buffer.from("027fffffffffffffff", "hex"), huge.stream)).toBe("too-long");
 });
-
-/** A side of CURVE whose short frames go through libsodium's memory, or one whose frames do not. */
-function curveCipher(box: CurveBox, isServer: boolean): CurveCipher {
-  return new CurveCipher(box, Buffer.alloc(32, 7), isServer, 2, Buffer.alloc(8));
-}
 
 describe.each([
   ["sealed in a cipher's own memory, opened frame by frame", LIBSODIUM, NOBLE],
   ["sealed frame by frame, opened in a cipher's own memory", NOBLE, LIBSODIUM],
   ["both in it", LIBSODIUM, LIBSODIUM],
 ] as const)("%s:", (_, one, other) => {
-  const opened = (wire: Buffer, cuts: readonly number[], maxMessageSize = -1): Opened =>
-    openPieces(new Sealer(curveCipher(other, true)), wire, cuts, maxMessageSize);
+  const opened = (wire: Buffer, cuts: readonly number[]): Opened =>
+    openPieces(new Sealer(curveCipher(other, true)), wire, cuts);
 
   test("what one side seals the other opens, cut anywhere", () => {
-    const sender = () => new Sealer(curveCipher(one, false));
-    expectOpenedWhole(sender, opened, { numRuns: 300, defaultRuns: 40 });
+    fc.assert(
+      fc.property(
+        fc.array(frameStream, { maxLength: 3 }),
+        fc.array(fc.nat(), { maxLength: 12 }),
+        (streams, borders) => {
+          const sender = new Sealer(curveCipher(one, false));
+          const wire = Buffer.concat(streams.map((bytes) => sender.seal(queueOf(bytes))));
+          const cuts = [...new Set(borders.map((border) => border % (wire.length + 1)))].sort(
+            (a, b) => a - b,
+          );
+          expect(opened(wire, cuts)).toEqual({ ...decodeStream(Buffer.concat(streams)), fault: undefined });
+        },
+      ),
+      { numRuns: 300, defaultRuns: 40 },
+    );
   });
 
   test("frames that do not fit it together, with long ones between", () => {
@@ -190,9 +155,8 @@ describe.each([
 test("connections take turns in the memory that their ciphers share", () => {
   const body = (i: number) => Buffer.from([0, 3, 0x61, 0x62, i]);
   const pairs = [1, 2, 3].map((key) => {
-    const cipher = (isServer: boolean) =>
-      new CurveCipher(LIBSODIUM, Buffer.alloc(32, key), isServer, 2, Buffer.alloc(8));
-    return { sender: new Sealer(cipher(false)), ...receiver(), sealer: new Sealer(cipher(true)) };
+    const side = (isServer: boolean) => new Sealer(curveCipher(LIBSODIUM, isServer, key));
+    return { sender: side(false), ...receiver(), sealer: side(true) };
   });
   for (let i = 0; i < 3; i++) {
     const wires = pairs.map(({ sender }) => sender.seal(queueOf(body(i))));
