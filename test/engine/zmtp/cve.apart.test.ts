@@ -4,16 +4,11 @@
  * tested is the rule that was missing.
  */
 import { describe, expect, it } from "vitest";
-import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
-import { CurveClient } from "../../../src/engine/zmtp/mechanism/curve-client.js";
-import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
-import { CurveServer } from "../../../src/engine/zmtp/mechanism/curve-server.js";
 import { curveKeyPair } from "../../../src/index.js";
 import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame, greeting } from "../../contract/support/zmtp-peer.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
-import { optionsOf, properties, shake } from "./mechanism/support.js";
 import { HostilePeer } from "./support/hostile-peer.js";
 
 const world = new World("zmtp", "tcp");
@@ -42,39 +37,6 @@ describe("CVE-2019-6250", () => {
     peer.write(Buffer.from(header, "hex"), Buffer.alloc(65_536, frame("overwritten")));
     expect((await left).reason).toBe("protocol");
     expect(pull.stats()).toMatchObject({ received: 0, receiveQueued: 0, peers: 0 });
-  });
-});
-
-describe("CVE-2019-13132", () => {
-  // A CURVE server copied INITIATE's metadata into a buffer on its stack, of a fixed size, without a look at its
-  // length: any peer that knew the server's public key overwrote the stack.
-  const SERVER = Buffer.alloc(32, 2);
-  const CLIENT = Buffer.alloc(32, 3);
-  const server = keyPairOf(SERVER);
-
-  function initiateWith(bytes: Uint8Array): ReturnType<typeof shake> {
-    const client = new CurveClient(
-      optionsOf({
-        properties: bytes,
-        curveSecretKey: CLIENT,
-        curveServerKey: server.publicKey,
-      }),
-    );
-    return shake(
-      client,
-      new CurveServer(optionsOf({ properties: properties("PULL"), curveSecretKey: SERVER })),
-    );
-  }
-
-  it.each([
-    256, 512, 4_096, 60_000,
-  ])("metadata of %i bytes in INITIATE is read to its end, or refused", (length) => {
-    const large = initiateWith(encodeMetadata([["X-Large", Buffer.alloc(length, "x")]])).server;
-    expect(large.done?.get("x-large")?.length).toBe(length);
-    const cut = initiateWith(
-      encodeMetadata([["X-Large", Buffer.alloc(length, "x")]]).subarray(0, length),
-    ).server;
-    expect(cut.failed?.code).toBe("ERR_ZMTP_INVALID_METADATA");
   });
 });
 

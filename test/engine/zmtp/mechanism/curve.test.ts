@@ -292,6 +292,14 @@ describe.each(BOXES)("with $name", (box) => {
       expect(initiate({ count: 1000 }).done).toBeDefined();
     });
 
+    // libzmq copied them into a buffer of a fixed size on its stack (CVE-2019-13132).
+    test.each([256, 512, 4_096, 60_000])("metadata of %i bytes are read to their end", (length) => {
+      const large = encodeMetadata([["X-Large", Buffer.alloc(length)]]);
+      expect(
+        initiate({ metadata: Buffer.concat([properties("PUSH"), large]) }).done?.get("x-large"),
+      ).toHaveLength(length);
+    });
+
     test("not with another's public key", () => {
       expect(initiate({ claimed: newPair().publicKey }).failed).toMatchObject({
         code: "ERR_ZMTP_CRYPTOGRAPHIC",
