@@ -300,42 +300,29 @@ describe.each(BOXES)("with $name", (box) => {
       ).toHaveLength(length);
     });
 
-    test("not with another's public key", () => {
-      expect(initiate({ claimed: newPair().publicKey }).failed).toMatchObject({
-        code: "ERR_ZMTP_CRYPTOGRAPHIC",
-      });
-    });
-
-    test("not with a vouch for another connection", () => {
-      expect(initiate({ vouched: [newPair().publicKey, SERVER_PUBLIC] }).failed).toMatchObject({
-        code: "ERR_ZMTP_KEY_EXCHANGE",
-      });
-    });
-
-    test("not with a vouch for another server", () => {
-      const vouched = [keyPairOf(CLIENT_TRANSIENT).publicKey, newPair().publicKey] as const;
-      expect(initiate({ vouched }).failed).toMatchObject({ code: "ERR_ZMTP_KEY_EXCHANGE" });
-    });
-
-    test("not with a vouch by another client", () => {
-      expect(initiate({ vouchFrom: newPair().secretKey }).failed).toMatchObject({
-        code: "ERR_ZMTP_CRYPTOGRAPHIC",
-      });
-    });
-
-    test("not with a counter that stands still or goes back", () => {
-      for (const count of [1, 0]) {
-        expect(initiate({ count }).failed).toMatchObject({ code: "ERR_ZMTP_INVALID_SEQUENCE" });
-      }
-    });
-
-    test("not with a key of which no secret comes", () => {
-      expect(initiate({ claimed: Buffer.alloc(32) }).failed).toMatchObject({ code: "ERR_ZMTP_KEY_EXCHANGE" });
-    });
-
-    test("not with malformed metadata", () => {
-      const metadata = Buffer.concat([encodeMetadata([["Identity", Buffer.from("a")]]), Buffer.from([7])]);
-      expect(initiate({ metadata }).failed).toMatchObject({ code: "ERR_ZMTP_INVALID_METADATA" });
+    test.each([
+      ["another's public key", { claimed: newPair().publicKey }, "ERR_ZMTP_CRYPTOGRAPHIC"],
+      [
+        "a vouch for another connection",
+        { vouched: [newPair().publicKey, SERVER_PUBLIC] },
+        "ERR_ZMTP_KEY_EXCHANGE",
+      ],
+      [
+        "a vouch for another server",
+        { vouched: [keyPairOf(CLIENT_TRANSIENT).publicKey, newPair().publicKey] },
+        "ERR_ZMTP_KEY_EXCHANGE",
+      ],
+      ["a vouch by another client", { vouchFrom: newPair().secretKey }, "ERR_ZMTP_CRYPTOGRAPHIC"],
+      ["a counter that stands still", { count: 1 }, "ERR_ZMTP_INVALID_SEQUENCE"],
+      ["a counter that goes back", { count: 0 }, "ERR_ZMTP_INVALID_SEQUENCE"],
+      ["a key of which no secret comes", { claimed: Buffer.alloc(32) }, "ERR_ZMTP_KEY_EXCHANGE"],
+      [
+        "malformed metadata",
+        { metadata: Buffer.concat([encodeMetadata([["Identity", Buffer.from("a")]]), Buffer.from([7])]) },
+        "ERR_ZMTP_INVALID_METADATA",
+      ],
+    ] as [string, Parameters<typeof initiate>[0], string][])("not with %s", (_, part, code) => {
+      expect(initiate(part).failed).toMatchObject({ code });
     });
   });
 
