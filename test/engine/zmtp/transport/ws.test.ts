@@ -3,11 +3,12 @@ import { once } from "node:events";
 import { createServer as createHttpServer, get } from "node:http";
 import { type AddressInfo, createServer, type Socket as NetSocket } from "node:net";
 import { describe, expect, it } from "vitest";
+import { MAX_HEADERS } from "../../../../src/engine/zmtp/ws/upgrade.js";
 import { Context, type PeerCredentials, Pull } from "../../../../src/index.js";
 import { peersOf } from "../../../../src/sockets/internal.js";
 import { nextEvent, until } from "../../../contract/support/wait.js";
 import { World } from "../../../contract/support/world.js";
-import { acceptOf, frame, masked, readyOf, request, WsPeer } from "../support/ws-peer.js";
+import { acceptOf, frame, KEY, masked, readyOf, request, WsPeer } from "../support/ws-peer.js";
 
 const world = new World("zmtp", "ws");
 
@@ -234,7 +235,27 @@ describe("a peer without a mechanism", () => {
 
 describe("an upgrade that is refused gets an answer and an end, and no 101:", () => {
   const many = `GET / HTTP/1.1\r\n${"a: b\r\n".repeat(20_000)}\r\n`;
+  const also = (lines: string): string => request().replace("\r\n\r\n", `\r\n${lines}\r\n\r\n`);
   it.each([
+    ["another version of WebSocket", request("Sec-WebSocket-Version: 8"), "426"],
+    ["no version", request("Sec-WebSocket-Version:"), "426"],
+    ["another upgrade", request("Upgrade: h2c"), "426"],
+    ["a connection that is not upgraded", request("Connection: close"), "426"],
+    ["no key", request("Sec-WebSocket-Key:"), "400"],
+    ["a key of 15 bytes", request("Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAA"), "400"],
+    ["a key that is no base64", request("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j*Q=="), "400"],
+    ["a key with bits behind its end", request("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR=="), "400"],
+    ["two keys", also("Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="), "400"],
+    ["no host", request("Host:"), "400"],
+    ["two hosts", also("Host: b"), "400"],
+    ["two origins", also("Origin: http://127.0.0.1\r\nOrigin: http://127.0.0.1"), "400"],
+    ["a body", request("Content-Length: 5"), "400"],
+    ["a body in chunks", request("Transfer-Encoding: chunked"), "400"],
+    ["POST", request("POST / HTTP/1.1"), "405"],
+    ["an older HTTP", request("GET / HTTP/1.0"), "505"],
+    ["a URL where a path belongs", request("GET http://a/ HTTP/1.1"), "400"],
+    ["a star where a path belongs", request("GET * HTTP/1.1"), "400"],
+    ["a header too many", also(`${"X: 1\r\n".repeat(MAX_HEADERS - 6)}X: 1`), "431"],
     ["another subprotocol", request("Sec-WebSocket-Protocol: mqtt"), "400"],
     ["a page of another site", request("Origin: http://evil.example"), "403"],
     ["CONNECT", request("CONNECT a HTTP/1.1"), "405"],
@@ -275,6 +296,20 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
     await peerOf(await listed.bind("ws://127.0.0.1:*"), ...change);
     // A program names what it likes.
     await peerOf(await pull.bind("ws://127.0.0.1:*"), "Host: rebound.example");
+  });
+
+  it.each([
+    [
+      "as many headers as there may be",
+      `${"X: 1\r\n".repeat(MAX_HEADERS - 7)}Sec-WebSocket-Protocol: ZWS2.0`,
+    ],
+    ["lists over several lines", "Connection: keep-alive\r\nSec-WebSocket-Protocol: chat , ZWS2.0/NULL"],
+  ])("but not for %s", async (_, lines) => {
+    const peer = await WsPeer.connect(await world.pull().bind("ws://127.0.0.1:*"));
+    const own = request("Connection: UPGRADE", "Upgrade: WebSocket", "Sec-WebSocket-Protocol: mqtt");
+    peer.send(own.replace("\r\n\r\n", `\r\n${lines}\r\n\r\n`));
+    expect(await peer.head()).toContain("HTTP/1.1 101 ");
+    peer.socket.destroy();
   });
 
   it("from origins that are allowed it is not refused", async () => {
@@ -343,7 +378,19 @@ describe("what comes in one piece with an upgrade", () => {
 });
 
 describe("a client's upgrade fails, and it tries again, where the server", () => {
+  /** An answer in which `ACCEPT` stands for the digest of the client's key. */
+  const answer = (lines: string, start = "HTTP/1.1 101 Yes"): string =>
+    `${start}\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n${lines}\r\n\r\n`;
+  const taken = "Upgrade: websocket\r\nSec-WebSocket-Protocol: ZWS2.0";
   it.each([
+    ["answers 200", answer(taken, "HTTP/1.1 200 OK"), "200"],
+    ["speaks an older HTTP", answer(taken, "HTTP/1.0 101 Yes"), "not HTTP/1.1"],
+    ["does not upgrade", answer("Sec-WebSocket-Protocol: ZWS2.0"), "no upgrade"],
+    ["has read another key", answer(taken).replace("ACCEPT", acceptOf(KEY)), "Sec-WebSocket-Accept"],
+    ["chooses an extension", answer(`${taken}\r\nSec-WebSocket-Extensions: x`), "extension"],
+    ["chooses no subprotocol", answer("Upgrade: websocket"), "no subprotocol"],
+    ["chooses two subprotocols", answer(`${taken}\r\nSec-WebSocket-Protocol: ZWS2.0/NULL`), "no subprotocol"],
+    ["chooses what was not offered", answer(`${taken}/CURVE`), "not offered"],
     ["answers 404", "HTTP/1.1 404 Not Found\r\n\r\n", "404 Not Found"],
     ["is none of HTTP", "SSH-2.0-OpenSSH_9\r\n", "not HTTP/1.1"],
     ["answers with 1 MiB of headers", `HTTP/1.1 101 Yes\r\nX: ${"x".repeat(1_048_576)}`, "too long"],
@@ -358,8 +405,9 @@ describe("a client's upgrade fails, and it tries again, where the server", () =>
   ])("%s", async (_, answer, why) => {
     const server = createServer((socket) => {
       socket.on("error", () => undefined);
-      socket.once("data", () => {
-        if (answer !== undefined) socket.write(answer);
+      socket.once("data", (asked) => {
+        const key = /Sec-WebSocket-Key: (\S+)/.exec(String(asked))?.[1] as string;
+        if (answer !== undefined) socket.write(answer.replace("ACCEPT", acceptOf(key)));
         if (why.startsWith("hung up")) socket.end();
       });
     });
