@@ -264,21 +264,6 @@ describe("XPUB reports", () => {
     peer.reads();
     expect(peer.messages).toEqual([]);
   });
-
-  test("notices that nobody reads stop the reading from their peers, until half were read", () => {
-    const world = new RoutingWorld({
-      type: "XPublisher",
-      options: { verbosity: "allSubs" },
-      receiveHighWaterMark: 10,
-    });
-    const peer = world.joined();
-    for (let i = 0; i < 10; i++) peer.commandsUs("SUBSCRIBE", `t${i}`);
-    expect(peer.reading).toBe(false);
-    for (let i = 0; i < 4; i++) world.take();
-    expect(peer.reading).toBe(false);
-    world.take();
-    expect(peer.reading).toBe(true);
-  });
 });
 
 describe("PUB", () => {
@@ -304,19 +289,6 @@ describe("PUB", () => {
       );
       expect(peer.messages).toEqual(sent);
     }
-  });
-
-  test("reports topics as events: a peer's first of each, and its end", () => {
-    const world = new RoutingWorld({ type: "Publisher" });
-    const peer = world.joined();
-    peer.commandsUs("SUBSCRIBE", "t");
-    peer.commandsUs("SUBSCRIBE", "t");
-    peer.commandsUs("CANCEL", "nothing");
-    world.leaves(peer);
-    expect(world.events.map((event) => `${event.type} ${"topic" in event ? event.topic : ""}`)).toEqual([
-      "subscribe t",
-      "unsubscribe t",
-    ]);
   });
 
   test("a listener of drops may publish: the message under way stays what it is", () => {
