@@ -90,17 +90,6 @@ async function settle(): Promise<void> {
 }
 
 describe("a name", () => {
-  it("is found in another thread, now and once it is bound", async () => {
-    const [one, two] = threads(2) as [FakeThread, FakeThread];
-    await one.bind("now");
-    const [now, later] = [two.seek("now"), two.seek("later")];
-    await settle();
-    expect([now.replies, later.replies, one.met]).toEqual([["thread-0"], [], ["from thread-1"]]);
-    await one.bind("later");
-    await settle();
-    expect(later.replies).toEqual(["thread-0"]);
-  });
-
   it("that refuses a socket is found by the next seek", async () => {
     const [one, two] = threads(2) as [FakeThread, FakeThread];
     one.refuses = true;
@@ -141,15 +130,6 @@ describe("a name", () => {
     await settle();
     expect(replies).toHaveLength(1);
     expect([...one.met, ...two.met].filter((each) => each === "closed")).toHaveLength(1);
-  });
-
-  it("of another thread is refused, and free when it is unbound", async () => {
-    const [one, two] = threads(2) as [FakeThread, FakeThread];
-    await settle();
-    await one.bind("name");
-    expect(await two.names.ask("name")).toBe(true);
-    one.bound.delete("name");
-    expect(await two.names.ask("name")).toBe(false);
   });
 
   it("is free while a busy thread does not answer, which is known again later", async () => {
