@@ -26,6 +26,8 @@ const MECHANISMS: Record<string, [server: PullOptions, client: PushOptions]> = {
   CURVE: [CURVE_SERVER, curveClient()],
 };
 
+const keyOf = ({ curvePublicKey }: PushOptions): string => String(decodeZ85(String(curvePublicKey)));
+
 /** A peer comes to the socket. @returns whether it was let in */
 async function comes(pull: Pull, client: PushOptions): Promise<boolean> {
   const context = pull.context;
@@ -68,7 +70,9 @@ describe.each(Object.keys(MECHANISMS))("a peer by %s", (name) => {
   ])("is authenticated by the context's service, which answers %s", async (status, allowed) => {
     const { asked, pull } = await withService({ ...server, zapDomain: "test" }, status);
     expect(await comes(pull, client)).toBe(allowed);
-    expect(asked.map((request) => String(request[7]))).toEqual([name]);
+    const credentials = { NULL: [], PLAIN: ["user", "password"], CURVE: [keyOf(client)] }[name] as string[];
+    const frames = ["", "1.0", "1", "test", "127.0.0.1", "", name, ...credentials];
+    expect(asked.map(([, ...request]) => request.map(String))).toEqual([frames]);
   });
 });
 

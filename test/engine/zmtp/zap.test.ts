@@ -4,11 +4,9 @@ import {
   type EngineListener,
   type EngineSocket,
   OfferResult,
-  type OutgoingMessage,
   type PeerCredentials,
 } from "../../../src/engine/engine.js";
 import { ZapClient } from "../../../src/engine/zmtp/zap.js";
-import fc from "../../support/properties.js";
 
 const PEER: PeerCredentials = {
   mechanism: "PLAIN",
@@ -20,21 +18,16 @@ const PEER: PeerCredentials = {
 
 /** The service at the other end: it answers what a test says. */
 function start(result: OfferResult = OfferResult.Accepted) {
-  const requests: string[][] = [];
-  const close = vi.fn(async () => ({ drained: true, discarded: 0 }));
   const connections: { replies: Buffer[][]; listener: EngineListener }[] = [];
   const client = new ZapClient((listener) => {
     const replies: Buffer[][] = [];
     connections.push({ replies, listener });
     const socket = {
-      offer: (message: OutgoingMessage) => {
-        requests.push((message as Uint8Array[]).map(String));
-        return result;
-      },
+      offer: () => result,
       take: () => replies.shift(),
       endpoints: { connect: vi.fn() },
       wantReadable: vi.fn(),
-      close,
+      close: async () => ({ drained: true, discarded: 0 }),
     };
     return socket as unknown as EngineSocket;
   });
@@ -44,7 +37,6 @@ function start(result: OfferResult = OfferResult.Accepted) {
     connection?.replies.push(frames.map((frame) => Buffer.from(frame as string)));
     connection?.listener.engineOnReadable();
   };
-  const answer = (...frames: (string | Uint8Array)[]): void => answerTo(0, ...frames);
   const ask = () => {
     const state: { answer: unknown } = { answer: "none" };
     void client.ask(PEER, Buffer.from("id")).then((allowed) => {
@@ -52,7 +44,7 @@ function start(result: OfferResult = OfferResult.Accepted) {
     });
     return state;
   };
-  return { close, requests, answer, answerTo, ask };
+  return { answerTo, ask };
 }
 
 const settled = async (): Promise<void> => {
@@ -63,26 +55,15 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 describe("a question to the authentication service", () => {
-  test("has the frames of 27/ZAP, and the answer 200 lets the peer in", async () => {
-    const { requests, answer, ask, close } = start();
-    const asked = ask();
-    expect(requests).toEqual([["", "1.0", "1", "test", "127.0.0.1", "id", "PLAIN", "u", "p"]]);
-    answer("", "1.0", "1", "200", "OK", "user", "");
-    await settled();
-    expect(asked.answer).toBe(true);
-    expect(vi.getTimerCount()).toBe(0);
-    expect(close).toHaveBeenCalledTimes(1);
-  });
-
   test("that is not answered in time lets nobody in, and an answer that comes later changes nothing", async () => {
-    const { answer, ask } = start();
+    const { answerTo, ask } = start();
     const asked = ask();
     await vi.advanceTimersByTimeAsync(29_999);
     expect(asked.answer).toBe("none");
     await vi.advanceTimersByTimeAsync(1);
     expect(asked.answer).not.toBe("none");
     expect(asked.answer).not.toBe(true);
-    answer("", "1.0", "1", "200", "OK", "user", "");
+    answerTo(0, "", "1.0", "1", "200", "OK", "user", "");
     await settled();
     expect(asked.answer).not.toBe(true);
   });
@@ -120,39 +101,5 @@ describe("a question to the authentication service", () => {
     const again = ask();
     await settled();
     expect(again.answer).toBe("none");
-  });
-
-  test("lets nobody in by frames that are made up, unless they are the one good answer", () => {
-    const part = fc.oneof(
-      fc.constantFrom("", "1.0", "1", "200", "400"),
-      fc.uint8Array({ maxLength: 5 }).map((bytes) => Buffer.from(bytes)),
-    );
-    const reply = fc.oneof(
-      fc.array(part, { maxLength: 9 }),
-      fc.tuple(fc.nat(8), part).map(([at, other]) => {
-        const good: (string | Buffer)[] = ["", "1.0", "1", "200", "OK", "", ""];
-        if (at < 7) good[at] = other;
-        else good.push(other);
-        return good;
-      }),
-    );
-    return fc.assert(
-      fc.asyncProperty(reply, async (frames) => {
-        const { answer, ask } = start();
-        const asked = ask();
-        answer(...frames);
-        await settled();
-        const [delimiter, version, id, status, , , metadata] = frames.map(String);
-        const good =
-          frames.length === 7 &&
-          delimiter === "" &&
-          version === "1.0" &&
-          id === "1" &&
-          status === "200" &&
-          metadata === ""; // As short as these are, they are no metadata.
-        expect(asked.answer === true).toBe(good);
-      }),
-      { numRuns: 1_000 },
-    );
   });
 });
