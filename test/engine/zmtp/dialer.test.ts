@@ -1,8 +1,5 @@
 import { expect, test } from "vitest";
-import { TransportError } from "../../../src/core/errors.js";
-import { ignore } from "../../../src/core/ignore.js";
-import { Dialer, reconnectDelay } from "../../../src/engine/zmtp/dialer.js";
-import type { SocketState } from "../../../src/engine/zmtp/socket-state.js";
+import { reconnectDelay } from "../../../src/engine/zmtp/dialer.js";
 import fc from "../../support/properties.js";
 
 type Options = Parameters<typeof reconnectDelay>[1];
@@ -10,46 +7,10 @@ type Options = Parameters<typeof reconnectDelay>[1];
 const times = (options: Options, chance: number, count: number): (number | undefined)[] =>
   Array.from({ length: count }, (_, failures) => reconnectDelay(failures, options, () => chance));
 
-test("without chance: the interval, doubled with every failure up to the maximum", () => {
-  const options = { reconnectInterval: 100, reconnectMaxInterval: 1_500 };
-  expect(times(options, 0, 7)).toEqual([100, 200, 400, 800, 1_500, 1_500, 1_500]);
-});
-
-test("after a connection the interval is the first again", () => {
-  const intervals: number[] = [];
-  const event = ({ interval }: { interval: number }): void => void intervals.push(interval);
-  const state = { effects: { event }, reconnects: 0 } as unknown as SocketState;
-  const options = { reconnectInterval: 100, reconnectMaxInterval: 1_500 };
-  const dialer = new Dialer(state, {
-    ...{ endpoint: "tcp://peer:1", routingId: undefined, pipe: undefined, options, begin: ignore },
-    attempt: () => undefined,
-  });
-  const fail = (): void => dialer.retry(() => new TransportError("ECONNREFUSED", "no peer"));
-  fail();
-  fail();
-  dialer.connected();
-  fail();
-  dialer.stop();
-  expect(intervals.map((each) => Math.floor(Math.log2(each / 100)))).toEqual([0, 1, 0]);
-});
-
-test("without a maximum, or with one below the interval, it does not grow", () => {
-  for (const reconnectMaxInterval of [0, 50, 100])
-    expect(times({ reconnectInterval: 100, reconnectMaxInterval }, 0, 4)).toEqual([100, 100, 100, 100]);
-});
-
 test("0 is 10 ms, doubled like any other: no peer is dialled as often as the event loop turns", () => {
   const reconnectInterval = 0;
   expect(times({ reconnectInterval, reconnectMaxInterval: 5_000 }, 0, 4)).toEqual([10, 20, 40, 80]);
   expect(times({ reconnectInterval, reconnectMaxInterval: 0 }, 0, 4)).toEqual([10, 10, 10, 10]);
-});
-
-test("-1 is never", () => {
-  expect(times({ reconnectInterval: -1, reconnectMaxInterval: 5_000 }, 0, 3)).toEqual([
-    undefined,
-    undefined,
-    undefined,
-  ]);
 });
 
 test("whatever the options and however long it goes on, a wait is from its base to half as much again", () => {

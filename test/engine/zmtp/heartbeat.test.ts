@@ -78,18 +78,6 @@ test("what a full kernel took in the turn after counts, too", async () => {
   heartbeat.stop();
 });
 
-test("the time to live stands still while this side does not read", async () => {
-  const { heartbeat, silences } = make({ interval: 0 });
-  heartbeat.ping(ping(10));
-  heartbeat.pause();
-  heartbeat.ping(ping(10));
-  await vi.advanceTimersByTimeAsync(50_000);
-  expect(silences()).toBe(0);
-  heartbeat.resume();
-  await vi.advanceTimersByTimeAsync(1_010);
-  expect(silences()).toBe(1);
-});
-
 test("what came in the very turn of the time to live's end counts, and starts it again", async () => {
   const { heartbeat, silences } = make({ interval: 0 });
   heartbeat.ping(ping(10));
