@@ -411,20 +411,6 @@ describe("shoal node start --config", () => {
     await node.until("stderr", /read .* again: tags changed/);
   });
 
-  it("does not wait for a pipe in place of a file that it names", async () => {
-    const key = secret(KEYS[0]);
-    const { node, path } = await configured(`name: a\ncluster: ${cluster}\nkeyFile: ${key}\ntags: [x]\n`);
-    rmSync(key);
-    namedPipe(key);
-    node.signal("SIGHUP");
-    await node.until("stderr", /keyFile: the key file .* is not a regular file/);
-    rmSync(key);
-    writeFileSync(key, `${KEYS[0]}\n`, { mode: 0o600 });
-    written(`name: a\ncluster: ${cluster}\nkeyFile: ${key}\ntags: [y]\n`, path);
-    node.signal("SIGHUP");
-    await node.until("stderr", /read .* again: tags changed/);
-  });
-
   it("rotates keys: old, then old and new, new and old, new; nobody is lost", async () => {
     const [old, fresh] = [secret(KEYS[0]), secret(KEYS[1])];
     const text = (name: string, ...files: string[]): string =>

@@ -10,7 +10,6 @@ let clusters = 0;
 const newCluster = (): string[] => ["--cluster", `test-${process.pid}-${++clusters}`];
 
 const start = (name: string, args: readonly string[]): NodeRun => NodeRun.start(name, args);
-const _spawn = (name: string, args: readonly string[]): NodeProcess => new NodeProcess(name, args);
 
 describe("shoal node start", () => {
   it("two that are started find each other, and none of another cluster; one that leaves is said to have left, and exits with 0", async () => {

@@ -147,10 +147,6 @@ describe("a drain", () => {
       ),
     );
   });
-
-  it("without time is done at once", () => {
-    expect(new DrainRules(0, 0, false).step({ ...nothing, received: 1 }, 0)).toBe("done");
-  });
 });
 
 describe("a proxy's own endpoints", () => {
