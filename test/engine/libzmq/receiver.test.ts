@@ -59,16 +59,6 @@ describe("batches", () => {
     await turn();
     expect(native.reads - before).toBeLessThanOrEqual(2);
   });
-
-  test("are of one message for sockets that must not read ahead", async () => {
-    const { native, made } = receiver(1);
-    native.arrive(...numbers(10));
-    for (let i = 0; i < 10; i++) {
-      made.want(true);
-      await turn();
-      expect(takeAll(made)).toEqual([i]);
-    }
-  });
 });
 
 describe("on an empty socket", () => {
