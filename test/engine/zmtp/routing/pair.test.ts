@@ -46,19 +46,6 @@ test("one peer at a time; order both ways, nothing lost but with the peer", () =
   );
 });
 
-test("when the peer leaves, who was connected to next takes its place", () => {
-  const world = new RoutingWorld({ type: "Pair" });
-  const [first, second] = [world.peer(true), world.peer(true)];
-  world.joins(first);
-  world.routing.offer("1");
-  world.disconnects(first);
-  expect(world.lost).toBe(1);
-  expect(world.routing.offer("2")).toBe(OfferResult.Accepted);
-  expect(world.joins(second)).toBe(true);
-  second.reads();
-  expect(second.messages).toEqual([["2"]]);
-});
-
 test.each([
   "Pair",
   "Channel",

@@ -149,19 +149,6 @@ test("a reply without a delimiter closes its peer, and a reply of the delimiter 
   expect([world.take(), peer.closed]).toEqual([undefined, "protocol"]);
 });
 
-test("a second reply is not the next request's", () => {
-  const world = new RoutingWorld({ type: "Request" });
-  const peer = world.joined();
-  world.routing.offer("one");
-  peer.says("", "1");
-  peer.says("", "1 again");
-  expect(world.take()).toEqual(["1"]);
-  world.routing.offer("two");
-  expect(world.take()).toBeUndefined();
-  peer.says("", "2");
-  expect(world.take()).toEqual(["2"]);
-});
-
 test("a late reply that is still arriving when the next request goes does not break the connection", () => {
   const world = new RoutingWorld({ type: "Request", options: { relaxed: true, correlate: true } });
   const peer = world.joined();
