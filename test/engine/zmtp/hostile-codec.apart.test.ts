@@ -1,16 +1,14 @@
 /** What a peer's bytes can do to what a pipe receives, in memory. What they are read as: codec/in-stream.apart.test.ts. */
 import { describe, expect, it } from "vitest";
-import { COMMAND, LONG_HEADER, MORE, writeHeader } from "../../../src/engine/frame.js";
+import { COMMAND, MORE } from "../../../src/engine/frame.js";
 import { InStream } from "../../../src/engine/zmtp/codec/in-stream.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
+import { encodeFrame } from "./codec/support.js";
 
 const MIB = 1_048_576;
 
-function frame(flags: number, body: Uint8Array | string): Buffer {
-  const bytes = Buffer.from(body as string);
-  const head = Buffer.alloc(LONG_HEADER);
-  return Buffer.concat([head.subarray(0, writeHeader(head, 0, flags, bytes.length)), bytes]);
-}
+const frame = (flags: number, body: Uint8Array | string): Buffer =>
+  encodeFrame({ flags, body: Buffer.from(body as string) });
 
 function stream(maxMessageSize = -1, onCommand: (body: Buffer) => void = () => undefined): InStream {
   return new InStream(maxMessageSize, onCommand);

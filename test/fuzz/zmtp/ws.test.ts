@@ -11,6 +11,7 @@ import { Words } from "../../../src/engine/zmtp/ws/mask.js";
 import { acceptResponse } from "../../../src/engine/zmtp/ws/upgrade.js";
 import { decodedSize, WsDecoder } from "../../../src/engine/zmtp/ws/ws-decoder.js";
 import { WsEncoder } from "../../../src/engine/zmtp/ws/ws-encoder.js";
+import { encodeFrame } from "../../engine/zmtp/codec/support.js";
 import { acceptOf, KEY, request } from "../../engine/zmtp/support/ws-peer.js";
 import { turn } from "../../support/settled.js";
 import { corpus, keep, LONG_TIMEOUT, MemoryBound, Random, runs, SEED, told } from "../seed.js";
@@ -151,9 +152,8 @@ function frames(random: Random, masked: boolean): Buffer {
     const kind = random.below(12);
     if (kind < 3) all.push(...fragmented(random, masked));
     else if (kind < 9) {
-      const head = Buffer.alloc(9);
       const flags = [0, 0, MORE, COMMAND][random.below(4)] as number;
-      const bytes = Buffer.concat([head.subarray(0, writeHeader(head, 0, flags, size)), random.bytes(size)]);
+      const bytes = encodeFrame({ flags, body: random.bytes(size) });
       all.push(Buffer.from(encoder.encode([{ bytes, start: 0, end: bytes.length }])));
       encoder.release();
     } else if (kind < 11) all.push(encoder.control(8 + kind - 8, random.bytes(size % 126)));

@@ -1,17 +1,15 @@
 /** WebSocket frames in both directions, against bytes that libzmq sent and the examples of RFC 6455. */
 import { describe, expect, it } from "vitest";
-import { COMMAND, MORE, writeHeader } from "../../../../src/engine/frame.js";
+import { COMMAND, MORE } from "../../../../src/engine/frame.js";
 import { PooledBuffer } from "../../../../src/engine/zmtp/codec/pooled-buffer.js";
 import { copyMasked, rotate, Words } from "../../../../src/engine/zmtp/ws/mask.js";
 import { decodedSize, WsDecoder } from "../../../../src/engine/zmtp/ws/ws-decoder.js";
 import { WsEncoder } from "../../../../src/engine/zmtp/ws/ws-encoder.js";
 import { WsFraming } from "../../../../src/engine/zmtp/ws/ws-framing.js";
+import { encodeFrame } from "../codec/support.js";
 
-function zmtp(flags: number, body: Uint8Array | string): Buffer {
-  const bytes = Buffer.from(body as string);
-  const head = Buffer.alloc(9);
-  return Buffer.concat([head.subarray(0, writeHeader(head, 0, flags, bytes.length)), bytes]);
-}
+const zmtp = (flags: number, body: Uint8Array | string): Buffer =>
+  encodeFrame({ flags, body: Buffer.from(body as string) });
 
 function encode(key: (() => number) | undefined, ...pieces: Uint8Array[]): Buffer {
   const encoder = new WsEncoder(key);
