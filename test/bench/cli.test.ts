@@ -1,13 +1,16 @@
 /** `shoal bench` as a user has it: the built binary, with real sockets. */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { run } from "../cli/in-process.js";
-import { MAIN } from "../cli/support.js";
+import { Child, MAIN, useShoal } from "../cli/support.js";
+import { until } from "../contract/support/wait.js";
 import { sharedFolder } from "../support/folders.js";
+
+useShoal();
 
 /** Processes with this marker in their environment; Linux has no event for the end of a stranger's process. */
 function marked(marker: string): string[] {
@@ -21,64 +24,25 @@ function marked(marker: string): string[] {
 }
 
 const folder = sharedFolder();
-const running = new Set<ChildProcess>();
-afterEach(() => {
-  for (const child of running) child.kill("SIGKILL");
-});
 
 interface Bench {
-  readonly child: ChildProcess;
+  readonly child: Child;
   readonly marker: string;
-  readonly ended: Promise<{ code: number | null; stdout: string; stderr: string }>;
-  /** Settles when standard error has this. */
-  heard(text: string): Promise<string>;
+  readonly ended: Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>;
 }
 
 function start(...args: readonly string[]): Bench {
   const marker = randomUUID();
-  const child = spawn(process.execPath, [MAIN, "bench", ...args], {
+  const child = new Child(process.execPath, [MAIN, "bench", ...args], {
+    stdin: "ignore",
     // Who is killed clears nothing up: its folders are in ours.
     env: { ...process.env, SHOAL_BENCH_TEST: marker, TMPDIR: folder },
-    stdio: ["ignore", "pipe", "pipe"],
   });
-  running.add(child);
-  let stdout = "";
-  let stderr = "";
-  const waiting = new Set<() => void>();
-  child.stdout?.on("data", (chunk) => (stdout += chunk));
-  child.stderr?.on("data", (chunk) => {
-    stderr += chunk;
-    for (const wake of waiting) wake();
-  });
-  const ended = new Promise<Awaited<Bench["ended"]>>((resolve) => {
-    child.on("close", (code) => {
-      running.delete(child);
-      resolve({ code, stdout, stderr });
-      for (const wake of waiting) wake();
-    });
-  });
-  const heard = (text: string) =>
-    new Promise<string>((resolve, reject) => {
-      const look = () => {
-        if (stderr.includes(text)) resolve(stderr);
-        else if (child.exitCode !== null) reject(new Error(`ended without ${text}: ${stderr}`));
-        else return;
-        waiting.delete(look);
-      };
-      waiting.add(look);
-      look();
-    });
-  return { child, marker, ended, heard };
+  const ended = child.ended.then((each) => ({ ...each, stdout: String(each.stdout) }));
+  return { child, marker, ended };
 }
 
 const bench = (...args: readonly string[]) => start(...args).ended;
-
-async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 30_000; !condition(); ) {
-    if (Date.now() > end) throw new Error("it did not become so in 30 s");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 describe("bad input ends with exit code 2 and what there is", () => {
   const CASES: readonly (readonly [args: readonly string[], reason: RegExp])[] = [
@@ -166,7 +130,7 @@ describe("shoal bench", () => {
 
   it("plays the two roles in two places", async () => {
     const consumer = start("throughput", "--smoke", "--role", "consumer", "--bind", "tcp://127.0.0.1:*");
-    const endpoint = /tcp:\/\/127\.0\.0\.1:\d+/.exec(await consumer.heard("tcp://127.0.0.1:"))?.[0] ?? "";
+    const [endpoint] = await consumer.child.until("stderr", /tcp:\/\/127\.0\.0\.1:\d+/);
     const producer = await bench("throughput", "--smoke", "--role", "producer", "--connect", endpoint);
     expect(producer).toMatchObject({ code: 0, stdout: expect.stringContaining("5000 messages in") });
     const { code, stdout } = await consumer.ended;
@@ -176,8 +140,8 @@ describe("shoal bench", () => {
 
   it("prints what a role did that works until Ctrl-C", async () => {
     const server = start("latency", "--smoke", "--role", "server", "--bind", "tcp://127.0.0.1:*");
-    await server.heard("end with Ctrl-C");
-    server.child.kill("SIGINT");
+    await server.child.until("stderr", /end with Ctrl-C/);
+    server.child.signal("SIGINT");
     const { code, stdout } = await server.ended;
     expect(stdout).toMatch(/^0 messages in /);
     expect(code).toBe(0);
@@ -190,7 +154,10 @@ describe("stopped early", () => {
     const args = ["throughput", "--smoke", "--peers", "zeromq", "--runs", "1000", "--json", json];
     const measuring = start(...args);
     const measured = () => existsSync(json) && readFileSync(json, "utf8").includes('"type":"run"');
-    return { ...measuring, ready: until(() => measured() && marked(measuring.marker).length > 1) };
+    return {
+      ...measuring,
+      ready: until(() => measured() && marked(measuring.marker).length > 1, "a run", 30_000),
+    };
   };
 
   it.runIf(existsSync("/proc/self/environ"))(
@@ -198,7 +165,7 @@ describe("stopped early", () => {
     async () => {
       const { child, marker, ready, ended } = running();
       await ready;
-      child.kill("SIGINT");
+      child.signal("SIGINT");
       const { code, stdout, stderr } = await ended;
       expect(marked(marker)).toEqual([]);
       expect(stdout).toContain("Interrupted: these results are incomplete.");
@@ -211,8 +178,8 @@ describe("stopped early", () => {
   it.runIf(existsSync("/proc/self/environ"))("by a kill its children end with it", async () => {
     const { child, marker, ready, ended } = running();
     await ready;
-    child.kill("SIGKILL");
+    child.signal("SIGKILL");
     await ended;
-    await until(() => marked(marker).length === 0);
+    await until(() => marked(marker).length === 0, "the ends of its children", 30_000);
   });
 });

@@ -83,13 +83,14 @@ export class Child extends Watched {
   constructor(
     program: string,
     args: readonly string[],
-    options: { stdin?: "pipe" | "ignore"; cwd?: string; group?: boolean },
+    options: { stdin?: "pipe" | "ignore"; cwd?: string; env?: NodeJS.ProcessEnv; group?: boolean },
   ) {
     super();
     this.process = spawn(program, args, {
       stdio: [options.stdin ?? "pipe", "pipe", "pipe"],
       detached: options.group === true,
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      ...(options.env === undefined ? {} : { env: options.env }),
     }) as ChildProcessWithoutNullStreams;
     this.#group = options.group === true;
     running.add(this);
