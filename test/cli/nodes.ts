@@ -87,11 +87,9 @@ export class NodeRun<R extends Child | Command = Child | Command> {
 /** A node that is a process: for networks of its own. */
 export class NodeProcess extends NodeRun<Child> {
   /** @param namespace of the network that it runs in */
-  constructor(name: string, args: readonly string[], namespace?: string) {
-    const command = [process.execPath, MAIN, ...startOf(name), ...args];
-    const [program, ...rest] =
-      namespace === undefined ? command : ["ip", "netns", "exec", namespace, ...command];
-    super(name, new Child(program as string, rest, { stdin: "ignore" }));
+  constructor(name: string, args: readonly string[], namespace: string) {
+    const command = ["netns", "exec", namespace, process.execPath, MAIN, ...startOf(name), ...args];
+    super(name, new Child("ip", command, { stdin: "ignore" }));
   }
 
   kill(): void {

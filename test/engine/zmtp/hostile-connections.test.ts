@@ -1,4 +1,4 @@
-import { createServer } from "node:net";
+import type { Socket as NetSocket } from "node:net";
 import { describe, expect, it, vi } from "vitest";
 import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
 import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
@@ -105,20 +105,16 @@ describe("a peer that leaves without a word", () => {
     });
 
     it.each(phases)("%s, when it is the one we connect to, is tried again", async (_, bytes) => {
-      let accepted = 0;
-      const server = createServer((socket) => {
-        accepted += 1;
-        socket.on("error", () => undefined);
+      const server = new RawServer((socket) => {
         socket.resume();
         if (bytes.length > 0) socket.write(Buffer.concat(bytes));
         socket.once("data", () => (how === "RST" ? socket.resetAndDestroy() : socket.end()));
       });
-      await world.listen(server);
-      const endpoint = `tcp://127.0.0.1:${(server.address() as { port: number }).port}`;
+      const endpoint = await server.listen(world);
       const pull = world.pull({ reconnectInterval: 5 });
       pull.connect(endpoint);
-      await until(() => accepted >= 3, "three attempts");
-      await new Promise((resolve) => server.close(resolve));
+      await until(() => server.connections.length >= 3, "three attempts");
+      server.end();
       const push = world.push();
       await push.bind(endpoint);
       await push.send("good");
@@ -151,20 +147,18 @@ describe("a peer that is gone", () => {
 
 describe("a peer that does not hang up", () => {
   it("keeps no close waiting, and what it goes on sending goes nowhere", async () => {
-    const server = createServer({ allowHalfOpen: true }, (socket) => {
-      socket.on("error", () => undefined);
-      world.after(() => socket.destroy());
+    const chatter = Buffer.concat(Array.from({ length: 100 }, () => frame("still talking")));
+    const onConnection = (socket: NetSocket): void => {
       socket.write(Buffer.concat([greeting(), ready("PULL")]));
       socket.resume();
-      const chatter = Buffer.concat(Array.from({ length: 100 }, () => frame("still talking")));
       const talk = (): void => {
         if (!socket.destroyed && socket.writable) socket.write(chatter, () => setImmediate(talk));
       };
       socket.on("end", talk);
-    });
-    await world.listen(server);
+    };
+    const server = new RawServer(onConnection, { allowHalfOpen: true });
     const push = world.push();
-    push.connect(`tcp://127.0.0.1:${(server.address() as { port: number }).port}`);
+    push.connect(await server.listen(world));
     await push.send("bye");
     await push.ready();
     expect(await within(push.close({ linger: 3_000 }), "the close")).toMatchObject({

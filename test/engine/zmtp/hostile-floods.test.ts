@@ -1,11 +1,11 @@
 /** Peers that send, or ask, without end: memory stays bounded, and the other peers notice nothing. */
-import { createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { collect, until, within } from "../../contract/support/wait.js";
 import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { LONG } from "../../support/long.js";
 import { command } from "./support/hostile-peer.js";
 import { HostileWorld, MIB, memory } from "./support/hostile-world.js";
+import { RawServer } from "./support/raw-server.js";
 
 const world = new HostileWorld();
 /** Of 10,000 subscriptions each. */
@@ -78,14 +78,12 @@ describe("a flood", () => {
   }, 120_000);
 
   it("of an XSUB's own subscriptions, at a publisher that does not read, is kept up to 16 MiB", async () => {
-    const server = createServer((socket) => {
+    const server = new RawServer((socket) => {
       socket.pause();
-      socket.on("error", () => undefined);
-      world.after(() => socket.destroy());
       socket.write(Buffer.concat([greeting(), ready("XPUB")]));
     });
     const subscriber = world.xSubscriber({ heartbeatInterval: 0 });
-    subscriber.connect(await world.listen(server));
+    subscriber.connect(await server.listen(world));
     await subscriber.ready({ timeout: 8_000 });
     const topic = Buffer.alloc(10_000, "t");
     const toggle = async (times: number): Promise<void> => {

@@ -1,4 +1,3 @@
-import { createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { curveKeyPair } from "../../../src/index.js";
 import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
@@ -7,6 +6,7 @@ import { start } from "../../process/child.js";
 import { LONG } from "../../support/long.js";
 import { command, portOf } from "./support/hostile-peer.js";
 import { events, HostileWorld, memory } from "./support/hostile-world.js";
+import { RawServer } from "./support/raw-server.js";
 
 const world = new HostileWorld();
 
@@ -44,18 +44,15 @@ describe("a handshake out of order", () => {
   });
 
   it("a server that answers with a message is reported, and tried again", async () => {
-    let accepted = 0;
-    const server = createServer((socket) => {
-      accepted += 1;
-      socket.on("error", () => undefined);
+    const server = new RawServer((socket) => {
       socket.write(greeting());
       socket.once("data", () => socket.write(frame("too early")));
     });
     const pull = world.pull({ reconnectInterval: 5 });
     const failed = nextEvent(pull, "handshake:error:protocol");
-    pull.connect(await world.listen(server));
+    pull.connect(await server.listen(world));
     expect((await failed).error.code).toMatch(/^ERR_ZMTP_/);
-    await until(() => accepted >= 2, "another attempt");
+    await until(() => server.connections.length >= 2, "another attempt");
   });
 });
 

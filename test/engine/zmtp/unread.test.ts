@@ -1,6 +1,6 @@
 /** What peers are held to while this side does not read them, as its queue is full. */
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { collect, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
@@ -72,26 +72,18 @@ describe("a peer that named a time to live and falls silent", () => {
 
 describe("a peer that hangs up while this side does not read it", () => {
   it("gets nothing more: what is sent waits for the next connection", async () => {
-    const connections: Socket[] = [];
     let got = Buffer.alloc(0);
-    const server = createServer({ allowHalfOpen: true }, (socket) => {
-      connections.push(socket);
-      socket.on("error", () => undefined);
+    const onConnection = (socket: Socket): void => {
       socket.on("data", (bytes) => {
-        if (connections.length > 1) got = Buffer.concat([got, bytes]);
+        if (server.connections.length > 1) got = Buffer.concat([got, bytes]);
       });
       socket.write(Buffer.concat([greeting(), ready("DEALER")]));
-    });
-    world.after(() => {
-      server.close();
-      for (const each of connections) each.destroy();
-    });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
+    };
+    const server: RawServer = new RawServer(onConnection, { allowHalfOpen: true });
     const dealer = world.dealer({ receiveHighWaterMark: 2, reconnectInterval: 5 });
-    dealer.connect(`tcp://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    dealer.connect(await server.listen(world));
     await dealer.ready();
-    const first = connections[0] as Socket;
+    const first = await server.first();
     first.write(Buffer.concat([frame("one"), frame("two")]));
     await until(() => dealer.stats().receiveQueued === 2, "a full queue");
     // Behind it, so that the end is not known before the program receives.

@@ -1,5 +1,4 @@
 /** What tests of hostile peers share: bare peers, a good one next to them, and a look at this process. */
-import type { Server } from "node:net";
 import { expect } from "vitest";
 import type { Pull, Push, Socket, SocketEvent } from "../../../../src/index.js";
 import { collect } from "../../../contract/support/wait.js";
@@ -34,13 +33,6 @@ export class HostileWorld extends World {
     };
     await works();
     return { push, works };
-  }
-
-  /** @returns its endpoint */
-  async listen(server: Server): Promise<string> {
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    this.after(() => server.close());
-    return `tcp://127.0.0.1:${(server.address() as { port: number }).port}`;
   }
 }
 

@@ -1,6 +1,6 @@
 /** Peers of bare bytes that listen, and a way to fill a peer's queue. */
 import { once } from "node:events";
-import { createServer, type Socket as NetSocket, type Server } from "node:net";
+import { createServer, type Socket as NetSocket, type Server, type ServerOpts } from "node:net";
 import type { Socket } from "../../../../src/index.js";
 import { turn, until } from "../../../contract/support/wait.js";
 import type { World } from "../../../contract/support/world.js";
@@ -13,10 +13,13 @@ export class RawServer {
   #server: Server | undefined;
   port = 0;
 
-  constructor(readonly onConnection: (socket: NetSocket) => void = (socket) => socket.resume()) {}
+  constructor(
+    readonly onConnection: (socket: NetSocket) => void = (socket) => socket.resume(),
+    readonly options: ServerOpts = {},
+  ) {}
 
   async listen(world: World): Promise<string> {
-    const server = createServer((socket) => {
+    const server = createServer(this.options, (socket) => {
       this.connections.push(socket);
       socket.on("error", () => undefined);
       socket.on("close", () => this.ended.add(socket));

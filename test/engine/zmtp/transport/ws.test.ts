@@ -1,13 +1,14 @@
 /** ZMQ over WebSocket: the program's own HTTP server, peers without a mechanism, and hostile ones. */
 import { once } from "node:events";
 import { createServer as createHttpServer, get } from "node:http";
-import { type AddressInfo, createServer, type Socket as NetSocket } from "node:net";
+import type { AddressInfo, Socket as NetSocket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { MAX_HEADERS } from "../../../../src/engine/zmtp/ws/upgrade.js";
 import { Context, type PeerCredentials, Pull } from "../../../../src/index.js";
 import { peersOf } from "../../../../src/sockets/internal.js";
 import { nextEvent, until } from "../../../contract/support/wait.js";
 import { World } from "../../../contract/support/world.js";
+import { RawServer } from "../support/raw-server.js";
 import { acceptOf, frame, KEY, masked, readyOf, request, WsPeer } from "../support/ws-peer.js";
 
 const world = new World("zmtp", "ws");
@@ -213,7 +214,7 @@ describe("a peer without a mechanism", () => {
   });
 
   it("is spoken to by a client whose server chooses so", async () => {
-    const server = createServer((socket) => {
+    const server = new RawServer((socket) => {
       const peer = new WsPeer(socket);
       void peer.head().then((head) => {
         const key = /Sec-WebSocket-Key: (\S+)/.exec(head)?.[1] as string;
@@ -224,11 +225,8 @@ describe("a peer without a mechanism", () => {
         );
       });
     });
-    world.after(() => server.close());
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
     const pair = world.pair();
-    pair.connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    pair.connect((await server.listen(world)).replace("tcp", "ws"));
     expect(String(await pair.receive())).toBe("hi");
   });
 });
@@ -403,21 +401,17 @@ describe("a client's upgrade fails, and it tries again, where the server", () =>
       "did not answer the upgrade within 200 ms",
     ],
   ])("%s", async (_, answer, why) => {
-    const server = createServer((socket) => {
-      socket.on("error", () => undefined);
+    const server = new RawServer((socket) => {
       socket.once("data", (asked) => {
         const key = /Sec-WebSocket-Key: (\S+)/.exec(String(asked))?.[1] as string;
         if (answer !== undefined) socket.write(answer.replace("ACCEPT", acceptOf(key)));
         if (why.startsWith("hung up")) socket.end();
       });
     });
-    world.after(() => void server.close());
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
     const push = world.push({ handshakeInterval: why.includes("200 ms") ? 200 : 30_000 });
     const failed = nextEvent(push, "handshake:error:other");
     const again = nextEvent(push, "connect:retry");
-    push.connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    push.connect((await server.listen(world)).replace("tcp", "ws"));
     expect((await failed).error).toMatchObject({
       code: "ERR_HANDSHAKE",
       message: expect.stringContaining(why),
