@@ -13,6 +13,7 @@ import {
 import {
   ForwarderProxy,
   type ProxyEvent,
+  type ProxyPolicy,
   QueueProxy,
   SocketProxy,
   StreamerProxy,
@@ -238,27 +239,35 @@ describe("rates", () => {
     return seen;
   }
 
-  it("of one peer hold it back, and nobody else; nothing is lost when they are lifted", async () => {
-    const policy = { limits: { peer: { messages: 600 } } };
+  /** A streamer whose front end has limits, and what pulls from it. */
+  async function limited(limits: ProxyPolicy["limits"], bind: string = ANY, in_ = context) {
     const proxy = await world.start(
-      new StreamerProxy({ frontend: { ...listen, policy }, backend: listen, context }),
+      new StreamerProxy({ frontend: { bind, policy: { limits } }, backend: listen, context: in_ }),
     );
-    const told = toldBy(proxy);
     const sink = world.socket(new Pull({ context }));
     sink.connect(back(proxy));
+    /** Another that sends to it. */
+    const join = (): Push => {
+      const push = world.socket(new Push({ context }));
+      push.connect(bind === ANY ? front(proxy) : bind);
+      return push;
+    };
+    return { proxy, sink, join };
+  }
+
+  it("of one peer hold it back, and nobody else; nothing is lost when they are lifted", async () => {
+    const { proxy, sink, join } = await limited({ peer: { messages: 600 } });
+    const told = toldBy(proxy);
     const seen = counted(sink);
     const began = performance.now();
-    const push = world.socket(new Push({ context }));
-    push.connect(front(proxy));
+    const push = join();
     const greedy = flood(push, "x".repeat(2_000)); // So that the systems' buffers hold few.
     await until(() => seen.order.length > 200, "a third of a second's worth");
     const seconds = (seen.at - began) / 1_000;
     expect(seen.order.length).toBeLessThanOrEqual(600 * (seconds + 1));
     expect(seconds).toBeGreaterThan(0.25);
     // Another has a rate of its own, and its first message passes at once.
-    const other = world.socket(new Push({ context }));
-    other.connect(front(proxy));
-    await other.send("-1");
+    await join().send("-1");
     await until(() => seen.order.includes(-1), "the other's message", 2_000);
     await until(() => proxy.stats().frontend.refused.rate > 3, "its being held back");
     expect(told[0]).toEqual({ type: "policy:refused", side: "frontend", reason: "rate", refused: 1 });
@@ -288,15 +297,10 @@ describe("rates", () => {
       most: (seconds: number) => 200 * (seconds + 1),
     },
   ])("hold for a peer, too: $what", async ({ bind, peer, body, least, most }) => {
-    const frontend = { bind, policy: { limits: { peer } } };
-    const proxy = await world.start(new StreamerProxy({ frontend, backend: listen, context }));
-    const sink = world.socket(new Pull({ context }));
-    sink.connect(back(proxy));
+    const { proxy, sink, join } = await limited({ peer }, bind);
     const seen = counted(sink);
     const began = performance.now();
-    const push = world.socket(new Push({ context }));
-    push.connect(bind === ANY ? front(proxy) : bind);
-    const greedy = flood(push, body);
+    const greedy = flood(join(), body);
     await until(() => seen.order.length > 60, "messages");
     const seconds = (seen.at - began) / 1_000;
     expect(seconds).toBeGreaterThan(least);
@@ -327,14 +331,8 @@ describe("rates", () => {
   });
 
   it("end with their peer: what it left behind passes at once", async () => {
-    const policy = { limits: { peer: { messages: 1 } } };
-    const proxy = await world.start(
-      new StreamerProxy({ frontend: { ...listen, policy }, backend: listen, context }),
-    );
-    const sink = world.socket(new Pull({ context }));
-    sink.connect(back(proxy));
-    const push = world.socket(new Push({ context }));
-    push.connect(front(proxy));
+    const { sink, join } = await limited({ peer: { messages: 1 } });
+    const push = join();
     for (let i = 0; i < 500; i++) await push.send(`${i}`);
     await push.close();
     expect(await collect(sink, 500)).toEqual(Array.from({ length: 500 }, (_, i) => `${i}`));
@@ -342,20 +340,12 @@ describe("rates", () => {
 
   it.each(ENGINES)("of all peers together hold on %s", async (engine) => {
     const { context: other } = engine === "zmtp" ? world : libzmq;
-    const policy = { limits: { all: { messages: 800 } } };
-    const proxy = await world.start(
-      new StreamerProxy({ frontend: { ...listen, policy }, backend: listen, context: other }),
-    );
+    const { proxy, sink, join } = await limited({ all: { messages: 800 } }, ANY, other);
     const told = toldBy(proxy);
-    const sink = world.socket(new Pull({ context }));
-    sink.connect(back(proxy));
     const seen = counted(sink);
     const began = performance.now();
-    const floods = [1, 2, 3].map(() => {
-      const push = world.socket(new Push({ context }));
-      push.connect(front(proxy));
-      return flood(push, "x".repeat(4_000)); // So that the systems' buffers hold few.
-    });
+    // Such bodies that the systems' buffers hold few.
+    const floods = [1, 2, 3].map(() => flood(join(), "x".repeat(4_000)));
     // Each has its turn, as soon as it is there.
     const begun = (): number => seen.order.filter((number) => number === 0).length;
     await until(() => seen.order.length > 250 && begun() === 3 && told.length > 0, "messages of all");
@@ -379,13 +369,8 @@ describe("rates", () => {
   it("do not keep a proxy from being stopped, or drained", async () => {
     for (const limits of [{ all: { messages: 1 } }, { peer: { messages: 1 } }]) {
       for (const end of ["stop", "drain"] as const) {
-        const proxy = await world.start(
-          new StreamerProxy({ frontend: { ...listen, policy: { limits } }, backend: listen, context }),
-        );
-        const sink = world.socket(new Pull({ context }));
-        sink.connect(back(proxy));
-        const push = world.socket(new Push({ context }));
-        push.connect(front(proxy));
+        const { proxy, join } = await limited(limits);
+        const push = join();
         for (let i = 0; i < 50; i++) await push.send("x");
         await until(() => proxy.stats().frontend.refused.rate > 0, "its being held back");
         // What a peer has left behind that was asked to go passes at once; what all may send does not.
