@@ -27,12 +27,9 @@ describe("a control socket that is flooded", () => {
         await flood.send(["", i % 2 === 0 ? '{"command":"flood"}' : Buffer.alloc(100 + i, 0xff)]);
       if (index % 2 === 0) for (let i = 0; i < COUNT; i++) await flood.receive({ timeout: LIMIT });
     });
-    const controller = world.socket(new Request({ context }));
-    controller.connect(control);
-    const push = world.socket(new Push({ context }));
-    const pull = world.socket(new Pull({ context }));
-    push.connect(front(proxy));
-    pull.connect(back(proxy));
+    const controller = world.peer(new Request({ context }), control);
+    const push = world.peer(new Push({ context }), front(proxy));
+    const pull = world.peer(new Pull({ context }), back(proxy));
     for (let i = 0; i < 50; i++) {
       const [status] = await controller.request('{"command":"status"}', { timeout: LIMIT });
       expect(JSON.parse(String(status))).toMatchObject({ state: "running" });

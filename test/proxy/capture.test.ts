@@ -22,13 +22,11 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     const tap = world.socket(type === "pub" ? new Subscriber({ context }) : new Pull({ context }));
     tap.connect(proxy.endpoints.capture[0] as string);
     if (tap instanceof Subscriber) tap.subscribe();
-    const worker = world.socket(new Reply({ context }));
-    worker.connect(back(proxy));
+    const worker = world.peer(new Reply({ context }), back(proxy));
     void (async () => {
       for await (const [body] of worker) await worker.send([body as Buffer, "reply"]);
     })();
-    const client = world.socket(new Request({ context, routingId: "client" }));
-    client.connect(front(proxy));
+    const client = world.peer(new Request({ context, routingId: "client" }), front(proxy));
     await until(() => proxy.stats().capture?.peers === 1, "the tap");
     const seen: Buffer[][] = [];
     void (async () => {
@@ -71,10 +69,8 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     );
     tap.connect(proxy.endpoints.capture[0] as string);
     if (tap instanceof Subscriber) tap.subscribe();
-    const push = world.socket(new Push({ context }));
-    const pull = world.socket(new Pull({ context }));
-    push.connect(front(proxy));
-    pull.connect(back(proxy));
+    const push = world.peer(new Push({ context }), front(proxy));
+    const pull = world.peer(new Pull({ context }), back(proxy));
     await until(() => proxy.stats().capture?.peers === 1, "the tap");
     // Large enough to fill what the kernel takes for a listener that reads nothing.
     const body = Buffer.alloc(100_000);

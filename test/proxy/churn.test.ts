@@ -60,8 +60,7 @@ describe("with peers that come and go", () => {
       return client;
     });
     await Promise.all([workers, clients]);
-    const client = world.socket(new Request({ context }));
-    client.connect(front(proxy));
+    const client = world.peer(new Request({ context }), front(proxy));
     const answer = await client.request("still?", { attemptTimeout: 500, retries: 10 });
     expect(texts(answer)).toEqual(["still?"]);
     account(proxy);
@@ -97,8 +96,7 @@ describe("with peers that come and go", () => {
 
   it("a forwarder keeps no subscription of those who left", async () => {
     const proxy = await world.start(new ForwarderProxy(sides));
-    const publisher = world.socket(new Publisher({ context }));
-    publisher.connect(front(proxy));
+    const publisher = world.peer(new Publisher({ context }), front(proxy));
     let topics = 0;
     const events = { on: 0, off: 0 };
     publisher.events.on("subscribe", () => events.on++);

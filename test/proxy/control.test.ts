@@ -17,17 +17,14 @@ describe.each(ENGINES)("engine %s", (engine) => {
         context,
       }),
     );
-    const push = world.socket(new Push({ context }));
-    const pull = world.socket(new Pull({ context }));
-    push.connect(front(proxy));
-    pull.connect(back(proxy));
+    const push = world.peer(new Push({ context }), front(proxy));
+    const pull = world.peer(new Pull({ context }), back(proxy));
     return { proxy, push, pull, control: proxy.endpoints.control[0] as string };
   }
 
   it("a REP answers typed commands with JSON", async () => {
     const { proxy, push, pull, control } = await steered("rep");
-    const controller = world.socket(new Request({ context }));
-    controller.connect(control);
+    const controller = world.peer(new Request({ context }), control);
     const ask = async (command: object) =>
       JSON.parse(String(await controller.request(JSON.stringify(command), { timeout: LIMIT })));
     await push.send("x");
@@ -63,8 +60,7 @@ describe.each(ENGINES)("engine %s", (engine) => {
       new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY }, control, context }),
     );
     const endpoint = proxy.endpoints.control[0] as string;
-    const vandal = world.socket(new Dealer({ context, reconnectInterval: -1 }));
-    vandal.connect(endpoint);
+    const vandal = world.peer(new Dealer({ context, reconnectInterval: -1 }), endpoint);
     await vandal.send(["", "x".repeat(most)]);
     expect(JSON.parse(String((await vandal.receive({ timeout: LIMIT }))[1]))).toMatchObject({
       ok: false,
@@ -73,16 +69,14 @@ describe.each(ENGINES)("engine %s", (engine) => {
     const left = new Promise((resolve) => vandal.events.on("disconnect", resolve));
     await vandal.send(["", "x".repeat(most + 1)]);
     await left;
-    const controller = world.socket(new Request({ context }));
-    controller.connect(endpoint);
+    const controller = world.peer(new Request({ context }), endpoint);
     expect(await controller.request("STATISTICS", { timeout: LIMIT })).toHaveLength(8);
     expect(proxy.stats().control?.refused).toBe(1);
   });
 
   it("a PAIR answers STATISTICS, commands and garbage, and no other word", async () => {
     const { proxy, control } = await steered("pair");
-    const controller = world.socket(new Pair({ context }));
-    controller.connect(control);
+    const controller = world.peer(new Pair({ context }), control);
     await controller.send("PAUSE");
     await controller.send("STATISTICS");
     expect(await controller.receive({ timeout: LIMIT })).toHaveLength(8);
@@ -96,8 +90,7 @@ describe.each(ENGINES)("engine %s", (engine) => {
 
   it("a SUB does what it hears, and answers nothing", async () => {
     const { proxy, control } = await steered("sub");
-    const controller = world.socket(new Publisher({ context }));
-    controller.connect(control);
+    const controller = world.peer(new Publisher({ context }), control);
     await controller.waitForSubscribers({ timeout: LIMIT });
     await controller.send("nonsense");
     await controller.send("PAUSE");

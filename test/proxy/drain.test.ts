@@ -13,15 +13,13 @@ describe.each(ENGINES)("engine %s", (engine) => {
   it("a streamer passes all that came in while its peers go on sending", async () => {
     const proxy = await world.start(new StreamerProxy(sides));
     let received = 0;
-    const pull = world.socket(new Pull({ context }));
-    pull.connect(back(proxy));
+    const pull = world.peer(new Pull({ context }), back(proxy));
     void (async () => {
       for await (const _ of pull) received += 1;
     })();
     const abort = new AbortController();
     const pushes = Array.from({ length: 4 }, () => {
-      const push = world.socket(new Push({ context, linger: 0 }));
-      push.connect(front(proxy));
+      const push = world.peer(new Push({ context, linger: 0 }), front(proxy));
       return push;
     });
     const sending = pushes.map(async (push) => {
@@ -81,10 +79,8 @@ describe.each(ENGINES)("engine %s", (engine) => {
 
   it("a forwarder's last publications reach the subscribers", async () => {
     const proxy = await world.start(new ForwarderProxy(sides));
-    const publisher = world.socket(new Publisher({ context }));
-    const subscriber = world.socket(new Subscriber({ context, receiveHighWaterMark: 0 }));
-    publisher.connect(front(proxy));
-    subscriber.connect(back(proxy));
+    const publisher = world.peer(new Publisher({ context }), front(proxy));
+    const subscriber = world.peer(new Subscriber({ context, receiveHighWaterMark: 0 }), back(proxy));
     subscriber.subscribe("n");
     await publisher.waitForSubscribers({ topic: "n", timeout: LIMIT });
     for (let i = 0; i < 500; i++) await publisher.send(`n${i}`);
@@ -97,8 +93,7 @@ describe.each(ENGINES)("engine %s", (engine) => {
 
   it("is over when its time is, and says what was left", async () => {
     const proxy = await world.start(new StreamerProxy(sides));
-    const push = world.socket(new Push({ context, linger: 0 }));
-    push.connect(front(proxy));
+    const push = world.peer(new Push({ context, linger: 0 }), front(proxy));
     for (let i = 0; i < 10; i++) await push.send("nobody pulls");
     const arrived = (): number => proxy.stats().frontend.in.messages + proxy.stats().frontend.in.queued;
     await until(() => arrived() >= 1, "the first");
@@ -110,10 +105,8 @@ describe.each(ENGINES)("engine %s", (engine) => {
 
   it("of a queue reports the requests without a reply", async () => {
     const proxy = await world.start(new QueueProxy(sides));
-    const worker = world.socket(new Dealer({ context }));
-    worker.connect(back(proxy));
-    const client = world.socket(new Request({ context, linger: 0 }));
-    client.connect(front(proxy));
+    const worker = world.peer(new Dealer({ context }), back(proxy));
+    const client = world.peer(new Request({ context, linger: 0 }), front(proxy));
     await client.send("?");
     await worker.receive({ timeout: LIMIT });
     expect(proxy.stats().unanswered).toBe(1);
@@ -134,10 +127,8 @@ describe("engine zmtp", () => {
   it("gives its endpoints free when it takes nothing any more, and keeps its peers for the replies", async () => {
     const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
     const proxy = await world.start(new QueueProxy(sides));
-    const worker = world.socket(new Reply({ context }));
-    const client = world.socket(new Request({ context }));
-    worker.connect(back(proxy));
-    client.connect(front(proxy));
+    const worker = world.peer(new Reply({ context }), back(proxy));
+    const client = world.peer(new Request({ context }), front(proxy));
     const asked = client.request("?", { timeout: LIMIT });
     const request = await worker.receive({ timeout: LIMIT });
     const drained = proxy.drain();

@@ -50,10 +50,8 @@ describe.each(ENGINES)("engine %s", (engine) => {
     expect([proxy.state, proxy.endpoints.frontend]).toEqual(["idle", []]);
     expect(proxy.stats()).toMatchObject({ state: "idle", frontend: { in: { messages: 0 } } });
     await world.start(proxy);
-    const push = world.socket(new Push({ context }));
-    const pull = world.socket(new Pull({ context }));
-    push.connect(front(proxy));
-    pull.connect(back(proxy));
+    const push = world.peer(new Push({ context }), front(proxy));
+    const pull = world.peer(new Pull({ context }), back(proxy));
     await push.send("one");
     await collect(pull, 1);
     proxy.pause();
@@ -101,8 +99,7 @@ describe.each(ENGINES)("engine %s", (engine) => {
     const proxy = await world.start(
       new StreamerProxy({ ...sides, frontend: { bind: "inproc://closes-once" } }),
     );
-    const push = world.socket(new Push({ context }));
-    push.connect("inproc://closes-once");
+    world.peer(new Push({ context }), "inproc://closes-once");
     await until(() => proxy.stats().frontend.peers === 1 || engine === "libzmq", "the peer");
     const closes: Promise<void>[] = [];
     proxy.events.on("peer:left", () => closes.length < 9 && closes.push(proxy.close({ linger: 0 })));
@@ -139,8 +136,7 @@ describe.each(ENGINES)("engine %s", (engine) => {
     expect(await started).toMatchObject({ name: "ClosedError" });
     expect(starting.state).toBe("stopped");
     const draining = await world.start(new StreamerProxy(sides));
-    const push = world.socket(new Push({ context }));
-    push.connect(front(draining));
+    const push = world.peer(new Push({ context }), front(draining));
     await push.send("nobody wants it");
     const arrived = (): number => draining.stats().frontend.in.messages + draining.stats().frontend.in.queued;
     await until(() => arrived() === 1, "the message");
@@ -158,10 +154,8 @@ describe.each(ENGINES)("engine %s", (engine) => {
         context,
       }),
     );
-    const push = world.socket(new Push({ context }));
-    const pull = world.socket(new Pull({ context, receiveHighWaterMark: 1 }));
-    push.connect(front(proxy));
-    pull.connect(back(proxy));
+    const push = world.peer(new Push({ context }), front(proxy));
+    world.peer(new Pull({ context, receiveHighWaterMark: 1 }), back(proxy));
     proxy.pause();
     for (let i = 0; i < 100; i++) await push.send(`${i}`);
     if (engine === "zmtp") await until(() => proxy.stats().frontend.in.queued === 100, "the messages");
@@ -220,8 +214,7 @@ describe.each(ENGINES)("engine %s", (engine) => {
         context,
       }),
     );
-    const client = world.socket(new Dealer({ context }));
-    client.connect(front(proxy));
+    const client = world.peer(new Dealer({ context }), front(proxy));
     await client.send(["", "round and round"]);
     await until(() => proxy.stats().frontend.in.dropped.loop === 1, "the end of it");
     expect(loops).toContainEqual({ type: "loop:detected", side: "frontend", loops: 1 });
@@ -302,8 +295,7 @@ describe("options", () => {
     await until(() => proxy.stats().frontend.peers === 1, "the first");
     const second = client();
     second.connect(front(proxy));
-    const worker = world.socket(new Router());
-    worker.connect(back(proxy));
+    const worker = world.peer(new Router(), back(proxy));
     const asked = second.request("who?", { timeout: LIMIT });
     const request = await worker.receive({ timeout: LIMIT });
     expect(String(request[1])).toBe("me");
@@ -315,8 +307,7 @@ describe("options", () => {
     const proxy = new QueueProxy(good);
     expect(thrown(() => proxy.revoke("frontend", () => true)).code).toBe("EBADF");
     await world.start(proxy);
-    const worker = world.socket(new Reply({ reconnectInterval: -1 }));
-    worker.connect(back(proxy));
+    world.peer(new Reply({ reconnectInterval: -1 }), back(proxy));
     await until(() => proxy.stats().backend.peers === 1, "the worker");
     const left = new Promise<unknown>((resolve) => proxy.events.on("peer:left", resolve));
     expect(proxy.revoke("backend", () => true)).toBe(1);

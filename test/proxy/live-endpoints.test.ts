@@ -18,13 +18,11 @@ describe.each(ENGINES)("engine %s", (engine) => {
     const pull = world.socket(new Pull({ context }));
     await pull.bind(ANY);
     await proxy.connect("backend", pull.lastEndpoint as string);
-    const push = world.socket(new Push({ context }));
-    push.connect(later);
+    const push = world.peer(new Push({ context }), later);
     await push.send("1");
     expect(texts(await pull.receive({ timeout: LIMIT }))).toEqual(["1"]);
     await proxy.disconnect("backend", pull.lastEndpoint as string);
-    const other = world.socket(new Pull({ context }));
-    other.connect(back(proxy));
+    const other = world.peer(new Pull({ context }), back(proxy));
     await push.send("2");
     expect(texts(await other.receive({ timeout: LIMIT }))).toEqual(["2"]);
   });
@@ -35,8 +33,7 @@ describe.each(ENGINES)("engine %s", (engine) => {
     await two.bind(ANY);
     const source = new ListedEndpoints([one.lastEndpoint as string]);
     const proxy = await world.start(new StreamerProxy({ ...sides, backend: { connect: source } }));
-    const push = world.socket(new Push({ context }));
-    push.connect(front(proxy));
+    const push = world.peer(new Push({ context }), front(proxy));
     await push.send("1");
     expect(texts(await one.receive({ timeout: LIMIT }))).toEqual(["1"]);
     source.set(two.lastEndpoint as string);
@@ -84,8 +81,7 @@ describe.each(ENGINES)("engine %s", (engine) => {
     await own.bind(ANY);
     const source = new ListedEndpoints([sourced.lastEndpoint as string]);
     const proxy = await world.start(new StreamerProxy({ ...sides, backend: { connect: source } }));
-    const push = world.socket(new Push({ context }));
-    push.connect(front(proxy));
+    const push = world.peer(new Push({ context }), front(proxy));
     await push.send("1");
     expect(texts(await sourced.receive({ timeout: LIMIT }))).toEqual(["1"]);
     await proxy.connect("backend", own.lastEndpoint as string);

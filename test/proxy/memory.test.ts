@@ -26,10 +26,8 @@ describe("large messages of all sizes are what they were", () => {
 
   it("through a streamer to a receiver that begins late", { timeout: 30_000 }, async () => {
     const proxy = await world.start(new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY } }));
-    const push = world.socket(new Push());
-    const pull = world.socket(new Pull({ receiveHighWaterMark: 3, receiveTimeout: LIMIT }));
-    push.connect(front(proxy));
-    pull.connect(back(proxy));
+    const push = world.peer(new Push(), front(proxy));
+    const pull = world.peer(new Pull({ receiveHighWaterMark: 3, receiveTimeout: LIMIT }), back(proxy));
     for (const body of messages) await push.send(body);
     // What the kernel does not hold waits in the proxy.
     await until(() => proxy.stats().frontend.in.messages === COUNT, "all in the proxy");
@@ -42,8 +40,7 @@ describe("large messages of all sizes are what they were", () => {
     const proxy = await world.start(
       new ForwarderProxy({ frontend: { bind: ANY }, backend: { bind: ANY, noDrop: true } }),
     );
-    const publisher = world.socket(new Publisher({ noDrop: true }));
-    publisher.connect(front(proxy));
+    const publisher = world.peer(new Publisher({ noDrop: true }), front(proxy));
     const subscribers = await Promise.all(
       [1_000, 2].map(async (receiveHighWaterMark) => {
         const subscriber = world.socket(new Subscriber({ receiveHighWaterMark, receiveTimeout: LIMIT }));

@@ -102,8 +102,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     await until(() => proxy.stats().backend.peers === PEERS, "the pulls");
     await Promise.all(
       Array.from({ length: PEERS }, async (_, i) => {
-        const push = world.socket(new Push({ context }));
-        push.connect(front(proxy));
+        const push = world.peer(new Push({ context }), front(proxy));
         for (let n = 0; n < 40; n++) await push.send([`${i}`, `${n}`]);
       }),
     );
@@ -117,8 +116,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
 
   it("a forwarder passes publications to those who asked, and each topic to the publishers once", async () => {
     const proxy = await world.start(new ForwarderProxy(sides));
-    const publisher = world.socket(new XPublisher({ context, verbosity: "allSubsUnsubs" }));
-    publisher.connect(front(proxy));
+    const publisher = world.peer(new XPublisher({ context, verbosity: "allSubsUnsubs" }), front(proxy));
     const subscribers = Array.from({ length: PEERS }, (_, i) => {
       const subscriber = world.socket(new Subscriber({ context }));
       subscriber.subscribe("all", `own${i}.`);
@@ -158,8 +156,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     );
     expect(new Set(proxy.endpoints.frontend).size).toBe(2);
     for (const endpoint of proxy.endpoints.frontend) {
-      const push = world.socket(new Push({ context }));
-      push.connect(endpoint);
+      const push = world.peer(new Push({ context }), endpoint);
       await push.send("bound");
     }
     await upstream.send("connected");
@@ -178,10 +175,8 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
         context,
       }),
     );
-    const one = world.socket(new One({ context }));
-    const other = world.socket(new Other({ context }));
-    one.connect(front(proxy));
-    other.connect(back(proxy));
+    const one = world.peer(new One({ context }), front(proxy));
+    const other = world.peer(new Other({ context }), back(proxy));
     await one.send(["there", "", "x"]);
     expect(texts(await other.receive({ timeout: LIMIT }))).toEqual(["there", "", "x"]);
     await other.send("back");
@@ -196,10 +191,8 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
         context,
       }),
     );
-    const client = world.socket(new Request({ context }));
-    const worker = world.socket(new Reply({ context }));
-    client.connect(back(proxy));
-    worker.connect(front(proxy));
+    const client = world.peer(new Request({ context }), back(proxy));
+    const worker = world.peer(new Reply({ context }), front(proxy));
     const asked = client.request("?", { timeout: LIMIT });
     await worker.receive({ timeout: LIMIT });
     await worker.send("!");
@@ -237,8 +230,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   it("a side that conflates counts what newer messages replace", async () => {
     const backend = { connect: "tcp://127.0.0.1:9", conflate: true };
     const proxy = await world.start(new StreamerProxy({ ...sides, backend }));
-    const push = world.socket(new Push({ context }));
-    push.connect(front(proxy));
+    const push = world.peer(new Push({ context }), front(proxy));
     for (let i = 0; i < 3; i++) await push.send(String(i));
     await until(() => proxy.stats().backend.out.messages === 3, "three messages");
     const { dropped } = proxy.stats().backend.out;
@@ -248,8 +240,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   it("a reply for a client that has gone is dropped and counted, and the queue goes on", async () => {
     const proxy = await world.start(new QueueProxy(sides));
     const drop = new Promise<unknown>((resolve) => proxy.events.on("message:dropped", resolve));
-    const worker = world.socket(new Router({ context }));
-    worker.connect(back(proxy));
+    const worker = world.peer(new Router({ context }), back(proxy));
     const gone = new Dealer({ context });
     gone.connect(front(proxy));
     await gone.send("bye");
@@ -261,8 +252,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     await worker.send([hop as Buffer, "nobody knows me", "", "x"]);
     await worker.send([hop as Buffer, "only an id"]);
     await until(() => proxy.stats().backend.in.dropped.malformed === 1, "the malformed one");
-    const client = world.socket(new Request({ context }));
-    client.connect(front(proxy));
+    const client = world.peer(new Request({ context }), front(proxy));
     const asked = client.request("still there?", { timeout: LIMIT });
     const request = await worker.receive({ timeout: LIMIT });
     await worker.send(request);
@@ -278,8 +268,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     const proxy = await world.start(new QueueProxy(sides));
     const drops: unknown[] = [];
     proxy.events.on("message:dropped", ({ side, reason }) => drops.push([side, reason]));
-    const worker = world.socket(new Router({ context }));
-    worker.connect(back(proxy));
+    const worker = world.peer(new Router({ context }), back(proxy));
     const [stays, gone] = [world.socket(new Dealer({ context })), new Dealer({ context })];
     const ask = async (client: Dealer): Promise<Buffer[]> => {
       client.connect(front(proxy));
@@ -314,8 +303,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
         context,
       }),
     );
-    const push = world.socket(new Push({ context, sendHighWaterMark: 10 }));
-    push.connect(front(proxy));
+    const push = world.peer(new Push({ context, sendHighWaterMark: 10 }), front(proxy));
     const body = Buffer.alloc(10_000);
     let sent = 0;
     let tries = 0;
@@ -332,8 +320,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect(frontend.in.messages).toBeLessThanOrEqual(1);
     expect(frontend.in.queued).toBeLessThanOrEqual(10 + 64); // The mark, and what one chunk of bytes brings.
     expect(backend.out.messages).toBe(0);
-    const pull = world.socket(new Pull({ context }));
-    pull.connect(back(proxy));
+    const pull = world.peer(new Pull({ context }), back(proxy));
     const received = collect(pull, sent);
     expect((await received).length).toBe(sent);
     expect(proxy.stats().frontend.in.messages).toBe(sent);
@@ -355,8 +342,10 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
       }),
     );
     const refused = new Promise<unknown>((resolve) => proxy.events.on("peer:refused", resolve));
-    const worker = world.socket(new Reply({ context, plainUsername: "w", plainPassword: "inside" }));
-    worker.connect(back(proxy));
+    const worker = world.peer(
+      new Reply({ context, plainUsername: "w", plainPassword: "inside" }),
+      back(proxy),
+    );
     const ask = world.socket(
       new Request({
         context,
@@ -370,8 +359,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect(texts(await worker.receive({ timeout: LIMIT }))).toEqual(["secret"]);
     await worker.send("kept");
     expect(texts(await asked)).toEqual(["kept"]);
-    const stranger = world.socket(new Reply({ context, plainUsername: "w", plainPassword: "guess" }));
-    stranger.connect(back(proxy));
+    world.peer(new Reply({ context, plainUsername: "w", plainPassword: "guess" }), back(proxy));
     expect(await refused).toMatchObject({ side: "backend" });
   });
 });

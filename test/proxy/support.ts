@@ -15,6 +15,8 @@ export interface World {
   readonly context: Context;
   /** Closed when the test is over. */
   socket<S extends Socket>(socket: S): S;
+  /** The same, connected. */
+  peer<S extends Socket & { connect(endpoint: string): void }>(socket: S, endpoint: string): S;
   /** Started; stopped when the test is over. */
   start<P extends SocketProxy>(proxy: P): Promise<P>;
 }
@@ -33,6 +35,10 @@ export function useWorld(engine?: string): World {
     socket(socket) {
       sockets.push(socket);
       return socket;
+    },
+    peer(socket, endpoint) {
+      socket.connect(endpoint);
+      return this.socket(socket);
     },
     async start(proxy) {
       proxies.push(proxy);

@@ -39,10 +39,8 @@ describe.each(ENGINES)("topics on %s", (engine) => {
     const proxy = await world.start(
       new ForwarderProxy({ frontend: listen, backend: listen, context, ...options }),
     );
-    const publisher = world.socket(new XPublisher({ context, verbosity: "allSubsUnsubs" }));
-    publisher.connect(front(proxy));
-    const subscriber = world.socket(new Subscriber({ context }));
-    subscriber.connect(back(proxy));
+    const publisher = world.peer(new XPublisher({ context, verbosity: "allSubsUnsubs" }), front(proxy));
+    const subscriber = world.peer(new Subscriber({ context }), back(proxy));
     const heard = async (): Promise<string> => {
       const [change] = await publisher.receive({ timeout: LIMIT });
       return `${(change as Buffer)[0] === 1 ? "+" : "-"}${String(change?.subarray(1))}`;
@@ -142,10 +140,8 @@ describe.each(ENGINES)("topics on %s", (engine) => {
         context,
       }),
     );
-    const publisher = world.socket(new XPublisher({ context, verbosity: "allSubsUnsubs" }));
-    publisher.connect(front(proxy));
-    const sink = world.socket(new Pull({ context }));
-    sink.connect(back(proxy));
+    const publisher = world.peer(new XPublisher({ context, verbosity: "allSubsUnsubs" }), front(proxy));
+    const sink = world.peer(new Pull({ context }), back(proxy));
     const heard = async (): Promise<string> => String((await publisher.receive({ timeout: LIMIT }))[0]);
     expect([await heard(), await heard()].sort()).toEqual(["\u0001", "\u0001a"]);
     await publisher.send(["b", "1"]);
@@ -180,10 +176,8 @@ describe("sizes", () => {
       new StreamerProxy({ frontend: { ...listen, ...security.server, policy }, backend: listen, context }),
     );
     const told = toldBy(proxy);
-    const sink = world.socket(new Pull({ context }));
-    sink.connect(back(proxy));
-    const push = world.socket(new Push({ context, reconnectInterval: 20, ...security.client }));
-    push.connect(front(proxy));
+    const sink = world.peer(new Pull({ context }), back(proxy));
+    const push = world.peer(new Push({ context, reconnectInterval: 20, ...security.client }), front(proxy));
     await push.send("x".repeat(1_000));
     expect(await collect(sink, 1)).toEqual(["x".repeat(1_000)]);
     await push.send("x".repeat(1_001));
@@ -244,12 +238,10 @@ describe("rates", () => {
     const proxy = await world.start(
       new StreamerProxy({ frontend: { bind, policy: { limits } }, backend: listen, context: in_ }),
     );
-    const sink = world.socket(new Pull({ context }));
-    sink.connect(back(proxy));
+    const sink = world.peer(new Pull({ context }), back(proxy));
     /** Another that sends to it. */
     const join = (): Push => {
-      const push = world.socket(new Push({ context }));
-      push.connect(bind === ANY ? front(proxy) : bind);
+      const push = world.peer(new Push({ context }), bind === ANY ? front(proxy) : bind);
       return push;
     };
     return { proxy, sink, join };
@@ -315,10 +307,8 @@ describe("rates", () => {
     const proxy = await world.start(
       new QueueProxy({ frontend: { ...listen, policy }, backend: listen, context }),
     );
-    const worker = world.socket(new Router({ context }));
-    worker.connect(back(proxy));
-    const client = world.socket(new Dealer({ context }));
-    client.connect(front(proxy));
+    const worker = world.peer(new Router({ context }), back(proxy));
+    const client = world.peer(new Dealer({ context }), front(proxy));
     for (let i = 0; i < 60; i++) await client.send(["", `${i}`]);
     for (let i = 0; i < 60; i++) {
       const [id = "", ...rest] = await worker.receive({ timeout: LIMIT });
@@ -388,8 +378,7 @@ describe("rates", () => {
     const proxy = await world.start(
       new ForwarderProxy({ frontend: listen, backend: { ...listen, policy }, context }),
     );
-    const publisher = world.socket(new Publisher({ context }));
-    publisher.connect(front(proxy));
+    const publisher = world.peer(new Publisher({ context }), front(proxy));
     let heard = 0;
     publisher.events.on("subscribe", () => {
       heard += 1;

@@ -21,8 +21,10 @@ describe("addresses", () => {
   const { context } = world;
 
   function pushFrom(proxy: SocketProxy, source: string): Push {
-    const push = world.socket(new Push({ context, reconnectInterval: 20, reconnectMaxInterval: 50 }));
-    push.connect(front(proxy).replace("tcp://", `tcp://${source}:0;`));
+    const push = world.peer(
+      new Push({ context, reconnectInterval: 20, reconnectMaxInterval: 50 }),
+      front(proxy).replace("tcp://", `tcp://${source}:0;`),
+    );
     return push;
   }
 
@@ -33,8 +35,7 @@ describe("addresses", () => {
     );
     const told = eventsOf(proxy, "policy:refused");
     const shaken = eventsOf(proxy, "peer:refused");
-    const sink = world.socket(new Pull({ context }));
-    sink.connect(back(proxy));
+    const sink = world.peer(new Pull({ context }), back(proxy));
     const [good, denied, other] = ["127.0.0.2", "127.0.0.3", "127.0.1.1"].map((source) =>
       pushFrom(proxy, source),
     );
@@ -88,8 +89,7 @@ describe("addresses", () => {
     const proxy = await world.start(
       new StreamerProxy({ frontend: { bind: ["ipc://*", ANY], policy }, backend: { bind: ANY }, context }),
     );
-    const push = world.socket(new Push({ context }));
-    push.connect(front(proxy));
+    const push = world.peer(new Push({ context }), front(proxy));
     await push.ready({ timeout: LIMIT });
   });
 });
@@ -158,8 +158,7 @@ describe("keys", () => {
     await save("bad", bad.publicKey);
     const proxy = await world.start(new StreamerProxy(sides()));
     const read = eventsOf(proxy, "keys:changed");
-    const sink = world.socket(new Pull({ context }));
-    sink.connect(back(proxy));
+    const sink = world.peer(new Pull({ context }), back(proxy));
     const got = { good: 0, bad: 0 };
     void (async () => {
       for await (const [name, number] of sink) {
