@@ -85,13 +85,9 @@ describeTransports("messages that are copied when they are sent", (world) => {
   const refused = { copy: 1 as unknown as boolean };
   const waiting = { timeout: 8_000 };
 
-  const NO_DRAFTS = "it has no draft sockets";
+  const itHasDrafts = itIf(world.engine, world.engine === "zmtp", "it has no draft sockets");
 
-  itIf(
-    world.engine,
-    world.engine === "zmtp",
-    NO_DRAFTS,
-  )("reach a Server's client", async () => {
+  itHasDrafts("reach a Server's client", async () => {
     const [server, client] = [
       world.own(new (world.at(Server))(world.defaults)),
       world.own(new (world.at(Client))(world.defaults)),
@@ -121,11 +117,7 @@ describeTransports("messages that are copied when they are sent", (world) => {
     expect(await failure(router.reply(envelope, "x", refused))).toMatchObject({ code: "EINVAL" });
   });
 
-  itIf(
-    world.engine,
-    world.engine === "zmtp",
-    NO_DRAFTS,
-  )("reach a Radio's group", async () => {
+  itHasDrafts("reach a Radio's group", async () => {
     const [radio, dish] = [
       world.own(new (world.at(Radio))(world.defaults)),
       world.own(new (world.at(Dish))(world.defaults)),

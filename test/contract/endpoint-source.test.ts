@@ -6,10 +6,11 @@ import { describeTransports, itIf } from "./support/engines.js";
 import { collect, failure, nextEvent, nextRequest, texts, thrown, until, within } from "./support/wait.js";
 import { World } from "./support/world.js";
 
-/** Why libzmq is left out: it takes nothing back from a queue. */
-const KEEPS_QUEUES = "what libzmq has queued for a peer stays with it";
-
 describeTransports("a source", (world) => {
+  const isOurs = world.engine !== "libzmq";
+  const itHears = itIf(world.engine, isOurs, "what comes from a peer that libzmq leaves is thrown away");
+  const itMoves = itIf(world.engine, isOurs, "what libzmq has queued for a peer stays with it");
+
   it("is connected to as it changes", async () => {
     const [push, one, two] = [world.push(), world.pull(), world.pull()];
     const source = new ListedEndpoints();
@@ -114,11 +115,7 @@ describeTransports("a source", (world) => {
     expect(await collect(pull, 1)).toEqual(["still there"]);
   });
 
-  itIf(
-    world.engine,
-    world.engine !== "libzmq",
-    "what comes from a peer that libzmq leaves is thrown away",
-  )("gives a Pull all that it was sent before an endpoint went", async () => {
+  itHears("gives a Pull all that it was sent before an endpoint went", async () => {
     const [push, pull] = [world.push(), world.pull({ receiveHighWaterMark: 10 })];
     const endpoint = await world.bind(push);
     const source = new ListedEndpoints([endpoint]);
@@ -136,11 +133,7 @@ describeTransports("a source", (world) => {
     expect(await collect(pull, 200)).toEqual(sent);
   });
 
-  itIf(
-    world.engine,
-    world.engine !== "libzmq",
-    "what comes from a peer that libzmq leaves is thrown away",
-  )("lets replies come from an endpoint that went, and sends it nothing more", async () => {
+  itHears("lets replies come from an endpoint that went, and sends it nothing more", async () => {
     const [dealer, one, two] = [world.dealer(), world.router(), world.router()];
     const [first, second] = [await world.bind(one), await world.bind(two)];
     const source = new ListedEndpoints([first]);
@@ -163,11 +156,7 @@ describeTransports("a source", (world) => {
     await nextRequest(one);
   });
 
-  itIf(
-    world.engine,
-    world.engine !== "libzmq",
-    "a reply of a peer that libzmq leaves is thrown away",
-  )("lets a Request have its reply", async () => {
+  itHears("lets a Request have its reply", async () => {
     const [request, reply] = [world.request(), world.reply()];
     const endpoint = await world.bind(reply);
     const source = new ListedEndpoints([endpoint]);
@@ -180,11 +169,7 @@ describeTransports("a source", (world) => {
     expect(texts(await within(request.receive(), "the reply"))).toEqual(["answer"]);
   });
 
-  itIf(
-    world.engine,
-    world.engine !== "libzmq",
-    KEEPS_QUEUES,
-  )("moves what waits for an endpoint that goes to the others, now and later", async () => {
+  itMoves("moves what waits for an endpoint that goes to the others, now and later", async () => {
     const [push, pull] = [world.push({ linger: 0 }), world.pull()];
     const alive = await world.bind(pull);
     const source = new ListedEndpoints([world.deadEndpoint()]);
@@ -195,11 +180,7 @@ describeTransports("a source", (world) => {
     expect(push.stats().dropped.disconnected).toBe(0);
   });
 
-  itIf(
-    world.engine,
-    world.engine !== "libzmq",
-    KEEPS_QUEUES,
-  )("moves what was more than the others had room for when they have room again", async () => {
+  itMoves("moves what was more than the others had room for when they have room again", async () => {
     const push = world.push({ linger: 60_000, sendHighWaterMark: 100 });
     const pull = world.pull({ receiveHighWaterMark: 10 });
     const alive = await world.bind(pull);
@@ -214,11 +195,7 @@ describeTransports("a source", (world) => {
     expect(push.stats().dropped.disconnected).toBe(0);
   });
 
-  itIf(
-    world.engine,
-    world.engine !== "libzmq",
-    KEEPS_QUEUES,
-  )("keeps what nobody could take for those that come within the linger", async () => {
+  itMoves("keeps what nobody could take for those that come within the linger", async () => {
     const [push, pull] = [world.push({ linger: 10_000 }), world.pull()];
     const alive = await world.bind(pull);
     const source = new ListedEndpoints([world.deadEndpoint()]);
@@ -230,11 +207,7 @@ describeTransports("a source", (world) => {
     expect((await collect(pull, 100)).length).toBe(100);
   });
 
-  itIf(
-    world.engine,
-    world.engine !== "libzmq",
-    KEEPS_QUEUES,
-  )("asks another peer when a request has not left", async () => {
+  itMoves("asks another peer when a request has not left", async () => {
     const [request, reply] = [world.request(), world.reply()];
     const alive = await world.bind(reply);
     const source = new ListedEndpoints([world.deadEndpoint()]);

@@ -6,11 +6,13 @@ import { collect, failure, nextEvent, thrown, turn, until } from "./support/wait
 describeTransports(
   "events of a connection",
   (world) => {
-    itIf(
+    const itHears = itIf(
       world.engine,
       ({ peerEvents }) => peerEvents.includes(world.transport),
       `has no events over ${world.transport}`,
-    )("report its whole life on both sides, to listeners and to a loop alike", async () => {
+    );
+
+    itHears("report its whole life on both sides, to listeners and to a loop alike", async () => {
       const [pull, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
       const heard: string[] = [];
       const looped: string[] = [];
@@ -39,11 +41,7 @@ describeTransports(
       expect(looped.at(-1)).toBe("end");
     });
 
-    itIf(
-      world.engine,
-      ({ peerEvents }) => peerEvents.includes(world.transport),
-      `has no events over ${world.transport}`,
-    )("reports a server that goes and comes back", async () => {
+    itHears("reports a server that goes and comes back", async () => {
       const [first, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
       const endpoint = await world.link(first, push);
       await push.ready({ timeout: 4_000 });
@@ -59,11 +57,7 @@ describeTransports(
       await again;
     });
 
-    itIf(
-      world.engine,
-      ({ peerEvents }) => peerEvents.includes(world.transport),
-      `has no events over ${world.transport}`,
-    )("report why nobody can be reached, and so does the time-out of ready", async () => {
+    itHears("report why nobody can be reached, and so does the time-out of ready", async () => {
       const [pull, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
       const endpoint = await world.bind(pull);
       await pull.close({ linger: 0 });
@@ -121,14 +115,11 @@ describeTransports("an address in use", (world) => {
     world.engine === "libzmq" && world.transport === "ipc"
       ? [false, "takes over a path that is in use"]
       : [peerEvents.includes(world.transport), `has no events over ${world.transport}`];
+  const itHears = itIf(world.engine, runs, why);
   /** libzmq leaves the scheme out. */
   const named = (endpoint: string): RegExp => new RegExp(`${endpoint.replace(/^\w+:\/\//, "")}$`);
 
-  itIf(
-    world.engine,
-    runs,
-    why,
-  )("is reported as bind:error, once, as the call's own error reports it", async () => {
+  itHears("is reported as bind:error, once, as the call's own error reports it", async () => {
     const [first, second] = [world.pull(), world.pull()];
     const endpoint = await world.bind(first);
     const all: EventOfType<"bind:error">[] = [];
@@ -142,11 +133,7 @@ describeTransports("an address in use", (world) => {
     expect(all[0]?.address).toMatch(named(endpoint));
   });
 
-  itIf(
-    world.engine,
-    runs,
-    why,
-  )("is reported by bindSync, too", async () => {
+  itHears("is reported by bindSync, too", async () => {
     const [first, second] = [world.pull(), world.pull()];
     const endpoint = await world.bind(first);
     const event = nextEvent(second, "bind:error");
