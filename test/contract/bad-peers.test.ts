@@ -107,8 +107,7 @@ describeEngines("a peer of bare bytes", (world) => {
   ];
   it.each(garbage)("that sends %s loses its connection; others go on", async (_, bytes) => {
     const [pull, endpoint] = await bound({ handshakeInterval: 400 });
-    const push = world.push();
-    push.connect(endpoint);
+    const push = world.connect(world.push(), endpoint);
     await push.send("before");
     expect(await collect(pull, 1)).toEqual(["before"]);
     const peer = await raw(endpoint);
@@ -145,8 +144,7 @@ describeEngines("a peer of bare bytes", (world) => {
     const { error, address } = await failed;
     expect(error.code).toMatch(/^ERR_(PROTOCOL|ZMTP_)/);
     expect(address).toContain("tcp://");
-    const push = world.push();
-    push.connect(endpoint);
+    const push = world.connect(world.push(), endpoint);
     await push.send("fine");
     expect(String(await waiting)).toBe("fine");
   });

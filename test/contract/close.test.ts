@@ -53,8 +53,7 @@ describeTransports("close", (world) => {
   });
 
   it("with linger 0 throws away what has not left; every message is in one of the three counts", async () => {
-    const push = world.push();
-    push.connect(world.deadEndpoint());
+    const push = world.connect(world.push(), world.deadEndpoint());
     for (let i = 0; i < 10; i++) await push.send(String(i));
     const { flushed, discarded, unknown } = await within(push.close({ linger: 0 }), "close");
     expect(flushed).toBe(0);
@@ -132,8 +131,7 @@ describeTransports("close", (world) => {
   });
 
   it("rejects what still waits when the linger runs out", async () => {
-    const push = world.push({ sendHighWaterMark: 1 });
-    push.connect(world.deadEndpoint());
+    const push = world.connect(world.push({ sendHighWaterMark: 1 }), world.deadEndpoint());
     const sends = Array.from({ length: 4 }, (_, i) => push.send(String(i)));
     const outcomes = Promise.allSettled(sends);
     await within(push.close({ linger: 30 }), "close");

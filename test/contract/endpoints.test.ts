@@ -23,8 +23,7 @@ describeTransports("bind", (world) => {
     expect(bound).toBe(pull.lastEndpoint);
     expect(bound).not.toContain("*");
     expect(second.bindSync(world.freeEndpoint())).toBe(second.lastEndpoint);
-    const push = world.push();
-    push.connect(bound);
+    const push = world.connect(world.push(), bound);
     await push.send("x");
     expect(await collect(pull, 1)).toEqual(["x"]);
   });
@@ -79,8 +78,7 @@ describeEngines("endpoints", (world) => {
     }
     await pull.bind("tcp://*:*");
     const port = /:(\d+)$/.exec(pull.lastEndpoint as string)?.[1];
-    const push = world.push();
-    push.connect(`tcp://localhost:${port}`);
+    const push = world.connect(world.push(), `tcp://localhost:${port}`);
     expect(push.lastEndpoint).toBe(`tcp://localhost:${port}`);
     await push.send("by name");
     expect(await collect(pull, 1)).toEqual(["by name"]);
@@ -93,8 +91,7 @@ describeEngines("endpoints", (world) => {
     expect(existsSync(path)).toBe(true);
     await pull.bind("ipc://*");
     expect(pull.lastEndpoint).toMatch(/^ipc:\/\/.+/);
-    const push = world.push();
-    push.connect(pull.lastEndpoint as string);
+    const push = world.connect(world.push(), pull.lastEndpoint as string);
     await push.send("x");
     expect(await collect(pull, 1)).toEqual(["x"]);
   });
@@ -124,8 +121,7 @@ describeTransports("endpoints", (world) => {
     }
     expect(second.lastEndpoint).toBeNull();
     expect((await failure(first.bind(endpoint))).code).toBe("EADDRINUSE");
-    const push = world.push();
-    push.connect(endpoint);
+    const push = world.connect(world.push(), endpoint);
     await push.send("to the first");
     expect(await collect(first, 1)).toEqual(["to the first"]);
   });
@@ -136,8 +132,7 @@ describeTransports("endpoints", (world) => {
     const other = world.push();
     pull.connect(await world.bind(other));
     for (const endpoint of endpoints) {
-      const push = world.push();
-      push.connect(endpoint);
+      const push = world.connect(world.push(), endpoint);
       await push.send("bound");
     }
     await other.send("connected");
@@ -167,8 +162,7 @@ describeTransports("endpoints", (world) => {
     }
     stop.abort();
     expect(String(got)).toBe("after");
-    const late = world.push();
-    late.connect(endpoint);
+    const late = world.connect(world.push(), endpoint);
     await late.send("to the next");
     while ((await collect(next, 1))[0] !== "to the next");
   });
@@ -229,8 +223,7 @@ describeTransports("endpoints", (world) => {
     }
     push.connect(endpoint);
     expect(push.trySend("nobody is there")).toBe(false);
-    const eager = world.push();
-    eager.connect(endpoint);
+    const eager = world.connect(world.push(), endpoint);
     expect(eager.trySend("queued")).toBe(true);
     const waiting = push.send("now");
     await pull.bind(endpoint);

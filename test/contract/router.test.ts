@@ -170,8 +170,7 @@ describeTransports("router", (world) => {
       const first = world.dealer({ routingId: "name", reconnectInterval: 60_000 });
       const endpoint = await world.link(router, first);
       await hello(first, router);
-      const second = world.dealer({ routingId: "name" });
-      second.connect(endpoint);
+      const second = world.connect(world.dealer({ routingId: "name" }), endpoint);
       await second.send("from the second");
       if (handover)
         expect(texts(await router.receive({ timeout: 8_000 }))).toEqual(["name", "from the second"]);
@@ -240,8 +239,7 @@ describeEngines("router", (world) => {
     const endpoint = await world.bind(router);
     const joined = nextEvent(router, "peer:join");
     const left = nextEvent(router, "peer:leave");
-    const dealer = world.dealer({ routingId: "me" });
-    dealer.connect(endpoint);
+    const dealer = world.connect(world.dealer({ routingId: "me" }), endpoint);
     expect(String((await joined).routingId)).toBe("me");
     await dealer.close({ linger: 0 });
     expect(String((await left).routingId)).toBe("me");

@@ -92,8 +92,7 @@ describeTransports(
         expect((await hungUp).error.message).toContain(stranger.publicKey);
       }
       expect((await failure(wrong.ready({ timeout: 50 }))).code).toMatch(/^(ETIMEDOUT|ERR_)/);
-      const right = world.push(curveClient());
-      right.connect(endpoint);
+      const right = world.connect(world.push(curveClient()), endpoint);
       await right.send("right");
       expect(await collect(pull, 1)).toEqual(["right"]);
     });

@@ -51,8 +51,7 @@ describeTransports(
       let open = false;
       const pull = world.pull({ plainServer: true, authenticate: () => open });
       const endpoint = await world.bind(pull);
-      const push = world.push(plain("u", "p"));
-      push.connect(endpoint);
+      const push = world.connect(world.push(plain("u", "p")), endpoint);
       await nextEvent(pull, "peer:refused");
       open = true;
       push.disconnect(endpoint);

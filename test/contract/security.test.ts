@@ -29,8 +29,7 @@ describeEngines("security", (world) => {
     for (const [at, serverOptions] of Object.entries(servers)) {
       const pull = world.pull(serverOptions);
       const endpoint = await world.bind(pull);
-      const fitting = world.push(clients[at as keyof typeof clients]);
-      fitting.connect(endpoint);
+      const fitting = world.connect(world.push(clients[at as keyof typeof clients]), endpoint);
       for (const [as, clientOptions] of Object.entries(clients)) {
         if (as === at) continue;
         const push = world.push(clientOptions);

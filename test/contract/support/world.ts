@@ -188,6 +188,12 @@ export class World {
     return socket.bind(this.freeEndpoint());
   }
 
+  /** @returns the socket, which it connects */
+  connect<S extends Socket>(socket: S, endpoint: string): S {
+    socket.connect(endpoint);
+    return socket;
+  }
+
   /** Binds the first and connects the others to it. @returns the endpoint */
   async link(binder: Socket, ...connecters: Socket[]): Promise<string> {
     const endpoint = await this.bind(binder);

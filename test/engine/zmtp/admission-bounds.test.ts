@@ -45,8 +45,7 @@ describe("connections", () => {
     expect(pull.stats().peers).toBe(2);
     peers[0]?.destroy();
     await until(() => pull.stats().peers === 1, "one peer");
-    const push = world.push();
-    push.connect(endpoint);
+    const push = world.connect(world.push(), endpoint);
     await push.send("in");
     expect(String(await pull.receive({ timeout: 8_000 }))).toBe("in");
   });
@@ -56,8 +55,7 @@ describe("connections", () => {
     const endpoint = await world.bind(pull);
     const idle = await Promise.all([1, 2, 3].map(async () => (await world.raw(endpoint)).listen()));
     const left = Promise.race(idle.map(({ closed }) => closed));
-    const push = world.push();
-    push.connect(endpoint);
+    const push = world.connect(world.push(), endpoint);
     await push.send("in");
     expect(String(await pull.receive({ timeout: 8_000 }))).toBe("in");
     await left;
@@ -90,8 +88,7 @@ describe("the program's hook", () => {
       if (i < 3) await until(() => state.calls === i + 1, "the question");
       peer.destroy();
     }
-    const push = world.push();
-    push.connect(endpoint);
+    const push = world.connect(world.push(), endpoint);
     const sent = push.send("in");
     // The questions about those that left still run; no other was asked at the same time.
     expect([state.calls, state.running]).toEqual([3, 3]);
@@ -120,8 +117,7 @@ describe("the program's hook", () => {
       await peer.handshake("PUSH");
       await until(() => asked === i + 1, "the question");
     }
-    const push = world.push({ reconnectInterval: 5 });
-    push.connect(endpoint);
+    const push = world.connect(world.push({ reconnectInterval: 5 }), endpoint);
     await push.send("in");
     expect(String(await pull.receive({ timeout: 8_000 }))).toBe("in");
   });

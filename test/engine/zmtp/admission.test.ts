@@ -35,8 +35,7 @@ async function comes(pull: Pull, client: PushOptions): Promise<boolean> {
   let failed = 0;
   for (const type of ["handshake:error:auth", "handshake:error:other", "peer:refused", "disconnect"] as const)
     pull.events.on(type, () => void failed++);
-  const push = world.push({ ...client, context, reconnectInterval: -1 });
-  push.connect(endpoint);
+  world.push({ ...client, context, reconnectInterval: -1 }).connect(endpoint);
   await until(() => failed > 0 || (pull.stats().peers ?? 0) > 0, "the peer's fate");
   return (pull.stats().peers ?? 0) > 0;
 }
@@ -102,8 +101,7 @@ it("is let in by an engine's own listener that gives true, and by nothing else",
     };
     const socket = selectEngine("zmtp").createContext({}, false).open(SocketType.Pull, {}, listener);
     const endpoint = await socket.endpoints.bind("tcp://127.0.0.1:*");
-    const push = world.push({ reconnectInterval: -1 });
-    push.connect(endpoint);
+    world.push({ reconnectInterval: -1 }).connect(endpoint);
     await until(() => failed || socket.stats().peers === 1, "the peer's fate");
     expect(socket.stats().peers).toBe(allowed ? 1 : 0);
     await socket.close(0);
@@ -152,16 +150,14 @@ describe("options that were set in part when a connection comes about", () => {
       message: expect.stringContaining("secret key"),
     });
     pull.curveSecretKey = CURVE_SERVER.curveSecretKey;
-    const push = world.push(curveClient());
-    push.connect(endpoint);
+    const push = world.connect(world.push(curveClient()), endpoint);
     await push.ready();
   });
 
   it("are tried again by the side that connects", async () => {
     const server = new RawServer();
     const endpoint = await server.listen(world);
-    const push = world.push({ reconnectInterval: 5 });
-    push.connect(endpoint);
+    const push = world.connect(world.push({ reconnectInterval: 5 }), endpoint);
     const first = await server.first();
     const { curvePublicKey, curveSecretKey, curveServerKey } = curveClient();
     push.curveServerKey = curveServerKey;

@@ -158,8 +158,7 @@ describe("what waits to be sent", () => {
   });
 
   it("for a peer that is not there yet stops at the mark in bytes", async () => {
-    const push = world.push({ sendHighWaterMarkBytes: MIB });
-    push.connect("tcp://127.0.0.1:9"); // Nobody listens there.
+    const push = world.connect(world.push({ sendHighWaterMarkBytes: MIB }), "tcp://127.0.0.1:9"); // Nobody listens there.
     const body = Buffer.alloc(300 * KIB);
     let sent = 0;
     while (push.trySend(body) && sent < 100) sent += 1;

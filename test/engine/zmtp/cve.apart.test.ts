@@ -74,8 +74,7 @@ describe("CVE-2020-15166", () => {
       if (bytes[0] !== undefined) peer.write(bytes[0]);
     }
     for (let i = 0; i < 3; i++) {
-      const dealer = world.dealer(client);
-      dealer.connect(endpoint);
+      const dealer = world.connect(world.dealer(client), endpoint);
       await dealer.send(`question ${i}`);
       const [id, question] = await router.receive({ timeout: 8_000 });
       expect(String(question)).toBe(`question ${i}`);

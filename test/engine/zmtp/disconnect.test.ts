@@ -123,8 +123,7 @@ describe("a lost connection", () => {
     expect(push.stats().pendingSends).toBe(10);
     const { sent, delivered, queued, dropped } = push.stats();
     expect([delivered + queued + dropped.disconnected, dropped.disconnected > 0]).toEqual([sent, true]);
-    const pull = world.pull();
-    pull.connect(endpoint);
+    const pull = world.connect(world.pull(), endpoint);
     await within(Promise.all(sends), "the sends");
     expect(await collect(pull, 10)).toEqual(Array.from({ length: 10 }, (_, i) => String(i)));
   });

@@ -111,8 +111,7 @@ describe("a peer that leaves without a word", () => {
         socket.once("data", () => (how === "RST" ? socket.resetAndDestroy() : socket.end()));
       });
       const endpoint = await server.listen(world);
-      const pull = world.pull({ reconnectInterval: 5 });
-      pull.connect(endpoint);
+      const pull = world.connect(world.pull({ reconnectInterval: 5 }), endpoint);
       await until(() => server.connections.length >= 3, "three attempts");
       server.end();
       const push = world.push();
@@ -157,8 +156,7 @@ describe("a peer that does not hang up", () => {
       socket.on("end", talk);
     };
     const server = new RawServer(onConnection, { allowHalfOpen: true });
-    const push = world.push();
-    push.connect(await server.listen(world));
+    const push = world.connect(world.push(), await server.listen(world));
     await push.send("bye");
     await push.ready();
     expect(await within(push.close({ linger: 3_000 }), "the close")).toMatchObject({

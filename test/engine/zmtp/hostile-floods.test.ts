@@ -43,8 +43,7 @@ describe("a flood", () => {
   it(`of ${LONG ? "a million" : "40,000"} SUBSCRIBEs fits, and the other subscribers get their messages`, async () => {
     const publisher = world.publisher({ heartbeatInterval: 0 });
     const endpoint = await world.bind(publisher);
-    const subscriber = world.subscriber();
-    subscriber.connect(endpoint);
+    const subscriber = world.connect(world.subscriber(), endpoint);
     subscriber.subscribe("news");
     await publisher.waitForSubscribers({ timeout: 8_000 });
     const before = memory();

@@ -76,8 +76,7 @@ describe("thousands of connections that stop in their handshake", () => {
     );
     while (report === "") {
       await works();
-      const late = world.push();
-      late.connect(endpoint);
+      const late = world.connect(world.push(), endpoint);
       await late.send("late");
       expect(await collect(pull, 1)).toEqual(["late"]);
       await late.close({ linger: 0 });

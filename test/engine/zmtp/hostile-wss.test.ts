@@ -98,8 +98,7 @@ describe("a connection that is cut after any number of bytes", () => {
         linger: 0,
       });
       push.connect(`wss://127.0.0.1:${port}/x`);
-      const good = world.push();
-      good.connect(endpoint);
+      const good = world.connect(world.push(), endpoint);
       let sent = 0;
       let isSending = true;
       const sending = (async () => {

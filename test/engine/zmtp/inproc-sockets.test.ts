@@ -41,8 +41,7 @@ describe("inproc", () => {
       push.connect(endpoint);
       await push.close();
       await until(() => pull.stats().peers === 0, "nobody");
-      const other = world.push();
-      other.connect(endpoint);
+      const other = world.connect(world.push(), endpoint);
       await other.send("x");
       expect(await collect(pull, 1)).toEqual(["x"]);
     }

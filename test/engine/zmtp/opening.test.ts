@@ -10,8 +10,7 @@ const world = new World("zmtp", "tcp");
 
 it("a socket that connects sends greeting and READY to a peer that says nothing, and no message before its READY", async () => {
   const server = new RawServer((socket) => socket.pause());
-  const dealer = world.dealer({ heartbeatInterval: 0 });
-  dealer.connect(await server.listen(world));
+  const dealer = world.connect(world.dealer({ heartbeatInterval: 0 }), await server.listen(world));
   await dealer.send("hello");
   const socket = await server.first();
   const bytes = async (length: number): Promise<Buffer> => {

@@ -97,8 +97,7 @@ describe("peers that leave", () => {
     const endpoint = await world.bind(router);
     const nextLeave = () => nextEvent(router, "peer:leave");
 
-    const dealer = world.dealer({ routingId: "remote" });
-    dealer.connect(endpoint);
+    const dealer = world.connect(world.dealer({ routingId: "remote" }), endpoint);
     await dealer.send("x");
     await collect(router, 1);
     let left = nextLeave();

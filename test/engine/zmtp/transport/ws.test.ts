@@ -31,8 +31,7 @@ describe("a bound socket", () => {
     const endpoint = await pull.bind("ws://127.0.0.1:*/a");
     expect(endpoint).toMatch(/^ws:\/\/127\.0\.0\.1:\d+\/a$/);
     for (const target of [endpoint, `${endpoint}?x=1`]) {
-      const push = world.push();
-      push.connect(target);
+      const push = world.connect(world.push(), target);
       await push.send(target);
       expect(String(await pull.receive())).toBe(target);
     }
@@ -79,13 +78,11 @@ describe("an HTTP server of the program's own", () => {
     expect(await a.bind({ server, path: "/a" })).toBe(`${base}/a`);
     expect(await b.bind({ server })).toBe(`${base}/`);
     expect(b.lastEndpoint).toBe(`${base}/`);
-    const request = world.request();
-    request.connect(`${base}/a`);
+    const request = world.connect(world.request(), `${base}/a`);
     await request.send(["x".repeat(100_000)]);
     await a.send(await a.receive());
     expect(String(await request.receive())).toHaveLength(100_000);
-    const push = world.push();
-    push.connect(base);
+    const push = world.connect(world.push(), base);
     await push.send("to the root");
     expect(String(await b.receive())).toBe("to the root");
     const page = await new Promise<string>((resolve) => {
@@ -225,8 +222,7 @@ describe("a peer without a mechanism", () => {
         );
       });
     });
-    const pair = world.pair();
-    pair.connect((await server.listen(world)).replace("tcp", "ws"));
+    const pair = world.connect(world.pair(), (await server.listen(world)).replace("tcp", "ws"));
     expect(String(await pair.receive())).toBe("hi");
   });
 });
@@ -278,8 +274,7 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
     expect(answer).not.toContain("101 Switching");
     expect((await refused).error.message).toContain(`status ${status}`);
     // The next one is served.
-    const push = world.push();
-    push.connect(endpoint);
+    const push = world.connect(world.push(), endpoint);
     await push.send("still here");
     expect(String(await pull.receive())).toBe("still here");
   });
@@ -469,8 +464,7 @@ describe("what breaks the rules ends the connection, and no other:", () => {
   ])("%s", async (_, bytes) => {
     const pull = world.pull({ maxMessageSize: 1_000 });
     const endpoint = await pull.bind("ws://127.0.0.1:*");
-    const good = world.push();
-    good.connect(endpoint);
+    const good = world.connect(world.push(), endpoint);
     await good.ready();
     const peer = await peerOf(endpoint);
     peer.send(readyOf("PUSH"));

@@ -112,8 +112,7 @@ it("an HTTPS server of the program's own gives sockets its upgrades, with the cl
   const pull = world.pull({ authenticate });
   const endpoint = await pull.bind({ server, path: "/zmq" });
   expect(endpoint).toBe(`wss://127.0.0.1:${(server.address() as AddressInfo).port}/zmq`);
-  const push = world.push({ ...trust(), ...pair("client") });
-  push.connect(endpoint);
+  const push = world.connect(world.push({ ...trust(), ...pair("client") }), endpoint);
   await arrives(push, pull, "x".repeat(500_000));
   await until(() => push.stats().queued === 0, "all is counted");
   expect(subjects).toEqual([RUNTIME === "bun" ? undefined : "CN=sensor 7"]);
