@@ -7,13 +7,18 @@ useFolder();
 
 const CALL = ["majordomo", "call"] as const;
 
-it("makes a service of any program, and reports its failure", async () => {
+/** A broker, and a worker whose program fails for a bad word. */
+async function fishes() {
   const broker = startWithout("majordomo", "broker", "--bind", "tcp://127.0.0.1:*");
   const endpoint = await broker.endpoint();
   const command = 'read word; test "$word" != bad || { echo no such fish >&2; exit 3; }; echo "<$word>"';
   const worker = startWithout("majordomo", "worker", "fish", "--connect", endpoint, "--exec", command);
   await worker.until("stderr", /offering fish/);
+  return { broker, endpoint, worker };
+}
 
+it("makes a service of any program, and reports its failure", async () => {
+  const { broker, endpoint, worker } = await fishes();
   const one = await run("", ...CALL, "fish", "eel\n", "--connect", endpoint);
   expect([one.code, String(one.stdout)]).toEqual([0, "<eel>\n\n"]);
   const many = await run("cod\ntuna\n", ...CALL, "mmi.service", "--connect", endpoint);
@@ -34,12 +39,7 @@ it("makes a service of any program, and reports its failure", async () => {
 }, 30_000);
 
 it("a call ends with a reply that fails while more input may come, and prints what came before a line that it cannot read", async () => {
-  const broker = startWithout("majordomo", "broker", "--bind", "tcp://127.0.0.1:*");
-  const endpoint = await broker.endpoint();
-  const command = 'read word; test "$word" != bad || { echo no such fish >&2; exit 3; }; echo "<$word>"';
-  const worker = startWithout("majordomo", "worker", "fish", "--connect", endpoint, "--exec", command);
-  await worker.until("stderr", /offering fish/);
-
+  const { endpoint } = await fishes();
   const call = start(...CALL, "fish", "--connect", endpoint);
   call.write("cod\nbad\n");
   const failed = await call.ended;
