@@ -5,32 +5,7 @@
 
 import { describe, expect, it } from "vitest";
 import { LONG } from "../support/long.js";
-import { run } from "./child.js";
-
-/** Workers import the package by its absolute address, since evaluated workers resolve from nowhere. */
-const PRELUDE = `
-import { Worker } from "node:worker_threads";
-import { on, once } from "node:events";
-import * as all from "shoal";
-const { Pair, Pull, Push, Reply, Request, Router, Dealer, Publisher, Subscriber } = all;
-const shoal = import.meta.resolve("shoal");
-// From the beginning: the last messages of a thread and its end may come in one turn.
-const exitOf = (worker) => {
-  const exited = once(worker, "exit");
-  exited.catch(() => undefined); // Who awaits it gets the error.
-  return exited;
-};
-const work = (source, workerData) => {
-  const worker = new Worker(
-    new URL("data:text/javascript," + encodeURIComponent(
-      'import { parentPort, workerData } from "node:worker_threads";\\n' +
-      'const { Pair, Pull, Push, Reply, Request, Router, Dealer, Publisher, Subscriber } = await import(' + JSON.stringify(shoal) + ');\\n' + source)),
-    { workerData });
-  worker.exited = exitOf(worker);
-  return worker;
-};
-const said = async (worker) => (await once(worker, "message"))[0];
-`;
+import { run, THREADS } from "./child.js";
 
 /** Rounds of terminated threads: each of four programs and four moments comes in 4, each size with each of them in 12. */
 const ROUNDS = LONG ? 60 : 4;
@@ -48,7 +23,7 @@ async function runAll(): Promise<Map<string, string[]>> {
     programs,
     ([name, source]) => `console.log(${JSON.stringify(`== ${name}`)});\nawait (async () => {${source}\n})();`,
   );
-  const { code, stdout, stderr } = await run(`${PRELUDE}${bodies.join("\n")}`, { ...zmtp, limit: LIMIT });
+  const { code, stdout, stderr } = await run(`${THREADS}${bodies.join("\n")}`, { ...zmtp, limit: LIMIT });
   const found = new Map<string, string[]>();
   for (const part of stdout.split(/^== /m).slice(1)) {
     const [name = "", ...lines] = part.trimEnd().split("\n");

@@ -1,31 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { LONG } from "../support/long.js";
-import { run } from "./child.js";
-
-/** A worker that imports the package by its absolute address, since evaluated workers resolve from nowhere. */
-const WORKER = `
-import { Worker } from "node:worker_threads";
-import { once } from "node:events";
-const shoal = import.meta.resolve("shoal");
-const work = (source) => {
-  const worker = new Worker(
-    new URL("data:text/javascript," + encodeURIComponent(
-      'import { parentPort } from "node:worker_threads";\\n' +
-      'const { Pair, Pull, Push, Reply, Request, Publisher } = await import(' + JSON.stringify(shoal) + ');\\n' + source)));
-  // From the beginning: the last messages of a thread and its end may come in one turn.
-  worker.exited = once(worker, "exit");
-  worker.exited.catch(() => undefined); // Who awaits it gets the error.
-  return worker;
-};
-`;
+import { run, THREADS } from "./child.js";
 
 const ROUNDS = LONG ? 3 : 1;
 
 describe("worker threads", () => {
   it("talk to the main thread over inproc on the process-wide context", async () => {
     const outcome = await run(
-      `${WORKER}
-      import { Pair } from "shoal";
+      `${THREADS}
       const pair = new Pair(); await pair.bind("inproc://between-threads");
       const worker = work(\`
         const pair = new Pair(); pair.connect("inproc://between-threads");
@@ -77,9 +59,8 @@ describe("worker threads", () => {
     it.runIf(LONG || !how.startsWith("with "))(
       `may end ${how}: the process and its other sockets go on`,
       async () => {
-        const outcome = await run(`${WORKER}
+        const outcome = await run(`${THREADS}
         import { readdirSync } from "node:fs";
-        import { Reply, Request } from "shoal";
         const rep = new Reply(); await rep.bind("tcp://127.0.0.1:*");
         const req = new Request(); req.connect(rep.lastEndpoint);
         for (let round = 0; round < ${ROUNDS}; round++) {
@@ -109,8 +90,7 @@ describe("worker threads", () => {
       `leave the last message of an inproc socket to the reader when they end ${how}, on the engine libzmq`,
       async () => {
         const outcome = await run(
-          `${WORKER}
-        import { Pull, Push } from "shoal";
+          `${THREADS}
         const pull = new Pull(); await pull.bind("inproc://last");
         const worker = work(\`
           const reply = new Reply(); await reply.bind("inproc://name"); await reply.close();
@@ -138,8 +118,7 @@ describe("worker threads", () => {
 
   it("are held by a bound inproc socket until it is closed, on the engine libzmq", async () => {
     const outcome = await run(
-      `${WORKER}
-      import { Request } from "shoal";
+      `${THREADS}
       const worker = work(\`
         const reply = new Reply(); await reply.bind("inproc://held");
         parentPort.postMessage("bound");
