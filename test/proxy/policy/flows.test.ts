@@ -234,7 +234,7 @@ describe("rates", () => {
   }
 
   /** A streamer whose front end has limits, and what pulls from it. */
-  async function limited(limits: ProxyPolicy["limits"], bind: string = ANY, in_ = context) {
+  async function limited(limits: NonNullable<ProxyPolicy["limits"]>, bind: string = ANY, in_ = context) {
     const proxy = await world.start(
       new StreamerProxy({ frontend: { bind, policy: { limits } }, backend: listen, context: in_ }),
     );
