@@ -89,6 +89,24 @@ test("a reply goes to its asker with its asker's envelope, or is counted as drop
   );
 });
 
+test("an asker that does not read gets replies up to the mark; further ones are dropped and counted, until it reads", () => {
+  const world = new RoutingWorld({ type: "Reply", sendHighWaterMark: 2 });
+  const peer = world.joined();
+  const answer = (): void => {
+    peer.says("", "question");
+    expect(world.take()).toEqual(["question"]);
+    expect(world.routing.offer("answer")).toBe(OfferResult.Accepted);
+  };
+  for (let i = 0; i < 5; i++) answer();
+  expect(peer.pipe.out.messages).toBe(2);
+  expect(world.drops).toEqual(Array(3).fill({ reason: "peer-full", peer: 0 }));
+  peer.reads();
+  answer();
+  peer.reads();
+  expect(peer.messages).toEqual(Array(3).fill(["", "answer"]));
+  expect(world.drops).toHaveLength(3);
+});
+
 test("requests come in turn of the peers, one at a time", () => {
   const world = new RoutingWorld({ type: "Reply" });
   const peers = [world.joined(), world.joined()];
