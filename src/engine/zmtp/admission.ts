@@ -90,13 +90,14 @@ export class Admission {
     return chosenMechanism(this.#state.options).name;
   }
 
-  authenticate(connection: object, peer: PeerCredentials): Promise<Verdict> {
+  /** @param onAsk called when the program is asked about the peer, maybe after others */
+  authenticate(connection: object, peer: PeerCredentials, onAsk: () => void): Promise<Verdict> {
     const { options } = this.#state;
     this.#queue ??= new AuthenticationQueue(
       options,
       (each) => this.#authenticator(chosenMechanism(options))?.(each) ?? Promise.resolve(false),
     );
-    return this.#queue.ask(connection, peer);
+    return this.#queue.ask(connection, peer, onAsk);
   }
 
   forget(connection: object): void {
@@ -155,6 +156,7 @@ type Authenticate = (peer: PeerCredentials) => Promise<Verdict>;
 
 interface Question {
   readonly peer: PeerCredentials;
+  readonly onAsk: () => void;
   readonly settle: (answer: Promise<Verdict>) => void;
 }
 
@@ -176,10 +178,10 @@ export class AuthenticationQueue {
     this.#authenticate = authenticate;
   }
 
-  ask(connection: object, peer: PeerCredentials): Promise<Verdict> {
-    if (this.#asked < this.#options.maxPendingHandshakes) return this.#ask(peer);
+  ask(connection: object, peer: PeerCredentials, onAsk: () => void): Promise<Verdict> {
+    if (this.#asked < this.#options.maxPendingHandshakes) return this.#ask(peer, onAsk);
     return new Promise((settle) => {
-      this.#waiting.set(connection, { peer, settle });
+      this.#waiting.set(connection, { peer, onAsk, settle });
     });
   }
 
@@ -187,8 +189,9 @@ export class AuthenticationQueue {
     this.#waiting.delete(connection);
   }
 
-  async #ask(peer: PeerCredentials): Promise<Verdict> {
+  async #ask(peer: PeerCredentials, onAsk: () => void): Promise<Verdict> {
     this.#asked += 1;
+    onAsk();
     let hasPlace = true;
     const leavePlace = (): void => {
       if (!hasPlace) return;
@@ -207,10 +210,10 @@ export class AuthenticationQueue {
   }
 
   #next(): void {
-    for (const [connection, { peer, settle }] of this.#waiting) {
+    for (const [connection, { peer, onAsk, settle }] of this.#waiting) {
       if (this.#asked >= this.#options.maxPendingHandshakes) return;
       this.#waiting.delete(connection);
-      settle(this.#ask(peer));
+      settle(this.#ask(peer, onAsk));
     }
   }
 }

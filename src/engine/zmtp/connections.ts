@@ -32,7 +32,10 @@ export class Connections implements ConnectionEffects, Policing {
   readonly #admission: Admission;
   readonly #raw: RawParts | undefined;
   readonly #all = new Map<Connection, Carried>();
+  /** Called at the end of a handshake, and while the program is asked about the peer. */
   onHandshakeOver: (connection: Connection) => void = () => undefined;
+  /** Called when an accepted peer's handshake goes on after the program's answer, as with PLAIN. */
+  onHandshake: (connection: Connection) => void = () => undefined;
   accepted = 0;
   /** A peer in its handshake may have sent messages already: it is heard to its end, too. */
   isHalfClosing = false;
@@ -174,7 +177,12 @@ export class Connections implements ConnectionEffects, Policing {
   }
 
   connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict> {
-    return this.#admission.authenticate(connection, peer);
+    return this.#admission
+      .authenticate(connection, peer, () => this.onHandshakeOver(connection))
+      .finally(() => {
+        const carried = this.#all.get(connection);
+        if (carried !== undefined && carried.dialling === undefined) this.onHandshake(connection);
+      });
   }
 
   #credentialsOf(connection: Connection): PeerCredentials {

@@ -40,6 +40,7 @@ export class Listening {
         }),
     );
     connections.onHandshakeOver = (connection) => this.#handshakes.delete(connection);
+    connections.onHandshake = (connection) => this.#handshakes.add(connection, connection.address);
   }
 
   get bound(): number {

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { AuthenticationQueue } from "../../../src/engine/zmtp/admission.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
-import type { HostilePeer } from "./support/hostile-peer.js";
+import { greeting } from "../../contract/support/zmtp-peer.js";
+import { command, type HostilePeer } from "./support/hostile-peer.js";
 import { HostileWorld } from "./support/hostile-world.js";
 
 const world = new HostileWorld();
@@ -132,7 +133,7 @@ describe("the program's hook", () => {
     });
     const keys = new Map(["a", "b", "c", "d"].map((name) => [name, { name }]));
     const ask = (address: string) =>
-      queue.ask(keys.get(address) as object, { mechanism: "NULL", address, domain: "" });
+      queue.ask(keys.get(address) as object, { mechanism: "NULL", address, domain: "" }, () => undefined);
     const answers = ["a", "b", "c", "d"].map((address) => ask(address).catch((error) => error.message));
     queue.forget(keys.get("c") as object);
     expect(asked).toEqual(["a"]);
@@ -146,6 +147,43 @@ describe("the program's hook", () => {
     expect(await answers[3]).toBe(true);
     expect(asked).toEqual(["a", "b", "d"]);
     expect(state.running).toBe(0);
+  });
+
+  it("has answers that count, however many peers come meanwhile", async () => {
+    const { state, authenticate, answer } = hook();
+    const pull = world.pull({ maxPendingHandshakes: 2, authenticate });
+    const endpoint = await world.bind(pull);
+    const evicted = nextEvent(pull, "handshake:error:other");
+    for (let i = 0; i < 8; i++) {
+      const peer = await world.raw(endpoint);
+      peer.handshake("PUSH").catch(() => undefined);
+      if (i < 2) await until(() => state.calls === i + 1, "the question");
+    }
+    await evicted;
+    answer(true);
+    answer(true);
+    await until(() => pull.stats().peers === 2, "both peers");
+    await until(() => state.calls === 4, "the questions about peers that waited");
+    answer(true);
+    answer(true);
+    await until(() => pull.stats().peers === 4, "two more");
+  });
+
+  it("has no answers by which peers hold places that say nothing after HELLO", async () => {
+    const { state, authenticate, answer } = hook();
+    const pull = world.pull({ maxPendingHandshakes: 2, plainServer: true, authenticate });
+    const endpoint = await world.bind(pull);
+    let left = 0;
+    for (let i = 0; i < 6; i++) {
+      const peer = (await world.raw(endpoint)).listen();
+      void peer.closed.then(() => {
+        left += 1;
+      });
+      peer.write(Buffer.concat([greeting("PLAIN"), command("HELLO", "\u0001u\u0001p")]));
+      await until(() => state.calls === i + 1, "the question");
+      answer(true);
+    }
+    await until(() => left === 4, "the end of those that are too many");
   });
 
   it("has a peer wait that it authenticates: it is read no further than what is kept ahead", async () => {
