@@ -4,11 +4,10 @@
  */
 import { NotSupportedError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
-import type { SocketTypeName } from "../core/socket-type.js";
 import type { CurveParts } from "../engine/zmtp/mechanism/mechanism.js";
 import type { EngineParts } from "../engine/zmtp/parts.js";
 import type { EventLoopHold } from "../engine/zmtp/process-hold.js";
-import type { RoutingOf } from "../engine/zmtp/routing/routing.js";
+import { LOADED_ROUTINGS } from "../engine/zmtp/routing/routing.js";
 import { noListener } from "./web-socket.js";
 
 function noCurve(): never {
@@ -28,15 +27,12 @@ const NO_HOLD: EventLoopHold = {
   end: ignore,
 };
 
-type Addable<K extends keyof EngineParts> = Omit<EngineParts, K> & { -readonly [Key in K]: EngineParts[Key] };
+type Addable = "curve" | "inproc" | "listening";
 
-interface PageParts extends Addable<"curve" | "inproc" | "listening"> {
-  readonly routings: Partial<Record<SocketTypeName, RoutingOf | undefined>>;
-}
+type PageParts = Omit<EngineParts, Addable> & { -readonly [Key in Addable]: EngineParts[Key] };
 
 export const PAGE_PARTS: PageParts = {
-  /** Filled by socket classes (sockets/define.browser.ts). */
-  routings: {},
+  routings: LOADED_ROUTINGS,
   curve: NO_CURVE,
   inproc: undefined,
   /** Without inproc a page cannot bind. */

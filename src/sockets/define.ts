@@ -4,18 +4,25 @@ import { isBytes } from "../core/bytes.js";
 import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "../core/option-table.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { encodeZ85 } from "../core/z85.js";
+import { LOADED_ROUTINGS, type RoutingOf } from "../engine/zmtp/routing/routing.js";
 import { BATCHES } from "./batches.js";
 import { RECEIVING } from "./readable.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import { SENDING } from "./writable.js";
 
-/** @internal A Push has no `receive` and a Pull no `send`, also at run time. */
+/**
+ * A Push has no `receive` and a Pull no `send`, also at run time.
+ *
+ * @internal
+ * @param routing the engine's part for this type
+ */
 export function defineSocket(
   socketClass: { readonly prototype: HasCore },
   type: SocketTypeName,
-  _routing?: undefined,
+  routing?: RoutingOf,
   sending: object = SENDING,
 ): void {
+  if (routing !== undefined) LOADED_ROUTINGS[type] = routing;
   if (WRITABLE.some((each) => each === type)) defineMethods(socketClass, sending);
   if (READABLE.some((each) => each === type)) defineMethods(socketClass, { ...RECEIVING, ...BATCHES });
   defineOptions(socketClass, type);

@@ -1,9 +1,9 @@
 /** PUSH and PULL (30/PIPELINE). */
 import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
+import * as routings from "../engine/zmtp/routing/routings.js";
 import { defineSocket } from "./define.js";
 import type { Readable } from "./readable.js";
-import * as routings from "./routings.js";
 import { type BodyIn, type BodyOut, type Raw, type Settled, shapeFor } from "./shape.js";
 import { Socket } from "./socket.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "./socket-options.js";

@@ -13,6 +13,7 @@ import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
 import { MAX_TIMEOUT } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
+import * as routings from "../engine/zmtp/routing/routings.js";
 import { checkMemory, SEND_OPTIONS } from "./copy-option.js";
 import { defineSocket } from "./define.js";
 import type { EndpointSource } from "./endpoint-source.js";
@@ -20,7 +21,6 @@ import { Envelope } from "./envelope.js";
 import type { MessageLike } from "./message.js";
 import type { DeliveryResult, SendOptions } from "./outbox.js";
 import type { Readable } from "./readable.js";
-import * as routings from "./routings.js";
 import {
   type BodyIn,
   type BodyOut,

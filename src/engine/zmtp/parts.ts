@@ -15,7 +15,7 @@ import type { RoutingOf } from "./routing/routing.js";
 import type { ZapClient } from "./zap.js";
 
 export interface EngineParts {
-  readonly routings: Readonly<Partial<Record<SocketTypeName, RoutingOf | undefined>>>;
+  readonly routings: Readonly<Partial<Record<SocketTypeName, RoutingOf>>>;
   /** @throws NotSupportedError if the program has to add it first */
   readonly curve: CurveParts;
   readonly inproc: InprocParts | undefined;

@@ -1,13 +1,13 @@
 /** CHANNEL (52/CHANNEL): two peers, single-frame messages; draft. */
 import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
+import * as routings from "../../engine/zmtp/routing/draft-routings.js";
 import { defineSocket } from "../define.js";
 import type { Readable } from "../readable.js";
 import type { Raw, Settled } from "../shape.js";
 import { Socket } from "../socket.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "../socket-options.js";
 import type { Writable } from "../writable.js";
-import * as routings from "./routings.js";
 import { type SingleIn, type SingleOut, singleFrameShape } from "./single-frame.js";
 
 type ChannelProperties = OptionsFor<"Channel">;

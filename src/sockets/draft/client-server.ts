@@ -3,6 +3,7 @@ import { refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
+import * as routings from "../../engine/zmtp/routing/draft-routings.js";
 import { defineSocket } from "../define.js";
 import type { Readable } from "../readable.js";
 import type { Raw, Settled } from "../shape.js";
@@ -10,7 +11,6 @@ import { CORE, Socket } from "../socket.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "../socket-options.js";
 import type { Writable } from "../writable.js";
 import { type AddressedWritable, TO_PEER } from "./addressed.js";
-import * as routings from "./routings.js";
 import {
   type AddressedIn,
   type PeerAddress,

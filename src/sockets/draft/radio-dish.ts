@@ -2,13 +2,13 @@
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
+import * as routings from "../../engine/zmtp/routing/draft-routings.js";
 import { defineSocket } from "../define.js";
 import type { Readable } from "../readable.js";
 import type { Raw, Settled } from "../shape.js";
 import { CORE, Socket } from "../socket.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "../socket-options.js";
 import { type AddressedWritable, TO_GROUP } from "./addressed.js";
-import * as routings from "./routings.js";
 import {
   type AddressedIn,
   type GroupAddress,

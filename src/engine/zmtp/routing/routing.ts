@@ -44,6 +44,9 @@ export interface RoutingEffects {
 
 export type RoutingOf = (effects: RoutingEffects) => Routing;
 
+/** Those of the socket classes that the program has loaded. */
+export const LOADED_ROUTINGS: Partial<Record<SocketTypeName, RoutingOf>> = {};
+
 export abstract class Routing {
   protected readonly effects: RoutingEffects;
   protected readonly pipes = new Set<Pipe>();
