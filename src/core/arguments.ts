@@ -11,7 +11,7 @@ const MAX_SHOWN = 60;
  */
 export function checkKeys(what: string, options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null || Array.isArray(options))
-    throw new InvalidArgumentError(`The options of ${what} must be an object; got ${describe(options)}`);
+    throw invalidArgument(`The options of ${what} must be an object`, options);
   // Its properties are not its own.
   if (options instanceof AbortSignal) {
     const form = known.includes("signal") ? "an object, { signal }" : "an object";
@@ -51,9 +51,12 @@ export function refuseExtra(call: string, takes: string, given: ArrayLike<unknow
 export function checkInteger(name: string, value: unknown, min = 1, max = Number.MAX_SAFE_INTEGER): number {
   if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max)
     return value as number;
-  throw new InvalidArgumentError(
-    `${name} must be a whole number from ${min} to ${max}; got ${describe(value)}`,
-  );
+  throw invalidArgument(`${name} must be a whole number from ${min} to ${max}`, value);
+}
+
+/** @param rule such as "Option topic must be a text"; the error adds what it got, so never a secret */
+export function invalidArgument(rule: string, got: unknown): InvalidArgumentError {
+  return new InvalidArgumentError(`${rule}; got ${describe(got)}`);
 }
 
 export function describe(value: unknown): string {

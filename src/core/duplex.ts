@@ -1,6 +1,6 @@
 /** Checks streams that programs hand over. */
 import type { Duplex } from "node:stream";
-import { describe } from "./arguments.js";
+import { invalidArgument } from "./arguments.js";
 import { InvalidArgumentError } from "./errors.js";
 
 const CALLS = ["on", "once", "off", "write", "end", "cork", "uncork", "pause", "resume", "destroy"] as const;
@@ -13,7 +13,7 @@ const given = new WeakSet<Duplex>();
  */
 export function takeDuplex(duplex: Duplex): void {
   if (CALLS.some((call) => typeof duplex?.[call] !== "function"))
-    throw new InvalidArgumentError(`the stream must be a Duplex; got ${describe(duplex)}`);
+    throw invalidArgument("the stream must be a Duplex", duplex);
   const { readableObjectMode, writableObjectMode, readableEncoding } = duplex;
   if (readableObjectMode || writableObjectMode || readableEncoding)
     throw new InvalidArgumentError("the stream must be of bytes, without an encoding or objectMode");

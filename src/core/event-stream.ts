@@ -3,7 +3,7 @@
  * are dropped and counted in `lost`. Queueing starts with the first read, or at once with `keepsUnread` while
  * there are no listeners.
  */
-import { describe } from "./arguments.js";
+import { describe, invalidArgument } from "./arguments.js";
 import { Link, LinkedList } from "./collections/linked-list.js";
 import { RingBuffer } from "./collections/ring-buffer.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "./errors.js";
@@ -234,8 +234,7 @@ export class EventStream<E extends TypedEvent> {
       const near = suggest(type, Object.keys(this.#names));
       throw new InvalidArgumentError(`There is no event ${describe(type)}${near}`);
     }
-    if (typeof listener !== "function")
-      throw new InvalidArgumentError(`A listener must be a function; got ${describe(listener)}`);
+    if (typeof listener !== "function") throw invalidArgument("A listener must be a function", listener);
   }
 
   #interested(change: 1 | -1): void {

@@ -1,5 +1,5 @@
 /** A waiting call, settled by its result, timeout, signal or the socket's close. */
-import { checkCallOptions, describe } from "./arguments.js";
+import { checkCallOptions, invalidArgument } from "./arguments.js";
 import { AbortedError, InvalidArgumentError, type ShoalError, TimeoutError } from "./errors.js";
 import { ignore } from "./ignore.js";
 
@@ -136,7 +136,7 @@ export function checkWait(options: WaitOptions | undefined): void {
   if (signal === undefined) return;
   // Of any realm.
   if (Object.prototype.toString.call(signal) !== "[object AbortSignal]") {
-    throw new InvalidArgumentError(`signal must be an AbortSignal; got ${describe(signal)}`);
+    throw invalidArgument("signal must be an AbortSignal", signal);
   }
   if (signal.aborted) throw new AbortedError(signal.reason);
 }

@@ -1,4 +1,4 @@
-import { describe, refuseExtra } from "../core/arguments.js";
+import { invalidArgument, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 import { INT32, type OptionSpec } from "../core/option-spec.js";
 import { CONTEXT_OPTIONS, type OptionValues, type ValuesOf } from "../core/option-table.js";
@@ -29,7 +29,7 @@ function check(name: string, value: unknown): void {
   }
   const spec: OptionSpec = CONTEXT_OPTIONS[name as keyof typeof CONTEXT_OPTIONS];
   if (isValid(spec, value)) return;
-  throw new InvalidArgumentError(`Context option ${name} must be ${expected(spec)}; got ${describe(value)}`);
+  throw invalidArgument(`Context option ${name} must be ${expected(spec)}`, value);
 }
 
 /**

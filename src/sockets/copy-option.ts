@@ -1,5 +1,5 @@
 /** Send options about the ownership of memory. */
-import { describe } from "../core/arguments.js";
+import { invalidArgument } from "../core/arguments.js";
 import { copyOf } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { WAIT_OPTIONS } from "../core/waiter.js";
@@ -18,13 +18,12 @@ export function checkMemory(
 ): void {
   const copy = options?.copy;
   if (copy !== undefined && typeof copy !== "boolean")
-    throw new InvalidArgumentError(`copy must be true or false; got ${describe(copy)}`);
+    throw invalidArgument("copy must be true or false", copy);
   if (options?.transfer !== undefined) checkTransfer(options.transfer, copy);
 }
 
 function checkTransfer(transfer: unknown, copy: boolean | undefined): void {
-  if (typeof transfer !== "boolean")
-    throw new InvalidArgumentError(`transfer must be true or false; got ${describe(transfer)}`);
+  if (typeof transfer !== "boolean") throw invalidArgument("transfer must be true or false", transfer);
   if (transfer && copy === true)
     throw new InvalidArgumentError(
       "What is copied stays the program's: copy and transfer exclude each other",

@@ -4,7 +4,7 @@
  *   id of the nearest hop | … | id of the farthest hop | "" | body…      delimited
  *   id | body…                                                           a DEALER peer without delimiter
  */
-import { describe } from "../core/arguments.js";
+import { invalidArgument } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { type MessageLike, toFrame } from "./message.js";
@@ -98,7 +98,7 @@ export class Envelope {
 }
 
 function checkList(list: unknown, expected: string): void {
-  if (!Array.isArray(list)) throw new InvalidArgumentError(`${expected}, in an array; got ${describe(list)}`);
+  if (!Array.isArray(list)) throw invalidArgument(`${expected}, in an array`, list);
   if (list.length === 0) throw new InvalidArgumentError(expected);
 }
 

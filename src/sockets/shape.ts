@@ -6,8 +6,8 @@
  *   topic     topic | value               PUB, SUB
  *   routed    routing id | frame… | value ROUTER
  */
-import { describe } from "../core/arguments.js";
-import { InvalidArgumentError, InvalidMessageError, ShoalError } from "../core/errors.js";
+import { invalidArgument } from "../core/arguments.js";
+import { InvalidMessageError, ShoalError } from "../core/errors.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine/engine.js";
 import type { InvalidReason } from "../engine/events.js";
 import type { Codec } from "./codec.js";
@@ -65,9 +65,7 @@ export type ShapeName = keyof typeof COUNTS;
 export function shapeFor(name: ShapeName, codec: unknown): MessageShape {
   if (codec === undefined) return FRAMES;
   if (!isCodec(codec)) {
-    throw new InvalidArgumentError(
-      `Option codec must have the methods encode and decode, such as json() has; got ${describe(codec)}`,
-    );
+    throw invalidArgument("Option codec must have the methods encode and decode, such as json() has", codec);
   }
   return codecShape(name, codec);
 }

@@ -1,4 +1,4 @@
-import { checkCallOptions, checkInteger, describe, isThenable, refuseExtra } from "../core/arguments.js";
+import { checkCallOptions, checkInteger, describe, invalidArgument, isThenable, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
 import { OPTIONS } from "../core/option-table.js";
@@ -97,7 +97,7 @@ export abstract class Socket extends SocketByNumber {
       ...given
     } = { ...(options as Given & { codec?: unknown }) };
     if (!(context instanceof Context)) {
-      throw new InvalidArgumentError(`Option context of ${name} must be a Context; got ${describe(context)}`);
+      throw invalidArgument(`Option context of ${name} must be a Context`, context);
     }
     const own = shape ?? (name === "Stream" ? STREAM_FRAMES : FRAMES);
     if (codec !== undefined && (shape === undefined || own === FRAMES || own === STREAM_FRAMES)) {
@@ -250,7 +250,7 @@ export abstract class Socket extends SocketByNumber {
   revoke(match: (peer: PeerCredentials) => boolean): number {
     this[CORE].assertOpen();
     if (typeof match !== "function")
-      throw new InvalidArgumentError(`revoke takes a function; got ${describe(match)}`);
+      throw invalidArgument("revoke takes a function", match);
     const { policing } = this[CORE].engine;
     if (policing === undefined) {
       throw new NotSupportedError(
@@ -375,7 +375,7 @@ function checkArguments(type: unknown, options: unknown, shape: unknown): Socket
   if (shape === undefined && type >= SocketType.Server)
     throw new InvalidArgumentError(`${name} is a draft type: extend its class of shoal/draft`);
   if (options !== undefined && (typeof options !== "object" || options === null || Array.isArray(options))) {
-    throw new InvalidArgumentError(`The options of ${name} must be an object; got ${describe(options)}`);
+    throw invalidArgument(`The options of ${name} must be an object`, options);
   }
   if (shape !== undefined && typeof (shape as Partial<MessageShape>).encode !== "function") {
     throw new InvalidArgumentError(`Socket takes a type and options; got a third argument: ${typeof shape}`);

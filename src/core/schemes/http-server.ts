@@ -1,7 +1,7 @@
 /** Binding to the program's HTTP server. */
 import type { Server as HttpServer } from "node:http";
 import type { Server as HttpsServer } from "node:https";
-import { describe, quoted } from "../arguments.js";
+import { invalidArgument, quoted } from "../arguments.js";
 import { InvalidArgumentError } from "../errors.js";
 import { checkEndpoint } from "./schemes.js";
 
@@ -27,8 +27,9 @@ export function checkServer(
   if (unknown !== undefined)
     throw new InvalidArgumentError(`bind takes { server, path }; got ${quoted(unknown)}, too`);
   if (!isServer(server))
-    throw new InvalidArgumentError(
-      `bind({ server, path }): server must be a Server of node:http or node:https; got ${describe(server)}`,
+    throw invalidArgument(
+      "bind({ server, path }): server must be a Server of node:http or node:https",
+      server,
     );
   if (typeof path !== "string" || !path.startsWith("/"))
     throw new InvalidArgumentError(

@@ -1,6 +1,6 @@
 /** Replaces schemes.ts: `ws://HOST:PORT/PATH`, `wss://…`, and `inproc://NAME` once added. */
-import { describe, quoted } from "../arguments.js";
-import { InvalidArgumentError, TransportError } from "../errors.js";
+import { invalidArgument, quoted } from "../arguments.js";
+import { TransportError } from "../errors.js";
 import { badEndpoint, checkLength, type EndpointUse } from "./scheme.js";
 
 const MAX_PATH = 1_024;
@@ -23,9 +23,7 @@ export function checkEndpoint(
   transports: readonly string[],
 ): asserts endpoint is string {
   if (typeof endpoint !== "string")
-    throw new InvalidArgumentError(
-      `An endpoint must be a string such as "wss://HOST:PORT"; got ${describe(endpoint)}`,
-    );
+    throw invalidArgument('An endpoint must be a string such as "wss://HOST:PORT"', endpoint);
   const [name = "", address = ""] = endpoint.split(/:\/\/(.*)/s);
   if (name === "" || name === endpoint || endpoint.includes("\0"))
     throw badEndpoint(endpoint, `expected TRANSPORT://ADDRESS with one of ${transports.join(", ")}`);

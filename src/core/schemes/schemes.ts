@@ -9,8 +9,8 @@
  *
  * Programs add schemes with `registerTransport` (custom-transport.ts).
  */
-import { describe, quoted } from "../arguments.js";
-import { InvalidArgumentError, TransportError } from "../errors.js";
+import { invalidArgument, quoted } from "../arguments.js";
+import { TransportError } from "../errors.js";
 import { customSchemes, customTransport } from "./custom-transport.js";
 import { hostPortScheme } from "./host-port.js";
 import { badEndpoint, checkIpcPath, checkLength, type EndpointUse, type Scheme, schemeOf } from "./scheme.js";
@@ -75,9 +75,7 @@ export function checkEndpoint(
   transports: readonly string[],
 ): asserts endpoint is string {
   if (typeof endpoint !== "string") {
-    throw new InvalidArgumentError(
-      `An endpoint must be a string such as "tcp://127.0.0.1:5555"; got ${describe(endpoint)}`,
-    );
+    throw invalidArgument('An endpoint must be a string such as "tcp://127.0.0.1:5555"', endpoint);
   }
   const at = endpoint.indexOf("://");
   if (at <= 0)

@@ -1,5 +1,5 @@
 /** Methods with addresses: a peer (Server, Peer) or a group (Radio). */
-import { checkCallOptions, describe } from "../../core/arguments.js";
+import { checkCallOptions, describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import type { OutgoingFrame } from "../../engine/engine.js";
 import { MAX_DATAGRAM } from "../../engine/frame.js";
@@ -42,9 +42,7 @@ function checkOptions(call: string, options: unknown, known: readonly string[], 
     throw new InvalidArgumentError(`${call} takes a message and options; got ${describe(extra)}, too`);
   const given = typeof options === "object" && options !== null && !ArrayBuffer.isView(options);
   if (!given) {
-    throw new InvalidArgumentError(
-      `${call} takes a message and an object with its ${known[0]}; got ${describe(options)}`,
-    );
+    throw invalidArgument(`${call} takes a message and an object with its ${known[0]}`, options);
   }
   checkCallOptions(call, options, known);
   checkMemory(options);

@@ -1,6 +1,6 @@
 /** DGRAM: raw UDP datagrams, HOST:PORT | body; draft. */
 import { isIP } from "node:net";
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
@@ -28,12 +28,13 @@ function isAddress(text: string): boolean {
 const DATAGRAM_FRAMES: MessageShape = {
   encode(value) {
     if (!Array.isArray(value) || value.length !== 2)
-      throw new InvalidArgumentError(`A Datagram's message must be [address, bytes]; got ${describe(value)}`);
+      throw invalidArgument("A Datagram's message must be [address, bytes]", value);
     const [address, body] = [toFrame(value[0]), toFrame(value[1])];
     const text = typeof address === "string" ? address : Buffer.from(address).toString();
     if (!isAddress(text)) {
-      throw new InvalidArgumentError(
-        `A Datagram's message begins with an address such as 10.0.0.1:5555 or [::1]:5555; got ${describe(text)}`,
+      throw invalidArgument(
+        "A Datagram's message begins with an address such as 10.0.0.1:5555 or [::1]:5555",
+        text,
       );
     }
     const length = byteLengthOf(body);

@@ -7,7 +7,7 @@
  *   RADIO, DISH                          group | body                     [body, { group }]
  */
 
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { OutgoingFrame } from "../../engine/engine.js";
@@ -79,9 +79,7 @@ export function groupShape(codec: unknown): MessageShape {
 /** @throws InvalidArgumentError `EINVAL` */
 export function routingIdFrame(routingId: unknown): Buffer {
   if (!Number.isInteger(routingId) || (routingId as number) < 1 || (routingId as number) > MAX_ROUTING_ID) {
-    throw new InvalidArgumentError(
-      `routingId must be a whole number from 1 to ${MAX_ROUTING_ID}, as receive returned it; got ${describe(routingId)}`,
-    );
+    throw invalidArgument(`routingId must be a whole number from 1 to ${MAX_ROUTING_ID}, as receive returned it`, routingId);
   }
   const frame = Buffer.allocUnsafe(4);
   frame.writeUInt32BE(routingId as number);
@@ -91,7 +89,7 @@ export function routingIdFrame(routingId: unknown): Buffer {
 /** @throws InvalidArgumentError `EINVAL` */
 export function groupFrame(group: unknown): Buffer {
   if (typeof group !== "string" && !isBytes(group))
-    throw new InvalidArgumentError(`group must be a string or bytes; got ${describe(group)}`);
+    throw invalidArgument("group must be a string or bytes", group);
   const frame = Buffer.from(group as string);
   if (frame.length > MAX_GROUP)
     throw new InvalidArgumentError(`A group has at most ${MAX_GROUP} bytes; got ${frame.length}`);

@@ -8,7 +8,7 @@
  *       public-key = "40 characters of Z85"
  *       secret-key = "40 characters of Z85"      in the secret file only
  */
-import { describe, quoted } from "../../core/arguments.js";
+import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { isKey } from "../../core/z85.js";
 import { curvePublicKey } from "./curve-keys.js";
@@ -28,7 +28,7 @@ const MAX_FILE = 65_536;
 /** @throws InvalidArgumentError `EINVAL` with the invalid line, never the key */
 export function parseCertificate(text: string): Certificate {
   if (typeof text !== "string")
-    throw new InvalidArgumentError(`A certificate must be a text; got ${describe(text)}`);
+    throw invalidArgument("A certificate must be a text", text);
   const metadata: Record<string, string> = Object.create(null);
   const keys: { publicKey?: string; secretKey?: string } = {};
   let section = "";
@@ -70,9 +70,7 @@ function key(value: string, index: number): string {
  */
 export function formatCertificate(certificate: Certificate, secret: boolean): string {
   if (typeof certificate?.metadata !== "object" || certificate.metadata === null)
-    throw new InvalidArgumentError(
-      `A certificate must be an object with publicKey and metadata; got ${describe(certificate)}`,
-    );
+    throw invalidArgument("A certificate must be an object with publicKey and metadata", certificate);
   if (!isKey(certificate.publicKey))
     throw new InvalidArgumentError("The certificate's public key must have 40 characters of Z85");
   const lines = [
@@ -147,7 +145,7 @@ export async function writeCertificate(
 /** @throws InvalidArgumentError `EINVAL` */
 function checkPath(path: unknown): void {
   if (typeof path !== "string" || path === "" || path.includes("\0"))
-    throw new InvalidArgumentError(`A certificate's file must be a path; got ${describe(path)}`);
+    throw invalidArgument("A certificate's file must be a path", path);
 }
 
 async function replace(path: string, text: string, mode: number): Promise<void> {

@@ -1,8 +1,8 @@
 /** Transports of programs as streams of the engine. */
 import type { Duplex } from "node:stream";
-import { describe } from "../../../core/arguments.js";
+import { invalidArgument } from "../../../core/arguments.js";
 import { takeDuplex } from "../../../core/duplex.js";
-import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
+import { NotSupportedError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
 import type {
   TransportAcceptor,
@@ -107,7 +107,7 @@ function acceptorOf(endpoint: string, acceptor: Acceptor): TransportAcceptor {
 
 function checkedStream(given: TransportStream): Stream {
   if (typeof given?.remote !== "string")
-    throw new InvalidArgumentError(`remote must be the peer's endpoint; got ${describe(given?.remote)}`);
+    throw invalidArgument("remote must be the peer's endpoint", given?.remote);
   takeDuplex(given.stream);
   return new DuplexStream(given);
 }
