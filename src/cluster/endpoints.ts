@@ -4,7 +4,7 @@
  * Another node wrote the text, so unusable endpoints are skipped: invalid ones, inproc names and source addresses; and
  * for other hosts also ipc paths and loopback addresses.
  */
-import { describe } from "../core/arguments.js";
+import { invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { isLoopbackHost } from "../core/loopback.js";
 import { MAX_TAG } from "./bounds.js";
@@ -24,16 +24,15 @@ export function checkServiceName(name: unknown): asserts name is string {
   if (typeof name === "string" && isReservedTag(name))
     throw new InvalidArgumentError(`an endpoint's name must not be the built-in tag "${name}"`);
   if (typeof name !== "string" || !/^[^=\s\p{C}]+$/u.test(name) || Buffer.byteLength(name) > MAX_TAG)
-    throw new InvalidArgumentError(
-      `an endpoint's name must have 1 to ${MAX_TAG} bytes without spaces and "="; got ${describe(name)}`,
-    );
+    throw invalidArgument(`an endpoint's name must have 1 to ${MAX_TAG} bytes without spaces and "="`, name);
 }
 
 /** The host may be a wildcard, the port may not. @throws InvalidArgumentError `EINVAL` */
 export function checkAdvertised(endpoint: unknown): asserts endpoint is string {
   if (typeof endpoint === "string" && isForPeers(published(endpoint, "127.0.0.1"))) return;
-  throw new InvalidArgumentError(
-    `an advertised endpoint must be tcp://HOST:PORT, tls://HOST:PORT or ipc://PATH with a port from 1 to 65,535; got ${describe(endpoint)}`,
+  throw invalidArgument(
+    "an advertised endpoint must be tcp://HOST:PORT, tls://HOST:PORT or ipc://PATH with a port from 1 to 65,535",
+    endpoint,
   );
 }
 

@@ -5,8 +5,8 @@
  *   port, no range      that one, or an error
  *   a range             the port first, if given, then the first free one of the range
  */
-import { describe } from "../core/arguments.js";
-import { InvalidArgumentError, TransportError } from "../core/errors.js";
+import { invalidArgument } from "../core/arguments.js";
+import { TransportError } from "../core/errors.js";
 
 /** Both included. @throws InvalidArgumentError `EINVAL` unless the value is "FIRST-LAST" or one port */
 function rangeOf(value: unknown): readonly [first: number, last: number] {
@@ -14,9 +14,7 @@ function rangeOf(value: unknown): readonly [first: number, last: number] {
   const first = Number(found?.[1]);
   const last = Number(found?.[2] ?? found?.[1]);
   if (found === null || first < 1 || last > 65_535 || first > last)
-    throw new InvalidArgumentError(
-      `ports must be "FIRST-LAST", from 1 to 65,535, such as "20000-20100"; got ${describe(value)}`,
-    );
+    throw invalidArgument('ports must be "FIRST-LAST", from 1 to 65,535, such as "20000-20100"', value);
   return [first, last];
 }
 

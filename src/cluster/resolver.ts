@@ -8,7 +8,7 @@
  *   has     every item matches one of the tags       some    at least one item does
  *   not     none does                                exact   every item matches a tag, and every tag an item
  */
-import { describe, quoted } from "../core/arguments.js";
+import { invalidArgument, quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_TAG, MAX_TAGS } from "./bounds.js";
 import { type AdvertisedEndpoint, advertisedNames } from "./endpoints.js";
@@ -102,16 +102,12 @@ function checksOf(steps: readonly ResolverStep[]): Check[] {
   for (const step of steps) {
     if (typeof step === "string") {
       if (!MODES.includes(step))
-        throw new InvalidArgumentError(
-          `a mode of a resolver must be one of ${MODES.join(", ")}; got ${describe(step)}`,
-        );
+        throw invalidArgument(`a mode of a resolver must be one of ${MODES.join(", ")}`, step);
       mode = step;
       continue;
     }
     if (typeof step !== "object" || step === null || isList(step))
-      throw new InvalidArgumentError(
-        `a step of a resolver must be a mode or conditions; got ${describe(step)}`,
-      );
+      throw invalidArgument("a step of a resolver must be a mode or conditions", step);
     for (const [key, items] of Object.entries(step)) {
       if (!CONDITIONS.includes(key as Condition))
         throw new InvalidArgumentError(`a condition must be one of ${CONDITIONS.join(", ")}; got "${key}"`);
@@ -135,15 +131,12 @@ function holds({ condition, tests }: Check, own: readonly string[], all: readonl
 }
 
 function testsOf(key: string, items: readonly string[], mode: MatchMode): Test[] {
-  if (!Array.isArray(items))
-    throw new InvalidArgumentError(`${key} must be an array; got ${describe(items)}`);
+  if (!Array.isArray(items)) throw invalidArgument(`${key} must be an array`, items);
   if (items.length > MAX_TAGS)
     throw new InvalidArgumentError(`${key} must have at most ${MAX_TAGS} items; got ${items.length}`);
   return items.map((item) => {
     if (typeof item !== "string" || item.length > MAX_PATTERN)
-      throw new InvalidArgumentError(
-        `${key} must have texts of at most ${MAX_PATTERN} characters; got ${describe(item)}`,
-      );
+      throw invalidArgument(`${key} must have texts of at most ${MAX_PATTERN} characters`, item);
     if (mode === "equal") return (tag) => tag === item;
     if (mode === "match") return (tag) => matches(item, tag);
     try {

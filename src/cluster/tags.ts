@@ -7,7 +7,7 @@
  *   map       [from, to]: replaces `from` by `to`, if `from` is there           a b, map [a, c]         -> c b
  *   mappend   [from, to]: removes `from`, and appends `to` in any case          a b, mappend [x, c]     -> a b c
  */
-import { describe } from "../core/arguments.js";
+import { invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_TAG_CHANGES } from "./bounds.js";
 
@@ -49,7 +49,7 @@ export function changeTags(tags: readonly string[], changes: readonly TagChange[
       continue;
     }
     if (typeof change !== "object" || change === null)
-      throw new InvalidArgumentError(`a change of tags must be a tag or an object; got ${describe(change)}`);
+      throw invalidArgument("a change of tags must be a tag or an object", change);
     for (const [key, items] of Object.entries(change)) {
       if (!MODIFIERS.includes(key as Modifier))
         throw new InvalidArgumentError(
@@ -74,17 +74,14 @@ function checkCount(changes: readonly TagChange[]): void {
 }
 
 function apply(tags: string[], modifier: Modifier, items: readonly (string | TagPair)[]): string[] {
-  if (!Array.isArray(items))
-    throw new InvalidArgumentError(`${modifier} must be an array; got ${describe(items)}`);
+  if (!Array.isArray(items)) throw invalidArgument(`${modifier} must be an array`, items);
   const isPaired = modifier === "map" || modifier === "mappend";
   for (const item of items) {
     const isRight = isPaired
       ? Array.isArray(item) && item.length === 2 && item.every((each) => typeof each === "string")
       : typeof item === "string";
     if (!isRight)
-      throw new InvalidArgumentError(
-        `${modifier} must have ${isPaired ? "pairs [from, to] of tags" : "tags"}; got ${describe(item)}`,
-      );
+      throw invalidArgument(`${modifier} must have ${isPaired ? "pairs [from, to] of tags" : "tags"}`, item);
   }
   switch (modifier) {
     case "append":

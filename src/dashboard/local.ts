@@ -1,6 +1,6 @@
 /** This program as a subject: named drivers, proxies, nodes and sockets. */
 
-import { defined, describe, thrownText } from "../core/arguments.js";
+import { defined, invalidArgument, thrownText } from "../core/arguments.js";
 import { thisProcess } from "../core/built-file.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Reading, SourceReading } from "../metrics/reading.js";
@@ -116,7 +116,7 @@ function partsOf(sources: DashboardSourcesByName): {
   readonly others: MetricsSourcesByName;
 } {
   if (typeof sources !== "object" || sources === null)
-    throw new InvalidArgumentError(`Dashboard sources must be an object by name; got ${describe(sources)}`);
+    throw invalidArgument("Dashboard sources must be an object by name", sources);
   const entries = Object.entries(sources);
   const sockets = entries.filter((entry): entry is [string, Socket] => entry[1] instanceof Socket);
   const others = Object.fromEntries(

@@ -1,7 +1,7 @@
 /** WebSockets as byte streams for links. */
 
 import { Duplex } from "node:stream";
-import { describe } from "../core/arguments.js";
+import { invalidArgument } from "../core/arguments.js";
 import { isBytes, isMemory } from "../core/bytes.js";
 import { InvalidArgumentError, ProtocolError, TransportError } from "../core/errors.js";
 import { failWrite } from "./channel.js";
@@ -34,7 +34,7 @@ const OPEN = 1;
  */
 export function webSocketStream(webSocket: WebSocketLike): Duplex {
   if (typeof webSocket?.addEventListener !== "function" || typeof webSocket.send !== "function")
-    throw new InvalidArgumentError(`webSocketStream must be given a WebSocket; got ${describe(webSocket)}`);
+    throw invalidArgument("webSocketStream must be given a WebSocket", webSocket);
   if (webSocket.readyState > OPEN) throw new InvalidArgumentError("The WebSocket is closed");
   return new WebSocketStream(webSocket);
 }

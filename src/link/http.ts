@@ -22,7 +22,7 @@ import type { Server as HttpsServer } from "node:https";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
-import { describe } from "../core/arguments.js";
+import { describe, invalidArgument } from "../core/arguments.js";
 import {
   AbortedError,
   HandshakeError,
@@ -88,7 +88,7 @@ export function acceptLinks(
   options: AcceptLinksOptions = {},
 ): () => void {
   if (typeof server?.emit !== "function")
-    throw new InvalidArgumentError(`acceptLinks must be given an HTTP server; got ${describe(server)}`);
+    throw invalidArgument("acceptLinks must be given an HTTP server", server);
   checkFunction("onStream", onStream);
   const { path, authorize, onError } = checkOptions("acceptLinks", ACCEPT_OPTIONS, options);
   let isActive = true;

@@ -7,13 +7,12 @@
 
 import type { Duplex } from "node:stream";
 import { addAbortSignal } from "node:stream";
-import { describe, isInstance, isThenable } from "../core/arguments.js";
+import { describe, invalidArgument, isInstance, isThenable } from "../core/arguments.js";
 import { DriverTimer } from "../core/driver-timer.js";
 import { takeDuplex } from "../core/duplex.js";
 import {
   ClosedError,
   HandshakeError,
-  InvalidArgumentError,
   ProtocolError,
   type ShoalError,
   TimeoutError,
@@ -534,9 +533,7 @@ function failureError(failure: HandshakeFailure): HandshakeError {
 export function checkName(name: unknown): asserts name is string {
   const bytes = typeof name === "string" ? Buffer.byteLength(name) : 0;
   if (bytes < 1 || bytes > MAX_NAME)
-    throw new InvalidArgumentError(
-      `The name of a channel must have 1 to ${MAX_NAME} bytes; got ${describe(name)}`,
-    );
+    throw invalidArgument(`The name of a channel must have 1 to ${MAX_NAME} bytes`, name);
 }
 
 function addressOf(duplex: Duplex): string | undefined {

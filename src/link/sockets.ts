@@ -5,7 +5,7 @@
  *
  * An unbound name's channel is refused; the socket retries, as with a closed port.
  */
-import { describe, quoted } from "../core/arguments.js";
+import { describe, invalidArgument, quoted } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError, UnroutableError } from "../core/errors.js";
 import type {
   Transport,
@@ -81,7 +81,7 @@ export class LinkTransport implements Transport {
    */
   add(site: string, source: LinkSource, options: LinkTransportAddOptions = {}): () => void {
     const { urgency } = checkOptions("LinkTransport.add", ADD_OPTIONS, options);
-    if (!isName(site)) throw new InvalidArgumentError(`A link's name must be ${FORM}; got ${describe(site)}`);
+    if (!isName(site)) throw invalidArgument(`A link's name must be ${FORM}`, site);
     if (this.#sites.has(site))
       throw new InvalidArgumentError(`The name ${describe(site)} has a link already`);
     const added = new Site(source, urgency);
@@ -179,9 +179,7 @@ class Site {
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(source: LinkSource, urgency: number) {
     if (!(source instanceof MultiplexLink) && typeof source !== "function")
-      throw new InvalidArgumentError(
-        `The source must be a link, or a function that creates one; got ${describe(source)}`,
-      );
+      throw invalidArgument("The source must be a link, or a function that creates one", source);
     this.#source = source;
     this.urgency = urgency;
   }
@@ -206,8 +204,7 @@ class Site {
 
 async function make(source: Exclude<LinkSource, MultiplexLink>): Promise<MultiplexLink> {
   const link: unknown = await source();
-  if (!(link instanceof MultiplexLink))
-    throw new InvalidArgumentError(`The function must return a link; got ${describe(link)}`);
+  if (!(link instanceof MultiplexLink)) throw invalidArgument("The function must return a link", link);
   return assertUsable(link);
 }
 

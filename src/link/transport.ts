@@ -9,7 +9,7 @@
  */
 
 import type { Duplex } from "node:stream";
-import { describe } from "../core/arguments.js";
+import { describe, invalidArgument } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import {
   InvalidArgumentError,
@@ -251,8 +251,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     return this.run(async () => {
       this.assertOpen();
       const { maxMessageSize, maxQueueBytes } = this.#settings;
-      if (!isBytes(data))
-        throw new InvalidArgumentError(`A message must be a Uint8Array; got ${describe(data)}`);
+      if (!isBytes(data)) throw invalidArgument("A message must be a Uint8Array", data);
       if (data.length > maxMessageSize)
         throw new InvalidArgumentError(
           `A message must have at most ${maxMessageSize} bytes; got ${data.length}`,

@@ -1,6 +1,6 @@
 /** Served drivers and custom sources by name. */
 
-import { describe } from "../core/arguments.js";
+import { invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
 import { suggest } from "../core/suggestions.js";
 import { waitFor } from "../core/waiter.js";
@@ -54,7 +54,7 @@ interface KnownDriver extends MetricsDriver {
 export function namedSources(sources: MetricsSources): readonly NamedSource[] {
   const byName = typeof sources === "function" ? sources() : sources;
   if (typeof byName !== "object" || byName === null)
-    throw new InvalidArgumentError(`Metrics sources must be an object by name; got ${describe(byName)}`);
+    throw invalidArgument("Metrics sources must be an object by name", byName);
   return Object.entries(byName).map(([name, given]) => namedSource(name, given));
 }
 

@@ -15,7 +15,7 @@ import {
   type TracerProvider,
   trace,
 } from "@opentelemetry/api";
-import { checkKeys, describe } from "../core/arguments.js";
+import { checkKeys, invalidArgument } from "../core/arguments.js";
 import {
   MESSAGE_ACKNOWLEDGE,
   MESSAGE_PROCESS,
@@ -29,7 +29,7 @@ import {
   type RequestOperation,
   SEND,
 } from "../core/diagnostics.js";
-import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
+import { InvalidStateError } from "../core/errors.js";
 import type {
   MessageProcessOperation,
   MessageSendOperation,
@@ -92,7 +92,7 @@ export function instrument(options: InstrumentOptions = {}): Instrumentation {
   const { tracerProvider = trace.getTracerProvider(), meterProvider = metrics.getMeterProvider() } = options;
   const { messages = false } = options;
   if (typeof messages !== "boolean" && typeof messages !== "function")
-    throw new InvalidArgumentError(`messages must be true, false or a function; got ${describe(messages)}`);
+    throw invalidArgument("messages must be true, false or a function", messages);
   const of = new Telemetry(tracerProvider, meterProvider);
   const observer = new Observer(of, messages);
   observer.subscribe();

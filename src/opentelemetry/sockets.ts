@@ -1,8 +1,7 @@
 /** Traced sockets and their messages. */
 import { type Context, context } from "@opentelemetry/api";
-import { describe } from "../core/arguments.js";
+import { invalidArgument } from "../core/arguments.js";
 import { observed } from "../core/diagnostics.js";
-import { InvalidArgumentError } from "../core/errors.js";
 import { Socket } from "../sockets/socket.js";
 import { activeTelemetry } from "./telemetry.js";
 
@@ -44,11 +43,11 @@ export function keepContext(message: unknown, of: Context, destination: string):
  * @throws InvalidArgumentError `EINVAL` for anything but a socket, or an invalid name
  */
 export function traceSocket<S extends Socket>(socket: S, name: string): S {
-  if (!(socket instanceof Socket))
-    throw new InvalidArgumentError(`traceSocket must be given a socket; got ${describe(socket)}`);
+  if (!(socket instanceof Socket)) throw invalidArgument("traceSocket must be given a socket", socket);
   if (typeof name !== "string" || name === "" || name.length > MAX_TRACED_NAME)
-    throw new InvalidArgumentError(
-      `the name of a traced socket must be a text of 1 to ${MAX_TRACED_NAME} characters; got ${describe(name)}`,
+    throw invalidArgument(
+      `the name of a traced socket must be a text of 1 to ${MAX_TRACED_NAME} characters`,
+      name,
     );
   traced.set(socket, name);
   isAnyTraced = true;

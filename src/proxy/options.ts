@@ -1,4 +1,4 @@
-import { checkKeys, describe } from "../core/arguments.js";
+import { checkKeys, invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { resolveOptions } from "../sockets/check-options.js";
@@ -133,9 +133,9 @@ export function checkOptions(what: string, options: unknown): asserts options is
   checkKeys(what, options as object, ["frontend", "backend", "capture", "control", "name", "context"]);
   const { context, name } = options as Record<string, unknown>;
   if (name !== undefined && !isName(name))
-    throw new InvalidArgumentError(`Option name of ${what} must be ${NAME_RULE}; got ${describe(name)}`);
+    throw invalidArgument(`Option name of ${what} must be ${NAME_RULE}`, name);
   if (context !== undefined && !(context instanceof Context))
-    throw new InvalidArgumentError(`Option context of ${what} must be a Context; got ${describe(context)}`);
+    throw invalidArgument(`Option context of ${what} must be a Context`, context);
 }
 
 /**
@@ -149,14 +149,10 @@ export function planOf(
   given: unknown,
 ): SocketPlan {
   if (typeof given !== "object" || given === null)
-    throw new InvalidArgumentError(
-      `${name} must be an object such as { bind: "tcp://*:5555" }; got ${describe(given)}`,
-    );
+    throw invalidArgument(`${name} must be an object such as { bind: "tcp://*:5555" }`, given);
   const { type = usual, bind, connect, subscribe, policy, ...options } = given as Record<string, unknown>;
   if (!types.includes(type as PlanType))
-    throw new InvalidArgumentError(
-      `Option type of ${name} must be one of ${types.join(", ")}; got ${describe(type)}`,
-    );
+    throw invalidArgument(`Option type of ${name} must be one of ${types.join(", ")}`, type);
   for (const [option, why] of Object.entries(UNFIT)) {
     if (options[option] !== undefined)
       throw new InvalidArgumentError(`${name} has no option ${option}: ${why}`);
@@ -165,9 +161,7 @@ export function planOf(
     throw new InvalidArgumentError(`${name} has no option conflate: requests have more than one frame`);
   const { authenticate, ...rest } = options;
   if (authenticate !== undefined && typeof authenticate !== "function")
-    throw new InvalidArgumentError(
-      `Option authenticate of ${name} must be a function; got ${describe(authenticate)}`,
-    );
+    throw invalidArgument(`Option authenticate of ${name} must be a function`, authenticate);
   resolveOptions(typeNameOf(type as PlanType), rest);
   if (subscribe !== undefined && type !== "sub")
     throw new InvalidArgumentError(`${name} has no option subscribe; a side of type sub has it`);
@@ -203,9 +197,7 @@ function textsOf(name: string, option: string, value: unknown): readonly string[
   const texts: unknown[] = Array.isArray(value) ? [...value] : [value];
   for (const text of texts) {
     if (typeof text !== "string")
-      throw new InvalidArgumentError(
-        `${option} of ${name} must be a string, or several; got ${describe(text)}`,
-      );
+      throw invalidArgument(`${option} of ${name} must be a string, or several`, text);
   }
   return texts as string[];
 }

@@ -4,7 +4,7 @@
  * A socket must not connect to its own proxy (own-endpoints.ts).
  */
 
-import { describe } from "../core/arguments.js";
+import { describe, invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Context } from "../sockets/context.js";
 import { Capture } from "./capture.js";
@@ -105,8 +105,7 @@ export class ProxySockets {
 
   connect(name: ProxySocketName, endpoint: string): Promise<void> {
     return this.#change(name, (opened) => {
-      if (typeof endpoint !== "string")
-        throw new InvalidArgumentError(`an endpoint must be a text; got ${describe(endpoint)}`);
+      if (typeof endpoint !== "string") throw invalidArgument("an endpoint must be a text", endpoint);
       if (opened.connected.includes(endpoint))
         throw new InvalidArgumentError(`${name} connects to ${endpoint} already`, { endpoint });
       this.#refuseOwn(name, [endpoint]);

@@ -1,5 +1,5 @@
 /** The `Proxy` of the package `zeromq`. */
-import { describe } from "../core/arguments.js";
+import { invalidArgument } from "../core/arguments.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/errors.js";
 import { countLost, listen } from "../sockets/internal.js";
 import { Pump } from "../sockets/pump.js";
@@ -52,8 +52,7 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
     capture?: (from: "frontend" | "backend", frames: readonly Buffer[]) => void,
   ) {
     for (const socket of [frontEnd, backEnd] as unknown[]) {
-      if (!(socket instanceof Socket))
-        throw new InvalidArgumentError(`A proxy's ends must be sockets; got ${describe(socket)}`);
+      if (!(socket instanceof Socket)) throw invalidArgument("A proxy's ends must be sockets", socket);
     }
     if (capture !== undefined && typeof capture !== "function")
       throw new InvalidArgumentError(`A proxy's capture must be a function; got ${typeof capture}`);

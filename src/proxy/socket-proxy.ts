@@ -6,9 +6,9 @@
  *                   capture            control
  */
 
-import { checkInteger, checkKeys, describe } from "../core/arguments.js";
+import { checkInteger, checkKeys, invalidArgument } from "../core/arguments.js";
 import { thisProcess } from "../core/built-file.js";
-import { ClosedError, InvalidArgumentError } from "../core/errors.js";
+import { ClosedError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import { Once } from "../core/once.js";
 import { MAX_TIMEOUT } from "../core/waiter.js";
@@ -326,8 +326,7 @@ export class SocketProxy {
    */
   setCertificates(socket: ProxySocketName, certificates: ProxyCertificates): void {
     const names = this.#plans.map(({ name }) => name);
-    if (!names.includes(socket))
-      throw new InvalidArgumentError(`socket must be ${names.join(" or ")}; got ${describe(socket)}`);
+    if (!names.includes(socket)) throw invalidArgument(`socket must be ${names.join(" or ")}`, socket);
     const opened = this.#sockets.all.get(socket);
     if (opened === undefined) throw new ClosedError("EBADF", `The ${socket} is not open`);
     opened.setCertificates(certificates);
@@ -408,7 +407,7 @@ export class SocketProxy {
 /** @throws InvalidArgumentError `EINVAL` */
 function checkSide(side: ProxySide): void {
   if (side !== "frontend" && side !== "backend")
-    throw new InvalidArgumentError(`side must be "frontend" or "backend"; got ${describe(side)}`);
+    throw invalidArgument('side must be "frontend" or "backend"', side);
 }
 
 export type QueueProxyOptions = ProxyOptions<

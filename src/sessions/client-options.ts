@@ -1,5 +1,5 @@
 /** Options, events and statistics of session clients. */
-import { describe } from "../core/arguments.js";
+import { invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
 import { CALL_OPTIONS } from "../patterns/kit/calls.js";
@@ -113,8 +113,9 @@ export function clientSettings(options: SessionClientOptions) {
   const settings = checkOptions("SessionClient", OPTIONS, options);
   const { id, token = "", socketOptions } = settings;
   if (!isSessionId(id))
-    throw new InvalidArgumentError(
-      `Option id of SessionClient must have 1 to 64 letters, digits and . _ : @ - and begin with a letter or digit; got ${describe(id)}`,
+    throw invalidArgument(
+      "Option id of SessionClient must have 1 to 64 letters, digits and . _ : @ - and begin with a letter or digit",
+      id,
     );
   if (Buffer.byteLength(token) > MAX_TOKEN)
     throw new InvalidArgumentError(

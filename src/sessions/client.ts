@@ -3,7 +3,7 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { checkFilter, checkTopic } from "../cluster/messaging/topics.js";
-import { checkCallOptions, describe } from "../core/arguments.js";
+import { checkCallOptions, invalidArgument } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { isObserved, MESSAGE_ACKNOWLEDGE, MESSAGE_RECEIVE, MESSAGE_SEND } from "../core/diagnostics.js";
@@ -237,7 +237,7 @@ export class SessionClient
           `Option id of publish must have at most ${MAX_MESSAGE_ID} bytes; got ${Buffer.byteLength(id)}`,
         );
       if (typeof data !== "string" && !isBytes(data))
-        throw new InvalidArgumentError(`data must be a text or bytes; got ${describe(data)}`);
+        throw invalidArgument("data must be a text or bytes", data);
       const bytes = Buffer.from(data as string);
       const limit = timeout ?? this.#settings.timeout;
       const pending: PendingCall<PublishedResult> = this.#calls.add(

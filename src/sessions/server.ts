@@ -7,8 +7,8 @@
  *          ─PUBLISH─>       ─publish>                and wakes the servers whose clients have a message now
  */
 import { randomBytes } from "node:crypto";
-import { describe } from "../core/arguments.js";
-import { ClosedError, InvalidArgumentError } from "../core/errors.js";
+import { invalidArgument } from "../core/arguments.js";
+import { ClosedError } from "../core/errors.js";
 import { withTimeout } from "../core/waiter.js";
 import { Driver } from "../patterns/kit/driver.js";
 import { CLOSE_LINGER, checkOptions } from "../patterns/kit/options.js";
@@ -128,7 +128,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
    */
   async remove(id: string): Promise<void> {
     if (this.closed) this.assertOpen();
-    if (typeof id !== "string") throw new InvalidArgumentError(`id must be a text; got ${describe(id)}`);
+    if (typeof id !== "string") throw invalidArgument("id must be a text", id);
     if (!isSessionId(id)) throw new SessionError("gone");
     const owner = await this.#context.transactions.run((view) => rules.end(view, id));
     this.events.emit({ type: "session:removed", id, reason: "ended" });

@@ -1,4 +1,11 @@
-import { checkCallOptions, checkInteger, describe, invalidArgument, isThenable, refuseExtra } from "../core/arguments.js";
+import {
+  checkCallOptions,
+  checkInteger,
+  describe,
+  invalidArgument,
+  isThenable,
+  refuseExtra,
+} from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
 import { OPTIONS } from "../core/option-table.js";
@@ -249,8 +256,7 @@ export abstract class Socket extends SocketByNumber {
    */
   revoke(match: (peer: PeerCredentials) => boolean): number {
     this[CORE].assertOpen();
-    if (typeof match !== "function")
-      throw invalidArgument("revoke takes a function", match);
+    if (typeof match !== "function") throw invalidArgument("revoke takes a function", match);
     const { policing } = this[CORE].engine;
     if (policing === undefined) {
       throw new NotSupportedError(

@@ -2,7 +2,7 @@
 
 import { createId, isId } from "../cluster/identity.js";
 import { bindFree, checkPorts } from "../cluster/ports.js";
-import { describe } from "../core/arguments.js";
+import { invalidArgument } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { DriverTimer } from "../core/driver-timer.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../core/errors.js";
@@ -142,10 +142,9 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     const settings = checkOptions("ZrePlane", OPTIONS, options);
     super("ZrePlane", ZRE_EVENTS);
     const { uuid = createId(), headers = {} } = settings;
-    if (!isId(uuid))
-      throw new InvalidArgumentError(`uuid must be 32 lower-case hex digits; got ${describe(uuid)}`);
+    if (!isId(uuid)) throw invalidArgument("uuid must be 32 lower-case hex digits", uuid);
     if (typeof headers !== "object" || headers === null || Array.isArray(headers))
-      throw new InvalidArgumentError(`headers must be an object of texts; got ${describe(headers)}`);
+      throw invalidArgument("headers must be an object of texts", headers);
     checkPorts(settings.ports);
     this.uuid = uuid;
     this.#context = new Context({ maxSockets: 2 * (settings.maxPeers + MAX_PENDING) });
@@ -418,7 +417,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
 
   #find(uuidOrName: string): ZrePeer[] {
     if (typeof uuidOrName !== "string")
-      throw new InvalidArgumentError(`a ZRE peer must be a uuid or a name; got ${describe(uuidOrName)}`);
+      throw invalidArgument("a ZRE peer must be a uuid or a name", uuidOrName);
     return this.#running?.rules.find(uuidOrName) ?? [];
   }
 
@@ -534,6 +533,6 @@ function contentOf(frames: readonly unknown[]): Buffer[] {
     } catch (cause) {
       throw new InvalidArgumentError("a frame has memory that was transferred", { cause });
     }
-    throw new InvalidArgumentError(`a frame must be a text or bytes; got ${describe(frame)}`);
+    throw invalidArgument("a frame must be a text or bytes", frame);
   });
 }

@@ -3,7 +3,7 @@
  *
  *   the folder changes ──> keys are missing ──> their streams end, and the nodes that proved them are removed
  */
-import { checkKeys, describe } from "../../core/arguments.js";
+import { checkKeys, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, isKey } from "../../core/z85.js";
 import { type KeyPair, keyPairOf } from "../../engine/zmtp/mechanism/curve-key-pair.js";
@@ -41,7 +41,7 @@ export interface CurveOptions {
 /** @throws InvalidArgumentError `EINVAL`; its message never contains a secret key */
 export function checkCurve(options: CurveOptions): CurveOptions {
   if (typeof options !== "object" || options === null)
-    throw new InvalidArgumentError(`curve must be an object; got ${describe(options)}`);
+    throw invalidArgument("curve must be an object", options);
   checkKeys("curve", options, ["publicKey", "secretKey", "allow"]);
   const { publicKey, secretKey, allow } = options;
   if (!isKey(secretKey))
@@ -50,8 +50,7 @@ export function checkCurve(options: CurveOptions): CurveOptions {
     throw new InvalidArgumentError("curve.publicKey must be the public key of its secretKey");
   if (Array.isArray(allow)) {
     for (const key of allow)
-      if (!isKey(key))
-        throw new InvalidArgumentError(`a public key must have 40 characters of Z85; got ${describe(key)}`);
+      if (!isKey(key)) throw invalidArgument("a public key must have 40 characters of Z85", key);
   } else if (typeof allow !== "function" && (typeof allow !== "string" || allow === ""))
     throw new InvalidArgumentError("curve.allow must be a folder, a list of public keys, or a function");
   return Object.freeze({ ...options, allow: Array.isArray(allow) ? [...allow] : allow });

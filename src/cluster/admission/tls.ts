@@ -5,7 +5,7 @@
  *
  * `set` renews certificates: the transport reads the options again for each handshake.
  */
-import { checkKeys, describe } from "../../core/arguments.js";
+import { checkKeys, invalidArgument } from "../../core/arguments.js";
 import { checkAuthorities } from "../../core/authorities.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
@@ -45,9 +45,7 @@ export function checkTls(what: string, given: ClusterTlsOptions): ClusterTlsOpti
   checkKeys(what, given, [...CERTIFICATE_KEYS, "ca", "dialling", "checkAddress"]);
   const { dialling, checkAddress, ...own } = given;
   if (checkAddress !== undefined && typeof checkAddress !== "boolean")
-    throw new InvalidArgumentError(
-      `${what}.checkAddress must be true or false; got ${describe(checkAddress)}`,
-    );
+    throw invalidArgument(`${what}.checkAddress must be true or false`, checkAddress);
   const checked: ClusterTlsOptions = Object.freeze({
     ...own,
     ...(checkAddress === undefined ? {} : { checkAddress }),

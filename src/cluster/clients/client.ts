@@ -8,7 +8,7 @@
  * first one after a rest, a client moves to a random node.
  */
 
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import {
   HandshakeError,
@@ -232,9 +232,7 @@ export class DiscoveryClient
   /** A source, such as for a socket's `connect`, of what nodes advertise under a name. @throws InvalidArgumentError `EINVAL` for "" */
   service(name: string): EndpointSource {
     if (typeof name !== "string" || name === "")
-      throw new InvalidArgumentError(
-        `a service's name must be a text that is not empty; got ${describe(name)}`,
-      );
+      throw invalidArgument("a service's name must be a text that is not empty", name);
     return { endpoints: (signal) => this.#lists(name, signal) };
   }
 
@@ -505,9 +503,7 @@ function serversOf(addresses: readonly unknown[]): readonly string[] {
   return addresses.map((address) => {
     const [, scheme = "tcp", place] = /^(?:(tcp|tls):\/\/)?(.*)$/.exec(`${address}`) ?? [];
     if (readAddress(place) === undefined)
-      throw new InvalidArgumentError(
-        `an address must be HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT; got ${describe(address)}`,
-      );
+      throw invalidArgument("an address must be HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT", address);
     return `${scheme}://${place}`;
   });
 }

@@ -1,7 +1,7 @@
 /** A discovery server's list over HTTP (docs/spec/discovery.md, HTTP). */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Server as HttpsServer } from "node:https";
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { boundedServer, type HttpsOptions, serveAt, shut, urlHost } from "../../core/http-server.js";
 import { checkOptions, type GivenWith, integer, text } from "../../patterns/kit/options.js";
@@ -99,8 +99,7 @@ export class DirectoryPage {
 
 export function checkHttp(http: DiscoveryHttpOptions): void {
   const { path = PATH, port } = checkOptions("http", OPTIONS, http);
-  if (!/^\/[^?#\s]*$/.test(path))
-    throw new InvalidArgumentError(`http.path must begin with a slash; got ${describe(path)}`);
+  if (!/^\/[^?#\s]*$/.test(path)) throw invalidArgument("http.path must begin with a slash", path);
   if (port === undefined) throw new InvalidArgumentError("http needs a port, or 0 for a free one");
 }
 

@@ -3,7 +3,7 @@
  * the machine's addresses in the node's details.
  */
 import { isIP } from "node:net";
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { waitFor } from "../../core/waiter.js";
@@ -153,17 +153,15 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     const settings = checkOptions("DiscoveryServer", OPTIONS, options);
     const { users, roles, authenticate, endpoint, http, host } = settings;
     if (typeof (node as Partial<ClusterNamespace> | undefined)?.serveDiscovery !== "function")
-      throw new InvalidArgumentError(`a DiscoveryServer needs a ClusterNode; got ${describe(node)}`);
+      throw invalidArgument("a DiscoveryServer needs a ClusterNode", node);
     if ((users === undefined) === (authenticate === undefined))
       throw new InvalidArgumentError("a DiscoveryServer needs either users or authenticate");
     if (endpoint === undefined && http === undefined)
       throw new InvalidArgumentError("a DiscoveryServer needs an endpoint, http or both");
     if (endpoint !== undefined && !/^(?:tcp|tls):\/\/.+:(\d{1,5}|\*)$/.test(endpoint))
-      throw new InvalidArgumentError(
-        `Option endpoint must be tcp://HOST:PORT or tls://HOST:PORT; got ${describe(endpoint)}`,
-      );
+      throw invalidArgument("Option endpoint must be tcp://HOST:PORT or tls://HOST:PORT", endpoint);
     if (host !== undefined && host !== "*" && isIP(host) === 0)
-      throw new InvalidArgumentError(`Option host must be an IP address or "*"; got ${describe(host)}`);
+      throw invalidArgument('Option host must be an IP address or "*"', host);
     if (http !== undefined) checkHttp(http);
     checkServerTls(settings);
     this.#node = node;

@@ -11,7 +11,7 @@ import {
   scrypt,
   timingSafeEqual,
 } from "node:crypto";
-import { checkKeys, describe } from "../../core/arguments.js";
+import { checkKeys, describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { LatestMap } from "../latest-map.js";
 
@@ -138,9 +138,7 @@ export class UserTable {
     roles: Readonly<Record<string, readonly string[]>>,
   ): void {
     if (name === "" || name.includes(":"))
-      throw new InvalidArgumentError(
-        `a user's name must not be empty or contain a colon; got ${describe(name)}`,
-      );
+      throw invalidArgument("a user's name must not be empty or contain a colon", name);
     const user: DiscoveryUser = typeof given === "string" ? { password: given } : given;
     checkKeys(`the user ${name}`, user, ["password", "publicKey", "roles", "permissions"]);
     const { password, publicKey, roles: own } = user;
@@ -155,9 +153,7 @@ export class UserTable {
       ["permissions", user.permissions],
     ] as const)
       if (list !== undefined && !(Array.isArray(list) && list.every((each) => typeof each === "string")))
-        throw new InvalidArgumentError(
-          `${what} of the user ${name} must be an array of texts; got ${describe(list)}`,
-        );
+        throw invalidArgument(`${what} of the user ${name} must be an array of texts`, list);
     const permissions = new Set(user.permissions ?? (own === undefined ? [DISCOVERY_PERMISSION] : []));
     for (const role of own ?? []) {
       const allowed = Object.hasOwn(roles, role) ? roles[role] : undefined;

@@ -2,7 +2,7 @@
  * Keeps a node connected to a list of addresses, which may be the same on every node. The node (net/streams.ts) dials the
  * streams, with back-off and jitter.
  */
-import { checkInteger, checkKeys, describe } from "../../core/arguments.js";
+import { checkInteger, checkKeys, invalidArgument } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { MAX_KEPT_ADDRESSES, MAX_SEEDS } from "../bounds.js";
 import { Names } from "../discovery/names.js";
@@ -69,7 +69,7 @@ export class ConnectionManager {
     const { port } = options;
     if (port !== undefined) checkInteger("port", port, 1, 65_535);
     if (typeof node?.onEnd !== "function")
-      throw new InvalidArgumentError(`a ConnectionManager must be given a node; got ${describe(node)}`);
+      throw invalidArgument("a ConnectionManager must be given a node", node);
     this.#bus = node;
     this.#port = port;
     this.#names = new Names(
@@ -93,8 +93,7 @@ export class ConnectionManager {
    * `shutdown`, `EAGAIN` while the node drains
    */
   setList(addresses: readonly string[]): void {
-    if (!Array.isArray(addresses))
-      throw new InvalidArgumentError(`a list must be an array of addresses; got ${describe(addresses)}`);
+    if (!Array.isArray(addresses)) throw invalidArgument("a list must be an array of addresses", addresses);
     this.#replace(addresses.map((address) => this.#complete(address, undefined)));
   }
 
@@ -151,7 +150,7 @@ export class ConnectionManager {
 
   #complete(address: unknown, port: number | undefined): string {
     if (typeof address !== "string" || address === "")
-      throw new InvalidArgumentError(`an address must be "host" or "host:port"; got ${describe(address)}`);
+      throw invalidArgument('an address must be "host" or "host:port"', address);
     if (port !== undefined) checkInteger("port", port, 1, 65_535);
     this.#bus.checkReachable([]);
     const own = port ?? this.#port ?? Number(/\d+$/.exec(this.#bus.address)?.[0] ?? 0);

@@ -8,7 +8,7 @@
  *
  * etcd's watches are not used: they may die silently, and only a starting node needs the list.
  */
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import {
   anything,
@@ -166,9 +166,7 @@ function serversOf(given: unknown, secure: boolean): readonly string[] {
         ? originOf(each.includes("://") ? each : `${secure ? "https" : "http"}://${each}`)
         : undefined;
     if (url === undefined)
-      throw new InvalidArgumentError(
-        `a server of etcdSource must be "http://host:port" or "https://host:port"; got ${describe(each)}`,
-      );
+      throw invalidArgument('a server of etcdSource must be "http://host:port" or "https://host:port"', each);
     if (secure && url.protocol === "http:")
       throw new InvalidArgumentError(`etcdSource with tls needs https servers; got ${url.origin}`);
     return url.origin;
@@ -178,8 +176,6 @@ function serversOf(given: unknown, secure: boolean): readonly string[] {
 function prefixOf(given: string): string {
   const prefix = given.replace(/\/+$/, "");
   if (prefix === "" || prefix.length > 256)
-    throw new InvalidArgumentError(
-      `prefix of etcdSource must be a text of 1 to 256 characters; got ${describe(given)}`,
-    );
+    throw invalidArgument("prefix of etcdSource must be a text of 1 to 256 characters", given);
   return prefix;
 }

@@ -8,7 +8,7 @@
  * Service account files are read for each request: tokens rotate.
  */
 import { readFile } from "node:fs/promises";
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import {
   HandshakeError,
   InvalidArgumentError,
@@ -81,8 +81,9 @@ export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySou
     port === undefined ||
     (typeof port === "string" ? port !== "" : Number.isSafeInteger(port) && port >= 1 && port <= 65_535);
   if (!isPort)
-    throw new InvalidArgumentError(
-      `port of kubernetesSource must be a number from 1 to 65,535, or the name of a port; got ${describe(port)}`,
+    throw invalidArgument(
+      "port of kubernetesSource must be a number from 1 to 65,535, or the name of a port",
+      port,
     );
   const server = serverOf(given.server ?? podServer());
   const namespace = given.namespace === undefined ? undefined : labelOf("namespace", given.namespace);
@@ -184,14 +185,13 @@ function podServer(): string {
 function serverOf(given: string): string {
   const url = originOf(given);
   if (url !== undefined) return url.origin;
-  throw new InvalidArgumentError(
-    `server of kubernetesSource must be "https://host:port"; got ${describe(given)}`,
-  );
+  throw invalidArgument('server of kubernetesSource must be "https://host:port"', given);
 }
 
 function labelOf(name: string, given: string | undefined): string {
   if (given !== undefined && /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(given)) return given;
-  throw new InvalidArgumentError(
-    `${name} of kubernetesSource must be a Kubernetes name of a-z, 0-9 and -, up to 63 characters; got ${describe(given)}`,
+  throw invalidArgument(
+    `${name} of kubernetesSource must be a Kubernetes name of a-z, 0-9 and -, up to 63 characters`,
+    given,
   );
 }

@@ -7,7 +7,7 @@
  *
  * Options follow as `?NAME=VALUE&NAME=VALUE`, named as in the source's options.
  */
-import { checkKeys, describe } from "../../core/arguments.js";
+import { checkKeys, describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { suggest } from "../../core/suggestions.js";
 import { broadcastSource, multicastSource } from "./beacon.js";
@@ -77,8 +77,7 @@ const FORMS: Readonly<Record<string, Form>> = {
     slashes: false,
     options: ["port", "interval", "interface"],
     make(rest, options) {
-      if (rest !== "")
-        throw new InvalidArgumentError(`expected broadcast:?OPTION=VALUE; got ${describe(rest)}`);
+      if (rest !== "") throw invalidArgument("expected broadcast:?OPTION=VALUE", rest);
       return broadcastSource(options);
     },
   },
@@ -97,7 +96,7 @@ const FORMS: Readonly<Record<string, Form>> = {
     make(rest, options) {
       const [namespace = "", service = "", ...others] = rest.split("/");
       if (namespace === "" || service === "" || others.length > 0)
-        throw new InvalidArgumentError(`expected kubernetes://NAMESPACE/SERVICE; got ${describe(rest)}`);
+        throw invalidArgument("expected kubernetes://NAMESPACE/SERVICE", rest);
       const [name = "", port] = service.split(":");
       return kubernetesSource({
         namespace,
@@ -118,8 +117,9 @@ const DISCOVERY_FORMS: readonly string[] = Object.values(FORMS).map(({ form }) =
  */
 export function parseDiscovery(text: string): DiscoverySource {
   if (typeof text !== "string" || text.length > MAX_DISCOVERY_TEXT)
-    throw new InvalidArgumentError(
-      `a discovery source must be a text of at most ${MAX_DISCOVERY_TEXT} characters; got ${describe(text)}`,
+    throw invalidArgument(
+      `a discovery source must be a text of at most ${MAX_DISCOVERY_TEXT} characters`,
+      text,
     );
   const colon = text.indexOf(":");
   const scheme = colon < 0 ? text : text.slice(0, colon);
@@ -130,8 +130,7 @@ export function parseDiscovery(text: string): DiscoverySource {
     );
   const question = text.indexOf("?");
   let rest = text.slice(colon + 1, question < 0 ? undefined : question);
-  if (form.slashes !== rest.startsWith("//"))
-    throw new InvalidArgumentError(`expected ${form.form}; got ${describe(text)}`);
+  if (form.slashes !== rest.startsWith("//")) throw invalidArgument(`expected ${form.form}`, text);
   if (form.slashes) rest = rest.slice(2);
   return form.make(rest, optionsOf(scheme, form, question < 0 ? "" : text.slice(question + 1)));
 }

@@ -1,4 +1,4 @@
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
@@ -55,8 +55,7 @@ export interface DiscoveryStatus {
 
 /** Numbers duplicate names. @throws InvalidArgumentError `EINVAL` */
 export function sourcesOf(given: unknown): DiscoverySource[] {
-  if (!Array.isArray(given))
-    throw new InvalidArgumentError(`discovery must be an array of sources; got ${describe(given)}`);
+  if (!Array.isArray(given)) throw invalidArgument("discovery must be an array of sources", given);
   if (given.length > 16)
     throw new InvalidArgumentError(`a node can have at most 16 discovery sources; got ${given.length}`);
   const names = new Map<string, number>();
@@ -79,13 +78,12 @@ function sourceOf(given: unknown): DiscoverySource {
     readonly discover?: unknown;
   };
   if (typeof discover !== "function")
-    throw new InvalidArgumentError(
-      `a discovery source must be a function, or an object with name and discover; got ${describe(given)}`,
+    throw invalidArgument(
+      "a discovery source must be a function, or an object with name and discover",
+      given,
     );
   if (typeof name !== "string" || name === "" || Buffer.byteLength(name) > MAX_SOURCE_NAME)
-    throw new InvalidArgumentError(
-      `the name of a source must be a text of 1 to ${MAX_SOURCE_NAME} bytes; got ${describe(name)}`,
-    );
+    throw invalidArgument(`the name of a source must be a text of 1 to ${MAX_SOURCE_NAME} bytes`, name);
   return given as DiscoverySource;
 }
 
@@ -153,9 +151,7 @@ export class AddressFeed extends PushIterator<readonly string[]> {
  */
 export function staticSource(addresses: readonly string[]): DiscoverySource {
   if (!Array.isArray(addresses))
-    throw new InvalidArgumentError(
-      `staticSource must be given an array of addresses; got ${describe(addresses)}`,
-    );
+    throw invalidArgument("staticSource must be given an array of addresses", addresses);
   for (const address of addresses) checkAddress("an address", address);
   const list = [...new Set(addresses)];
   return {

@@ -2,7 +2,7 @@
  * Channels of `send` and `query`: messages on other channels are dropped before any hook. The number 5 and the
  * name "5" are different channels.
  */
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_CHANNEL_NAME, MAX_CHANNELS } from "./bounds.js";
 import { LONE_SURROGATE } from "./topics.js";
@@ -17,8 +17,9 @@ export function checkChannel(channel: unknown): asserts channel is ClusterChanne
   if (typeof channel === "number" && Number.isInteger(channel) && channel >= 0 && channel <= MAX_CHANNEL)
     return;
   if (typeof channel === "string" && isChannelName(channel)) return;
-  throw new InvalidArgumentError(
-    `a channel must be a number from 0 to ${MAX_CHANNEL}, or a name of 1 to ${MAX_CHANNEL_NAME} bytes; got ${describe(channel)}`,
+  throw invalidArgument(
+    `a channel must be a number from 0 to ${MAX_CHANNEL}, or a name of 1 to ${MAX_CHANNEL_NAME} bytes`,
+    channel,
   );
 }
 
@@ -28,7 +29,7 @@ export function channelSet(
 ): ReadonlySet<ClusterChannel> | undefined {
   if (channels === undefined) return undefined;
   if (!Array.isArray(channels) || channels.length === 0)
-    throw new InvalidArgumentError(`channels must be an array with at least one; got ${describe(channels)}`);
+    throw invalidArgument("channels must be an array with at least one", channels);
   for (const channel of channels) checkChannel(channel);
   return new Set(channels);
 }

@@ -1,5 +1,5 @@
 /** Checks of what a program gives to calls of messages. */
-import { checkInteger, describe, isThenable } from "../../core/arguments.js";
+import { checkInteger, invalidArgument, isThenable } from "../../core/arguments.js";
 import { isBytes, isTransferred } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
@@ -7,8 +7,7 @@ import { MAX_TIMEOUT } from "../../core/waiter.js";
 import { MAX_RUID } from "./bounds.js";
 
 export function checkData(data: unknown): void {
-  if (typeof data !== "string" && !isBytes(data))
-    throw new InvalidArgumentError(`data must be a text or bytes; got ${describe(data)}`);
+  if (typeof data !== "string" && !isBytes(data)) throw invalidArgument("data must be a text or bytes", data);
 }
 
 /**
@@ -17,8 +16,7 @@ export function checkData(data: unknown): void {
  */
 export function checkedData(what: string, data: unknown): string | Buffer {
   if (typeof data === "string") return data;
-  if (!isBytes(data))
-    throw new InvalidArgumentError(`${what} must be a text or bytes; got ${describe(data)}`);
+  if (!isBytes(data)) throw invalidArgument(`${what} must be a text or bytes`, data);
   if (isTransferred(data)) throw new InvalidArgumentError(`${what} has memory that was transferred`);
   return Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 }
@@ -26,12 +24,11 @@ export function checkedData(what: string, data: unknown): string | Buffer {
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkRuid(ruid: unknown): asserts ruid is string {
   if (typeof ruid !== "string" || ruid.length > MAX_RUID || Buffer.byteLength(ruid) > MAX_RUID)
-    throw new InvalidArgumentError(`ruid must be a text of at most ${MAX_RUID} bytes; got ${describe(ruid)}`);
+    throw invalidArgument(`ruid must be a text of at most ${MAX_RUID} bytes`, ruid);
 }
 
 export function checkBoolean(name: string, value: unknown): boolean {
-  if (typeof value !== "boolean")
-    throw new InvalidArgumentError(`${name} must be true or false; got ${describe(value)}`);
+  if (typeof value !== "boolean") throw invalidArgument(`${name} must be true or false`, value);
   return value;
 }
 
@@ -40,8 +37,7 @@ export function checkTimeout(value: unknown): number {
 }
 
 export function checkOnFull(value: unknown = "drop"): "drop" | "wait" {
-  if (value !== "drop" && value !== "wait")
-    throw new InvalidArgumentError(`onFull must be "drop" or "wait"; got ${describe(value)}`);
+  if (value !== "drop" && value !== "wait") throw invalidArgument('onFull must be "drop" or "wait"', value);
   return value;
 }
 

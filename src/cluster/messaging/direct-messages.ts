@@ -2,7 +2,7 @@
  * One-to-one messages: to a client of another node, whose link acknowledges it, or of this node; and received ones. A
  * node without the client returns CLOSED, so that the next send fails at once.
  */
-import { checkCallOptions, describe } from "../../core/arguments.js";
+import { checkCallOptions, invalidArgument } from "../../core/arguments.js";
 import {
   ClosedError,
   InvalidArgumentError,
@@ -205,9 +205,7 @@ export class DirectMessages {
     const { id, node } = Object(to) as { readonly id?: unknown; readonly node?: unknown };
     if (typeof id === "string") return this.ownClientOf(id);
     if (typeof node !== "string" || typeof id !== "number")
-      throw new InvalidArgumentError(
-        `a recipient must be an address, an id or a service; got ${describe(to)}`,
-      );
+      throw invalidArgument("a recipient must be an address, an id or a service", to);
     if (node === this.#state.id) {
       if (this.#state.addresses.clients.get(id) === undefined)
         throw new UnroutableError(`no client of this node has the id ${id}: it is closed`);

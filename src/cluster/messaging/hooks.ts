@@ -10,7 +10,7 @@
  * Hooks are synchronous. A returned promise is a veto.
  */
 
-import { describe, isInstance } from "../../core/arguments.js";
+import { describe, invalidArgument, isInstance } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
 import { suggest } from "../../core/suggestions.js";
 import type { Member } from "../node/member.js";
@@ -138,8 +138,7 @@ export class Hooks {
       throw new InvalidArgumentError(
         `a hook's stage must be one of ${STAGES.join(", ")}; got ${describe(stage)}${suggest(stage, STAGES)}`,
       );
-    if (typeof call !== "function")
-      throw new InvalidArgumentError(`a hook must be a function; got ${describe(call)}`);
+    if (typeof call !== "function") throw invalidArgument("a hook must be a function", call);
     const channels = channelSet(options.channels);
     const protocols = options.protocols && new Set(options.protocols);
     if (channels !== undefined && OF_MEMBERS.includes(stage as MemberStage))
@@ -242,7 +241,7 @@ function changed(stage: HookStage, before: HookPayload, result: unknown): Passed
   if (result instanceof HookAnswer) return result;
   refusePromise("a hook", result);
   if (typeof result !== "object" || Array.isArray(result))
-    throw new InvalidArgumentError(`a hook returns a payload, an answer or nothing; got ${describe(result)}`);
+    throw invalidArgument("a hook returns a payload, an answer or nothing", result);
   const { data = before.data, channel = before.channel, ruid = before.ruid } = result as Partial<HookPayload>;
   if (channel !== before.channel) {
     if (stage !== "evaluate:send")

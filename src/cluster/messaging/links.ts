@@ -9,8 +9,8 @@
  * docs/spec/messaging.md has the rules.
  */
 import { randomBytes } from "node:crypto";
-import { describe, thrownText } from "../../core/arguments.js";
-import { ClosedError, InvalidArgumentError, TimeoutError, UnroutableError } from "../../core/errors.js";
+import { invalidArgument, thrownText } from "../../core/arguments.js";
+import { ClosedError, TimeoutError, UnroutableError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -150,7 +150,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       }
       const listener = await listening;
       if (typeof listener?.close !== "function")
-        throw new InvalidArgumentError(`a listener has advert and close; got ${describe(listener)}`);
+        throw invalidArgument("a listener has advert and close", listener);
       this.streams.accept(name, this);
       return [name, advertOf(listener)];
     } catch (error) {
@@ -597,8 +597,9 @@ function closeLate(listening: Promise<ProtocolListener>): void {
 /** @throws InvalidArgumentError `EINVAL` for the advert of a program's protocol */
 function advertOf({ advert }: ProtocolListener): string {
   if (typeof advert !== "string" || Buffer.byteLength(advert) > MAX_WHERE || /;|\p{Surrogate}/u.test(advert))
-    throw new InvalidArgumentError(
-      `a listener's advert must be a well-formed text of at most ${MAX_WHERE} bytes without ";"; got ${describe(advert)}`,
+    throw invalidArgument(
+      `a listener's advert must be a well-formed text of at most ${MAX_WHERE} bytes without ";"`,
+      advert,
     );
   return advert;
 }

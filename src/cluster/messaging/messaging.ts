@@ -5,7 +5,7 @@
  *                                   └── this node's own subscriptions, at the end of the turn
  *   item of a link ──> checked ──> this node's own subscriptions, never another node
  */
-import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
+import { checkCallOptions, checkInteger, describe, invalidArgument } from "../../core/arguments.js";
 import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
@@ -186,8 +186,7 @@ export class Messaging {
   /** @throws InvalidStateError `EFSM` for too many; InvalidArgumentError `EINVAL` */
   createClient(name = ""): MessageClient {
     this.state.assertOpen(this.self);
-    if (typeof name !== "string")
-      throw new InvalidArgumentError(`a client's name must be a text; got ${describe(name)}`);
+    if (typeof name !== "string") throw invalidArgument("a client's name must be a text", name);
     const client = this.state.addresses.add(
       (id) => new MessageClient(this, Object.freeze({ node: this.state.id, id }), name),
     );
@@ -384,7 +383,7 @@ export class MessageClient extends LocalClient {
     const call = typeof given === "function" ? given : handler;
     checkCallOptions("subscribe", options, SUBSCRIBE_KEYS);
     if (call !== undefined && typeof call !== "function")
-      throw new InvalidArgumentError(`A handler must be a function; got ${describe(call)}`);
+      throw invalidArgument("A handler must be a function", call);
     const { each = false, retained = false } = options;
     checkBoolean("each", each);
     checkBoolean("retained", retained);

@@ -1,5 +1,5 @@
 /** Names, numbers and addresses in messages: topics and subtopics, which a call names by either, and senders. */
-import { describe } from "../../core/arguments.js";
+import { describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type Addresses, type ClusterAddress, isAlias } from "./addresses.js";
 import { MAX_SUBTOPIC } from "./bounds.js";
@@ -92,8 +92,9 @@ export class MessageNames implements NumberedNames {
       return name;
     }
     if (topicFault(subtopic) !== undefined || Buffer.byteLength(subtopic) > MAX_SUBTOPIC)
-      throw new InvalidArgumentError(
-        `A subtopic must be a text of 1 to ${MAX_SUBTOPIC} bytes without wildcards; got ${describe(subtopic)}`,
+      throw invalidArgument(
+        `A subtopic must be a text of 1 to ${MAX_SUBTOPIC} bytes without wildcards`,
+        subtopic,
       );
     return subtopic;
   }

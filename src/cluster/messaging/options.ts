@@ -1,5 +1,5 @@
 /** The option `messaging` of nodes and namespaces. */
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import {
   anything,
@@ -69,7 +69,7 @@ export function messagingSettings(given: boolean | MessagingOptions = true): Mes
   if (settings.protocols !== undefined) checkProtocols(settings.protocols);
   const { channels } = settings;
   if (channels !== undefined && !Array.isArray(channels))
-    throw new InvalidArgumentError(`messaging.channels must be an array; got ${describe(channels)}`);
+    throw invalidArgument("messaging.channels must be an array", channels);
   // Refuses invalid channels before anything is opened.
   void new ClusterChannels(channels);
   return settings;
@@ -77,16 +77,12 @@ export function messagingSettings(given: boolean | MessagingOptions = true): Mes
 
 function checkProtocols(protocols: NonNullable<MessagingOptions["protocols"]>): void {
   if (!Array.isArray(protocols) || protocols.length === 0 || protocols.length > MAX_PROTOCOLS)
-    throw new InvalidArgumentError(
-      `messaging.protocols must be an array of 1 to ${MAX_PROTOCOLS}; got ${describe(protocols)}`,
-    );
+    throw invalidArgument(`messaging.protocols must be an array of 1 to ${MAX_PROTOCOLS}`, protocols);
   const names = new Set<string>();
   for (const each of protocols) {
     if (typeof each === "object" && each !== null) checkProtocol(each);
     else if (each !== "ipc" && each !== "tcp" && each !== "tls" && each !== "ws")
-      throw new InvalidArgumentError(
-        `a protocol must be "tcp", "tls", "ipc", "ws" or one of streamProtocol; got ${describe(each)}`,
-      );
+      throw invalidArgument('a protocol must be "tcp", "tls", "ipc", "ws" or one of streamProtocol', each);
     const name = typeof each === "string" ? each : each.name;
     if (names.has(name)) throw new InvalidArgumentError(`the protocol ${name} is there twice`);
     names.add(name);

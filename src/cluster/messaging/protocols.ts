@@ -4,8 +4,7 @@ import { mkdtemp, rmdir } from "node:fs/promises";
 import { connect as connectSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { checkKeys, describe } from "../../core/arguments.js";
-import { InvalidArgumentError } from "../../core/errors.js";
+import { checkKeys, invalidArgument } from "../../core/arguments.js";
 import { ignore } from "../../core/ignore.js";
 import { disown, own } from "../../engine/zmtp/transport/ipc-path.js";
 import { isProtocolName } from "./advert.js";
@@ -34,14 +33,10 @@ export function streamProtocol(options: StreamProtocolOptions): MessageProtocol 
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkProtocol({ name, ...calls }: MessageProtocol): void {
   if (!isProtocolName(name))
-    throw new InvalidArgumentError(
-      `a protocol's name must be 1 to 16 lower-case letters and digits; got ${describe(name)}`,
-    );
+    throw invalidArgument("a protocol's name must be 1 to 16 lower-case letters and digits", name);
   for (const call of ["reaches", "listen", "connect"] as const)
     if (typeof calls[call] !== "function")
-      throw new InvalidArgumentError(
-        `${call} of the protocol ${name} must be a function; got ${describe(calls[call])}`,
-      );
+      throw invalidArgument(`${call} of the protocol ${name} must be a function`, calls[call]);
 }
 
 /** Socket files, for nodes of this host. */

@@ -10,10 +10,10 @@
  *
  * Nothing here throws, whatever a peer sends: an answer that cannot be sent is counted.
  */
-import { describe, isThenable } from "../../core/arguments.js";
+import { invalidArgument, isThenable } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
 import { begin, isObserved, MESSAGE_PROCESS } from "../../core/diagnostics.js";
-import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import {
   channelDestination,
   type MessageHandlerKind,
@@ -411,8 +411,7 @@ function observed<T>(
 
 function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H> {
   const { channels, timeout } = checkOptions(name, HANDLER_OPTIONS, options);
-  if (typeof call !== "function")
-    throw new InvalidArgumentError(`${name} takes a function; got ${describe(call)}`);
+  if (typeof call !== "function") throw invalidArgument(`${name} takes a function`, call);
   return { channels: channelSet(channels), timeout, call };
 }
 

@@ -5,7 +5,7 @@
  *
  * Received data is never evaluated as code: only the program's own hooks and handlers read its texts or bytes.
  */
-import { checkCallOptions, checkInteger, describe, quoted } from "../../core/arguments.js";
+import { checkCallOptions, checkInteger, describe, invalidArgument, quoted } from "../../core/arguments.js";
 import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import {
   ClosedError,
@@ -119,8 +119,7 @@ export class Services {
 
   async #send(options: MemberSendOptions, context: Buffer | undefined): Promise<MemberSendResult> {
     checkCallOptions("send", options, SEND_KEYS);
-    if (options === undefined || options === null)
-      throw new InvalidArgumentError(`send takes an object; got ${describe(options)}`);
+    if (options === undefined || options === null) throw invalidArgument("send takes an object", options);
     const { channel = 0, ruid = "", data = "" } = options;
     const means = this.#meansOf(options.protocols, options.broadcast);
     checkChannel(channel);
@@ -168,8 +167,7 @@ export class Services {
   query(options: MemberQueryOptions): Query {
     if (this.#context.closed) throw new ClosedError("EBADF", "the node is closed");
     checkCallOptions("query", options, QUERY_KEYS);
-    if (options === undefined || options === null)
-      throw new InvalidArgumentError(`query takes an object; got ${describe(options)}`);
+    if (options === undefined || options === null) throw invalidArgument("query takes an object", options);
     const { channel = 0, id, data = "", timeout = 5_000, signal } = options;
     const { maxReplyBytes = 16_777_216 } = options;
     const means = this.#meansOf(options.protocols);
@@ -247,13 +245,11 @@ export class Services {
     const add = (member: Member): void => void found.set(member.id, member);
     if (members !== undefined) {
       if (typeof members === "string" || typeof members?.[Symbol.iterator] !== "function")
-        throw new InvalidArgumentError(`members must be a list; got ${describe(members)}`);
+        throw invalidArgument("members must be a list", members);
       for (const each of members) {
         const name = typeof each === "string" ? each : each?.id;
         if (typeof name !== "string")
-          throw new InvalidArgumentError(
-            `members must be a list of members, ids or names; got ${describe(each)}`,
-          );
+          throw invalidArgument("members must be a list of members, ids or names", each);
         const live = this.#context.effects.find(name);
         if (live !== undefined) add(live);
         // An unknown name ends a query, also if its member is given too.
@@ -370,9 +366,7 @@ function isSteps(resolver: unknown): boolean {
 
 function* membersOf(members: Iterable<Member>): Iterable<Member> {
   if (typeof members?.[Symbol.iterator] !== "function" || typeof members === "string")
-    throw new InvalidArgumentError(
-      `resolver must be a list of conditions, or a resolver; got ${describe(members)}`,
-    );
+    throw invalidArgument("resolver must be a list of conditions, or a resolver", members);
   yield* members;
 }
 
@@ -388,9 +382,7 @@ function protocolsOf(
 ): readonly string[] | undefined {
   if (protocols === undefined) return undefined;
   if (!Array.isArray(protocols) || protocols.length === 0)
-    throw new InvalidArgumentError(
-      `protocols must be an array with at least one; got ${describe(protocols)}`,
-    );
+    throw invalidArgument("protocols must be an array with at least one", protocols);
   for (const protocol of protocols)
     if (!known.includes(protocol))
       throw new InvalidArgumentError(

@@ -2,7 +2,7 @@
  * Numbers of topics on this node, as in SMQ: ids of 32 bits, chosen by the program or at random. 0 is none, 1 is `self`.
  * Names travel between nodes.
  */
-import { describe } from "../../core/arguments.js";
+import { describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { SELF_ID } from "./addresses.js";
 import { MAX_TOPIC_ID_BYTES, MAX_TOPIC_IDS } from "./bounds.js";
@@ -31,10 +31,7 @@ export class TopicIds {
   create(name: string, id?: number): number {
     checkTopic(name);
     if (id === undefined) return this.ids.get(name) ?? this.#add(name, this.#free());
-    if (!isId(id))
-      throw new InvalidArgumentError(
-        `An id of a topic must be a whole number of 2 … 4,294,967,295; got ${describe(id)}`,
-      );
+    if (!isId(id)) throw invalidArgument("An id of a topic must be a whole number of 2 … 4,294,967,295", id);
     const owner = this.names.get(id);
     if (owner !== undefined && owner !== name)
       throw new InvalidArgumentError(`the id ${id} is that of the topic ${describe(owner)}`);

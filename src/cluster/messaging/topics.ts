@@ -9,8 +9,7 @@
  * refused.
  */
 import { Buffer } from "node:buffer";
-import { describe } from "../../core/arguments.js";
-import { InvalidArgumentError } from "../../core/errors.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { MAX_TOPIC, MAX_TOPIC_LEVELS } from "./bounds.js";
 
 /** What a text must be, by its fault. */
@@ -70,7 +69,7 @@ function textFault(text: unknown): TopicFault | undefined {
 export function checkTopic(text: unknown): asserts text is string {
   const fault = topicFault(text);
   if (fault === undefined) return;
-  throw new InvalidArgumentError(`A topic ${FAULTS[fault]}; got ${describe(text)}`);
+  throw invalidArgument(`A topic ${FAULTS[fault]}`, text);
 }
 
 /** @throws InvalidArgumentError `EINVAL` with the fault */
@@ -79,7 +78,7 @@ export function checkFilter(text: unknown): asserts text is string {
   if (fault === undefined) return;
   const wanted =
     fault === "wildcard" ? 'must have "+" as a whole level only, and "#" as the last one' : FAULTS[fault];
-  throw new InvalidArgumentError(`A topic filter ${wanted}; got ${describe(text)}`);
+  throw invalidArgument(`A topic filter ${wanted}`, text);
 }
 
 /** Whether a valid filter matches a valid topic: slow, for one pair. */

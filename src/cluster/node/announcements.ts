@@ -5,8 +5,8 @@
  *
  * Other nodes are assumed to know after six gossip intervals.
  */
-import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
-import { ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import { checkCallOptions, checkInteger, invalidArgument } from "../../core/arguments.js";
+import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { MAX_TIMEOUT, withTimeout } from "../../core/waiter.js";
 import { sleep } from "../discovery/source.js";
 import type { BusParts } from "./bus-parts.js";
@@ -57,7 +57,7 @@ export class Announcement implements AsyncDisposable {
     onGone: (gone: Announcement) => void,
   ) {
     if (typeof program?.drain !== "function" || typeof program.close !== "function")
-      throw new InvalidArgumentError(`announce takes what has drain and close; got ${describe(program)}`);
+      throw invalidArgument("announce takes what has drain and close", program);
     this.#program = program;
     this.#parts = parts;
     this.#onGone = onGone;

@@ -7,7 +7,7 @@
  *   packet, time, call ──run──> rules ──change──> splits, counters, events, clients, watched nodes
  *                                 └──packets──> sockets            └──when the rules have returned──> listeners
  */
-import { describe, quoted } from "../../core/arguments.js";
+import { invalidArgument, quoted } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { fullName, isId } from "../identity.js";
@@ -151,8 +151,7 @@ export class BusRuntime implements BusPort {
    */
   find(nameOrId: string): KnownMember | undefined {
     const { rules } = this;
-    if (typeof nameOrId !== "string")
-      throw new InvalidArgumentError(`a member must be named by a text; got ${describe(nameOrId)}`);
+    if (typeof nameOrId !== "string") throw invalidArgument("a member must be named by a text", nameOrId);
     if (isId(nameOrId)) return rules.get(nameOrId);
     const all = [...rules.live, ...rules.dead, rules.self as KnownMember];
     if (nameOrId.includes("@"))

@@ -2,7 +2,7 @@
  * A cluster on a node for programs: checks whether it is open and started, and calls its parts. A node is its own first
  * cluster (node.ts). bus-runtime.ts runs the state machine.
  */
-import { checkCallOptions, checkInteger, describe, quoted } from "../../core/arguments.js";
+import { checkCallOptions, checkInteger, invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
 import type { ServiceClient, ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
@@ -705,7 +705,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     checkCallOptions("heartbeat", options, ["tags", "props", "channel"]);
     const { tags = [], props, channel = 0 } = options;
     checkInteger("channel", channel, 0, 255);
-    if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags must be an array; got ${describe(tags)}`);
+    if (!Array.isArray(tags)) throw invalidArgument("tags must be an array", tags);
     void this.parts.runtime.rules;
     if (tags.length > 0 || props !== undefined)
       this.parts.details.change(tags, props === undefined ? {} : props);
@@ -715,7 +715,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   /** Advances the next heartbeat to at most this many ms from now, 0 to 2,147,483,647. */
   heartbeatAfter(ms: number): void {
     if (typeof ms !== "number" || !(ms >= 0 && ms <= MAX_TIMEOUT))
-      throw new InvalidArgumentError(`heartbeatAfter takes ms from 0 to ${MAX_TIMEOUT}; got ${describe(ms)}`);
+      throw invalidArgument(`heartbeatAfter takes ms from 0 to ${MAX_TIMEOUT}`, ms);
     void this.parts.runtime.rules;
     this.parts.runtime.run((rules, now) => rules.heartbeatAfter(now, ms));
   }

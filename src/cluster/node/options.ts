@@ -1,5 +1,5 @@
 import { isIP, isIPv4 } from "node:net";
-import { describe, quoted } from "../../core/arguments.js";
+import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import {
   anything,
@@ -245,14 +245,13 @@ function listenersOf(
   given: readonly ClusterListener[],
   nodeTls: ClusterTlsOptions | undefined,
 ): readonly ListenerSettings[] {
-  if (!Array.isArray(given))
-    throw new InvalidArgumentError(`listen must be an array; got ${describe(given)}`);
+  if (!Array.isArray(given)) throw invalidArgument("listen must be an array", given);
   if (given.length > MAX_LISTENERS)
     throw new InvalidArgumentError(`listen has ${MAX_LISTENERS} listeners at most; got ${given.length}`);
   return given.map((each: ClusterListener) => {
     const { host, port, ports, tls } = checkOptions("listen", LISTENER_OPTIONS, each);
     if (host !== undefined && isIP(host) === 0)
-      throw new InvalidArgumentError(`listen.host must be an IP address; got ${describe(host)}`);
+      throw invalidArgument("listen.host must be an IP address", host);
     return { host, port, ports: checkPorts(ports), tls: listenerTlsOf(tls, nodeTls) };
   });
 }
@@ -281,7 +280,7 @@ function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined
   const { zre = false, scope, interface: wanted, ports } = given;
   if (zre === false) return undefined;
   if (zre !== true && (typeof zre !== "object" || zre === null || Array.isArray(zre)))
-    throw new InvalidArgumentError(`zre must be true, false or an object; got ${describe(zre)}`);
+    throw invalidArgument("zre must be true, false or an object", zre);
   if (scope === "host")
     throw new InvalidArgumentError('the ZRE plane is on the local network: not with the scope "host"');
   const options: ZreNodeOptions = { interface: wanted, ports, ...(zre === true ? {} : zre) };
@@ -307,12 +306,12 @@ export function busSettings(
       'the scope "link" needs a key, 40 characters of Z85, or a password: without one a node keeps to its host',
     );
   const tags = options.tags ?? [];
-  if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags must be an array; got ${describe(tags)}`);
+  if (!Array.isArray(tags)) throw invalidArgument("tags must be an array", tags);
   const props = propTexts(options.props ?? {});
   checkShown(props);
   createDetails(1, tags, props, []);
   const seeds = options.seeds ?? [];
-  if (!Array.isArray(seeds)) throw new InvalidArgumentError(`seeds must be an array; got ${describe(seeds)}`);
+  if (!Array.isArray(seeds)) throw invalidArgument("seeds must be an array", seeds);
   if (seeds.length > MAX_SEEDS)
     throw new InvalidArgumentError(`seeds must be at most ${MAX_SEEDS}; got ${seeds.length}`);
   return Object.freeze({
@@ -352,13 +351,11 @@ export function passwordKeys(passwords: readonly string[], bus: string): readonl
 
 function propTexts(props: Readonly<Record<string, PropValue>>): Record<string, string> {
   if (typeof props !== "object" || props === null || Array.isArray(props))
-    throw new InvalidArgumentError(`props must be an object; got ${describe(props)}`);
+    throw invalidArgument("props must be an object", props);
   const texts = Object.create(null) as Record<string, string>;
   for (const [key, value] of Object.entries(props)) {
     if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean")
-      throw new InvalidArgumentError(
-        `prop ${quoted(key)} must be a text, a number, true or false; got ${describe(value)}`,
-      );
+      throw invalidArgument(`prop ${quoted(key)} must be a text, a number, true or false`, value);
     texts[key] = String(value);
   }
   return texts;
@@ -376,7 +373,7 @@ export function changeProps(
   changes: Readonly<Record<string, PropValue | undefined>>,
 ): Record<string, string> {
   if (typeof changes !== "object" || changes === null || Array.isArray(changes))
-    throw new InvalidArgumentError(`a change of props must be an object; got ${describe(changes)}`);
+    throw invalidArgument("a change of props must be an object", changes);
   // No prototype: a key may be "__proto__".
   const next = Object.assign(Object.create(null), props) as Record<string, PropValue>;
   for (const [key, value] of Object.entries(changes)) {
@@ -398,7 +395,7 @@ function profileOf(given: ClusterProfile | undefined, scope: Scope): Profile {
   const standard: ProfileName = scope === "host" ? "local" : "lan";
   if (given === undefined || typeof given === "string") return resolveProfile(given ?? standard);
   if (typeof given !== "object" || given === null || Array.isArray(given))
-    throw new InvalidArgumentError(`profile must be a name or an object; got ${describe(given)}`);
+    throw invalidArgument("profile must be a name or an object", given);
   const { base, ...own } = given;
   return resolveProfile(base ?? standard, own);
 }
@@ -409,9 +406,7 @@ function splitOf(given: SplitSettings): { strategy: SplitStrategy; autoheal: boo
   const { quorum } = Object(strategy) as { readonly quorum?: number };
   if (Object.keys(Object(strategy)).length === 1 && Number.isSafeInteger(quorum) && (quorum as number) >= 1)
     return { strategy: { quorum: quorum as number }, autoheal };
-  throw new InvalidArgumentError(
-    `split.strategy must be "majority", "none" or { quorum: 1 or more }; got ${describe(strategy)}`,
-  );
+  throw invalidArgument('split.strategy must be "majority", "none" or { quorum: 1 or more }', strategy);
 }
 
 function isTcl(profile: ClusterProfile | undefined): boolean {
@@ -428,10 +423,8 @@ function groupOf(
   checkKeys("multicast", given, ["group", "port"]);
   const { group = standard.group, port = standard.port } = given;
   if (typeof group !== "string" || !isIPv4(group) || !isGroup(group))
-    throw new InvalidArgumentError(
-      `multicast.group must be an address from 224.0.0.0 to 239.255.255.255; got ${describe(group)}`,
-    );
+    throw invalidArgument("multicast.group must be an address from 224.0.0.0 to 239.255.255.255", group);
   if (!Number.isSafeInteger(port) || port < 1 || port > 65_535)
-    throw new InvalidArgumentError(`multicast.port must be a port from 1 to 65,535; got ${describe(port)}`);
+    throw invalidArgument("multicast.port must be a port from 1 to 65,535", port);
   return { group, port };
 }

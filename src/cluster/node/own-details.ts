@@ -1,5 +1,5 @@
 /** What a node states of itself: tags, props, and the endpoints that its program advertises. */
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { watchBound } from "../../sockets/internal.js";
 import { Socket } from "../../sockets/socket.js";
@@ -57,7 +57,7 @@ export class OwnDetails {
   advertise(name: string, of: Socket | string): () => void {
     checkServiceName(name);
     if (typeof of !== "string" && !(of instanceof Socket))
-      throw new InvalidArgumentError(`advertise takes an endpoint or a socket; got ${describe(of)}`);
+      throw invalidArgument("advertise takes an endpoint or a socket", of);
     if (typeof of === "string") checkAdvertised(of);
     const advert: Advert = { name, endpoints: typeof of === "string" ? [of] : [], stop: () => undefined };
     this.#adverts.add(advert);
@@ -89,7 +89,7 @@ export class OwnDetails {
     endpoints: Readonly<Record<string, string | readonly string[]>>,
   ): readonly (() => void)[] {
     if (typeof endpoints !== "object" || endpoints === null || Array.isArray(endpoints))
-      throw new InvalidArgumentError(`${call} takes endpoints by name; got ${describe(endpoints)}`);
+      throw invalidArgument(`${call} takes endpoints by name`, endpoints);
     const adverts: (() => void)[] = [];
     try {
       for (const [name, of] of Object.entries(endpoints)) {

@@ -1,5 +1,5 @@
 /** A handler of `serve`, by name or by contract, with its schema checked around it. */
-import { describe, isAsyncIterable, isThenable } from "../../core/arguments.js";
+import { invalidArgument, isAsyncIterable, isThenable } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type StandardSchemaV1, validate } from "../../core/standard-schema.js";
 import {
@@ -25,7 +25,7 @@ export interface Served {
 
 export function byName(name: string, handler: unknown, { schema }: ServeSettings): Served {
   if (typeof handler !== "function")
-    throw new InvalidArgumentError(`the handler of ${name} must be a function; got ${describe(handler)}`);
+    throw invalidArgument(`the handler of ${name} must be a function`, handler);
   const { request, reply } = schema ?? {};
   if (request !== undefined) checkSchema("schema.request", request);
   if (reply !== undefined) checkSchema("schema.reply", reply);

@@ -1,5 +1,5 @@
 /** Options of `serve`, `request`, `requestStream` and `requestMany`, checked and completed. */
-import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
+import { checkCallOptions, checkInteger, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
 import {
@@ -86,8 +86,9 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/;
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkServiceName(name: unknown): asserts name is string {
   if (typeof name !== "string" || name.length > MAX_SERVICE_NAME || !NAME.test(name))
-    throw new InvalidArgumentError(
-      `a service's name must have 1 to ${MAX_SERVICE_NAME} letters, digits and . _ : / - and begin with a letter or digit; got ${describe(name)}`,
+    throw invalidArgument(
+      `a service's name must have 1 to ${MAX_SERVICE_NAME} letters, digits and . _ : / - and begin with a letter or digit`,
+      name,
     );
 }
 
@@ -197,20 +198,17 @@ function checkMethod(method: unknown): void {
 function checkKey(key: unknown): void {
   const size = typeof key === "string" ? Buffer.byteLength(key) : 0;
   if (size === 0 || size > MAX_KEY)
-    throw new InvalidArgumentError(
-      `idempotencyKey must be a text of 1 to ${MAX_KEY} bytes; got ${describe(key)}`,
-    );
+    throw invalidArgument(`idempotencyKey must be a text of 1 to ${MAX_KEY} bytes`, key);
 }
 
 function checkHeaders(headers: Headers | undefined): Headers {
   if (headers === undefined) return NO_HEADERS;
   if (typeof headers !== "object" || headers === null || Array.isArray(headers))
-    throw new InvalidArgumentError(`headers must be an object of texts; got ${describe(headers)}`);
+    throw invalidArgument("headers must be an object of texts", headers);
   const entries = Object.entries(headers);
   let bytes = 0;
   for (const [name, value] of entries) {
-    if (typeof value !== "string")
-      throw new InvalidArgumentError(`the header ${name} must be a text; got ${describe(value)}`);
+    if (typeof value !== "string") throw invalidArgument(`the header ${name} must be a text`, value);
     bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
   }
   if (entries.length > MAX_HEADERS || bytes > MAX_HEADER_BYTES)

@@ -4,13 +4,12 @@
  *   request, requestStream ── observed ── middleware ──> Call ──> a promise, PartStream
  *   requestMany ── observed ── a Call to each node that serves it ──> a promise
  */
-import { describe, isAsyncIterable, thrownText } from "../../core/arguments.js";
+import { invalidArgument, isAsyncIterable, thrownText } from "../../core/arguments.js";
 import { endedWith, type RequestOperation, startRequest, withAdded } from "../../core/diagnostics.js";
 import type { DriverTimer } from "../../core/driver-timer.js";
 import {
   AbortedError,
   ClosedError,
-  InvalidArgumentError,
   InvalidMessageError,
   type ShoalError,
   TimeoutError,
@@ -226,9 +225,7 @@ export class OutgoingRequests {
   ): AsyncGenerator<unknown, undefined, undefined> {
     const parts = await this.#through(outgoing, (each) => this.#stream(each, decode));
     if (!isAsyncIterable(parts))
-      throw new InvalidArgumentError(
-        `middleware of a streamed request gives an async iterable; got ${describe(parts)}`,
-      );
+      throw invalidArgument("middleware of a streamed request gives an async iterable", parts);
     yield* parts;
     return undefined;
   }

@@ -6,9 +6,9 @@
  *
  * Routes announce serving nodes, as they do subscribers.
  */
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
+import { ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { Waiter, withTimeout } from "../../core/waiter.js";
 import type { ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
@@ -152,9 +152,8 @@ export class Requests {
    */
   middleware(side: "serve" | "request", call: ServeMiddleware | RequestMiddleware): () => void {
     if (side !== "serve" && side !== "request")
-      throw new InvalidArgumentError(`middleware must be for "serve" or "request"; got ${describe(side)}`);
-    if (typeof call !== "function")
-      throw new InvalidArgumentError(`middleware takes a function; got ${describe(call)}`);
+      throw invalidArgument('middleware must be for "serve" or "request"', side);
+    if (typeof call !== "function") throw invalidArgument("middleware takes a function", call);
     const of: { middleware: readonly unknown[] } = side === "serve" ? this.#serving : this.outgoing;
     of.middleware = [...of.middleware, call];
     return () => {

@@ -4,7 +4,7 @@
  *   PUB bound by `bind`           ── state, each heartbeat ──>  the peer's SUB
  *   SUB connected to `peer`      <── state ──                   the peer's PUB
  */
-import { describe, refuseExtra } from "../../core/arguments.js";
+import { invalidArgument, refuseExtra } from "../../core/arguments.js";
 import { type Clock, systemClock } from "../../core/clock.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
@@ -311,7 +311,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
    */
   resolve(choice: "active" | "passive"): void {
     if (choice !== "active" && choice !== "passive")
-      throw new InvalidArgumentError(`resolve takes "active" or "passive"; got ${describe(choice)}`);
+      throw invalidArgument('resolve takes "active" or "passive"', choice);
     this.#assertRunning();
     this.#timer.run((now) => this.#rules.resolve(choice, now));
   }

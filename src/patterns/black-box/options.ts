@@ -3,7 +3,7 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
@@ -89,8 +89,6 @@ function listOf(name: "connect" | "bind", value: string | readonly string[] | un
 function moduleOf(handler: unknown): string {
   if (handler instanceof URL) return handler.href;
   if (typeof handler !== "string" || handler === "")
-    throw new InvalidArgumentError(
-      `Option handler must be the URL or path of a module; got ${describe(handler)}`,
-    );
+    throw invalidArgument("Option handler must be the URL or path of a module", handler);
   return /^(?:file|data):/.test(handler) ? handler : pathToFileURL(resolve(handler)).href;
 }

@@ -1,7 +1,7 @@
 /** Keys and values as bytes; invalid ones are reported. */
 
 import { isUtf8 } from "node:buffer";
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -31,7 +31,7 @@ export class ClientCoder {
   bytes(key: CloneKey): Buffer {
     if (typeof key === "string") return Buffer.from(key, this.#encoding);
     if (isBytes(key)) return Buffer.from(key);
-    throw new InvalidArgumentError(`A key must be text or bytes; got ${describe(key)}`);
+    throw invalidArgument("A key must be text or bytes", key);
   }
 
   /** @throws InvalidArgumentError `EINVAL` for an invalid key */
@@ -51,9 +51,7 @@ export class ClientCoder {
     if (this.#codec === undefined) {
       // The program may change it before a repetition.
       if (typeof value === "string" || isBytes(value)) return Buffer.from(value as string);
-      throw new InvalidArgumentError(
-        `A value must be text, bytes or what a codec encodes; got ${describe(value)}`,
-      );
+      throw invalidArgument("A value must be text, bytes or what a codec encodes", value);
     }
     return Buffer.from(encodeValue(this.#codec, value) as string);
   }

@@ -1,9 +1,9 @@
 /** The options, events and statistics of a client. */
 
 import crypto from "node:crypto";
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
-import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
@@ -150,8 +150,9 @@ function subtreeOf(subtree: string | Uint8Array): Buffer {
   const given = typeof subtree === "string" || isBytes(subtree);
   const bytes = given ? Buffer.from(subtree as string) : undefined;
   if (bytes !== undefined && isSubtree(bytes)) return bytes;
-  throw new InvalidArgumentError(
-    `Option subtree must be empty, or /segment/…/ of at most ${MAX_KEY} bytes; got ${describe(bytes?.toString() ?? subtree)}`,
+  throw invalidArgument(
+    `Option subtree must be empty, or /segment/…/ of at most ${MAX_KEY} bytes`,
+    bytes?.toString() ?? subtree,
   );
 }
 

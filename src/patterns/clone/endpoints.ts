@@ -7,7 +7,7 @@
  *   P + 3  the pair's states (Binary Star), PUB        only in a pair
  *   P + 4  replication  ROUTER                         only in a pair
  */
-import { describe, quoted } from "../../core/arguments.js";
+import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
 const MAX_PORT = 65_535;
@@ -22,9 +22,7 @@ export interface CloneEndpoints {
 /** @throws InvalidArgumentError `EINVAL` */
 export function endpointAt(base: string, offset: number): string {
   if (typeof base !== "string" || base === "")
-    throw new InvalidArgumentError(
-      `A clone's endpoint must be such as tcp://HOST:5556; got ${describe(base)}`,
-    );
+    throw invalidArgument("A clone's endpoint must be such as tcp://HOST:5556", base);
   if (/^(?:tls|wss?):/.test(base))
     throw new InvalidArgumentError(
       `A clone's endpoint must be tcp://HOST:PORT, ipc://PATH or inproc://NAME; got ${quoted(base)}`,

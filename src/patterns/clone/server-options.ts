@@ -1,7 +1,7 @@
 /** The options, events and statistics of a server. */
 
 import crypto from "node:crypto";
-import { describe } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
@@ -148,7 +148,7 @@ export function serverSettings(options: CloneServerOptions) {
  */
 function supportedMark(context: Context | undefined, sendHighWaterMarkBytes: number) {
   if (context !== undefined && !(context instanceof Context))
-    throw new InvalidArgumentError(`Option context must be a Context; got ${describe(context)}`);
+    throw invalidArgument("Option context must be a Context", context);
   const { unsupportedOptions } = (context ?? processContext).load().capabilities;
   return unsupportedOptions.includes("sendHighWaterMarkBytes") ? {} : { sendHighWaterMarkBytes };
 }

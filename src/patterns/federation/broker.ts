@@ -1,6 +1,6 @@
 /** Sockets to clients, workers and other sites around rules.ts. */
 import crypto from "node:crypto";
-import { describe, refuseExtra } from "../../core/arguments.js";
+import { invalidArgument, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { forwards } from "../../sockets/internal.js";
@@ -180,7 +180,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
     this.assertOpen();
     refuseExtra("join", "a site", extra);
     if (typeof site !== "object" || site === null)
-      throw new InvalidArgumentError(`A site must have a name, cloud and state; got ${describe(site)}`);
+      throw invalidArgument("A site must have a name, cloud and state", site);
     if (isSources(site)) {
       // A site's routing id is its name, known after the handshake.
       this.#cloud.asked.connect(site.cloud);
@@ -250,7 +250,8 @@ function isSources(site: SiteEndpoints | SiteSources): site is SiteSources {
 function checkName(name: unknown): void {
   const size = typeof name === "string" ? Buffer.byteLength(name) : 0;
   if (size === 0 || size > MAX_NAME || (name as string).startsWith("\0"))
-    throw new InvalidArgumentError(
-      `A site's name must be a text of 1 to ${MAX_NAME} bytes that does not begin with a zero byte; got ${describe(name)}`,
+    throw invalidArgument(
+      `A site's name must be a text of 1 to ${MAX_NAME} bytes that does not begin with a zero byte`,
+      name,
     );
 }

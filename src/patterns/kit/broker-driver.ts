@@ -1,8 +1,7 @@
 /** Base of the brokers: a ROUTER for clients, one for workers, and a timer around a state machine. */
 
-import { describe, refuseExtra } from "../../core/arguments.js";
+import { invalidArgument, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer, type TimedRules } from "../../core/driver-timer.js";
-import { InvalidArgumentError } from "../../core/errors.js";
 import { type EventNames, type EventsOf, event, type TypedEvent } from "../../core/event-stream.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -164,9 +163,7 @@ export abstract class BrokerDriver<
     const { sides } = this;
     const socket = Object.hasOwn(sides, side) ? sides[side] : undefined;
     if (socket === undefined)
-      throw new InvalidArgumentError(
-        `A side must be one of ${Object.keys(sides).join(", ")}; got ${describe(side)}`,
-      );
+      throw invalidArgument(`A side must be one of ${Object.keys(sides).join(", ")}`, side);
     return socket.bind(endpoint);
   }
 

@@ -13,7 +13,7 @@
  * Values are sent as given; the receiver's schema transforms them. So a client passes a schema's input and the handler
  * gets its output, and the other way round for replies.
  */
-import { describe, isThenable } from "../../core/arguments.js";
+import { describe, invalidArgument, isThenable } from "../../core/arguments.js";
 import {
   InvalidArgumentError,
   InvalidMessageError,
@@ -301,18 +301,14 @@ function invalidReply(service: string, method: string, cause: unknown): ShoalErr
 /** @throws InvalidArgumentError `EINVAL` */
 function checkContract(contract: ServiceContract): void {
   if (typeof contract !== "object" || contract === null)
-    throw new InvalidArgumentError(`A contract must come from defineService; got ${describe(contract)}`);
+    throw invalidArgument("A contract must come from defineService", contract);
   const { name, methods, codec } = contract;
   if (typeof name !== "string" || name === "")
-    throw new InvalidArgumentError(
-      `A service's name must be a text that is not empty; got ${describe(name)}`,
-    );
+    throw invalidArgument("A service's name must be a text that is not empty", name);
   if (typeof codec?.encode !== "function" || typeof codec.decode !== "function")
-    throw new InvalidArgumentError(`Option codec of ${name} must be a codec; got ${describe(codec)}`);
+    throw invalidArgument(`Option codec of ${name} must be a codec`, codec);
   if (typeof methods !== "object" || methods === null || Object.keys(methods).length === 0)
-    throw new InvalidArgumentError(
-      `The service ${name} must have one method or more; got ${describe(methods)}`,
-    );
+    throw invalidArgument(`The service ${name} must have one method or more`, methods);
   for (const [method, schemas] of Object.entries(methods)) checkMethod(name, method, schemas);
 }
 
@@ -334,25 +330,19 @@ function checkMethod(service: string, name: string, method: ServiceMethod | Serv
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkSchema(what: string, schema: StandardSchemaV1 | undefined): void {
   if (typeof schema?.["~standard"]?.validate === "function") return;
-  throw new InvalidArgumentError(
-    `${what} must be a schema (Standard Schema, version 1); got ${describe(schema)}`,
-  );
+  throw invalidArgument(`${what} must be a schema (Standard Schema, version 1)`, schema);
 }
 
 function checkHandlers(contract: ServiceContract, handlers: object): void {
   const { name, methods } = contract;
   if (typeof handlers !== "object" || handlers === null)
-    throw new InvalidArgumentError(
-      `The handlers of ${name} must be an object of functions; got ${describe(handlers)}`,
-    );
+    throw invalidArgument(`The handlers of ${name} must be an object of functions`, handlers);
   const prototype: unknown = Object.getPrototypeOf(handlers);
   if (prototype === Object.prototype || prototype === null)
     checkKeys(`The service ${name}`, handlers, Object.keys(methods));
   for (const method of Object.keys(methods)) {
     const handler = (handlers as Record<string, unknown>)[method];
     if (typeof handler !== "function")
-      throw new InvalidArgumentError(
-        `The handler of ${name}.${method} must be a function; got ${describe(handler)}`,
-      );
+      throw invalidArgument(`The handler of ${name}.${method} must be a function`, handler);
   }
 }

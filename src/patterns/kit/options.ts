@@ -10,7 +10,7 @@
  *
  * `undefined` counts as not given. Unknown options throw, and the error names the nearest one.
  */
-import { checkInteger, checkKeys, describe } from "../../core/arguments.js";
+import { checkInteger, checkKeys, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { checkEndpoint as checkForm } from "../../core/schemes/schemes.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -75,10 +75,7 @@ export function checkOptions<S extends OptionSpecs>(what: string, specs: S, give
     const value = (given as Record<string, unknown>)[name];
     if (value === undefined) settings[name] = spec.default;
     else if (spec.accepts(value)) settings[name] = value;
-    else
-      throw new InvalidArgumentError(
-        `Option ${name} of ${what} must be ${spec.expected}; got ${describe(value)}`,
-      );
+    else throw invalidArgument(`Option ${name} of ${what} must be ${spec.expected}`, value);
   }
   return settings as Settings<S>;
 }
@@ -189,7 +186,7 @@ export function checkEndpoint(name: string, value: unknown, use: "bind" | "conne
 function endpointOf(expected: string, value: unknown, use: "bind" | "connect"): string {
   const scheme = typeof value === "string" ? /^([^:]+):\/\//.exec(value)?.[1] : undefined;
   if (typeof value !== "string" || scheme === undefined)
-    throw new InvalidArgumentError(`${expected} such as "tcp://127.0.0.1:5555"; got ${describe(value)}`);
+    throw invalidArgument(`${expected} such as "tcp://127.0.0.1:5555"`, value);
   checkForm(value, use, [scheme]);
   return value;
 }
@@ -204,5 +201,5 @@ export function checkEndpoints(name: string, value: unknown): readonly string[] 
 /** @throws InvalidArgumentError `EINVAL` unless a function */
 export function checkFunction(name: string, value: unknown): void {
   if (typeof value === "function") return;
-  throw new InvalidArgumentError(`Option ${name} must be a function; got ${describe(value)}`);
+  throw invalidArgument(`Option ${name} must be a function`, value);
 }

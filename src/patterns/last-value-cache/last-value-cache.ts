@@ -21,9 +21,8 @@
  * A message for a connected subscriber is a vote: publishers and subscribers both reach this cache.
  */
 
-import { describe, refuseExtra } from "../../core/arguments.js";
+import { invalidArgument, refuseExtra } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
-import { InvalidArgumentError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import {
@@ -242,7 +241,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
 
   #socket(side: ProxySide): XSubscriber | XPublisher {
     if (side !== "frontend" && side !== "backend")
-      throw new InvalidArgumentError(`A side must be "frontend" or "backend"; got ${describe(side)}`);
+      throw invalidArgument('A side must be "frontend" or "backend"', side);
     return this.#sockets[side];
   }
 
@@ -349,6 +348,6 @@ function wants(joiner: LateJoiner, prefix: string): boolean {
 
 function keyOf(topic: string | Uint8Array): string {
   if (typeof topic !== "string" && !isBytes(topic))
-    throw new InvalidArgumentError(`A topic must be a string or bytes; got ${describe(topic)}`);
+    throw invalidArgument("A topic must be a string or bytes", topic);
   return Buffer.from(topic as string).toString("latin1");
 }

@@ -28,7 +28,7 @@
  * as much as its bytes. A plain worker gets the tag as the client's address, so a reply belongs to exactly one delivery.
  * Each command has one form, whichever way it goes.
  */
-import { describe } from "../../core/arguments.js";
+import { describe, invalidArgument } from "../../core/arguments.js";
 import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
 import { owned } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -715,12 +715,11 @@ function detailsOf(frame: Buffer | undefined): Buffer | undefined {
 /** @throws InvalidArgumentError `EINVAL` for anything but texts of at most MAX_HEADERS bytes */
 export function encodeHeaders(headers: Readonly<Record<string, string>>): Buffer {
   if (typeof headers !== "object" || headers === null || Array.isArray(headers))
-    throw new InvalidArgumentError(`Option headers must be an object of texts; got ${describe(headers)}`);
+    throw invalidArgument("Option headers must be an object of texts", headers);
   const parts: Buffer[] = [];
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined) continue;
-    if (typeof value !== "string")
-      throw new InvalidArgumentError(`The header ${name} must be a text; got ${describe(value)}`);
+    if (typeof value !== "string") throw invalidArgument(`The header ${name} must be a text`, value);
     const nameBytes = Buffer.from(name);
     const valueBytes = Buffer.from(value);
     if (nameBytes.length === 0 || nameBytes.length > 255)

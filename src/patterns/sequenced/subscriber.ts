@@ -1,8 +1,8 @@
 /** A SUB, and a ROUTER for replays, around subscriber-rules.ts. */
 
-import { describe, refuseExtra } from "../../core/arguments.js";
+import { invalidArgument, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import { TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { deliverNow, type Received, receiveAs } from "../../sockets/internal.js";
@@ -213,8 +213,9 @@ export class SequencedSubscriber<T = Raw> extends Driver<
       const given = checkOptions("SequencedSubscriber.replay", CALL_OPTIONS, options);
       const { timeout = this.#settings.timeout, signal } = given;
       if (!isRange(range))
-        throw new InvalidArgumentError(
-          `A replay takes publisher, topic, stream, from and to, as an event gap:detected has them; got ${describe(range)}`,
+        throw invalidArgument(
+          "A replay takes publisher, topic, stream, from and to, as an event gap:detected has them",
+          range,
         );
       const newest = { ...range, from: Math.max(range.from, range.to - this.#settings.maxReplay + 1) };
       let replay: ReplayCall | undefined;

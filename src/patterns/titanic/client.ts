@@ -1,4 +1,4 @@
-import { describe, quoted } from "../../core/arguments.js";
+import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import { rejectNextTurn } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
@@ -82,7 +82,7 @@ export class TitanicClient {
    */
   constructor(client: MajordomoClient) {
     if (!(client instanceof MajordomoClient))
-      throw new InvalidArgumentError(`TitanicClient takes a MajordomoClient; got ${describe(client)}`);
+      throw invalidArgument("TitanicClient takes a MajordomoClient", client);
     this.#client = client;
   }
 

@@ -1,5 +1,5 @@
 /** Policies of a proxy's side: their form, and their checks. */
-import { checkInteger, describe } from "../../core/arguments.js";
+import { checkInteger, describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type ProxySocketType, WITH_SENDERS, WITH_TOPICS } from "../pairs.js";
 import { BLOCK_RULE, parseBlock } from "./addresses.js";
@@ -73,16 +73,14 @@ export function checkPolicy(side: PolicedSide, given: unknown): ProxyPolicy {
   };
   for (const block of [...(policy.addresses?.allow ?? []), ...(policy.addresses?.deny ?? [])]) {
     if (parseBlock(block) === undefined)
-      throw new InvalidArgumentError(
-        `addresses in the ${what} must be ${BLOCK_RULE}; got ${describe(block)}`,
-      );
+      throw invalidArgument(`addresses in the ${what} must be ${BLOCK_RULE}`, block);
   }
   return Object.freeze(policy);
 }
 
 function folderOf(what: string, keys: unknown, { options }: PolicedSide): string {
   if (typeof keys !== "string" || keys === "")
-    throw new InvalidArgumentError(`keys in the ${what} must be the path of a folder; got ${describe(keys)}`);
+    throw invalidArgument(`keys in the ${what} must be the path of a folder`, keys);
   if (options.curveServer !== true)
     throw new InvalidArgumentError(`keys in the ${what} need the side's option curveServer`);
   return keys;
@@ -136,8 +134,7 @@ function listOf(what: string, given: unknown): ProxyPolicyList {
 }
 
 function textsOf(what: string, value: unknown): readonly string[] {
-  if (!Array.isArray(value))
-    throw new InvalidArgumentError(`${what} must be a list of texts; got ${describe(value)}`);
+  if (!Array.isArray(value)) throw invalidArgument(`${what} must be a list of texts`, value);
   for (const text of value as unknown[])
     if (typeof text !== "string")
       throw new InvalidArgumentError(`${what} must be a list of texts; got ${describe(text)} in it`);
@@ -146,7 +143,7 @@ function textsOf(what: string, value: unknown): readonly string[] {
 
 function partsOf(what: string, given: unknown, known: readonly string[]): Readonly<Record<string, unknown>> {
   if (typeof given !== "object" || given === null || Array.isArray(given))
-    throw new InvalidArgumentError(`The ${what} must be an object; got ${describe(given)}`);
+    throw invalidArgument(`The ${what} must be an object`, given);
   for (const key of Object.keys(given)) {
     if (!known.includes(key))
       throw new InvalidArgumentError(`The ${what} has no ${key}; it has ${known.join(", ")}`);

@@ -79,7 +79,10 @@ export function groupShape(codec: unknown): MessageShape {
 /** @throws InvalidArgumentError `EINVAL` */
 export function routingIdFrame(routingId: unknown): Buffer {
   if (!Number.isInteger(routingId) || (routingId as number) < 1 || (routingId as number) > MAX_ROUTING_ID) {
-    throw invalidArgument(`routingId must be a whole number from 1 to ${MAX_ROUTING_ID}, as receive returned it`, routingId);
+    throw invalidArgument(
+      `routingId must be a whole number from 1 to ${MAX_ROUTING_ID}, as receive returned it`,
+      routingId,
+    );
   }
   const frame = Buffer.allocUnsafe(4);
   frame.writeUInt32BE(routingId as number);

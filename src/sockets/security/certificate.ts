@@ -27,8 +27,7 @@ const MAX_FILE = 65_536;
 
 /** @throws InvalidArgumentError `EINVAL` with the invalid line, never the key */
 export function parseCertificate(text: string): Certificate {
-  if (typeof text !== "string")
-    throw invalidArgument("A certificate must be a text", text);
+  if (typeof text !== "string") throw invalidArgument("A certificate must be a text", text);
   const metadata: Record<string, string> = Object.create(null);
   const keys: { publicKey?: string; secretKey?: string } = {};
   let section = "";
