@@ -1,5 +1,5 @@
 /** Numbers of the membership rules for a kind of network. Times are in ms. */
-import { checkKeys, quoted } from "../core/arguments.js";
+import { checkKeys, invalidArgument, quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 
 export interface Profile {
@@ -146,7 +146,10 @@ export function resolveProfile(name: ProfileName = "lan", own: Partial<Profile> 
       );
   }
   if (profile.probeInterval > 0 && profile.probeTimeout >= profile.probeInterval)
-    throw new InvalidArgumentError("profile.probeTimeout must be below probeInterval");
+    throw invalidArgument(
+      `profile.probeTimeout must be below probeInterval, ${profile.probeInterval} ms`,
+      profile.probeTimeout,
+    );
   if (profile.probeInterval === 0 && profile.ttl === 0)
     throw new InvalidArgumentError("a profile without probes needs a ttl");
   return profile;

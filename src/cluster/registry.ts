@@ -7,11 +7,13 @@
  * The socket of a killed process refuses connections, and the next reader removes it. A folder that is a link, belongs
  * to another user or is writable for others is not used.
  */
+
 import { chmod, lstat, mkdir, readdir, rm } from "node:fs/promises";
 import { createConnection, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
-import { InvalidArgumentError, InvalidStateError, TransportError } from "../core/errors.js";
+import { invalidArgument } from "../core/arguments.js";
+import { InvalidStateError, TransportError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
 import { MAX_ADDRESS, MAX_BUS_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
@@ -45,8 +47,9 @@ export interface ClusterNodeEntry {
 
 export function checkControl(endpoints: readonly string[]): readonly string[] {
   if (!Array.isArray(endpoints) || !areControl(endpoints))
-    throw new InvalidArgumentError(
+    throw invalidArgument(
       `control endpoints must be at most ${MAX_CONTROL} texts of at most ${MAX_CONTROL_ENDPOINT} characters`,
+      endpoints,
     );
   return [...endpoints];
 }

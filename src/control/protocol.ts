@@ -6,6 +6,7 @@
  *
  * A command is one frame. Each kind of socket has a table of commands and their members.
  */
+import { invalidArgument } from "../core/arguments.js";
 import { type ErrorCode, InvalidArgumentError, ShoalError } from "../core/errors.js";
 
 /** A member of a command, apart from `command`. */
@@ -60,7 +61,7 @@ export function parseCommand<T extends CommandTable>(
   for (const [name, { required, expected, accepts }] of Object.entries(known)) {
     const given = members[name];
     if (given === undefined ? required === true : !accepts(given))
-      throw new InvalidArgumentError(`${name} must be ${expected}`);
+      throw invalidArgument(`${name} must be ${expected}`, given);
   }
   return { name: command, members };
 }

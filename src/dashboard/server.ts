@@ -12,7 +12,7 @@
  */
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { checkInteger, checkKeys, thrownText } from "../core/arguments.js";
+import { checkInteger, checkKeys, invalidArgument, thrownText } from "../core/arguments.js";
 import { builtFile } from "../core/built-file.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
@@ -77,7 +77,7 @@ function checked(options: DashboardOptions) {
   if (token !== undefined && !/^[\x21-\x7e]{16,1024}$/.test(String(token)))
     throw new InvalidArgumentError("token must be 16 to 1,024 printable ASCII characters without spaces");
   if (!Array.isArray(hosts) || hosts.length > MAX_HOSTS || hosts.some((name) => typeof name !== "string"))
-    throw new InvalidArgumentError(`hosts must be a list of at most ${MAX_HOSTS} names`);
+    throw invalidArgument(`hosts must be a list of at most ${MAX_HOSTS} names`, hosts);
   return { interval, token, hosts: hosts.map((name: string) => name.toLowerCase()) };
 }
 

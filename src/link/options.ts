@@ -1,3 +1,4 @@
+import { invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { checkPassword, derivePasswordKey } from "../core/password.js";
 import {
@@ -68,7 +69,7 @@ export function checkLinkOptions(what: string, given: object): CheckedOptions {
     throw new InvalidArgumentError(`Option password of ${what} must not be an empty array`);
   for (const each of passwords) checkPassword(each);
   if (encrypt !== undefined && typeof encrypt !== "boolean")
-    throw new InvalidArgumentError(`Option encrypt of ${what} must be true or false`);
+    throw invalidArgument(`Option encrypt of ${what} must be true or false`, encrypt);
   if (encrypt === true && passwords.length === 0)
     throw new InvalidArgumentError(
       `Option encrypt of ${what} needs a password, from which the keys are derived`,

@@ -52,7 +52,7 @@ export function checkCurve(options: CurveOptions): CurveOptions {
     for (const key of allow)
       if (!isKey(key)) throw invalidArgument("a public key must have 40 characters of Z85", key);
   } else if (typeof allow !== "function" && (typeof allow !== "string" || allow === ""))
-    throw new InvalidArgumentError("curve.allow must be a folder, a list of public keys, or a function");
+    throw invalidArgument("curve.allow must be a folder, a list of public keys, or a function", allow);
   return Object.freeze({ ...options, allow: Array.isArray(allow) ? [...allow] : allow });
 }
 

@@ -1,6 +1,6 @@
 /** Providers of a machine's addresses. Behind NAT, only a cloud's metadata service knows the public one. */
 import { isIP } from "node:net";
-import { quoted } from "../../core/arguments.js";
+import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import { platformNow } from "../../engine/zmtp/transport/transports.js";
 import { checkOptions, type Given, integer, text } from "../../patterns/kit/options.js";
@@ -69,7 +69,7 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
 /** @throws InvalidArgumentError `EINVAL`: not a list of addresses */
 export function checkAddresses(given: unknown): readonly HostAddress[] {
   if (!Array.isArray(given))
-    throw new InvalidArgumentError("an address provider must return an array of addresses");
+    throw invalidArgument("an address provider must return an array of addresses", given);
   return given.map((each: Partial<HostAddress> | null) => {
     const { ip, interface: name = "", prefix = 0, public: outside } = each ?? {};
     const isBad = typeof ip !== "string" || isIP(ip) === 0 || typeof name !== "string";
@@ -82,8 +82,9 @@ export function checkAddresses(given: unknown): readonly HostAddress[] {
       // `isIP` takes an array for its text, and a list may come from another node.
       (outside !== undefined && (typeof outside !== "string" || isIP(outside) === 0))
     )
-      throw new InvalidArgumentError(
+      throw invalidArgument(
         "an address must be { ip, interface, prefix, public } with IP addresses as texts",
+        JSON.stringify(each),
       );
     return { ip: plainIp(ip as string), interface: name, prefix, public: outside };
   });

@@ -6,6 +6,7 @@
  *   anything else                                                  {"ok":false,"error":{"code","message"}}
  */
 
+import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, ProtocolError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { type AddressScope, isPort } from "./addresses.js";
@@ -62,8 +63,9 @@ export function isScope(value: unknown): value is AddressScope {
 export function clientText(member: string, value: unknown): string {
   if (typeof value === "string" && Buffer.byteLength(value) <= MAX_CLIENT_TEXT && !/\p{C}/u.test(value))
     return value;
-  throw new InvalidArgumentError(
+  throw invalidArgument(
     `${member} must be a text of at most ${MAX_CLIENT_TEXT} bytes without control characters`,
+    value,
   );
 }
 

@@ -7,7 +7,7 @@
  */
 import type { Socket } from "node:dgram";
 import { isIPv4, isIPv6 } from "node:net";
-import { quoted } from "../../core/arguments.js";
+import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../../core/errors.js";
 import { type Platform, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { bindUdp, closeUdp, sendUdp } from "../../engine/zmtp/transport/udp.js";
@@ -105,7 +105,7 @@ export function multicastSource(options: MulticastSourceOptions = {}): Discovery
       `group of multicastSource must be an address from 224.0.0.0 to 239.255.255.255, or one of ff00::/8; got ${quoted(group)}`,
     );
   if (!Array.isArray(ports) || ports.length === 0 || ports.length > MAX_GROUP_PORTS || !ports.every(isPort))
-    throw new InvalidArgumentError(`ports of multicastSource must be 1 to ${MAX_GROUP_PORTS} ports`);
+    throw invalidArgument(`ports of multicastSource must be 1 to ${MAX_GROUP_PORTS} ports`, ports);
   return sourceOf(
     `multicast:${isIPv6(group) ? `[${group}]` : group}:${ports[0]}`,
     interval,

@@ -9,7 +9,7 @@
 import type { SrvRecord } from "node:dns";
 import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
-import { quoted } from "../../core/arguments.js";
+import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, checkOptions, choice, type Given, integer } from "../../patterns/kit/options.js";
 import { MAX_SEEDS } from "../bounds.js";
@@ -103,7 +103,7 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
 function checkServers(servers: readonly string[] | undefined, make: () => Resolver): void {
   if (servers === undefined) return;
   if (!Array.isArray(servers) || servers.length === 0 || servers.length > MAX_SERVERS)
-    throw new InvalidArgumentError(`servers of dnsSource must be 1 to ${MAX_SERVERS} addresses`);
+    throw invalidArgument(`servers of dnsSource must be 1 to ${MAX_SERVERS} addresses`, servers);
   try {
     make();
   } catch (cause) {

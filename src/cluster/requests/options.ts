@@ -192,7 +192,7 @@ function extrasOf(
 
 function checkMethod(method: unknown): void {
   if (typeof method !== "string" || Buffer.byteLength(method) > MAX_METHOD_NAME)
-    throw new InvalidArgumentError(`a method's name must be a text of at most ${MAX_METHOD_NAME} bytes`);
+    throw invalidArgument(`a method's name must be a text of at most ${MAX_METHOD_NAME} bytes`, method);
 }
 
 function checkKey(key: unknown): void {

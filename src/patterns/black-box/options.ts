@@ -82,7 +82,7 @@ export function resolveBox(options: BlackBoxOptions) {
 function listOf(name: "connect" | "bind", value: string | readonly string[] | undefined): string[] {
   const list: unknown = value === undefined ? [] : typeof value === "string" ? [value] : value;
   if (!Array.isArray(list))
-    throw new InvalidArgumentError(`Option ${name} must be an endpoint, or a list of them`);
+    throw invalidArgument(`Option ${name} must be an endpoint, or a list of them`, list);
   return list.map((endpoint) => checkEndpoint(name, endpoint, name));
 }
 

@@ -1,6 +1,6 @@
 /** Options, events and statistics of a last value cache. */
 
-import { InvalidArgumentError } from "../../core/errors.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
 import { anything, bytes, checkOptions, type Given, integer, object, text } from "../kit/options.js";
@@ -101,7 +101,7 @@ export function cacheSettings(options: LastValueCacheOptions) {
   const settings = checkOptions("LastValueCache", OPTIONS, options);
   const { topics = [""], store, frontendOptions, backendOptions } = settings;
   if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
-    throw new InvalidArgumentError("Option topics must be an array of prefixes, each a text");
+    throw invalidArgument("Option topics must be an array of prefixes, each a text", topics);
   const backend: XPublisherOptions = {
     sendHighWaterMark: settings.maxTopics + LIVE_ROOM,
     ...backendOptions,

@@ -730,7 +730,7 @@ export function encodeHeaders(headers: Readonly<Record<string, string>>): Buffer
   }
   const encoded = Buffer.concat(parts);
   if (encoded.length > MAX_HEADERS)
-    throw new InvalidArgumentError(`The headers of a request must have at most ${MAX_HEADERS} bytes`);
+    throw invalidArgument(`The headers of a request must have at most ${MAX_HEADERS} bytes`, encoded);
   return encoded;
 }
 

@@ -97,6 +97,6 @@ export function groupFrame(group: unknown): Buffer {
   if (frame.length > MAX_GROUP)
     throw new InvalidArgumentError(`A group has at most ${MAX_GROUP} bytes; got ${frame.length}`);
   // libzmq compares groups up to their first zero byte.
-  if (frame.includes(0)) throw new InvalidArgumentError("A group must not contain a zero byte");
+  if (frame.includes(0)) throw invalidArgument("A group must not contain a zero byte", group);
   return frame;
 }

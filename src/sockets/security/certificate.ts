@@ -71,7 +71,10 @@ export function formatCertificate(certificate: Certificate, secret: boolean): st
   if (typeof certificate?.metadata !== "object" || certificate.metadata === null)
     throw invalidArgument("A certificate must be an object with publicKey and metadata", certificate);
   if (!isKey(certificate.publicKey))
-    throw new InvalidArgumentError("The certificate's public key must have 40 characters of Z85");
+    throw invalidArgument(
+      "The certificate's public key must have 40 characters of Z85",
+      certificate.publicKey,
+    );
   const lines = [
     `#   ZeroMQ CURVE ${secret ? "**Secret** Certificate" : "Public Certificate"}`,
     secret
