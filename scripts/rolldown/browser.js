@@ -57,13 +57,14 @@ function browserBuild(folder, output) {
     },
     platform: "browser",
     // Where nothing uses it, it is not in the result; where something does, test/browser/bundle finds it.
-    external: /^node:(?!buffer$|os$)/,
+    external: /^node:(?!buffer$|os$|util$)/,
     resolve: {
       // `./x.js` is x.browser.ts, where a page needs another than x.ts; `./x.ts` is that file itself.
       extensionAlias: { ".js": [".browser.ts", ".ts", ".js"] },
       alias: {
         "node:buffer": resolve("src/browser/node/constants.ts"),
         "node:os": resolve("src/browser/node/constants.ts"),
+        "node:util": resolve("src/browser/node/constants.ts"),
       },
     },
     preserveEntrySignatures: "allow-extension",

@@ -1,3 +1,0 @@
-/** Replaces core/debug-log.ts. */
-export const DEBUG = (): void => undefined;
-export const IS_DEBUG = false;
