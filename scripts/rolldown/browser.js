@@ -33,6 +33,14 @@ const GLOBALS_IN_BROWSERS = Object.fromEntries(
   ),
 );
 
+/** Modules of Node.js, and the file that has what the library uses of them. */
+const MODULES = Object.fromEntries(
+  ["buffer", "diagnostics_channel", "os", "util"].map((name) => [
+    `node:${name}`,
+    resolve("src/browser/node/modules.ts"),
+  ]),
+);
+
 /** @type {import("rolldown").Plugin} */
 const withoutTexts = {
   name: "without-texts",
@@ -57,15 +65,11 @@ function browserBuild(folder, output) {
     },
     platform: "browser",
     // Where nothing uses it, it is not in the result; where something does, test/browser/bundle finds it.
-    external: /^node:(?!buffer$|os$|util$)/,
+    external: (id) => id.startsWith("node:") && !(id in MODULES),
     resolve: {
       // `./x.js` is x.browser.ts, where a page needs another than x.ts; `./x.ts` is that file itself.
       extensionAlias: { ".js": [".browser.ts", ".ts", ".js"] },
-      alias: {
-        "node:buffer": resolve("src/browser/node/constants.ts"),
-        "node:os": resolve("src/browser/node/constants.ts"),
-        "node:util": resolve("src/browser/node/constants.ts"),
-      },
+      alias: MODULES,
     },
     preserveEntrySignatures: "allow-extension",
     plugins: [withoutTexts, licences(`${folder}/web`)],

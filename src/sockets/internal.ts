@@ -13,7 +13,7 @@ import {
 } from "../engine/engine.js";
 import { SOCKET_EVENTS, type SocketEvent } from "../engine/events.js";
 import type { FrameBatch } from "../engine/frame-batch.js";
-import { isReceiveObserved, OBSERVABLE } from "./observation.js";
+import { isReceiveObserved } from "./observation.js";
 import type { DeliveryResult } from "./outbox.js";
 import type { Subscriber, XPublisher } from "./pub-sub.js";
 import type { Readable } from "./readable.js";
@@ -139,7 +139,7 @@ export function readBatches(
   if (source === undefined) return false;
   const { counters } = core;
   void readAll(core, () => {
-    if (OBSERVABLE && isReceiveObserved()) {
+    if (isReceiveObserved()) {
       const message = core.inbox.next();
       if (message !== undefined) each(message as Buffer[]);
       return message === undefined ? 0 : 1;

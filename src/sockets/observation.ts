@@ -1,4 +1,4 @@
-/** Shows what sockets do to subscribers (src/core/diagnostics.ts) and to `NODE_DEBUG=shoal`, except in pages. */
+/** Shows what sockets do to subscribers (src/core/diagnostics.ts) and to `NODE_DEBUG=shoal`; pages have neither. */
 import { DEBUG } from "../core/debug-log.js";
 import { begin, isObserved, type Operation, RECEIVE, SEND } from "../core/diagnostics.js";
 import { TimeoutError, UnroutableError } from "../core/errors.js";
@@ -6,9 +6,6 @@ import type { OutgoingMessage } from "../engine/engine.js";
 import type { SocketEvent } from "../engine/events.js";
 import { byteLengthOf } from "./message.js";
 import type { DeliveryResult } from "./outbox.js";
-
-/** A constant, so that a page's build omits the code. */
-export const OBSERVABLE = true as boolean;
 
 export function logEvent(socketType: string, event: SocketEvent): void {
   const { type, ...details } = { error: undefined, ...event };

@@ -39,7 +39,6 @@ import {
   isReceiveObserved,
   isSendObserved,
   logEvent,
-  OBSERVABLE,
   observeReceive,
   observeSend,
   observeTrySend,
@@ -169,13 +168,13 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   get isPlain(): boolean {
-    return !this.#takesTurns && this.shape === FRAMES && !(OBSERVABLE && isReceiveObserved());
+    return !this.#takesTurns && this.shape === FRAMES && !isReceiveObserved();
   }
 
   decode(frames: Buffer[], delivered: number): unknown {
     this.#deliveredAtTake = delivered;
     const message = this.shape.decode(frames, this.#invalid);
-    if (OBSERVABLE && isReceiveObserved() && message !== undefined) {
+    if (isReceiveObserved() && message !== undefined) {
       const socket = this.owner.deref();
       if (socket !== undefined) observeReceive(socket, this.typeName, frames, message);
     }
@@ -205,7 +204,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   describe(): Readonly<Record<string, unknown>> {
-    if (!OBSERVABLE) return {};
     const options = readableOptions(this.options);
     return { ...this.endpoints.all, closed: this.closed, options };
   }
@@ -227,19 +225,19 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   // Sends of the program, which can be observed; those of the library call the outbox.
 
   send(message: OutgoingMessage, options: SendOptions | undefined, strict: boolean): Promise<void> {
-    if (!OBSERVABLE || !isSendObserved()) return this.outbox.send(message, options, strict);
+    if (!isSendObserved()) return this.outbox.send(message, options, strict);
     return observeSend(this.#socket, this.typeName, message, () =>
       this.outbox.send(message, options, strict),
     );
   }
 
   trySend(message: OutgoingMessage, memory: MessageMemory | undefined): boolean {
-    if (!OBSERVABLE || !isSendObserved()) return this.outbox.trySend(message, memory);
+    if (!isSendObserved()) return this.outbox.trySend(message, memory);
     return observeTrySend(this.#socket, this.typeName, message, () => this.outbox.trySend(message, memory));
   }
 
   tryDeliver(message: OutgoingMessage, memory?: MessageMemory): DeliveryResult {
-    if (!OBSERVABLE || !isSendObserved()) return this.outbox.tryDeliver(message, memory);
+    if (!isSendObserved()) return this.outbox.tryDeliver(message, memory);
     return observeTrySend(this.#socket, this.typeName, message, () =>
       this.outbox.tryDeliver(message, memory),
     );

@@ -1,7 +1,6 @@
 import {
   checkCallOptions,
   checkInteger,
-  describe,
   invalidArgument,
   isThenable,
   refuseExtra,
@@ -18,7 +17,6 @@ import { defineGeneric } from "./define.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import { toMessage } from "./message.js";
 import { SocketByNumber } from "./numbered-socket.js";
-import { OBSERVABLE } from "./observation.js";
 import { Observer } from "./observer.js";
 import { FRAMES, type MessageShape } from "./shape.js";
 import { type CloseResult, CORE, SocketCore } from "./socket-core.js";
@@ -111,7 +109,7 @@ export abstract class Socket extends SocketByNumber {
       throw new InvalidArgumentError(`${name} has no option codec: its messages are frames as they are`);
     }
     const core = new SocketCore(name, context, given, own, authenticate);
-    if (OBSERVABLE) core.owner = new WeakRef(this);
+    core.owner = new WeakRef(this);
     Object.defineProperty(this, CORE, { value: core });
     if (shape === undefined) defineGeneric(this, name);
     // A program's classes may add fields.
