@@ -8,6 +8,7 @@
 import { CurveClient } from "../../engine/zmtp/mechanism/curve-client.js";
 import { CurveServer } from "../../engine/zmtp/mechanism/curve-server.js";
 import { NO_CURVE, PAGE_PARTS } from "../parts.js";
+import { NOBLE } from "./noble.js";
 // Puts code shared by both entry points into the main one.
 import "../index.js";
 
@@ -19,8 +20,9 @@ export { type CurveKeyPair, curveKeyPair, curvePublicKey } from "../../sockets/s
  */
 export function enableCurve(): void {
   if (PAGE_PARTS.curve !== NO_CURVE) return;
+  const primitives = { load: () => undefined, box: () => NOBLE };
   PAGE_PARTS.curve = {
-    server: (options) => new CurveServer(options),
-    client: (options) => new CurveClient(options),
+    server: (options) => new CurveServer(options, primitives),
+    client: (options) => new CurveClient(options, primitives),
   };
 }

@@ -7,7 +7,7 @@ import { InprocPeers } from "./inproc.js";
 import { InprocNames } from "./inproc-names.js";
 import { Listening } from "./listening.js";
 import { CurveClient } from "./mechanism/curve-client.js";
-import { curveIsNative } from "./mechanism/curve-primitives.js";
+import { CURVE_PRIMITIVES, curveIsNative } from "./mechanism/curve-primitives.js";
 import { CurveServer } from "./mechanism/curve-server.js";
 import type { EngineParts } from "./parts.js";
 import { EventLoopRef, ProcessEnd } from "./process-hold.js";
@@ -33,8 +33,8 @@ const CAPABILITIES: EngineCapabilities = Object.freeze({
 export const NODE_PARTS: EngineParts = {
   routings: LOADED_ROUTINGS,
   curve: {
-    server: (options) => new CurveServer(options),
-    client: (options) => new CurveClient(options),
+    server: (options) => new CurveServer(options, CURVE_PRIMITIVES),
+    client: (options) => new CurveClient(options, CURVE_PRIMITIVES),
   },
   inproc: {
     names: (shared) => (shared ? new SharedNames() : new InprocNames()),

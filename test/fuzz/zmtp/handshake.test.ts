@@ -8,6 +8,7 @@ import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
 import { Handshake, MAX_HANDSHAKE_COMMAND } from "../../../src/engine/zmtp/handshake.js";
 import { CurveClient } from "../../../src/engine/zmtp/mechanism/curve-client.js";
 import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
+import { CURVE_PRIMITIVES } from "../../../src/engine/zmtp/mechanism/curve-primitives.js";
 import { CurveServer } from "../../../src/engine/zmtp/mechanism/curve-server.js";
 import type { Mechanism, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";
 import { NullMechanism } from "../../../src/engine/zmtp/mechanism/null.js";
@@ -44,12 +45,12 @@ const SIDES: Record<string, { make(): Mechanism; peer(): Mechanism }> = {
     peer: () => new PlainServer(optionsOf({ asks: true })),
   },
   "CURVE server": {
-    make: () => new CurveServer(curveServer, knownRandom(S_TRANSIENT)),
-    peer: () => new CurveClient(curveClient, knownRandom(C_TRANSIENT)),
+    make: () => new CurveServer(curveServer, CURVE_PRIMITIVES, knownRandom(S_TRANSIENT)),
+    peer: () => new CurveClient(curveClient, CURVE_PRIMITIVES, knownRandom(C_TRANSIENT)),
   },
   "CURVE client": {
-    make: () => new CurveClient(curveClient, knownRandom(C_TRANSIENT)),
-    peer: () => new CurveServer(curveServer, knownRandom(S_TRANSIENT)),
+    make: () => new CurveClient(curveClient, CURVE_PRIMITIVES, knownRandom(C_TRANSIENT)),
+    peer: () => new CurveServer(curveServer, CURVE_PRIMITIVES, knownRandom(S_TRANSIENT)),
   },
 };
 

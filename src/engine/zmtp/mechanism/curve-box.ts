@@ -30,6 +30,14 @@ export interface CurveBox {
   readonly mostShort: number;
 }
 
+/** Where a handshake gets its box, for which it may have to wait. */
+export interface CurvePrimitives {
+  /** @returns `undefined` once loaded @throws NotSupportedError, InvalidArgumentError if they cannot be loaded */
+  load(): Promise<void> | undefined;
+  /** Call it once loaded. */
+  box(): CurveBox;
+}
+
 export interface FrameMemory extends CipherMemory {
   /** @param nonce its first 16 bytes are common until the next call */
   use(key: Uint8Array, nonce: Uint8Array): void;

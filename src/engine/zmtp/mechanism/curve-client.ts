@@ -6,7 +6,7 @@
 import { encodeZ85 } from "../../../core/z85.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
 import { decodeMetadata } from "../codec/metadata.js";
-import { type CurveBox, KEY_LENGTH } from "./curve-box.js";
+import { type CurvePrimitives, KEY_LENGTH } from "./curve-box.js";
 import { CurveCipher } from "./curve-cipher.js";
 import {
   COOKIE_LENGTH,
@@ -42,9 +42,9 @@ export class CurveClient extends CurveSide<State> implements Mechanism {
   readonly asServer = false;
   readonly #serverKey: Uint8Array;
 
-  /** @throws InvalidArgumentError `EINVAL` without a secret key or the server's key; as `loadCurveBox` */
-  constructor(options: MechanismOptions, random?: CurveRandom, box?: CurveBox) {
-    super(options, random, box);
+  /** @throws InvalidArgumentError `EINVAL` without a secret key or the server's key; as `primitives.load` */
+  constructor(options: MechanismOptions, primitives: CurvePrimitives, random?: CurveRandom) {
+    super(options, primitives, random);
     this.#serverKey = needKey(options.curveServerKey, "a server key");
   }
 

@@ -8,7 +8,7 @@
 import { quoted } from "../../../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
 import { requireHere } from "../../../core/require-here.js";
-import type { CurveBox } from "./curve-box.js";
+import type { CurveBox, CurvePrimitives } from "./curve-box.js";
 import { loadLibsodium } from "./libsodium.js";
 
 interface Sodium {
@@ -81,6 +81,8 @@ export function curveBox(): CurveBox {
   return loaded;
 }
 
+export const CURVE_PRIMITIVES: CurvePrimitives = { load: loadCurveBox, box: curveBox };
+
 export function curveIsNative(): boolean {
   try {
     return nativeSodium() !== null;
@@ -126,9 +128,4 @@ function doesNotLoad(name: string, cause: unknown): NotSupportedError {
     "ERR_ENGINE_UNAVAILABLE",
     { cause },
   );
-}
-
-/** In constant time. */
-export function equal(one: Uint8Array, other: Uint8Array): boolean {
-  return one.length === other.length && process.getBuiltinModule("node:crypto").timingSafeEqual(one, other);
 }

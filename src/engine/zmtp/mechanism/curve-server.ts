@@ -28,7 +28,6 @@ import {
   VOUCH_LENGTH,
 } from "./curve-command.js";
 import type { KeyPair } from "./curve-key-pair.js";
-import { equal } from "./curve-primitives.js";
 import { CurveSide } from "./curve-side.js";
 import {
   errorReceived,
@@ -63,6 +62,13 @@ interface Accepted {
   readonly key: Uint8Array;
   readonly metadata: Metadata;
   readonly counter: Buffer;
+}
+
+/** In constant time. */
+function equal(one: Uint8Array, other: Uint8Array): boolean {
+  let differing = one.length ^ other.length;
+  for (let i = 0; i < one.length; i++) differing |= (one[i] as number) ^ (other[i] as number);
+  return differing === 0;
 }
 
 export class CurveServer extends CurveSide<State> implements Mechanism {

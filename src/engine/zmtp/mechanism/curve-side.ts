@@ -1,9 +1,8 @@
 /** What both sides of CURVE's handshake have (curve-client.ts, curve-server.ts). */
 import type { ErrorCode } from "../../../core/errors.js";
-import type { CurveBox } from "./curve-box.js";
+import type { CurveBox, CurvePrimitives } from "./curve-box.js";
 import { type CurveRandom, needKey, SYSTEM_RANDOM } from "./curve-command.js";
 import { type KeyPair, keyPairOf } from "./curve-key-pair.js";
-import { curveBox, loadCurveBox } from "./curve-primitives.js";
 import { type FrameCipher, failed, type MechanismOptions, type Step } from "./mechanism.js";
 import { Sealer } from "./sealer.js";
 
@@ -15,23 +14,23 @@ export abstract class CurveSide<State> {
   protected readonly permanent: KeyPair;
   protected readonly random: CurveRandom;
   protected state: State | { readonly at: "start" | "over" } = { at: "start" };
-  readonly #given: CurveBox | undefined;
+  readonly #primitives: CurvePrimitives;
 
-  /** @throws InvalidArgumentError `EINVAL` without a secret key; as `loadCurveBox` */
-  constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box?: CurveBox) {
+  /** @throws InvalidArgumentError `EINVAL` without a secret key; as `primitives.load` */
+  constructor(options: MechanismOptions, primitives: CurvePrimitives, random = SYSTEM_RANDOM) {
     this.options = options;
     this.permanent = keyPairOf(needKey(options.curveSecretKey, "a secret key"));
     this.random = random;
-    this.#given = box;
-    if (box === undefined) loadCurveBox();
+    this.#primitives = primitives;
+    primitives.load();
   }
 
   get loading(): Promise<void> | undefined {
-    return this.#given === undefined ? loadCurveBox() : undefined;
+    return this.#primitives.load();
   }
 
   protected get box(): CurveBox {
-    return this.#given ?? curveBox();
+    return this.#primitives.box();
   }
 
   sealer(): Sealer {

@@ -18,7 +18,16 @@ import { CurveServer } from "../../../../src/engine/zmtp/mechanism/curve-server.
 import type { MechanismOptions, Step } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import { LONG } from "../../../support/long.js";
 import { bodyOf, CURVE_HELLO_BOX, CURVE_HELLO_SHA256, ERROR } from "../../../vectors/mechanism.js";
-import { BOXES, knownRandom, newPair, openSealed, optionsOf, properties, shake } from "./support.js";
+import {
+  BOXES,
+  knownRandom,
+  newPair,
+  openSealed,
+  optionsOf,
+  primitivesOf,
+  properties,
+  shake,
+} from "./support.js";
 
 // Each array is one key: what is found out about it is kept with it.
 const SERVER = Buffer.alloc(32, 2);
@@ -34,7 +43,11 @@ function clientOf(
   changes: Partial<MechanismOptions> = {},
 ): CurveClient {
   const keys = { curveSecretKey: CLIENT, curvePublicKey: CLIENT_PUBLIC, curveServerKey: SERVER_PUBLIC };
-  return new CurveClient(optionsOf({ properties: properties("PUSH"), ...keys, ...changes }), random, box);
+  return new CurveClient(
+    optionsOf({ properties: properties("PUSH"), ...keys, ...changes }),
+    primitivesOf(box),
+    random,
+  );
 }
 
 function serverOf(
@@ -43,7 +56,11 @@ function serverOf(
   changes: Partial<MechanismOptions> = {},
 ): CurveServer {
   const keys = { curveSecretKey: SERVER, curvePublicKey: SERVER_PUBLIC };
-  return new CurveServer(optionsOf({ properties: properties("PULL"), ...keys, ...changes }), random, box);
+  return new CurveServer(
+    optionsOf({ properties: properties("PULL"), ...keys, ...changes }),
+    primitivesOf(box),
+    random,
+  );
 }
 
 const ofClient = () => knownRandom(CLIENT_TRANSIENT);

@@ -1,11 +1,11 @@
 /** Both ends of a handshake, with nothing between them but this. */
 
 import { randomBytes } from "node:crypto";
+import { NOBLE } from "../../../../src/browser/curve/noble.js";
 import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
-import type { CurveBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import type { CurveBox, CurvePrimitives } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve-command.js";
 import { type KeyPair, keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
-import { curveBox as nobleBox } from "../../../../src/engine/zmtp/mechanism/curve-primitives.browser.js";
 import { boxWith, loadCurveBox, loadSodium } from "../../../../src/engine/zmtp/mechanism/curve-primitives.js";
 import { loadLibsodium } from "../../../../src/engine/zmtp/mechanism/libsodium.js";
 import type {
@@ -97,12 +97,16 @@ export function newPair(): KeyPair {
   return keyPairOf(randomBytes(32));
 }
 
-// What a mechanism uses that is given no box.
+export function primitivesOf(box: CurveBox): CurvePrimitives {
+  return { load: () => undefined, box: () => box };
+}
+
+// For mechanisms with the primitives of Node.js.
 await loadCurveBox();
 
 export const LIBSODIUM: CurveBox = await loadLibsodium();
 /** That of pages. */
-export const NOBLE: CurveBox = nobleBox();
+export { NOBLE };
 
 /** The optional package's, where it loads. */
 function nativeBoxes(): CurveBox[] {

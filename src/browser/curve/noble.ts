@@ -1,11 +1,8 @@
-/**
- * CURVE primitives from `@noble`, smaller than libsodium and synchronous, unlike Web Crypto's X25519.
- * Replaces curve-primitives.ts.
- */
+/** CURVE primitives from `@noble`, smaller than libsodium and synchronous, unlike Web Crypto's X25519. */
 import { hsalsa, xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import { x25519 } from "@noble/curves/ed25519.js";
-import { publicKeyOf } from "../../../core/x25519.browser.js";
-import type { CurveBox } from "./curve-box.js";
+import { publicKeyOf } from "../../core/x25519.browser.js";
+import type { CurveBox } from "../../engine/zmtp/mechanism/curve-box.js";
 
 /** Longest box with reused working memory. */
 const MAX_KEPT = 131_072;
@@ -23,7 +20,7 @@ function memory(length: number): Uint8Array {
   return kept.subarray(0, size);
 }
 
-const BOX: CurveBox = {
+export const NOBLE: CurveBox = {
   name: "noble",
   mostShort: -1,
   seal(sealed, plain, nonce, key) {
@@ -50,16 +47,3 @@ const BOX: CurveBox = {
   },
   publicKeyOf,
 };
-
-export function loadCurveBox(): undefined {}
-
-export function curveBox(): CurveBox {
-  return BOX;
-}
-
-/** In constant time. */
-export function equal(one: Uint8Array, other: Uint8Array): boolean {
-  let differing = one.length ^ other.length;
-  for (let i = 0; i < one.length; i++) differing |= (one[i] as number) ^ (other[i] as number);
-  return differing === 0;
-}
