@@ -16,25 +16,11 @@ import {
   type GreetingFault,
   parseGreeting,
 } from "./codec/greeting.js";
-import { RecentBytes } from "./codec/recent-bytes.js";
 import type { Fault, Mechanism, Step, Verdict } from "./mechanism/mechanism.js";
 
 export const MAX_HANDSHAKE_COMMAND = 8_192;
 
 const NOTHING = Buffer.alloc(0);
-
-interface PeerOpening {
-  readonly greeting: Greeting;
-  readonly command: Buffer;
-}
-
-/** Recent handshakes of peers. The mechanism still checks each. */
-const openings = new RecentBytes<PeerOpening>();
-
-function remember(bytes: Buffer, greeting: Greeting): void {
-  const header = ((bytes[GREETING_SIZE] as number) & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
-  openings.add(bytes, { greeting, command: bytes.subarray(GREETING_SIZE + header) });
-}
 
 export class Handshake {
   readonly mechanism: Mechanism;
@@ -78,26 +64,9 @@ export class Handshake {
   }
 
   receive(bytes: Buffer, length = bytes.length): Step[] {
-    // The greeting must already have carried this side's commands.
-    const isFirst =
-      !this.#started &&
-      !this.#over &&
-      this.#input.length === 0 &&
-      this.#agreed === undefined &&
-      this.mechanism.opening !== undefined;
-    const opening = isFirst ? openings.find(bytes, length) : undefined;
-    if (opening !== undefined && opening.greeting.mechanism === this.mechanism.name) {
-      this.#greeting = opening.greeting;
-      this.#started = true;
-      return [this.#note(this.mechanism.receive(opening.command))];
-    }
     const copy = Buffer.from(bytes.subarray(0, length));
     this.#input = this.#input.length === 0 ? copy : Buffer.concat([this.#input, copy]);
-    const steps = this.#proceed([]);
-    // A greeting and a single final command can be cached.
-    if (isFirst && this.#input.length === 0 && steps.length === 2 && steps[1]?.done)
-      remember(copy, this.#greeting as Greeting);
-    return steps;
+    return this.#proceed([]);
   }
 
   authenticated(verdict: Verdict): Step[] {

@@ -107,9 +107,11 @@ export class Peers {
   }
 
   peerOf(metadata: Metadata, connection: { readonly commands: boolean }): Peer {
+    const identity = metadata.get("identity") ?? EMPTY;
     return {
       socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
-      identity: metadata.get("identity") ?? EMPTY,
+      // A view would keep the memory of the handshake.
+      identity: identity.length === 0 ? EMPTY : identity,
       commands: connection.commands,
     };
   }
