@@ -4,7 +4,8 @@
  *   take(lease) --frames are views of pooled memory, counted in the lease--+--release()--> reused by the next messages
  *                                                                          +--keep()-----> owned by the program
  *
- * From 64 KiB on, page faults of fresh memory are half of a message's cost. Engines may ignore leases.
+ * A receiver of messages of 64 KiB over ipc takes 0.25 of the processor time, of 1 KiB over tcp 0.44. Engines may
+ * ignore leases.
  */
 import type { Pooled } from "./frame-batch.js";
 

@@ -4,7 +4,8 @@
  *   hash & mask:   0     1     2     3  …
  *   values       [ b  |  -  |  c  |  d ]      d hashes to place 2, which c has: it is in the next free place
  *
- * Deletion moves later entries up, so lookups never pass an empty place. For why not a Map see number-table.ts.
+ * Deletion moves later entries up, so lookups never pass an empty place. A lookup in a Map makes a string of the key: a
+ * last value cache takes 0.8 of the processor time of one with a Map.
  */
 import { seededHash } from "../hash.js";
 import { randomSeed } from "../random.js";
