@@ -172,10 +172,14 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       if (advert !== undefined) {
         each.maxItem = Math.min(this.#maxItem, advert.maxItem);
         each.changed();
-      } else if (state === "lost" && each.lane.number === 0) each.pause();
-      else if (state !== "alive" || member?.hasDetails === true) {
+      } else if (state === "lost") {
+        each.reason = "it is lost or gone";
+        if (each.lane.number === 0) each.pause();
+        else each.close();
+      } else if (state === "gone" || member?.hasDetails === true) {
         // A new member that turns out to take no messages has lost none.
         if (state === "gone") lost += each.waitingMessages;
+        each.reason = state === "gone" ? "it is lost or gone" : "it takes no messages";
         this.#remove(key, each);
       }
     }
@@ -303,9 +307,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
         if (isDelivered) resolve();
         else if (this.#isGivingUp) reject(new ClosedError("EAGAIN", "the node closed meanwhile"));
         else {
-          const isGone = sending === undefined || this.effects.member(id) === undefined;
-          const reason = isGone ? "it is lost or gone" : sending.reason;
-          reject(new UnroutableError(`${name} is not reached: ${reason}`));
+          reject(new UnroutableError(`${name} is not reached: ${sending?.reason ?? "it is lost or gone"}`));
         }
       };
       // The write of the item may have run the program, which ends links.

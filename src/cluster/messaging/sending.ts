@@ -263,6 +263,7 @@ export class Sending {
   close(): void {
     this.pause();
     this.#rounds = 0;
+    this.#uselessInRow = 0;
     this.#loseSession();
     this.window.releaseMemory();
   }
@@ -522,6 +523,7 @@ export class Sending {
     attempt.deliveredBefore = window.delivered;
     window.disconnected();
     if (!this.#ack(delivered)) {
+      this.reason = `${attempt.protocol.name}: sequence`;
       const lost = this.#loseSession();
       this.#failed(attempt, "sequence");
       if (lost > 0) this.#links.effects.onLost?.(this.id, lost);

@@ -597,16 +597,24 @@ describe("protocols", () => {
       expect(a.stats().services?.failed).toBe(0);
     }));
 
-  it("that a message names hold it while it is on its way, until its member is lost", () =>
+  it.each([
+    "lost",
+    "gone",
+  ] as const)("that a message names hold it while it is on its way, until its member is %s", (state) =>
     named(async ({ a, b, send }, world) => {
+      const { links } = a.parts.messages;
+      expect(await send("one", ["wire"])).toBeUndefined();
       itemsOf(b, never);
       const sends = [send("held", ["wire"]), send("also", ["tcp", "wire"])];
       await world.advance(SETTLED);
-      expect(linkTo(a, b)).toMatchObject({ waiting: 2 });
-      vi.spyOn(a.parts.messages.links.effects, "member").mockReturnValue(undefined);
-      a.parts.messages.links.onMember(b.id, "lost");
+      expect(linkTo(a, b)).toMatchObject({ sent: 3, delivered: 1, waiting: 2 });
+      // A member that restarted is known when its earlier life is gone.
+      if (state === "lost") vi.spyOn(links.effects, "member").mockReturnValue(undefined);
+      links.onMember(b.id, state);
       const failed = `EHOSTUNREACH: ${b.self.name} is not reached: it is lost or gone`;
       expect(await Promise.all(sends)).toEqual([failed, failed]);
+      if (state === "lost")
+        expect(linkTo(a, b)).toMatchObject({ sent: 3, delivered: 1, waiting: 0, lost: 2 });
     }));
 
   it("that did not reach a node are asked again with the next message that names them", () => {
