@@ -305,6 +305,7 @@ export class ServedService extends HandlerRuntime<Job> {
     return new Promise((resolve) => {
       job.leave = () => resolve(job.state === "running" ? undefined : CANCELLED);
       this.#host.queues.sendLater(job.from, encodePart(job.item.id, body), (result) => {
+        if (result !== "sent") job.operation?.end(new Error(`a part of the reply is ${result}`));
         if (result === "too-large")
           this.refuse(job, failure("too-large", "a part of the reply is larger than a message may be"));
         else if (result === "unreachable") this.#over(job);
