@@ -253,7 +253,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   /**
-   * Sends a request and yields the pieces of its answer. The handler runs at most 64 KiB and one piece ahead of the
+   * Sends a request and yields the pieces of its answer. The handler runs at most 64 KiB and two pieces ahead of the
    * reader. Leaving the loop cancels the request.
    *
    * @throws as {@link request}; ServiceError `incomplete` if a piece is missing (a plain broker does not notice)

@@ -2,7 +2,8 @@
  * Requests of a worker: up to `concurrency` handlers run. A repeated request is handled once: the newest delivery gets
  * the answer, and earlier ones end.
  *
- * A handler is free when its answer was sent. A piece must be sent before the next one is requested, which waits for credit.
+ * A handler is free when its answer was sent. A piece waits for credit, and must be sent before the next one is
+ * requested.
  */
 
 import { owned } from "../../core/bytes.js";
