@@ -14,7 +14,7 @@ import { SENDING } from "./writable.js";
  * A Push has no `receive` and a Pull no `send`, also at run time.
  *
  * @internal
- * @param routing the engine's part for this type
+ * @param routing the engine's part for this type, for pages: they load it with the class only
  */
 export function defineSocket(
   socketClass: { readonly prototype: HasCore },

@@ -1,7 +1,6 @@
 /** STREAM: raw TCP (zmq_socket(3), ZMQ_STREAM). */
 import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
-import * as routings from "../engine/zmtp/routing/routings.js";
 import { defineSocket } from "./define.js";
 import type { EndpointSource } from "./endpoint-source.js";
 import type { MessageLike } from "./message.js";
@@ -58,4 +57,4 @@ export interface Stream
   extends Readable<[Buffer, Buffer]>,
     Writable<[MessageLike, MessageLike]>,
     Properties<StreamProperties> {}
-defineSocket(Stream, "Stream", routings.Stream);
+defineSocket(Stream, "Stream");

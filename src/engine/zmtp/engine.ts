@@ -12,8 +12,9 @@ import { CurveServer } from "./mechanism/curve-server.js";
 import type { EngineParts } from "./parts.js";
 import { EventLoopRef, ProcessEnd } from "./process-hold.js";
 import { RAW } from "./raw.js";
+import { DRAFT_ROUTINGS } from "./routing/draft-routings.js";
 import { RELAYS } from "./routing/relaying.js";
-import { LOADED_ROUTINGS } from "./routing/routing.js";
+import { ROUTINGS } from "./routing/routings.js";
 import { SharedNames } from "./threads/node-threads.js";
 import { MACHINE, machineSchemes } from "./transport/transports.js";
 import { ZapClient } from "./zap.js";
@@ -31,7 +32,7 @@ const CAPABILITIES: EngineCapabilities = Object.freeze({
 
 /** For contexts of Node.js. */
 export const NODE_PARTS: EngineParts = {
-  routings: LOADED_ROUTINGS,
+  routings: { ...ROUTINGS, ...DRAFT_ROUTINGS },
   curve: {
     server: (options) => new CurveServer(options, CURVE_PRIMITIVES),
     client: (options) => new CurveClient(options, CURVE_PRIMITIVES),

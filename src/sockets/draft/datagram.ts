@@ -5,7 +5,6 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
 import { MAX_DATAGRAM } from "../../engine/frame.js";
-import * as routings from "../../engine/zmtp/routing/draft-routings.js";
 import { defineSocket } from "../define.js";
 import { byteLengthOf, type MessageLike, toFrame } from "../message.js";
 import type { Readable } from "../readable.js";
@@ -72,4 +71,4 @@ export interface Datagram
   extends Readable<[Buffer, Buffer]>,
     Writable<[MessageLike, MessageLike]>,
     Properties<DatagramProperties> {}
-defineSocket(Datagram, "Datagram", routings.Datagram);
+defineSocket(Datagram, "Datagram");

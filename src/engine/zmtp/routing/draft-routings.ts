@@ -14,3 +14,5 @@ export const Scatter: RoutingOf = (effects) => new PipelineRouting(effects, true
 export const Gather: RoutingOf = (effects) => new PipelineRouting(effects, false, true, true);
 export const Datagram: RoutingOf = (effects) => new PairRouting(effects);
 export const Channel: RoutingOf = (effects) => new PairRouting(effects, true);
+
+export const DRAFT_ROUTINGS = { Client, Server, Peer, Radio, Dish, Scatter, Gather, Datagram, Channel };

@@ -20,3 +20,18 @@ export const Request: RoutingOf = (effects) => new RequestRouting(effects);
 export const Reply: RoutingOf = (effects) => new ReplyRouting(effects);
 export const Router: RoutingOf = (effects) => new RouterRouting(effects);
 export const Stream: RoutingOf = (effects) => new StreamRouting(effects);
+
+export const ROUTINGS = {
+  Pair,
+  Publisher,
+  XPublisher,
+  Subscriber,
+  XSubscriber,
+  Push,
+  Pull,
+  Dealer,
+  Request,
+  Reply,
+  Router,
+  Stream,
+};
