@@ -236,6 +236,24 @@ describe("a cut", () => {
 });
 
 describe("a node that comes again", () => {
+  it("ends the suspicion of its earlier life, which it does not refute", () => {
+    const world = cluster(3);
+    const [node, suspect, accuser] = world.nodes as [SimulatedNode, SimulatedNode, SimulatedNode];
+    const receive = (from: SimulatedNode, later: number, updates: Update[]): void => {
+      const { id, start, count } = from.rules.self;
+      const head = { type: PacketType.PING, from: id, start: start + later, count, digest: 0 };
+      const packet = new Packet(head, { seq: 1, updates });
+      world.act(node, (rules, now) => rules.onPacket(now, packet, from.address, false));
+    };
+    const changes: string[] = [];
+    world.onChange = (at, change) => {
+      if (at === node) changes.push(change.type);
+    };
+    receive(accuser, 0, [Update.suspect(suspect.rules.self, [7])]);
+    receive(suspect, 1, []);
+    expect(changes).toEqual(["suspect", "cleared"]);
+  });
+
   it("is taken for another life at once with its clock behind, though no stream opens", () => {
     for (let seed = 1; seed <= (LONG ? 20 : 3); seed++) {
       const world = cluster(5, { seed });

@@ -124,7 +124,10 @@ export class Receiver {
     const now = this.#context.now;
     this.#context.heard(member);
     const { suspicion } = member;
-    if (member.state === MemberState.ALIVE || packet.start !== member.start) return;
+    if (member.state === MemberState.ALIVE) return;
+    // The suspicion is of an earlier life, which the member does not refute.
+    if (packet.start > member.start && suspicion !== undefined) this.#parts.lifeCycle.clear(member);
+    if (packet.start !== member.start) return;
     if (member.doubtful) {
       if (this.#parts.lifeCycle.revive(member))
         this.#parts.synchronizer.request(address, this.#context.profile.probeTimeout);
