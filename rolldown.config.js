@@ -67,10 +67,10 @@ const packages = {
  */
 const chunks = [
   packages,
-  { name: "core", test: /\/src\/(?:core\/|patterns\/kit\/driver\.ts$)/ },
+  { name: "core", test: /\/src\/(?:core\/|kit\/driver\.ts$)/ },
   { name: "sockets", test: /\/src\/index\.ts$/ },
   { name: "sockets-more", test: /\/src\/sockets\// },
-  { name: "kit", test: /\/src\/patterns\/kit\/[^/]+$/ },
+  { name: "kit", test: /\/src\/kit\// },
   { name: "control", test: /\/src\/control\// },
   {
     name: "membership",

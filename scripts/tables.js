@@ -198,8 +198,8 @@ function errorClasses() {
     const source = read(join("src", file));
     const pairs = source.match(/\bnew \w+Error\(\s*"[A-Z_]+"/g) ?? [];
     made += pairs.join("").replace(/\s+/g, "");
-    const [, entry] = /^(?:cluster\/(?=sessions\/))?(patterns|sessions|cluster|testing)\//.exec(file) ?? [];
-    const from = entry === undefined ? "shoal" : `shoal/${entry}`;
+    const [, entry] = /^(kit|store|patterns|sessions|cluster|testing)\//.exec(file) ?? [];
+    const from = entry === undefined ? "shoal" : `shoal/${entry.replace(/kit|store/, "patterns")}`;
     for (const [, comment = "", name = ""] of source.matchAll(ERROR_CLASS))
       classes.push({ name, from, text: plain(comment.replace(/^ *\*/gm, "")) });
   }

@@ -6,7 +6,7 @@
 import { Comment, Context, Converter, ReflectionKind, UnionType } from "typedoc";
 import ts from "typescript";
 
-/** Whether a type is an alias of {@link Given}, of src/patterns/kit/options.ts. @param {ts.Symbol} symbol */
+/** Whether a type is an alias of {@link Given}, of src/kit/options.ts. @param {ts.Symbol} symbol */
 const isRows = (symbol) =>
   symbol.declarations?.some(
     (each) => ts.isTypeAliasDeclaration(each) && /\bGiven(?:With\w*)?</.test(each.type.getText()),

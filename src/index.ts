@@ -18,7 +18,7 @@ export {
   type FailureReason,
   type HandlerErrorDetails,
   ServiceError,
-} from "./patterns/kit/errors.js";
+} from "./kit/errors.js";
 export { Proxy } from "./proxy/proxy.js";
 export { type Capability, capability, version } from "./sockets/capability.js";
 export { msgpack } from "./sockets/codec.js";

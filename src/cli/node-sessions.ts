@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import type { ClusterNode } from "../cluster/index.js";
 import { ignore } from "../core/ignore.js";
 import { withTimeout } from "../core/waiter.js";
-import { checkEndpoint } from "../patterns/kit/options.js";
+import { checkEndpoint } from "../kit/options.js";
 import type {
   SessionInfo,
   SessionNode,

@@ -1,6 +1,6 @@
 /** Answers by `--echo` and `--exec`, and calls of a service. */
 import type { Command } from "commander";
-import { ServiceError } from "../patterns/kit/errors.js";
+import { ServiceError } from "../kit/errors.js";
 import { exec } from "./exec.js";
 import { Failure, InputError, UsageError, waitFailed } from "./failure.js";
 import { type FormatChoice, formatFor } from "./format.js";

@@ -9,8 +9,8 @@ export {
   type ServiceMethod,
   type ServiceMethods,
   type ServiceStreamMethod,
-} from "../patterns/kit/contract.js";
-export { type FailureReason, type HandlerErrorDetails, ServiceError } from "../patterns/kit/errors.js";
+} from "../kit/contract.js";
+export { type FailureReason, type HandlerErrorDetails, ServiceError } from "../kit/errors.js";
 export {
   type ZreEvent,
   type ZreExitReason,

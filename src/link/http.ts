@@ -42,7 +42,7 @@ import {
   integer,
   object,
   text,
-} from "../patterns/kit/options.js";
+} from "../kit/options.js";
 
 const PROTOCOL = "shoal-link";
 const SWITCHING = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n\r\n`;

@@ -11,7 +11,7 @@ import {
   integer,
   type Settings,
   text,
-} from "../patterns/kit/options.js";
+} from "../kit/options.js";
 import { LARGEST_WINDOW, MIN_WINDOW, URGENCIES } from "./bounds.js";
 
 /** An old and a new one. */

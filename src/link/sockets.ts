@@ -14,7 +14,7 @@ import type {
   TransportStream,
 } from "../core/schemes/custom-transport.js";
 import { suggest } from "../core/suggestions.js";
-import { anything, checkOptions, func, type Given, integer } from "../patterns/kit/options.js";
+import { anything, checkOptions, func, type Given, integer } from "../kit/options.js";
 import { URGENCIES } from "./bounds.js";
 import type { LinkChannel } from "./channel.js";
 import { MultiplexLink } from "./link.js";

@@ -20,15 +20,8 @@ import {
 } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
 import { ignore } from "../core/ignore.js";
-import { Driver, type PatternCloseOptions } from "../patterns/kit/driver.js";
-import {
-  bytes,
-  checkFunction,
-  checkOptions,
-  type Given,
-  integer,
-  type Settings,
-} from "../patterns/kit/options.js";
+import { Driver, type PatternCloseOptions } from "../kit/driver.js";
+import { bytes, checkFunction, checkOptions, type Given, integer, type Settings } from "../kit/options.js";
 import type { LinkChannel } from "./channel.js";
 import { ChannelKind } from "./frames.js";
 import { checkName, type MultiplexLink, type MultiplexLinkOptions, openLink } from "./link.js";

@@ -14,6 +14,7 @@ import type {
   DiscoveryClientStats,
   DiscoveryServerStats,
 } from "../cluster/index.js";
+import type { RequestClientStats } from "../kit/index.js";
 import type {
   BinaryStarGateStats,
   BinaryStarServerStats,
@@ -28,7 +29,6 @@ import type {
   FreelanceServerStats,
   FreelanceShotgunClientStats,
 } from "../patterns/freelance/index.js";
-import type { RequestClientStats } from "../patterns/kit/index.js";
 import type { LastValueCacheStats } from "../patterns/last-value-cache/index.js";
 import type { LoadBalancerClientStats, LoadBalancerStats } from "../patterns/load-balancer/index.js";
 import type {

@@ -4,13 +4,13 @@
  * @module
  */
 
+export * from "../kit/index.js";
 export * from "./binary-star/index.js";
 export * from "./black-box/index.js";
 export * from "./clone/index.js";
 export * from "./espresso/index.js";
 export * from "./federation/index.js";
 export * from "./freelance/index.js";
-export * from "./kit/index.js";
 export * from "./last-value-cache/index.js";
 export * from "./load-balancer/index.js";
 export * from "./majordomo/index.js";

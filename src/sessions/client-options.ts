@@ -2,8 +2,8 @@
 import { invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
-import { CALL_OPTIONS } from "../patterns/kit/calls.js";
-import { ENDPOINT_SOURCE_EVENTS } from "../patterns/kit/endpoint-list.js";
+import { CALL_OPTIONS } from "../kit/calls.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import {
   boolean,
   bytes,
@@ -14,7 +14,7 @@ import {
   integer,
   object,
   text,
-} from "../patterns/kit/options.js";
+} from "../kit/options.js";
 import type { DealerOptions } from "../sockets/request-reply.js";
 import { MAX_SETTLED, MAX_TOKEN } from "./bounds.js";
 import type { SessionFailure } from "./error.js";

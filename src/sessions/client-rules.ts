@@ -12,7 +12,7 @@
  */
 import { backOff } from "../core/back-off.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
-import type { PendingCall } from "../patterns/kit/calls.js";
+import type { PendingCall } from "../kit/calls.js";
 import { MAX_PUBLISHING, MAX_SETTLED } from "./bounds.js";
 import type { SessionClientSettings } from "./client-options.js";
 import { SessionError, type SessionFailure } from "./error.js";

@@ -17,11 +17,11 @@ import {
 } from "../core/errors.js";
 import { type ObservedMessage, observeMessageSend } from "../core/message-operations.js";
 import { checkWait, WAIT_OPTIONS, Waiter, type WaitOptions, withTimeout } from "../core/waiter.js";
-import { type PendingCall, PendingCalls } from "../patterns/kit/calls.js";
-import { Driver, type PatternWaitOptions } from "../patterns/kit/driver.js";
-import { EndpointList, type PatternEndpoints } from "../patterns/kit/endpoint-list.js";
-import { untilClosed } from "../patterns/kit/message-reader.js";
-import { CLOSE_LINGER, checkKeys, checkOptions } from "../patterns/kit/options.js";
+import { type PendingCall, PendingCalls } from "../kit/calls.js";
+import { Driver, type PatternWaitOptions } from "../kit/driver.js";
+import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
+import { untilClosed } from "../kit/message-reader.js";
+import { CLOSE_LINGER, checkKeys, checkOptions } from "../kit/options.js";
 import { Dealer } from "../sockets/request-reply.js";
 import { HIGH_WATER_MARK, MAX_MESSAGE_ID, MAX_SESSION_FILTERS } from "./bounds.js";
 import {

@@ -6,9 +6,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { ignore } from "../core/ignore.js";
-import { checkOptions, type Given } from "../patterns/kit/options.js";
-import type { StoreError } from "../patterns/kit/store/error.js";
-import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../patterns/kit/store/lmdb.js";
+import { checkOptions, type Given } from "../kit/options.js";
+import type { StoreError } from "../store/error.js";
+import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../store/lmdb.js";
 import type {
   SessionStore,
   SessionStoreCheck,

@@ -9,15 +9,15 @@
  * commits can wait for each other. Databases without them use `isolation: "serializable"`.
  */
 import { fnv1a } from "../core/hash.js";
-import { checkOptions, choice, type Given } from "../patterns/kit/options.js";
-import { StoreError } from "../patterns/kit/store/error.js";
+import { checkOptions, choice, type Given } from "../kit/options.js";
+import { StoreError } from "../store/error.js";
 import {
   type PgClient,
   POSTGRES_OPTIONS,
   PostgresDatabase,
   READ_COMMITTED,
   tableName,
-} from "../patterns/kit/store/postgres.js";
+} from "../store/postgres.js";
 import { PAGE_BYTES } from "./bounds.js";
 import type {
   SessionStore,

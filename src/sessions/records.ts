@@ -13,11 +13,11 @@
  *   g/ID/LIFE           a removed session, whose messages and message ids are still there
  *
  * Each new session has a new LIFE, so message numbers are never reused. Values are records with a checksum
- * (patterns/kit/store/record.ts).
+ * (store/record.ts).
  */
 import { createHash } from "node:crypto";
-import { StoreError } from "../patterns/kit/store/error.js";
-import { decodeRecord, encodeRecord } from "../patterns/kit/store/record.js";
+import { StoreError } from "../store/error.js";
+import { decodeRecord, encodeRecord } from "../store/record.js";
 
 export type SessionDropPolicy = "oldest" | "newest" | "refuse";
 

@@ -5,7 +5,7 @@ import { thrownText } from "../core/arguments.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
 import { loadCurveBox } from "../engine/zmtp/mechanism/curve-primitives.js";
 import { setPlatformStandIn } from "../engine/zmtp/transport/transports.js";
-import { boolean, checkOptions, type Given, integer, object } from "../patterns/kit/options.js";
+import { boolean, checkOptions, type Given, integer, object } from "../kit/options.js";
 import { setStandIn } from "../sockets/context.js";
 import { SimulatedDatagrams } from "./datagrams.js";
 import { currentPlatform, machineOf } from "./engine.js";

@@ -7,17 +7,9 @@ import { isBytes } from "../core/bytes.js";
 import { DriverTimer } from "../core/driver-timer.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../core/errors.js";
 import { type Platform, platformNow } from "../engine/zmtp/transport/transports.js";
-import { Driver } from "../patterns/kit/driver.js";
-import {
-  anything,
-  bytes,
-  checkOptions,
-  type Given,
-  integer,
-  type Settings,
-  text,
-} from "../patterns/kit/options.js";
-import { RouterReader } from "../patterns/kit/router-reader.js";
+import { Driver } from "../kit/driver.js";
+import { anything, bytes, checkOptions, type Given, integer, type Settings, text } from "../kit/options.js";
+import { RouterReader } from "../kit/router-reader.js";
 import { Context } from "../sockets/context.js";
 import { deliverNow, listen, type SocketEvent } from "../sockets/internal.js";
 import { Dealer, Router } from "../sockets/request-reply.js";

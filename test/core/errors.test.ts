@@ -17,9 +17,9 @@ import {
   TransportError,
   UnroutableError,
 } from "../../src/core/errors.js";
-import { FAILURES, ServiceError } from "../../src/patterns/kit/errors.js";
-import { StoreError } from "../../src/patterns/kit/store/error.js";
+import { FAILURES, ServiceError } from "../../src/kit/errors.js";
 import { SESSION_FAILURES, SessionError } from "../../src/sessions/error.js";
+import { StoreError } from "../../src/store/error.js";
 
 const cause = new Error("underneath");
 const details = { cause, endpoint: "tcp://127.0.0.1:1" };

@@ -63,7 +63,7 @@ function originsOf(files: ReadonlySet<string>): ReadonlySet<string> {
 it.each(PATTERNS)("%s loads its own pattern, and no package", (entry) => {
   const name = entry.slice("shoal/".length);
   const origins = originsOf(filesOf(fileOf(entry)));
-  const own = ["src/core", "src/engine", "src/sockets", "src/proxy", "src/metrics", "src/patterns/kit"];
+  const own = ["src/core", "src/engine", "src/sockets", "src/proxy", "src/metrics", "src/kit", "src/store"];
   const patterns = [name, ...(BASES[name] ?? [])].map((one) => `src/patterns/${one}`);
   expect([...origins].filter((origin) => ![...own, ...patterns].includes(origin))).toEqual([]);
   expect(origins).toContain(`src/patterns/${name}`);

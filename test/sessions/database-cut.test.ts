@@ -1,6 +1,5 @@
 /** Servers of sessions whose store fails, in virtual time: its commits do what a test says. */
 import { describe, expect } from "vitest";
-import { StoreError } from "../../src/patterns/kit/store/error.js";
 import { MAX_COMMIT_TRIES } from "../../src/sessions/bounds.js";
 import {
   MemorySessionStore,
@@ -9,6 +8,7 @@ import {
   type SessionServerEvent,
   type SessionStore,
 } from "../../src/sessions/index.js";
+import { StoreError } from "../../src/store/error.js";
 import { hostTest as it } from "../cluster/simulated.js";
 
 type StoreFailure = SessionServerEvent & { readonly type: "store:failed" };

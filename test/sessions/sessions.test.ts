@@ -2,8 +2,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import type { PatternEndpoints } from "../../src/patterns/kit/endpoint-list.js";
-import { StoreError } from "../../src/patterns/kit/store/error.js";
+import type { PatternEndpoints } from "../../src/kit/endpoint-list.js";
 import {
   MemorySessionStore,
   SessionClient,
@@ -21,6 +20,7 @@ import {
 } from "../../src/sessions/protocol.js";
 import { Context } from "../../src/sockets/context.js";
 import { Router } from "../../src/sockets/request-reply.js";
+import { StoreError } from "../../src/store/error.js";
 import { hostTest } from "../cluster/simulated.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { freePort } from "../support/ports.js";

@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import { platformNow } from "../../engine/zmtp/transport/transports.js";
-import { checkOptions, type Given, integer, text } from "../../patterns/kit/options.js";
+import { checkOptions, type Given, integer, text } from "../../kit/options.js";
 import { type HttpRequest, requestText } from "../discovery/http.js";
 import { isLinkLocal } from "../net/addresses.js";
 import { allInterfaces } from "../net/interfaces.js";

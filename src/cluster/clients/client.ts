@@ -18,7 +18,7 @@ import {
   UnroutableError,
 } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { Driver, type PatternWaitOptions } from "../../patterns/kit/driver.js";
+import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import {
   anything,
   boolean,
@@ -29,7 +29,7 @@ import {
   integer,
   type Settings,
   text,
-} from "../../patterns/kit/options.js";
+} from "../../kit/options.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import { AddressFeed, sleep } from "../discovery/source.js";

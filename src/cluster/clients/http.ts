@@ -4,7 +4,7 @@ import type { Server as HttpsServer } from "node:https";
 import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { boundedServer, type HttpsOptions, serveAt, shut, urlHost } from "../../core/http-server.js";
-import { checkOptions, type GivenWith, integer, text } from "../../patterns/kit/options.js";
+import { checkOptions, type GivenWith, integer, text } from "../../kit/options.js";
 import { plainIp } from "./addresses.js";
 import type { CallerContext } from "./callers.js";
 import { xmlOf } from "./description.js";

@@ -7,7 +7,7 @@ import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { waitFor } from "../../core/waiter.js";
-import { Driver } from "../../patterns/kit/driver.js";
+import { Driver } from "../../kit/driver.js";
 import {
   anything,
   boolean,
@@ -18,7 +18,7 @@ import {
   object,
   type Settings,
   text,
-} from "../../patterns/kit/options.js";
+} from "../../kit/options.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import { type ClusterListenerTls, checkCertificate } from "../admission/tls.js";
 import { Scope } from "../discovery/source.js";

@@ -11,7 +11,7 @@ import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../../core/errors.js";
 import { type Platform, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { bindUdp, closeUdp, sendUdp } from "../../engine/zmtp/transport/udp.js";
-import { anything, boolean, checkOptions, type Given, integer, text } from "../../patterns/kit/options.js";
+import { anything, boolean, checkOptions, type Given, integer, text } from "../../kit/options.js";
 import { BeaconSockets, beaconNetwork } from "../../zre/beacon.js";
 import { isPort, plainIp } from "../clients/addresses.js";
 import { isGroup, readAddress } from "../net/addresses.js";

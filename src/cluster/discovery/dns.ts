@@ -11,7 +11,7 @@ import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
 import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { anything, checkOptions, choice, type Given, integer } from "../../patterns/kit/options.js";
+import { anything, checkOptions, choice, type Given, integer } from "../../kit/options.js";
 import { MAX_SEEDS } from "../bounds.js";
 import { type DiscoverySource, MAX_SOURCE_NAME, sleep } from "./source.js";
 

@@ -10,14 +10,7 @@
  */
 import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import {
-  anything,
-  boolean,
-  checkOptions,
-  type GivenWith,
-  integer,
-  text,
-} from "../../patterns/kit/options.js";
+import { anything, boolean, checkOptions, type GivenWith, integer, text } from "../../kit/options.js";
 import { EtcdGateway, type EtcdRecord, type EtcdSettings } from "./etcd-gateway.js";
 import { checkTls, type DiscoveryTls, originOf } from "./http.js";
 import { type DiscoverySelf, type DiscoverySource, MAX_SOURCE_NAME, pauseAfter, sleep } from "./source.js";

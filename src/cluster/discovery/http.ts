@@ -16,7 +16,7 @@ import {
   TimeoutError,
   TransportError,
 } from "../../core/errors.js";
-import { checkOptions, type Given, text } from "../../patterns/kit/options.js";
+import { checkOptions, type Given, text } from "../../kit/options.js";
 import { Scope } from "./source.js";
 
 const TLS_OPTIONS = {

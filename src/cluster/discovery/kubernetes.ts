@@ -24,7 +24,7 @@ import {
   integer,
   type Settings,
   text,
-} from "../../patterns/kit/options.js";
+} from "../../kit/options.js";
 import { slicedAddresses } from "./endpoint-slices.js";
 import { fieldsOf, type HttpAnswer, originOf, requestJson } from "./http.js";
 import { type DiscoverySource, MAX_SOURCE_NAME, pauseAfter, sleep } from "./source.js";

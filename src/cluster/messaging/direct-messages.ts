@@ -11,7 +11,7 @@ import {
   UnroutableError,
 } from "../../core/errors.js";
 import { keepMessageContext } from "../../core/message-operations.js";
-import { PendingCalls } from "../../patterns/kit/calls.js";
+import { PendingCalls } from "../../kit/calls.js";
 import { type Alias, isAlias, SELF_ID } from "./addresses.js";
 import { checkData, checkTimeout } from "./checks.js";
 import type { LocalClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";

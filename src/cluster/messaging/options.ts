@@ -1,14 +1,7 @@
 /** The option `messaging` of nodes and namespaces. */
 import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import {
-  anything,
-  bytes,
-  checkOptions,
-  type Given,
-  integer,
-  type Settings,
-} from "../../patterns/kit/options.js";
+import { anything, bytes, checkOptions, type Given, integer, type Settings } from "../../kit/options.js";
 import { MAX_ITEM, MAX_PROTOCOLS, MIN_ITEM_LIMIT } from "./bounds.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import type { MessageProtocol } from "./protocol.js";

@@ -20,8 +20,8 @@ import {
   type MessageProcessOperation,
   observedBytes,
 } from "../../core/message-operations.js";
-import { exposedText } from "../../patterns/kit/errors.js";
-import { checkOptions } from "../../patterns/kit/options.js";
+import { exposedText } from "../../kit/errors.js";
+import { checkOptions } from "../../kit/options.js";
 import type { Member } from "../node/member.js";
 import { MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet } from "./channels.js";

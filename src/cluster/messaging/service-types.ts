@@ -1,7 +1,7 @@
 /** Arguments and results of `send` and `query`. */
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { anything, type Given, integer } from "../../patterns/kit/options.js";
+import { anything, type Given, integer } from "../../kit/options.js";
 import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import type { ClusterChannel } from "./channels.js";

@@ -5,8 +5,8 @@
 import { checkCallOptions, checkInteger, invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
-import type { ServiceClient, ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
-import { Driver, type PatternWaitOptions } from "../../patterns/kit/driver.js";
+import type { ServiceClient, ServiceContract, ServiceHandlers } from "../../kit/contract.js";
+import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
 import type { ClusterClients, OwnDiscovery } from "../clients/client-registry.js";

@@ -3,7 +3,7 @@ import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { watchFileLimit } from "../../core/file-limit.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
-import { checkFunction } from "../../patterns/kit/options.js";
+import { checkFunction } from "../../kit/options.js";
 import { nodeHeaders, type ZrePlane } from "../../zre/index.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";

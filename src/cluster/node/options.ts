@@ -11,7 +11,7 @@ import {
   integer,
   type Settings,
   text,
-} from "../../patterns/kit/options.js";
+} from "../../kit/options.js";
 import type { ZreOptions } from "../../zre/index.js";
 import { type CurveOptions, checkCurve } from "../admission/identities.js";
 import { keyOfPassword } from "../admission/password.js";

@@ -21,13 +21,7 @@ import {
   TimeoutError,
 } from "../../core/errors.js";
 import { TokenBucket } from "../../core/rate-meter.js";
-import {
-  decodeDetails,
-  FAILURES,
-  type FailureReason,
-  ServiceError,
-  toReason,
-} from "../../patterns/kit/errors.js";
+import { decodeDetails, FAILURES, type FailureReason, ServiceError, toReason } from "../../kit/errors.js";
 import { LatestMap } from "../latest-map.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { NodeQueues } from "../messaging/node-queues.js";

@@ -8,8 +8,8 @@ import {
   contractHandler,
   eachPiece,
   type ServiceContract,
-} from "../../patterns/kit/contract.js";
-import { refuse } from "../../patterns/kit/errors.js";
+} from "../../kit/contract.js";
+import { refuse } from "../../kit/errors.js";
 import type { ServeSettings } from "./options.js";
 import type { ServiceRequest } from "./types.js";
 

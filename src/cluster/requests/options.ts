@@ -10,7 +10,7 @@ import {
   type Given,
   integer,
   type Settings,
-} from "../../patterns/kit/options.js";
+} from "../../kit/options.js";
 import { checkBoolean, checkTimeout } from "../messaging/checks.js";
 import { encodeBody } from "./body.js";
 import {

@@ -16,9 +16,9 @@ import {
 } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { checkWait, neverLate, waitFor } from "../../core/waiter.js";
-import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
-import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
-import { ServiceError } from "../../patterns/kit/errors.js";
+import { type PendingCall, PendingCalls } from "../../kit/calls.js";
+import { type ServiceClient, type ServiceContract, serviceClient } from "../../kit/contract.js";
+import { ServiceError } from "../../kit/errors.js";
 import { dataBytes } from "../messaging/items.js";
 import type { Member } from "../node/member.js";
 import { decodeBody, encodeBody } from "./body.js";

@@ -11,7 +11,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { Waiter, withTimeout } from "../../core/waiter.js";
-import type { ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
+import type { ServiceContract, ServiceHandlers } from "../../kit/contract.js";
 import type { NodeLinks } from "../messaging/links.js";
 import { NodeQueues } from "../messaging/node-queues.js";
 import { MessageKind } from "../messaging/parts.js";

@@ -25,8 +25,8 @@ import {
   type HandlerFailure,
   refuse,
   type ServiceError,
-} from "../../patterns/kit/errors.js";
-import { CANCELLED, HandlerJob, HandlerRuntime, type Observed } from "../../patterns/kit/handler-runtime.js";
+} from "../../kit/errors.js";
+import { CANCELLED, HandlerJob, HandlerRuntime, type Observed } from "../../kit/handler-runtime.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import { dataBytes } from "../messaging/items.js";
 import type { NodeQueues } from "../messaging/node-queues.js";

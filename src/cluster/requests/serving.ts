@@ -3,7 +3,7 @@
 import type { Clock } from "../../core/clock.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
-import type { FailureReason } from "../../patterns/kit/errors.js";
+import type { FailureReason } from "../../kit/errors.js";
 import { Job, type ServedService, type ServiceHost, type ServingEffects } from "./service.js";
 import type { ServeMiddleware } from "./types.js";
 import {

@@ -1,7 +1,7 @@
 /** Public types of a bus's `serve` and `request`. */
 import { type EventsOf, event } from "../../core/event-stream.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
-import type { ServiceError } from "../../patterns/kit/errors.js";
+import type { ServiceError } from "../../kit/errors.js";
 import type { Member } from "../node/member.js";
 
 /** Standard Schema v1 schemas of a service; must validate synchronously. */

@@ -1,11 +1,11 @@
 /** Client of a pair. A passive server is silent, for `attemptTimeout`; a lost connection ends an attempt at once. */
 import { InvalidArgumentError } from "../../core/errors.js";
+import { BodyShape } from "../../kit/body.js";
+import { parseErrorReply } from "../../kit/errors.js";
+import { checkOptions, codec, type GivenWithCodec } from "../../kit/options.js";
+import { RequestClient, requestClientOptions } from "../../kit/request-client.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";
-import { BodyShape } from "../kit/body.js";
-import { parseErrorReply } from "../kit/errors.js";
-import { checkOptions, codec, type GivenWithCodec } from "../kit/options.js";
-import { RequestClient, requestClientOptions } from "../kit/request-client.js";
 
 const OPTIONS = {
   ...requestClientOptions({ timeout: 30_000, attemptTimeout: 1_000, retryDelay: 50, maxRetryDelay: 1_000 }),

@@ -1,5 +1,5 @@
 /** Binary Star: two servers, one of them active. */
-export * from "../kit/index.js";
+export * from "../../kit/index.js";
 export { BinaryStarClient, type BinaryStarClientOptions } from "./client.js";
 export {
   BinaryStarGate,

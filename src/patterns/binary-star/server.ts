@@ -11,16 +11,16 @@ import { quoted, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
 import type { EventsOf } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
+import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
+import { errorReply, failureReply } from "../../kit/errors.js";
+import { HANDLER_EVENTS, HANDLER_OPTIONS, HandlerJobs, type RequestHandler } from "../../kit/handler-jobs.js";
+import { OpenedSockets } from "../../kit/opened-sockets.js";
+import { checkEndpoint, checkOptions, type Given, integer, object } from "../../kit/options.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Envelope } from "../../sockets/envelope.js";
 import { endpointsOf } from "../../sockets/internal.js";
 import { Router } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { errorReply, failureReply } from "../kit/errors.js";
-import { HANDLER_EVENTS, HANDLER_OPTIONS, HandlerJobs, type RequestHandler } from "../kit/handler-jobs.js";
-import { OpenedSockets } from "../kit/opened-sockets.js";
-import { checkEndpoint, checkOptions, type Given, integer, object } from "../kit/options.js";
 import { BinaryStarGate, type BinaryStarGateStats, GATE_EVENTS } from "./gate.js";
 import {
   BINARY_STAR_EVENTS,

@@ -11,17 +11,9 @@ import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { INT32 } from "../../core/option-spec.js";
-import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
-import { listen, type SocketEvent } from "../../sockets/internal.js";
-import {
-  Publisher,
-  type PublisherOptions,
-  Subscriber,
-  type SubscriberOptions,
-} from "../../sockets/pub-sub.js";
-import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, EndpointList, type EndpointSourceEvent } from "../kit/endpoint-list.js";
-import { OpenedSockets } from "../kit/opened-sockets.js";
+import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type EndpointSourceEvent } from "../../kit/endpoint-list.js";
+import { OpenedSockets } from "../../kit/opened-sockets.js";
 import {
   anything,
   checkEndpoint,
@@ -33,7 +25,15 @@ import {
   methods,
   object,
   type Settings,
-} from "../kit/options.js";
+} from "../../kit/options.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
+import { listen, type SocketEvent } from "../../sockets/internal.js";
+import {
+  Publisher,
+  type PublisherOptions,
+  Subscriber,
+  type SubscriberOptions,
+} from "../../sockets/pub-sub.js";
 import { BinaryStarState, encodeState, parseState } from "./protocol.js";
 import {
   type BinaryStarAdmission,

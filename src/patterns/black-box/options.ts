@@ -5,9 +5,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
-import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import type { PatternEndpoints } from "../kit/endpoint-list.js";
+import type { PatternEndpoints } from "../../kit/endpoint-list.js";
 import {
   anything,
   checkEndpoint,
@@ -16,7 +14,9 @@ import {
   type GivenWith,
   integer,
   object,
-} from "../kit/options.js";
+} from "../../kit/options.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
+import type { SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { BlackBoxFullPolicy } from "./shard.js";
 
 const MAX_WORKERS = 256;

@@ -15,8 +15,8 @@ import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { NotSupportedError, ShoalError, TimeoutError } from "../../core/errors.js";
-import type { PendingCall } from "../kit/calls.js";
-import { StoreError } from "../kit/store/error.js";
+import type { PendingCall } from "../../kit/calls.js";
+import { StoreError } from "../../store/error.js";
 import type { ClientEffects } from "./client-state.js";
 import { encodeSet, UUID_BYTES, uuidOf, VALUE } from "./protocol.js";
 

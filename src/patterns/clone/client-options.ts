@@ -5,12 +5,8 @@ import { invalidArgument } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import type { Codec } from "../../sockets/codec.js";
-import type { Context } from "../../sockets/context.js";
-import type { Raw } from "../../sockets/shape.js";
-import type { CommonOptions } from "../../sockets/socket-options.js";
-import { CALL_OPTIONS } from "../kit/calls.js";
-import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
+import { CALL_OPTIONS } from "../../kit/calls.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import {
   anything,
   bytes,
@@ -21,7 +17,11 @@ import {
   integer,
   object,
   type Settings,
-} from "../kit/options.js";
+} from "../../kit/options.js";
+import type { Codec } from "../../sockets/codec.js";
+import type { Context } from "../../sockets/context.js";
+import type { Raw } from "../../sockets/shape.js";
+import type { CommonOptions } from "../../sockets/socket-options.js";
 import { ClientCoder } from "./client-coder.js";
 import { type CloneFault, isSubtree, MAX_KEY } from "./protocol.js";
 

@@ -1,7 +1,7 @@
 /**
  * A store on LMDB.
  *
- *   map-0, map-1  key -> record with expiry: value | sequence 8 (kit/store/record.ts)   one of the two counts
+ *   map-0, map-1  key -> record with expiry: value | sequence 8 (store/record.ts)   one of the two counts
  *   recent        last sequence 8 -> UUIDs of a commit, 16 bytes each
  *   state         "map" -> 0 or 1   "sequence" -> 8   "owner" -> 16   "standing" -> standing.ts
  *
@@ -9,10 +9,10 @@
  * commits, and is in use from the last: a process killed in between keeps the old map.
  */
 
-import { checkOptions, type Given } from "../kit/options.js";
-import { StoreError } from "../kit/store/error.js";
-import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../kit/store/lmdb.js";
-import { decodeRecord, encodeRecord } from "../kit/store/record.js";
+import { checkOptions, type Given } from "../../kit/options.js";
+import { StoreError } from "../../store/error.js";
+import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../../store/lmdb.js";
+import { decodeRecord, encodeRecord } from "../../store/record.js";
 import { readSequence, SEQUENCE_BYTES, sequenceFrame, UUID_BYTES } from "./protocol.js";
 import type {
   CloneStore,

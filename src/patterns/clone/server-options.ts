@@ -5,12 +5,7 @@ import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
-import { Context, context as processContext } from "../../sockets/context.js";
-import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
-import { curvePublicKey } from "../../sockets/security/curve-keys.js";
-import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
-import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
-import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import {
   anything,
   bytes,
@@ -23,7 +18,12 @@ import {
   methods,
   object,
   type Settings,
-} from "../kit/options.js";
+} from "../../kit/options.js";
+import { Context, context as processContext } from "../../sockets/context.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
+import { curvePublicKey } from "../../sockets/security/curve-keys.js";
+import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
+import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
 import { endpointAt } from "./endpoints.js";
 import type { CloneFault } from "./protocol.js";
 import type { CloneStore } from "./store.js";

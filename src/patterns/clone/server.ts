@@ -18,6 +18,10 @@ import { ClosedError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { ignore } from "../../core/ignore.js";
 import { withTimeout } from "../../core/waiter.js";
+import { Driver } from "../../kit/driver.js";
+import { readMessages } from "../../kit/message-reader.js";
+import { OpenedSockets } from "../../kit/opened-sockets.js";
+import { checkOptions, integer } from "../../kit/options.js";
 import { forwards } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
@@ -28,10 +32,6 @@ import {
   type BinaryStarOptions,
   type BinaryStarReplica,
 } from "../binary-star/index.js";
-import { Driver } from "../kit/driver.js";
-import { readMessages } from "../kit/message-reader.js";
-import { OpenedSockets } from "../kit/opened-sockets.js";
-import { checkOptions, integer } from "../kit/options.js";
 import { ClientCoder } from "./client-coder.js";
 import {
   bindRow,

@@ -1,8 +1,8 @@
 /** Which messages a tap copies: by topic, size and sample. */
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { anything, checkOptions, choice, func, type Given, integer } from "../../kit/options.js";
 import type { ProxySide } from "../../sockets/pump.js";
-import { anything, checkOptions, choice, func, type Given, integer } from "../kit/options.js";
 
 const FILTER = {
   /** Side of the proxy. Default: both. */

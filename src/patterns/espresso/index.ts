@@ -1,6 +1,7 @@
 /** Espresso: a tap on a proxy, and listeners that receive its messages as records. */
+
+export * from "../../kit/index.js";
 export type { ProxySide } from "../../sockets/pump.js";
-export * from "../kit/index.js";
 export type { EspressoFilter, EspressoSample } from "./filter.js";
 export {
   EspressoListener,

@@ -1,15 +1,15 @@
 /** A SUB at a capture endpoint. */
 import type { WaitOptions } from "../../core/waiter.js";
+import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
+import type { PatternEndpoints } from "../../kit/endpoint-list.js";
+import { untilClosed } from "../../kit/message-reader.js";
+import { checkEndpoints, checkOptions, type Given, object } from "../../kit/options.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
 import { listen, type Received, receiveAs, SOCKET_EVENTS, type SocketEvent } from "../../sockets/internal.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { ReceiveManyOptions } from "../../sockets/readable.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import type { PatternEndpoints } from "../kit/endpoint-list.js";
-import { untilClosed } from "../kit/message-reader.js";
-import { checkEndpoints, checkOptions, type Given, object } from "../kit/options.js";
 import { type EspressoFilter, type EspressoSample, Filter, prefixesOf, sizeOf } from "./filter.js";
 import { parseTrailer } from "./protocol.js";
 

@@ -8,12 +8,12 @@
 
 import { refuseExtra } from "../../core/arguments.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { Driver } from "../../kit/driver.js";
+import { checkOptions, type Given, integer, object } from "../../kit/options.js";
 import { endpointsOf, forwards } from "../../sockets/internal.js";
 import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import { Driver } from "../kit/driver.js";
-import { checkOptions, type Given, integer, object } from "../kit/options.js";
 import type { EspressoFilter, EspressoSample } from "./filter.js";
 import { type TapCounts, TapRules } from "./tap-rules.js";
 

@@ -2,6 +2,16 @@
 import crypto from "node:crypto";
 import { invalidArgument, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import {
+  BROKER_OPTIONS,
+  BrokerDriver,
+  type BrokerEndpoints,
+  type BrokerSide,
+} from "../../kit/broker-driver.js";
+import { OpenedSockets } from "../../kit/opened-sockets.js";
+import { checkEndpoint, checkOptions, type Given, integer, object } from "../../kit/options.js";
+import { RouterReader } from "../../kit/router-reader.js";
+import { addressedFrames, parseFromClient, replyFrames } from "../../kit/worker-protocol.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { forwards } from "../../sockets/internal.js";
 import {
@@ -11,11 +21,6 @@ import {
   type SubscriberOptions,
 } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import { BROKER_OPTIONS, BrokerDriver, type BrokerEndpoints, type BrokerSide } from "../kit/broker-driver.js";
-import { OpenedSockets } from "../kit/opened-sockets.js";
-import { checkEndpoint, checkOptions, type Given, integer, object } from "../kit/options.js";
-import { RouterReader } from "../kit/router-reader.js";
-import { addressedFrames, parseFromClient, replyFrames } from "../kit/worker-protocol.js";
 import { MAX_NAME, parseState, stateFrames } from "./protocol.js";
 import {
   CLOUD,

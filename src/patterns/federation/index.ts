@@ -1,4 +1,4 @@
-export * from "../kit/index.js";
+export * from "../../kit/index.js";
 export {
   FederatedBroker,
   type FederatedBrokerOptions,

@@ -15,7 +15,7 @@
  */
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { keyOf } from "../../core/memory.js";
-import { REPLY_DROPPED } from "../kit/broker-driver.js";
+import { REPLY_DROPPED } from "../../kit/broker-driver.js";
 import {
   Dispatcher,
   type DispatcherEffects,
@@ -24,9 +24,9 @@ import {
   type JobDropReason,
   reasonOf,
   WORKER_EVENTS,
-} from "../kit/dispatcher.js";
-import { errorReply, parseErrorReply } from "../kit/errors.js";
-import { parseFromClient } from "../kit/worker-protocol.js";
+} from "../../kit/dispatcher.js";
+import { errorReply, parseErrorReply } from "../../kit/errors.js";
+import { parseFromClient } from "../../kit/worker-protocol.js";
 
 /** Priorities. */
 export const LOCAL = 0;

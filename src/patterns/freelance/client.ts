@@ -4,15 +4,21 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
+import { type BodyFor, type BodyOf, BodyShape } from "../../kit/body.js";
+import {
+  CALL_LIMITS,
+  CALL_OPTIONS,
+  type CallOptions,
+  type PendingCall,
+  PendingCalls,
+} from "../../kit/calls.js";
+import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js";
+import { lateError, ServiceError } from "../../kit/errors.js";
+import { checkOptions, codec, type GivenWithCodec, integer, object } from "../../kit/options.js";
 import { lastFailure } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { CALL_LIMITS, CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
-import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { lateError, ServiceError } from "../kit/errors.js";
-import { checkOptions, codec, type GivenWithCodec, integer, object } from "../kit/options.js";
 import {
   type FreelanceFailure,
   type FreelanceOutbox,

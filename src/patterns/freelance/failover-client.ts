@@ -1,10 +1,11 @@
 /** Client of model 1. */
+
+import { BodyShape } from "../../kit/body.js";
+import type { PatternEndpoints } from "../../kit/endpoint-list.js";
+import { ServiceError } from "../../kit/errors.js";
+import { checkOptions, codec, type GivenWithCodec, integer } from "../../kit/options.js";
+import { RequestClient, requestClientOptions } from "../../kit/request-client.js";
 import type { Raw } from "../../sockets/shape.js";
-import { BodyShape } from "../kit/body.js";
-import type { PatternEndpoints } from "../kit/endpoint-list.js";
-import { ServiceError } from "../kit/errors.js";
-import { checkOptions, codec, type GivenWithCodec, integer } from "../kit/options.js";
-import { RequestClient, requestClientOptions } from "../kit/request-client.js";
 import { errorTextOf } from "./protocol.js";
 
 /** As many as the Guide's attempts at a single server. */

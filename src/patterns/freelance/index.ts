@@ -1,5 +1,5 @@
 /** Freelance (10/FLP): clients and servers without a broker, in three models. */
-export * from "../kit/index.js";
+export * from "../../kit/index.js";
 export {
   FreelanceClient,
   type FreelanceClientEvent,

@@ -10,13 +10,13 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventsOf } from "../../core/event-stream.js";
 import { Mutex } from "../../core/mutex.js";
 import { withTimeout } from "../../core/waiter.js";
+import { Driver } from "../../kit/driver.js";
+import { HANDLER_EVENTS, HANDLER_OPTIONS, HandlerJobs, type RequestHandler } from "../../kit/handler-jobs.js";
+import { checkEndpoint, checkOptions, choice, type GivenWithCodec, text } from "../../kit/options.js";
+import { type ServerGate, serverGate } from "../../kit/server-gate.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Router } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import { Driver } from "../kit/driver.js";
-import { HANDLER_EVENTS, HANDLER_OPTIONS, HandlerJobs, type RequestHandler } from "../kit/handler-jobs.js";
-import { checkEndpoint, checkOptions, choice, type GivenWithCodec, text } from "../kit/options.js";
-import { type ServerGate, serverGate } from "../kit/server-gate.js";
 import { errorReply, type FreelanceModel, parseServerMessage, pong, type ServerCommand } from "./protocol.js";
 
 export type FreelanceServerEvent = EventsOf<typeof HANDLER_EVENTS>;

@@ -1,7 +1,8 @@
 /** Last value cache: a forwarder that sends late joiners the last value of each topic. */
+
+export * from "../../kit/index.js";
 export type { ProxySide } from "../../sockets/pump.js";
-export * from "../kit/index.js";
-export { StoreError, type StoreErrorReason } from "../kit/store/error.js";
+export { StoreError, type StoreErrorReason } from "../../store/error.js";
 export { LastValueCache } from "./last-value-cache.js";
 export type { LastValueCacheEvent, LastValueCacheOptions, LastValueCacheStats } from "./options.js";
 export type { LastValueCacheSnapshotStats } from "./snapshots.js";

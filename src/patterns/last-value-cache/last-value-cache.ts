@@ -24,6 +24,9 @@
 import { invalidArgument, refuseExtra } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { IdleWaits } from "../../core/idle-waits.js";
+import { Driver } from "../../kit/driver.js";
+import { OpenedSockets } from "../../kit/opened-sockets.js";
+import type { PublisherGate } from "../../kit/server-gate.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import {
   answersSubscribers,
@@ -36,9 +39,6 @@ import {
 } from "../../sockets/internal.js";
 import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
 import { type ProxySide, Pump } from "../../sockets/pump.js";
-import { Driver } from "../kit/driver.js";
-import { OpenedSockets } from "../kit/opened-sockets.js";
-import type { PublisherGate } from "../kit/server-gate.js";
 import { LmdbValueStore } from "./lmdb-value-store.js";
 import {
   cacheSettings,

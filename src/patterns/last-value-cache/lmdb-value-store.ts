@@ -1,13 +1,13 @@
 /**
  * Values on LMDB.
  *
- *   values   topic      -> record: topic | frame…, its number a double (kit/store/record.ts)
+ *   values   topic      -> record: topic | frame…, its number a double (store/record.ts)
  *   owner    "owner"    -> 16 bytes of the process that opened the folder last
  *
  * The number is that of the value's last update: eviction goes on in the same order after a restart.
  */
-import { type LmdbDatabase, LmdbFolder } from "../kit/store/lmdb.js";
-import { decodeRecord, encodeRecord } from "../kit/store/record.js";
+import { type LmdbDatabase, LmdbFolder } from "../../store/lmdb.js";
+import { decodeRecord, encodeRecord } from "../../store/record.js";
 import type { CacheChanges } from "./value-cache.js";
 
 const TABLES = ["values", "owner"] as const;

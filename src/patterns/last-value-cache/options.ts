@@ -2,10 +2,10 @@
 
 import { invalidArgument } from "../../core/arguments.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { anything, bytes, checkOptions, type Given, integer, object, text } from "../../kit/options.js";
+import { publisherGate } from "../../kit/server-gate.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
-import { anything, bytes, checkOptions, type Given, integer, object, text } from "../kit/options.js";
-import { publisherGate } from "../kit/server-gate.js";
-import { storeFolder } from "../kit/store/lmdb.js";
+import { storeFolder } from "../../store/lmdb.js";
 import type { LastValueCacheSnapshotStats } from "./snapshots.js";
 import type { LastValueCacheUncachedReason, LastValueCacheValueStats } from "./value-cache.js";
 

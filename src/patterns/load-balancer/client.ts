@@ -13,16 +13,29 @@ import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { randomStart } from "../../core/random.js";
+import { type BodyFor, type BodyOf, BodyShape } from "../../kit/body.js";
+import {
+  CALL_LIMITS,
+  CALL_OPTIONS,
+  type CallOptions,
+  type PendingCall,
+  PendingCalls,
+} from "../../kit/calls.js";
+import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js";
+import { lateError, parseErrorReply, ServiceError } from "../../kit/errors.js";
+import { connected, OpenedSockets } from "../../kit/opened-sockets.js";
+import {
+  checkOptions,
+  codec,
+  type GivenWithCodecs,
+  integer,
+  object,
+  type Settings,
+} from "../../kit/options.js";
 import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { CALL_LIMITS, CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
-import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { lateError, parseErrorReply, ServiceError } from "../kit/errors.js";
-import { connected, OpenedSockets } from "../kit/opened-sockets.js";
-import { checkOptions, codec, type GivenWithCodecs, integer, object, type Settings } from "../kit/options.js";
 
 const EVENTS = {
   "broker:joined": event<{ readonly endpoint: string }>(),

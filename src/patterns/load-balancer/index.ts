@@ -2,9 +2,9 @@ export type {
   BrokerDriverOptions,
   BrokerEndpoints,
   ReplyDropped,
-} from "../kit/broker-driver.js";
-export type { JobDropReason } from "../kit/dispatcher.js";
-export * from "../kit/index.js";
+} from "../../kit/broker-driver.js";
+export type { JobDropReason } from "../../kit/dispatcher.js";
+export * from "../../kit/index.js";
 export {
   LoadBalancer,
   type LoadBalancerEvent,

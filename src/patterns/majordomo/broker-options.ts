@@ -1,10 +1,18 @@
 /** Options, events and statistics of a broker. */
 
 import { type EventsOf, event } from "../../core/event-stream.js";
+import type { FailureReason } from "../../kit/errors.js";
+import {
+  boolean,
+  bytes,
+  checkOptions,
+  type Given,
+  integer,
+  object,
+  type Settings,
+} from "../../kit/options.js";
+import { serverGate } from "../../kit/server-gate.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
-import type { FailureReason } from "../kit/errors.js";
-import { boolean, bytes, checkOptions, type Given, integer, object, type Settings } from "../kit/options.js";
-import { serverGate } from "../kit/server-gate.js";
 import type { MajordomoFaultReason } from "./protocol.js";
 
 const LIMITS = {

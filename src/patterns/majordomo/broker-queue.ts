@@ -7,7 +7,7 @@
 
 import { Link } from "../../core/collections/linked-list.js";
 import { Deadlines } from "../../core/deadlines.js";
-import type { FailureReason } from "../kit/errors.js";
+import type { FailureReason } from "../../kit/errors.js";
 import { MAX_BATCH_BYTES } from "./batch.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { type BrokerRequest, Service, Stage } from "./broker-tables.js";

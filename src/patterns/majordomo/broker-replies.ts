@@ -1,6 +1,6 @@
 /** Answers, pieces and refusals of a broker. Each request ends here, once. */
 
-import { FAILURES, type FailureReason } from "../kit/errors.js";
+import { FAILURES, type FailureReason } from "../../kit/errors.js";
 import { MAX_BATCH_BODY } from "./batch.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import {

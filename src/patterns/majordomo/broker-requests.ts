@@ -11,7 +11,7 @@
  */
 
 import { NumberTable } from "../../core/collections/number-table.js";
-import { type FailureReason, toReason } from "../kit/errors.js";
+import { type FailureReason, toReason } from "../../kit/errors.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { BrokerQueue } from "./broker-queue.js";
 import { BrokerReplies } from "./broker-replies.js";

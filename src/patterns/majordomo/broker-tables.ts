@@ -2,7 +2,7 @@
 
 import { owned } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
-import type { FailureReason } from "../kit/errors.js";
+import type { FailureReason } from "../../kit/errors.js";
 import type { MajordomoBrokerEvent } from "./broker-options.js";
 import {
   type Body,

@@ -5,12 +5,12 @@ import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
+import { Driver } from "../../kit/driver.js";
+import { RouterReader } from "../../kit/router-reader.js";
+import type { ServerGate } from "../../kit/server-gate.js";
 import { deliverNow, forwards, queuedBytesFor } from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
 import { Router } from "../../sockets/request-reply.js";
-import { Driver } from "../kit/driver.js";
-import { RouterReader } from "../kit/router-reader.js";
-import type { ServerGate } from "../kit/server-gate.js";
 import { ANSWERS, Batcher, messagesAt, REQUESTS, takingBatches } from "./batch.js";
 import {
   brokerSettings,

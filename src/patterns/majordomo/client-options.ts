@@ -1,10 +1,8 @@
 /** Options, events and statistics of a client. */
 
 import { type EventsOf, event } from "../../core/event-stream.js";
-import type { DealerOptions } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
-import type { ServiceClient, ServiceContract } from "../kit/contract.js";
-import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
+import type { ServiceClient, ServiceContract } from "../../kit/contract.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import {
   bytes,
   checkCount,
@@ -15,7 +13,9 @@ import {
   integer,
   object,
   type Settings,
-} from "../kit/options.js";
+} from "../../kit/options.js";
+import type { DealerOptions } from "../../sockets/request-reply.js";
+import type { Raw } from "../../sockets/shape.js";
 import type { CallTerms } from "./client-calls.js";
 import { Dialect, EMPTY, encodeHeaders, MAX_HEADERS } from "./protocol.js";
 

@@ -15,7 +15,7 @@ import { NumberTable } from "../../core/collections/number-table.js";
 import { ReceiveWindow } from "../../core/credit.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError } from "../../core/errors.js";
-import { decodeDetails, lateError, ServiceError, toReason } from "../kit/errors.js";
+import { decodeDetails, lateError, ServiceError, toReason } from "../../kit/errors.js";
 import type { Call, Connection } from "./client-calls.js";
 import { ClientConnections, type ClientEffects, type ClientLimits } from "./client-connections.js";
 import type { MajordomoBrokerLeaveReason, MajordomoClientStats } from "./client-options.js";

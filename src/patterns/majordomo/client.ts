@@ -14,15 +14,15 @@ import {
   Waiter,
   type WaitOptions,
 } from "../../core/waiter.js";
+import { type BodyFor, type BodyOf, BodyShape } from "../../kit/body.js";
+import { type ServiceContract, serviceClient } from "../../kit/contract.js";
+import { Driver } from "../../kit/driver.js";
+import { EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js";
+import { checkOptions } from "../../kit/options.js";
 import type { Codec } from "../../sockets/codec.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
 import { Dealer } from "../../sockets/request-reply.js";
 import { encodeValue, type Raw } from "../../sockets/shape.js";
-import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { type ServiceContract, serviceClient } from "../kit/contract.js";
-import { Driver } from "../kit/driver.js";
-import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { checkOptions } from "../kit/options.js";
 import { takingBatches } from "./batch.js";
 import {
   Call,

@@ -1,11 +1,11 @@
 /** A DEALER at one broker, of a client or a worker. */
 
 import type { ShoalError } from "../../core/errors.js";
+import { readMessages } from "../../kit/message-reader.js";
+import { connected } from "../../kit/opened-sockets.js";
+import { type Sending, SendQueue } from "../../kit/send-queue.js";
 import { listen } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
-import { readMessages } from "../kit/message-reader.js";
-import { connected } from "../kit/opened-sockets.js";
-import { type Sending, SendQueue } from "../kit/send-queue.js";
 import { ANSWERS, Batcher, type Layout, messagesAt, REQUESTS, takingBatches } from "./batch.js";
 import {
   type Answer,

@@ -1,4 +1,4 @@
-export * from "../kit/index.js";
+export * from "../../kit/index.js";
 export { MajordomoBroker } from "./broker.js";
 export type {
   MajordomoBrokerEvent,

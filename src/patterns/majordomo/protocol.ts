@@ -34,7 +34,7 @@ import { owned } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { costOf, frameCost, MAX_FORWARDED_FRAMES } from "../../core/frame-cost.js";
 import { slice } from "../../core/memory.js";
-import { ERROR_MARK, MAX_DETAILS } from "../kit/errors.js";
+import { ERROR_MARK, MAX_DETAILS } from "../../kit/errors.js";
 
 export const Dialect = { Mdp01: 1, Mdp02: 2, Shoal: 3 } as const;
 export type Dialect = (typeof Dialect)[keyof typeof Dialect];

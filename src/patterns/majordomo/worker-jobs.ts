@@ -10,11 +10,11 @@ import { owned } from "../../core/bytes.js";
 import { systemClock } from "../../core/clock.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { SendCredit } from "../../core/credit.js";
+import { decodeValue } from "../../kit/body.js";
+import { failure, type HandlerFailure } from "../../kit/errors.js";
+import { CANCELLED, HandlerJob, HandlerRuntime, type Observed } from "../../kit/handler-runtime.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
-import { decodeValue } from "../kit/body.js";
-import { failure, type HandlerFailure } from "../kit/errors.js";
-import { CANCELLED, HandlerJob, HandlerRuntime, type Observed } from "../kit/handler-runtime.js";
 import {
   Body,
   type ClientId,

@@ -2,11 +2,9 @@
 
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import type { DealerOptions } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
-import type { BodyFor, BodyOf } from "../kit/body.js";
-import type { ServiceContract, ServiceHandlers } from "../kit/contract.js";
-import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
+import type { BodyFor, BodyOf } from "../../kit/body.js";
+import type { ServiceContract, ServiceHandlers } from "../../kit/contract.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import {
   bytes,
   checkOptions,
@@ -18,7 +16,9 @@ import {
   object,
   type Settings,
   text,
-} from "../kit/options.js";
+} from "../../kit/options.js";
+import type { DealerOptions } from "../../sockets/request-reply.js";
+import type { Raw } from "../../sockets/shape.js";
 import { MAX_CAPACITY, RESERVED_PREFIX, serviceFrame } from "./protocol.js";
 
 const OPTIONS = {

@@ -1,10 +1,11 @@
 /** Lazy Pirate client, which understands the Pirates' error replies. */
+
+import { BodyShape } from "../../kit/body.js";
+import type { PatternEndpoints } from "../../kit/endpoint-list.js";
+import { parseErrorReply } from "../../kit/errors.js";
+import { checkOptions, codec, type GivenWithCodecs, integer } from "../../kit/options.js";
+import { RequestClient, requestClientOptions } from "../../kit/request-client.js";
 import type { Raw } from "../../sockets/shape.js";
-import { BodyShape } from "../kit/body.js";
-import type { PatternEndpoints } from "../kit/endpoint-list.js";
-import { parseErrorReply } from "../kit/errors.js";
-import { checkOptions, codec, type GivenWithCodecs, integer } from "../kit/options.js";
-import { RequestClient, requestClientOptions } from "../kit/request-client.js";
 
 const OPTIONS = {
   ...requestClientOptions({ timeout: -1, attemptTimeout: 2_500, retryDelay: 100, maxRetryDelay: 5_000 }),

@@ -1,7 +1,7 @@
-export type { PirateWorkerLeftReason } from "../kit/dispatcher.js";
-export * from "../kit/index.js";
-export type { PirateQueueEvent, PirateQueueStats } from "../kit/queue-rules.js";
-export type { Dialect as PirateDialect, Malformed } from "../kit/worker-protocol.js";
+export type { PirateWorkerLeftReason } from "../../kit/dispatcher.js";
+export * from "../../kit/index.js";
+export type { PirateQueueEvent, PirateQueueStats } from "../../kit/queue-rules.js";
+export type { Dialect as PirateDialect, Malformed } from "../../kit/worker-protocol.js";
 export { PirateClient, type PirateClientOptions } from "./client.js";
 export { PirateQueue, type PirateQueueOptions } from "./queue.js";
 export { type PirateHandler, PirateWorker, type PirateWorkerOptions } from "./worker.js";

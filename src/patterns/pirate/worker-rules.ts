@@ -13,10 +13,10 @@
 
 import { backOff } from "../../core/back-off.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
+import { choice, codec, integer, object, type Settings } from "../../kit/options.js";
+import type { Malformed, QueueCommand } from "../../kit/worker-protocol.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
-import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
-import { choice, codec, integer, object, type Settings } from "../kit/options.js";
-import type { Malformed, QueueCommand } from "../kit/worker-protocol.js";
 
 export const OPTIONS = {
   /** `"paranoid"` exchanges heartbeats (6/PPP); `"simple"` is the Guide's REQ worker. Default `"paranoid"`. */

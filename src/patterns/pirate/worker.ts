@@ -4,26 +4,26 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, type ShoalError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
-import { lastFailure } from "../../sockets/internal.js";
-import { Dealer } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
-import type { BodyFor, BodyOf } from "../kit/body.js";
-import { Draining } from "../kit/draining.js";
-import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { failureReply, lateError } from "../kit/errors.js";
-import { HandlerJobs, type RequestJob } from "../kit/handler-jobs.js";
-import type { HandlerJob } from "../kit/handler-runtime.js";
-import { connected } from "../kit/opened-sockets.js";
-import { CLOSE_LINGER, checkOptions, type GivenWithCodecs, type Settings } from "../kit/options.js";
-import { SendQueue } from "../kit/send-queue.js";
+import type { BodyFor, BodyOf } from "../../kit/body.js";
+import { Draining } from "../../kit/draining.js";
+import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
+import { EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js";
+import { failureReply, lateError } from "../../kit/errors.js";
+import { HandlerJobs, type RequestJob } from "../../kit/handler-jobs.js";
+import type { HandlerJob } from "../../kit/handler-runtime.js";
+import { connected } from "../../kit/opened-sockets.js";
+import { CLOSE_LINGER, checkOptions, type GivenWithCodecs, type Settings } from "../../kit/options.js";
+import { SendQueue } from "../../kit/send-queue.js";
 import {
   addressedFrames,
   type Dialect,
   heartbeatFrames,
   parseFromQueue,
   readyFrames,
-} from "../kit/worker-protocol.js";
+} from "../../kit/worker-protocol.js";
+import { lastFailure } from "../../sockets/internal.js";
+import { Dealer } from "../../sockets/request-reply.js";
+import type { Raw } from "../../sockets/shape.js";
 import {
   OPTIONS,
   type PirateWorkerEvent,

@@ -1,5 +1,5 @@
 /** Sequenced publishing: subscribers detect losses and can request replays. */
-export * from "../kit/index.js";
+export * from "../../kit/index.js";
 export { SequencedPublisher, type SequencedPublisherOptions } from "./publisher.js";
 export type { SequencedPublisherEvent, SequencedPublisherStats } from "./publisher-rules.js";
 export {

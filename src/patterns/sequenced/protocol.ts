@@ -20,7 +20,7 @@
  *   @4   4  request number
  *   @8   1  status: 00 done, 01 more (request from the sequence after the last), 02 gone: another publisher or stream
  */
-import { header, ID_BYTES, Kind, kindOf, readNumber, writeNumber } from "../kit/sequence-meta.js";
+import { header, ID_BYTES, Kind, kindOf, readNumber, writeNumber } from "../../kit/sequence-meta.js";
 
 export const EndStatus = { DONE: 0, MORE: 1, GONE: 2 } as const;
 export type EndStatus = (typeof EndStatus)[keyof typeof EndStatus];

@@ -4,17 +4,17 @@ import crypto from "node:crypto";
 import { refuseExtra } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { type BodyFor, BodyShape } from "../../kit/body.js";
+import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
+import { OpenedSockets } from "../../kit/opened-sockets.js";
+import { CLOSE_LINGER, checkOptions, type GivenWithCodec } from "../../kit/options.js";
+import { ID_BYTES, META_BYTES } from "../../kit/sequence-meta.js";
+import type { PublisherGate } from "../../kit/server-gate.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { checkMessage, engineStats, forwards } from "../../sockets/internal.js";
 import { Publisher, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
 import { Router } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import { type BodyFor, BodyShape } from "../kit/body.js";
-import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { OpenedSockets } from "../kit/opened-sockets.js";
-import { CLOSE_LINGER, checkOptions, type GivenWithCodec } from "../kit/options.js";
-import { ID_BYTES, META_BYTES } from "../kit/sequence-meta.js";
-import type { PublisherGate } from "../kit/server-gate.js";
 import {
   EVENTS,
   OPTIONS,

@@ -4,17 +4,15 @@ import { invalidArgument, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
-import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
-import { deliverNow, type Received, receiveAs } from "../../sockets/internal.js";
-import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
-import type { ReceiveManyOptions } from "../../sockets/readable.js";
-import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
-import { type BodyOf, BodyShape } from "../kit/body.js";
-import { CALL_OPTIONS, type CallOptions, PendingCalls } from "../kit/calls.js";
-import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent, relaySourceEvents } from "../kit/endpoint-list.js";
-import { untilClosed } from "../kit/message-reader.js";
+import { type BodyOf, BodyShape } from "../../kit/body.js";
+import { CALL_OPTIONS, type CallOptions, PendingCalls } from "../../kit/calls.js";
+import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
+import {
+  ENDPOINT_SOURCE_EVENTS,
+  type EndpointSourceEvent,
+  relaySourceEvents,
+} from "../../kit/endpoint-list.js";
+import { untilClosed } from "../../kit/message-reader.js";
 import {
   checkEndpoint,
   checkOptions,
@@ -23,7 +21,13 @@ import {
   integer,
   object,
   type Settings,
-} from "../kit/options.js";
+} from "../../kit/options.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
+import { deliverNow, type Received, receiveAs } from "../../sockets/internal.js";
+import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
+import type { ReceiveManyOptions } from "../../sockets/readable.js";
+import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import type { Raw } from "../../sockets/shape.js";
 import {
   type ReplayCall,
   type ReplayedFrames,

@@ -1,5 +1,5 @@
 /** Suicidal Snail: a subscriber that measures its lateness and acts on it. */
-export * from "../kit/index.js";
+export * from "../../kit/index.js";
 export type { SuicidalSnailCause, SuicidalSnailLateness, SuicidalSnailStamp } from "./lateness-rules.js";
 export type {
   SuicidalSnailEvent,

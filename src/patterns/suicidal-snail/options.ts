@@ -3,9 +3,9 @@
 import { type Clock, systemClock } from "../../core/clock.js";
 import { TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { anything, checkOptions, choice, func, type Given, integer, object } from "../../kit/options.js";
+import { parseMeta } from "../../kit/sequence-meta.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import { anything, checkOptions, choice, func, type Given, integer, object } from "../kit/options.js";
-import { parseMeta } from "../kit/sequence-meta.js";
 import type { SuicidalSnailCause, SuicidalSnailLateness, SuicidalSnailStamp } from "./lateness-rules.js";
 
 const POLICIES = ["event", "newest", "resubscribe", "die"] as const;

@@ -1,9 +1,9 @@
 import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import { rejectNextTurn } from "../../core/waiter.js";
+import { anything, checkKeys, checkOptions, type Given, integer } from "../../kit/options.js";
 import type { MessageLike } from "../../sockets/message.js";
-import { anything, checkKeys, checkOptions, type Given, integer } from "../kit/options.js";
-import { StoreError } from "../kit/store/error.js";
+import { StoreError } from "../../store/error.js";
 import { type MajordomoCallOptions, MajordomoClient } from "../majordomo/index.js";
 import {
   isServiceName,

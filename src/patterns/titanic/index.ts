@@ -1,5 +1,5 @@
-export * from "../kit/index.js";
-export { StoreError, type StoreErrorReason } from "../kit/store/error.js";
+export * from "../../kit/index.js";
+export { StoreError, type StoreErrorReason } from "../../store/error.js";
 export {
   TitanicClient,
   type TitanicReply,

@@ -12,8 +12,8 @@
  * Each change of a request is one transaction. A key of a queue without a readable record is passed over. A damaged
  * record stays until it expires or is closed.
  */
-import type { LmdbDatabase } from "../kit/store/lmdb.js";
-import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
+import type { LmdbDatabase } from "../../store/lmdb.js";
+import { decodeRecord, encodeRecord, type StoredRecord } from "../../store/record.js";
 import { UUID_BYTES } from "./protocol.js";
 import type { TitanicBurial, TitanicNewRequest, TitanicStoredDeadLetter } from "./store.js";
 

@@ -1,6 +1,7 @@
 /** Options of Titanic. */
+
+import { type Given, integer, object, type Settings } from "../../kit/options.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
-import { type Given, integer, object, type Settings } from "../kit/options.js";
 
 const DAY = 86_400_000;
 

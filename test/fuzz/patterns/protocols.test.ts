@@ -3,6 +3,8 @@
  * encoder would not have made.
  */
 import { expect, test } from "vitest";
+import * as sequenceMeta from "../../../src/kit/sequence-meta.js";
+import * as pirate from "../../../src/kit/worker-protocol.js";
 import * as star from "../../../src/patterns/binary-star/protocol.js";
 import * as cloneLink from "../../../src/patterns/clone/link.js";
 import type { Operation, OperationKind } from "../../../src/patterns/clone/operation.js";
@@ -12,11 +14,9 @@ import * as cloneStanding from "../../../src/patterns/clone/standing.js";
 import * as espresso from "../../../src/patterns/espresso/protocol.js";
 import * as federation from "../../../src/patterns/federation/protocol.js";
 import * as freelance from "../../../src/patterns/freelance/protocol.js";
-import * as sequenceMeta from "../../../src/patterns/kit/sequence-meta.js";
-import { decodeRecord, encodeRecord } from "../../../src/patterns/kit/store/record.js";
-import * as pirate from "../../../src/patterns/kit/worker-protocol.js";
 import * as sequenced from "../../../src/patterns/sequenced/protocol.js";
 import * as titanic from "../../../src/patterns/titanic/protocol.js";
+import { decodeRecord, encodeRecord } from "../../../src/store/record.js";
 import { fuzz, hex, same, type Target } from "../messages.js";
 
 const ADDRESS = Buffer.from("client");

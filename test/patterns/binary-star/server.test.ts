@@ -2,10 +2,10 @@
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../../src/core/clock.js";
 import { Dealer, json, Publisher, type Raw } from "../../../src/index.js";
+import type { RequestHandler } from "../../../src/kit/handler-jobs.js";
 import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
 import { BinaryStarServer, type BinaryStarServerEvent } from "../../../src/patterns/binary-star/server.js";
 import type { BinaryStarStateName } from "../../../src/patterns/binary-star/star.js";
-import type { RequestHandler } from "../../../src/patterns/kit/handler-jobs.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 import { blockThread } from "../../support/block.js";

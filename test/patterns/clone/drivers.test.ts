@@ -9,7 +9,7 @@ import {
   type CloneStore,
   StoreError,
 } from "../../../src/patterns/index.js";
-import { LmdbFolder } from "../../../src/patterns/kit/store/lmdb.js";
+import { LmdbFolder } from "../../../src/store/lmdb.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { deferred } from "../../support/deferred.js";
 import { CALM, closeAll, folder, HEARTBEAT, join_, serve, take, track } from "./rig.js";
@@ -612,7 +612,7 @@ describe("with a store", () => {
     });
     await store.commit([change("a", 1), change("b", 2)], 2, [Buffer.alloc(16, 1), Buffer.alloc(16, 2)]);
     await store.close();
-    const { openEnvironment } = await import("../../../src/patterns/kit/store/lmdb.js");
+    const { openEnvironment } = await import("../../../src/store/lmdb.js");
     const environment = openEnvironment(directory);
     environment
       .openDB("map-0", { encoding: "binary", keyEncoding: "binary" })

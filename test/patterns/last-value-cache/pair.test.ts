@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, Publisher, Subscriber } from "../../../src/index.js";
+import type { PublisherGate } from "../../../src/kit/index.js";
 import { BinaryStar, BinaryStarGate } from "../../../src/patterns/binary-star/index.js";
-import type { PublisherGate } from "../../../src/patterns/kit/index.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/index.js";
 import { collect, until } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";

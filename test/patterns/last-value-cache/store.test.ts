@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Publisher, Subscriber } from "../../../src/index.js";
-import { openEnvironment } from "../../../src/patterns/kit/store/lmdb.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/index.js";
+import { openEnvironment } from "../../../src/store/lmdb.js";
 import { collect, texts, until, within } from "../../contract/support/wait.js";
 import { start } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";

@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import { frameCost } from "../../../src/core/frame-cost.js";
 import { json, Reply, Router, registerTransport } from "../../../src/index.js";
+import { errorReply } from "../../../src/kit/errors.js";
 import {
   LoadBalancer,
   LoadBalancerClient,
@@ -11,7 +12,6 @@ import {
   PirateWorker,
   type ServiceError,
 } from "../../../src/patterns/index.js";
-import { errorReply } from "../../../src/patterns/kit/errors.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";

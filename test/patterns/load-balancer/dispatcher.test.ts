@@ -2,8 +2,8 @@
 import { expect, it } from "vitest";
 import { FRAME_COST } from "../../../src/core/frame-cost.js";
 import { ignore } from "../../../src/core/ignore.js";
-import { Dispatcher, Job } from "../../../src/patterns/kit/dispatcher.js";
-import { readyFrames } from "../../../src/patterns/kit/worker-protocol.js";
+import { Dispatcher, Job } from "../../../src/kit/dispatcher.js";
+import { readyFrames } from "../../../src/kit/worker-protocol.js";
 
 it("room ends with the bytes of what waits, and comes back with them", () => {
   const dispatcher = new Dispatcher(

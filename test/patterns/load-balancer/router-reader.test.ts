@@ -1,7 +1,7 @@
 /** The order in which a broker hears of its peers: a departure comes after the last message. */
 import { expect, it } from "vitest";
 import { Dealer, Router } from "../../../src/index.js";
-import { RouterReader } from "../../../src/patterns/kit/router-reader.js";
+import { RouterReader } from "../../../src/kit/router-reader.js";
 import { CORE } from "../../../src/sockets/socket-core.js";
 import { turn } from "../../contract/support/wait.js";
 

@@ -1,10 +1,6 @@
 /** The Pirates' frames, with the bytes that the Guide's programs sent (a capture), and the slips of theirs. */
 import { describe, expect, it } from "vitest";
-import {
-  addressedFrames,
-  parseFromClient,
-  parseFromWorker,
-} from "../../../src/patterns/kit/worker-protocol.js";
+import { addressedFrames, parseFromClient, parseFromWorker } from "../../../src/kit/worker-protocol.js";
 
 const bytes = (...frames: string[]): Buffer[] => frames.map((frame) => Buffer.from(frame, "latin1"));
 

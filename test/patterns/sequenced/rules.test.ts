@@ -1,7 +1,7 @@
 /** The publisher's ring, the subscriber's table, the replays: each by itself. */
 import { describe, expect, it } from "vitest";
 import { frameCost } from "../../../src/core/frame-cost.js";
-import { encodeMeta, parseMeta } from "../../../src/patterns/kit/sequence-meta.js";
+import { encodeMeta, parseMeta } from "../../../src/kit/sequence-meta.js";
 import {
   EndStatus,
   encodeAnswer,

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, json, Publisher } from "../../../src/index.js";
-import type { EndpointSourceEvent } from "../../../src/patterns/kit/endpoint-list.js";
+import type { EndpointSourceEvent } from "../../../src/kit/endpoint-list.js";
 import {
   SequencedPublisher,
   type SequencedPublisherOptions,

@@ -1,7 +1,7 @@
 /** docs/patterns/sequenced.md: its vectors are what the code writes and reads. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { encodeMeta, parseMeta } from "../../../src/patterns/kit/sequence-meta.js";
+import { encodeMeta, parseMeta } from "../../../src/kit/sequence-meta.js";
 import {
   EndStatus,
   encodeAnswer,

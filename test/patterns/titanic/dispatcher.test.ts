@@ -1,6 +1,6 @@
 /** Where the requests of a store go, with a broker that the test plays. */
 import { expect, it } from "vitest";
-import { checkOptions } from "../../../src/patterns/kit/options.js";
+import { checkOptions } from "../../../src/kit/options.js";
 import type { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { Dispatcher } from "../../../src/patterns/titanic/dispatcher.js";
 import { OPTIONS } from "../../../src/patterns/titanic/options.js";

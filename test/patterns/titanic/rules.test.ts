@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { decodeRecord, encodeRecord } from "../../../src/patterns/kit/store/record.js";
 import { DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
 import type { DispatchLimits } from "../../../src/patterns/titanic/options.js";
 import { formatUuid, parseStatus, parseStore, UuidSource } from "../../../src/patterns/titanic/protocol.js";
 import type { TitanicClaimedRequest } from "../../../src/patterns/titanic/store.js";
+import { decodeRecord, encodeRecord } from "../../../src/store/record.js";
 import fc from "../../support/properties.js";
 
 describe("a UUID", () => {

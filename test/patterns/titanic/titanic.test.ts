@@ -1,7 +1,6 @@
 import { getEventListeners } from "node:events";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { StoreError } from "../../../src/patterns/kit/store/error.js";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
@@ -10,6 +9,7 @@ import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import { Titanic } from "../../../src/patterns/titanic/titanic.js";
 import { Context } from "../../../src/sockets/context.js";
 import { Dealer } from "../../../src/sockets/request-reply.js";
+import { StoreError } from "../../../src/store/error.js";
 import { failure, turn, until } from "../../contract/support/wait.js";
 import { deferred } from "../../support/deferred.js";
 import { removeAfterEach } from "../../support/folders.js";

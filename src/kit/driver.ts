@@ -1,0 +1,251 @@
+/**
+ * Base of the patterns' drivers.
+ *
+ *   open ──drain──> draining ──close──> closed
+ *     └─────────────close─────────────────^
+ *
+ * A subclass implements `onClose`, which runs once, and `onDrain` if it has work in flight. Its public methods start
+ * with `assertOpen`.
+ */
+
+import { checkKeys } from "../core/arguments.js";
+import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
+import { type EventNames, EventStream, type TypedEvent } from "../core/event-stream.js";
+import { IdleWaits } from "../core/idle-waits.js";
+import { Once } from "../core/once.js";
+import { checkWait, refusedWait, Waiter, type WaitOptions, waitFor } from "../core/waiter.js";
+import { runCall } from "../sockets/calls.js";
+import type { Socket } from "../sockets/socket.js";
+import { exposedText, stackOf } from "./errors.js";
+import { CLOSE_LINGER, checkCount } from "./options.js";
+
+/** Options of `close`. */
+export interface PatternCloseOptions {
+  /** ms to finish work in flight and send queued messages; 0: no wait, -1: no limit. Default 1,000. */
+  readonly linger?: number | undefined;
+}
+
+/** Options of `ready` and `drain`. */
+export interface PatternWaitOptions extends WaitOptions {
+  /** ms; default -1: no limit. */
+  readonly timeout?: number | undefined;
+}
+
+const WAIT_KEYS = ["timeout", "signal"] as const;
+
+export abstract class Driver<E extends TypedEvent, S> {
+  readonly events: EventStream<E>;
+  readonly #name: string;
+  /** Calls of `neverReached`. */
+  #ends = 0;
+  readonly #reaching = new Set<Waiter<void>>();
+  #closed = false;
+  readonly #draining = new Once<void>();
+  readonly #closing = new Once<void>();
+  readonly #ended = new IdleWaits();
+
+  /**
+   * @internal
+   * @param name of the class, for errors
+   * @param subject of warnings
+   */
+  protected constructor(name: string, events: EventNames<E>, subject = name) {
+    this.#name = name;
+    const failures = new UnheardFailures(subject);
+    // They follow from it.
+    const unheard = (event: E): void => {
+      if (!this.#closed) failures.warn(event);
+    };
+    this.events = new EventStream<E>({ names: events, unheard });
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get draining(): boolean {
+    return this.#draining.promise !== undefined;
+  }
+
+  /** @internal */
+  get driverName(): string {
+    return this.#name;
+  }
+
+  abstract stats(): S;
+
+  /**
+   * Accepts nothing new and finishes work in flight; new calls reject with `EAGAIN`. Repeated calls join the first.
+   * @param options `timeout` in ms, default -1: no limit; draining continues after a timeout or abort
+   * @returns settles when nothing is in flight, or the driver closes
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF` after `close`
+   */
+  async drain(options: PatternWaitOptions = {}): Promise<void> {
+    checkKeys(`${this.#name}.drain`, options, WAIT_KEYS);
+    const refused = refusedWait(options);
+    if (refused !== undefined) return refused;
+    if (this.#closed) throw this.#closedError();
+    await waitFor(
+      this.#draining.call(() => Promise.race([this.onDrain(), this.#ended.wait(false)])),
+      options,
+      () => new TimeoutError("ETIMEDOUT", `${this.#name} did not drain within ${options.timeout} ms`),
+    );
+  }
+
+  /**
+   * Closes the driver. Pending calls reject with `EAGAIN`, never as an unhandled rejection; later calls with `EBADF`.
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid linger; nothing is closed then
+   */
+  close(options: PatternCloseOptions = {}): Promise<void> {
+    let linger: number;
+    try {
+      checkKeys(`${this.#name}.close`, options, ["linger"]);
+      linger = checkCount("linger", options.linger === undefined ? CLOSE_LINGER : options.linger, -1);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#closed = true;
+    this.neverReached(new ClosedError("EAGAIN", `${this.#name} closed while the call waited`));
+    return this.#closing.call(() => this.#end(linger));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** @internal */
+  protected get stopping(): boolean {
+    return this.draining || this.#closed;
+  }
+
+  /**
+   * @internal Called once.
+   * @param linger ms, -1: no limit
+   */
+  protected abstract onClose(linger: number): Promise<void>;
+
+  /** @internal Settles when nothing is in flight; called once. A drain also ends with the driver. */
+  protected onDrain(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /**
+   * @internal
+   * @throws ClosedError `EBADF` when closed, `EAGAIN` while draining
+   */
+  protected assertOpen(): void {
+    if (this.#closed) throw this.#closedError();
+    if (this.draining) throw new ClosedError("EAGAIN", `${this.#name} drains, and takes nothing new`);
+  }
+
+  /** @internal Runs a call such as `ready`, whose rejection at close needs no handler. */
+  protected run<T>(steps: () => Promise<T>): Promise<T> {
+    const ends = this.#ends;
+    return runCall(() => this.#ends > ends, steps);
+  }
+
+  /**
+   * @internal Settles when {@link reached} is called, or at once.
+   * @param late makes the error of a timeout
+   */
+  protected whenReached(isReady: boolean, options: WaitOptions = {}, late?: () => ShoalError): Promise<void> {
+    return this.run(async () => {
+      if (this.#closed) throw this.#closedError();
+      checkKeys(`${this.#name}.ready`, options, WAIT_KEYS);
+      checkWait(options);
+      if (isReady) return;
+      const { timeout = -1, signal } = options;
+      const notReady = (): ShoalError =>
+        new TimeoutError("ETIMEDOUT", `${this.#name} was not ready within ${timeout} ms`);
+      const waiter = new Waiter<void>(timeout, signal, late ?? notReady, () => this.#reaching.delete(waiter));
+      this.#reaching.add(waiter);
+      await waiter.promise;
+    });
+  }
+
+  /** @internal The driver is ready, or never will be. */
+  protected reached(error?: ShoalError): void {
+    for (const waiter of this.#reaching) {
+      if (error === undefined) waiter.resolve();
+      else waiter.reject(error);
+    }
+    this.#reaching.clear();
+  }
+
+  /** @internal What waits for `reached` ends, and causes no unhandled rejection. */
+  protected neverReached(error: ShoalError): void {
+    this.#ends += 1;
+    this.reached(error);
+  }
+
+  /** @internal Settles when the socket has a peer. */
+  protected whenConnected(socket: Socket, options: PatternWaitOptions): Promise<void> {
+    return this.run(async () => {
+      this.assertOpen();
+      checkKeys(`${this.#name}.ready`, options, WAIT_KEYS);
+      const { timeout = -1, signal } = options;
+      await socket.ready({ peers: 1, timeout, signal });
+    });
+  }
+
+  async #end(linger: number): Promise<void> {
+    try {
+      await this.onClose(linger);
+    } finally {
+      this.events.close();
+      this.#ended.end();
+    }
+  }
+
+  #closedError(): ClosedError {
+    return new ClosedError("EBADF", `${this.#name} is closed`);
+  }
+}
+
+const FAILURE_EVENTS: ReadonlySet<string> = new Set([
+  "handler:failed",
+  "subscription:failed",
+  "predicate:failed",
+  "admission:failed",
+  "link:failed",
+  "worker:crashed",
+]);
+/** Clients can cause failures as fast as they send. */
+const MAX_WARNINGS = 10;
+const PERIOD = 1_000;
+
+/** Process warnings for failures of a program's functions that nobody listens to. */
+class UnheardFailures {
+  readonly #name: string;
+  #since = Number.NEGATIVE_INFINITY;
+  #warned = 0;
+  #unwarned = 0;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  warn(event: TypedEvent): void {
+    if (!FAILURE_EVENTS.has(event.type)) return;
+    const { error } = event as TypedEvent & { readonly error?: unknown };
+    // An exposed error is an answer to the client.
+    if (exposedText(error) !== undefined) return;
+    const now = performance.now();
+    if (now - this.#since >= PERIOD) {
+      this.#since = now;
+      this.#warned = 0;
+    }
+    if (this.#warned >= MAX_WARNINGS) {
+      this.#unwarned += 1;
+      return;
+    }
+    this.#warned += 1;
+    const more = this.#unwarned === 0 ? "" : ` (${this.#unwarned} more were not shown)`;
+    this.#unwarned = 0;
+    const head = `${this.#name}: no listener for "${event.type}"${more}`;
+    process.emitWarning(`${head}\n${stackOf(error)}`, {
+      type: "ShoalWarning",
+      code: "SHOAL_HANDLER_FAILED",
+    });
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * Server endpoints of a client or worker: a fixed list, or a source's current list, empty until the first one comes.
+ */
+import { backOff } from "../core/back-off.js";
+import type { ShoalError } from "../core/errors.js";
+import { type EventsOf, event } from "../core/event-stream.js";
+import { ignore } from "../core/ignore.js";
+import { knownSchemes } from "../core/schemes/schemes.js";
+import {
+  type EndpointSource,
+  isEndpointSource,
+  type SourceEffects,
+  SourceReader,
+} from "../sockets/endpoint-source.js";
+import type { Socket } from "../sockets/socket.js";
+import { checkEndpoints } from "./options.js";
+
+/** One endpoint, several in order of preference, or a source. */
+export type PatternEndpoints = string | readonly string[] | EndpointSource;
+
+export const ENDPOINT_SOURCE_EVENTS = {
+  /** The source has a new list. */
+  "source:changed": event<{ readonly endpoints: readonly string[] }>(),
+  /** The source threw (`cause`). It is read again in `interval` ms; its last list stays in use. */
+  "source:failed": event<{ readonly error: ShoalError; readonly interval: number }>(),
+  /**
+   * An endpoint is invalid, or no socket could be created (`EMFILE` at the context's `maxSockets`), which is retried.
+   */
+  "endpoint:refused": event<{ readonly endpoint: string; readonly error: ShoalError }>(),
+};
+
+/** Events of an endpoint source. */
+export type EndpointSourceEvent = EventsOf<typeof ENDPOINT_SOURCE_EVENTS>;
+
+/** Passes a socket's events of its sources on. */
+export function relaySourceEvents(socket: Socket, emit: (event: EndpointSourceEvent) => void): void {
+  socket.events
+    .on("source:changed", emit)
+    .on("source:failed", emit)
+    .on("endpoint:refused", ({ type, address, error }) => emit({ type, endpoint: address, error }));
+}
+
+interface SourceEvents {
+  emit(event: EndpointSourceEvent): void;
+}
+
+/** ms before an endpoint without a socket is retried; doubled each time. */
+const RETRY_DELAY = 100;
+const MAX_RETRY_DELAY = 10_000;
+
+export interface EndpointListChecks {
+  /** Makes a socket to check its options. */
+  readonly socket?: () => ProbeSocket;
+  /** Throws for a refused endpoint. */
+  readonly check?: (endpoint: string) => void;
+}
+
+export interface ProbeSocket {
+  connect(source: EndpointSource): void;
+  close(options: { readonly linger: number }): Promise<unknown>;
+}
+
+export function isPermanent({ code }: ShoalError): boolean {
+  return ["EINVAL", "ENAMETOOLONG", "EPROTONOSUPPORT", "NOT_SUPPORTED"].includes(code);
+}
+
+const NOTHING: EndpointSource = { endpoints: async function* () {} };
+
+/** @throws InvalidArgumentError `EINVAL` for options that a socket refuses */
+export function checkSocket(make: () => ProbeSocket): void {
+  const probe = make();
+  try {
+    probe.connect(NOTHING);
+  } finally {
+    void probe.close({ linger: 0 });
+  }
+}
+
+export class EndpointList {
+  #current: readonly string[];
+  readonly #source: EndpointSource | undefined;
+  #reader: SourceReader | undefined;
+  readonly #checks: EndpointListChecks;
+  #changed: (endpoints: readonly string[]) => void = ignore;
+  /** `undefined` before {@link start}. */
+  #events: SourceEvents | undefined;
+  #stopped = false;
+  /** Consecutive failures of `follow`. */
+  #failures = 0;
+  #retry: NodeJS.Timeout | undefined;
+
+  /**
+   * @throws InvalidArgumentError `EINVAL` for an empty list, neither endpoints nor a source, or invalid socket options
+   */
+  constructor(what: string, given: PatternEndpoints, checks: EndpointListChecks = {}) {
+    this.#checks = checks;
+    this.#source = isEndpointSource(given) ? given : undefined;
+    this.#current = this.#source === undefined ? checkEndpoints(what, given) : [];
+    if (this.#source !== undefined && checks.socket !== undefined) checkSocket(checks.socket);
+  }
+
+  get current(): readonly string[] {
+    return this.#current;
+  }
+
+  /**
+   * `connect` no longer throws. Nothing is reported within the call.
+   * @param changed the list changed, or a failed endpoint is to be retried
+   * @param events of the driver
+   */
+  start(changed: (endpoints: readonly string[]) => void, events: SourceEvents): void {
+    this.#changed = changed;
+    this.#events = events;
+    if (this.#source === undefined) return;
+    const reader: SourceEffects = {
+      sourceOnList: (endpoints) => {
+        this.#current = endpoints;
+        changed(endpoints);
+        events.emit({ type: "source:changed", endpoints });
+      },
+      sourceOnRefused: (endpoint, error) => events.emit({ type: "endpoint:refused", endpoint, error }),
+      sourceOnFailed: (error, interval) => events.emit({ type: "source:failed", error, interval }),
+    };
+    this.#reader = new SourceReader(this.#source, knownSchemes(), reader, this.#checks.check);
+    this.#reader.start();
+  }
+
+  /**
+   * Makes and connects a socket. Errors throw before `start`, in a constructor, and are events later.
+   * @returns whether it succeeded
+   */
+  connect(endpoint: string, connect: (endpoint: string) => void): boolean {
+    return this.#attempt(endpoint, connect) === undefined;
+  }
+
+  /** Like `connect`, for a new list, which is reported again if no socket could be made. */
+  follow(endpoint: string, connect: (endpoint: string) => void): boolean {
+    const error = this.#attempt(endpoint, connect);
+    if (error === undefined) this.#failures = 0;
+    else if (!isPermanent(error)) this.#tryAgain();
+    return error === undefined;
+  }
+
+  #attempt(endpoint: string, connect: (endpoint: string) => void): ShoalError | undefined {
+    try {
+      connect(endpoint);
+      return undefined;
+    } catch (thrown) {
+      if (this.#events === undefined) throw thrown;
+      const error = thrown as ShoalError;
+      if (!this.#stopped) this.#events.emit({ type: "endpoint:refused", endpoint, error });
+      return error;
+    }
+  }
+
+  #tryAgain(): void {
+    if (this.#stopped || this.#retry !== undefined) return;
+    const delay = backOff(this.#failures++, RETRY_DELAY, MAX_RETRY_DELAY, Math.random);
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.#changed(this.#current);
+    }, delay).unref();
+  }
+
+  /** The current list stays in use. */
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#retry);
+    this.#reader?.stop();
+  }
+}

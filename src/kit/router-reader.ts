@@ -1,0 +1,129 @@
+/**
+ * Reads a broker's ROUTER on demand and reports disconnected peers.
+ *
+ * A disconnect is reported after the peer's last message, or when the peer is back: the event overtakes queued
+ * messages, and a worker that replies and leaves must not count as lost with its request. The ROUTER's fair queueing
+ * bounds the wait: a peer without a message in a full round has none left. A batch may also be in flight, not yet
+ * handed over.
+ */
+import { keyOf } from "../core/memory.js";
+import { countersOf, engineStats } from "../sockets/internal.js";
+import type { Router } from "../sockets/request-reply.js";
+
+const BATCH = 256;
+
+export interface RouterListener {
+  /** 0: none until `resume`. */
+  room(): number;
+  /** Routing id first. */
+  message(frames: Buffer[]): void;
+  left(routingId: Buffer): void;
+  /** A batch was handed over. */
+  afterBatch(): void;
+}
+
+interface Departed {
+  readonly routingId: Buffer;
+  /** The read in flight at the disconnect, which may hold its messages. */
+  readonly during: number;
+  /** Messages of others read since its last one. */
+  passed: number;
+}
+
+export class RouterReader {
+  readonly #socket: Router;
+  readonly #listener: RouterListener;
+  /** By routing id. */
+  readonly #departed = new Map<string, Departed>();
+  #reads = 0;
+  /** By the socket's counter. */
+  #handedOver: number;
+  #resume: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(socket: Router, listener: RouterListener) {
+    this.#socket = socket;
+    this.#listener = listener;
+    this.#handedOver = countersOf(socket).received;
+    socket.events.on("peer:leave", this.#socketOnPeerLeave).on("peer:join", this.#socketOnPeerJoin);
+    void this.#run();
+  }
+
+  /** There may be room. */
+  resume(): void {
+    const resume = this.#resume;
+    this.#resume = undefined;
+    resume?.();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.resume();
+  }
+
+  async #run(): Promise<void> {
+    const socket = this.#socket;
+    while (!this.#stopped && !socket.closed) {
+      const room = Math.min(this.#listener.room(), BATCH);
+      if (room <= 0) {
+        await new Promise<void>((resolve) => {
+          this.#resume = resolve;
+        });
+        continue;
+      }
+      this.#reads += 1;
+      let messages: Buffer[][];
+      try {
+        messages = await socket.receiveMany({ max: room, timeout: -1 });
+      } catch {
+        return; // It closed.
+      }
+      if (this.#departed.size > 0) this.#pass(messages);
+      for (const frames of messages) this.#listener.message(frames);
+      this.#handedOver += messages.length;
+      if (this.#departed.size > 0) this.#bury();
+      this.#listener.afterBatch();
+    }
+  }
+
+  #socketOnPeerLeave = ({ routingId }: { readonly routingId?: Buffer }): void => {
+    if (routingId === undefined) return;
+    this.#departed.set(keyOf(routingId), { routingId, during: this.#reads, passed: 0 });
+    // Counting the peers at each of thousands of disconnects would take their square.
+    if (!this.#hasMore) this.#bury();
+  };
+
+  /** A peer's messages on its next connection come after it has left. */
+  #socketOnPeerJoin = ({ routingId }: { readonly routingId?: Buffer }): void => {
+    const key = routingId === undefined ? "" : keyOf(routingId);
+    const departed = this.#departed.get(key);
+    if (departed === undefined) return;
+    this.#departed.delete(key);
+    // The object that its messages had, by which a broker may know it.
+    this.#listener.left(departed.routingId);
+    this.#listener.afterBatch();
+  };
+
+  #pass(messages: readonly Buffer[][]): void {
+    const senders = new Set(messages.map(([routingId]) => keyOf(routingId as Buffer)));
+    for (const [key, departed] of this.#departed) {
+      if (senders.has(key)) departed.passed = 0;
+      else if (departed.during < this.#reads) departed.passed += messages.length;
+    }
+  }
+
+  get #hasMore(): boolean {
+    // Without reads queued messages wait, but the disconnect is reported. A batch in flight is still handed over.
+    const isComing = countersOf(this.#socket).received > this.#handedOver;
+    return isComing || (this.#socket.readable && !this.#stopped && this.#resume === undefined);
+  }
+
+  #bury(): void {
+    const round = this.#hasMore ? (engineStats(this.#socket).peers ?? 0) + this.#departed.size : 0;
+    const gone = [...this.#departed.values()].filter(({ passed }) => passed >= round);
+    if (gone.length === 0) return;
+    for (const { routingId } of gone) this.#departed.delete(keyOf(routingId));
+    for (const { routingId } of gone) this.#listener.left(routingId);
+    this.#listener.afterBatch();
+  }
+}

@@ -1,0 +1,246 @@
+/** Closing a client while calls are under way that nobody looks at: the program's own doing, no unhandled rejection. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { TimeoutError } from "../../src/core/errors.js";
+import type { Codec } from "../../src/index.js";
+import {
+  BinaryStarClient,
+  CloneClient,
+  CloneServer,
+  EspressoListener,
+  EventStream,
+  FreelanceClient,
+  FreelanceFailoverClient,
+  FreelanceServer,
+  FreelanceShotgunClient,
+  LoadBalancer,
+  LoadBalancerClient,
+  MajordomoBroker,
+  MajordomoClient,
+  MajordomoWorker,
+  PirateClient,
+  PirateWorker,
+  SequencedPublisher,
+  SequencedSubscriber,
+  SuicidalSnail,
+  TitanicClient,
+} from "../../src/patterns/index.js";
+import { Router } from "../../src/sockets/request-reply.js";
+import { until } from "../contract/support/wait.js";
+import { collectUnhandled } from "../support/unhandled.js";
+
+const folder = mkdtempSync(join(tmpdir(), "shoal-closing-"));
+/** Somebody who never answers. */
+const endpoint = `ipc://${folder}/silent`;
+/** Nobody is there. */
+const other = `ipc://${folder}/nobody`;
+const silent = new Router();
+beforeAll(() => silent.bind(endpoint));
+afterAll(async () => {
+  await silent.close({ linger: 0 });
+  rmSync(folder, { recursive: true });
+});
+
+interface Closing {
+  /** Calls that wait. */
+  readonly calls: Promise<unknown>[];
+  close(): Promise<unknown>;
+}
+
+/** Looked up by name: each begins calls that wait until the client closes. */
+const clients: Record<string, () => Closing> = {
+  "Majordomo: request, stream": () => {
+    const client = new MajordomoClient(endpoint);
+    const { signal } = new AbortController();
+    const calls = [
+      client.request("s", "body"),
+      client.request("s", "body", { signal }),
+      client.stream("s", "body").next(),
+      client.stream("s", "body", { signal }).next(),
+    ];
+    return { calls, close: () => client.close() };
+  },
+  Titanic: () => {
+    const client = new MajordomoClient(endpoint);
+    const requests = new TitanicClient(client);
+    const uuid = requests.newUuid();
+    const calls = [
+      requests.request("s", "body"),
+      requests.reply(uuid),
+      requests.wait(uuid),
+      requests.forget(uuid),
+    ] as Promise<unknown>[];
+    return { calls, close: () => client.close() };
+  },
+  Pirate: () => {
+    const client = new PirateClient(endpoint);
+    return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
+  },
+  "Freelance, model 1": () => {
+    const client = new FreelanceFailoverClient([endpoint]);
+    return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
+  },
+  "Freelance, model 2": () => {
+    const client = new FreelanceShotgunClient([endpoint]);
+    return { calls: [client.request("body")], close: () => client.close() };
+  },
+  "Freelance, model 3": () => {
+    const client = new FreelanceClient([endpoint]);
+    return { calls: [client.request("body")], close: () => client.close() };
+  },
+  "Binary Star": () => {
+    const client = new BinaryStarClient([endpoint, other]);
+    return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
+  },
+  "Clone: set, delete": () => {
+    const client = new CloneClient(endpoint);
+    const { signal } = new AbortController();
+    const calls = [
+      client.ready(),
+      client.set("k", "v"),
+      client.set("k", "v", { signal }),
+      client.delete("k"),
+    ];
+    return { calls, close: () => client.close() };
+  },
+  "Sequenced: receive": () => {
+    const client = new SequencedSubscriber();
+    return { calls: [client.receive()], close: () => client.close() };
+  },
+  "Suicidal Snail": () => {
+    const client = new SuicidalSnail();
+    return { calls: [client.receive()], close: () => client.close() };
+  },
+  Espresso: () => {
+    const client = new EspressoListener(endpoint);
+    return { calls: [client.receiveMany()], close: () => client.close() };
+  },
+  "events of a pattern": () => {
+    const events = new EventStream<{ readonly type: "none" }>();
+    return { calls: [events.receive()], close: async () => events.close() };
+  },
+};
+
+interface Binding {
+  bind(): Promise<string>;
+  close(): Promise<unknown>;
+}
+
+const ANY = "tcp://127.0.0.1:*";
+
+/** Looked up by name. */
+const servers: Record<string, () => Binding> = {
+  "Clone server": () => bindingOf(new CloneServer()),
+  "Freelance server": () => bindingOf(new FreelanceServer(() => "")),
+  "Load balancer": () => {
+    const broker = new LoadBalancer();
+    return { bind: () => broker.bind("frontend", ANY), close: () => broker.close() };
+  },
+  "Majordomo broker": () => bindingOf(new MajordomoBroker()),
+  "Sequenced publisher": () => bindingOf(new SequencedPublisher()),
+};
+
+function bindingOf(server: { bind(endpoint: string): Promise<string>; close(): Promise<unknown> }): Binding {
+  return { bind: () => server.bind(ANY), close: () => server.close() };
+}
+
+describe("closing with calls that nobody looks at", () => {
+  const unhandled = collectUnhandled();
+
+  test.for(Object.keys(clients))("%s", async (name) => {
+    const { close } = (clients[name] as () => Closing)();
+    await turn();
+    await close();
+    expect(await unhandled.settled()).toEqual([]);
+  });
+
+  test("Majordomo: request, stream, traced", async () => {
+    const trace = (): void => undefined;
+    subscribe("shoal.request.start", trace);
+    try {
+      const { close } = (clients["Majordomo: request, stream"] as () => Closing)();
+      await turn();
+      await close();
+      expect(await unhandled.settled()).toEqual([]);
+    } finally {
+      unsubscribe("shoal.request.start", trace);
+    }
+  });
+
+  test.for(Object.keys(servers))("%s: closed while it binds", async (name) => {
+    const { bind, close } = (servers[name] as () => Binding)();
+    const bound = bind().then(
+      () => "bound",
+      ({ code }: { code?: string }) => code,
+    );
+    await close();
+    expect(["bound", "EBADF", "EADDRNOTAVAIL"]).toContain(await bound);
+    expect(await unhandled.settled()).toEqual([]);
+  });
+
+  test.for(Object.keys(clients))("%s: who looks hears of it", async (name) => {
+    const { calls, close } = (clients[name] as () => Closing)();
+    const ended = Promise.allSettled(calls);
+    await turn();
+    await close();
+    for (const result of await ended) {
+      expect(result.status).toBe("rejected");
+      const code = name === "events of a pattern" ? "EBADF" : "EAGAIN";
+      expect((result as PromiseRejectedResult).reason.code).toBe(code);
+    }
+  });
+});
+
+test("Majordomo: a drain does not wait for the question about a service that nobody knows", async () => {
+  const client = new MajordomoClient(endpoint);
+  const { requests } = client.stats();
+  await expect(client.request("s", "body", { timeout: 1, retries: 0 })).rejects.toThrow(TimeoutError);
+  await until(() => client.stats().requests === requests + 2, "the question");
+  // The question has 30 s.
+  await client.drain({ timeout: 15_000 });
+  await client.close();
+});
+
+test.each([
+  ["Pirate", () => new PirateWorker(other, () => "")],
+  ["Majordomo", () => new MajordomoWorker(other, "s", () => "")],
+])("%s: a worker that drains ends the waits for its first connection, also those that nobody awaits", async (_, make) => {
+  const worker = make();
+  void worker.ready();
+  const ready = worker.ready();
+  await worker.drain();
+  await expect(ready).rejects.toMatchObject({ code: "EAGAIN" });
+  await expect(worker.ready()).rejects.toMatchObject({ code: "EAGAIN" });
+  await worker.close();
+});
+
+describe("a codec that closes its client", () => {
+  const codecFor = (close: () => unknown) => {
+    const encode = (): string => {
+      void close();
+      return "x";
+    };
+    return { name: "closing", encode, decode: () => "" };
+  };
+  test.each([
+    [
+      "LoadBalancerClient",
+      (requestCodec: Codec<string>) => new LoadBalancerClient(endpoint, { requestCodec, timeout: -1 }),
+    ],
+    ["FreelanceClient", (codec: Codec<string>) => new FreelanceClient(endpoint, { codec })],
+    ["PirateClient", (requestCodec: Codec<string>) => new PirateClient(endpoint, { requestCodec })],
+    [
+      "FreelanceShotgunClient",
+      (codec: Codec<string>) => new FreelanceShotgunClient(endpoint, { codec, timeout: -1 }),
+    ],
+  ])("ends its call, too (%s)", async (_, make) => {
+    const client: { request(body: string): Promise<unknown>; close(): unknown } = make(
+      codecFor(() => client.close()),
+    );
+    await expect(client.request("body")).rejects.toMatchObject({ code: "EBADF" });
+  });
+});

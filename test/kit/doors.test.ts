@@ -1,0 +1,240 @@
+/** What is not what an option is for is refused at the door, before anything is opened. */
+import { expect, test } from "vitest";
+import { describe } from "../../src/core/arguments.js";
+import { json } from "../../src/index.js";
+import {
+  BinaryStar,
+  BinaryStarClient,
+  BinaryStarServer,
+  BlackBox,
+  CloneClient,
+  CloneServer,
+  EspressoListener,
+  EspressoTap,
+  FederatedBroker,
+  FreelanceClient,
+  FreelanceServer,
+  FreelanceShotgunClient,
+  LastValueCache,
+  LoadBalancer,
+  LoadBalancerClient,
+  MajordomoBroker,
+  MajordomoClient,
+  MajordomoWorker,
+  PirateClient,
+  PirateQueue,
+  PirateWorker,
+  SequencedPublisher,
+  SequencedSubscriber,
+  SuicidalSnail,
+} from "../../src/patterns/index.js";
+import { within } from "../contract/support/wait.js";
+
+const AT = "tcp://127.0.0.1:9";
+const handler = (): string => "";
+
+/** Looked up by name: each makes one with some options. */
+const create: Readonly<Record<string, (options: object) => unknown>> = {
+  BinaryStarClient: (options) => new BinaryStarClient([AT, AT], options),
+  BlackBox: (options) => new BlackBox({ connect: AT, handler: "x", ...options } as never),
+  CloneClient: (options) => new CloneClient(AT, options),
+  CloneServer: (options) => new CloneServer(options),
+  EspressoListener: (options) => new EspressoListener(AT, options),
+  EspressoTap: (options) => new EspressoTap(options),
+  FederatedBroker: (options) => new FederatedBroker("site", options),
+  FreelanceClient: (options) => new FreelanceClient(AT, options),
+  FreelanceServer: (options) => new FreelanceServer(handler, options),
+  FreelanceShotgunClient: (options) => new FreelanceShotgunClient(AT, options),
+  LoadBalancer: (options) => new LoadBalancer(options),
+  LoadBalancerClient: (options) => new LoadBalancerClient(AT, options),
+  MajordomoBroker: (options) => new MajordomoBroker(options),
+  MajordomoClient: (options) => new MajordomoClient(AT, options),
+  MajordomoWorker: (options) => new MajordomoWorker(AT, "fish", handler, options),
+  PirateClient: (options) => new PirateClient(AT, options),
+  PirateQueue: (options) => new PirateQueue(options),
+  PirateWorker: (options) => new PirateWorker(AT, handler, options),
+  SequencedPublisher: (options) => new SequencedPublisher(options),
+  SequencedSubscriber: (options) => new SequencedSubscriber(options),
+  SuicidalSnail: (options) => new SuicidalSnail(options),
+};
+
+const WRONG: readonly unknown[] = [null, 0, -0, Number.NaN, 1n, "x", "", [], true, Symbol("x"), () => ""];
+
+function refused(name: string, option: string, value: unknown): void {
+  expect(
+    () => ({ ...create, ...others })[name]?.({ [option]: value }),
+    `${name}.${option}: ${describe(value)}`,
+  ).toThrow(expect.objectContaining({ code: "EINVAL", message: expect.stringContaining(option) }));
+}
+
+test.each(Object.keys(create))("socketOptions of a %s is an object", (name) => {
+  for (const value of WRONG) refused(name, "socketOptions", value);
+});
+
+test.each([
+  "FederatedBroker",
+  "FreelanceServer",
+  "LoadBalancer",
+  "MajordomoBroker",
+  "PirateQueue",
+])("gate of a %s has what a gate has", (name) => {
+  for (const value of [...WRONG, {}, Object.create(null), new Date(), { admit: handler, passTo: handler }])
+    refused(name, "gate", value);
+});
+
+/** More, without socketOptions. */
+const others: typeof create = {
+  BinaryStar: (options) => new BinaryStar({ role: "primary", peer: AT, ...options }),
+  LastValueCache: (options) => new LastValueCache(options),
+};
+
+test.each(Object.entries({ ...create, ...others }))("a %s has no other options than its own", (_, make) => {
+  expect(() => make({ nosuch: 1 })).toThrow(
+    expect.objectContaining({ code: "EINVAL", message: expect.stringContaining("has no option nosuch") }),
+  );
+});
+
+test.each<[string, string, ...unknown[]]>([
+  ["BinaryStar", "role", "third", undefined],
+  ["BinaryStar", "peer", ""],
+  ["BinaryStar", "heartbeatInterval", 0],
+  ["BinaryStar", "liveness", 1],
+  ["BlackBox", "handler", "", () => undefined, undefined],
+  ["BlackBox", "connect", undefined],
+  ["BlackBox", "workers", 0, 257],
+  ["BlackBox", "full", "other"],
+  ["BlackBox", "maxQueue", 0],
+  ["BlackBox", "maxQueueBytes", 0],
+  ["BlackBox", "socketOptions", { codec: {} }],
+  ["EspressoListener", "socketOptions", { codec: json() }],
+  ["EspressoTap", "snapLength", 255],
+  ["EspressoTap", "filter", { from: "left" }],
+  ["FreelanceServer", "identity", "tcp://*:1"],
+  ["FreelanceServer", "model", 4],
+  ["LastValueCache", "maxTopics", 0],
+  ["LastValueCache", "topics", "a"],
+  ["LastValueCache", "backendOptions", { noDrop: true }, { manual: true }],
+  ["LastValueCache", "store", "", "tcp://127.0.0.1:1"],
+  ["LoadBalancerClient", "timeout", -2],
+  ["LoadBalancerClient", "retries", 0.5],
+  ["LoadBalancerClient", "requestCodec", 7],
+  ["MajordomoBroker", "maxQueue", -1],
+  ["MajordomoClient", "protocol", "0.3"],
+  ["MajordomoWorker", "concurrency", 0],
+  ["SequencedPublisher", "maxTopics", 0],
+  ["SequencedPublisher", "socketOptions", { noDrop: true }],
+  ["SequencedSubscriber", "maxStreams", 0],
+  ["SequencedSubscriber", "socketOptions", { conflate: true }],
+  ["SuicidalSnail", "policy", "flee"],
+  ["SuicidalSnail", "maxLateness", 0],
+  ["SuicidalSnail", "patience", -1],
+  ["SuicidalSnail", "stamp", 5],
+  ["SuicidalSnail", "socketOptions", { conflate: true }],
+])("%s: %s has its form and bounds", (name, option, ...values) => {
+  for (const value of values) refused(name, option, value);
+});
+
+test.each(["MajordomoClient", "MajordomoWorker"])("codecs of a %s are codecs", (name) => {
+  for (const option of ["requestCodec", "replyCodec"])
+    for (const value of [...WRONG, {}, { encode: handler }]) refused(name, option, value);
+});
+
+test("a Clone refuses what is not a subtree, a key encoding, a store, a pair, a context, a number", () => {
+  for (const value of WRONG) {
+    refused("CloneServer", "store", value);
+    refused("CloneServer", "pair", value);
+    refused("CloneServer", "context", value);
+    refused("CloneClient", "keyEncoding", value);
+    if (value !== "") refused("CloneClient", "subtree", value);
+  }
+  for (const value of [{}, { load: handler, commit: handler }]) refused("CloneServer", "store", value);
+  for (const value of [{}, { load: handler }, Object.create(null)]) refused("CloneServer", "context", value);
+  refused("CloneClient", "keyEncoding", Object.create(null));
+  for (const option of ["maxPending", "maxBytes", "liveness", "heartbeatInterval"])
+    for (const name of ["CloneClient", "CloneServer"]) refused(name, option, null);
+});
+
+test("the linger of close is a number", async () => {
+  const broker = new LoadBalancer();
+  for (const linger of [null, "1", 1n, -2, Number.NaN])
+    await expect(broker.close({ linger: linger as never })).rejects.toMatchObject({ code: "EINVAL" });
+  expect(broker.closed).toBe(false);
+  await broker.close({ linger: 0 });
+});
+
+test("bind and connect refuse arguments that they do not take, and stay as they were", async () => {
+  const pair = { role: "primary", peer: AT } as const;
+  const [at, side, extra] = ["tcp://127.0.0.1:*", "frontend", 5];
+  const drivers = {
+    BinaryStar: [new BinaryStar(pair), at],
+    BinaryStarServer: [new BinaryStarServer(handler, { star: pair }), "clients", at],
+    CloneServer: [new CloneServer(), at],
+    EspressoTap: [new EspressoTap(), at],
+    FederatedBroker: [new FederatedBroker("site"), "frontend", at],
+    FreelanceServer: [new FreelanceServer(handler), at],
+    LastValueCache: [new LastValueCache(), side, at],
+    LoadBalancer: [new LoadBalancer(), side, at],
+    MajordomoBroker: [new MajordomoBroker(), at],
+    PirateQueue: [new PirateQueue(), side, at],
+    SequencedPublisher: [new SequencedPublisher(), at],
+  } as const;
+  const refusal = { code: "EINVAL", message: expect.stringContaining("nothing else; got 5") };
+  for (const [name, [driver, ...rest]] of Object.entries(drivers)) {
+    const bind = (...parameters: unknown[]): Promise<unknown> =>
+      (driver.bind as (...all: unknown[]) => Promise<unknown>).apply(driver, parameters);
+    await expect(bind(...rest, extra), name).rejects.toMatchObject(refusal);
+    await expect(bind(...rest, undefined), name).resolves.toMatch(/^tcp:/);
+    await driver.close({ linger: 0 });
+  }
+  const connecting = [
+    [new LastValueCache(), side, AT],
+    [new SequencedPublisher(), AT],
+    [new SequencedSubscriber(), AT, AT],
+    [new SuicidalSnail(), AT],
+  ] as const;
+  for (const [driver, ...rest] of connecting) {
+    const connect = (...parameters: unknown[]): void =>
+      (driver.connect as (...all: unknown[]) => void).apply(driver, parameters);
+    expect(() => connect(...rest, extra)).toThrow(expect.objectContaining(refusal));
+    await driver.close({ linger: 0 });
+  }
+});
+
+test("what a call takes is refused as an invalid argument, and never by an error of the platform's", async () => {
+  const server = new CloneServer();
+  const site = new FederatedBroker("site");
+  const subscriber = new SequencedSubscriber();
+  const snail = new SuicidalSnail();
+  const client = new MajordomoClient(AT);
+  const calls: readonly (() => unknown)[] = [
+    ...[null, 5, {}, [1], Symbol("x"), handler].flatMap((wrong) => [
+      () => server.set(wrong as never, "v"),
+      () => server.set("k", wrong as never),
+      () => server.delete(wrong as never),
+      () => server.get(wrong as never),
+      () => server.bind(wrong as never),
+      () => site.join(wrong as never),
+      () => site.join({ name: "other", cloud: AT, state: wrong } as never),
+      () => subscriber.replay(wrong as never),
+      () => subscriber.receiveMany({ signal: wrong } as never),
+      () => client.stream("a", ["b"], { signal: wrong } as never),
+    ]),
+    ...[null, 5, [1], Symbol("x"), handler].flatMap((wrong) => [
+      () => subscriber.receive(wrong as never),
+      () => subscriber.receiveMany(wrong as never),
+      () => snail.receive(wrong as never),
+    ]),
+    ...[null, -2, Number.NaN, "x", {}].flatMap((timeout) => [
+      () => subscriber.receive({ timeout } as never),
+      () => snail.receive({ timeout } as never),
+    ]),
+    () => subscriber.receive({ max: 1 } as never),
+  ];
+  for (const call of calls)
+    await expect(within((async () => call())(), String(call)), String(call)).rejects.toMatchObject({
+      code: "EINVAL",
+    });
+  // Nothing of a refused site is connected: the site can still be joined.
+  site.join({ name: "other", cloud: AT, state: AT });
+  await Promise.all([server, site, subscriber, snail, client].map((each) => each.close({ linger: 0 })));
+});

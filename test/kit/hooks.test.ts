@@ -1,0 +1,85 @@
+/** Objects of a program that are not what their types say: the call is refused, and later ones go on. */
+import { describe, expect, test } from "vitest";
+import type { Codec } from "../../src/index.js";
+import { BinaryStar, EspressoTap, MajordomoClient } from "../../src/patterns/index.js";
+import { Subscriber } from "../../src/sockets/pub-sub.js";
+import { closeAfterEach } from "../support/close-after-each.js";
+import { SERVICES } from "./services.js";
+
+const ANY = "tcp://127.0.0.1:*";
+
+const kept = closeAfterEach();
+
+/** What `encode` returns for a text of this name, or throws. */
+const ENCODED: Readonly<Record<string, () => unknown>> = {
+  throws: () => {
+    throw new Error("no");
+  },
+  undefined: () => undefined,
+  object: () => ({}),
+  bigint: () => 1n,
+  promise: async () => "late",
+  "empty list": () => [],
+  "nested list": () => [["a"]],
+};
+
+const codec: Codec<string> = {
+  name: "text",
+  encode: (value) => (ENCODED[value]?.() ?? (value in ENCODED ? undefined : value)) as string,
+  decode: String,
+};
+
+// Those that take a codec of requests.
+const { BinaryStarClient: _, ...CLIENTS } = SERVICES;
+
+describe.each(Object.entries(CLIENTS))("a %s", (_, start) => {
+  test("refuses a request that its codec does not encode to a frame, and sends the next", async () => {
+    const ask = await start(kept, { codec });
+    const refused = Object.keys(ENCODED).map((name) => ask(name));
+    const sent = ask("fine");
+    for (const [i, result] of (await Promise.allSettled(refused)).entries()) {
+      const code = i === 0 ? "ERR_INVALID_MESSAGE" : "EINVAL";
+      expect(result, Object.keys(ENCODED)[i]).toMatchObject({ status: "rejected", reason: { code } });
+    }
+    expect(String(await sent)).toBe("fine");
+  });
+
+  test("refuses a signal whose listener cannot be removed, and sends the next request", async () => {
+    const ask = await start(kept, { codec });
+    const signal = { aborted: false, addEventListener: () => undefined } as unknown as AbortSignal;
+    await expect(ask("never", { signal })).rejects.toMatchObject({ code: "EINVAL" });
+    expect(String(await ask("fine"))).toBe("fine");
+  });
+});
+
+test("a Majordomo client counts the calls that its close ends", async () => {
+  const client = kept(new MajordomoClient("tcp://127.0.0.1:9"));
+  const calls = [client.request("echo", "a"), client.request("echo", "b")];
+  await client.close();
+  await Promise.allSettled(calls);
+  expect(client.stats()).toMatchObject({ requests: 2, cancelled: 2, pending: 0, inFlight: 0 });
+});
+
+test("the capture of a tap that its predicate closed does not throw", async () => {
+  const where = (): boolean => {
+    void tap.close();
+    return true;
+  };
+  const tap: EspressoTap = kept(new EspressoTap({ filter: { where } }));
+  const subscriber = kept(new Subscriber());
+  subscriber.subscribe();
+  subscriber.connect(await tap.bind(ANY));
+  await tap.events.receive();
+  tap.capture("frontend", [Buffer.from("last")]);
+  expect(tap.stats()).toMatchObject({ passed: 1, published: 0, refused: 1 });
+});
+
+test.each([
+  {},
+  { position: String, compare: String, mayTakeOver: String },
+])("a Binary Star refuses a replica without the methods of one", (replica) => {
+  const options = { role: "primary", peer: "tcp://127.0.0.1:9", replica } as never;
+  expect(() => kept(new BinaryStar(options))).toThrow(
+    expect.objectContaining({ code: "EINVAL", message: expect.stringContaining("replica") }),
+  );
+});

@@ -1,0 +1,143 @@
+/** The retrying client: what a listener or a socket does in the middle of an attempt. */
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Reply, Router } from "../../src/index.js";
+import { BinaryStarClient, FreelanceFailoverClient, PirateClient } from "../../src/patterns/index.js";
+import { ListedEndpoints } from "../support/listed-endpoints.js";
+
+/** Nobody listens there: 9 is the port that discards. */
+const NOBODY = ["tcp://127.0.0.1:9", "tcp://127.0.0.1:9"] as const;
+
+type Pair = readonly [string, string];
+type Client = PirateClient | FreelanceFailoverClient | BinaryStarClient;
+
+const clients: Client[] = [];
+const uncaught: unknown[] = [];
+const note = (error: unknown): void => void uncaught.push(error);
+
+beforeEach(() => {
+  process.on("uncaughtException", note);
+});
+afterEach(async () => {
+  process.off("uncaughtException", note);
+  expect(uncaught.splice(0)).toEqual([]);
+  await Promise.all(clients.splice(0).map((client) => client.close()));
+});
+
+function kept<T extends Client>(client: T): T {
+  clients.push(client);
+  return client;
+}
+
+describe.each([
+  ["PirateClient", () => new PirateClient(NOBODY, { attemptTimeout: 50, retries: 3, retryDelay: 0 })],
+  ["FreelanceFailoverClient", () => new FreelanceFailoverClient(NOBODY, { attemptTimeout: 50, retries: 3 })],
+  ["BinaryStarClient", () => new BinaryStarClient(NOBODY, { attemptTimeout: 50, timeout: 2_000 })],
+] as const)("a listener of `request:retried` of a %s", (_, create) => {
+  function firstRetry(client: Client, action: () => void): void {
+    (client as PirateClient).events.once("request:retried", action);
+  }
+
+  test("may abort the call: the next one has its own attempts", async () => {
+    const client = kept(create());
+    const controller = new AbortController();
+    firstRetry(client, () => controller.abort());
+    const first = client.request("first", { signal: controller.signal });
+    const second = client.request("second", { timeout: 300 });
+    await expect(first).rejects.toMatchObject({ code: "ABORT_ERR" });
+    const { attempts } = client.stats();
+    expect(attempts).toBe(2);
+    await expect(second).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    expect(client.stats()).toMatchObject({ requests: 2, cancelled: 1, failed: 1, pending: 0 });
+  });
+
+  test("may close the client", async () => {
+    const client = kept(create());
+    firstRetry(client, () => void client.close());
+    await expect(client.request("first")).rejects.toMatchObject({ code: "EAGAIN" });
+    await client.close();
+    expect(client.stats()).toMatchObject({ attempts: 1, cancelled: 1, pending: 0 });
+  });
+});
+
+describe.each([
+  ["PirateClient", (endpoints: Pair) => new PirateClient([...endpoints])],
+  ["FreelanceFailoverClient", (endpoints: Pair) => new FreelanceFailoverClient([...endpoints])],
+  ["BinaryStarClient", (endpoints: Pair) => new BinaryStarClient(endpoints)],
+] as const)("a %s whose requests have less time than an attempt", (_, create) => {
+  test("asks the next server after one that did not answer at all", async () => {
+    const [silent, server] = [new Router({ linger: 0 }), new Reply({ linger: 0 })];
+    try {
+      const endpoints = [
+        await silent.bind("tcp://127.0.0.1:*"),
+        await server.bind("tcp://127.0.0.1:*"),
+      ] as const;
+      const client = kept(create(endpoints));
+      const failed = client.request("first", { timeout: 100 });
+      await expect(failed).rejects.toMatchObject({ code: "ETIMEDOUT" });
+      const answered = client.request("second", { timeout: 10_000, attemptTimeout: 10_000 });
+      const request = await server.receive();
+      expect(request.map(String)).toEqual(["second"]);
+      await server.send("reply");
+      expect(String(await answered)).toContain("reply");
+    } finally {
+      await Promise.all([silent.close(), server.close()]);
+    }
+  });
+});
+
+test("a call asks each server once in a round at once, rests between rounds, and fails after its last attempt", async () => {
+  const endpoints = [...NOBODY];
+  const client = kept(new FreelanceFailoverClient(endpoints, { retryDelay: 40, maxRetryDelay: 60 }));
+  const retried: { readonly attempt: number; readonly delay: number; readonly reason: string }[] = [];
+  client.events.on("request:retried", (event) => retried.push(event));
+  const failed = client.request("x", { retries: 5 });
+  await expect(failed).rejects.toMatchObject({
+    code: "ETIMEDOUT",
+    message: expect.stringContaining("6 attempts"),
+  });
+  expect(retried.map(({ attempt, reason }) => `${attempt} ${reason}`)).toEqual(
+    [1, 2, 3, 4, 5].map((attempt) => `${attempt} disconnected`),
+  );
+  const delays = retried.map(({ delay }) => delay);
+  const [first, second, third, fourth, fifth] = delays as [number, number, number, number, number];
+  expect([first, third >= 20 && third <= 40, fifth >= 30 && fifth <= 60]).toEqual([0, true, true]);
+  expect([second >= 20 && second <= 40, fourth >= 30 && fourth <= 60]).toEqual([true, true]);
+  expect(client.stats()).toMatchObject({ attempts: 6, retries: 5, failed: 1, pending: 0 });
+});
+
+test("a list that changes while a call rests does not send it back to the server that failed last", async () => {
+  const server = new Reply();
+  const endpoint = await server.bind("tcp://127.0.0.1:*");
+  void (async () => {
+    for await (const frames of server) await server.send(frames);
+  })();
+  const [first, second] = ["tcp://127.0.0.1:9", "tcp://127.0.0.1:7"];
+  const source = new ListedEndpoints([first, second]);
+  const client = kept(new FreelanceFailoverClient(source, { retryDelay: 1_000 }));
+  const asked: string[] = [];
+  client.events.on("request:retried", (event) => {
+    asked.push(event.endpoint);
+    if (event.delay > 0) source.set(endpoint, second);
+  });
+  expect(String(await client.request("x", { retries: 3 }))).toContain("x");
+  expect(asked).toEqual([first, second]);
+  await server.close({ linger: 0 });
+});
+
+test("a client that a listener closes because of an endpoint for other sockets asks nobody", async () => {
+  const source = new ListedEndpoints([]);
+  const client = kept(new PirateClient(source, { attemptTimeout: 50, retries: 3 }));
+  const ready = client.ready();
+  const call = client.request("x");
+  const refused = new Promise<void>((resolve) =>
+    client.events.on("endpoint:refused", () => {
+      void client.close();
+      resolve();
+    }),
+  );
+  source.set("udp://127.0.0.1:9");
+  await refused;
+  await expect(Promise.all([ready, call])).rejects.toMatchObject({ code: "EAGAIN" });
+  await client.close();
+  expect(client.stats()).toMatchObject({ attempts: 0, cancelled: 1 });
+});

@@ -1,0 +1,47 @@
+/** Arguments of the stores on PostgreSQL, refused before anything connects. */
+import { inspect } from "node:util";
+import { describe, expect, it } from "vitest";
+import { PostgresStore } from "../../src/patterns/titanic/postgres-store.js";
+import { PostgresSessionStore } from "../../src/sessions/postgres-store.js";
+
+const refusal = (opening: Promise<unknown>): Promise<unknown> =>
+  opening.then(
+    () => "opened",
+    (error: unknown) => error,
+  );
+
+describe.each([
+  ["PostgresStore", PostgresStore],
+  ["PostgresSessionStore", PostgresSessionStore],
+])("%s.open", (name, Store) => {
+  it.each([
+    "user:secret@db/titanic",
+    "mysql://user:secret@db/titanic",
+    "postgres://user:secret@db:99999/titanic",
+    "postgres://user:secret@[",
+    "postgres://user:secret@db/titanic?sslcert=/nowhere/secret.pem",
+  ])("refuses %s, and shows no secret", async (connectionString) => {
+    const error = await refusal(Store.open({ connectionString }));
+    expect(error).toMatchObject({
+      code: "EINVAL",
+      message: expect.stringContaining("must be such as postgres://USER:PASSWORD@HOST:PORT/DATABASE; got"),
+    });
+    expect(inspect(error)).not.toContain("user:secret");
+  });
+
+  it.each([
+    ["table", "Shop"],
+    ["table", "shop; DROP TABLE x"],
+    ["table", "x".repeat(41)],
+    ["table", ["shop"]],
+    ["connectionString", 5],
+    ["maxConnections", Number.NaN],
+    ["timeout", -1],
+  ])("refuses %s %j", async (option, value) => {
+    const error = await refusal(Store.open({ [option]: value }));
+    expect(error).toMatchObject({
+      code: "EINVAL",
+      message: expect.stringContaining(`${option} of ${name} `),
+    });
+  });
+});
