@@ -35,7 +35,7 @@ const GLOBALS_IN_BROWSERS = Object.fromEntries(
 
 /** Modules of Node.js, and the file that has what the library uses of them. */
 const MODULES = Object.fromEntries(
-  ["buffer", "diagnostics_channel", "os", "util"].map((name) => [
+  ["buffer", "diagnostics_channel", "os", "util", "worker_threads"].map((name) => [
     `node:${name}`,
     resolve("src/browser/node/modules.ts"),
   ]),

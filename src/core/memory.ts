@@ -2,7 +2,7 @@
  * Memory shared by frames of several messages, and byte keys.
  *
  * A transfer of one frame to a thread would detach the others. Of marked memory it throws `DataCloneError`, and
- * copies in Node.js 20. A mark costs 100 ns. Bun has none.
+ * copies in Node.js 20. A mark costs 100 ns. Bun and pages have none.
  */
 import threads from "node:worker_threads";
 import { ignore } from "./ignore.js";
@@ -23,7 +23,7 @@ const mark = findMark();
 
 /** glibc gives freed blocks of this size back to the kernel, and a new one then costs a page fault for each 4 KiB. */
 const MAPPED = 2 ** 17;
-let keepsFreed = false;
+let keepsFreed = process.platform !== "linux";
 
 /**
  * A freed block raises that size to its own, and the memory that glibc keeps to twice as much (mallopt(3),

@@ -190,7 +190,7 @@ function filled(size: number, byteAt: (at: number) => number): Bytes {
 }
 
 /** The memory is not copied. */
-export function viewOf(memory: ArrayBufferLike, offset?: number, length?: number): Bytes {
+function viewOf(memory: ArrayBufferLike, offset?: number, length?: number): Bytes {
   return new Bytes(memory as ArrayBuffer, offset, length);
 }
 

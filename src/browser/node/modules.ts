@@ -11,3 +11,6 @@ export const channel = () => ({ hasSubscribers: false, publish: (): void => unde
 
 /** A page has no `NODE_DEBUG`. */
 export const debuglog = () => Object.assign((): void => undefined, { enabled: false });
+
+/** A page has no `node:worker_threads`. */
+export default {};
