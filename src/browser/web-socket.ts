@@ -4,7 +4,6 @@
  *   dial    new WebSocket(url, subprotocols) --open--> done
  */
 import { NotSupportedError } from "../core/errors.js";
-import { hostOf } from "../core/schemes/schemes.browser.js";
 import { chosenMechanism } from "../engine/zmtp/mechanism/mechanism.js";
 import {
   DialFault,
@@ -14,6 +13,7 @@ import {
   type TransportOptions,
 } from "../engine/zmtp/transport/transport.js";
 import { browserOffersOf } from "../engine/zmtp/ws/subprotocol.js";
+import { hostOf } from "./endpoints.js";
 import { ABNORMAL, type StandardWebSocket, standardWebSocket } from "./standard-web-socket.js";
 import { WebSocketFraming } from "./web-socket-framing.js";
 import { WebSocketStream } from "./web-socket-stream.js";

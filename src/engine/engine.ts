@@ -12,6 +12,7 @@
 import type { X509Certificate } from "node:crypto";
 import type { Rate } from "../core/rate-meter.js";
 import type { HttpServerEndpoint } from "../core/schemes/http-server.js";
+import type { EndpointUse } from "../core/schemes/scheme.js";
 import type { SocketType } from "../core/socket-type.js";
 import type { EngineDropReason, SocketEvent } from "./events.js";
 import type { FrameBatch } from "./frame-batch.js";
@@ -298,6 +299,8 @@ export interface Engine {
   readonly capabilities: EngineCapabilities;
   /** @internal Transports, mechanisms and drafts of its build, by their names in the package `zeromq`. */
   readonly features: Readonly<Record<string, boolean>>;
+  /** @internal @param transports its own @throws InvalidArgumentError, TransportError, the same on all engines */
+  checkEndpoint(endpoint: unknown, use: EndpointUse, transports: readonly string[]): void;
   /** @internal @param shared the process-wide context, whose inproc names other copies of the engine share */
   createContext(options: EngineOptions, shared: boolean): EngineContext;
 }

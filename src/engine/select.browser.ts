@@ -1,4 +1,8 @@
-/** The only engine in a page. Replaces engine/select.ts. */
+/**
+ * The only engine of a page, and what it is composed of. Replaces engine/select.ts: a socket without a context gets its
+ * engine without an import by the program.
+ */
+import { checkEndpoint } from "../browser/endpoints.js";
 import { NO_CURVE, PAGE_PARTS } from "../browser/parts.js";
 import { webSocketTransport } from "../browser/web-socket.js";
 import { InvalidArgumentError } from "../core/errors.js";
@@ -59,11 +63,9 @@ const ENGINE: Engine = {
     const draft = PAGE_PARTS.routings.Dish !== undefined;
     return { ipc: false, pgm: false, tipc: false, norm: false, curve, gssapi: false, draft };
   },
+  checkEndpoint,
   createContext: (options, shared) => new ZmtpContext(options, shared, PAGE, PAGE_PARTS),
 };
-
-export const ENGINE_NAMES: readonly string[] = ["zmtp"];
-export const DEFAULT_ENGINE = "zmtp";
 
 /** @throws InvalidArgumentError `EINVAL` for another name */
 export function selectEngine(choice: string | Engine | undefined): Engine {

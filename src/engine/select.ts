@@ -11,7 +11,7 @@ const LOADERS: Readonly<Record<string, () => Engine>> = {
 
 export const ENGINE_NAMES: readonly string[] = Object.keys(LOADERS);
 
-export const DEFAULT_ENGINE = "zmtp";
+const DEFAULT_ENGINE = "zmtp";
 
 /**
  * @param choice `undefined`: the environment variable `SHOAL_ENGINE`, else the default

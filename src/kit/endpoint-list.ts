@@ -5,7 +5,7 @@ import { backOff } from "../core/back-off.js";
 import type { ShoalError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
 import { ignore } from "../core/ignore.js";
-import { knownSchemes } from "../core/schemes/schemes.js";
+import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
 import {
   type EndpointSource,
   isEndpointSource,
@@ -121,7 +121,11 @@ export class EndpointList {
       sourceOnRefused: (endpoint, error) => events.emit({ type: "endpoint:refused", endpoint, error }),
       sourceOnFailed: (error, interval) => events.emit({ type: "source:failed", error, interval }),
     };
-    this.#reader = new SourceReader(this.#source, knownSchemes(), reader, this.#checks.check);
+    const check = (endpoint: string): void => {
+      checkEndpoint(endpoint, "connect", knownSchemes());
+      this.#checks.check?.(endpoint);
+    };
+    this.#reader = new SourceReader(this.#source, check, reader);
     this.#reader.start();
   }
 

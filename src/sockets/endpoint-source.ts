@@ -9,7 +9,6 @@ import { isThenable, thrownText } from "../core/arguments.js";
 import { backOff } from "../core/back-off.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
-import { checkEndpoint } from "../core/schemes/schemes.js";
 
 /** Most endpoints of one list. */
 export const MAX_SOURCE_ENDPOINTS = 1_024;
@@ -47,22 +46,15 @@ export interface SourceEffects {
 export class SourceReader {
   readonly #source: EndpointSource;
   readonly #effects: SourceEffects;
-  readonly #transports: readonly string[];
   readonly #check: (endpoint: string) => void;
   readonly #stopped = new AbortController();
   #refused: ReadonlySet<string> = new Set();
   #failures = 0;
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  /** @param check throws for an endpoint to refuse */
-  constructor(
-    source: EndpointSource,
-    transports: readonly string[],
-    effects: SourceEffects,
-    check: (endpoint: string) => void = ignore,
-  ) {
+  /** @param check throws for an endpoint to refuse, which may not be a string */
+  constructor(source: EndpointSource, check: (endpoint: string) => void, effects: SourceEffects) {
     this.#source = source;
-    this.#transports = transports;
     this.#check = check;
     this.#effects = effects;
   }
@@ -138,7 +130,6 @@ export class SourceReader {
         break;
       }
       try {
-        checkEndpoint(endpoint, "connect", this.#transports);
         this.#check(endpoint as string);
         valid.add(endpoint as string);
       } catch (error) {

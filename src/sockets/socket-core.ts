@@ -148,7 +148,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       (endpoint, error, ms) => this.#stalled(endpoint, error, ms),
     );
     if (IS_DEBUG) this.events.listen((event) => logEvent(type, event));
-    this.endpoints = new SocketEndpoints(this, context.load().capabilities);
+    this.endpoints = new SocketEndpoints(this, context.load());
     this.#deliveredAtTake = type === "Reply" ? -1 : 0;
     this.#takesTurns = type === "Request" || type === "Reply";
     this.outbox = new Outbox(this.engine, this, this.counters);

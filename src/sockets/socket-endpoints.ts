@@ -2,9 +2,9 @@
 import { checkCallOptions, quoted, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { checkServer, type HttpServerEndpoint } from "../core/schemes/http-server.js";
-import { checkEndpoint } from "../core/schemes/schemes.js";
+import type { EndpointUse } from "../core/schemes/scheme.js";
 import type { SocketTypeName } from "../core/socket-type.js";
-import type { EngineCapabilities, EngineSocket } from "../engine/engine.js";
+import type { Engine, EngineSocket } from "../engine/engine.js";
 import { type EndpointSource, isEndpointSource, SourceReader } from "./endpoint-source.js";
 import { checkSecurity } from "./security/check.js";
 import type { SocketEvents } from "./socket-events.js";
@@ -32,7 +32,7 @@ interface EndpointsOwner {
 
 export class SocketEndpoints {
   readonly #core: EndpointsOwner;
-  readonly #capabilities: EngineCapabilities;
+  readonly #engine: Engine;
   readonly #sources = new Map<EndpointSource, Sourced>();
   /** Endpoints connected only for sources. */
   readonly #sourced = new Set<string>();
@@ -47,9 +47,9 @@ export class SocketEndpoints {
   /** Name of a ROUTER or STREAM for the next connected peer. */
   nextName: string | undefined = undefined;
 
-  constructor(core: EndpointsOwner, capabilities: EngineCapabilities) {
+  constructor(core: EndpointsOwner, engine: Engine) {
     this.#core = core;
-    this.#capabilities = capabilities;
+    this.#engine = engine;
   }
 
   get settling(): number {
@@ -100,7 +100,7 @@ export class SocketEndpoints {
       return this.#isBound(given, await endpoints.bind(given));
     }
     this.#core.assertOpen();
-    const { endpoint, server } = checkServer(given, this.#capabilities.transports);
+    const { endpoint, server } = checkServer(given, (endpoint) => this.#checkForm(endpoint, "bind"));
     checkSecurity(this.#core.options);
     const resolved = await endpoints.bind(endpoint, server);
     return this.#isBound(resolved, resolved);
@@ -114,7 +114,7 @@ export class SocketEndpoints {
   /** Throws synchronously, so that `unbindSync` can as well. */
   unbind(endpoint: string): Promise<void> {
     this.#core.assertOpen();
-    checkEndpoint(endpoint, "bind", this.#capabilities.transports);
+    this.#checkForm(endpoint, "bind");
     for (const [resolved, given] of this.#bound) {
       if (given !== endpoint && resolved !== endpoint) continue;
       this.#bound.delete(resolved);
@@ -171,7 +171,7 @@ export class SocketEndpoints {
 
   disconnect(endpoint: string): void {
     this.#core.assertOpen();
-    checkEndpoint(endpoint, "connect", this.#capabilities.transports);
+    this.#checkForm(endpoint, "connect");
     const connections = this.#connected.get(endpoint);
     // libzmq's disconnect would unbind a bound endpoint.
     if (connections === undefined) {
@@ -190,19 +190,18 @@ export class SocketEndpoints {
     this.#core.assertOpen();
     checkSecurity(this.#core.options);
     if (this.#sources.has(source)) return;
+    const check = (endpoint: string): void => {
+      this.#checkForm(endpoint, "connect");
+      checkDatagrams(endpoint, "connect", this.#core.typeName);
+    };
     const sourced: Sourced = {
       endpoints: new Set(),
-      reader: new SourceReader(
-        source,
-        this.#capabilities.transports,
-        {
-          sourceOnList: (endpoints) => this.#onList(sourced, endpoints),
-          sourceOnRefused: (address, error) => this.#refused(address, error),
-          sourceOnFailed: (error, interval) =>
-            this.#core.events.emit({ type: "source:failed", error, interval }),
-        },
-        (endpoint) => checkDatagrams(endpoint, "connect", this.#core.typeName),
-      ),
+      reader: new SourceReader(source, check, {
+        sourceOnList: (endpoints) => this.#onList(sourced, endpoints),
+        sourceOnRefused: (address, error) => this.#refused(address, error),
+        sourceOnFailed: (error, interval) =>
+          this.#core.events.emit({ type: "source:failed", error, interval }),
+      }),
     };
     this.#sources.set(source, sourced);
     sourced.reader.start();
@@ -220,7 +219,7 @@ export class SocketEndpoints {
 
   /** Those with reported handshakes, and one for sources. */
   expectedPeers(): number {
-    const reported = this.#capabilities.peerEvents;
+    const reported = this.#engine.capabilities.peerEvents;
     let expected = this.#sources.size > 0 ? 1 : 0;
     for (const [endpoint, connections] of this.#connected) {
       if (this.#sourced.has(endpoint)) continue;
@@ -289,9 +288,13 @@ export class SocketEndpoints {
 
   #check(endpoint: string, use: "bind" | "connect"): void {
     this.#core.assertOpen();
-    checkEndpoint(endpoint, use, this.#capabilities.transports);
+    this.#checkForm(endpoint, use);
     checkDatagrams(endpoint, use, this.#core.typeName);
     checkSecurity(this.#core.options);
+  }
+
+  #checkForm(endpoint: unknown, use: EndpointUse): void {
+    this.#engine.checkEndpoint(endpoint, use, this.#engine.capabilities.transports);
   }
 
   #isBound(endpoint: string, resolved: string): string {

@@ -203,6 +203,7 @@ export const simulated: Engine = {
   name: "simulated",
   capabilities: { ...zmtp.capabilities, transports: SCHEMES, peerEvents: SCHEMES },
   features: zmtp.features,
+  checkEndpoint: zmtp.checkEndpoint,
   createContext(options) {
     const scope = scopes.getStore();
     if (scope === undefined)

@@ -162,6 +162,20 @@ describe("in a page", () => {
         code: "EPROTONOSUPPORT",
         message: expect.stringMatching(reason),
       });
+    const bound = pull.bind({ server: createServer(), path: "/page" });
+    expect(await failure(bound)).toMatchObject({ code: "NOT_SUPPORTED" });
+    for (const endpoint of [
+      "ws://127.0.0.1",
+      "ws://127.0.0.1:0",
+      "ws://*:1",
+      "ws://a*b:1",
+      "ws://[]:1",
+      "ws://eth0:0;host:1",
+      "wss://eth0;host:1",
+      "wss://",
+      `inproc://${"n".repeat(256)}`,
+    ])
+      expect(thrown(() => pull.connect(endpoint)).code).toBe("EINVAL");
     for (const options of [{ tlsCa: "certificate" }, { tcpKeepalive: 1 }, { backlog: 1 }])
       expect(thrown(() => new web.Pull(options)).code).toBe("NOT_SUPPORTED");
     expect(thrown(() => new web.Pull({ lingr: 1 } as object)).code).toBe("EINVAL");

@@ -5,6 +5,7 @@
  */
 import type { OptionValues } from "../../src/core/option-table.js";
 import { completeOptions, setOption } from "../../src/core/option-values.js";
+import { checkEndpoint } from "../../src/core/schemes/schemes.js";
 import { SocketType } from "../../src/core/socket-type.js";
 import {
   type Engine,
@@ -182,6 +183,7 @@ export class FakeEngine implements Engine {
   readonly name = "fake";
   readonly capabilities = CAPABILITIES;
   readonly features = { curve: false, draft: false };
+  readonly checkEndpoint = checkEndpoint;
   /** Every socket opened, oldest first. */
   readonly sockets: FakeSocket[] = [];
   readonly contexts: { readonly options: EngineOptions; readonly shared: boolean }[] = [];

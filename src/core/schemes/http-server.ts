@@ -1,9 +1,8 @@
 /** Binding to the program's HTTP server. */
 import type { Server as HttpServer } from "node:http";
 import type { Server as HttpsServer } from "node:https";
-import { invalidArgument, quoted } from "../arguments.js";
+import { checkKeys, invalidArgument } from "../arguments.js";
 import { InvalidArgumentError } from "../errors.js";
-import { checkEndpoint } from "./schemes.js";
 
 /** Argument of `bind` for WebSocket upgrades at a path of the program's HTTP server. */
 export interface HttpServerEndpoint {
@@ -14,18 +13,17 @@ export interface HttpServerEndpoint {
 }
 
 /**
+ * @param check throws for an endpoint that cannot be bound
  * @returns the server, and an endpoint with its path, for engines
- * @throws InvalidArgumentError; TransportError `EPROTONOSUPPORT`
+ * @throws InvalidArgumentError, or what `check` throws
  */
 export function checkServer(
   given: unknown,
-  transports: readonly string[],
+  check: (endpoint: unknown) => void,
 ): { readonly server: HttpServer | HttpsServer; readonly endpoint: string } {
-  if (Array.isArray(given)) checkEndpoint(given, "bind", transports); // As any other value.
-  const { server, path = "/", ...rest } = given as { server?: unknown; path?: unknown };
-  const [unknown] = Object.keys(rest);
-  if (unknown !== undefined)
-    throw new InvalidArgumentError(`bind takes { server, path }; got ${quoted(unknown)}, too`);
+  if (Array.isArray(given)) check(given); // As any other value.
+  checkKeys("bind", given as object, ["server", "path"]);
+  const { server, path = "/" } = given as { server?: unknown; path?: unknown };
   if (!isServer(server))
     throw invalidArgument(
       "bind({ server, path }): server must be a Server of node:http or node:https",
@@ -35,7 +33,7 @@ export function checkServer(
     throw new InvalidArgumentError(
       `bind({ server, path }): path must be text that begins with "/"; got ${String(path)}`,
     );
-  checkEndpoint(`ws://127.0.0.1:1${path}`, "bind", transports);
+  check(`ws://127.0.0.1:1${path}`);
   return { server, endpoint: `ws://server${path}` };
 }
 

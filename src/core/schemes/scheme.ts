@@ -1,5 +1,5 @@
 /** The grammar of endpoints, listed in schemes.ts. */
-import { quoted } from "../arguments.js";
+import { invalidArgument, quoted } from "../arguments.js";
 import { InvalidArgumentError, TransportError } from "../errors.js";
 
 export type EndpointUse = "bind" | "connect";
@@ -12,6 +12,46 @@ export interface Scheme {
   readonly reachesProcesses: boolean;
   /** @param address the part after `://`, not empty @throws InvalidArgumentError `EINVAL`; TransportError `ENAMETOOLONG` (ipc) */
   check(endpoint: string, address: string, use: EndpointUse): void;
+}
+
+const MAX_INPROC_NAME = 255;
+
+export const INPROC: Scheme = {
+  name: "inproc",
+  form: "inproc://NAME",
+  reachesProcesses: false,
+  check: (endpoint, address) => checkLength(endpoint, address, MAX_INPROC_NAME, "inproc name"),
+};
+
+/**
+ * @param transports the engine's @param find the schemes of this platform @param otherwise what to do about another transport
+ * @throws InvalidArgumentError `EINVAL` for a malformed endpoint; TransportError `EPROTONOSUPPORT` for an
+ * unknown transport, `ENAMETOOLONG` for a long ipc path
+ */
+export function checkForm(
+  endpoint: unknown,
+  use: EndpointUse,
+  transports: readonly string[],
+  find: (name: string) => Scheme | undefined,
+  otherwise = "",
+): asserts endpoint is string {
+  if (typeof endpoint !== "string")
+    throw invalidArgument('An endpoint must be a string such as "tcp://127.0.0.1:5555"', endpoint);
+  const at = endpoint.indexOf("://");
+  if (at <= 0)
+    throw badEndpoint(endpoint, `expected TRANSPORT://ADDRESS with one of ${transports.join(", ")}`);
+  if (endpoint.includes("\0")) throw badEndpoint(endpoint, "must not contain a zero byte");
+  const name = endpoint.slice(0, at);
+  const address = endpoint.slice(at + 3);
+  if (!transports.includes(name)) {
+    throw new TransportError(
+      "EPROTONOSUPPORT",
+      `Endpoint ${quoted(endpoint)}: the transport must be one of ${transports.join(", ")}; got ${quoted(name)}${otherwise}`,
+      { endpoint },
+    );
+  }
+  if (address === "") throw badEndpoint(endpoint, `expected an address after ${name}://`);
+  find(name)?.check(endpoint, address, use);
 }
 
 export function badEndpoint(endpoint: string, what: string): InvalidArgumentError {

@@ -9,15 +9,19 @@
  *
  * Programs add schemes with `registerTransport` (custom-transport.ts).
  */
-import { invalidArgument, quoted } from "../arguments.js";
-import { TransportError } from "../errors.js";
 import { customSchemes, customTransport } from "./custom-transport.js";
 import { hostPortScheme } from "./host-port.js";
-import { badEndpoint, checkIpcPath, checkLength, type EndpointUse, type Scheme, schemeOf } from "./scheme.js";
+import {
+  badEndpoint,
+  checkForm,
+  checkIpcPath,
+  type EndpointUse,
+  INPROC,
+  type Scheme,
+  schemeOf,
+} from "./scheme.js";
 import { UDP } from "./udp.js";
 import { webSocketScheme } from "./ws.js";
-
-const MAX_INPROC_NAME = 255;
 
 const IPC: Scheme = {
   name: "ipc",
@@ -28,13 +32,6 @@ const IPC: Scheme = {
     if (address === "@") throw badEndpoint(endpoint, "expected a name after @");
     if (use === "connect" && address === "*") throw badEndpoint(endpoint, "only bind takes the path *");
   },
-};
-
-const INPROC: Scheme = {
-  name: "inproc",
-  form: "inproc://NAME",
-  reachesProcesses: false,
-  check: (endpoint, address) => checkLength(endpoint, address, MAX_INPROC_NAME, "inproc name"),
 };
 
 const SCHEMES: ReadonlyMap<string, Scheme> = new Map(
@@ -64,32 +61,11 @@ export function reachableForms(): readonly string[] {
   return REACHING.map(({ form }) => form);
 }
 
-/**
- * @param transports the engine's
- * @throws InvalidArgumentError `EINVAL` for a malformed endpoint; TransportError `EPROTONOSUPPORT` for an
- * unknown transport, `ENAMETOOLONG` for a long ipc path
- */
+/** As `checkForm`. */
 export function checkEndpoint(
   endpoint: unknown,
   use: EndpointUse,
   transports: readonly string[],
 ): asserts endpoint is string {
-  if (typeof endpoint !== "string") {
-    throw invalidArgument('An endpoint must be a string such as "tcp://127.0.0.1:5555"', endpoint);
-  }
-  const at = endpoint.indexOf("://");
-  if (at <= 0)
-    throw badEndpoint(endpoint, `expected TRANSPORT://ADDRESS with one of ${transports.join(", ")}`);
-  if (endpoint.includes("\0")) throw badEndpoint(endpoint, "must not contain a zero byte");
-  const name = endpoint.slice(0, at);
-  const address = endpoint.slice(at + 3);
-  if (!transports.includes(name)) {
-    throw new TransportError(
-      "EPROTONOSUPPORT",
-      `Endpoint ${quoted(endpoint)}: the transport must be one of ${transports.join(", ")}; got ${quoted(name)}`,
-      { endpoint },
-    );
-  }
-  if (address === "") throw badEndpoint(endpoint, `expected an address after ${name}://`);
-  findScheme(name)?.check(endpoint, address, use);
+  checkForm(endpoint, use, transports, findScheme);
 }

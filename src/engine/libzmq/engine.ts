@@ -1,4 +1,5 @@
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import { checkEndpoint } from "../../core/schemes/schemes.js";
 import type { SocketType } from "../../core/socket-type.js";
 import type {
   Engine,
@@ -92,6 +93,7 @@ export function loadLibzmqEngine(): Engine {
       name: "libzmq",
       capabilities: Object.freeze(capabilitiesOf(native)),
       features: Object.freeze({ ...native.capability, draft: false }),
+      checkEndpoint,
       createContext: (options, shared) => new LibzmqContext(native, options, shared),
     };
   }

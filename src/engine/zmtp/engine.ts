@@ -1,5 +1,6 @@
 /** ZMTP 3.1 in TypeScript (37/ZMTP), without native code. */
 
+import { checkEndpoint } from "../../core/schemes/schemes.js";
 import type { Engine, EngineCapabilities } from "../engine.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./context.js";
 import { assertPlainDatagrams, Datagrams } from "./datagrams.js";
@@ -69,6 +70,7 @@ const ENGINE: Engine = {
       return curveIsNative();
     },
   }),
+  checkEndpoint,
   createContext: (options, shared) => new ZmtpContext(options, shared, MACHINE, NODE_PARTS),
 };
 

@@ -53,6 +53,7 @@ function threadContexts(): readonly Context[] {
     name: zmtp.name,
     capabilities: zmtp.capabilities,
     features: zmtp.features,
+    checkEndpoint: zmtp.checkEndpoint,
     createContext: (options) => zmtp.createContext(options, true),
   };
   threads ??= Array.from({ length: THREADS }, () => new Context({ engine }));
