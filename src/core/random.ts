@@ -3,13 +3,14 @@ export function randomStart(): number {
   return Math.floor(Math.random() * 0x1_0000_0000);
 }
 
-/** Unpredictable, from 0 to 2^32 - 1. The first call loads `node:crypto`. */
+/** Unpredictable, from 0 to 2^32 - 1. */
 export function randomSeed(): number {
-  return process.getBuiltinModule("node:crypto").randomInt(0x1_0000_0000);
+  return crypto.getRandomValues(new Uint32Array(1))[0] as number;
 }
 
+/** @param length at most 65,536 */
 export function randomBytes(length: number): Buffer {
-  return process.getBuiltinModule("node:crypto").randomBytes(length);
+  return crypto.getRandomValues(Buffer.alloc(length));
 }
 
 /** 128 unpredictable bits in hexadecimal. */

@@ -243,6 +243,10 @@ function replaceRandom(): void {
     return undefined;
   };
   const fill = (scope: Scope, [view, from, length]: unknown[]): unknown => {
+    if (view instanceof Uint32Array) {
+      view.set(view.map(() => scope.random.next() * 2 ** 32)); // One choice for each number.
+      return view;
+    }
     const bytes = bytesOf(view as ArrayBufferView);
     const start = typeof from === "number" ? from : 0;
     scope.random.fill(bytes.subarray(start, typeof length === "number" ? start + length : undefined));
