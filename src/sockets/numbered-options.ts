@@ -12,21 +12,24 @@ import { describe } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { INT32, type OptionSpec } from "../core/option-spec.js";
-import { CONTEXT_OPTIONS } from "../core/option-table.js";
+import { CONTEXT_OPTIONS, OPTIONS } from "../core/option-table.js";
+import type { EngineSocket } from "../engine/engine.js";
+import { CORE } from "./core-symbol.js";
+import { checkPeerId } from "./socket-endpoints.js";
 
 /** A property or call, and the kind of its values. */
 type Numbered = Pick<OptionSpec, "kind" | "max" | "choices"> & { readonly name: string };
-export type Table = Readonly<Record<number, Numbered>>;
+type Table = Readonly<Record<number, Numbered>>;
 
-export interface Numbers {
+interface Numbers {
   readonly read: Table;
   readonly write: Table;
 }
 
-export type NumberUse = keyof Numbers;
+type NumberUse = keyof Numbers;
 
 /** @param read, write numbers of zmq.h outside the option table */
-export function numbersOf(options: Readonly<Record<string, OptionSpec>>, read: Table, write: Table): Numbers {
+function numbersOf(options: Readonly<Record<string, OptionSpec>>, read: Table, write: Table): Numbers {
   const rows: Record<number, Numbered> = {};
   for (const [name, spec] of Object.entries(options))
     if (spec.zmq !== undefined) rows[spec.zmq] = { name, ...spec };
@@ -37,6 +40,24 @@ const CONTEXT = numbersOf(
   CONTEXT_OPTIONS,
   { 3: { name: "maxSocketsLimit", kind: "integer" } },
   { 3: { name: "threadPriority", kind: "integer" }, 4: { name: "threadSchedulingPolicy", kind: "integer" } },
+);
+
+/** Socket options of zmq.h, without file descriptors and the like. */
+const SOCKET = numbersOf(
+  OPTIONS,
+  {
+    16: { name: "type", kind: "integer" },
+    32: { name: "lastEndpoint", kind: "string" },
+    43: { name: "securityMechanism", kind: "choice", choices: [null, "plain", "curve", "gssapi"] },
+    81: { name: "threadSafe", kind: "boolean" },
+  },
+  {
+    6: { name: "subscribe", kind: "bytes" },
+    7: { name: "unsubscribe", kind: "bytes" },
+    40: { name: "allSubs", kind: "boolean" },
+    61: { name: "connectRoutingId", kind: "bytes" },
+    78: { name: "allSubsUnsubs", kind: "boolean" },
+  },
 );
 
 type Width = "4 bytes" | "8 bytes" | "text";
@@ -57,8 +78,7 @@ function widthOf({ kind, max = 0 }: Numbered): Width {
   return max > INT32 ? "8 bytes" : "4 bytes";
 }
 
-/** @internal */
-export const NUMBERS: unique symbol = Symbol("shoal.numbers");
+const NUMBERS: unique symbol = Symbol("shoal.numbers");
 /** @internal */
 export const WRITE: unique symbol = Symbol("shoal.write");
 
@@ -85,8 +105,64 @@ export abstract class ContextByNumber {
   }
 }
 
+/** Of a socket. */
+interface Core {
+  readonly typeName: string;
+  readonly engine: Pick<EngineSocket, "subscriptions">;
+  readonly endpoints: { nextName: string | undefined };
+  setOption(name: string, value: unknown): void;
+  assertOpen(): void;
+}
+
+export abstract class SocketByNumber extends ContextByNumber {
+  /** @internal */
+  declare readonly [CORE]: Core;
+
+  /** @internal */
+  override [NUMBERS](use: NumberUse): Table {
+    if (use === "write") this[CORE].assertOpen();
+    return SOCKET[use];
+  }
+
+  /** @internal */
+  override [WRITE](name: string, value: unknown): void {
+    const core = this[CORE];
+    if (name === "allSubs" || name === "allSubsUnsubs")
+      core.setOption("verbosity", value === true ? name : null);
+    else if (name === "subscribe" || name === "unsubscribe")
+      changeSubscription(core, name, value as string | null);
+    else if (name === "connectRoutingId") nameNext(core, value as string | null);
+    else core.setOption(name, value);
+  }
+
+  protected getUint32Option(option: number): number {
+    return getNumbered(this, "Uint32", option) as number;
+  }
+  protected setUint32Option(option: number, value: number): void {
+    setNumbered(this, "Uint32", option, value);
+  }
+  protected getInt64Option(option: number): number {
+    return getNumbered(this, "Int64", option) as number;
+  }
+  protected setInt64Option(option: number, value: number): void {
+    setNumbered(this, "Int64", option, value);
+  }
+  protected getUint64Option(option: number): number {
+    return getNumbered(this, "Uint64", option) as number;
+  }
+  protected setUint64Option(option: number, value: number): void {
+    setNumbered(this, "Uint64", option, value);
+  }
+  protected getStringOption(option: number): string | null {
+    return getNumbered(this, "String", option) as string | null;
+  }
+  protected setStringOption(option: number, value: string | Uint8Array | null): void {
+    setNumbered(this, "String", option, value);
+  }
+}
+
 /** @returns a boolean, a number, text or `null` @throws InvalidArgumentError `EINVAL` */
-export function getNumbered(owner: ContextByNumber, type: Call, option: number): unknown {
+function getNumbered(owner: ContextByNumber, type: Call, option: number): unknown {
   const { name, choices } = rowOf(owner, "read", option, type);
   if (!(name in owner))
     throw new InvalidArgumentError(
@@ -99,7 +175,7 @@ export function getNumbered(owner: ContextByNumber, type: Call, option: number):
 }
 
 /** @throws InvalidArgumentError `EINVAL`, also for a value of another type */
-export function setNumbered(owner: ContextByNumber, type: Call, option: number, value: unknown): void {
+function setNumbered(owner: ContextByNumber, type: Call, option: number, value: unknown): void {
   const row = rowOf(owner, "write", option, type);
   checkType(type, value);
   owner[WRITE](row.name, given(row, type, value));
@@ -143,4 +219,24 @@ function checkType(type: Call, value: unknown): void {
   if (fits) return;
   const expected = type === "Bool" ? "a boolean" : type === "String" ? "a string, bytes or null" : "a number";
   throw new InvalidArgumentError(`set${type}Option takes ${expected}; got ${typeof value}`);
+}
+
+function changeSubscription(
+  { typeName, engine }: Core,
+  call: "subscribe" | "unsubscribe",
+  prefix: string | Uint8Array | null,
+): void {
+  const { subscriptions } = engine;
+  if (typeName !== "Subscriber" || subscriptions === undefined)
+    throw new InvalidArgumentError(`${typeName} has no subscriptions`);
+  subscriptions[call](Buffer.from((prefix ?? "") as string));
+}
+
+/** Name of a ROUTER or STREAM for the next connected peer; null: none. */
+function nameNext({ typeName, endpoints }: Core, routingId: string | Uint8Array | null): void {
+  if (typeName !== "Router" && typeName !== "Stream")
+    throw new InvalidArgumentError(`${typeName} gives its peers no names`);
+  const name = routingId === null ? undefined : Buffer.from(routingId as string).toString();
+  if (name !== undefined) checkPeerId(name);
+  endpoints.nextName = name;
 }

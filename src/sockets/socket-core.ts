@@ -33,6 +33,7 @@ import {
 import { runCall } from "./calls.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./check-options.js";
 import type { Context } from "./context.js";
+import { CORE } from "./core-symbol.js";
 import { Inbox, type InboxRules } from "./inbox.js";
 import { byteLengthOf } from "./message.js";
 import {
@@ -51,8 +52,7 @@ import type { Authenticate } from "./socket-options.js";
 import { isLasting, REPORT_AFTER, REPORT_RECEIVERS_AFTER, warnOfStall } from "./stalls.js";
 import { Counters, type SocketStats } from "./stats.js";
 
-/** @internal For a socket's own methods. */
-export const CORE: unique symbol = Symbol("shoal.core");
+export { CORE };
 
 /** @internal */
 export interface HasCore {

@@ -16,7 +16,7 @@ import { Context, context as globalContext } from "./context.js";
 import { defineGeneric } from "./define.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import { toMessage } from "./message.js";
-import { SocketByNumber } from "./numbered-socket.js";
+import { SocketByNumber } from "./numbered-options.js";
 import { Observer } from "./observer.js";
 import { FRAMES, type MessageShape } from "./shape.js";
 import { type CloseResult, CORE, SocketCore } from "./socket-core.js";

@@ -1,0 +1,2 @@
+/** For a socket's own methods. */
+export const CORE: unique symbol = Symbol("shoal.core");

@@ -1,2 +1,0 @@
-/** Replaces sockets/numbered-socket.ts: no options by libzmq's numbers. */
-export abstract class SocketByNumber {}
