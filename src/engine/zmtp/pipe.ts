@@ -15,6 +15,7 @@ import type { Lease } from "../lease.js";
 import { BY_REFERENCE, Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
+import type { Batches } from "./codec/take-front.js";
 import { PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 import { framesOf } from "./transferred.js";
@@ -384,9 +385,10 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#taken();
   }
 
-  takeBatch(max: number, first?: Buffer): FrameBatch {
+  takeBatch(batches: Batches, max: number, first?: Buffer): FrameBatch {
     const meter = this.#meter;
     const messages = this.in.takeBatch(
+      batches,
       meter === undefined ? max : Math.max(1, Math.min(max, meter.messages)),
       first,
     );

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { frameCost } from "../../../src/core/frame-cost.js";
+import { BATCHES } from "../../../src/engine/zmtp/codec/take-front.js";
 import { InprocLink } from "../../../src/engine/zmtp/inproc.js";
 import { Pipe } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
@@ -122,7 +123,7 @@ test("frames are relayed and thrown away as other messages are", () => {
   const { one, two } = joined();
   for (const text of ["a", "b"]) one.pipe.send([Buffer.from(text), Buffer.from("more")], 0, undefined, true);
   one.pipe.flush();
-  const batch = two.pipe.takeBatch(10, Buffer.from("id"));
+  const batch = two.pipe.takeBatch(BATCHES, 10, Buffer.from("id"));
   expect([batch.messages, batch.tally]).toEqual([2, { bodyBytes: 10, frames: 4, mostFrames: 2 }]);
   expect(batch.decode().map((frames) => frames.join("|"))).toEqual(["id|a|more", "id|b|more"]);
   one.pipe.send(Buffer.from("c"), 0, undefined, true);

@@ -27,11 +27,11 @@ import {
   readLongSize,
   SHORT_HEADER,
 } from "../../frame.js";
-import { FrameBatch } from "../../frame-batch.js";
+import type { FrameBatch } from "../../frame-batch.js";
 import { Lease } from "../../lease.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects, type StreamFault } from "./split-frame.js";
-import { encodeMessage, encodeMessages } from "./take-front.js";
+import type { Batches } from "./take-front.js";
 
 /** Bytes; SUBSCRIBE with its prefix is the longest command. */
 export const MAX_COMMAND = 65_536;
@@ -412,13 +412,13 @@ export class InStream implements SplitFrameEffects {
     taken.cost += cost + count * costOfFirst;
   }
 
-  /** As `takeMany`, in encoded form. */
-  takeBatch(max: number, first: Buffer | undefined): FrameBatch {
+  /** As `takeMany`, in encoded form. @param batches of a relay, without which nothing loads them */
+  takeBatch(batches: Batches, max: number, first: Buffer | undefined): FrameBatch {
     const run = this.#head as Run;
     if (run.arrays > 0) {
       const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
       this.#takeArrays(run, taken, max, MAX_ENCODED, undefined);
-      return encodeMessages(taken.messages, first);
+      return batches.encodeMessages(taken.messages, first);
     }
     const { bytes, position: start, end } = run;
     const most = Math.min(max, this.messages);
@@ -447,7 +447,7 @@ export class InStream implements SplitFrameEffects {
     if (messages === 0) {
       // A message that spans chunks is copied; the lease keeps their memory from the program.
       const lease = new Lease();
-      const batch = encodeMessage(this.take(undefined, lease), first);
+      const batch = batches.encodeMessages([this.take(undefined, lease)], first);
       lease.release();
       return batch;
     }
@@ -460,7 +460,7 @@ export class InStream implements SplitFrameEffects {
     this.messages -= messages;
     this.#kept -= border - start + FRAME_COST * counted;
     const tally = { bodyBytes, frames: counted, mostFrames };
-    return new FrameBatch(bytes, start, border, messages, tally, first, pooled, own);
+    return new batches.FrameBatch(bytes, start, border, messages, tally, first, pooled, own);
   }
 
   #nextRun(done: Run): void {

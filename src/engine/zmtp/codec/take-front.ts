@@ -113,3 +113,7 @@ export function encodeMessages(
   const tally = { bodyBytes, frames: count, mostFrames };
   return new FrameBatch(bytes, 0, size, messages.length, tally, first);
 }
+
+export const BATCHES = { FrameBatch, encodeMessages };
+
+export type Batches = typeof BATCHES;

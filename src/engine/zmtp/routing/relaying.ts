@@ -5,7 +5,13 @@ import { bodyAt, frameEnd, MORE, SHORT_HEADER, skipMessages, tallyOf } from "../
 import type { FrameBatch } from "../../frame-batch.js";
 import { type Encoder, SLAB_SIZE } from "../codec/encoder.js";
 import type { RefCounted } from "../codec/pooled-buffer.js";
-import { countSameRoutingId, encodeMessage, takeFront, takeStrippingRoutingId } from "../codec/take-front.js";
+import {
+  BATCHES,
+  countSameRoutingId,
+  encodeMessage,
+  takeFront,
+  takeStrippingRoutingId,
+} from "../codec/take-front.js";
 import type { Pipe } from "../pipe.js";
 import type { FanOutEffects, FanOuts } from "./fan-out.js";
 import type { FairQueue, LoadBalancer } from "./queues.js";
@@ -19,7 +25,7 @@ function fairSource(queue: FairQueue, named = false): RelaySource {
     takeBatch(max) {
       const pipe = queue.next();
       if (pipe === undefined) return undefined;
-      const batch = pipe.takeBatch(max, named ? pipe.routingId : undefined);
+      const batch = pipe.takeBatch(BATCHES, max, named ? pipe.routingId : undefined);
       queue.advance(pipe);
       return batch;
     },

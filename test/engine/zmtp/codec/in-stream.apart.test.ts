@@ -1,6 +1,7 @@
 import { describe, test, vi } from "vitest";
 import { FRAME_COST, MAX_FRAMES } from "../../../../src/core/frame-cost.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
+import { BATCHES } from "../../../../src/engine/zmtp/codec/take-front.js";
 import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
 import { decodeStream, encodeFrame, frameStream } from "./support.js";
@@ -102,7 +103,7 @@ describe("the stream", () => {
           else stream.push(chunk);
           for (let n = 0; n < most && stream.messages > 0; n++) {
             if (as === "one") take();
-            else if (as === "encoded") stream.takeBatch(2, undefined);
+            else if (as === "encoded") stream.takeBatch(BATCHES, 2, undefined);
             else stream.takeMany({ messages: [], bytes: 0, cost: 0 }, 2, 1_000, undefined, undefined);
           }
           const come = costs.filter(({ end }) => end <= from);
@@ -209,7 +210,7 @@ test("what is taken without decoding is the same messages, whole, in batches as 
             continue;
           }
           const before = stream.messages;
-          const run = stream.takeBatch(most, undefined);
+          const run = stream.takeBatch(BATCHES, most, undefined);
           expect(run.messages).toBeGreaterThan(0);
           expect(run.messages).toBeLessThanOrEqual(most);
           expect(stream.messages).toBe(before - run.messages);

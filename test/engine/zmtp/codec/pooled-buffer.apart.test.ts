@@ -4,6 +4,7 @@ import { Lease } from "../../../../src/engine/lease.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import { acquire, type PooledBuffer } from "../../../../src/engine/zmtp/codec/pooled-buffer.js";
+import { BATCHES } from "../../../../src/engine/zmtp/codec/take-front.js";
 import fc from "../../../support/properties.js";
 import { encodeFrame } from "./support.js";
 
@@ -174,7 +175,7 @@ it("messages that were taken, that are lent, that wait and that are passed on st
           if (way === "taken") kept.push({ frames: stream.take(), index: next });
           else if (way === "lent") lent.push({ frames: stream.take(undefined, lease), index: next });
           else {
-            const one = stream.takeBatch(1, undefined);
+            const one = stream.takeBatch(BATCHES, 1, undefined);
             out.addRange(one.bytes, one.start, one.end, 1, 1, one.pooled);
             one.release();
             passed.push(encoded[next] as Buffer);
@@ -209,7 +210,7 @@ it("a large message behind its envelope is one range in memory that is used agai
   const wire = Buffer.concat(frames.map((body, i) => encodeFrame({ flags: i < 2 ? 1 : 0, body })));
   for (let i = 0; i < 20; i++) {
     for (let at = 0; at < wire.length; ) at = feed(stream, wire, at);
-    const one = stream.takeBatch(1, undefined);
+    const one = stream.takeBatch(BATCHES, 1, undefined);
     expect(wire.equals(one.bytes.subarray(one.start, one.end))).toBe(true);
     memories.add(one.bytes.buffer);
     one.release();
@@ -231,7 +232,7 @@ it.each([
   for (let at = 0; at < wire.length; ) {
     at = feed(stream, wire, at);
     while (stream.messages > 0) {
-      const batch = stream.takeBatch(1_000, first);
+      const batch = stream.takeBatch(BATCHES, 1_000, first);
       const bytes = Buffer.from(batch.bytes.subarray(batch.start, batch.end));
       expect(bytes.equals(wire.subarray(passed, passed + bytes.length))).toBe(true);
       expect(batch.first === first).toBe(true);
@@ -251,7 +252,7 @@ it("messages that were visited stay what they were", () => {
   for (let tag = 1; tag <= 20; tag++) {
     const wire = encodeFrame({ flags: 0, body: Buffer.alloc(100_003, tag) });
     for (let at = 0; at < wire.length; ) at = feed(stream, wire, at);
-    const one = stream.takeBatch(1, undefined);
+    const one = stream.takeBatch(BATCHES, 1, undefined);
     one.visit((bytes, start, end) => told.push({ bytes, start, end, tag }));
     one.release();
   }
@@ -317,7 +318,7 @@ it("a program that has a large frame finds nothing in its memory of what came be
 
 it("what came behind a large frame is read as it came, though a command among it has that frame released", () => {
   const { stream, fault } = largeAndMore((each) => {
-    const one = each.takeBatch(1, undefined);
+    const one = each.takeBatch(BATCHES, 1, undefined);
     const size = one.bytes.length;
     one.release();
     acquire(size).bytes.fill(0xff);
