@@ -41,10 +41,5 @@ export const PAGE_PARTS: PageParts = {
     state.effects.event({ type: "bind:error", address, error });
     throw error;
   },
-  datagrams: undefined,
-  raw: undefined,
-  relays: undefined,
-  zap: undefined,
-  processEnd: undefined,
   eventLoop: () => NO_HOLD,
 };

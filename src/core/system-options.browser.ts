@@ -1,4 +1,4 @@
-/** Replaces core/system-options.ts: a page has no TCP sockets. */
+/** Replaces core/system-options.ts: a page has no TCP sockets, and its sockets no properties for their options. */
 
 export const SYSTEM_OPTIONS = {};
 

@@ -19,14 +19,14 @@ export interface EngineParts {
   /** @throws NotSupportedError if the program has to add it first */
   readonly curve: CurveParts;
   readonly inproc: InprocParts | undefined;
-  readonly datagrams: DatagramParts | undefined;
-  readonly raw: RawParts | undefined;
-  readonly relays: Relays | undefined;
+  readonly datagrams?: DatagramParts;
+  readonly raw?: RawParts;
+  readonly relays?: Relays;
   /** @throws NotSupportedError if no socket of the platform can bind `endpoint` */
   listening(parts: ListeningParts, endpoint: string): Listening;
   /** Asks ZAP services (27/ZAP). */
-  readonly zap: ((open: (listener: EngineListener) => EngineSocket) => ZapClient) | undefined;
+  readonly zap?: (open: (listener: EngineListener) => EngineSocket) => ZapClient;
   eventLoop(reasons: (bound: boolean) => boolean): EventLoopHold;
-  /** `undefined`: accepted messages are dropped. */
-  readonly processEnd: ((...of: ConstructorParameters<typeof ProcessEnd>) => ProcessEnd) | undefined;
+  /** Without it, accepted messages are dropped. */
+  readonly processEnd?: ((...of: ConstructorParameters<typeof ProcessEnd>) => ProcessEnd) | undefined;
 }
