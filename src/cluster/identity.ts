@@ -9,6 +9,7 @@
  */
 import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
+import { randomId } from "../core/random.js";
 import { MAX_BUS_NAME, MAX_NAME } from "./bounds.js";
 
 /** 6 and 4 bytes. */
@@ -29,9 +30,7 @@ export interface Incarnation {
 // White space, control characters, and separators of command lines and logs are excluded.
 const NAME = /^[^\s\p{C}@"'\\,;]+@[^\s\p{C}@"'\\,;]+$/u;
 
-export function createId(): string {
-  return process.getBuiltinModule("node:crypto").randomBytes(16).toString("hex");
-}
+export { randomId as createId };
 
 export function isId(text: string): boolean {
   return /^[0-9a-f]{32}$/.test(text);

@@ -243,10 +243,6 @@ function replaceRandom(): void {
     return undefined;
   };
   const fill = (scope: Scope, [view, from, length]: unknown[]): unknown => {
-    if (view instanceof Uint32Array) {
-      view.set(view.map(() => scope.random.next() * 2 ** 32)); // One choice for each number.
-      return view;
-    }
     const bytes = bytesOf(view as ArrayBufferView);
     const start = typeof from === "number" ? from : 0;
     scope.random.fill(bytes.subarray(start, typeof length === "number" ? start + length : undefined));
@@ -270,5 +266,9 @@ function replaceRandom(): void {
   replace(crypto, "randomUUID", uuid);
   // The module's own function is this one.
   replace(crypto.webcrypto, "randomUUID", uuid);
-  replace(crypto.webcrypto, "getRandomValues", fill);
+  replace(crypto.webcrypto, "getRandomValues", (scope, [view]) => {
+    if (!(view instanceof Uint32Array)) return fill(scope, [view]);
+    view.set(view.map(() => scope.random.next() * 2 ** 32)); // One choice for each number.
+    return view;
+  });
 }

@@ -27,7 +27,7 @@ export class Scope implements Owner {
   readonly rank: number;
   readonly schedule: Schedule;
   readonly clock: NodeClock;
-  /** Source of `Math.random` and `node:crypto`. */
+  /** Source of `Math.random`, `node:crypto` and `crypto.getRandomValues`. */
   readonly random: Random;
   gone = false;
   waiting: Event[] | undefined = undefined;

@@ -1,5 +1,6 @@
 /** Shared state of messaging's parts. */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { randomStart } from "../../core/random.js";
 import type { Member } from "../membership/members.js";
 import { Addresses, SELF_ID } from "./addresses.js";
 import type { LocalClient } from "./client.js";
@@ -67,8 +68,7 @@ export class MessagingState {
     this.id = id;
     this.settings = settings;
     this.effects = effects;
-    const randomId = (): number => Math.floor(Math.random() * 0x1_0000_0000);
-    const topics = new TopicIds(randomId, (number) => this.addresses.has(number));
+    const topics = new TopicIds(randomStart, (number) => this.addresses.has(number));
     this.addresses = new Addresses({
       random: Math.random,
       isTaken: (number) => topics.names.has(number),
@@ -77,7 +77,7 @@ export class MessagingState {
     this.self = self;
     this.addresses.clients.set(SELF_ID, self);
     const isClosed = (): boolean => this.closed || self.closed;
-    this.names = new MessageNames(id, topics, new TopicIds(randomId), this.addresses, isClosed);
+    this.names = new MessageNames(id, topics, new TopicIds(randomStart), this.addresses, isClosed);
     this.links = effects.links;
     this.routes = effects.routes;
     this.plans = new TopicPlans(this.routes, table);

@@ -9,8 +9,8 @@
  * value has separate memory, which is never rewritten, so that it is passed on without a copy. A key keeps its id while it
  * exists, and scans go over ids.
  */
-import crypto from "node:crypto";
 import { seededHash } from "../../core/hash.js";
+import { randomSeed } from "../../core/random.js";
 
 const MIN_CAPACITY = 16;
 const FREE = -1;
@@ -43,7 +43,7 @@ export class CloneTable {
   readonly #large = new Map<number, Buffer>();
   readonly #freeIds: number[] = [];
   /** Random, so that collisions differ in each table. */
-  readonly #seed = crypto.randomInt(0x1_0000_0000) | 0;
+  readonly #seed = randomSeed() | 0;
   #high = 0;
   #size = 0;
   #bytes = 0;

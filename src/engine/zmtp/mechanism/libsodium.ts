@@ -7,6 +7,7 @@
  * Short frames are copied in and out many at a time: separate copies cost 20 to 39 % more processor time.
  */
 import { writeUint32 } from "../../../core/big-endian.js";
+import { randomSeed } from "../../../core/random.js";
 import { requireHere } from "../../../core/require-here.js";
 import { type CurveBox, type FrameMemory, KEY_LENGTH, NONCE_LENGTH, TAG_LENGTH } from "./curve-box.js";
 
@@ -39,18 +40,14 @@ async function load(): Promise<Exports> {
     // Bundlers need a literal.
     // @ts-expect-error The package has no types.
     const { default: instantiate } = await import("libsodium");
-    return await (instantiate as (options: object) => Promise<Exports>)({ getRandomValue: randomWord });
+    // The package's own source of random numbers fails in ES modules.
+    return await (instantiate as (options: object) => Promise<Exports>)({ getRandomValue: randomSeed });
   } catch {
     // Jest and other runners cannot import.
     const module = requireHere()("libsodium") as Exports & { readonly ready: Promise<void> };
     await module.ready;
     return module;
   }
-}
-
-/** The package's source fails in ES modules. */
-function randomWord(): number {
-  return globalThis.crypto.getRandomValues(new Uint32Array(1))[0] as number;
 }
 
 export async function loadLibsodium(): Promise<CurveBox> {

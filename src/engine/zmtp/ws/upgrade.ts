@@ -3,6 +3,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import { isLoopback, isLoopbackHost } from "../../../core/loopback.js";
+import { randomBytes } from "../../../core/random.js";
 import type { Mechanism } from "../mechanism/mechanism.js";
 import { acceptsOf, offersOf } from "./subprotocol.js";
 
@@ -208,7 +209,10 @@ export const NOT_HTTP = "the server's answer is not HTTP/1.1";
 export const NOT_UPGRADED = "the server's answer is no upgrade to websocket";
 
 function acceptOf(key: string): string {
-  return sha1(key + GUID).toString("base64");
+  const { createHash } = process.getBuiltinModule("node:crypto");
+  return createHash("sha1")
+    .update(key + GUID, "latin1")
+    .digest("base64");
 }
 
 /** The text ends up in logs and terminals. */
@@ -216,31 +220,18 @@ function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 100);
 }
 
-const POOL_BYTES = 8_192;
-
-let pool: DataView | undefined;
-let at = POOL_BYTES;
-
-function crypto(): typeof import("node:crypto") {
-  return process.getBuiltinModule("node:crypto");
-}
+let pool: Int32Array<ArrayBuffer> | undefined;
+let at = 0;
 
 /** Unpredictable, as RFC 6455 demands (Client-to-Server Masking). */
 export function nextMaskKey(): number {
-  if (pool === undefined || at === POOL_BYTES) {
-    pool ??= new DataView(new ArrayBuffer(POOL_BYTES));
-    crypto().randomFillSync(pool);
+  if (pool === undefined || at === pool.length) {
+    pool = crypto.getRandomValues(pool ?? new Int32Array(2_048));
     at = 0;
   }
-  const key = pool.getInt32(at, true);
-  at += 4;
-  return key;
-}
-
-function sha1(text: string): Buffer {
-  return crypto().createHash("sha1").update(text, "latin1").digest();
+  return pool[at++] as number;
 }
 
 export function newUpgradeKey(): string {
-  return crypto().randomBytes(16).toString("base64");
+  return randomBytes(16).toString("base64");
 }
