@@ -56,8 +56,6 @@ export const MAX_QUEUED_BYTES = 268_435_456;
 /** Messages and queries of members with pending handlers. A further query is refused, a further message dropped. */
 export const MAX_HANDLING = 16_384;
 export const MAX_HANDLING_BYTES = 33_554_432;
-/** Remembered ids of each member's datagrams, against duplicates. */
-export const MAX_SEEN_IDS = 1_024;
 /** Topics with aliases on links. */
 export const MAX_TOPIC_ALIASES = 1_024;
 export const MAX_ALIASED_TOPIC = 255;

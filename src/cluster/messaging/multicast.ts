@@ -1,16 +1,14 @@
 /**
  * Messages by datagram: one to the cluster's multicast group, for many members, without acknowledgement.
  *
- *   datagram  filter | MESSAGE item with an id (service-wire.ts)
+ *   datagram  filter | MESSAGE item (service-wire.ts)
  *   filter    count uint, as many ids of 16 bytes; 0: all members
  *
- * A datagram may come twice, by two interfaces: a receiver takes each of the last `MAX_SEEN_IDS` ids of a sender once.
+ * A datagram that comes twice, by two interfaces, is sealed, and refused as a replay (wire/seal.ts).
  */
 
 import { Reader, Writer } from "../compact.js";
-import { LatestMap } from "../latest-map.js";
 import type { Member } from "../node/member.js";
-import { MAX_SEEN_IDS } from "./bounds.js";
 
 const ID = 16;
 
@@ -22,8 +20,6 @@ export interface MulticastGroup {
 
 export class Multicast {
   readonly #group: MulticastGroup;
-  /** By sender: ids of its datagrams. */
-  readonly #seen = new Map<string, LatestMap<number, true>>();
 
   constructor(group: MulticastGroup) {
     this.#group = group;
@@ -59,23 +55,6 @@ export class Multicast {
     const own = Buffer.from(self, "hex");
     for (let at = 0; at < ids.length; at += ID) if (own.compare(ids, at, at + ID) === 0) return item;
     return undefined;
-  }
-
-  /** Remembers the id of a sender's datagram. @returns whether it was new */
-  isNew(from: string, id: number): boolean {
-    let seen = this.#seen.get(from);
-    if (seen === undefined) {
-      seen = new LatestMap(MAX_SEEN_IDS);
-      this.#seen.set(from, seen);
-    }
-    if (seen.has(id)) return false;
-    seen.set(id, true);
-    return true;
-  }
-
-  /** A sender is gone, or another process. */
-  onGone(from: string): void {
-    this.#seen.delete(from);
   }
 }
 

@@ -114,13 +114,11 @@ export class ServiceReceiver {
     const item = decodeService(bytes);
     if (typeof item === "string") return item;
     if (item.op !== ServiceOp.MESSAGE) return "op";
-    if (item.id === 0) return "id";
     if (this.isBusy) return "busy";
-    const { admission, effects, multicast } = this.#context;
+    const { admission, effects } = this.#context;
     // Hooks that decide about the member need its details.
     if (admission.decides && !effects.isKnown(from)) return "details";
     if (effects.find(from) === undefined) return "sender";
-    if (!multicast.isNew(from, item.id)) return "again";
     this.#take(from, item, "udp");
     return undefined;
   }

@@ -19,6 +19,7 @@ type Outcome = Buffer | HookAnswer | ShoalError;
 /** A message or query on its way, and callbacks for each recipient. */
 export interface Outgoing {
   readonly kind: "message" | "query";
+  /** Of a query; else 0. */
   readonly id: number;
   readonly members: readonly Member[];
   /** Then what the hooks of sending make of it. */
@@ -162,7 +163,7 @@ export class ServiceSender {
   /** Passes the hooks of the protocol, and encodes. A veto is an outcome. */
   #transmit(protocol: string, members: readonly Member[], message: Outgoing): Outcome {
     const { hooks, multicast } = this.#context;
-    const { kind, context } = message;
+    const { kind, id, context } = message;
     let passed: Passed = message.payload;
     try {
       if (!hooks.isEmpty("protocol:send"))
@@ -174,9 +175,8 @@ export class ServiceSender {
       this.#context.counts.answered += 1;
       return passed;
     }
-    const id = kind === "query" || protocol === "udp" ? message.id : 0;
     // Handlers take the number if the id is missing.
-    const ruid = passed.ruid === String(id) ? "" : passed.ruid;
+    const ruid = kind === "query" && passed.ruid === String(id) ? "" : passed.ruid;
     const op = kind === "query" ? ServiceOp.QUERY : ServiceOp.MESSAGE;
     const { channel, data } = passed;
     if (context !== undefined) {

@@ -137,7 +137,7 @@ export class Services {
     const answer = this.#sender.send({
       ...means,
       kind: "message",
-      id: this.#context.pending.take(),
+      id: 0,
       members,
       payload,
       context,
@@ -225,7 +225,6 @@ export class Services {
 
   /** A member is gone for good. */
   onForgotten(id: string): void {
-    this.#context.multicast.onGone(id);
     this.#context.admission.onForgotten(id);
   }
 

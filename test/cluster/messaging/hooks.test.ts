@@ -139,10 +139,10 @@ describe("a hook", () => {
 
   it("changes the data, the ruid, and the channel before it is chosen", () =>
     pair(async ({ a, b, box, send }) => {
-      a.hook("evaluate:send", ({ data }) => ({ data: `${data}!`, channel: 1, ruid: "r" }));
+      a.hook("evaluate:send", ({ data }) => ({ data: `${data}!`, channel: 1, ruid: "0" }));
       b.hook("event", ({ data }) => ({ data: Buffer.from(`${data}?`) }));
       await send({ data: "hi" });
-      expect(box).toMatchObject([{ data: Buffer.from("hi!?"), channel: 1, ruid: "r" }]);
+      expect(box).toMatchObject([{ data: Buffer.from("hi!?"), channel: 1, ruid: "0" }]);
     }));
 
   it("is for some channels or protocols alone", () => {
