@@ -11,7 +11,7 @@ import {
   UnroutableError,
 } from "../../core/errors.js";
 import { keepMessageContext } from "../../core/message-operations.js";
-import { PendingCalls } from "../../kit/calls.js";
+import { waitFor } from "../../core/waiter.js";
 import { type Alias, isAlias, SELF_ID } from "./addresses.js";
 import { checkData, checkTimeout } from "./checks.js";
 import type { LocalClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
@@ -41,7 +41,7 @@ export interface Recipient {
 export class DirectMessages {
   readonly #state: MessagingState;
   /** Unacknowledged messages on links. */
-  readonly pending = new PendingCalls({ maxPending: Infinity, maxPendingBytes: Infinity });
+  pending = 0;
   readonly #reader = new ItemReader();
   sent = 0;
   received = 0;
@@ -70,7 +70,7 @@ export class DirectMessages {
     this.#checkReachable(node);
     if (alias?.closed === true)
       throw new UnroutableError(`the client is closed, at ${this.#state.nameOf(node)}`);
-    if (this.pending.size + this.#state.waiting.count >= this.#state.settings.maxPending)
+    if (this.pending + this.#state.waiting.count >= this.#state.settings.maxPending)
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         "too many one-to-one messages wait: messaging.maxPending",
@@ -101,23 +101,17 @@ export class DirectMessages {
   }
 
   /** Settles when a node has acknowledged the message just given to its link. */
-  #whenDelivered(node: string, deadline: number): Promise<void> {
+  async #whenDelivered(id: string, deadline: number): Promise<void> {
+    const { links } = this.#state;
     const timeout = deadline === Infinity ? -1 : Math.max(0, deadline - performance.now());
-    const pending = this.pending.add<void>(
-      0,
-      { timeout },
-      () => new TimeoutError("ETIMEDOUT", "the recipient's node did not acknowledge it in time"),
-    );
-    this.#state.links.onDelivered(node, (isDelivered) => {
-      if (isDelivered) pending.resolve();
-      else
-        pending.reject(
-          new UnroutableError(
-            `the node ${this.#state.nameOf(node)} was lost before it acknowledged the message`,
-          ),
-        );
-    });
-    return pending.promise;
+    const late = (): TimeoutError =>
+      new TimeoutError("ETIMEDOUT", "the recipient's node did not acknowledge it in time");
+    this.pending += 1;
+    try {
+      await waitFor(links.delivered({ id, name: this.#state.nameOf(id) }), { timeout }, late);
+    } finally {
+      this.pending -= 1;
+    }
   }
 
   /**
@@ -274,9 +268,5 @@ export class DirectMessages {
     const alias = this.#state.addresses.find(from, client);
     if (alias !== undefined) alias.closed = true;
     return undefined;
-  }
-
-  close(): void {
-    this.pending.close();
   }
 }

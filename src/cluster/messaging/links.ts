@@ -299,27 +299,25 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     return this.#sending.get(to)?.window.session ?? -1;
   }
 
-  /** @throws of the item just sent by a lane: UnroutableError `EHOSTUNREACH`, ClosedError `EAGAIN`: it is given up */
-  delivered({ id, name }: Pick<LinkMember, "id" | "name">, lane: number): Promise<void> {
+  /** @throws of the item just sent: UnroutableError `EHOSTUNREACH`, ClosedError `EAGAIN`: it is given up */
+  delivered({ id, name }: Pick<LinkMember, "id" | "name">, lane = 0): Promise<void> {
+    const sending = this.#sending.get(keyOf(id, lane));
     return new Promise((resolve, reject) => {
-      const sending = this.#sending.get(keyOf(id, lane));
       const done = (isDelivered: boolean): void => {
         if (isDelivered) resolve();
         else if (this.#isGivingUp) reject(new ClosedError("EAGAIN", "the node closed meanwhile"));
-        else {
+        else
           reject(new UnroutableError(`${name} is not reached: ${sending?.reason ?? "it is lost or gone"}`));
-        }
       };
-      // The write of the item may have run the program, which ends links.
-      if (sending === undefined || sending.offeredIn !== sending.window.session) done(false);
-      else sending.onDelivered(done);
+      this.onDelivered(id, done, lane);
     });
   }
 
   /** Calls back when the item just sent is delivered, or with `false` if it is given up. */
-  onDelivered(to: string, done: (isDelivered: boolean) => void): void {
-    const sending = this.#sending.get(to);
-    if (sending === undefined) done(false);
+  onDelivered(to: string, done: (isDelivered: boolean) => void, lane = 0): void {
+    const sending = this.#sending.get(keyOf(to, lane));
+    // The write of the item may have run the program, which ends links.
+    if (sending === undefined || sending.offeredIn !== sending.window.session) done(false);
     else sending.onDelivered(done);
   }
 

@@ -260,7 +260,6 @@ export class Messaging {
     this.state.waiting.close();
     this.state.retention.close();
     this.state.drops.close();
-    this.directs.close();
     for (const client of [...this.state.addresses.clients.values()]) client.close();
     this.routes.close();
     await this.links.close(linger);
@@ -302,7 +301,7 @@ export class Messaging {
       unclaimed: this.state.unclaimed,
       directSent: this.directs.sent,
       directReceived: this.directs.received,
-      directPending: this.directs.pending.size,
+      directPending: this.directs.pending,
       waiting: this.state.waiting.count,
       waitingBytes: this.state.waiting.bytes,
       subscriptions: this.#table.size,
