@@ -1,6 +1,6 @@
 /**
- * Items of the kinds PUBLISH and DIRECT (docs/spec/messaging.md). PUBLISH is the hot path and is written by hand, not by
- * a schema.
+ * Items of the kinds PUBLISH and DIRECT (docs/spec/messaging.md). PUBLISH is the hot path and is read by hand, not by a
+ * schema; publication.ts writes it.
  *
  *   name     length varint | UTF-8
  *   PUBLISH  flags 1 | client 4 | alias varint | topic name | subtopic name | stamp 8 | context name | data
@@ -25,8 +25,6 @@ export const CLOSED = 0x80;
 
 /** Reused for one item at a time. */
 const out = new Writer();
-
-const CLIENT_BYTES = 4;
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
@@ -53,64 +51,6 @@ export function fittingContext<C extends Uint8Array>(context: C | undefined, byt
 
 export function contextSize(context: Uint8Array | undefined): number {
   return context === undefined ? 0 : sizeOfUint(context.length) + context.length;
-}
-
-/** Of an item with its topic's name. */
-export function publishFlags(client: number, subtopic: Buffer | undefined, stamp: number): number {
-  let flags = client === 1 ? 0 : CLIENT;
-  if (subtopic !== undefined) flags |= SUBTOPIC;
-  return stamp === 0 ? flags : flags | RETAIN;
-}
-
-/** Bytes before the data. */
-export function publishHeadBytes(flags: number, topic: Buffer, subtopic: Buffer | undefined): number {
-  let bytes = 1 + topic.length;
-  if ((flags & CLIENT) !== 0) bytes += CLIENT_BYTES;
-  if ((flags & RETAIN) !== 0) bytes += 8;
-  return subtopic === undefined ? bytes : bytes + subtopic.length;
-}
-
-/** Writes the head. @param alias with ALIAS or DEFINE @param context with CONTEXT */
-export function writePublishHead(
-  into: Writer,
-  flags: number,
-  client: number,
-  alias: number,
-  topic: Buffer,
-  subtopic: Buffer | undefined,
-  stamp: number,
-  context: Uint8Array | undefined,
-): void {
-  into.byte(flags);
-  if ((flags & CLIENT) !== 0) into.uint32(client);
-  if ((flags & (ALIAS | DEFINE)) !== 0) into.uint(alias);
-  if ((flags & ALIAS) === 0) into.raw(topic);
-  if (subtopic !== undefined) into.raw(subtopic);
-  if ((flags & RETAIN) !== 0) {
-    into.uint32(Math.floor(stamp / 0x1_0000_0000));
-    into.uint32(stamp % 0x1_0000_0000);
-  }
-  if ((flags & CONTEXT) !== 0) into.sized(context as Uint8Array);
-}
-
-/**
- * A whole item, with its topic's name, in separate memory.
- *
- * @param client the publisher's number on its node
- * @param topic by `encodeName`, like the subtopic
- * @param stamp of a retained value; else 0
- */
-export function encodePublish(
-  client: number,
-  topic: Buffer,
-  subtopic: Buffer | undefined,
-  stamp: number,
-  data: string | Uint8Array,
-  context?: Uint8Array,
-): Buffer {
-  const flags = publishFlags(client, subtopic, stamp) | (context === undefined ? 0 : CONTEXT);
-  writePublishHead(out, flags, client, 0, topic, subtopic, stamp, context);
-  return out.finish(data);
 }
 
 /** @param context of a trace; omitted if the item is too large with it */

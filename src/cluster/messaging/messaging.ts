@@ -130,7 +130,8 @@ export class Messaging {
     }
     const { id, names, retained, retention, deliveries } = this.state;
     for (const { topic, data, client, subtopic, stamp } of retained.matching(filter)) {
-      const message = names.message(topic, data, names.senderOf(id, client), subtopic, true);
+      // The value's memory is that of the item for other nodes.
+      const message = names.message(topic, Buffer.from(data), names.senderOf(id, client), subtopic, true);
       deliveries.queue([subscription], message, stamp);
     }
     subscription.ready = Promise.all([known, retention.ask(subscription, known)]).then(ignore);

@@ -7,14 +7,14 @@
 import { Writer } from "../compact.js";
 import {
   ALIAS,
+  CLIENT,
   CONTEXT,
   contextSize,
   DEFINE,
   dataBytes,
   fittingContext,
-  publishFlags,
-  publishHeadBytes,
-  writePublishHead,
+  RETAIN,
+  SUBTOPIC,
 } from "./items.js";
 import { TopicForm } from "./topic-aliases.js";
 import type { TopicPlan } from "./topic-plan.js";
@@ -53,11 +53,23 @@ export class Publication {
     data: string | Uint8Array,
     context?: Buffer,
   ): void {
-    const flags = publishFlags(client, subtopic, stamp);
     this.plan = plan;
     this.data = data;
     this.dataBytes = dataBytes(data);
-    const bytes = publishHeadBytes(flags, plan.name, subtopic) + this.dataBytes;
+    let flags = 0;
+    let bytes = 1 + plan.name.length + this.dataBytes;
+    if (client !== 1) {
+      flags |= CLIENT;
+      bytes += 4;
+    }
+    if (subtopic !== undefined) {
+      flags |= SUBTOPIC;
+      bytes += subtopic.length;
+    }
+    if (stamp !== 0) {
+      flags |= RETAIN;
+      bytes += 8;
+    }
     this.#context = fittingContext(context, bytes);
     this.bytes = bytes + contextSize(this.#context);
     this.#flags = this.#context === undefined ? flags : flags | CONTEXT;
@@ -77,19 +89,18 @@ export class Publication {
   encodeHead(form: TopicForm): void {
     if (this.#form === form) return;
     this.#form = form;
-    const { name, alias } = this.plan;
-    const flag = form === TopicForm.NAME ? 0 : form === TopicForm.USE ? ALIAS : DEFINE;
-    this.head.at = 0;
-    writePublishHead(
-      this.head,
-      this.#flags | flag,
-      this.#client,
-      alias,
-      name,
-      this.#subtopic,
-      this.#stamp,
-      this.#context,
-    );
+    const { head, plan } = this;
+    head.at = 0;
+    head.byte(this.#flags | (form === TopicForm.NAME ? 0 : form === TopicForm.USE ? ALIAS : DEFINE));
+    if (this.#client !== 1) head.uint32(this.#client);
+    if (form !== TopicForm.NAME) head.uint(plan.alias);
+    if (form !== TopicForm.USE) head.raw(plan.name);
+    if (this.#subtopic !== undefined) head.raw(this.#subtopic);
+    if (this.#stamp !== 0) {
+      head.uint32(Math.floor(this.#stamp / 0x1_0000_0000));
+      head.uint32(this.#stamp % 0x1_0000_0000);
+    }
+    if (this.#context !== undefined) head.sized(this.#context);
   }
 
   /** The whole item, with the topic's name, in unchanging memory. */

@@ -79,16 +79,23 @@ export class Publisher {
       state.checkSize(retain ? publication.bytes + VALUE_HEADER : publication.bytes);
       this.#aliases.look(plan);
     }
+    // Copies: the program may reuse its bytes.
     let message: ReceivedMessage | undefined;
+    if (subscriptions.length > 0) {
+      message = names.message(topic, Buffer.from(data as Uint8Array), sender, subtopic, false);
+      if (context !== undefined) keepMessageContext(message, context);
+    }
     let value: RetainedValue | undefined;
-    if (retain || subscriptions.length > 0) {
-      // A copy: the program may reuse its bytes.
-      const bytes = Buffer.from(data as Uint8Array);
-      if (retain) value = { topic, client, subtopic, stamp, data: Buffer.from(bytes) };
-      if (subscriptions.length > 0) {
-        message = names.message(topic, bytes, sender, subtopic, false);
-        if (context !== undefined) keepMessageContext(message, context);
-      }
+    if (retain) {
+      const item = publication.item();
+      value = {
+        topic,
+        client,
+        subtopic,
+        stamp,
+        item,
+        data: item.subarray(item.length - publication.dataBytes),
+      };
     }
     const bytes = isItem ? publication.bytes : (message?.bytes ?? 0);
     if (waits && this.#isTooMuch(targets, publication, bytes, subscriptions))

@@ -15,7 +15,6 @@ import { withTimeout } from "../../core/waiter.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { type Reader, Writer } from "../compact.js";
 import { MAX_ASK_FILTERS, MAX_TOPIC } from "./bounds.js";
-import { encodeName, encodePublish } from "./items.js";
 import type { NodeLinks } from "./links.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import type { Subscription } from "./subscription.js";
@@ -35,6 +34,8 @@ export interface RetainedValue {
   readonly client: number;
   readonly subtopic: string | undefined;
   readonly stamp: number;
+  /** The PUBLISH item, with the topic's name, and the data in it. */
+  readonly item: Buffer;
   readonly data: Buffer;
 }
 
@@ -92,8 +93,8 @@ export class RetainedValues {
   }
 }
 
-function sizeOf({ topic, subtopic, data }: RetainedValue): number {
-  return 2 * (topic.length + (subtopic?.length ?? 0)) + data.length + 256;
+function sizeOf({ topic, subtopic, item }: RetainedValue): number {
+  return 2 * (topic.length + (subtopic?.length ?? 0)) + item.length + 256;
 }
 
 /** Of another member. */
@@ -321,10 +322,8 @@ export function encodeAsk(question: number, filters: readonly string[]): Buffer 
   return out.take();
 }
 
-export function encodeValue({ client, topic, subtopic, stamp, data }: RetainedValue): Buffer {
-  const name = subtopic === undefined ? undefined : encodeName(subtopic);
-  const publish = encodePublish(client, encodeName(topic), name, stamp, data);
-  return Buffer.concat([Buffer.from([RetainedItem.VALUE]), publish]);
+export function encodeValue({ item }: Pick<RetainedValue, "item">): Buffer {
+  return Buffer.concat([Buffer.of(RetainedItem.VALUE), item]);
 }
 
 export function encodeEnd(question: number): Buffer {

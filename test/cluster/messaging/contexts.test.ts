@@ -2,18 +2,14 @@
 import { describe, expect, test, vi } from "vitest";
 import type { ClusterNode } from "../../../src/cluster/index.js";
 import { MIN_ITEM_LIMIT } from "../../../src/cluster/messaging/bounds.js";
-import {
-  encodeDirect,
-  encodeName,
-  encodePublish,
-  PublishItem,
-} from "../../../src/cluster/messaging/items.js";
+import { encodeDirect, PublishItem } from "../../../src/cluster/messaging/items.js";
 import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import { AliasNumbers } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { vectorsUnder } from "../../support/markdown.js";
 import { onOneHost } from "../simulated.js";
+import { publishItem } from "./published.js";
 
 const CONTEXT_BYTES = Buffer.from("abcd", "hex");
 
@@ -25,7 +21,7 @@ function read(item: Buffer): PublishItem {
 
 test("the vectors of the specification", () => {
   const rows = [
-    ["PUBLISH of x to t", encodePublish(1, encodeName("t"), undefined, 0, "x", CONTEXT_BYTES)],
+    ["PUBLISH of x to t", publishItem("t", { context: CONTEXT_BYTES })],
     ["DIRECT to the client 2", encodeDirect(2, 1, undefined, "x", CONTEXT_BYTES)],
     [
       "MESSAGE on channel 0, the text x",
@@ -46,7 +42,7 @@ test("the vectors of the specification", () => {
 });
 
 test("a context that is larger than one may be is ignored, and its message is not", () => {
-  const item = encodePublish(1, encodeName("t"), undefined, 0, "x", Buffer.alloc(1_025, 1));
+  const item = publishItem("t", { context: Buffer.alloc(1_025, 1) });
   const publish = read(item);
   expect([publish.context, publish.reader.rest().toString()]).toEqual([undefined, "x"]);
   const service = { op: ServiceOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "x" };

@@ -4,43 +4,30 @@ import {
   encodeClosed,
   encodeDirect,
   encodeName,
-  encodePublish,
   ItemReader,
   PublishItem,
 } from "../../../src/cluster/messaging/items.js";
 import { Publication } from "../../../src/cluster/messaging/publication.js";
-import {
-  encodeAsk,
-  encodeEnd,
-  encodeValue,
-  type RetainedValue,
-} from "../../../src/cluster/messaging/retained.js";
+import { encodeAsk, encodeEnd, encodeValue } from "../../../src/cluster/messaging/retained.js";
 import { TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { vectorsUnder } from "../../support/markdown.js";
+import { publishItem, retainedItem } from "./published.js";
 
 const STAMP = 1_700_000_000_000_000;
-const TOPIC = encodeName("sensors/3/temperature");
-
-const KEPT: RetainedValue = {
-  topic: "t/1",
-  client: 1,
-  subtopic: undefined,
-  stamp: STAMP,
-  data: Buffer.from("x"),
-};
+const TOPIC = "sensors/3/temperature";
 
 /** What the specification calls it, and the item. */
 const VECTORS: readonly (readonly [string, Buffer])[] = [
-  ["21.5 is published", encodePublish(1, TOPIC, undefined, 0, "21.5")],
+  ["21.5 is published", publishItem(TOPIC, { data: "21.5" })],
   [
     "the same by the client 7, with the subtopic raw, retained",
-    encodePublish(7, TOPIC, encodeName("raw"), STAMP, "21.5"),
+    publishItem(TOPIC, { client: 7, subtopic: "raw", stamp: STAMP, data: "21.5" }),
   ],
   ["to the client 2, with the subtopic pong", encodeDirect(2, 1, "pong", "I am good, thanks!")],
   ["there is no client 2", encodeClosed(2)],
   ["question 5 for the values of t/# and u", encodeAsk(5, ["t/#", "u"])],
-  ["a value", encodeValue(KEPT)],
+  ["a value", encodeValue(retainedItem("t/1", STAMP))],
   ["that was all for question 5", encodeEnd(5)],
 ];
 

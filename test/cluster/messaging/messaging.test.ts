@@ -9,14 +9,7 @@ import {
 } from "../../../src/cluster/index.js";
 import { Addresses } from "../../../src/cluster/messaging/addresses.js";
 import { MAX_TOPIC_IDS } from "../../../src/cluster/messaging/bounds.js";
-import {
-  ALIAS,
-  DEFINE,
-  encodeDirect,
-  encodeName,
-  encodePublish,
-  RETAIN,
-} from "../../../src/cluster/messaging/items.js";
+import { ALIAS, DEFINE, encodeDirect, encodeName, RETAIN } from "../../../src/cluster/messaging/items.js";
 import { type IncomingLink, MessageKind } from "../../../src/cluster/messaging/parts.js";
 import {
   encodeAsk,
@@ -31,6 +24,7 @@ import { gate } from "../../support/gate.js";
 import fc from "../../support/properties.js";
 import { testNodes } from "../nodes.js";
 import { eventsOf, onOneHost, startNodes } from "../simulated.js";
+import { publishItem, retainedItem } from "./published.js";
 
 /** What takes longer than anything that is on its way. */
 const SETTLED = 200;
@@ -381,7 +375,7 @@ describe("subscriptions", () => {
         const read = Buffer.alloc(65_536);
         reads.add(read.buffer);
         for (let i = 0; i < messages; i++) {
-          const item = encodePublish(1, encodeName("t"), undefined, 0, "x".repeat(1_000));
+          const item = publishItem("t", { data: "x".repeat(1_000) });
           const start = i * item.length;
           item.copy(read, start);
           void incoming.onPublish(link, read, start, start + item.length);
@@ -607,6 +601,23 @@ describe("retained values", () => {
       expect(got).toEqual([]);
     }));
 
+  test("what a subscriber on the publisher's node does to a value's bytes reaches no other subscriber", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const values: string[] = [];
+      const note = ({ data }: ClusterMessage): void => void values.push(data.toString("latin1", 0, 4));
+      b.subscribe("t", note);
+      await world.advance(SETTLED);
+      void a.publish("t", Buffer.alloc(65_536, "A"), { retain: true });
+      a.subscribe("t", { retained: true }, ({ data }) => {
+        data.fill("Z");
+        structuredClone(data.buffer, { transfer: [data.buffer as ArrayBuffer] });
+      });
+      await world.advance(SETTLED);
+      a.subscribe("t", { retained: true }, note);
+      await world.advance(SETTLED);
+      expect(values).toEqual(["AAAA", "AAAA"]);
+    }));
+
   test("options after the handler are refused, not overlooked", () => {
     const node = new ClusterNode();
     const subscribe = node.subscribe.bind(node) as (...given: unknown[]) => unknown;
@@ -769,7 +780,7 @@ describe("what an evil node sends", () => {
   test("fills no subscription beyond its bytes by long subtopics", () =>
     evil(async (e, n, settle) => {
       const slow = n.subscribe("t", { maxQueueBytes: 100_000 });
-      const item = encodePublish(1, encodeName("t"), encodeName("x".repeat(50_000)), 0, "x");
+      const item = publishItem("t", { subtopic: "x".repeat(50_000) });
       for (let i = 0; i < 10; i++) forge(e, n, MessageKind.PUBLISH, item);
       await settle();
       expect([slow.waiting, slow.dropped]).toEqual([2, 8]);
@@ -815,11 +826,10 @@ describe("what an evil node sends", () => {
   test("is refused by reason, and no byte of it throws into the program", () =>
     evil(async (e, n, settle) => {
       const got = collect(n, "#", "self");
-      const publish = (topic: string): Buffer => encodePublish(1, encodeName(topic), undefined, 0, "x");
       const topics = ["a/+", "#", "a\0", "self", "/".repeat(129), "x/".repeat(1_000), "x".repeat(65_536)];
-      for (const topic of topics) forge(e, n, MessageKind.PUBLISH, publish(topic));
-      forge(e, n, MessageKind.PUBLISH, Buffer.concat([publish("t").subarray(0, 2), Buffer.from([0xff])]));
-      const notUtf8 = Buffer.from(publish("abc"));
+      for (const topic of topics) forge(e, n, MessageKind.PUBLISH, publishItem(topic));
+      forge(e, n, MessageKind.PUBLISH, Buffer.concat([publishItem("t").subarray(0, 2), Buffer.from([0xff])]));
+      const notUtf8 = Buffer.from(publishItem("abc"));
       notUtf8[2] = 0xff;
       forge(e, n, MessageKind.PUBLISH, notUtf8);
       forge(e, n, MessageKind.DIRECT, Buffer.from([0, 1]));
@@ -922,9 +932,7 @@ describe("what an evil node sends", () => {
       let given = 0;
       while (held === undefined && given < 1_000) {
         given += 1;
-        const data = Buffer.from("x");
-        const value = { topic: `t/${given}`, client: 1, subtopic: undefined, stamp: given, data };
-        held = take(MessageKind.RETAINED, encodeValue(value));
+        held = take(MessageKind.RETAINED, encodeValue(retainedItem(`t/${given}`, given)));
       }
       expect(given).toBe(6);
       release();

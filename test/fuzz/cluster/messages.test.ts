@@ -3,15 +3,10 @@
  * more than there is, and never an error.
  */
 import { describe, expect, it } from "vitest";
-import {
-  encodeDirect,
-  encodeName,
-  encodePublish,
-  ItemReader,
-  PublishItem,
-} from "../../../src/cluster/messaging/items.js";
+import { encodeDirect, ItemReader, PublishItem } from "../../../src/cluster/messaging/items.js";
 import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import { decodeContext } from "../../../src/core/trace-context.js";
+import { publishItem } from "../../cluster/messaging/published.js";
 import fc from "../../support/properties.js";
 
 const RUNS = { numRuns: 200_000, defaultRuns: 1_000 };
@@ -43,7 +38,10 @@ describe("items with contexts", () => {
   it("PUBLISH", () => {
     fc.assert(
       fc.property(context, fc.string({ minLength: 1 }), fc.uint8Array(), change, (of, topic, data, by) => {
-        const bytes = changed(encodePublish(7, encodeName(topic), undefined, 9, data, of), by);
+        const bytes = changed(
+          publishItem(topic, { client: 7, stamp: 9, data, context: of && Buffer.from(of) }),
+          by,
+        );
         const item = new PublishItem();
         if (!item.readHead(bytes, 0, bytes.length) || !item.readTail()) return;
         checkContext(item.context, bytes);
