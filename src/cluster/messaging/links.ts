@@ -385,12 +385,16 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     };
   }
 
+  /** Whether it is a live member that takes messages, or whose details have not come yet: items wait for them. */
+  takesPart(id: string): boolean {
+    const member = this.effects.member(id);
+    return member?.hasDetails === false || decodeAdvert(member?.advert) !== undefined;
+  }
+
   #open(to: string): Sending | undefined {
-    if (this.#closing !== undefined || to === this.#options.id) return undefined;
     const member = this.effects.member(to);
-    const advert = decodeAdvert(member?.advert);
-    // Items for a new member wait for its details.
-    if (member === undefined || (advert === undefined && member.hasDetails)) return undefined;
+    if (this.#closing !== undefined || member === undefined || !this.takesPart(to)) return undefined;
+    const advert = decodeAdvert(member.advert);
     const sending = new Sending(member, this.#lane(0), this.#limits, this.#firstSession, this);
     sending.maxItem = Math.min(this.#maxItem, advert?.maxItem ?? MIN_ITEM_LIMIT);
     this.#sending.set(to, sending);

@@ -279,7 +279,7 @@ export class Messaging {
       if (nodes.size >= most) break;
       if (topic === undefined || matches(filter, topic)) nodes.set(filter, [this.state.id]);
     }
-    for (const { filter, nodes: ids } of this.routes.list(most, topic)) {
+    for (const { filter, nodes: ids } of this.routes.table.list(most, topic)) {
       // Internal topics of services.
       if (serviceOfRoute(filter) !== undefined) continue;
       const own = nodes.get(filter);

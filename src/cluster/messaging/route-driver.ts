@@ -5,75 +5,70 @@
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
+import { RunningTimeout } from "../../core/running-timeout.js";
 import { neverLate, Waiter } from "../../core/waiter.js";
 import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT } from "./bounds.js";
 import type { NodeLinks } from "./links.js";
 import type { MessagingSettings } from "./options.js";
 import { MessageKind, type MessageRoutesStats, type SendResult } from "./parts.js";
 import { RouteLists } from "./route-lists.js";
-import type { RouteTable } from "./route-table.js";
-
-export interface RouteDriverOptions {
-  readonly id: string;
-  readonly table: RouteTable;
-  readonly links: NodeLinks;
-  /** Whether it is a live member that takes messages, or whose details have not come yet. */
-  takesPart(id: string): boolean;
-  readonly settings: MessagingSettings;
-  /** `targets` or `unsettled` may have changed. */
-  readonly onChanged?: () => void;
-}
+import { RouteTable } from "./route-table.js";
 
 /** Callers that wait until all know a version; they need not await it. */
 interface Known {
   version: number;
   readonly since: number;
   readonly waiter: Waiter<void>;
+  readonly timeout: RunningTimeout;
 }
 
 export class RouteDriver {
-  readonly #options: RouteDriverOptions;
+  /** Filters of the other nodes. */
+  readonly table = new RouteTable();
+  readonly #links: NodeLinks;
   readonly #rules: RouteLists;
   /** Counts this many ms of a pause of the process. */
   readonly #timer = new DriverTimer(1_000);
-  /** By version, and by time. */
+  /** By version. */
   readonly #waits: Known[] = [];
   readonly #full = new Set<string>();
   #sweptAt = Number.NEGATIVE_INFINITY;
   #closed = false;
-  /** Changes with the results of `targets` and `unsettled`. */
+  /** Changes with the result of `table.match`, and with `unsettled`. */
   version = 0;
 
-  constructor(options: RouteDriverOptions) {
-    const { id, table, settings, onChanged } = options;
-    this.#options = options;
+  /** @param id of this node @param onChanged called when `version` has changed */
+  constructor(
+    id: string,
+    { grace, settle }: Pick<MessagingSettings, "grace" | "settle">,
+    links: NodeLinks,
+    onChanged: () => void,
+  ) {
+    this.#links = links;
     this.#rules = new RouteLists({
       id,
-      store: table,
-      grace: settings.grace,
-      settle: settings.settle,
+      store: this.table,
+      grace,
+      settle,
       effects: {
         send: (to, item) => this.#send(to, item),
-        session: (to) => options.links.session(to),
+        session: (to) => links.session(to),
         onDelivered: (to, done) =>
-          options.links.onDelivered(to, (isDelivered) => {
-            if (this.#closed) return;
-            done(this.#timer.now(), isDelivered);
-            this.#timer.update();
+          links.onDelivered(to, (isDelivered) => {
+            if (!this.#closed) this.#timer.run((now) => done(now, isDelivered));
           }),
         changed: () => {
           this.version += 1;
-          onChanged?.();
+          onChanged();
         },
         progressed: () => this.#onProgress(),
       },
     });
     this.#timer.hold(false);
     this.#timer.start({
-      nextWakeUp: () => Math.min(this.#rules.nextWakeUp(), this.#nextTimeout(), this.#nextSweep()),
+      nextWakeUp: () => Math.min(this.#rules.nextWakeUp(), this.#nextSweep()),
       tick: (now) => {
         this.#rules.tick(now);
-        this.#expire(now);
         if (now >= this.#nextSweep()) this.#sweep(now);
       },
     });
@@ -89,18 +84,12 @@ export class RouteDriver {
    * @throws InvalidStateError `EFSM` for more filters than a node may have
    */
   subscribe(filter: string): Promise<void> {
-    const now = this.#timer.now();
-    const version = this.#rules.subscribe(now, filter);
-    this.#timer.update();
-    return this.#known(now, version);
+    return this.#timer.run((now) => this.#known(now, this.#rules.subscribe(now, filter)));
   }
 
   /** @returns as `subscribe` */
   unsubscribe(filter: string): Promise<void> {
-    const now = this.#timer.now();
-    const version = this.#rules.unsubscribe(now, filter);
-    this.#timer.update();
-    return this.#known(now, version);
+    return this.#timer.run((now) => this.#known(now, this.#rules.unsubscribe(now, filter)));
   }
 
   #known(now: number, version: number): Promise<void> {
@@ -113,59 +102,49 @@ export class RouteDriver {
     }
     const waiter = new Waiter<void>(-1, undefined, neverLate, ignore);
     if (this.#closed) waiter.abandon(new ClosedError("EBADF", "messaging is closed"));
-    else this.#waits.push({ version, since: now, waiter });
-    this.#timer.update();
+    else {
+      const timeout = new RunningTimeout(ROUTE_READY_TIMEOUT, () => this.#expire(known));
+      const known: Known = { version, since: now, waiter, timeout };
+      this.#waits.push(known);
+    }
     return waiter.promise;
   }
 
   #onProgress(): void {
     let done = 0;
     while (done < this.#waits.length && this.#rules.acked((this.#waits[done] as Known).version)) done += 1;
-    for (const { waiter } of this.#waits.splice(0, done)) waiter.resolve();
+    for (const { waiter, timeout } of this.#waits.splice(0, done)) {
+      timeout.clear();
+      waiter.resolve();
+    }
   }
 
-  #nextTimeout(): number {
-    const first = this.#waits[0];
-    return first === undefined ? Number.POSITIVE_INFINITY : first.since + ROUTE_READY_TIMEOUT;
-  }
-
-  #expire(now: number): void {
-    let due = 0;
-    while (due < this.#waits.length && (this.#waits[due] as Known).since + ROUTE_READY_TIMEOUT <= now)
-      due += 1;
-    if (due === 0) return;
-    const missing = this.#rules.missing((this.#waits[due - 1] as Known).version);
-    const error = new TimeoutError(
-      "ETIMEDOUT",
-      `${missing === 0 ? "some" : missing} of the other nodes have not taken the subscription within ${ROUTE_READY_TIMEOUT} ms`,
+  #expire(known: Known): void {
+    this.#waits.splice(this.#waits.indexOf(known), 1);
+    const missing = this.#rules.missing(known.version);
+    known.waiter.abandon(
+      new TimeoutError(
+        "ETIMEDOUT",
+        `${missing} of the other nodes have not taken the subscription within ${ROUTE_READY_TIMEOUT} ms`,
+      ),
     );
-    for (const { waiter } of this.#waits.splice(0, due)) waiter.abandon(error);
   }
 
   // --- Others --------------------------------------------------------------------------------------------------------
 
-  /** Appends the ids of other live nodes with a matching filter, each once. */
-  targets(topic: string, into: string[]): void {
-    this.#options.table.match(topic, into);
-  }
-
   /**
-   * New members whose subscriptions `targets` may lack, by id: until they are known, the member is gone, or a timeout.
+   * New members whose subscriptions the table may lack, by id: until they are known, the member is gone, or a timeout.
    * Always the same map.
    */
   get unsettled(): ReadonlyMap<string, unknown> {
     return this.#rules.unsettled;
   }
 
-  /** A caller waits for members in `unsettled`. */
-  askUnsettled(): void {
-    this.#rules.askUnsettled(this.#timer.now());
-    this.#timer.update();
-  }
-
-  /** Filters with the ids of live nodes, unordered, at most `most`. @param topic only matching filters */
-  list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[] {
-    return this.#options.table.list(most, topic);
+  /** Whether there are members in `unsettled`, who are asked then. */
+  isSettling(): boolean {
+    if (this.unsettled.size === 0) return false;
+    this.#timer.run((now) => this.#rules.askUnsettled(now));
+    return true;
   }
 
   /** @returns why it was refused */
@@ -173,30 +152,25 @@ export class RouteDriver {
     if (this.#closed) return undefined;
     // The event of its arrival may follow.
     if (!this.#rules.has(from)) this.onMember(from, "alive");
-    const reason = this.#rules.onItem(this.#timer.now(), from, item);
-    this.#timer.update();
-    return reason;
+    return this.#timer.run((now) => this.#rules.onItem(now, from, item));
   }
 
   /** The link to a peer has a session, or room. */
   onUp(id: string): void {
-    if (this.#closed) return;
-    this.#rules.onRoom(this.#timer.now(), id);
-    this.#timer.update();
+    if (!this.#closed) this.#timer.run((now) => this.#rules.onRoom(now, id));
   }
 
   onMember(id: string, state: "alive" | "lost" | "gone"): void {
     if (this.#closed) return;
-    const isOut = state === "alive" && !this.#options.takesPart(id);
-    this.#rules.onMember(this.#timer.now(), id, isOut ? "gone" : state);
-    this.#timer.update();
+    const isOut = state === "alive" && !this.#links.takesPart(id);
+    this.#timer.run((now) => this.#rules.onMember(now, id, isOut ? "gone" : state));
   }
 
   #send(to: string, item: Uint8Array): SendResult {
-    const result = this.#options.links.send(to, MessageKind.ROUTES, item);
+    const result = this.#links.send(to, MessageKind.ROUTES, item);
     if (result === "full" && !this.#full.has(to)) {
       this.#full.add(to);
-      void this.#options.links.room(to, item.length).then((isThere) => {
+      void this.#links.room(to, item.length).then((isThere) => {
         this.#full.delete(to);
         // Membership reports as well that a peer is gone.
         if (isThere) this.onUp(to);
@@ -207,12 +181,12 @@ export class RouteDriver {
 
   /** In short turns of some tenths of a ms, even without other changes. */
   #nextSweep(): number {
-    return this.#options.table.unswept > 0 ? this.#sweptAt + 5 : Number.POSITIVE_INFINITY;
+    return this.table.unswept > 0 ? this.#sweptAt + 5 : Number.POSITIVE_INFINITY;
   }
 
   #sweep(now: number): void {
     this.#sweptAt = now;
-    this.#options.table.sweep();
+    this.table.sweep();
   }
 
   stats(): MessageRoutesStats {
@@ -224,6 +198,9 @@ export class RouteDriver {
     this.#closed = true;
     this.#timer.stop();
     const error = new ClosedError("EAGAIN", "messaging closed before all nodes had taken the subscription");
-    for (const { waiter } of this.#waits.splice(0)) waiter.abandon(error);
+    for (const { waiter, timeout } of this.#waits.splice(0)) {
+      timeout.clear();
+      waiter.abandon(error);
+    }
   }
 }

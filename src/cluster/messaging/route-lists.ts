@@ -248,7 +248,7 @@ export class RouteLists {
   }
 
   askUnsettled(now: number): void {
-    if (this.#asksUnsettled || this.unsettled.size === 0) return;
+    if (this.#asksUnsettled) return;
     this.#asksUnsettled = true;
     for (const id of this.unsettled.keys()) {
       const member = this.#members.get(id);

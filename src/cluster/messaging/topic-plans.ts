@@ -51,10 +51,9 @@ export class TopicPlans {
     const { version } = this.#routes;
     if (plan.routesVersion !== version) {
       const targets: string[] = [];
-      this.#routes.targets(plan.topic, targets);
-      const { unsettled } = this.#routes;
-      if (unsettled.size > 0) this.#routes.askUnsettled();
-      plan.targets = unsettled.size === 0 ? targets : [...new Set([...targets, ...unsettled.keys()])];
+      this.#routes.table.match(plan.topic, targets);
+      const isSettling = this.#routes.isSettling();
+      plan.targets = isSettling ? [...new Set([...targets, ...this.#routes.unsettled.keys()])] : targets;
       plan.routesVersion = version;
     }
     return plan.targets;

@@ -3,7 +3,7 @@ import { InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Member } from "../membership/members.js";
-import { decodeAdvert, MESSAGES_PROP } from "../messaging/advert.js";
+import { MESSAGES_PROP } from "../messaging/advert.js";
 import { NodeLinks } from "../messaging/links.js";
 import { Messaging } from "../messaging/messaging.js";
 import type { MessagingSettings } from "../messaging/options.js";
@@ -11,7 +11,6 @@ import { type LinkProtocol, PairStreams } from "../messaging/pair-streams.js";
 import type { LinkMember } from "../messaging/parts.js";
 import { ipcProtocol } from "../messaging/protocols.js";
 import { RouteDriver } from "../messaging/route-driver.js";
-import { RouteTable } from "../messaging/route-table.js";
 import { wsProtocol } from "../messaging/ws-protocol.js";
 import { splitAddress } from "../net/addresses.js";
 import { hostOf } from "../resolver.js";
@@ -77,17 +76,7 @@ export class BusMessages implements MessagesPart {
         },
       },
     });
-    this.routes = new RouteDriver({
-      id,
-      table: new RouteTable(),
-      links: this.links,
-      takesPart: (of) => {
-        const member = this.#linkMember(of);
-        return member?.hasDetails === false || decodeAdvert(member?.advert) !== undefined;
-      },
-      settings: messaging,
-      onChanged: () => this.#bus.requests.onRoutes(),
-    });
+    this.routes = new RouteDriver(id, messaging, this.links, () => this.#bus.requests.onRoutes());
     this.#messaging = new Messaging(id, messaging, {
       member: (of) => this.#find(of),
       peers: () => this.#peers(),

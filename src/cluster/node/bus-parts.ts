@@ -129,11 +129,7 @@ export class BusParts implements BusContext {
       links,
       routes,
       candidates: (service) => candidates.of(service),
-      isSettling: () => {
-        if (routes.unsettled.size === 0) return false;
-        routes.askUnsettled();
-        return true;
-      },
+      isSettling: () => routes.isSettling(),
       find,
       nameOf: (id) => {
         const member = runtime.membership?.get(id);

@@ -40,7 +40,7 @@ export class ServiceCandidates {
     if (known !== undefined && known.routes === routes.version && known.members === this.#members)
       return known.candidates;
     const ids: string[] = [];
-    routes.targets(serviceRoute(service), ids);
+    routes.table.match(serviceRoute(service), ids);
     const candidates = ids.flatMap((id) => this.#candidateOf(id) ?? []);
     this.#found.set(service, { routes: routes.version, members: this.#members, candidates });
     return candidates;
