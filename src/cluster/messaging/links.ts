@@ -129,7 +129,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       protocols.set(name, where);
       if (encodeAdvert({ maxItem: this.#maxItem, protocols }) !== undefined) continue;
       protocols.delete(name);
-      this.effects.onProtocolFailed?.("", name, "what it advertises does not fit");
+      this.effects.onProtocolFailed("", name, "what it advertises does not fit");
     }
     if (this.#closing === undefined && protocols.size > 0)
       this.effects.advertise(encodeAdvert({ maxItem: this.#maxItem, protocols }));
@@ -154,7 +154,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       this.streams.accept(name, this);
       return [name, advertOf(listener)];
     } catch (error) {
-      this.effects.onProtocolFailed?.("", name, thrownText(error));
+      this.effects.onProtocolFailed("", name, thrownText(error));
       return undefined;
     }
   }
@@ -183,7 +183,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
         this.#remove(key, each);
       }
     }
-    if (lost > 0) this.effects.onLost?.(id, lost);
+    if (lost > 0) this.effects.onLost(id, lost);
     if (state === "gone")
       for (const key of keys) {
         const receiving = this.#receiving.get(key);
@@ -192,7 +192,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
         receiving.restart();
         this.streams.drop(receiving);
       }
-    this.#noteDrained();
+    this.noteDrained();
   }
 
   #remove(key: string, sending: Sending): void {
@@ -228,7 +228,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     this.#receiving.clear();
   }
 
-  #noteDrained(): void {
+  /** Items were acknowledged or given up. */
+  noteDrained(): void {
     if (this.#drained.isAwaited && !this.#isWaiting) this.#drained.end();
   }
 
@@ -268,7 +269,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       if (sending === undefined) continue;
       if (publication.bytes > sending.maxItem) {
         sending.dropped += 1;
-        this.effects.onTooLarge?.(id, publication.plan.prefix);
+        this.effects.onTooLarge(id, publication.plan.prefix);
       } else if (sending.publish(MessageKind.PUBLISH, publication)) sent += 1;
       else full.push(id);
     }
@@ -434,15 +435,6 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     if (lane.number === 0) this.effects.onUp(id);
   }
 
-  onAcked({ id }: Sending): void {
-    this.effects.onHeard?.(id);
-    this.#noteDrained();
-  }
-
-  onGivenUp(): void {
-    this.#noteDrained();
-  }
-
   acknowledge({ id, lane }: Sending): void {
     if (lane.number === 0) this.#receiving.get(id)?.acknowledge();
   }
@@ -563,7 +555,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     // Hooks that decide about the sender need its details.
     if (this.#closing !== undefined || this.effects.member(from)?.hasDetails !== true) return "stranger";
     if (stream.node !== undefined && stream.node.id !== from) {
-      this.effects.onKeyRefused?.(from, stream.remote);
+      this.effects.onKeyRefused(from, stream.remote);
       return "key";
     }
     let lanes = 0;

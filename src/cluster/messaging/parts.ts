@@ -76,20 +76,20 @@ export interface NodeLinksEffects {
   /** The link to a peer has a connection. */
   onUp(id: string): void;
   /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */
-  onLost?(id: string, count: number): void;
+  onLost(id: string, count: number): void;
   /** A publication is larger than a peer takes. @param prefix the first level of its topic */
-  onTooLarge?(id: string, prefix: string): void;
+  onTooLarge(id: string, prefix: string): void;
   member(id: string): LinkMember | undefined;
   /** For this node's details (advert.ts). */
   advertise(advert: string | undefined): void;
   /** A protocol does not reach a live member. */
   ping(id: string): void;
   /** A frame arrived. Must be cheap. */
-  onHeard?(id: string): void;
+  onHeard(id: string): void;
   /** A stream greeted as a member but proved to be another node. @param address IP address of its other end */
-  onKeyRefused?(id: string, address: string): void;
+  onKeyRefused(id: string, address: string): void;
   /** A protocol failed with a peer, or a listener was not opened (`peer` is empty). */
-  onProtocolFailed?(peer: string, protocol: string, reason: string): void;
+  onProtocolFailed(peer: string, protocol: string, reason: string): void;
 }
 
 /** The sender of an item. */

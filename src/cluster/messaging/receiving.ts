@@ -124,7 +124,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
 
   onFrame(frame: Buffer): void {
     const fault = this.onData(frame);
-    if (fault === undefined) this.#links.effects.onHeard?.(this.id);
+    if (fault === undefined) this.#links.effects.onHeard(this.id);
     else this.#links.onFault(this, fault);
   }
 

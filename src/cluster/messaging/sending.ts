@@ -47,9 +47,8 @@ export interface SendingEffects {
   onUp(sending: Sending): void;
   /** Sends at the end of this turn. */
   flushSoon(sending: Sending): void;
-  onAcked(sending: Sending): void;
-  /** What waited is lost. */
-  onGivenUp(): void;
+  /** Items were acknowledged or given up. */
+  noteDrained(): void;
   /** In one write with items. */
   acknowledge(sending: Sending): void;
 }
@@ -443,7 +442,7 @@ export class Sending {
   #report(protocol: string, reason: string): void {
     if (this.#reported.get(protocol) === reason) return;
     this.#reported.set(protocol, reason);
-    this.#links.effects.onProtocolFailed?.(this.id, protocol, reason);
+    this.#links.effects.onProtocolFailed(this.id, protocol, reason);
   }
 
   #refused(attempt: Attempt, reason: string): void {
@@ -457,7 +456,7 @@ export class Sending {
       this.#forgottenAt = now;
       if (isRepeated) this.#rest();
       else this.#connect();
-      if (lost > 0) this.#links.effects.onLost?.(this.id, lost);
+      if (lost > 0) this.#links.effects.onLost(this.id, lost);
       return;
     }
     this.#drop(attempt);
@@ -495,7 +494,10 @@ export class Sending {
     }
     if (ack.session !== this.window.session) return; // This end gave it up.
     if (attempt === this.#attempt) this.#greeted(attempt, ack.delivered);
-    else if (!this.#acknowledged(ack.delivered)) this.#failed(attempt, "sequence");
+    else if (this.#ack(ack.delivered)) {
+      this.#usedAt = performance.now();
+      if (this.window.hasUnsent) this.flush();
+    } else this.#failed(attempt, "sequence");
   }
 
   #ack(delivered: number): boolean {
@@ -505,15 +507,9 @@ export class Sending {
     // A link that opens and breaks again without a delivery fails.
     if (window.acked > before || window.waiting === 0) this.#failingSince = -1;
     this.#settleDelivered();
-    return true;
-  }
-
-  #acknowledged(delivered: number): boolean {
-    if (!this.#ack(delivered)) return false;
-    this.#usedAt = performance.now();
-    if (this.window.hasUnsent) this.flush();
-    if (this.#waiters.length > 0) this.#settleRoom(false);
-    this.#links.onAcked(this);
+    this.#settleRoom(false);
+    this.#links.effects.onHeard(this.id);
+    this.#links.noteDrained();
     return true;
   }
 
@@ -526,14 +522,12 @@ export class Sending {
       this.reason = `${attempt.protocol.name}: sequence`;
       const lost = this.#loseSession();
       this.#failed(attempt, "sequence");
-      if (lost > 0) this.#links.effects.onLost?.(this.id, lost);
+      if (lost > 0) this.#links.effects.onLost(this.id, lost);
       return;
     }
     this.#take(attempt);
     this.#links.onUp(this);
     this.flush();
-    this.#settleRoom(false);
-    this.#links.onAcked(this);
   }
 
   /** Another session begins. @returns the number of lost messages */
@@ -544,7 +538,7 @@ export class Sending {
     this.#failingSince = -1;
     this.#giveUpDeliveries();
     this.#aliases.reset();
-    this.#links.onGivenUp();
+    this.#links.noteDrained();
     return lost;
   }
 

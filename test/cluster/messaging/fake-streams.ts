@@ -56,7 +56,7 @@ export function acksTo(
 }
 
 export const RECEIVING_EFFECTS: ReceivingEffects = {
-  effects: {},
+  effects: { onHeard: () => undefined },
   streams: acksTo(() => undefined),
   onItem: () => undefined,
   onPublish: () => undefined,
