@@ -7,7 +7,6 @@ export const MAX_TOPIC_LEVELS = 128;
 export const MAX_SHAPES = 4_096;
 export const MAX_SHAPES_OF_NODE = 1_024;
 export const MAX_TOPIC_IDS = 4_096;
-export const MAX_TOPIC_ID_BYTES = 1_048_576;
 
 /** A frame with more than one item. */
 export const MAX_BATCH = 65_536;
@@ -41,7 +40,6 @@ export const DIAL_TIMEOUT_MAX = 24_000;
 /** A failed protocol, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
 
-export const MAX_CHANNELS = 1_024;
 export const MAX_CHANNEL_NAME = 64;
 export const MAX_RUID = 128;
 export const MAX_VETO_REASON = 256;

@@ -3,8 +3,7 @@
  * name "5" are different channels.
  */
 import { invalidArgument } from "../../core/arguments.js";
-import { InvalidArgumentError } from "../../core/errors.js";
-import { MAX_CHANNEL_NAME, MAX_CHANNELS } from "./bounds.js";
+import { MAX_CHANNEL_NAME } from "./bounds.js";
 import { LONE_SURROGATE } from "./topics.js";
 
 /** A number from 0 to 255, or a name of 1 to 64 bytes. */
@@ -82,13 +81,10 @@ export class ClusterChannels {
   /**
    * Joins channels; joined ones are ignored.
    *
-   * @throws InvalidArgumentError `EINVAL` for an invalid channel, and for more than 1,024; nothing has changed then
+   * @throws InvalidArgumentError `EINVAL` for an invalid channel; nothing has changed then
    */
   join(...channels: ClusterChannel[]): void {
     for (const channel of channels) checkChannel(channel);
-    const joined = new Set([...this.#joined, ...channels]);
-    if (joined.size > MAX_CHANNELS)
-      throw new InvalidArgumentError(`a node joins ${MAX_CHANNELS} channels at most; got ${joined.size}`);
     for (const channel of channels) this.#joined.add(channel);
   }
 

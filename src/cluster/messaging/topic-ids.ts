@@ -5,7 +5,7 @@
 import { describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { SELF_ID } from "./addresses.js";
-import { MAX_TOPIC_ID_BYTES, MAX_TOPIC_IDS } from "./bounds.js";
+import { MAX_TOPIC_IDS } from "./bounds.js";
 import { checkTopic } from "./topics.js";
 
 export class TopicIds {
@@ -14,7 +14,6 @@ export class TopicIds {
   readonly names = new Map<number, string>();
   readonly #random: () => number;
   readonly #taken: (id: number) => boolean;
-  #bytes = 0;
 
   /** @param random whole numbers of 32 bits @param taken ids of clients */
   constructor(random: () => number, taken: (id: number) => boolean = () => false) {
@@ -26,7 +25,7 @@ export class TopicIds {
    * Gives a name an id: the one that the program chose, else the one that it has, else a random one.
    *
    * @throws InvalidArgumentError `EINVAL` for an invalid name or id, and for an id of another name or of a client
-   * @throws InvalidStateError `EFSM` above `MAX_TOPIC_IDS` and `MAX_TOPIC_ID_BYTES`
+   * @throws InvalidStateError `EFSM` above `MAX_TOPIC_IDS`
    */
   create(name: string, id?: number): number {
     checkTopic(name);
@@ -40,15 +39,8 @@ export class TopicIds {
   }
 
   #add(name: string, id: number): number {
-    if (!this.names.has(id)) {
-      const bytes = this.#bytes + Buffer.byteLength(name);
-      if (this.names.size >= MAX_TOPIC_IDS || bytes > MAX_TOPIC_ID_BYTES)
-        throw new InvalidStateError(
-          "EFSM",
-          `A node has at most ${MAX_TOPIC_IDS} ids of topics, with ${MAX_TOPIC_ID_BYTES} bytes of names`,
-        );
-      this.#bytes = bytes;
-    }
+    if (!this.names.has(id) && this.names.size >= MAX_TOPIC_IDS)
+      throw new InvalidStateError("EFSM", `A node has at most ${MAX_TOPIC_IDS} ids of topics`);
     this.names.set(id, name);
     this.ids.set(name, id);
     return id;

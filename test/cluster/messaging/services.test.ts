@@ -272,7 +272,6 @@ describe("channels", () => {
     const { channels } = new ClusterNode();
     expect(() => channels.join(7, -1)).toThrow("a channel must be a number from 0 to 255");
     expect(channels.joined).toEqual([0, 1, 2]);
-    expect(() => channels.join(...Array.from({ length: 1_022 }, (_, i) => `c${i}`))).toThrow("1024");
     expect(() => channels.leave(1, 1.5)).toThrow("a channel must be");
     expect(channels.joined).toEqual([0, 1, 2]);
   });
