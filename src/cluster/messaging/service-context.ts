@@ -1,5 +1,5 @@
 /** Shared by sending to members and receiving from them: hooks, channels, counters. */
-import { ClusterChannels } from "./channels.js";
+import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { Hooks } from "./hooks.js";
 import type { NodeLinks } from "./links.js";
 import { Multicast } from "./multicast.js";
@@ -7,7 +7,7 @@ import { NodeQueues, type OwnItems } from "./node-queues.js";
 import { MessageKind } from "./parts.js";
 import { PendingQueries } from "./query.js";
 import { ServiceAdmission } from "./service-admission.js";
-import type { ServicesEffects, ServicesOptions } from "./service-types.js";
+import type { ServicesEffects } from "./service-types.js";
 
 /** Protocol of messages to this node itself. */
 export const SELF = "self";
@@ -36,11 +36,15 @@ export class ServiceContext {
   closed = false;
 
   /** @param onOwn gets items that this node sends to itself */
-  constructor(effects: ServicesEffects, options: ServicesOptions, onOwn: OwnItems["onItem"]) {
+  constructor(
+    effects: ServicesEffects,
+    channels: readonly ClusterChannel[] | undefined,
+    onOwn: OwnItems["onItem"],
+  ) {
     this.effects = effects;
     this.links = effects.links;
     this.selfId = effects.id;
-    this.channels = new ClusterChannels(options.channels);
+    this.channels = new ClusterChannels(channels);
     this.hooks = new Hooks();
     this.admission = new ServiceAdmission(this.hooks, (member, error) =>
       effects.report({ type: "hook:failed", member, error }),

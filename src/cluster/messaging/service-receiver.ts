@@ -118,7 +118,6 @@ export class ServiceReceiver {
     const { admission, effects } = this.#context;
     // Hooks that decide about the member need its details.
     if (admission.decides && !effects.isKnown(from)) return "details";
-    if (effects.find(from) === undefined) return "sender";
     this.#take(from, item, "udp");
     return undefined;
   }

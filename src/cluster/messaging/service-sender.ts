@@ -75,7 +75,7 @@ export class ServiceSender {
 
   /** By datagram, or by links where it does not fit one. */
   #sendByDatagram(members: readonly Member[], message: Outgoing): void {
-    const { multicast, effects } = this.#context;
+    const { multicast } = this.#context;
     const admitted: Member[] = [];
     for (const member of members) {
       const error = this.#refusalOf(member);
@@ -85,7 +85,7 @@ export class ServiceSender {
     const item = this.#transmit("udp", admitted, message);
     if (!Buffer.isBuffer(item)) for (const member of admitted) this.#deliver(member, item, message);
     else if (multicast.fits(item.length)) {
-      multicast.send(item, admitted, message.isForAll && admitted.length === effects.others().length);
+      multicast.send(item, admitted, message.isForAll && admitted.length === members.length);
       for (const member of admitted) message.sent(member, "datagram");
     } else this.#sendByLinks(admitted, message);
   }

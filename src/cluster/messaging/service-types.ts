@@ -147,13 +147,10 @@ export interface ServicesStats {
 export interface ServicesEffects {
   /** Of this node. */
   readonly id: string;
-  self(): Member;
   /** The live member with an id or a name; may be this node. */
   find(nameOrId: string): Member | undefined;
   /** Live members that match, including this node. */
   resolve(steps: readonly ResolverStep[]): Iterable<Member>;
-  /** Live members except this node. */
-  others(): readonly Member[];
   readonly links: NodeLinks;
   /** A live or lost member: one that was lost may only have been paused. */
   sender(id: string): Member | undefined;
@@ -162,11 +159,4 @@ export interface ServicesEffects {
   report(event: ServicesEvent): void;
   /** The cluster's group. */
   readonly group: MulticastGroup;
-}
-
-export interface ServicesOptions {
-  /** Channels joined from the start. Default 0, 1 and 2. */
-  readonly channels?: readonly ClusterChannel[] | undefined;
-  /** Names of this node's protocols, including the program's. */
-  readonly protocols?: readonly string[] | undefined;
 }

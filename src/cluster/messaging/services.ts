@@ -36,6 +36,7 @@ import type {
   MessageHook,
   MessageStage,
 } from "./hooks.js";
+import type { MessagingSettings } from "./options.js";
 import { Query } from "./query.js";
 import type { MemberChange } from "./service-admission.js";
 import { SELF, ServiceContext } from "./service-context.js";
@@ -48,7 +49,6 @@ import type {
   MemberSendOptions,
   MemberSendResult,
   ServicesEffects,
-  ServicesOptions,
   ServicesStats,
 } from "./service-types.js";
 
@@ -75,13 +75,14 @@ export class Services {
   /** Valid names in `protocols`. */
   readonly #protocols: readonly string[];
 
-  constructor(effects: ServicesEffects, options: ServicesOptions = {}) {
-    this.#context = new ServiceContext(effects, options, (from, item) =>
+  constructor(effects: ServicesEffects, { channels, protocols = [] }: MessagingSettings) {
+    this.#context = new ServiceContext(effects, channels, (from, item) =>
       this.receiver.onBytes(from, item, SELF),
     );
     this.receiver = new ServiceReceiver(this.#context);
     this.#sender = new ServiceSender(this.#context, this.receiver);
-    this.#protocols = [...new Set([...PROTOCOLS, ...(options.protocols ?? [])])];
+    const names = protocols.map((each) => (typeof each === "string" ? each : each.name));
+    this.#protocols = [...new Set([...PROTOCOLS, ...names])];
   }
 
   get channels(): ClusterChannels {
@@ -277,8 +278,7 @@ export class Services {
         throw new InvalidArgumentError(
           `${call} takes members, resolver or resolve${call === "send" ? ", or broadcast: true for all" : ""}`,
         );
-      for (const member of this.#context.effects.others()) add(member);
-      if (self) add(this.#context.effects.self());
+      for (const member of this.#context.effects.resolve([])) add(member);
     }
     if (!self) found.delete(this.#context.selfId);
     if (found.size > MAX_MEMBERS)

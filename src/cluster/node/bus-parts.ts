@@ -82,7 +82,6 @@ export class BusParts implements BusContext {
     return new Services(
       {
         id: this.identity.id,
-        self: () => runtime.snapshotOf(runtime.rules.self),
         find: (nameOrId) => {
           const member = runtime.membership && runtime.find(nameOrId);
           return member?.isLive === true ? runtime.snapshotOf(member) : undefined;
@@ -92,7 +91,6 @@ export class BusParts implements BusContext {
           const found = new CompiledResolver(steps).select([self, ...live], self);
           return found.map((member) => runtime.snapshotOf(member));
         },
-        others: () => runtime.rules.live.map((member) => runtime.snapshotOf(member)),
         links,
         sender: (id) => {
           const member = runtime.membership?.get(id);
@@ -110,10 +108,7 @@ export class BusParts implements BusContext {
           send: (data) => runtime.membership?.multicastMessage(data),
         },
       },
-      {
-        channels: messaging.channels,
-        protocols: messaging.protocols?.map((each) => (typeof each === "string" ? each : each.name)),
-      },
+      messaging,
     );
   }
 

@@ -170,7 +170,7 @@ describe("datagrams of others", () => {
           "datagram:empty": 1,
           "datagram:op": 2,
           "datagram:id": 2,
-          "datagram:sender": 1,
+          "service:sender": 1,
         },
         [],
       ]);
