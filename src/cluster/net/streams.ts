@@ -150,8 +150,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   readonly #more: Listener[] = [];
   /** "host:port" for other nodes; empty before it is known. */
   ownAddress = "";
-  #startedAt = 0;
-  #sweeping: NodeJS.Timeout | undefined;
+  /** When the node began to listen. */
+  startedAt = 0;
   #closed = false;
   #stopped = false;
 
@@ -302,12 +302,6 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     return stream;
   }
 
-  start(): void {
-    this.#startedAt = performance.now();
-    this.#sweeping = setInterval(() => this.#sweep(), 1_000);
-    this.#sweeping.unref();
-  }
-
   get size(): number {
     return this.#all.size;
   }
@@ -374,7 +368,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     if (stream?.verified)
       return { ...none, state: "connected", since: Math.round(wall + stream.verifiedAt), peer: stream.peer };
     if (address === this.ownAddress || ownSince !== undefined)
-      return { ...none, state: "self", since: Math.round(wall + (ownSince ?? this.#startedAt)) };
+      return { ...none, state: "self", since: Math.round(wall + (ownSince ?? this.startedAt)) };
     const dialledAt = stream?.startedAt ?? this.#dials.get(address)?.startedAt;
     const error = trouble?.error;
     if (dialledAt !== undefined || trouble === undefined) {
@@ -393,7 +387,6 @@ export class NodeStreams implements StreamTable, PairStreamTable {
 
   async close(): Promise<void> {
     this.#closed = true;
-    clearInterval(this.#sweeping);
     for (const { cancel } of this.#dials.values()) cancel();
     this.#dials.clear();
     for (const stream of this.#all) stream.close();
@@ -567,7 +560,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     if (now >= watched.retryAt) this.#dial(address);
   }
 
-  #sweep(): void {
+  /** Once a second: dials watched addresses, and closes idle streams. */
+  sweep(): void {
     const now = performance.now();
     for (const address of this.#watched.keys()) this.#keep(address, now);
     for (const stream of this.#all) {

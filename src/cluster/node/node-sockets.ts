@@ -190,9 +190,11 @@ export class NodeSockets {
     await this.#listenAlso(binding);
     this.#bound = { binding, port: chosen };
     this.streams.ownAddress = announced ?? joinAddress(own, chosen);
-    this.streams.start();
-    // The system does not report changes of interfaces.
-    this.#looking = setInterval(() => this.#look(), 1_000).unref();
+    this.streams.startedAt = performance.now();
+    this.#looking = setInterval(() => {
+      this.streams.sweep();
+      this.#look();
+    }, 1_000).unref();
   }
 
   async #listenAlso({ v4, v6 }: Binding): Promise<void> {
@@ -226,6 +228,7 @@ export class NodeSockets {
     return usedInterfaces(all, this.settings);
   }
 
+  /** The system does not report changes of interfaces. */
   #look(): void {
     let interfaces: readonly HostInterface[];
     try {

@@ -138,7 +138,7 @@ async function listening(): Promise<World> {
   open.push(links);
   await links.listen({ v4: "10.0.0.1", v6: undefined }, 7_946);
   links.ownAddress = "10.0.0.1:7946";
-  links.start();
+  setInterval(() => links.sweep(), 1_000).unref();
   const connect = (host: string): OpenStream => {
     const stream = new OpenStream(host);
     acceptor?.accepted(stream);
