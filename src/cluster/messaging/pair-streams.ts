@@ -49,8 +49,8 @@ export interface PairStreamTable {
    * A missing stream of the node's own port is dialled: `onUp` or `onFailed` follows.
    */
   streamTo(address: string, protocol: string, id: string): PairStream | undefined;
-  /** Makes a stream of a duplex; `onUp` or `onFailed` follows. @param dialled the dialled address, if any */
-  open(duplex: Duplex, protocol: string, dialled: string | undefined): void;
+  /** Makes a stream of a duplex; `onUp` or `onFailed` follows. */
+  open(duplex: Duplex, how: { readonly protocol: string; readonly dialled?: string }): void;
 }
 
 /** Without `connect` the node dials its own port. */
@@ -132,7 +132,7 @@ export class PairStreams {
 
   async listen(protocol: LinkProtocol): Promise<ProtocolListener> {
     await this.#codec.load();
-    const accept = (stream: Duplex): void => this.#table.open(stream, protocol.name, undefined);
+    const accept = (stream: Duplex): void => this.#table.open(stream, { protocol: protocol.name });
     return protocol.listen(accept, this.#node);
   }
 
@@ -164,7 +164,7 @@ export class PairStreams {
     if (!isOwn)
       Promise.resolve()
         .then(() => protocol.connect?.(where, target, this.#node))
-        .then((duplex) => this.#table.open(duplex as Duplex, name, address))
+        .then((duplex) => this.#table.open(duplex as Duplex, { protocol: name, dialled: address }))
         .catch((error: unknown) => this.onFailed(address, name, thrownText(error)));
   }
 

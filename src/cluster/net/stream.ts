@@ -521,7 +521,7 @@ export class NodeStream implements Sink, PairStream {
     }
     this.#proved = true;
     if (this.#exchange?.hasKey === false) {
-      this.#refuseNode("identity");
+      this.refuseNode("identity");
       return;
     }
     // First: without a proof of this end, the other end waits longer each time.
@@ -539,7 +539,7 @@ export class NodeStream implements Sink, PairStream {
     const node =
       this.#proved && this.node === undefined ? exchange.open(frame, this.#hellos as Hellos) : undefined;
     if (node === undefined) {
-      this.#refuseNode("identity");
+      this.refuseNode("identity");
       return;
     }
     this.node = node;
@@ -557,7 +557,7 @@ export class NodeStream implements Sink, PairStream {
 
   #onDecided(exchange: IdentityExchange, isAdmitted: boolean): void {
     if (!isAdmitted) {
-      this.#refuseNode("denied");
+      this.refuseNode("denied");
       return;
     }
     const hellos = this.#hellos as Hellos;
@@ -568,14 +568,11 @@ export class NodeStream implements Sink, PairStream {
     this.#verify();
   }
 
-  #refuseNode(reason: string): void {
+  /** The node at the other end is not admitted, or no longer. */
+  refuseNode(reason: "identity" | "denied" | "address"): void {
     this.#own.count(reason);
     this.#own.onRefused(this.origin, undefined, reason);
     this.#reject();
-  }
-
-  revoke(reason: "denied" | "address"): void {
-    this.#refuseNode(reason);
   }
 
   #sendControl(frame: Buffer): void {

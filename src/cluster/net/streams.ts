@@ -250,10 +250,6 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     return undefined;
   }
 
-  open(duplex: Duplex, protocol: string, dialled: string | undefined): void {
-    this.#open(duplex, { protocol, dialled });
-  }
-
   /**
    * @param onEnd gets the reason when the stream has ended, also before it was proved
    * @returns address of the other node, "host:port", once both have proved themselves
@@ -265,7 +261,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
         reject(reason);
         onEnd(reason);
       };
-      if (!this.#open(duplex, { protocol: this.scheme, caller: { resolve, end } }))
+      if (!this.open(duplex, { protocol: this.scheme, caller: { resolve, end } }))
         end(new TransportError("ERR_TRANSPORT", "the node or the stream is closed"));
     });
   }
@@ -275,7 +271,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   }
 
   /** @returns `false`: this node or the stream is closed */
-  #open(duplex: Duplex, how: Pick<OpenedStream, "protocol" | "dialled" | "caller">): boolean {
+  open(duplex: Duplex, how: Pick<OpenedStream, "protocol" | "dialled" | "caller">): boolean {
     const { protocol, dialled } = how;
     takeDuplex(duplex);
     if (this.#closed || duplex.readable === false || duplex.writable === false) {
@@ -395,7 +391,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
 
   revoke(isAllowed: (node: ProvedNode) => boolean): void {
     for (const stream of this.#all)
-      if (stream.node !== undefined && !isAllowed(stream.node)) stream.revoke("denied");
+      if (stream.node !== undefined && !isAllowed(stream.node)) stream.refuseNode("denied");
   }
 
   streamOf(nonce: Buffer): NodeStream | undefined {

@@ -439,7 +439,7 @@ export class NodeSockets {
     if (stream.id === "") {
       stream.id = packet.from;
       if (stream.isGiven && this.streams.isTaken(stream)) {
-        stream.revoke("address");
+        stream.refuseNode("address");
         return true;
       }
     }

@@ -317,6 +317,6 @@ describe.each([
 it("a stream of a protocol that is closed already fails at once, so that the next protocol is tried", async () => {
   const { links, failed } = await listening();
   const closed = new Duplex({ read: () => undefined, write: () => undefined }).destroy();
-  links.open(closed, "pipe", OTHER);
+  links.open(closed, { protocol: "pipe", dialled: OTHER });
   expect([failed, links.size]).toEqual([[OTHER], 0]);
 });
