@@ -34,7 +34,6 @@ export class Datagrams {
   #socket: Socket | undefined;
   #socket6: Socket | undefined;
   #groupSocket: Socket | undefined;
-  #first: string | undefined;
   readonly #senders = new Map<string, Socket>();
   readonly #joined = new Set<string>();
   readonly #failed = new Set<string>();
@@ -89,8 +88,8 @@ export class Datagrams {
       return;
     }
     const [first, ...others] = interfaces;
-    if (first !== this.#first && first !== undefined && this.#sendsToGroup(this.#socket, first, ttl))
-      this.#first = first;
+    // Again each time: another interface may have the address by now.
+    if (first !== undefined) this.#sendsToGroup(this.#socket, first, ttl);
     for (const [address, sender] of this.#senders) {
       if (others.includes(address)) continue;
       this.#senders.delete(address);
@@ -187,15 +186,13 @@ export class Datagrams {
     if (error !== null && !this.#closed) this.#count("send:failed");
   };
 
-  #sendsToGroup(socket: Socket, interfaceAddress: string, ttl: number): boolean {
+  #sendsToGroup(socket: Socket, interfaceAddress: string, ttl: number): void {
     try {
       socket.setMulticastTTL(ttl);
       socket.setMulticastLoopback(true);
       socket.setMulticastInterface(interfaceAddress);
-      return true;
     } catch {
       this.#count("group");
-      return false;
     }
   }
 
