@@ -25,6 +25,7 @@ import type { PooledBuffer } from "../../engine/zmtp/codec/pooled-buffer.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import type { ReadTarget, Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
+import type { NodeIdentities } from "../admission/identities.js";
 import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
 import { MAX_ADDRESS } from "../bounds.js";
@@ -77,8 +78,7 @@ export interface StreamNode {
     shown: readonly BusProof[],
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
   /** `undefined`: this node has no key. */
-  exchange(role: LinkRole): IdentityExchange | undefined;
-  admits(address: string, node: ProvedNode): Promise<boolean>;
+  readonly identities: NodeIdentities | undefined;
   /** One end does not admit the other. @param bus `undefined`: unknown, or both have none in common */
   onRefused(address: string, bus: number | undefined, reason: string): void;
   /** @returns `false`: the frame is not genuine, and the stream ends */
@@ -123,9 +123,9 @@ export class NodeStream implements Sink, PairStream {
   peer = "";
   /** Of the node at the other end, from its first packet. */
   id = "";
-  /** 0: not verified. */
   readonly startedAt = performance.now();
-  verifiedAt = 0;
+  /** -1: not verified. */
+  verifiedAt = -1;
   usedAt: number;
   users = 0;
   readonly protocol: string;
@@ -154,16 +154,15 @@ export class NodeStream implements Sink, PairStream {
   #deciding = false;
   /** Whether it counts towards the maximum. */
   hasPlace: boolean;
-  #verified = false;
   #ended = false;
   /** How it ends once the other end has read why. */
   #leaving: "closed" | "refused" | undefined;
   #proved = false;
   /** Frames up to the proof: KEY, PROOF. */
   #unproved = 0;
-  readonly #greeting: RunningTimeout;
+  /** Of the greeting, then of the goodbye. */
+  #limit: RunningTimeout;
   #fault: Fault | undefined;
-  #timer: NodeJS.Timeout | undefined;
   /** Bytes written since the stream was corked; -1: it is not. */
   #corked = -1;
   /** Runs from a message until bytes come. */
@@ -189,7 +188,7 @@ export class NodeStream implements Sink, PairStream {
       this.#noteFault();
       this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed");
     });
-    this.#greeting = new RunningTimeout(10_000, () => this.#refuse("link:timeout"));
+    this.#limit = new RunningTimeout(10_000, () => this.#refuse("link:timeout"));
   }
 
   /** A stream in memory may answer, and end, within the call. */
@@ -210,7 +209,7 @@ export class NodeStream implements Sink, PairStream {
   }
 
   get verified(): boolean {
-    return this.#verified;
+    return this.verifiedAt >= 0;
   }
 
   get ended(): boolean {
@@ -241,7 +240,7 @@ export class NodeStream implements Sink, PairStream {
       return;
     }
     this.usedAt = performance.now();
-    if (this.#out === undefined || (this.#exchange !== undefined && !this.#verified)) {
+    if (this.#out === undefined || (this.#exchange !== undefined && !this.verified)) {
       if (this.#waiting.length >= 128) this.#own.count("link:full");
       else this.#waiting.push({ codec, packet });
       return;
@@ -260,7 +259,7 @@ export class NodeStream implements Sink, PairStream {
   }
 
   get isOpen(): boolean {
-    return this.#verified && !this.ended;
+    return this.verified && !this.ended;
   }
 
   /** Packets are dropped then; messages have separate windows. */
@@ -350,11 +349,10 @@ export class NodeStream implements Sink, PairStream {
 
   #leave(end: "closed" | "refused", frame: Buffer): void {
     this.#leaving = end;
-    this.#greeting.clear();
+    this.#limit.clear();
     this.#silence?.clear();
     this.#stream.socket.end(encodeFrame(frame));
-    this.#timer = setTimeout(() => this.#finish(end), 1_000);
-    this.#timer.unref();
+    this.#limit = new RunningTimeout(1_000, () => this.#finish(end));
   }
 
   destroy(): void {
@@ -396,7 +394,7 @@ export class NodeStream implements Sink, PairStream {
   }
 
   #noteFault(): void {
-    if (this.#verified || this.ended) return;
+    if (this.verified || this.ended) return;
     const isSilent = this.#in === undefined;
     const fault = this.#stream.fault?.(isSilent);
     // In TLS 1.3 a node refuses a certificate by hanging up after the initiator's handshake is complete.
@@ -411,7 +409,7 @@ export class NodeStream implements Sink, PairStream {
     while (!this.ended && !this.#deciding) {
       // The proofs of 64 clusters have 2,700 bytes.
       if (this.#in !== undefined)
-        this.#units.most = FRAME_HEAD + (this.#verified ? this.#own.maxFrame() : 4_096);
+        this.#units.most = FRAME_HEAD + (this.verified ? this.#own.maxFrame() : 4_096);
       const unit = this.#units.next();
       if (unit === undefined) break;
       if (this.#in === undefined) this.#takeHello(unit);
@@ -448,7 +446,7 @@ export class NodeStream implements Sink, PairStream {
     this.#out = this.isDialled ? ways.toResponder : ways.toInitiator;
     this.#in = this.isDialled ? ways.toInitiator : ways.toResponder;
     this.#units.head = FRAME_HEAD;
-    this.#exchange = this.#own.exchange(this.isDialled ? "initiator" : "responder");
+    this.#exchange = this.#own.identities?.exchange(this.isDialled ? "initiator" : "responder");
     if (this.isDialled) this.#prove();
     if (this.#exchange === undefined) this.#flush();
   }
@@ -465,7 +463,7 @@ export class NodeStream implements Sink, PairStream {
       return;
     }
     if (!this.#proved) this.#unproved += 1;
-    if (this.#unproved > 2 || !(this.#verified || isControl(frame))) {
+    if (this.#unproved > 2 || !(this.verified || isControl(frame))) {
       this.#refuse("link:proof");
       return;
     }
@@ -487,7 +485,7 @@ export class NodeStream implements Sink, PairStream {
         return;
       case StreamFrame.ASK:
         // Queued bytes are an answer, too, for a peer without reads.
-        if (this.#verified && this.#stream.socket.writableLength === 0)
+        if (this.verified && this.#stream.socket.writableLength === 0)
           this.#sendControl(Buffer.of(StreamFrame.ANSWER));
         return;
       case StreamFrame.ANSWER:
@@ -545,7 +543,7 @@ export class NodeStream implements Sink, PairStream {
     this.node = node;
     this.#deciding = true;
     this.#stream.reader.pause();
-    void this.#own.admits(this.origin, node).then((isAdmitted) => {
+    void this.#own.identities?.admits(node, this.origin).then((isAdmitted) => {
       if (this.ended) return;
       this.#deciding = false;
       this.#onDecided(exchange, isAdmitted);
@@ -590,9 +588,9 @@ export class NodeStream implements Sink, PairStream {
   }
 
   #verify(): void {
-    this.#verified = true;
+    if (this.ended) return; // By a listener of the refusal, or within the write.
     this.verifiedAt = performance.now();
-    this.#greeting.clear();
+    this.#limit.clear();
     this.#table.onVerified(this);
     this.#flush();
   }
@@ -605,8 +603,7 @@ export class NodeStream implements Sink, PairStream {
   #finish(end: StreamEnd): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#greeting.clear();
-    clearTimeout(this.#timer);
+    this.#limit.clear();
     this.#silence?.clear();
     this.#waiting = [];
     this.#stream.socket.destroy();

@@ -107,7 +107,6 @@ function refusalOf({ kind, message }: Fault): "certificate" | "tls" | "peer" | u
 }
 
 export interface StreamsEffects extends StreamNode {
-  onAdmitted(node: ProvedNode): void;
   /** The node sends its identity. */
   greet(stream: NodeStream): void;
   /** A hard sign that the process at an address is gone. */
@@ -400,7 +399,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   }
 
   onVerified(stream: NodeStream): void {
-    if (stream.node !== undefined) this.#effects.onAdmitted(stream.node);
+    if (stream.node !== undefined) this.#effects.identities?.onAdmitted(stream.node);
     if (this.#watched.has(stream.address)) this.#watched.set(stream.address, new Watched());
     const kept = this.#usable(stream.address);
     if (stream.isGiven || kept?.verified !== true || this.#isBetter(stream, kept))

@@ -118,9 +118,7 @@ async function listening(): Promise<World> {
     accepts: () => true,
     prove: () => [],
     check: () => ({ proved: true, refused: [] }),
-    exchange: () => undefined,
-    admits: async () => true,
-    onAdmitted: () => undefined,
+    identities: undefined,
     onRefused: () => undefined,
     onFrame: (_, bytes) => {
       frames.push(Buffer.from(bytes));
