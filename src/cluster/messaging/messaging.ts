@@ -23,12 +23,10 @@ import {
 } from "./client.js";
 import { DirectMessages } from "./direct-messages.js";
 import { IncomingItems, never } from "./incoming.js";
-import type { NodeLinks } from "./links.js";
 import { SELF_TOPIC } from "./message.js";
 import type { MessagingSettings } from "./options.js";
 import { type IncomingLink, MessageKind, type MessageLinksStats, type MessageRoutesStats } from "./parts.js";
 import { Publisher } from "./publisher.js";
-import type { RouteDriver } from "./route-driver.js";
 import { type MessagingEffects, MessagingState } from "./state.js";
 import { type ClusterSubscription, type MessageHandler, Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
@@ -83,8 +81,6 @@ const PUBLISH_KEYS = ["subtopic", "self", "retain", "onFull", "timeout"] as cons
 
 export class Messaging {
   readonly self: MessageClient;
-  readonly links: NodeLinks;
-  readonly routes: RouteDriver;
   readonly #publisher: Publisher;
   /** For its clients, as `failed`. */
   readonly state: MessagingState;
@@ -98,12 +94,10 @@ export class Messaging {
   constructor(id: string, settings: MessagingSettings, effects: MessagingEffects) {
     this.self = new MessageClient(this, Object.freeze({ node: id, id: SELF_ID }), "");
     this.#table = new SubscriptionTable((filter) => {
-      if (!this.state.closed) void this.routes.unsubscribe(filter);
+      if (!this.state.closed) void this.state.routes.unsubscribe(filter);
     });
     const state = new MessagingState(settings, effects, this.self, this.#table);
     this.state = state;
-    this.links = state.links;
-    this.routes = state.routes;
     this.#publisher = new Publisher(state);
     this.directs = new DirectMessages(state);
     this.incoming = new IncomingItems(state);
@@ -117,7 +111,7 @@ export class Messaging {
     this.#table.add(filter, subscription);
     let known: Promise<void>;
     try {
-      known = this.routes.subscribe(filter);
+      known = this.state.routes.subscribe(filter);
     } catch (error) {
       // The limit of filters per node is reached.
       this.#table.delete(filter, subscription);
@@ -219,7 +213,7 @@ export class Messaging {
       case MessageKind.DIRECT:
         return this.directs.onItem(from, item);
       case MessageKind.ROUTES: {
-        const reason = this.routes.onItem(from, item);
+        const reason = this.state.routes.onItem(from, item);
         if (reason !== undefined) this.state.refuse(`routes:${reason}`);
         return undefined;
       }
@@ -242,8 +236,8 @@ export class Messaging {
    */
   onMember(id: string, state: "alive" | "lost" | "gone" | "forgotten"): void {
     if (this.state.closed) return;
-    this.links.onMember(id, state === "forgotten" ? "gone" : state);
-    if (state !== "forgotten") this.routes.onMember(id, state);
+    this.state.links.onMember(id, state === "forgotten" ? "gone" : state);
+    if (state !== "forgotten") this.state.routes.onMember(id, state);
     if (state === "alive") {
       this.state.retention.onMember(id);
       return;
@@ -262,8 +256,8 @@ export class Messaging {
     this.state.retention.close();
     this.state.drops.close();
     for (const client of [...this.state.addresses.clients.values()]) client.close();
-    this.routes.close();
-    await this.links.close(linger);
+    this.state.routes.close();
+    await this.state.links.close(linger);
   }
 
   /**
@@ -279,7 +273,7 @@ export class Messaging {
       if (nodes.size >= most) break;
       if (topic === undefined || matches(filter, topic)) nodes.set(filter, [this.state.id]);
     }
-    for (const { filter, nodes: ids } of this.routes.table.list(most, topic)) {
+    for (const { filter, nodes: ids } of this.state.routes.table.list(most, topic)) {
       // Internal topics of services.
       if (serviceOfRoute(filter) !== undefined) continue;
       const own = nodes.get(filter);
@@ -314,8 +308,8 @@ export class Messaging {
       retainedEvicted: this.state.retained.evicted,
       failed: this.failed,
       refused: { ...this.state.refused },
-      links: this.links.stats(),
-      routes: this.routes.stats(),
+      links: this.state.links.stats(),
+      routes: this.state.routes.stats(),
     };
   }
 
