@@ -115,26 +115,22 @@ export class BusParts implements BusContext {
   /** `serve` and `request` over members, links and routes. */
   #createRequests(links: NodeLinks, routes: RouteDriver): Requests {
     const { runtime, candidates } = this;
-    const find = (id: string): Member | undefined => {
-      const member = runtime.membership?.get(id);
-      return member?.isLive === true ? runtime.snapshotOf(member) : undefined;
-    };
     return new Requests({
       id: this.identity.id,
       links,
       routes,
       candidates: (service) => candidates.of(service),
       isSettling: () => routes.isSettling(),
-      find,
+      find: (id) => {
+        const member = runtime.membership?.get(id);
+        return member?.isLive === true ? runtime.snapshotOf(member) : undefined;
+      },
       nameOf: (id) => {
         const member = runtime.membership?.get(id);
         return member === undefined ? id : `${member.name} at ${member.address}`;
       },
       report: (event) => runtime.report(event),
-      handlerFailed: (from, error) => {
-        const member = find(from);
-        if (member !== undefined) runtime.report({ type: "handler:failed", member, error });
-      },
+      handlerFailed: (member, error) => runtime.report({ type: "handler:failed", member, error }),
     });
   }
 

@@ -50,7 +50,7 @@ import {
 export interface ServingEffects {
   /** A live member, including this node. */
   find(id: string): Member | undefined;
-  handlerFailed(from: string, error: unknown): void;
+  handlerFailed(caller: Member, error: unknown): void;
 }
 
 export type ServingSettings = Omit<ServeSettings, "schema">;
@@ -274,8 +274,8 @@ export class ServedService extends HandlerRuntime<Job> {
     return this.#served.isInternal === true ? undefined : { system: "cluster", service, method, headers };
   }
 
-  protected override report({ from }: Job, error: unknown, isRequest: boolean): void {
-    if (!isRequest) this.#host.effects.handlerFailed(from, error);
+  protected override report({ sender }: Job, error: unknown, isRequest: boolean): void {
+    if (!isRequest) this.#host.effects.handlerFailed(sender, error);
   }
 
   protected override reply(job: Job, value: unknown): void {
