@@ -10,11 +10,6 @@ import { RetainedItem, readFilters } from "./retained.js";
 import type { MessagingState } from "./state.js";
 import type { TopicPlan } from "./topic-plan.js";
 
-/** A new promise each time: waiters for a shared one would never be collected. */
-export function never(): Promise<void> {
-  return new Promise(() => undefined);
-}
-
 export class IncomingItems {
   readonly #state: MessagingState;
   readonly #incoming = new PublishItem();
@@ -27,7 +22,6 @@ export class IncomingItems {
 
   onPublish(link: IncomingLink, bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const state = this.#state;
-    if (state.closed) return never();
     const { names, plans } = state;
     const incoming = this.#incoming;
     const { reader } = incoming;

@@ -38,7 +38,7 @@ import type { Publication } from "./publication.js";
 import { type FrameFault, Receiving, type ReceivingEffects } from "./receiving.js";
 import { Sending, type SendingEffects, type SendingLane } from "./sending.js";
 import type { WindowLimits } from "./window.js";
-import { decodeHello, encodeAck, encodeHello, type Hello } from "./wire.js";
+import { decodeHello, encodeAck, encodeHello, type Hello, type PlacedItem } from "./wire.js";
 
 export type LinkRefusal =
   | FrameFault
@@ -476,23 +476,15 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   // --- Receiving -----------------------------------------------------------------------------------------------------
 
-  onItem(from: Receiving, kind: number, item: Buffer): void | Promise<void> {
+  onItem(from: Receiving, item: PlacedItem): void | Promise<void> {
+    const { kind } = item;
     // Lanes carry service messages only.
     if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.SERVICE))
       return this.#count("kind");
     try {
-      return this.effects.onItem(from, kind, item);
+      return this.effects.onItem(from, item);
     } catch {
       // A bug of the node costs the item, not the process.
-      return this.#count("handler");
-    }
-  }
-
-  onPublish(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void> {
-    if (from.lane !== 0) return this.#count("kind");
-    try {
-      return this.effects.onPublish(from, bytes, start, end);
-    } catch {
       return this.#count("handler");
     }
   }

@@ -22,7 +22,7 @@ import {
   type SubscribeOptions,
 } from "./client.js";
 import { DirectMessages } from "./direct-messages.js";
-import { IncomingItems, never } from "./incoming.js";
+import { IncomingItems } from "./incoming.js";
 import { SELF_TOPIC } from "./message.js";
 import type { MessagingSettings } from "./options.js";
 import { type IncomingLink, MessageKind, type MessageLinksStats, type MessageRoutesStats } from "./parts.js";
@@ -31,6 +31,7 @@ import { type MessagingEffects, MessagingState } from "./state.js";
 import { type ClusterSubscription, type MessageHandler, Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
 import { checkTopic, matches } from "./topics.js";
+import type { PlacedItem } from "./wire.js";
 
 /** A filter, and the nodes that subscribe to it. */
 export interface ClusterRoute {
@@ -206,25 +207,30 @@ export class Messaging {
     this.state.drops.dropped("size", peer, prefix);
   }
 
-  onItem({ id: from, protocol }: IncomingLink, kind: number, item: Buffer): Promise<void> | undefined {
-    // Not acknowledged, so the sender counts it as lost.
-    if (this.state.closed) return never();
+  /** Publications and requests are read in place. */
+  onItem(link: IncomingLink, item: PlacedItem): Promise<void> | undefined {
+    // Not acknowledged, so the sender counts it as lost. Waiters for one shared promise would never be collected.
+    if (this.state.closed) return new Promise(() => undefined);
+    const { kind, frame, start, end } = item;
+    const { id: from, protocol } = link;
     switch (kind) {
+      case MessageKind.PUBLISH:
+        return this.incoming.onPublish(link, frame, start, end);
       case MessageKind.DIRECT:
-        return this.directs.onItem(from, item);
+        return this.directs.onItem(from, item.view());
       case MessageKind.ROUTES: {
-        const reason = this.state.routes.onItem(from, item);
+        const reason = this.state.routes.onItem(from, item.view());
         if (reason !== undefined) this.state.refuse(`routes:${reason}`);
         return undefined;
       }
       case MessageKind.SERVICE:
-        this.state.effects.onService(from, item, protocol);
+        this.state.effects.onService(from, item.view(), protocol);
         return undefined;
       case MessageKind.REQUEST:
-        this.state.effects.onRequest?.(from, item);
+        this.state.effects.onRequest?.(from, frame, start, end);
         return undefined;
       case MessageKind.RETAINED:
-        return this.incoming.onRetained(from, item);
+        return this.incoming.onRetained(from, item.view());
       default:
         return this.state.refuse("kind");
     }

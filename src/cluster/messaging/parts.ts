@@ -7,6 +7,7 @@
 
 import type { DialTarget } from "./protocol.js";
 import type { TopicPlan } from "./topic-plan.js";
+import type { PlacedItem } from "./wire.js";
 
 /** Byte before an item on a link. */
 export const MessageKind = {
@@ -71,8 +72,7 @@ export interface LinkMember extends DialTarget {
 
 export interface NodeLinksEffects {
   /** The peer's next item follows the return, or the promise. */
-  onItem(from: IncomingLink, kind: number, item: Buffer): void | Promise<void>;
-  onPublish(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
+  onItem(from: IncomingLink, item: PlacedItem): void | Promise<void>;
   /** The link to a peer has a connection. */
   onUp(id: string): void;
   /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */

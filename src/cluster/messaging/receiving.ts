@@ -23,6 +23,7 @@ import {
   encodeAck,
   type Hello,
   ITEM_HEADER,
+  type PlacedItem,
   sequenceOf,
 } from "./wire.js";
 
@@ -30,9 +31,7 @@ export interface ReceivingEffects {
   readonly effects: Pick<NodeLinksEffects, "onHeard">;
   readonly streams: Pick<PairStreams, "send" | "drop">;
   /** Never throws. */
-  onItem(from: Receiving, kind: number, item: Buffer): void | Promise<void>;
-  /** Never throws. */
-  onPublish(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void>;
+  onItem(from: Receiving, item: PlacedItem): void | Promise<void>;
   /** `acknowledge` is to be called at the end of this turn, or within `ACK_DELAY`. */
   acknowledgeSoon(receiving: Receiving): void;
   acknowledgeLater(receiving: Receiving): void;
@@ -79,12 +78,8 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     this.#links = links;
   }
 
-  hello({
-    life,
-    session,
-    sent,
-  }: Pick<Hello, "life" | "session" | "sent">): ReturnType<ReceiveWindow["hello"]> {
-    const result = this.window.hello(life, session, sent);
+  hello(of: Pick<Hello, "life" | "session" | "sent">): ReturnType<ReceiveWindow["hello"]> {
+    const result = this.window.hello(of.life, of.session, of.sent);
     if (result === "new") this.restart();
     return result;
   }
@@ -194,10 +189,11 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     while (this.#left > 0) {
       if (!reader.next()) return "malformed";
       this.#left -= 1;
-      const done =
-        reader.kind === MessageKind.PUBLISH
-          ? links.onPublish(this, reader.frame, reader.start, reader.end)
-          : this.#onItem(reader.kind, reader.item());
+      const { kind } = reader;
+      // A caller waits for the acknowledgement.
+      if (kind === MessageKind.DIRECT || kind === MessageKind.ROUTES || this.lane !== 0)
+        this.#isAwaited = true;
+      const done = links.onItem(this, reader);
       if (done !== undefined) {
         this.#pause(done);
         return undefined;
@@ -207,12 +203,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
       window.delivered += 1;
     }
     return reader.isWhole ? undefined : "malformed";
-  }
-
-  #onItem(kind: number, item: Buffer): void | Promise<void> {
-    // A caller waits for the acknowledgement.
-    if (kind === MessageKind.DIRECT || kind === MessageKind.ROUTES || this.lane !== 0) this.#isAwaited = true;
-    return this.#links.onItem(this, kind, item);
   }
 
   #pause(done: Promise<void>): void {

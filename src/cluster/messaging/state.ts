@@ -31,7 +31,7 @@ export interface MessagingEffects {
   /** An item of the kind SERVICE. */
   onService(from: string, item: Buffer, protocol: string): void;
   /** An item of the kind REQUEST. */
-  onRequest?(from: string, item: Buffer): void;
+  onRequest?(from: string, bytes: Buffer, start: number, end: number): void;
   /** A node is gone for good. */
   onGone?(id: string): void;
 }

@@ -109,6 +109,9 @@ export function countOf(batch: Buffer): number {
   return readUint16(batch, 7);
 }
 
+/** An item in its frame, until the next one is read. */
+export type PlacedItem = Pick<BatchReader, "kind" | "frame" | "start" | "end" | "view">;
+
 /** Reads the items of a BATCH without an object for each. */
 export class BatchReader {
   readonly frame: Buffer;
@@ -143,8 +146,7 @@ export class BatchReader {
     return true;
   }
 
-  /** As a view. */
-  item(): Buffer {
+  view(): Buffer {
     const { start } = this;
     return slice(this.frame.buffer, this.frame.byteOffset + start, this.end - start);
   }

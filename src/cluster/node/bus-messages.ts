@@ -59,8 +59,7 @@ export class BusMessages implements MessagesPart {
       protocols: this.#protocols(messaging),
       settings: messaging,
       effects: {
-        onItem: (from, kind, item) => this.#messaging.onItem(from, kind, item),
-        onPublish: (from, bytes, start, end) => this.#messaging.incoming.onPublish(from, bytes, start, end),
+        onItem: (from, item) => this.#messaging.onItem(from, item),
         onUp: (of) => this.routes.onUp(of),
         onLost: (of, count) => this.#messaging.onLost(of, count),
         onTooLarge: (of, prefix) => this.#messaging.onTooLarge(of, prefix),
@@ -84,7 +83,7 @@ export class BusMessages implements MessagesPart {
       routes: this.routes,
       emit: (event) => this.#runtime.report(event),
       onService: (from, item, protocol) => this.#bus.services.receiver.onBytes(from, item, protocol),
-      onRequest: (from, item) => this.#bus.requests.onItem(from, item),
+      onRequest: (from, bytes, start, end) => this.#bus.requests.onItem(from, bytes, start, end),
       onGone: (of) => {
         this.#bus.services.onForgotten(of);
         this.#bus.requests.onForgotten(of);

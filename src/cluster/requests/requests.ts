@@ -230,8 +230,8 @@ export class Requests {
   }
 
   /** Never throws. */
-  onItem(from: string, bytes: Buffer): void {
-    const item = decodeRequest(bytes);
+  onItem(from: string, bytes: Buffer, start = 0, end = bytes.length): void {
+    const item = decodeRequest(bytes, start, end);
     if (typeof item === "string") {
       this.#serving.count(item);
       return;

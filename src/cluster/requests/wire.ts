@@ -202,12 +202,12 @@ export function encodeSign(op: Sign, id: number): Buffer {
 }
 
 /** @returns the item, whose body keeps no larger memory; or why it is invalid */
-export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
-  if (bytes.length === 0) return "empty";
-  const head = bytes[0] as number;
+export function decodeRequest(bytes: Buffer, start = 0, end = bytes.length): RequestItem | RequestJunk {
+  if (start === end) return "empty";
+  const head = bytes[start] as number;
   const op = head & OP;
   const form = ((head >> FORM_SHIFT) & FORM) as BodyForm;
-  const reader = new Reader(bytes, 1);
+  const reader = new Reader(bytes, start + 1, end);
   const id = reader.uint();
   if (reader.failed || id === 0) return "id";
   switch (op) {
@@ -279,5 +279,9 @@ function readExtras(reader: Reader): CallExtras {
 }
 
 function restOf({ bytes, at, end }: Reader): Buffer {
-  return owned(bytes.subarray(at, end));
+  const size = end - at;
+  if (size >= 1_024) return owned(bytes.subarray(at, end));
+  const body = Buffer.allocUnsafe(size);
+  bytes.copy(body, 0, at, end);
+  return body;
 }

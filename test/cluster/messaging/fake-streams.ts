@@ -59,7 +59,6 @@ export const RECEIVING_EFFECTS: ReceivingEffects = {
   effects: { onHeard: () => undefined },
   streams: acksTo(() => undefined),
   onItem: () => undefined,
-  onPublish: () => undefined,
   acknowledgeSoon: () => undefined,
   acknowledgeLater: () => undefined,
   onFault: () => undefined,

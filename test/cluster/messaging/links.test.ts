@@ -11,7 +11,7 @@ import {
 import { decodeAdvert, MESSAGES_PROP } from "../../../src/cluster/messaging/advert.js";
 import { LISTEN_TIMEOUT } from "../../../src/cluster/messaging/bounds.js";
 import type { DiallingEnd } from "../../../src/cluster/messaging/pair-streams.js";
-import type { LinkMember } from "../../../src/cluster/messaging/parts.js";
+import { type LinkMember, MessageKind } from "../../../src/cluster/messaging/parts.js";
 import { decodeAck, decodeRefused, encodeRefused, LinkFrame } from "../../../src/cluster/messaging/wire.js";
 import { ignore } from "../../../src/core/ignore.js";
 import { curveKeyPair } from "../../../src/index.js";
@@ -37,9 +37,13 @@ const protocolOf = (from: ClusterNode, to: ClusterNode): string => linkTo(from, 
 /** Items that come to a node, other than publications. Its program takes each at once, or after a promise. */
 function itemsOf(node: ClusterNode, handler: (item: string) => Promise<void> | undefined = () => undefined) {
   const items: string[] = [];
-  vi.spyOn(node.parts.messages.messaging, "onItem").mockImplementation((_from, _kind, item) => {
-    items.push(String(item));
-    return handler(String(item));
+  const { messaging } = node.parts.messages;
+  const { incoming } = messaging;
+  vi.spyOn(messaging, "onItem").mockImplementation((from, item) => {
+    const { kind, frame, start, end } = item;
+    if (kind === MessageKind.PUBLISH) return incoming.onPublish(from, frame, start, end);
+    items.push(String(item.view()));
+    return handler(String(item.view()));
   });
   return items;
 }

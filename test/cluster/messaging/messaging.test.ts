@@ -67,9 +67,7 @@ function bring(to: ClusterNode, from: ClusterNode) {
   const { messaging } = to.parts.messages;
   const link: IncomingLink = { id: from.id, protocol: "tcp", topics: [] };
   return (kind: number, bytes: Buffer): void | Promise<void> =>
-    kind === MessageKind.PUBLISH
-      ? messaging.incoming.onPublish(link, bytes, 0, bytes.length)
-      : messaging.onItem(link, kind, bytes);
+    messaging.onItem(link, { kind, frame: bytes, start: 0, end: bytes.length, view: () => bytes });
 }
 
 describe("topics", () => {

@@ -142,8 +142,8 @@ it("a frame that waits for a handler keeps its own memory, and not that of all t
   const delivered = new Promise<void>((done) => {
     const receiving = new Receiving("b", 1_000, {
       ...RECEIVING_EFFECTS,
-      onItem: (_, _kind, item) => {
-        items.push(item);
+      onItem: (_, item) => {
+        items.push(item.view());
         if (items.length > 1) done();
         else return new Promise<void>((resolve) => (go = resolve));
       },

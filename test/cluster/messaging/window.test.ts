@@ -197,7 +197,6 @@ describe("a peer that is behind", () => {
     const receiving = new Receiving("a", MAX_ITEM, {
       ...RECEIVING_EFFECTS,
       onItem: () => new Promise(() => undefined),
-      onPublish: () => new Promise(() => undefined),
     });
     receiving.window.hello("life", 0, 0);
     return receiving;
@@ -235,8 +234,8 @@ it("the items of a further session wait for the handler of the earlier one, too:
   let release = (): void => undefined;
   const receiving = new Receiving("a", MAX_ITEM, {
     ...RECEIVING_EFFECTS,
-    onItem: (_, _kind, item) => {
-      handled.push(item[0] as number);
+    onItem: (_, item) => {
+      handled.push(item.view()[0] as number);
       return new Promise((resolve) => (release = resolve));
     },
   });
@@ -261,7 +260,7 @@ it("a one-to-one message is acknowledged at the end of the turn in which it was 
   const receiving = new Receiving("a", MAX_ITEM, {
     ...RECEIVING_EFFECTS,
     streams: acksTo(({ delivered }) => acks.push(delivered)),
-    onItem: (_, kind) => (kind === 3 ? new Promise((resolve) => (release = resolve)) : undefined),
+    onItem: (_, { kind }) => (kind === 3 ? new Promise((resolve) => (release = resolve)) : undefined),
     acknowledgeSoon: (each) => void soon.push(each),
   });
   receiving.window.hello("life", 0, 0);

@@ -60,8 +60,8 @@ test("the frames are those of the specification", () => {
   expect(decodeAck(ack.subarray(0, -1))).toBeUndefined();
   expect([sequenceOf(items), countOf(items), sequenceOf(item), countOf(item)]).toEqual([0, 2, 1, 1]);
   const reader = new BatchReader(items);
-  expect([reader.next(), reader.item().toString(), reader.kind]).toEqual([true, "one", 2]);
-  expect([reader.next(), reader.item().length, reader.kind]).toEqual([true, 130, 3]);
+  expect([reader.next(), reader.view().toString(), reader.kind]).toEqual([true, "one", 2]);
+  expect([reader.next(), reader.view().length, reader.kind]).toEqual([true, 130, 3]);
   expect([reader.next(), reader.isWhole]).toEqual([false, true]);
   expect(decodeAck(ack)).toEqual({ session: 3, delivered: 298 });
   expect(decodeRefused(refused)).toBe("stranger");
