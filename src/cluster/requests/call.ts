@@ -50,8 +50,9 @@ export class Call implements Due {
   queue: RoomQueue | undefined = undefined;
   /** Infinite: no limit. */
   readonly until: number;
-  body: EncodedBody;
-  #isKept = false;
+  /** Ends with the body. */
+  #kept: Buffer | undefined = undefined;
+  readonly #bytes: number;
   deadline = 0;
   state: CallState = "waiting";
   /** Current attempt. */
@@ -79,7 +80,7 @@ export class Call implements Due {
 
   constructor(terms: CallTerms, sink: CallSink, target: Target, now: number) {
     this.terms = terms;
-    this.body = terms.body;
+    this.#bytes = terms.body.data.length;
     this.sink = sink;
     this.target = target;
     this.until = terms.timeout < 0 ? Number.POSITIVE_INFINITY : now + terms.timeout;
@@ -91,10 +92,14 @@ export class Call implements Due {
    * @param item ends with the body; without it the body is copied
    */
   keepBody(item?: Buffer): void {
-    const { form, data } = this.body;
-    if (this.#isKept || typeof data === "string") return;
-    this.#isKept = true;
-    this.body = { form, data: item?.subarray(item.length - data.length) ?? Buffer.from(data) };
+    const { data } = this.terms.body;
+    if (typeof data !== "string") this.#kept ??= item ?? Buffer.from(data);
+  }
+
+  get body(): EncodedBody {
+    const { body } = this.terms;
+    const kept = this.#kept;
+    return kept === undefined ? body : { form: body.form, data: kept.subarray(kept.length - this.#bytes) };
   }
 }
 

@@ -269,30 +269,18 @@ export class OutgoingRequests {
   }
 
   #request(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
-    return this.#whole(requestTerms(outgoing), outgoing.options ?? NO_OPTIONS, decode);
+    const terms = requestTerms(outgoing);
+    const signal = outgoing.options?.signal;
+    const reply = new WholeReply(terms.service, decode);
+    const onAborted = signal === undefined ? ignore : this.#onAborted(reply);
+    const pending = this.#pend<unknown>(dataBytes(terms.body.data), signal, onAborted);
+    reply.pending = pending;
+    reply.call = this.#begin(terms, reply);
+    return pending.promise;
   }
 
-  #whole(terms: CallTerms, options: ServiceRequestOptions, decode: Decode): Promise<unknown> {
-    let call: Call | undefined;
-    const pending = this.#pend<unknown>(dataBytes(terms.body.data), options.signal, () =>
-      this.#giveUp(call, undefined),
-    );
-    call = this.#begin(terms, {
-      reply: (form, body) => {
-        try {
-          pending.resolve(decode(form, body));
-        } catch (error) {
-          const text = `the reply of ${terms.service} is refused: ${thrownText(error)}`;
-          const isOurs = error instanceof InvalidMessageError;
-          pending.reject(isOurs ? error : new InvalidMessageError(text, { cause: error }));
-        }
-      },
-      fail: (error) => {
-        if (error instanceof ClosedError) pending.abandon(error);
-        else pending.reject(error);
-      },
-    });
-    return pending.promise;
+  #onAborted(reply: WholeReply): () => void {
+    return () => this.#giveUp(reply.call, undefined);
   }
 
   #stream(outgoing: OutgoingRequest, decode: Decode): PartStream {
@@ -328,7 +316,7 @@ export class OutgoingRequests {
     requests = 1,
   ): PendingCall<T> {
     this.#calls.assertOpen();
-    return this.pending.add<T>(bytes, { signal, onGivenUp: onAborted, requests });
+    return this.pending.add<T>(bytes, { signal, onGivenUp: onAborted, requests }, neverLate);
   }
 
   #begin(terms: CallTerms, sink: CallSink): Call {
@@ -339,6 +327,34 @@ export class OutgoingRequests {
 
   #giveUp(call: Call | undefined, error: ShoalError | undefined): void {
     if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, error);
+  }
+}
+
+/** Of a request with one reply: an object takes less memory than closures. */
+class WholeReply implements CallSink {
+  pending!: PendingCall<unknown>;
+  call: Call | undefined = undefined;
+  readonly #service: string;
+  readonly #decode: Decode;
+
+  constructor(service: string, decode: Decode) {
+    this.#service = service;
+    this.#decode = decode;
+  }
+
+  reply(form: BodyForm, body: Buffer): void {
+    try {
+      this.pending.resolve(this.#decode(form, body));
+    } catch (error) {
+      const text = `the reply of ${this.#service} is refused: ${thrownText(error)}`;
+      const isOurs = error instanceof InvalidMessageError;
+      this.pending.reject(isOurs ? error : new InvalidMessageError(text, { cause: error }));
+    }
+  }
+
+  fail(error: ShoalError): void {
+    if (error instanceof ClosedError) this.pending.abandon(error);
+    else this.pending.reject(error);
   }
 }
 

@@ -62,7 +62,7 @@ export interface ServiceHost {
   readonly clock: Clock;
   readonly middleware: readonly ServeMiddleware[];
   /** A taken job is found by its caller and id until it is forgotten. */
-  keep(job: Job): void;
+  keep(job: Job, now: number): void;
   forget(job: Job): void;
   refuse(from: string, id: number, load: ServiceLoad, reason: FailureReason, text: string): void;
   count(reason: string): void;
@@ -185,18 +185,18 @@ export class ServedService extends HandlerRuntime<Job> {
     }
   }
 
-  receive(job: Job): void {
+  receive(job: Job, now: number): void {
     const { maxQueue, maxQueueBytes, keepReplies } = this.#settings;
     const { key, parts, body } = job.item;
     if (this.#isDraining) this.#refuseNew(job, "stopping", "the node is draining");
     else if (key !== "" && parts > 0)
       this.#refuseNew(job, "invalid-request", "a streamed reply has no idempotency key");
-    else if (key !== "" && keepReplies > 0 && this.#byKey(job)) return;
+    else if (key !== "" && keepReplies > 0 && this.#byKey(job, now)) return;
     else if (!this.hasSlot && (this.queued >= maxQueue || this.queuedBytes + body.length > maxQueueBytes)) {
       this.refused += 1;
       this.#refuseNew(job, "overloaded", "too many requests wait");
     } else {
-      this.#host.keep(job);
+      this.#host.keep(job, now);
       if (!this.hasSlot) this.queuedBytes += body.length;
       this.take(job);
     }
@@ -385,7 +385,7 @@ export class ServedService extends HandlerRuntime<Job> {
   // --- Idempotency -------------------------------------------------------------------------------------------------------
 
   /** @returns whether a request with its key answers it */
-  #byKey(job: Job): boolean {
+  #byKey(job: Job, now: number): boolean {
     const { item } = job;
     const digest = digestOf(item);
     const key = keyOf(job);
@@ -407,7 +407,7 @@ export class ServedService extends HandlerRuntime<Job> {
     else {
       known.joined ??= new Set();
       known.joined.add(job);
-      this.#host.keep(job);
+      this.#host.keep(job, now);
       job.state = "joined";
       this.#joined += 1;
       this.queuedBytes += item.body.length;

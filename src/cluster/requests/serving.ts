@@ -74,7 +74,7 @@ export class RequestServing implements ServiceHost {
     if (service === undefined)
       this.refuse(from, item.id, { busy: 0, slots: 0 }, "no-service", "this node does not serve it");
     else if (this.#jobOf(from, item.id) !== undefined) this.count("again");
-    else service.receive(new Job(from, item, service, now));
+    else service.receive(new Job(from, item, service, now), now);
   }
 
   onGone(from: string): void {
@@ -102,14 +102,14 @@ export class RequestServing implements ServiceHost {
 
   // --- What services call ----------------------------------------------------------------------------------------------
 
-  keep(job: Job): void {
+  keep(job: Job, now: number): void {
     let jobs = this.#jobs.get(job.from);
     if (jobs === undefined) {
       jobs = new NumberTable();
       this.#jobs.set(job.from, jobs);
     }
     jobs.set(job.item.id, job);
-    this.#schedule(this.clock.now(), job);
+    this.#schedule(now, job);
   }
 
   forget(job: Job): void {
