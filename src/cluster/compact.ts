@@ -63,7 +63,11 @@ export class Writer {
     const size = Buffer.byteLength(value);
     this.uint(size);
     this.reserve(size);
-    this.at += this.bytes.write(value, this.at);
+    const { bytes, at } = this;
+    this.at += size;
+    // A native call takes longer than these bytes.
+    if (size > 32 || size !== value.length) bytes.write(value, at);
+    else for (let i = 0; i < size; i++) bytes[at + i] = value.charCodeAt(i);
   }
 
   texts(values: readonly string[]): void {
