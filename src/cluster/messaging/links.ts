@@ -436,7 +436,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   }
 
   acknowledge({ id, lane }: Sending): void {
-    if (lane.number === 0) this.#receiving.get(id)?.acknowledge();
+    if (lane.number === 0) this.#receiving.get(id)?.acknowledgeAlong();
   }
 
   flushSoon(sending: Sending): void {

@@ -5,13 +5,13 @@
  *                             │ a promise: the rest waits in the queue, bounded by the peer's window
  *
  * An acknowledgement costs a system call at both ends, as much as a message, and only makes room. It waits for enough
- * items by the sender's marks, for an item with a waiting caller, or for items to the peer in the same write; else for
- * 20 ms, by one timer of all links.
+ * items by the sender's marks, for an item with a waiting caller, or, once a millisecond, for items to the peer in the same
+ * write; else for 20 ms, by one timer of all links. With each reply, requests one at a time would take 5 % more time.
  *
  * The object outlives its streams.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { ACK_BYTES, LINK_IDLE_LOOKS, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
+import { ACK_BYTES, ACK_SPACING, LINK_IDLE_LOOKS, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
 import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type NodeLinksEffects } from "./parts.js";
 import type { TopicPlan } from "./topic-plan.js";
@@ -63,6 +63,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   /** Checks without items in between. */
   #quietLooks = 0;
   #isAwaited = false;
+  #acknowledgedAt = 0;
   /** Acknowledged at once from these on. */
   #ackItems = 1;
   #ackBytes = 0;
@@ -145,6 +146,11 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     return this.#deliver(frame, skip);
   }
 
+  /** Items to the peer leave. */
+  acknowledgeAlong(): void {
+    if (this.#isAwaited || performance.now() - this.#acknowledgedAt >= ACK_SPACING) this.acknowledge();
+  }
+
   acknowledge(): void {
     const { window, stream } = this;
     if (stream === undefined || window.acked === window.delivered) return;
@@ -153,6 +159,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
       return;
     }
     window.acked = window.delivered;
+    this.#acknowledgedAt = performance.now();
     this.#unackedBytes = 0;
     this.#isAwaited = false;
     this.#links.streams.send(this, [encodeAck(window.session, window.delivered)]);

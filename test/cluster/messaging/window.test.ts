@@ -1,5 +1,5 @@
 /** The two ends of a session by their rules alone: what counts as acknowledged, memory, and bounds. Under faults: test/cluster/simulation.test.ts. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import {
   ITEM_BY_REFERENCE,
   LINK_BEHIND,
@@ -279,4 +279,30 @@ it("a one-to-one message is acknowledged at the end of the turn in which it was 
   expect(soon.length).toBeGreaterThan(0);
   receiving.acknowledge();
   expect(acks).toEqual([2]);
+});
+
+it("an acknowledgement goes along with items once a millisecond, and at once for a caller that waits", () => {
+  const acks: unknown[] = [];
+  const receiving = new Receiving("a", MAX_ITEM, {
+    ...RECEIVING_EFFECTS,
+    streams: acksTo(({ delivered }) => acks.push(delivered)),
+  });
+  receiving.window.hello("life", 0, 0);
+  receiving.setMarks(highWaterMark, highWaterMarkBytes);
+  receiving.stream = new FakeStream();
+  const window = new SendWindow(LIMITS);
+  const exchange = (kind: number, now: number): void => {
+    clock.mockReturnValue(now);
+    window.offer(kind, Buffer.alloc(1));
+    receiving.onData(Buffer.concat(window.take(GRANTED, false) ?? []));
+    receiving.acknowledgeAlong();
+  };
+  const clock = vi.spyOn(performance, "now");
+  exchange(2, 1_000);
+  exchange(2, 1_000.9);
+  expect(acks).toEqual([1]);
+  exchange(2, 1_001);
+  exchange(3, 1_001.1);
+  clock.mockRestore();
+  expect(acks).toEqual([1, 3, 4]);
 });
