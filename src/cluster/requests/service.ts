@@ -107,13 +107,14 @@ export class Job extends HandlerJob implements Due, ServiceRequest {
     this.from = from;
     this.item = item;
     this.service = item.service;
-    this.method = item.method;
-    this.headers = item.headers;
-    this.idempotencyKey = item.key;
+    const { method, headers, key, parts, bytes } = item.extras;
+    this.method = method;
+    this.headers = headers;
+    this.idempotencyKey = key;
     this.owner = owner;
     this.until = item.timeout === 0 ? Number.POSITIVE_INFINITY : now + item.timeout;
-    if (item.parts === 0) return;
-    this.credit = new SendCredit(item.parts, item.bytes);
+    if (parts === 0) return;
+    this.credit = new SendCredit(parts, bytes);
     this.silentAt = now + MAX_SILENCE;
   }
 
@@ -187,7 +188,8 @@ export class ServedService extends HandlerRuntime<Job> {
 
   receive(job: Job, now: number): void {
     const { maxQueue, maxQueueBytes, keepReplies } = this.#settings;
-    const { key, parts, body } = job.item;
+    const { body, extras } = job.item;
+    const { key, parts } = extras;
     if (this.#isDraining) this.#refuseNew(job, "stopping", "the node is draining");
     else if (key !== "" && parts > 0)
       this.#refuseNew(job, "invalid-request", "a streamed reply has no idempotency key");
@@ -204,7 +206,7 @@ export class ServedService extends HandlerRuntime<Job> {
 
   abandon(job: Job, reason: AbortReason): void {
     const { state } = job;
-    const keyed = job.item.key === "" ? undefined : this.keyed.get(keyOf(job));
+    const keyed = job.item.extras.key === "" ? undefined : this.keyed.get(keyOf(job));
     job.link.unlink();
     this.abandoned += 1;
     if (state === "queued" || state === "joined") {
@@ -417,7 +419,7 @@ export class ServedService extends HandlerRuntime<Job> {
 
   /** Joined jobs get the reply; `undefined`: they are refused. */
   #settleKey(job: Job, reply: EncodedBody | undefined): void {
-    if (job.item.key === "") return;
+    if (job.item.extras.key === "") return;
     const key = keyOf(job);
     const known = this.keyed.get(key);
     if (known === undefined || known.reply !== undefined || known.job !== job) return;
@@ -467,8 +469,8 @@ export class ServedService extends HandlerRuntime<Job> {
 }
 
 /** The length first: both texts may contain any characters. */
-function keyOf({ item }: Job): string {
-  return `${item.method.length} ${item.method}${item.key}`;
+function keyOf({ item: { extras } }: Job): string {
+  return `${extras.method.length} ${extras.method}${extras.key}`;
 }
 
 /** SHA-256: callers choose bodies, and a collision must not get another's reply. */

@@ -88,9 +88,10 @@ interface WithBody {
   readonly body: Buffer;
 }
 
-export interface CallItem extends ItemOf<typeof RequestOp.CALL>, CallExtras, WithBody {
+export interface CallItem extends ItemOf<typeof RequestOp.CALL>, WithBody {
   readonly timeout: number;
   readonly service: string;
+  readonly extras: CallExtras;
 }
 
 export interface FailureItem extends ItemOf<typeof RequestOp.FAILURE>, ServiceLoad {
@@ -119,13 +120,7 @@ export type RequestJunk = "empty" | "op" | "id" | "service" | "extras" | "load" 
 
 export const NO_HEADERS: Headers = Object.freeze({});
 const NO_BYTES = Buffer.alloc(0);
-const NO_EXTRAS: CallExtras = {
-  method: "",
-  key: "",
-  headers: NO_HEADERS,
-  parts: 0,
-  bytes: 0,
-};
+const NO_EXTRAS: CallExtras = { method: "", key: "", headers: NO_HEADERS, parts: 0, bytes: 0 };
 
 /** Reused for each item. */
 const out = new Writer();
@@ -251,21 +246,7 @@ function readCall(reader: Reader, id: number, form: BodyForm, extras: CallExtras
   const timeout = reader.uint();
   const service = reader.text(MAX_SERVICE_NAME);
   if (service === "") return "service";
-  const { method, key, headers, parts, bytes } = extras;
-  const body = restOf(reader);
-  return {
-    op: RequestOp.CALL,
-    id,
-    timeout,
-    service,
-    method,
-    key,
-    headers,
-    parts,
-    bytes,
-    form,
-    body,
-  };
+  return { op: RequestOp.CALL, id, timeout, service, extras, form, body: restOf(reader) };
 }
 
 function readExtras(reader: Reader): CallExtras {

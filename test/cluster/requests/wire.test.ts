@@ -55,12 +55,9 @@ describe("requests as bytes", () => {
           if (typeof item === "string" || item.op !== RequestOp.CALL) throw new Error(String(item));
           expect([item.id, item.timeout, item.service]).toEqual([number, timeout, service]);
           expect(decodeBody(item.form, item.body)).toEqual(roundTrip(body));
-          expect([item.method, item.key, item.parts]).toEqual([
-            more?.method ?? "",
-            more?.key ?? "",
-            more?.parts ?? 0,
-          ]);
-          expect({ ...item.headers }).toEqual({ ...more?.headers });
+          const { method, key, parts, headers } = item.extras;
+          expect([method, key, parts]).toEqual([more?.method ?? "", more?.key ?? "", more?.parts ?? 0]);
+          expect({ ...headers }).toEqual({ ...more?.headers });
         },
       ),
       { numRuns: 10_000, defaultRuns: 80 },
@@ -100,7 +97,10 @@ describe("requests as bytes", () => {
     expect(junk("01010000")).toBe("service");
     expect(junk("0101000178")).toMatchObject({ service: "x", form: BodyForm.BYTES });
     expect(junk("01010001ff")).toBe("service");
-    expect(junk("41010000000000000178")).toMatchObject({ service: "x", method: "", key: "", parts: 0 });
+    expect(junk("41010000000000000178")).toMatchObject({
+      service: "x",
+      extras: { method: "", key: "", parts: 0 },
+    });
     expect(junk("4101016d")).toBe("extras");
     // One name without a value, and one name twice.
     expect(junk("41010000010161000000000178")).toBe("extras");
@@ -168,8 +168,8 @@ describe("requests as bytes", () => {
     const body = { form: BodyForm.TEXT, body: Buffer.from("cat") };
     expect(Object.values(items).map((bytes) => decodeRequest(bytes))).toMatchObject([
       { op: RequestOp.CALL, id: 1, timeout: 5_000, service: "resize" },
-      { op: RequestOp.CALL, id: 300, timeout: 0, key: "order 7", headers: { trace: "7" } },
-      { op: RequestOp.CALL, id: 2, parts: 256, bytes: 1_048_576, form: BodyForm.NONE },
+      { op: RequestOp.CALL, id: 300, timeout: 0, extras: { key: "order 7", headers: { trace: "7" } } },
+      { op: RequestOp.CALL, id: 2, extras: { parts: 256, bytes: 1_048_576 }, form: BodyForm.NONE },
       { op: RequestOp.REPLY, id: 1, busy: 3, slots: 256, form: BodyForm.BYTES, body: Buffer.from([0, 255]) },
       { op: RequestOp.REPLY, id: 2, busy: 0, slots: 256, ...body },
       { op: RequestOp.FAILURE, id: 1, busy: 256, slots: 256, reason: "overloaded", message: "" },
