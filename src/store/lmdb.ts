@@ -56,7 +56,7 @@ export interface LmdbEnvironment {
 const URL_SCHEME = /^[a-z][a-z0-9+.-]+:\/\//i;
 
 /** @returns an absolute path. @throws InvalidArgumentError `EINVAL` unless it is a path */
-export function storeFolder(directory: string): string {
+function storeFolder(directory: string): string {
   const isText = typeof directory === "string";
   const scheme = isText ? URL_SCHEME.exec(directory)?.[0] : undefined;
   if (isText && directory !== "" && !directory.includes("\0") && scheme === undefined)

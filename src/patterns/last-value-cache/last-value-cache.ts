@@ -39,13 +39,11 @@ import {
 } from "../../sockets/internal.js";
 import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
 import { type ProxySide, Pump } from "../../sockets/pump.js";
-import { LmdbValueStore } from "./lmdb-value-store.js";
 import {
   cacheSettings,
   EVENTS,
   type LastValueCacheEvent,
   type LastValueCacheOptions,
-  type LastValueCacheSettings,
   type LastValueCacheStats,
 } from "./options.js";
 import { Snapshots } from "./snapshots.js";
@@ -94,8 +92,6 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   readonly #writer: WriteBehind | undefined;
   readonly #pump: Pump;
   readonly #forwarding: Promise<void>;
-  #restored = 0;
-  #damaged = 0;
   readonly #counts = { messages: 0, notServing: 0, subscriptions: 0, invalid: 0 };
   #stepping = false;
   readonly #room = new IdleWaits();
@@ -132,7 +128,8 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     forwards(backend);
     this.#sockets = { frontend, backend };
     const { store } = settings;
-    this.#writer = store === undefined ? undefined : sockets.open(() => this.#openStore(store, settings));
+    this.#writer =
+      store === undefined ? undefined : sockets.open(() => this.#openStore(store, settings.storeInterval));
     settings.gate?.onServing(this.#gateOnServing);
     for (const topic of settings.topics)
       frontend.trySend(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(topic)]));
@@ -204,22 +201,11 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   }
 
   stats(): LastValueCacheStats {
-    const writer = this.#writer;
     return {
       ...this.#cache.stats(),
       ...this.#counts,
       snapshots: this.#snapshots.stats(),
-      store:
-        writer === undefined
-          ? undefined
-          : {
-              restored: this.#restored,
-              damaged: this.#damaged,
-              pending: this.#cache.pending + writer.inFlight,
-              commits: writer.commits,
-              failures: writer.failures,
-              written: writer.written,
-            },
+      store: this.#writer?.stats(),
     };
   }
 
@@ -245,25 +231,14 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     return this.#sockets[side];
   }
 
-  #openStore(directory: string, { storeInterval }: LastValueCacheSettings): WriteBehind {
-    let store: LmdbValueStore | undefined;
-    try {
-      store = new LmdbValueStore(directory);
-      const { values, damaged } = store.load();
-      for (const { frames, order } of values) this.#cache.restore(frames, order);
-      this.#restored = this.#cache.topics;
-      this.#damaged = damaged;
-      // The program may add listeners.
-      setImmediate(() => {
-        if (damaged > 0) this.events.emit({ type: "store:damaged", records: damaged });
-      });
-      return new WriteBehind(this.#cache, store, storeInterval, (error) =>
-        this.events.emit({ type: "store:failed", error }),
-      );
-    } catch (error) {
-      void store?.close();
-      throw error;
-    }
+  #openStore(directory: string, interval: number): WriteBehind {
+    const writer = new WriteBehind(this.#cache, directory, interval, (error) =>
+      this.events.emit({ type: "store:failed", error }),
+    );
+    const { damaged: records } = writer.stats();
+    // The program may add listeners.
+    if (records > 0) setImmediate(() => this.events.emit({ type: "store:damaged", records }));
+    return writer;
   }
 
   async #readSubscriptions(): Promise<void> {

@@ -27,8 +27,7 @@ export class LmdbValueStore {
   /**
    * Opens a folder, or makes it. A second process that opens it takes it over.
    *
-   * @param directory an absolute path
-   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken` when this
+   * @throws InvalidArgumentError `EINVAL` for a bad path; NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken` when this
    *   process has it open; `damaged`; `failed`
    */
   constructor(directory: string) {

@@ -5,7 +5,6 @@ import { type EventsOf, event } from "../../core/event-stream.js";
 import { anything, bytes, checkOptions, type Given, integer, object, text } from "../../kit/options.js";
 import { publisherGate } from "../../kit/server-gate.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
-import { storeFolder } from "../../store/lmdb.js";
 import type { LastValueCacheSnapshotStats } from "./snapshots.js";
 import type { LastValueCacheUncachedReason, LastValueCacheValueStats } from "./value-cache.js";
 
@@ -94,12 +93,10 @@ export interface LastValueCacheStats extends LastValueCacheValueStats {
     | undefined;
 }
 
-export type LastValueCacheSettings = ReturnType<typeof cacheSettings>;
-
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function cacheSettings(options: LastValueCacheOptions) {
   const settings = checkOptions("LastValueCache", OPTIONS, options);
-  const { topics = [""], store, frontendOptions, backendOptions } = settings;
+  const { topics = [""], frontendOptions, backendOptions } = settings;
   if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
     throw invalidArgument("Option topics must be an array of prefixes, each a text", topics);
   const backend: XPublisherOptions = {
@@ -111,7 +108,6 @@ export function cacheSettings(options: LastValueCacheOptions) {
     ...settings,
     topics,
     maxTopicBytes: MAX_TOPIC_BYTES,
-    store: store === undefined ? undefined : storeFolder(store),
     frontend: { linger: 0, ...frontendOptions },
     backend,
   };

@@ -6,8 +6,11 @@
  *
  * A topic that changes often is written once per commit. A crash loses the changes since the last one.
  */
-import type { LmdbValueStore } from "./lmdb-value-store.js";
+import { LmdbValueStore } from "./lmdb-value-store.js";
+import type { LastValueCacheStats } from "./options.js";
 import type { ValueCache } from "./value-cache.js";
+
+type StoreStats = NonNullable<LastValueCacheStats["store"]>;
 
 /** Bounds the time of a commit. */
 const MAX_COMMIT = 4_096;
@@ -18,18 +21,33 @@ export class WriteBehind {
   readonly #failed: (error: unknown) => void;
   readonly #timer: NodeJS.Timeout;
   #running: Promise<boolean> | undefined;
-  commits = 0;
-  failures = 0;
-  written = 0;
-  inFlight = 0;
+  #inFlight = 0;
+  readonly #counts = { restored: 0, damaged: 0, commits: 0, failures: 0, written: 0 };
 
-  /** @param interval ms between commits */
-  constructor(source: ValueCache, store: LmdbValueStore, interval: number, failed: (error: unknown) => void) {
+  /**
+   * Restores the values of a folder.
+   * @param interval ms between commits
+   * @throws as LmdbValueStore
+   */
+  constructor(source: ValueCache, directory: string, interval: number, failed: (error: unknown) => void) {
     this.#source = source;
-    this.#store = store;
     this.#failed = failed;
+    this.#store = new LmdbValueStore(directory);
+    try {
+      const { values, damaged } = this.#store.load();
+      for (const { frames, order } of values) source.restore(frames, order);
+      this.#counts.restored = source.topics;
+      this.#counts.damaged = damaged;
+    } catch (error) {
+      void this.#store.close();
+      throw error;
+    }
     this.#timer = setInterval(() => void this.#commit(), interval);
     this.#timer.unref();
+  }
+
+  stats(): StoreStats {
+    return { ...this.#counts, pending: this.#source.pending + this.#inFlight };
   }
 
   /** Changes that cannot be written are lost and reported. */
@@ -57,19 +75,19 @@ export class WriteBehind {
   async #write(): Promise<boolean> {
     const changes = this.#source.takeChanges(MAX_COMMIT);
     const count = changes.changed.length + changes.removed.length;
-    this.inFlight = count;
+    this.#inFlight = count;
     try {
       await this.#store.commit(changes);
     } catch (error) {
-      this.failures += 1;
+      this.#counts.failures += 1;
       this.#source.putBack(changes);
       this.#failed(error);
       return false;
     } finally {
-      this.inFlight = 0;
+      this.#inFlight = 0;
     }
-    this.commits += 1;
-    this.written += count;
+    this.#counts.commits += 1;
+    this.#counts.written += count;
     return true;
   }
 }
