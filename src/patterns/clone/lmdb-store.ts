@@ -25,6 +25,7 @@ import type {
 /** Options of {@link CloneLmdbStore.open}. */
 export type CloneLmdbStoreOptions = Given<typeof FOLDER_OPTIONS>;
 
+/** Updates whose UUIDs are kept. */
 const MAX_RECENT = 262_144;
 const CLEAR_BATCH = 5_000;
 const CURRENT = Buffer.from("map");
@@ -53,7 +54,6 @@ export class CloneLmdbStore implements CloneStore {
   readonly #recent: LmdbDatabase;
   readonly #state: LmdbDatabase;
   #current: 0 | 1;
-  #uuids = 0;
 
   /**
    * Opens a folder, or makes it. A second process that opens it takes it over: the first one's commits are refused
@@ -93,7 +93,6 @@ export class CloneLmdbStore implements CloneStore {
         for (let at = 0; at + UUID_BYTES <= bytes.length; at += UUID_BYTES)
           uuids.push(Buffer.from(bytes.subarray(at, at + UUID_BYTES)));
       }
-      this.#uuids = uuids.length;
       const sequence = this.#state.getBinary(SEQUENCE);
       const standing = this.#state.getBinary(STANDING);
       return {
@@ -116,14 +115,17 @@ export class CloneLmdbStore implements CloneStore {
     const grows = changes.some(({ value }) => value !== undefined);
     const refusal = grows ? this.#folder.refusal() : undefined;
     if (refusal !== undefined) throw refusal;
-    this.#uuids = await this.#folder.transaction(() => {
+    await this.#folder.transaction(() => {
       const map = this.#maps[this.#current];
       for (const { key, value, sequence: revision, expires } of changes) {
         if (value === undefined) map.remove(key);
         else map.put(key, encode(value, revision, expires));
       }
       this.#state.put(SEQUENCE, double(sequence));
-      return this.#remember(sequence, uuids);
+      if (uuids.length > 0) this.#recent.put(double(sequence), Buffer.concat(uuids));
+      // Each update has a sequence, and one UUID or none.
+      for (const key of [...this.#recent.getKeys({ end: double(Math.max(0, sequence - MAX_RECENT)) })])
+        this.#recent.remove(Buffer.from(key));
     });
   }
 
@@ -147,12 +149,11 @@ export class CloneLmdbStore implements CloneStore {
       finish: async (sequence, uuids, standing) => {
         await this.#folder.transaction(() => {
           for (const key of [...this.#recent.getKeys({})]) this.#recent.remove(Buffer.from(key));
-          if (uuids.length > 0) this.#recent.put(double(0), Buffer.concat(uuids));
+          if (uuids.length > 0) this.#recent.put(double(sequence), Buffer.concat(uuids));
           this.#state.put(SEQUENCE, double(sequence));
           this.#state.put(CURRENT, Buffer.of(target));
           this.#state.put(STANDING, standing);
         });
-        this.#uuids = uuids.length;
         this.#current = target;
       },
     };
@@ -164,20 +165,6 @@ export class CloneLmdbStore implements CloneStore {
 
   close(): Promise<void> {
     return this.#folder.close();
-  }
-
-  /** Drops the oldest UUIDs. @returns their number afterwards */
-  #remember(sequence: number, uuids: readonly Buffer[]): number {
-    let count = this.#uuids + uuids.length;
-    if (uuids.length > 0) this.#recent.put(double(sequence), Buffer.concat(uuids));
-    while (count > 2 * MAX_RECENT) {
-      const [oldest] = [...this.#recent.getKeys({ limit: 1 })];
-      if (oldest === undefined) break;
-      const key = Buffer.from(oldest);
-      count -= (this.#recent.getBinary(key) as Buffer).length / UUID_BYTES;
-      this.#recent.remove(key);
-    }
-    return count;
   }
 }
 
