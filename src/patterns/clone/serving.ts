@@ -189,7 +189,7 @@ export class Serving {
   }
 
   get busy(): boolean {
-    return (!this.#suspended && this.#snapshots.next(0) === 0) || this.#leader.next() === 0;
+    return (!this.#suspended && this.#snapshots.next() === 0) || this.#leader.next() === 0;
   }
 
   tick(now: number): void {
@@ -200,7 +200,7 @@ export class Serving {
 
   next(): number {
     let next = this.#hugzAt;
-    const own = this.#suspended ? [] : [this.#state.map.expiry.next(), this.#snapshots.next(0)];
+    const own = this.#suspended ? [] : [this.#state.map.expiry.next(), this.#snapshots.next()];
     for (const time of [...own, this.#leader.next()]) if (time !== undefined && time < next) next = time;
     return next;
   }

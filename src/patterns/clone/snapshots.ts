@@ -127,8 +127,12 @@ export const SNAPSHOT_RETRY = 2;
 /** ms without progress before a snapshot is given up. */
 const MAX_STALL = 30_000;
 
-interface Job {
+interface Waiting {
   readonly routingId: Buffer;
+  readonly subtree: Buffer;
+}
+
+interface Job {
   readonly subtree: Buffer;
   readonly snapshot: Snapshot;
   readonly startedAt: number;
@@ -136,8 +140,6 @@ interface Job {
   /** The time of the last progress. */
   movedAt: number;
 }
-
-type Waiting = Pick<Job, "routingId" | "subtree">;
 
 /**
  * Snapshots for clients: a few at once, each as fast as its client reads.
@@ -150,9 +152,9 @@ export class ServerSnapshots {
   readonly #options: ServerRulesOptions;
   readonly #effects: ServerEffects;
   readonly #subtrees: SubtreeSequences;
-  #jobs: Job[] = [];
-  readonly #waiting = new RingBuffer<Waiting>();
-  readonly #known = new Set<string>();
+  /** By routing id. */
+  readonly #jobs = new Map<string, Job>();
+  readonly #waiting = new Map<string, Waiting>();
   readonly #saved: SavedBytes = { bytes: 0 };
   done = 0;
   lost = 0;
@@ -164,60 +166,61 @@ export class ServerSnapshots {
   }
 
   get active(): number {
-    return this.#jobs.length;
+    return this.#jobs.size;
   }
 
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.size;
   }
 
   /** A repeated request is dropped while its snapshot is in flight. */
   request(routingId: Buffer, subtree: Buffer): void {
     const name = routingId.toString("latin1");
-    if (this.#known.has(name)) return;
-    if (this.#waiting.length >= MAX_WAITING) {
+    if (this.#jobs.has(name) || this.#waiting.has(name)) return;
+    if (this.#waiting.size >= MAX_WAITING) {
       this.#lose(subtree, "too-many");
       return;
     }
-    this.#known.add(name);
     // Views of a larger chunk.
-    this.#waiting.push({ routingId: Buffer.from(routingId), subtree: Buffer.from(subtree) });
+    this.#waiting.set(name, { routingId: Buffer.from(routingId), subtree: Buffer.from(subtree) });
   }
 
   beforeChange(id: number): void {
-    for (let i = 0; i < this.#jobs.length; i++) (this.#jobs[i] as Job).snapshot.beforeChange(id);
+    for (const { snapshot } of this.#jobs.values()) snapshot.beforeChange(id);
   }
 
   /** @param sequence of the table */
   pump(table: CloneTable, sequence: number, now: number): void {
-    while (this.#hasPlace()) {
-      const next = this.#waiting.shift();
-      if (next === undefined) break;
-      this.#jobs.push(this.#begin(next, table, sequence, now));
+    for (const [name, next] of this.#waiting) {
+      if (!this.#hasPlace()) break;
+      this.#waiting.delete(name);
+      this.#jobs.set(name, this.#begin(next, table, sequence, now));
     }
-    for (const job of [...this.#jobs]) if (job.retryAt <= now && !this.#advance(job, now)) this.#end(job);
+    for (const [name, job] of [...this.#jobs]) {
+      if (job.retryAt > now || this.#advance(job, now)) continue;
+      job.snapshot.abandon();
+      this.#jobs.delete(name);
+    }
   }
 
-  next(now: number): number | undefined {
-    if (this.#waiting.length > 0 && this.#hasPlace()) return now;
+  /** When {@link pump} can go on; 0: at once. */
+  next(): number | undefined {
+    if (this.#waiting.size > 0 && this.#hasPlace()) return 0;
     let next: number | undefined;
-    for (const { retryAt } of this.#jobs) if (next === undefined || retryAt < next) next = retryAt;
-    return next === undefined ? undefined : Math.max(next, now);
+    for (const { retryAt } of this.#jobs.values()) if (next === undefined || retryAt < next) next = retryAt;
+    return next;
   }
 
   clear(): void {
-    for (const job of this.#jobs) {
-      job.snapshot.abandon();
-      this.#lose(job.subtree, "not-serving");
-    }
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift())
-      this.#lose(next.subtree, "not-serving");
-    this.#jobs = [];
-    this.#known.clear();
+    for (const { snapshot } of this.#jobs.values()) snapshot.abandon();
+    const lost = [...this.#jobs.values(), ...this.#waiting.values()];
+    this.#jobs.clear();
+    this.#waiting.clear();
+    for (const { subtree } of lost) this.#lose(subtree, "not-serving");
   }
 
   #hasPlace(): boolean {
-    return this.#jobs.length < this.#options.maxSnapshots;
+    return this.#jobs.size < this.#options.maxSnapshots;
   }
 
   #begin({ routingId, subtree }: Waiting, table: CloneTable, sequence: number, now: number): Job {
@@ -228,7 +231,7 @@ export class ServerSnapshots {
       end: encodeGoodbye(sequence, subtree, encodeSupport(this.#subtrees.of(subtree))),
     };
     const snapshot = new Snapshot(table, subtree, sequence, target, this.#saved);
-    return { routingId, subtree, snapshot, startedAt: now, retryAt: 0, movedAt: now };
+    return { subtree, snapshot, startedAt: now, retryAt: 0, movedAt: now };
   }
 
   /** @returns whether it goes on */
@@ -249,12 +252,6 @@ export class ServerSnapshots {
     const { sent: entries, sequence } = snapshot;
     const duration = now - startedAt;
     this.#effects.event({ type: "snapshot:sent", subtree, entries, sequence, duration });
-  }
-
-  #end(job: Job): void {
-    job.snapshot.abandon();
-    this.#jobs = this.#jobs.filter((other) => other !== job);
-    this.#known.delete(job.routingId.toString("latin1"));
   }
 
   #lose(subtree: Buffer, reason: CloneSnapshotLoss): void {
