@@ -29,6 +29,10 @@ export interface EntryBytes {
   readonly valueEnd: number;
 }
 
+type ValueBytes = Omit<EntryBytes, "key" | "keyEnd">;
+/** Memory of a value that is all of its bytes, from which it is copied. */
+const UNREAD = new ArrayBuffer(0);
+
 export class CloneTable {
   #capacity = MIN_CAPACITY;
   #slots = new Int32Array(MIN_CAPACITY * 2);
@@ -99,7 +103,7 @@ export class CloneTable {
   }
 
   /** Overwrites a value in its place. @returns `false`, without a change, if it does not fit */
-  #rewrite(id: number, { bytes, memory, base, value, valueEnd }: EntryBytes): boolean {
+  #rewrite(id: number, { bytes, memory, base, value, valueEnd }: ValueBytes): boolean {
     const keyLength = this.#keyLengths[id] as number;
     const before = this.#valueLengths[id] as number;
     const length = valueEnd - value;
@@ -112,7 +116,8 @@ export class CloneTable {
     const address = this.#addresses[id] as number;
     const slab = this.#arena.slab(address);
     const at = offsetOf(address) + keyLength;
-    if (length > SHORT) slab.set(new Uint8Array(memory, base + value, length), at);
+    if (length === bytes.length) slab.set(bytes, at);
+    else if (length > SHORT) slab.set(new Uint8Array(memory, base + value, length), at);
     else for (let i = 0; i < length; i++) slab[at + i] = bytes[value + i] as number;
     return true;
   }
@@ -121,7 +126,12 @@ export class CloneTable {
   put(key: Uint8Array, value: Uint8Array, sequence: number): number {
     let id = this.find(key);
     if (id >= 0) {
-      this.#replace(id, value);
+      const whole = { bytes: value, memory: UNREAD, base: 0, value: 0, valueEnd: value.length };
+      if (!this.#rewrite(id, whole)) {
+        this.#bytes += value.length - this.valueLength(id);
+        this.#release(id);
+        this.#place(id, key, value);
+      }
       this.#sequences[id] = sequence;
       return id;
     }
@@ -218,29 +228,9 @@ export class CloneTable {
     const at = offsetOf(address);
     slab.set(key, at);
     if (inside) slab.set(value, at + key.length);
-    else this.#large.set(id, ownCopy(value));
+    else this.#large.set(id, Buffer.from(value));
     this.#addresses[id] = address;
     this.#valueLengths[id] = value.length;
-  }
-
-  #replace(id: number, value: Uint8Array): void {
-    const keyLength = this.keyLength(id);
-    const before = this.valueLength(id);
-    this.#bytes += value.length - before;
-    const wasInside = !this.#large.has(id);
-    const isInside = keyLength + value.length <= MAX_PIECE;
-    if (wasInside && isInside && unitsOf(keyLength + before) === unitsOf(keyLength + value.length)) {
-      const address = this.#addresses[id] as number;
-      this.#arena.slab(address).set(value, offsetOf(address) + keyLength);
-      this.#valueLengths[id] = value.length;
-    } else if (!wasInside && !isInside) {
-      this.#large.set(id, ownCopy(value));
-      this.#valueLengths[id] = value.length;
-    } else {
-      const key = this.key(id);
-      this.#release(id);
-      this.#place(id, key, value);
-    }
   }
 
   #release(id: number): void {
@@ -304,12 +294,6 @@ export class CloneTable {
   }
 }
 
-function ownCopy(value: Uint8Array): Buffer {
-  const copy = Buffer.allocUnsafeSlow(value.length);
-  copy.set(value);
-  return copy;
-}
-
 function grown<T extends { set(from: T): void }>(from: T, to: T): T {
   to.set(from);
   return to;
@@ -328,7 +312,7 @@ const EXACT = 8;
 const STEPS = 4;
 
 /** Bytes of the largest piece; larger values have separate memory. */
-export const MAX_PIECE = 65_536;
+const MAX_PIECE = 65_536;
 
 /**
  * Memory for many small pieces, without an object for each.
