@@ -150,7 +150,7 @@ export class CommitQueue {
 
   /** Continues after the last update in flight, or `sequence`. */
   continueAfter(sequence: number): void {
-    this.ordered = lastSequence(this.#waiting) ?? lastSequence(this.#committing ?? []) ?? sequence;
+    this.ordered = this.#waiting.at(-1)?.sequence ?? this.#committing?.at(-1)?.sequence ?? sequence;
   }
 
   drop(): Operation[] {
@@ -180,8 +180,4 @@ export class CommitQueue {
     }
     return refused;
   }
-}
-
-function lastSequence(operations: readonly Operation[]): number | undefined {
-  return operations[operations.length - 1]?.sequence;
 }

@@ -206,7 +206,8 @@ export class ValueCache {
     else if (size > maxValueBytes || size + topic.length > maxBytes) reason = "value-too-large";
     else return value ?? this.#create(topic);
     if (value !== undefined) this.#delete(value);
-    this.#skip(topic, reason, single ? 0 : size);
+    this.#uncached[reason] += 1;
+    this.#outbox.uncached(Buffer.from(topic), reason, single ? 0 : size);
     return undefined;
   }
 
@@ -263,11 +264,6 @@ export class ValueCache {
       this.#evicted += 1;
       this.#outbox.evicted(oldest.key);
     }
-  }
-
-  #skip(topic: Buffer, reason: LastValueCacheUncachedReason, bytes: number): void {
-    this.#uncached[reason] += 1;
-    this.#outbox.uncached(Buffer.from(topic), reason, bytes);
   }
 }
 

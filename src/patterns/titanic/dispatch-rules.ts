@@ -288,7 +288,8 @@ export class DispatchRules {
       this.#effects.bury(request);
       return;
     }
-    const delay = this.#delay(request.attempts);
+    const { retryDelay, maxRetryDelay } = this.#limits;
+    const delay = Math.ceil(backOff(request.attempts - 1, retryDelay, maxRetryDelay, this.#random));
     this.#effects.release(request, delay, failed);
     entry.retries.push(now + delay);
     this.#wakeAt(now + delay);
@@ -343,11 +344,6 @@ export class DispatchRules {
 
   #wakeAt(time: number): void {
     if (time < this.#wake) this.#wake = time;
-  }
-
-  #delay(attempts: number): number {
-    const { retryDelay, maxRetryDelay } = this.#limits;
-    return Math.ceil(backOff(attempts - 1, retryDelay, maxRetryDelay, this.#random));
   }
 }
 
