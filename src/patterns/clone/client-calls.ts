@@ -195,7 +195,7 @@ export class ClientCalls {
 
   /** Repeats updates older than `age` ms, and than a slow server needs: repetitions would make it slower. */
   resend(now: number, age = 0): void {
-    if (this.#conditions === undefined || this.#effects.unsent > 0) return;
+    if (this.#conditions === undefined || this.#effects.unsent() > 0) return;
     const least = age === 0 ? 0 : Math.max(age, 2 * this.#delay);
     for (const call of this.#inOrder()) {
       if (now - call.sentAt < least) continue;
@@ -246,7 +246,7 @@ export class ClientCalls {
 
   /** Calls that were given up may wait still; beyond the bound a call is sent with the next repetition. */
   #send(call: CloneCall, now: number): void {
-    if (this.#effects.unsent >= this.#max) return;
+    if (this.#effects.unsent() >= this.#max) return;
     try {
       this.#effects.sendSet(call.frames);
     } catch (error) {

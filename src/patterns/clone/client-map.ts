@@ -45,7 +45,7 @@ export class ClientMap {
   /** @param value empty: deleted. @returns `false` above the bound of bytes */
   apply(key: Buffer, value: Buffer, sequence: number, own: boolean): boolean {
     const table = this.#table;
-    const { watching } = this.#effects;
+    const watching = this.#effects.watching();
     let old: Buffer | undefined;
     if (watching || value.length === 0) {
       const id = table.find(key);
@@ -78,7 +78,7 @@ export class ClientMap {
   }
 
   reportDifference(before: CloneTable): void {
-    if (!this.#effects.watching) return;
+    if (!this.#effects.watching()) return;
     const after = this.#table;
     const report = (change: Pick<RawChange, "key" | "old" | "value" | "sequence">): void =>
       this.#effects.changed({ ...change, own: false, resync: true });

@@ -190,7 +190,7 @@ export class ClientRules {
 
   #appliesNext(attempt: number): boolean {
     if (!this.#hears(attempt) || this.#loading !== undefined) return false;
-    return this.#subtree.isWhole && !this.#effects.watching;
+    return this.#subtree.isWhole && !this.#effects.watching();
   }
 
   #countApplied(updates: number, now: number): void {

@@ -9,8 +9,8 @@ export interface ClientEffects {
   ask(attempt: number): void;
   sendSet(frames: Buffer[]): void;
   /** Updates that wait for room. */
-  readonly unsent: number;
-  readonly watching: boolean;
+  unsent(): number;
+  watching(): boolean;
   changed(change: RawChange): void;
   synced(): void;
   event(event: CloneClientEvent): void;

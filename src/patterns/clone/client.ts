@@ -10,7 +10,7 @@
 
 import { quoted } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import { frameCost } from "../../core/frame-cost.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { PendingCalls } from "../../kit/calls.js";
@@ -240,7 +240,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   protected async onClose(): Promise<void> {
     this.#servers.stop();
     this.#timer.stop();
-    this.#calls.close(new ClosedError("EAGAIN", "The client closed before the update came back"));
+    this.#calls.close();
     this.#rules.close(this.#timer.now());
     this.#watches.end();
     await this.#closeSockets();
@@ -281,19 +281,13 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   #effects(): ClientEffects {
-    const watches = this.#watches;
-    const unsent = (): number => this.#updates?.length ?? 0;
     return {
       open: (attempt, server) => void this.#servers.connect(server, () => this.#open(attempt, server)),
       ask: () => void this.#dealer?.trySend(encodeRequest(this.#settings.subtree)),
       sendSet: (frames) => void this.#updates?.send(frames),
-      get unsent() {
-        return unsent();
-      },
-      get watching() {
-        return watches.size > 0;
-      },
-      changed: (change) => watches.changed(change),
+      unsent: () => this.#updates?.length ?? 0,
+      watching: () => this.#watches.size > 0,
+      changed: (change) => this.#watches.changed(change),
       synced: () => this.reached(),
       event: (event) => this.events.emit(event),
     };

@@ -55,10 +55,8 @@ function rig(servers: readonly string[], random = 1, mute = false, watching = fa
       open: (attempt, server) => done.push(`open ${attempt} ${server}`),
       ask: (attempt) => done.push(`ask ${attempt}`),
       sendSet: ([key]) => void unsent.push(String(key)),
-      get unsent() {
-        return mute ? unsent.length : 0;
-      },
-      watching,
+      unsent: () => (mute ? unsent.length : 0),
+      watching: () => watching,
       changed: ({ key }) => done.push(`changed ${key}`),
       synced: () => done.push("synced"),
       event: ({ type }) => {
