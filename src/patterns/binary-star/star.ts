@@ -181,7 +181,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   #reading: Promise<void> = Promise.resolve();
 
   /**
-   * @param check internal: throws for an endpoint of a source to refuse
+   * @param check internal: throws for an endpoint to refuse
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(options: BinaryStarOptions, check?: (endpoint: string) => void) {
@@ -194,7 +194,10 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
       );
     const { peer } = settings;
     if (isEndpointSource(peer)) this.#peerSource = new EndpointList("BinaryStar", peer, check && { check });
-    else checkEndpoint("peer", peer);
+    else {
+      checkEndpoint("peer", peer);
+      check?.(peer as string);
+    }
     this.#settings = settings;
     // The rules must see pauses of the process.
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY, clock ?? systemClock);

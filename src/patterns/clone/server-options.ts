@@ -9,7 +9,6 @@ import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import {
   anything,
   bytes,
-  checkEndpoint,
   checkOptions,
   choice,
   type Given,
@@ -20,11 +19,10 @@ import {
   type Settings,
 } from "../../kit/options.js";
 import { Context, context as processContext } from "../../sockets/context.js";
-import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
+import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
 import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
-import { endpointAt } from "./endpoints.js";
 import type { CloneFault } from "./protocol.js";
 import type { CloneStore } from "./store.js";
 
@@ -76,7 +74,7 @@ const OPTIONS = {
    */
   publishHighWaterMarkBytes: integer({ max: Number.MAX_SAFE_INTEGER }),
   /** Options of all sockets: security as a server, and `authenticate`. */
-  socketOptions: object<CloneSocketOptions>(),
+  socketOptions: object<CloneSocketOptions>(["context"]),
   context: object<Context>(),
 };
 
@@ -103,12 +101,9 @@ export interface ServerRulesOptions
 export function serverSettings(options: CloneServerOptions) {
   const settings = checkOptions("CloneServer", OPTIONS, options);
   const { heartbeatInterval, liveness, socketOptions } = settings;
-  if (socketOptions !== undefined && "context" in socketOptions)
-    throw new InvalidArgumentError(
-      "CloneServer: context must be an option of the server, not of socketOptions",
-    );
   const context = settings.context === undefined ? {} : { context: settings.context };
-  const pair = settings.pair === undefined ? undefined : checkPair(settings.pair);
+  const pair =
+    settings.pair && (checkOptions("CloneServer's pair", PAIR_OPTIONS, settings.pair) as ClonePairOptions);
   const sendHighWaterMarkBytes = settings.publishHighWaterMarkBytes;
   return {
     rules: {
@@ -151,18 +146,6 @@ function supportedMark(context: Context | undefined, sendHighWaterMarkBytes: num
     throw invalidArgument("Option context must be a Context", context);
   const { unsupportedOptions } = (context ?? processContext).load().capabilities;
   return unsupportedOptions.includes("sendHighWaterMarkBytes") ? {} : { sendHighWaterMarkBytes };
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
-function checkPair(given: ClonePairOptions): ClonePairOptions {
-  const settings = checkOptions("CloneServer's pair", PAIR_OPTIONS, given);
-  const { role, peer } = settings;
-  if (role === undefined)
-    throw new InvalidArgumentError(
-      `Option role of CloneServer's pair must be "primary" or "backup"; got undefined`,
-    );
-  if (!isEndpointSource(peer)) checkEndpoint("peer", endpointAt(peer as string, 0));
-  return settings as ClonePairOptions;
 }
 
 /** Why an update was refused. Its client repeats it until the timeout. */
