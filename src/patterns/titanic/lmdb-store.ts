@@ -53,22 +53,12 @@ export type LmdbStoreOptions = Given<typeof OPTIONS>;
  * @example
  * ```ts
  * import { mkdtempSync } from "node:fs";
- * import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
- * import { LmdbStore, Titanic, TitanicClient } from "shoal/titanic";
+ * import { LmdbStore, Titanic } from "shoal/titanic";
  *
- * const broker = new MajordomoBroker();
- * const endpoint = await broker.bind("tcp://127.0.0.1:*");
  * const store = LmdbStore.open(mkdtempSync("/tmp/titanic-"));
- * const titanic = new Titanic(endpoint, store);
- * const worker = new MajordomoWorker(endpoint, "upper", ([text]) => String(text).toUpperCase());
- * const client = new MajordomoClient(endpoint);
- * const requests = new TitanicClient(client);
- * const uuid = await requests.request("upper", "keep me"); // On disk when this settles.
- * console.log(String((await requests.wait(uuid)).body)); // KEEP ME
- * await Promise.all([client.close(), worker.close()]);
+ * const titanic = new Titanic("tcp://127.0.0.1:5555", store); // At a Majordomo broker.
  * await titanic.close();
  * await store.close();
- * await broker.close();
  * ```
  */
 export class LmdbStore implements TitanicStore {

@@ -79,19 +79,12 @@ export interface TitanicDeadLetter extends Omit<TitanicStoredDeadLetter, "uuid" 
  * @example
  * ```ts
  * import { mkdtempSync } from "node:fs";
- * import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
- * import { LmdbStore, Titanic, TitanicClient } from "shoal/titanic";
+ * import { MajordomoBroker } from "shoal/majordomo";
+ * import { LmdbStore, Titanic } from "shoal/titanic";
  *
  * const broker = new MajordomoBroker();
- * const endpoint = await broker.bind("tcp://127.0.0.1:*");
  * const store = LmdbStore.open(mkdtempSync("/tmp/titanic-"));
- * const titanic = new Titanic(endpoint, store);
- * const worker = new MajordomoWorker(endpoint, "upper", ([text]) => String(text).toUpperCase());
- * const client = new MajordomoClient(endpoint);
- * const requests = new TitanicClient(client);
- * const uuid = await requests.request("upper", "keep me"); // On disk when this settles.
- * console.log(String((await requests.wait(uuid)).body)); // KEEP ME
- * await Promise.all([client.close(), worker.close()]);
+ * const titanic = new Titanic(await broker.bind("tcp://127.0.0.1:*"), store); // For TitanicClients.
  * await titanic.close();
  * await store.close();
  * await broker.close();
