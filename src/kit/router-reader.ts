@@ -6,6 +6,7 @@
  * bounds the wait: a peer without a message in a full round has none left. A batch may also be in flight, not yet
  * handed over.
  */
+import { IdleWaits } from "../core/idle-waits.js";
 import { keyOf } from "../core/memory.js";
 import { countersOf, engineStats } from "../sockets/internal.js";
 import type { Router } from "../sockets/request-reply.js";
@@ -38,7 +39,7 @@ export class RouterReader {
   #reads = 0;
   /** By the socket's counter. */
   #handedOver: number;
-  #resume: (() => void) | undefined;
+  readonly #room = new IdleWaits();
   #stopped = false;
 
   constructor(socket: Router, listener: RouterListener) {
@@ -51,9 +52,7 @@ export class RouterReader {
 
   /** There may be room. */
   resume(): void {
-    const resume = this.#resume;
-    this.#resume = undefined;
-    resume?.();
+    this.#room.end();
   }
 
   stop(): void {
@@ -66,9 +65,7 @@ export class RouterReader {
     while (!this.#stopped && !socket.closed) {
       const room = Math.min(this.#listener.room(), BATCH);
       if (room <= 0) {
-        await new Promise<void>((resolve) => {
-          this.#resume = resolve;
-        });
+        await this.#room.wait(false);
         continue;
       }
       this.#reads += 1;
@@ -115,7 +112,7 @@ export class RouterReader {
   get #hasMore(): boolean {
     // Without reads queued messages wait, but the disconnect is reported. A batch in flight is still handed over.
     const isComing = countersOf(this.#socket).received > this.#handedOver;
-    return isComing || (this.#socket.readable && !this.#stopped && this.#resume === undefined);
+    return isComing || (this.#socket.readable && !this.#stopped && !this.#room.isAwaited);
   }
 
   #bury(): void {
