@@ -29,9 +29,9 @@ export class StoreWriter {
     const now = this.#timer.now();
     const wall = Date.now();
     const state = await this.#store.load((entry) => {
-      // A key that ended meanwhile is deleted at the first tick: clients hear of it.
-      const left = entry.expires === 0 ? 0 : now + Math.max(0, entry.expires - wall);
-      this.#rules.map.restore({ ...entry, expires: left === 0 ? 0 : Math.max(left, Number.MIN_VALUE) });
+      // A key that ended meanwhile ends a millisecond from now: clients hear of it.
+      const expires = entry.expires === 0 ? 0 : now + Math.max(1, entry.expires - wall);
+      this.#rules.map.restore({ ...entry, expires });
     });
     if (!this.#rules.restored(state))
       throw new StoreError(
