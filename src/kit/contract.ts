@@ -14,12 +14,7 @@
  * gets its output, and the other way round for replies.
  */
 import { describe, invalidArgument, isThenable } from "../core/arguments.js";
-import {
-  InvalidArgumentError,
-  InvalidMessageError,
-  NotSupportedError,
-  type ShoalError,
-} from "../core/errors.js";
+import { InvalidArgumentError, InvalidMessageError, type ShoalError } from "../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../core/standard-schema.js";
 import { type Codec, json } from "../sockets/codec.js";
 import { encodeValue } from "../sockets/shape.js";
@@ -99,8 +94,8 @@ export interface ServiceCaller<Options> {
     decode: (frames: readonly Buffer[]) => T,
     options: Options | undefined,
   ): Promise<T>;
-  /** Missing without streams. */
-  stream?<T>(
+  /** Throws instead of rejecting. */
+  stream<T>(
     frames: Frame[],
     decode: (frames: readonly Buffer[]) => T,
     options: Options | undefined,
@@ -131,10 +126,7 @@ export function defineService<const M extends ServiceMethods>(
   return Object.freeze(contract);
 }
 
-/**
- * @throws InvalidArgumentError `EINVAL` for an invalid contract; NotSupportedError `NOT_SUPPORTED` for a streaming
- *   method if the pattern cannot stream
- */
+/** @throws InvalidArgumentError `EINVAL` for an invalid contract */
 export function serviceClient<C extends ServiceContract, Options>(
   contract: C,
   caller: ServiceCaller<Options>,
@@ -171,11 +163,7 @@ export function serviceClient<C extends ServiceContract, Options>(
         }
       };
     } else {
-      const { stream } = caller;
-      if (stream === undefined)
-        throw new NotSupportedError(`${what} has a stream, and replies have no pieces here`);
-      client[name] = (request: unknown, options?: Options) =>
-        stream.call(caller, encode(request), decode, options);
+      client[name] = (request: unknown, options?: Options) => caller.stream(encode(request), decode, options);
     }
   }
   return Object.freeze(client) as ServiceClient<C, Options>;

@@ -211,12 +211,6 @@ it("a handler's reply may be a thenable whose then returns nothing", async () =>
   expect(await client.ask("x")).toBe("x");
 });
 
-it("a pattern without pieces refuses a contract with a stream", () => {
-  expect(() => serviceClient(billing, { request: async (_, decode) => decode([]) })).toThrow(
-    expect.objectContaining({ code: "NOT_SUPPORTED", message: expect.stringContaining("billing.history") }),
-  );
-});
-
 const method = { request: z.string(), reply: z.string() };
 it.each([
   ["no name", { methods: { ask: method } }, "name"],
