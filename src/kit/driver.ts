@@ -51,10 +51,10 @@ export abstract class Driver<E extends TypedEvent, S> {
    */
   protected constructor(name: string, events: EventNames<E>, subject = name) {
     this.#name = name;
-    const failures = new UnheardFailures(subject);
+    const warn = unheardFailures(subject);
     // They follow from it.
     const unheard = (event: E): void => {
-      if (!this.#closed) failures.warn(event);
+      if (!this.#closed) warn(event);
     };
     this.events = new EventStream<E>({ names: events, unheard });
   }
@@ -214,38 +214,32 @@ const FAILURE_EVENTS: ReadonlySet<string> = new Set([
 const MAX_WARNINGS = 10;
 const PERIOD = 1_000;
 
-/** Process warnings for failures of a program's functions that nobody listens to. */
-class UnheardFailures {
-  readonly #name: string;
-  #since = Number.NEGATIVE_INFINITY;
-  #warned = 0;
-  #unwarned = 0;
-
-  constructor(name: string) {
-    this.#name = name;
-  }
-
-  warn(event: TypedEvent): void {
+/** Warns the process of failures of a program's functions that nobody listens to. */
+function unheardFailures(name: string): (event: TypedEvent) => void {
+  let since = Number.NEGATIVE_INFINITY;
+  let warned = 0;
+  let unwarned = 0;
+  return (event) => {
     if (!FAILURE_EVENTS.has(event.type)) return;
     const { error } = event as TypedEvent & { readonly error?: unknown };
     // An exposed error is an answer to the client.
     if (exposedText(error) !== undefined) return;
     const now = performance.now();
-    if (now - this.#since >= PERIOD) {
-      this.#since = now;
-      this.#warned = 0;
+    if (now - since >= PERIOD) {
+      since = now;
+      warned = 0;
     }
-    if (this.#warned >= MAX_WARNINGS) {
-      this.#unwarned += 1;
+    if (warned >= MAX_WARNINGS) {
+      unwarned += 1;
       return;
     }
-    this.#warned += 1;
-    const more = this.#unwarned === 0 ? "" : ` (${this.#unwarned} more were not shown)`;
-    this.#unwarned = 0;
-    const head = `${this.#name}: no listener for "${event.type}"${more}`;
+    warned += 1;
+    const more = unwarned === 0 ? "" : ` (${unwarned} more were not shown)`;
+    unwarned = 0;
+    const head = `${name}: no listener for "${event.type}"${more}`;
     process.emitWarning(`${head}\n${stackOf(error)}`, {
       type: "ShoalWarning",
       code: "SHOAL_HANDLER_FAILED",
     });
-  }
+  };
 }
