@@ -85,7 +85,7 @@ class Topic {
   readonly name: Buffer;
   readonly stream: number;
   /** The newest messages, with consecutive sequences up to {@link newest}. */
-  readonly history: RingBuffer<Kept> = new RingBuffer<Kept>(2);
+  readonly history: RingBuffer<Link<Kept>> = new RingBuffer<Link<Kept>>(2);
   /** Sequence of the last message; 0: none. */
   newest = 0;
   readonly byUse: Link<Topic> = new Link<Topic>(this);
@@ -102,17 +102,10 @@ class Topic {
   }
 }
 
-class Kept {
+interface Kept {
   readonly topic: Topic;
   readonly frames: readonly Buffer[];
   readonly bytes: number;
-  readonly link: Link<Kept> = new Link<Kept>(this);
-
-  constructor(topic: Topic, frames: readonly Buffer[], bytes: number) {
-    this.topic = topic;
-    this.frames = frames;
-    this.bytes = bytes;
-  }
 }
 
 export class PublisherRules {
@@ -201,9 +194,9 @@ export class PublisherRules {
   #keep(topic: Topic, frames: readonly Buffer[], body: readonly Buffer[]): void {
     const { maxQueue, maxQueueBytes } = this.#options;
     const bytes = costOf(body);
-    const kept = new Kept(topic, frames, bytes);
-    topic.history.push(kept);
-    this.#kept.push(kept.link);
+    const link = new Link<Kept>({ topic, frames, bytes });
+    topic.history.push(link);
+    this.#kept.push(link);
     this.#keptBytes += bytes;
     if (topic.history.length > maxQueue) this.#forgetOldest(topic);
     // The oldest of all is the oldest of its topic.
@@ -211,10 +204,10 @@ export class PublisherRules {
   }
 
   #forgetOldest(topic: Topic): void {
-    const kept = topic.history.shift() as Kept;
+    const link = topic.history.shift() as Link<Kept>;
     if (topic.history.length === 0) topic.history.clear();
-    kept.link.unlink();
-    this.#keptBytes -= kept.bytes;
+    link.unlink();
+    this.#keptBytes -= link.value.bytes;
   }
 
   #evictTopic(): void {
@@ -243,7 +236,7 @@ export class PublisherRules {
           status = EndStatus.MORE;
           break;
         }
-        const kept = history.at(sequence - oldest);
+        const kept = history.at(sequence - oldest).value;
         if (!this.#answer(from, [answer, ...kept.frames])) return;
         sent += 1;
         bytes += kept.bytes;
