@@ -98,31 +98,21 @@ export function pack(messages: readonly (readonly Buffer[])[]): ArrayBuffer {
 }
 
 /** Frames are views of the batch. */
-export class Unpacker {
-  readonly #source: Buffer;
-  #left: number;
-  #offset = 4;
-
-  constructor(memory: ArrayBuffer) {
-    this.#source = Buffer.from(memory);
-    this.#left = this.#source.readUInt32LE(0);
-  }
-
-  next(): Buffer[] | undefined {
-    if (this.#left === 0) return undefined;
-    this.#left -= 1;
-    const source = this.#source;
-    const count = source.readUInt32LE(this.#offset);
-    let lengths = this.#offset + 4;
-    let offset = lengths + 4 * count;
-    const frames = new Array<Buffer>(count);
-    for (let i = 0; i < count; i++) {
+export function unpack(memory: ArrayBuffer): Buffer[][] {
+  const source = Buffer.from(memory);
+  const messages = new Array<Buffer[]>(source.readUInt32LE(0));
+  let offset = 4;
+  for (let m = 0; m < messages.length; m++) {
+    const frames = new Array<Buffer>(source.readUInt32LE(offset));
+    let lengths = offset + 4;
+    offset = lengths + 4 * frames.length;
+    for (let i = 0; i < frames.length; i++) {
       const end = offset + source.readUInt32LE(lengths);
       frames[i] = source.subarray(offset, end);
       lengths += 4;
       offset = end;
     }
-    this.#offset = offset;
-    return frames;
+    messages[m] = frames;
   }
+  return messages;
 }

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { isThenable } from "../../core/arguments.js";
 import type { BlackBoxContext, BlackBoxHandler } from "./black-box.js";
-import { CLOSE, type Failure, type FromWorker, toPlain, Unpacker, type WorkerData } from "./messages.js";
+import { CLOSE, type Failure, type FromWorker, toPlain, unpack, type WorkerData } from "./messages.js";
 
 const MAX_TOPIC = 256;
 
@@ -21,10 +21,9 @@ function post(message: FromWorker): void {
 }
 
 async function run(handler: BlackBoxHandler, batch: ArrayBuffer): Promise<void> {
-  const messages = new Unpacker(batch);
   let failed = 0;
   let first: Failure | undefined;
-  for (let frames = messages.next(); frames !== undefined; frames = messages.next()) {
+  for (const frames of unpack(batch)) {
     const topic = frames[0] as Buffer;
     try {
       const pending = handler(frames, context);
