@@ -26,7 +26,6 @@ export class ServerMap {
   #expiry = new Expiry();
   #window = new UuidWindow();
   #applied = 0;
-  #updates = 0;
 
   get table(): CloneTable {
     return this.#table;
@@ -49,10 +48,6 @@ export class ServerMap {
   revision(key: Buffer): number {
     const id = this.#table.find(key);
     return id < 0 ? 0 : this.#table.sequence(id);
-  }
-
-  get updates(): number {
-    return this.#updates;
   }
 
   /** @param entry with the time of the rules' clock; 0: never */
@@ -119,7 +114,6 @@ export class ServerMap {
       table.remove(id);
     }
     this.#applied = sequence;
-    if (operation.counted && changes) this.#updates += 1;
     const added = this.subtrees.advance(key, sequence);
     if (added !== "") properties = Buffer.concat([properties, Buffer.from(added)]);
     return [key, sequenceFrame(sequence), operation.uuid, properties, value];

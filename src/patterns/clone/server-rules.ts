@@ -268,7 +268,7 @@ export class ServerRules {
   }
 
   stats(): CloneServerStats {
-    const { table, expiry, sequence, updates } = this.#map;
+    const { table, expiry, sequence } = this.#map;
     const { counts, refused, faults } = this.#statistics;
     const { active, waiting, done, lost } = this.#serving.snapshots;
     return {
@@ -280,7 +280,6 @@ export class ServerRules {
       serving: this.#active,
       ephemeral: expiry.size,
       ...counts,
-      applied: updates,
       refused: { ...refused },
       faults: { ...faults },
       inFlight: this.#queue.size,

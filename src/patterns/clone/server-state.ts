@@ -48,6 +48,7 @@ export class ServerStatistics {
   readonly refused: Record<CloneRefusalReason, number> = { overloaded: 0, full: 0, store: 0 };
   readonly counts = {
     received: 0,
+    applied: 0,
     repeated: 0,
     conflicts: 0,
     published: 0,

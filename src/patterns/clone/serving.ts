@@ -210,6 +210,7 @@ export class Serving {
     const watched = this.#snapshots.active > 0 || this.#leader.snapshot !== undefined;
     const frames = map.apply(operation, now, watched ? this.#beforeChange : undefined);
     statistics.counts.published += 1;
+    if (operation.counted && operation.kind !== "conflict") statistics.counts.applied += 1;
     effects.publish(frames);
   }
 
