@@ -112,7 +112,6 @@ interface Call {
   readonly attemptTimeout: number | undefined;
   readonly retries: number | undefined;
   readonly pending: PendingCall<never>;
-  link: Link<Call>;
 }
 
 const WITHOUT_LIMIT = { timeout: -1 } as const;
@@ -193,20 +192,18 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
       const limit = timeout ?? this.#settings.timeout;
       const pending = this.#calls.add<BodyOf<Rep>>(
         costOf(frames),
-        { timeout: limit, signal, onGivenUp: (why) => this.#givenUp(call, why) },
+        { timeout: limit, signal, onGivenUp: (why) => this.#givenUp(link, why) },
         () => this.#late(`No reply came within ${limit} ms`),
       );
-      const call: Call = {
+      const link = new Link<Call>({
         frames,
         attemptTimeout,
         retries,
         pending: pending as unknown as PendingCall<never>,
-        link: undefined as never,
-      };
-      call.link = new Link(call);
+      });
       this.#counts.requests += 1;
-      if (this.#call === undefined && this.#endpoints.length > 0) this.#begin(call);
-      else this.#waiting.push(call.link);
+      if (this.#call === undefined && this.#endpoints.length > 0) this.#begin(link.value);
+      else this.#waiting.push(link);
       return pending.promise;
     } catch (error) {
       return Promise.reject(error);
@@ -403,11 +400,11 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   }
 
   /** A server that let the call time out may hang: the next call begins at the next one. */
-  #givenUp(call: Call, why: "timeout" | "aborted"): void {
+  #givenUp(link: Link<Call>, why: "timeout" | "aborted"): void {
     if (why === "timeout") this.#counts.failed += 1;
     else this.#counts.cancelled += 1;
-    call.link.unlink();
-    if (this.#call !== call) return;
+    link.unlink();
+    if (this.#call !== link.value) return;
     if (why === "timeout" && !this.#resting) this.#endAttempt();
     else void this.#abandon();
     this.#next();
