@@ -92,7 +92,10 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    */
   constructor(servers: PatternEndpoints, options: CloneClientOptions<T> = {}) {
     super("CloneClient", EVENTS);
-    const settings = clientSettings(options, (key, error) => this.#reportInvalid(key, error));
+    const settings = clientSettings(options, (key, error) => {
+      this.#invalid += 1;
+      this.events.emit({ type: "entry:invalid", key: Buffer.from(key), error });
+    });
     this.#settings = settings;
     this.#coder = settings.coder;
     this.#calls = new PendingCalls(settings);
@@ -273,11 +276,6 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     if (isGivenUp && !this.closed) this.#rules.abort(call, this.#timer.now());
     this.#timer.update();
     return pending.promise;
-  }
-
-  #reportInvalid(key: Buffer, error: unknown): void {
-    this.#invalid += 1;
-    this.events.emit({ type: "entry:invalid", key: Buffer.from(key), error });
   }
 
   #effects(): ClientEffects {

@@ -79,7 +79,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
       settings,
       {
         publish: (frames) => this.#send(frames),
-        answer: (to, frames) => this.#answer(to, frames),
+        answer: (to, frames) => this.#router.tryDeliver([to, ...frames]) === "sent",
         event: (event) => this.events.emit(event),
       },
       this.#id,
@@ -177,10 +177,6 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     if (gate === undefined || gate.isServing() || (engineStats(this.#publisher).peers !== 0 && gate.vote()))
       this.#publisher.trySend(frames);
     else this.#notServing += 1;
-  }
-
-  #answer(to: Buffer, frames: Buffer[]): boolean {
-    return this.#router.tryDeliver([to, ...frames]) === "sent";
   }
 }
 

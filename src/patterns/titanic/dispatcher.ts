@@ -188,7 +188,11 @@ export class Dispatcher {
       // Without workers it is unknown whether one had the request.
       if (end === "timed-out" && !(await this.#isThere(request.service))) end = "undelivered";
       // A call cancelled by closing says nothing about the service.
-      if (!this.#stopped) this.#failed(request, error);
+      if (!this.#stopped) {
+        this.counters.failed += 1;
+        const { attempts } = request;
+        this.#emit({ type: "request:retried", ...namesOf(request), attempts, error });
+      }
       this.#errors.set(request, error);
     }
     this.#rules.settled(request, end, this.#timer.now());
@@ -233,9 +237,7 @@ export class Dispatcher {
     if (done === undefined) await this.#release(request, maxRetryDelay, false);
     if (done !== true) return;
     this.counters.died += 1;
-    const { uuid, service, attempts } = request;
-    const names = { uuid: formatUuid(uuid), service: service.toString() };
-    this.#emit({ type: "request:buried", ...names, attempts, reason });
+    this.#emit({ type: "request:buried", ...namesOf(request), attempts: request.attempts, reason });
   }
 
   async #scan(): Promise<void> {
@@ -268,12 +270,6 @@ export class Dispatcher {
     }
   }
 
-  #failed({ uuid, service, attempts }: TitanicClaimedRequest, error: unknown): void {
-    this.counters.failed += 1;
-    const names = { uuid: formatUuid(uuid), service: service.toString() };
-    this.#emit({ type: "request:retried", ...names, attempts, error });
-  }
-
   #storeFailed(error: unknown): void {
     if (!(error instanceof ClosedError)) this.#emit({ type: "store:failed", error });
   }
@@ -285,6 +281,10 @@ export class Dispatcher {
     });
     this.#running.add(running);
   }
+}
+
+function namesOf({ uuid, service }: TitanicClaimedRequest) {
+  return { uuid: formatUuid(uuid), service: service.toString() };
 }
 
 function endOf(error: unknown): DeliveryEnd {

@@ -33,12 +33,7 @@ import {
   TitanicStatus,
   UuidSource,
 } from "./protocol.js";
-import type {
-  TitanicDamagedRecord,
-  TitanicStore,
-  TitanicStoredDeadLetter,
-  TitanicStoreStats,
-} from "./store.js";
+import type { TitanicStore, TitanicStoredDeadLetter, TitanicStoreStats } from "./store.js";
 
 export interface TitanicStats extends TitanicDispatchStats {
   /** Acknowledged requests, without repetitions. */
@@ -126,7 +121,10 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     });
     for (const type of ["source:changed", "source:failed", "endpoint:refused"] as const)
       this.#client.events.on(type, (event) => this.events.emit(event));
-    store.onDamage = (record) => this.#damaged(record);
+    store.onDamage = (record) => {
+      this.#counters.damaged += 1;
+      this.events.emit({ type: "record:damaged", ...record });
+    };
     this.#dispatcher = new Dispatcher(store, this.#client, settings, (event) => this.events.emit(event));
     // RFC 9 has its own status of failures.
     const handlers = [
@@ -247,11 +245,6 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     const isUnknown = error instanceof StoreError && error.reason === "outcome-unknown";
     return [isUnknown ? TitanicStatus.UNCERTAIN : TitanicStatus.ERROR];
   };
-
-  #damaged(record: TitanicDamagedRecord): void {
-    this.#counters.damaged += 1;
-    this.events.emit({ type: "record:damaged", ...record });
-  }
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
