@@ -1,9 +1,8 @@
 /** `shoal clone`: a map's servers and what changes it. */
 import { describe, expect, it } from "vitest";
-import { curveKeyPair, writeCertificate } from "../../src/index.js";
 import { CloneClient } from "../../src/patterns/clone/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
-import { run, start, startWithout } from "./in-process.js";
+import { type Command, keygen, run, start, startWithout } from "./in-process.js";
 import { type Ended, file, ipc, startWithout as spawnWithout, useShoal, type Watched } from "./support.js";
 
 useShoal();
@@ -153,28 +152,23 @@ describe("a server and its clients", () => {
   });
 });
 
-it("a pair with CURVE goes on at the backup, and serves nobody without its key", async () => {
-  const certificate = file();
-  const { publicKey, secretKey } = curveKeyPair();
-  await writeCertificate(certificate, { publicKey, secretKey, metadata: {} });
+/** Two servers, of which the primary serves. */
+async function startPair(...options: string[]) {
   const ends = { primary: ipc(), backup: ipc() };
-  const keys = ["--curve-certificate", `${certificate}_secret`];
-  const begin = (role: "primary" | "backup", peer: string): ReturnType<typeof startWithout> =>
+  const begin = (role: "primary" | "backup", peer: string): Command =>
     startWithout(
-      "clone",
-      "server",
-      "--bind",
-      ends[role],
-      "--binary-star",
-      role,
-      "--peer",
-      peer,
-      ...QUICK,
-      ...keys,
+      ...["clone", "server", "--bind", ends[role], "--binary-star", role, "--peer", peer],
+      ...[...QUICK, ...options],
     );
   const primary = begin("primary", ends.backup);
   const backup = begin("backup", ends.primary);
   await primary.until("stderr", /the backup has all updates/);
+  return { primary, backup, ends };
+}
+
+it("a pair with CURVE goes on at the backup, and serves nobody without its key", async () => {
+  const { publicKey, secretFile } = await keygen();
+  const { primary, backup, ends } = await startPair("--curve-certificate", secretFile);
   const both = ["--connect", ends.primary, "--connect", ends.backup, ...QUICK];
   const known = [...both, "--curve-server-key", publicKey];
   primary.signal("SIGTERM");
@@ -189,12 +183,7 @@ it("a pair with CURVE goes on at the backup, and serves nobody without its key",
 }, 20_000);
 
 it("a server that is stopped hands over, though nobody asks the other one", async () => {
-  const ends = { primary: ipc(), backup: ipc() };
-  const begin = (role: "primary" | "backup", peer: string): ReturnType<typeof startWithout> =>
-    startWithout("clone", "server", "--bind", ends[role], "--binary-star", role, "--peer", peer, ...QUICK);
-  const primary = begin("primary", ends.backup);
-  const backup = begin("backup", ends.primary);
-  await primary.until("stderr", /the backup has all updates/);
+  const { primary, backup } = await startPair();
   await backup.until("stderr", /standing by/);
   primary.signal("SIGTERM");
   expect((await primary.ended).code).toBe(0);

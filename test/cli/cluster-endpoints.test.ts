@@ -1,20 +1,18 @@
 /** `--connect cluster:NAME` as an operator uses it: commands that find what nodes advertise. */
-import { writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Publisher } from "../../src/index.js";
 import { EspressoTap } from "../../src/patterns/espresso/index.js";
 import { until } from "../contract/support/wait.js";
 import { type Command, run, startWithout } from "./in-process.js";
-import { NodeRun } from "./nodes.js";
-import { file, useFolder } from "./support.js";
+import { NodeRun, newCluster } from "./nodes.js";
+import { useFolder, written } from "./support.js";
 
 useFolder();
 
-let clusters = 0;
-const newGroup = (): string => `cluster-${process.pid}-${++clusters}`;
+let nodes = 0;
 
 function start(cluster: string, ...args: string[]): NodeRun {
-  return NodeRun.start(`work-${clusters}`, ["--cluster", cluster, "--no-control", ...args]);
+  return NodeRun.start(`work-${++nodes}`, ["--cluster", cluster, "--no-control", ...args]);
 }
 
 /** A puller on a port that the system chooses. */
@@ -26,7 +24,7 @@ async function pull(count: number): Promise<{ child: Command; endpoint: string }
 
 describe("--connect cluster:NAME", () => {
   it("reaches what a node advertises, and leaves the cluster at its end", async () => {
-    const cluster = newGroup();
+    const cluster = newCluster();
     const { child, endpoint } = await pull(3);
     const node = start(cluster, "--advertise", `billing=${endpoint}`);
     await node.ready();
@@ -40,9 +38,8 @@ describe("--connect cluster:NAME", () => {
   });
 
   it("reaches a cluster with a password, and needs it", async () => {
-    const cluster = newGroup();
-    const password = file();
-    writeFileSync(password, "correct horse battery\n", { mode: 0o600 });
+    const cluster = newCluster();
+    const password = written("correct horse battery\n");
     const { child, endpoint } = await pull(1);
     const node = start(cluster, "--password-file", password, "--advertise", `billing=${endpoint}`);
     await node.ready();
@@ -58,7 +55,7 @@ describe("--connect cluster:NAME", () => {
   });
 
   it("is what a cache of last values and a tap connect to, too", async () => {
-    const cluster = newGroup();
+    const cluster = newCluster();
     await using publisher = new Publisher();
     await using capture = new EspressoTap();
     const feed = await publisher.bind("tcp://127.0.0.1:*");
@@ -88,7 +85,7 @@ describe("--connect cluster:NAME", () => {
   });
 
   it("is one side of a proxy, which advertises the other one in a cluster of its own", async () => {
-    const [inside, outside] = [newGroup(), newGroup()];
+    const [inside, outside] = [newCluster(), newCluster()];
     await using publisher = new Publisher();
     const feed = await publisher.bind("tcp://127.0.0.1:*");
     const node = start(inside, "--advertise", `prices=${feed}`);
@@ -122,7 +119,7 @@ describe("--connect cluster:NAME", () => {
   });
 
   it("is where clone's commands find their server, before it is there and after it went", async () => {
-    const cluster = newGroup();
+    const cluster = newCluster();
     const clone = (command: string, ...args: string[]) =>
       run("", "clone", command, ...args, "--connect", "cluster:map", "--cluster-name", cluster);
     const setting = clone("set", "/eel", "12");
@@ -141,7 +138,7 @@ describe("--connect cluster:NAME", () => {
   });
 
   it("finds the cluster by sources of discovery, which have to be valid", async () => {
-    const cluster = newGroup();
+    const cluster = newCluster();
     const { child, endpoint } = await pull(1);
     const node = start(cluster, "--advertise", `billing=${endpoint}`);
     await node.ready();
@@ -156,7 +153,7 @@ describe("--connect cluster:NAME", () => {
   });
 
   it("says what is missing, with the nearest name", async () => {
-    const cluster = newGroup();
+    const cluster = newCluster();
     const node = start(cluster, "--advertise", "billing=tcp://127.0.0.1:9");
     await node.ready();
     const args = ["push", "--connect", "cluster:bilings", "--cluster-name", cluster, "--timeout", "3500"];

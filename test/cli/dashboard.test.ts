@@ -1,14 +1,13 @@
 /** shoal dashboard as an operator runs it. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { nodeDetails, peerItemsOf } from "../../src/cli/subjects.js";
 import { sidesOf } from "../../src/dashboard/build.js";
 import type { DashboardList, DashboardState } from "../../src/dashboard/index.js";
 import { missing, peerAt } from "../support/peers.js";
 import { run, startWithout } from "./in-process.js";
-import { file, ipc, startStreamer, useShoal } from "./support.js";
+import { ipc, startStreamer, useShoal, written } from "./support.js";
 
 useShoal();
 
@@ -25,13 +24,6 @@ print("connected", flush=True)
 sys.stdin.read()
 `;
 
-function tokenFile(mode = 0o600, token = TOKEN): string {
-  const path = file();
-  writeFileSync(path, `${token}\n`);
-  chmodSync(path, mode);
-  return path;
-}
-
 describe("shoal dashboard", () => {
   it("shows a proxy by its control socket and by its metrics, steers it, and ends by a signal", async () => {
     const control = ipc();
@@ -44,7 +36,7 @@ describe("shoal dashboard", () => {
     const away = ipc();
     const dashboard = startWithout(
       ...["dashboard", control, metrics, away, "--listen", "127.0.0.1:0", "--interval", "0.2"],
-      ...["--token-file", tokenFile()],
+      ...["--token-file", written(TOKEN)],
     );
     const [, url] = await dashboard.until("stderr", /listening at (\S+)\n/);
     const state = async (): Promise<DashboardState> =>
@@ -125,11 +117,11 @@ describe("shoal dashboard", () => {
   it("refuses a bad address, a token that others may read, and security without a control socket", async () => {
     const cases: [string[], RegExp][] = [
       [["nowhere"], /address "nowhere": expected/],
-      [["http://127.0.0.1:1", "--token-file", tokenFile(0o644)], /the token file \S+ can be read by others/],
       [
-        ["http://127.0.0.1:1", "--token-file", tokenFile(0o600, "short")],
-        /the token file \S+ is not one line/,
+        ["http://127.0.0.1:1", "--token-file", written(TOKEN, 0o644)],
+        /the token file \S+ can be read by others/,
       ],
+      [["http://127.0.0.1:1", "--token-file", written("short")], /the token file \S+ is not one line/],
       [["http://127.0.0.1:1", "--listen", "nowhere"], /expected HOST:PORT/],
       [["http://127.0.0.1:1", "--interval", "0"], /Expected seconds from 0.2 to 60/],
       [["http://127.0.0.1:1", "--plain", "a:b"], /are for control sockets/],

@@ -7,7 +7,7 @@ import { PassThrough, Writable } from "node:stream";
 import { onTestFinished } from "vitest";
 import { getCurrentTest } from "vitest/suite";
 import { run as runCommand } from "../../src/cli/program.js";
-import { type Ended, Watched } from "./support.js";
+import { type Ended, file, Watched } from "./support.js";
 
 /** A command that runs, until its test has finished at the latest. */
 export class Command extends Watched {
@@ -86,4 +86,13 @@ export function startWithout(...args: string[]): Command {
 /** Runs a command on an input, to its end. */
 export function run(input: string | Buffer, ...args: string[]): Promise<Ended> {
   return start(...args).end(input).ended;
+}
+
+/** A new pair of keys, in files. */
+export async function keygen(): Promise<{
+  readonly publicKey: string;
+  readonly publicFile: string;
+  readonly secretFile: string;
+}> {
+  return JSON.parse(String((await run("", "keygen", "--json", "--out", file())).stdout));
 }

@@ -1,15 +1,17 @@
 /** The commands of a running node as an operator uses them: the node is found by itself, mistakes included. */
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { type ClusterNodeEntry, Registrar } from "../../src/cluster/registry.js";
 import { Dealer } from "../../src/index.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
-import { type Command, run, startWithout } from "./in-process.js";
+import { type Command, keygen, run, startWithout } from "./in-process.js";
+import { newCluster, replyTo } from "./nodes.js";
 import { file, ipc, useFolder, useRuntimeFolder } from "./support.js";
 
 useFolder();
@@ -17,11 +19,10 @@ useRuntimeFolder();
 
 let runtime = "";
 let cluster = "";
-let groups = 0;
 
 beforeEach(() => {
   runtime = process.env.SHOAL_RUNTIME_DIR as string;
-  cluster = `commands-${process.pid}-${++groups}`;
+  cluster = newCluster();
 });
 
 /** A node as this host's registry has it. */
@@ -38,10 +39,20 @@ function entryOf(control: readonly string[]): ClusterNodeEntry {
   };
 }
 
-async function registered(entry: ClusterNodeEntry): Promise<Registrar> {
+async function register(entry: ClusterNodeEntry): Promise<void> {
   const registrar = new Registrar(entry, () => undefined);
+  onTestFinished(() => registrar.close());
   await registrar.start();
-  return registrar;
+}
+
+/** A node that the registry has, and that does not answer. */
+async function registerSilent(): Promise<void> {
+  const path = join(runtime, "0123456789ab.sock");
+  mkdirSync(runtime, { mode: 0o700 });
+  const silent = createServer(() => undefined).listen(path);
+  onTestFinished(() => void silent.close());
+  await once(silent, "listening");
+  await register(entryOf([`ipc://${path}`]));
 }
 
 /** Other tests may run nodes of this user at the same time. */
@@ -61,12 +72,6 @@ async function pair(): Promise<[Command, Command]> {
   ]);
   await Promise.all([nodes[0].until("stdout", /b@\S+ joined/), nodes[1].until("stdout", /a@\S+ joined/)]);
   return nodes;
-}
-
-async function json(...args: string[]): Promise<Record<string, unknown>> {
-  const { code, stdout, stderr } = await run("", "node", ...args, "--json");
-  expect([code, stderr]).toEqual([0, ""]);
-  return JSON.parse(String(stdout)) as Record<string, unknown>;
 }
 
 async function fails(why: RegExp, ...args: string[]): Promise<void> {
@@ -93,55 +98,33 @@ describe("which node is meant", () => {
     expect(others).toEqual([]);
     expect(statSync(runtime).mode & 0o777).toBe(0o700);
     expect(statSync(join(runtime, name as string)).mode & 0o077).toBe(0);
-    expect((await json("status")).name).toMatch(/^a@/);
+    expect((await replyTo("status")).name).toMatch(/^a@/);
   });
 
   it("of two, the one of --node; without it both are listed", async () => {
     await pair();
     await fails(/2 nodes run on this host: .*[ab]@.*choose one with --node NAME/, "status");
     await fails(/called c; there are/, "status", "--node", "c");
-    expect((await json("status", "--node", "b")).name).toMatch(/^b@/);
+    expect((await replyTo("status", "--node", "b")).name).toMatch(/^b@/);
   });
 
   it("of --node, one that stands still by its name in the registry: its reply is waited for", async () => {
-    const path = join(runtime, "0123456789ab.sock");
-    mkdirSync(runtime, { mode: 0o700 });
-    const silent = createServer(() => undefined);
-    await new Promise<void>((resolve) => void silent.listen(path, resolve));
-    const registration = await registered(entryOf([`ipc://${path}`]));
-    try {
-      await node("a");
-      await fails(/no reply came within 300 ms/, "status", "--node", cluster, "--timeout", "300");
-      expect((await json("status", "--node", "a")).name).toMatch(/^a@/);
-      const nowhere = ["--control", "tcp://127.0.0.1:1", "--timeout", "300"];
-      await fails(/tcp:\/\/127\.0\.0\.1:1.*ECONNREFUSED/, "status", ...nowhere);
-    } finally {
-      await registration.close();
-      silent.close();
-    }
+    await registerSilent();
+    await node("a");
+    await fails(/no reply came within 300 ms/, "status", "--node", cluster, "--timeout", "300");
+    expect((await replyTo("status", "--node", "a")).name).toMatch(/^a@/);
+    const nowhere = ["--control", "tcp://127.0.0.1:1", "--timeout", "300"];
+    await fails(/tcp:\/\/127\.0\.0\.1:1.*ECONNREFUSED/, "status", ...nowhere);
   });
 
   it("none that takes commands: the error names those that run", async () => {
-    const registration = await registered(entryOf([]));
-    try {
-      await fails(/takes commands; there are \S+ \(takes no commands\);/, "request", "upper", "x");
-    } finally {
-      await registration.close();
-    }
+    await register(entryOf([]));
+    await fails(/takes commands; there are \S+ \(takes no commands\);/, "request", "upper", "x");
   });
 
   it("one that is stopped has the time of --wait for its reply, and a second more", async () => {
-    mkdirSync(runtime, { mode: 0o700 });
-    const silent = createServer(() => undefined);
-    const path = join(runtime, "0123456789ab.sock");
-    await new Promise<void>((resolve) => void silent.listen(path, resolve));
-    const registration = await registered(entryOf([`ipc://${path}`]));
-    try {
-      await fails(/no reply came within 1001 ms/, "request", "upper", "x", "--wait", "1");
-    } finally {
-      await registration.close();
-      silent.close();
-    }
+    await registerSilent();
+    await fails(/no reply came within 1001 ms/, "request", "upper", "x", "--wait", "1");
   });
 
   it("none in a folder that others can enter, or that is a link: nodes do without, and say so", async () => {
@@ -177,14 +160,13 @@ describe("which node is meant", () => {
   it("tcp elsewhere only with keys; who has the node's certificate is let in, others are not", async () => {
     const open = await run("", "node", "start", "--name", "a", "--control", "tcp://0.0.0.0:*");
     expect([open.code, open.stderr]).toEqual([2, expect.stringMatching(/anybody who reaches/)]);
-    const [own, other] = [file(), file()];
-    for (const name of [own, other]) await run("", "keygen", "--out", name);
-    const args = ["--control", "tcp://0.0.0.0:*", "--control-curve-certificate", `${own}_secret`];
+    const [own, other] = [await keygen(), await keygen()];
+    const args = ["--control", "tcp://0.0.0.0:*", "--control-curve-certificate", own.secretFile];
     const a = await node("a", ...args);
     const [, port] = await a.until("stderr", /control listening at tcp:\/\/\S+:(\d+)/);
     const control = ["--control", `tcp://127.0.0.1:${port}`];
-    expect((await json("status", ...control, "--curve-certificate", `${own}_secret`)).name).toMatch(/^a@/);
-    await fails(/./, "status", ...control, "--curve-certificate", `${other}_secret`, "--timeout", "500");
+    expect((await replyTo("status", ...control, "--curve-certificate", own.secretFile)).name).toMatch(/^a@/);
+    await fails(/./, "status", ...control, "--curve-certificate", other.secretFile, "--timeout", "500");
     await fails(
       /no reply came within 2000 ms \(tcp:.*: the peer uses the mechanism CURVE/,
       "status",
@@ -199,7 +181,7 @@ describe("what an operator does", () => {
   it("sees who runs and who stopped, removes and admits", async () => {
     const [a, b] = await pair();
     const at = ["--node", "a"];
-    const { runningNodes, stoppedNodes, state, members } = await json("status", ...at);
+    const { runningNodes, stoppedNodes, state, members } = await replyTo("status", ...at);
     expect([runningNodes, stoppedNodes, state]).toEqual([
       [expect.stringMatching(/^a@/), expect.stringMatching(/^b@/)],
       [],
@@ -225,7 +207,7 @@ describe("what an operator does", () => {
       /^RUNNING NODES .* ADVERTISES\na@\S+ +running \(this node\).* eu +billing\nSTOPPED NODES.*\nb@\S+ +removed/m,
     );
     await b.until("stdout", /b@\S+ is removed/);
-    expect(await json("status", "--node", "b")).toMatchObject({ state: "removed" });
+    expect(await replyTo("status", "--node", "b")).toMatchObject({ state: "removed" });
     expect(await run("", "node", "admit", "b", ...at)).toMatchObject({ code: 0 });
     await a.until("stdout", /b@\S+ joined[\s\S]*b@\S+ (?:joined|is back)/);
   });
@@ -234,11 +216,11 @@ describe("what an operator does", () => {
     const [a, b] = await pair();
     expect(await run("", "node", "drain", "--node", "b")).toMatchObject({ code: 0 });
     await a.until("stdout", /b@\S+ is draining/);
-    expect(await json("status", "--node", "b")).toMatchObject({ state: "draining" });
+    expect(await replyTo("status", "--node", "b")).toMatchObject({ state: "draining" });
     expect(await run("", "node", "leave", "--node", "b")).toMatchObject({ code: 0 });
     expect((await b.ended).code).toBe(0);
     await a.until("stdout", /b@\S+ left/);
-    const { stoppedNodes, members } = await json("status");
+    const { stoppedNodes, members } = await replyTo("status");
     expect(stoppedNodes).toEqual([expect.stringMatching(/^b@/)]);
     expect(members).toMatchObject([{ self: true }, { state: "left" }]);
   });
@@ -249,39 +231,27 @@ describe("what an operator does", () => {
     const at = ["--node", "b"];
     await isRefused(/is this node itself/, "join", `127.0.0.1:${port}`, ...at);
     await isRefused(/is this node itself/, "join", `localhost:${port}`, ...at);
-    const { runningNodes } = await json("join", `127.0.0.1:${port}`, "--node", "a");
+    const { runningNodes } = await replyTo("join", `127.0.0.1:${port}`, "--node", "a");
     expect(runningNodes).toHaveLength(2);
-    await fails(
-      /no node of the cluster commands-\S+ answers at 127\.0\.0\.1:9/,
-      "join",
-      "127.0.0.1:9",
-      ...at,
-    );
+    await fails(/no node of the cluster \S+ answers at 127\.0\.0\.1:9/, "join", "127.0.0.1:9", ...at);
   });
 
   it("lists the nodes of the host, and the clients of discovery servers", async () => {
-    const before = process.env.XDG_RUNTIME_DIR;
-    process.env.XDG_RUNTIME_DIR = file();
-    mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
-    try {
-      await pair();
-      // A node registers in the background: nothing reports when it has.
-      const found = async (): Promise<unknown[]> => {
-        const { names } = await json("names");
-        return (names as { name: string; cluster: string; control: string[] }[])
-          .filter((entry) => entry.cluster === cluster)
-          .map((entry) => [entry.name[0], entry.cluster, entry.control[0]?.slice(0, 4)])
-          .sort();
-      };
-      await expect
-        .poll(found, { timeout: 10_000 })
-        .toEqual(["a", "b"].map((name) => [name, cluster, "ipc:"]));
-      expect(String((await run("", "node", "names")).stdout)).toMatch(/^NODE .*\n[ab]@/s);
-      expect(await json("clients", "--node", "a")).toMatchObject({ clients: [], missing: [] });
-    } finally {
-      if (before === undefined) delete process.env.XDG_RUNTIME_DIR;
-      else process.env.XDG_RUNTIME_DIR = before;
-    }
+    const folder = file();
+    mkdirSync(folder, { mode: 0o700 });
+    vi.stubEnv("XDG_RUNTIME_DIR", folder);
+    await pair();
+    // A node registers in the background: nothing reports when it has.
+    const found = async (): Promise<unknown[]> => {
+      const { names } = await replyTo("names");
+      return (names as { name: string; cluster: string; control: string[] }[])
+        .filter((entry) => entry.cluster === cluster)
+        .map((entry) => [entry.name[0], entry.cluster, entry.control[0]?.slice(0, 4)])
+        .sort();
+    };
+    await expect.poll(found, { timeout: 10_000 }).toEqual(["a", "b"].map((name) => [name, cluster, "ipc:"]));
+    expect(String((await run("", "node", "names")).stdout)).toMatch(/^NODE .*\n[ab]@/s);
+    expect(await replyTo("clients", "--node", "a")).toMatchObject({ clients: [], missing: [] });
   });
 
   it("watches events, and has the end of the node", async () => {
@@ -324,10 +294,9 @@ describe("a node's own key and address family", () => {
     const key = file();
     await run("", "keygen", "--cluster", "--out", key);
     const secretOf = async (name: string): Promise<string> => {
-      const out = file();
-      await run("", "keygen", "--out", out);
-      if (name !== "c") cpSync(out, join(allowed, `${name}.key`));
-      return `${out}_secret`;
+      const { publicFile, secretFile } = await keygen();
+      if (name !== "c") cpSync(publicFile, join(allowed, `${name}.key`));
+      return secretFile;
     };
     const start = async (name: string): Promise<Command> =>
       node(name, "--key", key, "--curve-certificate", await secretOf(name), "--curve-allow", allowed);
@@ -343,9 +312,8 @@ describe("a node's own key and address family", () => {
   });
 
   it("is refused with half of it, or a certificate without a secret key", async () => {
-    const out = file();
-    await run("", "keygen", "--out", out);
-    const start = ["node", "start", "--name", "a", "--curve-certificate", out];
+    const { publicFile } = await keygen();
+    const start = ["node", "start", "--name", "a", "--curve-certificate", publicFile];
     expect(await run("", ...start)).toMatchObject({
       code: 2,
       stderr: expect.stringContaining("--curve-allow: it is missing"),
@@ -420,7 +388,7 @@ describe("hostile and careless users of a control socket", () => {
       const reply = await junk.receive();
       expect(JSON.parse(String(reply.at(-1)))).toMatchObject({ ok: false, error: { code: "EINVAL" } });
     }
-    expect((await json("status", "--control", control)).state).toBe("running");
+    expect((await replyTo("status", "--control", control)).state).toBe("running");
   });
 
   it("more than 48 that wait for events are refused; commands have their replies", async () => {

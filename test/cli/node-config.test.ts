@@ -1,5 +1,5 @@
 /** A node's configuration: what `check` finds, what a node takes over while it runs, and what it does not. */
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv } from "ajv";
 import { beforeEach, describe, expect, it, vi } from "vitest";
@@ -7,8 +7,9 @@ import { parse } from "yaml";
 import { nodeSchema } from "../../src/cli/node-schema.js";
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
 import { namedPipe } from "../support/pipe.js";
-import { type Command, run, startWithout } from "./in-process.js";
-import { file, useFolder, useRuntimeFolder } from "./support.js";
+import { type Command, keygen, run, startWithout } from "./in-process.js";
+import { newCluster, replyTo } from "./nodes.js";
+import { file, useFolder, useRuntimeFolder, written } from "./support.js";
 
 useFolder();
 useRuntimeFolder();
@@ -19,28 +20,20 @@ const KEYS = [
   "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7",
   "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6",
 ] as const;
-let groups = 0;
 let cluster = "";
 
 beforeEach(() => {
-  cluster = `config-${process.pid}-${++groups}`;
+  cluster = newCluster();
 });
 
-function written(text: string, path = `${file()}.yaml`): string {
+function configuration(text: string, path = `${file()}.yaml`): string {
   writeFileSync(path, text);
-  return path;
-}
-
-function secret(text: string): string {
-  const path = file();
-  writeFileSync(path, `${text}\n`);
-  chmodSync(path, 0o600);
   return path;
 }
 
 /** What `check` prints, without the file's name. */
 async function problems(text: string): Promise<string[]> {
-  const path = written(text);
+  const path = configuration(text);
   const { code, stdout, stderr } = await run("", "node", "check", path);
   expect([code, stdout.length]).toEqual([1, 0]);
   const lines = stderr.trimEnd().split("\n");
@@ -49,16 +42,10 @@ async function problems(text: string): Promise<string[]> {
 }
 
 async function configured(text: string): Promise<{ node: Command; path: string }> {
-  const path = written(text);
+  const path = configuration(text);
   const node = startWithout("node", "start", "--config", path);
   await node.until("stdout", /is ready/);
   return { node, path };
-}
-
-async function json(...args: string[]): Promise<Record<string, unknown>> {
-  const { code, stdout, stderr } = await run("", "node", ...args, "--json");
-  expect([code, stderr]).toEqual([0, ""]);
-  return JSON.parse(String(stdout)) as Record<string, unknown>;
 }
 
 const FULL = `name: billing
@@ -85,10 +72,10 @@ metrics: 127.0.0.1:9464
 
 describe("shoal node check", () => {
   it("takes a file with every key, as YAML and as JSON", async () => {
-    const { code, stdout, stderr } = await run("", "node", "check", written(FULL));
+    const { code, stdout, stderr } = await run("", "node", "check", configuration(FULL));
     expect([code, stderr]).toEqual([0, ""]);
     expect(String(stdout)).toMatch(/: billing \(cluster kitchen, scope link\)\n$/);
-    const asJson = written(JSON.stringify(parse(FULL)), `${file()}.json`);
+    const asJson = configuration(JSON.stringify(parse(FULL)), `${file()}.json`);
     expect((await run("", "node", "check", asJson)).code).toBe(0);
     expect(new Ajv({ strict: false }).validate(nodeSchema(), parse(FULL))).toBe(true);
   });
@@ -198,20 +185,18 @@ describe("shoal node check", () => {
   });
 
   it("reads the files of keys, and finds one that others may read; --json has line and column", async () => {
-    const open = secret(KEYS[0]);
-    chmodSync(open, 0o644);
+    const open = written(`${KEYS[0]}\n`, 0o644);
     expect(await problems(`name: a\nkeyFile: ${open}\n`)).toEqual([
       expect.stringMatching(/^2:10: keyFile: the key file .* can be read by others/),
     ]);
-    const own = file();
-    await run("", "keygen", "--out", own);
+    const { publicFile, secretFile } = await keygen();
     const curve = (certificate: string): string =>
       `name: a\nkey: "${KEYS[0]}"\ncurve: { certificate: ${certificate}, allow: ["${KEYS[0]}"] }\n`;
-    expect((await run("", "node", "check", written(curve(`${own}_secret`)))).code).toBe(0);
-    expect(await problems(curve(own))).toEqual([
+    expect((await run("", "node", "check", configuration(curve(secretFile)))).code).toBe(0);
+    expect(await problems(curve(publicFile))).toEqual([
       expect.stringMatching(/^3:23: curve.certificate: .* has no secret key/),
     ]);
-    const { code, stdout } = await run("", "node", "check", written("name: a\nx: 1\n"), "--json");
+    const { code, stdout } = await run("", "node", "check", configuration("name: a\nx: 1\n"), "--json");
     expect(code).toBe(1);
     expect(JSON.parse(String(stdout))).toMatchObject({
       ok: false,
@@ -238,7 +223,7 @@ describe("certificates of a configuration", () => {
 
   /** Of a file in the folder, without its name. */
   async function problemsThere(content: string): Promise<string> {
-    const path = written(content, at("node.yaml"));
+    const path = configuration(content, at("node.yaml"));
     const { code, stderr } = await run("", "node", "check", path);
     expect(code).toBe(1);
     return stderr.replaceAll(`${path}:`, "");
@@ -247,7 +232,7 @@ describe("certificates of a configuration", () => {
   it("are checked with their keys and dates, and where they are missing", async () => {
     const more = `listen: [{ port: 0, tls: false }, { tls: { cert: b.pem, key: b.key } }]\n`;
     const clients = `clients: { endpoint: "tls://*:*", http: "127.0.0.1:0", users: { ana: secret }, tls: { cert: b.pem, key: b.key } }\n`;
-    const path = written(text("a", `${more}${clients}`), at("node.yaml"));
+    const path = configuration(text("a", `${more}${clients}`), at("node.yaml"));
     expect(await run("", "node", "check", path)).toMatchObject({ code: 0, stderr: "" });
     makeCertificate(folder, "old", { extensions: BOTH, days: -1 });
     const cases: readonly (readonly [string, RegExp])[] = [
@@ -272,7 +257,7 @@ describe("certificates of a configuration", () => {
 
   it("are renewed on SIGHUP, and not by one that is not whole or has expired", async () => {
     const start = async (name: string): Promise<Command> => {
-      const node = startWithout("node", "start", "--config", written(text(name), at(`${name}.yaml`)));
+      const node = startWithout("node", "start", "--config", configuration(text(name), at(`${name}.yaml`)));
       await node.until("stdout", /is ready/);
       return node;
     };
@@ -301,7 +286,7 @@ describe("certificates of a configuration", () => {
     const flags = (name: string): string[] => [
       ...["--tls-cert", at(`${name}.pem`), "--tls-key", at(`${name}.key`), "--tls-ca", at("ca.pem")],
     ];
-    const key = secret(KEYS[0]);
+    const key = written(`${KEYS[0]}\n`);
     const start = async (name: string): Promise<Command> => {
       const options = ["--cluster", cluster, "--key", key, ...flags(name)];
       const node = startWithout("node", "start", "--name", name, ...options);
@@ -340,10 +325,10 @@ describe("certificates of a configuration", () => {
 
 describe("shoal node start --config", () => {
   it("refuses flags that the file has, and a file with problems, and starts nothing then", async () => {
-    const path = written("name: a\n");
+    const path = configuration("name: a\n");
     const both = await run("", "node", "start", "--config", path, "--tag", "x");
     expect([both.code, both.stderr]).toEqual([2, expect.stringMatching(/--tag cannot be added to it/)]);
-    const bad = await run("", "node", "start", "--config", written("nmae: a\n"));
+    const bad = await run("", "node", "start", "--config", configuration("nmae: a\n"));
     expect([bad.code, bad.stdout.length]).toEqual([1, 0]);
     expect(bad.stderr).toMatch(/:1:1: nmae: unknown key; did you mean name\?/);
   });
@@ -353,7 +338,7 @@ describe("shoal node start --config", () => {
     const { node, path } = await configured(
       `${head}tags: [x, y]\nprops: { v: 1, w: 2 }\ndiscovery: ["static:127.0.0.1:9"]\n`,
     );
-    written(
+    configuration(
       `${head}tags: [y, z]\nprops: { v: 3 }\nseeds: ["127.0.0.1:11"]\ndiscovery: ["static:127.0.0.1:10"]\n`,
       path,
     );
@@ -361,7 +346,7 @@ describe("shoal node start --config", () => {
     await node.until("stderr", /read .* again: tags, props, .*changed|read .* again: .*seeds changed/);
     // A source is looked at after the file is read.
     await vi.waitFor(async () => {
-      const { members, sources } = await json("status");
+      const { members, sources } = await replyTo("status");
       expect(members).toMatchObject([{ tags: ["y", "z"], props: { v: "3" } }]);
       expect(sources).toMatchObject([
         { name: "seeds", addresses: ["127.0.0.1:11"] },
@@ -380,20 +365,20 @@ describe("shoal node start --config", () => {
   it("changes nothing where a key needs a restart, or the file has a problem, and says so", async () => {
     const head = `name: a\ncluster: ${cluster}\n`;
     const { node, path } = await configured(`${head}tags: [x]\n`);
-    written(`${head}tags: [y]\nport: 20001\nipv6: true\n`, path);
+    configuration(`${head}tags: [y]\nport: 20001\nipv6: true\n`, path);
     node.signal("SIGHUP");
     await node.until(
       "stderr",
       /port, ipv6 cannot change while the node runs: restart it; the node continues unchanged/,
     );
-    written(`${head}tags: [y]\nprot: 1\n`, path);
+    configuration(`${head}tags: [y]\nprot: 1\n`, path);
     node.signal("SIGHUP");
     await node.until("stderr", /prot: unknown key; did you mean port\?/);
-    expect((await json("status")).members).toMatchObject([{ tags: ["x"] }]);
-    written(`${head}tags: [z]\n`, path);
+    expect((await replyTo("status")).members).toMatchObject([{ tags: ["x"] }]);
+    configuration(`${head}tags: [z]\n`, path);
     node.signal("SIGHUP");
     await node.until("stderr", /read .* again: tags changed/);
-    expect((await json("status")).members).toMatchObject([{ tags: ["z"] }]);
+    expect((await replyTo("status")).members).toMatchObject([{ tags: ["z"] }]);
     node.signal("SIGHUP");
     await node.until("stderr", /again: nothing changed/);
   });
@@ -406,13 +391,13 @@ describe("shoal node start --config", () => {
     node.signal("SIGHUP");
     await node.until("stderr", /cannot read the file: it is a pipe or a device/);
     rmSync(path);
-    written(`${head}tags: [y]\n`, path);
+    configuration(`${head}tags: [y]\n`, path);
     node.signal("SIGHUP");
     await node.until("stderr", /read .* again: tags changed/);
   });
 
   it("rotates keys: old, then old and new, new and old, new; nobody is lost", async () => {
-    const [old, fresh] = [secret(KEYS[0]), secret(KEYS[1])];
+    const [old, fresh] = [written(`${KEYS[0]}\n`), written(`${KEYS[1]}\n`)];
     const text = (name: string, ...files: string[]): string =>
       `name: ${name}\ncluster: ${cluster}\nkeyFile: [${files.join(", ")}]\n`;
     const a = await configured(text("a", old));
@@ -420,7 +405,7 @@ describe("shoal node start --config", () => {
     await a.node.until("stdout", /b@\S+ joined/);
     const steps = [[old, fresh], [fresh, old], [fresh]];
     for (const [step, files] of steps.entries()) {
-      for (const [name, { path }] of Object.entries({ a, b })) written(text(name, ...files), path);
+      for (const [name, { path }] of Object.entries({ a, b })) configuration(text(name, ...files), path);
       for (const { node } of [a, b]) node.signal("SIGHUP");
       const done = new RegExp(`(?:key changed[\\s\\S]*){${step + 1}}`);
       await Promise.all([a, b].map(({ node }) => node.until("stderr", done)));

@@ -1,6 +1,5 @@
 /** `shoal node pub` and `shoal node sub`: messages through running nodes. */
 import { EventEmitter, on } from "node:events";
-import { writeFileSync } from "node:fs";
 import { PassThrough, Writable } from "node:stream";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { type MessagingNode, NodeMessages } from "../../src/cli/node-messages.js";
@@ -8,16 +7,16 @@ import { run as runCommand } from "../../src/cli/program.js";
 import type { ClusterMessage, MessageClient } from "../../src/cluster/index.js";
 import { Envelope, Router } from "../../src/index.js";
 import { type Command, run, start, startWithout } from "./in-process.js";
-import { file, ipc, useFolder, useRuntimeFolder } from "./support.js";
+import { newCluster, replyTo } from "./nodes.js";
+import { file, ipc, useFolder, useRuntimeFolder, written } from "./support.js";
 
 useFolder();
 useRuntimeFolder();
 
 let cluster = "";
-let groups = 0;
 
 beforeEach(() => {
-  cluster = `messages-${process.pid}-${++groups}`;
+  cluster = newCluster();
 });
 
 async function pair(): Promise<[Command, Command]> {
@@ -75,12 +74,9 @@ describe("shoal node pub and sub", () => {
     await own.until("stderr", /subscribed, until a signal/);
     const all = await run("", "node", "routes", "--node", "a");
     expect(String(all.stdout)).toMatch(/^plant\/# a@\S+\nplant\/\+\/temp b@\S+\nz\/# b@\S+\n$/);
-    const some = await run("", "node", "routes", "plant/7/temp", "--node", "b", "--json");
-    expect(
-      (JSON.parse(String(some.stdout)) as { routes: { filter: string }[] }).routes.map(
-        ({ filter }) => filter,
-      ),
-    ).toEqual(["plant/#", "plant/+/temp"]);
+    expect(await replyTo("routes", "plant/7/temp", "--node", "b")).toMatchObject({
+      routes: [{ filter: "plant/#" }, { filter: "plant/+/temp" }],
+    });
     expect((await run("", "node", "routes", "a/#", "--node", "b")).code).toBe(2);
     for (const sub of [...subs, own]) sub.signal("SIGTERM");
     await Promise.all([...subs, own].map(({ ended }) => ended));
@@ -138,8 +134,7 @@ describe("shoal node pub and sub", () => {
   });
 
   it("a node logs that it has no ipc socket for messages", async () => {
-    const config = file();
-    writeFileSync(config, `name: a\ncluster: ${cluster}\nmessaging: { protocols: [ipc, tcp] }\n`);
+    const config = written(`name: a\ncluster: ${cluster}\nmessaging: { protocols: [ipc, tcp] }\n`);
     const { TMPDIR } = process.env;
     vi.stubEnv("TMPDIR", file());
     onTestFinished(() => void vi.stubEnv("TMPDIR", TMPDIR));

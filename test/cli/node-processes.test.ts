@@ -1,20 +1,17 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { missing } from "../support/peers.js";
-import { HostNetworks, type NodeLine, NodeProcess, NodeRun } from "./nodes.js";
+import { HostNetworks, type NodeLine, NodeProcess, NodeRun, newCluster } from "./nodes.js";
 import { ipc, useShoal } from "./support.js";
 
 useShoal();
 
-let clusters = 0;
-/** A cluster of this test alone. */
-const newCluster = (): string[] => ["--cluster", `test-${process.pid}-${++clusters}`];
-
-const start = (name: string, args: readonly string[]): NodeRun => NodeRun.start(name, args);
+const start = (name: string, cluster: string, ...args: readonly string[]): NodeRun =>
+  NodeRun.start(name, ["--cluster", cluster, ...args]);
 
 describe("shoal node start", () => {
   it("two that are started find each other, and none of another cluster; one that leaves is said to have left, and exits with 0", async () => {
     const cluster = newCluster();
-    const a = start("a", [...cluster, "--tag", "x", "--prop", "version=2.1"]);
+    const a = start("a", cluster, "--tag", "x", "--prop", "version=2.1");
     await a.ready();
     const stranger = start("stranger", newCluster());
     await stranger.ready();
@@ -35,13 +32,7 @@ describe("shoal node start", () => {
     const a = start("a", cluster);
     await a.ready();
     const address = String(a.lines[0]?.address);
-    const b = start("b", [
-      ...cluster,
-      "--discovery",
-      "static:127.0.0.1:9",
-      "--discovery",
-      `static:${address}`,
-    ]);
+    const b = start("b", cluster, "--discovery", "static:127.0.0.1:9", "--discovery", `static:${address}`);
     await Promise.all([a.untilSees("b"), b.untilSees("a")]);
     b.signal("SIGTERM");
     const { code, stderr } = await b.ended;

@@ -2,14 +2,14 @@
 import { describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
 import { run, startWithout } from "./in-process.js";
-import { NodeRun } from "./nodes.js";
+import { NodeRun, newCluster } from "./nodes.js";
 import { type Ended, ipc, useShoal } from "./support.js";
 
 useShoal();
 
 describe("shoal node request", () => {
   it("prints the reply to a text or to each line, and fails with the service's error", async () => {
-    const cluster = `request-${process.pid}`;
+    const cluster = newCluster();
     const control = ipc();
     const node = NodeRun.start("asker", ["--cluster", cluster, "--control", control]);
     await node.ready();

@@ -1,36 +1,25 @@
 /** shoal node start with sessions, and shoal node sessions: what is listed, removed and refused. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
-import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import { MemorySessionStore, SessionClient } from "../../src/sessions/index.js";
-import { run, startWithout } from "./in-process.js";
-import { file, MAIN, useFolder } from "./support.js";
+import { run } from "./in-process.js";
+import { newCluster, replyTo, startReady } from "./nodes.js";
+import { file, ipc, MAIN, useFolder, useRuntimeFolder, written } from "./support.js";
 
 useFolder();
+useRuntimeFolder();
 
-const before = process.env.SHOAL_RUNTIME_DIR;
-
-beforeAll(() => {
-  process.env.SHOAL_RUNTIME_DIR = file();
-  mkdirSync(process.env.SHOAL_RUNTIME_DIR, { recursive: true, mode: 0o700 });
-});
-
-afterAll(() => {
-  if (before === undefined) delete process.env.SHOAL_RUNTIME_DIR;
-  else process.env.SHOAL_RUNTIME_DIR = before;
-});
+type Ready = { readonly sessions: string };
 
 it("serves sessions that are kept in a folder, lists them and removes one", async () => {
   const folder = file();
-  const control = `ipc://${file()}`;
-  const args = ["--name", "mill", "--cluster", `sessions-cli-${process.pid}`, "--control", control];
-  const node = startWithout(
-    ...["node", "start", "--json", ...args],
+  const control = ipc();
+  const { node, sessions } = await startReady<Ready>(
+    ...["--name", "mill", "--cluster", newCluster(), "--control", control],
     ...["--sessions", "tcp://127.0.0.1:*", "--sessions-store", folder],
   );
-  const [line] = await node.until("stdout", /^.*"ready".*$/m);
-  const { sessions } = JSON.parse(line as string) as { sessions: string };
   const kitchen = new SessionClient(sessions, { id: "kitchen" });
   await kitchen.subscribe("orders/#");
   await kitchen.publish("orders/7", "soup");
@@ -43,9 +32,9 @@ it("serves sessions that are kept in a folder, lists them and removes one", asyn
   expect(String(listed.stdout)).toMatch(/^SESSION +STATE +SINCE +FILTERS +QUEUED +BYTES +DROPPED\n/);
   expect(String(listed.stdout)).toMatch(/^hall +connected +.+ +0 +0 +0 +0$/m);
   expect(String(listed.stdout)).toMatch(/^kitchen +kept +.+ +1 +1 +12 +0$/m);
-  const some = await run("", "node", "sessions", "--after", "hall", "--json", "--control", control);
-  expect(some.stderr).toBe("");
-  expect(JSON.parse(String(some.stdout))).toMatchObject({ sessions: [{ id: "kitchen", queued: 1 }] });
+  expect(await replyTo("sessions", "--after", "hall", "--control", control)).toMatchObject({
+    sessions: [{ id: "kitchen", queued: 1 }],
+  });
 
   const removed = await run("", "node", "sessions", "--remove", "kitchen", "--control", control);
   expect(String(removed.stdout)).toBe("removed kitchen\n");
@@ -58,12 +47,10 @@ it("serves sessions that are kept in a folder, lists them and removes one", asyn
 });
 
 it("ends at once by a second signal while the store does not answer", async () => {
-  const args = ["--cluster", `sessions-cli-${process.pid}`, "--no-control", "--json"];
-  const node = startWithout(
-    ...["node", "start", "--name", "mill", ...args],
+  const { node } = await startReady(
+    ...["--name", "mill", "--cluster", newCluster(), "--no-control"],
     ...["--sessions", "tcp://127.0.0.1:*", "--sessions-store", "memory"],
   );
-  await node.until("stdout", /"ready"/);
   const commit = vi.spyOn(MemorySessionStore.prototype, "commit");
   const asked = new Promise<void>((resolve) => {
     commit.mockImplementation(() => {
@@ -79,13 +66,11 @@ it("ends at once by a second signal while the store does not answer", async () =
 });
 
 it("serves them by a configuration", async () => {
-  const config = `${file()}.yaml`;
   const folder = file();
-  const control = `ipc://${file()}`;
-  writeFileSync(
-    config,
+  const control = ipc();
+  const config = written(
     `name: mill
-cluster: sessions-config-${process.pid}
+cluster: ${newCluster()}
 control: ${control}
 sessions:
   listen: [tcp://127.0.0.1:*, tcp://127.0.0.1:*]
@@ -93,17 +78,14 @@ sessions:
   maxQueue: 5
 `,
   );
-  const node = startWithout("node", "start", "--json", "--config", config);
-  const [line] = await node.until("stdout", /^.*"ready".*$/m);
-  const { sessions } = JSON.parse(line as string) as { sessions: string };
+  const { node, sessions } = await startReady<Ready>("--config", config);
   const kitchen = new SessionClient(sessions, { id: "kitchen" });
   await kitchen.subscribe("orders/#");
   const counter = new SessionClient(sessions, { id: "counter" });
   await counter.publish("orders/7", "soup");
   const { topic, data } = await kitchen.receive({ timeout: 30_000 });
   expect([topic, String(data)]).toEqual(["orders/7", "soup"]);
-  const listed = await run("", "node", "sessions", "--json", "--control", control);
-  expect(JSON.parse(String(listed.stdout))).toMatchObject({
+  expect(await replyTo("sessions", "--control", control)).toMatchObject({
     sessions: [{ id: "counter" }, { id: "kitchen", maxQueue: 5 }],
   });
   await Promise.all([counter.close(), kitchen.close()]);
@@ -122,25 +104,18 @@ it.each([
   ],
   ["no bound", "{ listen: tcp://127.0.0.1:*, store: memory, maxSessions: 0 }", /maxSessions/],
 ])("finds %s in a configuration", async (_, sessions, expected) => {
-  const config = `${file()}.yaml`;
-  writeFileSync(config, `name: mill\nsessions: ${sessions}\n`);
+  const config = written(`name: mill\nsessions: ${sessions}\n`);
   const { code, stderr } = await run("", "node", "check", config);
   expect(code).toBe(1);
   expect(stderr).toMatch(expected);
 });
 
 it("says so where a node serves none", async () => {
-  const control = `ipc://${file()}`;
-  const node = startWithout(
-    ...["node", "start", "--json", "--name", "bare", "--cluster", `sessions-bare-${process.pid}`],
-    ...["--control", control],
-  );
-  await node.until("stdout", /"ready"/);
+  const control = ipc();
+  await startReady("--name", "bare", "--cluster", newCluster(), "--control", control);
   const listed = await run("", "node", "sessions", "--control", control);
   expect(listed.code).toBe(1);
   expect(listed.stderr).toContain("this node serves no sessions (--sessions EP");
-  node.signal("SIGTERM");
-  expect((await node.ended).code).toBe(0);
 });
 
 it.each([
@@ -153,14 +128,13 @@ it.each([
     ["--sessions", "tcp://127.0.0.1:*", "--sessions-store", "redis://localhost"],
   ],
 ])("refuses %s", async (_, expected, args) => {
-  const cluster = `sessions-bad-${process.pid}`;
-  const { code, stderr } = await run("", "node", "start", "--name", "bad", "--cluster", cluster, ...args);
+  const { code, stderr } = await run("", "node", "start", "--name", "bad", ...args);
   expect(stderr).toMatch(expected);
   expect(code).toBe(2);
 });
 
 it.runIf(process.platform === "linux")("ends with the reason where the store's folder cannot be made", () => {
-  const args = ["--name", "bad", "--cluster", `sessions-proc-${process.pid}`];
+  const args = ["--name", "bad", "--cluster", newCluster()];
   const sessions = ["--sessions", "tcp://127.0.0.1:*", "--sessions-store", "/proc/x"];
   // Node's own recursive mkdir never returns there: only a kill ends the process then.
   const { status, stderr } = spawnSync(process.execPath, [MAIN, "node", "start", ...args, ...sessions], {

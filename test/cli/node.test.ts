@@ -1,13 +1,14 @@
 /** shoal node: its options, its key file, and the commands that steer a node. */
 import { spawnSync } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync } from "node:fs";
 import { PassThrough, Writable } from "node:stream";
 import { describe, expect, it, test } from "vitest";
 import { run as runCommand } from "../../src/cli/program.js";
 import { namedPipe } from "../support/pipe.js";
 import { run } from "./in-process.js";
-import { file, ipc, useFolder } from "./support.js";
+import { newCluster } from "./nodes.js";
+import { file, ipc, useFolder, written } from "./support.js";
 
 useFolder();
 
@@ -22,13 +23,6 @@ async function refuses(args: readonly string[], why: RegExp): Promise<string> {
   expect(stdout.length).toBe(0);
   expect(code).toBe(2);
   return stderr;
-}
-
-function keyFile(text: string | Buffer, mode = 0o600): string {
-  const path = file();
-  writeFileSync(path, text);
-  chmodSync(path, mode);
-  return path;
 }
 
 describe("shoal node start refuses", () => {
@@ -55,14 +49,14 @@ describe("shoal node start refuses", () => {
     mkdirSync(folder);
     await refuses([...START, "--key", folder], /key file .* is not a regular file/);
     for (const mode of [0o640, 0o604, 0o660, 0o644]) {
-      const path = keyFile(`${KEY}\n`, mode);
+      const path = written(`${KEY}\n`, mode);
       await refuses(
         [...START, "--key", path],
         new RegExp(`can be read by others \\(mode ${mode.toString(8)}\\)`),
       );
     }
     const link = file();
-    symlinkSync(keyFile(`${KEY}\n`, 0o644), link);
+    symlinkSync(written(`${KEY}\n`, 0o644), link);
     await refuses([...START, "--key", link], /can be read by others/);
   });
 
@@ -72,7 +66,7 @@ describe("shoal node start refuses", () => {
     await refuses([...START, "--password-file", pipe], /password file .* is not a regular file/);
     const tls = ["--tls-cert", pipe, "--tls-key", pipe, "--tls-ca", pipe];
     await refuses(
-      [...START, "--key", keyFile(`${KEY}\n`), ...tls],
+      [...START, "--key", written(`${KEY}\n`), ...tls],
       /cannot read .*: it is a pipe or a device/,
     );
   });
@@ -87,21 +81,21 @@ describe("shoal node start refuses", () => {
     ["a space", `${KEY} `],
     ["bytes", Buffer.alloc(40, 0xff)],
   ])("a key file with %s, and does not print what is in it", async (_, text) => {
-    const stderr = await refuses([...START, "--key", keyFile(text)], /is not one line of 40 Z85 characters/);
+    const stderr = await refuses([...START, "--key", written(text)], /is not one line of 40 Z85 characters/);
     expect(stderr).not.toContain(KEY.slice(1, 20));
   });
 
   it("a password file that others can read, too short or of several lines, or next to a key", async () => {
-    const good = keyFile("correct horse battery\n");
-    await refuses([...START, "--password-file", keyFile("correct horse", 0o640)], /can be read by others/);
+    const good = written("correct horse battery\n");
+    await refuses([...START, "--password-file", written("correct horse", 0o640)], /can be read by others/);
     for (const text of ["short\n", "two lines\nof text\n", "x".repeat(1_025), Buffer.alloc(9, 0xff)]) {
       const stderr = await refuses(
-        [...START, "--password-file", keyFile(text)],
+        [...START, "--password-file", written(text)],
         /is not one line of 8 to 1,024/,
       );
       expect(stderr).not.toContain("of text");
     }
-    await refuses([...START, "--password-file", good, "--key", keyFile(`${KEY}\n`)], /not both/);
+    await refuses([...START, "--password-file", good, "--key", written(`${KEY}\n`)], /not both/);
   });
 });
 
@@ -110,7 +104,7 @@ test("lines that nobody reads are dropped past a mebibyte, and that is logged; t
   const stdout = new Writable({ write: () => undefined }); // A reader that never reads.
   stdout.write(Buffer.alloc(1_048_576));
   const logged = new PassThrough();
-  const args = ["node", "shoal", ...START, "--cluster", `test-${process.pid}-slow`];
+  const args = ["node", "shoal", ...START, "--cluster", newCluster()];
   const ended = runCommand(args, { stdin: undefined, stdout, stderr: logged, signals });
   const [line] = await once(logged, "data");
   expect(String(line)).toMatch(/ warn shoal node a: no one reads standard output: lines are dropped\n$/);

@@ -1,6 +1,7 @@
 /** `shoal node start`, as processes or in this one: their JSON lines, what they see, and networks for them. */
 import { execFileSync } from "node:child_process";
-import { type Command, startWithout } from "./in-process.js";
+import { expect } from "vitest";
+import { type Command, run, startWithout } from "./in-process.js";
 import { Child, type Ended, MAIN } from "./support.js";
 
 /** A line of a node. */
@@ -95,6 +96,27 @@ export class NodeProcess extends NodeRun<Child> {
   kill(): void {
     this.run.kill();
   }
+}
+
+let clusters = 0;
+
+/** A cluster of a test alone. */
+export function newCluster(): string {
+  return `test-${process.pid}-${++clusters}`;
+}
+
+/** A node of these arguments that is ready, and what it said then. */
+export async function startReady<L>(...args: string[]): Promise<L & { node: Command }> {
+  const node = startWithout("node", "start", "--json", ...args);
+  const [line] = await node.until("stdout", /^.*"ready".*$/m);
+  return { node, ...(JSON.parse(line) as L) };
+}
+
+/** The reply to a command of a running node. */
+export async function replyTo(...args: string[]): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await run("", "node", ...args, "--json");
+  expect([code, stderr]).toEqual([0, ""]);
+  return JSON.parse(String(stdout)) as Record<string, unknown>;
 }
 
 let networks = 0;

@@ -7,7 +7,7 @@ import { watchdogInterval } from "../../src/cli/operation.js";
 import { Pull, Push, Request } from "../../src/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { run, startWithout } from "./in-process.js";
-import { Child, file, MAIN, metricsOf, startStreamer, useShoal } from "./support.js";
+import { Child, file, MAIN, metricsOf, startStreamer, useShoal, written } from "./support.js";
 
 useShoal();
 
@@ -82,10 +82,9 @@ describe("--metrics", () => {
   });
 
   it("of all the proxies of a file, as they come and go", async () => {
-    const config = file();
     const proxies = (...names: string[]) =>
       `proxies:\n${names.map((name) => `  ${name}: { kind: streamer, frontend: { bind: "${ANY}" }, backend: { bind: "${ANY}" } }\n`).join("")}`;
-    writeFileSync(config, proxies("orders"));
+    const config = written(proxies("orders"));
     const fleet = startWithout("proxy", "--config", config, ...METRICS, "--log-format", "json");
     const url = (await fleet.until("stderr", /(http:\/\/[^/"]+)\/metrics/))[1] as string;
     await until(`${url}/readyz`, /^orders: ready\n$/);
@@ -106,9 +105,7 @@ describe("--metrics", () => {
   });
 
   it("counts what a policy refuses, and the log says it", async () => {
-    const config = file();
-    writeFileSync(
-      config,
+    const config = written(
       `proxies: { work: { kind: streamer, backend: { bind: "${ANY}" },
         frontend: { bind: "${ANY}", policy: { addresses: { deny: [127.0.0.0/8] } } } } }\n`,
     );

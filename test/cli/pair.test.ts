@@ -1,6 +1,6 @@
 /** `--binary-star`: brokers in pairs. */
 import { describe, expect, it } from "vitest";
-import { type Command, run, startWithout } from "./in-process.js";
+import { type Command, keygen, run, startWithout } from "./in-process.js";
 import { file, ipc, useFolder } from "./support.js";
 
 useFolder();
@@ -50,9 +50,8 @@ describe("a pair of brokers", () => {
   });
 
   it("reports its states under the servers' certificate", async () => {
-    const name = file();
-    await run("", "keygen", "--out", name);
-    const { primary, backup } = await startPair(BROKER, "--curve-certificate", `${name}_secret`);
+    const { secretFile } = await keygen();
+    const { primary, backup } = await startPair(BROKER, "--curve-certificate", secretFile);
     primary.signal("SIGTERM");
     expect((await primary.ended).code).toBe(0);
     await backup.until("stderr", /serving: its peer's state decides it/);

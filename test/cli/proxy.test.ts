@@ -1,19 +1,11 @@
 /** shoal proxy: the three kinds, with peers that outlive them. */
 import { describe, expect, it } from "vitest";
-import {
-  curveKeyPair,
-  Publisher,
-  Push,
-  Reply,
-  Request,
-  Subscriber,
-  writeCertificate,
-} from "../../src/index.js";
+import { Publisher, Push, Reply, Request, Subscriber } from "../../src/index.js";
 import { curveClient } from "../contract/support/keys.js";
 import { texts } from "../contract/support/wait.js";
 import { closeAfterEach } from "../support/close-after-each.js";
-import { run, startWithout } from "./in-process.js";
-import { file, ipc, metricsOf, useShoal } from "./support.js";
+import { keygen, run, startWithout } from "./in-process.js";
+import { ipc, metricsOf, useShoal } from "./support.js";
 
 useShoal();
 
@@ -74,15 +66,13 @@ describe("shoal proxy", () => {
   });
 
   it("joins an encrypted frontend to a plain backend", async () => {
-    const keys = curveKeyPair();
-    const path = file();
-    await writeCertificate(path, { ...keys, metadata: {} });
+    const { publicKey, secretFile } = await keygen();
     const { frontend, backend } = await start(
-      ...["queue", "--frontend-curve-certificate", `${path}_secret`, "--backend-plain", "worker:secret"],
+      ...["queue", "--frontend-curve-certificate", secretFile, "--backend-plain", "worker:secret"],
     );
     const worker = open(new Reply({ plainUsername: "worker", plainPassword: "secret" }));
     worker.connect(backend);
-    const client = open(new Request(curveClient(undefined, keys.publicKey)));
+    const client = open(new Request(curveClient(undefined, publicKey)));
     client.connect(frontend);
     const asked = client.request("?", { timeout: LIMIT });
     await worker.receive({ timeout: LIMIT });

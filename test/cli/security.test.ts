@@ -4,17 +4,11 @@ import { readKeyFile } from "../../src/cli/key-file.js";
 import { request, WsPeer } from "../engine/zmtp/support/ws-peer.js";
 import { makeCertificates } from "../support/certificates.js";
 import { sharedFolder } from "../support/folders.js";
-import { run, start, startWithout } from "./in-process.js";
+import { keygen, run, start, startWithout } from "./in-process.js";
 import { file, ipc, useFolder } from "./support.js";
 
 useFolder();
 const folder = sharedFolder();
-
-async function keygen(): Promise<{ publicKey: string; secretFile: string }> {
-  const { code, stdout } = await run("", "keygen", "--json", "--out", file());
-  expect(code).toBe(0);
-  return JSON.parse(stdout.toString());
-}
 
 describe("keygen", () => {
   test("makes the key of a cluster, in a file of its owner", async () => {

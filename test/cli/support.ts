@@ -1,6 +1,6 @@
 /** The real binary as child processes: started, heard and ended here. */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -179,6 +179,14 @@ export function ipc(): string {
 /** A file name nobody has. */
 export function file(): string {
   return join(folder, `f${++names}`);
+}
+
+/** A file that its owner alone may read, unless a mode is given. */
+export function written(text: string | Buffer, mode = 0o600): string {
+  const path = file();
+  writeFileSync(path, text);
+  chmodSync(path, mode);
+  return path;
 }
 
 let names = 0;

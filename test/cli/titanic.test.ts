@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import { LmdbStore } from "../../src/patterns/titanic/index.js";
 import { formatUuid } from "../../src/patterns/titanic/protocol.js";
 import { run, startUnread, startWithout } from "./in-process.js";
-import { Child, file, MAIN, startWithout as spawnWithout, useShoal } from "./support.js";
+import { Child, file, MAIN, startWithout as spawnWithout, useShoal, written } from "./support.js";
 
 useShoal();
 
@@ -67,8 +67,7 @@ Module._resolveFilename = function (name, ...rest) {
 });
 
 it("leaves a folder alone that is no store", async () => {
-  const store = file();
-  writeFileSync(store, "this is a file");
+  const store = written("this is a file");
   const { code, stderr } = await run(
     "",
     ...["majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--titanic", store],

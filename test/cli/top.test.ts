@@ -1,6 +1,5 @@
 /** shoal top as an operator runs it. */
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
@@ -9,8 +8,16 @@ import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
 import { freePort } from "../support/ports.js";
-import { run, startWithout } from "./in-process.js";
-import { Child, file, ipc, MAIN, startWithout as spawnWithout, startStreamer, useShoal } from "./support.js";
+import { keygen, run, startWithout } from "./in-process.js";
+import {
+  Child,
+  ipc,
+  MAIN,
+  startWithout as spawnWithout,
+  startStreamer,
+  useShoal,
+  written,
+} from "./support.js";
 
 useShoal();
 
@@ -121,15 +128,11 @@ describe("shoal top", () => {
   });
 
   it("asks secured control sockets, with PLAIN and with CURVE, and says why one does not let it in", async () => {
-    const certificate = async (): Promise<{ publicKey: string; secretFile: string }> =>
-      JSON.parse(String((await run("", "keygen", "--json", "--out", file())).stdout));
-    const [server, stranger] = await Promise.all([certificate(), certificate()]);
+    const [server, stranger] = await Promise.all([keygen(), keygen()]);
     const at = { curve: ipc(), plain: ipc() };
-    const path = `${file()}.yaml`;
     const proxy = (control: string): string =>
       `{ kind: streamer, frontend: { bind: "${ipc()}" }, backend: { bind: "${ipc()}" }, control: { ${control} } }`;
-    writeFileSync(
-      path,
+    const path = written(
       `
 proxies:
   curve: ${proxy(`bind: "${at.curve}", curveCertificate: ${server.secretFile}`)}
