@@ -14,14 +14,8 @@ import { serveDashboard } from "../../src/dashboard/index.js";
 import { Dealer, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
 import { SocketProxy } from "../../src/proxy/index.js";
+import { greeting, ready } from "../contract/support/zmtp-peer.js";
 import { closeAfterEach } from "../support/close-after-each.js";
-
-/** ZMTP 3.1 of a peer with the mechanism NULL. */
-const GREETING = Buffer.concat([
-  Buffer.from([0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 3, 1]),
-  Buffer.from("NULL".padEnd(52, "\0"), "latin1"),
-]);
-const READY_OF_PUSH = Buffer.from("\u0004\u001a\u0005READY\u000bSocket-Type\0\0\0\u0004PUSH", "latin1");
 
 function nextData(socket: TcpSocket): Promise<Buffer> {
   return new Promise((resolve) => socket.once("data", resolve));
@@ -47,6 +41,10 @@ async function streamer(): Promise<SocketProxy> {
 
 async function stateAt(url: string): Promise<DashboardState> {
   return (await fetch(`${url}/api/state`)).json() as Promise<DashboardState>;
+}
+
+async function listAt(url: string, query: Record<string, string>): Promise<DashboardList> {
+  return (await fetch(`${url}/api/list?${new URLSearchParams(query)}`)).json() as Promise<DashboardList>;
 }
 
 /** A request with a Host of one's own, which fetch does not send. */
@@ -138,7 +136,7 @@ describe("the dashboard's server", () => {
       lists: { peers: 2 },
       sides: [{ dropped: 1, drops: { unroutable: 1 } }],
     });
-    const list = (await (await fetch(`${url}/api/list?source=p0/router&name=peers`)).json()) as DashboardList;
+    const list = await listAt(url, { source: "p0/router", name: "peers" });
     expect(list.items).toHaveLength(2);
     expect(list.items.find(({ name }) => name === "boat 7")).toEqual({
       name: "boat 7",
@@ -162,10 +160,7 @@ describe("the dashboard's server", () => {
     const [first, second] = processes[0]?.sources.toSorted((a, b) => (a.name < b.name ? 1 : -1)) ?? [];
     expect(first?.lists).toEqual({ "frontend peers": 1, "backend peers": 0 });
     expect(second?.lists).toEqual({ services: 1, peers: 1 });
-    const items = async (source: string, name: string): Promise<DashboardList["items"]> => {
-      const query = new URLSearchParams({ source, name });
-      return ((await (await fetch(`${url}/api/list?${query}`)).json()) as DashboardList).items;
-    };
+    const items = async (source: string, name: string) => (await listAt(url, { source, name })).items;
     const address = expect.stringMatching(/^tcp:\/\/127\.0\.0\.1:\d+$/);
     expect(await items("p0/proxy", "frontend peers")).toEqual([
       { name: address, state: "connected", address, detail: "push, 0 to send, 0 received and waiting" },
@@ -180,16 +175,13 @@ describe("the dashboard's server", () => {
     const silent = connect(Number(new URL(endpoint).port), "127.0.0.1");
     own({ close: () => silent.destroy() });
     // Greeting and READY of a PUSH, and nothing after that.
-    silent.write(Buffer.concat([GREETING, READY_OF_PUSH]));
+    silent.write(Buffer.concat([greeting(), ready("PUSH")]));
     await pull.ready();
     const url = await serve({ pull });
-    const state = async (): Promise<string | undefined> => {
-      const response = await fetch(`${url}/api/list?source=p0/pull&name=peers`);
-      return ((await response.json()) as DashboardList).items[0]?.state;
-    };
     // The PING that is not answered.
     while (!String(await nextData(silent)).includes("PING"));
-    expect(await state()).toMatch(/^no answer to a heartbeat for \d+ ms$/);
+    const { items } = await listAt(url, { source: "p0/pull", name: "peers" });
+    expect(items[0]?.state).toMatch(/^no answer to a heartbeat for \d+ ms$/);
   });
 
   it("says why a drain failed that had been accepted", async () => {
@@ -333,14 +325,8 @@ describe("the dashboard's server", () => {
     expect(state.processes[0]?.sources[0]?.lists).toEqual({ members: 10_000 });
     expect(state.processes[0]?.sources[0]?.members).toHaveLength(32);
     expect(JSON.stringify(state).length).toBeLessThan(4_000);
-    const query = new URLSearchParams({
-      source: "p0/billing",
-      name: "members",
-      filter: "suspect",
-      offset: "90",
-    });
-    const list = await (await fetch(`${url}/api/list?${query}`)).json();
-    expect(list).toMatchObject({ total: 100, offset: 90, items: { length: 10 } });
+    const query = { source: "p0/billing", name: "members", filter: "suspect", offset: "90" };
+    expect(await listAt(url, query)).toMatchObject({ total: 100, offset: 90, items: { length: 10 } });
     expect(await statusWith(url, {}, "GET", "/api/list?source=p0/billing&name=members&limit=1e9")).toBe(400);
     expect(await statusWith(url, {}, "GET", "/api/list?source=p0/billing&name=constructor")).toBe(404);
   });
@@ -364,12 +350,12 @@ describe("the dashboard's server", () => {
     const [process] = (await stateAt(url)).processes;
     expect(process?.sources.map(({ lists }) => lists)).toEqual([{ services: 1, peers: 2 }, { keys: 1 }]);
     expect(made).toBe(0);
-    const listOf = async (source: string, name: string) =>
-      (await fetch(`${url}/api/list?${new URLSearchParams({ source, name })}`)).json();
-    expect(await listOf("p0/orders", "services")).toMatchObject({
+    expect(await listAt(url, { source: "p0/orders", name: "services" })).toMatchObject({
       items: [{ name: "echo", state: "1 worker", detail: "0 queued, 1 requests, 0 failures" }],
     });
-    expect(await listOf("p0/map", "keys")).toMatchObject({ items: [{ name: "colour", state: "6 bytes" }] });
+    expect(await listAt(url, { source: "p0/map", name: "keys" })).toMatchObject({
+      items: [{ name: "colour", state: "6 bytes" }],
+    });
   });
 
   it("shows a source whose statistics fail, and the others", async () => {
