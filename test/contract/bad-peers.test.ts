@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import type { Pull } from "../../src/index.js";
 import { describeEngines } from "./support/engines.js";
 import { collect, nextEvent, until, within } from "./support/wait.js";
-import { frame, greeting, RawPeer, ready } from "./support/zmtp-peer.js";
+import { command, frame, greeting, ready } from "./support/zmtp-peer.js";
 
 describeEngines("a peer of bare bytes", (world) => {
   const interval = 150;
@@ -11,18 +11,13 @@ describeEngines("a peer of bare bytes", (world) => {
     const pull = world.pull(options);
     return [pull, await world.bind(pull)];
   }
-  async function raw(endpoint: string): Promise<RawPeer> {
-    const peer = await RawPeer.connect(endpoint);
-    world.after(() => peer.destroy());
-    return peer;
-  }
 
   it.each([
     ["after heartbeatTimeout", 150, { heartbeatTimeout: 150 }],
     ["after six intervals by default", 240, {}],
   ])("that falls silent is lost %s", async (_, timeout, options) => {
     const [pull, endpoint] = await bound({ heartbeatInterval: 40, ...options });
-    const peer = await raw(endpoint);
+    const peer = await world.raw(endpoint);
     await peer.handshake("PUSH");
     const started = performance.now();
     const { reason } = await nextEvent(pull, "disconnect");
@@ -34,19 +29,18 @@ describeEngines("a peer of bare bytes", (world) => {
 
   it("that answers PING with PONG stays", async () => {
     const [pull, endpoint] = await bound({ heartbeatInterval: 60 });
-    const peer = await raw(endpoint);
+    const peer = await world.raw(endpoint);
     await peer.handshake("PUSH");
     let left = false;
     pull.events.on("disconnect", () => {
       left = true;
     });
     const PING = Buffer.from("\u0004PING", "latin1");
-    const PONG = Buffer.concat([Buffer.from([0x04, 0x05]), Buffer.from("\u0004PONG", "latin1")]);
     let pings = 0;
     peer.socket.on("data", (chunk: Buffer) => {
       for (let at = chunk.indexOf(PING); at >= 0; at = chunk.indexOf(PING, at + 1)) {
         pings += 1;
-        peer.write(PONG);
+        peer.write(command("PONG"));
       }
     });
     await until(() => pings >= 6, "six PINGs");
@@ -57,15 +51,14 @@ describeEngines("a peer of bare bytes", (world) => {
 
   it("with heartbeats off may be silent for good", async () => {
     const [pull, endpoint] = await bound({ heartbeatInterval: 0 });
-    const peer = await raw(endpoint);
+    const peer = await world.raw(endpoint);
     await peer.handshake("PUSH");
-    const size = (await peer.receive(66)).length;
     // Meanwhile another socket, with heartbeats, has noticed a silent peer of its own.
     const [other, elsewhere] = await bound({ heartbeatInterval: 40 });
-    const silent = await raw(elsewhere);
+    const silent = await world.raw(elsewhere);
     await silent.handshake("PUSH");
     await nextEvent(other, "disconnect");
-    expect((await peer.receive(66)).length).toBe(size); // No PING.
+    expect(peer.socket.bytesRead).toBe(64 + ready("PULL").length); // No PING.
     peer.write(frame("still here"));
     expect(await collect(pull, 1)).toEqual(["still here"]);
   });
@@ -74,12 +67,12 @@ describeEngines("a peer of bare bytes", (world) => {
     0, 5_000,
   ])("that declared a time to live and falls silent is gone (heartbeatInterval %i)", async (own) => {
     const [pull, endpoint] = await bound({ heartbeatInterval: own });
-    const peer = await raw(endpoint);
+    const peer = await world.raw(endpoint);
     await peer.handshake("PUSH");
     const left = nextEvent(pull, "disconnect");
     // PING: a time to live of 2 tenths of a second, no context (37/ZMTP, Heartbeating).
     const started = performance.now();
-    peer.write(Buffer.concat([Buffer.from([0x04, 0x07]), Buffer.from("\u0004PING\u0000\u0002", "latin1")]));
+    peer.write(command("PING", "\u0000\u0002"));
     const { reason } = await left;
     expect(performance.now() - started).toBeGreaterThan(180);
     if (world.engine !== "libzmq") expect(reason).toBe("heartbeat");
@@ -90,7 +83,7 @@ describeEngines("a peer of bare bytes", (world) => {
   it("that never ends its handshake is closed after handshakeInterval", async () => {
     for (const bytes of [[], [greeting().subarray(0, 11)], [greeting()]]) {
       const [pull, endpoint] = await bound({ handshakeInterval: interval });
-      const peer = await raw(endpoint);
+      const peer = await world.raw(endpoint);
       if (bytes.length > 0) peer.write(...bytes);
       await within(peer.closed, "the connection's end");
       expect(pull.stats().peers).toBe(0);
@@ -110,10 +103,10 @@ describeEngines("a peer of bare bytes", (world) => {
     const push = world.connect(world.push(), endpoint);
     await push.send("before");
     expect(await collect(pull, 1)).toEqual(["before"]);
-    const peer = await raw(endpoint);
+    const peer = await world.raw(endpoint);
     // First the greeting alone: a READY that comes too early is another mistake.
     peer.write(bytes[0] as Buffer);
-    await Promise.race([peer.receive(64), peer.closed]);
+    await Promise.race([peer.heard(64), peer.closed]);
     peer.write(...bytes.slice(1));
     await within(peer.closed, "the connection's end");
     await push.send("after");
@@ -137,9 +130,9 @@ describeEngines("a peer of bare bytes", (world) => {
     const [pull, endpoint] = await bound({});
     const waiting = pull.receive({ timeout: 8_000 });
     const failed = nextEvent(pull, "handshake:error:protocol");
-    const peer = await raw(endpoint);
+    const peer = await world.raw(endpoint);
     peer.write(greeting());
-    await peer.receive(64);
+    await peer.heard(64);
     peer.write(Buffer.from([0x00, 0x03, 1, 2, 3]));
     const { error, address } = await failed;
     expect(error.code).toMatch(/^ERR_(PROTOCOL|ZMTP_)/);

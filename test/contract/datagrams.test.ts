@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from "vitest";
 import { Context } from "../../src/index.js";
 import { Datagram, Dish, Radio } from "../../src/sockets/draft/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
-import { freePort } from "../support/ports.js";
+import { freePort, portOf } from "../support/ports.js";
 import { failure, nextEvent, thrown, until } from "./support/wait.js";
 
 const WAIT = { timeout: 15_000 };
@@ -15,7 +15,6 @@ const own = closeAfterEach();
 const radio = (options = {}): Radio => own(new Radio({ context, ...options }));
 const dish = (options = {}): Dish => own(new Dish({ context, ...options }));
 const datagram = (options = {}): Datagram => own(new Datagram({ context, ...options }));
-const portOf = (endpoint: string): number => Number(endpoint.split(":").at(-1));
 
 /** A socket of node:dgram. */
 async function raw(): Promise<dgram.Socket> {

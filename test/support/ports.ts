@@ -82,3 +82,8 @@ function listens(server: Server, where: { path: string } | { port: number }): Pr
     server.once("error", () => resolve(false)).listen(where, () => resolve(true));
   });
 }
+
+/** Of an endpoint, which may have a path. */
+export function portOf(endpoint: string): number {
+  return Number(/:(\d+)(?:\/[^:]*)?$/.exec(endpoint)?.[1]);
+}

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, DiscoveryClient, DiscoveryServer } from "../../../src/cluster/index.js";
 import { EventStream } from "../../../src/core/event-stream.js";
 import { Dealer } from "../../../src/index.js";
+import { command, greeting } from "../../contract/support/zmtp-peer.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
 import { LONG } from "../../support/long.js";
@@ -85,12 +86,7 @@ async function isServed(server: DiscoveryServer): Promise<void> {
   await client.close();
 }
 
-const GREETING = Buffer.concat([
-  Buffer.from([0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0]),
-  Buffer.from("PLAIN".padEnd(20, "\0")),
-  Buffer.alloc(32),
-]);
-const HELLO = Buffer.from("\x04\x10\x05HELLO\x03ana\x05wrong", "latin1");
+const HELLO = command("HELLO", "\x03ana\x05wrong");
 
 /** Connections with wrong credentials: past the tenth they are not checked. */
 const ATTEMPTS = LONG ? 100_000 : 300;
@@ -108,7 +104,7 @@ describe("a hostile caller", () => {
       while (done < ATTEMPTS) {
         done += 1;
         const socket = raw(to);
-        socket.write(Buffer.concat([GREETING, HELLO]));
+        socket.write(Buffer.concat([greeting("PLAIN"), HELLO]));
         await ended(socket);
         sockets.splice(sockets.indexOf(socket), 1);
       }
@@ -158,7 +154,7 @@ describe("a hostile caller", () => {
     slow.write("GET /nodes HTTP/1.1\r\n");
     const dribble = setInterval(() => slow.write("X: y\r\n"), 500);
     const half = raw(portOf(server.endpoint));
-    half.write(GREETING.subarray(0, 20));
+    half.write(greeting("PLAIN").subarray(0, 20));
     await Promise.all([ended(slow), ended(half)]);
     clearInterval(dribble);
     await isServed(server);

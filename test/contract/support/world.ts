@@ -38,6 +38,7 @@ import {
 } from "../../../src/index.js";
 import { makeCertificates } from "../../support/certificates.js";
 import { classInPage, connects, contextInPage, IN_PAGE, isOfPage, rehearse } from "./page.js";
+import { RawPeer } from "./zmtp-peer.js";
 
 let names = 0;
 
@@ -133,6 +134,13 @@ export class World {
   /** Runs after the test, when its sockets are closed; last in, first out. */
   after(cleanup: () => unknown): void {
     this.#cleanups.push(cleanup);
+  }
+
+  /** A peer of bare bytes at a tcp endpoint. */
+  async raw(endpoint: string): Promise<RawPeer> {
+    const peer = await RawPeer.connect(endpoint);
+    this.after(() => peer.destroy());
+    return peer;
   }
 
   get folder(): string {

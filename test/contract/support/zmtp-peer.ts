@@ -7,6 +7,7 @@
  */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { portOf } from "../../support/ports.js";
 
 export function greeting(mechanism = "NULL", minor = 1): Buffer {
   const bytes = Buffer.alloc(64);
@@ -34,51 +35,66 @@ export function frame(body: string): Buffer {
   return Buffer.concat([Buffer.from([0x00, body.length]), Buffer.from(body, "latin1")]);
 }
 
-export class RawPeer {
-  readonly closed: Promise<unknown>;
-  #received = Buffer.alloc(0);
-  #onData: (() => void) | undefined;
+/** A command as a whole frame. */
+export function command(name: string, data: Uint8Array | string = ""): Buffer {
+  const body = Buffer.concat([Buffer.of(name.length), Buffer.from(name), Buffer.from(data as string)]);
+  if (body.length <= 255) return Buffer.concat([Buffer.of(0x04, body.length), body]);
+  const head = Buffer.alloc(9, 0x06);
+  head.writeBigUInt64BE(BigInt(body.length), 1);
+  return Buffer.concat([head, body]);
+}
 
-  private constructor(readonly socket: Socket) {
-    // Not of node:events: that rejects where an error comes first.
-    this.closed = new Promise((resolve) => socket.once("close", resolve));
-    socket.on("error", () => undefined);
-    socket.on("data", (chunk: Buffer) => {
-      this.#received = Buffer.concat([this.#received, chunk]);
-      this.#onData?.();
-    });
+/** Reads until its socket is paused. */
+export class RawPeer {
+  readonly socket: Socket;
+  /** The connection is gone, however. */
+  readonly closed: Promise<void>;
+  #heard: (() => void) | undefined;
+
+  private constructor(port: number) {
+    this.socket = connect(port, "127.0.0.1");
+    this.socket.on("error", () => undefined);
+    this.socket.on("data", () => this.#heard?.());
+    this.closed = new Promise((resolve) => this.socket.once("close", () => resolve()));
+    this.socket.once("close", () => this.#heard?.());
   }
 
   /** @param endpoint a tcp endpoint as `lastEndpoint` gives it */
   static async connect(endpoint: string): Promise<RawPeer> {
-    const socket = connect(Number(endpoint.slice(endpoint.lastIndexOf(":") + 1)), "127.0.0.1");
-    const peer = new RawPeer(socket);
-    await once(socket, "connect");
+    const peer = new RawPeer(portOf(endpoint));
+    await Promise.race([once(peer.socket, "connect"), peer.closed]);
     return peer;
   }
 
-  write(...pieces: Buffer[]): void {
-    this.socket.write(Buffer.concat(pieces));
+  write(...pieces: Buffer[]): boolean {
+    return this.socket.destroyed || this.socket.write(Buffer.concat(pieces));
   }
 
-  /** Settles when the other side has sent so many bytes. */
-  async receive(bytes: number): Promise<Buffer> {
-    while (this.#received.length < bytes) {
+  /** Settles when so many bytes have come in all, or the connection is gone. */
+  async heard(bytes: number): Promise<void> {
+    while (this.socket.bytesRead < bytes && !this.socket.destroyed) {
       await new Promise<void>((resolve) => {
-        this.#onData = resolve;
+        this.#heard = resolve;
       });
     }
-    return this.#received;
   }
 
-  /** The whole NULL handshake. */
+  /** Greeting and READY, each when it is due. */
   async handshake(socketType: string): Promise<void> {
     this.write(greeting());
-    await this.receive(64);
+    await this.heard(64);
     this.write(ready(socketType));
-    // Their READY begins after their greeting: 04, size, body.
-    const size = (await this.receive(66))[65] as number;
-    await this.receive(66 + size);
+  }
+
+  /** Writes all of it, at the pace of the kernel. @returns how often, fewer when the connection ended */
+  async flood(chunk: Buffer, times: number): Promise<number> {
+    const { socket } = this;
+    for (let written = 0; written < times; written++) {
+      if (socket.destroyed) return written;
+      if (socket.write(chunk)) continue;
+      await Promise.race([once(socket, "drain").catch(() => undefined), this.closed]);
+    }
+    return times;
   }
 
   destroy(): void {

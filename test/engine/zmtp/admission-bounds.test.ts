@@ -2,8 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { AuthenticationQueue } from "../../../src/engine/zmtp/admission.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
-import { greeting } from "../../contract/support/zmtp-peer.js";
-import { command, type HostilePeer } from "./support/hostile-peer.js";
+import { command, greeting, type RawPeer } from "../../contract/support/zmtp-peer.js";
 import { HostileWorld } from "./support/hostile-world.js";
 
 const world = new HostileWorld();
@@ -30,7 +29,7 @@ describe("connections", () => {
   it("past maxConnections are refused, and reported; who leaves makes room", async () => {
     const pull = world.pull({ maxConnections: 2 });
     const endpoint = await world.bind(pull);
-    const peers: HostilePeer[] = [];
+    const peers: RawPeer[] = [];
     for (let i = 0; i < 2; i++) {
       const peer = await world.raw(endpoint);
       await peer.handshake("PUSH");
@@ -54,7 +53,7 @@ describe("connections", () => {
   it("that only stand and say nothing keep nobody out", async () => {
     const pull = world.pull({ maxConnections: 3, handshakeInterval: 0 });
     const endpoint = await world.bind(pull);
-    const idle = await Promise.all([1, 2, 3].map(async () => (await world.raw(endpoint)).listen()));
+    const idle = await Promise.all([1, 2, 3].map(async () => await world.raw(endpoint)));
     const left = Promise.race(idle.map(({ closed }) => closed));
     const push = world.connect(world.push(), endpoint);
     await push.send("in");
@@ -175,7 +174,7 @@ describe("the program's hook", () => {
     const endpoint = await world.bind(pull);
     let left = 0;
     for (let i = 0; i < 6; i++) {
-      const peer = (await world.raw(endpoint)).listen();
+      const peer = await world.raw(endpoint);
       void peer.closed.then(() => {
         left += 1;
       });

@@ -14,8 +14,7 @@ import { Context, curveKeyPair, Router } from "../../../src/index.js";
 import { CURVE_SERVER, curveClient, plain } from "../../contract/support/keys.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
-import { greeting, RawPeer } from "../../contract/support/zmtp-peer.js";
-import { command } from "./support/hostile-peer.js";
+import { command, greeting } from "../../contract/support/zmtp-peer.js";
 import { RawServer } from "./support/raw-server.js";
 
 const world = new World("zmtp", "tcp");
@@ -111,10 +110,9 @@ it("is let in by an engine's own listener that gives true, and by nothing else",
 it("a peer whose service is gone when it would be asked about is refused", async () => {
   const { asked, pull, service } = await withService({ plainServer: true }, "200");
   const endpoint = await world.bind(pull);
-  const peer = await RawPeer.connect(endpoint);
-  world.after(() => peer.socket.destroy());
+  const peer = await world.raw(endpoint);
   peer.write(greeting("PLAIN"));
-  await peer.receive(64);
+  await peer.heard(64);
   await service.close({ linger: 0 });
   peer.write(command("HELLO", "\u0001u\u0001p"));
   await peer.closed;
@@ -143,8 +141,7 @@ describe("options that were set in part when a connection comes about", () => {
     const endpoint = await world.bind(pull);
     pull.curveServer = true;
     const refused = nextEvent(pull, "accept:error");
-    const stranger = await RawPeer.connect(endpoint);
-    world.after(() => stranger.destroy());
+    await world.raw(endpoint);
     expect((await refused).error).toMatchObject({
       code: "EINVAL",
       message: expect.stringContaining("secret key"),

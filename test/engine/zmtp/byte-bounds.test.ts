@@ -1,8 +1,9 @@
 /** Queues are bounded in bytes, too: what peers may make this process keep, and what it keeps for them. */
+
 import { describe, expect, it } from "vitest";
 import type { Publisher, Pull, XPublisher } from "../../../src/index.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
-import { command, type HostilePeer } from "./support/hostile-peer.js";
+import { command, type RawPeer } from "../../contract/support/zmtp-peer.js";
 import { HostileWorld, MIB } from "./support/hostile-world.js";
 
 const world = new HostileWorld();
@@ -17,9 +18,9 @@ function large(bytes: number, number = 0): Buffer {
   return frame;
 }
 
-async function peers(pull: Pull, count: number): Promise<HostilePeer[]> {
+async function peers(pull: Pull, count: number): Promise<RawPeer[]> {
   const endpoint = await world.bind(pull);
-  const all: HostilePeer[] = [];
+  const all: RawPeer[] = [];
   for (let i = 0; i < count; i++) {
     const peer = await world.raw(endpoint);
     await peer.handshake("PUSH");
@@ -53,7 +54,7 @@ async function numbers(pull: Pull, count: number): Promise<number[]> {
 describe("what is received and not taken", () => {
   it("of one peer stops at the mark in bytes, and comes whole when the program reads", async () => {
     const pull = world.pull({ receiveHighWaterMarkBytes: 4 * MIB });
-    const [peer] = (await peers(pull, 1)) as [HostilePeer];
+    const [peer] = (await peers(pull, 1)) as [RawPeer];
     for (let i = 0; i < 24; i++) peer.write(large(MIB, i));
     const queued = await quiet(() => pull.stats().receiveQueued);
     expect(queued).toBeGreaterThanOrEqual(3);
@@ -63,7 +64,7 @@ describe("what is received and not taken", () => {
 
   it("of a peer whose message is larger than the mark comes all the same", async () => {
     const pull = world.pull({ receiveHighWaterMarkBytes: 1_000, maxReceiveQueueBytes: 1_000 });
-    const [peer] = (await peers(pull, 1)) as [HostilePeer];
+    const [peer] = (await peers(pull, 1)) as [RawPeer];
     for (let i = 0; i < 3; i++) peer.write(large(3 * MIB, i));
     expect(await numbers(pull, 3)).toEqual([0, 1, 2]);
   });
@@ -88,7 +89,7 @@ describe("what is received and not taken", () => {
   it("and not finished by peers that stopped does not keep others out", async () => {
     const pull = world.pull({ maxReceiveQueueBytes: 2 * MIB });
     const all = await peers(pull, 4);
-    const [one, ...others] = all as [HostilePeer, ...HostilePeer[]];
+    const [one, ...others] = all as [RawPeer, ...RawPeer[]];
     for (const peer of others) peer.write(large(MIB).subarray(0, 700 * KIB));
     // Small ones pass at any time, and large ones in their turn when those before them have left.
     for (let i = 0; i < 20; i++) one.write(large(10 * KIB, i));

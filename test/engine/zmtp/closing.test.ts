@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { collect, failure, nextEvent, turn, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
-import { frame, RawPeer } from "../../contract/support/zmtp-peer.js";
+import { frame } from "../../contract/support/zmtp-peer.js";
 
 describe("closing", () => {
   const world = new World("zmtp", "tcp");
@@ -60,12 +60,11 @@ describe("binding", () => {
   it("unbind while peers are shaking hands lets them end it", async () => {
     const pull = world.pull();
     const endpoint = await world.bind(pull);
-    const peer = await RawPeer.connect(endpoint);
-    await peer.receive(64);
+    const peer = await world.raw(endpoint);
+    await peer.heard(64);
     await pull.unbind(endpoint);
     await peer.handshake("PUSH");
     peer.write(frame("x"));
     expect(await collect(pull, 1)).toEqual(["x"]);
-    peer.destroy();
   });
 });

@@ -9,16 +9,9 @@ import { collect, nextEvent, until, within } from "../../contract/support/wait.j
 import { World } from "../../contract/support/world.js";
 import { frame, greeting } from "../../contract/support/zmtp-peer.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
-import { HostilePeer } from "./support/hostile-peer.js";
 
 const world = new World("zmtp", "tcp");
 const MIB = 1_048_576;
-
-async function raw(endpoint: string): Promise<HostilePeer> {
-  const peer = await HostilePeer.connect(endpoint);
-  world.after(() => peer.destroy());
-  return peer;
-}
 
 describe("CVE-2019-6250", () => {
   // A frame of 2^64-1 bytes made libzmq's pointer arithmetic wrap: it took the frame to fit into its receive
@@ -31,7 +24,7 @@ describe("CVE-2019-6250", () => {
   ])("a length that wraps (%s) is refused, and what follows it is not read", async (header) => {
     const pull = world.pull({ maxMessageSize: -1 });
     const endpoint = await world.bind(pull);
-    const peer = await raw(endpoint);
+    const peer = await world.raw(endpoint);
     await peer.handshake("PUSH");
     const left = nextEvent(pull, "disconnect");
     peer.write(Buffer.from(header, "hex"), Buffer.alloc(65_536, frame("overwritten")));
@@ -70,7 +63,7 @@ describe("CVE-2020-15166", () => {
       [greeting()],
       [greeting("CURVE")],
     ]) {
-      const peer = await raw(endpoint);
+      const peer = await world.raw(endpoint);
       if (bytes[0] !== undefined) peer.write(bytes[0]);
     }
     for (let i = 0; i < 3; i++) {
@@ -98,9 +91,9 @@ describe("CVE-2021-20235", () => {
       Buffer.from("ff00000000000000047f03050003414243", "hex").fill(1, 10, 11),
     ];
     for (const bytes of older) {
-      const peer = await raw(endpoint);
+      const peer = await world.raw(endpoint);
       const failed = nextEvent(pull, "handshake:error:protocol");
-      peer.listen().write(bytes);
+      peer.write(bytes);
       const { error } = await failed;
       expect(error.message).toMatch(/does not speak ZMTP 3|older than version 3/);
       await within(peer.closed, "the connection's end");
@@ -115,7 +108,7 @@ describe("CVE-2021-20237", () => {
   it("messages to a PUB that are no subscriptions leave nothing behind", async () => {
     const publisher = world.publisher();
     const endpoint = await world.bind(publisher);
-    const peer = await raw(endpoint);
+    const peer = await world.raw(endpoint);
     await peer.handshake("SUB");
     const three = Buffer.concat([frame("not a subscription"), frame("\u0007neither"), frame("")]);
     const whole = Buffer.concat(Array.from({ length: 2_000 }, () => three));

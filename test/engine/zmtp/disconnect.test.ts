@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { describe, expect, it, vi } from "vitest";
 import { collect, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
-import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
+import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { fill, mutePull, RawServer } from "./support/raw-server.js";
 
 describe("disconnecting", () => {
@@ -110,7 +110,7 @@ describe("a lost connection", () => {
   it("of an accepted peer drops that peer's queue; sends that wait are for the next peer", async () => {
     const push = world.push({ sendHighWaterMark: 4 });
     const endpoint = await world.bind(push);
-    const peer = await RawPeer.connect(endpoint);
+    const peer = await world.raw(endpoint);
     await peer.handshake("PULL");
     peer.socket.pause();
     await push.ready({ peers: 1 });

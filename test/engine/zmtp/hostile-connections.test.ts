@@ -1,8 +1,7 @@
 import type { Socket as NetSocket } from "node:net";
 import { describe, expect, it, vi } from "vitest";
 import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
-import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
-import { command } from "./support/hostile-peer.js";
+import { command, frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { HostileWorld, MIB } from "./support/hostile-world.js";
 import { RawServer } from "./support/raw-server.js";
 
@@ -17,7 +16,7 @@ describe("a peer that is slow on purpose", () => {
     const bytes = Buffer.concat([greeting(), ready("PUSH")]).subarray(0, -1);
     let ended = 0;
     for (const peer of slow) {
-      void peer.listen().closed.then(() => {
+      void peer.closed.then(() => {
         ended += 1;
       });
     }

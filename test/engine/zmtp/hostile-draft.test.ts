@@ -3,8 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Socket } from "../../../src/index.js";
 import { Channel, Client, Dish, Gather, Peer, Radio, Server } from "../../../src/sockets/draft/index.js";
 import { nextEvent, until, within } from "../../contract/support/wait.js";
-import { frame } from "../../contract/support/zmtp-peer.js";
-import { command } from "./support/hostile-peer.js";
+import { command, frame } from "../../contract/support/zmtp-peer.js";
 import { HostileWorld, MIB, memory } from "./support/hostile-world.js";
 
 const world = new HostileWorld();

@@ -1,9 +1,8 @@
 /** Peers that send, or ask, without end: memory stays bounded, and the other peers notice nothing. */
 import { describe, expect, it } from "vitest";
 import { collect, until, within } from "../../contract/support/wait.js";
-import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
+import { command, frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { LONG } from "../../support/long.js";
-import { command } from "./support/hostile-peer.js";
 import { HostileWorld, MIB, memory } from "./support/hostile-world.js";
 import { RawServer } from "./support/raw-server.js";
 

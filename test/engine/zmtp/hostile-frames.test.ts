@@ -1,8 +1,7 @@
 /** Frames and commands against the rules, after a good handshake: the peer loses its connection, nobody else notices. */
 import { describe, expect, it } from "vitest";
 import { collect, nextEvent, within } from "../../contract/support/wait.js";
-import { frame } from "../../contract/support/zmtp-peer.js";
-import { command } from "./support/hostile-peer.js";
+import { command, frame } from "../../contract/support/zmtp-peer.js";
 import { HostileWorld, MIB } from "./support/hostile-world.js";
 
 const world = new HostileWorld();

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { curveKeyPair } from "../../../src/index.js";
 import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
-import { frame, greeting } from "../../contract/support/zmtp-peer.js";
+import { command, frame, greeting } from "../../contract/support/zmtp-peer.js";
 import { start } from "../../process/child.js";
 import { LONG } from "../../support/long.js";
-import { command, portOf } from "./support/hostile-peer.js";
+import { portOf } from "../../support/ports.js";
 import { events, HostileWorld, memory } from "./support/hostile-world.js";
 import { RawServer } from "./support/raw-server.js";
 

@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from "vitest";
 import { Radio } from "../../../src/sockets/draft/index.js";
 import { collect, failure, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
-import { greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
+import { greeting, type RawPeer, ready } from "../../contract/support/zmtp-peer.js";
 import { fill, mutePull, RawServer } from "./support/raw-server.js";
 
 describe("connecting", () => {
@@ -110,7 +110,7 @@ describe("peers that leave", () => {
 
     const raw = async (): Promise<RawPeer> => {
       const joined = nextEvent(router, "peer:join");
-      const peer = await RawPeer.connect(endpoint);
+      const peer = await world.raw(endpoint);
       await peer.handshake("DEALER");
       expect((await joined).routingId).toHaveLength(5);
       return peer;
@@ -121,9 +121,8 @@ describe("peers that leave", () => {
     expect((await left).reason).toBe("protocol");
 
     left = nextLeave();
-    const silent = await raw();
+    await raw();
     expect(await left).toMatchObject({ reason: "heartbeat", routingId: expect.anything() });
-    silent.destroy();
 
     left = nextLeave();
     const revoked = await raw();
@@ -136,7 +135,7 @@ describe("peers that leave", () => {
     const options = { heartbeatInterval: 100, heartbeatTimeout: 500 };
     const push = world.push({ ...options, sendHighWaterMark: 4 });
     const endpoint = await world.bind(push);
-    const peer = await RawPeer.connect(endpoint);
+    const peer = await world.raw(endpoint);
     peer.write(greeting(), ready("PULL"));
     await push.ready({ peers: 1 });
     peer.socket.pause();
@@ -150,7 +149,6 @@ describe("peers that leave", () => {
     const { flushed, discarded } = await within(closing, "the close", 4_000);
     expect(flushed + discarded + push.stats().dropped.disconnected).toBe(sent);
     expect(push.stats().dropped.disconnected).toBeGreaterThan(0);
-    peer.destroy();
   });
 
   it.each([

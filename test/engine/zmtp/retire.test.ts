@@ -1,19 +1,16 @@
 /** A socket that takes in no further peers, and hears those it has to their end. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Context, Pull, Push, Request, Router } from "../../../src/index.js";
 import { retire } from "../../../src/sockets/internal.js";
 import { collect, failure, texts, until, within } from "../../contract/support/wait.js";
 import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
+import { sharedFolder } from "../../support/folders.js";
 
 const context = new Context({ engine: "zmtp" });
-const folder = mkdtempSync(join(tmpdir(), "shoal-retire-"));
+const folder = sharedFolder();
 const open = closeAfterEach();
-
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("retire", () => {
   it.each([
@@ -59,7 +56,7 @@ describe("retire", () => {
     const pull = open(new Pull({ context }));
     const peer = await RawPeer.connect(await pull.bind("tcp://127.0.0.1:*"));
     peer.write(greeting());
-    await peer.receive(64);
+    await peer.heard(64);
     retire(pull, true);
     peer.write(ready("PUSH"), frame("one"));
     expect(await collect(pull, 1)).toEqual(["one"]);

@@ -4,12 +4,12 @@ import { connect, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { collect, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
-import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
+import { command, frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { RawServer } from "./support/raw-server.js";
 
 const world = new World("zmtp", "tcp");
 /** PING: a time to live of 2 tenths of a second, no context (37/ZMTP, Heartbeating). */
-const PING = Buffer.concat([Buffer.from([0x04, 0x07]), Buffer.from("\u0004PING\u0000\u0002", "latin1")]);
+const PING = command("PING", "\u0000\u0002");
 const TIME_TO_LIVE = 200;
 
 describe("a peer that named a time to live and falls silent", () => {
@@ -19,8 +19,7 @@ describe("a peer that named a time to live and falls silent", () => {
     const endpoint = await world.bind(pull);
     for (let i = 0; i < count; i++) {
       const left = nextEvent(pull, "disconnect", ({ reason }) => reason === "heartbeat");
-      const peer = await RawPeer.connect(endpoint);
-      world.after(() => peer.destroy());
+      const peer = await world.raw(endpoint);
       await peer.handshake("PUSH");
       peer.write(PING);
       await left;
@@ -29,8 +28,7 @@ describe("a peer that named a time to live and falls silent", () => {
 
   it("stays while our receive queue is full, and has its whole time to live when we read again", async () => {
     const pull = world.pull({ heartbeatInterval: 0, receiveHighWaterMark: 2 });
-    const peer = await RawPeer.connect(await world.bind(pull));
-    world.after(() => peer.destroy());
+    const peer = await world.raw(await world.bind(pull));
     await peer.handshake("PUSH");
     let gone: string | undefined;
     pull.events.on("disconnect", ({ reason }) => {

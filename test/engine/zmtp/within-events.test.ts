@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { describe, expect, it } from "vitest";
 import { collect, texts, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
-import { greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
+import { greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { fill, RawServer } from "./support/raw-server.js";
 
 describe("within events", () => {
@@ -81,7 +81,7 @@ describe("within events", () => {
     const pull = world.pull();
     const endpoint = await world.bind(pull);
     pull.events.on(type, () => void pull.close({ linger: 0 }));
-    const peer = await RawPeer.connect(endpoint);
+    const peer = await world.raw(endpoint);
     peer.write(greeting(), ready("PUSH"));
     await within(peer.closed, "the end", 2_000);
     await pull.close();
@@ -122,7 +122,7 @@ describe("within events", () => {
     const push = world.push();
     const endpoint = await world.bind(push);
     push.events.on("drop", () => void push.close({ linger: 0 }));
-    const peer = await RawPeer.connect(endpoint);
+    const peer = await world.raw(endpoint);
     await peer.handshake("PULL");
     peer.socket.pause();
     await push.ready({ peers: 1 });

@@ -3,8 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { curveKeyPair, type Socket } from "../../../src/index.js";
 import { until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
-import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
-import { command, HostilePeer } from "../../engine/zmtp/support/hostile-peer.js";
+import { command, frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
 import { corpus, Random, runs, SEED, told } from "../seed.js";
 
 const world = new World("zmtp", "tcp");
@@ -110,7 +109,7 @@ describe.each(TARGETS)("%s", (name, type, mechanism, open) => {
       for (let at = 0; at < count; at += BATCH) {
         await Promise.all(
           inputs.slice(at, at + BATCH).map(async (bytes) => {
-            const peer = (await HostilePeer.connect(endpoint)).listen();
+            const peer = await RawPeer.connect(endpoint);
             // In two pieces, the second when the first has been answered or refused.
             const cut = random.below(bytes.length + 1);
             peer.write(bytes.subarray(0, cut));
@@ -131,7 +130,7 @@ describe.each(TARGETS)("%s", (name, type, mechanism, open) => {
 
       // A good peer comes and is a peer.
       if (mechanism !== "NULL") return;
-      const good = (await HostilePeer.connect(endpoint)).listen();
+      const good = await RawPeer.connect(endpoint);
       if (type === "") good.write(Buffer.from("hello"));
       else await good.handshake(type);
       await until(() => socket.stats().peers === 1, `${name} with a good peer`);

@@ -7,6 +7,7 @@ import { afterEach, expect, test } from "vitest";
 import { Context } from "../../../src/index.js";
 import { CloneClient, CloneServer } from "../../../src/patterns/index.js";
 import { until, within } from "../../contract/support/wait.js";
+import { greeting, ready } from "../../contract/support/zmtp-peer.js";
 
 const open: (() => unknown)[] = [];
 
@@ -14,25 +15,15 @@ afterEach(async () => {
   for (const close of open.splice(0).reverse()) await close();
 });
 
-/** A greeting of NULL, READY of a socket type, and what follows, in one write. */
-function opening(type: string, ...frames: Buffer[]): Buffer {
-  const greeting = Buffer.alloc(64);
-  greeting.set([0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0]);
-  greeting.write("NULL", 12);
-  const value = Buffer.from(type);
-  const property = [Buffer.from("\x0bSocket-Type"), Buffer.from([0, 0, 0, value.length]), value];
-  const ready = Buffer.concat([Buffer.from("\x05READY"), ...property]);
-  return Buffer.concat([greeting, Buffer.from([4, ready.length]), ready, ...frames]);
-}
-
-async function mute(endpoint: string, bytes: Buffer): Promise<Socket> {
+/** Says all in one write, and reads nothing. */
+async function mute(endpoint: string, type: string, ...frames: Buffer[]): Promise<Socket> {
   const { hostname, port } = new URL(endpoint);
   const socket = connect({ host: hostname, port: Number(port) });
   open.push(() => socket.destroy());
   socket.pause();
   socket.on("error", () => undefined);
   await once(socket, "connect");
-  socket.write(bytes);
+  socket.write(Buffer.concat([greeting("NULL", 0), ready(type), ...frames]));
   return socket;
 }
 
@@ -72,8 +63,8 @@ test("what a server holds for clients that never read has a bound, and the other
 
   const { snapshot, publisher } = server.endpoints;
   for (let n = 0; n < CLIENTS; n++) {
-    await mute(snapshot, opening("DEALER", Buffer.from("\x01\x08ICANHAZ?\x00\x00", "latin1")));
-    await mute(publisher, opening("SUB", Buffer.from("\x00\x01\x01", "latin1")));
+    await mute(snapshot, "DEALER", Buffer.from("\x01\x08ICANHAZ?\x00\x00", "latin1"));
+    await mute(publisher, "SUB", Buffer.from("\x00\x01\x01", "latin1"));
   }
   await until(() => {
     const { active, waiting, done } = server.stats().snapshots;

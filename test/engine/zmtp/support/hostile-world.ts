@@ -1,10 +1,9 @@
-/** What tests of hostile peers share: bare peers, a good one next to them, and a look at this process. */
+/** What tests of hostile peers share: a good peer next to them, and a look at this process. */
 import { expect } from "vitest";
 import type { Pull, Push, Socket, SocketEvent } from "../../../../src/index.js";
 import { collect } from "../../../contract/support/wait.js";
 import { World } from "../../../contract/support/world.js";
 import { collectGarbage } from "../../../support/collect-garbage.js";
-import { HostilePeer } from "./hostile-peer.js";
 
 export const MIB = 1_048_576;
 
@@ -12,13 +11,6 @@ export const MIB = 1_048_576;
 export class HostileWorld extends World {
   constructor() {
     super("zmtp", "tcp");
-  }
-
-  /** Ended after the test. */
-  async raw(endpoint: string): Promise<HostilePeer> {
-    const peer = await HostilePeer.connect(endpoint);
-    this.after(() => peer.destroy());
-    return peer;
   }
 
   /** A peer that behaves, and a way to see that it is served. */

@@ -2,6 +2,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { ready } from "../../../contract/support/zmtp-peer.js";
+import { portOf } from "../../../support/ports.js";
 
 export const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -47,9 +49,7 @@ export function frame(flags: number, body: Uint8Array | string): Buffer {
 
 /** A READY of a socket type. */
 export function readyOf(type: string): Buffer {
-  const name = "Socket-Type";
-  const text = `\x05READY${String.fromCharCode(name.length)}${name}\0\0\0${String.fromCharCode(type.length)}${type}`;
-  return frame(2, Buffer.from(text, "latin1"));
+  return frame(2, ready(type).subarray(2));
 }
 
 export interface Received {
@@ -79,8 +79,7 @@ export class WsPeer {
 
   /** Connects without a word. */
   static async connect(endpoint: string): Promise<WsPeer> {
-    const port = Number(/:(\d+)/.exec(endpoint.slice(5))?.[1]);
-    const socket = connect(port, "127.0.0.1");
+    const socket = connect(portOf(endpoint), "127.0.0.1");
     await once(socket, "connect");
     return new WsPeer(socket);
   }

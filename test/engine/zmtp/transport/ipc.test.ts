@@ -1,24 +1,15 @@
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { optionValues } from "../../../../src/core/option-values.js";
 import { ipc } from "../../../../src/engine/zmtp/transport/ipc.js";
 import { turn, until } from "../../../contract/support/wait.js";
 import { start } from "../../../process/child.js";
+import { sharedFolder } from "../../../support/folders.js";
 import { codeOf, TransportWorld } from "./support.js";
 
-const folder = mkdtempSync(join(tmpdir(), "shoal-ipc-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = sharedFolder();
 let names = 0;
 const freePath = (): string => join(folder, `s${++names}`);
 

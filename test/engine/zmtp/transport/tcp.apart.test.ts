@@ -8,6 +8,7 @@ import { tcp } from "../../../../src/engine/zmtp/transport/tcp.js";
 import type { Stream } from "../../../../src/engine/zmtp/transport/transport.js";
 import { turn, until } from "../../../contract/support/wait.js";
 import { missing } from "../../../support/peers.js";
+import { portOf } from "../../../support/ports.js";
 import { blackHole } from "../support/black-hole.js";
 import { codeOf, OPTIONS, TransportWorld } from "./support.js";
 
@@ -31,7 +32,6 @@ function resolves(...addresses: { address: string; family: number }[]): void {
   }) as never);
 }
 
-const portOf = (endpoint: string): string => endpoint.slice(endpoint.lastIndexOf(":") + 1);
 const world = new TransportWorld(tcp);
 
 describe("listening", () => {
@@ -88,7 +88,7 @@ describe("listening", () => {
       };
       for (const ipv6 of [false, true]) {
         const listener = await tcp.listen("tcp://*:*", optionValues({ ipv6 }), acceptor);
-        const socket = connect(Number(portOf(listener.endpoint)), "127.0.0.1");
+        const socket = connect(portOf(listener.endpoint), "127.0.0.1");
         // It is reset, which may be seen as an error; the end comes in any case.
         await new Promise((resolve) =>
           socket
@@ -113,7 +113,7 @@ describe("listening", () => {
     vi.mocked(interceptAccepts).mockImplementationOnce(() => undefined);
     const listener = await tcp.listen("tcp://127.0.0.1:*", optionValues({}), acceptor);
     const dial = (localAddress: string): Socket =>
-      connect({ port: Number(portOf(listener.endpoint)), host: "127.0.0.1", localAddress })
+      connect({ port: portOf(listener.endpoint), host: "127.0.0.1", localAddress })
         .on("error", () => undefined)
         .resume();
     await new Promise((resolve) => dial("127.0.0.2").on("close", resolve));

@@ -1,21 +1,22 @@
 /** wss://, ZMQ over WebSocket within TLS: certificates of both ends, and a server of the program's own. */
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, connect as connectTcp } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import type { PeerCredentials, Pull, Push } from "../../../../src/index.js";
 import { peersOf } from "../../../../src/sockets/internal.js";
 import { nextEvent, until } from "../../../contract/support/wait.js";
 import { World } from "../../../contract/support/world.js";
 import { makeAuthority, makeCertificate } from "../../../support/certificates.js";
 import { RUNTIME } from "../../../support/engines.js";
+import { sharedFolder } from "../../../support/folders.js";
+import { portOf } from "../../../support/ports.js";
 
 /** Without the certificates that a world over wss has. */
 const world = new World("zmtp", "ws");
-const folder = mkdtempSync(join(tmpdir(), "shoal-wss-"));
+const folder = sharedFolder();
 const pem = (name: string): string => readFileSync(join(folder, name), "latin1");
 const pair = (name: string) => ({ tlsCert: pem(`${name}.pem`), tlsKey: pem(`${name}.key`) });
 const trust = () => ({ tlsCa: pem("ca.pem") });
@@ -27,9 +28,6 @@ beforeAll(() => {
   makeCertificate(folder, "named", { extensions: `subjectAltName=DNS:broker.test\n${serves}` });
   makeCertificate(folder, "client", { subject: "/CN=sensor 7" });
 }, 60_000);
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const portOf = (endpoint: string): number => Number(/:(\d+)(?:\/|$)/.exec(endpoint.slice(6))?.[1]);
 
 async function arrives(push: Push, pull: Pull, text: string): Promise<void> {
   await push.send(text);
