@@ -1,12 +1,11 @@
 /** tls://, from outside: who gets in, who does not and what is said of it, and what a peer can do that speaks no TLS. */
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { connect as connectTcp, createServer, type Socket as NetSocket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Duplex } from "node:stream";
 import { connect as connectTls, TLSSocket } from "node:tls";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import {
   Context,
   Dealer,
@@ -27,10 +26,12 @@ import {
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { RUNTIME } from "../support/engines.js";
+import { sharedFolder } from "../support/folders.js";
+import { Relay } from "../support/relay.js";
 import { CURVE_SERVER, curveClient, plain as plainly } from "./support/keys.js";
 import { until } from "./support/wait.js";
 
-const folder = mkdtempSync(join(tmpdir(), "shoal-tls-"));
+const folder = sharedFolder();
 const pem = (name: string): string => readFileSync(join(folder, name), "latin1");
 const pair = (name: string) => ({ tlsCert: pem(`${name}.pem`), tlsKey: pem(`${name}.key`) });
 const context = new Context({ engine: "zmtp" });
@@ -56,7 +57,6 @@ beforeAll(() => {
 }, 60_000);
 
 const keep = closeAfterEach();
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Without a bound: some of them never come. */
 function next<T extends EventType>(socket: Socket, type: T): Promise<EventOfType<T>> {
@@ -109,12 +109,13 @@ describe("tls://", () => {
     const pull = keep(new Pull({ context, ...pair("server") }));
     await pull.bind("tls://127.0.0.1:*");
     const seen: Buffer[] = [];
-    const relay = await relayTo(portOf(pull), (chunk) => {
+    const { relay, endpoint } = await relayTo(pull);
+    relay.change = (chunk) => {
       seen.push(chunk);
       return chunk;
-    });
+    };
     const push = keep(new Push({ context, tlsCa: pem("ca.pem") }));
-    push.connect(`tls://127.0.0.1:${relay}`);
+    push.connect(endpoint);
     for (let i = 0; i < 1_000; i++) await push.send(`the secret ${i}`);
     await push.close();
     for (let i = 0; i < 1_000; i++) expect(String((await pull.receive())[0])).toBe(`the secret ${i}`);
@@ -163,12 +164,11 @@ describe("tls://", () => {
 
   it("has heartbeats: a link that carries nothing more is given up", async () => {
     const server = await bound({});
-    let held = false;
-    const relay = await relayTo(portOf(server), (chunk) => (held ? undefined : chunk));
+    const { relay, endpoint } = await relayTo(server);
     const client = dealer({ tlsCa: pem("ca.pem"), heartbeatInterval: 50, heartbeatTimeout: 200 });
-    client.connect(`tls://127.0.0.1:${relay}`);
+    client.connect(endpoint);
     await talk(client, server);
-    held = true;
+    relay.blackHole(true);
     expect((await next(client, "peer:leave")).reason).toBe("heartbeat");
   });
 });
@@ -491,15 +491,16 @@ describe("a relay", () => {
   it("that changes a byte ends the connection, and no changed message arrives", async () => {
     const server = await bound({});
     let forge = false;
-    const relay = await relayTo(portOf(server), (chunk) => {
-      if (!forge) return chunk;
+    const { relay, endpoint } = await relayTo(server);
+    relay.change = (chunk, direction) => {
+      if (!forge || direction === "down") return chunk;
       forge = false;
       const changed = Buffer.from(chunk);
       changed[chunk.length - 5] = (changed[chunk.length - 5] as number) ^ 1;
       return changed;
-    });
+    };
     const client = dealer({ tlsCa: pem("ca.pem") });
-    client.connect(`tls://127.0.0.1:${relay}`);
+    client.connect(endpoint);
     await talk(client, server);
     const left = next(server, "peer:leave");
     const again = next(client, "peer:join");
@@ -515,20 +516,14 @@ describe("a relay", () => {
     async () => {
       const server = await bound({ tlsCa: pem("ca.pem") });
       for (let cut = 0; cut <= 2_600; cut += 200) {
-        let passed = 0;
-        let cuts = true;
-        const relay = await relayTo(portOf(server), (chunk) => {
-          passed += chunk.length;
-          if (!cuts || passed <= cut) return chunk;
-          cuts = false;
-          for (const link of links) link.destroy();
-          return undefined;
-        });
+        const { relay, endpoint } = await relayTo(server);
+        relay.cutAfter("up", cut);
         const client = dealer({ tlsCa: pem("ca.pem"), ...pair("client") });
         const joined = next(client, "peer:join");
-        client.connect(`tls://127.0.0.1:${relay}`);
+        client.connect(endpoint);
         await joined;
-        cuts = false; // What follows is longer than a handshake.
+        if (cut <= 1_000) expect(relay.cuts).toBe(1);
+        relay.cutAfter("up"); // What follows is longer than a handshake.
         await talk(client, server, `cut at ${cut}`);
         await client.close({ linger: 0 });
       }
@@ -585,29 +580,10 @@ describe("bind and connect throw for", () => {
 });
 
 /** Both sides of each link of a relay. */
-const links: NetSocket[] = [];
-
-/** Between clients and a port. @param pass what goes on to the server; `undefined`: nothing @returns the relay's port */
-async function relayTo(port: number, pass: (chunk: Buffer) => Buffer | undefined): Promise<number> {
-  const server = createServer((client) => {
-    const onward = connectTcp(port, "127.0.0.1");
-    links.push(client, onward);
-    client.on("error", () => undefined).on("close", () => onward.destroy());
-    onward.on("error", () => undefined).on("close", () => client.destroy());
-    client.on("data", (chunk) => {
-      const passed = pass(chunk);
-      if (passed !== undefined) onward.write(passed);
-    });
-    onward.on("data", (chunk) => client.write(chunk));
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  keep({
-    close: () => {
-      for (const link of links.splice(0)) link.destroy();
-      server.close();
-    },
-  });
-  return (server.address() as { port: number }).port;
+/** Between clients and a server. */
+async function relayTo(server: Socket): Promise<{ relay: Relay; endpoint: string }> {
+  const relay = keep(await Relay.to(server.lastEndpoint as string));
+  return { relay, endpoint: relay.endpoint.replace("tcp", "tls") };
 }
 
 /** The common name in the certificate that a port shows. */

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { curveKeyPair } from "../../../src/index.js";
 import { collect, nextEvent } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
-import { Relay } from "./relay.js";
+import { Relay } from "../../support/relay.js";
 
 const world = new World("zmtp", "tcp");
 const INTERVAL = 150;

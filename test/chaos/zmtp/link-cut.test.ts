@@ -4,7 +4,7 @@ import { curveKeyPair } from "../../../src/index.js";
 import { collect, nextEvent, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { LONG } from "../../support/long.js";
-import { type Direction, Relay } from "./relay.js";
+import { type Direction, Relay } from "../../support/relay.js";
 
 const world = new World("zmtp", "tcp");
 const keys = curveKeyPair();

@@ -1,67 +1,16 @@
 /** wss:// attacked from beneath: connections that are cut after any number of bytes, and a peer that reads nothing. */
 import { once } from "node:events";
-import { connect as connectTcp, createServer, type Socket as NetSocket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { LONG } from "../../support/long.js";
+import { portOf } from "../../support/ports.js";
+import { Relay } from "../../support/relay.js";
 import { MIB, memory } from "./support/hostile-world.js";
 import { frame, readyOf, request, WsPeer } from "./support/ws-peer.js";
 
 const world = new World("zmtp", "wss");
-const portOf = (endpoint: string): number => Number(/:(\d+)/.exec(endpoint.slice(6))?.[1]);
-
-/** Passes bytes on to a port, of each connection so many in one direction, and then cuts it. */
-class Cutter {
-  readonly server = createServer((client) => this.#onClient(client));
-  /** Bytes after which the next connections are cut; none: not at all. */
-  readonly limits: number[] = [];
-  readonly #target: number;
-  readonly #towardsServer: boolean;
-  cuts = 0;
-
-  constructor(target: number, towardsServer: boolean) {
-    this.#target = target;
-    this.#towardsServer = towardsServer;
-  }
-
-  async listen(): Promise<number> {
-    this.server.listen(0, "127.0.0.1");
-    await once(this.server, "listening");
-    world.after(() => this.server.close());
-    return (this.server.address() as { port: number }).port;
-  }
-
-  #onClient(client: NetSocket): void {
-    const limit = this.limits.shift() ?? Number.POSITIVE_INFINITY;
-    const server = connectTcp(this.#target, "127.0.0.1");
-    let passed = 0;
-    let isCut = false;
-    const cut = (): void => {
-      isCut = true;
-      client.resetAndDestroy();
-      server.resetAndDestroy();
-    };
-    for (const [from, to, counts] of [
-      [client, server, this.#towardsServer],
-      [server, client, !this.#towardsServer],
-    ] as const) {
-      from.on("error", () => undefined);
-      from.on("close", () => to.destroy());
-      from.on("data", (bytes) => {
-        if (isCut) return;
-        const room = counts ? limit - passed : Number.POSITIVE_INFINITY;
-        to.write(bytes.subarray(0, Math.min(room, bytes.length)));
-        if (counts) passed += bytes.length;
-        if (bytes.length < room) return;
-        this.cuts += 1;
-        // What was written is to arrive first.
-        setImmediate(cut);
-      });
-    }
-  }
-}
 
 /**
  * Bytes after which connections are cut, through the whole of the handshakes.
@@ -80,24 +29,24 @@ function limits(most: number): number[] {
 
 describe("a connection that is cut after any number of bytes", () => {
   it.each([
-    ["from the client", true, 20_000],
-    ["from the server", false, 900],
-  ])(
+    ["from the client", "up", 20_000],
+    ["from the server", "down", 900],
+  ] as const)(
     "%s is made again; what arrives is in order and whole, and the socket serves others",
-    async (_, towardsServer, most) => {
+    async (_, direction, most) => {
       const pull = world.pull({ handshakeInterval: 2_000 });
       const endpoint = await pull.bind("wss://127.0.0.1:*/x");
-      const cutter = new Cutter(portOf(endpoint), towardsServer);
-      const port = await cutter.listen();
-      cutter.limits.push(...limits(most));
-      const expected = cutter.limits.length;
+      const relay = await Relay.to(endpoint);
+      world.after(() => relay.close());
+      const cuts = limits(most);
+      relay.cutAfter(direction, ...cuts);
       const push = world.push({
         reconnectInterval: 1,
         reconnectMaxInterval: 1,
         sendHighWaterMark: 10,
         linger: 0,
       });
-      push.connect(`wss://127.0.0.1:${port}/x`);
+      push.connect(`${relay.endpoint.replace("tcp", "wss")}/x`);
       const good = world.connect(world.push(), endpoint);
       let sent = 0;
       let isSending = true;
@@ -116,7 +65,7 @@ describe("a connection that is cut after any number of bytes", () => {
         expect((body as Buffer).equals(Buffer.alloc(300, last))).toBe(true);
         return false;
       };
-      while (cutter.cuts < expected) await receiveOne();
+      while (relay.cuts < cuts.length) await receiveOne();
       await good.send("good");
       while (!(await receiveOne()));
       isSending = false;

@@ -1,8 +1,9 @@
 /**
- * A TCP relay that a test puts between two peers, to cut the link, to swallow what
+ * A TCP relay that a test puts between two peers, to cut the link, to swallow or change what
  * goes over it, and to see how much that was.
  */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { portOf } from "./ports.js";
 
 /** "up": from the side that connected; "down": to it. */
 export type Direction = "up" | "down";
@@ -11,14 +12,16 @@ export class Relay {
   readonly #server: Server;
   readonly #links = new Set<Socket>();
   readonly #port: number;
-  /** Bytes that the current link may pass, then it is cut. */
-  readonly #limit = { up: Number.POSITIVE_INFINITY, down: Number.POSITIVE_INFINITY };
+  /** Bytes that a link may pass before it is cut, of those that are to be cut. */
+  readonly #limits: Record<Direction, number[]> = { up: [], down: [] };
   /** Bytes of the last link. */
   readonly passed = { up: 0, down: 0 };
   /** Links so far. */
   links = 0;
   /** Cuts so far that a limit made. */
   cuts = 0;
+  /** What goes on of a chunk that came. */
+  change: (chunk: Buffer, direction: Direction) => Buffer = (chunk) => chunk;
   #swallows = false;
 
   private constructor(port: number) {
@@ -28,7 +31,7 @@ export class Relay {
 
   /** @param target the endpoint behind it */
   static async to(target: string): Promise<Relay> {
-    const relay = new Relay(Number(target.slice(target.lastIndexOf(":") + 1)));
+    const relay = new Relay(portOf(target));
     await new Promise<void>((resolve) => relay.#server.listen(0, "127.0.0.1", resolve));
     return relay;
   }
@@ -37,9 +40,9 @@ export class Relay {
     return `tcp://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** The next link passes so many bytes in one direction and is cut there, once. */
-  cutAfter(direction: Direction, bytes: number): void {
-    this.#limit[direction] = bytes;
+  /** The next links pass so many bytes in one direction and are cut there, one after the other. */
+  cutAfter(direction: Direction, ...bytes: number[]): void {
+    this.#limits[direction] = bytes;
   }
 
   /** Cuts what stands now. */
@@ -62,7 +65,7 @@ export class Relay {
     this.links += 1;
     this.passed.up = 0;
     this.passed.down = 0;
-    const limit = { ...this.#limit };
+    let isOver = false;
     const over = (): void => {
       near.resetAndDestroy();
       far.resetAndDestroy();
@@ -78,23 +81,24 @@ export class Relay {
       });
       let passed = 0;
       const cut = (): void => {
-        this.#limit[direction] = Number.POSITIVE_INFINITY;
+        this.#limits[direction].shift();
         this.cuts += 1;
         over();
       };
-      if (limit[direction] === 0) from.once("data", cut);
-      from.on("data", (chunk: Buffer) => {
-        if (this.#swallows || from.destroyed) return;
-        const rest = limit[direction] - passed;
+      from.on("data", (bytes: Buffer) => {
+        if (this.#swallows || from.destroyed || isOver) return;
+        const chunk = this.change(bytes, direction);
+        const rest = Math.max(0, (this.#limits[direction][0] ?? Number.POSITIVE_INFINITY) - passed);
         const part = chunk.length > rest ? chunk.subarray(0, rest) : chunk;
         passed += part.length;
         this.passed[direction] = passed;
-        if (passed < limit[direction]) {
-          if (!to.write(part)) {
-            from.pause();
-            to.once("drain", () => from.resume());
-          }
-        } else if (part.length > 0) to.write(part, cut); // The last byte goes out before the link is cut.
+        if (part.length >= rest) {
+          isOver = true;
+          to.write(part, cut); // The last byte goes out before the link is cut.
+        } else if (!to.write(part)) {
+          from.pause();
+          to.once("drain", () => from.resume());
+        }
       });
     };
     pass(near, far, "up");
