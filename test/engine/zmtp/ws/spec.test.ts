@@ -13,6 +13,7 @@ import { decodedSize, WsDecoder } from "../../../../src/engine/zmtp/ws/ws-decode
 import { WsEncoder } from "../../../../src/engine/zmtp/ws/ws-encoder.js";
 import { WsFraming } from "../../../../src/engine/zmtp/ws/ws-framing.js";
 import fc from "../../../support/properties.js";
+import { masked } from "../support/ws-peer.js";
 
 const PAGE = readFileSync(join(import.meta.dirname, "../../../../docs/spec/ws.md"), "utf8");
 
@@ -30,19 +31,6 @@ function decode(decoder: WsDecoder, bytes: Buffer): Buffer {
 
 function encode(encoder: WsEncoder | WsFraming, frames: Buffer): Buffer {
   return Buffer.from(encoder.encode([{ bytes: frames, start: 0, end: frames.length }]));
-}
-
-/** A client's frame, masked with a key. */
-function masked(opcode: number, payload: Uint8Array): Buffer {
-  const key = [1, 2, 3, 4];
-  const size =
-    payload.length < 126 ? [0x80 | payload.length] : [0xfe, payload.length >>> 8, payload.length & 0xff];
-  return Buffer.from([
-    0x80 | opcode,
-    ...size,
-    ...key,
-    ...payload.map((byte, i) => byte ^ (key[i % 4] as number)),
-  ]);
 }
 
 const READY = Buffer.from("04190552454144590b536f636b65742d5479706500000003524551", "hex");
@@ -135,7 +123,7 @@ describe("pieces of the stream", () => {
     const text = vector("from a client, unmasked").subarray(2);
     expect(String(text)).toBe("1310720");
     const say = (limit: string | Uint8Array): void => {
-      const wire = masked(1, Buffer.from(limit as string));
+      const wire = masked(1, limit);
       framing.decode(wire, wire.length);
     };
     say(text);
@@ -148,7 +136,7 @@ describe("pieces of the stream", () => {
 
   it.each(["", "-1", "1.5", "1e9", "0x10", " 1", "٣", "1".repeat(16)])("have no limit %j", (limit) => {
     const framing = new WsFraming("NULL", "ZMTP3.1-NULL");
-    const wire = masked(1, Buffer.from(limit));
+    const wire = masked(1, limit);
     framing.decode(wire, wire.length);
     expect(framing.fault).toMatchObject({ kind: "protocol" });
   });
@@ -156,32 +144,27 @@ describe("pieces of the stream", () => {
   it("end where the client asks for it, and what comes then is not looked at", () => {
     const framing = new WsFraming("NULL", "ZMTP3.1-NULL");
     const text = vector("its end, unmasked").subarray(2);
-    const wire = Buffer.concat([masked(1, text), masked(2, Buffer.from("behind"))]);
+    const wire = Buffer.concat([masked(1, text), masked(2, "behind")]);
     expect(framing.decode(wire, wire.length).length).toBe(0);
     expect(framing.closed).toBe(true);
     expect(framing.fault).toBeUndefined();
   });
 
   it("may come in fragments, and so may limits", () => {
-    const fragment = (opcode: number, payload: string, first: number): Buffer => {
-      const wire = masked(opcode, Buffer.from(payload));
-      wire[0] = first;
-      return wire;
-    };
     const decoder = new WsDecoder(true, true);
     const out = [
-      ...[fragment(2, "\0\x02a", 2), masked(9, Buffer.from("?")), fragment(0, "", 0), fragment(0, "b", 0x80)],
-      ...[fragment(1, "13107", 1), masked(9, Buffer.from("!")), fragment(0, "20", 0x80)],
+      ...[masked(2, "\0\x02a", 2), masked(9, "?"), masked(0, "", 0), masked(0, "b")],
+      ...[masked(1, "13107", 1), masked(9, "!"), masked(0, "20")],
     ].map((wire) => decode(decoder, wire));
     expect(Buffer.concat(out).toString()).toBe("\0\x02ab");
     expect([decoder.limit, decoder.pong?.toString(), decoder.fault]).toEqual([1_310_720, "!", undefined]);
-    decode(decoder, Buffer.concat([fragment(1, "13107", 1), fragment(0, "20000000000", 0)]));
+    decode(decoder, Buffer.concat([masked(1, "13107", 1), masked(0, "20000000000", 0)]));
     expect(decoder.fault).toMatchObject({ message: expect.stringContaining("15 digits") });
   });
 
   it("have no texts where messages are frames", () => {
     const decoder = new WsDecoder(true);
-    decode(decoder, masked(1, Buffer.from("1310720")));
+    decode(decoder, masked(1, "1310720"));
     expect(decoder.fault).toMatchObject({ message: expect.stringMatching(/opcode 1/) });
   });
 });
