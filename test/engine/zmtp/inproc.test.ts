@@ -2,31 +2,15 @@ import { expect, test } from "vitest";
 import { frameCost } from "../../../src/core/frame-cost.js";
 import { BATCHES } from "../../../src/engine/zmtp/codec/take-front.js";
 import { InprocLink } from "../../../src/engine/zmtp/inproc.js";
-import { Pipe } from "../../../src/engine/zmtp/pipe.js";
-import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
-import { pipeOwner } from "./support/pipe-owner.js";
+import { pipeOf, pipeOwner } from "./support/pipe-owner.js";
 
 const peer = (socketType: string) => ({ socketType, identity: Buffer.alloc(0), commands: true });
 
 function side(maxMessageSize = -1) {
   const owner = pipeOwner();
-  const marks = { receiveHighWaterMark: 10, receiveHighWaterMarkBytes: 0 };
-  const pipe = new Pipe(
-    owner,
-    {
-      ...marks,
-      sendHighWaterMark: 10,
-      sendHighWaterMarkBytes: 0,
-      maxMessageSize,
-      maxFrames: 65_536,
-      conflate: false,
-      early: true,
-    },
-    new ReceiveBudget(() => 0),
-    "inproc://test",
-    true,
-  );
+  const pipe = pipeOf(owner, { maxMessageSize });
   const ends: string[] = [];
+  const marks = { receiveHighWaterMark: 10, receiveHighWaterMarkBytes: 0 };
   const link = new InprocLink(pipe, marks, (reason) => ends.push(reason));
   const takeAll = (): string[] => {
     const all: string[] = [];

@@ -1,33 +1,17 @@
 import { expect, test, vi } from "vitest";
 import { Encoder } from "../../../src/engine/zmtp/codec/encoder.js";
-import { Pipe, type PipeOptions } from "../../../src/engine/zmtp/pipe.js";
+import type { Pipe, PipeOptions } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
 import { encodeFrame } from "./codec/support.js";
-import { pipeOwner } from "./support/pipe-owner.js";
+import { pipeOf, pipeOwner } from "./support/pipe-owner.js";
 
 const nextTick = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 const frame = (text: string, flags = 0): Buffer => encodeFrame({ flags, body: Buffer.from(text) });
 const PEER = { socketType: "PULL", identity: Buffer.alloc(0), commands: true };
 
-function make(options: Partial<PipeOptions> = {}, outlives = true, budget = new ReceiveBudget(() => 0)) {
+function make(options: Partial<PipeOptions> = {}, outlives = true, budget?: ReceiveBudget) {
   const owner = pipeOwner();
-  const pipe = new Pipe(
-    owner,
-    {
-      sendHighWaterMark: 4,
-      receiveHighWaterMark: 4,
-      sendHighWaterMarkBytes: 0,
-      receiveHighWaterMarkBytes: 0,
-      maxMessageSize: -1,
-      maxFrames: 65_536,
-      conflate: false,
-      early: true,
-      ...options,
-    },
-    budget,
-    "test://pipe",
-    outlives,
-  );
+  const pipe = pipeOf(owner, options, outlives, budget);
   const written: string[] = [];
   const link = {
     blocked: false,

@@ -7,17 +7,11 @@ import { optionValues } from "../../../../src/core/option-values.js";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import type { SocketEvent } from "../../../../src/engine/events.js";
 import { NODE_PARTS } from "../../../../src/engine/zmtp/engine.js";
-import {
-  type CloseReason,
-  type Link,
-  type Peer,
-  Pipe,
-  type PipeEffects,
-} from "../../../../src/engine/zmtp/pipe.js";
-import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
+import type { CloseReason, Link, Peer, Pipe, PipeEffects } from "../../../../src/engine/zmtp/pipe.js";
 import { RELAYS } from "../../../../src/engine/zmtp/routing/relaying.js";
 import type { Routing, RoutingEffects, RoutingOf } from "../../../../src/engine/zmtp/routing/routing.js";
 import { decodeStream, encodeFrame } from "../codec/support.js";
+import { pipeOf } from "../support/pipe-owner.js";
 
 export const text = (message: readonly Uint8Array[] | undefined): string[] | undefined =>
   message?.map((frame) => Buffer.from(frame).toString("latin1"));
@@ -45,21 +39,7 @@ export class FakePeer implements Link {
     outlives: boolean,
     marks: { sendHighWaterMark: number; receiveHighWaterMark: number },
   ) {
-    this.pipe = new Pipe(
-      world,
-      {
-        ...marks,
-        sendHighWaterMarkBytes: 0,
-        receiveHighWaterMarkBytes: 0,
-        maxMessageSize: -1,
-        maxFrames: 65_536,
-        conflate: false,
-        early: true,
-      },
-      new ReceiveBudget(() => 0),
-      `test://${number}`,
-      outlives,
-    );
+    this.pipe = pipeOf(world, marks, outlives);
   }
 
   get linked(): boolean {

@@ -1,14 +1,12 @@
 /** A link over a MessagePort, whose posts arrive when the test lets them. */
 import { test, vi } from "vitest";
 import { frameCost } from "../../../../src/core/frame-cost.js";
-import { Pipe } from "../../../../src/engine/zmtp/pipe.js";
-import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
 import { PortLink } from "../../../../src/engine/zmtp/threads/port-link.js";
 import type { MessagePortLike } from "../../../../src/engine/zmtp/threads/thread-port.js";
 import { HANG_UP_TIMEOUT } from "../../../../src/engine/zmtp/writer.js";
 import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
-import { pipeOwner } from "../support/pipe-owner.js";
+import { pipeOf, pipeOwner } from "../support/pipe-owner.js";
 
 /** One end of a channel; `undefined` among what waits is the other's end. */
 class FakePort implements MessagePortLike {
@@ -59,12 +57,8 @@ function side(port: FakePort, { send, receive, bytes = 0 }: Marks, theirs: Marks
     receiveHighWaterMark: receive,
     sendHighWaterMarkBytes: bytes,
     receiveHighWaterMarkBytes: bytes,
-    maxMessageSize: -1,
-    maxFrames: 65_536,
-    conflate: false,
-    early: true,
   };
-  const pipe = new Pipe(owner, options, new ReceiveBudget(() => 0), "inproc://test", true);
+  const pipe = pipeOf(owner, options);
   const ends: string[] = [];
   const link = new PortLink(
     port,
