@@ -71,9 +71,16 @@ describeEngines("security", (world) => {
     expect((await failure(foe.ready({ timeout: 4_000 }))).code).toBe("ERR_AUTHENTICATION");
   });
 
-  it("a hook that throws refuses the peer, and what it threw is the refusal's cause", async () => {
+  it.each([
+    "throws",
+    "rejects",
+  ])("a hook that %s refuses the peer, and its error is the refusal's cause", async (how) => {
     const away = new Error("the database is down");
-    const pull = world.pull({ authenticate: () => Promise.reject(away) });
+    const authenticate = (): Promise<boolean> => {
+      if (how === "throws") throw away;
+      return Promise.reject(away);
+    };
+    const pull = world.pull({ authenticate });
     const endpoint = await world.bind(pull);
     const push = world.push();
     const refused = nextEvent(pull, "peer:refused");
