@@ -22,6 +22,14 @@ describe.each(BOXES)("$name", (box) => {
     expect(opened).toEqual(plain);
   });
 
+  test("opens nothing with a damaged byte", () => {
+    for (let at = 0; at < sealed.length; at++) {
+      const damaged = Buffer.from(sealed);
+      damaged[at] = damaged.readUInt8(at) ^ 1;
+      expect(box.open(Buffer.alloc(plain.length), damaged, nonce, key)).toBe(false);
+    }
+  });
+
   test("works in place, anywhere in a larger buffer, and touches nothing else", () => {
     for (const offset of [0, 1, 2, 3, 7]) {
       const memory = Buffer.alloc(sealed.length + 16, 0xee);

@@ -21,6 +21,7 @@ import { bodyOf, CURVE_HELLO_BOX, CURVE_HELLO_SHA256, ERROR } from "../../../vec
 import {
   BOXES,
   knownRandom,
+  LIBSODIUM,
   newPair,
   openSealed,
   optionsOf,
@@ -71,7 +72,8 @@ function only(step: Step): Buffer {
   return Buffer.from(step.send?.[0] as Uint8Array);
 }
 
-describe.each(BOXES)("with $name", (box) => {
+// What boxes owe to the handshake is in curve-primitives.test.ts.
+describe.each(LONG ? BOXES : [LIBSODIUM])("with $name", (box) => {
   /** The four commands of a handshake whose random bytes are known: they are the same each time. */
   function transcript(): { HELLO: Buffer; WELCOME: Buffer; INITIATE: Buffer; READY: Buffer } {
     const { client, server } = shake(clientOf(box, ofClient()), serverOf(box, ofServer()));
