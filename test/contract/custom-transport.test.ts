@@ -4,7 +4,6 @@ import { Duplex, type DuplexOptions, Transform } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   Context,
-  curveKeyPair,
   Dealer,
   InvalidArgumentError,
   Pull,
@@ -24,6 +23,7 @@ import { Dish, Radio } from "../../src/sockets/draft/index.js";
 import { Pump } from "../../src/sockets/pump.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { ENGINES } from "../support/engines.js";
+import { CURVE_SERVER, curveClient } from "./support/keys.js";
 import { nextEvent, turn, until } from "./support/wait.js";
 
 type Done = (error?: Error | null) => void;
@@ -380,11 +380,7 @@ describe("a registered transport", () => {
     };
   }
 
-  const { publicKey, secretKey } = curveKeyPair();
-  const curve = {
-    client: { curvePublicKey: publicKey, curveSecretKey: secretKey, curveServerKey: publicKey },
-    server: { curveServer: true, curveSecretKey: secretKey, authenticate: () => true },
-  };
+  const curve = { client: curveClient(), server: { ...CURVE_SERVER, authenticate: () => true } };
   const none = { client: {}, server: {} };
 
   it.each([

@@ -18,10 +18,9 @@ describe.each(ENGINES)("engine %s", (engine) => {
       for await (const _ of pull) received += 1;
     })();
     const abort = new AbortController();
-    const pushes = Array.from({ length: 4 }, () => {
-      const push = world.peer(new Push({ context, linger: 0 }), front(proxy));
-      return push;
-    });
+    const pushes = Array.from({ length: 4 }, () =>
+      world.peer(new Push({ context, linger: 0 }), front(proxy)),
+    );
     const sending = pushes.map(async (push) => {
       try {
         for (;;) await push.send("x".repeat(100), { signal: abort.signal });

@@ -2,7 +2,6 @@
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../src/engine/select.js";
 import {
-  curveKeyPair,
   Dealer,
   Pair,
   Publisher,
@@ -16,6 +15,7 @@ import {
   XPublisher,
 } from "../../src/index.js";
 import { ForwarderProxy, QueueProxy, SocketProxy, StreamerProxy } from "../../src/proxy/index.js";
+import { CURVE_SERVER, client, curveClient } from "../contract/support/keys.js";
 import { collect, failure, texts, until } from "../contract/support/wait.js";
 import { LONG } from "../support/long.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
@@ -327,14 +327,11 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   });
 
   it("joins an encrypted side to a plain one", async () => {
-    const keys = curveKeyPair();
-    const client = curveKeyPair();
     const proxy = await world.start(
       new QueueProxy({
         frontend: {
           bind: ANY,
-          curveServer: true,
-          curveSecretKey: keys.secretKey,
+          ...CURVE_SERVER,
           authenticate: ({ publicKey }) => publicKey === client.publicKey,
         },
         backend: { bind: ANY, plainServer: true, authenticate: ({ password }) => password === "inside" },
@@ -346,15 +343,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
       new Reply({ context, plainUsername: "w", plainPassword: "inside" }),
       back(proxy),
     );
-    const ask = world.socket(
-      new Request({
-        context,
-        curveServerKey: keys.publicKey,
-        curvePublicKey: client.publicKey,
-        curveSecretKey: client.secretKey,
-      }),
-    );
-    ask.connect(front(proxy));
+    const ask = world.peer(new Request({ context, ...curveClient() }), front(proxy));
     const asked = ask.request("secret", { timeout: LIMIT });
     expect(texts(await worker.receive({ timeout: LIMIT }))).toEqual(["secret"]);
     await worker.send("kept");

@@ -2,22 +2,17 @@
  * A relay that takes all and passes nothing: only a heartbeat shows it. When it does: test/engine/zmtp/heartbeat-rules.test.ts.
  */
 import { describe, expect, it } from "vitest";
-import { curveKeyPair } from "../../../src/index.js";
+import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { collect, nextEvent } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { Relay } from "../../support/relay.js";
 
 const world = new World("zmtp", "tcp");
 const INTERVAL = 150;
-const keys = curveKeyPair();
 
 describe.each([
   ["NULL", {}, {}],
-  [
-    "CURVE",
-    { curveServer: true, curveSecretKey: keys.secretKey },
-    { curveServerKey: keys.publicKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey },
-  ],
+  ["CURVE", CURVE_SERVER, curveClient()],
 ])("a black-holed %s link", (_, server, client) => {
   it.each(["idle", "sending"])("is noticed by both sides, %s, and made again", async (how) => {
     const pull = world.pull({ ...server, heartbeatInterval: INTERVAL, heartbeatTimeout: INTERVAL });

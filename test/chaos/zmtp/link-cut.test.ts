@@ -1,25 +1,18 @@
 /** The link is cut at every byte of a handshake, and in the middle of messages, in both directions. */
 import { describe, expect, it } from "vitest";
-import { curveKeyPair } from "../../../src/index.js";
+import { CURVE_SERVER, curveClient, plain } from "../../contract/support/keys.js";
 import { collect, nextEvent, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { LONG } from "../../support/long.js";
 import { type Direction, Relay } from "../../support/relay.js";
 
 const world = new World("zmtp", "tcp");
-const keys = curveKeyPair();
 const authenticate = (): boolean => true;
 
 const MECHANISMS = {
   NULL: [{}, {}],
-  PLAIN: [
-    { plainServer: true, authenticate },
-    { plainUsername: "u", plainPassword: "p" },
-  ],
-  CURVE: [
-    { curveServer: true, curveSecretKey: keys.secretKey, authenticate },
-    { curveServerKey: keys.publicKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey },
-  ],
+  PLAIN: [{ plainServer: true, authenticate }, plain("u", "p")],
+  CURVE: [{ ...CURVE_SERVER, authenticate }, curveClient()],
 } as const;
 
 async function relayTo(endpoint: string): Promise<Relay> {

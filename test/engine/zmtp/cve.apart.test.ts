@@ -4,7 +4,7 @@
  * tested is the rule that was missing.
  */
 import { describe, expect, it } from "vitest";
-import { curveKeyPair } from "../../../src/index.js";
+import { CURVE_SERVER, curveClient, plain } from "../../contract/support/keys.js";
 import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame, greeting } from "../../contract/support/zmtp-peer.js";
@@ -41,17 +41,10 @@ describe("CVE-2020-15166", () => {
     "PLAIN",
     "NULL with a hook",
   ])("connections without a handshake (%s) keep no message from anybody", async (how) => {
-    const keys = curveKeyPair();
     const authenticate = () => true;
     const [server, client] = {
-      CURVE: [
-        { curveServer: true, curveSecretKey: keys.secretKey, authenticate },
-        { curveServerKey: keys.publicKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey },
-      ],
-      PLAIN: [
-        { plainServer: true, authenticate },
-        { plainUsername: "u", plainPassword: "p" },
-      ],
+      CURVE: [{ ...CURVE_SERVER, authenticate }, curveClient()],
+      PLAIN: [{ plainServer: true, authenticate }, plain("u", "p")],
       "NULL with a hook": [{ authenticate }, {}],
     }[how] as [object, object];
     const router = world.router(server);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { curveKeyPair } from "../../../src/index.js";
+import { CURVE_SERVER } from "../../contract/support/keys.js";
 import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
 import { command, frame, greeting } from "../../contract/support/zmtp-peer.js";
 import { start } from "../../process/child.js";
@@ -11,12 +11,11 @@ import { RawServer } from "./support/raw-server.js";
 const world = new HostileWorld();
 
 describe("a handshake out of order", () => {
-  const keys = curveKeyPair();
   const authenticate = (): boolean => true;
   const servers = {
     NULL: {},
     PLAIN: { plainServer: true, authenticate },
-    CURVE: { curveServer: true, curveSecretKey: keys.secretKey, authenticate },
+    CURVE: { ...CURVE_SERVER, authenticate },
   };
   const HELLO = command("HELLO", "\u0001u\u0001p");
   const cases: [keyof typeof servers, string, Buffer][] = [

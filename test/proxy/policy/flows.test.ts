@@ -1,15 +1,6 @@
 /** Topics, sizes and rates: what passes, how fast, and that nothing else is lost. */
 import { describe, expect, it } from "vitest";
-import {
-  curveKeyPair,
-  Dealer,
-  Publisher,
-  Pull,
-  Push,
-  Router,
-  Subscriber,
-  XPublisher,
-} from "../../../src/index.js";
+import { Dealer, Publisher, Pull, Push, Router, Subscriber, XPublisher } from "../../../src/index.js";
 import {
   ForwarderProxy,
   type ProxyEvent,
@@ -18,6 +9,7 @@ import {
   SocketProxy,
   StreamerProxy,
 } from "../../../src/proxy/index.js";
+import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { collect, until, within } from "../../contract/support/wait.js";
 import { LONG } from "../../support/long.js";
 import { ANY, back, ENGINES, front, LIMIT, useWorld } from "../support.js";
@@ -156,20 +148,9 @@ describe("sizes", () => {
   const world = useWorld("zmtp");
   const { context } = world;
 
-  const server = curveKeyPair();
-  const client = curveKeyPair();
-  const curve = {
-    server: { curveServer: true, curveSecretKey: server.secretKey },
-    client: {
-      curveServerKey: server.publicKey,
-      curvePublicKey: client.publicKey,
-      curveSecretKey: client.secretKey,
-    },
-  };
-
   it.each([
     ["plain", { server: {}, client: {} }],
-    ["CURVE", curve],
+    ["CURVE", { server: CURVE_SERVER, client: curveClient() }],
   ])("past the limit end their peer's connection; a new limit holds for those that are there: %s", async (_, security) => {
     const policy = { limits: { messageSize: 1_000 } };
     const proxy = await world.start(
@@ -240,10 +221,7 @@ describe("rates", () => {
     );
     const sink = world.peer(new Pull({ context }), back(proxy));
     /** Another that sends to it. */
-    const join = (): Push => {
-      const push = world.peer(new Push({ context }), bind === ANY ? front(proxy) : bind);
-      return push;
-    };
+    const join = (): Push => world.peer(new Push({ context }), bind === ANY ? front(proxy) : bind);
     return { proxy, sink, join };
   }
 

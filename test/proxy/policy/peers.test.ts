@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type CurveKeyPair, curveKeyPair, Pull, Push, writeCertificate } from "../../../src/index.js";
 import { type ProxyEvent, type SocketProxy, StreamerProxy } from "../../../src/proxy/index.js";
+import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { ANY, back, front, LIMIT, useWorld } from "../support.js";
@@ -21,11 +22,10 @@ describe("addresses", () => {
   const { context } = world;
 
   function pushFrom(proxy: SocketProxy, source: string): Push {
-    const push = world.peer(
+    return world.peer(
       new Push({ context, reconnectInterval: 20, reconnectMaxInterval: 50 }),
       front(proxy).replace("tcp://", `tcp://${source}:0;`),
     );
-    return push;
   }
 
   it("that are denied get no place; the others do, and each refusal is counted and reported once a burst", async () => {
@@ -98,7 +98,6 @@ describe("keys", () => {
   const makeFolder = removeAfterEach();
   const world = useWorld("zmtp");
   const { context } = world;
-  const server = curveKeyPair();
   let folder: string;
   let keys: string;
 
@@ -109,24 +108,13 @@ describe("keys", () => {
   });
 
   const sides = () => ({
-    frontend: { bind: ANY, curveServer: true, curveSecretKey: server.secretKey, policy: { keys } },
+    frontend: { bind: ANY, ...CURVE_SERVER, policy: { keys } },
     backend: { bind: ANY },
     context,
   });
 
   function pushWith(proxy: SocketProxy, pair: CurveKeyPair): Push {
-    const push = world.socket(
-      new Push({
-        context,
-        reconnectInterval: 20,
-        reconnectMaxInterval: 50,
-        curveServerKey: server.publicKey,
-        curvePublicKey: pair.publicKey,
-        curveSecretKey: pair.secretKey,
-      }),
-    );
-    push.connect(front(proxy));
-    return push;
+    return world.peer(new Push({ context, reconnectMaxInterval: 50, ...curveClient(pair) }), front(proxy));
   }
 
   const save = (name: string, text: string): Promise<void> => writeFile(join(keys, name), text);
