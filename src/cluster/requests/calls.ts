@@ -471,22 +471,17 @@ export class RequestCalls {
     // Other requests with its key wait for that node while it serves.
     if (!staysWithItsNode(call) || reason === "stopping" || reason === "no-service")
       call.tried = [...call.tried, node.id];
-    this.counts.retried += 1;
+    const { sends } = call;
     const attempt = call.attempts + 1;
-    this.#effects.report({
-      type: "request:retried",
-      service: call.terms.service,
-      node: node.id,
-      reason,
-      attempt,
-    });
-    // It did not run: an uncounted immediate retry.
     if (reason === "stopping" || reason === "no-service") {
+      // It did not run: an uncounted immediate retry.
       call.isUnserved = true;
       this.#attempt(now, call);
-      return;
-    }
-    if (!this.#retry(now, call, reason === "expired")) this.#fail(call, error);
+    } else if (!this.#retry(now, call, reason === "expired")) this.#fail(call, error);
+    if (call.state === "over" && call.sends === sends) return;
+    this.counts.retried += 1;
+    const { service } = call.terms;
+    this.#effects.report({ type: "request:retried", service, node: node.id, reason, attempt });
   }
 
   #lost(now: number, call: Call, text: string): void {

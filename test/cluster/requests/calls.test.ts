@@ -30,6 +30,8 @@ class Caller {
   result: "sent" | "full" | "unreachable" = "sent";
   tries = 0;
   replies = 0;
+  retried = 0;
+  onFailed = (error: Error): void => expect.fail(error.message);
   readonly calls: RequestCalls;
 
   constructor(...ids: readonly string[]) {
@@ -51,7 +53,9 @@ class Caller {
       nameOf: (id) => id,
       refuse: () => undefined,
       random: randomOf(7),
-      report: () => undefined,
+      report: ({ type }) => {
+        if (type === "request:retried") this.retried += 1;
+      },
     });
     // It knows the nodes from now on.
     this.ask(1);
@@ -72,7 +76,7 @@ class Caller {
           reply: () => {
             this.replies += 1;
           },
-          fail: (error) => expect.fail(error.message),
+          fail: (error) => this.onFailed(error),
         },
       ),
     );
@@ -194,4 +198,26 @@ it("a request that may not go to its own node is made again at the only other on
   caller.runUntil(100);
   caller.answer();
   expect([caller.sent, caller.replies]).toEqual([["w1", "w1"], 2]);
+});
+
+it("requests that are late are repeated, ten and a fifth of all, and reported; the others fail", () => {
+  const caller = new Caller("w1");
+  const failed: Error[] = [];
+  caller.onFailed = (error) => failed.push(error);
+  caller.ask(100, { idempotent: true, attemptTimeout: 50, retries: 100 });
+  // The first repetitions are sent, and none of them is late.
+  caller.runUntil(75);
+  expect(failed.map((error) => (error as { code?: string }).code)).toEqual(Array(70).fill("ETIMEDOUT"));
+  expect(caller.sent).toHaveLength(130);
+  expect([caller.retried, caller.calls.counts.retried]).toEqual([30, 30]);
+});
+
+it("a refused request that is not repeated is not reported as such", () => {
+  const caller = new Caller("w1");
+  caller.onFailed = () => undefined;
+  for (const reason of ["overloaded", "stopping"]) {
+    caller.ask(1, { retries: 0 });
+    caller.answer(reason);
+  }
+  expect([caller.sent, caller.retried]).toEqual([["w1", "w1"], 0]);
 });
