@@ -236,6 +236,7 @@ export class ServedService extends HandlerRuntime<Job> {
     job.state = "running";
     const sender = this.#host.effects.find(job.from);
     if (sender === undefined) {
+      // Without a slot: its link may be full, and then has no room until the caller is back or forgotten.
       this.refuse(job, failure("stopping", "the caller is gone"));
       return;
     }

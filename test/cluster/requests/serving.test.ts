@@ -21,10 +21,13 @@ const LONG = "x".repeat(2_000);
 function serving(concurrency = 4, handler: () => unknown = () => new Promise(() => undefined)) {
   const jobs: Job[] = [];
   const taken: unknown[] = [];
+  /** Lost: its link is full, and what is sent waits until it is back. */
+  const caller = { isLost: false };
   const rules: RequestServing = new RequestServing(
-    { find: () => ({}) as Member, handlerFailed: () => undefined },
+    { find: () => (caller.isLost ? undefined : ({} as Member)), handlerFailed: () => undefined },
     {
       sendLater: (_, item, done) => {
+        if (caller.isLost) return;
         if (item.length < 1_000) taken.push(decodeRequest(item));
         done?.(item.length < 1_000 ? "sent" : "dropped");
       },
@@ -44,7 +47,7 @@ function serving(concurrency = 4, handler: () => unknown = () => new Promise(() 
     receive(encodeCall(id, 0, "work", { ...PLAIN, ...extras }, BODY));
     return jobs.at(-1) as Job;
   };
-  return { rules, service, jobs, taken, receive, call };
+  return { rules, service, jobs, taken, caller, receive, call };
 }
 
 describe("a reply that is dropped, since too much waits for its caller's node", () => {
@@ -78,6 +81,16 @@ describe("a reply that is dropped, since too much waits for its caller's node", 
     expect(taken).toEqual([expect.objectContaining(refusal)]);
     expect([made, service.running, job.state]).toEqual([1, 0, "over"]);
   });
+});
+
+it("a request whose caller is lost here holds no slot while its refusal waits", () => {
+  const { service, jobs, caller, call } = serving(1);
+  caller.isLost = true;
+  call(1);
+  expect([service.running, jobs]).toEqual([0, []]);
+  caller.isLost = false;
+  call(2);
+  expect(jobs.map(({ item }) => item.id)).toEqual([2]);
 });
 
 describe("an idempotency key", () => {
