@@ -15,9 +15,6 @@ const LONG_SCHEDULES = 250;
 /** ms that a test of schedules may take: a bound for what hangs. */
 export const SCHEDULES_TIMEOUT = LONG ? 1_200_000 : 120_000;
 
-/** Whether many seeds are tried, so that a test may ask how often something happened; not for one that was given. */
-export const TRIES_MANY = !SEEDS_NOW.given;
-
 /** Lines of the trace that a failure prints: its end. */
 const PRINTED = 400;
 

@@ -44,6 +44,11 @@ export function parseSeed(asked: string | undefined): Seeds {
 /** Those of this run. */
 export const SEEDS_NOW: Seeds = parseSeed(process.env.SHOAL_SEED);
 
+/** Whether a test may ask how often something happened in all its runs: with few random seeds that is chance. */
+export function mayCount(runs: number): boolean {
+  return !SEEDS_NOW.given && (runs >= 100 || SEEDS_NOW.base === FIXED_SEED);
+}
+
 /** The command that repeats a failure of the test that runs now; what failed in a long form is not always in a short one. */
 export function replayCommand(seed: number): string {
   const { testPath = "", currentTestName = "" } = expect.getState();

@@ -12,6 +12,7 @@ import {
 import { simulate, type World } from "../../../src/testing/index.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 import { LONG } from "../../support/long.js";
+import { mayCount } from "../../support/seed.js";
 import { DiskStore } from "./disk-store.js";
 
 const HEARTBEAT = 200;
@@ -508,7 +509,7 @@ it("what was acknowledged survives, in one order, and nothing takes effect twice
       for (const { stats } of clone.members) total.gaps += stats.gaps;
     },
   );
-  if (runs === 1) return;
+  if (!mayCount(runs)) return;
   expect(total.kept).toBeGreaterThan(runs * 20);
   expect(total.kills).toBeGreaterThan(runs);
   expect(total.takeOvers).toBeGreaterThan(0);
@@ -522,7 +523,8 @@ it(
   LIMIT,
   async () => {
     let lost = 0;
-    await simulate({ seed: 3_000, runs: LONG ? 250 : 2, network: { latency: [1, 15] } }, async (world) => {
+    const runs = LONG ? 250 : 2;
+    await simulate({ seed: 3_000, runs, network: { latency: [1, 15] } }, async (world) => {
       const { random } = world;
       const stores = random.chance(0.6);
       const clone = new Clone(world, { roles: ROLES, stores, strict: false });
@@ -558,6 +560,6 @@ it(
       await clone.end();
       lost += clone.diverged;
     });
-    expect(lost).toBeGreaterThan(0);
+    if (mayCount(runs)) expect(lost).toBeGreaterThan(0);
   },
 );
