@@ -644,7 +644,8 @@ class Crew {
     const isServed = (): boolean =>
       lives.every(({ node }) => node.stats().requests?.served.every(({ running }) => running === 0));
     await this.#poll(isServed, MAX_SILENCE + 30_000);
-    await this.world.advance(3_000);
+    // What a cut held up, also of lives that have ended, is sent again, and answered.
+    await this.world.advance(CONVERGES);
     const before = sent();
     await this.world.advance(5_000);
     expect(sent(), "items of idle nodes").toEqual(before);
