@@ -291,6 +291,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
    * @returns settles when there may be room; `false`: the peer is lost or gone, or gets no messages
    */
   room(to: string, bytes = 0): Promise<boolean> {
+    // Also when it was lost before: its window has no room until it is back or forgotten.
+    if (this.effects.member(to) === undefined) return Promise.resolve(false);
     const sending = this.#sending.get(to) ?? this.#open(to);
     return sending?.room(bytes) ?? Promise.resolve(false);
   }

@@ -345,6 +345,31 @@ describe("what a serving node holds", () => {
       expect([service.stats().refused, cast.aborted]).toEqual([0, []]);
     }));
 
+  it("of a reply that its caller's link has no room for ends when the caller is lost", () =>
+    story(16, async (world) => {
+      const nodes = await startNodes(world, ["caller", "s"], { messaging: { highWaterMarkBytes: 1_000 } });
+      const [caller, s] = [...nodes.values()] as [ClusterNode, ClusterNode];
+      await world.until(() => [caller, s].every((node) => node.members().length === 2), 5_000);
+      const service = await world.node("s").run(() =>
+        s.serve("work", async () => {
+          await pause(100);
+          return "x".repeat(700);
+        }),
+      );
+      await service.ready;
+      const ask = (): Promise<unknown> => caller.request("work", "", { timeout: -1, self: false });
+      void world.node("caller").run(ask).catch(ignore);
+      await world.advance(50);
+      world.node("caller").crash();
+      const to = s.addressOf(caller.id);
+      void world.node("s").run(() => s.sendTo(to, "x".repeat(400), { timeout: -1 }).catch(ignore));
+      await world.advance(100);
+      expect(service.stats().running).toBe(1);
+      await world.until(() => s.members().length === 1, 10_000);
+      await world.advance(50);
+      expect(service.stats().running).toBe(0);
+    }));
+
   it("of those that wait behind given up ones keeps its order", () =>
     story(12, async (world) => {
       const { cast, ask, release } = await stuck(world);
