@@ -1,6 +1,6 @@
 /** A simulated cluster whose nodes decide which side of a split they are on, by what a bus has for it. */
 import type { ClusterChange } from "../../src/cluster/membership/events.js";
-import { type SplitChange, SplitRules } from "../../src/cluster/membership/splits.js";
+import { type SplitChange, type SplitMember, SplitRules } from "../../src/cluster/membership/splits.js";
 import type { SimulatedNode, World } from "./simulation/world.js";
 
 /** The sides as each node of a world knows them. Takes the world's `onChange`. Nobody rejoins by itself. */
@@ -39,6 +39,17 @@ export class Sides {
 
   isMinority(node: SimulatedNode): boolean {
     return this.#sides.get(node)?.minority === true;
+  }
+
+  /** Lost members that a node still expects: those that began another life are found by their name. */
+  lostOf(node: SimulatedNode): string {
+    const hasBegunAgain = ({ name, start }: SplitMember): boolean =>
+      this.#world.nodes.some(({ rules: { self } }) => self.name === name && self.start > start);
+    const lost = this.#sides.get(node)?.lost.filter((member) => !hasBegunAgain(member)) ?? [];
+    return lost
+      .map(({ id }) => id)
+      .sort()
+      .join();
   }
 
   run(ms: number, step = 50): void {
