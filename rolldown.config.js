@@ -104,8 +104,7 @@ function build(input, dir, plugins = [], output = {}) {
       chunkFileNames: "chunks/[name].js",
       // The package has no maps, and tools warn of a missing one.
       sourcemap: "hidden",
-      // Declarations have the docstrings. V8 would read comments at each start, and a character beyond Latin-1 doubles the file in
-      // memory.
+      // Declarations have the docstrings. V8 would read comments at each start.
       comments: { annotation: true, jsdoc: false, legal: true },
       codeSplitting: { groups: [packages] },
       ...output,

@@ -32,5 +32,8 @@ export const smallFiles = {
       chunk.code = Array.from(from, (each) => `//#region node_modules/${each}/\n`).join("") + small.code;
       chunk.map = null;
     }
+    // One character beyond Latin-1 doubles a whole file in memory.
+    for (const chunk of Object.values(bundle))
+      if (chunk.type === "chunk") chunk.code = chunk.code.replaceAll("…", "\\u2026");
   },
 };
