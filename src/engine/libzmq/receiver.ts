@@ -33,8 +33,6 @@ export class Receiver {
   #closed = false;
   #batch = 1;
   #timeout = 0;
-  /** Separates messages read before the last `discard`. */
-  #epoch = 0;
 
   /** @param mostBatch 1 for REQ and REP @param highWaterMark of the messages read ahead; 0: no bound */
   constructor(native: NativeSocket, mostBatch: number, notify: () => void, highWaterMark = 0) {
@@ -62,11 +60,10 @@ export class Receiver {
     return this.#messages.shift();
   }
 
-  /** Drops read messages, and those of a batch in flight. @returns the number dropped at once */
+  /** Drops read messages: those of a REQ, which reads one at a time. @returns their number */
   discard(): number {
     const count = this.#messages.length;
     this.#messages.clear();
-    this.#epoch += 1;
     return count;
   }
 
@@ -107,7 +104,6 @@ export class Receiver {
 
   async #settle(): Promise<void> {
     const pending = this.#pending;
-    const epoch = this.#epoch;
     let received = 0;
     let cost = 0;
     for (let i = 0; i < pending.length; i++) {
@@ -115,7 +111,7 @@ export class Receiver {
         const message = (await pending[i]) as Buffer[];
         received += 1;
         cost += costOf(message);
-        if (epoch === this.#epoch) this.#messages.push(message);
+        this.#messages.push(message);
       } catch {
         // EAGAIN: fewer messages than the batch.
       }
