@@ -23,7 +23,6 @@ export class FakeNativeSocket implements NativeSocket {
   /** What was sent and taken. */
   readonly sent: unknown[] = [];
   room = 0;
-  reads = 0;
   /** What the next `bindSync` or `disconnect` throws. */
   failures: Error[] = [];
   #read: Wait<Buffer[]> | undefined;
@@ -37,17 +36,11 @@ export class FakeNativeSocket implements NativeSocket {
     return this.room > 0;
   }
 
-  /** Whether a read waits in native code. */
-  get armed(): boolean {
-    return this.#read !== undefined;
-  }
-
   get waitsForRoom(): boolean {
     return this.#room !== undefined;
   }
 
   receive(): Promise<Buffer[]> {
-    this.reads += 1;
     if (this.#read !== undefined) return Promise.reject(nativeError("EBUSY"));
     const message = this.queue.shift();
     if (message !== undefined) return Promise.resolve(message);

@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Monitor } from "../../../src/engine/libzmq/monitor.js";
 import type { NativeEvent } from "../../../src/engine/libzmq/native.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
@@ -22,54 +22,6 @@ function monitored(world = new FakeMonitored()) {
     happen: () => world.current.push({ type: "accept", address: String(count++) }),
   };
 }
-
-describe("a held monitor", () => {
-  test("is not replaced by ticks", async () => {
-    const { world, monitor } = monitored();
-    monitor.ref();
-    monitor.tick();
-    await turn();
-    expect(world.observers).toHaveLength(1);
-    expect(world.current.read).toBe(true);
-  });
-});
-
-describe("a loose monitor", () => {
-  test("keeps no read waiting between ticks, and hears at a tick what came since the last", async () => {
-    const { world, monitor, heard, happen } = monitored();
-    expect(world.current.read).toBe(false);
-    happen();
-    monitor.tick();
-    await turn();
-    await turn();
-    expect(heard).toEqual(["0"]);
-    expect(world.current.read).toBe(false);
-    happen();
-    monitor.tick();
-    await turn();
-    expect(heard).toEqual(["0", "1"]);
-  });
-
-  test("lets go of the read that waits, on the tick after it was held", async () => {
-    const { world, monitor } = monitored();
-    monitor.ref();
-    monitor.unref();
-    expect(world.current.read).toBe(true);
-    monitor.tick();
-    await turn();
-    await turn();
-    expect(world.observers.some((observer) => observer.read)).toBe(false);
-  });
-
-  test("that is held again before it let go stays as it is", async () => {
-    const { world, monitor } = monitored();
-    monitor.tick();
-    monitor.ref();
-    await turn();
-    expect(world.observers).toHaveLength(1);
-    expect(world.current.read).toBe(true);
-  });
-});
 
 test("a monitor that can have no observer for a while hears again when it can, and says so at its finish", async () => {
   const { world, monitor, heard, happen, ended } = monitored();

@@ -61,33 +61,6 @@ function isReadable(socket: Record<string, unknown>, name: string): boolean {
   }
 }
 
-test("each option that differs from the package's default is set", () => {
-  const given = {
-    linger: 0,
-    backlog: 5,
-    ipv6: true,
-    socksProxy: "h:1",
-    sendHighWaterMark: 7,
-    heartbeatInterval: 0,
-  };
-  const chosen = chosenFor("Push", given);
-  const { heartbeatInterval, ...differing } = given;
-  expect(heartbeatInterval).toBe(0);
-  expect(chosen).toMatchObject(differing);
-  expect(chosen).not.toHaveProperty("heartbeatInterval");
-});
-
-test.each([
-  "sendTimeout",
-  "receiveTimeout",
-  "zapDomain",
-  "mandatory",
-  "noDrop",
-])("%s never reaches the native socket by this way", (name) => {
-  expect(isNativeOption(name)).toBe(false);
-  for (const type of TYPES) expect(nativeOptions({ [name]: 5 }, SocketType[type])).toEqual({});
-});
-
 describe("the reconnect interval", () => {
   test("is spread where it grows, so that peers do not come back in step", () => {
     const seen = new Set<number>();
@@ -99,13 +72,5 @@ describe("the reconnect interval", () => {
       seen.add(value);
     }
     expect(seen.size).toBeGreaterThan(10);
-  });
-
-  test.each([
-    [100, 0],
-    [-1, 5_000],
-    [0, 5_000],
-  ])("of %i with a maximum of %i is passed on as it is", (interval, reconnectMaxInterval) => {
-    expect(nativeValue("reconnectInterval", interval, { reconnectMaxInterval })).toBe(interval);
   });
 });

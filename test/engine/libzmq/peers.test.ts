@@ -13,19 +13,6 @@ function typesOf(table: PeerTable, ...events: NativeEvent[]): string[][] {
 }
 
 describe("a peer", () => {
-  test("joins with its handshake, not before, and leaves with its disconnect", () => {
-    const table = new PeerTable();
-    expect(typesOf(table, at("accept"))).toEqual([["accept"]]);
-    expect(table.connected).toBe(0);
-    expect(typesOf(table, at("handshake"))).toEqual([["handshake", "peer:join"]]);
-    expect(table.connected).toBe(1);
-    expect(table.eventsFor(at("disconnect"))).toEqual([
-      { type: "disconnect", address: A, reason: "unknown" },
-      { type: "peer:leave", address: A, reason: "unknown" },
-    ]);
-    expect(table.connected).toBe(0);
-  });
-
   test.each([
     "handshake:error:auth",
     "handshake:error:protocol",
@@ -66,19 +53,6 @@ describe("a peer", () => {
     expect(typesOf(table, at("disconnect"))).toEqual([["disconnect", "peer:leave"]]);
     expect(table.connected).toBe(0);
   });
-
-  test("that this side disconnects from leaves at once, for a local reason", () => {
-    const table = new PeerTable();
-    table.connecting(A);
-    table.eventsFor(at("handshake"));
-    expect(table.disconnecting(A)).toEqual([
-      { type: "disconnect", address: A, reason: "local" },
-      { type: "peer:leave", address: A, reason: "local" },
-    ]);
-    expect(table.connected).toBe(0);
-    expect(table.eventsFor(at("disconnect"))).toEqual([]);
-    expect(table.disconnecting(A)).toEqual([]);
-  });
 });
 
 describe("reconnects", () => {
@@ -87,22 +61,6 @@ describe("reconnects", () => {
     table.connecting(A);
     typesOf(table, at("handshake"), at("disconnect"), at("connect:retry"), at("handshake"));
     expect(table.reconnects).toBe(1);
-  });
-
-  test("are not the second of two connections to one endpoint", () => {
-    const table = new PeerTable();
-    table.connecting(A);
-    table.connecting(A);
-    typesOf(table, at("handshake"), at("handshake"));
-    expect(table.reconnects).toBe(0);
-    typesOf(table, at("disconnect"), at("disconnect"), at("handshake"), at("handshake"));
-    expect(table.reconnects).toBe(2);
-  });
-
-  test("are not the peers that come and go at an endpoint of this side", () => {
-    const table = new PeerTable();
-    typesOf(table, at("handshake"), at("disconnect"), at("handshake"));
-    expect(table.reconnects).toBe(0);
   });
 
   test("are not counted for what never stood, nor after this side let go of it", () => {

@@ -80,42 +80,6 @@ describe("a sender that waits", () => {
         OfferResult.Mute,
       ]);
     });
-
-    test("takes them at any pace that lets it turn, and without a mark at any", async () => {
-      const { native, made } = sender("waits", 1_000);
-      native.room = 1_000;
-      for (let i = 0; i < 100; i++) {
-        expect(made.offer(body)).toBe(OfferResult.Accepted);
-        await turn();
-      }
-      const unbounded = sender("waits", 0);
-      unbounded.native.room = 1_000;
-      expect(taken(unbounded.made, 100)).toBe(100);
-    });
-
-    test("waits for room in native code where there is none after the turn", async () => {
-      const { native, made, notify } = sender("waits", 1_000);
-      native.room = 64;
-      expect(taken(made, 100)).toBe(64);
-      made.want();
-      await turn();
-      expect([notify.mock.calls.length, made.offer(body)]).toEqual([1, OfferResult.Mute]);
-      made.want();
-      expect(native.waitsForRoom).toBe(true);
-      native.makeRoom(1);
-      await turn();
-      expect([notify.mock.calls.length, made.offer(body)]).toEqual([2, OfferResult.Accepted]);
-    });
-
-    test("notifies nothing in the next turn where it is closed by then", async () => {
-      const { native, made, notify } = sender("waits", 1_000);
-      native.room = 1_000;
-      taken(made, 100);
-      made.want();
-      made.close();
-      await turn();
-      expect(notify).not.toHaveBeenCalled();
-    });
   });
 
   test("that closes says how many accepted messages it still had, and notifies nothing", async () => {
@@ -201,18 +165,5 @@ describe.each(Object.entries(CHANGES))("in a program with %s", (_, change) => {
     await turn();
     expect(native.sent).toEqual(["a", "b"]);
     expect(made.queued).toBe(0);
-  });
-});
-
-describe("a sender whose side takes turns", () => {
-  test("sends one message without a look after one was received, and looks again after that", () => {
-    const { native, made } = sender("waits", 0);
-    native.room = 2;
-    const looks = vi.spyOn(native, "writable", "get");
-    made.turn();
-    expect(made.offer("reply")).toBe(OfferResult.Accepted);
-    expect(looks).not.toHaveBeenCalled();
-    made.offer("again");
-    expect(looks).toHaveBeenCalledTimes(1);
   });
 });

@@ -89,18 +89,4 @@ describe("touching", () => {
     expect(one.touch).not.toHaveBeenCalled();
     stopTicking();
   });
-
-  test("is done once for all who asked within a turn of the event loop", async () => {
-    const one = socket();
-    const stopTicking = ticker.startTicking(one);
-    ticker.touchSoon();
-    ticker.touchSoon();
-    expect(one.touch).not.toHaveBeenCalled();
-    await turn();
-    expect(one.touch).toHaveBeenCalledTimes(1);
-    ticker.touchSoon();
-    await turn();
-    expect(one.touch).toHaveBeenCalledTimes(2);
-    stopTicking();
-  });
 });

@@ -32,18 +32,6 @@ test("what has come of a handshake is kept, though its memory is written to agai
   }
 });
 
-test("it opens with the greeting, and READY right behind it where nothing has to be asked first", () => {
-  const ours = commandFrame(encodeCommand("READY", properties("DEALER")));
-  const side = nullSide();
-  expect(side.open()).toEqual(Buffer.concat([GREETING, ours]));
-  const steps = side.receive(Buffer.concat([GREETING, READY]));
-  expect([isDone(steps), steps.flatMap((step) => step.send ?? [])]).toEqual([true, []]);
-  const asking = nullSide(true);
-  expect(asking.open()).toEqual(GREETING);
-  asking.receive(Buffer.concat([GREETING, READY]));
-  expect(asking.authenticated(true)[0]?.send).toHaveLength(1);
-});
-
 describe("a peer that opens with the bytes of the one before", () => {
   const opening = Buffer.concat([GREETING, READY]);
   const letIn = (): Handshake => {
@@ -62,13 +50,6 @@ describe("a peer that opens with the bytes of the one before", () => {
     expect([side.greeting, side.phase]).toEqual([first.greeting, first.phase]);
     expect(side.takeRemaining()).toHaveLength(0);
     expect(side.receive(READY)).toEqual([]);
-  });
-
-  test("and sends more with them has that read, too", () => {
-    letIn();
-    const side = nullSide();
-    expect(isDone(side.receive(Buffer.concat([opening, Buffer.from("000161", "hex")])))).toBe(true);
-    expect(side.takeRemaining().toString("hex")).toBe("000161");
   });
 
   test("is asked about where the side asks, and refused by one of another mechanism", () => {
@@ -125,38 +106,6 @@ test("commands wait for what the mechanism loads before its start", () => {
   expect(new Handshake(mechanism).receive(encodeGreeting("CURVE", false))).toEqual([started]);
   const other = new Handshake({ ...mechanism, loading: Promise.resolve() });
   expect(faultOf(other.receive(GREETING))?.code).toBe("ERR_ZMTP_MECHANISM_MISMATCH");
-});
-
-test("after an early READY a peer with another mechanism is a fault as before", () => {
-  const side = nullSide();
-  side.open();
-  expect(faultOf(side.receive(encodeGreeting("CURVE", true)))?.code).toBe("ERR_ZMTP_MECHANISM_MISMATCH");
-});
-
-test("a side that asks goes on only when the peer's greeting has come", () => {
-  const side = nullSide(true);
-  expect(side.receive(GREETING.subarray(0, 63))).toEqual([]);
-  expect(side.phase).toBe("greeting");
-  const [step] = side.receive(GREETING.subarray(63));
-  expect(step).toEqual({ ask: { mechanism: "NULL" } });
-  expect(side.phase).toBe("NULL handshake");
-  expect(side.greeting?.minor).toBe(1);
-});
-
-test("while the hook checks nothing is read; its answer goes on with what has come", () => {
-  const side = nullSide(true);
-  const steps = side.receive(Buffer.concat([GREETING, READY, Buffer.from("000161", "hex")]));
-  expect([steps.some((step) => step.ask !== undefined), isDone(steps)]).toEqual([true, false]);
-  expect(side.receive(Buffer.from("000162", "hex"))).toEqual([]);
-  expect(isDone(side.authenticated(true))).toBe(true);
-  expect(side.takeRemaining().toString("hex")).toBe("000161000162");
-});
-
-test("a refusal ends it", () => {
-  const side = nullSide(true);
-  side.receive(Buffer.concat([GREETING, READY]));
-  expect(faultOf(side.authenticated(false))).toMatchObject({ kind: "refused" });
-  expect(side.receive(READY)).toEqual([]);
 });
 
 describe("ends with a fault", () => {

@@ -52,16 +52,22 @@ describe("connecting", () => {
     expect(intervals[before]).toBeLessThanOrEqual(3);
   });
 
-  it("tcpKeepalive is set on the connections of both sides", async () => {
+  it("tcpKeepalive is set on the connections of both sides, and the delay of small writes is off", async () => {
     const spy = vi.spyOn(NetSocket.prototype, "setKeepAlive");
+    const noDelay = vi.spyOn(NetSocket.prototype, "setNoDelay");
     const [push, pull] = [
       world.push({ tcpKeepalive: 1, tcpKeepaliveIdle: 60 }),
       world.pull({ tcpKeepalive: 1, tcpKeepaliveIdle: 30 }),
     ];
     await world.link(pull, push);
     await push.ready({ timeout: 4_000 });
-    expect(spy.mock.calls.map(([, idle]) => idle).sort()).toEqual([30_000, 60_000]);
+    expect(spy.mock.calls.sort()).toEqual([
+      [true, 30_000],
+      [true, 60_000],
+    ]);
+    expect(noDelay).toHaveBeenCalledWith(true);
     spy.mockRestore();
+    noDelay.mockRestore();
   });
 
   it("immediate: a peer that leaves takes its queue along, counted; without peers a send waits", async () => {

@@ -1,6 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { Encoder } from "../../../src/engine/zmtp/codec/encoder.js";
-import type { Pipe, PipeOptions } from "../../../src/engine/zmtp/pipe.js";
+import type { PipeOptions } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
 import { encodeFrame } from "./codec/support.js";
 import { pipeOf, pipeOwner } from "./support/pipe-owner.js";
@@ -29,26 +28,12 @@ function make(options: Partial<PipeOptions> = {}, outlives = true, budget?: Rece
     halfClose: vi.fn(),
     close: vi.fn(),
   };
-  const fill = (): number => {
-    let count = 0;
-    for (; pipe.hasRoom() && count < 10_000; count++) pipe.send(String(count), 0, undefined);
-    return count;
-  };
   const arrive = (...messages: string[]): void => {
     pipe.in.push(Buffer.concat(messages.map((message) => frame(message))));
     pipe.arrived();
   };
-  return { pipe, owner, link, written, fill, arrive };
+  return { pipe, owner, link, written, arrive };
 }
-
-test("a link that takes what it is given never makes the bytes a bound", () => {
-  const { pipe, link } = make({ sendHighWaterMarkBytes: 50_000 });
-  pipe.linked(link, PEER);
-  for (let i = 0; i < 100; i++) {
-    expect(pipe.hasRoom()).toBe(true);
-    pipe.send(Buffer.alloc(30_000), 0, undefined);
-  }
-});
 
 test("empty frames count in either direction: their header, and what each costs in memory", () => {
   const marks = { sendHighWaterMarkBytes: 100_000, receiveHighWaterMarkBytes: 100_000 };
@@ -127,91 +112,6 @@ test.each([
   }
 });
 
-test("a turn's messages leave in one flush at its end", async () => {
-  const { pipe, link, written } = make();
-  pipe.linked(link, PEER);
-  for (const message of ["a", "b", "c"]) pipe.send(message, 0, undefined);
-  expect(link.flush).not.toHaveBeenCalled();
-  await nextTick();
-  expect(link.flush).toHaveBeenCalledTimes(1);
-  expect(written).toEqual(["\0\u0001a\0\u0001b\0\u0001c"]);
-});
-
-test("a full queue is flushed at once where the link can, so nobody has to wait for the turn's end", () => {
-  const { pipe, link, fill } = make();
-  pipe.linked(link, PEER);
-  expect(fill()).toBe(10_000);
-});
-
-test("a large batch is written without waiting for the turn's end, one of large messages when it fills a write", () => {
-  const encoder = new Encoder();
-  const ways: ((pipe: Pipe, message: Buffer) => void)[] = [
-    (pipe, message) => pipe.send(message, 0, undefined),
-    (pipe, message) => {
-      encoder.encode(message, 0, undefined);
-      pipe.sendEncoded(encoder);
-    },
-  ];
-  const written = (size: number, send: (pipe: Pipe, message: Buffer) => void): number => {
-    const { pipe, link } = make({ sendHighWaterMark: 1_000 });
-    pipe.linked(link, PEER);
-    let messages = 0;
-    for (; link.flush.mock.calls.length === 0; messages++) send(pipe, Buffer.alloc(size));
-    return messages;
-  };
-  for (const send of ways)
-    expect([written(10_000, send), written(65_536, send), written(300_000, send)]).toEqual([7, 4, 1]);
-});
-
-test("a turn's small messages are written in ever larger parts, and the next turn's begin with a small one", async () => {
-  const { pipe, link } = make({ sendHighWaterMark: 10_000 });
-  pipe.linked({ ...link, prompt: true }, PEER);
-  const parts = (most: number): number[] => {
-    const sizes: number[] = [];
-    for (let messages = 1; sizes.length < most; messages++) {
-      const writes = link.flush.mock.calls.length;
-      pipe.send(Buffer.alloc(100), 0, undefined);
-      if (link.flush.mock.calls.length === writes) continue;
-      sizes.push(messages);
-      messages = 0;
-      pipe.takeOut(1_000_000);
-      pipe.out.confirm();
-    }
-    return sizes;
-  };
-  const [first = 0, second = 0, third = 0] = parts(3);
-  expect(second).toBeGreaterThan(1.5 * first);
-  expect(third).toBeGreaterThan(1.5 * second);
-  await new Promise((resolve) => setImmediate(resolve));
-  expect(parts(1)).toEqual([first]);
-});
-
-test("published and relayed messages wait for the end of the turn", () => {
-  const { pipe, link } = make({ sendHighWaterMark: 10_000 });
-  pipe.linked({ ...link, prompt: true }, PEER);
-  const encoder = new Encoder();
-  for (let i = 0; i < 100; i++) {
-    encoder.encode(Buffer.alloc(100), 0, undefined);
-    pipe.sendEncoded(encoder);
-  }
-  expect(link.flush).not.toHaveBeenCalled();
-  pipe.send(Buffer.alloc(100), 0, undefined);
-  expect(link.flush).toHaveBeenCalledTimes(1);
-});
-
-test.each([
-  ["that is not written at once", { prompt: false }, {}],
-  ["whose peer does not answer", { prompt: true }, { early: false }],
-])("a link %s gets a turn's small messages at its end", async (_what, kind, options) => {
-  const { pipe, link } = make({ sendHighWaterMark: 10_000, ...options });
-  pipe.linked({ ...link, ...kind }, PEER);
-  for (let i = 0; i < 100; i++) pipe.send(Buffer.alloc(100), 0, undefined);
-  pipe.send(Buffer.alloc(3_000), 0, undefined);
-  expect(link.flush).not.toHaveBeenCalled();
-  await new Promise((resolve) => setImmediate(resolve));
-  expect(link.flush).toHaveBeenCalledOnce();
-});
-
 test("a queue that is full again and again gets shorter, where sends wait, until 1 GiB has left without filling it", () => {
   const large = Buffer.alloc(262_144);
   const open = (awaits: boolean, sendHighWaterMark = 100) => {
@@ -264,22 +164,6 @@ test("a queue that is full again and again gets shorter, where sends wait, until
   expect([dropping.fill(), dropping.untilRoom(), dropping.fill()]).toEqual([100, 8, 100]);
 });
 
-test("reading stops at the receive mark, and starts again when half of it was taken", () => {
-  const { pipe, link, arrive } = make({ receiveHighWaterMark: 6 });
-  pipe.linked(link, PEER);
-  arrive("1", "2", "3", "4", "5");
-  expect(pipe.paused).toBe(false);
-  arrive("6", "7");
-  arrive("8");
-  expect([pipe.paused, link.pause.mock.calls.length]).toEqual([true, 1]);
-  for (const left of [7, 6, 5, 4]) {
-    pipe.take();
-    expect([pipe.in.messages, link.resume.mock.calls.length]).toEqual([left, 0]);
-  }
-  pipe.take();
-  expect([pipe.paused, link.resume.mock.calls.length]).toEqual([false, 1]);
-});
-
 test("a full pipe's next connection is not read from the start, until there is room", () => {
   const { pipe, link, arrive } = make({ receiveHighWaterMark: 2 });
   pipe.linked(link, PEER);
@@ -299,18 +183,6 @@ test("throwing away what was received starts reading again", () => {
   expect([pipe.discard(), pipe.in.messages, link.resume.mock.calls.length]).toEqual([3, 0, 1]);
 });
 
-test("a loss makes room where the pipe goes on, and for nobody where it ends with its link", () => {
-  for (const outlives of [true, false]) {
-    const { pipe, link, owner, fill } = make({ sendHighWaterMark: 1 }, outlives);
-    link.blocked = true;
-    pipe.linked(link, PEER);
-    fill();
-    pipe.out.take(1);
-    pipe.unlinked();
-    expect(owner.pipeOnRoom).toHaveBeenCalledTimes(outlives ? 1 : 0);
-  }
-});
-
 test("conflate keeps the newest only, in both directions, and always has room", () => {
   const { pipe, link, written, arrive } = make({
     conflate: true,
@@ -328,17 +200,6 @@ test("conflate keeps the newest only, in both directions, and always has room", 
   arrive("3");
   expect([pipe.in.messages, pipe.paused]).toEqual([1, false]);
   expect(pipe.take().map(String)).toEqual(["3"]);
-});
-
-test("conflate does not take back what is in flight", () => {
-  const { pipe, link } = make({ conflate: true });
-  link.blocked = true;
-  pipe.linked(link, PEER);
-  pipe.send("flying", 0, undefined);
-  pipe.out.take(1);
-  pipe.send("old", 0, undefined);
-  pipe.send("new", 0, undefined);
-  expect([pipe.out.messages, pipe.out.length]).toEqual([2, 1]);
 });
 
 test("a link that fails while it is flushed is no affair of the pipes that are flushed after it", async () => {
@@ -364,46 +225,4 @@ test("a link that fails while it is flushed is no affair of the pipes that are f
   } finally {
     spy.mockRestore();
   }
-});
-
-test("large messages have room again when 2 MB have left, others when half of the mark is free", () => {
-  const bytesOf = (size: number, messages: number): number[] => {
-    const { pipe, owner, link } = make({ sendHighWaterMark: 100 });
-    link.blocked = true;
-    pipe.linked(link, PEER);
-    while (pipe.hasRoom()) pipe.send(Buffer.alloc(size), 0, undefined);
-    const called: number[] = [];
-    for (let left = messages; left <= 100; left += messages) {
-      pipe.out.take(messages * (size + 9));
-      pipe.out.confirm();
-      pipe.relieved();
-      if (owner.pipeOnRoom.mock.calls.length > called.length) called.push(left);
-    }
-    return called;
-  };
-  expect(bytesOf(262_144, 1)).toEqual([8]);
-  expect(bytesOf(20_000, 1)).toEqual([50]);
-});
-
-test("a pipe awaited until half of its mark is free reports room then, however many bytes have left before", () => {
-  const { pipe, owner, link } = make({ sendHighWaterMark: 100 });
-  link.blocked = true;
-  pipe.linked(link, PEER);
-  while (pipe.hasRoom()) pipe.send(Buffer.alloc(262_144), 0, undefined);
-  const leave = (messages: number): number => {
-    pipe.out.take(messages * 262_153);
-    pipe.out.confirm();
-    pipe.relieved();
-    return owner.pipeOnRoom.mock.calls.length;
-  };
-  expect(leave(10)).toBe(1);
-  expect(pipe.hasRoomToSpare()).toBe(false);
-  expect(leave(20)).toBe(1);
-  expect(leave(20)).toBe(2);
-  expect(pipe.hasRoomToSpare()).toBe(true);
-  while (pipe.hasRoom()) pipe.send(Buffer.alloc(262_144), 0, undefined);
-  expect(leave(10)).toBe(3);
-  pipe.awaitRoom();
-  expect(leave(20)).toBe(3);
-  expect(leave(20)).toBe(4);
 });

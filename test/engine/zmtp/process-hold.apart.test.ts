@@ -21,18 +21,6 @@ function make() {
   return { keepAlive, set };
 }
 
-test("a reason that comes and goes for every message costs one timer", async () => {
-  const before = holders();
-  const { set } = make();
-  for (let i = 0; i < 1_000; i++) {
-    set(true);
-    set(false);
-  }
-  set(true);
-  await turn();
-  expect(holders()).toBe(before + 1);
-});
-
 test("ended, no reason that comes later holds anything", async () => {
   const before = holders();
   const { keepAlive, set } = make();

@@ -1,12 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { OutgoingFrame, OutgoingMessage } from "../../../../src/engine/engine.js";
-import {
-  BY_REFERENCE,
-  copying,
-  Encoder,
-  FIRST_SLAB_SIZE,
-  SLAB_SIZE,
-} from "../../../../src/engine/zmtp/codec/encoder.js";
+import { BY_REFERENCE, copying, Encoder, SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 
 import fc from "../../../support/properties.js";
@@ -86,16 +80,6 @@ describe("the encoder", () => {
       { numRuns: 400, defaultRuns: 80 },
     );
   });
-
-  test("releases its memory with nothing in it, and goes on", () => {
-    const { encoder } = make();
-    encoder.encode(["id", "a", "b"], 1, undefined);
-    encoder.releaseSlab();
-    encoder.encode(["id", "c"], 1, undefined);
-    expect(bytesOf(encoder).equals(expected(["c"]))).toBe(true);
-    encoder.encodeRaw("größe");
-    expect(bytesOf(encoder).toString()).toBe("größe");
-  });
 });
 
 function copyOf({ bytes, start, end }: { bytes: Uint8Array; start: number; end: number }): Buffer {
@@ -113,31 +97,6 @@ test("a body goes by reference from 16 KiB on, and is copied below", () => {
   const before = Buffer.from(bytesOf(encoder));
   small.fill(0);
   expect(bytesOf(encoder).equals(before)).toBe(true);
-});
-
-test("slabs that are full are used again once what is in them has left", () => {
-  const [encoder, queue] = [new Encoder(), new OutQueue()];
-  const slabs = new Set<Buffer>();
-  for (let turn = 0; turn < 20; turn++) {
-    for (let i = 0; i < 10; i++) {
-      encoder.encode(filled(BY_REFERENCE - 1), 0, undefined);
-      queue.add(encoder, 1);
-      slabs.add(encoder.slab.bytes);
-    }
-    queue.take(Number.POSITIVE_INFINITY);
-    queue.confirm();
-  }
-  expect(slabs.size).toBeLessThan(10);
-});
-
-test("small messages that are encoded already have a frame in front of each, which counts as one more of theirs", () => {
-  const encoder = new Encoder();
-  const bytes = Buffer.concat([expected(["a", "b"]), expected(["c"])]);
-  encoder.encodeEach(bytes, 0, bytes.length, 2, 3, Buffer.from("id"));
-  expect(bytesOf(encoder).equals(Buffer.concat([expected(["id", "a", "b"]), expected(["id", "c"])]))).toBe(
-    true,
-  );
-  expect(encoder.frames).toBe(5);
 });
 
 test("encoders that come and go never share memory that waits", () => {
@@ -176,77 +135,6 @@ test("encoders that come and go never share memory that waits", () => {
     ),
     { numRuns: 150, defaultRuns: 30 },
   );
-});
-
-test("a pipe that has nothing to send begins with a small slab, and with a large one where the last small one was not enough", () => {
-  const [encoder, queue] = [new Encoder(), new OutQueue()];
-  const turn = (...sizes: number[]): number[] => {
-    const slabs = sizes.map((size) => {
-      encoder.encode(filled(size), 0, undefined);
-      queue.add(encoder, 1);
-      return encoder.slab.size;
-    });
-    queue.take(Number.POSITIVE_INFINITY);
-    queue.confirm();
-    encoder.releaseSlab();
-    expect(encoder.slab.size).toBe(0);
-    return slabs;
-  };
-  expect(turn(100, 1_000)).toEqual([FIRST_SLAB_SIZE, FIRST_SLAB_SIZE]);
-  expect(turn(1_500, 1_500, 1_500)).toEqual([FIRST_SLAB_SIZE, SLAB_SIZE, SLAB_SIZE]);
-  expect(turn(10)).toEqual([SLAB_SIZE]);
-  expect(turn(10)).toEqual([FIRST_SLAB_SIZE]);
-  expect(turn(FIRST_SLAB_SIZE)).toEqual([SLAB_SIZE]);
-});
-
-test("a message to each of many peers takes no large slab for each, and the same memory the next time", () => {
-  const pipes = Array.from({ length: 300 }, () => ({ encoder: new Encoder(), queue: new OutQueue() }));
-  const turn = (): Set<Buffer> => {
-    for (const { encoder, queue } of pipes) {
-      encoder.encode("to each", 0, undefined);
-      queue.add(encoder, 1);
-    }
-    const memory = new Set(pipes.map(({ encoder }) => encoder.slab.bytes));
-    for (const { encoder, queue } of pipes) {
-      queue.take(Number.POSITIVE_INFINITY);
-      queue.confirm();
-      encoder.releaseSlab();
-    }
-    return memory;
-  };
-  const first = turn();
-  const bytes = [...first].reduce((sum, { length }) => sum + length, 0);
-  expect([first.size, bytes]).toEqual([300, 300 * FIRST_SLAB_SIZE]);
-  expect([...turn()].every((slab) => first.has(slab))).toBe(true);
-});
-
-test("a copied body is in memory of its own, which is used again when every queue has sent it", () => {
-  const size = 2 * BY_REFERENCE + 1;
-  const copyOf = (body: Buffer, queues: readonly OutQueue[]): Uint8Array => {
-    const encoder = new Encoder();
-    copying(() => {
-      encoder.encode(body, 0, undefined);
-      for (const queue of queues) {
-        queue.add(encoder, 1);
-        // The first has sent it before the next gets it.
-        if (queue !== queues[0]) continue;
-        queue.take(Number.POSITIVE_INFINITY);
-        queue.confirm();
-      }
-    });
-    return (encoder.parts?.at(-1) as { readonly bytes: Uint8Array }).bytes;
-  };
-  const [first, second, third] = [new OutQueue(), new OutQueue(), new OutQueue()];
-  const body = Buffer.alloc(size, 7);
-  const copy = copyOf(body, [first, second]);
-  body.fill(0);
-  // With its header in front, so that it is one part.
-  expect([copy[0], Buffer.from(copy.subarray(1, 9)).readBigUInt64BE()]).toEqual([2, BigInt(size)]);
-  expect(Buffer.alloc(size, 7).equals(copy.subarray(9, 9 + size))).toBe(true);
-  expect(copyOf(filled(size), [third]).buffer).not.toBe(copy.buffer);
-  second.take(Number.POSITIVE_INFINITY);
-  second.confirm();
-  expect(copyOf(filled(size), [third]).buffer).toBe(copy.buffer);
 });
 
 test("a message is copied though another one was within its call, and not after it", () => {

@@ -1,5 +1,5 @@
 import { describe, test } from "vitest";
-import { FRAME_COST, frameCost } from "../../../../src/core/frame-cost.js";
+import { FRAME_COST } from "../../../../src/core/frame-cost.js";
 import { Encoder, FIRST_SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import fc from "../../../support/properties.js";
@@ -23,15 +23,6 @@ function make() {
   return { encoder, queue, send, command, inFlight };
 }
 
-test("neighbouring small messages are one segment", () => {
-  const { queue, send } = make();
-  for (let i = 0; i < 400; i++) send(String(i));
-  expect([queue.length, queue.messages]).toEqual([1, 400]);
-  // A pipe begins with a small slab, and goes on with one that is large enough for a turn.
-  for (let i = 400; i < 10_000; i++) send(String(i));
-  expect([queue.length, queue.messages]).toEqual([2, 10_000]);
-});
-
 test("what takes the place of another keeps its memory, which nobody else gets meanwhile", () => {
   const { encoder, queue, send, inFlight } = make();
   const first = FIRST_SLAB_SIZE - 100;
@@ -44,53 +35,6 @@ test("what takes the place of another keeps its memory, which nobody else gets m
   expect([queue.messages, queue.cost]).toEqual([1, encoder.length + 2 * FRAME_COST]);
   queue.take(ALL);
   expect(decodeStream(inFlight()).messages).toEqual([["61".repeat(50), "62".repeat(200)]]);
-});
-
-test("what is in flight costs what it did while it waited, each of its frames, until the kernel has it", () => {
-  const { queue, send } = make();
-  send("", "", "");
-  const { cost } = queue;
-  expect([cost, queue.heldCost]).toEqual([3 * frameCost(0), cost]);
-  queue.take(ALL);
-  expect([queue.cost, queue.heldCost]).toEqual([0, cost]);
-  queue.confirm();
-  expect(queue.heldCost).toBe(0);
-});
-
-test("a message is never torn: all its frames are in flight, or none", () => {
-  const { queue, send, inFlight } = make();
-  const large = Buffer.alloc(300_000, 1);
-  send("head", large, large);
-  send("next", "one");
-  queue.take(100_000);
-  expect(decodeStream(inFlight()).messages.map((frames) => frames.length)).toEqual([3]);
-  expect(queue.lose()).toBe(1);
-  queue.take(ALL);
-  expect(decodeStream(inFlight()).messages).toEqual([["6e657874", "6f6e65"]]);
-});
-
-test("no more goes at once than was asked for, but whole messages", () => {
-  const { queue, send, inFlight } = make();
-  send("first");
-  send(Buffer.alloc(20_000));
-  send("last");
-  queue.take(1);
-  expect(decodeStream(inFlight()).messages).toEqual([["6669727374"]]);
-  expect([queue.messages, queue.length > 0]).toEqual([3, true]);
-});
-
-test("what moves to another queue counts there alone", () => {
-  const { queue, send } = make();
-  const other = make();
-  send("in flight");
-  queue.take(ALL);
-  send("a", "b");
-  const { bytes, frames } = queue;
-  queue.moveTo([other.queue]);
-  expect([queue.messages, queue.bytes, queue.frames]).toEqual([1, 0, 0]);
-  expect([other.queue.messages, other.queue.bytes, other.queue.frames]).toEqual([1, bytes, frames]);
-  other.queue.take(ALL);
-  expect(decodeStream(other.inFlight()).messages).toEqual([["61", "62"]]);
 });
 
 describe("the queue", () => {

@@ -3,16 +3,10 @@ import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
 import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
 import { NullMechanism } from "../../../../src/engine/zmtp/mechanism/null.js";
 import { bodyOf, READY_DEALER, READY_PUB } from "../../../vectors/mechanism.js";
-import { optionsOf, properties, shake } from "./support.js";
+import { optionsOf, properties } from "./support.js";
 
 const plain = (socketType = "DEALER") => new NullMechanism(optionsOf({ properties: properties(socketType) }));
 const asking = () => new NullMechanism(optionsOf({ asks: true }));
-
-test("both sides learn the other's properties", () => {
-  const { client, server } = shake(plain("PUSH"), plain("PULL"));
-  expect(client.done).toEqual(new Map([["socket-type", Buffer.from("PULL")]]));
-  expect(server.done).toEqual(new Map([["socket-type", Buffer.from("PUSH")]]));
-});
 
 test("its READY is libzmq's", () => {
   expect(plain("PUB").start().send).toEqual([bodyOf(READY_PUB)]);
@@ -64,13 +58,6 @@ test("a READY that has come before is refused all the same where none is due", (
 });
 
 describe("with a hook", () => {
-  test("it asks first, and says READY only to a peer that may come in", () => {
-    const side = asking();
-    expect(side.start()).toEqual({ ask: { mechanism: "NULL" } });
-    expect(side.authenticated(true).send).toEqual([encodeCommand("READY", properties("DEALER"))]);
-    expect(side.receive(bodyOf(READY_PUB)).done).toBeInstanceOf(Map);
-  });
-
   test("a peer's READY does not come before the answer", () => {
     const side = asking();
     side.start();

@@ -64,11 +64,6 @@ test("both sides learn the other's properties, and the hook the credentials", ()
   expect(server.sent).toEqual([WELCOME, READY]);
 });
 
-test("the server says so in its greeting", () => {
-  expect(newServer().asServer).toBe(true);
-  expect(newClient().asServer).toBe(false);
-});
-
 test("user names and passwords of every length up to 255 bytes arrive, whatever the text", () => {
   const text = fc.string({ unit: "binary", maxLength: 63 });
   fc.assert(

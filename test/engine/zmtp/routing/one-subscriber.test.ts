@@ -20,30 +20,6 @@ const got = (peer: FakePeer): string[] => {
 };
 
 describe("who sent an XPUB's last message", () => {
-  test("gets what is offered to it alone, in one order with what goes to all", () => {
-    const { world, subscribe } = start();
-    const [a, b] = [world.joined(), world.joined()];
-    subscribe(a, "t");
-    const second = subscribe(b, "t");
-    world.routing.offer(["t", "1"]);
-    expect(second.offer(["t", "2"])).toBe(OfferResult.Accepted);
-    world.routing.offer(["t", "3"]);
-    expect(second.offer(["else", "4"])).toBe(OfferResult.Accepted);
-    expect(got(a)).toEqual(["t|1", "t|3"]);
-    expect(got(b)).toEqual(["t|1", "t|2", "t|3", "else|4"]);
-  });
-
-  test("is the same for all messages of one connection, and says what it has", () => {
-    const { world, subscribe } = start();
-    const [a, b] = [world.joined(), world.joined()];
-    const first = subscribe(a, "x");
-    expect(subscribe(b, "x")).not.toBe(first);
-    expect(subscribe(a, "y")).toBe(first);
-    expect([first.has("x"), first.has("y"), first.has("z")]).toEqual([true, true, false]);
-    a.commandsUs("CANCEL", "x");
-    expect([first.has("x"), first.has("y")]).toEqual([false, true]);
-  });
-
   test("takes half of its high-water mark, and reports when there is room again; the other half is for all", () => {
     const { world, subscribe } = start({ sendHighWaterMark: 8 });
     const peer = world.joined();

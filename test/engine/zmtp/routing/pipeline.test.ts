@@ -103,14 +103,3 @@ describe("PUSH and PULL", () => {
     ]);
   });
 });
-
-test("probeRouter sends one empty message at each handshake", () => {
-  const world = new RoutingWorld({ type: "Dealer", options: { probeRouter: true } });
-  const peer = world.peer(true);
-  world.joins(peer);
-  world.leaves(peer);
-  peer.pipe.out.clear();
-  world.joins(peer);
-  peer.reads();
-  expect(peer.messages).toEqual([[""]]);
-});

@@ -291,19 +291,6 @@ describe("PUB", () => {
     }
   });
 
-  test("reports topics as events: a peer's first of each, and its end", () => {
-    const world = new RoutingWorld({ type: "Publisher" });
-    const peer = world.joined();
-    peer.commandsUs("SUBSCRIBE", "t");
-    peer.commandsUs("SUBSCRIBE", "t");
-    peer.commandsUs("CANCEL", "nothing");
-    world.leaves(peer);
-    expect(world.events.map((event) => `${event.type} ${"topic" in event ? event.topic : ""}`)).toEqual([
-      "subscribe t",
-      "unsubscribe t",
-    ]);
-  });
-
   test("a listener of drops may publish: the message under way stays what it is", () => {
     const world = new RoutingWorld({ type: "Publisher", sendHighWaterMark: 2 });
     const [slow, quick, third] = [world.joined(), world.joined(), world.joined()];

@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import type { Pipe } from "../../../../src/engine/zmtp/pipe.js";
 import { LoadBalancer } from "../../../../src/engine/zmtp/routing/queues.js";
 import { RoutingWorld } from "./support.js";
 
@@ -33,23 +32,4 @@ test("nobody's turn to be sent to is skipped when another has left", () => {
   expect(send(1)).toEqual([1]);
   remove(2); // The one whose turn it is.
   expect(send(3)).toEqual([3, 1, 3]);
-});
-
-test("a peer without room hears once that a send waits, and once more when it was full again", () => {
-  let times = 0;
-  let hasRoom = false;
-  const pipe = { hasRoom: () => hasRoom, awaited: () => (times += 1) } as unknown as Pipe;
-  const balancer = new LoadBalancer();
-  const wait = (): number => {
-    expect(balancer.next()).toBeUndefined();
-    balancer.awaited();
-    return times;
-  };
-  balancer.add(pipe);
-  expect([wait(), wait()]).toEqual([1, 1]);
-  hasRoom = true;
-  balancer.add(pipe);
-  expect(balancer.next()).toBe(pipe);
-  hasRoom = false;
-  expect(wait()).toBe(2);
 });

@@ -103,16 +103,6 @@ describe("a name", () => {
     expect([first.replies, second.replies]).toEqual([["no room"], ["thread-0"]]);
   });
 
-  it("is sought by any number of sockets at once, each of which gets one port", async () => {
-    const [one, two] = threads(2) as [FakeThread, FakeThread];
-    const seeks = Array.from({ length: 300 }, () => two.seek("name"));
-    one.bound.add("name");
-    one.names.announce("name");
-    await settle();
-    expect(seeks.every(({ replies }) => replies.length === 1)).toBe(true);
-    expect(one.met).toEqual(seeks.map(() => "from thread-1"));
-  });
-
   it("is not sought after the end of the seek, and a later port is closed", async () => {
     const [one, two] = threads(2) as [FakeThread, FakeThread];
     const seek = two.seek("name");
@@ -156,10 +146,6 @@ describe("a name", () => {
       vi.useRealTimers();
     }
     expect(one.names.hasOthers).toBe(true);
-  });
-
-  it("is bound without asking in a program of one thread", () => {
-    expect(threads(1)[0]?.names.hasOthers).toBe(false);
   });
 });
 

@@ -34,17 +34,6 @@ async function stalePath(): Promise<string> {
 }
 
 describe.each(ways)("%s", (_, listen) => {
-  it("at a path is reachable there, and its end removes the path", async () => {
-    const path = freePath();
-    const listener = await listen(`ipc://${path}`);
-    expect(listener.endpoint).toBe(`ipc://${path}`);
-    const stream = await world.connect(listener.endpoint);
-    expect([stream.remote, stream.address]).toEqual([listener.endpoint, path]);
-    expect((await world.peers(1))[0]).toMatchObject({ remote: listener.endpoint, address: path });
-    await listener.close();
-    expect(existsSync(path)).toBe(false);
-  });
-
   it("at * is refused where the folder of temporary files has too long a path, and makes nothing", async () => {
     const long = join(folder, "t".repeat(90));
     mkdirSync(long, { recursive: true });
@@ -107,11 +96,6 @@ it("bind at a path whose dead socket goes before the probe is a bind", async () 
 });
 
 describe("dialling", () => {
-  it("nobody is an error", async () => {
-    expect(await codeOf(world.dial(`ipc://${freePath()}`))).toBe("ENOENT");
-    expect(await codeOf(world.dial(`ipc://${await stalePath()}`))).toBe("ECONNREFUSED");
-  });
-
   it("cancelled reports nothing and leaves no connection", async () => {
     const { endpoint } = await world.listen(`ipc://${freePath()}`);
     const done = vi.fn();
