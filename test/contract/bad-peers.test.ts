@@ -12,16 +12,13 @@ describeEngines("a peer of bare bytes", (world) => {
     return [pull, await world.bind(pull)];
   }
 
-  it.each([
-    ["after heartbeatTimeout", 150, { heartbeatTimeout: 150 }],
-    ["after six intervals by default", 240, {}],
-  ])("that falls silent is lost %s", async (_, timeout, options) => {
-    const [pull, endpoint] = await bound({ heartbeatInterval: 40, ...options });
+  it("that falls silent is lost after six intervals by default", async () => {
+    const [pull, endpoint] = await bound({ heartbeatInterval: 40 });
     const peer = await world.raw(endpoint);
     await peer.handshake("PUSH");
     const started = performance.now();
     const { reason } = await nextEvent(pull, "disconnect");
-    expect(performance.now() - started).toBeGreaterThan(timeout * 0.9);
+    expect(performance.now() - started).toBeGreaterThan(240 * 0.9);
     if (world.engine !== "libzmq") expect(reason).toBe("heartbeat");
     await within(peer.closed, "the connection's end");
     expect(pull.stats().peers).toBe(0);

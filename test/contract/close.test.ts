@@ -8,19 +8,6 @@ import { collect, failure, turn, within } from "./support/wait.js";
 const BINDS = LONG ? 1_000 : 40;
 
 describeTransports("close", (world) => {
-  it("with linger sends what was accepted, and says so", async () => {
-    const [push, pull] = [world.push({ sendHighWaterMark: 0 }), world.pull({ receiveHighWaterMark: 0 })];
-    await world.link(pull, push);
-    for (let i = 0; i < 2_000; i++) await push.send(String(i));
-    const reading = collect(pull, 2_000);
-    expect(await within(push.close({ linger: 8_000 }), "close")).toEqual({
-      flushed: 2_000,
-      discarded: 0,
-      unknown: 0,
-    });
-    expect((await reading).at(-1)).toBe("1999");
-  });
-
   it("with linger -1 waits until the last message has left, however slow the peer", async () => {
     const [push, pull] = [world.push(), world.pull()];
     const endpoint = await world.bind(pull);

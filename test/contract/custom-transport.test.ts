@@ -4,13 +4,11 @@ import { Duplex, type DuplexOptions, Transform } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   Context,
-  Dealer,
   InvalidArgumentError,
   Pull,
   Push,
   Reply,
   Request,
-  Router,
   registerTransport,
   Stream,
   Subscriber,
@@ -112,22 +110,6 @@ afterEach(() => void accepted.splice(0));
 const context = new Context({ engine: "zmtp" });
 
 describe("a registered transport", () => {
-  it("carries messages both ways, in order, larger than any buffer", async () => {
-    const router = keep(new Router({ context }));
-    const dealer = keep(new Dealer({ context, sendHighWaterMark: 0 }));
-    await router.bind("memory://both");
-    dealer.connect("memory://both");
-    const large = Buffer.alloc(3_000_000, 7);
-    for (let i = 0; i < 500; i++) await dealer.send([String(i), i % 100 === 0 ? large : "small"]);
-    for (let i = 0; i < 500; i++) {
-      const [id, number, body] = (await router.receive()) as [Buffer, Buffer, Buffer];
-      expect(number.toString()).toBe(String(i));
-      expect(body.length).toBe(i % 100 === 0 ? large.length : 5);
-      if (i === 499) await router.send([id, "back"]);
-    }
-    expect(String((await dealer.receive())[0])).toBe("back");
-  });
-
   it("has mechanisms, and its address in the authenticate hook", async () => {
     const asked: string[] = [];
     const reply = keep(

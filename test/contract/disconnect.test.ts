@@ -7,25 +7,6 @@ const numbers = (count: number, from = 0): string[] =>
   Array.from({ length: count }, (_, i) => String(from + i));
 
 describeTransports("disconnect", (world) => {
-  it("sends what was accepted for the peer, though it reads only afterwards", async () => {
-    const [push, pull] = [world.push({ sendHighWaterMark: 0 }), world.pull({ receiveHighWaterMark: 10 })];
-    const endpoint = await world.link(pull, push);
-    await push.send("first");
-    expect(await collect(pull, 1)).toEqual(["first"]);
-    const body = "x".repeat(5_000);
-    for (let i = 0; i < 2_000; i++) await push.send([String(i), body]);
-    push.disconnect(endpoint);
-    const got: string[] = [];
-    await within(
-      (async () => {
-        while (got.length < 2_000) got.push(String((await pull.receive())[0]));
-      })(),
-      "all messages",
-    );
-    expect(got).toEqual(numbers(2_000));
-    expect(push.stats().dropped.disconnected).toBe(0);
-  });
-
   it("sends what was accepted before the peer was there", async () => {
     const [push, pull] = [world.push({ reconnectInterval: 10 }), world.pull()];
     const endpoint = await world.bind(pull);

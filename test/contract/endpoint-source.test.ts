@@ -156,30 +156,6 @@ describeTransports("a source", (world) => {
     await nextRequest(one);
   });
 
-  itHears("lets a Request have its reply", async () => {
-    const [request, reply] = [world.request(), world.reply()];
-    const endpoint = await world.bind(reply);
-    const source = new ListedEndpoints([endpoint]);
-    request.connect(source);
-    await request.send("question");
-    expect(texts(await within(reply.receive(), "the request"))).toEqual(["question"]);
-    source.set();
-    await nextEvent(request, "source:changed");
-    await reply.send("answer");
-    expect(texts(await within(request.receive(), "the reply"))).toEqual(["answer"]);
-  });
-
-  itMoves("moves what waits for an endpoint that goes to the others, now and later", async () => {
-    const [push, pull] = [world.push({ linger: 0 }), world.pull()];
-    const alive = await world.bind(pull);
-    const source = new ListedEndpoints([world.deadEndpoint()]);
-    push.connect(source);
-    for (let i = 0; i < 100; i++) await push.send(String(i));
-    source.set(alive);
-    expect(await collect(pull, 100)).toEqual(Array.from({ length: 100 }, (_, i) => String(i)));
-    expect(push.stats().dropped.disconnected).toBe(0);
-  });
-
   itMoves("moves what was more than the others had room for when they have room again", async () => {
     const push = world.push({ linger: 60_000, sendHighWaterMark: 100 });
     const pull = world.pull({ receiveHighWaterMark: 10 });

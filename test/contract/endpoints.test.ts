@@ -4,7 +4,7 @@ import { quoted } from "../../src/core/arguments.js";
 import type { ShoalError } from "../../src/core/errors.js";
 import { RUNTIME } from "../support/engines.js";
 import { describeEngines, describeTransports, itIf } from "./support/engines.js";
-import { collect, failure, thrown, until, within } from "./support/wait.js";
+import { collect, failure, thrown, within } from "./support/wait.js";
 
 /** One of each kind; core/schemes has all of them. */
 const BAD_ANYWHERE: unknown[] = [
@@ -52,14 +52,6 @@ describeEngines("endpoints", (world) => {
     expect(push.trySend("nobody")).toBe(false);
   });
 
-  it("of a transport that the engine lacks are EPROTONOSUPPORT", async () => {
-    const push = world.push();
-    for (const endpoint of ["nonsense://x", "http://localhost:80", "TCP://127.0.0.1:5555"]) {
-      expect((await failure(push.bind(endpoint))).code, endpoint).toBe("EPROTONOSUPPORT");
-      expect(thrown(() => push.connect(endpoint)).code, endpoint).toBe("EPROTONOSUPPORT");
-    }
-  });
-
   it("that this machine does not have are refused by the system's own code", async () => {
     const pull = world.pull();
     // Deno reports EINVAL.
@@ -95,15 +87,6 @@ describeEngines("endpoints", (world) => {
     await push.send("x");
     expect(await collect(pull, 1)).toEqual(["x"]);
   });
-
-  it("bindSync has bound when it returns", async () => {
-    const [pull, push] = [world.pull(), world.push()];
-    pull.bindSync("tcp://127.0.0.1:*");
-    push.connect(pull.lastEndpoint as string);
-    await push.send("x");
-    expect(await collect(pull, 1)).toEqual(["x"]);
-    expect(thrown(() => world.pull().bindSync(pull.lastEndpoint as string)).code).toBe("EADDRINUSE");
-  });
 });
 
 describeTransports("endpoints", (world) => {
@@ -124,19 +107,6 @@ describeTransports("endpoints", (world) => {
     const push = world.connect(world.push(), endpoint);
     await push.send("to the first");
     expect(await collect(first, 1)).toEqual(["to the first"]);
-  });
-
-  it("a socket has any number of them", async () => {
-    const pull = world.pull();
-    const endpoints = [await world.bind(pull), await world.bind(pull), await world.bind(pull)];
-    const other = world.push();
-    pull.connect(await world.bind(other));
-    for (const endpoint of endpoints) {
-      const push = world.connect(world.push(), endpoint);
-      await push.send("bound");
-    }
-    await other.send("connected");
-    expect((await collect(pull, 4)).sort()).toEqual(["bound", "bound", "bound", "connected"]);
   });
 
   it("unbind frees the endpoint for others; no peer is lost by it", async () => {
@@ -165,18 +135,6 @@ describeTransports("endpoints", (world) => {
     const late = world.connect(world.push(), endpoint);
     await late.send("to the next");
     while ((await collect(next, 1))[0] !== "to the next");
-  });
-
-  it("disconnect ends a connection for good; connect makes it again", async () => {
-    const [pull, push] = [world.pull(), world.push()];
-    const endpoint = await world.link(pull, push);
-    await push.send("one");
-    expect(await collect(pull, 1)).toEqual(["one"]);
-    push.disconnect(endpoint);
-    await until(() => !push.trySend("nobody"), "the end of the connection");
-    push.connect(endpoint);
-    await within(push.send("two"), "a send");
-    while ((await collect(pull, 1))[0] !== "two");
   });
 
   it("that were never bound or connected cannot be left, and nothing else is", async () => {

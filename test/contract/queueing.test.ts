@@ -27,16 +27,6 @@ describeTransports("concurrent calls", (world) => {
     expect(pull.stats().pendingReceives).toBe(0);
   });
 
-  it("sending and receiving on one socket do not wait for each other", async () => {
-    const [a, b] = [world.dealer({ receiveTimeout: 8_000 }), world.dealer({ receiveTimeout: 8_000 })];
-    await world.link(a, b);
-    const waiting = a.receive();
-    for (const text of numbers(100)) await a.send(text);
-    expect(await collect(b, 100)).toEqual(numbers(100));
-    await b.send("back");
-    expect(texts(await waiting)).toEqual(["back"]);
-  });
-
   it.runIf(LONG)(
     "a look at readable and writable does not keep a waiting receive from its message",
     async () => {

@@ -1,23 +1,9 @@
 import { expect, it } from "vitest";
 import type { EventOfType } from "../../src/index.js";
 import { describeEngines, describeTransports } from "./support/engines.js";
-import { failure, nextRequest, texts, within } from "./support/wait.js";
+import { failure, texts, within } from "./support/wait.js";
 
 describeEngines("plain REQ", (world) => {
-  it("with correlate and relaxed takes only the reply to its last request", async () => {
-    const [request, router] = [world.request({ correlate: true, relaxed: true }), world.router()];
-    await world.link(router, request);
-    await request.send("first");
-    await request.send("second");
-    const [first, second] = [await nextRequest(router), await nextRequest(router)];
-    expect([first.body, second.body]).toEqual(["first", "second"]);
-    expect(first.envelope.length).toBe(3); // Peer, request id, delimiter.
-    expect(first.envelope[1]).not.toEqual(second.envelope[1]);
-    await router.send([...first.envelope, "late"]);
-    await router.send([...second.envelope, "right"]);
-    expect(texts(await request.receive({ timeout: 8_000 }))).toEqual(["right"]);
-  });
-
   it("REP passes a request without a delimiter over, and serves the next", async () => {
     const [reply, dealer] = [world.reply(), world.dealer()];
     await world.link(reply, dealer);
@@ -35,19 +21,6 @@ describeEngines("plain REQ", (world) => {
     );
     // None of them is owed an answer: the turn is right.
     expect((await failure(reply.send("nobody", { timeout: 20 }))).code).toBe("EFSM");
-  });
-
-  it("a receive out of turn waits for its turn", async () => {
-    const [request, reply] = [world.request(), world.reply()];
-    await world.link(reply, request);
-    const early = request.receive();
-    await request.send("question");
-    expect(texts(await reply.receive())).toEqual(["question"]);
-    const next = reply.receive();
-    await reply.send("answer");
-    expect(texts(await within(early, "the reply"))).toEqual(["answer"]);
-    await request.send("next");
-    expect(texts(await within(next, "the next request"))).toEqual(["next"]);
   });
 
   it("a loop whose replies are sent later gets each request", async () => {

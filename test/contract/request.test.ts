@@ -4,25 +4,6 @@ import { describeEngines, describeTransports } from "./support/engines.js";
 import { failure, nextRequest, texts, turn, within } from "./support/wait.js";
 
 describeTransports("request", (world) => {
-  it("gives the reply, one frame or many, any number of times", async () => {
-    const [request, reply] = [world.request(), world.reply()];
-    await world.link(reply, request);
-    const serving = (async () => {
-      for await (const frames of reply) await reply.send(["re", ...frames]);
-    })();
-    for (let i = 0; i < 50; i++) {
-      expect(texts(await request.request(["a", "", String(i)], { timeout: 8_000 }))).toEqual([
-        "re",
-        "a",
-        "",
-        String(i),
-      ]);
-    }
-    expect(texts(await request.request("one", { timeout: 8_000 }))).toEqual(["re", "one"]);
-    await reply.close({ linger: 0 });
-    await serving;
-  });
-
   it("while it asks, a send or receive of the program's own is out of turn, and changes nothing", async () => {
     const [request, reply] = [world.request(), world.reply()];
     await world.link(reply, request);
@@ -228,22 +209,6 @@ describeEngines("request", (world) => {
     expect(request.stats().sent).toBe(1);
     await request.close({ linger: 0 });
     expect((await answer).code).toBe("EAGAIN");
-  });
-
-  it("goes on with a server that was restarted on its endpoint", async () => {
-    const [request, first] = [world.request({ reconnectInterval: 5 }), world.reply()];
-    const endpoint = await world.link(first, request);
-    const lost = request.request("lost", { attemptTimeout: 100, retries: 50 });
-    await first.receive({ timeout: 8_000 });
-    await first.close({ linger: 0 });
-    const second = world.reply();
-    await second.bind(endpoint);
-    const serving = (async () => {
-      for await (const [frame] of second) await second.send(`re ${frame}`);
-    })();
-    expect(texts(await within(lost, "the reply of the second server"))).toEqual(["re lost"]);
-    await second.close({ linger: 0 });
-    await serving;
   });
 
   it("an aborted request, waiting or queued, leaves the socket good", async () => {

@@ -1,5 +1,4 @@
 import { expect, it } from "vitest";
-import type { Socket } from "../../src/index.js";
 import { describeTransports, itIf, WIRED } from "./support/engines.js";
 import { collect, failure, nextEvent, until } from "./support/wait.js";
 
@@ -33,27 +32,6 @@ describeTransports(
       ({ peerEvents }) => peerEvents.includes(world.transport),
       `knows no peers over ${world.transport}`,
     );
-    const peersOf = (socket: Socket): number | undefined => socket.stats().peers;
-
-    when("peers come and go on both sides", async () => {
-      const pull = world.pull();
-      const pushes = [world.push(), world.push(), world.push()];
-      const endpoint = await world.bind(pull);
-      expect(peersOf(pull)).toBe(0);
-      for (const push of pushes) push.connect(endpoint);
-      await until(() => peersOf(pull) === 3, "three peers");
-      for (const push of pushes) await push.ready({ timeout: 4_000 });
-      expect(pushes.map(peersOf)).toEqual([1, 1, 1]);
-      await pushes[0]?.close({ linger: 0 });
-      await until(() => peersOf(pull) === 2, "two peers");
-      pushes[1]?.disconnect(endpoint);
-      expect(peersOf(pushes[1] as Socket)).toBe(0);
-      await until(() => peersOf(pull) === 1, "one peer");
-      const left = nextEvent(pushes[2] as Socket, "peer:leave");
-      await pull.close({ linger: 0 });
-      await left;
-      expect(peersOf(pushes[2] as Socket)).toBe(0);
-    });
 
     when(
       "a connection made again after the server's restart is counted, and nothing sent is lost",

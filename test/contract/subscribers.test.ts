@@ -89,15 +89,6 @@ describeTransports("publisher and subscriber", (world) => {
     for (const text of sent) await publisher.send(text.split("|"));
     for (const subscriber of subscribers) expect(await collect(subscriber, 200)).toEqual(sent);
   });
-
-  it("a subscriber that binds is served although it never receives meanwhile", async () => {
-    const [publisher, subscriber] = [world.publisher(), world.subscriber()];
-    subscriber.subscribe("topic");
-    await world.link(subscriber, publisher);
-    await publisher.waitForSubscribers({ topic: "topic", timeout: 4_000 });
-    await publisher.send("topic");
-    expect(await collect(subscriber, 1)).toEqual(["topic"]);
-  });
 });
 
 describeEngines("waitForSubscribers", (world) => {

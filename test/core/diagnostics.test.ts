@@ -42,15 +42,6 @@ describe("an operation", () => {
     expect(order).toEqual(["outer in", "inner in", "run", "inner out", "outer out"]);
   });
 
-  it("ends once, with its error", () => {
-    const operation = begin();
-    const error = new Error("x");
-    operation.end(error);
-    operation.end();
-    expect(seen).toEqual([operation]);
-    expect(operation.error).toBe(error);
-  });
-
   it("ends with a promise, which goes on as it would", async () => {
     expect(await begin().endWith(Promise.resolve(7))).toBe(7);
     await expect(begin().endWith(Promise.reject(undefined))).rejects.toBeUndefined();

@@ -26,45 +26,6 @@ function world(next: number | undefined) {
   return { timer, rules, ticks, pass, jump: (ms: number) => (now += ms), time: () => now };
 }
 
-it("ticks when the rules need it, and again when they next do", async () => {
-  const { timer, rules, ticks, pass } = world(50);
-  timer.start(rules);
-  await pass(49);
-  expect(ticks).toEqual([]);
-  await pass(1);
-  expect(ticks).toEqual([50]);
-  await pass(1_000);
-  expect(ticks).toEqual([50, 1_050]);
-  timer.stop();
-});
-
-it("comes earlier when the rules say so, and never after stop", async () => {
-  const { timer, rules, ticks, pass } = world(500);
-  timer.start(rules);
-  rules.next = 10;
-  timer.update();
-  await pass(10);
-  expect(ticks).toEqual([10]);
-  timer.stop();
-  timer.update();
-  await pass(5_000);
-  expect(ticks).toEqual([10]);
-});
-
-it("calls the rules with the time, and comes earlier when they need it then", async () => {
-  const { timer, rules, ticks, pass } = world(500);
-  timer.start(rules);
-  await pass(5);
-  const called = timer.run((now) => {
-    rules.next = 10;
-    return now;
-  });
-  expect(called).toBe(5);
-  await pass(5);
-  expect(ticks).toEqual([10]);
-  timer.stop();
-});
-
 it("counts a stall as one step, for what is heard in it as for the tick after it", async () => {
   const { timer, rules, ticks, pass, jump } = world(50);
   timer.start(rules);

@@ -1,5 +1,4 @@
 import { constants } from "node:os";
-import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { QUERY_FAILURES, QueryError } from "../../src/cluster/messaging/query.js";
 import {
@@ -54,13 +53,6 @@ test("a wrong argument is a TypeError of the language and an error of shoal, and
   expect(new TypeError("m")).not.toBeInstanceOf(ShoalError);
   expect(undefined).not.toBeInstanceOf(ShoalError);
   expect(new InvalidStateError("EFSM", "m")).not.toBeInstanceOf(InvalidArgumentError);
-});
-
-test("an error without a cause or an endpoint does not pretend to have one", () => {
-  const error = new InvalidArgumentError("m");
-  expect(Object.hasOwn(error, "cause")).toBe(false);
-  expect(error.endpoint).toBeUndefined();
-  expect(error.address).toBeUndefined();
 });
 
 test("an aborted wait has the platform's name for it and the signal's reason", () => {
@@ -141,14 +133,4 @@ describe("retryable", () => {
     );
     expect(Object.keys(SESSION_FAILURES)).toEqual(expect.arrayContaining([...ERR_SESSION.retryable]));
   });
-});
-
-test("prints no field that is not known", () => {
-  const made = [
-    new ShoalError("ERR_TRANSPORT", "m"),
-    new InvalidArgumentError("m"),
-    new TimeoutError("EAGAIN", "m"),
-  ];
-  for (const error of made) expect(inspect(error)).not.toContain("undefined");
-  expect(new ShoalError("ERR_TRANSPORT", "m").endpoint).toBeUndefined();
 });

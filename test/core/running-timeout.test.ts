@@ -7,26 +7,6 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test("it ends after its time, once", () => {
-  vi.useFakeTimers();
-  const onEnd = vi.fn();
-  new RunningTimeout(1_200, onEnd);
-  vi.advanceTimersByTime(1_199);
-  expect(onEnd).not.toHaveBeenCalled();
-  vi.advanceTimersByTime(60_000);
-  expect(onEnd).toHaveBeenCalledOnce();
-});
-
-test("once cleared it does not end", () => {
-  vi.useFakeTimers();
-  const onEnd = vi.fn();
-  const timeout = new RunningTimeout(1_200, onEnd);
-  vi.advanceTimersByTime(600);
-  timeout.clear();
-  vi.advanceTimersByTime(60_000);
-  expect(onEnd).not.toHaveBeenCalled();
-});
-
 test("while the process stands still, its time does not pass: many turns of the loop come before its end", async () => {
   let isOver = false;
   const ended = new Promise<void>((resolve) => {

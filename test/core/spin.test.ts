@@ -1,9 +1,5 @@
 import { describe, expect, test } from "vitest";
 import { Spin } from "../../src/core/spin.js";
-import fc from "../support/properties.js";
-
-/** What happens: a socket begins to wait, a message comes, so many ms pass. */
-type Step = "wait" | "come" | number;
 
 /** A loop whose turns take `turnTime` ms of processor time, and a system that gives it a share of the core. */
 class Loop {
@@ -102,31 +98,5 @@ describe("a loop that polls", () => {
     let polled = 0;
     for (let n = 0; n < 20_000; n++) polled += loop.message(0.1);
     expect(polled).toBeGreaterThan(20_000 * 0.09);
-  });
-
-  test("in any order: one turn at a time is due, and polling takes a millisecond at most after each event", () => {
-    const step: fc.Arbitrary<Step> = fc.oneof(
-      fc.constantFrom("wait" as const, "come" as const),
-      fc.double({ min: 0, max: 20, noNaN: true }),
-    );
-    const schedules = fc.array(step, { maxLength: 200 });
-    const run = (steps: readonly Step[]): void => {
-      const loop = new Loop(0.05);
-      let events = 0;
-      let polled = 0;
-      for (const each of steps) {
-        if (typeof each === "number") {
-          polled += loop.pass(each);
-          continue;
-        }
-        events += 1;
-        if (each === "wait") loop.spin.waits();
-        else loop.spin.came();
-      }
-      polled += loop.pass(1_000);
-      expect(loop.isPolling).toBe(false);
-      expect(polled).toBeLessThanOrEqual(events * 1.1);
-    };
-    fc.assert(fc.property(schedules, run), { numRuns: 1_000, defaultRuns: 150 });
   });
 });

@@ -41,33 +41,11 @@ describe("a reader of units", () => {
     expect(reader.length).toBe(0);
   });
 
-  it("copies no unit that a chunk has whole", () => {
-    const units = unitsOf(readerOf(), [bytes]);
-    expect(units.every((unit) => unit.buffer === bytes.buffer)).toBe(true);
-  });
-
-  it("knows what waits for the rest of its unit", () => {
-    const reader = readerOf();
-    expect(unitsOf(reader, [bytes.subarray(0, 100)])).toEqual(all.slice(0, 2));
-    expect(reader.length).toBe(95);
-  });
-
   it("ends at a unit that is too large, after the units before it and before its bytes come", () => {
     const reader = readerOf();
     expect(unitsOf(reader, [Buffer.concat([unitOf(5), unitOf(MOST).subarray(0, 2)])])).toEqual([unitOf(5)]);
     expect(reader.excess).toBe(MOST + 2);
     expect(unitsOf(reader, [unitOf(5)])).toEqual([]);
-  });
-
-  it("keeps no piece of a unit that comes in pieces", () => {
-    const reader = readerOf();
-    const unit = unitOf(9);
-    for (const byte of unit.subarray(0, -1)) {
-      const piece = Buffer.of(byte);
-      expect(unitsOf(reader, [piece])).toEqual([]);
-      piece.fill(0);
-    }
-    expect(unitsOf(reader, [unit.subarray(-1)])).toEqual([unit]);
   });
 
   it("takes memory by what came, which a direct read may fill", () => {

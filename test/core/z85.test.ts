@@ -3,8 +3,6 @@ import { InvalidArgumentError } from "../../src/core/errors.js";
 import { decodeZ85, encodeZ85 } from "../../src/core/z85.js";
 import fc from "../support/properties.js";
 
-const ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
-
 const KNOWN: readonly (readonly [hex: string, text: string])[] = [
   ["864fd26fb559f75b", "HelloWorld"], // 32/Z85, Test Case
   ["00000000", "00000"],
@@ -36,23 +34,6 @@ test("bytes come back as they were, from any place in a larger buffer", () => {
       expect([...decodeZ85(text)]).toEqual([...bytes]);
     }),
     { numRuns: 1_000 },
-  );
-});
-
-test("every text either decodes to what encodes back to it, or is refused", () => {
-  const unit = fc.constantFrom(...ALPHABET, ..."\u0000 \"'\\,;_`|~\u007f\u0080é€");
-  fc.assert(
-    fc.property(fc.string({ unit, maxLength: 15 }), (text) => {
-      let bytes: Buffer;
-      try {
-        bytes = decodeZ85(text);
-      } catch (error) {
-        expect(error).toBeInstanceOf(InvalidArgumentError);
-        return;
-      }
-      expect(encodeZ85(bytes)).toBe(text);
-    }),
-    { numRuns: 2_000 },
   );
 });
 

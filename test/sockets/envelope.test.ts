@@ -41,19 +41,6 @@ describe("parse", () => {
     );
   });
 
-  test("ends the envelope at the first empty frame and leaves those behind it in the body", () => {
-    const [id, empty, text] = [Buffer.from("id"), Buffer.alloc(0), Buffer.from("text")];
-    const { envelope, body: rest } = Envelope.parse([id, empty, empty, text, empty]);
-    expect(envelope.hops).toEqual([id]);
-    expectSame(rest, [empty, text, empty]);
-  });
-
-  test("gives an empty body where nothing follows", () => {
-    const id = Buffer.from("id");
-    expect(Envelope.parse([id, Buffer.alloc(0)])).toMatchObject({ envelope: { delimited: true }, body: [] });
-    expect(Envelope.parse([id])).toMatchObject({ envelope: { delimited: false }, body: [] });
-  });
-
   test.each([
     ["no frames", []],
     ["an empty first frame", [Buffer.alloc(0), Buffer.from("x")]],
@@ -113,12 +100,6 @@ describe("an envelope", () => {
     expect(() => {
       (envelope as { delimited: boolean }).delimited = false;
     }).toThrow(TypeError);
-  });
-
-  test("wraps one frame as it wraps an array of one", () => {
-    const envelope = new Envelope(["a"]);
-    expect(envelope.wrap("body")).toEqual(envelope.wrap(["body"]));
-    expect(envelope.wrap([])).toEqual([Buffer.from("a"), Buffer.alloc(0)]);
   });
 
   test("equals only one with the same hops in the same form", () => {

@@ -19,16 +19,6 @@ describe("an inbox", () => {
     return { socket, fake: engine.last };
   }
 
-  test("asks the engine for nothing once nobody waits any more", async () => {
-    const { socket, fake } = pull();
-    const call = watch(socket.receive({ timeout: 5 }));
-    expect(fake.wanted).toBe(1);
-    vi.advanceTimersByTime(5);
-    await turn();
-    expect(call.code).toBe("EAGAIN");
-    expect(fake.wanted).toBe(0);
-  });
-
   test("takes from the engine only what a call can have at once", async () => {
     const { socket, fake } = pull();
     fake.arrive([Buffer.from("a")], [Buffer.from("b")], [Buffer.from("c")]);

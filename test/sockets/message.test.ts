@@ -3,38 +3,6 @@ import { byteLengthOf, toFrame, toMessage } from "../../src/sockets/message.js";
 import fc from "../support/properties.js";
 
 describe("a frame", () => {
-  test("of text stays text, to be sent as UTF-8", () => {
-    expect(toFrame("héllo")).toBe("héllo");
-    expect(toFrame("")).toBe("");
-  });
-
-  test("of bytes is the very same object, not a copy", () => {
-    const buffer = Buffer.from("bytes");
-    const array = new Uint8Array([1, 2, 3]);
-    expect(toFrame(buffer)).toBe(buffer);
-    expect(toFrame(array)).toBe(array);
-  });
-
-  test.each([
-    ["DataView", new DataView(new Uint8Array([1, 2, 3, 4, 5]).buffer, 1, 3), [2, 3, 4]],
-    ["Uint16Array", new Uint16Array(new Uint8Array([1, 2, 3, 4, 5, 6]).buffer, 2, 1), [3, 4]],
-    ["Float64Array", new Float64Array(1), [0, 0, 0, 0, 0, 0, 0, 0]],
-    ["ArrayBuffer", new Uint8Array([7, 8]).buffer, [7, 8]],
-    ["SharedArrayBuffer", new SharedArrayBuffer(3), [0, 0, 0]],
-  ])("of a %s has its bytes", (_, value, bytes) => {
-    expect([...(toFrame(value) as Uint8Array)]).toEqual(bytes);
-  });
-
-  test("of a view shares its memory", () => {
-    const memory = new Uint8Array([1, 2, 3, 4]);
-    const frames = [new DataView(memory.buffer, 1, 2), memory.buffer].map(toFrame) as Uint8Array[];
-    memory[1] = 99;
-    expect(frames.map((frame) => [...frame])).toEqual([
-      [99, 3],
-      [1, 99, 3, 4],
-    ]);
-  });
-
   test.each([
     [0, "0"],
     [-1.5, "-1.5"],
@@ -42,10 +10,6 @@ describe("a frame", () => {
     [Number.NaN, "NaN"],
   ])("of the number %s is its decimal text", (value, text) => {
     expect(toFrame(value)).toBe(text);
-  });
-
-  test("of null is empty", () => {
-    expect(byteLengthOf(toFrame(null))).toBe(0);
   });
 
   test.each([

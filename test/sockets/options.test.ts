@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../src/core/option-table.js";
-import { setOption } from "../../src/core/option-values.js";
 import { SocketType, type SocketTypeName } from "../../src/core/socket-type.js";
 import { checkOption, resolveOptions } from "../../src/sockets/check-options.js";
 
@@ -129,17 +128,6 @@ test.each([
   }
 });
 
-test("what a socket gets is a copy: neither the defaults nor another socket's change with it", () => {
-  const first = resolveOptions("Push", {});
-  setOption(first, "linger", 5);
-  setOption(first, "sendHighWaterMark", 5);
-  expect(resolveOptions("Push", {})).toMatchObject({ linger: -1, sendHighWaterMark: 1_000 });
-  const given = { linger: 7 };
-  const second = resolveOptions("Push", given);
-  given.linger = 8;
-  expect(second.linger).toBe(7);
-});
-
 test("a routing id does not begin with a zero byte", () => {
   for (const routingId of ["\0a", Buffer.from([0, 1])])
     expect(() => resolveOptions("Dealer", { routingId })).toThrow(
@@ -178,13 +166,4 @@ test.each([
 test("a list of a thousand origins fits", () => {
   const wsOrigins = Array.from({ length: 1_000 }, (_, i) => `https://page-${i}.example.com`).join(" ");
   expect(resolveOptions("Pull", { wsOrigins }).wsOrigins).toBe(wsOrigins);
-});
-
-test("an error quotes no more than the beginning of a long text", () => {
-  try {
-    resolveOptions("Push", { socksProxy: "x".repeat(100_000) });
-    expect.unreachable();
-  } catch (error) {
-    expect((error as Error).message.length).toBeLessThan(250);
-  }
 });

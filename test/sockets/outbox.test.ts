@@ -266,11 +266,6 @@ describe("an outbox", () => {
     return { socket: new Push({ context: new Context({ engine }), ...options }), engine };
   }
 
-  test("gives one shared promise for sends that the engine takes at once", () => {
-    const { socket } = push();
-    expect(socket.send("a")).toBe(socket.send("b"));
-  });
-
   test("refuses one whose bytes are more than may wait; one alone may wait, and who leaves makes room", async () => {
     const { socket, engine } = push({ maxPendingSendBytes: 2 * frameCost(50) });
     engine.last.room = 0;
@@ -438,15 +433,6 @@ describe("an outbox", () => {
     await turn();
     expect(outcome.code).toBe("ABORT_ERR");
     expect(socket.stats().pendingSends).toBe(0);
-  });
-
-  test("says what a close discarded: by the engine, and of what still waited", async () => {
-    const { socket, engine } = push();
-    engine.last.closing = { drained: false, discarded: 2 };
-    engine.last.room = 3;
-    for (const body of ["a", "b", "c", "d"]) watch(socket.send(body));
-    const result = await socket.close({ linger: 0 });
-    expect(result).toEqual({ flushed: 1, discarded: 3, unknown: 0 });
   });
 
   test("says that it does not know what became of messages when the engine cannot count them", async () => {

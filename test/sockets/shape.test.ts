@@ -2,18 +2,10 @@ import { describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { describe as given } from "../../src/core/arguments.js";
 import { InvalidArgumentError } from "../../src/core/errors.js";
-import { json, msgpack, text } from "../../src/sockets/codec.js";
-import { FRAMES, type ShapeName, shapeFor } from "../../src/sockets/shape.js";
+import { json, text } from "../../src/sockets/codec.js";
+import { type ShapeName, shapeFor } from "../../src/sockets/shape.js";
 
 const B = Buffer.from;
-
-test("without a codec messages are their frames", () => {
-  const shape = shapeFor("topic", undefined);
-  expect(shape).toBe(FRAMES);
-  const frames = [B("a")];
-  expect(shape.decode(frames, expect.unreachable)).toBe(frames);
-  expect(shape.encode("a")).toBe("a");
-});
 
 test.each([
   null,
@@ -76,24 +68,6 @@ test("a codec may return any view or its memory", () => {
 });
 
 test.each([
-  ["body", ["v"], ["v"]],
-  ["topic", ["t", "v"], [B("t"), "v"]],
-  ["routed", ["id", "v"], [B("id"), "v"]],
-  ["routed", ["id", "", "v"], [B("id"), B(""), "v"]],
-] as [
-  ShapeName,
-  string[],
-  unknown,
-][])("%s: the frames %j are received as their message", (name, frames, message) => {
-  expect(
-    shapeFor(name, text()).decode(
-      frames.map((frame) => B(frame)),
-      expect.unreachable,
-    ),
-  ).toEqual(message);
-});
-
-test.each([
   ["body", 2],
   ["topic", 1],
   ["topic", 3],
@@ -108,14 +82,6 @@ test.each([
       message: expect.stringContaining(`${count} frames`),
     }),
   );
-});
-
-test("a falsy or undefined value is a message like any other", () => {
-  const shape = shapeFor("body", msgpack());
-  for (const value of [null, 0, false, "", undefined]) {
-    const [frame] = shape.encode([value]) as Buffer[];
-    expect(shape.decode([frame as Buffer], expect.unreachable)).toEqual([value]);
-  }
 });
 
 test("a schema that cannot check a received message at once is reported as its codec's fault", () => {

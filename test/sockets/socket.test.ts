@@ -12,7 +12,6 @@ import {
   Request,
   Router,
   type Socket,
-  SocketType,
   Stream,
   Subscriber,
   TransportError,
@@ -20,7 +19,7 @@ import {
   XSubscriber,
 } from "../../src/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
-import { turn, watch } from "../support/settled.js";
+import { watch } from "../support/settled.js";
 
 const CLASSES = {
   Pair,
@@ -47,14 +46,6 @@ function world(notify?: "at-once" | "when-told") {
 }
 
 describe.each(ROWS)("%s", (name, SocketClass) => {
-  test("opens a socket of its type with complete options", () => {
-    const { engine, context } = world();
-    const socket = new SocketClass({ context, linger: 5 });
-    expect([engine.last.type, socket.type]).toEqual([SocketType[name], SocketType[name]]);
-    expect(engine.last.options).toMatchObject({ linger: 5, backlog: 100 });
-    expect(socket.context).toBe(context);
-  });
-
   test("has the methods of its directions at run time, and no others", () => {
     const socket = new SocketClass({ context: world().context });
     for (const method of ["receive", "receiveMany", "messages", Symbol.asyncIterator])
@@ -163,19 +154,6 @@ describe("what keeps the process alive", () => {
     const last = watch(push.ready({ peers: 10, timeout: 1 }));
     await expect.poll(() => last.code).toBe("ETIMEDOUT");
     expect((last.error as { cause?: AggregateError }).cause?.errors).toHaveLength(16);
-  });
-
-  test("ready ends with the reason when a peer refuses for good, and with EAGAIN when the socket closes", async () => {
-    const { engine, context } = world();
-    const pull = new Pull({ context });
-    const refused = watch(pull.ready({ peers: 1 }));
-    const error = Object.assign(new Error("no"), { code: "ERR_AUTHENTICATION", status: 400 });
-    engine.last.listener.engineOnEvent({ type: "handshake:error:auth", address: "a", error: error as never });
-    const closed = watch(pull.ready({ peers: 1 }));
-    await pull.close();
-    await turn();
-    expect(refused.error).toBe(error);
-    expect(closed.code).toBe("EAGAIN");
   });
 });
 

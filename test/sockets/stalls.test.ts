@@ -8,7 +8,6 @@ import { FreelanceClient, FreelanceShotgunClient } from "../../src/patterns/free
 import { MajordomoBroker, MajordomoClient } from "../../src/patterns/majordomo/index.js";
 import { PirateClient } from "../../src/patterns/pirate/index.js";
 import { listen } from "../../src/sockets/internal.js";
-import { SocketEvents } from "../../src/sockets/socket-events.js";
 import { causeOf, isLasting } from "../../src/sockets/stalls.js";
 
 const warn = vi.spyOn(process, "emitWarning");
@@ -109,22 +108,6 @@ it("messages that are only waited for are reported after 10 s: their sender may 
   await received;
 });
 
-it("ready() that waits for an endpoint that refuses is reported", async () => {
-  vi.useFakeTimers({ toFake: ["performance"] });
-  const endpoint = await deserted();
-  const push = new Push({ reconnectInterval: 1, linger: 0 });
-  push.connect(endpoint);
-  const ready = push.ready().catch((error: Error) => error);
-  await next(push, "connect:retry");
-  vi.advanceTimersByTime(1_000);
-  await next(push, "connect:retry");
-  expect(warnings()).toEqual([
-    `Push waits for a peer at ${endpoint} (connection refused). Check that a peer is bound there.`,
-  ]);
-  await push.close();
-  await ready;
-});
-
 it("a peer that accepts and says nothing is reported to ready() and to messages that wait", async () => {
   const mute = createServer((socket) => void socket.resume());
   await new Promise<void>((resolve) => void mute.listen(0, HOST, resolve));
@@ -188,15 +171,6 @@ it("an endpoint that was reached since is reported again, after as long as the f
   await left;
   await fail();
   await push.close();
-});
-
-it("a dial that goes on has the reason of the one before", () => {
-  const events = new SocketEvents(() => undefined);
-  const [address, error] = ["tcp://127.0.0.1:1", new TransportError("ECONNREFUSED", "refused")];
-  events.emit({ type: "connect:retry", address, interval: 1, error });
-  events.emit({ type: "connect:delay", address });
-  expect(events.lastFailure).toBe(error);
-  events.end();
 });
 
 it("with another peer connected, queued messages are not said to be for the endpoint that is missing", async () => {

@@ -135,41 +135,6 @@ it("random numbers are a node's own, and the same for a seed", async () => {
   expect(await draw(1)).not.toBe(await draw(2));
 });
 
-it("a stalled process does nothing, and all that was due at once when it goes on; its system answers meanwhile", async () => {
-  await simulate({}, async (world) => {
-    const [a, b] = [world.node("a"), world.node("b")];
-    const got: number[] = [];
-    let left = 0;
-    void a.start(async () => {
-      const socket = new Pull();
-      await socket.bind("tcp://*:1");
-      for await (const _ of socket) got.push(performance.now());
-    });
-    void b.start(async () => {
-      const socket = new Push({ heartbeatInterval: 500, heartbeatTimeout: 20_000 });
-      socket.events.on("disconnect", () => {
-        left += 1;
-      });
-      socket.connect("tcp://a:1");
-      await sleep(1_000);
-      for (let i = 0; i < 5; i++) {
-        await socket.send("x");
-        await sleep(1_000);
-      }
-    });
-    await world.advance(1_500);
-    a.stall(10_000);
-    expect(got.length).toBe(1);
-    await world.advance(9_000);
-    expect(got.length).toBe(1);
-    await world.advance(1_100);
-    expect(got.length).toBe(5);
-    expect(got[1]).toBeGreaterThanOrEqual(11_500);
-    // The stall was shorter than the timeout.
-    expect(left).toBe(0);
-  });
-});
-
 it("in a suspend only the wall clock goes on, and nothing answers", async () => {
   await simulate({}, async (world) => {
     const a = world.node("a");

@@ -67,24 +67,6 @@ describe("a table of numbers", () => {
     fill.mockRestore();
   });
 
-  it("keeps its ring for what comes and goes in bursts, and gives it back when few come for long", () => {
-    const table = new NumberTable<number>();
-    let key = 0;
-    const burst = (size: number): void => {
-      const first = key;
-      for (; key < first + size; key++) table.set(key, key);
-      for (let k = first; k < key; k++) table.delete(k);
-    };
-    burst(1_000);
-    const fill = vi.spyOn(Float64Array.prototype, "fill");
-    for (let round = 0; round < 50; round++) burst(1_000);
-    expect(fill).not.toHaveBeenCalled();
-    for (let round = 0; round < 10_000; round++) burst(1);
-    expect(fill).toHaveBeenCalled();
-    fill.mockRestore();
-    expect(table.costOfBetween(0, key)).toBeLessThanOrEqual(256);
-  });
-
   it("keeps no more than a burst of a thousand needs, and nothing of it once it is trimmed", () => {
     const table = new NumberTable<number>();
     for (let k = 0; k < 100_000; k++) table.set(k, k);

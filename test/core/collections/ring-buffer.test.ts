@@ -40,13 +40,3 @@ test("behaves as an array does", () => {
     { numRuns: 1_000, defaultRuns: 60 },
   );
 });
-
-test("holds undefined and null as items like any other", () => {
-  const ring = new RingBuffer<null | undefined>();
-  ring.push(undefined);
-  ring.push(null);
-  expect(ring.length).toBe(2);
-  expect(ring.shift()).toBeUndefined();
-  expect(ring.shift()).toBeNull();
-  expect(ring.length).toBe(0);
-});

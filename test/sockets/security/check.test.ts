@@ -4,21 +4,6 @@ import { checkSecurity } from "../../../src/sockets/security/check.js";
 
 const KEY = "S3cretKey".repeat(4);
 
-describe("security options that fit together", () => {
-  test.each([
-    [{}],
-    [{ curveServer: true, curveSecretKey: KEY }],
-    [{ curveServer: true, curveSecretKey: KEY, curvePublicKey: KEY }],
-    [{ curveServer: false, curveServerKey: KEY, curvePublicKey: KEY, curveSecretKey: KEY }],
-    [{ plainServer: true }],
-    [{ plainUsername: "u", plainPassword: "" }],
-    [{ plainUsername: "u" }],
-    [{ curveServerKey: null, curveSecretKey: null, plainPassword: null, plainUsername: undefined }],
-  ])("pass: %j", (options) => {
-    expect(() => checkSecurity(options)).not.toThrow();
-  });
-});
-
 describe("security options that do not", () => {
   test.each([
     [{ curveServer: true }, /curveSecretKey/],
