@@ -19,7 +19,7 @@ delete process.env.NODE_EXTRA_CA_CERTS;
  * The contract of what goes over ws, once more with sockets of a page on the connecting side (test/contract/support/page.ts):
  * what differs most in a page, and in the long form all of it.
  */
-const PAGE = ["test/contract/{codecs,events,messages,round-trip,router,security-plain}.test.ts"];
+const PAGE = ["test/contract/{codecs,draft,events,messages,round-trip,router,security-plain}.test.ts"];
 const PAGE_LONG = [
   "test/contract/{abort,close,codecs,disconnect,draft,endpoint-source,endpoints,events,fairness,high-water-mark}.test.ts",
   "test/contract/{messages,publish-options,queueing,request,round-trip,router,security-curve,security-plain}.test.ts",

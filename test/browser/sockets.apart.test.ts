@@ -12,7 +12,6 @@ import { afterEach, describe, expect, it } from "vitest";
 import { acceptResponse } from "../../src/engine/zmtp/ws/upgrade.js";
 import * as node from "../../src/index.js";
 import { failure, nextEvent, thrown, until, within } from "../contract/support/wait.js";
-import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { LONG } from "../support/long.js";
 import { loadWeb, Opened, offering, restoreWebSocket, WEB } from "./support/web.js";
 
@@ -100,22 +99,6 @@ describe.each(CHOSEN)("where a message of WebSocket is %s", (_, pattern) => {
 });
 
 describe("in a page", () => {
-  it("a Pull that leaves an endpoint receives all that was on its way", async () => {
-    const push = own(new node.Push());
-    const endpoint = await push.bind("ws://127.0.0.1:*");
-    const source = new ListedEndpoints([endpoint]);
-    const pull = own(new web.Pull());
-    pull.connect(source);
-    await push.ready({ timeout: 10_000 });
-    const count = 900;
-    for (let i = 0; i < count; i++) await push.send([String(i), Buffer.alloc(1_000)]);
-    await until(() => push.stats().queued === 0, "what was sent has left");
-    source.set();
-    for (let i = 0; i < count; i++)
-      expect(String((await pull.receive({ timeout: 10_000 }))[0])).toBe(String(i));
-    await until(() => push.stats().peers === 0, "the page has left");
-  });
-
   it("inproc is refused before it is enabled, with what adds it", async () => {
     const pull = own(new web.Pull());
     expect(await failure(pull.bind("inproc://page"))).toMatchObject({
@@ -196,25 +179,6 @@ describe("in a page", () => {
 });
 
 describe("a connection", () => {
-  it("comes back after its server, with its subscriptions", async () => {
-    const first = own(new node.Publisher());
-    const endpoint = await first.bind("ws://127.0.0.1:*");
-    const subscriber = own(new web.Subscriber({ reconnectInterval: 10 }));
-    subscriber.subscribe("a");
-    subscriber.connect(endpoint);
-    await first.waitForSubscribers({ topic: "a", count: 1, timeout: 10_000 });
-    const gone = nextEvent(subscriber as unknown as node.Socket, "disconnect");
-    await first.close();
-    expect((await gone).reason).toBe("remote");
-    const second = own(new node.Publisher());
-    await second.bind(endpoint);
-    await second.waitForSubscribers({ topic: "a", count: 1, timeout: 10_000 });
-    await second.send("b again");
-    await second.send("a again");
-    expect(String(await subscriber.receive({ timeout: 10_000 }))).toBe("a again");
-    expect(subscriber.stats().reconnects).toBe(1);
-  });
-
   it("whose peer has hung up behind what the page has not received gets nothing more", async () => {
     const first = own(new node.Router());
     const endpoint = await first.bind("ws://127.0.0.1:*");
@@ -308,15 +272,6 @@ describe("a connection", () => {
     server.closeAllConnections();
     server.close();
   });
-
-  it("that nobody accepts is tried again, and says so", async () => {
-    const pull = own(new node.Pull());
-    const endpoint = await pull.bind("ws://127.0.0.1:*/right");
-    const push = own(new web.Push({ reconnectInterval: 20 }));
-    const retry = nextEvent(push as unknown as node.Socket, "connect:retry");
-    push.connect(endpoint.replace("right", "wrong"));
-    expect((await retry).error?.message).toMatch(/did not open/);
-  });
 });
 
 describe("a receiver that does not receive", () => {
@@ -342,28 +297,6 @@ describe("a receiver that does not receive", () => {
     for (let i = 0; i < sent; i++)
       expect(String((await pull.receive({ timeout: 10_000 }))[0])).toBe(String(i));
     await push.send(["more", body]);
-    expect(String((await pull.receive({ timeout: 10_000 }))[0])).toBe("more");
-  });
-
-  it("outside of a page stops the page, and loses nothing", async () => {
-    const pull = own(new node.Pull({ receiveHighWaterMark: 100 }));
-    const push = own(new web.Push({ sendHighWaterMark: 100, sendTimeout: 500 }));
-    push.connect(await pull.bind("ws://127.0.0.1:*"));
-    const large = Buffer.alloc(100_000, "l");
-    let sent = 0;
-    for (;;) {
-      try {
-        await push.send([String(sent), large]);
-      } catch (error) {
-        expect((error as { code: string }).code).toBe("EAGAIN");
-        break;
-      }
-      sent += 1;
-      if (sent > 2_000) throw new Error("the sender is not stopped");
-    }
-    for (let i = 0; i < sent; i++)
-      expect(String((await pull.receive({ timeout: 10_000 }))[0])).toBe(String(i));
-    await push.send(["more", large]);
     expect(String((await pull.receive({ timeout: 10_000 }))[0])).toBe("more");
   });
 
