@@ -50,17 +50,6 @@ describe("the events of a bus", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it("have a newMember with its tags, which are no event of their own", () => {
-    const bus = new Bus();
-    const member = newMember();
-    bus.run({ type: "joined", member });
-    expect(bus.seen).toEqual([]);
-    bus.run(changed(member, createDetails(1, ["billing"], {}, [])));
-    bus.run(changed(member, createDetails(2, ["mail"], {}, [])));
-    vi.advanceTimersByTime(1_000);
-    expect(bus.seen).toEqual(["joined billing", "tags mail"]);
-  });
-
   it("have a newMember without its tags after 200 ms, and the tags when they come", () => {
     const bus = new Bus();
     const member = newMember();

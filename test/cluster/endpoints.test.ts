@@ -7,7 +7,6 @@ import {
   endpointsByName,
   endpointText,
   isWithinReach,
-  published,
   readEndpoint,
 } from "../../src/cluster/endpoints.js";
 import { CompiledResolver, type ResolverStep } from "../../src/cluster/resolver.js";
@@ -26,14 +25,6 @@ describe("an advertised endpoint", () => {
       "": ["tcp://h:4"],
     });
     expect(endpointsByName(["__proto__=tcp://h:1"])).toHaveProperty("__proto__", ["tcp://h:1"]);
-  });
-
-  it("has the node's address in place of a wildcard", () => {
-    expect(published("tcp://0.0.0.0:5555", "10.0.0.7")).toBe("tcp://10.0.0.7:5555");
-    expect(published("tcp://[::]:5555", "10.0.0.7")).toBe("tcp://10.0.0.7:5555");
-    expect(published("tcp://*:5555", "10.0.0.7")).toBe("tcp://10.0.0.7:5555");
-    expect(published("tcp://10.0.0.9:5555", "10.0.0.7")).toBe("tcp://10.0.0.9:5555");
-    expect(published("ipc:///tmp/a", "10.0.0.7")).toBe("ipc:///tmp/a");
   });
 
   it("is refused where others could not use it", () => {

@@ -40,69 +40,6 @@ class Lists {
 }
 
 describe("advertised endpoints", () => {
-  it("are in the node's own resolvers, too", async () => {
-    const a = await started("a");
-    const lists = new Lists(a.resolver({ has: ["billing"] }));
-    await lists.are();
-    const withdraw = a.advertise("billing", "tcp://127.0.0.1:4001");
-    await lists.are("tcp://127.0.0.1:4001");
-    withdraw();
-    await lists.are();
-  });
-
-  it("are in the others' resolvers from the start, by their names and tags", async () => {
-    const a = new ClusterNode({ name: "a" });
-    const lists = new Lists(a.resolver({ has: ["billing"] })); // Before the start.
-    await a.start();
-    await lists.are();
-    const b = await started("b", {
-      advertise: { billing: ["tcp://*:5001", "ipc:///tmp/b"], audit: "tcp://127.0.0.1:5002" },
-      tags: ["eu"],
-    });
-    await lists.are("tcp://127.0.0.1:5001", "ipc:///tmp/b");
-    expect([b.resolveSelf("audit", "eu"), b.resolveSelf("eu", "us")]).toEqual([true, false]);
-    const [found] = a.resolve("audit", "eu");
-    expect(found).toMatchObject({
-      endpoints: {
-        billing: ["tcp://127.0.0.1:5001", "ipc:///tmp/b"],
-        audit: ["tcp://127.0.0.1:5002"],
-      },
-      tags: ["eu"],
-    });
-    expect(found?.addresses.slice(1)).toEqual([
-      "tcp://127.0.0.1:5001",
-      "ipc:///tmp/b",
-      "tcp://127.0.0.1:5002",
-    ]);
-    const eu = a.resolver({ has: ["eu"] });
-    expect([...eu].map(({ name }) => name)).toEqual([found?.name]);
-    await new Lists(eu).are("tcp://127.0.0.1:5001", "ipc:///tmp/b", "tcp://127.0.0.1:5002");
-  });
-
-  it("follow a socket that binds, unbinds and closes, and are withdrawn", async () => {
-    const a = await started("a");
-    const b = await started("b");
-    const lists = new Lists(a.resolver({ has: ["work"] }));
-    const pull = new Pull();
-    const withdraw = b.advertise("work", pull);
-    const first = await pull.bind("tcp://127.0.0.1:*");
-    await pull.bind("inproc://not-for-others");
-    await lists.are(first);
-    const second = await pull.bind("tcp://*:*");
-    await lists.are(first, second.replace("0.0.0.0", "127.0.0.1").replace("[::]", "127.0.0.1"));
-    await pull.unbind(first);
-    await until(() => lists.last?.length === 1, "one endpoint");
-    await pull.close();
-    await lists.are();
-    const fixed = b.advertise("work", "tcp://127.0.0.1:5003");
-    await lists.are("tcp://127.0.0.1:5003");
-    fixed();
-    fixed(); // Twice is once.
-    withdraw();
-    await lists.are();
-    expect(a.resolve("work")).toEqual([]);
-  });
-
   it("are out while the member drains, has left, or is lost; and in again with the next of that name", async () => {
     const a = await started("a");
     const lists = new Lists(a.resolver({ has: ["billing"] }));

@@ -45,15 +45,6 @@ describe("which side goes on", () => {
       { numRuns: 500 },
     );
   });
-
-  it("exactly one, by majority, when cut in two", () => {
-    fc.assert(
-      fc.property(cuts, (all) => {
-        const two = all.map((each, index) => ({ ...each, side: index === 0 ? 0 : each.side % 2 }));
-        expect(survivors(MAJORITY, two).length).toBe(1);
-      }),
-    );
-  });
 });
 
 function rules(
@@ -120,24 +111,6 @@ describe("a node whose picture has not settled", () => {
       expect(seen, JSON.stringify(view)).toEqual(settles ? [MINORITY] : []);
     }
   });
-
-  it("begins again with each that comes", () => {
-    const { of, seen } = fresh();
-    of.onReached(0, node(0));
-    of.onReached(900, node(2));
-    of.tick(1_000, whole(1_000));
-    of.onLost(1_500, "id0");
-    of.onLost(1_500, "id2");
-    of.tick(3_000, whole(1_000));
-    expect(seen).toEqual([]);
-    of.onReached(4_000, node(0));
-    of.onReached(4_000, node(2));
-    of.tick(5_000, whole(5_000));
-    of.onLost(6_000, "id0");
-    of.onLost(6_000, "id2");
-    of.tick(7_000, whole(5_000));
-    expect(seen).toEqual([{ type: "minority", reached: 1, lost: 2 }]);
-  });
 });
 
 describe("a split", () => {
@@ -159,31 +132,6 @@ describe("a split", () => {
     expect(of.minority).toBe(true);
     of.tick(21_500, whole(21_500));
     expect(seen.slice(1)).toEqual([{ type: "healed", rejoined: true }]);
-  });
-
-  it("is decided without an answer by a node that has nobody left to ask", () => {
-    const { of, seen } = rules(MAJORITY, 0, 2);
-    of.onLost(10_000, "id1");
-    of.tick(11_000, whole(9_000));
-    expect(seen).toEqual([{ type: "split", reached: 1, lost: 1, strategy: "majority" }]);
-  });
-
-  it("is decided once the picture was stable", () => {
-    const { of, seen } = rules();
-    of.onLost(10_000, "id1");
-    of.onLost(10_500, "id2");
-    of.tick(11_400, whole(11_400));
-    expect(seen).toEqual([]);
-    of.onLost(11_400, "id3");
-    of.tick(12_399, whole(12_399));
-    expect(seen).toEqual([]);
-    expect(of.nextWakeUp()).toBe(12_400);
-    of.tick(12_400, whole(12_400));
-    expect(seen).toEqual([{ type: "minority", reached: 2, lost: 3 }]);
-    expect(of.minority).toBe(true);
-    of.onReached(20_000, node(1));
-    of.tick(21_000, whole(21_000));
-    expect(seen.at(-1)).toEqual({ type: "healed", rejoined: true });
   });
 
   it("a minority does not become a majority by forgetting; the others do forget", () => {
@@ -225,17 +173,6 @@ describe("a split", () => {
     of.onReached(90_000, { ...node(1, 3), id: "older" });
     of.tick(91_000, whole(91_000));
     expect(seen).toEqual([{ type: "split", reached: 2, lost: 1, strategy: "majority" }]);
-  });
-
-  it("of several lives of one node that were lost before anything was decided, the last one counts", () => {
-    const { of, seen } = rules(MAJORITY, 0, 2);
-    of.onLost(10_000, "id1");
-    for (let life = 1; life <= 6; life++) {
-      of.onReached(10_000, { ...node(1, life + 1), id: `life${life}` });
-      of.onLost(10_000, `life${life}`);
-    }
-    of.tick(11_000, whole(11_000));
-    expect(seen).toEqual([{ type: "split", reached: 1, lost: 1, strategy: "majority" }]);
   });
 
   it("what a minority remembers is bounded", () => {

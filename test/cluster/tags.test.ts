@@ -1,35 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { createDetails, tryDetails } from "../../src/cluster/details.js";
 import { checkServiceName } from "../../src/cluster/endpoints.js";
-import { CompiledResolver, matches, type ResolverStep } from "../../src/cluster/resolver.js";
+import { CompiledResolver, matches } from "../../src/cluster/resolver.js";
 import { changeTags } from "../../src/cluster/tags.js";
 import fc from "../support/properties.js";
 
 describe("changes of tags", () => {
-  it("are in the order in which they are written; map puts a tag in the place of another one", () => {
-    const changes = { append: ["c"], map: [["c", "d"]], remove: ["d"] } as const;
-    expect(changeTags(["a", "b"], [changes])).toEqual(["a", "b"]);
-    expect(changeTags(["a", "b"], [{ map: [["a", "c"]] }])).toEqual(["c", "b"]);
-    expect(changeTags(["a", "b"], [{ map: [["a", "b"]] }])).toEqual(["b"]);
-  });
-
-  it("never leave a tag twice, and mappend is remove and append", () => {
-    const tags = fc.array(fc.constantFrom("a", "b", "c", "d"), { maxLength: 6 });
-    const pairs = fc.array(fc.tuple(fc.constantFrom("a", "b", "x"), fc.constantFrom("c", "d", "y")), {
-      maxLength: 4,
-    });
-    fc.assert(
-      fc.property(tags, pairs, tags, (before, mapped, added) => {
-        const after = changeTags(before, [{ append: added, map: mapped, mappend: mapped }]);
-        expect(new Set(after).size).toBe(after.length);
-        const [pair = ["a", "c"] as const] = mapped;
-        expect(new Set(changeTags(before, [{ mappend: [pair] }]))).toEqual(
-          new Set(changeTags(before, [{ remove: [pair[0]], append: [pair[1]] }])),
-        );
-      }),
-    );
-  });
-
   it("refuse an invalid value", () => {
     for (const bad of [
       { add: ["a"] },
@@ -92,18 +68,6 @@ describe("resolving", () => {
       expect(() => checkServiceName(tag)).toThrow(refused);
       expect(tryDetails(1, [tag], {}, [])).toMatchObject({ tags: [tag] }); // From another node it is no reason to refuse all.
     }
-  });
-
-  it("compares as the modes before say", () => {
-    const by = (...steps: ResolverStep[]): string => ids(new CompiledResolver(steps).select(members, self));
-    expect(by({ has: ["bill*"] })).toBe("");
-    expect(by("match", { has: ["bill*"] })).toBe("23");
-    expect(by("match", { has: ["bill*"] }, "equal", { not: ["e?"] })).toBe("23");
-    expect(by("match", { has: ["bill*"], not: ["e?"] })).toBe("3");
-    expect(by("regexp", { some: ["^v\\d$", "^us$"] })).toBe("13");
-    expect(by({ exact: ["billing", "eu"] })).toBe("2");
-    expect(by({ exact: ["billing"] })).toBe("");
-    expect(by("match", { exact: ["*"] })).toBe("123");
   });
 
   it("refuses an invalid regular expression, an unknown mode and an unknown condition", () => {

@@ -72,36 +72,6 @@ describe("a server of sessions", () => {
     expect(await published).toEqual({ sessions: 1, duplicate: false });
   });
 
-  it("reads a message that it acknowledges once, although other servers are faster six times", async () => {
-    const store = new MemorySessionStore();
-    let reads = 0;
-    let tries = 0;
-    const read = store.read.bind(store);
-    store.read = (keys) => {
-      if (keys.some((key) => key.startsWith("q/"))) reads += 1;
-      return read(keys);
-    };
-    const commit = store.commit.bind(store);
-    const removed = new Promise<void>((done) => {
-      store.commit = async (checks, writes) => {
-        if (!writes.some(({ key, value }) => key.startsWith("q/") && value === undefined))
-          return commit(checks, writes);
-        tries += 1;
-        if (tries <= 6) return false;
-        const isDone = await commit(checks, writes);
-        done();
-        return isDone;
-      };
-    });
-    const { endpoint } = await listen(store);
-    const both = client(endpoint, "both");
-    await both.subscribe("t");
-    await both.publish("t", "once");
-    (await both.receive()).acknowledge();
-    await removed;
-    expect({ tries, reads }).toEqual({ tries: 7, reads: 1 });
-  });
-
   it("acknowledges at its second try a message that another server has dropped since the first", async () => {
     const store = new MemorySessionStore();
     const [{ endpoint }, other] = [await listen(store), await listen(store)];

@@ -93,24 +93,6 @@ const basic = (text: string): Record<string, string> => ({
 });
 
 describe("a client that knows one node", () => {
-  it("has what it says of itself, and is sent what changes", async () => {
-    const a = await node("a");
-    const first = await server(a, { port: 5_672 });
-    const known = client({ addresses: first.endpoint as string, refreshInterval: 600_000 });
-    await known.ready();
-    expect(known.nodes).toMatchObject([
-      {
-        id: a.id,
-        name: a.name,
-        addresses: [{ ip: "127.0.0.1", interface: "lo", port: 5_672 }],
-        discovery: [first.endpoint],
-        draining: false,
-      },
-    ]);
-    a.tags("eu");
-    await until(known, () => known.nodes.some(({ tags }) => tags.includes("eu")));
-  });
-
   it("leaves a node that drains, and does not list its endpoints", async () => {
     const [a, b] = [await node("a"), await node("b")];
     const [first] = [await server(a, { port: 1_000 }), await server(b, { port: 2_000 })];

@@ -202,16 +202,6 @@ describe("sources", () => {
     expect(discovery?.status()[0]).toMatchObject({ state: "down", addresses: [] });
   });
 
-  it("that are silent are down without an error, and harm nobody", async () => {
-    const silent = (): AsyncIterable<readonly string[]> => ({
-      [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }),
-    });
-    start([silent, staticSource(["10.0.0.2:1"])]);
-    await vi.advanceTimersByTimeAsync(100_000);
-    expect(discovery?.status()[0]).toMatchObject({ name: "silent", state: "down" });
-    expect([...dialled]).toEqual(["10.0.0.2:1"]);
-  });
-
   it("that yield without end get a turn of the event loop at a time", async () => {
     let yields = 0;
     async function* flood(): AsyncGenerator<string[]> {

@@ -49,17 +49,6 @@ describe.skipIf(NO_DNSMASQ)("a DNS name", () => {
     expect(await next(lists(dns, "six.test", { port: 7946, type: "AAAA" }))).toEqual(["[fd00::1]:7946"]);
   });
 
-  it("has the targets of its SRV records, each with its own port", async () => {
-    const dns = await server(
-      "_shoal._tcp.test a.test:7001",
-      "_shoal._tcp.test b.test:7002",
-      "_shoal._tcp.test nowhere.test:7003",
-      "a.test 10.0.0.1",
-      "b.test 10.0.0.2",
-    );
-    expect(await next(lists(dns, "_shoal._tcp.test"))).toEqual(["10.0.0.1:7001", "10.0.0.2:7002"]);
-  });
-
   it("has the targets' addresses of one family where the server refuses questions for the other one", async () => {
     // The server is asked for names outside of its zone only where it has records: anything else is refused.
     const dns = await server("_shoal._tcp.test a.example:7001", "a.example 10.0.0.1");

@@ -91,21 +91,6 @@ describe("the options", () => {
 });
 
 describe("a list and its changes", () => {
-  it("gives the pods of all slices, and is read again", async () => {
-    api.set(slice("shoal-a", [pod("10.1.0.1"), pod("10.1.0.2")]));
-    api.set(slice("shoal-b", [pod("10.1.0.3")]));
-    const follower = follow();
-    await follower.has("10.1.0.1:7946", "10.1.0.2:7946", "10.1.0.3:7946");
-    api.set(slice("shoal-b", [pod("10.1.0.3"), pod("10.1.0.4")]));
-    await follower.has("10.1.0.1:7946", "10.1.0.2:7946", "10.1.0.3:7946", "10.1.0.4:7946");
-    api.delete("shoal-a");
-    await follower.has("10.1.0.3:7946", "10.1.0.4:7946");
-    api.set(slice("shoal-c", [pod("10.1.0.3")]));
-    api.set(slice("shoal-b", []));
-    await follower.has("10.1.0.3:7946");
-    expect(follower.failures).toBe(0);
-  });
-
   it("stands while the server is killed, and changes when it is there again", async () => {
     api.set(slice("shoal-a", [pod("10.1.0.1")]));
     const follower = follow();

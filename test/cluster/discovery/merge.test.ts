@@ -1,34 +1,11 @@
 /** Lists of several sources as one. */
 import { describe, expect, it } from "vitest";
 import { MAX_SEEDS } from "../../../src/cluster/bounds.js";
-import { checkedList, merged } from "../../../src/cluster/discovery/merge.js";
+import { merged } from "../../../src/cluster/discovery/merge.js";
 
 const asIs = (entry: string): string[] => [entry];
 const addresses = (host: string, count: number): string[] =>
   Array.from({ length: count }, (_, i) => `10.${host}.${i >> 8}.${i & 255}:7946`);
-
-describe("a list of a source", () => {
-  it("is without what is not an address, and without repetitions", () => {
-    const given = [
-      "10.0.0.1:1",
-      "DB.Example:7946",
-      "db.example:7946",
-      "",
-      "10.0.0.1",
-      "10.0.0.1:0",
-      "a b:1",
-      7,
-      null,
-      {},
-      `${"x".repeat(200)}:1`,
-    ];
-    expect(checkedList(given)).toEqual({
-      addresses: ["10.0.0.1:1", "db.example:7946"],
-      junk: 8,
-      excess: 0,
-    });
-  });
-});
 
 describe("the lists of all sources", () => {
   it("have room for the few addresses of one source when another has thousands", () => {

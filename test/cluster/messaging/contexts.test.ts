@@ -5,7 +5,6 @@ import { MIN_ITEM_LIMIT } from "../../../src/cluster/messaging/bounds.js";
 import { encodeDirect, PublishItem } from "../../../src/cluster/messaging/items.js";
 import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
-import { AliasNumbers } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { vectorsUnder } from "../../support/markdown.js";
 import { onOneHost } from "../simulated.js";
@@ -49,15 +48,6 @@ test("a context that is larger than one may be is ignored, and its message is no
   expect(decodeService(encodeService({ ...service, context: Buffer.alloc(1_025, 1) }))).toEqual(service);
 });
 
-test.each([
-  ["no bytes", "810078", undefined],
-  ["fewer bytes than it says", "81037878", "context"],
-])("a context of a service's item with %s", (_, hex, context) => {
-  const bytes = Buffer.from(hex, "hex");
-  const item = decodeService(bytes);
-  expect(typeof item === "string" ? item : item.context?.toString("hex")).toBe(context);
-});
-
 describe("on a link", () => {
   /** Items of publications, as they come to a node. */
   function received(node: ClusterNode): Buffer[] {
@@ -70,26 +60,6 @@ describe("on a link", () => {
     );
     return items;
   }
-
-  test("go with every form of a topic", () =>
-    onOneHost(["a", "b"], async ({ a, b }, world) => {
-      const atB = received(b);
-      const plan = new TopicPlan("t");
-      const aliases = new AliasNumbers();
-      const publication = new Publication(plan);
-      for (let i = 0; i < 40; i++) {
-        aliases.look(plan);
-        publication.set(plan, 1, undefined, 0, `${i}`, i % 2 === 0 ? CONTEXT_BYTES : undefined);
-        expect(a.parts.messages.links.publish([b.id, b.id], publication, [])).toBe(2);
-        if (i === 20) await world.until(() => atB.length === 42);
-      }
-      await world.until(() => atB.length === 80);
-      for (const [at, item] of atB.entries()) {
-        const publish = read(item);
-        expect(publish.context).toEqual(at % 4 < 2 ? CONTEXT_BYTES : undefined);
-        expect(publish.reader.rest().toString()).toBe(`${Math.floor(at / 2)}`);
-      }
-    }));
 
   test("an item that is larger with its context than what every node takes goes without", () =>
     onOneHost(

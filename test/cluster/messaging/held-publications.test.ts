@@ -101,16 +101,6 @@ describe("publications that are followed by more in the next turn", () => {
       expect(came.reduce((sum, each) => sum + each, 0)).toBe(count);
     }));
 
-  test("do not make another message wait with them", () =>
-    loop(async ({ a, b, publish, batches }) => {
-      void publish("1");
-      void a.send({ members: [b.id], data: "direct" });
-      await new Promise((resolve) => process.nextTick(resolve));
-      void publish("2");
-      await turn();
-      expect((await batches())[0]).toBe(2);
-    }));
-
   test("do not take room that is scarce", () =>
     loop(async ({ publish, batches }) => {
       void publish("1");

@@ -74,26 +74,6 @@ class BrokenPromise extends Promise<never> {
 }
 
 describe("the order of hooks", () => {
-  it("is kept by what a handler sends to its own node, which is handled after it, and by the answers to that", () =>
-    pair(async ({ a, world }) => {
-      const log: string[] = [];
-      const send = (data: string) => a.send({ members: ["a"], self: true, data });
-      a.onMessage(({ data }) => {
-        log.push(`begin ${data}`);
-        if (String(data) === "1") void Promise.all([send("2"), send("3")]);
-        log.push(`end ${data}`);
-      });
-      await send("1");
-      await world.advance(SETTLED);
-      a.hook("event", ({ data }, { kind, answer }) =>
-        kind === "reply" ? undefined : answer(`answer ${data}`),
-      );
-      for (const data of ["4", "5"]) await send(data);
-      await world.advance(SETTLED);
-      const handled = ["1", "2", "3", "answer 4", "answer 5"];
-      expect(log).toEqual(handled.flatMap((data) => [`begin ${data}`, `end ${data}`]));
-    }));
-
   it("lets a query and its reply pass the stages that they have", () =>
     pair(async ({ a, b }) => {
       const log: string[] = [];

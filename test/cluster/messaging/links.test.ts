@@ -159,15 +159,6 @@ describe("acknowledgements", () => {
         small.close();
       }
     }));
-
-  it("go for all that came when the links close", () =>
-    hostile(async ({ n, raw }, world) => {
-      const { give, acked } = await sender(raw, world, 1_000, 1_000_000);
-      await give(0, "1");
-      await world.advance(1);
-      void n.close({ linger: 0 });
-      expect(await acked()).toEqual([1, 1]);
-    }));
 });
 
 describe("links with a node that was just met", () => {
@@ -209,18 +200,6 @@ describe("links with a node that was just met", () => {
 });
 
 describe("links between two nodes", () => {
-  it("find a receiver again that their sender has forgotten, and that has not forgotten the sender", () =>
-    onOneHost(["a", "b"], async ({ a, b }) => {
-      const { links } = a.parts.messages;
-      for (const state of ["lost", "lost", "gone", "gone"] as const) {
-        await a.sendTo(a.addressOf(b.id), "x");
-        links.onMember(b.id, state);
-        links.onMember(b.id, "alive");
-      }
-      await a.sendTo(a.addressOf(b.id), "x");
-      expect(refusedBy(b)).toEqual({});
-    }));
-
   it("have more time with each greeting that was not answered: a peer that is slow is not kept busy", () =>
     onOneHost(
       ["a", "b"],
@@ -331,27 +310,6 @@ describe("links between two nodes", () => {
       expect([items.length, linkTo(a, b).delivered, refusedBy(b)]).toEqual([3, 3, { handler: 1 }]);
     }));
 
-  it("carry nothing at rest: no end asks for the other", () =>
-    wired(
-      async ({ a, wire, got }, world) => {
-        for (const text of texts(2)) {
-          publishAll(a, [text]);
-          await world.advance(SETTLED);
-        }
-        let bytes = 0;
-        for (const stream of wire.streams)
-          stream.on("data", ({ length }: Buffer) => {
-            bytes += length;
-          });
-        await world.advance(50_000);
-        expect([got, bytes]).toEqual([texts(2), 0]);
-        publishAll(a, ["2"]);
-        await world.advance(SETTLED);
-        expect(bytes).toBeGreaterThan(0);
-      },
-      { heartbeat: 1_000 },
-    ));
-
   it("are given up by the other end, too, when nothing comes by them, which may be all that is left of one", () => {
     const wire = new MemoryProtocol("wire");
     return onOneHost(
@@ -396,20 +354,6 @@ describe("links between two nodes", () => {
 });
 
 describe("protocols", () => {
-  it("that fail, at first or later, fall back to the next at once, and lose nothing", () =>
-    wired(async ({ a, b, wire, got }, world) => {
-      const failures = eventsOf(a, "protocol:failed");
-      publishAll(a, texts(100));
-      await world.advance(SETTLED);
-      expect(protocolOf(a, b)).toBe("wire");
-      publishAll(a, texts(100, 100));
-      wire.fails = true;
-      wire.cut();
-      await world.advance(SETTLED);
-      expect([got, protocolOf(a, b), linkTo(a, b).lost]).toEqual([texts(200), "tcp", 0]);
-      expect(failures[0]).toMatchObject({ node: b.id, protocol: "wire" });
-    }));
-
   /** What a sends to b by protocols that it names, and what comes by which. */
   function named(
     story: (
@@ -639,24 +583,6 @@ describe("protocols", () => {
       },
       [late],
     );
-  });
-
-  it("that messages name have links that close when idle, whichever are named together", () => {
-    const names = ["pa", "pb", "pc", "pd"];
-    const lists = names.flatMap((one, at) => [[one], ...names.slice(at + 1).map((other) => [one, other])]);
-    const protocols = names.map((name) => new MemoryProtocol(name));
-    return named(async ({ a, b, came, send }, world) => {
-      const { links } = a.parts.messages;
-      for (const list of lists) expect(await send("x", list)).toBeUndefined();
-      expect(came.sort()).toEqual(lists.map(([first]) => `x ${first}`).sort());
-      const lanes = lists.map((list) => links.laneOf(list));
-      expect(lanes.map((lane) => links.protocolOf(b.id, lane))).toEqual(lists.map(([first]) => first));
-      await world.advance(5_000);
-      expect(lanes.map((lane) => links.protocolOf(b.id, lane))).toEqual(lists.map(() => ""));
-      await send("again", ["pa"]);
-      await world.advance(SETTLED);
-      expect(came.at(-1)).toBe("again pa");
-    }, protocols);
   });
 });
 
@@ -995,15 +921,6 @@ describe("what a sender may not do", () => {
       }),
     );
   });
-
-  it("use a kind that this node does not know: the item is skipped and counted", () =>
-    hostile(async ({ n, raw }, world) => {
-      const items = itemsOf(n);
-      await raw.hello();
-      raw.give(batch(0, 2, Buffer.concat([Buffer.from([77, 1, 65]), one])));
-      await world.advance(SETTLED);
-      expect([items, refusedBy(n)]).toEqual([["A"], { kind: 1 }]);
-    }));
 
   it("send more than its window while the program does not take it", () =>
     hostile(async ({ n, raw }) => {

@@ -45,16 +45,6 @@ function datagramsOf(node: ClusterNode) {
 const linksOf = (node: ClusterNode) => node.stats().messaging?.links.peers;
 
 describe("a message with broadcast", () => {
-  it("is one datagram, with those who are meant in it", () =>
-    crowd(async ({ a, got, settle }) => {
-      const datagrams = datagramsOf(a);
-      const { sent, failed, means } = await a.send({ resolve: "even", broadcast: true, data: "hi" });
-      expect([sent.length, failed, means]).toEqual([3, [], "datagram"]);
-      expect([datagrams.mock.calls.length, linksOf(a)]).toEqual([1, []]);
-      await settle();
-      expect(got).toEqual(got.map((_, i) => (i % 2 === 0 ? [["hi", "udp"]] : [])));
-    }));
-
   it("goes by links where the program does not ask for a datagram, and where it fits none", () =>
     crowd(async ({ a }) => {
       const means = async (options: object) => (await a.send({ resolve: "even", ...options })).means;

@@ -68,16 +68,3 @@ it("drops what comes for a node that takes nothing, past a number of items and o
   expect(results.slice(2)).toEqual(["large sent", "many sent", "large sent"]);
   expect([sent.length, queues.dropped]).toEqual([MAX_QUEUED_ITEMS + 3, 2]);
 });
-
-it("gives up what waits for a node that is lost", async () => {
-  let lose = (): void => undefined;
-  const room = new Promise<boolean>((resolve) => {
-    lose = () => resolve(false);
-  });
-  const queues = new NodeQueues({ send: () => "full", room: () => room }, MessageKind.REQUEST);
-  const results: string[] = [];
-  for (const item of ["0", "1"]) queues.answer("node", Buffer.from(item), (result) => results.push(result));
-  lose();
-  while (queues.count > 0) await new Promise(setImmediate);
-  expect(results).toEqual(["unreachable", "unreachable"]);
-});

@@ -7,17 +7,14 @@ import {
   type Member,
   streamProtocol,
 } from "../../../src/cluster/index.js";
-import { encodeFrame, StreamFrame } from "../../../src/cluster/wire/stream.js";
 import { curveKeyPair, InvalidArgumentError } from "../../../src/index.js";
 import type { World } from "../../../src/testing/index.js";
-import { eventsOf, onOneHost } from "../simulated.js";
+import { onOneHost } from "../simulated.js";
 import { eagerPair, MemoryProtocol } from "./memory-protocol.js";
 
 /** What takes longer than anything that is on its way. */
 const SETTLED = 200;
 const HEARTBEAT = 600;
-/** The frame by which an end that was asked says that it is there. */
-const ANSWER = encodeFrame(Buffer.of(StreamFrame.ANSWER));
 
 /** Two nodes with a stream for messages; what the second one gets of "t". */
 function pair(
@@ -103,35 +100,6 @@ describe("a stream of a program's own protocol", () => {
     });
   });
 
-  it("stays while the program at its end takes its time", () => {
-    const wire = new MemoryProtocol("wire");
-    const messaging = { protocols: [wire.protocol], heartbeat: HEARTBEAT };
-    return pair({ messaging }, async ({ a, b, got }, world) => {
-      let release = (): void => undefined;
-      const slow = b.subscribe("slow", { maxQueue: 1 }, () => new Promise<void>((done) => (release = done)));
-      await world.advance(SETTLED);
-      // The handler has one, one waits, and the third holds the link.
-      for (let i = 0; i < 3; i++) await a.publish("slow", "");
-      await world.advance(5 * HEARTBEAT);
-      const { attempts } = wire;
-      let isAnswered = false;
-      for (const stream of wire.streams)
-        stream.on("data", (frames: Buffer) => (isAnswered ||= frames.includes(ANSWER)));
-      await a.publish("t", "behind");
-      await world.advance(5 * HEARTBEAT);
-      expect([got, isAnswered, wire.attempts, a.stats().dropped["link:silent"]]).toEqual([
-        [],
-        true,
-        attempts,
-        undefined,
-      ]);
-      slow.close();
-      release();
-      await world.advance(SETTLED);
-      expect(got).toEqual(["behind"]);
-    });
-  });
-
   it("is sealed where the cluster has a key, and leads to no node without it", () => {
     const wire = new MemoryProtocol("wire");
     const written: Buffer[] = [];
@@ -143,35 +111,6 @@ describe("a stream of a program's own protocol", () => {
       expect([got.length, written.length > 0]).toEqual([1, true]);
       expect(Buffer.concat(written).includes("secret")).toBe(false);
     });
-  });
-
-  it("gives way to the next protocol where the program throws, or gives no stream", async () => {
-    const listen = async () => ({ advert: "x", close: async () => undefined });
-    const connects: [() => never, string][] = [
-      [() => ({}) as never, "stream"],
-      [
-        () => {
-          throw new Error("now");
-        },
-        "now",
-      ],
-    ];
-    for (const [connect, reason] of connects) {
-      const mine = streamProtocol({ name: "mine", listen, connect });
-      await onOneHost(
-        ["a", "b"],
-        async ({ a, b }, world) => {
-          const failures = eventsOf(a, "protocol:failed");
-          const got: string[] = [];
-          b.onMessage(({ data }) => void got.push(String(data)));
-          await a.send({ members: ["b"], data: reason });
-          await world.advance(SETTLED);
-          expect(got).toEqual([reason]);
-          expect(failures).toMatchObject([{ protocol: "mine", reason: expect.stringContaining(reason) }]);
-        },
-        { messaging: { protocols: [mine, "tcp"] } },
-      );
-    }
   });
 
   it("is destroyed if its node closes while it opens", () => {

@@ -94,19 +94,6 @@ it("the own interest is as much as others take of one node: more is an error, an
   expect(b.stats()).toMatchObject({ routes: 3, bytes: 10, refused: {} });
 });
 
-it("changes of one turn beyond the log's bytes reach a member that was up to date, without a snapshot", () => {
-  const world = new Lists();
-  const [a] = [world.add("a"), world.add("b")];
-  a.subscribe(world.now, "first");
-  world.run(100);
-  const flags = new Set<number | undefined>();
-  world.onSend = (_from, _to, item) => void flags.add(item[1]);
-  for (let i = 0; i < 20_000; i++) a.subscribe(world.now, `${"x".repeat(100)}/${i}`);
-  world.run(3_000);
-  expect(world.routes("b", "a")).toHaveLength(20_001);
-  expect([...flags]).toEqual([0]);
-});
-
 describe("an admitted but evil node", () => {
   const EVIL = "evil";
 
@@ -169,13 +156,6 @@ describe("an admitted but evil node", () => {
     expect(b.stats().routes).toBeLessThanOrEqual(LIMITS.nodeRoutes + 2);
     b.onMember(world.now, EVIL, "gone");
     expect(b.stats().routes).toBe(1);
-    stillServes();
-  });
-
-  it("sends a snapshot with each item: each takes the place of the one before", () => {
-    const { world, give, stillServes } = hostile();
-    for (let i = 0; i < 2_000; i++) give(partOf([`x/${i}`], true, true));
-    expect(world.routes("b", EVIL)).toEqual(["x/1999"]);
     stillServes();
   });
 

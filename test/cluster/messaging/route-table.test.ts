@@ -405,26 +405,4 @@ describe("the route table", () => {
       for (let i = 0; i < each; i++) table.add(shape((node - 10) * each + i), node);
     expect(table.add("one/more", 15)).toBe("shapes");
   });
-
-  it("matches no topic with wildcards, though a filter has the same text", () => {
-    const table = new NumberedTable();
-    for (const filter of ["a/+", "a/#", "#", "+/+"]) table.add(filter, 1);
-    for (const topic of ["a/+", "a/#", "#", "+"]) expect(match(table, topic)).toEqual([]);
-  });
-
-  it("takes the longest topics and the deepest", () => {
-    const table = new NumberedTable();
-    const long = `${"€".repeat(21_844)}/x`;
-    const deep = "/".repeat(127);
-    expect(table.add(long, 1)).toBe("added");
-    expect(table.add("+/x", 2)).toBe("added");
-    expect(table.add(deep, 3)).toBe("added");
-    expect(table.add("+".padEnd(255, "/+"), 4)).toBe("added");
-    expect(table.add(`${"/".repeat(99)}+${"/".repeat(28)}`, 5)).toBe("added");
-    expect(match(table, long)).toEqual([1, 2]);
-    expect(match(table, deep)).toEqual([3, 4, 5]);
-    expect(match(table, `${"/".repeat(99)}x${"/".repeat(28)}`)).toEqual([4, 5]);
-    expect(match(table, `${"/".repeat(98)}x${"/".repeat(29)}`)).toEqual([4]);
-    expect(filtersOf(table, 1)).toEqual([long]);
-  });
 });

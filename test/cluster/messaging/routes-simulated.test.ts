@@ -124,49 +124,6 @@ it(
   },
 );
 
-it(
-  "a large list comes at a pace: a change of another node is not late by it, it serves while it comes, and takes up where it was after a cut",
-  LIMIT,
-  () =>
-    together("abc", async ({ world, nodes, at, subscribe }) => {
-      const [, b] = nodes as [ClusterNode, ClusterNode, ClusterNode];
-      await subscribe("a", MANY);
-      await world.until(() => routesOf(b).routes > 1_000, 10_000);
-      const start = world.now;
-      await subscribe("c", 1, "c");
-      const hasC = (): boolean => b.routes({ topic: "c/0/temperature" }).length > 0;
-      await world.until(hasC, 1_000);
-      expect(world.now - start).toBeLessThan(40);
-      expect(routesOf(b).routes).toBeLessThan(MANY);
-      expect(await at("b", (node) => node.publish("sensors/0/temperature", "x"))).toBe(1);
-      world.cut("a", "b");
-      await world.advance(300);
-      world.heal();
-      await world.until(() => routesOf(b).routes === MANY + 1, 30_000);
-      // Not from the beginning.
-      const [toB] = nodes[0]?.stats().messaging?.links.peers.filter(({ id }) => id === b.id) ?? [];
-      expect(toB?.sent).toBeLessThan(MANY / 100);
-      expect(routesOf(b).refused).toEqual({});
-    }),
-);
-
-it("a large list comes to many that ask at once, each as fast as the others", LIMIT, () =>
-  together("abcdef", async ({ world, nodes, subscribe }) => {
-    await subscribe("a", MANY / 2);
-    const start = world.now;
-    const done = new Map<ClusterNode, number>();
-    const look = (): boolean => {
-      for (const node of nodes.slice(1))
-        if (!done.has(node) && routesOf(node).routes === MANY / 2) done.set(node, world.now - start);
-      return done.size === nodes.length - 1;
-    };
-    while (!look() && world.now - start < 30_000) await world.advance(5);
-    // One after the other, the first would have them after a fifth of the time.
-    expect(Math.min(...done.values())).toBeGreaterThan(Math.max(...done.values()) / 2);
-    expect(done.size).toBe(5);
-  }),
-);
-
 it("a reader that fell behind gets a snapshot; what it has serves until then", LIMIT, () =>
   together(
     "ab",

@@ -21,14 +21,6 @@ describe("ids of topics", () => {
     expect(ids.names.get(3)).toBeUndefined();
   });
 
-  it("lead to the name, all that it has; its own is the last one that was chosen", () => {
-    const ids = new TopicIds(from(100));
-    for (const id of [undefined, 60, 50]) ids.create("a", id);
-    expect(ids.ids.get("a")).toBe(50);
-    expect(ids.create("a")).toBe(50);
-    expect([50, 60, 100].map((id) => ids.names.get(id))).toEqual(["a", "a", "a"]);
-  });
-
   it("stay with their name", () => {
     const ids = new TopicIds(from(100));
     ids.create("a", 5);

@@ -1,17 +1,10 @@
 /** The two ends of a session by their rules alone: what counts as acknowledged, memory, and bounds. Under faults: test/cluster/simulation.test.ts. */
 import { describe, expect, it, vi } from "vitest";
-import {
-  ITEM_BY_REFERENCE,
-  LINK_BEHIND,
-  LINK_MESSAGES,
-  LINK_WINDOW,
-  MAX_BATCH,
-  MAX_ITEM,
-} from "../../../src/cluster/messaging/bounds.js";
+import { LINK_BEHIND, LINK_MESSAGES, MAX_ITEM } from "../../../src/cluster/messaging/bounds.js";
 import { type MessagingSettings, messagingSettings } from "../../../src/cluster/messaging/options.js";
 import { Receiving } from "../../../src/cluster/messaging/receiving.js";
 import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
-import { countOf, LinkFrame, sequenceOf } from "../../../src/cluster/messaging/wire.js";
+import { countOf, LinkFrame } from "../../../src/cluster/messaging/wire.js";
 import { acksTo, FakeStream, RECEIVING_EFFECTS } from "./fake-streams.js";
 
 const { highWaterMark, highWaterMarkBytes } = messagingSettings() as MessagingSettings;
@@ -71,35 +64,6 @@ describe("a session", () => {
 });
 
 describe("the sender's window", () => {
-  it("puts the items of a turn into one message, up to its size", () => {
-    const window = new SendWindow({ items: 10_000, bytes: 16_777_216 });
-    for (let i = 0; i < 2_000; i++) window.offer(2, Buffer.alloc(64));
-    const messages: Buffer[] = [];
-    for (let next = window.take(1e9, false); next !== undefined; next = window.take(1e9, false))
-      messages.push(Buffer.from(next[0] as Uint8Array));
-    expect(messages.map(countOf).reduce((sum, count) => sum + count)).toBe(2_000);
-    // The first slabs are small; the rest are full.
-    expect(messages.length).toBeLessThan(10);
-    expect(Math.max(...messages.map(({ length }) => length))).toBeLessThanOrEqual(MAX_BATCH);
-    expect(messages.map(sequenceOf)[0]).toBe(0);
-  });
-
-  it("sends a large item as it is, without a copy", () => {
-    const window = new SendWindow({ items: 10, bytes: 1_000_000 });
-    const item = Buffer.alloc(ITEM_BY_REFERENCE);
-    window.offer(3, item);
-    expect(window.take(1e9, false)?.[1]).toBe(item);
-  });
-
-  it("takes one item of any size, and a second one only where there is room", () => {
-    const window = new SendWindow({ items: 10, bytes: 1_000 });
-    expect(window.offer(2, Buffer.alloc(5_000))).toBe(true);
-    expect(window.offer(2, Buffer.alloc(1))).toBe(false);
-    window.take(1e9, false);
-    window.ack(1);
-    expect(window.offer(2, Buffer.alloc(1))).toBe(true);
-  });
-
   /** Memory of what 20 windows' worth of items leave in, each acknowledged before the next. */
   function memoryOfRounds(isCopied: boolean): Set<ArrayBufferLike> {
     const window = new SendWindow({ items: 10_000, bytes: 4_194_304 });
@@ -201,17 +165,6 @@ describe("a peer that is behind", () => {
     receiving.window.hello("life", 0, 0);
     return receiving;
   };
-
-  it("has no more of a sender's messages waiting than it takes, where one with the least item goes in each turn", () => {
-    const window = new SendWindow({ items: highWaterMark, bytes: highWaterMarkBytes });
-    const receiving = slow();
-    const item = Buffer.alloc(0);
-    let faults = 0;
-    while (window.offer(2, item))
-      for (let frames = window.take(LINK_WINDOW, false); frames; frames = window.take(LINK_WINDOW, false))
-        if (receiving.onData(Buffer.concat(frames)) !== undefined) faults += 1;
-    expect([faults, window.waiting]).toEqual([0, highWaterMark]);
-  });
 
   it("refuses more of them, however small they are", () => {
     const receiving = slow();

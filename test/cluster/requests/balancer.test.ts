@@ -67,30 +67,6 @@ describe("the choice of a node", () => {
     for (const id of ["a", "b", "c", "d"]) expect(even[id]).toBeGreaterThan(700);
   });
 
-  it("spreads what is not answered yet", () => {
-    const picks = new Picks(at(1, "a", "b", "c", "d"));
-    for (let i = 0; i < 400; i++) picks.pick().outstanding += 1;
-    for (const { outstanding } of picks.balancer.nodes.values()) {
-      expect(outstanding).toBeGreaterThan(90);
-      expect(outstanding).toBeLessThan(110);
-    }
-  });
-
-  it("shares a burst among nodes of which one alone has answered before, however slowly", () => {
-    const picks = new Picks(at(1, "a", "b", "c"));
-    const first = picks.pick();
-    first.outstanding += 1;
-    picks.balancer.ended(0, first, "ok", 12.5);
-    for (let i = 0; i < 5_000; i++) picks.pick().outstanding += 1;
-    for (const { outstanding } of picks.balancer.nodes.values()) expect(outstanding).toBeGreaterThan(1_500);
-  });
-
-  it("does not ask again who was tried, and nobody where all were", () => {
-    const picks = new Picks(at(1, "a", "b"));
-    for (let i = 0; i < 50; i++) expect(picks.pick("", ["a"]).id).toBe("b");
-    expect(picks.balancer.pick(0, ["a", "b"], "")).toBeUndefined();
-  });
-
   it("sends one key to one node, the next one where that is gone, and keys to all", () => {
     const ids = ["a", "b", "c", "d", "e"];
     const picks = new Picks(at(1, ...ids));

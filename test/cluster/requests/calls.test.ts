@@ -183,14 +183,6 @@ it("the only node is asked again after times that grow, where it does not serve 
   expect(caller.replies).toBe(2);
 });
 
-it("a request that is given up leaves its room to one that waits", () => {
-  const caller = new Caller("w1");
-  caller.load("w1").window = 1;
-  const [call] = caller.ask(2);
-  caller.calls.giveUp(caller.now, call as Call, undefined);
-  expect(caller.sent).toEqual(["w1", "w1"]);
-});
-
 it("a request that may not go to its own node is made again at the only other one, which refused it", () => {
   const caller = new Caller("self", "w1");
   caller.ask(1, { self: false, retries: 1 });

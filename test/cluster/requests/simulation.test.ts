@@ -245,17 +245,6 @@ describe("a streamed request", () => {
       expect(cast.ended).toEqual([expect.stringMatching(/^20[0-2] s: end$/)]);
     }));
 
-  it("goes on after a reader that took its time, however long that was", () =>
-    story(7, async (world) => {
-      const cast = await Cast.of(world, "s");
-      const service = await cast.serve("s", SETTINGS, () => parts(5, 1));
-      read(cast, 1, (part) => pause(part === 1 ? 200_000 : 1));
-      await cast.until(100);
-      expect(service.stats().running).toBe(1);
-      await cast.until(210);
-      expect(cast.ended).toEqual([expect.stringMatching(/^20[0-1] s: end$/)]);
-    }));
-
   it("of a caller that took its node for lost holds its slot no longer than its caller may be silent", () =>
     story(8, async (world) => {
       const cast = await Cast.of(world, "s");
@@ -368,19 +357,6 @@ describe("what a serving node holds", () => {
       await world.until(() => s.members().length === 1, 10_000);
       await world.advance(50);
       expect(service.stats().running).toBe(0);
-    }));
-
-  it("of those that wait behind given up ones keeps its order", () =>
-    story(12, async (world) => {
-      const { cast, ask, release } = await stuck(world);
-      const stop = new AbortController();
-      for (let i = 2; i <= 9; i++) ask(`${i}`, i % 3 === 0 ? {} : { signal: stop.signal });
-      await world.advance(10);
-      stop.abort();
-      await world.advance(10);
-      release();
-      await world.until(() => cast.runs.length === 4, 1_000);
-      expect(cast.runs).toEqual(["stuck", "3", "6", "9"]);
     }));
 
   it("of those that wait for others with their idempotency keys is bounded for all keys together", () =>

@@ -1,4 +1,4 @@
-/** Requests as bytes: round trips, junk, and the vectors of the specification. */
+/** Requests as bytes: junk, and the vectors of the specification. */
 import { describe, expect, it } from "vitest";
 import { decodeBody, encodeBody } from "../../../src/cluster/requests/body.js";
 import {
@@ -17,53 +17,7 @@ import { BYTES } from "../../support/bytes.js";
 import { vectorsUnder } from "../../support/markdown.js";
 import fc from "../../support/properties.js";
 
-const id = fc.oneof(
-  fc.integer({ min: 1, max: 300 }),
-  fc.maxSafeNat().map((each) => each || 1),
-);
-const count = fc.oneof(fc.nat(300), fc.maxSafeNat());
-const text = (max: number): fc.Arbitrary<string> =>
-  fc.string({ unit: "grapheme", maxLength: max }).filter((each) => Buffer.byteLength(each) <= max);
-const value = fc.oneof(
-  fc.string({ unit: "grapheme" }),
-  fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
-  fc.jsonValue().filter((each) => typeof each !== "string"),
-  fc.constant(undefined),
-);
-const extras = fc.option(
-  fc.record({
-    method: text(255),
-    key: text(128),
-    headers: fc.dictionary(text(20), text(60), { maxKeys: 20 }),
-    parts: fc.nat(1_000),
-    bytes: fc.nat(100_000),
-  }),
-  { nil: undefined },
-);
-
 describe("requests as bytes", () => {
-  it("gives back what went in", () => {
-    fc.assert(
-      fc.property(
-        id,
-        count,
-        text(100).filter((each) => each !== ""),
-        extras,
-        value,
-        (number, timeout, service, more, body) => {
-          const item = decodeRequest(encodeCall(number, timeout, service, more, encodeBody(body)));
-          if (typeof item === "string" || item.op !== RequestOp.CALL) throw new Error(String(item));
-          expect([item.id, item.timeout, item.service]).toEqual([number, timeout, service]);
-          expect(decodeBody(item.form, item.body)).toEqual(roundTrip(body));
-          const { method, key, parts, headers } = item.extras;
-          expect([method, key, parts]).toEqual([more?.method ?? "", more?.key ?? "", more?.parts ?? 0]);
-          expect({ ...headers }).toEqual({ ...more?.headers });
-        },
-      ),
-      { numRuns: 10_000, defaultRuns: 80 },
-    );
-  });
-
   it("takes junk for junk, and never throws", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 80 }), (junk) => {
@@ -188,12 +142,6 @@ describe("requests as bytes", () => {
     ]);
   });
 });
-
-/** What JSON makes of a value; bytes, texts and nothing stay. */
-function roundTrip(body: unknown): unknown {
-  if (body === undefined || typeof body === "string" || Buffer.isBuffer(body)) return body;
-  return JSON.parse(JSON.stringify(body));
-}
 
 it.each(Object.entries(BYTES))("the bytes of %s are a body of bytes", (_, make) => {
   const { form, data } = encodeBody(make());

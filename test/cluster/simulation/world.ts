@@ -75,7 +75,6 @@ export class SimulatedNode implements MembershipEffects {
   stalledAt = Number.NEGATIVE_INFINITY;
   inbox: unknown[] = [];
   sentBytes = 0;
-  sentPackets = 0;
   streamBytes = 0;
 
   constructor(
@@ -120,8 +119,6 @@ export class World {
   blocks: ((from: SimulatedNode, to: SimulatedNode) => boolean) | undefined;
   /** Whether multicast arrives in spite of `blocks`, as with a filter of unicast datagrams. */
   opensGroup = false;
-  /** Whether every stream fails to open in time, as between late processes. */
-  losesStreams = false;
   onChange: ((node: SimulatedNode, change: ClusterChange) => void) | undefined;
   events = 0;
   falseDeaths = 0;
@@ -294,7 +291,7 @@ export class World {
   #send(from: SimulatedNode, to: SimulatedNode, packet: Packet, way: Way): void {
     const overStream = way === "stream";
     if (this.#options.counts === true) this.#count(from, packet, overStream);
-    if (!this.#passes(from, to, way) || (overStream && this.losesStreams)) return;
+    if (!this.#passes(from, to, way)) return;
     if (!to.up) {
       // The process is gone but its host is up, so streams are refused.
       if (overStream) this.#push(this.now + 2 * this.#delay(), from, null, to, way);
@@ -388,7 +385,6 @@ export class World {
     else {
       if (size > MAX_PACKET) throw new Error(`a packet of type ${packet.type} has ${size} bytes`);
       from.sentBytes += size;
-      from.sentPackets += 1;
     }
   }
 
