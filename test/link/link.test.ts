@@ -17,7 +17,6 @@ import {
   openLink,
 } from "../../src/link/index.js";
 import { gate } from "../support/gate.js";
-import { UNREADABLE } from "../support/unreadable.js";
 import { frameReader } from "./support.js";
 
 const open: (MultiplexLink | Server | Duplex)[] = [];
@@ -66,10 +65,6 @@ async function withChannel(streams?: readonly [Duplex, Duplex], options: Multipl
   return { a, b, channel, other: taken as unknown as LinkChannel };
 }
 
-const raise = (thrown: unknown): never => {
-  throw thrown;
-};
-
 const echo = (channel: LinkChannel): void => {
   channel.on("error", () => undefined);
   channel.pipe(channel);
@@ -86,12 +81,8 @@ async function withRawPeer(options: MultiplexLinkOptions = {}): Promise<[Multipl
   return [made, there];
 }
 
-/** One end of a stream that carries each batch to the other end a turn later. */
+/** One end of a stream that takes each batch at once, and carries it to the other end a turn later. */
 class Crate extends Duplex {
-  /** Bytes of each. */
-  readonly batches: number[] = [];
-  /** Whether the call itself takes it. */
-  takesAtOnce = true;
   #other: Crate | undefined;
 
   static pair(): [Crate, Crate] {
@@ -109,14 +100,9 @@ class Crate extends Duplex {
   }
 
   override _writev(chunks: { readonly chunk: Buffer }[], callback: () => void): void {
-    const { takesAtOnce } = this;
     const bytes = Buffer.concat(chunks.map(({ chunk }) => chunk));
-    this.batches.push(bytes.length);
-    setImmediate(() => {
-      this.#other?.push(bytes);
-      if (!takesAtOnce) callback();
-    });
-    if (takesAtOnce) callback();
+    setImmediate(() => this.#other?.push(bytes));
+    callback();
   }
 }
 
@@ -169,23 +155,6 @@ describe.each<[string, MultiplexLinkOptions]>([
 });
 
 describe("a channel", () => {
-  it("sends what is written in one turn in one frame", async () => {
-    const streams = await sockets();
-    const [a] = await link(streams, {}, { onChannel: echo });
-    const channel = await a.open("pieces");
-    const lengths: number[] = [];
-    const reader = frameReader((_id, length) => void lengths.push(length));
-    const write = streams[0].write.bind(streams[0]) as (...given: unknown[]) => boolean;
-    streams[0].write = (bytes: Buffer, ...rest: unknown[]) => {
-      reader.read(bytes);
-      return write(bytes, ...rest);
-    };
-    for (const piece of ["head", "body", "tail"]) channel.write(piece);
-    const [echoed] = (await once(channel, "data")) as [Buffer];
-    expect(echoed.toString()).toBe("headbodytail");
-    expect(lengths).toEqual([12]);
-  });
-
   it("waits for no timer and no other turn of the event loop: it is sent, and handed on, in the turn in which it is written, and comes", async () => {
     const streams = await sockets();
     const { channel, other } = await withChannel(streams);
@@ -212,32 +181,6 @@ describe("a channel", () => {
     await new Promise(setImmediate);
     expect(sent).toBe(64);
     expect(await arrival).toBe(64);
-  });
-
-  it("of a stream that takes each batch at once leaves in larger ones, and in small ones again when it does not", async () => {
-    const [here, there] = Crate.pair();
-    const [a] = await link(
-      [here, there],
-      {},
-      { window: 4_194_304, onChannel: (channel) => void channel.resume() },
-    );
-    const channel = await a.open("bulk");
-    const send = async (pieces: number): Promise<void> => {
-      for (let k = 0; k < pieces; k++) if (!channel.write(Buffer.alloc(65_536))) await once(channel, "drain");
-    };
-    await send(32);
-    expect(channel.writableHighWaterMark).toBe(524_288);
-    here.batches.length = 0;
-    await send(32);
-    expect(here.batches.length).toBeLessThanOrEqual(6);
-    // What a channel's program writes in a turn is one batch, and no more of it waits here than that.
-    expect(Math.max(...here.batches)).toBeLessThanOrEqual(524_288 + 65_536 + 64);
-    here.takesAtOnce = false;
-    await send(32);
-    here.batches.length = 0;
-    await send(32);
-    expect(Math.max(...here.batches)).toBeLessThanOrEqual(131_072 + 65_536 + 64);
-    expect(channel.writableHighWaterMark).toBe(131_072);
   });
 
   it("that waits for credit holds no more for its program than at first, however fast it was", async () => {
@@ -270,18 +213,6 @@ describe("a channel", () => {
     taken[0]?.resume();
     await finished;
     expect(a.stats().waitingBytes).toBe(0);
-  });
-
-  it("of which small pieces wait holds no more memory than they have", async () => {
-    const { b, channel, other } = await withChannel(duplexPair());
-    other.end();
-    for (let i = 0; i < 10_000; i++) channel.write(Buffer.from([i & 255]));
-    channel.end();
-    while (b.stats().unreadBytes < 10_000) await new Promise(setImmediate);
-    const got: Buffer[] = [];
-    for await (const chunk of other) got.push(chunk);
-    expect(Buffer.concat(got)).toEqual(Buffer.from(Array.from({ length: 10_000 }, (_, i) => i & 255)));
-    expect(got.length).toBeLessThan(100);
   });
 
   it("that a program reads now and then has few pieces, however small the frames were", async () => {
@@ -337,50 +268,6 @@ describe("a channel", () => {
     }
     await finished;
     expect(got).toEqual([...asked, 1]);
-  });
-
-  it.each([
-    ["reads so many bytes", (channel: LinkChannel) => channel.read(30) as Buffer | null],
-    [
-      "looks how many there are",
-      (channel: LinkChannel) => (channel.readableLength < 30 ? null : (channel.read() as Buffer)),
-    ],
-  ])("that a program listens to by readable, which %s, gives it small frames as they come", async (_, take) => {
-    const { a, channel, other } = await withChannel();
-    const whole = new Promise<Buffer>((resolve) => {
-      other.on("readable", () => {
-        const bytes = take(other);
-        if (bytes !== null) resolve(bytes);
-      });
-    });
-    for (let i = 0; i < 10; i++) {
-      channel.write("abc");
-      // What is behind it on the stream is there when this one is.
-      await a.open("next");
-    }
-    expect(String(await whole)).toBe("abc".repeat(10));
-  });
-
-  it.each(
-    Object.entries(UNREADABLE),
-  )("is refused or ended where its handler fails with %s", async (_, thrown) => {
-    const failing = { throws: () => raise(thrown), rejects: () => Promise.reject(thrown) };
-    const [a, b] = await link(
-      duplexPair(),
-      {},
-      { onChannel: ({ name }) => failing[name as keyof typeof failing]() },
-    );
-    for (const name of Object.keys(failing)) {
-      const failed = new Promise((resolve) => b.events.once("handler:failed", resolve));
-      const closed = new Promise((resolve) => b.events.once("channel:closed", resolve));
-      a.open(name).then(
-        (channel) => channel.on("error", () => undefined),
-        () => undefined,
-      );
-      expect((await failed) as object).toMatchObject({ name });
-      await closed;
-    }
-    expect(b.channels).toEqual([]);
   });
 
   it("works with pipeline, and ends at the other end when it is destroyed", async () => {

@@ -10,7 +10,6 @@ import {
   STARVATION_BYTES,
 } from "../../src/link/bounds.js";
 import { encodeControl, encodeOpen, FIN, FrameType, LinkCode } from "../../src/link/frames.js";
-import { LONG } from "../support/long.js";
 import { type End, frameReader, SETTINGS, Side, settle } from "./support.js";
 
 const clock = { now: 0 };
@@ -30,18 +29,6 @@ function openFrame(id: number, name = "x"): Buffer {
 }
 
 describe("a channel", () => {
-  it("is granted all that was read, however often before the next frame", () => {
-    const { a, b } = pair({ maxWindow: SETTINGS.window });
-    const end = a.open("x");
-    settle(a, b, false);
-    a.write(end, SETTINGS.window);
-    settle(a, b, false);
-    const there = b.ends.get(1) as End;
-    for (let i = 0; i < 2; i++) b.read(there, SETTINGS.window / 2);
-    settle(a, b, false);
-    expect(end.state.credit).toBe(there.state.window.size);
-  });
-
   it("gets a larger window while the window is what slows it, and no larger one otherwise", () => {
     const { a, b } = pair();
     const [fast, slow] = [a.open("fast"), a.open("slow")];
@@ -70,35 +57,6 @@ describe("turns", () => {
   }
 
   const WIDE = { window: 1_048_576, peerWindow: 1_048_576, maxWindow: 1_048_576, maxUnread: 16_777_216 };
-
-  it("are taken by channels of one urgency frame by frame; one that is alone sends whole frames", () => {
-    const { a, b } = pair(WIDE);
-    const [x, y] = [a.open("x"), a.open("y")];
-    settle(a, b);
-    a.write(x, 40_000);
-    a.write(y, 20_000);
-    const shared = framesOf(a.take());
-    expect(shared).toEqual([
-      [1, SHARED_PAYLOAD],
-      [3, SHARED_PAYLOAD],
-      [1, SHARED_PAYLOAD],
-      [3, 20_000 - SHARED_PAYLOAD],
-      [1, 40_000 - 2 * SHARED_PAYLOAD],
-    ]);
-    a.write(x, 100_000);
-    expect(framesOf(Buffer.concat([a.take(), a.take()]))).toEqual([
-      [1, MAX_PAYLOAD],
-      [1, 100_000 - MAX_PAYLOAD],
-    ]);
-  });
-
-  it("leave no little rest: what is a few bytes more than a frame takes is two halves", () => {
-    const { a, b } = pair(WIDE);
-    const x = a.open("x");
-    settle(a, b);
-    a.write(x, MAX_PAYLOAD + 8);
-    expect(framesOf(a.take(131_072))).toEqual(Array(2).fill([1, (MAX_PAYLOAD + 8) / 2]));
-  });
 
   it("go to the more urgent first, and starve nobody", () => {
     const { a, b } = pair(WIDE);
@@ -284,50 +242,4 @@ it("an end that closes refuses new channels, and keeps the others", () => {
   a.write(end, 10_000);
   settle(a, b);
   expect(b.ends.get(1)?.received).toBe(10_000);
-});
-
-/** One channel that sends without end over a way of a rate (bytes/ms) and a latency (ms), for so many virtual ms. */
-function busyWay(rate: number, latency: number, forMs: number) {
-  const step = 0.05;
-  const at = { now: 0 };
-  const settings = { window: 65_536, peerWindow: 65_536, maxWindow: 4_194_304, maxUnread: 2 ** 28 };
-  const sender = new Side(true, () => at.now, settings);
-  const reader = new Side(false, () => at.now, settings);
-  const there: { bytes: Buffer; at: number }[] = [];
-  const back: { bytes: Buffer; at: number }[] = [];
-  const piece = Buffer.alloc(65_528);
-  const { state } = sender.open("busy");
-  let free = 0;
-  let worst = 0;
-  for (; at.now < forMs; at.now += step) {
-    while (there[0] !== undefined && there[0].at <= at.now)
-      reader.rules.receive((there.shift() as { bytes: Buffer }).bytes, at.now);
-    while (back[0] !== undefined && back[0].at <= at.now)
-      sender.rules.receive((back.shift() as { bytes: Buffer }).bytes, at.now);
-    for (const end of reader.ends.values()) reader.read(end, 1 << 30);
-    while (state.waitingBytes < 1 << 20) sender.rules.write(state, [piece]);
-    for (let bytes = sender.take(); bytes.length > 0; bytes = sender.take()) {
-      free = Math.max(free, at.now) + bytes.length / rate;
-      there.push({ bytes, at: free + latency });
-      if (at.now > forMs / 2) worst = Math.max(worst, free - at.now);
-    }
-    const answer = reader.take();
-    if (answer.length > 0) back.push({ bytes: answer, at: at.now + latency });
-  }
-  const end = reader.ends.get(1) as End;
-  return { worst, carried: end.received / forMs / rate, window: end.state.window.size };
-}
-
-describe("a window that grows", () => {
-  it("is no larger than a fast way needs: a queue of a millisecond at most", () => {
-    for (const rate of LONG ? [500_000, 2_000_000] : [500_000]) {
-      const { worst, carried } = busyWay(rate, 0.1, 60);
-      expect(carried).toBeGreaterThan(0.98);
-      expect(worst).toBeLessThan(1);
-    }
-  });
-
-  it("is as large as a long way needs, with a queue or without", () => {
-    expect(busyWay(100_000, 20, LONG ? 1_500 : 800).window).toBe(4_194_304);
-  });
 });

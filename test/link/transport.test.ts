@@ -145,26 +145,6 @@ it.each<[string, (a: MultiplexTransport, b: MultiplexTransport, stream: Duplex) 
   expect(a.stats().sent).toBe(codes.filter((each) => each === "sent").length);
 });
 
-it("a name that is closed and opened in one turn goes on, after what was sent before", async () => {
-  const later = (notes: Notes) => (at: MultiplexLink, data: Buffer) =>
-    new Promise<void>((resolve) => setImmediate(resolve)).then(() => notes.data(at, data, "x"));
-  const { a, b, atA, atB, link, back } = await withName({ window: 4_096, maxWindow: 4_096 }, later);
-  const before = Array.from({ length: 20 }, (_, i) => `${i} ${"x".repeat(1_000)}`);
-  const sends = before.map((each) => a.sendFrame(link, "x", Buffer.from(each)));
-  a.close("x");
-  a.open("x", atA.status, atA.data);
-  expect(await atA.until(3)).toEqual(["x open", "x closed", "x open"]);
-  await a.sendFrame(link, "x", Buffer.from("last"));
-  await Promise.all(sends);
-  const lines = await atB.until(24);
-  expect(lines.filter((each) => each.startsWith("x: "))).toEqual(
-    [...before, "last"].map((each) => `x: ${each}`),
-  );
-  expect(lines.filter((each) => !each.startsWith("x: "))).toEqual(["x open", "x closed", "x open"]);
-  await b.sendFrame(back, "x", Buffer.from("back"));
-  expect((await atA.until(4))[3]).toBe("x: back");
-});
-
 it("a name that both ends close and open at any time is open in both directions in the end", async () => {
   let seed = 7;
   const random = (below: number): number => {
@@ -216,21 +196,6 @@ it("a name that is closed gets nothing more, and what its callback reopens stays
   await atA.until(3);
   await a.sendFrame(link, "x", Buffer.from("four"));
   expect(await atB.until(5)).toEqual(["x open", "x: one", "x closed", "x open", "x: four"]);
-});
-
-it("a name that is opened again while it closes is open on all links", async () => {
-  const [a, b, c] = [transport(), transport(), transport()];
-  const nothing = (): void => undefined;
-  for (const each of [b, c]) each.open("x", nothing, nothing);
-  const notes = new Notes();
-  a.open("x", notes.status, notes.data);
-  const [first] = await join(a, b);
-  await join(a, c);
-  await notes.until(2);
-  const again = new Notes();
-  first.events.once("channel:closed", () => a.open("x", again.status, again.data));
-  a.close("x");
-  expect(await again.until(2)).toEqual(["x open", "x open"]);
 });
 
 it("a message that is too long for the other end ends its channel there, with an event", async () => {

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import { curveKeyPair, Dealer, Reply, Request, Router, registerTransport } from "../../src/index.js";
+import { Dealer, Reply, Request, Router, registerTransport } from "../../src/index.js";
 import {
   acceptLinks,
   dialLink,
@@ -127,36 +127,6 @@ describe("sockets over links", () => {
     await first.unbind("link://later");
     const second = opened(new Reply(WAITS));
     second.bindSync("link://later");
-  });
-
-  it("have their own security: CURVE between the sockets, the password between the links", async () => {
-    const { dial } = await gate(transport.onChannel);
-    opened({ close: transport.add("site-d", dial) });
-    const server = curveKeyPair();
-    const own = curveKeyPair();
-    const seen: unknown[] = [];
-    const reply = opened(
-      new Reply({
-        ...WAITS,
-        curveServer: true,
-        curvePublicKey: server.publicKey,
-        curveSecretKey: server.secretKey,
-        authenticate: async ({ address, publicKey }) => seen.push([address, publicKey]) > 0,
-      }),
-    );
-    await reply.bind("link://secret");
-    const request = opened(
-      new Request({
-        ...WAITS,
-        curveServerKey: server.publicKey,
-        curvePublicKey: own.publicKey,
-        curveSecretKey: own.secretKey,
-      }),
-    );
-    request.connect("link://site-d/secret");
-    await request.send("hello");
-    await reply.receive();
-    expect(seen).toEqual([["127.0.0.1", own.publicKey]]);
   });
 
   it("refuse endpoints that lead nowhere, with what was meant", async () => {
