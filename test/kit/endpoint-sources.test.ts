@@ -154,17 +154,6 @@ describe("Majordomo", () => {
     expect(String(await within(late, "the last answer"))).toBe("re 4");
   });
 
-  it("waits while there is no broker, and is ready with the first", async () => {
-    const source = new ListedEndpoints([]);
-    const client = own(new MajordomoClient(source));
-    own(new MajordomoWorker(source, "echo", new Handler().handle));
-    const answer = client.request("echo", "1");
-    expect(await failure(client.ready({ timeout: 30 }))).toMatchObject({ code: "ETIMEDOUT" });
-    source.set((await broker()).endpoint);
-    await client.ready();
-    expect(String(await answer)).toBe("re 1");
-  });
-
   it("Titanic serves at the brokers of a source, and reports what happens to it", async () => {
     const [a, b] = [await broker(), await broker()];
     const source = new ListedEndpoints([a.endpoint]);

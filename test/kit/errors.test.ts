@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { thrownText } from "../../src/core/arguments.js";
 import { InvalidMessageError } from "../../src/core/errors.js";
 import {
   errorReply,
@@ -10,7 +9,6 @@ import {
   requestFailure,
   ServiceError,
 } from "../../src/kit/errors.js";
-import { UNREADABLE } from "../support/unreadable.js";
 
 const exposed = (text: string, details: object = {}): Error =>
   Object.assign(new Error(text), details, { expose: true });
@@ -73,24 +71,6 @@ describe("an error reply", () => {
     for (const data of [cycle, 1n, "x".repeat(65_536)])
       expect(handlerErrorReply(exposed("no", { code: "E", data }))).toHaveLength(3);
     expect(handlerErrorReply(exposed("no", { code: 7 }))).toHaveLength(3);
-  });
-
-  test("is made of anything that can be thrown", () => {
-    for (const thrown of Object.values(UNREADABLE)) {
-      expect(handlerErrorReply(thrown).map(String)).toEqual([
-        "shoal.error",
-        "worker-failed",
-        "The worker's handler failed.",
-      ]);
-      expect(thrownText(thrown)).toBe("an error without a message");
-    }
-    const odd = Object.defineProperty(new Error("x"), "message", { value: 5 });
-    for (const [thrown, text] of [
-      [undefined, "undefined"],
-      [Symbol("fish"), "Symbol(fish)"],
-      [odd, "5"],
-    ] as const)
-      expect(thrownText(thrown)).toBe(text);
   });
 
   test("with malformed details is an error all the same", () => {

@@ -3,8 +3,6 @@ import {
   anything,
   boolean,
   bytes,
-  checkEndpoint,
-  checkEndpoints,
   checkOptions,
   choice,
   func,
@@ -61,21 +59,4 @@ test.for([
 ] as const)("%j is refused", ([given, message]) => {
   expect(() => check(given)).toThrow(expect.objectContaining({ code: "EINVAL" }));
   expect(() => check(given)).toThrow(message);
-});
-
-test("a client's servers are one endpoint or more", () => {
-  expect(checkEndpoints("endpoints", "tcp://a:1")).toEqual(["tcp://a:1"]);
-  expect(checkEndpoints("endpoints", ["tcp://a:1", "tcp://b:1"])).toEqual(["tcp://a:1", "tcp://b:1"]);
-  for (const wrong of [[], undefined, "", [""], [1], null])
-    expect(() => checkEndpoints("endpoints", wrong)).toThrow(expect.objectContaining({ code: "EINVAL" }));
-});
-
-test("an endpoint has the form that sockets ask for", () => {
-  for (const wrong of ["nonsense", "", "tcp://", "tcp://host", "tcp://host:0", "tcp://*:1", "://x", null, 5])
-    expect(() => checkEndpoints("endpoints", wrong), String(wrong)).toThrow(
-      expect.objectContaining({ code: "EINVAL" }),
-    );
-  expect(checkEndpoint("endpoint", "tcp://*:*", "bind")).toBe("tcp://*:*");
-  // Whether an engine has the transport is for the socket to find out.
-  expect(checkEndpoint("endpoint", "tipc://{1,2}")).toBe("tipc://{1,2}");
 });

@@ -83,20 +83,6 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
       await Promise.all([box.close(), publisher.close()]);`);
   });
 
-  it.runIf(LONG)("takes the security options of a Subscriber", async () => {
-    await good(`
-      const keys = curveKeyPair();
-      const own = curveKeyPair();
-      const data = shared(1);
-      const handler = module("export default () => { Atomics.add(data, 0, 1); }");
-      const publisher = await openPublisher({ curveServer: true, curveSecretKey: keys.secretKey });
-      const box = await open(publisher, { handler, socketOptions: {
-        curveServerKey: keys.publicKey, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey } });
-      await publisher.send(["t", ""]);
-      await until(box, ({ handled }) => handled === 1);
-      await Promise.all([box.close(), publisher.close()]);`);
-  });
-
   it("is refused what it cannot have, and nothing is left behind", async () => {
     await good(`
       const publisher = await openPublisher();

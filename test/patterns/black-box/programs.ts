@@ -7,7 +7,7 @@ export function prelude(engine: string): string {
     import { once } from "node:events";
     import { setTimeout as sleep } from "node:timers/promises";
     import { setEnvironmentData } from "node:worker_threads";
-    import { Context, curveKeyPair, Publisher } from "shoal";
+    import { Context, Publisher } from "shoal";
     import { BlackBox } from "shoal/patterns";
     const engine = ${JSON.stringify(engine)};
     const ANY = "tcp://127.0.0.1:*";

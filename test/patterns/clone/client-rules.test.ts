@@ -2,7 +2,6 @@
 import { expect, test } from "vitest";
 import type { CloneCall, UpdateResult } from "../../../src/patterns/clone/client-calls.js";
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
-import { encodeUnchanged } from "../../../src/patterns/clone/properties.js";
 import { encodeGoodbye, encodeHugz, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
 
 const [KEY, VALUE, EMPTY] = ["k", "v", ""].map((text) => Buffer.from(text)) as [Buffer, Buffer, Buffer];
@@ -112,23 +111,6 @@ test.each([
   expect(done.filter((what) => what.startsWith("open"))).toEqual(["open 1 a"]);
 });
 
-test("what a server acknowledged that was gone before its map was whole is not settled by the next one's map", () => {
-  const { rules, start, set } = rig(["a", "b"]);
-  const update = [KEY, sequenceFrame(1), uuidOf(1), EMPTY, VALUE];
-  let settled = 0;
-  start(0);
-  rules.connected(1, 0);
-  set(KEY, () => (settled += 1));
-  rules.update(1, update, 0); // While the map is on its way.
-  rules.disconnected(1, false, 10);
-  for (let now = 20; now < 2_000; now += 100) rules.tick(now);
-  rules.connected(2, 2_000);
-  rules.snapshot(2, encodeGoodbye(0, EMPTY), 2_000); // The next server has not got it.
-  expect([rules.state, settled, rules.stats(2_000).inFlight]).toEqual(["live", 0, 1]);
-  rules.update(2, update, 2_001);
-  expect([settled, rules.stats(2_001).inFlight]).toEqual([1, 0]);
-});
-
 test("a message that is no snapshot's is reported, and the rest of the snapshot counts", () => {
   const { rules, start, done } = rig(["a"]);
   start(0);
@@ -154,18 +136,6 @@ test("updates that wait for room are bounded, and no repetition joins them", () 
   rules.update(1, HUGZ, 3_900);
   rules.tick(4_000);
   expect(unsent.slice(0, 10)).toEqual(["k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8", "k9", "k10"]);
-});
-
-test("an update that comes back while the map is on its way is settled when that is there", () => {
-  const { rules, start, set } = rig(["a"]);
-  const settled: number[] = [];
-  start(0);
-  rules.connected(1, 0);
-  set(KEY, (sequence) => settled.push(sequence));
-  rules.update(1, [KEY, sequenceFrame(5), uuidOf(1), EMPTY, VALUE], 0);
-  expect(settled).toEqual([]);
-  rules.snapshot(1, encodeGoodbye(4, EMPTY), 0);
-  expect([settled, rules.stats(0).inFlight]).toEqual([[5], 0]);
 });
 
 test("a client that misses updates again and again asks for the map less and less often, until one comes in its turn", () => {
@@ -195,26 +165,6 @@ test("a client that misses updates again and again asks for the map less and les
   expect([miss(), miss()]).toEqual([50, 100]);
 });
 
-test("a map that outgrows its bound again and again is loaded less and less often", () => {
-  const { rules, start, done } = rig(["a"]);
-  const large = Buffer.alloc(2_000);
-  let now = 0;
-  const outgrow = (attempt: number): number => {
-    rules.connected(attempt, now);
-    rules.snapshot(attempt, encodeGoodbye(attempt, EMPTY), now);
-    rules.update(attempt, [KEY, sequenceFrame(attempt + 1), Buffer.alloc(16, 9), EMPTY, large], now);
-    const before = now;
-    while (!done.includes(`open ${attempt + 1} a`)) {
-      now = rules.nextWakeUp() as number;
-      rules.tick(now);
-    }
-    return now - before;
-  };
-  start(0);
-  const pauses = [1, 2, 3, 4].map(outgrow);
-  expect(pauses[3]).toBeGreaterThan(4 * (pauses[0] as number));
-});
-
 test("a change that makes the map too large is reported, since the next snapshot has it, too", () => {
   const { rules, start, done } = rig(["a"], 1, false, true);
   const value = Buffer.alloc(600, "x");
@@ -225,22 +175,6 @@ test("a change that makes the map too large is reported, since the next snapshot
   rules.update(1, [Buffer.from("b"), sequenceFrame(2), EMPTY, EMPTY, value], 1);
   expect(rules.state).not.toBe("live");
   expect(done).toContain("changed b");
-});
-
-test("an own update that a server knew already changes nothing, so a watch has no change for it", () => {
-  const { rules, start, set, done } = rig(["a"], 1, false, true);
-  const theirs = Buffer.from("theirs");
-  let settled = 0;
-  start(0);
-  rules.connected(1, 0);
-  set(KEY, () => (settled += 1), Buffer.from("mine"));
-  // Another client has set the key since.
-  rules.snapshot(1, [KEY, sequenceFrame(2), EMPTY, EMPTY, theirs], 0);
-  rules.snapshot(1, encodeGoodbye(2, EMPTY), 0);
-  const before = done.filter((what) => what === "changed k").length;
-  rules.update(1, [KEY, sequenceFrame(3), uuidOf(1), encodeUnchanged(0, 2, false), theirs], 1);
-  expect([settled, rules.sequence]).toEqual([1, 3]);
-  expect(done.filter((what) => what === "changed k").length - before).toBe(0);
 });
 
 test("a value that replaces another counts once against the bound", () => {

@@ -105,29 +105,6 @@ function set(rules: ServerRules, key: string, value: string, number: number, now
   rules.flush(now);
 }
 
-test("an update that comes again is published again as the key is by now, and not applied", () => {
-  const { rules, published } = rig();
-  set(rules, "k", "1", 1);
-  set(rules, "k", "2", 2);
-  set(rules, "k", "1", 1);
-  set(rules, "k", "", 3);
-  set(rules, "k", "2", 2);
-  expect(published).toEqual(["k=1@1", "k=2@2", "k=2@3", "k=@4", "k=@5"]);
-  expect(rules.stats()).toMatchObject({ received: 5, applied: 3, repeated: 2, entries: 0 });
-});
-
-test("updates of the server itself take one place of the clients' in the window of its follower", () => {
-  const uuids = new Set<string>();
-  const commit = (operations: readonly Operation[]): void => {
-    for (const { uuid } of operations) uuids.add(uuid.toString("hex"));
-  };
-  const rules = serving({ commit }, { hasStore: true });
-  for (const key of ["a", "b", "c"]) rules.set(Buffer.from(key), Buffer.from("1"), 0, 0);
-  rules.flush(0);
-  expect([...uuids]).toEqual([expect.stringMatching(/^.{32}$/)]);
-  expect(rules.stats()).toMatchObject({ commits: 1, inFlight: 3 });
-});
-
 test("a client that takes its snapshot slowly gets the map as it was, not as it is by then", () => {
   const made = rig();
   const { rules, replies } = made;

@@ -24,18 +24,6 @@ function position(term: number, sequence: number, alone = false, map = MAP): Pos
 }
 
 describe("on the wire and in the store", () => {
-  test("a standing and a position are what was written", () => {
-    const standing: Standing = { map: MAP, term: 3, alone: true };
-    expect(String(encodeStanding(standing))).toBe('{"map":"0707070707070707","term":3,"alone":true}');
-    expect(parseStanding(encodeStanding(standing))).toEqual(standing);
-    expect(parseStanding(encodeStanding(NO_STANDING))).toEqual(NO_STANDING);
-    expect(String(encodePosition(position(3, 9)))).toBe(
-      '{"map":"0707070707070707","term":3,"sequence":9,"alone":false,"ready":false}',
-    );
-    const ready = { ...position(3, 9, true), ready: true };
-    expect(parsePosition(encodePosition(ready))).toEqual(ready);
-  });
-
   test.each([
     ["map", '{"map":"07","term":0,"alone":true}'],
     ["flag", '{"map":"","term":0,"alone":1}'],
@@ -57,17 +45,6 @@ test("the later term is newer, then the later sequence, then the one that served
   expect(orderOf(position(4, 1), position(9, 1, false, OTHER))).toBe("foreign");
   expect(orderOf(position(0, 5, false, NO_MAP), position(0, 4, false, NO_MAP))).toBe("newer"); // Of old stores.
   expect(orderOf(position(0, 0, false, NO_MAP), position(1, 0, false, OTHER))).toBe("older"); // A new disk.
-});
-
-test("no two servers begin the same term, and the operator's word outweighs terms that nobody here knows", () => {
-  let standing = NO_STANDING;
-  const terms = [0, 0, 1, 2, 1].map((author) => {
-    standing = beginTerm(standing, author, 0, false, Buffer.from(MAP, "hex"));
-    return standing.term;
-  });
-  expect(terms).toEqual([3, 6, 7, 8, 10]);
-  expect(beginTerm(standing, 0, 50, false, Buffer.from(MAP, "hex")).term).toBe(51);
-  expect(beginTerm(standing, 1, 0, true, Buffer.from(MAP, "hex")).term).toBeGreaterThan(3_000_000);
 });
 
 /** A server's standing at a sequence, with a store whose answers the test gives. */
@@ -104,19 +81,6 @@ const old = (alone: boolean): Buffer =>
   });
 
 describe("a server", () => {
-  test("acknowledges nothing in a term before its store has it", () => {
-    const { standing, marks } = server("primary");
-    standing.begin(false);
-    expect([standing.inTerm, standing.alone, marks.length]).toEqual([false, false, 1]);
-    standing.marked();
-    expect([standing.inTerm, standing.alone, standing.shared]).toEqual([true, true, false]);
-    standing.setAlone(false);
-    expect([standing.alone, standing.shared]).toEqual([false, false]); // Neither before it is written.
-    standing.marked();
-    expect([standing.alone, standing.shared]).toEqual([false, true]);
-    expect(marks.map(({ alone }) => alone)).toEqual([true, false]);
-  });
-
   test("asks a store that refused again, and counts on nothing meanwhile", () => {
     const { standing, marks } = server("primary");
     standing.begin(false);
@@ -188,14 +152,6 @@ describe("a server", () => {
     standing.adopt(theirs);
     standing.adopt(theirs);
     expect(diverged()).toBe(events);
-  });
-
-  test("that hears of a newer map and gets it has diverged once", () => {
-    const { standing, diverged } = server("primary");
-    standing.restore(old(true));
-    for (let n = 0; n < 2; n++) standing.compare(BACKUP, encodePosition(position(4, 5)), PRIMARY);
-    standing.adopt(beginTerm(NO_STANDING, 1, 3, false, Buffer.from(MAP, "hex")));
-    expect(diverged()).toBe(1);
   });
 
   test("of a pair that starts without it begins a term above those of a lost server, once", () => {

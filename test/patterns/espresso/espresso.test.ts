@@ -12,11 +12,9 @@ import {
 import {
   EspressoListener,
   type EspressoListenerOptions,
-  type EspressoRecord,
   EspressoTap,
   type EspressoTapOptions,
 } from "../../../src/patterns/espresso/index.js";
-import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { texts, until } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { LONG } from "../../support/long.js";
@@ -94,19 +92,6 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
     await running;
   });
 
-  it("sends a listener its topics only, and others nothing of them", async () => {
-    const tap = await startTap();
-    const rain = await listen(tap, { filter: { topics: ["rain", "rainbow"] } });
-    const all = await listen(tap);
-    for (const topic of ["rain", "sun", "rainbow", "rain"]) tap.capture("frontend", [Buffer.from(topic)]);
-    const got: EspressoRecord[] = [];
-    while (got.length < 3) got.push(...(await rain.receiveMany({ timeout: 5_000 })));
-    expect(got.map(({ frames }) => String(frames[0]))).toEqual(["rain", "rainbow", "rain"]);
-    const others: EspressoRecord[] = [];
-    while (others.length < 4) others.push(...(await all.receiveMany({ timeout: 5_000 })));
-    expect(rain.stats().received).toBe(3);
-  });
-
   it("filters and samples at the tap and at the listener", async () => {
     const tap = await startTap({ filter: { where: ([frame]) => frame?.length === 2 }, sample: { oneIn: 2 } });
     const listener = await listen(tap, { sample: { oneIn: 5 } });
@@ -162,13 +147,6 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
     expect(record).toMatchObject({ from: undefined, frameCount: 2, size: 25, truncated: false });
     await listener.receive({ timeout: 5_000 });
     expect(listener.stats()).toMatchObject({ raw: 2, delivered: 2 });
-  });
-
-  it("is secured as any socket is", async () => {
-    const tap = await startTap({ socketOptions: CURVE_SERVER });
-    const listener = await listen(tap, { socketOptions: curveClient() });
-    tap.capture("backend", [Buffer.from("secret")]);
-    expect(texts([...(await listener.receive({ timeout: 5_000 })).frames])).toEqual(["secret"]);
   });
 
   it("ends loops and waits when it is closed, and then ignores the proxy", async () => {

@@ -59,17 +59,6 @@ describe("a filter", () => {
     expect(judge(filter, "backend", "weather", "sunny")).toBe(atBackend);
   });
 
-  it("samples every Nth of those it wants", () => {
-    const sampled = (sample: EspressoSample, filter: EspressoFilter = {}): string => {
-      const rules = new Filter(filter, sample);
-      const decide = (_: unknown, i: number) =>
-        rules.decide("backend", frames(i % 2 === 0 ? "even" : "odd"))[0];
-      return Array.from({ length: 8 }, decide).join("");
-    };
-    expect(sampled({ oneIn: 3 })).toBe("tsstssts");
-    expect(sampled({ oneIn: 2 }, { topics: "even" })).toBe("tfsftfsf");
-  });
-
   it.each<[string, unknown, unknown]>([
     ["an unknown condition", { side: "frontend" }, {}],
     ["an unknown side", { from: "left" }, {}],
@@ -106,16 +95,6 @@ function tap(options: Partial<TapRulesOptions> = {}) {
 }
 
 describe("a tap", () => {
-  it("publishes a message as it was, with a trailer", () => {
-    const { rules, records, subscribe, last } = tap();
-    subscribe("");
-    const message = frames("weather", "", "sunny");
-    rules.offer("backend", message);
-    expect(records[0]?.slice(0, 3)).toEqual(message);
-    expect(records[0]?.[2]).toBe(message[2]); // Not a copy.
-    expect(last()).toEqual({ from: "backend", frames: 3, size: 12, time: expect.any(Number) });
-  });
-
   it("publishes nothing that nobody listens to", () => {
     const { rules, records, subscribe, unsubscribe, heard } = tap();
     rules.offer("backend", frames("a"));

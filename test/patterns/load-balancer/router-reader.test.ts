@@ -77,17 +77,6 @@ it("reports a peer's departure after what it had sent", async () => {
   expect(heard.at(-1)).toBe("v left");
 });
 
-it("does not count what was taken before a peer's last message came", async () => {
-  const other = (body: string): Buffer[] => [Buffer.from("v"), Buffer.from(body)];
-  // A batch that is on its way to the reader.
-  const { router, heard } = start(() => 3, other("a"), other("b"), other("c"));
-  router.arrive("last");
-  router.waiting.push(other("d"));
-  router.leave({ routingId: Buffer.from("w") });
-  await turn();
-  expect(heard).toEqual(["a", "b", "c", "last", "d", "w left"]);
-});
-
 it("reports the departure of a peer whose next connection is there before that one's first message", async () => {
   const other = (body: string): Buffer[] => [Buffer.from("v"), Buffer.from(body)];
   const { router, heard, left } = start(() => 3, other("a"), other("b"), other("c"), other("d"));

@@ -36,7 +36,6 @@ const bodyOf = (message: object): string => String((message as { body: Body }).b
 function batcher() {
   const sent: { peer: number; bodies: string[]; frames: number }[] = [];
   let flush = (): void => undefined;
-  let turns = 0;
   const batches = new Batcher<number, Request>(
     "client",
     REQUESTS,
@@ -47,25 +46,13 @@ function batcher() {
       sent.push({ peer, bodies, frames: frames.length });
     },
     (end) => {
-      turns += 1;
       flush = end;
     },
   );
-  return { batches, said: () => sent.splice(0), end: () => flush(), turns: () => turns };
+  return { batches, said: () => sent.splice(0), end: () => flush() };
 }
 
 describe("what is gathered", () => {
-  it("leaves at the end of the turn as one message; one alone in its ordinary form", () => {
-    const { batches, said, end, turns } = batcher();
-    for (const request of requests("a", "b", "c")) expect(batches.add(1, request)).toBe(true);
-    expect([said(), turns()]).toEqual([[], 1]);
-    end();
-    expect(said()).toEqual([{ peer: 1, bodies: ["a", "b", "c"], frames: 3 }]);
-    batches.add(1, requests("d")[0] as Request);
-    end();
-    expect([said(), turns()]).toEqual([[{ peer: 1, bodies: ["d"], frames: 2 }], 2]);
-  });
-
   it("is apart for each peer, service and upper half of the number, and in the order of its first ones", () => {
     const { batches, said, end } = batcher();
     const [a, b] = requests("a", "b") as [Request, Request];
@@ -139,18 +126,6 @@ describe("what is gathered", () => {
 });
 
 describe("a batch is read as the messages that it holds", () => {
-  it("at a broker, and its bodies go on in any order", () => {
-    const read = readAtBroker([PEER, ...batchOf("client", REQUESTS, requests("a", "", "ccc"))]);
-    expect(read.map(bodyOf)).toEqual(["a", "", "ccc"]);
-    expect(read).toMatchObject([1, 2, 3].map((sequence) => ({ sequence, oldest: 1, service: SERVICE })));
-    const given = read.map((message, i) => deliveryOf(i + 1, { body: (message as Request).body }));
-    const [first, second, third] = given as [Request, Request, Request];
-    const other = deliveryOf(4, { body: Body.of(["é"]) });
-    const written = (...members: Request[]): string => String(batchOf("worker", REQUESTS, members)[2]);
-    expect(written(first, second, third)).toBe("accc");
-    expect(written(third, first, second, other, third)).toBe("cccaéccc");
-  });
-
   it("at a worker, at a client, and the answers of a worker at a broker", () => {
     const members = [1, 2].map((i) => deliveryOf(i, { ...idOf(2 ** 33 + i), oldest: 2 ** 33, time: i }));
     const read = readAtWorker(batchOf("worker", REQUESTS, members));

@@ -98,15 +98,6 @@ describe("faults of the Guide's brokers", () => {
     for (const id of ids) expect(sentTo(id)).toHaveLength(1);
   });
 
-  it("expiry of many workers at once, each while the next is looked at", () => {
-    for (let i = 0; i < 10; i++) ready(`w${i}`);
-    rig.rules.tick(2_500);
-    rig.rules.tick(5_000);
-    rig.rules.tick(7_500);
-    expect(rig.rules.stats().workers).toBe(0);
-    expect(rig.rules.nextWakeUp()).toBeUndefined();
-  });
-
   it("a request that waits when the last worker leaves gets the next worker, or an end", () => {
     ready("w1");
     ask("c1", "first");
@@ -120,16 +111,6 @@ describe("faults of the Guide's brokers", () => {
     expect(sentTo("c1").at(-1)?.map(String)).toContain("no-service");
     expect(sentTo("c2").at(-1)?.map(String)).toContain("no-service");
     expect(rig.rules.stats()).toMatchObject({ requests: 2, failed: 2, queued: 0, services: 0 });
-  });
-
-  it("no heartbeat goes to a worker that is dead, and none that is gone is asked", () => {
-    ready("w1");
-    rig.results.set("w1", "gone");
-    ask("c1");
-    expect(rig.rules.stats()).toMatchObject({ workers: 0, queued: 1, inFlight: 0 });
-    rig.takeSent();
-    rig.rules.tick(2_500);
-    expect(rig.takeSent()).toEqual([]);
   });
 
   it("READY for mmi.service is refused by the service's name, not the sender's", () => {
@@ -208,22 +189,6 @@ describe("a worker", () => {
 });
 
 describe("a request", () => {
-  it("is delivered maxDeliveries times at most, then the client gets an error", () => {
-    make({ maxDeliveries: 2 });
-    ready("w1");
-    ask("c1");
-    for (const [worker, next] of [
-      ["w1", "w2"],
-      ["w2", "w3"],
-    ] as const) {
-      ready(next);
-      hear(worker, 1, "", "MDPW01", 5);
-    }
-    expect(sentTo("w2")).toHaveLength(1);
-    expect(sentTo("w3")).toEqual([]);
-    expect(sentTo("c1").at(-1)?.map(String)).toContain("worker-lost");
-  });
-
   it("past the queue's bound is refused at once, and nothing else changes", () => {
     make({ maxQueue: 2 });
     for (const client of ["c1", "c2", "c3"]) ask(client);
@@ -325,14 +290,6 @@ describe("a service that no worker offers", () => {
 });
 
 describe("a broker that stops", () => {
-  it("refuses what waits for a service without workers, at once: none will come", () => {
-    askWithId("c", 0, 1);
-    sentTo("c");
-    rig.rules.drain();
-    expect(toldTo("c")).toEqual(["7|stopping|The broker or the worker is stopping."]);
-    expect(rig.rules.idle).toBe(true);
-  });
-
   it("refuses a request whose worker was lost when no other is left, and gives it to another one before", () => {
     ready("a");
     ready("b");

@@ -38,23 +38,6 @@ describe("an answer in pieces", () => {
     expect([rig.rules.stats().failed, rig.balance]).toEqual([1, 0]);
   });
 
-  it.each([
-    ["in the middle", 1],
-    ["at the end", 2],
-  ])("fails as incomplete when a piece is missing %s, and its worker goes on", (_, kept) => {
-    join("w");
-    ask("c");
-    const delivery = deliveryTo("w");
-    for (let i = 0; i < 4; i++) if (i < kept || i === 3) piece("w", delivery, i, "x");
-    if (kept === 1) expect(toldTo("c").at(-1)).toMatchObject({ kind: "failure", reason: "incomplete" });
-    final("w", delivery, 4);
-    if (kept === 2) expect(toldTo("c").at(-1)).toMatchObject({ kind: "failure", reason: "incomplete" });
-    expect([rig.rules.stats(), rig.balance]).toMatchObject([{ failed: 1, answered: 0, inFlight: 0 }, 0]);
-    ask("c", 2);
-    final("w", deliveryTo("w"), 0, "y");
-    expect(toldTo("c")).toMatchObject([{ kind: "answer", final: true }]);
-  });
-
   it("has the credit that its client grants; a plain worker is sent none", () => {
     join("w");
     ask("c");

@@ -77,20 +77,6 @@ function clientOf(endpoints: string[], dialect?: Dialect, limits: Partial<typeof
 }
 
 describe("a client of shoal's broker whose connection ends", () => {
-  it("asks the next one at once, and sends again what was not answered, in its order", () => {
-    const { rules, ask, negotiate, said, ended, left } = clientOf(["a", "b"]);
-    negotiate(1);
-    ask("one", 1);
-    ask("two", 1);
-    expect(said().slice(2)).toEqual(["1 one", "1 two"]);
-    rules.disconnected(1, 5);
-    expect(said()).toEqual(["-1", "+2 b", "2 ?"]);
-    expect(rules.stats()).toMatchObject({ pending: 2, inFlight: 0, broker: undefined });
-    negotiate(2, 6);
-    expect(said()).toEqual(["2 one", "2 two"]);
-    expect([ended, left()]).toEqual([[], ["disconnected"]]);
-  });
-
   it("sends again to a broker that had given it up, over the same connection", () => {
     const { rules, ask, negotiate, said, ended, left } = clientOf(["a", "b"]);
     negotiate(1);
@@ -121,15 +107,6 @@ describe("a client of shoal's broker whose connection ends", () => {
     expect([said(), ended]).toEqual([["1 one"], []]);
     rules.receive(1, failureOf(1, "duplicate"), 6);
     expect([said(), ended]).toEqual([[], ["one duplicate"]]);
-  });
-
-  it("tries again as long as it can have no socket, though nobody asks anything", () => {
-    const { rules, said } = clientOf(["a"]);
-    said();
-    for (let at = 1; at <= 5; at++) {
-      rules.disconnected(at, at, true);
-      expect(said()).toEqual([`-${at}`, `+${at + 1} a`, `${at + 1} ?`]);
-    }
   });
 
   it("opens nothing more when a listener of its end closes the client", () => {
@@ -186,26 +163,6 @@ describe("a client of shoal's broker whose connection ends", () => {
     expect(said()).toContain("2 taken");
   });
 
-  it("goes on with the next one when the one that stops refuses a connection", () => {
-    const { rules, ask, negotiate, said, left } = clientOf(["a", "b"]);
-    negotiate(1);
-    ask("taken", 1);
-    ask("refused", 1);
-    said();
-    rules.receive(1, failureOf(2, "stopping"), 5);
-    expect(said()).toEqual(["+2 b", "2 ?"]);
-    rules.refused(1, 5 + BEAT);
-    expect([said(), left()]).toEqual([[], ["stopping"]]);
-  });
-
-  it("reports that a broker stops where there is no other one", () => {
-    const { rules, ask, negotiate, ended } = clientOf(["a"]);
-    negotiate(1);
-    ask("x", 5);
-    rules.receive(1, failureOf(1, "stopping"), 5);
-    expect(ended).toEqual(["x stopping"]);
-  });
-
   it("leaves each broker once in an interval, however often it is hung up on", () => {
     const { rules, ask, negotiate, said, left } = clientOf(["a", "b"]);
     ask("x", 100);
@@ -220,16 +177,6 @@ describe("a client of shoal's broker whose connection ends", () => {
     expect(rules.nextWakeUp()).toBe(BEAT + 1);
     rules.tick(BEAT + 1);
     expect(said()).toEqual(["+4 b", "4 ?"]);
-  });
-
-  it("does not mind the end of a connection that it has given up", () => {
-    const { rules, negotiate, said } = clientOf(["a", "b"]);
-    negotiate(1);
-    rules.disconnected(1, 1);
-    said();
-    rules.disconnected(1, 2);
-    rules.refused(1, 2);
-    expect(said()).toEqual([]);
   });
 });
 
@@ -278,13 +225,6 @@ describe("a client whose connection is refused", () => {
     rules.disconnected(asked, now);
     expect(rules.nextWakeUp()).toBe(now + BEAT);
   });
-
-  it("waits where it has only one", () => {
-    const { rules, said } = clientOf(["a"]);
-    said();
-    rules.refused(1, 1);
-    expect(said()).toEqual([]);
-  });
 });
 
 describe("a client of plain brokers", () => {
@@ -301,31 +241,9 @@ describe("a client of plain brokers", () => {
     rules.receive(1, answer, 2);
     expect(ended).toEqual([]);
   });
-
-  it("asks the next broker when an answer is late", () => {
-    const { rules, ask, said, left } = clientOf(["a", "b"], Dialect.Mdp01);
-    ask("one", 1);
-    rules.tick(12_000);
-    expect([said(), left()]).toEqual([[...first, "1 one", "-1", "+2 b", "2 one"], ["silent"]]);
-  });
 });
 
 describe("a client that goes over between shoal's brokers and plain ones", () => {
-  it("asks the plain one at once for what the former has when that one's connection ends, and goes on with it", () => {
-    const { rules, ask, said, negotiate } = clientOf(["a"]);
-    negotiate(1);
-    ask("one", 1);
-    rules.setEndpoints(["b"], 1);
-    const plain = { kind: "negotiated", extended: false } as AtClient;
-    rules.receive(2, plain, 2);
-    ask("two", 1, 2);
-    expect(said().slice(-3)).toEqual(["+2 b", "2 ?", "2 two"]);
-    rules.disconnected(1, 3);
-    expect(said()).toEqual(["-1"]);
-    rules.receive(2, answerOf(undefined, { address: [ECHO.frame] }), 4);
-    expect(said()).toEqual(["2 one"]);
-  });
-
   it("asks shoal's in time for what a plain one has not answered, once, and closes the connection to that one", () => {
     const { rules, ask, said, negotiate, ended } = clientOf(["a"]);
     const plain = { kind: "negotiated", extended: false } as AtClient;
@@ -391,14 +309,6 @@ describe("an answer in pieces", () => {
     expect([ended, told]).toEqual([["incomplete"], ["cancel"]]);
     rules.receive(1, piece(1, 3, 1), 1);
     expect(rules.stats()).toMatchObject({ failed: 1, late: 1, inFlight: 0 });
-  });
-
-  it("is given up when there is no room for a piece", () => {
-    const { rules, sink, ended, told, ask } = streaming();
-    ask();
-    sink.taken = "refused";
-    rules.receive(1, piece(1, 0, 1), 1);
-    expect([ended, told]).toEqual([["too-large"], ["cancel"]]);
   });
 
   it("is not late while its reader has pieces to read, and is cancelled when it is", () => {

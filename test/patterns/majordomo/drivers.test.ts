@@ -1,5 +1,5 @@
 /** Broker, workers and clients together, over real sockets. */
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { json, Router } from "../../../src/index.js";
 import {
@@ -9,7 +9,6 @@ import {
   MajordomoClient,
   MajordomoWorker,
 } from "../../../src/patterns/index.js";
-import { WorkerJobs } from "../../../src/patterns/majordomo/worker-jobs.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { deferred } from "../../support/deferred.js";
@@ -227,15 +226,4 @@ it.each([
   expect(await failure(client.request(service, "x"))).toMatchObject({ code: "EINVAL" });
   expect(() => client.stream(service, "x")).toThrow(expect.objectContaining({ code: "EINVAL" }) as Error);
   expect(client.stats()).toMatchObject({ requests: 0, pending: 0 });
-});
-
-it("a worker keeps nothing for a connection to a broker that it has closed", async () => {
-  const { endpoint } = await broker();
-  const forgotten = vi.spyOn(WorkerJobs.prototype, "abandon");
-  const worker = track(new MajordomoWorker(endpoint, "echo", (request) => request));
-  await worker.ready();
-  expect(forgotten).not.toHaveBeenCalled();
-  await worker.close();
-  expect(forgotten).toHaveBeenCalledOnce();
-  forgotten.mockRestore();
 });

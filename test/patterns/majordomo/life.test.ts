@@ -152,13 +152,6 @@ describe("a door", () => {
     expect(() => client.stream("echo", "x", given)).toThrow(message);
     expect(client.stats().requests).toBe(0);
   });
-
-  it("takes a timeout of -1 from the client's options as from a call's", async () => {
-    const { endpoint } = await begin();
-    const client = track(new MajordomoClient(endpoint, { timeout: -1 }));
-    track(new MajordomoWorker(endpoint, "echo", (frames) => frames));
-    expect(String(await client.request("echo", "x"))).toBe("x");
-  });
 });
 
 it("bounds the bytes of requests without an answer", async () => {

@@ -82,33 +82,6 @@ describe("a request waits at a worker", () => {
     expect(bodiesAt("w1").length).toBeGreaterThan(1);
   });
 
-  it("not after one that took long, nor because nothing was asked for a while", () => {
-    join("w1", 1, 3);
-    quicken();
-    ask("slow");
-    answer("w1", 60);
-    for (let i = 0; i < 3; i++) ask(`${i}`, 60);
-    expect(bodiesAt("w1")).toEqual(["0"]);
-    for (let i = 0; i < 3; i++) answer("w1", 60);
-    quicken();
-    for (let i = 0; i < 3; i++) ask(`${i}`, 10_000);
-    expect(bodiesAt("w1")).toEqual(["0", "1", "2"]);
-  });
-
-  it("not where nobody knows how quick it is, nor where a slow one is seldom busy", () => {
-    join("w1", 16, 116);
-    for (let i = 0; i < 50; i++) ask("burst");
-    expect(bodiesAt("w1")).toHaveLength(16);
-    while (bodiesAt("w1").length > 0) answer("w1", 1_000);
-    // One at a time, a second each: fifteen handlers are always free.
-    for (let now = 2_000; now < 302_000; now += 1_000) {
-      ask("slow", now);
-      answer("w1", now + 999);
-    }
-    for (let i = 0; i < 50; i++) ask("burst", 303_000);
-    expect(bodiesAt("w1")).toHaveLength(16);
-  });
-
   it("for a few ms only: the quicker the worker is, the more of them", () => {
     const waitingAt = (gap: number): number => {
       rig.make();

@@ -16,7 +16,7 @@ import type {
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import { turn } from "../../contract/support/wait.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
-import { deliveryOf, idOf, NO_ID } from "./messages.js";
+import { deliveryOf, idOf } from "./messages.js";
 
 /** Whether the connection has room. */
 let hasRoom: boolean;
@@ -123,20 +123,6 @@ describe("a reply for which there is no room", () => {
   });
 });
 
-it("a handler of an earlier connection leaves a later request with its tag in its broker's list", async () => {
-  const begun: { readonly signal: AbortSignal; readonly reply: (body: string) => void }[] = [];
-  make((_, { signal }) => new Promise((reply) => begun.push({ signal, reply })));
-  const giveWithoutId = (): void => session.receive(deliveryOf(1, NO_ID), 0);
-  giveWithoutId();
-  jobs.abandon(session);
-  giveWithoutId();
-  begun[0]?.reply("late");
-  await turns();
-  expect(begun[1]?.signal.aborted).toBe(false);
-  jobs.abandon(session);
-  expect(begun[1]?.signal.aborted).toBe(true);
-});
-
 it("an answer is kept without its request", async () => {
   make(() => "answer");
   const ask = (): WeakRef<Buffer> => {
@@ -232,16 +218,6 @@ describe("an answer in pieces", () => {
     expect([made, ended]).toEqual([100, true]);
     expect(pieces()).toBe(100);
     expect(said.at(-1)).toBe(`${FINAL} `);
-  });
-
-  it("waits for room for each piece", async () => {
-    hasRoom = false;
-    give(1);
-    await turns();
-    expect([made, waiting.length, jobs.unsentBytes]).toEqual([1, 1, frameCost(4_000)]);
-    relieve();
-    await turns();
-    expect([made, jobs.unsentBytes]).toEqual([18, 0]);
   });
 
   it.each([
@@ -384,28 +360,6 @@ describe("a request that two brokers give", () => {
     begun[0]?.reply("done");
     await turns();
     expect([answers(), begun.length, jobs.counters.stale]).toEqual([[`2 ${FINAL} done`], 1, 1]);
-  });
-
-  it("is not begun for a broker that is lost, which gives it again, but for the other", async () => {
-    giveOneThatWaits();
-    giveBy(one, 3, 3);
-    one.disconnected(1);
-    begun[0]?.reply("late");
-    await turns();
-    expect(begun.map(({ body }) => body)).toEqual(["1", "102"]);
-    begun[1]?.reply("done");
-    await turns();
-    expect([answers().at(-1), begun.length, jobs.running, jobs.queued]).toEqual([
-      `102 ${FINAL} done`,
-      2,
-      0,
-      0,
-    ]);
-    one.tick(1_000);
-    session = one;
-    register();
-    giveBy(one, 4, 3);
-    expect(begun.length).toBe(3);
   });
 
   it("goes back to the second when the worker stops", () => {

@@ -65,13 +65,6 @@ it("a worker whose connection ends says READY on a new one, later each time that
   expect(said()).toEqual(["open", "joined", "close", "lost, back in 50 ms"]);
 });
 
-it("a worker that cannot have a socket is not registered, and tries again later each time", () => {
-  const { session, said } = sessionOf(Dialect.Mdp02, false);
-  expect([said(), session.ready]).toEqual([["open", "close", "lost, back in 50 ms"], false]);
-  session.tick(50);
-  expect(said()).toEqual(["open", "close", "lost, back in 100 ms"]);
-});
-
 it("what is no message of the protocol is counted, and is no sign of life", () => {
   const { session, said } = sessionOf(Dialect.Mdp01);
   session.receive(

@@ -137,15 +137,6 @@ describe("a queue", () => {
     expect(queue.events.filter((type) => type === "request:repeated")).toHaveLength(1);
     expect(queue.rules.stats()).toMatchObject({ repeated: 1, workersLost: 2 });
   });
-
-  it("loses a worker once, though the connection ends after it was given up", () => {
-    const queue = queueOf();
-    queue.worker("w");
-    queue.rules.tick(3_000);
-    queue.rules.workerLeft(Buffer.from("w"), 3_001);
-    expect(queue.rules.stats().workersLost).toBe(1);
-    expect(queue.events).toEqual(["worker:joined", "worker:left"]);
-  });
 });
 
 /** @param random for the jitter */
@@ -189,13 +180,6 @@ describe("a worker", () => {
     expect(counts).toMatchObject({ requests: 1, replies: 1, dropped: 1 });
   });
 
-  it("beats by its own timer, though it hears nothing", () => {
-    const { rules, said } = workerOf();
-    rules.tick(1_000);
-    rules.tick(2_000);
-    expect(said()).toEqual(["open", "ready", "beat", "beat"]);
-  });
-
   it("gives a silent queue up, waits longer each time, and starts again from the first wait when it is heard", () => {
     const { rules, said } = workerOf();
     said();
@@ -212,17 +196,6 @@ describe("a worker", () => {
     }
     rules.receive({ kind: "heartbeat" }, now);
     expect(silence()).toEqual(["abandon", "wait 1000", "open", "ready"]);
-  });
-
-  it("says READY again on a new connection, unless it works", () => {
-    const { rules, said } = workerOf();
-    rules.connected(1);
-    expect(said()).toEqual(["open", "ready"]);
-    rules.connected(2);
-    expect(said()).toEqual(["ready"]);
-    rules.receive(REQUEST, 3);
-    rules.connected(4);
-    expect(said()).toEqual(["handle"]);
   });
 
   it("says one thing first on a new connection, by which a restarted queue gives it a request", () => {

@@ -247,38 +247,6 @@ function replays() {
 }
 
 describe("a replay", () => {
-  it("asks again from where it is when the publisher falls silent, until it is cancelled", () => {
-    const { rules, sent, settled, request, receive, message } = replays();
-    const call = request();
-    receive(message(1));
-    const first = sent[0]?.number as number;
-    for (const _ of [1, 2]) rules.tick(rules.nextWakeUp() as number);
-    rules.joined(2); // It was there already.
-    expect(sent.map(({ from }) => from)).toEqual([1, 2, 2]);
-    rules.cancel(call);
-    expect([rules.nextWakeUp(), settled]).toEqual([undefined, []]);
-    receive(message(2, first));
-    expect(rules.stats()).toMatchObject({ late: 1, retries: 2, pending: 0 });
-  });
-
-  it("takes answers that come after it has asked again, and drops repeated ones", () => {
-    const { rules, sent, settled, request, receive, message, end } = replays();
-    const retry = (): void => rules.tick(rules.nextWakeUp() as number);
-    const first = (sequence: number): Buffer[] => message(sequence, sent[0]?.number);
-    request();
-    retry();
-    receive(first(1));
-    retry();
-    receive(first(2));
-    receive(end(EndStatus.MORE));
-    for (const sequence of [1, 2]) receive(first(sequence));
-    for (const sequence of [3, 4]) receive(message(sequence));
-    receive(end(EndStatus.DONE));
-    expect(sent.map(({ from }) => from)).toEqual([1, 1, 2, 3]);
-    expect(settled).toEqual([{ outcome: "done", sequences: [1, 2, 3, 4] }]);
-    expect(rules.stats()).toMatchObject({ replayed: 4, retries: 2, late: 2, invalid: 0 });
-  });
-
   it("asks a publisher that promises more and sends nothing no oftener than a silent one", () => {
     const { rules, sent, request, receive, message, end } = replays();
     request();

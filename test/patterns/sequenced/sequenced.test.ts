@@ -13,14 +13,12 @@ import {
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { removeAfterEach } from "../../support/folders.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 import { LONG } from "../../support/long.js";
 import { missing, peerAt } from "../../support/peers.js";
 
 const PYTHON = peerAt("pyzmq");
 const LIMIT = { timeout: 8_000 };
-const _makeFolder = removeAfterEach();
 const kept = closeAfterEach();
 
 type AnyEvent = SequencedSubscriberEvent | EndpointSourceEvent;

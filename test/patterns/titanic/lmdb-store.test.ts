@@ -119,23 +119,6 @@ describe("the store on LMDB", () => {
     await store.close();
   });
 
-  it("refuses new requests at its bound, and goes on with the old", async () => {
-    const store = LmdbStore.open(directory, { maxRecords: 2 });
-    const [one, two, three] = [request("1"), request("2"), request("3")] as const;
-    const results = await Promise.allSettled([one, two, three].map((r) => store.put(r)));
-    expect(results.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected"]);
-    expect(results[2]).toMatchObject({ reason: { code: "ERR_STORE", reason: "full" } });
-    await store.answer(one.uuid, [Buffer.from("r")], Date.now() + HOUR);
-    await expect(store.put(three)).rejects.toMatchObject({ reason: "full" });
-    await store.forget(one.uuid);
-    await store.put(three);
-    expect(store.stats()).toMatchObject({ pending: 2, answered: 0 });
-    await store.close();
-    const again = LmdbStore.open(directory);
-    expect(again.stats()).toMatchObject({ pending: 2, answered: 0 });
-    await again.close();
-  });
-
   it("refuses more writes than may wait", async () => {
     const store = LmdbStore.open(directory, { maxPendingWrites: 2 });
     const results = await Promise.allSettled([request(), request(), request()].map((r) => store.put(r)));
@@ -221,19 +204,6 @@ describe("the store on LMDB", () => {
       (put) => put.status === "rejected" && put.reason.reason,
     );
     expect(reasons).toEqual(["full", "full", "full", "overloaded", "overloaded"]);
-    await store.close();
-  });
-
-  it("refuses new requests while the disk has too little room, and answers the old", async () => {
-    const asked = request();
-    const before = LmdbStore.open(directory);
-    await before.put(asked);
-    await before.close();
-    const store = LmdbStore.open(directory, { minFreeBytes: Number.MAX_SAFE_INTEGER });
-    await expect(store.put(request())).rejects.toMatchObject({ code: "ERR_STORE", reason: "full" });
-    expect(await store.claim(ECHO, 10)).toHaveLength(1);
-    expect(await store.answer(asked.uuid, [Buffer.from("r")], Date.now() + HOUR)).toBe(true);
-    await store.forget(asked.uuid);
     await store.close();
   });
 

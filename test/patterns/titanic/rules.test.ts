@@ -187,17 +187,6 @@ describe("the dispatch rules", () => {
     expect(claims()).toEqual(["claim d 10"]);
   });
 
-  it("claim again for a request that was stored during a claim which did not see it", () => {
-    const { rules, wanted } = driven();
-    expect(wanted.splice(0)).toEqual(["check echo", "claim echo 3"]);
-    rules.stored(ECHO, 1);
-    expect(wanted).toEqual([]);
-    rules.claimed(ECHO, [], 3, 2);
-    expect(wanted.splice(0)).toEqual(["claim echo 3"]);
-    rules.claimed(ECHO, [], 3, 3);
-    expect(wanted).toEqual([]);
-  });
-
   it("claim again for a request whose retry became due during a claim which did not see it", () => {
     const { rules, wanted, request } = driven();
     const one = request("1");

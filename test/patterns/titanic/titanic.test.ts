@@ -11,7 +11,6 @@ import { Context } from "../../../src/sockets/context.js";
 import { Dealer } from "../../../src/sockets/request-reply.js";
 import { StoreError } from "../../../src/store/error.js";
 import { failure, turn, until } from "../../contract/support/wait.js";
-import { deferred } from "../../support/deferred.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { watch } from "../../support/settled.js";
 import { openTitanic, type TitanicService } from "./open.js";
@@ -91,26 +90,6 @@ describe("Titanic", () => {
     await client.forget(uuid);
     expect(await client.reply(uuid)).toEqual({ status: "400", body: [] });
     await client.forget(uuid);
-  });
-
-  it("waits for a reply no longer than timeout", async () => {
-    const uuid = await client.request("nobody", "body");
-    expect(await failure(client.wait(uuid, { ...WAIT, timeout: 30 }))).toMatchObject({ code: "ETIMEDOUT" });
-    expect(await failure(client.wait(uuid, { timout: 30 } as object))).toMatchObject({ code: "EINVAL" });
-    expect(await client.reply(uuid)).toMatchObject({ status: "300" });
-    const waits = failure(client.wait(uuid, WAIT));
-    await raw.close();
-    expect(await waits).toMatchObject({ code: "EAGAIN" });
-    expect(await failure(client.reply(uuid))).toMatchObject({ code: "EBADF" });
-  });
-
-  it("has drained when its requests are answered", async () => {
-    const order: string[] = [];
-    const asked = client.request("nobody", "body").then(() => order.push("stored"));
-    await raw.drain();
-    order.push("drained");
-    await asked;
-    expect(order).toEqual(["stored", "drained"]);
   });
 
   it("waits no longer than until close, also between two questions", async () => {
@@ -316,25 +295,6 @@ describe("Titanic", () => {
     await Promise.all([store.close(), dealer.close()]);
   });
 
-  it("drops the reply of a request that was closed meanwhile", async () => {
-    const { promise: closed, resolve: release } = deferred();
-    const began = new Promise<void>((resolve) => {
-      worker("slow", async (frames) => {
-        resolve();
-        await closed;
-        return frames;
-      });
-    });
-    const uuid = await client.request("slow", "x");
-    await began;
-    await client.forget(uuid);
-    release();
-    const other = await client.request("slow", "y");
-    await client.wait(other, WAIT);
-    expect((await client.reply(uuid)).status).toBe("400");
-    expect(service.titanic.stats().store).toMatchObject({ pending: 0, answered: 1 });
-  });
-
   it("expires what nobody fetched, and reports it", async () => {
     await service.close();
     service = openTitanic(endpoint, directory, { ...QUICK, requestTtl: 1, expireInterval: 5 });
@@ -377,21 +337,5 @@ describe("Titanic", () => {
     expect(warn).not.toHaveBeenCalled();
     answer.mockRestore();
     warn.mockRestore();
-  });
-
-  it("leaves what is in flight in the store when it closes", async () => {
-    const began = new Promise<void>((resolve) => {
-      worker("stuck", () => {
-        resolve();
-        return new Promise(() => undefined);
-      });
-    });
-    const uuid = await client.request("stuck", "x");
-    await began;
-    await service.close({ linger: 0 });
-    await closing.pop()?.();
-    worker("stuck", (frames) => frames);
-    service = openTitanic(endpoint, directory, QUICK);
-    expect((await client.wait(uuid, WAIT)).status).toBe("200");
   });
 });
