@@ -2,7 +2,6 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { TABLE } from "../../bench/page.js";
-import { chartsOf, svgOf } from "../../bench/report/charts.js";
 import { caseTitle, figure, metricText, ratio, spread, wordsOf } from "../../bench/report/format.js";
 import { htmlReport } from "../../bench/report/html.js";
 import { machineLines } from "../../bench/report/machine.js";
@@ -179,24 +178,6 @@ describe("the HTML report", () => {
   it("has no headline where nothing was compared", () => {
     const alone = records.filter((record) => !("contender" in record) || record.contender !== "zeromq");
     expect(htmlReport(alone)).toContain("<h1>shoal bench</h1>");
-  });
-});
-
-describe("a chart", () => {
-  it("has axes in words, a curve for a case that grows, and bars in proportion", () => {
-    const cases = summarize(records, throughput);
-    const [curve] = chartsOf(cases, throughput);
-    expect(curve).toMatchObject({ axis: "messages a second, more is better", over: "bytes of a message" });
-    const [bars] = chartsOf(cases.slice(0, 1), throughput);
-    expect(bars?.over).toBeUndefined();
-    const light = svgOf([bars as NonNullable<typeof bars>], "light", ["a note"]);
-    expect(light).toContain(">messages a second, more is better<");
-    expect(light).toContain(
-      'aria-label="throughput: tcp, 1 B (messages a second, more is better): shoal (libzmq) 1 M, npm zeromq 500 k."',
-    );
-    expect(light).toContain(">a note<");
-    expect(light).not.toMatch(/NaN|undefined|href=/);
-    expect(svgOf([bars as NonNullable<typeof bars>], "dark")).not.toBe(light);
   });
 });
 

@@ -1,10 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Scenario } from "../../bench/contract.js";
-import { describe as describeLoad } from "../../bench/idle.js";
-import { pageCases } from "../../bench/page.js";
 import { scenarioText } from "../../bench/report/table.js";
 import { runCase } from "../../bench/runner/case.js";
-import { findPinning, groupCores, parseCores } from "../../bench/runner/pinning.js";
+import { groupCores, parseCores } from "../../bench/runner/pinning.js";
 import { casesOf, runSuite } from "../../bench/runner/suite.js";
 import { SCENARIOS } from "../../bench/scenarios/index.js";
 import { chosen, contender, listener, plan, scenario, selection, settings } from "./support.js";
@@ -141,27 +139,6 @@ describe("a suite", () => {
   });
 });
 
-describe("the page", () => {
-  it("has cases of the scenarios that there are", () => {
-    const cases = pageCases(SCENARIOS, false);
-    expect(cases.length).toBeGreaterThan(30);
-    for (const { scenario: each, chosen: one } of cases) {
-      expect(each.transports).toContain(one.transport);
-      expect(Object.keys(one.parameters).sort()).toEqual(Object.keys(each.parameters).sort());
-      expect(each.count(one, false).count).toBeGreaterThan(0);
-    }
-  });
-});
-
-describe("a machine", () => {
-  it("is idle, or busy because of other work, or of its host", () => {
-    expect(describeLoad({ working: 0.02, stolen: 0.001 })).toBeUndefined();
-    expect(describeLoad({ working: 0.5, stolen: 0.2 })).toBe(
-      "other work takes 50 % of its processors, its host takes 20 % of its processors",
-    );
-  });
-});
-
 describe("a scenario's own values", () => {
   it.each(SCENARIOS.map((each) => [each.name, each] as const))("can all be measured: %s", (_, each) => {
     for (const smoke of [false, true])
@@ -278,12 +255,6 @@ describe("a case", () => {
     expect(heard.failures).toEqual([]);
     expect(heard.order).toEqual(["a"]);
   });
-
-  it("over inproc is one process that plays every role", async () => {
-    const heard = listener();
-    await runCase(scenario, { ...chosen, transport: "inproc" }, [contender("a")], settings(), heard);
-    expect(heard.records[0]).toMatchObject({ type: "run", sides: [{ role: "both" }] });
-  });
 });
 
 describe("pinning", () => {
@@ -295,14 +266,5 @@ describe("pinning", () => {
       [2, 5],
     ]);
     expect(groupCores([0, 1], 3)).toEqual([[0], [1]]);
-  });
-
-  it("puts the roles on different cores, where there are two", () => {
-    const pinning = findPinning();
-    if (pinning === undefined) return;
-    expect(pinning.prefix(0, 2).at(-1)).not.toBe(pinning.prefix(1, 2).at(-1));
-    expect(pinning.prefix(0, 1)).toEqual([]);
-    const first = pinning.prefix(0, 4).at(-1);
-    for (const role of [1, 2, 3]) expect(pinning.prefix(role, 4).at(-1)).not.toBe(first);
   });
 });

@@ -9,24 +9,6 @@ const start = (name: string, cluster: string, ...args: readonly string[]): NodeR
   NodeRun.start(name, ["--cluster", cluster, ...args]);
 
 describe("shoal node start", () => {
-  it("two that are started find each other, and none of another cluster; one that leaves is said to have left, and exits with 0", async () => {
-    const cluster = newCluster();
-    const a = start("a", cluster, "--tag", "x", "--prop", "version=2.1");
-    await a.ready();
-    const stranger = start("stranger", newCluster());
-    await stranger.ready();
-    const b = start("b", cluster);
-    await Promise.all([a.untilSees("b"), b.untilSees("a")]);
-    expect(stranger.sees).toEqual([]);
-    for (const node of [a, b]) expect(node.lines[0]).toMatchObject({ event: "ready", name: node.name });
-    b.signal("SIGTERM");
-    expect((await b.ended).code).toBe(0);
-    await a.untilSaid("left", "b");
-    expect(a.eventsOf("b")).toEqual(["joined", "left"]);
-    a.signal("SIGINT");
-    expect((await a.ended).code).toBe(0);
-  });
-
   it("with --discovery finds others at the addresses of its sources", async () => {
     const cluster = newCluster();
     const a = start("a", cluster);

@@ -5,7 +5,7 @@ import { curveClient } from "../contract/support/keys.js";
 import { texts } from "../contract/support/wait.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { keygen, run, startWithout } from "./in-process.js";
-import { ipc, metricsOf, useShoal } from "./support.js";
+import { metricsOf, useShoal } from "./support.js";
 
 useShoal();
 
@@ -78,14 +78,6 @@ describe("shoal proxy", () => {
     await worker.receive({ timeout: LIMIT });
     await worker.send("!");
     expect(texts(await asked)).toEqual(["!"]);
-  });
-
-  it("does not connect to itself", async () => {
-    const endpoint = ipc();
-    const args = ["queue", "--frontend", endpoint, "--backend-connect", endpoint];
-    const { code, stderr } = await run("", "proxy", ...args);
-    expect(stderr).toMatch(/there the proxy itself listens/);
-    expect(code).toBe(2);
   });
 
   const BOTH = `--frontend ${ANY} --backend ${ANY}`;

@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import { LmdbStore } from "../../src/patterns/titanic/index.js";
 import { formatUuid } from "../../src/patterns/titanic/protocol.js";
 import { run, startUnread, startWithout } from "./in-process.js";
-import { Child, file, MAIN, startWithout as spawnWithout, useShoal, written } from "./support.js";
+import { Child, file, MAIN, startWithout as spawnWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -64,15 +64,6 @@ Module._resolveFilename = function (name, ...rest) {
     "shoal majordomo broker: --titanic needs the npm package lmdb, which is not installed: npm install lmdb\n",
   );
   expect(code).toBe(1);
-});
-
-it("leaves a folder alone that is no store", async () => {
-  const store = written("this is a file");
-  const { code, stderr } = await run(
-    "",
-    ...["majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--titanic", store],
-  );
-  expect([code, stderr]).toEqual([1, expect.stringContaining(`--titanic ${store}: `)]);
 });
 
 it("gives a request up after some attempts; dead letters are listed, removed and stored again", async () => {

@@ -146,29 +146,6 @@ describe("the dashboard's server", () => {
     });
   });
 
-  it("lists the peers of a proxy's sides and of a broker", async () => {
-    const proxy = await streamer();
-    const push = own(new Push());
-    push.connect(proxy.endpoints.frontend[0] as string);
-    await push.ready();
-    const broker = own(new MajordomoBroker());
-    const bound = await broker.bind("tcp://127.0.0.1:*");
-    const worker = own(new MajordomoWorker(bound, "echo", ([body]) => body ?? ""));
-    await worker.ready();
-    const url = await serve({ proxy, broker });
-    const { processes } = await stateAt(url);
-    const [first, second] = processes[0]?.sources.toSorted((a, b) => (a.name < b.name ? 1 : -1)) ?? [];
-    expect(first?.lists).toEqual({ "frontend peers": 1, "backend peers": 0 });
-    expect(second?.lists).toEqual({ services: 1, peers: 1 });
-    const items = async (source: string, name: string) => (await listAt(url, { source, name })).items;
-    const address = expect.stringMatching(/^tcp:\/\/127\.0\.0\.1:\d+$/);
-    expect(await items("p0/proxy", "frontend peers")).toEqual([
-      { name: address, state: "connected", address, detail: "push, 0 to send, 0 received and waiting" },
-    ]);
-    expect(await items("p0/proxy", "backend peers")).toEqual([]);
-    expect(await items("p0/broker", "peers")).toMatchObject([{ state: "connected", address }]);
-  });
-
   it("says for how long a peer has not answered a heartbeat", async () => {
     const pull = own(new Pull({ heartbeatInterval: 20, heartbeatTimeout: 60_000 }));
     const endpoint = await pull.bind("tcp://127.0.0.1:*");
@@ -191,21 +168,6 @@ describe("the dashboard's server", () => {
     expect((await steer(url, { source: "p0/proxy", action: "drain" })).status).toBe(204);
     const state = await until(url, ({ processes }) => processes[0]?.sources[0]?.refusal !== undefined);
     expect(state.processes[0]?.sources[0]?.refusal).toBe("drain: the disk is full");
-  });
-
-  it("links a proxy with the one that it is connected to", async () => {
-    const first = await streamer();
-    const second = own(
-      new SocketProxy({
-        frontend: { type: "pull", connect: first.endpoints.backend[0] as string },
-        backend: { type: "push", bind: "tcp://127.0.0.1:*" },
-      }),
-    );
-    await second.start();
-    const { links } = await stateAt(await serve({ first, second }));
-    expect(links).toMatchObject([
-      { from: "p0/second", fromSide: "frontend", to: "p0/first", toSide: "backend" },
-    ]);
   });
 
   it("serves a page without anything from elsewhere, with headers that keep scripts of others out", async () => {

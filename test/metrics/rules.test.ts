@@ -14,7 +14,7 @@ import {
   UP,
 } from "../../src/metrics/metrics-table.js";
 import { samplesOf } from "../../src/metrics/samples.js";
-import { readinessOf, unreadiness } from "../../src/metrics/sources.js";
+import { unreadiness } from "../../src/metrics/sources.js";
 import * as patterns from "../../src/patterns/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import fc from "../support/properties.js";
@@ -153,16 +153,5 @@ describe("readiness", () => {
     for (const state of ["idle", "starting", "draining", "stopping", "stopped"])
       expect(unreadiness({ state })).toBe(state);
     expect(unreadiness({ requests: 1 })).toBeUndefined();
-  });
-
-  it("needs something that runs, and says what does not", () => {
-    expect(readinessOf([])).toEqual({ ready: false, text: "nothing is running yet\n" });
-    expect(readinessOf([["a", undefined]])).toEqual({ ready: true, text: "a: ready\n" });
-    expect(
-      readinessOf([
-        ["a", undefined],
-        ["b", "draining"],
-      ]),
-    ).toEqual({ ready: false, text: "a: ready\nb: draining\n" });
   });
 });

@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, expect, it } from "vitest";
 import type { ProcessOperation, RequestOperation } from "../../src/core/diagnostics.js";
-import { Dealer, Publisher, Pull, Push, Router } from "../../src/index.js";
+import { Dealer, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/index.js";
 import { Client, Radio, Server } from "../../src/sockets/draft/index.js";
 import type { ReceivedMessage, SendOperation } from "../../src/sockets/observation.js";
@@ -73,17 +73,6 @@ it("has the messages of draft sockets, and those that a Router delivers", async 
     [true, "Router", 5, undefined],
     [true, "Router", 10, "EHOSTUNREACH"],
   ]);
-});
-
-it("has the error of a send that fails, and of one that finds no room", async () => {
-  const push = own(new Push({ sendTimeout: 0 }));
-  const errors: unknown[] = [];
-  on<SendOperation>("shoal.send.end", ({ error }) => void errors.push((error as { code?: string }).code));
-  await expect(push.send("x")).rejects.toMatchObject({ code: "EAGAIN" });
-  expect(push.trySend("x")).toBe(false);
-  expect(errors).toEqual(["EAGAIN", "EAGAIN"]);
-  await expect(own(new Publisher()).send(5n as never)).rejects.toThrow();
-  expect(errors).toHaveLength(2);
 });
 
 it("lets a subscriber add headers to a request, and stand around its handler", async () => {

@@ -41,15 +41,6 @@ it("has a span of each send and receive, and process below what was received", a
   });
 });
 
-it("says nothing of a socket that is not traced", async () => {
-  const [pull, push] = [own(new Pull()), own(new Push())];
-  push.connect(await pull.bind("tcp://127.0.0.1:*"));
-  await push.send("x");
-  const message = await pull.receive();
-  expect(contextOf(message)).toBeUndefined();
-  expect(collector.spans).toEqual([]);
-});
-
 it("reads any bytes as headers or as none", () => {
   expect({ ...decodeContext(Buffer.from("\u0001a\0\u0002bc")) }).toEqual({ a: "bc" });
   for (const cut of ["\u0001", "\u0001a\0", "\u0001a\0\u0002b", "\u0001a\0\u0002bc\u0001"])

@@ -1,4 +1,4 @@
-/** The build, in a folder of its own: without the bundler, an optional package, and with one that only writes a file. */
+/** The build, in a folder of its own, with a bundler that only writes files. */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,22 +6,6 @@ import { expect, it } from "vitest";
 import { sharedFolder } from "../support/folders.js";
 
 const folder = sharedFolder();
-
-it("names the command that installs the bundler, and leaves what was built", () => {
-  cpSync(join(import.meta.dirname, "../../scripts/build.js"), join(folder, "scripts/build.js"));
-  writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
-  mkdirSync(join(folder, "dist"));
-  writeFileSync(join(folder, "dist/index.js"), "built before");
-  const build = spawnSync(process.execPath, ["scripts/build.js", "--force"], {
-    cwd: folder,
-    encoding: "utf8",
-    timeout: 20_000,
-  });
-  expect(build.stderr).toContain("npm ci --include=optional");
-  expect(build.stderr).not.toContain("    at ");
-  expect(build.status).toBe(1);
-  expect(readFileSync(join(folder, "dist/index.js"), "utf8")).toBe("built before");
-});
 
 /** Writes a new file in the place of dist, unless it fails, and what dist has meanwhile. */
 const BUNDLER = `

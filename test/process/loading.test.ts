@@ -85,35 +85,6 @@ describe("a program in CommonJS", () => {
   });
 });
 
-describe("an extension host", () => {
-  /** As VS Code's: a module of its own is put in place of a name, and extensions are loaded by `require` and activated. */
-  const HOST = `
-    const Module = require("node:module");
-    const load = Module._load;
-    Module._load = function (request, ...rest) {
-      return request === "vscode" ? { version: "1.99" } : load.call(this, request, ...rest);
-    };
-    require("./extension.cjs").activate({ subscriptions: [] }).then(() => process.exit(0));
-  `;
-
-  it.each([
-    ...(requiresModules ? [["requires", 'require("shoal")', 'require("shoal/draft")'] as const] : []),
-    ...(LONG || !requiresModules
-      ? [["imports", 'await import("shoal")', 'await import("shoal/draft")'] as const]
-      : []),
-  ] as const)("runs an extension that %s the package", async (_, shoal, draft) => {
-    writeFileSync(join(folder, "host.cjs"), HOST);
-    writeFileSync(
-      join(folder, "extension.cjs"),
-      `const vscode = require("vscode"); ${USE} exports.activate = async () => {
-        if (vscode.version !== "1.99") throw new Error("no host");
-        await use(${shoal}, ${draft});
-      };`,
-    );
-    expect(await run(join(folder, "host.cjs"))).toBe(PRINTED);
-  });
-});
-
 describe("a bundle in one file, where there are no packages,", () => {
   /** By what they are made of. */
   const bundles = new Map<string, string>();

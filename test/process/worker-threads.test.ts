@@ -5,33 +5,6 @@ import { run, THREADS } from "./child.js";
 const ROUNDS = LONG ? 3 : 1;
 
 describe("worker threads", () => {
-  it("talk to the main thread over inproc on the process-wide context", async () => {
-    const outcome = await run(
-      `${THREADS}
-      const pair = new Pair(); await pair.bind("inproc://between-threads");
-      const worker = work(\`
-        const pair = new Pair(); pair.connect("inproc://between-threads");
-        for await (const [frame] of pair) {
-          if (frame.length === 0) break;
-          await pair.send("echo " + frame);
-        }
-        await pair.close();
-      \`);
-      let good = 0;
-      for (let i = 0; i < 100; i++) {
-        await pair.send("m" + i);
-        if (String(await pair.receive()) === "echo m" + i) good++;
-      }
-      await pair.send("");
-      await worker.exited;
-      await pair.close();
-      console.log(good);
-    `,
-      { env: { SHOAL_ENGINE: "libzmq" } },
-    ); // With the engine zmtp: inproc-threads.test.ts.
-    expect(outcome).toMatchObject({ code: 0, stdout: "100\n", stderr: "" });
-  });
-
   const BUSY = `
     const pull = new Pull(); await pull.bind("tcp://127.0.0.1:*");
     const push = new Push({ linger: 0 }); push.connect(pull.lastEndpoint);

@@ -1,7 +1,7 @@
 /** How a proxy starts, pauses, fails and ends. */
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { Dealer, Pull, Push, Reply, Request, Router } from "../../src/index.js";
+import { Dealer, Pull, Push, Reply } from "../../src/index.js";
 import {
   ForwarderProxy,
   QueueProxy,
@@ -9,9 +9,9 @@ import {
   type SocketProxyOptions,
   StreamerProxy,
 } from "../../src/proxy/index.js";
-import { collect, failure, texts, thrown, turn, until } from "../contract/support/wait.js";
+import { collect, failure, thrown, turn, until } from "../contract/support/wait.js";
 import { LONG } from "../support/long.js";
-import { ANY, back, ENGINES, front, LIMIT, useWorld } from "./support.js";
+import { ANY, back, ENGINES, front, useWorld } from "./support.js";
 
 describe.each(ENGINES)("engine %s", (engine) => {
   const world = useWorld(engine);
@@ -280,27 +280,6 @@ describe("options", () => {
     const options = { frontend: { type: "router", bind: ANY }, backend: { type: "router", bind: ANY } };
     expect(thrown(() => new SocketProxy(options as SocketProxyOptions)).message).toContain("router/dealer");
     expect(thrown(() => new SocketProxy({ ...good } as never)).message).toContain("type of frontend");
-  });
-
-  it("of a side are its socket's", async () => {
-    const proxy = await world.start(
-      new QueueProxy({
-        frontend: { bind: ANY, handover: true },
-        backend: { bind: ANY, heartbeatInterval: 100 },
-      }),
-    );
-    const client = (): Request => world.socket(new Request({ routingId: "me" }));
-    const first = client();
-    first.connect(front(proxy));
-    await until(() => proxy.stats().frontend.peers === 1, "the first");
-    const second = client();
-    second.connect(front(proxy));
-    const worker = world.peer(new Router(), back(proxy));
-    const asked = second.request("who?", { timeout: LIMIT });
-    const request = await worker.receive({ timeout: LIMIT });
-    expect(String(request[1])).toBe("me");
-    await worker.send(request);
-    expect(texts(await asked)).toEqual(["who?"]);
   });
 
   it("peers can be put out", async () => {

@@ -5,22 +5,6 @@ import { thrown } from "../contract/support/wait.js";
 const types = Object.keys(SIDE_TYPES) as ProxySocketType[];
 
 describe("pairs of socket types", () => {
-  it("pass what they carry, and the same turned round", () => {
-    expect(directionsOf("router", "dealer")).toEqual([
-      { from: "frontend", to: "backend", carries: "messages" },
-      { from: "backend", to: "frontend", carries: "replies" },
-    ]);
-    expect(directionsOf("dealer", "router")).toEqual([
-      { from: "backend", to: "frontend", carries: "messages" },
-      { from: "frontend", to: "backend", carries: "replies" },
-    ]);
-    expect(directionsOf("xpub", "xsub").map(({ from, carries }) => [from, carries])).toEqual([
-      ["backend", "messages"],
-      ["frontend", "subscriptions"],
-    ]);
-    expect(directionsOf("push", "pull")).toEqual([{ from: "backend", to: "frontend", carries: "messages" }]);
-  });
-
   it("are refused where nothing, or not everything, could pass, naming those that are not", () => {
     let legal = 0;
     for (const frontend of types) {

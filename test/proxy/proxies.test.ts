@@ -15,7 +15,6 @@ import {
   XPublisher,
 } from "../../src/index.js";
 import { ForwarderProxy, QueueProxy, SocketProxy, StreamerProxy } from "../../src/proxy/index.js";
-import { CURVE_SERVER, client, curveClient } from "../contract/support/keys.js";
 import { collect, failure, texts, until } from "../contract/support/wait.js";
 import { LONG } from "../support/long.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
@@ -88,31 +87,6 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
       await running;
     },
   );
-
-  it("a streamer passes everything once, from many to many", async () => {
-    const proxy = await world.start(new StreamerProxy(sides));
-    const got = new Map<string, number>();
-    const pulls = Array.from({ length: PEERS }, () => world.socket(new Pull({ context })));
-    for (const pull of pulls) {
-      pull.connect(back(proxy));
-      void (async () => {
-        for await (const [a, b] of pull) got.set(`${a} ${b}`, (got.get(`${a} ${b}`) ?? 0) + 1);
-      })();
-    }
-    await until(() => proxy.stats().backend.peers === PEERS, "the pulls");
-    await Promise.all(
-      Array.from({ length: PEERS }, async (_, i) => {
-        const push = world.peer(new Push({ context }), front(proxy));
-        for (let n = 0; n < 40; n++) await push.send([`${i}`, `${n}`]);
-      }),
-    );
-    await until(() => got.size === 40 * PEERS, "all of it");
-    expect(new Set(got.values())).toEqual(new Set([1]));
-    expect(proxy.stats()).toMatchObject({
-      frontend: { type: "pull", in: { messages: 40 * PEERS, queued: 0 } },
-      backend: { type: "push", out: { messages: 40 * PEERS } },
-    });
-  });
 
   it("a forwarder passes publications to those who asked, and each topic to the publishers once", async () => {
     const proxy = await world.start(new ForwarderProxy(sides));
@@ -324,31 +298,5 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     const received = collect(pull, sent);
     expect((await received).length).toBe(sent);
     expect(proxy.stats().frontend.in.messages).toBe(sent);
-  });
-
-  it("joins an encrypted side to a plain one", async () => {
-    const proxy = await world.start(
-      new QueueProxy({
-        frontend: {
-          bind: ANY,
-          ...CURVE_SERVER,
-          authenticate: ({ publicKey }) => publicKey === client.publicKey,
-        },
-        backend: { bind: ANY, plainServer: true, authenticate: ({ password }) => password === "inside" },
-        context,
-      }),
-    );
-    const refused = new Promise<unknown>((resolve) => proxy.events.on("peer:refused", resolve));
-    const worker = world.peer(
-      new Reply({ context, plainUsername: "w", plainPassword: "inside" }),
-      back(proxy),
-    );
-    const ask = world.peer(new Request({ context, ...curveClient() }), front(proxy));
-    const asked = ask.request("secret", { timeout: LIMIT });
-    expect(texts(await worker.receive({ timeout: LIMIT }))).toEqual(["secret"]);
-    await worker.send("kept");
-    expect(texts(await asked)).toEqual(["kept"]);
-    world.peer(new Reply({ context, plainUsername: "w", plainPassword: "guess" }), back(proxy));
-    expect(await refused).toMatchObject({ side: "backend" });
   });
 });

@@ -1,9 +1,8 @@
-/** The small rules: envelopes, bursts, replies that are waited for, the end of a drain, a proxy's own endpoints. */
+/** The small rules: envelopes, replies that are waited for, the end of a drain, a proxy's own endpoints. */
 
 import { describe, expect, it } from "vitest";
 import { DrainRules, type DrainView } from "../../src/proxy/drain-rules.js";
 import { checkReply, checkRequest } from "../../src/proxy/envelopes.js";
-import { EventThrottle } from "../../src/proxy/events.js";
 import { collides, leadsTo, overlaps } from "../../src/proxy/own-endpoints.js";
 import { PendingReplies } from "../../src/proxy/pumps.js";
 import fc from "../support/properties.js";
@@ -31,42 +30,7 @@ describe("envelopes", () => {
   });
 });
 
-it("bursts are reported once, and counted in full", () => {
-  fc.assert(
-    fc.property(fc.array(fc.tuple(fc.nat(3_000), fc.integer({ min: 1, max: 9 }))), (schedule) => {
-      const bursts = new EventThrottle();
-      let now = 0;
-      let total = 0;
-      for (const [at, [gap, count]] of schedule.entries()) {
-        now += gap;
-        total += count;
-        expect(bursts.note(now, count)).toBe(at === 0 || gap >= 1_000);
-        expect(bursts.total).toBe(total);
-      }
-    }),
-  );
-});
-
 describe("requests without reply", () => {
-  it("are those that were asked and not answered, whenever one looks", () => {
-    // Each step asks and answers so many; never more answers than questions; a tick or none.
-    const step = fc.tuple(fc.nat(20), fc.nat(20), fc.boolean());
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (schedule) => {
-        const unanswered = new PendingReplies();
-        let asked = 0;
-        let answered = 0;
-        for (const [questions, answers, tick] of schedule) {
-          asked += questions;
-          answered += Math.min(answers, asked - answered);
-          expect(unanswered.count(asked, answered)).toBe(asked - answered);
-          if (tick) unanswered.tick(asked, answered);
-          expect(unanswered.count(asked, answered)).toBe(asked - answered);
-        }
-      }),
-    );
-  });
-
   it("are forgotten after a minute, also while others come and are answered", () => {
     const unanswered = new PendingReplies();
     unanswered.tick(3, 0);

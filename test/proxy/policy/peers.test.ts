@@ -187,13 +187,14 @@ describe("keys", () => {
   });
 
   it("in garbage count as no keys: each bad file is reported by its name, and the good ones count", async () => {
-    const good = curveKeyPair();
+    const [good, old] = [curveKeyPair(), curveKeyPair()];
     await save("good", good.publicKey);
     await save("binary", Buffer.alloc(3_000, 0xff).toString("latin1"));
     await save("half", good.publicKey.slice(0, 20));
     await save("long", "x".repeat(70_000));
     await save(".hidden", "not looked at");
     await save("mine_secret", "not looked at");
+    await save("old~", old.publicKey);
     await mkdir(join(keys, "folder"));
     const proxy = new StreamerProxy(sides());
     const read = eventsOf(proxy, "keys:changed");
@@ -202,6 +203,9 @@ describe("keys", () => {
     expect(read[0]?.problems.map((problem) => problem.split(":")[0])).toEqual(["binary", "half", "long"]);
     const push = pushWith(proxy, good);
     await push.ready({ timeout: LIMIT });
+    pushWith(proxy, old);
+    await until(() => proxy.stats().frontend.refused.key >= 1, "the refusal of the old key");
+    expect(proxy.stats().frontend.peers).toBe(1);
     // Even its own file may turn to garbage: a file that cannot be read gives no key.
     await save("good", "oops");
     await until(() => push.stats().peers === 0, "the end of its peer");

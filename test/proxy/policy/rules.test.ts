@@ -8,7 +8,7 @@ import { AddressRules, parseBlock } from "../../../src/proxy/policy/addresses.js
 import { checkPolicy, type ProxyPolicyList } from "../../../src/proxy/policy/policy.js";
 import { Subscriptions, TopicRules } from "../../../src/proxy/policy/topics.js";
 import { formatCertificate } from "../../../src/sockets/security/certificate.js";
-import { isKeyFile, keysOf, parseKeys } from "../../../src/sockets/security/key-files.js";
+import { keysOf, parseKeys } from "../../../src/sockets/security/key-files.js";
 import fc from "../../support/properties.js";
 
 /** An address as its bits. */
@@ -261,13 +261,6 @@ describe("files of keys", () => {
         },
       ),
     );
-  });
-
-  it("are not the clients' own, nor what tools leave next to them", () => {
-    expect(["a", "a.key", "boat.cert_secret", ".a.swp", "a~", "..data"].filter(isKeyFile)).toEqual([
-      "a",
-      "a.key",
-    ]);
   });
 });
 
