@@ -4,36 +4,34 @@
  *   message --trySend--> taken: captured
  *                   +--> no room (PUSH), dropped for a slow subscriber (PUB): missed
  */
-import { systemClock } from "../core/clock.js";
 import type { Context } from "../sockets/context.js";
 import { engineStats, listen } from "../sockets/internal.js";
 import type { Socket } from "../sockets/socket.js";
 import type { Writable } from "../sockets/writable.js";
-import { EventThrottle } from "./events.js";
+import type { ProxyEvents } from "./events.js";
 import type { SocketPlan } from "./options.js";
-import type { ProxySide } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
 import type { ProxyCaptureStats } from "./stats.js";
 
 export class Capture {
   readonly opened: ProxySocket;
   /** Called for each passed message. Never throws. */
-  readonly take: (from: ProxySide, frames: Buffer[]) => void;
-  readonly #throttle = new EventThrottle();
+  readonly take: (frames: Buffer[]) => void;
   #captured = 0;
+  #missed = 0;
 
-  /** @param onMissed called at the start of a burst of misses */
-  constructor(plan: SocketPlan, context: Context, onMissed: (missed: number) => void) {
+  constructor(plan: SocketPlan, context: Context, events: ProxyEvents) {
     this.opened = new ProxySocket(countable(plan, context), context);
     const socket = this.opened.socket as Socket & Writable<Buffer[]>;
     const missed = (count: number): void => {
-      if (this.#throttle.note(systemClock.now(), count)) onMissed(this.#throttle.total);
+      this.#missed += count;
+      events.captureMissed(count);
     };
     // A PUB accepts everything and reports dropped copies.
     listen(socket, (event) => {
       if (event.type === "drop" && event.reason !== "closed") missed(event.messages);
     });
-    this.take = (_, frames) => {
+    this.take = (frames) => {
       if (socket.closed) return;
       let taken = false;
       try {
@@ -47,9 +45,8 @@ export class Capture {
   }
 
   stats(): ProxyCaptureStats {
-    const { queued } = this.opened;
-    const { peers } = engineStats(this.opened.socket);
-    return { captured: this.#captured, missed: this.#throttle.total, queued, peers };
+    const { queued, socket } = this.opened;
+    return { captured: this.#captured, missed: this.#missed, queued, peers: engineStats(socket).peers };
   }
 }
 

@@ -9,6 +9,7 @@
 import { type CommandTable, commandText, jsonOf, parseCommand } from "../control/protocol.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_TIMEOUT } from "../core/waiter.js";
+import type { ProxySide } from "./pairs.js";
 
 /** Maximum bytes of a command. */
 const MAX_COMMAND = 4_096;
@@ -48,26 +49,21 @@ export interface ControlCommand {
   readonly action: ControlAction;
   readonly as: "word" | "json";
   /** ms. */
-  readonly timeout: number | undefined;
-  readonly side?: "frontend" | "backend" | undefined;
+  readonly timeout?: number;
+  readonly side?: ProxySide;
 }
 
 /** @throws InvalidArgumentError `EINVAL` for anything else */
 export function parseControl(frames: readonly Buffer[]): ControlCommand {
   const text = commandText(frames, MAX_COMMAND);
-  if (Object.hasOwn(WORDS, text))
-    return { action: WORDS[text as keyof typeof WORDS], as: "word", timeout: undefined };
+  if (Object.hasOwn(WORDS, text)) return { action: WORDS[text as keyof typeof WORDS], as: "word" };
   const value = jsonOf(text);
   if (value === undefined)
     throw new InvalidArgumentError(
       `expected ${Object.keys(WORDS).join(", ")} or JSON such as {"command":"status"}; got ${frames[0]?.length} bytes`,
     );
   const { name, members } = parseCommand(value, COMMANDS);
-  const { timeout, side } = members as {
-    readonly timeout?: number;
-    readonly side?: "frontend" | "backend";
-  };
-  return { action: name, as: "json", timeout, ...(side === undefined ? {} : { side }) };
+  return { action: name, as: "json", ...(members as Pick<ControlCommand, "timeout" | "side">) };
 }
 
 export interface SteeringCounts {

@@ -5,9 +5,7 @@ import { listen } from "../sockets/internal.js";
 import type { DroppedReason } from "../sockets/stats.js";
 import type { ProxySide } from "./pairs.js";
 import type { ProxyPolicyReason } from "./policy/policy.js";
-import type { PolicyEffects } from "./policy/side-policy.js";
 import type { ProxySocket } from "./proxy-socket.js";
-import type { PumpsEffects } from "./pumps.js";
 import type { ProxyDrainResult, ProxyHandshakeReason } from "./stats.js";
 
 /** Bound endpoints without wildcards. */
@@ -120,26 +118,6 @@ const PROTOCOL_REASONS: Readonly<Record<string, ProxyHandshakeReason>> = {
 /** ms without a fault that end a burst. */
 const QUIET = 1_000;
 
-export class EventThrottle {
-  #last = Number.NEGATIVE_INFINITY;
-  #total = 0;
-
-  get total(): number {
-    return this.#total;
-  }
-
-  /**
-   * @param now ms
-   * @returns whether a burst begins
-   */
-  note(now: number, count = 1): boolean {
-    const first = now - this.#last >= QUIET;
-    this.#last = now;
-    this.#total += count;
-    return first;
-  }
-}
-
 function handshakeReason(type: string, code: string): ProxyHandshakeReason {
   if (type === "handshake:error:auth") return "authentication";
   if (type === "handshake:error:other") return "other";
@@ -152,7 +130,8 @@ export class ProxyEvents {
     frontend: { ...NO_HANDSHAKES },
     backend: { ...NO_HANDSHAKES },
   };
-  readonly #throttles = new Map<string, EventThrottle>();
+  /** By name of the fault: when it last came, ms, and how often it has. */
+  readonly #faults = new Map<string, { last: number; total: number }>();
 
   listen(side: ProxySide, { socket }: ProxySocket): void {
     listen(socket, (event) => {
@@ -190,39 +169,46 @@ export class ProxyEvents {
     });
   }
 
-  forPolicy(side: ProxySide): PolicyEffects {
-    return {
-      policyOnRefused: (reason, count, { address, publicKey }) =>
-        this.#inBurst(`${side} policy ${reason}`, count, (refused) =>
-          this.events.emit({
-            type: "policy:refused",
-            side,
-            reason,
-            refused,
-            ...(address === undefined ? {} : { address }),
-            ...(publicKey === undefined ? {} : { publicKey }),
-          }),
-        ),
-      policyOnKeys: ({ keys, problems }, revoked) =>
-        this.events.emit({ type: "keys:changed", side, keys: keys.size, revoked, problems }),
-    };
+  captureMissed(count: number): void {
+    this.#inBurst("capture", count, (missed) => this.events.emit({ type: "capture:dropped", missed }));
   }
 
-  readonly forPumps: Pick<PumpsEffects, "refused" | "failed"> = {
-    refused: (side, verdict) =>
-      this.#inBurst(`${side} ${verdict}`, 1, (total) => {
-        if (verdict === "loop") this.events.emit({ type: "loop:detected", side, loops: total });
-        else this.events.emit({ type: "message:invalid", side, messages: total });
+  policyRefused(
+    side: ProxySide,
+    reason: ProxyPolicyReason,
+    count: number,
+    { address, publicKey }: { readonly address?: string; readonly publicKey?: string | undefined },
+  ): void {
+    this.#inBurst(`${side} policy ${reason}`, count, (refused) =>
+      this.events.emit({
+        type: "policy:refused",
+        side,
+        reason,
+        refused,
+        ...(address === undefined ? {} : { address }),
+        ...(publicKey === undefined ? {} : { publicKey }),
       }),
-    failed: (error) => this.#inBurst("failed", 1, () => this.events.emit({ type: "message:failed", error })),
-  };
+    );
+  }
+
+  messageRefused(side: ProxySide, verdict: "malformed" | "loop"): void {
+    this.#inBurst(`${side} ${verdict}`, 1, (total) => {
+      if (verdict === "loop") this.events.emit({ type: "loop:detected", side, loops: total });
+      else this.events.emit({ type: "message:invalid", side, messages: total });
+    });
+  }
+
+  messageFailed(error: unknown): void {
+    this.#inBurst("failed", 1, () => this.events.emit({ type: "message:failed", error }));
+  }
 
   #inBurst(name: string, count: number, emit: (total: number) => void): void {
-    let throttle = this.#throttles.get(name);
-    if (throttle === undefined) {
-      throttle = new EventThrottle();
-      this.#throttles.set(name, throttle);
-    }
-    if (throttle.note(systemClock.now(), count)) emit(throttle.total);
+    const now = systemClock.now();
+    const fault = this.#faults.get(name) ?? { last: Number.NEGATIVE_INFINITY, total: 0 };
+    this.#faults.set(name, fault);
+    const isFirst = now - fault.last >= QUIET;
+    fault.last = now;
+    fault.total += count;
+    if (isFirst) emit(fault.total);
   }
 }

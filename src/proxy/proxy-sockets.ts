@@ -21,12 +21,12 @@ export type ProxySocketName = "frontend" | "backend" | "capture" | "control";
 export class ProxySockets {
   /** Empty until `open`. */
   readonly all = new Map<ProxySocketName, ProxySocket>();
+  capture: Capture | undefined;
+  control: Control | undefined;
   readonly #plans: readonly SocketPlan[];
   readonly #context: Context;
   readonly #events: ProxyEvents;
   readonly #assertLive: () => void;
-  #capture: Capture | undefined;
-  #control: Control | undefined;
   #lastChange: Promise<unknown> = Promise.resolve();
 
   /** @param assertLive throws if endpoints cannot change */
@@ -60,14 +60,6 @@ export class ProxySockets {
     return this.all.get(name) as ProxySocket;
   }
 
-  get take(): Capture["take"] | undefined {
-    return this.#capture?.take;
-  }
-
-  async steer(): Promise<void> {
-    await this.#control?.run();
-  }
-
   get endpoints(): ProxyListening {
     const bound = (name: ProxySocketName): readonly string[] => [...(this.all.get(name)?.bound ?? [])];
     return {
@@ -80,8 +72,8 @@ export class ProxySockets {
 
   stats(): Pick<ProxyStats, "capture" | "control"> {
     return {
-      ...(this.#capture === undefined ? {} : { capture: this.#capture.stats() }),
-      ...(this.#control === undefined ? {} : { control: this.#control.stats() }),
+      ...(this.capture === undefined ? {} : { capture: this.capture.stats() }),
+      ...(this.control === undefined ? {} : { control: this.control.stats() }),
     };
   }
 
@@ -126,13 +118,11 @@ export class ProxySockets {
   #openSocket(plan: SocketPlan, host: ControlHost): ProxySocket {
     switch (plan.name) {
       case "capture":
-        this.#capture = new Capture(plan, this.#context, (missed) =>
-          this.#events.events.emit({ type: "capture:dropped", missed }),
-        );
-        return this.#capture.opened;
+        this.capture = new Capture(plan, this.#context, this.#events);
+        return this.capture.opened;
       case "control":
-        this.#control = new Control(plan, this.#context, host);
-        return this.#control.opened;
+        this.control = new Control(plan, this.#context, host);
+        return this.control.opened;
       default: {
         const opened = new ProxySocket(plan, this.#context);
         this.#events.listen(plan.name, opened);

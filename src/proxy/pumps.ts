@@ -2,13 +2,9 @@
 
 import { countersOf } from "../sockets/internal.js";
 import { Pump, type PumpEffects } from "../sockets/pump.js";
-import {
-  checkReply,
-  checkRequest,
-  repliesNeedInspection,
-  requestsNeedInspection,
-  type Verdict,
-} from "./envelopes.js";
+import type { Capture } from "./capture.js";
+import { checkReply, checkRequest, repliesNeedInspection, requestsNeedInspection } from "./envelopes.js";
+import type { ProxyEvents } from "./events.js";
 import { type Direction, type ProxySide, type ProxySocketType, WITH_TOPICS } from "./pairs.js";
 import type { SidePolicy } from "./policy/side-policy.js";
 import { TopicGate } from "./policy/topics.js";
@@ -21,14 +17,6 @@ const KEPT = 60;
 
 /** A drain can ask these types' peers, which only send, to leave. */
 const ONE_WAY: readonly ProxySocketType[] = ["pull", "sub", "xsub"];
-
-type Dropped = Exclude<Verdict, "pass" | "policy">;
-
-export interface PumpsEffects {
-  readonly capture: ((from: ProxySide, frames: Buffer[]) => void) | undefined;
-  refused(from: ProxySide, verdict: Dropped): void;
-  failed(error: unknown): void;
-}
 
 export interface ProxyPump extends Direction {
   readonly pump: Pump;
@@ -50,7 +38,7 @@ export class Pumps {
     types: Readonly<Record<ProxySide, ProxySocketType>>,
     sides: Readonly<Record<ProxySide, ProxySocket>>,
     policies: Readonly<Record<ProxySide, SidePolicy>>,
-    effects: PumpsEffects,
+    { capture, events }: { readonly capture: Capture | undefined; readonly events: ProxyEvents },
   ) {
     const names: readonly ProxySide[] = ["frontend", "backend"];
     const gated = names.filter((name) => WITH_TOPICS.includes(types[name]));
@@ -65,10 +53,12 @@ export class Pumps {
       const pump = new Pump(source.socket, sides[to].socket, {
         ...(this.#gate === undefined ? checksFor(types[from], types[to]) : topicsFor(this.#gate, direction)),
         throttle: policies[from].throttle,
-        capture: effects.capture === undefined ? undefined : (frames) => effects.capture?.(from, frames),
-        // The policy counts its own refusals.
-        refused: (verdict) => verdict !== "policy" && effects.refused(from, verdict as Dropped),
-        failed: (error) => effects.failed(error),
+        capture: capture && ((frames) => capture.take(frames)),
+        refused: (verdict) => {
+          // The policy counts its own refusals.
+          if (verdict !== "policy") events.messageRefused(from, verdict as "malformed" | "loop");
+        },
+        failed: (error) => events.messageFailed(error),
       });
       return { ...direction, pump, source, oneWay: ONE_WAY.includes(types[from]) };
     });

@@ -43,9 +43,6 @@ import { Pumps } from "./pumps.js";
 import { next, type ProxyCall, type ProxyState } from "./states.js";
 import { type ProxyDrainResult, type ProxyStats, sideStats } from "./stats.js";
 
-/** ms. */
-const DRAIN_TIME = 10_000;
-
 export type SocketProxyOptions = ProxyOptions<TypedProxySideOptions, TypedProxySideOptions>;
 
 export interface ProxyDrainOptions {
@@ -89,7 +86,7 @@ export class SocketProxy {
   readonly #sockets: ProxySockets;
   readonly #policies: Readonly<Record<ProxySide, SidePolicy>>;
   #state: ProxyState = "idle";
-  #drainTimeout = DRAIN_TIME;
+  #drainTimeout = 10_000;
   #pumps: Pumps | undefined;
   #running: Promise<unknown> = Promise.resolve();
   #drain: Drain | undefined;
@@ -111,8 +108,8 @@ export class SocketProxy {
     ];
     this.#types = { frontend: frontend.type, backend: backend.type };
     this.#policies = {
-      frontend: new SidePolicy("frontend", plans[0]?.policy, this.#proxyEvents.forPolicy("frontend")),
-      backend: new SidePolicy("backend", plans[1]?.policy, this.#proxyEvents.forPolicy("backend")),
+      frontend: new SidePolicy("frontend", plans[0]?.policy, this.#proxyEvents),
+      backend: new SidePolicy("backend", plans[1]?.policy, this.#proxyEvents),
     };
     this.#directions = directionsOf(frontend.type, backend.type);
     if (capture !== undefined) plans.push(planOf("capture", ["pub", "push"], undefined, capture));
@@ -349,10 +346,7 @@ export class SocketProxy {
 
   #steering(): ControlHost {
     return {
-      peers: (side) => {
-        const socket = this.#sockets.all.get(side)?.socket;
-        return socket === undefined ? [] : peerViews(socket);
-      },
+      peers: (side) => peerViews(this.#sockets.side(side).socket),
       pause: () => this.pause(),
       resume: () => this.resume(),
       drain: (timeout) => {
@@ -371,10 +365,10 @@ export class SocketProxy {
   #move(): void {
     const sides = { frontend: this.#sockets.side("frontend"), backend: this.#sockets.side("backend") };
     this.#pumps = new Pumps(this.#directions, this.#types, sides, this.#policies, {
-      capture: this.#sockets.take,
-      ...this.#proxyEvents.forPumps,
+      capture: this.#sockets.capture,
+      events: this.#proxyEvents,
     });
-    this.#running = Promise.all([this.#pumps.run(), this.#sockets.steer()]);
+    this.#running = Promise.all([this.#pumps.run(), this.#sockets.control?.run()]);
   }
 
   async #drainAll(timeout: number): Promise<ProxyDrainResult> {

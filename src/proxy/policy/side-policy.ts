@@ -15,24 +15,21 @@ import type { FolderKeys } from "../../sockets/security/key-files.js";
 import { KeyFolder } from "../../sockets/security/key-folder.js";
 import type { Socket } from "../../sockets/socket.js";
 import type { Authenticate } from "../../sockets/socket-options.js";
+import type { ProxyEvents } from "../events.js";
+import type { ProxySide } from "../pairs.js";
 import { AddressRules } from "./addresses.js";
 import type { ProxyPolicy, ProxyPolicyReason } from "./policy.js";
 import { TopicRules } from "./topics.js";
 
 type PeerCredentials = Parameters<Authenticate>[0];
 
-export interface PolicyEffects {
-  policyOnRefused(reason: ProxyPolicyReason, count: number, peer: Partial<PeerCredentials>): void;
-  policyOnKeys(keys: FolderKeys, revoked: number): void;
-}
-
 const NOBODY: Partial<PeerCredentials> = {};
 
 export class SidePolicy {
   readonly throttle = new Throttle(() => this.refuse("rate", 1));
   readonly refused: Record<ProxyPolicyReason, number> = { address: 0, key: 0, topic: 0, size: 0, rate: 0 };
-  readonly #name: string;
-  readonly #effects: PolicyEffects;
+  readonly #side: ProxySide;
+  readonly #events: ProxyEvents;
   #policy: ProxyPolicy;
   #policing: Policing | undefined = undefined;
   #addresses: AddressRules | undefined = undefined;
@@ -41,10 +38,10 @@ export class SidePolicy {
   #changing: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(name: string, policy: ProxyPolicy = {}, effects: PolicyEffects) {
-    this.#name = name;
+  constructor(side: ProxySide, policy: ProxyPolicy = {}, events: ProxyEvents) {
+    this.#side = side;
     this.#policy = policy;
-    this.#effects = effects;
+    this.#events = events;
   }
 
   get topics(): TopicRules | undefined {
@@ -79,7 +76,7 @@ export class SidePolicy {
 
   refuse(reason: ProxyPolicyReason, count: number, peer: Partial<PeerCredentials> = NOBODY): void {
     this.refused[reason] += count;
-    this.#effects.policyOnRefused(reason, count, peer);
+    this.#events.policyRefused(this.#side, reason, count, peer);
   }
 
   async #replace(policy: ProxyPolicy): Promise<void> {
@@ -88,17 +85,17 @@ export class SidePolicy {
       this.#policy = policy;
       return;
     }
-    if (this.#closed) throw new ClosedError("EBADF", `The ${this.#name} is closed`);
+    if (this.#closed) throw new ClosedError("EBADF", `The ${this.#side} is closed`);
     const needs = needsPeers(policy);
     if (needs !== undefined && !policing.perPeer)
       throw new NotSupportedError(
-        `The ${policing.engine} engine cannot carry out ${needs} in the policy of ${this.#name}: ` +
+        `The ${policing.engine} engine cannot carry out ${needs} in the policy of ${this.#side}: ` +
           "it cannot check and slow down peers one by one",
       );
     const folder = await this.#folderFor(policy.keys);
     if (this.#closed) {
       folder?.close();
-      throw new ClosedError("EBADF", `The ${this.#name} was closed while its policy was replaced`);
+      throw new ClosedError("EBADF", `The ${this.#side} was closed while its policy was replaced`);
     }
     this.#enforce(policing, policy, folder);
   }
@@ -134,12 +131,17 @@ export class SidePolicy {
       folder === undefined ? undefined : (peer) => this.#hasKey(peer),
     );
     policing.disconnect((peer) => !this.#joins(peer));
-    if (folder !== undefined && folder !== before) this.#effects.policyOnKeys(folder.now, 0);
+    if (folder !== undefined && folder !== before) this.#reportKeys(folder.now, 0);
   }
 
   #keysChanged(now: FolderKeys): void {
     const revoked = this.#policing?.disconnect((peer) => !this.#joins(peer)) ?? 0;
-    this.#effects.policyOnKeys(now, revoked);
+    this.#reportKeys(now, revoked);
+  }
+
+  #reportKeys({ keys, problems }: FolderKeys, revoked: number): void {
+    const { events } = this.#events;
+    events.emit({ type: "keys:changed", side: this.#side, keys: keys.size, revoked, problems });
   }
 
   /** Checks again at the end of the handshake, since the policy may have changed. */
