@@ -34,6 +34,10 @@ export const smallFiles = {
     }
     // One character beyond Latin-1 doubles a whole file in memory.
     for (const chunk of Object.values(bundle))
-      if (chunk.type === "chunk") chunk.code = chunk.code.replaceAll("…", "\\u2026");
+      if (chunk.type === "chunk")
+        chunk.code = chunk.code.replace(
+          /[\u0100-\uffff]/g,
+          (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+        );
   },
 };
