@@ -90,7 +90,7 @@ export async function runCase(
 
   const rounds = Math.min(ROUNDS, settings.rule.leastRounds) + FIRST_RUNS;
   const secondsOfRun = settings.rule.seconds / rounds / lanes.length;
-  /** @returns the messages for which there is time in a long run; `undefined` for an implementation that failed */
+  /** @returns the seconds that the processes take to start; `undefined` for an implementation that failed */
   const scale = async (lane: Lane): Promise<number | undefined> => {
     for (;;) {
       const from = elapsed();
@@ -98,22 +98,24 @@ export async function runCase(
       if (report === undefined) return undefined;
       const perSecond = lane.count / Math.max(report.seconds, 1e-6);
       const starting = Math.max(0, elapsed() - from - (lane.count + lane.warmup) / perSecond);
-      const most = perSecond * (LONG_RUN * secondsOfRun - starting);
       const room = (secondsOfRun - starting) / (1 + WARMUP);
       const wanted = Math.min(settings.runSeconds, Math.max(SHORTEST, room));
       const isShort = report.seconds < wanted / 2 && lane.count < count * MOST_SCALE;
       lane.count = Math.max(1, Math.min(Math.round(perSecond * wanted), count * MOST_SCALE));
       lane.warmup = Math.max(warmup, WARMUP * lane.count);
-      if (!isShort) return most;
+      if (!isShort) return starting;
     }
   };
-  const warm = async (lane: Lane, most: number): Promise<void> => {
+  const warm = async (lane: Lane, starting: number): Promise<void> => {
     const { name, better } = scenario.metric;
+    let from = elapsed();
     let reports = await tried(lane);
     let isWarm = false;
-    while (reports !== undefined && !isWarm && 2 * lane.warmup + lane.count <= most) {
+    // By the time that the last run took: the rates of colder ones say nothing of this one's.
+    while (reports !== undefined && !isWarm && 2 * (elapsed() - from) - starting <= LONG_RUN * secondsOfRun) {
       const figure = scenario.result(reports, key)[name] as number;
       lane.warmup *= 2;
+      from = elapsed();
       reports = await tried(lane);
       if (reports === undefined) return;
       const longer = scenario.result(reports, key)[name] as number;
@@ -130,8 +132,8 @@ export async function runCase(
   try {
     if (!settings.smoke && scenario.scales !== false)
       for (const lane of [...lanes]) {
-        const most = await scale(lane);
-        if (most !== undefined) await warm(lane, most);
+        const starting = await scale(lane);
+        if (starting !== undefined) await warm(lane, starting);
       }
     if (settings.isSameWork === true)
       for (const part of ["count", "warmup"] as const) {
