@@ -7,8 +7,8 @@ import type { Side } from "../side.js";
 import { CreditGiver, CreditTaker } from "./credit.js";
 import type { Role, Roles } from "./role.js";
 
-/** Updates between two reports of a reader: as many as the queues of plain sockets hold, two high-water marks. */
-const WINDOW = 1_000;
+/** Updates between two reports of a reader, which polls each ms. Two of them are less than a client's queue holds. */
+const WINDOW = 10_000;
 /** Updates of the program per turn. */
 const BATCH = 500;
 
