@@ -7,8 +7,8 @@ import type { Side } from "../side.js";
 import { CreditGiver, CreditTaker } from "./credit.js";
 import type { Role, Roles } from "./role.js";
 
-/** Updates between two reports of a reader, which polls each ms. Two of them are less than a client's queue holds. */
-const WINDOW = 10_000;
+/** Updates between two reports of a reader, which polls each ms. A client's queue holds two of them, and 16 MiB. */
+const windowOf = ({ size }: Side): number => Math.min(10_000, Math.ceil(4_194_304 / size));
 /** Updates of the program per turn. */
 const BATCH = 500;
 
@@ -24,7 +24,7 @@ const server: Role = async (side, kit) => {
   const clone = new CloneServer({ socketOptions: { backlog: side.number("backlog", 511) } });
   const endpoint = await clone.bind(side.endpoint);
   const own = side.endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${side.endpoint}-credit`;
-  const credit = await CreditTaker.bind(kit, own, side.number("processes", 1), WINDOW);
+  const credit = await CreditTaker.bind(kit, own, side.number("processes", 1), windowOf(side));
   await side.ready(endpoint, credit.endpoint);
   const keys = keysOf(side).map((key) => Buffer.from(key));
   const bodies = new Bodies(side.size);
@@ -61,7 +61,7 @@ function checked(client: CloneClient, side: Side, keys: readonly string[]): Chec
 const client: Role = async (side, kit) => {
   const clients = Array.from({ length: side.number("sockets", 1) }, () => new CloneClient(side.endpoint));
   await Promise.all(clients.map((client) => client.ready()));
-  const credit = new CreditGiver(kit, side.endpointOf("server/backend"), side.index, WINDOW);
+  const credit = new CreditGiver(kit, side.endpointOf("server/backend"), side.index, windowOf(side));
   const sum = (): number => clients.reduce((all, { sequence }) => all + sequence, 0);
   let before = 0;
   await side.ready();
