@@ -12,18 +12,18 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { curveKeyPair, Publisher, Pull, Push, Reply, Router } from "../../src/index.js";
 import { nextEvent } from "../contract/support/wait.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
 import { Chromium, type Page } from "./support/chromium.js";
-import { Opened, WEB } from "./support/web.js";
+import { WEB } from "./support/web.js";
 
 const reason = missing("chromium");
 const TIMEOUT = 10_000;
 const SECONDS_HIDDEN = 10;
 
 describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, () => {
-  const opened = new Opened();
-  const own = opened.own.bind(opened);
+  const own = closeAfterEach();
   let chromium: Chromium;
   let server: Server;
   let base: string;

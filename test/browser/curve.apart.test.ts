@@ -2,26 +2,21 @@
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import * as node from "../../src/index.js";
+import { CURVE_SERVER, curveClient } from "../contract/support/keys.js";
 import { nextEvent, thrown } from "../contract/support/wait.js";
-import { loadWeb, Opened, offering, restoreWebSocket, WEB } from "./support/web.js";
+import { closeAfterEach } from "../support/close-after-each.js";
+import { loadWeb, offering, restoreWebSocket, WEB } from "./support/web.js";
 
 type WebCurve = typeof import("../../src/browser/curve/index.js");
 
 const web = await loadWeb();
 const curve = (await import(join(WEB, "curve.js"))) as WebCurve;
-const opened = new Opened();
-const own = opened.own.bind(opened);
+const own = closeAfterEach();
 afterEach(restoreWebSocket);
 
 const TIMEOUT = 10_000;
-const server = node.curveKeyPair();
 const client = curve.curveKeyPair();
-const asServer = { curveServer: true, curveSecretKey: server.secretKey };
-const asClient = {
-  curveServerKey: server.publicKey,
-  curvePublicKey: client.publicKey,
-  curveSecretKey: client.secretKey,
-};
+const asClient = curveClient(client);
 
 describe("before enableCurve", () => {
   it("CURVE is refused, with what adds it, and no mechanism of the engine", () => {
@@ -54,7 +49,7 @@ describe("after enableCurve", () => {
     const seen: (string | undefined)[] = [];
     const dealer = own(
       new node.Dealer({
-        ...asServer,
+        ...CURVE_SERVER,
         authenticate: ({ publicKey }) => {
           seen.push(publicKey);
           return true;
@@ -80,12 +75,12 @@ describe("after enableCurve", () => {
   });
 
   it("a page may be the CURVE server of what it connects to, and sees the key of that client", async () => {
-    const bound = own(new node.Push({ ...asClient }));
+    const bound = own(new node.Push(asClient));
     const endpoint = await bound.bind("ws://127.0.0.1:*");
     const seen: unknown[] = [];
     const pull = own(
       new web.Pull({
-        ...asServer,
+        ...CURVE_SERVER,
         authenticate: (peer) => {
           seen.push(peer.mechanism, peer.publicKey);
           return true;
@@ -100,18 +95,16 @@ describe("after enableCurve", () => {
 
   it("a page with the key of another server gets nowhere, nor does one that the hook refuses", async () => {
     const pull = own(
-      new node.Pull({ ...asServer, authenticate: ({ publicKey }) => publicKey === client.publicKey }),
+      new node.Pull({ ...CURVE_SERVER, authenticate: ({ publicKey }) => publicKey === client.publicKey }),
     );
     const endpoint = await pull.bind("ws://127.0.0.1:*");
-    const misled = own(new web.Push({ ...asClient, curveServerKey: curve.curveKeyPair().publicKey }));
+    const misled = own(new web.Push(curveClient(client, curve.curveKeyPair().publicKey)));
     const fault = nextEvent(pull, "handshake:error:protocol");
     misled.connect(endpoint);
     expect((await fault).error.code).toBe("ERR_ZMTP_CRYPTOGRAPHIC");
 
     const stranger = curve.curveKeyPair();
-    const refused = own(
-      new web.Push({ ...asClient, curvePublicKey: stranger.publicKey, curveSecretKey: stranger.secretKey }),
-    );
+    const refused = own(new web.Push(curveClient(stranger)));
     const auth = nextEvent(refused as unknown as node.Socket, "handshake:error:auth");
     refused.connect(endpoint);
     expect((await auth).error.code).toBe("ERR_AUTHENTICATION");

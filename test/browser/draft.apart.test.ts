@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import * as node from "../../src/sockets/draft/index.js";
 import { failure, thrown } from "../contract/support/wait.js";
-import { loadWeb, Opened, WEB } from "./support/web.js";
+import { closeAfterEach } from "../support/close-after-each.js";
+import { loadWeb, WEB } from "./support/web.js";
 
 const shoal = await loadWeb();
 const web = (await import(join(WEB, "draft.js"))) as typeof import("../../src/browser/draft/index.js");
-const opened = new Opened();
-const own = opened.own.bind(opened);
+const own = closeAfterEach();
 const receiving = { timeout: 10_000 };
 const ANY = "ws://127.0.0.1:*";
 

@@ -2,12 +2,12 @@
 import { afterEach, expect, it } from "vitest";
 import * as node from "../../src/index.js";
 import { turn } from "../contract/support/wait.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import fc from "../support/properties.js";
-import { loadWeb, Opened } from "./support/web.js";
+import { loadWeb } from "./support/web.js";
 
 const web = await loadWeb();
-const opened = new Opened();
-const own = opened.own.bind(opened);
+const own = closeAfterEach();
 const globals = globalThis as unknown as { WebSocket: unknown };
 const Standard = globals.WebSocket;
 afterEach(() => {

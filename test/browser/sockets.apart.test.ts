@@ -12,13 +12,13 @@ import { afterEach, describe, expect, it } from "vitest";
 import { acceptResponse } from "../../src/engine/zmtp/ws/upgrade.js";
 import * as node from "../../src/index.js";
 import { failure, nextEvent, thrown, until, within } from "../contract/support/wait.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
-import { loadWeb, Opened, offering, restoreWebSocket, WEB } from "./support/web.js";
+import { loadWeb, offering, restoreWebSocket, WEB } from "./support/web.js";
 
 const web = await loadWeb();
 const inproc = (await import(join(WEB, "inproc.js"))) as typeof import("../../src/browser/inproc/index.js");
-const opened = new Opened();
-const own = opened.own.bind(opened);
+const own = closeAfterEach();
 
 afterEach(restoreWebSocket);
 

@@ -4,7 +4,6 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach } from "vitest";
 
 export const WEB = join(import.meta.dirname, "../../../dist/web");
 
@@ -14,26 +13,6 @@ export async function loadWeb(): Promise<Web> {
   const file = join(WEB, "index.js");
   if (!existsSync(file)) throw new Error("no dist/web: npm run build");
   return (await import(file)) as Web;
-}
-
-interface Closable {
-  close(options: { linger: number }): Promise<unknown>;
-}
-
-/** Closes after each test what was opened in it. */
-export class Opened {
-  readonly #all: Closable[] = [];
-
-  constructor() {
-    afterEach(async () => {
-      await Promise.all(this.#all.splice(0).map((each) => each.close({ linger: 0 })));
-    });
-  }
-
-  own<S extends Closable>(socket: S): S {
-    this.#all.push(socket);
-    return socket;
-  }
 }
 
 type WebSocketClass = new (url: string, protocols: string[]) => { readonly protocol: string };
