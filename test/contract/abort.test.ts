@@ -9,8 +9,7 @@ const isAbort = (error: unknown): boolean => (error as { code?: string }).code =
 
 describeTransports("an abort", (world) => {
   it("of receives loses no message, doubles none, and keeps the order", async () => {
-    const [push, pull] = [world.push(), world.pull()];
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull(), world.push());
     const total = 5_000;
     const received: string[] = [];
     const sending = (async () => {
@@ -91,8 +90,7 @@ describeTransports("an abort", (world) => {
   });
 
   it("of messages() ends the loop with AbortError; a new loop goes on where it ended", async () => {
-    const [push, pull] = [world.push(), world.pull()];
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull(), world.push());
     for (let i = 0; i < 100; i++) await push.send(String(i));
     const received: string[] = [];
     const stop = new AbortController();
@@ -152,9 +150,7 @@ describeTransports("an iterator that is left while it waits", (world) => {
     ["batches", (pull: Pull) => pull.batches()],
     ["a stream of Node.js", (pull: Pull) => Readable.from(pull)],
   ] as const)("takes no message (%s)", async (_, make) => {
-    const pull = world.pull();
-    const push = world.push();
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull(), world.push());
     const reader = make(pull);
     if (reader instanceof Readable) {
       reader.resume();

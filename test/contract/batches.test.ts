@@ -24,8 +24,7 @@ describeTransports("batches", (world) => {
   }
 
   async function linked(): Promise<[Push, Pull]> {
-    const [push, pull] = [world.push(), world.pull({ receiveTimeout: 8_000 })];
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull({ receiveTimeout: 8_000 }), world.push());
     return [push, pull];
   }
 
@@ -164,8 +163,7 @@ describeTransports("batches", (world) => {
       }
       if (seen === total / 2) break;
     }
-    const [router, dealer] = [world.router(), world.dealer({ routingId: "me" })];
-    await world.link(router, dealer);
+    const [router, dealer] = await world.linked(world.router(), world.dealer({ routingId: "me" }));
     for (let i = 0; i < total; i++) await dealer.send([bodyOf(i), String(i)]);
     seen = 0;
     for await (using batch of router.batches()) {

@@ -100,8 +100,7 @@ describeTransports("close", (world) => {
     const lonely = failure(push.send("nobody"));
     await within(push.close(), "close without an endpoint");
     expect((await lonely).code).toBe("EAGAIN");
-    const [request, reply] = [world.request(), world.reply()];
-    await world.link(reply, request);
+    const [reply, request] = await world.linked(world.reply(), world.request());
     await request.send("first");
     const answer = failure(request.receive());
     const second = failure(request.send("second")); // Behind the receive: it may come to be its turn.
@@ -152,21 +151,19 @@ describeTransports("close", (world) => {
     world.engine !== "libzmq",
     "counts peers by events, which end with the socket",
   )("a closed socket has no peers any more, whether they have hung up or not", async () => {
-    const [router, dealers] = [world.router(), [world.dealer(), world.dealer()]];
-    await world.link(router, ...dealers);
+    const [router, ...dealers] = await world.linked(world.router(), world.dealer(), world.dealer());
     for (const dealer of dealers) {
       await dealer.send("hello");
       await collect(router, 1);
     }
     await within(router.close({ linger: 1_000 }), "close");
     expect(router.stats().peers).toBe(0);
-    await within(dealers[0]?.close({ linger: 1_000 }) as Promise<unknown>, "close");
-    expect(dealers[0]?.stats().peers).toBe(0);
+    await within(dealers[0].close({ linger: 1_000 }), "close");
+    expect(dealers[0].stats().peers).toBe(0);
   });
 
   it("closing twice is closing once, with the same result", async () => {
-    const [push, pull] = [world.push(), world.pull()];
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull(), world.push());
     await push.send("x");
     const first = push.close({ linger: 8_000 });
     const second = push.close({ linger: 0 });

@@ -1,20 +1,6 @@
 import { expect, it } from "vitest";
 import * as z from "zod";
-import {
-  type Codec,
-  Dealer,
-  json,
-  msgpack,
-  Pair,
-  Publisher,
-  Pull,
-  Push,
-  Reply,
-  Request,
-  Router,
-  Subscriber,
-  text,
-} from "../../src/index.js";
+import { type Codec, json, msgpack, type Pair, text } from "../../src/index.js";
 import { describeEngines, describeTransports } from "./support/engines.js";
 import { failure, thrown, until } from "./support/wait.js";
 
@@ -28,9 +14,7 @@ describeTransports("codecs", (world) => {
     ["msgpack", () => msgpack(), [null, -1.5, "x", [], { a: [1, { b: null }] }, Buffer.from([1, 2])]],
   ];
   it.each(cases)("%s: values come out as they went in", async (_, codec, values) => {
-    const push = world.own(new (world.at(Push))({ ...world.defaults, codec: codec() }));
-    const pull = world.own(new (world.at(Pull))({ ...world.defaults, codec: codec() }));
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull({ codec: codec() }), world.push({ codec: codec() }));
     for (const value of values) {
       await push.send([value]);
       expect(await pull.receive(WAIT)).toEqual([value]);
@@ -44,9 +28,7 @@ describeTransports("codecs", (world) => {
   });
 
   it("a message that fails is an event and a count, never an exception; the loop goes on", async () => {
-    const push = world.push();
-    const pull = world.own(new (world.at(Pull))({ ...world.defaults, codec: json(Reading) }));
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull({ codec: json(Reading) }), world.push());
     const seen: [string, string][] = [];
     pull.events.on("invalid", ({ reason, error }) => seen.push([reason, error.code]));
     const good = { sensor: "a", value: 1 };
@@ -71,8 +53,8 @@ describeTransports("codecs", (world) => {
   });
 
   it("a value that the codec or its schema refuses is not sent", async () => {
-    const push = world.own(new (world.at(Push))({ ...world.defaults, codec: json(Reading) }));
-    const pull = world.own(new (world.at(Pull))({ ...world.defaults, codec: json(Reading) }));
+    const push = world.push({ codec: json(Reading) });
+    const pull = world.pull({ codec: json(Reading) });
     await world.link(pull, push);
     for (const value of [{ sensor: "a" }, { sensor: 1, value: 1 }, null, "x", [1, 2]] as never[]) {
       expect((await failure(push.send(value))).code).toBe("ERR_INVALID_MESSAGE");
@@ -84,8 +66,8 @@ describeTransports("codecs", (world) => {
   });
 
   it("PUB and SUB: the topic stays a frame, the value is typed", async () => {
-    const publisher = world.own(new (world.at(Publisher))({ ...world.defaults, codec: msgpack(Reading) }));
-    const subscriber = world.own(new (world.at(Subscriber))({ ...world.defaults, codec: msgpack(Reading) }));
+    const publisher = world.publisher({ codec: msgpack(Reading) });
+    const subscriber = world.subscriber({ codec: msgpack(Reading) });
     const raw = world.subscriber();
     await world.link(publisher, subscriber, raw);
     subscriber.subscribe("room");
@@ -105,17 +87,15 @@ describeTransports("codecs", (world) => {
   });
 
   it("ROUTER and DEALER: routing ids and envelope stay frames", async () => {
-    const router = world.own(new (world.at(Router))({ ...world.defaults, codec: json(Reading) }));
-    const dealer = world.own(
-      new (world.at(Dealer))({ ...world.defaults, codec: json(Reading), routingId: "d" }),
-    );
+    const router = world.router({ codec: json(Reading) });
+    const dealer = world.dealer({ codec: json(Reading), routingId: "d" });
     await world.link(router, dealer);
     await dealer.send({ sensor: "a", value: 1 });
     const [id, reading] = (await router.receive(WAIT)) as unknown as [Buffer, { value: number }];
     expect([String(id), reading.value]).toEqual(["d", 1]);
     await router.send([id, { sensor: "b", value: 2 }]);
     expect(await dealer.receive(WAIT)).toEqual([{ sensor: "b", value: 2 }]);
-    const request = world.own(new (world.at(Request))({ ...world.defaults, codec: json(Reading) }));
+    const request = world.request({ codec: json(Reading) });
     request.connect(router.lastEndpoint as string);
     const answer = request.request({ sensor: "q", value: 3 }, WAIT);
     const [from, ...rest] = await router.receive(WAIT);
@@ -124,17 +104,14 @@ describeTransports("codecs", (world) => {
   });
 
   it("REQ, REP and PAIR: values both ways", async () => {
-    const request = world.own(new (world.at(Request))({ ...world.defaults, codec: json<number>() }));
-    const reply = world.own(new (world.at(Reply))({ ...world.defaults, codec: json<number>() }));
+    const request = world.request({ codec: json<number>() });
+    const reply = world.reply({ codec: json<number>() });
     await world.link(reply, request);
     const answer = request.request(20, WAIT);
     const [question] = await reply.receive(WAIT);
     await reply.send(question * 2);
     expect(await answer).toEqual([40]);
-    const pairs = [1, 2].map(() => world.own(new (world.at(Pair))({ ...world.defaults, codec: text() }))) as [
-      Pair<string>,
-      Pair<string>,
-    ];
+    const pairs = [1, 2].map(() => world.pair({ codec: text() })) as [Pair<string>, Pair<string>];
     await world.link(...pairs);
     await pairs[0].send("a");
     await pairs[1].send("b");
@@ -145,7 +122,7 @@ describeTransports("codecs", (world) => {
 describeEngines("schemas", (world) => {
   it("a refused value of a secret field is not reported", async () => {
     const codec = json(z.object({ password: z.string().min(20) }));
-    const push = world.own(new (world.at(Push))({ ...world.defaults, codec }));
+    const push = world.push({ codec });
     const error = await failure(push.send({ password: "hunter2" }));
     expect(`${error.message} ${JSON.stringify(error.cause)}`).not.toContain("hunter2");
   });

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { Envelope, type Pull } from "../../src/index.js";
 import { Client, Dish, Radio, Server } from "../../src/sockets/draft/index.js";
 import { describeTransports, itIf } from "./support/engines.js";
-import { failure, thrown, turn } from "./support/wait.js";
+import { failure, thrown, turn, untilReceived } from "./support/wait.js";
 
 /** In a slab, by reference, more than a read, more than a mebibyte. */
 const SIZES = [10, 5_000, 20_000, 300_000, 1_100_000];
@@ -88,11 +88,7 @@ describeTransports("messages that are copied when they are sent", (world) => {
   const itHasDrafts = itIf(world.engine, world.engine === "zmtp", "it has no draft sockets");
 
   itHasDrafts("reach a Server's client", async () => {
-    const [server, client] = [
-      world.own(new (world.at(Server))(world.defaults)),
-      world.own(new (world.at(Client))(world.defaults)),
-    ];
-    await world.link(server, client);
+    const [server, client] = await world.linked(world.make(Server), world.make(Client));
     await client.send("here");
     const [, to] = await server.receive(waiting);
     await sendEach(
@@ -105,8 +101,7 @@ describeTransports("messages that are copied when they are sent", (world) => {
   });
 
   it("reach a Router's client", async () => {
-    const [router, dealer] = [world.router(), world.dealer()];
-    await world.link(router, dealer);
+    const [router, dealer] = await world.linked(world.router(), world.dealer());
     await dealer.send(["", "here"]);
     const { envelope } = Envelope.parse(await router.receive(waiting));
     await sendEach(
@@ -118,19 +113,10 @@ describeTransports("messages that are copied when they are sent", (world) => {
   });
 
   itHasDrafts("reach a Radio's group", async () => {
-    const [radio, dish] = [
-      world.own(new (world.at(Radio))(world.defaults)),
-      world.own(new (world.at(Dish))(world.defaults)),
-    ];
-    await world.link(radio, dish);
+    const [radio, dish] = await world.linked(world.make(Radio), world.make(Dish));
     dish.join("group");
     const to = { group: "group" };
-    let joined = false;
-    const first = dish.receive(waiting).finally(() => {
-      joined = true;
-    });
-    for (; !joined; await turn()) await radio.send("", to);
-    await first;
+    await untilReceived(() => radio.send("", to), dish.receive(waiting));
     await sendEach(
       (body) => radio.send(body, { ...to, ...copied }),
       (body) => radio.trySend(body, { ...to, ...copied }),

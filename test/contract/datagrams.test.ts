@@ -24,6 +24,24 @@ async function raw(): Promise<dgram.Socket> {
   return socket;
 }
 
+/** @returns sends bytes to a port of this machine */
+async function senderTo(port: number): Promise<(bytes: Buffer) => Promise<void>> {
+  const socket = await raw();
+  return (bytes) =>
+    new Promise((resolve, reject) =>
+      socket.send(bytes, port, "127.0.0.1", (error) => (error === null ? resolve() : reject(error))),
+    );
+}
+
+/** A Dish in the group g, and a Radio for it. */
+async function linked(bound = ANY): Promise<{ dish_: Dish; radio_: Radio; endpoint: string }> {
+  const [dish_, radio_] = [dish(), radio()];
+  dish_.join("g");
+  const endpoint = await dish_.bind(bound);
+  radio_.connect(endpoint);
+  return { dish_, radio_, endpoint };
+}
+
 describe("RADIO and DISH over udp", () => {
   it("carry the messages of groups, and no others", async () => {
     const dish_ = dish();
@@ -53,10 +71,7 @@ describe("RADIO and DISH over udp", () => {
   });
 
   it("send what fits 8,192 bytes, and refuse more", async () => {
-    const dish_ = dish();
-    dish_.join("g");
-    const radio_ = radio();
-    radio_.connect(await dish_.bind(ANY));
+    const { dish_, radio_ } = await linked();
     await radio_.send(Buffer.alloc(8_190, "x"), { group: "g" });
     expect((await dish_.receive(WAIT))[0]).toHaveLength(8_190);
     expect(await failure(radio_.send(Buffer.alloc(8_191), { group: "g" }))).toMatchObject({ code: "EINVAL" });
@@ -92,11 +107,7 @@ describe("RADIO and DISH over udp", () => {
     const dish_ = dish({ receiveHighWaterMark: 10 });
     dish_.join("g");
     const port = portOf(await dish_.bind(ANY));
-    const other = await raw();
-    const send = (bytes: Buffer): Promise<void> =>
-      new Promise((resolve, reject) =>
-        other.send(bytes, port, "127.0.0.1", (error) => (error === null ? resolve() : reject(error))),
-      );
+    const send = await senderTo(port);
     const refused = nextEvent(dish_, "invalid");
     await send(Buffer.alloc(0));
     await send(Buffer.from([5, 1, 2]));
@@ -113,13 +124,9 @@ describe("RADIO and DISH over udp", () => {
     const dish_ = dish({ receiveHighWaterMark: 2 });
     dish_.join("g");
     const port = portOf(await dish_.bind(ANY));
-    const other = await raw();
+    const send = await senderTo(port);
     const seen: string[] = [];
     dish_.events.on("invalid", ({ reason }) => seen.push(reason));
-    const send = (bytes: Buffer): Promise<void> =>
-      new Promise((resolve, reject) =>
-        other.send(bytes, port, "127.0.0.1", (error) => (error === null ? resolve() : reject(error))),
-      );
     const begun = performance.now();
     for (let i = 0; i < 60; i++) await send(Buffer.from("\u0001gx"));
     for (let i = 0; i < 40; i++) await send(Buffer.from([5, 1, 2]));
@@ -131,11 +138,7 @@ describe("RADIO and DISH over udp", () => {
   });
 
   it("are unbound and disconnected", async () => {
-    const dish_ = dish();
-    dish_.join("g");
-    const endpoint = await dish_.bind(ANY);
-    const radio_ = radio();
-    radio_.connect(endpoint);
+    const { dish_, radio_, endpoint } = await linked();
     await radio_.send("x", { group: "g" });
     await dish_.receive(WAIT);
     await dish_.unbind(endpoint);
@@ -221,12 +224,8 @@ describe("a datagram longer than `maxMessageSize`", () => {
 
 describe("udp", () => {
   it("has addresses of IPv6", async () => {
-    const dish_ = dish();
-    dish_.join("g");
-    const endpoint = await dish_.bind("udp://[::1]:*");
+    const { dish_, radio_, endpoint } = await linked("udp://[::1]:*");
     expect(endpoint).toMatch(/^udp:\/\/\[::1\]:\d+$/);
-    const radio_ = radio();
-    radio_.connect(endpoint);
     await radio_.send("six", { group: "g" });
     expect(String((await dish_.receive(WAIT))[0])).toBe("six");
   });

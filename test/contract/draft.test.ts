@@ -13,7 +13,7 @@ import {
 } from "../../src/sockets/draft/index.js";
 import { ENGINES } from "../support/engines.js";
 import { describeTransports, TRANSPORTS } from "./support/engines.js";
-import { failure, nextEvent, thrown, until } from "./support/wait.js";
+import { failure, nextEvent, thrown, until, untilReceived } from "./support/wait.js";
 import type { World } from "./support/world.js";
 
 const WAIT = { timeout: 15_000 };
@@ -22,40 +22,12 @@ function describeDraft(subject: string, define: (world: World) => void): void {
   describeTransports(subject, define, TRANSPORTS, ["zmtp"]);
 }
 
-/** Sends until it arrives: no event of every engine reports that a JOIN has. */
-async function untilReceived<T>(send: () => Promise<void>, received: Promise<T>): Promise<T> {
-  let done = false;
-  const settled = received.finally(() => {
-    done = true;
-  });
-  settled.catch(() => undefined); // The caller has it, below.
-  while (!done) {
-    await send();
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-  return settled;
-}
-
-/** Sends to a group until a member that does not read has no room: with noDrop the next send waits for it. */
-async function fill(radio: Radio, group: string): Promise<void> {
-  const large = Buffer.alloc(500_000);
-  let refused: unknown;
-  for (let sent = 0; refused === undefined && sent < 2_000; sent++) {
-    refused = await radio.send(large, { group, timeout: 100 }).catch((error: unknown) => error);
-  }
-  expect(refused).toMatchObject({ code: "EAGAIN" });
-}
-
 describeDraft("CLIENT and SERVER", (world) => {
-  const client = (options = {}): Client =>
-    world.own(new (world.at(Client))({ ...world.defaults, ...options }));
-  const server = (options = {}): Server =>
-    world.own(new (world.at(Server))({ ...world.defaults, ...options }));
+  const client = (options = {}): Client => world.make(Client, options);
+  const server = (options = {}): Server => world.make(Server, options);
 
   it("answers each of several clients by its routing id", async () => {
-    const server_ = server();
-    const [one, other] = [client(), client()];
-    await world.link(server_, one, other);
+    const [server_, one, other] = await world.linked(server(), client(), client());
     await one.send("from one");
     await other.send(Buffer.from("from the other"));
     const ids = new Set<number>();
@@ -71,9 +43,7 @@ describeDraft("CLIENT and SERVER", (world) => {
   });
 
   it("refuses two frames, and sends nothing", async () => {
-    const server_ = server();
-    const client_ = client();
-    await world.link(server_, client_);
+    const [server_, client_] = await world.linked(server(), client());
     const two = ["one", "two"] as unknown as string;
     expect(await failure(client_.send(two))).toMatchObject({ code: "EINVAL" });
     expect(thrown(() => client_.trySend(two))).toMatchObject({ code: "EINVAL" });
@@ -147,9 +117,11 @@ describeDraft("CLIENT and SERVER", (world) => {
   });
 
   it("has values with a codec, each with its address", async () => {
-    const server_ = world.own(new (world.at(Server))({ ...world.defaults, codec: json<{ n: number }>() }));
-    const client_ = world.own(new (world.at(Client))({ ...world.defaults, codec: json<{ n: number }>() }));
-    await world.link(server_, client_);
+    const options = { codec: json<{ n: number }>() };
+    const [server_, client_] = await world.linked(
+      world.make<Server<{ n: number }>>(Server, options),
+      world.make<Client<{ n: number }>>(Client, options),
+    );
     await client_.send({ n: 1 });
     const [value, address] = await server_.receive(WAIT);
     await server_.send([{ n: value.n + 1 }], address);
@@ -159,31 +131,42 @@ describeDraft("CLIENT and SERVER", (world) => {
 });
 
 describeDraft("RADIO and DISH", (world) => {
-  const radio = (options = {}): Radio => world.own(new (world.at(Radio))({ ...world.defaults, ...options }));
-  const dish = (options = {}): Dish => world.own(new (world.at(Dish))({ ...world.defaults, ...options }));
+  const radio = (options = {}): Radio => world.make(Radio, options);
+  const dish = (options = {}): Dish => world.make(Dish, options);
+
+  /** The member of group a does not read, and has no room: with noDrop the next send waits for it. */
+  async function filled(): Promise<[Radio, Dish]> {
+    const radio_ = radio({ sendHighWaterMark: 10, noDrop: true, linger: 0 });
+    const dish_ = dish({ receiveHighWaterMark: 10 });
+    await world.link(radio_, dish_);
+    dish_.join("a");
+    await untilReceived(() => radio_.send("x", { group: "a" }), dish_.receive(WAIT));
+    const large = Buffer.alloc(500_000);
+    let refused: unknown;
+    for (let sent = 0; refused === undefined && sent < 2_000; sent++)
+      refused = await radio_.send(large, { group: "a", timeout: 100 }).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: "EAGAIN" });
+    return [radio_, dish_];
+  }
 
   it("sends to the members of a group, compared whole, and to nobody else", async () => {
-    const radio_ = radio();
-    const [one, other] = [dish(), dish()];
-    await world.link(radio_, one, other);
+    const [radio_, one, other] = await world.linked(radio(), dish(), dish());
     one.join("news", Buffer.from("news/sport"));
     other.join("news/spor", "end");
-    const first = one.receive(WAIT);
-    await untilReceived(() => radio_.send("x", { group: "news/sport" }), first);
-    const [body, { group }] = await first;
-    expect([String(body), String(group)]).toEqual(["x", "news/sport"]);
-    await untilReceived(() => radio_.send("bye", { group: "end" }), other.receive(WAIT)).then(
-      ([body, meta]) => {
-        expect(String(body)).toBe("bye");
-        expect(String(meta.group)).toBe("end");
-      },
-    );
+    for (const [to, text, name] of [
+      [one, "x", "news/sport"],
+      [other, "bye", "end"],
+    ] as const) {
+      const [body, { group }] = await untilReceived(
+        () => radio_.send(text, { group: name }),
+        to.receive(WAIT),
+      );
+      expect([String(body), String(group)]).toEqual([text, name]);
+    }
   });
 
   it("has groups of every length from 0 to 255 bytes, and refuses longer ones", async () => {
-    const radio_ = radio();
-    const dish_ = dish();
-    await world.link(radio_, dish_);
+    const [radio_, dish_] = await world.linked(radio(), dish());
     const groups = ["", "g", "é".repeat(127), "g".repeat(255)];
     for (const group of groups) {
       dish_.join(group);
@@ -205,9 +188,7 @@ describeDraft("RADIO and DISH", (world) => {
   });
 
   it("refuses to join a group twice, or to leave one that it is not in, and changes nothing", async () => {
-    const radio_ = radio();
-    const dish_ = dish();
-    await world.link(radio_, dish_);
+    const [radio_, dish_] = await world.linked(radio(), dish());
     dish_.join("a");
     expect(thrown(() => dish_.join("b", "a"))).toMatchObject({ code: "EINVAL" });
     expect(thrown(() => dish_.join("c", "c"))).toMatchObject({ code: "EINVAL" });
@@ -217,9 +198,7 @@ describeDraft("RADIO and DISH", (world) => {
   });
 
   it("receives nothing of a group that it has left", async () => {
-    const radio_ = radio();
-    const dish_ = dish();
-    await world.link(radio_, dish_);
+    const [radio_, dish_] = await world.linked(radio(), dish());
     dish_.join("a", "b");
     await untilReceived(() => radio_.send("x", { group: "a" }), dish_.receive(WAIT));
     dish_.leave("a");
@@ -251,31 +230,17 @@ describeDraft("RADIO and DISH", (world) => {
   });
 
   it("drops for a member that does not read, and waits for it with noDrop", async () => {
-    const radio_ = radio({ sendHighWaterMark: 10, noDrop: true, linger: 0 });
-    const dish_ = dish({ receiveHighWaterMark: 10 });
-    await world.link(radio_, dish_);
-    dish_.join("a");
-    await untilReceived(() => radio_.send("x", { group: "a" }), dish_.receive(WAIT));
-    await fill(radio_, "a");
+    const [radio_, dish_] = await filled();
     const waits = radio_.send("after", { group: "a", ...WAIT });
     for (;;) if (String((await dish_.receive(WAIT))[0]) === "after") break;
     await waits;
   });
-});
 
-describeDraft("RADIO and DISH", (world) => {
   it.each([
     "closes",
     "leaves",
   ])("with noDrop a send that waits for a member ends when that one %s", async (end) => {
-    const radio_ = world.own(
-      new (world.at(Radio))({ ...world.defaults, sendHighWaterMark: 10, noDrop: true, linger: 0 }),
-    );
-    const dish_ = world.own(new (world.at(Dish))({ ...world.defaults, receiveHighWaterMark: 10 }));
-    await world.link(radio_, dish_);
-    dish_.join("a");
-    await untilReceived(() => radio_.send("x", { group: "a" }), dish_.receive(WAIT));
-    await fill(radio_, "a");
+    const [radio_, dish_] = await filled();
     const waits = radio_.send("for nobody", { group: "a", ...WAIT });
     if (end === "closes") await dish_.close({ linger: 0 });
     else dish_.leave("a");
@@ -285,15 +250,12 @@ describeDraft("RADIO and DISH", (world) => {
 
 describeDraft("SCATTER and GATHER", (world) => {
   it("hands work out in turn, and collects it", async () => {
-    const scatter = world.own(new (world.at(Scatter))({ ...world.defaults }));
-    const gathers = [0, 1].map(() => world.own(new (world.at(Gather))({ ...world.defaults })));
+    const scatter = world.make(Scatter);
+    const gathers = [0, 1].map(() => world.make(Gather));
     const endpoint = await world.bind(scatter);
     for (const each of gathers) each.connect(endpoint);
-    for (const [at, each] of gathers.entries()) {
-      // Both are there once each has got something.
-      await untilReceived(() => scatter.send("warm up"), each.receive(WAIT));
-      expect(at).toBeLessThan(2);
-    }
+    // Both are there once each has got something.
+    for (const each of gathers) await untilReceived(() => scatter.send("warm up"), each.receive(WAIT));
     const got: string[] = [];
     const readers = gathers.map(async (each) => {
       for await (const [body] of each) if (String(body) !== "warm up") got.push(String(body));
@@ -306,8 +268,8 @@ describeDraft("SCATTER and GATHER", (world) => {
   });
 
   it("waits while nobody takes work, and has one direction", async () => {
-    const scatter = world.own(new (world.at(Scatter))({ ...world.defaults, sendTimeout: 20 }));
-    const gather = world.own(new (world.at(Gather))({ ...world.defaults }));
+    const scatter = world.make(Scatter, { sendTimeout: 20 });
+    const gather = world.make(Gather);
     await world.bind(scatter);
     expect(await failure(scatter.send("x"))).toMatchObject({ code: "EAGAIN" });
     expect(await failure(scatter.send(["a", "b"] as unknown as string))).toMatchObject({ code: "EINVAL" });
@@ -316,8 +278,8 @@ describeDraft("SCATTER and GATHER", (world) => {
   });
 
   it("keeps only the newest message with conflate", async () => {
-    const scatter = world.own(new (world.at(Scatter))({ ...world.defaults, conflate: true }));
-    const gather = world.own(new (world.at(Gather))({ ...world.defaults }));
+    const scatter = world.make(Scatter, { conflate: true });
+    const gather = world.make(Gather);
     scatter.connect(await world.bind(gather));
     for (let i = 0; i < 10; i++) scatter.trySend(String(i));
     expect(String(await gather.receive(WAIT))).toBe("9");
@@ -325,7 +287,7 @@ describeDraft("SCATTER and GATHER", (world) => {
 });
 
 describeDraft("PEER and CHANNEL", (world) => {
-  const peer = (options = {}): Peer => world.own(new (world.at(Peer))({ ...world.defaults, ...options }));
+  const peer = (options = {}): Peer => world.make(Peer, options);
   const pairOf = (): [Peer, Peer] => [peer(), peer()];
 
   it("speaks first to a peer it connects to, and is answered", async () => {
@@ -348,9 +310,7 @@ describeDraft("PEER and CHANNEL", (world) => {
   });
 
   it("talks to one peer, and refuses another", async () => {
-    const [one, other, third] = [0, 1, 2].map(() =>
-      world.own(new (world.at(Channel))({ ...world.defaults })),
-    ) as [Channel, Channel, Channel];
+    const [one, other, third] = [0, 1, 2].map(() => world.make(Channel)) as [Channel, Channel, Channel];
     const endpoint = await world.link(one, other);
     await other.send("hello");
     expect(String(await one.receive(WAIT))).toBe("hello");
@@ -367,7 +327,7 @@ describeTransports(
   "draft sockets and others",
   (world) => {
     it("do not talk to each other", async () => {
-      const server = world.own(new (world.at(Server))({ ...world.defaults }));
+      const server = world.make(Server);
       const refused = nextEvent(server, "handshake:error:protocol");
       const dealer = world.dealer();
       await world.link(server, dealer);

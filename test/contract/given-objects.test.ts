@@ -11,17 +11,14 @@ function codec(does: Partial<Codec<string>>): Codec<string> {
 describeTransports("a codec", (world) => {
   it.each(["send", "trySend"] as const)("that closes its socket within %s gets EBADF", async (call) => {
     const pull = world.pull();
-    const push: Push<string> = world.own(
-      new (world.at(Push))<string>({
-        ...world.defaults,
-        codec: codec({
-          encode(value) {
-            void push.close({ linger: 0 });
-            return value;
-          },
-        }),
+    const push: Push<string> = world.push({
+      codec: codec({
+        encode(value) {
+          void push.close({ linger: 0 });
+          return value;
+        },
       }),
-    );
+    });
     await world.link(pull, push);
     expect((await failure((async () => push[call]("lost"))())).code).toBe("EBADF");
     expect(push.stats()).toMatchObject({ sent: 0, pendingSends: 0 });
@@ -32,18 +29,15 @@ describeTransports("a codec", (world) => {
     ["receiveMany", (pull: Pull<string>, signal?: AbortSignal) => pull.receiveMany({ signal })],
   ])("that aborts its waiting %s loses no message", async (_, receive) => {
     const controller = new AbortController();
-    const pull: Pull<string> = world.own(
-      new (world.at(Pull))<string>({
-        ...world.defaults,
-        receiveTimeout: 8_000,
-        codec: codec({
-          decode(frame) {
-            controller.abort();
-            return frame.toString();
-          },
-        }),
+    const pull: Pull<string> = world.pull({
+      receiveTimeout: 8_000,
+      codec: codec({
+        decode(frame) {
+          controller.abort();
+          return frame.toString();
+        },
       }),
-    );
+    });
     const push = world.push();
     await world.link(pull, push);
     const aborted = failure(receive(pull, controller.signal));
@@ -57,17 +51,14 @@ describeTransports("a codec", (world) => {
   });
 
   it("that refuses the last message and closes its socket ends the call", async () => {
-    const pull: Pull<string> = world.own(
-      new (world.at(Pull))<string>({
-        ...world.defaults,
-        codec: codec({
-          decode() {
-            void pull.close({ linger: 0 });
-            throw new Error("no such message");
-          },
-        }),
+    const pull: Pull<string> = world.pull({
+      codec: codec({
+        decode() {
+          void pull.close({ linger: 0 });
+          throw new Error("no such message");
+        },
       }),
-    );
+    });
     const push = world.push();
     await world.link(pull, push);
     const invalid = nextEvent(pull, "invalid");
@@ -88,8 +79,7 @@ describeTransports("a class of the program's that extends Uint8Array", (world) =
   }
 
   it.each([1, 1_000, 50_000])("of four times %i bytes arrives as it was sent", async (size) => {
-    const [push, pull] = [world.push(), world.pull({ receiveTimeout: 8_000 })];
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull({ receiveTimeout: 8_000 }), world.push());
     const key = new Key(Buffer.alloc(size, "key"));
     for (const options of [{}, { copy: true }, { transfer: true }]) {
       await push.send(["name", key], options);

@@ -21,8 +21,7 @@ function pattern(size: number): Buffer {
 
 describeTransports("messages", (world) => {
   async function linked(): Promise<[Push, Pull]> {
-    const [push, pull] = [world.push(), world.pull({ receiveTimeout: 8_000 })];
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull({ receiveTimeout: 8_000 }), world.push());
     return [push, pull];
   }
 

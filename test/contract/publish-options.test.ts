@@ -68,8 +68,7 @@ describeTransports("XPUB and XSUB", (world) => {
   });
 
   it("what a subscriber sends that is no subscription reaches the program", async () => {
-    const [xPublisher, xSubscriber] = [world.xPublisher(), world.xSubscriber()];
-    await world.link(xPublisher, xSubscriber);
+    const [xPublisher, xSubscriber] = await world.linked(world.xPublisher(), world.xSubscriber());
     await subscribe(xSubscriber, "");
     expect(await collect(xPublisher, 1)).toEqual(["\u0001"]);
     await xSubscriber.send("upstream");
@@ -161,11 +160,10 @@ describeTransports("XPUB and XSUB", (world) => {
   });
 
   it("invertMatching on both ends sends everything that does not match", async () => {
-    const [publisher, subscriber] = [
+    const [publisher, subscriber] = await world.linked(
       world.publisher({ invertMatching: true }),
       world.subscriber({ invertMatching: true }),
-    ];
-    await world.link(publisher, subscriber);
+    );
     subscriber.subscribe("secret");
     await publisher.waitForSubscribers({ topic: "secret", timeout: 4_000 });
     for (const topic of ["one", "secret 1", "two", "secret", "three"]) await publisher.send(topic);
@@ -173,8 +171,7 @@ describeTransports("XPUB and XSUB", (world) => {
   });
 
   it("conflate keeps the newest message only", async () => {
-    const [push, pull] = [world.push({ conflate: true }), world.pull({ conflate: true })];
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull({ conflate: true }), world.push({ conflate: true }));
     for (let i = 0; i <= 500; i++) await push.send(String(i));
     const received: number[] = [];
     await until(() => pull.readable, "a message");

@@ -18,8 +18,7 @@ describeTransports("concurrent calls", (world) => {
   });
 
   it("any number of receives at once get messages in the order of the calls", async () => {
-    const [push, pull] = [world.push(), world.pull()];
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull(), world.push());
     const received = numbers(3_000).map(() => pull.receive());
     expect(pull.stats().pendingReceives).toBe(3_000);
     for (const text of numbers(3_000)) await push.send(text);
@@ -68,8 +67,7 @@ describeEngines("bounds of waiting calls", (world) => {
   });
 
   it("a receive past maxPendingReceives says so; the others get messages", async () => {
-    const [push, pull] = [world.push(), world.pull({ maxPendingReceives: 2 })];
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull({ maxPendingReceives: 2 }), world.push());
     const received = [pull.receive(), pull.receiveMany()];
     for (const call of [() => pull.receive(), () => pull.receiveMany()]) {
       const error = await failure(call());
@@ -124,8 +122,7 @@ describeEngines("time-outs", (world) => {
   });
 
   it("receiveTimeout ends receive, receiveMany and a loop with EAGAIN; later messages come", async () => {
-    const [push, pull] = [world.push(), world.pull({ receiveTimeout: 20 })];
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull({ receiveTimeout: 20 }), world.push());
     expect((await failure(pull.receive())).code).toBe("EAGAIN");
     expect((await failure(pull.receiveMany())).code).toBe("EAGAIN");
     const loop = (async () => {

@@ -1,12 +1,11 @@
 import { expect, it } from "vitest";
 import type { EventOfType } from "../../src/index.js";
 import { describeEngines, describeTransports } from "./support/engines.js";
-import { failure, texts, within } from "./support/wait.js";
+import { failure, nextEvent, texts, within } from "./support/wait.js";
 
 describeEngines("plain REQ", (world) => {
   it("REP passes a request without a delimiter over, and serves the next", async () => {
-    const [reply, dealer] = [world.reply(), world.dealer()];
-    await world.link(reply, dealer);
+    const [reply, dealer] = await world.linked(world.reply(), world.dealer());
     const invalid: EventOfType<"invalid">[] = [];
     reply.events.on("invalid", (event) => invalid.push(event));
     for (const message of ["no delimiter", ["two", "frames"], ["", "good"]]) await dealer.send(message);
@@ -24,9 +23,7 @@ describeEngines("plain REQ", (world) => {
   });
 
   it("a loop whose replies are sent later gets each request", async () => {
-    const reply = world.reply();
-    const requests = [world.request(), world.request()];
-    await world.link(reply, ...requests);
+    const [reply, ...requests] = await world.linked(world.reply(), world.request(), world.request());
     const asked: string[] = [];
     const loop = (async () => {
       for await (const frames of reply) {
@@ -45,8 +42,7 @@ describeEngines("plain REQ", (world) => {
   });
 
   it("a send out of turn is refused at once, a receive at its time-out, and nothing has changed", async () => {
-    const [request, reply] = [world.request(), world.reply()];
-    await world.link(reply, request);
+    const [reply, request] = await world.linked(world.reply(), world.request());
     const EFSM = { code: "EFSM" };
     const calls = [
       () => request.receive({ timeout: 0 }),
@@ -94,10 +90,7 @@ describeEngines("plain REQ", (world) => {
     await world.link(reply, gone);
     await gone.send("hello");
     await reply.receive({ timeout: 8_000 });
-    const left = within(
-      new Promise<void>((resolve) => reply.events.once("peer:leave", () => resolve())),
-      "the asker's leaving",
-    );
+    const left = nextEvent(reply, "peer:leave");
     await gone.close({ linger: 0 });
     await left;
     await reply.send("to nobody");
@@ -109,8 +102,7 @@ describeEngines("plain REQ", (world) => {
 
 describeTransports("REQ and REP", (world) => {
   it("a large reply that waits for its request is received, and the turn is right", async () => {
-    const [request, reply] = [world.request(), world.reply()];
-    await world.link(reply, request);
+    const [reply, request] = await world.linked(world.reply(), world.request());
     const large = Buffer.alloc(300_000, "x");
     for (const isEarly of [false, true]) {
       const serving = [reply.receive(), reply.send(large)];

@@ -5,8 +5,7 @@ import { failure, nextRequest, texts, turn, within } from "./support/wait.js";
 
 describeTransports("request", (world) => {
   it("while it asks, a send or receive of the program's own is out of turn, and changes nothing", async () => {
-    const [request, reply] = [world.request(), world.reply()];
-    await world.link(reply, request);
+    const [reply, request] = await world.linked(world.reply(), world.request());
     const answers = [request.request("one"), request.request("two")];
     expect(() => request.trySend("rogue")).toThrow(expect.objectContaining({ code: "EFSM" }));
     expect(texts(await within(reply.receive(), "a request"))).toEqual(["one"]);
@@ -28,8 +27,7 @@ describeTransports("request", (world) => {
   });
 
   it("calls made at once wait their turn and each gets its own reply", async () => {
-    const [request, reply] = [world.request(), world.reply()];
-    await world.link(reply, request);
+    const [reply, request] = await world.linked(world.reply(), world.request());
     const seen: string[] = [];
     const serving = (async () => {
       for await (const [frame] of reply) {
@@ -46,8 +44,7 @@ describeTransports("request", (world) => {
   });
 
   it("a late reply never answers the next request", async () => {
-    const [request, router] = [world.request(), world.router()];
-    await world.link(router, request);
+    const [router, request] = await world.linked(world.router(), world.request());
     for (let round = 0; round < 10; round++) {
       expect((await failure(request.request(`first ${round}`, { timeout: 10 }))).code).toBe("ETIMEDOUT");
       const first = await nextRequest(router);
@@ -65,8 +62,7 @@ describeTransports("request", (world) => {
   });
 
   it("retries: the same request again, as often as asked; the first good reply counts", async () => {
-    const [request, router] = [world.request(), world.router()];
-    await world.link(router, request);
+    const [router, request] = await world.linked(world.router(), world.request());
     const answer = request.request("work", { attemptTimeout: 50, retries: 100 });
     const attempts = [await nextRequest(router), await nextRequest(router), await nextRequest(router)];
     expect(attempts.map(({ body }) => body)).toEqual(["work", "work", "work"]);
@@ -131,8 +127,7 @@ describeEngines("request", (world) => {
   });
 
   it("a reply that its codec refuses ends it with that error", async () => {
-    const [request, reply] = [world.request({ codec: json() }), world.reply()];
-    await world.link(reply, request);
+    const [reply, request] = await world.linked(world.reply(), world.request({ codec: json() }));
     const asked = failure(request.request({ a: 1 } as never, { timeout: -1, retries: 3 }));
     await within(reply.receive(), "a request");
     await reply.send("no json");
@@ -172,8 +167,7 @@ describeEngines("request", (world) => {
   });
 
   it("that is refused at once leaves the socket to the program", async () => {
-    const [request, reply] = [world.request(), world.reply()];
-    await world.link(reply, request);
+    const [reply, request] = await world.linked(world.reply(), world.request());
     const refused = request.request("one", { signal: AbortSignal.abort() });
     await request.send("its own");
     expect((await failure(refused)).code).toBe("ABORT_ERR");
@@ -181,8 +175,7 @@ describeEngines("request", (world) => {
   });
 
   it("is out of turn while a receive of the program's own waits", async () => {
-    const [request, reply] = [world.request(), world.reply()];
-    await world.link(reply, request);
+    const [reply, request] = await world.linked(world.reply(), world.request());
     await request.send("its own");
     const own = request.receive();
     expect((await failure(request.request("a call"))).code).toBe("EFSM");
@@ -212,8 +205,7 @@ describeEngines("request", (world) => {
   });
 
   it("an aborted request, waiting or queued, leaves the socket good", async () => {
-    const [request, router] = [world.request(), world.router()];
-    await world.link(router, request);
+    const [router, request] = await world.linked(world.router(), world.request());
     const stops = [new AbortController(), new AbortController()];
     const [waiting, queued] = stops.map(({ signal }, i) => request.request(`given up ${i}`, { signal }));
     const third = request.request("third", { timeout: 8_000 });
@@ -241,8 +233,7 @@ describeEngines("request", (world) => {
   });
 
   it("closing ends a waiting and the queued requests", async () => {
-    const [request, router] = [world.request(), world.router()];
-    await world.link(router, request);
+    const [router, request] = await world.linked(world.router(), world.request());
     const calls = [1, 2, 3].map((i) => failure(request.request(String(i))));
     await nextRequest(router);
     await request.close({ linger: 0 });

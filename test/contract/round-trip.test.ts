@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { MessageLike, Socket } from "../../src/index.js";
 import { describeTransports } from "./support/engines.js";
-import { texts } from "./support/wait.js";
+import { texts, untilReceived } from "./support/wait.js";
 import type { World } from "./support/world.js";
 
 type Talker = Socket & {
@@ -41,17 +41,7 @@ async function routed(a: Talker, b: Talker): Promise<string[][]> {
 }
 
 async function published(a: Talker, b: Talker): Promise<string[][]> {
-  // No event reports that a subscription has arrived at an XPUB or PUB of any kind, so publish until it has.
-  const arrived = receive(b);
-  let done = false;
-  void arrived.finally(() => {
-    done = true;
-  });
-  while (!done) {
-    await send(a, "topic", "", "body");
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-  return [texts(await arrived)];
+  return [texts(await untilReceived(() => send(a, "topic", "", "body"), receive(b)))];
 }
 
 const subscribed =
@@ -161,14 +151,12 @@ const PAIRS: (PairUnderTest & { readonly expected: string[][] })[] = [
 describeTransports("round trips", (world) => {
   for (const { name, a, b, exchange, expected } of PAIRS) {
     it(`${name}: the first binds`, async () => {
-      const [first, second] = [a(world), b(world)];
-      await world.link(first, second);
+      const [first, second] = await world.linked(a(world), b(world));
       expect(await exchange(first, second)).toEqual(expected);
     });
 
     it(`${name}: the second binds`, async () => {
-      const [first, second] = [a(world), b(world)];
-      await world.link(second, first);
+      const [second, first] = await world.linked(b(world), a(world));
       expect(await exchange(first, second)).toEqual(expected);
     });
 

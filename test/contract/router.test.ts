@@ -213,8 +213,7 @@ describeTransports("router", (world) => {
 
 describeEngines("router", (world) => {
   it("a routing id with nothing behind it is an unroutable message, not a delivered one", async () => {
-    const [router, dealer] = [world.router(), world.dealer({ routingId: "there" })];
-    await world.link(router, dealer);
+    const [router, dealer] = await world.linked(world.router(), world.dealer({ routingId: "there" }));
     await hello(dealer, router);
     await router.send("there");
     await router.send(["there"]);

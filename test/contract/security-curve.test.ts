@@ -8,8 +8,7 @@ describeTransports(
   "CURVE",
   (world) => {
     it("carries messages both ways between peers with the right keys, as Z85 or bytes", async () => {
-      const [router, dealer] = [world.router(CURVE_SERVER), world.dealer(curveClient())];
-      await world.link(router, dealer);
+      const [router, dealer] = await world.linked(world.router(CURVE_SERVER), world.dealer(curveClient()));
       for (const size of [0, 1, 100, 70_000]) {
         await dealer.send([Buffer.alloc(size, "x"), ""]);
         const [id, body, empty] = await router.receive({ timeout: 8_000 });

@@ -194,9 +194,7 @@ describeEngines("security", (world) => {
   });
 
   itRevokes("revoke refuses a match that returns a promise, or throws, and disconnects none", async () => {
-    const pull = world.pull({});
-    const [one, two] = [world.push({}), world.push({})];
-    await world.link(pull, one, two);
+    const [pull, one, two] = await world.linked(world.pull({}), world.push({}), world.push({}));
     await within(pull.ready({ peers: 2 }), "two peers");
     expect(thrown(() => pull.revoke((async () => false) as never)).code).toBe("EINVAL");
     const rejects = async (): Promise<boolean> => Promise.reject(new Error("no"));

@@ -4,8 +4,7 @@ import { collect, failure, nextEvent, until } from "./support/wait.js";
 
 describeTransports("accounts", (world) => {
   it("messages and bytes are counted on both sides", async () => {
-    const [push, pull] = [world.push(), world.pull()];
-    await world.link(pull, push);
+    const [pull, push] = await world.linked(world.pull(), world.push());
     const messages = [["a", "bc"], [""], ["üü", Buffer.alloc(1_000), null], [12.5]];
     const bytes = 3 + 0 + 4 + 1_000 + 0 + 4;
     for (const message of messages) await push.send(message);

@@ -55,8 +55,7 @@ describeTransports("publisher and subscriber", (world) => {
   });
 
   it("a topic is a prefix, subscribed any number of times, and taken back as often", async () => {
-    const [publisher, subscriber] = [world.publisher(), world.subscriber()];
-    await world.link(publisher, subscriber);
+    const [publisher, subscriber] = await world.linked(world.publisher(), world.subscriber());
     subscriber.subscribe("a", "b", Buffer.from([0xff]));
     subscriber.subscribe("a");
     subscriber.subscribe("end");

@@ -4,7 +4,7 @@ import { Envelope, type Pull, type Push } from "../../src/index.js";
 import { Client, Dish, Radio, Server } from "../../src/sockets/draft/index.js";
 import { describeTransports, itIf } from "./support/engines.js";
 import { IN_PAGE } from "./support/page.js";
-import { failure, thrown, turn } from "./support/wait.js";
+import { failure, thrown, untilReceived } from "./support/wait.js";
 
 const GIVEN = { transfer: true };
 const FROZEN = Object.freeze({ transfer: true });
@@ -20,11 +20,10 @@ describeTransports("messages that are given away", (world) => {
   }
 
   async function linked(mark = 1_000): Promise<[Push, Pull]> {
-    const [push, pull] = [
-      world.push({ sendHighWaterMark: mark }),
+    const [pull, push] = await world.linked(
       world.pull({ receiveHighWaterMark: mark, receiveTimeout: 8_000 }),
-    ];
-    await world.link(pull, push);
+      world.push({ sendHighWaterMark: mark }),
+    );
     // The peer is there.
     await push.send("");
     await pull.receive();
@@ -87,11 +86,10 @@ describeTransports("messages that are given away", (world) => {
 
   it("are bounded in bytes", async () => {
     if (!isSame) return;
-    const [push, pull] = [
-      world.push({ sendHighWaterMarkBytes: 50_000 }),
+    const [pull, push] = await world.linked(
       world.pull({ receiveHighWaterMarkBytes: 50_000 }),
-    ];
-    await world.link(pull, push);
+      world.push({ sendHighWaterMarkBytes: 50_000 }),
+    );
     let taken = 0;
     while (push.trySend(Buffer.alloc(10_000), FROZEN)) taken += 1;
     expect(taken).toBe(10);
@@ -100,16 +98,14 @@ describeTransports("messages that are given away", (world) => {
   });
 
   it("reach a REP and its REQ, a ROUTER and its DEALER", async () => {
-    const [reply, request] = [world.reply(), world.request()];
-    await world.link(reply, request);
+    const [reply, request] = await world.linked(world.reply(), world.request());
     const [question, answer] = [Buffer.from("question"), Buffer.from("answer")];
     await request.send(question, GIVEN);
     expectFrame((await reply.receive(waiting))[0], question, "question");
     await reply.send(answer, GIVEN);
     expectFrame((await request.receive(waiting))[0], answer, "answer");
 
-    const [router, dealer] = [world.router(), world.dealer()];
-    await world.link(router, dealer);
+    const [router, dealer] = await world.linked(world.router(), world.dealer());
     const [one, two, three] = [Buffer.from("one"), Buffer.from("two"), Buffer.from("three")];
     await dealer.send(["", one, two], GIVEN);
     const message = await router.receive(waiting);
@@ -123,8 +119,7 @@ describeTransports("messages that are given away", (world) => {
   });
 
   it("keep an envelope apart from what its receiver does to it", async () => {
-    const [router, request] = [world.router(), world.request({ correlate: true })];
-    await world.link(router, request);
+    const [router, request] = await world.linked(world.router(), world.request({ correlate: true }));
     await request.send(Buffer.from("question"), GIVEN);
     const [id, number, delimiter] = (await router.receive(waiting)) as [Buffer, Buffer, Buffer];
     const reply = [id, Buffer.from(number), delimiter, Buffer.from("answer")];
@@ -156,11 +151,7 @@ describeTransports("messages that are given away", (world) => {
     world.engine === "zmtp",
     "it has no draft sockets",
   )("reach a Server's client and a Radio's group", async () => {
-    const [server, client] = [
-      world.own(new (world.at(Server))(world.defaults)),
-      world.own(new (world.at(Client))(world.defaults)),
-    ];
-    await world.link(server, client);
+    const [server, client] = await world.linked(world.make(Server), world.make(Client));
     const [here, there] = [Buffer.from("here"), Buffer.from("there")];
     await client.send(here, GIVEN);
     const [body, to] = await server.receive(waiting);
@@ -168,18 +159,10 @@ describeTransports("messages that are given away", (world) => {
     await server.send(there, { ...to, ...GIVEN });
     expectFrame((await client.receive(waiting))[0], there, "there");
 
-    const [radio, dish] = [
-      world.own(new (world.at(Radio))(world.defaults)),
-      world.own(new (world.at(Dish))(world.defaults)),
-    ];
-    await world.link(radio, dish);
+    const [radio, dish] = await world.linked(world.make(Radio), world.make(Dish));
     dish.join("group");
-    let joined = false;
-    const first = dish.receive(waiting).finally(() => {
-      joined = true;
-    });
-    for (; !joined; await turn()) await radio.send(Buffer.from("x"), { group: "group", ...GIVEN });
-    expect(String((await first)[0])).toBe("x");
+    const send = () => radio.send(Buffer.from("x"), { group: "group", ...GIVEN });
+    expect(String((await untilReceived(send, dish.receive(waiting)))[0])).toBe("x");
   });
 
   it("may be any kind of frame", async () => {

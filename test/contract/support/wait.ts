@@ -68,6 +68,20 @@ export function thrown(call: () => unknown): Error & { code?: string } {
   throw new Error("expected an error to be thrown");
 }
 
+/** Sends until it arrives: no event of every engine reports that a subscription or a JOIN has. */
+export async function untilReceived<T>(send: () => Promise<void>, received: Promise<T>): Promise<T> {
+  let done = false;
+  const settled = received.finally(() => {
+    done = true;
+  });
+  settled.catch(() => undefined); // The caller has it, below.
+  while (!done) {
+    await send();
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  return settled;
+}
+
 /** A received message as text. */
 export function texts(message: readonly Buffer[]): string[] {
   return message.map(String);

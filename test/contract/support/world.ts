@@ -20,6 +20,7 @@ import {
   type PullOptions,
   Push,
   type PushOptions,
+  type Raw,
   Reply,
   type ReplyOptions,
   Request,
@@ -210,40 +211,29 @@ export class World {
     return endpoint;
   }
 
-  pair(options: PairOptions = {}): Pair {
-    return this.own(new (this.at(Pair))({ ...this.defaults, ...options }));
+  /** The same. @returns the sockets */
+  async linked<S extends readonly [Socket, ...Socket[]]>(...sockets: S): Promise<S> {
+    await this.link(sockets[0], ...sockets.slice(1));
+    return sockets;
   }
-  publisher(options: PublisherOptions = {}): Publisher {
-    return this.own(new (this.at(Publisher))({ ...this.defaults, ...options }));
+
+  /** A socket with `defaults` and these options. */
+  make<S extends Socket>(of: new (options: never) => S, options: object = {}): S {
+    return this.own(new (this.at(of))({ ...this.defaults, ...options } as never));
   }
-  subscriber(options: SubscriberOptions = {}): Subscriber {
-    return this.own(new (this.at(Subscriber))({ ...this.defaults, ...options }));
-  }
-  xPublisher(options: XPublisherOptions = {}): XPublisher {
-    return this.own(new (this.at(XPublisher))({ ...this.defaults, ...options }));
-  }
-  xSubscriber(options: XSubscriberOptions = {}): XSubscriber {
-    return this.own(new (this.at(XSubscriber))({ ...this.defaults, ...options }));
-  }
-  push(options: PushOptions = {}): Push {
-    return this.own(new (this.at(Push))({ ...this.defaults, ...options }));
-  }
-  pull(options: PullOptions = {}): Pull {
-    return this.own(new (this.at(Pull))({ ...this.defaults, ...options }));
-  }
-  request(options: RequestOptions = {}): Request {
-    return this.own(new (this.at(Request))({ ...this.defaults, ...options }));
-  }
-  reply(options: ReplyOptions = {}): Reply {
-    return this.own(new (this.at(Reply))({ ...this.defaults, ...options }));
-  }
-  dealer(options: DealerOptions = {}): Dealer {
-    return this.own(new (this.at(Dealer))({ ...this.defaults, ...options }));
-  }
-  router(options: RouterOptions = {}): Router {
-    return this.own(new (this.at(Router))({ ...this.defaults, ...options }));
-  }
-  stream(options: StreamOptions = {}): Stream {
-    return this.own(new (this.at(Stream))({ ...this.defaults, ...options }));
-  }
+
+  readonly pair = <T = Raw>(options?: PairOptions<T>) => this.make<Pair<T>>(Pair, options);
+  readonly publisher = <T = Raw>(options?: PublisherOptions<T>) =>
+    this.make<Publisher<T>>(Publisher, options);
+  readonly subscriber = <T = Raw>(options?: SubscriberOptions<T>) =>
+    this.make<Subscriber<T>>(Subscriber, options);
+  readonly push = <T = Raw>(options?: PushOptions<T>) => this.make<Push<T>>(Push, options);
+  readonly pull = <T = Raw>(options?: PullOptions<T>) => this.make<Pull<T>>(Pull, options);
+  readonly request = <T = Raw>(options?: RequestOptions<T>) => this.make<Request<T>>(Request, options);
+  readonly reply = <T = Raw>(options?: ReplyOptions<T>) => this.make<Reply<T>>(Reply, options);
+  readonly dealer = <T = Raw>(options?: DealerOptions<T>) => this.make<Dealer<T>>(Dealer, options);
+  readonly router = <T = Raw>(options?: RouterOptions<T>) => this.make<Router<T>>(Router, options);
+  readonly xPublisher = (options?: XPublisherOptions) => this.make(XPublisher, options);
+  readonly xSubscriber = (options?: XSubscriberOptions) => this.make(XSubscriber, options);
+  readonly stream = (options?: StreamOptions) => this.make(Stream, options);
 }
