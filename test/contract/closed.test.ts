@@ -1,27 +1,12 @@
 import { expect, it } from "vitest";
-import type { Socket } from "../../src/index.js";
+import { SOCKET_CLASSES } from "../support/socket-classes.js";
 import { describeEngines } from "./support/engines.js";
 import { failure } from "./support/wait.js";
-import type { World } from "./support/world.js";
-
-const everySocket = (world: World): Socket[] => [
-  world.pair(),
-  world.publisher(),
-  world.subscriber(),
-  world.request(),
-  world.reply(),
-  world.dealer(),
-  world.router(),
-  world.pull(),
-  world.push(),
-  world.xPublisher(),
-  world.xSubscriber(),
-  world.stream(),
-];
 
 describeEngines("a closed socket", (world) => {
   it("answers every call with EBADF, and every property with what it was", async () => {
-    for (const socket of everySocket(world)) {
+    for (const [, of] of SOCKET_CLASSES) {
+      const socket = world.make(of);
       await socket.close({ linger: 0 });
       const calls: Record<string, () => unknown> = {
         bind: () => socket.bind("tcp://127.0.0.1:*"),

@@ -1,40 +1,11 @@
 import { it } from "vitest";
 import { hasOption, OPTIONS, type OptionSpec } from "../../src/core/option-table.js";
-import {
-  Dealer,
-  Pair,
-  Publisher,
-  Pull,
-  Push,
-  Reply,
-  Request,
-  Router,
-  type Socket,
-  Stream,
-  Subscriber,
-  XPublisher,
-  XSubscriber,
-} from "../../src/index.js";
+import { Push, type Socket } from "../../src/index.js";
 import { expect } from "../support/quick-expect.js";
+import { SOCKET_CLASSES } from "../support/socket-classes.js";
 import { capabilitiesOf, describeEngines } from "./support/engines.js";
 import { thrown } from "./support/wait.js";
 
-const CLASSES = {
-  Pair,
-  Publisher,
-  Subscriber,
-  Request,
-  Reply,
-  Dealer,
-  Router,
-  Pull,
-  Push,
-  XPublisher,
-  XSubscriber,
-  Stream,
-} as const;
-type Name = keyof typeof CLASSES;
-const NAMES = Object.keys(CLASSES) as Name[];
 type Bag = Record<string, unknown>;
 /** A socket whose options are looked at by name. */
 type Holder = Bag & Pick<Socket, "bind" | "connect">;
@@ -87,25 +58,25 @@ const SETTABLE: Bag = {
 };
 
 describeEngines("options", (world) => {
-  const make = (name: Name, options: Bag = {}): Holder =>
-    world.own(
-      new CLASSES[name]({ context: world.context, ...options } as never) as Socket,
-    ) as unknown as Holder;
+  type Of = (typeof SOCKET_CLASSES)[0][1];
+  const make = (of: Of, options?: Bag): Holder => world.make(of, options) as unknown as Holder;
 
-  it.each(NAMES)("%s has the defaults of the table, each as a property", (name) => {
-    const socket = make(name);
+  it.each(SOCKET_CLASSES)("%s has the defaults of the table, each as a property", (name, of) => {
+    const socket = make(of);
     for (const [option, spec] of SPECS) {
       if (hasOption(name, option)) expect(socket[option], option).toBe(spec.default);
       else expect(option in socket, option).toBe(false);
     }
   });
 
-  it.each(NAMES)("%s refuses a wrong value, at construction and later, and keeps the old one", (name) => {
-    const socket = make(name);
+  it.each(
+    SOCKET_CLASSES,
+  )("%s refuses a wrong value, at construction and later, and keeps the old one", (name, of) => {
+    const socket = make(of);
     for (const [option, spec] of SPECS) {
       if (!hasOption(name, option)) continue;
       for (const attempt of [
-        () => make(name, { [option]: {} }),
+        () => make(of, { [option]: {} }),
         () => {
           socket[option] = {};
         },
@@ -121,15 +92,17 @@ describeEngines("options", (world) => {
     }).toThrow();
   });
 
-  it.each(NAMES)("%s takes good values, at construction and later, and gives them back", (name) => {
+  it.each(
+    SOCKET_CLASSES,
+  )("%s takes good values, at construction and later, and gives them back", (name, of) => {
     for (const [option, value] of Object.entries(SETTABLE)) {
       if (!hasOption(name, option)) continue;
       if (capabilitiesOf(world.engine).unsupportedOptions.includes(option)) {
-        expect(thrown(() => make(name, { [option]: value })).code, option).toBe("NOT_SUPPORTED");
+        expect(thrown(() => make(of, { [option]: value })).code, option).toBe("NOT_SUPPORTED");
         continue;
       }
-      expect(make(name, { [option]: value })[option], option).toEqual(value);
-      const socket = make(name);
+      expect(make(of, { [option]: value })[option], option).toEqual(value);
+      const socket = make(of);
       socket[option] = value;
       expect(socket[option], option).toEqual(value);
       if ((OPTIONS as Record<string, OptionSpec>)[option]?.default === null) continue; // libzmq keeps what it once had.
@@ -149,7 +122,7 @@ describeEngines("options", (world) => {
       { plainServer: true, plainUsername: "user" },
       { plainPassword: "password" },
     ]) {
-      const socket = make("Push", options);
+      const socket = make(Push, options);
       await expect(socket.bind("tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EINVAL" });
       expect(thrown(() => socket.connect("tcp://127.0.0.1:1")).code).toBe("EINVAL");
       expect(socket.lastEndpoint).toBeNull();

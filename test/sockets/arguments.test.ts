@@ -2,27 +2,25 @@
 import { describe, expect, it } from "vitest";
 import {
   Context,
+  curvePublicKey,
   Dealer,
   Envelope,
   formatCertificate,
-  Pair,
+  Observer,
   Publisher,
   Pull,
   Push,
   parseCertificate,
-  Reply,
   Request,
   Router,
   readCertificate,
   type Socket,
   Stream,
-  Subscriber,
   writeCertificate,
-  XPublisher,
-  XSubscriber,
 } from "../../src/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { FakeEngine } from "../support/fake-engine.js";
+import { SOCKET_CLASSES } from "../support/socket-classes.js";
 
 const context = new Context({ engine: new FakeEngine() });
 const own = closeAfterEach();
@@ -186,6 +184,7 @@ describe("a value of another type is an invalid argument", () => {
     {},
     Object.create(null),
     () => 1,
+    Buffer.alloc(32),
   ];
   const hop = new Envelope(["id"]);
   const metadata = { name: Symbol("x") };
@@ -197,6 +196,8 @@ describe("a value of another type is an invalid argument", () => {
     ["new Envelope", (other) => new Envelope(other)],
     ["Envelope.parse", (other) => Envelope.parse(other)],
     ["unwrap", (other) => hop.unwrap(other)],
+    ["new Observer", (other) => new Observer(other)],
+    ["curvePublicKey", curvePublicKey],
     ["parseCertificate", parseCertificate],
     ["formatCertificate", (other) => formatCertificate(other, false)],
     ["a key of formatCertificate", (other) => formatCertificate({ publicKey: other, metadata: {} }, false)],
@@ -224,26 +225,8 @@ describe("a value of another type is an invalid argument", () => {
 });
 
 describe("a constructor given one argument too many", () => {
-  const CLASSES: readonly (new (options?: never) => object)[] = [
-    Pair,
-    Publisher,
-    Subscriber,
-    Request,
-    Reply,
-    Dealer,
-    Router,
-    Pull,
-    Push,
-    XPublisher,
-    XSubscriber,
-    Stream,
-    Context,
-  ];
-
-  it.each(
-    CLASSES.map((socketClass) => [socketClass.name, socketClass] as const),
-  )("refuses it: %s", async (name, socketClass) => {
-    const Wrong = socketClass as unknown as new (...given: unknown[]) => unknown;
+  it.each([...SOCKET_CLASSES, ["Context", Context] as const])("refuses it: %s", async (name, of) => {
+    const Wrong = of as unknown as new (...given: unknown[]) => unknown;
     const engine = new FakeEngine();
     const options = name === "Context" ? {} : { context: new Context({ engine }) };
     expect(await refusal(() => new Wrong(options, { linger: 0 }))).toBe(

@@ -1,42 +1,21 @@
 import { describe, expect, test } from "vitest";
 import {
   Context,
-  Dealer,
   json,
   Observer,
-  Pair,
-  Publisher,
   Pull,
   Push,
-  Reply,
-  Request,
-  Router,
   type Socket,
   Stream,
-  Subscriber,
   TransportError,
   XPublisher,
   XSubscriber,
 } from "../../src/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
 import { watch } from "../support/settled.js";
+import { SOCKET_CLASSES } from "../support/socket-classes.js";
 
-const CLASSES = {
-  Pair,
-  Publisher,
-  Subscriber,
-  Request,
-  Reply,
-  Dealer,
-  Router,
-  Pull,
-  Push,
-  XPublisher,
-  XSubscriber,
-  Stream,
-};
 type AnyClass = new (options?: object) => Socket & Record<string, unknown>;
-const ROWS = Object.entries(CLASSES) as unknown as [keyof typeof CLASSES, AnyClass][];
 const NO_RECEIVE = ["Publisher", "Push"];
 const NO_SEND = ["Subscriber", "Pull"];
 
@@ -45,7 +24,7 @@ function world(notify?: "at-once" | "when-told") {
   return { engine, context: new Context({ engine }) };
 }
 
-describe.each(ROWS)("%s", (name, SocketClass) => {
+describe.each(SOCKET_CLASSES as unknown as [string, AnyClass][])("%s", (name, SocketClass) => {
   test("has the methods of its directions at run time, and no others", () => {
     const socket = new SocketClass({ context: world().context });
     for (const method of ["receive", "receiveMany", "messages", Symbol.asyncIterator])

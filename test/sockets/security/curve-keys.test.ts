@@ -31,7 +31,3 @@ test.each([
     if (key !== "") expect((error as Error).message).not.toContain(key.slice(0, 6));
   }
 });
-
-test.each([undefined, null, 5, Buffer.alloc(32)])("%s is no secret key", (key) => {
-  expect(() => curvePublicKey(key as never)).toThrow(InvalidArgumentError);
-});
