@@ -115,16 +115,22 @@ describeEngines("options", (world) => {
 
   it("the other options that an option needs are asked for before anything is bound or connected", async () => {
     const key = SETTABLE.curveSecretKey;
-    for (const options of [
-      { curveServer: true },
-      { curveServerKey: key },
-      { curveServer: true, curveSecretKey: key, curveServerKey: key },
-      { plainServer: true, plainUsername: "user" },
-      { plainPassword: "password" },
-    ]) {
+    const needsPair = /curvePublicKey and curveSecretKey/;
+    for (const [options, message] of [
+      [{ curveServer: true }, /curveSecretKey/],
+      [{ curveServerKey: key }, needsPair],
+      [{ curveServerKey: key, curvePublicKey: key }, needsPair],
+      [{ curveServerKey: key, curveSecretKey: key }, needsPair],
+      [{ curveServer: true, curveSecretKey: key, curveServerKey: key }, /exclude each other/],
+      [{ plainServer: true, plainUsername: "user" }, /exclude each other/],
+      [{ plainPassword: "password" }, /plainUsername/],
+    ] as const) {
       const socket = make(Push, options);
       await expect(socket.bind("tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EINVAL" });
-      expect(thrown(() => socket.connect("tcp://127.0.0.1:1")).code).toBe("EINVAL");
+      expect(thrown(() => socket.connect("tcp://127.0.0.1:1"))).toMatchObject({
+        code: "EINVAL",
+        message: expect.stringMatching(message),
+      });
       expect(socket.lastEndpoint).toBeNull();
     }
   });

@@ -73,8 +73,11 @@ describeTransports(
       expect(error.code).toMatch(/^ERR_(ZMTP_|PROTOCOL)/);
       if (hungUp !== undefined) {
         // Each end names the public key that it goes by.
-        expect(error.message).toContain(server.publicKey);
-        expect((await hungUp).error.message).toContain(stranger.publicKey);
+        const why = "wrong server key? The";
+        expect(error.message).toContain(`${why} public key of this server is ${server.publicKey}`);
+        expect((await hungUp).error.message).toContain(
+          `${why} curveServerKey of this client is ${stranger.publicKey}`,
+        );
       }
       expect((await failure(wrong.ready({ timeout: 50 }))).code).toMatch(/^(ETIMEDOUT|ERR_)/);
       const right = world.connect(world.push(curveClient()), endpoint);

@@ -92,25 +92,11 @@ describe("errno", () => {
 });
 
 describe("retryable", () => {
-  test.each([
-    ["EAGAIN", true],
-    ["ETIMEDOUT", true],
-    ["EHOSTUNREACH", true],
-    ["ECONNREFUSED", true],
-    ["ERR_TOO_MANY_PENDING", true],
-    ["EBADF", false],
-    ["NOT_SUPPORTED", false],
-    ["ABORT_ERR", false],
-    ["ERR_PROTOCOL", false],
-    ["ERR_AUTHENTICATION", false],
-  ] as const)("of %s is %s", (code, retryable) => {
-    expect(new ShoalError(code, "m").retryable).toBe(retryable);
-  });
-
   test("of a wrong argument and of a closed socket is false, whatever the code", () => {
     expect(new InvalidArgumentError("m").retryable).toBe(false);
     expect(new ClosedError("EAGAIN", "m").retryable).toBe(false);
     expect(new TimeoutError("EAGAIN", "m").retryable).toBe(true);
+    expect(new ShoalError("ERR_PROTOCOL", "m").retryable).toBe(false);
   });
 
   test("depends on the reason of a service, a session and a store", () => {

@@ -42,5 +42,6 @@ test("a wait that is refused takes no event", async () => {
   const events = new EventStream<Event>({ keepsUnread: true });
   events.emit({ type: "worker:left" });
   await expect(events.receive({ timeout: Number.NaN })).rejects.toMatchObject({ code: "EINVAL" });
+  await expect(events.receive({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORT_ERR" });
   expect(await events.receive()).toEqual({ type: "worker:left" });
 });

@@ -23,23 +23,6 @@ afterEach(() => {
 });
 
 describe("reading", () => {
-  test("keeps the newest 1,000 events and counts those that it lost", async () => {
-    const { made } = observer();
-    for (let i = 0; i < 1_005; i++) made.emit(event(String(i)));
-    expect(made.lost).toBe(5);
-    expect(await made.receive()).toEqual(event("5"));
-    for (let i = 0; i < 999; i++) await made.receive();
-    expect(watch(made.receive()).state).toBe("pending");
-    made.close();
-  });
-
-  test("with an aborted signal takes no event", async () => {
-    const { made } = observer();
-    made.emit(event("1"));
-    await expect(made.receive({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORT_ERR" });
-    expect(await made.receive()).toEqual(event("1"));
-  });
-
   test("with time-outs, again and again, keeps nothing of the reads that were given up", async () => {
     const { made } = observer();
     const signals: WeakRef<AbortSignal>[] = [];
@@ -116,13 +99,6 @@ describe("an observer", () => {
 });
 
 describe("interest", () => {
-  test("is not taken back by a close when there was none", () => {
-    const { made, interest } = observer();
-    made.close();
-    made.close();
-    expect(interest).not.toHaveBeenCalled();
-  });
-
   test("ends with the close, for listeners and waiting reads alike, and never comes back", async () => {
     const { made, interest } = observer();
     const listener = vi.fn();

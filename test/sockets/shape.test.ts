@@ -21,17 +21,6 @@ test.each([
 });
 
 test.each([
-  ["body", "v", "v"],
-  ["body", ["v"], ["v"]],
-  ["topic", ["t", "v"], ["t", "v"]],
-  ["topic", [B("t"), "v"], [B("t"), "v"]],
-  ["routed", ["id", "v"], ["id", "v"]],
-  ["routed", ["id", null, 7, "v"], ["id", Buffer.alloc(0), "7", "v"]],
-] as [ShapeName, unknown, unknown][])("%s: %j is sent as its frames", (name, value, frames) => {
-  expect(shapeFor(name, text()).encode(value)).toEqual(frames);
-});
-
-test.each([
   ["body", [], "an array of 0"],
   ["body", ["a", "b"], "an array of 2"],
   ["topic", "v", "a single value"],

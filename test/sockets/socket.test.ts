@@ -67,13 +67,16 @@ test("sockets whose messages are frames by nature take no codec", () => {
     expect(() => new SocketClass({ context, codec: json() })).toThrow(/has no option codec/);
 });
 
-test("events that a slow reader loses are counted", () => {
+test("the newest 1,000 events are kept for a slow reader, and those that it loses are counted", async () => {
   const { engine, context } = world();
   const pull = new Pull({ context });
   expect(pull.events.closed).toBe(false); // From here on they are kept.
   for (let i = 0; i < 1_005; i++)
     engine.last.listener.engineOnEvent({ type: "connect:delay", address: String(i) });
   expect(pull.stats().eventsLost).toBe(5);
+  expect(await pull.events.receive()).toMatchObject({ address: "5" });
+  for (let i = 0; i < 999; i++) await pull.events.receive();
+  expect(watch(pull.events.receive()).state).toBe("pending");
 });
 
 describe("what keeps the process alive", () => {

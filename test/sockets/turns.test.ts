@@ -2,13 +2,6 @@ import { expect, test } from "vitest";
 import { Mutex } from "../../src/core/mutex.js";
 import { turn, watch } from "../support/settled.js";
 
-test("a call with an aborted signal gets no turn and takes none", async () => {
-  const turns = new Mutex();
-  await expect(turns.take({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORT_ERR" });
-  const done = await turns.take();
-  done();
-});
-
 test("a call whose signal aborts right behind it does not wait for its turn", async () => {
   const turns = new Mutex();
   const done = await turns.take();

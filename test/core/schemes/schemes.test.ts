@@ -78,18 +78,6 @@ describe("is refused with EINVAL", () => {
     expect(codeOf(endpoint, "bind")).toBe("EINVAL");
     expect(codeOf(endpoint, "connect")).toBe("EINVAL");
   });
-
-  test.each([
-    undefined,
-    null,
-    5,
-    {},
-    ["tcp://127.0.0.1:1"],
-    Symbol("s"),
-    new URL("tcp://127.0.0.1:1"),
-  ])("%s, which is no string", (endpoint) => {
-    expect(codeOf(endpoint, "bind")).toBe("EINVAL");
-  });
 });
 
 test.each([
