@@ -77,6 +77,20 @@ function portOf(socket: Socket): number {
   return Number((socket.lastEndpoint as string).split(":").at(-1));
 }
 
+/** A client that knows the authority and is connected to the server. */
+function joins(server: Socket, options: DealerOptions = {}): Dealer {
+  const client = dealer({ tlsCa: pem("ca.pem"), ...options });
+  client.connect(server.lastEndpoint as string);
+  return client;
+}
+
+/** A connection that speaks no TLS, and reads nothing. */
+function bare(server: Socket): NetSocket {
+  const socket = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
+  keep({ close: () => socket.destroy() });
+  return socket;
+}
+
 /** A round trip, both ways. */
 async function talk(client: Dealer, server: Router, text = "hello"): Promise<void> {
   await client.send(text);
@@ -126,13 +140,9 @@ describe("tls://", () => {
 
   it("carries CURVE and PLAIN within it", async () => {
     const curve = await bound(CURVE_SERVER);
-    const one = dealer({ tlsCa: pem("ca.pem"), ...curveClient() });
-    one.connect(curve.lastEndpoint as string);
-    await talk(one, curve);
+    await talk(joins(curve, curveClient()), curve);
     const plain = await bound({ plainServer: true, authenticate: ({ password }) => password === "right" });
-    const two = dealer({ tlsCa: pem("ca.pem"), ...plainly("me", "right") });
-    two.connect(plain.lastEndpoint as string);
-    await talk(two, plain);
+    await talk(joins(plain, plainly("me", "right")), plain);
   });
 
   it.skipIf(!CHECKS_CLIENTS)("gives authenticate the client's certificate", async () => {
@@ -144,8 +154,7 @@ describe("tls://", () => {
         return peer.certificate?.subject === "CN=sensor 7";
       },
     });
-    const client = dealer({ tlsCa: pem("ca.pem"), ...pair("client") });
-    client.connect(server.lastEndpoint as string);
+    const client = joins(server, pair("client"));
     await talk(client, server);
     expect(asked).toHaveLength(1);
     expect(asked[0]?.address).toBe("127.0.0.1");
@@ -154,12 +163,8 @@ describe("tls://", () => {
 
   it("is found by name with SNI where the certificate has that name", async () => {
     const server = await bound(pair("named"));
-    const client = dealer({ tlsCa: pem("ca.pem"), tlsServerName: "broker.test" });
-    client.connect(server.lastEndpoint as string);
-    await talk(client, server);
-    const careless = dealer({ tlsCa: pem("ca.pem"), tlsCheckName: false });
-    careless.connect(server.lastEndpoint as string);
-    await talk(careless, server);
+    await talk(joins(server, { tlsServerName: "broker.test" }), server);
+    await talk(joins(server, { tlsCheckName: false }), server);
   });
 
   it("has heartbeats: a link that carries nothing more is given up", async () => {
@@ -209,8 +214,7 @@ it.skipIf(!CHECKS_CLIENTS).each(["TLSv1.2", "TLSv1.3"] as const)(
 describe("a new certificate", () => {
   it("is shown to the peers that come from then on; those that are there stay", async () => {
     const server = await bound({});
-    const client = dealer({ tlsCa: pem("ca.pem") });
-    client.connect(server.lastEndpoint as string);
+    const client = joins(server);
     await talk(client, server);
     Object.assign(server, pair("renewed"));
     expect(await subjectAt(portOf(server))).toBe("new");
@@ -228,9 +232,7 @@ describe("a new certificate", () => {
     Object.assign(server, empty);
     expect(await subjectAt(portOf(server))).toBeUndefined();
     expect((await failed).error.message).toContain("goes on with its last certificate");
-    const client = dealer({ tlsCa: pem("ca.pem") });
-    client.connect(server.lastEndpoint as string);
-    await talk(client, server);
+    await talk(joins(server), server);
   });
 
   it("that does not fit its key is reported once, and the last one goes on", async () => {
@@ -265,22 +267,17 @@ describe("a new certificate", () => {
     const server = await bound({});
     const failed = next(server, "accept:error");
     server.tlsCa = unusable();
-    const client = dealer({ tlsCa: pem("ca.pem") });
-    client.connect(server.lastEndpoint as string);
-    await talk(client, server);
+    await talk(joins(server), server);
     expect((await failed).error.message).toContain("goes on with its last certificate");
   });
 
   it.skipIf(!CHECKS_CLIENTS)("that is unusable leaves the authorities of clients as they were", async () => {
     const server = await bound({ tlsCa: pem("ca.pem") });
-    const known = dealer({ tlsCa: pem("ca.pem"), ...pair("client") });
-    known.connect(server.lastEndpoint as string);
-    await talk(known, server);
+    await talk(joins(server, pair("client")), server);
     Object.assign(server, { tlsCert: "", tlsCa: null });
     const refused = next(server, "peer:refused").then(() => "refused");
     const joined = next(server, "peer:join").then(() => "joined");
-    const stranger = dealer({ tlsCa: pem("ca.pem") });
-    stranger.connect(server.lastEndpoint as string);
+    joins(server);
     expect(await Promise.race([refused, joined])).toBe("refused");
   });
 
@@ -297,8 +294,7 @@ describe("a new certificate", () => {
 
   it.skipIf(!CHECKS_CLIENTS)("of a client lets it in at the next attempt", async () => {
     const server = await bound({ tlsCa: pem("ca.pem") });
-    const client = dealer({ tlsCa: pem("ca.pem"), ...pair("stranger") });
-    client.connect(server.lastEndpoint as string);
+    const client = joins(server, pair("stranger"));
     await next(server, "peer:refused");
     Object.assign(client, pair("client"));
     await talk(client, server);
@@ -385,21 +381,14 @@ describe("a peer that speaks no TLS", () => {
     const plain = dealer({});
     plain.connect((server.lastEndpoint as string).replace("tls", "tcp"));
     expect((await failed).error.message).toMatch(/^Handshake at tls:.* failed: TLS: /);
-    const client = dealer({ tlsCa: pem("ca.pem") });
-    client.connect(server.lastEndpoint as string);
-    await talk(client, server);
+    await talk(joins(server), server);
   });
 
   it("and says nothing is ended by handshakeInterval, and counts in maxPendingHandshakes", async () => {
     const server = await bound({ handshakeInterval: 300, maxPendingHandshakes: 3 });
     const faults: string[] = [];
     server.events.on("handshake:error:other", ({ error }) => faults.push(error.message));
-    const silent: NetSocket[] = [];
-    for (let i = 0; i < 5; i++) {
-      const socket = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
-      keep({ close: () => socket.destroy() });
-      silent.push(socket);
-    }
+    const silent = Array.from({ length: 5 }, () => bare(server));
     await until(
       () => silent.every((socket) => socket.resume().readableEnded || socket.destroyed),
       "their ends",
@@ -411,12 +400,10 @@ describe("a peer that speaks no TLS", () => {
   it("is cut at once when it gives way, without time to flush", async () => {
     const server = await bound({ handshakeInterval: 0, maxPendingHandshakes: 1 });
     const failed = next(server, "handshake:error:other");
-    const first = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
-    keep({ close: () => first.destroy() });
+    const first = bare(server);
     await once(first, "connect");
     const ended = once(first.resume(), "close");
-    const second = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
-    keep({ close: () => second.destroy() });
+    bare(server);
     // A connection that is left to flush ends by a timer, and no timer comes.
     vi.useFakeTimers({ toFake: ["setTimeout"] });
     try {
@@ -433,15 +420,12 @@ describe("a peer that speaks no TLS", () => {
     ["nothing but an end", Buffer.alloc(0)],
   ])("%s is ended within the handshake's time", async (_, bytes) => {
     const server = await bound({ handshakeInterval: 500 });
-    const socket = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
-    keep({ close: () => socket.destroy() });
+    const socket = bare(server);
     await once(socket, "connect");
     if (bytes.length === 0) socket.end();
     else socket.write(bytes);
     await until(() => socket.resume().readableEnded || socket.destroyed, "the end");
-    const client = dealer({ tlsCa: pem("ca.pem") });
-    client.connect(server.lastEndpoint as string);
-    await talk(client, server);
+    await talk(joins(server), server);
   });
 });
 
@@ -457,8 +441,7 @@ it.each([
 describe.skipIf(RUNTIME !== "node")("a client that breaks TLS after the handshake, and stays", () => {
   async function broken(options: RouterOptions): Promise<NetSocket> {
     const server = await bound(options);
-    const raw = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
-    keep({ close: () => raw.destroy() });
+    const raw = bare(server);
     const stream = new Duplex({ read: () => undefined, write: (bytes, _, done) => raw.write(bytes, done) });
     raw.on("data", (bytes) => stream.push(bytes));
     const client = connectTls({ socket: stream, ca: pem("ca.pem"), host: "127.0.0.1" });
@@ -579,7 +562,6 @@ describe("bind and connect throw for", () => {
   });
 });
 
-/** Both sides of each link of a relay. */
 /** Between clients and a server. */
 async function relayTo(server: Socket): Promise<{ relay: Relay; endpoint: string }> {
   const relay = keep(await Relay.to(server.lastEndpoint as string));
