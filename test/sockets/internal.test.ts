@@ -5,9 +5,11 @@ import { Dealer, Publisher, Router, Subscriber } from "../../src/index.js";
 import { queuedBytesFor, readBatches, receiveAs } from "../../src/sockets/internal.js";
 import type { ReceivedMessage } from "../../src/sockets/observation.js";
 import { until, within } from "../contract/support/wait.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { freePort } from "../support/ports.js";
 
 const ENGINE = process.env.SHOAL_ENGINE ?? "zmtp";
+const own = closeAfterEach();
 
 it.skipIf(ENGINE !== "zmtp")("are those that the kernel has not taken, for each peer by itself", async () => {
   const router = new Router({ mandatory: true, sendHighWaterMark: 100_000 });
@@ -37,9 +39,9 @@ it.skipIf(ENGINE !== "zmtp")("are those that the kernel has not taken, for each 
 
 /** A Publisher, and a Subscriber to what it sends with a prefix. */
 async function pair(prefix = ""): Promise<{ publisher: Publisher; subscriber: Subscriber }> {
-  const publisher = new Publisher({ sendHighWaterMark: 0 });
+  const publisher = own(new Publisher({ sendHighWaterMark: 0 }));
   await publisher.bind("tcp://127.0.0.1:*");
-  const subscriber = new Subscriber({ receiveHighWaterMark: 0 });
+  const subscriber = own(new Subscriber({ receiveHighWaterMark: 0 }));
   subscriber.subscribe(prefix);
   subscriber.connect(publisher.lastEndpoint as string);
   await within(publisher.waitForSubscribers(), "its subscription");
@@ -57,31 +59,21 @@ it.skipIf(ENGINE !== "zmtp")("turns the event loop between many batches for a re
     turns += 1;
     if (read < count) setImmediate(turn);
   };
-  let wake = (): void => {};
-  const all = new Promise<void>((resolve) => {
-    wake = resolve;
-    readBatches(
-      subscriber,
-      ({ messages }) => {
-        if (read === 0) setImmediate(turn);
-        read += messages;
-        // Longer than a reader may take without a turn.
-        for (const end = performance.now() + 1; performance.now() < end; );
-        if (read >= count) wake();
-      },
-      () => expect.unreachable(),
-    );
-  });
-  await within(all, "all messages");
+  readBatches(
+    subscriber,
+    ({ messages }) => {
+      if (read === 0) setImmediate(turn);
+      read += messages;
+      // Longer than a reader may take without a turn.
+      for (const end = performance.now() + 1; performance.now() < end; );
+    },
+    () => expect.unreachable(),
+  );
+  await until(() => read === count, "all messages");
   expect(turns).toBeGreaterThan(1);
   // After nothing was there for a while, too.
-  const last = new Promise<void>((resolve) => {
-    wake = resolve;
-  });
   await publisher.send("later");
-  await within(last, "a message after the others");
-  expect(read).toBe(count + 1);
-  await Promise.all([publisher, subscriber].map((socket) => socket.close({ linger: 0 })));
+  await until(() => read === count + 1, "a message after the others");
 });
 
 it.skipIf(ENGINE !== "zmtp")("gives a reader nothing any more when it has closed the socket", async () => {
@@ -101,7 +93,6 @@ it.skipIf(ENGINE !== "zmtp")("gives a reader nothing any more when it has closed
   });
   await within(closed, "the end");
   expect(read).toBe(1);
-  await publisher.close({ linger: 0 });
 });
 
 it.skipIf(ENGINE !== "zmtp")(
@@ -110,23 +101,11 @@ it.skipIf(ENGINE !== "zmtp")(
     const { publisher, subscriber } = await pair("a");
     const got: string[] = [];
     const observed: string[] = [];
-    let wake = (): void => {};
-    const note = (text: string): void => {
-      got.push(text);
-      wake();
-    };
-    const gets = (text: string): Promise<void> => {
-      const came = new Promise<void>((resolve) => {
-        wake = () => {
-          if (got.at(-1) === text) resolve();
-        };
-      });
-      return within(came, text);
-    };
+    const gets = (text: string): Promise<void> => until(() => got.at(-1) === text, text);
     readBatches(
       subscriber,
-      (batch) => note(`batch ${batch.decode().join()}`),
-      (message) => note(`message ${message.join()}`),
+      (batch) => got.push(`batch ${batch.decode().join()}`),
+      (message) => got.push(`message ${message.join()}`),
     );
     const onReceive = (received: unknown): void => {
       observed.push(String((received as ReceivedMessage).message));
@@ -143,12 +122,11 @@ it.skipIf(ENGINE !== "zmtp")(
     expect(got).toEqual(["message a1", "batch a2"]);
     expect(observed).toEqual(["a1"]);
     expect(subscriber.stats()).toMatchObject({ received: 2, bytesReceived: 4 });
-    await Promise.all([publisher, subscriber].map((socket) => socket.close({ linger: 0 })));
   },
 );
 
 it("a socket that closes does not connect again where all its messages have arrived", async () => {
-  const router = new Router();
+  const router = own(new Router());
   await router.bind("inproc://all-arrived");
   let joins = 0;
   router.events.on("peer:join", () => {
@@ -160,11 +138,10 @@ it("a socket that closes does not connect again where all its messages have arri
   await Promise.all([dealer.send("a"), dealer.send("b")]);
   await dealer.close({ linger: 100 });
   expect(joins).toBe(1);
-  await router.close();
 });
 
 it("gives calls what a function makes of a message, or of the next one, and nothing once that has closed it", async () => {
-  const [publisher, subscriber] = [new Publisher(), new Subscriber()];
+  const [publisher, subscriber] = [own(new Publisher()), own(new Subscriber())];
   subscriber.subscribe();
   subscriber.connect(await publisher.bind("inproc://receive-as"));
   const seen: string[] = [];
@@ -181,5 +158,4 @@ it("gives calls what a function makes of a message, or of the next one, and noth
   await expect(messages.receive()).rejects.toMatchObject({ code: "EAGAIN" });
   expect(seen.at(-1)).toBe("close");
   await expect(messages.receive()).rejects.toMatchObject({ code: "EBADF" });
-  await publisher.close({ linger: 0 });
 });

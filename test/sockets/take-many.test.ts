@@ -1,27 +1,13 @@
 /** Receives that take messages of the engine together. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { beforeEach, expect, test } from "vitest";
-import { Context, Publisher, Pull, Push, Subscriber } from "../../src/index.js";
+import { expect, test } from "vitest";
+import { Context, Publisher, Pull, Push, type Socket, Subscriber } from "../../src/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 
-let context: Context;
+const context = new Context({ engine: "zmtp" });
 const own = closeAfterEach();
 
-beforeEach(() => {
-  context = new Context({ engine: "zmtp" });
-});
-
-interface Sends {
-  connect(endpoint: string): unknown;
-  send(message: string | string[]): Promise<void>;
-}
-interface Receives {
-  bind(endpoint: string): Promise<string>;
-  receiveMany(options?: { max?: number; copy?: boolean }): Promise<unknown[][]>;
-  stats(): { received: number; bytesReceived: number };
-}
-
-async function linked<T extends Receives>(to: T, from: Sends): Promise<void> {
+async function linked(to: Socket, from: Socket): Promise<void> {
   await to.bind("inproc://take-many");
   from.connect("inproc://take-many");
 }

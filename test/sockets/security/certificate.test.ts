@@ -1,7 +1,6 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import {
   type Certificate,
   formatCertificate,
@@ -10,6 +9,7 @@ import {
   writeCertificate,
 } from "../../../src/sockets/security/certificate.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
+import { removeAfterEach } from "../../support/folders.js";
 import { namedPipe } from "../../support/pipe.js";
 import fc from "../../support/properties.js";
 
@@ -170,12 +170,10 @@ test("what is written comes back, and the public file has no secret in it", () =
 });
 
 describe("files", () => {
+  const makeFolder = removeAfterEach();
   let folder = "";
-  beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "shoal-certificate-"));
-  });
-  afterEach(async () => {
-    await rm(folder, { recursive: true });
+  beforeEach(() => {
+    folder = makeFolder();
   });
 
   test("are written whole, the secret one for its owner only, and nothing else is left", async () => {
