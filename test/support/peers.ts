@@ -29,26 +29,13 @@ const PROBES = {
   cc: () => compile("int main(void) { return 0; }\n", "-lc"),
   czmq: () => compile("#include <czmq.h>\nint main(void) { return zsys_interrupted; }\n", "-lczmq"),
   postgresql: findPostgresql,
-  etcd: async () => {
-    await run("etcd", ["--version"], { timeout: LIMIT });
-    return "etcd";
-  },
+  etcd: () => hasVersion("etcd"),
   networks: makeNetwork,
-  dnsmasq: async () => {
-    await run("dnsmasq", ["--version"], { timeout: LIMIT });
-    return "dnsmasq";
-  },
+  dnsmasq: () => hasVersion("dnsmasq"),
   mounts: () => inFolder((folder) => mount(folder)),
-  "systemd-analyze": async () => {
-    await run("systemd-analyze", ["--version"], { timeout: LIMIT });
-    return "systemd-analyze";
-  },
+  "systemd-analyze": () => hasVersion("systemd-analyze"),
   ipv6: () => listen("::1"),
-  chromium: async () => {
-    const program = process.env.CHROMIUM ?? "chromium";
-    await run(program, ["--version"], { timeout: LIMIT });
-    return program;
-  },
+  chromium: () => hasVersion(process.env.CHROMIUM ?? "chromium"),
 } as const;
 
 export type PeerName = keyof typeof PROBES;
@@ -137,6 +124,11 @@ async function firstPython(modules: string): Promise<string> {
     }
   }
   throw reason;
+}
+
+async function hasVersion(program: string): Promise<string> {
+  await run(program, ["--version"], { timeout: LIMIT });
+  return program;
 }
 
 async function compile(source: string, library: string): Promise<string> {

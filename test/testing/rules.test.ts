@@ -1,14 +1,6 @@
 /** The parts for pure rules: virtual time without promises, and messages with faults. */
 import { expect, it } from "vitest";
-import {
-  type Faults,
-  Network,
-  NO_FAULTS,
-  Random,
-  RulesTimer,
-  Simulation,
-  shrinkAsync,
-} from "../../src/testing/index.js";
+import { type Faults, Network, NO_FAULTS, Random, RulesTimer, Simulation } from "../../src/testing/index.js";
 
 /** What arrives at "b" of 1,000 numbered messages from "a", one each 0.1 ms. */
 function arrivals(
@@ -137,13 +129,4 @@ it("bounds the events of a run", () => {
   const again = (): void => void simulation.after(1, again);
   again();
   expect(() => simulation.run(1_000)).toThrow("More than 50 events before 1000 ms");
-});
-
-it("makes choices smaller for runs that take promises", async () => {
-  const choices = Array.from({ length: 64 }, (_, i) => (i % 5) / 5);
-  const smallest = await shrinkAsync(
-    choices,
-    async (candidate) => candidate.filter((choice) => choice > 0.5).length >= 2,
-  );
-  expect(smallest.length).toBe(2);
 });
