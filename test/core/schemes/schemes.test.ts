@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ShoalError } from "../../../src/core/errors.js";
+import { formatHostPort, parseHostPort } from "../../../src/core/schemes/host-port.js";
 import { checkEndpoint } from "../../../src/core/schemes/schemes.js";
 import fc from "../../support/properties.js";
 
@@ -15,21 +16,28 @@ function codeOf(endpoint: unknown, use: Use): string {
   }
 }
 
+/** An endpoint, what may be done with it, and where it is by its host and port. */
+type Accepted = [string, Use | "both", host?: string, port?: number, source?: [host: string, port: number]];
+
 describe("is accepted", () => {
   test.each([
-    ["tcp://127.0.0.1:5555", "both"],
-    ["tcp://localhost:1", "both"],
-    ["tcp://example.test:65535", "both"],
-    ["tcp://[::1]:5555", "both"],
-    ["tcp://[fe80::1%eth0]:5555", "both"],
-    ["tcp://eth0:5555", "both"],
-    ["tcp://*:5555", "bind"],
-    ["tcp://*:*", "bind"],
-    ["tcp://127.0.0.1:*", "bind"],
-    ["tcp://127.0.0.1:0", "bind"],
-    ["tcp://[::]:*", "bind"],
-    ["tcp://192.0.2.1:0;127.0.0.1:5555", "connect"],
-    ["tcp://eth0;example.test:5555", "connect"],
+    ["tcp://127.0.0.1:5555", "both", "127.0.0.1", 5555],
+    ["tcp://localhost:1", "both", "localhost", 1],
+    ["tcp://example.test:65535", "both", "example.test", 65535],
+    ["tcp://[::1]:5555", "both", "::1", 5555],
+    ["tcp://[fe80::1%eth0]:5555", "both", "fe80::1%eth0", 5555],
+    ["tcp://eth0:5555", "both", "eth0", 5555],
+    ["tcp://*:5555", "bind", "*", 5555],
+    ["tcp://*:*", "bind", "*", 0],
+    ["tcp://127.0.0.1:*", "bind", "127.0.0.1", 0],
+    ["tcp://127.0.0.1:0", "bind", "127.0.0.1", 0],
+    ["tcp://[::]:*", "bind", "::", 0],
+    ["tcp://192.0.2.1:0;127.0.0.1:5555", "connect", "127.0.0.1", 5555, ["192.0.2.1", 0]],
+    ["tcp://10.0.0.1:4000;host:5555", "connect", "host", 5555, ["10.0.0.1", 4000]],
+    ["tcp://eth0;example.test:5555", "connect", "example.test", 5555, ["eth0", 0]],
+    ["tcp://*:*;host:5555", "connect", "host", 5555, ["*", 0]],
+    ["tcp://[::1]:0;[::2]:5555", "connect", "::2", 5555, ["::1", 0]],
+    ["tcp://[::1];[::2]:5555", "connect", "::2", 5555, ["::1", 0]],
     ["ipc:///run/some.sock", "both"],
     ["ipc://relative/path", "both"],
     ["ipc://@abstract", "both"],
@@ -38,10 +46,23 @@ describe("is accepted", () => {
     ["inproc://name", "both"],
     ["inproc://:// any thing", "both"],
     [`inproc://${"é".repeat(127)}`, "both"],
-  ] as [string, Use | "both"][])("%s, for %s", (endpoint, use) => {
+  ] as Accepted[])("%s, for %s", (endpoint, use, host, port, source) => {
     expect(codeOf(endpoint, "bind")).toBe(use === "connect" ? "EINVAL" : "ok");
     expect(codeOf(endpoint, "connect")).toBe(use === "bind" ? "EINVAL" : "ok");
+    if (host === undefined) return;
+    const from = source && { host: source[0], port: source[1] };
+    expect(parseHostPort(endpoint)).toEqual({ host, port, source: from });
   });
+});
+
+test.each([
+  ["127.0.0.1", 5555, "tcp://127.0.0.1:5555"],
+  ["::1", 5555, "tcp://[::1]:5555"],
+  ["::", 1, "tcp://[::]:1"],
+  ["::ffff:127.0.0.1", 5555, "tcp://127.0.0.1:5555"],
+  ["fe80::1%eth0", 5555, "tcp://[fe80::1%eth0]:5555"],
+])("%s with port %i is written %s", (host, port, endpoint) => {
+  expect(formatHostPort("tcp", host, port)).toBe(endpoint);
 });
 
 describe("is refused with EINVAL", () => {
