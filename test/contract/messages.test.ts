@@ -1,5 +1,4 @@
 import { it } from "vitest";
-import type { Pull, Push } from "../../src/index.js";
 import { expect } from "../support/quick-expect.js";
 import { describeTransports } from "./support/engines.js";
 import { failure, texts, thrown } from "./support/wait.js";
@@ -20,13 +19,10 @@ function pattern(size: number): Buffer {
 }
 
 describeTransports("messages", (world) => {
-  async function linked(): Promise<[Push, Pull]> {
-    const [pull, push] = await world.linked(world.pull({ receiveTimeout: 8_000 }), world.push());
-    return [push, pull];
-  }
+  const linked = () => world.linked(world.pull({ receiveTimeout: 8_000 }), world.push());
 
   it("frames from 0 bytes to 1 MiB arrive as they were, alone and together", async () => {
-    const [push, pull] = await linked();
+    const [pull, push] = await linked();
     for (const size of SIZES) await push.send(pattern(size));
     for (const size of SIZES) {
       const [frame, ...more] = await pull.receive();
@@ -41,7 +37,7 @@ describeTransports("messages", (world) => {
   });
 
   it("a message can be bytes in any form, a string, a number or null", async () => {
-    const [push, pull] = await linked();
+    const [pull, push] = await linked();
     const memory = new Uint8Array([49, 50, 51, 52, 53, 54, 55, 56]).buffer;
     const shared = new SharedArrayBuffer(2);
     new Uint8Array(shared).set([57, 48]);
@@ -58,7 +54,7 @@ describeTransports("messages", (world) => {
   });
 
   it("bytes whose memory was transferred are refused, wherever they are in a message", async () => {
-    const [push, pull] = await linked();
+    const [pull, push] = await linked();
     await push.send([Buffer.alloc(0), new Uint8Array(0), new Uint16Array(0), new ArrayBuffer(0)]);
     const memory = new ArrayBuffer(8);
     const views = [new Uint8Array(memory), new Uint16Array(memory), new DataView(memory)];

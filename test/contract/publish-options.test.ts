@@ -202,8 +202,15 @@ describeTransports("conflate of a publisher", (world) => {
 });
 
 describeTransports("noDrop", (world) => {
+  const body = Buffer.alloc(16_384, "x");
+  /** Waits for its subscribers, one of which does not read. */
+  const standing = () =>
+    [
+      world.publisher({ noDrop: true, sendHighWaterMark: 5 }),
+      world.subscriber({ receiveHighWaterMark: 5, linger: 0 }),
+    ] as const;
+
   it("a publisher waits for its slowest subscriber, who misses nothing; without it a full one misses messages", async () => {
-    const body = Buffer.alloc(16_384, "x");
     for (const noDrop of [true, false]) {
       const publisher = world.publisher({ noDrop, sendHighWaterMark: 5 });
       const subscriber = world.subscriber({ receiveHighWaterMark: 5 });
@@ -238,9 +245,7 @@ describeTransports("noDrop", (world) => {
     "closes",
     "unsubscribes",
   ])("a publisher that waits for a subscriber goes on to the others when that one %s", async (end) => {
-    const body = Buffer.alloc(16_384, "x");
-    const publisher = world.publisher({ noDrop: true, sendHighWaterMark: 5 });
-    const stands = world.subscriber({ receiveHighWaterMark: 5, linger: 0 });
+    const [publisher, stands] = standing();
     const reads = world.subscriber({ receiveHighWaterMark: 0 });
     await world.link(publisher, stands, reads);
     for (const each of [stands, reads]) each.subscribe("x");
@@ -264,10 +269,7 @@ describeTransports("noDrop", (world) => {
   });
 
   it("when it is turned off lets go the send that waited", async () => {
-    const body = Buffer.alloc(16_384, "x");
-    const publisher = world.publisher({ noDrop: true, sendHighWaterMark: 5 });
-    const stands = world.subscriber({ receiveHighWaterMark: 5, linger: 0 });
-    await world.link(publisher, stands);
+    const [publisher, stands] = await world.linked(...standing());
     stands.subscribe("");
     await publisher.waitForSubscribers({ timeout: 4_000 });
     const { waits } = await sendUntilOneWaits(publisher, () => body);
@@ -276,9 +278,7 @@ describeTransports("noDrop", (world) => {
   });
 
   it("a send behind one that has given up goes to those with room", async () => {
-    const body = Buffer.alloc(16_384, "x");
-    const publisher = world.publisher({ noDrop: true, sendHighWaterMark: 5 });
-    const stands = world.subscriber({ receiveHighWaterMark: 5, linger: 0 });
+    const [publisher, stands] = standing();
     const reads = world.subscriber();
     await world.link(publisher, stands, reads);
     stands.subscribe("a");

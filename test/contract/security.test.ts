@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 import { expect, it } from "vitest";
 import { curveKeyPair, curvePublicKey, Push, type Socket, type SocketEvent } from "../../src/index.js";
+import { deferred } from "../support/deferred.js";
 import { describeEngines, itIf } from "./support/engines.js";
 import { CURVE_SERVER, client, curveClient, plain, server, stranger } from "./support/keys.js";
 import { collect, failure, nextEvent, thrown, until, within } from "./support/wait.js";
@@ -215,16 +216,13 @@ describeEngines("security", (world) => {
   itRevokes("revoke ends a handshake whose hook decided before the key was revoked", async () => {
     const allowed = new Set<string | undefined>([client.publicKey]);
     let wasAsked = false;
-    let answer = (): void => undefined;
-    const answered = new Promise<void>((resolve) => {
-      answer = resolve;
-    });
+    const answer = deferred();
     const pull = world.pull({
       ...CURVE_SERVER,
       authenticate: async ({ publicKey }) => {
         const isAllowed = allowed.has(publicKey);
         wasAsked = true;
-        await answered;
+        await answer.promise;
         return isAllowed;
       },
     });
@@ -233,7 +231,7 @@ describeEngines("security", (world) => {
     allowed.delete(client.publicKey);
     const refused = nextEvent(pull, "peer:refused");
     expect(pull.revoke(({ publicKey }) => publicKey === client.publicKey)).toBe(1);
-    answer();
+    answer.resolve();
     await refused;
     expect(pull.stats().peers).toBe(0);
   });

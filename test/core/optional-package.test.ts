@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import { expect, it } from "vitest";
 import { NotSupportedError } from "../../src/core/errors.js";
 import { loadOptional } from "../../src/core/optional-package.js";
+import { thrown } from "../contract/support/wait.js";
 
 function failing(error: unknown): () => never {
   return () => {
@@ -10,13 +11,9 @@ function failing(error: unknown): () => never {
 }
 
 function failure(name: string, require: (id: string) => unknown): NotSupportedError {
-  try {
-    loadOptional(name, "This store", require);
-  } catch (error) {
-    expect(error).toBeInstanceOf(NotSupportedError);
-    return error as NotSupportedError;
-  }
-  throw new Error("It was loaded");
+  const error = thrown(() => loadOptional(name, "This store", require));
+  expect(error).toBeInstanceOf(NotSupportedError);
+  return error as NotSupportedError;
 }
 
 it("gives what the package is", () => {
