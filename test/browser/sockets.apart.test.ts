@@ -1,12 +1,7 @@
 /** The sockets of the build for browsers, over the standard WebSocket, against those of Node.js. */
 import { once } from "node:events";
 import { createServer } from "node:http";
-import {
-  type AddressInfo,
-  connect,
-  createServer as createNetServer,
-  type Socket as NetSocket,
-} from "node:net";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { acceptResponse } from "../../src/engine/zmtp/ws/upgrade.js";
@@ -14,6 +9,7 @@ import * as node from "../../src/index.js";
 import { failure, nextEvent, thrown, until, within } from "../contract/support/wait.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
+import { Relay } from "../support/relay.js";
 import { loadWeb, offering, restoreWebSocket, WEB } from "./support/web.js";
 
 const web = await loadWeb();
@@ -232,29 +228,19 @@ describe("a connection", () => {
 
   it("that falls silent ends by heartbeats; one that lives does not", async () => {
     const pull = own(new node.Pull());
-    const port = Number(new URL(await pull.bind("ws://127.0.0.1:*")).port);
-    const pairs: NetSocket[] = [];
-    const relay = createNetServer((socket) => {
-      const there = connect(port, "127.0.0.1");
-      pairs.push(socket, there);
-      socket.pipe(there).on("error", () => socket.destroy());
-      there.pipe(socket).on("error", () => there.destroy());
-    }).listen(0, "127.0.0.1");
-    await once(relay, "listening");
+    const relay = own(await Relay.to(await pull.bind("ws://127.0.0.1:*")));
     const push = own(new web.Push({ heartbeatInterval: 50, heartbeatTimeout: 100, reconnectInterval: -1 }));
     const events: string[] = [];
     push.events.on("disconnect", ({ reason }) => events.push(reason));
-    push.connect(`ws://127.0.0.1:${(relay.address() as AddressInfo).port}`);
+    push.connect(relay.endpoint.replace("tcp", "ws"));
     await push.send("there");
     await pull.receive({ timeout: 10_000 });
     // Three timeouts.
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect(events).toEqual([]);
-    for (const socket of pairs) socket.unpipe().pause();
+    relay.blackHole(true);
     await until(() => events.length > 0, "the end of the connection");
     expect(events).toEqual(["heartbeat"]);
-    for (const socket of pairs) socket.destroy();
-    relay.close();
   });
 
   it("to a server that breaks the rules ends, with the reason", async () => {

@@ -9,10 +9,12 @@ import { MajordomoBroker, MajordomoClient } from "../../src/patterns/majordomo/i
 import { PirateClient } from "../../src/patterns/pirate/index.js";
 import { listen } from "../../src/sockets/internal.js";
 import { causeOf, isLasting } from "../../src/sockets/stalls.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 
 const warn = vi.spyOn(process, "emitWarning");
 beforeEach(() => void warn.mockReset().mockImplementation(() => undefined));
 afterEach(() => void vi.useRealTimers());
+const own = closeAfterEach();
 
 const warnings = (): string[] => warn.mock.calls.map(([text]) => String(text));
 
@@ -28,6 +30,13 @@ async function deserted(): Promise<string> {
   return `tcp://${HOST}:${port}`;
 }
 
+/** A Push that dials again and again. */
+function pushTo(endpoint: string): Push {
+  const push = own(new Push({ reconnectInterval: 1, linger: 0 }));
+  push.connect(endpoint);
+  return push;
+}
+
 /** The next event of a socket, for which its program does not listen. */
 const next = (socket: Push | Subscriber, prefix: string): Promise<SocketEvent> =>
   new Promise((resolve) => {
@@ -39,8 +48,7 @@ const next = (socket: Push | Subscriber, prefix: string): Promise<SocketEvent> =
 it("messages that wait for an endpoint that refuses are reported once, with endpoint, cause and remedy", async () => {
   vi.useFakeTimers({ toFake: ["performance"] });
   const endpoint = await deserted();
-  const push = new Push({ reconnectInterval: 1, linger: 0 });
-  push.connect(endpoint);
+  const push = pushTo(endpoint);
   await push.send("waits");
   await next(push, "connect:retry");
   vi.advanceTimersByTime(999);
@@ -53,31 +61,27 @@ it("messages that wait for an endpoint that refuses are reported once, with endp
     `Push: 1 message queued for ${endpoint} (connection refused). Check that a peer is bound there; \`linger: 0\` discards it.`,
   ]);
   expect(warn.mock.calls[0]?.[1]).toMatchObject({ code: "SHOAL_UNREACHABLE" });
-  await push.close();
 });
 
 it("nothing is reported where nothing waits, or the program listens", async () => {
   vi.useFakeTimers({ toFake: ["performance"] });
   const endpoint = await deserted();
-  const idle = new Push({ reconnectInterval: 1, linger: 0 });
-  const heard = new Push({ reconnectInterval: 1, linger: 0 });
+  const [idle, heard] = [pushTo(endpoint), pushTo(endpoint)];
   heard.events.on("connect:retry", () => undefined);
-  for (const push of [idle, heard]) push.connect(endpoint);
   await heard.send("waits");
   for (let i = 0; i < 3; i++) {
     vi.advanceTimersByTime(1_000);
     await Promise.all([next(idle, "connect:retry"), next(heard, "connect:retry")]);
   }
   expect(warnings()).toEqual([]);
-  await Promise.all([idle.close(), heard.close()]);
 });
 
 it("socket types that do not fit are reported, also where messages are only waited for", async () => {
   vi.useFakeTimers({ toFake: ["performance"] });
-  const push = new Push({ linger: 0 });
-  const sub = new Subscriber({ reconnectInterval: 1, linger: 0 });
+  const push = own(new Push({ linger: 0 }));
+  const sub = own(new Subscriber({ reconnectInterval: 1, linger: 0 }));
   sub.connect(await push.bind("tcp://127.0.0.1:*"));
-  const received = sub.receive().catch((error: Error) => error);
+  sub.receive().catch(() => undefined);
   await next(sub, "handshake:error");
   vi.advanceTimersByTime(1_000);
   await next(sub, "handshake:error");
@@ -87,15 +91,13 @@ it("socket types that do not fit are reported, also where messages are only wait
       /^Subscriber waits for messages from tcp:.* \(a SUB cannot talk to a PUSH\)\. Check the socket types/,
     ),
   ]);
-  await Promise.all([sub.close(), push.close()]);
-  await received;
 });
 
 it("messages that are only waited for are reported after 10 s: their sender may start later", async () => {
   vi.useFakeTimers({ toFake: ["performance"] });
-  const sub = new Subscriber({ reconnectInterval: 1, linger: 0 });
+  const sub = own(new Subscriber({ reconnectInterval: 1, linger: 0 }));
   sub.connect(await deserted());
-  const received = sub.receive().catch((error: Error) => error);
+  sub.receive().catch(() => undefined);
   await next(sub, "connect:retry");
   vi.advanceTimersByTime(9_999);
   await next(sub, "connect:retry");
@@ -104,33 +106,29 @@ it("messages that are only waited for are reported after 10 s: their sender may 
   await next(sub, "connect:retry");
   await next(sub, "connect:retry");
   expect(warnings()).toEqual([expect.stringMatching(/^Subscriber waits for messages .*connection refused/)]);
-  await sub.close();
-  await received;
 });
 
 it("a peer that accepts and says nothing is reported to ready() and to messages that wait", async () => {
   const mute = createServer((socket) => void socket.resume());
+  own({ close: () => new Promise((resolve) => void mute.close(resolve)) });
   await new Promise<void>((resolve) => void mute.listen(0, HOST, resolve));
   const endpoint = `tcp://${HOST}:${(mute.address() as { port: number }).port}`;
   const warned = new Promise<string>((resolve) => {
     warn.mockImplementation((text) => resolve(String(text)));
   });
-  const push = new Push({ linger: 0 });
+  const push = own(new Push({ linger: 0 }));
   push.connect(endpoint);
   const ready = push.ready({ timeout: 1_500 }).catch((error: Error) => error.message);
   expect(await warned).toBe(
     `Push waits for a peer at ${endpoint} (no answer). Check that the peer runs, and its address.`,
   );
   expect(await ready).toBe(`no peer became ready within 1500 ms; no answer from ${endpoint}`);
-  await push.close();
-  await new Promise((resolve) => void mute.close(resolve));
 });
 
 it("an endpoint that was reached since is reported again, after as long as the first time", async () => {
   vi.useFakeTimers({ toFake: ["performance"] });
   const endpoint = await deserted();
-  const push = new Push({ reconnectInterval: 1, linger: 0 });
-  push.connect(endpoint);
+  const push = pushTo(endpoint);
   const fail = async (): Promise<void> => {
     await push.send("waits");
     await next(push, "connect:retry");
@@ -143,21 +141,19 @@ it("an endpoint that was reached since is reported again, after as long as the f
     expect(warnings()).toHaveLength(before + 1);
   };
   await fail();
-  const pull = new Pull();
+  const pull = own(new Pull());
   await pull.bind(endpoint);
   await pull.receive();
   const left = next(push, "peer:leave");
   await pull.close();
   await left;
   await fail();
-  await push.close();
 });
 
 it("with another peer connected, queued messages are not said to be for the endpoint that is missing", async () => {
   vi.useFakeTimers({ toFake: ["performance"] });
-  const pull = new Pull();
-  const push = new Push({ reconnectInterval: 1, linger: 0 });
-  push.connect(await deserted());
+  const pull = own(new Pull());
+  const push = pushTo(await deserted());
   push.connect(await pull.bind("tcp://127.0.0.1:*"));
   await push.ready({ peers: 1 });
   await push.send("waits for the missing one, or goes");
@@ -168,7 +164,6 @@ it("with another peer connected, queued messages are not said to be for the endp
   await next(push, "connect:retry");
   await next(push, "connect:retry");
   expect(warnings()).toEqual([expect.stringMatching(/^Push has messages to send, and no connection to /)]);
-  await Promise.all([push.close(), pull.close()]);
 });
 
 it("a name that nobody has is a failure that waiting does not change", () => {
@@ -203,9 +198,9 @@ it("close() that waits for messages to leave is reported", async () => {
 });
 
 it("a service without workers at a Majordomo broker that has just started is reported once, with its name", async () => {
-  const broker = new MajordomoBroker();
+  const broker = own(new MajordomoBroker());
   const endpoint = await broker.bind("tcp://127.0.0.1:*");
-  const client = new MajordomoClient(endpoint);
+  const client = own(new MajordomoClient(endpoint));
   const warned = new Promise<unknown[]>((resolve) => {
     warn.mockImplementation((...given: unknown[]) => resolve(given));
   });
@@ -221,12 +216,12 @@ it("a service without workers at a Majordomo broker that has just started is rep
 
 it("calls that end without a reply name the endpoint, and why it was not reached", async () => {
   const endpoint = await deserted();
-  const request = new Request({ reconnectInterval: 1, linger: 0 });
+  const request = own(new Request({ reconnectInterval: 1, linger: 0 }));
   request.connect(endpoint);
-  const majordomo = new MajordomoClient(endpoint, { timeout: 200, retries: 0 });
-  const pirate = new PirateClient(endpoint, { timeout: 200, retries: 0 });
-  const freelance = new FreelanceClient([endpoint], { timeout: 200 });
-  const shotgun = new FreelanceShotgunClient([endpoint], { timeout: 200 });
+  const majordomo = own(new MajordomoClient(endpoint, { timeout: 200, retries: 0 }));
+  const pirate = own(new PirateClient(endpoint, { timeout: 200, retries: 0 }));
+  const freelance = own(new FreelanceClient([endpoint], { timeout: 200 }));
+  const shotgun = own(new FreelanceShotgunClient([endpoint], { timeout: 200 }));
   const calls = [
     request.request("x", { timeout: 200 }),
     majordomo.request("s", "x"),
@@ -240,7 +235,6 @@ it("calls that end without a reply name the endpoint, and why it was not reached
     expect(reason.message).toContain(endpoint);
     expect(reason.message).toContain("ECONNREFUSED");
   }
-  await Promise.all([request, majordomo, pirate, freelance, shotgun].map((each) => each.close()));
 });
 
 it("a cause begins with a small letter, but for an abbreviation", () => {
