@@ -37,6 +37,17 @@ async function refusal(call: () => unknown): Promise<string> {
   return "nothing";
 }
 
+async function expectRefused(
+  socket: Socket,
+  call: (socket: Socket) => unknown,
+  message: string,
+): Promise<void> {
+  expect(await refusal(() => call(socket))).toBe(message);
+  expect(socket.closed).toBe(false);
+  expect(socket.lastEndpoint).toBeNull();
+  expect(socket.stats()).toMatchObject({ sent: 0, pendingSends: 0, pendingReceives: 0 });
+}
+
 // biome-ignore lint/suspicious/noExplicitAny: the calls are wrong on purpose
 type Wrong = any;
 
@@ -68,10 +79,7 @@ describe("an unknown option is refused, with the nearest known one", () => {
     ],
     ["receive has no option timout; did you mean timeout?", Pull, (s) => s.events.receive({ timout: 1 })],
   ])("%s", async (message, Class, call) => {
-    const socket = own(new Class({ context }));
-    expect(await refusal(() => call(socket))).toBe(message);
-    expect(socket.closed).toBe(false);
-    expect(socket.lastEndpoint).toBeNull();
+    await expectRefused(own(new Class({ context })), call, message);
   });
 
   it("at construction, too", async () => {
@@ -152,11 +160,7 @@ describe("an argument too many, or of another kind, is refused", () => {
     ["revoke takes a function; got undefined", Push, (s) => s.revoke()],
     ["The options of waitForSubscribers must be an object; got 2", Publisher, (s) => s.waitForSubscribers(2)],
   ])("%s", async (message, Class, call) => {
-    const socket = own(new Class({ context }));
-    expect(await refusal(() => call(socket))).toBe(message);
-    expect(socket.closed).toBe(false);
-    expect(socket.lastEndpoint).toBeNull();
-    expect(socket.stats()).toMatchObject({ sent: 0, pendingSends: 0, pendingReceives: 0 });
+    await expectRefused(own(new Class({ context })), call, message);
   });
 
   it("but undefined counts as not given", async () => {

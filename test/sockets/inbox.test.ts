@@ -5,12 +5,8 @@ import { FakeEngine, type FakeSocket } from "../support/fake-engine.js";
 import { expect } from "../support/quick-expect.js";
 import { turn, watch } from "../support/settled.js";
 
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+afterEach(() => void vi.useRealTimers());
 
 describe("an inbox", () => {
   function pull(options: PullOptions = {}): { socket: Pull; fake: FakeSocket } {

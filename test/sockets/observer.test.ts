@@ -15,12 +15,8 @@ function observer(isClosed = false) {
   return { made: new Observer({ [CORE]: { events } } as unknown as Observed), interest, closed };
 }
 
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+afterEach(() => void vi.useRealTimers());
 
 describe("reading", () => {
   test("with time-outs, again and again, keeps nothing of the reads that were given up", async () => {

@@ -210,12 +210,8 @@ class Run {
   }
 }
 
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
+afterEach(() => void vi.useRealTimers());
 
 describe("generated schedules", () => {
   test("messages leave in the order of their sends, each once, and every promise settles", async () => {
@@ -266,6 +262,15 @@ describe("an outbox", () => {
     return { socket: new Push({ context: new Context({ engine }), ...options }), engine };
   }
 
+  /** One without room, but with a peer. */
+  function full() {
+    const { socket, engine } = push();
+    const fake = engine.last;
+    fake.room = 0;
+    fake.peers = 1;
+    return { socket, fake, offer: fake.offer.bind(fake) };
+  }
+
   test("refuses one whose bytes are more than may wait; one alone may wait, and who leaves makes room", async () => {
     const { socket, engine } = push({ maxPendingSendBytes: 2 * frameCost(50) });
     engine.last.room = 0;
@@ -303,10 +308,7 @@ describe("an outbox", () => {
   });
 
   test("waits for room and for the engine within one linger together", async () => {
-    const { socket, engine } = push();
-    const fake = engine.last;
-    fake.room = 0;
-    fake.peers = 1;
+    const { socket, fake } = full();
     const sent = watch(socket.send("late"));
     const closing = watch(socket.close({ linger: 100 }));
     vi.advanceTimersByTime(60);
@@ -344,54 +346,45 @@ describe("an outbox", () => {
   });
 
   test("counts a waiting send once that is given up while the engine takes it, and sends the next", async () => {
-    const { socket, engine } = push();
-    engine.last.room = 0;
-    engine.last.peers = 1;
+    const { socket, fake, offer } = full();
     const controller = new AbortController();
     const given = watch(socket.send("a", { signal: controller.signal }));
     const next = watch(socket.send("b"));
-    const offer = engine.last.offer.bind(engine.last);
-    engine.last.offer = (message) => {
+    fake.offer = (message) => {
       const result = offer(message);
       controller.abort();
       return result;
     };
-    engine.last.room = 2;
+    fake.room = 2;
     await turn();
     expect([given.code, next.state]).toEqual(["ABORT_ERR", "fulfilled"]);
-    expect(engine.last.accepted.map(String)).toEqual(["a", "b"]);
+    expect(fake.accepted.map(String)).toEqual(["a", "b"]);
     expect(socket.stats().pendingSends).toBe(0);
   });
 
   test("counts a message that the engine took as delivered, though its send was given up within the offer", async () => {
-    const { socket, engine } = push();
-    engine.last.room = 0;
-    engine.last.peers = 1;
+    const { socket, fake, offer } = full();
     const controller = new AbortController();
     const given = watch(socket.send("a", { signal: controller.signal }));
-    const offer = engine.last.offer.bind(engine.last);
-    engine.last.offer = (message) => {
+    fake.offer = (message) => {
       controller.abort();
       return offer(message);
     };
-    engine.last.room = 1;
+    fake.room = 1;
     await turn();
     expect(given.code).toBe("ABORT_ERR");
     expect(socket.stats()).toMatchObject({ sent: 1, delivered: 1, dropped: { aborted: 0 } });
   });
 
   test("a message that leaves while its socket closes counts as flushed", async () => {
-    const { socket, engine } = push();
-    engine.last.room = 0;
-    engine.last.peers = 1;
+    const { socket, fake, offer } = full();
     const given = watch(socket.send("a"));
-    const offer = engine.last.offer.bind(engine.last);
     let closing = Promise.resolve<unknown>(undefined);
-    engine.last.offer = (message) => {
+    fake.offer = (message) => {
       closing = socket.close({ linger: 0 });
       return offer(message);
     };
-    engine.last.room = 1;
+    fake.room = 1;
     await turn();
     expect(given.code).toBe("EAGAIN");
     expect(await closing).toEqual({ flushed: 1, discarded: 0, unknown: 0 });
@@ -399,12 +392,8 @@ describe("an outbox", () => {
   });
 
   test("offers a waiting message once, though a listener within the offer sends and finds room", async () => {
-    const { socket, engine } = push();
-    const fake = engine.last;
-    fake.room = 0;
-    fake.peers = 1;
+    const { socket, fake, offer } = full();
     const sends = ["a", "b"].map((message) => watch(socket.send(message)));
-    const offer = fake.offer.bind(fake);
     fake.offer = (message) => {
       if (message === "a" && sends.length === 2) {
         sends.push(watch(socket.send("c")));
@@ -420,12 +409,9 @@ describe("an outbox", () => {
   });
 
   test("gives up a send whose signal a listener aborts within a refused offer", async () => {
-    const { socket, engine } = push();
-    engine.last.room = 0;
-    engine.last.peers = 1;
+    const { socket, fake, offer } = full();
     const controller = new AbortController();
-    const offer = engine.last.offer.bind(engine.last);
-    engine.last.offer = (message) => {
+    fake.offer = (message) => {
       controller.abort();
       return offer(message);
     };

@@ -4,12 +4,8 @@ import { Context, Request } from "../../src/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
 import { turn, watch } from "../support/settled.js";
 
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
+afterEach(() => void vi.useRealTimers());
 
 async function pass(ms: number): Promise<void> {
   vi.advanceTimersByTime(ms);
