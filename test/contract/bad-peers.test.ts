@@ -60,9 +60,7 @@ describeEngines("a peer of bare bytes", (world) => {
     expect(await collect(pull, 1)).toEqual(["still here"]);
   });
 
-  it.each([
-    0, 5_000,
-  ])("that declared a time to live and falls silent is gone (heartbeatInterval %i)", async (own) => {
+  it.each([0, 5_000])("that declared a time to live and falls silent is gone (interval %i)", async (own) => {
     const [pull, endpoint] = await bound({ heartbeatInterval: own });
     const peer = await world.raw(endpoint);
     await peer.handshake("PUSH");

@@ -236,10 +236,7 @@ describeDraft("RADIO and DISH", (world) => {
     await waits;
   });
 
-  it.each([
-    "closes",
-    "leaves",
-  ])("with noDrop a send that waits for a member ends when that one %s", async (end) => {
+  it.each(["closes", "leaves"])("with noDrop a send that waits for a member ends when it %s", async (end) => {
     const [radio_, dish_] = await filled();
     const waits = radio_.send("for nobody", { group: "a", ...WAIT });
     if (end === "closes") await dish_.close({ linger: 0 });

@@ -72,10 +72,7 @@ describeEngines("security", (world) => {
     expect((await failure(foe.ready({ timeout: 4_000 }))).code).toBe("ERR_AUTHENTICATION");
   });
 
-  it.each([
-    "throws",
-    "rejects",
-  ])("a hook that %s refuses the peer, and its error is the refusal's cause", async (how) => {
+  it.each(["throws", "rejects"])("a hook that %s refuses the peer, with its error as cause", async (how) => {
     const away = new Error("the database is down");
     const authenticate = (): Promise<boolean> => {
       if (how === "throws") throw away;

@@ -1,10 +1,8 @@
 /** For programs that run on shoal, on shoal-zeromq and on the package `zeromq`: their sockets, their folder, and what they look at. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, afterEach, beforeAll } from "vitest";
+import { afterEach } from "vitest";
 import * as zeromq from "zeromq";
 import * as shoal from "../../../src/index.js";
+import { sharedFolder } from "../../support/folders.js";
 import { loadShoalZeromq } from "../../support/shoal-zeromq.js";
 
 type Package = typeof shoal;
@@ -29,9 +27,7 @@ export function own<S extends (typeof open)[number]>(socket: S): S {
 
 /** The folder, and the end of what a test owns: once in each file. */
 export function usePrograms(): void {
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), "shoal-compat-"));
-  });
+  folder = sharedFolder();
   afterEach(async () => {
     for (const socket of open.splice(0)) {
       if (socket.closed) continue;
@@ -39,7 +35,6 @@ export function usePrograms(): void {
       await socket.close();
     }
   });
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 }
 
 let names = 0;

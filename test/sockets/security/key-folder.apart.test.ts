@@ -1,11 +1,11 @@
 /** A folder of keys, whose files a process may fail to read. */
 import * as fs from "node:fs/promises";
-import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { curveKeyPair } from "../../../src/index.js";
 import { KeyFolder } from "../../../src/sockets/security/key-folder.js";
+import { removeAfterEach } from "../../support/folders.js";
 
 vi.mock("node:fs/promises", async (original) => {
   const real = await original<typeof fs>();
@@ -20,18 +20,18 @@ const changed = vi.fn();
 let path = "";
 let folder: KeyFolder;
 
+const makeFolder = removeAfterEach();
 beforeEach(async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  path = await mkdtemp(join(tmpdir(), "shoal-keys-"));
+  path = makeFolder();
   await writeFile(join(path, "a"), one);
   await writeFile(join(path, "b"), two);
   folder = await KeyFolder.open(path, changed);
 });
-afterEach(async () => {
+afterEach(() => {
   folder.close();
   vi.useRealTimers();
   vi.clearAllMocks();
-  await rm(path, { recursive: true });
 });
 
 /** Waits for the next reading, to its end. */
