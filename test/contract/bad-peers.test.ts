@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Pull } from "../../src/index.js";
 import { describeEngines } from "./support/engines.js";
-import { collect, nextEvent, until, within } from "./support/wait.js";
+import { arrives, collect, nextEvent, until, within } from "./support/wait.js";
 import { command, frame, greeting, ready } from "./support/zmtp-peer.js";
 
 describeEngines("a peer of bare bytes", (world) => {
@@ -96,16 +96,14 @@ describeEngines("a peer of bare bytes", (world) => {
   it.each(garbage)("that sends %s loses its connection; others go on", async (_, bytes) => {
     const [pull, endpoint] = await bound({ handshakeInterval: 400 });
     const push = world.connect(world.push(), endpoint);
-    await push.send("before");
-    expect(await collect(pull, 1)).toEqual(["before"]);
+    await arrives("before", push, pull);
     const peer = await world.raw(endpoint);
     // First the greeting alone: a READY that comes too early is another mistake.
     peer.write(bytes[0] as Buffer);
     await Promise.race([peer.heard(64), peer.closed]);
     peer.write(...bytes.slice(1));
     await within(peer.closed, "the connection's end");
-    await push.send("after");
-    expect(await collect(pull, 1)).toEqual(["after"]);
+    await arrives("after", push, pull);
     await until(() => pull.stats().peers === 1, "one peer");
   });
 

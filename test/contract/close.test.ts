@@ -3,7 +3,7 @@ import type { Socket } from "../../src/index.js";
 import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";
 import { describeTransports, itIf } from "./support/engines.js";
-import { collect, failure, turn, within } from "./support/wait.js";
+import { arrives, collect, failure, turn, within } from "./support/wait.js";
 
 const BINDS = LONG ? 1_000 : 40;
 
@@ -203,7 +203,6 @@ describeTransports("close", (world) => {
     const [pull, push] = [world.pull(), world.push()];
     await pull.bind(endpoint);
     push.connect(endpoint);
-    await push.send("still good");
-    expect(await collect(pull, 1)).toEqual(["still good"]);
+    await arrives("still good", push, pull);
   });
 });

@@ -3,7 +3,17 @@ import { describe, expect, it } from "vitest";
 import type { EndpointSource } from "../../src/index.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { describeTransports, itIf } from "./support/engines.js";
-import { collect, failure, nextEvent, nextRequest, texts, thrown, until, within } from "./support/wait.js";
+import {
+  arrives,
+  collect,
+  failure,
+  nextEvent,
+  nextRequest,
+  texts,
+  thrown,
+  until,
+  within,
+} from "./support/wait.js";
 import { World } from "./support/world.js";
 
 describeTransports("a source", (world) => {
@@ -25,8 +35,7 @@ describeTransports("a source", (world) => {
     const second = await world.bind(two);
     source.set(second);
     await nextEvent(push, "source:changed");
-    await push.send("second");
-    expect(await collect(two, 1)).toEqual(["second"]);
+    await arrives("second", push, two);
   });
 
   it("is left, and ends, with disconnect", async () => {
@@ -111,8 +120,7 @@ describeTransports("a source", (world) => {
     await nextEvent(push, "source:changed");
     one.set();
     await nextEvent(push, "source:changed");
-    await push.send("still there");
-    expect(await collect(pull, 1)).toEqual(["still there"]);
+    await arrives("still there", push, pull);
   });
 
   itHears("gives a Pull all that it was sent before an endpoint went", async () => {
@@ -120,8 +128,7 @@ describeTransports("a source", (world) => {
     const endpoint = await world.bind(push);
     const source = new ListedEndpoints([endpoint]);
     pull.connect(source);
-    await push.send("first");
-    expect(await collect(pull, 1)).toEqual(["first"]);
+    await arrives("first", push, pull);
     const sent: string[] = [];
     for (let i = 0; i < 200; i++) {
       await push.send(String(i));
@@ -211,8 +218,7 @@ describe("a source that is wrong", () => {
     const { error, interval } = await failed;
     expect(error).toMatchObject({ code: "ERR_SOURCE", cause });
     expect(interval).toBeLessThanOrEqual(100);
-    await push.send("still there");
-    expect(await collect(pull, 1)).toEqual(["still there"]);
+    await arrives("still there", push, pull);
     await again;
     expect(source.reads).toBe(2);
   });
@@ -228,8 +234,7 @@ describe("a source that is wrong", () => {
       },
     });
     await push.ready();
-    await push.send("hello");
-    expect(await collect(pull, 1)).toEqual(["hello"]);
+    await arrives("hello", push, pull);
     expect(reads).toBe(1);
   });
 
@@ -250,8 +255,7 @@ describe("a source that is wrong", () => {
     await nextEvent(push, "source:changed");
     expect(refused).toHaveLength(5);
     expect(push.stats().endpointsRefused).toBe(5);
-    await push.send("hello");
-    expect(await collect(pull, 1)).toEqual(["hello"]);
+    await arrives("hello", push, pull);
   });
 
   it.each([

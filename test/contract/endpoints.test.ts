@@ -4,7 +4,7 @@ import { quoted } from "../../src/core/arguments.js";
 import type { ShoalError } from "../../src/core/errors.js";
 import { RUNTIME } from "../support/engines.js";
 import { describeEngines, describeTransports, itIf } from "./support/engines.js";
-import { collect, failure, thrown, within } from "./support/wait.js";
+import { arrives, collect, failure, thrown, within } from "./support/wait.js";
 
 /** One of each kind; core/schemes has all of them. */
 const BAD_ANYWHERE: unknown[] = [
@@ -24,8 +24,7 @@ describeTransports("bind", (world) => {
     expect(bound).not.toContain("*");
     expect(second.bindSync(world.freeEndpoint())).toBe(second.lastEndpoint);
     const push = world.connect(world.push(), bound);
-    await push.send("x");
-    expect(await collect(pull, 1)).toEqual(["x"]);
+    await arrives("x", push, pull);
   });
 });
 
@@ -72,8 +71,7 @@ describeEngines("endpoints", (world) => {
     const port = /:(\d+)$/.exec(pull.lastEndpoint as string)?.[1];
     const push = world.connect(world.push(), `tcp://localhost:${port}`);
     expect(push.lastEndpoint).toBe(`tcp://localhost:${port}`);
-    await push.send("by name");
-    expect(await collect(pull, 1)).toEqual(["by name"]);
+    await arrives("by name", push, pull);
   });
 
   it("ipc makes a file, and a temporary one for *", async () => {
@@ -84,8 +82,7 @@ describeEngines("endpoints", (world) => {
     await pull.bind("ipc://*");
     expect(pull.lastEndpoint).toMatch(/^ipc:\/\/.+/);
     const push = world.connect(world.push(), pull.lastEndpoint as string);
-    await push.send("x");
-    expect(await collect(pull, 1)).toEqual(["x"]);
+    await arrives("x", push, pull);
   });
 });
 
@@ -105,15 +102,13 @@ describeTransports("endpoints", (world) => {
     expect(second.lastEndpoint).toBeNull();
     expect((await failure(first.bind(endpoint))).code).toBe("EADDRINUSE");
     const push = world.connect(world.push(), endpoint);
-    await push.send("to the first");
-    expect(await collect(first, 1)).toEqual(["to the first"]);
+    await arrives("to the first", push, first);
   });
 
   it("unbind frees the endpoint for others; no peer is lost by it", async () => {
     const [pull, push, next] = [world.pull(), world.push(), world.pull()];
     const endpoint = await world.link(pull, push);
-    await push.send("before");
-    expect(await collect(pull, 1)).toEqual(["before"]);
+    await arrives("before", push, pull);
     await pull.unbind(endpoint);
     await next.bind(endpoint);
     // Engines differ in whether the connection stays, or is made again to who binds next; then what was on its
@@ -146,8 +141,7 @@ describeTransports("endpoints", (world) => {
     // What is bound cannot be disconnected, and what is connected not unbound.
     expect(thrown(() => pull.disconnect(endpoint)).code).toBe("ENOENT");
     expect((await failure(push.unbind(endpoint))).code).toBe("ENOENT");
-    await push.send("still here");
-    expect(await collect(pull, 1)).toEqual(["still here"]);
+    await arrives("still here", push, pull);
     await pull.unbind(endpoint);
     expect((await failure(pull.unbind(endpoint))).code).toBe("ENOENT");
   });

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { RUNTIME } from "../support/engines.js";
 import { describeTransports } from "./support/engines.js";
-import { collect, turn } from "./support/wait.js";
+import { arrives, collect, turn } from "./support/wait.js";
 
 describeTransports("high-water marks", (world) => {
   /**
@@ -57,8 +57,7 @@ describeTransports("high-water marks", (world) => {
     const push = world.push({ sendHighWaterMark: 4 });
     await world.link(pull, push);
     await push.ready({ timeout: 4_000 });
-    await push.send("first");
-    expect(await collect(pull, 1)).toEqual(["first"]);
+    await arrives("first", push, pull);
     const taken = await fill(push, Buffer.alloc(world.inProcess ? 1 : 262_144));
     // libzmq reads ahead of the program.
     const ahead = world.engine === "libzmq" ? 4 : 0;

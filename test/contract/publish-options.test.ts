@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Publisher, XSubscriber } from "../../src/index.js";
 import { describeTransports, itIf } from "./support/engines.js";
-import { collect, failure, nextEvent, texts, thrown, turn, until, within } from "./support/wait.js";
+import { arrives, collect, failure, nextEvent, texts, thrown, turn, until, within } from "./support/wait.js";
 
 const subscribe = (socket: XSubscriber, topic: string): Promise<void> => socket.send(`\u0001${topic}`);
 const unsubscribe = (socket: XSubscriber, topic: string): Promise<void> => socket.send(`\0${topic}`);
@@ -71,8 +71,7 @@ describeTransports("XPUB and XSUB", (world) => {
     const [xPublisher, xSubscriber] = await world.linked(world.xPublisher(), world.xSubscriber());
     await subscribe(xSubscriber, "");
     expect(await collect(xPublisher, 1)).toEqual(["\u0001"]);
-    await xSubscriber.send("upstream");
-    expect(await collect(xPublisher, 1)).toEqual(["upstream"]);
+    await arrives("upstream", xSubscriber, xPublisher);
     await xPublisher.send(["down", "stream"]);
     expect(await collect(xSubscriber, 1)).toEqual(["down|stream"]);
   });
@@ -111,8 +110,7 @@ describeTransports("XPUB and XSUB", (world) => {
       [first, "first"],
       [second, "second"],
     ] as const) {
-      await peer.send(`\u0001${name}`);
-      expect(await collect(xPublisher, 1)).toEqual([`\u0001${name}`]);
+      await arrives(`\u0001${name}`, peer, xPublisher);
       xPublisher.subscribe(`topic of the ${name}`, Buffer.from("both"));
     }
     for (const text of ["first", "topic of the first", "topic of the second", "both"])
@@ -121,8 +119,7 @@ describeTransports("XPUB and XSUB", (world) => {
     expect(await collect(second, 2)).toEqual(["topic of the second", "both"]);
 
     // A message of a peer's own counts, too, and its cancellation takes nothing away by itself.
-    await first.send("\u0000first");
-    expect(await collect(xPublisher, 1)).toEqual(["\u0000first"]);
+    await arrives("\u0000first", first, xPublisher);
     await xPublisher.send("both");
     xPublisher.unsubscribe("both");
     xPublisher.subscribe();
@@ -136,8 +133,7 @@ describeTransports("XPUB and XSUB", (world) => {
     const xPublisher = world.xPublisher({ manual: true });
     const [gone, other] = [world.xSubscriber(), world.xSubscriber()];
     await world.link(xPublisher, gone, other);
-    await gone.send("\u0001a");
-    expect(await collect(xPublisher, 1)).toEqual(["\u0001a"]);
+    await arrives("\u0001a", gone, xPublisher);
     await gone.close({ linger: 0 });
     await until(() => xPublisher.stats().peers === 1, "one peer");
     xPublisher.subscribe("a");

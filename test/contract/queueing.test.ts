@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { blockThread } from "../support/block.js";
 import { LONG } from "../support/long.js";
 import { describeEngines, describeTransports } from "./support/engines.js";
-import { collect, failure, texts, turn, within } from "./support/wait.js";
+import { arrives, collect, failure, texts, turn, within } from "./support/wait.js";
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 
@@ -117,8 +117,7 @@ describeEngines("time-outs", (world) => {
     expect((await failure(push.send("not at all"))).code).toBe("EAGAIN");
     push.sendTimeout = -1;
     await world.link(pull, push);
-    await push.send("first");
-    expect(await collect(pull, 1)).toEqual(["first"]);
+    await arrives("first", push, pull);
   });
 
   it("receiveTimeout ends receive, receiveMany and a loop with EAGAIN; later messages come", async () => {

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import type { PeerCredentials } from "../../src/index.js";
 import { describeTransports, WIRED } from "./support/engines.js";
 import { CURVE_SERVER, client, curveClient, server, stranger } from "./support/keys.js";
-import { collect, failure, nextEvent } from "./support/wait.js";
+import { arrives, failure, nextEvent } from "./support/wait.js";
 
 describeTransports(
   "CURVE",
@@ -32,8 +32,7 @@ describeTransports(
       const push = world.push(curveClient());
       await world.link(pull, push);
       await push.ready({ timeout: 8_000 });
-      await push.send("let in");
-      expect(await collect(pull, 1)).toEqual(["let in"]);
+      await arrives("let in", push, pull);
       expect(seen[0]).toMatchObject({ mechanism: "CURVE", publicKey: client.publicKey });
     });
 
@@ -43,8 +42,7 @@ describeTransports(
       const friend = world.push(curveClient());
       const foe = world.push(curveClient(stranger));
       const endpoint = await world.link(pull, friend);
-      await friend.send("friend 1");
-      expect(await collect(pull, 1)).toEqual(["friend 1"]);
+      await arrives("friend 1", friend, pull);
       const refused = nextEvent(pull, "peer:refused");
       const told = nextEvent(foe, "handshake:error:auth");
       const ready = failure(foe.ready({ timeout: 8_000 }));
@@ -56,8 +54,7 @@ describeTransports(
       });
       expect((await told).error).toMatchObject({ code: "ERR_AUTHENTICATION", status: 400 });
       expect((await ready).code).toBe("ERR_AUTHENTICATION");
-      await friend.send("friend 2");
-      expect(await collect(pull, 1)).toEqual(["friend 2"]);
+      await arrives("friend 2", friend, pull);
       expect(foe.stats().peers).toBe(0);
       expect(pull.stats().peers).toBe(1);
     });
@@ -81,8 +78,7 @@ describeTransports(
       }
       expect((await failure(wrong.ready({ timeout: 50 }))).code).toMatch(/^(ETIMEDOUT|ERR_)/);
       const right = world.connect(world.push(curveClient()), endpoint);
-      await right.send("right");
-      expect(await collect(pull, 1)).toEqual(["right"]);
+      await arrives("right", right, pull);
     });
   },
   WIRED,

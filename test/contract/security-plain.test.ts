@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { describeTransports, WIRED } from "./support/engines.js";
 import { plain } from "./support/keys.js";
-import { collect, failure, nextEvent } from "./support/wait.js";
+import { arrives, failure, nextEvent } from "./support/wait.js";
 
 describeTransports(
   "PLAIN",
@@ -19,8 +19,7 @@ describeTransports(
       const bad = world.push(plain("admin", "wrong"));
       const endpoint = await world.link(pull, good);
       await good.ready({ timeout: 8_000 });
-      await good.send("good");
-      expect(await collect(pull, 1)).toEqual(["good"]);
+      await arrives("good", good, pull);
       const refused = nextEvent(pull, "peer:refused");
       const ready = failure(bad.ready({ timeout: 8_000, peers: 1 }));
       bad.connect(endpoint);
@@ -28,8 +27,7 @@ describeTransports(
       expect((await ready).code).toBe("ERR_AUTHENTICATION");
       expect(seen).toContainEqual(["PLAIN", "admin", "sécret"]);
       expect(seen).toContainEqual(["PLAIN", "admin", "wrong"]);
-      await good.send("still good");
-      expect(await collect(pull, 1)).toEqual(["still good"]);
+      await arrives("still good", good, pull);
     });
 
     it("a server without a hook, and without a ZAP handler, refuses everybody", async () => {
@@ -56,8 +54,7 @@ describeTransports(
       open = true;
       push.disconnect(endpoint);
       push.connect(endpoint);
-      await push.send("now");
-      expect(await collect(pull, 1)).toEqual(["now"]);
+      await arrives("now", push, pull);
     });
   },
   WIRED,

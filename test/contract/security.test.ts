@@ -4,7 +4,7 @@ import { curveKeyPair, curvePublicKey, Push, type Socket, type SocketEvent } fro
 import { deferred } from "../support/deferred.js";
 import { describeEngines, itIf } from "./support/engines.js";
 import { CURVE_SERVER, client, curveClient, plain, server, stranger } from "./support/keys.js";
-import { collect, failure, nextEvent, thrown, until, within } from "./support/wait.js";
+import { arrives, collect, failure, nextEvent, thrown, until, within } from "./support/wait.js";
 
 /** Ways to print an object. */
 const WAYS = [
@@ -43,8 +43,7 @@ describeEngines("security", (world) => {
         expect((await failed).error.code, `${as} to ${at}`).toBe("ERR_ZMTP_MECHANISM_MISMATCH");
         await push.close({ linger: 0 });
       }
-      await fitting.send(`fits ${at}`);
-      expect(await collect(pull, 1)).toEqual([`fits ${at}`]);
+      await arrives(`fits ${at}`, fitting, pull);
       expect(pull.stats()).toMatchObject({ received: 1 });
       await Promise.all([pull.close({ linger: 0 }), fitting.close({ linger: 0 })]);
     }
@@ -62,8 +61,7 @@ describeEngines("security", (world) => {
     const endpoint = await world.bind(pull);
     const [friend, foe] = [world.push(), world.push()];
     friend.connect(endpoint);
-    await friend.send("x");
-    expect(await collect(pull, 1)).toEqual(["x"]);
+    await arrives("x", friend, pull);
     expect(seen[0]).toMatchObject({ mechanism: "NULL", address: "127.0.0.1" });
     allow = false;
     const refused = nextEvent(pull, "peer:refused");
@@ -187,8 +185,7 @@ describeEngines("security", (world) => {
     const left = nextEvent(pull, "peer:leave");
     expect(pull.revoke(({ publicKey }) => publicKey === client.publicKey)).toBe(1);
     await left;
-    await two.send("still here");
-    expect(await collect(pull, 1)).toEqual(["still here"]);
+    await arrives("still here", two, pull);
   });
 
   itRevokes("revoke refuses a match that returns a promise, or throws, and disconnects none", async () => {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { describeTransports, itIf, WIRED } from "./support/engines.js";
-import { collect, failure, nextEvent, until } from "./support/wait.js";
+import { arrives, collect, failure, nextEvent, until } from "./support/wait.js";
 
 describeTransports("accounts", (world) => {
   it("messages and bytes are counted on both sides", async () => {
@@ -46,8 +46,7 @@ describeTransports(
           await left;
           pull = world.pull();
           await pull.bind(endpoint);
-          await push.send(`round ${round}`);
-          expect(await collect(pull, 1)).toEqual([`round ${round}`]);
+          await arrives(`round ${round}`, push, pull);
           await until(() => push.stats().reconnects === round, "the reconnect's count");
         }
       },

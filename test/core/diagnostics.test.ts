@@ -89,22 +89,20 @@ describe("an operation", () => {
   });
 });
 
-describe("a reply in parts", () => {
-  async function* parts(error?: Error): AsyncGenerator<number, undefined> {
-    yield 1;
-    if (error !== undefined) throw error;
-    return undefined;
-  }
+async function* parts(error?: Error): AsyncGenerator<number, undefined> {
+  yield 1;
+  if (error !== undefined) throw error;
+  return undefined;
+}
 
-  it("ends its operation when it is read, left, or fails", async () => {
-    for await (const _ of endedWith(parts(), begin()));
-    for await (const _ of endedWith(parts(), begin())) break;
-    const error = new Error("x");
-    await expect(async () => {
-      for await (const _ of endedWith(parts(error), begin()));
-    }).rejects.toBe(error);
-    expect(seen.map((operation) => operation.error)).toEqual([undefined, undefined, error]);
-  });
+it("a reply in parts ends its operation when it is read, left, or fails", async () => {
+  for await (const _ of endedWith(parts(), begin()));
+  for await (const _ of endedWith(parts(), begin())) break;
+  const error = new Error("x");
+  await expect(async () => {
+    for await (const _ of endedWith(parts(error), begin()));
+  }).rejects.toBe(error);
+  expect(seen.map((operation) => operation.error)).toEqual([undefined, undefined, error]);
 });
 
 describe("headers of subscribers", () => {

@@ -18,20 +18,18 @@ function observer(isClosed = false) {
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
 afterEach(() => void vi.useRealTimers());
 
-describe("reading", () => {
-  test("with time-outs, again and again, keeps nothing of the reads that were given up", async () => {
-    const { made } = observer();
-    const signals: WeakRef<AbortSignal>[] = [];
-    for (let i = 0; i < 1_000; i++) {
-      const { signal } = new AbortController();
-      signals.push(new WeakRef(signal));
-      watch(made.receive({ timeout: 1, signal }));
-      vi.advanceTimersByTime(2);
-    }
-    await turn();
-    collectGarbage();
-    expect(signals.filter((ref) => ref.deref() !== undefined).length).toBeLessThan(100);
-  });
+test("reading with time-outs, again and again, keeps nothing of the reads that were given up", async () => {
+  const { made } = observer();
+  const signals: WeakRef<AbortSignal>[] = [];
+  for (let i = 0; i < 1_000; i++) {
+    const { signal } = new AbortController();
+    signals.push(new WeakRef(signal));
+    watch(made.receive({ timeout: 1, signal }));
+    vi.advanceTimersByTime(2);
+  }
+  await turn();
+  collectGarbage();
+  expect(signals.filter((ref) => ref.deref() !== undefined).length).toBeLessThan(100);
 });
 
 describe("listeners", () => {
@@ -85,27 +83,23 @@ describe("listeners", () => {
   });
 });
 
-describe("an observer", () => {
-  test("of a closed socket is closed", async () => {
-    const { made, interest } = observer(true);
-    expect(made.closed).toBe(true);
-    await expect(made.receive()).rejects.toMatchObject({ code: "EBADF" });
-    expect(interest).not.toHaveBeenCalled();
-  });
+test("an observer of a closed socket is closed", async () => {
+  const { made, interest } = observer(true);
+  expect(made.closed).toBe(true);
+  await expect(made.receive()).rejects.toMatchObject({ code: "EBADF" });
+  expect(interest).not.toHaveBeenCalled();
 });
 
-describe("interest", () => {
-  test("ends with the close, for listeners and waiting reads alike, and never comes back", async () => {
-    const { made, interest } = observer();
-    const listener = vi.fn();
-    made.on("bind", listener);
-    const reads = [watch(made.receive()), watch(made.receive())];
-    made.close();
-    made.on("bind", listener).off("bind", listener);
-    made.emit(event("1"));
-    await turn();
-    expect(reads.map(({ code }) => code)).toEqual(["EBADF", "EBADF"]);
-    expect(interest.mock.calls).toEqual([[true], [false]]);
-    expect(listener).not.toHaveBeenCalled();
-  });
+test("interest ends with the close, for listeners and waiting reads alike, and never comes back", async () => {
+  const { made, interest } = observer();
+  const listener = vi.fn();
+  made.on("bind", listener);
+  const reads = [watch(made.receive()), watch(made.receive())];
+  made.close();
+  made.on("bind", listener).off("bind", listener);
+  made.emit(event("1"));
+  await turn();
+  expect(reads.map(({ code }) => code)).toEqual(["EBADF", "EBADF"]);
+  expect(interest.mock.calls).toEqual([[true], [false]]);
+  expect(listener).not.toHaveBeenCalled();
 });

@@ -139,18 +139,16 @@ describe("what keeps the process alive", () => {
   });
 });
 
-describe("close", () => {
-  test("without one refuses what waits with EAGAIN, and reports it", async () => {
-    const { engine, context } = world();
-    const push = new Push({ context });
-    const heard: unknown[] = [];
-    push.events.on("drop", (event) => heard.push(event));
-    push.events.on("end", (event) => heard.push(event));
-    engine.last.room = 0;
-    const waiting = watch(push.send("a"));
-    expect(await push.close()).toEqual({ flushed: 0, discarded: 1, unknown: 0 });
-    expect(waiting.code).toBe("EAGAIN");
-    expect(push.stats()).toMatchObject({ sent: 1, queued: 0, dropped: { closed: 1 } });
-    expect(heard).toEqual([{ type: "drop", reason: "closed", messages: 1 }, { type: "end" }]);
-  });
+test("close without one refuses what waits with EAGAIN, and reports it", async () => {
+  const { engine, context } = world();
+  const push = new Push({ context });
+  const heard: unknown[] = [];
+  push.events.on("drop", (event) => heard.push(event));
+  push.events.on("end", (event) => heard.push(event));
+  engine.last.room = 0;
+  const waiting = watch(push.send("a"));
+  expect(await push.close()).toEqual({ flushed: 0, discarded: 1, unknown: 0 });
+  expect(waiting.code).toBe("EAGAIN");
+  expect(push.stats()).toMatchObject({ sent: 1, queued: 0, dropped: { closed: 1 } });
+  expect(heard).toEqual([{ type: "drop", reason: "closed", messages: 1 }, { type: "end" }]);
 });

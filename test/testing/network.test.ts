@@ -4,6 +4,10 @@ import { expect, it } from "vitest";
 import { Context, Pair, Pull, Push, Request, Router } from "../../src/index.js";
 import { type SimulatedNode, simulate, simulated, type World } from "../../src/testing/index.js";
 
+/** A test that is a story of a quiet world. */
+const story = (title: string, tell: (world: World) => Promise<void>): void =>
+  void it(title, async () => void (await simulate({}, tell)));
+
 /** A PULL on `node` that notes when each message came. */
 function pull(world: World, node: SimulatedNode): { at: number; text: string }[] {
   const got: { at: number; text: string }[] = [];
@@ -74,21 +78,19 @@ it("lost packets make a connection late, and lose nothing", async () => {
   });
 });
 
-it("a short cut hangs, and what was sent arrives when it has healed", async () => {
-  await simulate({}, async (world) => {
-    const got = pull(world, world.node("a"));
-    const send = await push(world.node("b"), "tcp://a:5555");
-    await world.advance(1_000);
-    world.cut("a", "b");
-    send("1");
-    send("2");
-    await world.advance(1_000);
-    expect(got).toEqual([]);
-    world.heal("a", "b");
-    await world.until(() => got.length === 2, 2_000);
-    expect(got.map(({ text }) => text)).toEqual(["1", "2"]);
-    expect(world.trace.match(/connection to/g)).toHaveLength(1);
-  });
+story("a short cut hangs, and what was sent arrives when it has healed", async (world) => {
+  const got = pull(world, world.node("a"));
+  const send = await push(world.node("b"), "tcp://a:5555");
+  await world.advance(1_000);
+  world.cut("a", "b");
+  send("1");
+  send("2");
+  await world.advance(1_000);
+  expect(got).toEqual([]);
+  world.heal("a", "b");
+  await world.until(() => got.length === 2, 2_000);
+  expect(got.map(({ text }) => text)).toEqual(["1", "2"]);
+  expect(world.trace.match(/connection to/g)).toHaveLength(1);
 });
 
 it("a killed process ends its connections at once; a crashed machine says nothing", async () => {
@@ -115,8 +117,9 @@ it("a killed process ends its connections at once; a crashed machine says nothin
   expect(await noticed("crash")).toBeUndefined();
 });
 
-it("a reset ends the connections between two nodes on both sides, and they connect again", async () => {
-  await simulate({}, async (world) => {
+story(
+  "a reset ends the connections between two nodes on both sides, and they connect again",
+  async (world) => {
     const left: string[] = [];
     for (const name of ["a", "b", "c"])
       void world.node(name).start(async () => {
@@ -134,8 +137,8 @@ it("a reset ends the connections between two nodes on both sides, and they conne
     expect(world.trace.match(/b > a: connection/g)).toHaveLength(2);
     expect(() => world.reset("a", "nobody")).toThrow("Unknown node nobody");
     expect(() => world.cut("a", "nobody")).toThrow("Unknown node nobody");
-  });
-});
+  },
+);
 
 it("a machine whose power failed in a cut, with data on its way, resets that connection when it is back", async () => {
   await simulate({ network: { latency: [10, 10] } }, async (world) => {
@@ -160,8 +163,9 @@ it("a machine whose power failed in a cut, with data on its way, resets that con
   });
 });
 
-it("nobody listening is ECONNREFUSED, no such node ENOTFOUND, a used port EADDRINUSE, a cut a time-out", async () => {
-  await simulate({}, async (world) => {
+story(
+  "nobody listening is ECONNREFUSED, no such node ENOTFOUND, a used port EADDRINUSE, a cut a time-out",
+  async (world) => {
     const a = world.node("a");
     void a.start(async () => {
       const [one, two] = [new Pull(), new Pull()];
@@ -186,73 +190,67 @@ it("nobody listening is ECONNREFUSED, no such node ENOTFOUND, a used port EADDRI
     const begin = world.now;
     expect(await errorOf("tcp://a:7")).toContain("connectTimeout");
     expect(world.now - begin).toBeCloseTo(3_000, 0);
+  },
+);
+
+story("high-water marks hold back a sender, over a simulated connection too", async (world) => {
+  let taken = 0;
+  let take: () => void = () => undefined;
+  void world.node("a").start(async () => {
+    const socket = new Pull({ receiveHighWaterMark: 10 });
+    await socket.bind("tcp://*:1");
+    await new Promise<void>((resolve) => {
+      take = resolve;
+    });
+    for await (const _ of socket) taken += 1;
   });
+  let sent = 0;
+  void world.node("b").start(async () => {
+    const socket = new Push({ sendHighWaterMark: 10 });
+    socket.connect("tcp://a:1");
+    for (; sent < 1_000; sent++) await socket.send(Buffer.alloc(10_000));
+  });
+  await world.advance(10_000);
+  // What the two queues and a connection's window hold.
+  expect(sent).toBeGreaterThan(20);
+  expect(sent).toBeLessThan(120);
+  take();
+  await world.until(() => taken === 1_000);
 });
 
-it("high-water marks hold back a sender, over a simulated connection too", async () => {
-  await simulate({}, async (world) => {
-    let taken = 0;
-    let take: () => void = () => undefined;
-    void world.node("a").start(async () => {
-      const socket = new Pull({ receiveHighWaterMark: 10 });
-      await socket.bind("tcp://*:1");
-      await new Promise<void>((resolve) => {
-        take = resolve;
-      });
-      for await (const _ of socket) taken += 1;
+story("ipc and inproc are a node's own", async (world) => {
+  const got: string[] = [];
+  for (const name of ["a", "b"])
+    void world.node(name).start(async ({ context }) => {
+      for (const endpoint of ["ipc:///tmp/same", "inproc://same"]) {
+        const [left, right] = [new Pair({ context }), new Pair()];
+        await left.bind(endpoint);
+        right.connect(endpoint);
+        await right.send(name);
+        got.push(`${name} ${(await left.receive())[0]}`);
+      }
     });
-    let sent = 0;
-    void world.node("b").start(async () => {
-      const socket = new Push({ sendHighWaterMark: 10 });
-      socket.connect("tcp://a:1");
-      for (; sent < 1_000; sent++) await socket.send(Buffer.alloc(10_000));
-    });
-    await world.advance(10_000);
-    // What the two queues and a connection's window hold.
-    expect(sent).toBeGreaterThan(20);
-    expect(sent).toBeLessThan(120);
-    take();
-    await world.until(() => taken === 1_000);
-  });
+  await world.until(() => got.length === 4);
+  expect(got.sort()).toEqual(["a a", "a a", "b b", "b b"]);
 });
 
-it("ipc and inproc are a node's own", async () => {
-  await simulate({}, async (world) => {
-    const got: string[] = [];
-    for (const name of ["a", "b"])
-      void world.node(name).start(async ({ context }) => {
-        for (const endpoint of ["ipc:///tmp/same", "inproc://same"]) {
-          const [left, right] = [new Pair({ context }), new Pair()];
-          await left.bind(endpoint);
-          right.connect(endpoint);
-          await right.send(name);
-          got.push(`${name} ${(await left.receive())[0]}`);
-        }
-      });
-    await world.until(() => got.length === 4);
-    expect(got.sort()).toEqual(["a a", "a a", "b b", "b b"]);
-  });
-});
-
-it("the peer's address is that of its node, for rules about addresses", async () => {
-  await simulate({}, async (world) => {
-    const asked: string[] = [];
-    const router = world.node("router");
-    const peer = world.node("peer");
-    void router.start(async () => {
-      const socket = new Router({
-        context: new Context({ engine: simulated }),
-        authenticate: async ({ address }) => {
-          asked.push(address);
-          return true;
-        },
-      });
-      await socket.bind("tcp://*:1");
+story("the peer's address is that of its node, for rules about addresses", async (world) => {
+  const asked: string[] = [];
+  const router = world.node("router");
+  const peer = world.node("peer");
+  void router.start(async () => {
+    const socket = new Router({
+      context: new Context({ engine: simulated }),
+      authenticate: async ({ address }) => {
+        asked.push(address);
+        return true;
+      },
     });
-    void peer.start(() => void new Request().connect("tcp://router:1"));
-    await world.until(() => asked.length === 1);
-    expect(asked).toEqual([peer.address]);
+    await socket.bind("tcp://*:1");
   });
+  void peer.start(() => void new Request().connect("tcp://router:1"));
+  await world.until(() => asked.length === 1);
+  expect(asked).toEqual([peer.address]);
 });
 
 it("datagrams are lost, doubled, overtaken and cut as their link has it", async () => {

@@ -9,6 +9,10 @@ import { type SimulatedNode, simulate, type World } from "../../src/testing/inde
 
 const START = Date.UTC(2026, 0, 1);
 
+/** A test that is a story of a quiet world. */
+const story = (title: string, tell: (world: World) => Promise<void>): void =>
+  void it(title, async () => void (await simulate({}, tell)));
+
 /** Counts the ticks of a timer on a node, of 100 ms each. */
 function beat(node: SimulatedNode): { count: number; at: number[] } {
   const beats = { count: 0, at: [] as number[] };
@@ -57,45 +61,43 @@ it("an hour passes at once, for every kind of timer and clock", async () => {
   });
 });
 
-it("timers are cleared, refreshed, ordered and repeated as those of Node.js", async () => {
-  await simulate({}, async (world) => {
-    const log: string[] = [];
-    void world.node("a").start(() => {
-      const cleared = setTimeout(() => log.push("never"), 10);
-      const byNumber = setTimeout(() => log.push("never"), 10);
-      clearTimeout(cleared);
-      clearTimeout(Number(byNumber));
-      const late = setTimeout(() => log.push("refreshed"), 10);
-      setTimeout(() => late.refresh(), 8);
-      setImmediate(() => log.push("immediate"));
-      clearImmediate(setImmediate(() => log.push("never")));
-      queueMicrotask(() => log.push("microtask"));
-      process.nextTick(() => log.push("tick"));
-      setTimeout(() => log.push("1"), 15);
-      setTimeout(() => log.push("2"), 15);
-      let count = 0;
-      const interval = setInterval(() => {
-        log.push(`interval ${++count}`);
-        if (count === 2) clearInterval(interval);
-      }, 20);
-      const controller = new AbortController();
-      sleep(1_000, undefined, { signal: controller.signal }).catch(({ name, code }) =>
-        log.push(`${name} ${code}`),
-      );
-      setTimeout(() => controller.abort(), 50);
-    });
-    await world.advance(2_000);
-    expect(log.slice(0, 3).sort()).toEqual(["immediate", "microtask", "tick"]);
-    expect(log.slice(2)).toEqual([
-      "immediate",
-      "1",
-      "2",
-      "refreshed",
-      "interval 1",
-      "interval 2",
-      "AbortError ABORT_ERR",
-    ]);
+story("timers are cleared, refreshed, ordered and repeated as those of Node.js", async (world) => {
+  const log: string[] = [];
+  void world.node("a").start(() => {
+    const cleared = setTimeout(() => log.push("never"), 10);
+    const byNumber = setTimeout(() => log.push("never"), 10);
+    clearTimeout(cleared);
+    clearTimeout(Number(byNumber));
+    const late = setTimeout(() => log.push("refreshed"), 10);
+    setTimeout(() => late.refresh(), 8);
+    setImmediate(() => log.push("immediate"));
+    clearImmediate(setImmediate(() => log.push("never")));
+    queueMicrotask(() => log.push("microtask"));
+    process.nextTick(() => log.push("tick"));
+    setTimeout(() => log.push("1"), 15);
+    setTimeout(() => log.push("2"), 15);
+    let count = 0;
+    const interval = setInterval(() => {
+      log.push(`interval ${++count}`);
+      if (count === 2) clearInterval(interval);
+    }, 20);
+    const controller = new AbortController();
+    sleep(1_000, undefined, { signal: controller.signal }).catch(({ name, code }) =>
+      log.push(`${name} ${code}`),
+    );
+    setTimeout(() => controller.abort(), 50);
   });
+  await world.advance(2_000);
+  expect(log.slice(0, 3).sort()).toEqual(["immediate", "microtask", "tick"]);
+  expect(log.slice(2)).toEqual([
+    "immediate",
+    "1",
+    "2",
+    "refreshed",
+    "interval 1",
+    "interval 2",
+    "AbortError ABORT_ERR",
+  ]);
 });
 
 it("code outside of a simulation has the real timers, clocks and random numbers meanwhile", async () => {
@@ -135,38 +137,37 @@ it("random numbers are a node's own, and the same for a seed", async () => {
   expect(await draw(1)).not.toBe(await draw(2));
 });
 
-it("in a suspend only the wall clock goes on, and nothing answers", async () => {
-  await simulate({}, async (world) => {
-    const a = world.node("a");
-    const beats = beat(a);
-    let left = 0;
-    void world.node("b").start(() => {
-      const socket = new Push({ heartbeatInterval: 500, heartbeatTimeout: 500 });
-      socket.events.on("disconnect", () => {
-        left += 1;
-      });
-      socket.connect("tcp://a:1");
+story("in a suspend only the wall clock goes on, and nothing answers", async (world) => {
+  const a = world.node("a");
+  const beats = beat(a);
+  let left = 0;
+  void world.node("b").start(() => {
+    const socket = new Push({ heartbeatInterval: 500, heartbeatTimeout: 500 });
+    socket.events.on("disconnect", () => {
+      left += 1;
     });
-    void a.run(() => new Pull().bind("tcp://*:1"));
-    await world.advance(1_050);
-    expect(beats.count).toBe(10);
-    const clocks = (): Promise<[number, number]> => a.run(() => [performance.now(), Date.now()]);
-    const [mono, wall] = await clocks();
-    a.suspend();
-    await world.advance(60_000);
-    expect(beats.count).toBe(10);
-    expect(left).toBeGreaterThan(0);
-    a.resume();
-    await world.advance(100);
-    expect(beats.count).toBe(11);
-    const [monoAfter, wallAfter] = await clocks();
-    expect(monoAfter - mono).toBeCloseTo(100, 0);
-    expect(wallAfter - wall).toBe(60_100);
+    socket.connect("tcp://a:1");
   });
+  void a.run(() => new Pull().bind("tcp://*:1"));
+  await world.advance(1_050);
+  expect(beats.count).toBe(10);
+  const clocks = (): Promise<[number, number]> => a.run(() => [performance.now(), Date.now()]);
+  const [mono, wall] = await clocks();
+  a.suspend();
+  await world.advance(60_000);
+  expect(beats.count).toBe(10);
+  expect(left).toBeGreaterThan(0);
+  a.resume();
+  await world.advance(100);
+  expect(beats.count).toBe(11);
+  const [monoAfter, wallAfter] = await clocks();
+  expect(monoAfter - mono).toBeCloseTo(100, 0);
+  expect(wallAfter - wall).toBe(60_100);
 });
 
-it("a timer that was due in a stall fires once afterwards, and not if one before it prevents it", async () => {
-  await simulate({}, async (world) => {
+story(
+  "a timer that was due in a stall fires once afterwards, and not if one before it prevents it",
+  async (world) => {
     const a = world.node("a");
     const fired: string[] = [];
     void a.start(() => {
@@ -184,11 +185,12 @@ it("a timer that was due in a stall fires once afterwards, and not if one before
     a.stall(1_000);
     await world.advance(5_000);
     expect(fired).toEqual(["first 1050", "second 1050", "refreshed 1250"]);
-  });
-});
+  },
+);
 
-it("a clock that runs fast makes timers early, and one that is set only changes the date", async () => {
-  await simulate({}, async (world) => {
+story(
+  "a clock that runs fast makes timers early, and one that is set only changes the date",
+  async (world) => {
     const [a, b] = [world.node("a"), world.node("b")];
     const [fast, right] = [beat(a), beat(b)];
     a.clock.rate = 1.1;
@@ -202,29 +204,27 @@ it("a clock that runs fast makes timers early, and one that is set only changes 
     await world.advance(10_000);
     expect(right.count).toBe(200);
     expect(fast.count).toBe(160);
-  });
-});
+  },
+);
 
-it("a killed process loses its memory and timers, and finds all that it wrote", async () => {
-  await simulate({}, async (world) => {
-    const a = world.node("a");
-    let late = false;
-    const first = a.start(async ({ disk }) => {
-      disk.write("log", "one ");
-      disk.append("log", "two");
-      setTimeout(() => {
-        late = true;
-      }, 100);
-      await sleep(1_000);
-    });
-    await world.advance(50);
-    a.kill();
-    await expect(first).rejects.toMatchObject({ code: "ERR_SIMULATION" });
-    expect(() => a.kill()).toThrow(expect.objectContaining({ code: "EFSM" }));
-    await world.advance(5_000);
-    expect(late).toBe(false);
-    expect(await a.start(({ disk }) => String(disk.read("log")))).toBe("one two");
+story("a killed process loses its memory and timers, and finds all that it wrote", async (world) => {
+  const a = world.node("a");
+  let late = false;
+  const first = a.start(async ({ disk }) => {
+    disk.write("log", "one ");
+    disk.append("log", "two");
+    setTimeout(() => {
+      late = true;
+    }, 100);
+    await sleep(1_000);
   });
+  await world.advance(50);
+  a.kill();
+  await expect(first).rejects.toMatchObject({ code: "ERR_SIMULATION" });
+  expect(() => a.kill()).toThrow(expect.objectContaining({ code: "EFSM" }));
+  await world.advance(5_000);
+  expect(late).toBe(false);
+  expect(await a.start(({ disk }) => String(disk.read("log")))).toBe("one two");
 });
 
 it("a crash keeps what was synced, and of the rest some first writes; without its disk nothing", async () => {
@@ -253,71 +253,63 @@ it("a crash keeps what was synced, and of the rest some first writes; without it
   expect([...found.keys()].sort()).toEqual(["1", "12", "123"]);
 });
 
-it("a disk that fails or is full refuses, and works again", async () => {
-  await simulate({}, async (world) => {
-    await world.node("a").start(async ({ disk }) => {
-      disk.write("a", "x");
-      disk.fail("ENOSPC");
-      expect(() => disk.write("a", "y")).toThrow(expect.objectContaining({ code: "ENOSPC" }));
-      await expect(disk.sync()).rejects.toMatchObject({ code: "ENOSPC" });
-      expect(String(disk.read("a"))).toBe("x");
-      disk.fail("EIO");
-      expect(() => disk.read("a")).toThrow(expect.objectContaining({ code: "EIO" }));
-      disk.fail(undefined);
-      disk.write("a", "z");
-      await disk.sync();
-      expect(String(disk.read("a"))).toBe("z");
-    });
+story("a disk that fails or is full refuses, and works again", async (world) => {
+  await world.node("a").start(async ({ disk }) => {
+    disk.write("a", "x");
+    disk.fail("ENOSPC");
+    expect(() => disk.write("a", "y")).toThrow(expect.objectContaining({ code: "ENOSPC" }));
+    await expect(disk.sync()).rejects.toMatchObject({ code: "ENOSPC" });
+    expect(String(disk.read("a"))).toBe("x");
+    disk.fail("EIO");
+    expect(() => disk.read("a")).toThrow(expect.objectContaining({ code: "EIO" }));
+    disk.fail(undefined);
+    disk.write("a", "z");
+    await disk.sync();
+    expect(String(disk.read("a"))).toBe("z");
   });
 });
 
-it("stop lets a program end by itself", async () => {
-  await simulate({}, async (world) => {
-    const a = world.node("a");
-    const log: string[] = [];
-    void a.start(async ({ signal }) => {
-      await sleep(1_000_000, undefined, { signal }).catch(() => log.push("asked"));
-      await sleep(500);
-      log.push("ended");
-    });
-    await world.advance(10);
-    await a.stop();
-    expect(log).toEqual(["asked", "ended"]);
-    expect(world.now).toBeCloseTo(510, 0);
-    expect(a.running).toBe(false);
+story("stop lets a program end by itself", async (world) => {
+  const a = world.node("a");
+  const log: string[] = [];
+  void a.start(async ({ signal }) => {
+    await sleep(1_000_000, undefined, { signal }).catch(() => log.push("asked"));
+    await sleep(500);
+    log.push("ended");
   });
+  await world.advance(10);
+  await a.stop();
+  expect(log).toEqual(["asked", "ended"]);
+  expect(world.now).toBeCloseTo(510, 0);
+  expect(a.running).toBe(false);
 });
 
-it("hold lets real work finish while virtual time stands still", async () => {
-  await simulate({}, async (world) => {
-    const beats = beat(world.node("a"));
-    await world.advance(1_050);
-    const text = await world.hold(readFile(new URL(import.meta.url), "utf8"));
-    expect(text).toContain("virtual time stands still");
-    expect(beats.count).toBe(10);
-  });
+story("hold lets real work finish while virtual time stands still", async (world) => {
+  const beats = beat(world.node("a"));
+  await world.advance(1_050);
+  const text = await world.hold(readFile(new URL(import.meta.url), "utf8"));
+  expect(text).toContain("virtual time stands still");
+  expect(beats.count).toBe(10);
 });
 
-it("a loop that polls the clock, yields or sends without end does not stop the world", async () => {
-  await simulate({}, async (world: World) => {
-    const a = world.node("a");
-    void a.start(async () => {
-      const end = performance.now() + 1;
-      while (performance.now() < end);
-      const socket = new Push({ sendTimeout: 0, linger: 0 });
-      socket.connect("tcp://b:1");
-      for (;;) {
-        await socket.send("x").catch(() => undefined);
-        if (Date.now() > START + 50) break;
-      }
-      for (const begin = performance.now(); performance.now() < begin + 10; )
-        await new Promise((resolve) => setImmediate(resolve));
-    });
-    void world.node("b").start(async () => {
-      const socket = new Pull();
-      await socket.bind("tcp://*:1");
-      for await (const _ of socket);
-    });
-    await world.advance(100);
+story("a loop that polls the clock, yields or sends without end does not stop the world", async (world) => {
+  const a = world.node("a");
+  void a.start(async () => {
+    const end = performance.now() + 1;
+    while (performance.now() < end);
+    const socket = new Push({ sendTimeout: 0, linger: 0 });
+    socket.connect("tcp://b:1");
+    for (;;) {
+      await socket.send("x").catch(() => undefined);
+      if (Date.now() > START + 50) break;
+    }
+    for (const begin = performance.now(); performance.now() < begin + 10; )
+      await new Promise((resolve) => setImmediate(resolve));
   });
+  void world.node("b").start(async () => {
+    const socket = new Pull();
+    await socket.bind("tcp://*:1");
+    for await (const _ of socket);
+  });
+  await world.advance(100);
 });

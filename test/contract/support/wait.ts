@@ -1,4 +1,5 @@
 /** Waiting for what a test expects: events and promises, with a bound on each wait. */
+import { expect } from "vitest";
 import type { EventOfType, EventType, Router, Socket } from "../../../src/index.js";
 
 /** ms until a wait has failed; under a test's own time-out, and long for a machine that does much else. */
@@ -95,6 +96,16 @@ export async function collect(
   const all: string[] = [];
   while (all.length < count) all.push(texts(await socket.receive({ timeout: LIMIT })).join("|"));
   return all;
+}
+
+/** What the one sends is what the other receives next. */
+export async function arrives(
+  text: string,
+  from: { send(text: string): Promise<void> },
+  at: Parameters<typeof collect>[0],
+): Promise<void> {
+  await from.send(text);
+  expect(await collect(at, 1)).toEqual([text]);
 }
 
 /** Receives a request at a router: where it came from, with the request id if there is one, and its body. */
