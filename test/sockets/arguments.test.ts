@@ -51,6 +51,8 @@ async function expectRefused(
 // biome-ignore lint/suspicious/noExplicitAny: the calls are wrong on purpose
 type Wrong = any;
 
+const [A, B] = ["inproc://a", "inproc://b"];
+
 describe("an unknown option is refused, with the nearest known one", () => {
   const routed = Envelope.parse([Buffer.from("id"), Buffer.alloc(0)]).envelope;
   it.each<[string, new (options: Wrong) => Socket, (socket: Wrong) => unknown]>([
@@ -65,7 +67,7 @@ describe("an unknown option is refused, with the nearest known one", () => {
     [
       "connect has no option routingID; did you mean routingId?",
       Router,
-      (s) => s.connect("inproc://a", { routingID: "x" }),
+      (s) => s.connect(A, { routingID: "x" }),
     ],
     [
       "connect has no option routingid; did you mean routingId?",
@@ -128,34 +130,22 @@ describe("an argument too many, or of another kind, is refused", () => {
       Request,
       (s) => s.request("x", {}, "y"),
     ],
-    [
-      'bind takes an endpoint, and nothing else; got "inproc://b", too',
-      Push,
-      (s) => s.bind("inproc://a", "inproc://b"),
-    ],
-    ["bindSync takes an endpoint, and nothing else; got 1, too", Push, (s) => s.bindSync("inproc://a", 1)],
-    ["unbind takes an endpoint, and nothing else; got 1, too", Push, (s) => s.unbind("inproc://a", 1)],
-    [
-      'connect takes an endpoint, and nothing else; got "inproc://b", too',
-      Dealer,
-      (s) => s.connect("inproc://a", "inproc://b"),
-    ],
+    ['bind takes an endpoint, and nothing else; got "inproc://b", too', Push, (s) => s.bind(A, B)],
+    ["bindSync takes an endpoint, and nothing else; got 1, too", Push, (s) => s.bindSync(A, 1)],
+    ["unbind takes an endpoint, and nothing else; got 1, too", Push, (s) => s.unbind(A, 1)],
+    ['connect takes an endpoint, and nothing else; got "inproc://b", too', Dealer, (s) => s.connect(A, B)],
     [
       "connect takes an endpoint, and nothing else; got an object, too",
       Dealer,
-      (s) => s.connect("inproc://a", { routingId: "x" }),
+      (s) => s.connect(A, { routingId: "x" }),
     ],
-    ['The options of connect must be an object; got "x"', Router, (s) => s.connect("inproc://a", "x")],
-    [
-      "disconnect takes an endpoint, and nothing else; got 1, too",
-      Push,
-      (s) => s.disconnect("inproc://a", 1),
-    ],
+    ['The options of connect must be an object; got "x"', Router, (s) => s.connect(A, "x")],
+    ["disconnect takes an endpoint, and nothing else; got 1, too", Push, (s) => s.disconnect(A, 1)],
     ['An endpoint must be a string such as "tcp://127.0.0.1:5555"; got 5', Push, (s) => s.connect(5)],
     [
       "routingId must be a string of 1 to 255 bytes that does not begin with a zero byte; got 5",
       Router,
-      (s) => s.connect("inproc://a", { routingId: 5 }),
+      (s) => s.connect(A, { routingId: 5 }),
     ],
     ["revoke takes a function; got undefined", Push, (s) => s.revoke()],
     ["The options of waitForSubscribers must be an object; got 2", Publisher, (s) => s.waitForSubscribers(2)],
