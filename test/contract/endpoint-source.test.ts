@@ -1,6 +1,6 @@
 /** Sockets that are connected to a source of endpoints. */
 import { describe, expect, it } from "vitest";
-import type { EndpointSource } from "../../src/index.js";
+import type { EndpointSource, Socket } from "../../src/index.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { describeTransports, itIf } from "./support/engines.js";
 import {
@@ -15,6 +15,19 @@ import {
   within,
 } from "./support/wait.js";
 import { World } from "./support/world.js";
+
+/** A source of these endpoints, which the socket is connected to. */
+function connectTo(socket: Socket, ...list: string[]): ListedEndpoints {
+  const source = new ListedEndpoints(list);
+  socket.connect(source);
+  return source;
+}
+
+/** The source has other endpoints, and the socket has them, too. */
+async function change(socket: Socket, source: ListedEndpoints, ...list: string[]): Promise<void> {
+  source.set(...list);
+  await nextEvent(socket, "source:changed");
+}
 
 describeTransports("a source", (world) => {
   const isOurs = world.engine !== "libzmq";
@@ -33,16 +46,14 @@ describeTransports("a source", (world) => {
     await within(sent, "the first message");
     expect(await collect(one, 1)).toEqual(["first"]);
     const second = await world.bind(two);
-    source.set(second);
-    await nextEvent(push, "source:changed");
+    await change(push, source, second);
     await arrives("second", push, two);
   });
 
   it("is left, and ends, with disconnect", async () => {
     const [push, pull] = [world.push({ sendTimeout: 0 }), world.pull()];
     const endpoint = await world.bind(pull);
-    const source = new ListedEndpoints([endpoint]);
-    push.connect(source);
+    const source = connectTo(push, endpoint);
     push.connect(source); // Twice is once.
     await nextEvent(push, "source:changed");
     expect(source.reads).toBe(1);
@@ -54,8 +65,7 @@ describeTransports("a source", (world) => {
 
   it("ends with the socket", async () => {
     const push = world.push();
-    const source = new ListedEndpoints([]);
-    push.connect(source);
+    const source = connectTo(push);
     await until(() => source.readers === 1, "a reader");
     await push.close();
     await until(() => source.readers === 0, "the end of the source");
@@ -102,8 +112,7 @@ describeTransports("a source", (world) => {
     await nextEvent(push, "source:changed");
     push.connect(two);
     await nextEvent(push, "source:changed");
-    one.set();
-    await nextEvent(push, "source:changed");
+    await change(push, one);
     for (let i = 0; i < 4; i++) await push.send(String(i));
     const got = [...(await collect(pull, 2)), ...(await collect(other, 2))];
     expect(got.sort()).toEqual(["0", "1", "2", "3"]);
@@ -118,16 +127,14 @@ describeTransports("a source", (world) => {
     push.disconnect(endpoint);
     push.connect(two);
     await nextEvent(push, "source:changed");
-    one.set();
-    await nextEvent(push, "source:changed");
+    await change(push, one);
     await arrives("still there", push, pull);
   });
 
   itHears("gives a Pull all that it was sent before an endpoint went", async () => {
     const [push, pull] = [world.push(), world.pull({ receiveHighWaterMark: 10 })];
     const endpoint = await world.bind(push);
-    const source = new ListedEndpoints([endpoint]);
-    pull.connect(source);
+    const source = connectTo(pull, endpoint);
     await arrives("first", push, pull);
     const sent: string[] = [];
     for (let i = 0; i < 200; i++) {
@@ -135,20 +142,17 @@ describeTransports("a source", (world) => {
       sent.push(String(i));
     }
     await until(() => push.stats().queued === 0, "what was sent has left");
-    source.set();
-    await nextEvent(pull, "source:changed");
+    await change(pull, source);
     expect(await collect(pull, 200)).toEqual(sent);
   });
 
   itHears("lets replies come from an endpoint that went, and sends it nothing more", async () => {
     const [dealer, one, two] = [world.dealer(), world.router(), world.router()];
     const [first, second] = [await world.bind(one), await world.bind(two)];
-    const source = new ListedEndpoints([first]);
-    dealer.connect(source);
+    const source = connectTo(dealer, first);
     await dealer.send(["", "question"]);
     const { envelope } = await nextRequest(one);
-    source.set(second);
-    await nextEvent(dealer, "source:changed");
+    await change(dealer, source, second);
     await dealer.send(["", "another"]);
     await dealer.send(["", "and another"]);
     expect(await nextRequest(two)).toMatchObject({ body: "another" });
@@ -156,8 +160,7 @@ describeTransports("a source", (world) => {
     await one.send([...envelope, "answer"]);
     expect(texts(await within(dealer.receive(), "the reply"))).toEqual(["", "answer"]);
     // It comes back: by the connection that stands still.
-    source.set(first, second);
-    await nextEvent(dealer, "source:changed");
+    await change(dealer, source, first, second);
     await dealer.send(["", "third"]);
     await dealer.send(["", "fourth"]);
     await nextRequest(one);
@@ -181,11 +184,9 @@ describeTransports("a source", (world) => {
   itMoves("keeps what nobody could take for those that come within the linger", async () => {
     const [push, pull] = [world.push({ linger: 10_000 }), world.pull()];
     const alive = await world.bind(pull);
-    const source = new ListedEndpoints([world.deadEndpoint()]);
-    push.connect(source);
+    const source = connectTo(push, world.deadEndpoint());
     for (let i = 0; i < 100; i++) await push.send(String(i));
-    source.set();
-    await nextEvent(push, "source:changed");
+    await change(push, source);
     source.set(alive);
     expect((await collect(pull, 100)).length).toBe(100);
   });
@@ -193,8 +194,7 @@ describeTransports("a source", (world) => {
   itMoves("asks another peer when a request has not left", async () => {
     const [request, reply] = [world.request(), world.reply()];
     const alive = await world.bind(reply);
-    const source = new ListedEndpoints([world.deadEndpoint()]);
-    request.connect(source);
+    const source = connectTo(request, world.deadEndpoint());
     await request.send("question");
     source.set(alive);
     expect(texts(await within(reply.receive(), "the request"))).toEqual(["question"]);
@@ -208,8 +208,7 @@ describe("a source that is wrong", () => {
 
   it("is read again after it threw, and its last list stands", async () => {
     const [push, pull] = [world.push(), world.pull()];
-    const source = new ListedEndpoints([await world.bind(pull)]);
-    push.connect(source);
+    const source = connectTo(push, await world.bind(pull));
     await nextEvent(push, "source:changed");
     const failed = nextEvent(push, "source:failed");
     const again = failed.then(() => nextEvent(push, "source:changed"));
@@ -247,12 +246,10 @@ describe("a source that is wrong", () => {
       refused.push(address);
     });
     const junk = ["tcp://", "udp://x:1", 7 as unknown as string, "", "tcp://*:1"];
-    const source = new ListedEndpoints([...junk, endpoint, endpoint]);
-    push.connect(source);
+    const source = connectTo(push, ...junk, endpoint, endpoint);
     expect(await nextEvent(push, "source:changed")).toMatchObject({ endpoints: [endpoint] });
     expect(refused).toEqual(junk.map(String));
-    source.set(...junk, endpoint);
-    await nextEvent(push, "source:changed");
+    await change(push, source, ...junk, endpoint);
     expect(refused).toHaveLength(5);
     expect(push.stats().endpointsRefused).toBe(5);
     await arrives("hello", push, pull);
@@ -280,8 +277,7 @@ describe("a source that is wrong", () => {
 
   it("releases its endpoints where a listener closes the socket meanwhile", async () => {
     const [push, one, two] = [world.push(), world.pull(), world.pull()];
-    const source = new ListedEndpoints([await world.bind(one), await world.bind(two)]);
-    push.connect(source);
+    const source = connectTo(push, await world.bind(one), await world.bind(two));
     await nextEvent(push, "source:changed");
     const isReported = world.engine === "zmtp";
     if (isReported) await until(() => push.stats().peers === 2, "both peers");
@@ -349,8 +345,7 @@ describe("a source that is wrong", () => {
 
   it("is waited for by ready until it has a peer", async () => {
     const [push, pull] = [world.push(), world.pull()];
-    const source = new ListedEndpoints([]);
-    push.connect(source);
+    const source = connectTo(push);
     expect(await failure(push.ready({ timeout: 50 }))).toMatchObject({ code: "ETIMEDOUT" });
     const ready = push.ready();
     const dead = world.pull();
