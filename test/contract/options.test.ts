@@ -126,10 +126,9 @@ describeEngines("options", (world) => {
     ] as const) {
       const socket = make(Push, options);
       await expect(socket.bind("tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EINVAL" });
-      expect(thrown(() => socket.connect("tcp://127.0.0.1:1"))).toMatchObject({
-        code: "EINVAL",
-        message: expect.stringMatching(message),
-      });
+      const error = thrown(() => socket.connect("tcp://127.0.0.1:1"));
+      expect(error).toMatchObject({ code: "EINVAL", message: expect.stringMatching(message) });
+      expect(error.message).not.toContain(String(key));
       expect(socket.lastEndpoint).toBeNull();
     }
   });
