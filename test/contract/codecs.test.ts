@@ -99,7 +99,8 @@ describeTransports("codecs", (world) => {
     request.connect(router.lastEndpoint as string);
     const answer = request.request({ sensor: "q", value: 3 }, WAIT);
     const [from, ...rest] = await router.receive(WAIT);
-    await router.send([from, ...(rest.slice(0, -1) as Buffer[]), { sensor: "r", value: 4 }]);
+    // The delimiter in another form of an empty frame.
+    await router.send([from, ...(rest.slice(0, -2) as Buffer[]), null, { sensor: "r", value: 4 }]);
     expect(await answer).toEqual([{ sensor: "r", value: 4 }]);
   });
 

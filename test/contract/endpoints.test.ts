@@ -14,6 +14,9 @@ const BAD_ANYWHERE: unknown[] = [
   "tcp://127.0.0.1:5\0",
   "ipc://",
   5,
+  // Their text is an endpoint.
+  ["tcp://127.0.0.1:1"],
+  new URL("tcp://127.0.0.1:1"),
 ];
 
 describeTransports("bind", (world) => {

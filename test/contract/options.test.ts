@@ -4,7 +4,7 @@ import { Push, type Socket } from "../../src/index.js";
 import { expect } from "../support/quick-expect.js";
 import { SOCKET_CLASSES } from "../support/socket-classes.js";
 import { capabilitiesOf, describeEngines } from "./support/engines.js";
-import { thrown } from "./support/wait.js";
+import { failure, thrown } from "./support/wait.js";
 
 type Bag = Record<string, unknown>;
 /** A socket whose options are looked at by name. */
@@ -114,6 +114,7 @@ describeEngines("options", (world) => {
 
   it("the other options that an option needs are asked for before anything is bound or connected", async () => {
     const key = SETTABLE.curveSecretKey;
+    const secret = "S3cret";
     const needsPair = /curvePublicKey and curveSecretKey/;
     for (const [options, message] of [
       [{ curveServer: true }, /curveSecretKey/],
@@ -121,14 +122,17 @@ describeEngines("options", (world) => {
       [{ curveServerKey: key, curvePublicKey: key }, needsPair],
       [{ curveServerKey: key, curveSecretKey: key }, needsPair],
       [{ curveServer: true, curveSecretKey: key, curveServerKey: key }, /exclude each other/],
-      [{ plainServer: true, plainUsername: "user" }, /exclude each other/],
-      [{ plainPassword: "password" }, /plainUsername/],
+      [{ plainServer: true, plainUsername: secret }, /exclude each other/],
+      [{ plainPassword: secret }, /plainUsername/],
     ] as const) {
       const socket = make(Push, options);
-      await expect(socket.bind("tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EINVAL" });
-      const error = thrown(() => socket.connect("tcp://127.0.0.1:1"));
-      expect(error).toMatchObject({ code: "EINVAL", message: expect.stringMatching(message) });
-      expect(error.message).not.toContain(String(key));
+      for (const error of [
+        await failure(socket.bind("tcp://127.0.0.1:*")),
+        thrown(() => socket.connect("tcp://127.0.0.1:1")),
+      ]) {
+        expect(error).toMatchObject({ code: "EINVAL", message: expect.stringMatching(message) });
+        for (const given of [key, secret]) expect(error.message).not.toContain(given);
+      }
       expect(socket.lastEndpoint).toBeNull();
     }
   });

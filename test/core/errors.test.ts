@@ -92,11 +92,17 @@ describe("errno", () => {
 });
 
 describe("retryable", () => {
+  test("is true after a time-out, on a full queue and without a peer, and false of what time does not mend", () => {
+    const is = (code: keyof typeof ERROR_CODES): boolean => new ShoalError(code, "m").retryable;
+    const mends = ["ETIMEDOUT", "EAGAIN", "ERR_TOO_MANY_PENDING", "EHOSTUNREACH", "ECONNREFUSED"] as const;
+    const stays = ["EBADF", "NOT_SUPPORTED", "ABORT_ERR", "ERR_PROTOCOL", "ERR_AUTHENTICATION"] as const;
+    expect([...mends, ...stays].filter(is)).toEqual(mends);
+  });
+
   test("of a wrong argument and of a closed socket is false, whatever the code", () => {
     expect(new InvalidArgumentError("m").retryable).toBe(false);
     expect(new ClosedError("EAGAIN", "m").retryable).toBe(false);
     expect(new TimeoutError("EAGAIN", "m").retryable).toBe(true);
-    expect(new ShoalError("ERR_PROTOCOL", "m").retryable).toBe(false);
   });
 
   test("depends on the reason of a service, a session and a store", () => {
