@@ -77,6 +77,8 @@ test("the newest 1,000 events are kept for a slow reader, and those that it lose
   expect(await pull.events.receive()).toMatchObject({ address: "5" });
   for (let i = 0; i < 999; i++) await pull.events.receive();
   expect(watch(pull.events.receive()).state).toBe("pending");
+  pull.events.close();
+  expect(pull.stats().eventsLost).toBe(5);
 });
 
 describe("what keeps the process alive", () => {
