@@ -194,3 +194,32 @@ describe("a member that means harm", () => {
     }
   });
 });
+
+it("of too many strangers, forgets the one that waits the longest", () => {
+  const { world, node } = attacked();
+  const asked = new Map<string, number>();
+  node.send = (address, out) => void (out.type === PacketType.PING && asked.set(address, out.seq));
+  const receive = (i: number, type: PacketType, seq: number): void => {
+    const own = aliveOf(idOf(i), 1_900_000_000_000, 0, `n${i}@x`, `x${i}`);
+    const head = { type, from: idOf(i), start: own.start, count: 0, digest: 0 };
+    node.rules.onPacket(world.now, new Packet(head, { seq, updates: [own] }), `x${i}`, false);
+  };
+  for (let i = 0; i <= MAX_NEW_MEMBERS; i++) receive(i, PacketType.GOSSIP, 1);
+  for (const i of [1, 0]) receive(i, PacketType.ACK, asked.get(`x${i}`) as number);
+  expect([1, 0].map((i) => node.rules.get(idOf(i))?.isLive)).toEqual([true, undefined]);
+});
+
+it("a member that has others asked gets the answer that they are silent, from 256 at a time on", () => {
+  const { node, world } = attacked();
+  const [, asker, silent] = world.nodes as [SimulatedNode, SimulatedNode, SimulatedNode];
+  const sent: string[] = [];
+  node.send = (address, { type }) => void sent.push(`${type} ${address}`);
+  const { id, start, count } = asker.rules.self;
+  for (let seq = 1; seq <= 257; seq++) {
+    const head = { type: PacketType.PING_REQ, from: id, start, count, digest: 0 };
+    const request = new Packet(head, { seq, about: silent.id });
+    node.rules.onPacket(world.now, request, asker.address, false);
+  }
+  expect(sent.filter((each) => each === `${PacketType.PING} ${silent.address}`)).toHaveLength(256);
+  expect(sent.filter((each) => each === `${PacketType.NACK} ${asker.address}`)).toHaveLength(1);
+});

@@ -140,6 +140,16 @@ describe("limits", () => {
     expect(failureOf(...Array.from(all, (_, i) => all.subarray(i, i + 1)))).toMatch(failure);
   });
 
+  it.each([
+    ["data", data(2, bytes)],
+    ["credit", encodeControl(FrameType.CREDIT, 0, 2, Buffer.from([0, 0, 0, 1]))],
+  ])("end the link at %s for a channel that this end has not accepted", (_, frame) => {
+    const { b } = pair();
+    b.open("x");
+    b.rules.receive(frame, now());
+    expect(b.failure).toMatch(/not accepted/);
+  });
+
   it("pass over types of later versions, and what is late", () => {
     const frames = [
       encodeControl(77, 255, 9, bytes),

@@ -526,3 +526,31 @@ describe("a queue that drops its oldest", () => {
     expect(await record()).toMatchObject({ count: 5, drops: { full: 4_996, old: 0 } });
   });
 });
+
+describe("a client that does not wait for its session", () => {
+  it("is told that it is not open yet", async () => {
+    const { store, endpoint } = await listen();
+    const hasty = raw(endpoint);
+    const isBusy = store.hold();
+    await hasty.open("hasty");
+    await isBusy;
+    await hasty.send({ kind: "subscribe", request: 1, filters: ["t"] });
+    expect(await hasty.answer()).toMatchObject({ kind: "ended", text: "the session is not open yet" });
+    store.release();
+  });
+
+  it("is sent to another server by one that stops", async () => {
+    const { server, store, endpoint } = await listen();
+    const [one, late] = [raw(endpoint), raw(endpoint)];
+    await one.open("one");
+    await one.answer();
+    expect(await late.ask({ kind: "close", end: false })).toMatchObject({ reason: "unavailable" });
+    const isBusy = store.hold();
+    const stopped = server.close();
+    await isBusy;
+    await late.open("late");
+    expect(await late.answer()).toMatchObject({ kind: "ended", reason: "stopping" });
+    store.release();
+    await stopped;
+  });
+});

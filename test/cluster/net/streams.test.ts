@@ -318,3 +318,21 @@ it("a stream of a protocol that is closed already fails at once, so that the nex
   links.open(closed, { protocol: "pipe", dialled: OTHER });
   expect([failed, links.size]).toEqual([[OTHER], 0]);
 });
+
+it("of the streams that a program hands in, keeps as many without a proof as of those that come", async () => {
+  const { links, counts } = await listening();
+  const handIn = (): boolean =>
+    links.open(new Duplex({ read: () => undefined, write: () => undefined }), { protocol: "pipe" });
+  for (let i = 0; i < 1_025; i++) handIn();
+  expect([links.size, counts.get("link:evicted")]).toEqual([1_024, 1]);
+});
+
+it("drops packets for a stream with more than 16 MiB unsent, and counts them", async () => {
+  const { links, counts, accept } = await listening();
+  const slow = accept(OTHER.slice(0, -5));
+  slow.socket.cork();
+  slow.socket.write(Buffer.alloc(16_777_217));
+  links.send(OTHER, codec, packet);
+  slow.socket.uncork();
+  expect([slow.packets, counts.get("link:full")]).toEqual([0, 1]);
+});
