@@ -35,13 +35,13 @@ interface Rig {
 }
 
 /** @param random for the jitter. @param mute nothing that is sent leaves. @param watching changes are noted */
-function rig(servers: readonly string[], random = 1, mute = false, watching = false): Rig {
+function rig(servers: readonly string[], random = 1, mute = false, watching = false, subtree = EMPTY): Rig {
   const done: string[] = [];
   const unsent: string[] = [];
   const listeners = new Map<string, () => void>();
   const rules = new ClientRules(
     {
-      subtree: EMPTY,
+      subtree,
       heartbeatInterval: 1_000,
       liveness: 2,
       attemptTimeout: 3_000,
@@ -343,4 +343,29 @@ test("a server that is in the list again is not left", () => {
   rules.setServers(["b", "a"], 2_000);
   hear(rules, 1, 2_000, 60_000);
   expect(done).toEqual([]);
+});
+
+test("a client's map has no key that is none or of another subtree, and says so", () => {
+  const { rules, start, done } = rig(["a"], 1, false, false, Buffer.from("/x/"));
+  const update = (key: Buffer): Buffer[] => [key, sequenceFrame(2), EMPTY, EMPTY, VALUE];
+  start(0);
+  rules.connected(1, 0);
+  for (const key of [Buffer.alloc(256), Buffer.from("/y/k")]) rules.snapshot(1, update(key), 0);
+  rules.snapshot(1, encodeGoodbye(1, Buffer.from("/x/")), 0);
+  rules.update(1, update(Buffer.alloc(256)), 0);
+  expect(done.filter((type) => type === "message:invalid")).toHaveLength(3);
+  expect(rules.stats(0)).toMatchObject({ state: "live", entries: 0, faults: 3 });
+});
+
+test.each([
+  "snapshot",
+  "update",
+] as const)("a client leaves a server from which more than its bound comes before its map is whole (%s)", (from) => {
+  const { rules, start } = rig(["a"]);
+  start(0);
+  rules.connected(1, 0);
+  for (const [n, key] of ["k", "l"].entries())
+    rules[from](1, [Buffer.from(key), sequenceFrame(n + 1), EMPTY, EMPTY, Buffer.alloc(600)], 0);
+  rules.snapshot(1, encodeGoodbye(from === "snapshot" ? 2 : 0, EMPTY), 0);
+  expect(rules.stats(0)).toMatchObject({ state: "syncing", entries: 0, snapshots: 0 });
 });

@@ -124,3 +124,9 @@ test("the window remembers its bound of UUIDs, and not one more", () => {
   for (let n = 10_000; n < 20_000; n++) window.add(uuid(n));
   expect(uuidsOf(window.bytes())).toEqual(Array.from({ length: 1_024 }, (_, i) => uuid(18_976 + i)));
 });
+
+test("256 subtrees have a number, and clients of further ones get none", () => {
+  const chains = new SubtreeSequences();
+  for (let n = 1; n <= 257; n++) chains.register(Buffer.from(`/${n}/`), 1);
+  expect([256, 257].map((n) => String(chains.of(Buffer.from(`/${n}/`))))).toEqual(["s256=1\n", ""]);
+});

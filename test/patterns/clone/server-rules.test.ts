@@ -533,3 +533,13 @@ test("an update of some KiB that waits for the store does not hold the chunk tha
   expect(stored.map(({ key }) => String(key))).toEqual(["first", "second"]);
   expect(stored[1]?.value.buffer).not.toBe(chunk.buffer);
 });
+
+test("10,000 clients wait for a snapshot, and a further one is refused", () => {
+  const lost: string[] = [];
+  const event: ServerEffects["event"] = (event) =>
+    void (event.type === "snapshot:lost" && lost.push(event.reason));
+  const rules = serving({ reply: () => "full", event });
+  for (let n = 0; n <= OPTIONS.maxSnapshots + 10_000; n++)
+    rules.request(Buffer.from(String(n)), Buffer.alloc(0), 0);
+  expect(lost).toEqual(["too-many"]);
+});

@@ -280,3 +280,13 @@ it("a cancelled answer in pieces ends as abandoned, whatever its worker still sa
   final("w", delivery, 9);
   expect([rig.rules.stats(), rig.balance]).toMatchObject([{ abandoned: 1, failed: 0, inFlight: 0 }, 0]);
 });
+
+it("an answer of which a part went to an earlier connection of its client ends as a duplicate, and is cancelled", () => {
+  join("w");
+  ask("c");
+  const delivery = deliveryTo("w");
+  piece("w", delivery, 0, "x");
+  ask("c again");
+  expect(toldTo("c again")).toMatchObject([{ kind: "failure", number: 1, reason: "duplicate" }]);
+  expect(heardBy("w")).toEqual([{ kind: "cancel", number: delivery.number }]);
+});

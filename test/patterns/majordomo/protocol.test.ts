@@ -79,6 +79,8 @@ describe("a broker", () => {
     ["an answer from a client of shoal's", [`SHLC01\x04${"\0".repeat(8)}`, "x"], "command"],
     ["a header of shoal's without a command", ["SHLC01", "x"], "header"],
     ["shoal's reply without a number", ["SHLW01\x04abc", "x"], "number"],
+    ["a failure without a text", ["SHLW01\x07\0\0\0\x01", "worker-failed"], "frames"],
+    ["a failure with a fourth frame", ["SHLW01\x07\0\0\0\x01", "worker-failed", "no", "{}", "x"], "frames"],
     ["a piece without a body", [`SHLW01\x03${"\0".repeat(8)}`], "body"],
     ["a cancelling from a worker", ["SHLW01\x08\0\0\0\x01"], "command"],
     ["shoal's REQUEST from a worker", ["SHLW01\x02abcd", "x"], "command"],

@@ -272,3 +272,21 @@ describe("a replay", () => {
     expect(rules.stats()).toMatchObject({ invalid: 4, late: 1 });
   });
 });
+
+it.each([
+  [257, 1, 256],
+  [3, 524_288, 2],
+])("of %d messages of %d bytes, a page of a replay has %d, and the subscriber asks for the rest", (all, bytes, most) => {
+  const { publish, ask } = publisher({ maxQueue: 300, maxQueueBytes: 10_000_000 });
+  for (let i = 0; i < all; i++) publish("a", "x".repeat(bytes));
+  const { sequences, status } = ask(1, all);
+  expect([sequences.length, status]).toEqual([most, EndStatus.MORE]);
+  expect(ask(all, all)).toEqual({ sequences: [all], status: EndStatus.DONE });
+});
+
+it("an end of a status that nobody knows is no end", () => {
+  const { rules, request, receive, end, settled } = replays();
+  request();
+  receive(end(3 as EndStatus));
+  expect([settled, rules.stats().invalid]).toEqual([[], 1]);
+});
