@@ -124,34 +124,32 @@ function event<T extends MultiplexLinkEvent["type"]>(
 
 const PASSWORD = "correct horse battery";
 
-describe.each<[string, MultiplexLinkOptions]>([
+it.each<[string, MultiplexLinkOptions]>([
   ["in the clear", {}],
   ["with a password", { password: PASSWORD }],
   ["with a password, not encrypted", { password: PASSWORD, encrypt: false }],
-])("a link %s", (_, options) => {
-  it("carries many channels at once, whole and in order", async () => {
-    const [a, b] = await link(await sockets(), options, { ...options, onChannel: echo });
-    expect([a.isEncrypted, b.isEncrypted]).toEqual(
-      Array(2).fill(options.password !== undefined && options.encrypt !== false),
-    );
-    const work = Array.from({ length: 20 }, async (_, i) => {
-      const channel = await a.open(`channel ${i}`, { urgency: i % 8 });
-      const sent = randomBytes(10_000 * i + 1);
-      const got: Buffer[] = [];
-      channel.end(sent);
-      for await (const chunk of channel) got.push(chunk);
-      expect(Buffer.concat(got).equals(sent)).toBe(true);
-    });
-    await Promise.all(work);
-    expect(a.stats()).toMatchObject({
-      channels: 0,
-      opened: 20,
-      unreadBytes: 0,
-      waitingBytes: 0,
-      windowBytes: 0,
-    });
-    expect(b.stats()).toMatchObject({ channels: 0, accepted: 20, windowBytes: 0 });
+])("a link %s carries many channels at once, whole and in order", async (_, options) => {
+  const [a, b] = await link(await sockets(), options, { ...options, onChannel: echo });
+  expect([a.isEncrypted, b.isEncrypted]).toEqual(
+    Array(2).fill(options.password !== undefined && options.encrypt !== false),
+  );
+  const work = Array.from({ length: 20 }, async (_, i) => {
+    const channel = await a.open(`channel ${i}`, { urgency: i % 8 });
+    const sent = randomBytes(10_000 * i + 1);
+    const got: Buffer[] = [];
+    channel.end(sent);
+    for await (const chunk of channel) got.push(chunk);
+    expect(Buffer.concat(got).equals(sent)).toBe(true);
   });
+  await Promise.all(work);
+  expect(a.stats()).toMatchObject({
+    channels: 0,
+    opened: 20,
+    unreadBytes: 0,
+    waitingBytes: 0,
+    windowBytes: 0,
+  });
+  expect(b.stats()).toMatchObject({ channels: 0, accepted: 20, windowBytes: 0 });
 });
 
 describe("a channel", () => {

@@ -28,23 +28,21 @@ function openFrame(id: number, name = "x"): Buffer {
   return encodeControl(FrameType.OPEN, 0, id, encodeOpen({ urgency: 3, kind: 0, name }));
 }
 
-describe("a channel", () => {
-  it("gets a larger window while the window is what slows it, and no larger one otherwise", () => {
-    const { a, b } = pair();
-    const [fast, slow] = [a.open("fast"), a.open("slow")];
+it("a channel gets a larger window while the window is what slows it, and no larger one otherwise", () => {
+  const { a, b } = pair();
+  const [fast, slow] = [a.open("fast"), a.open("slow")];
+  settle(a, b);
+  for (let i = 0; i < 100; i++) {
+    a.write(fast, 4_096);
     settle(a, b);
-    for (let i = 0; i < 100; i++) {
-      a.write(fast, 4_096);
-      settle(a, b);
-    }
-    for (let i = 0; i < 100; i++) {
-      clock.now += 100;
-      a.write(slow, 4_096);
-      settle(a, b);
-    }
-    expect(b.ends.get(1)?.state.window.size).toBe(SETTINGS.maxWindow);
-    expect(b.ends.get(3)?.state.window.size).toBe(SETTINGS.window);
-  });
+  }
+  for (let i = 0; i < 100; i++) {
+    clock.now += 100;
+    a.write(slow, 4_096);
+    settle(a, b);
+  }
+  expect(b.ends.get(1)?.state.window.size).toBe(SETTINGS.maxWindow);
+  expect(b.ends.get(3)?.state.window.size).toBe(SETTINGS.window);
 });
 
 describe("turns", () => {

@@ -301,86 +301,78 @@ describe("a server of sessions with hostile clients", () => {
   });
 });
 
-describe("a client whose socket has a routing id", () => {
-  // Messages of an earlier connection with this id would count as messages of the next one.
-  it("is refused, and told why", async () => {
-    const { endpoint } = await listen();
-    const named = raw(endpoint, { routingId: "fixed" });
-    await named.open("reader");
-    expect(await named.answer()).toEqual({
-      kind: "ended",
-      reason: "invalid",
-      text: "a client's socket must have no routing id",
-    });
+// Messages of an earlier connection with this id would count as messages of the next one.
+it("a client whose socket has a routing id is refused, and told why", async () => {
+  const { endpoint } = await listen();
+  const named = raw(endpoint, { routingId: "fixed" });
+  await named.open("reader");
+  expect(await named.answer()).toEqual({
+    kind: "ended",
+    reason: "invalid",
+    text: "a client's socket must have no routing id",
   });
 });
 
-describe("a client that is gone as soon as it has acknowledged", () => {
-  it("leaves nothing of that to the next one, though the store was busy", async () => {
-    const { server, store, endpoint } = await listen();
-    const [writer, reader] = [client(endpoint, { id: "writer" }), client(endpoint, { id: "reader" })];
-    await reader.subscribe("t");
-    await reader.close();
-    for (const text of ["a", "b", "c"]) await writer.publish("t", text);
-    const gone = raw(endpoint);
-    await gone.open("reader");
-    for (let messages = 0; messages < 3; ) if ((await gone.answer()).kind === "message") messages += 1;
-    const isBusy = store.hold();
-    const publishing = writer.publish("other", "x");
-    await isBusy;
-    const left = new Promise((resolve) => server.events.once("session:closed", resolve));
-    for (const low of [1, 2]) await gone.send({ kind: "settle", low, numbers: [] });
-    await gone.socket.close({ linger: 5_000 });
-    await left;
-    store.release();
-    await publishing;
-    const next = client(endpoint, { id: "reader" });
-    expect(String((await next.receive({ timeout: 5_000 })).data)).toBe("c");
-  });
+it("a client that is gone as soon as it has acknowledged leaves nothing of that to the next one, though the store was busy", async () => {
+  const { server, store, endpoint } = await listen();
+  const [writer, reader] = [client(endpoint, { id: "writer" }), client(endpoint, { id: "reader" })];
+  await reader.subscribe("t");
+  await reader.close();
+  for (const text of ["a", "b", "c"]) await writer.publish("t", text);
+  const gone = raw(endpoint);
+  await gone.open("reader");
+  for (let messages = 0; messages < 3; ) if ((await gone.answer()).kind === "message") messages += 1;
+  const isBusy = store.hold();
+  const publishing = writer.publish("other", "x");
+  await isBusy;
+  const left = new Promise((resolve) => server.events.once("session:closed", resolve));
+  for (const low of [1, 2]) await gone.send({ kind: "settle", low, numbers: [] });
+  await gone.socket.close({ linger: 5_000 });
+  await left;
+  store.release();
+  await publishing;
+  const next = client(endpoint, { id: "reader" });
+  expect(String((await next.receive({ timeout: 5_000 })).data)).toBe("c");
 });
 
-describe("a client that is gone before its session is closed", () => {
-  it.each([
-    ["left", false],
-    ["left", true],
-  ] as const)("has %s, and its session is removed: %s", async (reason, end) => {
-    const { server, store, endpoint } = await listen();
-    const gone = raw(endpoint);
-    await gone.open("reader");
-    expect((await gone.answer()).kind).toBe("opened");
-    const isBusy = store.hold();
-    const closed = new Promise((resolve) => server.events.once("session:closed", resolve));
-    const removed = count(server, "session:removed");
-    await gone.send({ kind: "close", end });
-    await isBusy;
-    await gone.socket.close({ linger: 0 });
-    expect(await closed).toMatchObject({ id: "reader", reason });
-    store.release();
-    await server.close();
-    expect(removed()).toBe(end ? 1 : 0);
-  });
+it.each([
+  ["left", false],
+  ["left", true],
+] as const)("a client that is gone before its session is closed has %s, and its session is removed: %s", async (reason, end) => {
+  const { server, store, endpoint } = await listen();
+  const gone = raw(endpoint);
+  await gone.open("reader");
+  expect((await gone.answer()).kind).toBe("opened");
+  const isBusy = store.hold();
+  const closed = new Promise((resolve) => server.events.once("session:closed", resolve));
+  const removed = count(server, "session:removed");
+  await gone.send({ kind: "close", end });
+  await isBusy;
+  await gone.socket.close({ linger: 0 });
+  expect(await closed).toMatchObject({ id: "reader", reason });
+  store.release();
+  await server.close();
+  expect(removed()).toBe(end ? 1 : 0);
 });
 
-describe("an acknowledgement that the store does not take", () => {
-  it("leaves its message to the next one, and the queue as long as it is", async () => {
-    const { server, store, endpoint } = await listen();
-    const [writer, reader] = [client(endpoint, { id: "writer" }), client(endpoint, { id: "reader" })];
-    await reader.subscribe("t");
-    await reader.close();
-    await writer.publish("t", "a");
-    const gone = raw(endpoint);
-    await gone.open("reader");
-    while ((await gone.answer()).kind !== "message");
-    store.isFailing = true;
-    await gone.send({ kind: "settle", low: 1, numbers: [] });
-    while ((await gone.answer()).kind !== "ended");
-    const next = client(endpoint, { id: "reader" });
-    const message = await next.receive({ timeout: 5_000 });
-    expect(String(message.data)).toBe("a");
-    message.acknowledge();
-    await next.close();
-    expect(await server.sessions()).toMatchObject([{ id: "reader", queued: 0, queuedBytes: 0 }, {}]);
-  });
+it("an acknowledgement that the store does not take leaves its message to the next one, and the queue as long as it is", async () => {
+  const { server, store, endpoint } = await listen();
+  const [writer, reader] = [client(endpoint, { id: "writer" }), client(endpoint, { id: "reader" })];
+  await reader.subscribe("t");
+  await reader.close();
+  await writer.publish("t", "a");
+  const gone = raw(endpoint);
+  await gone.open("reader");
+  while ((await gone.answer()).kind !== "message");
+  store.isFailing = true;
+  await gone.send({ kind: "settle", low: 1, numbers: [] });
+  while ((await gone.answer()).kind !== "ended");
+  const next = client(endpoint, { id: "reader" });
+  const message = await next.receive({ timeout: 5_000 });
+  expect(String(message.data)).toBe("a");
+  message.acknowledge();
+  await next.close();
+  expect(await server.sessions()).toMatchObject([{ id: "reader", queued: 0, queuedBytes: 0 }, {}]);
 });
 
 describe("a server whose sign of life stays as it is", () => {
@@ -416,50 +408,46 @@ describe("a server whose sign of life stays as it is", () => {
   });
 });
 
-describe("a directory of filters", () => {
-  it("has those of more shapes than a node may have", async () => {
-    const store = new MemorySessionStore();
-    const levels = Array.from({ length: 12 }, (_, i) => i);
-    const filters = Array.from({ length: 1_100 }, (_, shape) =>
-      levels.map((level) => ((shape >> level) & 1 ? "+" : "a")).join("/"),
+it("a directory of filters has those of more shapes than a node may have", async () => {
+  const store = new MemorySessionStore();
+  const levels = Array.from({ length: 12 }, (_, i) => i);
+  const filters = Array.from({ length: 1_100 }, (_, shape) =>
+    levels.map((level) => ((shape >> level) & 1 ? "+" : "a")).join("/"),
+  );
+  const set = (id: string, all: readonly string[]): Promise<boolean> =>
+    store.commit(
+      [],
+      [
+        { key: keys.filters(id), value: all.length === 0 ? undefined : encodeJson(all) },
+        { key: keys.directory, value: encodeJson(++version) },
+        { key: keys.change(version), value: encodeJson(id) },
+      ],
     );
-    const set = (id: string, all: readonly string[]): Promise<boolean> =>
-      store.commit(
-        [],
-        [
-          { key: keys.filters(id), value: all.length === 0 ? undefined : encodeJson(all) },
-          { key: keys.directory, value: encodeJson(++version) },
-          { key: keys.change(version), value: encodeJson(id) },
-        ],
-      );
-    let version = 0;
-    const directory = new Directory(store);
-    const last = filters.at(-1) as string;
-    await set("all", filters);
-    await set("last", [last]);
-    await directory.refresh();
-    const topic = levels.map(() => "a").join("/");
-    expect(directory.match(topic)).toEqual(["all", "last"]);
-    await set("all", []);
-    await directory.refresh();
-    expect(directory.match(topic)).toEqual(["last"]);
-  });
+  let version = 0;
+  const directory = new Directory(store);
+  const last = filters.at(-1) as string;
+  await set("all", filters);
+  await set("last", [last]);
+  await directory.refresh();
+  const topic = levels.map(() => "a").join("/");
+  expect(directory.match(topic)).toEqual(["all", "last"]);
+  await set("all", []);
+  await directory.refresh();
+  expect(directory.match(topic)).toEqual(["last"]);
 });
 
-describe("a removed session", () => {
-  it("is swept with all its messages before the next poll", async () => {
-    const store = new MemorySessionStore();
-    const put = (key: string): { key: string; value: Buffer } => ({ key, value: Buffer.from("x") });
-    const messages = Array.from({ length: 3_000 }, (_, i) => put(keys.message("gone", "life", i)));
-    const ids = [keys.publishedId("gone", "life", "hash"), keys.idSlot("gone", "life", 1)].map(put);
-    await store.commit([], [put(keys.removed("gone", "life")), ...messages, ...ids]);
-    const settings = serverSettings({ store, pollInterval: 60_000 });
-    const transactions = new Transactions(store, settings);
-    const sweeper = new Sweeper({ server: "s", settings, transactions } as ServerContext);
-    await sweeper.sweep();
-    const left = await store.scan({ from: "a", to: "z", limit: 10, maxBytes: 1_000 });
-    expect(left.map(({ key }) => key)).toEqual([keys.server("s")]);
-  });
+it("a removed session is swept with all its messages before the next poll", async () => {
+  const store = new MemorySessionStore();
+  const put = (key: string): { key: string; value: Buffer } => ({ key, value: Buffer.from("x") });
+  const messages = Array.from({ length: 3_000 }, (_, i) => put(keys.message("gone", "life", i)));
+  const ids = [keys.publishedId("gone", "life", "hash"), keys.idSlot("gone", "life", 1)].map(put);
+  await store.commit([], [put(keys.removed("gone", "life")), ...messages, ...ids]);
+  const settings = serverSettings({ store, pollInterval: 60_000 });
+  const transactions = new Transactions(store, settings);
+  const sweeper = new Sweeper({ server: "s", settings, transactions } as ServerContext);
+  await sweeper.sweep();
+  const left = await store.scan({ from: "a", to: "z", limit: 10, maxBytes: 1_000 });
+  expect(left.map(({ key }) => key)).toEqual([keys.server("s")]);
 });
 
 describe("a queue that drops its oldest", () => {

@@ -1,5 +1,5 @@
 /** Operations on sessions in generated orders, held against a model; each may run again after it was committed, as when the store's answer was lost. */
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { matches } from "../../src/cluster/messaging/topics.js";
 import { SessionError } from "../../src/sessions/error.js";
 import {
@@ -310,12 +310,7 @@ function compare(values: Values, models: ReadonlyMap<string, Model>): void {
   }
 }
 
-describe("sessions under generated schedules", () => {
-  it(
-    "are what a model says, though each operation may run again",
-    () => {
-      runSchedules((simulation) => story(simulation.random, (what) => simulation.note(what)), { count: 12 });
-    },
-    SCHEDULES_TIMEOUT,
-  );
+const NAME = "sessions under generated schedules are what a model says, though each operation may run again";
+it(NAME, { timeout: SCHEDULES_TIMEOUT }, () => {
+  runSchedules((simulation) => story(simulation.random, (what) => simulation.note(what)), { count: 12 });
 });

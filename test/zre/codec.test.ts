@@ -50,31 +50,25 @@ const WRITTEN: Readonly<Record<string, Buffer>> = {
   "PING-OK 7": encodeBare(ZreCommand.PING_OK, 7),
 };
 
-describe("docs/spec/zre.md", () => {
-  it("has the bytes that this code writes", () => {
-    const rows = vectorsUnder("spec/zre.md", "Vectors");
-    expect(rows).toEqual(Object.entries(WRITTEN).map(([what, bytes]) => [what, bytes.toString("hex")]));
-  });
+it("docs/spec/zre.md has the bytes that this code writes", () => {
+  const rows = vectorsUnder("spec/zre.md", "Vectors");
+  expect(rows).toEqual(Object.entries(WRITTEN).map(([what, bytes]) => [what, bytes.toString("hex")]));
 });
 
-describe("a beacon", () => {
-  it("of zyre with CURVE is another version's, and of another length or signature junk", () => {
-    expect(decodeBeacon(hex(`5a524503${UUID}c000${"ab".repeat(32)}`))).toBe("beacon-version");
-    expect(decodeBeacon(hex(`5a524501${UUID}c000${"ab".repeat(32)}`))).toBe("beacon");
-    expect(decodeBeacon(hex(`5a524501${UUID}c0`))).toBe("beacon");
-    expect(decodeBeacon(hex(`5a524601${UUID}c000`))).toBe("beacon");
-    expect(decodeBeacon(hex("5a5245"))).toBe("beacon");
-    expect(decodeBeacon(Buffer.alloc(0))).toBe("beacon");
-  });
+it("a beacon of zyre with CURVE is another version's, and of another length or signature junk", () => {
+  expect(decodeBeacon(hex(`5a524503${UUID}c000${"ab".repeat(32)}`))).toBe("beacon-version");
+  expect(decodeBeacon(hex(`5a524501${UUID}c000${"ab".repeat(32)}`))).toBe("beacon");
+  expect(decodeBeacon(hex(`5a524501${UUID}c0`))).toBe("beacon");
+  expect(decodeBeacon(hex(`5a524601${UUID}c000`))).toBe("beacon");
+  expect(decodeBeacon(hex("5a5245"))).toBe("beacon");
+  expect(decodeBeacon(Buffer.alloc(0))).toBe("beacon");
 });
 
-describe("a routing id", () => {
-  it("is 01 and the uuid, and nothing else", () => {
-    expect(uuidOf(identityOf(UUID))).toBe(UUID);
-    expect(uuidOf(hex(`02${UUID}`))).toBeUndefined();
-    expect(uuidOf(hex(UUID))).toBeUndefined();
-    expect(uuidOf(hex("0000000001"))).toBeUndefined();
-  });
+it("a routing id is 01 and the uuid, and nothing else", () => {
+  expect(uuidOf(identityOf(UUID))).toBe(UUID);
+  expect(uuidOf(hex(`02${UUID}`))).toBeUndefined();
+  expect(uuidOf(hex(UUID))).toBeUndefined();
+  expect(uuidOf(hex("0000000001"))).toBeUndefined();
 });
 
 describe("a command", () => {

@@ -110,39 +110,37 @@ const NODE = `
   process.stdin.on("end", () => plane.close().then(() => process.exit())).resume();
 `;
 
-describe.skipIf(!LONG || NO_ZBEACON)("czmq's zbeacon", () => {
-  it("hears this node's beacons, and is heard", async () => {
-    const program = join(makeFolder(), "zbeacon");
-    execFileSync("cc", [join(PEERS, "zbeacon.c"), "-o", program, "-lczmq", "-lzmq"], { timeout: 60_000 });
-    const network = `shoal-zre-${process.pid}`;
-    const ip = (...args: string[]): void => void execFileSync("ip", args, { timeout: 10_000 });
-    ip("netns", "add", network);
-    cleanups.push(() => ip("netns", "del", network));
-    ip("-n", network, "link", "add", "near", "type", "veth", "peer", "name", "far");
-    ip("-n", network, "addr", "add", "10.213.8.1/24", "brd", "10.213.8.255", "dev", "near");
-    for (const name of ["lo", "near", "far"]) ip("-n", network, "link", "set", name, "up");
+it.skipIf(!LONG || NO_ZBEACON)("czmq's zbeacon hears this node's beacons, and is heard", async () => {
+  const program = join(makeFolder(), "zbeacon");
+  execFileSync("cc", [join(PEERS, "zbeacon.c"), "-o", program, "-lczmq", "-lzmq"], { timeout: 60_000 });
+  const network = `shoal-zre-${process.pid}`;
+  const ip = (...args: string[]): void => void execFileSync("ip", args, { timeout: 10_000 });
+  ip("netns", "add", network);
+  cleanups.push(() => ip("netns", "del", network));
+  ip("-n", network, "link", "add", "near", "type", "veth", "peer", "name", "far");
+  ip("-n", network, "addr", "add", "10.213.8.1/24", "brd", "10.213.8.255", "dev", "near");
+  for (const name of ["lo", "near", "far"]) ip("-n", network, "link", "set", name, "up");
 
-    const inNetwork = ["netns", "exec", network] as const;
-    const node = start("ip", ...inNetwork, process.execPath, "--input-type=module", "-e", NODE);
-    const [uuid, endpoint] = (await lineOf(node, "READY")).split(" ") as [string, string];
-    const other = "AB".repeat(16);
-    const startBeacon = (): Child => start("ip", ...inNetwork, program, "5670", other, "9000");
-    const port = Number(endpoint.split(":").at(-1)).toString(16).padStart(4, "0");
-    const alive = `10.213.8.1 5a524501${uuid}${port}`;
-    const beacon = startBeacon();
-    expect((await lineOf(beacon, "BEACON")).toLowerCase()).toBe(alive);
-    expect(await lineOf(node, "PENDING")).toBe("1");
-    beacon.process.stdin?.end();
-    expect(await lineOf(node, "PENDING")).toBe("0");
-    await beacon.kill();
+  const inNetwork = ["netns", "exec", network] as const;
+  const node = start("ip", ...inNetwork, process.execPath, "--input-type=module", "-e", NODE);
+  const [uuid, endpoint] = (await lineOf(node, "READY")).split(" ") as [string, string];
+  const other = "AB".repeat(16);
+  const startBeacon = (): Child => start("ip", ...inNetwork, program, "5670", other, "9000");
+  const port = Number(endpoint.split(":").at(-1)).toString(16).padStart(4, "0");
+  const alive = `10.213.8.1 5a524501${uuid}${port}`;
+  const beacon = startBeacon();
+  expect((await lineOf(beacon, "BEACON")).toLowerCase()).toBe(alive);
+  expect(await lineOf(node, "PENDING")).toBe("1");
+  beacon.process.stdin?.end();
+  expect(await lineOf(node, "PENDING")).toBe("0");
+  await beacon.kill();
 
-    // The node says that it leaves at one time only: to one that is known to hear it.
-    const again = startBeacon();
-    expect((await lineOf(again, "BEACON")).toLowerCase()).toBe(alive);
-    node.process.stdin?.end();
-    let last: string;
-    do last = (await lineOf(again, "BEACON")).toLowerCase();
-    while (last === alive);
-    expect(last).toBe(`10.213.8.1 5a524501${uuid}0000`);
-  });
+  // The node says that it leaves at one time only: to one that is known to hear it.
+  const again = startBeacon();
+  expect((await lineOf(again, "BEACON")).toLowerCase()).toBe(alive);
+  node.process.stdin?.end();
+  let last: string;
+  do last = (await lineOf(again, "BEACON")).toLowerCase();
+  while (last === alive);
+  expect(last).toBe(`10.213.8.1 5a524501${uuid}0000`);
 });

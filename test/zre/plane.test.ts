@@ -224,36 +224,34 @@ describe("a plane whose host's interfaces change", () => {
   });
 });
 
-describe("a caller's mistake", () => {
-  it("throws before anything changes", async () => {
-    expect(() => new ZrePlane({ uuid: "x" })).toThrow(/32 lower-case hex/);
-    expect(() => new ZrePlane({ name: "n".repeat(256) })).toThrow(/256 bytes/);
-    expect(() => new ZrePlane({ headers: { a: 1 } as never })).toThrow(/not a string/);
-    expect(() => new ZrePlane({ port: 0 })).toThrow(/port/);
-    expect(() => new ZrePlane({ prot: 1 } as never)).toThrow(/did you mean port/);
-    const { plane } = new Seen();
-    expect(() => plane.shout("g", "x")).toThrow(/was not started/);
-    await plane.start();
-    expect(() => plane.join("")).toThrow(/group is empty/);
-    expect(() => plane.join("g".repeat(256))).toThrow(/256 bytes/);
-    expect(() => plane.whisper("nobody", "x")).toThrow(/unknown ZRE peer "nobody"/);
-    expect(() => plane.shout("g", 1 as never)).toThrow(/a frame must be a text or bytes/);
-    const EINVAL = expect.objectContaining({ code: "EINVAL" });
-    for (const wrong of [undefined, 5, Object.create(null)]) {
-      expect(() => plane.peer(wrong as never)).toThrow(EINVAL);
-      expect(() => plane.whisper(wrong as never, "x")).toThrow(EINVAL);
-    }
-    const transferred = Uint8Array.of(1);
-    structuredClone(transferred.buffer, { transfer: [transferred.buffer] });
-    expect(() => plane.shout("g", transferred)).toThrow(EINVAL);
-    for (let i = 0; i < 256; i++) plane.join(`${i}`);
-    expect(() => plane.join("one more")).toThrow(/at most 256 groups/);
-    expect(plane.groups).toHaveLength(256);
-    await plane.close();
-    expect(() => plane.join("g")).toThrow(/is closed/);
-    await expect(plane.start()).rejects.toMatchObject({ code: "EBADF" });
-    await expect(new Seen({ interface: "no-such" }).plane.start()).rejects.toThrow(/no-such/);
-  });
+it("a caller's mistake throws before anything changes", async () => {
+  expect(() => new ZrePlane({ uuid: "x" })).toThrow(/32 lower-case hex/);
+  expect(() => new ZrePlane({ name: "n".repeat(256) })).toThrow(/256 bytes/);
+  expect(() => new ZrePlane({ headers: { a: 1 } as never })).toThrow(/not a string/);
+  expect(() => new ZrePlane({ port: 0 })).toThrow(/port/);
+  expect(() => new ZrePlane({ prot: 1 } as never)).toThrow(/did you mean port/);
+  const { plane } = new Seen();
+  expect(() => plane.shout("g", "x")).toThrow(/was not started/);
+  await plane.start();
+  expect(() => plane.join("")).toThrow(/group is empty/);
+  expect(() => plane.join("g".repeat(256))).toThrow(/256 bytes/);
+  expect(() => plane.whisper("nobody", "x")).toThrow(/unknown ZRE peer "nobody"/);
+  expect(() => plane.shout("g", 1 as never)).toThrow(/a frame must be a text or bytes/);
+  const EINVAL = expect.objectContaining({ code: "EINVAL" });
+  for (const wrong of [undefined, 5, Object.create(null)]) {
+    expect(() => plane.peer(wrong as never)).toThrow(EINVAL);
+    expect(() => plane.whisper(wrong as never, "x")).toThrow(EINVAL);
+  }
+  const transferred = Uint8Array.of(1);
+  structuredClone(transferred.buffer, { transfer: [transferred.buffer] });
+  expect(() => plane.shout("g", transferred)).toThrow(EINVAL);
+  for (let i = 0; i < 256; i++) plane.join(`${i}`);
+  expect(() => plane.join("one more")).toThrow(/at most 256 groups/);
+  expect(plane.groups).toHaveLength(256);
+  await plane.close();
+  expect(() => plane.join("g")).toThrow(/is closed/);
+  await expect(plane.start()).rejects.toMatchObject({ code: "EBADF" });
+  await expect(new Seen({ interface: "no-such" }).plane.start()).rejects.toThrow(/no-such/);
 });
 
 describe("a hostile peer", () => {
