@@ -6,7 +6,7 @@ import { createServer as createSecure } from "node:https";
 import { connect, createServer as createTcp, type Socket, type Server as TcpServer } from "node:net";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { Handshake } from "../../src/link/handshake.js";
 import {
   acceptLinks,
@@ -18,11 +18,13 @@ import {
   webSocketStream,
 } from "../../src/link/index.js";
 import { type Certificates, makeCertificates } from "../support/certificates.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { connectProxy } from "../support/connect-proxy.js";
 import { sharedFolder } from "../support/folders.js";
+import { freePort } from "../support/ports.js";
 
 const PASSWORD = "correct horse battery";
-const open: { close(): unknown }[] = [];
+const closing = closeAfterEach();
 const folder = sharedFolder();
 let files: Certificates;
 const file = (path: string): Buffer => readFileSync(path);
@@ -30,16 +32,13 @@ const file = (path: string): Buffer => readFileSync(path);
 beforeAll(() => {
   files = makeCertificates(folder);
 });
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.close();
-});
 
 const echo = (channel: LinkChannel): void => void channel.on("error", () => undefined).pipe(channel);
 
 async function listen<S extends Server | TcpServer>(server: S): Promise<number> {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  open.push({ close: () => server.close() });
+  closing({ close: () => server.close() });
   return (server.address() as { port: number }).port;
 }
 
@@ -50,11 +49,11 @@ function serve(server: Server, options: Parameters<typeof acceptLinks>[2] = {}):
     server,
     async (stream, request) => {
       urls.push(`${request.url}`);
-      open.push(await openLink(stream, { role: "responder", password: PASSWORD, onChannel: echo }));
+      closing(await openLink(stream, { role: "responder", password: PASSWORD, onChannel: echo }));
     },
     options,
   );
-  open.push({ close: stop });
+  closing({ close: stop });
   return urls;
 }
 
@@ -65,8 +64,7 @@ async function serving(options?: Parameters<typeof acceptLinks>[2], server = cre
 }
 
 async function use(stream: Duplex): Promise<string> {
-  const link = await openLink(stream, { role: "initiator", password: PASSWORD });
-  open.push(link);
+  const link = closing(await openLink(stream, { role: "initiator", password: PASSWORD }));
   const channel = await link.open("x");
   channel.end("there and back");
   return text(channel);
@@ -125,7 +123,7 @@ describe("a program's own server", () => {
     for (const upgrade of ["", "Connection: Upgrade\r\nUpgrade: shoal-link\r\n"]) {
       const accepted = once(server, "connection") as Promise<[Socket]>;
       const stranger = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
-      open.push({ close: () => stranger.destroy() });
+      closing({ close: () => stranger.destroy() });
       stranger.write(`GET / HTTP/1.1\r\nHost: x\r\n${upgrade}SMQ: CLUSTER\r\n\r\n`);
       const [socket] = await accepted;
       const closed = once(socket, "close");
@@ -241,9 +239,9 @@ describe("dialLink", () => {
     await expect(dialLink(url)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });
     await expect(dialLink(url)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });
     await expect(dialLink(url, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORT_ERR" });
-    const closed = await listen(createTcp());
-    await open.pop()?.close();
-    await expect(dialLink(`http://127.0.0.1:${closed}/`)).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    await expect(dialLink(`http://127.0.0.1:${await freePort()}/`)).rejects.toMatchObject({
+      code: "ECONNREFUSED",
+    });
   });
 
   it.each([
@@ -290,7 +288,7 @@ describe("other carriers", () => {
 
   async function exchange(streams: readonly [Duplex, Duplex]): Promise<[MultiplexLink, MultiplexLink]> {
     const links = await Promise.all([openLink(streams[0]), openLink(streams[1], { onChannel: echo })]);
-    open.push(...links);
+    for (const each of links) closing(each);
     const channel = await links[0].open("x");
     channel.end(Buffer.alloc(5_000_000, "x"));
     expect((await text(channel)).length).toBe(5_000_000);

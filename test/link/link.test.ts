@@ -1,11 +1,11 @@
 /** Links over real streams: channels as Node.js streams, and what ends them. */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { Duplex, duplexPair, PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { EventOf } from "../../src/core/event-stream.js";
 import { encodeControl, encodeOpen, FrameType } from "../../src/link/frames.js";
 import { Handshake } from "../../src/link/handshake.js";
@@ -16,28 +16,25 @@ import {
   type MultiplexLinkOptions,
   openLink,
 } from "../../src/link/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { gate } from "../support/gate.js";
 import { frameReader } from "./support.js";
 
-const open: (MultiplexLink | Server | Duplex)[] = [];
+const closing = closeAfterEach();
 
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) {
-    if ("channels" in each) await each.close({ linger: 0 });
-    else if ("listening" in each) each.close();
-    else each.destroy();
-  }
-});
+function destroying(...streams: readonly Duplex[]): void {
+  for (const stream of streams) closing({ close: () => stream.destroy() });
+}
 
 /** Both ends of a tcp connection. */
 async function sockets(): Promise<[Socket, Socket]> {
   const server = createServer().listen(0, "127.0.0.1");
-  open.push(server);
+  closing({ close: () => server.close() });
   await once(server, "listening");
   const accepted = once(server, "connection");
   const socket = connect((server.address() as { port: number }).port, "127.0.0.1");
   const [other] = (await accepted) as [Socket];
-  open.push(socket, other);
+  destroying(socket, other);
   return [socket, other];
 }
 
@@ -47,7 +44,7 @@ async function link(
   b: MultiplexLinkOptions,
 ): Promise<[MultiplexLink, MultiplexLink]> {
   const links = await Promise.all([openLink(streams[0], a), openLink(streams[1], b)]);
-  open.push(...links);
+  for (const each of links) closing(each);
   return links as [MultiplexLink, MultiplexLink];
 }
 
@@ -76,8 +73,8 @@ async function withRawPeer(options: MultiplexLinkOptions = {}): Promise<[Multipl
   const settings = { role: "responder", window: 65_536, maxChannels: 8, keys: [], encrypt: false } as const;
   there.write(new Handshake(settings).hello);
   there.resume();
-  const made = await openLink(here, { ...options, role: "initiator" });
-  open.push(there, made);
+  const made = closing(await openLink(here, { ...options, role: "initiator" }));
+  destroying(there);
   return [made, there];
 }
 
@@ -89,7 +86,7 @@ class Crate extends Duplex {
     const [a, b] = [new Crate(), new Crate()];
     a.#other = b;
     b.#other = a;
-    open.push(a, b);
+    destroying(a, b);
     return [a, b];
   }
 

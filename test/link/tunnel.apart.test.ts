@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { text } from "node:stream/consumers";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Dealer, Reply, Request, Router, registerTransport } from "../../src/index.js";
 import {
   acceptLinks,
@@ -12,20 +12,13 @@ import {
   type MultiplexLinkOptions,
   openLink,
 } from "../../src/link/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 
 const PASSWORD = "correct horse battery";
 const transport = new LinkTransport();
-const open: { close(): unknown }[] = [];
+const opened = closeAfterEach();
 
 registerTransport(transport);
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.close();
-});
-
-function opened<T extends { close(): unknown }>(each: T): T {
-  open.push(each);
-  return each;
-}
 
 /** Each socket's sends and receives end in time: what hangs is a failure. */
 const WAITS = { sendTimeout: 10_000, receiveTimeout: 10_000 } as const;
