@@ -5,13 +5,10 @@ import {
   MemorySessionStore,
   SessionClient,
   SessionServer,
-  type SessionServerEvent,
   type SessionStore,
 } from "../../src/sessions/index.js";
 import { StoreError } from "../../src/store/error.js";
 import { hostTest as it } from "../cluster/simulated.js";
-
-type StoreFailure = SessionServerEvent & { readonly type: "store:failed" };
 
 async function listen(
   store: SessionStore,
@@ -25,12 +22,6 @@ function client(endpoints: string | readonly string[], id: string, maxQueue?: nu
   return new SessionClient(endpoints, { id, timeout: -1, reconnectMaxInterval: 100, maxQueue });
 }
 
-function failureOf(...servers: readonly SessionServer[]): Promise<StoreFailure> {
-  return Promise.race(
-    servers.map((server) => new Promise<StoreFailure>((done) => server.events.once("store:failed", done))),
-  );
-}
-
 /** A store whose commits do what a test says. */
 class ScriptedStore extends MemorySessionStore {
   result: () => boolean | undefined | Promise<boolean> = () => undefined;
@@ -40,37 +31,33 @@ class ScriptedStore extends MemorySessionStore {
   }
 }
 
-describe("a server of sessions", () => {
-  it("fails a publication for which other servers were faster each time, and does not report it as done", async () => {
-    const store = new ScriptedStore();
-    const { server, endpoint } = await listen(store);
-    const both = client(endpoint, "both");
-    await both.subscribe("t");
-    store.result = () => false;
-    const published = both.publish("t", "once");
-    const first = await Promise.race([published.then(() => "published"), failureOf(server)]);
-    expect(first).toMatchObject({ error: { code: "ERR_STORE", reason: "overloaded" } });
-    store.result = () => undefined;
-    expect(await published).toEqual({ sessions: 1, duplicate: false });
-  });
+function noAnswer(): never {
+  throw new StoreError("outcome-unknown", "no answer");
+}
 
-  it("reports a publication as not done, whose commits nobody answered, and keeps it when answers come again", async () => {
-    const store = new ScriptedStore();
-    const { server, endpoint } = await listen(store);
-    const both = client(endpoint, "both");
-    await both.subscribe("t");
-    let tries = 0;
-    store.result = () => {
-      tries += 1;
-      throw new StoreError("outcome-unknown", "no answer");
-    };
-    const published = both.publish("t", "once");
-    const first = await Promise.race([published.then(() => "published"), failureOf(server)]);
-    expect(first).toMatchObject({ error: { code: "ERR_STORE", reason: "outcome-unknown" } });
-    expect(tries).toBeGreaterThanOrEqual(MAX_COMMIT_TRIES);
-    store.result = () => undefined;
-    expect(await published).toEqual({ sessions: 1, duplicate: false });
-  });
+describe("a server of sessions", () => {
+  for (const [what, reason, result] of [
+    ["other servers were faster each time", "overloaded", () => false],
+    ["nobody answered its commits", "outcome-unknown", noAnswer],
+  ] as const)
+    it(`reports a publication as not done where ${what}, and keeps it when the store works again`, async () => {
+      const store = new ScriptedStore();
+      const { server, endpoint } = await listen(store);
+      const both = client(endpoint, "both");
+      await both.subscribe("t");
+      let tries = 0;
+      store.result = () => {
+        tries += 1;
+        return result();
+      };
+      const published = both.publish("t", "once");
+      const failed = new Promise((resolve) => server.events.once("store:failed", resolve));
+      const first = await Promise.race([published.then(() => "published"), failed]);
+      expect(first).toMatchObject({ error: { code: "ERR_STORE", reason } });
+      expect(tries).toBeGreaterThanOrEqual(MAX_COMMIT_TRIES);
+      store.result = () => undefined;
+      expect(await published).toEqual({ sessions: 1, duplicate: false });
+    });
 
   it("acknowledges at its second try a message that another server has dropped since the first", async () => {
     const store = new MemorySessionStore();

@@ -431,12 +431,17 @@ describe("a session", () => {
     expect((await take(publisher, 1))[0]?.data).toHaveLength(2_000);
   });
 
-  it("is opened by those alone whom the server lets in", async () => {
+  it("is opened by those alone whom the server lets in, and not where its function throws, also what has no form as a text", async () => {
     const { endpoint } = await server(new MemorySessionStore(), {
-      authorize: async ({ id, token }) => token === `secret of ${id}`,
+      authorize: ({ id, token }) => {
+        if (token === "thrown") throw Object.create(null);
+        return Promise.resolve(token === `secret of ${id}`);
+      },
     });
-    const wrong = client(endpoint, { id: "ana", token: "secret of bob" });
-    await expect(wrong.ready()).rejects.toMatchObject({ code: "ERR_SESSION", reason: "refused" });
+    for (const token of ["secret of bob", "thrown"]) {
+      const wrong = client(endpoint, { id: "ana", token });
+      await expect(wrong.ready()).rejects.toMatchObject({ code: "ERR_SESSION", reason: "refused" });
+    }
     const right = client(endpoint, { id: "ana", token: "secret of ana" });
     await right.ready({ timeout: 5_000 });
   });
@@ -450,16 +455,6 @@ describe("a session", () => {
     await client(other, { id: "reader" }).ready();
     await expect(first.end()).rejects.toMatchObject({ code: "ERR_SESSION", reason: "taken" });
     expect(await one.sessions()).toMatchObject([{ id: "reader", isConnected: true, filters: 1 }]);
-  });
-
-  it("is refused where the server's function throws what has no form as a text", async () => {
-    const { endpoint } = await server(new MemorySessionStore(), {
-      authorize: () => {
-        throw Object.create(null);
-      },
-    });
-    const refused = client(endpoint, { id: "ana" });
-    await expect(refused.ready({ timeout: 5_000 })).rejects.toMatchObject({ reason: "refused" });
   });
 
   it("stays, as its client does, after an end with an invalid option", async () => {
@@ -510,37 +505,30 @@ describe("a session", () => {
     expect(one.stats()).toMatchObject({ connections: 1, publishing: 0 });
   });
 
-  it("goes on after a message or filters larger than the `maxMessageSize` of its server", async () => {
-    const { endpoint } = await server(new MemorySessionStore(), { socketOptions: { maxMessageSize: 1_000 } });
-    const one = client(endpoint, { id: "one" });
-    await one.subscribe("t");
-    const [before, tooLarge, filters, after] = await Promise.allSettled([
-      one.publish("t", "before"),
-      one.publish("t", Buffer.alloc(1_000)),
-      one.subscribe("u".repeat(1_000)),
-      one.publish("t", "after"),
-    ]);
-    for (const each of [tooLarge, filters])
-      expect(each).toMatchObject({ status: "rejected", reason: TOO_LARGE });
-    for (const each of [before, after])
-      expect(each).toMatchObject({ status: "fulfilled", value: { sessions: 1, duplicate: false } });
-    expect(texts(await take(one, 2))).toEqual(["before", "after"]);
-    expect(one.stats()).toMatchObject({ connections: 1, publishing: 0 });
-  });
-
-  test("goes on after a message or filters larger than the context of its client's socket sends", async () => {
-    const { endpoint } = await server(new MemorySessionStore());
-    const context = new Context({ maxMessageSize: 1_000 });
-    const one = client(endpoint, { id: "one", socketOptions: { context } });
+  test.each([
+    ["the `maxMessageSize` of its server", { maxMessageSize: 1_000 }, () => ({})],
+    [
+      "the context of its client's socket sends",
+      {},
+      () => ({ context: new Context({ maxMessageSize: 1_000 }) }),
+    ],
+  ])("goes on after a message or filters larger than %s", async (_, ofServer, ofClient) => {
+    const { endpoint } = await server(new MemorySessionStore(), { socketOptions: ofServer });
+    const one = client(endpoint, { id: "one", socketOptions: ofClient() });
     for (const topic of ["before the session is open", "after"]) {
-      const [tooLarge, filters, published] = await Promise.allSettled([
+      const [subscribed, before, tooLarge, filters, after] = await Promise.allSettled([
+        one.subscribe(topic),
+        one.publish(topic, "before"),
         one.publish(topic, Buffer.alloc(1_000)),
         one.subscribe("u".repeat(1_000)),
-        one.publish(topic, "x"),
+        one.publish(topic, "after"),
       ]);
+      expect(subscribed).toMatchObject({ status: "fulfilled" });
       for (const each of [tooLarge, filters])
         expect(each).toMatchObject({ status: "rejected", reason: TOO_LARGE });
-      expect(published).toMatchObject({ status: "fulfilled" });
+      for (const each of [before, after])
+        expect(each).toMatchObject({ status: "fulfilled", value: { sessions: 1, duplicate: false } });
+      expect(texts(await take(one, 2))).toEqual(["before", "after"]);
     }
     expect(one.stats()).toMatchObject({ connections: 1, publishing: 0 });
   });
