@@ -1,9 +1,10 @@
 /** What every store of sessions promises; run on each of them, and on a program's own. */
 import { afterEach, beforeEach, expect, it } from "vitest";
-import type { SessionStore, SessionStoreWrite } from "../../src/sessions/store.js";
+import type { SessionStore, SessionStoreCheck, SessionStoreWrite } from "../../src/sessions/store.js";
 
 const put = (key: string, value: string): SessionStoreWrite => ({ key, value: Buffer.from(value) });
 const remove = (key: string): SessionStoreWrite => ({ key, value: undefined });
+const at = (key: string, version: number): SessionStoreCheck => ({ key, version });
 const ALL = { from: "a", to: "z", limit: 1_000, maxBytes: 1_000_000 };
 
 /** A second user of a store, whose end is not the store's. */
@@ -53,42 +54,22 @@ export function sessionStoreContract(
   });
 
   it("keeps bytes as they are, none and many", async () => {
-    const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
-    const many = Buffer.alloc(2_000_000, 7);
-    await store.commit(
-      [],
-      [
-        { key: "b/all", value: bytes },
-        { key: "b/none", value: Buffer.alloc(0) },
-        { key: "b/many", value: many },
-      ],
-    );
-    const [all, none, found] = await store.read(["b/all", "b/none", "b/many"]);
-    expect(all?.value.equals(bytes)).toBe(true);
-    expect(none?.value.length).toBe(0);
-    expect(found?.value.equals(many)).toBe(true);
+    const values = [Buffer.from(Array.from({ length: 256 }, (_, i) => i)), "", Buffer.alloc(2_000_000, 7)];
+    const writes = values.map((value, i) => ({ key: `b/${i}`, value: Buffer.from(value) }));
+    await store.commit([], writes);
+    const found = await store.read(writes.map(({ key }) => key));
+    for (const [i, { value }] of writes.entries()) expect(found[i]?.value.equals(value)).toBe(true);
   });
 
   it("commits where each check holds, and else nothing", async () => {
     await store.commit([], [put("a", "1"), put("b", "1")]);
     const [a, b] = [await versionOf("a"), await versionOf("b")];
     expect(a).toBeGreaterThan(0);
-    expect(
-      await store.commit(
-        [
-          { key: "a", version: a },
-          { key: "b", version: b + 1 },
-        ],
-        [put("a", "2")],
-      ),
-    ).toBe(false);
-    expect(await store.commit([{ key: "c", version: 1 }], [put("a", "2")])).toBe(false);
-    expect(await store.commit([{ key: "a", version: 0 }], [put("c", "2")])).toBe(false);
+    expect(await store.commit([at("a", a), at("b", b + 1)], [put("a", "2")])).toBe(false);
+    expect(await store.commit([at("c", 1)], [put("a", "2")])).toBe(false);
+    expect(await store.commit([at("a", 0)], [put("c", "2")])).toBe(false);
     expect(await valuesOf("a", "c")).toEqual(["1", undefined]);
-    const checks = [
-      { key: "a", version: a },
-      { key: "c", version: 0 },
-    ];
+    const checks = [at("a", a), at("c", 0)];
     expect(await store.commit(checks, [put("a", "2"), put("c", "2"), remove("b")])).toBe(true);
     expect(await valuesOf("a", "b", "c")).toEqual(["2", undefined, "2"]);
     expect(await store.commit(checks, [put("a", "3")])).toBe(false);
@@ -96,8 +77,8 @@ export function sessionStoreContract(
 
   it("checks without writing", async () => {
     await store.commit([], [put("a", "1")]);
-    expect(await store.commit([{ key: "a", version: await versionOf("a") }], [])).toBe(true);
-    expect(await store.commit([{ key: "a", version: 0 }], [])).toBe(false);
+    expect(await store.commit([at("a", await versionOf("a"))], [])).toBe(true);
+    expect(await store.commit([at("a", 0)], [])).toBe(false);
   });
 
   it("gives a key that was removed and is there again a version that it never had", async () => {
@@ -114,21 +95,9 @@ export function sessionStoreContract(
   });
 
   it("scans a range in the order of its keys' bytes, up to a count and to bytes", async () => {
-    const names = [
-      "q/x/000a",
-      "q/x/0001",
-      "q/x-y/0001",
-      "q/x/0002",
-      "q/X/0001",
-      "q/x.y/0001",
-      "r/a",
-      "p/z",
-      "q/x:y/0001",
-    ];
-    await store.commit(
-      [],
-      names.map((key) => put(key, "0123456789")),
-    );
+    const names = "q/x/000a q/x/0001 q/x-y/0001 q/x/0002 q/X/0001 q/x.y/0001 r/a p/z q/x:y/0001".split(" ");
+    const added = names.map((key) => put(key, "0123456789"));
+    await store.commit([], added);
     const scan = async (range: object): Promise<string[]> =>
       (await store.scan({ ...ALL, ...range })).map(({ key }) => key);
     expect(await scan({ from: "q/", to: "q0" })).toEqual(
@@ -149,17 +118,11 @@ export function sessionStoreContract(
   it("scans thousands of keys that were added and removed in any order", async () => {
     const order = Array.from({ length: 3_000 }, (_, i) => (i * 7_919) % 3_000);
     const name = (i: number): string => `k/${i.toString(16).padStart(6, "0")}`;
-    for (let at = 0; at < order.length; at += 500)
-      await store.commit(
-        [],
-        order.slice(at, at + 500).map((i) => put(name(i), String(i))),
-      );
-    const odd = order.filter((i) => i % 2 === 1);
-    for (let at = 0; at < odd.length; at += 500)
-      await store.commit(
-        [],
-        odd.slice(at, at + 500).map((i) => remove(name(i))),
-      );
+    const added = order.map((i) => put(name(i), String(i)));
+    const removed = order.filter((i) => i % 2 === 1).map((i) => remove(name(i)));
+    for (const writes of [added, removed])
+      for (let first = 0; first < writes.length; first += 500)
+        await store.commit([], writes.slice(first, first + 500));
     const found = await store.scan({ ...ALL, from: "k/", to: "k0", limit: 10_000 });
     expect(found.map(({ key }) => key)).toEqual(Array.from({ length: 1_500 }, (_, i) => name(2 * i)));
   });
@@ -173,8 +136,7 @@ export function sessionStoreContract(
         for (;;) {
           const [entry] = await by.read(["n"]);
           const next = Number(entry?.value) + 1;
-          const checks = [{ key: "n", version: entry?.version ?? 0 }];
-          if (await by.commit(checks, [put("n", String(next))])) return;
+          if (await by.commit([at("n", entry?.version ?? 0)], [put("n", String(next))])) return;
           conflicts += 1;
         }
       };
@@ -192,8 +154,8 @@ export function sessionStoreContract(
       for (let round = 0; round < 20; round++) {
         const [a, b] = [`a/${round}`, `b/${round}`];
         const done = await Promise.all([
-          store.commit([{ key: a, version: 0 }], [put(b, "1")]),
-          other.commit([{ key: b, version: 0 }], [put(a, "1")]),
+          store.commit([at(a, 0)], [put(b, "1")]),
+          other.commit([at(b, 0)], [put(a, "1")]),
         ]);
         expect(done).not.toEqual([true, true]);
         const values = await valuesOf(a, b);
