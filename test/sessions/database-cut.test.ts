@@ -9,6 +9,7 @@ import {
 } from "../../src/sessions/index.js";
 import { StoreError } from "../../src/store/error.js";
 import { hostTest as it } from "../cluster/simulated.js";
+import { ScriptedStore } from "./scripted-store.js";
 
 async function listen(
   store: SessionStore,
@@ -20,15 +21,6 @@ async function listen(
 
 function client(endpoints: string | readonly string[], id: string, maxQueue?: number): SessionClient {
   return new SessionClient(endpoints, { id, timeout: -1, reconnectMaxInterval: 100, maxQueue });
-}
-
-/** A store whose commits do what a test says. */
-class ScriptedStore extends MemorySessionStore {
-  result: () => boolean | undefined | Promise<boolean> = () => undefined;
-
-  override async commit(...commit: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
-    return this.result() ?? super.commit(...commit);
-  }
 }
 
 function noAnswer(): never {

@@ -24,6 +24,7 @@ import { StoreError } from "../../src/store/error.js";
 import { hostTest } from "../cluster/simulated.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { freePort } from "../support/ports.js";
+import { ScriptedStore } from "./scripted-store.js";
 
 const open: { close(options: { linger: number }): Promise<void> }[] = [];
 afterEach(async () => {
@@ -58,31 +59,9 @@ function client(endpoints: PatternEndpoints, options: SessionClientOptions): Ses
   return made;
 }
 
-/** A store that can be made to fail. */
-class FailingStore extends MemorySessionStore {
-  isFailing = false;
-  failures = 0;
-
-  override commit(...commit: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
-    if (!this.isFailing) return super.commit(...commit);
-    this.failures += 1;
-    return Promise.reject(new Error("the store fails"));
-  }
-}
-
-/** A store that has no room for anything new. */
-class FullStore extends MemorySessionStore {
-  isFull = false;
-
-  override async commit(...[checks, writes]: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
-    if (this.isFull) {
-      const values = await this.read(writes.map(({ key }) => key));
-      const isNew = writes.some(({ value }, i) => value !== undefined && values[i] === undefined);
-      if (isNew) throw new StoreError("full", "no room on /the/disk");
-    }
-    return super.commit(checks, writes);
-  }
-}
+const failing = (): never => {
+  throw new Error("the store fails");
+};
 
 async function take(from: SessionClient, count: number): Promise<SessionMessage[]> {
   const messages: SessionMessage[] = [];
@@ -292,23 +271,25 @@ describe("a session", () => {
   });
 
   it("is removed by the next server where the one that was asked cannot, and kept with an error where none can", async () => {
-    const store = new FailingStore();
+    const store = new ScriptedStore();
     const { server: one, endpoint } = await server(store);
     const ending = client(endpoint, { id: "ending" });
     await ending.subscribe("t");
-    store.isFailing = true;
+    store.result = failing;
+    let failures = 0;
     one.events.once("store:failed", () => {
-      store.isFailing = false;
+      failures += 1;
+      store.result = () => undefined;
     });
     await ending.end();
-    expect(store.failures).toBeGreaterThan(0);
+    expect(failures).toBe(1);
     expect(await one.sessions()).toEqual([]);
 
     const kept = client(endpoint, { id: "kept" });
     await kept.subscribe("t");
-    store.isFailing = true;
+    store.result = failing;
     await expect(kept.end({ timeout: 200 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
-    store.isFailing = false;
+    store.result = () => undefined;
     expect(await one.sessions()).toMatchObject([{ id: "kept", filters: 1 }]);
 
     // Not connected when it is to be removed.
@@ -330,7 +311,7 @@ describe("a session", () => {
   });
 
   it("is not removed by a client that has lost it to another one, or that closes", async () => {
-    const store = new FailingStore();
+    const store = new ScriptedStore();
     const { server: one, endpoint } = await server(store);
     const first = client(endpoint, { id: "reader" });
     await first.subscribe("t");
@@ -341,18 +322,18 @@ describe("a session", () => {
     expect(await one.sessions()).toMatchObject([{ id: "reader", isConnected: true, filters: 1 }]);
 
     await second.ready();
-    store.isFailing = true;
+    store.result = failing;
     const failed = new Promise((resolve) => one.events.once("store:failed", resolve));
     const ending = second.end().catch(({ code }: { code: string }) => code);
     await failed;
     await second.close();
     expect(await ending).toBe("EAGAIN");
-    store.isFailing = false;
+    store.result = () => undefined;
     expect(await one.sessions()).toMatchObject([{ id: "reader", filters: 1 }]);
   });
 
   it("refuses what its store has no room for, with that reason, and goes on", async () => {
-    const store = new FullStore();
+    const store = new ScriptedStore();
     const { server: one, endpoint } = await server(store);
     const reader = client(endpoint, { id: "reader" });
     await reader.subscribe("t");
@@ -362,7 +343,12 @@ describe("a session", () => {
     one.events.on("store:failed", () => {
       failures += 1;
     });
-    store.isFull = true;
+    store.result = async (_, writes) => {
+      const values = await store.read(writes.map(({ key }) => key));
+      const isNew = writes.some(({ value }, i) => value !== undefined && values[i] === undefined);
+      if (isNew) throw new StoreError("full", "no room on /the/disk");
+      return undefined;
+    };
     const full = { code: "ERR_SESSION", reason: "full", message: "The store of the sessions has no room." };
     const refused = await Promise.allSettled(
       Array.from({ length: 100 }, (_, i) => writer.publish("t", `refused ${i}`)),
@@ -375,7 +361,7 @@ describe("a session", () => {
     const newcomer = client(endpoint, { id: "newcomer" });
     const lost = await new Promise((resolve) => newcomer.events.once("session:lost", resolve));
     expect(lost).toMatchObject({ reason: full.message });
-    store.isFull = false;
+    store.result = () => undefined;
     expect(await writer.publish("t", "after")).toEqual({ sessions: 1, duplicate: false });
     expect(texts(await take(reader, 1))).toEqual(["after"]);
     expect(writer.stats().connections).toBe(1);
@@ -383,16 +369,20 @@ describe("a session", () => {
   });
 
   it("has the reason of the last connection's end in the error of a call that nobody answered", async () => {
-    const store = new FailingStore();
+    const store = new ScriptedStore();
     const { endpoint } = await server(store);
     const writer = client(endpoint, { id: "writer", reconnectInterval: 20, timeout: 300 });
     await writer.ready();
-    store.isFailing = true;
+    let tries = 0;
+    store.result = () => {
+      tries += 1;
+      return failing();
+    };
     const failure = await writer.publish("t", "x").catch((error: Error) => error);
     expect(failure).toMatchObject({ code: "ETIMEDOUT", endpoint });
     expect((failure as Error).message).toContain("the last connection ended: unavailable");
     // Not at once each time.
-    expect(store.failures).toBeLessThan(40);
+    expect(tries).toBeLessThan(40);
   });
 
   test("gets a message that takes longer on its way than a client stands silence at first", async () => {

@@ -41,6 +41,8 @@ const CLIENT: readonly ClientMessage[] = [
   { kind: "reported", drops: 9 },
   { kind: "close", end: true },
 ];
+const COMMON = { time: 1_700_000_000_000, topic: "a/b", publisher: "hall", id: "", data };
+const MESSAGE = { kind: "message", ...COMMON } as const;
 const SERVER: readonly ServerMessage[] = [
   {
     kind: "opened",
@@ -54,27 +56,8 @@ const SERVER: readonly ServerMessage[] = [
   { kind: "done", request: 7 },
   { kind: "published", number: 5, isDuplicate: false, sessions: 2 },
   { kind: "refused", isPublication: true, number: 5, reason: "full", text: "no room" },
-  {
-    kind: "message",
-    number: 1,
-    redelivered: true,
-    time: 1_700_000_000_000,
-    topic: "a/b",
-    publisher: "hall",
-    id: "",
-    data,
-  },
-  {
-    kind: "message",
-    number: 2,
-    redelivered: false,
-    time: 1_700_000_000_000,
-    topic: "a/b",
-    publisher: "hall",
-    id: "",
-    data,
-    context,
-  },
+  { ...MESSAGE, number: 1, redelivered: true },
+  { ...MESSAGE, number: 2, redelivered: false, context },
   { kind: "dropped", drops: 9, unreported: 4, old: 1 },
   { kind: "ended", reason: "taken", text: "" },
 ];
