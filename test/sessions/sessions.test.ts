@@ -49,6 +49,13 @@ async function server(
   return { server: made, endpoint: await made.bind(endpoint) };
 }
 
+/** A client that gets what is published to "t". */
+async function subscribed(...given: Parameters<typeof client>): Promise<SessionClient> {
+  const made = client(...given);
+  await made.subscribe("t");
+  return made;
+}
+
 const throwing = (): never => {
   throw new Error("the node fails");
 };
@@ -97,8 +104,7 @@ describe("a session", () => {
 
   it("takes no more than its window, and the rest when that is acknowledged", async () => {
     const { endpoint } = await server(new MemorySessionStore());
-    const reader = client(endpoint, { id: "reader", maxUnacknowledged: 10 });
-    await reader.subscribe("t");
+    const reader = await subscribed(endpoint, { id: "reader", maxUnacknowledged: 10 });
     await Promise.all(Array.from({ length: 100 }, (_, i) => reader.publish("t", String(i))));
     const first = await take(reader, 10);
     await expect(reader.receive({ timeout: 150 })).rejects.toMatchObject({ code: "EAGAIN" });
@@ -116,8 +122,7 @@ describe("a session", () => {
   it("is there again at another server, with its filters, and with what was not acknowledged", async () => {
     const store = new MemorySessionStore();
     const [one, two] = [await server(store), await server(store)];
-    const reader = client(one.endpoint, { id: "reader" });
-    await reader.subscribe("t");
+    const reader = await subscribed(one.endpoint, { id: "reader" });
     const writer = client(two.endpoint, { id: "writer" });
     for (const text of ["a", "b", "c"]) await writer.publish("t", text);
     const [a] = await take(reader, 3);
@@ -134,8 +139,7 @@ describe("a session", () => {
   it("is taken over by a later connection, and the one before is over with that reason", async () => {
     const store = new MemorySessionStore();
     const [one, two] = [await server(store), await server(store)];
-    const first = client([one.endpoint, two.endpoint], { id: "reader" });
-    await first.subscribe("t");
+    const first = await subscribed([one.endpoint, two.endpoint], { id: "reader" });
     const waiting = first.receive();
     const ended = new Promise((resolve) => first.events.once("session:ended", resolve));
     const second = client(two.endpoint, { id: "reader" });
@@ -151,8 +155,7 @@ describe("a session", () => {
     const store = new MemorySessionStore();
     const [one, two] = [await server(store), await server(store)];
     const list = new ListedEndpoints([one.endpoint]);
-    const first = client(list, { id: "reader" });
-    await first.subscribe("t");
+    const first = await subscribed(list, { id: "reader" });
     await one.server.close({ linger: 0 });
     const second = client(two.endpoint, { id: "reader" });
     await second.ready();
@@ -183,8 +186,7 @@ describe("a session", () => {
 
   it("drops the oldest past its bounds, and reports how many", async () => {
     const { endpoint } = await server(new MemorySessionStore());
-    const reader = client(endpoint, { id: "reader", maxQueue: 5 });
-    await reader.subscribe("t");
+    const reader = await subscribed(endpoint, { id: "reader", maxQueue: 5 });
     await reader.close();
     const writer = client(endpoint, { id: "writer" });
     for (let i = 0; i < 12; i++) await writer.publish("t", String(i));
@@ -217,8 +219,7 @@ describe("a session", () => {
 
   it("leaves out messages that are too old", async () => {
     const { endpoint } = await server(new MemorySessionStore());
-    const reader = client(endpoint, { id: "reader", maxAge: 60_000 });
-    await reader.subscribe("t");
+    const reader = await subscribed(endpoint, { id: "reader", maxAge: 60_000 });
     await reader.close();
     const writer = client(endpoint, { id: "writer" });
     await writer.publish("t", "old");
@@ -233,29 +234,25 @@ describe("a session", () => {
   it("is removed when its time is over, by its client, and by an operator", async () => {
     const store = new MemorySessionStore();
     const { server: one, endpoint } = await server(store);
-    const brief = client(endpoint, { id: "brief", expiry: 0 });
-    await brief.subscribe("t");
+    const brief = await subscribed(endpoint, { id: "brief", expiry: 0 });
     await brief.publish("t", "x");
     const removed = new Promise((resolve) => one.events.once("session:closed", resolve));
     await brief.close();
     await removed;
     expect(await one.sessions()).toEqual([]);
 
-    const ending = client(endpoint, { id: "ending" });
-    await ending.subscribe("t");
+    const ending = await subscribed(endpoint, { id: "ending" });
     await ending.end();
     expect(await one.sessions()).toEqual([]);
 
-    const kept = client(endpoint, { id: "kept" });
-    await kept.subscribe("t");
+    const kept = await subscribed(endpoint, { id: "kept" });
     expect(await one.sessions()).toMatchObject([{ id: "kept", isConnected: true, isHere: true, filters: 1 }]);
     const over = kept.receive();
     await one.remove("kept");
     await expect(over).rejects.toMatchObject({ reason: "gone" });
     for (const id of ["kept", "a/b"]) await expect(one.remove(id)).rejects.toMatchObject({ reason: "gone" });
 
-    const short = client(endpoint, { id: "short", expiry: 50 });
-    await short.subscribe("t");
+    const short = await subscribed(endpoint, { id: "short", expiry: 50 });
     await short.publish("t", "x");
     await short.close();
     const expired = await new Promise((resolve) => {
@@ -273,8 +270,7 @@ describe("a session", () => {
   it("is removed by the next server where the one that was asked cannot, and kept with an error where none can", async () => {
     const store = new ScriptedStore();
     const { server: one, endpoint } = await server(store);
-    const ending = client(endpoint, { id: "ending" });
-    await ending.subscribe("t");
+    const ending = await subscribed(endpoint, { id: "ending" });
     store.result = failing;
     let failures = 0;
     one.events.once("store:failed", () => {
@@ -285,8 +281,7 @@ describe("a session", () => {
     expect(failures).toBe(1);
     expect(await one.sessions()).toEqual([]);
 
-    const kept = client(endpoint, { id: "kept" });
-    await kept.subscribe("t");
+    const kept = await subscribed(endpoint, { id: "kept" });
     store.result = failing;
     await expect(kept.end({ timeout: 200 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
     store.result = () => undefined;
@@ -302,8 +297,7 @@ describe("a session", () => {
     await moved.end();
     expect(await two.sessions()).toEqual([]);
 
-    const alone = client(other, { id: "alone" });
-    await alone.subscribe("t");
+    const alone = await subscribed(other, { id: "alone" });
     const left = new Promise((resolve) => alone.events.once("session:lost", resolve));
     await two.close();
     await left;
@@ -313,8 +307,7 @@ describe("a session", () => {
   it("is not removed by a client that has lost it to another one, or that closes", async () => {
     const store = new ScriptedStore();
     const { server: one, endpoint } = await server(store);
-    const first = client(endpoint, { id: "reader" });
-    await first.subscribe("t");
+    const first = await subscribed(endpoint, { id: "reader" });
     const ended = new Promise((resolve) => first.events.once("session:ended", resolve));
     const second = client(endpoint, { id: "reader" });
     await ended;
@@ -335,8 +328,7 @@ describe("a session", () => {
   it("refuses what its store has no room for, with that reason, and goes on", async () => {
     const store = new ScriptedStore();
     const { server: one, endpoint } = await server(store);
-    const reader = client(endpoint, { id: "reader" });
-    await reader.subscribe("t");
+    const reader = await subscribed(endpoint, { id: "reader" });
     const writer = client(endpoint, { id: "writer" });
     await writer.publish("t", "before");
     let failures = 0;
@@ -410,12 +402,11 @@ describe("a session", () => {
     }).listen(0, "127.0.0.1");
     onTestFinished(() => void link.close());
     await once(link, "listening");
-    const publisher = client(`tcp://127.0.0.1:${(link.address() as AddressInfo).port}`, {
+    const publisher = await subscribed(`tcp://127.0.0.1:${(link.address() as AddressInfo).port}`, {
       id: "publisher",
       heartbeatInterval: 20,
       heartbeatTimeout: 50,
     });
-    await publisher.subscribe("t");
     await publisher.publish("t", Buffer.alloc(2_000));
     expect(stood).toBeGreaterThan(0);
     expect((await take(publisher, 1))[0]?.data).toHaveLength(2_000);
@@ -440,8 +431,7 @@ describe("a session", () => {
     const store = new MemorySessionStore();
     const { server: one, endpoint } = await server(store, { pollInterval: 60_000 });
     const { endpoint: other } = await server(store, { pollInterval: 60_000 });
-    const first = client(endpoint, { id: "reader" });
-    await first.subscribe("t");
+    const first = await subscribed(endpoint, { id: "reader" });
     await client(other, { id: "reader" }).ready();
     await expect(first.end()).rejects.toMatchObject({ code: "ERR_SESSION", reason: "taken" });
     expect(await one.sessions()).toMatchObject([{ id: "reader", isConnected: true, filters: 1 }]);
@@ -525,8 +515,7 @@ describe("a session", () => {
 
   it("ends a client whose socket refuses a kept message, and keeps the message", async () => {
     const { endpoint } = await server(new MemorySessionStore());
-    const one = client(endpoint, { id: "one", socketOptions: { maxMessageSize: 1_000 } });
-    await one.subscribe("t");
+    const one = await subscribed(endpoint, { id: "one", socketOptions: { maxMessageSize: 1_000 } });
     const received = one.receive();
     await client(endpoint, { id: "two" }).publish("t", Buffer.alloc(1_000, "x"));
     await expect(received).rejects.toMatchObject(TOO_LARGE);
