@@ -199,17 +199,13 @@ describe("a proxy", () => {
     await expect(dialLink(url, { proxy })).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
   });
 
-  async function proxy(): Promise<{ port: number; asked: string[] }> {
-    const { server, asked } = connectProxy("user:pass word");
-    return { port: await listen(server), asked };
-  }
-
   it.each(["http", "https"])("is asked by CONNECT with its credentials, to %s", async (scheme) => {
     const [ca, cert, key] = [files.ca, files.serverCert, files.serverKey].map(file);
     const server = scheme === "http" ? createServer() : createSecure({ cert, key } as never);
     const target = await listen(server);
     serve(server as Server);
-    const { port, asked } = await proxy();
+    const { server: tunnels, asked } = connectProxy("user:pass word");
+    const port = await listen(tunnels);
     const url = `${scheme}://127.0.0.1:${target}/`;
     const options = { tls: { ca } as never };
     const good = await dialLink(url, { ...options, proxy: `http://user:pass%20word@127.0.0.1:${port}` });
