@@ -38,7 +38,7 @@ async function lineOf(child: Child, begin: string): Promise<string> {
 }
 
 describe.skipIf(NO_PYTHON)("a peer by the document's text", () => {
-  it("enters, joins, shouts, whispers, pings and leaves, in both directions", async () => {
+  it("enters, joins, shouts, whispers, pings and leaves, in both directions, and sees that this node leaves", async () => {
     const port = await freePort();
     const plane = new ZrePlane({ name: "ours", port, interface: "lo", headers: { "X-A": "1" } });
     cleanups.push(() => plane.close());
@@ -47,7 +47,9 @@ describe.skipIf(NO_PYTHON)("a peer by the document's text", () => {
     await plane.start();
     plane.join("before");
     const entered = next("enter");
-    const python = start(peerAt("pyzmq"), join(PEERS, "zre_peer.py"), "127.255.255.255", `${port}`);
+    const peer = (): Child =>
+      start(peerAt("pyzmq"), join(PEERS, "zre_peer.py"), "127.255.255.255", `${port}`);
+    const python = peer();
     const uuid = await lineOf(python, "READY");
     expect((await entered).peer).toMatchObject({ uuid, name: "python" });
     expect(plane.peer("python")?.headers).toMatchObject({ "X-P": "yes" });
@@ -74,16 +76,10 @@ describe.skipIf(NO_PYTHON)("a peer by the document's text", () => {
     python.process.stdin?.write("leave\n");
     expect((await exit).reason).toBe("left");
     python.process.stdin?.write("quit\n");
-  });
 
-  it("sees that this node leaves", async () => {
-    const port = await freePort();
-    const plane = new ZrePlane({ port, interface: "lo" });
-    cleanups.push(() => plane.close());
-    await plane.start();
-    const entered = new Promise((resolve) => void plane.events.once("enter", resolve));
-    const stays = start(peerAt("pyzmq"), join(PEERS, "zre_peer.py"), "127.255.255.255", `${port}`);
-    await entered;
+    const again = next("enter");
+    const stays = peer();
+    await again;
     await lineOf(stays, "HELLO"); // The mailbox stands.
     await plane.close();
     expect(await lineOf(stays, "LEFT")).toBe(plane.uuid);

@@ -1,5 +1,6 @@
 /** Nodes on the ZRE plane over real sockets, on the loopback interface: its broadcast address reaches all of them. */
 import dgram from "node:dgram";
+import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MACHINE, setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
@@ -13,7 +14,6 @@ import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";
 
-const BROADCAST = "127.255.255.255";
 let port = 0;
 const closing = closeAfterEach();
 
@@ -53,18 +53,6 @@ async function start(options: ZreOptions = {}): Promise<Seen> {
   return seen;
 }
 
-/** Sends datagrams as a node of the link. */
-async function beaconer(): Promise<(bytes: Buffer) => Promise<void>> {
-  const socket = dgram.createSocket("udp4");
-  await new Promise<void>((resolve) => void socket.bind(0, "127.0.0.1", resolve));
-  socket.setBroadcast(true);
-  closing({ close: () => socket.close() });
-  return (bytes) =>
-    new Promise((resolve, reject) => {
-      socket.send(bytes, port, BROADCAST, (error) => (error === null ? resolve() : reject(error)));
-    });
-}
-
 /** A DEALER at a node's mailbox that says it is a peer. */
 function stranger(at: ZrePlane, uuid: string): Dealer {
   const dealer = closing(new Dealer({ routingId: identityOf(uuid), linger: 0 }));
@@ -95,7 +83,7 @@ describe("nodes on the plane", () => {
 
   it("leave nothing open where another program keeps the port of the beacons to itself", async () => {
     const other = dgram.createSocket("udp4");
-    await new Promise<void>((resolve) => void other.bind(port, resolve));
+    await once(other.bind(port), "listening");
     const plane = new ZrePlane({ port, interface: "lo" });
     await expect(plane.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
     expect(plane.endpoint).toBe("");
@@ -118,7 +106,10 @@ describe("nodes on the plane", () => {
 
   it("opens no mailbox for a beacon that comes while it closes: nobody would close it", async () => {
     const a = await start();
-    const send = await beaconer();
+    const node = dgram.createSocket("udp4").bind(0, "127.0.0.1");
+    closing({ close: () => node.close() });
+    await once(node, "listening");
+    node.setBroadcast(true);
     let connections = 0;
     const mailbox = createServer((socket) => {
       connections += 1;
@@ -135,7 +126,7 @@ describe("nodes on the plane", () => {
     try {
       const closed = a.plane.close();
       await eventually(() => farewells.mock.calls.length > 0);
-      await send(encodeBeacon(UUID, (mailbox.address() as AddressInfo).port));
+      node.send(encodeBeacon(UUID, (mailbox.address() as AddressInfo).port), port, "127.255.255.255");
       await eventually(() => a.plane.stats().refused.endpoint + a.plane.stats().pending > 0);
       expect(a.plane.stats()).toMatchObject({ pending: 0, refused: { endpoint: 1 } });
       release();
