@@ -304,6 +304,7 @@ describe("other carriers", () => {
     const opening = link.open("another");
     await expect(opening).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
     expect(await failed).toMatchObject({ error: { code: "ERR_TRANSPORT" } });
+    await expect(link.open("later")).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
   });
 
   it("a WebSocket that closes before it opens, or sends a text, fails the link", async () => {

@@ -422,21 +422,6 @@ describe("the end of a link", () => {
     expect(b.stats()).toMatchObject({ channels: 0, windowBytes: 0 });
   });
 
-  it("by the network fails its channels and what is being opened", async () => {
-    const streams = await sockets();
-    const { a, channel, other } = await withChannel(streams);
-    other.on("error", () => undefined);
-    const failed = once(channel, "error");
-    const ended = event(a, "link:ended");
-    const opening = a.open("y");
-    streams[1].resetAndDestroy();
-    const results = await Promise.allSettled([opening]);
-    expect((await failed)[0]).toMatchObject({ code: "ERR_TRANSPORT" });
-    expect(await ended).toMatchObject({ error: { code: "ERR_TRANSPORT" } });
-    expect(results[0]?.status).toBe("rejected");
-    await expect(a.open("z")).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
-  });
-
   it("is not needed for a stream that nobody reads: what waits is bounded, and goes on when it is read", async () => {
     const [socket, other] = await sockets();
     const [a] = await link([socket, other], {}, { onChannel: (channel) => void channel.resume() });
