@@ -16,7 +16,6 @@ const NOW = 0;
 class Target {
   readonly rules: LinkRules;
   failure: string | undefined = undefined;
-  unread = 0;
   readonly #random: Random;
 
   constructor(random: Random) {
@@ -57,6 +56,7 @@ class Target {
 /** Frames that mostly fit, with a fault here and there. */
 function frames(random: Random, target: Target): Buffer {
   const parts: Buffer[] = [];
+  const add = (...frame: Parameters<typeof encodeControl>): void => void parts.push(encodeControl(...frame));
   let next = 1;
   const some = (): number =>
     random.below(20) === 0 ? random.below(12) : 1 + 2 * random.below(Math.max(1, next >> 1));
@@ -64,39 +64,25 @@ function frames(random: Random, target: Target): Buffer {
     switch (random.below(9)) {
       case 0:
       case 1:
-        parts.push(
-          encodeControl(
-            FrameType.OPEN,
-            0,
-            next,
-            encodeOpen({ urgency: random.below(8), kind: 0, name: "x" }),
-          ),
-        );
+        add(FrameType.OPEN, 0, next, encodeOpen({ urgency: random.below(8), kind: 0, name: "x" }));
         next += 2;
         break;
       case 2:
       case 3:
       case 4:
-        parts.push(
-          encodeControl(
-            FrameType.DATA,
-            random.below(6) === 0 ? 1 : 0,
-            some(),
-            random.bytes(1 + random.below(1_500)),
-          ),
-        );
+        add(FrameType.DATA, random.below(6) === 0 ? 1 : 0, some(), random.bytes(1 + random.below(1_500)));
         break;
       case 5: {
         const credit = Buffer.alloc(4);
         credit.writeUInt32BE(1 + random.below(100_000));
-        parts.push(encodeControl(FrameType.CREDIT, 0, some(), credit));
+        add(FrameType.CREDIT, 0, some(), credit);
         break;
       }
       case 6:
-        parts.push(encodeControl(FrameType.RESET, 0, some(), random.bytes(random.below(10))));
+        add(FrameType.RESET, 0, some(), random.bytes(random.below(10)));
         break;
       case 7:
-        parts.push(encodeControl(FrameType.PING, random.below(2), 0, random.bytes(8)));
+        add(FrameType.PING, random.below(2), 0, random.bytes(8));
         break;
       default:
         // Of the target's own channels: accepted, or not.
@@ -104,7 +90,7 @@ function frames(random: Random, target: Target): Buffer {
           target.rules.write(target.rules.open({ name: "own", urgency: 3, kind: 0 }, NOW), [
             random.bytes(100),
           ]);
-        parts.push(encodeControl(FrameType.ACCEPT, 0, 2 + 2 * random.below(3), Buffer.alloc(0)));
+        add(FrameType.ACCEPT, 0, 2 + 2 * random.below(3), Buffer.alloc(0));
     }
   }
   const bytes = Buffer.concat(parts);

@@ -45,6 +45,12 @@ it("a channel gets a larger window while the window is what slows it, and no lar
   expect(b.ends.get(3)?.state.window.size).toBe(SETTINGS.window);
 });
 
+function credit(id: number, bytes: number): Buffer {
+  const payload = Buffer.alloc(4);
+  payload.writeUInt32BE(bytes);
+  return encodeControl(FrameType.CREDIT, 0, id, payload);
+}
+
 describe("turns", () => {
   /** The channels of the frames of data in some bytes, with their lengths. */
   function framesOf(bytes: Buffer): [id: number, length: number][] {
@@ -105,22 +111,11 @@ describe("limits", () => {
       [openFrame(1), encodeControl(FrameType.ACCEPT, 0, 1, bytes)],
       /twice/,
     ],
-    ["credit of 0", [openFrame(1), encodeControl(FrameType.CREDIT, 0, 1, Buffer.alloc(4))], /credit of 0/],
-    [
-      "credit beyond all windows",
-      [openFrame(1), encodeControl(FrameType.CREDIT, 0, 1, Buffer.alloc(4, 255))],
-      /credit/,
-    ],
+    ["credit of 0", [openFrame(1), credit(1, 0)], /credit of 0/],
+    ["credit beyond all windows", [openFrame(1), credit(1, 0xffff_ffff)], /credit/],
     [
       "credit that adds up beyond all windows",
-      [
-        openFrame(1),
-        ...[LARGEST_WINDOW - SETTINGS.peerWindow, 1].map((bytes) => {
-          const payload = Buffer.alloc(4);
-          payload.writeUInt32BE(bytes);
-          return encodeControl(FrameType.CREDIT, 0, 1, payload);
-        }),
-      ],
+      [openFrame(1), credit(1, LARGEST_WINDOW - SETTINGS.peerWindow), credit(1, 1)],
       /^credit of 1 bytes/,
     ],
     [
@@ -140,7 +135,7 @@ describe("limits", () => {
 
   it.each([
     ["data", data(2, bytes)],
-    ["credit", encodeControl(FrameType.CREDIT, 0, 2, Buffer.from([0, 0, 0, 1]))],
+    ["credit", credit(2, 1)],
   ])("end the link at %s for a channel that this end has not accepted", (_, frame) => {
     const { b } = pair();
     b.open("x");
@@ -149,14 +144,8 @@ describe("limits", () => {
   });
 
   it("pass over types of later versions, and what is late", () => {
-    const frames = [
-      encodeControl(77, 255, 9, bytes),
-      openFrame(1),
-      encodeControl(FrameType.RESET, 0, 1, bytes),
-    ];
-    expect(
-      failureOf(...frames, data(1, bytes), encodeControl(FrameType.CREDIT, 0, 1, Buffer.alloc(4))),
-    ).toBeUndefined();
+    const [later, reset] = [encodeControl(77, 255, 9, bytes), encodeControl(FrameType.RESET, 0, 1, bytes)];
+    expect(failureOf(later, openFrame(1), reset, data(1, bytes), credit(1, 0))).toBeUndefined();
   });
 
   it("refuse a channel beyond the count, and beyond the bytes of all windows", () => {

@@ -142,19 +142,9 @@ function story(random: Random, note: (what: string) => void): void {
     if (before !== undefined) stale.push(before.handle);
     const handle = { id, life: record.life, epoch: record.epoch };
     expect(record.isPresent).toBe(before !== undefined && !clean);
-    if (before !== undefined && !clean) models.set(id, { ...before, handle, limit, drop });
-    else
-      models.set(id, {
-        handle,
-        limit,
-        drop,
-        filters: new Set(),
-        queue: [],
-        tail: 0,
-        published: 0,
-        ids: new Set(),
-        dropped: 0,
-      });
+    const counts = { tail: 0, published: 0, dropped: 0 };
+    const empty = { filters: new Set<string>(), queue: [], ids: new Set<string>(), ...counts };
+    models.set(id, { ...((!clean && before) || empty), handle, limit, drop });
     note(`${id} opened: ${limit} ${drop}`);
   };
 

@@ -51,16 +51,19 @@ export async function startZyre(uuid: string, port: number, show: (event: ZreEve
   return { model, leaves: async () => void (await beacons.send(encodeBeacon(uuid, 0))) };
 }
 
-interface ZyrePeer {
-  readonly uuid: string;
-  endpoint: string;
-  connected: boolean;
-  ready: boolean;
-  sent: number;
-  wanted: number;
-  status: number;
-  evasiveAt: number;
-  expiredAt: number;
+class ZyrePeer {
+  connected = true;
+  ready = false;
+  sent = 0;
+  wanted = 0;
+  status = 0;
+  evasiveAt = 0;
+  expiredAt = 0;
+
+  constructor(
+    readonly uuid: string,
+    readonly endpoint: string,
+  ) {}
 }
 
 /**
@@ -198,17 +201,7 @@ export class ZyreModel {
       other.ready = false;
     }
     this.effects.connect(uuid, endpoint);
-    const peer: ZyrePeer = {
-      uuid,
-      endpoint,
-      connected: true,
-      ready: false,
-      sent: 0,
-      wanted: 0,
-      status: 0,
-      evasiveAt: 0,
-      expiredAt: 0,
-    };
+    const peer = new ZyrePeer(uuid, endpoint);
     this.#peers.set(uuid, peer);
     this.#send(peer, (sequence) => [
       encodeHello(sequence, {
