@@ -17,13 +17,15 @@ import { serverSettings } from "../../src/sessions/server-options.js";
 import { Sweeper } from "../../src/sessions/sweeper.js";
 import { Transactions } from "../../src/sessions/transactions.js";
 import { closeAfterEach } from "../support/close-after-each.js";
+import { gate } from "../support/gate.js";
 import { LONG } from "../support/long.js";
 import { RawClient } from "./raw-client.js";
+import { ScriptedStore } from "./scripted-store.js";
 
 const closing = closeAfterEach();
 
 /** Counts what the server asks of it. */
-class CountingStore extends MemorySessionStore {
+class CountingStore extends ScriptedStore {
   reads = 0;
   scans = 0;
   commits = 0;
@@ -38,31 +40,22 @@ class CountingStore extends MemorySessionStore {
     return super.scan(...range);
   }
 
-  #held: Promise<void> | undefined;
-  #onHeld: () => void = () => undefined;
+  override commit(...commit: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
+    this.commits += 1;
+    return super.commit(...commit);
+  }
+
   release: () => void = () => undefined;
 
   /** Commits wait until `release`. @returns settles with the first one */
   hold(): Promise<void> {
-    this.#held = new Promise((resolve) => {
-      this.release = resolve;
-    });
-    return new Promise((resolve) => {
-      this.#onHeld = resolve;
-    });
-  }
-
-  isFailing = false;
-
-  override async commit(...commit: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
-    this.commits += 1;
-    this.#onHeld();
-    await this.#held;
-    if (this.isFailing) {
-      this.isFailing = false;
-      throw new Error("it fails once");
-    }
-    return super.commit(...commit);
+    const [begun, held] = [gate(), gate()];
+    this.release = held.open;
+    this.result = () => {
+      begun.open();
+      return held.passed.then(() => undefined);
+    };
+    return begun.passed;
   }
 
   /** Keys and bytes that it has. */
@@ -364,7 +357,10 @@ it("an acknowledgement that the store does not take leaves its message to the ne
   const gone = raw(endpoint);
   await gone.open("reader");
   while ((await gone.answer()).kind !== "message");
-  store.isFailing = true;
+  store.result = () => {
+    store.result = () => undefined;
+    throw new Error("it fails once");
+  };
   await gone.send({ kind: "settle", low: 1, numbers: [] });
   while ((await gone.answer()).kind !== "ended");
   const next = client(endpoint, { id: "reader" });
