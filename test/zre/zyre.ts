@@ -150,37 +150,33 @@ export class ZyreModel {
     this.#refresh(now, peer);
   }
 
-  join(group: string): boolean {
-    if (this.#own.has(group)) return false;
+  join(group: string): void {
+    if (this.#own.has(group)) return;
     this.#own.add(group);
-    this.#status = (this.#status + 1) & 0xff;
-    for (const peer of this.#peers.values())
-      this.#send(peer, (sequence) => [encodeGroup(ZreCommand.JOIN, sequence, group, this.#status)]);
-    return true;
+    this.#tell(ZreCommand.JOIN, group);
   }
 
-  leave(group: string): boolean {
-    if (!this.#own.delete(group)) return false;
-    this.#status = (this.#status + 1) & 0xff;
-    for (const peer of this.#peers.values())
-      this.#send(peer, (sequence) => [encodeGroup(ZreCommand.LEAVE, sequence, group, this.#status)]);
-    return true;
+  leave(group: string): void {
+    if (this.#own.delete(group)) this.#tell(ZreCommand.LEAVE, group);
   }
 
-  whisper(uuid: string, content: readonly Buffer[]): boolean {
+  #tell(command: typeof ZreCommand.JOIN | typeof ZreCommand.LEAVE, group: string): void {
+    this.#status = (this.#status + 1) & 0xff;
+    for (const peer of this.#peers.values())
+      this.#send(peer, (sequence) => [encodeGroup(command, sequence, group, this.#status)]);
+  }
+
+  whisper(uuid: string, content: readonly Buffer[]): void {
     const peer = this.#peers.get(uuid);
     if (peer !== undefined)
       this.#send(peer, (sequence) => [encodeBare(ZreCommand.WHISPER, sequence), ...content]);
-    return peer !== undefined;
   }
 
-  shout(group: string, content: readonly Buffer[]): number {
-    const members = this.#groups.get(group) ?? new Set();
-    for (const uuid of members) {
+  shout(group: string, content: readonly Buffer[]): void {
+    for (const uuid of this.#groups.get(group) ?? []) {
       const peer = this.#peers.get(uuid);
       if (peer !== undefined) this.#send(peer, (sequence) => [encodeShout(sequence, group), ...content]);
     }
-    return members.size;
   }
 
   #joined(peer: ZyrePeer, group: string): void {
