@@ -133,6 +133,7 @@ it.each<[string, MultiplexLinkOptions]>([
     const channel = await a.open(`channel ${i}`, { urgency: i % 8 });
     const sent = randomBytes(10_000 * i + 1);
     const got: Buffer[] = [];
+    await new Promise((resolve) => channel.write("", resolve)); // There is nothing to wait for.
     channel.end(sent);
     for await (const chunk of channel) got.push(chunk);
     expect(Buffer.concat(got).equals(sent)).toBe(true);
