@@ -51,27 +51,17 @@ function credit(id: number, bytes: number): Buffer {
   return encodeControl(FrameType.CREDIT, 0, id, payload);
 }
 
-describe("turns", () => {
-  /** The channels of the frames of data in some bytes, with their lengths. */
-  function framesOf(bytes: Buffer): [id: number, length: number][] {
-    const frames: [number, number][] = [];
-    const reader = frameReader((id, length) => void frames.push([id, length]));
-    expect(reader.read(bytes)).toBeUndefined();
-    return frames;
-  }
-
-  const WIDE = { window: 1_048_576, peerWindow: 1_048_576, maxWindow: 1_048_576, maxUnread: 16_777_216 };
-
-  it("go to the more urgent first, and starve nobody", () => {
-    const { a, b } = pair(WIDE);
-    const [late, urgent] = [a.open("late", 7), a.open("urgent", 0)];
-    settle(a, b);
-    a.write(late, 1_000);
-    a.write(urgent, 1_000_000);
-    const ids = framesOf(a.take(2_000_000)).map(([id]) => id);
-    const turn = ids.indexOf(late.state.id);
-    expect(turn).toBe(Math.ceil(STARVATION_BYTES / (SHARED_PAYLOAD + FRAME_HEAD)));
-  });
+it("turns go to the more urgent first, and starve nobody", () => {
+  const wide = { window: 1_048_576, peerWindow: 1_048_576, maxWindow: 1_048_576, maxUnread: 16_777_216 };
+  const { a, b } = pair(wide);
+  const [late, urgent] = [a.open("late", 7), a.open("urgent", 0)];
+  settle(a, b);
+  a.write(late, 1_000);
+  a.write(urgent, 1_000_000);
+  const ids: number[] = [];
+  expect(frameReader((id) => void ids.push(id)).read(a.take(2_000_000))).toBeUndefined();
+  const turn = ids.indexOf(late.state.id);
+  expect(turn).toBe(Math.ceil(STARVATION_BYTES / (SHARED_PAYLOAD + FRAME_HEAD)));
 });
 
 describe("limits", () => {

@@ -1,5 +1,5 @@
 /** Clients that want to harm a server of sessions, over real sockets, and others that notice nothing of it. */
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { Directory } from "../../src/sessions/directory.js";
 import {
   MemorySessionStore,
@@ -371,37 +371,34 @@ it("an acknowledgement that the store does not take leaves its message to the ne
   expect(await server.sessions()).toMatchObject([{ id: "reader", queued: 0, queuedBytes: 0 }, {}]);
 });
 
-describe("a server whose sign of life stays as it is", () => {
-  afterEach(() => void vi.useRealTimers());
-
-  it("is lost after `serverTimeout`: another one releases its sessions, and those of no other server", async () => {
-    vi.useFakeTimers({ toFake: ["performance"] });
-    const store = new MemorySessionStore();
-    const settings = serverSettings({ store });
-    const transactions = new Transactions(store, settings);
-    const [living, dead, own] = ["living", "dead", "own"].map(
-      (server) => new Sweeper({ server, settings, transactions } as ServerContext),
-    ) as [Sweeper, Sweeper, Sweeper];
-    const terms = termsOf("i", { maxQueue: 1, maxQueueBytes: 1 });
-    for (const server of ["living", "dead"])
-      await transactions.run((view) =>
-        rules.open(view, server, { server, connection: server }, terms, "life", settings, 0),
-      );
-    const owners = async (): Promise<unknown[]> =>
-      transactions.run((view) => ["living", "dead"].map((id) => rules.readSession(view, id)?.owner?.server));
-    for (const each of [living, dead]) await each.heartbeat();
-    await own.sweep();
-    vi.advanceTimersByTime(settings.serverTimeout);
-    await living.heartbeat();
-    await own.sweep();
-    expect(await owners()).toEqual(["living", "dead"]);
-    vi.advanceTimersByTime(1);
-    await own.sweep();
-    expect(await owners()).toEqual(["living", undefined]);
-    await living.leave();
-    await own.sweep();
-    expect(await owners()).toEqual([undefined, undefined]);
-  });
+it("a server whose sign of life stays as it is, is lost after `serverTimeout`: another one releases its sessions, and those of no other server", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const store = new MemorySessionStore();
+  const settings = serverSettings({ store });
+  const transactions = new Transactions(store, settings);
+  const [living, dead, own] = ["living", "dead", "own"].map(
+    (server) => new Sweeper({ server, settings, transactions } as ServerContext),
+  ) as [Sweeper, Sweeper, Sweeper];
+  const terms = termsOf("i", { maxQueue: 1, maxQueueBytes: 1 });
+  for (const server of ["living", "dead"])
+    await transactions.run((view) =>
+      rules.open(view, server, { server, connection: server }, terms, "life", settings, 0),
+    );
+  const owners = async (): Promise<unknown[]> =>
+    transactions.run((view) => ["living", "dead"].map((id) => rules.readSession(view, id)?.owner?.server));
+  for (const each of [living, dead]) await each.heartbeat();
+  await own.sweep();
+  vi.advanceTimersByTime(settings.serverTimeout);
+  await living.heartbeat();
+  await own.sweep();
+  expect(await owners()).toEqual(["living", "dead"]);
+  vi.advanceTimersByTime(1);
+  await own.sweep();
+  expect(await owners()).toEqual(["living", undefined]);
+  await living.leave();
+  await own.sweep();
+  expect(await owners()).toEqual([undefined, undefined]);
 });
 
 it("a directory of filters has those of more shapes than a node may have", async () => {
