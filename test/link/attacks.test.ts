@@ -3,7 +3,7 @@ import { duplexPair } from "node:stream";
 import { expect, it } from "vitest";
 import { encodeControl, encodeOpen, FrameType, LinkCode } from "../../src/link/frames.js";
 import { Handshake, type LinkRole } from "../../src/link/handshake.js";
-import { type MultiplexLink, openLink } from "../../src/link/index.js";
+import { openLink } from "../../src/link/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { collectGarbage } from "../support/collect-garbage.js";
 import { frameReader } from "./support.js";
@@ -13,10 +13,6 @@ const closing = closeAfterEach();
 /** The hello of an end without a password. */
 function hello(role: LinkRole): Buffer {
   return new Handshake({ window: 65_536, maxChannels: 10, encrypt: false, keys: [], role }).hello;
-}
-
-function endOf(link: MultiplexLink): Promise<{ readonly error?: unknown }> {
-  return new Promise((resolve) => link.events.once("link:ended", resolve));
 }
 
 it.each([
@@ -78,7 +74,8 @@ it("a stream that is cut after any byte fails the handshake, or the link and its
     }
     const link = await making;
     gone.push(new WeakRef(link));
-    expect(await endOf(link)).toMatchObject({ error: { code: "ERR_TRANSPORT" } });
+    const ended = await new Promise((resolve) => link.events.once("link:ended", resolve));
+    expect(ended).toMatchObject({ error: { code: "ERR_TRANSPORT" } });
     if (length >= begin) expect(await failure).toMatchObject({ code: "ERR_TRANSPORT" });
     expect(expected.startsWith(came)).toBe(true);
     expect(link.stats()).toMatchObject({ channels: 0, windowBytes: 0 });
