@@ -148,6 +148,8 @@ describe("limits", () => {
     expect(tight.a.rules.refusal()).toBe("unread");
     settle(tight.a, tight.b);
     expect(tight.b.rules.refusal()).toBe("unread");
+    tight.b.rules.receive(openFrame(7), now()); // From an end that does not keep to it.
+    expect([tight.b.rules.refused, tight.b.rules.windowBytes]).toEqual([1, 3 * SETTINGS.window]);
   });
 
   it("end the link when channels are opened and reset in a flood", () => {

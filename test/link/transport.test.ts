@@ -10,6 +10,7 @@ import {
   type MultiplexTransportOptions,
   openLink,
 } from "../../src/link/index.js";
+import { encodeMessage } from "../../src/link/messages.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { gate } from "../support/gate.js";
 import { LONG } from "../support/long.js";
@@ -198,6 +199,18 @@ it("a message that is too long for the other end ends its channel there, with an
   expect(await atA.until(2)).toEqual(["x open", "x closed"]);
 });
 
+it("a channel that ends within a message is reported", async () => {
+  const a = transport();
+  a.open("x", new Notes().status, new Notes().data);
+  const [stream, there] = duplexPair();
+  const [, other] = await Promise.all([a.openLink(stream), openLink(there, { password: PASSWORD })]);
+  const failed = new Promise((resolve) => a.events.once("channel:failed", resolve));
+  const channel = await other.openMessages("x");
+  channel.on("error", () => undefined).end(encodeMessage(Buffer.from("whole")).subarray(0, 3));
+  const error = { message: "A channel ended within a message" };
+  expect(await failed).toMatchObject({ name: "x", error });
+});
+
 it("knows its connections by address, and reports when they end", async () => {
   const [a, b] = [transport(), transport()];
   const server = createServer().listen(0, "127.0.0.1");
@@ -291,6 +304,9 @@ it("refuses names, callbacks, passwords and links that it cannot have", async ()
   ]).toEqual(Array(4).fill("EINVAL"));
   a.open("x", nothing, nothing);
   expect(code(() => a.open("x", nothing, nothing))).toBe("EFSM");
+  const full = transport();
+  for (let i = 0; i < 4_096; i++) full.open(`${i}`, nothing, nothing);
+  expect(code(() => full.open("more", nothing, nothing))).toBe("EFSM");
   await join(a, transport());
   await expect(a.openLink(duplexPair()[0])).rejects.toMatchObject({ code: "EFSM" });
   await a.close();
