@@ -236,6 +236,21 @@ describe("a server of sessions with hostile clients", () => {
     expect((await store.size()).keys).toBeLessThan(200);
   });
 
+  it.each([
+    ["1,000 filters", Array.from({ length: 1_000 }, (_, i) => `${i}`)],
+    ["65,536 bytes of filters", Array.from({ length: 16 }, (_, i) => `${i}`.padEnd(4_096, "x"))],
+  ])("takes %s from one session, and no more", async (_, most) => {
+    const { endpoint } = await listen();
+    const greedy = raw(endpoint);
+    await greedy.open("greedy");
+    expect(await greedy.answer()).toMatchObject({ kind: "opened" });
+    for (const [filters, answer] of [
+      [most, { kind: "done" }],
+      [["more"], { kind: "refused", reason: "too-large" }],
+    ] as const)
+      expect(await greedy.ask({ kind: "subscribe", request: 1, filters })).toMatchObject(answer);
+  });
+
   it("asks its store nothing for acknowledgements of what was never sent", async () => {
     const { store, endpoint } = await listen();
     const attacker = raw(endpoint);

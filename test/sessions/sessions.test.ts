@@ -437,14 +437,17 @@ describe("a session", () => {
     expect(await one.sessions()).toMatchObject([{ id: "reader", isConnected: true, filters: 1 }]);
   });
 
-  it("stays, as its client does, after an end with an invalid option", async () => {
+  it("stays, as its client does, after calls with an invalid option or without filters", async () => {
     const { endpoint } = await server(new MemorySessionStore());
     const kept = client(endpoint, { id: "kept" });
     await kept.ready();
     for (const timeout of [Number.NaN, -2, "5"])
       await expect(kept.end({ timeout } as never)).rejects.toMatchObject({ code: "EINVAL" });
     expect(kept.closed).toBe(false);
+    await expect(kept.publish("t", "x", { id: "i".repeat(129) })).rejects.toMatchObject({ code: "EINVAL" });
+    await kept.subscribe(); // Nothing, which no server would take.
     await kept.subscribe("t");
+    expect(kept.stats().connections).toBe(1);
   });
 
   test.each([
@@ -524,11 +527,12 @@ describe("a session", () => {
     expect(kept?.data).toHaveLength(1_000);
   });
 
-  it("has no client whose socket has a routing id", () => {
-    expect(
-      () => new SessionClient("tcp://127.0.0.1:1", { id: "a", socketOptions: { routingId: "a" } }),
-    ).toThrow(
-      expect.objectContaining({ code: "EINVAL", message: expect.stringContaining("must have no routingId") }),
+  test.each([
+    ["must have no routingId", { socketOptions: { routingId: "a" } }],
+    ["must have at most 512 bytes", { token: "t".repeat(513) }],
+  ])("has no client with an option that %s", (message, options) => {
+    expect(() => new SessionClient("tcp://127.0.0.1:1", { id: "a", ...options })).toThrow(
+      expect.objectContaining({ code: "EINVAL", message: expect.stringContaining(message) }),
     );
   });
 
