@@ -228,6 +228,7 @@ it("a caller's mistake throws before anything changes", async () => {
   expect(() => plane.join("g".repeat(256))).toThrow(/256 bytes/);
   expect(() => plane.whisper("nobody", "x")).toThrow(/unknown ZRE peer "nobody"/);
   expect(() => plane.shout("g", 1 as never)).toThrow(/a frame must be a text or bytes/);
+  expect(() => plane.shout("g", ...Array<string>(1_025).fill("x"))).toThrow(/1024 frames/);
   const EINVAL = expect.objectContaining({ code: "EINVAL" });
   for (const wrong of [undefined, 5, Object.create(null)]) {
     expect(() => plane.peer(wrong as never)).toThrow(EINVAL);
