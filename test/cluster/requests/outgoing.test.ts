@@ -28,26 +28,26 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((each) => each.close(0)));
 });
 
-/** Requests of a node that knows one other, which serves all. */
-function requestsOf(
-  sent: Buffer[],
-  {
-    send = (_, item) => {
-      sent.push(item);
-      return "sent";
-    },
-    room = () => Promise.resolve(true),
-    ...effects
-  }: Partial<RequestsEffects> & {
-    readonly send?: (node: string, item: Buffer) => SendResult;
-    readonly room?: () => Promise<boolean>;
-  } = {},
-): Requests {
+/** Requests of a node that knows one other, which serves all, and what it sent. */
+function busOf({
+  send = () => "sent",
+  room = () => Promise.resolve(true),
+  ...effects
+}: Partial<RequestsEffects> & {
+  readonly send?: (node: string, item: Buffer) => SendResult;
+  readonly room?: () => Promise<boolean>;
+} = {}): { readonly requests: Requests; readonly sent: Buffer[] } {
+  const sent: Buffer[] = [];
   const other = { id: OTHER, name: "other" } as Member;
   const candidates = [{ id: OTHER, distance: 2 }];
-  const made = new Requests({
+  const take = (node: string, item: Buffer): SendResult => {
+    const result = send(node, item);
+    if (result === "sent") sent.push(item);
+    return result;
+  };
+  const requests = new Requests({
     id: "a".repeat(32),
-    links: { send: (node, _, item) => send(node, item as Buffer), room },
+    links: { send: (node, _, item) => take(node, item as Buffer), room },
     routes: { subscribe: () => Promise.resolve(), unsubscribe: () => Promise.resolve() },
     candidates: () => candidates,
     isSettling: () => false,
@@ -57,8 +57,15 @@ function requestsOf(
     handlerFailed: () => undefined,
     ...effects,
   });
-  open.push(made);
-  return made;
+  open.push(requests);
+  return { requests, sent };
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+async function failsAtTheEnd(requests: Requests, call: Promise<unknown>): Promise<void> {
+  await requests.close(0);
+  await expect(call).rejects.toMatchObject({ code: "EAGAIN" });
 }
 
 const opsOf = (sent: readonly Buffer[]): unknown[] =>
@@ -76,8 +83,7 @@ function transferred(): Uint8Array {
 
 describe("a body of bytes whose memory was transferred", () => {
   it("is refused, and the next request is as it should be", async () => {
-    const sent: Buffer[] = [];
-    const requests = requestsOf(sent);
+    const { requests, sent } = busOf();
     const memory = transferred().buffer;
     for (const body of [transferred(), memory])
       await expect(requests.outgoing.request("s", body)).rejects.toMatchObject({ code: "EINVAL" });
@@ -86,13 +92,11 @@ describe("a body of bytes whose memory was transferred", () => {
     expect(sent.map((item) => decodeRequest(item))).toMatchObject([
       { op: RequestOp.CALL, service: "s", body: Buffer.from("next") },
     ]);
-    await requests.close(0);
-    await expect(next).rejects.toMatchObject({ code: "EAGAIN" });
+    await failsAtTheEnd(requests, next);
   });
 
   it("fails as a reply, and its caller gets that failure", async () => {
-    const sent: Buffer[] = [];
-    const requests = requestsOf(sent);
+    const { requests, sent } = busOf();
     requests.serve("s", transferred as never);
     requests.onItem(OTHER, encodeCall(1, 0, "s", undefined, NOTHING));
     expect(sent.map((item) => decodeRequest(item))).toMatchObject([
@@ -101,89 +105,84 @@ describe("a body of bytes whose memory was transferred", () => {
   });
 
   it("is repeated whole if that was after the call", async () => {
-    const sent: Buffer[] = [];
-    const requests = requestsOf(sent);
+    const { requests, sent } = busOf();
     const bytes = Uint8Array.of(1, 2, 3, 4);
     const call = requests.outgoing.request("s", bytes, { retryDelay: 0 });
     structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
     requests.onItem(OTHER, encodeFailure(1, { busy: 1, slots: 1 }, "overloaded", ""));
-    while (sent.length < 2) await new Promise(setImmediate);
+    while (sent.length < 2) await turn();
     expect(decodeRequest(sent[1] as Buffer)).toMatchObject({ body: Buffer.of(1, 2, 3, 4) });
-    await requests.close(0);
-    await expect(call).rejects.toMatchObject({ code: "EAGAIN" });
+    await failsAtTheEnd(requests, call);
   });
 });
 
-describe("an async iterable as a body", () => {
-  it("is refused by each call, and nothing is read of it", async () => {
-    const sent: Buffer[] = [];
-    const { outgoing } = requestsOf(sent);
-    let reads = 0;
-    const source = async function* (): AsyncGenerator<string> {
-      reads += 1;
-      yield "x";
-    };
-    const error = { code: "EINVAL", message: expect.stringContaining("async iterable") };
-    for (const body of [source(), Readable.from(["x"])]) {
-      await expect(outgoing.request("s", body)).rejects.toMatchObject(error);
-      await expect(outgoing.requestMany("s", body)).rejects.toMatchObject(error);
-      expect(() => outgoing.requestStream("s", body)).toThrow(expect.objectContaining(error));
-    }
-    expect([reads, sent]).toEqual([0, []]);
-  });
+it("an async iterable as a body is refused by each call, and nothing is read of it", async () => {
+  const { requests, sent } = busOf();
+  const { outgoing } = requests;
+  let reads = 0;
+  const source = async function* (): AsyncGenerator<string> {
+    reads += 1;
+    yield "x";
+  };
+  const error = { code: "EINVAL", message: expect.stringContaining("async iterable") };
+  for (const body of [source(), Readable.from(["x"])]) {
+    await expect(outgoing.request("s", body)).rejects.toMatchObject(error);
+    await expect(outgoing.requestMany("s", body)).rejects.toMatchObject(error);
+    expect(() => outgoing.requestStream("s", body)).toThrow(expect.objectContaining(error));
+  }
+  expect([reads, sent]).toEqual([0, []]);
 });
 
-describe("a reply", () => {
-  it("is refused where its schema throws anything at all, and the link to its node goes on", async () => {
-    const requests = requestsOf([]);
-    const schema = {
-      "~standard": {
-        version: 1,
-        vendor: "test",
-        validate: () => {
-          throw null;
-        },
+it("a reply is refused where its schema throws anything at all, and the link to its node goes on", async () => {
+  const { requests } = busOf();
+  const schema = {
+    "~standard": {
+      version: 1,
+      vendor: "test",
+      validate: () => {
+        throw null;
       },
-    } as const;
-    const any = {
-      "~standard": { version: 1, vendor: "test", validate: (value: unknown) => ({ value }) },
-    } as const;
-    const contract = defineService({ name: "s", methods: { ask: { request: any, reply: schema } } });
-    const call = requests.outgoing.service(contract).ask("a question");
-    requests.onItem(OTHER, encodeReply(1, { busy: 0, slots: 1 }, { form: BodyForm.BYTES, data: '"a"' }));
-    await expect(call).rejects.toMatchObject({ code: "ERR_INVALID_MESSAGE" });
-  });
+    },
+  } as const;
+  const any = {
+    "~standard": { version: 1, vendor: "test", validate: (value: unknown) => ({ value }) },
+  } as const;
+  const contract = defineService({ name: "s", methods: { ask: { request: any, reply: schema } } });
+  const call = requests.outgoing.service(contract).ask("a question");
+  requests.onItem(OTHER, encodeReply(1, { busy: 0, slots: 1 }, { form: BodyForm.BYTES, data: '"a"' }));
+  await expect(call).rejects.toMatchObject({ code: "ERR_INVALID_MESSAGE" });
 });
 
-describe("a service that was never announced", () => {
-  it.each([
-    "drain",
-    "close",
-    "node's end",
-  ] as const)("is never ready after its %s, and says so", async (how) => {
-    const requests = requestsOf([]);
-    const service = requests.serve("s", (() => "") as never);
-    await (how === "node's end" ? requests.close(0) : service[how]());
-    await expect(service.ready).rejects.toMatchObject({ code: "EAGAIN" });
-  });
+it.each([
+  "drain",
+  "close",
+  "node's end",
+] as const)("a service that was never announced is never ready after its %s, and says so", async (how) => {
+  const { requests } = busOf();
+  const service = requests.serve("s", (() => "") as never);
+  await (how === "node's end" ? requests.close(0) : service[how]());
+  await expect(service.ready).rejects.toMatchObject({ code: "EAGAIN" });
 });
 
 describe("a request to all nodes", () => {
+  const nodes = ["b", "c", "d"].map((digit) => digit.repeat(32));
+  const THREE: Partial<RequestsEffects> = {
+    candidates: () => nodes.map((id) => ({ id, distance: 2 })),
+    find: (id) => ({ id, name: id }) as Member,
+  };
+
   it("takes its bytes at the call, since the program may reuse them then", async () => {
-    const sent: Buffer[] = [];
-    const requests = requestsOf(sent);
+    const { requests, sent } = busOf();
     const bytes = Uint8Array.of(1, 2, 3);
     const call = requests.outgoing.requestMany("s", bytes);
     bytes.fill(0);
-    while (sent.length === 0) await new Promise(setImmediate);
+    while (sent.length === 0) await turn();
     expect(decodeRequest(sent[0] as Buffer)).toMatchObject({ body: Buffer.of(1, 2, 3) });
-    await requests.close(0);
-    await expect(call).rejects.toMatchObject({ code: "EAGAIN" });
+    await failsAtTheEnd(requests, call);
   });
 
   it("is aborted by a signal that comes right behind the call, and asks nobody", async () => {
-    const sent: Buffer[] = [];
-    const requests = requestsOf(sent);
+    const { requests, sent } = busOf();
     const controller = new AbortController();
     const { signal } = controller;
     const replies = requests.outgoing.requestMany("work", "x", { signal, timeout: 60_000 });
@@ -196,16 +195,11 @@ describe("a request to all nodes", () => {
     "enough replies",
     "an abort",
   ])("is one pending call, and %s cancels the rest of it", async (how) => {
-    const nodes = ["b", "c", "d"].map((digit) => digit.repeat(32));
-    const sent: Buffer[] = [];
-    const requests = requestsOf(sent, {
-      candidates: () => nodes.map((id) => ({ id, distance: 2 })),
-      find: (id) => ({ id, name: id }) as Member,
-    });
+    const { requests, sent } = busOf(THREE);
     const controller = new AbortController();
     const { signal } = controller;
     const call = requests.outgoing.requestMany("work", "ab", { timeout: -1, count: 1, signal });
-    while (sent.length < 3) await new Promise(setImmediate);
+    while (sent.length < 3) await turn();
     expect(requests.stats()).toMatchObject({ pending: 3, pendingBytes: 6 });
     if (how === "an abort") {
       controller.abort();
@@ -222,12 +216,7 @@ describe("a request to all nodes", () => {
   });
 
   it("is refused if its copies are more bytes than may wait, as many calls are", async () => {
-    const nodes = ["b", "c", "d"].map((digit) => digit.repeat(32));
-    const sent: Buffer[] = [];
-    const requests = requestsOf(sent, {
-      candidates: () => nodes.map((id) => ({ id, distance: 2 })),
-      find: (id) => ({ id, name: id }) as Member,
-    });
+    const { requests, sent } = busOf(THREE);
     const body = Buffer.alloc(24 * 1_024 * 1_024);
     const call = requests.outgoing.requestMany("work", body, { timeout: -1 });
     await expect(call).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
@@ -235,110 +224,90 @@ describe("a request to all nodes", () => {
   });
 });
 
-describe("a request to all nodes while it is not known who serves it", () => {
-  it("is aborted at once, and fails when its time is over", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const requests = requestsOf([], { candidates: () => [], isSettling: () => true });
-    const controller = new AbortController();
-    const { signal } = controller;
-    const aborted = requests.outgoing.requestMany("work", "x", { signal, timeout: 60_000 });
-    const late = requests.outgoing.requestMany("work", "x", { timeout: 60_000 });
-    controller.abort();
-    await expect(aborted).rejects.toMatchObject({ code: "ABORT_ERR" });
-    vi.advanceTimersByTime(60_000);
-    await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
-    const checks = vi.spyOn(globalThis, "queueMicrotask");
-    requests.onRoutes();
-    expect(checks).not.toHaveBeenCalled(); // Neither of them waits for it.
-    checks.mockRestore();
-    const closed = requests.outgoing.requestMany("work", "x", { timeout: -1 });
-    await requests.close(0);
-    await expect(closed).rejects.toMatchObject({ code: "EAGAIN" });
-  });
+it("a request to all nodes while it is not known who serves it: it is aborted at once, and fails when its time is over", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const { requests } = busOf({ candidates: () => [], isSettling: () => true });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const aborted = requests.outgoing.requestMany("work", "x", { signal, timeout: 60_000 });
+  const late = requests.outgoing.requestMany("work", "x", { timeout: 60_000 });
+  controller.abort();
+  await expect(aborted).rejects.toMatchObject({ code: "ABORT_ERR" });
+  vi.advanceTimersByTime(60_000);
+  await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
+  const checks = vi.spyOn(globalThis, "queueMicrotask");
+  requests.onRoutes();
+  expect(checks).not.toHaveBeenCalled(); // Neither of them waits for it.
+  checks.mockRestore();
+  const closed = requests.outgoing.requestMany("work", "x", { timeout: -1 });
+  await failsAtTheEnd(requests, closed);
 });
 
-describe("middleware that holds a request", () => {
-  it("has the default time for a reply, and any time for a stream; nothing is sent after an abort", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const sent: Buffer[] = [];
-    const requests = requestsOf(sent);
-    const nexts: (() => unknown)[] = [];
-    requests.middleware("request", (_: unknown, next: () => unknown) => {
-      nexts.push(next);
-      return new Promise(() => undefined);
-    });
-    const reply = requests.outgoing.request("work", "x");
-    const controller = new AbortController();
-    const part = requests.outgoing.requestStream("work", "x", { signal: controller.signal }).next();
-    const isOver = vi.fn();
-    part.then(isOver, isOver);
-    vi.advanceTimersByTime(5_000);
-    await expect(reply).rejects.toMatchObject({ code: "ETIMEDOUT" });
-    for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
-    expect(isOver).not.toHaveBeenCalled();
-    controller.abort();
-    await expect(part).rejects.toMatchObject({ code: "ABORT_ERR" });
-    for (const next of nexts) await expect(next()).rejects.toMatchObject({ name: /Error$/ });
-    expect(sent).toEqual([]);
+it("middleware that holds a request has the default time for a reply, and any time for a stream; nothing is sent after an abort", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const { requests, sent } = busOf();
+  const nexts: (() => unknown)[] = [];
+  requests.middleware("request", (_: unknown, next: () => unknown) => {
+    nexts.push(next);
+    return new Promise(() => undefined);
   });
+  const reply = requests.outgoing.request("work", "x");
+  const controller = new AbortController();
+  const part = requests.outgoing.requestStream("work", "x", { signal: controller.signal }).next();
+  const isOver = vi.fn();
+  part.then(isOver, isOver);
+  vi.advanceTimersByTime(5_000);
+  await expect(reply).rejects.toMatchObject({ code: "ETIMEDOUT" });
+  for (let i = 0; i < 5; i++) await turn();
+  expect(isOver).not.toHaveBeenCalled();
+  controller.abort();
+  await expect(part).rejects.toMatchObject({ code: "ABORT_ERR" });
+  for (const next of nexts) await expect(next()).rejects.toMatchObject({ name: /Error$/ });
+  expect(sent).toEqual([]);
 });
 
-describe("a listener of `request:retried`", () => {
-  const THIRD = "c".repeat(32);
-  const candidates = [OTHER, THIRD].map((id) => ({ id, distance: 2 }));
-
-  it("may abort the request, whose next attempt is cancelled", async () => {
-    const sent: Buffer[] = [];
-    const asked: string[] = [];
-    const controller = new AbortController();
-    const { signal } = controller;
-    const requests = requestsOf(sent, {
-      candidates: () => candidates,
-      send: (node, item) => {
-        asked.push(node);
-        sent.push(item);
-        return "sent";
-      },
-      report: ({ type }) => type === "request:retried" && controller.abort(),
-    });
-    const call = requests.outgoing.request("s", "x", { signal });
-    requests.onItem(asked[0] as string, encodeFailure(1, { busy: 1, slots: 1 }, "stopping", ""));
-    await expect(call).rejects.toMatchObject({ code: "ABORT_ERR" });
-    expect(opsOf(sent)).toEqual([RequestOp.CALL, RequestOp.CALL, RequestOp.CANCEL]);
-    requests.onItem(asked[1] as string, encodeReply(2, { busy: 0, slots: 1 }, NOTHING));
-    expect(requests.stats()).toMatchObject({ called: 1, succeeded: 0, failed: 1, refused: { late: 1 } });
+it("a listener of `request:retried` may abort the request, whose next attempt is cancelled", async () => {
+  const candidates = [OTHER, "c".repeat(32)].map((id) => ({ id, distance: 2 }));
+  const asked: string[] = [];
+  const controller = new AbortController();
+  const { signal } = controller;
+  const { requests, sent } = busOf({
+    candidates: () => candidates,
+    send: (node) => {
+      asked.push(node);
+      return "sent";
+    },
+    report: ({ type }) => type === "request:retried" && controller.abort(),
   });
+  const call = requests.outgoing.request("s", "x", { signal });
+  requests.onItem(asked[0] as string, encodeFailure(1, { busy: 1, slots: 1 }, "stopping", ""));
+  await expect(call).rejects.toMatchObject({ code: "ABORT_ERR" });
+  expect(opsOf(sent)).toEqual([RequestOp.CALL, RequestOp.CALL, RequestOp.CANCEL]);
+  requests.onItem(asked[1] as string, encodeReply(2, { busy: 0, slots: 1 }, NOTHING));
+  expect(requests.stats()).toMatchObject({ called: 1, succeeded: 0, failed: 1, refused: { late: 1 } });
 });
 
-describe("what a node asks that is lost here", () => {
-  it("waits no longer than until that node is forgotten", async () => {
-    const requests = requestsOf([]);
-    requests.serve("work", () => new Promise(() => undefined), { concurrency: 1 });
-    const call = (id: number): Buffer =>
-      encodeCall(id, 0, "work", undefined, { form: BodyForm.TEXT, data: "x" });
-    requests.onItem(OTHER, call(1));
-    requests.onGone("lost");
-    requests.onItem("lost", call(1));
-    requests.onItem("lost", call(2));
-    expect(requests.stats().served).toMatchObject([{ running: 1, queued: 2 }]);
-    requests.onForgotten("lost");
-    expect(requests.stats().served).toMatchObject([{ running: 1, queued: 0, abandoned: 2 }]);
-  });
+it("what a node asks that is lost here: it waits no longer than until that node is forgotten", async () => {
+  const { requests } = busOf();
+  requests.serve("work", () => new Promise(() => undefined), { concurrency: 1 });
+  const call = (id: number): Buffer =>
+    encodeCall(id, 0, "work", undefined, { form: BodyForm.TEXT, data: "x" });
+  requests.onItem(OTHER, call(1));
+  requests.onGone("lost");
+  requests.onItem("lost", call(1));
+  requests.onItem("lost", call(2));
+  expect(requests.stats().served).toMatchObject([{ running: 1, queued: 2 }]);
+  requests.onForgotten("lost");
+  expect(requests.stats().served).toMatchObject([{ running: 1, queued: 0, abandoned: 2 }]);
 });
 
 /** A bus whose link takes nothing until it is opened; `waits` settles when something waits for that. */
 function closedLink(isTooLarge: (op: unknown) => boolean = () => false) {
-  const sent: Buffer[] = [];
   const waits = gate();
   const room = gate();
   let isFull = true;
-  const requests = requestsOf(sent, {
-    send: (_, item) => {
-      if (isTooLarge(opsOf([item])[0])) return "too-large";
-      if (isFull) return "full";
-      sent.push(item);
-      return "sent";
-    },
+  const { requests, sent } = busOf({
+    send: (_, item) => (isTooLarge(opsOf([item])[0]) ? "too-large" : isFull ? "full" : "sent"),
     room: () => {
       waits.open();
       return room.passed.then(() => true);
@@ -351,109 +320,101 @@ function closedLink(isTooLarge: (op: unknown) => boolean = () => false) {
   return { requests, sent, waits: waits.passed, open };
 }
 
-describe("a node that asks for requests which are not here, and reads nothing", () => {
-  it("makes no more answers wait than others that hold no slot", async () => {
-    const { requests, sent, open } = closedLink();
-    for (let id = 1; id <= MAX_UNREAD_ANSWERS + 10; id++)
-      requests.onItem(OTHER, encodeSign(RequestOp.CHECK, id));
-    expect(requests.stats().refused).toEqual({ gone: MAX_UNREAD_ANSWERS + 10, unread: 10 });
-    open();
-    while (sent.length < MAX_UNREAD_ANSWERS) await new Promise(setImmediate);
-    expect(new Set(opsOf(sent))).toEqual(new Set([RequestOp.GONE]));
-  });
+it("a node that asks for requests which are not here, and reads nothing, makes no more answers wait than others that hold no slot", async () => {
+  const { requests, sent, open } = closedLink();
+  for (let id = 1; id <= MAX_UNREAD_ANSWERS + 10; id++)
+    requests.onItem(OTHER, encodeSign(RequestOp.CHECK, id));
+  expect(requests.stats().refused).toEqual({ gone: MAX_UNREAD_ANSWERS + 10, unread: 10 });
+  open();
+  while (sent.length < MAX_UNREAD_ANSWERS) await turn();
+  expect(new Set(opsOf(sent))).toEqual(new Set([RequestOp.GONE]));
 });
 
-describe("a request that fails while the link to its caller is full", () => {
-  it("since a part of its reply is too large: its handler's generator is left, and it fails once", async () => {
-    const { requests, sent, open } = closedLink((op) => op === RequestOp.PART);
-    const left = gate();
-    const serve = async function* (): AsyncGenerator<string> {
-      try {
-        for (;;) yield "x";
-      } finally {
-        left.open();
-      }
-    };
-    const served = requests.serve("work", serve as never);
-    requests.onItem(OTHER, encodeCall(1, 0, "work", { ...EXTRAS, parts: 1, bytes: 1_024 }, NOTHING));
-    await left.passed;
-    await new Promise(setImmediate);
-    expect(served.stats()).toMatchObject({ running: 1, handled: 0, failed: 1 });
-    open();
-    await served.drain();
-    expect(opsOf(sent)).toEqual([RequestOp.FAILURE]);
-    expect(served.stats()).toMatchObject({ running: 0, handled: 0, failed: 1 });
-  });
-});
-
-describe("a streamed reply that waits for the link", () => {
-  it("makes no further part with the credit that comes meanwhile", async () => {
-    const { requests, sent, waits, open } = closedLink();
-    let made = 0;
-    const serve = async function* (): AsyncGenerator<number> {
-      while (made < 20) {
-        made += 1;
-        yield made;
-      }
-    };
-    requests.serve("work", serve as never);
-    requests.onItem(OTHER, encodeCall(1, 0, "work", { ...EXTRAS, parts: 1, bytes: 1_024 }, NOTHING));
-    await waits;
-    for (let i = 0; i < 20; i++) {
-      requests.onItem(OTHER, encodeCredit(1, 1, 1_024));
-      await new Promise(setImmediate);
+it("a request that fails while the link to its caller is full, since a part of its reply is too large: its handler's generator is left, and it fails once", async () => {
+  const { requests, sent, open } = closedLink((op) => op === RequestOp.PART);
+  const left = gate();
+  const serve = async function* (): AsyncGenerator<string> {
+    try {
+      for (;;) yield "x";
+    } finally {
+      left.open();
     }
-    expect(made).toBe(1);
-    open();
-    while (opsOf(sent).at(-1) !== RequestOp.END) await new Promise(setImmediate);
-    expect([made, sent.length]).toEqual([20, 21]);
-  });
+  };
+  const served = requests.serve("work", serve as never);
+  requests.onItem(OTHER, encodeCall(1, 0, "work", { ...EXTRAS, parts: 1, bytes: 1_024 }, NOTHING));
+  await left.passed;
+  await turn();
+  expect(served.stats()).toMatchObject({ running: 1, handled: 0, failed: 1 });
+  open();
+  await served.drain();
+  expect(opsOf(sent)).toEqual([RequestOp.FAILURE]);
+  expect(served.stats()).toMatchObject({ running: 0, handled: 0, failed: 1 });
 });
 
-describe("a node for which as much waits as may", () => {
-  /** A bus with a link that takes items until as many replies wait as may. */
-  function stuck(): { readonly requests: Requests; fill(): void } {
-    let isFull = false;
-    const requests = requestsOf([], {
-      send: () => (isFull ? "full" : "sent"),
-      room: () => new Promise(() => undefined),
-    });
-    const fill = (): void => {
-      isFull = true;
-      requests.serve("stuck", async () => undefined as never, { concurrency: MAX_QUEUED_ITEMS });
-      for (let id = 1; id <= MAX_QUEUED_ITEMS; id++)
-        requests.onItem(OTHER, encodeCall(id, 0, "stuck", EXTRAS, NOTHING));
-      expect(requests.stats().refused).toEqual({});
-    };
-    return { requests, fill };
+it("a streamed reply that waits for the link makes no further part with the credit that comes meanwhile", async () => {
+  const { requests, sent, waits, open } = closedLink();
+  let made = 0;
+  const serve = async function* (): AsyncGenerator<number> {
+    while (made < 20) {
+      made += 1;
+      yield made;
+    }
+  };
+  requests.serve("work", serve as never);
+  requests.onItem(OTHER, encodeCall(1, 0, "work", { ...EXTRAS, parts: 1, bytes: 1_024 }, NOTHING));
+  await waits;
+  for (let i = 0; i < 20; i++) {
+    requests.onItem(OTHER, encodeCredit(1, 1, 1_024));
+    await turn();
   }
+  expect(made).toBe(1);
+  open();
+  while (opsOf(sent).at(-1) !== RequestOp.END) await turn();
+  expect([made, sent.length]).toEqual([20, 21]);
+});
 
-  it("has its streamed requests ended, and the slots are free; who asks there has an error", async () => {
-    const { requests, fill } = stuck();
-    const left = gate();
-    const write = async function* (): AsyncGenerator<string> {
-      try {
-        for (;;) yield "x";
-      } finally {
-        left.open();
-      }
-    };
-    const writing = requests.serve("write", write as never, { concurrency: 1 });
-    const full = { code: "ERR_TOO_MANY_PENDING", message: expect.stringContaining("65536 items") };
-    const replies = requests.outgoing.requestStream("work", "x", { maxQueue: 1, timeout: -1 });
-    await new Promise(setImmediate);
-    fill();
-    const extras = { ...EXTRAS, parts: 8, bytes: 1_024 };
-    requests.onItem(OTHER, encodeCall(MAX_QUEUED_ITEMS + 1, 0, "write", extras, NOTHING));
-    await left.passed;
-    await new Promise(setImmediate);
-    expect(writing.stats().running).toBe(0);
-    // The refusal in place of what was dropped last has no room either; nor has, where this took seconds, what the others say meanwhile.
-    const { unread, ...others } = requests.stats().refused;
-    expect([unread ?? 0, others]).toEqual([expect.toSatisfy((drops: number) => drops >= 2), {}]);
-    requests.onItem(OTHER, encodePart(1, { form: BodyForm.TEXT, data: "first" }));
-    expect(await replies.next()).toEqual({ done: false, value: "first" });
-    await expect(replies.next()).rejects.toMatchObject(full);
-    expect(requests.stats()).toMatchObject({ pending: 0, failed: 1 });
+/** A bus with a link that takes items until as many replies wait as may. */
+function stuck(): { readonly requests: Requests; fill(): void } {
+  let isFull = false;
+  const { requests } = busOf({
+    send: () => (isFull ? "full" : "sent"),
+    room: () => new Promise(() => undefined),
   });
+  const fill = (): void => {
+    isFull = true;
+    requests.serve("stuck", async () => undefined as never, { concurrency: MAX_QUEUED_ITEMS });
+    for (let id = 1; id <= MAX_QUEUED_ITEMS; id++)
+      requests.onItem(OTHER, encodeCall(id, 0, "stuck", EXTRAS, NOTHING));
+    expect(requests.stats().refused).toEqual({});
+  };
+  return { requests, fill };
+}
+
+it("a node for which as much waits as may has its streamed requests ended, and the slots are free; who asks there has an error", async () => {
+  const { requests, fill } = stuck();
+  const left = gate();
+  const write = async function* (): AsyncGenerator<string> {
+    try {
+      for (;;) yield "x";
+    } finally {
+      left.open();
+    }
+  };
+  const writing = requests.serve("write", write as never, { concurrency: 1 });
+  const full = { code: "ERR_TOO_MANY_PENDING", message: expect.stringContaining("65536 items") };
+  const replies = requests.outgoing.requestStream("work", "x", { maxQueue: 1, timeout: -1 });
+  await turn();
+  fill();
+  const extras = { ...EXTRAS, parts: 8, bytes: 1_024 };
+  requests.onItem(OTHER, encodeCall(MAX_QUEUED_ITEMS + 1, 0, "write", extras, NOTHING));
+  await left.passed;
+  await turn();
+  expect(writing.stats().running).toBe(0);
+  // The refusal in place of what was dropped last has no room either; nor has, where this took seconds, what the others say meanwhile.
+  const { unread, ...others } = requests.stats().refused;
+  expect([unread ?? 0, others]).toEqual([expect.toSatisfy((drops: number) => drops >= 2), {}]);
+  requests.onItem(OTHER, encodePart(1, { form: BodyForm.TEXT, data: "first" }));
+  expect(await replies.next()).toEqual({ done: false, value: "first" });
+  await expect(replies.next()).rejects.toMatchObject(full);
+  expect(requests.stats()).toMatchObject({ pending: 0, failed: 1 });
 });
