@@ -13,8 +13,9 @@ import {
 } from "../../../src/cluster/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { UNREADABLE } from "../../support/unreadable.js";
-import { eventsOf, KEY, onOneHost, startNodes } from "../simulated.js";
+import { eventsOf, KEY, startNodes } from "../simulated.js";
 import { MemoryProtocol } from "./memory-protocol.js";
+import { withMessaging } from "./with-messaging.js";
 
 /** What takes longer than anything that is on its way. */
 const SETTLED = 100;
@@ -29,26 +30,23 @@ interface Pair {
   send(message?: MemberSendOptions): Promise<void>;
 }
 
-/** Two nodes. @param protocols of a, and of b */
-function pair(
-  story: (pair: Pair) => Promise<void>,
-  protocols: readonly (readonly (MessageProtocol | "tcp")[])[] = [["tcp"], ["tcp"]],
-): Promise<void> {
-  return onOneHost(
-    ["a", "b"],
-    async ({ a, b }, world) => {
-      const box: MemberMessage[] = [];
-      b.onMessage((message) => void box.push(message));
-      const send: Pair["send"] = async (message = {}) => {
-        await a.send({ members: ["b"], ...message });
-        await world.advance(SETTLED);
-      };
-      await story({ a, b, world, box, send });
-    },
-    (name) => ({ messaging: { protocols: protocols[name === "a" ? 0 : 1] } }),
-  );
+type Protocols = readonly (MessageProtocol | "tcp")[];
+
+/** Two nodes with such protocols. */
+function pairBy(ofA: Protocols, ofB: Protocols, story: (pair: Pair) => Promise<void>): Promise<void> {
+  const protocols = (name: string) => ({ protocols: name === "a" ? ofA : ofB });
+  return withMessaging(protocols, ["a", "b"], async ({ a, b }, world) => {
+    const box: MemberMessage[] = [];
+    b.onMessage((message) => void box.push(message));
+    const send: Pair["send"] = async (message = {}) => {
+      await a.send({ members: ["b"], ...message });
+      await world.advance(SETTLED);
+    };
+    await story({ a, b, world, box, send });
+  });
 }
 
+const pair = (story: (pair: Pair) => Promise<void>): Promise<void> => pairBy(["tcp"], ["tcp"], story);
 const pipe = (): MessageProtocol => new MemoryProtocol("pipe").protocol;
 const statsOf = (node: ClusterNode) => node.stats().services as ServicesStats;
 const textsOf = (messages: readonly MemberMessage[]) => messages.map(({ data }) => data);
@@ -73,37 +71,26 @@ class BrokenPromise extends Promise<never> {
   }
 }
 
-describe("the order of hooks", () => {
-  it("lets a query and its reply pass the stages that they have", () =>
-    pair(async ({ a, b }) => {
-      const log: string[] = [];
-      b.onQuery(() => "reply");
-      for (const [name, node] of Object.entries({ a, b }))
-        for (const stage of MESSAGE_STAGES)
-          node.hook(
-            stage,
-            {},
-            (_: HookPayload, { kind }: HookContext) => void log.push(`${name} ${stage} ${kind}`),
-          );
-      await a.query({ members: ["b"] }).collect();
-      expect(log).toEqual([
-        "a evaluate:send query",
-        "a channel:send query",
-        "a protocol:send query",
-        "b protocol:receive query",
-        "b channel:receive query",
-        "b evaluate:receive query",
-        "b member:evaluate query",
-        "b query query",
-        "b evaluate:send reply",
-        "b channel:send reply",
-        "b protocol:send reply",
-        "a protocol:receive reply",
-        "a channel:receive reply",
-        "a evaluate:receive reply",
-      ]);
-    }));
-});
+it("a query and its reply pass the stages that they have, in their order", () =>
+  pair(async ({ a, b }) => {
+    const log: string[] = [];
+    b.onQuery(() => "reply");
+    for (const [name, node] of Object.entries({ a, b }))
+      for (const stage of MESSAGE_STAGES)
+        node.hook(
+          stage,
+          {},
+          (_: HookPayload, { kind }: HookContext) => void log.push(`${name} ${stage} ${kind}`),
+        );
+    await a.query({ members: ["b"] }).collect();
+    const [out, back] = [MESSAGE_STAGES.slice(0, 3), MESSAGE_STAGES.slice(3, 6)];
+    expect(log).toEqual([
+      ...out.map((stage) => `a ${stage} query`),
+      ...[...back, "member:evaluate", "query"].map((stage) => `b ${stage} query`),
+      ...out.map((stage) => `b ${stage} reply`),
+      ...back.map((stage) => `a ${stage} reply`),
+    ]);
+  }));
 
 describe("a hook", () => {
   it("that throws anything vetoes, whatever can be read of it", () =>
@@ -127,18 +114,15 @@ describe("a hook", () => {
 
   it("is for some channels or protocols alone", () => {
     const both = [pipe(), "tcp"] as const;
-    return pair(
-      async ({ b, send }) => {
-        const log: unknown[] = [];
-        b.channels.join("news");
-        b.hook("channel:receive", { channels: [1, "news"] }, ({ channel }) => void log.push(channel));
-        b.hook("protocol:receive", { protocols: ["pipe"] }, () => void log.push("pipe"));
-        for (const channel of [0, 1, 2, "news"]) await send({ channel, protocols: ["tcp"] });
-        await send();
-        expect(log).toEqual([1, "news", "pipe"]);
-      },
-      [both, both],
-    );
+    return pairBy(both, both, async ({ b, send }) => {
+      const log: unknown[] = [];
+      b.channels.join("news");
+      b.hook("channel:receive", { channels: [1, "news"] }, ({ channel }) => void log.push(channel));
+      b.hook("protocol:receive", { protocols: ["pipe"] }, () => void log.push("pipe"));
+      for (const channel of [0, 1, 2, "news"]) await send({ channel, protocols: ["tcp"] });
+      await send();
+      expect(log).toEqual([1, "news", "pipe"]);
+    });
   });
 
   it("answers a query, a message, and what is to be sent", () =>
@@ -310,7 +294,8 @@ describe("a hook of a protocol", () => {
 
   it("is called for the first message, too, by the protocol by which it goes", () => {
     const protocol = pipe();
-    return onOneHost(
+    return withMessaging(
+      (name) => ({ protocols: name === "b" ? ["tcp"] : [protocol, "tcp"] }),
       ["a", "b", "c", "d"],
       async ({ a, b, c, d }, world) => {
         const got: string[] = [];
@@ -336,65 +321,56 @@ describe("a hook of a protocol", () => {
         ];
         expect(calls).toEqual([...each, ...each]);
       },
-      (name) => ({ messaging: { protocols: name === "b" ? ["tcp"] : [protocol, "tcp"] } }),
     );
   });
 
   it("is for replies, and answers to messages, that of the protocol by which they go, whatever these came by", () => {
     const protocol = pipe();
-    return pair(
-      async ({ a, b, send }) => {
-        b.onQuery(({ data, protocol: by }) => `${data} by ${by}`);
-        b.hook("event", { channels: [1] }, ({ data }, { answer }) => answer(`re ${data}`));
-        const answers: unknown[] = [];
-        a.onMessage(({ data }) => void answers.push(data));
-        const kinds: unknown[] = [];
-        b.hook("protocol:send", { protocols: ["pipe"] }, ({ data }, { kind }) => {
-          kinds.push(kind);
-          return { data: `wrapped ${data}` };
-        });
-        a.hook("protocol:receive", { protocols: ["pipe"] }, ({ data }) => {
-          if (!String(data).startsWith("wrapped ")) throw new Error("not wrapped");
-          return { data: String(data).slice("wrapped ".length) };
-        });
-        // The first one has no link back yet.
-        const { replies } = await a.query({ members: ["b"], data: "hi" }).collect();
-        expect(replies[0]?.data).toBe("hi by tcp");
-        for (const data of ["1", "2"]) await send({ channel: 1, data });
-        expect([answers, kinds]).toEqual([
-          ["re 1", "re 2"],
-          ["reply", "reply", "reply"],
-        ]);
-      },
-      [
-        ["tcp", protocol],
-        [protocol, "tcp"],
-      ],
-    );
+    return pairBy(["tcp", protocol], [protocol, "tcp"], async ({ a, b, send }) => {
+      b.onQuery(({ data, protocol: by }) => `${data} by ${by}`);
+      b.hook("event", { channels: [1] }, ({ data }, { answer }) => answer(`re ${data}`));
+      const answers: unknown[] = [];
+      a.onMessage(({ data }) => void answers.push(data));
+      const kinds: unknown[] = [];
+      b.hook("protocol:send", { protocols: ["pipe"] }, ({ data }, { kind }) => {
+        kinds.push(kind);
+        return { data: `wrapped ${data}` };
+      });
+      a.hook("protocol:receive", { protocols: ["pipe"] }, ({ data }) => {
+        if (!String(data).startsWith("wrapped ")) throw new Error("not wrapped");
+        return { data: String(data).slice("wrapped ".length) };
+      });
+      // The first one has no link back yet.
+      const { replies } = await a.query({ members: ["b"], data: "hi" }).collect();
+      expect(replies[0]?.data).toBe("hi by tcp");
+      for (const data of ["1", "2"]) await send({ channel: 1, data });
+      expect([answers, kinds]).toEqual([
+        ["re 1", "re 2"],
+        ["reply", "reply", "reply"],
+      ]);
+    });
   });
 
   it("keeps an answer here that no protocol can bring, which is a failure once one can", () => {
     const [back, open] = closed();
     const there = { ...back, reaches: () => true };
-    return pair(
-      async ({ a, b, send }) => {
-        b.onQuery(() => "answer");
-        b.hook("protocol:send", { protocols: ["tcp"] }, () => undefined);
-        b.hook("event", (_, { answer }) => answer("of a message"));
-        const query = a.query({ members: ["b"], timeout: -1 });
-        await send();
-        expect(statsOf(b).refused).toEqual({ "service:reply": 2 });
-        open();
-        const { failed } = await query.collect();
-        expect(failed[0]?.error.message).toBe(`${b.name}: the handler failed: no link for the answer`);
-      },
-      [[there], [back]],
-    );
+    return pairBy([there], [back], async ({ a, b, send }) => {
+      b.onQuery(() => "answer");
+      b.hook("protocol:send", { protocols: ["tcp"] }, () => undefined);
+      b.hook("event", (_, { answer }) => answer("of a message"));
+      const query = a.query({ members: ["b"], timeout: -1 });
+      await send();
+      expect(statsOf(b).refused).toEqual({ "service:reply": 2 });
+      open();
+      const { failed } = await query.collect();
+      expect(failed[0]?.error.message).toBe(`${b.name}: the handler failed: no link for the answer`);
+    });
   });
 
   it("keeps a message here that no protocol can bring, and the others get it", () => {
     const [out] = closed();
-    return onOneHost(
+    return withMessaging(
+      (name) => ({ protocols: name === "b" ? [out] : [out, "tcp"] }),
       ["a", "b", "c"],
       async ({ a, c }) => {
         const got = new Promise((resolve) => c.onMessage(({ data }) => resolve(data)));
@@ -402,14 +378,9 @@ describe("a hook of a protocol", () => {
         const { sent, failed } = await a.send({ members: ["b", "c"], data: "hi" });
         expect([await got, sent.map(({ id }) => id)]).toEqual(["hi", [c.id]]);
         expect(failed).toMatchObject([{ member: a.member("b"), error: { code: "EHOSTUNREACH" } }]);
-        expect(
-          a
-            .stats()
-            .messaging?.links.peers.map(({ sent: count }) => count)
-            .sort(),
-        ).toEqual([0, 1]);
+        const counts = a.stats().messaging?.links.peers.map(({ sent: count }) => count);
+        expect(counts?.sort()).toEqual([0, 1]);
       },
-      (name) => ({ messaging: { protocols: name === "b" ? [out] : [out, "tcp"] } }),
     );
   });
 });
