@@ -1,6 +1,5 @@
 /** Discovery servers and clients over the host's own sockets: programs that are not nodes know who is there. */
 import { readFileSync } from "node:fs";
-import { type IncomingMessage, request } from "node:http";
 import { get as getSecure } from "node:https";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
@@ -36,16 +35,12 @@ beforeEach(async () => {
 
 const users = { ana: "secret" };
 
-async function server(
-  of: ClusterNamespace,
-  options: Partial<DiscoveryServerOptions> = {},
-): Promise<DiscoveryServer> {
-  const made = new DiscoveryServer(of, {
-    endpoint: "tcp://127.0.0.1:*",
-    ...("authenticate" in options ? {} : { users }),
-    ...options,
-  });
-  closing(made);
+function makeServer(of: ClusterNamespace, options: Partial<DiscoveryServerOptions> = {}): DiscoveryServer {
+  return closing(new DiscoveryServer(of, { endpoint: "tcp://127.0.0.1:*", users, ...options }));
+}
+
+async function server(...options: Parameters<typeof makeServer>): Promise<DiscoveryServer> {
+  const made = makeServer(...options);
   await made.start();
   return made;
 }
@@ -64,33 +59,8 @@ async function until(of: DiscoveryClient, fits: () => boolean): Promise<void> {
 const namesOf = (of: DiscoveryClient): string[] =>
   of.nodes.map(({ name }) => name.split("@")[0] as string).sort();
 
-interface HttpAnswer {
-  readonly status: number | undefined;
-  readonly headers: IncomingMessage["headers"];
-  readonly body: string;
-}
-
-function get(
-  url: string,
-  options: { headers?: Record<string, string>; method?: string } = {},
-): Promise<HttpAnswer> {
-  return new Promise((resolve, reject) => {
-    const sent = request(url, { agent: false, ...options }, (response) => {
-      let body = "";
-      response.setEncoding("utf8");
-      response.on("data", (chunk) => {
-        body += chunk;
-      });
-      response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, body }));
-    });
-    sent.on("error", reject);
-    sent.end();
-  });
-}
-
-const basic = (text: string): Record<string, string> => ({
-  Authorization: `Basic ${Buffer.from(text).toString("base64")}`,
-});
+const basic = (user: string) => ({ Authorization: `Basic ${btoa(user)}` });
+const ANA = { headers: basic("ana:secret") };
 
 describe("a client that knows one node", () => {
   it("leaves a node that drains, and does not list its endpoints", async () => {
@@ -120,29 +90,23 @@ describe("a client that knows one node", () => {
     const known = client({ addresses: all.map(({ endpoint }) => endpoint as string) });
     await known.ready();
     await until(known, () => known.nodes.filter(({ discovery }) => discovery.length > 0).length === 3);
-    const by = (id: string | undefined): ClusterNode =>
-      [a, b, c].find((each) => each.id === id) as ClusterNode;
-    while (known.current === undefined) await event(known, "node:connected");
-    const removed = by(known.current.id);
+    const connected = async (): Promise<ClusterNode> => {
+      while (known.current === undefined) await event(known, "node:connected");
+      return [a, b, c].find(({ id }) => id === known.current?.id) as ClusterNode;
+    };
+    const leaving = (from: ClusterNode): Promise<unknown> =>
+      event(known, "node:connected", ({ node: to }) => to !== undefined && to.id !== from.id);
+    const removed = await connected();
     const other = [a, b, c].find((each) => each !== removed) as ClusterNode;
-    const moved = event(
-      known,
-      "node:connected",
-      (each) => each.node !== undefined && each.node.id !== removed.id,
-    );
+    const moved = leaving(removed);
     other.remove(removed.id);
     await moved;
     await until(known, () => known.nodes.length === 2);
     while (!removed.removed) await new Promise((resolve) => removed.events.once("removed", resolve));
     const at = all.find((_, i) => [a, b, c][i] === removed)?.endpoint as string;
     await expect(client({ addresses: at }).ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
-    while (known.current === undefined) await event(known, "node:connected");
-    const leaves = by(known.current.id);
-    const last = event(
-      known,
-      "node:connected",
-      (each) => each.node !== undefined && each.node.id !== leaves.id,
-    );
+    const leaves = await connected();
+    const last = leaving(leaves);
     await leaves.leave();
     await last;
     await until(known, () => known.nodes.length === 1);
@@ -168,18 +132,15 @@ describe("a client that knows one node", () => {
   });
 });
 
-describe("a removed node", () => {
-  it("answers with 503 over HTTP", async () => {
-    const [a, b] = [await node("a"), await node("b")];
-    const { url } = await server(a, { endpoint: undefined, http: { port: 0 } });
-    await together(2, a, b);
-    const status = async (): Promise<unknown> =>
-      (await get(url as string, { headers: basic("ana:secret") })).status;
-    expect(await status()).toBe(200);
-    b.remove(a.id);
-    while (!a.removed) await new Promise((resolve) => a.events.once("removed", resolve));
-    expect(await status()).toBe(503);
-  });
+it("a removed node answers with 503 over HTTP", async () => {
+  const [a, b] = [await node("a"), await node("b")];
+  const { url } = await server(a, { endpoint: undefined, http: { port: 0 } });
+  await together(2, a, b);
+  const status = async (): Promise<unknown> => (await fetch(url as string, ANA)).status;
+  expect(await status()).toBe(200);
+  b.remove(a.id);
+  while (!a.removed) await new Promise((resolve) => a.events.once("removed", resolve));
+  expect(await status()).toBe(503);
 });
 
 describe("node.clients()", () => {
@@ -207,7 +168,7 @@ describe("a discovery server", () => {
     const first = await server(a);
     const made = client({ addresses: first.endpoint as string });
     await made.ready();
-    const second = new DiscoveryServer(a, { endpoint: "tcp://127.0.0.1:*", users, port: 7 });
+    const second = makeServer(a, { port: 7 });
     await expect(second.start()).rejects.toMatchObject({ code: "EFSM" });
     await second.close();
     expect((await a.clients()).clients).toHaveLength(1);
@@ -232,9 +193,7 @@ describe("a discovery server", () => {
       },
     });
     isSlow = true;
-    const failed = new Promise<{ error: unknown }>((resolve) =>
-      made.events.once("addresses:failed", resolve),
-    );
+    const failed = event(made, "addresses:failed");
     const lookUps = [made.refresh(), made.refresh()];
     await Promise.all(lookUps);
     expect((await failed).error).toMatchObject({ code: "ETIMEDOUT" });
@@ -244,12 +203,7 @@ describe("a discovery server", () => {
 
   it("has its nodes for clients that come before its provider of addresses has answered", async () => {
     const endpoint = `tcp://127.0.0.1:${await freePort()}`;
-    const made = new DiscoveryServer(await node("a"), {
-      endpoint,
-      users,
-      addresses: () => new Promise(() => undefined),
-    });
-    closing(made);
+    const made = makeServer(await node("a"), { endpoint, addresses: () => new Promise(() => undefined) });
     const started = made.start().catch(({ code }: { code: string }) => code);
     const known = client({ addresses: endpoint });
     await known.ready();
@@ -266,13 +220,7 @@ describe("a discovery server", () => {
 
   it("reports addresses without room once, not with each lookup", async () => {
     const many = Array.from({ length: 40 }, (_, i) => ({ ip: `10.0.0.${i}`, interface: "eth0", prefix: 24 }));
-    const made = new DiscoveryServer(await node("a"), {
-      endpoint: "tcp://127.0.0.1:*",
-      users,
-      host: "0.0.0.0",
-      addresses: () => many,
-    });
-    closing(made);
+    const made = makeServer(await node("a"), { host: "0.0.0.0", addresses: () => many });
     const errors: unknown[] = [];
     made.events.on("addresses:failed", ({ error }) => void errors.push(error));
     await made.start();
@@ -281,51 +229,41 @@ describe("a discovery server", () => {
   });
 });
 
-describe("any ZeroMQ program", () => {
-  it("asks by REQ, with an empty delimiter, or by DEALER", async () => {
-    const a = await node("a");
-    const first = await server(a);
-    const plain = { plainUsername: "ana", plainPassword: "secret" };
-    const req = closing(new Request(plain));
-    req.connect(first.endpoint as string);
-    const [reply] = await req.request('{"command":"nodes"}');
-    expect(JSON.parse(String(reply))).toMatchObject({
-      ok: true,
-      node: a.id,
-      nodes: [{ id: a.id, name: a.name }],
-    });
-    const [refused] = await req.request('{"command":"watch"}');
-    expect(JSON.parse(String(refused))).toMatchObject({ ok: false, error: { code: "EINVAL" } });
-    const dealer = closing(new Dealer(plain));
-    dealer.connect(first.endpoint as string);
-    for (const junk of ["", "{", "[]", '{"command":"node"}', '{"command":"nodes","addresses":"all"}']) {
-      await dealer.send(junk);
-      expect(JSON.parse(String((await dealer.receive())[0])), junk).toMatchObject({
-        ok: false,
-        error: { code: "EINVAL" },
-      });
-    }
-    await dealer.send(["a", "b"]);
-    expect(JSON.parse(String((await dealer.receive())[0])).error.message).toContain("one frame");
-    expect(first.stats().invalid).toBe(7);
-  });
+it("any ZeroMQ program asks by REQ, with an empty delimiter, or by DEALER", async () => {
+  const a = await node("a");
+  const first = await server(a);
+  const plain = { plainUsername: "ana", plainPassword: "secret" };
+  const req = closing(new Request(plain));
+  req.connect(first.endpoint as string);
+  const [reply] = await req.request('{"command":"nodes"}');
+  const nodes = [{ id: a.id, name: a.name }];
+  expect(JSON.parse(String(reply))).toMatchObject({ ok: true, node: a.id, nodes });
+  const [refused] = await req.request('{"command":"watch"}');
+  const EINVAL = { ok: false, error: { code: "EINVAL" } };
+  expect(JSON.parse(String(refused))).toMatchObject(EINVAL);
+  const dealer = closing(new Dealer(plain));
+  dealer.connect(first.endpoint as string);
+  for (const junk of ["", "{", "[]", '{"command":"node"}', '{"command":"nodes","addresses":"all"}']) {
+    await dealer.send(junk);
+    expect(JSON.parse(String((await dealer.receive())[0])), junk).toMatchObject(EINVAL);
+  }
+  await dealer.send(["a", "b"]);
+  expect(JSON.parse(String((await dealer.receive())[0])).error.message).toContain("one frame");
+  expect(first.stats().invalid).toBe(7);
 });
 
-describe("endpoints of the nodes' ports", () => {
-  it("are tcp, and tls where the secure ones are asked for", async () => {
-    const a = await node("a");
-    const { endpoint } = await server(a, { port: 5_672, securePort: 8_672 });
-    const first = async (secure: boolean): Promise<unknown> => {
-      const { signal } = new AbortController();
-      for await (const list of client({ addresses: endpoint as string, secure }).endpoints(signal))
-        return list;
-      return undefined;
-    };
-    expect([await first(false), await first(true)]).toEqual([
-      ["tcp://127.0.0.1:5672"],
-      ["tls://127.0.0.1:8672"],
-    ]);
-  });
+it("endpoints of the nodes' ports are tcp, and tls where the secure ones are asked for", async () => {
+  const a = await node("a");
+  const { endpoint } = await server(a, { port: 5_672, securePort: 8_672 });
+  const first = async (secure: boolean): Promise<unknown> => {
+    const { signal } = new AbortController();
+    for await (const list of client({ addresses: endpoint as string, secure }).endpoints(signal)) return list;
+    return undefined;
+  };
+  expect([await first(false), await first(true)]).toEqual([
+    ["tcp://127.0.0.1:5672"],
+    ["tls://127.0.0.1:8672"],
+  ]);
 });
 
 describe("over HTTP", () => {
@@ -339,19 +277,19 @@ describe("over HTTP", () => {
       securePort: 8_672,
     });
     const url = first.url as string;
-    const json = await get(url, { headers: basic("ana:secret") });
+    const json = await fetch(url, ANA);
     expect(json.status).toBe(200);
-    expect(json.headers["content-type"]).toContain("application/json");
-    expect(JSON.parse(json.body).nodes[0]).toMatchObject({
+    expect(json.headers.get("content-type")).toContain("application/json");
+    expect(JSON.parse(await json.text()).nodes[0]).toMatchObject({
       id: a.id,
       addresses: [{ ip: "127.0.0.1", port: 5_672, securePort: 8_672, interface: "lo" }],
     });
-    const xml = await get(`${url}?format=xml`, { headers: basic("ana:secret") });
-    expect(xml.headers["content-type"]).toContain("application/xml");
-    expect((await get(`${url}?format=yaml`, { headers: basic("ana:secret") })).status).toBe(400);
-    expect((await get(`${url}?addresses=all`, { headers: basic("ana:secret") })).status).toBe(400);
-    expect((await get(`${url}/x`, { headers: basic("ana:secret") })).status).toBe(404);
-    expect((await get(url, { headers: basic("ana:secret"), method: "POST" })).status).toBe(405);
+    const xml = await fetch(`${url}?format=xml`, ANA);
+    expect(xml.headers.get("content-type")).toContain("application/xml");
+    expect((await fetch(`${url}?format=yaml`, ANA)).status).toBe(400);
+    expect((await fetch(`${url}?addresses=all`, ANA)).status).toBe(400);
+    expect((await fetch(`${url}/x`, ANA)).status).toBe(404);
+    expect((await fetch(url, { ...ANA, method: "POST" })).status).toBe(405);
   });
 
   it("refuses alike whatever is wrong", async () => {
@@ -360,20 +298,13 @@ describe("over HTTP", () => {
       http: { port: 0 },
       users: { ana: "secret", bob: { password: "b", permissions: ["x"] } },
     });
-    const answers: HttpAnswer[] = [];
-    for (const headers of [
-      {},
-      basic("ana:x"),
-      basic("eve:secret"),
-      basic("bob:b"),
-      { Authorization: "Bearer x" },
-    ])
-      answers.push(await get(first.url as string, { headers }));
-    for (const { status, body, headers } of answers) {
-      expect([status, body]).toEqual([401, ""]);
-      expect(headers["www-authenticate"]).toBe('Basic realm="shoal", charset="UTF-8"');
+    const wrong = ["ana:x", "eve:secret", "bob:b"].map(basic);
+    for (const headers of [{}, ...wrong, { Authorization: "Bearer x" }]) {
+      const answer = await fetch(first.url as string, { headers });
+      expect([answer.status, await answer.text()]).toEqual([401, ""]);
+      expect(answer.headers.get("www-authenticate")).toBe('Basic realm="shoal", charset="UTF-8"');
     }
-    expect((await get(`${first.url}?format=xml`, { headers: basic("ana:secret") })).status).toBe(406);
+    expect((await fetch(`${first.url}?format=xml`, ANA)).status).toBe(406);
   });
 });
 
@@ -418,7 +349,7 @@ describe("over TLS", () => {
     expect(made.url).toMatch(/^https:/);
     expect(await ask(made.url as string, files.ca)).toMatch(/^200 .*"name":"tls@/);
     // An HTTP request of this port costs the connection.
-    await expect(get((made.url as string).replace("https", "http"))).rejects.toThrow();
+    await expect(fetch((made.url as string).replace("https", "http"))).rejects.toThrow();
     const plain = client({
       addresses: (made.endpoint as string).replace("tls", "tcp"),
       cycleCount: 1,
@@ -510,30 +441,28 @@ describe("over TLS", () => {
   });
 });
 
-describe("what failed", () => {
-  it("is in the events of a client: what the server answered, and what the system said", async () => {
-    const made = await server(await node("a"));
-    const unreached = client({ addresses: "127.0.0.1:1", cycleCount: 1 });
-    const failed = event(unreached, "attempt:failed");
-    await expect(unreached.ready()).rejects.toMatchObject({
-      code: "EHOSTUNREACH",
-      message: expect.stringContaining("ECONNREFUSED"),
-    });
-    expect((await failed).error).toMatchObject({ code: "ECONNREFUSED" });
-    const refused = client({ addresses: made.endpoint as string, password: "wrong", cycleCount: 1 });
-    await expect(refused.ready()).rejects.toMatchObject({
-      code: "ERR_AUTHENTICATION",
-      message: "every discovery server refused this client",
-      cause: expect.objectContaining({ code: "ERR_AUTHENTICATION" }),
-    });
-    // A server that answers with an error of its own.
-    const fake = closing(new Router({ plainServer: true, authenticate: () => true }));
-    const endpoint = await fake.bind("tcp://127.0.0.1:*");
-    const answered = client({ addresses: endpoint, cycleCount: 1 });
-    const invalid = event(answered, "attempt:failed", ({ reason }) => reason === "invalid");
-    const [id] = await fake.receive();
-    const error = { code: "EINVAL", message: "no such thing" };
-    await fake.send([id as Buffer, JSON.stringify({ ok: false, error })]);
-    expect((await invalid).error?.message).toContain("EINVAL no such thing");
+it("what failed is in the events of a client: what the server answered, and what the system said", async () => {
+  const made = await server(await node("a"));
+  const unreached = client({ addresses: "127.0.0.1:1", cycleCount: 1 });
+  const failed = event(unreached, "attempt:failed");
+  await expect(unreached.ready()).rejects.toMatchObject({
+    code: "EHOSTUNREACH",
+    message: expect.stringContaining("ECONNREFUSED"),
   });
+  expect((await failed).error).toMatchObject({ code: "ECONNREFUSED" });
+  const refused = client({ addresses: made.endpoint as string, password: "wrong", cycleCount: 1 });
+  await expect(refused.ready()).rejects.toMatchObject({
+    code: "ERR_AUTHENTICATION",
+    message: "every discovery server refused this client",
+    cause: expect.objectContaining({ code: "ERR_AUTHENTICATION" }),
+  });
+  // A server that answers with an error of its own.
+  const fake = closing(new Router({ plainServer: true, authenticate: () => true }));
+  const endpoint = await fake.bind("tcp://127.0.0.1:*");
+  const answered = client({ addresses: endpoint, cycleCount: 1 });
+  const invalid = event(answered, "attempt:failed", ({ reason }) => reason === "invalid");
+  const [id] = await fake.receive();
+  const error = { code: "EINVAL", message: "no such thing" };
+  await fake.send([id as Buffer, JSON.stringify({ ok: false, error })]);
+  expect((await invalid).error?.message).toContain("EINVAL no such thing");
 });
