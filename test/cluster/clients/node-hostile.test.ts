@@ -19,15 +19,19 @@ afterEach(async () => {
 });
 
 async function serverOf(node: ClusterNode): Promise<DiscoveryServer> {
-  const server = closing(
-    new DiscoveryServer(node, {
-      endpoint: "tcp://127.0.0.1:*",
-      http: { port: 0 },
-      users: { ana: "secret" },
-    }),
-  );
+  const options = { endpoint: "tcp://127.0.0.1:*", http: { port: 0 }, users: { ana: "secret" } };
+  const server = closing(new DiscoveryServer(node, options));
   await server.start();
   return server;
+}
+
+/** A reader and asker that is let in. */
+function dealerOf(server: DiscoveryServer, options = {}): Dealer {
+  const dealer = closing(
+    new Dealer({ plainUsername: "ana", plainPassword: "secret", linger: 0, ...options }),
+  );
+  dealer.connect(server.endpoint as string);
+  return dealer;
 }
 
 async function serve(): Promise<DiscoveryServer> {
@@ -74,13 +78,9 @@ const ended = (socket: Socket): Promise<void> =>
 
 /** A good client from this host's usual address gets its list. */
 async function isServed(server: DiscoveryServer): Promise<void> {
-  const client = new DiscoveryClient({
-    addresses: server.endpoint as string,
-    username: "ana",
-    password: "secret",
-    attemptTimeout: 10_000,
-  });
-  closing(client);
+  const addresses = server.endpoint as string;
+  const user = { username: "ana", password: "secret" };
+  const client = closing(new DiscoveryClient({ addresses, ...user, attemptTimeout: 10_000 }));
   await client.ready({ timeout: 20_000 });
   expect(client.nodes).toHaveLength(1);
   await client.close();
@@ -134,8 +134,7 @@ describe("a hostile caller", () => {
 
   it("with huge and endless requests loses its connection, and costs no memory", async () => {
     const server = await serve();
-    const dealer = closing(new Dealer({ plainUsername: "ana", plainPassword: "secret", linger: 0 }));
-    dealer.connect(server.endpoint as string);
+    const dealer = dealerOf(server);
     const left = new Promise((resolve) => dealer.events.on("disconnect", resolve));
     await dealer.send(Buffer.alloc(1_000_000, "x"));
     await left;
@@ -171,20 +170,9 @@ describe("a hostile caller", () => {
       })),
     );
     const server = await serverOf(node);
-    const watchers = Array.from({ length: WATCHERS }, () => {
-      const dealer = new Dealer({
-        plainUsername: "ana",
-        plainPassword: "secret",
-        linger: 0,
-        receiveHighWaterMark: 1,
-        // It gives signs of life, or it would be left within two seconds.
-        heartbeatInterval: 300,
-        heartbeatTimeout: 60_000,
-      });
-      closing(dealer);
-      dealer.connect(server.endpoint as string);
-      return dealer;
-    });
+    // They give signs of life, or they would be left within two seconds.
+    const options = { receiveHighWaterMark: 1, heartbeatInterval: 300, heartbeatTimeout: 60_000 };
+    const watchers = Array.from({ length: WATCHERS }, () => dealerOf(server, options));
     for (const dealer of watchers) {
       await dealer.send('{"command":"watch"}');
       await dealer.receive();
@@ -200,8 +188,7 @@ describe("a hostile caller", () => {
     collectGarbage();
     // Some 10 of 1 MB each for a watcher, shared by all; not one for each of the updates that it missed.
     expect(used() - before).toBeLessThan(100_000_000);
-    const asker = closing(new Dealer({ plainUsername: "ana", plainPassword: "secret", linger: 0 }));
-    asker.connect(server.endpoint as string);
+    const asker = dealerOf(server);
     await asker.send('{"command":"nodes"}');
     const roundOf = (frame: Buffer | undefined): number => {
       const { nodes } = JSON.parse(String(frame)) as { nodes: { tags: string[] }[] };
