@@ -18,6 +18,7 @@ import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
 import { eventsOf, onOneHost, startNodes } from "../simulated.js";
 import { MemoryProtocol } from "./memory-protocol.js";
+import { withMessaging } from "./with-messaging.js";
 
 /** What takes longer than anything that is on its way. */
 const SETTLED = 100;
@@ -69,6 +70,20 @@ it("what a member sends that is lost here is handled, unless a hook vetoed the m
     expect(dataOf(box)).toEqual(["before", "late"]);
   }));
 
+it("services say what a bus without messages, and one that was not started, cannot do", async () => {
+  const off = new ClusterNode({ messaging: false });
+  expect(() => off.onQuery(() => "")).toThrow("messaging is false");
+  expect(() => off.hook("event", () => undefined)).toThrow("messaging is false");
+  await expect(off.send({ resolve: "x" })).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
+  const early = new ClusterNode({ messaging: { channels: [7, "orders"] } });
+  early.hook("event", () => undefined);
+  early.onMessage(() => undefined);
+  expect(early.channels.joined).toEqual([7, "orders"]);
+  await expect(early.send({ resolve: "x" })).rejects.toMatchObject({ code: "EFSM" });
+  expect(() => early.query({ resolve: "x" })).toThrow("was not started");
+  expect(() => new ClusterNode({ messaging: { channels: [256] } })).toThrow("a channel must be");
+});
+
 describe("send", () => {
   it("keeps texts and bytes apart", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
@@ -80,68 +95,59 @@ describe("send", () => {
     }));
 
   it("goes to this node only where it is asked for", () =>
-    onOneHost(
-      ["a", "b"],
-      async ({ a }, world) => {
-        const box = inbox(a);
-        const sent = async (options: MemberSendOptions) => names((await a.send(options)).sent);
-        expect(await sent({ resolve: "x" })).toEqual(["b"]);
-        expect(await sent({ resolve: "x", self: true, data: "me" })).toEqual(["a", "b"]);
-        expect(await sent({ members: ["a"] })).toEqual([]);
-        await world.advance(SETTLED);
-        expect(box.map(({ data, protocol }) => [data, protocol])).toEqual([["me", "self"]]);
-      },
-      { tags: ["x"] },
-    ));
+    onOneHost(["a", "b"], async ({ a }, world) => {
+      const box = inbox(a);
+      const sent = async (options: MemberSendOptions) => names((await a.send(options)).sent);
+      expect(await sent({ resolve: "localhost" })).toEqual(["b"]);
+      expect(await sent({ resolve: "localhost", self: true, data: "me" })).toEqual(["a", "b"]);
+      expect(await sent({ members: ["a"] })).toEqual([]);
+      await world.advance(SETTLED);
+      expect(box.map(({ data, protocol }) => [data, protocol])).toEqual([["me", "self"]]);
+    }));
 
-  it("says who failed, and why", () =>
-    onOneHost(
-      ["a", "b", "c", "d", "e"],
-      async ({ a, d }, world) => {
-        const [b, c, gone, e] = ["b", "c", "d", "e"].map((name) => a.member(name) as Member);
-        await d.leave();
-        await world.advance(SETTLED);
-        // There is room for one.
-        await a.send({ members: ["b"] });
-        const members = [b, c, gone, "nobody", e, gone, "nobody", e] as Member[];
-        const { sent, failed } = await a.send({ members });
-        expect(names(sent)).toEqual(["e"]);
-        const results = failed.map(({ name, member, error }) => [name.split("@")[0], member?.id, error.code]);
-        expect(results.sort()).toEqual([
-          ["b", b?.id, "EAGAIN"],
-          ["c", c?.id, "EHOSTUNREACH"],
-          ["d", gone?.id, "EHOSTUNREACH"],
-          ["nobody", undefined, "EHOSTUNREACH"],
-        ]);
-        expect(statsOf(a)).toMatchObject({ sent: 2, failed: 4 });
-        const { id } = gone as Member;
-        const query = a.query({ members: [gone as Member, gone as Member] });
-        expect(query.members).toEqual([gone]);
-        for (const list of [
-          [gone as Member, id],
-          [id, gone as Member],
-        ])
-          expect(() => a.query({ members: list })).toThrow("no live member");
-        const [named] = (await a.send({ members: ["c"], protocols: ["tcp"] })).failed;
-        expect(named?.error.message).toBe(`${c?.name} is not reached by tcp`);
-      },
-      (name) => ({ messaging: name === "c" ? false : { highWaterMark: name === "a" ? 1 : 10 } }),
-    ));
+  it("says who failed, and why", () => {
+    const messaging = (name: string) => name !== "c" && { highWaterMark: name === "a" ? 1 : 10 };
+    return withMessaging(messaging, ["a", "b", "c", "d", "e"], async ({ a, d }, world) => {
+      const [b, c, gone, e] = ["b", "c", "d", "e"].map((name) => a.member(name) as Member);
+      await d.leave();
+      await world.advance(SETTLED);
+      // There is room for one.
+      await a.send({ members: ["b"] });
+      const members = [b, c, gone, "nobody", e, gone, "nobody", e] as Member[];
+      const { sent, failed } = await a.send({ members });
+      expect(names(sent)).toEqual(["e"]);
+      const results = failed.map(({ name, member, error }) => [name.split("@")[0], member?.id, error.code]);
+      expect(results.sort()).toEqual([
+        ["b", b?.id, "EAGAIN"],
+        ["c", c?.id, "EHOSTUNREACH"],
+        ["d", gone?.id, "EHOSTUNREACH"],
+        ["nobody", undefined, "EHOSTUNREACH"],
+      ]);
+      expect(statsOf(a)).toMatchObject({ sent: 2, failed: 4 });
+      const { id } = gone as Member;
+      const query = a.query({ members: [gone as Member, gone as Member] });
+      expect(query.members).toEqual([gone]);
+      for (const list of [
+        [gone as Member, id],
+        [id, gone as Member],
+      ])
+        expect(() => a.query({ members: list })).toThrow("no live member");
+      const [named] = (await a.send({ members: ["c"], protocols: ["tcp"] })).failed;
+      expect(named?.error.message).toBe(`${c?.name} is not reached by tcp`);
+    });
+  });
 
   it("refuses protocols that nobody knows, and takes those of the program's own", () => {
-    const pipe = new MemoryProtocol("pipe").protocol;
-    return onOneHost(
-      ["a", "b", "c"],
-      async ({ a, c }) => {
-        await expect(a.send({ members: ["b"], protocols: ["tcpp"] })).rejects.toThrow(
-          'got "tcpp"; did you mean tcp?',
-        );
-        expect(() => a.query({ members: ["b"], protocols: ["pipe", "x"] })).toThrow('got "x"');
-        expect((await a.send({ members: ["b"], protocols: ["pipe"] })).sent.length).toBe(1);
-        await expect(c.send({ members: ["a"], protocols: ["pipe"] })).rejects.toThrow("protocols must be");
-      },
-      (name) => ({ messaging: { protocols: name === "c" ? ["tcp"] : [pipe, "tcp"] } }),
-    );
+    const protocols = [new MemoryProtocol("pipe").protocol, "tcp"] as const;
+    const messaging = (name: string) => (name === "c" ? {} : { protocols });
+    return withMessaging(messaging, ["a", "b", "c"], async ({ a, c }) => {
+      await expect(a.send({ members: ["b"], protocols: ["tcpp"] })).rejects.toThrow(
+        'got "tcpp"; did you mean tcp?',
+      );
+      expect(() => a.query({ members: ["b"], protocols: ["pipe", "x"] })).toThrow('got "x"');
+      expect((await a.send({ members: ["b"], protocols: ["pipe"] })).sent.length).toBe(1);
+      await expect(c.send({ members: ["a"], protocols: ["pipe"] })).rejects.toThrow("protocols must be");
+    });
   });
 
   it("refuses what is of another form", () =>
@@ -176,29 +182,26 @@ describe("send", () => {
 
 describe("what is sent to a member", () => {
   it("arrives in its order, whichever links the other recipients have: messages, and queries with hooks of some protocols", () => {
-    const pipe = new MemoryProtocol("pipe").protocol;
-    return onOneHost(
-      ["a", "b", "c"],
-      async ({ a, b, c }, world) => {
-        const box = inbox(c);
-        const each = [["b", "c"], ["c"], ["b", "c"], ["c"]];
-        const sends = each.map((members, i) => a.send({ members, data: String(i) }));
-        expect((await Promise.all(sends)).map(({ sent }) => sent.length)).toEqual([2, 1, 2, 1]);
-        await world.advance(SETTLED);
-        expect(dataOf(box)).toEqual(["0", "1", "2", "3"]);
-        const asked: unknown[] = [];
-        b.onQuery(() => "b");
-        c.onQuery(({ data }) => {
-          asked.push(data);
-          return "c";
-        });
-        a.hook("protocol:send", { protocols: ["pipe"] }, () => undefined);
-        const queries = each.map((members, i) => a.query({ members, data: String(i) }).collect());
-        expect((await Promise.all(queries)).map(({ replies }) => replies.length)).toEqual([2, 1, 2, 1]);
-        expect(asked).toEqual(["0", "1", "2", "3"]);
-      },
-      (name) => ({ messaging: { protocols: name === "c" ? ["tcp"] : [pipe, "tcp"] } }),
-    );
+    const protocols = [new MemoryProtocol("pipe").protocol, "tcp"] as const;
+    const messaging = (name: string) => (name === "c" ? {} : { protocols });
+    return withMessaging(messaging, ["a", "b", "c"], async ({ a, b, c }, world) => {
+      const box = inbox(c);
+      const each = [["b", "c"], ["c"], ["b", "c"], ["c"]];
+      const sends = each.map((members, i) => a.send({ members, data: String(i) }));
+      expect((await Promise.all(sends)).map(({ sent }) => sent.length)).toEqual([2, 1, 2, 1]);
+      await world.advance(SETTLED);
+      expect(dataOf(box)).toEqual(["0", "1", "2", "3"]);
+      const asked: unknown[] = [];
+      b.onQuery(() => "b");
+      c.onQuery(({ data }) => {
+        asked.push(data);
+        return "c";
+      });
+      a.hook("protocol:send", { protocols: ["pipe"] }, () => undefined);
+      const queries = each.map((members, i) => a.query({ members, data: String(i) }).collect());
+      expect((await Promise.all(queries)).map(({ replies }) => replies.length)).toEqual([2, 1, 2, 1]);
+      expect(asked).toEqual(["0", "1", "2", "3"]);
+    });
   });
 
   it("is vetoed where a hook is called for what it sends itself, without an end", () =>
@@ -271,27 +274,23 @@ describe("channels", () => {
 
 describe("query", () => {
   it("asks each once, and gives who answered what; this node only where it is asked for", () =>
-    onOneHost(
-      ["a", "b", "c"],
-      async ({ a, b, c }) => {
-        for (const [name, node] of Object.entries({ a, b, c }))
-          node.onQuery(
-            ({ member, data, ruid, channel }) => `${name} to ${names([member])}: ${data} ${ruid} ${channel}`,
-          );
-        const query = a.query({ resolve: "store", id: "q1", channel: 2, data: "stock?" });
-        const got: unknown[] = [];
-        for await (const { member, data } of query) got.push([...names([member]), data]);
-        expect(got.sort()).toEqual([
-          ["b", "b to a: stock? q1 2"],
-          ["c", "c to a: stock? q1 2"],
-        ]);
-        expect([query.id, query.ended, query.missing]).toEqual(["q1", "done", []]);
-        expect(statsOf(a)).toMatchObject({ sent: 2, queries: 0, awaited: 0 });
-        const { replies } = await a.query({ members: ["a"], id: "q2", self: true }).collect();
-        expect([replies.map(({ data }) => data), statsOf(b).received]).toEqual([["a to a:  q2 0"], 1]);
-      },
-      { tags: ["store"] },
-    ));
+    onOneHost(["a", "b", "c"], async ({ a, b, c }) => {
+      for (const [name, node] of Object.entries({ a, b, c }))
+        node.onQuery(
+          ({ member, data, ruid, channel }) => `${name} to ${names([member])}: ${data} ${ruid} ${channel}`,
+        );
+      const query = a.query({ resolve: "localhost", id: "q1", channel: 2, data: "stock?" });
+      const got: unknown[] = [];
+      for await (const { member, data } of query) got.push([...names([member]), data]);
+      expect(got.sort()).toEqual([
+        ["b", "b to a: stock? q1 2"],
+        ["c", "c to a: stock? q1 2"],
+      ]);
+      expect([query.id, query.ended, query.missing]).toEqual(["q1", "done", []]);
+      expect(statsOf(a)).toMatchObject({ sent: 2, queries: 0, awaited: 0 });
+      const { replies } = await a.query({ members: ["a"], id: "q2", self: true }).collect();
+      expect([replies.map(({ data }) => data), statsOf(b).received]).toEqual([["a to a:  q2 0"], 1]);
+    }));
 
   it("collects replies, failures and who is missing", () => {
     const answers = {
@@ -455,28 +454,24 @@ describe("query", () => {
     }));
 
   it("is refused past those that are handled, and is taken again later", () =>
-    onOneHost(
-      ["a", "b"],
-      async ({ a, b }, world) => {
-        const free: (() => void)[] = [];
-        b.onQuery(() => new Promise<string>((resolve) => free.push(() => resolve("late"))));
-        const data = Buffer.alloc(MAX_HANDLING_BYTES);
-        const large = b.query({ members: ["b"], self: true, data, timeout: -1 });
-        await world.advance(SETTLED);
-        expect(statsOf(b).handling).toBe(1);
-        large.cancel();
-        const { failed } = await a.query({ members: ["b"] }).collect();
-        expect(failed[0]?.error).toMatchObject({ code: "ERR_SERVICE", reason: "overloaded" });
-        for (const each of free) each();
-        await world.advance(SETTLED);
-        expect(statsOf(b).handling).toBe(0);
-        const again = a.query({ members: ["b"] });
-        await world.advance(SETTLED);
-        free.at(-1)?.();
-        expect((await again.collect()).replies.length).toBe(1);
-      },
-      { messaging: { maxItem: 2 * MAX_HANDLING_BYTES } },
-    ));
+    withMessaging({ maxItem: 2 * MAX_HANDLING_BYTES }, ["a", "b"], async ({ a, b }, world) => {
+      const free: (() => void)[] = [];
+      b.onQuery(() => new Promise<string>((resolve) => free.push(() => resolve("late"))));
+      const data = Buffer.alloc(MAX_HANDLING_BYTES);
+      const large = b.query({ members: ["b"], self: true, data, timeout: -1 });
+      await world.advance(SETTLED);
+      expect(statsOf(b).handling).toBe(1);
+      large.cancel();
+      const { failed } = await a.query({ members: ["b"] }).collect();
+      expect(failed[0]?.error).toMatchObject({ code: "ERR_SERVICE", reason: "overloaded" });
+      for (const each of free) each();
+      await world.advance(SETTLED);
+      expect(statsOf(b).handling).toBe(0);
+      const again = a.query({ members: ["b"] });
+      await world.advance(SETTLED);
+      free.at(-1)?.();
+      expect((await again.collect()).replies.length).toBe(1);
+    }));
 
   it("fails where the handler threw what has no text", () =>
     onOneHost(["a", "b"], async ({ a, b }) => {
@@ -539,25 +534,21 @@ describe("handlers", () => {
   );
 
   it("that are busy drop messages past the bytes that may be handled, one event each time", () =>
-    onOneHost(
-      ["a", "b"],
-      async ({ a, b }, world) => {
-        const events = eventsOf(b, "handler:failed");
-        const free: (() => void)[] = [];
-        b.onMessage(() => new Promise<void>((resolve) => free.push(resolve)), { timeout: -1 });
-        const data = Buffer.alloc(MAX_HANDLING_BYTES);
-        for (let i = 1; i <= 2; i++) {
-          await b.send({ members: ["b"], self: true, data });
-          await world.advance(SETTLED);
-          for (let j = 0; j < 2; j++) await a.send({ members: ["b"] });
-          await world.advance(SETTLED);
-          expect([events.length, statsOf(b).refused]).toEqual([i, { "service:overloaded": 2 * i }]);
-          for (const done of free.splice(0)) done();
-          await world.advance(SETTLED);
-        }
-      },
-      { messaging: { maxItem: 2 * MAX_HANDLING_BYTES } },
-    ));
+    withMessaging({ maxItem: 2 * MAX_HANDLING_BYTES }, ["a", "b"], async ({ a, b }, world) => {
+      const events = eventsOf(b, "handler:failed");
+      const free: (() => void)[] = [];
+      b.onMessage(() => new Promise<void>((resolve) => free.push(resolve)), { timeout: -1 });
+      const data = Buffer.alloc(MAX_HANDLING_BYTES);
+      for (let i = 1; i <= 2; i++) {
+        await b.send({ members: ["b"], self: true, data });
+        await world.advance(SETTLED);
+        for (let j = 0; j < 2; j++) await a.send({ members: ["b"] });
+        await world.advance(SETTLED);
+        expect([events.length, statsOf(b).refused]).toEqual([i, { "service:overloaded": 2 * i }]);
+        for (const done of free.splice(0)) done();
+        await world.advance(SETTLED);
+      }
+    }));
 });
 
 describe("a node that sends to itself", () => {
