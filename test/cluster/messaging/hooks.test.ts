@@ -293,35 +293,32 @@ describe("a hook of a protocol", () => {
   }
 
   it("is called for the first message, too, by the protocol by which it goes", () => {
-    const protocol = pipe();
-    return withMessaging(
-      (name) => ({ protocols: name === "b" ? ["tcp"] : [protocol, "tcp"] }),
-      ["a", "b", "c", "d"],
-      async ({ a, b, c, d }, world) => {
-        const got: string[] = [];
-        for (const [name, node] of Object.entries({ b, c, d }))
-          node.onMessage(({ data }) => void got.push(`${name} ${data}`));
-        a.hook("protocol:send", { protocols: ["tcp"] }, reversed);
-        b.hook("protocol:receive", { protocols: ["tcp"] }, reversed);
-        const calls: unknown[] = [];
-        a.hook("protocol:send", (_, { protocol, members }) => {
-          calls.push([protocol, ...members.map(({ id }) => id)]);
-        });
-        for (const data of ["secret 1", "secret 2"]) {
-          const { sent, failed } = await a.send({ members: ["b", "c", "d"], data });
-          expect([sent.length, failed]).toEqual([3, []]);
-        }
-        await world.advance(SETTLED);
-        const secrets = ["b", "c", "d"].flatMap((name) => [`${name} secret 1`, `${name} secret 2`]);
-        expect(got.sort()).toEqual(secrets);
-        // Once for each protocol.
-        const each = [
-          ["tcp", b.id],
-          ["pipe", c.id, d.id],
-        ];
-        expect(calls).toEqual([...each, ...each]);
-      },
-    );
+    const both = [pipe(), "tcp"] as const;
+    const messaging = (name: string) => (name === "b" ? {} : { protocols: both });
+    return withMessaging(messaging, ["a", "b", "c", "d"], async ({ a, b, c, d }, world) => {
+      const got: string[] = [];
+      for (const [name, node] of Object.entries({ b, c, d }))
+        node.onMessage(({ data }) => void got.push(`${name} ${data}`));
+      a.hook("protocol:send", { protocols: ["tcp"] }, reversed);
+      b.hook("protocol:receive", { protocols: ["tcp"] }, reversed);
+      const calls: unknown[] = [];
+      a.hook("protocol:send", (_, { protocol, members }) => {
+        calls.push([protocol, ...members.map(({ id }) => id)]);
+      });
+      for (const data of ["secret 1", "secret 2"]) {
+        const { sent, failed } = await a.send({ members: ["b", "c", "d"], data });
+        expect([sent.length, failed]).toEqual([3, []]);
+      }
+      await world.advance(SETTLED);
+      const secrets = ["b", "c", "d"].flatMap((name) => [`${name} secret 1`, `${name} secret 2`]);
+      expect(got.sort()).toEqual(secrets);
+      // Once for each protocol.
+      const each = [
+        ["tcp", b.id],
+        ["pipe", c.id, d.id],
+      ];
+      expect(calls).toEqual([...each, ...each]);
+    });
   });
 
   it("is for replies, and answers to messages, that of the protocol by which they go, whatever these came by", () => {
@@ -369,19 +366,16 @@ describe("a hook of a protocol", () => {
 
   it("keeps a message here that no protocol can bring, and the others get it", () => {
     const [out] = closed();
-    return withMessaging(
-      (name) => ({ protocols: name === "b" ? [out] : [out, "tcp"] }),
-      ["a", "b", "c"],
-      async ({ a, c }) => {
-        const got = new Promise((resolve) => c.onMessage(({ data }) => resolve(data)));
-        a.hook("protocol:send", () => undefined);
-        const { sent, failed } = await a.send({ members: ["b", "c"], data: "hi" });
-        expect([await got, sent.map(({ id }) => id)]).toEqual(["hi", [c.id]]);
-        expect(failed).toMatchObject([{ member: a.member("b"), error: { code: "EHOSTUNREACH" } }]);
-        const counts = a.stats().messaging?.links.peers.map(({ sent: count }) => count);
-        expect(counts?.sort()).toEqual([0, 1]);
-      },
-    );
+    const messaging = (name: string) => ({ protocols: name === "b" ? [out] : ([out, "tcp"] as const) });
+    return withMessaging(messaging, ["a", "b", "c"], async ({ a, c }) => {
+      const got = new Promise((resolve) => c.onMessage(({ data }) => resolve(data)));
+      a.hook("protocol:send", () => undefined);
+      const { sent, failed } = await a.send({ members: ["b", "c"], data: "hi" });
+      expect([await got, sent.map(({ id }) => id)]).toEqual(["hi", [c.id]]);
+      expect(failed).toMatchObject([{ member: a.member("b"), error: { code: "EHOSTUNREACH" } }]);
+      const counts = a.stats().messaging?.links.peers.map(({ sent: count }) => count);
+      expect(counts?.sort()).toEqual([0, 1]);
+    });
   });
 });
 
