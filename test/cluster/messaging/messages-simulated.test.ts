@@ -1,4 +1,4 @@
-/** Whole nodes in virtual time: what becomes of messages and routes for nodes that are out of reach. */
+/** Whole nodes in virtual time: what becomes of messages and routes for nodes that are out of reach, and what messages tell membership. */
 import { describe, expect, it } from "vitest";
 import type { ClusterNode, ClusterNodeOptions } from "../../../src/cluster/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
@@ -76,36 +76,60 @@ describe("a node to which no protocol of messages works", () => {
   });
 });
 
-describe("the routes of a lost node", () => {
-  it("are kept for messaging.grace, and go then", async () => {
-    await simulate({ seed: 7 }, async (world) => {
-      const nodes = await startNodes(world, ["a", "b"], { messaging: { grace: 30_000 } });
-      for (const [each, node] of nodes)
-        await world.node(each).run(() => void node.subscribe("t", () => undefined));
-      const routes = (): number | undefined => nodes.get("a")?.stats().messaging?.routes.routes;
-      const publish = (): Promise<number> =>
-        world.node("a").run(() => (nodes.get("a") as ClusterNode).publish("t", "", { self: false }));
-      await world.until(() => routes() === 1, 5_000);
-      let lostAt = -1;
-      nodes.get("a")?.events.on("lost", () => {
-        lostAt = world.now;
-      });
-      world.cut("a", "b");
-      await world.until(() => lostAt >= 0, 10_000);
-      expect(await publish()).toBe(0);
-      await world.advance(lostAt + 20_000 - world.now);
-      expect(routes()).toBe(1);
-      world.heal();
-      // It is a target as soon as it is back: nothing is asked.
-      await world.until(() => nodes.get("a")?.resolve().length === 2, 5_000);
-      expect(await publish()).toBe(1);
-      lostAt = -1;
-      world.cut("a", "b");
-      await world.until(() => lostAt >= 0, 10_000);
-      await world.advance(lostAt + 29_900 - world.now);
-      expect(routes()).toBe(1);
-      await world.advance(200);
-      expect(routes()).toBe(0);
+it("the routes of a lost node are kept for messaging.grace, and go then", async () => {
+  await simulate({ seed: 7 }, async (world) => {
+    const nodes = await startNodes(world, ["a", "b"], { messaging: { grace: 30_000 } });
+    for (const [each, node] of nodes)
+      await world.node(each).run(() => void node.subscribe("t", () => undefined));
+    const routes = (): number | undefined => nodes.get("a")?.stats().messaging?.routes.routes;
+    const publish = (): Promise<number> =>
+      world.node("a").run(() => (nodes.get("a") as ClusterNode).publish("t", "", { self: false }));
+    await world.until(() => routes() === 1, 5_000);
+    let lostAt = -1;
+    nodes.get("a")?.events.on("lost", () => {
+      lostAt = world.now;
     });
+    world.cut("a", "b");
+    await world.until(() => lostAt >= 0, 10_000);
+    expect(await publish()).toBe(0);
+    await world.advance(lostAt + 20_000 - world.now);
+    expect(routes()).toBe(1);
+    world.heal();
+    // It is a target as soon as it is back: nothing is asked.
+    await world.until(() => nodes.get("a")?.resolve().length === 2, 5_000);
+    expect(await publish()).toBe(1);
+    lostAt = -1;
+    world.cut("a", "b");
+    await world.until(() => lostAt >= 0, 10_000);
+    await world.advance(lostAt + 29_900 - world.now);
+    expect(routes()).toBe(1);
+    await world.advance(200);
+    expect(routes()).toBe(0);
+  });
+});
+
+it("a message, and what acknowledges it, shows that its sender is there", { timeout: 60_000 }, async () => {
+  await simulate({ seed: 1, runs: 1, network: { latency: [1, 10] } }, async (world) => {
+    // Membership itself sends nothing for a long time.
+    const profile = {
+      probeInterval: 3_600_000,
+      probeTimeout: 1_000,
+      heartbeatInterval: 3_600_000,
+      syncInterval: 3_600_000,
+    };
+    const nodes = await startNodes(world, ["a", "b"], { port: 7000, seeds: ["a:7000"], profile });
+    for (const [name, node] of nodes)
+      await world.node(name).run(() => void node.subscribe("t", () => undefined));
+    await world.advance(20_000);
+    const [a, b] = [...nodes.values()] as [ClusterNode, ClusterNode];
+    const lastSeen = (of: ClusterNode): number => of.members({ self: false })[0]?.lastSeen as number;
+    let sentAt = 0;
+    await world.node("a").run(() => {
+      sentAt = Date.now();
+      void a.publish("t", "x");
+    });
+    await world.advance(1_000);
+    expect(lastSeen(b)).toBeGreaterThanOrEqual(sentAt);
+    expect(lastSeen(a)).toBeGreaterThanOrEqual(sentAt);
   });
 });
