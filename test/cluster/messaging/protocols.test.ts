@@ -1,8 +1,9 @@
 /** The protocols of messages between nodes, over the host's sockets: what travels by which, with a key and without. */
 import { readFileSync } from "node:fs";
 import { get } from "node:http";
+import { Server } from "node:net";
 import { join } from "node:path";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import {
   ClusterNode,
   type ClusterNodeOptions,
@@ -124,6 +125,28 @@ describe("messages between nodes", () => {
   it("take the first protocol that both nodes have", async () => {
     const [a, b] = await pair(["ipc", "ws", "tls"], ["tls", "ws"], { key: KEY, tls: tls() });
     expect(await exchange(a, b)).toEqual(["ws", "tls"]);
+  });
+
+  it("need no other port than the node's own: three nodes with a password, of two buses", async () => {
+    const listens = vi.spyOn(Server.prototype, "listen");
+    const nodes: ClusterNode[] = [];
+    for (const name of ["a", "b", "c"]) {
+      const seeds = nodes.map(({ address }) => address);
+      nodes.push(await started(name, { password: "correct horse battery staple", seeds }));
+    }
+    const [first, second, third] = nodes as [ClusterNode, ClusterNode, ClusterNode];
+    const soon = { waitForReady: true, timeout: 10_000 };
+    first.serve("double", async (body: number) => body * 2);
+    const answers = [second, third].map((each, i) => each.request("double", i, soon));
+    expect(await Promise.all(answers)).toEqual([0, 2]);
+    const bus = { password: "another one, as good" };
+    const a = first.namespace("other", { ...bus, seeds: [second.address] });
+    const b = second.namespace("other", { ...bus, seeds: [first.address] });
+    a.serve("where", async () => "other");
+    expect(await b.request("where", 0, soon)).toBe("other");
+    // Each listens once, with its address of IPv4.
+    expect(listens.mock.calls.filter(([where]) => Object(where).path === undefined)).toHaveLength(3);
+    listens.mockRestore();
   });
 
   it("need certificates for TLS", () => {
