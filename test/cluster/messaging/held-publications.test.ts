@@ -5,55 +5,44 @@ import { HELD_BYTES, HELD_TIME } from "../../../src/cluster/messaging/bounds.js"
 import { countOf } from "../../../src/cluster/messaging/wire.js";
 import { ignore } from "../../../src/core/ignore.js";
 import type { World } from "../../../src/testing/index.js";
-import { onOneHost } from "../simulated.js";
 import { RawReceiver } from "./raw-ends.js";
+import { withMessaging } from "./with-messaging.js";
+
+/** A publisher, the first publication of which is not acknowledged. */
+async function begin({ a, b }: Record<"a" | "b", ClusterNode>, world: World) {
+  const raw = new RawReceiver(b);
+  b.subscribe("t", ignore);
+  await world.advance(1_000);
+  /** @param goesOn after it the publisher lets the event loop turn */
+  const publish = (data: string, goesOn = true): Promise<number> => {
+    const published = a.publish("t", data);
+    if (goesOn) a.parts.messages.links.publishesMore();
+    return published;
+  };
+  let items = 0;
+  /** How many items each batch has that has come since the last call. */
+  const batches = async (): Promise<number[]> => {
+    await world.advance(1);
+    const counts = raw.frames.splice(0).map(countOf);
+    items += sumOf(counts);
+    return counts;
+  };
+  const acknowledge = async (): Promise<void> => {
+    raw.acknowledge(items);
+    await world.advance(1);
+  };
+  await publish("first", false);
+  expect(await batches()).toEqual([1]);
+  return { world, raw, publish, batches, acknowledge };
+}
+
+type Loop = Awaited<ReturnType<typeof begin>>;
+const loop = (story: (loop: Loop) => Promise<void>, highWaterMark = 1_000): Promise<void> =>
+  withMessaging({ highWaterMark }, ["a", "b"], async (nodes, world) => story(await begin(nodes, world)));
+const sumOf = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0);
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("publications that are followed by more in the next turn", () => {
-  interface Loop {
-    readonly a: ClusterNode;
-    readonly b: ClusterNode;
-    readonly world: World;
-    readonly raw: RawReceiver;
-    /** @param goesOn after it the publisher lets the event loop turn */
-    publish(data: string, goesOn?: boolean): Promise<number>;
-    /** How many items each batch has that has come since the last call. */
-    batches(): Promise<number[]>;
-    acknowledge(): Promise<void>;
-  }
-
-  /** Two nodes, and one publication that is not acknowledged. */
-  const loop = (story: (loop: Loop) => Promise<void>, highWaterMark = 1_000): Promise<void> =>
-    onOneHost(
-      ["a", "b"],
-      async ({ a, b }, world) => {
-        const raw = new RawReceiver(b);
-        b.subscribe("t", ignore);
-        await world.advance(1_000);
-        const publish: Loop["publish"] = (data, goesOn = true) => {
-          const published = a.publish("t", data);
-          if (goesOn) a.parts.messages.links.publishesMore();
-          return published;
-        };
-        let items = 0;
-        const batches = async (): Promise<number[]> => {
-          await world.advance(1);
-          const counts = raw.frames.splice(0).map(countOf);
-          items += counts.reduce((sum, count) => sum + count, 0);
-          return counts;
-        };
-        await publish("first", false);
-        expect(await batches()).toEqual([1]);
-        const acknowledge = async (): Promise<void> => {
-          raw.acknowledge(items);
-          await world.advance(1);
-        };
-        await story({ a, b, world, raw, publish, batches, acknowledge });
-      },
-      { messaging: { highWaterMark } },
-    );
-
-  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
   test("wait for it, and go together when nothing follows", () =>
     loop(async ({ publish, batches }) => {
       for (const data of ["1", "2", "3"]) {
@@ -85,20 +74,19 @@ describe("publications that are followed by more in the next turn", () => {
         await turn();
       }
       expect(Math.round(world.now - start)).toBe(HELD_TIME);
-      expect((await batches()).reduce((sum, each) => sum + each, 0)).toBe(published);
+      expect(sumOf(await batches())).toBe(published);
     }, 100_000));
 
   test("wait for no more than some bytes", () =>
     loop(async ({ publish, batches }) => {
-      let count = 0;
-      for (let i = 0; i < Math.ceil(HELD_BYTES / 8_200) + 5; i++) {
+      const count = Math.ceil(HELD_BYTES / 8_200) + 5;
+      for (let i = 0; i < count; i++) {
         void publish("x".repeat(8_192));
         await turn();
-        count += 1;
       }
       const came = await batches();
       expect(came.length).toBeGreaterThan(1);
-      expect(came.reduce((sum, each) => sum + each, 0)).toBe(count);
+      expect(sumOf(came)).toBe(count);
     }));
 
   test("do not take room that is scarce", () =>

@@ -2,22 +2,14 @@
 import { describe, expect, it, vi } from "vitest";
 import type { ClusterNode, Member } from "../../../src/cluster/index.js";
 import { MAX_HANDLING_BYTES } from "../../../src/cluster/messaging/bounds.js";
-import { simulate } from "../../../src/testing/index.js";
+import { simulate, type World } from "../../../src/testing/index.js";
 import fc from "../../support/properties.js";
 import { onOneHost, startNodes } from "../simulated.js";
+import { withMessaging } from "./with-messaging.js";
 
 /** What takes longer than anything that is on its way. */
 const SETTLED = 100;
 const OTHERS = ["s0", "s1", "s2", "s3", "s4"] as const;
-
-interface Crowd {
-  readonly a: ClusterNode;
-  readonly others: readonly ClusterNode[];
-  /** What each of the others got. */
-  readonly got: unknown[][];
-  /** Until all has arrived. */
-  settle(): Promise<void>;
-}
 
 function received(node: ClusterNode): unknown[] {
   const messages: unknown[] = [];
@@ -25,17 +17,22 @@ function received(node: ClusterNode): unknown[] {
   return messages;
 }
 
-/** Of the others three are even, and two are odd. */
-function crowd(story: (crowd: Crowd) => Promise<void>): Promise<void> {
-  return onOneHost(
-    ["a", ...OTHERS],
-    async ({ a, ...rest }, world) => {
-      const others = OTHERS.map((name) => rest[name]);
-      await story({ a, others, got: others.map(received), settle: () => world.advance(SETTLED) });
-    },
-    (name) => ({ tags: [Number(name.slice(1)) % 2 === 0 ? "even" : "odd"].slice(name === "a" ? 1 : 0) }),
-  );
+interface Crowd {
+  readonly a: ClusterNode;
+  readonly others: readonly ClusterNode[];
+  /** What each of the others got. */
+  readonly got: unknown[][];
+  readonly world: World;
 }
+
+/** Of the others three are even, and two are odd. */
+const crowd = (story: (crowd: Crowd) => Promise<void>): Promise<void> =>
+  onOneHost(["a", ...OTHERS], async ({ a, ...rest }, world) => {
+    const others = OTHERS.map((name) => rest[name]);
+    for (const [i, node] of others.entries()) node.tags(i % 2 === 0 ? "even" : "odd");
+    await world.advance(1_000);
+    await story({ a, others, got: others.map(received), world });
+  });
 
 /** Of messages. */
 function datagramsOf(node: ClusterNode) {
@@ -82,14 +79,14 @@ describe("a message with broadcast", () => {
     }));
 
   it("goes in several datagrams where one does not hold them all", () =>
-    crowd(async ({ a, got, settle }) => {
+    crowd(async ({ a, got, world }) => {
       const datagrams = datagramsOf(a);
       // Room for two ids.
       const data = "x".repeat(a.parts.runtime.messageRoom - 50);
       const services = OTHERS.map((name) => a.member(name) as Member);
       const { sent, means } = await a.send({ members: services, broadcast: true, data });
       expect([sent.length, means, datagrams.mock.calls.length]).toEqual([5, "datagram", 3]);
-      await settle();
+      await world.advance(SETTLED);
       expect(got.map((messages) => messages.length)).toEqual(got.map(() => 1));
     }));
 
@@ -115,59 +112,53 @@ describe("a message with broadcast", () => {
     }));
 
   it("is on a channel, and passes the hooks of udp", () =>
-    crowd(async ({ a, others, got, settle }) => {
+    crowd(async ({ a, others, got, world }) => {
       a.hook("protocol:send", { protocols: ["udp"] }, ({ data }) => ({ data: `${data}!` }));
       others[0]?.hook("protocol:receive", { protocols: ["udp"] }, ({ data }) => ({ data: `${data}?` }));
       others[1]?.channels.leave(2);
       await a.send({ broadcast: true, channel: 2, data: "hi" });
-      await settle();
+      await world.advance(SETTLED);
       const each = [["hi!", "udp"]];
       expect(got).toEqual([[["hi!?", "udp"]], [], each, each, each]);
       expect([others[1]?.stats().services?.notJoined, linksOf(a)]).toEqual([1, []]);
     }));
 
   it("is dropped by a service that handles as many as it may", () =>
-    onOneHost(
-      ["a", "b"],
-      async ({ a, b }, world) => {
-        let count = 0;
-        b.onMessage(() => {
-          count += 1;
-          return new Promise(() => undefined);
-        });
-        await b.send({ members: ["b"], self: true, data: Buffer.alloc(MAX_HANDLING_BYTES) });
-        await world.advance(SETTLED);
-        await a.send({ broadcast: true });
-        await world.advance(SETTLED);
-        expect([count, b.stats().services?.refused]).toEqual([1, { "datagram:busy": 1 }]);
-      },
-      { messaging: { maxItem: 2 * MAX_HANDLING_BYTES } },
-    ));
-});
-
-describe("datagrams of others", () => {
-  it("change nothing and are counted where they are junk, or of nobody here, and never throw", () =>
-    onOneHost(["a", "b"], async ({ a, b }) => {
-      const got = received(a);
-      const take = (bytes: Uint8Array, from = b.id): void =>
-        a.parts.services.receiver.onDatagram(from, Buffer.from(bytes));
-      const all = ["", "ff", "80", "ffff03", "02aabbccdd", "00", "0000", "002900", "0026", "002305"];
-      for (const hex of all) take(Buffer.from(hex, "hex"));
-      take(Buffer.from("00290168", "hex"), "f".repeat(32));
-      expect([a.stats().services?.refused, got]).toEqual([
-        {
-          "datagram:filter": 5,
-          "datagram:empty": 1,
-          "datagram:op": 2,
-          "datagram:id": 2,
-          "service:sender": 1,
-        },
-        [],
-      ]);
-      const junk = fc.uint8Array({ maxLength: 60 });
-      fc.assert(
-        fc.property(junk, (bytes) => take(bytes)),
-        { numRuns: 100_000, defaultRuns: 2_000 },
-      );
+    withMessaging({ maxItem: 2 * MAX_HANDLING_BYTES }, ["a", "b"], async ({ a, b }, world) => {
+      let count = 0;
+      b.onMessage(() => {
+        count += 1;
+        return new Promise(() => undefined);
+      });
+      await b.send({ members: ["b"], self: true, data: Buffer.alloc(MAX_HANDLING_BYTES) });
+      await world.advance(SETTLED);
+      await a.send({ broadcast: true });
+      await world.advance(SETTLED);
+      expect([count, b.stats().services?.refused]).toEqual([1, { "datagram:busy": 1 }]);
     }));
 });
+
+it("datagrams of others change nothing and are counted where they are junk, or of nobody here, and never throw", () =>
+  onOneHost(["a", "b"], async ({ a, b }) => {
+    const got = received(a);
+    const take = (bytes: Uint8Array, from = b.id): void =>
+      a.parts.services.receiver.onDatagram(from, Buffer.from(bytes));
+    const all = ["", "ff", "80", "ffff03", "02aabbccdd", "00", "0000", "002900", "0026", "002305"];
+    for (const hex of all) take(Buffer.from(hex, "hex"));
+    take(Buffer.from("00290168", "hex"), "f".repeat(32));
+    expect([a.stats().services?.refused, got]).toEqual([
+      {
+        "datagram:filter": 5,
+        "datagram:empty": 1,
+        "datagram:op": 2,
+        "datagram:id": 2,
+        "service:sender": 1,
+      },
+      [],
+    ]);
+    const junk = fc.uint8Array({ maxLength: 60 });
+    fc.assert(
+      fc.property(junk, (bytes) => take(bytes)),
+      { numRuns: 100_000, defaultRuns: 2_000 },
+    );
+  }));
