@@ -1,10 +1,9 @@
-/** Which node gets a request, who is left out, how often requests are repeated, and what a stream may send. */
+/** Which node gets a request, who is left out, and what a stream may send. */
 import { describe, expect, it } from "vitest";
 import { Balancer, type NodeLoad } from "../../../src/cluster/requests/balancer.js";
 import { decodeBody } from "../../../src/cluster/requests/body.js";
 import { PartStream } from "../../../src/cluster/requests/part-stream.js";
 import { BodyForm } from "../../../src/cluster/requests/wire.js";
-import { TokenBucket } from "../../../src/core/rate-meter.js";
 import { randomOf } from "../simulation/world.js";
 
 const at = (distance: number, ...ids: string[]): { id: string; distance: number }[] =>
@@ -124,36 +123,12 @@ describe("who is left out", () => {
   });
 });
 
-describe("the retry budget", () => {
-  it("allows a fifth of the requests, and ten a second", () => {
-    const budget = new TokenBucket(100, 10, 0, 10);
-    let taken = 0;
-    for (let i = 0; i < 10_000; i++) {
-      budget.add(0.2);
-      if (budget.take(0)) taken += 1;
-    }
-    expect(taken).toBeGreaterThanOrEqual(2_000);
-    expect(taken).toBeLessThanOrEqual(2_011);
-    let later = 0;
-    while (budget.take(1_000)) later += 1;
-    // A part of one was left.
-    expect(later).toBeGreaterThanOrEqual(10);
-    expect(later).toBeLessThanOrEqual(11);
-    // What is saved up has a bound.
-    let saved = 0;
-    while (budget.take(1_000_000)) saved += 1;
-    expect(saved).toBe(100);
-  });
-});
-
-describe("the window of a stream", () => {
-  it("refuses a part that was not granted", async () => {
-    const granted: number[][] = [];
-    const reader = new PartStream(1, 10, decodeBody, (...credit) => granted.push(credit));
-    const part = (length: number): string | undefined => reader.part(BodyForm.BYTES, Buffer.alloc(length));
-    expect([part(50), part(0)]).toEqual([undefined, "window"]);
-    expect(await reader.next()).toMatchObject({ value: Buffer.alloc(50) });
-    expect(granted).toEqual([[1, 50]]);
-    expect(part(1)).toBeUndefined();
-  });
+it("the window of a stream refuses a part that was not granted", async () => {
+  const granted: number[][] = [];
+  const reader = new PartStream(1, 10, decodeBody, (...credit) => granted.push(credit));
+  const part = (length: number): string | undefined => reader.part(BodyForm.BYTES, Buffer.alloc(length));
+  expect([part(50), part(0)]).toEqual([undefined, "window"]);
+  expect(await reader.next()).toMatchObject({ value: Buffer.alloc(50) });
+  expect(granted).toEqual([[1, 50]]);
+  expect(part(1)).toBeUndefined();
 });
