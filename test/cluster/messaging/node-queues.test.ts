@@ -7,15 +7,13 @@ import {
 } from "../../../src/cluster/messaging/bounds.js";
 import { NodeQueues } from "../../../src/cluster/messaging/node-queues.js";
 import { MessageKind, type SendResult } from "../../../src/cluster/messaging/parts.js";
+import { gate } from "../../support/gate.js";
 import { expect } from "../../support/quick-expect.js";
 
 /** A link that takes nothing until it is opened. */
 function closedLink() {
   let isOpen = false;
-  let open = (): void => undefined;
-  const room = new Promise<boolean>((resolve) => {
-    open = () => resolve(true);
-  });
+  const room = gate();
   const sent: string[] = [];
   const send = (_: string, kind: number, item: Uint8Array): SendResult => {
     expect(kind).toBe(MessageKind.SERVICE);
@@ -23,15 +21,12 @@ function closedLink() {
     sent.push(Buffer.from(item).toString("latin1", 0, 8));
     return "sent";
   };
-  const queues = new NodeQueues({ send, room: () => room }, MessageKind.SERVICE);
-  return {
-    queues,
-    sent,
-    open: () => {
-      isOpen = true;
-      open();
-    },
+  const queues = new NodeQueues({ send, room: () => room.passed.then(() => true) }, MessageKind.SERVICE);
+  const open = (): void => {
+    isOpen = true;
+    room.open();
   };
+  return { queues, sent, open };
 }
 
 it("counts bytes as well, and each node by itself", async () => {

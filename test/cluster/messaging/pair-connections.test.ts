@@ -5,9 +5,10 @@ import {
   PairStreams,
   type ReceivingEnd,
 } from "../../../src/cluster/messaging/pair-streams.js";
-import { Receiving } from "../../../src/cluster/messaging/receiving.js";
+import { Receiving, type ReceivingEffects } from "../../../src/cluster/messaging/receiving.js";
 import { encodeAck, LinkFrame } from "../../../src/cluster/messaging/wire.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
+import { gate } from "../../support/gate.js";
 import { acksTo, FakeStream, FakeTable, RECEIVING_EFFECTS } from "./fake-streams.js";
 
 const TARGET = { id: "b", host: "10.0.0.2", address: "10.0.0.2:1", local: false };
@@ -138,25 +139,22 @@ it("an acknowledgement is held while the peer does not read, and goes once it do
 
 it("a frame that waits for a handler keeps its own memory, and not that of all that came with it", async () => {
   const items: Buffer[] = [];
-  let go = (): void => undefined;
-  const delivered = new Promise<void>((done) => {
-    const receiving = new Receiving("b", 1_000, {
-      ...RECEIVING_EFFECTS,
-      onItem: (_, item) => {
-        items.push(item.view());
-        if (items.length > 1) done();
-        else return new Promise<void>((resolve) => (go = resolve));
-      },
-    });
-    receiving.hello({ life: "00".repeat(8), session: 0, sent: 0 });
-    for (const first of [0, 1]) {
-      const read = Buffer.alloc(65_536);
-      read.set([LinkFrame.BATCH, 0, 0, 0, 0, 0, first, 0, 1, 3, 1, 7]);
-      expect(receiving.onData(read.subarray(0, 12))).toBeUndefined();
-    }
-  });
-  go();
-  await delivered;
+  const { passed, open } = gate();
+  const delivered = gate();
+  const onItem: ReceivingEffects["onItem"] = (_, item) => {
+    items.push(item.view());
+    if (items.length === 1) return passed;
+    delivered.open();
+  };
+  const receiving = new Receiving("b", 1_000, { ...RECEIVING_EFFECTS, onItem });
+  receiving.hello({ life: "00".repeat(8), session: 0, sent: 0 });
+  for (const first of [0, 1]) {
+    const read = Buffer.alloc(65_536);
+    read.set([LinkFrame.BATCH, 0, 0, 0, 0, 0, first, 0, 1, 3, 1, 7]);
+    expect(receiving.onData(read.subarray(0, 12))).toBeUndefined();
+  }
+  open();
+  await delivered.passed;
   expect(items[1]).toEqual(Buffer.from([7]));
   expect(items[1]?.buffer.byteLength).toBeLessThanOrEqual(Buffer.poolSize);
 });

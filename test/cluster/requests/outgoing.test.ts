@@ -18,6 +18,7 @@ import {
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
 import { gate } from "../../support/gate.js";
+import { turn } from "../../support/settled.js";
 
 const OTHER = "b".repeat(32);
 const EXTRAS = { method: "", key: "", headers: {}, parts: 0, bytes: 0 };
@@ -60,8 +61,6 @@ function busOf({
   open.push(requests);
   return { requests, sent };
 }
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 async function failsAtTheEnd(requests: Requests, call: Promise<unknown>): Promise<void> {
   await requests.close(0);

@@ -12,6 +12,8 @@ import {
   encodeCall,
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
+import { gate } from "../../support/gate.js";
+import { turn } from "../../support/settled.js";
 
 const PLAIN: CallExtras = { method: "", key: "", headers: {}, parts: 0, bytes: 0 };
 const BODY = { form: BodyForm.TEXT, data: "a body" };
@@ -62,10 +64,7 @@ describe("a reply that is dropped, since too much waits for its caller's node", 
 
   it("is refused where it comes in parts, too, and sends no further one", async () => {
     let made = 0;
-    let leave: () => void = () => undefined;
-    const left = new Promise<void>((resolve) => {
-      leave = resolve;
-    });
+    const { passed: left, open: leave } = gate();
     const { service, taken, call } = serving(4, async function* () {
       try {
         for (;;) {
@@ -110,36 +109,28 @@ describe("an idempotency key", () => {
   });
 });
 
-describe("bodies of requests that wait", () => {
-  it("keep nothing else of the batch that they came in", async () => {
-    let reply: (value: string) => void = () => undefined;
-    const { service, jobs, receive, call } = serving(
-      1,
-      () =>
-        new Promise((resolve) => {
-          reply = resolve;
-        }),
-    );
-    call(1, { key: "stuck" });
-    const batch = Buffer.alloc(65_536);
-    let at = 0;
-    for (const [id, key] of [
-      [2, ""],
-      [3, "stuck"],
-    ] as const) {
-      const item = encodeCall(id, 0, "work", { ...PLAIN, key }, BODY);
-      item.copy(batch, at);
-      receive(batch.subarray(at, at + item.length));
-      at += item.length;
-    }
-    const joined = [...service.keyed.values()].flatMap((keyed) => [...(keyed.joined ?? [])]);
-    reply("done");
-    while (jobs.length < 2) await new Promise(setImmediate);
-    const waited = [jobs[1] as Job, ...joined];
-    expect(waited.map(({ item }) => item.id)).toEqual([2, 3]);
-    for (const { item } of waited) {
-      expect(item.body.toString()).toBe(BODY.data);
-      expect(item.body.buffer === batch.buffer).toBe(false);
-    }
-  });
+it("bodies of requests that wait keep nothing else of the batch that they came in", async () => {
+  const { passed, open } = gate();
+  const { service, jobs, receive, call } = serving(1, () => passed.then(() => "done"));
+  call(1, { key: "stuck" });
+  const batch = Buffer.alloc(65_536);
+  let at = 0;
+  for (const [id, key] of [
+    [2, ""],
+    [3, "stuck"],
+  ] as const) {
+    const item = encodeCall(id, 0, "work", { ...PLAIN, key }, BODY);
+    item.copy(batch, at);
+    receive(batch.subarray(at, at + item.length));
+    at += item.length;
+  }
+  const joined = [...service.keyed.values()].flatMap((keyed) => [...(keyed.joined ?? [])]);
+  open();
+  while (jobs.length < 2) await turn();
+  const waited = [jobs[1] as Job, ...joined];
+  expect(waited.map(({ item }) => item.id)).toEqual([2, 3]);
+  for (const { item } of waited) {
+    expect(item.body.toString()).toBe(BODY.data);
+    expect(item.body.buffer === batch.buffer).toBe(false);
+  }
 });
