@@ -29,7 +29,7 @@ class Cast {
 
   private constructor(
     readonly world: World,
-    readonly nodes: ReadonlyMap<string, ClusterNode>,
+    readonly nodes: Map<string, ClusterNode>,
     readonly since: number,
   ) {}
 
@@ -51,14 +51,12 @@ class Cast {
     return this.world.node(name).run(() => what(this.node(name)));
   }
 
-  async serve(name: string, settings: ServeOptions = SETTINGS, handler?: ServiceHandler): Promise<Service> {
-    const service = await this.at(name, (node) =>
-      node.serve(
-        "work",
-        handler ?? ((body, { signal }) => this.#handle(name, String(body), signal)),
-        settings,
-      ),
-    );
+  async serve(
+    name: string,
+    settings: ServeOptions = SETTINGS,
+    handler: ServiceHandler = (body, { signal }) => this.#handle(name, String(body), signal),
+  ): Promise<Service> {
+    const service = await this.at(name, (node) => node.serve("work", handler, settings));
     await service.ready;
     return service;
   }
@@ -93,8 +91,11 @@ class Cast {
   }
 }
 
-async function story(seed: number, what: (world: World) => Promise<void>): Promise<void> {
-  await simulate({ seed }, what);
+type Story = (cast: Cast, world: World) => Promise<void>;
+
+/** @param others than the caller */
+async function story(seed: number, others: readonly string[], what: Story): Promise<void> {
+  await simulate({ seed }, async (world) => what(await Cast.of(world, ...others), world));
 }
 
 const countOf = (list: readonly string[], fits: RegExp): number =>
@@ -102,8 +103,7 @@ const countOf = (list: readonly string[], fits: RegExp): number =>
 
 describe("requests that wait for room", () => {
   it("have their turn in the order in which they were made, before later ones, though their node refused them", () =>
-    story(1, async (world) => {
-      const cast = await Cast.of(world, "w");
+    story(1, ["w"], async (cast, world) => {
       await cast.serve("w");
       for (let i = 0; i < 40; i++) cast.ask(i);
       await world.advance(20);
@@ -113,8 +113,7 @@ describe("requests that wait for room", () => {
     }));
 
   it("end with their time, and say so", () =>
-    story(2, async (world) => {
-      const cast = await Cast.of(world, "w");
+    story(2, ["w"], async (cast, world) => {
       cast.ms = () => 1_000_000;
       await cast.serve("w", { concurrency: 1, maxQueue: 0 });
       // The second is refused: from then on a third waits here.
@@ -135,13 +134,12 @@ describe("requests that wait for room", () => {
       const isFirst = (body: string): boolean => countOf(cast.runs, new RegExp(`^${body}$`)) === 1;
       cast.ms = (body) => (body.startsWith("slow") && isFirst(body) ? 500 : random.integer(0, 20));
       const serving = random.chance(0.3) ? [...servers, "caller"] : servers;
+      const fail = (): never => {
+        throw new Error("it fails");
+      };
       for (const name of serving) {
         const settings = { concurrency: random.integer(1, 4), maxQueue: random.integer(0, 8) };
-        if (name !== failing) await cast.serve(name, settings);
-        else
-          await cast.serve(name, settings, () => {
-            throw Object.assign(new Error("it fails"));
-          });
+        await cast.serve(name, settings, name === failing ? fail : undefined);
       }
       cast.node(failing === "" ? "caller" : failing).events.on("handler:failed", ignore);
       let asked = 0;
@@ -175,44 +173,35 @@ describe("requests that wait for room", () => {
   });
 });
 
-describe("a request of a caller that its node took for lost", () => {
-  it("is made again where it is idempotent, and fails where it is not", () =>
-    story(4, async (world) => {
-      const cast = await Cast.of(world, "s");
-      cast.ms = () => 10_000;
-      await cast.serve("s");
-      cast.ask("a", { idempotent: true });
-      cast.ask("b");
-      await world.advance(100);
-      world.node("caller").stall(6_000);
-      await cast.until(30);
-      expect(cast.aborted.sort()).toEqual(["a", "b"]);
-      expect(cast.runs).toEqual(["a", "b", "a"]);
-      expect(cast.ended.map((each) => each.replace(/^\d+ s: /, "")).sort()).toEqual(["a!", "worker-lost"]);
-    }));
-});
+it("a request of a caller that its node took for lost is made again where it is idempotent, and fails where it is not", () =>
+  story(4, ["s"], async (cast, world) => {
+    cast.ms = () => 10_000;
+    await cast.serve("s");
+    cast.ask("a", { idempotent: true });
+    cast.ask("b");
+    await world.advance(100);
+    world.node("caller").stall(6_000);
+    await cast.until(30);
+    expect(cast.aborted.sort()).toEqual(["a", "b"]);
+    expect(cast.runs).toEqual(["a", "b", "a"]);
+    expect(cast.ended.map((each) => each.replace(/^\d+ s: /, "")).sort()).toEqual(["a!", "worker-lost"]);
+  }));
 
-describe("a request whose handler is at work for long", () => {
-  it("is not asked after more often than each 30 s", () =>
-    story(5, async (world) => {
-      const cast = await Cast.of(world, "s");
-      cast.ms = () => 300_000;
-      await cast.serve("s");
-      await world.advance(5_000);
-      const sent = (): number =>
-        cast
-          .node()
-          .stats()
-          .messaging?.links.peers.reduce((sum, each) => sum + each.sent, 0) ?? 0;
-      const before = sent();
-      cast.ask("long", { timeout: -1 });
-      await world.advance(310_000);
-      expect(countOf(cast.ended, /long!$/)).toBe(1);
-      // The request, 2, 6, 14 and 30 s after it, and then every 30 s.
-      expect(sent() - before).toBe(1 + 4 + 8);
-      expect(cast.node("s").stats().requests?.refused).toEqual({});
-    }));
-});
+it("a request whose handler is at work for long is not asked after more often than each 30 s", () =>
+  story(5, ["s"], async (cast, world) => {
+    cast.ms = () => 300_000;
+    await cast.serve("s");
+    await world.advance(5_000);
+    const peers = () => cast.node().stats().messaging?.links.peers ?? [];
+    const sent = (): number => peers().reduce((sum, each) => sum + each.sent, 0);
+    const before = sent();
+    cast.ask("long", { timeout: -1 });
+    await world.advance(310_000);
+    expect(countOf(cast.ended, /long!$/)).toBe(1);
+    // The request, 2, 6, 14 and 30 s after it, and then every 30 s.
+    expect(sent() - before).toBe(1 + 4 + 8);
+    expect(cast.node("s").stats().requests?.refused).toEqual({});
+  }));
 
 describe("a streamed request", () => {
   /** Parts, with a pause before each. */
@@ -237,8 +226,7 @@ describe("a streamed request", () => {
   }
 
   it("ends by itself, however slowly its parts come, and though they need no credit", () =>
-    story(6, async (world) => {
-      const cast = await Cast.of(world, "s");
+    story(6, ["s"], async (cast) => {
       await cast.serve("s", SETTINGS, () => parts(200, 1_000));
       read(cast, 1_000);
       await cast.until(210);
@@ -246,8 +234,7 @@ describe("a streamed request", () => {
     }));
 
   it("of a caller that took its node for lost holds its slot no longer than its caller may be silent", () =>
-    story(8, async (world) => {
-      const cast = await Cast.of(world, "s");
+    story(8, ["s"], async (cast, world) => {
       const service = await cast.serve("s", SETTINGS, () => parts(100_000, 1));
       read(cast, 2, () => pause(5_000));
       await world.advance(100);
@@ -261,8 +248,7 @@ describe("a streamed request", () => {
 
 describe("a request that waits for a node which serves it", () => {
   it("goes to one that comes while the only one drains, and fails at once where it does not wait", () =>
-    story(9, async (world) => {
-      const cast = await Cast.of(world, "s", "t");
+    story(9, ["s", "t"], async (cast) => {
       const service = await cast.serve("s");
       void cast.at("s", () => service.drain());
       cast.ask("a", { waitForReady: true });
@@ -274,8 +260,7 @@ describe("a request that waits for a node which serves it", () => {
     }));
 
   it("goes to the one that had it when that serves again, whatever its retries are", () =>
-    story(10, async (world) => {
-      const cast = await Cast.of(world, "s", "t");
+    story(10, ["s", "t"], async (cast, world) => {
       for (const name of ["s", "t"]) await cast.serve(name);
       cast.ms = () => 1_000;
       cast.ask("a", { waitForReady: true, idempotent: true });
@@ -284,9 +269,7 @@ describe("a request that waits for a node which serves it", () => {
       world.node("s").kill();
       world.node("t").kill();
       await cast.until(30);
-      await startNodes(world, ["t"]).then((again) =>
-        (cast.nodes as Map<string, ClusterNode>).set("t", again.get("t") as ClusterNode),
-      );
+      for (const [name, again] of await startNodes(world, ["t"])) cast.nodes.set(name, again);
       await cast.serve("t");
       await cast.until(50);
       expect(cast.ended.map((each) => each.replace(/^\d+ s: /, ""))).toEqual(["worker-lost", "a!"]);
@@ -295,8 +278,7 @@ describe("a request that waits for a node which serves it", () => {
 
 describe("what a serving node holds", () => {
   /** A node whose one slot a request has, until it is to end. */
-  async function stuck(world: World, settings: ServeOptions = {}) {
-    const cast = await Cast.of(world, "s");
+  async function stuck(cast: Cast, settings: ServeOptions = {}) {
     const { passed: released, open: release } = gate();
     const handler: ServiceHandler = async (body, { signal }) => {
       cast.runs.push(String(body));
@@ -314,13 +296,13 @@ describe("what a serving node holds", () => {
         ...more,
       });
     ask("stuck", { signal: stop.signal });
-    await world.until(() => cast.runs.length === 1, 1_000);
-    return { cast, service, release, ask, stop };
+    await cast.world.until(() => cast.runs.length === 1, 1_000);
+    return { service, release, ask, stop };
   }
 
   it.each(["cancelled", "late"])("of waiting requests is freed when these are %s", (how) =>
-    story(11, async (world) => {
-      const { cast, service, ask } = await stuck(world);
+    story(11, ["s"], async (cast, world) => {
+      const { service, ask } = await stuck(cast);
       for (let round = 0; round < 20; round++) {
         const stop = new AbortController();
         const options = how === "late" ? { timeout: 20 } : { signal: stop.signal };
@@ -335,7 +317,7 @@ describe("what a serving node holds", () => {
     }));
 
   it("of a reply that its caller's link has no room for ends when the caller is lost", () =>
-    story(16, async (world) => {
+    simulate({ seed: 16 }, async (world) => {
       const nodes = await startNodes(world, ["caller", "s"], { messaging: { highWaterMarkBytes: 1_000 } });
       const [caller, s] = [...nodes.values()] as [ClusterNode, ClusterNode];
       await world.until(() => [caller, s].every((node) => node.members().length === 2), 5_000);
@@ -360,8 +342,8 @@ describe("what a serving node holds", () => {
     }));
 
   it("of those that wait for others with their idempotency keys is bounded for all keys together", () =>
-    story(13, async (world) => {
-      const { cast, service, ask, release } = await stuck(world, { concurrency: 4 });
+    story(13, ["s"], async (cast, world) => {
+      const { service, ask, release } = await stuck(cast, { concurrency: 4 });
       const all = ["stuck", "stuck a", "stuck b", "stuck c"];
       for (const body of all.slice(1)) ask(body);
       for (let i = 0; i < 8; i++) for (const body of all) ask(body);
@@ -380,8 +362,8 @@ describe("what a serving node holds", () => {
     ["is aborted when the last of them is given up", true],
     ["goes on while its own caller waits", false],
   ])("for others with its idempotency key %s", (_, isGivenUp) =>
-    story(14, async (world) => {
-      const { cast, ask, stop } = await stuck(world);
+    story(14, ["s"], async (cast, world) => {
+      const { ask, stop } = await stuck(cast);
       const others = new AbortController();
       for (let i = 0; i < 2; i++) ask("stuck", { signal: others.signal });
       await world.advance(20);
@@ -394,8 +376,8 @@ describe("what a serving node holds", () => {
     }));
 
   it("of a reply by its idempotency key is for no other body, whatever its hash", () =>
-    story(15, async (world) => {
-      const { cast, ask } = await stuck(world, { concurrency: 4 });
+    story(15, ["s"], async (cast, world) => {
+      const { ask } = await stuck(cast, { concurrency: 4 });
       // These have the same FNV-1a hash.
       const [one, other] = ['{"to":"user2665","amount":73936}', '{"to":"user5567","amount":76838}'];
       for (const body of [one, other, one]) {
