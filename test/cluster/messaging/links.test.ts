@@ -17,9 +17,11 @@ import { ignore } from "../../../src/core/ignore.js";
 import { curveKeyPair } from "../../../src/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
+import { watch } from "../../support/settled.js";
 import { eventsOf, KEY, onOneHost, pause } from "../simulated.js";
 import { MemoryProtocol } from "./memory-protocol.js";
 import { RawReceiver, RawSender } from "./raw-ends.js";
+import { withMessaging } from "./with-messaging.js";
 
 /** What takes longer than anything that is on its way. */
 const SETTLED = 200;
@@ -59,26 +61,17 @@ function publishAll(from: ClusterNode, all: readonly string[]): void {
   for (const text of all) void from.publish("t", text, { self: false });
 }
 
+type Story<N extends string, More> = (all: Record<N, ClusterNode> & More, world: World) => Promise<void>;
+
 /** Two nodes, of which a has the protocol "wire" before "tcp", and so has b. */
-function wired(
-  story: (
-    pair: { a: ClusterNode; b: ClusterNode; wire: MemoryProtocol; got: string[] },
-    world: World,
-  ) => Promise<void>,
-  more: ClusterNodeOptions["messaging"] = {},
-  names: readonly "tcp"[] = ["tcp"],
-): Promise<void> {
+function wired(story: Story<"a" | "b", { wire: MemoryProtocol; got: string[] }>): Promise<void> {
   const wire = new MemoryProtocol("wire");
-  const messaging = { protocols: [wire.protocol, ...names], ...(more as object) };
-  return onOneHost(
-    ["a", "b"],
-    async ({ a, b }, world) => {
-      const got = topic(b);
-      await world.advance(SETTLED);
-      await story({ a, b, wire, got }, world);
-    },
-    { messaging },
-  );
+  const messaging = { protocols: [wire.protocol, "tcp"] as const };
+  return withMessaging(messaging, ["a", "b"], async ({ a, b }, world) => {
+    const got = topic(b);
+    await world.advance(SETTLED);
+    await story({ a, b, wire, got }, world);
+  });
 }
 
 function batch(sequence: number, count: number, body: Buffer): Buffer {
@@ -96,15 +89,12 @@ function batchOf(first: number, ...items: string[]): Buffer {
 
 /** A node n, and members e and f that mean harm. */
 function hostile(
-  story: (
-    nodes: { n: ClusterNode; e: ClusterNode; f: ClusterNode; raw: RawSender },
-    world: World,
-  ) => Promise<void>,
+  story: Story<"n" | "e" | "f", { raw: RawSender }>,
   options: (name: "n" | "e" | "f") => ClusterNodeOptions = () => ({}),
 ): Promise<void> {
   return onOneHost(
     ["n", "e", "f"],
-    async ({ n, e, f }, world) => story({ n, e, f, raw: await RawSender.open(e, n) }, world),
+    async (nodes, world) => story({ ...nodes, raw: await RawSender.open(nodes.e, nodes.n) }, world),
     options,
   );
 }
@@ -265,39 +255,28 @@ describe("links between two nodes", () => {
     }));
 
   it("have a wait for room by bytes end with an acknowledgement, and when the peer is gone", () =>
-    onOneHost(
-      ["a", "b"],
-      async ({ a, b }, world) => {
-        topic(b);
-        await world.advance(SETTLED);
-        const { passed, open } = gate();
-        itemsOf(b, () => passed);
-        const held = a.sendTo(a.addressOf(b.id), "x".repeat(400));
-        await world.advance(SETTLED);
-        let count: number | undefined;
-        const publish = async (): Promise<void> => {
-          count = await a.publish("t", "y".repeat(700), { onFull: "wait" });
-        };
-        void publish();
-        let hasRoom = false;
-        void a.parts.messages.links.room(b.id, 700).then(() => {
-          hasRoom = true;
-        });
-        await world.advance(SETTLED);
-        expect([count, hasRoom]).toEqual([undefined, false]);
-        open();
-        await held;
-        await world.advance(SETTLED);
-        expect([count, hasRoom]).toEqual([1, true]);
-        itemsOf(b, never);
-        a.sendTo(a.addressOf(b.id), "x".repeat(400)).catch(ignore);
-        void publish();
-        await b.close({ linger: 0 });
-        await world.advance(SETTLED);
-        expect(count).toBe(0);
-      },
-      { messaging: { highWaterMarkBytes: 1_000 } },
-    ));
+    withMessaging({ highWaterMarkBytes: 1_000 }, ["a", "b"], async ({ a, b }, world) => {
+      topic(b);
+      await world.advance(SETTLED);
+      const { passed, open } = gate();
+      itemsOf(b, () => passed);
+      const held = a.sendTo(a.addressOf(b.id), "x".repeat(400));
+      await world.advance(SETTLED);
+      const publish = () => watch(a.publish("t", "y".repeat(700), { onFull: "wait" }));
+      const [first, room] = [publish(), watch(a.parts.messages.links.room(b.id, 700))];
+      await world.advance(SETTLED);
+      expect([first.state, room.state]).toEqual(["pending", "pending"]);
+      open();
+      await held;
+      await world.advance(SETTLED);
+      expect([first.value, room.state]).toEqual([1, "fulfilled"]);
+      itemsOf(b, never);
+      a.sendTo(a.addressOf(b.id), "x".repeat(400)).catch(ignore);
+      const last = publish();
+      await b.close({ linger: 0 });
+      await world.advance(SETTLED);
+      expect(last.value).toBe(0);
+    }));
 
   it("lose an item alone where this node throws at it, and count that", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
@@ -312,31 +291,29 @@ describe("links between two nodes", () => {
 
   it("are given up by the other end, too, when nothing comes by them, which may be all that is left of one", () => {
     const wire = new MemoryProtocol("wire");
-    return onOneHost(
-      ["a", "b"],
-      async ({ a, b }, world) => {
-        const { passed, open } = gate();
-        const items = itemsOf(a, (item) => (item.endsWith("held") ? passed : undefined));
-        const send = async (text: string, after: number): Promise<void> => {
-          b.sendTo(b.addressOf(a.id), text).catch(ignore);
-          await world.advance(after);
-        };
-        // Its end gives the stream up soon, and b's end never does.
-        await a.sendTo(a.addressOf(b.id), "dials");
-        await send("0", 1_500);
-        await send("1", 1_500);
-        // What a handler holds is not over, however long it takes.
-        await send("held", 100_000);
-        const areOpen = (): boolean => wire.streams.some(({ destroyed }) => !destroyed);
-        expect([wire.attempts, areOpen()]).toEqual([1, true]);
-        open();
-        await send("2", 60_000);
-        expect([items.length, wire.attempts, areOpen()]).toEqual([4, 1, false]);
-        await send("3", SETTLED);
-        expect([items.length, wire.attempts]).toEqual([5, 2]);
-      },
-      (name) => ({ messaging: { protocols: [wire.protocol], idle: name === "b" ? 3_600_000 : 1_000 } }),
-    );
+    const protocols = [wire.protocol];
+    const messaging = (name: string) => ({ protocols, idle: name === "b" ? 3_600_000 : 1_000 });
+    return withMessaging(messaging, ["a", "b"], async ({ a, b }, world) => {
+      const { passed, open } = gate();
+      const items = itemsOf(a, (item) => (item.endsWith("held") ? passed : undefined));
+      const send = async (text: string, after: number): Promise<void> => {
+        b.sendTo(b.addressOf(a.id), text).catch(ignore);
+        await world.advance(after);
+      };
+      // Its end gives the stream up soon, and b's end never does.
+      await a.sendTo(a.addressOf(b.id), "dials");
+      await send("0", 1_500);
+      await send("1", 1_500);
+      // What a handler holds is not over, however long it takes.
+      await send("held", 100_000);
+      const areOpen = (): boolean => wire.streams.some(({ destroyed }) => !destroyed);
+      expect([wire.attempts, areOpen()]).toEqual([1, true]);
+      open();
+      await send("2", 60_000);
+      expect([items.length, wire.attempts, areOpen()]).toEqual([4, 1, false]);
+      await send("3", SETTLED);
+      expect([items.length, wire.attempts]).toEqual([5, 2]);
+    });
   });
 
   it("deliver what waits when they close with linger; without it, it is lost", () =>
@@ -355,38 +332,28 @@ describe("links between two nodes", () => {
 
 describe("protocols", () => {
   /** What a sends to b by protocols that it names, and what comes by which. */
+  function begin({ a, b }: Record<"a" | "b", ClusterNode>, wire: MemoryProtocol) {
+    const came: string[] = [];
+    b.onMessage(({ data, protocol }) => void came.push(`${data} ${protocol}`));
+    const send = async (data: string, names?: readonly string[]): Promise<unknown> => {
+      const options = names === undefined ? {} : { protocols: names };
+      const { failed } = await a.send({ members: ["b"], data, ...options });
+      const error = failed[0]?.error;
+      return error && `${error.code}: ${error.message}`;
+    };
+    return { a, b, wire, came, send };
+  }
+
+  /** @param idle of a */
   function named(
-    story: (
-      all: {
-        a: ClusterNode;
-        b: ClusterNode;
-        wire: MemoryProtocol;
-        came: string[];
-        send: (text: string, protocols?: readonly string[]) => Promise<unknown>;
-      },
-      world: World,
-    ) => Promise<void>,
+    story: (all: ReturnType<typeof begin>, world: World) => Promise<void>,
     more: readonly MemoryProtocol[] = [],
-    /** Of a. */
     idle = 1_000,
   ): Promise<void> {
     const wire = new MemoryProtocol("wire");
     const protocols = ["tcp", wire.protocol, ...more.map(({ protocol }) => protocol)] as const;
-    return onOneHost(
-      ["a", "b"],
-      async ({ a, b }, world) => {
-        const came: string[] = [];
-        b.onMessage(({ data, protocol }) => void came.push(`${data} ${protocol}`));
-        const send = async (data: string, names?: readonly string[]): Promise<unknown> => {
-          const options = names === undefined ? {} : { protocols: names };
-          const { failed } = await a.send({ members: ["b"], data, ...options });
-          const error = failed[0]?.error;
-          return error && `${error.code}: ${error.message}`;
-        };
-        await story({ a, b, wire, came, send }, world);
-      },
-      (name) => ({ messaging: { protocols, idle: name === "a" ? idle : 1_000 } }),
-    );
+    const messaging = (name: string) => ({ protocols, idle: name === "a" ? idle : 1_000 });
+    return withMessaging(messaging, ["a", "b"], (pair, world) => story(begin(pair, wire), world));
   }
 
   it("that a message names have a separate link, next to that for everything, in order each", () =>
@@ -688,21 +655,20 @@ describe("a program's own protocol", () => {
   it("without a listener sends all the same, over connections that close when idle", () => {
     const wire = new MemoryProtocol("wire");
     const deaf = { ...wire.protocol, listen: () => Promise.reject(new Error("no port is free")) };
-    return onOneHost(
-      ["a", "b"],
-      async ({ a, b }, world) => {
-        const got = topic(b);
-        await a.publish("t", "x");
-        await world.advance(SETTLED);
-        expect([got, protocolOf(a, b)]).toEqual([["x"], "wire"]);
-        await world.advance(5_000);
-        expect(linkTo(a, b).state).toBe("idle");
-        expect(b.stats().messaging?.links.peers).toEqual([]);
-      },
-      (name) => ({
-        messaging: { protocols: [name === "a" ? deaf : wire.protocol], idle: 1_000, settle: 10_000 },
-      }),
-    );
+    const messaging = (name: string) => ({
+      protocols: [name === "a" ? deaf : wire.protocol],
+      idle: 1_000,
+      settle: 10_000,
+    });
+    return withMessaging(messaging, ["a", "b"], async ({ a, b }, world) => {
+      const got = topic(b);
+      await a.publish("t", "x");
+      await world.advance(SETTLED);
+      expect([got, protocolOf(a, b)]).toEqual([["x"], "wire"]);
+      await world.advance(5_000);
+      expect(linkTo(a, b).state).toBe("idle");
+      expect(b.stats().messaging?.links.peers).toEqual([]);
+    });
   });
 
   it("that throws, or gives a promise, when it is asked for a way gives way to the next one", async () => {
@@ -716,7 +682,8 @@ describe("a program's own protocol", () => {
       ],
       [async (): Promise<never> => Promise.reject(new Error("late")), "synchronous"],
     ] as const)
-      await onOneHost(
+      await withMessaging(
+        { protocols: [mine({ listen, reaches }), "tcp"] },
         ["a", "b"],
         async ({ a, b }, world) => {
           const failed = eventsOf(a, "protocol:failed");
@@ -729,7 +696,6 @@ describe("a program's own protocol", () => {
             { node: b.id, protocol: "mine", reason: expect.stringContaining(reason) },
           ]);
         },
-        { messaging: { protocols: [mine({ listen, reaches }), "tcp"] } },
       );
   });
 });
