@@ -25,6 +25,7 @@ import fc from "../../support/properties.js";
 import { testNodes } from "../nodes.js";
 import { eventsOf, onOneHost, startNodes } from "../simulated.js";
 import { publishItem, retainedItem } from "./published.js";
+import { withMessaging } from "./with-messaging.js";
 
 /** What takes longer than anything that is on its way. */
 const SETTLED = 200;
@@ -173,160 +174,138 @@ describe("topics", () => {
     }));
 });
 
-describe("ready of a subscription", () => {
-  test("is rejected where a node does not know it in time; it stands, and the next one with its filter is ready when all know it", () =>
-    simulate({ seed: 1, shrink: false }, async (world) => {
-      // Nobody is lost so soon.
-      const nodes = await startNodes(world, ["a", "b"], { profile: "tcl" });
-      const a = nodes.get("a") as ClusterNode;
-      const subscribe = () => world.node("a").run(() => a.subscribe("t", ignore));
-      await world.until(() => a.resolve().length === 2, 30_000);
-      await world.advance(5_000);
-      world.node("b").stall(15_000);
-      const first = await subscribe();
-      const start = world.now;
-      await expect(first.ready).rejects.toMatchObject({
-        code: "ETIMEDOUT",
-        message: expect.stringContaining("1 of the other nodes"),
-      });
-      expect(Math.round((world.now - start) / 1_000)).toBe(10);
-      expect(first.closed).toBe(false);
-      await (await subscribe()).ready;
-      world.node("b").stall(15_000);
-      const last = await world.node("a").run(() => a.subscribe("u", ignore));
-      void world.node("a").run(() => a.close({ linger: 0 }));
-      await expect(last.ready).rejects.toMatchObject({ code: "EAGAIN" });
-      expect(() => a.subscribe("v")).toThrow(expect.objectContaining({ code: "EBADF" }));
-    }));
-});
+test("ready of a subscription is rejected where a node does not know it in time; it stands, and the next one with its filter is ready when all know it", () =>
+  simulate({ seed: 1, shrink: false }, async (world) => {
+    // Nobody is lost so soon.
+    const nodes = await startNodes(world, ["a", "b"], { profile: "tcl" });
+    const a = nodes.get("a") as ClusterNode;
+    const subscribe = () => world.node("a").run(() => a.subscribe("t", ignore));
+    await world.until(() => a.resolve().length === 2, 30_000);
+    await world.advance(5_000);
+    world.node("b").stall(15_000);
+    const first = await subscribe();
+    const start = world.now;
+    await expect(first.ready).rejects.toMatchObject({
+      code: "ETIMEDOUT",
+      message: expect.stringContaining("1 of the other nodes"),
+    });
+    expect(Math.round((world.now - start) / 1_000)).toBe(10);
+    expect(first.closed).toBe(false);
+    await (await subscribe()).ready;
+    world.node("b").stall(15_000);
+    const last = await world.node("a").run(() => a.subscribe("u", ignore));
+    void world.node("a").run(() => a.close({ linger: 0 }));
+    await expect(last.ready).rejects.toMatchObject({ code: "EAGAIN" });
+    expect(() => a.subscribe("v")).toThrow(expect.objectContaining({ code: "EBADF" }));
+  }));
 
 describe("a full node", () => {
-  const MARK = { messaging: { highWaterMark: 5 } };
+  const MARK = { highWaterMark: 5 };
 
   test("loses by its own mark, is counted and reported once, and nobody else waits", () =>
-    onOneHost(
-      ["a", "b", "c"],
-      async ({ a, b, c }, world) => {
-        const events = eventsOf(a, "message:dropped");
-        const slow = hold(b, "t/#");
-        const fast = collect(c, "t/#");
-        await world.advance(SETTLED);
-        const counts: number[] = [];
-        for (let i = 0; i < 20; i++) {
-          counts.push(await a.publish("t/x", `${i}`));
-          await world.advance(10);
-        }
-        expect(fast).toHaveLength(20);
-        expect([counts[0], counts.at(-1)]).toEqual([2, 1]);
-        const lost = counts.filter((count) => count === 1).length;
-        expect(statsOf(a).droppedFull).toBe(lost);
-        expect(statsOf(a).links.peers.find(({ id }) => id === b.id)?.dropped).toBe(lost);
-        const type = "message:dropped";
-        expect(events).toEqual([
-          { type, reason: "full", node: b.id, filter: undefined, prefix: "t", count: 1 },
-        ]);
-        slow.release();
-        await world.advance(SETTLED);
-        expect(slow.got).toHaveLength(20 - lost);
-      },
-      MARK,
-    ));
+    withMessaging(MARK, ["a", "b", "c"], async ({ a, b, c }, world) => {
+      const events = eventsOf(a, "message:dropped");
+      const slow = hold(b, "t/#");
+      const fast = collect(c, "t/#");
+      await world.advance(SETTLED);
+      const counts: number[] = [];
+      for (let i = 0; i < 20; i++) {
+        counts.push(await a.publish("t/x", `${i}`));
+        await world.advance(10);
+      }
+      expect(fast).toHaveLength(20);
+      expect([counts[0], counts.at(-1)]).toEqual([2, 1]);
+      const lost = counts.filter((count) => count === 1).length;
+      expect(statsOf(a).droppedFull).toBe(lost);
+      expect(statsOf(a).links.peers.find(({ id }) => id === b.id)?.dropped).toBe(lost);
+      const type = "message:dropped";
+      expect(events).toEqual([
+        { type, reason: "full", node: b.id, filter: undefined, prefix: "t", count: 1 },
+      ]);
+      slow.release();
+      await world.advance(SETTLED);
+      expect(slow.got).toHaveLength(20 - lost);
+    }));
 
   test("onFull wait: waits for that node alone, in order, and later ones do not pass", () =>
-    onOneHost(
-      ["a", "b", "c"],
-      async ({ a, b, c }, world) => {
-        const slow = hold(b, "t");
-        const fast = collect(c, "t");
+    withMessaging(MARK, ["a", "b", "c"], async ({ a, b, c }, world) => {
+      const slow = hold(b, "t");
+      const fast = collect(c, "t");
+      await world.advance(SETTLED);
+      const published: Promise<number>[] = [];
+      for (let i = 0; i < 20; i++) {
+        published.push(a.publish("t", `${i}`, { onFull: "wait" }));
         await world.advance(SETTLED);
-        const published: Promise<number>[] = [];
-        for (let i = 0; i < 20; i++) {
-          published.push(a.publish("t", `${i}`, { onFull: "wait" }));
-          await world.advance(SETTLED);
-        }
-        expect(await a.publish("t", "dropped")).toBe(1);
-        await world.advance(SETTLED);
-        expect(fast).toHaveLength(21);
-        expect(statsOf(a).waiting).toBeGreaterThan(0);
-        slow.release();
-        expect(await Promise.all(published)).toEqual(Array.from({ length: 20 }, () => 2));
-        await world.advance(SETTLED);
-        expect(slow.got).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`));
-        expect(statsOf(a).waiting).toBe(0);
-      },
-      MARK,
-    ));
+      }
+      expect(await a.publish("t", "dropped")).toBe(1);
+      await world.advance(SETTLED);
+      expect(fast).toHaveLength(21);
+      expect(statsOf(a).waiting).toBeGreaterThan(0);
+      slow.release();
+      expect(await Promise.all(published)).toEqual(Array.from({ length: 20 }, () => 2));
+      await world.advance(SETTLED);
+      expect(slow.got).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`));
+      expect(statsOf(a).waiting).toBe(0);
+    }));
 
   test("one that may be dropped does not pass one that waits, though there is room for a moment", () =>
-    onOneHost(
-      ["a", "b"],
-      async ({ a, b }, world) => {
-        const { got, release } = hold(b, "t");
-        await world.advance(SETTLED);
-        while ((await a.publish("t", "before")) > 0) await world.advance(SETTLED);
-        let passing: Promise<number> | undefined;
-        // It learns of the room before what waits does.
-        const room = a.parts.messages.links.room(b.id).then(() => {
-          passing = a.publish("t", "dropped");
-        });
-        const waiting = a.publish("t", "waiting", { onFull: "wait" });
-        release();
-        await room;
-        expect([await passing, await waiting]).toEqual([0, 1]);
-        await world.advance(SETTLED);
-        expect(got.filter((text) => text !== "before")).toEqual(["waiting"]);
-      },
-      MARK,
-    ));
+    withMessaging(MARK, ["a", "b"], async ({ a, b }, world) => {
+      const { got, release } = hold(b, "t");
+      await world.advance(SETTLED);
+      while ((await a.publish("t", "before")) > 0) await world.advance(SETTLED);
+      let passing: Promise<number> | undefined;
+      // It learns of the room before what waits does.
+      const room = a.parts.messages.links.room(b.id).then(() => {
+        passing = a.publish("t", "dropped");
+      });
+      const waiting = a.publish("t", "waiting", { onFull: "wait" });
+      release();
+      await room;
+      expect([await passing, await waiting]).toEqual([0, 1]);
+      await world.advance(SETTLED);
+      expect(got.filter((text) => text !== "before")).toEqual(["waiting"]);
+    }));
 
   test("a wait ends with ETIMEDOUT, and by the bounds of what waits", () =>
-    onOneHost(
-      ["a", "b"],
-      async ({ a, b }, world) => {
-        hold(b, "t");
-        await world.advance(SETTLED);
-        while ((await a.publish("t", "x")) > 0) await world.advance(SETTLED);
-        const wait = (timeout = -1) => a.publish("t", "x", { onFull: "wait", timeout });
-        const late = wait(20);
-        const waiting = [wait(), wait()];
-        await expect(wait()).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-        await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
-        void a.close({ linger: 0 });
-        for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
-      },
-      { messaging: { maxPending: 3, highWaterMark: 5 } },
-    ));
+    withMessaging({ maxPending: 3, highWaterMark: 5 }, ["a", "b"], async ({ a, b }, world) => {
+      hold(b, "t");
+      await world.advance(SETTLED);
+      while ((await a.publish("t", "x")) > 0) await world.advance(SETTLED);
+      const wait = (timeout = -1) => a.publish("t", "x", { onFull: "wait", timeout });
+      const late = wait(20);
+      const waiting = [wait(), wait()];
+      await expect(wait()).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+      await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
+      void a.close({ linger: 0 });
+      for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
+    }));
 
   test("onFull wait: copies that find room are not bounded by what may wait, and a call that is refused changes nothing", () =>
-    onOneHost(
-      ["a", "b", "c"],
-      async ({ a, b, c }, world) => {
-        const slow = hold(b, "t");
-        const others = collect(c, "t");
-        const own = collect(a, "a");
-        await world.advance(SETTLED);
-        const publish = (topic: string, length: number, retain = false) =>
-          a.publish(topic, "x".repeat(length), { onFull: "wait", retain });
-        // Two copies of it are more than may wait; none does.
-        expect(await publish("t", 600)).toBe(2);
-        expect(await publish("a", 1_200)).toBe(1);
-        await world.advance(SETTLED);
-        while ((await a.publish("t", "")) === 2) await world.advance(SETTLED);
-        // One node is full: one copy waits.
-        const waiting = publish("t", 601);
-        const before = statsOf(a);
-        expect(before).toMatchObject({ waiting: 1, retained: 0 });
-        await expect(publish("t", 602, true)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-        expect(statsOf(a)).toEqual(before);
-        slow.release();
-        expect(await waiting).toBe(2);
-        await world.advance(SETTLED);
-        const large = (got: readonly string[]) =>
-          got.map(({ length }) => length).filter((length) => length > 9);
-        expect([large(slow.got), large(others), large(own)]).toEqual([[600, 601], [602, 603], [1_202]]);
-      },
-      { messaging: { maxPendingBytes: 1_000, highWaterMark: 5 } },
-    ));
+    withMessaging({ ...MARK, maxPendingBytes: 1_000 }, ["a", "b", "c"], async ({ a, b, c }, world) => {
+      const slow = hold(b, "t");
+      const others = collect(c, "t");
+      const own = collect(a, "a");
+      await world.advance(SETTLED);
+      const publish = (topic: string, length: number, retain = false) =>
+        a.publish(topic, "x".repeat(length), { onFull: "wait", retain });
+      // Two copies of it are more than may wait; none does.
+      expect(await publish("t", 600)).toBe(2);
+      expect(await publish("a", 1_200)).toBe(1);
+      await world.advance(SETTLED);
+      while ((await a.publish("t", "")) === 2) await world.advance(SETTLED);
+      // One node is full: one copy waits.
+      const waiting = publish("t", 601);
+      const before = statsOf(a);
+      expect(before).toMatchObject({ waiting: 1, retained: 0 });
+      await expect(publish("t", 602, true)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+      expect(statsOf(a)).toEqual(before);
+      slow.release();
+      expect(await waiting).toBe(2);
+      await world.advance(SETTLED);
+      const large = (got: readonly string[]) =>
+        got.map(({ length }) => length).filter((length) => length > 9);
+      expect([large(slow.got), large(others), large(own)]).toEqual([[600, 601], [602, 603], [1_202]]);
+    }));
 });
 
 describe("subscriptions", () => {
@@ -499,7 +478,8 @@ describe("one-to-one", () => {
     }));
 
   test("what waits for room is bounded in bytes, is a copy, and is refused at once where it is too large", () =>
-    onOneHost(
+    withMessaging(
+      { highWaterMark: 1, maxPendingBytes: 1_000, maxItem: 262_144 },
       ["a", "b"],
       async ({ a, b }, world) => {
         const { got, release } = hold(b, "self");
@@ -519,30 +499,25 @@ describe("one-to-one", () => {
         await world.advance(SETTLED);
         expect(got).toEqual(["0", "1", "2222"]);
       },
-      { messaging: { highWaterMark: 1, maxPendingBytes: 1_000, maxItem: 262_144 } },
     ));
 
   test("to a client of this node: what waits for its handler is bounded as well", () =>
-    onOneHost(
-      ["a"],
-      async ({ a }, world) => {
-        const client = a.createClient();
-        client.subscribe("self", { maxQueue: 1 }, never);
-        const send = (bytes: number): Promise<void> => a.sendTo(client.address, Buffer.alloc(bytes));
-        // One is handled, and one is in the queue.
-        await send(1);
-        await world.advance(SETTLED);
-        await send(1);
-        await world.advance(SETTLED);
-        const waiting = [1, 2, 3].map(() => send(1));
-        await expect(send(1)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-        await expect(send(1_000)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-        expect(statsOf(a)).toMatchObject({ waiting: 3, directSent: 2 });
-        void a.close({ linger: 0 });
-        for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
-      },
-      { messaging: { maxPendingBytes: 1_000, maxPending: 3 } },
-    ));
+    withMessaging({ maxPendingBytes: 1_000, maxPending: 3 }, ["a"], async ({ a }, world) => {
+      const client = a.createClient();
+      client.subscribe("self", { maxQueue: 1 }, never);
+      const send = (bytes: number): Promise<void> => a.sendTo(client.address, Buffer.alloc(bytes));
+      // One is handled, and one is in the queue.
+      await send(1);
+      await world.advance(SETTLED);
+      await send(1);
+      await world.advance(SETTLED);
+      const waiting = [1, 2, 3].map(() => send(1));
+      await expect(send(1)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+      await expect(send(1_000)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+      expect(statsOf(a)).toMatchObject({ waiting: 3, directSent: 2 });
+      void a.close({ linger: 0 });
+      for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
+    }));
 });
 
 describe("retained values", () => {
@@ -698,18 +673,14 @@ describe("retained values", () => {
     }));
 
   test("past the bounds the one goes that was updated the longest ago", () =>
-    onOneHost(
-      ["a"],
-      async ({ a }, world) => {
-        for (const topic of ["t/1", "t/2", "t/1", "t/3"]) await keep(a, topic, "x");
-        const { got, ready } = retained(a, "#");
-        await ready;
-        await world.advance(SETTLED);
-        expect(got.toSorted()).toEqual(["t/1 x", "t/3 x"]);
-        expect(statsOf(a).retainedEvicted).toBe(1);
-      },
-      { messaging: { maxRetained: 2 } },
-    ));
+    withMessaging({ maxRetained: 2 }, ["a"], async ({ a }, world) => {
+      for (const topic of ["t/1", "t/2", "t/1", "t/3"]) await keep(a, topic, "x");
+      const { got, ready } = retained(a, "#");
+      await ready;
+      await world.advance(SETTLED);
+      expect(got.toSorted()).toEqual(["t/1 x", "t/3 x"]);
+      expect(statsOf(a).retainedEvicted).toBe(1);
+    }));
 
   test("a stamp is later than all that were seen, and one from far ahead counts as of now", () => {
     const values = new RetainedValues({ topics: 2, bytes: 100_000 });
@@ -741,10 +712,12 @@ describe("retained values", () => {
 describe("what an evil node sends", () => {
   function evil(
     story: (evil: ClusterNode, node: ClusterNode, settle: () => Promise<void>) => Promise<void>,
-    options?: (name: "e" | "n") => ClusterNodeOptions,
+    options: (name: "e" | "n") => ClusterNodeOptions = () => ({}),
   ): Promise<void> {
     return onOneHost(["e", "n"], ({ e, n }, world) => story(e, n, () => world.advance(SETTLED)), options);
   }
+  /** For items that are on their way from the node. */
+  const LITTLE_ROOM = (name: string) => ({ messaging: { highWaterMark: name === "n" ? 1 : 20 } });
 
   test("fills no subscription beyond its bytes by long subtopics", () =>
     evil(async (e, n, settle) => {
@@ -840,46 +813,40 @@ describe("what an evil node sends", () => {
     }));
 
   test("notes to it, which reads none, are dropped where there is no room", () =>
-    evil(
-      async (e, n, settle) => {
-        hold(e, "self");
-        await n.sendTo(n.addressOf(e.id), "x");
-        n.sendTo(n.addressOf(e.id), "x").catch(ignore);
-        await settle();
-        for (let i = 0; i < 10; i++) forge(e, n, MessageKind.DIRECT, encodeDirect(7, 1, undefined, "x"));
-        await settle();
-        expect(statsOf(n)).toMatchObject({ directReceived: 10, waiting: 0, droppedFull: 0 });
-        expect(statsOf(n).links.peers).toMatchObject([{ sent: 2, waiting: 1, dropped: 0 }]);
-      },
-      (name) => ({ messaging: { highWaterMark: name === "n" ? 1 : 20 } }),
-    ));
+    evil(async (e, n, settle) => {
+      hold(e, "self");
+      await n.sendTo(n.addressOf(e.id), "x");
+      n.sendTo(n.addressOf(e.id), "x").catch(ignore);
+      await settle();
+      for (let i = 0; i < 10; i++) forge(e, n, MessageKind.DIRECT, encodeDirect(7, 1, undefined, "x"));
+      await settle();
+      expect(statsOf(n)).toMatchObject({ directReceived: 10, waiting: 0, droppedFull: 0 });
+      expect(statsOf(n).links.peers).toMatchObject([{ sent: 2, waiting: 1, dropped: 0 }]);
+    }, LITTLE_ROOM));
 
   test("questions of a node without room for answers are not kept: the last one is answered", () =>
-    evil(
-      async (e, n, settle) => {
-        await n.publish("t", "x", { retain: true });
-        const { release } = hold(e, "self");
-        await n.sendTo(n.addressOf(e.id), "x");
-        void n.sendTo(n.addressOf(e.id), "x");
-        await settle();
-        const room = vi.spyOn(n.parts.messages.links, "room");
-        const take = bring(n, e);
-        for (let i = 0; i < 100; i++) void take(MessageKind.RETAINED, encodeAsk(i, ["t"]));
-        await settle();
-        expect(room).toHaveBeenCalledTimes(1);
-        const send = vi.spyOn(n.parts.messages.links, "send");
-        release();
-        await settle();
-        const answers = send.mock.results.flatMap(({ value }, i) =>
-          value === "sent" ? [[...(send.mock.calls[i]?.[2] ?? [])].slice(0, 2)] : [],
-        );
-        expect(answers).toEqual([
-          [RetainedItem.VALUE, RETAIN],
-          [RetainedItem.END, 99],
-        ]);
-      },
-      (name) => ({ messaging: { highWaterMark: name === "n" ? 1 : 20 } }),
-    ));
+    evil(async (e, n, settle) => {
+      await n.publish("t", "x", { retain: true });
+      const { release } = hold(e, "self");
+      await n.sendTo(n.addressOf(e.id), "x");
+      void n.sendTo(n.addressOf(e.id), "x");
+      await settle();
+      const room = vi.spyOn(n.parts.messages.links, "room");
+      const take = bring(n, e);
+      for (let i = 0; i < 100; i++) void take(MessageKind.RETAINED, encodeAsk(i, ["t"]));
+      await settle();
+      expect(room).toHaveBeenCalledTimes(1);
+      const send = vi.spyOn(n.parts.messages.links, "send");
+      release();
+      await settle();
+      const answers = send.mock.results.flatMap(({ value }, i) =>
+        value === "sent" ? [[...(send.mock.calls[i]?.[2] ?? [])].slice(0, 2)] : [],
+      );
+      expect(answers).toEqual([
+        [RetainedItem.VALUE, RETAIN],
+        [RetainedItem.END, 99],
+      ]);
+    }, LITTLE_ROOM));
 
   test("notes to ask again, over and over, make a node ask one question at a time", () =>
     evil(async (e, n, settle) => {
