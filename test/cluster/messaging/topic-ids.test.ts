@@ -9,18 +9,6 @@ function from(first: number): () => number {
 }
 
 describe("ids of topics", () => {
-  it("are the program's choice, or random", () => {
-    const ids = new TopicIds(from(100));
-    expect(ids.create("ping", 2)).toBe(2);
-    expect(ids.create("pong")).toBe(100);
-    expect(ids.create("pong")).toBe(100);
-    expect(ids.ids.get("ping")).toBe(2);
-    expect(ids.names.get(2)).toBe("ping");
-    expect(ids.names.get(100)).toBe("pong");
-    expect(ids.ids.has("other")).toBe(false);
-    expect(ids.names.get(3)).toBeUndefined();
-  });
-
   it("stay with their name", () => {
     const ids = new TopicIds(from(100));
     ids.create("a", 5);
