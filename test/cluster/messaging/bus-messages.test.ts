@@ -1,8 +1,8 @@
 /** Messages of nodes as programs run them: real links, real routes. */
 import { describe, expect, test } from "vitest";
-import type { ClusterNode, ClusterNodeOptions, Member, QueryError } from "../../../src/cluster/index.js";
+import type { ClusterNode, Member, QueryError } from "../../../src/cluster/index.js";
 import { freePort } from "../../support/ports.js";
-import { testNodes } from "../nodes.js";
+import { event, testNodes } from "../nodes.js";
 
 const PORT = await freePort();
 const SOON = { timeout: 10_000 };
@@ -13,37 +13,18 @@ const { node: create } = testNodes(() => ({
   registry: false,
 }));
 
-/** All of them see each other. */
-async function cluster(names: readonly string[], options: ClusterNodeOptions = {}): Promise<ClusterNode[]> {
-  const nodes = names.map((name) => create(name, options));
-  const joined = nodes.map((node) => joins(node, nodes.length - 1));
-  await Promise.all(nodes.map((node) => node.start()));
-  await Promise.all(joined);
-  return nodes;
-}
-
-/** So many others have joined, with what they announce. */
-function joins(node: ClusterNode, count: number): Promise<void> {
-  return new Promise((resolve) => {
-    let seen = 0;
-    node.events.on("joined", () => {
-      seen += 1;
-      if (seen === count) resolve();
-    });
-    if (count === 0) resolve();
-  });
+/** Of nodes that are started here: each knows the other one, and what that announces. */
+async function meet(a: ClusterNode, b: ClusterNode): Promise<void> {
+  const joined = [a, b].map((node) => event(node, "joined"));
+  await Promise.all([a.start(), b.start(), ...joined]);
 }
 
 describe("messages of nodes", () => {
   test("subscriptions, tags and props of before the start are known to who is met after it, numbers of topics here", async () => {
     const [a, b] = [create("a"), create("b", { tags: ["eu"], messaging: { settle: 0 } })];
     const EFSM = expect.objectContaining({ code: "EFSM" });
-    const got: string[] = [];
-    const arrived = new Promise<void>((resolve) => {
-      b.subscribe("plant/+", ({ topic, data }) => {
-        got.push(`${topic}: ${data}`);
-        resolve();
-      });
+    const arrived = new Promise((resolve) => {
+      b.subscribe("plant/+", ({ topic, data }) => resolve(`${topic}: ${data}`));
     });
     const answers = b.subscribe("self");
     const each = b.subscribe("many/#");
@@ -58,29 +39,24 @@ describe("messages of nodes", () => {
     await expect(b.publish("plant/7", "x")).rejects.toThrow(EFSM);
     expect(() => b.createClient()).toThrow(EFSM);
     expect(() => b.routes()).toThrow(EFSM);
-    const joined = [a, b].map((node) => joins(node, 1));
-    await Promise.all([a.start(), b.start()]);
-    await Promise.all(joined);
+    await meet(a, b);
     const [found] = a.resolve("billing");
     expect([found?.id, found?.tags, { ...found?.props }]).toEqual([b.id, ["billing"], { site: "north" }]);
     expect(await a.publish("plant/7", "warm")).toBe(1);
-    await arrived;
-    expect(got).toEqual(["plant/7: warm"]);
+    expect(await arrived).toBe("plant/7: warm");
     expect([b.createTopic("plant/7"), await b.publish(77, "hot")]).toEqual([77, 1]);
     // Numbers are a node's own.
     await expect(a.publish(77, "hot")).rejects.toMatchObject({ code: "EINVAL" });
     await a.sendTo(found as Member, "hello");
-    for await (const { data } of answers) {
-      expect(String(data)).toBe("hello");
-      break;
-    }
+    expect(String((await answers[Symbol.asyncIterator]().next()).value?.data)).toBe("hello");
     // A list is on its way while its node is greeted: until then that one gets all publications.
     await expect.poll(() => a.routes(), SOON).toEqual([{ filter: "plant/+", nodes: [b.id] }]);
   });
 
   test("a subscription is ready without a member whose version of messages this node does not know", async () => {
-    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
-    const seen = new Promise((resolve) => a.events.once("tags", resolve));
+    const [a, b] = [create("a"), create("b")];
+    await meet(a, b);
+    const seen = event(a, "tags");
     b.parts.details.setAdvert("2;tcp=1");
     b.tags("newer");
     await seen;
@@ -98,7 +74,8 @@ describe("messages of nodes", () => {
   });
 
   test("a cluster that a node has left and joined again has its new subscriptions, and none of before", async () => {
-    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
+    const [a, b] = [create("a"), create("b")];
+    await meet(a, b);
     const again = `again-${process.pid}`;
     const there = b.namespace(again, { seeds: [a.address] });
     const got: string[] = [];
@@ -115,10 +92,9 @@ describe("messages of nodes", () => {
   });
 
   test("a retained value of the largest size reaches a later subscription, and a larger one is refused", async () => {
-    const [a, b] = (await cluster(["a", "b"], { messaging: { maxItem: 262_144, settle: 0 } })) as [
-      ClusterNode,
-      ClusterNode,
-    ];
+    const messaging = { maxItem: 262_144, settle: 0 };
+    const [a, b] = [create("a", { messaging }), create("b", { messaging })];
+    await meet(a, b);
     let size = 262_144;
     let refused = 0;
     for (; ; size--) {
@@ -137,9 +113,7 @@ describe("messages of nodes", () => {
   test("what is larger than a node takes is dropped for that one, counted and reported; its other values come", async () => {
     const a = create("a", { messaging: { settle: 0 } });
     const b = create("b", { messaging: { maxItem: 262_144 } });
-    const joined = [a, b].map((node) => joins(node, 1));
-    await Promise.all([a.start(), b.start()]);
-    await Promise.all(joined);
+    await meet(a, b);
     const dropped: unknown[] = [];
     a.events.on("message:dropped", (event) => dropped.push(event));
     for (const [topic, size] of [
