@@ -2,9 +2,11 @@
 import { describe, expect, it, vi } from "vitest";
 import { LINK_BEHIND, LINK_MESSAGES, MAX_ITEM } from "../../../src/cluster/messaging/bounds.js";
 import { type MessagingSettings, messagingSettings } from "../../../src/cluster/messaging/options.js";
-import { Receiving } from "../../../src/cluster/messaging/receiving.js";
+import { Receiving, type ReceivingEffects } from "../../../src/cluster/messaging/receiving.js";
 import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
 import { countOf, LinkFrame } from "../../../src/cluster/messaging/wire.js";
+import { gate } from "../../support/gate.js";
+import { turn } from "../../support/settled.js";
 import { acksTo, FakeStream, RECEIVING_EFFECTS } from "./fake-streams.js";
 
 const { highWaterMark, highWaterMarkBytes } = messagingSettings() as MessagingSettings;
@@ -200,22 +202,17 @@ it("the items of a further session wait for the handler of the earlier one, too:
   expect(handled).toEqual([0]);
   for (const delivered of [0, 1]) {
     release();
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
     expect(receiving.window.delivered).toBe(delivered);
   }
   expect(handled).toEqual([0, 2]);
 });
 
-it("a one-to-one message is acknowledged at the end of the turn in which it was delivered, since a caller waits for that", async () => {
-  const soon: Receiving[] = [];
-  const acks: unknown[] = [];
-  let release = (): void => undefined;
-  const receiving = new Receiving("a", MAX_ITEM, {
-    ...RECEIVING_EFFECTS,
-    streams: acksTo(({ delivered }) => acks.push(delivered)),
-    onItem: (_, { kind }) => (kind === 3 ? new Promise((resolve) => (release = resolve)) : undefined),
-    acknowledgeSoon: (each) => void soon.push(each),
-  });
+/** Ends of a session whose acknowledgements are taken. */
+function ends(effects: Partial<ReceivingEffects>) {
+  const acks: number[] = [];
+  const streams = acksTo(({ delivered }) => acks.push(delivered));
+  const receiving = new Receiving("a", MAX_ITEM, { ...RECEIVING_EFFECTS, streams, ...effects });
   receiving.window.hello("life", 0, 0);
   receiving.setMarks(highWaterMark, highWaterMarkBytes);
   receiving.stream = new FakeStream();
@@ -224,38 +221,39 @@ it("a one-to-one message is acknowledged at the end of the turn in which it was 
     window.offer(kind, Buffer.alloc(1));
     receiving.onData(Buffer.concat(window.take(GRANTED, false) ?? []));
   };
+  return { receiving, acks, deliver };
+}
+
+it("a one-to-one message is acknowledged at the end of the turn in which it was delivered, since a caller waits for that", async () => {
+  const soon: Receiving[] = [];
+  const { passed, open } = gate();
+  const { receiving, acks, deliver } = ends({
+    onItem: (_, { kind }) => (kind === 3 ? passed : undefined),
+    acknowledgeSoon: (each) => void soon.push(each),
+  });
   deliver(2);
   expect(soon).toEqual([]);
   deliver(3);
-  release();
-  await new Promise((resolve) => setImmediate(resolve));
+  open();
+  await turn();
   expect(soon.length).toBeGreaterThan(0);
   receiving.acknowledge();
   expect(acks).toEqual([2]);
 });
 
 it("an acknowledgement goes along with items once a millisecond, and at once for a caller that waits", () => {
-  const acks: unknown[] = [];
-  const receiving = new Receiving("a", MAX_ITEM, {
-    ...RECEIVING_EFFECTS,
-    streams: acksTo(({ delivered }) => acks.push(delivered)),
-  });
-  receiving.window.hello("life", 0, 0);
-  receiving.setMarks(highWaterMark, highWaterMarkBytes);
-  receiving.stream = new FakeStream();
-  const window = new SendWindow(LIMITS);
-  const exchange = (kind: number, now: number): void => {
-    clock.mockReturnValue(now);
-    window.offer(kind, Buffer.alloc(1));
-    receiving.onData(Buffer.concat(window.take(GRANTED, false) ?? []));
-    receiving.acknowledgeAlong();
-  };
+  const { receiving, acks, deliver } = ends({});
   const clock = vi.spyOn(performance, "now");
-  exchange(2, 1_000);
-  exchange(2, 1_000.9);
-  expect(acks).toEqual([1]);
-  exchange(2, 1_001);
-  exchange(3, 1_001.1);
+  for (const [kind, now] of [
+    [2, 1_000],
+    [2, 1_000.9],
+    [2, 1_001],
+    [3, 1_001.1],
+  ] as const) {
+    clock.mockReturnValue(now);
+    deliver(kind);
+    receiving.acknowledgeAlong();
+  }
   clock.mockRestore();
   expect(acks).toEqual([1, 3, 4]);
 });
