@@ -65,19 +65,14 @@ async function fakes(...names: string[]): Promise<Fake[]> {
   return all;
 }
 
+const TYPES = ["nodes:changed", "node:connected", "node:lost", "attempt:failed", "cycles:failed"] as const;
+
 function client(
   options: Partial<DiscoveryClientOptions> & { addresses: string | string[] },
 ): [DiscoveryClient, DiscoveryClientEvent[]] {
   const made = closing(new DiscoveryClient(options));
   const events: DiscoveryClientEvent[] = [];
-  for (const type of [
-    "nodes:changed",
-    "node:connected",
-    "node:lost",
-    "attempt:failed",
-    "cycles:failed",
-  ] as const)
-    made.events.on(type, (event) => events.push(event));
+  for (const type of TYPES) made.events.on(type, (event) => events.push(event));
   return [made, events];
 }
 

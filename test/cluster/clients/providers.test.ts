@@ -89,15 +89,12 @@ describe("the metadata service of a cloud", () => {
     });
   });
 
-  it.each([
-    ["no such file", (_: IncomingMessage, response: ServerResponse) => void response.writeHead(404).end()],
-    ["no address", (_: IncomingMessage, response: ServerResponse) => void response.end("<html>")],
-    [
-      "endless bytes",
-      (_: IncomingMessage, response: ServerResponse) => void response.end(Buffer.alloc(70_000)),
-    ],
+  it.each<[what: string, answer: (response: ServerResponse) => unknown]>([
+    ["no such file", (response) => response.writeHead(404).end()],
+    ["no address", (response) => response.end("<html>")],
+    ["endless bytes", (response) => response.end(Buffer.alloc(70_000))],
   ])("rejects for %s", async (_, answer) => {
-    const endpoint = await metadata(answer);
+    const endpoint = await metadata((_request, response) => void answer(response));
     await expect(ec2Addresses({ endpoint })(never)).rejects.toMatchObject({ code: "ERR_PROTOCOL" });
   });
 });

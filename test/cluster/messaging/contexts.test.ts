@@ -1,16 +1,16 @@
 /** Contexts of traces in the items of messages. */
-import { describe, expect, test, vi } from "vitest";
-import type { ClusterNode } from "../../../src/cluster/index.js";
+import { expect, test, vi } from "vitest";
 import { MIN_ITEM_LIMIT } from "../../../src/cluster/messaging/bounds.js";
 import { encodeDirect, PublishItem } from "../../../src/cluster/messaging/items.js";
 import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { vectorsUnder } from "../../support/markdown.js";
-import { onOneHost } from "../simulated.js";
 import { publishItem } from "./published.js";
+import { withMessaging } from "./with-messaging.js";
 
 const CONTEXT_BYTES = Buffer.from("abcd", "hex");
+const MESSAGE = { op: ServiceOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "x" };
 
 function read(item: Buffer): PublishItem {
   const publish = new PublishItem();
@@ -22,17 +22,7 @@ test("the vectors of the specification", () => {
   const rows = [
     ["PUBLISH of x to t", publishItem("t", { context: CONTEXT_BYTES })],
     ["DIRECT to the client 2", encodeDirect(2, 1, undefined, "x", CONTEXT_BYTES)],
-    [
-      "MESSAGE on channel 0, the text x",
-      encodeService({
-        op: ServiceOp.MESSAGE,
-        channel: 0,
-        id: 0,
-        ruid: "",
-        data: "x",
-        context: CONTEXT_BYTES,
-      }),
-    ],
+    ["MESSAGE on channel 0, the text x", encodeService({ ...MESSAGE, context: CONTEXT_BYTES })],
   ] as const;
   const listed = vectorsUnder("spec/messaging.md", "Contexts of traces");
   expect(listed).toEqual(rows.map(([what, bytes]) => [what, bytes.toString("hex")]));
@@ -44,34 +34,21 @@ test("a context that is larger than one may be is ignored, and its message is no
   const item = publishItem("t", { context: Buffer.alloc(1_025, 1) });
   const publish = read(item);
   expect([publish.context, publish.reader.rest().toString()]).toEqual([undefined, "x"]);
-  const service = { op: ServiceOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "x" };
-  expect(decodeService(encodeService({ ...service, context: Buffer.alloc(1_025, 1) }))).toEqual(service);
+  expect(decodeService(encodeService({ ...MESSAGE, context: Buffer.alloc(1_025, 1) }))).toEqual(MESSAGE);
 });
 
-describe("on a link", () => {
-  /** Items of publications, as they come to a node. */
-  function received(node: ClusterNode): Buffer[] {
+test("an item that is larger with its context than what every node takes goes without", () => {
+  const messaging = (name: string) => name !== "b" || { maxItem: MIN_ITEM_LIMIT };
+  return withMessaging(messaging, ["a", "b"], async ({ a, b }, world) => {
     const items: Buffer[] = [];
-    vi.spyOn(node.parts.messages.messaging.incoming, "onPublish").mockImplementation(
-      (_, bytes, start, end) => {
-        items.push(Buffer.from(bytes.subarray(start, end)));
-        return undefined;
-      },
-    );
-    return items;
-  }
-
-  test("an item that is larger with its context than what every node takes goes without", () =>
-    onOneHost(
-      ["a", "b"],
-      async ({ a, b }, world) => {
-        const items = received(b);
-        const publication = new Publication(new TopicPlan("t"));
-        publication.set(publication.plan, 1, undefined, 0, "x".repeat(262_100), Buffer.alloc(100, 1));
-        expect(a.parts.messages.links.publish([b.id], publication, [])).toBe(1);
-        await world.until(() => items.length === 1);
-        expect(read(items[0] as Buffer).context).toBeUndefined();
-      },
-      (name) => (name === "b" ? { messaging: { maxItem: MIN_ITEM_LIMIT } } : {}),
-    ));
+    const { incoming } = b.parts.messages.messaging;
+    vi.spyOn(incoming, "onPublish").mockImplementation((_, bytes, start, end) => {
+      items.push(Buffer.from(bytes.subarray(start, end)));
+    });
+    const publication = new Publication(new TopicPlan("t"));
+    publication.set(publication.plan, 1, undefined, 0, "x".repeat(262_100), Buffer.alloc(100, 1));
+    expect(a.parts.messages.links.publish([b.id], publication, [])).toBe(1);
+    await world.until(() => items.length === 1);
+    expect(read(items[0] as Buffer).context).toBeUndefined();
+  });
 });

@@ -12,8 +12,9 @@ import {
 } from "../../../src/cluster/index.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
 import { sharedFolder } from "../../support/folders.js";
+import { gate } from "../../support/gate.js";
 import { freePort } from "../../support/ports.js";
-import { testNodes } from "../nodes.js";
+import { event, testNodes } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const BOTH = "extendedKeyUsage=serverAuth,clientAuth\n";
@@ -41,7 +42,7 @@ async function pair(
 ): Promise<[ClusterNode, ClusterNode]> {
   const a = node("a", { ...options, messaging: { protocols: one } });
   const b = node("b", { ...options, messaging: { protocols: other } });
-  const joined = [a, b].map((each) => new Promise((resolve) => each.events.once("joined", resolve)));
+  const joined = [a, b].map((each) => event(each, "joined"));
   await Promise.all([a.start(), b.start()]);
   b.join(a.address);
   await Promise.all(joined);
@@ -51,19 +52,16 @@ async function pair(
 /** Messages of each form and size go from one to the other. @returns by which protocol, there and back */
 async function exchange(a: ClusterNode, b: ClusterNode): Promise<string[]> {
   const got: number[] = [];
-  let subscription: ReturnType<ClusterNode["subscribe"]> | undefined;
-  const all = new Promise<void>((resolve) => {
-    subscription = b.subscribe("size/+", ({ data }) => {
-      got.push(data.length);
-      if (got.length === 4) resolve();
-    });
+  const { passed: all, open } = gate();
+  const subscription = b.subscribe("size/+", ({ data }) => {
+    if (got.push(data.length) === 4) open();
   });
-  await subscription?.ready;
+  await subscription.ready;
   const sizes = [0, 1, 70_000, 1_000_000];
   for (const size of sizes) await a.publish(`size/${size}`, Buffer.alloc(size, 7));
   await all;
   expect([...got].sort((x, y) => x - y)).toEqual(sizes);
-  subscription?.close();
+  subscription.close();
   const end = b.onQuery(({ data, protocol }) => `${data} by ${protocol}`);
   const { replies } = await a.query({ members: [b.id], data: "asked" }).collect();
   end();
@@ -116,7 +114,7 @@ describe("messages between nodes", () => {
     expect(await exchange(a, b)).toEqual(["tls", "tls"]);
     const messaging = { protocols: ["tls"] } as const;
     const c = node("c", { key: KEY, tls: tls("next", "other"), seeds: [a.address], messaging });
-    const joined = new Promise((resolve) => c.events.once("joined", resolve));
+    const joined = event(c, "joined");
     await c.start();
     await joined;
     expect(await exchange(c, a)).toEqual(["tls", "tls"]);
