@@ -67,9 +67,8 @@ describe("addresses", () => {
     expect(ips("8.8.8.8", "private")).toEqual(["10.100.4.165", "172.31.5.9"]);
     expect(ips("10.100.4.7", "public")).toEqual(["54.1.2.3"]);
     // Better than nothing.
-    expect(addressesFor(ADDRESSES.slice(0, 1), "8.8.8.8", "auto").map(({ ip }) => ip)).toEqual([
-      "10.100.4.165",
-    ]);
+    const inner = ADDRESSES.slice(0, 1);
+    expect(addressesFor(inner, "8.8.8.8", "auto").map(({ ip }) => ip)).toEqual(["10.100.4.165"]);
     const open = [{ ip: "203.0.113.5", interface: "eth0", prefix: 24 }];
     expect(addressesFor(open, "203.0.113.9", "auto")).toHaveLength(1);
     // A neighbour needs no detour, whatever its address looks like.
@@ -103,14 +102,12 @@ describe("what a node says about itself", () => {
   });
 
   it("leaves out what does not fit, and reads junk as nothing", () => {
-    const many = Array.from({ length: 40 }, (_, i) => ({
-      ip: `10.0.0.${i}`,
-      interface: `interface-${i}`,
-      prefix: 24,
-    }));
+    const addressOf = (i: number) => ({ ip: `10.0.0.${i}`, interface: `interface-${i}`, prefix: 24 });
+    const many = Array.from({ length: 40 }, (_, i) => addressOf(i));
     const { text, left } = encodeDescription({ ...description, addresses: many });
     expect(Buffer.byteLength(text)).toBeLessThanOrEqual(MAX_DESCRIPTION);
     expect(parseDescription(text).addresses).toHaveLength(40 - left);
+    const nothing = { discoveryPort: 0, discoveryTls: false, port: 0, securePort: 0, addresses: [] };
     for (const junk of [
       "",
       "{",
@@ -125,13 +122,7 @@ describe("what a node says about itself", () => {
       '{"a":[["1.2.3.4",8,"y","z"]]}',
       '{"a":[["1.2.3.4",8,"y",["8.8.8.8"]]]}',
     ])
-      expect(parseDescription(junk), junk).toEqual({
-        discoveryPort: 0,
-        discoveryTls: false,
-        port: 0,
-        securePort: 0,
-        addresses: [],
-      });
+      expect(parseDescription(junk), junk).toEqual(nothing);
   });
 
   const member: DescribedMember = {
@@ -154,12 +145,9 @@ describe("what a node says about itself", () => {
     // What leads nowhere from another host is for callers on the node's own.
     for (const caller of ["127.0.0.1", "10.100.4.165"])
       expect({ ...describeNode(member, caller, "private").endpoints }).toEqual(member.endpoints);
-    expect({ ...describeNode({ ...member, local: false }, "127.0.0.1", "auto").endpoints }).toEqual({
-      orders: ["tcp://172.31.5.9:5555", "tls://172.31.5.9:5556"],
-    });
-    expect({ ...describeNode(member, "10.100.4.7", "auto").endpoints }).toEqual({
-      orders: ["tcp://172.31.5.9:5555", "tls://172.31.5.9:5556"],
-    });
+    const outside = { orders: ["tcp://172.31.5.9:5555", "tls://172.31.5.9:5556"] };
+    expect({ ...describeNode({ ...member, local: false }, "127.0.0.1", "auto").endpoints }).toEqual(outside);
+    expect({ ...describeNode(member, "10.100.4.7", "auto").endpoints }).toEqual(outside);
     expect(describeNode(member, "8.8.8.8", "auto")).toEqual({
       id: "6a9d",
       name: "billing@db1",
@@ -177,18 +165,10 @@ describe("what a node says about itself", () => {
       new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``).exec(text)?.[1] ?? "";
     const shown = parseList([Buffer.from(example("json"))]);
     const [first] = shown.nodes;
-    const seen = describeNode(
-      {
-        ...member,
-        id: "6a9d…",
-        props: {
-          "shoal-discovery": encodeDescription({ ...description, addresses: ADDRESSES.slice(0, 1) }).text,
-        },
-        endpoints: { orders: ["tcp://10.100.4.165:5555"] },
-      },
-      "10.100.4.7",
-      "auto",
-    );
+    const { text: described } = encodeDescription({ ...description, addresses: ADDRESSES.slice(0, 1) });
+    const endpoints = { orders: ["tcp://10.100.4.165:5555"] };
+    const of = { ...member, id: "6a9d…", props: { "shoal-discovery": described }, endpoints };
+    const seen = describeNode(of, "10.100.4.7", "auto");
     expect(shown.node).toBe("6a9d…");
     expect(JSON.parse(JSON.stringify(first))).toEqual(JSON.parse(JSON.stringify(seen)));
     expect(xmlOf([seen])).toBe(example("xml"));
@@ -200,34 +180,21 @@ describe("what a node says about itself", () => {
     directory.update([member, { ...member, id: "b", props: {}, local: false }]);
     const alike = directory.list("10.0.0.1", "auto");
     for (let i = 2; i < 2_000; i++) expect(directory.list(`10.0.${i >> 8}.${i & 255}`, "auto")).toBe(alike);
-    const callers = [
-      "",
-      "127.0.0.1",
-      "::1",
-      "10.100.4.165",
-      "10.100.4.7",
-      "172.31.5.9",
-      "172.31.1.1",
-      "8.8.8.8",
-    ];
-    for (const caller of [...callers, "10.0.0.1", "fd00::1", "2001:db8::1"])
+    const own = ["127.0.0.1", "::1", "10.100.4.165", "172.31.5.9"];
+    const others = ["", "10.0.0.1", "10.100.4.7", "172.31.1.1", "8.8.8.8", "fd00::1", "2001:db8::1"];
+    for (const caller of [...own, ...others])
       for (const scope of ["auto", "private", "public"] as const) {
         const { nodes } = JSON.parse(String(directory.list(caller, scope))) as { nodes: unknown };
-        expect(nodes, `${scope} ${caller}`).toEqual(
-          JSON.parse(JSON.stringify(directory.nodes(caller, scope))),
-        );
+        const alone = JSON.parse(JSON.stringify(directory.nodes(caller, scope)));
+        expect(nodes, `${scope} ${caller}`).toEqual(alone);
       }
   });
 });
 
 describe("requests and lists", () => {
   it("have defaults", () => {
-    expect(parseRequest([Buffer.from('{"command":"watch","name":"x","new":1}')])).toEqual({
-      command: "watch",
-      addresses: "auto",
-      id: "",
-      name: "x",
-    });
+    const request = { command: "watch", addresses: "auto", id: "", name: "x" };
+    expect(parseRequest([Buffer.from('{"command":"watch","name":"x","new":1}')])).toEqual(request);
   });
 
   it.each([
@@ -243,17 +210,8 @@ describe("requests and lists", () => {
   it("take what is wrong in a list for nothing", () => {
     const list = (nodes: unknown): string => JSON.stringify({ ok: true, nodes });
     const of = (text: string) => parseList([Buffer.from(text)]);
-    expect(
-      of(
-        list([
-          1,
-          null,
-          {},
-          { id: "a" },
-          { id: "a", name: "b", addresses: [7, { ip: 7 }], endpoints: { x: "y" } },
-        ]),
-      ).nodes,
-    ).toEqual([
+    const odd = { id: "a", name: "b", addresses: [7, { ip: 7 }], endpoints: { x: "y" } };
+    expect(of(list([1, null, {}, { id: "a" }, odd])).nodes).toEqual([
       { id: "a", name: "b", addresses: [], discovery: [], endpoints: { x: [] }, tags: [], draining: false },
     ]);
     for (const junk of ["", "1", "null", "{}", list("x"), '{"ok":false}'])
@@ -264,12 +222,8 @@ describe("requests and lists", () => {
 });
 
 describe("users", () => {
-  const caller = (username: string, password: string) => ({
-    username,
-    password,
-    address: "10.0.0.1",
-    via: "http" as const,
-  });
+  const from = { address: "10.0.0.1", via: "http" } as const;
+  const caller = (username: string, password: string) => ({ username, password, ...from });
 
   it("are let in by their password and the permission of a role", async () => {
     const users = new UserTable(
@@ -431,12 +385,7 @@ describe("how often an address may be wrong", () => {
 
 describe("who is connected where", () => {
   const clientsOf = (count: number, prefix: string) =>
-    Array.from({ length: count }, (_, i) => ({
-      id: `${prefix}${i}`,
-      name: "",
-      address: "10.0.0.1",
-      since: i,
-    }));
+    Array.from({ length: count }, (_, i) => ({ id: `${prefix}${i}`, name: "", address: "", since: i }));
 
   const member = (name: string, isLive = true) => ({ id: name, name: `${name}@h`, isLive });
   const registryOf = (answers: Record<string, () => AsyncIterable<unknown>>): ClientRegistry =>
