@@ -1,5 +1,5 @@
 /** send, query, channels and their handlers, between nodes in virtual time. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import {
   ClusterNode,
   type Member,
@@ -29,6 +29,10 @@ function inbox(node: ClusterNode): MemberMessage[] {
   node.onMessage((message) => void messages.push(message));
   return messages;
 }
+
+const throwing = (thrown: unknown) => (): never => {
+  throw thrown;
+};
 
 const dataOf = (messages: readonly MemberMessage[]) => messages.map(({ data }) => data);
 
@@ -127,11 +131,9 @@ describe("send", () => {
       const { id } = gone as Member;
       const query = a.query({ members: [gone as Member, gone as Member] });
       expect(query.members).toEqual([gone]);
-      for (const list of [
-        [gone as Member, id],
-        [id, gone as Member],
-      ])
-        expect(() => a.query({ members: list })).toThrow("no live member");
+      const either = [gone as Member, id];
+      for (const members of [either, either.toReversed()])
+        expect(() => a.query({ members })).toThrow("no live member");
       const [named] = (await a.send({ members: ["c"], protocols: ["tcp"] })).failed;
       expect(named?.error.message).toBe(`${c?.name} is not reached by tcp`);
     });
@@ -141,9 +143,8 @@ describe("send", () => {
     const protocols = [new MemoryProtocol("pipe").protocol, "tcp"] as const;
     const messaging = (name: string) => (name === "c" ? {} : { protocols });
     return withMessaging(messaging, ["a", "b", "c"], async ({ a, c }) => {
-      await expect(a.send({ members: ["b"], protocols: ["tcpp"] })).rejects.toThrow(
-        'got "tcpp"; did you mean tcp?',
-      );
+      const wrong = a.send({ members: ["b"], protocols: ["tcpp"] });
+      await expect(wrong).rejects.toThrow('got "tcpp"; did you mean tcp?');
       expect(() => a.query({ members: ["b"], protocols: ["pipe", "x"] })).toThrow('got "x"');
       expect((await a.send({ members: ["b"], protocols: ["pipe"] })).sent.length).toBe(1);
       await expect(c.send({ members: ["a"], protocols: ["pipe"] })).rejects.toThrow("protocols must be");
@@ -152,6 +153,7 @@ describe("send", () => {
 
   it("refuses what is of another form", () =>
     onOneHost(["a", "b"], async ({ a }) => {
+      const EINVAL = { code: "EINVAL" };
       for (const options of [
         undefined,
         null,
@@ -173,9 +175,7 @@ describe("send", () => {
         { resolver: [{ had: [] }] },
         { resolver: [] },
       ])
-        await expect(a.send(options as never), JSON.stringify(options)).rejects.toMatchObject({
-          code: "EINVAL",
-        });
+        await expect(a.send(options as never), JSON.stringify(options)).rejects.toMatchObject(EINVAL);
       expect(statsOf(a).sent).toBe(0);
     }));
 });
@@ -221,16 +221,14 @@ describe("what is sent to a member", () => {
 describe("channels", () => {
   it("drops what comes on one that is not joined before any hook", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
-      let hooks = 0;
-      b.hook("protocol:receive", () => {
-        hooks += 1;
-      });
+      const hook = vi.fn(() => undefined);
+      b.hook("protocol:receive", hook);
       const box = inbox(b);
       for (const channel of [0, 1, 2, 3, 255, "orders", "5"])
         await a.send({ members: ["b"], channel, data: `on ${channel}` });
       const query = a.query({ members: ["b"], channel: 9, timeout: 0 });
       await world.advance(SETTLED);
-      expect([box.map(({ channel }) => channel), hooks]).toEqual([[0, 1, 2], 3]);
+      expect([box.map(({ channel }) => channel), hook.mock.calls.length]).toEqual([[0, 1, 2], 3]);
       expect(statsOf(b)).toMatchObject({ notJoined: 5, received: 3 });
       // A text that is not UTF-8.
       for (const channel of [1, 3])
@@ -296,20 +294,12 @@ describe("query", () => {
     const answers = {
       text: () => "yes",
       bytes: () => Buffer.from([1, 2]),
-      throws: () => {
-        throw new Error("password is 1234");
-      },
-      exposes: () => {
-        throw Object.assign(new Error("no stock"), { expose: true });
-      },
+      throws: throwing(new Error("password is 1234")),
+      exposes: throwing(Object.assign(new Error("no stock"), { expose: true })),
       none: undefined,
       wrong: () => 7 as never,
-      odd: () => {
-        const get = () => {
-          throw Object.assign(new Error("no then"), { expose: true });
-        };
-        return new Proxy({}, { get }) as never;
-      },
+      odd: () =>
+        new Proxy({}, { get: throwing(Object.assign(new Error("no then"), { expose: true })) }) as never,
       hangs: never,
       dies: never,
     } as const;
@@ -326,12 +316,8 @@ describe("query", () => {
       await world.advance(SETTLED);
       query.cancel();
       const { replies, failed, missing } = await query.collect();
-      expect(new Map(replies.map(({ member, data }) => [member.name.split("@")[0], data]))).toEqual(
-        new Map<string, unknown>([
-          ["text", "yes"],
-          ["bytes", Buffer.from([1, 2])],
-        ]),
-      );
+      const replied = Object.fromEntries(replies.map(({ member, data }) => [names([member])[0], data]));
+      expect(replied).toEqual({ text: "yes", bytes: Buffer.from([1, 2]) });
       const { host } = a.self;
       const texts = failed.map(({ error }) => error.message.replaceAll(`@${host}`, ""));
       expect(texts.sort()).toEqual([
@@ -372,11 +358,8 @@ describe("query", () => {
       expect((await query.collect()).replies.map(({ data }) => data)).toEqual(["right"]);
       two.cancel();
       expect((await two.collect()).replies.map(({ data }) => data)).toEqual(["first"]);
-      expect(statsOf(a).refused).toEqual({
-        "service:foreign": 3,
-        "service:double": 1,
-        "service:late": 1,
-      });
+      const refused = { "service:foreign": 3, "service:double": 1, "service:late": 1 };
+      expect(statsOf(a).refused).toEqual(refused);
     }));
 
   it("ends when the loop is left, aborted, or the node closes", () =>
@@ -443,14 +426,10 @@ describe("query", () => {
       for (const resolve of late) resolve("late");
       const { replies, failed } = await query.collect();
       expect(replies.map(({ member, data }) => [...names([member]), data])).toEqual([["d", "late"]]);
-      expect(failed.map(({ error }) => (error as QueryError).reason)).toEqual([
-        "handler-failed",
-        "handler-failed",
-      ]);
-      for (const timeout of [1.5, -2, 2 ** 31, "1", Number.NaN])
-        expect(() => b.onMessage(() => undefined, { timeout: timeout as number })).toThrow(
-          "timeout of onMessage must be",
-        );
+      const reasons = failed.map(({ error }) => (error as QueryError).reason);
+      expect(reasons).toEqual(["handler-failed", "handler-failed"]);
+      for (const timeout of [1.5, -2, 2 ** 31, "1", Number.NaN] as number[])
+        expect(() => b.onMessage(ignore, { timeout })).toThrow("timeout of onMessage must be");
     }));
 
   it("is refused past those that are handled, and is taken again later", () =>
@@ -476,13 +455,9 @@ describe("query", () => {
   it("fails where the handler threw what has no text", () =>
     onOneHost(["a", "b"], async ({ a, b }) => {
       const events = eventsOf(b, "handler:failed");
-      const get = () => {
-        throw new Error("trap");
-      };
-      for (const thrown of [undefined, Object.create(null), new Proxy({}, { get }), Symbol("s")]) {
-        const remove = b.onQuery(() => {
-          throw thrown;
-        });
+      const trap = new Proxy({}, { get: throwing(new Error("trap")) });
+      for (const thrown of [undefined, Object.create(null), trap, Symbol("s")]) {
+        const remove = b.onQuery(throwing(thrown));
         const { failed, missing } = await a.query({ members: ["b"] }).collect();
         const reasons = failed.map(({ error }) => (error as QueryError).reason);
         expect([reasons, missing]).toEqual([["handler-failed"], []]);
@@ -508,13 +483,11 @@ describe("handlers", () => {
       const events = eventsOf(b, "handler:failed");
       const free: (() => void)[] = [];
       let got = 0;
-      b.onMessage(
-        () => {
-          got += 1;
-          return new Promise<void>((resolve) => free.push(resolve));
-        },
-        { timeout: -1 },
-      );
+      const hang = (): Promise<void> => {
+        got += 1;
+        return new Promise((resolve) => free.push(resolve));
+      };
+      b.onMessage(hang, { timeout: -1 });
       const send = async (count: number): Promise<void> => {
         for (let i = 0; i < count; i++) await a.send({ members: ["b"] });
         await world.advance(SETTLED);
@@ -590,11 +563,8 @@ describe("a node that sends to itself", () => {
         // It is handled before the last one is sent.
         if (i === 1) await world.advance(SETTLED);
       }
-      expect(results.map(({ failed }) => failed.map(({ error }) => error.code))).toEqual([
-        [],
-        ["EAGAIN"],
-        ["EAGAIN"],
-      ]);
+      const codes = results.map(({ failed }) => failed.map(({ error }) => error.code));
+      expect(codes).toEqual([[], ["EAGAIN"], ["EAGAIN"]]);
     }));
 
   it("may do so in each handler without an end, and the event loop turns", () =>
