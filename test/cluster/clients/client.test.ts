@@ -193,21 +193,14 @@ describe("a client", () => {
     vi.spyOn(Math, "random").mockReturnValue(0.99); // The refusing one is the last one tried.
     const router = closing(new Router({ plainServer: true, authenticate: () => false }));
     const refusing = await router.bind("tcp://127.0.0.1:*");
-    const [made] = client({
-      addresses: [`127.0.0.1:${await freePort()}`, refusing],
-      username: "ana",
-      password: "wrong",
-      cycleCount: 1,
-    });
-    await expect(made.ready()).rejects.toMatchObject({
-      code: "EHOSTUNREACH",
-      cause: { code: "ERR_AUTHENTICATION" },
-    });
+    const addresses = [`127.0.0.1:${await freePort()}`, refusing];
+    const [made] = client({ addresses, username: "ana", password: "wrong", cycleCount: 1 });
+    const cause = { code: "ERR_AUTHENTICATION" };
+    await expect(made.ready()).rejects.toMatchObject({ code: "EHOSTUNREACH", cause });
   });
 
   it("throws for options that its socket refuses", () => {
-    expect(
-      () => new DiscoveryClient({ addresses: "127.0.0.1:1", socketOptions: { linger: "x" } as never }),
-    ).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    const options = { addresses: "127.0.0.1:1", socketOptions: { linger: "x" } as never };
+    expect(() => new DiscoveryClient(options)).toThrow(expect.objectContaining({ code: "EINVAL" }));
   });
 });
