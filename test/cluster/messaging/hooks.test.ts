@@ -201,11 +201,8 @@ describe("a hook", () => {
   it("vetoes what is to be sent, and the caller has the reason", () =>
     pair(async ({ a }) => {
       const remove = a.hook("channel:send", (_, { veto }) => veto("quiet hours"));
-      await expect(a.send({ members: ["b"] })).rejects.toMatchObject({
-        code: "ERR_VETOED",
-        stage: "channel:send",
-        reason: "quiet hours",
-      });
+      const vetoed = { code: "ERR_VETOED", stage: "channel:send", reason: "quiet hours" };
+      await expect(a.send({ members: ["b"] })).rejects.toMatchObject(vetoed);
       const { failed } = await a.query({ members: ["b"] }).collect();
       expect(failed[0]?.error.message).toBe("vetoed by a hook of channel:send: quiet hours");
       remove();

@@ -185,10 +185,8 @@ test("ready of a subscription is rejected where a node does not know it in time;
     world.node("b").stall(15_000);
     const first = await subscribe();
     const start = world.now;
-    await expect(first.ready).rejects.toMatchObject({
-      code: "ETIMEDOUT",
-      message: expect.stringContaining("1 of the other nodes"),
-    });
+    const message = expect.stringContaining("1 of the other nodes");
+    await expect(first.ready).rejects.toMatchObject({ code: "ETIMEDOUT", message });
     expect(Math.round((world.now - start) / 1_000)).toBe(10);
     expect(first.closed).toBe(false);
     await (await subscribe()).ready;
@@ -218,10 +216,8 @@ describe("a full node", () => {
       const lost = counts.filter((count) => count === 1).length;
       expect(statsOf(a).droppedFull).toBe(lost);
       expect(statsOf(a).links.peers.find(({ id }) => id === b.id)?.dropped).toBe(lost);
-      const type = "message:dropped";
-      expect(events).toEqual([
-        { type, reason: "full", node: b.id, filter: undefined, prefix: "t", count: 1 },
-      ]);
+      const full = { type: "message:dropped", reason: "full", filter: undefined, prefix: "t", count: 1 };
+      expect(events).toEqual([{ ...full, node: b.id }]);
       slow.release();
       await world.advance(SETTLED);
       expect(slow.got).toHaveLength(20 - lost);
@@ -744,11 +740,8 @@ describe("what an evil node sends", () => {
       publish(ALIAS, 3);
       await settle();
       expect(got).toEqual([]);
-      expect(statsOf(n).refused).toEqual({
-        "publish:alias": 4,
-        "publish:malformed": 1,
-        "publish:topic": 3,
-      });
+      const refused = { "publish:alias": 4, "publish:malformed": 1, "publish:topic": 3 };
+      expect(statsOf(n).refused).toEqual(refused);
       // A right one; the number is given to another topic; one of 255 bytes; the last number.
       publish(DEFINE, 5, ...name("t/1"));
       publish(ALIAS, 5);

@@ -37,10 +37,8 @@ describe("items of routes", () => {
   it("have something, unless a snapshot ends with them", () => {
     for (const isFirst of [false, true]) {
       expect(decodeRouteItem(written([]).take({ isFirst, isLast: false }))).toBeUndefined();
-      expect(decodeRouteItem(written([]).take({ isFirst, isLast: true }))).toMatchObject({
-        isFirst,
-        isLast: true,
-      });
+      const last = { isFirst, isLast: true };
+      expect(decodeRouteItem(written([]).take(last))).toMatchObject(last);
     }
   });
 });
