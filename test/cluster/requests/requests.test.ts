@@ -115,11 +115,9 @@ describe("requests between nodes", () => {
     ];
     const own = one.serve("odd", (i: number) => results[i]?.());
     await own.ready;
+    const message = expect.stringMatching(/no (then|Symbol)/);
     for (const i of results.keys())
-      expect(await errorOf(two.request("odd", i))).toMatchObject({
-        reason: "worker-failed",
-        message: expect.stringMatching(/no (then|Symbol)/),
-      });
+      expect(await errorOf(two.request("odd", i))).toMatchObject({ reason: "worker-failed", message });
     expect(own.stats()).toMatchObject({ running: 0, failed: results.length });
   });
 
@@ -259,11 +257,8 @@ describe("requests between nodes", () => {
       const [one] = await cluster(["one"]);
       one.serve("echo", (body) => body);
       one.middleware("request", (request, next) => next({ ...request, ...(change as object) } as never));
-      const asked = one.request("echo", "soup").then(
-        (ok) => ({ ok }),
-        (error) => error,
-      );
-      expect(await asked).toMatchObject(outcome);
+      const asked = one.request("echo", "soup").then((ok) => ({ ok }));
+      expect(await asked.catch((error) => error)).toMatchObject(outcome);
     });
 
   it("stays a request for one reply, whatever middleware passes on", async (cluster) => {
@@ -509,7 +504,7 @@ describe("requests between nodes", () => {
       { signal: 7 },
       { timout: 1 },
     ])
-      expect(await errorOf(one.request("known", 1, options as never)), JSON.stringify(options)).toEqual(
+      expect(await errorOf(one.request("known", 1, options as never)), Object.keys(options)[0]).toEqual(
         EINVAL,
       );
     expect(await errorOf(one.request("known", () => 1))).toEqual(EINVAL);
