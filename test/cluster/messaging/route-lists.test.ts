@@ -8,18 +8,22 @@ import { ASK, RouteChangesWriter } from "../../../src/cluster/messaging/route-wi
 
 const LIMITS = { nodeRoutes: 1_000, nodeBytes: 20_000, routes: 2_500, bytes: 100_000 };
 
+interface Flight {
+  done?: (now: number, isDelivered: boolean) => void;
+}
+
 /** Lists that know each other; each item arrives after 1 ms. */
 class Lists {
   now = 0;
   readonly #all = new Map<string, RouteLists>();
   readonly #tables = new Map<string, RouteTable>();
   #flights: (() => void)[] = [];
-  /** Sees who sends what to whom. */
-  onSend = (_from: string, _to: string, _item: Uint8Array): void => undefined;
+  /** Sees to whom an item is sent. */
+  onSend = (_to: string): void => undefined;
 
   add(id: string, limits?: RouteLimits): RouteLists {
     const store = new RouteTable();
-    const last = new Map<string, { done?: (now: number, isDelivered: boolean) => void }>();
+    const last = new Map<string, Flight>();
     const lists = new RouteLists({
       id,
       store,
@@ -28,9 +32,14 @@ class Lists {
       limits,
       effects: {
         send: (to, item) => {
-          const flight = {};
+          const flight: Flight = {};
           last.set(to, flight);
-          this.#fly(id, to, Buffer.from(item), flight);
+          this.onSend(to);
+          const bytes = Buffer.from(item);
+          this.#flights.push(() => {
+            this.#all.get(to)?.onItem(this.now, id, bytes);
+            flight.done?.(this.now, true);
+          });
           return "sent";
         },
         session: () => 0,
@@ -46,19 +55,6 @@ class Lists {
     this.#all.set(id, lists);
     this.#tables.set(id, store);
     return lists;
-  }
-
-  #fly(
-    from: string,
-    to: string,
-    item: Buffer,
-    flight: { done?: (now: number, isDelivered: boolean) => void },
-  ): void {
-    this.onSend(from, to, item);
-    this.#flights.push(() => {
-      this.#all.get(to)?.onItem(this.now, from, item);
-      flight.done?.(this.now, true);
-    });
   }
 
   run(ms: number): void {
@@ -143,14 +139,10 @@ describe("an admitted but evil node", () => {
 
   it("sends a snapshot without end, and begins one after the other: each is given up, and nothing stays of them", () => {
     const { world, b, give, stillServes } = hostile();
-    for (let i = 0; i < 100; i++)
-      give(
-        partOf(
-          several(100, (n) => `${i}/${n}`),
-          i === 0,
-          false,
-        ),
-      );
+    for (let i = 0; i < 100; i++) {
+      const filters = several(100, (n) => `${i}/${n}`);
+      give(partOf(filters, i === 0, false));
+    }
     expect(b.stats().refused.snapshot).toBe(1);
     for (let i = 2; i < 300; i++) give(partOf([`${i}`], true, false));
     expect(b.stats().routes).toBeLessThanOrEqual(LIMITS.nodeRoutes + 2);
@@ -166,7 +158,7 @@ describe("an admitted but evil node", () => {
     world.run(2_000);
     b.onMember(world.now, EVIL, "alive");
     let got = 0;
-    world.onSend = (_, to) => {
+    world.onSend = (to) => {
       if (to === EVIL) got += 1;
     };
     const a = world.add("a");
