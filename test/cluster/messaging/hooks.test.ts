@@ -15,6 +15,7 @@ import { simulate, type World } from "../../../src/testing/index.js";
 import { UNREADABLE } from "../../support/unreadable.js";
 import { eventsOf, KEY, startNodes } from "../simulated.js";
 import { MemoryProtocol } from "./memory-protocol.js";
+import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
 
 /** What takes longer than anything that is on its way. */
@@ -96,9 +97,7 @@ describe("a hook", () => {
   it("that throws anything vetoes, whatever can be read of it", () =>
     pair(async ({ a }) => {
       for (const [what, thrown] of Object.entries(UNREADABLE)) {
-        const remove = a.hook("evaluate:send", () => {
-          throw thrown;
-        });
+        const remove = a.hook("evaluate:send", throwing(thrown));
         await expect(a.send({ members: ["b"] }), what).rejects.toMatchObject({ code: "ERR_VETOED" });
         remove();
       }
@@ -206,9 +205,7 @@ describe("a hook", () => {
       const { failed } = await a.query({ members: ["b"] }).collect();
       expect(failed[0]?.error.message).toBe("vetoed by a hook of channel:send: quiet hours");
       remove();
-      a.hook("protocol:send", { protocols: ["tcp"] }, () => {
-        throw new Error("no tcp");
-      });
+      a.hook("protocol:send", { protocols: ["tcp"] }, throwing(new Error("no tcp")));
       const result = await a.send({ members: ["b"] });
       expect([result.sent, result.failed[0]?.error.code]).toEqual([[], "ERR_VETOED"]);
     }));

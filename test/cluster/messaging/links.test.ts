@@ -21,6 +21,7 @@ import { watch } from "../../support/settled.js";
 import { eventsOf, KEY, onOneHost, pause } from "../simulated.js";
 import { MemoryProtocol } from "./memory-protocol.js";
 import { RawReceiver, RawSender } from "./raw-ends.js";
+import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
 
 /** What takes longer than anything that is on its way. */
@@ -539,9 +540,7 @@ describe("protocols", () => {
     return named(
       async ({ came, send }, world) => {
         expect(await send("one", ["late"])).toContain("is not reached");
-        reaches = () => {
-          throw new Error("not now");
-        };
+        reaches = throwing(new Error("not now"));
         expect(await send("two", ["late"])).toContain("is not reached");
         reaches = () => true;
         expect(await send("three", ["late"])).toBeUndefined();
@@ -578,12 +577,9 @@ describe("a program's own protocol", () => {
   it("that gives no listener, or an advert that cannot be sent, is left out alone; it is closed with the node", async () => {
     const closed: unknown[] = [];
     const withAdvert = (advert: unknown) => ({ advert, close: async () => void closed.push(advert) });
-    const throwing = Object.defineProperty(withAdvert("throws"), "advert", {
-      get: () => {
-        throw new Error("a listener without an advert yet");
-      },
-    });
-    const bad = [undefined, {}, withAdvert(5), withAdvert("a;b"), withAdvert("\ud800"), throwing];
+    const get = throwing(new Error("a listener without an advert yet"));
+    const without = Object.defineProperty(withAdvert("throws"), "advert", { get });
+    const bad = [undefined, {}, withAdvert(5), withAdvert("a;b"), withAdvert("\ud800"), without];
     for (const listener of bad)
       await alone([mine({ listen: async () => listener }), "tcp"], async (node, failed) => {
         await node.start();
@@ -640,9 +636,7 @@ describe("a program's own protocol", () => {
   });
 
   it("whose listener fails, or does not end, does not keep its node from closing", async () => {
-    const failed = (): never => {
-      throw new Error("it fails");
-    };
+    const failed = throwing(new Error("it fails"));
     for (const close of [failed, async () => failed(), never]) {
       const listen = async (): Promise<ProtocolListener> => ({ advert: "x", close });
       await alone([mine({ listen })], async (node) => {
@@ -674,12 +668,7 @@ describe("a program's own protocol", () => {
   it("that throws, or gives a promise, when it is asked for a way gives way to the next one", async () => {
     const listen = async (): Promise<ProtocolListener> => ({ advert: "x", close: async () => undefined });
     for (const [reaches, reason] of [
-      [
-        (): never => {
-          throw undefined;
-        },
-        "undefined",
-      ],
+      [throwing(undefined), "undefined"],
       [async (): Promise<never> => Promise.reject(new Error("late")), "synchronous"],
     ] as const)
       await withMessaging(

@@ -18,6 +18,7 @@ import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
 import { eventsOf, onOneHost, startNodes } from "../simulated.js";
 import { MemoryProtocol } from "./memory-protocol.js";
+import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
 
 /** What takes longer than anything that is on its way. */
@@ -29,10 +30,6 @@ function inbox(node: ClusterNode): MemberMessage[] {
   node.onMessage((message) => void messages.push(message));
   return messages;
 }
-
-const throwing = (thrown: unknown) => (): never => {
-  throw thrown;
-};
 
 const dataOf = (messages: readonly MemberMessage[]) => messages.map(({ data }) => data);
 

@@ -19,6 +19,7 @@ import {
 } from "../../../src/cluster/requests/wire.js";
 import { gate } from "../../support/gate.js";
 import { turn } from "../../support/settled.js";
+import { throwing } from "../messaging/throwing.js";
 
 const OTHER = "b".repeat(32);
 const EXTRAS = { method: "", key: "", headers: {}, parts: 0, bytes: 0 };
@@ -134,19 +135,13 @@ it("an async iterable as a body is refused by each call, and nothing is read of 
 
 it("a reply is refused where its schema throws anything at all, and the link to its node goes on", async () => {
   const { requests } = busOf();
-  const schema = {
-    "~standard": {
-      version: 1,
-      vendor: "test",
-      validate: () => {
-        throw null;
-      },
-    },
-  } as const;
-  const any = {
-    "~standard": { version: 1, vendor: "test", validate: (value: unknown) => ({ value }) },
-  } as const;
-  const contract = defineService({ name: "s", methods: { ask: { request: any, reply: schema } } });
+  const schemaOf = (validate: (value: unknown) => { value: unknown }) =>
+    ({ "~standard": { version: 1, vendor: "test", validate } }) as const;
+  const any = schemaOf((value) => ({ value }));
+  const contract = defineService({
+    name: "s",
+    methods: { ask: { request: any, reply: schemaOf(throwing(null)) } },
+  });
   const call = requests.outgoing.service(contract).ask("a question");
   requests.onItem(OTHER, encodeReply(1, { busy: 0, slots: 1 }, { form: BodyForm.BYTES, data: '"a"' }));
   await expect(call).rejects.toMatchObject({ code: "ERR_INVALID_MESSAGE" });
@@ -300,6 +295,15 @@ it("what a node asks that is lost here: it waits no longer than until that node 
   expect(requests.stats().served).toMatchObject([{ running: 1, queued: 0, abandoned: 2 }]);
 });
 
+/** Parts without an end. */
+async function* endless(onLeft: () => void): AsyncGenerator<string> {
+  try {
+    for (;;) yield "x";
+  } finally {
+    onLeft();
+  }
+}
+
 /** A bus whose link takes nothing until it is opened; `waits` settles when something waits for that. */
 function closedLink(isTooLarge: (op: unknown) => boolean = () => false) {
   const waits = gate();
@@ -332,13 +336,7 @@ it("a node that asks for requests which are not here, and reads nothing, makes n
 it("a request that fails while the link to its caller is full, since a part of its reply is too large: its handler's generator is left, and it fails once", async () => {
   const { requests, sent, open } = closedLink((op) => op === RequestOp.PART);
   const left = gate();
-  const serve = async function* (): AsyncGenerator<string> {
-    try {
-      for (;;) yield "x";
-    } finally {
-      left.open();
-    }
-  };
+  const serve = () => endless(left.open);
   const served = requests.serve("work", serve as never);
   requests.onItem(OTHER, encodeCall(1, 0, "work", { ...EXTRAS, parts: 1, bytes: 1_024 }, NOTHING));
   await left.passed;
@@ -392,13 +390,7 @@ function stuck(): { readonly requests: Requests; fill(): void } {
 it("a node for which as much waits as may has its streamed requests ended, and the slots are free; who asks there has an error", async () => {
   const { requests, fill } = stuck();
   const left = gate();
-  const write = async function* (): AsyncGenerator<string> {
-    try {
-      for (;;) yield "x";
-    } finally {
-      left.open();
-    }
-  };
+  const write = () => endless(left.open);
   const writing = requests.serve("write", write as never, { concurrency: 1 });
   const full = { code: "ERR_TOO_MANY_PENDING", message: expect.stringContaining("65536 items") };
   const replies = requests.outgoing.requestStream("work", "x", { maxQueue: 1, timeout: -1 });

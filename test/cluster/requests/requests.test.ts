@@ -6,6 +6,7 @@ import { describe, expect } from "vitest";
 import { ClusterNode, defineService, ServiceError } from "../../../src/cluster/index.js";
 import type { StandardSchemaV1 } from "../../../src/core/standard-schema.js";
 import { gate } from "../../support/gate.js";
+import { throwing } from "../messaging/throwing.js";
 import { simulatedTest as it, KEY } from "../simulated.js";
 
 function schemaOf<T>(accepts: (value: unknown) => value is T): StandardSchemaV1<T> {
@@ -78,13 +79,9 @@ describe("requests between nodes", () => {
     const failures: unknown[] = [];
     one.events.on("handler:failed", ({ error }) => failures.push(error));
     const [what, data] = [{ code: "ERR_SERVICE", reason: "worker-failed", service: "fail" }, { left: 0 }];
-    await one.serve("fail", () => {
-      throw Object.assign(new Error("sold out"), { code: "SOLD_OUT", data });
-    }).ready;
-    const fail = (): never => {
-      throw Object.assign(new Error("sold out"), { expose: true });
-    };
-    await one.serve("open", fail).ready;
+    const soldOut = (more: object) => throwing(Object.assign(new Error("sold out"), more));
+    await one.serve("fail", soldOut({ code: "SOLD_OUT", data })).ready;
+    await one.serve("open", soldOut({ expose: true })).ready;
     const error = await errorOf(two.request("fail"));
     expect(error).toBeInstanceOf(ServiceError);
     expect(error).toMatchObject({ ...what, handlerCode: "SOLD_OUT", data });
@@ -96,20 +93,13 @@ describe("requests between nodes", () => {
 
   it("rejects where what the handler returned throws when it is looked at, and frees its slot", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
+    const exposing = (text: string) => throwing(Object.assign(new Error(text), { expose: true }));
     const thrower = (key: PropertyKey) =>
-      Object.defineProperty({}, key, {
-        get: () => {
-          throw Object.assign(new Error(`no ${String(key)}`), { expose: true });
-        },
-      });
+      Object.defineProperty({}, key, { get: exposing(`no ${String(key)}`) });
     const results: (() => unknown)[] = [
       () => thrower("then"),
-      () => ({
-        // biome-ignore lint/suspicious/noThenProperty: a thenable that is not a promise.
-        then: () => {
-          throw Object.assign(new Error("no then"), { expose: true });
-        },
-      }),
+      // biome-ignore lint/suspicious/noThenProperty: a thenable that is not a promise.
+      () => ({ then: exposing("no then") }),
       () => thrower(Symbol.asyncIterator),
       async () => thrower(Symbol.asyncIterator),
     ];
@@ -286,9 +276,7 @@ describe("requests between nodes", () => {
   it("asks all that serve it, and puts each into one list", async (cluster) => {
     const [one, two, three] = await cluster(["one", "two", "three"]);
     await one.serve("who", () => "one").ready;
-    await two.serve("who", () => {
-      throw new Error("nobody");
-    }).ready;
+    await two.serve("who", throwing(new Error("nobody"))).ready;
     await three.serve("who", () => new Promise(() => undefined)).ready;
     const { replies, failed, missing } = await three.requestMany("who", undefined, { timeout: 1_500 });
     expect(replies.map(({ member, body }) => [member.id, body])).toEqual([[one.self.id, "one"]]);

@@ -11,6 +11,7 @@ import { ignore } from "../../../src/core/ignore.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
+import { throwing } from "../messaging/throwing.js";
 import { pause, startNodes } from "../simulated.js";
 
 const SETTINGS: ServeOptions = { concurrency: 4, maxQueue: 8, maxQueueBytes: 65_536 };
@@ -134,9 +135,7 @@ describe("requests that wait for room", () => {
       const isFirst = (body: string): boolean => countOf(cast.runs, new RegExp(`^${body}$`)) === 1;
       cast.ms = (body) => (body.startsWith("slow") && isFirst(body) ? 500 : random.integer(0, 20));
       const serving = random.chance(0.3) ? [...servers, "caller"] : servers;
-      const fail = (): never => {
-        throw new Error("it fails");
-      };
+      const fail = throwing(new Error("it fails"));
       for (const name of serving) {
         const settings = { concurrency: random.integer(1, 4), maxQueue: random.integer(0, 8) };
         await cast.serve(name, settings, name === failing ? fail : undefined);

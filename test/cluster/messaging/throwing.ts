@@ -1,0 +1,4 @@
+/** A handler, hook or getter that throws. */
+export const throwing = (thrown: unknown) => (): never => {
+  throw thrown;
+};
