@@ -1,6 +1,7 @@
 /** Topics, one-to-one messages and retained values, between nodes in virtual time. */
 import { describe, expect, test, vi } from "vitest";
 import {
+  type ClusterAddress,
   type ClusterMessage,
   ClusterNode,
   type ClusterNodeOptions,
@@ -22,9 +23,11 @@ import { ignore } from "../../../src/core/ignore.js";
 import { simulate } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import fc from "../../support/properties.js";
+import { turn, watch } from "../../support/settled.js";
 import { testNodes } from "../nodes.js";
 import { eventsOf, onOneHost, startNodes } from "../simulated.js";
 import { publishItem, retainedItem } from "./published.js";
+import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
 
 /** What takes longer than anything that is on its way. */
@@ -324,9 +327,8 @@ describe("subscriptions", () => {
 
   test("one that is refused since the node has too many leaves nothing behind", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
-      const subscribe = vi.spyOn(b.parts.messages.routes, "subscribe").mockImplementationOnce(() => {
-        throw new InvalidStateError("EFSM", "too many");
-      });
+      const subscribe = vi.spyOn(b.parts.messages.routes, "subscribe");
+      subscribe.mockImplementationOnce(throwing(new InvalidStateError("EFSM", "too many")));
       const before = statsOf(b);
       expect(() => b.subscribe("t")).toThrow("too many");
       expect(statsOf(b)).toEqual(before);
@@ -374,12 +376,9 @@ describe("subscriptions", () => {
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       const failed = eventsOf(b, "subscription:failed");
       const seen: string[] = [];
-      const trap = {
-        // biome-ignore lint/suspicious/noThenProperty: what a program returns by mistake.
-        get then(): never {
-          throw new Error("trap");
-        },
-      };
+      const get = throwing(new Error("trap"));
+      // biome-ignore lint/suspicious/noThenProperty: what a program returns by mistake.
+      const trap = Object.defineProperty({}, "then", { get });
       b.subscribe("t", ({ data }) => {
         seen.push(String(data));
         if (String(data) === "0") throw new Error("thrown");
@@ -876,13 +875,10 @@ describe("a node lets the event loop turn", () => {
   test("in a loop of publishes, of which its links know that more follow", async () => {
     const a = await started("a");
     const more = vi.spyOn(a.parts.messages.links, "publishesMore");
-    let turned = false;
-    setImmediate(() => {
-      turned = true;
-    });
+    const next = watch(turn());
     // A loop that never lets it turn would not end.
-    for (let i = 0; !turned && i < 10_000_000; i++) await a.publish("t", "x");
-    expect([turned, more.mock.calls.length > 0]).toEqual([true, true]);
+    for (let i = 0; next.state === "pending" && i < 10_000_000; i++) await a.publish("t", "x");
+    expect([next.state, more.mock.calls.length > 0]).toEqual(["fulfilled", true]);
   });
 
   test("while it answers questions for retained values, over and over, of which the last one counts", async () => {
@@ -909,22 +905,16 @@ describe("addresses of clients", () => {
   /** Room for 100 aliases, and the nodes of those that were dropped. */
   function addressBook(random = Math.random) {
     const dropped: string[] = [];
-    const addresses = new Addresses<string>(
-      { random, isTaken: () => false, dropped: ({ node }) => void dropped.push(node) },
-      100,
-    );
-    return { addresses, dropped };
+    const drop = ({ node }: ClusterAddress): void => void dropped.push(node);
+    const effects = { random, isTaken: () => false, dropped: drop };
+    return { addresses: new Addresses<string>(effects, 100), dropped };
   }
 
   test("a source of random numbers that repeats itself gives each client and alias an id all the same", () => {
     for (const number of [0, 0.5, 1 - 2 ** -32]) {
       const { addresses } = addressBook(() => number);
       const ids = [1, 2, 3].map((client) => addresses.aliasOf("a", client).address.id);
-      for (let i = 0; i < 3; i++)
-        addresses.add((id) => {
-          ids.push(id);
-          return "client";
-        });
+      for (let i = 0; i < 3; i++) addresses.add((id) => `${ids.push(id)}`);
       expect(new Set(ids).size).toBe(6);
     }
   });
