@@ -23,15 +23,8 @@ class Fake {
   node: DiscoveredNode;
 
   constructor(endpoint: string, name: string) {
-    this.node = {
-      id: name.padEnd(32, "0"),
-      name: `${name}@h`,
-      addresses: [],
-      discovery: [endpoint],
-      endpoints: {},
-      tags: [],
-      draining: false,
-    };
+    const nothing = { addresses: [], endpoints: {}, tags: [], draining: false };
+    this.node = { id: name.padEnd(32, "0"), name: `${name}@h`, discovery: [endpoint], ...nothing };
     this.list = () => [this.node];
     closing(this.router);
     void this.#serve();

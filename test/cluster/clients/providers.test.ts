@@ -46,9 +46,8 @@ describe("the metadata service of a cloud", () => {
     const asked: string[] = [];
     const endpoint = await metadata(ec2(asked));
     // As in a container: no interface has the address.
-    expect(await ec2Addresses({ endpoint })(never)).toEqual([
-      { ip: "172.31.5.9", interface: "", prefix: 0, public: "54.1.2.3" },
-    ]);
+    const address = { ip: "172.31.5.9", interface: "", prefix: 0, public: "54.1.2.3" };
+    expect(await ec2Addresses({ endpoint })(never)).toEqual([address]);
     expect(asked[0]).toBe("PUT /latest/api/token");
     expect(asked.slice(1).every((each) => each.startsWith("GET /latest/meta-data/"))).toBe(true);
   });
@@ -65,10 +64,8 @@ describe("the metadata service of a cloud", () => {
       const file = request.method === "GET" ? files[request.url ?? ""] : undefined;
       response.writeHead(file === undefined ? 404 : 200).end(file);
     });
-    expect(await ec2Addresses({ endpoint })(never)).toEqual([
-      { ...first, public: "203.0.113.7" },
-      ...own.slice(1),
-    ]);
+    const both = { ...first, public: "203.0.113.7" };
+    expect(await ec2Addresses({ endpoint })(never)).toEqual([both, ...own.slice(1)]);
   });
 
   it("is not asked without a token when it refuses one", async () => {
@@ -99,12 +96,9 @@ describe("the metadata service of a cloud", () => {
 
 describe("options and results", () => {
   it("are checked", () => {
-    for (const make of [
-      () => ec2Addresses({ endpoint: "ftp://x" }),
-      () => ec2Addresses({ endpoint: "http://x/path" }),
-      () => ec2Addresses({ timeuot: 1 } as never),
-    ])
-      expect(make).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    const EINVAL = expect.objectContaining({ code: "EINVAL" });
+    for (const options of [{ endpoint: "ftp://x" }, { endpoint: "http://x/path" }, { timeuot: 1 }])
+      expect(() => ec2Addresses(options)).toThrow(EINVAL);
     for (const given of [
       undefined,
       [null],
@@ -115,12 +109,9 @@ describe("options and results", () => {
       [{ ip: "fd00::1", prefix: 129 }],
       [{ ip: "10.0.0.1", prefix: -1 }],
     ])
-      expect(() => checkAddresses(given), JSON.stringify(given)).toThrow(
-        expect.objectContaining({ code: "EINVAL" }),
-      );
-    expect(checkAddresses([{ ip: "::ffff:10.0.0.1" }])).toEqual([
-      { ip: "10.0.0.1", interface: "", prefix: 0, public: undefined },
-    ]);
+      expect(() => checkAddresses(given), JSON.stringify(given)).toThrow(EINVAL);
+    const mapped = { ip: "10.0.0.1", interface: "", prefix: 0, public: undefined };
+    expect(checkAddresses([{ ip: "::ffff:10.0.0.1" }])).toEqual([mapped]);
   });
 
   it("of the interfaces have neither loopback nor link-local addresses", async () => {
