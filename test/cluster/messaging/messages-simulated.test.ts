@@ -100,12 +100,8 @@ it("the routes of a lost node are kept for messaging.grace, and go then", async 
 it("a message, and what acknowledges it, shows that its sender is there", { timeout: 60_000 }, async () => {
   await simulate({ seed: 1, runs: 1, network: { latency: [1, 10] } }, async (world) => {
     // Membership itself sends nothing for a long time.
-    const profile = {
-      probeInterval: 3_600_000,
-      probeTimeout: 1_000,
-      heartbeatInterval: 3_600_000,
-      syncInterval: 3_600_000,
-    };
+    const [hour, probeTimeout] = [3_600_000, 1_000];
+    const profile = { probeInterval: hour, probeTimeout, heartbeatInterval: hour, syncInterval: hour };
     const nodes = await startNodes(world, ["a", "b"], { port: 7000, seeds: ["a:7000"], profile });
     for (const [name, node] of nodes)
       await world.node(name).run(() => void node.subscribe("t", () => undefined));

@@ -64,18 +64,8 @@ export class RawSender {
   }
 
   hello(changes: Partial<Hello> = {}): Promise<Buffer> {
-    this.give(
-      encodeHello({
-        to: this.#to.id,
-        from: this.#from.id,
-        life: "00".repeat(8),
-        session: 0,
-        maxWaiting: 0,
-        maxWaitingBytes: 0,
-        sent: 0,
-        ...changes,
-      }),
-    );
+    const who = { to: this.#to.id, from: this.#from.id, life: "00".repeat(8), session: 0 };
+    this.give(encodeHello({ ...who, maxWaiting: 0, maxWaitingBytes: 0, sent: 0, ...changes }));
     return this.receive();
   }
 

@@ -9,12 +9,10 @@ import {
 import { InvalidArgumentError } from "../../../src/index.js";
 import { RULES } from "./topic-rules.js";
 
-describe("MQTT 5, 4.7", () => {
-  it.each(RULES)("%s", (_rule, filter, topic, expected) => {
-    expect(filterFault(filter)).toBeUndefined();
-    expect(topicFault(topic)).toBeUndefined();
-    expect(matches(filter, topic)).toBe(expected);
-  });
+it.each(RULES)("MQTT 5, 4.7, %s", (_rule, filter, topic, expected) => {
+  expect(filterFault(filter)).toBeUndefined();
+  expect(topicFault(topic)).toBeUndefined();
+  expect(matches(filter, topic)).toBe(expected);
 });
 
 const LONGEST = "x".repeat(65_535);
