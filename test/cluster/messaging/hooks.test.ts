@@ -50,7 +50,6 @@ function pairBy(ofA: Protocols, ofB: Protocols, story: (pair: Pair) => Promise<v
 const pair = (story: (pair: Pair) => Promise<void>): Promise<void> => pairBy(["tcp"], ["tcp"], story);
 const pipe = (): MessageProtocol => new MemoryProtocol("pipe").protocol;
 const statsOf = (node: ClusterNode) => node.stats().services as ServicesStats;
-const textsOf = (messages: readonly MemberMessage[]) => messages.map(({ data }) => data);
 
 const MESSAGE_STAGES: MessageStage[] = [
   "evaluate:send",
@@ -428,7 +427,7 @@ describe("hooks of members", () => {
       await world.until(() => [a, b].every((node) => node.members().length === 2), 60_000);
       await world.advance(1_000);
       await send("welcome");
-      expect(textsOf(box)).toEqual(["welcome"]);
+      expect(box.map(({ data }) => data)).toEqual(["welcome"]);
       const stages = ["discovered", "lost", "found"];
       expect(log).toEqual(stages.map((stage) => `member:${stage} ${a.name}`));
       expect(failed.length).toBe(2);

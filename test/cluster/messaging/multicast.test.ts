@@ -34,13 +34,6 @@ const crowd = (story: (crowd: Crowd) => Promise<void>): Promise<void> =>
     await story({ a, others, got: others.map(received), world });
   });
 
-/** Of messages. */
-function datagramsOf(node: ClusterNode) {
-  return vi.spyOn(node.parts.runtime.rules, "multicastMessage");
-}
-
-const linksOf = (node: ClusterNode) => node.stats().messaging?.links.peers;
-
 describe("a message with broadcast", () => {
   it("goes by links where the program does not ask for a datagram, and where it fits none", () =>
     crowd(async ({ a }) => {
@@ -80,7 +73,7 @@ describe("a message with broadcast", () => {
 
   it("goes in several datagrams where one does not hold them all", () =>
     crowd(async ({ a, got, world }) => {
-      const datagrams = datagramsOf(a);
+      const datagrams = vi.spyOn(a.parts.runtime.rules, "multicastMessage");
       // Room for two ids.
       const data = "x".repeat(a.parts.runtime.messageRoom - 50);
       const services = OTHERS.map((name) => a.member(name) as Member);
@@ -120,7 +113,7 @@ describe("a message with broadcast", () => {
       await world.advance(SETTLED);
       const each = [["hi!", "udp"]];
       expect(got).toEqual([[["hi!?", "udp"]], [], each, each, each]);
-      expect([others[1]?.stats().services?.notJoined, linksOf(a)]).toEqual([1, []]);
+      expect([others[1]?.stats().services?.notJoined, a.stats().messaging?.links.peers]).toEqual([1, []]);
     }));
 
   it("is dropped by a service that handles as many as it may", () =>
