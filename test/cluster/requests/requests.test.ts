@@ -9,17 +9,9 @@ import { gate } from "../../support/gate.js";
 import { throwing } from "../messaging/throwing.js";
 import { simulatedTest as it, KEY } from "../simulated.js";
 
-function schemaOf<T>(accepts: (value: unknown) => value is T): StandardSchemaV1<T> {
-  return {
-    "~standard": {
-      version: 1,
-      vendor: "test",
-      validate: (value) => (accepts(value) ? { value } : { issues: [{ message: "not one" }] }),
-    },
-  };
-}
-
-const number = schemaOf((value): value is number => typeof value === "number");
+const validate = (value: unknown) =>
+  typeof value === "number" ? { value } : { issues: [{ message: "not one" }] };
+const number: StandardSchemaV1<number> = { "~standard": { version: 1, vendor: "test", validate } };
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
