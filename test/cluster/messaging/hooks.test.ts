@@ -21,33 +21,28 @@ import { withMessaging } from "./with-messaging.js";
 /** What takes longer than anything that is on its way. */
 const SETTLED = 100;
 
-interface Pair {
-  readonly a: ClusterNode;
-  readonly b: ClusterNode;
-  readonly world: World;
+function begin({ a, b }: Record<"a" | "b", ClusterNode>, world: World) {
   /** What b got. */
-  readonly box: MemberMessage[];
+  const box: MemberMessage[] = [];
+  b.onMessage((message) => void box.push(message));
   /** A message from a to b, until it has arrived. */
-  send(message?: MemberSendOptions): Promise<void>;
+  const send = async (message: MemberSendOptions = {}): Promise<void> => {
+    await a.send({ members: ["b"], ...message });
+    await world.advance(SETTLED);
+  };
+  return { a, b, world, box, send };
 }
 
+type Story = (pair: ReturnType<typeof begin>) => Promise<void>;
 type Protocols = readonly (MessageProtocol | "tcp")[];
 
 /** Two nodes with such protocols. */
-function pairBy(ofA: Protocols, ofB: Protocols, story: (pair: Pair) => Promise<void>): Promise<void> {
-  const protocols = (name: string) => ({ protocols: name === "a" ? ofA : ofB });
-  return withMessaging(protocols, ["a", "b"], async ({ a, b }, world) => {
-    const box: MemberMessage[] = [];
-    b.onMessage((message) => void box.push(message));
-    const send: Pair["send"] = async (message = {}) => {
-      await a.send({ members: ["b"], ...message });
-      await world.advance(SETTLED);
-    };
-    await story({ a, b, world, box, send });
-  });
+function pairBy(ofA: Protocols, ofB: Protocols, story: Story): Promise<void> {
+  const messaging = (name: string) => ({ protocols: name === "a" ? ofA : ofB });
+  return withMessaging(messaging, ["a", "b"], (nodes, world) => story(begin(nodes, world)));
 }
 
-const pair = (story: (pair: Pair) => Promise<void>): Promise<void> => pairBy(["tcp"], ["tcp"], story);
+const pair = (story: Story): Promise<void> => pairBy(["tcp"], ["tcp"], story);
 const pipe = (): MessageProtocol => new MemoryProtocol("pipe").protocol;
 const statsOf = (node: ClusterNode) => node.stats().services as ServicesStats;
 

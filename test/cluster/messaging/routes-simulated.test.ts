@@ -19,36 +19,28 @@ const routesOf = (node: ClusterNode) =>
 const sentBy = (node: ClusterNode): number[] =>
   node.stats().messaging?.links.peers.map(({ sent }) => sent) ?? [];
 
-interface Together {
-  readonly world: World;
-  readonly nodes: readonly ClusterNode[];
-  at<T>(name: string, does: (node: ClusterNode) => T): Promise<Awaited<T>>;
+function begin(world: World, nodes: ReadonlyMap<string, ClusterNode>) {
+  const at = <T>(name: string, does: (node: ClusterNode) => T): Promise<Awaited<T>> =>
+    world.node(name).run(() => does(nodes.get(name) as ClusterNode)) as never;
   /** Subscribes a node to so many filters. */
-  subscribe(name: string, count: number, prefix?: string): Promise<void>;
+  const subscribe = (name: string, count: number, prefix = "sensors"): Promise<void> =>
+    at(name, (node) => {
+      for (let i = 0; i < count; i++) node.subscribe(`${prefix}/${i}/temperature`, ignore);
+    });
+  return { world, nodes: [...nodes.values()], at, subscribe };
 }
 
 /** Nodes that see each other. */
 async function together(
   names: string,
   options: ClusterNodeOptions | ((name: string) => ClusterNodeOptions),
-  story: (all: Together) => Promise<void>,
+  story: (all: ReturnType<typeof begin>) => Promise<void>,
 ): Promise<void> {
   await simulate({ seed: 1, runs: 1, network: NETWORK }, async (world) => {
-    const nodes = await startNodes(world, [...names], options);
-    const at: Together["at"] = (name, does) =>
-      world.node(name).run(() => does(nodes.get(name) as ClusterNode)) as never;
-    const all = [...nodes.values()];
-    await world.until(() => all.every((node) => node.members().length === names.length), 10_000);
+    const all = begin(world, await startNodes(world, [...names], options));
+    await world.until(() => all.nodes.every((node) => node.members().length === names.length), 10_000);
     await world.advance(1_000);
-    await story({
-      world,
-      nodes: all,
-      at,
-      subscribe: (name, count, prefix = "sensors") =>
-        at(name, (node) => {
-          for (let i = 0; i < count; i++) node.subscribe(`${prefix}/${i}/temperature`, ignore);
-        }),
-    });
+    await story(all);
   });
 }
 
