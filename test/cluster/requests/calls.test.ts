@@ -53,9 +53,7 @@ class Caller {
       nameOf: (id) => id,
       refuse: () => undefined,
       random: randomOf(7),
-      report: ({ type }) => {
-        if (type === "request:retried") this.retried += 1;
-      },
+      report: ({ type }) => (this.retried += type === "request:retried" ? 1 : 0),
     });
     // It knows the nodes from now on.
     this.ask(1);
@@ -68,18 +66,10 @@ class Caller {
   }
 
   ask(count: number, terms: Partial<CallTerms> = {}): Call[] {
-    return Array.from({ length: count }, () =>
-      this.calls.call(
-        this.now,
-        { ...TERMS, ...terms },
-        {
-          reply: () => {
-            this.replies += 1;
-          },
-          fail: (error) => this.onFailed(error),
-        },
-      ),
-    );
+    const reply = () => (this.replies += 1);
+    const fail = (error: Error): void => this.onFailed(error);
+    const ask = () => this.calls.call(this.now, { ...TERMS, ...terms }, { reply, fail });
+    return Array.from({ length: count }, ask);
   }
 
   /** Answers all that was sent, and what is sent then. */
@@ -87,19 +77,11 @@ class Caller {
     const load = { busy: 0, slots: 4 };
     for (let sent = this.#open.shift(); sent !== undefined; sent = this.#open.shift()) {
       const { id } = sent.item;
-      if (reason === undefined)
-        this.calls.onItem(this.now, sent.to, {
-          op: RequestOp.REPLY,
-          id,
-          ...load,
-          form: BodyForm.NONE,
-          body: Buffer.alloc(0),
-        });
-      else {
-        const failure = { op: RequestOp.FAILURE, id, ...load, reason, message: "", details: undefined };
-        this.calls.onItem(this.now, sent.to, failure as unknown as RequestItem);
-        return;
-      }
+      const reply = { op: RequestOp.REPLY, id, ...load, form: BodyForm.NONE, body: Buffer.alloc(0) };
+      const failure = { op: RequestOp.FAILURE, id, ...load, reason, message: "", details: undefined };
+      const item = reason === undefined ? reply : failure;
+      this.calls.onItem(this.now, sent.to, item as unknown as RequestItem);
+      if (reason !== undefined) return;
     }
   }
 
