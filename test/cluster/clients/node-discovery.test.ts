@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { get as getSecure } from "node:https";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { connect as connectTls } from "node:tls";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
@@ -112,17 +113,12 @@ describe("a client that knows one node", () => {
   it("proves itself by its CURVE key", async () => {
     const a = await node("a");
     const [own, ana, eve] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
-    const first = await server(a, {
-      users: { ana: { publicKey: ana.publicKey } },
-      socketOptions: { curveServer: true, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey },
-    });
+    const curve = (keys: typeof own) => ({ curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey });
+    const socketOptions = { curveServer: true, ...curve(own) };
+    const first = await server(a, { users: { ana: { publicKey: ana.publicKey } }, socketOptions });
     const by = (keys: typeof ana): DiscoveryClient => {
-      const socketOptions = {
-        curveServerKey: own.publicKey,
-        curvePublicKey: keys.publicKey,
-        curveSecretKey: keys.secretKey,
-      };
-      return closing(new DiscoveryClient({ addresses: first.endpoint as string, socketOptions }));
+      const options = { curveServerKey: own.publicKey, ...curve(keys) };
+      return closing(new DiscoveryClient({ addresses: first.endpoint as string, socketOptions: options }));
     };
     await by(ana).ready();
     await expect(by(eve).ready()).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
@@ -267,13 +263,7 @@ it("endpoints of the nodes' ports are tcp, and tls where the secure ones are ask
 describe("over HTTP", () => {
   it("gives the list as JSON, or in the format that the URL asks for", async () => {
     const a = await node("a");
-    const first = await server(a, {
-      endpoint: "tcp://127.0.0.1:*",
-      http: { port: 0 },
-      xml: true,
-      port: 5_672,
-      securePort: 8_672,
-    });
+    const first = await server(a, { http: { port: 0 }, xml: true, port: 5_672, securePort: 8_672 });
     const url = first.url as string;
     const json = await fetch(url, ANA);
     expect(json.status).toBe(200);
@@ -323,14 +313,10 @@ describe("over TLS", () => {
   const ask = (url: string, ca: string, more: object = {}): Promise<string> =>
     new Promise((resolve) => {
       const options = { ca: pem(ca), auth: "ana:secret", agent: false, ...more };
+      const failed = ({ code }: NodeJS.ErrnoException): void => resolve(`${code}`);
       getSecure(url, options, (response) => {
-        let body = "";
-        response.on("data", (chunk) => {
-          body += chunk;
-        });
-        response.on("end", () => resolve(`${response.statusCode} ${body}`));
-        response.on("error", (error: NodeJS.ErrnoException) => resolve(`${error.code}`));
-      }).on("error", (error: NodeJS.ErrnoException) => resolve(`${error.code}`));
+        text(response).then((body) => resolve(`${response.statusCode} ${body}`), failed);
+      }).on("error", failed);
     });
 
   it("has clients of sockets and of HTTPS, which learn of endpoints tls://, and refuses plain ones", async () => {
