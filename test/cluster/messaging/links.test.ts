@@ -556,6 +556,8 @@ describe("a program's own protocol", () => {
   const mine = (changes: object): MessageProtocol =>
     streamProtocol({ name: "mine", listen: never, connect: never, reaches: () => true, ...changes });
 
+  const LISTENER: ProtocolListener = { advert: "x", close: async () => undefined };
+
   /** Of a node that has just started: protocols that it advertises. */
   const advertised = (node: ClusterNode): unknown[] => {
     const { self } = node.parts.runtime.rules;
@@ -593,10 +595,7 @@ describe("a program's own protocol", () => {
   it("listens together with the others, and is left out where it takes too long; its listener is closed when it comes", () => {
     let come: ((listener: ProtocolListener) => void) | undefined;
     const close = vi.fn(async () => undefined);
-    const late = async (): Promise<ProtocolListener> => {
-      await pause(100);
-      return { advert: "x", close: async () => undefined };
-    };
+    const late = (): Promise<ProtocolListener> => pause(100).then(() => LISTENER);
     const protocols = [
       mine({ listen: late }),
       mine({ name: "one", listen: () => new Promise((resolve) => (come = resolve)) }),
@@ -607,10 +606,7 @@ describe("a program's own protocol", () => {
       await node.start();
       expect([world.now, advertised(node)]).toEqual([expect.closeTo(LISTEN_TIMEOUT, -2), ["mine", "tcp"]]);
       const reason = `it does not listen within ${LISTEN_TIMEOUT} ms`;
-      expect(failed).toEqual([
-        ["one", reason],
-        ["two", reason],
-      ]);
+      expect(failed).toEqual(["one", "two"].map((name) => [name, reason]));
       come?.({ advert: "x", close });
       await world.until(() => close.mock.calls.length === 1, 1_000);
     });
@@ -649,11 +645,8 @@ describe("a program's own protocol", () => {
   it("without a listener sends all the same, over connections that close when idle", () => {
     const wire = new MemoryProtocol("wire");
     const deaf = { ...wire.protocol, listen: () => Promise.reject(new Error("no port is free")) };
-    const messaging = (name: string) => ({
-      protocols: [name === "a" ? deaf : wire.protocol],
-      idle: 1_000,
-      settle: 10_000,
-    });
+    const times = { idle: 1_000, settle: 10_000 };
+    const messaging = (name: string) => ({ protocols: [name === "a" ? deaf : wire.protocol], ...times });
     return withMessaging(messaging, ["a", "b"], async ({ a, b }, world) => {
       const got = topic(b);
       await a.publish("t", "x");
@@ -666,26 +659,22 @@ describe("a program's own protocol", () => {
   });
 
   it("that throws, or gives a promise, when it is asked for a way gives way to the next one", async () => {
-    const listen = async (): Promise<ProtocolListener> => ({ advert: "x", close: async () => undefined });
     for (const [reaches, reason] of [
       [throwing(undefined), "undefined"],
       [async (): Promise<never> => Promise.reject(new Error("late")), "synchronous"],
-    ] as const)
-      await withMessaging(
-        { protocols: [mine({ listen, reaches }), "tcp"] },
-        ["a", "b"],
-        async ({ a, b }, world) => {
-          const failed = eventsOf(a, "protocol:failed");
-          const got = topic(b);
-          await world.advance(SETTLED);
-          publishAll(a, texts(3));
-          await world.advance(SETTLED);
-          expect([got, protocolOf(a, b)]).toEqual([texts(3), "tcp"]);
-          expect(failed).toMatchObject([
-            { node: b.id, protocol: "mine", reason: expect.stringContaining(reason) },
-          ]);
-        },
-      );
+    ] as const) {
+      const protocols = [mine({ listen: async () => LISTENER, reaches }), "tcp"] as const;
+      await withMessaging({ protocols }, ["a", "b"], async ({ a, b }, world) => {
+        const failed = eventsOf(a, "protocol:failed");
+        const got = topic(b);
+        await world.advance(SETTLED);
+        publishAll(a, texts(3));
+        await world.advance(SETTLED);
+        expect([got, protocolOf(a, b)]).toEqual([texts(3), "tcp"]);
+        const failure = { node: b.id, protocol: "mine", reason: expect.stringContaining(reason) };
+        expect(failed).toMatchObject([failure]);
+      });
+    }
   });
 });
 
