@@ -48,7 +48,11 @@ describe("messages of nodes", () => {
     // Numbers are a node's own.
     await expect(a.publish(77, "hot")).rejects.toMatchObject({ code: "EINVAL" });
     await a.sendTo(found as Member, "hello");
-    expect(String((await answers[Symbol.asyncIterator]().next()).value?.data)).toBe("hello");
+    for await (const { data } of answers) {
+      expect(String(data)).toBe("hello");
+      break;
+    }
+    expect(answers.closed).toBe(true);
     // A list is on its way while its node is greeted: until then that one gets all publications.
     await expect.poll(() => a.routes(), SOON).toEqual([{ filter: "plant/+", nodes: [b.id] }]);
   });
