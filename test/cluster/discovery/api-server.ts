@@ -15,12 +15,10 @@ export interface Slice {
   readonly ports: readonly object[] | null;
 }
 
-export interface Refusal {
+interface Refusal {
   readonly status: number;
   readonly reason?: string;
-  readonly message?: string;
-  /** How often; default once. */
-  readonly times?: number;
+  readonly message: string;
 }
 
 /** A slice as the controller of Kubernetes makes it. */
@@ -66,14 +64,13 @@ export function pod(address: string, hostname?: string, conditions: object = {})
 export class ApiServer {
   readonly #files: Certificates;
   readonly #slices = new Map<string, Slice>();
-  readonly #refusals: (Refusal & { left: number })[] = [];
   #server: Server | undefined;
   #port = 0;
   token = "token-1";
-  /** What was asked, without the path. */
-  readonly queries: URLSearchParams[] = [];
-  /** Answers in place of the API's own, where it returns `true`. */
-  answer: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
+  /** How often it was asked. */
+  requests = 0;
+  /** In place of what it has. */
+  answer: Refusal | string | undefined;
 
   constructor(files: Certificates) {
     this.#files = files;
@@ -110,32 +107,18 @@ export class ApiServer {
     this.#slices.set(changed.metadata.name, changed);
   }
 
-  delete(name: string): void {
-    if (!this.#slices.delete(name)) throw new Error(`no slice ${name}`);
-  }
-
-  refuse(refusal: Refusal): void {
-    this.#refusals.push({ ...refusal, left: refusal.times ?? 1 });
-  }
-
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    this.requests += 1;
+    const answer = this.answer ?? this.#doubts(request) ?? this.#list();
+    if (typeof answer === "string") response.end(answer);
+    else {
+      response.writeHead(answer.status, { "content-type": "application/json" });
+      response.end(JSON.stringify(status(answer)));
+    }
+  }
+
+  #doubts(request: IncomingMessage): Refusal | undefined {
     const url = new URL(request.url ?? "", "https://server");
-    this.queries.push(url.searchParams);
-    if (this.answer?.(request, response) === true) return;
-    const refusal = this.#nextRefusal() ?? this.#doubts(request, url);
-    if (refusal !== undefined) {
-      response.writeHead(refusal.status, { "content-type": "application/json" });
-      response.end(JSON.stringify(status(refusal)));
-    } else this.#list(response);
-  }
-
-  #nextRefusal(): Refusal | undefined {
-    const refusal = this.#refusals.find(({ left }) => left > 0);
-    if (refusal !== undefined) refusal.left -= 1;
-    return refusal;
-  }
-
-  #doubts(request: IncomingMessage, url: URL): Refusal | undefined {
     if (request.headers.authorization !== `Bearer ${this.token}`)
       return { status: 401, reason: "Unauthorized", message: "Unauthorized" };
     if (url.pathname !== "/apis/discovery.k8s.io/v1/namespaces/sea/endpointslices")
@@ -150,19 +133,16 @@ export class ApiServer {
     return undefined;
   }
 
-  #list(response: ServerResponse): void {
-    response.setHeader("content-type", "application/json");
-    response.end(
-      JSON.stringify({
-        kind: "EndpointSliceList",
-        apiVersion: "discovery.k8s.io/v1",
-        metadata: { resourceVersion: "1000" },
-        items: [...this.#slices.values()],
-      }),
-    );
+  #list(): string {
+    return JSON.stringify({
+      kind: "EndpointSliceList",
+      apiVersion: "discovery.k8s.io/v1",
+      metadata: { resourceVersion: "1000" },
+      items: [...this.#slices.values()],
+    });
   }
 }
 
-function status({ status: code, reason = "InternalError", message = "failed" }: Refusal): object {
+function status({ status: code, reason = "InternalError", message }: Refusal): object {
   return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, reason, code };
 }
