@@ -1,13 +1,8 @@
 /** Nodes that find each other by sources of discovery, over the host's own sockets. */
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  AddressFeed,
-  type ClusterEvent,
-  type DiscoveryFunction,
-  staticSource,
-} from "../../src/cluster/index.js";
+import { AddressFeed, type DiscoveryFunction, staticSource } from "../../src/cluster/index.js";
 import { freePort } from "../support/ports.js";
-import { testNodes, together, until } from "./nodes.js";
+import { event, testNodes, together, until } from "./nodes.js";
 
 let groups = 0;
 let cluster = "";
@@ -66,48 +61,32 @@ describe("nodes with a list", () => {
   });
 });
 
-describe("a source of one's own", () => {
-  it("is one function, which knows who asks, and is reported", async () => {
-    const b = node("b", { multicast: false });
-    await b.start();
-    const asked: unknown[] = [];
-    const a = node("a", {
-      discovery: [
-        async function* registry(self, signal) {
-          asked.push(self);
+it("a source of one's own is one function, which knows who asks, and may withdraw what it published before the node has closed", async () => {
+  const b = node("b", { multicast: false });
+  await b.start();
+  const asked: unknown[] = [];
+  let published = false;
+  const a = node("a", {
+    discovery: [
+      async function* registry(self, signal) {
+        asked.push(self);
+        published = true;
+        try {
           yield [b.address, self.address];
           await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
-        },
-      ],
-    });
-    const changes: ClusterEvent[] = [];
-    for (const type of ["discovery:up", "discovery:down"] as const)
-      a.events.on(type, (event) => void changes.push(event));
-    await a.start();
-    await together(2, a, b);
-    expect(asked).toMatchObject([{ id: a.id, name: a.name, cluster, address: a.address }]);
-    expect(changes).toMatchObject([{ type: "discovery:up", source: "registry" }]);
+        } finally {
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          published = false;
+        }
+      },
+    ],
   });
-
-  it("may withdraw what it published before the node has closed", async () => {
-    let published = false;
-    const a = node("a", {
-      discovery: [
-        async function* publishing(_self, signal) {
-          published = !signal.aborted;
-          try {
-            yield [];
-          } finally {
-            await new Promise((resolve) => setTimeout(resolve, 20));
-            published = false;
-          }
-        },
-      ],
-    });
-    await a.start();
-    await until(() => a.discovery()[0]?.state === "up");
-    expect(published).toBe(true);
-    await a.leave();
-    expect(published).toBe(false);
-  });
+  const up = event(a, "discovery:up");
+  await a.start();
+  await together(2, a, b);
+  expect(asked).toMatchObject([{ id: a.id, name: a.name, cluster, address: a.address }]);
+  expect(await up).toMatchObject({ source: "registry" });
+  expect(published).toBe(true);
+  await a.leave();
+  expect(published).toBe(false);
 });

@@ -1,8 +1,10 @@
 /** Sources that come, fail, stay silent, flood and never end: what a node makes of them, in virtual time. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { MAX_SEEDS } from "../../../src/cluster/bounds.js";
 import { Discovery, type DiscoveryRuntime } from "../../../src/cluster/discovery/discovery.js";
 import { dnsSource } from "../../../src/cluster/discovery/dns.js";
 import { kubernetesSource } from "../../../src/cluster/discovery/kubernetes.js";
+import { merged } from "../../../src/cluster/discovery/merge.js";
 import {
   AddressFeed,
   type DiscoverySource,
@@ -155,46 +157,21 @@ describe("sources", () => {
     expect(changes).toEqual(["up lookUp"]);
   });
 
+  const throws = (what: unknown) => (): never => {
+    throw what;
+  };
+  async function* notLists(): AsyncGenerator<string> {
+    yield "10.0.0.2:1";
+  }
+  const NO_ITERABLE = "the source must return an async iterable, as an async generator does";
   it.each([
-    [
-      "throws at once",
-      () => {
-        throw new Error("no");
-      },
-      "no",
-    ],
-    [
-      "throws what is not an error",
-      () => {
-        throw "text";
-      },
-      "text",
-    ],
-    [
-      "throws what cannot be read",
-      () => {
-        throw UNREADABLE["a Proxy that throws"];
-      },
-      "an error without a message",
-    ],
-    [
-      "returns nothing",
-      () => undefined,
-      "the source must return an async iterable, as an async generator does",
-    ],
-    [
-      "rejects",
-      () => Promise.reject(new Error("no registry")),
-      "the source must return an async iterable, as an async generator does",
-    ],
+    ["throws at once", throws(new Error("no")), "no"],
+    ["throws what is not an error", throws("text"), "text"],
+    ["throws what cannot be read", throws(UNREADABLE["a Proxy that throws"]), "an error without a message"],
+    ["returns nothing", () => undefined, NO_ITERABLE],
+    ["rejects", () => Promise.reject(new Error("no registry")), NO_ITERABLE],
     ["ends without a list", async function* () {}, "the source returned without a list"],
-    [
-      "gives what is not a list",
-      async function* () {
-        yield "10.0.0.2:1";
-      },
-      "the source must yield arrays of addresses",
-    ],
+    ["gives what is not a list", notLists, "the source must yield arrays of addresses"],
   ])("one that %s is down", async (_what, discover, message) => {
     start([{ name: "x", discover }]);
     await vi.advanceTimersByTimeAsync(20);
@@ -273,6 +250,16 @@ describe("sources", () => {
     expect(signals.length).toBe(2);
     expect(signals[0]?.aborted).toBe(true);
   });
+});
+
+it("the lists of all sources have room for the few addresses of one when another has thousands", () => {
+  const addresses = (host: number, count: number): string[] =>
+    Array.from({ length: count }, (_, i) => `10.${host}.${i >> 8}.${i & 255}:7946`);
+  const few = addresses(2, 20);
+  const flooded = merged([addresses(1, MAX_SEEDS), few], (entry) => [entry]);
+  expect([flooded.addresses.size, flooded.overflows]).toEqual([MAX_SEEDS, true]);
+  for (const address of few) expect(flooded.addresses.has(address)).toBe(true);
+  expect(merged([[], few], (entry) => [entry])).toEqual({ addresses: new Set(few), overflows: false });
 });
 
 describe("the sources of a node", () => {

@@ -1,6 +1,7 @@
 /** Sources as texts of the command line. */
 import { describe, expect, it } from "vitest";
 import { parseDiscovery } from "../../../src/cluster/discovery/parse.js";
+import { thrown } from "../../contract/support/wait.js";
 
 const SELF = { id: "0".repeat(32), name: "a@host", cluster: "default", address: "10.0.0.1:7946" };
 
@@ -64,14 +65,8 @@ describe("a text of discovery", () => {
     [`static:${"x".repeat(5_000)}:1`, "at most 4096"],
     [7 as never, "a text"],
   ])("%s is refused", (text, reason) => {
-    let error: unknown;
-    try {
-      parseDiscovery(text);
-    } catch (thrown) {
-      error = thrown;
-    }
-    expect(error).toMatchObject({ code: "EINVAL" });
-    expect((error as Error).message).toContain(reason);
-    expect((error as Error).message).not.toContain("secret");
+    const { code, message } = thrown(() => parseDiscovery(text));
+    expect([code, message]).toEqual(["EINVAL", expect.stringContaining(reason)]);
+    expect(message).not.toContain("secret");
   });
 });
