@@ -1,48 +1,14 @@
 /** Nodes that advertise endpoints, and resolvers of others that have them: on one machine in virtual time. */
 import { describe, expect } from "vitest";
-import { ClusterNode, type ClusterNodeOptions, type MemberResolver } from "../../src/cluster/index.js";
+import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import { Pull, Push } from "../../src/index.js";
 import { collect, nextEvent, thrown, until, within } from "../contract/support/wait.js";
-import { hostTest as it } from "./simulated.js";
-
-async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
-  const made = new ClusterNode({ name, ...options });
-  await made.start();
-  return made;
-}
-
-/** The lists of a resolver as they come. */
-class Lists {
-  readonly all: (readonly string[])[] = [];
-  ended = false;
-
-  constructor(resolver: MemberResolver) {
-    void this.#read(resolver);
-  }
-
-  get last(): readonly string[] | undefined {
-    return this.all.at(-1);
-  }
-
-  /** Until the last list has these and no others, in any order. */
-  async are(...endpoints: string[]): Promise<void> {
-    const wanted = [...endpoints].sort().join();
-    await until(
-      () => this.last !== undefined && [...this.last].sort().join() === wanted,
-      `the endpoints ${wanted}`,
-    );
-  }
-
-  async #read(resolver: MemberResolver): Promise<void> {
-    for await (const list of resolver.endpoints(new AbortController().signal)) this.all.push(list);
-    this.ended = true;
-  }
-}
+import { EndpointLists, hostTest as it, started } from "./simulated.js";
 
 describe("advertised endpoints", () => {
   it("are out while the member drains, has left, or is lost; and in again with the next of that name", async () => {
     const a = await started("a");
-    const lists = new Lists(a.resolver({ has: ["billing"] }));
+    const lists = new EndpointLists(a.resolver({ has: ["billing"] }));
     const b = await started("b", { advertise: { billing: "tcp://127.0.0.1:5001" } });
     const c = await started("c", { advertise: { billing: "tcp://127.0.0.1:5002" } });
     await lists.are("tcp://127.0.0.1:5001", "tcp://127.0.0.1:5002");
@@ -58,7 +24,7 @@ describe("advertised endpoints", () => {
   it("come and go with tags, in one list for many changes", async () => {
     const a = await started("a");
     const b = await started("b", { advertise: { billing: "tcp://127.0.0.1:5001" } });
-    const lists = new Lists(a.resolver({ has: ["billing"], not: ["paused"] }));
+    const lists = new EndpointLists(a.resolver({ has: ["billing"], not: ["paused"] }));
     await lists.are("tcp://127.0.0.1:5001");
     for (let i = 0; i < 50; i++) {
       b.tags("paused");
@@ -76,7 +42,7 @@ describe("advertised endpoints", () => {
     const pull = new Pull();
     const endpoint = await pull.bind("tcp://127.0.0.1:*");
     a.advertise("grain", endpoint);
-    const lists = new Lists(a.resolver({ has: ["grain"] }));
+    const lists = new EndpointLists(a.resolver({ has: ["grain"] }));
     const push = new Push();
     push.connect(a.resolver({ has: ["grain"] }));
     await nextEvent(push, "source:changed");

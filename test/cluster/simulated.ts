@@ -1,8 +1,14 @@
 /** Nodes as programs run them, in virtual time: each on a machine of its name. */
 import { test } from "vitest";
-import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
+import {
+  type ClusterEvent,
+  ClusterNode,
+  type ClusterNodeOptions,
+  type MemberResolver,
+} from "../../src/cluster/index.js";
 import type { EventOf } from "../../src/core/event-stream.js";
 import { simulate, type World } from "../../src/testing/index.js";
+import { until } from "../contract/support/wait.js";
 
 export const KEY = "01234567890123456789012345678901234567ab";
 
@@ -80,4 +86,39 @@ export function hostTest(name: string, body: () => Promise<void> | void): void {
   test(name, async () => {
     await simulate({ seed: 1 }, (world) => world.node("host").start(body));
   });
+}
+
+/** One of the machine on which it is called. */
+export async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+  const made = new ClusterNode({ name, ...options });
+  await made.start();
+  return made;
+}
+
+/** The lists of a resolver as they come. */
+export class EndpointLists {
+  readonly all: (readonly string[])[] = [];
+  ended = false;
+
+  constructor(resolver: MemberResolver) {
+    void this.#read(resolver);
+  }
+
+  get last(): readonly string[] | undefined {
+    return this.all.at(-1);
+  }
+
+  /** Until the last list has these and no others, in any order. */
+  async are(...endpoints: string[]): Promise<void> {
+    const wanted = [...endpoints].sort().join();
+    await until(
+      () => this.last !== undefined && [...this.last].sort().join() === wanted,
+      `the endpoints ${wanted}`,
+    );
+  }
+
+  async #read(resolver: MemberResolver): Promise<void> {
+    for await (const list of resolver.endpoints(new AbortController().signal)) this.all.push(list);
+    this.ended = true;
+  }
 }
