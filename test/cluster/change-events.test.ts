@@ -47,12 +47,16 @@ function changed(member: Member, details: Details): ClusterChange {
 }
 
 describe("the events of a bus", () => {
-  beforeEach(() => void vi.useFakeTimers());
+  let bus: Bus;
+  let member: Member;
+  beforeEach(() => {
+    vi.useFakeTimers();
+    bus = new Bus();
+    member = newMember();
+  });
   afterEach(() => void vi.useRealTimers());
 
   it("have a newMember without its tags after 200 ms, and the tags when they come", () => {
-    const bus = new Bus();
-    const member = newMember();
     bus.run({ type: "joined", member });
     vi.advanceTimersByTime(199);
     expect(bus.seen).toEqual([]);
@@ -62,8 +66,6 @@ describe("the events of a bus", () => {
   });
 
   it("have no event for props that a node has for itself", () => {
-    const bus = new Bus();
-    const member = newMember();
     bus.run({ type: "joined", member });
     bus.run(changed(member, createDetails(1, ["billing"], { "shoal-messages": "1;tcp=5555" }, [])));
     bus.run(changed(member, createDetails(2, ["billing"], { "shoal-messages": "1;tcp=5556" }, [])));
@@ -72,8 +74,6 @@ describe("the events of a bus", () => {
   });
 
   it("have a newMember before what follows about it, once", () => {
-    const bus = new Bus();
-    const member = newMember();
     bus.run({ type: "joined", member }, { type: "suspect", member });
     bus.run({ type: "lost", member, reason: 0 });
     vi.advanceTimersByTime(1_000);
@@ -81,7 +81,6 @@ describe("the events of a bus", () => {
   });
 
   it("have a newMember before the conflict about its name", () => {
-    const bus = new Bus();
     const [keeps, yields] = [
       new Member({ id: SELF, name: "a@here", address: "192.0.2.2:7946", start: 1, count: 0 }, 0),
       newMember(),
@@ -96,8 +95,6 @@ describe("the events of a bus", () => {
   });
 
   it("have one that is back in the same life at once: its tags are known", () => {
-    const bus = new Bus();
-    const member = newMember();
     bus.run({ type: "back", member, restarted: false });
     expect(bus.seen).toEqual(["back"]);
     bus.run({ type: "back", member, restarted: true });
@@ -107,8 +104,6 @@ describe("the events of a bus", () => {
   });
 
   it("come when the rules have returned, and what a listener adds comes after the others", () => {
-    const bus = new Bus();
-    const member = newMember();
     bus.onEvent = ({ type }) => {
       if (type === "suspect") bus.run({ type: "draining", member });
     };
@@ -121,8 +116,6 @@ describe("the events of a bus", () => {
   });
 
   it("come when the first of nested calls has returned: what the rules send may be answered at once", () => {
-    const bus = new Bus();
-    const member = newMember();
     bus.events.during(() => {
       bus.run({ type: "suspect", member });
       expect(bus.seen).toEqual([]);
@@ -131,8 +124,7 @@ describe("the events of a bus", () => {
   });
 
   it("leave out newMembers that wait when the bus closes", () => {
-    const bus = new Bus();
-    bus.run({ type: "joined", member: newMember() });
+    bus.run({ type: "joined", member });
     bus.events.close();
     expect(vi.getTimerCount()).toBe(0);
     vi.advanceTimersByTime(1_000);

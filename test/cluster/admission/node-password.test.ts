@@ -1,25 +1,21 @@
 /** Nodes with a password over the host's sockets: who is let in, what is reported, and what strangers can do. */
 import type { Socket } from "node:net";
 import { describe, expect, it } from "vitest";
-import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
+import { ClusterNode, type ClusterNodeOptions, type RefusedReason } from "../../../src/cluster/index.js";
 import { keyId } from "../../../src/cluster/wire/seal.js";
 import { encodeFrame, encodeHello, helloSize } from "../../../src/cluster/wire/stream.js";
 import { decodeZ85 } from "../../../src/core/z85.js";
-import { dropped, strangers, testNodes, together } from "../nodes.js";
+import { thrown } from "../../contract/support/wait.js";
+import { dropped, event, strangers, testNodes, together } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const [PASSWORD, OTHER] = ["correct horse battery", "battery staple"];
 const { node, started } = testNodes(() => ({ multicast: false }));
 const dialled = strangers();
 
-/** The first refusal of this reason, now or later. */
-function refusal(of: ClusterNode, reason: string): Promise<Extract<ClusterEvent, { type: "refused" }>> {
-  return new Promise((resolve) =>
-    of.events.on("refused", (event) => {
-      if (event.reason === reason) resolve(event);
-    }),
-  );
-}
+/** The first refusal of this reason, from now on. */
+const refusal = (of: ClusterNode, reason: RefusedReason) =>
+  event(of, "refused", (refused) => refused.reason === reason);
 
 const closed = (socket: Socket): Promise<void> =>
   new Promise((resolve) => void socket.on("close", () => resolve()));
@@ -65,14 +61,9 @@ describe("a password in place of a key", () => {
       { password: 123_456_789 as never },
     ];
     for (const options of wrong) {
-      let error: { code?: string; message?: string } = {};
-      try {
-        new ClusterNode(options);
-      } catch (thrown) {
-        error = thrown as typeof error;
-      }
-      expect(error.code).toBe("EINVAL");
-      for (const secret of ["short", PASSWORD, OTHER, "123"]) expect(error.message).not.toContain(secret);
+      const { code, message } = thrown(() => new ClusterNode(options));
+      expect(code).toBe("EINVAL");
+      for (const secret of ["short", PASSWORD, OTHER, "123"]) expect(message).not.toContain(secret);
     }
     const a = node("a", { password: PASSWORD });
     expect(() => a.setKeys(KEY)).toThrow(expect.objectContaining({ code: "EINVAL" }));

@@ -69,22 +69,10 @@ class OpenStream implements Stream {
   }
 }
 
-interface World {
-  readonly links: NodeStreams;
-  readonly counts: Map<string, number>;
-  /** That came of all streams. */
-  readonly frames: Buffer[];
-  /** Endpoints that were dialled, and what connects each. */
-  readonly dialled: string[];
-  readonly connects: ((stream: Stream) => void)[];
-  /** Addresses to which no stream came about. */
-  readonly failed: string[];
-  /** A stream of a host comes. */
-  connect(host: string): OpenStream;
-  /** The same, and proves itself. */
-  accept(host: string): OpenStream;
-}
-
+const fakeTime = () =>
+  vi.useFakeTimers({
+    toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"],
+  });
 const open: NodeStreams[] = [];
 
 afterEach(async () => {
@@ -92,10 +80,10 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
-async function listening(): Promise<World> {
+async function listening() {
   let acceptor: Acceptor | undefined;
   const dialled: string[] = [];
-  const connects: World["connects"] = [];
+  const connects: ((stream: Stream) => void)[] = [];
   const failed: string[] = [];
   const counts = new Map<string, number>();
   const frames: Buffer[] = [];
@@ -137,11 +125,13 @@ async function listening(): Promise<World> {
   await links.listen({ v4: "10.0.0.1", v6: undefined }, 7_946);
   links.ownAddress = "10.0.0.1:7946";
   setInterval(() => links.sweep(), 1_000).unref();
+  /** A stream of a host comes. */
   const connect = (host: string): OpenStream => {
     const stream = new OpenStream(host);
     acceptor?.accepted(stream);
     return stream;
   };
+  /** The same, and proves itself. */
   const accept = (host: string): OpenStream => {
     const stream = connect(host);
     stream.prove();
@@ -247,9 +237,7 @@ it("what a stranger claims to be changes nothing for the node at that address", 
 
 describe("a stream that is closed because nobody used it", () => {
   it("takes no packets while its other end has not closed it: they go over another one", async () => {
-    vi.useFakeTimers({
-      toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"],
-    });
+    fakeTime();
     const { links, counts, dialled, connects } = await listening();
     const streams: OpenStream[] = [];
     const connect = (): OpenStream => {
@@ -287,22 +275,18 @@ describe.each([
     [true],
     [false],
   ])("uses the stream that the lower one dialled (its own was there first: %s)", async (isFirst) => {
-    vi.useFakeTimers({
-      toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"],
-    });
+    fakeTime();
     const { links, connects, accept } = await listening();
     links.ownAddress = ownAddress;
     links.watch(new Set([OTHER]));
     const dialled = new OpenStream("10.0.0.9");
-    if (isFirst) {
+    const connect = (): void => {
       connects[0]?.(dialled);
       dialled.prove();
-    }
+    };
+    if (isFirst) connect();
     const accepted = accept("10.0.0.9");
-    if (!isFirst) {
-      connects[0]?.(dialled);
-      dialled.prove();
-    }
+    if (!isFirst) connect();
     const [kept, idle] = name === "lower" ? [dialled, accepted] : [accepted, dialled];
     links.send(OTHER, codec, packet);
     expect([kept.packets, idle.packets]).toEqual([1, 0]);
