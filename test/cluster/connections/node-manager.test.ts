@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
+import { withPort } from "../../../src/cluster/connections/manager.js";
 import {
   ClusterNode,
   type ClusterNodeOptions,
@@ -24,19 +25,32 @@ async function connected(...all: readonly ConnectionManager[]): Promise<void> {
   );
 }
 
+/** Serves what is no node. @returns its port */
+async function serve(onSocket: (socket: Socket) => unknown): Promise<number> {
+  const server = createServer((socket) => {
+    sockets.push(socket.on("error", () => undefined));
+    onSocket(socket);
+  });
+  servers.push(server.listen(0, "0.0.0.0", 2_048));
+  await once(server, "listening");
+  return (server.address() as { port: number }).port;
+}
+
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy();
   for (const server of servers.splice(0)) server.close();
 });
 
+it("ports are completed where there are none, of IPv6 addresses too", () => {
+  const given = ["10.0.0.1", "10.0.0.1:8", "db", "db:8", "::1", "[::1]", "[::1]:8", "fe80::1%eth0"];
+  const completed = given.map((each) => withPort(each, 9)).join(" ");
+  expect(completed).toBe("10.0.0.1:9 10.0.0.1:8 db:9 db:8 [::1]:9 [::1]:9 [::1]:8 [fe80::1%eth0]:9");
+});
+
 describe("a connection manager", () => {
   it("reports where the node has no stream left for an address", async () => {
     const a = await started("a", { scope: "link", interface: "lo" });
-    const silent = createServer((socket) => void sockets.push(socket.on("error", () => undefined)));
-    servers.push(silent);
-    silent.listen(0, "0.0.0.0", 2_048);
-    await once(silent, "listening");
-    const { port } = silent.address() as { port: number };
+    const port = await serve(() => undefined);
     const addresses = Array.from({ length: 1_000 }, (_, at) => `127.1.${at >> 8}.${at & 255}:${port}`);
     const managers = [addresses.slice(0, 400), addresses.slice(400, 800), addresses.slice(800)].map((list) =>
       managerOf(a, list),
@@ -101,19 +115,12 @@ describe("a connection manager", () => {
   it("says why an address is broken: nobody there, another key, something else", async () => {
     const a = await started("a");
     const b = await started("b", { key: [...KEY].reverse().join("") });
-    const silent = createServer((socket) => {
-      sockets.push(socket);
-      socket.on("error", () => undefined);
-      socket.end("220 smtp ready, at your service, and longer than any hello could be\r\n");
-    });
-    servers.push(silent);
-    silent.listen(0, "127.0.0.1");
-    await once(silent, "listening");
-    const nobody = await freePort();
+    const hello = "220 smtp ready, at your service, and longer than any hello could be\r\n";
+    const [nobody, other] = [await freePort(), await serve((socket) => socket.end(hello))];
     const manager = managerOf(a, [
       `127.0.0.1:${nobody}`,
       b.address,
-      `127.0.0.1:${(silent.address() as { port: number }).port}`,
+      `127.0.0.1:${other}`,
       "no-such-name.invalid:9",
     ]);
     const codes = (): (string | undefined)[] => manager.status().map(({ error }) => error?.code);
