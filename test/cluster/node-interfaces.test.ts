@@ -77,20 +77,22 @@ class Host {
   }
 }
 
-/** Those of one test. */
-class Hosts {
-  readonly #started: Host[] = [];
-
-  start(namespace: string, options: object): Host {
+/** Starts hosts of one test. @param removed what is gone after them */
+function hostsUntil(
+  onTestFinished: (ends: () => Promise<void>) => void,
+  removed: () => void,
+): (namespace: string, options: object) => Host {
+  const started: Host[] = [];
+  onTestFinished(async () => {
+    for (const { child } of started) child.process.kill("SIGKILL");
+    await Promise.all(started.map(({ child }) => child.outcome));
+    removed();
+  });
+  return (namespace, options) => {
     const host = new Host(namespace, options);
-    this.#started.push(host);
+    started.push(host);
     return host;
-  }
-
-  async kill(): Promise<void> {
-    for (const { child } of this.#started) child.process.kill("SIGKILL");
-    await Promise.all(this.#started.map(({ child }) => child.outcome));
-  }
+  };
 }
 
 function ip(line: string): void {
@@ -103,16 +105,12 @@ describe.skipIf(missing("networks")).concurrent("a node whose host's network cha
     "joins the group of its host when loopback comes up after it was started",
     async ({ onTestFinished }) => {
       const namespace = `shoal-i-${process.pid}`;
-      const hosts = new Hosts();
       ip(`netns add ${namespace}`);
-      onTestFinished(async () => {
-        await hosts.kill();
-        ip(`netns del ${namespace}`);
-      });
-      const early = hosts.start(namespace, { name: "early" });
+      const start = hostsUntil(onTestFinished, () => ip(`netns del ${namespace}`));
+      const early = start(namespace, { name: "early" });
       await early.until("ready");
       ip(`-n ${namespace} link set lo up`);
-      const late = hosts.start(namespace, { name: "late" });
+      const late = start(namespace, { name: "late" });
       await Promise.all([early.until("joined", "late"), late.until("joined", "early")]);
     },
   );
@@ -120,20 +118,13 @@ describe.skipIf(missing("networks")).concurrent("a node whose host's network cha
   it("joins the link when its interface comes up after it was started, and follows its address", async ({
     onTestFinished,
   }) => {
-    const hosts = new Hosts();
     const networks = new HostNetworks(2);
-    onTestFinished(() => hosts.kill().then(() => networks.remove()));
+    const start = hostsUntil(onTestFinished, () => networks.remove());
     const [near, far] = networks.hosts as [string, string];
     ip(`-n ${far} link set eth0 down`);
-    const [west, east] = [
-      hosts.start(near, { name: "west", scope: "link", key: KEY }),
-      hosts.start(far, {
-        name: "east",
-        scope: "link",
-        key: KEY,
-        advertise: { billing: "tcp://*:5001" },
-      }),
-    ];
+    const west = start(near, { name: "west", scope: "link", key: KEY });
+    const advertise = { billing: "tcp://*:5001" };
+    const east = start(far, { name: "east", scope: "link", key: KEY, advertise });
     await west.until("ready");
     expect((await east.until("ready")).address).toMatch(/^127\.0\.0\.1:/);
     ip(`-n ${far} link set eth0 up`);
@@ -152,16 +143,13 @@ describe.skipIf(missing("networks")).concurrent("a node whose host's network cha
   it("binds the one interface that it uses again where that has another address", {
     timeout: 60_000,
   }, async ({ onTestFinished }) => {
-    const hosts = new Hosts();
     const networks = new HostNetworks(2);
-    onTestFinished(() => hosts.kill().then(() => networks.remove()));
+    const start = hostsUntil(onTestFinished, () => networks.remove());
     const [near, far] = networks.hosts as [string, string];
     // Not by ipc, which both have.
     const options = { scope: "link", key: KEY, interface: "eth0", messaging: { protocols: ["tcp"] } };
-    const [west, east] = [
-      hosts.start(near, { name: "west", ...options }),
-      hosts.start(far, { name: "east", ...options }),
-    ];
+    const west = start(near, { name: "west", ...options });
+    const east = start(far, { name: "east", ...options });
     await Promise.all([west.until("joined", "east"), east.until("joined", "west")]);
     await west.hears(east, "east");
     await east.hears(west, "west");

@@ -1,9 +1,9 @@
 /** Nodes as programs run them, in virtual time: cuts, killed processes and stalls of machines of their own. */
 import { describe, expect, it, vi } from "vitest";
-import { type ClusterNamespace, ClusterNode } from "../../src/cluster/index.js";
+import type { ClusterNamespace, ClusterNode } from "../../src/cluster/index.js";
 import { SimulatedDatagrams } from "../../src/testing/datagrams.js";
 import { simulate } from "../../src/testing/index.js";
-import { startNodes } from "./simulated.js";
+import { started, startNodes } from "./simulated.js";
 
 const NAMES = ["a", "b", "c", "d", "e"];
 
@@ -16,26 +16,28 @@ const seen = (node: ClusterNamespace | undefined): string =>
     .sort()
     .join("");
 
+/** Whether each of these sees exactly those. */
+const allSee = (nodes: ReadonlyMap<string, ClusterNode>, of: string, wanted = of): boolean =>
+  [...of].every((name) => seen(nodes.get(name)) === wanted);
+
 describe("nodes in virtual time", () => {
   it("find each other, and a killed process is known to be gone within a second", async () => {
     await simulate({ seed: 7 }, async (world) => {
       const nodes = await startNodes(world, NAMES);
       const reasons: string[] = [];
-      await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 2_000);
+      await world.until(() => allSee(nodes, "abcde"), 2_000);
       for (const name of "abcd")
         nodes.get(name)?.events.on("lost", ({ reason }) => void reasons.push(reason));
       const splits: string[] = [];
-      nodes
-        .get("a")
-        ?.events.on(
-          "split",
-          ({ reached, lost, strategy }) => void splits.push(`${reached} ${lost} ${strategy}`),
-        );
+      const [a] = nodes.values();
+      a?.events.on("split", ({ reached, lost, strategy }) => {
+        splits.push(`${reached} ${lost} ${strategy}`);
+      });
       // Nobody was lost: that is no split.
       await world.advance(3_000);
       expect(splits).toEqual([]);
       world.node("e").kill();
-      await world.until(() => [..."abcd"].every((name) => seen(nodes.get(name)) === "abcd"), 1_000);
+      await world.until(() => allSee(nodes, "abcd"), 1_000);
       expect(reasons).toEqual(["connection", "connection", "connection", "connection"]);
       await world.advance(3_000);
       expect(splits).toEqual(["4 1 majority"]);
@@ -53,29 +55,27 @@ describe("nodes in virtual time", () => {
         const nodes = await startNodes(world, NAMES, { port: 7000, seeds: ["a:7000", "b:7000"] });
         for (const node of nodes.values())
           node.events.on("lost", ({ member }) => void lost.push(member.name));
-        await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 10_000);
+        await world.until(() => allSee(nodes, "abcde"), 10_000);
         await world.advance(20_000);
         expect(lost).toEqual([]);
         world.node("e").crash();
-        await world.until(() => [..."abcd"].every((name) => seen(nodes.get(name)) === "abcd"), 20_000);
+        await world.until(() => allSee(nodes, "abcd"), 20_000);
         expect(dropped.mock.calls.length).toBeGreaterThan(100);
         // Nobody waits for a synchronization: not for tags, nor for what an operator decides.
         const [b, d] = [nodes.get("b"), nodes.get("d")];
         d?.tags("new");
-        await world.until(
-          () => [..."abc"].every((name) => nodes.get(name)?.resolve("new").length === 1),
-          500,
-        );
+        const known = (name: string): boolean => nodes.get(name)?.resolve("new").length === 1;
+        await world.until(() => [..."abc"].every(known), 500);
         b?.remove("d");
         await world.until(() => d?.removed === true, 2_000);
         b?.admit(d?.self.id ?? "");
         await world.until(() => d?.removed === false && seen(d) === "abcd", 20_000);
-        await world.until(() => [..."abc"].every((name) => seen(nodes.get(name)) === "abcd"), 1_000);
+        await world.until(() => allSee(nodes, "abc", "abcd"), 1_000);
         // Who says goodbye is not missed.
         await world.advance(5_000);
         lost.length = 0;
         void d?.close({ linger: 0 });
-        await world.until(() => [..."abc"].every((name) => seen(nodes.get(name)) === "abc"), 500);
+        await world.until(() => allSee(nodes, "abc"), 500);
         expect(lost).toEqual([]);
       });
     } finally {
@@ -93,7 +93,7 @@ describe("nodes in virtual time", () => {
             for await (const { topic } of node.subscribe("from/#")) got.add(`${name} ${topic}`);
           })();
         });
-      await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 2_000);
+      await world.until(() => allSee(nodes, "abcde"), 2_000);
       const publish = (name: string): Promise<void> =>
         world.node(name).run(() => void nodes.get(name)?.publish(`from/${name}`, "x"));
       const have = (names: string, topic: string) => [...names].every((name) => got.has(`${name} ${topic}`));
@@ -103,7 +103,7 @@ describe("nodes in virtual time", () => {
       // TCP's next retransmission would be at 51 s.
       await world.advance(30_000);
       world.heal();
-      await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 1_000);
+      await world.until(() => allSee(nodes, "abcde"), 1_000);
       await publish("d");
       await publish("a");
       await world.until(() => have("abc", "from/d") && have("de", "from/a"), 1_000);
@@ -113,13 +113,13 @@ describe("nodes in virtual time", () => {
   it("by Tcl's terms live by their heartbeats, and a ping makes all expect one at once", async () => {
     await simulate({ seed: 16 }, async (world) => {
       const nodes = await startNodes(world, ["a", "b", "c"], TCL);
-      await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 20_000);
+      await world.until(() => allSee(nodes, "abc"), 20_000);
       await world.advance(300_000);
       world.node("c").crash();
       await world.advance(200_000);
       expect(seen(nodes.get("b"))).toBe("abc");
       await world.node("a").run(() => nodes.get("a")?.ping("c@c"));
-      await world.until(() => seen(nodes.get("b")) === "ab" && seen(nodes.get("a")) === "ab", 150_000);
+      await world.until(() => allSee(nodes, "ab"), 150_000);
       const unknown = world.node("a").run(() => nodes.get("a")?.ping("d@d"));
       await expect(unknown).rejects.toMatchObject({ code: "EHOSTUNREACH" });
     });
@@ -129,16 +129,9 @@ describe("nodes in virtual time", () => {
     await simulate({ seed: 17 }, async (world) => {
       const nodes: ClusterNode[] = [];
       // Two on one machine, one on another; the simulated link carries a group however small its TTL.
-      for (const [machine, name] of [
-        ["a", "x"],
-        ["b", "z"],
-      ] as const)
-        await world.node(machine).start(async () => {
-          for (const each of machine === "a" ? [name, "y"] : [name]) {
-            const made = new ClusterNode({ name: each });
-            await made.start();
-            nodes.push(made);
-          }
+      for (const names of ["xy", "z"])
+        await world.node(names).start(async () => {
+          for (const name of names) nodes.push(await started(name));
         });
       await world.until(() => seen(nodes[0]) === "xy" && seen(nodes[1]) === "xy", 5_000);
       await world.advance(10_000);

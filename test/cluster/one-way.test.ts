@@ -12,11 +12,7 @@ const BOUND = 15_000;
 function cluster(count: number, options: WorldOptions, multicast = false): { world: World; sides: Sides } {
   const world = new World(options);
   const sides = new Sides(world);
-  for (let i = 0; i < count; i++) {
-    const node = world.add({ multicast });
-    sides.begin(node);
-    world.join(node);
-  }
+  for (let i = 0; i < count; i++) world.join(sides.add({ multicast }));
   expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
   sides.run(3_000);
   return { world, sides };

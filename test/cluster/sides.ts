@@ -15,6 +15,13 @@ export class Sides {
     world.onChange = (at, change) => this.note(at, change);
   }
 
+  /** Another node, with its side. */
+  add(options?: Parameters<World["add"]>[0]): SimulatedNode {
+    const node = this.#world.add(options);
+    this.begin(node);
+    return node;
+  }
+
   /** A node begins a life. */
   begin(node: SimulatedNode): void {
     const { id, name, start } = node.rules.self;

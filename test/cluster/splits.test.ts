@@ -47,29 +47,25 @@ describe("which side goes on", () => {
   });
 });
 
-function rules(
+/** Of a node that has met nobody. */
+function fresh(
   strategy: SplitStrategy = MAJORITY,
-  index = 0,
-  count = 5,
+  index = 1,
   isOneHost = false,
 ): { of: SplitRules; seen: SplitChange[] } {
   const seen: SplitChange[] = [];
-  const of = new SplitRules(
-    node(index),
-    { strategy, stableFor: 1_000, autoheal: true, isOneHost },
-    (change) => seen.push(change),
-  );
+  const options = { strategy, stableFor: 1_000, autoheal: true, isOneHost };
+  return { of: new SplitRules(node(index), options, (change) => seen.push(change)), seen };
+}
+
+function rules(strategy: SplitStrategy = MAJORITY, index = 0, count = 5, isOneHost = false) {
+  const { of, seen } = fresh(strategy, index, isOneHost);
   for (let i = 0; i < count; i++) if (i !== index) of.onReached(0, node(i));
   of.tick(1_000, whole(1_000));
   return { of, seen };
 }
 
 describe("a node whose picture has not settled", () => {
-  const fresh = (): { of: SplitRules; seen: SplitChange[] } => {
-    const seen: SplitChange[] = [];
-    const options = { strategy: MAJORITY, stableFor: 1_000, autoheal: true, isOneHost: false };
-    return { of: new SplitRules(node(1), options, (change) => seen.push(change)), seen };
-  };
   const MINORITY = { type: "minority", reached: 1, lost: 1 };
 
   it("decides nothing when it loses the only one that it knew, for 20 times as long as a decision takes", () => {

@@ -11,14 +11,9 @@ const SEEDS = Array.from({ length: LONG ? 100 : 2 }, (_, i) => i + 1);
 function start(seed: number, count: number, stall: number): { world: World; sides: Sides } {
   const world = new World({ seed, profile: PROFILES.local, seeds: 1 });
   const sides = new Sides(world);
-  const add = (): SimulatedNode => {
-    const node = world.add();
-    sides.begin(node);
-    return node;
-  };
-  const first = add();
+  const first = sides.add();
   for (let i = 1; i < count; i++) {
-    world.join(add());
+    world.join(sides.add());
     sides.run(10, 10);
     if (first.stalledUntil <= world.now && world.random() < 0.2) world.stall(first, stall);
   }
@@ -43,16 +38,11 @@ describe("a node that knew one other only, and lost it", () => {
   function lonely(seed: number, count: number): { world: World; sides: Sides; node: SimulatedNode } {
     const world = new World({ seed, profile: PROFILES.local, seeds: 1 });
     const sides = new Sides(world);
-    const add = (): SimulatedNode => {
-      const node = world.add();
-      sides.begin(node);
-      world.join(node);
-      return node;
-    };
-    for (let i = 0; i < count; i++) add();
+    for (let i = 0; i < count; i++) world.join(sides.add());
     expect(world.runUntil(() => world.agree(), 10_000)).toBeGreaterThanOrEqual(0);
     sides.run(2_000);
-    const node = add();
+    const node = sides.add();
+    world.join(node);
     const [first] = world.nodes as [SimulatedNode];
     const met = (): boolean => first.rules.size > count && node.rules.live.length > 0;
     expect(world.runUntil(met, 1_000, 1)).toBeGreaterThanOrEqual(0);
