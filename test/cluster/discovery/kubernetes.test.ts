@@ -90,20 +90,6 @@ describe("the options", () => {
   });
 });
 
-describe("a list and its changes", () => {
-  it("stands while the server is killed, and changes when it is there again", async () => {
-    api.set(slice("shoal-a", [pod("10.1.0.1")]));
-    const follower = follow();
-    await follower.has("10.1.0.1:7946");
-    await api.kill();
-    await follower.until(({ error }) => error?.code === "ECONNREFUSED");
-    expect(follower.list).toEqual(["10.1.0.1:7946"]);
-    await api.run();
-    api.set(slice("shoal-a", [pod("10.1.0.1"), pod("10.1.0.2")]));
-    await follower.has("10.1.0.1:7946", "10.1.0.2:7946");
-  });
-});
-
 describe("a refusal", () => {
   it.each<[number, string, RegExp]>([
     [401, "ERR_AUTHENTICATION", /the token is not accepted/],
