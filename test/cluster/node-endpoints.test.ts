@@ -1,6 +1,6 @@
 /** Nodes that advertise endpoints, and resolvers of others that have them: on one machine in virtual time. */
 import { describe, expect } from "vitest";
-import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
+import { ClusterNode } from "../../src/cluster/index.js";
 import { Pull, Push } from "../../src/index.js";
 import { collect, nextEvent, thrown, until, within } from "../contract/support/wait.js";
 import { EndpointLists, hostTest as it, started } from "./simulated.js";
@@ -75,20 +75,10 @@ describe("advertised endpoints", () => {
   });
 
   it("are checked before anything happens", () => {
-    const wrong: ClusterNodeOptions["advertise"][] = [
-      { billing: "inproc://a" },
-      { "a=b": "tcp://h:1" },
-      { billing: 7 as unknown as string },
-      [] as never,
-      { billing: Array.from({ length: 9 }, (_, i) => `tcp://h:${i + 1}`) },
-    ];
-    for (const advertise of wrong)
-      expect(
-        thrown(() => new ClusterNode({ advertise })),
-        JSON.stringify(advertise),
-      ).toMatchObject({
-        code: "EINVAL",
-      });
+    const EINVAL = expect.objectContaining({ code: "EINVAL" });
+    const billing = Array.from({ length: 9 }, (_, i) => `tcp://h:${i + 1}`);
+    for (const advertise of [{ billing }, [] as never])
+      expect(() => new ClusterNode({ advertise })).toThrow(EINVAL);
     const a = new ClusterNode({ name: "a" });
     expect(thrown(() => a.advertise("work", {} as never))).toMatchObject({ code: "EINVAL" });
     expect(thrown(() => a.resolver({ any: [] } as never))).toMatchObject({ code: "EINVAL" });
