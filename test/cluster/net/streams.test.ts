@@ -157,6 +157,15 @@ describe("a node that has all the streams it may have", () => {
     expect([links.size, counts.get("link:evicted")]).toEqual([MAX_LINKS, 1]);
   });
 
+  it("dials no more than that", async () => {
+    const { links, dialled } = await listening();
+    const addresses = Array.from({ length: 1_000 }, (_, at) => `10.1.${at >> 8}.${at & 255}:7946`);
+    links.watch(new Set(addresses));
+    expect(dialled).toHaveLength(MAX_LINKS);
+    const error = { code: "EAGAIN", message: "the node has 768 streams already" };
+    expect(links.state(addresses[999] as string)).toMatchObject({ state: "broken", error });
+  });
+
   it("takes none of anybody for strangers, of whom so many more may wait until they have proved themselves", async () => {
     const { links, counts, connect, accept } = await listening();
     const held = Array.from({ length: MAX_LINKS }, () => accept("10.0.0.66"));
