@@ -1,32 +1,19 @@
 /** Two nodes of which neither reaches the other's address meet over what a program can open: a proxy's tunnel, a WebSocket. */
-import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer } from "node:http";
 import type { Duplex } from "node:stream";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { ClusterNode } from "../../src/cluster/index.js";
 import { acceptLinks, dialLink, webSocketStream } from "../../src/link/index.js";
 import { connectProxy } from "../support/connect-proxy.js";
 import { acceptWebSockets } from "../support/web-socket-server.js";
-import { event, testNodes, together } from "./nodes.js";
+import { event, testNodes, together, webServers } from "./nodes.js";
 
 const { started } = testNodes(() => ({
   multicast: false,
   registry: false,
   password: "correct horse battery staple",
 }));
-const servers: Server[] = [];
-afterEach(() => {
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections();
-    server.close();
-  }
-});
-
-async function listen(server: Server): Promise<string> {
-  servers.push(server.listen(0, "127.0.0.1"));
-  await once(server, "listening");
-  return `127.0.0.1:${(server.address() as { port: number }).port}`;
-}
+const listen = webServers();
 
 /** Serves a node at a web server. @returns opens a stream to it */
 type Carrier = (node: ClusterNode) => Promise<() => Promise<Duplex>>;

@@ -1,11 +1,11 @@
 /** Nodes that reach each other over a stream alone that their programs hand in. */
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer } from "node:http";
 import { Duplex, duplexPair, PassThrough } from "node:stream";
-import { afterEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import { acceptLinks, dialLink } from "../../src/link/index.js";
-import { testNodes } from "./nodes.js";
+import { testNodes, webServers } from "./nodes.js";
 
 const PASSWORD = "correct horse battery staple";
 const { started } = testNodes(() => ({
@@ -14,13 +14,7 @@ const { started } = testNodes(() => ({
   registry: false,
   password: PASSWORD,
 }));
-const servers: Server[] = [];
-afterEach(() => {
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections();
-    server.close();
-  }
-});
+const listen = webServers();
 
 /** A node that nobody reaches where it says that it is. */
 const hidden = (name: string, port: number, options: ClusterNodeOptions = {}): Promise<ClusterNode> =>
@@ -70,18 +64,12 @@ it("a link is kept: dialled again when its stream breaks and when nobody answers
   const [a, b] = [await hidden("a", 1), await hidden("b", 2)];
   const streams: Duplex[] = [];
   const server = createServer((_, response) => response.end("a web page"));
-  servers.push(server);
-  acceptLinks(
-    server,
-    (stream) => {
-      streams.push(stream);
-      return a.link(stream);
-    },
-    { path: "/cluster" },
-  );
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
+  const onStream = (stream: Duplex): Promise<unknown> => {
+    streams.push(stream);
+    return a.link(stream);
+  };
+  acceptLinks(server, onStream, { path: "/cluster" });
+  const url = `http://${await listen(server)}/cluster`;
   let dials = 0;
   let where = "http://127.0.0.1:1/cluster";
   const failures: string[] = [];
@@ -91,7 +79,7 @@ it("a link is kept: dialled again when its stream breaks and when nobody answers
     return dialLink(where);
   });
   await vi.waitFor(() => expect(dials).toBeGreaterThan(2), 20_000);
-  where = `http://127.0.0.1:${port}/cluster`;
+  where = url;
   await together(a, b);
   expect(failures).toEqual(["ECONNREFUSED"]);
   streams[0]?.destroy();

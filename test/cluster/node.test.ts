@@ -10,6 +10,7 @@ import { event, testNodes, together } from "./nodes.js";
 
 /** A group and a port of each test's own, so that other clusters of this host are not seen. */
 const group = "239.192.84.10";
+const key = "01234567890123456789012345678901234567ab";
 let port = 0;
 const makeFolder = removeAfterEach();
 const { node, started } = testNodes(() => ({ multicast: { group, port } }));
@@ -63,7 +64,6 @@ describe("what a node refuses", () => {
   });
 
   it("wrong options", () => {
-    const key = "01234567890123456789012345678901234567ab";
     const wrong: readonly ClusterNodeOptions[] = [
       { multicast: { group: "239.999.0.1" } },
       { seeds: Array.from({ length: 1_025 }, (_, index) => `127.0.0.1:${index + 1}`) },
@@ -121,7 +121,6 @@ describe("what a node refuses", () => {
   });
 
   it("keys that are no texts, by which no stream could be proved", () => {
-    const key = "01234567890123456789012345678901234567ab";
     const a = node("a", { key });
     for (const wrong of [Buffer.alloc(32, 1), 5, undefined])
       expect(() => a.setKeys(wrong as never, key)).toThrow(EINVAL);
@@ -155,10 +154,7 @@ describe("a node that is closed while it starts", () => {
   const EBADF = expect.objectContaining({ code: "EBADF" });
 
   it("has closed when close() has, its start is refused, and its port is free", async () => {
-    const taken = createServer();
-    await new Promise<void>((resolve) => void taken.listen(0, "127.0.0.1", resolve));
-    const { port } = taken.address() as AddressInfo;
-    await new Promise<void>((resolve) => void taken.close(() => resolve()));
+    const port = await freePort();
     for (const how of ["close", "leave"] as const) {
       const a = node("a", { port });
       const starting = a.start();
@@ -186,19 +182,16 @@ describe("a node that is closed while it starts", () => {
   });
 
   it("by `await using`, before, during and after its start", async () => {
-    const states: boolean[] = [];
-    let last: ClusterNode | undefined;
     for (const wait of ["none", "during", "after"]) {
+      const given = node("a");
       {
-        await using a = node("a");
-        last = a;
+        await using a = given;
         const starting = wait === "none" ? undefined : a.start();
         starting?.catch(() => undefined);
         if (wait === "after") await starting;
       }
-      states.push(last.closed);
+      expect(given.closed, wait).toBe(true);
     }
-    expect(states).toEqual([true, true, true]);
   });
 
   it("also while a protocol never listens, and the folder of its ipc is gone by then", async () => {

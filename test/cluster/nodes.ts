@@ -1,5 +1,6 @@
 /** Nodes of a file's tests, in one process and over the host's own sockets. */
 import { once } from "node:events";
+import type { Server } from "node:http";
 import { connect, type Socket } from "node:net";
 import { afterEach } from "vitest";
 import {
@@ -77,6 +78,22 @@ export function strangers(): (of: ClusterNode) => Promise<Socket> {
     sockets.push(socket);
     await once(socket, "connect");
     return socket;
+  };
+}
+
+/** Once for a file, outside of its tests. @returns has a server listen until the test is over, and where that is */
+export function webServers(): (server: Server) => Promise<string> {
+  const servers: Server[] = [];
+  afterEach(() => {
+    for (const server of servers.splice(0)) {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+  return async (server) => {
+    servers.push(server.listen(0, "127.0.0.1"));
+    await once(server, "listening");
+    return `127.0.0.1:${(server.address() as { port: number }).port}`;
   };
 }
 

@@ -68,10 +68,8 @@ describe("the wire form", () => {
     const alive = Update.alive({ id: FROM, start: 1, count: 2, name: "a@b", address: "h:1" });
     const named = encodePacket(gossip(alive), BUS);
     expect(read(Buffer.from(named.toString("latin1").replace("a@b", "a b"), "latin1"))).toBe("text");
-    const described = encodePacket(
-      gossip(Update.details(FROM, 1, createDetails(1, ["aa", "ab"], {}, []))),
-      BUS,
-    );
+    const details = Update.details(FROM, 1, createDetails(1, ["aa", "ab"], {}, []));
+    const described = encodePacket(gossip(details), BUS);
     expect(read(Buffer.from(described.toString("latin1").replace("ab", "aa"), "latin1"))).toBe("details");
   });
 });
@@ -88,14 +86,8 @@ describe("details", () => {
   });
 
   it("refuse what is too much", () => {
-    expect(
-      tryDetails(
-        1,
-        Array.from({ length: 65 }, (_, i) => `t${i}`),
-        {},
-        [],
-      ),
-    ).toMatch(/64 tags/);
+    const tags = Array.from({ length: 65 }, (_, i) => `t${i}`);
+    expect(tryDetails(1, tags, {}, [])).toMatch(/64 tags/);
     expect(tryDetails(1, ["x".repeat(65)], {}, [])).toMatch(/65 bytes/);
     expect(tryDetails(1, ["a", "a"], {}, [])).toMatch(/twice/);
     expect(tryDetails(1, [""], {}, [])).toMatch(/empty/);
