@@ -83,17 +83,8 @@ export class EtcdServer {
         ...["--initial-cluster", this.#peers],
         ...["--heartbeat-interval", `${heartbeat}`, "--election-timeout", `${election}`],
         ...["--unsafe-no-fsync", "--bcrypt-cost", "4"],
-        ...(tls === undefined
-          ? []
-          : [
-              "--cert-file",
-              tls.cert,
-              "--key-file",
-              tls.key,
-              "--trusted-ca-file",
-              tls.ca,
-              "--client-cert-auth",
-            ]),
+        ...(tls === undefined ? [] : ["--cert-file", tls.cert, "--key-file", tls.key]),
+        ...(tls === undefined ? [] : ["--trusted-ca-file", tls.ca, "--client-cert-auth"]),
       ],
       {
         cwd: this.#folder,

@@ -94,8 +94,6 @@ describe("a refusal", () => {
   it.each<[number, string, RegExp]>([
     [401, "ERR_AUTHENTICATION", /the token is not accepted/],
     [403, "ERR_AUTHENTICATION", /needs list on endpointslices.*namespace sea/],
-    [404, "ERR_TRANSPORT", /status 404/],
-    [429, "ERR_TRANSPORT", /status 429/],
     [500, "ERR_TRANSPORT", /status 500/],
     [302, "ERR_TRANSPORT", /status 302/],
   ])("of a list by %s puts the source down", async (status, code, message) => {
