@@ -24,40 +24,29 @@ const wall = fc.integer({ min: -86_400_000, max: 86_400_000 });
 const sides = fc.array(fc.nat(2), { minLength: NODES, maxLength: NODES });
 const pairs = fc.uniqueArray(fc.tuple(node, node), { minLength: 1, maxLength: 8 });
 
+const kind = <const K extends string>(name: K) => fc.constant(name);
+
 /** A fault, or what a program or an operator does in the midst of them. */
 const act = fc.oneof(
-  fc.record({ kind: fc.constant("crash" as const), node, ms }),
-  fc.record({
-    kind: fc.constant("restart" as const),
-    node,
-    ms,
-    wall,
-    memory: fc.boolean(),
-    rename: fc.boolean(),
-  }),
-  fc.record({ kind: fc.constant("split" as const), sides, ms: fc.nat(40_000) }),
+  fc.record({ kind: kind("crash"), node, ms }),
+  fc.record({ kind: kind("restart"), node, ms, wall, memory: fc.boolean(), rename: fc.boolean() }),
+  fc.record({ kind: kind("split"), sides, ms: fc.nat(40_000) }),
   // What the sides of smaller numbers send is not received by the others, which they hear.
-  fc.record({ kind: fc.constant("oneWay" as const), sides, ms: fc.nat(40_000) }),
+  fc.record({ kind: kind("oneWay"), sides, ms: fc.nat(40_000) }),
   // From the first to the second of each: one-way and overlapping cuts.
-  fc.record({ kind: fc.constant("cut" as const), pairs, ms: fc.nat(40_000) }),
-  fc.record({ kind: fc.constant("heal" as const), ms }),
-  fc.record({ kind: fc.constant("stall" as const), node, ms }),
-  fc.record({ kind: fc.constant("suspend" as const), node, ms }),
-  fc.record({
-    kind: fc.constant("clock" as const),
-    node,
-    ms,
-    ahead: fc.nat(20_000),
-    rate: fc.constantFrom(0.9, 1, 1.1),
-  }),
-  fc.record({ kind: fc.constant("network" as const), loss: fc.constantFrom(0, 0.05, 0.3), ms }),
-  fc.record({ kind: fc.constant("evidence" as const), node, at: node, ms }),
-  fc.record({ kind: fc.constant("details" as const), node, ms }),
-  fc.record({ kind: fc.constant("drain" as const), node, ms }),
-  fc.record({ kind: fc.constant("leave" as const), node, ms }),
-  fc.record({ kind: fc.constant("rejoin" as const), node, ms }),
-  fc.record({ kind: fc.constant("remove" as const), node, at: node, ms }),
-  fc.record({ kind: fc.constant("admit" as const), node, at: node, ms }),
+  fc.record({ kind: kind("cut"), pairs, ms: fc.nat(40_000) }),
+  fc.record({ kind: kind("heal"), ms }),
+  fc.record({ kind: kind("stall"), node, ms }),
+  fc.record({ kind: kind("suspend"), node, ms }),
+  fc.record({ kind: kind("clock"), node, ms, ahead: fc.nat(20_000), rate: fc.constantFrom(0.9, 1, 1.1) }),
+  fc.record({ kind: kind("network"), loss: fc.constantFrom(0, 0.05, 0.3), ms }),
+  fc.record({ kind: kind("evidence"), node, at: node, ms }),
+  fc.record({ kind: kind("details"), node, ms }),
+  fc.record({ kind: kind("drain"), node, ms }),
+  fc.record({ kind: kind("leave"), node, ms }),
+  fc.record({ kind: kind("rejoin"), node, ms }),
+  fc.record({ kind: kind("remove"), node, at: node, ms }),
+  fc.record({ kind: kind("admit"), node, at: node, ms }),
 );
 type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
 
