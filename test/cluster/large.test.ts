@@ -1,6 +1,5 @@
 /** What takes many nodes or much virtual time: figures that are promised, as tests. SHOAL_LONG=1 runs the long forms. */
 import { describe, expect, it } from "vitest";
-import { resolveProfile } from "../../src/cluster/profiles.js";
 import { LONG } from "../support/long.js";
 import { type SimulatedNode, World } from "./simulation/world.js";
 
@@ -72,27 +71,5 @@ describe("a cluster of many", () => {
       expect(without).toBeGreaterThan(60);
       expect(saved).toBeLessThanOrEqual(without / 50);
     } else expect(saved).toBe(0);
-  });
-});
-
-describe("Tcl's profile", () => {
-  it("lives by heartbeats alone: a silent node is lost after its time to live, a missed one at once", () => {
-    const world = new World({ seed: 1, profile: resolveProfile("tcl", { syncInterval: 86_400_000 }) });
-    for (let i = 0; i < 5; i++) world.add({ multicast: true });
-    for (const node of world.nodes) world.act(node, (rules, now) => rules.discover(now));
-    expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
-    world.run(1_800_000);
-    expect(world.agree()).toBe(true);
-    const [first, second] = [world.nodes[1] as SimulatedNode, world.nodes[2] as SimulatedNode];
-    world.crash(first);
-    world.run(460_000);
-    expect(world.nodes[0]?.rules.get(first.id)?.isLive).toBe(true);
-    world.run(430_000);
-    expect(world.agree()).toBe(true);
-    world.crash(second);
-    world.act(world.nodes[0] as SimulatedNode, (rules, now) => rules.onEvidence(now, second.address));
-    world.run(140_000);
-    expect(world.agree()).toBe(true);
-    expect(world.falseDeaths).toBe(0);
   });
 });

@@ -8,7 +8,7 @@ import { started, startNodes } from "./simulated.js";
 const NAMES = ["a", "b", "c", "d", "e"];
 
 // Without messages for Tcl's terms: a link that fails is a ping, and those live by their heartbeats alone.
-const TCL = { profile: "tcl", messaging: false } as const;
+const TCL = { profile: { base: "tcl", syncInterval: 86_400_000 }, messaging: false } as const;
 
 const seen = (node: ClusterNamespace | undefined): string =>
   (node?.members() ?? [])
@@ -110,18 +110,28 @@ describe("nodes in virtual time", () => {
     });
   });
 
-  it("by Tcl's terms live by their heartbeats, and a ping makes all expect one at once", async () => {
+  it("by Tcl's terms live by heartbeats alone: a silent one is lost after its time to live, a missed one at once", async () => {
     await simulate({ seed: 16 }, async (world) => {
-      const nodes = await startNodes(world, ["a", "b", "c"], TCL);
-      await world.until(() => allSee(nodes, "abc"), 20_000);
-      await world.advance(300_000);
-      world.node("c").crash();
+      const nodes = await startNodes(world, NAMES, TCL);
+      await world.until(() => allSee(nodes, "abcde"), 20_000);
+      const lost: string[] = [];
+      nodes.get("a")?.events.on("lost", ({ member }) => void lost.push(member.name));
+      await world.advance(1_800_000);
+      world.node("e").crash();
+      await world.advance(460_000);
+      expect([allSee(nodes, "abcd", "abcde"), lost]).toEqual([true, []]);
+      await world.until(() => allSee(nodes, "abcd"), 430_000);
+      world.node("d").crash();
       await world.advance(200_000);
-      expect(seen(nodes.get("b"))).toBe("abc");
-      await world.node("a").run(() => nodes.get("a")?.ping("c@c"));
-      await world.until(() => allSee(nodes, "ab"), 150_000);
+      expect(seen(nodes.get("b"))).toBe("abcd");
+      await world.node("a").run(() => nodes.get("a")?.ping("d@d"));
+      await world.until(() => allSee(nodes, "abc"), 150_000);
+      // Its streams end: that is a ping, too.
+      world.node("c").kill();
+      await world.until(() => allSee(nodes, "ab"), 140_000);
       const unknown = world.node("a").run(() => nodes.get("a")?.ping("d@d"));
       await expect(unknown).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+      expect(lost).toEqual(["e@e", "d@d", "c@c"]);
     });
   });
 
