@@ -167,17 +167,11 @@ describe("a process without a descriptor left", () => {
   afterEach(() => setPlatformStandIn(undefined));
 
   it("cannot start a node, and the error has the system's code", async () => {
+    const syscall = "uv_interface_addresses";
+    const info = { errno: 24, code: "EMFILE", message: "too many open files", syscall };
+    const error = new Error(`A system error occurred: ${syscall} returned EMFILE`);
     const interfaces = (): never => {
-      const info = {
-        errno: 24,
-        code: "EMFILE",
-        message: "too many open files",
-        syscall: "uv_interface_addresses",
-      };
-      throw Object.assign(new Error("A system error occurred: uv_interface_addresses returned EMFILE"), {
-        code: "ERR_SYSTEM_ERROR",
-        info,
-      });
+      throw Object.assign(error, { code: "ERR_SYSTEM_ERROR", info });
     };
     const platform = { ...MACHINE, interfaces };
     expect(() => allInterfaces(platform)).toThrow(

@@ -1,5 +1,6 @@
 /** The nodes of a host, by sockets: who is shown, what is removed, and what a stranger's socket can do. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
@@ -63,29 +64,16 @@ async function register(
   return made;
 }
 
+const ANSWERS = `require("net").createServer((s) => s.on("error", () => {}).end(process.argv[2])).listen(process.argv[1], () => console.log())`;
+
 /** A process that answers as a node does. */
 async function otherProcess(digit: string, text = JSON.stringify(entry(digit))): Promise<ChildProcess> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const path = join(folder, `${digit.repeat(16)}.sock`);
-  const child = spawn(
-    process.execPath,
-    [
-      "-e",
-      `require("net").createServer((s) => s.on("error", () => {}).end(process.argv[2])).listen(process.argv[1], () => console.log())`,
-      path,
-      text,
-    ],
-    { stdio: ["ignore", "pipe", "inherit"] },
-  );
+  const args = ["-e", ANSWERS, join(folder, `${digit.repeat(16)}.sock`), text];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   children.push(child);
-  await new Promise((resolve) => child.stdout?.once("data", resolve));
+  await once(child.stdout, "data");
   return child;
-}
-
-async function killed(child: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  child.kill("SIGKILL");
-  await ended;
 }
 
 const old = (path: string): void => utimesSync(path, new Date(0), new Date(0));
@@ -117,7 +105,8 @@ describe("the nodes of a host", () => {
     const child = await otherProcess("c");
     await register("a");
     expect(await names()).toEqual(["a@host", "c@host"]);
-    await killed(child);
+    child.kill("SIGKILL");
+    await once(child, "exit");
     expect(await names()).toEqual(["a@host"]);
     // A starting node may not accept connections yet.
     expect(readdirSync(folder).length).toBe(2);
@@ -207,32 +196,17 @@ describe("a stranger's", () => {
 
 describe("a node that runs", () => {
   let reports: string[];
-  /** Settles with the next report. */
-  let reported: Promise<void>;
 
-  function keep(digit: string, folders: readonly string[] = [folder]): Registrar {
-    let wake: () => void = () => undefined;
-    const next = (): void => {
-      reported = new Promise((resolve) => {
-        wake = resolve;
-      });
-    };
-    const report = (text: string): void => {
-      reports.push(text);
-      wake();
-      next();
-    };
+  /** It looks every 30 ms. */
+  function keep(digit: string): Registrar {
     reports = [];
-    next();
     const onChange = (error?: Error & { code?: string }): void =>
-      report(error === undefined ? "up" : `down ${error.code}`);
-    const made = closing(new Registrar(entry(digit), onChange, folders, LOOK));
+      void reports.push(error === undefined ? "up" : `down ${error.code}`);
+    const made = closing(new Registrar(entry(digit), onChange, [folder], 30));
     made.start();
     return made;
   }
 
-  /** ms between two looks. */
-  const LOOK = 30;
   const untilNames = async (...wanted: string[]): Promise<void> => {
     await expect.poll(names, { timeout: 10_000, interval: 10 }).toEqual(wanted);
   };
@@ -270,20 +244,17 @@ describe("a node that runs", () => {
   });
 
   it("listens at nothing through a link in place of its folder, and reports that it is not shown", async () => {
-    const _node = keep("a");
+    keep("a");
     await untilNames("a@host");
     const elsewhere = join(root, "elsewhere");
     mkdirSync(elsewhere, { mode: 0o700 });
     renameSync(folder, join(root, "before"));
     symlinkSync(elsewhere, folder);
-    await reported;
-    expect(reports).toEqual(["down EFSM"]);
+    await expect.poll(() => reports, { timeout: 10_000 }).toEqual(["down EFSM"]);
     expect(readdirSync(elsewhere)).toEqual([]);
-    const again = reported;
     rmSync(folder);
     await untilNames("a@host");
-    await again;
-    expect(reports).toEqual(["down EFSM", "up"]);
+    await expect.poll(() => reports, { timeout: 10_000 }).toEqual(["down EFSM", "up"]);
   });
 
   it("is taken out though it ends while it starts", async () => {
@@ -313,18 +284,16 @@ describe("a ClusterNode", () => {
         control: ["ipc:///tmp/x"],
       },
     ]);
-    expect(() => node.showControl(["x".repeat(257)])).toThrowError(
-      expect.objectContaining({ code: "EINVAL" }),
-    );
+    const EINVAL = expect.objectContaining({ code: "EINVAL" });
+    expect(() => node.showControl(["x".repeat(257)])).toThrow(EINVAL);
     await node.leave();
     expect(await own()).toEqual([]);
     expect(hidden.stats().dropped).toEqual({});
   });
 
   it("is shown with the address that it has now", async () => {
-    const node = closing(
-      new ClusterNode({ name: "moves", cluster: `moves-${process.pid}`, multicast: false }),
-    );
+    const cluster = `moves-${process.pid}`;
+    const node = closing(new ClusterNode({ name: "moves", cluster, multicast: false }));
     await node.start();
     node.onAddress("192.0.2.7:7946");
     const found = async (): Promise<string | undefined> =>
