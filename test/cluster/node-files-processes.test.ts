@@ -1,6 +1,6 @@
 /** A node whose process runs out of files (ulimit -n) reports it, loses no member, and works again when there are some. */
 import { connect, type Socket } from "node:net";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { beforeEach, expect, it, onTestFinished } from "vitest";
 import { ClusterNode, DiscoveryClient } from "../../src/cluster/index.js";
 import { Child } from "../process/child.js";
 import { freePort } from "../support/ports.js";
@@ -23,12 +23,8 @@ console.log(server.endpoint);
 process.stdin.on("data", () => console.log(JSON.stringify(node.stats().dropped)));
 `;
 
-const cleanups: (() => unknown)[] = [];
 beforeEach(async () => {
   multicastPort = await freePort();
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
 /** A program that may open so many files. */
@@ -37,14 +33,14 @@ function poor(source: string, ...args: string[]): Child {
   const child = new Child("sh", ["-c", `ulimit -n ${FILES}; exec "$0" "$@"`, ...node, ...args], {
     limit: 60_000,
   });
-  cleanups.push(() => child.kill());
+  onTestFinished(async () => void (await child.kill()));
   return child;
 }
 
 async function nodeOf(name: string, cluster: string, faults: string[]): Promise<ClusterNode> {
   const node = new ClusterNode({ name, cluster, multicast: { port: multicastPort } });
   for (const type of ["lost", "minority"] as const) node.events.on(type, () => void faults.push(type));
-  cleanups.push(() => node.close({ linger: 0 }));
+  onTestFinished(() => node.close({ linger: 0 }));
   await node.start();
   return node;
 }
@@ -56,7 +52,7 @@ class Flood {
 
   constructor(port: number, count: number) {
     for (let i = 0; i < count; i++) this.#open(port);
-    cleanups.push(() => this.end());
+    onTestFinished(() => this.end());
   }
 
   end(): void {
@@ -105,7 +101,7 @@ it("a node without files reports it, loses nobody, is lost by nobody, and serves
   flood.end();
   await untilLine(/^available$/);
   const client = new DiscoveryClient({ addresses: endpoint, username: "ana", password: "secret" });
-  cleanups.push(() => client.close({ linger: 0 }));
+  onTestFinished(() => client.close({ linger: 0 }));
   await client.ready({ timeout: 30_000 });
   expect(client.nodes.map(({ name }) => name.split("@")[0]).sort()).toEqual(["late", "poor", "rich"]);
   child.tell("stats");

@@ -1,11 +1,12 @@
 /** Junk, strangers and recordings at a node's sockets: counted by their reason, and none changes who is a member. */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { connect, createServer, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { ClusterNode } from "../../src/cluster/index.js";
 import { encodeHello } from "../../src/cluster/wire/stream.js";
+import { Relay } from "../support/relay.js";
 import { dropped, portOf, strangers, testNodes } from "./nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
@@ -102,25 +103,17 @@ describe("hostile streams", () => {
   it("of another key, and those that were recorded, are refused at their first packet", async () => {
     // Between b and a: what b writes is kept.
     const recorded: Buffer[] = [];
-    const relay = createServer((from) => {
-      const to = connect(portOf(a), "127.0.0.1");
-      from.on("data", (bytes: Buffer) => {
-        recorded.push(bytes);
-        to.write(bytes);
-      });
-      to.on("data", (bytes: Buffer) => from.write(bytes));
-      for (const each of [from, to]) each.on("error", () => undefined);
-      from.on("close", () => to.destroy());
-    });
-    relay.listen(0, "127.0.0.1");
-    await once(relay, "listening");
-    const { port } = relay.address() as { port: number };
+    const relay = await Relay.to(`tcp://${a.address}`);
+    relay.change = (bytes, direction) => {
+      if (direction === "up") recorded.push(bytes);
+      return bytes;
+    };
     // Its datagrams go nowhere: it joins by the stream.
-    const b = await started("b", { seeds: [`127.0.0.1:${port}`] });
+    const b = await started("b", { seeds: [relay.endpoint.slice("tcp://".length)] });
     while (a.members().length < 2) await a.events.receive({ timeout: 10_000 });
     await b.leave();
     while (a.members().length > 1) await a.events.receive({ timeout: 5_000 });
-    relay.close();
+    await relay.close();
     const again = await dialled();
     again.write(Buffer.concat(recorded));
     await once(again, "close");

@@ -1,7 +1,7 @@
 /** Beacons over the host's own sockets: broadcast, groups of IPv4 and IPv6, and what strangers send. */
 import { createSocket, type Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import {
   broadcastSource,
   type DiscoverySource,
@@ -30,12 +30,8 @@ if (LINK_IPV4 === undefined || LINK_IPV6 === undefined)
 
 /** Nodes of one test share it. */
 let port = 0;
-const cleanups: (() => unknown)[] = [];
 beforeEach(async () => {
   port = await freePort();
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
 interface Reader {
@@ -68,7 +64,7 @@ function reader(
     aborting.abort();
     await lists.return?.();
   };
-  cleanups.push(end);
+  onTestFinished(end);
   return {
     counts,
     end,
@@ -86,7 +82,7 @@ async function stranger(): Promise<{ socket: Socket; send(...bytes: Buffer[]): v
   const socket = createSocket({ type: "udp4", reuseAddr: true });
   await new Promise<void>((resolve) => void socket.bind(0, "127.0.0.1", resolve));
   socket.setBroadcast(true);
-  cleanups.push(() => void socket.close());
+  onTestFinished(() => void socket.close());
   return {
     socket,
     send: (...all) => {
@@ -114,7 +110,7 @@ describe("beacons", () => {
     const other = await stranger();
     const listener = createSocket({ type: "udp4", reuseAddr: true });
     await new Promise<void>((resolve) => void listener.bind(port, resolve));
-    cleanups.push(() => void listener.close());
+    onTestFinished(() => void listener.close());
     const sent = new Promise<Buffer>((resolve) => void listener.once("message", resolve));
     const a = reader(broadcastSource({ port, interval }), "1");
     await a.until(empty);
@@ -142,7 +138,7 @@ describe("beacons to a group", () => {
   it("find nodes, by the first of several ports that can be had", async () => {
     const taken = createSocket({ type: "udp4" });
     await new Promise<void>((resolve) => void taken.bind(port, resolve));
-    cleanups.push(() => void taken.close());
+    onTestFinished(() => void taken.close());
     const options = { group, ports: [port, await freePort()], ttl: 0, interval };
     const a = reader(multicastSource(options), "1");
     const b = reader(multicastSource(options), "2");
@@ -215,7 +211,7 @@ describe("beacons of a host whose interfaces change", () => {
     await first.until(empty);
     const listener = createSocket({ type: "udp4", reuseAddr: true });
     await new Promise<void>((resolve) => void listener.bind(port, at, resolve));
-    cleanups.push(() => void listener.close());
+    onTestFinished(() => void listener.close());
     if (at === undefined) listener.addMembership("239.192.83.73", "127.0.0.1");
     const fromEth0 = new Promise<void>((resolve) => {
       listener.on("message", (_bytes, { address }) => {

@@ -2,7 +2,7 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { type DnsSourceOptions, dnsSource } from "../../../src/cluster/index.js";
 import { gate } from "../../support/gate.js";
 import { missing } from "../../support/peers.js";
@@ -13,14 +13,10 @@ const NO_DNSMASQ = missing("dnsmasq");
 if (NO_DNSMASQ !== false) console.log(`skipped: ${NO_DNSMASQ}`);
 
 const SELF = { id: "0".repeat(32), name: "a@host", cluster: "default", address: "10.0.0.1:7946" };
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
 
 async function server(...records: string[]): Promise<DnsServer> {
   const made = new DnsServer(await freePort());
-  cleanups.push(() => made.close());
+  onTestFinished(() => made.close());
   await made.start(...records);
   return made;
 }
@@ -32,7 +28,7 @@ function lists(
   options: DnsSourceOptions = {},
 ): AsyncIterator<readonly string[]> {
   const aborting = new AbortController();
-  cleanups.push(() => aborting.abort());
+  onTestFinished(() => aborting.abort());
   const source = dnsSource(name, { servers: [from.address], timeout: 200, minInterval: 20, ...options });
   return source.discover(SELF, aborting.signal)[Symbol.asyncIterator]();
 }
@@ -134,7 +130,7 @@ async function silentTargets(
   count: number,
 ): Promise<{ port: number; asked: Set<string>; whenAsked: Promise<void> }> {
   const socket = createSocket("udp4");
-  cleanups.push(() => void socket.close());
+  onTestFinished(() => void socket.close());
   const asked = new Set<string>();
   const { passed: whenAsked, open: report } = gate();
   socket.on("message", (query, { address, port }) => {

@@ -13,9 +13,9 @@ import type { DiscoverySelf, DiscoverySource } from "../../../src/cluster/discov
 import { makeCertificates, makeClient } from "../../support/certificates.js";
 import { LONG } from "../../support/long.js";
 import { missing } from "../../support/peers.js";
+import { Relay } from "../../support/relay.js";
 import { base64, EtcdServer } from "./etcd-server.js";
 import { Follower, selfAt } from "./follower.js";
-import { FreezingProxy } from "./freezing-proxy.js";
 
 /** The nodes of tests that run at a time: they leave when all of these have ended. */
 function nodes() {
@@ -127,19 +127,19 @@ describe.skipIf(!LONG || missing("etcd")).concurrent("a server", () => {
   });
 
   it("forgets a node that is cut off for longer than its lease, and has it again afterwards", async () => {
-    const proxy = await FreezingProxy.start(etcd.port);
+    const relay = await Relay.to(etcd.url);
     const options = { prefix: "cut", ttl: 1_000, timeout: 200, relistInterval: 300 };
-    const cut = follow({ servers: proxy.url, ...options }, "10.0.0.1:7946");
+    const cut = follow({ servers: relay.endpoint.replace("tcp", "http"), ...options }, "10.0.0.1:7946");
     const other = follow({ servers: etcd.url, ...options }, "10.0.0.2:7946");
     await Promise.all([cut, other].map((each) => each.has("10.0.0.1:7946", "10.0.0.2:7946")));
-    proxy.cut();
+    relay.blackHole(true);
     await other.has("10.0.0.2:7946");
     await cut.until(({ error }) => error?.code === "ETIMEDOUT");
     expect(cut.list).toHaveLength(2);
-    proxy.mend();
+    relay.blackHole(false);
     await other.has("10.0.0.1:7946", "10.0.0.2:7946");
     await cut.stop();
-    await proxy.stop();
+    await relay.close();
   });
 });
 
