@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import {
-  busNumber,
   compareIncarnations,
   createId,
   fullName,
@@ -39,11 +38,6 @@ describe("names and ids", () => {
     expect(isId("0".repeat(31))).toBe(false);
     expect(shortId("00000000".padEnd(32, "1"))).toBe(1);
     expect(shortId("ff000001".padEnd(32, "1"))).toBe(0xff000001);
-  });
-
-  it("a bus is 6 bytes of its name's hash", () => {
-    expect(busNumber("default")).toBe(0x37a8eec1ce19);
-    expect(() => busNumber("")).toThrow(expect.objectContaining({ code: "EINVAL" }));
   });
 });
 

@@ -55,7 +55,7 @@ describe("what a node refuses", () => {
       () => a.join(1n as never),
       () => a.resolver([] as never),
       () => a.resolver({ has: new Set(["zre"]) } as never),
-      ...[undefined, null, 5, {}, Symbol("x"), 1n].map((name) => () => a.namespace(name as never)),
+      ...[undefined, null, 5, "", {}, Symbol("x"), 1n].map((name) => () => a.namespace(name as never)),
     ];
     expect(() => a.member(null as never)).toThrow("a member must be named by a text; got null");
     for (const call of wrong) expect(call, String(call)).toThrow(EINVAL);
