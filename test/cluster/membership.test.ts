@@ -132,7 +132,7 @@ describe("a cut", () => {
 describe("a node that comes again", () => {
   it("ends the suspicion of its earlier life, which it does not refute", () => {
     const world = cluster(3);
-    const [node, suspect, accuser] = world.nodes as [SimulatedNode, SimulatedNode, SimulatedNode];
+    const [node, suspect, accuser] = world.nodes as Nodes;
     const receive = (from: SimulatedNode, later: number, updates: Update[]): void => {
       const { id, start, count } = from.rules.self;
       const head = { type: PacketType.PING, from: id, start: start + later, count, digest: 0 };

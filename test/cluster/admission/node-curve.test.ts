@@ -68,18 +68,12 @@ describe("nodes with keys of their own", () => {
     const port = Number(a.address.split(":")[1]);
     const before = a.stats().packetsReceived;
     for (let i = 0; i < 20; i++)
-      await new Promise<void>((resolve) =>
-        socket.send(codec.encode(forged), port, "127.0.0.1", () => resolve()),
-      );
+      await new Promise((resolve) => socket.send(codec.encode(forged), port, "127.0.0.1", resolve));
     await until(() => a.stats().packetsReceived >= before + 20);
     // b is asked over a stream, and knows nothing of it.
     await until(() => a.stats().links > 0);
-    expect(
-      a
-        .members()
-        .map(({ name }) => name)
-        .sort(),
-    ).toEqual([a.name, b.name]);
+    const names = a.members().map(({ name }) => name);
+    expect(names.sort()).toEqual([a.name, b.name]);
     expect(b.removed).toBe(false);
     socket.close();
   });

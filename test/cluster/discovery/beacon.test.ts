@@ -1,5 +1,6 @@
 /** Beacons over the host's own sockets: broadcast, groups of IPv4 and IPv6, and what strangers send. */
 import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
 import { networkInterfaces } from "node:os";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import {
@@ -78,16 +79,19 @@ function reader(
   };
 }
 
-async function stranger(): Promise<{ socket: Socket; send(...bytes: Buffer[]): void }> {
-  const socket = createSocket({ type: "udp4", reuseAddr: true });
-  await new Promise<void>((resolve) => void socket.bind(0, "127.0.0.1", resolve));
-  socket.setBroadcast(true);
+async function bound(at: number, host?: string, reuseAddr = true): Promise<Socket> {
+  const socket = createSocket({ type: "udp4", reuseAddr }).bind(at, host);
+  await once(socket, "listening");
   onTestFinished(() => void socket.close());
-  return {
-    socket,
-    send: (...all) => {
-      for (const bytes of all) socket.send(bytes, port, "127.255.255.255");
-    },
+  return socket;
+}
+
+/** @returns calls all of this host */
+async function stranger(): Promise<(...bytes: Buffer[]) => void> {
+  const socket = await bound(0, "127.0.0.1");
+  socket.setBroadcast(true);
+  return (...all) => {
+    for (const bytes of all) socket.send(bytes, port, "127.255.255.255");
   };
 }
 
@@ -107,16 +111,14 @@ describe("beacons", () => {
   });
 
   it("are what SMQ's nodes send and read; junk and its own are counted and ignored", async () => {
-    const other = await stranger();
-    const listener = createSocket({ type: "udp4", reuseAddr: true });
-    await new Promise<void>((resolve) => void listener.bind(port, resolve));
-    onTestFinished(() => void listener.close());
+    const send = await stranger();
+    const listener = await bound(port);
     const sent = new Promise<Buffer>((resolve) => void listener.once("message", resolve));
     const a = reader(broadcastSource({ port, interval }), "1");
     await a.until(empty);
     const found = a.until(some);
     expect((await sent).equals(Buffer.from([7_001 >> 8, 7_001 & 255]))).toBe(true);
-    other.send(Buffer.from([0x1e, 0x61]), Buffer.from([0, 0]), Buffer.from([1]), Buffer.alloc(2_000, 1));
+    send(Buffer.from([0x1e, 0x61]), Buffer.from([0, 0]), Buffer.from([1]), Buffer.alloc(2_000, 1));
     expect(await found).toEqual(["127.0.0.1:7777"]);
     await expect.poll(() => a.counts.length).toBe(3);
     expect(new Set(a.counts)).toEqual(new Set(["beacon:junk"]));
@@ -125,8 +127,8 @@ describe("beacons", () => {
   it("of one host are bounded", async () => {
     const a = reader(broadcastSource({ port, interval: 60_000 }), "1");
     await a.until(empty);
-    const other = await stranger();
-    other.send(...Array.from({ length: 100 }, (_, i) => Buffer.from([10, i])));
+    const send = await stranger();
+    send(...Array.from({ length: 100 }, (_, i) => Buffer.from([10, i])));
     expect((await a.until((list) => list.length >= 64)).length).toBe(64);
     await expect.poll(() => a.counts.filter((each) => each === "beacon:full").length).toBe(36);
   });
@@ -136,9 +138,7 @@ describe("beacons to a group", () => {
   const group = "239.192.85.1";
 
   it("find nodes, by the first of several ports that can be had", async () => {
-    const taken = createSocket({ type: "udp4" });
-    await new Promise<void>((resolve) => void taken.bind(port, resolve));
-    onTestFinished(() => void taken.close());
+    await bound(port, undefined, false);
     const options = { group, ports: [port, await freePort()], ttl: 0, interval };
     const a = reader(multicastSource(options), "1");
     const b = reader(multicastSource(options), "2");
@@ -209,9 +209,7 @@ describe("beacons of a host whose interfaces change", () => {
     setPlatformStandIn(() => ({ ...MACHINE, interfaces: () => interfaces, interfaces6: () => [] }));
     const first = reader(make(port), "1", "10.0.0.1:7001");
     await first.until(empty);
-    const listener = createSocket({ type: "udp4", reuseAddr: true });
-    await new Promise<void>((resolve) => void listener.bind(port, at, resolve));
-    onTestFinished(() => void listener.close());
+    const listener = await bound(port, at);
     if (at === undefined) listener.addMembership("239.192.83.73", "127.0.0.1");
     const fromEth0 = new Promise<void>((resolve) => {
       listener.on("message", (_bytes, { address }) => {
