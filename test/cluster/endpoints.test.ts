@@ -28,6 +28,7 @@ describe("an advertised endpoint", () => {
   });
 
   it("is refused where others could not use it", () => {
+    const EINVAL = expect.objectContaining({ code: "EINVAL" });
     for (const endpoint of [
       "inproc://a",
       "tcp://*:*",
@@ -42,9 +43,7 @@ describe("an advertised endpoint", () => {
       "",
       7,
     ])
-      expect(() => checkAdvertised(endpoint), String(endpoint)).toThrow(
-        expect.objectContaining({ code: "EINVAL" }),
-      );
+      expect(() => checkAdvertised(endpoint), String(endpoint)).toThrow(EINVAL);
     for (const endpoint of ["tcp://*:5555", "tcp://[::1]:5555", "tcp://db-1.local:5555", "ipc:///tmp/x"])
       checkAdvertised(endpoint);
     for (const name of ["", "a=b", "a b", "a\n", "x".repeat(65), undefined])
@@ -64,11 +63,8 @@ describe("an advertised endpoint", () => {
   });
 
   it("is chosen by the names that has and some ask for, else all are", () => {
-    const endpoints = [
-      { name: "billing", endpoint: "one" },
-      { name: "audit", endpoint: "two" },
-      { name: "", endpoint: "three" },
-    ];
+    const named = { billing: "one", audit: "two", "": "three" };
+    const endpoints = Object.entries(named).map(([name, endpoint]) => ({ name, endpoint }));
     const by = (...steps: ResolverStep[]): readonly string[] => new CompiledResolver(steps).choose(endpoints);
     expect(by({ has: ["billing", "eu"] })).toEqual(["one"]);
     expect(by({ some: ["audit", "billing"] })).toEqual(["one", "two"]);

@@ -1,6 +1,7 @@
 /** Nodes that find each other by sources of discovery, over the host's own sockets. */
 import { afterEach, describe, expect, it } from "vitest";
 import { AddressFeed, type DiscoveryFunction, staticSource } from "../../src/cluster/index.js";
+import { thrown } from "../contract/support/wait.js";
 import { freePort } from "../support/ports.js";
 import { event, testNodes, together, until } from "./nodes.js";
 
@@ -43,20 +44,17 @@ describe("nodes with a list", () => {
     a.join(c.address);
     await together(3, a, b, c);
     // A source's next list is read 10 ms after the one before, at the earliest.
-    await expect
-      .poll(() => a.discovery())
-      .toMatchObject([
-        { name: "seeds", state: "up", addresses: [c.address] },
-        { name: "manual", state: "up", addresses: [] },
-      ]);
+    const rows = [
+      { name: "seeds", state: "up", addresses: [c.address] },
+      { name: "manual", state: "up", addresses: [] },
+    ];
+    await expect.poll(() => a.discovery()).toMatchObject(rows);
     a.forget(c.address);
     expect(a.discovery().map(({ name }) => name)).toEqual(["manual"]);
     expect(a.members().length).toBe(3);
-    expect(() => a.join("nowhere")).toThrowError(expect.objectContaining({ code: "EINVAL" }));
-    expect(() => a.join("203.0.113.7:7946")).toThrowError(expect.objectContaining({ code: "EINVAL" }));
-    expect(() => a.join(...Array.from({ length: 1_025 }, (_, i) => `127.0.0.1:${i + 1}`))).toThrowError(
-      expect.objectContaining({ code: "EINVAL" }),
-    );
+    const many = Array.from({ length: 1_025 }, (_, i) => `127.0.0.1:${i + 1}`);
+    for (const wrong of [["nowhere"], ["203.0.113.7:7946"], many])
+      expect(thrown(() => a.join(...wrong)).code).toBe("EINVAL");
     expect(a.discovery().map(({ name }) => name)).toEqual(["manual"]);
   });
 });

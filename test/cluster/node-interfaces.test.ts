@@ -5,6 +5,7 @@ import { ClusterNode } from "../../src/cluster/index.js";
 import { allInterfaces } from "../../src/cluster/net/interfaces.js";
 import { MACHINE, setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
 import { HostNetworks } from "../cli/nodes.js";
+import { thrown } from "../contract/support/wait.js";
 import { Child } from "../process/child.js";
 import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
@@ -174,13 +175,11 @@ describe("a process without a descriptor left", () => {
       throw Object.assign(error, { code: "ERR_SYSTEM_ERROR", info });
     };
     const platform = { ...MACHINE, interfaces };
-    expect(() => allInterfaces(platform)).toThrow(
-      expect.objectContaining({ name: "TransportError", code: "EMFILE" }),
-    );
+    expect(thrown(() => allInterfaces(platform))).toMatchObject({ name: "TransportError", code: "EMFILE" });
     setPlatformStandIn(() => platform);
     const node = new ClusterNode({ name: "full" });
     setPlatformStandIn(undefined);
-    await expect(node.start()).rejects.toThrow(expect.objectContaining({ code: "EMFILE" }));
+    await expect(node.start()).rejects.toMatchObject({ code: "EMFILE" });
     await node.close();
   });
 });

@@ -52,12 +52,9 @@ describe("a suspicion", () => {
 
   it("is not shorter by who has accused before, nor by more accusers than are wanted", () => {
     const suspicion = new Suspicion(PROFILES.lan, 10, 0, [1]);
-    expect([suspicion.accuse([1], 3), suspicion.accuse([2, 3], 3), suspicion.accuse([3, 2, 1], 3)]).toEqual([
-      false,
-      true,
-      false,
-    ]);
-    expect([suspicion.accuse([4], 3), suspicion.accuse([5], 3)]).toEqual([true, false]);
+    const accusers = [[1], [2, 3], [3, 2, 1], [4], [5]];
+    const isShorter = accusers.map((by) => suspicion.accuse(by, 3));
+    expect(isShorter).toEqual([false, true, false, true, false]);
     expect(suspicion.accusers).toEqual([1, 2, 3, 4]);
   });
 

@@ -87,14 +87,12 @@ it("a proof's bytes are those of the specification, and a wrong length is none",
   const rows = Object.fromEntries(vectorsUnder("spec/cluster.md", "Vectors of a proof"));
   const proofs = proveBuses([bus("default", [KEY])], "initiator", HELLOS);
   const frame = encodeProof(proofs);
+  const responder = encodeProof(proveBuses([bus("default", [KEY])], "responder", HELLOS));
+  const key = decodeZ85(keyOfPassword("correct horse battery", "default"));
   expect(rows).toEqual({
-    "key of the password `correct horse battery`": decodeZ85(
-      keyOfPassword("correct horse battery", "default"),
-    ).toString("hex"),
+    "key of the password `correct horse battery`": key.toString("hex"),
     "PROOF of the initiator": frame.toString("hex"),
-    "PROOF of the responder": encodeProof(proveBuses([bus("default", [KEY])], "responder", HELLOS)).toString(
-      "hex",
-    ),
+    "PROOF of the responder": responder.toString("hex"),
     REFUSED: "40",
   });
   // By the words of the specification, not by this code.

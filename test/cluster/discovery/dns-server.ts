@@ -5,15 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const OPTIONS = [
-  "--keep-in-foreground",
-  "--conf-file=/dev/null",
-  "--no-resolv",
-  "--no-hosts",
-  "--no-poll",
-  "--bind-interfaces",
-  "--listen-address=127.0.0.1",
-  "--user=root",
-  "--log-facility=-",
+  ...["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--no-poll"],
+  ...["--bind-interfaces", "--listen-address=127.0.0.1", "--user=root", "--log-facility=-"],
+  "--local=/test/",
 ];
 
 export class DnsServer {
@@ -44,17 +38,8 @@ export class DnsServer {
       if (name?.startsWith("_")) return `--srv-host=${name},${value.slice(0, at)},${value.slice(at + 1)}`;
       return `--host-record=${name},${value},${ttls[i]}`;
     });
-    const process = spawn(
-      "dnsmasq",
-      [
-        ...OPTIONS,
-        `--port=${this.port}`,
-        "--local=/test/",
-        `--pid-file=${join(this.#folder, "pid")}`,
-        ...args,
-      ],
-      { stdio: ["ignore", "ignore", "pipe"] },
-    );
+    const own = [`--port=${this.port}`, `--pid-file=${join(this.#folder, "pid")}`];
+    const process = spawn("dnsmasq", [...OPTIONS, ...own, ...args], { stdio: ["ignore", "ignore", "pipe"] });
     this.#process = process;
     await new Promise<void>((resolve, reject) => {
       let text = "";
