@@ -7,6 +7,7 @@ import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js
 import { acceptLinks, dialLink } from "../../src/link/index.js";
 import { testNodes, webServers } from "./nodes.js";
 
+const LIMIT = { timeout: 60_000 };
 const PASSWORD = "correct horse battery staple";
 const { started } = testNodes(() => ({
   cluster: "linked",
@@ -19,6 +20,14 @@ const listen = webServers();
 /** A node that nobody reaches where it says that it is. */
 const hidden = (name: string, port: number, options: ClusterNodeOptions = {}): Promise<ClusterNode> =>
   started(name, { announce: `127.0.0.1:${port}`, ...options });
+
+/** Two of them, and the end of their stream that the first one has. */
+async function pair(): Promise<{ a: ClusterNode; b: ClusterNode; here: Duplex }> {
+  const [a, b] = [await hidden("a", 1), await hidden("b", 2)];
+  const [here, there] = duplexPair();
+  await Promise.all([a.link(here), b.link(there)]);
+  return { a, b, here };
+}
 
 const isTogether = (...all: ClusterNode[]): boolean =>
   all.every((node) => node.resolve().length === all.length);
@@ -38,12 +47,8 @@ async function talk(a: ClusterNode, b: ClusterNode): Promise<void> {
   await service.close();
 }
 
-it("two nodes with a stream probe each other over it, and not by datagrams", {
-  timeout: 60_000,
-}, async () => {
-  const [a, b] = [await hidden("a", 1), await hidden("b", 2)];
-  const [ab, ba] = duplexPair();
-  await Promise.all([a.link(ab), b.link(ba)]);
+it("two nodes with a stream probe each other over it, and not by datagrams", LIMIT, async () => {
+  const { a, b } = await pair();
   await together(a, b);
   const lost: unknown[] = [];
   for (const node of [a, b]) node.events.on("lost", (event) => lost.push(event));
@@ -97,13 +102,11 @@ it("a link is kept: dialled again when its stream breaks and when nobody answers
     expect(() => b.keepLinked(none as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
 });
 
-it("three nodes in a row know each other, though two of them have no stream", {
-  timeout: 60_000,
-}, async () => {
-  const [a, b, c] = [await hidden("a", 1), await hidden("b", 2), await hidden("c", 3)];
-  const [ab, ba] = duplexPair();
+it("three nodes in a row know each other, though two of them have no stream", LIMIT, async () => {
+  const { a, b } = await pair();
+  const c = await hidden("c", 3);
   const [bc, cb] = duplexPair();
-  await Promise.all([a.link(ab), b.link(ba), b.link(bc), c.link(cb)]);
+  await Promise.all([b.link(bc), c.link(cb)]);
   await together(a, b, c);
 });
 
@@ -194,9 +197,7 @@ it("what is handed in has to be a stream, and a stream of a node of this cluster
 });
 
 it("a stream that is given before, is over, or is not of bytes is refused at once, and a standing one stays", async () => {
-  const [a, b] = [await hidden("a", 1), await hidden("b", 2)];
-  const [here, there] = duplexPair();
-  await Promise.all([a.link(here), b.link(there)]);
+  const { a, b, here } = await pair();
   await expect(a.link(here)).rejects.toMatchObject({ code: "EINVAL" });
   await together(a, b);
   const text = duplexPair()[0].setEncoding("utf8");

@@ -32,21 +32,10 @@ const PROBE = 1_000;
 const CODES = ["ETIMEDOUT", "no-service", "overloaded", "worker-lost", "stopping"];
 const USER = { username: "ana", password: "secret" };
 
-type Fault =
-  | "close"
-  | "reset"
-  | "stall"
-  | "blink"
-  | "kill"
-  | "crash"
-  | "leave"
-  | "split"
-  | "one-way"
-  | "pause"
-  | "rejoin";
 /** What members survive. */
-const GENTLE: readonly Fault[] = ["reset", "reset", "stall", "blink", "rejoin", "close"];
-const HOSTILE: readonly Fault[] = [...GENTLE, "kill", "crash", "leave", "split", "one-way", "pause", "pause"];
+const GENTLE = ["reset", "reset", "stall", "blink", "rejoin", "close"] as const;
+const HOSTILE = [...GENTLE, "kill", "crash", "leave", "split", "one-way", "pause", "pause"] as const;
+type Fault = (typeof HOSTILE)[number];
 
 const sorted = (of: Iterable<string>): string => [...of].sort().join();
 
@@ -135,13 +124,7 @@ class Crew {
     /** Nobody is lost. */
     readonly isGentle: boolean,
     /** What happened at all. */
-    readonly counts: {
-      acknowledged: number;
-      answers: number;
-      replies: number;
-      parts: number;
-      answered: number;
-    },
+    readonly counts: Record<"acknowledged" | "answers" | "replies" | "parts" | "answered", number>,
   ) {
     const { random } = world;
     this.#settings = {
@@ -169,11 +152,8 @@ class Crew {
       this.#program(life);
       await life.node.start();
       this.lives.set(name, life);
-      const { username, password } = USER;
-      await new DiscoveryServer(life.node, {
-        endpoint: "tcp://*:7001",
-        users: { [username]: password },
-      }).start();
+      const users = { [USER.username]: USER.password };
+      await new DiscoveryServer(life.node, { endpoint: "tcp://*:7001", users }).start();
     });
     started.catch(ignore);
   }
@@ -598,12 +578,10 @@ class Crew {
         const retained = (of.next.get("state") ?? 0) - 1;
         if (retained >= 0) check(`${what}: state`, at.from(of.id, "state").at(-1), retained);
       }
-      const known = at.node.routes({ limit: 10_000 });
-      check(
-        `${at.id} routes`,
-        sorted(known.map(({ filter, nodes }) => `${filter}: ${sorted(nodes)}`)),
-        allRoutes,
-      );
+      const known = at.node
+        .routes({ limit: 10_000 })
+        .map(({ filter, nodes }) => `${filter}: ${sorted(nodes)}`);
+      check(`${at.id} routes`, sorted(known), allRoutes);
       check(`${at.id} calls`, [...at.open].join(), "");
     }
     check("client", sorted(this.#client?.nodes.map(({ id }) => id) ?? []), ids);
