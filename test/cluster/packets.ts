@@ -18,7 +18,7 @@ const name = fc.oneof(
   fc.constant(`${"n".repeat(126)}@h`),
 );
 const address = fc.tuple(word, fc.nat(65_535)).map(([host, port]) => `${host}:${port}`);
-export const details: fc.Arbitrary<Details> = fc
+const details: fc.Arbitrary<Details> = fc
   .tuple(
     u32,
     fc.uniqueArray(word, { maxLength: 6 }),
