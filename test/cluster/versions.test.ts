@@ -19,9 +19,13 @@ function packetOf(...updates: Update[]): Packet {
   return new Packet({ type: PacketType.GOSSIP, from: FROM, start: 1, count: 2, digest: 3 }, { updates });
 }
 
+/** An update as this version writes it. */
+const updateOf = (update: Update): Buffer =>
+  encodePacket(packetOf(update), BUS).subarray(PREFIX + bodySize(PacketType.GOSSIP));
+
 /** An update as the next version writes it: one more flag, a field at its end. */
 function nextUpdate(update: Update): Buffer {
-  const bytes = encodePacket(packetOf(update), BUS).subarray(PREFIX + bodySize(PacketType.GOSSIP));
+  const bytes = updateOf(update);
   const written = Buffer.concat([bytes, Buffer.from("more")]);
   written.writeUInt16BE(bytes.length - 3 + 4, 1);
   if (update.kind === UpdateKind.ALIVE) written[29] = (written[29] as number) | FLAG;
@@ -36,19 +40,9 @@ function nextPacket(packet: Packet, isOwn: (update: Update) => boolean): Buffer 
   const unknown = Buffer.alloc(3 + 20, 9);
   unknown[0] = KIND;
   unknown.writeUInt16BE(20, 1);
-  const count = Buffer.from([updates.length + 1]);
-  const parts = updates.map((update) =>
-    isOwn(update)
-      ? nextUpdate(update)
-      : encodePacket(packetOf(update), BUS).subarray(PREFIX + bodySize(PacketType.GOSSIP)),
-  );
-  return Buffer.concat([
-    head.subarray(0, head.length - size - 1),
-    count,
-    ...parts,
-    unknown,
-    Buffer.from("after"),
-  ]);
+  const before = [head.subarray(0, head.length - size - 1), Buffer.from([updates.length + 1])];
+  const parts = updates.map((update) => (isOwn(update) ? nextUpdate(update) : updateOf(update)));
+  return Buffer.concat([...before, ...parts, unknown, Buffer.from("after")]);
 }
 
 /** Four nodes of this version, and as many of the next. */
