@@ -80,21 +80,6 @@ const old = (path: string): void => utimesSync(path, new Date(0), new Date(0));
 const names = async (): Promise<string[]> => (await namesIn([folder])).map(({ name }) => name);
 
 describe("the nodes of a host", () => {
-  it("are shown while they run, by name, with what they changed", async () => {
-    const b = await register("b", { control: ["ipc:///tmp/b"] });
-    const a = await register("a", { cluster: "kitchen", port: 5_000, address: "10.0.0.1:5000" });
-    expect(await namesIn([folder])).toEqual([
-      entry("a", { cluster: "kitchen", port: 5_000, address: "10.0.0.1:5000" }),
-      entry("b", { control: ["ipc:///tmp/b"] }),
-    ]);
-    a.entry = entry("a", { control: ["ipc:///tmp/a"] });
-    expect((await namesIn([folder]))[0]?.control).toEqual(["ipc:///tmp/a"]);
-    await b.close();
-    expect(await names()).toEqual(["a@host"]);
-    await a.close();
-    expect(readdirSync(folder)).toEqual([]);
-  });
-
   it("have files that their user alone can read", async () => {
     await register("a");
     for (const path of [join(root, "shoal"), folder]) expect(lstatSync(path).mode & 0o777).toBe(0o700);
@@ -139,11 +124,12 @@ describe("the nodes of a host", () => {
     expect(await names()).toEqual(["c@host"]);
   });
 
-  it("are all of two folders, each once", async () => {
-    await register("a");
+  it("are all of two folders, each once, by name", async () => {
+    const values = { cluster: "kitchen", port: 5_000, address: "10.0.0.1:5000", control: ["ipc:///tmp/a"] };
+    await register("a", values);
     const second = join(root, "two", "nodes");
     await register("b", {}, [join(root, "missing", "deep", "nodes"), second]);
-    expect((await namesIn([folder, second, folder])).map(({ name }) => name)).toEqual(["a@host", "b@host"]);
+    expect(await namesIn([second, folder, second])).toEqual([entry("a", values), entry("b")]);
   });
 });
 
