@@ -30,11 +30,8 @@ class Bus {
   }
 }
 
-function newMember(): Member {
-  const member = new Member(
-    { id: "a".repeat(32), name: "a@there", address: "192.0.2.1:7946", start: 1, count: 0 },
-    0,
-  );
+function newMember(id = "a".repeat(32)): Member {
+  const member = new Member({ id, name: "a@there", address: "192.0.2.1:7946", start: 1, count: 0 }, 0);
   member.announced = 1;
   return member;
 }
@@ -81,10 +78,7 @@ describe("the events of a bus", () => {
   });
 
   it("have a newMember before the conflict about its name", () => {
-    const [keeps, yields] = [
-      new Member({ id: SELF, name: "a@here", address: "192.0.2.2:7946", start: 1, count: 0 }, 0),
-      newMember(),
-    ];
+    const [keeps, yields] = [newMember(SELF), newMember()];
     bus.run({ type: "joined", member: yields }, { type: "conflict", keeps, yields });
     vi.advanceTimersByTime(1_000);
     expect(bus.seen).toEqual(["joined", "conflict"]);

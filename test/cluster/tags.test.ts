@@ -52,17 +52,12 @@ describe("resolving", () => {
   });
 
   it("takes no member's word for a tag that is true of it or not", () => {
-    const liar = {
-      ...member("4", "liar@h2", "localhost", "self", "draining", "liar"),
-      details: {
-        tags: ["localhost", "self", "draining", "liar"],
-        endpoints: ["self=tcp://10.0.0.1:5"],
-      },
-    };
+    const tags = ["localhost", "self", "draining", "liar"];
+    const liar = { ...member("4", "liar@h2"), details: { tags, endpoints: ["self=tcp://10.0.0.1:5"] } };
     const of = (tag: string): string =>
       ids(new CompiledResolver([{ has: [tag] }]).select([...members, liar], self));
-    expect(["localhost", "self", "draining", "liar"].map(of)).toEqual(["12", "1", "3", "4"]);
-    for (const tag of ["localhost", "self", "draining"]) {
+    expect(tags.map(of)).toEqual(["12", "1", "3", "4"]);
+    for (const tag of tags.slice(0, 3)) {
       const refused = expect.objectContaining({ code: "EINVAL", message: expect.stringMatching(/built-in/) });
       expect(() => createDetails(1, [tag], {}, [])).toThrow(refused);
       expect(() => checkServiceName(tag)).toThrow(refused);
@@ -91,12 +86,8 @@ describe("resolving", () => {
   it("refuses a change of more tags than a call may have, before it makes any", () => {
     const many = Array.from({ length: 1_001 }, (_, i) => `t${i}`);
     const pairs = many.slice(500).map((tag) => [tag, "x"] as const);
-    for (const changes of [
-      many,
-      [{ append: many }],
-      [{ map: pairs }, { mappend: pairs }],
-      Array(1_001).fill({}),
-    ])
+    const both = [{ map: pairs }, { mappend: pairs }];
+    for (const changes of [many, [{ append: many }], both, Array(1_001).fill({})])
       expect(() => changeTags([], changes)).toThrow(expect.objectContaining({ code: "EINVAL" }));
     expect(changeTags(["a"], [{ append: many.slice(0, 900), remove: many.slice(0, 90) }])).toHaveLength(811);
   });
