@@ -66,11 +66,19 @@ describe("nodes in virtual time", () => {
         d?.tags("new");
         const known = (name: string): boolean => nodes.get(name)?.resolve("new").length === 1;
         await world.until(() => [..."abc"].every(known), 500);
+        const id = d?.id ?? "";
+        const heard: string[] = [];
+        d?.events.on("removed", (event) => void heard.push(`removed ${event.id === id}`));
+        b?.events.on("joined", ({ member }) => void heard.push(`joined ${member.name}`));
         b?.remove("d");
         await world.until(() => d?.removed === true, 2_000);
-        b?.admit(d?.self.id ?? "");
+        // The others would not know.
+        expect(() => d?.admit(id)).toThrow(expect.objectContaining({ code: "EFSM" }));
+        expect([d?.removed, allSee(nodes, "abc")]).toEqual([true, true]);
+        b?.admit(id);
         await world.until(() => d?.removed === false && seen(d) === "abcd", 20_000);
         await world.until(() => allSee(nodes, "abc", "abcd"), 1_000);
+        await world.until(() => heard.join() === "removed true,joined d@d", 1_000);
         // Who says goodbye is not missed.
         await world.advance(5_000);
         lost.length = 0;

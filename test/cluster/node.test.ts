@@ -87,21 +87,6 @@ describe("what a node refuses", () => {
     await expect(a.start()).rejects.toEqual(EBADF);
   });
 
-  it("to admit itself after it was removed: the others would not know", async () => {
-    const a = await started("a");
-    const b = await started("b");
-    await together(2, a, b);
-    const removed = event(b, "removed");
-    a.remove(b.id);
-    await removed;
-    expect(() => b.admit(b.id)).toThrow(expect.objectContaining({ code: "EFSM" }));
-    expect([b.removed, a.members().map(({ name }) => name)]).toEqual([true, [a.name]]);
-    const back = event(a, "joined");
-    a.admit(b.id);
-    await back;
-    expect(b.removed).toBe(false);
-  });
-
   it("more than 64 buses, before and after its start", async () => {
     const a = node("a");
     const EFSM = expect.objectContaining({ code: "EFSM" });
