@@ -50,18 +50,15 @@ const entry = (digit: string, values: Partial<ClusterNodeEntry> = {}): ClusterNo
   ...values,
 });
 
-const FAILS = (error: Error | undefined): void => {
-  if (error !== undefined) throw error;
-};
-
 async function register(
   digit: string,
   values: Partial<ClusterNodeEntry> = {},
   folders: readonly string[] = [folder],
-): Promise<Registrar> {
-  const made = closing(new Registrar(entry(digit, values), FAILS, folders));
-  await made.start();
-  return made;
+): Promise<void> {
+  const onChange = (error: Error | undefined): void => {
+    if (error !== undefined) throw error;
+  };
+  await closing(new Registrar(entry(digit, values), onChange, folders)).start();
 }
 
 const ANSWERS = `require("net").createServer((s) => s.on("error", () => {}).end(process.argv[2])).listen(process.argv[1], () => console.log())`;

@@ -31,7 +31,7 @@ export function testNodes(common: () => ClusterNodeOptions) {
     return made;
   }
 
-  return { nodes, node, started };
+  return { node, started };
 }
 
 /** The first event that fits, from now on. */
