@@ -20,7 +20,7 @@ import { decodeZ85 } from "../../../src/core/z85.js";
 import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { removeAfterEach } from "../../support/folders.js";
-import { managerOf, reasonsOf, testNodes, together, until } from "../nodes.js";
+import { managerOf, portOf, reasonsOf, testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const [A, B, C, STRANGER] = [curveKeyPair(), curveKeyPair(), curveKeyPair(), curveKeyPair()];
@@ -65,7 +65,7 @@ describe("nodes with keys of their own", () => {
     const head = { type: PacketType.GOSSIP, from: b.id, start, count: 99, digest: 0 };
     const forged = new Packet(head, { updates });
     const socket = createSocket("udp4");
-    const port = Number(a.address.split(":")[1]);
+    const port = portOf(a);
     const before = a.stats().packetsReceived;
     for (let i = 0; i < 20; i++)
       await new Promise((resolve) => socket.send(codec.encode(forged), port, "127.0.0.1", resolve));
@@ -88,7 +88,7 @@ describe("nodes with keys of their own", () => {
       const head = { type: PacketType.GOSSIP, from: sender, start, count: 1, digest: 0 };
       return new Packet(head, { updates: [alive] });
     };
-    const socket = connect(Number(a.address.split(":")[1]), "127.0.0.1");
+    const socket = connect(portOf(a), "127.0.0.1");
     socket.on("error", () => undefined);
     const closed = new Promise<void>((resolve) => void socket.on("close", () => resolve()));
     let got = Buffer.alloc(0);

@@ -14,7 +14,7 @@ import {
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
 import { sharedFolder } from "../../support/folders.js";
-import { managerOf, reasonsOf, testNodes, together, until } from "../nodes.js";
+import { managerOf, portOf, reasonsOf, testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const BOTH = "extendedKeyUsage=serverAuth,clientAuth\n";
@@ -34,8 +34,6 @@ function pair(name: string): ClusterCertificate {
 function tls(name: string, ca = "ca", more: Partial<ClusterTlsOptions> = {}): ClusterTlsOptions {
   return { ...pair(name), ca: pem(`${ca}.pem`), ...more };
 }
-
-const portOf = (address: string): number => Number(/\d+$/.exec(address)?.[0]);
 
 /** Two that never become members of each other: what the one that is dialled has, and the one that dials, which may see a hang-up only. */
 async function refused(
@@ -119,7 +117,7 @@ describe("nodes with TLS", () => {
   it("refuse a client without a certificate, junk and plain text, and take nodes meanwhile", async () => {
     const a = await started("a", { tls: tls("a") });
     const reasons = reasonsOf(a);
-    const port = portOf(a.address);
+    const port = portOf(a);
     const dropped = (): Readonly<Record<string, number>> => a.stats().dropped;
     const dial = (more: object): void => {
       const bare = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false, ...more });
