@@ -15,7 +15,7 @@ export interface Slice {
   readonly ports: readonly object[] | null;
 }
 
-interface Refusal {
+export interface Refusal {
   readonly status: number;
   readonly reason?: string;
   readonly message: string;
