@@ -79,21 +79,16 @@ describe("announce", () => {
 
   it("closes what does not finish in time, and says so; what had closed by itself is gone", async () => {
     const node = await started("a");
-    const stuck = new Program(async () => {
-      throw new TimeoutError("ETIMEDOUT", "it did not drain");
-    });
+    const throwing = (error: Error): Program => new Program(() => Promise.reject(error));
+    const stuck = throwing(new TimeoutError("ETIMEDOUT", "it did not drain"));
     expect(await node.announce({ kitchen: ONE }, stuck).withdraw({ timeout: 1 })).toBe(false);
     expect(stuck.calls).toEqual(["drain 1", "close"]);
-    const closed = new Program(async () => {
-      throw new ClosedError("EBADF", "closed");
-    });
+    const closed = throwing(new ClosedError("EBADF", "closed"));
     expect(await node.announce({ kitchen: ONE }, closed).withdraw()).toBe(true);
     const endless = new Program(() => new Promise(() => undefined));
     expect(await node.announce({ kitchen: ONE }, endless).withdraw({ timeout: 1 })).toBe(false);
     expect(endless.calls).toEqual(["drain 1", "close"]);
-    const failing = new Program(async () => {
-      throw new Error("no");
-    });
+    const failing = throwing(new Error("no"));
     await expect(node.announce({ kitchen: ONE }, failing).withdraw()).rejects.toThrow("no");
     expect(failing.calls).toEqual(["drain 30000", "close"]);
     // A draining node waits for the others before it fails.
