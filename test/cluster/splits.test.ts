@@ -48,11 +48,7 @@ describe("which side goes on", () => {
 });
 
 /** Of a node that has met nobody. */
-function fresh(
-  strategy: SplitStrategy = MAJORITY,
-  index = 1,
-  isOneHost = false,
-): { of: SplitRules; seen: SplitChange[] } {
+function fresh(strategy: SplitStrategy = MAJORITY, index = 1, isOneHost = false) {
   const seen: SplitChange[] = [];
   const options = { strategy, stableFor: 1_000, autoheal: true, isOneHost };
   return { of: new SplitRules(node(index), options, (change) => seen.push(change)), seen };

@@ -35,32 +35,12 @@ beforeEach(async () => {
   port = await freePort();
 });
 
-interface Reader {
-  readonly counts: string[];
-  /** The next list that fits. */
-  until(fits: (list: readonly string[]) => boolean): Promise<readonly string[]>;
-  end(): Promise<void>;
-}
-
-function reader(
-  source: DiscoverySource,
-  digit: string,
-  address = `127.0.0.1:${7_000 + Number(digit)}`,
-): Reader {
+function reader(source: DiscoverySource, digit: string, address = `127.0.0.1:${7_000 + Number(digit)}`) {
   const aborting = new AbortController();
   const counts: string[] = [];
-  const lists = source
-    .discover(
-      {
-        id: digit.repeat(32),
-        name: `${digit}@host`,
-        cluster: "g",
-        address,
-        count: (reason) => void counts.push(reason),
-      },
-      aborting.signal,
-    )
-    [Symbol.asyncIterator]();
+  const count = (reason: string): void => void counts.push(reason);
+  const self = { id: digit.repeat(32), name: `${digit}@host`, cluster: "g", address, count };
+  const lists = source.discover(self, aborting.signal)[Symbol.asyncIterator]();
   const end = async (): Promise<void> => {
     aborting.abort();
     await lists.return?.();
@@ -69,7 +49,8 @@ function reader(
   return {
     counts,
     end,
-    async until(fits) {
+    /** The next list that fits. */
+    async until(fits: (list: readonly string[]) => boolean): Promise<readonly string[]> {
       for (;;) {
         const { value, done } = await lists.next();
         if (done === true) throw new Error("the source ended");

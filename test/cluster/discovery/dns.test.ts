@@ -22,11 +22,7 @@ async function server(...records: string[]): Promise<DnsServer> {
 }
 
 /** The lists of a source, one after the other. */
-function lists(
-  from: DnsServer,
-  name: string,
-  options: DnsSourceOptions = {},
-): AsyncIterator<readonly string[]> {
+function lists(from: DnsServer, name: string, options: DnsSourceOptions = {}) {
   const aborting = new AbortController();
   onTestFinished(() => aborting.abort());
   const source = dnsSource(name, { servers: [from.address], timeout: 200, minInterval: 20, ...options });
@@ -126,9 +122,7 @@ describe("the options of a DNS source", () => {
 });
 
 /** A DNS server that says where the targets of a service are, and answers no question about these. */
-async function silentTargets(
-  count: number,
-): Promise<{ port: number; asked: Set<string>; whenAsked: Promise<void> }> {
+async function silentTargets(count: number) {
   const socket = createSocket("udp4");
   onTestFinished(() => void socket.close());
   const asked = new Set<string>();
