@@ -91,12 +91,16 @@ describe("announce", () => {
     const failing = throwing(new Error("no"));
     await expect(node.announce({ kitchen: ONE }, failing).withdraw()).rejects.toThrow("no");
     expect(failing.calls).toEqual(["drain 30000", "close"]);
-    // A draining node waits for the others before it fails.
-    const [again, slow] = [new Program(failing.draining), new Program(() => sleep(50))];
-    node.announce({}, again);
+    // A draining node has all drain at once, and waits for the others before it fails.
+    const again = new Program(failing.draining);
+    const slow = new Program(async () => {
+      await sleep(50);
+      slow.calls.push(...again.calls);
+    });
     node.announce({}, slow);
+    node.announce({}, again);
     await expect(node.drain()).rejects.toThrow("no");
-    expect(slow.calls).toEqual(["drain 30000", "close"]);
+    expect(slow.calls).toEqual(["drain 30000", "drain 30000", "close", "close"]);
   });
 
   it("waits for nobody when the node closes meanwhile", async () => {

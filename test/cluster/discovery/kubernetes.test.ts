@@ -69,7 +69,7 @@ describe("the options", () => {
     vi.unstubAllEnvs();
   });
 
-  it("are those of the service account where they are not given; its token is read again", async () => {
+  it("are those of the service account where they are not given; its token is read again, as is the list", async () => {
     const account = mkdtempSync(join(folder, "account-"));
     writeFileSync(join(account, "token"), "token-1\n");
     writeFileSync(join(account, "namespace"), "sea");
@@ -83,10 +83,15 @@ describe("the options", () => {
     const follower = new Follower(source, selfAt("10.0.0.1:1"));
     followers.push(follower);
     await follower.has("10.1.0.1:7946");
+    await api.kill();
+    await follower.until(({ error }) => error?.code === "ECONNREFUSED");
     api.token = "token-2";
+    await api.run();
     await follower.until(({ error }) => error?.code === "ERR_AUTHENTICATION");
+    api.set(slice("shoal-a", [pod("10.1.0.1"), pod("10.1.0.2")]));
     writeFileSync(join(account, "token"), "token-2\n");
-    await follower.until(({ error }) => error === undefined);
+    await follower.has("10.1.0.1:7946", "10.1.0.2:7946");
+    expect(follower.error).toBeUndefined();
   });
 });
 
