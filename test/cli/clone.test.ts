@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { CloneClient } from "../../src/patterns/clone/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
-import { type Command, keygen, run, start, startWithout } from "./in-process.js";
+import { type Command, fails, keygen, run, start, startWithout } from "./in-process.js";
 import { type Ended, file, ipc, startWithout as spawnWithout, useShoal, type Watched } from "./support.js";
 
 useShoal();
@@ -46,8 +46,7 @@ describe("a server and its clients", () => {
   it("set and delete a key only if it has the revision that was read", async () => {
     const { connect } = await startServer();
     await ok(run("", "clone", "set", "lock", "a", "--revision", "0", ...connect));
-    const taken = await run("", "clone", "set", "lock", "b", "--revision", "0", ...connect);
-    expect([taken.code, taken.stderr]).toEqual([1, expect.stringMatching(/revision/)]);
+    await fails(1, /revision/, ["clone", "set", "lock", "b", "--revision", "0", ...connect]);
     const revision = (await ok(run("", "clone", "get", "lock", "--revision", ...connect))).trim();
     expect(await ok(run("", "clone", "get", "lock", "--revision", "--json", ...connect))).toBe(
       `{"key":"lock","revision":${revision}}\n`,
@@ -74,15 +73,9 @@ describe("a server and its clients", () => {
     ]);
     expect(got).toEqual(["hello\n", "two\nlines", `{"key":${key},"value":{"base64":"/wA="}}\n`]);
     await ok(run("", "clone", "delete", "/a/x", ...connect));
-    const missing = await run("", "clone", "get", "/a/x", ...connect);
-    expect([missing.code, String(missing.stdout)]).toEqual([1, ""]);
-    expect(missing.stderr).toContain('no such key: "/a/x"');
-    server.signal("SIGTERM");
-    const { code, stdout } = await server.ended;
-    expect([code, JSON.parse(String(stdout))]).toEqual([
-      0,
-      expect.objectContaining({ entries: 2, applied: 4, ephemeral: 1 }),
-    ]);
+    await fails(1, 'no such key: "/a/x"', ["clone", "get", "/a/x", ...connect]);
+    const { stdout } = await server.stop();
+    expect(JSON.parse(String(stdout))).toMatchObject({ entries: 2, applied: 4, ephemeral: 1 });
   });
 
   it("dump the map in order, and load what was dumped", async () => {
@@ -107,15 +100,9 @@ describe("a server and its clients", () => {
 
   it("load up to a malformed line, and name it", async () => {
     const { connect } = await startServer();
-    const [lines, objects] = await Promise.all([
-      run("x 1\nalone\ny 2\n", "clone", "load", ...connect),
-      run('{"key":"z","value":"1","ttl":-1}\n', "clone", "load", "--json", ...connect),
-    ]);
-    expect([lines.code, lines.stderr]).toEqual([
-      1,
-      expect.stringContaining("line 2: expected a key, a space"),
-    ]);
-    expect([objects.code, objects.stderr]).toEqual([1, expect.stringContaining("line 1: ttl")]);
+    const load = ["clone", "load", ...connect];
+    await fails(1, "line 2: expected a key, a space", load, "x 1\nalone\ny 2\n");
+    await fails(1, "line 1: ttl", [...load, "--json"], '{"key":"z","value":"1","ttl":-1}\n');
     expect(await contentOf(connect)).toEqual({ x: "1" });
   });
 
@@ -155,11 +142,10 @@ describe("a server and its clients", () => {
 /** Two servers, of which the primary serves. */
 async function startPair(...options: string[]) {
   const ends = { primary: ipc(), backup: ipc() };
-  const begin = (role: "primary" | "backup", peer: string): Command =>
-    startWithout(
-      ...["clone", "server", "--bind", ends[role], "--binary-star", role, "--peer", peer],
-      ...[...QUICK, ...options],
-    );
+  const begin = (role: "primary" | "backup", peer: string): Command => {
+    const pair = ["--binary-star", role, "--peer", peer];
+    return startWithout("clone", "server", "--bind", ends[role], ...pair, ...QUICK, ...options);
+  };
   const primary = begin("primary", ends.backup);
   const backup = begin("backup", ends.primary);
   await primary.until("stderr", /the backup has all updates/);
@@ -185,19 +171,15 @@ it("a pair with CURVE goes on at the backup, and serves nobody without its key",
 it("a server that is stopped hands over, though nobody asks the other one", async () => {
   const { primary, backup } = await startPair();
   await backup.until("stderr", /standing by/);
-  primary.signal("SIGTERM");
-  expect((await primary.ended).code).toBe(0);
+  await primary.stop();
   await backup.until("stderr", /serving/);
 }, 9_000);
 
 it("fails in time when there is no server", async () => {
   const nobody = ["--connect", ipc(), "--timeout", "300"];
   const commands = [["get", "k"], ["set", "k"], ["watch"]];
-  const ended = await Promise.all(commands.map((command) => run("k v\n", "clone", ...command, ...nobody)));
-  for (const { code, stdout, stderr } of ended) {
-    expect([code, String(stdout)]).toEqual([1, ""]);
-    expect(stderr).toContain("no server sent its map within 300 ms");
-  }
+  const why = "no server sent its map within 300 ms";
+  await Promise.all(commands.map((command) => fails(1, why, ["clone", ...command, ...nobody], "k v\n")));
 }, 10_000);
 
 it("distinguishes bad usage from failure", async () => {
@@ -210,10 +192,5 @@ it("distinguishes bad usage from failure", async () => {
     [["server", "--port", "5556", "--binary-star", "primary"], "--peer HOST:P"],
     [["server", "--port", "5556", "--peer", "b:5556"], "--binary-star"],
   ];
-  await Promise.all(
-    lines.map(async ([args, what]) => {
-      const { code, stderr } = await run("", "clone", ...args);
-      expect([code, stderr]).toEqual([2, expect.stringContaining(what)]);
-    }),
-  );
+  await Promise.all(lines.map(([args, what]) => fails(2, what, ["clone", ...args])));
 }, 10_000);

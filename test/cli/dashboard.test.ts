@@ -6,7 +6,7 @@ import { nodeDetails, peerItemsOf } from "../../src/cli/subjects.js";
 import { sidesOf } from "../../src/dashboard/build.js";
 import type { DashboardList, DashboardState } from "../../src/dashboard/index.js";
 import { missing, peerAt } from "../support/peers.js";
-import { run, startWithout } from "./in-process.js";
+import { fails, startWithout } from "./in-process.js";
 import { ipc, startStreamer, useShoal, written } from "./support.js";
 
 useShoal();
@@ -27,12 +27,8 @@ sys.stdin.read()
 describe("shoal dashboard", () => {
   it("shows a proxy by its control socket and by its metrics, steers it, and ends by a signal", async () => {
     const control = ipc();
-    const { url: metrics, at } = await startStreamer(startWithout, [
-      "--control",
-      control,
-      "--name",
-      "orders",
-    ]);
+    const more = ["--control", control, "--name", "orders"];
+    const { url: metrics, at } = await startStreamer(startWithout, more);
     const away = ipc();
     const dashboard = startWithout(
       ...["dashboard", control, metrics, away, "--listen", "127.0.0.1:0", "--interval", "0.2"],
@@ -62,8 +58,7 @@ describe("shoal dashboard", () => {
     expect((await steer("p1/orders")).status).toBe(409);
     expect((await steer("p0/orders")).status).toBe(204);
     while ((await state()).processes[0]?.sources[0]?.state !== "paused");
-    dashboard.signal("SIGTERM");
-    expect((await dashboard.ended).code).toBe(0);
+    await dashboard.stop();
   });
 
   it.skipIf(missing("pyzmq"))(
@@ -79,10 +74,10 @@ describe("shoal dashboard", () => {
         await once(python.stdout, "data");
         const [, url] = await dashboard.until("stderr", /listening at (\S+)\n/);
         let list: DashboardList | undefined;
-        while (list?.items?.length !== 1)
-          list = (await (
-            await fetch(`${url}/api/list?source=p0/orders&name=backend%20peers`)
-          ).json()) as DashboardList;
+        while (list?.items?.length !== 1) {
+          const response = await fetch(`${url}/api/list?source=p0/orders&name=backend%20peers`);
+          list = (await response.json()) as DashboardList;
+        }
         expect(list.items[0]).toEqual({
           name: list.items[0]?.address,
           state: "connected",
@@ -115,22 +110,16 @@ describe("shoal dashboard", () => {
   });
 
   it("refuses a bad address, a token that others may read, and security without a control socket", async () => {
+    const some = "http://127.0.0.1:1";
     const cases: [string[], RegExp][] = [
       [["nowhere"], /address "nowhere": expected/],
-      [
-        ["http://127.0.0.1:1", "--token-file", written(TOKEN, 0o644)],
-        /the token file \S+ can be read by others/,
-      ],
-      [["http://127.0.0.1:1", "--token-file", written("short")], /the token file \S+ is not one line/],
-      [["http://127.0.0.1:1", "--listen", "nowhere"], /expected HOST:PORT/],
-      [["http://127.0.0.1:1", "--interval", "0"], /Expected seconds from 0.2 to 60/],
-      [["http://127.0.0.1:1", "--plain", "a:b"], /are for control sockets/],
+      [[some, "--token-file", written(TOKEN, 0o644)], /the token file \S+ can be read by others/],
+      [[some, "--token-file", written("short")], /the token file \S+ is not one line/],
+      [[some, "--listen", "nowhere"], /expected HOST:PORT/],
+      [[some, "--interval", "0"], /Expected seconds from 0.2 to 60/],
+      [[some, "--plain", "a:b"], /are for control sockets/],
     ];
-    for (const [args, error] of cases) {
-      const { code, stderr } = await run("", "dashboard", ...args);
-      expect([args, code]).toEqual([args, 2]);
-      expect(stderr).toMatch(error);
-    }
+    for (const [args, error] of cases) await fails(2, error, ["dashboard", ...args]);
   });
 
   it("reads whatever a remote program has as its status", () => {

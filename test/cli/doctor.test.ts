@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { filesFinding, openFiles, runtimeFinding } from "../../src/cli/doctor.js";
 import { freePort } from "../support/ports.js";
 import { run, start } from "./in-process.js";
-import { ipc, useFolder } from "./support.js";
+import { ipc, jsonOf, useFolder } from "./support.js";
 
 useFolder();
 
@@ -35,11 +35,7 @@ test("a machine without a shell has an unknown limit of open files", () => {
 /** Of the lines of --json those about one thing. */
 async function report(what: string, ...args: string[]): Promise<{ code: number | null; found: unknown[] }> {
   const { code, stdout } = await run("", "doctor", "--json", ...args);
-  const lines = String(stdout)
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as { what: string });
-  return { code, found: lines.filter((line) => line.what === what) };
+  return { code, found: jsonOf(stdout).filter((line) => line.what === what) };
 }
 
 describe("shoal doctor", () => {
@@ -61,11 +57,10 @@ describe("shoal doctor", () => {
     expect(nobody.code).toBe(1);
     const pull = start("pull", "--bind", endpoint);
     await pull.endpoint();
+    const text = `${endpoint} answers: a DEALER cannot talk to a PULL`;
     expect(await report("connect", endpoint, "--timeout", "10000")).toEqual({
       code: 0,
-      found: [
-        { what: "connect", verdict: "ok", text: `${endpoint} answers: a DEALER cannot talk to a PULL` },
-      ],
+      found: [{ what: "connect", verdict: "ok", text }],
     });
     expect(await report("bind", "--bind", endpoint)).toMatchObject({
       code: 1,

@@ -4,7 +4,7 @@
  */
 import { EventEmitter } from "node:events";
 import { PassThrough, Writable } from "node:stream";
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { getCurrentTest } from "vitest/suite";
 import { run as runCommand } from "../../src/cli/program.js";
 import { type Ended, file, Watched } from "./support.js";
@@ -86,6 +86,20 @@ export function startWithout(...args: string[]): Command {
 /** Runs a command on an input, to its end. */
 export function run(input: string | Buffer, ...args: string[]): Promise<Ended> {
   return start(...args).end(input).ended;
+}
+
+/** Runs a command that fails: one line says why, nothing is on standard output. @returns the line */
+export async function fails(
+  exitCode: number,
+  why: RegExp | string,
+  args: readonly string[],
+  input: string | Buffer = "",
+): Promise<string> {
+  const { code, stdout, stderr } = await run(input, ...args);
+  expect(stderr, args.join(" ")).toMatch(why);
+  expect(stderr).toMatch(/^shoal[^\n]*: [^\n]+\n$/);
+  expect([code, stdout.length]).toEqual([exitCode, 0]);
+  return stderr;
 }
 
 /** A new pair of keys, in files. */

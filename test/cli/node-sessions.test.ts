@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { expect, it, vi } from "vitest";
 import { MemorySessionStore, SessionClient } from "../../src/sessions/index.js";
-import { run } from "./in-process.js";
+import { fails, run } from "./in-process.js";
 import { newCluster, replyTo, startReady } from "./nodes.js";
 import { file, ipc, MAIN, useFolder, useRuntimeFolder, written } from "./support.js";
 
@@ -38,12 +38,10 @@ it("serves sessions that are kept in a folder, lists them and removes one", asyn
 
   const removed = await run("", "node", "sessions", "--remove", "kitchen", "--control", control);
   expect(String(removed.stdout)).toBe("removed kitchen\n");
-  const again = await run("", "node", "sessions", "--remove", "kitchen", "--control", control);
-  expect(again.code).toBe(1);
-  expect(again.stderr).toContain("The session was removed");
+  const again = ["node", "sessions", "--remove", "kitchen", "--control", control];
+  await fails(1, "The session was removed", again);
   await hall.close();
-  node.signal("SIGTERM");
-  expect((await node.ended).code).toBe(0);
+  await node.stop();
 });
 
 it("ends at once by a second signal while the store does not answer", async () => {
@@ -89,8 +87,7 @@ sessions:
     sessions: [{ id: "counter" }, { id: "kitchen", maxQueue: 5 }],
   });
   await Promise.all([counter.close(), kitchen.close()]);
-  node.signal("SIGTERM");
-  expect((await node.ended).code).toBe(0);
+  await node.stop();
   expect(existsSync(folder)).toBe(true);
 });
 
@@ -113,9 +110,7 @@ it.each([
 it("says so where a node serves none", async () => {
   const control = ipc();
   await startReady("--name", "bare", "--cluster", newCluster(), "--control", control);
-  const listed = await run("", "node", "sessions", "--control", control);
-  expect(listed.code).toBe(1);
-  expect(listed.stderr).toContain("this node serves no sessions (--sessions EP");
+  await fails(1, "this node serves no sessions (--sessions EP", ["node", "sessions", "--control", control]);
 });
 
 it.each([
@@ -128,9 +123,7 @@ it.each([
     ["--sessions", "tcp://127.0.0.1:*", "--sessions-store", "redis://localhost"],
   ],
 ])("refuses %s", async (_, expected, args) => {
-  const { code, stderr } = await run("", "node", "start", "--name", "bad", ...args);
-  expect(stderr).toMatch(expected);
-  expect(code).toBe(2);
+  await fails(2, expected, ["node", "start", "--name", "bad", ...args]);
 });
 
 it.runIf(process.platform === "linux")("ends with the reason where the store's folder cannot be made", () => {

@@ -6,7 +6,7 @@ import { PassThrough, Writable } from "node:stream";
 import { describe, expect, it, test } from "vitest";
 import { run as runCommand } from "../../src/cli/program.js";
 import { namedPipe } from "../support/pipe.js";
-import { run } from "./in-process.js";
+import { fails } from "./in-process.js";
 import { newCluster } from "./nodes.js";
 import { file, ipc, useFolder, written } from "./support.js";
 
@@ -15,15 +15,7 @@ useFolder();
 const KEY = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
 const START = ["node", "start", "--name", "a"];
 
-/** One line that says what is wrong, nothing on standard output, exit code 2. */
-async function refuses(args: readonly string[], why: RegExp): Promise<string> {
-  const { code, stdout, stderr } = await run("", ...args);
-  expect(stderr).toMatch(why);
-  expect(stderr).toMatch(/^shoal node[^\n]*: [^\n]+\n$/);
-  expect(stdout.length).toBe(0);
-  expect(code).toBe(2);
-  return stderr;
-}
+const refuses = (args: readonly string[], why: RegExp): Promise<string> => fails(2, why, args);
 
 describe("shoal node start refuses", () => {
   it.each<[string, RegExp, string]>([
@@ -116,13 +108,11 @@ test("lines that nobody reads are dropped past a mebibyte, and that is logged; t
 describe("the commands of a running node", () => {
   it("fail at once where there is no socket, and where its process was killed", async () => {
     const endpoint = ipc();
-    const missing = await run("", "node", "status", "--control", endpoint);
-    expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining("ENOENT")]);
+    await fails(1, "ENOENT", ["node", "status", "--control", endpoint]);
     const path = endpoint.slice("ipc://".length);
     const listens = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 9))`;
     spawnSync(process.execPath, ["-e", listens]);
-    const killed = await run("", "node", "status", "--control", endpoint);
-    expect([killed.code, killed.stderr]).toEqual([1, expect.stringContaining("ECONNREFUSED")]);
+    await fails(1, "ECONNREFUSED", ["node", "status", "--control", endpoint]);
   });
 
   it.each<[string, RegExp, string]>([

@@ -10,7 +10,7 @@ import { texts } from "../contract/support/wait.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { namedPipe } from "../support/pipe.js";
 import { run, startWithout } from "./in-process.js";
-import { file, ipc, useShoal, type Watched } from "./support.js";
+import { file, ipc, jsonOf, useShoal } from "./support.js";
 
 useShoal();
 
@@ -55,10 +55,7 @@ proxies:
 
 async function start(text: string, ...more: string[]): Promise<ReturnType<typeof startWithout>> {
   write(text);
-  return started(startWithout("proxy", "--config", path, ...more));
-}
-
-async function started<W extends Watched>(proxy: W): Promise<W> {
+  const proxy = startWithout("proxy", "--config", path, ...more);
   await proxy.until("stderr", /requests has started\n/);
   return proxy;
 }
@@ -94,25 +91,13 @@ describe("shoal proxy --config", () => {
     const client = open(new Request());
     client.connect(at.clients);
     expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
-    proxy.signal("SIGTERM");
-    const { code, stdout } = await proxy.ended;
-    expect(code).toBe(0);
-    const accounts = String(stdout)
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line));
+    const accounts = jsonOf((await proxy.stop()).stdout);
     expect(accounts).toHaveLength(2);
     const by = Object.fromEntries(accounts.map((each) => [each.name, each]));
-    expect(by.work).toMatchObject({
-      kind: "streamer",
-      frontend: { in: { messages: 1 } },
-      drain: { drained: true },
-    });
-    expect(by.requests).toMatchObject({
-      kind: "queue",
-      backend: { in: { messages: 1 } },
-      drain: { drained: true },
-    });
+    const passed = { in: { messages: 1 } };
+    const drain = { drained: true };
+    expect(by.work).toMatchObject({ kind: "streamer", frontend: passed, drain });
+    expect(by.requests).toMatchObject({ kind: "queue", backend: passed, drain });
   });
 
   it("keeps what runs when the file gets bad, and says why", async () => {
@@ -200,22 +185,17 @@ describe("shoal proxy --config", () => {
     const secret = "tr0ub4dor-and-3";
     process.env.SHOAL_TEST_SECRET = secret;
     try {
-      const proxy = await start(
-        two('], plainUsers: { me: "${SHOAL_TEST_SECRET}" }'.replace("]", "]"), "]"),
-        "-v",
-      );
+      const proxy = await start(two('], plainUsers: { me: "${SHOAL_TEST_SECRET}" }', "]"), "-v");
       const stranger = open(new Push({ plainUsername: "me", plainPassword: "guess" }));
       stranger.connect(at.work);
       await expect(stranger.ready({ timeout: LIMIT })).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
       const push = open(new Push({ plainUsername: "me", plainPassword: secret }));
       push.connect(at.work);
       await push.ready({ timeout: LIMIT });
-      change(
-        proxy,
-        two('], plainUsers: { me: "x${SHOAL_TEST_SECRET}" }, linger: "${SHOAL_TEST_SECRET}"', "]"),
-      );
+      const other = '], plainUsers: { me: "x${SHOAL_TEST_SECRET}" }';
+      change(proxy, two(`${other}, linger: "\${SHOAL_TEST_SECRET}"`, "]"));
       await proxy.until("stderr", /the proxies continue unchanged\n/);
-      change(proxy, two('], plainUsers: { me: "x${SHOAL_TEST_SECRET}" }', "]"));
+      change(proxy, two(other, "]"));
       await proxy.until("stderr", /work has ended, to restart with a new frontend\.plainUsers\n/);
       await proxy.until("stderr", /work has restarted\n/);
       proxy.signal("SIGTERM");
@@ -237,11 +217,7 @@ describe("shoal proxy --config", () => {
         /\/no\/such\/file:1:1: cannot read the file: it does not exist\n.*\/no\/such\/file has a problem/,
       ],
       [["--config", "x", "queue", "--frontend", "ipc://x"], 2, /--config FILE defines everything/],
-      [
-        ["queue", "--config", "x"],
-        2,
-        /--config FILE defines everything: use "shoal proxy --config x", without queue/,
-      ],
+      [["queue", "--config", "x"], 2, /defines everything: use "shoal proxy --config x", without queue/],
       [["--config", "x", "frontend"], 2, /unknown command 'frontend'; expected queue, forwarder/],
       [["--config", "x", "--no-watch"], 2, /unknown option '--no-watch'/],
       [["--config"], 2, /argument missing/],

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll, beforeEach, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const MAIN = join(ROOT, "dist/cli/main.js");
@@ -20,6 +20,7 @@ export interface Ended {
 /** What a command has written so far, and the wait for more. */
 export abstract class Watched {
   abstract readonly ended: Promise<Ended>;
+  abstract signal(name: "SIGINT" | "SIGTERM" | "SIGHUP"): void;
   #out: Buffer[] = [];
   #err = "";
   #onData = new Set<() => void>();
@@ -48,6 +49,14 @@ export abstract class Watched {
   /** The endpoint it bound last. */
   async endpoint(): Promise<string> {
     return (await this.until("stderr", /listening at (\S+)\n/))[1] as string;
+  }
+
+  /** Ends it by SIGTERM, as a service manager does: the exit code has to be 0. */
+  async stop(): Promise<Ended> {
+    this.signal("SIGTERM");
+    const ended = await this.ended;
+    expect(ended.code).toBe(0);
+    return ended;
   }
 
   protected onOut(chunk: Buffer): void {
@@ -126,6 +135,12 @@ export class Child extends Watched {
     if (this.#group) process.kill(-pid, "SIGKILL");
     else this.process.kill("SIGKILL");
   }
+}
+
+/** The objects of lines of JSON. */
+// biome-ignore lint/suspicious/noExplicitAny: what a command prints
+export function jsonOf(lines: string | Buffer): any[] {
+  return Array.from(String(lines).matchAll(/.+/g), ([line]) => JSON.parse(line));
 }
 
 /** Starts `shoal`; standard input is an open pipe. */

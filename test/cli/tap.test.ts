@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { Publisher } from "../../src/index.js";
 import { EspressoTap } from "../../src/patterns/espresso/index.js";
 import { until } from "../contract/support/wait.js";
-import { run, startWithout } from "./in-process.js";
+import { fails, startWithout } from "./in-process.js";
 import { useFolder } from "./support.js";
 
 useFolder();
@@ -78,10 +78,7 @@ describe("shoal tap", () => {
     const command = startWithout("tap", "--connect", endpoint, "-v");
     await pass(["backend", "one"]);
     await command.until("stdout", /one\n/);
-    command.signal("SIGTERM");
-    const { code, stderr } = await command.ended;
-    expect(code).toBe(0);
-    expect(stderr).toMatch(/shoal tap: 1 message\n$/);
+    expect((await command.stop()).stderr).toMatch(/shoal tap: 1 message\n$/);
   });
 
   it("shows the capture of a proxy that names no side", async () => {
@@ -96,8 +93,8 @@ describe("shoal tap", () => {
   });
 
   it("fails when nothing comes in time", async () => {
-    const { code, stderr } = await run("", "tap", "--connect", await startTap(), "--timeout", "50");
-    expect([code, stderr]).toEqual([1, "shoal tap: no message came within 50 ms\n"]);
+    const why = /^shoal tap: no message came within 50 ms\n$/;
+    await fails(1, why, ["tap", "--connect", await startTap(), "--timeout", "50"]);
   });
 
   it.each([
@@ -106,9 +103,5 @@ describe("shoal tap", () => {
     ["a sample that is none", /Expected 1\/N/, ["--connect", "ipc://x", "--sample", "2"]],
     ["a sample of none", /Expected 1\/N/, ["--connect", "ipc://x", "--sample", "1/0"]],
     ["an unknown side", /Allowed choices are frontend/, ["--connect", "ipc://x", "--from", "left"]],
-  ])("is bad usage with %s", async (_, why, args) => {
-    const { code, stdout, stderr } = await run("", "tap", ...args);
-    expect(stderr).toMatch(why);
-    expect([code, stdout.length]).toEqual([2, 0]);
-  });
+  ])("is bad usage with %s", async (_, why, args) => void (await fails(2, why, ["tap", ...args])));
 });

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { run, start, startWithout } from "./in-process.js";
+import { fails, run, start, startWithout } from "./in-process.js";
 import { file, ipc, run as runProcess, useShoal } from "./support.js";
 
 useShoal();
@@ -48,15 +48,6 @@ describe("help and version", () => {
   });
 });
 
-/** One line that says what is wrong, nothing on standard output, and the exit code. */
-async function fails(exitCode: number, why: RegExp, args: readonly string[], input = ""): Promise<void> {
-  const { code, stdout, stderr } = await run(input, ...args);
-  expect(stderr).toMatch(why);
-  expect(stderr).toMatch(/^shoal[^\n]*: [^\n]+\n$/);
-  expect(stdout.length).toBe(0);
-  expect(code).toBe(exitCode);
-}
-
 describe("bad usage is one line and exit code 2", () => {
   const key = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
   const long = "x".repeat(300);
@@ -99,31 +90,25 @@ describe("bad usage is one line and exit code 2", () => {
     ["PLAIN as both", /expected one of them/, "pair --bind ipc://x --connect ipc://y --plain u:p"],
     ["a routing id too long", /routingId/, `dealer --connect ipc://x --routing-id ${long}`],
     ["--force without --out", /--force needs --out/, "keygen --force"],
-  ])("%s", (_, why, args) => fails(2, why, args.split(" ")));
+  ])("%s", async (_, why, args) => void (await fails(2, why, args.split(" "))));
 
   test("a password is not repeated", async () => {
-    await fails(2, /--plain expects/, ["pull", "--bind", "ipc://x", "--plain", ":secret"]);
-    const { stderr } = await run("", "pull", "--bind", "ipc://x", "--plain", ":secret");
-    expect(stderr).not.toMatch(/secret/);
+    const said = await fails(2, /--plain expects/, ["pull", "--bind", "ipc://x", "--plain", ":secret"]);
+    expect(said).not.toMatch(/secret/);
   });
 });
 
 describe("what fails is one line and exit code 1", () => {
   test("a certificate that is not there, or is none", async () => {
     const path = file();
-    await fails(1, /cannot read the certificate .*ENOENT/, [
-      "pull",
-      "--bind",
-      ipc(),
-      "--curve-certificate",
-      path,
-    ]);
+    const args = ["pull", "--bind", ipc(), "--curve-certificate", path];
+    await fails(1, /cannot read the certificate .*ENOENT/, args);
     writeFileSync(path, "= hello");
-    await fails(1, /Certificate line 1/, ["pull", "--bind", ipc(), "--curve-certificate", path]);
+    await fails(1, /Certificate line 1/, args);
   });
 
-  test("an ipc folder that is not there", () =>
-    fails(1, /Cannot bind/, ["pull", "--bind", "ipc:///nowhere/at/all"]));
+  test("an ipc folder that is not there", async () =>
+    void (await fails(1, /Cannot bind/, ["pull", "--bind", "ipc:///nowhere/at/all"])));
 
   test.each([
     [["pull", "--connect"], /no message came within 50 ms/],
