@@ -2,12 +2,15 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { LONG } from "../support/long.js";
-import { run, start, startWithout } from "./in-process.js";
+import { fails, run, start, startWithout } from "./in-process.js";
 import { Child, file, ipc, MAIN, run as runProcess, start as startProcess, useShoal } from "./support.js";
 
 useShoal();
 
 const LINES = LONG ? 100_000 : 20_000;
+
+const SHOAL = `"${process.execPath}" "${MAIN}"`;
+const sh = (script: string): Child => new Child("/bin/sh", ["-c", script], {});
 
 const seq = (count: number): string => {
   let text = "";
@@ -70,39 +73,29 @@ describe("input that is not a message", () => {
   test("ends a sender with the line's number, after all lines before it were delivered", async () => {
     const endpoint = ipc();
     const pull = startWithout("pull", "--bind", endpoint);
-    const push = await run(
-      '{"frames":["a"]}\n{"frames":["b"]}\n{"frames":3}\n{"frames":["c"]}\n',
-      "push",
-      "--json",
-      "--connect",
-      endpoint,
-    );
-    expect(push.stderr).toBe('shoal push: line 3: expected {"frames":[…]} with one frame or more\n');
-    expect(push.code).toBe(1);
+    const lines = '{"frames":["a"]}\n{"frames":["b"]}\n{"frames":3}\n{"frames":["c"]}\n';
+    const why = 'shoal push: line 3: expected {"frames":[…]} with one frame or more\n';
+    await fails(1, why, ["push", "--json", "--connect", endpoint], lines);
     await pull.until("stdout", /^a\nb\n/);
-    pull.signal("SIGTERM");
-    expect((await pull.ended).stdout.toString()).toBe("a\nb\n");
+    expect((await pull.stop()).stdout.toString()).toBe("a\nb\n");
   });
 
   test("a router's line without a routing id ends it, too", async () => {
-    const { code, stderr } = await run("alice\n", "router", "-q", "--bind", ipc());
-    expect(stderr).toBe("shoal router: line 1: expected ROUTING-ID MESSAGE\n");
-    expect(code).toBe(1);
+    const why = "shoal router: line 1: expected ROUTING-ID MESSAGE\n";
+    await fails(1, why, ["router", "-q", "--bind", ipc()], "alice\n");
   });
 
   test("a reply that is not a message makes rep fail", async () => {
-    const { code, stderr } = await run("nonsense\n", "rep", "-q", "--json", "--bind", ipc());
-    expect(stderr).toMatch(/^shoal rep: line 1: invalid JSON [^\n]*\n$/);
-    expect(code).toBe(1);
+    await fails(
+      1,
+      "shoal rep: line 1: invalid JSON ",
+      ["rep", "-q", "--json", "--bind", ipc()],
+      "nonsense\n",
+    );
   });
 
   test("a directory is no input", async () => {
-    const child = new Child(
-      "/bin/sh",
-      ["-c", `exec "${process.execPath}" "${MAIN}" push --connect ${ipc()} < /`],
-      {},
-    );
-    const { code, stderr } = await child.ended;
+    const { code, stderr } = await sh(`exec ${SHOAL} push --connect ${ipc()} < /`).ended;
     expect(stderr).toBe("shoal push: cannot read standard input: it is a directory\n");
     expect(code).toBe(1);
   });
@@ -111,14 +104,7 @@ describe("input that is not a message", () => {
 describe("a reader that goes away", () => {
   test("ends the command quietly with exit code 0", async () => {
     const endpoint = ipc();
-    const shell = new Child(
-      "/bin/sh",
-      [
-        "-c",
-        `{ "${process.execPath}" "${MAIN}" pull -q --bind ${endpoint}; echo "code $?" >&2; } | head -n 2`,
-      ],
-      {},
-    );
+    const shell = sh(`{ ${SHOAL} pull -q --bind ${endpoint}; echo "code $?" >&2; } | head -n 2`);
     const push = start("push", "--connect", endpoint);
     // More than the pipe holds: the command meets its end.
     for (let i = 0; i < 20; i++) push.write(seq(10_000));
@@ -129,11 +115,7 @@ describe("a reader that goes away", () => {
 
   test("a full disk is a failure", async () => {
     const endpoint = ipc();
-    const shell = new Child(
-      "/bin/sh",
-      ["-c", `exec "${process.execPath}" "${MAIN}" pull -q --bind ${endpoint} > /dev/full`],
-      {},
-    );
+    const shell = sh(`exec ${SHOAL} pull -q --bind ${endpoint} > /dev/full`);
     await run("a\n", "push", "--connect", endpoint);
     const { code, stderr } = await shell.ended;
     expect(stderr).toMatch(/^shoal pull: cannot write standard output: ENOSPC[^\n]*\n$/);
@@ -142,8 +124,8 @@ describe("a reader that goes away", () => {
 
   test("a key that could not be written leaves no file", async () => {
     const path = file();
-    const command = `ulimit -f 0; exec "${process.execPath}" "${MAIN}" keygen --cluster --out ${path}`;
-    const { code, stdout, stderr } = await new Child("/bin/sh", ["-c", command], {}).ended;
+    const command = `ulimit -f 0; exec ${SHOAL} keygen --cluster --out ${path}`;
+    const { code, stdout, stderr } = await sh(command).ended;
     expect([code, String(stdout)]).toEqual([1, ""]);
     expect(stderr).toMatch(/^shoal keygen: cannot write \S+: EFBIG[^\n]*\n$/);
     expect(existsSync(path)).toBe(false);

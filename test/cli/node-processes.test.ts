@@ -45,22 +45,11 @@ describe.skipIf(missing("networks"))("nodes on hosts of their own", () => {
 
   it("are ZRE peers with --zre, without a key: groups, and the end of one", async () => {
     const controls = [ipc(), ipc()];
-    nodes = ["north", "south"].map(
-      (name, host) =>
-        new NodeProcess(
-          name,
-          [
-            "--zre",
-            "--cluster",
-            `${name}-room`,
-            "--interface",
-            "eth0",
-            "--control",
-            controls[host] as string,
-          ],
-          networks.hosts[host] as string,
-        ),
-    );
+    nodes = ["north", "south"].map((name, host) => {
+      const room = ["--zre", "--cluster", `${name}-room`, "--interface", "eth0"];
+      const args = [...room, "--control", controls[host] as string];
+      return new NodeProcess(name, args, networks.hosts[host] as string);
+    });
     const [north, south] = nodes as [NodeProcess, NodeProcess];
     const inRoom = (name: string) => (lines: readonly NodeLine[]) =>
       lines.some((line) => line.event === "joined" && line.name === name && line.group === `${name}-room`);

@@ -1,7 +1,7 @@
 /** shoal node request, as a user types it. */
 import { describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
-import { run, startWithout } from "./in-process.js";
+import { fails, run, startWithout } from "./in-process.js";
 import { NodeRun, newCluster } from "./nodes.js";
 import { type Ended, ipc, useShoal } from "./support.js";
 
@@ -28,14 +28,15 @@ describe("shoal node request", () => {
       expect(await ask("a\n\nb\n", "upper")).toMatchObject({ code: 0, stdout: Buffer.from("A\n\nB\n") });
       const json = await ask("", "upper", "x", "--json");
       expect(JSON.parse(String(json.stdout))).toEqual({ ok: true, command: "request", reply: "X" });
+      const long = "x".repeat(70_000);
       const refused: [number, Buffer | string, RegExp, ...string[]][] = [
         [1, "", /no three/, "upper", "3"],
         [1, "", /no node serves it/, "nobody", "x"],
         [1, Buffer.from([0x61, 0x0a, 0xff, 0x0a]), /line 2: expected UTF-8/, "upper"],
         [
           1,
-          `1\n${"x".repeat(70_000)}\n`,
-          /line 2: a command has at most 65536 bytes as JSON; this one has 70\d\d\d/,
+          `1\n${long}\n`,
+          /line 2: a command has at most 65536 bytes as JSON; this one has 70\d{3}/,
           "upper",
         ],
       ];
@@ -44,17 +45,14 @@ describe("shoal node request", () => {
         expect([code, stderr], args.join(" ")).toEqual([exitCode, expect.stringMatching(why)]);
       }
       const without = await startWithout("node", "request", "upper", "--control", control).ended;
-      expect([without.code, without.stderr]).toEqual([
-        2,
-        expect.stringContaining("expected a text, or lines"),
-      ]);
+      expect(without.stderr).toContain("expected a text, or lines");
+      expect(without.code).toBe(2);
     } finally {
       await server.close({ linger: 0 });
     }
   });
 
   it("is suggested for a command that shoal node does not have", async () => {
-    const { code, stderr } = await run("", "node", "requst", "upper");
-    expect([code, stderr]).toEqual([2, expect.stringMatching(/unknown command 'requst'.*request/)]);
+    await fails(2, /unknown command 'requst'.*request/, ["node", "requst", "upper"]);
   });
 });
