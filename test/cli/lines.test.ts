@@ -25,10 +25,6 @@ describe("LineSplitter", () => {
     );
   });
 
-  test("keeps an empty line, and a carriage return", () => {
-    expect(splitAll([Buffer.from("a\r\n\nb\n")]).map(String)).toEqual(["a\r", "", "b"]);
-  });
-
   test("stops at a line above the bound, after the lines before it", () => {
     const splitter = new LineSplitter(4);
     expect(splitter.push(Buffer.from("abcd\nab")).map(String)).toEqual(["abcd"]);

@@ -27,29 +27,11 @@ test("warnOnce says a text once, however often it happens, and each of several",
   expect(said.filter((line) => line.includes("a peer was refused"))).toHaveLength(2);
 });
 
-test("a line of text has time and level; why the command failed has neither", () => {
-  const stderr = new PassThrough();
-  const before = Date.now();
-  withTerminal({ stdin: undefined, stdout: new PassThrough(), stderr, signals: new EventEmitter() }, () => {
-    const log = new Log("pull");
-    log.info("listening");
-    log.warn("one was refused");
-    log.debug("not at this level");
-    logFailure("pull", "no message came");
-  });
-  const [info = "", warn = "", ...rest] = String(stderr.read()).split("\n");
-  const [time = "", ...words] = info.split(" ");
-  expect(words.join(" ")).toBe("info shoal pull: listening");
-  expect(new Date(time).toISOString()).toBe(time);
-  expect(Date.parse(time)).toBeGreaterThanOrEqual(before);
-  expect(warn).toMatch(/^\S+Z warn shoal pull: one was refused$/);
-  expect(rest).toEqual(["shoal pull: no message came", ""]);
-});
-
 test("what peers call things begins no line, and steers no terminal", () => {
   const stderr = new PassThrough();
   const name = "x\n2026-01-01T00:00:00.000Z error shoal broker: the store is lost\r\u001b[2J\u202e";
   withTerminal({ stdin: undefined, stdout: new PassThrough(), stderr, signals: new EventEmitter() }, () => {
+    new Log("broker").debug("not at this level");
     new Log("broker").info(`worker 1 offers ${name}`);
     logFailure("call", `no worker offers ${name}`);
   });
