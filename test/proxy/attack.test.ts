@@ -12,11 +12,10 @@ import { ANY, back, front, LIMIT, useWorld } from "./support.js";
 
 describe("a control socket that is flooded", () => {
   const world = useWorld("zmtp");
-  const { context } = world;
+  const { context, sides } = world;
 
   it("answers its controller, counts what it refused, and messages pass", async () => {
-    const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, control: { bind: ANY } };
-    const proxy = await world.start(new StreamerProxy({ ...sides, context }));
+    const proxy = await world.start(new StreamerProxy({ ...sides, control: { bind: ANY } }));
     const control = proxy.endpoints.control[0] as string;
     // Half of them never read a reply; none waits for one.
     const floods = Array.from({ length: 8 }, () => world.socket(new Dealer({ context, linger: 0 })));

@@ -6,19 +6,14 @@ import { QueueProxy, StreamerProxy } from "../../src/proxy/index.js";
 import { until } from "../contract/support/wait.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
 
+const TYPES = ["pub", "push"] as const;
+
 describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   const world = useWorld(engine);
-  const { context } = world;
+  const { context, sides } = world;
 
-  it.each(["pub", "push"] as const)("a %s has the frames of both directions as they are", async (type) => {
-    const proxy = await world.start(
-      new QueueProxy({
-        frontend: { bind: ANY },
-        backend: { bind: ANY },
-        capture: { type, bind: ANY },
-        context,
-      }),
-    );
+  it.each(TYPES)("a %s has the frames of both directions as they are", async (type) => {
+    const proxy = await world.start(new QueueProxy({ ...sides, capture: { type, bind: ANY } }));
     const tap = world.socket(type === "pub" ? new Subscriber({ context }) : new Pull({ context }));
     tap.connect(proxy.endpoints.capture[0] as string);
     if (tap instanceof Subscriber) tap.subscribe();
@@ -48,25 +43,14 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     }
   });
 
-  it.each([
-    "pub",
-    "push",
-  ] as const)("a listener of a %s that stops reading slows nothing, and is reported once", async (type) => {
-    const proxy = await world.start(
-      new StreamerProxy({
-        frontend: { bind: ANY },
-        backend: { bind: ANY },
-        capture: { type, bind: ANY, sendHighWaterMark: 5 },
-        context,
-      }),
-    );
+  it.each(
+    TYPES,
+  )("a listener of a %s that stops reading slows nothing, and is reported once", async (type) => {
+    const capture = { type, bind: ANY, sendHighWaterMark: 5 };
+    const proxy = await world.start(new StreamerProxy({ ...sides, capture }));
     const drops: number[] = [];
     proxy.events.on("capture:dropped", ({ missed }) => drops.push(missed));
-    const tap = world.socket(
-      type === "pub"
-        ? new Subscriber({ context, receiveHighWaterMark: 5 })
-        : new Pull({ context, receiveHighWaterMark: 5 }),
-    );
+    const tap = world.socket(new (type === "pub" ? Subscriber : Pull)({ context, receiveHighWaterMark: 5 }));
     tap.connect(proxy.endpoints.capture[0] as string);
     if (tap instanceof Subscriber) tap.subscribe();
     const push = world.peer(new Push({ context }), front(proxy));
@@ -85,11 +69,11 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
         received += 1;
       }
     }
-    const { capture } = proxy.stats();
-    expect(capture?.missed).toBeGreaterThanOrEqual(20);
-    expect(capture?.queued).toBeLessThanOrEqual(5 + 64);
+    const counted = proxy.stats().capture;
+    expect(counted?.missed).toBeGreaterThanOrEqual(20);
+    expect(counted?.queued).toBeLessThanOrEqual(5 + 64);
     expect(drops).toHaveLength(1);
     expect(proxy.stats().backend.out.messages).toBe(sent);
-    if (type === "push") expect((capture?.captured ?? 0) + (capture?.missed ?? 0)).toBe(sent);
+    if (type === "push") expect((counted?.captured ?? 0) + (counted?.missed ?? 0)).toBe(sent);
   });
 });

@@ -5,7 +5,7 @@ import { ForwarderProxy, QueueProxy, type SocketProxy, StreamerProxy } from "../
 import { Random } from "../../src/testing/random.js";
 import { texts, until } from "../contract/support/wait.js";
 import { LONG } from "../support/long.js";
-import { ANY, back, front, LIMIT, useWorld } from "./support.js";
+import { back, front, LIMIT, useWorld } from "./support.js";
 
 /** Comings and goings on each side. */
 const TURNS = LONG ? 60 : 30;
@@ -14,8 +14,7 @@ const PEERS = 8;
 
 describe("with peers that come and go", () => {
   const world = useWorld("zmtp");
-  const { context } = world;
-  const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
+  const { context, sides } = world;
 
   /** Lets peers of one kind come and go, each at work as long as it is there. */
   async function churn(seed: number, open: () => Socket): Promise<Socket[]> {

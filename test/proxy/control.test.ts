@@ -6,17 +6,10 @@ import { ANY, back, ENGINES, front, LIMIT, useWorld } from "./support.js";
 
 describe.each(ENGINES)("engine %s", (engine) => {
   const world = useWorld(engine);
-  const { context } = world;
+  const { context, sides } = world;
 
   async function steered(type: "rep" | "pair" | "sub") {
-    const proxy = await world.start(
-      new StreamerProxy({
-        frontend: { bind: ANY },
-        backend: { bind: ANY },
-        control: { type, bind: ANY },
-        context,
-      }),
-    );
+    const proxy = await world.start(new StreamerProxy({ ...sides, control: { type, bind: ANY } }));
     const push = world.peer(new Push({ context }), front(proxy));
     const pull = world.peer(new Pull({ context }), back(proxy));
     return { proxy, push, pull, control: proxy.endpoints.control[0] as string };
@@ -51,14 +44,8 @@ describe.each(ENGINES)("engine %s", (engine) => {
     [undefined, 65_536],
     [1_000, 1_000],
   ])("a frame of more than 64 KiB, or the socket's maxMessageSize (%s), ends its connection", async (own, most) => {
-    const control = {
-      type: "rep",
-      bind: ANY,
-      ...(own === undefined ? {} : { maxMessageSize: own }),
-    } as const;
-    const proxy = await world.start(
-      new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY }, control, context }),
-    );
+    const control = { bind: ANY, ...(own === undefined ? {} : { maxMessageSize: own }) };
+    const proxy = await world.start(new StreamerProxy({ ...sides, control }));
     const endpoint = proxy.endpoints.control[0] as string;
     const vandal = world.peer(new Dealer({ context, reconnectInterval: -1 }), endpoint);
     await vandal.send(["", "x".repeat(most)]);

@@ -3,12 +3,11 @@ import { describe, expect, it } from "vitest";
 import { Dealer, Publisher, Pull, Push, Reply, Request, Subscriber } from "../../src/index.js";
 import { ForwarderProxy, QueueProxy, StreamerProxy } from "../../src/proxy/index.js";
 import { until } from "../contract/support/wait.js";
-import { ANY, back, ENGINES, front, LIMIT, useWorld } from "./support.js";
+import { back, ENGINES, front, LIMIT, useWorld } from "./support.js";
 
 describe.each(ENGINES)("engine %s", (engine) => {
   const world = useWorld(engine);
-  const { context } = world;
-  const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
+  const { context, sides } = world;
 
   it("a streamer passes all that came in while its peers go on sending", async () => {
     const proxy = await world.start(new StreamerProxy(sides));
@@ -47,9 +46,8 @@ describe.each(ENGINES)("engine %s", (engine) => {
 
   it("a queue passes what clients had sent, and waits for the replies of slow workers", async () => {
     const proxy = await world.start(new QueueProxy(sides));
-    const workers = Array.from({ length: 3 }, () => world.socket(new Reply({ context })));
-    for (const worker of workers) {
-      worker.connect(back(proxy));
+    for (let n = 0; n < 3; n++) {
+      const worker = world.peer(new Reply({ context }), back(proxy));
       void (async () => {
         for await (const request of worker) {
           await new Promise((resolve) => setTimeout(resolve, 1));
@@ -57,11 +55,10 @@ describe.each(ENGINES)("engine %s", (engine) => {
         }
       })();
     }
-    const clients = Array.from({ length: 10 }, () => world.socket(new Dealer({ context })));
+    const clients = Array.from({ length: 10 }, () => world.peer(new Dealer({ context }), front(proxy)));
     const sent = 100;
     await Promise.all(
       clients.map(async (client) => {
-        client.connect(front(proxy));
         for (let n = 0; n < sent; n++) await client.send(["", `${n}`]);
       }),
     );
@@ -110,21 +107,16 @@ describe.each(ENGINES)("engine %s", (engine) => {
     await worker.receive({ timeout: LIMIT });
     expect(proxy.stats().unanswered).toBe(1);
     proxy.pause(); // A drain goes on from there.
-    expect(await proxy.drain({ timeout: 300 })).toEqual({
-      drained: false,
-      received: 0,
-      queued: 0,
-      unanswered: 1,
-    });
+    const left = { drained: false, received: 0, queued: 0, unanswered: 1 };
+    expect(await proxy.drain({ timeout: 300 })).toEqual(left);
   });
 });
 
 describe("engine zmtp", () => {
   const world = useWorld("zmtp");
-  const { context } = world;
+  const { context, sides } = world;
 
   it("gives its endpoints free when it takes nothing any more, and keeps its peers for the replies", async () => {
-    const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
     const proxy = await world.start(new QueueProxy(sides));
     const worker = world.peer(new Reply({ context }), back(proxy));
     const client = world.peer(new Request({ context }), front(proxy));

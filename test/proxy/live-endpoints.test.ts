@@ -1,42 +1,46 @@
 /** A proxy takes endpoints and gives them up while it runs, on every engine. */
 import { describe, expect, it } from "vitest";
 import { Pull, Push } from "../../src/index.js";
-import { StreamerProxy } from "../../src/proxy/index.js";
+import { type ProxyEvent, StreamerProxy } from "../../src/proxy/index.js";
 import { texts } from "../contract/support/wait.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { ANY, back, ENGINES, front, LIMIT, useWorld } from "./support.js";
 
+const heard = (proxy: StreamerProxy, type: ProxyEvent["type"]): Promise<unknown> =>
+  new Promise((resolve) => proxy.events.on(type, resolve));
+
 describe.each(ENGINES)("engine %s", (engine) => {
   const world = useWorld(engine);
-  const { context } = world;
-  const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
+  const { context, sides } = world;
+
+  async function bound(): Promise<[Pull, string]> {
+    const pull = world.socket(new Pull({ context }));
+    return [pull, await pull.bind(ANY)];
+  }
 
   it("passes what comes by an endpoint that was bound or connected later", async () => {
     const proxy = await world.start(new StreamerProxy(sides));
     const later = await proxy.bind("frontend", ANY);
     expect(proxy.endpoints.frontend).toEqual([front(proxy), later]);
-    const pull = world.socket(new Pull({ context }));
-    await pull.bind(ANY);
-    await proxy.connect("backend", pull.lastEndpoint as string);
+    const [pull, there] = await bound();
+    await proxy.connect("backend", there);
     const push = world.peer(new Push({ context }), later);
     await push.send("1");
     expect(texts(await pull.receive({ timeout: LIMIT }))).toEqual(["1"]);
-    await proxy.disconnect("backend", pull.lastEndpoint as string);
+    await proxy.disconnect("backend", there);
     const other = world.peer(new Pull({ context }), back(proxy));
     await push.send("2");
     expect(texts(await other.receive({ timeout: LIMIT }))).toEqual(["2"]);
   });
 
   it("connects a side to what a source has, and needs no other endpoint there", async () => {
-    const [one, two] = [world.socket(new Pull({ context })), world.socket(new Pull({ context }))];
-    await one.bind(ANY);
-    await two.bind(ANY);
-    const source = new ListedEndpoints([one.lastEndpoint as string]);
+    const [[one, first], [two, second]] = [await bound(), await bound()];
+    const source = new ListedEndpoints([first]);
     const proxy = await world.start(new StreamerProxy({ ...sides, backend: { connect: source } }));
     const push = world.peer(new Push({ context }), front(proxy));
     await push.send("1");
     expect(texts(await one.receive({ timeout: LIMIT }))).toEqual(["1"]);
-    source.set(two.lastEndpoint as string);
+    source.set(second);
     await one.close();
     await push.send("2");
     expect(texts(await two.receive({ timeout: LIMIT }))).toEqual(["2"]);
@@ -45,15 +49,11 @@ describe.each(ENGINES)("engine %s", (engine) => {
   it("reports a source that fails, and an endpoint of it that cannot be used", async () => {
     const source = new ListedEndpoints(["tcp://no-port"]);
     const proxy = new StreamerProxy({ ...sides, backend: { connect: source } });
-    const [refused, failed] = (["endpoint:refused", "source:failed"] as const).map(
-      (type) => new Promise<unknown>((resolve) => proxy.events.on(type, resolve)),
-    );
+    const refused = heard(proxy, "endpoint:refused");
+    const failed = heard(proxy, "source:failed");
     await world.start(proxy);
-    expect(await refused).toMatchObject({
-      side: "backend",
-      address: "tcp://no-port",
-      error: { code: "EINVAL" },
-    });
+    const error = { code: "EINVAL" };
+    expect(await refused).toMatchObject({ side: "backend", address: "tcp://no-port", error });
     source.fail(new Error("the registry is away"));
     expect(await failed).toMatchObject({
       side: "backend",
@@ -64,9 +64,8 @@ describe.each(ENGINES)("engine %s", (engine) => {
 
   it.runIf(engine === "zmtp")("reports connections that it cannot accept", async () => {
     const proxy = new StreamerProxy({ ...sides, frontend: { bind: ANY, maxConnections: 1 } });
-    const [joined, failed] = (["peer:joined", "accept:failed"] as const).map(
-      (type) => new Promise<unknown>((resolve) => proxy.events.on(type, resolve)),
-    );
+    const joined = heard(proxy, "peer:joined");
+    const failed = heard(proxy, "accept:failed");
     await world.start(proxy);
     const [first, second] = [world.socket(new Push({ context })), world.socket(new Push({ context }))];
     first.connect(front(proxy));
@@ -76,17 +75,15 @@ describe.each(ENGINES)("engine %s", (engine) => {
   });
 
   it("disconnects from an endpoint of a source, and keeps the others", async () => {
-    const [sourced, own] = [world.socket(new Pull({ context })), world.socket(new Pull({ context }))];
-    await sourced.bind(ANY);
-    await own.bind(ANY);
-    const source = new ListedEndpoints([sourced.lastEndpoint as string]);
+    const [[sourced, listed], [own, other]] = [await bound(), await bound()];
+    const source = new ListedEndpoints([listed]);
     const proxy = await world.start(new StreamerProxy({ ...sides, backend: { connect: source } }));
     const push = world.peer(new Push({ context }), front(proxy));
     await push.send("1");
     expect(texts(await sourced.receive({ timeout: LIMIT }))).toEqual(["1"]);
-    await proxy.connect("backend", own.lastEndpoint as string);
-    await proxy.disconnect("backend", sourced.lastEndpoint as string);
-    expect(proxy.stats().backend.connected).toEqual([own.lastEndpoint]);
+    await proxy.connect("backend", other);
+    await proxy.disconnect("backend", listed);
+    expect(proxy.stats().backend.connected).toEqual([other]);
     await push.send("2");
     expect(texts(await own.receive({ timeout: LIMIT }))).toEqual(["2"]);
   });

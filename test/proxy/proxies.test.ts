@@ -26,15 +26,13 @@ const PEERS = LONG ? 50 : 20;
 
 describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   const world = useWorld(engine);
-  const { context } = world;
-  const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
+  const { context, sides } = world;
 
   it("a queue passes requests to workers in turn, and replies to the client that asked", async () => {
     const proxy = await world.start(new QueueProxy(sides));
     const served = new Set<number>();
-    const workers = Array.from({ length: PEERS }, () => world.socket(new Reply({ context })));
-    for (const [i, worker] of workers.entries()) {
-      worker.connect(back(proxy));
+    for (let i = 0; i < PEERS; i++) {
+      const worker = world.peer(new Reply({ context }), back(proxy));
       void (async () => {
         for await (const [body] of worker) {
           served.add(i);
@@ -43,10 +41,9 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
       })();
     }
     await until(() => proxy.stats().backend.peers === PEERS, "the workers");
-    const clients = Array.from({ length: PEERS }, () => world.socket(new Request({ context })));
     await Promise.all(
-      clients.map(async (client, i) => {
-        client.connect(front(proxy));
+      Array.from({ length: PEERS }, async (_, i) => {
+        const client = world.peer(new Request({ context }), front(proxy));
         for (let n = 0; n < 4; n++)
           expect(texts(await client.request(`${i}.${n}`, { timeout: LIMIT }))).toEqual([`${i}.${n}!`, ""]);
       }),
@@ -63,19 +60,10 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     "the API of zeromq goes on after a send of the program's own, which found no room, has given up",
     async () => {
       const name = (): string => `inproc://own-${names++}`;
-      const [source, sink] = [
-        world.socket(new Push({ context })),
-        world.socket(new Pull({ context, receiveHighWaterMark: 1 })),
-      ];
-      const [from, to] = [
-        world.socket(new Pull({ context })),
-        world.socket(new Push({ context, sendHighWaterMark: 1 })),
-      ];
-      const ends = [name(), name()] as const;
-      await from.bind(ends[0]);
-      await sink.bind(ends[1]);
-      source.connect(ends[0]);
-      to.connect(ends[1]);
+      const sink = world.socket(new Pull({ context, receiveHighWaterMark: 1 }));
+      const from = world.socket(new Pull({ context }));
+      const source = world.peer(new Push({ context }), await from.bind(name()));
+      const to = world.peer(new Push({ context, sendHighWaterMark: 1 }), await sink.bind(name()));
       const proxy = new SocketsProxy(from, to);
       const running = proxy.run();
       const sent = Array.from({ length: 50 }, (_, i) => String(i));
@@ -118,16 +106,10 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
 
   it("several endpoints of a side, bound and connected, are one side", async () => {
     const upstream = world.socket(new Push({ context }));
-    await upstream.bind(ANY);
     const downstream = world.socket(new Pull({ context }));
-    await downstream.bind(ANY);
-    const proxy = await world.start(
-      new StreamerProxy({
-        frontend: { bind: [ANY, ANY], connect: upstream.lastEndpoint as string },
-        backend: { connect: [downstream.lastEndpoint as string] },
-        context,
-      }),
-    );
+    const frontend = { bind: [ANY, ANY], connect: await upstream.bind(ANY) };
+    const backend = { connect: [await downstream.bind(ANY)] };
+    const proxy = await world.start(new StreamerProxy({ frontend, backend, context }));
     expect(new Set(proxy.endpoints.frontend).size).toBe(2);
     for (const endpoint of proxy.endpoints.frontend) {
       const push = world.peer(new Push({ context }), endpoint);
@@ -142,13 +124,8 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     ["dealer", "pair", Dealer, Pair],
     ["pair", "pair", Pair, Pair],
   ] as const)("between %s and %s messages pass both ways", async (frontend, backend, One, Other) => {
-    const proxy = await world.start(
-      new SocketProxy({
-        frontend: { type: frontend, bind: ANY },
-        backend: { type: backend, bind: ANY },
-        context,
-      }),
-    );
+    const ends = { frontend: { type: frontend, bind: ANY }, backend: { type: backend, bind: ANY } };
+    const proxy = await world.start(new SocketProxy({ ...ends, context }));
     const one = world.peer(new One({ context }), front(proxy));
     const other = world.peer(new Other({ context }), back(proxy));
     await one.send(["there", "", "x"]);
@@ -158,13 +135,8 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   });
 
   it("a queue the other way round has its clients at the backend", async () => {
-    const proxy = await world.start(
-      new SocketProxy({
-        frontend: { type: "dealer", bind: ANY },
-        backend: { type: "router", bind: ANY },
-        context,
-      }),
-    );
+    const ends = { frontend: { type: "dealer", bind: ANY }, backend: { type: "router", bind: ANY } } as const;
+    const proxy = await world.start(new SocketProxy({ ...ends, context }));
     const client = world.peer(new Request({ context }), back(proxy));
     const worker = world.peer(new Reply({ context }), front(proxy));
     const asked = client.request("?", { timeout: LIMIT });
@@ -175,14 +147,9 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
 
   it("what a sub asks for is published, and nothing else", async () => {
     const publisher = world.socket(new Publisher({ context }));
-    await publisher.bind(ANY);
-    const proxy = await world.start(
-      new SocketProxy({
-        frontend: { type: "sub", connect: publisher.lastEndpoint as string, subscribe: ["a", "c"] },
-        backend: { type: "pub", bind: ANY },
-        context,
-      }),
-    );
+    const frontend = { type: "sub", connect: await publisher.bind(ANY), subscribe: ["a", "c"] } as const;
+    const backend = { type: "pub", bind: ANY } as const;
+    const proxy = await world.start(new SocketProxy({ frontend, backend, context }));
     const subscriber = world.socket(new Subscriber({ context }));
     subscriber.subscribe();
     subscriber.connect(back(proxy));
@@ -270,13 +237,11 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   });
 
   it("a side without room stops the reading of the other, within the marks", async () => {
-    const proxy = await world.start(
-      new StreamerProxy({
-        frontend: { bind: ANY, receiveHighWaterMark: 10 },
-        backend: { bind: ANY, sendHighWaterMark: 10 },
-        context,
-      }),
-    );
+    const ends = {
+      frontend: { bind: ANY, receiveHighWaterMark: 10 },
+      backend: { bind: ANY, sendHighWaterMark: 10 },
+    };
+    const proxy = await world.start(new StreamerProxy({ ...ends, context }));
     const push = world.peer(new Push({ context, sendHighWaterMark: 10 }), front(proxy));
     const body = Buffer.alloc(10_000);
     let sent = 0;

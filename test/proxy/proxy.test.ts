@@ -5,6 +5,8 @@ import { Dealer, Proxy as MessageProxy, Pair, Pull, Push, Router, type Socket } 
 import { turn, until, within } from "../contract/support/wait.js";
 import { ANY, LIMIT, useWorld } from "./support.js";
 
+const SIDES = ["frontEnd", "backEnd"] as const;
+
 describe.each([...ENGINE_NAMES])("engine %s: a proxy", (engine) => {
   const world = useWorld(engine);
   const { context } = world;
@@ -15,7 +17,7 @@ describe.each([...ENGINE_NAMES])("engine %s: a proxy", (engine) => {
     return { proxy, running: proxy.run() };
   }
 
-  it.each(["frontEnd", "backEnd"] as const)("that is paused ends when its %s is closed", async (side) => {
+  it.each(SIDES)("that is paused ends when its %s is closed", async (side) => {
     const { proxy, running } = await run(new Router({ context }), new Dealer({ context }));
     proxy.pause();
     await turn(); // What waits for messages has ended.
@@ -24,10 +26,7 @@ describe.each([...ENGINE_NAMES])("engine %s: a proxy", (engine) => {
     expect([proxy.frontEnd.closed, proxy.backEnd.closed]).toEqual([true, true]);
   });
 
-  it.each([
-    "frontEnd",
-    "backEnd",
-  ] as const)("of one direction that waits for a message ends when its %s is closed", async (side) => {
+  it.each(SIDES)("of one direction that waits for a message ends when its %s is closed", async (side) => {
     const { proxy, running } = await run(new Pull({ context }), new Push({ context }));
     await proxy[side].close();
     await within(running, "the proxy's end");
@@ -37,12 +36,8 @@ describe.each([...ENGINE_NAMES])("engine %s: a proxy", (engine) => {
   it("passes on many small messages of a client with a long routing id that came together", async () => {
     const { proxy } = await run(new Router({ context }), new Pair({ context }));
     const routingId = "i".repeat(255);
-    const [client, pair] = [
-      world.socket(new Dealer({ context, routingId })),
-      world.socket(new Pair({ context })),
-    ];
-    client.connect(proxy.frontEnd.lastEndpoint as string);
-    pair.connect(proxy.backEnd.lastEndpoint as string);
+    const client = world.peer(new Dealer({ context, routingId }), proxy.frontEnd.lastEndpoint as string);
+    const pair = world.peer(new Pair({ context }), proxy.backEnd.lastEndpoint as string);
     const bodies = Array.from({ length: 3_000 }, (_, i) => `${i}`.padEnd(40));
     const sending = (async () => {
       for (const body of bodies) await client.send(body);
@@ -53,15 +48,9 @@ describe.each([...ENGINE_NAMES])("engine %s: a proxy", (engine) => {
   });
 
   it("counts what it took for a socket that its program has closed as lost there", async () => {
-    const [front, back, source, sink] = [
-      new Pull({ context }),
-      new Push({ context }),
-      world.socket(new Push({ context })),
-      world.socket(new Pull({ context })),
-    ] as const;
-    for (const socket of [front, back]) await world.socket(socket).bind(ANY);
-    source.connect(front.lastEndpoint as string);
-    sink.connect(back.lastEndpoint as string);
+    const [front, back] = [world.socket(new Pull({ context })), world.socket(new Push({ context }))];
+    const source = world.peer(new Push({ context }), await front.bind(ANY));
+    world.peer(new Pull({ context }), await back.bind(ANY));
     await back.ready();
     for (let i = 0; i < 2; i++) await source.send(`${i}`);
     // libzmq does not count what waits: there the second one may come too late, and then nothing is lost.

@@ -12,7 +12,7 @@ const numbers = (frames: readonly Buffer[]): number[] =>
 
 describe.skipIf(NO_PYTHON).each(ENGINES)("pyzmq and the proxies of engine %s", (engine) => {
   const world = useWorld(engine);
-  const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context: world.context };
+  const { sides } = world;
   let peer: ProcessPeer;
 
   beforeAll(async () => {

@@ -11,8 +11,12 @@ export const ANY = "tcp://127.0.0.1:*";
 /** ms of one wait for a message. */
 export const LIMIT = 8_000;
 
+type Side = { readonly bind: string };
+
 export interface World {
   readonly context: Context;
+  /** Both bound, in the context. */
+  readonly sides: { readonly frontend: Side; readonly backend: Side; readonly context: Context };
   /** Closed when the test is over. */
   socket<S extends Socket>(socket: S): S;
   /** The same, connected. */
@@ -32,6 +36,7 @@ export function useWorld(engine?: string): World {
   });
   return {
     context,
+    sides: { frontend: { bind: ANY }, backend: { bind: ANY }, context },
     socket(socket) {
       sockets.push(socket);
       return socket;

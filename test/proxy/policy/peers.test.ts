@@ -19,7 +19,7 @@ function eventsOf<T extends ProxyEvent["type"]>(proxy: SocketProxy, type: T): Ev
 
 describe("addresses", () => {
   const world = useWorld("zmtp");
-  const { context } = world;
+  const { context, sides } = world;
 
   function pushFrom(proxy: SocketProxy, source: string): Push {
     return world.peer(
@@ -30,9 +30,7 @@ describe("addresses", () => {
 
   it("that are denied get no place; the others do, and each refusal is counted and reported once a burst", async () => {
     const policy = { addresses: { allow: ["127.0.0.0/24"], deny: ["127.0.0.3"] } };
-    const proxy = await world.start(
-      new StreamerProxy({ frontend: { bind: ANY, policy }, backend: { bind: ANY }, context }),
-    );
+    const proxy = await world.start(new StreamerProxy({ ...sides, frontend: { bind: ANY, policy } }));
     const told = eventsOf(proxy, "policy:refused");
     const shaken = eventsOf(proxy, "peer:refused");
     const sink = world.peer(new Pull({ context }), back(proxy));
@@ -51,9 +49,7 @@ describe("addresses", () => {
   });
 
   it("may change: who is forbidden is disconnected, who stays notices nothing, and back again", async () => {
-    const proxy = await world.start(
-      new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY }, context }),
-    );
+    const proxy = await world.start(new StreamerProxy(sides));
     const left = eventsOf(proxy, "peer:left");
     const [one, two] = [pushFrom(proxy, "127.0.0.2"), pushFrom(proxy, "127.0.0.3")];
     await Promise.all([one.ready({ timeout: LIMIT }), two.ready({ timeout: LIMIT })]);
@@ -68,16 +64,10 @@ describe("addresses", () => {
 
   it("of peers that the side connects to are checked, too", async () => {
     const push = world.socket(new Push({ context }));
-    await push.bind(ANY);
+    const connect = await push.bind(ANY);
     const policy = { addresses: { deny: ["127.0.0.0/8"] } };
-    const connect = push.lastEndpoint as string;
-    const proxy = await world.start(
-      new StreamerProxy({
-        frontend: { connect, policy, reconnectInterval: 20 },
-        backend: { bind: ANY },
-        context,
-      }),
-    );
+    const frontend = { connect, policy, reconnectInterval: 20 };
+    const proxy = await world.start(new StreamerProxy({ ...sides, frontend }));
     await until(() => proxy.stats().frontend.refused.address >= 2, "refusals");
     expect(proxy.stats().frontend.peers).toBe(0); // The other end may take the handshake for done, for a moment.
     await proxy.setPolicy("frontend", { addresses: { allow: ["127.0.0.1"] } });
@@ -86,9 +76,8 @@ describe("addresses", () => {
 
   it("are not asked of peers over ipc", async () => {
     const policy = { addresses: { allow: ["192.0.2.1"] } };
-    const proxy = await world.start(
-      new StreamerProxy({ frontend: { bind: ["ipc://*", ANY], policy }, backend: { bind: ANY }, context }),
-    );
+    const frontend = { bind: ["ipc://*", ANY], policy };
+    const proxy = await world.start(new StreamerProxy({ ...sides, frontend }));
     const push = world.peer(new Push({ context }), front(proxy));
     await push.ready({ timeout: LIMIT });
   });
@@ -242,9 +231,7 @@ describe("keys", () => {
     const { frontend, ...rest } = sides();
     const authenticate = (): Promise<boolean> => {
       asked += 1;
-      return new Promise((resolve) => {
-        decide = resolve;
-      });
+      return new Promise((resolve) => (decide = resolve));
     };
     const proxy = await world.start(new StreamerProxy({ frontend: { ...frontend, authenticate }, ...rest }));
     const read = eventsOf(proxy, "keys:changed");
@@ -272,13 +259,9 @@ describe("keys", () => {
   });
 
   it("are read as long as their policy is in force", async () => {
-    const proxies = [
-      new StreamerProxy(sides()),
-      new StreamerProxy(sides()),
-      new StreamerProxy(sides()),
-    ] as const;
-    const [open, lifted, closed] = proxies;
-    for (const proxy of proxies) await world.start(proxy);
+    const start = () => world.start(new StreamerProxy(sides()));
+    const [open, lifted, closed] = [await start(), await start(), await start()];
+    const proxies = [open, lifted, closed];
     const read = proxies.map((proxy) => eventsOf(proxy, "keys:changed"));
     await lifted.setPolicy("frontend", {});
     await closed.close();
@@ -295,17 +278,14 @@ describe("keys", () => {
     const missing = join(folder, "missing");
     const { frontend, ...rest } = sides();
     const bad = new StreamerProxy({ frontend: { ...frontend, policy: { keys: missing } }, ...rest });
-    expect(await failure(bad.start())).toMatchObject({
-      code: "EINVAL",
-      message: expect.stringContaining(missing),
-    });
+    const refused = { code: "EINVAL", message: expect.stringContaining(missing) };
+    expect(await failure(bad.start())).toMatchObject(refused);
     const known = curveKeyPair();
     await save("known", known.publicKey);
     const proxy = await world.start(new StreamerProxy(sides()));
     const push = pushWith(proxy, known);
     await push.ready({ timeout: LIMIT });
-    const error = await failure(proxy.setPolicy("frontend", { keys: missing }));
-    expect(error).toMatchObject({ code: "EINVAL", message: expect.stringContaining(missing) });
+    expect(await failure(proxy.setPolicy("frontend", { keys: missing }))).toMatchObject(refused);
     expect((await failure(proxy.setPolicy("frontend", { limits: 1 } as never))).code).toBe("EINVAL");
     expect((await failure(proxy.setPolicy("capture" as never, {}))).code).toBe("EINVAL");
     pushWith(proxy, curveKeyPair());
@@ -318,18 +298,16 @@ describe("keys", () => {
 
 describe("a policy on libzmq", () => {
   const world = useWorld("libzmq");
-  const { context } = world;
+  const { sides } = world;
 
   it.each([
     ["addresses", { addresses: {} }],
     ["a rate for each peer", { limits: { peer: { messages: 1 } } }],
   ])("that needs to know each peer is not supported: %s", async (what, policy) => {
-    const proxy = new StreamerProxy({ frontend: { bind: ANY, policy }, backend: { bind: ANY }, context });
+    const proxy = new StreamerProxy({ ...sides, frontend: { bind: ANY, policy } });
     const error = await failure(proxy.start());
     expect(error).toMatchObject({ code: "NOT_SUPPORTED", message: expect.stringContaining(what) });
-    const running = await world.start(
-      new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY }, context }),
-    );
+    const running = await world.start(new StreamerProxy(sides));
     expect((await failure(running.setPolicy("frontend", policy))).code).toBe("NOT_SUPPORTED");
     expect(running.state).toBe("running");
   });
