@@ -4,9 +4,8 @@ import { Collector } from "../../src/dashboard/collector.js";
 import type { Subject } from "../../src/dashboard/subject.js";
 
 beforeEach(() => {
-  vi.useFakeTimers({
-    toFake: ["setInterval", "clearInterval", "setTimeout", "clearTimeout", "performance", "Date"],
-  });
+  const timers = ["setInterval", "clearInterval", "setTimeout", "clearTimeout"] as const;
+  vi.useFakeTimers({ toFake: [...timers, "performance", "Date"] });
 });
 afterEach(() => {
   vi.useRealTimers();

@@ -36,31 +36,16 @@ function processOf(id: string, sources: Record<string, readonly Partial<Dashboar
 }
 
 function stateWith(...processes: DashboardProcess[]) {
-  return {
-    version: 1,
-    time: 10_000,
-    interval: 2_000,
-    control: false,
-    processes,
-    links: linksOf(processes),
-    omitted: 0,
-  } as const;
+  const fixed = { version: 1, time: 10_000, interval: 2_000, control: false, omitted: 0 } as const;
+  return { ...fixed, processes, links: linksOf(processes) };
 }
 
 describe("who may ask", () => {
   it("a Host that is an address or localhost, and no other name unless it is allowed", () => {
     for (const host of ["127.0.0.1:9465", "localhost", "[::1]:9465", "10.0.0.7:80", "LOCALHOST:1"])
       expect([host, isHostAllowed(host, [])]).toEqual([host, true]);
-    for (const host of [
-      undefined,
-      "",
-      "evil.example",
-      "evil.example:9465",
-      "127.0.0.1.evil.example",
-      "a b",
-      "127.0.0.1@x",
-      "localhost:999999",
-    ])
+    const evil = ["evil.example", "evil.example:9465", "127.0.0.1.evil.example", "127.0.0.1@x"];
+    for (const host of [undefined, "", ...evil, "a b", "localhost:999999"])
       expect([host, isHostAllowed(host, [])]).toEqual([host, false]);
     expect(isHostAllowed("Ops.Example:9465", ["ops.example"])).toBe(true);
     expect(hostOf("[2001:DB8::1]:80")).toBe("2001:db8::1");
@@ -165,47 +150,29 @@ describe("states", () => {
   });
 
   it("links join an endpoint that is connected with the one that listens: wildcards, loopback, source addresses, paths", () => {
-    const processes = [
-      processOf("p0", {
-        all: [{ bound: ["tcp://0.0.0.0:1"] }],
-        local: [{ bound: ["tcp://127.0.0.1:2"] }],
-        file: [{ bound: ["ipc:///tmp/a"] }],
-        web: [{ bound: ["ws://[::]:3/feed"] }],
-      }),
-      processOf("p1", {
-        one: [
-          {
-            connected: [
-              "tcp://10.0.0.1:1",
-              "tcp://localhost:2",
-              "ipc:///tmp/a",
-              "ws://h:3/feed",
-              "ws://h:3/other",
-              "tcp://10.0.0.9:0;10.0.0.1:1",
-            ],
-          },
-        ],
-      }),
+    const bound = processOf("p0", {
+      all: [{ bound: ["tcp://0.0.0.0:1"] }],
+      local: [{ bound: ["tcp://127.0.0.1:2"] }],
+      file: [{ bound: ["ipc:///tmp/a"] }],
+      web: [{ bound: ["ws://[::]:3/feed"] }],
+    });
+    const ends: [endpoint: string, to?: string][] = [
+      ["tcp://10.0.0.1:1", "p0/all"],
+      ["tcp://localhost:2", "p0/local"],
+      ["ipc:///tmp/a", "p0/file"],
+      ["ws://h:3/feed", "p0/web"],
+      ["ws://h:3/other"],
+      ["tcp://10.0.0.9:0;10.0.0.1:1", "p0/all"],
     ];
-    expect(linksOf(processes).map(({ to }) => to)).toEqual([
-      "p0/all",
-      "p0/local",
-      "p0/file",
-      "p0/web",
-      undefined,
-      "p0/all",
-    ]);
+    const one = processOf("p1", { one: [{ connected: ends.map(([endpoint]) => endpoint) }] });
+    expect(linksOf([bound, one]).map(({ to }) => to)).toEqual(ends.map(([, to]) => to));
   });
 
   it("lists are filtered and in pages", () => {
-    const items = Array.from({ length: 1_000 }, (_, at) => ({
-      name: `node-${at}`,
-      state: at % 2 ? "lost" : "alive",
-    }));
-    expect(pageOf(items, { filter: "LOST", offset: 10, limit: 999_999 })).toMatchObject({
-      total: 500,
-      offset: 10,
-    });
+    const of = (at: number) => ({ name: `node-${at}`, state: at % 2 ? "lost" : "alive" });
+    const items = Array.from({ length: 1_000 }, (_, at) => of(at));
+    const page = pageOf(items, { filter: "LOST", offset: 10, limit: 999_999 });
+    expect(page).toMatchObject({ total: 500, offset: 10 });
     expect(pageOf(items, { limit: 999_999 }).items).toHaveLength(200);
     expect(pageOf(items, { offset: 998 }).items.map(({ name }) => name)).toEqual(["node-998", "node-999"]);
   });
@@ -213,18 +180,8 @@ describe("states", () => {
 
 describe("the page", () => {
   it("shortens numbers and times", () => {
-    expect([undefined, 0, 0.01, 0.5, 9.96, 12, 999.4, 999.6, 12_340, 1e9].map(short)).toEqual([
-      "–",
-      "0",
-      "<0.1",
-      "0.5",
-      "10",
-      "12",
-      "999",
-      "1.00k",
-      "12.3k",
-      "1.00G",
-    ]);
+    const numbers = [undefined, 0, 0.01, 0.5, 9.96, 12, 999.4, 999.6, 12_340, 1e9];
+    expect(numbers.map(short).join(" ")).toBe("– 0 <0.1 0.5 10 12 999 1.00k 12.3k 1.00G");
     expect([500, 119_000, 600_000, 7_200_000].map(since)).toEqual(["1 s", "119 s", "10 min", "2 h"]);
   });
 
@@ -281,19 +238,10 @@ describe("the page", () => {
   });
 
   it("has a refused peer as a problem with its reason, and the count among the totals", () => {
-    const refusing = {
-      peers: 0,
-      refused: 827,
-      refusals: { "curve-key": 827 },
-      refusing: { "curve-key": 40 },
-    };
-    const state = stateWith(processOf("p0", { secret: [refusing] }));
-    expect(problemsOf(state, 0, new Drops())).toEqual([
-      {
-        text: "secret (streamer) refuses a peer with a wrong CURVE key at its socket, 827 times so far",
-        mark: "bad",
-      },
-    ]);
+    const refusals = { refusals: { "curve-key": 827 }, refusing: { "curve-key": 40 } };
+    const state = stateWith(processOf("p0", { secret: [{ peers: 0, refused: 827, ...refusals }] }));
+    const text = "secret (streamer) refuses a peer with a wrong CURVE key at its socket, 827 times so far";
+    expect(problemsOf(state, 0, new Drops())).toEqual([{ text, mark: "bad" }]);
     expect(totalsOf(state)).toContainEqual({ name: "Refused", value: "827", mark: "bad" });
   });
 

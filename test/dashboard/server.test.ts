@@ -4,16 +4,11 @@ import { request, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket as TcpSocket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { boundedServer, shut } from "../../src/core/http-server.js";
-import type {
-  DashboardList,
-  DashboardOptions,
-  DashboardSourcesByName,
-  DashboardState,
-} from "../../src/dashboard/index.js";
-import { serveDashboard } from "../../src/dashboard/index.js";
+import type { DashboardList, DashboardOptions, DashboardState } from "../../src/dashboard/index.js";
+import { type DashboardSourcesByName, serveDashboard } from "../../src/dashboard/index.js";
 import { Dealer, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
-import { SocketProxy } from "../../src/proxy/index.js";
+import { StreamerProxy } from "../../src/proxy/index.js";
 import { greeting, ready } from "../contract/support/zmtp-peer.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 
@@ -28,13 +23,9 @@ async function serve(sources: DashboardSourcesByName, options: DashboardOptions 
   return own(await serveDashboard("127.0.0.1:0", sources, { interval: 200, ...options })).url;
 }
 
-async function streamer(): Promise<SocketProxy> {
-  const proxy = own(
-    new SocketProxy({
-      frontend: { type: "pull", bind: "tcp://127.0.0.1:*" },
-      backend: { type: "push", bind: "tcp://127.0.0.1:*" },
-    }),
-  );
+async function streamer(): Promise<StreamerProxy> {
+  const any = { bind: "tcp://127.0.0.1:*" };
+  const proxy = own(new StreamerProxy({ frontend: any, backend: any }));
   await proxy.start();
   return proxy;
 }
@@ -48,14 +39,9 @@ async function listAt(url: string, query: Record<string, string>): Promise<Dashb
 }
 
 /** A request with a Host of one's own, which fetch does not send. */
-function statusWith(
-  url: string,
-  headers: Record<string, string>,
-  method = "GET",
-  path = "/api/state",
-): Promise<number> {
+function statusWith(url: string, headers: object, method = "GET", path = "/api/state"): Promise<number> {
   return new Promise((resolve, reject) => {
-    request(`${url}${path}`, { headers, method }, (response) => {
+    request(`${url}${path}`, { headers: { ...headers }, method }, (response) => {
       response.resume();
       resolve(response.statusCode ?? 0);
     })
@@ -324,10 +310,8 @@ describe("the dashboard's server", () => {
     const fails = () => {
       throw new Error("not <b>now</b>");
     };
-    const url = await serve({
-      own: { kind: "queue", stats: fails },
-      other: { kind: "queue", stats: () => ({}) },
-    });
+    const other = { kind: "queue", stats: () => ({}) } as const;
+    const url = await serve({ own: { kind: "queue", stats: fails }, other });
     const [process] = (await stateAt(url)).processes;
     expect(process?.up).toBe(true);
     expect(process?.sources.map(({ name, state }) => [name, state])).toEqual([
@@ -371,21 +355,12 @@ describe("the dashboard's server", () => {
     let asked = 0;
     let answer: (stats: object) => void = () => undefined;
     let received = 0;
-    const url = await serve(
-      {
-        own: {
-          kind: "queue",
-          stats: () => {
-            asked += 1;
-            return new Promise<object>((resolve) => {
-              answer = resolve;
-            });
-          },
-        },
-        other: { kind: "black-box", stats: () => ({ received: ++received }) },
-      },
-      { interval: 200 },
-    );
+    const stats = () => {
+      asked += 1;
+      return new Promise<object>((resolve) => (answer = resolve));
+    };
+    const other = { kind: "black-box", stats: () => ({ received: ++received }) } as const;
+    const url = await serve({ own: { kind: "queue", stats }, other });
     const own = ({ processes: [process] }: DashboardState) =>
       process?.sources.find(({ name }) => name === "own")?.state;
     await until(url, (state) => own(state) === "not read: no answer in time");

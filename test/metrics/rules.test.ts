@@ -88,17 +88,8 @@ describe("samples of what a stranger sent", () => {
   it("are numbers, whatever it is", () => {
     fc.assert(
       fc.property(fc.constantFrom(...KINDS), fc.jsonValue(), fc.jsonValue(), (kind, side, rest) => {
-        const stats = {
-          frontend: side,
-          capture: side,
-          state: rest,
-          requests: rest,
-          refused: rest,
-          dropped: side,
-          store: side,
-          snapshots: rest,
-          sites: side,
-        };
+        const sides = { frontend: side, capture: side, dropped: side, store: side, sites: side };
+        const stats = { ...sides, state: rest, requests: rest, refused: rest, snapshots: rest };
         for (const { value, labels } of samplesOf({ name: "x", kind, stats })) {
           expect(Number.isFinite(value)).toBe(true);
           for (const label of Object.values(labels)) expect(typeof label).toBe("string");
@@ -133,16 +124,8 @@ describe("an address for metrics", () => {
     expect(parseListenAddress("Metrics", text)).toEqual(address);
   });
 
-  it.each([
-    "",
-    "9464",
-    "127.0.0.1",
-    "127.0.0.1:",
-    "127.0.0.1:70000",
-    "http://127.0.0.1:9464",
-    "::1:9464",
-    "a b:1",
-  ])("%j is none", (text) => {
+  const NONE = ["", "9464", "127.0.0.1", "127.0.0.1:", "127.0.0.1:70000", "::1:9464", "a b:1"];
+  it.each([...NONE, "http://127.0.0.1:9464"])("%j is none", (text) => {
     expect(() => parseListenAddress("Metrics", text)).toThrow(/expected HOST:PORT/);
   });
 });

@@ -1,10 +1,9 @@
 /** Metrics over HTTP, with clients as they should be and as they should not. */
 import { EventEmitter, once } from "node:events";
 import { Agent, get, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { connect, type Socket } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { buffer, text } from "node:stream/consumers";
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { parsePrometheusText } from "../../src/cli/prometheus-text.js";
 import { thisProcess } from "../../src/core/built-file.js";
 import { boundedServer, type HttpLimits, shut } from "../../src/core/http-server.js";
@@ -21,7 +20,7 @@ import { FreelanceFailoverClient } from "../../src/patterns/freelance/index.js";
 import { LoadBalancer, LoadBalancerClient } from "../../src/patterns/load-balancer/index.js";
 import { PirateClient, PirateWorker } from "../../src/patterns/pirate/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
-import { ANY, LIMIT, useWorld } from "../proxy/support.js";
+import { ANY, back, front, LIMIT, useWorld } from "../proxy/support.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 
 const world = useWorld();
@@ -36,6 +35,31 @@ function open(port: number): Socket {
   socket.on("error", () => undefined);
   own({ close: () => socket.destroy() });
   return socket;
+}
+
+/** Statistics that come when the test says. */
+function silent<S = object>() {
+  const asks = new EventEmitter();
+  const asked: ((stats: S) => void)[] = [];
+  const stats = () =>
+    new Promise<S>((resolve) => {
+      asked.push(resolve);
+      asks.emit("asked");
+    });
+  return { asks, asked, stats };
+}
+
+afterEach(() => void vi.useRealTimers());
+
+/** The response of a server that has waited for statistics as long as it does. Time stands still from then on. */
+async function late(asks: EventEmitter, ask: () => Promise<Response>): Promise<Response> {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const begun = once(asks, "asked");
+  const response = ask();
+  await begun;
+  await new Promise(setImmediate);
+  vi.advanceTimersByTime(STATS_TIME);
+  return response;
 }
 
 const portOf = (server: MetricsServer) => Number(new URL(server.url).port);
@@ -57,17 +81,13 @@ describe("serveMetrics", () => {
   });
 
   it("has what passed, of each source that is there at the time", async () => {
-    const streamer = await world.start(
-      new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY } }),
-    );
+    const streamer = await world.start(new StreamerProxy(world.sides));
     let sources: MetricsSourcesByName = {};
     const server = await serve(() => sources);
     expect((await fetch(`${server.url}/readyz`)).status).toBe(503);
     sources = { 'a "work"': streamer };
-    const push = world.socket(new Push());
-    const pull = world.socket(new Pull());
-    push.connect(streamer.endpoints.frontend[0] as string);
-    pull.connect(streamer.endpoints.backend[0] as string);
+    const push = world.peer(new Push(), front(streamer));
+    const pull = world.peer(new Pull(), back(streamer));
     for (const body of ["1", "22", "333"]) await push.send(body);
     for (let i = 0; i < 3; i++) await pull.receive({ timeout: LIMIT });
     const response = await fetch(`${server.url}/metrics`);
@@ -118,13 +138,11 @@ describe("serveMetrics", () => {
   });
 
   it("shows the other sources when one fails, and its reason", async () => {
+    const stats = () => {
+      throw new Error("no\nup 1");
+    };
     const server = await serve({
-      broken: {
-        kind: "queue",
-        stats: () => {
-          throw new Error("no\nup 1");
-        },
-      },
+      broken: { kind: "queue", stats },
       box: { kind: "black-box", stats: () => ({ received: 7 }) },
       empty: { kind: "black-box", stats: () => undefined as never },
     });
@@ -147,20 +165,15 @@ describe("serveMetrics", () => {
       ["empty", "not read"],
     ]);
     const ready = await fetch(`${server.url}/readyz`);
-    expect([ready.status, await ready.text()]).toEqual([
-      503,
-      "broken: not read: no up 1\nbox: ready\nempty: ready\n",
-    ]);
+    expect(ready.status).toBe(503);
+    expect(await ready.text()).toBe("broken: not read: no up 1\nbox: ready\nempty: ready\n");
   });
 
   it("names an address that is taken, and an invalid one", async () => {
     const server = await serve({});
     const address = `127.0.0.1:${portOf(server)}`;
-    await expect(serveMetrics(address, {})).rejects.toMatchObject({
-      code: "EADDRINUSE",
-      endpoint: address,
-      message: expect.stringContaining(address),
-    });
+    const taken = { code: "EADDRINUSE", endpoint: address, message: expect.stringContaining(address) };
+    await expect(serveMetrics(address, {})).rejects.toMatchObject(taken);
     for (const wrong of ["nowhere", undefined, null, 9_464, {}, Object.create(null), Symbol("x")])
       await expect(serveMetrics(wrong as never, {})).rejects.toMatchObject({ code: "EINVAL" });
     for (const wrong of [undefined, null, 5, "x", Symbol("x")])
@@ -214,10 +227,8 @@ describe("serveMetrics", () => {
     const broker = own(new LoadBalancer());
     const server = await serve({ client, broker });
     const response = await fetch(`${server.url}/readyz`);
-    expect([response.status, await response.text()]).toEqual([
-      503,
-      "client: not connected\nbroker: not bound\n",
-    ]);
+    expect(response.status).toBe(503);
+    expect(await response.text()).toBe("client: not connected\nbroker: not bound\n");
     expect((await fetch(`${server.url}/metrics`)).status).toBe(200);
   });
 
@@ -235,31 +246,17 @@ describe("serveMetrics", () => {
   });
 
   it("does not wait for statistics that never come, nor asks for them again, and has them when they do", async () => {
-    const asked: ((stats: object) => void)[] = [];
-    const asks = new EventEmitter();
-    const stats = () =>
-      new Promise<object>((resolve) => {
-        asked.push(resolve);
-        asks.emit("asked");
-      });
+    const { asks, asked, stats } = silent();
     const server = await serve({ box: { kind: "black-box", stats } });
     const scrape = () => fetch(`${server.url}/metrics`);
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    try {
-      const begun = once(asks, "asked");
-      const first = scrape();
-      await begun;
-      await new Promise((resolve) => setImmediate(resolve));
-      vi.advanceTimersByTime(STATS_TIME);
-      expect(await (await first).text()).toMatch(/^# box: not read: no answer in time\n/);
-      // No time passes for the second one.
-      expect(await (await scrape()).text()).toMatch(/^# box: not read: no answer in time\n/);
-    } finally {
-      vi.useRealTimers();
-    }
+    const response = await late(asks, scrape);
+    expect(await response.text()).toMatch(/^# box: not read: no answer in time\n/);
+    // No time passes for the second one.
+    expect(await (await scrape()).text()).toMatch(/^# box: not read: no answer in time\n/);
+    vi.useRealTimers();
     expect(asked).toHaveLength(1);
     asked[0]?.({ received: 7 });
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise(setImmediate);
     const again = once(asks, "asked");
     const next = scrape();
     await again;
@@ -268,67 +265,37 @@ describe("serveMetrics", () => {
   });
 
   it("whose sources never answer holds no timer after its close", async () => {
-    const asks = new EventEmitter();
-    const never = () => {
-      asks.emit("asked");
-      return new Promise<never>(() => undefined);
-    };
+    const { asks, stats: never } = silent<never>();
     const server = await serve({ box: { kind: "black-box", stats: never, unready: never } });
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    try {
-      const ended: Promise<unknown>[] = [];
-      for (const path of ["/metrics", "/readyz"]) {
-        const asked = once(asks, "asked");
-        const socket = open(portOf(server));
-        ended.push(once(socket, "close"));
-        socket.write(`GET ${path} HTTP/1.0\r\n\r\n`);
-        await asked;
-      }
-      const closed = server.close();
-      vi.advanceTimersByTime(1_000); // Of responses in flight.
-      await Promise.all([closed, ...ended]);
-      await new Promise((resolve) => setImmediate(resolve));
-      expect(vi.getTimerCount()).toBe(0);
-    } finally {
-      vi.useRealTimers();
+    const ended: Promise<unknown>[] = [];
+    for (const path of ["/metrics", "/readyz"]) {
+      const asked = once(asks, "asked");
+      const socket = open(portOf(server));
+      ended.push(once(socket, "close"));
+      socket.write(`GET ${path} HTTP/1.0\r\n\r\n`);
+      await asked;
     }
+    const closed = server.close();
+    vi.advanceTimersByTime(1_000); // Of responses in flight.
+    await Promise.all([closed, ...ended]);
+    await new Promise(setImmediate);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it("names a source as not ready whose readiness never comes, asked for once", async () => {
-    let asked = 0;
-    const asks = new EventEmitter();
-    const unready = () => {
-      asked += 1;
-      asks.emit("asked");
-      return new Promise<undefined>(() => undefined);
-    };
+    const { asks, asked, stats: unready } = silent<never>();
     const box = { kind: "black-box", stats: () => ({}), unready } as const;
-    const server = await serve({ box });
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    try {
-      const begun = once(asks, "asked");
-      const first = fetch(`${server.url}/readyz`);
-      await begun;
-      await new Promise((resolve) => setImmediate(resolve));
-      vi.advanceTimersByTime(STATS_TIME);
-      expect([(await first).status, await (await first).text()]).toEqual([
-        503,
-        "box: not read: no answer in time\n",
-      ]);
-      expect((await fetch(`${server.url}/readyz`)).status).toBe(503);
-    } finally {
-      vi.useRealTimers();
-    }
-    expect(asked).toBe(1);
+    const { url } = await serve({ box });
+    const response = await late(asks, () => fetch(`${url}/readyz`));
+    expect([response.status, await response.text()]).toEqual([503, "box: not read: no answer in time\n"]);
+    expect((await fetch(`${url}/readyz`)).status).toBe(503);
+    expect(asked).toHaveLength(1);
   });
 
   it("settles a second close with the first one", async () => {
-    const asks = new EventEmitter();
-    const never = () => {
-      asks.emit("asked");
-      return new Promise<never>(() => undefined);
-    };
-    const server = await serve({ box: { kind: "black-box", stats: never } });
+    const { asks, stats } = silent();
+    const server = await serve({ box: { kind: "black-box", stats } });
     const asked = once(asks, "asked");
     const socket = open(portOf(server));
     socket.write("GET /metrics HTTP/1.0\r\n\r\n");
