@@ -4,12 +4,7 @@ import { SpanKind, trace } from "@opentelemetry/api";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type ClusterMessage, ClusterNode } from "../../src/cluster/index.js";
-import {
-  contextOf,
-  instrument,
-  type MessageProcessOperation,
-  processMessage,
-} from "../../src/opentelemetry/index.js";
+import { contextOf, instrument, processMessage } from "../../src/opentelemetry/index.js";
 import { failure } from "../contract/support/wait.js";
 import { freePort } from "../support/ports.js";
 import { type Collector, useCollector } from "./support/collector.js";
@@ -26,16 +21,12 @@ beforeAll(async () => {
     (name) =>
       new ClusterNode({ name, cluster: `spans-${process.pid}`, multicast: { port }, registry: false }),
   );
-  const all = nodes.map(
-    (node) =>
-      new Promise<void>((resolve) => {
-        let seen = 0;
-        node.events.on("joined", () => {
-          seen += 1;
-          if (seen === 2) resolve();
-        });
-      }),
-  );
+  const seesBoth = (node: ClusterNode): Promise<void> =>
+    new Promise((resolve) => {
+      let seen = 0;
+      node.events.on("joined", () => ++seen === 2 && resolve());
+    });
+  const all = nodes.map(seesBoth);
   await Promise.all(nodes.map((node) => node.start()));
   await Promise.all(all);
 });
@@ -46,19 +37,22 @@ afterEach(() => {
   for (const end of ended.splice(0)) end();
 });
 
-const [a, b, c] = [0, 1, 2].map((index) => () => nodes[index] as ClusterNode) as [
-  () => ClusterNode,
-  () => ClusterNode,
-  () => ClusterNode,
-];
+const [a, b, c] = [0, 1, 2].map((index) => () => nodes[index]) as [() => Node, () => Node, () => Node];
+type Node = ClusterNode;
+
+/** Subscribed until the test is over. */
+async function subscribed(node: Node, filter: string, handler?: (message: ClusterMessage) => unknown) {
+  const subscription = handler === undefined ? node.subscribe(filter) : node.subscribe(filter, handler);
+  ended.push(() => void subscription.close());
+  await subscription.ready;
+  return subscription;
+}
 
 /** A handler, and the messages that it got: so many. */
 function got<M>(count: number): { readonly handler: (message: M) => void; readonly all: Promise<M[]> } {
   const messages: M[] = [];
   let resolve!: (all: M[]) => void;
-  const all = new Promise<M[]>((done) => {
-    resolve = done;
-  });
+  const all = new Promise<M[]>((done) => (resolve = done));
   const handler = (message: M): void => {
     messages.push(message);
     if (messages.length === count) resolve(messages);
@@ -83,9 +77,7 @@ function expectLinked(spans: readonly ReadableSpan[], producer: ReadableSpan): v
 describe("topics", () => {
   it("have one producer for all nodes that get a message, and each handler is its child", async () => {
     const { handler, all } = got<ClusterMessage>(3);
-    const subscriptions = nodes.map((node) => node.subscribe("sensors/+/heat", handler));
-    ended.push(() => subscriptions.forEach((each) => void each.close()));
-    await Promise.all(subscriptions.map(({ ready }) => ready));
+    for (const node of nodes) await subscribed(node, "sensors/+/heat", handler);
     expect(await a().publish("sensors/3/heat", "21.5")).toBe(3);
     await all;
     const producer = collector.span("publish sensors/#");
@@ -119,12 +111,8 @@ describe("topics", () => {
 
   it("go on by alias with their contexts, and what a handler publishes is of the same trace", async () => {
     const { handler, all } = got<ClusterMessage>(20);
-    const replies = a().subscribe("reply", handler);
-    const orders = b().subscribe("order", async () => {
-      await b().publish("reply", "done");
-    });
-    ended.push(() => [orders, replies].forEach((each) => void each.close()));
-    await Promise.all([orders.ready, replies.ready]);
+    await subscribed(a(), "reply", handler);
+    await subscribed(b(), "order", () => b().publish("reply", "done"));
     for (let i = 0; i < 20; i++) await a().publish("order", `${i}`);
     await all;
     const traces = new Set(collector.spans.map((span) => span.spanContext().traceId));
@@ -134,9 +122,7 @@ describe("topics", () => {
   });
 
   it("have the context of a message that a program reads, and its function in the trace", async () => {
-    const subscription = b().subscribe("read");
-    ended.push(() => subscription.close());
-    await subscription.ready;
+    const subscription = await subscribed(b(), "read");
     await a().publish("read", "x");
     for await (const message of subscription) {
       const producer = collector.span("publish read").spanContext();
@@ -154,9 +140,7 @@ describe("topics", () => {
 
   it("report a handler that fails, and a publish that is refused", async () => {
     const failed = new Promise((resolve) => b().events.once("subscription:failed", resolve));
-    const subscription = b().subscribe("fails", () => Promise.reject(new RangeError("no")));
-    ended.push(() => subscription.close());
-    await subscription.ready;
+    await subscribed(b(), "fails", () => Promise.reject(new RangeError("no")));
     await a().publish("fails", "x");
     await failed;
     expect(collector.span("process fails").attributes["error.type"]).toBe("RangeError");
@@ -168,8 +152,7 @@ describe("topics", () => {
 describe("messages to nodes and services", () => {
   it("have one-to-one messages in the sender's trace", async () => {
     const { handler, all } = got<ClusterMessage>(2);
-    const subscription = b().subscribe("self", handler);
-    ended.push(() => subscription.close());
+    await subscribed(b(), "self", handler);
     await a().sendTo(a().addressOf(b().id), "to one");
     await a().sendToNodes("to all");
     await all;
@@ -233,9 +216,7 @@ describe("without being asked", () => {
   it("are not reported, and carry nothing", async () => {
     collector.on({});
     const { handler, all } = got<ClusterMessage>(1);
-    const subscription = b().subscribe("quiet", handler);
-    ended.push(() => subscription.close());
-    await subscription.ready;
+    await subscribed(b(), "quiet", handler);
     await a().publish("quiet", "x");
     await all;
     expect(collector.spans).toEqual([]);
@@ -249,9 +230,7 @@ describe("without being asked", () => {
       },
     });
     const { handler, all } = got<ClusterMessage>(3);
-    const subscription = b().subscribe("#", handler);
-    ended.push(() => subscription.close());
-    await subscription.ready;
+    await subscribed(b(), "#", handler);
     for (const topic of ["unwanted", "throws", "wanted"]) await a().publish(topic, "x");
     await all;
     expect(collector.spans.map(({ name }) => name).sort()).toEqual(["process #", "publish wanted"]);
@@ -259,9 +238,8 @@ describe("without being asked", () => {
 
   it("refuses what is neither true, false nor a function", () => {
     collector.off();
-    expect(() => instrument({ messages: "all" as never })).toThrow(
-      expect.objectContaining({ code: "EINVAL" }),
-    );
+    const invalid = expect.objectContaining({ code: "EINVAL" });
+    expect(() => instrument({ messages: "all" as never })).toThrow(invalid);
   });
 
   it("ignores contexts that are malformed", async () => {
@@ -271,7 +249,7 @@ describe("without being asked", () => {
     };
     const contexts: (Uint8Array | undefined)[] = [];
     const seen = (operation: unknown): void => {
-      contexts.push((operation as MessageProcessOperation).received.context);
+      contexts.push((operation as { received: { context?: Uint8Array } }).received.context);
     };
     subscribe("shoal.message.send.start", set);
     subscribe("shoal.message.process.start", seen);
@@ -280,9 +258,7 @@ describe("without being asked", () => {
       () => unsubscribe("shoal.message.process.start", seen),
     );
     const { handler, all } = got<ClusterMessage>(1);
-    const subscription = b().subscribe("junk", handler);
-    ended.push(() => subscription.close());
-    await subscription.ready;
+    await subscribed(b(), "junk", handler);
     await a().publish("junk", "x");
     await all;
     expect(contexts).toHaveLength(1);

@@ -83,10 +83,8 @@ describe("a session's messages", () => {
     await publish("level-0/y");
     for (const metric of ["messaging.process.duration", "messaging.client.sent.messages"]) {
       const points = await collector.points(metric);
-      const counts = points.map(({ attributes, value }) => [
-        attributes["messaging.destination.template"],
-        value,
-      ]);
+      const template = "messaging.destination.template";
+      const counts = points.map(({ attributes, value }) => [attributes[template], value]);
       expect(counts.length).toBe(1_025);
       expect(Object.fromEntries(counts)).toMatchObject({ "level-0/#": 2, "level-1023/#": 1, _OTHER: 6 });
     }
@@ -114,14 +112,10 @@ describe("contexts", () => {
       expect(await raw.answer()).toMatchObject({ kind: "opened" });
     }
     await reader.ask({ kind: "subscribe", request: 1, filters: ["t"] });
-    const publish = (number: number, context: Buffer): ClientMessage => ({
-      kind: "publish",
-      number,
-      id: "",
-      topic: "t",
-      data: Buffer.from(String(number)),
-      context,
-    });
+    const publish = (number: number, context: Buffer): ClientMessage => {
+      const data = Buffer.from(String(number));
+      return { kind: "publish", number, id: "", topic: "t", data, context };
+    };
     expect(await writer.ask(publish(1, CONTEXT))).toMatchObject({ kind: "published", sessions: 1 });
     expect(await reader.answer()).toMatchObject({ kind: "message", context: CONTEXT });
     expect(await writer.ask(publish(2, Buffer.alloc(1_025, 1)))).toMatchObject({ kind: "published" });
