@@ -5,8 +5,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { run } from "../cli/in-process.js";
-import { Child, MAIN, useShoal } from "../cli/support.js";
+import { fails } from "../cli/in-process.js";
+import { Child, jsonOf, MAIN, useShoal } from "../cli/support.js";
 import { until } from "../contract/support/wait.js";
 import { sharedFolder } from "../support/folders.js";
 
@@ -63,7 +63,7 @@ describe("bad input ends with exit code 2 and what there is", () => {
     [["throughput", "--role", "king"], /throughput has no role "king"; known are consumer, producer/],
     [
       ["throughput", "--role", "consumer"],
-      /the consumer of throughput needs --bind ENDPOINT instead of --connect/,
+      /consumer of throughput needs --bind ENDPOINT instead of --connect/,
     ],
     [["throughput", "--json", "/nonexistent/file"], /cannot write \/nonexistent\/file/],
     [["compare", "one"], /compare needs two files written by --json, or two folders/],
@@ -71,13 +71,7 @@ describe("bad input ends with exit code 2 and what there is", () => {
     [["report"], /report needs files/],
   ];
 
-  it.each(CASES)("shoal bench %s", async (args, reason) => {
-    const { code, stdout, stderr } = await run("", "bench", ...args);
-    expect(stderr).toMatch(reason);
-    expect(stderr.trim().split("\n")).toHaveLength(1);
-    expect(String(stdout)).toBe("");
-    expect(code).toBe(2);
-  });
+  it.each(CASES)("shoal bench %s", async (args, reason) => void (await fails(2, reason, ["bench", ...args])));
 });
 
 describe("shoal bench", () => {
@@ -110,10 +104,7 @@ describe("shoal bench", () => {
     expect(stderr).toBe("");
     expect(code).toBe(0);
     for (const transport of ["tcp", "inproc"]) expect(stdout).toContain(`${transport}, 64 B`);
-    const lines = readFileSync(json, "utf8")
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line));
+    const lines = jsonOf(readFileSync(json));
     expect(lines[0]).toMatchObject({ type: "machine", smoke: true, node: process.version });
     const measured = lines.filter(({ type }) => type === "run");
     expect(measured).toHaveLength(2);
@@ -160,22 +151,21 @@ describe("stopped early", () => {
     };
   };
 
-  it.runIf(existsSync("/proc/self/environ"))(
-    "by Ctrl-C it prints what was measured, and leaves no child",
-    async () => {
-      const { child, marker, ready, ended } = running();
-      await ready;
-      child.signal("SIGINT");
-      const { code, stdout, stderr } = await ended;
-      expect(marked(marker)).toEqual([]);
-      expect(stdout).toContain("Interrupted: these results are incomplete.");
-      expect(stdout).toMatch(/npm zeromq .* \d+ /);
-      expect(stderr).toContain("interrupted");
-      expect(code).toBe(1);
-    },
-  );
+  const withProc = it.runIf(existsSync("/proc/self/environ"));
 
-  it.runIf(existsSync("/proc/self/environ"))("by a kill its children end with it", async () => {
+  withProc("by Ctrl-C it prints what was measured, and leaves no child", async () => {
+    const { child, marker, ready, ended } = running();
+    await ready;
+    child.signal("SIGINT");
+    const { code, stdout, stderr } = await ended;
+    expect(marked(marker)).toEqual([]);
+    expect(stdout).toContain("Interrupted: these results are incomplete.");
+    expect(stdout).toMatch(/npm zeromq .* \d+ /);
+    expect(stderr).toContain("interrupted");
+    expect(code).toBe(1);
+  });
+
+  withProc("by a kill its children end with it", async () => {
     const { child, marker, ready, ended } = running();
     await ready;
     child.signal("SIGKILL");

@@ -94,17 +94,9 @@ describe("the contenders of the benchmark", () => {
 
       it("ends when its standard input closes", async () => {
         const { command } = await prepared(contender);
-        const options = { warmup: 0 };
-        const common = {
-          scenario: "throughput",
-          index: 0,
-          transport: "tcp",
-          size: 16,
-          count: 10,
-          options,
-        } as const;
-        const endpoint = "tcp://127.0.0.1:*";
-        expect(await endsWithInput(command({ ...common, role: "consumer", endpoint }))).toBe(0);
+        const what = { scenario: "throughput", transport: "tcp", size: 16, count: 10 } as const;
+        const side = { role: "consumer", index: 0, endpoint: "tcp://127.0.0.1:*", options: { warmup: 0 } };
+        expect(await endsWithInput(command({ ...what, ...side }))).toBe(0);
       });
     });
   }

@@ -15,6 +15,10 @@ import { sharedFolder } from "../support/folders.js";
 const throughput = SCENARIOS.find(({ name }) => name === "throughput");
 if (throughput === undefined) throw new Error("no throughput");
 
+const consumer = { role: "consumer", index: 0, messages: 1_000, seconds: 1 };
+const producer = { role: "producer", index: 0, messages: 7, seconds: 1 };
+const TCP = { scenario: "throughput", transport: "tcp", parameters: {} } as const;
+
 /** Four sizes and three rounds of two contenders; the one has twice the other's figure in each round. */
 const records: BenchRecord[] = [
   {
@@ -39,34 +43,16 @@ const records: BenchRecord[] = [
         const messagesPerSecond = (2 - i) * (1e6 / load / size);
         return {
           type: "run",
-          scenario: "throughput",
-          transport: "tcp",
+          ...TCP,
           size,
-          parameters: {},
           contender,
           round,
           count: 1_000,
           at: `2026-01-01T0${round}:10:00.000Z`,
           figures: { messagesPerSecond, megabytesPerSecond: (messagesPerSecond * size) / 1e6 },
           sides: [
-            {
-              role: "consumer",
-              index: 0,
-              messages: 1_000,
-              seconds: 1,
-              cpuSeconds: 0.01,
-              peakRss: 50e6,
-              gcSeconds: 0.1,
-            },
-            {
-              role: "producer",
-              index: 0,
-              messages: 7,
-              seconds: 1,
-              cpuSeconds: 0.02,
-              peakRss: 60e6,
-              gcSeconds: null,
-            },
+            { ...consumer, cpuSeconds: 0.01, peakRss: 50e6, gcSeconds: 0.1 },
+            { ...producer, cpuSeconds: 0.02, peakRss: 60e6, gcSeconds: null },
           ],
         };
       }),
@@ -74,10 +60,8 @@ const records: BenchRecord[] = [
   ),
   {
     type: "failed",
-    scenario: "throughput",
-    transport: "tcp",
+    ...TCP,
     size: 1,
-    parameters: {},
     contender: "nats",
     reason: "consumer hung",
     output: ["<its> last words"],
@@ -99,10 +83,8 @@ describe("the summary", () => {
 
   it("compares with the contender that was chosen, and with none if that one is not there", () => {
     expect(summarize(records, throughput, "shoal-libzmq")[0]?.rows[1]?.ratio?.value).toBe(0.5);
-    expect(summarize(records, throughput, "redis")[0]?.rows.map((row) => row.ratio)).toEqual([
-      undefined,
-      undefined,
-    ]);
+    const [none] = summarize(records, throughput, "redis");
+    expect(none?.rows.map((row) => row.ratio)).toEqual([undefined, undefined]);
   });
 
   it("as a table names cases, figures and failures", () => {
@@ -118,14 +100,11 @@ describe("a ratio", () => {
     const ratiosOf = (some: readonly BenchRecord[]) =>
       cellsOf(summarize(some, throughput)[0] as CaseSummary, throughput).rows.map((row) => row[3]);
     expect(ratiosOf(records)).toEqual(["2 × (2 – 2)", "1"]);
-    expect(ratiosOf(records.filter((record) => record.type !== "run" || record.round < 2))).toEqual([
-      "needs 3 runs",
-      "1",
-    ]);
+    const two = records.filter((record) => record.type !== "run" || record.round < 2);
+    expect(ratiosOf(two)).toEqual(["needs 3 runs", "1"]);
     const alone = records.filter((record) => record.type !== "run" || record.contender !== "zeromq");
-    expect(
-      ratiosOf(alone.map((record) => (record.type === "run" ? { ...record, contender: "nats" } : record))),
-    ).toEqual(["no reference"]);
+    const renamed = alone.map((each) => (each.type === "run" ? { ...each, contender: "nats" } : each));
+    expect(ratiosOf(renamed)).toEqual(["no reference"]);
   });
 
   it("of 1 KiB is the headline, or that of the first case", () => {
@@ -138,17 +117,8 @@ describe("a ratio", () => {
 
 describe("figures", () => {
   it("have three digits", () => {
-    expect([0.01234, 0.5, 9.876, 98.76, 987.6, 9_876, 98_760, 9_876_000, Number.NaN].map(figure)).toEqual([
-      "0.012",
-      "0.50",
-      "9.88",
-      "98.8",
-      "988",
-      "9876",
-      "98.8 k",
-      "9.88 M",
-      "–",
-    ]);
+    const numbers = [0.01234, 0.5, 9.876, 98.76, 987.6, 9_876, 98_760, 9_876_000, Number.NaN];
+    expect(numbers.map(figure).join()).toBe("0.012,0.50,9.88,98.8,988,9876,98.8 k,9.88 M,–");
     expect(ratio({ value: 0.971, low: 0.95, high: 1.002 }, 3)).toBe("0.97 × (0.95 – 1.00)");
     expect(ratio({ value: 0.971, low: 0.971, high: 0.971 }, 2)).toBe("needs 3 runs");
     expect(ratio(undefined, 3)).toBe("no reference");
@@ -156,9 +126,8 @@ describe("figures", () => {
     expect(metricText({ name: "p99", unit: "µs" })).toBe("99th percentile, µs");
     expect(metricText({ name: "messagesPerSecond", unit: "msg/s" })).toBe("msg/s");
     expect(spread({ value: 100, low: 97, high: 103 }, 2)).toBe("± 3.0 %");
-    expect(caseTitle({ transport: "ipc", size: 65_536, parameters: { peers: 3 } })).toBe(
-      "ipc, 64 KiB, peers=3",
-    );
+    const title = caseTitle({ transport: "ipc", size: 65_536, parameters: { peers: 3 } });
+    expect(title).toBe("ipc, 64 KiB, peers=3");
   });
 });
 
@@ -184,10 +153,9 @@ describe("the HTML report", () => {
 describe("the page's tables", () => {
   it("take the place of what is between the markers, and nothing else", () => {
     const page = `before\n${BEGIN}\nold\n${END}\nafter\n`;
-    expect(replaceBetween(page, "new\n", "page")).toBe(`before\n${BEGIN}\n\nnew\n\n${END}\nafter\n`);
-    expect(replaceBetween(replaceBetween(page, "new\n", "page"), "new\n", "page")).toBe(
-      replaceBetween(page, "new\n", "page"),
-    );
+    const once = replaceBetween(page, "new\n", "page");
+    expect(once).toBe(`before\n${BEGIN}\n\nnew\n\n${END}\nafter\n`);
+    expect(replaceBetween(once, "new\n", "page")).toBe(once);
     expect(() => replaceBetween("no markers", "new", "page.md")).toThrow("page.md must have the lines");
   });
 

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Scenario } from "../../bench/contract.js";
 import { scenarioText } from "../../bench/report/table.js";
 import { runCase } from "../../bench/runner/case.js";
@@ -59,20 +59,13 @@ describe("a contender that fails", () => {
 
   it("cannot be prepared: it fails in each case, is undone, and the others go on", async () => {
     const heard = listener();
-    let disposed = false;
-    const broken = {
-      ...contender("bad"),
-      prepare: async () => {
-        throw new Error("no compiler");
-      },
-      dispose: async () => {
-        disposed = true;
-      },
-    };
+    const prepare = () => Promise.reject(new Error("no compiler"));
+    const dispose = vi.fn(async () => undefined);
+    const broken = { ...contender("bad"), prepare, dispose };
     await runSuite({ ...plan, contenders: [broken, contender("after")] }, settings(), heard);
     expect(heard.order).toEqual(["after"]);
     expect(heard.failures[0]?.reason).toBe("could not be prepared: no compiler");
-    expect(disposed).toBe(true);
+    expect(dispose).toHaveBeenCalled();
   });
 });
 
@@ -95,14 +88,10 @@ describe("a suite", () => {
     const gone = { ...contender("gone"), absent: async () => "not installed: install it" };
     const other = { ...contender("other"), supports: () => false };
     await runSuite({ ...plan, contenders: [gone, other, contender("here")] }, settings(), heard);
-    expect(heard.records).toContainEqual({
-      type: "absent",
-      contender: "gone",
-      reason: "not installed: install it",
-    });
-    expect(heard.records).toContainEqual(
-      expect.objectContaining({ type: "unsupported", contender: "other" }),
-    );
+    const absent = { type: "absent", contender: "gone", reason: "not installed: install it" };
+    expect(heard.records).toContainEqual(absent);
+    const unsupported = { type: "unsupported", contender: "other" };
+    expect(heard.records).toContainEqual(expect.objectContaining(unsupported));
     expect(heard.order).toEqual(["here"]);
   });
 
@@ -118,9 +107,8 @@ describe("a suite", () => {
     expect(["time", "failed"]).toContain(stopped[1]);
     const late = listener();
     await runSuite({ ...limited, seconds: 0 }, settings({ rule }), late);
-    expect(late.failures.map(({ reason }) => reason)).toEqual(
-      Array.from({ length: 2 }, () => "not measured: the 0 s for all cases were over"),
-    );
+    const reason = "not measured: the 0 s for all cases were over";
+    expect(late.failures).toMatchObject([{ reason }, { reason }]);
   });
 
   it("goes through transports, parameters and sizes", () => {
@@ -133,9 +121,8 @@ describe("a suite", () => {
       { transport: "tcp", size: 1, parameters: { peers: 3 } },
       { transport: "ipc", size: 1, parameters: { peers: 3 } },
     ]);
-    expect(
-      casesOf({ ...varied, transports: ["tcp"] }, { ...all, transports: undefined }, false),
-    ).toHaveLength(4);
+    const own = casesOf({ ...varied, transports: ["tcp"] }, { ...all, transports: undefined }, false);
+    expect(own).toHaveLength(4);
   });
 });
 
@@ -188,19 +175,11 @@ describe("a case", () => {
     const heard = listener();
     const { noted, runs } = noting();
     const rule = { leastRounds: 5, mostRounds: 5, seconds: 1, narrow: 0 };
-    await runCase(
-      noted,
-      chosen,
-      [contender("a", "works", 0.01)],
-      settings({ smoke: false, rule, runSeconds: 1 }),
-      heard,
-    );
+    const own = settings({ smoke: false, rule, runSeconds: 1 });
+    await runCase(noted, chosen, [contender("a", "works", 0.01)], own, heard);
     // The first two do not count. The others take 0.2 s, the least.
-    expect(runs.slice(0, 3)).toEqual([
-      [100, 10],
-      [2_000, 4_000],
-      [2_000, 4_000],
-    ]);
+    const short = [2_000, 4_000];
+    expect(runs.slice(0, 3)).toEqual([[100, 10], short, short]);
   });
 
   it("doubles the warm-up of a contender that gets faster by it, and gives two builds the same", async () => {
@@ -214,14 +193,9 @@ describe("a case", () => {
       // Each has one run that counts, the last.
       return runs.slice(-2);
     };
-    expect(await warmups(false)).toEqual([
-      [5_000, 10_000],
-      [5_000, 20_000],
-    ]);
-    expect(await warmups(true)).toEqual([
-      [5_000, 20_000],
-      [5_000, 20_000],
-    ]);
+    const doubled = [5_000, 20_000];
+    expect(await warmups(false)).toEqual([[5_000, 10_000], doubled]);
+    expect(await warmups(true)).toEqual([doubled, doubled]);
   });
 
   it("that is interrupted keeps what it has, and leaves no process behind", async () => {
@@ -232,13 +206,9 @@ describe("a case", () => {
       if (line.type === "run") controller.abort(new Error("interrupted"));
     };
     const rule = { leastRounds: 9, mostRounds: 9, seconds: 20, narrow: 0 };
-    const running = runCase(
-      scenario,
-      chosen,
-      [contender("a"), contender("b", "hangs")],
-      settings({ rule, signal: controller.signal }),
-      { ...heard, record },
-    );
+    const both = [contender("a"), contender("b", "hangs")];
+    const own = settings({ rule, signal: controller.signal });
+    const running = runCase(scenario, chosen, both, own, { ...heard, record });
     await expect(running).rejects.toThrow("interrupted");
     expect(heard.order).toEqual(["a"]);
     expect(heard.records.at(-1)).toMatchObject({ type: "case", stopped: "interrupted" });
@@ -247,10 +217,8 @@ describe("a case", () => {
 
   it("tells sides that work until they are stopped when the warm-up is over", async () => {
     const heard = listener();
-    const roles: Scenario["roles"] = (...given) => [
-      ...scenario.roles(...given),
-      { role: "middle", ends: false },
-    ];
+    const middle = { role: "middle", ends: false };
+    const roles: Scenario["roles"] = (...given) => [...scenario.roles(...given), middle];
     await runCase({ ...scenario, roles }, chosen, [contender("a", "begins")], settings(), heard);
     expect(heard.failures).toEqual([]);
     expect(heard.order).toEqual(["a"]);
