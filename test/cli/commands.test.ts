@@ -5,10 +5,13 @@ import { ipc, useFolder } from "./support.js";
 
 useFolder();
 
+/** @returns the option of each command: the one binds, the other connects */
+const whoBinds = (binding: string) => (name: string) => (name === binding ? "--bind" : "--connect");
+
 describe("push and pull", () => {
   test.each(["push", "pull"])("carry lines, empty ones too, when %s binds", async (binding) => {
     const endpoint = ipc();
-    const where = (name: string): string => (name === binding ? "--bind" : "--connect");
+    const where = whoBinds(binding);
     const pull = startWithout("pull", where("pull"), endpoint, "--count", "4");
     const push = await run("a\n\n ü b\r\nlast", "push", where("push"), endpoint);
     expect(push).toMatchObject({ code: 0, stdout: Buffer.alloc(0) });
@@ -34,8 +37,7 @@ describe("push and pull", () => {
     push.write("a\nb\nc\n");
     expect((await push.ended).code).toBe(0);
     await pull.until("stdout", /^a\nb\n$/);
-    pull.signal("SIGTERM");
-    expect((await pull.ended).stdout.toString()).toBe("a\nb\n");
+    expect((await pull.stop()).stdout.toString()).toBe("a\nb\n");
   });
 
   test("--multipart splits and joins frames at both ends", async () => {
@@ -61,7 +63,7 @@ describe("push and pull", () => {
 describe("pub and sub", () => {
   test.each(["pub", "sub"])("lose no line, the first one neither, when %s binds", async (binding) => {
     const endpoint = ipc();
-    const where = (name: string): string => (name === binding ? "--bind" : "--connect");
+    const where = whoBinds(binding);
     const pub = start("pub", where("pub"), endpoint).end("a\nb\nc\n");
     const sub = startWithout("sub", where("sub"), endpoint, "--count", "3");
     expect((await sub.ended).stdout.toString()).toBe("a\nb\nc\n");
@@ -87,7 +89,7 @@ describe("pub and sub", () => {
 describe("req and rep", () => {
   test.each(["req", "rep"])("echo each line in order when %s binds", async (binding) => {
     const endpoint = ipc();
-    const where = (name: string): string => (name === binding ? "--bind" : "--connect");
+    const where = whoBinds(binding);
     const rep = startWithout("rep", where("rep"), endpoint, "--echo", "--count", "3");
     const req = await run("a\n\nc\n", "req", where("req"), endpoint);
     expect(req.stdout.toString()).toBe("a\n\nc\n");
@@ -140,7 +142,7 @@ describe("req and rep", () => {
 describe("dealer and router", () => {
   test.each(["dealer", "router"])("talk by routing id when %s binds", async (binding) => {
     const endpoint = ipc();
-    const where = (name: string): string => (name === binding ? "--bind" : "--connect");
+    const where = whoBinds(binding);
     const router = start("router", where("router"), endpoint, "--count", "2");
     const dealer = start("dealer", where("dealer"), endpoint, "--routing-id", "alice", "--count", "1");
     dealer.write("one\ntwo words\n");
@@ -174,18 +176,14 @@ describe("dealer and router", () => {
   test("a line waits a moment for its peer to come", async () => {
     const endpoint = ipc();
     const router = start("router", "--bind", endpoint);
-    const bob = new Dealer({ routingId: "bob" });
-    const alice = new Dealer({ routingId: "alice" });
-    try {
-      bob.connect(endpoint);
-      router.end("bob 1\nalice 2\n");
-      expect(String(await bob.receive())).toBe("1");
-      alice.connect(endpoint);
-      expect(String(await alice.receive())).toBe("2");
-      expect((await router.ended).code).toBe(0);
-    } finally {
-      await Promise.all([bob.close({ linger: 0 }), alice.close({ linger: 0 })]);
-    }
+    await using bob = new Dealer({ routingId: "bob", linger: 0 });
+    await using alice = new Dealer({ routingId: "alice", linger: 0 });
+    bob.connect(endpoint);
+    router.end("bob 1\nalice 2\n");
+    expect(String(await bob.receive())).toBe("1");
+    alice.connect(endpoint);
+    expect(String(await alice.receive())).toBe("2");
+    expect((await router.ended).code).toBe(0);
   });
 
   test("a router waits for its first peer", async () => {

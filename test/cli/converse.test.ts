@@ -27,12 +27,10 @@ function silence(timeout: number) {
       },
     },
     socket: {
-      receiveMany: (wait: { timeout: number }) =>
+      receiveMany: ({ timeout }: { timeout: number }) =>
         new Promise((_, reject) => {
-          setTimeout(
-            () => reject(Object.assign(new Error("nothing came"), { code: "EAGAIN" })),
-            wait.timeout,
-          );
+          const error = Object.assign(new Error("nothing came"), { code: "EAGAIN" });
+          setTimeout(() => reject(error), timeout);
         }),
     },
   };
@@ -45,14 +43,8 @@ function silence(timeout: number) {
 test("silence counts from the last message that was sent, not from the start", async () => {
   const { session, type } = silence(100);
   const sent: number[] = [];
-  const conversation = watch(
-    converse(session, {
-      send: async () => {
-        sent.push(performance.now());
-        return true;
-      },
-    }),
-  );
+  const send = async (): Promise<boolean> => sent.push(performance.now()) > 0;
+  const conversation = watch(converse(session, { send }));
   for (let i = 0; i < 3; i++) {
     await vi.advanceTimersByTimeAsync(60);
     type();

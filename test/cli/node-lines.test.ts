@@ -81,14 +81,8 @@ describe("the lines of a node", () => {
       { type: "group:left", member: B, group: "CHAT" },
     ];
     for (const change of changes) node.change(change);
-    expect(heads(printed)).toEqual([
-      "ready a",
-      "joined b CHAT",
-      "joined b",
-      "shout b CHAT",
-      "whisper b",
-      "left b CHAT",
-    ]);
+    const told = ["joined b CHAT", "joined b", "shout b CHAT", "whisper b", "left b CHAT"];
+    expect(heads(printed)).toEqual(["ready a", ...told]);
     expect(JSON.parse(printed[3] as string)).toMatchObject({ frames: ["hi", "you"] });
     expect(JSON.parse(printed[3] as string)).not.toHaveProperty("text");
     expect(JSON.parse(printed[4] as string)).toMatchObject({ frames: ["psst"], text: "psst" });
@@ -123,13 +117,9 @@ describe("the lines of a node", () => {
   });
 });
 
-describe("the reply to a command", () => {
+it("the reply to routes has nothing that would steer a terminal, or pass for another line", () => {
   const evil = "\x1b]0;title\x07\u009b2J\nb is missing";
   const escaped = "\\u{1b}]0;title\\u{7}\\u{9b}2J\\u{a}b is missing";
-
-  it.each<[name: string, reply: Record<string, unknown>, printed: string[]]>([
-    ["routes", { routes: [{ filter: evil, nodes: ["a", evil] }] }, [`${escaped} a ${escaped}`]],
-  ])("has nothing that would steer a terminal, or pass for another line, of %s", (name, reply, printed) => {
-    expect(NODE_COMMANDS[name]?.text?.(reply)).toEqual(printed);
-  });
+  const reply = { routes: [{ filter: evil, nodes: ["a", evil] }] };
+  expect(NODE_COMMANDS.routes?.text?.(reply)).toEqual([`${escaped} a ${escaped}`]);
 });

@@ -7,28 +7,20 @@ import type { Subject, SubjectReading } from "../../src/dashboard/subject.js";
 import { Push } from "../../src/index.js";
 import { serveMetrics } from "../../src/metrics/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 
 const ANY = "tcp://127.0.0.1:*";
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  vi.restoreAllMocks();
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const own = closeAfterEach();
+afterEach(() => void vi.restoreAllMocks());
 
-async function subjectAt(url: string): Promise<Subject> {
-  const subject = await openSubject(url, {});
-  closing.push(() => subject.close());
-  return subject;
-}
+const subjectAt = async (url: string): Promise<Subject> => own(await openSubject(url, {}));
 
 const look = (subject: Subject): Promise<SubjectReading> => subject.read(5_000, new AbortController().signal);
 
 async function proxyWithPeer(): Promise<StreamerProxy> {
-  const proxy = new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY } });
+  const proxy = own(new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY } }));
   await proxy.start();
-  closing.push(() => proxy.close());
-  const push = new Push({ linger: 0 });
-  closing.push(() => push.close());
+  const push = own(new Push({ linger: 0 }));
   push.connect(proxy.endpoints.frontend[0] as string);
   await push.ready();
   return proxy;
@@ -38,19 +30,18 @@ async function proxyWithPeer(): Promise<StreamerProxy> {
 async function program(answers: Readonly<Record<string, unknown>>): Promise<string> {
   const server = createServer(({ url = "" }, response) => {
     const answer = answers[url.split("?", 1)[0] as string];
-    response
-      .writeHead(answer === undefined ? 404 : 200)
-      .end(typeof answer === "string" ? answer : JSON.stringify(answer));
+    response.writeHead(answer === undefined ? 404 : 200);
+    response.end(typeof answer === "string" ? answer : JSON.stringify(answer));
   });
-  closing.push(() => server.close());
+  own({ close: () => server.close() });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 describe("a program over HTTP", () => {
   it("has the peers of its proxies, which are asked for when someone looks", async () => {
-    const server = await serveMetrics("127.0.0.1:0", { orders: await proxyWithPeer() }, { peers: true });
-    closing.push(() => server.close());
+    const orders = await proxyWithPeer();
+    const server = own(await serveMetrics("127.0.0.1:0", { orders }, { peers: true }));
     const asked = vi.spyOn(globalThis, "fetch");
     const { reading, details } = await look(await subjectAt(server.url));
     expect(reading.sources.map(({ name }) => name)).toEqual(["orders"]);
@@ -65,8 +56,7 @@ describe("a program over HTTP", () => {
   });
 
   it("has none where it does not allow it, is asked once, and has its counters all the same", async () => {
-    const server = await serveMetrics("127.0.0.1:0", { orders: await proxyWithPeer() });
-    closing.push(() => server.close());
+    const server = own(await serveMetrics("127.0.0.1:0", { orders: await proxyWithPeer() }));
     expect((await fetch(`${server.url}/peers`)).status).toBe(404);
     const asked = vi.spyOn(globalThis, "fetch");
     const subject = await subjectAt(server.url);
@@ -76,16 +66,14 @@ describe("a program over HTTP", () => {
 
   it("may answer anything as its peers", async () => {
     const metrics = "# nothing\n";
+    const detailsOf = async (peers: unknown) =>
+      (await look(await subjectAt(await program({ "/metrics": metrics, "/peers": peers })))).details;
     for (const peers of [null, 5, "x", { sources: 5 }, { sources: { a: null, b: { c: -1, d: "1" } } }]) {
-      const { details } = await look(
-        await subjectAt(await program({ "/metrics": metrics, "/peers": peers })),
-      );
+      const details = await detailsOf(peers);
       for (const { lists } of details.values()) expect(lists).toEqual({});
     }
     const sources = Object.fromEntries(Array.from({ length: 3_000 }, (_, at) => [`s${at}`, { peers: 2 }]));
-    const { details } = await look(
-      await subjectAt(await program({ "/metrics": metrics, "/peers": { sources } })),
-    );
+    const details = await detailsOf({ sources });
     expect(details.size).toBe(1_000);
     // The same page answers for the list, and has no peers.
     expect(await details.get("s0")?.lists?.peers?.items()).toEqual([]);

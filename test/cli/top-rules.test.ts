@@ -68,33 +68,21 @@ describe("a reading", () => {
         frontend: {
           ...STATS.frontend,
           peers: 3,
-          in: {
-            ...STATS.frontend.in,
-            messages: 10,
-            bytes: 100,
-            queued: 1,
-            dropped: { malformed: 2, loop: 1 },
-          },
-          out: { ...STATS.frontend.out, messages: 9, queued: 4, dropped: { unroutable: 5 } },
+          in: { messages: 10, bytes: 100, queued: 1, dropped: { malformed: 2, loop: 1 } },
+          out: { messages: 9, queued: 4, dropped: { unroutable: 5 } },
           refused: { address: 2, rate: 1 },
         },
         capture: { captured: 8, missed: 7, queued: 0, peers: 1 },
       },
     });
-    expect(readingOf(samples)).toMatchObject({
-      sources: [
-        {
-          name: "orders",
-          kind: "queue",
-          state: "running",
-          sides: [
-            { side: "frontend", peers: 3, in: 10, out: 9, inBytes: 100, queued: 5, dropped: 8, refused: 3 },
-            { side: "backend", in: 0 },
-            { side: "capture", peers: 1, out: 8, dropped: 7 },
-          ],
-        },
-      ],
-    });
+    const sides = [
+      { side: "frontend", peers: 3, in: 10, out: 9, inBytes: 100, queued: 5, dropped: 8, refused: 3 },
+      { side: "backend", in: 0 },
+      { side: "capture", peers: 1, out: 8, dropped: 7 },
+    ];
+    expect(readingOf(samples).sources).toMatchObject([
+      { name: "orders", kind: "queue", state: "running", sides },
+    ]);
   });
 
   it("is of every family that has metrics", () => {
@@ -133,15 +121,11 @@ describe("a reading", () => {
 });
 
 describe("rates", () => {
-  const look = (at: number, count: number, name = "p"): TimedReading => ({
-    at,
-    reading: {
-      sources: [
-        { name, kind: "queue", state: "running", sides: [{ side: "frontend", in: count, dropped: 0 }] },
-      ],
-      process: { cpu: count / 1_000 },
-    },
-  });
+  const look = (at: number, count: number, name = "p"): TimedReading => {
+    const sides = [{ side: "frontend", in: count, dropped: 0 }];
+    const sources = [{ name, kind: "queue", state: "running", sides }];
+    return { at, reading: { sources, process: { cpu: count / 1_000 } } };
+  };
   const inRate = (before: TimedReading | undefined, now: TimedReading) =>
     rated(before, now).sources[0]?.sides[0]?.rates.in;
 
@@ -164,10 +148,8 @@ describe("rates", () => {
 
 describe("a refused handshake", () => {
   const refused = (at: number, handshakeErrors: object): TimedReading => {
-    const stats = {
-      ...STATS,
-      backend: { ...STATS.backend, handshakeErrors, refused: { address: 2, rate: 9 } },
-    };
+    const backend = { ...STATS.backend, handshakeErrors, refused: { address: 2, rate: 9 } };
+    const stats = { ...STATS, backend };
     return { at, reading: readingOf(samplesOf({ name: "secret", kind: "queue", stats })) };
   };
 
@@ -183,11 +165,8 @@ describe("a refused handshake", () => {
     expect(line).toBe(
       "secret (queue) refuses a peer with a wrong CURVE key at its backend, 827 times so far",
     );
-    const view: View = {
-      time: 0,
-      interval: 2,
-      addresses: [{ address: "tcp://a:1", up: true, reading: shown, details: new Map() } as AddressView],
-    };
+    const a = { address: "tcp://a:1", up: true, reading: shown, details: new Map() } as AddressView;
+    const view: View = { time: 0, interval: 2, addresses: [a] };
     expect(tableLines(view, 200, false)).toContain(`! ${line}`);
     const again = (at: number) =>
       rated({ ...next, reading: { ...next.reading, sources: shown.sources } }, { ...next, at }).sources[0]
@@ -204,21 +183,9 @@ describe("numbers", () => {
 });
 
 describe("what is shown", () => {
-  const up: AddressView = {
-    address: "http://127.0.0.1:9464",
-    up: true,
-    latency: 3,
-    reading: rated(
-      {
-        at: 0,
-        reading: readingOf(samplesOf({ name: "orders-of-the-whole-world", kind: "queue", stats: STATS })),
-      },
-      {
-        at: 2_000,
-        reading: readingOf(samplesOf({ name: "orders-of-the-whole-world", kind: "queue", stats: STATS })),
-      },
-    ),
-  };
+  const samples = samplesOf({ name: "orders-of-the-whole-world", kind: "queue", stats: STATS });
+  const idle = rated({ at: 0, reading: readingOf(samples) }, { at: 2_000, reading: readingOf(samples) });
+  const up: AddressView = { address: "http://127.0.0.1:9464", up: true, latency: 3, reading: idle };
   const away: AddressView = { address: "tcp://10.0.0.1:5", up: false, since: 0, reason: "refused\u001b[31m" };
   const view: View = { time: 0, interval: 2, addresses: [up, away] };
 
@@ -253,11 +220,8 @@ describe("what is shown", () => {
       const lines = tableLines({ ...view, addresses: [{ ...up, reading } as AddressView] }, 140, true);
       return (lines.at(-1) as string).slice(0, 5);
     };
-    expect([of("running", 1), of("paused", 0), of("running", 0)]).toEqual([
-      "\u001b[31m",
-      "\u001b[33m",
-      "cod  ",
-    ]);
+    const shown = [of("running", 1), of("paused", 0), of("running", 0)];
+    expect(shown).toEqual(["\u001b[31m", "\u001b[33m", "cod  "]);
   });
 
   it("numbers of JSON have three digits after the point", () => {
@@ -267,17 +231,10 @@ describe("what is shown", () => {
 
   it("is one object per address as JSON", () => {
     const [first, second] = jsonLines(view).map((line) => JSON.parse(line));
-    expect(first).toMatchObject({
-      up: true,
-      latency: 3,
-      sources: [{ sides: [{ side: "frontend", rates: { in: 0 } }, {}] }],
-    });
-    expect(second).toEqual({
-      time: "1970-01-01T00:00:00.000Z",
-      address: "tcp://10.0.0.1:5",
-      up: false,
-      since: "1970-01-01T00:00:00.000Z",
-      reason: "refused\u001b[31m",
-    });
+    const sides = [{ side: "frontend", rates: { in: 0 } }, {}];
+    expect(first).toMatchObject({ up: true, latency: 3, sources: [{ sides }] });
+    const time = "1970-01-01T00:00:00.000Z";
+    const reason = "refused\u001b[31m";
+    expect(second).toEqual({ time, address: "tcp://10.0.0.1:5", up: false, since: time, reason });
   });
 });
