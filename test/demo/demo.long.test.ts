@@ -1,6 +1,5 @@
 /** The demo as its user meets it: real processes, real files. It runs the built package: npm test builds it first. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,7 +11,6 @@ const MAIN = fileURLToPath(new URL("../../demo/main.js", import.meta.url));
 const WITH = fileURLToPath(new URL("programs/demo-with.js", import.meta.url));
 /** A folder that is counted for a second or more: the demo is at work when it is ended. */
 const LARGE = fileURLToPath(new URL("../../node_modules/typescript", import.meta.url));
-const _sha256 = (content: string | Buffer): string => createHash("sha256").update(content).digest("hex");
 
 let folder: string;
 const started = new Set<ChildProcess>();

@@ -13,8 +13,7 @@ async function answers(args: readonly string[], paths: readonly string[]): Promi
   const child = startWithout(...anywhere(args));
   await child.until("stderr", /backend listening/);
   const found = await statuses(child, paths);
-  child.signal("SIGTERM");
-  expect((await child.ended).code).toBe(0);
+  await child.stop();
   return found;
 }
 

@@ -116,9 +116,7 @@ describe("Compose with a proxy between two networks", () => {
     );
     const [, url] = await dashboard.until("stderr", /listening at (http:\S+)/);
     expect((await fetch(`${url}/api/state`)).status).toBe(200);
-    proxy.signal("SIGTERM");
-    dashboard.signal("SIGTERM");
-    expect([(await proxy.ended).code, (await dashboard.ended).code]).toEqual([0, 0]);
+    await Promise.all([proxy.stop(), dashboard.stop()]);
   });
 });
 
@@ -150,7 +148,6 @@ describe("proxies of a file", () => {
     writeFileSync(file, own.replace(/^( +)requests:/m, "$1others:"));
     child.signal("SIGHUP");
     await child.until("stderr", /others.*backend listening|backend listening.*others/);
-    child.signal("SIGTERM");
-    expect((await child.ended).code).toBe(0);
+    await child.stop();
   });
 });

@@ -49,11 +49,6 @@ function startNode(args: readonly string[], port: number, discovery: string): Ch
   return startWithout(...args.map((arg, at) => own[args[at - 1] ?? ""] ?? arg));
 }
 
-async function stop(...nodes: readonly Child[]): Promise<void> {
-  for (const node of nodes) node.signal("SIGTERM");
-  for (const node of nodes) expect((await node.ended).code).toBe(0);
-}
-
 describe("the StatefulSet of nodes", () => {
   const documents = documentsOf("deploy/kubernetes/shoal-node.yaml");
   const of = (kind: string) => documents.find((document) => document.kind === kind);
@@ -124,9 +119,9 @@ describe("the StatefulSet of nodes", () => {
 
     const seconds = Number(pause.replace("sleep ", ""));
     expect(pod.spec.terminationGracePeriodSeconds).toBeGreaterThan(seconds + 10);
-    await stop(nodes[0] as Child);
+    await (nodes[0] as Child).stop();
     await (nodes[1] as Child).until("stdout", /"event":"left".*"pod-0"/);
-    await stop(...nodes.slice(1));
+    await Promise.all(nodes.slice(1).map((node) => node.stop()));
   });
 
   it("gives the node a password that its user alone can read", () => {
@@ -164,7 +159,7 @@ describe("the Compose file of nodes", () => {
     expect(script).toContain(`127.0.0.1:${flagOf(ana.command, "--metrics").slice(2)}/readyz`);
     const asked = (script as string).replace(/http:\/\/127\.0\.0\.1:\d+/, url as string);
     execFileSync(process.execPath, ["-e", asked]);
-    await stop(node);
+    await node.stop();
     expect(() => execFileSync(process.execPath, ["-e", asked], { stdio: "ignore" })).toThrow();
   });
 });
@@ -180,7 +175,7 @@ describe("the systemd unit of a node", () => {
     expect(await statuses(node, ["/healthz", "/readyz", "/metrics"])).toEqual([200, 200, 200]);
     const { stdout } = await run("", "node", "status", "--control", `ipc://${folder}/control`);
     expect(String(stdout)).toMatch(/host@\S+ +running/);
-    await stop(node);
+    await node.stop();
   });
 
   it("gives the node a password that its user alone can read", () => {

@@ -1,12 +1,24 @@
 /** Runs small programs against the built package, as a user's program would. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { dirname } from "node:path";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 /** The package's folder: programs started in it can `import "shoal"` by name. */
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/** A file of dist, and what it imports before it runs. */
+export function filesOf(file: string, files = new Set<string>()): ReadonlySet<string> {
+  if (files.has(file)) return files;
+  files.add(file);
+  const imports = readFileSync(file, "utf8").matchAll(
+    /^(?:import|export)\b(?:[^"();=]*\bfrom)?\s*"(\.[^"]+)"/gm,
+  );
+  for (const [, from] of imports) filesOf(join(dirname(file), from as string), files);
+  return files;
+}
 
 /** A program that hangs is ended after this time, in ms. */
 const HARD_LIMIT = 35_000;

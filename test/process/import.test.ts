@@ -39,17 +39,14 @@ describe.skipIf(process.platform !== "linux" && "looks into /proc")("importing t
   });
 
   it("leaves the addon to the first socket of the engine that needs it", async () => {
-    const outcome = await run(
-      `${LOOK}
+    const program = `${LOOK}
       const { Push } = await import("shoal");
       const before = look();
       const push = new Push();
       const after = look();
       await push.close();
-      console.log(JSON.stringify({ before, after }));
-    `,
-      { env: { SHOAL_ENGINE: "libzmq" } },
-    );
+      console.log(JSON.stringify({ before, after }));`;
+    const outcome = await run(program, { env: { SHOAL_ENGINE: "libzmq" } });
     expect(outcome).toMatchObject({ code: 0, stderr: "" });
     const { before, after } = JSON.parse(outcome.stdout);
     expect(before.addon).toBe(false);
@@ -141,11 +138,7 @@ describe("a machine without the packages", () => {
     expect(attempts).toHaveLength(3);
     for (const attempt of attempts) {
       const [typed, code, message, cause] = JSON.parse(attempt);
-      expect({ typed, code, cause }).toEqual({
-        typed: true,
-        code: "ERR_ENGINE_UNAVAILABLE",
-        cause: "MODULE_NOT_FOUND",
-      });
+      expect([typed, code, cause]).toEqual([true, "ERR_ENGINE_UNAVAILABLE", "MODULE_NOT_FOUND"]);
       expect(message).toMatch(/npm install zeromq/);
       expect(message).toMatch(/SHOAL_ENGINE/);
     }

@@ -1,36 +1,25 @@
 /** What a program reads when it starts: forty nodes that start on one machine wait for its processor alone. */
-import { execFile } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import { promisify } from "node:util";
+import { existsSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { ROOT } from "./child.js";
+import { filesOf, ROOT, run } from "./child.js";
 
 const DIST = join(ROOT, "dist");
-
-/** A file of dist, and what it imports before it runs. */
-function readWith(file: string, files = new Set<string>()): Set<string> {
-  if (files.has(file)) return files;
-  files.add(file);
-  for (const [, from] of readFileSync(file, "utf8").matchAll(/^(?:import|export)\b[^"\n]*"(\.[^"]+)"/gm))
-    readWith(join(dirname(file), from as string), files);
-  return files;
-}
 
 const names = (files: Iterable<string>): string[] => [...files].map((file) => basename(file));
 
 // Where the bundler does not run, each module is a file.
 describe.skipIf(!existsSync(join(DIST, "chunks")))("what is read at a start", () => {
   it("of a program with sockets: two files, and those of no command", () => {
-    expect(names(readWith(join(DIST, "index.js"))).sort()).toEqual(["core.js", "index.js", "sockets.js"]);
+    expect(names(filesOf(join(DIST, "index.js"))).sort()).toEqual(["core.js", "index.js", "sockets.js"]);
   });
 
   it("of a program with links: nothing of sockets", () => {
-    expect(names(readWith(join(DIST, "link/index.js"))).sort()).toEqual(["core.js", "index.js"]);
+    expect(names(filesOf(join(DIST, "link/index.js"))).sort()).toEqual(["core.js", "index.js"]);
   });
 
   it("of a program with a cluster: no file of a command, and no package", () => {
-    const files = names(readWith(join(DIST, "cluster/index.js")));
+    const files = names(filesOf(join(DIST, "cluster/index.js")));
     expect(files.length).toBeLessThanOrEqual(8);
     expect(files.filter((name) => name.startsWith("package-") || /^(?:cli|node)/.test(name))).toEqual([]);
   });
@@ -38,11 +27,8 @@ describe.skipIf(!existsSync(join(DIST, "chunks")))("what is read at a start", ()
   it("of shoal node start: few files, and of the packages only what parses its arguments", () => {
     const start = readdirSync(join(DIST, "chunks")).filter((name) => /^node(?:-start)?\.js$/.test(name));
     expect(start).toEqual(["node-start.js", "node.js"]);
-    const files = new Set(
-      [join(DIST, "cli/main.js"), ...start.map((name) => join(DIST, "chunks", name))].flatMap((file) => [
-        ...readWith(file),
-      ]),
-    );
+    const read = [join(DIST, "cli/main.js"), ...start.map((name) => join(DIST, "chunks", name))];
+    const files = new Set(read.flatMap((file) => [...filesOf(file)]));
     expect(files.size).toBeLessThanOrEqual(16);
     expect(names(files).filter((name) => name.startsWith("package-"))).toEqual(["package-commander.js"]);
   });
@@ -57,9 +43,6 @@ describe.skipIf(!existsSync(join(DIST, "chunks")))("what is read at a start", ()
       console.log(JSON.stringify(process.moduleLoadList.filter((name) => /https?$/.test(name))));
       await node.close();
     `;
-    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", program], {
-      timeout: 30_000,
-    });
-    expect(JSON.parse(stdout)).toEqual([]);
+    expect(JSON.parse((await run(program)).stdout)).toEqual([]);
   });
 });
