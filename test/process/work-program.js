@@ -49,6 +49,25 @@ function calls() {
   return Number(reads) + Number(writes);
 }
 
+/**
+ * Counts from now on. @param {number} size @param {number} count
+ * @returns ends it, with the work for each; bytes in times of the size; `heap`: bytes of objects, where the young generation holds them all
+ */
+function counting(size, count) {
+  const [before, callsBefore, heapBefore] = [{ ...work }, calls(), process.memoryUsage().heapUsed];
+  return () => {
+    const heap = process.memoryUsage().heapUsed - heapBefore;
+    const each = (name) => (work[name] - before[name]) / count;
+    return {
+      calls: (calls() - callsBefore) / count,
+      pieces: each("pieces"),
+      allocated: each("allocated") / size,
+      copied: each("copied") / size,
+      heap: heap / count,
+    };
+  };
+}
+
 /** @param {any} socket @param {number} size @param {number} messages @param {string} way */
 async function send(socket, size, messages, way) {
   const body = new Uint8Array(size);
@@ -116,10 +135,7 @@ async function titanic(size) {
 
 const PATTERNS = { majordomo, clone, titanic };
 
-/**
- * @param {string} kind @param {string} way @param {number} size @param {number} count
- * @returns the work for each request or set; `heap`: bytes of objects, where the young generation holds them all
- */
+/** @param {string} kind @param {string} way @param {number} size @param {number} count @returns the work for each request or set */
 async function measurePattern(kind, way, size, count) {
   const { ask, parts } = await PATTERNS[kind](size);
   const round = async (total) => {
@@ -131,25 +147,14 @@ async function measurePattern(kind, way, size, count) {
   };
   await round(count);
   globalThis.gc?.();
-  const [before, callsBefore, heapBefore] = [{ ...work }, calls(), process.memoryUsage().heapUsed];
+  const counted = counting(size, count);
   await round(count);
-  const heap = process.memoryUsage().heapUsed - heapBefore;
-  const each = (name) => (work[name] - before[name]) / count;
-  const result = {
-    calls: (calls() - callsBefore) / count,
-    pieces: each("pieces"),
-    allocated: each("allocated") / size,
-    copied: each("copied") / size,
-    heap: heap / count,
-  };
+  const result = counted();
   for (const part of parts) await part.close({ linger: 0 });
   return result;
 }
 
-/**
- * @param {number} size @param {number} count
- * @returns the work for each connection; `heap`: bytes of objects, of both ends, where the young generation holds them all
- */
+/** @param {number} size @param {number} count @returns the work of both ends for each connection */
 async function measureConnections(size, count) {
   const router = new Router({ backlog: 1_024 });
   await router.bind("tcp://127.0.0.1:*");
@@ -170,17 +175,9 @@ async function measureConnections(size, count) {
   const rounds = [];
   for (let i = 0; i < 6; i++) {
     globalThis.gc();
-    const [before, callsBefore, heapBefore] = [{ ...work }, calls(), process.memoryUsage().heapUsed];
+    const counted = counting(size, count);
     await round();
-    const heap = process.memoryUsage().heapUsed - heapBefore;
-    const each = (name) => (work[name] - before[name]) / count;
-    rounds.push({
-      calls: (calls() - callsBefore) / count,
-      pieces: each("pieces"),
-      allocated: each("allocated") / size,
-      copied: each("copied") / size,
-      heap: heap / count,
-    });
+    rounds.push(counted());
   }
   await router.close({ linger: 0 });
   await answering;
@@ -199,11 +196,8 @@ async function measure(scenario) {
   const secured = keys && { curveServer: true, curveSecretKey: keys.secretKey };
   const from = fansOut ? new Publisher({ sendHighWaterMark: 0 }) : new Push(secured);
   await from.bind(kind === "inproc" ? "inproc://work" : "tcp://127.0.0.1:*");
-  const opened = keys && {
-    curveServerKey: keys.publicKey,
-    curvePublicKey: keys.publicKey,
-    curveSecretKey: keys.secretKey,
-  };
+  const { publicKey, secretKey } = keys ?? {};
+  const opened = keys && { curveServerKey: publicKey, curvePublicKey: publicKey, curveSecretKey: secretKey };
   const to = Array.from({ length: fansOut ? 10 : 1 }, () => {
     const socket = fansOut ? new Subscriber({ receiveHighWaterMark: 0 }) : new Pull(opened);
     if (socket instanceof Subscriber) socket.subscribe();
@@ -214,15 +208,9 @@ async function measure(scenario) {
   const round = (messages) =>
     Promise.all([send(from, size, messages, way), ...to.map((socket) => receive(socket, messages, way))]);
   await round(Math.ceil(count / 4));
-  const [before, callsBefore] = [{ ...work }, calls()];
+  const counted = counting(size, count);
   await round(count);
-  const each = (name) => (work[name] - before[name]) / count;
-  const result = {
-    calls: (calls() - callsBefore) / count,
-    pieces: each("pieces"),
-    allocated: each("allocated") / size,
-    copied: each("copied") / size,
-  };
+  const { heap: _, ...result } = counted();
   await Promise.all([from, ...to].map((socket) => socket.close({ linger: 0 })));
   return result;
 }
