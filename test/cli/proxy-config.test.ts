@@ -5,7 +5,7 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { Pull, Push, Reply, Request, type Socket } from "../../src/index.js";
+import { Pull, Push, Reply, Request } from "../../src/index.js";
 import { texts } from "../contract/support/wait.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { namedPipe } from "../support/pipe.js";
@@ -60,22 +60,26 @@ async function start(text: string, ...more: string[]): Promise<ReturnType<typeof
   return proxy;
 }
 
-function server(): Reply {
+function server(): void {
   const reply = open(new Reply(QUICK));
   reply.connect(at.servers);
   void (async () => {
     for await (const [body] of reply) await reply.send(`${body}!`);
   })();
-  return reply;
 }
 
-/** Ends that a socket's connections came to. */
-function ends(socket: Socket): () => number {
-  let count = 0;
-  socket.events.on("peer:leave", () => {
-    count += 1;
-  });
-  return () => count;
+/** A client of the queue, and of a server at its other side: what it asks is answered, on one connection. */
+function client() {
+  const request = open(new Request());
+  server();
+  request.connect(at.clients);
+  let lost = 0;
+  request.events.on("peer:leave", () => void lost++);
+  const asks = async (): Promise<void> => {
+    expect(texts(await request.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
+    expect(lost).toBe(0);
+  };
+  return { asks, ready: () => request.ready({ timeout: LIMIT }) };
 }
 
 describe("shoal proxy --config", () => {
@@ -87,10 +91,7 @@ describe("shoal proxy --config", () => {
     const pull = open(new Pull());
     pull.connect(at.workers);
     expect(texts(await pull.receive({ timeout: LIMIT }))).toEqual(["0"]);
-    server();
-    const client = open(new Request());
-    client.connect(at.clients);
-    expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
+    await client().asks();
     const accounts = jsonOf((await proxy.stop()).stdout);
     expect(accounts).toHaveLength(2);
     const by = Object.fromEntries(accounts.map((each) => [each.name, each]));
@@ -102,10 +103,7 @@ describe("shoal proxy --config", () => {
 
   it("keeps what runs when the file gets bad, and says why", async () => {
     const proxy = await start(two("]", "]"));
-    const client = open(new Request());
-    server();
-    client.connect(at.clients);
-    const lost = ends(client);
+    const { asks } = client();
     change(proxy, two("], lingr: 5", "]").replace("kind: queue", "kind: que"));
     await proxy.until("stderr", /the proxies continue unchanged\n/);
     expect(proxy.stderr).toContain(
@@ -113,10 +111,10 @@ describe("shoal proxy --config", () => {
     );
     expect(proxy.stderr).toContain(": proxies.work.frontend.lingr: unknown key; did you mean linger?\n");
     expect(proxy.stderr).toContain(`shoal proxy: ${path} has 2 problems; the proxies continue unchanged\n`);
-    expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
+    await asks();
     change(proxy, two("]", "]"));
     await proxy.until("stderr", /again: nothing changed\n/);
-    expect(lost()).toBe(0);
+    await asks();
   });
 
   it("continues when the file and its folder have vanished, and reads the file when both are back", async () => {
@@ -124,31 +122,25 @@ describe("shoal proxy --config", () => {
     path = join(folder, "proxy.yaml");
     mkdirSync(folder);
     const proxy = await start(two("]", "]"));
-    const client = open(new Request());
-    server();
-    client.connect(at.clients);
-    const lost = ends(client);
+    const { asks } = client();
     for (const times of [1, 2]) {
       rmSync(folder, { recursive: true });
       proxy.signal("SIGHUP");
       await proxy.until("stderr", new RegExp(`(?:does not exist[\\s\\S]*unchanged\n[\\s\\S]*){${times}}`));
-      expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
+      await asks();
       mkdirSync(folder);
       change(proxy, two(times === 1 ? `, "${at.more}"]` : "]", "]"));
       await proxy.until("stderr", new RegExp(`(?:again: 1 change\n[\\s\\S]*){${times}}`));
     }
-    expect(lost()).toBe(0);
+    await asks();
   });
 
   it("turns back a change that cannot be made, and names the endpoint", async () => {
     const proxy = await start(two("]", "]"));
     const taken = open(new Pull());
     await taken.bind(at.more);
-    const client = open(new Request());
-    server();
-    client.connect(at.clients);
-    await client.ready({ timeout: LIMIT });
-    const lost = ends(client);
+    const { asks, ready } = client();
+    await ready();
     const free = ipc();
     change(proxy, two(`, "${free}", "${at.more}"]`, "]"));
     await proxy.until("stderr", /the proxies continue unchanged\n/);
@@ -160,8 +152,7 @@ describe("shoal proxy --config", () => {
     await there.close();
     proxy.signal("SIGHUP");
     await proxy.until("stderr", /again: 2 changes\n/);
-    expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
-    expect(lost()).toBe(0);
+    await asks();
   });
 
   it("starts again what its controller ended, and ends when controllers ended all", async () => {

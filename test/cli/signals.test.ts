@@ -6,6 +6,12 @@ import { Child, ipc, MAIN, startWithout as spawnWithout, useShoal } from "./supp
 useShoal();
 afterEach(() => void vi.useRealTimers());
 
+async function fails({ ended }: ReturnType<typeof start>, why: RegExp): Promise<void> {
+  const { code, stderr } = await ended;
+  expect(stderr).toMatch(why);
+  expect(code).toBe(1);
+}
+
 /** Until a command that listens has taken its line: it reads in the turns after that, and waits for nothing of the system. */
 async function taken(command: ReturnType<typeof start>): Promise<void> {
   await command.endpoint();
@@ -45,9 +51,7 @@ describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signal) => {
     push.end("a\n");
     await taken(push);
     push.signal(signal);
-    const { code, stderr } = await push.ended;
-    expect(stderr).toMatch(/stopped before every message was delivered|not every message was delivered/);
-    expect(code).toBe(1);
+    await fails(push, /stopped before every message was delivered|not every message was delivered/);
   });
 });
 
@@ -101,10 +105,7 @@ test("a rep whose output nobody reads still replies, and says what is not printe
   rep.signal("SIGTERM");
   rep.signal("SIGINT");
   expect(String((await reply)[0])).toBe(body);
-  expect(await rep.ended).toMatchObject({
-    code: 1,
-    stderr: expect.stringMatching(/stopped before everything was printed\n$/),
-  });
+  await fails(rep, /stopped before everything was printed\n$/);
 });
 
 test("a dealer whose output nobody reads says so, and not that its lines are undelivered", async () => {
@@ -118,10 +119,7 @@ test("a dealer whose output nobody reads says so, and not that its lines are und
   await dealer.until("stdout", /x/);
   dealer.signal("SIGTERM");
   dealer.signal("SIGTERM");
-  expect(await dealer.ended).toMatchObject({
-    code: 1,
-    stderr: expect.stringMatching(/stopped before everything was printed\n$/),
-  });
+  await fails(dealer, /stopped before everything was printed\n$/);
 });
 
 test("a rep that is stopped while it waits for a line says that a request has no reply", async () => {
@@ -132,8 +130,5 @@ test("a rep that is stopped while it waits for a line says that a request has no
   await request.send("question");
   await rep.until("stdout", /question/);
   rep.signal("SIGTERM");
-  expect(await rep.ended).toMatchObject({
-    code: 1,
-    stderr: expect.stringMatching(/stopped: a request is left without a reply\n$/),
-  });
+  await fails(rep, /stopped: a request is left without a reply\n$/);
 });
