@@ -1,6 +1,6 @@
 /** Every command and every option, with arguments that are wrong: bad usage, in one line, and nothing has begun. */
 import { describe, expect, it } from "vitest";
-import { run } from "./in-process.js";
+import { fails, run } from "./in-process.js";
 
 /** A command as its help has it. */
 interface Explained {
@@ -33,14 +33,7 @@ function optionsOf({ help }: Explained): readonly (readonly [name: string, argum
 
 /** Fails as bad usage does: one line of its own, exit code 2, nothing on standard output. */
 async function expectUsage(words: readonly string[]): Promise<void> {
-  const { code, stdout, stderr } = await run("", ...words);
-  expect({ words, code, stdout: String(stdout), lines: stderr.trimEnd().split("\n").length }).toEqual({
-    words,
-    code: 2,
-    stdout: "",
-    lines: 1,
-  });
-  expect(stderr).toMatch(/^shoal /);
+  const stderr = await fails(2, /^shoal /, words);
   expect(stderr).not.toMatch(/\n\s+at |undefined|\[object/);
 }
 

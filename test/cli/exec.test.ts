@@ -7,10 +7,8 @@ it("does not mind a program that reads nothing", async () => {
   expect(String(await exec("true", [Buffer.alloc(1_000_000)]))).toBe("");
 });
 
-it.each([
-  "EMFILE",
-  "EAGAIN",
-] as const)("fails when the system has no more of what it needs: %s", async (code) => {
+const SHORT = ["EMFILE", "EAGAIN"] as const;
+it.each(SHORT)("fails when the system has no more of what it needs: %s", async (code) => {
   const before = process.listeners("exit");
   const abort = new AbortController();
   const removed = vi.spyOn(abort.signal, "removeEventListener");

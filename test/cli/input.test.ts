@@ -86,12 +86,8 @@ describe("input that is not a message", () => {
   });
 
   test("a reply that is not a message makes rep fail", async () => {
-    await fails(
-      1,
-      "shoal rep: line 1: invalid JSON ",
-      ["rep", "-q", "--json", "--bind", ipc()],
-      "nonsense\n",
-    );
+    const rep = ["rep", "-q", "--json", "--bind", ipc()];
+    await fails(1, "shoal rep: line 1: invalid JSON ", rep, "nonsense\n");
   });
 
   test("a directory is no input", async () => {

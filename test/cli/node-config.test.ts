@@ -237,14 +237,8 @@ describe("certificates of a configuration", () => {
   });
 
   it("are those of flags, too, which go together and are renewed", async () => {
-    const flags = (name: string): string[] => [
-      "--tls-cert",
-      at(`${name}.pem`),
-      "--tls-key",
-      at(`${name}.key`),
-      "--tls-ca",
-      at("ca.pem"),
-    ];
+    const pair = (name: string) => ["--tls-cert", at(`${name}.pem`), "--tls-key", at(`${name}.key`)];
+    const flags = (name: string): string[] => [...pair(name), "--tls-ca", at("ca.pem")];
     const key = written(`${KEYS[0]}\n`);
     const start = async (name: string): Promise<Command> => {
       const options = ["--cluster", cluster, "--key", key, ...flags(name)];
@@ -265,7 +259,7 @@ describe("certificates of a configuration", () => {
     const plain = startWithout("node", "start", "--name", "p", "--cluster", cluster, "--key", key);
     await plain.until("stderr", /speaks no TLS where this node does, or TLS where this node does not/);
     for (const [args, what] of [
-      [flags("a").slice(0, 4), "--tls-ca: it is missing"],
+      [pair("a"), "--tls-ca: it is missing"],
       [flags("c"), "--tls-cert: cannot read "],
       [[...flags("a").slice(0, 2), ...flags("b").slice(2)], "tls cannot be used"],
       [["--clients", "tls://*:*", "--clients-tls-cert", at("a.pem")], "--clients-tls-key: it is missing"],

@@ -23,12 +23,8 @@ function heads(printed: readonly string[]): string[] {
 }
 
 describe("the lines of a node", () => {
-  it.each([
-    "ready",
-    "joined",
-    "shout",
-    "of another version",
-  ])("have nothing of another program that would steer a terminal, of %s", (event) => {
+  const EVENTS = ["ready", "joined", "shout", "of another version"];
+  it.each(EVENTS)("have nothing of another program that would steer a terminal, of %s", (event) => {
     const evil = "\x1b]0;title\x07\u009b2J";
     const [line] = eventsText([
       { event, name: evil, host: evil, address: evil, group: evil, reason: evil, frames: [evil] },

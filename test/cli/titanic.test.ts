@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import { LmdbStore } from "../../src/patterns/titanic/index.js";
 import { formatUuid } from "../../src/patterns/titanic/protocol.js";
 import { fails, run, startUnread, startWithout } from "./in-process.js";
-import { Child, file, MAIN, startWithout as spawnWithout, useShoal } from "./support.js";
+import { Child, file, jsonOf, MAIN, startWithout as spawnWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -85,10 +85,7 @@ it("gives a request up after some attempts; dead letters are listed, removed and
     uuids.map((uuid) => expect.stringMatching(new RegExp(`^${uuid} upper 1 \\d{4}-.*Z upper: `))),
   );
   const json = await run("", "titanic", "dead", store, "--json");
-  expect(JSON.parse(String(json.stdout).split("\n")[1] as string)).toMatchObject({
-    uuid: uuids[1],
-    frames: ["world"],
-  });
+  expect(jsonOf(json.stdout)[1]).toMatchObject({ uuid: uuids[1], frames: ["world"] });
 
   expect(await run("", "titanic", "remove", store, uuids[1])).toMatchObject({ code: 0 });
   expect(await run("", "titanic", "remove", store, uuids[1])).toMatchObject({ code: 1 });
