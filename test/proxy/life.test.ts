@@ -50,11 +50,8 @@ describe.each(ENGINES)("engine %s", (engine) => {
     await Promise.all([proxy.close(), proxy.close()]);
     await proxy.close();
     expect(told).toEqual([...life, "proxy:stopped"]);
-    expect(proxy.stats()).toMatchObject({
-      state: "stopped",
-      frontend: { in: { messages: 2, bytes: 6 } },
-      drain: { drained: true },
-    });
+    const frontend = { in: { messages: 2, bytes: 6 } };
+    expect(proxy.stats()).toMatchObject({ state: "stopped", frontend, drain: { drained: true } });
   });
 
   it.each(["drain", "close"] as const)("a listener of the start of a drain may call %s", async (call) => {
@@ -174,13 +171,9 @@ describe.each(ENGINES)("engine %s", (engine) => {
     const loops: unknown[] = [];
     proxy.events.on("loop:detected", (event) => loops.push(event));
     // Its backend's only worker gives everything to its frontend.
-    const detour = await world.start(
-      new SocketProxy({
-        frontend: { type: "dealer", connect: back(proxy) },
-        backend: { type: "dealer", connect: front(proxy) },
-        context,
-      }),
-    );
+    const frontend = { type: "dealer", connect: back(proxy) } as const;
+    const backend = { type: "dealer", connect: front(proxy) } as const;
+    const detour = await world.start(new SocketProxy({ frontend, backend, context }));
     const client = world.peer(new Dealer({ context }), front(proxy));
     await client.send(["", "round and round"]);
     await until(() => proxy.stats().frontend.in.dropped.loop === 1, "the end of it");

@@ -34,21 +34,16 @@ describe("the proxy's wire forms", () => {
     const rows = tableUnder("spec/proxy.md", "Control protocol");
     const words = codes(rows[0]?.[0] as string).concat(codes(rows[1]?.[0] as string));
     expect(words).toHaveLength(5);
+    const asWord = { as: "word", timeout: undefined };
     for (const word of words)
-      expect(parseControl([Buffer.from(word)])).toEqual({
-        action: word.toLowerCase(),
-        as: "word",
-        timeout: undefined,
-      });
+      expect(parseControl([Buffer.from(word)])).toEqual({ ...asWord, action: word.toLowerCase() });
     const [, pause, peers, drain] = rows.slice(2).map(([cell]) => codes(cell as string));
     const names = ["status", "pause", ...(pause as string[]).slice(1)];
     expect(names).toEqual(["status", "pause", "resume", "terminate", "kill"]);
     for (const command of names)
       expect(parseControl([Buffer.from(JSON.stringify({ command }))])).toMatchObject({ action: command });
-    expect(parseControl([Buffer.from(peers?.[0] as string)])).toMatchObject({
-      action: "peers",
-      side: "frontend",
-    });
+    const asked = parseControl([Buffer.from(peers?.[0] as string)]);
+    expect(asked).toMatchObject({ action: "peers", side: "frontend" });
     const text = (drain?.[0] as string).replace("MS", "5");
     expect(parseControl([Buffer.from(text)])).toMatchObject({ action: "drain", timeout: 5 });
     for (const frames of [["STOP"], ["PAUSE", ""], ['{"command":"pause","x":1}'], ["x".repeat(4_097)]])

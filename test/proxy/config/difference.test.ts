@@ -58,18 +58,12 @@ const proxies: fc.Arbitrary<Proxies> = fc
 
 /** With lists in one order, since a socket's endpoints have none. */
 function sorted(all: Proxies): unknown {
+  const of = ([name, { bind, connect, ...rest }]: ReturnType<typeof socketsOf>[number]) =>
+    [name, bind.toSorted(), connect.toSorted(), rest] as const;
   return Object.fromEntries(
     Object.entries(all).map(([name, proxy]) => [
       name,
-      {
-        kind: proxy.kind,
-        sockets: socketsOf(proxy).map(([socket, { bind, connect, ...rest }]) => [
-          socket,
-          bind.toSorted(),
-          connect.toSorted(),
-          rest,
-        ]),
-      },
+      { kind: proxy.kind, sockets: socketsOf(proxy).map(of) },
     ]),
   );
 }
@@ -135,23 +129,14 @@ describe("the difference of two configurations", () => {
   });
 
   it("adds before it takes away", () => {
-    const side = (bind: string, connect: string): SocketConfiguration => ({
-      bind: [bind],
-      connect: [connect],
-      options: {},
-    });
-    const proxy = (port: number, connect: string): ProxyConfiguration => ({
-      kind: "streamer",
-      frontend: side(`tcp://*:${port}`, connect),
-      backend: side("tcp://*:*", "tcp://there:1"),
-    });
+    const side = (bind: string, connect: string) => ({ bind: [bind], connect: [connect], options: {} });
+    const backend = side("tcp://*:*", "tcp://there:1");
+    const proxy = (port: number, connect: string): ProxyConfiguration => {
+      return { kind: "streamer", frontend: side(`tcp://*:${port}`, connect), backend };
+    };
     const kinds = (from: Proxies, to: Proxies): string[] => difference(from, to).map((each) => each.do);
     const before = { a: proxy(1, "tcp://there:2"), b: proxy(3, "tcp://there:2") };
-    expect(kinds(before, { ...before, a: proxy(4, "tcp://there:5") })).toEqual([
-      "bind",
-      "connect",
-      "unbind",
-      "disconnect",
-    ]);
+    const made = kinds(before, { ...before, a: proxy(4, "tcp://there:5") });
+    expect(made).toEqual(["bind", "connect", "unbind", "disconnect"]);
   });
 });

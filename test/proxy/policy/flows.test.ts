@@ -1,14 +1,8 @@
 /** Topics, sizes and rates: what passes, how fast, and that nothing else is lost. */
 import { describe, expect, it } from "vitest";
 import { Dealer, Publisher, Pull, Push, Router, Subscriber, XPublisher } from "../../../src/index.js";
-import {
-  ForwarderProxy,
-  type ProxyEvent,
-  type ProxyPolicy,
-  QueueProxy,
-  SocketProxy,
-  StreamerProxy,
-} from "../../../src/proxy/index.js";
+import type { ProxyEvent, ProxyPolicy } from "../../../src/proxy/index.js";
+import { ForwarderProxy, QueueProxy, SocketProxy, StreamerProxy } from "../../../src/proxy/index.js";
 import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { collect, until, within } from "../../contract/support/wait.js";
 import { ANY, back, ENGINES, front, LIMIT, useWorld } from "../support.js";
@@ -51,10 +45,8 @@ describe.each(ENGINES)("topics on %s", (engine) => {
     const other = side === "frontend" ? "backend" : "frontend";
     expect([proxy.stats()[side].refused.topic, proxy.stats()[other].refused.topic]).toEqual([5, 0]);
     expect(told[0]).toEqual({ type: "policy:refused", side, reason: "topic", refused: 1 });
-    expect(proxy.stats()).toMatchObject({
-      frontend: { in: { messages: 6 } },
-      backend: { out: { messages: 3 } },
-    });
+    const { frontend, backend } = proxy.stats();
+    expect([frontend.in.messages, backend.out.messages]).toEqual([6, 3]);
   });
 
   it("that become denied or allowed are taken back from publishers, or passed to them", async () => {

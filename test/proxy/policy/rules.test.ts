@@ -65,17 +65,9 @@ describe("address lists", () => {
     expect(rules.allows("")).toBe(true);
   });
 
-  const V4 = [
-    "10.0.0.0/",
-    "10.0.0.0/33",
-    "10.0.0/8",
-    "10.0.0.1/8/8",
-    "10.0.0.0/-1",
-    " 10.0.0.1",
-    "10.0.0.0/1e1",
-  ];
+  const V4 = ["10.0.0.0/", "10.0.0.0/33", "10.0.0/8", "10.0.0.1/8/8", "10.0.0.0/-1", "10.0.0.0/1e1"];
   const V6 = ["::/129", "fe80::1%eth0", "::ffff:10.0.0.0/104", "::ffff:a00:1"];
-  it.each(["", "host", ...V4, ...V6])("do not take %j", (text) => {
+  it.each(["", "host", " 10.0.0.1", ...V4, ...V6])("do not take %j", (text) => {
     expect(parseBlock(text)).toBeUndefined();
   });
 });
