@@ -38,14 +38,9 @@ describe("messages of several senders", () => {
   });
 
   it("fail when one sender's are swapped, lost, doubled, or beyond the end", () => {
-    for (const order of [
-      [2, 0, 1, 3],
-      [0, 1, 2],
-      [0, 1, 2, 2],
-      [0, 1, 2, 4],
-    ]) {
+    for (const order of ["2013", "012", "0122", "0124"]) {
       const checker = new StrideChecker(SIZE, 0, 4, 2);
-      for (const k of order) checker.take(bodies.make(k));
+      for (const k of order) checker.take(bodies.make(Number(k)));
       expect(checker.ordered).toBe(false);
     }
   });
@@ -65,12 +60,9 @@ describe("messages that came several ways", () => {
   });
 
   it("fail when one is lost, or comes twice", () => {
-    for (const order of [
-      [3, 0, 2],
-      [3, 0, 2, 2],
-    ]) {
+    for (const order of ["302", "3022"]) {
       const checker = new OnceChecker(SIZE, 1, 3);
-      for (const k of order) checker.take(bodies.make(k));
+      for (const k of order) checker.take(bodies.make(Number(k)));
       expect(checker.ordered).toBe(false);
     }
   });

@@ -37,28 +37,14 @@ export interface Samples {
 export async function sampled(sampling: Sampling): Promise<Samples> {
   const { program, warmUp, most, perBatch, bounds, limit } = sampling;
   // A call that waits for a peer warns after a while, which on a busy machine is no fault.
-  const child = new Child(
-    process.execPath,
-    [
-      "--expose-gc",
-      "--no-warnings",
-      "--unhandled-rejections=strict",
-      program,
-      String(most),
-      String(perBatch),
-    ],
-    { limit },
-  );
+  const node = ["--expose-gc", "--no-warnings", "--unhandled-rejections=strict"];
+  const child = new Child(process.execPath, [...node, program, String(most), String(perBatch)], { limit });
   const all: Sample[] = [];
   for (;;) {
     all.push(JSON.parse(await child.line()));
     const window = all.slice(-WINDOW);
-    const growth = Object.fromEntries(
-      Object.keys(bounds).map((field) => [
-        field,
-        trend(window.map((sample) => sample[field] as number)) / perBatch,
-      ]),
-    );
+    const growthOf = (field: string) => trend(window.map((sample) => sample[field] as number)) / perBatch;
+    const growth = Object.fromEntries(Object.keys(bounds).map((field) => [field, growthOf(field)]));
     const level = Object.entries(growth).every(([field, grown]) => grown < (bounds[field] as number));
     if (all.length < most && (all.length < warmUp + WINDOW || !level)) continue;
     child.tell("enough");
