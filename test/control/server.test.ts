@@ -7,6 +7,7 @@ import { Context, Pair, Reply, Request, Router, type Socket } from "../../src/in
 import { within } from "../contract/support/wait.js";
 
 const LIMIT = 8_000;
+const TYPES = ["REP", "PAIR", "ROUTER"] as const;
 
 /** By the texts of commands. */
 const ANSWERS: Readonly<Record<string, () => ControlAnswer>> = {
@@ -25,7 +26,7 @@ describe.each([...ENGINE_NAMES])("engine %s: a control socket", (engine) => {
 
   /** @returns asks the server, and has the text of its reply */
   async function serve(
-    type: "REP" | "PAIR" | "ROUTER",
+    type: (typeof TYPES)[number],
     maxMessageSize: number,
     effects: { after?(): void } = {},
   ) {
@@ -45,11 +46,9 @@ describe.each([...ENGINE_NAMES])("engine %s: a control socket", (engine) => {
     };
   }
 
-  it.each([
-    "REP",
-    "PAIR",
-    "ROUTER",
-  ] as const)("%s answers with an error where a reply is too large for the context, and goes on", async (type) => {
+  it.each(
+    TYPES,
+  )("%s answers with an error where a reply is too large for the context, and goes on", async (type) => {
     let done = 0;
     const ask = await serve(type, 250, { after: () => (done += 1) });
     for (const command of ["long", "refused"])
@@ -58,11 +57,7 @@ describe.each([...ENGINE_NAMES])("engine %s: a control socket", (engine) => {
     expect(done).toBe(3);
   });
 
-  it.each([
-    "REP",
-    "PAIR",
-    "ROUTER",
-  ] as const)("%s answers with an empty frame where the error is too large, too", async (type) => {
+  it.each(TYPES)("%s answers with an empty frame where the error is too large, too", async (type) => {
     const ask = await serve(type, 60);
     expect(await ask("long")).toBe("");
     expect(JSON.parse(await ask("short"))).toEqual({ ok: true, text: "x" });
