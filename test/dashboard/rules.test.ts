@@ -5,18 +5,10 @@ import { isHostAllowed, isOwnOrigin, TokenCheck } from "../../src/dashboard/acce
 import { linksOf, memberTexts, pageOf, type SeenProcess, stateOf } from "../../src/dashboard/build.js";
 import { short, since } from "../../src/dashboard/page/format.js";
 import { layoutOf, MAX_BOXES } from "../../src/dashboard/page/layout.js";
-import {
-  CHART_TIME,
-  Drops,
-  History,
-  matching,
-  problemsOf,
-  rowOf,
-  type Shown,
-  totalsOf,
-  withSides,
-} from "../../src/dashboard/page/model.js";
+import * as model from "../../src/dashboard/page/model.js";
 import type { DashboardProcess, DashboardSide } from "../../src/dashboard/state.js";
+
+const { CHART_TIME, Drops, History, matching, problemsOf, rowOf, totalsOf, withSides } = model;
 
 function processOf(id: string, sources: Record<string, readonly Partial<DashboardSide>[]>): DashboardProcess {
   return {
@@ -274,7 +266,7 @@ describe("the page", () => {
       { side: "backend", peers: 2 },
     ];
     const [shown] = matching(stateWith(processOf("p0", { a: sides })), "");
-    const whole = rowOf(shown as Shown);
+    const whole = rowOf(shown as model.Shown);
     expect(whole).toMatchObject({ key: "p0/a", side: { peers: 3, in: 3 }, isWhole: true });
     expect(withSides(whole, false)).toEqual([whole]);
     expect(withSides(whole, true).map(({ key }) => key)).toEqual(["p0/a", "p0/a frontend", "p0/a backend"]);

@@ -100,11 +100,8 @@ describe("the dashboard's server", () => {
     const state = await rated;
     expect(state.processes[0]).toMatchObject({ address: "this program", up: true });
     const [, second] = state.processes[0]?.sources ?? [];
-    expect(second).toMatchObject({
-      kind: "push",
-      state: "open",
-      sides: [{ side: "socket", type: "push", peers: 1 }],
-    });
+    const sides = [{ side: "socket", type: "push", peers: 1 }];
+    expect(second).toMatchObject({ kind: "push", state: "open", sides });
     expect(second?.sides[0]?.out).toBeGreaterThan(0);
   });
 

@@ -2,24 +2,15 @@
 import { describe, expect, it } from "vitest";
 import { EventStream } from "../../src/core/event-stream.js";
 import { parseListenAddress } from "../../src/core/http-server.js";
-import {
-  BUILD,
-  FAMILIES,
-  familyOf,
-  INFO,
-  KINDS,
-  kindOfDriver,
-  labelsOf,
-  type MetricsFamily,
-  UP,
-} from "../../src/metrics/metrics-table.js";
+import * as table from "../../src/metrics/metrics-table.js";
 import { samplesOf } from "../../src/metrics/samples.js";
 import { unreadiness } from "../../src/metrics/sources.js";
 import * as patterns from "../../src/patterns/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import fc from "../support/properties.js";
 
-const families = Object.keys(FAMILIES) as MetricsFamily[];
+const { BUILD, FAMILIES, familyOf, INFO, KINDS, kindOfDriver, labelsOf, UP } = table;
+const families = Object.keys(FAMILIES) as table.MetricsFamily[];
 const all = families.flatMap((family) => FAMILIES[family].metrics.map((metric) => ({ family, metric })));
 
 describe("the table of metrics", () => {

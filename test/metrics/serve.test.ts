@@ -8,12 +8,8 @@ import { parsePrometheusText } from "../../src/cli/prometheus-text.js";
 import { thisProcess } from "../../src/core/built-file.js";
 import { boundedServer, type HttpLimits, shut } from "../../src/core/http-server.js";
 import { Pull, Push, Reply } from "../../src/index.js";
-import {
-  type MetricsServer,
-  type MetricsSources,
-  type MetricsSourcesByName,
-  serveMetrics,
-} from "../../src/metrics/index.js";
+import type { MetricsServer, MetricsSources, MetricsSourcesByName } from "../../src/metrics/index.js";
+import { serveMetrics } from "../../src/metrics/index.js";
 import { isRead, readingOf } from "../../src/metrics/readings.js";
 import { STATS_TIME } from "../../src/metrics/sources.js";
 import { FreelanceFailoverClient } from "../../src/patterns/freelance/index.js";
@@ -159,11 +155,8 @@ describe("serveMetrics", () => {
     expect(lines).toContain('shoal_source_up{name="broken",kind="queue"} 0');
     expect(lines).toContain('shoal_source_up{name="empty",kind="black-box"} 0');
     const { sources } = readingOf(parsePrometheusText(text, isRead));
-    expect(sources.map(({ name, state }) => [name, state])).toEqual([
-      ["broken", "not read"],
-      ["box", "running"],
-      ["empty", "not read"],
-    ]);
+    const states = Object.fromEntries(sources.map(({ name, state }) => [name, state]));
+    expect(states).toEqual({ broken: "not read", box: "running", empty: "not read" });
     const ready = await fetch(`${server.url}/readyz`);
     expect(ready.status).toBe(503);
     expect(await ready.text()).toBe("broken: not read: no up 1\nbox: ready\nempty: ready\n");
@@ -332,13 +325,8 @@ describe("serveMetrics", () => {
 });
 
 describe("a server with bounds", () => {
-  const QUICK: HttpLimits = {
-    requestTime: 100,
-    idleTime: 60_000,
-    responseTime: 60_000,
-    checkInterval: 20,
-    connections: 10,
-  };
+  const LONG = { idleTime: 60_000, responseTime: 60_000 };
+  const QUICK: HttpLimits = { requestTime: 100, ...LONG, checkInterval: 20, connections: 10 };
 
   const ok: RequestListener = (_, response) => response.end("ok");
 
