@@ -1,11 +1,6 @@
 import { describe, expect, it } from "vitest";
-import {
-  type CompareSettings,
-  compareRecords,
-  comparisonCode,
-  comparisonText,
-  recordsOfBuild,
-} from "../../bench/compare.js";
+import type { CompareSettings } from "../../bench/compare.js";
+import { compareRecords, comparisonCode, comparisonText, recordsOfBuild } from "../../bench/compare.js";
 import type { BenchRecord, RunRecord } from "../../bench/report/records.js";
 
 /** Runs of one contender, a figure each. */

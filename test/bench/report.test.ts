@@ -22,17 +22,9 @@ const TCP = { scenario: "throughput", transport: "tcp", parameters: {} } as cons
 /** Four sizes and three rounds of two contenders; the one has twice the other's figure in each round. */
 const records: BenchRecord[] = [
   {
-    type: "machine",
-    started: "2026-01-01T00:00:00.000Z",
-    cpu: "A <fast> one",
-    cores: 2,
-    memoryBytes: 2 ** 33,
-    system: "Linux 6 x64",
-    node: "v20.0.0",
-    shoal: "0.1.0",
-    commit: "abc",
-    pinned: [0, 1],
-    smoke: false,
+    ...{ type: "machine", started: "2026-01-01T00:00:00.000Z", cpu: "A <fast> one", cores: 2 },
+    ...{ memoryBytes: 2 ** 33, system: "Linux 6 x64", node: "v20.0.0", shoal: "0.1.0" },
+    ...{ commit: "abc", pinned: [0, 1], smoke: false },
   },
   { type: "contender", contender: "shoal-libzmq", title: "shoal (libzmq)", version: "0.1.0" },
   { type: "contender", contender: "zeromq", title: "npm zeromq", version: "6" },

@@ -7,6 +7,10 @@ import type { CaseSettings } from "../../bench/runner/case.js";
 
 const SIDE = fileURLToPath(new URL("./programs/side.js", import.meta.url));
 
+const expectedOf = (messages: number) => {
+  return { messages, bytes: messages * 8, checksum: "00000000", ordered: true };
+};
+
 export const scenario: Scenario = {
   name: "throughput",
   question: "Does the runner see it?",
@@ -16,12 +20,7 @@ export const scenario: Scenario = {
   parameters: {},
   count: () => ({ count: 100, warmup: 10 }),
   roles: (_, count) => [
-    {
-      role: "consumer",
-      binds: true,
-      measured: true,
-      expects: { messages: count, bytes: count * 8, checksum: "00000000", ordered: true },
-    },
+    { role: "consumer", binds: true, measured: true, expects: expectedOf(count) },
     { role: "producer" },
   ],
   result: ([consumer]) => ({ messagesPerSecond: (consumer?.messages ?? 0) / (consumer?.seconds ?? 0) }),
@@ -34,23 +33,18 @@ export function contender(name: string, mode = "works", seconds = 0.001): Conten
     title: name,
     absent: async () => undefined,
     supports: () => true,
-    command: (side) => ({
-      file: process.execPath,
-      args: [SIDE, ...sideArguments({ ...side, options: { ...side.options, mode, seconds } })],
-    }),
+    command: (side) => {
+      const options = { ...side.options, mode, seconds };
+      return { file: process.execPath, args: [SIDE, ...sideArguments({ ...side, options })] };
+    },
   };
 }
 
 export function settings(changes: Partial<CaseSettings> = {}): CaseSettings {
-  return {
-    smoke: true,
-    rule: { leastRounds: 1, mostRounds: 1, seconds: 20, narrow: 0.03 },
-    runSeconds: 0.001,
-    reference: undefined,
-    pinning: undefined,
-    signal: new AbortController().signal,
-    ...changes,
-  };
+  const rule = { leastRounds: 1, mostRounds: 1, seconds: 20, narrow: 0.03 };
+  const { signal } = new AbortController();
+  const none = { reference: undefined, pinning: undefined };
+  return { smoke: true, rule, runSeconds: 0.001, ...none, signal, ...changes };
 }
 
 /** Collects; `order` has the contenders as their runs ended. */
