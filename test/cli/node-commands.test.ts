@@ -27,16 +27,8 @@ beforeEach(() => {
 
 /** A node as this host's registry has it. */
 function entryOf(control: readonly string[]): ClusterNodeEntry {
-  return {
-    id: randomBytes(16).toString("hex"),
-    name: `${cluster}@host`,
-    cluster,
-    address: "127.0.0.1:7946",
-    port: 7946,
-    pid: process.pid,
-    since: 1_000,
-    control,
-  };
+  const own = { id: randomBytes(16).toString("hex"), name: `${cluster}@host`, cluster, control };
+  return { ...own, address: "127.0.0.1:7946", port: 7946, pid: process.pid, since: 1_000 };
 }
 
 async function register(entry: ClusterNodeEntry): Promise<void> {
@@ -304,23 +296,18 @@ describe("what a monitor sees", () => {
     await a.until("stdout", /b@\S+ joined/);
     expect((await fetch(`${url}/readyz`)).status).toBe(200);
     const text = await (await fetch(`${url}/metrics`)).text();
-    for (const line of [
-      'shoal_cluster_members{node="a"} 2',
-      'shoal_cluster_members_by_state{node="a",state="alive"} 2',
-      'shoal_cluster_sources_down{node="a"} 0',
-      'shoal_cluster_minority{node="a"} 0',
-    ])
-      expect(text).toContain(line);
+    expect(text).toContain('shoal_cluster_members{node="a"} 2');
+    expect(text).toContain('shoal_cluster_members_by_state{node="a",state="alive"} 2');
+    for (const none of ["sources_down", "minority"])
+      expect(text).toContain(`shoal_cluster_${none}{node="a"} 0`);
     expect(text).toMatch(/shoal_cluster_loop_delay_seconds\{node="a"\} [\d.e-]+\n/);
     await run("", "node", "pub", "topic", "text", "--control", control);
     for (const address of [url as string, control]) {
       const top = await run("", "top", address, "--once", "--json", "--interval", "0.1");
-      expect([top.code, String(top.stdout)]).toEqual([
-        0,
-        expect.stringMatching(
-          /"side":"members","peers":2.*"side":"suspects","peers":0.*"side":"messages","in":0,"out":1,"queued":0,"dropped":0.*"side":"services","in":0,"out":0/s,
-        ),
-      ]);
+      expect(String(top.stdout)).toMatch(
+        /"side":"members","peers":2.*"side":"suspects","peers":0.*"side":"messages","in":0,"out":1,"queued":0,"dropped":0.*"side":"services","in":0,"out":0/s,
+      );
+      expect(top.code).toBe(0);
     }
     await run("", "node", "drain", "--control", control);
     expect((await fetch(`${url}/readyz`)).status).toBe(503);

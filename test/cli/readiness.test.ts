@@ -14,9 +14,7 @@ it.each([
 ])("a service %s is ready from its word to the first signal", async (_, stats, expected) => {
   const stop = new Stop();
   const told: string[] = [];
-  const log = Object.assign(new Log("test"), {
-    info: (text: string) => void told.push(text),
-  });
+  const log = Object.assign(new Log("test"), { info: (text: string) => void told.push(text) });
   const asked: [number, string][] = [];
   const look = async (): Promise<void> => {
     const url = /http:\S+(?=\/metrics)/.exec(told.join("\n"))?.[0] as string;
@@ -25,24 +23,13 @@ it.each([
     asked.push([response.status, await response.text()]);
   };
   let drained: Promise<void> | undefined;
-  await operate(
-    {
-      settings: { metrics: "127.0.0.1:0" },
-      log,
-      stop,
-      service: {
-        close: () => {
-          drained ??= look();
-          return drained;
-        },
-      },
-      sources: () => ({ work: { kind: "majordomo", stats: () => stats } }),
-    },
-    async () => {
-      await look();
-      setImmediate(() => void look().finally(stop.request));
-    },
-  );
+  const settings = { metrics: "127.0.0.1:0" };
+  const service = { close: () => (drained ??= look()) };
+  const sources = () => ({ work: { kind: "majordomo", stats: () => stats } }) as const;
+  await operate({ settings, log, stop, service, sources }, async () => {
+    await look();
+    setImmediate(() => void look().finally(stop.request));
+  });
   expect(asked.map(([status]) => status)).toEqual(expected);
   if (expected[1] === 200)
     expect(asked.map(([, text]) => text)).toEqual(["work: starting\n", "work: ready\n", "work: draining\n"]);
