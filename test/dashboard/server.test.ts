@@ -1,6 +1,6 @@
 /** The dashboard over HTTP: its pages, who is refused, the stream, and what is steered. */
 import { once } from "node:events";
-import { request, type ServerResponse } from "node:http";
+import { type IncomingMessage, type RequestListener, request, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket as TcpSocket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { boundedServer, shut } from "../../src/core/http-server.js";
@@ -239,15 +239,12 @@ describe("the dashboard's server", () => {
 
   it("a stream outlives the time that a response may take", async () => {
     const streams: ServerResponse[] = [];
-    const server = boundedServer(
-      (asked, response) => {
-        response.write("first");
-        if (asked.url === "/stream") streams.push(response);
-      },
-      { responseTime: 100 },
-      undefined,
-      { isStream: ({ url }) => url === "/stream" },
-    );
+    const listener: RequestListener = (asked, response) => {
+      response.write("first");
+      if (asked.url === "/stream") streams.push(response);
+    };
+    const stream = { isStream: ({ url }: IncomingMessage) => url === "/stream" };
+    const server = boundedServer(listener, { responseTime: 100 }, undefined, stream);
     await once(server.listen(0, "127.0.0.1"), "listening");
     own({ close: () => shut(server) });
     const { port } = server.address() as AddressInfo;
@@ -258,12 +255,10 @@ describe("the dashboard's server", () => {
   });
 
   it("has a list of 10,000 members in pages, and no more of them in the state", async () => {
-    const members = Array.from({ length: 10_000 }, (_, at) => ({
-      name: `node-${at}`,
-      state: at % 100 === 7 ? "suspect" : "alive",
-      addresses: [`10.0.0.1:${at}`],
-      tags: ["eu"],
-    }));
+    const members = Array.from({ length: 10_000 }, (_, at) => {
+      const state = at % 100 === 7 ? "suspect" : "alive";
+      return { name: `node-${at}`, state, addresses: [`10.0.0.1:${at}`], tags: ["eu"] };
+    });
     const node = { kind: "cluster", stats: () => ({ members: 10_000 }), members: () => members } as const;
     const url = await serve({ billing: node });
     const state = await stateAt(url);

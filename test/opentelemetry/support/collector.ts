@@ -3,18 +3,8 @@ import type { Channel } from "node:diagnostics_channel";
 import { context, propagation } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
-import {
-  AggregationTemporality,
-  InMemoryMetricExporter,
-  MeterProvider,
-  PeriodicExportingMetricReader,
-} from "@opentelemetry/sdk-metrics";
-import {
-  BasicTracerProvider,
-  InMemorySpanExporter,
-  type ReadableSpan,
-  SimpleSpanProcessor,
-} from "@opentelemetry/sdk-trace-base";
+import * as metrics from "@opentelemetry/sdk-metrics";
+import * as traces from "@opentelemetry/sdk-trace-base";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import * as diagnostics from "../../../src/core/diagnostics.js";
 import { type Instrumentation, instrument } from "../../../src/opentelemetry/index.js";
@@ -32,16 +22,16 @@ export interface Point {
 }
 
 export class Collector {
-  readonly #spans = new InMemorySpanExporter();
-  readonly tracerProvider = new BasicTracerProvider({
-    spanProcessors: [new SimpleSpanProcessor(this.#spans)],
+  readonly #spans = new traces.InMemorySpanExporter();
+  readonly tracerProvider = new traces.BasicTracerProvider({
+    spanProcessors: [new traces.SimpleSpanProcessor(this.#spans)],
   });
-  readonly #metrics = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
-  readonly #reader = new PeriodicExportingMetricReader({
+  readonly #metrics = new metrics.InMemoryMetricExporter(metrics.AggregationTemporality.CUMULATIVE);
+  readonly #reader = new metrics.PeriodicExportingMetricReader({
     exporter: this.#metrics,
     exportIntervalMillis: 3_600_000,
   });
-  readonly meterProvider = new MeterProvider({ readers: [this.#reader] });
+  readonly meterProvider = new metrics.MeterProvider({ readers: [this.#reader] });
 
   #instrumentation: Instrumentation | undefined = undefined;
 
@@ -57,12 +47,12 @@ export class Collector {
   }
 
   /** All that have ended, in the order of their ends. */
-  get spans(): readonly ReadableSpan[] {
+  get spans(): readonly traces.ReadableSpan[] {
     return this.#spans.getFinishedSpans();
   }
 
   /** The only one of a name. */
-  span(name: string): ReadableSpan {
+  span(name: string): traces.ReadableSpan {
     const [found, ...more] = this.spans.filter((span) => span.name === name);
     if (found === undefined || more.length > 0)
       throw new Error(
@@ -74,11 +64,8 @@ export class Collector {
   async points(name: string): Promise<readonly Point[]> {
     this.#metrics.reset();
     await this.#reader.forceFlush();
-    const all =
-      this.#metrics
-        .getMetrics()
-        .at(-1)
-        ?.scopeMetrics.flatMap((scope) => scope.metrics) ?? [];
+    const last = this.#metrics.getMetrics().at(-1)?.scopeMetrics ?? [];
+    const all = last.flatMap((scope) => scope.metrics);
     const found = all.find(({ descriptor }) => descriptor.name === name)?.dataPoints ?? [];
     return found.map(({ attributes, value }) => ({
       attributes,
