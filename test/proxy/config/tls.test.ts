@@ -35,20 +35,13 @@ proxies:
 const read = (text: string): Promise<Configuration> =>
   configurationOf(join(folder, "proxy.yaml"), text, { environment: {}, engine });
 
-async function faults(text: string): Promise<{ lines: readonly string[] }> {
+async function faults(text: string): Promise<readonly string[]> {
   try {
     await read(text);
-    return { lines: [] };
+    return [];
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
-    return {
-      lines: error.problems.map((problem) =>
-        problemLine(problem)
-          .replace(/^\S+ /, "")
-          .replaceAll(folder, ".")
-          .replace(/OpenSSL .*|error:.*/, "…"),
-      ),
-    };
+    return error.problems.map((problem) => problemLine(problem).replace(/^\S+ /, "").replaceAll(folder, "."));
   }
 }
 
@@ -90,8 +83,8 @@ describe("the key tls", () => {
     ["linger: 1", "tls://*:5555 needs a certificate: tls: { cert: FILE, key: FILE }"],
   ])("with %s is at fault", async (tls, message) => {
     const found = await faults(withTls(tls));
-    expect(found.lines).toHaveLength(1);
-    expect(found.lines[0]).toContain(message);
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain(message);
   });
 });
 

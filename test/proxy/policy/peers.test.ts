@@ -96,11 +96,7 @@ describe("keys", () => {
     await mkdir(keys);
   });
 
-  const sides = () => ({
-    frontend: { bind: ANY, ...CURVE_SERVER, policy: { keys } },
-    backend: { bind: ANY },
-    context,
-  });
+  const sides = () => ({ ...world.sides, frontend: { bind: ANY, ...CURVE_SERVER, policy: { keys } } });
 
   function pushWith(proxy: SocketProxy, pair: CurveKeyPair): Push {
     return world.peer(new Push({ context, reconnectMaxInterval: 50, ...curveClient(pair) }), front(proxy));
