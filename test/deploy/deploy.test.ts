@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { startWithout } from "../cli/in-process.js";
 import { sharedFolder } from "../support/folders.js";
 import { missing } from "../support/peers.js";
-import { anywhere, documentsOf, type Probe, read, statuses, unitOf } from "./support.js";
+import { anywhere, askedOf, documentsOf, read, statuses, unitOf } from "./support.js";
 
 const { version } = JSON.parse(read("package.json")) as { readonly version: string };
 const folder = sharedFolder();
@@ -42,13 +42,7 @@ describe("the Kubernetes manifests", () => {
   const [container] = pod.spec.containers;
 
   it("starts a proxy whose probes are answered", async () => {
-    const probes: Probe[] = [container.startupProbe, container.livenessProbe, container.readinessProbe];
-    for (const { httpGet } of probes) expect(httpGet.port).toBe("metrics");
-    const paths = [
-      ...probes.map(({ httpGet }) => httpGet.path),
-      pod.metadata.annotations["prometheus.io/path"],
-    ];
-    expect(await answers(container.args, paths)).toEqual([200, 200, 200, 200]);
+    expect(await answers(container.args, askedOf(pod))).toEqual([200, 200, 200, 200]);
   });
 
   it("gives a drain its time", () => {

@@ -17,7 +17,7 @@ import { removeAfterEach } from "../support/folders.js";
 import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
 import { freePorts } from "../support/ports.js";
-import { documentsOf, type Probe, read, statuses, unitOf } from "./support.js";
+import { askedOf, documentsOf, read, statuses, unitOf } from "./support.js";
 
 const makeFolder = removeAfterEach();
 useShoal();
@@ -101,13 +101,7 @@ describe("the StatefulSet of nodes", () => {
       for (const other of [0, 1, 2])
         if (other !== at) await node.until("stdout", new RegExp(`"name":"pod-${other}"`));
 
-    const probes: Probe[] = [container.startupProbe, container.livenessProbe, container.readinessProbe];
-    for (const { httpGet } of probes) expect(httpGet.port).toBe("metrics");
-    const paths = [
-      ...probes.map(({ httpGet }) => httpGet.path),
-      pod.metadata.annotations["prometheus.io/path"],
-    ];
-    expect(await statuses(nodes[0] as Child, paths)).toEqual([200, 200, 200, 200]);
+    expect(await statuses(nodes[0] as Child, askedOf(pod))).toEqual([200, 200, 200, 200]);
 
     const [shell, flag, command] = container.lifecycle.preStop.exec.command;
     expect([shell, flag]).toEqual(["sh", "-c"]);

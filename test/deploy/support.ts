@@ -9,7 +9,7 @@ import type { Watched } from "../cli/support.js";
 export const read = (path: string): string =>
   readFileSync(new URL(path, new URL("../../", import.meta.url)), "utf8");
 
-export interface Probe {
+interface Probe {
   readonly httpGet: { readonly path: string; readonly port: string };
 }
 
@@ -19,6 +19,15 @@ export function documentsOf(path: string): any[] {
     expect(document.errors).toEqual([]);
     return document.toJS();
   });
+}
+
+/** The paths that Kubernetes and Prometheus ask of a container of a pod, at the port of metrics. */
+// biome-ignore lint/suspicious/noExplicitAny: a part of a document
+export function askedOf(pod: any): string[] {
+  const [{ startupProbe, livenessProbe, readinessProbe }] = pod.spec.containers;
+  const probes: Probe[] = [startupProbe, livenessProbe, readinessProbe];
+  for (const { httpGet } of probes) expect(httpGet.port).toBe("metrics");
+  return [...probes.map(({ httpGet }) => httpGet.path), pod.metadata.annotations["prometheus.io/path"]];
 }
 
 /** What listens does so at a port that the system chooses. */

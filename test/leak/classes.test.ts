@@ -7,17 +7,8 @@ import { join } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import { classesWithExample, examplesOf, ROOT, read, sources } from "../docs/blocks.js";
-import { Child } from "../process/child.js";
+import { Child, ENTRIES } from "../process/child.js";
 import { LONG } from "../support/long.js";
-
-const { exports } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
-  readonly exports: Readonly<Record<string, object | string>>;
-};
-const ENTRIES = Object.keys(exports)
-  .filter((entry) => !entry.endsWith(".json"))
-  .map((entry) => entry.replace(/^\./, "shoal"))
-  // A build of its own, with classes of its own.
-  .filter((entry) => !/^shoal\/browser\b/.test(entry));
 
 /** Classes whose example does not run, by programs that do. */
 const PROGRAMS: Readonly<Record<string, string>> = {
@@ -124,11 +115,8 @@ describe("every public class", () => {
         Array.from(readFileSync(file, "utf8").matchAll(/^class (\w+)/gm), ([, name = ""]) => name),
       );
     expect(names.length).toBeGreaterThan(80);
-    const known = new Set([
-      ...all.flatMap((program) => program.names),
-      ...Object.keys(NOT_MADE),
-      ...Object.keys(MADE_BY_OTHERS),
-    ]);
+    const others = [...Object.keys(NOT_MADE), ...Object.keys(MADE_BY_OTHERS)];
+    const known = new Set([...all.flatMap((program) => program.names), ...others]);
     expect([...new Set(names)].filter((name) => !/Error$/.test(name) && !known.has(name))).toEqual([]);
   });
 
@@ -136,27 +124,19 @@ describe("every public class", () => {
     const folder = mkdtempSync(join(ROOT, ".leak-test-"));
     try {
       const module = join(folder, "programs.mjs");
-      writeFileSync(
-        module,
-        `export const entries = ${JSON.stringify(ENTRIES)};\nexport const programs = [${all.map(toFunction).join(",\n")}];\n`,
-      );
+      const entries = `export const entries = ${JSON.stringify(ENTRIES)};`;
+      writeFileSync(module, `${entries}\nexport const programs = [${all.map(toFunction).join(",\n")}];\n`);
       const rounds = LONG ? 12 : 1;
       const program = join(ROOT, "test/leak/classes.js");
-      const node = ["--no-warnings", "--unhandled-rejections=strict"];
-      const child = new Child(process.execPath, [...node, program, module, String(rounds)], {
-        limit: 300_000,
-      });
-      const { code, stdout, stderr } = await child.outcome;
+      const args = ["--no-warnings", "--unhandled-rejections=strict", program, module, String(rounds)];
+      const { code, stdout, stderr } = await new Child(process.execPath, args, { limit: 300_000 }).outcome;
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
       const { alive, objects } = JSON.parse(stdout) as { alive: string[]; objects: number[] };
       expect(alive).toEqual([]);
       // Caches fill for some rounds; then less than an object for each program and round is left.
       const last = objects.slice(-10);
-      if (last.length > 1)
-        expect(
-          ((last.at(-1) as number) - (last[0] as number)) / (last.length - 1),
-          String(objects),
-        ).toBeLessThan(all.length);
+      const grown = (last.at(-1) ?? 0) - (last[0] ?? 0);
+      if (last.length > 1) expect(grown / (last.length - 1), String(objects)).toBeLessThan(all.length);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

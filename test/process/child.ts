@@ -9,6 +9,15 @@ import { fileURLToPath } from "node:url";
 /** The package's folder: programs started in it can `import "shoal"` by name. */
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
+/** What package.json says of the entry points. */
+export const { exports: EXPORTS } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+  readonly exports: Readonly<Record<string, { readonly default: string }>>;
+};
+/** As programs import them. Not those of a page: a build of its own, with classes of its own (test/browser). */
+export const ENTRIES = Object.keys(EXPORTS)
+  .filter((entry) => !/\.json$|^\.\/browser\b/.test(entry))
+  .map((entry) => entry.replace(/^\./, "shoal"));
+
 /** A file of dist, and what it imports before it runs. */
 export function filesOf(file: string, files = new Set<string>()): ReadonlySet<string> {
   if (files.has(file)) return files;

@@ -2,16 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { filesOf, ROOT, run } from "./child.js";
+import { ENTRIES, EXPORTS, filesOf, ROOT, run } from "./child.js";
 
-const { exports } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
-  readonly exports: Readonly<Record<string, { readonly default: string }>>;
-};
-const ENTRIES = Object.keys(exports)
-  .filter((entry) => !entry.endsWith(".json"))
-  .map((entry) => entry.replace(/^\./, "shoal"))
-  // A build of its own, with classes of its own (test/browser).
-  .filter((entry) => !/^shoal\/browser\b/.test(entry));
 /** Without a package, though not of one pattern. */
 const PLAIN =
   "shoal shoal/draft shoal/patterns shoal/link shoal/sessions shoal/proxy shoal/metrics shoal/opentelemetry shoal/testing".split(
@@ -28,7 +20,7 @@ const BASES: Readonly<Record<string, readonly string[]>> = {
 
 /** Of the build. */
 const fileOf = (entry: string): string =>
-  join(ROOT, exports[entry.replace(/^shoal/, ".")]?.default as string);
+  join(ROOT, EXPORTS[entry.replace(/^shoal/, ".")]?.default as string);
 
 /** The folders and packages that the modules in some built files come from: the bundler names each module. */
 function originsOf(files: ReadonlySet<string>): ReadonlySet<string> {
