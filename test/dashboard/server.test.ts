@@ -8,7 +8,7 @@ import type { DashboardList, DashboardOptions, DashboardState } from "../../src/
 import { type DashboardSourcesByName, serveDashboard } from "../../src/dashboard/index.js";
 import { Dealer, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
-import { StreamerProxy } from "../../src/proxy/index.js";
+import { SocketProxy } from "../../src/proxy/index.js";
 import { greeting, ready } from "../contract/support/zmtp-peer.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 
@@ -16,6 +16,7 @@ function nextData(socket: TcpSocket): Promise<Buffer> {
   return new Promise((resolve) => socket.once("data", resolve));
 }
 
+const ANY = "tcp://127.0.0.1:*";
 const TOKEN = "0123456789abcdef";
 const own = closeAfterEach();
 
@@ -23,9 +24,9 @@ async function serve(sources: DashboardSourcesByName, options: DashboardOptions 
   return own(await serveDashboard("127.0.0.1:0", sources, { interval: 200, ...options })).url;
 }
 
-async function streamer(): Promise<StreamerProxy> {
-  const any = { bind: "tcp://127.0.0.1:*" };
-  const proxy = own(new StreamerProxy({ frontend: any, backend: any }));
+async function streamer(): Promise<SocketProxy> {
+  const [frontend, backend] = [{ type: "pull", bind: ANY } as const, { type: "push", bind: ANY } as const];
+  const proxy = own(new SocketProxy({ frontend, backend }));
   await proxy.start();
   return proxy;
 }
@@ -107,7 +108,7 @@ describe("the dashboard's server", () => {
 
   it("lists the peers of a socket with their queues, and says why messages were dropped", async () => {
     const router = own(new Router());
-    const endpoint = await router.bind("tcp://127.0.0.1:*");
+    const endpoint = await router.bind(ANY);
     const dealer = own(new Dealer({ routingId: "boat 7" }));
     const peer = own(new Dealer());
     for (const socket of [dealer, peer]) socket.connect(endpoint);
@@ -131,7 +132,7 @@ describe("the dashboard's server", () => {
 
   it("says for how long a peer has not answered a heartbeat", async () => {
     const pull = own(new Pull({ heartbeatInterval: 20, heartbeatTimeout: 60_000 }));
-    const endpoint = await pull.bind("tcp://127.0.0.1:*");
+    const endpoint = await pull.bind(ANY);
     const silent = connect(Number(new URL(endpoint).port), "127.0.0.1");
     own({ close: () => silent.destroy() });
     // Greeting and READY of a PUSH, and nothing after that.
@@ -273,7 +274,7 @@ describe("the dashboard's server", () => {
 
   it("lists the services of a broker and the keys of a map, made when they are asked for", async () => {
     const broker = own(new MajordomoBroker());
-    const endpoint = await broker.bind("tcp://127.0.0.1:*");
+    const endpoint = await broker.bind(ANY);
     own(new MajordomoWorker(endpoint, "echo", (body) => body));
     const client = own(new MajordomoClient(endpoint));
     await client.request("echo", "hello");

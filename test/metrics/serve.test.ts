@@ -155,8 +155,8 @@ describe("serveMetrics", () => {
     expect(lines).toContain('shoal_source_up{name="broken",kind="queue"} 0');
     expect(lines).toContain('shoal_source_up{name="empty",kind="black-box"} 0');
     const { sources } = readingOf(parsePrometheusText(text, isRead));
-    const states = Object.fromEntries(sources.map(({ name, state }) => [name, state]));
-    expect(states).toEqual({ broken: "not read", box: "running", empty: "not read" });
+    const states = sources.map(({ name, state }) => `${name}: ${state}`);
+    expect(states).toEqual(["broken: not read", "box: running", "empty: not read"]);
     const ready = await fetch(`${server.url}/readyz`);
     expect(ready.status).toBe(503);
     expect(await ready.text()).toBe("broken: not read: no up 1\nbox: ready\nempty: ready\n");
