@@ -153,26 +153,20 @@ export function startWithout(...args: string[]): Child {
   return new Child(process.execPath, [MAIN, ...args], { stdin: "ignore" });
 }
 
-/** A proxy that answers /metrics, and where it is to be found. */
-export interface MeteredProxy<W extends Watched> {
-  readonly proxy: W;
-  /** Without a path. */
-  readonly url: string;
-  /** The endpoint of one of its sockets. */
-  at(name: string): Promise<string>;
-}
-
 /** Where a command answers /metrics, without the path. */
 export async function metricsOf(child: Watched): Promise<string> {
   return (await child.until("stderr", /metrics at (http:\S+)\/metrics\n/))[1] as string;
 }
 
-/** Starts a streamer with metrics, at endpoints that the system chooses. @param metrics HOST:PORT */
+/**
+ * Starts a streamer with metrics, at endpoints that the system chooses. @param metrics HOST:PORT
+ * @returns with the metrics' URL without a path, and what has the endpoint of a socket
+ */
 export async function startStreamer<W extends Watched>(
   start: (...args: string[]) => W,
   more: readonly string[] = [],
   metrics = "127.0.0.1:0",
-): Promise<MeteredProxy<W>> {
+) {
   const any = "tcp://127.0.0.1:*";
   const ends = ["--frontend", any, "--backend", any, "--metrics", metrics];
   const proxy = start("proxy", "streamer", ...ends, ...more);

@@ -15,12 +15,16 @@ const until = async (done) => {
 };
 const heap = () => { globalThis.gc(); globalThis.gc(); return process.memoryUsage().heapUsed; };
 `;
-const node = ["--expose-gc"];
+/** @returns what a program printed that ended well */
+async function ran(source: string): Promise<string> {
+  const { code, stdout, stderr } = await run(HELP + source, { node: ["--expose-gc"] });
+  expect([code, stderr]).toEqual([0, ""]);
+  return stdout;
+}
 
 describe.skipIf(process.platform !== "linux" && "counts descriptors in /proc")("a process gets back", () => {
   it("sockets that were only connected and then forgotten", async () => {
-    const outcome = await run(
-      `${HELP}
+    const printed = await ran(`
       const make = () => {
         const sockets = [];
         for (let i = 0; i < 100; i++) {
@@ -37,17 +41,13 @@ describe.skipIf(process.platform !== "linux" && "counts descriptors in /proc")("
       const forgotten = make();
       const collected = await until(() => forgotten.every((ref) => ref.deref() === undefined));
       const closed = await until(() => descriptors() <= before + 10);
-      console.log(JSON.stringify({ collected, closed }));`,
-      { node },
-    );
-    expect(outcome).toMatchObject({ code: 0, stderr: "" });
-    const { collected, closed } = JSON.parse(outcome.stdout);
-    expect({ collected, closed }).toEqual({ collected: true, closed: true });
+      console.log(JSON.stringify({ collected, closed }));`);
+    const { collected, closed } = JSON.parse(printed);
+    expect([collected, closed]).toEqual([true, true]);
   });
 
   it("the listeners on one long-lived signal that thousands of waits used, without a warning", async () => {
-    const outcome = await run(
-      `${HELP}
+    const printed = await ran(`
       const { signal } = new AbortController();
       const pull = new Pull(); await pull.bind("inproc://signal");
       const push = new Push(); push.connect("inproc://signal");
@@ -73,18 +73,14 @@ describe.skipIf(process.platform !== "linux" && "counts descriptors in /proc")("
       for (let i = 0; i < 1_000; i++) await push.send("m");
       await Promise.all(many);
       console.log(JSON.stringify({ grown, listeners: getEventListeners(signal, "abort").length }));
-      await Promise.all([push.close(), pull.close()]);`,
-      { node },
-    );
-    expect(outcome).toMatchObject({ code: 0, stderr: "" });
-    const { grown, listeners } = JSON.parse(outcome.stdout);
+      await Promise.all([push.close(), pull.close()]);`);
+    const { grown, listeners } = JSON.parse(printed);
     expect(listeners).toBe(0);
     expect(grown).toBeLessThan(200_000);
   });
 
   it("the listeners on a signal whose waits ended by the closing of their socket", async () => {
-    const outcome = await run(
-      `${HELP}
+    const printed = await ran(`
       const { signal } = new AbortController();
       const ends = [];
       for (let i = 0; i < 200; i++) {
@@ -95,18 +91,14 @@ describe.skipIf(process.platform !== "linux" && "counts descriptors in /proc")("
       }
       const codes = new Set((await Promise.allSettled(ends)).map((end) => end.status === 'fulfilled' ? 'event' : end.reason.code));
       await turn();
-      console.log(JSON.stringify({ codes: [...codes].sort(), listeners: getEventListeners(signal, "abort").length }));`,
-      { node },
-    );
-    expect(outcome).toMatchObject({ code: 0, stderr: "" });
-    const { codes, listeners } = JSON.parse(outcome.stdout);
+      console.log(JSON.stringify({ codes: [...codes].sort(), listeners: getEventListeners(signal, "abort").length }));`);
+    const { codes, listeners } = JSON.parse(printed);
     expect(listeners).toBe(0);
     for (const code of codes) expect(["EAGAIN", "EBADF", "event"]).toContain(code);
   });
 
   it("event listeners that were removed, and those of closed sockets", async () => {
-    const outcome = await run(
-      `${HELP}
+    const printed = await ran(`
       const refs = [];
       const listen = (socket, remove) => {
         const hear = () => refs;
@@ -122,15 +114,12 @@ describe.skipIf(process.platform !== "linux" && "counts descriptors in /proc")("
       const closed = [new Dealer(), new Router()];
       for (const socket of closed) for (let i = 0; i < 100; i++) listen(socket, false);
       await Promise.all(closed.map((socket) => socket.close()));
-      console.log(await until(() => refs.every((ref) => ref.deref() === undefined)), kept.closed);`,
-      { node },
-    );
-    expect(outcome).toMatchObject({ code: 0, stderr: "", stdout: "true false\n" });
+      console.log(await until(() => refs.every((ref) => ref.deref() === undefined)), kept.closed);`);
+    expect(printed).toBe("true false\n");
   });
 
   it("the memory of messages that were received, sent or withdrawn", async () => {
-    const outcome = await run(
-      `${HELP}
+    const printed = await ran(`
       const one = new Pair(); await one.bind("inproc://memory");
       const two = new Pair(); two.connect("inproc://memory");
       const full = new Push({ sendTimeout: 0 });
@@ -157,11 +146,8 @@ describe.skipIf(process.platform !== "linux" && "counts descriptors in /proc")("
         left = external() - before;
       }
       console.log(left);
-      await Promise.all([one.close(), two.close(), full.close()]);`,
-      { node },
-    );
-    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+      await Promise.all([one.close(), two.close(), full.close()]);`);
     // 90 MB went through; what is there is the collector's and the allocator's.
-    expect(Number(outcome.stdout)).toBeLessThan(20_000_000);
+    expect(Number(printed)).toBeLessThan(20_000_000);
   });
 });
