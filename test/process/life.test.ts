@@ -15,6 +15,7 @@ const STILL_HERE = `setTimeout(() => console.log("still here"), 1_500).unref();`
 describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine) => {
   // A call that waits for a peer warns after a while, which is no fault here.
   const env = { SHOAL_ENGINE: engine, NODE_NO_WARNINGS: "1" };
+  const ended = (source: string, ...args: string[]) => run(SOCKETS + source, { env, args });
   const program = ({ onTestFinished }: TestContext, source: string): Child => {
     const child = start(SOCKETS + source, { env });
     onTestFinished(async () => {
@@ -114,7 +115,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
     const programs = LONG ? cases : { "all of its sockets are done": all.join("\n") };
     for (const [name, source] of Object.entries(programs)) {
       it.concurrent(name, async () => {
-        const outcome = await run(SOCKETS + source, { env });
+        const outcome = await ended(source);
         expect(outcome).toMatchObject({ code: 0, signal: null, stderr: "" });
       });
     }
@@ -131,12 +132,11 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
 
     it.concurrent("delivers what was accepted, without a close", async (test) => {
       const sink = program(test, SINK);
-      const source = await run(
-        `${SOCKETS}
-       const push = new Push({ sendHighWaterMark: 0 }); push.connect(process.argv[1]);
+      const source = await ended(
+        `const push = new Push({ sendHighWaterMark: 0 }); push.connect(process.argv[1]);
        for (let i = 0; i < 5_000; i++) push.send("x".repeat(1_000));
        push.send("");`,
-        { env, args: [await sink.line()] },
+        await sink.line(),
       );
       expect(source).toMatchObject({ code: 0, stderr: "" });
       expect(await sink.line()).toBe("5000");
@@ -144,14 +144,13 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
 
     it.concurrent("delivers what was accepted before process.exit", async (test) => {
       const sink = program(test, SINK);
-      const source = await run(
-        `${SOCKETS}
-       const push = new Push({ sendHighWaterMark: 0 }); push.connect(process.argv[1]);
+      const source = await ended(
+        `const push = new Push({ sendHighWaterMark: 0 }); push.connect(process.argv[1]);
        await push.ready(); // Nothing can wait in process.exit: the kernel gets what it takes at once.
        for (let i = 0; i < 50; i++) await push.send("x".repeat(1_000));
        await push.send("");
        process.exit(7);`,
-        { env, args: [await sink.line()] },
+        await sink.line(),
       );
       expect(source).toMatchObject({ code: 7, stderr: "" });
       expect(await sink.line()).toBe("50");
@@ -170,14 +169,13 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
         console.log(count);
         await pull.close();`,
       );
-      const source = await run(
-        `${SOCKETS}
-       const push = new Push({ sendHighWaterMark: 10 }); push.connect(process.argv[1]);
+      const source = await ended(
+        `const push = new Push({ sendHighWaterMark: 10 }); push.connect(process.argv[1]);
        for (let i = 0; i < 1_000; i++) push.send("x".repeat(10_000));
        push.send("");
        console.log(push.stats().pendingSends > 0);
        console.log(JSON.stringify(await push.close()));`,
-        { env, args: [await sink.line()] },
+        await sink.line(),
       );
       const stdout = 'true\n{"flushed":1001,"discarded":0,"unknown":0}\n';
       expect(source).toEqual({ code: 0, signal: null, stdout, stderr: "" });
@@ -185,9 +183,8 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
     });
 
     it.concurrent("is not ended by what close rejects, if nobody looks at it", async () => {
-      const outcome = await run(
-        `${SOCKETS}
-       const push = new Push({ sendHighWaterMark: 1 }); push.connect("tcp://127.0.0.1:1");
+      const outcome = await ended(
+        `const push = new Push({ sendHighWaterMark: 1 }); push.connect("tcp://127.0.0.1:1");
        for (let i = 0; i < 5; i++) push.send("nobody");
        push.ready();
        push.events.receive(); push.events.receive();
@@ -200,7 +197,6 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
        const awaited = push.send("somebody").catch((error) => console.log(error.code));
        await Promise.all([push, request, pull, bound, pub].map((socket) => socket.close({ linger: 20 })));
        await awaited;`,
-        { env },
       );
       expect(outcome).toEqual({ code: 0, signal: null, stdout: "EAGAIN\n", stderr: "" });
     });
