@@ -11,7 +11,7 @@ import { QueueProxy } from "../../src/proxy/index.js";
 import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
 import { type Command, fails as failsWith, keygen, run, startWithout } from "./in-process.js";
-import { newCluster, replyTo } from "./nodes.js";
+import { newCluster, readyNode, replyTo } from "./nodes.js";
 import { file, ipc, useFolder, useRuntimeFolder } from "./support.js";
 
 useFolder();
@@ -50,12 +50,8 @@ async function registerSilent(): Promise<void> {
 /** Other tests may run nodes of this user at the same time. */
 const NONE = /no node of this user on this host takes commands/;
 
-/** A node that is ready. */
-async function node(name: string, ...args: string[]): Promise<Command> {
-  const started = startWithout("node", "start", "--name", name, "--cluster", cluster, ...args);
-  await started.until("stdout", /is ready|"ready"/);
-  return started;
-}
+const node = (name: string, ...args: string[]): Promise<Command> =>
+  readyNode("--name", name, "--cluster", cluster, ...args);
 
 async function pair(): Promise<[Command, Command]> {
   const nodes = await Promise.all([

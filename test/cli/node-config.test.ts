@@ -8,7 +8,7 @@ import { nodeSchema } from "../../src/cli/node-schema.js";
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
 import { namedPipe } from "../support/pipe.js";
 import { type Command, fails, keygen, run, startWithout } from "./in-process.js";
-import { newCluster, replyTo } from "./nodes.js";
+import { newCluster, readyNode, replyTo } from "./nodes.js";
 import { file, useFolder, useRuntimeFolder, written } from "./support.js";
 
 useFolder();
@@ -43,9 +43,7 @@ async function problems(text: string): Promise<string[]> {
 
 async function configured(text: string): Promise<{ node: Command; path: string }> {
   const path = configuration(text);
-  const node = startWithout("node", "start", "--config", path);
-  await node.until("stdout", /is ready/);
-  return { node, path };
+  return { node: await readyNode("--config", path), path };
 }
 
 const FULL = `name: billing
@@ -210,11 +208,7 @@ describe("certificates of a configuration", () => {
   });
 
   it("are renewed on SIGHUP, and not by one that is not whole or has expired", async () => {
-    const start = async (name: string): Promise<Command> => {
-      const node = startWithout("node", "start", "--config", configuration(text(name), at(`${name}.yaml`)));
-      await node.until("stdout", /is ready/);
-      return node;
-    };
+    const start = (name: string) => readyNode("--config", configuration(text(name), at(`${name}.yaml`)));
     const a = await start("a");
     const b = await start("b");
     await a.until("stdout", /b@\S+ joined/);
@@ -240,12 +234,8 @@ describe("certificates of a configuration", () => {
     const pair = (name: string) => ["--tls-cert", at(`${name}.pem`), "--tls-key", at(`${name}.key`)];
     const flags = (name: string): string[] => [...pair(name), "--tls-ca", at("ca.pem")];
     const key = written(`${KEYS[0]}\n`);
-    const start = async (name: string): Promise<Command> => {
-      const options = ["--cluster", cluster, "--key", key, ...flags(name)];
-      const node = startWithout("node", "start", "--name", name, ...options);
-      await node.until("stdout", /is ready/);
-      return node;
-    };
+    const start = (name: string) =>
+      readyNode("--name", name, "--cluster", cluster, "--key", key, ...flags(name));
     const a = await start("a");
     const b = await start("b");
     await a.until("stdout", /b@\S+ joined/);

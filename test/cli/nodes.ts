@@ -112,6 +112,13 @@ export async function startReady<L>(...args: string[]): Promise<L & { node: Comm
   return { node, ...(JSON.parse(line) as L) };
 }
 
+/** A node of these arguments that is ready. */
+export async function readyNode(...args: string[]): Promise<Command> {
+  const node = startWithout("node", "start", ...args);
+  await node.until("stdout", /is ready|"ready"/);
+  return node;
+}
+
 /** The reply to a command of a running node. */
 export async function replyTo(...args: string[]): Promise<Record<string, unknown>> {
   const { code, stdout, stderr } = await run("", "node", ...args, "--json");
