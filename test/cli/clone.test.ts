@@ -46,7 +46,7 @@ describe("a server and its clients", () => {
   it("set and delete a key only if it has the revision that was read", async () => {
     const { connect } = await startServer();
     await ok(run("", "clone", "set", "lock", "a", "--revision", "0", ...connect));
-    await fails(1, /revision/, ["clone", "set", "lock", "b", "--revision", "0", ...connect]);
+    await fails(1, /revision/, ["clone", "set", "lock", "b", "-q", "--revision", "0", ...connect]);
     const revision = (await ok(run("", "clone", "get", "lock", "--revision", ...connect))).trim();
     expect(await ok(run("", "clone", "get", "lock", "--revision", "--json", ...connect))).toBe(
       `{"key":"lock","revision":${revision}}\n`,
@@ -73,7 +73,7 @@ describe("a server and its clients", () => {
     ]);
     expect(got).toEqual(["hello\n", "two\nlines", `{"key":${key},"value":{"base64":"/wA="}}\n`]);
     await ok(run("", "clone", "delete", "/a/x", ...connect));
-    await fails(1, 'no such key: "/a/x"', ["clone", "get", "/a/x", ...connect]);
+    await fails(1, 'no such key: "/a/x"', ["clone", "get", "/a/x", "-q", ...connect]);
     const { stdout } = await server.stop();
     expect(JSON.parse(String(stdout))).toMatchObject({ entries: 2, applied: 4, ephemeral: 1 });
   });
@@ -100,7 +100,7 @@ describe("a server and its clients", () => {
 
   it("load up to a malformed line, and name it", async () => {
     const { connect } = await startServer();
-    const load = ["clone", "load", ...connect];
+    const load = ["clone", "load", "-q", ...connect];
     await fails(1, "line 2: expected a key, a space", load, "x 1\nalone\ny 2\n");
     await fails(1, "line 1: ttl", [...load, "--json"], '{"key":"z","value":"1","ttl":-1}\n');
     expect(await contentOf(connect)).toEqual({ x: "1" });
@@ -175,7 +175,7 @@ it("a server that is stopped hands over, though nobody asks the other one", asyn
 }, 9_000);
 
 it("fails in time when there is no server", async () => {
-  const nobody = ["--connect", ipc(), "--timeout", "300"];
+  const nobody = ["-q", "--connect", ipc(), "--timeout", "300"];
   const commands = [["get", "k"], ["set", "k"], ["watch"]];
   const why = "no server sent its map within 300 ms";
   await Promise.all(commands.map((command) => fails(1, why, ["clone", ...command, ...nobody], "k v\n")));

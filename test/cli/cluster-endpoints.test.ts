@@ -110,7 +110,7 @@ describe("--connect cluster:NAME", () => {
     await node.untilSaid("left", `shoal-clone-get-${process.pid}`);
     node.signal("SIGTERM");
     await node.ended;
-    const late = ["clone", "get", "/eel", "--timeout", "500", ...at];
+    const late = ["clone", "get", "/eel", "-q", "--timeout", "500", ...at];
     await fails(1, "no server sent its map within 500 ms", late);
   });
 

@@ -88,7 +88,7 @@ export function run(input: string | Buffer, ...args: string[]): Promise<Ended> {
   return start(...args).end(input).ended;
 }
 
-/** Runs a command that fails: one line says why, nothing is on standard output. @returns the line */
+/** Runs a command that fails: one line says why, nothing is on standard output; -q where it may log before. @returns the line */
 export async function fails(
   exitCode: number,
   why: RegExp | string,

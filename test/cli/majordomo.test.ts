@@ -25,12 +25,12 @@ it("makes a service of any program, and reports its failure", async () => {
   expect([many.code, String(many.stdout)]).toEqual([0, "404\n404\n"]);
   const json = await run('{"frames":["fish"]}\n', ...CALL, "mmi.service", "--json", "--connect", endpoint);
   expect(String(json.stdout)).toBe('{"frames":["200"]}\n');
-  const bad = [...CALL, "fish", "bad\n", "--connect", endpoint];
+  const bad = [...CALL, "fish", "bad\n", "-q", "--connect", endpoint];
   await fails(1, "exit status 3: no such fish (worker-failed)", bad);
 
   await worker.stop();
   await broker.until("stderr", /leaves fish: disconnect/);
-  const late = [...CALL, "fish", "x", "--connect", endpoint, "--timeout", "300"];
+  const late = [...CALL, "fish", "x", "-q", "--connect", endpoint, "--timeout", "300"];
   await fails(1, "no reply came within 300 ms", late);
   await broker.stop();
 }, 30_000);
