@@ -59,6 +59,7 @@ ${more.replaceAll(/^/gm, "      ")}
 
 describe("a good configuration", () => {
   it("has proxies with the options of their sockets, lists or single texts", async () => {
+    const side = (bind: string[], connect: string[], options: object) => ({ bind, connect, options });
     expect(
       await read(`
 drain: 3
@@ -79,23 +80,15 @@ proxies:
       proxies: {
         requests: {
           kind: "queue",
-          frontend: {
-            bind: ["tcp://*:5555"],
-            connect: [],
-            options: { type: "router", maxMessageSize: 1024 },
-          },
-          backend: {
-            bind: ["tcp://*:5556", "ipc://x"],
-            connect: ["tcp://there:1"],
-            options: { type: "dealer" },
-          },
-          control: { bind: ["ipc://c"], connect: [], options: { type: "rep" } },
+          frontend: side(["tcp://*:5555"], [], { type: "router", maxMessageSize: 1024 }),
+          backend: side(["tcp://*:5556", "ipc://x"], ["tcp://there:1"], { type: "dealer" }),
+          control: side(["ipc://c"], [], { type: "rep" }),
         },
         filtered: {
           kind: "socket",
-          frontend: { bind: [], connect: ["tcp://there:2"], options: { type: "sub", subscribe: ["a", "b"] } },
-          backend: { bind: ["tcp://127.0.0.1:*"], connect: [], options: { type: "push" } },
-          capture: { bind: ["ipc://tap"], connect: [], options: { type: "pub" } },
+          frontend: side([], ["tcp://there:2"], { type: "sub", subscribe: ["a", "b"] }),
+          backend: side(["tcp://127.0.0.1:*"], [], { type: "push" }),
+          capture: side(["ipc://tap"], [], { type: "pub" }),
         },
       },
     });
@@ -107,17 +100,11 @@ proxies:
 
   it("has the keys of certificates from its own folder; a server, or with a server's key a client", async () => {
     const server = await read(withFrontend("curveCertificate: server_secret"));
-    expect(server.proxies.work?.frontend.options).toEqual({
-      type: "pull",
-      curveServer: true,
-      curvePublicKey: keys.publicKey,
-      curveSecretKey: keys.secretKey,
-    });
+    const own = { type: "pull", curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey };
+    expect(server.proxies.work?.frontend.options).toEqual({ ...own, curveServer: true });
     const client = await read(withFrontend('curveCertificate: server_secret\ncurveServerKey: "${KEY}"'));
-    expect(client.proxies.work?.frontend.options).toMatchObject({
-      curveServerKey: environment.KEY,
-      curveSecretKey: keys.secretKey,
-    });
+    const asked = { curveServerKey: environment.KEY, curveSecretKey: keys.secretKey };
+    expect(client.proxies.work?.frontend.options).toMatchObject(asked);
     expect(client.proxies.work?.frontend.options).not.toHaveProperty("curveServer");
   });
 
@@ -145,15 +132,12 @@ proxies:
     backend: { bind: ipc://4 }
 `;
     const { proxies } = await read(text("linger: 7"));
-    expect(proxies.two?.frontend).toEqual({
-      bind: ["ipc://3"],
-      connect: [],
-      options: { type: "pull", linger: 7 },
-    });
-    expect(await faults(text("linger: long"))).toEqual([
-      '5:46: proxies.one.frontend.linger: expected a whole number from -1 to 2147483647; got "long"',
-      '5:46: proxies.two.frontend.linger: expected a whole number from -1 to 2147483647; got "long"',
-    ]);
+    const options = { type: "pull", linger: 7 };
+    expect(proxies.two?.frontend).toEqual({ bind: ["ipc://3"], connect: [], options });
+    const why = 'expected a whole number from -1 to 2147483647; got "long"';
+    expect(await faults(text("linger: long"))).toEqual(
+      ["one", "two"].map((name) => `5:46: proxies.${name}.frontend.linger: ${why}`),
+    );
   });
 
   it("can be written as the schema's editors want it, and is JSON as well", async () => {
@@ -326,10 +310,8 @@ drain: {}
   });
 
   it("says where a policy is wrong", async () => {
-    const text = withFrontend(
-      "policy:\n  topics: {}\n  limits: { peer: { messages: 0, byte: 1 } }\n  keys: nowhere",
-    );
-    const found = await faults(text);
+    const policy = "policy:\n  topics: {}\n  limits: { peer: { messages: 0, byte: 1 } }\n  keys: nowhere";
+    const found = await faults(withFrontend(policy));
     expect(found.slice(0, 3)).toEqual([
       "7:9: proxies.work.frontend.policy.topics: unknown key",
       "8:37: proxies.work.frontend.policy.limits.peer.messages: expected a whole number from 1 to 9007199254740991; got 0",
@@ -348,9 +330,8 @@ drain: {}
     const found = await faults(text);
     expect(found).toHaveLength(4);
     expect(found.join("\n")).not.toContain(environment.PASSWORD);
-    const other = await faults(
-      withFrontend('connect: ["${PASSWORD}", "x${PASSWORD}"]\nplainPassword: "${PASSWORD}"'),
-    );
+    const twice = 'connect: ["${PASSWORD}", "x${PASSWORD}"]\nplainPassword: "${PASSWORD}"';
+    const other = await faults(withFrontend(twice));
     expect(other).toHaveLength(2);
     expect(other.join("\n")).not.toContain(environment.PASSWORD);
   });
@@ -360,11 +341,8 @@ drain: {}
       '6:16: proxies.work.frontend.connect: Endpoint "x${PASSWORD}y://a": the transport must be one of tcp, ipc, inproc',
     ]);
     // A long value is cut in messages.
-    for (const value of [
-      "secret ".repeat(20),
-      '"quoted" '.repeat(20),
-      `first secret://${"second ".repeat(20)}`,
-    ]) {
+    const long = ["secret ".repeat(20), '"quoted" '.repeat(20), `first secret://${"second ".repeat(20)}`];
+    for (const value of long) {
       const [fault = ""] = await faults(withFrontend('connect: "x${LONG}y://a"'), { LONG: value });
       expect(fault).toContain("Endpoint");
       expect(fault).not.toMatch(/secret|quoted|second/);
