@@ -27,19 +27,9 @@ describe("Prometheus's text", () => {
   });
 
   it("may have time stamps, spaces and comments; what is none is left out", () => {
-    const text = [
-      "# HELP a_total x",
-      "a_total 1 1700000000000",
-      'b{x="1" , y="2",} 2.5e3',
-      "c NaN",
-      "c +Inf",
-      'd{x="1} 1',
-      "d{x=1} 1",
-      "9e 1",
-      "e",
-      "f 0x10",
-    ].join("\n");
-    expect(parse(text)).toEqual([
+    const read = ["# HELP a_total x", "a_total 1 1700000000000", 'b{x="1" , y="2",} 2.5e3', "f 0x10"];
+    const none = ["c NaN", "c +Inf", 'd{x="1} 1', "d{x=1} 1", "9e 1", "e"];
+    expect(parse([...none, ...read].join("\n"))).toEqual([
       { name: "a_total", labels: {}, value: 1 },
       { name: "b", labels: { x: "1", y: "2" }, value: 2_500 },
       { name: "f", labels: {}, value: 16 },
