@@ -66,10 +66,11 @@ describe("a server and its clients", () => {
       ok(run('{"base64":"/wA="}', "clone", "set", key, "--json", ...connect)),
     ]);
     expect(set).toMatch(/^\{"key":\{"base64":"AP8="\},"sequence":[123]\}\n$/);
+    const get = (...args: string[]) => ok(run("", "clone", "get", ...args, ...connect));
     const got = await Promise.all([
-      ok(run("", "clone", "get", "/a/x", "--subtree", "/a/", ...connect)),
-      ok(run("", "clone", "get", "motd", "--raw", ...connect)),
-      ok(run("", "clone", "get", key, "--json", ...connect)),
+      get("/a/x", "--subtree", "/a/"),
+      get("motd", "--raw"),
+      get(key, "--json"),
     ]);
     expect(got).toEqual(["hello\n", "two\nlines", `{"key":${key},"value":{"base64":"/wA="}}\n`]);
     await ok(run("", "clone", "delete", "/a/x", ...connect));
@@ -90,10 +91,8 @@ describe("a server and its clients", () => {
     const dumped = await ok(run("", "clone", "dump", ...from.connect));
     expect(dumped).toBe(`${[input[3], input[1], input[0], input[2]].join("\n")}\n`);
     await ok(run(dumped, "clone", "load", ...to.connect));
-    const [again, json] = await Promise.all([
-      ok(run("", "clone", "dump", ...to.connect)),
-      ok(run("", "clone", "dump", "b", "--json", ...to.connect)),
-    ]);
+    const dump = (...args: string[]) => ok(run("", "clone", "dump", ...args, ...to.connect));
+    const [again, json] = await Promise.all([dump(), dump("b", "--json")]);
     expect(again).toBe(dumped);
     expect(json).toBe('{"key":"b","value":"2 2"}\n');
   });

@@ -229,11 +229,8 @@ describe("shoal proxy check", () => {
     const good = `${path}.good`;
     writeFileSync(good, two("]", "]"));
     write(two("], lingr: 5, curveCertificate: nowhere", "]"));
-    const [fine, bad, json] = await Promise.all([
-      run("", "proxy", "check", good),
-      run("", "proxy", "check", path),
-      run("", "proxy", "check", "--json", path),
-    ]);
+    const check = (...args: string[]) => run("", "proxy", "check", ...args);
+    const [fine, bad, json] = await Promise.all([check(good), check(path), check("--json", path)]);
     expect(fine).toMatchObject({ code: 0, stderr: "" });
     expect(String(fine.stdout)).toBe(`${good}: work (streamer), requests (queue)\n`);
     expect(bad.code).toBe(1);
