@@ -22,7 +22,7 @@ it.each(SHORT)("fails when the system has no more of what it needs: %s", async (
   short.mockRestore();
   await expect(failed).rejects.toMatchObject({ code: "ERR_SERVICE", message: expect.stringContaining(code) });
   expect([removed.mock.calls.length, process.listeners("exit")]).toEqual([1, before]);
-  expect(String(await exec("cat", [Buffer.from("x")]))).toBe("x");
+  expect(String(await exec("cat", [Buffer.from("x "), Buffer.from("y")]))).toBe("x y");
 });
 
 it("ends the program, and what it started, when it is aborted", async () => {

@@ -123,7 +123,7 @@ it.each([
     ["--sessions", "tcp://127.0.0.1:*", "--sessions-store", "redis://localhost"],
   ],
 ])("refuses %s", async (_, expected, args) => {
-  await fails(2, expected, ["node", "start", "--name", "bad", ...args]);
+  await fails(2, expected, ["node", "start", "-q", "--name", "bad", ...args]);
 });
 
 it.runIf(process.platform === "linux")("ends with the reason where the store's folder cannot be made", () => {

@@ -137,10 +137,10 @@ export class Child extends Watched {
   }
 }
 
-/** The objects of lines of JSON. */
+/** The objects of lines of JSON, of which none is empty. */
 // biome-ignore lint/suspicious/noExplicitAny: what a command prints
 export function jsonOf(lines: string | Buffer): any[] {
-  return Array.from(String(lines).matchAll(/.+/g), ([line]) => JSON.parse(line));
+  return Array.from(String(lines).matchAll(/[^\n]*\n|[^\n]+$/g), ([line]) => JSON.parse(line));
 }
 
 /** Starts `shoal`; standard input is an open pipe. */

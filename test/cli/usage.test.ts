@@ -148,7 +148,7 @@ test("commands that run at once in a process keep to their own terminals, format
   const text = startWithout("pull", "--bind", ipc(), "--timeout", "1");
   expect((await quiet.ended).stderr).toBe("shoal pull: no message came within 1 ms\n");
   expect((await text.ended).stderr).toMatch(
-    /^\S+Z info shoal pull: listening at \S+\nshoal pull: no message came .*\n$/,
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info shoal pull: listening at \S+\nshoal pull: no message came .*\n$/,
   );
   await run("one\n", "push", "--connect", endpoint);
   const { stdout, stderr } = await json.ended;
