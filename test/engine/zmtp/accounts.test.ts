@@ -6,6 +6,7 @@ import { turn } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { RawPeer } from "../../contract/support/zmtp-peer.js";
 import fc from "../../support/properties.js";
+import { weighted } from "../support/weighted.js";
 
 function lost({ dropped }: SocketStats): number {
   return Object.values(dropped).reduce((sum, count) => sum + count, 0);
@@ -19,19 +20,7 @@ function balanced(stats: SocketStats): void {
 const HIGH_WATER_MARK = 5;
 
 const step = fc.record({
-  how: fc.constantFrom(
-    "send",
-    "send",
-    "send",
-    "burst",
-    "peer",
-    "peer",
-    "kill",
-    "close",
-    "read",
-    "turns",
-    "disconnect",
-  ),
+  how: weighted({ send: 3, burst: 1, peer: 2, kill: 1, close: 1, read: 1, turns: 1, disconnect: 1 }),
   size: fc.constantFrom(0, 10, 1_000, 70_000, 300_000),
   who: fc.nat(5),
 });

@@ -1,26 +1,22 @@
 import { describe, expect, test } from "vitest";
 import { OfferResult } from "../../../../src/engine/engine.js";
 import fc from "../../../support/properties.js";
+import { weighted } from "../../support/weighted.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
 const step = fc.record({
-  how: fc.constantFrom(
-    "offer",
-    "offer",
-    "offer",
-    "offer",
-    "says",
-    "says",
-    "take",
-    "take",
-    "reads",
-    "connect",
-    "accept",
-    "join",
-    "leave",
-    "disconnect",
-    "unblock",
-  ),
+  how: weighted({
+    offer: 4,
+    says: 2,
+    take: 2,
+    reads: 1,
+    connect: 1,
+    accept: 1,
+    join: 1,
+    leave: 1,
+    disconnect: 1,
+    unblock: 1,
+  }),
   who: fc.nat(20),
   frames: fc.integer({ min: 1, max: 3 }),
 });

@@ -3,22 +3,12 @@ import { OfferResult } from "../../../../src/engine/engine.js";
 import { LEAVE_STEP, MAX_DEPARTED } from "../../../../src/engine/zmtp/routing/publish.js";
 import { LONG } from "../../../support/long.js";
 import fc from "../../../support/properties.js";
+import { weighted } from "../../support/weighted.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
 const prefix = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 3 });
 const step = fc.record({
-  how: fc.constantFrom(
-    "sub",
-    "sub",
-    "sub",
-    "cancel",
-    "publish",
-    "publish",
-    "publish",
-    "reads",
-    "accept",
-    "leave",
-  ),
+  how: weighted({ sub: 3, cancel: 1, publish: 3, reads: 1, accept: 1, leave: 1 }),
   who: fc.nat(10),
   prefix,
   /** As 3.0 peers say it. */

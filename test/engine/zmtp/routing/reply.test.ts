@@ -1,22 +1,11 @@
 import { expect, test } from "vitest";
 import { OfferResult } from "../../../../src/engine/engine.js";
 import fc from "../../../support/properties.js";
+import { weighted } from "../../support/weighted.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
 const step = fc.record({
-  how: fc.constantFrom(
-    "ask",
-    "ask",
-    "ask",
-    "junk",
-    "take",
-    "take",
-    "reply",
-    "reply",
-    "accept",
-    "leave",
-    "reads",
-  ),
+  how: weighted({ ask: 3, junk: 1, take: 2, reply: 2, accept: 1, leave: 1, reads: 1 }),
   who: fc.nat(10),
   hops: fc.nat(3),
 });

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { OfferResult } from "../../../../src/engine/engine.js";
 import fc from "../../../support/properties.js";
+import { weighted } from "../../support/weighted.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
 const idOf = (peer: FakePeer): string => (peer.pipe.routingId as Buffer).toString("latin1");
@@ -9,19 +10,7 @@ const waiting = (world: RoutingWorld): number =>
   world.peers.reduce((sum, { pipe }) => sum + pipe.out.messages, 0);
 
 const step = fc.record({
-  how: fc.constantFrom(
-    "accept",
-    "accept",
-    "connect",
-    "join",
-    "leave",
-    "says",
-    "says",
-    "take",
-    "offer",
-    "offer",
-    "reads",
-  ),
+  how: weighted({ accept: 2, connect: 1, join: 1, leave: 1, says: 2, take: 1, offer: 2, reads: 1 }),
   who: fc.nat(10),
   identity: fc.constantFrom("", "", "a", "b", "c", "\u00ff\0x"),
 });

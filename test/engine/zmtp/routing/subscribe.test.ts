@@ -1,24 +1,22 @@
 import { describe, expect, test } from "vitest";
 import { OfferResult } from "../../../../src/engine/engine.js";
 import fc from "../../../support/properties.js";
+import { weighted } from "../../support/weighted.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
 const prefix = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 3 });
 const step = fc.record({
-  how: fc.constantFrom(
-    "subscribe",
-    "subscribe",
-    "unsubscribe",
-    "connect",
-    "join",
-    "join",
-    "leave",
-    "says",
-    "says",
-    "take",
-    "reads",
-    "block",
-  ),
+  how: weighted({
+    subscribe: 2,
+    unsubscribe: 1,
+    connect: 1,
+    join: 2,
+    leave: 1,
+    says: 2,
+    take: 1,
+    reads: 1,
+    block: 1,
+  }),
   who: fc.nat(10),
   prefix,
   old: fc.boolean(),
