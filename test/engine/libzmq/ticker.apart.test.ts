@@ -72,21 +72,19 @@ describe("ticking", () => {
   });
 });
 
-describe("touching", () => {
-  test("goes on, at least every 50 ms, until it is done", () => {
-    const one = socket();
-    const stopTicking = ticker.startTicking(one);
-    const done = ticker.touchUntilDone();
-    vi.advanceTimersByTime(0);
-    expect(one.touch).toHaveBeenCalledTimes(1);
-    vi.advanceTimersByTime(200);
-    one.touch.mockClear();
-    vi.advanceTimersByTime(500);
-    expect(one.touch).toHaveBeenCalledTimes(10);
-    done();
-    one.touch.mockClear();
-    vi.advanceTimersByTime(500);
-    expect(one.touch).not.toHaveBeenCalled();
-    stopTicking();
-  });
+test("touching goes on, at least every 50 ms, until it is done", () => {
+  const one = socket();
+  const stopTicking = ticker.startTicking(one);
+  const done = ticker.touchUntilDone();
+  vi.advanceTimersByTime(0);
+  expect(one.touch).toHaveBeenCalledTimes(1);
+  vi.advanceTimersByTime(200);
+  one.touch.mockClear();
+  vi.advanceTimersByTime(500);
+  expect(one.touch).toHaveBeenCalledTimes(10);
+  done();
+  one.touch.mockClear();
+  vi.advanceTimersByTime(500);
+  expect(one.touch).not.toHaveBeenCalled();
+  stopTicking();
 });

@@ -60,16 +60,14 @@ describe("handshakes past the limit", () => {
   });
 });
 
-describe("a network", () => {
-  it.each([
-    ["10.1.2.3", "10.1.2.3"],
-    ["::1", "0:0:0:0"],
-    ["2001:db8::1", "2001:db8:0:0"],
-    ["2001:db8:0:0:1:2:3:4", "2001:db8:0:0"],
-    ["2001:0db8:0:1::", "2001:db8:0:1"],
-    ["fe80::1%eth0", "fe80:0:0:0"],
-    ["/run/socket", "/run/socket"],
-  ])("of %s is %s", (address, network) => {
-    expect(networkOf(address)).toBe(network);
-  });
+it.each([
+  ["10.1.2.3", "10.1.2.3"],
+  ["::1", "0:0:0:0"],
+  ["2001:db8::1", "2001:db8:0:0"],
+  ["2001:db8:0:0:1:2:3:4", "2001:db8:0:0"],
+  ["2001:0db8:0:1::", "2001:db8:0:1"],
+  ["fe80::1%eth0", "fe80:0:0:0"],
+  ["/run/socket", "/run/socket"],
+])("the network of %s is %s", (address, network) => {
+  expect(networkOf(address)).toBe(network);
 });

@@ -7,68 +7,62 @@ import { RawServer } from "./support/raw-server.js";
 
 const world = new HostileWorld();
 
-describe("a peer that is slow on purpose", () => {
-  it("with its handshake, a byte at a time, is closed in time; a good peer is served meanwhile", async () => {
-    const pull = world.pull({ handshakeInterval: 300 });
-    const endpoint = await world.bind(pull);
-    const { works } = await world.good(pull, endpoint);
-    const slow = await Promise.all(Array.from({ length: 50 }, () => world.raw(endpoint)));
-    const bytes = Buffer.concat([greeting(), ready("PUSH")]).subarray(0, -1);
-    let ended = 0;
-    for (const peer of slow) {
-      void peer.closed.then(() => {
-        ended += 1;
-      });
-    }
-    const end = performance.now() + 8_000;
-    for (let at = 0; ended < slow.length && performance.now() < end; at++) {
-      for (const peer of slow) if (at < bytes.length) peer.write(bytes.subarray(at, at + 1));
-      await works();
-    }
-    expect(ended).toBe(slow.length);
-    expect(pull.stats().peers).toBe(1);
-  });
-});
-
-describe("a message for which the process has no memory", () => {
-  it("ends its connection, which says so; others stay", async () => {
-    const pull = world.pull();
-    const endpoint = await world.bind(pull);
-    const { works } = await world.good(pull, endpoint);
-    const peer = await world.raw(endpoint);
-    await peer.handshake("PUSH");
-    const left = nextEvent(pull, "disconnect");
-    const allocate = Buffer.allocUnsafeSlow;
-    const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation((size) => {
-      if (size > 32 * MIB) throw new RangeError("Array buffer allocation failed");
-      return allocate(size);
+it("a peer that is slow with its handshake, a byte at a time, is closed in time; a good peer is served meanwhile", async () => {
+  const pull = world.pull({ handshakeInterval: 300 });
+  const endpoint = await world.bind(pull);
+  const { works } = await world.good(pull, endpoint);
+  const slow = await Promise.all(Array.from({ length: 50 }, () => world.raw(endpoint)));
+  const bytes = Buffer.concat([greeting(), ready("PUSH")]).subarray(0, -1);
+  let ended = 0;
+  for (const peer of slow) {
+    void peer.closed.then(() => {
+      ended += 1;
     });
-    try {
-      peer.write(Buffer.from("020000000003ffff00", "hex"), Buffer.alloc(2 * MIB));
-      expect(await left).toMatchObject({ reason: "local", error: { code: "ENOMEM" } });
-    } finally {
-      spy.mockRestore();
-    }
+  }
+  const end = performance.now() + 8_000;
+  for (let at = 0; ended < slow.length && performance.now() < end; at++) {
+    for (const peer of slow) if (at < bytes.length) peer.write(bytes.subarray(at, at + 1));
     await works();
-  });
+  }
+  expect(ended).toBe(slow.length);
+  expect(pull.stats().peers).toBe(1);
 });
 
-describe("a peer whose command ends its connection", () => {
-  it("leaves nothing of the frame that it began behind it to the next connection", async () => {
-    const tooLong = command("SUBSCRIBE", Buffer.alloc(16_384, "x"));
-    const begun = Buffer.from("0200000000000004000000", "hex");
-    const said = [Buffer.concat([tooLong, begun]), command("SUBSCRIBE", "A")];
-    const server = new RawServer((socket) => {
-      socket.resume();
-      socket.write(Buffer.concat([greeting(), ready("SUB"), said.shift() ?? Buffer.alloc(0)]));
-    });
-    const publisher = world.publisher({ reconnectInterval: 1 });
-    const left = nextEvent(publisher, "disconnect");
-    const subscribed = nextEvent(publisher, "subscribe");
-    publisher.connect(await server.listen(world));
-    expect(await left).toMatchObject({ reason: "protocol" });
-    expect(String((await subscribed).topic)).toBe("A");
+it("a message for which the process has no memory ends its connection, which says so; others stay", async () => {
+  const pull = world.pull();
+  const endpoint = await world.bind(pull);
+  const { works } = await world.good(pull, endpoint);
+  const peer = await world.raw(endpoint);
+  await peer.handshake("PUSH");
+  const left = nextEvent(pull, "disconnect");
+  const allocate = Buffer.allocUnsafeSlow;
+  const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation((size) => {
+    if (size > 32 * MIB) throw new RangeError("Array buffer allocation failed");
+    return allocate(size);
   });
+  try {
+    peer.write(Buffer.from("020000000003ffff00", "hex"), Buffer.alloc(2 * MIB));
+    expect(await left).toMatchObject({ reason: "local", error: { code: "ENOMEM" } });
+  } finally {
+    spy.mockRestore();
+  }
+  await works();
+});
+
+it("a peer whose command ends its connection leaves nothing of the frame that it began behind it to the next one", async () => {
+  const tooLong = command("SUBSCRIBE", Buffer.alloc(16_384, "x"));
+  const begun = Buffer.from("0200000000000004000000", "hex");
+  const said = [Buffer.concat([tooLong, begun]), command("SUBSCRIBE", "A")];
+  const server = new RawServer((socket) => {
+    socket.resume();
+    socket.write(Buffer.concat([greeting(), ready("SUB"), said.shift() ?? Buffer.alloc(0)]));
+  });
+  const publisher = world.publisher({ reconnectInterval: 1 });
+  const left = nextEvent(publisher, "disconnect");
+  const subscribed = nextEvent(publisher, "subscribe");
+  publisher.connect(await server.listen(world));
+  expect(await left).toMatchObject({ reason: "protocol" });
+  expect(String((await subscribed).topic)).toBe("A");
 });
 
 describe("a peer that leaves without a word", () => {
@@ -121,48 +115,44 @@ describe("a peer that leaves without a word", () => {
   });
 });
 
-describe("a peer that is gone", () => {
-  it("leaves messages that still count as queued, and can be taken", async () => {
-    const pull = world.pull();
-    const endpoint = await world.bind(pull);
-    const leave = async (): Promise<void> => {
-      const peer = await world.raw(endpoint);
-      await peer.handshake("PUSH");
-      const left = nextEvent(pull, "peer:leave");
-      peer.write(frame("one"), frame("two"), frame("three"));
-      peer.socket.end();
-      await left;
-    };
-    for (let i = 0; i < 20; i++) await leave();
-    expect(pull.stats().receiveQueued).toBe(60);
-    // Fairly, as if they were there: the first of each, then the second.
-    for (const text of ["one", "two", "three"]) expect(await collect(pull, 20)).toEqual(Array(20).fill(text));
-    expect(pull.stats().receiveQueued).toBe(0);
-    await leave();
-    expect(pull.stats().receiveQueued).toBe(3);
-  });
+it("a peer that is gone leaves messages that still count as queued, and can be taken", async () => {
+  const pull = world.pull();
+  const endpoint = await world.bind(pull);
+  const leave = async (): Promise<void> => {
+    const peer = await world.raw(endpoint);
+    await peer.handshake("PUSH");
+    const left = nextEvent(pull, "peer:leave");
+    peer.write(frame("one"), frame("two"), frame("three"));
+    peer.socket.end();
+    await left;
+  };
+  for (let i = 0; i < 20; i++) await leave();
+  expect(pull.stats().receiveQueued).toBe(60);
+  // Fairly, as if they were there: the first of each, then the second.
+  for (const text of ["one", "two", "three"]) expect(await collect(pull, 20)).toEqual(Array(20).fill(text));
+  expect(pull.stats().receiveQueued).toBe(0);
+  await leave();
+  expect(pull.stats().receiveQueued).toBe(3);
 });
 
-describe("a peer that does not hang up", () => {
-  it("keeps no close waiting, and what it goes on sending goes nowhere", async () => {
-    const chatter = Buffer.concat(Array.from({ length: 100 }, () => frame("still talking")));
-    const onConnection = (socket: NetSocket): void => {
-      socket.write(Buffer.concat([greeting(), ready("PULL")]));
-      socket.resume();
-      const talk = (): void => {
-        if (!socket.destroyed && socket.writable) socket.write(chatter, () => setImmediate(talk));
-      };
-      socket.on("end", talk);
+it("a peer that does not hang up keeps no close waiting, and what it goes on sending goes nowhere", async () => {
+  const chatter = Buffer.concat(Array.from({ length: 100 }, () => frame("still talking")));
+  const onConnection = (socket: NetSocket): void => {
+    socket.write(Buffer.concat([greeting(), ready("PULL")]));
+    socket.resume();
+    const talk = (): void => {
+      if (!socket.destroyed && socket.writable) socket.write(chatter, () => setImmediate(talk));
     };
-    const server = new RawServer(onConnection, { allowHalfOpen: true });
-    const push = world.connect(world.push(), await server.listen(world));
-    await push.send("bye");
-    await push.ready();
-    expect(await within(push.close({ linger: 3_000 }), "the close")).toMatchObject({
-      flushed: 1,
-      discarded: 0,
-    });
-    // The connection itself lasts until the peer hangs up, or HANG_UP is over; nobody waits for it.
-    expect(push.stats()).toMatchObject({ received: 0, receiveQueued: 0 });
+    socket.on("end", talk);
+  };
+  const server = new RawServer(onConnection, { allowHalfOpen: true });
+  const push = world.connect(world.push(), await server.listen(world));
+  await push.send("bye");
+  await push.ready();
+  expect(await within(push.close({ linger: 3_000 }), "the close")).toMatchObject({
+    flushed: 1,
+    discarded: 0,
   });
+  // The connection itself lasts until the peer hangs up, or HANG_UP is over; nobody waits for it.
+  expect(push.stats()).toMatchObject({ received: 0, receiveQueued: 0 });
 });

@@ -55,43 +55,41 @@ describe("a handshake out of order", () => {
   });
 });
 
-describe("thousands of connections that stop in their handshake", () => {
-  it("keep neither the peers that are there out, nor those that come", async () => {
-    const pull = world.pull({ backlog: 1_024, maxPendingHandshakes: KEPT });
-    const endpoint = await world.bind(pull);
-    const { works } = await world.good(pull, endpoint);
-    const seen = events(pull);
-    const before = memory();
-    // They are opened by another process, so that each side has its own descriptors.
-    const child = start(STOPPERS, { args: [String(portOf(endpoint)), String(STOPPED)], limit: 25_000 });
-    let report = "";
-    const told = child.line().then(
-      (line) => {
-        report = line;
-      },
-      (error) => {
-        report = String(error);
-      },
-    );
-    while (report === "") {
-      await works();
-      const late = world.connect(world.push(), endpoint);
-      await late.send("late");
-      expect(await collect(pull, 1)).toEqual(["late"]);
-      await late.close({ linger: 0 });
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    await told;
-    expect(JSON.parse(report).opened).toBe(STOPPED);
+it("thousands of connections that stop in their handshake keep nobody out, neither who is there nor who comes", async () => {
+  const pull = world.pull({ backlog: 1_024, maxPendingHandshakes: KEPT });
+  const endpoint = await world.bind(pull);
+  const { works } = await world.good(pull, endpoint);
+  const seen = events(pull);
+  const before = memory();
+  // They are opened by another process, so that each side has its own descriptors.
+  const child = start(STOPPERS, { args: [String(portOf(endpoint)), String(STOPPED)], limit: 25_000 });
+  let report = "";
+  const told = child.line().then(
+    (line) => {
+      report = line;
+    },
+    (error) => {
+      report = String(error);
+    },
+  );
+  while (report === "") {
     await works();
-    const gaveWay = (): number => seen.filter(({ type }) => type === "handshake:error:other").length;
-    await until(() => gaveWay() >= STOPPED - KEPT, "the oldest giving way");
-    expect((memory() - before) / KEPT).toBeLessThan(32_768);
-    await child.kill();
-    await until(() => pull.stats().peers === 1, "the good peer alone");
-    await works();
-  }, 30_000);
-});
+    const late = world.connect(world.push(), endpoint);
+    await late.send("late");
+    expect(await collect(pull, 1)).toEqual(["late"]);
+    await late.close({ linger: 0 });
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await told;
+  expect(JSON.parse(report).opened).toBe(STOPPED);
+  await works();
+  const gaveWay = (): number => seen.filter(({ type }) => type === "handshake:error:other").length;
+  await until(() => gaveWay() >= STOPPED - KEPT, "the oldest giving way");
+  expect((memory() - before) / KEPT).toBeLessThan(32_768);
+  await child.kill();
+  await until(() => pull.stats().peers === 1, "the good peer alone");
+  await works();
+}, 30_000);
 
 const STOPPED = LONG ? 10_000 : 2_500;
 /** 4,096 is the default. */

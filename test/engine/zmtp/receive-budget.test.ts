@@ -61,13 +61,11 @@ function make(count: number, limit = LIMIT): FakePipe[] {
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-describe("the bytes of all peers together", () => {
-  test("are without a bound where it is 0", () => {
-    const [a] = make(1, 0) as [FakePipe];
-    a.brings(1e12, true);
-    a.brings(1e12, false);
-    expect(a.paused).toBe(false);
-  });
+test("the bytes of all peers together are without a bound where it is 0", () => {
+  const [a] = make(1, 0) as [FakePipe];
+  a.brings(1e12, true);
+  a.brings(1e12, false);
+  expect(a.paused).toBe(false);
 });
 
 describe("peers in the middle of large messages", () => {

@@ -13,36 +13,34 @@ afterEach(() => void vi.restoreAllMocks());
 
 const LIMIT = "a message of more than 1000 bytes (maxMessageSize)";
 
-describe("a message past maxMessageSize", () => {
-  it.each<[string, string, object, object]>([
-    ["tcp", "tcp://127.0.0.1:*", {}, {}],
-    ["tcp with CURVE", "tcp://127.0.0.1:*", CURVE_SERVER, curveClient()],
-    ["ipc", `ipc://${join(tmpdir(), `shoal-too-large-${process.pid}`)}`, {}, {}],
-    ["ws", "ws://127.0.0.1:*", {}, {}],
-    ["inproc", "inproc://too-large", {}, {}],
-  ])("%s: the receiver counts and reports it, warns once, and the next connection carries on", async (_, endpoint, bound, dials) => {
-    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
-    const context = new Context({ engine: "zmtp" });
-    const pull = own(new Pull({ context, maxMessageSize: 1_000, ...bound }));
-    const push = own(new Push({ context, ...dials }));
-    push.connect(await pull.bind(endpoint));
+it.each<[string, string, object, object]>([
+  ["tcp", "tcp://127.0.0.1:*", {}, {}],
+  ["tcp with CURVE", "tcp://127.0.0.1:*", CURVE_SERVER, curveClient()],
+  ["ipc", `ipc://${join(tmpdir(), `shoal-too-large-${process.pid}`)}`, {}, {}],
+  ["ws", "ws://127.0.0.1:*", {}, {}],
+  ["inproc", "inproc://too-large", {}, {}],
+])("a message past maxMessageSize, %s: the receiver counts and reports it, warns once, and the next connection carries on", async (_, endpoint, bound, dials) => {
+  const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
+  const context = new Context({ engine: "zmtp" });
+  const pull = own(new Pull({ context, maxMessageSize: 1_000, ...bound }));
+  const push = own(new Push({ context, ...dials }));
+  push.connect(await pull.bind(endpoint));
+  await push.ready();
+  const fits = Array.from({ length: 5 }, () => Buffer.alloc(200));
+  for (const message of [Buffer.alloc(1_001), [...fits, "x"], Buffer.alloc(500_000)]) {
+    const events = [nextEvent(push, "disconnect"), nextEvent(pull, "invalid")] as const;
+    await push.send(message);
+    const [, invalid] = await Promise.all(events);
+    expect(invalid.reason).toBe("tooLarge");
+    expect(invalid.error.message).toContain(LIMIT);
     await push.ready();
-    const fits = Array.from({ length: 5 }, () => Buffer.alloc(200));
-    for (const message of [Buffer.alloc(1_001), [...fits, "x"], Buffer.alloc(500_000)]) {
-      const events = [nextEvent(push, "disconnect"), nextEvent(pull, "invalid")] as const;
-      await push.send(message);
-      const [, invalid] = await Promise.all(events);
-      expect(invalid.reason).toBe("tooLarge");
-      expect(invalid.error.message).toContain(LIMIT);
-      await push.ready();
-    }
-    expect(pull.stats().invalid).toMatchObject({ tooLarge: 3, frames: 0 });
-    expect(warn.mock.calls.filter(([text]) => String(text).includes(LIMIT))).toHaveLength(1);
-    for (const message of [Buffer.alloc(1_000), fits]) {
-      await push.send(message);
-      expect(Buffer.concat(await pull.receive())).toHaveLength(1_000);
-    }
-  });
+  }
+  expect(pull.stats().invalid).toMatchObject({ tooLarge: 3, frames: 0 });
+  expect(warn.mock.calls.filter(([text]) => String(text).includes(LIMIT))).toHaveLength(1);
+  for (const message of [Buffer.alloc(1_000), fits]) {
+    await push.send(message);
+    expect(Buffer.concat(await pull.receive())).toHaveLength(1_000);
+  }
 });
 
 describe("more frames than any peer takes", () => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { OutgoingFrame, OutgoingMessage } from "../../../../src/engine/engine.js";
 import { BY_REFERENCE, copying, Encoder, SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
@@ -37,49 +37,47 @@ const frame = fc.oneof(
 
 const make = () => ({ encoder: new Encoder(), queue: new OutQueue() });
 
-describe("the encoder", () => {
-  test("a message is the frames' bytes one after the other, whatever their sizes and whatever came before", () => {
-    fc.assert(
-      fc.property(
-        fc.array(
-          fc.record({
-            frames: fc.array(frame, { minLength: 1, maxLength: 8 }),
-            prefix: fc.option(fc.array(frame, { minLength: 1, maxLength: 2 }), { freq: 3, nil: undefined }),
-            drop: fc.boolean(),
-            leave: fc.boolean(),
-          }),
-          { minLength: 1, maxLength: 12 },
-        ),
-        (messages) => {
-          const { encoder, queue } = make();
-          const wire: Buffer[] = [];
-          const left: Buffer[] = [];
-          for (const { frames, prefix, drop, leave } of messages) {
-            const single = prefix === undefined && frames.length === 1;
-            const message = (single ? frames[0] : frames) as OutgoingMessage;
-            encoder.encode(message, 0, prefix);
-            const bytes = expected([...(prefix ?? []), ...frames]);
-            expect(bytesOf(encoder).equals(bytes)).toBe(true);
-            expect(encoder.length).toBe(bytes.length);
-            // A publisher without subscribers encodes what nobody takes.
-            if (!drop) {
-              queue.add(encoder, 1);
-              wire.push(bytes);
-            }
-            if (leave) {
-              left.push(...queue.take(Number.POSITIVE_INFINITY).map(copyOf));
-              queue.confirm();
-            }
-          }
-          left.push(...queue.take(Number.POSITIVE_INFINITY).map(copyOf));
-          queue.confirm();
-          encoder.close();
-          expect(Buffer.concat(left).equals(Buffer.concat(wire))).toBe(true);
-        },
+test("a message is the frames' bytes one after the other, whatever their sizes and whatever came before", () => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.record({
+          frames: fc.array(frame, { minLength: 1, maxLength: 8 }),
+          prefix: fc.option(fc.array(frame, { minLength: 1, maxLength: 2 }), { freq: 3, nil: undefined }),
+          drop: fc.boolean(),
+          leave: fc.boolean(),
+        }),
+        { minLength: 1, maxLength: 12 },
       ),
-      { numRuns: 400, defaultRuns: 80 },
-    );
-  });
+      (messages) => {
+        const { encoder, queue } = make();
+        const wire: Buffer[] = [];
+        const left: Buffer[] = [];
+        for (const { frames, prefix, drop, leave } of messages) {
+          const single = prefix === undefined && frames.length === 1;
+          const message = (single ? frames[0] : frames) as OutgoingMessage;
+          encoder.encode(message, 0, prefix);
+          const bytes = expected([...(prefix ?? []), ...frames]);
+          expect(bytesOf(encoder).equals(bytes)).toBe(true);
+          expect(encoder.length).toBe(bytes.length);
+          // A publisher without subscribers encodes what nobody takes.
+          if (!drop) {
+            queue.add(encoder, 1);
+            wire.push(bytes);
+          }
+          if (leave) {
+            left.push(...queue.take(Number.POSITIVE_INFINITY).map(copyOf));
+            queue.confirm();
+          }
+        }
+        left.push(...queue.take(Number.POSITIVE_INFINITY).map(copyOf));
+        queue.confirm();
+        encoder.close();
+        expect(Buffer.concat(left).equals(Buffer.concat(wire))).toBe(true);
+      },
+    ),
+    { numRuns: 400, defaultRuns: 80 },
+  );
 });
 
 function copyOf({ bytes, start, end }: { bytes: Uint8Array; start: number; end: number }): Buffer {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { OfferResult } from "../../../../src/engine/engine.js";
 import fc from "../../../support/properties.js";
 import { weighted } from "../../support/weighted.js";
@@ -86,16 +86,14 @@ test("whatever peers do: per-peer order is kept, nothing is doubled, and every m
   );
 });
 
-describe("PUSH and PULL", () => {
-  test("a PUSH hears nothing and reads nothing", () => {
-    const world = new RoutingWorld({ type: "Push" });
-    const peer = world.joined();
-    peer.says("what");
-    expect([world.readable, world.take(), world.routing.readable, world.routing.queuedIn]).toEqual([
-      0,
-      undefined,
-      false,
-      0,
-    ]);
-  });
+test("a PUSH hears nothing and reads nothing", () => {
+  const world = new RoutingWorld({ type: "Push" });
+  const peer = world.joined();
+  peer.says("what");
+  expect([world.readable, world.take(), world.routing.readable, world.routing.queuedIn]).toEqual([
+    0,
+    undefined,
+    false,
+    0,
+  ]);
 });

@@ -95,25 +95,23 @@ it("bind at a path whose dead socket goes before the probe is a bind", async () 
   await world.connect(endpoint);
 });
 
-describe("dialling", () => {
-  it("cancelled reports nothing and leaves no connection", async () => {
-    const { endpoint } = await world.listen(`ipc://${freePath()}`);
-    const done = vi.fn();
-    for (let i = 0; i < 3; i++) {
-      const cancel = ipc.dial(
-        i === 2 ? `ipc://${freePath()}` : endpoint,
-        optionValues({ connectTimeout: 5 }),
-        done,
-      );
-      if (i > 0) await Promise.resolve();
-      cancel();
-      cancel();
-    }
-    for (let i = 0; i < 10; i++) await turn();
-    expect(done).not.toHaveBeenCalled();
-    await until(
-      () => world.accepted.every(({ socket }) => socket.resume().readableEnded || socket.destroyed),
-      "the ends",
+it("dialling cancelled reports nothing and leaves no connection", async () => {
+  const { endpoint } = await world.listen(`ipc://${freePath()}`);
+  const done = vi.fn();
+  for (let i = 0; i < 3; i++) {
+    const cancel = ipc.dial(
+      i === 2 ? `ipc://${freePath()}` : endpoint,
+      optionValues({ connectTimeout: 5 }),
+      done,
     );
-  });
+    if (i > 0) await Promise.resolve();
+    cancel();
+    cancel();
+  }
+  for (let i = 0; i < 10; i++) await turn();
+  expect(done).not.toHaveBeenCalled();
+  await until(
+    () => world.accepted.every(({ socket }) => socket.resume().readableEnded || socket.destroyed),
+    "the ends",
+  );
 });

@@ -566,18 +566,16 @@ describe("pings and pongs", () => {
   });
 });
 
-describe("a full peer", () => {
-  it("gets what waits when its sender closes, and then a close frame", async () => {
-    const push = world.push();
-    const peer = await peerOf(await push.bind("ws://127.0.0.1:*"));
-    peer.send(readyOf("PULL"));
-    await push.ready();
-    for (let i = 0; i < 1_000; i++) await push.send(`${i}`);
-    const closed = push.close();
-    await peer.receive();
-    for (let i = 0; i < 1_000; i++) expect((await peer.receive())?.payload.toString()).toBe(`\0${i}`);
-    expect(await peer.receive()).toEqual({ opcode: 8, payload: Buffer.of(3, 232) });
-    peer.socket.destroy();
-    await closed;
-  });
+it("a full peer gets what waits when its sender closes, and then a close frame", async () => {
+  const push = world.push();
+  const peer = await peerOf(await push.bind("ws://127.0.0.1:*"));
+  peer.send(readyOf("PULL"));
+  await push.ready();
+  for (let i = 0; i < 1_000; i++) await push.send(`${i}`);
+  const closed = push.close();
+  await peer.receive();
+  for (let i = 0; i < 1_000; i++) expect((await peer.receive())?.payload.toString()).toBe(`\0${i}`);
+  expect(await peer.receive()).toEqual({ opcode: 8, payload: Buffer.of(3, 232) });
+  peer.socket.destroy();
+  await closed;
 });

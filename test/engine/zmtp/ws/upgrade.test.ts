@@ -71,36 +71,32 @@ describe("an origin", () => {
   });
 });
 
-describe("a rebound name", () => {
-  it.each([
-    ["http://rebound.example", "rebound.example", "127.0.0.1", null, true],
-    ["http://rebound.example", "rebound.example", "::1", null, true],
-    ["http://notlocalhost", "notlocalhost", "127.0.0.1", null, true],
-    ["http://localhost.example", "localhost.example", "127.0.0.1", null, true],
-    ["http://rebound.example", "rebound.example", "::ffff:127.0.0.1", null, true],
-    ["http://app.example", "app.example", "192.0.2.1", null, false],
-    ["http://app.example", "app.example", "127.0.0.1", ["http://app.example"], false],
-    [undefined, "app.example", "127.0.0.1", null, false],
-    ["http://localhost:81", "localhost:81", "127.0.0.1", null, false],
-    ["http://a.LOCALHOST", "a.LOCALHOST", "127.0.0.1", null, false],
-    ["http://[::1]:8", "[::1]:8", "::1", null, false],
-    ["http://127.9.9.9", "127.9.9.9", "127.0.0.1", null, false],
-    ["http://x", "", "127.0.0.1", null, true],
-  ] as const)("%s, Host %s, from %s, with %j allowed: %s", (origin, host, address, allowed, expected) => {
-    expect(isRebound({ origin, host }, address, allowed)).toBe(expected);
-  });
+it.each([
+  ["http://rebound.example", "rebound.example", "127.0.0.1", null, true],
+  ["http://rebound.example", "rebound.example", "::1", null, true],
+  ["http://notlocalhost", "notlocalhost", "127.0.0.1", null, true],
+  ["http://localhost.example", "localhost.example", "127.0.0.1", null, true],
+  ["http://rebound.example", "rebound.example", "::ffff:127.0.0.1", null, true],
+  ["http://app.example", "app.example", "192.0.2.1", null, false],
+  ["http://app.example", "app.example", "127.0.0.1", ["http://app.example"], false],
+  [undefined, "app.example", "127.0.0.1", null, false],
+  ["http://localhost:81", "localhost:81", "127.0.0.1", null, false],
+  ["http://a.LOCALHOST", "a.LOCALHOST", "127.0.0.1", null, false],
+  ["http://[::1]:8", "[::1]:8", "::1", null, false],
+  ["http://127.9.9.9", "127.9.9.9", "127.0.0.1", null, false],
+  ["http://x", "", "127.0.0.1", null, true],
+] as const)("a rebound name: %s, Host %s, from %s, with %j allowed: %s", (origin, host, address, allowed, expected) => {
+  expect(isRebound({ origin, host }, address, allowed)).toBe(expected);
 });
 
-describe("a client", () => {
-  it("asks as libzmq does", () => {
-    expect(Object.entries(upgradeHeaders("127.0.0.1:5555", KEY, "NULL"))).toEqual([
-      ["Host", "127.0.0.1:5555"],
-      ["Upgrade", "websocket"],
-      ["Connection", "Upgrade"],
-      ["Sec-WebSocket-Key", KEY],
-      ["Sec-WebSocket-Protocol", "ZWS2.0/NULL,ZWS2.0"],
-      ["Sec-WebSocket-Version", "13"],
-    ]);
-    expect(offersOf("CURVE")).toEqual(["ZWS2.0/CURVE"]);
-  });
+it("a client asks as libzmq does", () => {
+  expect(Object.entries(upgradeHeaders("127.0.0.1:5555", KEY, "NULL"))).toEqual([
+    ["Host", "127.0.0.1:5555"],
+    ["Upgrade", "websocket"],
+    ["Connection", "Upgrade"],
+    ["Sec-WebSocket-Key", KEY],
+    ["Sec-WebSocket-Protocol", "ZWS2.0/NULL,ZWS2.0"],
+    ["Sec-WebSocket-Version", "13"],
+  ]);
+  expect(offersOf("CURVE")).toEqual(["ZWS2.0/CURVE"]);
 });
