@@ -109,30 +109,20 @@ test("commands wait for what the mechanism loads before its start", () => {
 });
 
 describe("ends with a fault", () => {
-  test.each<[string, Buffer, Partial<Fault>]>([
-    ["no ZMTP", Buffer.from("GET / HTTP/1.1\r\n"), { code: "ERR_ZMTP_UNSPECIFIED" }],
-    ["an older version", Buffer.from("ff00000000000000017f0100", "hex"), { code: "ERR_ZMTP_UNSPECIFIED" }],
-    ["another mechanism", encodeGreeting("PLAIN", true), { code: "ERR_ZMTP_MECHANISM_MISMATCH" }],
-    [
-      "a message",
-      Buffer.concat([GREETING, Buffer.from("000161", "hex")]),
-      { code: "ERR_ZMTP_UNEXPECTED_COMMAND" },
-    ],
-    ["MORE", Buffer.concat([GREETING, Buffer.of(5, 0)]), { code: "ERR_ZMTP_UNEXPECTED_COMMAND" }],
-    ["reserved bits", Buffer.concat([GREETING, Buffer.of(0x84, 0)]), { code: "ERR_ZMTP_UNEXPECTED_COMMAND" }],
-    [
-      "a command past the bound",
-      Buffer.concat([GREETING, Buffer.from(`06${"00".repeat(4)}00002001`, "hex")]),
-      { code: "ERR_ZMTP_MALFORMED_COMMAND_UNSPECIFIED" },
-    ],
-    [
-      "an endless command",
-      Buffer.concat([GREETING, Buffer.from(`06${"ff".repeat(8)}`, "hex")]),
-      { code: "ERR_ZMTP_MALFORMED_COMMAND_UNSPECIFIED" },
-    ],
-  ])("after %s, and reads no further", (_, bytes, fault) => {
+  const UNEXPECTED = "ERR_ZMTP_UNEXPECTED_COMMAND";
+  const TOO_LONG = "ERR_ZMTP_MALFORMED_COMMAND_UNSPECIFIED";
+  test.each([
+    ["no ZMTP", "ERR_ZMTP_UNSPECIFIED", Buffer.from("GET / HTTP/1.1\r\n")],
+    ["an older version", "ERR_ZMTP_UNSPECIFIED", Buffer.from("ff00000000000000017f0100", "hex")],
+    ["another mechanism", "ERR_ZMTP_MECHANISM_MISMATCH", encodeGreeting("PLAIN", true)],
+    ["a message", UNEXPECTED, Buffer.concat([GREETING, Buffer.from("000161", "hex")])],
+    ["MORE", UNEXPECTED, Buffer.concat([GREETING, Buffer.of(5, 0)])],
+    ["reserved bits", UNEXPECTED, Buffer.concat([GREETING, Buffer.of(0x84, 0)])],
+    ["a long command", TOO_LONG, Buffer.concat([GREETING, Buffer.of(6, 0, 0, 0, 0, 0, 0, 0x20, 1)])],
+    ["an endless command", TOO_LONG, Buffer.concat([GREETING, Buffer.from(`06${"ff".repeat(8)}`, "hex")])],
+  ])("after %s, and reads no further", (_, code, bytes) => {
     const side = nullSide();
-    expect(faultOf(side.receive(bytes))).toMatchObject({ kind: "protocol", ...fault });
+    expect(faultOf(side.receive(bytes))).toMatchObject({ kind: "protocol", code });
     expect(side.receive(Buffer.concat([GREETING, READY]))).toEqual([]);
   });
 

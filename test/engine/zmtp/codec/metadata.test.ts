@@ -7,6 +7,13 @@ import {
 
 const NONE = Buffer.alloc(0);
 
+test("values are copies: the memory of a read is used again", () => {
+  const bytes = encodeMetadata([["Identity", Buffer.from("me")]]);
+  const properties = decodeMetadata(bytes) as Map<string, Buffer>;
+  bytes.fill(0);
+  expect(String(properties.get("identity"))).toBe("me");
+});
+
 describe("is refused:", () => {
   test("a property without a name", () => {
     expect(decodeMetadata(Buffer.from("0000000000", "hex"))).toBe("a property without a name");

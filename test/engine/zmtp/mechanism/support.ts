@@ -83,13 +83,28 @@ export function shake(
   return sides;
 }
 
+/** A new side, once it has started and received so much, and been told that its peer is allowed. */
+export function advanced<Side extends Mechanism>(side: Side, ...came: readonly (Buffer | "allowed")[]): Side {
+  side.start();
+  for (const each of came) each === "allowed" ? side.authenticated(true) : side.receive(each);
+  return side;
+}
+
+/** Each state with each command that is not due in it. @param due `STATE gets COMMAND` */
+export function outOfOrder<Name extends string>(
+  states: object,
+  commands: Record<Name, Buffer>,
+  due: readonly string[],
+): [state: string, command: Name][] {
+  const names = Object.keys(commands) as Name[];
+  const all = Object.keys(states).flatMap((state) => names.map((name): [string, Name] => [state, name]));
+  return all.filter(([state, name]) => !due.includes(`${state} gets ${name}`));
+}
+
 /** Random bytes that are the same each time. */
 export function knownRandom(secretKey: Uint8Array): CurveRandom {
   let next = 1;
-  return {
-    bytes: (length) => Buffer.alloc(length, next++),
-    keyPair: () => keyPairOf(secretKey),
-  };
+  return { bytes: (length) => Buffer.alloc(length, next++), keyPair: () => keyPairOf(secretKey) };
 }
 
 /** A new permanent pair. */
