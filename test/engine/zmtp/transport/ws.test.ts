@@ -4,7 +4,7 @@ import { createServer as createHttpServer, get } from "node:http";
 import type { AddressInfo, Socket as NetSocket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { MAX_HEADERS } from "../../../../src/engine/zmtp/ws/upgrade.js";
-import { Context, type PeerCredentials, Pull } from "../../../../src/index.js";
+import { Context, type PeerCredentials, Pull, type PullOptions } from "../../../../src/index.js";
 import { peersOf } from "../../../../src/sockets/internal.js";
 import { nextEvent, until } from "../../../contract/support/wait.js";
 import { World } from "../../../contract/support/world.js";
@@ -17,6 +17,32 @@ async function peerOf(endpoint: string, ...changes: string[]): Promise<WsPeer> {
   const peer = await WsPeer.upgraded(endpoint, ...changes);
   world.after(() => peer.socket.destroy());
   return peer;
+}
+
+async function bound(options: PullOptions = {}) {
+  const pull = world.pull(options);
+  return { pull, endpoint: await world.bind(pull) };
+}
+
+/** A PULL, and a PUSH of bare bytes that has heard its READY. */
+async function withPeer(options: PullOptions = {}) {
+  const { pull, endpoint } = await bound(options);
+  const peer = await peerOf(endpoint);
+  peer.send(readyOf("PUSH"));
+  await peer.receive();
+  return { pull, endpoint, peer };
+}
+
+/** An HTTP server of the program's own. */
+async function listening() {
+  const server = createHttpServer((_, response) => response.end("a page"));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  world.after(() => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  return { server, base: `ws://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
 async function bare(endpoint: string, ...first: Uint8Array[]): Promise<WsPeer> {
@@ -60,17 +86,6 @@ describe("a bound socket", () => {
 });
 
 describe("an HTTP server of the program's own", () => {
-  async function listening() {
-    const server = createHttpServer((_, response) => response.end("a page"));
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    world.after(() => {
-      server.closeAllConnections();
-      return new Promise((resolve) => server.close(resolve));
-    });
-    return { server, base: `ws://127.0.0.1:${(server.address() as AddressInfo).port}` };
-  }
-
   it("gives its upgrades to sockets, and keeps everything else", async () => {
     const { server, base } = await listening();
     const a = world.reply();
@@ -145,11 +160,24 @@ describe("engines and socket types", () => {
   });
 });
 
+/** An answer in which `ACCEPT` stands for the digest of the client's key. */
+const answer = (lines: string, start = "HTTP/1.1 101 Yes"): string =>
+  `${start}\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n${lines}\r\n\r\n`;
+
+/** A server that answers every request so. */
+const answering = (text: string | undefined, isEnd = false): RawServer =>
+  new RawServer((socket) => {
+    socket.once("data", (asked) => {
+      const key = /Sec-WebSocket-Key: (\S+)/.exec(String(asked))?.[1] as string;
+      if (text !== undefined) socket.write(text.replace("ACCEPT", acceptOf(key)), "latin1");
+      if (isEnd) socket.end();
+    });
+  });
+
 describe("a peer without a mechanism", () => {
   it("presents its routing id, and gets ours", async () => {
     const router = world.router({ routingId: "server" });
-    const endpoint = await router.bind("ws://127.0.0.1:*");
-    const peer = await bare(endpoint, frame(0, "client"), frame(0, "first"));
+    const peer = await bare(await world.bind(router), frame(0, "client"), frame(0, "first"));
     expect(await peer.receive()).toEqual({ opcode: 2, payload: Buffer.from("\0server") });
     expect((await router.receive()).map(String)).toEqual(["client", "first"]);
     await router.send(["client", "an", "answer"]);
@@ -159,8 +187,7 @@ describe("a peer without a mechanism", () => {
 
   it("subscribes with messages", async () => {
     const publisher = world.publisher();
-    const endpoint = await publisher.bind("ws://127.0.0.1:*");
-    const peer = await bare(endpoint, frame(0, ""), frame(0, "\x01a"));
+    const peer = await bare(await world.bind(publisher), frame(0, ""), frame(0, "\x01a"));
     await publisher.waitForSubscribers({ topic: "a" });
     await publisher.send(["b"]);
     await publisher.send(["a"]);
@@ -171,13 +198,11 @@ describe("a peer without a mechanism", () => {
   it("is authenticated like one with NULL, and not let in otherwise", async () => {
     const seen: PeerCredentials[] = [];
     let answer = true;
-    const pull = world.pull({
-      authenticate: (who) => {
-        seen.push(who);
-        return answer;
-      },
-    });
-    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const authenticate = (who: PeerCredentials): boolean => {
+      seen.push(who);
+      return answer;
+    };
+    const { pull, endpoint } = await bound({ authenticate });
     await bare(endpoint, frame(0, ""), frame(0, "let in"));
     expect(String(await pull.receive())).toBe("let in");
     expect(seen).toMatchObject([{ mechanism: "NULL", address: "127.0.0.1" }]);
@@ -194,8 +219,7 @@ describe("a peer without a mechanism", () => {
     ["a routing id of several frames", frame(1, "a")],
     ["a command", readyOf("PUSH")],
   ])("does not begin with %s", async (_, bytes) => {
-    const pull = world.pull();
-    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const { pull, endpoint } = await bound();
     const failed = nextEvent(pull, "handshake:error:protocol");
     const peer = await bare(endpoint, bytes);
     await failed;
@@ -203,25 +227,16 @@ describe("a peer without a mechanism", () => {
   });
 
   it("is not let in where there is a mechanism", async () => {
-    const pull = world.pull({ plainServer: true, authenticate: () => true });
-    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const { endpoint } = await bound({ plainServer: true, authenticate: () => true });
     const peer = await WsPeer.connect(endpoint);
     peer.send(request("Sec-WebSocket-Protocol: ZWS2.0, ZWS2.0/NULL"));
     expect(await peer.rest()).toMatch(/^HTTP\/1\.1 400 .*subprotocol must be ZWS2\.0\/PLAIN/s);
   });
 
   it("is spoken to by a client whose server chooses so", async () => {
-    const server = new RawServer((socket) => {
-      const peer = new WsPeer(socket);
-      void peer.head().then((head) => {
-        const key = /Sec-WebSocket-Key: (\S+)/.exec(head)?.[1] as string;
-        // What follows comes in one piece with the answer.
-        socket.write(
-          `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptOf(key)}\r\nSec-WebSocket-Protocol: ZWS2.0\r\n\r\n\x82\x01\0\x82\x03\0hi`,
-          "latin1",
-        );
-      });
-    });
+    // What follows comes in one piece with the answer.
+    const behind = "\x82\x01\0\x82\x03\0hi";
+    const server = answering(answer("Upgrade: websocket\r\nSec-WebSocket-Protocol: ZWS2.0") + behind);
     const pair = world.connect(world.pair(), (await server.listen(world)).replace("tcp", "ws"));
     expect(String(await pair.receive())).toBe("hi");
   });
@@ -263,8 +278,7 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
     ["ZMTP", "\xff\0\0\0\0\0\0\0\x01\x7f\x03", "400"],
     ["TLS", "\x16\x03\x01\x02\0", "400"],
   ])("%s", async (_, bytes, status) => {
-    const pull = world.pull();
-    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const { pull, endpoint } = await bound();
     const refused = nextEvent(pull, "handshake:error:protocol");
     const peer = await WsPeer.connect(endpoint);
     peer.socket.write(bytes, "latin1");
@@ -281,14 +295,14 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
 
   it("a page of another name over loopback is refused with the reason, unless its origin is listed", async () => {
     const change = ["Origin: http://rebound.example", "Host: rebound.example"];
-    const pull = world.pull();
-    const peer = await WsPeer.connect(await pull.bind("ws://127.0.0.1:*"));
+    const { endpoint } = await bound();
+    const peer = await WsPeer.connect(endpoint);
     peer.send(request(...change));
     expect(await peer.rest()).toContain("Host must be localhost");
-    const listed = world.pull({ wsOrigins: "http://rebound.example" });
-    await peerOf(await listed.bind("ws://127.0.0.1:*"), ...change);
+    const listed = await bound({ wsOrigins: "http://rebound.example" });
+    await peerOf(listed.endpoint, ...change);
     // A program names what it likes.
-    await peerOf(await pull.bind("ws://127.0.0.1:*"), "Host: rebound.example");
+    await peerOf(endpoint, "Host: rebound.example");
   });
 
   it.each([
@@ -298,7 +312,7 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
     ],
     ["lists over several lines", "Connection: keep-alive\r\nSec-WebSocket-Protocol: chat , ZWS2.0/NULL"],
   ])("but not for %s", async (_, lines) => {
-    const peer = await WsPeer.connect(await world.pull().bind("ws://127.0.0.1:*"));
+    const peer = await WsPeer.connect(await world.bind(world.pull()));
     const own = request("Connection: UPGRADE", "Upgrade: WebSocket", "Sec-WebSocket-Protocol: mqtt");
     peer.send(own.replace("\r\n\r\n", `\r\n${lines}\r\n\r\n`));
     expect(await peer.head()).toContain("HTTP/1.1 101 ");
@@ -306,38 +320,32 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
   });
 
   it("from origins that are allowed it is not refused", async () => {
-    const pull = world.pull({ wsOrigins: "https://a.example, http://b.example:81" });
-    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const { endpoint } = await bound({ wsOrigins: "https://a.example, http://b.example:81" });
     await peerOf(endpoint, "Origin: http://b.example:81");
     await peerOf(endpoint);
     const peer = await WsPeer.connect(endpoint);
     peer.send(request("Origin: http://b.example"));
     expect(await peer.rest()).toContain("HTTP/1.1 403 ");
-    const all = world.pull({ wsOrigins: "*" });
-    await peerOf(await all.bind("ws://127.0.0.1:*"), "Origin: null");
+    const all = await bound({ wsOrigins: "*" });
+    await peerOf(all.endpoint, "Origin: null");
   });
 
   it("an upgrade that does not come ends within handshakeInterval, and gives way when there are too many", async () => {
-    const pull = world.pull({ handshakeInterval: 200, maxPendingHandshakes: 2 });
-    const endpoint = await pull.bind("ws://127.0.0.1:*");
-    const failed = nextEvent(pull, "handshake:error:other");
-    const silent = await WsPeer.connect(endpoint);
-    await silent.end();
-    expect((await failed).error.message).toContain("no request within 200 ms");
-    const slow = await WsPeer.connect(endpoint);
-    const late = nextEvent(pull, "handshake:error:other");
-    slow.send(request().slice(0, 30));
-    expect(await slow.rest()).toBe("");
-    expect((await late).error.message).toContain("no request within 200 ms");
+    const { pull, endpoint } = await bound({ handshakeInterval: 200, maxPendingHandshakes: 2 });
+    for (const said of ["", request().slice(0, 30)]) {
+      const failed = nextEvent(pull, "handshake:error:other");
+      const slow = await WsPeer.connect(endpoint);
+      slow.send(said);
+      expect(await slow.rest()).toBe("");
+      expect((await failed).error.message).toContain("no request within 200 ms");
+    }
     const halved = nextEvent(pull, "handshake:error:other");
     (await WsPeer.connect(endpoint)).socket.end(request().slice(0, 30));
     expect((await halved).error.message).toContain("hung up before its upgrade");
-    const patient = world.pull({ handshakeInterval: 0, maxPendingHandshakes: 2 });
-    const other = await patient.bind("ws://127.0.0.1:*");
-    const evicted = nextEvent(patient, "handshake:error:other");
-    const first = await WsPeer.connect(other);
-    await WsPeer.connect(other);
-    await WsPeer.connect(other);
+    const patient = await bound({ handshakeInterval: 0, maxPendingHandshakes: 2 });
+    const evicted = nextEvent(patient.pull, "handshake:error:other");
+    const first = await WsPeer.connect(patient.endpoint);
+    for (let i = 0; i < 2; i++) await WsPeer.connect(patient.endpoint);
     await first.end();
     expect((await evicted).error.message).toContain("was evicted");
   });
@@ -346,12 +354,10 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
 describe("what comes in one piece with an upgrade", () => {
   it.each(["a port's", "a server's of the program"])("is read behind it: %s", async (whose) => {
     const pull = world.pull();
-    const server = createHttpServer();
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    world.after(() => void server.close());
-    const bound = await pull.bind(whose === "a port's" ? "ws://127.0.0.1:*" : { server });
-    const peer = await WsPeer.connect(bound);
+    const { server } = await listening();
+    const peer = await WsPeer.connect(
+      whose === "a port's" ? await world.bind(pull) : await pull.bind({ server }),
+    );
     world.after(() => peer.socket.destroy());
     peer.send(Buffer.concat([Buffer.from(request()), readyOf("PUSH"), frame(0, "at once")]));
     expect(String(await pull.receive())).toBe("at once");
@@ -360,8 +366,7 @@ describe("what comes in one piece with an upgrade", () => {
   });
 
   it("is no second request", async () => {
-    const pull = world.pull();
-    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const { pull, endpoint } = await bound();
     const failed = nextEvent(pull, "handshake:error:protocol");
     const peer = await WsPeer.connect(endpoint);
     peer.send(request().repeat(2));
@@ -371,9 +376,6 @@ describe("what comes in one piece with an upgrade", () => {
 });
 
 describe("a client's upgrade fails, and it tries again, where the server", () => {
-  /** An answer in which `ACCEPT` stands for the digest of the client's key. */
-  const answer = (lines: string, start = "HTTP/1.1 101 Yes"): string =>
-    `${start}\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n${lines}\r\n\r\n`;
   const taken = "Upgrade: websocket\r\nSec-WebSocket-Protocol: ZWS2.0";
   it.each([
     ["answers 200", answer(taken, "HTTP/1.1 200 OK"), "200"],
@@ -395,14 +397,8 @@ describe("a client's upgrade fails, and it tries again, where the server", () =>
       "HTTP/1.1 103 Early Hints\r\n\r\n",
       "did not answer the upgrade within 200 ms",
     ],
-  ])("%s", async (_, answer, why) => {
-    const server = new RawServer((socket) => {
-      socket.once("data", (asked) => {
-        const key = /Sec-WebSocket-Key: (\S+)/.exec(String(asked))?.[1] as string;
-        if (answer !== undefined) socket.write(answer.replace("ACCEPT", acceptOf(key)));
-        if (why.startsWith("hung up")) socket.end();
-      });
-    });
+  ])("%s", async (_, text, why) => {
+    const server = answering(text, why.startsWith("hung up"));
     const push = world.push({ handshakeInterval: why.includes("200 ms") ? 200 : 30_000 });
     const failed = nextEvent(push, "handshake:error:other");
     const again = nextEvent(push, "connect:retry");
@@ -417,8 +413,8 @@ describe("a client's upgrade fails, and it tries again, where the server", () =>
 
 describe("a message in fragments", () => {
   it("is one message, with control frames between its fragments; so is a READY", async () => {
-    const pull = world.pull();
-    const peer = await peerOf(await pull.bind("ws://127.0.0.1:*"));
+    const { pull, endpoint } = await bound();
+    const peer = await peerOf(endpoint);
     const ready = readyOf("PUSH");
     const payload = ready.subarray(6).map((byte, i) => byte ^ (ready[2 + (i % 4)] as number));
     peer.send(masked(2, payload.subarray(0, 9), 0x02));
@@ -436,8 +432,7 @@ describe("a message in fragments", () => {
   });
 
   it("counts for the receiver's marks while it comes", async () => {
-    const pull = world.pull({ maxReceiveQueueBytes: 200_000 });
-    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const { pull, endpoint } = await bound({ maxReceiveQueueBytes: 200_000 });
     const [one, other] = [await peerOf(endpoint), await peerOf(endpoint)];
     const half = "x".repeat(120_000);
     for (const peer of [one, other]) {
@@ -462,8 +457,7 @@ describe("what breaks the rules ends the connection, and no other:", () => {
     ],
     ["a message past maxMessageSize", frame(0, "x".repeat(1_001))],
   ])("%s", async (_, bytes) => {
-    const pull = world.pull({ maxMessageSize: 1_000 });
-    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const { pull, endpoint } = await bound({ maxMessageSize: 1_000 });
     const good = world.connect(world.push(), endpoint);
     await good.ready();
     const peer = await peerOf(endpoint);
@@ -494,8 +488,7 @@ describe("what breaks the rules ends the connection, and no other:", () => {
     ["a command of 1 MiB", frame(2, "x".repeat(1_048_576)), "more than 8192 bytes"],
     ["a command of 200 KB in fragments", masked(2, "\x02".repeat(200_000), 0x02), "more than 8192 bytes"],
   ])("during the handshake: %s", async (_, bytes, what) => {
-    const pull = world.pull();
-    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const { pull, endpoint } = await bound();
     const failed = nextEvent(pull, "handshake:error:protocol");
     const peer = await peerOf(endpoint);
     const begun = performance.now();
@@ -507,16 +500,12 @@ describe("what breaks the rules ends the connection, and no other:", () => {
   });
 
   it("a close frame ends it in order: what came before is received, and it is answered", async () => {
-    const pull = world.pull();
-    const peer = await peerOf(await pull.bind("ws://127.0.0.1:*"));
+    const { pull, peer } = await withPeer();
     const gone = nextEvent(pull, "peer:leave");
-    const joined = nextEvent(pull, "peer:join");
-    peer.send(readyOf("PUSH"));
-    await joined;
+    await until(() => pull.stats().peers === 1, "a peer");
     expect(peersOf(pull, 1)[0]?.address).toMatch(/^ws:\/\/127\.0\.0\.1:\d+$/);
     peer.send(frame(0, "last"), masked(8, Buffer.of(3, 232)), frame(0, "not read"));
     expect((await gone).reason).toBe("remote");
-    await peer.receive();
     expect(await peer.receive()).toEqual({ opcode: 8, payload: Buffer.of(3, 232) });
     expect(String(await pull.receive())).toBe("last");
     expect(pull.stats().received).toBe(1);
@@ -525,20 +514,14 @@ describe("what breaks the rules ends the connection, and no other:", () => {
 
 describe("pings and pongs", () => {
   it("of the peer are answered with what they have, between the frames of a message, and while much waits", async () => {
-    const pull = world.pull();
-    const peer = await peerOf(await pull.bind("ws://127.0.0.1:*"));
-    peer.send(readyOf("PUSH"), frame(1, "a"), masked(9, "who?"), frame(0, "b"));
-    await peer.receive();
+    const { pull, peer } = await withPeer();
+    peer.send(frame(1, "a"), masked(9, "who?"), frame(0, "b"));
     expect(await peer.receive()).toEqual({ opcode: 10, payload: Buffer.from("who?") });
     expect((await pull.receive()).map(String)).toEqual(["a", "b"]);
   });
 
   it("find out that a peer is gone, and keep one that answers", async () => {
-    const pull = world.pull({ heartbeatInterval: 100, heartbeatTimeout: 300 });
-    const endpoint = await pull.bind("ws://127.0.0.1:*");
-    const peer = await peerOf(endpoint);
-    peer.send(readyOf("PUSH"));
-    await peer.receive();
+    const { pull, peer } = await withPeer({ heartbeatInterval: 100, heartbeatTimeout: 300 });
     const gone = nextEvent(pull, "peer:leave");
     for (let i = 0; i < 6; i++) {
       expect(await peer.receive()).toEqual({ opcode: 9, payload: Buffer.alloc(0) });
@@ -549,9 +532,7 @@ describe("pings and pongs", () => {
   });
 
   it("that nobody reads the answers of keep no memory", async () => {
-    const pull = world.pull();
-    const peer = await peerOf(await pull.bind("ws://127.0.0.1:*"));
-    peer.send(readyOf("PUSH"));
+    const { pull, peer } = await withPeer();
     await until(() => pull.stats().peers === 1, "a peer");
     peer.socket.pause();
     const ping = masked(9, "x".repeat(125));
@@ -568,7 +549,7 @@ describe("pings and pongs", () => {
 
 it("a full peer gets what waits when its sender closes, and then a close frame", async () => {
   const push = world.push();
-  const peer = await peerOf(await push.bind("ws://127.0.0.1:*"));
+  const peer = await peerOf(await world.bind(push));
   peer.send(readyOf("PULL"));
   await push.ready();
   for (let i = 0; i < 1_000; i++) await push.send(`${i}`);
