@@ -4,6 +4,7 @@ import { AuthenticationQueue } from "../../../src/engine/zmtp/admission.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
 import { command, greeting, type RawPeer } from "../../contract/support/zmtp-peer.js";
 import { HostileWorld } from "./support/hostile-world.js";
+import { shaken } from "./support/raw-server.js";
 
 const world = new HostileWorld();
 
@@ -30,11 +31,7 @@ describe("connections", () => {
     const pull = world.pull({ maxConnections: 2 });
     const endpoint = await world.bind(pull);
     const peers: RawPeer[] = [];
-    for (let i = 0; i < 2; i++) {
-      const peer = await world.raw(endpoint);
-      await peer.handshake("PUSH");
-      peers.push(peer);
-    }
+    for (let i = 0; i < 2; i++) peers.push(await shaken(world, endpoint, "PUSH"));
     await until(() => pull.stats().peers === 2, "two peers");
     const refused = nextEvent(pull, "accept:error");
     const third = await world.raw(endpoint);
@@ -83,8 +80,7 @@ describe("the program's hook", () => {
     const pull = world.pull({ maxPendingHandshakes: 3, authenticate });
     const endpoint = await world.bind(pull);
     for (let i = 0; i < 12; i++) {
-      const peer = await world.raw(endpoint);
-      await peer.handshake("PUSH");
+      const peer = await shaken(world, endpoint, "PUSH");
       if (i < 3) await until(() => state.calls === i + 1, "the question");
       peer.destroy();
     }
@@ -113,8 +109,7 @@ describe("the program's hook", () => {
     const pull = world.pull({ maxPendingHandshakes: 2, handshakeInterval: 1_000, authenticate });
     const endpoint = await world.bind(pull);
     for (let i = 0; i < 2; i++) {
-      const peer = await world.raw(endpoint);
-      await peer.handshake("PUSH");
+      await shaken(world, endpoint, "PUSH");
       await until(() => asked === i + 1, "the question");
     }
     const push = world.connect(world.push({ reconnectInterval: 5 }), endpoint);
@@ -175,9 +170,7 @@ describe("the program's hook", () => {
     let left = 0;
     for (let i = 0; i < 6; i++) {
       const peer = await world.raw(endpoint);
-      void peer.closed.then(() => {
-        left += 1;
-      });
+      void peer.closed.then(() => void left++);
       peer.write(Buffer.concat([greeting("PLAIN"), command("HELLO", "\u0001u\u0001p")]));
       await until(() => state.calls === i + 1, "the question");
       answer(true);
@@ -188,9 +181,7 @@ describe("the program's hook", () => {
   it("has a peer wait that it authenticates: it is read no further than what is kept ahead", async () => {
     const { state, authenticate, answer } = hook();
     const pull = world.pull({ authenticate });
-    const endpoint = await world.bind(pull);
-    const peer = await world.raw(endpoint);
-    await peer.handshake("PUSH");
+    const peer = await shaken(world, pull, "PUSH");
     await until(() => state.calls === 1, "the question");
     const body = Buffer.alloc(1_048_585, "x");
     body.writeBigUInt64BE(1_048_576n, 1);

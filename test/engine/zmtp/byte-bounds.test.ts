@@ -5,6 +5,7 @@ import type { Publisher, Pull, XPublisher } from "../../../src/index.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
 import { command, type RawPeer } from "../../contract/support/zmtp-peer.js";
 import { HostileWorld, MIB } from "./support/hostile-world.js";
+import { shaken } from "./support/raw-server.js";
 
 const world = new HostileWorld();
 const KIB = 1_024;
@@ -21,11 +22,7 @@ function large(bytes: number, number = 0): Buffer {
 async function peers(pull: Pull, count: number): Promise<RawPeer[]> {
   const endpoint = await world.bind(pull);
   const all: RawPeer[] = [];
-  for (let i = 0; i < count; i++) {
-    const peer = await world.raw(endpoint);
-    await peer.handshake("PUSH");
-    all.push(peer);
-  }
+  for (let i = 0; i < count; i++) all.push(await shaken(world, endpoint, "PUSH"));
   await until(() => pull.stats().peers === count, `${count} peers`);
   return all;
 }
@@ -101,9 +98,7 @@ describe("what is received and not taken", () => {
 
   it("of an XPUB's subscribers stops at the mark in bytes, too", async () => {
     const publisher = world.xPublisher({ receiveHighWaterMarkBytes: MIB });
-    const endpoint = await world.bind(publisher);
-    const peer = await world.raw(endpoint);
-    await peer.handshake("XSUB");
+    const peer = await shaken(world, publisher, "XSUB");
     for (let i = 0; i < 60; i++) peer.write(large(100 * KIB, 0x5858_0000 + i));
     const queued = await quiet(() => publisher.stats().receiveQueued);
     expect(queued).toBeGreaterThanOrEqual(10);
@@ -118,9 +113,7 @@ describe("what is received and not taken", () => {
 describe("what waits to be sent", () => {
   it("to a subscriber that does not read stops at the mark in bytes; what it misses is counted", async () => {
     const publisher = world.publisher({ sendHighWaterMarkBytes: 2 * MIB });
-    const endpoint = await world.bind(publisher);
-    const peer = await world.raw(endpoint);
-    await peer.handshake("SUB");
+    const peer = await shaken(world, publisher, "SUB");
     peer.write(command("SUBSCRIBE", ""));
     await publisher.waitForSubscribers({ timeout: 8_000 });
     peer.socket.pause();
@@ -139,9 +132,7 @@ describe("what waits to be sent", () => {
 
   it("to a peer that does not read makes a sender wait, and goes on when it reads", async () => {
     const push = world.push({ sendHighWaterMarkBytes: 2 * MIB });
-    const endpoint = await world.bind(push);
-    const peer = await world.raw(endpoint);
-    await peer.handshake("PULL");
+    const peer = await shaken(world, push, "PULL");
     await until(() => push.stats().peers === 1, "the peer");
     peer.socket.pause();
     const body = Buffer.alloc(512 * KIB);
@@ -186,9 +177,7 @@ describe("what waits to be sent", () => {
 
 describe("what a subscriber may say", () => {
   async function start<P extends Publisher | XPublisher>(publisher: P, as = "SUB") {
-    const endpoint = await world.bind(publisher);
-    const peer = await world.raw(endpoint);
-    await peer.handshake(as);
+    const peer = await shaken(world, publisher, as);
     await until(() => publisher.stats().peers === 1, "the peer");
     return { publisher, peer };
   }

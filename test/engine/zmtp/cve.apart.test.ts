@@ -9,6 +9,7 @@ import { collect, nextEvent, until, within } from "../../contract/support/wait.j
 import { World } from "../../contract/support/world.js";
 import { frame, greeting } from "../../contract/support/zmtp-peer.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
+import { shaken } from "./support/raw-server.js";
 
 const world = new World("zmtp", "tcp");
 const MIB = 1_048_576;
@@ -22,9 +23,7 @@ it.each([
   "06ffffffffffffffff",
 ])("CVE-2019-6250: a length that wraps (%s) is refused, and what follows it is not read", async (header) => {
   const pull = world.pull({ maxMessageSize: -1 });
-  const endpoint = await world.bind(pull);
-  const peer = await world.raw(endpoint);
-  await peer.handshake("PUSH");
+  const peer = await shaken(world, pull, "PUSH");
   const left = nextEvent(pull, "disconnect");
   peer.write(Buffer.from(header, "hex"), Buffer.alloc(65_536, frame("overwritten")));
   expect((await left).reason).toBe("protocol");
@@ -87,9 +86,7 @@ it("CVE-2021-20235: a peer of ZMTP 1 or 2 is refused before any of its frames is
 // client that sent such messages made the publisher's memory grow without end.
 it("CVE-2021-20237: messages to a PUB that are no subscriptions leave nothing behind", async () => {
   const publisher = world.publisher();
-  const endpoint = await world.bind(publisher);
-  const peer = await world.raw(endpoint);
-  await peer.handshake("SUB");
+  const peer = await shaken(world, publisher, "SUB");
   const three = Buffer.concat([frame("not a subscription"), frame("\u0007neither"), frame("")]);
   const whole = Buffer.concat(Array.from({ length: 2_000 }, () => three));
   await peer.flood(whole, 20);

@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from "vitest";
 import { collect, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
-import { fill, mutePull, RawServer } from "./support/raw-server.js";
+import { fill, mutePull, RawServer, shaken } from "./support/raw-server.js";
 
 describe("disconnecting", () => {
   const world = new World("zmtp", "tcp");
@@ -13,9 +13,7 @@ describe("disconnecting", () => {
     const server = new RawServer();
     const push = world.push();
     let joined = 0;
-    push.events.on("peer:join", () => {
-      joined += 1;
-    });
+    push.events.on("peer:join", () => void joined++);
     const endpoint = await server.listen(world);
     push.connect(endpoint);
     const socket = await server.first();
@@ -110,8 +108,7 @@ describe("a lost connection", () => {
   it("of an accepted peer drops that peer's queue; sends that wait are for the next peer", async () => {
     const push = world.push({ sendHighWaterMark: 4 });
     const endpoint = await world.bind(push);
-    const peer = await world.raw(endpoint);
-    await peer.handshake("PULL");
+    const peer = await shaken(world, endpoint, "PULL");
     peer.socket.pause();
     await push.ready({ peers: 1 });
     await fill(push, 1_000_000);

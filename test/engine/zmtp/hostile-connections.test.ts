@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
 import { command, frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { HostileWorld, MIB } from "./support/hostile-world.js";
-import { RawServer } from "./support/raw-server.js";
+import { RawServer, shaken } from "./support/raw-server.js";
 
 const world = new HostileWorld();
 
@@ -15,9 +15,7 @@ it("a peer that is slow with its handshake, a byte at a time, is closed in time;
   const bytes = Buffer.concat([greeting(), ready("PUSH")]).subarray(0, -1);
   let ended = 0;
   for (const peer of slow) {
-    void peer.closed.then(() => {
-      ended += 1;
-    });
+    void peer.closed.then(() => void ended++);
   }
   const end = performance.now() + 8_000;
   for (let at = 0; ended < slow.length && performance.now() < end; at++) {
@@ -32,8 +30,7 @@ it("a message for which the process has no memory ends its connection, which say
   const pull = world.pull();
   const endpoint = await world.bind(pull);
   const { works } = await world.good(pull, endpoint);
-  const peer = await world.raw(endpoint);
-  await peer.handshake("PUSH");
+  const peer = await shaken(world, endpoint, "PUSH");
   const left = nextEvent(pull, "disconnect");
   const allocate = Buffer.allocUnsafeSlow;
   const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation((size) => {
@@ -119,8 +116,7 @@ it("a peer that is gone leaves messages that still count as queued, and can be t
   const pull = world.pull();
   const endpoint = await world.bind(pull);
   const leave = async (): Promise<void> => {
-    const peer = await world.raw(endpoint);
-    await peer.handshake("PUSH");
+    const peer = await shaken(world, endpoint, "PUSH");
     const left = nextEvent(pull, "peer:leave");
     peer.write(frame("one"), frame("two"), frame("three"));
     peer.socket.end();

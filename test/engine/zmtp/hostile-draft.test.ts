@@ -5,6 +5,7 @@ import { Channel, Client, Dish, Gather, Peer, Radio, Server } from "../../../src
 import { nextEvent, until, within } from "../../contract/support/wait.js";
 import { command, frame } from "../../contract/support/zmtp-peer.js";
 import { HostileWorld, MIB, memory } from "./support/hostile-world.js";
+import { shaken } from "./support/raw-server.js";
 
 const world = new HostileWorld();
 const { context } = world;
@@ -25,8 +26,7 @@ describe("a message of two frames", () => {
   ];
   it.each(cases)("to a %s ends its connection, counted and reported", async (_, theirs, make) => {
     const socket = world.own(make()) as Gather;
-    const peer = await world.raw(await world.bind(socket));
-    await peer.handshake(theirs);
+    const peer = await shaken(world, socket, theirs);
     const invalid = nextEvent(socket, "invalid");
     const left = nextEvent(socket, "disconnect");
     peer.write(frame("good"), more("a"), frame("b"));
@@ -41,8 +41,7 @@ describe("a message of two frames", () => {
 it("a DISH throws away what is not a group and a body, and groups that it is not in", async () => {
   const dish = world.own(new Dish({ context }));
   dish.join("g");
-  const peer = await world.raw(await world.bind(dish));
-  await peer.handshake("RADIO");
+  const peer = await shaken(world, dish, "RADIO");
   const long = Buffer.concat([Buffer.from("030000000000000100", "hex"), Buffer.alloc(256, "g")]);
   peer.write(frame("g"), more("g"), more("x"), frame("y"), long, frame("body"));
   peer.write(more("other"), frame("x"), more("gg"), frame("x"), more(""), frame("x"));
@@ -65,8 +64,7 @@ describe("a RADIO", () => {
       await radio.send("x", { group: "good" });
       expect(String((await dish.receive(WAIT))[0])).toBe("x");
     };
-    const peer = await world.raw(endpoint);
-    await peer.handshake("DISH");
+    const peer = await shaken(world, endpoint, "DISH");
     return { radio, works, peer };
   }
 
@@ -90,12 +88,8 @@ describe("a RADIO", () => {
       frame("a message"),
     ]).flat();
     let [come, gone] = [0, 0];
-    radio.events.on("subscribe", () => {
-      come += 1;
-    });
-    radio.events.on("unsubscribe", () => {
-      gone += 1;
-    });
+    radio.events.on("subscribe", () => void come++);
+    radio.events.on("unsubscribe", () => void gone++);
     for (let i = 0; i < 20; i++) peer.write(...churn);
     await until(() => gone === 20_000, "all groups left");
     expect(come).toBe(20_000);
@@ -110,11 +104,8 @@ describe("a RADIO", () => {
     const heard: string[] = [];
     radio.events.on("subscribe", ({ topic }) => heard.push(`+${topic}`));
     radio.events.on("unsubscribe", ({ topic }) => heard.push(`-${topic}`));
-    const [one, other] = [await world.raw(endpoint), await world.raw(endpoint)];
-    for (const peer of [one, other]) {
-      await peer.handshake("DISH");
-      peer.write(command("JOIN", "g"));
-    }
+    const [one, other] = [await shaken(world, endpoint, "DISH"), await shaken(world, endpoint, "DISH")];
+    for (const peer of [one, other]) peer.write(command("JOIN", "g"));
     await until(() => heard.length === 2, "both joined");
     one.write(command("LEAVE", "g"), command("LEAVE", "other"));
     await until(() => heard.length === 3, "one left");

@@ -4,7 +4,7 @@ import { collect, until, within } from "../../contract/support/wait.js";
 import { command, frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { LONG } from "../../support/long.js";
 import { HostileWorld, MIB, memory } from "./support/hostile-world.js";
-import { RawServer } from "./support/raw-server.js";
+import { RawServer, shaken } from "./support/raw-server.js";
 
 const world = new HostileWorld();
 /** Of 10,000 subscriptions each. */
@@ -23,8 +23,7 @@ describe("a flood", () => {
     const pull = world.pull({ heartbeatInterval: 0 });
     const endpoint = await world.bind(pull);
     const { works } = await world.good(pull, endpoint);
-    const peer = await world.raw(endpoint);
-    await peer.handshake("PUSH");
+    const peer = await shaken(world, endpoint, "PUSH");
     peer.socket.pause();
     await until(() => pull.stats().peers === 2, "two peers");
     const before = memory();
@@ -46,8 +45,7 @@ describe("a flood", () => {
     subscriber.subscribe("news");
     await publisher.waitForSubscribers({ timeout: 8_000 });
     const before = memory();
-    const peer = await world.raw(endpoint);
-    await peer.handshake("SUB");
+    const peer = await shaken(world, endpoint, "SUB");
     for (let batch = 0; batch < BATCHES; batch++) {
       const records = Buffer.alloc(10_000 * RECORD.length, RECORD);
       for (let i = 0; i < 10_000; i++) {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { collect, nextEvent, within } from "../../contract/support/wait.js";
 import { command, frame } from "../../contract/support/zmtp-peer.js";
 import { HostileWorld, MIB } from "./support/hostile-world.js";
+import { shaken } from "./support/raw-server.js";
 
 const world = new HostileWorld();
 
@@ -24,8 +25,7 @@ describe("a frame against the rules", () => {
     const pull = world.pull({ receiveHighWaterMarkBytes: 0 });
     const endpoint = await world.bind(pull);
     const { works } = await world.good(pull, endpoint);
-    const peer = await world.raw(endpoint);
-    await peer.handshake("PUSH");
+    const peer = await shaken(world, endpoint, "PUSH");
     const left = nextEvent(pull, "disconnect");
     peer.write(frame("before"), bytes);
     expect((await left).reason).toBe("protocol");
@@ -37,9 +37,7 @@ describe("a frame against the rules", () => {
 
   it("or a command nobody knows, or one for another kind of socket, is passed over", async () => {
     const pull = world.pull();
-    const endpoint = await world.bind(pull);
-    const peer = await world.raw(endpoint);
-    await peer.handshake("PUSH");
+    const peer = await shaken(world, pull, "PUSH");
     const odd = [
       "SUBSCRIBE",
       "CANCEL",

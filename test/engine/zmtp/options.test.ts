@@ -6,7 +6,7 @@ import { Radio } from "../../../src/sockets/draft/index.js";
 import { collect, failure, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { greeting, type RawPeer, ready } from "../../contract/support/zmtp-peer.js";
-import { fill, mutePull, RawServer } from "./support/raw-server.js";
+import { fill, mutePull, RawServer, shaken } from "./support/raw-server.js";
 
 describe("connecting", () => {
   const world = new World("zmtp", "tcp");
@@ -14,9 +14,7 @@ describe("connecting", () => {
   it("reconnectInterval -1 makes no second attempt, after a failure as after a loss", async () => {
     const push = world.push({ reconnectInterval: -1 });
     let retries = 0;
-    push.events.on("connect:retry", () => {
-      retries += 1;
-    });
+    push.events.on("connect:retry", () => void retries++);
     const pull = world.pull();
     const endpoint = await world.link(pull, push);
     await push.ready({ timeout: 4_000 });
@@ -116,8 +114,7 @@ describe("peers that leave", () => {
 
     const raw = async (): Promise<RawPeer> => {
       const joined = nextEvent(router, "peer:join");
-      const peer = await world.raw(endpoint);
-      await peer.handshake("DEALER");
+      const peer = await shaken(world, endpoint, "DEALER");
       expect((await joined).routingId).toHaveLength(5);
       return peer;
     };

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { collect, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { command, frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
-import { RawServer } from "./support/raw-server.js";
+import { RawServer, shaken } from "./support/raw-server.js";
 
 const world = new World("zmtp", "tcp");
 /** PING: a time to live of 2 tenths of a second, no context (37/ZMTP, Heartbeating). */
@@ -19,8 +19,7 @@ describe("a peer that named a time to live and falls silent", () => {
     const endpoint = await world.bind(pull);
     for (let i = 0; i < count; i++) {
       const left = nextEvent(pull, "disconnect", ({ reason }) => reason === "heartbeat");
-      const peer = await world.raw(endpoint);
-      await peer.handshake("PUSH");
+      const peer = await shaken(world, endpoint, "PUSH");
       peer.write(PING);
       await left;
     }
@@ -28,8 +27,7 @@ describe("a peer that named a time to live and falls silent", () => {
 
   it("stays while our receive queue is full, and has its whole time to live when we read again", async () => {
     const pull = world.pull({ heartbeatInterval: 0, receiveHighWaterMark: 2 });
-    const peer = await world.raw(await world.bind(pull));
-    await peer.handshake("PUSH");
+    const peer = await shaken(world, pull, "PUSH");
     let gone: string | undefined;
     pull.events.on("disconnect", ({ reason }) => {
       gone = reason;

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { collect, texts, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { greeting, ready } from "../../contract/support/zmtp-peer.js";
-import { fill, RawServer } from "./support/raw-server.js";
+import { fill, RawServer, shaken } from "./support/raw-server.js";
 
 describe("within events", () => {
   const world = new World("zmtp", "tcp");
@@ -122,8 +122,7 @@ describe("within events", () => {
     const push = world.push();
     const endpoint = await world.bind(push);
     push.events.on("drop", () => void push.close({ linger: 0 }));
-    const peer = await world.raw(endpoint);
-    await peer.handshake("PULL");
+    const peer = await shaken(world, endpoint, "PULL");
     peer.socket.pause();
     await push.ready({ peers: 1 });
     await fill(push, 1_000_000);

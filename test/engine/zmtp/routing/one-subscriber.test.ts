@@ -28,9 +28,7 @@ describe("who sent an XPUB's last message", () => {
     while (subscriber.offer([`own ${taken}`]) === OfferResult.Accepted) taken += 1;
     expect(taken).toBe(5);
     let told = 0;
-    subscriber.wantWritable(() => {
-      told += 1;
-    });
+    subscriber.wantWritable(() => void told++);
     for (let n = 0; n < 4; n++) world.routing.offer([`all ${n}`]);
     expect(world.drops).toEqual([{ reason: "peer-full", peer: 0 }]);
     expect(subscriber.offer("own")).toBe(OfferResult.Mute);
@@ -55,9 +53,7 @@ describe("who sent an XPUB's last message", () => {
     const subscriber = subscribe(peer, "");
     while (subscriber.offer("x") === OfferResult.Accepted);
     let told = 0;
-    subscriber.wantWritable(() => {
-      told += 1;
-    });
+    subscriber.wantWritable(() => void told++);
     world.leaves(peer);
     expect(told).toBe(1);
     expect(subscriber.has("")).toBe(false);

@@ -27,9 +27,7 @@ export async function blackHole(host: string, port = 0): Promise<{ port: number;
   const fillers = Array.from({ length: 6 }, () => {
     const socket = connect({ host, port: bound });
     socket.on("error", () => undefined);
-    socket.once("connect", () => {
-      taken += 1;
-    });
+    socket.once("connect", () => void taken++);
     return socket;
   });
   await until(() => taken >= 2, "a full backlog");

@@ -1,10 +1,10 @@
-/** Peers of bare bytes that listen, and a way to fill a peer's queue. */
+/** Peers of bare bytes, those that listen among them, and a way to fill a peer's queue. */
 import { once } from "node:events";
 import { createServer, type Socket as NetSocket, type Server, type ServerOpts } from "node:net";
 import type { Socket } from "../../../../src/index.js";
 import { turn, until } from "../../../contract/support/wait.js";
 import type { World } from "../../../contract/support/world.js";
-import { greeting, ready } from "../../../contract/support/zmtp-peer.js";
+import { greeting, type RawPeer, ready } from "../../../contract/support/zmtp-peer.js";
 
 /** A peer that listens and does what a test says; its connections are read unless paused. */
 export class RawServer {
@@ -48,6 +48,13 @@ export class RawServer {
   async left(): Promise<void> {
     await until(() => this.ended.size === this.connections.length, "the connections' ends", 2_000);
   }
+}
+
+/** A peer that has said its READY, of the socket at an endpoint, or of one that is bound for it. */
+export async function shaken(world: World, at: string | Socket, socketType: string): Promise<RawPeer> {
+  const peer = await world.raw(typeof at === "string" ? at : await world.bind(at));
+  await peer.handshake(socketType);
+  return peer;
 }
 
 /** Greets, says READY, and reads nothing. */
