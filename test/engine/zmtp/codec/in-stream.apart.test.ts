@@ -4,7 +4,7 @@ import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import { BATCHES } from "../../../../src/engine/zmtp/codec/take-front.js";
 import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
-import { decodeStream, encodeFrame, frameStream } from "./support.js";
+import { decodeFrames, decodeStream, encodeFrame, frameStream } from "./support.js";
 
 function make(maxMessageSize = -1) {
   const commands: string[] = [];
@@ -30,31 +30,11 @@ function cut(bytes: Buffer, borders: readonly number[]): Buffer[] {
   return chunks;
 }
 
-interface Frame {
-  readonly flags: number;
-  readonly start: number;
-  readonly end: number;
-}
-
-/** The frames of a stream, read as simply as can be. */
-function framesOf(bytes: Buffer): Frame[] {
-  const frames: Frame[] = [];
-  for (let start = 0; start < bytes.length; ) {
-    const flags = bytes[start] as number;
-    const long = (flags & 2) !== 0;
-    const size = long ? Number(bytes.readBigUInt64BE(start + 1)) : (bytes[start + 1] as number);
-    const end = start + (long ? 9 : 2) + size;
-    frames.push({ flags, start, end });
-    start = end;
-  }
-  return frames;
-}
-
 /** The messages of a stream: where each ends, and what it costs, without commands in its middle. */
 function messageCosts(bytes: Buffer): { end: number; cost: number }[] {
   const messages: { end: number; cost: number }[] = [];
   let cost = 0;
-  for (const { flags, start, end } of framesOf(bytes)) {
+  for (const { flags, start, end } of decodeFrames(bytes)) {
     if ((flags & 4) !== 0) continue;
     cost += end - start + FRAME_COST;
     if ((flags & 1) !== 0) continue;
@@ -67,7 +47,7 @@ function messageCosts(bytes: Buffer): { end: number; cost: number }[] {
 /** What the message costs that is not whole yet, of the first `length` bytes of a stream. */
 function arriving(bytes: Buffer, length: number): number {
   let cost = 0;
-  for (const { flags, start, end } of framesOf(bytes)) {
+  for (const { flags, start, end } of decodeFrames(bytes)) {
     if (start >= length) break;
     if (end > length) return cost + length - start;
     if ((flags & 4) !== 0) continue;
@@ -252,89 +232,43 @@ test("what comes in memory that is overwritten at once, or straight into a large
   );
 });
 
-describe("a read into a large frame", () => {
-  /** Reads `wire` as the kernel would that has all of it: as much at once as there is memory for. */
-  function readAll(
-    stream: InStream,
-    wire: Buffer,
-  ): { reads: number; copied: number; fault: string | undefined } {
-    const shared = Buffer.alloc(65_536);
-    const counts = { reads: 0, copied: 0, fault: undefined as string | undefined };
-    for (let at = 0; at < wire.length && counts.fault === undefined; counts.reads++) {
-      const memory = stream.memory();
-      const target = memory ?? shared;
-      const length = wire.copy(target, 0, at, Math.min(wire.length, at + target.length));
-      if (memory === undefined) counts.copied += length;
-      counts.fault =
-        memory === undefined ? stream.pushShared(target as Buffer, length) : stream.filled(length);
-      at += length;
-    }
-    return counts;
+test("a read into a large frame brings small messages and commands behind it, and what is wrong with them", () => {
+  const { stream, commands, takeAll } = make();
+  const large = frame("L".repeat(100_000));
+  const behind = [frame("a"), Buffer.from([4, 1, 7]), frame("b"), large, Buffer.from([0x80, 0])];
+  const wire = Buffer.concat([large, ...behind]);
+  const shared = Buffer.alloc(65_536);
+  let fault: string | undefined;
+  // As the kernel would that has all of it: as much at once as there is memory for.
+  for (let at = 0; at < wire.length && fault === undefined; ) {
+    const memory = stream.memory();
+    const length = wire.copy(memory ?? shared, 0, at);
+    fault = memory === undefined ? stream.pushShared(shared, length) : stream.filled(length);
+    at += length;
   }
-
-  test("brings small messages and commands behind it, and what is wrong with them", () => {
-    const { stream, commands, takeAll } = make();
-    const large = frame("L".repeat(100_000));
-    const { fault } = readAll(
-      stream,
-      Buffer.concat([large, frame("a"), Buffer.from([4, 1, 7]), frame("b"), large, Buffer.from([0x80, 0])]),
-    );
-    expect(fault).toBe("reserved-bits");
-    expect(commands).toEqual(["07"]);
-    expect(takeAll().map(([text]) => (text as string).length / 2)).toEqual([100_000, 1, 1, 100_000]);
-  });
+  expect(fault).toBe("reserved-bits");
+  expect(commands).toEqual(["07"]);
+  expect(takeAll().map(([text]) => (text as string).length / 2)).toEqual([100_000, 1, 1, 100_000]);
 });
 
-describe("the memory of a frame of more than a mebibyte", () => {
+test("a frame of more than a mebibyte for whose first the process has no memory ends the connection, and throws nothing", () => {
   const MIB = 1_048_576;
-  const HEADER = 9;
   const large = (size: number): Buffer => {
-    const header = Buffer.alloc(HEADER);
-    header[0] = 2;
+    const header = Buffer.alloc(9, 2);
     header.writeBigUInt64BE(BigInt(size), 1);
     return header;
   };
-  /** Lets `length` bytes come, as much at once as the stream has memory for. @returns the stream's fault */
-  function arrive(stream: InStream, length: number): string | undefined {
-    const shared = Buffer.alloc(65_536, "shoal");
-    for (let left = length; left > 0; ) {
-      const memory = stream.memory();
-      const count = Math.min(left, memory?.length ?? shared.length);
-      if (memory === undefined) {
-        const fault = stream.pushShared(shared, count);
-        if (fault !== undefined) return fault;
-      } else stream.filled(count);
-      left -= count;
-    }
-    return undefined;
+  const { stream } = make();
+  const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation(() => {
+    throw new RangeError("Array buffer allocation failed");
+  });
+  try {
+    expect(stream.push(large(100 * MIB))).toBe("no-memory");
+    const behind = make().stream;
+    expect(behind.push(Buffer.concat([Buffer.of(1, 0), large(MIB / 2), Buffer.alloc(100)]))).toBe(
+      "no-memory",
+    );
+  } finally {
+    spy.mockRestore();
   }
-  test("that the process does not have ends the connection, and throws nothing", () => {
-    const { stream } = make();
-    stream.push(large(100 * MIB));
-    const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation((size) => {
-      if (size > 2 * MIB) throw new RangeError("Array buffer allocation failed");
-      return Buffer.alloc(size);
-    });
-    try {
-      expect(arrive(stream, 2 * MIB)).toBe("no-memory");
-    } finally {
-      spy.mockRestore();
-    }
-  });
-
-  test("that the process does not have for the first of it ends the connection, too", () => {
-    const { stream } = make();
-    const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation(() => {
-      throw new RangeError("Array buffer allocation failed");
-    });
-    try {
-      expect(stream.push(large(100 * MIB))).toBe("no-memory");
-      const behind = make().stream;
-      expect(behind.push(Buffer.concat([Buffer.of(1, 0), large(MIB / 2), Buffer.alloc(100)]))).toBe(
-        "no-memory",
-      );
-    } finally {
-      spy.mockRestore();
-    }
-  });
 });

@@ -15,16 +15,19 @@ export function encodeFrame({ flags, body }: PlainFrame, long = body.length > 25
   return Buffer.concat([header, body]);
 }
 
-/** All frames of whole bytes. */
-export function decodeFrames(bytes: Buffer): PlainFrame[] {
-  const frames: PlainFrame[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const flags = bytes.readUInt8(at);
+/** All frames of whole bytes, and where they are. */
+export function decodeFrames(
+  bytes: Buffer,
+): (PlainFrame & { readonly start: number; readonly end: number })[] {
+  const frames: ReturnType<typeof decodeFrames> = [];
+  for (let start = 0; start < bytes.length; ) {
+    const flags = bytes.readUInt8(start);
     const long = (flags & 2) !== 0;
-    const size = long ? Number(bytes.readBigUInt64BE(at + 1)) : bytes.readUInt8(at + 1);
-    const from = at + (long ? 9 : 2);
-    frames.push({ flags: flags & ~2, body: bytes.subarray(from, from + size) });
-    at = from + size;
+    const size = long ? Number(bytes.readBigUInt64BE(start + 1)) : bytes.readUInt8(start + 1);
+    const from = start + (long ? 9 : 2);
+    const end = from + size;
+    frames.push({ flags: flags & ~2, body: bytes.subarray(from, end), start, end });
+    start = end;
   }
   return frames;
 }
