@@ -1,6 +1,4 @@
 /** What options do on real sockets, where the contract of all engines does not reach. */
-
-import { Socket as NetSocket } from "node:net";
 import { describe, expect, it, vi } from "vitest";
 import { Radio } from "../../../src/sockets/draft/index.js";
 import { collect, failure, nextEvent, turn, until, within } from "../../contract/support/wait.js";
@@ -48,24 +46,6 @@ describe("connecting", () => {
     await server.close({ linger: 0 });
     await until(() => intervals.length > before, "another attempt");
     expect(intervals[before]).toBeLessThanOrEqual(3);
-  });
-
-  it("tcpKeepalive is set on the connections of both sides, and the delay of small writes is off", async () => {
-    const spy = vi.spyOn(NetSocket.prototype, "setKeepAlive");
-    const noDelay = vi.spyOn(NetSocket.prototype, "setNoDelay");
-    const [push, pull] = [
-      world.push({ tcpKeepalive: 1, tcpKeepaliveIdle: 60 }),
-      world.pull({ tcpKeepalive: 1, tcpKeepaliveIdle: 30 }),
-    ];
-    await world.link(pull, push);
-    await push.ready({ timeout: 4_000 });
-    expect(spy.mock.calls.sort()).toEqual([
-      [true, 30_000],
-      [true, 60_000],
-    ]);
-    expect(noDelay).toHaveBeenCalledWith(true);
-    spy.mockRestore();
-    noDelay.mockRestore();
   });
 
   it("immediate: a peer that leaves takes its queue along, counted; without peers a send waits", async () => {

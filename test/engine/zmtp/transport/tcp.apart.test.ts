@@ -229,8 +229,9 @@ describe("dialling", () => {
     const keepAlive = vi.spyOn(Socket.prototype, "setKeepAlive");
     const noDelay = vi.spyOn(Socket.prototype, "setNoDelay");
     await world.connect(endpoint);
+    await world.peers(1);
     expect(keepAlive).not.toHaveBeenCalled();
-    expect(noDelay).toHaveBeenCalledWith(true);
+    expect(noDelay.mock.calls).toEqual([[true], [true]]); // Of both ends.
     await world.connect(endpoint, { tcpKeepalive: 1, tcpKeepaliveIdle: 30 });
     await world.connect(endpoint, { tcpKeepalive: 1 });
     await world.connect(endpoint, { tcpKeepalive: 0 });
@@ -239,6 +240,11 @@ describe("dialling", () => {
       [true, 0],
       [false, 0],
     ]);
+    keepAlive.mockClear();
+    const kept = await world.listen("tcp://127.0.0.1:*", { tcpKeepalive: 1, tcpKeepaliveIdle: 60 });
+    await world.connect(kept.endpoint);
+    await until(() => keepAlive.mock.calls.length > 0, "the accepted end");
+    expect(keepAlive.mock.calls).toEqual([[true, 60_000]]);
     keepAlive.mockRestore();
     noDelay.mockRestore();
   });
