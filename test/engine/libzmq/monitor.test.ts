@@ -73,36 +73,21 @@ test("an observer that is closed under the reader ends the monitor without an un
 test("an observer is made at another place when its own is still in use, and not forever", () => {
   const patient = new FakeMonitored();
   patient.failures.push(nativeError("EADDRINUSE"), nativeError("EADDRINUSE"));
-  new Monitor(patient.native, patient.socket, () => undefined, vi.fn());
+  monitored(patient);
   expect(patient.observers).toHaveLength(1);
 
   const hopeless = new FakeMonitored();
   hopeless.failures.push(...Array.from({ length: 1_000 }, () => nativeError("EADDRINUSE")));
-  expect(
-    () =>
-      new Monitor(
-        hopeless.native,
-        hopeless.socket,
-        () => undefined,
-        () => undefined,
-      ),
-  ).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
+  expect(() => monitored(hopeless)).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
 
   const broken = new FakeMonitored();
   broken.failures.push(nativeError("EMFILE"));
-  expect(() => new Monitor(broken.native, broken.socket, () => undefined, vi.fn())).toThrow("EMFILE");
+  expect(() => monitored(broken)).toThrow("EMFILE");
 });
 
 test("a monitor that the program forgot closes its socket and is read to its end", async () => {
   const world = new FakeMonitored();
-  (() => {
-    new Monitor(
-      world.native,
-      world.socket,
-      () => undefined,
-      () => undefined,
-    );
-  })();
+  (() => void new Monitor(world.native, world.socket, vi.fn(), vi.fn()))();
   world.current.push({ type: "accept", address: "unread" });
   await turn();
   await vi.waitFor(() => {

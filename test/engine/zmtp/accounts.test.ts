@@ -40,14 +40,8 @@ describe.each(["tcp", "ipc", "inproc"] as const)("over %s", (transport) => {
           const raws: RawPeer[] = [];
           let number = 0;
           const send = (size: number): void => {
-            if (
-              push.trySend(
-                size > 70_000
-                  ? [String(number), Buffer.alloc(size), Buffer.alloc(size)]
-                  : [String(number), Buffer.alloc(size)],
-              )
-            )
-              number += 1;
+            const more = size > 70_000 ? [Buffer.alloc(size)] : [];
+            if (push.trySend([String(number), Buffer.alloc(size), ...more])) number += 1;
           };
           let dropEvents = 0;
           let connections = 0;
@@ -69,14 +63,9 @@ describe.each(["tcp", "ipc", "inproc"] as const)("over %s", (transport) => {
               }
               connections += 1;
               const socket = world.pull({ receiveHighWaterMark: 3, reconnectInterval: 5 });
-              if (endpoint === undefined) {
-                const own = await world.bind(socket);
-                push.connect(own);
-                pulls.push({ socket, got: [], endpoint: own });
-              } else {
-                socket.connect(endpoint);
-                pulls.push({ socket, got: [], endpoint });
-              }
+              const own = endpoint ?? (await world.bind(socket));
+              (endpoint === undefined ? push : socket).connect(own);
+              pulls.push({ socket, got: [], endpoint: own });
             } else if (how === "kill") raws.shift()?.socket.resetAndDestroy();
             else if (how === "turns") for (let i = 0; i < 5; i++) await turn();
             else if (pull === undefined) continue;

@@ -38,17 +38,7 @@ describe("a frame against the rules", () => {
   it("or a command nobody knows, or one for another kind of socket, is passed over", async () => {
     const pull = world.pull();
     const peer = await shaken(world, pull, "PUSH");
-    const odd = [
-      "SUBSCRIBE",
-      "CANCEL",
-      "JOIN",
-      "LEAVE",
-      "ERROR",
-      "READY",
-      "HELLO",
-      "WELCOME",
-      "X".repeat(255),
-    ];
+    const odd = [..."SUBSCRIBE CANCEL JOIN LEAVE ERROR READY HELLO WELCOME".split(" "), "X".repeat(255)];
     for (const name of odd)
       peer.write(command(name, "data"), Buffer.of(0x01, 1, 65), command(name), frame(name));
     peer.write(

@@ -64,14 +64,12 @@ it("thousands of connections that stop in their handshake keep nobody out, neith
   // They are opened by another process, so that each side has its own descriptors.
   const child = start(STOPPERS, { args: [String(portOf(endpoint)), String(STOPPED)], limit: 25_000 });
   let report = "";
-  const told = child.line().then(
-    (line) => {
+  const told = child
+    .line()
+    .then(String, String)
+    .then((line) => {
       report = line;
-    },
-    (error) => {
-      report = String(error);
-    },
-  );
+    });
   while (report === "") {
     await works();
     const late = world.connect(world.push(), endpoint);

@@ -40,30 +40,18 @@ const SERVER_TRANSIENT = Buffer.alloc(32, 4);
 const SERVER_PUBLIC = keyPairOf(SERVER).publicKey;
 const CLIENT_PUBLIC = keyPairOf(CLIENT).publicKey;
 
-function clientOf(
-  box: CurveBox,
-  random = SYSTEM_RANDOM,
-  changes: Partial<MechanismOptions> = {},
-): CurveClient {
+type Changes = Partial<MechanismOptions>;
+
+function clientOf(box: CurveBox, random = SYSTEM_RANDOM, changes: Changes = {}): CurveClient {
   const keys = { curveSecretKey: CLIENT, curvePublicKey: CLIENT_PUBLIC, curveServerKey: SERVER_PUBLIC };
-  return new CurveClient(
-    optionsOf({ properties: properties("PUSH"), ...keys, ...changes }),
-    primitivesOf(box),
-    random,
-  );
+  const options = optionsOf({ properties: properties("PUSH"), ...keys, ...changes });
+  return new CurveClient(options, primitivesOf(box), random);
 }
 
-function serverOf(
-  box: CurveBox,
-  random = SYSTEM_RANDOM,
-  changes: Partial<MechanismOptions> = {},
-): CurveServer {
+function serverOf(box: CurveBox, random = SYSTEM_RANDOM, changes: Changes = {}): CurveServer {
   const keys = { curveSecretKey: SERVER, curvePublicKey: SERVER_PUBLIC };
-  return new CurveServer(
-    optionsOf({ properties: properties("PULL"), ...keys, ...changes }),
-    primitivesOf(box),
-    random,
-  );
+  const options = optionsOf({ properties: properties("PULL"), ...keys, ...changes });
+  return new CurveServer(options, primitivesOf(box), random);
 }
 
 const ofClient = () => knownRandom(CLIENT_TRANSIENT);
