@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { Publisher, Pull, XPublisher } from "../../../src/index.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
 import { command, type RawPeer } from "../../contract/support/zmtp-peer.js";
-import { HostileWorld, MIB } from "./support/hostile-world.js";
+import { HostileWorld, MIB, quiet } from "./support/hostile-world.js";
 import { shaken } from "./support/raw-server.js";
 
 const world = new HostileWorld();
@@ -25,17 +25,6 @@ async function peers(pull: Pull, count: number): Promise<RawPeer[]> {
   for (let i = 0; i < count; i++) all.push(await shaken(world, endpoint, "PUSH"));
   await until(() => pull.stats().peers === count, `${count} peers`);
   return all;
-}
-
-/** Settles when nothing more is received for a while, or everything is. */
-async function quiet(read: () => number): Promise<number> {
-  for (let last = -1, same = 0; same < 15; ) {
-    const now = read();
-    same = now === last ? same + 1 : 0;
-    last = now;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  return read();
 }
 
 /** The first bytes of the next messages, by number. */

@@ -9,8 +9,7 @@ const world = new HostileWorld();
 
 it("a peer that is slow with its handshake, a byte at a time, is closed in time; a good peer is served meanwhile", async () => {
   const pull = world.pull({ handshakeInterval: 300 });
-  const endpoint = await world.bind(pull);
-  const { works } = await world.good(pull, endpoint);
+  const { endpoint, works } = await world.good(pull);
   const slow = await Promise.all(Array.from({ length: 50 }, () => world.raw(endpoint)));
   const bytes = Buffer.concat([greeting(), ready("PUSH")]).subarray(0, -1);
   let ended = 0;
@@ -28,8 +27,7 @@ it("a peer that is slow with its handshake, a byte at a time, is closed in time;
 
 it("a message for which the process has no memory ends its connection, which says so; others stay", async () => {
   const pull = world.pull();
-  const endpoint = await world.bind(pull);
-  const { works } = await world.good(pull, endpoint);
+  const { endpoint, works } = await world.good(pull);
   const peer = await shaken(world, endpoint, "PUSH");
   const left = nextEvent(pull, "disconnect");
   const allocate = Buffer.allocUnsafeSlow;
@@ -77,8 +75,7 @@ describe("a peer that leaves without a word", () => {
   describe.each(["RST", "FIN"])("by %s", (how) => {
     it.each(phases)("%s, is forgotten; a good peer is served", async (_, bytes) => {
       const pull = world.pull();
-      const endpoint = await world.bind(pull);
-      const { works } = await world.good(pull, endpoint);
+      const { endpoint, works } = await world.good(pull);
       const peer = await world.raw(endpoint);
       const left = nextEvent(pull, "disconnect");
       if (bytes[0] !== undefined) peer.write(bytes[0]);

@@ -21,8 +21,7 @@ describe("a flood", () => {
   it("of PINGs from a peer that does not read is not answered without end", async () => {
     // Its own PINGs would go unanswered for as long as the flood takes, which on a busy machine is longer than a heartbeat.
     const pull = world.pull({ heartbeatInterval: 0 });
-    const endpoint = await world.bind(pull);
-    const { works } = await world.good(pull, endpoint);
+    const { endpoint, works } = await world.good(pull);
     const peer = await shaken(world, endpoint, "PUSH");
     peer.socket.pause();
     await until(() => pull.stats().peers === 2, "two peers");

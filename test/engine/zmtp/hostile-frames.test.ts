@@ -23,8 +23,7 @@ describe("a frame against the rules", () => {
   )("(%s) ends its connection; what came before it is delivered, a good peer is served", async (_, bytes) => {
     // Without a mark in bytes: "before" waits, and the peer would not be read to its fault.
     const pull = world.pull({ receiveHighWaterMarkBytes: 0 });
-    const endpoint = await world.bind(pull);
-    const { works } = await world.good(pull, endpoint);
+    const { endpoint, works } = await world.good(pull);
     const peer = await shaken(world, endpoint, "PUSH");
     const left = nextEvent(pull, "disconnect");
     peer.write(frame("before"), bytes);

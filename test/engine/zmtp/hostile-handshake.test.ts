@@ -57,8 +57,7 @@ describe("a handshake out of order", () => {
 
 it("thousands of connections that stop in their handshake keep nobody out, neither who is there nor who comes", async () => {
   const pull = world.pull({ backlog: 1_024, maxPendingHandshakes: KEPT });
-  const endpoint = await world.bind(pull);
-  const { works } = await world.good(pull, endpoint);
+  const { endpoint, works } = await world.good(pull);
   const seen = events(pull);
   const before = memory();
   // They are opened by another process, so that each side has its own descriptors.

@@ -175,9 +175,7 @@ describe.each(LONG ? BOXES : [LIBSODIUM])("with $name", (box) => {
     const code = fixed ? `ERR_ZMTP_MALFORMED_COMMAND_${name}` : expect.stringMatching(/^ERR_ZMTP_/);
     expect(reach(state).receive(longer).failed).toMatchObject({ kind: "protocol", code });
     const malformed = encodeCommand(name, Buffer.alloc(15));
-    expect(reach(state).receive(malformed).failed).toMatchObject({
-      code: `ERR_ZMTP_MALFORMED_COMMAND_${name}`,
-    });
+    expect(reach(state).receive(malformed).failed?.code).toBe(`ERR_ZMTP_MALFORMED_COMMAND_${name}`);
   });
 
   describe("commands out of order are a fault:", () => {
@@ -250,29 +248,22 @@ describe.each(LONG ? BOXES : [LIBSODIUM])("with $name", (box) => {
       ).toHaveLength(length);
     });
 
+    const transient = keyPairOf(CLIENT_TRANSIENT).publicKey;
     test.each([
-      ["another's public key", { claimed: newPair().publicKey }, "ERR_ZMTP_CRYPTOGRAPHIC"],
-      [
-        "a vouch for another connection",
-        { vouched: [newPair().publicKey, SERVER_PUBLIC] },
-        "ERR_ZMTP_KEY_EXCHANGE",
-      ],
-      [
-        "a vouch for another server",
-        { vouched: [keyPairOf(CLIENT_TRANSIENT).publicKey, newPair().publicKey] },
-        "ERR_ZMTP_KEY_EXCHANGE",
-      ],
-      ["a vouch by another client", { vouchFrom: newPair().secretKey }, "ERR_ZMTP_CRYPTOGRAPHIC"],
-      ["a counter that stands still", { count: 1 }, "ERR_ZMTP_INVALID_SEQUENCE"],
-      ["a counter that goes back", { count: 0 }, "ERR_ZMTP_INVALID_SEQUENCE"],
-      ["a key of which no secret comes", { claimed: Buffer.alloc(32) }, "ERR_ZMTP_KEY_EXCHANGE"],
+      ["another's public key", "CRYPTOGRAPHIC", { claimed: newPair().publicKey }],
+      ["a vouch for another connection", "KEY_EXCHANGE", { vouched: [newPair().publicKey, SERVER_PUBLIC] }],
+      ["a vouch for another server", "KEY_EXCHANGE", { vouched: [transient, newPair().publicKey] }],
+      ["a vouch by another client", "CRYPTOGRAPHIC", { vouchFrom: newPair().secretKey }],
+      ["a counter that stands still", "INVALID_SEQUENCE", { count: 1 }],
+      ["a counter that goes back", "INVALID_SEQUENCE", { count: 0 }],
+      ["a key of which no secret comes", "KEY_EXCHANGE", { claimed: Buffer.alloc(32) }],
       [
         "malformed metadata",
-        { metadata: Buffer.concat([encodeMetadata([["Identity", Buffer.from("a")]]), Buffer.from([7])]) },
-        "ERR_ZMTP_INVALID_METADATA",
+        "INVALID_METADATA",
+        { metadata: Buffer.concat([properties("A"), Buffer.of(7)]) },
       ],
-    ] as [string, Parameters<typeof initiate>[0], string][])("not with %s", (_, part, code) => {
-      expect(initiate(part).failed).toMatchObject({ code });
+    ] as [string, string, Parameters<typeof initiate>[0]][])("not with %s", (_, code, part) => {
+      expect(initiate(part).failed).toMatchObject({ code: `ERR_ZMTP_${code}` });
     });
   });
 
@@ -280,9 +271,7 @@ describe.each(LONG ? BOXES : [LIBSODIUM])("with $name", (box) => {
     const hello = Buffer.from(known.HELLO);
     const key = box.agree(SERVER_PUBLIC, CLIENT_TRANSIENT) as Uint8Array;
     hello.set(sealBox(box, Buffer.alloc(64, 1), nonce("CurveZMQHELLO---", counter(1)), key), 120);
-    expect(reach("server, start").receive(hello).failed).toMatchObject({
-      code: "ERR_ZMTP_MALFORMED_COMMAND_HELLO",
-    });
+    expect(reach("server, start").receive(hello).failed?.code).toBe("ERR_ZMTP_MALFORMED_COMMAND_HELLO");
   });
 
   test("a HELLO with a key of which no secret comes is a fault", () => {

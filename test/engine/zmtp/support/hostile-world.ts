@@ -1,6 +1,6 @@
 /** What tests of hostile peers share: a good peer next to them, and a look at this process. */
 import { expect } from "vitest";
-import type { Pull, Push, Socket, SocketEvent } from "../../../../src/index.js";
+import type { Pull, Socket, SocketEvent } from "../../../../src/index.js";
 import { collect } from "../../../contract/support/wait.js";
 import { World } from "../../../contract/support/world.js";
 import { collectGarbage } from "../../../support/collect-garbage.js";
@@ -13,10 +13,10 @@ export class HostileWorld extends World {
     super("zmtp", "tcp");
   }
 
-  /** A peer that behaves, and a way to see that it is served. */
-  async good(pull: Pull, endpoint: string): Promise<{ push: Push; works(): Promise<void> }> {
+  /** Binds for a peer that behaves. @returns where, and a way to see that it is served */
+  async good(pull: Pull): Promise<{ endpoint: string; works(): Promise<void> }> {
     const push = this.push();
-    push.connect(endpoint);
+    const endpoint = await this.link(pull, push);
     let sent = 0;
     const works = async (): Promise<void> => {
       sent += 1;
@@ -24,7 +24,7 @@ export class HostileWorld extends World {
       expect(await collect(pull, 1)).toEqual([`good ${sent}`]);
     };
     await works();
-    return { push, works };
+    return { endpoint, works };
   }
 }
 
@@ -33,6 +33,17 @@ export function memory(): number {
   collectGarbage();
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
+}
+
+/** Settles when what is read has stood still for a while. @returns it */
+export async function quiet(read: () => number): Promise<number> {
+  for (let last = -1, same = 0; same < 15; ) {
+    const now = read();
+    same = now === last ? same + 1 : 0;
+    last = now;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return read();
 }
 
 /** What a socket reports of its bad peers, from now on. */

@@ -99,11 +99,8 @@ it("dialling cancelled reports nothing and leaves no connection", async () => {
   const { endpoint } = await world.listen(`ipc://${freePath()}`);
   const done = vi.fn();
   for (let i = 0; i < 3; i++) {
-    const cancel = ipc.dial(
-      i === 2 ? `ipc://${freePath()}` : endpoint,
-      optionValues({ connectTimeout: 5 }),
-      done,
-    );
+    const to = i === 2 ? `ipc://${freePath()}` : endpoint;
+    const cancel = ipc.dial(to, optionValues({ connectTimeout: 5 }), done);
     if (i > 0) await Promise.resolve();
     cancel();
     cancel();

@@ -196,15 +196,8 @@ describe("dialling", () => {
     const { endpoint } = await world.listen("tcp://127.0.0.1:*");
     resolves({ address: "127.0.0.1", family: 4 });
     const done = vi.fn();
-    const moments: (() => Promise<void>)[] = [
-      async () => undefined,
-      async () => {
-        await Promise.resolve();
-      },
-      async () => {
-        await new Promise<void>((resolve) => process.nextTick(resolve));
-      },
-    ];
+    const nextTick = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
+    const moments = [async () => undefined, async () => Promise.resolve(), nextTick];
     for (const target of [endpoint, `tcp://name.test:${portOf(endpoint)}`, "tcp://127.0.0.1:1"]) {
       for (const moment of moments) {
         const cancel = tcp.dial(target, optionValues({ connectTimeout: 5 }), done);
@@ -215,13 +208,8 @@ describe("dialling", () => {
     }
     for (let i = 0; i < 20; i++) await turn();
     expect(done).not.toHaveBeenCalled();
-    await until(
-      () =>
-        world.accepted.every(
-          ({ socket }) => socket.destroyed || socket.readableEnded || socket.resume().readableEnded,
-        ),
-      "the ends",
-    );
+    const isOver = ({ destroyed, readableEnded }: Socket): boolean => destroyed || readableEnded;
+    await until(() => world.accepted.every(({ socket }) => isOver(socket.resume())), "the ends");
   });
 
   it("keep-alive is set as the options say, and the delay of small writes is off", async () => {
