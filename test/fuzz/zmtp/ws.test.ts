@@ -1,18 +1,16 @@
 /** Any bytes as WebSocket frames and as the heads of upgrades: one reading of them, however they are cut, and no exception. */
-import { Duplex } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { optionValues } from "../../../src/core/option-values.js";
 import { COMMAND, MORE, writeHeader } from "../../../src/engine/frame.js";
-import { Reader } from "../../../src/engine/zmtp/transport/reader.js";
 import type { Stream } from "../../../src/engine/zmtp/transport/transport.js";
 import { upgrade } from "../../../src/engine/zmtp/transport/ws-client.js";
-import { type HttpStream, Paths } from "../../../src/engine/zmtp/transport/ws-paths.js";
+import { Paths } from "../../../src/engine/zmtp/transport/ws-paths.js";
 import { Words } from "../../../src/engine/zmtp/ws/mask.js";
 import { acceptResponse } from "../../../src/engine/zmtp/ws/upgrade.js";
 import { decodedSize, WsDecoder } from "../../../src/engine/zmtp/ws/ws-decoder.js";
 import { WsEncoder } from "../../../src/engine/zmtp/ws/ws-encoder.js";
 import { encodeFrame } from "../../engine/zmtp/codec/support.js";
-import { acceptOf, KEY, request } from "../../engine/zmtp/support/ws-peer.js";
+import { acceptOf, KEY, request, streamOf, Wire } from "../../engine/zmtp/support/ws-peer.js";
 import { turn } from "../../support/settled.js";
 import { corpus, keep, LONG_TIMEOUT, MemoryBound, Random, runs, SEED, told } from "../seed.js";
 
@@ -257,20 +255,6 @@ function lines(random: Random, text: string): string {
     }
   }
   return all.join("\r\n");
-}
-
-/** The far end of a connection in memory. */
-class Wire extends Duplex {
-  written = "";
-  override _read(): void {}
-  override _write(chunk: Buffer, _: string, done: () => void): void {
-    this.written += chunk.toString("latin1");
-    done();
-  }
-}
-
-function streamOf(socket: Wire): HttpStream {
-  return { socket, reader: new Reader(), remote: "tcp://10.0.0.1:1", address: "10.0.0.1", pending: () => 0 };
 }
 
 /** What became of a head, and the bytes behind it that ZMTP got. */

@@ -2,6 +2,9 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { Reader } from "../../../../src/engine/zmtp/transport/reader.js";
+import type { HttpStream } from "../../../../src/engine/zmtp/transport/ws-paths.js";
 import { ready } from "../../../contract/support/zmtp-peer.js";
 import { portOf } from "../../../support/ports.js";
 
@@ -154,4 +157,21 @@ export class WsPeer {
 /** What a server answers to `KEY` or another key. */
 export function acceptOf(key: string): string {
   return createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+}
+
+/** The far end of a connection in memory. @param takes whether it takes what is written */
+export class Wire extends Duplex {
+  written = "";
+  constructor(readonly takes = true) {
+    super();
+  }
+  override _read(): void {}
+  override _write(chunk: Buffer, _: string, done: () => void): void {
+    this.written += chunk.toString("latin1");
+    if (this.takes) done();
+  }
+}
+
+export function streamOf(socket: Wire, address = "10.0.0.1"): HttpStream {
+  return { socket, reader: new Reader(), remote: `tcp://${address}:1`, address, pending: () => 0 };
 }

@@ -1,26 +1,11 @@
 /** Upgrades that are refused: they count, are bounded, and give way first. */
-import { Duplex } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { optionValues } from "../../../../src/core/option-values.js";
 import type { Fault } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
-import { Reader } from "../../../../src/engine/zmtp/transport/reader.js";
 import type { Acceptor } from "../../../../src/engine/zmtp/transport/transport.js";
-import { type HttpStream, Paths } from "../../../../src/engine/zmtp/transport/ws-paths.js";
+import { Paths } from "../../../../src/engine/zmtp/transport/ws-paths.js";
 import { turn } from "../../../support/settled.js";
-import { request } from "../support/ws-peer.js";
-
-/** A peer that takes nothing. */
-class Deaf extends Duplex {
-  written = "";
-  override _read(): void {}
-  override _write(chunk: Buffer): void {
-    this.written += chunk.toString("latin1");
-  }
-}
-
-function streamOf(socket: Duplex, address = "10.0.0.1"): HttpStream {
-  return { socket, reader: new Reader(), remote: `tcp://${address}:1`, address, pending: () => 0 };
-}
+import { request, streamOf, Wire } from "../support/ws-peer.js";
 
 function pathsWith(limit: number, changes: Partial<Acceptor> = {}): { paths: Paths; faults: Fault[] } {
   const faults: Fault[] = [];
@@ -35,8 +20,9 @@ function pathsWith(limit: number, changes: Partial<Acceptor> = {}): { paths: Pat
   return { paths, faults };
 }
 
-function dial(paths: Paths, text: string | undefined, address?: string): Deaf {
-  const socket = new Deaf();
+/** Of a peer that takes nothing. */
+function dial(paths: Paths, text: string | undefined, address?: string): Wire {
+  const socket = new Wire(false);
   paths.accept(streamOf(socket, address));
   if (text !== undefined) socket.push(Buffer.from(text, "latin1"));
   return socket;
@@ -52,7 +38,7 @@ const NOWHERE = request("GET /nowhere HTTP/1.1");
 describe("refused upgrades", () => {
   it("are no more than maxPendingHandshakes, and the oldest is cut for a new one", async () => {
     const { paths, faults } = pathsWith(4);
-    const peers: Deaf[] = [];
+    const peers: Wire[] = [];
     for (let i = 0; i < 10; i++) {
       peers.push(dial(paths, NOWHERE));
       await settled();
