@@ -19,14 +19,6 @@ describe("is refused:", () => {
     expect(decodeMetadata(Buffer.from("0000000000", "hex"))).toBe("a property without a name");
   });
 
-  test("a name that comes twice, in whatever case", () => {
-    const bytes = encodeMetadata([
-      ["Identity", Buffer.from("a")],
-      ["IDENTITY", Buffer.from("b")],
-    ]);
-    expect(decodeMetadata(bytes)).toBe("a property that comes twice");
-  });
-
   test(`more than ${MAX_PROPERTIES} properties, even 100,000`, () => {
     const many = (count: number) =>
       encodeMetadata(Array.from({ length: count }, (_, i) => [`X-${i}`, NONE] as const));
