@@ -51,6 +51,22 @@ export function told(what: string, inputs: number): void {
   console.log(`fuzz: ${what}: ${inputs.toLocaleString("en")} inputs, SHOAL_SEED=${SEED}`);
 }
 
+/** Tries so many inputs that `one` makes of the seed's numbers, and reports it. @returns how many */
+export function tries(
+  what: string,
+  [short, long]: readonly [short: number, long: number],
+  one: (random: Random, i: number) => void,
+): number {
+  const [random, inputs] = [new Random(SEED), runs(short, long)];
+  const memory = new MemoryBound(inputs);
+  for (let i = 0; i < inputs; i++) {
+    memory.check(i);
+    one(random, i);
+  }
+  told(what, inputs);
+  return inputs;
+}
+
 /** The inputs of one kind, by file name; `#` begins a comment in a file, the rest is hex. */
 export function corpus(kind: string): [name: string, bytes: Buffer][] {
   return readdirSync(join(CORPUS, kind))

@@ -9,7 +9,7 @@ import { InStream, type StreamFault } from "../../../src/engine/zmtp/codec/in-st
 import { decodeMetadata, encodeMetadata, MAX_PROPERTIES } from "../../../src/engine/zmtp/codec/metadata.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
-import { corpus, keep, LONG_TIMEOUT, MemoryBound, Random, runs, SEED, told } from "../seed.js";
+import { corpus, keep, LONG_TIMEOUT, Random, runs, SEED, told, tries } from "../seed.js";
 
 const LIMIT = 2_000;
 
@@ -139,11 +139,7 @@ describe("frames", () => {
   it(
     "out of good ones with bytes changed are read as the grammar says",
     () => {
-      const random = new Random(SEED);
-      const count = runs(2_500, 1_000_000);
-      const memory = new MemoryBound(count);
-      for (let i = 0; i < count; i++) {
-        memory.check(i);
+      tries("frames with bytes changed", [2_500, 1_000_000], (random) => {
         const frames: Buffer[] = [];
         for (let n = 1 + random.below(6); n > 0; n--) {
           const body = random.bytes(random.below(8) === 0 ? random.below(600) : random.below(12));
@@ -154,8 +150,7 @@ describe("frames", () => {
         }
         const bytes = Buffer.concat(frames);
         same(random.below(3) === 0 ? bytes : random.mutate(bytes), random);
-      }
-      told("frames with bytes changed", count);
+      });
     },
     LONG_TIMEOUT,
   );
@@ -163,12 +158,10 @@ describe("frames", () => {
 
 describe("what is in commands", () => {
   it("is parsed or refused, never beyond its bytes", () => {
-    const random = new Random(SEED);
-    const count = runs(2_500, 300_000);
     const good = encodeMetadata([
       ["Socket-Type", Buffer.from("DEALER")],
       ["Identity", Buffer.alloc(0)],
-      ["X-App", random.bytes(40)],
+      ["X-App", new Random(SEED).bytes(40)],
     ]);
     const check = (bytes: Buffer): void => {
       const command = parseCommand(bytes);
@@ -191,8 +184,9 @@ describe("what is in commands", () => {
       }
     };
     for (const [, bytes] of corpus("metadata")) kept(bytes);
-    for (let i = 0; i < count; i++) kept(i % 4 === 0 ? random.bytes(random.below(80)) : random.mutate(good));
-    told("commands and metadata", count);
+    tries("commands and metadata", [2_500, 300_000], (random, i) =>
+      kept(i % 4 === 0 ? random.bytes(random.below(80)) : random.mutate(good)),
+    );
   }, 300_000);
 
   it("comes back out of its encoding", () => {
@@ -211,11 +205,9 @@ describe("what is in commands", () => {
   }, 120_000);
 
   it("or in a greeting is never read from less than 64 bytes, and reported as wrong only once", () => {
-    const random = new Random(SEED);
     const good = Buffer.concat([Buffer.from("ff00000000000000017f0301", "hex"), Buffer.alloc(52)]);
     good.write("CURVE", 12);
-    const count = runs(2_500, 200_000);
-    for (let i = 0; i < count; i++) {
+    tries("greetings", [2_500, 200_000], (random) => {
       const bytes = random.below(4) === 0 ? good : random.mutate(good);
       let verdict: unknown;
       for (let length = 0; length <= Math.min(64, bytes.length); length++) {
@@ -224,7 +216,6 @@ describe("what is in commands", () => {
         if (verdict !== undefined) expect(now).toEqual(verdict);
         verdict = now;
       }
-    }
-    told("greetings", count);
+    });
   }, 120_000);
 });

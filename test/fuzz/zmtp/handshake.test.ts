@@ -16,7 +16,7 @@ import { PlainClient, PlainServer } from "../../../src/engine/zmtp/mechanism/pla
 import { knownRandom, optionsOf, properties } from "../../engine/zmtp/mechanism/support.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
-import { corpus, keep, Random, runs, SEED, told } from "../seed.js";
+import { corpus, keep, Random, runs, SEED, told, tries } from "../seed.js";
 
 const SERVER = Buffer.alloc(32, 2);
 const CLIENT = Buffer.alloc(32, 3);
@@ -148,9 +148,7 @@ describe.each(Object.entries(SIDES))("the handshake of %s", (name, side) => {
   });
 
   it("takes a good peer's bytes with some changed", () => {
-    const random = new Random(SEED);
-    const count = isCurve ? runs(40, 20_000) : runs(500, 60_000);
-    for (let i = 0; i < count; i++) {
+    tries(`handshakes of ${name}, bytes changed`, isCurve ? [40, 20_000] : [500, 60_000], (random) => {
       // Changes in the greeting end most attempts: half of them spare it.
       const spared = random.below(2) === 0 ? GREETING_SIZE : 0;
       const bytes = Buffer.concat([good.subarray(0, spared), random.mutate(good.subarray(spared))]);
@@ -158,8 +156,7 @@ describe.each(Object.entries(SIDES))("the handshake of %s", (name, side) => {
       const unchanged = bytes.subarray(GREETING_SIZE, good.length).equals(good.subarray(GREETING_SIZE));
       // Nobody gets in with CURVE who changed a byte of it.
       if (isCurve && end.done) expect(unchanged).toBe(true);
-    }
-    told(`handshakes of ${name}, bytes changed`, count);
+    });
   }, 300_000);
 
   it("takes commands with structure in any order", () => {

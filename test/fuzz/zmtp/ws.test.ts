@@ -12,7 +12,7 @@ import { WsEncoder } from "../../../src/engine/zmtp/ws/ws-encoder.js";
 import { encodeFrame } from "../../engine/zmtp/codec/support.js";
 import { acceptOf, KEY, request, streamOf, Wire } from "../../engine/zmtp/support/ws-peer.js";
 import { turn } from "../../support/settled.js";
-import { corpus, keep, LONG_TIMEOUT, MemoryBound, Random, runs, SEED, told } from "../seed.js";
+import { corpus, keep, LONG_TIMEOUT, MemoryBound, Random, runs, SEED, told, tries } from "../seed.js";
 
 interface Reading {
   /** Whole frames of ZMTP, in hex, and the last one as far as it has come. */
@@ -188,12 +188,8 @@ describe("WebSocket frames", () => {
   });
 
   it("are read in one way, valid or not, however they are cut", { timeout: LONG_TIMEOUT }, () => {
-    const random = new Random(SEED);
-    const inputs = runs(3_000, 1_000_000);
     const seen = { whole: 0, faulty: 0, closed: 0, pings: 0 };
-    const memory = new MemoryBound(inputs);
-    for (let i = 0; i < inputs; i++) {
-      memory.check(i);
+    const inputs = tries("WebSocket frames", [3_000, 1_000_000], (random) => {
       const masked = random.below(2) === 0;
       const valid = frames(random, masked);
       const bytes = random.below(3) === 0 ? valid : random.mutate(valid);
@@ -212,10 +208,9 @@ describe("WebSocket frames", () => {
       else if (found.closed !== undefined) seen.closed += 1;
       else seen.whole += 1;
       if (found.pong !== undefined) seen.pings += 1;
-    }
+    });
     // The generator reaches every case, and often.
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(inputs / 50);
-    told("WebSocket frames", inputs);
   });
 });
 
