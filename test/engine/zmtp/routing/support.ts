@@ -124,7 +124,6 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
   readonly events: SocketEvent[] = [];
   readonly drops: { reason: string; peer: number }[] = [];
   readable = 0;
-  writable = 0;
   /** Messages that had been accepted for a peer and ended with its pipe. */
   lost = 0;
   repliesLost = 0;
@@ -200,19 +199,10 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
     return all;
   }
 
-  routingOnReadable(): void {
-    this.readable += 1;
-  }
-  routingOnWritable(): void {
-    this.writable += 1;
-  }
-  routingOnReplyLost(): void {
-    this.repliesLost += 1;
-  }
-
-  event(event: SocketEvent): void {
-    this.events.push(event);
-  }
+  readonly routingOnReadable = (): void => void this.readable++;
+  readonly routingOnWritable = (): void => undefined;
+  readonly routingOnReplyLost = (): void => void this.repliesLost++;
+  readonly event = (event: SocketEvent): void => void this.events.push(event);
   dropped(reason: string, messages: number, pipe?: Pipe): void {
     if (reason === "conflated") return;
     const peer = this.peers.findIndex((one) => one.pipe === pipe);
@@ -226,13 +216,7 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
     if (pipe.link !== undefined) pipe.link.close(reason);
     else if (!pipe.outlives) this.#remove(pipe);
   }
-  pipeOnMessages(pipe: Pipe): void {
-    this.routing.messages(pipe);
-  }
-  pipeOnRoom(pipe: Pipe): void {
-    this.routing.room(pipe);
-  }
-  pipeOnCommand(pipe: Pipe, body: Buffer): void {
-    this.routing.command(pipe, body);
-  }
+  readonly pipeOnMessages = (pipe: Pipe): void => this.routing.messages(pipe);
+  readonly pipeOnRoom = (pipe: Pipe): void => this.routing.room(pipe);
+  readonly pipeOnCommand = (pipe: Pipe, body: Buffer): void => this.routing.command(pipe, body);
 }
