@@ -39,11 +39,7 @@ describe("a peer", () => {
     const table = new PeerTable(false, { now: () => now });
     const types = typesOf(
       table,
-      at("accept"),
-      at("handshake"),
-      at("accept"),
-      at("disconnect"),
-      at("handshake"),
+      ...["accept", "handshake", "accept", "disconnect", "handshake"].map((type) => at(type)),
     );
     expect(types.slice(3)).toEqual([["disconnect"], ["peer:leave", "handshake", "peer:join"]]);
     expect(table.connected).toBe(1);

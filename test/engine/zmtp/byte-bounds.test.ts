@@ -147,10 +147,8 @@ describe("what waits to be sent", () => {
   });
 
   it("and received over inproc stops at the marks of both sides", async () => {
-    const [push, pull] = [
-      world.push({ sendHighWaterMarkBytes: MIB }),
-      world.pull({ receiveHighWaterMarkBytes: MIB }),
-    ];
+    const push = world.push({ sendHighWaterMarkBytes: MIB });
+    const pull = world.pull({ receiveHighWaterMarkBytes: MIB });
     pull.bindSync("inproc://byte-bounds");
     push.connect("inproc://byte-bounds");
     const body = Buffer.alloc(100 * KIB);

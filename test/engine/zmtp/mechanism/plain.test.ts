@@ -59,10 +59,8 @@ test.each(["hello sent", "initiate sent"])("the client takes libzmq's misspelt E
 });
 
 test("neither password nor user name is in a fault's message", () => {
-  for (const outcome of [
-    shake(newClient(), newServer(), () => false),
-    shake(newClient(), newServer(false)),
-  ]) {
+  const refused = shake(newClient(), newServer(), () => false);
+  for (const outcome of [refused, shake(newClient(), newServer(false))]) {
     expect(outcome.server.failed?.message).not.toMatch(/admin|secret/);
     expect(outcome.client.failed?.message).not.toMatch(/admin|secret/);
   }

@@ -56,10 +56,8 @@ test.each([
           peer.says(String(peer.number), String(number));
         } else if (how === "offer" && peer.pipe.routingId !== undefined) {
           const before = waiting(world);
-          const result = world.routing.offer([
-            peer.pipe.routingId,
-            Buffer.from(`to ${idOf(peer)}`, "latin1"),
-          ]);
+          const body = Buffer.from(`to ${idOf(peer)}`, "latin1");
+          const result = world.routing.offer([peer.pipe.routingId, body]);
           expect(waiting(world)).toBe(before + (result === OfferResult.Accepted ? 1 : 0));
           const bearers = all.filter((one) => one.pipe.routingId !== undefined && idOf(one) === idOf(peer));
           if (result === OfferResult.PeerFull)

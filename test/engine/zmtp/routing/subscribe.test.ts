@@ -155,11 +155,8 @@ test("as batches, too, a program gets what it asked for, in order, what was look
               expected.push(`${one}|${text}`);
           const { relaySource } = world.routing;
           if (looks) expect(world.routing.readable).toBe(expected.length > got.length);
-          for (
-            let batch = relaySource?.takeBatch(5);
-            batch !== undefined;
-            batch = relaySource?.takeBatch(5)
-          ) {
+          const next = () => relaySource?.takeBatch(5);
+          for (let batch = next(); batch !== undefined; batch = next()) {
             const { messages: count } = batch;
             const decoded = batch.decode();
             expect(decoded).toHaveLength(count);
@@ -218,9 +215,7 @@ describe("XSUB", () => {
     empty.reads();
     world.routing.offer("2");
     empty.reads();
-    expect([world.drops, empty.messages]).toEqual([
-      [{ reason: "peer-full", peer: full.number }],
-      [["1"], ["2"]],
-    ]);
+    expect(world.drops).toEqual([{ reason: "peer-full", peer: full.number }]);
+    expect(empty.messages).toEqual([["1"], ["2"]]);
   });
 });

@@ -107,8 +107,6 @@ it("dialling cancelled reports nothing and leaves no connection", async () => {
   }
   for (let i = 0; i < 10; i++) await turn();
   expect(done).not.toHaveBeenCalled();
-  await until(
-    () => world.accepted.every(({ socket }) => socket.resume().readableEnded || socket.destroyed),
-    "the ends",
-  );
+  const ends = () => world.accepted.every(({ socket }) => socket.resume().readableEnded || socket.destroyed);
+  await until(ends, "the ends");
 });

@@ -34,11 +34,8 @@ function decodeInPlace(decoder: WsDecoder, ...chunks: Uint8Array[]): Buffer {
   for (const chunk of chunks) {
     const memory = Buffer.alloc(decodedSize(chunk.length));
     memory.set(chunk, memory.length - chunk.length);
-    const length = decoder.decode(
-      memory.subarray(memory.length - chunk.length),
-      chunk.length,
-      new Words(memory),
-    );
+    const source = memory.subarray(memory.length - chunk.length);
+    const length = decoder.decode(source, chunk.length, new Words(memory));
     all.push(Buffer.from(memory.subarray(0, length)));
   }
   return Buffer.concat(all);
