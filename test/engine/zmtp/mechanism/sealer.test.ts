@@ -4,7 +4,7 @@ import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import type { CurveBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import { CurveCipher } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
-import { Sealer } from "../../../../src/engine/zmtp/mechanism/sealer.js";
+import { framesOf, Sealer } from "../../../../src/engine/zmtp/mechanism/sealer.js";
 import fc from "../../../support/properties.js";
 import { decodeFrames, decodeStream, encodeFrame, frameStream } from "../codec/support.js";
 import { LIBSODIUM, NOBLE } from "./support.js";
@@ -55,6 +55,14 @@ test("on the wire there are message frames only: flags 00, or LONG", () => {
     expect(decodeFrames(wire).every(({ flags }) => flags === 0)).toBe(true);
     expect(decodeFrames(wire)).toHaveLength(decodeFrames(bytes).length);
   }
+});
+
+test("a large body is read where the program has it", () => {
+  const [encoder, queue] = [new Encoder(), new OutQueue()];
+  const body = Buffer.alloc(70_000);
+  encoder.encode(["head", body], 0, undefined);
+  queue.add(encoder, 1);
+  expect(framesOf(queue.take(1)).some((frame) => frame.body.buffer === body.buffer)).toBe(true);
 });
 
 test("nothing is kept of a frame that began behind a command which ended the connection", () => {
