@@ -12,12 +12,10 @@ export interface Target {
   check(frames: Buffer[]): boolean;
 }
 
+type Frames = readonly Buffer[];
+
 /** Frames with a few of them changed, lost, doubled, swapped, emptied or put in. */
-export function mutated(
-  random: Random,
-  frames: readonly Buffer[],
-  others: readonly (readonly Buffer[])[],
-): Buffer[] {
+export function mutated(random: Random, frames: Frames, others: readonly Frames[]): Buffer[] {
   const result: Buffer[] = frames.map((frame) => Buffer.from(frame));
   for (let changes = 1 + random.below(2); changes > 0; changes--) {
     const at = random.below(result.length + 1);

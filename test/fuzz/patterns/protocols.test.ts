@@ -43,14 +43,9 @@ function operation(kind: OperationKind): Operation {
 
 const sequenceOf = (bytes: Buffer): bigint => bytes.readBigUInt64BE();
 
-function addressed(
-  dialect: pirate.Dialect,
-  address: Buffer,
-  body: readonly Buffer[],
-  frames: Buffer[],
-): void {
-  same(pirate.addressedFrames(dialect, address, body), frames);
-  expect(address.length).toBeGreaterThan(0);
+function addressed(dialect: pirate.Dialect, to: Buffer, body: readonly Buffer[], frames: Buffer[]): void {
+  same(pirate.addressedFrames(dialect, to, body), frames);
+  expect(to.length).toBeGreaterThan(0);
   expect(body.length).toBeGreaterThan(0);
 }
 
@@ -276,13 +271,7 @@ const TARGETS: Target[] = [
     name: "clone, standing",
     good: [
       [clone.encodeStanding(clone.NO_STANDING)],
-      [
-        clone.encodeStanding({
-          map: "0101010101010101",
-          term: 4,
-          alone: true,
-        }),
-      ],
+      [clone.encodeStanding({ map: "0101010101010101", term: 4, alone: true })],
     ],
     check: (frames) => {
       const [bytes] = frames;
@@ -378,14 +367,7 @@ const TARGETS: Target[] = [
   {
     name: "espresso, trailer",
     good: [
-      [
-        espresso.encodeTrailer({
-          from: "backend",
-          frames: 3,
-          size: 12,
-          time: 1_700_000_000_000.5,
-        }),
-      ],
+      [espresso.encodeTrailer({ from: "backend", frames: 3, size: 12, time: 1_700_000_000_000.5 })],
       [espresso.encodeTrailer({ from: "frontend", frames: 0, size: 0, time: 0 })],
     ],
     check: ([frame = Buffer.alloc(0)]) => {

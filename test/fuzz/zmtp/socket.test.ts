@@ -19,8 +19,9 @@ afterAll(() => {
   process.off("uncaughtExceptionMonitor", note);
 });
 
-const keys = curveKeyPair();
 const authenticate = (): boolean => true;
+const plain = { plainServer: true, authenticate };
+const curve = { curveServer: true, curveSecretKey: curveKeyPair().secretKey, authenticate };
 
 /** Sockets under attack, the type that their peers say they are, and the mechanism in their greeting. */
 const TARGETS: [string, string, string, () => Socket & { bind(endpoint: string): Promise<string> }][] = [
@@ -34,23 +35,15 @@ const TARGETS: [string, string, string, () => Socket & { bind(endpoint: string):
   ["XPublisher", "SUB", "NULL", () => world.xPublisher()],
   ["XSubscriber", "PUB", "NULL", () => world.xSubscriber()],
   ["Stream", "", "NULL", () => world.stream()],
-  ["Pull with PLAIN", "PUSH", "PLAIN", () => world.pull({ plainServer: true, authenticate })],
-  [
-    "Pull with CURVE",
-    "PUSH",
-    "CURVE",
-    () => world.pull({ curveServer: true, curveSecretKey: keys.secretKey, authenticate }),
-  ],
+  ["Pull with PLAIN", "PUSH", "PLAIN", () => world.pull(plain)],
+  ["Pull with CURVE", "PUSH", "CURVE", () => world.pull(curve)],
 ];
 
 function script(random: Random, type: string, mechanism: string): Buffer {
   const hello =
     mechanism === "PLAIN" ? command("HELLO", "\u0001u\u0001p") : command("HELLO", Buffer.alloc(194));
-  const start = [
-    greeting(mechanism),
-    ...(mechanism === "NULL" ? [] : [hello, command("INITIATE")]),
-    ready(type),
-  ];
+  const own = mechanism === "NULL" ? [] : [hello, command("INITIATE")];
+  const start = [greeting(mechanism), ...own, ready(type)];
   const traffic: Buffer[] = [];
   for (let n = random.below(20); n > 0; n--) {
     switch (random.below(6)) {

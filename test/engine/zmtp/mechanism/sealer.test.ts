@@ -147,11 +147,7 @@ describe.each([
 
   test("a sealed frame too short for a box is a fault", () => {
     for (const length of [0, 1, 7, 32]) {
-      const wire = Buffer.concat([
-        Buffer.of(0, length),
-        Buffer.from("\x07MESSAGE", "latin1"),
-        Buffer.alloc(32),
-      ]);
+      const wire = Buffer.concat([Buffer.of(0, length), Buffer.from("\x07MESSAGE"), Buffer.alloc(32)]);
       expect(opened(wire.subarray(0, 2 + length), []).fault).toMatchObject({ kind: "protocol" });
     }
   });

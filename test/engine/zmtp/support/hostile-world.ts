@@ -49,12 +49,7 @@ export async function quiet(read: () => number): Promise<number> {
 /** What a socket reports of its bad peers, from now on. */
 export function events(socket: Socket): SocketEvent[] {
   const all: SocketEvent[] = [];
-  for (const type of [
-    "disconnect",
-    "handshake:error:protocol",
-    "handshake:error:other",
-    "peer:refused",
-  ] as const)
-    socket.events.on(type, (event) => void all.push(event));
+  const bad = ["disconnect", "handshake:error:protocol", "handshake:error:other", "peer:refused"] as const;
+  for (const type of bad) socket.events.on(type, (event) => void all.push(event));
   return all;
 }

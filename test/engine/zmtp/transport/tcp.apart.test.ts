@@ -25,9 +25,10 @@ afterEach(() => {
 });
 
 /** What the name resolves to from now on. */
-function resolves(...addresses: { address: string; family: number }[]): void {
+function resolves(...addresses: string[]): void {
   lookup.mockImplementation(((_name: string, _options: unknown, done: (...of: unknown[]) => void) => {
-    setImmediate(done, null, addresses);
+    const all = addresses.map((address) => ({ address, family: 4 }));
+    setImmediate(done, null, all);
   }) as never);
 }
 
@@ -116,11 +117,7 @@ describe("dialling", () => {
 
   it("a name tries all its addresses, one after the other", async () => {
     const { endpoint } = await world.listen("tcp://127.0.0.1:*");
-    resolves(
-      { address: "127.0.0.2", family: 4 },
-      { address: "127.0.0.3", family: 4 },
-      { address: "127.0.0.1", family: 4 },
-    );
+    resolves("127.0.0.2", "127.0.0.3", "127.0.0.1");
     const stream = await world.connect(`tcp://many.test:${portOf(endpoint)}`);
     expect(stream.address).toBe("127.0.0.1");
     expect(world.accepted.length).toBeLessThanOrEqual(1);
@@ -128,9 +125,9 @@ describe("dialling", () => {
 
   it("a name resolves again each time, and gives the last address's error when none answers", async () => {
     const { endpoint } = await world.listen("tcp://127.0.0.1:*");
-    resolves({ address: "127.0.0.2", family: 4 });
+    resolves("127.0.0.2");
     expect(await codeOf(world.dial(`tcp://moves.test:${portOf(endpoint)}`))).toBe("ECONNREFUSED");
-    resolves({ address: "127.0.0.1", family: 4 });
+    resolves("127.0.0.1");
     await world.connect(`tcp://moves.test:${portOf(endpoint)}`);
     resolves();
     expect(await world.dial(`tcp://moves.test:${portOf(endpoint)}`)).toMatchObject({
@@ -184,7 +181,7 @@ describe("dialling", () => {
     try {
       const late = await world.dial(`tcp://127.0.0.2:${port}`, { connectTimeout: 40 });
       expect(String(late)).toContain("no connection within 40 ms");
-      resolves({ address: "127.0.0.2", family: 4 }, { address: "127.0.0.1", family: 4 });
+      resolves("127.0.0.2", "127.0.0.1");
       const stream = await world.connect(`tcp://half.test:${port}`, { connectTimeout: 40 });
       expect(stream.address).toBe("127.0.0.1");
     } finally {
@@ -194,7 +191,7 @@ describe("dialling", () => {
 
   it("cancelled at any moment reports nothing and leaves no connection", async () => {
     const { endpoint } = await world.listen("tcp://127.0.0.1:*");
-    resolves({ address: "127.0.0.1", family: 4 });
+    resolves("127.0.0.1");
     const done = vi.fn();
     const nextTick = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
     const moments = [async () => undefined, async () => Promise.resolve(), nextTick];
