@@ -55,26 +55,16 @@ describe("selectEngine", () => {
 });
 
 describe("a context", () => {
-  test("takes the engine's resources with the first use, and once", () => {
+  test("takes the engine's resources with the first use, and once; what is set before and after reaches them", () => {
     const engine = new FakeEngine();
     const context = new Context({ engine, ioThreads: 3 });
-    expect(context.engine).toBe("fake");
-    expect(context.ioThreads).toBe(3);
-    expect(engine.contexts).toEqual([]);
-    context.open();
-    context.open();
-    expect(engine.contexts).toEqual([{ options: { ioThreads: 3 }, shared: false }]);
-  });
-
-  test("passes on what is set before and after that", () => {
-    const engine = new FakeEngine();
-    const context = new Context({ engine });
     context.blocky = false;
-    expect(context.blocky).toBe(false);
-    context.open();
+    expect([context.engine, context.ioThreads, context.blocky]).toEqual(["fake", 3, false]);
+    expect(engine.contexts).toEqual([]);
+    for (let i = 0; i < 2; i++) context.open();
+    expect(engine.contexts).toEqual([{ options: { ioThreads: 3, blocky: false }, shared: false }]);
     context.ioThreads = 2;
-    expect(context.ioThreads).toBe(2);
-    expect(context.blocky).toBe(false);
+    expect([context.ioThreads, context.blocky]).toEqual([2, false]);
   });
 
   test.each([
