@@ -23,12 +23,8 @@ test("a last-value cache", () => {
       random.below(3) === 0 ? mutated(random, from, seeds) : from.map((frame) => Buffer.from(frame));
     if (frames.length === 0) continue;
     one.update(frames);
-    other.updateAll(
-      encodeMessage(
-        frames.map((frame) => Buffer.from(frame)),
-        undefined,
-      ),
-    );
+    const copies = frames.map((frame) => Buffer.from(frame));
+    other.updateAll(encodeMessage(copies, undefined));
     const [topic, ...value] = frames as [Buffer, ...Buffer[]];
     const size = value.reduce((sum, { length }) => sum + length, 8 * (value.length - 1));
     // A topic alone says nothing of its value.

@@ -36,13 +36,9 @@ const TWO = [1, 2];
 const small = (i: number): Body => Body.of([BODY[i - 1] as string]);
 
 const idFor = (dialect: Dialect) => (dialect === Shoal ? idOf(5) : NO_ID);
+const address = [Buffer.of(0, 0, 0, 9), EMPTY];
 const deliveries = DIALECTS.map((dialect) =>
-  deliveryOf(9, {
-    dialect,
-    ...idFor(dialect),
-    address: [Buffer.of(0, 0, 0, 9), EMPTY],
-    body: Body.of(BODY),
-  }),
+  deliveryOf(9, { dialect, ...idFor(dialect), address, body: Body.of(BODY) }),
 );
 const fromWorkers: FromWorker[] = [
   ...DIALECTS.flatMap((dialect): FromWorker[] => [
@@ -64,27 +60,15 @@ const fromClients = [
   { kind: "client-heartbeat" },
   { kind: "negotiation" },
 ] as const;
+const request = (i: number) => requestOf(i, { body: small(i) });
+const answer = (i: number) => answerOf(i, { body: small(i) });
+const delivery = (i: number) => deliveryOf(i, { body: small(i) });
+const reply = (i: number) => ({ ...replyTo(deliveryOf(i), true, 0), body: small(i) });
 const batch = {
-  requests: batchOf(
-    "client",
-    REQUESTS,
-    TWO.map((i) => requestOf(i, { body: small(i) })),
-  ),
-  answers: batchOf(
-    "client",
-    ANSWERS,
-    TWO.map((i) => answerOf(i, { body: small(i) })),
-  ),
-  deliveries: batchOf(
-    "worker",
-    REQUESTS,
-    TWO.map((i) => deliveryOf(i, { body: small(i) })),
-  ),
-  replies: batchOf(
-    "worker",
-    ANSWERS,
-    TWO.map((i) => ({ ...replyTo(deliveryOf(i), true, 0), body: small(i) })),
-  ),
+  requests: batchOf("client", REQUESTS, TWO.map(request)),
+  answers: batchOf("client", ANSWERS, TWO.map(answer)),
+  deliveries: batchOf("worker", REQUESTS, TWO.map(delivery)),
+  replies: batchOf("worker", ANSWERS, TWO.map(reply)),
 };
 
 /** The bodies of a batch are its last frame, one behind the other; those of another message are its last frames. */

@@ -22,36 +22,28 @@ const SERVER = Buffer.alloc(32, 2);
 const CLIENT = Buffer.alloc(32, 3);
 const C_TRANSIENT = Buffer.alloc(32, 1);
 const S_TRANSIENT = Buffer.alloc(32, 4);
+const asks = optionsOf({ asks: true });
 const curveServer = optionsOf({ properties: properties("PULL"), curveSecretKey: SERVER, asks: true });
 const curveClient = optionsOf({
   properties: properties("PUSH"),
   curveSecretKey: CLIENT,
   curveServerKey: keyPairOf(SERVER).publicKey,
 });
+const ofNull = () => new NullMechanism(optionsOf());
+const ofPlain = { server: () => new PlainServer(asks), client: () => new PlainClient(optionsOf()) };
+const ofCurve = {
+  server: () => new CurveServer(curveServer, CURVE_PRIMITIVES, knownRandom(S_TRANSIENT)),
+  client: () => new CurveClient(curveClient, CURVE_PRIMITIVES, knownRandom(C_TRANSIENT)),
+};
 
 /** Each side, and the one that it talks to. */
 const SIDES: Record<string, { make(): Mechanism; peer(): Mechanism }> = {
-  NULL: { make: () => new NullMechanism(optionsOf()), peer: () => new NullMechanism(optionsOf()) },
-  "NULL with a hook": {
-    make: () => new NullMechanism(optionsOf({ asks: true })),
-    peer: () => new NullMechanism(optionsOf()),
-  },
-  "PLAIN server": {
-    make: () => new PlainServer(optionsOf({ asks: true })),
-    peer: () => new PlainClient(optionsOf()),
-  },
-  "PLAIN client": {
-    make: () => new PlainClient(optionsOf()),
-    peer: () => new PlainServer(optionsOf({ asks: true })),
-  },
-  "CURVE server": {
-    make: () => new CurveServer(curveServer, CURVE_PRIMITIVES, knownRandom(S_TRANSIENT)),
-    peer: () => new CurveClient(curveClient, CURVE_PRIMITIVES, knownRandom(C_TRANSIENT)),
-  },
-  "CURVE client": {
-    make: () => new CurveClient(curveClient, CURVE_PRIMITIVES, knownRandom(C_TRANSIENT)),
-    peer: () => new CurveServer(curveServer, CURVE_PRIMITIVES, knownRandom(S_TRANSIENT)),
-  },
+  NULL: { make: ofNull, peer: ofNull },
+  "NULL with a hook": { make: () => new NullMechanism(asks), peer: ofNull },
+  "PLAIN server": { make: ofPlain.server, peer: ofPlain.client },
+  "PLAIN client": { make: ofPlain.client, peer: ofPlain.server },
+  "CURVE server": { make: ofCurve.server, peer: ofCurve.client },
+  "CURVE client": { make: ofCurve.client, peer: ofCurve.server },
 };
 
 /** What a peer sends to `side` in a good handshake: with known random bytes the same each time. */
@@ -75,14 +67,8 @@ function transcript(side: { make(): Mechanism; peer(): Mechanism }): Buffer {
   return Buffer.concat(sent);
 }
 
-interface End {
-  readonly done: boolean;
-  readonly failed: boolean;
-  readonly rest: Buffer;
-}
-
 /** Feeds one side. @param verdict what the hook says */
-function feed(mechanism: Mechanism, pieces: readonly Buffer[], verdict: boolean): End {
+function feed(mechanism: Mechanism, pieces: readonly Buffer[], verdict: boolean) {
   const handshake = new Handshake(mechanism);
   let done = 0;
   let failed = 0;
@@ -110,7 +96,7 @@ function feed(mechanism: Mechanism, pieces: readonly Buffer[], verdict: boolean)
   return { done: done > 0, failed: failed > 0, rest: Buffer.concat([handshake.takeRemaining(), ...rest]) };
 }
 
-function attempt(side: { make(): Mechanism }, bytes: Buffer, random: Random): End {
+function attempt(side: { make(): Mechanism }, bytes: Buffer, random: Random) {
   const pieces = random.pieces(bytes);
   const verdict = random.below(4) > 0;
   try {
@@ -132,11 +118,8 @@ describe.each(Object.entries(SIDES))("the handshake of %s", (name, side) => {
   it("ends well for a good peer, wherever the bytes are cut, and leaves what follows", () => {
     for (let at = 0; at <= good.length; at++) {
       const pieces = [good.subarray(0, at), Buffer.concat([good.subarray(at), Buffer.from("rest")])];
-      const end = feed(
-        side.make(),
-        pieces.map((piece) => Buffer.from(piece)),
-        true,
-      );
+      const copies = pieces.map((piece) => Buffer.from(piece));
+      const end = feed(side.make(), copies, true);
       expect([end.done, end.failed, String(end.rest)]).toEqual([true, false, "rest"]);
       if (isCurve && at > 64) at += 6;
     }

@@ -63,18 +63,8 @@ describe("borrowed memory", () => {
   });
 });
 
-interface Step {
+const step = fc.record({
   /** Body lengths of the message's frames. */
-  readonly lengths: readonly number[];
-  /** What becomes of it: the program's, lent to the program, passed on. */
-  readonly way: "taken" | "lent" | "passed";
-  /** What is lent so far goes back, or is kept after all. */
-  readonly lease: "release" | "keep" | "none";
-  /** What was passed on so far leaves. */
-  readonly leaves: boolean;
-}
-
-const step: fc.Arbitrary<Step> = fc.record({
   lengths: fc.array(
     fc.oneof(
       { weight: 3, arbitrary: fc.nat(300) },
@@ -82,8 +72,11 @@ const step: fc.Arbitrary<Step> = fc.record({
     ),
     { minLength: 1, maxLength: 3 },
   ),
+  /** What becomes of it: the program's, lent to the program, passed on. */
   way: fc.constantFrom("taken", "lent", "passed"),
+  /** What is lent so far goes back, or is kept after all. */
   lease: fc.constantFrom("release", "keep", "none"),
+  /** What was passed on so far leaves. */
   leaves: fc.boolean(),
 });
 
@@ -138,7 +131,7 @@ it("messages that were taken, that are lent, that wait and that are passed on st
       for (let at = 0; at < wire.length; ) {
         at = feed(stream, wire, at);
         while (stream.messages > 0) {
-          const { way, lease: then, leaves } = steps[next] as Step;
+          const { way, lease: then, leaves } = steps[next] as (typeof steps)[0];
           if (way === "taken") kept.push({ frames: stream.take(), index: next });
           else if (way === "lent") lent.push({ frames: stream.take(undefined, lease), index: next });
           else {
@@ -186,11 +179,7 @@ it("messages that were visited stay what they were", () => {
 });
 
 /** A large frame, and behind it a command, which is handed over, and two messages; all of it but the first bytes comes in one read. */
-function largeAndMore(onCommand: (stream: InStream, body: Buffer) => void): {
-  stream: InStream;
-  large: Buffer;
-  fault: unknown;
-} {
+function largeAndMore(onCommand: (stream: InStream, body: Buffer) => void) {
   const large = Buffer.alloc(900_003, 7);
   const stream: InStream = new InStream(-1, (body) => onCommand(stream, body));
   const begun = encodeFrame({ flags: 0, body: large });

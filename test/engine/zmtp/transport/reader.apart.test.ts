@@ -15,14 +15,7 @@ describe("full records of TLS", () => {
   const RECORD = 16_384;
 
   /** A reader of records, each of whose bytes is its number, and what its sink has got. */
-  function gathering(): {
-    reader: Reader;
-    got: Buffer[];
-    kept: boolean[];
-    wire: Buffer[];
-    read(length: number): void;
-    emit(event: string): void;
-  } {
+  function gathering() {
     const listeners = new Map<string, () => void>();
     const reader = new Reader();
     const { buffer, callback } = reader.onrecord();
@@ -43,14 +36,14 @@ describe("full records of TLS", () => {
       got,
       kept,
       wire,
-      read(length) {
+      read(length: number): void {
         const bytes = Buffer.alloc(length, wire.length + 1);
         wire.push(bytes);
         target.set(bytes);
         callback(length, target);
         target = buffer();
       },
-      emit: (event) => listeners.get(event)?.(),
+      emit: (event: string) => listeners.get(event)?.(),
     };
   }
 
