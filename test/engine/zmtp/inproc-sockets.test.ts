@@ -143,9 +143,7 @@ it("a DEALER whose routing id was in use is let in when the id is free", async (
 it("many that wait for one place get it one after the other", async () => {
   const bound = world.pair();
   const endpoint = await world.bind(bound);
-  const all = new Map(
-    Array.from({ length: 20 }, (_, i) => [String(i), world.pair({ reconnectInterval: 1 })]),
-  );
+  const all = new Map(Array.from({ length: 20 }, (_, i) => [`${i}`, world.pair({ reconnectInterval: 1 })]));
   for (const [name, pair] of all) {
     pair.connect(endpoint);
     await pair.send(name);

@@ -55,10 +55,7 @@ describe("within events", () => {
     });
   });
 
-  it.each([
-    "push",
-    "dealer",
-  ] as const)("connect in peer:leave of a disconnect connects a %s again", async (type) => {
+  it.each(["push", "dealer"] as const)("connect in a disconnect's leave brings a %s back", async (type) => {
     const [router, socket] =
       type === "push" ? [world.pull(), world.push()] : [world.router(), world.dealer()];
     const endpoint = await world.bind(router);

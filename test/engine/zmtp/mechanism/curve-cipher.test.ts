@@ -116,18 +116,13 @@ describe.each(BOXES)("with $name", (box) => {
   test("counters go on past four bytes", () => {
     const from = client(0xffff_fffd);
     const side = server();
-    const counters = ["a", "b", "c", "d"].map((text) => {
+    const seen = ["a", "b", "c", "d"].map((text) => {
       const sealed = seal(from, 0, Buffer.from(text));
       const counter = sealed.subarray(8, 16).toString("hex");
       expect(openSealed(side, sealed)).toMatchObject({ body: Buffer.from(text) });
       return counter;
     });
-    expect(counters).toEqual([
-      "00000000fffffffe",
-      "00000000ffffffff",
-      "0000000100000000",
-      "0000000100000001",
-    ]);
+    expect(seen).toEqual(["00000000fffffffe", "00000000ffffffff", "0000000100000000", "0000000100000001"]);
   });
 
   test("after the last counter of all nothing opens", () => {

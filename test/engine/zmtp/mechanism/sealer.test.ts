@@ -101,9 +101,7 @@ describe.each([
         (streams, borders) => {
           const sender = new Sealer(curveCipher(one, false));
           const wire = Buffer.concat(streams.map((bytes) => sender.seal(queueOf(bytes))));
-          const cuts = [...new Set(borders.map((border) => border % (wire.length + 1)))].sort(
-            (a, b) => a - b,
-          );
+          const cuts = [...new Set(borders.map((at) => at % (wire.length + 1)))].sort((a, b) => a - b);
           expect(opened(wire, cuts)).toEqual({ ...decodeStream(Buffer.concat(streams)), fault: undefined });
         },
       ),
