@@ -6,9 +6,9 @@ import { World } from "../../contract/support/world.js";
 import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { fill, mutePull, RawServer, shaken } from "./support/raw-server.js";
 
-describe("disconnecting", () => {
-  const world = new World("zmtp", "tcp");
+const world = new World("zmtp", "tcp");
 
+describe("disconnecting", () => {
   it("during the handshake ends the connection, and no peer ever joins", async () => {
     const server = new RawServer();
     const push = world.push();
@@ -51,8 +51,6 @@ describe("disconnecting", () => {
 });
 
 describe("a lost connection", () => {
-  const world = new World("zmtp", "tcp");
-
   it("a raw peer that reads nothing any more ends it, and what waited is dropped", async () => {
     const stream = world.stream();
     const peer = connect(Number((await world.bind(stream)).split(":").at(-1)), "127.0.0.1");

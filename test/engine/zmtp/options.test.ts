@@ -6,9 +6,9 @@ import { World } from "../../contract/support/world.js";
 import { greeting, type RawPeer, ready } from "../../contract/support/zmtp-peer.js";
 import { fill, mutePull, RawServer, shaken } from "./support/raw-server.js";
 
-describe("connecting", () => {
-  const world = new World("zmtp", "tcp");
+const world = new World("zmtp", "tcp");
 
+describe("connecting", () => {
   it("reconnectInterval -1 makes no second attempt, after a failure as after a loss", async () => {
     const push = world.push({ reconnectInterval: -1 });
     let retries = 0;
@@ -74,8 +74,6 @@ function nextEventSoon(socket: Parameters<typeof nextEvent>[0], type: "connect")
 }
 
 describe("peers that leave", () => {
-  const world = new World("zmtp", "tcp");
-
   it("are reported with their routing id, and with the reason: local, remote, protocol, heartbeat", async () => {
     const router = world.router({ heartbeatInterval: 20, heartbeatTimeout: 40 });
     const endpoint = await world.bind(router);
