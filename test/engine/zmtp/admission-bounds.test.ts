@@ -1,9 +1,10 @@
 /** How many peers a socket takes, and how many it asks the program about at once. */
 import { describe, expect, it } from "vitest";
 import { AuthenticationQueue } from "../../../src/engine/zmtp/admission.js";
+import { MAX_ORPHANED_PIPES } from "../../../src/engine/zmtp/routing/routing.js";
 import type { Pull } from "../../../src/index.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
-import { command, greeting, type RawPeer } from "../../contract/support/zmtp-peer.js";
+import { command, frame, greeting, type RawPeer } from "../../contract/support/zmtp-peer.js";
 import { HostileWorld, quiet } from "./support/hostile-world.js";
 import { shaken } from "./support/raw-server.js";
 
@@ -76,6 +77,33 @@ describe("connections", () => {
     await until(() => stream.stats().peers === 1, "another peer");
   });
 });
+
+it("peers that leave unread messages keep newcomers out, until the program takes some", async () => {
+  const pull = world.pull({ backlog: 1_024 });
+  const endpoint = await world.bind(pull);
+  let refused = 0;
+  pull.events.on("accept:error", ({ error }) => {
+    refused += error.code === "EMFILE" ? 1 : 0;
+  });
+  const visit = async (): Promise<void> => {
+    const peer = await shaken(world, endpoint, "PUSH");
+    peer.write(frame("left behind"));
+    peer.socket.end();
+    await peer.closed;
+  };
+  for (let i = 0; i < MAX_ORPHANED_PIPES / 64; i++) await Promise.all(Array.from({ length: 64 }, visit));
+  while (pull.stats().receiveQueued < MAX_ORPHANED_PIPES || (pull.stats().peers ?? 0) > 0) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const push = world.push({ reconnectInterval: 10, reconnectMaxInterval: 20 });
+  const retried = nextEvent(push, "connect:retry");
+  push.connect(endpoint);
+  await retried;
+  expect(refused).toBeGreaterThan(0);
+  expect(pull.stats().receiveQueued).toBe(MAX_ORPHANED_PIPES);
+  await pull.receive();
+  await push.ready({ timeout: 8_000 });
+}, 120_000);
 
 describe("the program's hook", () => {
   it("is never asked about more peers at once than may shake hands, however many come and leave", async () => {
