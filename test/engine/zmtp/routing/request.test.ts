@@ -100,7 +100,7 @@ test("a reply without a delimiter closes its peer, and a reply of the delimiter 
   const world = new RoutingWorld({ type: "Request" });
   const peer = world.joined();
   world.routing.offer("q");
-  peer.says("", "");
+  peer.says("");
   expect(world.take()).toEqual([""]);
   world.routing.offer("q");
   peer.says("no delimiter");

@@ -132,3 +132,13 @@ test.each([
   for (const id of [asCame, second.pipe.routingId as Buffer])
     expect(world.routing.offer([id, "nobody"])).toBe(OfferResult.Unroutable);
 });
+
+test("with handover an answer to a message of who had the name goes to the peer that has it now", () => {
+  const world = new RoutingWorld({ type: "Router", options: { handover: true } });
+  world.joined("n").says("asks");
+  const second = world.joined("n");
+  const [from] = world.routing.take() as [Buffer];
+  expect(world.routing.offer([from, "answer"])).toBe(OfferResult.Accepted);
+  second.reads();
+  expect(second.messages).toEqual([["answer"]]);
+});
