@@ -23,7 +23,7 @@ afterEach(() => {
 test("a socket with defaults only is set what shoal's defaults change, and nothing else", () => {
   vi.spyOn(Math, "random").mockReturnValue(0.5);
   for (const type of TYPES) {
-    expect(chosenFor(type), type).toEqual({
+    expect(chosenFor(type), type).toStrictEqual({
       heartbeatInterval: 5_000,
       heartbeatTimeout: 30_000,
       maxMessageSize: 67_108_864,

@@ -39,7 +39,11 @@ describe("a peer", () => {
     const table = new PeerTable(false, { now: () => now });
     const types = typesOf(
       table,
-      ...["accept", "handshake", "accept", "disconnect", "handshake"].map((type) => at(type)),
+      at("accept"),
+      at("handshake"),
+      at("accept"),
+      at("disconnect"),
+      at("handshake"),
     );
     expect(types.slice(3)).toEqual([["disconnect"], ["peer:leave", "handshake", "peer:join"]]);
     expect(table.connected).toBe(1);

@@ -19,7 +19,8 @@ describe("a sender that waits", () => {
     const body = Buffer.from("a");
     const copied = vi.spyOn(Buffer, "from");
     onTestFinished(() => copied.mockRestore());
-    expect([1, 2].map(() => made.offer(body, true))).toEqual([OfferResult.Accepted, OfferResult.Mute]);
+    expect(made.offer(body, true)).toBe(OfferResult.Accepted);
+    expect(made.offer(body, true)).toBe(OfferResult.Mute);
     expect(copied).toHaveBeenCalledTimes(1);
     body[0] = 0;
     expect(native.sent.map(String)).toEqual(["a"]);

@@ -183,14 +183,14 @@ describe("a frame against the rules", () => {
     const odd = [..."SUBSCRIBE CANCEL JOIN LEAVE ERROR READY HELLO WELCOME".split(" "), "X".repeat(255)];
     for (const name of odd)
       peer.write(command(name, "data"), Buffer.of(0x01, 1, 65), command(name), frame(name));
-    for (const bytes of [
-      [4, 0],
-      [4, 1, 0],
-      [4, 1, 9],
-      [5, 0],
-    ])
-      peer.write(Buffer.from(bytes));
-    peer.write(command("PING"), frame("end"));
+    peer.write(
+      Buffer.of(4, 0),
+      Buffer.of(4, 1, 0),
+      Buffer.of(4, 1, 9),
+      Buffer.of(5, 0),
+      command("PING"),
+      frame("end"),
+    );
     for (const name of odd) expect((await pull.receive({ timeout: 8_000 })).map(String)).toEqual(["A", name]);
     expect(await collect(pull, 1)).toEqual(["end"]);
     expect(pull.stats().peers).toBe(1);

@@ -55,7 +55,10 @@ describe("within events", () => {
     });
   });
 
-  it.each(["push", "dealer"] as const)("connect in a disconnect's leave brings a %s back", async (type) => {
+  it.each([
+    "push",
+    "dealer",
+  ] as const)("connect in peer:leave of a disconnect connects a %s again", async (type) => {
     const [router, socket] =
       type === "push" ? [world.pull(), world.push()] : [world.router(), world.dealer()];
     const endpoint = await world.bind(router);
@@ -69,7 +72,11 @@ describe("within events", () => {
     expect(socket.stats().peers).toBe(0);
   });
 
-  it.each(["accept", "handshake", "peer:join"] as const)("close in %s ends the connection", async (type) => {
+  it.each([
+    "accept",
+    "handshake",
+    "peer:join",
+  ] as const)("close in %s ends an accepted connection", async (type) => {
     const pull = world.pull();
     const endpoint = await world.bind(pull);
     pull.events.on(type, () => void pull.close({ linger: 0 }));

@@ -43,9 +43,14 @@ function operation(kind: OperationKind): Operation {
 
 const sequenceOf = (bytes: Buffer): bigint => bytes.readBigUInt64BE();
 
-function addressed(dialect: pirate.Dialect, to: Buffer, body: readonly Buffer[], frames: Buffer[]): void {
-  same(pirate.addressedFrames(dialect, to, body), frames);
-  expect(to.length).toBeGreaterThan(0);
+function addressed(
+  dialect: pirate.Dialect,
+  address: Buffer,
+  body: readonly Buffer[],
+  frames: Buffer[],
+): void {
+  same(pirate.addressedFrames(dialect, address, body), frames);
+  expect(address.length).toBeGreaterThan(0);
   expect(body.length).toBeGreaterThan(0);
 }
 

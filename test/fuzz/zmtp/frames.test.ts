@@ -51,7 +51,10 @@ function read(bytes: Buffer): Reading {
   return { messages, commands, fault: undefined };
 }
 
-function readPieces(pieces: readonly Buffer[], then: (stream: InStream, taken: string[][]) => void): Reading {
+function readPieces(
+  pieces: readonly Buffer[],
+  between: (stream: InStream, taken: string[][]) => void,
+): Reading {
   const commands: string[] = [];
   const messages: string[][] = [];
   const stream = new InStream(LIMIT, (body) => void commands.push(body.toString("latin1")));
@@ -59,7 +62,7 @@ function readPieces(pieces: readonly Buffer[], then: (stream: InStream, taken: s
   for (const piece of pieces) {
     fault = stream.push(piece);
     if (fault !== undefined) break;
-    then(stream, messages);
+    between(stream, messages);
   }
   while (stream.messages > 0) {
     const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };

@@ -257,7 +257,11 @@ describe.each(LONG ? BOXES : [LIBSODIUM])("with $name", (box) => {
       ["a counter that stands still", "INVALID_SEQUENCE", { count: 1 }],
       ["a counter that goes back", "INVALID_SEQUENCE", { count: 0 }],
       ["a key of which no secret comes", "KEY_EXCHANGE", { claimed: Buffer.alloc(32) }],
-      ["bad metadata", "INVALID_METADATA", { metadata: Buffer.concat([properties("A"), Buffer.of(7)]) }],
+      [
+        "malformed metadata",
+        "INVALID_METADATA",
+        { metadata: Buffer.concat([properties("A"), Buffer.of(7)]) },
+      ],
     ] as [string, string, Parameters<typeof initiate>[0]][])("not with %s", (_, code, part) => {
       expect(initiate(part).failed).toMatchObject({ code: `ERR_ZMTP_${code}` });
     });

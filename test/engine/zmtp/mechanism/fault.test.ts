@@ -25,7 +25,13 @@ test("the peer's text is bounded and printable", () => {
   expect(message.length).toBeLessThan(350);
 });
 
-test.each(["", "01", "0334", "0334303030", "ff343030"])("ERROR (%s) not filled is malformed", (hex) => {
+test.each([
+  "",
+  "01",
+  "0334",
+  "0334303030",
+  "ff343030",
+])("a reason that does not fill ERROR (%s) is malformed", (hex) => {
   expect(errorReceived("NULL", Buffer.from(hex, "hex")).failed).toMatchObject({
     kind: "protocol",
     code: "ERR_ZMTP_MALFORMED_COMMAND_ERROR",

@@ -189,8 +189,15 @@ describe("dialling", () => {
     const { endpoint } = await world.listen("tcp://127.0.0.1:*");
     resolves("127.0.0.1");
     const done = vi.fn();
-    const nextTick = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
-    const moments = [async () => undefined, async () => Promise.resolve(), nextTick];
+    const moments: (() => Promise<void>)[] = [
+      async () => undefined,
+      async () => {
+        await Promise.resolve();
+      },
+      async () => {
+        await new Promise<void>((resolve) => process.nextTick(resolve));
+      },
+    ];
     for (const target of [endpoint, `tcp://name.test:${portOf(endpoint)}`, "tcp://127.0.0.1:1"]) {
       for (const moment of moments) {
         const cancel = tcp.dial(target, optionValues({ connectTimeout: 5 }), done);

@@ -306,7 +306,10 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
   });
 
   it.each([
-    ["as many headers as may be", `${"X: 1\r\n".repeat(MAX_HEADERS - 7)}Sec-WebSocket-Protocol: ZWS2.0`],
+    [
+      "as many headers as there may be",
+      `${"X: 1\r\n".repeat(MAX_HEADERS - 7)}Sec-WebSocket-Protocol: ZWS2.0`,
+    ],
     ["lists over several lines", "Connection: keep-alive\r\nSec-WebSocket-Protocol: chat , ZWS2.0/NULL"],
   ])("but not for %s", async (_, lines) => {
     const peer = await WsPeer.connect(await world.bind(world.pull()));
@@ -389,7 +392,11 @@ describe("a client's upgrade fails, and it tries again, where the server", () =>
     ["hangs up", "", "hung up before it answered"],
     ["hangs up within its answer", "HTTP/1.1 101 Swi", "hung up before it answered"],
     ["does not answer", undefined, "did not answer the upgrade within 200 ms"],
-    ["says for ever that it will", "HTTP/1.1 103 Early Hints\r\n\r\n", "the upgrade within 200 ms"],
+    [
+      "says for ever that it will",
+      "HTTP/1.1 103 Early Hints\r\n\r\n",
+      "did not answer the upgrade within 200 ms",
+    ],
   ])("%s", async (_, text, why) => {
     const server = answering(text, why.startsWith("hung up"));
     const push = world.push({ handshakeInterval: why.includes("200 ms") ? 200 : 30_000 });
@@ -444,7 +451,10 @@ describe("a message in fragments", () => {
 describe("what breaks the rules ends the connection, and no other:", () => {
   it.each([
     ["a text message", masked(1, "\0x")],
-    ["fragments past the limit", Buffer.concat([masked(2, "\0", 0x02), masked(0, "x".repeat(9_500), 0x00)])],
+    [
+      "fragments past maxMessageSize",
+      Buffer.concat([masked(2, "\0", 0x02), masked(0, "x".repeat(9_500), 0x00)]),
+    ],
     ["a message past maxMessageSize", frame(0, "x".repeat(1_001))],
   ])("%s", async (_, bytes) => {
     const { pull, endpoint } = await bound({ maxMessageSize: 1_000 });
