@@ -118,7 +118,11 @@ describe("ends with a fault", () => {
     ["a message", UNEXPECTED, Buffer.concat([GREETING, Buffer.from("000161", "hex")])],
     ["MORE", UNEXPECTED, Buffer.concat([GREETING, Buffer.of(5, 0)])],
     ["reserved bits", UNEXPECTED, Buffer.concat([GREETING, Buffer.of(0x84, 0)])],
-    ["a long command", TOO_LONG, Buffer.concat([GREETING, Buffer.of(6, 0, 0, 0, 0, 0, 0, 0x20, 1)])],
+    [
+      "a command past the bound",
+      TOO_LONG,
+      Buffer.concat([GREETING, Buffer.of(6, 0, 0, 0, 0, 0, 0, 0x20, 1)]),
+    ],
     ["an endless command", TOO_LONG, Buffer.concat([GREETING, Buffer.from(`06${"ff".repeat(8)}`, "hex")])],
   ])("after %s, and reads no further", (_, code, bytes) => {
     const side = nullSide();

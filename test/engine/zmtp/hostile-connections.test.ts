@@ -49,7 +49,7 @@ it("a message for which the process has no memory ends its connection, which say
   await works();
 });
 
-it("a peer whose command ends its connection leaves nothing of the frame that it began behind it to the next one", async () => {
+it("a peer whose command ends its connection leaves nothing of the frame that it began behind it to the next connection", async () => {
   const tooLong = command("SUBSCRIBE", Buffer.alloc(16_384, "x"));
   const begun = Buffer.from("0200000000000004000000", "hex");
   const said = [Buffer.concat([tooLong, begun]), command("SUBSCRIBE", "A")];

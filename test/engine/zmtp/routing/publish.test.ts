@@ -369,3 +369,14 @@ test.runIf(LONG)("RADIO: a peer that is in 262,144 groups and joins one more is 
   peer.commandsUs("JOIN", "one more");
   expect(peer.closed).toBe("protocol");
 });
+
+test("XPUB: a peer that filled the queue is read on once half of it was taken", () => {
+  const world = new RoutingWorld({ type: "XPublisher", receiveHighWaterMark: 4 });
+  const peer = world.joined();
+  for (const prefix of ["a", "b", "c", "d"]) peer.commandsUs("SUBSCRIBE", prefix);
+  expect(peer.reading).toBe(false);
+  world.take();
+  expect(peer.reading).toBe(false);
+  world.take();
+  expect(peer.reading).toBe(true);
+});
