@@ -5,20 +5,21 @@
  *                                   └── this node's own subscriptions, at the end of the turn
  *   item of a link ──> checked ──> this node's own subscriptions, never another node
  */
-import { checkCallOptions, checkInteger, describe, invalidArgument } from "../../core/arguments.js";
+import { checkCallOptions, describe, invalidArgument } from "../../core/arguments.js";
 import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { observeMessageSend } from "../../core/message-operations.js";
+import { checkOptions } from "../../kit/options.js";
 import { serviceOfRoute } from "../requests/route.js";
 import { type ClusterAddress, SELF_ID } from "./addresses.js";
-import { checkBoolean } from "./checks.js";
 import {
   LocalClient,
   type MessageRecipient,
   type PublishOptions,
   type SendToNodesOptions,
   type SendToOptions,
+  SUBSCRIBE_OPTIONS,
   type SubscribeOptions,
 } from "./client.js";
 import { DirectMessages } from "./direct-messages.js";
@@ -77,7 +78,6 @@ export interface MessagingStats {
   readonly routes: MessageRoutesStats;
 }
 
-const SUBSCRIBE_KEYS = ["subtopic", "each", "retained", "maxQueue", "maxQueueBytes"] as const;
 const PUBLISH_KEYS = ["subtopic", "self", "retain", "onFull", "timeout"] as const;
 
 export class Messaging {
@@ -381,25 +381,22 @@ export class MessageClient extends LocalClient {
       );
     const options = typeof given === "function" ? {} : (given ?? {});
     const call = typeof given === "function" ? given : handler;
-    checkCallOptions("subscribe", options, SUBSCRIBE_KEYS);
+    const checked = checkOptions("subscribe", SUBSCRIBE_OPTIONS, options);
     if (call !== undefined && typeof call !== "function")
       throw invalidArgument("A handler must be a function", call);
-    const { each = false, retained = false } = options;
-    checkBoolean("each", each);
-    checkBoolean("retained", retained);
     const { effects, names, settings } = state;
-    const { maxQueue = settings.maxQueue, maxQueueBytes = settings.maxQueueBytes } = options;
+    const { each, retained, maxQueue = settings.maxQueue, maxQueueBytes = settings.maxQueueBytes } = checked;
     const name =
       filter === SELF_ID ? SELF_TOPIC : typeof filter === "number" ? names.topicOf(filter) : filter;
     const subscription: Subscription = new Subscription({
       filter: name,
-      subtopic: names.subtopicOf(options.subtopic),
+      subtopic: names.subtopicOf(checked.subtopic),
       each,
       retained,
       subscriber: this,
       handler: call,
-      maxQueue: checkInteger("maxQueue", maxQueue),
-      maxQueueBytes: checkInteger("maxQueueBytes", maxQueueBytes),
+      maxQueue,
+      maxQueueBytes,
       onFailed: (error) => {
         messaging.failed += 1;
         effects.emit({ type: "subscription:failed", filter: name, error });

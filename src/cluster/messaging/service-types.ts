@@ -1,7 +1,7 @@
 /** Arguments and results of `send` and `query`. */
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { anything, type Given, integer } from "../../kit/options.js";
+import { anything, boolean, bytes, type Given, integer } from "../../kit/options.js";
 import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import type { ClusterChannel } from "./channels.js";
@@ -9,53 +9,58 @@ import type { VetoError } from "./hooks.js";
 import type { NodeLinks } from "./links.js";
 import type { MulticastGroup } from "./multicast.js";
 
-/** Selects members: the union of those found, each once. This node is included only with `self`. */
-export interface MemberSelection {
+/** The union of the members found, each once. */
+const SELECTION = {
   /** Members, their ids or their names. */
-  readonly members?: Iterable<Member | string> | undefined;
+  members: anything<Iterable<Member | string>>(),
   /** A non-empty array of conditions, as for the node's `resolver`; or an iterable of members, such as a resolver. */
-  readonly resolver?: readonly ResolverStep[] | Iterable<Member> | undefined;
+  resolver: anything<readonly ResolverStep[] | Iterable<Member>>(),
   /** Tags that a member must all have. */
-  readonly resolve?: string | readonly string[] | undefined;
+  resolve: anything<string | readonly string[]>(),
   /** Whether to include this node if it is found. Default `false`. */
-  readonly self?: boolean | undefined;
-}
+  self: boolean(false),
+};
 
-export interface MemberSendOptions extends MemberSelection {
+export const SEND_OPTIONS = {
+  ...SELECTION,
   /**
    * Whether to send one datagram to the group: it may be lost, and overtakes other messages. Without a selection it
    * goes to all. Links are used if the message is too large, or the node has no group. Default `false`.
    */
-  readonly broadcast?: boolean | undefined;
+  broadcast: boolean(false),
   /**
    * Names of allowed protocols: the message uses a separate link with these, and is in order only with messages of the
    * same protocols. It fails if none of them leads to the member. Default: all.
    */
-  readonly protocols?: readonly string[] | undefined;
+  protocols: anything<readonly string[]>(),
   /** A number from 0 to 255, or a name. Default 0. */
-  readonly channel?: ClusterChannel | undefined;
+  channel: anything<ClusterChannel>(),
   /** Request unique id for the receivers: at most 128 bytes. */
-  readonly ruid?: string | undefined;
+  ruid: anything<string>(),
   /** Arrives as text or as bytes. Default "". */
-  readonly data?: string | Uint8Array | undefined;
-}
+  data: anything<string | Uint8Array>(),
+};
 
-export interface MemberQueryOptions extends MemberSelection {
+export const QUERY_OPTIONS = {
+  ...SELECTION,
   /** As for `send`. */
-  readonly protocols?: readonly string[] | undefined;
-  readonly channel?: ClusterChannel | undefined;
+  protocols: anything<readonly string[]>(),
+  channel: anything<ClusterChannel>(),
   /** The `ruid` for the handlers. Default: the query's number. */
-  readonly id?: string | undefined;
-  readonly data?: string | Uint8Array | undefined;
+  id: anything<string>(),
+  data: anything<string | Uint8Array>(),
   /** ms for all responses; -1: no limit. Default 5,000. */
-  readonly timeout?: number | undefined;
+  timeout: integer({ default: 5_000, min: -1 }),
   /** Ends the query. */
-  readonly signal?: AbortSignal | undefined;
-  /**
-   * Bytes of unread responses, or for `collect` of all; further responses are failures `unread`. Default 16 MiB.
-   */
-  readonly maxReplyBytes?: number | undefined;
-}
+  signal: anything<AbortSignal>(),
+  /** Bytes of unread responses, or for `collect` of all; further responses are failures `unread`. Default 16 MiB. */
+  maxReplyBytes: bytes({ default: 16_777_216, min: 0 }),
+};
+
+/** Selects members. */
+export type MemberSelection = Given<typeof SELECTION>;
+export type MemberSendOptions = Given<typeof SEND_OPTIONS>;
+export type MemberQueryOptions = Given<typeof QUERY_OPTIONS>;
 
 export interface MemberSendFailure {
   /** As the selection named it. */

@@ -5,7 +5,7 @@
  *
  * Received data is never evaluated as code: only the program's own hooks and handlers read its texts or bytes.
  */
-import { checkCallOptions, checkInteger, describe, invalidArgument, quoted } from "../../core/arguments.js";
+import { checkCallOptions, describe, invalidArgument, quoted } from "../../core/arguments.js";
 import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import {
   ClosedError,
@@ -22,11 +22,12 @@ import {
   startMessageSend,
 } from "../../core/message-operations.js";
 import { suggest } from "../../core/suggestions.js";
+import { checkOptions } from "../../kit/options.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import { type ClusterChannels, checkChannel } from "./channels.js";
-import { checkBoolean, checkedData, checkRuid } from "./checks.js";
+import { checkedData, checkRuid } from "./checks.js";
 import type {
   HookOptions,
   HookPayload,
@@ -42,19 +43,17 @@ import type { MemberChange } from "./service-admission.js";
 import { SELF, ServiceContext } from "./service-context.js";
 import { ServiceReceiver } from "./service-receiver.js";
 import { type Outgoing, ServiceSender } from "./service-sender.js";
-import type {
-  MemberQueryOptions,
-  MemberSelection,
-  MemberSendFailure,
-  MemberSendOptions,
-  MemberSendResult,
-  ServicesEffects,
-  ServicesStats,
+import {
+  type MemberQueryOptions,
+  type MemberSelection,
+  type MemberSendFailure,
+  type MemberSendOptions,
+  type MemberSendResult,
+  QUERY_OPTIONS,
+  SEND_OPTIONS,
+  type ServicesEffects,
+  type ServicesStats,
 } from "./service-types.js";
-
-const SELECTION = ["members", "resolver", "resolve", "self"] as const;
-const SEND_KEYS = [...SELECTION, "broadcast", "protocols", "channel", "ruid", "data"];
-const QUERY_KEYS = [...SELECTION, "protocols", "channel", "id", "data", "timeout", "signal", "maxReplyBytes"];
 
 /** Names besides a program's own protocols. One that this node does not have reaches no member. */
 const PROTOCOLS = ["ipc", "tcp", "ws", "tls", "udp", SELF];
@@ -119,14 +118,13 @@ export class Services {
   }
 
   async #send(options: MemberSendOptions, context: Buffer | undefined): Promise<MemberSendResult> {
-    checkCallOptions("send", options, SEND_KEYS);
-    if (options === undefined || options === null) throw invalidArgument("send takes an object", options);
-    const { channel = 0, ruid = "", data = "" } = options;
-    const means = this.#meansOf(options.protocols, options.broadcast);
+    const settings = checkOptions("send", SEND_OPTIONS, options);
+    const { protocols, broadcast, channel = 0, ruid = "", data = "" } = settings;
+    const means = this.#meansOf(protocols, broadcast);
     checkChannel(channel);
     checkRuid(ruid);
     const payload: HookPayload = { data: checkedData("data", data), channel, ruid };
-    const { members, failed } = this.#select("send", options, options.broadcast === true);
+    const { members, failed } = this.#select("send", settings, broadcast);
 
     const sent: Member[] = [];
     const used = new Set<"links" | "datagram">();
@@ -142,7 +140,7 @@ export class Services {
       members,
       payload,
       context,
-      isForAll: isUnselected(options),
+      isForAll: isUnselected(settings),
       items: new Map(),
       sent: (member, by) => {
         const done = (): void => {
@@ -167,16 +165,13 @@ export class Services {
 
   query(options: MemberQueryOptions): Query {
     if (this.#context.closed) throw new ClosedError("EBADF", "the node is closed");
-    checkCallOptions("query", options, QUERY_KEYS);
-    if (options === undefined || options === null) throw invalidArgument("query takes an object", options);
-    const { channel = 0, id, data = "", timeout = 5_000, signal } = options;
-    const { maxReplyBytes = 16_777_216 } = options;
-    const means = this.#meansOf(options.protocols);
+    const settings = checkOptions("query", QUERY_OPTIONS, options);
+    const { protocols, channel = 0, id, data = "", timeout, signal, maxReplyBytes } = settings;
+    const means = this.#meansOf(protocols, false);
     checkChannel(channel);
     if (id !== undefined) checkRuid(id);
-    checkInteger("maxReplyBytes", maxReplyBytes, 0);
     const checked = checkedData("data", data);
-    const { members, failed } = this.#select("query", options, false);
+    const { members, failed } = this.#select("query", settings, false);
     const unknown = failed.find(({ member }) => member === undefined);
     if (unknown !== undefined) throw unknown.error;
     const gone = failed.map(({ member }) => member as Member);
@@ -238,8 +233,7 @@ export class Services {
   // --- Whom it goes to ----------------------------------------------------------------------------------------------
 
   #select(call: string, options: MemberSelection, all: boolean): Selected {
-    const { members, resolver, resolve, self = false } = options;
-    checkBoolean("self", self);
+    const { members, resolver, resolve, self } = options;
     const found = new Map<string, Member>();
     const failed = new Map<string, MemberSendFailure>();
     const add = (member: Member): void => void found.set(member.id, member);
@@ -280,7 +274,7 @@ export class Services {
         );
       for (const member of this.#context.effects.resolve([])) add(member);
     }
-    if (!self) found.delete(this.#context.selfId);
+    if (self !== true) found.delete(this.#context.selfId);
     if (found.size > MAX_MEMBERS)
       throw new InvalidArgumentError(`${call} goes to ${MAX_MEMBERS} members at most; got ${found.size}`);
     return { members: [...found.values()], failed: [...failed.values()] };
@@ -330,10 +324,10 @@ export class Services {
 
   #meansOf(
     names: readonly string[] | undefined,
-    broadcast = false,
+    broadcast: boolean,
   ): Pick<Outgoing, "byDatagram" | "protocols" | "lane"> {
     const protocols = protocolsOf(names, this.#protocols);
-    const isMulticast = checkBoolean("broadcast", broadcast) && protocols?.includes("udp") !== false;
+    const isMulticast = broadcast && protocols?.includes("udp") !== false;
     const lane = protocols === undefined ? 0 : this.#context.links.laneOf(protocols);
     return { byDatagram: isMulticast || protocols?.[0] === "udp", protocols, lane };
   }

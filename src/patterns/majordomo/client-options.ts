@@ -4,11 +4,12 @@ import { type EventsOf, event } from "../../core/event-stream.js";
 import type { ServiceClient, ServiceContract } from "../../kit/contract.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import {
+  anything,
   bytes,
-  checkCount,
-  checkKeys,
+  checkOptions,
   choice,
   codec,
+  type Given,
   type GivenWithCodecs,
   integer,
   object,
@@ -53,31 +54,31 @@ export const OPTIONS = {
 /** Options of {@link MajordomoClient}. Times are in ms. */
 export type MajordomoClientOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
 
-/** Options of a call. */
-export interface MajordomoCallOptions {
+const CALL_OPTIONS = {
   /**
    * ms for the whole request, divided among its `retries + 1` attempts; each piece restarts its attempt's. -1: no
    * limit. Default: the client's.
    */
-  readonly timeout?: number;
+  timeout: integer({ min: -1 }),
   /** Attempts after the first. Default: the client's. */
-  readonly retries?: number;
+  retries: integer({ min: 0 }),
   /** Texts for the handler's context, 8,192 bytes at most. Rejects with `NOT_SUPPORTED` at a plain broker. */
-  readonly headers?: Readonly<Record<string, string>>;
+  headers: anything<Readonly<Record<string, string>>>(),
   /** Cancels the request and aborts the handler's signal. */
-  readonly signal?: AbortSignal;
-}
+  signal: anything<AbortSignal>(),
+};
+
+/** Options of a call. */
+export type MajordomoCallOptions = Given<typeof CALL_OPTIONS>;
 
 /** A function for each method of the contract. */
 export type MajordomoService<C extends ServiceContract> = ServiceClient<C, MajordomoCallOptions>;
 
 export type ClientSettings = Settings<typeof OPTIONS>;
 
-const CALL_KEYS = ["timeout", "retries", "signal", "headers"] as const;
-
-/** @throws InvalidArgumentError `EINVAL` for a non-object or an unknown option */
+/** @throws InvalidArgumentError `EINVAL` */
 export function checkCall(method: string, options: object): void {
-  checkKeys(`MajordomoClient.${method}`, options, CALL_KEYS);
+  checkOptions(`MajordomoClient.${method}`, CALL_OPTIONS, options);
 }
 
 /** `undefined` counts as not given. */
@@ -99,14 +100,12 @@ export const PROTOCOLS: Readonly<Record<"auto" | "0.1" | "0.2", Dialect | undefi
   "0.2": Dialect.Mdp02,
 };
 
-/** @param timeout ms in total, -1: no limit. @throws InvalidArgumentError `EINVAL` */
+/** @param timeout ms in total, -1: no limit. @throws InvalidArgumentError `EINVAL` for headers */
 export function callTerms(
   timeout: number,
   retries: number,
   headers?: Readonly<Record<string, string>>,
 ): CallTerms {
-  checkCount("timeout", timeout, -1);
-  checkCount("retries", retries, 0);
   return {
     timeout: timeout < 0 ? 0 : Math.max(1, timeout / (retries + 1)),
     retries,
