@@ -74,6 +74,7 @@ export class Connection {
   }
 }
 
+/** No `PendingCall` of the kit: the deadlines of its attempts are rules, which simulations run in virtual time. */
 export class Call {
   /** Given when it is submitted. */
   sequence = 0;
