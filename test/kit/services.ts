@@ -17,6 +17,23 @@ import {
   PirateQueue,
   PirateWorker,
 } from "../../src/patterns/index.js";
+import { deferred } from "../support/deferred.js";
+
+/** A handler whose requests end, with themselves, when the test says so. */
+export function held(): {
+  handler(frames: readonly Buffer[]): Promise<Buffer[]>;
+  readonly started: Promise<void>;
+  open(): void;
+} {
+  const { promise: started, resolve: start } = deferred();
+  const { promise: finished, resolve: open } = deferred();
+  const handler = async (frames: readonly Buffer[]): Promise<Buffer[]> => {
+    start();
+    await finished;
+    return [...frames];
+  };
+  return { handler, started, open };
+}
 
 export interface ServiceOptions {
   readonly handler?: PirateHandler;

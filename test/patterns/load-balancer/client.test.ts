@@ -8,7 +8,6 @@ import { errorReply } from "../../../src/kit/errors.js";
 import {
   LoadBalancer,
   LoadBalancerClient,
-  PirateQueue,
   PirateWorker,
   type ServiceError,
 } from "../../../src/patterns/index.js";
@@ -26,21 +25,6 @@ async function router(): Promise<{ socket: Router; endpoint: string }> {
 }
 
 describe("a load balancer's client", () => {
-  it.each([
-    ["a load balancer", () => new LoadBalancer(), "simple"],
-    ["a Pirate queue", () => new PirateQueue(), "paranoid"],
-  ] as const)("gets each reply of 500 requests under way at once, behind %s", async (_, create, dialect) => {
-    const broker = kept(create());
-    const frontend = await broker.bind("frontend", "tcp://127.0.0.1:*");
-    const backend = await broker.bind("backend", "tcp://127.0.0.1:*");
-    kept(new PirateWorker(backend, (body) => [...body, "!"], { dialect, concurrency: 4 }));
-    const client = kept(new LoadBalancerClient(frontend));
-    await client.ready({ timeout: 5_000 });
-    const replies = await Promise.all(Array.from({ length: 500 }, (__, i) => client.request([`${i}`, ""])));
-    expect(replies.map((reply) => reply.map(String).join("|"))).toEqual(replies.map((__, i) => `${i}||!`));
-    expect(client.stats()).toMatchObject({ requests: 500, replies: 500, pending: 0, inFlight: 0 });
-  });
-
   it("is served by a plain REP, and gives the value of a codec", async () => {
     const server = kept(new Reply());
     await server.bind("tcp://127.0.0.1:*");
@@ -97,7 +81,7 @@ describe("a load balancer's client", () => {
     await until(() => joined.length === 2, "both connections");
     const reasons = new Set<string>();
     client.events.on("request:retried", ({ reason }) => reasons.add(reason));
-    const calls = Array.from({ length: 200 }, (_, i) => client.request(String(i)));
+    const calls = Array.from({ length: 200 }, (_, i) => client.request([`${i}`, ""]));
     const queued = () => [one, two].map(({ broker }) => broker.stats().queued);
     await until(() => queued().join() === "100,100", "the requests, without a worker");
     await one.broker.close({ linger: 0 });
@@ -108,7 +92,7 @@ describe("a load balancer's client", () => {
     const again = await make(one.frontend);
     kept(new PirateWorker(again.backend, (body) => body, { dialect: "simple", concurrency: 4 }));
     const replies = await within(Promise.all(calls), "every reply");
-    expect(replies.map(String)).toEqual(replies.map((_, i) => String(i)));
+    expect(replies.map((reply) => reply.map(String).join("|"))).toEqual(replies.map((_, i) => `${i}|`));
     expect(client.stats()).toMatchObject({ requests: 200, replies: 200, errors: 0, pending: 0 });
   });
 

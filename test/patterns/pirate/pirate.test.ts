@@ -5,6 +5,7 @@ import { PirateClient } from "../../../src/patterns/pirate/client.js";
 import { PirateQueue, type PirateQueueOptions } from "../../../src/patterns/pirate/queue.js";
 import { type PirateHandler, PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { texts, turn, until, within } from "../../contract/support/wait.js";
+import { held } from "../../kit/services.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 
@@ -23,59 +24,26 @@ describe("the Pirates over tcp", () => {
   it.each([
     "simple",
     "paranoid",
-  ] as const)("pass a request to a %s worker and its reply back", async (dialect) => {
-    const { queue, frontend, backend } = await startQueue();
-    kept(new PirateWorker(backend, upper, { dialect }));
-    const client = kept(new PirateClient(frontend));
-    for (const word of ["ahoy", "aye", ""]) {
-      expect(texts(await client.request(word))).toEqual([word.toUpperCase()]);
-    }
-    expect(queue.stats()).toMatchObject({
-      requests: 3,
-      replies: 3,
-      queued: 0,
-      idleWorkers: 1,
-      busyWorkers: 0,
-    });
-    expect(client.stats()).toMatchObject({ requests: 3, replies: 3, retries: 0 });
-  });
-
-  it.each([
-    "simple",
-    "paranoid",
   ] as const)("give nothing to a %s worker that drains, and its request an answer", async (dialect) => {
     const { queue, frontend, backend } = await startQueue();
-    let answer: () => void = () => undefined;
-    const asked = new Promise<void>((begin) => {
-      const handler = (): Promise<string> => {
-        begin();
-        return new Promise((done) => {
-          answer = () => done("first");
-        });
-      };
-      worker = kept(new PirateWorker(backend, handler, { dialect, concurrency: 2 }));
-    });
-    const first = kept(new PirateClient(frontend, { attemptTimeout: 60_000 })).request("x");
-    await within(asked, "the request");
-    const drained = worker?.drain();
+    const { handler, started, open } = held();
+    const worker = kept(new PirateWorker(backend, handler, { dialect, concurrency: 2 }));
+    const first = kept(new PirateClient(frontend, { attemptTimeout: 60_000 })).request("first");
+    await within(started, "the request");
+    const drained = worker.drain();
     await until(() => queue.stats().idleWorkers === 0, "the worker that has no request is gone");
     kept(new PirateWorker(backend, () => "second", { dialect }));
     const second = kept(new PirateClient(frontend, { attemptTimeout: 60_000 }));
     expect(texts(await second.request("y"))).toEqual(["second"]);
-    answer();
+    open();
     expect(texts(await first)).toEqual(["first"]);
-    await within(drained as Promise<void>, "the drain");
+    await within(drained, "the drain");
     for (let i = 0; i < 3; i++) expect(texts(await second.request("y"))).toEqual(["second"]);
   });
-  let worker: PirateWorker | undefined;
 
   it("have all of a worker's connections again when its queue is listed again", async () => {
     const { queue, frontend, backend } = await startQueue();
-    let answer: () => void = () => undefined;
-    const handler = (): Promise<string> =>
-      new Promise((done) => {
-        answer = () => done("");
-      });
+    const { handler, open } = held();
     const source = new ListedEndpoints([backend]);
     kept(new PirateWorker(source, handler, { concurrency: 3 }));
     await until(() => queue.stats().idleWorkers === 3, "the worker");
@@ -92,7 +60,7 @@ describe("the Pirates over tcp", () => {
     await until(() => queue.stats().idleWorkers === 0, "the connections without requests are closed");
     source.set(backend);
     await until(() => queue.stats().idleWorkers === 2, "as many connections as before");
-    answer();
+    open();
     await request;
     expect(queue.stats()).toMatchObject({ idleWorkers: 3, busyWorkers: 0 });
   });
@@ -126,10 +94,11 @@ describe("the Pirates over tcp", () => {
     const clients = Array.from({ length: 6 }, () =>
       kept(new PirateClient(frontend, { attemptTimeout: 10_000 })),
     );
-    const answers = clients.map((client) => client.request("x"));
+    const answers = clients.map((client) => client.request(""));
     await until(() => queue.stats().queued === 2, "a full queue");
     kept(new PirateWorker(backend, upper));
-    await within(Promise.all(answers), "all replies");
+    const replies = await within(Promise.all(answers), "all replies");
+    expect(replies.map(texts)).toEqual(replies.map(() => [""]));
     expect(queue.stats()).toMatchObject({ requests: 6, replies: 6 });
   });
 
@@ -153,23 +122,12 @@ describe("the Pirates over tcp", () => {
 
   it("finish what is in flight when worker and queue are closed", async () => {
     const { queue, frontend, backend } = await startQueue();
-    let release = (): void => undefined;
-    const began = new Promise<void>((begin) => {
-      kept(
-        new PirateWorker(backend, async () => {
-          begin();
-          await new Promise<void>((resolve) => {
-            release = resolve;
-          });
-          return "late but here";
-        }),
-      );
-    });
-    const client = kept(new PirateClient(frontend));
-    const answer = client.request("x");
-    await began;
+    const { handler, started, open } = held();
+    kept(new PirateWorker(backend, handler));
+    const answer = kept(new PirateClient(frontend)).request("late but here");
+    await started;
     const closing = queue.close({ linger: 5_000 });
-    release();
+    open();
     expect(texts(await within(answer, "the reply"))).toEqual(["late but here"]);
     await within(closing, "the close");
   });

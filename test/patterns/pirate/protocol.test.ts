@@ -1,6 +1,6 @@
 /** The Pirates' frames, with the bytes that the Guide's programs sent (a capture), and the slips of theirs. */
 import { describe, expect, it } from "vitest";
-import { addressedFrames, parseFromClient, parseFromWorker } from "../../../src/kit/worker-protocol.js";
+import { parseFromClient, parseFromWorker } from "../../../src/kit/worker-protocol.js";
 
 const bytes = (...frames: string[]): Buffer[] => frames.map((frame) => Buffer.from(frame, "latin1"));
 
@@ -9,12 +9,6 @@ describe("the Pirates' frames", () => {
     expect(parseFromWorker(bytes("", "READY"))).toEqual({ kind: "ready", dialect: "simple" });
     expect(parseFromWorker(bytes("READY"))).toEqual({ kind: "ready", dialect: "paranoid" });
     expect(parseFromWorker(bytes("", "ready"))).toEqual({ kind: "invalid", reason: "command" });
-  });
-
-  it("distinguish a reply to a client whose routing id begins with 01 from READY", () => {
-    const address = Buffer.from([1]);
-    expect(parseFromWorker(addressedFrames("simple", address, bytes("x"))).kind).toBe("reply");
-    expect(parseFromWorker(addressedFrames("paranoid", address, bytes("x"))).kind).toBe("reply");
   });
 
   it.each([
@@ -43,13 +37,5 @@ describe("the Pirates' frames", () => {
     const most = (count: number): Buffer[] => bytes("c", "", ...Array.from({ length: count - 2 }, () => ""));
     expect(parseFromClient(most(65_472)).kind).toBe("request");
     expect(parseFromClient(most(65_473))).toEqual({ kind: "invalid", reason: "frames" });
-  });
-
-  it("keep all hops of a way back", () => {
-    expect(parseFromClient(bytes("c", "id", "", "x", ""))).toEqual({
-      kind: "request",
-      envelope: bytes("c", "id"),
-      body: bytes("x", ""),
-    });
   });
 });
