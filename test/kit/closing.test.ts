@@ -1,8 +1,5 @@
 /** Closing a client while calls are under way that nobody looks at: the program's own doing, no unhandled rejection. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TimeoutError } from "../../src/core/errors.js";
@@ -31,19 +28,17 @@ import {
 } from "../../src/patterns/index.js";
 import { Router } from "../../src/sockets/request-reply.js";
 import { until } from "../contract/support/wait.js";
+import { sharedFolder } from "../support/folders.js";
 import { collectUnhandled } from "../support/unhandled.js";
 
-const folder = mkdtempSync(join(tmpdir(), "shoal-closing-"));
+const folder = sharedFolder();
 /** Somebody who never answers. */
 const endpoint = `ipc://${folder}/silent`;
 /** Nobody is there. */
 const other = `ipc://${folder}/nobody`;
 const silent = new Router();
 beforeAll(() => silent.bind(endpoint));
-afterAll(async () => {
-  await silent.close({ linger: 0 });
-  rmSync(folder, { recursive: true });
-});
+afterAll(() => silent.close({ linger: 0 }));
 
 interface Closing {
   /** Calls that wait. */

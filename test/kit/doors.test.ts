@@ -1,7 +1,7 @@
 /** What is not what an option is for is refused at the door, before anything is opened. */
 import { expect, test } from "vitest";
 import { describe } from "../../src/core/arguments.js";
-import { json } from "../../src/index.js";
+import { type EndpointSource, json } from "../../src/index.js";
 import {
   BinaryStar,
   BinaryStarClient,
@@ -13,6 +13,7 @@ import {
   EspressoTap,
   FederatedBroker,
   FreelanceClient,
+  FreelanceFailoverClient,
   FreelanceServer,
   FreelanceShotgunClient,
   LastValueCache,
@@ -29,30 +30,32 @@ import {
   SuicidalSnail,
 } from "../../src/patterns/index.js";
 import { within } from "../contract/support/wait.js";
+import { ListedEndpoints } from "../support/listed-endpoints.js";
 
 const AT = "tcp://127.0.0.1:9";
 const handler = (): string => "";
 
 /** Looked up by name: each makes one with some options. */
-const create: Readonly<Record<string, (options: object) => unknown>> = {
-  BinaryStarClient: (options) => new BinaryStarClient([AT, AT], options),
+const create: Readonly<Record<string, (options: object, at?: EndpointSource) => unknown>> = {
+  BinaryStarClient: (options, at) => new BinaryStarClient(at ?? [AT, AT], options),
   BlackBox: (options) => new BlackBox({ connect: AT, handler: "x", ...options } as never),
   CloneClient: (options) => new CloneClient(AT, options),
   CloneServer: (options) => new CloneServer(options),
   EspressoListener: (options) => new EspressoListener(AT, options),
   EspressoTap: (options) => new EspressoTap(options),
   FederatedBroker: (options) => new FederatedBroker("site", options),
-  FreelanceClient: (options) => new FreelanceClient(AT, options),
+  FreelanceClient: (options, at) => new FreelanceClient(at ?? AT, options),
+  FreelanceFailoverClient: (options, at) => new FreelanceFailoverClient(at ?? AT, options),
   FreelanceServer: (options) => new FreelanceServer(handler, options),
-  FreelanceShotgunClient: (options) => new FreelanceShotgunClient(AT, options),
+  FreelanceShotgunClient: (options, at) => new FreelanceShotgunClient(at ?? AT, options),
   LoadBalancer: (options) => new LoadBalancer(options),
-  LoadBalancerClient: (options) => new LoadBalancerClient(AT, options),
+  LoadBalancerClient: (options, at) => new LoadBalancerClient(at ?? AT, options),
   MajordomoBroker: (options) => new MajordomoBroker(options),
-  MajordomoClient: (options) => new MajordomoClient(AT, options),
-  MajordomoWorker: (options) => new MajordomoWorker(AT, "fish", handler, options),
-  PirateClient: (options) => new PirateClient(AT, options),
+  MajordomoClient: (options, at) => new MajordomoClient(at ?? AT, options),
+  MajordomoWorker: (options, at) => new MajordomoWorker(at ?? AT, "fish", handler, options),
+  PirateClient: (options, at) => new PirateClient(at ?? AT, options),
   PirateQueue: (options) => new PirateQueue(options),
-  PirateWorker: (options) => new PirateWorker(AT, handler, options),
+  PirateWorker: (options, at) => new PirateWorker(at ?? AT, handler, options),
   SequencedPublisher: (options) => new SequencedPublisher(options),
   SequencedSubscriber: (options) => new SequencedSubscriber(options),
   SuicidalSnail: (options) => new SuicidalSnail(options),
@@ -69,6 +72,16 @@ function refused(name: string, option: string, value: unknown): void {
 
 test.each(Object.keys(create))("socketOptions of a %s is an object", (name) => {
   for (const value of WRONG) refused(name, "socketOptions", value);
+});
+
+// Those that take a source.
+test.each(
+  Object.entries(create).filter(([, make]) => make.length === 2),
+)("socketOptions of a %s are those of sockets, also before its source has any endpoint", (_, make) => {
+  const keys = ["short", "x".repeat(40)].map((curveServerKey) => ({ curveServerKey }));
+  for (const socketOptions of [{ linger: "x" }, { nosuch: 1 }, ...keys])
+    for (const at of [undefined, new ListedEndpoints()])
+      expect(() => make({ socketOptions }, at)).toThrow(expect.objectContaining({ code: "EINVAL" }));
 });
 
 test.each([

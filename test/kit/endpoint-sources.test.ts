@@ -378,31 +378,3 @@ describe("subscribers", () => {
     await until(() => source.readers === 0, "the end of the source");
   });
 });
-
-describe("wrong options of sockets", () => {
-  const wrong = [
-    { linger: "x" },
-    { nosuch: 1 },
-    { curveServerKey: "short" },
-    { curveServerKey: "x".repeat(40) },
-  ];
-  const source = new ListedEndpoints(["tcp://127.0.0.1:1"]);
-  const at = "tcp://127.0.0.1:1";
-  it.each<[string, (socketOptions: object) => unknown]>([
-    ["MajordomoWorker", (socketOptions) => new MajordomoWorker(at, "echo", () => "", { socketOptions })],
-    [
-      "MajordomoWorker of a source",
-      (socketOptions) => new MajordomoWorker(source, "echo", () => "", { socketOptions }),
-    ],
-    ["MajordomoClient", (socketOptions) => new MajordomoClient(source, { socketOptions })],
-    ["PirateWorker", (socketOptions) => new PirateWorker(source, () => "", { socketOptions })],
-    ["PirateClient", (socketOptions) => new PirateClient(source, { socketOptions })],
-    ["LoadBalancerClient", (socketOptions) => new LoadBalancerClient(source, { socketOptions })],
-    ["FreelanceFailoverClient", (socketOptions) => new FreelanceFailoverClient(source, { socketOptions })],
-    ["FreelanceShotgunClient", (socketOptions) => new FreelanceShotgunClient(source, { socketOptions })],
-    ["FreelanceClient", (socketOptions) => new FreelanceClient(source, { socketOptions })],
-    ["BinaryStarClient", (socketOptions) => new BinaryStarClient(source, { socketOptions })],
-  ])("%s refuses them before its source has any endpoint", (_, make) => {
-    for (const options of wrong) expect(thrown(() => make(options))).toMatchObject({ code: "EINVAL" });
-  });
-});

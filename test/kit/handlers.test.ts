@@ -1,6 +1,6 @@
 /** Whatever a handler throws, its client gets an error, and the server goes on. */
 import { once } from "node:events";
-import { describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
 import { FreelanceClient, FreelanceServer, ServiceError } from "../../src/patterns/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
@@ -62,52 +62,43 @@ test("a handler of a Majordomo worker that returns an object is a warning, and c
   expect(String((await warned)[0])).toContain("got object");
 });
 
-test("a failure is no warning where its event has a listener, and at most ten a second", () => {
+afterEach(() => void vi.restoreAllMocks());
+
+/** What the process warns of, and a server whose handlers fail so. */
+function failing() {
   const warnings: string[] = [];
-  const emit = vi
-    .spyOn(process, "emitWarning")
-    .mockImplementation((text) => void warnings.push(String(text)));
+  vi.spyOn(process, "emitWarning").mockImplementation((text) => void warnings.push(String(text)));
+  const server = kept(new FreelanceServer(handle));
+  const fail = (error: Error): void => server.events.emit({ type: "handler:failed", error });
+  return { warnings, server, fail };
+}
+
+test("a failure is no warning where its event has a listener, and at most ten a second", () => {
+  const { warnings, server, fail } = failing();
   const now = vi.spyOn(performance, "now").mockReturnValue(1e9);
-  const server = new FreelanceServer(handle);
-  const fail = (text: string): void => server.events.emit({ type: "handler:failed", error: new Error(text) });
-  try {
-    const listener = (): void => undefined;
-    server.events.on("handler:failed", listener);
-    fail("heard");
-    server.events.off("handler:failed", listener);
-    for (let i = 1; i <= 25; i++) fail(`no. ${i}`);
-    now.mockReturnValue(1e9 + 1_000);
-    fail("later\x1b[2J");
-  } finally {
-    emit.mockRestore();
-    now.mockRestore();
-    void server.close({ linger: 0 });
-  }
+  const listener = (): void => undefined;
+  server.events.on("handler:failed", listener);
+  fail(new Error("heard"));
+  server.events.off("handler:failed", listener);
+  for (let i = 1; i <= 25; i++) fail(new Error(`no. ${i}`));
+  now.mockReturnValue(1e9 + 1_000);
+  fail(new Error("later\x1b[2J"));
   expect(warnings).toHaveLength(11);
   expect(warnings[0]).toContain("Error: no. 1\n");
   expect(warnings[10]).toMatch(/15 more were not shown[\s\S]*Error: later \[2J/);
 });
 
 test("what is meant for the client, and what fails once a server closes, is no warning", async () => {
-  const warnings: string[] = [];
-  const emit = vi
-    .spyOn(process, "emitWarning")
-    .mockImplementation((text) => void warnings.push(String(text)));
-  const server = new FreelanceServer(handle);
-  const fail = (error: Error): void => server.events.emit({ type: "handler:failed", error });
-  try {
-    fail(Object.assign(new Error("no fish today"), { expose: true }));
-    fail(new ServiceError("worker-failed", "fish", "sold out"));
-    expect(warnings).toEqual([]);
-    fail(new Error("seen"));
-    expect(warnings).toHaveLength(1);
-    const closed = server.close({ linger: 0 });
-    fail(new Error("late"));
-    await closed;
-    expect(warnings).toHaveLength(1);
-  } finally {
-    emit.mockRestore();
-  }
+  const { warnings, server, fail } = failing();
+  fail(Object.assign(new Error("no fish today"), { expose: true }));
+  fail(new ServiceError("worker-failed", "fish", "sold out"));
+  expect(warnings).toEqual([]);
+  fail(new Error("seen"));
+  expect(warnings).toHaveLength(1);
+  const closed = server.close({ linger: 0 });
+  fail(new Error("late"));
+  await closed;
+  expect(warnings).toHaveLength(1);
 });
 
 test("a handler that rejects because its server closes has not failed", async () => {

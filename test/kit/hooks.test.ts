@@ -1,10 +1,11 @@
 /** Objects of a program that are not what their types say: the call is refused, and later ones go on. */
 import { describe, expect, test } from "vitest";
 import type { Codec } from "../../src/index.js";
-import { BinaryStar, EspressoTap, MajordomoClient } from "../../src/patterns/index.js";
+import { BinaryStar, CloneClient, EspressoTap, MajordomoClient } from "../../src/patterns/index.js";
 import { Subscriber } from "../../src/sockets/pub-sub.js";
 import { closeAfterEach } from "../support/close-after-each.js";
-import { SERVICES } from "./services.js";
+import { abortListeners } from "../support/settled.js";
+import { type Ask, SERVICES } from "./services.js";
 
 const ANY = "tcp://127.0.0.1:*";
 
@@ -52,8 +53,30 @@ describe.each(Object.entries(CLIENTS))("a %s", (_, start) => {
   });
 });
 
+const NOBODY = "tcp://127.0.0.1:9";
+const asking: Readonly<Record<string, () => Promise<Ask>>> = {
+  ...Object.fromEntries(Object.entries(SERVICES).map(([name, start]) => [name, () => start(kept)])),
+  CloneClient: async () => {
+    const client = kept(new CloneClient(NOBODY));
+    return (body, options) => client.set(body, "v", options) as Promise<never>;
+  },
+};
+
+test.each(
+  Object.entries(asking),
+)("a %s has one listener at a signal for fifty calls, of which Node would warn, and none when they end", async (_, start) => {
+  const ask = await start();
+  const controller = new AbortController();
+  const calls = Array.from({ length: 50 }, (__, i) => ask(`${i}`, { signal: controller.signal }));
+  expect(abortListeners(controller.signal)).toBe(1);
+  controller.abort();
+  for (const result of await Promise.allSettled(calls))
+    expect(result).toMatchObject({ status: "rejected", reason: { code: "ABORT_ERR" } });
+  expect(abortListeners(controller.signal)).toBe(0);
+});
+
 test("a Majordomo client counts the calls that its close ends", async () => {
-  const client = kept(new MajordomoClient("tcp://127.0.0.1:9"));
+  const client = kept(new MajordomoClient(NOBODY));
   const calls = [client.request("echo", "a"), client.request("echo", "b")];
   await client.close();
   await Promise.allSettled(calls);
@@ -78,7 +101,7 @@ test.each([
   {},
   { position: String, compare: String, mayTakeOver: String },
 ])("a Binary Star refuses a replica without the methods of one", (replica) => {
-  const options = { role: "primary", peer: "tcp://127.0.0.1:9", replica } as never;
+  const options = { role: "primary", peer: NOBODY, replica } as never;
   expect(() => kept(new BinaryStar(options))).toThrow(
     expect.objectContaining({ code: "EINVAL", message: expect.stringContaining("replica") }),
   );

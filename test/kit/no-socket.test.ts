@@ -92,18 +92,11 @@ test("a Majordomo worker's endpoint of no known transport throws at once", () =>
   expect(() => new MajordomoWorker("nonsense://nowhere", "echo", echo)).toThrow("nonsense");
 });
 
-test.each([undefined, "0.1"] as const)("a Majordomo worker (%s)", async (protocol) => {
+test.each(["auto", "0.1"] as const)("a Majordomo worker (%s)", async (protocol) => {
   const { context, socketOptions } = sockets();
   const endpoint = await deadEndpoint();
-  const own = protocol === undefined ? {} : { protocol };
-  const worker = track(
-    new MajordomoWorker(endpoint, "echo", echo, {
-      ...own,
-      socketOptions,
-      heartbeatInterval: 50,
-      reconnectInterval: 50,
-    }),
-  );
+  const times = { heartbeatInterval: 50, reconnectInterval: 50 };
+  const worker = track(new MajordomoWorker(endpoint, "echo", echo, { protocol, socketOptions, ...times }));
   await runOut(context, worker);
   const broker = track(new MajordomoBroker());
   await broker.bind(endpoint);

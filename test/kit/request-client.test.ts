@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Reply, Router } from "../../src/index.js";
 import { BinaryStarClient, FreelanceFailoverClient, PirateClient } from "../../src/patterns/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 
 /** Nobody listens there: 9 is the port that discards. */
@@ -10,23 +11,17 @@ const NOBODY = ["tcp://127.0.0.1:9", "tcp://127.0.0.1:9"] as const;
 type Pair = readonly [string, string];
 type Client = PirateClient | FreelanceFailoverClient | BinaryStarClient;
 
-const clients: Client[] = [];
+const kept = closeAfterEach();
 const uncaught: unknown[] = [];
 const note = (error: unknown): void => void uncaught.push(error);
 
 beforeEach(() => {
   process.on("uncaughtException", note);
 });
-afterEach(async () => {
+afterEach(() => {
   process.off("uncaughtException", note);
   expect(uncaught.splice(0)).toEqual([]);
-  await Promise.all(clients.splice(0).map((client) => client.close()));
 });
-
-function kept<T extends Client>(client: T): T {
-  clients.push(client);
-  return client;
-}
 
 describe.each([
   ["PirateClient", () => new PirateClient(NOBODY, { attemptTimeout: 50, retries: 3, retryDelay: 0 })],
@@ -65,23 +60,19 @@ describe.each([
   ["BinaryStarClient", (endpoints: Pair) => new BinaryStarClient(endpoints)],
 ] as const)("a %s whose requests have less time than an attempt", (_, create) => {
   test("asks the next server after one that did not answer at all", async () => {
-    const [silent, server] = [new Router({ linger: 0 }), new Reply({ linger: 0 })];
-    try {
-      const endpoints = [
-        await silent.bind("tcp://127.0.0.1:*"),
-        await server.bind("tcp://127.0.0.1:*"),
-      ] as const;
-      const client = kept(create(endpoints));
-      const failed = client.request("first", { timeout: 100 });
-      await expect(failed).rejects.toMatchObject({ code: "ETIMEDOUT" });
-      const answered = client.request("second", { timeout: 10_000, attemptTimeout: 10_000 });
-      const request = await server.receive();
-      expect(request.map(String)).toEqual(["second"]);
-      await server.send("reply");
-      expect(String(await answered)).toContain("reply");
-    } finally {
-      await Promise.all([silent.close(), server.close()]);
-    }
+    const [silent, server] = [kept(new Router()), kept(new Reply())];
+    const endpoints = [
+      await silent.bind("tcp://127.0.0.1:*"),
+      await server.bind("tcp://127.0.0.1:*"),
+    ] as const;
+    const client = kept(create(endpoints));
+    const failed = client.request("first", { timeout: 100 });
+    await expect(failed).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    const answered = client.request("second", { timeout: 10_000, attemptTimeout: 10_000 });
+    const request = await server.receive();
+    expect(request.map(String)).toEqual(["second"]);
+    await server.send("reply");
+    expect(String(await answered)).toContain("reply");
   });
 });
 
@@ -106,7 +97,7 @@ test("a call asks each server once in a round at once, rests between rounds, and
 });
 
 test("a list that changes while a call rests does not send it back to the server that failed last", async () => {
-  const server = new Reply();
+  const server = kept(new Reply());
   const endpoint = await server.bind("tcp://127.0.0.1:*");
   void (async () => {
     for await (const frames of server) await server.send(frames);
@@ -121,7 +112,6 @@ test("a list that changes while a call rests does not send it back to the server
   });
   expect(String(await client.request("x", { retries: 3 }))).toContain("x");
   expect(asked).toEqual([first, second]);
-  await server.close({ linger: 0 });
 });
 
 test("a client that a listener closes because of an endpoint for other sockets asks nobody", async () => {

@@ -110,6 +110,6 @@ export const SERVICES: Readonly<Record<Client, Start>> = {
     const at = await server.bind("clients", ANY);
     await server.bind("state", ANY);
     const client = keep(new BinaryStarClient([at, NOBODY], sockets));
-    return (body) => client.request(body);
+    return (body, wait) => client.request(body, wait);
   },
 };

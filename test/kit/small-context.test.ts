@@ -25,6 +25,7 @@ import { closeAfterEach } from "../support/close-after-each.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 
 const AT = "tcp://127.0.0.1:*";
+const PROTOCOLS = ["auto", "0.1", "0.2"] as const;
 const track = closeAfterEach();
 
 const large = () => [Buffer.alloc(700), Buffer.alloc(700)];
@@ -50,15 +51,14 @@ const outcome = (call: Promise<readonly Buffer[]>): Promise<string> =>
   );
 
 test.each([
-  [undefined, "at once", reply],
-  [undefined, "later", async (body: Buffer[]) => reply(body)],
+  ["auto", "at once", reply],
+  ["auto", "later", async (body: Buffer[]) => reply(body)],
   ["0.1", "later", async (body: Buffer[]) => reply(body)],
   ["0.2", "at once", reply],
 ] as const)("a Majordomo worker's answer that is too large is an error, and the next is not (%s, %s)", async (protocol, _, handle) => {
   const endpoint = await track(new MajordomoBroker()).bind(AT);
   const failed: unknown[] = [];
-  const own = protocol === undefined ? {} : { protocol };
-  const worker = track(new MajordomoWorker(endpoint, "s", handle, { ...own, ...medium() }));
+  const worker = track(new MajordomoWorker(endpoint, "s", handle, { protocol, ...medium() }));
   worker.events.on("handler:failed", ({ error }) => failed.push(error));
   const client = track(new MajordomoClient(endpoint, { timeout: 8_000, retries: 0 }));
   expect(await outcome(client.request("s", "large"))).toBe("ERR_SERVICE worker-failed");
@@ -78,21 +78,13 @@ test.each([
     expect(await outcome(client.request("s", "x"))).toBe("ERR_SERVICE worker-failed");
 });
 
-test.each([
-  undefined,
-  "0.1",
-  "0.2",
-] as const)("a Majordomo client's request that is too large is refused, now or when a broker is there (%s)", async (protocol) => {
+test.each(
+  PROTOCOLS,
+)("a Majordomo client's request that is too large is refused, now or when a broker is there (%s)", async (protocol) => {
   const broker = track(new MajordomoBroker());
   const endpoint = await broker.bind(AT);
   track(new MajordomoWorker(endpoint, "s", reply));
-  const client = track(
-    new MajordomoClient(endpoint, {
-      timeout: 8_000,
-      ...(protocol === undefined ? {} : { protocol }),
-      ...medium(),
-    }),
-  );
+  const client = track(new MajordomoClient(endpoint, { timeout: 8_000, protocol, ...medium() }));
   for (let i = 0; i < 2; i++) {
     const calls = [client.request("s", "x"), client.request("s", larger()), client.request("s", "x")];
     expect(await Promise.all(calls.map(outcome))).toEqual(["2", "EINVAL", "2"]);
@@ -100,15 +92,10 @@ test.each([
   expect(client.stats()).toMatchObject({ failed: 2, answered: 4 });
 });
 
-test.each([
-  undefined,
-  "0.1",
-  "0.2",
-] as const)("a Majordomo broker passes on what came in, whatever it adds (%s)", async (protocol) => {
+test.each(PROTOCOLS)("a Majordomo broker passes on what came in, whatever it adds (%s)", async (protocol) => {
   const endpoint = await track(new MajordomoBroker(medium())).bind(AT);
-  const own = protocol === undefined ? {} : { protocol };
-  track(new MajordomoWorker(endpoint, "s", (body) => body, own));
-  const client = track(new MajordomoClient(endpoint, { timeout: 8_000, ...own }));
+  track(new MajordomoWorker(endpoint, "s", (body) => body, { protocol }));
+  const client = track(new MajordomoClient(endpoint, { timeout: 8_000, protocol }));
   for (let bytes = 39_900; bytes <= 39_960; bytes += 5)
     expect(await outcome(client.request("s", Buffer.alloc(bytes)))).toBe(String(bytes));
 });
