@@ -5,7 +5,7 @@ import { beforeEach, expect, test, vi } from "vitest";
 import { CloneLmdbStore, LmdbStore } from "../../src/patterns/index.js";
 import { LmdbValueStore } from "../../src/patterns/last-value-cache/lmdb-value-store.js";
 import { StoreError } from "../../src/store/error.js";
-import { LmdbFolder, openEnvironment } from "../../src/store/lmdb.js";
+import { LmdbFolder } from "../../src/store/lmdb.js";
 import { removeAfterEach } from "../support/folders.js";
 
 const makeFolder = removeAfterEach();
@@ -62,9 +62,4 @@ test("a failed commit has the system's error as its cause", async () => {
   const taken = new StoreError("taken", "by another");
   await expect(failing(taken)).rejects.toBe(taken);
   await store.close();
-});
-
-test("an environment that was closed can be opened again", async () => {
-  await openEnvironment(folder).close();
-  await openEnvironment(folder).close();
 });

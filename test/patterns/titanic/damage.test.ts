@@ -7,7 +7,6 @@
 import {
   copyFileSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -15,15 +14,15 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { CloneLmdbStore } from "../../../src/patterns/clone/lmdb-store.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/last-value-cache.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import { findDamage } from "../../../src/store/lmdb-check.js";
 import { Random } from "../../../src/testing/random.js";
 import { start } from "../../process/child.js";
+import { sharedFolder } from "../../support/folders.js";
 import { LONG } from "../../support/long.js";
 import { request } from "./store-contract.js";
 
@@ -69,14 +68,12 @@ for await (const directory of createInterface({ input: process.stdin })) {
 process.exit(0);
 `;
 
-let root: string;
-let template: string;
+const root = sharedFolder();
+const template = join(root, "template");
 let whole: Buffer;
 const expected: [string, string][] = [];
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), "shoal-damage-"));
-  template = join(root, "template");
   const store = LmdbStore.open(template);
   const asked = Array.from({ length: 240 }, (_, i) => {
     const body = "body ".repeat(i % 40 === 0 ? 3_000 : i % 7 === 0 ? 200 : 5);
@@ -101,9 +98,6 @@ beforeAll(async () => {
   await store.close();
   whole = readFileSync(join(template, "data.mdb"));
 }, LIMIT);
-afterAll(() => {
-  rmSync(root, { recursive: true, force: true });
-});
 
 type Damage = (file: string, random: Random) => string;
 

@@ -1,52 +1,47 @@
 /** Nothing is acknowledged before it is on the disk, and what is unknown is reported as unknown. */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import type { MajordomoHandler } from "../../../src/patterns/majordomo/worker-options.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
 import { Titanic } from "../../../src/patterns/titanic/titanic.js";
 import { GroupCommit } from "../../../src/store/group-commit.js";
 import { type Child, start } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { deferred } from "../../support/deferred.js";
+import { removeAfterEach, sharedFolder } from "../../support/folders.js";
 import { LONG } from "../../support/long.js";
 import { missing, peerAt } from "../../support/peers.js";
 import { GatedStore } from "./gated-store.js";
 
 const QUICK = { checkInterval: 20, maxCheckInterval: 50, retryDelay: 5, maxRetryDelay: 20, scanInterval: 50 };
+const makeFolder = removeAfterEach();
+const keep = closeAfterEach();
 const WAIT = { interval: 5, maxInterval: 20 };
 
 describe("Titanic, on a store that is slow or fails,", () => {
-  let broker: MajordomoBroker;
-  let endpoint: string;
   let store: GatedStore;
   let titanic: Titanic;
   let client: TitanicClient;
   let raw: MajordomoClient;
-  let worker: MajordomoWorker;
   let calls: number;
 
   beforeEach(async () => {
-    broker = new MajordomoBroker();
-    await broker.bind("tcp://127.0.0.1:*");
-    endpoint = broker.lastEndpoint as string;
+    const endpoint = await keep(new MajordomoBroker()).bind("tcp://127.0.0.1:*");
     store = new GatedStore();
-    titanic = new Titanic(endpoint, store, QUICK);
-    raw = new MajordomoClient(endpoint);
+    titanic = keep(new Titanic(endpoint, store, QUICK));
+    raw = keep(new MajordomoClient(endpoint));
     client = new TitanicClient(raw);
     calls = 0;
-    worker = new MajordomoWorker(endpoint, "echo", (frames) => {
+    const echo = (frames: Buffer[]): Buffer[] => {
       calls += 1;
       return frames;
-    });
-  });
-  afterEach(async () => {
-    await Promise.all([raw.close(), worker.close({ linger: 0 })]);
-    await titanic.close({ linger: 0 });
-    await broker.close({ linger: 0 });
+    };
+    keep(new MajordomoWorker(endpoint, "echo", echo));
   });
 
   const ask = async (name: string, ...frames: string[]): Promise<string[]> =>
@@ -190,73 +185,54 @@ console.log("serving");
 const NOT_HELD = process.platform === "linux" ? missing("cc") : "libraries are loaded first on Linux only";
 
 describe.skipIf(NOT_HELD)("the store on LMDB", () => {
+  const library = sharedFolder();
+  const shim = join(library, "shim.so");
   let directory: string;
-  let library: string;
-  let shim: string;
 
   beforeAll(() => {
-    library = mkdtempSync(join(tmpdir(), "shoal-shim-"));
     const source = join(library, "shim.c");
-    shim = join(library, "shim.so");
     writeFileSync(source, SHIM);
     execFileSync(peerAt("cc"), ["-shared", "-fPIC", "-o", shim, source, "-ldl"], { stdio: "pipe" });
   });
-  afterAll(() => rmSync(library, { recursive: true, force: true }));
   beforeEach(() => {
-    directory = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
-  });
-  afterEach(() => {
-    rmSync(directory, { recursive: true, force: true });
+    directory = makeFolder();
   });
 
   it("acknowledges nothing before the system has flushed", { timeout: 30_000 }, async () => {
     const [path, armed] = ["gate", "armed"].map((name) => join(directory, name)) as [string, string];
     const env = { LD_PRELOAD: shim, GATE: path, ARMED: armed };
     const child = start(PROGRAM, { args: [join(directory, "store"), armed], env });
-    try {
-      expect(await child.line()).toBe("flushing");
-      child.tell("?");
-      expect(await child.line()).toBe("still waiting");
-      expect(existsSync(path)).toBe(false);
-      writeFileSync(path, "");
-      let line = await child.line();
-      while (line === "flushing") line = await child.line();
-      expect(line).toBe("acknowledged");
-    } finally {
-      await child.kill("SIGKILL");
-    }
+    keep({ close: () => child.kill("SIGKILL") });
+    expect(await child.line()).toBe("flushing");
+    child.tell("?");
+    expect(await child.line()).toBe("still waiting");
+    expect(existsSync(path)).toBe(false);
+    writeFileSync(path, "");
+    let line = await child.line();
+    while (line === "flushing") line = await child.line();
+    expect(line).toBe("acknowledged");
   });
 
   describe("killed with -9 while a commit is on its way to the disk", () => {
-    let broker: MajordomoBroker;
     let endpoint: string;
-    let asker: MajordomoClient;
     let client: TitanicClient;
-    let worker: MajordomoWorker | undefined;
-    let titanic: Child | undefined;
     let armed: string;
 
     beforeEach(async () => {
       armed = join(directory, "armed");
-      broker = new MajordomoBroker({ heartbeatInterval: 100 });
-      await broker.bind("tcp://127.0.0.1:*");
-      endpoint = broker.lastEndpoint as string;
-      asker = new MajordomoClient(endpoint, { timeout: 20_000, heartbeatInterval: 100 });
-      client = new TitanicClient(asker);
+      const quick = { heartbeatInterval: 100 };
+      endpoint = await keep(new MajordomoBroker(quick)).bind("tcp://127.0.0.1:*");
+      client = new TitanicClient(keep(new MajordomoClient(endpoint, { timeout: 20_000, ...quick })));
     });
-    afterEach(async () => {
-      await titanic?.kill("SIGKILL");
-      await Promise.all([asker.close(), worker?.close({ linger: 0 })]);
-      await broker.close({ linger: 0 });
-    });
+
+    const work = (handler: MajordomoHandler): MajordomoWorker =>
+      keep(new MajordomoWorker(endpoint, "echo", handler));
 
     async function run(maxAttempts = 10): Promise<Child> {
       const env = { LD_PRELOAD: shim, GATE: join(directory, "gate"), ARMED: armed };
-      titanic = start(TITANIC, {
-        args: [endpoint, join(directory, "store"), String(maxAttempts)],
-        env,
-        limit: 60_000,
-      });
+      const args = [endpoint, join(directory, "store"), String(maxAttempts)];
+      const titanic = start(TITANIC, { args, env, limit: 60_000 });
+      keep({ close: () => titanic.kill("SIGKILL") });
       expect(await titanic.line()).toBe("serving");
       return titanic;
     }
@@ -275,7 +251,7 @@ describe.skipIf(NOT_HELD)("the store on LMDB", () => {
       await killAtFlush(running);
       const uuid = await asked;
       let calls = 0;
-      worker = new MajordomoWorker(endpoint, "echo", (frames) => {
+      work((frames) => {
         calls += 1;
         return frames;
       });
@@ -286,7 +262,7 @@ describe.skipIf(NOT_HELD)("the store on LMDB", () => {
     it("of a reply: the request is given again", { timeout: 60_000 }, async () => {
       const running = await run();
       let calls = 0;
-      worker = new MajordomoWorker(endpoint, "echo", (frames) => {
+      work((frames) => {
         if (++calls === 1) writeFileSync(armed, "");
         return frames;
       });
@@ -298,7 +274,7 @@ describe.skipIf(NOT_HELD)("the store on LMDB", () => {
     it.runIf(LONG)("of a dead letter: it dies once", { timeout: 60_000 }, async () => {
       const running = await run(1);
       let calls = 0;
-      worker = new MajordomoWorker(endpoint, "echo", () => {
+      work(() => {
         if (++calls === 1) writeFileSync(armed, "");
         throw new Error("no");
       });

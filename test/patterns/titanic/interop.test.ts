@@ -4,11 +4,13 @@ import { promisify } from "node:util";
 import { expect, it } from "vitest";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { missing, peerAt } from "../../support/peers.js";
 import { openTitanic } from "./open.js";
 
 const makeFolder = removeAfterEach();
+const keep = closeAfterEach();
 
 const CLIENT = `
 import sys, time, zmq
@@ -41,21 +43,13 @@ print("done")
 it.skipIf(missing("pyzmq"))(
   "a plain MDP client of pyzmq leaves a request and fetches the reply",
   async () => {
-    const broker = new MajordomoBroker();
-    await broker.bind("tcp://127.0.0.1:*");
-    const endpoint = String(broker.lastEndpoint);
-    const titanic = openTitanic(endpoint, makeFolder());
-    const worker = new MajordomoWorker(endpoint, "echo", (frames) => frames);
-    try {
-      const { stdout } = await promisify(execFile)(peerAt("pyzmq"), ["-c", CLIENT, endpoint], {
-        timeout: 15_000,
-        killSignal: "SIGKILL",
-      });
-      expect(stdout).toBe("done\n");
-    } finally {
-      await worker.close();
-      await titanic.close();
-      await broker.close();
-    }
+    const endpoint = await keep(new MajordomoBroker()).bind("tcp://127.0.0.1:*");
+    keep(openTitanic(endpoint, makeFolder()));
+    keep(new MajordomoWorker(endpoint, "echo", (frames) => frames));
+    const { stdout } = await promisify(execFile)(peerAt("pyzmq"), ["-c", CLIENT, endpoint], {
+      timeout: 15_000,
+      killSignal: "SIGKILL",
+    });
+    expect(stdout).toBe("done\n");
   },
 );

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import { formatUuid } from "../../../src/patterns/titanic/protocol.js";
 import type { TitanicDamagedRecord, TitanicNewRequest } from "../../../src/patterns/titanic/store.js";
-import { openEnvironment } from "../../../src/store/lmdb.js";
+import { type LmdbDatabase, openEnvironment } from "../../../src/store/lmdb.js";
 import { run } from "../../process/child.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { LONG } from "../../support/long.js";
@@ -24,16 +24,26 @@ const HOUR = 3_600_000;
 
 const NAMES = { request: "requests", reply: "replies", dead: "dead" };
 
-async function damage(uuid: Buffer, which: keyof typeof NAMES): Promise<void> {
+/** Changes a table behind the store's back, which is closed. */
+async function change(name: string, act: (table: LmdbDatabase) => void): Promise<void> {
   const environment = openEnvironment(directory);
-  const table = environment.openDB(NAMES[which], { encoding: "binary", keyEncoding: "binary" });
-  const record = Buffer.from(table.getBinary(uuid) as Buffer);
-  record[record.length - 1] = (record.at(-1) as number) ^ 1;
-  environment.transactionSync(() => {
-    table.put(uuid, record);
-    return undefined;
-  });
+  const table = environment.openDB(name, { encoding: "binary", keyEncoding: "binary" });
+  environment.transactionSync(() => void act(table));
   await environment.close();
+}
+
+const damage = (uuid: Buffer, which: keyof typeof NAMES): Promise<void> =>
+  change(NAMES[which], (table) => {
+    const record = Buffer.from(table.getBinary(uuid) as Buffer);
+    record[record.length - 1] = (record.at(-1) as number) ^ 1;
+    table.put(uuid, record);
+  });
+
+/** Requests that a store had before this one. */
+async function stored(...requests: TitanicNewRequest[]): Promise<void> {
+  const store = LmdbStore.open(directory);
+  await Promise.all(requests.map((r) => store.put(r)));
+  await store.close();
 }
 
 describe("the store on LMDB", () => {
@@ -129,19 +139,12 @@ describe("the store on LMDB", () => {
 
   it("removes keys that were cut off, and goes on with the others", async () => {
     const [expired, asked] = [request("expired", ECHO, 1), request("asked")];
-    const before = LmdbStore.open(directory);
-    await Promise.all([before.put(expired), before.put(asked)]);
-    await before.close();
-    const environment = openEnvironment(directory);
-    const options = { encoding: "binary", keyEncoding: "binary" } as const;
-    const [expiry, queue] = [environment.openDB("expiry", options), environment.openDB("queue", options)];
-    environment.transactionSync(() => {
+    await stored(expired, asked);
+    await change("expiry", (expiry) => {
       for (const key of [[0], [0, 0, 0], [1, 2, 3, 4, 5, 6, 7, 8]])
         expiry.put(Buffer.from(key), Buffer.of(1));
-      queue.put(Buffer.from([ECHO.length, ...ECHO]), Buffer.of(1));
-      return undefined;
     });
-    await environment.close();
+    await change("queue", (queue) => queue.put(Buffer.from([ECHO.length, ...ECHO]), Buffer.of(1)));
     const store = LmdbStore.open(directory);
     expect(await store.expire(10)).toBe(4);
     expect(await store.expire(10)).toBe(0);
@@ -153,17 +156,11 @@ describe("the store on LMDB", () => {
 
   it("lists every service though keys of its queue were cut off", async () => {
     const [short, asked] = [request("short", Buffer.from("ec")), request("asked")];
-    const before = LmdbStore.open(directory);
-    await Promise.all([before.put(short), before.put(asked)]);
-    await before.close();
-    const environment = openEnvironment(directory);
-    const queue = environment.openDB("queue", { encoding: "binary", keyEncoding: "binary" });
+    await stored(short, asked);
     const key = Buffer.from([ECHO.length, ...ECHO, ...asked.uuid]);
-    environment.transactionSync(() => {
+    await change("queue", (queue) => {
       for (const length of [1, 3, 5, 9, 20]) queue.put(key.subarray(0, length), Buffer.of(1));
-      return undefined;
     });
-    await environment.close();
     const store = LmdbStore.open(directory);
     expect((await store.services(2)).map(String)).toEqual(["ec", "echo"]);
     expect((await store.services(10)).map(String)).toEqual(["ec", "echo"]);
@@ -174,12 +171,10 @@ describe("the store on LMDB", () => {
   it("reports a damaged dead letter, and lists the others", async () => {
     const [broken, sound] = [request("broken"), request("sound")];
     const burial = { attempts: 1, reason: "no", died: 1, expires: Date.now() + HOUR };
-    const before = LmdbStore.open(directory);
-    for (const asked of [broken, sound]) {
-      await before.put(asked);
-      await before.bury(asked.uuid, burial);
-    }
-    await before.close();
+    await stored(broken, sound);
+    const first = LmdbStore.open(directory);
+    for (const { uuid } of [broken, sound]) await first.bury(uuid, burial);
+    await first.close();
     await damage(broken.uuid, "dead");
     const store = LmdbStore.open(directory);
     const told: TitanicDamagedRecord[] = [];
@@ -294,7 +289,8 @@ describe.skipIf(missing("mounts"))("on a disk that is full", () => {
   });
 
   it("refuses new requests with an error, keeps the old, and takes new ones when there is room again", async () => {
-    let store = LmdbStore.open(disk, { minFreeBytes: 1_048_576 });
+    const minFreeBytes = 1_048_576;
+    let store = LmdbStore.open(disk, { minFreeBytes });
     const kept: TitanicNewRequest[] = [];
     const put = async (): Promise<unknown> => {
       const batch = Array.from({ length: 100 }, () => request("x".repeat(1_000)));
@@ -308,7 +304,7 @@ describe.skipIf(missing("mounts"))("on a disk that is full", () => {
     expect(refused).toMatchObject({ reason: { code: "ERR_STORE" } });
     expect(kept.length).toBeGreaterThan(500);
     await store.close();
-    store = LmdbStore.open(disk, { minFreeBytes: 1_048_576 });
+    store = LmdbStore.open(disk, { minFreeBytes });
     for (const { uuid } of kept) expect((await store.look(uuid)).state).toBe("pending");
     expect(
       await store.answer((kept[0] as TitanicNewRequest).uuid, [Buffer.from("r")], Date.now() + HOUR),

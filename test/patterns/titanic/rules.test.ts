@@ -138,11 +138,7 @@ describe("the dispatch rules", () => {
 
   it("give a request up after its timeout, but not while the service is at earlier ones", () => {
     const { rules, wanted, request } = driven();
-    const [one, two, three] = ["one", "two", "three"].map((name) => request(name)) as [
-      TitanicClaimedRequest,
-      TitanicClaimedRequest,
-      TitanicClaimedRequest,
-    ];
+    const [one, two, three] = [request("one"), request("two"), request("three")];
     rules.claimed(ECHO, [one, two, three], 3, 0);
     wanted.splice(0);
     const until = (end: number): string[] => {
@@ -248,16 +244,14 @@ describe("the dispatch rules", () => {
   });
 
   it("count an attempt that timed out when the request was first in its service's line", () => {
-    const ends = (settle: (rules: DispatchRules, requests: TitanicClaimedRequest[]) => void): string[] => {
+    type Three = [TitanicClaimedRequest, TitanicClaimedRequest, TitanicClaimedRequest];
+    const ends = (settle: (rules: DispatchRules, requests: Three) => void): string[] => {
       const { rules, wanted, request } = driven();
-      const requests = ["1", "2", "3"].map((name) => request(name));
+      const requests: Three = [request("1"), request("2"), request("3")];
       rules.claimed(ECHO, requests, 3, 0);
       settle(rules, requests);
       return wanted.filter((what) => what.startsWith("release"));
     };
-    const [one, two, three] = [0, 1, 2] as const;
-    const at = (requests: TitanicClaimedRequest[], index: number): TitanicClaimedRequest =>
-      requests[index] as TitanicClaimedRequest;
     // The service hangs: nobody knows that it had the others.
     expect(
       ends((rules, requests) => {
@@ -266,17 +260,17 @@ describe("the dispatch rules", () => {
     ).toEqual(["release 1 50 failed", "release 2 50", "release 3 50"]);
     // It answered the one that was before.
     expect(
-      ends((rules, requests) => {
-        rules.settled(at(requests, one), "answered", 1);
-        rules.settled(at(requests, two), "timed-out", 1);
-        rules.settled(at(requests, three), "timed-out", 1);
+      ends((rules, [one, two, three]) => {
+        rules.settled(one, "answered", 1);
+        rules.settled(two, "timed-out", 1);
+        rules.settled(three, "timed-out", 1);
       }),
     ).toEqual(["release 2 50 failed", "release 3 50"]);
     // It answered one that came later.
     expect(
-      ends((rules, requests) => {
-        rules.settled(at(requests, three), "answered", 1);
-        rules.settled(at(requests, two), "timed-out", 1);
+      ends((rules, [, two, three]) => {
+        rules.settled(three, "answered", 1);
+        rules.settled(two, "timed-out", 1);
       }),
     ).toEqual(["release 2 50 failed"]);
   });

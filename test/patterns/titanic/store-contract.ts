@@ -48,6 +48,16 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     store = await test.open();
   }
 
+  /** While it is closed. @returns what it reports of damage from then on */
+  async function damage(uuid: Buffer, which: "request" | "reply"): Promise<TitanicDamagedRecord[]> {
+    await store.close();
+    await test.damage(uuid, which);
+    store = await test.open();
+    const told: TitanicDamagedRecord[] = [];
+    store.onDamage = (record) => told.push(record);
+    return told;
+  }
+
   it.runIf(LONG)("commits requests of many bytes in parts", async () => {
     const body = [Buffer.alloc(8 * 2 ** 20, 1)];
     const results = await Promise.all(Array.from({ length: 5 }, () => store.put({ ...request(), body })));
@@ -157,22 +167,12 @@ export function storeContract(setUp: () => StoreUnderTest): void {
   });
 
   it("stores a repetition no second time, whatever became of the request", async () => {
-    const [waiting, answered, dead, closed] = ["w", "a", "d", "c"].map((body) => request(body)) as [
-      TitanicNewRequest,
-      TitanicNewRequest,
-      TitanicNewRequest,
-      TitanicNewRequest,
-    ];
+    const [waiting, answered, dead, closed] = [request("w"), request("a"), request("d"), request("c")];
     const all = [waiting, answered, dead, closed];
     const other = { ...waiting, body: [Buffer.from("other")] };
     // In one batch, too: the first is kept.
-    expect(await Promise.all([...all, other].map((r) => store.put(r)))).toEqual([
-      true,
-      true,
-      true,
-      true,
-      false,
-    ]);
+    const stored = await Promise.all([...all, other].map((r) => store.put(r)));
+    expect(stored).toEqual([...all.map(() => true), false]);
     await store.claim(ECHO, 10, HOUR);
     await store.answer(answered.uuid, [Buffer.from("r")], inAnHour());
     await store.bury(dead.uuid, { attempts: 1, reason: "x", died: Date.now(), expires: inAnHour() });
@@ -298,11 +298,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     const [broken, sound] = [request("broken"), request("sound")];
     await store.put(broken);
     await store.put(sound);
-    await store.close();
-    await test.damage(broken.uuid, "request");
-    store = await test.open();
-    const told: TitanicDamagedRecord[] = [];
-    store.onDamage = (record) => told.push(record);
+    const told = await damage(broken.uuid, "request");
     expect(bodies(await store.claim(ECHO, 10, HOUR))).toEqual(["sound"]);
     const found = { uuid: formatUuid(broken.uuid), reason: "the checksum does not fit" };
     expect(told).toEqual([found]);
@@ -324,9 +320,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
   it("keeps the reply to a request that was damaged meanwhile", async () => {
     const broken = request("broken");
     await store.put(broken);
-    await store.close();
-    await test.damage(broken.uuid, "request");
-    store = await test.open();
+    await damage(broken.uuid, "request");
     expect(await store.answer(broken.uuid, [Buffer.from("reply")], inAnHour())).toBe(true);
     const answered = { state: "answered", reply: [Buffer.from("reply")] };
     expect(await store.look(broken.uuid)).toEqual(answered);
@@ -341,9 +335,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
   it("expires a damaged request", async () => {
     const broken = request("broken", ECHO, 1_000);
     await store.put(broken);
-    await store.close();
-    await test.damage(broken.uuid, "request");
-    store = await test.open();
+    await damage(broken.uuid, "request");
     expect((await store.look(broken.uuid)).state).toBe("damaged");
     await expect.poll(() => store.expire(10), { timeout: 10_000 }).toBe(1);
     expect((await store.look(broken.uuid)).state).toBe("unknown");
@@ -355,11 +347,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     const asked = request();
     await store.put(asked);
     await store.answer(asked.uuid, [Buffer.from("reply")], inAnHour());
-    await store.close();
-    await test.damage(asked.uuid, "reply");
-    store = await test.open();
-    const told: TitanicDamagedRecord[] = [];
-    store.onDamage = (record) => told.push(record);
+    const told = await damage(asked.uuid, "reply");
     expect(await store.look(asked.uuid)).toEqual({ state: "damaged" });
     expect(await store.look(asked.uuid)).toEqual({ state: "damaged" });
     expect(told).toHaveLength(2);

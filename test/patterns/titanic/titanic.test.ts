@@ -1,28 +1,30 @@
-import { getEventListeners } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import type { MajordomoHandler } from "../../../src/patterns/majordomo/worker-options.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
-import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
+import { LmdbStore, type LmdbStoreOptions } from "../../../src/patterns/titanic/lmdb-store.js";
+import type { TitanicOptions } from "../../../src/patterns/titanic/options.js";
 import { Titanic } from "../../../src/patterns/titanic/titanic.js";
 import { Context } from "../../../src/sockets/context.js";
 import { Dealer } from "../../../src/sockets/request-reply.js";
 import { StoreError } from "../../../src/store/error.js";
 import { failure, turn, until } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { watch } from "../../support/settled.js";
 import { openTitanic, type TitanicService } from "./open.js";
 
 const makeFolder = removeAfterEach();
+const keep = closeAfterEach();
 let directory: string;
-let broker: MajordomoBroker;
 let endpoint: string;
 let service: TitanicService;
 let client: TitanicClient;
 let raw: MajordomoClient;
-const closing: (() => Promise<void>)[] = [];
 
 const QUICK = {
   checkInterval: 20,
@@ -33,43 +35,31 @@ const QUICK = {
 };
 const WAIT = { interval: 5, maxInterval: 20 };
 
+const open = (folder: string, options: TitanicOptions = {}, store?: LmdbStoreOptions): TitanicService =>
+  keep(openTitanic(endpoint, folder, { ...QUICK, ...options }, store));
+
 beforeEach(async () => {
   directory = makeFolder();
-  broker = new MajordomoBroker();
-  await broker.bind("tcp://127.0.0.1:*");
-  endpoint = broker.lastEndpoint as string;
-  service = openTitanic(endpoint, directory, QUICK);
-  raw = new MajordomoClient(endpoint);
+  endpoint = await keep(new MajordomoBroker()).bind("tcp://127.0.0.1:*");
+  service = open(directory);
+  raw = keep(new MajordomoClient(endpoint));
   client = new TitanicClient(raw);
 });
-afterEach(async () => {
-  await Promise.all(closing.splice(0).map((close) => close()));
-  await raw.close();
-  await service.close({ linger: 0 });
-  await broker.close({ linger: 0 });
-});
 
-type Handler = (frames: Buffer[]) => Promise<Buffer[]> | Buffer[];
-
-function worker(name: string, handler: Handler): MajordomoWorker {
-  const made = new MajordomoWorker(endpoint, name, handler, { concurrency: 8 });
-  closing.push(() => made.close({ linger: 0 }));
-  return made;
+/** With other options, on the same folder. */
+async function reopen(options: TitanicOptions, store?: LmdbStoreOptions): Promise<void> {
+  await service.close();
+  service = open(directory, options, store);
 }
+
+const worker = (name: string, handler: MajordomoHandler): MajordomoWorker =>
+  keep(new MajordomoWorker(endpoint, name, handler, { concurrency: 8 }));
 
 /** A client of a Titanic that has one service, which answers so. */
 async function another(name: string, answer: string[]): Promise<TitanicClient> {
-  const other = new MajordomoBroker({ waitForService: false });
-  const elsewhere = await other.bind("tcp://127.0.0.1:*");
-  const plain = new MajordomoWorker(elsewhere, name, () => answer);
-  const asker = new MajordomoClient(elsewhere);
-  closing.push(
-    () => asker.close(),
-    () => plain.close({ linger: 0 }),
-    () => other.close({ linger: 0 }),
-  );
-  await plain.ready();
-  return new TitanicClient(asker);
+  const elsewhere = await keep(new MajordomoBroker({ waitForService: false })).bind("tcp://127.0.0.1:*");
+  await keep(new MajordomoWorker(elsewhere, name, () => answer)).ready();
+  return new TitanicClient(keep(new MajordomoClient(elsewhere)));
 }
 
 const next = (type: "request:buried" | "records:expired" | "store:failed"): Promise<unknown> =>
@@ -170,8 +160,7 @@ describe("Titanic", () => {
   });
 
   it("gives a request up that fails as often as it may, and takes it up again when it was removed and is stored again", async () => {
-    await service.close();
-    service = openTitanic(endpoint, directory, { ...QUICK, maxAttempts: 3 });
+    await reopen({ maxAttempts: 3 });
     let calls = 0;
     let works = false;
     worker("poison", (frames) => {
@@ -200,22 +189,13 @@ describe("Titanic", () => {
   });
 
   it("gives a request up whose handler takes too long, as often as it may", async () => {
-    await service.close();
-    service = openTitanic(endpoint, directory, { ...QUICK, maxAttempts: 2, timeout: 50 });
+    await reopen({ maxAttempts: 2, timeout: 50 });
     let aborted = 0;
-    const made = new MajordomoWorker(
-      endpoint,
-      "hangs",
-      (_, { signal }) =>
-        new Promise<never>((_resolve, reject) => {
-          signal.addEventListener("abort", () => {
-            aborted += 1;
-            reject(new Error("aborted"));
-          });
-        }),
-      { concurrency: 8 },
-    );
-    closing.push(() => made.close({ linger: 0 }));
+    worker("hangs", async (_, { signal }) => {
+      await once(signal, "abort");
+      aborted += 1;
+      throw new Error("aborted");
+    });
     const dead = next("request:buried");
     const uuid = await client.request("hangs", "x");
     expect(await dead).toMatchObject({ uuid, attempts: 2 });
@@ -226,9 +206,7 @@ describe("Titanic", () => {
   it("stores a request once that is repeated under its UUID", async () => {
     const uuid = client.newUuid();
     expect(await client.request("echo", "x", { uuid })).toBe(uuid);
-    const other = new MajordomoClient(endpoint);
-    const again = new TitanicClient(other);
-    closing.push(() => other.close());
+    const again = new TitanicClient(keep(new MajordomoClient(endpoint)));
     expect(await again.request("echo", "x", { uuid: uuid.toLowerCase() })).toBe(uuid);
     expect(service.titanic.stats()).toMatchObject({ stored: 1, repeated: 1, store: { pending: 1 } });
     await expect(client.request("echo", "x", { uuid: "x" })).rejects.toMatchObject({ code: "EINVAL" });
@@ -273,14 +251,13 @@ describe("Titanic", () => {
     { concurrency: 2 ** 30 },
   ])("refuses %j by name, and the folder can be opened again", async (options) => {
     const other = join(directory, "other");
-    expect(() => openTitanic(endpoint, other, options)).toThrow(
+    expect(() => open(other, options)).toThrow(
       expect.objectContaining({
         code: "EINVAL",
         message: expect.stringContaining(`Option ${Object.keys(options)[0]} of Titanic`),
       }),
     );
-    const again = await vi.waitFor(() => openTitanic(endpoint, other, QUICK), 15_000);
-    await again.close();
+    await vi.waitFor(() => open(other), 15_000);
   });
 
   it("whose context has no room for its sockets leaves the store alone", async () => {
@@ -296,8 +273,7 @@ describe("Titanic", () => {
   });
 
   it("expires what nobody fetched, and reports it", async () => {
-    await service.close();
-    service = openTitanic(endpoint, directory, { ...QUICK, requestTtl: 1, expireInterval: 5 });
+    await reopen({ requestTtl: 1, expireInterval: 5 });
     const expired = service.titanic.events.receive({ timeout: 5_000 });
     const uuid = await client.request("nobody", "x");
     expect(await expired).toEqual({ type: "records:expired", count: 1 });
@@ -307,8 +283,7 @@ describe("Titanic", () => {
 
   it("answers 500 when the store is full, and still gives the replies it has", async () => {
     worker("echo", (frames) => frames);
-    await service.close();
-    service = openTitanic(endpoint, directory, QUICK, { maxRecords: 1 });
+    await reopen({}, { maxRecords: 1 });
     const uuid = await client.request("echo", "x");
     expect(await ask("titanic.request", "echo", "y")).toEqual(["500"]);
     await expect(client.request("echo", "y")).rejects.toMatchObject({ code: "ERR_STORE" });
@@ -322,8 +297,7 @@ describe("Titanic", () => {
     const answer = vi.spyOn(LmdbStore.prototype, "answer");
     answer.mockRejectedValue(new StoreError("failed", "down"));
     worker("echo", (frames) => frames);
-    await service.close();
-    service = openTitanic(endpoint, directory, { ...QUICK, retryDelay: 5_000, maxRetryDelay: 5_000 });
+    await reopen({ retryDelay: 5_000, maxRetryDelay: 5_000 });
     let failures = 0;
     const all = new Promise<void>((resolve) => {
       service.titanic.events.on("store:failed", () => {
