@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Context, Router } from "../../../src/index.js";
 import { BatchingDealer } from "../../../src/patterns/majordomo/dealer.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
 import { ENGINES } from "../../support/engines.js";
 import { answerOf, framesOf, readAtBroker, requestOf } from "./messages.js";
 
@@ -16,10 +17,7 @@ describe.each(ENGINES)("a client's connection, engine %s", (engine) => {
     const context = new Context({ engine });
     const router = track(new Router({ context, sendHighWaterMark: 0 }));
     const heard: (number | "ended")[] = [];
-    let end = (): void => undefined;
-    const ended = new Promise<void>((resolve) => {
-      end = resolve;
-    });
+    const { promise: ended, resolve: end } = deferred();
     const dealer = new BatchingDealer(
       "client",
       await router.bind("tcp://127.0.0.1:*"),

@@ -8,6 +8,7 @@ import {
   MajordomoWorker,
 } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
+import { held } from "../../kit/services.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { deferred } from "../../support/deferred.js";
 
@@ -17,18 +18,6 @@ async function begin(): Promise<{ broker: MajordomoBroker; endpoint: string; cli
   const broker = track(new MajordomoBroker());
   const endpoint = await broker.bind("tcp://127.0.0.1:*");
   return { broker, endpoint, client: track(new MajordomoClient(endpoint)) };
-}
-
-/** A handler whose requests end when the test says so. */
-function gate(): { handler: (frames: Buffer[]) => Promise<Buffer[]>; started: Promise<void>; open(): void } {
-  const { promise: started, resolve: start } = deferred();
-  const { promise: finished, resolve: finish } = deferred();
-  const handler = async (frames: Buffer[]): Promise<Buffer[]> => {
-    start();
-    await finished;
-    return frames;
-  };
-  return { handler, started, open: finish };
 }
 
 it("bind gives each of several endpoints that are bound at once", async () => {
@@ -54,7 +43,7 @@ it("ready rejects when its time is over, when the end closes, and after that", a
 describe("drain", () => {
   it("of a client finishes its calls and takes no more", async () => {
     const { endpoint, client } = await begin();
-    const { handler, started, open: finish } = gate();
+    const { handler, started, open: finish } = held();
     track(new MajordomoWorker(endpoint, "slow", handler));
     const call = client.request("slow", "body");
     await within(started, "the handler runs");
@@ -70,7 +59,7 @@ describe("drain", () => {
 
   it("of a worker ends its handlers and takes no more", async () => {
     const { endpoint, client } = await begin();
-    const { handler, started, open: finish } = gate();
+    const { handler, started, open: finish } = held();
     const worker = track(new MajordomoWorker(endpoint, "slow", handler));
     const call = client.request("slow", "body");
     await within(started, "the handler runs");
@@ -83,12 +72,10 @@ describe("drain", () => {
     for (let i = 0; i < 3; i++) expect(String(await client.request("slow", "more"))).toBe("the other");
   });
 
-  it.each([
-    "0.1",
-    "0.2",
-  ] as const)("of a worker leaves a broker of MDP/%s, and does not come back", async (protocol) => {
+  const plain = ["0.1", "0.2"] as const;
+  it.each(plain)("of a worker leaves a broker of MDP/%s, and does not come back", async (protocol) => {
     const { broker, endpoint, client } = await begin();
-    const { handler, started, open: finish } = gate();
+    const { handler, started, open: finish } = held();
     const worker = track(new MajordomoWorker(endpoint, "slow", handler, { protocol, reconnectInterval: 1 }));
     await worker.ready();
     await until(() => broker.stats().workers === 1, "the worker's READY");
@@ -107,34 +94,28 @@ describe("drain", () => {
   });
 });
 
-it.each([
-  "auto",
-  "0.1",
-  "0.2",
-] as const)("a handler's signal is aborted when its worker closes or loses its broker (%s)", async (protocol) => {
+const PROTOCOLS = ["auto", "0.1", "0.2"] as const;
+it.each(
+  PROTOCOLS,
+)("a handler's signal is aborted when its worker closes or loses its broker (%s)", async (protocol) => {
   for (const end of ["worker", "broker"] as const) {
     const { broker, endpoint, client } = await begin();
-    const aborted = new Promise<void>((done) => {
-      const handler = async (_: Buffer[], { signal }: MajordomoRequestContext): Promise<string> => {
-        signal.addEventListener("abort", () => done());
-        started();
-        await aborted;
-        return "";
-      };
-      worker = track(new MajordomoWorker(endpoint, "slow", handler, { protocol }));
-    });
-    const begun = new Promise<void>((begin) => {
-      started = begin;
-    });
+    const { promise: started, resolve: start } = deferred();
+    const { promise: aborted, resolve: abort } = deferred();
+    const handler = async (_: Buffer[], { signal }: MajordomoRequestContext): Promise<string> => {
+      signal.addEventListener("abort", abort);
+      start();
+      await aborted;
+      return "";
+    };
+    const worker = track(new MajordomoWorker(endpoint, "slow", handler, { protocol }));
     const plain = track(new MajordomoClient(endpoint, { protocol: "0.1" }));
     void (protocol === "auto" ? plain : client).request("slow", "body").catch(() => undefined);
-    await within(begun, "the handler");
-    void (end === "worker" ? worker : broker)?.close({ linger: 0 });
+    await within(started, "the handler");
+    void (end === "worker" ? worker : broker).close({ linger: 0 });
     await within(aborted, `the signal when the ${end} closes`);
   }
 });
-let worker: MajordomoWorker | undefined;
-let started: () => void;
 
 describe("a door", () => {
   it.each([

@@ -73,9 +73,7 @@ const track = closeAfterEach();
 
 describe.skipIf(missing("pyzmq"))("with pyzmq", () => {
   it.each(["0.1", "0.2"])("our broker and client use a worker of %s", async (version) => {
-    const broker = track(new MajordomoBroker());
-    await broker.bind("tcp://127.0.0.1:*");
-    const endpoint = broker.lastEndpoint as string;
+    const endpoint = await track(new MajordomoBroker()).bind("tcp://127.0.0.1:*");
     await python(WORKER, endpoint, version).heard("ready");
     for (const protocol of ["auto", "0.1", "0.2"] as const) {
       const client = track(new MajordomoClient(endpoint, { protocol }));
@@ -88,9 +86,7 @@ describe.skipIf(missing("pyzmq"))("with pyzmq", () => {
   });
 
   it.each(["0.1", "0.2"])("our broker and worker serve a client of %s", async (version) => {
-    const broker = track(new MajordomoBroker());
-    await broker.bind("tcp://127.0.0.1:*");
-    const endpoint = broker.lastEndpoint as string;
+    const endpoint = await track(new MajordomoBroker()).bind("tcp://127.0.0.1:*");
     track(new MajordomoWorker(endpoint, "upper", ([body]) => String(body).toUpperCase()));
     const client = python(CLIENT, endpoint, version);
     const lead = version === "0.1" ? "MDPC01|upper" : "MDPC02|\\x03|upper";
@@ -99,11 +95,8 @@ describe.skipIf(missing("pyzmq"))("with pyzmq", () => {
 
   it("our client and worker use a plain broker, one request at a time", async () => {
     const endpoint = await python(BROKER).line();
-    const worker = track(
-      new MajordomoWorker(endpoint, "upper", async ([body]) => String(body).toUpperCase(), {
-        concurrency: 3,
-      }),
-    );
+    const upper = async ([body]: Buffer[]) => String(body).toUpperCase();
+    const worker = track(new MajordomoWorker(endpoint, "upper", upper, { concurrency: 3 }));
     const client = track(new MajordomoClient(endpoint));
     const replies = Promise.all(Array.from({ length: 60 }, (_, i) => client.request("upper", `a${i}`)));
     expect((await within(replies, "60 replies")).map(String)).toEqual(

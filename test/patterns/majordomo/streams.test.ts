@@ -38,17 +38,22 @@ async function otherBroker(): Promise<{ endpoint: string; child: Child }> {
   return { endpoint: await child.line(), child };
 }
 
+/** Pieces without end. @param end hears that the generator was left */
+async function* endless<T>(piece: T, end: () => void = () => undefined): AsyncGenerator<T, undefined> {
+  try {
+    for (;;) yield piece;
+  } finally {
+    end();
+  }
+}
+
 const LIMIT = 60_000;
 const PATIENT = { heartbeatInterval: 60_000 };
 
 describe("an answer in pieces", () => {
   it("may have no pieces at all, with a codec, too", async () => {
     const [, endpoint] = await brokerOf();
-    const nothing = async function* (): AsyncGenerator<string, undefined> {
-      yield* [];
-      return undefined;
-    };
-    track(new MajordomoWorker(endpoint, "nothing", nothing));
+    track(new MajordomoWorker(endpoint, "nothing", async function* () {}));
     for (const options of [{}, { replyCodec: json() }]) {
       const client = track(new MajordomoClient<Raw, unknown>(endpoint, options));
       const pieces = [];
@@ -66,10 +71,7 @@ describe("an answer in pieces", () => {
     const client = track(new Dealer({ receiveHighWaterMark: 1 }));
     client.connect(endpoint);
     if (by === "a generator") {
-      const handler = async function* (): AsyncGenerator<Buffer, undefined> {
-        for (;;) yield piece;
-      };
-      track(new MajordomoWorker(endpoint, "flood", handler));
+      track(new MajordomoWorker(endpoint, "flood", () => endless(piece)));
       await client.send(["MDPC02", "\x01", "flood", "x"]);
     } else {
       const worker = track(new Dealer());
@@ -92,16 +94,8 @@ describe("an answer in pieces", () => {
   it("ends at its worker as soon as the connection of its client does", async () => {
     const [broker, endpoint] = await brokerOf(PATIENT);
     const ended = new Promise<boolean>((resolve) => {
-      const handler = async function* (
-        _: Buffer[],
-        { signal }: MajordomoRequestContext,
-      ): AsyncGenerator<string, undefined> {
-        try {
-          for (;;) yield "piece".padEnd(1_000);
-        } finally {
-          resolve(signal.aborted);
-        }
-      };
+      const handler = (_: Buffer[], { signal }: MajordomoRequestContext) =>
+        endless("piece".padEnd(1_000), () => resolve(signal.aborted));
       track(new MajordomoWorker(endpoint, "flood", handler, PATIENT));
     });
     const client = program(
@@ -120,16 +114,8 @@ describe("an answer in pieces", () => {
 
   it("is cancelled when the client's codec refuses a piece", async () => {
     const [broker, endpoint] = await brokerOf();
-    const ended = new Promise<void>((resolve) => {
-      const handler = async function* (): AsyncGenerator<string, undefined> {
-        try {
-          for (;;) yield "no JSON".padEnd(1_000);
-        } finally {
-          resolve();
-        }
-      };
-      track(new MajordomoWorker(endpoint, "flood", handler));
-    });
+    const { promise: ended, resolve: end } = deferred();
+    track(new MajordomoWorker(endpoint, "flood", () => endless("no JSON".padEnd(1_000), end)));
     const client = track(new MajordomoClient<Raw, unknown>(endpoint, { replyCodec: json() }));
     const pieces = client.stream("flood", "x");
     const reading = (async () => {
@@ -144,18 +130,10 @@ describe("an answer in pieces", () => {
 
   it("leaves its generator when the worker's codec refuses a piece", async () => {
     const [, endpoint] = await brokerOf();
-    const ended = new Promise<void>((resolve) => {
-      const handler = async function* (): AsyncGenerator<string, undefined> {
-        try {
-          yield 5 as never;
-        } finally {
-          resolve();
-        }
-        return undefined;
-      };
-      const worker = track(new MajordomoWorker(endpoint, "wrong", handler, { replyCodec: text() }));
-      worker.events.on("handler:failed", () => undefined);
-    });
+    const { promise: ended, resolve: end } = deferred();
+    const wrong = () => endless(5 as never, end);
+    const worker = track(new MajordomoWorker(endpoint, "wrong", wrong, { replyCodec: text() }));
+    worker.events.on("handler:failed", () => undefined);
     const client = track(new MajordomoClient(endpoint));
     const reading = (async () => {
       for await (const _ of client.stream("wrong", "x"));

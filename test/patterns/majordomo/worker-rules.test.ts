@@ -44,6 +44,11 @@ function sessionOf(dialect?: Dialect, opens = true) {
   return { session, given, said: () => log.splice(0) };
 }
 
+const frames = (...message: string[]) => {
+  const buffers = message.map((frame) => Buffer.from(frame));
+  return decode("worker", buffers);
+};
+
 it("a worker whose connection ends says READY on a new one, later each time that nothing came over it", () => {
   const { session, said } = sessionOf(Dialect.Mdp01);
   session.disconnected(10);
@@ -54,36 +59,19 @@ it("a worker whose connection ends says READY on a new one, later each time that
   session.disconnected(61);
   expect(said()).toEqual(["open", "joined", "close", "lost, back in 100 ms"]);
   session.tick(161);
-  session.receive(
-    decode(
-      "worker",
-      ["", "MDPW01", "\x04"].map((frame) => Buffer.from(frame)),
-    ),
-    170,
-  );
+  session.receive(frames("", "MDPW01", "\x04"), 170);
   session.disconnected(171);
   expect(said()).toEqual(["open", "joined", "close", "lost, back in 50 ms"]);
 });
 
 it("what is no message of the protocol is counted, and is no sign of life", () => {
   const { session, said } = sessionOf(Dialect.Mdp01);
-  session.receive(
-    decode(
-      "worker",
-      ["", "MDPW01", "\x09"].map((frame) => Buffer.from(frame)),
-    ),
-    2_900,
-  );
+  session.receive(frames("", "MDPW01", "\x09"), 2_900);
   session.tick(3_000);
   expect(said()).toEqual(["open", "joined", "fault", "close", "expired, back in 50 ms"]);
 });
 
 it("a draining worker says DISCONNECT to a plain broker behind its last answer, at once when it has none to give", () => {
-  const frames = (...message: string[]) =>
-    decode(
-      "worker",
-      message.map((frame) => Buffer.from(frame)),
-    );
   const request = frames("", "MDPW01", "\x02", "client", "", "body");
   const { session, given, said } = sessionOf(Dialect.Mdp01);
   session.receive(request, 10);
