@@ -46,74 +46,53 @@ interface Closing {
   close(): Promise<unknown>;
 }
 
+function closing<C extends { close(): Promise<unknown> }>(
+  client: C,
+  begin: (client: C) => Promise<unknown>[],
+): Closing {
+  return { calls: begin(client), close: () => client.close() };
+}
+
+type OneByOne = PirateClient | FreelanceFailoverClient | BinaryStarClient;
+const two = (client: OneByOne) => [client.request("under way"), client.request("waits")];
+const { signal } = new AbortController();
+
 /** Looked up by name: each begins calls that wait until the client closes. */
 const clients: Record<string, () => Closing> = {
-  "Majordomo: request, stream": () => {
-    const client = new MajordomoClient(endpoint);
-    const { signal } = new AbortController();
-    const calls = [
+  "Majordomo: request, stream": () =>
+    closing(new MajordomoClient(endpoint), (client) => [
       client.request("s", "body"),
       client.request("s", "body", { signal }),
       client.stream("s", "body").next(),
       client.stream("s", "body", { signal }).next(),
-    ];
-    return { calls, close: () => client.close() };
-  },
-  Titanic: () => {
-    const client = new MajordomoClient(endpoint);
-    const requests = new TitanicClient(client);
-    const uuid = requests.newUuid();
-    const calls = [
-      requests.request("s", "body"),
-      requests.reply(uuid),
-      requests.wait(uuid),
-      requests.forget(uuid),
-    ] as Promise<unknown>[];
-    return { calls, close: () => client.close() };
-  },
-  Pirate: () => {
-    const client = new PirateClient(endpoint);
-    return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
-  },
-  "Freelance, model 1": () => {
-    const client = new FreelanceFailoverClient([endpoint]);
-    return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
-  },
-  "Freelance, model 2": () => {
-    const client = new FreelanceShotgunClient([endpoint]);
-    return { calls: [client.request("body")], close: () => client.close() };
-  },
-  "Freelance, model 3": () => {
-    const client = new FreelanceClient([endpoint]);
-    return { calls: [client.request("body")], close: () => client.close() };
-  },
-  "Binary Star": () => {
-    const client = new BinaryStarClient([endpoint, other]);
-    return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
-  },
-  "Clone: set, delete": () => {
-    const client = new CloneClient(endpoint);
-    const { signal } = new AbortController();
-    const calls = [
+    ]),
+  Titanic: () =>
+    closing(new MajordomoClient(endpoint), (client) => {
+      const requests = new TitanicClient(client);
+      const uuid = requests.newUuid();
+      return [
+        requests.request("s", "body"),
+        requests.reply(uuid),
+        requests.wait(uuid),
+        requests.forget(uuid),
+      ];
+    }),
+  Pirate: () => closing(new PirateClient(endpoint), two),
+  "Freelance, model 1": () => closing(new FreelanceFailoverClient([endpoint]), two),
+  "Freelance, model 2": () =>
+    closing(new FreelanceShotgunClient([endpoint]), (client) => [client.request("body")]),
+  "Freelance, model 3": () => closing(new FreelanceClient([endpoint]), (client) => [client.request("body")]),
+  "Binary Star": () => closing(new BinaryStarClient([endpoint, other]), two),
+  "Clone: set, delete": () =>
+    closing(new CloneClient(endpoint), (client) => [
       client.ready(),
       client.set("k", "v"),
       client.set("k", "v", { signal }),
       client.delete("k"),
-    ];
-    return { calls, close: () => client.close() };
-  },
-  "Sequenced: receive": () => {
-    const client = new SequencedSubscriber();
-    return { calls: [client.receive()], close: () => client.close() };
-  },
-  "Suicidal Snail": () => {
-    const client = new SuicidalSnail();
-    return { calls: [client.receive()], close: () => client.close() };
-  },
-  Espresso: () => {
-    const client = new EspressoListener(endpoint);
-    return { calls: [client.receiveMany()], close: () => client.close() };
-  },
+    ]),
+  "Sequenced: receive": () => closing(new SequencedSubscriber(), (client) => [client.receive()]),
+  "Suicidal Snail": () => closing(new SuicidalSnail(), (client) => [client.receive()]),
+  Espresso: () => closing(new EspressoListener(endpoint), (client) => [client.receiveMany()]),
   "events of a pattern": () => {
     const events = new EventStream<{ readonly type: "none" }>();
     return { calls: [events.receive()], close: async () => events.close() };
@@ -146,21 +125,22 @@ function bindingOf(server: { bind(endpoint: string): Promise<string>; close(): P
 describe("closing with calls that nobody looks at", () => {
   const unhandled = collectUnhandled();
 
-  test.for(Object.keys(clients))("%s", async (name) => {
+  async function closeUnseen(name: string): Promise<void> {
     const { close } = (clients[name] as () => Closing)();
     await turn();
     await close();
     expect(await unhandled.settled()).toEqual([]);
+  }
+
+  test.for(Object.keys(clients))("%s", async (name) => {
+    await closeUnseen(name);
   });
 
   test("Majordomo: request, stream, traced", async () => {
     const trace = (): void => undefined;
     subscribe("shoal.request.start", trace);
     try {
-      const { close } = (clients["Majordomo: request, stream"] as () => Closing)();
-      await turn();
-      await close();
-      expect(await unhandled.settled()).toEqual([]);
+      await closeUnseen("Majordomo: request, stream");
     } finally {
       unsubscribe("shoal.request.start", trace);
     }
@@ -182,11 +162,8 @@ describe("closing with calls that nobody looks at", () => {
     const ended = Promise.allSettled(calls);
     await turn();
     await close();
-    for (const result of await ended) {
-      expect(result.status).toBe("rejected");
-      const code = name === "events of a pattern" ? "EBADF" : "EAGAIN";
-      expect((result as PromiseRejectedResult).reason.code).toBe(code);
-    }
+    const code = name === "events of a pattern" ? "EBADF" : "EAGAIN";
+    for (const result of await ended) expect(result).toMatchObject({ status: "rejected", reason: { code } });
   });
 });
 

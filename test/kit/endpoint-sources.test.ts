@@ -119,13 +119,8 @@ describe("Majordomo", () => {
     expect(handler.handled.size).toBe(load.answers.size);
     expect(handler.twice).toBe(0);
     expect(left).toEqual(["removed", "removed"]);
-    expect(client.stats()).toMatchObject({
-      failed: 0,
-      timedOut: 0,
-      pending: 0,
-      inFlight: 0,
-      broker: c.endpoint,
-    });
+    const ended = { failed: 0, timedOut: 0, pending: 0, inFlight: 0 };
+    expect(client.stats()).toMatchObject({ ...ended, broker: c.endpoint });
   });
 
   it("answers what a broker has that is in the list no more, and what waits in it, though there is no other", async () => {
@@ -192,14 +187,12 @@ describe("Majordomo", () => {
 
 describe("a load balancer's client, and Pirate workers", () => {
   it("get each request answered once while brokers join and leave", async () => {
-    const brokers = await Promise.all(
-      Array.from({ length: 3 }, async () => {
-        const balancer = own(new PirateQueue());
-        const frontend = await balancer.bind("frontend", "tcp://127.0.0.1:*");
-        return { balancer, frontend, backend: await balancer.bind("backend", "tcp://127.0.0.1:*") };
-      }),
-    );
-    const [a, b, c] = brokers as [(typeof brokers)[0], (typeof brokers)[0], (typeof brokers)[0]];
+    const broker = async () => {
+      const balancer = own(new PirateQueue());
+      const frontend = await balancer.bind("frontend", "tcp://127.0.0.1:*");
+      return { balancer, frontend, backend: await balancer.bind("backend", "tcp://127.0.0.1:*") };
+    };
+    const [a, b, c] = [await broker(), await broker(), await broker()];
     const [fronts, backs] = [new ListedEndpoints([a.frontend]), new ListedEndpoints([a.backend])];
     const handler = new Handler();
     const worker = own(new PirateWorker(backs, handler.handle, { concurrency: 4 }));
@@ -311,14 +304,8 @@ describe("clients of servers without a broker", () => {
   });
 
   it("FreelanceShotgunClient waits for no server that has gone, when all others have failed", async () => {
-    const failing = own(
-      new FreelanceServer(
-        () => {
-          throw new Error("no");
-        },
-        { model: 2 },
-      ),
-    );
+    const fail = () => Promise.reject(new Error("no"));
+    const failing = own(new FreelanceServer(fail, { model: 2 }));
     const silent = own(new Router());
     const [one, other] = [await failing.bind("tcp://127.0.0.1:*"), await silent.bind("tcp://127.0.0.1:*")];
     const source = new ListedEndpoints([one, other]);
