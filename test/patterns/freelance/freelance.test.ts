@@ -72,14 +72,6 @@ describe("model 2", () => {
     const nobody = keep(new FreelanceShotgunClient([ipc()], { timeout: 50 }));
     expect(await failure(nobody.request("1"))).toMatchObject({ code: "ETIMEDOUT" });
   });
-
-  test("a server that comes late gets what still waits", async () => {
-    const endpoint = ipc();
-    const client = keep(new FreelanceShotgunClient([endpoint], { timeout: 8_000 }));
-    const reply = client.request("1");
-    await serve(2, named("late"), endpoint);
-    expect(texts(await reply)).toEqual(["late 1"]);
-  });
 });
 
 describe("model 2, with a server that does not read for a while", () => {
@@ -147,18 +139,6 @@ describe("model 3", () => {
     await gone.close({ linger: 0 });
     expect(texts(await client.request("2"))).toEqual([stays === a ? "a 2" : "b 2"]);
     expect(await within(dead, "a dead server")).toMatchObject({ reason: "disconnected" });
-  });
-
-  test("a server is found when it comes, also again under its old name", async () => {
-    const endpoint = ipc();
-    const client = keep(new FreelanceClient([endpoint], { timeout: 8_000 }));
-    const early = client.request("1");
-    const first = await serve(3, named("first"), endpoint);
-    expect(texts(await early)).toEqual(["first 1"]);
-    await first.close({ linger: 0 });
-    await until(() => !client.servers()[0]?.alive, "the server is dead");
-    await serve(3, named("second"), endpoint);
-    expect(texts(await client.request("2"))).toEqual(["second 2"]);
   });
 
   test("has many requests at once, each with its own reply, encoded", async () => {
