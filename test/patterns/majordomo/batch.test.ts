@@ -30,6 +30,7 @@ const SERVICE = Buffer.from("echo");
 
 const requests = (...bodies: string[]): Request[] =>
   bodies.map((body, i) => requestOf(i + 1, { service: SERVICE, oldest: 1, body: Body.of([body]) }));
+const answered = (delivery: Request): Answer => replyTo(delivery, true, 0, "a");
 const bodyOf = (message: object): string => String((message as { body: Body }).body.frames[0]);
 
 /** A batcher of requests, what it has sent, and the end of the turn. */
@@ -115,12 +116,8 @@ describe("what is gathered", () => {
     ["pieces of an answer", ANSWERS, answerOf(1, { final: false, body: Body.of(["x"]) })],
     ["the end of pieces", ANSWERS, replyTo(deliveryOf(1), true, 1, "x")],
   ] as const)("has no %s", (_, layout, message) => {
-    const batches = new Batcher(
-      "worker",
-      layout as Layout<Answer>,
-      () => undefined,
-      () => undefined,
-    );
+    const nothing = (): void => undefined;
+    const batches = new Batcher("worker", layout as Layout<Answer>, nothing, nothing);
     expect(batches.add(1, message as Answer)).toBe(false);
   });
 });
@@ -162,19 +159,13 @@ describe("a malformed batch is one fault, and none of it is handled:", () => {
   });
 
   it("of replies, with the dialect of the worker that is sent away; at a client, and at a worker", () => {
-    const [replies, entries] = batchOf(
-      "worker",
-      ANSWERS,
-      [1, 2].map((i) => replyTo(deliveryOf(i), true, 0, "a")),
-    ) as [Buffer, Buffer];
+    const twice = [deliveryOf(1), deliveryOf(2)];
+    const [replies, entries] = batchOf("worker", ANSWERS, twice.map(answered)) as [Buffer, Buffer];
     expect(readAtBroker([PEER, replies, entries])).toMatchObject([{ kind: "fault", worker: Dialect.Shoal }]);
-    const [answers] = batchOf(
-      "client",
-      ANSWERS,
-      [1, 2].map((i) => answerOf(i, { body: Body.of(["a"]) })),
-    ) as [Buffer];
+    const both = [1, 2].map((i) => answerOf(i, { body: Body.of(["a"]) }));
+    const [answers] = batchOf("client", ANSWERS, both) as [Buffer];
     expect(readAtClient([answers, entries])).toMatchObject([{ kind: "fault" }]);
-    const [deliveries] = batchOf("worker", REQUESTS, [deliveryOf(1), deliveryOf(2)]) as [Buffer];
+    const [deliveries] = batchOf("worker", REQUESTS, twice) as [Buffer];
     expect(readAtWorker([deliveries, entries, Buffer.from("a")])).toMatchObject([{ kind: "fault" }]);
   });
 });

@@ -34,11 +34,6 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
   waiting = [];
   said = [];
   saidOf = [];
-  const say = (message: FromWorker): void => {
-    const [head, ...body] = encode("worker", message);
-    said.push(`${head?.[6]} ${String(body.at(-1) ?? "")}`);
-    saidOf.push((head as Buffer).readUInt32BE(7));
-  };
   const room = { concurrency: 1, capacity: 10 };
   const times = { heartbeatInterval: 1_000, liveness: 3, reconnectInterval: 100, reconnectMaxInterval: 100 };
   session = new WorkerSession(
@@ -78,20 +73,23 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
   jobs = new WorkerJobs(options, handler as MajordomoHandler<unknown, unknown>, () => undefined);
   session.start(0);
   register();
-  relieve = () => {
-    hasRoom = true;
-    for (const { message, settle } of waiting.splice(0)) {
-      say(message);
-      settle(true);
-    }
-  };
 }
-let relieve: () => void;
 
-function register(): void {
-  const negotiated = { extended: true, heartbeatInterval: 0 };
-  session.receive({ kind: "negotiated", ...negotiated }, 0);
+function say(message: FromWorker): void {
+  const [head, ...body] = encode("worker", message);
+  said.push(`${head?.[6]} ${String(body.at(-1) ?? "")}`);
+  saidOf.push((head as Buffer).readUInt32BE(7));
 }
+
+function relieve(): void {
+  hasRoom = true;
+  for (const { message, settle } of waiting.splice(0)) {
+    say(message);
+    settle(true);
+  }
+}
+
+const register = (): void => session.receive({ kind: "negotiated", extended: true, heartbeatInterval: 0 }, 0);
 
 function give(tag: number, sequence = tag): void {
   session.receive(deliveryOf(tag, { ...idOf(sequence), oldest: sequence }), 0);
@@ -101,9 +99,7 @@ const grant = (tag: number, bytes: number): void =>
 const turns = async (): Promise<void> => {
   for (let i = 0; i < 5; i++) await turn();
 };
-const FINAL = Command.Final;
-const PARTIAL = Command.Partial;
-const FAILURE = Command.Failure;
+const { Final: FINAL, Partial: PARTIAL, Failure: FAILURE } = Command;
 
 describe("a reply for which there is no room", () => {
   beforeEach(() => make(([body]) => body as Buffer));
@@ -195,11 +191,12 @@ describe("an answer in pieces", () => {
     }
     return undefined;
   };
-  beforeEach(() => {
+  const begin = (): void => {
     made = 0;
     ended = false;
     make(flood);
-  });
+  };
+  beforeEach(begin);
 
   it("is sent while there is credit, and made one further", async () => {
     give(1);
@@ -224,21 +221,16 @@ describe("an answer in pieces", () => {
     ["cancelled", () => jobs.cancel(session, 1)],
     ["given by a broker that is lost", () => session.disconnected(1)],
   ])("ends its generator when it is %s, whatever it waits for, and the worker goes on", async (_, end) => {
-    give(1);
-    await turns();
-    end();
-    await turns();
-    expect([ended, jobs.running]).toEqual([true, 0]);
-    make(flood);
-    made = 0;
-    ended = false;
-    hasRoom = false;
-    give(1);
-    await turns();
-    end();
-    relieve();
-    await turns();
-    expect([ended, jobs.running, jobs.unsentBytes]).toEqual([true, 0, 0]);
+    for (const isFull of [false, true]) {
+      begin();
+      hasRoom = !isFull;
+      give(1);
+      await turns();
+      end();
+      relieve();
+      await turns();
+      expect([ended, jobs.running, jobs.unsentBytes]).toEqual([true, 0, 0]);
+    }
   });
 
   it("is never whole for a handler that stops early because it was aborted", async () => {
