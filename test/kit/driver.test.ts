@@ -21,10 +21,9 @@ class Thing extends Driver<Event, { readonly calls: number }> {
     this.calls += 1;
   }
 
+  /** The work does not end. */
   protected override onDrain(): Promise<void> {
-    return new Promise((resolve) => {
-      this.finish = resolve;
-    });
+    return new Promise(() => undefined);
   }
 
   protected async onClose(linger: number): Promise<void> {
@@ -70,18 +69,6 @@ describe("drain", () => {
     await draining;
     await expect(thing.drain()).rejects.toMatchObject({ code: "EBADF" });
   });
-});
-
-test("a drain of work that does not end settles with the driver", async () => {
-  class Stuck extends Thing {
-    protected override onDrain(): Promise<void> {
-      return new Promise(() => undefined);
-    }
-  }
-  const thing = new Stuck();
-  const draining = thing.drain();
-  await thing.close();
-  await draining;
 });
 
 test("a drain begins once, though a listener of what it reports drains, too", async () => {

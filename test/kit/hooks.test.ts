@@ -1,4 +1,5 @@
-/** Objects of a program that are not what their types say: the call is refused, and later ones go on. */
+/** What a program gives, such as objects that are not what their types say: the call is refused, and later ones go on. */
+import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { Codec } from "../../src/index.js";
 import { BinaryStar, CloneClient, EspressoTap, MajordomoClient } from "../../src/patterns/index.js";
@@ -51,6 +52,18 @@ describe.each(Object.entries(CLIENTS))("a %s", (_, start) => {
     await expect(ask("never", { signal })).rejects.toMatchObject({ code: "EINVAL" });
     expect(String(await ask("fine"))).toBe("fine");
   });
+});
+
+test.each(
+  Object.entries(SERVICES),
+)("a receiveTimeout for the sockets of a %s does not end its reading", async (_, start) => {
+  const ask = await start(kept, { socketOptions: { receiveTimeout: 1 } });
+  for (const word of ["one", "two"]) {
+    expect(String(await ask(word))).toBe(word);
+    // Longer than the time of a receive.
+    const began = performance.now();
+    while (performance.now() - began < 10) await turn();
+  }
 });
 
 const NOBODY = "tcp://127.0.0.1:9";

@@ -24,6 +24,12 @@ async function router(): Promise<{ socket: Router; endpoint: string }> {
   return { socket, endpoint: socket.lastEndpoint as string };
 }
 
+async function bothJoined(client: LoadBalancerClient): Promise<void> {
+  const joined: string[] = [];
+  client.events.on("broker:joined", ({ endpoint }) => joined.push(endpoint));
+  await until(() => joined.length === 2, "both connections");
+}
+
 describe("a load balancer's client", () => {
   it("is served by a plain REP, and gives the value of a codec", async () => {
     const server = kept(new Reply());
@@ -43,9 +49,7 @@ describe("a load balancer's client", () => {
   it("sends what a lost connection had to another broker, and ignores the first one's late reply", async () => {
     const [first, second] = [await router(), await router()];
     const client = kept(new LoadBalancerClient([first.endpoint, second.endpoint], { timeout: 10_000 }));
-    const joined: string[] = [];
-    client.events.on("broker:joined", ({ endpoint }) => joined.push(endpoint));
-    await until(() => joined.length === 2, "both connections");
+    await bothJoined(client);
     const calls = ["a", "b", "c", "d"].map((body) => client.request(body));
     const heard = [await first.socket.receive(), await first.socket.receive()];
     await second.socket.receive();
@@ -76,9 +80,7 @@ describe("a load balancer's client", () => {
     };
     const [one, two] = [await make(), await make()];
     const client = kept(new LoadBalancerClient([one.frontend, two.frontend], { timeout: 15_000 }));
-    const joined: string[] = [];
-    client.events.on("broker:joined", ({ endpoint }) => joined.push(endpoint));
-    await until(() => joined.length === 2, "both connections");
+    await bothJoined(client);
     const reasons = new Set<string>();
     client.events.on("request:retried", ({ reason }) => reasons.add(reason));
     const calls = Array.from({ length: 200 }, (_, i) => client.request([`${i}`, ""]));
@@ -152,9 +154,7 @@ describe("a load balancer's client", () => {
   it("does not send again what a listener of the retry gives up", async () => {
     const [first, second] = [await router(), await router()];
     const client = kept(new LoadBalancerClient([first.endpoint, second.endpoint]));
-    const joined: string[] = [];
-    client.events.on("broker:joined", ({ endpoint }) => joined.push(endpoint));
-    await until(() => joined.length === 2, "both connections");
+    await bothJoined(client);
     const controller = new AbortController();
     client.events.once("request:retried", () => controller.abort());
     const call = failure(client.request("x", { signal: controller.signal }));

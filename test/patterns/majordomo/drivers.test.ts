@@ -3,7 +3,6 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { json, Router } from "../../../src/index.js";
 import {
-  type EventStream,
   MajordomoBroker,
   type MajordomoBrokerOptions,
   MajordomoClient,
@@ -20,13 +19,6 @@ async function broker(options?: MajordomoBrokerOptions): Promise<MajordomoBroker
   const made = track(new MajordomoBroker(options));
   await made.bind("tcp://127.0.0.1:*");
   return Object.assign(made, { endpoint: made.lastEndpoint as string });
-}
-
-function next<E extends { readonly type: string }, T extends E["type"]>(
-  events: EventStream<E>,
-  type: T,
-): Promise<Extract<E, { readonly type: T }>> {
-  return within(new Promise((resolve) => events.on(type, resolve)), `event ${type}`);
 }
 
 const PROTOCOLS = ["auto", "0.1", "0.2"] as const;
@@ -121,7 +113,7 @@ it("reports to the client why there is no answer: no service, overloaded, stoppi
     return new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted"))));
   });
   track(worker);
-  await next(worker.events, "broker:joined");
+  await within(new Promise((resolve) => worker.events.on("broker:joined", resolve)), "the event");
   while (String(await client.request("mmi.service", "slow")) !== "200");
   const abort = new AbortController();
   const first = client.request("slow", "x", { signal: abort.signal });
@@ -169,13 +161,13 @@ it("closing drains: what is in flight is answered, what comes is refused", async
   const client = track(new MajordomoClient(made.endpoint));
   const inHand = client.request("slow", "x");
   await started;
-  const left = next(worker.events, "broker:left");
+  const left = new Promise((resolve) => worker.events.on("broker:left", resolve));
   const closing = made.close({ linger: 5_000 });
   expect(await failure(client.request("slow", "y"))).toMatchObject({ reason: "stopping" });
   finish();
   expect(String(await inHand)).toBe("x");
   await closing;
-  expect((await left).reason).toBe("disconnect");
+  expect(await within(left, "the end")).toMatchObject({ reason: "disconnect" });
 });
 
 it("a peer that breaks the protocol is an event and a count; the others go on", async () => {
@@ -184,7 +176,7 @@ it("a peer that breaks the protocol is an event and a count; the others go on", 
   const client = track(new MajordomoClient(made.endpoint));
   await client.request("echo", "before");
   const hostile = track(new Router());
-  const fault = next(made.events, "peer:invalid");
+  const fault = new Promise((resolve) => made.events.on("peer:invalid", resolve));
   hostile.connect(made.endpoint, { routingId: "broker" });
   await hostile.ready();
   for (const junk of [
@@ -196,7 +188,7 @@ it("a peer that breaks the protocol is an event and a count; the others go on", 
   ]) {
     await hostile.send(["broker", ...junk]);
   }
-  await fault;
+  await within(fault, "the event");
   expect(String(await client.request("echo", "after"))).toBe("after");
   while (made.stats().faults < 5) await client.request("echo", "again");
 });

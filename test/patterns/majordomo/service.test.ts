@@ -8,10 +8,8 @@ import {
   type MajordomoClientOptions,
   type MajordomoHandlers,
   type MajordomoServeOptions,
-  type MajordomoService,
   MajordomoWorker,
   type MajordomoWorkerEvent,
-  type ServiceContract,
 } from "../../../src/patterns/index.js";
 import { failure } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
@@ -42,22 +40,15 @@ const handlers: MajordomoHandlers<typeof billing> = {
   },
 };
 
-interface World<C extends ServiceContract> {
-  readonly endpoint: string;
-  readonly client: MajordomoClient;
-  readonly worker: MajordomoWorker;
-  readonly service: MajordomoService<C>;
-}
-
 async function begin(
   options: { worker?: MajordomoServeOptions; client?: MajordomoClientOptions } = {},
-  own: MajordomoHandlers<typeof billing> = handlers,
-): Promise<World<typeof billing>> {
+  own = handlers,
+) {
   const endpoint = await track(new MajordomoBroker()).bind("tcp://127.0.0.1:*");
   const worker = track(MajordomoWorker.serve(endpoint, billing, own, options.worker));
   const client = track(new MajordomoClient(endpoint, options.client));
   await worker.ready();
-  return { endpoint, client, worker, service: client.service(billing) };
+  return { client, worker, service: client.service(billing) };
 }
 
 async function collect<T>(pieces: AsyncIterable<T>): Promise<T[]> {

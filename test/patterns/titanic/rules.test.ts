@@ -88,14 +88,7 @@ const LIMITS: DispatchLimits = {
 };
 
 /** The rules at time 0, with what they want done as text, and one service that is there. */
-function driven(
-  limits: Partial<DispatchLimits> = {},
-  random = () => 1,
-): {
-  rules: DispatchRules;
-  wanted: string[];
-  request(name: string, attempts?: number): TitanicClaimedRequest;
-} {
+function driven(limits: Partial<DispatchLimits> = {}) {
   const wanted: string[] = [];
   const rules = new DispatchRules(
     { ...LIMITS, ...limits },
@@ -109,7 +102,7 @@ function driven(
       scan: () => wanted.push("scan"),
     },
     0,
-    random,
+    () => 1,
   );
   rules.stored(ECHO, 0);
   rules.checked(ECHO, true, 0);
