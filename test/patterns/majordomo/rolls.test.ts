@@ -1,9 +1,7 @@
 /** Brokers that are withdrawn from everybody's list, drain and come back, while clients ask: no request waits for what nobody does. */
 import { once } from "node:events";
 import { expect, it } from "vitest";
-import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
-import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
-import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
 import type { EndpointSource } from "../../../src/sockets/endpoint-source.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";

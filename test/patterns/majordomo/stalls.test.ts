@@ -1,8 +1,6 @@
 /** Brokers, workers and clients that stand still for longer than others believe in them: nobody waits for what was dropped. */
 import { expect, it } from "vitest";
-import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
-import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
-import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
 import { simulate } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
 

@@ -1,8 +1,6 @@
 /** Against programs of pyzmq that do what the Guide's do, with their habits (6/PPP and chapter 4). */
 import { describe, expect, it } from "vitest";
-import { PirateClient } from "../../../src/patterns/pirate/client.js";
-import { PirateQueue } from "../../../src/patterns/pirate/queue.js";
-import { PirateWorker } from "../../../src/patterns/pirate/worker.js";
+import { PirateClient, PirateQueue, PirateWorker } from "../../../src/patterns/pirate/index.js";
 import { texts, until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";

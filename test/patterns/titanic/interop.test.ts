@@ -2,8 +2,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, it } from "vitest";
-import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
-import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import { MajordomoBroker, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { missing, peerAt } from "../../support/peers.js";

@@ -1,12 +1,8 @@
 /** The store on PostgreSQL, whose server is started here: in the long form alone. What every store promises is tried on LMDB by default. */
 import { createRequire } from "node:module";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
-import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
-import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
-import { TitanicClient } from "../../../src/patterns/titanic/client.js";
-import { PostgresStore } from "../../../src/patterns/titanic/postgres-store.js";
-import { Titanic } from "../../../src/patterns/titanic/titanic.js";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
+import { PostgresStore, Titanic, TitanicClient } from "../../../src/patterns/titanic/index.js";
 import type { PgPool } from "../../../src/store/postgres.js";
 import { deferred } from "../../support/deferred.js";
 import { missing } from "../../support/peers.js";

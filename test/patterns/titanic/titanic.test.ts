@@ -1,10 +1,8 @@
 import { getEventListeners, once } from "node:events";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
-import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
-import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
-import type { MajordomoHandler } from "../../../src/patterns/majordomo/worker-options.js";
+import type { MajordomoHandler } from "../../../src/patterns/majordomo/index.js";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
 import { LmdbStore, type LmdbStoreOptions } from "../../../src/patterns/titanic/lmdb-store.js";
 import type { TitanicOptions } from "../../../src/patterns/titanic/options.js";
