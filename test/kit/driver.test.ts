@@ -58,17 +58,15 @@ describe("close", () => {
   });
 });
 
-describe("drain", () => {
-  test("ends with its time-out, its signal, or the driver's end", async () => {
-    const thing = new Thing();
-    await expect(thing.drain({ timeout: 1 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
-    await expect(thing.drain({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORT_ERR" });
-    await expect(thing.drain({ timeOut: 1 } as never)).rejects.toThrow("did you mean timeout?");
-    const draining = thing.drain();
-    await thing.close();
-    await draining;
-    await expect(thing.drain()).rejects.toMatchObject({ code: "EBADF" });
-  });
+test("a drain ends with its time-out, its signal, or the driver's end", async () => {
+  const thing = new Thing();
+  await expect(thing.drain({ timeout: 1 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
+  await expect(thing.drain({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORT_ERR" });
+  await expect(thing.drain({ timeOut: 1 } as never)).rejects.toThrow("did you mean timeout?");
+  const draining = thing.drain();
+  await thing.close();
+  await draining;
+  await expect(thing.drain()).rejects.toMatchObject({ code: "EBADF" });
 });
 
 test("a drain begins once, though a listener of what it reports drains, too", async () => {

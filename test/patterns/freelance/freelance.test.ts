@@ -265,41 +265,37 @@ test("binds two endpoints that are asked for at once, one after the other", asyn
   expect(texts(await client.request("1"))).toEqual(["did 1"]);
 });
 
-describe("a server that is one of a pair", () => {
-  test("answers neither PINGs nor requests while it stands by, and what was kept once it serves", async () => {
-    let serving = false;
-    let serve: (message: Buffer[]) => void = () => undefined;
-    const held: Buffer[][] = [];
-    const gate = {
-      admit: (message: Buffer[]): boolean => {
-        if (!serving) held.push(message);
-        return serving;
-      },
-      isServing: () => serving,
-      passTo: (pass: (message: Buffer[]) => void) => {
-        serve = pass;
-      },
-    };
-    const begun: (() => void)[] = [];
-    const handler = ([body]: Buffer[]): Promise<string> =>
-      new Promise((resolve) => begun.push(() => resolve(`did ${body}`)));
-    const server = keep(new FreelanceServer<Raw>(handler, { gate }));
-    const client = keep(
-      new FreelanceClient([await server.bind(ipc())], { timeout: 8_000, pingInterval: 50 }),
-    );
-    const answer = client.request("1");
-    await until(() => held.length > 0, "a PING that votes");
-    expect(client.servers()).toMatchObject([{ alive: false }]);
-    expect(server.stats()).toMatchObject({ pings: 0, requests: 0 });
-    serving = true;
-    for (const message of held.splice(0)) serve(message);
-    await until(() => begun.length === 1, "the request");
-    serving = false;
-    begun[0]?.();
-    await until(() => server.stats().notServing > 0, "a reply that does not leave");
-    serving = true;
-    await until(() => begun.length > 1, "the next attempt");
-    begun[1]?.();
-    expect(texts(await answer)).toEqual(["did 1"]);
-  });
+test("a server that is one of a pair answers neither PINGs nor requests while it stands by, and what was kept once it serves", async () => {
+  let serving = false;
+  let serve: (message: Buffer[]) => void = () => undefined;
+  const held: Buffer[][] = [];
+  const gate = {
+    admit: (message: Buffer[]): boolean => {
+      if (!serving) held.push(message);
+      return serving;
+    },
+    isServing: () => serving,
+    passTo: (pass: (message: Buffer[]) => void) => {
+      serve = pass;
+    },
+  };
+  const begun: (() => void)[] = [];
+  const handler = ([body]: Buffer[]): Promise<string> =>
+    new Promise((resolve) => begun.push(() => resolve(`did ${body}`)));
+  const server = keep(new FreelanceServer<Raw>(handler, { gate }));
+  const client = keep(new FreelanceClient([await server.bind(ipc())], { timeout: 8_000, pingInterval: 50 }));
+  const answer = client.request("1");
+  await until(() => held.length > 0, "a PING that votes");
+  expect(client.servers()).toMatchObject([{ alive: false }]);
+  expect(server.stats()).toMatchObject({ pings: 0, requests: 0 });
+  serving = true;
+  for (const message of held.splice(0)) serve(message);
+  await until(() => begun.length === 1, "the request");
+  serving = false;
+  begun[0]?.();
+  await until(() => server.stats().notServing > 0, "a reply that does not leave");
+  serving = true;
+  await until(() => begun.length > 1, "the next attempt");
+  begun[1]?.();
+  expect(texts(await answer)).toEqual(["did 1"]);
 });

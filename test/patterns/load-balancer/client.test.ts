@@ -20,8 +20,7 @@ const kept = closeAfterEach();
 
 async function router(): Promise<{ socket: Router; endpoint: string }> {
   const socket = kept(new Router());
-  await socket.bind("tcp://127.0.0.1:*");
-  return { socket, endpoint: socket.lastEndpoint as string };
+  return { socket, endpoint: await socket.bind("tcp://127.0.0.1:*") };
 }
 
 async function bothJoined(client: LoadBalancerClient): Promise<void> {
@@ -33,16 +32,12 @@ async function bothJoined(client: LoadBalancerClient): Promise<void> {
 describe("a load balancer's client", () => {
   it("is served by a plain REP, and gives the value of a codec", async () => {
     const server = kept(new Reply());
-    await server.bind("tcp://127.0.0.1:*");
+    const endpoint = await server.bind("tcp://127.0.0.1:*");
     void (async () => {
       for await (const [body] of server) await server.send(JSON.stringify({ got: JSON.parse(String(body)) }));
     })();
-    const client = kept(
-      new LoadBalancerClient<{ fish: number }, { got: unknown }>(server.lastEndpoint as string, {
-        requestCodec: json(),
-        replyCodec: json(),
-      }),
-    );
+    const codecs = { requestCodec: json<{ fish: number }>(), replyCodec: json<{ got: unknown }>() };
+    const client = kept(new LoadBalancerClient(endpoint, codecs));
     expect(await client.request({ fish: 3 })).toEqual({ got: { fish: 3 } });
   });
 

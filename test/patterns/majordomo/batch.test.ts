@@ -122,23 +122,21 @@ describe("what is gathered", () => {
   });
 });
 
-describe("a batch is read as the messages that it holds", () => {
-  it("at a worker, at a client, and the answers of a worker at a broker", () => {
-    const members = [1, 2].map((i) => deliveryOf(i, { ...idOf(2 ** 33 + i), oldest: 2 ** 33, time: i }));
-    const read = readAtWorker(batchOf("worker", REQUESTS, members));
-    expect(read.map(bodyOf)).toEqual(["1", "2"]);
-    expect(read).toMatchObject(
-      members.map(({ number, sequence, oldest, time }) => ({ number, sequence, oldest, time, attempt: 1 })),
-    );
-    const answers = [1, 2].map((i) => answerOf(i, { body: Body.of([`${i}!`]) }));
-    const told = readAtClient(batchOf("client", ANSWERS, answers));
-    expect(told.map(bodyOf)).toEqual(["1!", "2!"]);
-    expect(told).toMatchObject(answers.map(({ number }) => ({ number, final: true, pieces: 0 })));
-    const replies = read.map((delivery) => replyTo(delivery as Request, true, 0, "é"));
-    const heard = readAtBroker([PEER, ...batchOf("worker", ANSWERS, replies)]);
-    expect(heard.map(bodyOf)).toEqual(["é", "é"]);
-    expect(heard).toMatchObject([{ number: 1 }, { number: 2 }]);
-  });
+it("a batch is read as its messages: at a worker, at a client, and answers of a worker at a broker", () => {
+  const members = [1, 2].map((i) => deliveryOf(i, { ...idOf(2 ** 33 + i), oldest: 2 ** 33, time: i }));
+  const read = readAtWorker(batchOf("worker", REQUESTS, members));
+  expect(read.map(bodyOf)).toEqual(["1", "2"]);
+  expect(read).toMatchObject(
+    members.map(({ number, sequence, oldest, time }) => ({ number, sequence, oldest, time, attempt: 1 })),
+  );
+  const answers = [1, 2].map((i) => answerOf(i, { body: Body.of([`${i}!`]) }));
+  const told = readAtClient(batchOf("client", ANSWERS, answers));
+  expect(told.map(bodyOf)).toEqual(["1!", "2!"]);
+  expect(told).toMatchObject(answers.map(({ number }) => ({ number, final: true, pieces: 0 })));
+  const replies = read.map((delivery) => replyTo(delivery as Request, true, 0, "é"));
+  const heard = readAtBroker([PEER, ...batchOf("worker", ANSWERS, replies)]);
+  expect(heard.map(bodyOf)).toEqual(["é", "é"]);
+  expect(heard).toMatchObject([{ number: 1 }, { number: 2 }]);
 });
 
 describe("a malformed batch is one fault, and none of it is handled:", () => {

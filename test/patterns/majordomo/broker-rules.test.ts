@@ -43,14 +43,12 @@ it("a worker that turns out to be gone when it is to get a lost one's request is
   expect(rig.rules.stats()).toMatchObject({ workers: 0, queued: 1, inFlight: 0 });
 });
 
-describe("what waits", () => {
-  it("is counted with what each frame costs: empty ones fill a service's bytes", () => {
-    make({ maxQueueBytes: 1_000, noServiceTimeout: 1_000 });
-    const empty = Array.from({ length: 5 }, () => "");
-    for (const client of ["a", "b", "c", "d"]) hear(client, 0, "", "MDPC01", "echo", ...empty);
-    // Five frames cost 330 bytes.
-    expect(rig.rules.stats()).toMatchObject({ queued: 3, queuedBytes: 990, requests: 4 });
-  });
+it("what waits is counted with what each frame costs: empty ones fill a service's bytes", () => {
+  make({ maxQueueBytes: 1_000, noServiceTimeout: 1_000 });
+  const empty = Array.from({ length: 5 }, () => "");
+  for (const client of ["a", "b", "c", "d"]) hear(client, 0, "", "MDPC01", "echo", ...empty);
+  // Five frames cost 330 bytes.
+  expect(rig.rules.stats()).toMatchObject({ queued: 3, queuedBytes: 990, requests: 4 });
 });
 
 it("a long queue holds no received chunk, neither by its bodies nor by their headers", () => {
@@ -289,20 +287,18 @@ describe("a service that no worker offers", () => {
   });
 });
 
-describe("a broker that stops", () => {
-  it("refuses a request whose worker was lost when no other is left, and gives it to another one before", () => {
-    ready("a");
-    ready("b");
-    askWithId("c", 0, 1);
-    rig.rules.drain();
-    expect(sentTo("a")).toHaveLength(1);
-    hear("a", 1, "", "MDPW01", 5);
-    expect(sentTo("b")).toHaveLength(1);
-    expect(sentTo("c")).toEqual([]);
-    hear("b", 2, "", "MDPW01", 5);
-    expect(toldTo("c")).toEqual(["7|stopping|The broker or the worker is stopping."]);
-    expect(rig.rules.idle).toBe(true);
-  });
+it("a broker that stops refuses a request whose worker was lost when no other is left, and gives it to another one before", () => {
+  ready("a");
+  ready("b");
+  askWithId("c", 0, 1);
+  rig.rules.drain();
+  expect(sentTo("a")).toHaveLength(1);
+  hear("a", 1, "", "MDPW01", 5);
+  expect(sentTo("b")).toHaveLength(1);
+  expect(sentTo("c")).toEqual([]);
+  hear("b", 2, "", "MDPW01", 5);
+  expect(toldTo("c")).toEqual(["7|stopping|The broker or the worker is stopping."]);
+  expect(rig.rules.idle).toBe(true);
 });
 
 describe("a broker that stops, whose workers take nothing more", () => {

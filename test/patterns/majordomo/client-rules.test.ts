@@ -227,38 +227,28 @@ describe("a client whose connection is refused", () => {
   });
 });
 
-describe("a client of plain brokers", () => {
-  const first = ["+1 a"];
-
-  const answer = answerOf(undefined, { address: [ECHO.frame] });
-
-  it("closes the connection of a cancelled request, whose answer might be taken for the next one's", () => {
-    const { rules, ask, said, ended } = clientOf(["a", "b"], Dialect.Mdp01);
-    const call = ask("one", 1);
-    ask("two", 1);
-    rules.cancel(call, 1);
-    expect(said()).toEqual([...first, "1 one", "-1", "+2 a", "2 two"]);
-    rules.receive(1, answer, 2);
-    expect(ended).toEqual([]);
-  });
+it("a client of plain brokers closes the connection of a cancelled request, whose answer might be taken for the next one's", () => {
+  const { rules, ask, said, ended } = clientOf(["a", "b"], Dialect.Mdp01);
+  const call = ask("one", 1);
+  ask("two", 1);
+  rules.cancel(call, 1);
+  expect(said()).toEqual(["+1 a", "1 one", "-1", "+2 a", "2 two"]);
+  rules.receive(1, answerOf(undefined, { address: [ECHO.frame] }), 2);
+  expect(ended).toEqual([]);
 });
 
-describe("a client that goes over between shoal's brokers and plain ones", () => {
-  it("asks shoal's in time for what a plain one has not answered, once, and closes the connection to that one", () => {
-    const { rules, ask, said, negotiate, ended } = clientOf(["a"]);
-    const plain = { kind: "negotiated", extended: false } as AtClient;
-    rules.receive(1, plain, 0);
-    ask("one", 1);
-    rules.setEndpoints(["b"], 1);
-    negotiate(2, 2);
-    said();
-    const beat = { kind: "client-heartbeat" } as AtClient;
-    rules.receive(2, beat, 12_000);
-    rules.tick(12_000);
-    expect(said().filter((line) => line !== "2 ?")).toEqual(["-1", "2 one"]);
-    rules.receive(2, answerOf(1), 12_001);
-    expect([ended, rules.stats().inFlight]).toEqual([["one answered"], 0]);
-  });
+it("a client that goes over to shoal's asks that in time for what a plain one has not answered, once, and closes the other", () => {
+  const { rules, ask, said, negotiate, ended } = clientOf(["a"]);
+  rules.receive(1, { kind: "negotiated", extended: false } as AtClient, 0);
+  ask("one", 1);
+  rules.setEndpoints(["b"], 1);
+  negotiate(2, 2);
+  said();
+  rules.receive(2, { kind: "client-heartbeat" }, 12_000);
+  rules.tick(12_000);
+  expect(said().filter((line) => line !== "2 ?")).toEqual(["-1", "2 one"]);
+  rules.receive(2, answerOf(1), 12_001);
+  expect([ended, rules.stats().inFlight]).toEqual([["one answered"], 0]);
 });
 
 describe("an answer in pieces", () => {

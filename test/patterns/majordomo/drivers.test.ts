@@ -17,8 +17,7 @@ const track = closeAfterEach();
 
 async function broker(options?: MajordomoBrokerOptions): Promise<MajordomoBroker & { endpoint: string }> {
   const made = track(new MajordomoBroker(options));
-  await made.bind("tcp://127.0.0.1:*");
-  return Object.assign(made, { endpoint: made.lastEndpoint as string });
+  return Object.assign(made, { endpoint: await made.bind("tcp://127.0.0.1:*") });
 }
 
 const PROTOCOLS = ["auto", "0.1", "0.2"] as const;

@@ -117,22 +117,20 @@ it.each(
   }
 });
 
-describe("a door", () => {
-  it.each([
-    [{ timout: 5 }, "did you mean timeout"],
-    [{ timeout: "5" }, "timeout"],
-    [{ timeout: -2 }, "timeout"],
-    [{ retries: 0.5 }, "retries"],
-    [null, "an object"],
-    [[], "an object"],
-  ])("of a call refuses %j", async (options, message) => {
-    const client = track(new MajordomoClient("tcp://127.0.0.1:9"));
-    const given = options as MajordomoCallOptions;
-    const refusal = { code: "EINVAL", message: expect.stringContaining(message) };
-    expect(await failure(client.request("echo", "x", given))).toMatchObject(refusal);
-    expect(() => client.stream("echo", "x", given)).toThrow(message);
-    expect(client.stats().requests).toBe(0);
-  });
+it.each([
+  [{ timout: 5 }, "did you mean timeout"],
+  [{ timeout: "5" }, "timeout"],
+  [{ timeout: -2 }, "timeout"],
+  [{ retries: 0.5 }, "retries"],
+  [null, "an object"],
+  [[], "an object"],
+])("a call refuses %j", async (options, message) => {
+  const client = track(new MajordomoClient("tcp://127.0.0.1:9"));
+  const given = options as MajordomoCallOptions;
+  const refusal = { code: "EINVAL", message: expect.stringContaining(message) };
+  expect(await failure(client.request("echo", "x", given))).toMatchObject(refusal);
+  expect(() => client.stream("echo", "x", given)).toThrow(message);
+  expect(client.stats().requests).toBe(0);
 });
 
 it("bounds the bytes of requests without an answer", async () => {

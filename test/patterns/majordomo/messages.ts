@@ -102,21 +102,16 @@ export function batchOf<M extends Request | Answer>(
   return batch;
 }
 
-/** What a receiver reads. @param frames of the ROUTER, routing id first */
-export function readAtBroker(frames: readonly Buffer[]): AtBroker[] {
-  const read: AtBroker[] = [];
-  messagesAt("broker", frames, (message) => read.push({ ...message }));
-  return read;
+/** What a receiver reads. */
+function readerAt<M extends object>(role: Role | "broker"): (frames: readonly Buffer[]) => M[] {
+  return (frames) => {
+    const read: M[] = [];
+    messagesAt(role as Role, frames, (message) => read.push({ ...message } as object as M));
+    return read;
+  };
 }
 
-export function readAtClient(frames: readonly Buffer[]): AtClient[] {
-  const read: AtClient[] = [];
-  messagesAt("client", frames, (message) => read.push({ ...message }));
-  return read;
-}
-
-export function readAtWorker(frames: readonly Buffer[]): AtWorker[] {
-  const read: AtWorker[] = [];
-  messagesAt("worker", frames, (message) => read.push({ ...message }));
-  return read;
-}
+/** @param frames of the ROUTER, routing id first */
+export const readAtBroker = readerAt<AtBroker>("broker");
+export const readAtClient = readerAt<AtClient>("client");
+export const readAtWorker = readerAt<AtWorker>("worker");

@@ -16,8 +16,7 @@ const track = closeAfterEach();
 
 async function brokerOf(options?: MajordomoBrokerOptions): Promise<[MajordomoBroker, string]> {
   const broker = track(new MajordomoBroker(options));
-  await broker.bind("tcp://127.0.0.1:*");
-  return [broker, broker.lastEndpoint as string];
+  return [broker, await broker.bind("tcp://127.0.0.1:*")];
 }
 
 /** A program of its own, which can be stopped and killed. */

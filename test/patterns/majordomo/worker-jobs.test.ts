@@ -101,22 +101,19 @@ const turns = async (): Promise<void> => {
 };
 const { Final: FINAL, Partial: PARTIAL, Failure: FAILURE } = Command;
 
-describe("a reply for which there is no room", () => {
-  beforeEach(() => make(([body]) => body as Buffer));
-
-  it("is stale when its connection ends, and its handler free", async () => {
-    hasRoom = false;
-    give(1);
-    const idle = jobs.whenIdle();
-    session.disconnected(1);
-    await idle;
-    expect([jobs.running, jobs.unsentBytes, jobs.counters.stale]).toEqual([0, 0, 1]);
-    session.tick(1_000);
-    register();
-    hasRoom = true;
-    give(2);
-    expect(said).toEqual([`${FINAL} 2`]);
-  });
+it("a reply for which there is no room is stale when its connection ends, and its handler free", async () => {
+  make(([body]) => body as Buffer);
+  hasRoom = false;
+  give(1);
+  const idle = jobs.whenIdle();
+  session.disconnected(1);
+  await idle;
+  expect([jobs.running, jobs.unsentBytes, jobs.counters.stale]).toEqual([0, 0, 1]);
+  session.tick(1_000);
+  register();
+  hasRoom = true;
+  give(2);
+  expect(said).toEqual([`${FINAL} 2`]);
 });
 
 it("an answer is kept without its request", async () => {

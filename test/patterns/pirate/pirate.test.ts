@@ -135,14 +135,11 @@ describe("the Pirates over tcp", () => {
 
 describe("the Lazy Pirate client", () => {
   it("goes to the next server when one is silent, and stays there", async () => {
-    const silent = kept(new Reply());
-    await silent.bind("tcp://127.0.0.1:*");
-    const server = kept(new Reply());
-    await server.bind("tcp://127.0.0.1:*");
+    const [silent, server] = [kept(new Reply()), kept(new Reply())];
+    const endpoints = [await silent.bind("tcp://127.0.0.1:*"), await server.bind("tcp://127.0.0.1:*")];
     const serving = (async () => {
       for await (const body of server) await server.send(body);
     })();
-    const endpoints = [silent.lastEndpoint as string, server.lastEndpoint as string];
     const client = kept(new PirateClient(endpoints, { attemptTimeout: 250 }));
     expect(texts(await client.request("a"))).toEqual(["a"]);
     expect(texts(await client.request("b"))).toEqual(["b"]);
@@ -153,9 +150,7 @@ describe("the Lazy Pirate client", () => {
 
   it("goes to the next server when its connection ends, long before its time is over", async () => {
     const [first, second] = [kept(new Reply()), kept(new Reply())];
-    await first.bind("tcp://127.0.0.1:*");
-    await second.bind("tcp://127.0.0.1:*");
-    const endpoints = [first.lastEndpoint as string, second.lastEndpoint as string];
+    const endpoints = [await first.bind("tcp://127.0.0.1:*"), await second.bind("tcp://127.0.0.1:*")];
     const client = kept(new PirateClient(endpoints, { attemptTimeout: 600_000 }));
     const reasons: string[] = [];
     client.events.on("request:retried", ({ reason }) => reasons.push(reason));
@@ -170,10 +165,8 @@ describe("the Lazy Pirate client", () => {
 
   it("fails with ETIMEDOUT after its last attempt, and can be used again", async () => {
     const server = kept(new Reply());
-    await server.bind("tcp://127.0.0.1:*");
-    const client = kept(
-      new PirateClient(server.lastEndpoint as string, { attemptTimeout: 20, retries: 2, retryDelay: 1 }),
-    );
+    const endpoint = await server.bind("tcp://127.0.0.1:*");
+    const client = kept(new PirateClient(endpoint, { attemptTimeout: 20, retries: 2, retryDelay: 1 }));
     await expect(client.request("a")).rejects.toMatchObject({ code: "ETIMEDOUT" });
     const answer = client.request("b", { attemptTimeout: 5_000 });
     let request = texts(await server.receive({ timeout: 5_000 }));

@@ -109,28 +109,26 @@ describe("Titanic, on a store that is slow or fails,", () => {
   });
 });
 
-describe("group commit", () => {
-  it("cuts batches by bytes, and refuses more of them than may wait", async () => {
-    const MIB = 2 ** 20;
-    const batches: number[][] = [];
-    const { promise, resolve: open } = deferred();
-    const commits = new GroupCommit<number, number>((operations) => {
-      batches.push([...operations]);
-      return promise.then(() => operations);
-    }, 100);
-    const add = (mib: number): Promise<number> => commits.add(mib, mib * MIB);
-    const first = [add(300)];
-    await expect.poll(() => batches.length).toBe(1);
-    // It is on its way, and does not count any more.
-    const later = [16, 16, 1, 40, 1].map(add);
-    const rest = [add(182)];
-    await expect(add(1)).rejects.toMatchObject({ code: "ERR_STORE", reason: "overloaded" });
-    const free = commits.add(0);
-    open();
-    expect(await Promise.all([...first, ...later, ...rest, free])).toEqual([300, 16, 16, 1, 40, 1, 182, 0]);
-    expect(batches).toEqual([[300], [16, 16], [1], [40], [1], [182], [0]]);
-    expect(await add(256)).toBe(256);
-  });
+it("group commit cuts batches by bytes, and refuses more of them than may wait", async () => {
+  const MIB = 2 ** 20;
+  const batches: number[][] = [];
+  const { promise, resolve: open } = deferred();
+  const commits = new GroupCommit<number, number>((operations) => {
+    batches.push([...operations]);
+    return promise.then(() => operations);
+  }, 100);
+  const add = (mib: number): Promise<number> => commits.add(mib, mib * MIB);
+  const first = [add(300)];
+  await expect.poll(() => batches.length).toBe(1);
+  // It is on its way, and does not count any more.
+  const later = [16, 16, 1, 40, 1].map(add);
+  const rest = [add(182)];
+  await expect(add(1)).rejects.toMatchObject({ code: "ERR_STORE", reason: "overloaded" });
+  const free = commits.add(0);
+  open();
+  expect(await Promise.all([...first, ...later, ...rest, free])).toEqual([300, 16, 16, 1, 40, 1, 182, 0]);
+  expect(batches).toEqual([[300], [16, 16], [1], [40], [1], [182], [0]]);
+  expect(await add(256)).toBe(256);
 });
 
 // The system's flush waits until a file is there: a library put before the C library's own.

@@ -6,16 +6,14 @@ import type { TitanicClaimedRequest } from "../../../src/patterns/titanic/store.
 import { decodeRecord, encodeRecord } from "../../../src/store/record.js";
 import fc from "../../support/properties.js";
 
-describe("a UUID", () => {
-  it("is greater than the one before, whatever the clock does", () => {
-    const source = new UuidSource();
-    let last: Buffer = Buffer.alloc(16);
-    for (let i = 0; i < 200_000; i++) {
-      const uuid = source.next(i < 100_000 ? 1_000 : 1_000 - i);
-      if (uuid.compare(last) <= 0) throw new Error(`${i}: ${formatUuid(uuid)} after ${formatUuid(last)}`);
-      last = uuid;
-    }
-  });
+it("a UUID is greater than the one before, whatever the clock does", () => {
+  const source = new UuidSource();
+  let last: Buffer = Buffer.alloc(16);
+  for (let i = 0; i < 200_000; i++) {
+    const uuid = source.next(i < 100_000 ? 1_000 : 1_000 - i);
+    if (uuid.compare(last) <= 0) throw new Error(`${i}: ${formatUuid(uuid)} after ${formatUuid(last)}`);
+    last = uuid;
+  }
 });
 
 describe("a record", () => {

@@ -363,18 +363,16 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     );
   });
 
-  describe("when it is closed", () => {
-    it("has finished what came before, and refuses the rest", async () => {
-      const asked = request();
-      const put = store.put(asked);
-      await store.close();
-      await put;
-      await expect(store.put(request())).rejects.toMatchObject({ code: "EBADF" });
-      await expect(store.look(asked.uuid)).rejects.toMatchObject({ code: "EBADF" });
-      await expect(store.claim(ECHO, 1, 1)).rejects.toMatchObject({ code: "EBADF" });
-      await store.close();
-      store = await test.open();
-      expect((await store.look(asked.uuid)).state).toBe("pending");
-    });
+  it("when it is closed, has finished what came before, and refuses the rest", async () => {
+    const asked = request();
+    const put = store.put(asked);
+    await store.close();
+    await put;
+    await expect(store.put(request())).rejects.toMatchObject({ code: "EBADF" });
+    await expect(store.look(asked.uuid)).rejects.toMatchObject({ code: "EBADF" });
+    await expect(store.claim(ECHO, 1, 1)).rejects.toMatchObject({ code: "EBADF" });
+    await store.close();
+    store = await test.open();
+    expect((await store.look(asked.uuid)).state).toBe("pending");
   });
 }
