@@ -89,7 +89,7 @@ class Handler {
 }
 
 describe("Majordomo", () => {
-  const broker = async (): Promise<{ broker: MajordomoBroker; endpoint: string }> => {
+  const broker = async () => {
     const made = own(new MajordomoBroker());
     return { broker: made, endpoint: await made.bind("tcp://127.0.0.1:*") };
   };
@@ -240,9 +240,7 @@ describe("a load balancer's client, and Pirate workers", () => {
 });
 
 describe("clients of servers without a broker", () => {
-  const server = async (
-    model: 1 | 2 | 3,
-  ): Promise<{ handler: Handler; driver: FreelanceServer; endpoint: string }> => {
+  const server = async (model: 1 | 2 | 3) => {
     const handler = new Handler();
     const driver = own(new FreelanceServer((body) => handler.handle(body as Buffer[]), { model }));
     return { handler, driver, endpoint: await driver.bind("tcp://127.0.0.1:*") };
@@ -276,15 +274,12 @@ describe("clients of servers without a broker", () => {
 
   it("BinaryStarClient asks the server of the pair that serves, whichever is listed first", async () => {
     const state = { primary: `ipc://${makeFolder()}/p`, backup: `ipc://${makeFolder()}/b` };
-    const start = async (
-      role: "primary" | "backup",
-    ): Promise<{ made: BinaryStarServer; endpoint: string }> => {
+    const start = async (role: "primary" | "backup") => {
       const peer = state[role === "primary" ? "backup" : "primary"];
       const star = { role, peer, heartbeatInterval: 50 };
       const made = own(new BinaryStarServer((body) => `${role} ${body}`, { star }));
-      const endpoint = await made.bind("clients", "tcp://127.0.0.1:*");
       await made.bind("state", state[role]);
-      return { made, endpoint };
+      return { made, endpoint: await made.bind("clients", "tcp://127.0.0.1:*") };
     };
     const [primary, backup] = [await start("primary"), await start("backup")];
     const source = new ListedEndpoints([]);

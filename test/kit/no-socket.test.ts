@@ -50,13 +50,9 @@ async function deadEndpoint(): Promise<string> {
 }
 
 /** With one socket in it, which is as many as `maxSockets` can be low. */
-const makeContext = (): Context => {
+const sockets = () => {
   const context = new Context();
   track(new Dealer({ context }));
-  return context;
-};
-const sockets = () => {
-  const context = makeContext();
   return { context, socketOptions: { context, reconnectInterval: 50 } };
 };
 const echo = ([body]: readonly Buffer[]): Buffer[] => [body as Buffer];
@@ -139,7 +135,7 @@ test("a Freelance client that asks all servers of a source", async () => {
 });
 
 test("a Clone client", async () => {
-  const context = makeContext();
+  const { context } = sockets();
   const before = new CloneServer();
   const endpoint = await before.bind(AT);
   const client = track(new CloneClient(endpoint, { context, attemptTimeout: 200 }));

@@ -39,16 +39,21 @@ function countLooks(): () => number {
   return () => looks;
 }
 
+/** Another request, with its answer. */
+function keep(memory: RequestMemory, client: ClientMemory, sequence: number): void {
+  const entry = new Request(sequence);
+  memory.begin(client, entry);
+  memory.keep(entry, 10);
+}
+
 /** Requests whose numbers are `step` apart, `open` of them at a time. @returns what is kept after each */
 function run(requests: number, step: number, open: number): number[] {
   const memory = new RequestMemory(20_000, 2 ** 30);
   const client = memory.clientOf(clientOf(0), undefined);
   const kept: number[] = [];
   for (let i = 0; i < requests; i++) {
-    const entry = new Request(i * step);
     memory.settle(client, Math.max(0, i - open) * step);
-    memory.begin(client, entry);
-    memory.keep(entry, 10);
+    keep(memory, client, i * step);
     kept.push(memory.kept);
   }
   return kept;
@@ -66,7 +71,7 @@ describe("settled requests", () => {
     2 ** 32,
     65_537,
     1_000,
-  ])("cost a bounded look for each request that lies %i from the next", (step) => {
+  ])("cost a bounded look for each that is %i from the next", (step) => {
     const looks = countLooks();
     const kept = run(30_000, step, 20_000);
     expect(looks()).toBeLessThan(64 * 30_000);
@@ -80,11 +85,7 @@ describe("settled requests", () => {
   it("of a client are forgotten with it when the last one is pushed out", () => {
     const memory = new RequestMemory(10, 2 ** 30);
     const clients = Array.from({ length: 11 }, (_, i) => memory.clientOf(clientOf(i), undefined));
-    for (const client of clients) {
-      const entry = new Request(1);
-      memory.begin(client, entry);
-      memory.keep(entry, 10);
-    }
+    for (const client of clients) keep(memory, client, 1);
     const known = clients.map((client, i) => memory.clientOf(clientOf(i), undefined) === client);
     expect(known).toEqual(clients.map((_, i) => i > 0));
     memory.begin(clients[0] as ClientMemory, new Request(2));
@@ -95,13 +96,8 @@ describe("settled requests", () => {
     const memory = new RequestMemory(20_000, 2 ** 30);
     const first = memory.clientOf(clientOf(1), undefined);
     const second = memory.clientOf(clientOf(2), undefined);
-    for (const [client, requests] of [[first, 1_000] as const, [second, 20_000] as const]) {
-      for (let i = 0; i < requests; i++) {
-        const entry = new Request(i);
-        memory.begin(client, entry);
-        memory.keep(entry, 10);
-      }
-    }
+    for (let i = 0; i < 1_000; i++) keep(memory, first, i);
+    for (let i = 0; i < 20_000; i++) keep(memory, second, i);
     expect(first.entries.size).toBe(0);
     expect(first.entries.costOfBetween(0, 2 ** 30)).toBeLessThanOrEqual(256);
   });
@@ -109,11 +105,7 @@ describe("settled requests", () => {
   it("of a client forgotten meanwhile are found by its earlier connection, too", () => {
     const memory = new RequestMemory(1, 2 ** 30);
     const before = memory.clientOf(clientOf(0), undefined);
-    for (const client of [before, memory.clientOf(clientOf(1), undefined)]) {
-      const entry = new Request(1);
-      memory.begin(client, entry);
-      memory.keep(entry, 10);
-    }
+    for (const client of [before, memory.clientOf(clientOf(1), undefined)]) keep(memory, client, 1);
     const entry = new Request(2);
     memory.begin(memory.clientOf(clientOf(0), undefined), entry);
     expect(memory.clientOf(clientOf(0), before).entries.get(2)).toBe(entry);
