@@ -22,6 +22,7 @@ import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import { findDamage } from "../../../src/store/lmdb-check.js";
 import { Random } from "../../../src/testing/random.js";
 import { start } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { sharedFolder } from "../../support/folders.js";
 import { LONG } from "../../support/long.js";
 import { request } from "./store-contract.js";
@@ -68,6 +69,7 @@ for await (const directory of createInterface({ input: process.stdin })) {
 process.exit(0);
 `;
 
+const keep = closeAfterEach();
 const root = sharedFolder();
 const template = join(root, "template");
 let whole: Buffer;
@@ -138,32 +140,29 @@ const DAMAGES: readonly Damage[] = [
 
 it("a damaged file ends no process, and loses nothing in silence", { timeout: LIMIT }, async () => {
   const child = start(PROGRAM, { args: [JSON.stringify(expected)], limit: LIMIT });
+  keep({ close: () => child.kill("SIGKILL") });
   const counts = { opened: 0, refused: 0 };
   const wrong: string[] = [];
-  try {
-    for (let i = 0; i < CASES; i++) {
-      const random = new Random(i + 1);
-      const directory = join(root, String(i));
-      mkdirSync(directory);
-      for (const name of readdirSync(template)) copyFileSync(join(template, name), join(directory, name));
-      const file = join(directory, "data.mdb");
-      const what = (DAMAGES[i % DAMAGES.length] as Damage)(file, random);
-      const before = readFileSync(file);
-      child.tell(directory);
-      const line = await child
-        .line()
-        .catch(async () => `the process ended: ${JSON.stringify({ ...(await child.outcome), stdout: "" })}`);
-      if (line === "opened") counts.opened += 1;
-      else if (line.startsWith("refused: ")) {
-        counts.refused += 1;
-        if (line.includes("is damaged") && !readFileSync(file).equals(before))
-          wrong.push(`${i}: ${what}: the file was changed`);
-      } else wrong.push(`${i}: ${what}: ${line}`);
-      rmSync(directory, { recursive: true });
-      if (line.startsWith("the process")) break;
-    }
-  } finally {
-    await child.kill("SIGKILL");
+  for (let i = 0; i < CASES; i++) {
+    const random = new Random(i + 1);
+    const directory = join(root, String(i));
+    mkdirSync(directory);
+    for (const name of readdirSync(template)) copyFileSync(join(template, name), join(directory, name));
+    const file = join(directory, "data.mdb");
+    const what = (DAMAGES[i % DAMAGES.length] as Damage)(file, random);
+    const before = readFileSync(file);
+    child.tell(directory);
+    const line = await child
+      .line()
+      .catch(async () => `the process ended: ${JSON.stringify({ ...(await child.outcome), stdout: "" })}`);
+    if (line === "opened") counts.opened += 1;
+    else if (line.startsWith("refused: ")) {
+      counts.refused += 1;
+      if (line.includes("is damaged") && !readFileSync(file).equals(before))
+        wrong.push(`${i}: ${what}: the file was changed`);
+    } else wrong.push(`${i}: ${what}: ${line}`);
+    rmSync(directory, { recursive: true });
+    if (line.startsWith("the process")) break;
   }
   expect(wrong).toEqual([]);
   expect(counts.refused).toBeGreaterThan(CASES / 4);
@@ -211,14 +210,12 @@ it("is not suspected while another process writes to it", { timeout: LIMIT }, as
      }`,
     { args: [directory], limit: LIMIT },
   );
-  try {
-    for (let i = 0; i < 30; i++) {
-      await child.line();
-      expect(findDamage(directory)).toBeUndefined();
-    }
-  } finally {
-    await child.kill("SIGKILL");
+  keep({ close: () => child.kill("SIGKILL") });
+  for (let i = 0; i < 30; i++) {
+    await child.line();
+    expect(findDamage(directory)).toBeUndefined();
   }
+  await child.kill("SIGKILL");
   expect(findDamage(directory)).toBeUndefined();
   const store = LmdbStore.open(directory);
   expect(store.stats().pending).toBeGreaterThan(0);

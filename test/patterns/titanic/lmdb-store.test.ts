@@ -2,11 +2,12 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
+import { LmdbStore, type LmdbStoreOptions } from "../../../src/patterns/titanic/lmdb-store.js";
 import { formatUuid } from "../../../src/patterns/titanic/protocol.js";
 import type { TitanicDamagedRecord, TitanicNewRequest } from "../../../src/patterns/titanic/store.js";
 import { type LmdbDatabase, openEnvironment } from "../../../src/store/lmdb.js";
 import { run } from "../../process/child.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { LONG } from "../../support/long.js";
 import { missing } from "../../support/peers.js";
@@ -21,6 +22,8 @@ beforeEach(() => {
 });
 
 const HOUR = 3_600_000;
+const keep = closeAfterEach();
+const open = (path: string, options?: LmdbStoreOptions): LmdbStore => keep(LmdbStore.open(path, options));
 
 const NAMES = { request: "requests", reply: "replies", dead: "dead" };
 
@@ -52,7 +55,7 @@ describe("the store on LMDB", () => {
   });
 
   it("gives a request that was put back, though the clock was set back", async () => {
-    const store = LmdbStore.open(directory);
+    const store = open(directory);
     const asked = request();
     await store.put(asked);
     await store.claim(ECHO, 1);
@@ -61,7 +64,6 @@ describe("the store on LMDB", () => {
     const claimed = await store.claim(ECHO, 1);
     clock.mockRestore();
     expect(claimed.map(({ uuid }) => uuid)).toEqual([asked.uuid]);
-    await store.close();
   });
 
   it.each([
@@ -113,7 +115,7 @@ describe("the store on LMDB", () => {
   });
 
   it("belongs to the process that opened it last", async () => {
-    const store = LmdbStore.open(directory);
+    const store = open(directory);
     const [before, after] = [request("1"), request("2")];
     await store.put(before);
     const other = await run(
@@ -126,15 +128,13 @@ describe("the store on LMDB", () => {
     expect(other).toMatchObject({ code: 0, stdout: "1\n", stderr: "" });
     await expect(store.put(after)).rejects.toMatchObject({ code: "ERR_STORE", reason: "taken" });
     await expect(store.claim(ECHO, 1)).rejects.toMatchObject({ reason: "taken" });
-    await store.close();
   });
 
   it("refuses more writes than may wait", async () => {
-    const store = LmdbStore.open(directory, { maxPendingWrites: 2 });
+    const store = open(directory, { maxPendingWrites: 2 });
     const results = await Promise.allSettled([request(), request(), request()].map((r) => store.put(r)));
     expect(results.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected"]);
     expect(results[2]).toMatchObject({ reason: { reason: "overloaded" } });
-    await store.close();
   });
 
   it("removes keys that were cut off, and goes on with the others", async () => {
@@ -145,13 +145,12 @@ describe("the store on LMDB", () => {
         expiry.put(Buffer.from(key), Buffer.of(1));
     });
     await change("queue", (queue) => queue.put(Buffer.from([ECHO.length, ...ECHO]), Buffer.of(1)));
-    const store = LmdbStore.open(directory);
+    const store = open(directory);
     expect(await store.expire(10)).toBe(4);
     expect(await store.expire(10)).toBe(0);
     expect((await store.claim(ECHO, 10)).map(({ uuid }) => uuid)).toEqual([asked.uuid]);
     await store.forget(asked.uuid);
     expect(await store.services(10)).toEqual([]);
-    await store.close();
   });
 
   it("lists every service though keys of its queue were cut off", async () => {
@@ -161,11 +160,10 @@ describe("the store on LMDB", () => {
     await change("queue", (queue) => {
       for (const length of [1, 3, 5, 9, 20]) queue.put(key.subarray(0, length), Buffer.of(1));
     });
-    const store = LmdbStore.open(directory);
+    const store = open(directory);
     expect((await store.services(2)).map(String)).toEqual(["ec", "echo"]);
     expect((await store.services(10)).map(String)).toEqual(["ec", "echo"]);
     expect((await store.claim(ECHO, 10)).map(({ uuid }) => uuid)).toEqual([asked.uuid]);
-    await store.close();
   });
 
   it("reports a damaged dead letter, and lists the others", async () => {
@@ -176,7 +174,7 @@ describe("the store on LMDB", () => {
     for (const { uuid } of [broken, sound]) await first.bury(uuid, burial);
     await first.close();
     await damage(broken.uuid, "dead");
-    const store = LmdbStore.open(directory);
+    const store = open(directory);
     const told: TitanicDamagedRecord[] = [];
     store.onDamage = (record) => told.push(record);
     const found = { uuid: formatUuid(broken.uuid), reason: "the checksum does not fit" };
@@ -187,19 +185,17 @@ describe("the store on LMDB", () => {
     await store.forget(broken.uuid);
     expect(await store.look(broken.uuid)).toEqual({ state: "unknown" });
     expect(await store.look(sound.uuid)).toEqual({ state: "dead", reason: "no" });
-    await store.close();
   });
 
   it("refuses more bytes than may wait", async () => {
     // Nothing is written: there is no room for it.
-    const store = LmdbStore.open(directory, { minFreeBytes: Number.MAX_SAFE_INTEGER });
+    const store = open(directory, { minFreeBytes: Number.MAX_SAFE_INTEGER });
     const body = [Buffer.alloc(2 ** 26)];
     const puts = Array.from({ length: 5 }, () => store.put({ ...request(), body }));
     const reasons = (await Promise.allSettled(puts)).map(
       (put) => put.status === "rejected" && put.reason.reason,
     );
     expect(reasons).toEqual(["full", "full", "full", "overloaded", "overloaded"]);
-    await store.close();
   });
 
   it("does what a table in memory does", async () => {
