@@ -3,10 +3,10 @@ import { describe, expect, it } from "vitest";
 import { Dealer, Request } from "../../../src/index.js";
 import { LoadBalancer, type LoadBalancerOptions } from "../../../src/patterns/load-balancer/balancer.js";
 import { PirateWorker } from "../../../src/patterns/pirate/worker.js";
-import { texts, until, within } from "../../contract/support/wait.js";
-import { Child } from "../../process/child.js";
+import { texts, until } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { missing, peerAt } from "../../support/peers.js";
+import { missing } from "../../support/peers.js";
+import { pythonIn, SIMPLE_WORKER } from "../pirate/python.js";
 
 const kept = closeAfterEach();
 
@@ -16,21 +16,6 @@ async function start(options?: LoadBalancerOptions) {
   const backend = await balancer.bind("backend", "tcp://127.0.0.1:*");
   return { balancer, frontend, backend };
 }
-
-const PYTHON = peerAt("pyzmq");
-
-/** A worker as lbbroker.py has it: REQ, READY as text, one request after the other. */
-const REQ_WORKER = `
-import sys, zmq
-socket = zmq.Context().socket(zmq.REQ)
-socket.identity = b"\\x01py"
-socket.connect(sys.argv[1])
-socket.send(b"READY")
-print("ready", flush=True)
-while True:
-    address, empty, request = socket.recv_multipart()
-    socket.send_multipart([address, b"", b"py:" + request])
-`;
 
 describe("the load balancer", () => {
   it("has the endpoints of its sides, also once it is closed", async () => {
@@ -86,9 +71,7 @@ describe("the load balancer", () => {
 
   it.skipIf(missing("pyzmq"))("takes a REQ worker of pyzmq that says READY in letters", async () => {
     const { balancer, frontend, backend } = await start();
-    const worker = new Child(PYTHON, ["-c", REQ_WORKER, backend]);
-    kept({ close: () => worker.kill() });
-    await within(worker.line(), "the worker");
+    const worker = pythonIn(kept)(SIMPLE_WORKER, backend, "READY", "py", "\x01py");
     await until(() => balancer.stats().idleWorkers === 1, "READY");
     const client = kept(new Request());
     client.connect(frontend);

@@ -2,9 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
 import { within } from "../../contract/support/wait.js";
-import { Child } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { missing, peerAt } from "../../support/peers.js";
+import { missing } from "../../support/peers.js";
+import { pythonIn } from "../pirate/python.js";
 
 /** A worker that upper-cases, and beats only between requests. */
 const WORKER = `
@@ -63,13 +63,8 @@ while True:
         s.send_multipart([idle.pop(0), b"", b"MDPW01", b"\\x02", client, b""] + body)
 `;
 
-function python(source: string, ...args: string[]): Child {
-  const child = new Child(peerAt("pyzmq"), ["-c", source, ...args]);
-  track({ close: () => child.kill() });
-  return child;
-}
-
 const track = closeAfterEach();
+const python = pythonIn(track);
 
 describe.skipIf(missing("pyzmq"))("with pyzmq", () => {
   it.each(["0.1", "0.2"])("our broker and client use a worker of %s", async (version) => {

@@ -2,18 +2,12 @@
 import { describe, expect, it } from "vitest";
 import { PirateClient, PirateQueue, PirateWorker } from "../../../src/patterns/pirate/index.js";
 import { texts, until, within } from "../../contract/support/wait.js";
-import { Child } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { missing, peerAt } from "../../support/peers.js";
-
-const PYTHON = peerAt("pyzmq");
-function python(source: string, ...args: string[]): Child {
-  const child = new Child(PYTHON, ["-c", source, ...args]);
-  kept({ close: () => child.kill() });
-  return child;
-}
+import { missing } from "../../support/peers.js";
+import { pythonIn, SIMPLE_WORKER } from "./python.js";
 
 const kept = closeAfterEach();
+const python = pythonIn(kept);
 
 /** Beats from its loop only, takes exactly three frames, and gives its queue up after fifteen silent intervals. */
 const WORKER = `
@@ -50,18 +44,6 @@ while True:
     if time.time() > beat_at:
         beat_at = time.time() + interval
         socket.send(b"\\x02")
-`;
-
-/** A REQ that says that it is ready, in the words that it is given, and answers with what it gets. */
-const SIMPLE_WORKER = `
-import sys, zmq
-socket = zmq.Context().socket(zmq.REQ)
-socket.linger = 0
-socket.connect(sys.argv[1])
-socket.send(sys.argv[2].encode())
-while True:
-    address, empty, body = socket.recv_multipart()
-    socket.send_multipart([address, empty, sys.argv[3].encode() + b":" + body])
 `;
 
 /**
