@@ -14,8 +14,8 @@ import { removeAfterEach, sharedFolder } from "../../support/folders.js";
 import { LONG } from "../../support/long.js";
 import { missing, peerAt } from "../../support/peers.js";
 import { GatedStore } from "./gated-store.js";
+import { QUICK } from "./open.js";
 
-const QUICK = { checkInterval: 20, maxCheckInterval: 50, retryDelay: 5, maxRetryDelay: 20, scanInterval: 50 };
 const makeFolder = removeAfterEach();
 const keep = closeAfterEach();
 const WAIT = { interval: 5, maxInterval: 20 };

@@ -5,6 +5,15 @@ import { LmdbStore, type LmdbStoreOptions } from "../../../src/patterns/titanic/
 import type { TitanicOptions } from "../../../src/patterns/titanic/options.js";
 import { Titanic } from "../../../src/patterns/titanic/titanic.js";
 
+/** ms. */
+export const QUICK = {
+  checkInterval: 20,
+  maxCheckInterval: 50,
+  retryDelay: 20,
+  maxRetryDelay: 50,
+  scanInterval: 100,
+};
+
 export interface TitanicService {
   readonly titanic: Titanic;
   close(options?: PatternCloseOptions): Promise<void>;

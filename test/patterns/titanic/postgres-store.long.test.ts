@@ -6,17 +6,10 @@ import { PostgresStore, Titanic, TitanicClient } from "../../../src/patterns/tit
 import type { PgPool } from "../../../src/store/postgres.js";
 import { deferred } from "../../support/deferred.js";
 import { missing } from "../../support/peers.js";
+import { QUICK } from "./open.js";
 import { CUTS, PostgresProxy } from "./postgres-proxy.js";
 import { PostgresServer } from "./postgres-server.js";
 import { ECHO, request, storeContract } from "./store-contract.js";
-
-const QUICK = {
-  checkInterval: 20,
-  maxCheckInterval: 50,
-  retryDelay: 20,
-  maxRetryDelay: 100,
-  scanInterval: 100,
-};
 
 describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
   let server: PostgresServer;

@@ -81,22 +81,16 @@ export function storeContract(setUp: () => StoreUnderTest): void {
   });
 
   it("keeps a request, gives it to one who claims, keeps the reply, and forgets both", async () => {
-    const asked = request("a");
+    const asked = { ...request(), body: [Buffer.from("a"), Buffer.alloc(0), Buffer.from([0, 255])] };
     expect(await store.look(asked.uuid)).toEqual({ state: "unknown" });
-    await store.put({ ...asked, body: [Buffer.from("a"), Buffer.alloc(0), Buffer.from([0, 255])] });
+    await store.put(asked);
     expect(await store.look(asked.uuid)).toEqual({ state: "pending" });
     const [claimed, ...others] = await store.claim(ECHO, 10, HOUR);
     expect(others).toEqual([]);
-    expect(claimed).toEqual({
-      ...asked,
-      body: [Buffer.from("a"), Buffer.alloc(0), Buffer.from([0, 255])],
-      attempts: 1,
-    });
-    expect(await store.answer(asked.uuid, [Buffer.from("b"), Buffer.alloc(0)], inAnHour())).toBe(true);
-    expect(await store.look(asked.uuid)).toEqual({
-      state: "answered",
-      reply: [Buffer.from("b"), Buffer.alloc(0)],
-    });
+    expect(claimed).toEqual({ ...asked, attempts: 1 });
+    const reply = [Buffer.from("b"), Buffer.alloc(0)];
+    expect(await store.answer(asked.uuid, reply, inAnHour())).toBe(true);
+    expect(await store.look(asked.uuid)).toEqual({ state: "answered", reply });
     await store.forget(asked.uuid);
     expect(await store.look(asked.uuid)).toEqual({ state: "unknown" });
     await store.forget(asked.uuid);
@@ -125,21 +119,16 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     await Promise.all(
       [...asked, ...asked.map(({ service }) => request("y", service))].map((r) => store.put(r)),
     );
-    const found = async (): Promise<string[]> =>
-      (await store.services(100)).map((name) => name.toString("hex")).sort();
-    expect(await found()).toEqual(names.map((name) => name.toString("hex")).sort());
+    const sorted = (all: Buffer[]): string[] => all.map((name) => name.toString("hex")).sort();
+    const found = async (): Promise<string[]> => sorted(await store.services(100));
+    expect(await found()).toEqual(sorted(names));
     expect(await store.services(2)).toHaveLength(2);
     await store.answer((asked[1] as TitanicNewRequest).uuid, [Buffer.from("r")], inAnHour());
     await store.forget((asked[0] as TitanicNewRequest).uuid);
     expect(await found()).toHaveLength(5);
     for (const { service } of asked.slice(0, 2))
       for (const { uuid } of await store.claim(service, 9, HOUR)) await store.forget(uuid);
-    expect(await found()).toEqual(
-      names
-        .slice(2)
-        .map((name) => name.toString("hex"))
-        .sort(),
-    );
+    expect(await found()).toEqual(sorted(names.slice(2)));
   });
 
   it("gives a request that was put back again when its time has come", async () => {

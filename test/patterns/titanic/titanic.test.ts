@@ -14,7 +14,7 @@ import { failure, turn, until } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { watch } from "../../support/settled.js";
-import { openTitanic, type TitanicService } from "./open.js";
+import { openTitanic, QUICK, type TitanicService } from "./open.js";
 
 const makeFolder = removeAfterEach();
 const keep = closeAfterEach();
@@ -24,13 +24,6 @@ let service: TitanicService;
 let client: TitanicClient;
 let raw: MajordomoClient;
 
-const QUICK = {
-  checkInterval: 20,
-  maxCheckInterval: 50,
-  retryDelay: 20,
-  maxRetryDelay: 50,
-  scanInterval: 100,
-};
 const WAIT = { interval: 5, maxInterval: 20 };
 
 const open = (folder: string, options: TitanicOptions = {}, store?: LmdbStoreOptions): TitanicService =>
