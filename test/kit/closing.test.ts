@@ -99,28 +99,15 @@ const clients: Record<string, () => Closing> = {
   },
 };
 
-interface Binding {
-  bind(): Promise<string>;
-  close(): Promise<unknown>;
-}
-
 const ANY = "tcp://127.0.0.1:*";
 
-/** Looked up by name. */
-const servers: Record<string, () => Binding> = {
-  "Clone server": () => bindingOf(new CloneServer()),
-  "Freelance server": () => bindingOf(new FreelanceServer(() => "")),
-  "Load balancer": () => {
-    const broker = new LoadBalancer();
-    return { bind: () => broker.bind("frontend", ANY), close: () => broker.close() };
-  },
-  "Majordomo broker": () => bindingOf(new MajordomoBroker()),
-  "Sequenced publisher": () => bindingOf(new SequencedPublisher()),
+const servers = {
+  "Clone server": () => new CloneServer(),
+  "Freelance server": () => new FreelanceServer(() => ""),
+  "Load balancer": () => new LoadBalancer(),
+  "Majordomo broker": () => new MajordomoBroker(),
+  "Sequenced publisher": () => new SequencedPublisher(),
 };
-
-function bindingOf(server: { bind(endpoint: string): Promise<string>; close(): Promise<unknown> }): Binding {
-  return { bind: () => server.bind(ANY), close: () => server.close() };
-}
 
 describe("closing with calls that nobody looks at", () => {
   const unhandled = collectUnhandled();
@@ -146,14 +133,12 @@ describe("closing with calls that nobody looks at", () => {
     }
   });
 
-  test.for(Object.keys(servers))("%s: closed while it binds", async (name) => {
-    const { bind, close } = (servers[name] as () => Binding)();
-    const bound = bind().then(
-      () => "bound",
-      ({ code }: { code?: string }) => code,
-    );
-    await close();
-    expect(["bound", "EBADF", "EADDRNOTAVAIL"]).toContain(await bound);
+  test.each(Object.entries(servers))("%s: closed while it binds", async (_, make) => {
+    const server = make();
+    const binding = server instanceof LoadBalancer ? server.bind("frontend", ANY) : server.bind(ANY);
+    const bound = binding.catch(({ code }: { code?: string }) => code);
+    await server.close();
+    expect((await bound) ?? "no code").toMatch(/^(tcp:.*|EBADF|EADDRNOTAVAIL)$/);
     expect(await unhandled.settled()).toEqual([]);
   });
 
