@@ -53,20 +53,13 @@ export class PostgresServer {
 
   /** Starts it, the first time or after `kill`; settles when it takes connections. */
   async run(): Promise<void> {
-    const child = spawn(
-      join(this.#bin, "postgres"),
-      [
-        "-D",
-        join(this.#directory, "data"),
-        "-p",
-        String(this.port),
-        "-h",
-        "127.0.0.1",
-        "-k",
-        this.#directory,
-      ],
-      { cwd: this.#directory, stdio: ["ignore", "ignore", "pipe"], ...this.#user },
-    );
+    const cwd = this.#directory;
+    const args = ["-D", join(cwd, "data"), "-p", String(this.port), "-h", "127.0.0.1", "-k", cwd];
+    const child = spawn(join(this.#bin, "postgres"), args, {
+      cwd,
+      stdio: ["ignore", "ignore", "pipe"],
+      ...this.#user,
+    });
     this.#process = child;
     let log = "";
     await new Promise<void>((resolve, reject) => {

@@ -2,7 +2,12 @@
 import { createRequire } from "node:module";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
-import { PostgresStore, Titanic, TitanicClient } from "../../../src/patterns/titanic/index.js";
+import {
+  PostgresStore,
+  type PostgresStoreOptions,
+  Titanic,
+  TitanicClient,
+} from "../../../src/patterns/titanic/index.js";
 import type { PgPool } from "../../../src/store/postgres.js";
 import { deferred } from "../../support/deferred.js";
 import { missing } from "../../support/peers.js";
@@ -28,8 +33,8 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
     await server?.stop();
   });
 
-  const open = (): Promise<PostgresStore> =>
-    PostgresStore.open({ connectionString: server.connectionString, table });
+  const open = (options: PostgresStoreOptions = {}): Promise<PostgresStore> =>
+    PostgresStore.open({ connectionString: server.connectionString, table, ...options });
   const fresh = (): void => {
     table = `titanic_${tables++}`;
   };
@@ -38,7 +43,7 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
     storeContract(() => {
       fresh();
       return {
-        open,
+        open: () => open(),
         damage: async (uuid, which) => {
           await admin.query(
             `UPDATE ${table} SET ${which} = set_byte(${which}, length(${which}) - 1, 1) WHERE uuid = $1`,
@@ -119,7 +124,7 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
       proxy = await PostgresProxy.start(server.port);
       fresh();
       const { connectionString } = proxy;
-      store = await PostgresStore.open({ connectionString, table, timeout: 5_000, maxConnections: 1 });
+      store = await open({ connectionString, timeout: 5_000, maxConnections: 1 });
     });
     afterAll(async () => {
       await store.close();
@@ -235,12 +240,7 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
 
   it("finishes what has begun when it closes, on one connection, too", async () => {
     fresh();
-    const store = await PostgresStore.open({
-      connectionString: server.connectionString,
-      table,
-      maxConnections: 1,
-      timeout: 5_000,
-    });
+    const store = await open({ maxConnections: 1, timeout: 5_000 });
     const asked = request();
     await store.put(asked);
     const found = [store.look(asked.uuid), store.look(asked.uuid), store.claim(ECHO, 1, 60_000)];
@@ -257,10 +257,8 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
     await admin.query("ALTER DATABASE postgres RESET synchronous_commit");
   });
 
-  it("refuses an invalid table name, and reports a database that does not answer", async () => {
-    await expect(PostgresStore.open({ table: "a; DROP TABLE b" })).rejects.toMatchObject({ code: "EINVAL" });
-    await expect(
-      PostgresStore.open({ connectionString: "postgres://x@127.0.0.1:1/x", timeout: 2_000 }),
-    ).rejects.toMatchObject({ code: "ERR_STORE", reason: "failed" });
+  it("reports a database that does not answer", async () => {
+    const nobody = open({ connectionString: "postgres://x@127.0.0.1:1/x", timeout: 2_000 });
+    await expect(nobody).rejects.toMatchObject({ code: "ERR_STORE", reason: "failed" });
   });
 });
