@@ -9,12 +9,15 @@ import {
   TitanicClient,
 } from "../../../src/patterns/titanic/index.js";
 import type { PgPool } from "../../../src/store/postgres.js";
-import { deferred } from "../../support/deferred.js";
+import { held } from "../../kit/services.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 import { missing } from "../../support/peers.js";
 import { QUICK } from "./open.js";
 import { CUTS, PostgresProxy } from "./postgres-proxy.js";
 import { PostgresServer } from "./postgres-server.js";
 import { ECHO, request, storeContract } from "./store-contract.js";
+
+const keep = closeAfterEach();
 
 describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
   let server: PostgresServer;
@@ -199,43 +202,32 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
   }, async () => {
     fresh();
     const store = await open();
-    const broker = new MajordomoBroker();
-    await broker.bind("tcp://127.0.0.1:*");
-    const endpoint = broker.lastEndpoint as string;
-    const titanic = new Titanic(endpoint, store, { ...QUICK, replyTtl: 60_000 });
-    const asker = new MajordomoClient(endpoint, { retries: 0 });
-    const client = new TitanicClient(asker);
+    const endpoint = await keep(new MajordomoBroker()).bind("tcp://127.0.0.1:*");
+    const titanic = keep(new Titanic(endpoint, store, { ...QUICK, replyTtl: 60_000 }));
+    const client = new TitanicClient(keep(new MajordomoClient(endpoint, { retries: 0 })));
+    const { handler, started: working, open: finish } = held();
     let calls = 0;
-    const { promise: working, resolve: began } = deferred();
-    const { promise: finished, resolve: finish } = deferred();
-    const worker = new MajordomoWorker(endpoint, "echo", async (frames) => {
+    const count = (frames: Buffer[]) => {
       calls += 1;
-      began();
-      await finished;
-      return frames;
-    });
-    try {
-      const [inHand, waits] = [await client.request("echo", "1"), await client.request("later", "2")];
-      await working;
-      await server.kill();
-      await expect(client.request("echo", "3")).rejects.toMatchObject({ code: "ERR_STORE" });
-      // The work is done while nobody can keep its reply.
-      const failed = new Promise((resolve) => titanic.events.on("store:failed", resolve));
-      finish();
-      await failed;
-      await server.run();
-      const later = new MajordomoWorker(endpoint, "later", (frames) => frames);
-      const wait = { interval: 20, maxInterval: 100 };
-      expect((await client.wait(inHand, wait)).status).toBe("200");
-      expect((await client.wait(waits, wait)).status).toBe("200");
-      expect(calls).toBe(1);
-      await later.close({ linger: 0 });
-    } finally {
-      await Promise.all([asker.close(), worker.close({ linger: 0 })]);
-      await titanic.close({ linger: 0 });
-      await store.close();
-      await broker.close({ linger: 0 });
-    }
+      return handler(frames);
+    };
+    keep(new MajordomoWorker(endpoint, "echo", count));
+    const [inHand, waits] = [await client.request("echo", "1"), await client.request("later", "2")];
+    await working;
+    await server.kill();
+    await expect(client.request("echo", "3")).rejects.toMatchObject({ code: "ERR_STORE" });
+    // The work is done while nobody can keep its reply.
+    const failed = new Promise((resolve) => titanic.events.on("store:failed", resolve));
+    finish();
+    await failed;
+    await server.run();
+    keep(new MajordomoWorker(endpoint, "later", (frames) => frames));
+    const wait = { interval: 20, maxInterval: 100 };
+    expect((await client.wait(inHand, wait)).status).toBe("200");
+    expect((await client.wait(waits, wait)).status).toBe("200");
+    expect(calls).toBe(1);
+    await titanic.close({ linger: 0 });
+    await store.close();
   });
 
   it("finishes what has begun when it closes, on one connection, too", async () => {
