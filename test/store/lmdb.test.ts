@@ -1,6 +1,6 @@
 /** A folder is opened once by one process, whatever kinds of stores ask for it. */
 import crypto from "node:crypto";
-import { rmSync, symlinkSync } from "node:fs";
+import { symlinkSync } from "node:fs";
 import { beforeEach, expect, test, vi } from "vitest";
 import { CloneLmdbStore, LmdbStore } from "../../src/patterns/index.js";
 import { LmdbValueStore } from "../../src/patterns/last-value-cache/lmdb-value-store.js";
@@ -21,19 +21,15 @@ const KINDS: Record<string, (directory: string) => { close(): Promise<void> }> =
 };
 
 test.for(Object.keys(KINDS))("a folder that %s has open is refused to every kind of store", async (name) => {
-  const link = `${folder}-link`;
+  const link = `${makeFolder()}/link`;
   symlinkSync(folder, link);
-  try {
-    const store = KINDS[name]?.(folder);
-    for (const open of Object.values(KINDS)) {
-      for (const path of [folder, `${folder}/../${folder.split("/").at(-1)}`, link])
-        expect(() => open(path)).toThrow(expect.objectContaining({ code: "ERR_STORE", reason: "taken" }));
-    }
-    await store?.close();
-    await KINDS[name]?.(link).close();
-  } finally {
-    rmSync(link);
+  const store = KINDS[name]?.(folder);
+  for (const open of Object.values(KINDS)) {
+    for (const path of [folder, `${folder}/../${folder.split("/").at(-1)}`, link])
+      expect(() => open(path)).toThrow(expect.objectContaining({ code: "ERR_STORE", reason: "taken" }));
   }
+  await store?.close();
+  await KINDS[name]?.(link).close();
 });
 
 test.for(Object.keys(KINDS))("a folder that %s cannot begin with is closed again", async (name) => {
