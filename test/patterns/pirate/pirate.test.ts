@@ -2,7 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { Dealer, json, Reply, Request } from "../../../src/index.js";
 import { PirateClient } from "../../../src/patterns/pirate/client.js";
-import { PirateQueue } from "../../../src/patterns/pirate/queue.js";
+import { PirateQueue, type PirateQueueOptions } from "../../../src/patterns/pirate/queue.js";
 import { type PirateHandler, PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { texts, turn, until, within } from "../../contract/support/wait.js";
 import { held } from "../../kit/services.js";
@@ -11,8 +11,8 @@ import { ListedEndpoints } from "../../support/listed-endpoints.js";
 
 const kept = closeAfterEach();
 
-async function startQueue() {
-  const queue = kept(new PirateQueue());
+async function startQueue(options?: PirateQueueOptions) {
+  const queue = kept(new PirateQueue(options));
   const frontend = await queue.bind("frontend", "tcp://127.0.0.1:*");
   const backend = await queue.bind("backend", "tcp://127.0.0.1:*");
   return { queue, frontend, backend };
@@ -87,6 +87,21 @@ describe("the Pirates over tcp", () => {
     expect(await client.request(21)).toEqual({ twice: 42 });
     const raw = kept(new PirateClient(frontend));
     await expect(raw.request("no json")).rejects.toMatchObject({ reason: "invalid-request" });
+  });
+
+  it("keep requests while there is no worker, and leave what is too many with their clients", async () => {
+    const { queue, frontend, backend } = await startQueue({ maxQueue: 2 });
+    const clients = Array.from({ length: 6 }, () =>
+      kept(new PirateClient(frontend, { attemptTimeout: 10_000 })),
+    );
+    const answers = clients.map((client) => client.request("x"));
+    await until(() => queue.stats().queued === 2, "a full queue");
+    // Time for the others, which have to be left.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(queue.stats()).toMatchObject({ requests: 2, queued: 2 });
+    kept(new PirateWorker(backend, upper));
+    await within(Promise.all(answers), "all replies");
+    expect(queue.stats()).toMatchObject({ requests: 6, replies: 6 });
   });
 
   it("drop the requests of a client that left", async () => {
