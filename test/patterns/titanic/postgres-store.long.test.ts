@@ -244,8 +244,15 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
     fresh();
     await admin.query("ALTER DATABASE postgres SET synchronous_commit = off");
     const store = await open();
+    // What holds for a transaction when it commits.
+    await admin.query(`CREATE TABLE commits (durability text);
+      CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+        $$BEGIN INSERT INTO commits VALUES (current_setting('synchronous_commit')); RETURN NULL; END$$;
+      CREATE CONSTRAINT TRIGGER note AFTER INSERT ON ${table}
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note()`);
     await store.put(request());
     await store.close();
+    expect((await admin.query("SELECT durability FROM commits")).rows).toEqual([{ durability: "on" }]);
     await admin.query("ALTER DATABASE postgres RESET synchronous_commit");
   });
 
