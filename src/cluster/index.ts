@@ -102,6 +102,20 @@ export {
   type MessageStage,
   VetoError,
 } from "./messaging/hooks.js";
+export type {
+  HandlerOptions,
+  MemberMessage,
+  MemberMessageHandler,
+  MemberMessagesEvent,
+  MemberMessagesStats,
+  MemberQuery,
+  MemberQueryHandler,
+  MemberQueryOptions,
+  MemberSelection,
+  MemberSendFailure,
+  MemberSendOptions,
+  MemberSendResult,
+} from "./messaging/member-types.js";
 export type { ClusterMessage } from "./messaging/message.js";
 export { type ClusterRoute, MessageClient, type MessagingStats } from "./messaging/messaging.js";
 export type { MessagingOptions } from "./messaging/options.js";
@@ -123,20 +137,6 @@ export {
   type QueryResponse,
   type QueryResults,
 } from "./messaging/query.js";
-export type {
-  HandlerOptions,
-  MemberMessage,
-  MemberMessageHandler,
-  MemberQuery,
-  MemberQueryHandler,
-  MemberQueryOptions,
-  MemberSelection,
-  MemberSendFailure,
-  MemberSendOptions,
-  MemberSendResult,
-  ServicesEvent,
-  ServicesStats,
-} from "./messaging/service-types.js";
 export type { ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
 export type { ConnectionError, ConnectionState } from "./net/streams.js";
 export { type AnnouncedProgram, Announcement, type WithdrawOptions } from "./node/announcements.js";

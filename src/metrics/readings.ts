@@ -87,13 +87,13 @@ const CLUSTER: readonly SideRow[] = [
     refused: "items_refused_total",
   },
   {
-    side: "services",
-    needs: "services_sent_total",
-    in: "services_received_total",
-    out: "services_sent_total",
+    side: "sent to members",
+    needs: "member_messages_sent_total",
+    in: "member_messages_received_total",
+    out: "member_messages_sent_total",
     queued: "queries_pending",
-    dropped: "services_failed_total services_not_joined_total services_unhandled_total",
-    refused: "services_refused_total",
+    dropped: "member_messages_failed_total member_messages_not_joined_total member_messages_unhandled_total",
+    refused: "member_messages_refused_total",
   },
 ];
 

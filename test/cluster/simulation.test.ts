@@ -628,10 +628,10 @@ class Crew {
     await this.world.advance(5_000);
     expect(sent(), "items of idle nodes").toEqual(before);
     for (const { id, node } of lives) {
-      const { messaging, services, requests } = node.stats();
+      const { messaging, memberMessages, requests } = node.stats();
       expect(messaging, id).toMatchObject({ waiting: 0, waitingBytes: 0, directPending: 0 });
       expect(messaging?.routes, id).toMatchObject({ snapshots: 0, refused: {} });
-      expect(services, id).toMatchObject({ queries: 0, awaited: 0, handling: 0, handlingBytes: 0 });
+      expect(memberMessages, id).toMatchObject({ queries: 0, awaited: 0, handling: 0, handlingBytes: 0 });
       expect(requests, id).toMatchObject({ pending: 0, pendingBytes: 0 });
       for (const { name, running, queued, queuedBytes } of requests?.served ?? [])
         expect([name, running, queued, queuedBytes], id).toEqual([name, 0, 0, 0]);

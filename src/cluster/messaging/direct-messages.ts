@@ -199,7 +199,7 @@ export class DirectMessages {
     const { id, node } = Object(to) as { readonly id?: unknown; readonly node?: unknown };
     if (typeof id === "string") return this.ownClientOf(id);
     if (typeof node !== "string" || typeof id !== "number")
-      throw invalidArgument("a recipient must be an address, an id or a service", to);
+      throw invalidArgument("a recipient must be an address, an id or a member", to);
     if (node === this.#state.id) {
       if (this.#state.addresses.clients.get(id) === undefined)
         throw new UnroutableError(`no client of this node has the id ${id}: it is closed`);

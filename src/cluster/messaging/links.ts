@@ -481,7 +481,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   onItem(from: Receiving, item: PlacedItem): void | Promise<void> {
     const { kind } = item;
     // Lanes carry service messages only.
-    if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.SERVICE))
+    if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.MEMBER))
       return this.#count("kind");
     try {
       return this.effects.onItem(from, item);

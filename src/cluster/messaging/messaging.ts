@@ -223,8 +223,8 @@ export class Messaging {
         if (reason !== undefined) this.state.refuse(`routes:${reason}`);
         return undefined;
       }
-      case MessageKind.SERVICE:
-        this.state.effects.onService(from, item.view(), protocol);
+      case MessageKind.MEMBER:
+        this.state.effects.onMemberItem(from, item.view(), protocol);
         return undefined;
       case MessageKind.REQUEST:
         this.state.effects.onRequest?.(from, frame, start, end);

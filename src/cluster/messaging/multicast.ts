@@ -1,7 +1,7 @@
 /**
  * Messages by datagram: one to the cluster's multicast group, for many members, without acknowledgement.
  *
- *   datagram  filter | MESSAGE item (service-wire.ts)
+ *   datagram  filter | MESSAGE item (member-wire.ts)
  *   filter    count uint, as many ids of 16 bytes; 0: all members
  *
  * A datagram that comes twice, by two interfaces, is sealed, and refused as a replay (wire/seal.ts).

@@ -1,5 +1,5 @@
 /**
- * Items of requests, and answers of services, that wait for room at other nodes (waiting-sends.ts).
+ * Items of requests, and answers to members, that wait for room at other nodes (waiting-sends.ts).
  *
  * A peer may begin and end requests, or ask for refusals, without reading: above a bound items are dropped.
  */
@@ -40,7 +40,7 @@ export class NodeQueues extends WaitingSends {
     this.#own = own;
   }
 
-  /** Whether as many items to this node itself wait as services may handle. */
+  /** Whether as many items to this node itself wait as handlers may take. */
   get isOwnFull(): boolean {
     return this.#ownItems.length >= MAX_HANDLING || this.#ownBytes >= MAX_HANDLING_BYTES;
   }

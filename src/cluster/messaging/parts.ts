@@ -14,7 +14,7 @@ export const MessageKind = {
   ROUTES: 1,
   PUBLISH: 2,
   DIRECT: 3,
-  SERVICE: 4,
+  MEMBER: 4,
   RETAINED: 5,
   REQUEST: 6,
 } as const;

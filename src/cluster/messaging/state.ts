@@ -28,8 +28,8 @@ export interface MessagingEffects {
   readonly links: NodeLinks;
   readonly routes: RouteDriver;
   emit(event: MessagingEvent): void;
-  /** An item of the kind SERVICE. */
-  onService(from: string, item: Buffer, protocol: string): void;
+  /** An item of the kind MEMBER. */
+  onMemberItem(from: string, item: Buffer, protocol: string): void;
   /** An item of the kind REQUEST. */
   onRequest?(from: string, bytes: Buffer, start: number, end: number): void;
   /** A node is gone for good. */

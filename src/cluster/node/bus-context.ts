@@ -1,8 +1,8 @@
 /** Shared context of a cluster's parts on a node (created by bus-parts.ts). */
 import type { ClusterChange } from "../membership/events.js";
+import type { MemberMessages } from "../messaging/member-messages.js";
 import type { Messaging } from "../messaging/messaging.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
-import type { Services } from "../messaging/services.js";
 import type { Requests } from "../requests/requests.js";
 import type { ClusterEvent } from "./events.js";
 import type { NodeSockets } from "./node-sockets.js";
@@ -43,9 +43,9 @@ export interface MessagesPart {
 export interface BusContext extends BusOptions {
   readonly details: OwnDetails;
   readonly messages: MessagesPart;
-  readonly services: Services;
+  readonly memberMessages: MemberMessages;
   readonly requests: Requests;
-  /** After hooks of services and requests that wait for its member. */
+  /** After hooks of members and requests that wait for its member. */
   emit(event: ClusterEvent): void;
   membersChanged(): void;
   /** Also at the start and at the end. @returns stops it */

@@ -82,10 +82,10 @@ export class BusMessages implements MessagesPart {
       links: this.links,
       routes: this.routes,
       emit: (event) => this.#runtime.report(event),
-      onService: (from, item, protocol) => this.#bus.services.receiver.onBytes(from, item, protocol),
+      onMemberItem: (from, item, protocol) => this.#bus.memberMessages.receiver.onBytes(from, item, protocol),
       onRequest: (from, bytes, start, end) => this.#bus.requests.onItem(from, bytes, start, end),
       onGone: (of) => {
-        this.#bus.services.onForgotten(of);
+        this.#bus.memberMessages.onForgotten(of);
         this.#bus.requests.onForgotten(of);
       },
     });

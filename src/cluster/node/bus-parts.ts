@@ -3,9 +3,9 @@ import { ClientRegistry } from "../clients/client-registry.js";
 import { Discovery } from "../discovery/discovery.js";
 import { MemberState } from "../membership/members.js";
 import type { NodeLinks } from "../messaging/links.js";
+import type { MemberChange } from "../messaging/member-admission.js";
+import { MemberMessages } from "../messaging/member-messages.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
-import type { MemberChange } from "../messaging/service-admission.js";
-import { Services } from "../messaging/services.js";
 import { Requests } from "../requests/requests.js";
 import { CompiledResolver } from "../resolver.js";
 import type { BusContext, BusOptions, BusOwner, NodeIdentity } from "./bus-context.js";
@@ -18,7 +18,7 @@ import type { BusSettings } from "./options.js";
 import { OwnDetails } from "./own-details.js";
 import { ServiceCandidates } from "./service-candidates.js";
 
-/** What an event is to services, in order; a lost member ends its requests, too. */
+/** What an event is to messages of members, in order; a lost member ends its requests, too. */
 const STAGES: Readonly<Partial<Record<ClusterEvent["type"], readonly MemberChange[]>>> = {
   joined: ["discovered"],
   back: ["found"],
@@ -40,7 +40,7 @@ export class BusParts implements BusContext {
   readonly details: OwnDetails;
   readonly discovery: Discovery;
   readonly messages: BusMessages;
-  readonly services: Services;
+  readonly memberMessages: MemberMessages;
   readonly requests: Requests;
   readonly candidates: ServiceCandidates;
   readonly registry: ClientRegistry;
@@ -57,7 +57,7 @@ export class BusParts implements BusContext {
     const { runtime } = this;
     this.messages = new BusMessages(this, runtime);
     const { links, routes } = this.messages;
-    this.services = this.#createServices(links);
+    this.memberMessages = this.#createMemberMessages(links);
     this.candidates = new ServiceCandidates(runtime, routes);
     this.requests = this.#createRequests(links, routes);
     this.registry = new ClientRegistry(this.requests);
@@ -76,10 +76,10 @@ export class BusParts implements BusContext {
   }
 
   /** `send`, `query`, channels and hooks over members, links and the multicast group. */
-  #createServices(links: NodeLinks): Services {
+  #createMemberMessages(links: NodeLinks): MemberMessages {
     const { runtime } = this;
     const { hasMessages, messaging } = this.settings;
-    return new Services(
+    return new MemberMessages(
       {
         id: this.identity.id,
         find: (nameOrId) => {
@@ -137,7 +137,7 @@ export class BusParts implements BusContext {
   emit(event: ClusterEvent): void {
     for (const stage of STAGES[event.type] ?? []) {
       const { member, id = member?.id } = event as { readonly member?: Member; readonly id?: string };
-      if (member !== undefined) this.services.onMember(stage, member);
+      if (member !== undefined) this.memberMessages.onMember(stage, member);
       if (stage === "lost" && id !== undefined) this.requests.onGone(id);
     }
     this.owner.report(event);

@@ -272,11 +272,11 @@ export class BusRuntime implements BusPort {
 
   /** With node keys, another holder of the cluster's key may have forged a datagram. */
   #onMessage({ from, data }: Packet, overStream: boolean): void {
-    const { identity, sockets, messages, services } = this.#bus;
+    const { identity, sockets, messages, memberMessages } = this.#bus;
     const isLive = this.#membership?.get(from)?.isLive === true && from !== identity.id;
     if (overStream || !isLive || data === undefined || sockets.provesNodes) sockets.count("message:refused");
     else if (messages.started !== undefined)
-      services.receiver.onDatagram(from, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+      memberMessages.receiver.onDatagram(from, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
   }
 
   // --- Decisions of the rules ----------------------------------------------------------------------------------------

@@ -23,8 +23,6 @@ import type {
   SubscribeOptions,
 } from "../messaging/client.js";
 import type { HookOptions, MemberHook, MemberStage, MessageHook, MessageStage } from "../messaging/hooks.js";
-import type { ClusterRoute, MessageClient } from "../messaging/messaging.js";
-import type { Query } from "../messaging/query.js";
 import type {
   HandlerOptions,
   MemberMessageHandler,
@@ -32,7 +30,9 @@ import type {
   MemberQueryOptions,
   MemberSendOptions,
   MemberSendResult,
-} from "../messaging/service-types.js";
+} from "../messaging/member-types.js";
+import type { ClusterRoute, MessageClient } from "../messaging/messaging.js";
+import type { Query } from "../messaging/query.js";
 import type { ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
 import { checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
@@ -159,14 +159,14 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   }
 
   protected async onClose(linger: number): Promise<void> {
-    const { messages, services, requests, registry } = this.parts;
+    const { messages, memberMessages, requests, registry } = this.parts;
     this.parts.runtime.stop();
     for (const announced of this.#announced) announced.abandon();
     this.parts.details.close();
     const withdrawn = this.parts.discovery.stop(linger);
     const served = registry.server?.nodeOnClose(linger);
     // Before leaving, since members that have left are sent nothing.
-    services.close();
+    memberMessages.close();
     const begun = performance.now();
     await requests.close(linger);
     await messages.close(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
@@ -408,10 +408,10 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     return this.parts.messages.unstarted.createTopic(name, id, true);
   }
 
-  // --- Services ------------------------------------------------------------------------------------------------------
+  // --- Messages of members -------------------------------------------------------------------------------------------
 
   /**
-   * Sends a message over links to the services found by `services`, `resolver` and `resolve`, once each; with
+   * Sends a message over links to the members found by `members`, `resolver` and `resolve`, once each; with
    * `broadcast: true` to all by one datagram, which may be lost. {@link MemberSendOptions}
    *
    * @returns the receivers, the means, and the failures with their reasons
@@ -419,11 +419,11 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    */
   send(options: MemberSendOptions): Promise<MemberSendResult> {
     if (this.parts.messages.started === undefined || this.#isRefusing) return this.#notNow();
-    return this.parts.services.send(options);
+    return this.parts.memberMessages.send(options);
   }
 
   /**
-   * Queries services; `for await` or `collect()` gives their answers.
+   * Queries members; `for await` or `collect()` gives their answers.
    *
    * @throws UnroutableError `EHOSTUNREACH` for a name that is not a live member; InvalidStateError
    * `ERR_TOO_MANY_PENDING` for more than 1,024 queries or 65,536 awaited responses
@@ -431,7 +431,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   query(options: MemberQueryOptions): Query {
     if (this.#isRefusing) this.assertOpen();
     void this.parts.messages.messaging;
-    return this.parts.services.query(options);
+    return this.parts.memberMessages.query(options);
   }
 
   /**
@@ -445,7 +445,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   onQuery(handler: MemberQueryHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
     this.parts.messages.assertSupported();
-    return this.parts.services.receiver.onQuery(handler, options);
+    return this.parts.memberMessages.receiver.onQuery(handler, options);
   }
 
   /**
@@ -458,7 +458,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   onMessage(handler: MemberMessageHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
     this.parts.messages.assertSupported();
-    return this.parts.services.receiver.onMessage(handler, options);
+    return this.parts.memberMessages.receiver.onMessage(handler, options);
   }
 
   /**
@@ -475,12 +475,12 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   hook(...given: [never, never]): () => void {
     this.assertOpen();
     this.parts.messages.assertSupported();
-    return this.parts.services.hook(...given);
+    return this.parts.memberMessages.hook(...given);
   }
 
   /** Joined channels of `send` and `query`. */
   get channels(): ClusterChannels {
-    return this.parts.services.channels;
+    return this.parts.memberMessages.channels;
   }
 
   /**

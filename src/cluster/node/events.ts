@@ -2,7 +2,7 @@ import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import type { RefusedReason } from "../admission/refusals.js";
 import { MESSAGING_EVENTS } from "../messaging/events.js";
-import { SERVICES_EVENTS } from "../messaging/service-types.js";
+import { MEMBER_MESSAGES_EVENTS } from "../messaging/member-types.js";
 import { REQUESTS_EVENTS } from "../requests/types.js";
 import { DeathReason } from "../wire/packets.js";
 import type { Member } from "./member.js";
@@ -91,7 +91,7 @@ export const CLUSTER_EVENTS = {
   whisper: event<{ readonly member: Member; readonly frames: readonly Buffer[] }>(),
   shout: event<{ readonly member: Member; readonly group: string; readonly frames: readonly Buffer[] }>(),
   ...MESSAGING_EVENTS,
-  ...SERVICES_EVENTS,
+  ...MEMBER_MESSAGES_EVENTS,
   ...REQUESTS_EVENTS,
 };
 

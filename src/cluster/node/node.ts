@@ -224,7 +224,7 @@ export class ClusterNode extends ClusterNamespace {
     options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
   ): Member[] {
     const members = super.members(options);
-    return this.#zre === undefined ? members : [...members, ...this.#zre.services()];
+    return this.#zre === undefined ? members : [...members, ...this.#zre.peers()];
   }
 
   /** The live member or ZRE peer with an id or a name; members come first. */

@@ -1,7 +1,7 @@
 import { MemberState } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
+import type { MemberMessagesStats } from "../messaging/member-types.js";
 import type { MessagingStats } from "../messaging/messaging.js";
-import type { ServicesStats } from "../messaging/service-types.js";
 import type { RequestsStats } from "../requests/types.js";
 import type { BusParts } from "./bus-parts.js";
 
@@ -49,14 +49,14 @@ export interface ClusterStats {
   /** `undefined` before the start, after the end, and without messages. */
   readonly messaging: MessagingStats | undefined;
   /** For `send` and `query`; `undefined` likewise. */
-  readonly services: ServicesStats | undefined;
+  readonly memberMessages: MemberMessagesStats | undefined;
   /** For `serve` and `request`; `undefined` likewise. */
   readonly requests: RequestsStats | undefined;
 }
 
 export function statsOf(
   now: number,
-  { runtime, discovery, sockets, messages, services, requests }: BusParts,
+  { runtime, discovery, sockets, messages, memberMessages, requests }: BusParts,
 ): ClusterStats {
   const { membership: rules, counters, timer, minority } = runtime;
   const isStarted = messages.started !== undefined;
@@ -82,7 +82,7 @@ export function statsOf(
     links: sockets.streams.verified,
     dropped: { ...sockets.counters.dropped, ...counters.refused },
     messaging: messages.started?.stats(),
-    services: isStarted ? services.stats() : undefined,
+    memberMessages: isStarted ? memberMessages.stats() : undefined,
     requests: isStarted ? requests.stats() : undefined,
   };
 }

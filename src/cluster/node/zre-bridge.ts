@@ -44,7 +44,7 @@ export class ZreBridge {
   }
 
   /** Peers that are not members. */
-  services(): Member[] {
+  peers(): Member[] {
     const peers = this.plane.peers().filter(({ uuid }) => this.#known(uuid) === undefined);
     return peers.map((peer) => this.#memberOf(peer));
   }

@@ -192,7 +192,7 @@ describe("channels", () => {
       for (const data of ["1", "2"]) await a.send({ members: ["b", "c"], channel: 5, data });
       await world.advance(SETTLED);
       expect([joined.map(({ data }) => data), other]).toEqual([["1", "2"], []]);
-      expect(c.stats().services?.notJoined).toBe(2);
+      expect(c.stats().memberMessages?.notJoined).toBe(2);
     }));
 
   test("may be encrypted by two hooks: who joins one without the key sees nothing of it", () =>

@@ -2,15 +2,15 @@
 import { expect, test, vi } from "vitest";
 import { MIN_ITEM_LIMIT } from "../../../src/cluster/messaging/bounds.js";
 import { encodeDirect, PublishItem } from "../../../src/cluster/messaging/items.js";
+import { decodeMemberItem, encodeMemberItem, MemberOp } from "../../../src/cluster/messaging/member-wire.js";
 import { Publication } from "../../../src/cluster/messaging/publication.js";
-import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { vectorsUnder } from "../../support/markdown.js";
 import { publishItem } from "./published.js";
 import { withMessaging } from "./with-messaging.js";
 
 const CONTEXT_BYTES = Buffer.from("abcd", "hex");
-const MESSAGE = { op: ServiceOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "x" };
+const MESSAGE = { op: MemberOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "x" };
 
 function read(item: Buffer): PublishItem {
   const publish = new PublishItem();
@@ -22,19 +22,21 @@ test("the vectors of the specification", () => {
   const rows = [
     ["PUBLISH of x to t", publishItem("t", { context: CONTEXT_BYTES })],
     ["DIRECT to the client 2", encodeDirect(2, 1, undefined, "x", CONTEXT_BYTES)],
-    ["MESSAGE on channel 0, the text x", encodeService({ ...MESSAGE, context: CONTEXT_BYTES })],
+    ["MESSAGE on channel 0, the text x", encodeMemberItem({ ...MESSAGE, context: CONTEXT_BYTES })],
   ] as const;
   const listed = vectorsUnder("spec/messaging.md", "Contexts of traces");
   expect(listed).toEqual(rows.map(([what, bytes]) => [what, bytes.toString("hex")]));
   expect(read(rows[0][1]).context).toEqual(CONTEXT_BYTES);
-  expect(decodeService(rows[2][1])).toMatchObject({ context: CONTEXT_BYTES, data: "x" });
+  expect(decodeMemberItem(rows[2][1])).toMatchObject({ context: CONTEXT_BYTES, data: "x" });
 });
 
 test("a context that is larger than one may be is ignored, and its message is not", () => {
   const item = publishItem("t", { context: Buffer.alloc(1_025, 1) });
   const publish = read(item);
   expect([publish.context, publish.reader.rest().toString()]).toEqual([undefined, "x"]);
-  expect(decodeService(encodeService({ ...MESSAGE, context: Buffer.alloc(1_025, 1) }))).toEqual(MESSAGE);
+  expect(decodeMemberItem(encodeMemberItem({ ...MESSAGE, context: Buffer.alloc(1_025, 1) }))).toEqual(
+    MESSAGE,
+  );
 });
 
 test("an item that is larger with its context than what every node takes goes without", () => {

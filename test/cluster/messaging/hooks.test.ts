@@ -5,11 +5,11 @@ import {
   type HookContext,
   type HookPayload,
   type MemberMessage,
+  type MemberMessagesStats,
   type MemberSendOptions,
   type MessageHook,
   type MessageProtocol,
   type MessageStage,
-  type ServicesStats,
 } from "../../../src/cluster/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { UNREADABLE } from "../../support/unreadable.js";
@@ -44,7 +44,7 @@ function pairBy(ofA: Protocols, ofB: Protocols, story: Story): Promise<void> {
 
 const pair = (story: Story): Promise<void> => pairBy(["tcp"], ["tcp"], story);
 const pipe = (): MessageProtocol => new MemoryProtocol("pipe").protocol;
-const statsOf = (node: ClusterNode) => node.stats().services as ServicesStats;
+const statsOf = (node: ClusterNode) => node.stats().memberMessages as MemberMessagesStats;
 
 const MESSAGE_STAGES: MessageStage[] = [
   "evaluate:send",
@@ -345,7 +345,7 @@ describe("a hook of a protocol", () => {
       b.hook("event", (_, { answer }) => answer("of a message"));
       const query = a.query({ members: ["b"], timeout: -1 });
       await send();
-      expect(statsOf(b).refused).toEqual({ "service:reply": 2 });
+      expect(statsOf(b).refused).toEqual({ "member:reply": 2 });
       open();
       const { failed } = await query.collect();
       expect(failed[0]?.error.message).toBe(`${b.name}: the handler failed: no link for the answer`);
@@ -376,7 +376,7 @@ describe("hooks of members", () => {
         if (id === a.id) throw new Error("not on the list");
       });
       for (let i = 0; i < 3; i++) await send();
-      expect([box.length, asked, statsOf(b).refused]).toEqual([0, 1, { "service:validate": 3 }]);
+      expect([box.length, asked, statsOf(b).refused]).toEqual([0, 1, { "member:validate": 3 }]);
       const { failed } = await b.send({ members: ["a"] });
       expect(failed[0]?.error).toMatchObject({ code: "ERR_VETOED", stage: "member:validate" });
       a.tags("new");
@@ -388,7 +388,7 @@ describe("hooks of members", () => {
       const events = eventsOf(b, "hook:failed");
       b.hook("member:validate", () => Promise.reject(new Error("later")));
       await send();
-      expect([box.length, statsOf(b).refused]).toEqual([0, { "service:validate": 5 }]);
+      expect([box.length, statsOf(b).refused]).toEqual([0, { "member:validate": 5 }]);
       expect(events).toMatchObject([{ error: { cause: { code: "EINVAL" } } }]);
     }));
 

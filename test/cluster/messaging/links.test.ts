@@ -385,7 +385,7 @@ describe("protocols", () => {
       expect(await Promise.all(sends)).toEqual([failed, failed]);
       expect((await asked).failed).toMatchObject([{ error: { code: "EHOSTUNREACH", retryable: true } }]);
       expect(world.now - start).toBeLessThan(2_000);
-      expect(a.stats().services).toMatchObject({ sent: 1, failed: 3 });
+      expect(a.stats().memberMessages).toMatchObject({ sent: 1, failed: 3 });
       // Those that come later are tried anew, also after a failure that was short, and after a cut.
       wire.fails = false;
       expect(await send("4", ["wire"])).toBeUndefined();
@@ -510,7 +510,7 @@ describe("protocols", () => {
       const { replies } = await a.query({ resolve: "localhost", protocols: ["wire"], data: "x" }).collect();
       await world.advance(2_000);
       expect([replies.length, linkTo(a, b).lost]).toEqual([1, 1]);
-      expect(a.stats().services?.failed).toBe(0);
+      expect(a.stats().memberMessages?.failed).toBe(0);
     }));
 
   it.each([

@@ -113,7 +113,10 @@ describe("a message with broadcast", () => {
       await world.advance(SETTLED);
       const each = [["hi!", "udp"]];
       expect(got).toEqual([[["hi!?", "udp"]], [], each, each, each]);
-      expect([others[1]?.stats().services?.notJoined, a.stats().messaging?.links.peers]).toEqual([1, []]);
+      expect([others[1]?.stats().memberMessages?.notJoined, a.stats().messaging?.links.peers]).toEqual([
+        1,
+        [],
+      ]);
     }));
 
   it("is dropped by a service that handles as many as it may", () =>
@@ -127,7 +130,7 @@ describe("a message with broadcast", () => {
       await world.advance(SETTLED);
       await a.send({ broadcast: true });
       await world.advance(SETTLED);
-      expect([count, b.stats().services?.refused]).toEqual([1, { "datagram:busy": 1 }]);
+      expect([count, b.stats().memberMessages?.refused]).toEqual([1, { "datagram:busy": 1 }]);
     }));
 });
 
@@ -135,17 +138,17 @@ it("datagrams of others change nothing and are counted where they are junk, or o
   onOneHost(["a", "b"], async ({ a, b }) => {
     const got = received(a);
     const take = (bytes: Uint8Array, from = b.id): void =>
-      a.parts.services.receiver.onDatagram(from, Buffer.from(bytes));
+      a.parts.memberMessages.receiver.onDatagram(from, Buffer.from(bytes));
     const all = ["", "ff", "80", "ffff03", "02aabbccdd", "00", "0000", "002900", "0026", "002305"];
     for (const hex of all) take(Buffer.from(hex, "hex"));
     take(Buffer.from("00290168", "hex"), "f".repeat(32));
-    expect([a.stats().services?.refused, got]).toEqual([
+    expect([a.stats().memberMessages?.refused, got]).toEqual([
       {
         "datagram:filter": 5,
         "datagram:empty": 1,
         "datagram:op": 2,
         "datagram:id": 2,
-        "service:sender": 1,
+        "member:sender": 1,
       },
       [],
     ]);

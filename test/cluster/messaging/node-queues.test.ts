@@ -16,12 +16,12 @@ function closedLink() {
   const room = gate();
   const sent: string[] = [];
   const send = (_: string, kind: number, item: Uint8Array): SendResult => {
-    expect(kind).toBe(MessageKind.SERVICE);
+    expect(kind).toBe(MessageKind.MEMBER);
     if (!isOpen) return "full";
     sent.push(Buffer.from(item).toString("latin1", 0, 8));
     return "sent";
   };
-  const queues = new NodeQueues({ send, room: () => room.passed.then(() => true) }, MessageKind.SERVICE);
+  const queues = new NodeQueues({ send, room: () => room.passed.then(() => true) }, MessageKind.MEMBER);
   const open = (): void => {
     isOpen = true;
     room.open();

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { encodeDirect, ItemReader, PublishItem } from "../../../src/cluster/messaging/items.js";
-import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
+import { decodeMemberItem, encodeMemberItem, MemberOp } from "../../../src/cluster/messaging/member-wire.js";
 import { decodeContext } from "../../../src/core/trace-context.js";
 import { publishItem } from "../../cluster/messaging/published.js";
 import fc from "../../support/properties.js";
@@ -67,8 +67,8 @@ describe("items with contexts", () => {
   it("of services", () => {
     fc.assert(
       fc.property(context, fc.string(), change, (of, data, by) => {
-        const item = { op: ServiceOp.QUERY, channel: "c", id: 5, ruid: "r", data, context: of };
-        const decoded = decodeService(changed(encodeService(item as never), by));
+        const item = { op: MemberOp.QUERY, channel: "c", id: 5, ruid: "r", data, context: of };
+        const decoded = decodeMemberItem(changed(encodeMemberItem(item as never), by));
         if (typeof decoded !== "string") checkContext(decoded.context, Buffer.alloc(0));
       }),
       RUNS,

@@ -9,7 +9,6 @@ import type { VetoError } from "./hooks.js";
 import type { NodeLinks } from "./links.js";
 import type { MulticastGroup } from "./multicast.js";
 
-/** The union of the members found, each once. */
 const SELECTION = {
   /** Members, their ids or their names. */
   members: anything<Iterable<Member | string>>(),
@@ -57,7 +56,7 @@ export const QUERY_OPTIONS = {
   maxReplyBytes: bytes({ default: 16_777_216, min: 0 }),
 };
 
-/** Selects members. */
+/** Selects members: the union of those found, each once. This node is included only with `self`. */
 export type MemberSelection = Given<typeof SELECTION>;
 export type MemberSendOptions = Given<typeof SEND_OPTIONS>;
 export type MemberQueryOptions = Given<typeof QUERY_OPTIONS>;
@@ -112,7 +111,7 @@ export const HANDLER_OPTIONS = {
 
 export type HandlerOptions = Given<typeof HANDLER_OPTIONS>;
 
-export const SERVICES_EVENTS = {
+export const MEMBER_MESSAGES_EVENTS = {
   /** A hook of another member vetoed a message of this node. */
   "message:vetoed": event<{
     readonly member: Member;
@@ -126,9 +125,9 @@ export const SERVICES_EVENTS = {
   "handler:failed": event<{ readonly member: Member; readonly error: unknown }>(),
 };
 
-export type ServicesEvent = EventsOf<typeof SERVICES_EVENTS>;
+export type MemberMessagesEvent = EventsOf<typeof MEMBER_MESSAGES_EVENTS>;
 
-export interface ServicesStats {
+export interface MemberMessagesStats {
   /** Messages and queries, one per receiver. */
   readonly sent: number;
   readonly failed: number;
@@ -149,7 +148,7 @@ export interface ServicesStats {
   readonly refused: Readonly<Record<string, number>>;
 }
 
-export interface ServicesEffects {
+export interface MemberMessagesEffects {
   /** Of this node. */
   readonly id: string;
   /** The live member with an id or a name; may be this node. */
@@ -161,7 +160,7 @@ export interface ServicesEffects {
   sender(id: string): Member | undefined;
   /** Whether a member's details are known. */
   isKnown(id: string): boolean;
-  report(event: ServicesEvent): void;
+  report(event: MemberMessagesEvent): void;
   /** The cluster's group. */
   readonly group: MulticastGroup;
 }

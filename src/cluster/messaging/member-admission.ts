@@ -16,15 +16,15 @@ export type MemberChange = "discovered" | "found" | "changed" | "lost";
 /** `undefined`: it is admitted. */
 type Verdict = VetoError | undefined;
 
-export class ServiceAdmission {
+export class MemberAdmission {
   readonly #hooks: Hooks;
-  readonly #onVeto: (service: Member, error: VetoError) => void;
+  readonly #onVeto: (member: Member, error: VetoError) => void;
   /** Verdicts of `member:discovered` or `member:found`, by id. */
   readonly #arrivals = new Map<string, Verdict>();
   /** Of `member:validate`, for the current details. */
   readonly #validations = new Map<string, Verdict>();
 
-  constructor(hooks: Hooks, onVeto: (service: Member, error: VetoError) => void) {
+  constructor(hooks: Hooks, onVeto: (member: Member, error: VetoError) => void) {
     this.#hooks = hooks;
     this.#onVeto = onVeto;
   }
@@ -39,14 +39,14 @@ export class ServiceAdmission {
     this.#validations.clear();
   }
 
-  onMember(what: MemberChange, service: Member): void {
-    const { id } = service;
+  onMember(what: MemberChange, member: Member): void {
+    const { id } = member;
     if (what !== "discovered") this.#validations.delete(id);
     if (what === "found") this.#arrivals.delete(id);
     // A veto of a lost one is only reported.
     const into = what === "lost" ? undefined : this.#arrivals;
     if (what !== "changed" && !this.#hooks.isEmpty(`member:${what}`))
-      this.#ask(`member:${what}`, service, into);
+      this.#ask(`member:${what}`, member, into);
   }
 
   onForgotten(id: string): void {
@@ -54,25 +54,25 @@ export class ServiceAdmission {
     this.#validations.delete(id);
   }
 
-  verdictOf(service: Member): Verdict {
-    const arrival = this.#arrivals.get(service.id);
+  verdictOf(member: Member): Verdict {
+    const arrival = this.#arrivals.get(member.id);
     if (arrival !== undefined || this.#hooks.isEmpty("member:validate")) return arrival;
-    return this.#validations.has(service.id)
-      ? this.#validations.get(service.id)
-      : this.#ask("member:validate", service, this.#validations);
+    return this.#validations.has(member.id)
+      ? this.#validations.get(member.id)
+      : this.#ask("member:validate", member, this.#validations);
   }
 
   /** @param into gets the verdict */
-  #ask(stage: MemberStage, service: Member, into: Map<string, Verdict> | undefined): Verdict {
+  #ask(stage: MemberStage, member: Member, into: Map<string, Verdict> | undefined): Verdict {
     // The hook may send to the member.
-    into?.set(service.id, undefined);
+    into?.set(member.id, undefined);
     try {
-      this.#hooks.serve(stage, service);
+      this.#hooks.serve(stage, member);
       return undefined;
     } catch (error) {
       const veto = error as VetoError;
-      into?.set(service.id, veto);
-      this.#onVeto(service, veto);
+      into?.set(member.id, veto);
+      this.#onVeto(member, veto);
       return veto;
     }
   }

@@ -37,8 +37,7 @@ import {
   UNWRAPPING,
   type VetoError,
 } from "./hooks.js";
-import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse, sizeOf } from "./query.js";
-import { SELF, type ServiceContext } from "./service-context.js";
+import { type MemberContext, SELF } from "./member-context.js";
 import {
   HANDLER_OPTIONS,
   type HandlerOptions,
@@ -46,8 +45,9 @@ import {
   type MemberMessageHandler,
   type MemberQuery,
   type MemberQueryHandler,
-} from "./service-types.js";
-import { decodeService, encodeService, type ServiceItem, ServiceOp } from "./service-wire.js";
+} from "./member-types.js";
+import { decodeMemberItem, encodeMemberItem, type MemberItem, MemberOp } from "./member-wire.js";
+import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse, sizeOf } from "./query.js";
 
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "member:evaluate", "event"];
 const QUERY_STAGES: readonly MessageStage[] = [...UNWRAPPING, "member:evaluate", "query"];
@@ -56,7 +56,7 @@ const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
 const MAX_FAILURE_TEXT = 1_024;
 
 /** An answer before the hooks of sending. */
-type Reply = HookPayload & { readonly op: ServiceOp; readonly id: number };
+type Reply = HookPayload & { readonly op: MemberOp; readonly id: number };
 
 interface Handler<H> {
   readonly channels: ReadonlySet<ClusterChannel> | undefined;
@@ -64,8 +64,8 @@ interface Handler<H> {
   readonly call: H;
 }
 
-export class ServiceReceiver {
-  readonly #context: ServiceContext;
+export class MemberReceiver {
+  readonly #context: MemberContext;
   #messageHandlers: readonly Handler<MemberMessageHandler>[] = [];
   #queryHandlers: readonly Handler<MemberQueryHandler>[] = [];
   handling = 0;
@@ -73,7 +73,7 @@ export class ServiceReceiver {
   /** Whether dropped messages were reported since nothing was handled. */
   #isOverloaded = false;
 
-  constructor(context: ServiceContext) {
+  constructor(context: MemberContext) {
     this.#context = context;
   }
 
@@ -111,9 +111,9 @@ export class ServiceReceiver {
 
   /** @returns the reason of a refusal */
   #takeDatagram(from: string, bytes: Buffer): string | undefined {
-    const item = decodeService(bytes);
+    const item = decodeMemberItem(bytes);
     if (typeof item === "string") return item;
-    if (item.op !== ServiceOp.MESSAGE) return "op";
+    if (item.op !== MemberOp.MESSAGE) return "op";
     if (this.isBusy) return "busy";
     const { admission, effects } = this.#context;
     // Hooks that decide about the member need its details.
@@ -124,115 +124,115 @@ export class ServiceReceiver {
 
   onBytes(from: string, bytes: Buffer, protocol: string): void {
     if (this.#context.closed) return;
-    const item = decodeService(bytes);
-    if (typeof item === "string") this.#context.refuse(`service:${item}`);
+    const item = decodeMemberItem(bytes);
+    if (typeof item === "string") this.#context.refuse(`member:${item}`);
     else this.#take(from, item, protocol);
   }
 
-  #take(from: string, item: ServiceItem, protocol: string): void {
+  #take(from: string, item: MemberItem, protocol: string): void {
     const { op, channel } = item;
-    const isRequest = op === ServiceOp.MESSAGE || op === ServiceOp.QUERY || op === ServiceOp.ANSWER;
+    const isRequest = op === MemberOp.MESSAGE || op === MemberOp.QUERY || op === MemberOp.ANSWER;
     if (isRequest && !this.#context.channels.has(channel)) {
       this.#context.counts.notJoined += 1;
       return;
     }
-    const service = this.#context.effects.sender(from);
-    if (service === undefined) {
-      this.#context.refuse("service:sender");
+    const member = this.#context.effects.sender(from);
+    if (member === undefined) {
+      this.#context.refuse("member:sender");
       return;
     }
-    if (this.#context.admission.verdictOf(service) === undefined) this.#onItem(service, item, protocol);
+    if (this.#context.admission.verdictOf(member) === undefined) this.#onItem(member, item, protocol);
     else {
       this.#context.counts.vetoed += 1;
-      this.#context.refuse("service:validate");
+      this.#context.refuse("member:validate");
     }
   }
 
-  #onItem(service: Member, item: ServiceItem, protocol: string): void {
+  #onItem(member: Member, item: MemberItem, protocol: string): void {
     switch (item.op) {
-      case ServiceOp.MESSAGE:
-      case ServiceOp.ANSWER:
-      case ServiceOp.QUERY:
-        if (item.op === ServiceOp.QUERY && item.id === 0) this.#context.refuse("service:id");
-        else this.#onRequest(service, item, protocol);
+      case MemberOp.MESSAGE:
+      case MemberOp.ANSWER:
+      case MemberOp.QUERY:
+        if (item.op === MemberOp.QUERY && item.id === 0) this.#context.refuse("member:id");
+        else this.#onRequest(member, item, protocol);
         return;
-      case ServiceOp.REPLY:
-      case ServiceOp.FAILURE:
-        this.#onResponse(service, item, protocol);
+      case MemberOp.REPLY:
+      case MemberOp.FAILURE:
+        this.#onResponse(member, item, protocol);
         return;
-      case ServiceOp.NOTICE:
+      case MemberOp.NOTICE:
         if (typeof item.data !== "string" || item.data.length > MAX_VETO_REASON) {
-          this.#context.refuse("service:notice");
+          this.#context.refuse("member:notice");
           return;
         }
         this.#context.effects.report({
           type: "message:vetoed",
-          member: service,
+          member,
           channel: item.channel,
           ruid: item.ruid,
           reason: item.data,
         });
         return;
       default:
-        this.#context.refuse("service:op");
+        this.#context.refuse("member:op");
     }
   }
 
   /** A message, a query, or a hook's answer to a message. */
-  #onRequest(service: Member, item: ServiceItem, protocol: string): void {
+  #onRequest(member: Member, item: MemberItem, protocol: string): void {
     const { op, channel, id, context } = item;
-    const isQuery = op === ServiceOp.QUERY;
+    const isQuery = op === MemberOp.QUERY;
     // An answer is not answered: two nodes with such hooks would never end.
-    const kind = isQuery ? "query" : op === ServiceOp.ANSWER ? "reply" : "message";
+    const kind = isQuery ? "query" : op === MemberOp.ANSWER ? "reply" : "message";
     const ruid = isQuery && item.ruid === "" ? String(id) : item.ruid;
     const stages = isQuery ? QUERY_STAGES : MESSAGE_STAGES;
     const payload = { data: ownData(item.data), channel, ruid };
-    const passed = this.#pass(stages, payload, { kind, members: [service], protocol });
+    const passed = this.#pass(stages, payload, { kind, members: [member], protocol });
     if (passed instanceof Error) {
       const { reason } = passed;
-      if (isQuery) this.#fail(service, channel, id, "vetoed", reason ?? "");
+      if (isQuery) this.#fail(member, channel, id, "vetoed", reason ?? "");
       else if (reason !== undefined) {
-        const notice = { op: ServiceOp.NOTICE, channel, id: 0, ruid, data: reason };
-        this.#transmit(service, encodeService(notice), channel);
+        const notice = { op: MemberOp.NOTICE, channel, id: 0, ruid, data: reason };
+        this.#transmit(member, encodeMemberItem(notice), channel);
       }
     } else if (passed instanceof HookAnswer) {
       const { data } = passed;
       this.#context.counts.answered += 1;
-      if (isQuery) this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
-      else this.#reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
+      if (isQuery) this.#reply(member, { op: MemberOp.REPLY, id, data, channel, ruid: "" });
+      else this.#reply(member, { op: MemberOp.ANSWER, id: 0, data, channel, ruid });
     } else if (passed !== undefined) {
-      const message = messageOf(service, protocol, passed);
+      const message = messageOf(member, protocol, passed);
       if (isQuery) void this.#answerQuery(message, id, context);
       else this.#handleMessage(message, context);
     }
   }
 
-  #onResponse(service: Member, item: ServiceItem, protocol: string): void {
-    const query = this.#context.pending.find(service.id, item.id);
+  #onResponse(member: Member, item: MemberItem, protocol: string): void {
+    const query = this.#context.pending.find(member.id, item.id);
     if (typeof query === "string") {
-      this.#context.refuse(`service:${query}`);
+      this.#context.refuse(`member:${query}`);
       return;
     }
-    if (item.op === ServiceOp.FAILURE) {
+    if (item.op === MemberOp.FAILURE) {
       const reason = Object.hasOwn(QUERY_FAILURES, item.ruid)
         ? (item.ruid as QueryFailureReason)
         : "handler-failed";
       const text = typeof item.data === "string" ? item.data.slice(0, MAX_FAILURE_TEXT) : "";
-      query.respond({ member: service, error: new QueryError(reason, service.name, text) });
+      query.respond({ member, error: new QueryError(reason, member.name, text) });
       return;
     }
     const payload = { data: ownData(item.data), channel: item.channel, ruid: query.id };
-    const passed = this.#pass(UNWRAPPING, payload, { kind: "reply", members: [service], protocol });
+    const passed = this.#pass(UNWRAPPING, payload, { kind: "reply", members: [member], protocol });
     // A hook cannot answer a reply.
     if (passed === undefined || passed instanceof HookAnswer) return;
     const response: QueryResponse =
-      passed instanceof Error ? { member: service, error: passed } : { member: service, data: passed.data };
-    if (!query.respond(response)) this.#context.refuse("service:late");
+      passed instanceof Error ? { member, error: passed } : { member, data: passed.data };
+    if (!query.respond(response)) this.#context.refuse("member:late");
   }
 
   /** One event until nothing is handled any more. */
   #dropMessage({ member }: MemberMessage): void {
-    this.#context.refuse("service:overloaded");
+    this.#context.refuse("member:overloaded");
     if (this.#isOverloaded) return;
     this.#isOverloaded = true;
     const text = `${this.handling} messages and queries are handled, and further ones are dropped`;
@@ -259,27 +259,27 @@ export class ServiceReceiver {
 
   /** Never rejects. */
   async #answerQuery(query: MemberQuery, id: number, context: Buffer | undefined): Promise<void> {
-    const { member: service, channel } = query;
+    const { member, channel } = query;
     const handler =
       this.#queryHandlers.find(({ channels }) => channels?.has(channel) === true) ??
       this.#queryHandlers.find(({ channels }) => channels === undefined);
     if (handler === undefined) {
-      this.#fail(service, channel, id, "no-handler", "");
+      this.#fail(member, channel, id, "no-handler", "");
       return;
     }
     if (this.isBusy) {
-      this.#context.refuse("service:overloaded");
-      this.#fail(service, channel, id, "overloaded", "");
+      this.#context.refuse("member:overloaded");
+      this.#fail(member, channel, id, "overloaded", "");
       return;
     }
     this.#context.counts.received += 1;
     try {
       const answer = await this.#run("query", handler, query, context);
       const data = checkedData("an answer", answer ?? "");
-      this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+      this.#reply(member, { op: MemberOp.REPLY, id, data, channel, ruid: "" });
     } catch (error) {
-      this.#context.effects.report({ type: "handler:failed", member: service, error });
-      this.#fail(service, channel, id, "handler-failed", exposedText(error) ?? "");
+      this.#context.effects.report({ type: "handler:failed", member, error });
+      this.#fail(member, channel, id, "handler-failed", exposedText(error) ?? "");
     }
   }
 
@@ -303,39 +303,32 @@ export class ServiceReceiver {
   }
 
   /** Its protocol may differ from its query's. */
-  #reply(service: Member, reply: Reply): void {
+  #reply(member: Member, reply: Reply): void {
     const { hooks, links, selfId } = this.#context;
     const { op, id, channel } = reply;
-    const isSelf = service.id === selfId;
-    const protocol = isSelf ? SELF : links.protocolFor(service.id, 0);
+    const isSelf = member.id === selfId;
+    const protocol = isSelf ? SELF : links.protocolFor(member.id, 0);
     if (protocol === "" && !hooks.isEmpty("protocol:send")) {
-      this.#context.refuse("service:reply");
-      if (op === ServiceOp.REPLY)
-        this.#fail(service, channel, id, "handler-failed", "no link for the answer");
+      this.#context.refuse("member:reply");
+      if (op === MemberOp.REPLY) this.#fail(member, channel, id, "handler-failed", "no link for the answer");
       return;
     }
-    const passed = this.#pass(REPLY_STAGES, reply, { kind: "reply", members: [service], protocol });
+    const passed = this.#pass(REPLY_STAGES, reply, { kind: "reply", members: [member], protocol });
     // A hook cannot answer a reply.
     if (passed === undefined || passed instanceof HookAnswer) return;
     if (!(passed instanceof Error)) {
       const { data, ruid } = passed;
-      const item = encodeService({ op, id, channel, ruid, data });
-      this.#transmit(service, item, channel, op === ServiceOp.REPLY ? id : 0);
-    } else if (op === ServiceOp.REPLY) this.#fail(service, channel, id, "vetoed", passed.reason ?? "");
+      const item = encodeMemberItem({ op, id, channel, ruid, data });
+      this.#transmit(member, item, channel, op === MemberOp.REPLY ? id : 0);
+    } else if (op === MemberOp.REPLY) this.#fail(member, channel, id, "vetoed", passed.reason ?? "");
   }
 
   /** Answers a query by a failure, which passes no hooks. */
-  #fail(
-    service: Member,
-    channel: ClusterChannel,
-    id: number,
-    reason: QueryFailureReason,
-    text: string,
-  ): void {
+  #fail(member: Member, channel: ClusterChannel, id: number, reason: QueryFailureReason, text: string): void {
     const data = text.slice(0, MAX_FAILURE_TEXT);
     this.#transmit(
-      service,
-      encodeService({ op: ServiceOp.FAILURE, channel, id, ruid: reason, data }),
+      member,
+      encodeMemberItem({ op: MemberOp.FAILURE, channel, id, ruid: reason, data }),
       channel,
     );
   }
@@ -345,18 +338,18 @@ export class ServiceReceiver {
    *
    * @param query the answered one; 0: none
    */
-  #transmit(service: Member, item: Buffer, channel: ClusterChannel, query = 0): void {
-    this.#context.queues.answer(service.id, item, (result) => {
+  #transmit(member: Member, item: Buffer, channel: ClusterChannel, query = 0): void {
+    this.#context.queues.answer(member.id, item, (result) => {
       if (result === "too-large") {
         // Larger than this node's or the other node's links take.
-        this.#context.refuse("service:too-large");
-        if (query !== 0) this.#fail(service, channel, query, "too-large", "");
-      } else if (result === "unreachable") this.#context.refuse("service:reply");
+        this.#context.refuse("member:too-large");
+        if (query !== 0) this.#fail(member, channel, query, "too-large", "");
+      } else if (result === "unreachable") this.#context.refuse("member:reply");
     });
   }
 
   /**
-   * Passes what a service sent, or an answer for it, through hooks.
+   * Passes what a member sent, or an answer for it, through hooks.
    *
    * @returns also a veto, which is reported; `undefined`: a hook has closed the node
    */
@@ -383,8 +376,8 @@ export class ServiceReceiver {
 }
 
 /** Without spreads, which took a `send` from 2.6 to 6.6 µs. */
-function messageOf(service: Member, protocol: string, { data, channel, ruid }: HookPayload): MemberMessage {
-  return { member: service, protocol, data, channel, ruid };
+function messageOf(member: Member, protocol: string, { data, channel, ruid }: HookPayload): MemberMessage {
+  return { member, protocol, data, channel, ruid };
 }
 
 function observed<T>(

@@ -2,23 +2,23 @@
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { Hooks } from "./hooks.js";
 import type { NodeLinks } from "./links.js";
+import { MemberAdmission } from "./member-admission.js";
+import type { MemberMessagesEffects } from "./member-types.js";
 import { Multicast } from "./multicast.js";
 import { NodeQueues, type OwnItems } from "./node-queues.js";
 import { MessageKind } from "./parts.js";
 import { PendingQueries } from "./query.js";
-import { ServiceAdmission } from "./service-admission.js";
-import type { ServicesEffects } from "./service-types.js";
 
 /** Protocol of messages to this node itself. */
 export const SELF = "self";
 
-export class ServiceContext {
-  readonly effects: ServicesEffects;
+export class MemberContext {
+  readonly effects: MemberMessagesEffects;
   readonly links: NodeLinks;
   readonly selfId: string;
   readonly channels: ClusterChannels;
   readonly hooks: Hooks;
-  readonly admission: ServiceAdmission;
+  readonly admission: MemberAdmission;
   readonly pending: PendingQueries;
   readonly multicast: Multicast;
   /** Answers, and what goes to this node itself. */
@@ -37,7 +37,7 @@ export class ServiceContext {
 
   /** @param onOwn gets items that this node sends to itself */
   constructor(
-    effects: ServicesEffects,
+    effects: MemberMessagesEffects,
     channels: readonly ClusterChannel[] | undefined,
     onOwn: OwnItems["onItem"],
   ) {
@@ -46,11 +46,11 @@ export class ServiceContext {
     this.selfId = effects.id;
     this.channels = new ClusterChannels(channels);
     this.hooks = new Hooks();
-    this.admission = new ServiceAdmission(this.hooks, (member, error) =>
+    this.admission = new MemberAdmission(this.hooks, (member, error) =>
       effects.report({ type: "hook:failed", member, error }),
     );
     this.multicast = new Multicast(effects.group);
-    this.queues = new NodeQueues(effects.links, MessageKind.SERVICE, { id: effects.id, onItem: onOwn });
+    this.queues = new NodeQueues(effects.links, MessageKind.MEMBER, { id: effects.id, onItem: onOwn });
     // Answers to an earlier life match no query.
     this.pending = new PendingQueries(Math.floor(Math.random() * 2 ** 20));
   }

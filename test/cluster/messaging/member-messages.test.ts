@@ -4,14 +4,14 @@ import {
   ClusterNode,
   type Member,
   type MemberMessage,
+  type MemberMessagesStats,
   type MemberSendOptions,
   type MemberSendResult,
   type QueryError,
-  type ServicesStats,
 } from "../../../src/cluster/index.js";
 import { MAX_HANDLING, MAX_HANDLING_BYTES } from "../../../src/cluster/messaging/bounds.js";
+import { encodeMemberItem, MemberOp } from "../../../src/cluster/messaging/member-wire.js";
 import { MessageKind } from "../../../src/cluster/messaging/parts.js";
-import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import { ignore } from "../../../src/core/ignore.js";
 import { simulate } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
@@ -37,7 +37,7 @@ const names = (members: Iterable<{ readonly name: string }>): string[] =>
   [...members].map(({ name }) => name.split("@")[0] as string).sort();
 
 function statsOf(node: ClusterNode) {
-  return node.stats().services as ServicesStats;
+  return node.stats().memberMessages as MemberMessagesStats;
 }
 
 it("what a member sends that is lost here is handled, unless a hook vetoed the member before", () =>
@@ -55,7 +55,7 @@ it("what a member sends that is lost here is handled, unless a hook vetoed the m
       Promise.all([...nodes].map(([name, node]) => name !== "b" && does(node, name)));
     await each((node, name) => world.node(name).run(() => node.send({ members: ["b"], data: "before" })));
     const came = (count: number): boolean =>
-      box.length === count && statsOf(b).refused["service:validate"] === count;
+      box.length === count && statsOf(b).refused["member:validate"] === count;
     await world.until(() => came(1), 5_000);
     // The first that they do when they go on, long after, is to send, and no datagram is faster.
     await each((node, name) =>
@@ -229,9 +229,9 @@ describe("channels", () => {
       expect(statsOf(b)).toMatchObject({ notJoined: 5, received: 3 });
       // A text that is not UTF-8.
       for (const channel of [1, 3])
-        a.parts.messages.links.send(b.id, MessageKind.SERVICE, Buffer.of(0x19, channel, 0xff));
+        a.parts.messages.links.send(b.id, MessageKind.MEMBER, Buffer.of(0x19, channel, 0xff));
       await world.advance(SETTLED);
-      expect(statsOf(b)).toMatchObject({ notJoined: 5, refused: { "service:utf8": 2 } });
+      expect(statsOf(b)).toMatchObject({ notJoined: 5, refused: { "member:utf8": 2 } });
       expect(names((await query.collect()).missing)).toEqual(["b"]);
 
       b.channels.join("orders", 5, 255);
@@ -339,8 +339,8 @@ describe("query", () => {
       const query = a.query({ members: ["b"], timeout: -1 });
       const id = Number(query.id);
       const reply = (from: ClusterNode, to: number, data: string): void => {
-        const item = encodeService({ op: ServiceOp.REPLY, channel: 0, id: to, ruid: "", data });
-        from.parts.messages.links.send(a.id, MessageKind.SERVICE, item);
+        const item = encodeMemberItem({ op: MemberOp.REPLY, channel: 0, id: to, ruid: "", data });
+        from.parts.messages.links.send(a.id, MessageKind.MEMBER, item);
       };
       reply(c, id, "not asked");
       reply(b, id + 1, "no such query");
@@ -355,7 +355,7 @@ describe("query", () => {
       expect((await query.collect()).replies.map(({ data }) => data)).toEqual(["right"]);
       two.cancel();
       expect((await two.collect()).replies.map(({ data }) => data)).toEqual(["first"]);
-      const refused = { "service:foreign": 3, "service:double": 1, "service:late": 1 };
+      const refused = { "member:foreign": 3, "member:double": 1, "member:late": 1 };
       expect(statsOf(a).refused).toEqual(refused);
     }));
 
@@ -490,12 +490,12 @@ describe("handlers", () => {
         await world.advance(SETTLED);
       };
       await send(MAX_HANDLING + 5);
-      expect([got, statsOf(b).refused]).toEqual([MAX_HANDLING, { "service:overloaded": 5 }]);
+      expect([got, statsOf(b).refused]).toEqual([MAX_HANDLING, { "member:overloaded": 5 }]);
       expect(events).toMatchObject([{ error: { code: "EAGAIN" } }]);
       free.shift()?.();
       await world.advance(SETTLED);
       await send(2);
-      expect([got, statsOf(b).refused]).toEqual([MAX_HANDLING + 1, { "service:overloaded": 6 }]);
+      expect([got, statsOf(b).refused]).toEqual([MAX_HANDLING + 1, { "member:overloaded": 6 }]);
       expect(events.length).toBe(1);
       for (const done of free.splice(0)) done();
       await world.advance(SETTLED);
@@ -514,7 +514,7 @@ describe("handlers", () => {
         await world.advance(SETTLED);
         for (let j = 0; j < 2; j++) await a.send({ members: ["b"] });
         await world.advance(SETTLED);
-        expect([events.length, statsOf(b).refused]).toEqual([i, { "service:overloaded": 2 * i }]);
+        expect([events.length, statsOf(b).refused]).toEqual([i, { "member:overloaded": 2 * i }]);
         for (const done of free.splice(0)) done();
         await world.advance(SETTLED);
       }

@@ -1,5 +1,5 @@
 /**
- * Items of the kind SERVICE (docs/spec/messaging.md). A missing field takes no byte.
+ * Items of the kind MEMBER (docs/spec/messaging.md). A missing field takes no byte.
  *
  *   item      head 1 | channel | id | ruid | context | data
  *   head      bits 0 to 2  what it is: MESSAGE, QUERY, REPLY, FAILURE, NOTICE, ANSWER
@@ -19,7 +19,7 @@ import { Reader, Writer } from "../compact.js";
 import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
 import { type ClusterChannel, isChannelName, MAX_CHANNEL } from "./channels.js";
 
-export const ServiceOp = {
+export const MemberOp = {
   MESSAGE: 1,
   /** Answered by one REPLY or FAILURE with its `id`. */
   QUERY: 2,
@@ -31,7 +31,7 @@ export const ServiceOp = {
   /** A hook's answer to a MESSAGE, which is not answered itself. */
   ANSWER: 7,
 } as const;
-export type ServiceOp = (typeof ServiceOp)[keyof typeof ServiceOp];
+export type MemberOp = (typeof MemberOp)[keyof typeof MemberOp];
 
 const OP = 0x07;
 const TEXT = 0x08;
@@ -40,8 +40,8 @@ const ID = 0x20;
 const RUID = 0x40;
 const CONTEXT = 0x80;
 
-export interface ServiceItem {
-  readonly op: ServiceOp;
+export interface MemberItem {
+  readonly op: MemberOp;
   readonly channel: ClusterChannel;
   /** 0 without one. */
   readonly id: number;
@@ -53,20 +53,20 @@ export interface ServiceItem {
 }
 
 /** Why bytes are not an item. */
-export type ServiceJunk = "empty" | "op" | "channel" | "id" | "ruid" | "context" | "utf8";
+export type MemberItemFault = "empty" | "op" | "channel" | "id" | "ruid" | "context" | "utf8";
 
 /** Reused for one item at a time. */
 const out = new Writer();
 
 /** @returns bytes that are never changed afterwards */
-export function encodeService({
+export function encodeMemberItem({
   op,
   channel,
   id,
   ruid,
   data,
   context,
-}: Omit<ServiceItem, "data"> & { readonly data: string | Uint8Array }): Buffer {
+}: Omit<MemberItem, "data"> & { readonly data: string | Uint8Array }): Buffer {
   out.byte(
     op |
       (typeof data === "string" ? TEXT : 0) |
@@ -87,11 +87,11 @@ export function encodeService({
 }
 
 /** @returns the item, whose `data` is a view of the bytes unless it is a text; or the fault */
-export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
+export function decodeMemberItem(bytes: Buffer): MemberItem | MemberItemFault {
   if (bytes.length === 0) return "empty";
   const reader = new Reader(bytes, 1);
   const head = bytes[0] as number;
-  const op = (head & OP) as ServiceOp | 0;
+  const op = (head & OP) as MemberOp | 0;
   if (op === 0) return "op";
   const channel = readChannel(reader, head);
   if (channel === undefined) return "channel";

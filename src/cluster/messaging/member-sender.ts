@@ -1,5 +1,5 @@
 /**
- * Sends messages and queries to members, for services.ts; service-receiver.ts is the other end.
+ * Sends messages and queries to members, for member-messages.ts; member-receiver.ts is the other end.
  *
  *   for each member: admitted? ── its link's protocol ── hooks of the protocol ── encoded, once for each protocol ──> link
  *   where the program asks for it: one datagram to many
@@ -8,10 +8,10 @@ import { InvalidArgumentError, type ShoalError, TimeoutError, UnroutableError } 
 import type { Member } from "../node/member.js";
 import { MIN_ITEM_LIMIT } from "./bounds.js";
 import { ENCODING, HookAnswer, type HookPayload, type Passed, TRANSMITTING } from "./hooks.js";
+import { type MemberContext, SELF } from "./member-context.js";
+import type { MemberReceiver } from "./member-receiver.js";
+import { encodeMemberItem, MemberOp } from "./member-wire.js";
 import { MessageKind } from "./parts.js";
-import { SELF, type ServiceContext } from "./service-context.js";
-import type { ServiceReceiver } from "./service-receiver.js";
-import { encodeService, ServiceOp } from "./service-wire.js";
 
 /** An item, or a hook's answer or veto. */
 type Outcome = Buffer | HookAnswer | ShoalError;
@@ -41,12 +41,12 @@ export interface Outgoing {
   answered(member: Member, data: string | Buffer): void;
 }
 
-export class ServiceSender {
-  readonly #context: ServiceContext;
+export class MemberSender {
+  readonly #context: MemberContext;
   /** For messages to this node itself. */
-  readonly #receiver: ServiceReceiver;
+  readonly #receiver: MemberReceiver;
 
-  constructor(context: ServiceContext, receiver: ServiceReceiver) {
+  constructor(context: MemberContext, receiver: MemberReceiver) {
     this.#context = context;
     this.#receiver = receiver;
   }
@@ -118,7 +118,7 @@ export class ServiceSender {
       queues.send(id, item);
       return undefined;
     }
-    switch (closed ? "unreachable" : links.send(id, MessageKind.SERVICE, item, message.lane)) {
+    switch (closed ? "unreachable" : links.send(id, MessageKind.MEMBER, item, message.lane)) {
       case "sent":
         return undefined;
       case "full":
@@ -177,15 +177,15 @@ export class ServiceSender {
     }
     // Handlers take the number if the id is missing.
     const ruid = kind === "query" && passed.ruid === String(id) ? "" : passed.ruid;
-    const op = kind === "query" ? ServiceOp.QUERY : ServiceOp.MESSAGE;
+    const op = kind === "query" ? MemberOp.QUERY : MemberOp.MESSAGE;
     const { channel, data } = passed;
     if (context !== undefined) {
-      const traced = encodeService({ op, channel, id, ruid, data, context });
+      const traced = encodeMemberItem({ op, channel, id, ruid, data, context });
       // Every node takes this size, and a message that fits a datagram goes by one.
       const isSmall = traced.length <= MIN_ITEM_LIMIT;
       if (protocol === "udp" ? multicast.fits(traced.length) : isSmall) return traced;
     }
-    return encodeService({ op, channel, id, ruid, data });
+    return encodeMemberItem({ op, channel, id, ruid, data });
   }
 
   /** No allowed link leads to a member, and none can be opened. */

@@ -1,7 +1,7 @@
 /**
  * `send` and `query` of programs, and the selection of their recipients.
  *
- *   send, query ── select ── hooks of sending, but for those of protocols ──> service-sender.ts ──> service-receiver.ts, of the other node
+ *   send, query ── select ── hooks of sending, but for those of protocols ──> member-sender.ts ──> member-receiver.ts, of the other node
  *
  * Received data is never evaluated as code: only the program's own hooks and handlers read its texts or bytes.
  */
@@ -37,13 +37,13 @@ import type {
   MessageHook,
   MessageStage,
 } from "./hooks.js";
-import type { MessagingSettings } from "./options.js";
-import { Query } from "./query.js";
-import type { MemberChange } from "./service-admission.js";
-import { SELF, ServiceContext } from "./service-context.js";
-import { ServiceReceiver } from "./service-receiver.js";
-import { type Outgoing, ServiceSender } from "./service-sender.js";
+import type { MemberChange } from "./member-admission.js";
+import { MemberContext, SELF } from "./member-context.js";
+import { MemberReceiver } from "./member-receiver.js";
+import { MemberSender, type Outgoing } from "./member-sender.js";
 import {
+  type MemberMessagesEffects,
+  type MemberMessagesStats,
   type MemberQueryOptions,
   type MemberSelection,
   type MemberSendFailure,
@@ -51,9 +51,9 @@ import {
   type MemberSendResult,
   QUERY_OPTIONS,
   SEND_OPTIONS,
-  type ServicesEffects,
-  type ServicesStats,
-} from "./service-types.js";
+} from "./member-types.js";
+import type { MessagingSettings } from "./options.js";
+import { Query } from "./query.js";
 
 /** Names besides a program's own protocols. One that this node does not have reaches no member. */
 const PROTOCOLS = ["ipc", "tcp", "ws", "tls", "udp", SELF];
@@ -67,19 +67,19 @@ interface Selected {
   readonly failed: MemberSendFailure[];
 }
 
-export class Services {
-  readonly #context: ServiceContext;
-  readonly receiver: ServiceReceiver;
-  readonly #sender: ServiceSender;
+export class MemberMessages {
+  readonly #context: MemberContext;
+  readonly receiver: MemberReceiver;
+  readonly #sender: MemberSender;
   /** Valid names in `protocols`. */
   readonly #protocols: readonly string[];
 
-  constructor(effects: ServicesEffects, { channels, protocols = [] }: MessagingSettings) {
-    this.#context = new ServiceContext(effects, channels, (from, item) =>
+  constructor(effects: MemberMessagesEffects, { channels, protocols = [] }: MessagingSettings) {
+    this.#context = new MemberContext(effects, channels, (from, item) =>
       this.receiver.onBytes(from, item, SELF),
     );
-    this.receiver = new ServiceReceiver(this.#context);
-    this.#sender = new ServiceSender(this.#context, this.receiver);
+    this.receiver = new MemberReceiver(this.#context);
+    this.#sender = new MemberSender(this.#context, this.receiver);
     const names = protocols.map((each) => (typeof each === "string" ? each : each.name));
     this.#protocols = [...new Set([...PROTOCOLS, ...names])];
   }
@@ -196,7 +196,7 @@ export class Services {
     return query;
   }
 
-  stats(): ServicesStats {
+  stats(): MemberMessagesStats {
     const { counts, pending, queues, refused } = this.#context;
     return {
       ...counts,
@@ -204,7 +204,7 @@ export class Services {
       awaited: pending.awaited,
       handling: this.receiver.handling,
       handlingBytes: this.receiver.handlingBytes,
-      refused: { ...refused, ...(queues.dropped > 0 && { "service:unread": queues.dropped }) },
+      refused: { ...refused, ...(queues.dropped > 0 && { "member:unread": queues.dropped }) },
     };
   }
 

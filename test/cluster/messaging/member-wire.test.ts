@@ -1,18 +1,18 @@
 /** What services send, as bytes: junk and vectors. */
 import { describe, expect, it } from "vitest";
 import {
-  decodeService,
-  encodeService,
-  type ServiceItem,
-  ServiceOp,
-} from "../../../src/cluster/messaging/service-wire.js";
+  decodeMemberItem,
+  encodeMemberItem,
+  type MemberItem,
+  MemberOp,
+} from "../../../src/cluster/messaging/member-wire.js";
 import { vectorsUnder } from "../../support/markdown.js";
 import fc from "../../support/properties.js";
 
 const wellFormed = (max: number): fc.Arbitrary<string> =>
   fc.string({ unit: "grapheme", maxLength: max }).filter((text) => Buffer.byteLength(text) <= max);
-const item: fc.Arbitrary<ServiceItem> = fc.record({
-  op: fc.constantFrom(...Object.values(ServiceOp)),
+const item: fc.Arbitrary<MemberItem> = fc.record({
+  op: fc.constantFrom(...Object.values(MemberOp)),
   channel: fc.oneof(
     fc.nat(255),
     wellFormed(64).filter((name) => name !== ""),
@@ -29,17 +29,17 @@ describe("the compact form", () => {
   it("takes junk for junk, and never throws", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 80 }), (junk) => {
-        decodeService(Buffer.from(junk));
+        decodeMemberItem(Buffer.from(junk));
       }),
       { numRuns: 100_000, defaultRuns: 3_000 },
     );
     fc.assert(
       fc.property(item, fc.nat(), (sent, at) => {
-        const bytes = encodeService(sent);
-        decodeService(bytes.subarray(0, at % bytes.length));
+        const bytes = encodeMemberItem(sent);
+        decodeMemberItem(bytes.subarray(0, at % bytes.length));
         const changed = Buffer.from(bytes);
         changed[at % bytes.length] = (changed[at % bytes.length] as number) ^ (1 << (at % 8));
-        decodeService(changed);
+        decodeMemberItem(changed);
       }),
       { numRuns: 100_000, defaultRuns: 3_000 },
     );
@@ -66,35 +66,38 @@ describe("the compact form", () => {
     ["09ff", "utf8"],
     ["8105", "context"],
   ] as const)("refuses %s as %s", (hex, fault, exception?: string) => {
-    const decoded = decodeService(Buffer.from(hex, "hex"));
+    const decoded = decodeMemberItem(Buffer.from(hex, "hex"));
     if (exception === undefined) expect(decoded).toBe(fault);
     else expect(decoded).toMatchObject({ channel: "a", data: Buffer.from([0x80]) });
   });
 });
 
 /** The rows of docs/spec/messaging.md, Vectors of send and query. */
-const SAMPLES: Readonly<Record<string, ServiceItem>> = {
+const SAMPLES: Readonly<Record<string, MemberItem>> = {
   "a message of 16 characters": message({ data: "temperature 21.5" }),
   "the same on channel 5, with a ruid": message({ channel: 5, ruid: "a7f3", data: "temperature 21.5" }),
   "the same on a named channel": message({ channel: "sensors", data: "temperature 21.5" }),
   "a message of 16 bytes": message({ data: Buffer.alloc(16, 7) }),
-  "a query of 10 characters": { ...message({ id: 70_000, data: "stock milk" }), op: ServiceOp.QUERY },
-  "its reply of 2 characters": { ...message({ id: 70_000, data: "42" }), op: ServiceOp.REPLY },
+  "a query of 10 characters": { ...message({ id: 70_000, data: "stock milk" }), op: MemberOp.QUERY },
+  "its reply of 2 characters": { ...message({ id: 70_000, data: "42" }), op: MemberOp.REPLY },
   "a failure of a handler": {
     ...message({ id: 70_000, ruid: "handler-failed", data: "no stock" }),
-    op: ServiceOp.FAILURE,
+    op: MemberOp.FAILURE,
   },
   "the notice of a veto": {
     ...message({ channel: 2, ruid: "a7f3", data: "not before noon" }),
-    op: ServiceOp.NOTICE,
+    op: MemberOp.NOTICE,
   },
 };
 
-function message(fields: Partial<ServiceItem>): ServiceItem {
-  return { op: ServiceOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "", ...fields };
+function message(fields: Partial<MemberItem>): MemberItem {
+  return { op: MemberOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "", ...fields };
 }
 
 it("docs/spec/messaging.md, Vectors of send and query, are what the code makes", () => {
-  const written = Object.entries(SAMPLES).map(([name, item]) => [name, encodeService(item).toString("hex")]);
+  const written = Object.entries(SAMPLES).map(([name, item]) => [
+    name,
+    encodeMemberItem(item).toString("hex"),
+  ]);
   expect(vectorsUnder("spec/messaging.md", "Vectors of `send` and `query`")).toEqual(written);
 });
