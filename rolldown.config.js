@@ -74,7 +74,7 @@ const chunks = [
   { name: "control", test: /\/src\/control\// },
   {
     name: "membership",
-    test: /\/src\/cluster\/(?:identity\.ts$|membership\/|wire\/|net\/(?:bus-codec|datagrams)\.ts$)/,
+    test: /\/src\/cluster\/(?:identity\.ts$|membership\/|wire\/|net\/(?:namespace-codec|datagrams)\.ts$)/,
   },
   { name: "cluster", test: /\/src\/cluster\/index\.ts$/ },
   { name: "cli", test: /\/src\/(?:cli\/(?:program|operation|format|input|reloads)\.ts$|config\/file\.ts$)/ },

@@ -22,7 +22,7 @@ export const MAX_ACCUSERS = 8;
 
 export const MAX_LISTENERS = 8;
 
-export const MAX_BUSES = 64;
+export const MAX_NAMESPACES = 64;
 
 /** Bytes of a datagram. */
 export const MAX_PACKET = 1_400;
@@ -33,7 +33,7 @@ export const BUCKETS = 64;
 
 export const MAX_NAME = 128;
 export const MAX_ADDRESS = 128;
-export const MAX_BUS_NAME = 64;
+export const MAX_NAMESPACE_NAME = 64;
 /** Bytes of encoded tags, props and endpoints. */
 export const MAX_DETAILS = 1_000;
 /** Of a member, and bytes of one. */

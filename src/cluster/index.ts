@@ -140,10 +140,10 @@ export {
 export type { ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
 export type { ConnectionError, ConnectionState } from "./net/streams.js";
 export { type AnnouncedProgram, Announcement, type WithdrawOptions } from "./node/announcements.js";
-export { ClusterNamespace } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";
 export type { Member, MemberState } from "./node/member.js";
 export { MemberResolver } from "./node/member-resolver.js";
+export { ClusterNamespace } from "./node/namespace.js";
 export { ClusterNode } from "./node/node.js";
 export type {
   ClusterListener,

@@ -15,7 +15,7 @@ import { isAbsolute, join } from "node:path";
 import { invalidArgument } from "../core/arguments.js";
 import { InvalidStateError, TransportError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
-import { MAX_ADDRESS, MAX_BUS_NAME } from "./bounds.js";
+import { MAX_ADDRESS, MAX_NAMESPACE_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
 
 const MAX_REGISTERED = 1_024;
@@ -337,7 +337,7 @@ function parse(text: string): ClusterNodeEntry | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { id, name, cluster, address, port, pid, since, control } = value;
   if (typeof id !== "string" || !isId(id) || typeof name !== "string" || !isName(name)) return undefined;
-  if (!isPlain(cluster, MAX_BUS_NAME) || !isPlain(address, MAX_ADDRESS)) return undefined;
+  if (!isPlain(cluster, MAX_NAMESPACE_NAME) || !isPlain(address, MAX_ADDRESS)) return undefined;
   if (![port, pid, since].every((each) => Number.isSafeInteger(each) && (each as number) > 0))
     return undefined;
   if (!Array.isArray(control) || !areControl(control)) return undefined;

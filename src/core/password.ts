@@ -1,5 +1,5 @@
 /**
- * Keys derived from passwords, for a cluster's bus and for links, by salted scrypt with OWASP's parameters.
+ * Keys derived from passwords, for a cluster's namespace and for links, by salted scrypt with OWASP's parameters.
  * The password is never sent.
  */
 import { InvalidArgumentError } from "./errors.js";

@@ -12,7 +12,7 @@ import { MAX_HEADER_VALUE } from "./codec.js";
 /** Nothing proves these headers: the plane has no keys. */
 interface NodeHeaders {
   readonly id: string;
-  readonly bus: string;
+  readonly namespace: string;
   /** "host:port"; "" for a node on its host only. */
   readonly address: string;
   readonly tags: readonly string[];
@@ -23,7 +23,7 @@ interface NodeHeaders {
 export function nodeHeaders(node: NodeHeaders): Record<string, string> {
   const headers: Record<string, string> = {
     "X-SHOAL-ID": node.id,
-    "X-SHOAL-BUS": node.bus,
+    "X-SHOAL-BUS": node.namespace,
     "X-SHOAL-ADDRESS": node.address,
   };
   // JSON makes control characters six times as long.

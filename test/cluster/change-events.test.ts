@@ -1,4 +1,4 @@
-/** Events of a bus: their order, and new members that wait for their details. */
+/** Events of a namespace: their order, and new members that wait for their details. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createDetails, type Details } from "../../src/cluster/details.js";
 import type { ClusterChange } from "../../src/cluster/membership/events.js";
@@ -9,7 +9,7 @@ import { memberOf } from "../../src/cluster/node/member.js";
 
 const SELF = "f".repeat(32);
 
-class Bus {
+class Namespace {
   readonly seen: string[] = [];
   onEvent: (event: ClusterEvent) => void = () => undefined;
   readonly events = new ChangeEvents(
@@ -43,78 +43,78 @@ function changed(member: Member, details: Details): ClusterChange {
   return { type: "details", member, before };
 }
 
-describe("the events of a bus", () => {
-  let bus: Bus;
+describe("the events of a namespace", () => {
+  let namespace: Namespace;
   let member: Member;
   beforeEach(() => {
     vi.useFakeTimers();
-    bus = new Bus();
+    namespace = new Namespace();
     member = newMember();
   });
   afterEach(() => void vi.useRealTimers());
 
   it("have a newMember without its tags after 200 ms, and the tags when they come", () => {
-    bus.run({ type: "joined", member });
+    namespace.run({ type: "joined", member });
     vi.advanceTimersByTime(199);
-    expect(bus.seen).toEqual([]);
+    expect(namespace.seen).toEqual([]);
     vi.advanceTimersByTime(1);
-    bus.run(changed(member, createDetails(1, ["billing"], {}, [])));
-    expect(bus.seen).toEqual(["joined", "tags billing"]);
+    namespace.run(changed(member, createDetails(1, ["billing"], {}, [])));
+    expect(namespace.seen).toEqual(["joined", "tags billing"]);
   });
 
   it("have no event for props that a node has for itself", () => {
-    bus.run({ type: "joined", member });
-    bus.run(changed(member, createDetails(1, ["billing"], { "shoal-messages": "1;tcp=5555" }, [])));
-    bus.run(changed(member, createDetails(2, ["billing"], { "shoal-messages": "1;tcp=5556" }, [])));
-    bus.run(changed(member, createDetails(3, ["billing"], { site: "eu" }, [])));
-    expect(bus.seen).toEqual(["joined billing", "tags billing"]);
+    namespace.run({ type: "joined", member });
+    namespace.run(changed(member, createDetails(1, ["billing"], { "shoal-messages": "1;tcp=5555" }, [])));
+    namespace.run(changed(member, createDetails(2, ["billing"], { "shoal-messages": "1;tcp=5556" }, [])));
+    namespace.run(changed(member, createDetails(3, ["billing"], { site: "eu" }, [])));
+    expect(namespace.seen).toEqual(["joined billing", "tags billing"]);
   });
 
   it("have a newMember before what follows about it, once", () => {
-    bus.run({ type: "joined", member }, { type: "suspect", member });
-    bus.run({ type: "lost", member, reason: 0 });
+    namespace.run({ type: "joined", member }, { type: "suspect", member });
+    namespace.run({ type: "lost", member, reason: 0 });
     vi.advanceTimersByTime(1_000);
-    expect(bus.seen).toEqual(["joined", "suspect", "lost"]);
+    expect(namespace.seen).toEqual(["joined", "suspect", "lost"]);
   });
 
   it("have a newMember before the conflict about its name", () => {
     const [keeps, yields] = [newMember(SELF), newMember()];
-    bus.run({ type: "joined", member: yields }, { type: "conflict", keeps, yields });
+    namespace.run({ type: "joined", member: yields }, { type: "conflict", keeps, yields });
     vi.advanceTimersByTime(1_000);
-    expect(bus.seen).toEqual(["joined", "conflict"]);
-    const other = new Bus();
+    expect(namespace.seen).toEqual(["joined", "conflict"]);
+    const other = new Namespace();
     other.run({ type: "joined", member: yields }, { type: "conflict", keeps: yields, yields: keeps });
     vi.advanceTimersByTime(1_000);
     expect(other.seen).toEqual(["joined", "conflict"]);
   });
 
   it("have one that is back in the same life at once: its tags are known", () => {
-    bus.run({ type: "back", member, restarted: false });
-    expect(bus.seen).toEqual(["back"]);
-    bus.run({ type: "back", member, restarted: true });
-    expect(bus.seen).toEqual(["back"]);
+    namespace.run({ type: "back", member, restarted: false });
+    expect(namespace.seen).toEqual(["back"]);
+    namespace.run({ type: "back", member, restarted: true });
+    expect(namespace.seen).toEqual(["back"]);
     vi.advanceTimersByTime(200);
-    expect(bus.seen).toEqual(["back", "back"]);
+    expect(namespace.seen).toEqual(["back", "back"]);
   });
 
   it("come when the first of nested calls of the rules has returned, and what a listener adds after the others", () => {
-    bus.onEvent = ({ type }) => {
-      if (type === "suspect") bus.run({ type: "draining", member });
+    namespace.onEvent = ({ type }) => {
+      if (type === "suspect") namespace.run({ type: "draining", member });
     };
     // What the rules send may be answered at once.
-    bus.events.during(() => {
-      bus.run({ type: "suspect", member });
-      bus.events.report({ type: "healed", rejoined: false });
-      expect(bus.seen).toEqual([]);
+    namespace.events.during(() => {
+      namespace.run({ type: "suspect", member });
+      namespace.events.report({ type: "healed", rejoined: false });
+      expect(namespace.seen).toEqual([]);
     });
-    expect(bus.seen).toEqual(["suspect", "healed", "draining"]);
+    expect(namespace.seen).toEqual(["suspect", "healed", "draining"]);
   });
 
-  it("leave out newMembers that wait when the bus closes", () => {
-    bus.run({ type: "joined", member });
-    bus.events.close();
+  it("leave out newMembers that wait when the namespace closes", () => {
+    namespace.run({ type: "joined", member });
+    namespace.events.close();
     expect(vi.getTimerCount()).toBe(0);
     vi.advanceTimersByTime(1_000);
-    expect(bus.seen).toEqual([]);
+    expect(namespace.seen).toEqual([]);
   });
 });

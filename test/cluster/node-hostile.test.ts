@@ -28,7 +28,7 @@ describe("hostile datagrams", () => {
       await new Promise<void>((resolve) => socket.send(packet, portOf(a), "127.0.0.1", () => resolve()));
     socket.close();
   }
-  const prefix = Buffer.from("37a8eec1ce19", "hex"); // Of the bus "default".
+  const prefix = Buffer.from("37a8eec1ce19", "hex"); // Of the namespace "default".
 
   it("are counted by what is wrong with them", async () => {
     await sent(

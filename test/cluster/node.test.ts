@@ -87,10 +87,10 @@ describe("what a node refuses", () => {
     await expect(a.start()).rejects.toEqual(EBADF);
   });
 
-  it("more than 64 buses, before and after its start", async () => {
+  it("more than 64 namespaces, before and after its start", async () => {
     const a = node("a");
     const EFSM = expect.objectContaining({ code: "EFSM" });
-    for (let i = 1; i < 64; i++) a.namespace(`bus-${i}`);
+    for (let i = 1; i < 64; i++) a.namespace(`namespace-${i}`);
     expect(() => a.namespace("one too many")).toThrow(EFSM);
     await a.start();
     expect(() => a.namespace("one too many")).toThrow(EFSM);
@@ -203,7 +203,7 @@ describe("a node that is closed while it starts", () => {
     vi.unstubAllEnvs();
   });
 
-  it("with its buses, those of before the start and those that were added meanwhile", async () => {
+  it("with its namespaces, those of before the start and those that were added meanwhile", async () => {
     const a = node("a");
     const before = a.namespace("before");
     const starting = a.start();

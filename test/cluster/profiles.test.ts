@@ -16,7 +16,7 @@ it("a profile is checked", () => {
     expect(thrown(() => resolveProfile(name as "lan", own as Partial<Profile>)).code).toBe("EINVAL");
 });
 
-it("a node shows the profile that it lives by, and each of its buses its own", async () => {
+it("a node shows the profile that it lives by, and each of its namespaces its own", async () => {
   const node = new ClusterNode({ profile: { base: "tcl", ttl: 60_000 } });
   expect(node.profile).toEqual({ ...PROFILES.tcl, ttl: 60_000 });
   expect(Object.isFrozen(node.profile)).toBe(true);

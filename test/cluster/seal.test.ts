@@ -3,7 +3,7 @@ import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import { beforeAll, describe, expect, it } from "vitest";
 import { MAX_PACKET } from "../../src/cluster/bounds.js";
-import { busNumber } from "../../src/cluster/identity.js";
+import { namespaceNumber } from "../../src/cluster/identity.js";
 import { encodePacket } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType } from "../../src/cluster/wire/packets.js";
 import { SEAL_OVERHEAD, Sealer, StreamWay } from "../../src/cluster/wire/seal.js";
@@ -11,7 +11,7 @@ import { decodeZ85, encodeZ85 } from "../../src/core/z85.js";
 import { curveBox, loadCurveBox } from "../../src/engine/zmtp/mechanism/curve-primitives.js";
 import fc from "../support/properties.js";
 
-const BUS = busNumber("default");
+const NAMESPACE = namespaceNumber("default");
 const KEY = encodeZ85(Buffer.alloc(32, 7));
 const OTHER = encodeZ85(Buffer.alloc(32, 8));
 const session = (fill: number): Buffer => Buffer.alloc(16, fill);
@@ -23,7 +23,7 @@ describe("a sealed packet", () => {
     const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
     fc.assert(
       fc.property(bytes(32), bytes(16), (key, own) => {
-        const sealed = new Sealer(BUS, [encodeZ85(key)], Buffer.from(own)).seal(ping(5));
+        const sealed = new Sealer(NAMESPACE, [encodeZ85(key)], Buffer.from(own)).seal(ping(5));
         const [nonce, tag, box] = [sealed.subarray(11, 35), sealed.subarray(35, 51), sealed.subarray(51)];
         const cipher = xchacha20poly1305(key, nonce, sealed.subarray(0, 11));
         const opened = cipher.decrypt(Buffer.concat([box, tag]));
@@ -36,12 +36,12 @@ describe("a sealed packet", () => {
     const flips = fc.integer({ min: 1, max: 255 });
     fc.assert(
       fc.property(fc.nat(), flips, fc.uint8Array({ maxLength: 200 }), (at, bits, noise) => {
-        const bytes = new Sealer(BUS, [KEY], session(1)).seal(ping(1));
+        const bytes = new Sealer(NAMESPACE, [KEY], session(1)).seal(ping(1));
         const place = at % bytes.length;
         for (const hostile of [bytes.subarray(0, place), Buffer.from(noise)])
-          expect(new Sealer(BUS, [KEY]).open(hostile, MAX_PACKET)).toBeTypeOf("string");
+          expect(new Sealer(NAMESPACE, [KEY]).open(hostile, MAX_PACKET)).toBeTypeOf("string");
         bytes[place] = (bytes[place] as number) ^ bits;
-        const found = new Sealer(BUS, [KEY], session(2)).open(bytes, MAX_PACKET);
+        const found = new Sealer(NAMESPACE, [KEY], session(2)).open(bytes, MAX_PACKET);
         expect(["forged", "version", "unsealed", "cluster", "key"]).toContain(found);
       }),
       { numRuns: 300, defaultRuns: 100 },
@@ -51,8 +51,8 @@ describe("a sealed packet", () => {
   it("is taken once in whatever order it comes, within the window", () => {
     fc.assert(
       fc.property(fc.array(fc.nat(299), { maxLength: 400 }), (order) => {
-        const sender = new Sealer(BUS, [KEY], session(1));
-        const receiver = new Sealer(BUS, [KEY], session(2));
+        const sender = new Sealer(NAMESPACE, [KEY], session(1));
+        const receiver = new Sealer(NAMESPACE, [KEY], session(2));
         const sent = Array.from({ length: 300 }, (_, i) => sender.seal(ping(i)));
         const taken = new Set<number>();
         let top = -1;
@@ -70,8 +70,8 @@ describe("a sealed packet", () => {
   });
 
   it("a forged one takes no place in the window", () => {
-    const sender = new Sealer(BUS, [KEY], session(1));
-    const receiver = new Sealer(BUS, [KEY], session(2));
+    const sender = new Sealer(NAMESPACE, [KEY], session(1));
+    const receiver = new Sealer(NAMESPACE, [KEY], session(2));
     const good = sender.seal(ping(1));
     const bad = Buffer.from(good);
     bad[60] = (bad[60] as number) ^ 1;
@@ -80,16 +80,16 @@ describe("a sealed packet", () => {
   });
 
   it("keys are checked", () => {
-    const sealer = new Sealer(BUS, [KEY]);
+    const sealer = new Sealer(NAMESPACE, [KEY]);
     for (const keys of [[], [KEY, OTHER, encodeZ85(Buffer.alloc(32, 9))], ["short"], [null as never]])
       expect(() => sealer.setKeys(keys)).toThrow(expect.objectContaining({ code: "EINVAL" }));
-    expect(() => new Sealer(BUS, ["short"])).toThrow(/40 characters/);
+    expect(() => new Sealer(NAMESPACE, ["short"])).toThrow(/40 characters/);
   });
 
-  it("one in the clear, of another bus, or oversized is refused", () => {
-    const receiver = new Sealer(BUS, [KEY]);
-    expect(receiver.open(encodePacket(ping(1), BUS), MAX_PACKET)).toBe("unsealed");
-    expect(receiver.open(new Sealer(BUS + 1, [KEY]).seal(ping(1)), MAX_PACKET)).toBe("cluster");
+  it("one in the clear, of another namespace, or oversized is refused", () => {
+    const receiver = new Sealer(NAMESPACE, [KEY]);
+    expect(receiver.open(encodePacket(ping(1), NAMESPACE), MAX_PACKET)).toBe("unsealed");
+    expect(receiver.open(new Sealer(NAMESPACE + 1, [KEY]).seal(ping(1)), MAX_PACKET)).toBe("cluster");
     expect(receiver.open(Buffer.alloc(MAX_PACKET + SEAL_OVERHEAD + 1), MAX_PACKET)).toBe("oversized");
     expect(receiver.open(Buffer.alloc(0), MAX_PACKET)).toBe("empty");
   });
@@ -98,28 +98,28 @@ describe("a sealed packet", () => {
 describe("sealed messages of a stream", () => {
   beforeAll(() => loadCurveBox());
   const body = [Buffer.of(0, 2), Buffer.from("body")];
-  const sealed = (bus = BUS, key = KEY): Buffer =>
-    new Sealer(bus, [key]).sealMessages(new StreamWay(session(3)), body, curveBox());
+  const sealed = (namespace = NAMESPACE, key = KEY): Buffer =>
+    new Sealer(namespace, [key]).sealMessages(new StreamWay(session(3)), body, curveBox());
 
   it("are XSalsa20-Poly1305, as @noble/ciphers opens it, by a key of the session and the cluster", () => {
     const way = new StreamWay(session(3));
     const root = way.keyOf({ id: 1, bytes: decodeZ85(KEY) });
-    const key = createHmac("sha256", root).update(`shoal messages 1 ${BUS}`).digest();
+    const key = createHmac("sha256", root).update(`shoal messages 1 ${NAMESPACE}`).digest();
     const bytes = sealed();
-    expect([bytes[0], bytes.readUIntBE(1, 6)]).toEqual([0xc1, BUS]);
+    expect([bytes[0], bytes.readUIntBE(1, 6)]).toEqual([0xc1, NAMESPACE]);
     const opened = xsalsa20poly1305(key, bytes.subarray(11, 35)).decrypt(bytes.subarray(35));
     expect(Buffer.from(opened)).toEqual(Buffer.from("\0\u0002body"));
   });
 
   it("open once, in order, in the stream and the cluster that they were sealed for", () => {
-    const open = (bytes: Buffer, way = new StreamWay(session(3)), bus = BUS, key = KEY) =>
-      new Sealer(bus, [key]).openMessages(way, bytes, curveBox());
+    const open = (bytes: Buffer, way = new StreamWay(session(3)), namespace = NAMESPACE, key = KEY) =>
+      new Sealer(namespace, [key]).openMessages(way, bytes, curveBox());
     const way = new StreamWay(session(3));
     expect(open(sealed(), way)).toEqual(Buffer.from("\0\u0002body"));
     expect(open(sealed(), way)).toBe("replayed");
     expect(open(sealed(), new StreamWay(session(4)))).toBe("replayed");
-    expect(open(sealed(BUS, OTHER))).toBe("key");
-    const otherBus = busNumber("other");
+    expect(open(sealed(NAMESPACE, OTHER))).toBe("key");
+    const otherBus = namespaceNumber("other");
     expect(open(sealed(), undefined, otherBus)).toBe("cluster");
     const moved = sealed();
     moved.writeUIntBE(otherBus, 1, 6);
@@ -130,7 +130,7 @@ describe("sealed messages of a stream", () => {
     for (let at = 0; at < sealed().length; at++) {
       const bytes = sealed();
       bytes[at] = (bytes[at] as number) ^ 1;
-      const found = new Sealer(BUS, [KEY]).openMessages(new StreamWay(session(3)), bytes, curveBox());
+      const found = new Sealer(NAMESPACE, [KEY]).openMessages(new StreamWay(session(3)), bytes, curveBox());
       expect(["forged", "version", "cluster", "key", "replayed"], `byte ${at}`).toContain(found);
     }
   });

@@ -1,4 +1,4 @@
-/** A simulated cluster whose nodes decide which side of a split they are on, by what a bus has for it. */
+/** A simulated cluster whose nodes decide which side of a split they are on, by what a namespace has for it. */
 import type { ClusterChange } from "../../src/cluster/membership/events.js";
 import { type SplitChange, type SplitMember, SplitRules } from "../../src/cluster/membership/splits.js";
 import type { SimulatedNode, World } from "./simulation/world.js";

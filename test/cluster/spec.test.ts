@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
 import { createDetails } from "../../src/cluster/details.js";
-import { busNumber } from "../../src/cluster/identity.js";
+import { namespaceNumber } from "../../src/cluster/identity.js";
 import { idHash, memberHash, removalHash } from "../../src/cluster/membership/digest.js";
 import { decodePacket, encodePacket } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
@@ -20,7 +20,7 @@ import {
 import { encodeZ85 } from "../../src/core/z85.js";
 import { codes, ROOT, tableUnder, vectorsUnder } from "../support/markdown.js";
 
-const BUS = busNumber("default");
+const NAMESPACE = namespaceNumber("default");
 const [A, B] = ["a1".repeat(16), "b2".repeat(16)];
 const START = 1_800_000_000_000;
 const make = (
@@ -83,16 +83,16 @@ test("vectors of packets", () => {
     tableUnder("spec/cluster.md", "Vectors").map(([name, hex]) => [name, bytesOf(hex)]),
   );
   const written = Object.fromEntries(
-    Object.entries(PACKETS).map(([name, packet]) => [name, encodePacket(packet, BUS).toString("hex")]),
+    Object.entries(PACKETS).map(([name, packet]) => [name, encodePacket(packet, NAMESPACE).toString("hex")]),
   );
   expect(rows).toEqual(written);
   for (const [name, hex] of Object.entries<string>(rows))
-    expect(decodePacket(Buffer.from(hex, "hex"), BUS, MAX_STREAM_PACKET), name).toEqual(PACKETS[name]);
+    expect(decodePacket(Buffer.from(hex, "hex"), NAMESPACE, MAX_STREAM_PACKET), name).toEqual(PACKETS[name]);
 });
 
 test("the vector of a sealed packet", () => {
   const [row] = tableUnder("spec/cluster.md", "Vector of a sealed packet");
-  const sealer = new Sealer(BUS, [encodeZ85(Buffer.alloc(32, 7))], Buffer.alloc(16, 0x11));
+  const sealer = new Sealer(NAMESPACE, [encodeZ85(Buffer.alloc(32, 7))], Buffer.alloc(16, 0x11));
   expect(bytesOf(row?.[1])).toBe(sealer.seal(PACKETS["ACK 7"] as Packet).toString("hex"));
 });
 
@@ -111,7 +111,7 @@ test("the vectors of a stream are what the code writes", () => {
   const initiator = encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000");
   const responder = encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000");
   const { toResponder, toInitiator } = streamWays(initiator, responder);
-  const sealer = new Sealer(BUS, [encodeZ85(Buffer.alloc(32, 7))]);
+  const sealer = new Sealer(NAMESPACE, [encodeZ85(Buffer.alloc(32, 7))]);
   const ack = encodeFrame(sealer.sealStream(toResponder, make(PacketType.ACK, { seq: 7 })));
   const frames = { "the initiator's first frame: ACK 7": ack.toString("hex"), "end frame": "00000000" };
   expect({

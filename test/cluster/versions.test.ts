@@ -4,12 +4,12 @@
  */
 import { describe, expect, it } from "vitest";
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
-import { busNumber } from "../../src/cluster/identity.js";
+import { namespaceNumber } from "../../src/cluster/identity.js";
 import { bodySize, encodePacket, PREFIX } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType, type Update, UpdateKind } from "../../src/cluster/wire/packets.js";
 import { type Nodes, type SimulatedNode, stateOf, World } from "./simulation/world.js";
 
-const BUS = busNumber("simulated");
+const NAMESPACE = namespaceNumber("simulated");
 const FROM = "a1".repeat(16);
 /** A flag of an alive and a kind of update that this version does not know. */
 const FLAG = 0x40;
@@ -21,7 +21,7 @@ function packetOf(...updates: Update[]): Packet {
 
 /** An update as this version writes it. */
 const updateOf = (update: Update): Buffer =>
-  encodePacket(packetOf(update), BUS).subarray(PREFIX + bodySize(PacketType.GOSSIP));
+  encodePacket(packetOf(update), NAMESPACE).subarray(PREFIX + bodySize(PacketType.GOSSIP));
 
 /** An update as the next version writes it: one more flag, a field at its end. */
 function nextUpdate(update: Update): Buffer {
@@ -35,7 +35,7 @@ function nextUpdate(update: Update): Buffer {
 /** A packet as the next version writes it: its updates, one of a new kind, and a field after them. */
 function nextPacket(packet: Packet, isOwn: (update: Update) => boolean): Buffer {
   const { updates } = packet;
-  const head = encodePacket(packet, BUS);
+  const head = encodePacket(packet, NAMESPACE);
   const size = updates.reduce((sum, update) => sum + update.size, 0);
   const unknown = Buffer.alloc(3 + 20, 9);
   unknown[0] = KIND;

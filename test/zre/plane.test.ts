@@ -150,7 +150,7 @@ describe("nodes on the plane", () => {
   it("have the headers of a node of a cluster, where they are within their bounds", () => {
     const node = {
       id: "0f".repeat(16),
-      bus: "default",
+      namespace: "default",
       address: "10.0.0.1:7000",
       tags: ["billing"],
       props: { version: "2.1" },

@@ -8,7 +8,7 @@ import { encodeZ85 } from "../../core/z85.js";
  * @param password 8 to 1,024 bytes of UTF-8
  * @throws InvalidArgumentError `EINVAL` for a password that is too short or too long
  */
-export function keyOfPassword(password: string, bus: string): string {
+export function keyOfPassword(password: string, namespace: string): string {
   // The cluster name is in the salt: one password gives each cluster another key.
-  return encodeZ85(passwordKey(password, `shoal cluster password 1 ${bus}`));
+  return encodeZ85(passwordKey(password, `shoal cluster password 1 ${namespace}`));
 }

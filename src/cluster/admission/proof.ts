@@ -2,16 +2,16 @@
  * Proofs at the start of a stream: each end proves a cluster's key without showing it (docs/spec/cluster.md, Proofs).
  * Pure.
  *
- *   proof   HMAC-SHA256(HKDF(key), role | bus | initiator's hello | responder's hello)
+ *   proof   HMAC-SHA256(HKDF(key), role | namespace | initiator's hello | responder's hello)
  *
  * The nonces in the hellos bind a proof to one stream, and the role prevents reflection. The initiator proves first, so
  * that an unknown initiator gets no proof against which it could try passwords.
  */
 import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 import { decodeZ85 } from "../../core/z85.js";
-import type { BusCodec } from "../net/bus-codec.js";
+import type { NamespaceCodec } from "../net/namespace-codec.js";
 import { keyId } from "../wire/seal.js";
-import type { BusProof } from "../wire/stream.js";
+import type { NamespaceProof } from "../wire/stream.js";
 
 export type LinkRole = "initiator" | "responder";
 
@@ -23,7 +23,7 @@ export interface Hellos {
 
 export type ProofRefusal = "password" | "key" | "cluster" | "unsealed" | "replayed";
 
-export type ProvableBus = Pick<BusCodec, "bus" | "keys" | "byPassword">;
+export type ProvableNamespace = Pick<NamespaceCodec, "namespace" | "keys" | "byPassword">;
 
 function proofKey(key: string): { readonly id: number; readonly secret: Buffer } {
   const bytes = decodeZ85(key);
@@ -33,24 +33,33 @@ function proofKey(key: string): { readonly id: number; readonly secret: Buffer }
   };
 }
 
-function proofBy(secret: Buffer, role: LinkRole, bus: number, { initiator, responder }: Hellos): Buffer {
+function proofBy(
+  secret: Buffer,
+  role: LinkRole,
+  namespace: number,
+  { initiator, responder }: Hellos,
+): Buffer {
   const head = Buffer.alloc(7);
   head.writeUInt8(role === "initiator" ? 1 : 2, 0);
-  head.writeUIntBE(bus, 1, 6);
+  head.writeUIntBE(namespace, 1, 6);
   return createHmac("sha256", secret).update(head).update(initiator).update(responder).digest();
 }
 
-export function proveBuses(buses: Iterable<ProvableBus>, role: LinkRole, hellos: Hellos): BusProof[] {
-  return Array.from(buses, ({ bus, keys: [key] }) => {
-    if (key === undefined) return { bus, keyId: 0, proof: Buffer.alloc(32) };
+export function proveNamespaces(
+  namespaces: Iterable<ProvableNamespace>,
+  role: LinkRole,
+  hellos: Hellos,
+): NamespaceProof[] {
+  return Array.from(namespaces, ({ namespace, keys: [key] }) => {
+    if (key === undefined) return { namespace, keyId: 0, proof: Buffer.alloc(32) };
     const { id, secret } = proofKey(key);
-    return { bus, keyId: id, proof: proofBy(secret, role, bus, hellos) };
+    return { namespace, keyId: id, proof: proofBy(secret, role, namespace, hellos) };
   });
 }
 
-/** `bus` is `undefined` if both ends have no cluster in common. */
-export interface RefusedBus {
-  readonly bus: number | undefined;
+/** `namespace` is `undefined` if both ends have no cluster in common. */
+export interface RefusedNamespace {
+  readonly namespace: number | undefined;
   readonly reason: ProofRefusal;
 }
 
@@ -58,36 +67,36 @@ export interface RefusedBus {
  * @param role of the other end
  * @returns whether at least one cluster is proved, and the refused ones; none of either if one end has no cluster
  */
-export function checkBuses(
-  buses: Iterable<ProvableBus>,
+export function checkNamespaces(
+  namespaces: Iterable<ProvableNamespace>,
   role: LinkRole,
   hellos: Hellos,
-  shown: readonly BusProof[],
-): { readonly proved: boolean; readonly refused: readonly RefusedBus[] } {
-  const unchecked = new Map(Array.from(buses, (each) => [each.bus, each] as const));
+  shown: readonly NamespaceProof[],
+): { readonly proved: boolean; readonly refused: readonly RefusedNamespace[] } {
+  const unchecked = new Map(Array.from(namespaces, (each) => [each.namespace, each] as const));
   const { size } = unchecked;
-  const refused: RefusedBus[] = [];
+  const refused: RefusedNamespace[] = [];
   let proved = false;
   for (const each of shown) {
-    const bus = unchecked.get(each.bus);
-    if (bus === undefined) continue;
+    const namespace = unchecked.get(each.namespace);
+    if (namespace === undefined) continue;
     // Each check takes some 20 µs, and a stranger can show 64 proofs.
-    unchecked.delete(each.bus);
-    const reason = refusalOf(bus, role, hellos, each);
+    unchecked.delete(each.namespace);
+    const reason = refusalOf(namespace, role, hellos, each);
     if (reason === undefined) proved = true;
-    else refused.push({ bus: bus.bus, reason });
+    else refused.push({ namespace: namespace.namespace, reason });
   }
   // An end without a cluster is starting or has left, which does not make it another cluster's.
   if (unchecked.size === size && size > 0 && shown.length > 0)
-    refused.push({ bus: undefined, reason: "cluster" });
+    refused.push({ namespace: undefined, reason: "cluster" });
   return { proved, refused };
 }
 
 function refusalOf(
-  { bus, keys, byPassword }: ProvableBus,
+  { namespace, keys, byPassword }: ProvableNamespace,
   role: LinkRole,
   hellos: Hellos,
-  { keyId, proof }: BusProof,
+  { keyId, proof }: NamespaceProof,
 ): ProofRefusal | undefined {
   const wrong = byPassword ? "password" : "key";
   if (keys.length === 0) return keyId === 0 ? undefined : "key";
@@ -95,7 +104,7 @@ function refusalOf(
   for (const key of keys) {
     const { id, secret } = proofKey(key);
     if (id !== keyId) continue;
-    return timingSafeEqual(proof, proofBy(secret, role, bus, hellos)) ? undefined : "replayed";
+    return timingSafeEqual(proof, proofBy(secret, role, namespace, hellos)) ? undefined : "replayed";
   }
   return wrong;
 }

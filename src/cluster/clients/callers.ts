@@ -10,7 +10,7 @@ import type { PeerCredentials } from "../../engine/engine.js";
 import { listen, Policing } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { ClusterListenerTls } from "../admission/tls.js";
-import type { ClusterNamespace } from "../node/bus.js";
+import type { ClusterNamespace } from "../node/namespace.js";
 import { type AddressScope, plainIp } from "./addresses.js";
 import type { OwnClient } from "./client-registry.js";
 import type { NodeDirectory } from "./directory.js";

@@ -22,7 +22,7 @@ import {
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import { type ClusterListenerTls, checkCertificate } from "../admission/tls.js";
 import { Scope } from "../discovery/source.js";
-import type { ClusterNamespace } from "../node/bus.js";
+import type { ClusterNamespace } from "../node/namespace.js";
 import { type AddressProvider, checkAddresses, interfaceAddresses } from "./address-providers.js";
 import { boundTo, type HostAddress } from "./addresses.js";
 import { CallerRouter } from "./callers.js";

@@ -8,8 +8,8 @@ import { MAX_KEPT_ADDRESSES, MAX_SEEDS } from "../bounds.js";
 import { Names } from "../discovery/names.js";
 import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { StreamState } from "../net/streams.js";
-import type { ClusterNamespace } from "../node/bus.js";
 import type { Member } from "../node/member.js";
+import type { ClusterNamespace } from "../node/namespace.js";
 
 export interface ConnectionManagerOptions {
   /** Default port of addresses. Default: the node's port. */
@@ -54,7 +54,7 @@ export interface ConnectionManagerStats {
  * ```
  */
 export class ConnectionManager {
-  readonly #bus: ClusterNamespace;
+  readonly #namespace: ClusterNamespace;
   readonly #port: number | undefined;
   /** Wall clock in ms when each address was added, "host:port" in the given order. */
   #list: ReadonlyMap<string, number> = new Map();
@@ -70,7 +70,7 @@ export class ConnectionManager {
     if (port !== undefined) checkInteger("port", port, 1, 65_535);
     if (typeof node?.onEnd !== "function")
       throw invalidArgument("a ConnectionManager must be given a node", node);
-    this.#bus = node;
+    this.#namespace = node;
     this.#port = port;
     this.#names = new Names(
       (error) => error === undefined && this.#update(), // `status` has the error.
@@ -109,8 +109,10 @@ export class ConnectionManager {
 
   /** Status of each address, in the order of the list. */
   status(): ConnectionStatus[] {
-    if (this.#bus.closed) return [];
-    const members = new Map(this.#bus.members({ self: false }).map((each) => [each.addresses[0], each]));
+    if (this.#namespace.closed) return [];
+    const members = new Map(
+      this.#namespace.members({ self: false }).map((each) => [each.addresses[0], each]),
+    );
     return this.#streams().map(({ peer, ...row }) => {
       const member = members.get(row.resolved) ?? (peer === undefined ? undefined : members.get(peer));
       return Object.freeze({ ...row, member });
@@ -119,7 +121,7 @@ export class ConnectionManager {
 
   stats(): ConnectionManagerStats {
     const counts = { self: 0, connecting: 0, connected: 0, broken: 0 };
-    if (this.#bus.closed) return counts;
+    if (this.#namespace.closed) return counts;
     for (const { state } of this.#streams()) counts[state] += 1;
     return counts;
   }
@@ -141,10 +143,10 @@ export class ConnectionManager {
     if (this.#closed) return;
     this.#closed = true;
     this.#names.stop();
-    if (this.#bus.closed) return;
-    await this.#bus.parts.sockets.streams.stopListening();
-    if (this.#bus.closed) return;
-    this.#bus.parts.sockets.watch(this, []);
+    if (this.#namespace.closed) return;
+    await this.#namespace.parts.sockets.streams.stopListening();
+    if (this.#namespace.closed) return;
+    this.#namespace.parts.sockets.watch(this, []);
     this.#setSeeds(new Set());
   }
 
@@ -152,8 +154,8 @@ export class ConnectionManager {
     if (typeof address !== "string" || address === "")
       throw invalidArgument('an address must be "host" or "host:port"', address);
     if (port !== undefined) checkInteger("port", port, 1, 65_535);
-    this.#bus.checkReachable([]);
-    const own = port ?? this.#port ?? Number(/\d+$/.exec(this.#bus.address)?.[0] ?? 0);
+    this.#namespace.checkReachable([]);
+    const own = port ?? this.#port ?? Number(/\d+$/.exec(this.#namespace.address)?.[0] ?? 0);
     const complete = withPort(address, own);
     checkAddress("an address of the list", complete);
     return canonicalAddress(complete);
@@ -161,7 +163,7 @@ export class ConnectionManager {
 
   #replace(addresses: readonly string[]): void {
     if (this.#closed) throw new ClosedError("EBADF", "the ConnectionManager is shut down");
-    this.#bus.checkReachable(addresses);
+    this.#namespace.checkReachable(addresses);
     const wanted = new Set(addresses);
     if (wanted.size > MAX_KEPT_ADDRESSES)
       throw new InvalidArgumentError(
@@ -176,7 +178,7 @@ export class ConnectionManager {
 
   /** Membership dials the addresses, too, so that nodes there become members. */
   #setSeeds(wanted: ReadonlySet<string>): void {
-    const { discovery } = this.#bus.parts;
+    const { discovery } = this.#namespace.parts;
     const others = new Set(discovery.seeds.filter((seed) => !this.#joined.has(seed)));
     const joined = [...wanted].filter((address) => !others.has(address));
     const seeds = [...others, ...joined];
@@ -192,7 +194,7 @@ export class ConnectionManager {
 
   /** A row per address that an entry resolves to, or one for a name without addresses. */
   #streams(): Row[] {
-    const { streams } = this.#bus.parts.sockets;
+    const { streams } = this.#namespace.parts.sockets;
     return [...this.#list].flatMap(([address, since]): Row[] => {
       const found = this.#resolve(address);
       if (found.length > 0)
@@ -204,9 +206,9 @@ export class ConnectionManager {
   }
 
   #update(): void {
-    if (this.#closed || this.#bus.closed) return;
+    if (this.#closed || this.#namespace.closed) return;
     const wanted = [...this.#list.keys()].flatMap((address) => this.#resolve(address));
-    this.#bus.parts.sockets.watch(this, [...new Set(wanted)]);
+    this.#namespace.parts.sockets.watch(this, [...new Set(wanted)]);
   }
 }
 

@@ -112,7 +112,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   /** Never rejects: listeners that cannot be opened are reported. */
   async start(): Promise<void> {
-    // A bus may be closing when its node starts.
+    // A namespace may be closing when its node starts.
     if (this.#closing !== undefined) return;
     const { idle } = this.#options.settings;
     this.#idleTimer = setInterval(() => {

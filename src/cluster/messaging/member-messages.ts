@@ -208,7 +208,7 @@ export class MemberMessages {
     };
   }
 
-  // --- What the bus brings -------------------------------------------------------------------------------------------
+  // --- What the namespace brings -------------------------------------------------------------------------------------------
 
   onMember(what: MemberChange, member: Member): void {
     this.#context.admission.onMember(what, member);

@@ -2,7 +2,7 @@
  * Messages of a cluster over the streams of its node. Membership and messages share one stream for each pair of nodes.
  *
  *   this node's Sending ──out──┐                        ┌──in──> Receiving
- *                              stream to a node, per bus
+ *                              stream to a node, per namespace
  *   Receiving <──in────────────┘                        └──out── the other node's Sending
  *
  * BATCH goes to the other node's `in`, which HELLO makes; ACK and REFUSED to its `out`.
@@ -11,7 +11,7 @@
 import type { Duplex } from "node:stream";
 import { thrownText } from "../../core/arguments.js";
 import { joinAddress } from "../net/addresses.js";
-import type { BusCodec } from "../net/bus-codec.js";
+import type { NamespaceCodec } from "../net/namespace-codec.js";
 import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocol.js";
 import { encodeRefused, LinkFrame } from "./wire.js";
 
@@ -35,7 +35,7 @@ export interface PairStream {
   readonly isFull: boolean;
   /** Ends of links; without any it may be closed as idle. */
   users: number;
-  sendMessages(codec: BusCodec, frames: readonly Uint8Array[]): void;
+  sendMessages(codec: NamespaceCodec, frames: readonly Uint8Array[]): void;
   /** The other end is asked, and has this many ms for any bytes. */
   expectAnswer(heartbeat: number): void;
 }
@@ -100,7 +100,7 @@ export class PairStreams {
   /** Bytes of an item with what is around it: prefix, seal, lane, headers. */
   readonly maxFrame: number;
   readonly #table: PairStreamTable;
-  readonly #codec: BusCodec;
+  readonly #codec: NamespaceCodec;
   readonly #node: ProtocolHost;
   readonly #ends = new Map<PairStream, Ends[]>();
   /** They wait for a stream. */
@@ -109,7 +109,7 @@ export class PairStreams {
   readonly #accepting = new Map<string, LinkResponder>();
 
   /** @param maxItem bytes of an item */
-  constructor(table: PairStreamTable, codec: BusCodec, maxItem: number, node: ProtocolHost) {
+  constructor(table: PairStreamTable, codec: NamespaceCodec, maxItem: number, node: ProtocolHost) {
     this.#table = table;
     this.#codec = codec;
     this.#node = node;

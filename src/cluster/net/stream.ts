@@ -27,13 +27,12 @@ import type { ReadTarget, Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
 import type { NodeIdentities } from "../admission/identities.js";
 import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
-import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
+import type { Hellos, LinkRole, RefusedNamespace } from "../admission/proof.js";
 import { MAX_ADDRESS } from "../bounds.js";
 import type { PairStream } from "../messaging/pair-streams.js";
 import type { Packet } from "../wire/packets.js";
 import type { StreamWay } from "../wire/seal.js";
 import {
-  type BusProof,
   decodeProof,
   encodeFrame,
   encodeHello,
@@ -46,11 +45,12 @@ import {
   helloSize,
   isControl,
   isTlsRecord,
+  type NamespaceProof,
   StreamFrame,
   streamWays,
 } from "../wire/stream.js";
 import { splitIpAddress } from "./addresses.js";
-import type { BusCodec } from "./bus-codec.js";
+import type { NamespaceCodec } from "./namespace-codec.js";
 
 /** Missing bytes from which a frame is read in place; bytes up to which its memory is allocated at once. */
 const MIN_DIRECT = 8_192;
@@ -70,17 +70,17 @@ export type StreamEnd =
 
 export interface StreamNode {
   accepts(address: string): boolean;
-  prove(role: LinkRole, hellos: Hellos): readonly BusProof[];
+  prove(role: LinkRole, hellos: Hellos): readonly NamespaceProof[];
   /** @param role of the other end */
   check(
     role: LinkRole,
     hellos: Hellos,
-    shown: readonly BusProof[],
-  ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
+    shown: readonly NamespaceProof[],
+  ): { readonly proved: boolean; readonly refused: readonly RefusedNamespace[] };
   /** `undefined`: this node has no key. */
   readonly identities: NodeIdentities | undefined;
-  /** One end does not admit the other. @param bus `undefined`: unknown, or both have none in common */
-  onRefused(address: string, bus: number | undefined, reason: string): void;
+  /** One end does not admit the other. @param namespace `undefined`: unknown, or both have none in common */
+  onRefused(address: string, namespace: number | undefined, reason: string): void;
   /** @returns `false`: the frame is not genuine, and the stream ends */
   onFrame(stream: NodeStream, bytes: Buffer): boolean;
   count(reason: string): void;
@@ -134,7 +134,7 @@ export class NodeStream implements Sink, PairStream {
   readonly #table: StreamTable;
   readonly #own: StreamNode;
   readonly #hello: Buffer;
-  #waiting: { readonly codec: BusCodec; readonly packet: Packet }[] = [];
+  #waiting: { readonly codec: NamespaceCodec; readonly packet: Packet }[] = [];
   #hellos: Hellos | undefined;
   #in: StreamWay | undefined;
   #out: StreamWay | undefined;
@@ -234,7 +234,7 @@ export class NodeStream implements Sink, PairStream {
     return this.#in as StreamWay;
   }
 
-  send(codec: BusCodec, packet: Packet): void {
+  send(codec: NamespaceCodec, packet: Packet): void {
     if (this.ended) {
       this.#own.count("link:closed");
       return;
@@ -267,7 +267,7 @@ export class NodeStream implements Sink, PairStream {
     return this.#stream.socket.writableLength > 16_777_216;
   }
 
-  sendMessages(codec: BusCodec, frames: readonly Uint8Array[]): void {
+  sendMessages(codec: NamespaceCodec, frames: readonly Uint8Array[]): void {
     if (!this.isOpen) return;
     const parts = codec.encodeMessages(this.#out as StreamWay, frames);
     let length = 0;
@@ -508,9 +508,9 @@ export class NodeStream implements Sink, PairStream {
     }
     const role = this.isDialled ? "responder" : "initiator";
     const { proved, refused } = this.#own.check(role, this.#hellos as Hellos, shown);
-    for (const { bus, reason } of refused) {
+    for (const { namespace, reason } of refused) {
       this.#own.count(reason);
-      this.#own.onRefused(this.origin, bus, reason);
+      this.#own.onRefused(this.origin, namespace, reason);
     }
     if (!proved) {
       if (refused.length > 0) this.#reject();

@@ -28,8 +28,8 @@ import { MAX_LINKS } from "../bounds.js";
 import type { PairStreamTable } from "../messaging/pair-streams.js";
 import type { Packet } from "../wire/packets.js";
 import { joinAddress, splitIpAddress } from "./addresses.js";
-import type { BusCodec } from "./bus-codec.js";
 import type { Binding } from "./interfaces.js";
+import type { NamespaceCodec } from "./namespace-codec.js";
 import {
   NodeStream,
   type OpenedStream,
@@ -121,7 +121,7 @@ export interface StreamsEffects extends StreamNode {
 interface Dial {
   readonly startedAt: number;
   readonly cancel: () => void;
-  readonly queue: { readonly codec: BusCodec; readonly packet: Packet }[];
+  readonly queue: { readonly codec: NamespaceCodec; readonly packet: Packet }[];
 }
 
 /** A watched address while it has no stream. */
@@ -307,7 +307,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     return count;
   }
 
-  send(address: string, codec: BusCodec, packet: Packet): void {
+  send(address: string, codec: NamespaceCodec, packet: Packet): void {
     if (this.#closed) return;
     const stream = this.#usable(address);
     if (stream !== undefined) {

@@ -9,7 +9,7 @@ import { checkCallOptions, checkInteger, invalidArgument } from "../../core/argu
 import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { MAX_TIMEOUT, withTimeout } from "../../core/waiter.js";
 import { sleep } from "../discovery/source.js";
-import type { BusParts } from "./bus-parts.js";
+import type { NamespaceParts } from "./namespace-parts.js";
 
 /** A program that can be announced: a broker, server or cache of `shoal/patterns`, or any object with these methods. */
 export interface AnnouncedProgram {
@@ -43,7 +43,7 @@ export interface WithdrawOptions {
  */
 export class Announcement implements AsyncDisposable {
   readonly #program: AnnouncedProgram;
-  readonly #parts: BusParts;
+  readonly #parts: NamespaceParts;
   readonly #adverts: readonly (() => void)[];
   readonly #onGone: (gone: Announcement) => void;
   readonly #abandoned = new AbortController();
@@ -53,7 +53,7 @@ export class Announcement implements AsyncDisposable {
   constructor(
     endpoints: Readonly<Record<string, string | readonly string[]>>,
     program: AnnouncedProgram,
-    parts: BusParts,
+    parts: NamespaceParts,
     onGone: (gone: Announcement) => void,
   ) {
     if (typeof program?.drain !== "function" || typeof program.close !== "function")

@@ -8,8 +8,8 @@ import { AddressFeed } from "../discovery/source.js";
 import { isWithinReach, readEndpoint } from "../endpoints.js";
 import { mix } from "../membership/digest.js";
 import { CompiledResolver, hostOf, type ResolverStep } from "../resolver.js";
-import type { BusParts } from "./bus-parts.js";
 import type { Member } from "./member.js";
+import type { NamespaceParts } from "./namespace-parts.js";
 
 /**
  * Members that match conditions, now and as they change. Iterating yields the current members. As a source of
@@ -39,11 +39,11 @@ import type { Member } from "./member.js";
  * ```
  */
 export class MemberResolver implements EndpointSource, Iterable<Member> {
-  readonly #parts: BusParts;
+  readonly #parts: NamespaceParts;
   readonly #resolver: CompiledResolver;
 
   /** @internal */
-  constructor(parts: BusParts, steps: readonly ResolverStep[]) {
+  constructor(parts: NamespaceParts, steps: readonly ResolverStep[]) {
     this.#parts = parts;
     this.#resolver = new CompiledResolver(steps);
   }

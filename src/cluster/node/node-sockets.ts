@@ -14,26 +14,26 @@ import {
   platformNow,
 } from "../../engine/zmtp/transport/transports.js";
 import { NodeIdentities } from "../admission/identities.js";
-import { checkBuses, proveBuses } from "../admission/proof.js";
+import { checkNamespaces, proveNamespaces } from "../admission/proof.js";
 import { REFUSED_REASONS, RefusalReports, type RefusedReason } from "../admission/refusals.js";
 import { NodeTls } from "../admission/tls.js";
 import type { Membership } from "../membership/membership.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
 import { type HostPort, isIp6, joinAddress, resolveAddress, splitIpAddress } from "../net/addresses.js";
-import type { BusCodec } from "../net/bus-codec.js";
 import { Datagrams } from "../net/datagrams.js";
 import { allInterfaces, type Binding, bindingOf, usedInterfaces } from "../net/interfaces.js";
+import type { NamespaceCodec } from "../net/namespace-codec.js";
 import type { NodeStream } from "../net/stream.js";
 import { NodeStreams } from "../net/streams.js";
 import { bindFree } from "../ports.js";
-import { readBus } from "../wire/codec.js";
+import { readNamespace } from "../wire/codec.js";
 import { type Packet, PacketType } from "../wire/packets.js";
 import { MAX_FRAME } from "../wire/stream.js";
 import type { ClusterEvent } from "./events.js";
 import type { NodeSettings } from "./options.js";
 
-export interface BusPort {
-  readonly codec: BusCodec;
+export interface NamespacePort {
+  readonly codec: NamespaceCodec;
   onPacket(packet: Packet, address: string, overStream: boolean): void;
   /** @param address source of a packet from the group */
   onGroupPacket(packet: Packet, address: string): void;
@@ -62,7 +62,7 @@ export class NodeSockets {
   };
   /** Addresses of this host, without loopback's network. */
   #own: ReadonlySet<string> = new Set();
-  readonly #buses = new Map<number, BusPort>();
+  readonly #namespaces = new Map<number, NamespacePort>();
   readonly #watched = new Map<object, readonly string[]>();
   readonly #reports = new RefusalReports();
   readonly #identities: NodeIdentities | undefined;
@@ -91,7 +91,7 @@ export class NodeSockets {
     }
     if (settings.curve !== undefined)
       this.#identities = new NodeIdentities(settings.curve, (address, error) => {
-        const [first] = this.#buses.values();
+        const [first] = this.#namespaces.values();
         this.count("allow");
         if (this.#reports.allows(performance.now(), hostOf(address), "allow"))
           first?.report({ type: "admission:failed", address, error });
@@ -99,14 +99,15 @@ export class NodeSockets {
     this.tls = settings.tls && new NodeTls(settings.tls);
     this.streams = new NodeStreams(this.platform.transports, this.tls, {
       accepts: (address) => this.accepts(address),
-      prove: (role, hellos) => proveBuses(this.#codecs(), role, hellos),
-      check: (role, hellos, shown) => checkBuses(this.#codecs(), role, hellos, shown),
+      prove: (role, hellos) => proveNamespaces(this.#codecs(), role, hellos),
+      check: (role, hellos, shown) => checkNamespaces(this.#codecs(), role, hellos, shown),
       identities: this.#identities,
-      onRefused: (address, bus, reason) => this.#onRefused(address, bus, reason),
+      onRefused: (address, namespace, reason) => this.#onRefused(address, namespace, reason),
       onFrame: (stream, bytes) => this.#onFrame(stream, bytes),
       greet: (stream) => this.#greet(stream),
       onEvidence: (address) => {
-        for (const bus of this.#buses.values()) bus.run((rules, now) => rules.onEvidence(now, address));
+        for (const namespace of this.#namespaces.values())
+          namespace.run((rules, now) => rules.onEvidence(now, address));
       },
       onStreamUp: (stream) => this.#tellStreams((streams) => streams.onUp(stream)),
       onStreamEnd: (stream, reason) => this.#tellStreams((streams) => streams.onEnd(stream, reason)),
@@ -120,12 +121,12 @@ export class NodeSockets {
 
   get #maxFrame(): number {
     let most = MAX_FRAME;
-    for (const { streams } of this.#buses.values()) most = Math.max(most, streams?.maxFrame ?? 0);
+    for (const { streams } of this.#namespaces.values()) most = Math.max(most, streams?.maxFrame ?? 0);
     return most;
   }
 
   #tellStreams(tell: (streams: PairStreams) => void): void {
-    for (const { streams } of this.#buses.values()) if (streams !== undefined) tell(streams);
+    for (const { streams } of this.#namespaces.values()) if (streams !== undefined) tell(streams);
   }
 
   /** Whether nodes become members only over a stream, where they proved a key or showed a certificate. */
@@ -158,8 +159,8 @@ export class NodeSockets {
     for (let i = 0; i < problems.length; i++) this.count("keys");
     // Removal comes first, while the streams are open: a removed node is told over its stream.
     for (const id of gone)
-      for (const bus of this.#buses.values())
-        bus.run((rules, now) => {
+      for (const namespace of this.#namespaces.values())
+        namespace.run((rules, now) => {
           if (id !== rules.self.id && rules.get(id) !== undefined) rules.remove(now, id);
         });
     this.streams.revoke(({ publicKey }) => this.#identities?.keys.has(publicKey) === true);
@@ -250,7 +251,7 @@ export class NodeSockets {
     if (this.settings.announce !== undefined || address === this.address) return;
     if (internal && this.settings.interface === undefined) return;
     this.streams.ownAddress = address;
-    for (const bus of this.#buses.values()) bus.onAddress(address);
+    for (const namespace of this.#namespaces.values()) namespace.onAddress(address);
   }
 
   /**
@@ -285,24 +286,25 @@ export class NodeSockets {
 
   /** Whether a handler of any cluster runs. */
   get isServing(): boolean {
-    for (const { isServing } of this.#buses.values()) if (isServing) return true;
+    for (const { isServing } of this.#namespaces.values()) if (isServing) return true;
     return false;
   }
 
-  add(bus: BusPort): void {
-    this.#buses.set(bus.codec.bus, bus);
+  add(namespace: NamespacePort): void {
+    this.#namespaces.set(namespace.codec.namespace, namespace);
   }
 
-  remove(bus: BusPort): void {
-    this.#buses.delete(bus.codec.bus);
-    this.watch(bus, []);
+  remove(namespace: NamespacePort): void {
+    this.#namespaces.delete(namespace.codec.namespace);
+    this.watch(namespace, []);
   }
 
-  send(bus: BusPort, address: string, packet: Packet, overStream: boolean): void {
+  send(namespace: NamespacePort, address: string, packet: Packet, overStream: boolean): void {
     if (overStream || this.streams.isGiven(address)) {
       const stream = this.#answering;
-      if (stream !== undefined && stream.address === address && !stream.ended) stream.send(bus.codec, packet);
-      else this.streams.send(address, bus.codec, packet);
+      if (stream !== undefined && stream.address === address && !stream.ended)
+        stream.send(namespace.codec, packet);
+      else this.streams.send(address, namespace.codec, packet);
       return;
     }
     const parts = splitIpAddress(address);
@@ -310,7 +312,7 @@ export class NodeSockets {
       this.count("send:address");
       return;
     }
-    const bytes = bus.codec.encode(packet);
+    const bytes = namespace.codec.encode(packet);
     this.#sent(bytes);
     if (packet.type === PacketType.GOSSIP) this.counters.gossipBytes += bytes.length;
     this.#datagrams?.send(bytes, parts.host, parts.port);
@@ -320,22 +322,22 @@ export class NodeSockets {
     return this.#datagrams?.hasGroup === true;
   }
 
-  multicast(bus: BusPort, packet: Packet): void {
+  multicast(namespace: NamespacePort, packet: Packet): void {
     if (this.#datagrams?.hasGroup !== true) return;
-    const bytes = bus.codec.encode(packet);
+    const bytes = namespace.codec.encode(packet);
     this.#sent(bytes);
     this.#datagrams.multicast(bytes);
   }
 
-  *#codecs(): Iterable<BusCodec> {
-    for (const { codec } of this.#buses.values()) yield codec;
+  *#codecs(): Iterable<NamespaceCodec> {
+    for (const { codec } of this.#namespaces.values()) yield codec;
   }
 
-  /** @param bus `undefined`: the node's first cluster reports it */
-  #onRefused(address: string, bus: number | undefined, refusal: string): void {
+  /** @param namespace `undefined`: the node's first cluster reports it */
+  #onRefused(address: string, namespace: number | undefined, refusal: string): void {
     if (!REFUSED_REASONS.includes(refusal as RefusedReason)) return;
-    const [first] = this.#buses.values();
-    const port = bus === undefined ? first : this.#buses.get(bus);
+    const [first] = this.#namespaces.values();
+    const port = namespace === undefined ? first : this.#namespaces.get(namespace);
     if (port === undefined) return;
     // A packet does not show which of the two its sender has.
     const reason = refusal === "key" && port.codec.byPassword ? "password" : refusal;
@@ -344,15 +346,15 @@ export class NodeSockets {
   }
 
   /** What came names another node than the proved one. @param address dialled, or the source */
-  refuseIdentity(address: string, { bus }: BusCodec): void {
+  refuseIdentity(address: string, { namespace }: NamespaceCodec): void {
     this.count("identity");
-    this.#onRefused(address, bus, "identity");
+    this.#onRefused(address, namespace, "identity");
   }
 
-  /** Keeps streams to these addresses. @param bus a cluster or connection manager */
-  watch(bus: object, addresses: readonly string[]): void {
-    if (addresses.length === 0) this.#watched.delete(bus);
-    else this.#watched.set(bus, addresses);
+  /** Keeps streams to these addresses. @param namespace a cluster or connection manager */
+  watch(namespace: object, addresses: readonly string[]): void {
+    if (addresses.length === 0) this.#watched.delete(namespace);
+    else this.#watched.set(namespace, addresses);
     this.streams.watch(new Set([...this.#watched.values()].flat()));
   }
 
@@ -364,7 +366,7 @@ export class NodeSockets {
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#looking);
-    this.#buses.clear();
+    this.#namespaces.clear();
     this.#identities?.close();
     await Promise.all([this.streams.close(), this.#datagrams?.close()]);
   }
@@ -405,33 +407,33 @@ export class NodeSockets {
       this.count("outside");
       return;
     }
-    const bus = this.#busOf(bytes);
-    if (bus === undefined) return;
-    const packet = bus.codec.decode(bytes);
+    const namespace = this.#namespaceOf(bytes);
+    if (namespace === undefined) return;
+    const packet = namespace.codec.decode(bytes);
     if (typeof packet === "string") {
       this.count(packet);
-      this.#onRefused(joinAddress(host, port), bus.codec.bus, packet);
-    } else if (byGroup) bus.onGroupPacket(packet, joinAddress(host, port));
-    else bus.onPacket(packet, joinAddress(host, port), false);
+      this.#onRefused(joinAddress(host, port), namespace.codec.namespace, packet);
+    } else if (byGroup) namespace.onGroupPacket(packet, joinAddress(host, port));
+    else namespace.onPacket(packet, joinAddress(host, port), false);
   };
 
   #onFrame(stream: NodeStream, bytes: Buffer): boolean {
     this.counters.bytesReceived += bytes.length;
-    const bus = this.#busOf(bytes);
-    if (bus === undefined) return true;
-    const packet = bus.codec.decodeStream(stream.wayIn, bytes);
+    const namespace = this.#namespaceOf(bytes);
+    if (namespace === undefined) return true;
+    const packet = namespace.codec.decodeStream(stream.wayIn, bytes);
     if (Buffer.isBuffer(packet)) {
-      if (bus.streams?.onMessages(stream, packet) !== true) this.count("link:messages");
+      if (namespace.streams?.onMessages(stream, packet) !== true) this.count("link:messages");
       return true;
     }
     if (typeof packet === "string") {
       this.count(packet);
-      this.#onRefused(stream.origin, bus.codec.bus, packet);
+      this.#onRefused(stream.origin, namespace.codec.namespace, packet);
       // Later versions may have types that this one does not know.
       return packet === "type";
     }
     if (stream.node !== undefined && packet.from !== stream.node.id) {
-      this.refuseIdentity(stream.origin, bus.codec);
+      this.refuseIdentity(stream.origin, namespace.codec);
       return false;
     }
     if (stream.id === "") {
@@ -444,24 +446,24 @@ export class NodeSockets {
     const outer = this.#answering; // A stream in memory answers within a write.
     this.#answering = stream;
     try {
-      bus.onPacket(packet, stream.address, true);
+      namespace.onPacket(packet, stream.address, true);
     } finally {
       this.#answering = outer;
     }
     return true;
   }
 
-  #busOf(bytes: Buffer): BusPort | undefined {
-    const number = readBus(bytes);
-    const bus = number === undefined ? undefined : this.#buses.get(number);
-    if (bus === undefined) this.count(number === undefined ? "junk" : "cluster");
-    return bus;
+  #namespaceOf(bytes: Buffer): NamespacePort | undefined {
+    const number = readNamespace(bytes);
+    const namespace = number === undefined ? undefined : this.#namespaces.get(number);
+    if (namespace === undefined) this.count(number === undefined ? "junk" : "cluster");
+    return namespace;
   }
 
   #greet(stream: NodeStream): void {
-    for (const bus of this.#buses.values()) {
-      const greeting = bus.greeting(stream.isGiven ? undefined : stream.address);
-      if (greeting !== undefined) stream.send(bus.codec, greeting);
+    for (const namespace of this.#namespaces.values()) {
+      const greeting = namespace.greeting(stream.isGiven ? undefined : stream.address);
+      if (greeting !== undefined) stream.send(namespace.codec, greeting);
     }
   }
 

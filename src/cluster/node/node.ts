@@ -6,21 +6,21 @@ import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { checkFunction } from "../../kit/options.js";
 import { nodeHeaders, type ZrePlane } from "../../zre/index.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
-import { MAX_BUSES } from "../bounds.js";
+import { MAX_NAMESPACES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
 import { KeptLink } from "../net/kept-link.js";
 import { type ClusterNodeEntry, checkControl, Registrar } from "../registry.js";
-import { ClusterNamespace } from "./bus.js";
-import type { NodeIdentity } from "./bus-context.js";
 import type { ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
+import { ClusterNamespace } from "./namespace.js";
+import type { NodeIdentity } from "./namespace-context.js";
 import { NodeSockets } from "./node-sockets.js";
 import {
-  busSettings,
   type ClusterNamespaceOptions,
   type ClusterNodeOptions,
   checkNodeProtocols,
   type NodeSettings,
+  namespaceSettings,
   nodeSettings,
 } from "./options.js";
 import { ZreBridge } from "./zre-bridge.js";
@@ -42,7 +42,7 @@ import { ZreBridge } from "./zre-bridge.js";
  * ```
  */
 export class ClusterNode extends ClusterNamespace {
-  readonly #buses = new Set<ClusterNamespace>();
+  readonly #namespaces = new Set<ClusterNamespace>();
   readonly #settings: NodeSettings;
   #starting: Promise<void> | undefined;
   #started = false;
@@ -55,7 +55,7 @@ export class ClusterNode extends ClusterNamespace {
   constructor(options: ClusterNodeOptions = {}) {
     const { node, first } = nodeSettings(options);
     const sockets = new NodeSockets(node);
-    super("ClusterNode", node.bus, identityOf(node, sockets), sockets, first);
+    super("ClusterNode", node.namespace, identityOf(node, sockets), sockets, first);
     this.#settings = node;
     if (node.zre === undefined) return;
     const { id, name } = this;
@@ -91,7 +91,7 @@ export class ClusterNode extends ClusterNamespace {
     this.#starting ??= this.run(async () => {
       this.assertOpen();
       try {
-        for (const bus of [this, ...this.#buses]) await bus.parts.messages.load();
+        for (const namespace of [this, ...this.#namespaces]) await namespace.parts.messages.load();
         await this.sockets.open(this.id);
       } catch (error) {
         this.#starting = undefined;
@@ -105,7 +105,7 @@ export class ClusterNode extends ClusterNamespace {
       if (this.closed) await this.#abandon();
       this.#started = true;
       this.begin();
-      for (const bus of this.#buses) bus.begin();
+      for (const namespace of this.#namespaces) namespace.begin();
       this.#watchFiles();
       await this.#startZre();
     });
@@ -302,10 +302,13 @@ export class ClusterNode extends ClusterNamespace {
   }
 
   #zreHeaders(): Record<string, string> {
-    const { zre, scope, bus } = this.#settings;
+    const { zre, scope, namespace } = this.#settings;
     const { id } = this;
     const address = scope === "link" ? this.address : "";
-    return { ...zre?.headers, ...nodeHeaders({ id, bus, address, tags: this.tags(), props: this.props() }) };
+    return {
+      ...zre?.headers,
+      ...nodeHeaders({ id, namespace, address, tags: this.tags(), props: this.props() }),
+    };
   }
 
   /** @internal Entering ZRE peers were reported already. */
@@ -323,30 +326,30 @@ export class ClusterNode extends ClusterNamespace {
    */
   namespace(name: string, options: ClusterNamespaceOptions = {}): ClusterNamespace {
     this.assertOpen();
-    const settings = busSettings("namespace", name, options, this.#settings.scope);
+    const settings = namespaceSettings("namespace", name, options, this.#settings.scope);
     checkNodeProtocols(settings, this.#settings);
     if (this.#settings.curve !== undefined && settings.keys.length === 0)
       throw new InvalidArgumentError("a cluster of a node with curve needs a key or a password, too");
-    const bus = new ClusterNamespace("ClusterNamespace", name, this.identity, this.sockets, settings);
-    if ([this, ...this.#buses].some((each) => each.codec.bus === bus.codec.bus))
+    const namespace = new ClusterNamespace("ClusterNamespace", name, this.identity, this.sockets, settings);
+    if ([this, ...this.#namespaces].some((each) => each.codec.namespace === namespace.codec.namespace))
       throw new InvalidStateError("EFSM", `the node is in the cluster ${quoted(name)} already`);
-    if (this.#buses.size + 1 >= MAX_BUSES)
+    if (this.#namespaces.size + 1 >= MAX_NAMESPACES)
       throw new InvalidStateError(
         "EFSM",
-        `a node is in ${MAX_BUSES} clusters at most, its first one included`,
+        `a node is in ${MAX_NAMESPACES} clusters at most, its first one included`,
       );
-    void bus.parts.messages.load();
-    if (this.#started) bus.begin();
-    this.#buses.add(bus);
-    bus.onEnd(() => this.#buses.delete(bus));
-    return bus;
+    void namespace.parts.messages.load();
+    if (this.#started) namespace.begin();
+    this.#namespaces.add(namespace);
+    namespace.onEnd(() => this.#namespaces.delete(namespace));
+    return namespace;
   }
 
   /** @internal Drains all clusters of the node. */
   protected override async onDrain(): Promise<void> {
     this.sockets.isDraining = true;
-    const open = [...this.#buses].filter((bus) => !bus.closed);
-    const drained = [super.onDrain(), ...open.map((bus) => bus.drain())];
+    const open = [...this.#namespaces].filter((namespace) => !namespace.closed);
+    const drained = [super.onDrain(), ...open.map((namespace) => namespace.drain())];
     await Promise.allSettled(drained);
     await Promise.all(drained);
   }
@@ -357,7 +360,7 @@ export class ClusterNode extends ClusterNamespace {
     await this.#starting?.catch(() => undefined); // The caller of start() gets the error.
     this.#unwatchFiles?.();
     await Promise.all([
-      ...[...this.#buses].map((bus) => bus.close({ linger })),
+      ...[...this.#namespaces].map((namespace) => namespace.close({ linger })),
       this.#zre?.plane.close({ linger }),
       this.#registrar?.close(),
       super.onClose(linger),

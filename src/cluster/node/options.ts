@@ -24,7 +24,7 @@ import {
 import { MAX_KEYS, MAX_LISTENERS, MAX_SEEDS } from "../bounds.js";
 import { createDetails } from "../details.js";
 import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
-import { busNumber } from "../identity.js";
+import { namespaceNumber } from "../identity.js";
 import type { SplitStrategy } from "../membership/splits.js";
 import { MESSAGES_PROP } from "../messaging/advert.js";
 import { type MessagingOptions, type MessagingSettings, messagingSettings } from "../messaging/options.js";
@@ -74,7 +74,7 @@ export interface ZreNodeOptions extends Omit<ZreOptions, "name" | "uuid"> {}
 
 export type Scope = "host" | "link";
 
-const BUS_OPTIONS = {
+const NAMESPACE_OPTIONS = {
   tags: anything<readonly string[]>(),
   props: anything<Readonly<Record<string, PropValue>>>(),
   /** Endpoints to advertise from the start, by name: `{ billing: "tcp://*:5555" }`. See `advertise`. */
@@ -105,12 +105,12 @@ const BUS_OPTIONS = {
 };
 
 /** Options of a further cluster of a node (`namespace`); all are optional. */
-export type ClusterNamespaceOptions = Given<typeof BUS_OPTIONS>;
+export type ClusterNamespaceOptions = Given<typeof NAMESPACE_OPTIONS>;
 
-const BUS_KEYS = Object.keys(BUS_OPTIONS) as (keyof ClusterNamespaceOptions)[];
+const NAMESPACE_KEYS = Object.keys(NAMESPACE_OPTIONS) as (keyof ClusterNamespaceOptions)[];
 
 const NODE_OPTIONS = {
-  ...BUS_OPTIONS,
+  ...NAMESPACE_OPTIONS,
   /** Name, or name@host. Default: `node-` and the first digits of its id. */
   name: text(),
   /** Name of the first cluster. Default `default`. */
@@ -172,7 +172,7 @@ export type ClusterNodeOptions = Given<typeof NODE_OPTIONS>;
 const GROUP: GroupAddress = { group: "239.192.83.72", port: 23_772 };
 const TCL_GROUP: GroupAddress = { group: "230.230.230.230", port: 23_000 };
 
-export interface BusSettings {
+export interface NamespaceSettings {
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
   /** Checked when it is advertised. */
@@ -194,7 +194,7 @@ export interface NodeSettings
     Settings<typeof NODE_OPTIONS>,
     "name" | "interface" | "port" | "ipv6" | "registry" | "curve" | "tls"
   > {
-  readonly bus: string;
+  readonly namespace: string;
   readonly scope: Scope;
   /** "FIRST-LAST". */
   readonly ports: string | undefined;
@@ -204,18 +204,20 @@ export interface NodeSettings
   readonly zre: ZreNodeOptions | undefined;
 }
 
-export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings; first: BusSettings } {
+export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings; first: NamespaceSettings } {
   const given = checkOptions("ClusterNode", NODE_OPTIONS, options);
   const scope = given.scope ?? "host";
-  const busOptions = Object.fromEntries(BUS_KEYS.map((key) => [key, given[key]])) as ClusterNamespaceOptions;
-  const first = busSettings("ClusterNode", given.cluster ?? "default", busOptions, scope);
+  const namespaceOptions = Object.fromEntries(
+    NAMESPACE_KEYS.map((key) => [key, given[key]]),
+  ) as ClusterNamespaceOptions;
+  const first = namespaceSettings("ClusterNode", given.cluster ?? "default", namespaceOptions, scope);
   const tls = given.tls === undefined ? undefined : checkTls("tls", given.tls);
   checkNodeProtocols(first, { tls });
   return {
     first,
     node: Object.freeze({
       name: given.name,
-      bus: given.cluster ?? "default",
+      namespace: given.cluster ?? "default",
       scope,
       interface: given.interface,
       port: given.port,
@@ -267,7 +269,7 @@ function listenerTlsOf(
   return undefined;
 }
 
-function curveOf(given: CurveOptions | undefined, { keys }: BusSettings): CurveOptions | undefined {
+function curveOf(given: CurveOptions | undefined, { keys }: NamespaceSettings): CurveOptions | undefined {
   if (given === undefined) return undefined;
   if (keys.length === 0)
     throw new InvalidArgumentError(
@@ -289,13 +291,13 @@ function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined
   return Object.freeze(options);
 }
 
-export function busSettings(
+export function namespaceSettings(
   what: string,
-  bus: string,
+  namespace: string,
   options: ClusterNamespaceOptions,
   scope: Scope,
-): BusSettings {
-  checkKeys(what, options, BUS_KEYS);
+): NamespaceSettings {
+  checkKeys(what, options, NAMESPACE_KEYS);
   const byPassword = options.password !== undefined;
   if (byPassword && options.key !== undefined)
     throw new InvalidArgumentError("a cluster has a key or a password, not both");
@@ -320,7 +322,7 @@ export function busSettings(
     advertised: options.advertise ?? {},
     seeds: [...new Set(seeds.map((seed) => seedOf(seed)))],
     discovery: sourcesOf(options.discovery ?? []),
-    keys: byPassword ? passwordKeys(keys, bus) : keys,
+    keys: byPassword ? passwordKeys(keys, namespace) : keys,
     byPassword,
     profile: profileOf(options.profile, scope),
     ...splitOf(options.split ?? {}),
@@ -329,7 +331,10 @@ export function busSettings(
   });
 }
 
-export function checkNodeProtocols({ messaging }: BusSettings, { tls }: Pick<NodeSettings, "tls">): void {
+export function checkNodeProtocols(
+  { messaging }: NamespaceSettings,
+  { tls }: Pick<NodeSettings, "tls">,
+): void {
   const protocols = messaging.protocols ?? [];
   if (tls === undefined && protocols.includes("tls"))
     throw new InvalidArgumentError("the protocol tls needs the certificates of the node's option tls");
@@ -342,11 +347,11 @@ function seedOf(seed: string): string {
   return canonicalAddress(seed);
 }
 
-export function passwordKeys(passwords: readonly string[], bus: string): readonly string[] {
-  busNumber(bus); // Refuses an invalid name before the expensive derivation.
+export function passwordKeys(passwords: readonly string[], namespace: string): readonly string[] {
+  namespaceNumber(namespace); // Refuses an invalid name before the expensive derivation.
   if (passwords.length < 1 || passwords.length > MAX_KEYS)
     throw new InvalidArgumentError(`a cluster has 1 to ${MAX_KEYS} passwords; got ${passwords.length}`);
-  return secretsOf("password", passwords).map((password) => keyOfPassword(password, bus));
+  return secretsOf("password", passwords).map((password) => keyOfPassword(password, namespace));
 }
 
 function propTexts(props: Readonly<Record<string, PropValue>>): Record<string, string> {

@@ -5,7 +5,7 @@ import type { Candidate } from "../requests/balancer.js";
 import { MAX_CALLED_SERVICES } from "../requests/bounds.js";
 import { serviceRoute } from "../requests/route.js";
 import { hostOf } from "../resolver.js";
-import type { BusRuntime } from "./bus-runtime.js";
+import type { NamespaceRuntime } from "./namespace-runtime.js";
 
 /** Nodes with equal values of this prop are near each other. */
 const ZONE = "zone";
@@ -19,12 +19,12 @@ interface Found {
 }
 
 export class ServiceCandidates {
-  readonly #runtime: BusRuntime;
+  readonly #runtime: NamespaceRuntime;
   readonly #routes: RouteDriver;
   readonly #found = new LatestMap<string, Found>(MAX_CALLED_SERVICES);
   #members = 0;
 
-  constructor(runtime: BusRuntime, routes: RouteDriver) {
+  constructor(runtime: NamespaceRuntime, routes: RouteDriver) {
     this.#runtime = runtime;
     this.#routes = routes;
   }

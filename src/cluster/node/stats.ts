@@ -3,7 +3,7 @@ import type { Membership } from "../membership/membership.js";
 import type { MemberMessagesStats } from "../messaging/member-types.js";
 import type { MessagingStats } from "../messaging/messaging.js";
 import type { RequestsStats } from "../requests/types.js";
-import type { BusParts } from "./bus-parts.js";
+import type { NamespaceParts } from "./namespace-parts.js";
 
 /** Statistics of a cluster on a node. */
 export interface ClusterStats {
@@ -56,7 +56,7 @@ export interface ClusterStats {
 
 export function statsOf(
   now: number,
-  { runtime, discovery, sockets, messages, memberMessages, requests }: BusParts,
+  { runtime, discovery, sockets, messages, memberMessages, requests }: NamespaceParts,
 ): ClusterStats {
   const { membership: rules, counters, timer, minority } = runtime;
   const isStarted = messages.started !== undefined;

@@ -14,9 +14,9 @@ import {
 } from "../../zre/index.js";
 import { endpointsByName } from "../endpoints.js";
 import { LatestMap } from "../latest-map.js";
-import type { BusParts } from "./bus-parts.js";
 import type { ClusterEvent, LostReason } from "./events.js";
 import type { Member } from "./member.js";
+import type { NamespaceParts } from "./namespace-parts.js";
 
 const LOST: Readonly<Record<Exclude<ZreExitReason, "left">, LostReason>> = {
   expired: "silent",
@@ -28,15 +28,15 @@ const LOST: Readonly<Record<Exclude<ZreExitReason, "left">, LostReason>> = {
 
 export class ZreBridge {
   readonly plane: ZrePlane;
-  readonly #bus: BusParts;
+  readonly #namespace: NamespaceParts;
   readonly #events: EventStream<ClusterEvent>;
   /** Peers reported as members, with their last snapshots. */
   readonly #shown = new Map<string, Member>();
   /** Former peers, so that a returning one is `back`. */
   readonly #gone = new LatestMap<string, true>(256);
 
-  constructor(options: ZreOptions, bus: BusParts, events: EventStream<ClusterEvent>) {
-    this.#bus = bus;
+  constructor(options: ZreOptions, namespace: NamespaceParts, events: EventStream<ClusterEvent>) {
+    this.#namespace = namespace;
     this.plane = new ZrePlane(options);
     this.#events = events;
     for (const type of ["enter", "exit", "join", "leave", "whisper", "shout"] as const)
@@ -96,7 +96,7 @@ export class ZreBridge {
 
   /** The other node of the cluster with an id, live or gone. */
   #known(id: string): Member | undefined {
-    const { identity, runtime } = this.#bus;
+    const { identity, runtime } = this.#namespace;
     const member = id === identity.id ? undefined : runtime.membership?.get(id);
     return member && runtime.memberOf(member);
   }
@@ -112,7 +112,7 @@ export class ZreBridge {
       endpoints: endpointsByName([]),
       tags: Object.freeze([]),
       props: peer.headers,
-      local: this.#bus.sockets.isOwn(host),
+      local: this.#namespace.sockets.isOwn(host),
       incarnation: Object.freeze({ start: 0, count: 0 }),
       lastSeen: Date.now(),
       isDraining: false,

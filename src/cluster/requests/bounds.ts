@@ -26,7 +26,7 @@ export const MAX_SILENCE = 90_000;
 /** Requests in flight to a node before its first report. */
 export const FIRST_WINDOW = 4_096;
 
-/** Per bus. */
+/** Per namespace. */
 export const MAX_SERVED = 1_024;
 
 /** Default window of a streamed reply. */

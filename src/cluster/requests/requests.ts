@@ -1,5 +1,5 @@
 /**
- * Served services of a bus, and both state machines with their timers and items.
+ * Served services of a namespace, and both state machines with their timers and items.
  *
  *   OutgoingRequests ──> RequestCalls ──CALL──> links ──> RequestServing ──> RequestServer ──> handler
  *                   <── reply, failure ───────────────────────────────────────────────────────┘
@@ -172,7 +172,7 @@ export class Requests {
 
   #withdraw(own: OwnService): void {
     if (own.withdrawn !== undefined) return;
-    // It rejects if a node has not acknowledged or the bus closes: late requests are then refused.
+    // It rejects if a node has not acknowledged or the namespace closes: late requests are then refused.
     if (this.#isStarted)
       own.withdrawn = this.#effects.routes.unsubscribe(serviceRoute(own.name)).catch(ignore);
     else {
@@ -221,7 +221,7 @@ export class Requests {
     return all;
   }
 
-  // --- Events of the bus -----------------------------------------------------------------------------------------------
+  // --- Events of the namespace -----------------------------------------------------------------------------------------------
 
   begin(): void {
     if (this.#isStarted) return;

@@ -1,4 +1,4 @@
-/** Public types of a bus's `serve` and `request`. */
+/** Public types of a namespace's `serve` and `request`. */
 import { type EventsOf, event } from "../../core/event-stream.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { ServiceError } from "../../kit/errors.js";

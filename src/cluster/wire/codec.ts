@@ -1,8 +1,8 @@
 /**
  * Codec of packets, in the compact form (docs/spec/cluster.md has the vectors).
  *
- *   packet   version 1 = 01 | bus 6 | body                          in the clear
- *            version 1 = 81 | bus 6 | key id 4 | nonce 24 | box     sealed (seal.ts)
+ *   packet   version 1 = 01 | namespace 6 | body                          in the clear
+ *            version 1 = 81 | namespace 6 | key id 4 | nonce 24 | box     sealed (seal.ts)
  *   body     type 1 | from 16 | start 6 | count 4 | digest 4 | fields of the type | updates n 1 | update …
  *   update   kind 1 | length 2 | id 16 | start 6 | count 4 | fields of the kind
  *
@@ -102,12 +102,12 @@ export type Junk =
 const out = new Writer();
 const NO_DATA = new Uint8Array(0);
 
-/** @param bus number of the cluster name (identity.ts); -1: no prefix, since the packet will be sealed */
-export function encodePacket(packet: Packet, bus: number): Buffer {
+/** @param namespace number of the cluster name (identity.ts); -1: no prefix, since the packet will be sealed */
+export function encodePacket(packet: Packet, namespace: number): Buffer {
   out.at = 0;
-  if (bus >= 0) {
+  if (namespace >= 0) {
     out.byte(VERSION);
-    out.uint48(bus);
+    out.uint48(namespace);
   }
   out.byte(packet.type);
   out.id(packet.from);
@@ -181,7 +181,7 @@ function writeUpdate(update: Update): void {
 }
 
 /** @returns `undefined` if the packet has another version or is too short */
-export function readBus(bytes: Buffer): number | undefined {
+export function readNamespace(bytes: Buffer): number | undefined {
   const hasPrefix =
     bytes.length >= PREFIX && ((bytes[0] as number) & ~(SEALED | SEALED_MESSAGES)) === VERSION;
   return hasPrefix ? bytes.readUIntBE(1, 6) : undefined;
@@ -189,15 +189,15 @@ export function readBus(bytes: Buffer): number | undefined {
 
 /**
  * @param bytes are not kept
- * @param bus required number of the cluster name
+ * @param namespace required number of the cluster name
  * @param most accepted bytes, of a datagram or a stream
  */
-export function decodePacket(bytes: Buffer, bus: number, most: number): Packet | Junk {
+export function decodePacket(bytes: Buffer, namespace: number, most: number): Packet | Junk {
   if (bytes.length === 0) return "empty";
   if (bytes.length > most) return "oversized";
   if (bytes[0] !== VERSION) return "version";
   if (bytes.length < PREFIX) return "malformed";
-  if (bytes.readUIntBE(1, 6) !== bus) return "cluster";
+  if (bytes.readUIntBE(1, 6) !== namespace) return "cluster";
   return decodeBody(bytes.subarray(PREFIX));
 }
 

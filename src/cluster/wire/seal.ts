@@ -1,7 +1,7 @@
 /**
  * Sealing of packets with the cluster's key by XChaCha20-Poly1305 (docs/spec/cluster.md).
  *
- *   sealed   version 1 = 81 | bus 6 | key id 4 | nonce 24 | tag 16 | cipher text
+ *   sealed   version 1 = 81 | namespace 6 | key id 4 | nonce 24 | tag 16 | cipher text
  *   nonce    session 16, random | counter 8, from 1
  *
  * XChaCha20 derives a key from the session, which happens once per session here (HChaCha20). A forgotten session may be
@@ -111,12 +111,12 @@ export class StreamWay {
   }
 
   /** @internal Key of messages, which binds the cluster. */
-  messageKeyOf(of: Pick<Key, "id" | "bytes">, bus: number): Buffer {
+  messageKeyOf(of: Pick<Key, "id" | "bytes">, namespace: number): Buffer {
     const root = this.keyOf(of);
-    const known = this.#messageKeys.get(bus);
+    const known = this.#messageKeys.get(namespace);
     if (known?.root === root) return known.key;
-    const key = nodeCrypto().createHmac("sha256", root).update(`shoal messages 1 ${bus}`).digest();
-    this.#messageKeys.set(bus, { root, key });
+    const key = nodeCrypto().createHmac("sha256", root).update(`shoal messages 1 ${namespace}`).digest();
+    this.#messageKeys.set(namespace, { root, key });
     return key;
   }
 
@@ -145,7 +145,7 @@ export interface Box {
 }
 
 export class Sealer {
-  readonly #bus: number;
+  readonly #namespace: number;
   readonly #session: Buffer;
   readonly #keys: Key[] = [];
   #counter = 0;
@@ -154,17 +154,17 @@ export class Sealer {
   #old = new Map<string, Session>();
 
   /**
-   * @param bus number of the cluster name (identity.ts)
+   * @param namespace number of the cluster name (identity.ts)
    * @param keys as for `setKeys`
    * @param session 16 random bytes for this process only; tests set it
    * @throws as `setKeys`
    */
   constructor(
-    bus: number,
+    namespace: number,
     keys: readonly string[],
     session: Uint8Array = nodeCrypto().randomBytes(SESSION_LENGTH),
   ) {
-    this.#bus = bus;
+    this.#namespace = namespace;
     this.#session = Buffer.from(session);
     this.setKeys(keys);
   }
@@ -212,7 +212,7 @@ export class Sealer {
     const out = Buffer.allocUnsafe(BOX + plain.length);
     out.writeUInt8(VERSION | SEALED | SEALED_MESSAGES, 0);
     this.#writeHead(out, key, way.session, way.counter);
-    box.seal(out.subarray(TAG), plain, out.subarray(NONCE, TAG), way.messageKeyOf(key, this.#bus));
+    box.seal(out.subarray(TAG), plain, out.subarray(NONCE, TAG), way.messageKeyOf(key, this.#namespace));
     return out;
   }
 
@@ -222,7 +222,7 @@ export class Sealer {
     const counter = this.#newCounter(way, bytes);
     if (counter === undefined) return "replayed";
     const plain = Buffer.allocUnsafeSlow(bytes.length - BOX);
-    const messageKey = way.messageKeyOf(key, this.#bus);
+    const messageKey = way.messageKeyOf(key, this.#namespace);
     if (!box.open(plain, bytes.subarray(TAG), bytes.subarray(NONCE, TAG), messageKey)) return "forged";
     way.counter = counter;
     return plain;
@@ -235,7 +235,7 @@ export class Sealer {
   }
 
   #writeHead(out: Buffer, key: Key, session: Buffer, counter: number): void {
-    out.writeUIntBE(this.#bus, 1, 6);
+    out.writeUIntBE(this.#namespace, 1, 6);
     out.writeUInt32BE(key.id, PREFIX);
     session.copy(out, NONCE);
     out.writeBigUInt64BE(BigInt(counter), COUNTER);
@@ -291,7 +291,7 @@ export class Sealer {
     if (bytes[0] === VERSION) return "unsealed";
     if (bytes[0] !== version) return "version";
     if (bytes.length < BOX) return "malformed";
-    if (bytes.readUIntBE(1, 6) !== this.#bus) return "cluster";
+    if (bytes.readUIntBE(1, 6) !== this.#namespace) return "cluster";
     const id = bytes.readUInt32BE(PREFIX);
     const key = this.#keys.find((each) => each.id === id);
     if (key === undefined) return "key";

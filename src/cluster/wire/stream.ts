@@ -10,7 +10,7 @@
  * the cluster has a key. A node skips control frames of unknown types.
  */
 import { createHash } from "node:crypto";
-import { MAX_ADDRESS, MAX_BUSES, MAX_STREAM_PACKET } from "../bounds.js";
+import { MAX_ADDRESS, MAX_NAMESPACES, MAX_STREAM_PACKET } from "../bounds.js";
 import { PREFIX } from "./codec.js";
 import { SEAL_OVERHEAD, StreamWay } from "./seal.js";
 
@@ -86,11 +86,11 @@ export const StreamFrame = {
   ANSWER: 0x45,
 } as const;
 
-/** Bytes of one cluster in a PROOF: bus 6 | key id 4, 0: in the clear | proof 32. */
+/** Bytes of one cluster in a PROOF: namespace 6 | key id 4, 0: in the clear | proof 32. */
 const PROOF_SIZE = 6 + 4 + 32;
 
-export interface BusProof {
-  readonly bus: number;
+export interface NamespaceProof {
+  readonly namespace: number;
   readonly keyId: number;
   readonly proof: Buffer;
 }
@@ -99,12 +99,12 @@ export function isControl(frame: Buffer): boolean {
   return ((frame[0] ?? 0) & 0xf0) === 0x40;
 }
 
-export function encodeProof(buses: readonly BusProof[]): Buffer {
-  const out = Buffer.alloc(1 + buses.length * PROOF_SIZE);
+export function encodeProof(namespaces: readonly NamespaceProof[]): Buffer {
+  const out = Buffer.alloc(1 + namespaces.length * PROOF_SIZE);
   out.writeUInt8(StreamFrame.PROOF, 0);
-  buses.forEach(({ bus, keyId, proof }, index) => {
+  namespaces.forEach(({ namespace, keyId, proof }, index) => {
     const at = 1 + index * PROOF_SIZE;
-    out.writeUIntBE(bus, at, 6);
+    out.writeUIntBE(namespace, at, 6);
     out.writeUInt32BE(keyId, at + 6);
     proof.copy(out, at + 10);
   });
@@ -112,13 +112,13 @@ export function encodeProof(buses: readonly BusProof[]): Buffer {
 }
 
 /** `undefined` for a wrong length or too many clusters. */
-export function decodeProof(frame: Buffer): BusProof[] | undefined {
+export function decodeProof(frame: Buffer): NamespaceProof[] | undefined {
   const count = (frame.length - 1) / PROOF_SIZE;
-  if (!Number.isInteger(count) || count < 0 || count > MAX_BUSES) return undefined;
+  if (!Number.isInteger(count) || count < 0 || count > MAX_NAMESPACES) return undefined;
   return Array.from({ length: count }, (_, index) => {
     const at = 1 + index * PROOF_SIZE;
     return {
-      bus: frame.readUIntBE(at, 6),
+      namespace: frame.readUIntBE(at, 6),
       keyId: frame.readUInt32BE(at + 6),
       proof: Buffer.from(frame.subarray(at + 10, at + PROOF_SIZE)),
     };

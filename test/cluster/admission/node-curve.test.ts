@@ -5,9 +5,9 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { IdentityExchange } from "../../../src/cluster/admission/identity.js";
-import { proveBuses } from "../../../src/cluster/admission/proof.js";
+import { proveNamespaces } from "../../../src/cluster/admission/proof.js";
 import { ClusterNode } from "../../../src/cluster/index.js";
-import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
+import { NamespaceCodec } from "../../../src/cluster/net/namespace-codec.js";
 import { Packet, PacketType, Update } from "../../../src/cluster/wire/packets.js";
 import {
   encodeFrame,
@@ -55,7 +55,7 @@ describe("nodes with keys of their own", () => {
     const a = await started("a", { curve: { ...A, allow: ALL } });
     const b = await started("b", { curve: { ...B, allow: ALL }, seeds: [a.address] });
     await together(2, a, b);
-    const codec = new BusCodec("default", [KEY]);
+    const codec = new NamespaceCodec("default", [KEY]);
     const start = b.self.incarnation.start;
     const ghost = "e5".repeat(16);
     const updates = [
@@ -101,8 +101,8 @@ describe("nodes with keys of their own", () => {
     const responder = got.subarray(0, helloSize(got));
     const hellos = { initiator, responder };
     const exchange = new IdentityExchange(keyPairOf(decodeZ85(C.secretKey)), id, "initiator");
-    const codec = new BusCodec("default", [KEY]);
-    const proof = proveBuses([codec], "initiator", hellos);
+    const codec = new NamespaceCodec("default", [KEY]);
+    const proof = proveNamespaces([codec], "initiator", hellos);
     socket.write(Buffer.concat([encodeFrame(exchange.key), encodeFrame(encodeProof(proof))]));
     const frames = (): Buffer[] => {
       const found: Buffer[] = [];

@@ -35,10 +35,10 @@ describe("a password in place of a key", () => {
 
   it("of another cluster, and no password at all, are distinguished by the one that refuses", async () => {
     const a = await started("a", { password: PASSWORD });
-    const [bus, unsealed] = [refusal(a, "cluster"), refusal(a, "unsealed")];
+    const [namespace, unsealed] = [refusal(a, "cluster"), refusal(a, "unsealed")];
     await started("b", { password: PASSWORD, cluster: "other", seeds: [a.address] });
     await started("c", { seeds: [a.address] });
-    await Promise.all([bus, unsealed]);
+    await Promise.all([namespace, unsealed]);
     expect(a.members().length).toBe(1);
   });
 

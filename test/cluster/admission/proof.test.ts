@@ -3,13 +3,13 @@ import { createHmac, hkdfSync, scryptSync } from "node:crypto";
 import { expect, it } from "vitest";
 import { keyOfPassword } from "../../../src/cluster/admission/password.js";
 import {
-  checkBuses,
+  checkNamespaces,
   type Hellos,
-  type ProvableBus,
-  proveBuses,
+  type ProvableNamespace,
+  proveNamespaces,
 } from "../../../src/cluster/admission/proof.js";
 import { RefusalReports } from "../../../src/cluster/admission/refusals.js";
-import { busNumber } from "../../../src/cluster/identity.js";
+import { namespaceNumber } from "../../../src/cluster/identity.js";
 import { decodeProof, encodeHello, encodeProof, isControl } from "../../../src/cluster/wire/stream.js";
 import { checkPassword, MAX_PASSWORD, SCRYPT } from "../../../src/core/password.js";
 import { decodeZ85, encodeZ85 } from "../../../src/core/z85.js";
@@ -20,74 +20,86 @@ const HELLOS: Hellos = {
   initiator: encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000"),
   responder: encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000"),
 };
-const bus = (name: string, keys: readonly string[], byPassword = false): ProvableBus => ({
-  bus: busNumber(name),
+const namespace = (name: string, keys: readonly string[], byPassword = false): ProvableNamespace => ({
+  namespace: namespaceNumber(name),
   keys,
   byPassword,
 });
-const A = busNumber("a");
+const A = namespaceNumber("a");
 
 it("a proof of the same key is good, with the old key and with the new one of a rotation", () => {
-  const shown = proveBuses([bus("a", [KEY])], "initiator", HELLOS);
+  const shown = proveNamespaces([namespace("a", [KEY])], "initiator", HELLOS);
   for (const keys of [[KEY], [OTHER, KEY]])
-    expect(checkBuses([bus("a", keys)], "initiator", HELLOS, shown)).toEqual({ proved: true, refused: [] });
+    expect(checkNamespaces([namespace("a", keys)], "initiator", HELLOS, shown)).toEqual({
+      proved: true,
+      refused: [],
+    });
 });
 
-it("another key, none, another bus, another role and other nonces are each refused for their reason", () => {
+it("another key, none, another namespace, another role and other nonces are each refused for their reason", () => {
   const refused = (
-    own: ProvableBus,
-    shown: ProvableBus,
+    own: ProvableNamespace,
+    shown: ProvableNamespace,
     role: "initiator" | "responder",
     hellos = HELLOS,
   ) => {
-    const result = checkBuses([own], role, hellos, proveBuses([shown], "initiator", HELLOS));
+    const result = checkNamespaces([own], role, hellos, proveNamespaces([shown], "initiator", HELLOS));
     expect(result.proved).toBe(false);
     return result.refused;
   };
-  const [a, clear] = [bus("a", [KEY]), bus("a", [])];
-  expect(refused(a, bus("a", [OTHER]), "initiator")).toEqual([{ bus: A, reason: "key" }]);
-  expect(refused(bus("a", [KEY], true), bus("a", [OTHER]), "initiator")).toEqual([
-    { bus: A, reason: "password" },
+  const [a, clear] = [namespace("a", [KEY]), namespace("a", [])];
+  expect(refused(a, namespace("a", [OTHER]), "initiator")).toEqual([{ namespace: A, reason: "key" }]);
+  expect(refused(namespace("a", [KEY], true), namespace("a", [OTHER]), "initiator")).toEqual([
+    { namespace: A, reason: "password" },
   ]);
-  expect(refused(a, clear, "initiator")).toEqual([{ bus: A, reason: "unsealed" }]);
-  expect(refused(clear, a, "initiator")).toEqual([{ bus: A, reason: "key" }]);
-  expect(refused(a, bus("b", [KEY]), "initiator")).toEqual([{ bus: undefined, reason: "cluster" }]);
+  expect(refused(a, clear, "initiator")).toEqual([{ namespace: A, reason: "unsealed" }]);
+  expect(refused(clear, a, "initiator")).toEqual([{ namespace: A, reason: "key" }]);
+  expect(refused(a, namespace("b", [KEY]), "initiator")).toEqual([
+    { namespace: undefined, reason: "cluster" },
+  ]);
   // Reflected: what this end showed as the initiator comes back from the responder.
-  expect(refused(a, a, "responder")).toEqual([{ bus: A, reason: "replayed" }]);
+  expect(refused(a, a, "responder")).toEqual([{ namespace: A, reason: "replayed" }]);
   const later = { ...HELLOS, responder: encodeHello(Buffer.alloc(32, 3), "10.0.0.2:7000") };
-  expect(refused(a, a, "initiator", later)).toEqual([{ bus: A, reason: "replayed" }]);
+  expect(refused(a, a, "initiator", later)).toEqual([{ namespace: A, reason: "replayed" }]);
   const elsewhere = { ...HELLOS, initiator: encodeHello(Buffer.alloc(32, 1), "10.0.0.9:7000") };
-  expect(refused(a, a, "initiator", elsewhere)).toEqual([{ bus: A, reason: "replayed" }]);
+  expect(refused(a, a, "initiator", elsewhere)).toEqual([{ namespace: A, reason: "replayed" }]);
 });
 
-it("an end without a bus, which starts or has left, is not of another cluster", () => {
+it("an end without a namespace, which starts or has left, is not of another cluster", () => {
   const nothing = { proved: false, refused: [] };
-  const shown = proveBuses([bus("a", [KEY])], "initiator", HELLOS);
-  expect(checkBuses([], "initiator", HELLOS, shown)).toEqual(nothing);
-  expect(checkBuses([bus("a", [KEY])], "initiator", HELLOS, [])).toEqual(nothing);
+  const shown = proveNamespaces([namespace("a", [KEY])], "initiator", HELLOS);
+  expect(checkNamespaces([], "initiator", HELLOS, shown)).toEqual(nothing);
+  expect(checkNamespaces([namespace("a", [KEY])], "initiator", HELLOS, [])).toEqual(nothing);
 });
 
-it("one proved bus is enough, and the others are refused", () => {
-  const shown = proveBuses([bus("a", [KEY]), bus("b", [KEY])], "initiator", HELLOS);
-  expect(checkBuses([bus("a", [OTHER]), bus("b", [KEY]), bus("c", [])], "initiator", HELLOS, shown)).toEqual({
+it("one proved namespace is enough, and the others are refused", () => {
+  const shown = proveNamespaces([namespace("a", [KEY]), namespace("b", [KEY])], "initiator", HELLOS);
+  expect(
+    checkNamespaces(
+      [namespace("a", [OTHER]), namespace("b", [KEY]), namespace("c", [])],
+      "initiator",
+      HELLOS,
+      shown,
+    ),
+  ).toEqual({
     proved: true,
-    refused: [{ bus: A, reason: "key" }],
+    refused: [{ namespace: A, reason: "key" }],
   });
 });
 
-it("a bus is checked once: what a stranger shows for it again costs nothing", () => {
-  const shown = [OTHER, KEY].flatMap((key) => proveBuses([bus("a", [key])], "initiator", HELLOS));
-  expect(checkBuses([bus("a", [KEY])], "initiator", HELLOS, shown)).toEqual({
+it("a namespace is checked once: what a stranger shows for it again costs nothing", () => {
+  const shown = [OTHER, KEY].flatMap((key) => proveNamespaces([namespace("a", [key])], "initiator", HELLOS));
+  expect(checkNamespaces([namespace("a", [KEY])], "initiator", HELLOS, shown)).toEqual({
     proved: false,
-    refused: [{ bus: A, reason: "key" }],
+    refused: [{ namespace: A, reason: "key" }],
   });
 });
 
 it("a proof's bytes are those of the specification, and a wrong length is none", () => {
   const rows = Object.fromEntries(vectorsUnder("spec/cluster.md", "Vectors of a proof"));
-  const proofs = proveBuses([bus("default", [KEY])], "initiator", HELLOS);
+  const proofs = proveNamespaces([namespace("default", [KEY])], "initiator", HELLOS);
   const frame = encodeProof(proofs);
-  const responder = encodeProof(proveBuses([bus("default", [KEY])], "responder", HELLOS));
+  const responder = encodeProof(proveNamespaces([namespace("default", [KEY])], "responder", HELLOS));
   const key = decodeZ85(keyOfPassword("correct horse battery", "default"));
   expect(rows).toEqual({
     "key of the password `correct horse battery`": key.toString("hex"),
@@ -106,7 +118,7 @@ it("a proof's bytes are those of the specification, and a wrong length is none",
   expect(decodeProof(Buffer.alloc(1 + 65 * 42, 0x41))).toBeUndefined();
 });
 
-it("a password gives another key on each bus, by scrypt, and has 8 to 1,024 bytes", () => {
+it("a password gives another key on each namespace, by scrypt, and has 8 to 1,024 bytes", () => {
   const [a, b] = ["a", "b"].map((name) => keyOfPassword("swordfish", name));
   expect(a).not.toBe(b);
   const { cost: N, blockSize: r, parallelization: p } = SCRYPT;

@@ -2,7 +2,7 @@
 import type { PairStream, PairStreamTable } from "../../../src/cluster/messaging/pair-streams.js";
 import type { ReceivingEffects } from "../../../src/cluster/messaging/receiving.js";
 import { decodeAck } from "../../../src/cluster/messaging/wire.js";
-import type { BusCodec } from "../../../src/cluster/net/bus-codec.js";
+import type { NamespaceCodec } from "../../../src/cluster/net/namespace-codec.js";
 
 export class FakeStream implements PairStream {
   readonly protocol = "tcp";
@@ -17,7 +17,7 @@ export class FakeStream implements PairStream {
   users = 0;
   onSent: ((frame: Buffer, lane: number) => void) | undefined;
 
-  sendMessages(_codec: BusCodec | undefined, [lane, ...frames]: readonly Uint8Array[]): void {
+  sendMessages(_codec: NamespaceCodec | undefined, [lane, ...frames]: readonly Uint8Array[]): void {
     this.onSent?.(Buffer.concat(frames), lane?.[0] ?? -1);
   }
 

@@ -71,7 +71,7 @@ it("what a member sends that is lost here is handled, unless a hook vetoed the m
     expect(dataOf(box)).toEqual(["before", "late"]);
   }));
 
-it("services say what a bus without messages, and one that was not started, cannot do", async () => {
+it("services say what a namespace without messages, and one that was not started, cannot do", async () => {
   const off = new ClusterNode({ messaging: false });
   expect(() => off.onQuery(() => "")).toThrow("messaging is false");
   expect(() => off.hook("event", () => undefined)).toThrow("messaging is false");

@@ -7,7 +7,7 @@ import {
 } from "../../../src/cluster/messaging/pair-streams.js";
 import { Receiving, type ReceivingEffects } from "../../../src/cluster/messaging/receiving.js";
 import { encodeAck, LinkFrame } from "../../../src/cluster/messaging/wire.js";
-import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
+import { NamespaceCodec } from "../../../src/cluster/net/namespace-codec.js";
 import { gate } from "../../support/gate.js";
 import { acksTo, FakeStream, FakeTable, RECEIVING_EFFECTS } from "./fake-streams.js";
 
@@ -21,7 +21,7 @@ function world() {
   const sent: [number, number][] = [];
   stream.onSent = ([type], lane) => void sent.push([lane, type ?? -1]);
   const table = new FakeTable();
-  const streams = new PairStreams(table, new BusCodec("default", []), 1_000, HOST);
+  const streams = new PairStreams(table, new NamespaceCodec("default", []), 1_000, HOST);
   const log: string[] = [];
   const accepted: ReceivingEnd[] = [];
   streams.accept("tcp", {

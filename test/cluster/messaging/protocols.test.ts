@@ -125,7 +125,7 @@ describe("messages between nodes", () => {
     expect(await exchange(a, b)).toEqual(["ws", "tls"]);
   });
 
-  it("need no other port than the node's own: three nodes with a password, of two buses", async () => {
+  it("need no other port than the node's own: three nodes with a password, of two namespaces", async () => {
     const listens = vi.spyOn(Server.prototype, "listen");
     const nodes: ClusterNode[] = [];
     for (const name of ["a", "b", "c"]) {
@@ -137,9 +137,9 @@ describe("messages between nodes", () => {
     first.serve("double", async (body: number) => body * 2);
     const answers = [second, third].map((each, i) => each.request("double", i, soon));
     expect(await Promise.all(answers)).toEqual([0, 2]);
-    const bus = { password: "another one, as good" };
-    const a = first.namespace("other", { ...bus, seeds: [second.address] });
-    const b = second.namespace("other", { ...bus, seeds: [first.address] });
+    const namespace = { password: "another one, as good" };
+    const a = first.namespace("other", { ...namespace, seeds: [second.address] });
+    const b = second.namespace("other", { ...namespace, seeds: [first.address] });
     a.serve("where", async () => "other");
     expect(await b.request("where", 0, soon)).toBe("other");
     // Each listens once, with its address of IPv4.

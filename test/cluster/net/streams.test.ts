@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { Duplex } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { MAX_LINKS } from "../../../src/cluster/bounds.js";
-import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
+import { NamespaceCodec } from "../../../src/cluster/net/namespace-codec.js";
 import { NodeStreams } from "../../../src/cluster/net/streams.js";
 import { encodePacket } from "../../../src/cluster/wire/codec.js";
 import { Packet, PacketType } from "../../../src/cluster/wire/packets.js";
@@ -14,7 +14,7 @@ import type { Acceptor, Stream, Transport } from "../../../src/engine/zmtp/trans
 const OTHER = "10.0.0.9:7946";
 const WATCHED = "10.0.0.10:7946";
 const FAREWELL = encodeFrame(Buffer.alloc(0));
-const codec = new BusCodec("default", []);
+const codec = new NamespaceCodec("default", []);
 const packet = new Packet({
   type: PacketType.GOSSIP,
   from: "ab".repeat(16),
@@ -22,7 +22,7 @@ const packet = new Packet({
   count: 0,
   digest: 0,
 });
-const PACKET = encodeFrame(encodePacket(packet, codec.bus));
+const PACKET = encodeFrame(encodePacket(packet, codec.namespace));
 
 /** A stream whose other end is the test. */
 class OpenStream implements Stream {

@@ -1,4 +1,4 @@
-/** What programs ask by, and what is asked of this node, without links: a bus that is a table of nodes. */
+/** What programs ask by, and what is asked of this node, without links: a namespace that is a table of nodes. */
 import { Readable } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { defineService } from "../../../src/cluster/index.js";
@@ -31,7 +31,7 @@ afterEach(async () => {
 });
 
 /** Requests of a node that knows one other, which serves all, and what it sent. */
-function busOf({
+function namespaceOf({
   send = () => "sent",
   room = () => Promise.resolve(true),
   ...effects
@@ -83,7 +83,7 @@ function transferred(): Uint8Array {
 
 describe("a body of bytes whose memory was transferred", () => {
   it("is refused, and the next request is as it should be", async () => {
-    const { requests, sent } = busOf();
+    const { requests, sent } = namespaceOf();
     const memory = transferred().buffer;
     for (const body of [transferred(), memory])
       await expect(requests.outgoing.request("s", body)).rejects.toMatchObject({ code: "EINVAL" });
@@ -96,7 +96,7 @@ describe("a body of bytes whose memory was transferred", () => {
   });
 
   it("fails as a reply, and its caller gets that failure", async () => {
-    const { requests, sent } = busOf();
+    const { requests, sent } = namespaceOf();
     requests.serve("s", transferred as never);
     requests.onItem(OTHER, encodeCall(1, 0, "s", undefined, NOTHING));
     expect(sent.map((item) => decodeRequest(item))).toMatchObject([
@@ -105,7 +105,7 @@ describe("a body of bytes whose memory was transferred", () => {
   });
 
   it("is repeated whole if that was after the call", async () => {
-    const { requests, sent } = busOf();
+    const { requests, sent } = namespaceOf();
     const bytes = Uint8Array.of(1, 2, 3, 4);
     const call = requests.outgoing.request("s", bytes, { retryDelay: 0 });
     structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
@@ -117,7 +117,7 @@ describe("a body of bytes whose memory was transferred", () => {
 });
 
 it("an async iterable as a body is refused by each call, and nothing is read of it", async () => {
-  const { requests, sent } = busOf();
+  const { requests, sent } = namespaceOf();
   const { outgoing } = requests;
   let reads = 0;
   const source = async function* (): AsyncGenerator<string> {
@@ -134,7 +134,7 @@ it("an async iterable as a body is refused by each call, and nothing is read of 
 });
 
 it("a reply is refused where its schema throws anything at all, and the link to its node goes on", async () => {
-  const { requests } = busOf();
+  const { requests } = namespaceOf();
   const schemaOf = (validate: (value: unknown) => { value: unknown }) =>
     ({ "~standard": { version: 1, vendor: "test", validate } }) as const;
   const any = schemaOf((value) => ({ value }));
@@ -152,7 +152,7 @@ it.each([
   "close",
   "node's end",
 ] as const)("a service that was never announced is never ready after its %s, and says so", async (how) => {
-  const { requests } = busOf();
+  const { requests } = namespaceOf();
   const service = requests.serve("s", (() => "") as never);
   await (how === "node's end" ? requests.close(0) : service[how]());
   await expect(service.ready).rejects.toMatchObject({ code: "EAGAIN" });
@@ -166,7 +166,7 @@ describe("a request to all nodes", () => {
   };
 
   it("takes its bytes at the call, since the program may reuse them then", async () => {
-    const { requests, sent } = busOf();
+    const { requests, sent } = namespaceOf();
     const bytes = Uint8Array.of(1, 2, 3);
     const call = requests.outgoing.requestMany("s", bytes);
     bytes.fill(0);
@@ -176,7 +176,7 @@ describe("a request to all nodes", () => {
   });
 
   it("is aborted by a signal that comes right behind the call, and asks nobody", async () => {
-    const { requests, sent } = busOf();
+    const { requests, sent } = namespaceOf();
     const controller = new AbortController();
     const { signal } = controller;
     const replies = requests.outgoing.requestMany("work", "x", { signal, timeout: 60_000 });
@@ -189,7 +189,7 @@ describe("a request to all nodes", () => {
     "enough replies",
     "an abort",
   ])("is one pending call, and %s cancels the rest of it", async (how) => {
-    const { requests, sent } = busOf(THREE);
+    const { requests, sent } = namespaceOf(THREE);
     const controller = new AbortController();
     const { signal } = controller;
     const call = requests.outgoing.requestMany("work", "ab", { timeout: -1, count: 1, signal });
@@ -210,7 +210,7 @@ describe("a request to all nodes", () => {
   });
 
   it("is refused if its copies are more bytes than may wait, as many calls are", async () => {
-    const { requests, sent } = busOf(THREE);
+    const { requests, sent } = namespaceOf(THREE);
     const body = Buffer.alloc(24 * 1_024 * 1_024);
     const call = requests.outgoing.requestMany("work", body, { timeout: -1 });
     await expect(call).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
@@ -220,7 +220,7 @@ describe("a request to all nodes", () => {
 
 it("a request to all nodes while it is not known who serves it: it is aborted at once, and fails when its time is over", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const { requests } = busOf({ candidates: () => [], isSettling: () => true });
+  const { requests } = namespaceOf({ candidates: () => [], isSettling: () => true });
   const controller = new AbortController();
   const { signal } = controller;
   const aborted = requests.outgoing.requestMany("work", "x", { signal, timeout: 60_000 });
@@ -239,7 +239,7 @@ it("a request to all nodes while it is not known who serves it: it is aborted at
 
 it("middleware that holds a request has the default time for a reply, and any time for a stream; nothing is sent after an abort", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const { requests, sent } = busOf();
+  const { requests, sent } = namespaceOf();
   const nexts: (() => unknown)[] = [];
   requests.middleware("request", (_: unknown, next: () => unknown) => {
     nexts.push(next);
@@ -265,7 +265,7 @@ it("a listener of `request:retried` may abort the request, whose next attempt is
   const asked: string[] = [];
   const controller = new AbortController();
   const { signal } = controller;
-  const { requests, sent } = busOf({
+  const { requests, sent } = namespaceOf({
     candidates: () => candidates,
     send: (node) => {
       asked.push(node);
@@ -282,7 +282,7 @@ it("a listener of `request:retried` may abort the request, whose next attempt is
 });
 
 it("what a node asks that is lost here: it waits no longer than until that node is forgotten", async () => {
-  const { requests } = busOf();
+  const { requests } = namespaceOf();
   requests.serve("work", () => new Promise(() => undefined), { concurrency: 1 });
   const call = (id: number): Buffer =>
     encodeCall(id, 0, "work", undefined, { form: BodyForm.TEXT, data: "x" });
@@ -304,12 +304,12 @@ async function* endless(onLeft: () => void): AsyncGenerator<string> {
   }
 }
 
-/** A bus whose link takes nothing until it is opened; `waits` settles when something waits for that. */
+/** A namespace whose link takes nothing until it is opened; `waits` settles when something waits for that. */
 function closedLink(isTooLarge: (op: unknown) => boolean = () => false) {
   const waits = gate();
   const room = gate();
   let isFull = true;
-  const { requests, sent } = busOf({
+  const { requests, sent } = namespaceOf({
     send: (_, item) => (isTooLarge(opsOf([item])[0]) ? "too-large" : isFull ? "full" : "sent"),
     room: () => {
       waits.open();
@@ -370,10 +370,10 @@ it("a streamed reply that waits for the link makes no further part with the cred
   expect([made, sent.length]).toEqual([20, 21]);
 });
 
-/** A bus with a link that takes items until as many replies wait as may. */
+/** A namespace with a link that takes items until as many replies wait as may. */
 function stuck(): { readonly requests: Requests; fill(): void } {
   let isFull = false;
-  const { requests } = busOf({
+  const { requests } = namespaceOf({
     send: () => (isFull ? "full" : "sent"),
     room: () => new Promise(() => undefined),
   });

@@ -432,7 +432,7 @@ describe("requests between nodes", () => {
     await ended;
   });
 
-  it("refuses calls of a bus that drains alone, while another one of its node serves", async (cluster) => {
+  it("refuses calls of a namespace that drains alone, while another one of its node serves", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     const side = one.namespace("side", { key: KEY });
     const { passed: begun, open: begin } = gate();
@@ -449,7 +449,7 @@ describe("requests between nodes", () => {
     await reply;
   });
 
-  it("rejects what waits when the bus closes, and takes nothing afterwards", async (cluster) => {
+  it("rejects what waits when the namespace closes, and takes nothing afterwards", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("never", () => new Promise(() => undefined)).ready;
     const waiting = errorOf(two.request("never", 1, { timeout: -1 }));

@@ -5,7 +5,7 @@
  * Time advances in steps of 1 ms on a timer wheel, so an event costs a few pushes. A packet is encoded only on request.
  */
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../../../src/cluster/bounds.js";
-import { busNumber } from "../../../src/cluster/identity.js";
+import { namespaceNumber } from "../../../src/cluster/identity.js";
 import type { ClusterChange, MembershipEffects } from "../../../src/cluster/membership/events.js";
 import { type Member, MemberState } from "../../../src/cluster/membership/members.js";
 import { Membership } from "../../../src/cluster/membership/membership.js";
@@ -36,7 +36,7 @@ type Way = "datagram" | "stream" | "group";
 
 /** A power of two. */
 const SLOTS = 2_048;
-const BUS = busNumber("simulated");
+const NAMESPACE = namespaceNumber("simulated");
 /** Initial wall clock. */
 const WALL = 1_800_000_000_000;
 /** Datagrams in the socket of a stalled process. */
@@ -390,8 +390,8 @@ export class World {
 
   #throughBytes(from: SimulatedNode, packet: Packet, overStream: boolean): Packet {
     const most = overStream ? MAX_STREAM_PACKET : MAX_PACKET;
-    const bytes = encodePacket(packet, BUS);
-    const read = decodePacket(this.#options.rewrite?.(from, packet, bytes) ?? bytes, BUS, most);
+    const bytes = encodePacket(packet, NAMESPACE);
+    const read = decodePacket(this.#options.rewrite?.(from, packet, bytes) ?? bytes, NAMESPACE, most);
     if (typeof read === "string") throw new Error(`a packet of type ${packet.type} is junk: ${read}`);
     return read;
   }

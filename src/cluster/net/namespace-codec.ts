@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from "../../core/errors.js";
 import { curveBox, isCurveBoxLoaded, loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../bounds.js";
-import { busNumber } from "../identity.js";
+import { namespaceNumber } from "../identity.js";
 import {
   decodePacket,
   encodePacket,
@@ -19,9 +19,9 @@ import { MESSAGES } from "../wire/stream.js";
 /** A fixed list, for counters. */
 export type PacketRefusal = Junk | Refusal | "sealed";
 
-export class BusCodec {
+export class NamespaceCodec {
   /** The first 6 bytes of its name's hash. */
-  readonly bus: number;
+  readonly namespace: number;
   readonly name: string;
   readonly sealer: Sealer | undefined;
   /** For reports of a wrong key. */
@@ -32,14 +32,14 @@ export class BusCodec {
   /** @throws InvalidArgumentError `EINVAL` for an invalid name or key, and for too many keys */
   constructor(name: string, keys: readonly string[], byPassword = false) {
     this.byPassword = byPassword;
-    this.bus = busNumber(name);
+    this.namespace = namespaceNumber(name);
     this.name = name;
     this.#keys = keys;
     this.#messagesHead = Buffer.alloc(PREFIX + 1);
     this.#messagesHead.writeUInt8(VERSION, 0);
-    this.#messagesHead.writeUIntBE(this.bus, 1, PREFIX - 1);
+    this.#messagesHead.writeUIntBE(this.namespace, 1, PREFIX - 1);
     this.#messagesHead.writeUInt8(MESSAGES, PREFIX);
-    if (keys.length > 0) this.sealer = new Sealer(this.bus, keys);
+    if (keys.length > 0) this.sealer = new Sealer(this.namespace, keys);
   }
 
   /** The first key seals. */
@@ -59,16 +59,16 @@ export class BusCodec {
   }
 
   encode(packet: Packet): Buffer {
-    return this.sealer?.seal(packet) ?? encodePacket(packet, this.bus);
+    return this.sealer?.seal(packet) ?? encodePacket(packet, this.namespace);
   }
 
   decode(bytes: Buffer): Packet | PacketRefusal {
     if (this.sealer !== undefined) return this.sealer.open(bytes, MAX_BODY);
-    return isSealed(bytes) ? "sealed" : decodePacket(bytes, this.bus, MAX_PACKET);
+    return isSealed(bytes) ? "sealed" : decodePacket(bytes, this.namespace, MAX_PACKET);
   }
 
   encodeStream(way: StreamWay, packet: Packet): Buffer {
-    return this.sealer?.sealStream(way, packet) ?? encodePacket(packet, this.bus);
+    return this.sealer?.sealStream(way, packet) ?? encodePacket(packet, this.namespace);
   }
 
   /**
@@ -92,7 +92,7 @@ export class BusCodec {
     if (this.sealer === undefined) {
       if (isSealed(bytes)) return "sealed";
       if (bytes[PREFIX] === MESSAGES) return bytes.subarray(PREFIX + 1);
-      return decodePacket(bytes, this.bus, MAX_STREAM_PACKET + PREFIX);
+      return decodePacket(bytes, this.namespace, MAX_STREAM_PACKET + PREFIX);
     }
     if (((bytes[0] ?? 0) & SEALED_MESSAGES) !== 0)
       return isCurveBoxLoaded() ? this.sealer.openMessages(way, bytes, curveBox()) : "type";

@@ -16,28 +16,28 @@ import type { Member as KnownMember } from "../membership/members.js";
 import { Membership } from "../membership/membership.js";
 import { type SplitChange, SplitRules } from "../membership/splits.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
-import { BusCodec } from "../net/bus-codec.js";
+import { NamespaceCodec } from "../net/namespace-codec.js";
 import { hostOf } from "../resolver.js";
 import { bodySize } from "../wire/codec.js";
 import { type Packet, PacketType, UpdateKind } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
-import type { BusContext } from "./bus-context.js";
-import { BusTimer } from "./bus-timer.js";
 import { ChangeEvents } from "./change-events.js";
 import type { ClusterEvent } from "./events.js";
 import { type Member, memberOf } from "./member.js";
-import type { BusPort } from "./node-sockets.js";
+import type { NamespaceContext } from "./namespace-context.js";
+import { NamespaceTimer } from "./namespace-timer.js";
+import type { NamespacePort } from "./node-sockets.js";
 
 /** Its address and flags change with its incarnation. */
 interface Snapshot extends Pick<KnownMember, "details" | "start" | "count" | "state" | "yields"> {
   readonly service: Member;
 }
 
-export class BusRuntime implements BusPort {
-  readonly codec: BusCodec;
+export class NamespaceRuntime implements NamespacePort {
+  readonly codec: NamespaceCodec;
   readonly counters = { suspicions: 0, refuted: 0, refused: {} as Record<string, number> };
-  readonly timer: BusTimer;
-  readonly #bus: BusContext;
+  readonly timer: NamespaceTimer;
+  readonly #namespace: NamespaceContext;
   readonly #host: string;
   readonly #events: ChangeEvents;
   readonly #snapshots = new WeakMap<object, Snapshot>();
@@ -49,12 +49,12 @@ export class BusRuntime implements BusPort {
   /** Wall clock minus the rules' time. */
   #wallOffset = 0;
 
-  constructor(bus: BusContext) {
-    const { cluster, identity, sockets, settings } = bus;
-    this.#bus = bus;
+  constructor(namespace: NamespaceContext) {
+    const { cluster, identity, sockets, settings } = namespace;
+    this.#namespace = namespace;
     this.#host = hostOf(identity.name);
-    this.codec = new BusCodec(cluster, settings.keys, settings.byPassword);
-    this.timer = new BusTimer(sockets.platform, settings.profile.probeTimeout, {
+    this.codec = new NamespaceCodec(cluster, settings.keys, settings.byPassword);
+    this.timer = new NamespaceTimer(sockets.platform, settings.profile.probeTimeout, {
       nextWakeUp: () =>
         Math.min(this.#membership?.nextWakeUp() ?? Infinity, this.#splits?.nextWakeUp() ?? Infinity),
       tick: () => this.run((rules, now) => rules.tick(now)),
@@ -62,7 +62,7 @@ export class BusRuntime implements BusPort {
     });
     this.#events = new ChangeEvents(
       identity.id,
-      (event) => bus.emit(event),
+      (event) => namespace.emit(event),
       (member) => this.memberOf(member),
     );
   }
@@ -70,9 +70,9 @@ export class BusRuntime implements BusPort {
   // --- Life ----------------------------------------------------------------------------------------------------------
 
   begin(): void {
-    const { sockets, details } = this.#bus;
-    const { id, name } = this.#bus.identity;
-    const { profile, strategy, autoheal } = this.#bus.settings;
+    const { sockets, details } = this.#namespace;
+    const { id, name } = this.#namespace.identity;
+    const { profile, strategy, autoheal } = this.#namespace.settings;
     const now = performance.now();
     const start = Date.now();
     this.#wallOffset = start - now;
@@ -97,7 +97,7 @@ export class BusRuntime implements BusPort {
     );
     details.begin();
     this.run((rules) => rules.heartbeat(now));
-    this.#bus.membersChanged();
+    this.#namespace.membersChanged();
     this.timer.start();
     this.#callGroup(0);
   }
@@ -113,7 +113,7 @@ export class BusRuntime implements BusPort {
   async leave(linger: number): Promise<void> {
     if (this.#membership !== undefined) {
       this.run((rules, now) => rules.leave(now));
-      const pause = 3 * this.#bus.settings.profile.gossipInterval;
+      const pause = 3 * this.#namespace.settings.profile.gossipInterval;
       if (this.#membership.isKnown)
         await new Promise((resolve) => setTimeout(resolve, linger < 0 ? pause : Math.min(linger, pause)));
     }
@@ -121,10 +121,10 @@ export class BusRuntime implements BusPort {
   }
 
   end(): void {
-    this.#bus.sockets.remove(this);
+    this.#namespace.sockets.remove(this);
     this.#membership = undefined;
     this.#splits = undefined;
-    this.#bus.membersChanged();
+    this.#namespace.membersChanged();
   }
 
   // --- Calls of the cluster ------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ export class BusRuntime implements BusPort {
   /** @throws InvalidStateError `EFSM` before the start; ClosedError `EBADF` */
   get rules(): Membership {
     if (this.#membership !== undefined) return this.#membership;
-    const { owner, what } = this.#bus;
+    const { owner, what } = this.#namespace;
     if (owner.closed) throw new ClosedError("EBADF", `${what} is closed`);
     throw new InvalidStateError("EFSM", `${what} was not started`);
   }
@@ -198,7 +198,7 @@ export class BusRuntime implements BusPort {
     const rules = this.#membership;
     const splits = this.#splits;
     if (rules === undefined || splits === undefined) {
-      if (!this.#bus.owner.closed) void this.rules;
+      if (!this.#namespace.owner.closed) void this.rules;
       return;
     }
     const now = performance.now();
@@ -221,7 +221,7 @@ export class BusRuntime implements BusPort {
    */
   get messageRoom(): number {
     const rules = this.#membership;
-    const { hasGroup, provesNodes } = this.#bus.sockets;
+    const { hasGroup, provesNodes } = this.#namespace.sockets;
     if (rules === undefined || !hasGroup || provesNodes) return 0;
     return MAX_BODY - bodySize(PacketType.MESSAGE);
   }
@@ -239,7 +239,7 @@ export class BusRuntime implements BusPort {
 
   onGroupPacket(packet: Packet, address: string): void {
     const rules = this.#membership;
-    if (rules === undefined || packet.from === this.#bus.identity.id) return;
+    if (rules === undefined || packet.from === this.#namespace.identity.id) return;
     const isStranger = rules.get(packet.from) === undefined;
     // Four on average answer: answers of all would be a storm.
     if (isStranger && Math.random() >= 4 / (rules.size + rules.newMembers)) return;
@@ -251,17 +251,17 @@ export class BusRuntime implements BusPort {
 
   onAddress(address: string): void {
     this.run((rules, now) => rules.setAddress(now, address));
-    const { details, owner } = this.#bus;
+    const { details, owner } = this.#namespace;
     details.onAddress();
     owner.onAddress(address);
   }
 
   get streams(): PairStreams | undefined {
-    return this.#bus.messages.streams;
+    return this.#namespace.messages.streams;
   }
 
   get isServing(): boolean {
-    return this.#bus.requests.isServing;
+    return this.#namespace.requests.isServing;
   }
 
   greeting(address: string | undefined): Packet | undefined {
@@ -272,7 +272,7 @@ export class BusRuntime implements BusPort {
 
   /** With node keys, another holder of the cluster's key may have forged a datagram. */
   #onMessage({ from, data }: Packet, overStream: boolean): void {
-    const { identity, sockets, messages, memberMessages } = this.#bus;
+    const { identity, sockets, messages, memberMessages } = this.#namespace;
     const isLive = this.#membership?.get(from)?.isLive === true && from !== identity.id;
     if (overStream || !isLive || data === undefined || sockets.provesNodes) sockets.count("message:refused");
     else if (messages.started !== undefined)
@@ -284,14 +284,17 @@ export class BusRuntime implements BusPort {
   #onChange(change: ClusterChange): void {
     // These change no member, and may come often.
     if (change.type !== "refused" && change.type !== "heartbeat") {
-      this.#bus.membersChanged();
+      this.#namespace.membersChanged();
       this.#watchSoon();
     }
     this.#splits?.onChange(performance.now(), change);
     this.#count(change);
     if (change.type === "back")
-      this.#bus.sockets.streams.renew(change.member.address, this.#bus.settings.profile.probeTimeout);
-    this.#bus.messages.onChange(change);
+      this.#namespace.sockets.streams.renew(
+        change.member.address,
+        this.#namespace.settings.profile.probeTimeout,
+      );
+    this.#namespace.messages.onChange(change);
     this.#events.onChange(change);
   }
 
@@ -332,7 +335,7 @@ export class BusRuntime implements BusPort {
     this.#watchTimer = undefined;
     const rules = this.#membership;
     if (rules !== undefined)
-      this.#bus.sockets.watch(this, rules.removed ? [] : successors(rules.self.id, rules.live));
+      this.#namespace.sockets.watch(this, rules.removed ? [] : successors(rules.self.id, rules.live));
   }
 }
 

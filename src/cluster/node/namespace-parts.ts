@@ -8,13 +8,18 @@ import { MemberMessages } from "../messaging/member-messages.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
 import { Requests } from "../requests/requests.js";
 import { CompiledResolver } from "../resolver.js";
-import type { BusContext, BusOptions, BusOwner, NodeIdentity } from "./bus-context.js";
-import { BusMessages } from "./bus-messages.js";
-import { BusRuntime } from "./bus-runtime.js";
 import type { ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
+import type {
+  NamespaceContext,
+  NamespaceOptions,
+  NamespaceOwner,
+  NodeIdentity,
+} from "./namespace-context.js";
+import { NamespaceMessages } from "./namespace-messages.js";
+import { NamespaceRuntime } from "./namespace-runtime.js";
 import type { NodeSockets } from "./node-sockets.js";
-import type { BusSettings } from "./options.js";
+import type { NamespaceSettings } from "./options.js";
 import { OwnDetails } from "./own-details.js";
 import { ServiceCandidates } from "./service-candidates.js";
 
@@ -29,33 +34,33 @@ const STAGES: Readonly<Partial<Record<ClusterEvent["type"], readonly MemberChang
   removed: ["lost"],
 };
 
-export class BusParts implements BusContext {
+export class NamespaceParts implements NamespaceContext {
   readonly what: string;
   readonly cluster: string;
   readonly identity: NodeIdentity;
   readonly sockets: NodeSockets;
-  readonly settings: BusSettings;
-  readonly owner: BusOwner;
-  readonly runtime: BusRuntime;
+  readonly settings: NamespaceSettings;
+  readonly owner: NamespaceOwner;
+  readonly runtime: NamespaceRuntime;
   readonly details: OwnDetails;
   readonly discovery: Discovery;
-  readonly messages: BusMessages;
+  readonly messages: NamespaceMessages;
   readonly memberMessages: MemberMessages;
   readonly requests: Requests;
   readonly candidates: ServiceCandidates;
   readonly registry: ClientRegistry;
   readonly #watchers = new Set<() => void>();
 
-  constructor({ what, cluster, identity, sockets, settings, owner }: BusOptions) {
+  constructor({ what, cluster, identity, sockets, settings, owner }: NamespaceOptions) {
     this.what = what;
     this.cluster = cluster;
     this.identity = identity;
     this.sockets = sockets;
     this.settings = settings;
     this.owner = owner;
-    this.runtime = new BusRuntime(this);
+    this.runtime = new NamespaceRuntime(this);
     const { runtime } = this;
-    this.messages = new BusMessages(this, runtime);
+    this.messages = new NamespaceMessages(this, runtime);
     const { links, routes } = this.messages;
     this.memberMessages = this.#createMemberMessages(links);
     this.candidates = new ServiceCandidates(runtime, routes);

@@ -8,7 +8,7 @@ const PORT = await freePort();
 const SOON = { timeout: 10_000 };
 
 const { node: create } = testNodes(() => ({
-  cluster: "bus-messages",
+  cluster: "namespace-messages",
   multicast: { port: PORT },
   registry: false,
 }));

@@ -7,14 +7,14 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
 import { MACHINE, type Platform } from "../../engine/zmtp/transport/transports.js";
 
-export interface BusTimed {
+export interface NamespaceTimed {
   nextWakeUp(): number;
   tick(): void;
   stalled(ms: number): void;
 }
 
-export class BusTimer {
-  readonly #timed: BusTimed;
+export class NamespaceTimer {
+  readonly #timed: NamespaceTimed;
   /** Minimum ms of a counted delay. */
   readonly #threshold: number;
   /** ms between samples of the event loop, each of which wakes the process. */
@@ -30,7 +30,7 @@ export class BusTimer {
   #minuteAt = 0;
   stalls = 0;
 
-  constructor(platform: Platform, probeTimeout: number, timed: BusTimed) {
+  constructor(platform: Platform, probeTimeout: number, timed: NamespaceTimed) {
     this.#timed = timed;
     this.#threshold = Math.max(50, probeTimeout / 2);
     this.#resolution = Math.floor(Math.min(this.#threshold, 100));

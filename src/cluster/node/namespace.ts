@@ -1,6 +1,6 @@
 /**
  * A cluster on a node for programs: checks whether it is open and started, and calls its parts. A node is its own first
- * cluster (node.ts). bus-runtime.ts runs the state machine.
+ * cluster (node.ts). namespace-runtime.ts runs the state machine.
  */
 import { checkCallOptions, checkInteger, invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
@@ -35,7 +35,7 @@ import type { ClusterRoute, MessageClient } from "../messaging/messaging.js";
 import type { Query } from "../messaging/query.js";
 import type { ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
 import { checkAddress, splitIpAddress } from "../net/addresses.js";
-import type { BusCodec } from "../net/bus-codec.js";
+import type { NamespaceCodec } from "../net/namespace-codec.js";
 import type { Profile } from "../profiles.js";
 import type { ServeOptions, ServiceManyOptions } from "../requests/options.js";
 import type {
@@ -51,13 +51,13 @@ import type {
 import { CompiledResolver, type ResolverStep } from "../resolver.js";
 import type { TagChange } from "../tags.js";
 import { type AnnouncedProgram, Announcement } from "./announcements.js";
-import type { NodeIdentity } from "./bus-context.js";
-import { BusParts } from "./bus-parts.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type Member, shownProps } from "./member.js";
 import { MemberResolver } from "./member-resolver.js";
+import type { NodeIdentity } from "./namespace-context.js";
+import { NamespaceParts } from "./namespace-parts.js";
 import type { NodeSockets } from "./node-sockets.js";
-import { type BusSettings, type PropValue, passwordKeys } from "./options.js";
+import { type NamespaceSettings, type PropValue, passwordKeys } from "./options.js";
 import { type ClusterStats, statsOf } from "./stats.js";
 
 /**
@@ -96,7 +96,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   /** @internal */
   protected readonly identity: NodeIdentity;
   /** @internal */
-  readonly parts: BusParts;
+  readonly parts: NamespaceParts;
   readonly #end: (() => void)[] = [];
   readonly #announced = new Set<Announcement>();
 
@@ -106,7 +106,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     cluster: string,
     identity: NodeIdentity,
     sockets: NodeSockets,
-    settings: BusSettings,
+    settings: NamespaceSettings,
   ) {
     super(what, CLUSTER_EVENTS);
     this.cluster = cluster;
@@ -114,7 +114,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     this.sockets = sockets;
     this.profile = settings.profile;
     this.#checkScope(settings.seeds);
-    this.parts = new BusParts({ what, cluster, identity, sockets, settings, owner: this });
+    this.parts = new NamespaceParts({ what, cluster, identity, sockets, settings, owner: this });
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
@@ -826,7 +826,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /** @internal */
-  get codec(): BusCodec {
+  get codec(): NamespaceCodec {
     return this.parts.runtime.codec;
   }
 

@@ -1,7 +1,7 @@
-/** The timer of a bus: stalls between two wake-ups. */
+/** The timer of a namespace: stalls between two wake-ups. */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { expect, test } from "vitest";
-import { BusTimer } from "../../src/cluster/node/bus-timer.js";
+import { NamespaceTimer } from "../../src/cluster/node/namespace-timer.js";
 import { MACHINE } from "../../src/engine/zmtp/transport/transports.js";
 import { until } from "../contract/support/wait.js";
 import { blockThread } from "../support/block.js";
@@ -27,7 +27,7 @@ class Timed {
 
 test("a stall for the time of a probe is seen, though no wake-up was late by it", async () => {
   const timed = new Timed();
-  const timer = new BusTimer(MACHINE, 200, timed);
+  const timer = new NamespaceTimer(MACHINE, 200, timed);
   timed.next = performance.now() + 1_000;
   timer.start();
   // A delay is measured from one sample to the next: the timer's has one before this one.

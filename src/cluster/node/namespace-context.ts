@@ -1,4 +1,4 @@
-/** Shared context of a cluster's parts on a node (created by bus-parts.ts). */
+/** Shared context of a cluster's parts on a node (created by namespace-parts.ts). */
 import type { ClusterChange } from "../membership/events.js";
 import type { MemberMessages } from "../messaging/member-messages.js";
 import type { Messaging } from "../messaging/messaging.js";
@@ -6,7 +6,7 @@ import type { PairStreams } from "../messaging/pair-streams.js";
 import type { Requests } from "../requests/requests.js";
 import type { ClusterEvent } from "./events.js";
 import type { NodeSockets } from "./node-sockets.js";
-import type { BusSettings } from "./options.js";
+import type { NamespaceSettings } from "./options.js";
 import type { OwnDetails } from "./own-details.js";
 
 export interface NodeIdentity {
@@ -15,20 +15,20 @@ export interface NodeIdentity {
 }
 
 /** The program's object, as its parts see it. */
-export interface BusOwner {
+export interface NamespaceOwner {
   readonly closed: boolean;
   report(event: ClusterEvent): void;
   onAddress(address: string): void;
 }
 
-export interface BusOptions {
+export interface NamespaceOptions {
   /** Class name, for errors. */
   readonly what: string;
   readonly cluster: string;
   readonly identity: NodeIdentity;
   readonly sockets: NodeSockets;
-  readonly settings: BusSettings;
-  readonly owner: BusOwner;
+  readonly settings: NamespaceSettings;
+  readonly owner: NamespaceOwner;
 }
 
 export interface MessagesPart {
@@ -40,7 +40,7 @@ export interface MessagesPart {
 }
 
 /** Parts may use each other only when called, not while they are constructed. */
-export interface BusContext extends BusOptions {
+export interface NamespaceContext extends NamespaceOptions {
   readonly details: OwnDetails;
   readonly messages: MessagesPart;
   readonly memberMessages: MemberMessages;

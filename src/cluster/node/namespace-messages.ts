@@ -14,8 +14,8 @@ import { RouteDriver } from "../messaging/route-driver.js";
 import { wsProtocol } from "../messaging/ws-protocol.js";
 import { splitAddress } from "../net/addresses.js";
 import { hostOf } from "../resolver.js";
-import type { BusContext, MessagesPart } from "./bus-context.js";
-import type { BusRuntime } from "./bus-runtime.js";
+import type { MessagesPart, NamespaceContext } from "./namespace-context.js";
+import type { NamespaceRuntime } from "./namespace-runtime.js";
 import type { NodeSockets } from "./node-sockets.js";
 
 /** What a member is to messages after a change; others make no difference. */
@@ -32,21 +32,21 @@ const STATES: Readonly<Partial<Record<ClusterChange["type"], "alive" | "lost" | 
   cleaned: "forgotten",
 };
 
-export class BusMessages implements MessagesPart {
-  readonly #bus: BusContext;
-  readonly #runtime: BusRuntime;
+export class NamespaceMessages implements MessagesPart {
+  readonly #namespace: NamespaceContext;
+  readonly #runtime: NamespaceRuntime;
   readonly #messaging: Messaging;
   readonly #streams: PairStreams;
   #isStarted = false;
   readonly links: NodeLinks;
   readonly routes: RouteDriver;
 
-  constructor(bus: BusContext, runtime: BusRuntime) {
-    this.#bus = bus;
+  constructor(namespace: NamespaceContext, runtime: NamespaceRuntime) {
+    this.#namespace = namespace;
     this.#runtime = runtime;
-    const { sockets, settings } = bus;
+    const { sockets, settings } = namespace;
     const { messaging } = settings;
-    const { id } = bus.identity;
+    const { id } = namespace.identity;
     this.#streams = new PairStreams(sockets.streams, runtime.codec, messaging.maxItem, {
       cluster: runtime.codec.name,
       id,
@@ -64,29 +64,30 @@ export class BusMessages implements MessagesPart {
         onLost: (of, count) => this.#messaging.onLost(of, count),
         onTooLarge: (of, prefix) => this.#messaging.onTooLarge(of, prefix),
         member: (of) => this.#linkMember(of),
-        advertise: (advert) => this.#bus.details.setAdvert(advert),
+        advertise: (advert) => this.#namespace.details.setAdvert(advert),
         ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
         onHeard: (of) => this.#runtime.membership?.onHeard(performance.now(), of),
-        onKeyRefused: (_of, address) => this.#bus.sockets.refuseIdentity(address, this.#runtime.codec),
+        onKeyRefused: (_of, address) => this.#namespace.sockets.refuseIdentity(address, this.#runtime.codec),
         onProtocolFailed: (peer, protocol, reason) => {
           const node = peer === "" ? undefined : peer;
-          if (node === undefined) this.#bus.sockets.count("messages:listen");
+          if (node === undefined) this.#namespace.sockets.count("messages:listen");
           this.#runtime.report({ type: "protocol:failed", node, protocol, reason });
         },
       },
     });
-    this.routes = new RouteDriver(id, messaging, this.links, () => this.#bus.requests.onRoutes());
+    this.routes = new RouteDriver(id, messaging, this.links, () => this.#namespace.requests.onRoutes());
     this.#messaging = new Messaging(id, messaging, {
       member: (of) => this.#find(of),
       peers: () => this.#peers(),
       links: this.links,
       routes: this.routes,
       emit: (event) => this.#runtime.report(event),
-      onMemberItem: (from, item, protocol) => this.#bus.memberMessages.receiver.onBytes(from, item, protocol),
-      onRequest: (from, bytes, start, end) => this.#bus.requests.onItem(from, bytes, start, end),
+      onMemberItem: (from, item, protocol) =>
+        this.#namespace.memberMessages.receiver.onBytes(from, item, protocol),
+      onRequest: (from, bytes, start, end) => this.#namespace.requests.onItem(from, bytes, start, end),
       onGone: (of) => {
-        this.#bus.memberMessages.onForgotten(of);
-        this.#bus.requests.onForgotten(of);
+        this.#namespace.memberMessages.onForgotten(of);
+        this.#namespace.requests.onForgotten(of);
       },
     });
   }
@@ -95,7 +96,7 @@ export class BusMessages implements MessagesPart {
   get messaging(): Messaging {
     if (this.#isStarted) return this.unstarted;
     this.assertSupported();
-    throw new InvalidStateError("EFSM", `${this.#bus.what} was not started`);
+    throw new InvalidStateError("EFSM", `${this.#namespace.what} was not started`);
   }
 
   /** Keeps subscriptions and numbers until the start. @throws NotSupportedError `NOT_SUPPORTED` without messages */
@@ -106,7 +107,7 @@ export class BusMessages implements MessagesPart {
 
   /** @throws NotSupportedError `NOT_SUPPORTED` without messages */
   assertSupported(): void {
-    if (!this.#bus.settings.hasMessages)
+    if (!this.#namespace.settings.hasMessages)
       throw new NotSupportedError("the node has no messages: messaging is false");
   }
 
@@ -116,7 +117,7 @@ export class BusMessages implements MessagesPart {
   }
 
   get streams(): PairStreams | undefined {
-    return this.#bus.settings.hasMessages ? this.#streams : undefined;
+    return this.#namespace.settings.hasMessages ? this.#streams : undefined;
   }
 
   /**
@@ -125,21 +126,21 @@ export class BusMessages implements MessagesPart {
    * @throws, also in the promise: NotSupportedError `ERR_ENGINE_UNAVAILABLE`, as without WebAssembly
    */
   load(): Promise<void> | undefined {
-    return this.#bus.settings.hasMessages ? this.#runtime.codec.load() : undefined;
+    return this.#namespace.settings.hasMessages ? this.#runtime.codec.load() : undefined;
   }
 
   /** After a failure the node sends, and cannot be reached. */
   async start(): Promise<void> {
-    if (!this.#bus.settings.hasMessages || this.#isStarted) return;
+    if (!this.#namespace.settings.hasMessages || this.#isStarted) return;
     this.#isStarted = true;
     await this.links.start();
   }
 
   onChange(change: ClusterChange): void {
-    if (!this.#bus.settings.hasMessages) return;
+    if (!this.#namespace.settings.hasMessages) return;
     const { type } = change;
     if (type === "removed" || type === "admitted") {
-      if (change.id === this.#bus.identity.id) this.#onOwn(type);
+      if (change.id === this.#namespace.identity.id) this.#onOwn(type);
       else if (type === "removed") this.#messaging.onMember(change.id, "gone");
       return;
     }
@@ -161,7 +162,7 @@ export class BusMessages implements MessagesPart {
   }
 
   #protocols({ protocols }: MessagingSettings): LinkProtocol[] {
-    const { platform, tls } = this.#bus.sockets;
+    const { platform, tls } = this.#namespace.sockets;
     return (protocols ?? ["tcp"]).flatMap((each) => {
       if (each === "tcp" || each === "tls") return [this.#streams.ownProtocol()];
       if (typeof each === "object") return [each];
@@ -172,7 +173,7 @@ export class BusMessages implements MessagesPart {
   }
 
   #find(id: string): Member | undefined {
-    return id === this.#bus.identity.id ? undefined : this.#runtime.membership?.get(id);
+    return id === this.#namespace.identity.id ? undefined : this.#runtime.membership?.get(id);
   }
 
   #peers(): string[] {
@@ -190,7 +191,7 @@ export class BusMessages implements MessagesPart {
       hasDetails,
       host: splitAddress(address)?.host ?? "",
       address,
-      local: hostOf(name) === hostOf(this.#bus.identity.name),
+      local: hostOf(name) === hostOf(this.#namespace.identity.name),
       advert: details.props[MESSAGES_PROP],
     };
   }
