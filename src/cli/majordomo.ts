@@ -255,7 +255,7 @@ class TitanicPart {
       .on("request:retried", (e) =>
         log.debug(`retrying request ${e.uuid} for ${e.service}: ${describe(e.error)}`),
       )
-      .on("request:buried", (e) =>
+      .on("request:dead", (e) =>
         log.warn(
           `request ${e.uuid} for ${e.service} failed ${e.attempts} times and is a dead letter now: ${e.reason}`,
         ),

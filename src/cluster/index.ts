@@ -14,7 +14,7 @@ export { type FailureReason, type HandlerErrorDetails, ServiceError } from "../k
 export {
   type ZreEvent,
   type ZreExitReason,
-  type ZreJunk,
+  type ZreFault,
   type ZreOptions,
   type ZrePeer,
   ZrePlane,

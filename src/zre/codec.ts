@@ -71,7 +71,7 @@ export type ZreMessage = { readonly sequence: number } & (
 );
 
 /** Reasons for malformed commands and beacons, which label counters. */
-export const ZRE_JUNK = [
+export const ZRE_FAULTS = [
   /** The routing id is not 01 and a uuid. */
   "identity",
   /** Missing or unexpected frames, or more than 1,024. */
@@ -92,7 +92,7 @@ export const ZRE_JUNK = [
   /** A beacon of another version, such as zyre's with CURVE. */
   "beacon-version",
 ] as const;
-export type ZreJunk = (typeof ZRE_JUNK)[number];
+export type ZreFault = (typeof ZRE_FAULTS)[number];
 
 export interface Beacon {
   /** 32 lower-case hex digits. */
@@ -111,7 +111,7 @@ export function encodeBeacon(uuid: string, port: number): Buffer {
 }
 
 /** zyre with CURVE has version 03 and 54 bytes, and also ignores other versions. */
-export function decodeBeacon(bytes: Buffer): Beacon | ZreJunk {
+export function decodeBeacon(bytes: Buffer): Beacon | ZreFault {
   if (bytes.length < 4 || bytes.toString("latin1", 0, 3) !== "ZRE") return "beacon";
   if (bytes[3] !== BEACON_VERSION) return "beacon-version";
   if (bytes.length !== BEACON_SIZE) return "beacon";
@@ -211,19 +211,19 @@ export function helloFault(name: string, headers: Readonly<Record<string, string
 
 class FieldReader extends Reader {
   /** Of `failed`: the first one counts. */
-  fault: ZreJunk = "truncated";
+  fault: ZreFault = "truncated";
 
   string(): string {
     return this.#text(this.byte());
   }
 
-  longstr(most: number, fault: ZreJunk): string {
+  longstr(most: number, fault: ZreFault): string {
     const length = this.uint32();
     if (length > most) this.fail(fault);
     return this.#text(length);
   }
 
-  fail(fault: ZreJunk): void {
+  fail(fault: ZreFault): void {
     if (!this.failed) this.fault = fault;
     this.failed = true;
   }
@@ -235,7 +235,7 @@ class FieldReader extends Reader {
   }
 }
 
-export function decodeMessage(frames: readonly Buffer[]): ZreMessage | ZreJunk {
+export function decodeMessage(frames: readonly Buffer[]): ZreMessage | ZreFault {
   const [bytes] = frames;
   if (bytes === undefined || frames.length > 1 + MAX_FRAMES) return "frames";
   if (bytes.length < 3)

@@ -1,5 +1,5 @@
 /** 36/ZRE as a second plane of a node. */
-export type { ZreJunk } from "./codec.js";
+export type { ZreFault } from "./codec.js";
 export type { ZreEvent, ZreExitReason, ZrePeer } from "./events.js";
 export { nodeHeaders } from "./headers.js";
 export { type ZreOptions, ZrePlane, type ZreStats } from "./plane.js";

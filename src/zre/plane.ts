@@ -23,7 +23,7 @@ import {
   MAX_GROUPS,
   textFault,
   uuidOf,
-  type ZreJunk,
+  type ZreFault,
 } from "./codec.js";
 import { ZRE_EVENTS, type ZreEvent, type ZrePeer } from "./events.js";
 import { MAX_PENDING, type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
@@ -75,7 +75,7 @@ export interface ZreStats {
   readonly beaconsFailed: number;
   /** Beacons from outside the interface's network. */
   readonly beaconsOutside: number;
-  readonly junk: Readonly<Record<ZreJunk, number>>;
+  readonly malformed: Readonly<Record<ZreFault, number>>;
   readonly refused: Readonly<Record<ZreRefusal, number>>;
 }
 
@@ -374,7 +374,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       beaconsReceived: received,
       beaconsFailed: failed,
       beaconsOutside: outside,
-      junk: { ...rules?.junk } as Record<ZreJunk, number>,
+      malformed: { ...rules?.malformed } as Record<ZreFault, number>,
       refused: { ...rules?.refused } as Record<ZreRefusal, number>,
     };
   }

@@ -22,9 +22,9 @@ import {
   type Hello,
   MAX_GROUPS,
   uuidOf,
-  ZRE_JUNK,
+  ZRE_FAULTS,
   ZreCommand,
-  type ZreJunk,
+  type ZreFault,
   type ZreMessage,
 } from "./codec.js";
 import type { ZreEvent, ZreExitReason, ZrePeer } from "./events.js";
@@ -129,7 +129,7 @@ export class ZreRules {
   #leaveAt = Number.POSITIVE_INFINITY;
   /** For opening mailboxes; further peers wait for their next beacon. */
   readonly #connects: TokenBucket;
-  readonly junk = counters<ZreJunk>(ZRE_JUNK);
+  readonly malformed = counters<ZreFault>(ZRE_FAULTS);
   readonly refused = counters<ZreRefusal>(ZRE_REFUSALS);
 
   constructor(settings: ZreSettings, effects: ZreEffects, now: number) {
@@ -197,7 +197,7 @@ export class ZreRules {
   onBeacon(now: number, bytes: Buffer, address: string): void {
     const beacon = decodeBeacon(bytes);
     if (typeof beacon === "string") {
-      this.junk[beacon] += 1;
+      this.malformed[beacon] += 1;
       return;
     }
     const { uuid, port } = beacon;
@@ -240,18 +240,18 @@ export class ZreRules {
   onMessage(now: number, frames: readonly Buffer[]): void {
     const uuid = uuidOf(frames[0] as Buffer);
     if (uuid === undefined || uuid === this.#self.uuid) {
-      this.junk.identity += 1;
+      this.malformed.identity += 1;
       return;
     }
     const message = decodeMessage(frames.slice(1));
     if (typeof message === "string") {
-      this.junk[message] += 1;
+      this.malformed[message] += 1;
       return;
     }
     const peer = this.#peers.get(uuid);
     if (message.command === ZreCommand.HELLO) {
       if (message.sequence === 1) this.#onHello(now, uuid, peer, message);
-      else this.junk.sequence += 1;
+      else this.malformed.sequence += 1;
       return;
     }
     if (peer === undefined || !peer.ready) {

@@ -116,7 +116,7 @@ async function deadLetters(store: string, letters: readonly (readonly [service: 
     const service = Buffer.from(name);
     await lmdb.put({ uuid, service, body: [Buffer.from("body")], expires });
     await lmdb.claim(service, 1);
-    await lmdb.bury(uuid, { attempts: 1, reason, died: 0, expires });
+    await lmdb.markDead(uuid, { attempts: 1, reason, died: 0, expires });
     uuids.push(formatUuid(uuid));
   }
   await lmdb.close();

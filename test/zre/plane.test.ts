@@ -266,11 +266,13 @@ describe("a hostile peer", () => {
     const anonymous = closing(new Dealer({ linger: 0 }));
     anonymous.connect(a.plane.endpoint);
     await anonymous.send(hello());
-    await eventually(() => a.plane.stats().refused.endpoint === 7 && a.plane.stats().junk.identity === 1);
+    await eventually(
+      () => a.plane.stats().refused.endpoint === 7 && a.plane.stats().malformed.identity === 1,
+    );
     expect(a.plane.stats()).toMatchObject({
       peers: 0,
       pending: 0,
-      junk: { signature: 1, truncated: 1, identity: 1 },
+      malformed: { signature: 1, truncated: 1, identity: 1 },
       refused: { hello: 1, endpoint: 7 },
     });
   });

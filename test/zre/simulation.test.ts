@@ -219,8 +219,8 @@ async function story(world: World, most: number, zyres: number): Promise<void> {
   for (const { plane } of link.hosts) {
     if (plane === undefined) continue;
     // A node that is another one at its endpoint may be dialled for the one before.
-    const junk = { ...plane.stats().junk, identity: 0 };
-    expect(Object.entries(junk).filter(([, count]) => count > 0)).toEqual([]);
+    const malformed = { ...plane.stats().malformed, identity: 0 };
+    expect(Object.entries(malformed).filter(([, count]) => count > 0)).toEqual([]);
   }
 }
 

@@ -4,7 +4,7 @@
  *   send ──> Sending (one a peer) ──protocol──> Receiving (one a peer) ──> onItem
  *                     ^─────────────── ACK ────────────────┘
  *
- * Service messages that name some of this node's protocols have a lane: a separate link for each set of protocols, which
+ * Messages of members that name some of this node's protocols have a lane: a separate link for each set of protocols, which
  * gives up what it has when none of them reaches the peer.
  * docs/spec/messaging.md has the rules.
  */
@@ -480,7 +480,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   onItem(from: Receiving, item: PlacedItem): void | Promise<void> {
     const { kind } = item;
-    // Lanes carry service messages only.
+    // Lanes carry messages of members only.
     if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.MEMBER))
       return this.#count("kind");
     try {

@@ -6,7 +6,7 @@ import { namespaceNumber } from "../identity.js";
 import {
   decodePacket,
   encodePacket,
-  type Junk,
+  type PacketFault,
   PREFIX,
   SEALED,
   SEALED_MESSAGES,
@@ -17,7 +17,7 @@ import { MAX_BODY, type Refusal, Sealer, type StreamWay } from "../wire/seal.js"
 import { MESSAGES } from "../wire/stream.js";
 
 /** A fixed list, for counters. */
-export type PacketRefusal = Junk | Refusal | "sealed";
+export type PacketRefusal = PacketFault | Refusal | "sealed";
 
 export class NamespaceCodec {
   /** The first 6 bytes of its name's hash. */

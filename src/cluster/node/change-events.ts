@@ -140,9 +140,9 @@ export class ChangeEvents {
   }
 
   #pushNewMember(type: NewMember["type"], member: KnownMember, restarted: boolean): void {
-    const service = this.#memberOf(member);
-    if (type === "back") this.report({ type, member: service, restarted });
-    else this.report({ type, member: service });
+    const snapshot = this.#memberOf(member);
+    if (type === "back") this.report({ type, member: snapshot, restarted });
+    else this.report({ type, member: snapshot });
   }
 }
 

@@ -30,7 +30,7 @@ import type { NamespacePort } from "./node-sockets.js";
 
 /** Its address and flags change with its incarnation. */
 interface Snapshot extends Pick<KnownMember, "details" | "start" | "count" | "state" | "yields"> {
-  readonly service: Member;
+  readonly snapshot: Member;
 }
 
 export class NamespaceRuntime implements NamespacePort {
@@ -187,10 +187,10 @@ export class NamespaceRuntime implements NamespacePort {
       known.state === state &&
       known.yields === yields
     )
-      return known.service;
-    const service = this.memberOf(member);
-    this.#snapshots.set(member, { details, start, count, state, yields, service });
-    return service;
+      return known.snapshot;
+    const snapshot = this.memberOf(member);
+    this.#snapshots.set(member, { details, start, count, state, yields, snapshot });
+    return snapshot;
   }
 
   /** Has no effect after closing. @throws InvalidStateError `EFSM` before the start */

@@ -116,7 +116,7 @@ export type RequestItem =
   | CreditItem
   | ItemOf<Sign>;
 
-export type RequestJunk = "empty" | "op" | "id" | "service" | "extras" | "load" | "failure" | "credit";
+export type RequestFault = "empty" | "op" | "id" | "service" | "extras" | "load" | "failure" | "credit";
 
 export const NO_HEADERS: Headers = Object.freeze({});
 const NO_BYTES = Buffer.alloc(0);
@@ -197,7 +197,7 @@ export function encodeSign(op: Sign, id: number): Buffer {
 }
 
 /** @returns the item, whose body keeps no larger memory; or why it is invalid */
-export function decodeRequest(bytes: Buffer, start = 0, end = bytes.length): RequestItem | RequestJunk {
+export function decodeRequest(bytes: Buffer, start = 0, end = bytes.length): RequestItem | RequestFault {
   if (start === end) return "empty";
   const head = bytes[start] as number;
   const op = head & OP;
@@ -242,7 +242,7 @@ export function decodeRequest(bytes: Buffer, start = 0, end = bytes.length): Req
   }
 }
 
-function readCall(reader: Reader, id: number, form: BodyForm, extras: CallExtras): CallItem | RequestJunk {
+function readCall(reader: Reader, id: number, form: BodyForm, extras: CallExtras): CallItem | RequestFault {
   const timeout = reader.uint();
   const service = reader.text(MAX_SERVICE_NAME);
   if (service === "") return "service";

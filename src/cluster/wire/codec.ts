@@ -86,7 +86,7 @@ export function bodySize(type: PacketType): number {
 }
 
 /** A fixed list, for labels of a counter. */
-export type Junk =
+export type PacketFault =
   | "empty"
   | "oversized"
   | "version"
@@ -192,7 +192,7 @@ export function readNamespace(bytes: Buffer): number | undefined {
  * @param namespace required number of the cluster name
  * @param most accepted bytes, of a datagram or a stream
  */
-export function decodePacket(bytes: Buffer, namespace: number, most: number): Packet | Junk {
+export function decodePacket(bytes: Buffer, namespace: number, most: number): Packet | PacketFault {
   if (bytes.length === 0) return "empty";
   if (bytes.length > most) return "oversized";
   if (bytes[0] !== VERSION) return "version";
@@ -202,7 +202,7 @@ export function decodePacket(bytes: Buffer, namespace: number, most: number): Pa
 }
 
 /** Decodes a packet without its prefix, as from a box. */
-export function decodeBody(bytes: Buffer): Packet | Junk {
+export function decodeBody(bytes: Buffer): Packet | PacketFault {
   const input = new Reader(bytes);
   const type = input.byte() as PacketType;
   const from = input.id(ID);
@@ -248,14 +248,14 @@ function readField(input: Reader, kind: FieldKind): unknown {
 }
 
 /** @returns `undefined` for an update of a later version */
-function readUpdate(kind: number, input: Reader): Update | Junk | undefined {
+function readUpdate(kind: number, input: Reader): Update | PacketFault | undefined {
   if (kind < UpdateKind.ALIVE || kind > UpdateKind.DETAILS) return undefined;
   const about = { id: input.id(ID), start: input.uint48(), count: input.uint32() };
   const update = readStatement(kind, about, input);
   return input.failed ? "malformed" : update;
 }
 
-function readStatement(kind: number, about: MemberIncarnation, input: Reader): Update | Junk {
+function readStatement(kind: number, about: MemberIncarnation, input: Reader): Update | PacketFault {
   const { id, start, count } = about;
   switch (kind) {
     case UpdateKind.ALIVE: {

@@ -11,7 +11,15 @@ import type { CipherGCMTypes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, isKey } from "../../core/z85.js";
 import { MAX_KEYS, MAX_PACKET, REPLAY_WINDOW } from "../bounds.js";
-import { decodeBody, encodePacket, type Junk, PREFIX, SEALED, SEALED_MESSAGES, VERSION } from "./codec.js";
+import {
+  decodeBody,
+  encodePacket,
+  type PacketFault,
+  PREFIX,
+  SEALED,
+  SEALED_MESSAGES,
+  VERSION,
+} from "./codec.js";
 import type { Packet } from "./packets.js";
 
 const SESSION_LENGTH = 16;
@@ -25,7 +33,7 @@ export const SEAL_OVERHEAD = BOX;
 /** Of a datagram, sealed or not. */
 export const MAX_BODY = MAX_PACKET - SEAL_OVERHEAD;
 
-export type Refusal = Junk | "unsealed" | "key" | "forged" | "replayed";
+export type Refusal = PacketFault | "unsealed" | "key" | "forged" | "replayed";
 
 // node:crypto's types know it only by this type, a cipher with a tag.
 const CIPHER = "chacha20-poly1305" as unknown as CipherGCMTypes;

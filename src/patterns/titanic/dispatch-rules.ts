@@ -33,7 +33,7 @@ export interface DispatchEffects {
   /** @param failed counts an attempt */
   release(request: TitanicClaimedRequest, delay: number, failed: boolean): void;
   /** Makes it a dead letter. */
-  bury(request: TitanicClaimedRequest): void;
+  markDead(request: TitanicClaimedRequest): void;
   /** Looks for services with requests; `found` follows. */
   scan(): void;
 }
@@ -285,7 +285,7 @@ export class DispatchRules {
 
   #putBack(entry: Service, request: TitanicClaimedRequest, failed: boolean, now: number): void {
     if (failed && request.attempts >= this.#limits.maxAttempts) {
-      this.#effects.bury(request);
+      this.#effects.markDead(request);
       return;
     }
     const { retryDelay, maxRetryDelay } = this.#limits;

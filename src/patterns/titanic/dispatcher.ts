@@ -31,7 +31,7 @@ export const EVENTS = {
     readonly error: unknown;
   }>(),
   /** A request became a dead letter. */
-  "request:buried": event<{
+  "request:dead": event<{
     readonly uuid: string;
     readonly service: string;
     readonly attempts: number;
@@ -118,7 +118,7 @@ export class Dispatcher {
         giveUp: (request) =>
           this.#calls.get(request)?.(new TimeoutError("ETIMEDOUT", `${request.service}: no answer in time`)),
         release: (request, delay, failed) => this.#run(this.#release(request, delay, failed)),
-        bury: (request) => this.#run(this.#bury(request)),
+        markDead: (request) => this.#run(this.#markDead(request)),
         scan: () => this.#run(this.#scan()),
       },
       this.#timer.now(),
@@ -228,16 +228,16 @@ export class Dispatcher {
     await this.#attempt(() => this.#store.release(request.uuid, this.#stopped ? 0 : delay, failed));
   }
 
-  async #bury(request: TitanicClaimedRequest): Promise<void> {
+  async #markDead(request: TitanicClaimedRequest): Promise<void> {
     const { deadLetterTtl, maxRetryDelay } = this.#options;
     const reason = thrownText(this.#errors.get(request)).slice(0, MAX_REASON);
     const died = Date.now();
-    const burial = { attempts: request.attempts, reason, died, expires: died + deadLetterTtl };
-    const done = await this.#attempt(() => this.#store.bury(request.uuid, burial));
+    const death = { attempts: request.attempts, reason, died, expires: died + deadLetterTtl };
+    const done = await this.#attempt(() => this.#store.markDead(request.uuid, death));
     if (done === undefined) await this.#release(request, maxRetryDelay, false);
     if (done !== true) return;
     this.counters.died += 1;
-    this.#emit({ type: "request:buried", ...namesOf(request), attempts: request.attempts, reason });
+    this.#emit({ type: "request:dead", ...namesOf(request), attempts: request.attempts, reason });
   }
 
   async #scan(): Promise<void> {

@@ -13,9 +13,9 @@ export type { TitanicOptions } from "./options.js";
 export { PostgresStore, type PostgresStoreOptions } from "./postgres-store.js";
 export { TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
 export type {
-  TitanicBurial,
   TitanicClaimedRequest,
   TitanicDamagedRecord,
+  TitanicDeath,
   TitanicNewRequest,
   TitanicRequestState,
   TitanicStore,

@@ -13,9 +13,9 @@ import { formatUuid } from "./protocol.js";
 import {
   costOfRequest,
   MAX_CLAIM_BYTES,
-  type TitanicBurial,
   type TitanicClaimedRequest,
   type TitanicDamagedRecord,
+  type TitanicDeath,
   type TitanicNewRequest,
   type TitanicRequestState,
   type TitanicStore,
@@ -145,9 +145,9 @@ export class LmdbStore implements TitanicStore {
     }
   }
 
-  async bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean> {
-    const bury: Operation = ({ now, changes }) => this.#tables.bury(uuid, burial, now, changes);
-    return (await this.#writes.add(bury)) === true;
+  async markDead(uuid: Buffer, death: TitanicDeath): Promise<boolean> {
+    const markDead: Operation = ({ now, changes }) => this.#tables.markDead(uuid, death, now, changes);
+    return (await this.#writes.add(markDead)) === true;
   }
 
   async deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]> {

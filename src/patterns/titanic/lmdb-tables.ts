@@ -15,7 +15,7 @@
 import type { LmdbDatabase } from "../../store/lmdb.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../../store/record.js";
 import { UUID_BYTES } from "./protocol.js";
-import type { TitanicBurial, TitanicNewRequest, TitanicStoredDeadLetter } from "./store.js";
+import type { TitanicDeath, TitanicNewRequest, TitanicStoredDeadLetter } from "./store.js";
 
 /** In order of creation. */
 export const TABLES = ["requests", "queue", "replies", "expiry", "attempts", "dead", "owner"] as const;
@@ -89,19 +89,19 @@ export class LmdbTables {
   }
 
   /** @returns `false` if it is not pending */
-  bury(uuid: Buffer, burial: TitanicBurial, now: number, changes: Changes): boolean {
+  markDead(uuid: Buffer, death: TitanicDeath, now: number, changes: Changes): boolean {
     const request = sound(this.#tables.requests, uuid);
     if (request === undefined || request.expires <= now) return false;
     const [service, ...body] = request.frames as [Buffer, ...Buffer[]];
     const count = Buffer.alloc(12);
-    count.writeUInt32BE(burial.attempts, 0);
-    count.writeDoubleBE(burial.died, 4);
+    count.writeUInt32BE(death.attempts, 0);
+    count.writeDoubleBE(death.died, 4);
     this.#remove(this.#tables.requests, uuid, request, changes);
     this.#tables.dead.put(
       uuid,
-      encodeRecord([service, count, Buffer.from(burial.reason), ...body], burial.expires),
+      encodeRecord([service, count, Buffer.from(death.reason), ...body], death.expires),
     );
-    this.#tables.expiry.put(expiryKey(burial.expires, uuid), PRESENT);
+    this.#tables.expiry.put(expiryKey(death.expires, uuid), PRESENT);
     return true;
   }
 

@@ -63,7 +63,7 @@ export function statementsFor(table: string) {
                 attempts = attempts + $4
               WHERE uuid = $1 AND holder = $3 AND ${WAITING}`,
     shelve: `UPDATE ${table} SET held_until = 'infinity', holder = NULL WHERE uuid = ANY($1)`,
-    bury: `UPDATE ${table} SET died = $3, reason = $4, attempts = $5, expires = $6, holder = NULL
+    markDead: `UPDATE ${table} SET died = $3, reason = $4, attempts = $5, expires = $6, holder = NULL
            WHERE uuid = $1 AND holder = $2 AND ${WAITING} AND expires > ${NOW_MS}`,
     deadLetters: `SELECT uuid, request, attempts, reason, died, expires FROM ${table}
                   WHERE died IS NOT NULL AND expires > ${NOW_MS} AND uuid > $1

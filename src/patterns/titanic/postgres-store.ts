@@ -13,9 +13,9 @@ import { type Statements, statementsFor } from "./postgres-statements.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
 import {
   MAX_CLAIM_BYTES,
-  type TitanicBurial,
   type TitanicClaimedRequest,
   type TitanicDamagedRecord,
+  type TitanicDeath,
   type TitanicNewRequest,
   type TitanicRequestState,
   type TitanicStore,
@@ -132,9 +132,9 @@ export class PostgresStore implements TitanicStore {
     await this.#database.write(this.#statements.release, values);
   }
 
-  async bury(uuid: Buffer, { died, reason, attempts, expires }: TitanicBurial): Promise<boolean> {
+  async markDead(uuid: Buffer, { died, reason, attempts, expires }: TitanicDeath): Promise<boolean> {
     const values = [formatUuid(uuid), this.#holder, died, Buffer.from(reason), attempts, expires];
-    const { rowCount } = await this.#database.write(this.#statements.bury, values);
+    const { rowCount } = await this.#database.write(this.#statements.markDead, values);
     return rowCount !== 0;
   }
 

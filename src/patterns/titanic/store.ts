@@ -8,7 +8,7 @@
  *                   claimed                        |
  *   close, expire from anywhere --> (unknown) <----+
  *
- *   claimed -- bury --> dead      a dead letter, after its last attempt
+ *   claimed -- markDead --> dead  a dead letter, after its last attempt
  *
  * An unreadable record is "damaged", and never delivered, until it expires or is closed. A reply to a request that was
  * damaged in flight is kept.
@@ -51,7 +51,7 @@ export interface TitanicStoredDeadLetter {
   readonly expires: number;
 }
 
-export type TitanicBurial = Pick<TitanicStoredDeadLetter, "attempts" | "reason" | "died" | "expires">;
+export type TitanicDeath = Pick<TitanicStoredDeadLetter, "attempts" | "reason" | "died" | "expires">;
 
 export type TitanicRequestState =
   | { readonly state: "unknown" | "pending" | "damaged" }
@@ -91,7 +91,7 @@ export interface TitanicStore {
   /** The request can be claimed again after `delay` ms. @param failed counts the attempt, durably */
   release(uuid: Buffer, delay: number, failed: boolean): Promise<void>;
   /** Makes a claimed request a dead letter. @returns `false` if it was closed, expired or answered */
-  bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean>;
+  markDead(uuid: Buffer, death: TitanicDeath): Promise<boolean>;
   /** Dead letters in order of UUID, after the UUID `after`. */
   deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]>;
   /** Stores a reply until `expires`. @returns `false` if the request was closed, expired or answered */

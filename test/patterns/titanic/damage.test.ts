@@ -90,7 +90,7 @@ beforeAll(async () => {
       await store.answer(uuid, [Buffer.from("reply ".repeat(i))], Date.now() + HOUR);
       expected.push([hex, "answered"]);
     } else if (i % 16 === 2) {
-      await store.bury(uuid, { attempts: 1, reason: "no", died: 1, expires: Date.now() + HOUR });
+      await store.markDead(uuid, { attempts: 1, reason: "no", died: 1, expires: Date.now() + HOUR });
       expected.push([hex, "dead"]);
     } else if (i % 16 === 3) {
       await store.forget(uuid);

@@ -168,10 +168,10 @@ describe("the store on LMDB", () => {
 
   it("reports a damaged dead letter, and lists the others", async () => {
     const [broken, sound] = [request("broken"), request("sound")];
-    const burial = { attempts: 1, reason: "no", died: 1, expires: Date.now() + HOUR };
+    const death = { attempts: 1, reason: "no", died: 1, expires: Date.now() + HOUR };
     await stored(broken, sound);
     const first = LmdbStore.open(directory);
-    for (const { uuid } of [broken, sound]) await first.bury(uuid, burial);
+    for (const { uuid } of [broken, sound]) await first.markDead(uuid, death);
     await first.close();
     await damage(broken.uuid, "dead");
     const store = open(directory);

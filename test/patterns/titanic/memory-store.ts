@@ -1,7 +1,7 @@
 /** A store in memory, also one that several processes share. What an operation meets on its way there and back is the test's. */
 import type {
-  TitanicBurial,
   TitanicClaimedRequest,
+  TitanicDeath,
   TitanicNewRequest,
   TitanicRequestState,
   TitanicStore,
@@ -14,10 +14,10 @@ export interface Row {
   heldUntil: number;
   holder: MemoryStore | undefined;
   reply: readonly Buffer[] | undefined;
-  burial: TitanicBurial | undefined;
+  death: TitanicDeath | undefined;
 }
 
-const isWaiting = ({ reply, burial }: Row): boolean => reply === undefined && burial === undefined;
+const isWaiting = ({ reply, death }: Row): boolean => reply === undefined && death === undefined;
 
 /** Requests that have neither a reply nor ended as dead letters. */
 export function waiting(rows: ReadonlyMap<string, Row>): Row[] {
@@ -37,7 +37,7 @@ export abstract class MemoryStore implements TitanicStore {
     return this.operate("put", () => {
       const uuid = request.uuid.toString("hex");
       if (this.rows.has(uuid)) return false;
-      const row = { failures: 0, heldUntil: 0, holder: undefined, reply: undefined, burial: undefined };
+      const row = { failures: 0, heldUntil: 0, holder: undefined, reply: undefined, death: undefined };
       this.rows.set(uuid, { request, ...row });
       return true;
     });
@@ -65,10 +65,10 @@ export abstract class MemoryStore implements TitanicStore {
     });
   }
 
-  bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean> {
-    return this.operate("bury", () => {
+  markDead(uuid: Buffer, death: TitanicDeath): Promise<boolean> {
+    return this.operate("markDead", () => {
       const row = this.#held(uuid);
-      if (row !== undefined) row.burial = burial;
+      if (row !== undefined) row.death = death;
       return row !== undefined;
     });
   }
@@ -86,7 +86,7 @@ export abstract class MemoryStore implements TitanicStore {
     return this.operate("look", () => {
       const row = this.#row(uuid);
       if (row === undefined) return { state: "unknown" };
-      if (row.burial !== undefined) return { state: "dead", reason: row.burial.reason };
+      if (row.death !== undefined) return { state: "dead", reason: row.death.reason };
       return row.reply === undefined ? { state: "pending" } : { state: "answered", reply: row.reply };
     });
   }

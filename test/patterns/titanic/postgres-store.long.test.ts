@@ -65,7 +65,7 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
     await store.put(asked);
     await store.claim(ECHO, 1, 60_000);
     const letter = { attempts: 1, reason: "→ \u0000 壊れた", died: Date.now(), expires: Date.now() + 60_000 };
-    expect(await store.bury(asked.uuid, letter)).toBe(true);
+    expect(await store.markDead(asked.uuid, letter)).toBe(true);
     expect(await store.look(asked.uuid)).toEqual({ state: "dead", reason: letter.reason });
     expect(await store.deadLetters(10)).toMatchObject([letter]);
     await store.close();

@@ -96,7 +96,7 @@ function driven(limits: Partial<DispatchLimits> = {}) {
       deliver: ({ uuid }) => wanted.push(`deliver ${uuid}`),
       giveUp: ({ uuid }) => wanted.push(`give up ${uuid}`),
       release: ({ uuid }, delay, failed) => wanted.push(`release ${uuid} ${delay}${failed ? " failed" : ""}`),
-      bury: ({ uuid }) => wanted.push(`bury ${uuid}`),
+      markDead: ({ uuid }) => wanted.push(`dead ${uuid}`),
       scan: () => wanted.push("scan"),
     },
     0,
@@ -222,8 +222,8 @@ describe("the dispatch rules", () => {
       rules.claimed(ECHO, [one], 3, 1_000 * attempts);
       rules.settled(one, "failed", 1_000 * attempts);
     }
-    const ends = wanted.filter((what) => /release|bury/.test(what));
-    expect(ends).toEqual(["release 1 50 failed", "release 1 100 failed", "release 1 200 failed", "bury 1"]);
+    const ends = wanted.filter((what) => /release|dead/.test(what));
+    expect(ends).toEqual(["release 1 50 failed", "release 1 100 failed", "release 1 200 failed", "dead 1"]);
   });
 
   it("count no attempt of a request that its service never had", () => {

@@ -12,9 +12,9 @@ import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/
 import {
   StoreError,
   Titanic,
-  type TitanicBurial,
   type TitanicClaimedRequest,
   TitanicClient,
+  type TitanicDeath,
 } from "../../../src/patterns/titanic/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
@@ -93,9 +93,9 @@ class Connection extends MemoryStore {
     return super.release(uuid, delay, failed);
   }
 
-  override bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean> {
+  override markDead(uuid: Buffer, death: TitanicDeath): Promise<boolean> {
     this.#flying.delete(uuid.toString("hex"));
-    return super.bury(uuid, burial);
+    return super.markDead(uuid, death);
   }
 
   override async answer(uuid: Buffer, reply: readonly Buffer[]): Promise<boolean> {
@@ -234,10 +234,10 @@ it("loses nothing acknowledged to kills that are staggered, stores nothing twice
         for (const key of acknowledged)
           if (!closed.has(key)) expect(table.has(key), `${key} was acknowledged`).toBe(true);
         for (const [key, times] of table.inserted) if (!closed.has(key)) expect(times, key).toBe(1);
-        for (const { failures, burial } of table.values()) {
+        for (const { failures, death } of table.values()) {
           expect(failures).toBeLessThan(LIMITS.maxAttempts);
-          if (burial !== undefined)
-            expect([burial.attempts, failures]).toEqual([LIMITS.maxAttempts, LIMITS.maxAttempts - 1]);
+          if (death !== undefined)
+            expect([death.attempts, failures]).toEqual([LIMITS.maxAttempts, LIMITS.maxAttempts - 1]);
         }
       };
       while (world.now < STORM) {

@@ -164,7 +164,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     expect(stored).toEqual([...all.map(() => true), false]);
     await store.claim(ECHO, 10, HOUR);
     await store.answer(answered.uuid, [Buffer.from("r")], inAnHour());
-    await store.bury(dead.uuid, { attempts: 1, reason: "x", died: Date.now(), expires: inAnHour() });
+    await store.markDead(dead.uuid, { attempts: 1, reason: "x", died: Date.now(), expires: inAnHour() });
     await store.forget(closed.uuid);
     await store.release(waiting.uuid, 0, false);
     expect(await Promise.all(all.map((r) => store.put(r)))).toEqual([false, false, false, true]);
@@ -174,7 +174,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
   });
 
   describe("a dead letter", () => {
-    const burial = () => ({
+    const death = () => ({
       attempts: 3,
       reason: "the handler failed",
       died: Date.now(),
@@ -187,7 +187,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
       await store.claim(ECHO, 3, HOUR);
       await store.release(one.uuid, 0, true);
       await store.claim(ECHO, 3, HOUR);
-      for (const { uuid } of [one, two]) expect(await store.bury(uuid, burial())).toBe(true);
+      for (const { uuid } of [one, two]) expect(await store.markDead(uuid, death())).toBe(true);
       await store.release(alive.uuid, 0, false);
     });
 
@@ -227,7 +227,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
       await store.forget(two.uuid);
       await store.put(two);
       await store.claim(ECHO, 10, HOUR);
-      expect(await store.bury(two.uuid, { ...burial(), expires: Date.now() - 1 })).toBe(true);
+      expect(await store.markDead(two.uuid, { ...death(), expires: Date.now() - 1 })).toBe(true);
       expect((await store.look(two.uuid)).state).toBe("unknown");
       expect(await store.deadLetters(10)).toEqual([]);
       expect(await store.expire(10)).toBe(1);
@@ -237,7 +237,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     it("is made of no request that was closed or answered meanwhile", async () => {
       await store.claim(ECHO, 10, HOUR);
       await store.answer(alive.uuid, [Buffer.from("r")], inAnHour());
-      expect(await store.bury(alive.uuid, burial())).toBe(false);
+      expect(await store.markDead(alive.uuid, death())).toBe(false);
       expect((await store.look(alive.uuid)).state).toBe("answered");
     });
   });

@@ -53,7 +53,7 @@ async function another(name: string, answer: string[]): Promise<TitanicClient> {
   return new TitanicClient(keep(new MajordomoClient(elsewhere)));
 }
 
-const next = (type: "request:buried" | "records:expired" | "store:failed"): Promise<unknown> =>
+const next = (type: "request:dead" | "records:expired" | "store:failed"): Promise<unknown> =>
   new Promise((resolve) => service.titanic.events.on(type, resolve));
 
 const ask = async (name: string, ...frames: (string | Buffer)[]): Promise<string[]> =>
@@ -159,10 +159,10 @@ describe("Titanic", () => {
       if (!works) throw Object.assign(new Error("no"), { expose: true });
       return frames;
     });
-    const dead = next("request:buried");
+    const dead = next("request:dead");
     const uuid = await client.request("poison", ["x", "y"]);
     const reason = "poison: no";
-    expect(await dead).toEqual({ type: "request:buried", uuid, service: "poison", attempts: 3, reason });
+    expect(await dead).toEqual({ type: "request:dead", uuid, service: "poison", attempts: 3, reason });
     expect(await client.wait(uuid, WAIT)).toEqual({ status: "503", body: [Buffer.from(reason)] });
     expect(calls).toBe(3);
     const { titanic } = service;
@@ -187,7 +187,7 @@ describe("Titanic", () => {
       aborted += 1;
       throw new Error("aborted");
     });
-    const dead = next("request:buried");
+    const dead = next("request:dead");
     const uuid = await client.request("hangs", "x");
     expect(await dead).toMatchObject({ uuid, attempts: 2 });
     expect((await client.reply(uuid)).status).toBe("503");

@@ -19,15 +19,15 @@ interface Request {
 
 export class ReplyRouting extends Routing {
   readonly #in = new FairQueue();
-  #asker: Pipe | undefined = undefined;
+  #requester: Pipe | undefined = undefined;
   #envelope: Buffer[] = [];
 
   get readable(): boolean {
-    return this.#asker === undefined && this.#find();
+    return this.#requester === undefined && this.#find();
   }
 
   get writable(): boolean {
-    return this.#asker !== undefined;
+    return this.#requester !== undefined;
   }
 
   override messages(pipe: Pipe): void {
@@ -36,16 +36,16 @@ export class ReplyRouting extends Routing {
   }
 
   offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
-    const pipe = this.#asker;
+    const pipe = this.#requester;
     if (pipe === undefined) return OfferResult.Mute;
-    this.#asker = undefined;
+    this.#requester = undefined;
     if (pipe.isGone) this.effects.dropped("disconnected", 1, pipe);
     else if (!pipe.hasRoom()) this.effects.dropped("peer-full", 1, pipe);
     else {
       try {
         pipe.send(message, 0, this.#envelope, transfer);
       } catch (error) {
-        this.#asker = pipe; // The peer still waits for its reply.
+        this.#requester = pipe; // The peer still waits for its reply.
         throw error;
       }
     }
@@ -57,7 +57,7 @@ export class ReplyRouting extends Routing {
     if (!this.readable) return undefined;
     const { pipe, envelope, body } = this.held as Request;
     this.held = undefined;
-    this.#asker = pipe;
+    this.#requester = pipe;
     this.#envelope = envelope;
     this.effects.routingOnWritable();
     return body;
