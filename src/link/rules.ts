@@ -439,7 +439,11 @@ export class LinkRules implements FrameSink {
       this.accepted += 1;
       return channel.isGone ? undefined : this.#answer(FrameType.ACCEPT, 0, id, NOTHING);
     }
-    if (channel.isGone) return undefined;
+    if (channel.isGone) {
+      // The program destroyed it, which sent the reset.
+      this.refused += 1;
+      return undefined;
+    }
     this.#forget(channel);
     return this.#refuse(id, LinkCode.UNKNOWN, refusal);
   }
