@@ -1,66 +1,36 @@
 /** A pair's servers under clients that do not read, or send nonsense, and through stops in every order. */
 import { beforeEach, describe, expect, test } from "vitest";
 import { Dealer, type Raw } from "../../../src/index.js";
-import { BinaryStarClient, BinaryStarServer, type RequestHandler } from "../../../src/patterns/index.js";
+import type { BinaryStarClient, BinaryStarServer, RequestHandler } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
-import { closeAfterEach } from "../../support/close-after-each.js";
 import { deferred } from "../../support/deferred.js";
-import { removeAfterEach } from "../../support/folders.js";
 import { missing, peerAt } from "../../support/peers.js";
+import { HEARTBEAT, type Places, ROLES, type Role, starRig } from "./rig.js";
 
-const HEARTBEAT = 100;
-const PYTHON = peerAt("pyzmq");
-const ROLES = ["primary", "backup"] as const;
-type Role = (typeof ROLES)[number];
-let folder = "";
-
-const makeFolder = removeAfterEach();
+const { keep, places, serve, ask } = starRig();
+let at: Places;
 beforeEach(() => {
-  folder = makeFolder();
+  at = places();
 });
-const keep = closeAfterEach();
-
-const at = (role: Role, side: "clients" | "state"): string => `ipc://${folder}/${role}-${side}`;
-
-async function serve(
-  role: Role,
-  handler: RequestHandler<Raw>,
-  { as = role, maxInFlight = 1_000, heartbeatInterval = HEARTBEAT } = {},
-): Promise<BinaryStarServer> {
-  const peer = at(role === "primary" ? "backup" : "primary", "state");
-  const star = { role: as, peer, heartbeatInterval };
-  const server = keep(new BinaryStarServer<Raw>(handler, { star, maxInFlight }));
-  await server.bind("clients", at(role, "clients"));
-  await server.bind("state", at(role, "state"));
-  return server;
-}
 
 async function pair(
   handler: RequestHandler<Raw>,
   options: { maxInFlight?: number; heartbeatInterval?: number } = {},
 ): Promise<Record<Role, BinaryStarServer>> {
-  const [primary, backup] = [
-    await serve("primary", handler, options),
-    await serve("backup", handler, options),
-  ];
+  const primary = await serve("primary", at, handler, options);
+  const backup = await serve("backup", at, handler, options);
   await within(Promise.all([primary.ready(), backup.ready()]), "it is decided who serves");
   return { primary, backup };
 }
 
-const client = (): BinaryStarClient =>
-  keep(
-    new BinaryStarClient([at("primary", "clients"), at("backup", "clients")], {
-      attemptTimeout: 500,
-      timeout: 12_000,
-    }),
-  );
+const client = (): BinaryStarClient => ask(at, 12_000);
 
 test("a client that asks and never reads holds nobody up, and what it has in the server has a bound", async () => {
   // More than are asked: none is refused for that.
   const { primary } = await pair(() => [Buffer.alloc(20_000)], { maxInFlight: 10_000 });
   const slow = keep(new Dealer({ receiveHighWaterMark: 1, linger: 0 }));
-  slow.connect(at("primary", "clients"));
+  slow.connect(at.primary.clients);
   await slow.ready({ timeout: 8_000 });
   for (let i = 0; i < 5_000; i++) await slow.send(["", String(i)]);
   await until(() => primary.stats().received > 2_000, "most of the requests");
@@ -80,7 +50,7 @@ test("a client that asks and never reads holds nobody up, and what it has in the
 test("what is not a request is counted, and the next one is answered", async () => {
   const { primary, backup } = await pair((body) => body);
   const rude = keep(new Dealer({ linger: 0 }));
-  rude.connect(at("primary", "clients"));
+  rude.connect(at.primary.clients);
   // Without a body, and without an envelope as DEALERs of its own kind send it: those are requests.
   for (const message of [[""], ["", ""], ["a", "b"], ["x"], [Buffer.alloc(300_000)], ["", "last"]])
     await rude.send(message as string[]);
@@ -101,8 +71,8 @@ test("requests past maxInFlight are refused as overloaded, each with a reply", a
     await gate;
     return body;
   };
-  const primary = await serve("primary", handler, { maxInFlight: 5 });
-  await serve("backup", handler);
+  const primary = await serve("primary", at, handler, { maxInFlight: 5 });
+  await serve("backup", at, handler);
   await within(primary.ready(), "it serves");
   const calls = Array.from({ length: 8 }, (_, i) =>
     client().request(String(i), { timeout: 8_000, attemptTimeout: 8_000 }),
@@ -149,8 +119,8 @@ describe("every call is answered", () => {
     await primary.close({ linger: 0 });
     await until(() => backup.star.state === "active", "the backup serves");
     await backup.close({ linger: 0 });
-    const again = await serve("primary", handler);
-    const other = await serve("backup", handler);
+    const again = await serve("primary", at, handler);
+    const other = await serve("backup", at, handler);
     await within(Promise.all([again.ready(), other.ready()]), "it is decided who serves");
     expect(await calls.stop()).toBeGreaterThan(0);
     expect([again.star.state, other.star.state]).toEqual(["active", "passive"]);
@@ -159,8 +129,8 @@ describe("every call is answered", () => {
 
 test("two servers of one role serve nobody, and both report it", async () => {
   const [one, two] = [
-    await serve("primary", (body) => body),
-    await serve("backup", (body) => body, { as: "primary" }),
+    await serve("primary", at, (body) => body),
+    await serve("backup", at, (body) => body, { as: "primary" }),
   ];
   const reported = [one, two].map((server) =>
     within(new Promise((resolve) => server.events.on("peer:misconfigured", resolve)), "the report"),
@@ -197,7 +167,7 @@ test.skipIf(missing("pyzmq")).each([HEARTBEAT, 400])(
   "a REQ of pyzmq is served through a fail-over, with heartbeats of %i ms",
   async (heartbeatInterval) => {
     const { primary, backup } = await pair(([body]) => `got ${body}`, { heartbeatInterval });
-    const python = new Child(PYTHON, ["-c", REQ, ...ROLES.map((role) => at(role, "clients"))]);
+    const python = new Child(peerAt("pyzmq"), ["-c", REQ, ...ROLES.map((role) => at[role].clients)]);
     keep({ close: () => python.kill() });
     await python.heard("ready");
     for (let i = 0; i < 8; i++) {

@@ -1,58 +1,17 @@
 /** The pair on real sockets: who serves, who takes over, and what clients see of it. */
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../../src/core/clock.js";
-import { Dealer, json, Publisher, type Raw } from "../../../src/index.js";
-import type { RequestHandler } from "../../../src/kit/handler-jobs.js";
+import { Dealer, json, Publisher } from "../../../src/index.js";
 import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
 import { BinaryStarServer, type BinaryStarServerEvent } from "../../../src/patterns/binary-star/server.js";
 import type { BinaryStarStateName } from "../../../src/patterns/binary-star/star.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
-import { type Child, start } from "../../process/child.js";
+import { start } from "../../process/child.js";
 import { blockThread } from "../../support/block.js";
-import { closeAfterEach } from "../../support/close-after-each.js";
 import { deferred } from "../../support/deferred.js";
-import { removeAfterEach } from "../../support/folders.js";
+import { HEARTBEAT, starRig } from "./rig.js";
 
-const HEARTBEAT = 100;
-const makeFolder = removeAfterEach();
-const keep = closeAfterEach();
-
-const ipc = (): string => `ipc://${makeFolder()}/s`;
-
-interface Links {
-  readonly primary: string;
-  readonly backup: string;
-}
-
-async function startServer(
-  role: "primary" | "backup",
-  links: Links,
-  handler: RequestHandler<Raw> = (body) => `${role} ${body}`,
-  clock: Clock = systemClock,
-): Promise<BinaryStarServer> {
-  const other = role === "primary" ? "backup" : "primary";
-  const server = keep(
-    new BinaryStarServer<Raw>(handler, {
-      star: { role, peer: links[other], heartbeatInterval: HEARTBEAT, clock },
-    }),
-  );
-  await server.bind("clients", ipc());
-  await server.bind("state", links[role]);
-  return server;
-}
-
-/** A Binary Star in a process of its own, which is not held up by what blocks this one. */
-function startProcess(role: "primary" | "backup", links: Links): Child {
-  const other = role === "primary" ? "backup" : "primary";
-  const options = { role, peer: links[other], heartbeatInterval: HEARTBEAT };
-  const program = `
-    import { BinaryStar } from "shoal/patterns";
-    await new BinaryStar(${JSON.stringify(options)}).bind(${JSON.stringify(links[role])});
-  `;
-  const child = start(program, { limit: 30_000 });
-  keep({ close: () => child.kill() });
-  return child;
-}
+const { keep, ipc, places, serve, ask } = starRig();
 
 function becomes(
   server: BinaryStarServer,
@@ -66,26 +25,15 @@ function becomes(
   return within(happened, `${state} of a server in state ${server.star.state}`);
 }
 
-/** Where a server's clients connect. */
-function at(server: Pick<BinaryStarServer, "endpoints">): string {
-  return server.endpoints.clients[0] as string;
-}
-
 /** @param clock of the primary */
 async function startPair(clock?: Clock) {
-  const links = { primary: ipc(), backup: ipc() };
-  const primary = await startServer("primary", links, undefined, clock);
-  const backup = await startServer("backup", links);
+  const at = places();
+  const primary = await serve("primary", at, undefined, { clock });
+  const backup = await serve("backup", at);
   await Promise.all([primary.ready(), backup.ready()]);
   // A primary that was held up since then is in doubt for a heartbeat.
   expect([await primary.star.whenCertain(), backup.star.state]).toEqual([true, "passive"]);
-  const client = keep(
-    new BinaryStarClient([at(primary), at(backup)], {
-      attemptTimeout: 500,
-      timeout: 8_000,
-    }),
-  );
-  return { links, primary, backup, client };
+  return { at, primary, backup, client: ask(at) };
 }
 
 /** The same, and then the primary's time stands still: it is not held up, nobody is silent, and only what it hears changes it. */
@@ -113,9 +61,9 @@ describe("a pair", () => {
   });
 
   test("drops a request to the passive server unanswered, and says so", async () => {
-    const { backup } = await startPair();
+    const { at, backup } = await startPair();
     const dealer = keep(new Dealer({ linger: 0 }));
-    dealer.connect(at(backup));
+    dealer.connect(at.backup.clients);
     const dropped = new Promise((resolve) => backup.events.on("votes:dropped", resolve));
     await dealer.send(["", "hello"]);
     await within(dropped, "votes:dropped");
@@ -128,12 +76,12 @@ describe("a pair", () => {
   });
 
   test("lets the operator fail back: requests in flight are finished, then the other serves", async () => {
-    const { links, primary, backup, client } = await startPair();
+    const { at, primary, backup, client } = await startPair();
     await primary.close({ linger: 0 });
     expect(texts(await client.request("1"))).toEqual(["backup 1"]);
-    const again = await startServer("primary", links);
+    const again = await serve("primary", at);
     await becomes(again, "passive");
-    const moved = keep(new BinaryStarClient([at(again), at(backup)], { attemptTimeout: 500 }));
+    const moved = ask(at);
     const states = Promise.all([becomes(again, "active"), becomes(backup, "passive")]);
     // A busy machine may hold the pair up for longer than its heartbeats: then it is asked again.
     for (let done = false; !done; ) {
@@ -164,11 +112,11 @@ test("a server's star may be closed by a listener of the change that the operato
 
 describe("two masters", () => {
   test("are fenced when they hear of each other, and serve nobody until the operator resolves", async () => {
-    const { links, primary, backup, client } = await startStillPair();
+    const { at, primary, backup, client } = await startStillPair();
     // A rival on the backup's endpoint sends what a second master would send.
     await backup.close({ linger: 0 });
     const rival = keep(new Publisher({ linger: 0 }));
-    await rival.bind(links.backup);
+    await rival.bind(at.backup.state);
     await rival.waitForSubscribers({ timeout: 5_000 });
     const fenced = becomes(primary, "fenced");
     await rival.send("3");
@@ -190,10 +138,10 @@ describe("two masters", () => {
   });
 
   test("what is no state is counted, and changes nothing", async () => {
-    const { links, primary, backup } = await startStillPair();
+    const { at, primary, backup } = await startStillPair();
     await backup.close({ linger: 0 });
     const stranger = keep(new Publisher({ linger: 0 }));
-    await stranger.bind(links.backup);
+    await stranger.bind(at.backup.state);
     await stranger.waitForSubscribers({ timeout: 5_000 });
     const { statesSent, ...before } = primary.stats().star;
     for (const junk of ["", "0", "5", "33", "\x03", "3\0", ["3", "3"]]) await stranger.send(junk);
@@ -206,20 +154,15 @@ describe("a handler", () => {
   test.each([
     1.5, 10,
   ])("that blocks its process for %d heartbeats is waited for, and its reply leaves", async (beats) => {
-    const links = { primary: ipc(), backup: ipc() };
+    const at = places();
     let handled = 0;
     const busy = (body: Buffer[]): string => {
       handled += 1;
       blockThread(beats * HEARTBEAT);
       return String(body);
     };
-    const primary = await startServer("primary", links, busy);
-    const client = keep(
-      new BinaryStarClient([at(primary), ipc()], {
-        attemptTimeout: 20 * HEARTBEAT,
-        timeout: 100 * HEARTBEAT,
-      }),
-    );
+    const primary = await serve("primary", at, busy);
+    const client = ask(at, 100 * HEARTBEAT, 20 * HEARTBEAT);
     for (const word of ["1", "2"]) expect(texts(await client.request(word))).toEqual([word]);
     expect(handled).toBe(2);
     expect(primary.stats()).toMatchObject({ replied: 2, repliesDropped: { notServing: 0, unroutable: 0 } });
@@ -227,19 +170,21 @@ describe("a handler", () => {
   });
 
   test("that blocks its process does not make the pair change places", async () => {
-    const links = { primary: ipc(), backup: ipc() };
-    const backup = startProcess("backup", links);
-    const primary = await startServer("primary", links, (body) => {
+    const at = places();
+    // The backup is in a process of its own, which is not held up.
+    const options = { role: "backup", peer: at.primary.state, heartbeatInterval: HEARTBEAT };
+    const program = `
+      import { BinaryStar } from "shoal/patterns";
+      await new BinaryStar(${JSON.stringify(options)}).bind(${JSON.stringify(at.backup.state)});
+    `;
+    const backup = start(program, { limit: 30_000 });
+    keep({ close: () => backup.kill() });
+    const primary = await serve("primary", at, (body) => {
       blockThread(1.5 * HEARTBEAT);
       return String(body);
     });
     await until(() => primary.stats().star.peer === "passive", "a pair");
-    const client = keep(
-      new BinaryStarClient([at(primary), ipc()], {
-        attemptTimeout: 20 * HEARTBEAT,
-        timeout: 100 * HEARTBEAT,
-      }),
-    );
+    const client = ask(at, 100 * HEARTBEAT, 20 * HEARTBEAT);
     for (const word of ["1", "2", "3"]) expect(texts(await client.request(word))).toEqual([word]);
     expect([primary.star.term, primary.stats().star.stalls > 0]).toEqual([1, true]);
     expect(primary.stats().star.peer).toBe("passive");
@@ -247,21 +192,21 @@ describe("a handler", () => {
   });
 
   test("whose server is fenced meanwhile has no reply sent", async () => {
-    const links = { primary: ipc(), backup: ipc() };
+    const at = places();
     let finish: (reply: string) => void = () => undefined;
     const { promise: begun, resolve: begin } = deferred();
-    const starting = startServer("primary", links, () => {
+    const starting = serve("primary", at, () => {
       begin();
       return new Promise<string>((resolve) => {
         finish = resolve;
       });
     });
     const rival = keep(new Publisher({ linger: 0 }));
-    await rival.bind(links.backup);
+    await rival.bind(at.backup.state);
     const dealer = keep(new Dealer({ linger: 0 }));
     await rival.waitForSubscribers({ timeout: 5_000 });
     const primary = await starting;
-    dealer.connect(at(primary));
+    dealer.connect(at.primary.clients);
     // A server that was held up itself drops the vote with its request: clients ask again.
     const asking = setInterval(() => dealer.trySend(["", "work"]), HEARTBEAT);
     await within(begun, "the handler's begin").finally(() => clearInterval(asking));
@@ -288,29 +233,26 @@ describe("a server", () => {
         { star: { role: "primary", peer: ipc(), heartbeatInterval: HEARTBEAT }, codec },
       ),
     );
-    await server.bind("clients", ipc());
+    const endpoint = await server.bind("clients", ipc());
     await server.bind("state", ipc());
-    const client = keep(new BinaryStarClient([at(server), ipc()], { timeout: 8_000 }));
+    const client = keep(new BinaryStarClient([endpoint, ipc()], { timeout: 8_000 }));
     expect(await failure(client.request("{"))).toMatchObject({ reason: "invalid-request" });
     expect([calls, server.stats().invalid, server.stats().failed]).toEqual([0, 1, 0]);
-    const typed = keep(new BinaryStarClient([at(server), ipc()], { timeout: 8_000, codec }));
+    const typed = keep(new BinaryStarClient([endpoint, ipc()], { timeout: 8_000, codec }));
     expect(await typed.request({ n: 1 })).toEqual({ n: 2 });
   });
 
   test("that drains finishes what is in flight and takes nothing new", async () => {
     let finish: (reply: string) => void = () => undefined;
-    const links = { primary: ipc(), backup: ipc() };
-    const server = await startServer(
-      "primary",
-      links,
-      () =>
-        new Promise<string>((resolve) => {
-          finish = resolve;
-        }),
-    );
+    const at = places();
+    const handler = (): Promise<string> =>
+      new Promise((resolve) => {
+        finish = resolve;
+      });
+    const server = await serve("primary", at, handler);
     server.star.resolve("active"); // A pause of this process would drop a vote, and a DEALER does not ask again.
     const dealer = keep(new Dealer({ linger: 0 }));
-    dealer.connect(at(server));
+    dealer.connect(at.primary.clients);
     await dealer.send(["", "first"]);
     await until(() => server.stats().inFlight === 1, "it is in flight");
     const drained = server.drain();
@@ -326,14 +268,14 @@ describe("a server", () => {
   });
 
   test("is ready when it is decided who serves, not before", async () => {
-    const links = { primary: ipc(), backup: ipc() };
-    const backup = await startServer("backup", links);
+    const at = places();
+    const backup = await serve("backup", at);
     expect(await failure(backup.ready({ timeout: 50 }))).toMatchObject({ code: "ETIMEDOUT" });
-    const primary = await startServer("primary", links);
+    const primary = await serve("primary", at);
     await Promise.all([primary.ready(), backup.ready()]);
     expect([primary.star.state, backup.star.state]).toEqual(["active", "passive"]);
     expect(await failure(primary.bind("state", ipc()))).toMatchObject({ code: "EFSM" });
     expect(await failure(primary.bind("client" as never, ipc()))).toMatchObject({ code: "EINVAL" });
-    expect(primary.endpoints).toEqual({ clients: [at(primary)], state: [links.primary] });
+    expect(primary.endpoints).toEqual({ clients: [at.primary.clients], state: [at.primary.state] });
   });
 });

@@ -1,0 +1,50 @@
+/** What the tests of pairs on real sockets have: the endpoints, the servers and the clients of a pair. */
+import type { Clock } from "../../../src/core/clock.js";
+import type { Raw } from "../../../src/index.js";
+import { BinaryStarClient, BinaryStarServer, type RequestHandler } from "../../../src/patterns/index.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { removeAfterEach } from "../../support/folders.js";
+
+/** ms. */
+export const HEARTBEAT = 100;
+export const ROLES = ["primary", "backup"] as const;
+export type Role = (typeof ROLES)[number];
+/** Endpoints of both servers. */
+export type Places = Readonly<Record<Role, { readonly clients: string; readonly state: string }>>;
+
+interface Options {
+  /** Instead of its own. */
+  readonly as?: Role;
+  readonly heartbeatInterval?: number;
+  readonly clock?: Clock | undefined;
+  readonly maxInFlight?: number;
+}
+
+/** Once for a file, outside of its tests. */
+export function starRig() {
+  const makeFolder = removeAfterEach();
+  const keep: <T extends { close(options?: { linger: number }): unknown }>(thing: T) => T = closeAfterEach();
+  const ipc = (): string => `ipc://${makeFolder()}/s`;
+  const places = (): Places => ({
+    primary: { clients: ipc(), state: ipc() },
+    backup: { clients: ipc(), state: ipc() },
+  });
+  async function serve(
+    role: Role,
+    at: Places,
+    handler: RequestHandler<Raw> = (body) => `${role} ${body}`,
+    { as = role, heartbeatInterval = HEARTBEAT, clock, maxInFlight = 1_000 }: Options = {},
+  ): Promise<BinaryStarServer> {
+    const peer = at[role === "primary" ? "backup" : "primary"].state;
+    const star = { role: as, peer, heartbeatInterval, ...(clock === undefined ? {} : { clock }) };
+    const server = keep(new BinaryStarServer<Raw>(handler, { star, maxInFlight }));
+    await server.bind("clients", at[role].clients);
+    await server.bind("state", at[role].state);
+    return server;
+  }
+  /** @param timeout ms of a request */
+  function ask({ primary, backup }: Places, timeout = 8_000, attemptTimeout = 500): BinaryStarClient {
+    return keep(new BinaryStarClient([primary.clients, backup.clients], { attemptTimeout, timeout }));
+  }
+  return { keep, ipc, places, serve, ask };
+}
