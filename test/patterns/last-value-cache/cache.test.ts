@@ -1,46 +1,27 @@
 /** The cache between real sockets, on every engine. */
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
-import { Context, Publisher, Subscriber, XSubscriber } from "../../../src/index.js";
-import { LastValueCache, type LastValueCacheOptions } from "../../../src/patterns/last-value-cache/index.js";
+import { Context, XSubscriber } from "../../../src/index.js";
+import type { LastValueCacheOptions } from "../../../src/patterns/last-value-cache/index.js";
 import { collect, until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
+import { ANY, startCache } from "./rig.js";
 
 const kept = closeAfterEach();
 
 describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => {
   const context = new Context({ engine });
-
-  async function start(options: LastValueCacheOptions = {}) {
-    const cache = kept(
-      new LastValueCache({ ...options, frontendOptions: { context }, backendOptions: { context } }),
-    );
-    const frontend = await cache.bind("frontend", "tcp://127.0.0.1:*");
-    const backend = await cache.bind("backend", "tcp://127.0.0.1:*");
-    const publisher = kept(new Publisher({ context, sendHighWaterMark: 100_000 }));
-    publisher.connect(frontend);
-    await publisher.waitForSubscribers({ timeout: 8_000 });
-    const subscribe = (...prefixes: string[]): Subscriber => {
-      const subscriber = kept(new Subscriber({ context, receiveHighWaterMark: 100_000 }));
-      subscriber.subscribe(...prefixes);
-      subscriber.connect(backend);
-      return subscriber;
-    };
-    const messages = (count: number): Promise<void> =>
-      until(() => cache.stats().messages >= count, `${count} messages`);
-    return { cache, publisher, subscribe, messages, backend, frontend };
-  }
+  const start = (options?: LastValueCacheOptions) => startCache(kept, context, options);
 
   it("has the endpoints of its sides", async () => {
     const { cache, frontend, backend } = await start();
-    const second = await cache.bind("backend", "tcp://127.0.0.1:*");
+    const second = await cache.bind("backend", ANY);
     expect(cache.endpoints).toEqual({ frontend: [frontend], backend: [backend, second] });
   });
 
   it("a joiner gets every topic beneath its prefixes, in byte order, with all frames", async () => {
-    const { publisher, subscribe, messages, cache } = await start();
-    for (const topic of ["b/2", "a/1", "b/1", "b", "c"]) await publisher.send([topic, "x", "", "y"]);
-    await messages(5);
+    const { publish, subscribe, cache } = await start();
+    await publish("b/2|x||y", "a/1|x||y", "b/1|x||y", "b|x||y", "c|x||y");
     const snapshot = within(
       new Promise<number>((resolve) => cache.events.on("snapshot:sent", ({ topics }) => resolve(topics))),
       "a snapshot",
@@ -66,10 +47,9 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
   });
 
   it("a snapshot of 5,000 topics arrives whole, in pieces, while live messages pass", async () => {
-    const { publisher, subscribe, messages } = await start();
+    const { publisher, publish, subscribe } = await start();
     const names = Array.from({ length: 5_000 }, (_, i) => `t${String(i).padStart(5, "0")}`);
-    for (const name of names) await publisher.send([name, "1"]);
-    await messages(names.length);
+    await publish(...names.map((name) => `${name}|1`));
     const subscriber = subscribe("t");
     const seen = new Map<string, string>();
     let sent = false;
@@ -84,28 +64,24 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
   });
 
   it("gives the value of a topic to its second subscriber, too", async () => {
-    const { publisher, subscribe, messages } = await start();
-    await publisher.send(["a", "1"]);
-    await messages(1);
+    const { publish, subscribe } = await start();
+    await publish("a|1");
     const first = subscribe("a");
     expect(await collect(first, 1)).toEqual(["a|1"]);
     expect(await collect(subscribe("a"), 1)).toEqual(["a|1"]);
-    await publisher.send(["a", "2"]);
+    await publish("a|2");
     // libzmq cannot send to one alone: the other gets it again, and nothing older.
     const again = engine === "libzmq" ? ["a|1"] : [];
     expect(await collect(first, again.length + 1)).toEqual([...again, "a|2"]);
   });
 
   it("messages that it cannot keep pass, with an event and a counter", async () => {
-    const { cache, publisher, subscribe, messages } = await start({ maxValueBytes: 10 });
+    const { cache, publish, subscribe } = await start({ maxValueBytes: 10 });
     const told: string[] = [];
     cache.events.on("message:uncached", ({ topic, reason }) => told.push(`${topic} ${reason}`));
     const subscriber = subscribe("");
     await until(() => cache.stats().subscriptions === 1, "the subscription");
-    await publisher.send("alone");
-    await publisher.send(["large", "x".repeat(11)]);
-    await publisher.send(["t".repeat(1_025), "x"]);
-    await messages(3);
+    await publish("alone", `large|${"x".repeat(11)}`, `${"t".repeat(1_025)}|x`);
     expect((await collect(subscriber, 3))[0]).toBe("alone");
     expect(told).toEqual([
       "alone single-frame",
@@ -131,9 +107,8 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
   });
 
   it("delete forgets a topic until its next message", async () => {
-    const { cache, publisher, messages } = await start();
-    await publisher.send(["a", "1"]);
-    await messages(1);
+    const { cache, publish } = await start();
+    await publish("a|1");
     expect(cache.get("a")?.map(String)).toEqual(["a", "1"]);
     expect([cache.delete("a"), cache.delete("a"), cache.get("a")]).toEqual([true, false, undefined]);
   });

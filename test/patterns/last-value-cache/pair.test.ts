@@ -7,10 +7,9 @@ import { BinaryStar, BinaryStarGate } from "../../../src/patterns/binary-star/in
 import { LastValueCache } from "../../../src/patterns/last-value-cache/index.js";
 import { collect, until } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
+import { ANY, startCache } from "./rig.js";
 
 const kept = closeAfterEach();
-
-const ANY = "tcp://127.0.0.1:*";
 
 class Switch implements PublisherGate {
   votes = 0;
@@ -41,27 +40,14 @@ describe.each([...ENGINE_NAMES])("a cache behind a gate, engine %s", (engine) =>
 
   async function start() {
     const gate = new Switch();
-    const cache = kept(
-      new LastValueCache({ gate, frontendOptions: { context }, backendOptions: { context } }),
-    );
-    const publisher = kept(new Publisher({ context }));
-    publisher.connect(await cache.bind("frontend", ANY));
-    await publisher.waitForSubscribers({ timeout: 8_000 });
-    const backend = await cache.bind("backend", ANY);
-    const subscribe = async (prefix: string): Promise<Subscriber> => {
+    const { cache, publish, subscribe } = await startCache(kept, context, { gate });
+    const joined = async (prefix: string): Promise<Subscriber> => {
       const before = cache.stats().subscriptions;
-      const subscriber = kept(new Subscriber({ context }));
-      subscriber.subscribe(prefix);
-      subscriber.connect(backend);
+      const subscriber = subscribe(prefix);
       await until(() => cache.stats().subscriptions > before, "the subscription");
       return subscriber;
     };
-    const publish = async (...values: string[]): Promise<void> => {
-      const count = cache.stats().messages + values.length;
-      for (const value of values) await publisher.send(value.split("|"));
-      await until(() => cache.stats().messages >= count, "the messages");
-    };
-    return { gate, cache, publish, subscribe };
+    return { gate, cache, publish, joined };
   }
 
   async function untilValue(subscriber: Subscriber, last: string): Promise<string[]> {
@@ -71,12 +57,12 @@ describe.each([...ENGINE_NAMES])("a cache behind a gate, engine %s", (engine) =>
   }
 
   it("keeps what it does not pass on, and gives all of it to each subscriber when it serves", async () => {
-    const { gate, cache, publish, subscribe } = await start();
-    const early = await subscribe("");
+    const { gate, cache, publish, joined } = await start();
+    const early = await joined("");
     await publish("a|1", "b|1", "a|2");
     expect(gate.votes).toBeGreaterThan(0);
     expect(cache.stats()).toMatchObject({ messages: 3, notServing: 3, topics: 2 });
-    const late = await subscribe("b");
+    const late = await joined("b");
     expect(cache.stats().snapshots).toMatchObject({ done: 0, waiting: 0 });
     gate.turn(true);
     expect(await untilValue(early, "b|1")).toEqual(["a|2", "b|1"]);
