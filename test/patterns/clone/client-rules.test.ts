@@ -1,10 +1,9 @@
 /** A client's rules, one at a time, without a network. */
 import { expect, test } from "vitest";
-import type { CloneCall, UpdateResult } from "../../../src/patterns/clone/client-calls.js";
-import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
+import type { CloneCall } from "../../../src/patterns/clone/client-calls.js";
+import type { ClientRules } from "../../../src/patterns/clone/client-rules.js";
 import { encodeGoodbye, encodeHugz, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
-
-const [KEY, VALUE, EMPTY] = ["k", "v", ""].map((text) => Buffer.from(text)) as [Buffer, Buffer, Buffer];
+import { EMPTY, KEY, resultOf, rig, VALUE } from "./client-rig.js";
 
 /** The UUID of the client's update of this number. */
 function uuidOf(number: number): Buffer {
@@ -14,73 +13,6 @@ function uuidOf(number: number): Buffer {
 }
 
 const HUGZ = encodeHugz(0);
-
-/** A call whose result is given at once. */
-function resultOf(done: (sequence: number) => void = () => undefined): UpdateResult {
-  return { resolve: done, reject: () => undefined };
-}
-
-interface Rig {
-  readonly rules: ClientRules;
-  readonly start: (now: number) => void;
-  /** It has the empty map of its first server. */
-  readonly begin: (sequence?: number) => void;
-  /** An update at 0. @param done hears of its sequence */
-  readonly set: (key?: Buffer, done?: (sequence: number) => void, value?: Buffer) => CloneCall;
-  readonly done: string[];
-  /** Keys of sent updates. */
-  readonly unsent: string[];
-  /** The program's listeners. */
-  readonly listeners: Map<string, () => void>;
-}
-
-/** @param random for the jitter. @param mute nothing that is sent leaves. @param watching changes are noted */
-function rig(servers: readonly string[], random = 1, mute = false, watching = false, subtree = EMPTY): Rig {
-  const done: string[] = [];
-  const unsent: string[] = [];
-  const listeners = new Map<string, () => void>();
-  const rules = new ClientRules(
-    {
-      subtree,
-      heartbeatInterval: 1_000,
-      liveness: 2,
-      attemptTimeout: 3_000,
-      random: () => random,
-      maxPending: 10,
-      maxBytes: 1_000,
-      token: Buffer.alloc(8, 1),
-    },
-    {
-      open: (attempt, server) => done.push(`open ${attempt} ${server}`),
-      ask: (attempt) => done.push(`ask ${attempt}`),
-      sendSet: ([key]) => void unsent.push(String(key)),
-      unsent: () => (mute ? unsent.length : 0),
-      watching: () => watching,
-      changed: ({ key }) => done.push(`changed ${key}`),
-      synced: () => done.push("synced"),
-      event: ({ type }) => {
-        done.push(type);
-        listeners.get(type)?.();
-      },
-    },
-    0,
-  );
-  const start = (now: number): void => rules.setServers(servers, now);
-  return {
-    rules,
-    start,
-    begin: (sequence = 0) => {
-      start(0);
-      rules.connected(1, 0);
-      rules.snapshot(1, encodeGoodbye(sequence, EMPTY), 0);
-    },
-    set: (key = KEY, done, value = VALUE) =>
-      rules.set({ key, properties: EMPTY, value, conditional: false, timeout: -1 }, resultOf(done), 0),
-    done,
-    unsent,
-    listeners,
-  };
-}
 
 test("a client that is closed asks nobody, whatever its sockets still report", () => {
   const { rules, start, done } = rig(["a", "b"]);
@@ -122,7 +54,7 @@ test("a message that is no snapshot's is reported, and the rest of the snapshot 
 });
 
 test("updates that wait for room are bounded, and no repetition joins them", () => {
-  const { rules, begin, set, unsent } = rig(["a"], 1, true);
+  const { rules, begin, set, unsent } = rig(["a"], { mute: true });
   begin();
   rules.collector(1, true, 0);
   const calls = Array.from({ length: 12 }, (_, n) => set(Buffer.from(`k${n}`)));
@@ -166,7 +98,7 @@ test("a client that misses updates again and again asks for the map less and les
 });
 
 test("a change that makes the map too large is reported, since the next snapshot has it, too", () => {
-  const { rules, start, done } = rig(["a"], 1, false, true);
+  const { rules, start, done } = rig(["a"], { watching: true });
   const value = Buffer.alloc(600, "x");
   start(0);
   rules.connected(1, 0);
@@ -194,7 +126,7 @@ test.each([
   [0.5, [37.5, 75, 150, 300, 600, 750, 750]],
   [0, [25, 50, 100, 200, 400, 500, 500]],
 ])("a client that is refused tries again less and less often, by chance as soon as after half of that (%d), until it has a map", (random, waits) => {
-  const { rules, start, done } = rig(["a"], random);
+  const { rules, start, done } = rig(["a"], { random });
   let now = 0;
   let attempt = 1;
   const refused = (): number => {
@@ -220,7 +152,7 @@ test.each([
   [0.5, 1_250],
   [1, 1_500],
 ])("an update that is not acknowledged is sent again after a time that is in part by chance (%d)", (random, at) => {
-  const { rules, begin, set } = rig(["a"], random);
+  const { rules, begin, set } = rig(["a"], { random });
   begin();
   rules.collector(1, true, 0);
   set();
@@ -346,7 +278,7 @@ test("a server that is in the list again is not left", () => {
 });
 
 test("a client's map has no key that is none or of another subtree, and says so", () => {
-  const { rules, start, done } = rig(["a"], 1, false, false, Buffer.from("/x/"));
+  const { rules, start, done } = rig(["a"], { subtree: "/x/" });
   const update = (key: Buffer): Buffer[] => [key, sequenceFrame(2), EMPTY, EMPTY, VALUE];
   start(0);
   rules.connected(1, 0);

@@ -11,6 +11,7 @@ import {
 } from "../../../src/patterns/clone/link.js";
 import { type Operation, operationOf } from "../../../src/patterns/clone/operation.js";
 import {
+  EMPTY,
   encodeSet,
   isHugz,
   PROPERTIES,
@@ -97,11 +98,13 @@ function rig(maxBytes = 100_000): Rig {
   return Object.assign(made, { rules });
 }
 
+/** A client's KVSET. @param number of its UUID */
+function kvset(key: string, value: string | Buffer, number: number, properties = ""): Buffer[] {
+  return encodeSet(Buffer.from(key), Buffer.alloc(16, number), Buffer.from(properties), Buffer.from(value));
+}
+
 function set(rules: ServerRules, key: string, value: string, number: number, now = 0): void {
-  rules.update(
-    encodeSet(Buffer.from(key), Buffer.alloc(16, number), Buffer.alloc(0), Buffer.from(value)),
-    now,
-  );
+  rules.update(kvset(key, value, number), now);
   rules.flush(now);
 }
 
@@ -112,7 +115,7 @@ test("a client that takes its snapshot slowly gets the map as it was, not as it 
   for (let n = 1; n <= 2_500; n++)
     rules.set(Buffer.from(`k${n}`), Buffer.from("old"), 0, 0) && rules.flush(0);
   made.room = 2;
-  rules.request(CLIENT, Buffer.alloc(0), 0);
+  rules.request(CLIENT, EMPTY, 0);
   set(rules, "k2400", "new", 7);
   set(rules, "k2500", "", 8);
   set(rules, "k2501", "new", 9);
@@ -128,8 +131,7 @@ test("a server that is full, or has too much in flight, refuses and counts", () 
   set(rules, "k", "x".repeat(900), 1);
   set(rules, "l", "x".repeat(200), 2);
   expect(published.at(-1)).toBe("l=@0"); // Its client learns that.
-  for (let n = 10; n < 30; n++)
-    rules.update(encodeSet(Buffer.from("m"), Buffer.alloc(16, n), Buffer.alloc(0), Buffer.from("v")), 0);
+  for (let n = 10; n < 30; n++) rules.update(kvset("m", "v", n), 0);
   rules.flush(0);
   expect(rules.stats().refused).toMatchObject({ full: 1, overloaded: 10 });
   expect(rules.stats()).toMatchObject({ entries: 2, applied: 11, sequence: 11 });
@@ -177,7 +179,7 @@ test("what waits is bounded in bytes, too, and a server that stands by keeps not
   const value = Buffer.alloc(60_000_000, "x");
   const { rules } = rig(1_000_000_000);
   const update = (n: number): void =>
-    rules.update(encodeSet(Buffer.from(`k${n}`), Buffer.alloc(16, n), Buffer.alloc(0), value), 0);
+    rules.update(encodeSet(Buffer.from(`k${n}`), Buffer.alloc(16, n), EMPTY, value), 0);
   for (let n = 1; n <= 8; n++) update(n);
   expect(rules.stats().refused.overloaded).toBe(3); // Five are more than 256 MiB.
   rules.deactivate(true, 0); // Their clients repeat them where it serves.
@@ -192,7 +194,7 @@ test("snapshots of all clients together save so much of what changes under them,
   // More than are looked at in one go, so that some are still to come when they change.
   for (let n = 1; n <= 150; n++) rules.set(Buffer.from(`k${n}`), value, 0, 0) && rules.flush(0);
   made.room = 0;
-  for (const name of ["a", "b", "c"]) rules.request(Buffer.from(name), Buffer.alloc(0), 0);
+  for (const name of ["a", "b", "c"]) rules.request(Buffer.from(name), EMPTY, 0);
   for (let n = 1; n <= 150; n++) set(rules, `k${n}`, "new", n);
   rules.tick(100);
   expect(lost).toEqual(["overrun"]); // Two have 119 MB each saved.
@@ -265,18 +267,9 @@ test("a server is not idle while one update is on its way to the store and anoth
 
 test("a key that is set again in the moment when it ends stays", () => {
   const { rules, published } = rig();
-  const ephemeral = encodeSet(
-    Buffer.from("k"),
-    Buffer.alloc(16, 1),
-    Buffer.from("ttl=1\n"),
-    Buffer.from("1"),
-  );
-  rules.update(ephemeral, 0);
+  rules.update(kvset("k", "1", 1, "ttl=1\n"), 0);
   rules.flush(0);
-  rules.update(
-    encodeSet(Buffer.from("k"), Buffer.alloc(16, 2), Buffer.from("ttl=0\n"), Buffer.from("2")),
-    1_000,
-  );
+  rules.update(kvset("k", "2", 2, "ttl=0\n"), 1_000);
   rules.tick(1_000);
   rules.tick(5_000);
   expect(published).toEqual(["k=1@1", "k=2@2"]);
@@ -316,7 +309,7 @@ function standby(): {
   const fail = (until: number): void => {
     // What has not been asked for does not come.
     const count = asked.length;
-    rules.follow(encodeEnd(session, 4, NO_STANDING, Buffer.alloc(0)), now);
+    rules.follow(encodeEnd(session, 4, NO_STANDING, EMPTY), now);
     rules.replaced(given as LoadedMap, now);
     expect(rules.stats()).toMatchObject({ replicated: true, sequence: 4 });
     for (let time = now; time < until; time += 500) {
@@ -324,11 +317,7 @@ function standby(): {
       rules.follow(encodeMark(session, 4), now);
     }
     now = until;
-    const key = Buffer.from("k");
-    const operation = operationOf(
-      encodeSet(key, Buffer.alloc(16, 1), Buffer.alloc(0), key),
-      now,
-    ) as Operation;
+    const operation = operationOf(kvset("k", "k", 1), now) as Operation;
     operation.sequence = 5;
     rules.follow(encodeUpdate(session, operation), now);
     rules.flush(now);
@@ -391,7 +380,7 @@ test.each([
   for (let now = 0; now < 60_000 && !rules.stats().replicated; now += 100) {
     until(now);
     for (const { session } of answers.filter(({ at }) => at <= now && at > now - 100))
-      rules.follow(encodeEnd(session, 4, NO_STANDING, Buffer.alloc(0)), now);
+      rules.follow(encodeEnd(session, 4, NO_STANDING, EMPTY), now);
   }
   expect(rules.stats()).toMatchObject({ replicated: true, sequence: 4, entries: entry ? 1 : 0 });
   if (!entry) expect(asked).toEqual([0, 1_500, 4_500]);
@@ -477,7 +466,7 @@ test("a server that serves loses nothing when the store could not take the map o
     0,
   );
   rules.deactivate(true, 0);
-  rules.follow(encodeEnd(session, 4, NO_STANDING, Buffer.alloc(0)), 0);
+  rules.follow(encodeEnd(session, 4, NO_STANDING, EMPTY), 0);
   rules.activate(1);
   set(rules, "k", "v", 1, 1);
   rules.replaceFailed(given as LoadedMap, new Error("disk"), 2);
@@ -512,7 +501,7 @@ test("the last sequence of a subtree is not later than the map that a server too
   rules.tick(1_000);
   // The other server serves, and its map is shorter.
   rules.deactivate(true, 1_000);
-  rules.follow(encodeEnd(session, 4, NO_STANDING, Buffer.alloc(0)), 1_000);
+  rules.follow(encodeEnd(session, 4, NO_STANDING, EMPTY), 1_000);
   rules.activate(2_000);
   rules.tick(2_000);
   const last = heartbeats.at(-1) as Buffer[];
@@ -526,7 +515,7 @@ test("an update of some KiB that waits for the store does not hold the chunk tha
   const rules = serving({ commit }, { hasStore: true });
   const chunk = Buffer.alloc(65_536, 1);
   for (const key of ["first", "second"]) {
-    rules.update(encodeSet(Buffer.from(key), Buffer.alloc(0), Buffer.alloc(0), chunk.subarray(0, 5_000)), 0);
+    rules.update(encodeSet(Buffer.from(key), EMPTY, EMPTY, chunk.subarray(0, 5_000)), 0);
     rules.flush(0);
   }
   rules.committed(0);

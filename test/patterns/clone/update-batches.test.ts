@@ -2,59 +2,19 @@
 import { expect, test } from "vitest";
 import { FrameBatch as Batch } from "../../../src/engine/frame-batch.js";
 import { encodeMessages } from "../../../src/engine/zmtp/codec/take-front.js";
-import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
 import { encodeGoodbye, encodeHugz, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
 import type { CloneTable } from "../../../src/patterns/clone/table.js";
 import type { FrameBatch } from "../../../src/sockets/internal.js";
 import fc from "../../support/properties.js";
+import { EMPTY, rig } from "./client-rig.js";
 
-const EMPTY = Buffer.alloc(0);
 const OWN = Buffer.alloc(16, 1);
-
-interface Rig {
-  readonly rules: ClientRules;
-  readonly done: string[];
-  attempt: number;
-}
 
 function contents(table: CloneTable): string {
   const lines: string[] = [];
   for (let id = 0; id < table.high; id++)
     if (table.isLive(id)) lines.push(`${table.key(id)}=${table.value(id)}@${table.sequence(id)}`);
   return lines.sort().join("\n");
-}
-
-/** A client whose map is whole, at sequence 0. */
-function rig(subtree = "", watching = false, maxBytes = 500): Rig {
-  const done: string[] = [];
-  const made = { done, attempt: 0 };
-  const rules = new ClientRules(
-    {
-      subtree: Buffer.from(subtree),
-      heartbeatInterval: 1_000,
-      liveness: 2,
-      attemptTimeout: 3_000,
-      random: () => 0,
-      maxPending: 10,
-      maxBytes,
-      token: Buffer.alloc(8, 1),
-    },
-    {
-      open: (attempt) => Object.assign(made, { attempt }),
-      ask: () => done.push("ask"),
-      sendSet: () => undefined,
-      unsent: () => 0,
-      watching: () => watching,
-      changed: (change) => done.push(JSON.stringify(change)),
-      synced: () => done.push("synced"),
-      event: (event) => done.push(JSON.stringify(event)),
-    },
-    0,
-  );
-  rules.setServers(["a"], 0);
-  rules.connected(1, 0);
-  rules.snapshot(1, encodeGoodbye(0, Buffer.from(subtree)), 0);
-  return Object.assign(made, { rules });
 }
 
 /** One batch of some messages, in memory that is written over when it is released. */
@@ -104,18 +64,20 @@ test("a client has the same of updates as bytes and frame by frame, whatever com
       fc.boolean(),
       fc.boolean(),
       (steps, subtree, watching, loads) => {
-        const [one, other] = [rig(subtree, watching), rig(subtree, watching)];
+        const make = () => rig(["a"], { random: 0, subtree, watching, maxBytes: 500 });
+        const [one, other] = [make(), make()];
+        for (const { begin } of [one, other]) begin();
         let sequence = 0;
         let now = 0;
         let waiting: Buffer[][] = [];
         const flush = (): void => {
           if (waiting.length === 0) return;
           const { batch, release } = batchOf(waiting);
-          one.rules.updates(one.attempt, batch, now);
+          one.rules.updates(one.now.attempt, batch, now);
           release();
-          for (const frames of waiting) other.rules.update(other.attempt, frames, now);
+          for (const frames of waiting) other.rules.update(other.now.attempt, frames, now);
           waiting = [];
-          expect(one.done).toEqual(other.done);
+          expect([one.done, one.told]).toEqual([other.done, other.told]);
         };
         for (const [{ key, step, uuid, properties, value, fault }, ends] of steps) {
           sequence += step;
@@ -135,8 +97,11 @@ test("a client has the same of updates as bytes and frame by frame, whatever com
           flush();
           now += 100;
           for (const { rules } of [one, other]) rules.tick(now);
-          expect(one.attempt).toBe(other.attempt);
-          for (const { rules, attempt } of [one, other]) {
+          expect(one.now.attempt).toBe(other.now.attempt);
+          for (const {
+            rules,
+            now: { attempt },
+          } of [one, other]) {
             rules.connected(attempt, now);
             if (loads) rules.snapshot(attempt, encodeGoodbye(sequence, Buffer.from(subtree)), now);
           }
@@ -154,7 +119,8 @@ test("a client has the same of updates as bytes and frame by frame, whatever com
 });
 
 test("the usual update pins no memory; one that a program may keep does", () => {
-  const { rules } = rig();
+  const { rules, begin } = rig(["a"]);
+  begin();
   const put = (n: number, key = "k", properties = "ttl=0\n"): Buffer[] => [
     Buffer.from(key),
     sequenceFrame(n),
