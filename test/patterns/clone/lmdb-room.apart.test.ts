@@ -1,8 +1,8 @@
 /** A disk without a free byte, as the system reports it. */
 import { readdirSync } from "node:fs";
-import { afterEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { CloneLmdbStore } from "../../../src/patterns/index.js";
-import { closeAll, folder } from "./rig.js";
+import { removeAfterEach } from "../../support/folders.js";
 
 const disk = vi.hoisted(() => ({ bavail: 1_000_000, bsize: 4_096 }));
 vi.mock("node:fs", async (original) => ({
@@ -10,7 +10,7 @@ vi.mock("node:fs", async (original) => ({
   statfsSync: () => disk,
 }));
 
-afterEach(closeAll);
+const folder = removeAfterEach();
 
 test("a new store needs room for its files, which LMDB does not survive without", async () => {
   const path = folder();

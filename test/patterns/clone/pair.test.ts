@@ -1,11 +1,11 @@
 import { join } from "node:path";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { Dealer, Publisher } from "../../../src/index.js";
 import { type BinaryStar, CloneLmdbStore, CloneServer } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
-import { closeAll, folder, HEARTBEAT, join_, track } from "./rig.js";
+import { cloneRig, HEARTBEAT } from "./rig.js";
 
-afterEach(closeAll);
+const { folder, join_, track } = cloneRig();
 
 describe("a pair", () => {
   async function pair(stores = false): Promise<[CloneServer, CloneServer, string[]]> {

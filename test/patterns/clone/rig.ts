@@ -1,7 +1,4 @@
 /** What the tests of Clone's drivers have: servers, clients and folders that are gone after each test. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import {
   type CloneChange,
   CloneClient,
@@ -10,45 +7,33 @@ import {
   type CloneServerOptions,
 } from "../../../src/patterns/index.js";
 import { within } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { removeAfterEach } from "../../support/folders.js";
 
 export const HEARTBEAT = 100;
 /** For tests that count: on a busy machine a client must not take its server for silent, and send again. */
 export const CALM = { heartbeatInterval: 5_000 };
-const open: { close(): Promise<unknown> }[] = [];
-const folders: string[] = [];
 
-/** For `afterEach`. */
-export async function closeAll(): Promise<void> {
-  await Promise.all(open.splice(0).map((thing) => thing.close()));
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-}
-
-export function track<T extends { close(): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-export function folder(): string {
-  const path = mkdtempSync(join(tmpdir(), "shoal-clone-"));
-  folders.push(path);
-  return path;
-}
-
-export async function serve(
-  options: CloneServerOptions = {},
-  endpoint = "tcp://127.0.0.1:*",
-): Promise<CloneServer & { readonly at: string }> {
-  const server = track(new CloneServer({ heartbeatInterval: HEARTBEAT, ...options }));
-  return Object.assign(server, { at: await server.bind(endpoint) });
-}
-
-export async function join_<T>(
-  servers: string | readonly string[],
-  options: CloneClientOptions<T> = {},
-): Promise<CloneClient<T>> {
-  const client = track(new CloneClient<T>(servers, { heartbeatInterval: HEARTBEAT, ...options }));
-  await within(client.ready(), "the map");
-  return client;
+/** Once for a file, outside of its tests. */
+export function cloneRig() {
+  const folder = removeAfterEach();
+  const track: <T extends { close(options?: { linger: number }): unknown }>(thing: T) => T = closeAfterEach();
+  async function serve(
+    options: CloneServerOptions = {},
+    endpoint = "tcp://127.0.0.1:*",
+  ): Promise<CloneServer & { readonly at: string }> {
+    const server = track(new CloneServer({ heartbeatInterval: HEARTBEAT, ...options }));
+    return Object.assign(server, { at: await server.bind(endpoint) });
+  }
+  async function join_<T>(
+    servers: string | readonly string[],
+    options: CloneClientOptions<T> = {},
+  ): Promise<CloneClient<T>> {
+    const client = track(new CloneClient<T>(servers, { heartbeatInterval: HEARTBEAT, ...options }));
+    await within(client.ready(), "the map");
+    return client;
+  }
+  return { folder, track, serve, join_ };
 }
 
 export async function take<V>(

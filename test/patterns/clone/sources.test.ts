@@ -1,15 +1,15 @@
 /** Clients whose servers come and go with a source of endpoints, over real sockets. */
 import { join } from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { CloneClient, type CloneClientOptions, CloneServer } from "../../../src/patterns/index.js";
 import { failure, thrown, until, within } from "../../contract/support/wait.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
-import { closeAll, folder, HEARTBEAT, track } from "./rig.js";
+import { cloneRig, HEARTBEAT } from "./rig.js";
 
 /** ms of a pair's heartbeats: on a busy machine neither server must be taken for dead. */
 const CALM = 6 * HEARTBEAT;
 
-afterEach(closeAll);
+const { folder, track } = cloneRig();
 
 function clientOf(source: ListedEndpoints, options: CloneClientOptions = {}): CloneClient {
   return track(new CloneClient(source, { heartbeatInterval: HEARTBEAT, ...options }));
