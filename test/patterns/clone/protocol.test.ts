@@ -9,52 +9,8 @@ import {
   subtreeSequence,
   timeToLive,
 } from "../../../src/patterns/clone/properties.js";
-import {
-  isSubtree,
-  keyFault,
-  readSequence,
-  sequenceFrame,
-  updateFault,
-} from "../../../src/patterns/clone/protocol.js";
+import { isSubtree } from "../../../src/patterns/clone/protocol.js";
 import { UuidWindow, uuidsOf } from "../../../src/patterns/clone/server-map.js";
-
-const five = (...frames: (string | Buffer)[]): Buffer[] =>
-  frames.map((frame) => Buffer.from(frame as string));
-const EIGHT = Buffer.alloc(8);
-
-test("a sequence is 8 bytes, big-endian, up to 2^53 - 1", () => {
-  for (const sequence of [0, 1, 255, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 5, Number.MAX_SAFE_INTEGER]) {
-    const frame = sequenceFrame(sequence);
-    expect(frame.readBigUInt64BE()).toBe(BigInt(sequence));
-    expect(readSequence(frame)).toBe(sequence);
-  }
-  const tooMuch = Buffer.from("0020000000000000", "hex");
-  expect(updateFault(five("k", tooMuch, "", "", "v"))).toBe("sequence");
-  expect(updateFault(five("k", Buffer.alloc(8, 0xff), "", "", "v"))).toBe("sequence");
-});
-
-test.each([
-  ["frames", five("k", EIGHT, "", "")],
-  ["frames", five("k", EIGHT, "", "", "v", "x")],
-  ["frames", []],
-  ["sequence", five("k", "1234", "", "", "v")],
-  ["uuid", five("k", EIGHT, "short", "", "v")],
-  ["properties", five("k", EIGHT, "", Buffer.alloc(4_097, "a"), "v")],
-  [undefined, five("k", EIGHT, "", "", "")],
-  [undefined, five("k", EIGHT, Buffer.alloc(16), "ttl=1\n", "v")],
-] as const)("an update's fault is %s", (fault, frames) => {
-  expect(updateFault(frames)).toBe(fault);
-});
-
-test("a key has 1 to 255 bytes of any kind, and is no command", () => {
-  expect(keyFault(Buffer.alloc(0))).toBe("key");
-  expect(keyFault(Buffer.alloc(256))).toBe("key");
-  expect(keyFault(Buffer.alloc(255))).toBeUndefined();
-  expect(keyFault(Buffer.from([0]))).toBeUndefined();
-  expect(keyFault(Buffer.from("HUGZ"))).toBe("reserved-key");
-  expect(keyFault(Buffer.from("KTHXBAI"))).toBe("reserved-key");
-  expect(keyFault(Buffer.from("HUGZ2"))).toBeUndefined();
-});
 
 test("a subtree is nothing, or segments between slashes", () => {
   for (const good of ["", "/a/", "/a/b/", "/\0\xff/"])

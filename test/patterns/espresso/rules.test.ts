@@ -20,13 +20,8 @@ describe("a record's trailer", () => {
     return frame;
   };
   it.each<[string, Buffer]>([
-    ["empty", Buffer.alloc(0)],
-    ["something else", Buffer.from("SHOALTAX".padEnd(32))],
     ["of another version", changed(8, [2])],
     ["of a third side", changed(9, [2])],
-    ["too short", whole.subarray(0, whole.length - 1)],
-    ["too long", Buffer.concat([whole, Buffer.alloc(1)])],
-    ["of a size that is no number", changed(16, [0x7f, 0xf8])],
     ["of a negative size", changed(16, [0xc0])],
     ["of an endless time", changed(24, [0x7f, 0xf0, 0, 0, 0, 0, 0, 0])],
   ])("is none when it is %s", (_, frame) => {
