@@ -7,25 +7,29 @@ import { cloneRig, HEARTBEAT } from "./rig.js";
 
 const { folder, join_, track } = cloneRig();
 
+type Role = "primary" | "backup";
+
 describe("a pair", () => {
+  const endpointOf = (role: Role, at: string): string => `ipc://${join(at, role)}`;
+
+  /** Not bound yet. @param store its name in the folder */
+  function create(role: Role, at: string, heartbeatInterval: number, store?: string): CloneServer {
+    const pair = { role, peer: endpointOf(role === "primary" ? "backup" : "primary", at) };
+    const its = store === undefined ? {} : { store: CloneLmdbStore.open(join(at, store)) };
+    return track(new CloneServer({ pair, heartbeatInterval, ...its }));
+  }
+
   async function pair(stores = false): Promise<[CloneServer, CloneServer, string[]]> {
     const at = folder();
-    const endpoints = ["p", "b"].map((name) => `ipc://${join(at, name)}`);
-    const make = async (role: "primary" | "backup", n: number): Promise<CloneServer> => {
-      const server = track(
-        new CloneServer({
-          pair: { role, peer: endpoints[1 - n] as string },
-          heartbeatInterval: 4 * HEARTBEAT,
-          ...(stores ? { store: CloneLmdbStore.open(join(at, `store-${role}`)) } : {}),
-        }),
-      );
-      await server.bind(endpoints[n] as string);
-      return server;
-    };
-    const primary = await make("primary", 0);
-    const backup = await make("backup", 1);
+    const servers: CloneServer[] = [];
+    for (const role of ["primary", "backup"] as const) {
+      const server = create(role, at, 4 * HEARTBEAT, stores ? `store-${role}` : undefined);
+      await server.bind(endpointOf(role, at));
+      servers.push(server);
+    }
+    const [primary, backup] = servers as [CloneServer, CloneServer];
     await until(() => primary.stats().replicated, "the backup has the map");
-    return [primary, backup, endpoints];
+    return [primary, backup, [endpointOf("primary", at), endpointOf("backup", at)]];
   }
 
   test("the backup goes on with everything that was acknowledged", async () => {
@@ -52,21 +56,14 @@ describe("a pair", () => {
 
   /** A server of a pair at two endpoints, with a store in a folder. @param resolved by the operator to serve */
   async function withStore(
-    role: "primary" | "backup",
+    role: Role,
     at: string,
     store = `store-${role}`,
     resolved = false,
   ): Promise<CloneServer> {
-    const [own, peer] = role === "primary" ? ["p", "b"] : ["b", "p"];
-    const server = track(
-      new CloneServer({
-        pair: { role, peer: `ipc://${join(at, peer as string)}` },
-        heartbeatInterval: 2 * HEARTBEAT,
-        store: CloneLmdbStore.open(join(at, store)),
-      }),
-    );
+    const server = create(role, at, 2 * HEARTBEAT, store);
     server.events.on("map:diverged", () => void diverged.add(server));
-    await server.bind(`ipc://${join(at, own as string)}`);
+    await server.bind(endpointOf(role, at));
     if (resolved) server.star?.resolve("active");
     return server;
   }
@@ -99,7 +96,7 @@ describe("a pair", () => {
       told += 1;
     });
     const state = track(new Publisher({ linger: 0 }));
-    await state.bind(`ipc://${join(at, "b-3")}`);
+    await state.bind(`${endpointOf("backup", at)}-3`);
     await state.waitForSubscribers();
     await state.send("2");
     await until(() => told === 1, "the state tells");
@@ -126,9 +123,8 @@ describe("a pair", () => {
   /** The primary serves without a backup. */
   async function apart(heartbeatInterval: number): Promise<CloneServer> {
     const at = folder();
-    const peer = `ipc://${join(at, "b")}`;
-    const server = track(new CloneServer({ pair: { role: "primary", peer }, heartbeatInterval }));
-    await server.bind(`ipc://${join(at, "p")}`);
+    const server = create("primary", at, heartbeatInterval);
+    await server.bind(endpointOf("primary", at));
     server.star?.resolve("active");
     return server;
   }
@@ -166,16 +162,12 @@ describe("a pair", () => {
   test("an endpoint that another has, of the five, leaves none bound, and the next may be free", async () => {
     const at = folder();
     const taken = track(new Publisher());
-    await taken.bind(`ipc://${join(at, "p-3")}`);
-    const server = track(
-      new CloneServer({
-        pair: { role: "primary", peer: `ipc://${join(at, "b")}` },
-        heartbeatInterval: 60_000,
-      }),
-    );
-    expect(await failure(server.bind(`ipc://${join(at, "p")}`))).toMatchObject({ code: "EADDRINUSE" });
+    const endpoint = endpointOf("primary", at);
+    await taken.bind(`${endpoint}-3`);
+    const server = create("primary", at, 60_000);
+    expect(await failure(server.bind(endpoint))).toMatchObject({ code: "EADDRINUSE" });
     await taken.close();
-    await server.bind(`ipc://${join(at, "p")}`);
+    await server.bind(endpoint);
     server.star?.resolve("active");
     expect(server.set("k", "v")).toBe(true);
   });

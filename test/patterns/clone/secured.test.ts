@@ -13,8 +13,7 @@ import {
   type CloneServerOptions,
 } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
-import { closeAfterEach } from "../../support/close-after-each.js";
-import { removeAfterEach } from "../../support/folders.js";
+import { cloneRig } from "./rig.js";
 
 /** ms. Twice this without a word, and a server goes on alone: more than a busy machine holds a process up. */
 const HEARTBEAT = 400;
@@ -23,12 +22,11 @@ const PATIENCE = 10_000;
 
 let ends: readonly [primary: string, backup: string];
 
-const makeFolder = removeAfterEach();
+const { folder, serve, track } = cloneRig();
 beforeEach(() => {
-  const folder = makeFolder();
-  ends = [`ipc://${folder}/p`, `ipc://${folder}/b`];
+  const at = folder();
+  ends = [`ipc://${at}/p`, `ipc://${at}/b`];
 });
-const track = closeAfterEach();
 
 type Keys = ReturnType<typeof curveKeyPair>;
 type Security = NonNullable<CloneServerOptions["socketOptions"]>;
@@ -44,18 +42,14 @@ const curveClient = (server: Keys, own = curveKeyPair()) => ({
   curveSecretKey: own.secretKey,
 });
 
-async function serverOf(
+function serverOf(
   role: "primary" | "backup",
   socketOptions: Security,
   pair: Omit<ClonePairOptions, "role" | "peer"> = {},
   [first, second]: readonly [primary: string, backup: string] = ends,
 ): Promise<CloneServer> {
   const [endpoint, peer] = role === "primary" ? [first, second] : [second, first];
-  const server = track(
-    new CloneServer({ pair: { role, peer, ...pair }, heartbeatInterval: HEARTBEAT, socketOptions }),
-  );
-  await server.bind(endpoint);
-  return server;
+  return serve({ pair: { role, peer, ...pair }, heartbeatInterval: HEARTBEAT, socketOptions }, endpoint);
 }
 
 function clientOf(
@@ -162,12 +156,9 @@ describe("a stranger", () => {
     ["with another server's key", () => curveClient(curveKeyPair())],
   ])("%s reads nothing, sets nothing, and gets an error", async (_, options) => {
     const keys = curveKeyPair();
-    const server = track(new CloneServer({ heartbeatInterval: HEARTBEAT, socketOptions: curveServer(keys) }));
-    await server.bind(ends[0]);
+    const server = await serve({ heartbeatInterval: HEARTBEAT, socketOptions: curveServer(keys) }, ends[0]);
     server.set("secret", "1");
-    const stranger = track(
-      new CloneClient(ends[0], { heartbeatInterval: HEARTBEAT, socketOptions: options() }),
-    );
+    const stranger = clientOf(ends[0], options());
     const ports = new Set<string>();
     stranger.events.on("handshake:failed", (event: CloneClientEvent & { type: "handshake:failed" }) => {
       expect(event.server).toBe(ends[0]);
@@ -183,13 +174,8 @@ describe("a stranger", () => {
   test("that the hook rejects gets an error, and a client that it admits is served", async () => {
     const [keys, friend] = [curveKeyPair(), curveKeyPair()];
     const authenticate: Security["authenticate"] = ({ publicKey }) => publicKey === friend.publicKey;
-    const server = track(
-      new CloneServer({
-        heartbeatInterval: HEARTBEAT,
-        socketOptions: { ...curveServer(keys), authenticate },
-      }),
-    );
-    await server.bind(ends[0]);
+    const socketOptions = { ...curveServer(keys), authenticate };
+    await serve({ heartbeatInterval: HEARTBEAT, socketOptions }, ends[0]);
     const known = clientOf(ends[0], curveClient(keys, friend));
     await within(known.ready(), "the map", PATIENCE);
     const stranger = clientOf(ends[0], curveClient(keys));
