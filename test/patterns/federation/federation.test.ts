@@ -22,7 +22,7 @@ interface SiteOfTest {
 }
 
 async function startSite(name: string, options?: FederatedBrokerOptions): Promise<SiteOfTest> {
-  const broker = kept(new FederatedBroker(name, options));
+  const broker = kept(new FederatedBroker(name, { stateInterval: 50, ...options }));
   return {
     name,
     broker,
@@ -33,35 +33,28 @@ async function startSite(name: string, options?: FederatedBrokerOptions): Promis
   };
 }
 
-async function startSites(names: readonly string[], options: FederatedBrokerOptions = { stateInterval: 50 }) {
-  const sites = await Promise.all(names.map((name) => startSite(name, options)));
-  for (const { broker } of sites) {
-    for (const other of sites) if (other.broker !== broker) broker.join(other);
-  }
-  for (const { broker } of sites) {
-    await until(() => Object.keys(broker.stats().sites).length === names.length - 1, "the other sites");
-  }
-  return sites;
+async function startSites(): Promise<[SiteOfTest, SiteOfTest]> {
+  const [a, b] = [await startSite("A"), await startSite("B")];
+  a.broker.join(b);
+  b.broker.join(a);
+  for (const { broker } of [a, b])
+    await until(() => Object.keys(broker.stats().sites).length === 1, "the other site");
+  return [a, b];
 }
 
-function work(site: SiteOfTest, handler: PirateHandler, concurrency = 1): PirateWorker {
-  return kept(new PirateWorker(site.backend, handler, { dialect: "simple", concurrency }));
+function work(site: SiteOfTest, handler: PirateHandler): PirateWorker {
+  return kept(new PirateWorker(site.backend, handler, { dialect: "simple" }));
 }
 
-function client(site: SiteOfTest, routingId?: string): Request {
-  const request = kept(new Request(routingId === undefined ? {} : { routingId }));
+function client(site: SiteOfTest): Request {
+  const request = kept(new Request());
   request.connect(site.frontend);
   return request;
 }
 
 describe("a federation", () => {
   it("joins the sites of a source as they come and go, by the names that they say", async () => {
-    const options = { stateInterval: 50 };
-    const [a, b, c] = [
-      await startSite("A", options),
-      await startSite("B", options),
-      await startSite("C", options),
-    ];
+    const [a, b, c] = [await startSite("A"), await startSite("B"), await startSite("C")];
     const [cloud, state] = [new ListedEndpoints([a.cloud]), new ListedEndpoints([a.state])];
     // Its own endpoints may be among them.
     const all = (sites: readonly SiteOfTest[]): void => {
@@ -82,7 +75,7 @@ describe("a federation", () => {
   });
 
   it("does local work locally, and spills over only when no own worker is free", async () => {
-    const [a, b] = (await startSites(["A", "B"])) as [SiteOfTest, SiteOfTest];
+    const [a, b] = await startSites();
     let release: (() => void) | undefined;
     work(a, ([body]) =>
       String(body) === "slow"
@@ -105,14 +98,14 @@ describe("a federation", () => {
   });
 
   it("gives requests to a site that is back at another endpoint, while the one where it ended is still listed", async () => {
-    const a = await startSite("A", { stateInterval: 50 });
-    const b = await startSite("B", { stateInterval: 50 });
+    const a = await startSite("A");
+    const b = await startSite("B");
     const [cloud, state] = [new ListedEndpoints([b.cloud]), new ListedEndpoints([b.state])];
     a.broker.join({ cloud, state });
     await until(() => a.broker.stats().sites.B !== undefined, "the site");
     await b.broker.close({ linger: 0 });
     await until(() => a.broker.stats().sites.B === undefined, "its end");
-    const again = await startSite("B", { stateInterval: 50 });
+    const again = await startSite("B");
     work(again, () => "B");
     // Its state is known before it can be asked.
     state.set(b.state, again.state);
@@ -124,10 +117,10 @@ describe("a federation", () => {
   });
 
   it("gives requests to a site that has started again, while a connection to the one before stands", async () => {
-    const a = await startSite("A", { stateInterval: 50 });
+    const a = await startSite("A");
     // A host that went down: nothing comes from it, and nothing ends.
     const before = kept(new Router({ routingId: "B" }));
-    const [dead, b] = [await before.bind(ANY), await startSite("B", { stateInterval: 50 })];
+    const [dead, b] = [await before.bind(ANY), await startSite("B")];
     const [cloud, state] = [new ListedEndpoints([dead]), new ListedEndpoints([b.state])];
     const joined = new Promise((resolve) => before.events.once("peer:join", resolve));
     a.broker.join({ cloud, state });
@@ -155,7 +148,7 @@ describe("a federation", () => {
   });
 
   it("hands a request back when its last worker has gone", async () => {
-    const [a, b] = (await startSites(["A", "B"])) as [SiteOfTest, SiteOfTest];
+    const [a, b] = await startSites();
     const { promise: began, resolve: begin } = deferred();
     const dying = kept(new Dealer());
     dying.connect(b.backend);
@@ -191,7 +184,7 @@ describe("a federation", () => {
   });
 
   it("speaks with the Guide's brokers: two-frame states, ROUTER to ROUTER by name", async () => {
-    const a = await startSite("A", { stateInterval: 50, liveness: 0 });
+    const a = await startSite("A", { liveness: 0 });
     const { cloud, state } = await plainSite("B");
     a.broker.join({ name: "B", cloud: cloud.lastEndpoint as string, state: state.lastEndpoint as string });
     const states = kept(new Subscriber());
@@ -258,9 +251,9 @@ describe("a site that is a pair", () => {
 
   it("serves by one of its two: their workers are at both, and other sites give their requests to that one", async () => {
     const gates = [gateOf(), gateOf()] as const;
-    const a = await startSite("A", { stateInterval: 50 });
-    const b1 = await startSite("B1", { stateInterval: 50, gate: gates[0] });
-    const b2 = await startSite("B2", { stateInterval: 50, gate: gates[1] });
+    const a = await startSite("A");
+    const b1 = await startSite("B1", { gate: gates[0] });
+    const b2 = await startSite("B2", { gate: gates[1] });
     for (const b of [b1, b2]) {
       a.broker.join(b);
       b.broker.join(a);
