@@ -275,60 +275,60 @@ test("a key that is set again in the moment when it ends stays", () => {
   expect(published).toEqual(["k=1@1", "k=2@2"]);
 });
 
-/** A server that stands by with a store, and the other server and the store as the test has them. */
-function standby(): {
-  readonly rules: ServerRules;
-  /** When it asked for the map. */
-  readonly asked: number[];
-  /** The other server gives a map, which the store takes, and an update, which it does not take. */
-  fail(now: number): void;
-} {
+/** A server that stands by. @param answer of the other server, when it is asked for the map */
+function standingBy(
+  options: Partial<ServerRulesOptions>,
+  effects: Partial<ServerEffects> = {},
+  answer: (session: Buffer, now: number) => void = () => undefined,
+) {
   const asked: number[] = [];
-  let session: Buffer = Buffer.alloc(0);
-  let now = 0;
-  let given: LoadedMap | undefined;
-  const rules = new ServerRules(
-    { ...OPTIONS, hasStore: true },
-    {
-      ...EFFECTS,
-      follow: (frames) => {
-        if (!isRequest(frames.slice(1))) return;
-        session = frames[0] as Buffer;
-        asked.push(now);
-      },
-      replace: (loaded) => {
-        given = loaded;
-      },
-    },
-    0,
-  );
+  /** The time, the session of the link, and the map that the store was given. */
+  const its = { now: 0, session: EMPTY, given: undefined as unknown as LoadedMap };
+  const follow = ([session, ...frames]: Buffer[]): void => {
+    if (!isRequest(frames)) return;
+    its.session = session as Buffer;
+    asked.push(its.now);
+    answer(its.session, its.now);
+  };
+  const replace = (loaded: LoadedMap): void => {
+    its.given = loaded;
+  };
+  const all = { ...EFFECTS, follow, replace, ...effects };
+  const rules = new ServerRules({ ...OPTIONS, ...options }, all, 0);
+  rules.deactivate(true, 0);
+  return { rules, asked, its };
+}
+
+/** One with a store, and the other server and the store as the test has them. */
+function standby() {
+  const { rules, asked, its } = standingBy({ hasStore: true });
   const tick = (time: number): void => {
-    now = time;
+    its.now = time;
     rules.tick(time);
   };
+  /** The other server gives a map, which the store takes, and an update, which it does not take. */
   const fail = (until: number): void => {
     // What has not been asked for does not come.
     const count = asked.length;
-    rules.follow(encodeEnd(session, 4, NO_STANDING, EMPTY), now);
-    rules.replaced(given as LoadedMap, now);
+    rules.follow(encodeEnd(its.session, 4, NO_STANDING, EMPTY), its.now);
+    rules.replaced(its.given, its.now);
     expect(rules.stats()).toMatchObject({ replicated: true, sequence: 4 });
-    for (let time = now; time < until; time += 500) {
+    for (let time = its.now; time < until; time += 500) {
       tick(time);
-      rules.follow(encodeMark(session, 4), now);
+      rules.follow(encodeMark(its.session, 4), time);
     }
-    now = until;
-    const operation = operationOf(kvset("k", "k", 1), now) as Operation;
+    its.now = until;
+    const operation = operationOf(kvset("k", "k", 1), until) as Operation;
     operation.sequence = 5;
-    rules.follow(encodeUpdate(session, operation), now);
-    rules.flush(now);
+    rules.follow(encodeUpdate(its.session, operation), until);
+    rules.flush(until);
     // A store of the program's may throw anything.
-    rules.commitFailed(Object.create(null), now);
+    rules.commitFailed(Object.create(null), until);
     // The other server has not noticed yet.
-    rules.follow(encodeMark(session, 4), now);
+    rules.follow(encodeMark(its.session, 4), until);
     expect(rules.stats().replicated).toBe(false);
     while (asked.length === count) tick(rules.nextWakeUp() as number);
   };
-  rules.deactivate(true, now);
   return { rules, asked, fail };
 }
 
@@ -340,27 +340,15 @@ test("a server that stands by asks less and less often for the map while its sto
   expect(pauses).toEqual([750, 1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000, 45_000]);
 });
 
-/** A server that stands by, and when it asks for the map. */
-function asking(answer: (session: Buffer, now: number) => void = () => undefined): {
-  readonly rules: ServerRules;
-  readonly asked: number[];
-  until(end: number): void;
-} {
-  const asked: number[] = [];
-  let now = 0;
-  const follow = ([session, ...frames]: Buffer[]): void => {
-    if (!isRequest(frames)) return;
-    asked.push(now);
-    answer(session as Buffer, now);
-  };
-  const rules = new ServerRules({ ...OPTIONS, role: "backup" }, { ...EFFECTS, follow }, 0);
-  rules.deactivate(true, 0);
+/** One of a pair, until a time. */
+function asking(answer?: (session: Buffer, now: number) => void) {
+  const { rules, asked, its } = standingBy({ role: "backup" }, {}, answer);
   const until = (end: number): void => {
     for (let next = rules.nextWakeUp() ?? end; next < end; next = rules.nextWakeUp() ?? end) {
-      now = next;
-      rules.tick(now);
+      its.now = next;
+      rules.tick(next);
     }
-    now = end;
+    its.now = end;
   };
   return { rules, asked, until };
 }
@@ -447,29 +435,15 @@ test("a follower may be silent until it is in step: it stores the map, or has li
 });
 
 test("a server that serves loses nothing when the store could not take the map of its time as a follower", () => {
-  let session: Buffer = Buffer.alloc(0);
-  let given: LoadedMap | undefined;
   const events: string[] = [];
-  const rules = new ServerRules(
-    { ...OPTIONS, hasStore: true },
-    {
-      ...EFFECTS,
-      follow: ([first]) => {
-        session = first as Buffer;
-      },
-      replace: (loaded) => {
-        given = loaded;
-      },
-      commit: () => events.push("commit"),
-      publish: ([key]) => events.push(String(key)),
-    },
-    0,
+  const { rules, its } = standingBy(
+    { hasStore: true },
+    { commit: () => events.push("commit"), publish: ([key]) => events.push(String(key)) },
   );
-  rules.deactivate(true, 0);
-  rules.follow(encodeEnd(session, 4, NO_STANDING, EMPTY), 0);
+  rules.follow(encodeEnd(its.session, 4, NO_STANDING, EMPTY), 0);
   rules.activate(1);
   set(rules, "k", "v", 1, 1);
-  rules.replaceFailed(given as LoadedMap, new Error("disk"), 2);
+  rules.replaceFailed(its.given, new Error("disk"), 2);
   expect(events).toEqual(["commit"]);
   rules.committed(3);
   expect(events).toEqual(["commit", "k"]);
