@@ -81,20 +81,15 @@ describe("the queue of a shard", () => {
     expect(drained()).toEqual([]);
   });
 
-  it("drops the newest with drop-newest", () => {
-    const { rules, free, drained, shard } = busy({ full: "drop-newest" });
+  it.each([
+    ["drop-newest", ["0", "1", "2"], { newest: 2, oldest: 0 }],
+    ["drop-oldest", ["2", "3", "4"], { newest: 0, oldest: 2 }],
+  ] as const)("drops the end that it says with %s", (full, kept, dropped) => {
+    const { rules, free, drained, shard } = busy({ full });
     rules.receive(bodies(5));
     free();
-    expect(drained()).toEqual(["0", "1", "2"]);
-    expect(shard()).toMatchObject({ received: 6, handled: 4, dropped: { newest: 2, oldest: 0 } });
-  });
-
-  it("drops the oldest with drop-oldest", () => {
-    const { rules, free, drained, shard } = busy({ full: "drop-oldest" });
-    rules.receive(bodies(5));
-    free();
-    expect(drained()).toEqual(["2", "3", "4"]);
-    expect(shard()).toMatchObject({ dropped: { oldest: 2, newest: 0 } });
+    expect(drained()).toEqual(kept);
+    expect(shard()).toMatchObject({ received: 6, handled: 4, dropped });
   });
 
   it("drops as many of the oldest as a large message needs room for", () => {
