@@ -1,5 +1,5 @@
 /** What the tests of pairs on real sockets have: the endpoints, the servers and the clients of a pair. */
-import type { Clock } from "../../../src/core/clock.js";
+import { type Clock, systemClock } from "../../../src/core/clock.js";
 import type { Raw } from "../../../src/index.js";
 import { BinaryStarClient, BinaryStarServer, type RequestHandler } from "../../../src/patterns/index.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
@@ -11,14 +11,6 @@ export const ROLES = ["primary", "backup"] as const;
 export type Role = (typeof ROLES)[number];
 /** Endpoints of both servers. */
 export type Places = Readonly<Record<Role, { readonly clients: string; readonly state: string }>>;
-
-interface Options {
-  /** Instead of its own. */
-  readonly as?: Role;
-  readonly heartbeatInterval?: number;
-  readonly clock?: Clock | undefined;
-  readonly maxInFlight?: number;
-}
 
 /** Once for a file, outside of its tests. */
 export function starRig() {
@@ -33,10 +25,10 @@ export function starRig() {
     role: Role,
     at: Places,
     handler: RequestHandler<Raw> = (body) => `${role} ${body}`,
-    { as = role, heartbeatInterval = HEARTBEAT, clock, maxInFlight = 1_000 }: Options = {},
+    { as = role, heartbeatInterval = HEARTBEAT, maxInFlight = 1_000, clock = systemClock as Clock } = {},
   ): Promise<BinaryStarServer> {
     const peer = at[role === "primary" ? "backup" : "primary"].state;
-    const star = { role: as, peer, heartbeatInterval, ...(clock === undefined ? {} : { clock }) };
+    const star = { role: as, peer, heartbeatInterval, clock };
     const server = keep(new BinaryStarServer<Raw>(handler, { star, maxInFlight }));
     await server.bind("clients", at[role].clients);
     await server.bind("state", at[role].state);

@@ -14,20 +14,12 @@ export function resultOf(done: (sequence: number) => void = () => undefined): Up
   return { resolve: done, reject: () => undefined };
 }
 
-interface Options {
-  /** For the jitter. */
-  readonly random?: number;
-  /** Nothing that is sent leaves. */
-  readonly mute?: boolean;
-  /** Changes are noted. */
-  readonly watching?: boolean;
-  readonly subtree?: string;
-  readonly maxBytes?: number;
-}
-
-export function rig(servers: readonly string[], options: Options = {}) {
-  const { random = 1, mute = false, watching = false, maxBytes = 1_000 } = options;
-  const subtree = Buffer.from(options.subtree ?? "");
+/** @param options `random` for the jitter; `mute`: nothing that is sent leaves; `watching`: changes are noted */
+export function rig(
+  servers: readonly string[],
+  { random = 1, mute = false, watching = false, subtree: prefix = "", maxBytes = 1_000 } = {},
+) {
+  const subtree = Buffer.from(prefix);
   const done: string[] = [];
   /** Changes and events, with all that they say. */
   const told: string[] = [];

@@ -480,14 +480,7 @@ describe("compare and set", () => {
     const server = await serve({ store: CloneLmdbStore.open(at), ...CALM });
     const client = await join_(server.at, CALM);
     const revision = await client.set("k", "1", { revision: 0 });
-    const uuid = Buffer.alloc(16, 7);
-    const frames = [
-      Buffer.from("k"),
-      Buffer.alloc(8),
-      uuid,
-      Buffer.from("ttl=0\nif-revision=0\n"),
-      Buffer.from("x"),
-    ];
+    const frames = ["k", Buffer.alloc(8), Buffer.alloc(16, 7), "ttl=0\nif-revision=0\n", "x"];
     const conflicts = (of: CloneServer): number => of.stats().conflicts + of.stats().repeated;
     const raw = await collectedBy(server);
     await raw.send(frames);

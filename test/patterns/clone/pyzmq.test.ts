@@ -96,10 +96,7 @@ describe.skipIf(missing("pyzmq"))("with pyzmq", () => {
     await within(ours.ready(), "the map");
     await ours.set("/client/a", "1");
     await ours.set("/other/b", "2");
-    const [host, port] = [
-      endpoint.slice(0, endpoint.lastIndexOf(":")),
-      endpoint.slice(endpoint.lastIndexOf(":") + 1),
-    ];
+    const [host, port] = endpoint.split(/:(?=\d+$)/) as [string, string];
     const theirs = python(CLIENT, host, port, "/client/");
     expect(await within(theirs.line(), "an entry")).toBe("sync /client/a=1");
     await within(theirs.heard("whole"), "the snapshot");

@@ -60,23 +60,15 @@ function serving(
   return rules;
 }
 
-interface Rig {
-  readonly rules: ServerRules;
-  /** `key=value` of each KVPUB, with its sequence. */
-  readonly published: string[];
-  readonly replies: string[];
-  readonly lost: string[];
-  /** Replies that have room still. */
-  room: number;
-}
-
-function rig(maxBytes = 100_000): Rig {
+function rig(maxBytes = 100_000) {
   const made = {
+    /** `key=value` of each KVPUB, with its sequence. */
     published: [] as string[],
     replies: [] as string[],
     lost: [] as string[],
+    /** Replies that have room still. */
     room: Number.POSITIVE_INFINITY,
-  } as unknown as Rig;
+  };
   const text = (frames: Buffer[]): string => `${frames[0]}=${frames[4]}@${frames[1]?.readUInt32BE(4)}`;
   const rules = serving(
     {
