@@ -235,13 +235,9 @@ describe("a server", () => {
   });
 
   test("that drains finishes what is in flight and takes nothing new", async () => {
-    let finish: (reply: string) => void = () => undefined;
+    const { promise: finished, resolve: finish } = deferred();
     const at = places();
-    const handler = (): Promise<string> =>
-      new Promise((resolve) => {
-        finish = resolve;
-      });
-    const server = await serve("primary", at, handler);
+    const server = await serve("primary", at, () => finished.then(() => "done"));
     server.star.resolve("active"); // A pause of this process would drop a vote, and a DEALER does not ask again.
     const dealer = keep(new Dealer({ linger: 0 }));
     dealer.connect(at.primary.clients);
@@ -250,7 +246,7 @@ describe("a server", () => {
     const drained = server.drain();
     await dealer.send(["", "second"]);
     await until(() => server.stats().dropped.refused === 1, "the second is dropped");
-    finish("done");
+    finish();
     await drained;
     expect(texts(await dealer.receive({ timeout: 5_000 }))).toEqual(["", "done"]);
     expect(await failure(server.bind("clients", ipc()))).toMatchObject({ code: "EAGAIN" });

@@ -76,22 +76,16 @@ describe("a federation", () => {
 
   it("does local work locally, and spills over only when no own worker is free", async () => {
     const [a, b] = await startSites();
-    let release: (() => void) | undefined;
-    work(a, ([body]) =>
-      String(body) === "slow"
-        ? new Promise((resolve) => {
-            release = () => resolve("A slow");
-          })
-        : "A",
-    );
+    const { promise: released, resolve: release } = deferred();
+    work(a, ([body]) => (String(body) === "slow" ? released.then(() => "A slow") : "A"));
     work(b, () => "B");
     await until(() => a.broker.stats().idleWorkers === 1 && a.broker.stats().sites.B === 1, "the workers");
     for (let i = 0; i < 3; i++)
       expect(texts(await client(a).request("x", { timeout: 5_000 }))).toEqual(["A"]);
     const slow = client(a).request("slow", { timeout: 5_000 });
-    await until(() => release !== undefined, "the slow one");
+    await until(() => a.broker.stats().busyWorkers === 1, "the slow one");
     expect(texts(await client(a).request("x", { timeout: 5_000 }))).toEqual(["B"]);
-    release?.();
+    release();
     expect(texts(await slow)).toEqual(["A slow"]);
     expect(a.broker.stats()).toMatchObject({ requestsLocal: 5, repliesLocal: 5, sentToSites: 1, atSites: 0 });
     expect(b.broker.stats()).toMatchObject({ requestsCloud: 1, repliesCloud: 1, requestsLocal: 0 });
@@ -216,22 +210,19 @@ describe("a federation", () => {
     const own = kept(new Dealer());
     own.connect(a.frontend);
     const order: string[] = [];
-    let release: (() => void) | undefined;
-    work(a, ([body]) => {
-      if (String(body) !== "first") order.push(String(body));
-      return String(body) !== "first"
-        ? "done"
-        : new Promise<string>((resolve) => {
-            release = () => resolve("done");
-          });
+    const { promise: released, resolve: release } = deferred();
+    work(a, async ([body]) => {
+      if (String(body) === "first") await released;
+      else order.push(String(body));
+      return "done";
     });
     await own.send(["", "first"]);
-    await until(() => release !== undefined, "a busy worker");
+    await until(() => a.broker.stats().busyWorkers === 1, "a busy worker");
     for (let i = 0; i < 3; i++) await asking.send(["A", "c", "", `cloud${i}`]);
     await until(() => a.broker.stats().queuedCloud === 3, "the cloud's");
     for (let i = 0; i < 3; i++) await own.send(["", `own${i}`]);
     await until(() => a.broker.stats().queuedLocal === 3, "the own");
-    release?.();
+    release();
     await until(() => order.length === 6, "all done");
     expect(order).toEqual(["own0", "own1", "own2", "cloud0", "cloud1", "cloud2"]);
   });
