@@ -192,9 +192,7 @@ describe("one server", () => {
     abort.abort();
     expect((await calls[0])?.code).toBe("ETIMEDOUT");
     expect((await calls[1])?.code).toBe("ABORT_ERR");
-    expect((await within(calls[4] as Promise<unknown>, "its end")) as Error).toMatchObject({
-      code: "ETIMEDOUT",
-    });
+    expect((await calls[4])?.code).toBe("ETIMEDOUT");
     await client.close();
     expect([(await calls[2])?.code, (await calls[3])?.code]).toEqual(["EAGAIN", "EAGAIN"]);
     expect((await failure(client.set("d", "1"))).code).toBe("EBADF");
@@ -386,10 +384,8 @@ describe("one server", () => {
       const server = await serve(CALM);
       const value = Buffer.alloc(10_000);
       for (let n = 0; n < 3_000; n++) server.set(`k${n}`, value);
-      const [slow, late] = [1, 2].map(() => track(new Dealer({ receiveHighWaterMark: 1 }))) as [
-        Dealer,
-        Dealer,
-      ];
+      const slow = track(new Dealer({ receiveHighWaterMark: 1 }));
+      const late = track(new Dealer({ receiveHighWaterMark: 1 }));
       for (const dealer of [slow, late]) dealer.connect(server.at);
       await slow.send(["ICANHAZ?", ""]);
       const entries = [await within(slow.receive(), "the first entry")];

@@ -35,20 +35,14 @@ test("what deleted keys leave in the file is room", async () => {
   const filled = CloneLmdbStore.open(path, { minFreeBytes: 0 });
   disk.bavail = 0;
   const keys = Array.from({ length: 200 }, (_, key) => key);
-  await filled.commit(
-    keys.map((key) => change(key, Buffer.alloc(20_000), key + 1)),
-    200,
-    [],
-  );
+  const sets = keys.map((key) => change(key, Buffer.alloc(20_000), key + 1));
+  await filled.commit(sets, 200, []);
   await filled.close();
   const store = CloneLmdbStore.open(path, { minFreeBytes: 2_000_000 });
   const small = change(0, Buffer.from("v"), 500);
   await expect(store.commit([small], 500, [])).rejects.toMatchObject({ reason: "full" });
-  await store.commit(
-    keys.map((key) => change(key, undefined, 201 + key)),
-    400,
-    [],
-  );
+  const deletes = keys.map((key) => change(key, undefined, 201 + key));
+  await store.commit(deletes, 400, []);
   await store.commit([small], 500, []);
   await store.close();
 });

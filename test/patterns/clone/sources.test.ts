@@ -53,19 +53,14 @@ test("a client of a source that closes, or is refused, leaves nothing behind", a
   expect(await update).toMatchObject({ code: "EAGAIN" });
   await until(() => source.readers === 0, "the end of the source");
   for (const socketOptions of [{ linger: "x" }, { nosuch: 1 }, { curveServerKey: "short" }])
-    expect(thrown(() => new CloneClient(source, { socketOptions } as never))).toMatchObject({
-      code: "EINVAL",
-    });
+    expect(thrown(() => new CloneClient(source, { socketOptions } as never)).code).toBe("EINVAL");
   expect(source.readers).toBe(0);
 });
 
 test("a pair finds each other by a source, stays with the last endpoint, and follows a peer that moves", async () => {
   const at = folder();
-  const [here, there, moved] = ["p", "b", "b2"].map((name) => `ipc://${join(at, name)}`) as [
-    string,
-    string,
-    string,
-  ];
+  const place = (name: string): string => `ipc://${join(at, name)}`;
+  const [here, there, moved] = [place("p"), place("b"), place("b2")];
   const peers = [new ListedEndpoints(), new ListedEndpoints([here])] as const;
   const serverOf = (role: "primary" | "backup", peer: ListedEndpoints): CloneServer =>
     track(new CloneServer({ heartbeatInterval: CALM, pair: { role, peer } }));

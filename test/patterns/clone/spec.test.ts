@@ -43,11 +43,7 @@ function subtree(): Buffer {
   return subtrees.of(Buffer.from("/a/"));
 }
 
-const STANDING = {
-  map: MAP,
-  term: 4,
-  alone: true,
-};
+const STANDING = { map: MAP, term: 4, alone: true };
 const UPDATE = { key: K, uuid: UUID, counted: true, condition: undefined };
 const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
   "KTHXBAI at 42, whole map": encodeGoodbye(42, EMPTY, encodeSupport(EMPTY)),

@@ -75,10 +75,7 @@ function server(role: "primary" | "backup" | undefined, sequence = 10, random = 
 }
 
 const old = (alone: boolean): Buffer =>
-  encodeStanding({
-    ...beginTerm(NO_STANDING, 0, 0, false, Buffer.from(MAP, "hex")),
-    alone,
-  });
+  encodeStanding({ ...beginTerm(NO_STANDING, 0, 0, false, Buffer.from(MAP, "hex")), alone });
 
 describe("a server", () => {
   test("asks a store that refused again, and counts on nothing meanwhile", () => {

@@ -38,6 +38,10 @@ function batchOf(messages: readonly (readonly Buffer[])[]): { batch: FrameBatch;
   };
 }
 
+function kvpub(key: string, sequence: number, uuid: Buffer, properties: string, value: string): Buffer[] {
+  return [Buffer.from(key), sequenceFrame(sequence), uuid, Buffer.from(properties), Buffer.from(value)];
+}
+
 const frame = fc.constantFrom(
   "",
   "a",
@@ -81,13 +85,7 @@ test("a client has the same of updates as bytes and frame by frame, whatever com
         };
         for (const [{ key, step, uuid, properties, value, fault }, ends] of steps) {
           sequence += step;
-          const frames = [
-            Buffer.from(key),
-            sequenceFrame(sequence),
-            uuid,
-            Buffer.from(properties),
-            Buffer.from(value),
-          ];
+          const frames = kvpub(key, sequence, uuid, properties, value);
           if (fault === "frames") frames.pop();
           else if (fault === "more") frames.push(EMPTY);
           else if (fault === "sequence") frames[1] = EMPTY;
@@ -121,13 +119,8 @@ test("a client has the same of updates as bytes and frame by frame, whatever com
 test("the usual update pins no memory; one that a program may keep does", () => {
   const { rules, begin } = rig(["a"]);
   begin();
-  const put = (n: number, key = "k", properties = "ttl=0\n"): Buffer[] => [
-    Buffer.from(key),
-    sequenceFrame(n),
-    Buffer.alloc(16, 2),
-    Buffer.from(properties),
-    Buffer.from(`v${n}`),
-  ];
+  const put = (n: number, key = "k", properties = "ttl=0\n"): Buffer[] =>
+    kvpub(key, n, Buffer.alloc(16, 2), properties, `v${n}`);
   const usual = batchOf([put(1), put(2, "other"), put(3, "k", "ttl=60\ns1=2\n")]);
   rules.updates(1, usual.batch, 0);
   expect(usual.batch.pooled).toBeDefined();
