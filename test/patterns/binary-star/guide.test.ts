@@ -9,13 +9,9 @@ const { keep, serve, ask } = starRig();
 
 /** Endpoints that nobody has. */
 async function freePlaces(): Promise<Places> {
-  const [a, b, x, y] = (await freePorts(4)).map((port) => `tcp://127.0.0.1:${port}`) as [
-    string,
-    string,
-    string,
-    string,
-  ];
-  return { primary: { clients: a, state: x }, backup: { clients: b, state: y } };
+  const ends = (await freePorts(4)).map((port) => `tcp://127.0.0.1:${port}`);
+  const place = (at: number) => ({ clients: ends[at] as string, state: ends[at + 1] as string });
+  return { primary: place(0), backup: place(2) };
 }
 
 const startShoal = (role: Role, at: Places) => serve(role, at, (body) => `shoal ${body}`);
