@@ -184,9 +184,7 @@ function story(simulation: Simulation): void {
 }
 
 describe("a Black Box in simulated time", () => {
-  it("keeps order and bounds, and accounts for every message", {
-    timeout: SCHEDULES_TIMEOUT,
-  }, () => {
+  it("keeps order and bounds, and accounts for every message", { timeout: SCHEDULES_TIMEOUT }, () => {
     runSchedules(story, { count: 50 });
   });
 });

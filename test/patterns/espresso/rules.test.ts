@@ -5,12 +5,7 @@ import { TapRules, type TapRulesOptions } from "../../../src/patterns/espresso/t
 
 const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
 
-const TRAILER: Trailer = {
-  from: "backend",
-  frames: 3,
-  size: 5_000_000_000,
-  time: 1_700_000_000_123.5,
-};
+const TRAILER: Trailer = { from: "backend", frames: 3, size: 5_000_000_000, time: 1_700_000_000_123.5 };
 
 describe("a record's trailer", () => {
   const whole = encodeTrailer(TRAILER);

@@ -22,13 +22,8 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
     );
     expect(await collect(subscribe("b"), 3)).toEqual(["b|x||y", "b/1|x||y", "b/2|x||y"]);
     expect(await snapshot).toBe(3);
-    expect((await collect(subscribe(""), 5)).map((text) => text.split("|")[0])).toEqual([
-      "a/1",
-      "b",
-      "b/1",
-      "b/2",
-      "c",
-    ]);
+    const all = await collect(subscribe(""), 5);
+    expect(all.map((text) => text.split("|")[0])).toEqual(["a/1", "b", "b/1", "b/2", "c"]);
   });
 
   it("a subscription of nothing known brings nothing, and the first message of such a topic comes", async () => {

@@ -80,9 +80,7 @@ describe("a joiner of the last value cache, engine zmtp", () => {
     const slow = subscribe("t", { receiveHighWaterMark: 1 });
     await until(() => cache.stats().snapshots.parked === 1, "a joiner without room");
     const quick = subscribe("t");
-    expect((await collect(quick, LARGE.length)).map((text) => text.slice(0, 4))).toEqual(
-      LARGE.map((text) => text.slice(0, 4)),
-    );
+    expect(await collect(quick, LARGE.length)).toEqual(LARGE);
     await served(1);
     expect(cache.stats().snapshots).toMatchObject({ parked: 1, done: 1 });
     // Past half of the mark there is room for what is live.

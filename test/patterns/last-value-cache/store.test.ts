@@ -65,15 +65,11 @@ describe("a last value cache with a store", () => {
       publisher.connect(frontend);
       await publisher.waitForSubscribers({ timeout: 8_000 });
       for (let i = 0; i < 50; i++) await publisher.send([`t${i}`, String(round)]);
-      await within(
-        (async () => {
-          for (;;) {
-            child.tell("?");
-            if ((await child.line()) === "50 0") return;
-          }
-        })(),
-        "everything is committed",
-      );
+      const committed = async (): Promise<void> => {
+        do child.tell("?");
+        while ((await child.line()) !== "50 0");
+      };
+      await within(committed(), "everything is committed");
       await child.kill("SIGKILL");
       await publisher.close({ linger: 0 });
       const cache = kept(new LastValueCache({ store: join(folder, "store") }));

@@ -31,12 +31,7 @@ describe("docs/patterns/sequenced.md", () => {
   it("a message's meta", () => {
     const meta = vector("Meta of a message");
     expect(encodeMeta(ID, 1, 7, TIME)).toEqual(meta);
-    expect(parseMeta(meta)).toEqual({
-      publisher: PUBLISHER,
-      stream: 1,
-      sequence: 7,
-      time: TIME,
-    });
+    expect(parseMeta(meta)).toEqual({ publisher: PUBLISHER, stream: 1, sequence: 7, time: TIME });
     const largest = encodeMeta(ID, 0xffff_ffff, Number.MAX_SAFE_INTEGER, TIME);
     expect(parseMeta(largest)).toMatchObject({ stream: 0xffff_ffff, sequence: Number.MAX_SAFE_INTEGER });
     const stamp = sequencedStamp([Buffer.from("topic"), meta, Buffer.from("body")]);

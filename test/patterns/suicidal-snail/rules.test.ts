@@ -4,12 +4,7 @@ import { type LatenessLimits, LatenessRules } from "../../../src/patterns/suicid
 import type { Simulation } from "../../../src/testing/simulation.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
-const LIMITS: LatenessLimits = {
-  maxLateness: 1_000,
-  maxQueue: 0,
-  patience: 0,
-  maxSources: 10,
-};
+const LIMITS: LatenessLimits = { maxLateness: 1_000, maxQueue: 0, patience: 0, maxSources: 10 };
 
 function create(limits: Partial<LatenessLimits> = {}) {
   const rules = new LatenessRules({ ...LIMITS, ...limits });

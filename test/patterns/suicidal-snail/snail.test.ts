@@ -63,14 +63,8 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("the suicidal snail, 
     type: "lateness:exceeded" | "messages:dropped",
   ): Promise<{ publisher: Publisher; snail: SuicidalSnail }> {
     const publisher = kept(new Publisher({ context }));
-    const snail = kept(
-      new SuicidalSnail({
-        policy,
-        maxLateness: 500,
-        stamp: ([, time]) => ({ source: "clock", time: Number(time) }),
-        socketOptions: { context },
-      }),
-    );
+    const stamp = ([, time]: readonly Buffer[]) => ({ source: "clock", time: Number(time) });
+    const snail = kept(new SuicidalSnail({ policy, maxLateness: 500, stamp, socketOptions: { context } }));
     snail.events.on(type, () => void snail.close());
     snail.subscribe("");
     snail.connect(await publisher.bind("tcp://127.0.0.1:*"));
@@ -200,14 +194,10 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("the suicidal snail, 
     await until(() => snail.stats().invalid === 2, "two events");
     publish(1);
     expect(await reading).toMatchObject({ sequence: 2 });
-    const strict = kept(
-      new SuicidalSnail({
-        stamp: () => {
-          throw new Error("a fault of the program");
-        },
-        socketOptions: { context },
-      }),
-    );
+    const stamp = (): never => {
+      throw new Error("a fault of the program");
+    };
+    const strict = kept(new SuicidalSnail({ stamp, socketOptions: { context } }));
     strict.subscribe();
     strict.connect(liar.lastEndpoint as string);
     await liar.waitForSubscribers({ count: 2, ...LIMIT });
@@ -234,14 +224,9 @@ while True:
       ]);
       kept({ close: () => child.kill() });
       const clock = new HeldClock();
-      const snail = kept(
-        new SuicidalSnail({
-          clock,
-          maxLateness: 60_000,
-          stamp: ([frame]) => ({ source: "guide", time: Number(frame) }),
-          socketOptions: { context },
-        }),
-      );
+      const stamp = ([frame]: readonly Buffer[]) => ({ source: "guide", time: Number(frame) });
+      const options = { clock, maxLateness: 60_000, stamp, socketOptions: { context } };
+      const snail = kept(new SuicidalSnail(options));
       snail.subscribe();
       snail.connect(`tcp://127.0.0.1:${await child.line()}`);
       for (let i = 0; i < 50; i++) expect((await snail.receive(LIMIT)).lateness).toBeLessThan(60_000);
