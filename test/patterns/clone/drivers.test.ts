@@ -287,14 +287,12 @@ describe("one server", () => {
 
   test("what a server's program set is in its store, however soon it closes", async () => {
     const path = folder();
-    const first = track(new CloneServer({ store: await CloneLmdbStore.open(path) }));
-    await first.bind("tcp://127.0.0.1:*");
+    const first = await serve({ store: CloneLmdbStore.open(path) });
     expect(first.set("a", "1")).toBe(true);
     await Promise.resolve(); // Its commit has begun.
     expect(first.set("b", "2")).toBe(true);
     await first.close();
-    const second = track(new CloneServer({ store: await CloneLmdbStore.open(path) }));
-    await second.bind("tcp://127.0.0.1:*");
+    const second = await serve({ store: CloneLmdbStore.open(path) });
     expect([second.get("a"), second.get("b")].map(String)).toEqual(["1", "2"]);
     await second.close();
     // Nobody repeats what the server sets itself: the clients' UUIDs keep their places.
@@ -406,14 +404,12 @@ describe("one server", () => {
 
   test("a server that could not bind may bind to another endpoint, with its store", async () => {
     const path = folder();
-    const first = track(new CloneServer({ store: await CloneLmdbStore.open(path) }));
-    await first.bind("tcp://127.0.0.1:*");
+    const first = await serve({ store: CloneLmdbStore.open(path) });
     first.set("k", "v");
     await first.close();
-    const taken = track(new CloneServer());
-    const endpoint = await taken.bind("tcp://127.0.0.1:*");
-    const server = track(new CloneServer({ store: await CloneLmdbStore.open(path) }));
-    await expect(server.bind(endpoint)).rejects.toMatchObject({ code: "EADDRINUSE" });
+    const taken = await serve();
+    const server = track(new CloneServer({ store: CloneLmdbStore.open(path) }));
+    await expect(server.bind(taken.at)).rejects.toMatchObject({ code: "EADDRINUSE" });
     await expect(server.bind("nonsense")).rejects.toMatchObject({ code: "EINVAL" });
     await server.bind("tcp://127.0.0.1:*");
     expect(String(server.get("k"))).toBe("v");
