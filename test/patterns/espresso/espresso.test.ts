@@ -34,12 +34,8 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
   /** A listener whose subscriptions have arrived. */
   async function listen(tap: EspressoTap, options: EspressoListenerOptions = {}): Promise<EspressoListener> {
     const before = tap.stats().subscriptions;
-    const listener = kept(
-      new EspressoListener(tap.endpoints, {
-        ...options,
-        socketOptions: { context, ...options.socketOptions },
-      }),
-    );
+    const socketOptions = { context, ...options.socketOptions };
+    const listener = kept(new EspressoListener(tap.endpoints, { ...options, socketOptions }));
     await until(() => tap.stats().subscriptions > before, "the listener's subscription");
     return listener;
   }
@@ -137,9 +133,8 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
 
     const capture = kept(new Publisher({ context }));
     await capture.bind(ANY);
-    const listener = kept(
-      new EspressoListener(capture.lastEndpoint as string, { socketOptions: { context } }),
-    );
+    const endpoint = capture.lastEndpoint as string;
+    const listener = kept(new EspressoListener(endpoint, { socketOptions: { context } }));
     await capture.waitForSubscribers();
     await capture.send(["t", "SHOALTAP, but no trailer"]);
     await capture.send("SHOALTAP");

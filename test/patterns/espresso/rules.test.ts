@@ -25,13 +25,6 @@ describe("a record's trailer", () => {
 });
 
 describe("a filter", () => {
-  const judge = (
-    filter: EspressoFilter,
-    from: "frontend" | "backend" | undefined,
-    ...texts: string[]
-  ): string => {
-    return new Filter(filter, {}).decide(from, frames(...texts));
-  };
   it.each<[string, EspressoFilter, string, string]>([
     ["everything without conditions", {}, "taken", "taken"],
     ["by side", { from: "frontend" }, "taken", "filtered"],
@@ -45,8 +38,8 @@ describe("a filter", () => {
     ],
     ["by all together", { from: "backend", topics: "we", where: () => true }, "filtered", "taken"],
   ])("takes %s", (_, filter, atFrontend, atBackend) => {
-    expect(judge(filter, "frontend", "weather", "sunny")).toBe(atFrontend);
-    expect(judge(filter, "backend", "weather", "sunny")).toBe(atBackend);
+    for (const [side, verdict] of Object.entries({ frontend: atFrontend, backend: atBackend }))
+      expect(new Filter(filter, {}).decide(side as "backend", frames("weather", "sunny"))).toBe(verdict);
   });
 
   it.each<[string, unknown, unknown]>([

@@ -28,46 +28,35 @@ function publisher(options: Partial<typeof PUBLISHER> = {}) {
   const published: Buffer[][] = [];
   const answers: Buffer[][] = [];
   const events: string[] = [];
-  let room = Number.POSITIVE_INFINITY;
-  let onEvent = (): void => undefined;
+  /** Messages that the asker has room for, and the program's listener. */
+  const its = { room: Number.POSITIVE_INFINITY, onEvent: (): void => undefined };
   const rules = new PublisherRules(
     { ...PUBLISHER, ...options },
     {
       publish: (frames) => published.push(frames),
       answer: (_, frames) => {
-        room -= 1;
-        if (room >= 0) answers.push(frames);
-        return room >= 0;
+        its.room -= 1;
+        if (its.room >= 0) answers.push(frames);
+        return its.room >= 0;
       },
       event: (event) => {
         events.push(event.type);
-        onEvent();
+        its.onEvent();
       },
     },
     ID,
   );
   const publish = (topic: string, body = "x"): number =>
     rules.publish(Buffer.from(topic), [Buffer.from(body)], 1);
-  const ask = (
-    from: number,
-    to: number,
-    given: Partial<{ topic: string; stream: number; id: Buffer }> = {},
-  ) => {
+  const ask = (from: number, to: number, { topic = "a", stream = 1, id = ID } = {}) => {
     answers.length = 0;
-    const { topic = "a", stream = 1, id = ID } = given;
     const request = { publisher: id.toString("hex"), stream, from, to, number: 5 };
     rules.receive(Buffer.from("asker"), [encodeRequest(request), Buffer.from(topic)]);
     const end = answers.length === 0 ? undefined : parseEnd(answers.at(-1)?.[0] as Buffer);
     const sequences = answers.slice(0, -1).map((frames) => parseMeta(frames[2] as Buffer)?.sequence);
     return { sequences, status: end?.status };
   };
-  const limit = (messages: number): void => {
-    room = messages;
-  };
-  const listen = (listener: () => void): void => {
-    onEvent = listener;
-  };
-  return { rules, listen, published, answers, events, publish, ask, limit };
+  return { rules, its, published, answers, events, publish, ask };
 }
 
 describe("a publisher", () => {
@@ -84,11 +73,11 @@ describe("a publisher", () => {
   });
 
   it("may publish within an event of what it forgets", () => {
-    const { publish, rules, listen, published } = publisher();
-    listen(() => {
-      listen(() => undefined);
+    const { publish, rules, its, published } = publisher();
+    its.onEvent = () => {
+      its.onEvent = () => undefined;
       publish("c");
-    });
+    };
     for (const topic of ["a", "b", "c"]) publish(topic);
     expect(rules.stats()).toMatchObject({ topics: 2, topicsEvicted: 1, published: 4 });
     const streams = published.slice(2).map(([topic, meta]) => [String(topic), parseMeta(meta as Buffer)]);
@@ -134,9 +123,9 @@ describe("a publisher", () => {
   });
 
   it("stops, without an end, where the asker's queue is full", () => {
-    const { publish, ask, limit, rules, answers } = publisher();
+    const { publish, ask, its, rules, answers } = publisher();
     for (let i = 0; i < 3; i++) publish("a");
-    limit(2);
+    its.room = 2;
     ask(1, 3);
     expect(answers.length).toBe(2);
     expect(rules.stats().replaysCut).toBe(1);
@@ -155,8 +144,7 @@ describe("a publisher", () => {
 function table(max = 100) {
   const events: SequencedSubscriberEvent[] = [];
   const streams = new StreamTable(max, (event) => events.push(event));
-  const hear = (sequence: number, given: Partial<{ id: Buffer; topic: string; stream: number }> = {}) => {
-    const { id = ID, topic = "a", stream = 1 } = given;
+  const hear = (sequence: number, { id = ID, topic = "a", stream = 1 } = {}) => {
     const frames = [Buffer.from(topic), encodeMeta(id, stream, sequence, 2_000), Buffer.from("x")];
     return streams.receive(frames)?.sequence;
   };

@@ -24,16 +24,11 @@ const kept = closeAfterEach();
 type AnyEvent = SequencedSubscriberEvent | EndpointSourceEvent;
 
 /** The next event of a type. */
-function next<E extends AnyEvent["type"]>(
-  subscriber: SequencedSubscriber<never> | SequencedSubscriber,
-  type: E,
-) {
-  return within(
-    new Promise<Extract<AnyEvent, { type: E }>>((resolve) =>
-      (subscriber as SequencedSubscriber).events.on(type, resolve as never),
-    ),
-    `event ${type}`,
+function next<E extends AnyEvent["type"]>(subscriber: SequencedSubscriber, type: E) {
+  const happened = new Promise<Extract<AnyEvent, { type: E }>>((resolve) =>
+    subscriber.events.on(type, resolve as never),
   );
+  return within(happened, `event ${type}`);
 }
 
 describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing, engine %s", (engine) => {
