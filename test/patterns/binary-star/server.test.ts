@@ -110,31 +110,29 @@ test("a server's star may be closed by a listener of the change that the operato
   await within(closing as unknown as Promise<void>, "the end");
 });
 
-describe("two masters", () => {
-  test("are fenced when they hear of each other, not by what is no state, and serve nobody until the operator resolves", async () => {
-    const { at, primary, backup, client } = await startStillPair();
-    // A rival on the backup's endpoint sends what a second master would send.
-    await backup.close({ linger: 0 });
-    const rival = keep(new Publisher({ linger: 0 }));
-    await rival.bind(at.backup.state);
-    await rival.waitForSubscribers({ timeout: 5_000 });
-    const { statesSent, ...before } = primary.stats().star;
-    for (const junk of ["", "0", "5", "33", "\x03", "3\0", ["3", "3"]]) await rival.send(junk);
-    await until(() => primary.stats().star.invalid === 7, "seven invalid states");
-    expect(primary.stats().star).toMatchObject({ ...before, state: "active", invalid: 7 });
-    const fenced = becomes(primary, "fenced");
-    await rival.send("3");
-    expect(await fenced).toMatchObject({ state: "fenced", from: "active", reason: "dual-active" });
-    expect(primary.star.state).toBe("fenced");
-    expect(await failure(client.request("1", { timeout: 700 }))).toMatchObject({ code: "ETIMEDOUT" });
-    expect(primary.stats()).toMatchObject({ served: 0, star: { fences: 1 } });
-    await rival.send("3");
-    await rival.send("4"); // The loser was resolved.
-    await until(() => primary.stats().star.peer === "passive", "the peer is passive");
-    primary.star.resolve("active");
-    expect(texts(await client.request("2"))).toEqual(["primary 2"]);
-    expect(thrown(() => primary.star.resolve("active"))).toMatchObject({ code: "EFSM" });
-  });
+test("two masters are fenced when they hear of each other, not by what is no state, and serve nobody until the operator resolves", async () => {
+  const { at, primary, backup, client } = await startStillPair();
+  // A rival on the backup's endpoint sends what a second master would send.
+  await backup.close({ linger: 0 });
+  const rival = keep(new Publisher({ linger: 0 }));
+  await rival.bind(at.backup.state);
+  await rival.waitForSubscribers({ timeout: 5_000 });
+  const { statesSent, ...before } = primary.stats().star;
+  for (const junk of ["", "0", "5", "33", "\x03", "3\0", ["3", "3"]]) await rival.send(junk);
+  await until(() => primary.stats().star.invalid === 7, "seven invalid states");
+  expect(primary.stats().star).toMatchObject({ ...before, state: "active", invalid: 7 });
+  const fenced = becomes(primary, "fenced");
+  await rival.send("3");
+  expect(await fenced).toMatchObject({ state: "fenced", from: "active", reason: "dual-active" });
+  expect(primary.star.state).toBe("fenced");
+  expect(await failure(client.request("1", { timeout: 700 }))).toMatchObject({ code: "ETIMEDOUT" });
+  expect(primary.stats()).toMatchObject({ served: 0, star: { fences: 1 } });
+  await rival.send("3");
+  await rival.send("4"); // The loser was resolved.
+  await until(() => primary.stats().star.peer === "passive", "the peer is passive");
+  primary.star.resolve("active");
+  expect(texts(await client.request("2"))).toEqual(["primary 2"]);
+  expect(thrown(() => primary.star.resolve("active"))).toMatchObject({ code: "EFSM" });
 });
 
 describe("a handler", () => {

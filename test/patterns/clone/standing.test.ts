@@ -23,18 +23,16 @@ function position(term: number, sequence: number, alone = false, map = MAP): Pos
   return { map, term, sequence, alone, ready: false };
 }
 
-describe("on the wire and in the store", () => {
-  test.each([
-    ["map", '{"map":"07","term":0,"alone":true}'],
-    ["flag", '{"map":"","term":0,"alone":1}'],
-    ["term", '{"map":"","term":-1,"alone":true}'],
-    ["JSON", '{"map":"","term":'],
-    ["object", "null"],
-    ["bytes", ""],
-  ])("a standing with a bad %s is none", (_, text) => {
-    expect(parseStanding(Buffer.from(text))).toBeUndefined();
-    expect(parsePosition(Buffer.from(text))).toBeUndefined();
-  });
+test.each([
+  ["map", '{"map":"07","term":0,"alone":true}'],
+  ["flag", '{"map":"","term":0,"alone":1}'],
+  ["term", '{"map":"","term":-1,"alone":true}'],
+  ["JSON", '{"map":"","term":'],
+  ["object", "null"],
+  ["bytes", ""],
+])("a standing with a bad %s is none", (_, text) => {
+  expect(parseStanding(Buffer.from(text))).toBeUndefined();
+  expect(parsePosition(Buffer.from(text))).toBeUndefined();
 });
 
 test("the later term is newer, then the later sequence, then the one that served alone", () => {

@@ -7,21 +7,19 @@ const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from
 
 const TRAILER: Trailer = { from: "backend", frames: 3, size: 5_000_000_000, time: 1_700_000_000_123.5 };
 
-describe("a record's trailer", () => {
-  const whole = encodeTrailer(TRAILER);
-  const changed = (offset: number, bytes: number[]): Buffer => {
-    const frame = Buffer.from(whole);
-    frame.set(bytes, offset);
-    return frame;
-  };
-  it.each<[string, Buffer]>([
-    ["of another version", changed(8, [2])],
-    ["of a third side", changed(9, [2])],
-    ["of a negative size", changed(16, [0xc0])],
-    ["of an endless time", changed(24, [0x7f, 0xf0, 0, 0, 0, 0, 0, 0])],
-  ])("is none when it is %s", (_, frame) => {
-    expect(parseTrailer(frame)).toBeUndefined();
-  });
+const whole = encodeTrailer(TRAILER);
+const changed = (offset: number, bytes: number[]): Buffer => {
+  const frame = Buffer.from(whole);
+  frame.set(bytes, offset);
+  return frame;
+};
+it.each<[string, Buffer]>([
+  ["of another version", changed(8, [2])],
+  ["of a third side", changed(9, [2])],
+  ["of a negative size", changed(16, [0xc0])],
+  ["of an endless time", changed(24, [0x7f, 0xf0, 0, 0, 0, 0, 0, 0])],
+])("a record's trailer is none when it is %s", (_, frame) => {
+  expect(parseTrailer(frame)).toBeUndefined();
 });
 
 describe("a filter", () => {

@@ -228,44 +228,42 @@ describe("a federation", () => {
   });
 });
 
-describe("a site that is a pair", () => {
-  /** A gate of the test's own: what is not served is dropped. */
-  function gateOf() {
-    const gate = {
-      serving: false,
-      isServing: () => gate.serving,
-      admit: () => gate.serving,
-      passTo: () => undefined,
-    };
-    return gate;
-  }
+/** A gate of the test's own: what is not served is dropped. */
+function gateOf() {
+  const gate = {
+    serving: false,
+    isServing: () => gate.serving,
+    admit: () => gate.serving,
+    passTo: () => undefined,
+  };
+  return gate;
+}
 
-  it("serves by one of its two: their workers are at both, and other sites give their requests to that one", async () => {
-    const gates = [gateOf(), gateOf()] as const;
-    const a = await startSite("A");
-    const b1 = await startSite("B1", { gate: gates[0] });
-    const b2 = await startSite("B2", { gate: gates[1] });
-    for (const b of [b1, b2]) {
-      a.broker.join(b);
-      b.broker.join(a);
-    }
-    gates[0].serving = true;
-    work(b1, ([body]) => `B1 ${body}`);
-    work(b2, ([body]) => `B2 ${body}`);
-    await until(() => b2.broker.stats().idleWorkers === 1, "a worker at the one that stands by");
-    const spare = (): unknown[] => [a.broker.stats().sites.B1, a.broker.stats().sites.B2];
-    await until(() => spare().join() === "1,0", "something to spare at the one that serves only");
-    expect(texts(await client(a).request("1", { timeout: 5_000 }))).toEqual(["B1 1"]);
-    expect(texts(await client(b1).request("2", { timeout: 5_000 }))).toEqual(["B1 2"]);
-    const early = client(b2).request("3", { timeout: 200 });
-    await expect(early).rejects.toMatchObject({ code: "ETIMEDOUT" });
-    gates[0].serving = false;
-    gates[1].serving = true;
-    await until(() => spare().join() === "0,1", "the other serves");
-    expect(texts(await client(a).request("4", { timeout: 5_000 }))).toEqual(["B2 4"]);
-    expect(texts(await client(b2).request("5", { timeout: 5_000 }))).toEqual(["B2 5"]);
-    expect(b1.broker.stats()).toMatchObject({ requestsCloud: 1, requestsLocal: 1 });
-  });
+it("a site that is a pair serves by one of its two: their workers are at both, and other sites give their requests to that one", async () => {
+  const gates = [gateOf(), gateOf()] as const;
+  const a = await startSite("A");
+  const b1 = await startSite("B1", { gate: gates[0] });
+  const b2 = await startSite("B2", { gate: gates[1] });
+  for (const b of [b1, b2]) {
+    a.broker.join(b);
+    b.broker.join(a);
+  }
+  gates[0].serving = true;
+  work(b1, ([body]) => `B1 ${body}`);
+  work(b2, ([body]) => `B2 ${body}`);
+  await until(() => b2.broker.stats().idleWorkers === 1, "a worker at the one that stands by");
+  const spare = (): unknown[] => [a.broker.stats().sites.B1, a.broker.stats().sites.B2];
+  await until(() => spare().join() === "1,0", "something to spare at the one that serves only");
+  expect(texts(await client(a).request("1", { timeout: 5_000 }))).toEqual(["B1 1"]);
+  expect(texts(await client(b1).request("2", { timeout: 5_000 }))).toEqual(["B1 2"]);
+  const early = client(b2).request("3", { timeout: 200 });
+  await expect(early).rejects.toMatchObject({ code: "ETIMEDOUT" });
+  gates[0].serving = false;
+  gates[1].serving = true;
+  await until(() => spare().join() === "0,1", "the other serves");
+  expect(texts(await client(a).request("4", { timeout: 5_000 }))).toEqual(["B2 4"]);
+  expect(texts(await client(b2).request("5", { timeout: 5_000 }))).toEqual(["B2 5"]);
+  expect(b1.broker.stats()).toMatchObject({ requestsCloud: 1, requestsLocal: 1 });
 });
 
 it("a broker binds the sides that it has, and no other", async () => {
