@@ -39,8 +39,7 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
           Atomics.add(data, 2 + 3 * Number(String(topic).slice(1)) + shard, 1);
           Atomics.add(data, 0, 1);
         }\`);
-      const publisher = await openPublisher();
-      const box = await open(publisher, { handler, workers: 3, subscribe: "t", maxQueue: 50 });
+      const { publisher, box } = await open({ handler, workers: 3, subscribe: "t", maxQueue: 50 });
       for (let number = 1; number <= 300; number++) {
         for (let topic = 0; topic < 10; topic++) await publisher.send(["t" + topic, String(number)]);
         await publisher.send(["other", "x"]);
@@ -63,8 +62,8 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
       const data = shared(20_000);
       const handler = module(${JSON.stringify(BLOCKING)});
       const publisher = await openPublisher({ noDrop: true, sendHighWaterMark: 10 });
-      const box = await open(publisher, {
-        handler, workers: 1, maxQueue: 10, socketOptions: { receiveHighWaterMark: 10 } });
+      const socketOptions = { receiveHighWaterMark: 10 };
+      const { box } = await open({ handler, workers: 1, maxQueue: 10, socketOptions }, publisher);
       const body = (number) => String(number).padStart(20_000);
       let sent = 0;
       for (let idle = 0; idle < 30; await sleep(10)) {
@@ -127,7 +126,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       const data = shared(1);
       const handler = module("export default () => void Atomics.add(data, 0, 1)");
       const options = { socketOptions: { context: undefined }, handler, workers: 2, connect: "inproc://news" };
-      const one = await open(publisher, options);
+      const { box: one } = await open(options, publisher);
       const other = new BlackBox({ ...options, connect: undefined, bind: "inproc://box" });
       await other.start();
       await publisher.waitForSubscribers({ count: 2 });
@@ -145,8 +144,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
         if (String(body) === "throw") throw new RangeError("no such fish");
         if (String(body) === "reject") return Promise.reject(new Error("gone"));
       }\`);
-      const publisher = await openPublisher();
-      const box = await open(publisher, { handler, workers: 1 });
+      const { publisher, box } = await open({ handler, workers: 1 });
       const failed = event(box, "handler:failed");
       await publisher.send(["cod", "throw"]);
       const { shard, messages, topic, error } = await failed;
@@ -169,8 +167,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       };
       for (const [crash, message] of Object.entries(crashes)) {
         const handler = module("export default ([, body]) => { if (String(body) === '300') {" + crash + "} }");
-        const publisher = await openPublisher();
-        const box = await open(publisher, { handler, workers: 1 });
+        const { publisher, box } = await open({ handler, workers: 1 });
         const crashed = event(box, "worker:crashed");
         for (let i = 1; i <= 299; i++) await publisher.send(["t", String(i)]);
         await until(box, ({ handled }) => handled === 299);
@@ -192,8 +189,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       const data = shared(2);
       const handler = module(
         "export default () => { Atomics.store(data, 0, 1); Atomics.wait(data, 1, 0); process.exit(3); }");
-      const publisher = await openPublisher();
-      const box = await open(publisher, { handler, workers: 2 });
+      const { publisher, box } = await open({ handler, workers: 2 });
       const crashed = event(box, "worker:crashed");
       await publisher.send(["t", "1"]);
       while (data[0] === 0) await sleep(5);
@@ -219,8 +215,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
         await new Promise((resolve) => setTimeout(resolve, 200));
         Atomics.store(data, 1, 1);
         export default () => { parentPort.postMessage(undefined); Atomics.add(data, 0, 1); }\`);
-      const publisher = await openPublisher();
-      const box = await open(publisher, { handler });
+      const { publisher, box } = await open({ handler });
       assert.equal(data[1], 1);
       await publisher.send(["t", "x"]);
       await until(box, ({ handled }) => handled === 1);
@@ -230,8 +225,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
 
   it("warns of a crash that nobody listens to", async () => {
     await good(`
-      const publisher = await openPublisher();
-      const box = await open(publisher, { handler: module("export default () => process.exit(3)") });
+      const { publisher, box } = await open({ handler: module("export default () => process.exit(3)") });
       const warned = once(process.removeAllListeners("warning"), "warning");
       await publisher.send(["t", ""]);
       const [warning] = await warned;
@@ -251,8 +245,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
           Atomics.add(data, 2, 1);
         };
         export const teardown = async ({ shards }) => { await null; Atomics.add(data, 3, shards - 1); };\`);
-      const publisher = await openPublisher();
-      const box = await open(publisher, { handler, workers: 2 });
+      const { publisher, box } = await open({ handler, workers: 2 });
       for (let i = 0; i < 200; i++) await publisher.send(["t" + i, ""]);
       await until(box, ({ received }) => received === 200);
       await box.close({ linger: -1 });
@@ -271,8 +264,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
           await new Promise((resolve) => setTimeout(resolve, 1));
           Atomics.add(data, 0, 1);
         };\`);
-      const publisher = await openPublisher();
-      const box = await open(publisher, { handler });
+      const { publisher, box } = await open({ handler });
       for (let i = 0; i < 100; i++) await publisher.send(["t" + i, ""]);
       await until(box, ({ received }) => received === 100);
       await Promise.all([box.drain(), box.drain()]);
@@ -289,8 +281,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
     await good(`
       const data = shared(40);
       const handler = module(${JSON.stringify(BLOCKING)});
-      const publisher = await openPublisher();
-      const box = await open(publisher, { handler, workers: 1 });
+      const { publisher, box } = await open({ handler, workers: 1 });
       for (let i = 0; i < 30; i++) await publisher.send(["t", String(i)]);
       await until(box, ({ received }) => received === 30);
       while (data[1] === 0) await sleep(5);

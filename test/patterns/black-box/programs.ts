@@ -25,14 +25,14 @@ export function prelude(engine: string): string {
       await publisher.bind(ANY);
       return publisher;
     };
-    const open = async (publisher, options) => {
-      const { socketOptions, ...others } = options;
+    const open = async ({ socketOptions, ...others }, publisher) => {
+      publisher ??= await openPublisher();
       const box = new BlackBox({
         workers: 1, full: "wait", connect: publisher.lastEndpoint,
         socketOptions: { context: new Context({ engine }), ...socketOptions }, ...others });
       await box.start();
       await publisher.waitForSubscribers();
-      return box;
+      return { publisher, box };
     };
     /** There is no event for an account: looked at again and again, for a bounded time. */
     const until = async (box, holds) => {
