@@ -70,10 +70,7 @@ describe("a joiner of the last value cache, engine zmtp", () => {
   it.each([
     ["tcp", "tcp://127.0.0.1:*"],
     ["inproc", "inproc://joiners"],
-  ])("over %s that does not read waits for its own room, holds up nobody, and gets all of it when it reads", async (...[
-    ,
-    endpoint,
-  ]) => {
+  ])("over %s that does not read waits for its own room, holds up nobody, and gets all of it when it reads", async (_, endpoint) => {
     const backendOptions = { sendHighWaterMark: 20 };
     const { cache, publish, subscribe, served } = await start({ backendOptions }, endpoint);
     await publish(...LARGE);

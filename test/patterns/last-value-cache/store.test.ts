@@ -129,15 +129,12 @@ describe("a last value cache with a store", () => {
 
   it("goes on without its store when another process takes the folder, and says so", async () => {
     const cache = kept(new LastValueCache({ store: join(folder, "store"), storeInterval: 10 }));
-    const failed = within(
-      new Promise<unknown>((resolve) => cache.events.on("store:failed", ({ error }) => resolve(error))),
-      "a failure",
-    );
+    const failed = new Promise((resolve) => cache.events.on("store:failed", ({ error }) => resolve(error)));
     const child = start(CACHE, { args: [join(folder, "store"), `ipc://${join(folder, "other")}`] });
     kept({ close: () => child.kill() });
     await child.heard("ready");
     await publish(cache, "a|1");
-    expect(await failed).toMatchObject({ code: "ERR_STORE", reason: "taken" });
+    expect(await within(failed, "a failure")).toMatchObject({ code: "ERR_STORE", reason: "taken" });
     expect(cache.get("a")?.map(String)).toEqual(["a", "1"]);
     expect(cache.stats().store).toMatchObject({ pending: 1 });
   });
