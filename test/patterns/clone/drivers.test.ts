@@ -446,10 +446,8 @@ describe("compare and set", () => {
   test("of two that ask for one revision one wins; the other learns which revision there is, and wins with that", async () => {
     const server = await serve(CALM);
     const [a, b] = [await join_(server.at, CALM), await join_(server.at, CALM)];
-    const created = await Promise.allSettled([
-      a.set("k", "a", { revision: 0 }),
-      b.set("k", "b", { revision: 0 }),
-    ]);
+    const sets = [a.set("k", "a", { revision: 0 }), b.set("k", "b", { revision: 0 })];
+    const created = await Promise.allSettled(sets);
     expect(created.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
     const { reason } = created.find(({ status }) => status === "rejected") as PromiseRejectedResult;
     const { revision } = a.entry("k") as { revision: number };
@@ -457,10 +455,8 @@ describe("compare and set", () => {
     expect(reason).toMatchObject({ code: "ERR_CONFLICT", revision });
     const next = await b.set("k", "again", { revision: reason.revision });
     expect([String(b.entry("k")?.value), b.entry("k")?.revision]).toEqual(["again", next]);
-    expect(await failure(a.delete("k", { revision }))).toMatchObject({
-      code: "ERR_CONFLICT",
-      revision: next,
-    });
+    const late = await failure(a.delete("k", { revision }));
+    expect(late).toMatchObject({ code: "ERR_CONFLICT", revision: next });
     await a.delete("k", { revision: next });
     expect(await failure(a.delete("k", { revision: next }))).toMatchObject({ revision: 0 });
     expect([a.entry("k"), server.stats().conflicts]).toEqual([undefined, 3]);
