@@ -114,10 +114,8 @@ class World {
       const key = random.integer(0, 5);
       const number = (this.#numbers.get(key) ?? 0) + 1;
       this.#numbers.set(key, number);
-      messages.push([
-        Buffer.from(`${key}`),
-        Buffer.from(JSON.stringify({ key, number }).padEnd(random.pick([0, 30, 39]))),
-      ]);
+      const body = JSON.stringify({ key, number }).padEnd(random.pick([0, 30, 39]));
+      messages.push([Buffer.from(`${key}`), Buffer.from(body)]);
     }
     this.offered += messages.length;
     this.simulation.note(

@@ -16,7 +16,7 @@ const END = 60_000;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 interface Site {
-  broker: FederatedBroker | undefined;
+  broker?: FederatedBroker;
   /** Its clients, which end with it. Their routing ids may be names of sites, too. */
   clients: Dealer[];
   /** What was asked and not answered. */
@@ -41,13 +41,7 @@ it("every accepted request is answered exactly once while its site lives", {
     };
     const start = (name: string): void => {
       if (world.node(name).running) return;
-      const site: Site = {
-        broker: undefined,
-        clients: [],
-        open: new Set(),
-        dropped: new Set(),
-        serving: true,
-      };
+      const site: Site = { clients: [], open: new Set(), dropped: new Set(), serving: true };
       sites.set(name, site);
       world.node(name).start(async () => {
         const gate = {

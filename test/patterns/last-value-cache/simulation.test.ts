@@ -40,12 +40,8 @@ it("joiners get the last value of all they asked for, and nobody an older one af
       world.node("cache").start(async () => {
         // Of values to a joiner half as many are on their way at once.
         const backendOptions = { sendHighWaterMark: 1_000 };
-        const made = new LastValueCache({
-          maxTopics: MAX_TOPICS,
-          maxBytes: 10_000,
-          maxSnapshots: 2,
-          backendOptions,
-        });
+        const bounds = { maxTopics: MAX_TOPICS, maxBytes: 10_000, maxSnapshots: 2 };
+        const made = new LastValueCache({ ...bounds, backendOptions });
         cache = made;
         await made.bind("frontend", "tcp://*:5557");
         await made.bind("backend", "tcp://*:5558");

@@ -43,13 +43,9 @@ it("every message of every stream reaches a subscriber, or is reported to it, ex
       const publish = (name: string): void => {
         if (world.node(name).running) return;
         world.node(name).start(async () => {
-          const mark = { sendHighWaterMark: random.pick([3, 1_000]) };
-          const publisher = new SequencedPublisher({
-            maxTopics: 2,
-            maxQueue: 20,
-            maxQueueBytes: 1_000,
-            socketOptions: mark,
-          });
+          const socketOptions = { sendHighWaterMark: random.pick([3, 1_000]) };
+          const bounds = { maxTopics: 2, maxQueue: 20, maxQueueBytes: 1_000 };
+          const publisher = new SequencedPublisher({ ...bounds, socketOptions });
           await publisher.bindReplay("tcp://*:7001");
           await publisher.bind("tcp://*:7000");
           const streams = new Map<string, number>();
@@ -60,11 +56,8 @@ it("every message of every stream reaches a subscriber, or is reported to it, ex
               const body = `${topic} ${n}.${many}`;
               const sequence = publisher.publish(topic, body);
               if (sequence === 1) streams.set(topic, ++count);
-              const key = nameOf({
-                publisher: publisher.id,
-                topic: Buffer.from(topic),
-                stream: streams.get(topic) as number,
-              });
+              const stream = streams.get(topic) as number;
+              const key = nameOf({ publisher: publisher.id, topic: Buffer.from(topic), stream });
               truth.set(key, [...(truth.get(key) ?? []), body]);
               expect(sequence).toBe(truth.get(key)?.length);
             }
