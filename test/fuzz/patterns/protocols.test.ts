@@ -306,7 +306,9 @@ const TARGETS: Target[] = [
       clone.encodeSet(Buffer.from("key"), ID, Buffer.from("ttl=1\n"), Buffer.from("value")),
       clone.encodeHugz(SAFE),
       clone.encodeGoodbye(77, Buffer.from("/a/")),
+      ["k", Buffer.from("001fffffffffffff", "hex"), "", "", "v"],
     ],
+    bad: [["k", Buffer.from("0020000000000000", "hex"), "", "", "v"]],
     check: (frames) => {
       if (clone.updateFault(frames) !== undefined) return false;
       const [key, bytes, uuid, properties] = frames as [Buffer, Buffer, Buffer, Buffer, Buffer];

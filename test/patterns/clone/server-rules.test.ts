@@ -225,6 +225,26 @@ test("a server in doubt that its follower leaves has acknowledged nothing alone"
   expect(rules.standing.standing.alone).toBe(true);
 });
 
+test("beside a follower that is in step, an update is acknowledged when that has it, and the store has the term", () => {
+  const [peer, session] = [Buffer.from("peer"), Buffer.alloc(8, 1)];
+  const published: string[] = [];
+  const publish = ([key]: Buffer[]): void => void published.push(String(key));
+  const rules = serving({ replicate: () => "sent", publish }, { hasStore: true, role: "primary" });
+  const has = (sequence: number): string => {
+    rules.replica(peer, encodeMark(session, sequence), 0);
+    return published.join();
+  };
+  rules.replica(peer, encodeFollow(session), 0);
+  for (const [n, key] of ["k", "l"].entries()) {
+    set(rules, key, "v", n);
+    rules.committed(0);
+  }
+  expect(has(1)).toBe("");
+  for (let marks = 0; marks < 2; marks++) rules.marked(0); // The term, and that it does not serve alone.
+  expect(has(1)).toBe("k");
+  expect(has(2)).toBe("k,l");
+});
+
 test("a server with a store is idle once its standing is stored, and with it what waited to be acknowledged", async () => {
   const rules = serving({}, { hasStore: true, role: "primary" });
   set(rules, "k", "1", 1);
