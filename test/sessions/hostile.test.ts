@@ -542,7 +542,7 @@ describe("a client that does not wait for its session", () => {
     await one.answer();
     expect(await late.ask({ kind: "close", end: false })).toMatchObject({ reason: "unavailable" });
     const isBusy = store.hold();
-    const stopped = server.close();
+    const stopped = server.close({ linger: -1 });
     await isBusy;
     await late.open("late");
     expect(await late.answer()).toMatchObject({ kind: "ended", reason: "stopping" });

@@ -282,9 +282,10 @@ test("a client's map has no key that is none or of another subtree, and says so"
   const update = (key: Buffer): Buffer[] => [key, sequenceFrame(2), EMPTY, EMPTY, VALUE];
   start(0);
   rules.connected(1, 0);
-  for (const key of [Buffer.alloc(256), Buffer.from("/y/k")]) rules.snapshot(1, update(key), 0);
+  const long = Buffer.alloc(256, "/x/");
+  for (const key of [long, Buffer.from("/y/k")]) rules.snapshot(1, update(key), 0);
   rules.snapshot(1, encodeGoodbye(1, Buffer.from("/x/")), 0);
-  rules.update(1, update(Buffer.alloc(256)), 0);
+  rules.update(1, update(long), 0);
   expect(done.filter((type) => type === "message:invalid")).toHaveLength(3);
   expect(rules.stats(0)).toMatchObject({ state: "live", entries: 0, faults: 3 });
 });
