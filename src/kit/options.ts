@@ -63,34 +63,19 @@ export type GivenWith<S extends OptionSpecs, K extends keyof S> = Omit<Given<S>,
   readonly [P in K]: Exclude<Settings<S>[P], undefined>;
 };
 
-/** Calls have options, too: copying an object is cheaper than filling one. */
-const DEFAULTS = new WeakMap<OptionSpecs, Readonly<Record<string, unknown>>>();
-
-function defaultsOf(specs: OptionSpecs): Readonly<Record<string, unknown>> {
-  let defaults = DEFAULTS.get(specs);
-  if (defaults === undefined) {
-    defaults = Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, spec.default]));
-    DEFAULTS.set(specs, defaults);
-  }
-  return defaults;
-}
-
 /**
  * Checks options and adds defaults.
  * @param what owner for errors: a class, or `X.request`
  * @throws InvalidArgumentError `EINVAL`
  */
 export function checkOptions<S extends OptionSpecs>(what: string, specs: S, given: object): Settings<S> {
-  const names = Object.keys(specs);
-  checkKeys(what, given, names);
-  const settings: Record<string, unknown> = { ...defaultsOf(specs) };
-  for (const name of names) {
+  checkKeys(what, given, Object.keys(specs));
+  const settings: Record<string, unknown> = {};
+  for (const [name, spec] of Object.entries(specs)) {
     const value = (given as Record<string, unknown>)[name];
-    if (value === undefined) continue;
-    const spec = specs[name] as OptionSpec<unknown>;
-    if (!spec.accepts(value))
-      throw invalidArgument(`Option ${name} of ${what} must be ${spec.expected}`, value);
-    settings[name] = value;
+    if (value === undefined) settings[name] = spec.default;
+    else if (spec.accepts(value)) settings[name] = value;
+    else throw invalidArgument(`Option ${name} of ${what} must be ${spec.expected}`, value);
   }
   return settings as Settings<S>;
 }
@@ -118,9 +103,7 @@ export function bytes(spec: { readonly default: number; readonly min?: number })
   return integer({ ...spec, max: Number.MAX_SAFE_INTEGER });
 }
 
-export function boolean(standard: boolean): OptionSpec<boolean>;
-export function boolean(): OptionSpec<boolean | undefined>;
-export function boolean(standard?: boolean): OptionSpec<boolean | undefined> {
+export function boolean(standard: boolean): OptionSpec<boolean> {
   return { default: standard, expected: "true or false", accepts: (value) => typeof value === "boolean" };
 }
 
