@@ -11,7 +11,15 @@ import {
 } from "./compare.js";
 import { whyBusy } from "./idle.js";
 import { runOneSide } from "./one-side.js";
-import { type BenchOptions, numberOf, planOf, RUN_SECONDS, referenceOf, ruleOf } from "./options.js";
+import {
+  type BenchOptions,
+  contendersOf,
+  numberOf,
+  planOf,
+  RUN_SECONDS,
+  referenceOf,
+  ruleOf,
+} from "./options.js";
 import { openSink, writeReport } from "./output.js";
 import { CONTENDERS } from "./peers/index.js";
 import { shoalBuild } from "./peers/node-contender.js";
@@ -67,7 +75,7 @@ async function measure(
   options: BenchOptions,
   plan: SuitePlan,
   signal: AbortSignal,
-  settings: Pick<CaseSettings, "reference" | "isSameWork"> = { reference: referenceOf(options) },
+  settings: Pick<CaseSettings, "reference" | "sameWork"> = { reference: referenceOf(options) },
 ): Promise<{ code: number; records: readonly BenchRecord[] }> {
   const rule = ruleOf(options);
   const smoke = options.smoke ?? false;
@@ -135,7 +143,7 @@ const WORKS: Readonly<Record<Named, readonly Work[]>> = {
   engine: ["measure"],
   transport: ["measure", "builds"],
   size: ["measure", "builds"],
-  peers: ["measure", "page"],
+  peers: ["measure", "page", "builds"],
   set: ["measure", "builds"],
   runs: ["measure", "builds"],
   time: ["measure", "builds"],
@@ -183,7 +191,7 @@ async function compare(files: readonly string[], options: BenchOptions): Promise
   return printComparison(rows, options, options.json === "-");
 }
 
-/** Measures two builds in turns; without scenarios, the cases of the page. */
+/** Measures two builds, and the implementations of `--peers`, in turns; without scenarios, the cases of the page. */
 async function compareBuilds(
   [before = "", after = "", ...scenarios]: readonly string[],
   options: BenchOptions,
@@ -191,11 +199,12 @@ async function compareBuilds(
 ): Promise<number> {
   const builds = [shoalBuild("before", before), shoalBuild("after", after)];
   const what = scenarios.length === 0 ? ["page"] : scenarios;
-  const plan = planOf({ ...options, what }, builds);
+  const others = options.peers === undefined ? [] : contendersOf(options);
+  const plan = planOf({ ...options, what }, [...builds, ...others]);
   await refuseBusy(options);
   const { code, records } = await measure(options, plan, signal, {
     reference: "before",
-    isSameWork: true,
+    sameWork: builds,
   });
   const [then, now] = builds.map(({ name }) => recordsOfBuild(records, name));
   const rows = compareRecords(then ?? [], now ?? [], { threshold: thresholdOf(options), paired: true });

@@ -103,7 +103,7 @@ function words(text: string): string[] {
   return [...new Set(text.split(",").map((word) => word.trim()))].filter((word) => word !== "");
 }
 
-function contendersOf({ peers, engine }: BenchOptions): readonly Contender[] {
+export function contendersOf({ peers, engine }: BenchOptions): readonly Contender[] {
   const engines = engine === undefined ? ENGINE_NAMES : words(engine);
   for (const name of engines)
     pick(

@@ -17,8 +17,8 @@ export interface CaseSettings extends Omit<RunSettings, "timeout"> {
   readonly runSeconds: number;
   /** Implementation that the others are compared with, if it takes part. */
   readonly reference: string | undefined;
-  /** All implementations get the messages and the warm-up of the one with most: for builds of one program. */
-  readonly isSameWork?: boolean;
+  /** These get the messages and the warm-up of the one with most: builds of one program. */
+  readonly sameWork?: readonly Contender[];
   /** Bound of a run's timeout in seconds. Default: none. */
   readonly mostSeconds?: number;
 }
@@ -135,11 +135,11 @@ export async function runCase(
         const starting = await scale(lane);
         if (starting !== undefined) await warm(lane, starting);
       }
-    if (settings.isSameWork === true)
-      for (const part of ["count", "warmup"] as const) {
-        const most = Math.max(...lanes.map((lane) => lane[part]));
-        for (const lane of lanes) lane[part] = most;
-      }
+    const same = lanes.filter(({ contender }) => settings.sameWork?.includes(contender));
+    for (const part of ["count", "warmup"] as const) {
+      const most = Math.max(...same.map((lane) => lane[part]));
+      for (const lane of same) lane[part] = most;
+    }
     for (let round = 0; stopped === undefined && lanes.length > 0; round++) {
       const from = elapsed();
       const counted = async (lane: Lane, turn?: Turn): Promise<void> => {

@@ -10,7 +10,7 @@ export interface StoppingRule {
   /** Rounds before intervals are checked. */
   readonly leastRounds: number;
   readonly mostRounds: number;
-  /** Seconds for one case. */
+  /** Seconds for one case; a fixed number of rounds takes its time. */
   readonly seconds: number;
   /** Sufficient half width of each ratio's interval, as a share of the ratio. */
   readonly narrow: number;
@@ -34,6 +34,7 @@ export function whyStop(
 ): StopReason | undefined {
   const rounds = Math.max(0, ...[...samples.values()].map((values) => values.length));
   if (rounds >= rule.mostRounds) return "rounds";
+  if (rule.leastRounds === rule.mostRounds) return undefined;
   if (rounds >= rule.leastRounds && isNarrow(rule.narrow, samples, reference)) return "narrow";
   return rounds >= LEAST_ROUNDS && elapsedSeconds >= rule.seconds ? "time" : undefined;
 }

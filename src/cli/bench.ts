@@ -39,7 +39,10 @@ export function addBenchCommand(program: Command): void {
     .option("--engine <NAMES>", "only these engines of shoal")
     .option("--transport <NAMES>", "tcp, ipc, inproc, ws, tls (default: the scenario's first)")
     .option("--size <BYTES>", "message sizes, such as 64,1024 (default: the scenario's)")
-    .option("--peers <NAMES>", "only these implementations (default: all available)")
+    .option(
+      "--peers <NAMES>",
+      "only these implementations (default: all available); compare of folders: these too",
+    )
     .addOption(repeatable("--set <NAME=VALUES>", "values of a scenario's parameter (repeatable)"))
     .option(
       "--runs <N>",

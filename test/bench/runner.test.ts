@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import type { Scenario } from "../../bench/contract.js";
+import type { Contender, Scenario } from "../../bench/contract.js";
 import { scenarioText } from "../../bench/report/table.js";
 import { runCase } from "../../bench/runner/case.js";
 import { groupCores, parseCores } from "../../bench/runner/pinning.js";
@@ -98,7 +98,7 @@ describe("a suite", () => {
   it("ends with its time: what is left then fails with that reason", async () => {
     const heard = listener();
     const cases = [1, 2].map((size) => ({ scenario, chosen: { ...chosen, size } }));
-    const rule = { leastRounds: 500, mostRounds: 500, seconds: 20, narrow: 0 };
+    const rule = { leastRounds: 500, mostRounds: 1_000, seconds: 20, narrow: 0 };
     const limited = { cases, contenders: [contender("a")], seconds: 1 };
     await runSuite(limited, settings({ rule }), heard);
     const stopped = heard.records.flatMap((record) => (record.type === "case" ? [record.stopped] : []));
@@ -186,16 +186,18 @@ describe("a case", () => {
     // So long that the start of a process on a busy machine takes none of it.
     const rule = { leastRounds: 1, mostRounds: 1, seconds: 600, narrow: 0 };
     const pair = [contender("a", "works", 0.01), contender("b", "compiles", 0.01)];
-    const warmups = async (isSameWork: boolean) => {
+    const other = contender("c", "works", 0.01);
+    const warmups = async (sameWork: readonly Contender[]) => {
       const { noted, runs } = noting();
-      const own = settings({ smoke: false, rule, runSeconds: 1, isSameWork });
-      await runCase(noted, chosen, pair, own, listener());
+      const own = settings({ smoke: false, rule, runSeconds: 1, sameWork });
+      await runCase(noted, chosen, [...pair, other], own, listener());
       // Each has one run that counts, the last.
-      return runs.slice(-2);
+      return runs.slice(-3);
     };
+    const usual = [5_000, 10_000];
     const doubled = [5_000, 20_000];
-    expect(await warmups(false)).toEqual([[5_000, 10_000], doubled]);
-    expect(await warmups(true)).toEqual([doubled, doubled]);
+    expect(await warmups([])).toEqual([usual, doubled, usual]);
+    expect(await warmups(pair)).toEqual([doubled, doubled, usual]);
   });
 
   it("that is interrupted keeps what it has, and leaves no process behind", async () => {

@@ -94,6 +94,8 @@ describe("whyStop", () => {
     const samples = new Map([["a", [1, 9, 2, 8, 3]]]);
     expect(whyStop({ ...rule, mostRounds: 5 }, samples, undefined, 1)).toBe("rounds");
     expect(whyStop(rule, samples, undefined, 60)).toBe("time");
+    const exact = { ...rule, leastRounds: 9, mostRounds: 9 };
+    expect(whyStop(exact, samples, undefined, 60)).toBeUndefined();
     expect(whyStop(rule, new Map([["a", [1, 9]]]), undefined, 60)).toBeUndefined();
   });
 });
