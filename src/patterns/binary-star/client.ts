@@ -7,7 +7,7 @@ import { RequestClient, requestClientOptions } from "../../kit/request-client.js
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";
 
-const OPTIONS = {
+const CLIENT_OPTIONS = {
   ...requestClientOptions({ timeout: 30_000, attemptTimeout: 1_000, retryDelay: 50, maxRetryDelay: 1_000 }),
   codec: codec(),
 };
@@ -16,7 +16,7 @@ const OPTIONS = {
  * Options of a pair's client. Times in ms; defaults: `timeout` 30,000, `attemptTimeout` 1,000, `retryDelay` 50,
  * `maxRetryDelay` 1,000. Attempts are limited only by `timeout`.
  */
-export type BinaryStarClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
+export type BinaryStarClientOptions<T = Raw> = GivenWithCodec<typeof CLIENT_OPTIONS, T>;
 
 /**
  * Asks the server of a pair that answered last, and the other one when that one fails.
@@ -46,7 +46,7 @@ export class BinaryStarClient<T = Raw> extends RequestClient<T, T> {
     endpoints: readonly [primary: string, backup: string] | EndpointSource,
     options: BinaryStarClientOptions<T> = {},
   ) {
-    const settings = checkOptions("BinaryStarClient", OPTIONS, options);
+    const settings = checkOptions("BinaryStarClient", CLIENT_OPTIONS, options);
     if (!isEndpointSource(endpoints) && (!Array.isArray(endpoints) || endpoints.length !== 2))
       throw new InvalidArgumentError("BinaryStarClient has two endpoints: the primary's and the backup's");
     const shape = new BodyShape(options.codec);

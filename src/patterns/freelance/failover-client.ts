@@ -11,7 +11,7 @@ import { errorTextOf } from "./protocol.js";
 /** As many as the Guide's attempts at a single server. */
 const ROUNDS = 3;
 
-const OPTIONS = {
+const FAILOVER_OPTIONS = {
   ...requestClientOptions({ timeout: -1, attemptTimeout: 1_000, retryDelay: 50, maxRetryDelay: 1_000 }),
   /** Attempts after the first, each at the next server. Default: three per server in total. */
   retries: integer({ min: 0 }),
@@ -19,7 +19,7 @@ const OPTIONS = {
 };
 
 /** Times in ms; defaults: `timeout` -1, `attemptTimeout` 1,000, `retryDelay` 50, `maxRetryDelay` 1,000. */
-export type FreelanceFailoverClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
+export type FreelanceFailoverClientOptions<T = Raw> = GivenWithCodec<typeof FAILOVER_OPTIONS, T>;
 
 /**
  * Asks the server that replied last, and the next when it times out, refuses or ends the connection. One request is
@@ -42,7 +42,7 @@ export class FreelanceFailoverClient<T = Raw> extends RequestClient<T, T> {
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(endpoints: PatternEndpoints, options: FreelanceFailoverClientOptions<T> = {}) {
-    const settings = checkOptions("FreelanceFailoverClient", OPTIONS, options);
+    const settings = checkOptions("FreelanceFailoverClient", FAILOVER_OPTIONS, options);
     const shape = new BodyShape(options.codec);
     super("FreelanceFailoverClient", endpoints, settings, {
       requests: shape,

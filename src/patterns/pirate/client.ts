@@ -7,7 +7,7 @@ import { checkOptions, codec, type GivenWithCodecs, integer } from "../../kit/op
 import { RequestClient, requestClientOptions } from "../../kit/request-client.js";
 import type { Raw } from "../../sockets/shape.js";
 
-const OPTIONS = {
+const CLIENT_OPTIONS = {
   ...requestClientOptions({ timeout: -1, attemptTimeout: 2_500, retryDelay: 100, maxRetryDelay: 5_000 }),
   /** Attempts after the first, each at the next server. Default 2. */
   retries: integer({ default: 2, min: 0 }),
@@ -16,7 +16,7 @@ const OPTIONS = {
 };
 
 /** Times in ms; defaults: `timeout` -1, `attemptTimeout` 2,500, `retryDelay` 100, `maxRetryDelay` 5,000. */
-export type PirateClientOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
+export type PirateClientOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof CLIENT_OPTIONS, Req, Rep>;
 
 /**
  * Asks one of several servers, and retries, elsewhere if possible, without a reply. Works with any REP or a Pirate
@@ -45,7 +45,7 @@ export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<Req, Rep> 
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(endpoints: PatternEndpoints, options: PirateClientOptions<Req, Rep> = {}) {
-    const settings = checkOptions("PirateClient", OPTIONS, options);
+    const settings = checkOptions("PirateClient", CLIENT_OPTIONS, options);
     super("PirateClient", endpoints, settings, {
       requests: new BodyShape(options.requestCodec),
       replies: new BodyShape(options.replyCodec),
