@@ -20,10 +20,17 @@ import {
   type DiscoverySource,
   parseDiscovery,
 } from "../cluster/index.js";
-import { type Environment, type Expanded, expand } from "../config/environment.js";
-import { ConfigurationError, hider, otherThan } from "../config/file.js";
+import {
+  ConfigurationError,
+  type Environment,
+  type Expanded,
+  expand,
+  type Finding,
+  hider,
+  otherThan,
+  type Path,
+} from "../config/file.js";
 import { NamedFiles } from "../config/named-files.js";
-import type { Finding, Path } from "../config/problem.js";
 import type { Schema, SchemaChecker } from "../config/validate.js";
 import { defined } from "../core/arguments.js";
 import { parseListenAddress } from "../core/http-server.js";

@@ -6,8 +6,7 @@
  *
  * Reloads run one after the other; signals during a reload cause one more.
  */
-import { ConfigurationError } from "../config/file.js";
-import { type Problem, problemLine } from "../config/problem.js";
+import { ConfigurationError, type Problem, problemLine } from "../config/file.js";
 import { describe, Failure } from "./failure.js";
 import type { Log } from "./log.js";
 import { terminal } from "./terminal.js";

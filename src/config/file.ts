@@ -1,9 +1,106 @@
-/** Reads configuration files, and keeps secrets out of messages. */
+/**
+ * Reads the files of a configuration, fills in environment variables, and reports faults without the values of secrets.
+ *
+ *   ${NAME}    in any text, any number of times: the variable's value, as text
+ *   $${        a literal ${
+ *
+ * Only values are expanded, not keys. An unset or empty variable is a fault, so that no missing password becomes empty.
+ * Separate from source.ts, so that programs without a file do not load YAML.
+ */
 import { constants, createReadStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { buffer } from "node:stream/consumers";
-import { type Expanded, placeKey } from "./environment.js";
-import { type Finding, type Problem, problemLine } from "./problem.js";
+
+/** Characters of a value in a message. */
+export const SHOWN = 60;
+
+/** Keys, and list indexes from 0. */
+export type Path = readonly (string | number)[];
+
+/** A fault, never with values of variables or secrets. */
+export interface Problem {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  /** From 1. */
+  readonly column: number;
+  /** Path such as `proxies.ticks.frontend.bind[0]`; empty for the file. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** A fault without its place in the file. */
+export interface Finding {
+  readonly path: Path;
+  /** The path's last key is at fault, not its value. */
+  readonly atKey?: boolean;
+  readonly message: string;
+}
+
+export function pathText(path: Path): string {
+  let text = "";
+  for (const part of path) {
+    if (typeof part === "number") text += `[${part}]`;
+    else text += text === "" ? part : `.${part}`;
+  }
+  return text;
+}
+
+/** A line in the format of editors and compilers. */
+export function problemLine({ file, line, column, path, message }: Problem): string {
+  return `${file}:${line}:${column}: ${path === "" ? "" : `${path}: `}${message}`;
+}
+
+/** Every `$${`, and every `${…}`. */
+const REFERENCE = /\$\$\{|\$\{([^}]*)\}?/g;
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface Expanded {
+  readonly value: unknown;
+  readonly findings: readonly Finding[];
+  /** Places with a variable's value, by {@link placeKey}; never repeat these values. */
+  readonly filled: ReadonlySet<string>;
+  /** Used variables; never repeat their values either. */
+  readonly variables: ReadonlyMap<string, string>;
+}
+
+export function placeKey(path: Path): string {
+  return JSON.stringify(path);
+}
+
+export function expand(value: unknown, environment: Environment): Expanded {
+  const findings: Finding[] = [];
+  const filled = new Set<string>();
+  const variables = new Map<string, string>();
+  const within = (each: unknown, path: Path): unknown => {
+    if (typeof each === "string") return text(each, path);
+    if (Array.isArray(each)) return each.map((item, at) => within(item, [...path, at]));
+    if (typeof each !== "object" || each === null) return each;
+    return Object.fromEntries(Object.entries(each).map(([key, item]) => [key, within(item, [...path, key])]));
+  };
+  const text = (given: string, path: Path): string =>
+    given.replace(REFERENCE, (whole: string, name: string | undefined) => {
+      if (name === undefined) return "${";
+      filled.add(placeKey(path));
+      if (!NAME.test(name) || !whole.endsWith("}")) {
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: as it is to be written
+        const message = "expected ${NAME}, NAME of letters, digits and _; for the characters ${ write $${";
+        findings.push({ path, message });
+        return "";
+      }
+      const found = environment[name];
+      if (found !== undefined && found !== "") {
+        variables.set(name, found);
+        return found;
+      }
+      const what = found === undefined ? "not set" : "empty";
+      findings.push({ path, message: `the environment variable ${name} is ${what}` });
+      return "";
+    });
+  return { value: within(value, []), findings, filled, variables };
+}
 
 /** Bytes of a configuration, and of a named file. */
 const MAX_FILE = 1_048_576;

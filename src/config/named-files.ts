@@ -1,7 +1,6 @@
 /** Files that a configuration names. An unreadable one is a finding. */
 import { resolve } from "node:path";
-import { readNamed, reasonOf } from "./file.js";
-import type { Finding, Path } from "./problem.js";
+import { type Finding, type Path, readNamed, reasonOf } from "./file.js";
 
 export class NamedFiles {
   readonly findings: Finding[];

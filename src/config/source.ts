@@ -13,7 +13,7 @@ import {
   type YAMLError,
   type YAMLMap,
 } from "yaml";
-import { type Finding, type Path, type Problem, pathText, problemLine } from "./problem.js";
+import { type Finding, type Path, type Problem, pathText, problemLine } from "./file.js";
 
 interface Found {
   /** Position of the path's last key; absent for list items and the top. */

@@ -1,8 +1,7 @@
 /** Checks a configuration against its schema, with faults in words. */
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import { suggest } from "../core/suggestions.js";
-import { type Expanded, placeKey } from "./environment.js";
-import { type Finding, type Path, SHOWN } from "./problem.js";
+import { type Expanded, type Finding, type Path, placeKey, SHOWN } from "./file.js";
 
 export interface Schema {
   readonly [keyword: string]: unknown;

@@ -2,7 +2,7 @@
  * Checks that neither a schema nor the options of a proxy express: keys that only a file has, options of the engine,
  * endpoints. Pure.
  */
-import { type Finding, type Path, pathText } from "../../config/problem.js";
+import { type Finding, type Path, pathText } from "../../config/file.js";
 import { checkEndpoint } from "../../core/schemes/schemes.js";
 import { collides, leadsTo } from "../own-endpoints.js";
 import { type Proxies, type SocketConfiguration, socketsOf } from "./model.js";

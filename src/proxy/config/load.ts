@@ -6,10 +6,19 @@
 import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { createSecureContext } from "node:tls";
-import { type Environment, expand } from "../../config/environment.js";
-import { ConfigurationError, childOf, hider, otherThan, reasonOf, textOf } from "../../config/file.js";
+import {
+  ConfigurationError,
+  childOf,
+  type Environment,
+  expand,
+  type Finding,
+  hider,
+  otherThan,
+  type Path,
+  reasonOf,
+  textOf,
+} from "../../config/file.js";
 import { NamedFiles } from "../../config/named-files.js";
-import type { Finding, Path } from "../../config/problem.js";
 import { Source } from "../../config/source.js";
 import { SchemaChecker } from "../../config/validate.js";
 import { checkAuthorities } from "../../core/authorities.js";

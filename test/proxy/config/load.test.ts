@@ -3,9 +3,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Environment } from "../../../src/config/environment.js";
-import { ConfigurationError } from "../../../src/config/file.js";
-import { problemLine } from "../../../src/config/problem.js";
+import { ConfigurationError, type Environment, problemLine } from "../../../src/config/file.js";
 import { curveKeyPair, writeCertificate } from "../../../src/index.js";
 import { configurationOf, loadConfiguration } from "../../../src/proxy/config/index.js";
 import type { Configuration } from "../../../src/proxy/config/model.js";

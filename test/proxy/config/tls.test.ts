@@ -2,8 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { ConfigurationError } from "../../../src/config/file.js";
-import { problemLine } from "../../../src/config/problem.js";
+import { ConfigurationError, problemLine } from "../../../src/config/file.js";
 import { changed, difference } from "../../../src/proxy/config/difference.js";
 import { configurationOf } from "../../../src/proxy/config/index.js";
 import { type Configuration, optionsOf, type ProxyConfiguration } from "../../../src/proxy/config/model.js";
