@@ -11,7 +11,7 @@
  */
 
 import { backOff } from "../../core/back-off.js";
-import type { Sending } from "../../kit/send-queue.js";
+import type { Sending } from "../../kit/opened-sockets.js";
 import {
   type Answer,
   type AtWorker,

@@ -11,9 +11,8 @@ import { EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js"
 import { failureReply, lateError } from "../../kit/errors.js";
 import { HandlerJobs, type RequestJob } from "../../kit/handler-jobs.js";
 import type { HandlerJob } from "../../kit/handler-runtime.js";
-import { connected } from "../../kit/opened-sockets.js";
+import { connected, SendQueue } from "../../kit/opened-sockets.js";
 import { CLOSE_LINGER, checkOptions, type GivenWithCodecs, type Settings } from "../../kit/options.js";
-import { SendQueue } from "../../kit/send-queue.js";
 import {
   addressedFrames,
   type Dialect,

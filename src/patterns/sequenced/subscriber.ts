@@ -12,7 +12,7 @@ import {
   type EndpointSourceEvent,
   relaySourceEvents,
 } from "../../kit/endpoint-list.js";
-import { untilClosed } from "../../kit/message-reader.js";
+import { untilClosed } from "../../kit/opened-sockets.js";
 import {
   checkEndpoint,
   checkOptions,
