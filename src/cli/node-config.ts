@@ -27,10 +27,10 @@ import {
   expand,
   type Finding,
   hider,
+  NamedFiles,
   otherThan,
   type Path,
 } from "../config/file.js";
-import { NamedFiles } from "../config/named-files.js";
 import type { Schema, SchemaChecker } from "../config/validate.js";
 import { defined } from "../core/arguments.js";
 import { parseListenAddress } from "../core/http-server.js";

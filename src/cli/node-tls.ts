@@ -1,8 +1,7 @@
 /** Certificates that a node's configuration names. */
 import { X509Certificate } from "node:crypto";
 import type { ClusterListenerTls, ClusterTlsOptions } from "../cluster/index.js";
-import type { Path } from "../config/file.js";
-import type { NamedFiles } from "../config/named-files.js";
+import type { NamedFiles, Path } from "../config/file.js";
 import { defined } from "../core/arguments.js";
 
 export interface TlsValues {

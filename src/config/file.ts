@@ -9,6 +9,7 @@
  */
 import { constants, createReadStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import { buffer } from "node:stream/consumers";
 
 /** Characters of a value in a message. */
@@ -114,7 +115,7 @@ const MIN_SECRET = 3;
  * @returns one character per byte
  * @throws Error for too long a file, a pipe or a device; as node:fs
  */
-export async function readNamed(file: string): Promise<string> {
+async function readNamed(file: string): Promise<string> {
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const found = await handle.stat();
@@ -197,5 +198,56 @@ export function reasonOf(error: unknown): string {
       return "it is a folder";
     default:
       return error instanceof Error ? error.message : String(error);
+  }
+}
+
+export class NamedFiles {
+  readonly findings: Finding[];
+  readonly #folder: string;
+
+  /** @param folder of relative names @param findings gets those of the files */
+  constructor(folder: string, findings: Finding[] = []) {
+    this.#folder = folder;
+    this.findings = findings;
+  }
+
+  resolve(name: string): string {
+    return resolve(this.#folder, name);
+  }
+
+  found(path: Path, message: string): void {
+    this.findings.push({ path, message });
+  }
+
+  /** The result of an action; its error is a finding, and the result `undefined`. */
+  async attempt<T>(path: Path, action: () => T | Promise<T>): Promise<T | undefined> {
+    try {
+      return await action();
+    } catch (error) {
+      this.found(path, (error as Error).message);
+      return undefined;
+    }
+  }
+
+  /** Texts of PEM files, without unreadable ones. @param names of files by key */
+  async pems<N extends "cert" | "key" | "ca">(
+    path: Path,
+    names: { readonly [K in N]?: string },
+    keys: readonly N[],
+  ): Promise<{ [K in N]?: string }> {
+    const texts: { [K in N]?: string } = {};
+    for (const key of keys) {
+      const name = names[key];
+      if (name === undefined) continue;
+      const file = this.resolve(name);
+      try {
+        const text = await readNamed(file);
+        if (text.includes("-----BEGIN ")) texts[key] = text;
+        else this.found([...path, key], `${file} is not in PEM`);
+      } catch (error) {
+        this.found([...path, key], `cannot read ${file}: ${reasonOf(error)}`);
+      }
+    }
+    return texts;
   }
 }

@@ -13,12 +13,12 @@ import {
   expand,
   type Finding,
   hider,
+  NamedFiles,
   otherThan,
   type Path,
   reasonOf,
   textOf,
 } from "../../config/file.js";
-import { NamedFiles } from "../../config/named-files.js";
 import { Source } from "../../config/source.js";
 import { SchemaChecker } from "../../config/validate.js";
 import { checkAuthorities } from "../../core/authorities.js";
