@@ -1,5 +1,6 @@
 /**
- * Server endpoints of a client or worker: a fixed list, or a source's current list, empty until the first one comes.
+ * Server endpoints of a client or worker: a fixed list, or a source's current list, empty until the first one comes. A
+ * worker leaves a server that is no longer listed with a delay.
  */
 import { backOff } from "../core/back-off.js";
 import type { ShoalError } from "../core/errors.js";
@@ -171,5 +172,44 @@ export class EndpointList {
     this.#stopped = true;
     clearTimeout(this.#retry);
     this.#reader?.stop();
+  }
+}
+
+/** ms. */
+const QUIET_TIME = 5_000;
+
+export class Draining {
+  readonly #isBusy: () => boolean;
+  readonly #leave: () => void;
+  #timer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param isBusy whether requests are being handled
+   * @param leave called at most once per `start`
+   */
+  constructor(isBusy: () => boolean, leave: () => void) {
+    this.#isBusy = isBusy;
+    this.#leave = leave;
+  }
+
+  /** A server that hangs up now is not reconnected. */
+  get hasStarted(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  start(): void {
+    this.#timer ??= setTimeout(() => {
+      if (this.#isBusy()) this.#timer?.refresh();
+      else this.#leave();
+    }, QUIET_TIME).unref();
+  }
+
+  onRequest(): void {
+    this.#timer?.refresh();
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 }

@@ -1,6 +1,6 @@
 /** When a worker leaves a server that its source of endpoints no longer has, in virtual time. */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { Draining } from "../../src/kit/draining.js";
+import { Draining } from "../../src/kit/endpoint-list.js";
 
 let isBusy: boolean;
 let left: number;

@@ -7,9 +7,14 @@ import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/e
 import { checkEndpoint, knownSchemes } from "../../core/schemes/schemes.js";
 import { type WaitOptions, withTimeout } from "../../core/waiter.js";
 import { contractHandler, type ServiceContract } from "../../kit/contract.js";
-import { Draining } from "../../kit/draining.js";
 import { Driver } from "../../kit/driver.js";
-import { checkSocket, EndpointList, isPermanent, type PatternEndpoints } from "../../kit/endpoint-list.js";
+import {
+  checkSocket,
+  Draining,
+  EndpointList,
+  isPermanent,
+  type PatternEndpoints,
+} from "../../kit/endpoint-list.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { takingBatches } from "./batch.js";
