@@ -1,5 +1,5 @@
 /** One row per command of a running node. */
-import type { CommandMember, CommandTable } from "../control/protocol.js";
+import type { CommandMember, CommandTable } from "../control/server.js";
 import type { MessageLine, NodeRoute } from "./node-messages.js";
 import type { NodeOperator, NodeRequest } from "./node-operator.js";
 import { clientsText, sessionsText, shown, statusText } from "./node-text.js";

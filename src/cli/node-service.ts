@@ -1,8 +1,15 @@
 /** The control socket of a node, its access rules, and the node's end. */
 import { lookup } from "node:dns/promises";
 import type { ClusterNode } from "../cluster/index.js";
-import { commandText, jsonOf, jsonReply, parseCommand } from "../control/protocol.js";
-import { type ControlAnswer, ControlServer, MAX_BYTES } from "../control/server.js";
+import {
+  type ControlAnswer,
+  ControlServer,
+  commandText,
+  jsonOf,
+  jsonReply,
+  MAX_BYTES,
+  parseCommand,
+} from "../control/server.js";
 import { InvalidArgumentError, Router } from "../index.js";
 import { KeyFolder } from "../sockets/security/key-folder.js";
 import { asUsage, describe, UsageError } from "./failure.js";

@@ -6,7 +6,7 @@
  *   {"command":"status"} …           reply: {"ok":true,…}
  *   anything else                    reply: {"ok":false,"error":{"code","message"}}
  */
-import { type CommandTable, commandText, jsonOf, parseCommand } from "../control/protocol.js";
+import { type CommandTable, commandText, jsonOf, parseCommand } from "../control/server.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_TIMEOUT } from "../core/waiter.js";
 import type { ProxySide } from "./pairs.js";

@@ -1,5 +1,4 @@
-import { jsonReply } from "../control/protocol.js";
-import { type ControlAnswer, ControlServer, MAX_BYTES } from "../control/server.js";
+import { type ControlAnswer, ControlServer, jsonReply, MAX_BYTES } from "../control/server.js";
 import type { Context } from "../sockets/context.js";
 import type { PeerView } from "../sockets/peer-views.js";
 import { Reply } from "../sockets/request-reply.js";

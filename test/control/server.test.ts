@@ -1,7 +1,6 @@
 /** The side of a control socket that answers, where its socket does not take a reply. */
 import { afterEach, describe, expect, it } from "vitest";
-import { errorReply, jsonReply } from "../../src/control/protocol.js";
-import { type ControlAnswer, ControlServer } from "../../src/control/server.js";
+import { type ControlAnswer, ControlServer, errorReply, jsonReply } from "../../src/control/server.js";
 import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { Context, Pair, Reply, Request, Router, type Socket } from "../../src/index.js";
 import { within } from "../contract/support/wait.js";

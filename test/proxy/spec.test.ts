@@ -1,7 +1,7 @@
 /** docs/spec/proxy.md: its vectors are what this code writes, and read back what it says. */
 import { endianness } from "node:os";
 import { describe, expect, it } from "vitest";
-import { errorReply, jsonReply } from "../../src/control/protocol.js";
+import { errorReply, jsonReply } from "../../src/control/server.js";
 import { InvalidArgumentError, InvalidStateError } from "../../src/core/errors.js";
 import { encodeTrailer, parseTrailer, type Trailer } from "../../src/patterns/espresso/protocol.js";
 import { parseControl, statisticsReply, wordReply } from "../../src/proxy/control-protocol.js";
