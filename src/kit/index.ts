@@ -14,7 +14,7 @@ export {
 export { Driver, type PatternCloseOptions, type PatternWaitOptions } from "./driver.js";
 export type { EndpointSourceEvent, PatternEndpoints } from "./endpoint-list.js";
 export { FAILURES, type FailureReason, type HandlerErrorDetails, ServiceError } from "./errors.js";
-export type { RequestContext, RequestHandler } from "./handler-jobs.js";
+export type { RequestContext, RequestHandler } from "./handler-runtime.js";
 export type {
   RequestCallOptions,
   RequestClientEvent,

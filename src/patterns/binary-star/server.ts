@@ -13,7 +13,12 @@ import type { EventsOf } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import { errorReply, failureReply } from "../../kit/errors.js";
-import { HANDLER_EVENTS, HANDLER_OPTIONS, HandlerJobs, type RequestHandler } from "../../kit/handler-jobs.js";
+import {
+  HANDLER_EVENTS,
+  HANDLER_OPTIONS,
+  HandlerJobs,
+  type RequestHandler,
+} from "../../kit/handler-runtime.js";
 import { OpenedSockets } from "../../kit/opened-sockets.js";
 import { checkEndpoint, checkOptions, type Given, integer, object } from "../../kit/options.js";
 import type { Codec } from "../../sockets/codec.js";

@@ -11,7 +11,12 @@ import type { EventsOf } from "../../core/event-stream.js";
 import { Mutex } from "../../core/mutex.js";
 import { withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
-import { HANDLER_EVENTS, HANDLER_OPTIONS, HandlerJobs, type RequestHandler } from "../../kit/handler-jobs.js";
+import {
+  HANDLER_EVENTS,
+  HANDLER_OPTIONS,
+  HandlerJobs,
+  type RequestHandler,
+} from "../../kit/handler-runtime.js";
 import { checkEndpoint, checkOptions, choice, type GivenWithCodec, text } from "../../kit/options.js";
 import { type ServerGate, serverGate } from "../../kit/server-gate.js";
 import type { MessageLike } from "../../sockets/message.js";

@@ -1,7 +1,7 @@
 /** The three models on real sockets. */
 import { describe, expect, test } from "vitest";
 import { Context, Dealer, json, type Raw, Router } from "../../../src/index.js";
-import type { RequestHandler } from "../../../src/kit/handler-jobs.js";
+import type { RequestHandler } from "../../../src/kit/handler-runtime.js";
 import { FreelanceClient } from "../../../src/patterns/freelance/client.js";
 import { FreelanceFailoverClient } from "../../../src/patterns/freelance/failover-client.js";
 import type { FreelanceModel } from "../../../src/patterns/freelance/protocol.js";
