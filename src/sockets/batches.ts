@@ -2,7 +2,7 @@
 import { checkCallOptions, refuseExtra } from "../core/arguments.js";
 import { ClosedError, InvalidStateError } from "../core/errors.js";
 import type { WaitOptions } from "../core/waiter.js";
-import { Lease } from "../engine/lease.js";
+import { Lease } from "../engine/engine.js";
 import { type BatchesOptions, checkMax, type MessageBatch } from "./readable.js";
 import { CORE, type HasCore, type SocketCore } from "./socket-core.js";
 

@@ -11,8 +11,7 @@ import { ignore } from "../core/ignore.js";
 import type { OptionValues } from "../core/option-table.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, rejectNextTurn, Waiter, type WaitOptions } from "../core/waiter.js";
-import type { EngineSocket, TakenMessages } from "../engine/engine.js";
-import type { Lease } from "../engine/lease.js";
+import type { EngineSocket, Lease, TakenMessages } from "../engine/engine.js";
 import type { Counters } from "./stats.js";
 
 /** Cost of messages (core/frame-cost.ts) for one `receiveMany`; more exceeds the processor's cache and is slower. */

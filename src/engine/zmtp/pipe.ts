@@ -7,11 +7,10 @@
  * be taken.
  */
 
-import type { OutgoingFrame, OutgoingMessage, PeerPolicy, TakenMessages } from "../engine.js";
+import type { Lease, OutgoingFrame, OutgoingMessage, PeerPolicy, TakenMessages } from "../engine.js";
 import type { EngineDropReason } from "../events.js";
 import { messageBytes } from "../frame.js";
 import type { FrameBatch } from "../frame-batch.js";
-import type { Lease } from "../lease.js";
 import { BY_REFERENCE, Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";

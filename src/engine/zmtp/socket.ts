@@ -20,6 +20,7 @@ import type {
   EngineSocket,
   EngineStats,
   EngineSubscriptions,
+  Lease,
   MessageMemory,
   OfferResult,
   OutgoingMessage,
@@ -31,7 +32,6 @@ import type {
   TakenMessages,
 } from "../engine.js";
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
-import type { Lease } from "../lease.js";
 import { Closing } from "./closing.js";
 import { copying } from "./codec/encoder.js";
 import { Endpoints } from "./endpoints.js";

@@ -13,7 +13,7 @@ import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import { costOf, FRAME_COST, frameCost, MAX_FRAMES } from "../../../core/frame-cost.js";
 import { allocate, slice } from "../../../core/memory.js";
-import type { TakenMessages } from "../../engine.js";
+import { Lease, type TakenMessages } from "../../engine.js";
 import {
   bodyAt,
   COMMAND,
@@ -28,7 +28,6 @@ import {
   SHORT_HEADER,
 } from "../../frame.js";
 import type { FrameBatch } from "../../frame-batch.js";
-import { Lease } from "../../lease.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects, type StreamFault } from "./split-frame.js";
 import type { Batches } from "./take-front.js";

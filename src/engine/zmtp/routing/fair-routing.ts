@@ -1,6 +1,5 @@
 /** The receiving half of PULL, DEALER, PAIR, SUB, ROUTER and SERVER. */
-import type { TakenMessages } from "../../engine.js";
-import type { Lease } from "../../lease.js";
+import type { Lease, TakenMessages } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./queues.js";
 import { Routing, type RoutingEffects } from "./routing.js";

@@ -2,8 +2,7 @@
  * Fair queueing and load balancing over pipes (30/PIPELINE, The PULL and The PUSH Socket Type).
  */
 
-import type { OutgoingFrame, OutgoingMessage, TakenMessages } from "../../engine.js";
-import type { Lease } from "../../lease.js";
+import type { Lease, OutgoingFrame, OutgoingMessage, TakenMessages } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 
 /** One message from each pipe in turn, or all from one pipe before the next. */

@@ -13,6 +13,7 @@ import type { SocketTypeName } from "../../../core/socket-type.js";
 import type {
   DirectedSending,
   EngineSubscriptions,
+  Lease,
   OfferResult,
   OutgoingMessage,
   PeerQueues,
@@ -21,7 +22,6 @@ import type {
   TakenMessages,
 } from "../../engine.js";
 import type { EngineDropReason, InvalidReason, SocketEvent } from "../../events.js";
-import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
 import type { Relays } from "./relaying.js";

@@ -9,6 +9,7 @@ import { costOf } from "../../../core/frame-cost.js";
 import { keyOf } from "../../../core/memory.js";
 import {
   type EngineSubscriptions,
+  type Lease,
   OfferResult,
   type OutgoingFrame,
   type OutgoingMessage,
@@ -16,7 +17,6 @@ import {
   type TakenMessages,
 } from "../../engine.js";
 import { commandFrame, messageBytes, messageFrame } from "../../frame.js";
-import type { Lease } from "../../lease.js";
 import { encodeCommand } from "../codec/command.js";
 import type { Pipe } from "../pipe.js";
 import { FairRouting } from "./fair-routing.js";

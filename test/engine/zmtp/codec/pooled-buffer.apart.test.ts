@@ -1,6 +1,6 @@
 /** Memory that is used again: only when nobody refers to it, and never what a program has. */
 import { describe, expect, it } from "vitest";
-import { Lease } from "../../../../src/engine/lease.js";
+import { Lease } from "../../../../src/engine/engine.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import { acquire, type PooledBuffer } from "../../../../src/engine/zmtp/codec/pooled-buffer.js";
