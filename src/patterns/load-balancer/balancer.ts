@@ -4,13 +4,13 @@
  */
 
 import { BROKER_OPTIONS, BrokerDriver } from "../../kit/broker-driver.js";
-import { checkOptions, type Given } from "../../kit/options.js";
 import {
   type PirateQueueEvent,
   type PirateQueueStats,
   QUEUE_EVENTS,
   QueueRules,
-} from "../../kit/queue-rules.js";
+} from "../../kit/dispatcher.js";
+import { checkOptions, type Given } from "../../kit/options.js";
 
 /** Workers are Simple Pirates. */
 const RULES = { dialect: "simple", heartbeatInterval: 1_000, liveness: 1 } as const;

@@ -1,6 +1,5 @@
-export type { PirateWorkerLeftReason } from "../../kit/dispatcher.js";
+export type { PirateQueueEvent, PirateQueueStats, PirateWorkerLeftReason } from "../../kit/dispatcher.js";
 export * from "../../kit/index.js";
-export type { PirateQueueEvent, PirateQueueStats } from "../../kit/queue-rules.js";
 export type { Dialect as PirateDialect, Malformed } from "../../kit/worker-protocol.js";
 export { PirateClient, type PirateClientOptions } from "./client.js";
 export { PirateQueue, type PirateQueueOptions } from "./queue.js";

@@ -1,12 +1,12 @@
 /** Pirate queue: two ROUTERs around kit/queue-rules.ts. */
 import { BROKER_OPTIONS, BrokerDriver } from "../../kit/broker-driver.js";
-import { checkOptions, choice, type Given, integer } from "../../kit/options.js";
 import {
   type PirateQueueEvent,
   type PirateQueueStats,
   QUEUE_EVENTS,
   QueueRules,
-} from "../../kit/queue-rules.js";
+} from "../../kit/dispatcher.js";
+import { checkOptions, choice, type Given, integer } from "../../kit/options.js";
 
 const OPTIONS = {
   ...BROKER_OPTIONS,
