@@ -1,5 +1,5 @@
 /**
- * 36/ZRE version 2: beacons and commands (docs/spec/zre.md has the vectors).
+ * 36/ZRE version 2: beacons and commands (docs/spec/zre.md has the vectors), and the headers of a cluster's node.
  *
  *   beacon    "ZRE" 01 | uuid 16 | port 2                                   UDP; port 0: the node leaves
  *   command   AA A1 | id 1 | version 02 | sequence 2 | fields               the first frame of a ZeroMQ message
@@ -15,7 +15,6 @@
  * Numbers are big-endian. Bytes after the last field are ignored, as in zyre. Counts are checked before allocation;
  * malformed input returns a reason.
  */
-
 import { isUtf8 } from "node:buffer";
 import { Reader } from "../cluster/compact.js";
 import { unfit } from "../cluster/details.js";
@@ -47,7 +46,7 @@ export const MAX_GROUP = 255;
 /** Of a node; bytes of a name, of a value, and of all encoded headers of this node. */
 export const MAX_HEADERS = 64;
 const MAX_HEADER_NAME = 255;
-export const MAX_HEADER_VALUE = 4_096;
+const MAX_HEADER_VALUE = 4_096;
 const MAX_HEADER_BYTES = 32_768;
 /** Of a WHISPER or SHOUT. */
 export const MAX_FRAMES = 1_024;
@@ -292,4 +291,30 @@ function readHello(reader: FieldReader): Hello {
     if (!(key in headers)) headers[key] = value;
   }
   return { endpoint, groups, status, name, headers };
+}
+
+/** Nothing proves these headers: the plane has no keys. */
+interface NodeHeaders {
+  readonly id: string;
+  readonly namespace: string;
+  /** "host:port"; "" for a node on its host only. */
+  readonly address: string;
+  readonly tags: readonly string[];
+  readonly props: Readonly<Record<string, string>>;
+}
+
+/** @returns headers for `ZrePlane` */
+export function nodeHeaders(node: NodeHeaders): Record<string, string> {
+  const headers: Record<string, string> = {
+    "X-SHOAL-ID": node.id,
+    "X-SHOAL-BUS": node.namespace,
+    "X-SHOAL-ADDRESS": node.address,
+  };
+  // JSON makes control characters six times as long.
+  for (const [name, value] of [
+    ["X-SHOAL-TAGS", JSON.stringify(node.tags)],
+    ["X-SHOAL-PROPS", JSON.stringify(node.props)],
+  ] as const)
+    if (Buffer.byteLength(value) <= MAX_HEADER_VALUE) headers[name] = value;
+  return headers;
 }

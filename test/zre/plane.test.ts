@@ -6,9 +6,15 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MACHINE, setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
 import { Dealer } from "../../src/index.js";
 import { BeaconSockets } from "../../src/zre/beacon.js";
-import { encodeBare, encodeBeacon, encodeHello, identityOf, ZreCommand } from "../../src/zre/codec.js";
+import {
+  encodeBare,
+  encodeBeacon,
+  encodeHello,
+  identityOf,
+  nodeHeaders,
+  ZreCommand,
+} from "../../src/zre/codec.js";
 import type { ZreEvent } from "../../src/zre/events.js";
-import { nodeHeaders } from "../../src/zre/headers.js";
 import { type ZreOptions, ZrePlane } from "../../src/zre/plane.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
