@@ -3,8 +3,7 @@
  * so releases are awaited (the monitor's `close` event), also by a bind of an address in use.
  */
 import type { ShoalError } from "../../core/errors.js";
-import { toShoalError } from "./errors.js";
-import type { NativeSocket } from "./native.js";
+import { type NativeSocket, toShoalError } from "./native.js";
 
 const RELEASE_TIMEOUT = 10_000;
 /** For EAGAIN: libzmq first reports a failed bind to its monitor, which may overwrite errno. */

@@ -10,9 +10,7 @@ import type {
   EngineSocket,
 } from "../engine.js";
 
-import { toShoalError } from "./errors.js";
-import { loadNative, type Native } from "./native.js";
-import { UNSUPPORTED_OPTIONS } from "./options.js";
+import { loadNative, type Native, toShoalError, UNSUPPORTED_OPTIONS } from "./native.js";
 import { LibzmqSocket, type Shared } from "./socket.js";
 import { ZapHandler } from "./zap.js";
 

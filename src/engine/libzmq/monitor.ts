@@ -16,8 +16,13 @@
  *     |  hold(false), on the next tick           |
  *     +------------------------------------------+
  */
-import { toShoalError } from "./errors.js";
-import type { Native, NativeEvent, NativeObserver, NativeSocket } from "./native.js";
+import {
+  type Native,
+  type NativeEvent,
+  type NativeObserver,
+  type NativeSocket,
+  toShoalError,
+} from "./native.js";
 
 const MAX_ATTEMPTS = 1_000;
 

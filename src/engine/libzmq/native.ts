@@ -1,11 +1,24 @@
-/** The used part of the npm package `zeromq`. */
-
+/** The npm package `zeromq`: the used part of its interface, its options for shoal's, and its errors as shoal's. */
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { NotSupportedError } from "../../core/errors.js";
+import {
+  ClosedError,
+  ERROR_CODES,
+  type ErrorCode,
+  HandshakeError,
+  InvalidArgumentError,
+  InvalidStateError,
+  NotSupportedError,
+  ProtocolError,
+  type ProtocolErrorCode,
+  type ShoalError,
+  TransportError,
+} from "../../core/errors.js";
+import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
+import { heartbeatTimeoutOf } from "../../core/option-values.js";
 import { requireHere } from "../../core/require-here.js";
-import type { SocketTypeName } from "../../core/socket-type.js";
-import type { OutgoingMessage } from "../engine.js";
+import { type SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
+import type { EngineOptions, OutgoingMessage } from "../engine.js";
 
 export interface NativeSocket {
   bindSync(address: string): void;
@@ -102,5 +115,133 @@ export function loadNative(require: (id: string) => unknown = requirePackage): N
       "ERR_ENGINE_UNAVAILABLE",
       { cause },
     );
+  }
+}
+
+/** Options that libzmq lacks, with their defaults. */
+const UNSUPPORTED: Readonly<Record<string, unknown>> = Object.fromEntries(
+  Object.entries<OptionSpec>(OPTIONS)
+    .filter(([, { only }]) => only !== undefined)
+    .map(([name, spec]) => [name, spec.default]),
+);
+
+export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
+
+export function assertSupported(name: string, value: unknown): void {
+  if (!Object.hasOwn(UNSUPPORTED, name) || value === undefined || value === UNSUPPORTED[name]) return;
+  throw new NotSupportedError(
+    `The libzmq engine cannot set the option ${name}: libzmq has none like it; the zmtp engine can`,
+  );
+}
+
+const NOT_NATIVE = new Set([
+  "sendTimeout",
+  "receiveTimeout",
+  "zapDomain",
+  "mandatory",
+  "noDrop",
+  ...UNSUPPORTED_OPTIONS,
+]);
+
+/**
+ * libzmq adds no jitter to a doubling interval. Each socket starts at 1 to 1.5 times the interval, so that
+ * clients of a restarted server do not reconnect in step.
+ */
+export function nativeValue(name: string, value: unknown, options: EngineOptions): unknown {
+  if (
+    name === "reconnectInterval" &&
+    typeof value === "number" &&
+    value > 0 &&
+    Number(options.reconnectMaxInterval) > 0
+  ) {
+    return Math.round(value * (1 + Math.random() / 2));
+  }
+  if (name === "heartbeatTimeout")
+    return heartbeatTimeoutOf({
+      heartbeatInterval: Number(options.heartbeatInterval),
+      heartbeatTimeout: Number(value),
+    });
+  return value;
+}
+
+export function optionNames(type: SocketType): OptionName[] {
+  const typeName = socketTypeName(type) as SocketTypeName;
+  return (Object.keys(OPTIONS) as OptionName[]).filter((name) => {
+    const { local }: OptionSpec = OPTIONS[name];
+    return local !== true && hasOption(typeName, name);
+  });
+}
+
+/** Options have the same names in both packages. Only changed values are set: each costs a native call. */
+export function nativeOptions(options: EngineOptions, type: SocketType): Record<string, unknown> {
+  const chosen: Record<string, unknown> = {};
+  for (const name of optionNames(type)) {
+    const value = options[name];
+    if (value === undefined || value === null || NOT_NATIVE.has(name)) continue;
+    const actual = nativeValue(name, value, options);
+    const spec: OptionSpec = OPTIONS[name];
+    if (actual !== (spec.zeromqDefault ?? spec.default ?? false)) chosen[name] = actual;
+  }
+  return chosen;
+}
+
+export function isNativeOption(name: string): boolean {
+  return !NOT_NATIVE.has(name);
+}
+
+function codeOf(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === "string" ? code : "";
+}
+
+/** With advice. @param doing an infinitive, such as "bind" */
+export function toShoalError(cause: unknown, doing: string, endpoint?: string): ShoalError {
+  const code = codeOf(cause);
+  const at = endpoint === undefined ? "" : ` ${endpoint}`;
+  const details = { cause, endpoint };
+  switch (code) {
+    case "EADDRINUSE":
+      return new TransportError(code, `Cannot ${doing}${at}: the address is in use`, details);
+    case "EINVAL":
+      return new InvalidArgumentError(`Cannot ${doing}${at}: the engine refuses the argument`, details);
+    case "EBADF":
+    case "ETERM":
+      return new ClosedError(code, `Cannot ${doing}${at}: the socket is closed`, details);
+    case "EFSM":
+      return new InvalidStateError(code, `Cannot ${doing}${at} in the socket's present state`, details);
+    case "NOT_SUPPORTED":
+      return new NotSupportedError(`Cannot ${doing}${at}`, code, details);
+    default: {
+      const known: ErrorCode = Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : "ERR_TRANSPORT";
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      return new TransportError(known, `Cannot ${doing}${at}: ${reason}`, details);
+    }
+  }
+}
+
+export function eventError(event: NativeEvent): ShoalError {
+  const endpoint = event.address;
+  const cause = event.error;
+  const reason = cause?.message ?? "no detail";
+  switch (event.type) {
+    case "handshake:error:auth":
+      return new HandshakeError(
+        "ERR_AUTHENTICATION",
+        `Handshake at ${endpoint} failed: authentication failed (status ${cause?.status ?? "unknown"})`,
+        {
+          cause,
+          endpoint,
+          status: cause?.status ?? 400,
+        },
+      );
+    case "handshake:error:protocol": {
+      const code = codeOf(cause);
+      const known = Object.hasOwn(ERROR_CODES, code) ? (code as ProtocolErrorCode) : "ERR_PROTOCOL";
+      return new ProtocolError(`Handshake failed: ${code}`, known, { cause, endpoint });
+    }
+    case "handshake:error:other":
+      return new HandshakeError("ERR_HANDSHAKE", `Handshake failed: ${reason}`, { cause, endpoint });
+    default:
+      return toShoalError(cause, event.type.split(":", 1)[0] ?? "use", endpoint);
   }
 }

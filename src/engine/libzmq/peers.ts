@@ -8,8 +8,7 @@
 import { type Clock, systemClock } from "../../core/clock.js";
 import { ProtocolError, TransportError } from "../../core/errors.js";
 import type { DisconnectReason, SocketEvent } from "../events.js";
-import { eventError } from "./errors.js";
-import type { NativeEvent } from "./native.js";
+import { eventError, type NativeEvent } from "./native.js";
 
 interface Endpoint {
   peers: number;

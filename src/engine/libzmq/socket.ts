@@ -18,7 +18,6 @@ import {
   type OutgoingMessage,
 } from "../engine.js";
 import { Endpoints } from "./endpoints.js";
-import { toShoalError } from "./errors.js";
 import {
   closeWithOwner,
   inWorker,
@@ -29,13 +28,18 @@ import {
   touchUntilDone,
 } from "./monitor.js";
 import {
+  assertSupported,
+  isNativeOption,
   type Native,
   type NativeContext,
   type NativeEvent,
   type NativeSocket,
   nativeClassOf,
+  nativeOptions,
+  nativeValue,
+  optionNames,
+  toShoalError,
 } from "./native.js";
-import { assertSupported, isNativeOption, nativeOptions, nativeValue, optionNames } from "./options.js";
 import { PeerTable } from "./peers.js";
 import { MAX_BATCH, Receiver } from "./receiver.js";
 import { Sender } from "./sender.js";

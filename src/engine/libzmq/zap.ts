@@ -9,9 +9,8 @@
 import { HandshakeError } from "../../core/errors.js";
 import { encodeZ85 } from "../../core/z85.js";
 import type { EngineListener, PeerCredentials } from "../engine.js";
-import { toShoalError } from "./errors.js";
 import { closeWithOwner } from "./monitor.js";
-import type { Native, NativeContext, NativeSocket } from "./native.js";
+import { type Native, type NativeContext, type NativeSocket, toShoalError } from "./native.js";
 
 type Authenticator = (peer: PeerCredentials) => Promise<boolean>;
 

@@ -8,7 +8,7 @@ import {
   ProtocolError,
   TransportError,
 } from "../../../src/core/errors.js";
-import { eventError, toShoalError } from "../../../src/engine/libzmq/errors.js";
+import { eventError, toShoalError } from "../../../src/engine/libzmq/native.js";
 import { nativeError } from "../../support/fake-native.js";
 
 const ENDPOINT = "tcp://127.0.0.1:1";

@@ -1,13 +1,14 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { OPTIONS, type OptionSpec } from "../../../src/core/option-table.js";
 import { SocketType, type SocketTypeName } from "../../../src/core/socket-type.js";
-import { loadNative, nativeClassOf } from "../../../src/engine/libzmq/native.js";
 import {
   isNativeOption,
+  loadNative,
+  nativeClassOf,
   nativeOptions,
   nativeValue,
   optionNames,
-} from "../../../src/engine/libzmq/options.js";
+} from "../../../src/engine/libzmq/native.js";
 import { resolveOptions } from "../../../src/sockets/check-options.js";
 
 const TYPES = Object.keys(SocketType) as SocketTypeName[];
