@@ -16,12 +16,12 @@ import {
   type Counts,
   type ProcessReading,
   type RatedReading,
+  REFUSALS,
   type Reading,
   type SideReading,
   type SourceReading,
   type TimedReading,
 } from "./reading.js";
-import { REFUSALS } from "./refusals.js";
 import { byName, type Sample } from "./samples.js";
 
 const MAX_SOURCES = 1_000;

@@ -1,6 +1,5 @@
 /** Short readable numbers and texts. Pure. */
-import type { SourceReading } from "../../metrics/reading.js";
-import { REFUSALS } from "../../metrics/refusals.js";
+import { REFUSALS, type SourceReading } from "../../metrics/reading.js";
 
 const UNITS = ["", "k", "M", "G", "T", "P", "E"] as const;
 
