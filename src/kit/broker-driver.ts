@@ -11,9 +11,8 @@ import type { Publisher } from "../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../sockets/request-reply.js";
 import { Driver } from "./driver.js";
 import { OpenedSockets } from "./opened-sockets.js";
-import { bytes, CLOSE_LINGER, type Given, integer, object, type Settings } from "./options.js";
+import { bytes, CLOSE_LINGER, type Given, integer, object, type Settings, serverGate } from "./options.js";
 import { RouterReader } from "./router-reader.js";
-import { serverGate } from "./server-gate.js";
 
 /** Options of every broker. */
 export const BROKER_OPTIONS = {

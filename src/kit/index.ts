@@ -15,10 +15,10 @@ export { Driver, type PatternCloseOptions, type PatternWaitOptions } from "./dri
 export type { EndpointSourceEvent, PatternEndpoints } from "./endpoint-list.js";
 export { FAILURES, type FailureReason, type HandlerErrorDetails, ServiceError } from "./errors.js";
 export type { RequestContext, RequestHandler } from "./handler-runtime.js";
+export type { PublisherGate, ServerGate } from "./options.js";
 export type {
   RequestCallOptions,
   RequestClientEvent,
   RequestClientStats,
   RetryReason,
 } from "./request-client.js";
-export type { PublisherGate, ServerGate } from "./server-gate.js";

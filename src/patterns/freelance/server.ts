@@ -17,8 +17,15 @@ import {
   HandlerJobs,
   type RequestHandler,
 } from "../../kit/handler-runtime.js";
-import { checkEndpoint, checkOptions, choice, type GivenWithCodec, text } from "../../kit/options.js";
-import { type ServerGate, serverGate } from "../../kit/server-gate.js";
+import {
+  checkEndpoint,
+  checkOptions,
+  choice,
+  type GivenWithCodec,
+  type ServerGate,
+  serverGate,
+  text,
+} from "../../kit/options.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Router } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";

@@ -26,7 +26,7 @@ import { isBytes } from "../../core/bytes.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { Driver } from "../../kit/driver.js";
 import { OpenedSockets } from "../../kit/opened-sockets.js";
-import type { PublisherGate } from "../../kit/server-gate.js";
+import type { PublisherGate } from "../../kit/options.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import {
   answersSubscribers,

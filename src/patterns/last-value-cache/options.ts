@@ -2,8 +2,16 @@
 
 import { invalidArgument } from "../../core/arguments.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { anything, bytes, checkOptions, type Given, integer, object, text } from "../../kit/options.js";
-import { publisherGate } from "../../kit/server-gate.js";
+import {
+  anything,
+  bytes,
+  checkOptions,
+  type Given,
+  integer,
+  object,
+  publisherGate,
+  text,
+} from "../../kit/options.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
 import type { LastValueCacheSnapshotStats } from "./snapshots.js";
 import type { LastValueCacheUncachedReason, LastValueCacheValueStats } from "./value-cache.js";

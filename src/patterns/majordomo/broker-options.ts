@@ -10,8 +10,8 @@ import {
   integer,
   object,
   type Settings,
+  serverGate,
 } from "../../kit/options.js";
-import { serverGate } from "../../kit/server-gate.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import type { MajordomoFaultReason } from "./protocol.js";
 

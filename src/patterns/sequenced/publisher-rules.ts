@@ -12,9 +12,15 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
-import { bytes as byteCount, codec, integer, object, type Settings } from "../../kit/options.js";
+import {
+  bytes as byteCount,
+  codec,
+  integer,
+  object,
+  publisherGate,
+  type Settings,
+} from "../../kit/options.js";
 import { encodeMeta } from "../../kit/sequence-meta.js";
-import { publisherGate } from "../../kit/server-gate.js";
 import type { PublisherOptions } from "../../sockets/pub-sub.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import { EndStatus, encodeAnswer, encodeEnd, parseRequest, type ReplayRequest } from "./protocol.js";
