@@ -25,8 +25,15 @@ import {
   uuidOf,
   type ZreFault,
 } from "./codec.js";
-import { ZRE_EVENTS, type ZreEvent, type ZrePeer } from "./events.js";
-import { MAX_PENDING, type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
+import {
+  MAX_PENDING,
+  ZRE_EVENTS,
+  type ZreEffects,
+  type ZreEvent,
+  type ZrePeer,
+  type ZreRefusal,
+  ZreRules,
+} from "./rules.js";
 
 /** Bytes from a peer to a DEALER of this node, which expects none. */
 const MAX_STRAY = 1_024;

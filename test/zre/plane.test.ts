@@ -14,8 +14,8 @@ import {
   nodeHeaders,
   ZreCommand,
 } from "../../src/zre/codec.js";
-import type { ZreEvent } from "../../src/zre/events.js";
 import { type ZreOptions, ZrePlane } from "../../src/zre/plane.js";
+import type { ZreEvent } from "../../src/zre/rules.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";

@@ -8,8 +8,7 @@ import {
   identityOf,
   ZreCommand,
 } from "../../src/zre/codec.js";
-import type { ZreEvent } from "../../src/zre/events.js";
-import { ZreRules } from "../../src/zre/rules.js";
+import { type ZreEvent, ZreRules } from "../../src/zre/rules.js";
 
 const SELF = "00".repeat(16);
 const [A, B] = ["aa".repeat(16), "bb".repeat(16)];

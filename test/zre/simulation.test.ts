@@ -4,8 +4,8 @@ import { loadZmtpEngine } from "../../src/engine/zmtp/engine.js";
 import { setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
 import { currentPlatform, simulated } from "../../src/testing/engine.js";
 import { simulate, type World } from "../../src/testing/index.js";
-import type { ZreEvent } from "../../src/zre/events.js";
 import { ZrePlane } from "../../src/zre/plane.js";
+import type { ZreEvent } from "../../src/zre/rules.js";
 import { LONG } from "../support/long.js";
 import { startZyre } from "./zyre.js";
 

@@ -15,8 +15,7 @@ import {
   uuidOf,
   ZreCommand,
 } from "../../src/zre/codec.js";
-import type { ZreEvent } from "../../src/zre/events.js";
-import type { ZreEffects } from "../../src/zre/rules.js";
+import type { ZreEffects, ZreEvent } from "../../src/zre/rules.js";
 
 /** Starts one on the simulated node whose program this is. @param port of its mailbox @returns it, and what says that it leaves */
 export async function startZyre(uuid: string, port: number, show: (event: ZreEvent) => void) {
