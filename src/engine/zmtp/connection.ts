@@ -25,8 +25,7 @@ import type { Segment } from "./codec/out-queue.js";
 import type { PooledBuffer } from "./codec/pooled-buffer.js";
 import { noMemory, tooLargeText } from "./errors.js";
 import { COMMAND_TOO_LONG, Handshake, MAX_HANDSHAKE_COMMAND } from "./handshake.js";
-import type { HeartbeatOptions } from "./heartbeat.js";
-import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
+import { HeartbeatDriver, type HeartbeatLink, type HeartbeatOptions } from "./heartbeat.js";
 import type {
   Credentials,
   Fault,

@@ -1,8 +1,7 @@
 /** The heartbeat's timers, on its driver; its rules with generated schedules are in heartbeat-rules.test.ts. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseCommand } from "../../../src/engine/zmtp/codec/command.js";
-import { type HeartbeatOptions, pongCommand } from "../../../src/engine/zmtp/heartbeat.js";
-import { HeartbeatDriver } from "../../../src/engine/zmtp/heartbeat-driver.js";
+import { HeartbeatDriver, type HeartbeatOptions, pongCommand } from "../../../src/engine/zmtp/heartbeat.js";
 
 beforeEach(() => {
   vi.useFakeTimers();
