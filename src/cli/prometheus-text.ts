@@ -1,5 +1,5 @@
 /** A parser of Prometheus's text format. Pure. */
-import type { Sample } from "../metrics/samples.js";
+import type { Sample } from "../metrics/sources.js";
 
 /** Maximum samples of an answer; a process has a few hundred. */
 const MAX_SAMPLES = 100_000;

@@ -12,7 +12,7 @@ import type { SourceDetails, SourceList, Subject, SubjectReading } from "../dash
 import { ShoalError } from "../index.js";
 import type { ProcessReading } from "../metrics/reading.js";
 import { isRead, readingOf } from "../metrics/readings.js";
-import { type Sample, samplesOf } from "../metrics/samples.js";
+import { type Sample, samplesOf } from "../metrics/sources.js";
 import { kindOf } from "../proxy/pairs.js";
 import { MAX_PEERS_LISTED } from "../sockets/peer-views.js";
 import { causeOf } from "../sockets/stalls.js";

@@ -16,14 +16,16 @@ import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-s
 import { Once } from "../core/once.js";
 import { peerListsOf } from "../sockets/peer-views.js";
 import { BUILD, FAMILIES, familyOf, INFO, labelsOf, type Metric, UP } from "./metrics-table.js";
-import { byName, type SourceStats, samplesOf } from "./samples.js";
 import {
+  byName,
   type MetricsSources,
   type NamedSource,
   namedSources,
   readinessOf,
+  type SourceStats,
   STATS_TIME,
   StatsReader,
+  samplesOf,
 } from "./sources.js";
 
 export interface MetricsServer {

@@ -22,7 +22,7 @@ import {
   type SourceReading,
   type TimedReading,
 } from "./reading.js";
-import { byName, type Sample } from "./samples.js";
+import { byName, type Sample } from "./sources.js";
 
 const MAX_SOURCES = 1_000;
 /** ms that a refusal counts as current. */

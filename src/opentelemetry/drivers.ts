@@ -8,8 +8,7 @@ import {
 } from "@opentelemetry/api";
 import { checkKeys } from "../core/arguments.js";
 import { FAMILIES, familyOf } from "../metrics/metrics-table.js";
-import { samplesOf } from "../metrics/samples.js";
-import { type MetricsSources, namedSources, STATS_TIME, StatsReader } from "../metrics/sources.js";
+import { type MetricsSources, namedSources, STATS_TIME, StatsReader, samplesOf } from "../metrics/sources.js";
 
 export interface ObserveOptions {
   /** Default: the global provider. */

@@ -8,7 +8,7 @@ import { FAMILIES, KINDS } from "../../src/metrics/metrics-table.js";
 import { Exposition } from "../../src/metrics/pages.js";
 import type { SourceReading, TimedReading } from "../../src/metrics/reading.js";
 import { isRead, rate, rated, readingOf } from "../../src/metrics/readings.js";
-import { samplesOf } from "../../src/metrics/samples.js";
+import { samplesOf } from "../../src/metrics/sources.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import fc from "../support/properties.js";
 
