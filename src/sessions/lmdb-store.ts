@@ -7,8 +7,8 @@
 import { randomBytes } from "node:crypto";
 import { ignore } from "../core/ignore.js";
 import { checkOptions, type Given } from "../kit/options.js";
-import type { StoreError } from "../store/error.js";
 import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../store/lmdb.js";
+import type { StoreError } from "../store/record.js";
 import type {
   SessionStore,
   SessionStoreCheck,

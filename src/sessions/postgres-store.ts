@@ -10,7 +10,6 @@
  */
 import { fnv1a } from "../core/hash.js";
 import { checkOptions, choice, type Given } from "../kit/options.js";
-import { StoreError } from "../store/error.js";
 import {
   type PgClient,
   POSTGRES_OPTIONS,
@@ -18,6 +17,7 @@ import {
   READ_COMMITTED,
   tableName,
 } from "../store/postgres.js";
+import { StoreError } from "../store/record.js";
 import { PAGE_BYTES } from "./bounds.js";
 import type {
   SessionStore,

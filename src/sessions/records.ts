@@ -16,8 +16,7 @@
  * (store/record.ts).
  */
 import { createHash } from "node:crypto";
-import { StoreError } from "../store/error.js";
-import { decodeRecord, encodeRecord } from "../store/record.js";
+import { decodeRecord, encodeRecord, StoreError } from "../store/record.js";
 
 export type SessionDropPolicy = "oldest" | "newest" | "refuse";
 

@@ -4,7 +4,7 @@
  *   idle --add--> scheduled --turn ends--> committing --done--> idle, or committing the next
  */
 import { ClosedError } from "../core/errors.js";
-import { StoreError } from "./error.js";
+import { StoreError } from "./record.js";
 
 /** Operations of a commit: bounds memory and time. */
 const MAX_BATCH = 4_096;

@@ -10,8 +10,8 @@ import { ClosedError, InvalidArgumentError, NotSupportedError } from "../core/er
 import { makeFolder } from "../core/make-folder.js";
 import { loadOptional } from "../core/optional-package.js";
 import { bytes } from "../kit/options.js";
-import { StoreError } from "./error.js";
 import { findDamage } from "./lmdb-check.js";
+import { StoreError } from "./record.js";
 
 export interface LmdbRange {
   readonly start?: Buffer;

@@ -6,7 +6,7 @@ import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
 import { loadOptional } from "../core/optional-package.js";
 import { integer, type OptionSpec, type Settings, text } from "../kit/options.js";
-import { StoreError } from "./error.js";
+import { StoreError } from "./record.js";
 
 /** Options of every store. */
 export const POSTGRES_OPTIONS = {

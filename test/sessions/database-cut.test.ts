@@ -7,7 +7,7 @@ import {
   SessionServer,
   type SessionStore,
 } from "../../src/sessions/index.js";
-import { StoreError } from "../../src/store/error.js";
+import { StoreError } from "../../src/store/record.js";
 import { hostTest as it } from "../cluster/simulated.js";
 import { ScriptedStore } from "./scripted-store.js";
 

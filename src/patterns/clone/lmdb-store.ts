@@ -10,9 +10,8 @@
  */
 
 import { checkOptions, type Given } from "../../kit/options.js";
-import { StoreError } from "../../store/error.js";
 import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../../store/lmdb.js";
-import { decodeRecord, encodeRecord } from "../../store/record.js";
+import { decodeRecord, encodeRecord, StoreError } from "../../store/record.js";
 import { readSequence, SEQUENCE_BYTES, sequenceFrame, UUID_BYTES } from "./protocol.js";
 import type {
   CloneStore,

@@ -13,7 +13,7 @@
 import { thrownText } from "../../core/arguments.js";
 import { ShoalError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
-import { StoreError } from "../../store/error.js";
+import { StoreError } from "../../store/record.js";
 import type { BinaryStarOrder, BinaryStarState } from "../binary-star/index.js";
 import { parseLink } from "./link.js";
 import { CommitQueue, type Operation, operationOf } from "./operation.js";
