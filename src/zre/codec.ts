@@ -293,6 +293,8 @@ function readHello(reader: FieldReader): Hello {
   return { endpoint, groups, status, name, headers };
 }
 
+// --- Headers of a node -----------------------------------------------------------------------------------------------
+
 /** Nothing proves these headers: the plane has no keys. */
 interface NodeHeaders {
   readonly id: string;
@@ -303,7 +305,17 @@ interface NodeHeaders {
   readonly props: Readonly<Record<string, string>>;
 }
 
-/** @returns headers for `ZrePlane` */
+/**
+ * A cluster's node on the ZRE plane, as headers of its HELLO. Values are those of the start; membership updates change
+ * tags and props.
+ *
+ *   X-SHOAL-ID        the node's id, 32 hex digits, by which a member recognizes the peer
+ *   X-SHOAL-BUS       the name of the namespace
+ *   X-SHOAL-ADDRESS   "host:port" of its datagrams
+ *   X-SHOAL-TAGS      JSON: an array of texts          X-SHOAL-PROPS   JSON: an object of texts
+ *
+ * @returns headers for `ZrePlane`
+ */
 export function nodeHeaders(node: NodeHeaders): Record<string, string> {
   const headers: Record<string, string> = {
     "X-SHOAL-ID": node.id,
