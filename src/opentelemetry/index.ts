@@ -23,4 +23,4 @@ export type { ReceivedMessage, SendOperation } from "../sockets/observation.js";
 export { SEMANTIC_CONVENTIONS_VERSION } from "./conventions.js";
 export { type Observation, type ObserveOptions, observeDrivers } from "./drivers.js";
 export { type Instrumentation, type InstrumentOptions, instrument } from "./instrument.js";
-export { contextOf, processMessage, traceSocket } from "./sockets.js";
+export { contextOf, processMessage, traceSocket } from "./messages.js";

@@ -47,10 +47,12 @@ import {
 import {
   beginMessageSend,
   beginReceived,
+  keepContext,
+  onFirstTraced,
   reportMessageAcknowledge,
   reportMessageReceive,
+  tracedName,
 } from "./messages.js";
-import { keepContext, onFirstTraced, tracedName } from "./sockets.js";
 import { type Running, setActiveTelemetry, Telemetry } from "./telemetry.js";
 
 export interface InstrumentOptions {
