@@ -5,9 +5,8 @@
 import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { boolean, bytes, checkOptions, type Given } from "../../kit/options.js";
-import { GroupCommit } from "../../store/group-commit.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../../store/lmdb.js";
-import { StoreError } from "../../store/record.js";
+import { GroupCommit, StoreError } from "../../store/record.js";
 import { Changes, type Counts, LmdbTables, letterOf, TABLES } from "./lmdb-tables.js";
 import { formatUuid } from "./protocol.js";
 import {

@@ -6,9 +6,8 @@
 import crypto from "node:crypto";
 import { costOf } from "../../core/frame-cost.js";
 import { checkOptions, type Given, integer } from "../../kit/options.js";
-import { GroupCommit } from "../../store/group-commit.js";
 import { POSTGRES_OPTIONS, PostgresDatabase, tableName } from "../../store/postgres.js";
-import { decodeRecord, encodeRecord, type StoredRecord } from "../../store/record.js";
+import { decodeRecord, encodeRecord, GroupCommit, type StoredRecord } from "../../store/record.js";
 import { type Statements, statementsFor } from "./postgres-statements.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
 import {
