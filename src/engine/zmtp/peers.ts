@@ -28,7 +28,7 @@ import type { DisconnectReason } from "../events.js";
 import type { Fault, Metadata } from "./mechanism/mechanism.js";
 import { closeTimeoutOf, pipeOptions } from "./options.js";
 import { type CloseReason, lastGiven, type Peer, Pipe } from "./pipe.js";
-import { ReceiveBudget } from "./receive-budget.js";
+import { ReceiveBudget } from "./receive-limits.js";
 import { fits, wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 

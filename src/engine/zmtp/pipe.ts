@@ -15,8 +15,7 @@ import { BY_REFERENCE, Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
 import type { Batches } from "./codec/take-front.js";
-import { PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
-import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
+import { type BudgetedPipe, PeerMeter, type PeerMeterEffects, type ReceiveBudget } from "./receive-limits.js";
 import { framesOf } from "./transferred.js";
 
 /** Queued bytes that are flushed at once. */

@@ -1,6 +1,6 @@
 import { expect, test, vi } from "vitest";
 import type { PipeOptions } from "../../../src/engine/zmtp/pipe.js";
-import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
+import { ReceiveBudget } from "../../../src/engine/zmtp/receive-limits.js";
 import { encodeFrame } from "./codec/support.js";
 import { pipeOf, pipeOwner } from "./support/pipe-owner.js";
 

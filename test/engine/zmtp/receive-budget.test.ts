@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
+import { ReceiveBudget } from "../../../src/engine/zmtp/receive-limits.js";
 import fc from "../../support/properties.js";
 
 const LIMIT = 1_000_000;

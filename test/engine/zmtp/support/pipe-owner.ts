@@ -1,6 +1,6 @@
 import { vi } from "vitest";
 import { Pipe, type PipeEffects, type PipeOptions } from "../../../../src/engine/zmtp/pipe.js";
-import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
+import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-limits.js";
 
 /** The socket of a pipe, which hears of everything and does nothing. */
 export const pipeOwner = () => ({

@@ -1,9 +1,6 @@
-/**
- * Bounds the bytes in all receive queues of one socket (`maxReceiveQueueBytes`).
- *
- *   whole messages at the bound  -> a peer with more is paused until the program has taken half of them
- *   unfinished at half of it     -> peers in the middle of a large message wait for the first one, which must not stall
- */
+/** What pauses receiving: the bound on bytes in all receive queues of a socket, and the rate of one peer. */
+import { systemClock } from "../../core/clock.js";
+import { type Rate, RateMeter } from "../../core/rate-meter.js";
 
 /** Bytes; smaller unfinished messages do not count. */
 const LARGE = 65_536;
@@ -18,6 +15,12 @@ export interface BudgetedPipe {
   budgetOnStall(): void;
 }
 
+/**
+ * Bounds the bytes in all receive queues of one socket (`maxReceiveQueueBytes`).
+ *
+ *   whole messages at the bound  -> a peer with more is paused until the program has taken half of them
+ *   unfinished at half of it     -> peers in the middle of a large message wait for the first one, which must not stall
+ */
 export class ReceiveBudget {
   #whole = 0;
   #unfinished = 0;
@@ -113,4 +116,56 @@ export class ReceiveBudget {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
+}
+
+export interface PeerMeterEffects {
+  meterOnHeld(): void;
+  meterOnOpen(): void;
+}
+
+/**
+ * Excess messages wait in the peer's receive queue, which pauses the connection when full.
+ *
+ *   open --rate exceeded--> held --time--> open: its messages can be taken again
+ */
+export class PeerMeter {
+  readonly #meter: RateMeter;
+  readonly #effects: PeerMeterEffects;
+  #timer: NodeJS.Timeout | undefined = undefined;
+
+  constructor(rate: Rate, effects: PeerMeterEffects) {
+    this.#meter = new RateMeter(rate, systemClock.now());
+    this.#effects = effects;
+  }
+
+  /** Messages that may be taken now; after 0, `meterOnOpen` follows. */
+  get messages(): number {
+    if (this.#timer !== undefined) return 0;
+    const now = systemClock.now();
+    const messages = this.#meter.messages(now);
+    if (messages > 0) return messages;
+    this.#timer = setTimeout(this.#timerOnOpen, this.#meter.hold(now)).unref();
+    this.#effects.meterOnHeld();
+    return 0;
+  }
+
+  spend(messages: number, bytes: number): void {
+    this.#meter.spend(messages, bytes);
+  }
+
+  /** Applies from the next take on. */
+  change(rate: Rate): void {
+    this.#meter.change(rate, systemClock.now());
+    this.end();
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #timerOnOpen = (): void => {
+    this.#timer = undefined;
+    this.#effects.meterOnOpen();
+  };
 }
