@@ -1,5 +1,5 @@
 /**
- * Frames of a link (docs/spec/link.md, Frames). Pure.
+ * Frames of a link, their limits, and the messages in them (docs/spec/link.md, Frames). Pure.
  *
  *   offset  0     1      2         4            8
  *           type  flags  length    channel id   payload: `length` bytes, at most 65,528
@@ -11,10 +11,30 @@
  *   RESET   code 1, reason: ends both directions of the channel
  *   PING    8 bytes, which come back with flag ANSWER
  *   GOAWAY  code 1, reason: the sender accepts no new channels
+ *
+ *   message   length 4 | data, on a channel of the kind MESSAGES
  */
 
+import { owned } from "../core/bytes.js";
 import { UnitReader } from "../core/unit-reader.js";
-import { FRAME_HEAD, MAX_NAME, MAX_PAYLOAD, URGENCIES } from "./bounds.js";
+
+export const FRAME_HEAD = 8;
+/** Payload bytes: a frame has at most 64 KiB. */
+export const MAX_PAYLOAD = 65_528;
+/** Payload bytes while several channels send, which bounds the wait for a turn. */
+export const SHARED_PAYLOAD = 16_384;
+/** UTF-8 bytes. */
+export const MAX_NAME = 255;
+/** Channels that the peer may open and reset at once before the link ends. */
+export const RESET_BURST = 1_000;
+/** Levels; 0 goes first. */
+export const URGENCIES = 8;
+/** Bytes of more urgent channels before a less urgent one gets a turn. */
+export const STARVATION_BYTES = 262_144;
+export const MIN_WINDOW = 1_024;
+export const LARGEST_WINDOW = 1_073_741_824;
+/** An end that has used up its half opens no more channels. */
+export const MAX_CHANNEL_ID = 0x7fff_ffff;
 
 export const FrameType = {
   DATA: 0,
@@ -148,4 +168,26 @@ export function decodeReason(payload: Buffer): { readonly code: number; readonly
   const text = payload.subarray(1).toString("utf8");
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is replaced
   return { code: payload[0] ?? 0, reason: text.replace(/[\u0000-\u001f\u007f]/g, "?") };
+}
+
+const LENGTH = 4;
+
+export function encodeMessage(data: Uint8Array): Buffer {
+  const message = Buffer.allocUnsafe(LENGTH + data.length);
+  message.writeUInt32BE(data.length);
+  message.set(data, LENGTH);
+  return message;
+}
+
+/** Memory grows with received bytes, not with the length that the peer claims. */
+export class MessageReader extends UnitReader {
+  constructor(maxMessage: number) {
+    super(LENGTH, LENGTH + maxMessage, (bytes, at) => LENGTH + bytes.readUInt32BE(at));
+  }
+
+  /** The next whole message. */
+  message(): Buffer | undefined {
+    const unit = this.next();
+    return unit && owned(unit.subarray(LENGTH));
+  }
 }

@@ -22,7 +22,7 @@ import {
   randomBytes,
   timingSafeEqual,
 } from "node:crypto";
-import { LARGEST_WINDOW, MIN_WINDOW } from "./bounds.js";
+import { LARGEST_WINDOW, MIN_WINDOW } from "./frames.js";
 
 /** `either`: the hellos decide. */
 export type LinkRole = "initiator" | "responder" | "either";

@@ -25,9 +25,8 @@ import { ignore } from "../core/ignore.js";
 import { checkWait, Waiter, withTimeout } from "../core/waiter.js";
 import { Driver } from "../kit/driver.js";
 import { checkOptions, type Given } from "../kit/options.js";
-import { MAX_NAME } from "./bounds.js";
 import { type ChannelLink, LinkChannel } from "./channel.js";
-import { ChannelKind, LinkCode } from "./frames.js";
+import { ChannelKind, LinkCode, MAX_NAME } from "./frames.js";
 import { type Agreement, Handshake, type HandshakeFailure } from "./handshake.js";
 import {
   type CheckedOptions,

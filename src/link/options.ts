@@ -12,7 +12,7 @@ import {
   type Settings,
   text,
 } from "../kit/options.js";
-import { LARGEST_WINDOW, MIN_WINDOW, URGENCIES } from "./bounds.js";
+import { LARGEST_WINDOW, MIN_WINDOW, URGENCIES } from "./frames.js";
 
 /** An old and a new one. */
 const MAX_PASSWORDS = 2;

@@ -12,14 +12,6 @@ import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { allocate } from "../core/memory.js";
 import { TokenBucket } from "../core/rate-meter.js";
 import {
-  FRAME_HEAD,
-  LARGEST_WINDOW,
-  MAX_CHANNEL_ID,
-  MAX_PAYLOAD,
-  RESET_BURST,
-  SHARED_PAYLOAD,
-} from "./bounds.js";
-import {
   ANSWER,
   decodeOpen,
   decodeReason,
@@ -27,11 +19,17 @@ import {
   encodeOpen,
   encodeReason,
   FIN,
+  FRAME_HEAD,
   FrameReader,
   type FrameSink,
   FrameType,
+  LARGEST_WINDOW,
   LinkCode,
+  MAX_CHANNEL_ID,
+  MAX_PAYLOAD,
   type OpenFields,
+  RESET_BURST,
+  SHARED_PAYLOAD,
   writeHead,
 } from "./frames.js";
 import type { Agreement } from "./handshake.js";

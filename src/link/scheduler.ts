@@ -5,7 +5,7 @@
  * after every `STARVATION_BYTES`.
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
-import { STARVATION_BYTES, URGENCIES } from "./bounds.js";
+import { STARVATION_BYTES, URGENCIES } from "./frames.js";
 
 export interface Scheduled {
   /** 0 goes first. */

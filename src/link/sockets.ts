@@ -15,8 +15,8 @@ import type {
 } from "../core/schemes/custom-transport.js";
 import { suggest } from "../core/suggestions.js";
 import { anything, checkOptions, func, type Given, integer } from "../kit/options.js";
-import { URGENCIES } from "./bounds.js";
 import type { LinkChannel } from "./channel.js";
+import { URGENCIES } from "./frames.js";
 import { MultiplexLink } from "./link.js";
 
 const PREFIX = "zmtp/";

@@ -23,9 +23,8 @@ import { ignore } from "../core/ignore.js";
 import { Driver, type PatternCloseOptions } from "../kit/driver.js";
 import { bytes, checkFunction, checkOptions, type Given, integer, type Settings } from "../kit/options.js";
 import type { LinkChannel } from "./channel.js";
-import { ChannelKind } from "./frames.js";
+import { ChannelKind, encodeMessage, MessageReader } from "./frames.js";
 import { checkName, type MultiplexLink, type MultiplexLinkOptions, openLink } from "./link.js";
-import { encodeMessage, MessageReader } from "./messages.js";
 import { checkLinkOptions } from "./options.js";
 
 const MAX_NAMES = 4_096;

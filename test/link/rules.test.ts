@@ -1,15 +1,19 @@
 /** The rules of links one by one, and their limits. What becomes of bytes: link.test.ts; of any frames: hostile.test.ts. */
 import { describe, expect, it } from "vitest";
 import {
+  encodeControl,
+  encodeOpen,
+  FIN,
   FRAME_HEAD,
+  FrameType,
   LARGEST_WINDOW,
+  LinkCode,
   MAX_CHANNEL_ID,
   MAX_PAYLOAD,
   RESET_BURST,
   SHARED_PAYLOAD,
   STARVATION_BYTES,
-} from "../../src/link/bounds.js";
-import { encodeControl, encodeOpen, FIN, FrameType, LinkCode } from "../../src/link/frames.js";
+} from "../../src/link/frames.js";
 import { type End, frameReader, SETTINGS, Side, settle } from "./support.js";
 
 const clock = { now: 0 };

@@ -4,9 +4,16 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { derivePasswordKey } from "../../src/core/password.js";
-import { encodeControl, encodeOpen, encodeReason, FIN, FrameType, LinkCode } from "../../src/link/frames.js";
+import {
+  encodeControl,
+  encodeMessage,
+  encodeOpen,
+  encodeReason,
+  FIN,
+  FrameType,
+  LinkCode,
+} from "../../src/link/frames.js";
 import { Handshake, type LinkRole } from "../../src/link/handshake.js";
-import { encodeMessage } from "../../src/link/messages.js";
 import { RecordSealer } from "../../src/link/seal.js";
 import { codes, ROOT } from "../support/markdown.js";
 

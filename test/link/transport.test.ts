@@ -4,13 +4,13 @@ import { connect, createServer, type Socket } from "node:net";
 import { type Duplex, duplexPair } from "node:stream";
 import { expect, it } from "vitest";
 import { UnroutableError } from "../../src/core/errors.js";
+import { encodeMessage } from "../../src/link/frames.js";
 import {
   type MultiplexLink,
   MultiplexTransport,
   type MultiplexTransportOptions,
   openLink,
 } from "../../src/link/index.js";
-import { encodeMessage } from "../../src/link/messages.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { gate } from "../support/gate.js";
 import { LONG } from "../support/long.js";
