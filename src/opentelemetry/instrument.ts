@@ -36,7 +36,6 @@ import type {
   ObservedMessage,
 } from "../core/message-operations.js";
 import type { ReceivedMessage, SendOperation } from "../sockets/observation.js";
-import { extracted, injected } from "./carrier.js";
 import {
   MESSAGING_MESSAGE_BODY_SIZE,
   SHOAL_MESSAGE_RECIPIENTS,
@@ -53,7 +52,7 @@ import {
   reportMessageReceive,
   tracedName,
 } from "./messages.js";
-import { type Running, setActiveTelemetry, Telemetry } from "./telemetry.js";
+import { extracted, injected, type Running, setActiveTelemetry, Telemetry } from "./telemetry.js";
 
 export interface InstrumentOptions {
   /** Default: the global provider. */

@@ -12,7 +12,6 @@ import { observed } from "../core/diagnostics.js";
 import type { MessageSendOperation, MessageSystem, ObservedMessage } from "../core/message-operations.js";
 import { decodeContext, encodeContext } from "../core/trace-context.js";
 import { Socket } from "../sockets/socket.js";
-import { extracted, injected, spanContextOf } from "./carrier.js";
 import {
   MESSAGING_MESSAGE_BODY_SIZE,
   MESSAGING_SUBSCRIPTION,
@@ -20,7 +19,15 @@ import {
   SHOAL_SERVICE_SYSTEM,
   SHOAL_SESSION_PUBLISHER,
 } from "./conventions.js";
-import { activeTelemetry, type OperationName, type Running, type Telemetry } from "./telemetry.js";
+import {
+  activeTelemetry,
+  extracted,
+  injected,
+  type OperationName,
+  type Running,
+  spanContextOf,
+  type Telemetry,
+} from "./telemetry.js";
 
 /** Characters of a name. */
 const MAX_TRACED_NAME = 128;
