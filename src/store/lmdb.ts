@@ -3,14 +3,23 @@
  * package `lmdb`, so that the types do not need it.
  */
 import crypto from "node:crypto";
-import { existsSync, realpathSync, statfsSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  statfsSync,
+  statSync,
+} from "node:fs";
+import { endianness } from "node:os";
 import { join, resolve } from "node:path";
 import { describe } from "../core/arguments.js";
 import { ClosedError, InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { makeFolder } from "../core/make-folder.js";
 import { loadOptional } from "../core/optional-package.js";
 import { bytes } from "../kit/options.js";
-import { findDamage } from "./lmdb-check.js";
 import { StoreError } from "./record.js";
 
 export interface LmdbRange {
@@ -247,5 +256,236 @@ export class LmdbFolder<Name extends string> {
   assertOwner(): void {
     if (this.#owner === undefined || this.#owner.getBinary(OWNER)?.equals(this.#token) === true) return;
     throw new StoreError("taken", `Another process has taken over the store in ${this.directory}`);
+  }
+}
+
+const PAGE_HEADER = 24;
+const TREE_SIZE = 48;
+const MAGIC = 0xbeefc0de;
+const VERSION = 2;
+const MIN_PAGE = 256;
+const MAX_PAGE = 65_536;
+/** The root of an empty tree. */
+const NO_PAGE = 0xffff_ffff_ffff_ffffn;
+const PageFlag = { Branch: 1, Leaf: 2, Overflow: 4, Meta: 8 } as const;
+const KINDS = 0xff;
+const NodeFlag = { Big: 1, Tree: 2 } as const;
+/** LMDB's own bound. */
+const MAX_DEPTH = 32;
+/** Pages that are read, from the roots down: 1 GiB of 4 KiB pages. Bounds the time. */
+const MAX_PAGES = 262_144;
+/** Another process may write the file meanwhile. */
+const TRIES = 5;
+const DATA = "data.mdb";
+const LOCK = "lock.mdb";
+
+interface Tree {
+  readonly depth: number;
+  /** `undefined`: empty. */
+  readonly root: number | undefined;
+}
+
+interface Meta {
+  readonly pageSize: number;
+  readonly lastPage: number;
+  readonly transaction: bigint;
+  readonly trees: readonly [free: Tree, names: Tree];
+}
+
+class PageFault extends Error {}
+
+/**
+ * @returns the damage; `undefined` for a whole or missing file
+ * @throws the system's error when it cannot be read
+ */
+export function findDamage(directory: string): string | undefined {
+  const path = join(directory, DATA);
+  if (!existsSync(path)) return undefined;
+  if (statSync(path).size === 0)
+    return wasWritten(join(directory, LOCK)) ? "the file is empty, and was not" : undefined;
+  if (endianness() !== "LE") return undefined;
+  const file = openSync(path, "r");
+  try {
+    for (let tries = 1; ; tries++) {
+      const before = lastTransaction(file);
+      try {
+        new Check(file).run();
+        return undefined;
+      } catch (error) {
+        if (!(error instanceof PageFault)) throw error;
+        // Another process may have reused freed pages.
+        if (before === lastTransaction(file)) return error.message;
+        if (tries === TRIES) return undefined;
+      }
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+function lastTransaction(file: number): bigint | undefined {
+  try {
+    return newestMeta(file).transaction;
+  } catch (error) {
+    if (error instanceof PageFault) return undefined;
+    throw error;
+  }
+}
+
+/** Whether the lock file records a commit: magic 4, format 4, last transaction 8. */
+function wasWritten(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const head = Buffer.alloc(16);
+  const file = openSync(path, "r");
+  try {
+    return (
+      readSync(file, head, 0, 16, 0) === 16 && head.readUInt32LE(0) === MAGIC && head.readBigUInt64LE(8) > 0n
+    );
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Reads bytes; fewer at the end of the file. */
+function read(file: number, at: number, length: number): Buffer {
+  const buffer = Buffer.allocUnsafeSlow(length);
+  let filled = 0;
+  while (filled < length) {
+    const count = readSync(file, buffer, filled, length - filled, at + filled);
+    if (count === 0) break;
+    filled += count;
+  }
+  return buffer.subarray(0, filled);
+}
+
+/** @throws PageFault unless both meta pages are sound */
+function newestMeta(file: number): Meta {
+  const first = readMeta(file, 0, MIN_PAGE);
+  const second = readMeta(file, 1, first.pageSize);
+  const difference = first.transaction - second.transaction;
+  if (difference > 1n || difference < -1n || first.pageSize !== second.pageSize)
+    throw new PageFault(`the meta pages are of transactions ${first.transaction} and ${second.transaction}`);
+  return difference >= 0n ? first : second;
+}
+
+function readMeta(file: number, number: number, size: number): Meta {
+  const page = read(file, number * size, MIN_PAGE);
+  if (page.length < MIN_PAGE) throw new PageFault(`the file ends within meta page ${number}`);
+  const at = PAGE_HEADER;
+  if (page.readUInt32LE(at) !== MAGIC || (page.readUInt16LE(18) & PageFlag.Meta) === 0)
+    throw new PageFault(`page ${number} is no meta page of LMDB`);
+  const version = page.readUInt16LE(at + 4);
+  if (version !== VERSION) throw new PageFault(`the data format is ${version}, ${VERSION} expected`);
+  const pageSize = page.readUInt32LE(at + 24);
+  if (pageSize < MIN_PAGE || pageSize > MAX_PAGE || (pageSize & (pageSize - 1)) !== 0)
+    throw new PageFault(`meta page ${number} has the page size ${pageSize}`);
+  const lastPage = page.readBigUInt64LE(at + 120);
+  const mapSize = page.readBigUInt64LE(at + 16);
+  if (lastPage < 1n || lastPage > 0xffff_ffff_ffffn || mapSize < (lastPage + 1n) * BigInt(pageSize))
+    throw new PageFault(`meta page ${number} has the last page ${lastPage} in a map of ${mapSize} bytes`);
+  return {
+    pageSize,
+    lastPage: Number(lastPage),
+    transaction: page.readBigUInt64LE(at + 128),
+    trees: [readTree(page, at + 24), readTree(page, at + 72)],
+  };
+}
+
+function readTree(bytes: Buffer, at: number): Tree {
+  const root = bytes.readBigUInt64LE(at + 40);
+  return { depth: bytes.readUInt16LE(at + 6), root: root === NO_PAGE ? undefined : Number(root) };
+}
+
+interface Visit {
+  readonly page: number;
+  /** 1 is the root. */
+  readonly level: number;
+  readonly tree: Tree;
+  /** Its leaves hold trees. */
+  readonly isNames: boolean;
+}
+
+class Check {
+  readonly #file: number;
+  readonly #meta: Meta;
+  /** Whole pages. Free ones at the end were perhaps never written. */
+  readonly #pages: number;
+  #next: Visit[] = [];
+  #visited = 0;
+
+  constructor(file: number) {
+    this.#file = file;
+    this.#meta = newestMeta(file);
+    this.#pages = Math.floor(fstatSync(file).size / this.#meta.pageSize);
+  }
+
+  /** @throws PageFault */
+  run(): void {
+    const [free, names] = this.#meta.trees;
+    this.#begin(free, false);
+    this.#begin(names, true);
+    while (this.#next.length > 0) {
+      const level = this.#next;
+      this.#next = [];
+      for (const visit of level) this.#visit(visit);
+    }
+  }
+
+  #begin(tree: Tree, isNames: boolean): void {
+    if (tree.depth > MAX_DEPTH || (tree.root === undefined) !== (tree.depth === 0))
+      throw new PageFault(`a tree has a depth of ${tree.depth}`);
+    if (tree.root !== undefined) this.#push({ page: tree.root, level: 1, tree, isNames });
+  }
+
+  #push(visit: Visit): void {
+    this.#checkNumber(visit.page);
+    // A file of 100 GiB has 25 million leaves.
+    if (this.#next.length < MAX_PAGES) this.#next.push(visit);
+  }
+
+  #checkNumber(page: number): void {
+    if (page < 2 || page > this.#meta.lastPage) throw new PageFault(`a tree leads to page ${page}`);
+    if (page >= this.#pages)
+      throw new PageFault(`page ${page} is past the end of the file, which has ${this.#pages} pages`);
+  }
+
+  #visit({ page: number, level, tree, isNames }: Visit): void {
+    this.#visited += 1;
+    if (this.#visited > MAX_PAGES) return;
+    const isLeaf = level === tree.depth;
+    const page = this.#page(number, isLeaf ? PageFlag.Leaf : PageFlag.Branch);
+    const count = page.readUInt16LE(20) >> 1;
+    for (let i = 0; i < count && PAGE_HEADER + 2 * i + 2 <= page.length; i++) {
+      const at = PAGE_HEADER + page.readUInt16LE(PAGE_HEADER + 2 * i);
+      const value = at + 8 + (at + 8 <= page.length ? page.readUInt16LE(at + 6) : 0);
+      if (value > page.length) throw new PageFault(`node ${i} of page ${number} is at byte ${at}`);
+      const flags = page.readUInt16LE(at + 4);
+      if (!isLeaf) {
+        const child = page.readUInt32LE(at) + flags * 0x1_0000_0000;
+        this.#push({ page: child, level: level + 1, tree, isNames });
+      } else if ((flags & NodeFlag.Big) !== 0 && value + 8 <= page.length)
+        this.#checkOverflow(Number(page.readBigUInt64LE(value)), page.readUInt32LE(at));
+      else if (isNames && (flags & NodeFlag.Tree) !== 0 && value + TREE_SIZE <= page.length)
+        this.#begin(readTree(page, value), false);
+    }
+  }
+
+  /** A value on separate pages. @param size in bytes */
+  #checkOverflow(first: number, size: number): void {
+    const count = Math.floor((PAGE_HEADER - 1 + size) / this.#meta.pageSize) + 1;
+    this.#checkNumber(first);
+    this.#checkNumber(first + count - 1);
+    if (this.#page(first, PageFlag.Overflow).readUInt32LE(20) !== count)
+      throw new PageFault(`page ${first} does not begin a value of ${count} pages`);
+  }
+
+  #page(number: number, kind: number): Buffer {
+    const { pageSize, transaction } = this.#meta;
+    const page = read(this.#file, number * pageSize, pageSize);
+    if (page.length < pageSize || page.readBigUInt64LE(0) !== BigInt(number))
+      throw new PageFault(`page ${number} is missing`);
+    if ((page.readUInt16LE(18) & KINDS) !== kind || page.readBigUInt64LE(8) > transaction)
+      throw new PageFault(`page ${number} is of another kind or transaction`);
+    return page;
   }
 }

@@ -19,7 +19,7 @@ import { beforeAll, expect, it } from "vitest";
 import { CloneLmdbStore } from "../../../src/patterns/clone/lmdb-store.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/last-value-cache.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
-import { findDamage } from "../../../src/store/lmdb-check.js";
+import { findDamage } from "../../../src/store/lmdb.js";
 import { Random } from "../../../src/testing/random.js";
 import { start } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
