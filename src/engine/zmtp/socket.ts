@@ -1,10 +1,9 @@
 /**
- * One open socket.
+ * One open socket, and its close.
  *
  *   offer -> routing -> pipe.out -> link -> peer
  *   take  <- routing <- pipe.in  <- link <- peer
  */
-
 import { systemClock } from "../../core/clock.js";
 import { NotSupportedError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
@@ -32,11 +31,10 @@ import type {
   TakenMessages,
 } from "../engine.js";
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
-import { Closing } from "./closing.js";
 import { copying } from "./codec/encoder.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
-import { assertAllSupported, assertSupported, isMark, warnOfOption } from "./options.js";
+import { assertAllSupported, assertSupported, closeTimeoutOf, isMark, warnOfOption } from "./options.js";
 import type { EngineParts } from "./parts.js";
 import { idOf, Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
@@ -332,4 +330,65 @@ function listPeers(pipes: Iterable<Pipe>, max: number): EnginePeer[] {
     });
   }
   return found;
+}
+
+// --- Closing ---------------------------------------------------------------------------------------------------------
+
+/**
+ * One close of a socket. It waits for queued messages of connected and dialled peers, at most the linger.
+ *
+ *   start: no listener, no handshake without messages ──> drain ──all sent, or linger over──> peers and links end
+ */
+class Closing {
+  readonly #endpoints: Endpoints;
+  readonly #linger: number;
+  readonly #onDone: (result: EngineCloseResult) => void;
+  #unsent: Pipe[] = [];
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #started = false;
+  #done = false;
+
+  constructor(endpoints: Endpoints, linger: number, onDone: (result: EngineCloseResult) => void) {
+    this.#endpoints = endpoints;
+    this.#linger = linger;
+    this.#onDone = onDone;
+  }
+
+  start(): void {
+    const endpoints = this.#endpoints;
+    const { state, peers, connections } = endpoints;
+    const lingers = this.#linger !== 0;
+    state.closing = true;
+    endpoints.stopListening();
+    for (const pipe of peers.pipes) if (lingers && pipe.out.messages > 0) this.#unsent.push(pipe);
+    endpoints.stopDialling(lingers);
+    this.#started = true;
+    // A timer set after these steps could outlive the closing.
+    if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
+    // Also without a linger: the kernel gets what it takes at once.
+    const timeout = closeTimeoutOf(this.#linger);
+    connections.drain(timeout);
+    peers.drain(timeout);
+    // Handshakes of endpoints with queued messages continue.
+    connections.endHandshakes((dialling) => endpoints.has(dialling));
+    this.proceed();
+  }
+
+  proceed(): void {
+    if (!this.#started || this.#done) return;
+    if (this.#linger === 0 || this.#unsent.every(({ out, ended }) => ended || out.messages === 0))
+      this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#done) return;
+    this.#done = true;
+    clearTimeout(this.#timer);
+    const { peers, connections } = this.#endpoints;
+    this.#endpoints.stopDialling(false);
+    const discarded = peers.endAll();
+    connections.endAll();
+    // The caller of `close` gets its promise first.
+    setImmediate(() => this.#onDone({ drained: discarded === 0, discarded }));
+  }
 }
