@@ -11,6 +11,7 @@
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { allocate } from "../core/memory.js";
 import { TokenBucket } from "../core/rate-meter.js";
+import { ChannelWindow, FairScheduler, type Scheduled, type WindowBudget } from "./flow-control.js";
 import {
   ANSWER,
   decodeOpen,
@@ -34,8 +35,6 @@ import {
 } from "./frames.js";
 import type { Agreement } from "./handshake.js";
 import type { CheckedOptions } from "./options.js";
-import { FairScheduler, type Scheduled } from "./scheduler.js";
-import { ChannelWindow, type WindowBudget } from "./windows.js";
 
 export interface LinkSettings
   extends Pick<
