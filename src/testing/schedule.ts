@@ -1,14 +1,30 @@
 /**
- * The schedule of a world. The seed orders simultaneous events of different owners; an owner's keep their order.
+ * The schedule of a world, and the trace of a run. The seed orders simultaneous events of different owners; an owner's
+ * keep their order.
  *
  *   at(time, owner) --> queue --its time comes--> run
  *                                 |  owner paused --> its waiting list --resume--> run
  *                                 +  owner gone   --> dropped
  */
 import { Heap } from "../core/collections/heap.js";
-import { before, type Happening } from "./event-queue.js";
 import type { Random } from "./random.js";
 import { Digest, Trace } from "./trace.js";
+
+/** Future events, by time, rank, creation. */
+export interface Happening {
+  /** ms since the world began. */
+  readonly time: number;
+  readonly rank: number;
+  readonly order: number;
+  /** `undefined`: cancelled or past. */
+  run: (() => void) | undefined;
+}
+
+/** The order of a queue of events. */
+export function before(a: Happening, b: Happening): boolean {
+  if (a.time !== b.time) return a.time < b.time;
+  return a.rank !== b.rank ? a.rank < b.rank : a.order < b.order;
+}
 
 export interface Owner {
   readonly name: string;

@@ -3,8 +3,8 @@
  * for programs.
  */
 import { Heap } from "../core/collections/heap.js";
-import { before, type Happening } from "./event-queue.js";
 import type { Random } from "./random.js";
+import { before, type Happening } from "./schedule.js";
 import { Trace } from "./trace.js";
 
 const MAX_TRACE = 2_000;
