@@ -7,7 +7,6 @@ export {
   type BinaryStarGateOptions,
   type BinaryStarGateStats,
 } from "./gate.js";
-export { BinaryStarState } from "./protocol.js";
 export type {
   BinaryStarAdmission,
   BinaryStarFenceReason,
@@ -17,6 +16,7 @@ export type {
   BinaryStarRole,
   BinaryStarRulesStats,
 } from "./rules.js";
+export { BinaryStarState } from "./rules.js";
 export {
   type BinaryStarEndpoints,
   type BinaryStarHandOverOptions,

@@ -34,7 +34,6 @@ import {
   Subscriber,
   type SubscriberOptions,
 } from "../../sockets/pub-sub.js";
-import { BinaryStarState, encodeState, parseState } from "./protocol.js";
 import {
   type BinaryStarAdmission,
   type BinaryStarEffects,
@@ -44,6 +43,9 @@ import {
   type BinaryStarRole,
   BinaryStarRules,
   type BinaryStarRulesStats,
+  BinaryStarState,
+  encodeState,
+  parseState,
 } from "./rules.js";
 
 /** ms, initial and maximal: reconnects must happen within the peer's timeout. */

@@ -5,7 +5,7 @@
 import { expect, test } from "vitest";
 import * as sequenceMeta from "../../../src/kit/sequence-meta.js";
 import * as pirate from "../../../src/kit/worker-protocol.js";
-import * as star from "../../../src/patterns/binary-star/protocol.js";
+import * as star from "../../../src/patterns/binary-star/rules.js";
 import * as cloneLink from "../../../src/patterns/clone/link.js";
 import type { Operation, OperationKind } from "../../../src/patterns/clone/operation.js";
 import * as cloneProperties from "../../../src/patterns/clone/properties.js";

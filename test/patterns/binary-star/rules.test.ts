@@ -1,7 +1,10 @@
 /** The table of the rules, cell by cell, and the Guide's mistakes that they do not have. */
 import { describe, expect, test } from "vitest";
-import { BinaryStarState } from "../../../src/patterns/binary-star/protocol.js";
-import { type BinaryStarRole, BinaryStarRules } from "../../../src/patterns/binary-star/rules.js";
+import {
+  type BinaryStarRole,
+  BinaryStarRules,
+  BinaryStarState,
+} from "../../../src/patterns/binary-star/rules.js";
 
 const { PRIMARY, BACKUP, ACTIVE, PASSIVE } = BinaryStarState;
 const PATIENCE = 2_000;

@@ -1,6 +1,6 @@
 /** A server's rules, one at a time, without a network. */
 import { expect, test } from "vitest";
-import { BinaryStarState } from "../../../src/patterns/binary-star/protocol.js";
+import { BinaryStarState } from "../../../src/patterns/binary-star/rules.js";
 import {
   encodeEnd,
   encodeEntry,

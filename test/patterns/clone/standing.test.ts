@@ -1,6 +1,6 @@
 /** Which of two copies of a map is the newer, and what their servers may do with it. */
 import { describe, expect, test } from "vitest";
-import { BinaryStarState } from "../../../src/patterns/binary-star/protocol.js";
+import { BinaryStarState } from "../../../src/patterns/binary-star/rules.js";
 import {
   beginTerm,
   encodePosition,
