@@ -7,7 +7,7 @@ import { NO_CURVE, PAGE_PARTS } from "../browser/parts.js";
 import { webSocketTransport } from "../browser/web-socket.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine, EngineCapabilities } from "./engine.js";
-import { ZMTP_CAPABILITIES, ZmtpContext } from "./zmtp/context.js";
+import { ZMTP_CAPABILITIES, ZmtpContext } from "./zmtp/socket.js";
 import type { Transport } from "./zmtp/transport/transport.js";
 import type { Platform } from "./zmtp/transport/transports.js";
 

@@ -2,7 +2,6 @@
 
 import { checkEndpoint } from "../../core/schemes/schemes.js";
 import type { Engine, EngineCapabilities } from "../engine.js";
-import { ZMTP_CAPABILITIES, ZmtpContext } from "./context.js";
 import { assertPlainDatagrams, Datagrams } from "./datagrams.js";
 import { InprocPeers } from "./inproc.js";
 import { InprocNames } from "./inproc-names.js";
@@ -16,6 +15,7 @@ import { RAW } from "./raw.js";
 import { DRAFT_ROUTINGS } from "./routing/draft-routings.js";
 import { RELAYS } from "./routing/relaying.js";
 import { ROUTINGS } from "./routing/routings.js";
+import { ZMTP_CAPABILITIES, ZmtpContext } from "./socket.js";
 import { SharedNames } from "./threads/node-threads.js";
 import { MACHINE, machineSchemes } from "./transport/transports.js";
 import { ZapClient } from "./zap.js";

@@ -1,18 +1,20 @@
 /**
- * One open socket, and its close.
+ * The sockets of the engine, from the context that opens them to their close.
  *
  *   offer -> routing -> pipe.out -> link -> peer
  *   take  <- routing <- pipe.in  <- link <- peer
  */
 import { systemClock } from "../../core/clock.js";
-import { NotSupportedError } from "../../core/errors.js";
-import type { OptionValues } from "../../core/option-table.js";
+import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import { CONTEXT_OPTIONS, type OptionValues } from "../../core/option-table.js";
 import { completeOptions, setOption } from "../../core/option-values.js";
-import { type SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
+import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { Spin } from "../../core/spin.js";
 import type {
   DirectedSending,
+  EngineCapabilities,
   EngineCloseResult,
+  EngineContext,
   EngineListener,
   EngineOptions,
   EnginePeer,
@@ -34,7 +36,14 @@ import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEv
 import { copying } from "./codec/encoder.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
-import { assertAllSupported, assertSupported, closeTimeoutOf, isMark, warnOfOption } from "./options.js";
+import {
+  assertAllSupported,
+  assertSupported,
+  closeTimeoutOf,
+  isMark,
+  UNSUPPORTED_OPTIONS,
+  warnOfOption,
+} from "./options.js";
 import type { EngineParts } from "./parts.js";
 import { idOf, Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
@@ -48,7 +57,7 @@ import type { ZapClient } from "./zap.js";
 /** A copy keeps the object's shape. */
 const NONE_DROPPED = dropCounters(ENGINE_DROP_REASONS);
 
-export interface SocketContext {
+interface SocketContext {
   readonly platform: Platform;
   readonly parts: EngineParts;
   readonly names: InprocNames | undefined;
@@ -56,7 +65,7 @@ export interface SocketContext {
   readonly blocky: boolean;
 }
 
-export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffects {
+class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffects {
   readonly options: OptionValues;
   readonly endpoints: Endpoints;
   readonly eventLoop: EventLoopHold;
@@ -390,5 +399,68 @@ class Closing {
     connections.endAll();
     // The caller of `close` gets its promise first.
     setImmediate(() => this.#onDone({ drained: discarded === 0, discarded }));
+  }
+}
+
+// --- Contexts --------------------------------------------------------------------------------------------------------
+
+export const ZMTP_CAPABILITIES: EngineCapabilities = {
+  transports: [],
+  peerEvents: [],
+  peerRoutingIds: true,
+  publisherDrops: true,
+  conflatedSubscriptions: true,
+  queueDepth: true,
+  unsupportedOptions: UNSUPPORTED_OPTIONS,
+};
+
+const MAX_SOCKETS_LIMIT = 65_535;
+
+/** Those about native threads have no effect. */
+const DEFAULTS: Readonly<Record<string, unknown>> = Object.fromEntries(
+  Object.entries(CONTEXT_OPTIONS).map(([name, spec]) => [name, spec.default]),
+);
+
+export class ZmtpContext implements EngineContext, SocketContext {
+  readonly platform: Platform;
+  readonly parts: EngineParts;
+  readonly zap: ZapClient | undefined;
+  readonly #shared: boolean;
+  #names: InprocNames | undefined = undefined;
+  readonly #options: Record<string, unknown> = { ...DEFAULTS };
+
+  constructor(options: EngineOptions, shared: boolean, platform: Platform, parts: EngineParts) {
+    this.#shared = shared;
+    this.platform = platform;
+    this.parts = parts;
+    this.zap = parts.zap?.((listener) => this.open(SocketType.Dealer, { linger: 0 }, listener));
+    for (const [name, value] of Object.entries(options)) this.setOption(name, value);
+  }
+
+  /** A page can add inproc later. */
+  get names(): InprocNames | undefined {
+    this.#names ??= this.parts.inproc?.names(this.#shared);
+    return this.#names;
+  }
+
+  get blocky(): boolean {
+    return this.#options.blocky === true;
+  }
+
+  open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
+    const socket = new ZmtpSocket(this, type, options, listener);
+    if (this.#options.lowLatency === true) socket.spin = this.platform.spin?.();
+    return socket;
+  }
+
+  getOption(name: string): unknown {
+    return name === "maxSocketsLimit" ? MAX_SOCKETS_LIMIT : this.#options[name];
+  }
+
+  setOption(name: string, value: unknown): void {
+    if (name === "maxSockets" && Number(value) > MAX_SOCKETS_LIMIT) {
+      throw new InvalidArgumentError(`maxSockets must be at most ${MAX_SOCKETS_LIMIT}; got ${String(value)}`);
+    }
+    this.#options[name] = value;
   }
 }
