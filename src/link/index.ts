@@ -1,6 +1,5 @@
 export { LinkChannel } from "./channel.js";
 export { type WebSocketLike, webSocketStream } from "./duplexes.js";
-export type { LinkRole } from "./handshake.js";
 export { type AcceptLinksOptions, acceptLinks, type DialLinkOptions, dialLink } from "./http.js";
 export {
   MultiplexLink,
@@ -10,6 +9,7 @@ export {
   openLink,
 } from "./link.js";
 export type { OpenChannelOptions } from "./options.js";
+export type { LinkRole } from "./security.js";
 export {
   type LinkSource,
   LinkTransport,

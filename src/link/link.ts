@@ -27,7 +27,6 @@ import { Driver } from "../kit/driver.js";
 import { checkOptions, type Given } from "../kit/options.js";
 import { type ChannelLink, LinkChannel } from "./channel.js";
 import { ChannelKind, LinkCode, MAX_NAME } from "./frames.js";
-import { type Agreement, Handshake, type HandshakeFailure } from "./handshake.js";
 import {
   type CheckedOptions,
   checkLinkOptions,
@@ -37,7 +36,7 @@ import {
   type OpenChannelOptions,
 } from "./options.js";
 import { type ChannelState, type LinkEffects, LinkRules } from "./rules.js";
-import { RecordOpener, RecordSealer } from "./seal.js";
+import { type Agreement, Handshake, type HandshakeFailure, RecordOpener, RecordSealer } from "./security.js";
 
 /** Bytes of the first batch: a system call per frame costs more than copying. */
 const BATCH_BYTES = 131_072;

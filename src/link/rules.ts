@@ -33,8 +33,8 @@ import {
   SHARED_PAYLOAD,
   writeHead,
 } from "./frames.js";
-import type { Agreement } from "./handshake.js";
 import type { CheckedOptions } from "./options.js";
+import type { Agreement } from "./security.js";
 
 export interface LinkSettings
   extends Pick<

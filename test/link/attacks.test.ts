@@ -2,8 +2,8 @@
 import { duplexPair } from "node:stream";
 import { expect, it } from "vitest";
 import { encodeControl, encodeOpen, FrameType, LinkCode } from "../../src/link/frames.js";
-import { Handshake, type LinkRole } from "../../src/link/handshake.js";
 import { openLink } from "../../src/link/index.js";
+import { Handshake, type LinkRole } from "../../src/link/security.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { collectGarbage } from "../support/collect-garbage.js";
 import { frameReader } from "./support.js";

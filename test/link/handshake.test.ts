@@ -1,8 +1,13 @@
 /** How links begin: hellos, proofs, keys; and the records of encrypted links. */
 import { randomBytes } from "node:crypto";
 import { describe, it } from "vitest";
-import { Handshake, type HandshakeSettings, type LinkRole } from "../../src/link/handshake.js";
-import { RecordOpener, RecordSealer } from "../../src/link/seal.js";
+import {
+  Handshake,
+  type HandshakeSettings,
+  type LinkRole,
+  RecordOpener,
+  RecordSealer,
+} from "../../src/link/security.js";
 import { expect } from "../support/quick-expect.js";
 
 const [KEY, OTHER] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];

@@ -1,9 +1,8 @@
 /** Any bytes as a link: never an exception, never more memory than the windows, and the link ends or goes on as it should. */
 import { it } from "vitest";
 import { encodeControl, encodeOpen, FrameType, MessageReader } from "../../src/link/frames.js";
-import { Handshake } from "../../src/link/handshake.js";
 import { type ChannelState, type LinkEffects, LinkRules } from "../../src/link/rules.js";
-import { RecordOpener } from "../../src/link/seal.js";
+import { Handshake, RecordOpener } from "../../src/link/security.js";
 import { Random, runs, SEED, told } from "../fuzz/seed.js";
 import { expect } from "../support/quick-expect.js";
 import { SETTINGS } from "./support.js";

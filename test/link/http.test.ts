@@ -7,7 +7,6 @@ import { connect, createServer as createTcp, type Socket, type Server as TcpServ
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { beforeAll, describe, expect, it } from "vitest";
-import { Handshake } from "../../src/link/handshake.js";
 import {
   acceptLinks,
   dialLink,
@@ -17,6 +16,7 @@ import {
   type WebSocketLike,
   webSocketStream,
 } from "../../src/link/index.js";
+import { Handshake } from "../../src/link/security.js";
 import { type Certificates, makeCertificates } from "../support/certificates.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { connectProxy } from "../support/connect-proxy.js";

@@ -7,7 +7,6 @@ import { text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import type { EventOf } from "../../src/core/event-stream.js";
 import { encodeControl, encodeOpen, FrameType } from "../../src/link/frames.js";
-import { Handshake } from "../../src/link/handshake.js";
 import {
   type LinkChannel,
   type MultiplexLink,
@@ -15,6 +14,7 @@ import {
   type MultiplexLinkOptions,
   openLink,
 } from "../../src/link/index.js";
+import { Handshake } from "../../src/link/security.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { gate } from "../support/gate.js";
 import { frameReader } from "./support.js";

@@ -13,8 +13,7 @@ import {
   FrameType,
   LinkCode,
 } from "../../src/link/frames.js";
-import { Handshake, type LinkRole } from "../../src/link/handshake.js";
-import { RecordSealer } from "../../src/link/seal.js";
+import { Handshake, type LinkRole, RecordSealer } from "../../src/link/security.js";
 import { codes, ROOT } from "../support/markdown.js";
 
 const PAGE = readFileSync(join(ROOT, "docs/spec/link.md"), "utf8");
