@@ -4,8 +4,7 @@
  */
 import { Heap } from "../core/collections/heap.js";
 import type { Random } from "./random.js";
-import { before, type Happening } from "./schedule.js";
-import { Trace } from "./trace.js";
+import { before, type Happening, Trace } from "./schedule.js";
 
 const MAX_TRACE = 2_000;
 
