@@ -3,7 +3,7 @@
  * only what it imports.
  */
 import { NotSupportedError } from "../core/errors.js";
-import { ignore } from "../core/ignore.js";
+import { ignore } from "../core/waiter.js";
 import type { CurveParts } from "../engine/zmtp/mechanism/mechanism.js";
 import type { EngineParts } from "../engine/zmtp/parts.js";
 import type { EventLoopHold } from "../engine/zmtp/process-hold.js";

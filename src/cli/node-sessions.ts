@@ -1,8 +1,7 @@
 /** The session server of `shoal node start`. Its modules load only with it. */
 import { resolve } from "node:path";
 import type { ClusterNode } from "../cluster/index.js";
-import { ignore } from "../core/ignore.js";
-import { withTimeout } from "../core/waiter.js";
+import { ignore, withTimeout } from "../core/waiter.js";
 import { checkEndpoint } from "../kit/options.js";
 import type {
   SessionInfo,

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { invalidArgument } from "../core/arguments.js";
 import { InvalidStateError, TransportError } from "../core/errors.js";
-import { ignore } from "../core/ignore.js";
+import { ignore } from "../core/waiter.js";
 import { MAX_ADDRESS, MAX_NAMESPACE_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
 

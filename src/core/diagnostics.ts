@@ -8,7 +8,7 @@
 import { type Channel, channel } from "node:diagnostics_channel";
 import { isThenable } from "./arguments.js";
 import { ClosedError } from "./errors.js";
-import { ignore } from "./ignore.js";
+import { ignore } from "./waiter.js";
 
 /** The channels of one kind of operation. */
 export interface OperationChannels {

@@ -5,7 +5,7 @@
  * copies in Node.js 20. A mark costs 100 ns. Bun and pages have none.
  */
 import threads from "node:worker_threads";
-import { ignore } from "./ignore.js";
+import { ignore } from "./waiter.js";
 
 type Mark = (memory: object) => void;
 

@@ -14,7 +14,7 @@
 import type { Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import { ignore } from "./ignore.js";
+import { ignore } from "./waiter.js";
 
 interface Handle {
   readonly writeQueueSize?: unknown;

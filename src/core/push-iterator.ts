@@ -1,7 +1,7 @@
 /** An async iterator of pushed values: in order, then the end, or an error once. The subclass bounds what is not read. */
 import { RingBuffer } from "./collections/ring-buffer.js";
 import { ClosedError } from "./errors.js";
-import { ignore } from "./ignore.js";
+import { ignore } from "./waiter.js";
 
 interface Reader<T> {
   result: Promise<IteratorResult<T, undefined>>;

@@ -5,7 +5,7 @@
 
 import { isThenable } from "./arguments.js";
 import { NotSupportedError } from "./errors.js";
-import { ignore } from "./ignore.js";
+import { ignore } from "./waiter.js";
 
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
   readonly "~standard": StandardSchemaV1.Props<Input, Output>;

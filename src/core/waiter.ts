@@ -1,7 +1,13 @@
-/** A waiting call, settled by its result, timeout, signal or the socket's close. */
+/**
+ * Waiting: for a call's result, its timeout or its signal ({@link Waiter}), in turn ({@link Mutex}), until nothing is in
+ * flight ({@link IdleWaits}), or for a call that runs only once ({@link Once}).
+ */
 import { checkCallOptions, invalidArgument } from "./arguments.js";
+import { Link, LinkedList } from "./collections/linked-list.js";
 import { AbortedError, InvalidArgumentError, type ShoalError, TimeoutError } from "./errors.js";
-import { ignore } from "./ignore.js";
+
+/** A callback that does nothing. */
+export function ignore(): void {}
 
 /** ms; a longer timer would fire at once. */
 export const MAX_TIMEOUT = 2_147_483_647;
@@ -216,4 +222,79 @@ export async function withTimeout(promise: Promise<unknown>, timeout: number): P
 
 function isTimeout(value: unknown): boolean {
   return typeof value === "number" && (value === -1 || (value >= 0 && value <= MAX_TIMEOUT));
+}
+
+/** A call that runs once, and whose events may call it again. */
+export class Once<T> {
+  #promise: Promise<T> | undefined;
+
+  /** `undefined` before the call. */
+  get promise(): Promise<T> | undefined {
+    return this.#promise;
+  }
+
+  call(begin: () => Promise<T>): Promise<T> {
+    if (this.#promise !== undefined) return this.#promise;
+    let settle: (result: Promise<T>) => void = ignore;
+    this.#promise = new Promise<T>((resolve) => {
+      settle = resolve;
+    });
+    settle(begin());
+    return this.#promise;
+  }
+}
+
+/** Calls that wait until nothing is in flight, or until a socket has messages or room. */
+export class IdleWaits {
+  #waits: (() => void)[] = [];
+
+  get isAwaited(): boolean {
+    return this.#waits.length > 0;
+  }
+
+  wait(isIdle: boolean): Promise<void> {
+    return isIdle ? Promise.resolve() : new Promise((resolve) => this.#waits.push(resolve));
+  }
+
+  /** What they wait for is there, or the owner closes. */
+  end(): void {
+    if (this.isAwaited) for (const resolve of this.#waits.splice(0)) resolve();
+  }
+}
+
+export class Mutex {
+  readonly #queue = new LinkedList<Waiter<void>>();
+  #taken = false;
+
+  get taken(): boolean {
+    return this.#taken;
+  }
+
+  /**
+   * @returns the function that releases the lock
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`
+   */
+  async take(options: WaitOptions = {}): Promise<() => void> {
+    const refused = refusedWait(options);
+    if (refused !== undefined) await refused;
+    if (this.#taken) {
+      const waiter = new Waiter<void>(
+        options.timeout ?? -1,
+        options.signal,
+        () => new TimeoutError("ETIMEDOUT", "Calls before this one took too long"),
+        () => link.unlink(),
+      );
+      const link = new Link(waiter);
+      this.#queue.push(link);
+      await waiter.promise;
+    }
+    this.#taken = true;
+    return this.#done;
+  }
+
+  #done = (): void => {
+    const next = this.#queue.shift();
+    if (next === undefined) this.#taken = false;
+    else next.resolve();
+  };
 }

@@ -6,8 +6,7 @@
  * A slow subject is polled less often: responses take at most 1 % of the time, but come at least every 10 s.
  */
 import { InvalidArgumentError } from "../core/errors.js";
-import { ignore } from "../core/ignore.js";
-import { withTimeout } from "../core/waiter.js";
+import { ignore, withTimeout } from "../core/waiter.js";
 import { type StateOptions, sourceId, stateOf } from "./build.js";
 import type { DashboardAction, DashboardItem, DashboardState } from "./state.js";
 import type { Subject } from "./subject.js";

@@ -16,8 +16,7 @@ import { checkInteger, checkKeys, invalidArgument, thrownText } from "../core/ar
 import { builtFile } from "../core/built-file.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
-import { ignore } from "../core/ignore.js";
-import { Once } from "../core/once.js";
+import { ignore, Once } from "../core/waiter.js";
 import { isHostAllowed, isOwnOrigin, SECURITY_HEADERS, TokenCheck } from "./access.js";
 import { MAX_PAGE, pageOf } from "./build.js";
 import { Collector, type Snapshot } from "./collector.js";

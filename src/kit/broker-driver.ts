@@ -3,8 +3,7 @@
 import { invalidArgument, refuseExtra } from "../core/arguments.js";
 import { DriverTimer, type TimedRules } from "../core/driver-timer.js";
 import { type EventNames, type EventsOf, event, type TypedEvent } from "../core/event-stream.js";
-import { IdleWaits } from "../core/idle-waits.js";
-import { withTimeout } from "../core/waiter.js";
+import { IdleWaits, withTimeout } from "../core/waiter.js";
 import { endpointsOf, forwards } from "../sockets/internal.js";
 import { ownSockets } from "../sockets/peer-views.js";
 import type { Publisher } from "../sockets/pub-sub.js";

@@ -7,9 +7,7 @@
 
 import { Link, LinkedList } from "../core/collections/linked-list.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
-import { IdleWaits } from "../core/idle-waits.js";
-import { ignore } from "../core/ignore.js";
-import { checkWait, Waiter } from "../core/waiter.js";
+import { checkWait, IdleWaits, ignore, Waiter } from "../core/waiter.js";
 import { anything, bytes, type Given, integer, type Settings } from "./options.js";
 
 export const CALL_OPTIONS = {

@@ -11,9 +11,15 @@
 import { checkKeys } from "../core/arguments.js";
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { type EventNames, EventStream, type TypedEvent } from "../core/event-stream.js";
-import { IdleWaits } from "../core/idle-waits.js";
-import { Once } from "../core/once.js";
-import { checkWait, refusedWait, Waiter, type WaitOptions, waitFor } from "../core/waiter.js";
+import {
+  checkWait,
+  IdleWaits,
+  Once,
+  refusedWait,
+  Waiter,
+  type WaitOptions,
+  waitFor,
+} from "../core/waiter.js";
 import { runCall } from "../sockets/calls.js";
 import type { Socket } from "../sockets/socket.js";
 import { exposedText, stackOf } from "./errors.js";

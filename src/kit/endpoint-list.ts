@@ -5,8 +5,8 @@
 import { backOff } from "../core/back-off.js";
 import type { ShoalError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
-import { ignore } from "../core/ignore.js";
 import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
+import { ignore } from "../core/waiter.js";
 import {
   type EndpointSource,
   isEndpointSource,

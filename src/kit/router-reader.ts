@@ -6,8 +6,9 @@
  * bounds the wait: a peer without a message in a full round has none left. A batch may also be in flight, not yet
  * handed over.
  */
-import { IdleWaits } from "../core/idle-waits.js";
+
 import { keyOf } from "../core/memory.js";
+import { IdleWaits } from "../core/waiter.js";
 import { countersOf, engineStats } from "../sockets/internal.js";
 import type { Router } from "../sockets/request-reply.js";
 

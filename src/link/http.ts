@@ -31,8 +31,7 @@ import {
   TimeoutError,
   TransportError,
 } from "../core/errors.js";
-import { ignore } from "../core/ignore.js";
-import { checkWait } from "../core/waiter.js";
+import { checkWait, ignore } from "../core/waiter.js";
 import {
   anything,
   checkFunction,

@@ -20,9 +20,7 @@ import {
   UnroutableError,
 } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
-import { IdleWaits } from "../core/idle-waits.js";
-import { ignore } from "../core/ignore.js";
-import { checkWait, Waiter, withTimeout } from "../core/waiter.js";
+import { checkWait, IdleWaits, ignore, Waiter, withTimeout } from "../core/waiter.js";
 import { Driver } from "../kit/driver.js";
 import { checkOptions, type Given } from "../kit/options.js";
 import { type ChannelLink, LinkChannel } from "./channel.js";

@@ -19,7 +19,7 @@ import {
   UnroutableError,
 } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
-import { ignore } from "../core/ignore.js";
+import { ignore } from "../core/waiter.js";
 import { Driver, type PatternCloseOptions } from "../kit/driver.js";
 import { bytes, checkFunction, checkOptions, type Given, integer, type Settings } from "../kit/options.js";
 import type { LinkChannel } from "./channel.js";

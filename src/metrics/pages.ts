@@ -13,7 +13,7 @@ import type * as PromClient from "prom-client";
 import { describe, thrownText } from "../core/arguments.js";
 import { thisProcess } from "../core/built-file.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
-import { Once } from "../core/once.js";
+import { Once } from "../core/waiter.js";
 import { peerListsOf } from "../sockets/peer-views.js";
 import { BUILD, FAMILIES, familyOf, INFO, labelsOf, type Metric, UP } from "./metrics-table.js";
 import {

@@ -1,6 +1,6 @@
 /** One socket of a proxy. */
 import { checkKeys } from "../core/arguments.js";
-import { ignore } from "../core/ignore.js";
+import { ignore } from "../core/waiter.js";
 import { checkOption } from "../sockets/check-options.js";
 import type { Context } from "../sockets/context.js";
 import { canRetire, engineStats, retire } from "../sockets/internal.js";

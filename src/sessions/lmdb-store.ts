@@ -5,7 +5,7 @@
  *   sessions   key -> version 6, random | value
  */
 import { randomBytes } from "node:crypto";
-import { ignore } from "../core/ignore.js";
+import { ignore } from "../core/waiter.js";
 import { checkOptions, type Given } from "../kit/options.js";
 import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../store/lmdb.js";
 import type { StoreError } from "../store/record.js";

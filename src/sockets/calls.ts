@@ -1,5 +1,5 @@
 import { type ErrorCode, ShoalError } from "../core/errors.js";
-import { ignore } from "../core/ignore.js";
+import { ignore } from "../core/waiter.js";
 
 const ENDS_OF_WAITS: readonly ErrorCode[] = ["EAGAIN", "ETIMEDOUT", "ABORT_ERR"];
 

@@ -8,7 +8,7 @@
 import { isThenable, thrownText } from "../core/arguments.js";
 import { backOff } from "../core/back-off.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
-import { ignore } from "../core/ignore.js";
+import { ignore } from "../core/waiter.js";
 
 /** Most endpoints of one list. */
 export const MAX_SOURCE_ENDPOINTS = 1_024;

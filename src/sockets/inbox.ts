@@ -7,10 +7,9 @@
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { costOf } from "../core/frame-cost.js";
-import { ignore } from "../core/ignore.js";
 import type { OptionValues } from "../core/option-table.js";
 import { TurnBudget } from "../core/turn-budget.js";
-import { refusedWait, rejectNextTurn, Waiter, type WaitOptions } from "../core/waiter.js";
+import { ignore, refusedWait, rejectNextTurn, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EngineSocket, Lease, TakenMessages } from "../engine/engine.js";
 import type { Counters } from "./stats.js";
 

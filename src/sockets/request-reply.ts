@@ -8,10 +8,9 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../core/errors.js";
-import { Mutex } from "../core/mutex.js";
 import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
-import { MAX_TIMEOUT } from "../core/waiter.js";
+import { MAX_TIMEOUT, Mutex } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import * as routings from "../engine/zmtp/routing/routings.js";
 import { checkMemory, SEND_OPTIONS } from "./copy-option.js";

@@ -10,12 +10,10 @@ import { isBytes } from "../core/bytes.js";
 import { IS_DEBUG } from "../core/debug-log.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, type ShoalError } from "../core/errors.js";
 import { MAX_FRAMES } from "../core/frame-cost.js";
-import { IdleWaits } from "../core/idle-waits.js";
-import { Once } from "../core/once.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
 import { setOption } from "../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
-import { withTimeout } from "../core/waiter.js";
+import { IdleWaits, Once, withTimeout } from "../core/waiter.js";
 import type {
   EngineListener,
   EngineSocket,

@@ -6,11 +6,10 @@ import {
   refuseExtra,
 } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
-import { ignore } from "../core/ignore.js";
 import { OPTIONS } from "../core/option-table.js";
 import type { HttpServerEndpoint } from "../core/schemes/http-server.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../core/socket-type.js";
-import type { WaitOptions } from "../core/waiter.js";
+import { ignore, type WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";
 import { Context, context as globalContext } from "./context.js";
 import { defineGeneric } from "./define.js";

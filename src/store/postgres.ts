@@ -3,8 +3,8 @@
  * used part of the package `pg`, so that the types do not need it.
  */
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
-import { ignore } from "../core/ignore.js";
 import { loadOptional } from "../core/optional-package.js";
+import { ignore } from "../core/waiter.js";
 import { integer, type OptionSpec, type Settings, text } from "../kit/options.js";
 import { StoreError } from "./record.js";
 

@@ -5,8 +5,8 @@
  *   ipc  within a node
  */
 import { TransportError } from "../core/errors.js";
-import { ignore } from "../core/ignore.js";
 import { formatHostPort, parseHostPort } from "../core/schemes/host-port.js";
+import { ignore } from "../core/waiter.js";
 import type { Engine } from "../engine/engine.js";
 import { loadZmtpEngine, NODE_PARTS } from "../engine/zmtp/engine.js";
 import { transportError } from "../engine/zmtp/errors.js";

@@ -8,7 +8,7 @@ import {
   type ServiceRequest,
 } from "../../src/cluster/index.js";
 import { MAX_SILENCE } from "../../src/cluster/requests/bounds.js";
-import { ignore } from "../../src/core/ignore.js";
+import { ignore } from "../../src/core/waiter.js";
 import { simulate, type World } from "../../src/testing/index.js";
 import { LONG } from "../support/long.js";
 import { mayCount } from "../support/seed.js";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Mutex } from "../../src/core/mutex.js";
+import { Mutex } from "../../src/core/waiter.js";
 import { turn, watch } from "../support/settled.js";
 
 test("a call whose signal aborts right behind it does not wait for its turn", async () => {

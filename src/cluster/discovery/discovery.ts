@@ -8,8 +8,7 @@
  */
 import { isInstance, isThenable, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
-import { ignore } from "../../core/ignore.js";
-import { neverLate, waitFor, withTimeout } from "../../core/waiter.js";
+import { ignore, neverLate, waitFor, withTimeout } from "../../core/waiter.js";
 import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import { checkedList, merged } from "./merge.js";
 import { Names } from "./names.js";

@@ -2,8 +2,7 @@
 import { checkInteger, invalidArgument, isThenable } from "../../core/arguments.js";
 import { isBytes, isTransferred } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
-import { MAX_TIMEOUT } from "../../core/waiter.js";
+import { ignore, MAX_TIMEOUT } from "../../core/waiter.js";
 import { MAX_RUID } from "./bounds.js";
 
 export function checkData(data: unknown): void {

@@ -1,8 +1,7 @@
 /** Messages to this node's own subscriptions; those of its own publishers at the end of the turn. */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { IdleWaits } from "../../core/idle-waits.js";
-import { ignore } from "../../core/ignore.js";
 import { TurnBudget } from "../../core/turn-budget.js";
+import { IdleWaits, ignore } from "../../core/waiter.js";
 import type { ReceivedMessage } from "./message.js";
 import type { Subscription } from "./subscription.js";
 

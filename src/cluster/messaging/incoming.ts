@@ -1,7 +1,7 @@
 /** Topic messages and retained values from other nodes' links: checked, and given to this node's own subscriptions. */
 
-import { ignore } from "../../core/ignore.js";
 import { keepMessageContext } from "../../core/message-operations.js";
+import { ignore } from "../../core/waiter.js";
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import { ALIAS, ItemReader, PublishItem, RETAIN } from "./items.js";
 import { SELF_TOPIC } from "./message.js";

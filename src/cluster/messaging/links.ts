@@ -11,9 +11,7 @@
 import { randomBytes } from "node:crypto";
 import { invalidArgument, thrownText } from "../../core/arguments.js";
 import { ClosedError, TimeoutError, UnroutableError } from "../../core/errors.js";
-import { IdleWaits } from "../../core/idle-waits.js";
-import { ignore } from "../../core/ignore.js";
-import { withTimeout } from "../../core/waiter.js";
+import { IdleWaits, ignore, withTimeout } from "../../core/waiter.js";
 import { decodeAdvert, encodeAdvert } from "./advert.js";
 import {
   ACK_DELAY,

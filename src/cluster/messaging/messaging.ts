@@ -8,8 +8,8 @@
 import { checkCallOptions, describe, invalidArgument } from "../../core/arguments.js";
 import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
 import { observeMessageSend } from "../../core/message-operations.js";
+import { ignore } from "../../core/waiter.js";
 import { checkOptions } from "../../kit/options.js";
 import { serviceOfRoute } from "../requests/route.js";
 import { type ClusterAddress, SELF_ID } from "./addresses.js";

@@ -7,8 +7,7 @@
  */
 import { NumberTable } from "../../core/collections/number-table.js";
 import { InvalidStateError, ShoalError } from "../../core/errors.js";
-import { IdleWaits } from "../../core/idle-waits.js";
-import { ignore } from "../../core/ignore.js";
+import { IdleWaits, ignore } from "../../core/waiter.js";
 import { type CallTerms, type PendingCall, PendingCalls } from "../../kit/calls.js";
 import type { Member } from "../node/member.js";
 

@@ -9,9 +9,9 @@
  *
  * docs/spec/messaging.md has the rules, and how stamps order the publications of a topic.
  */
-import { ignore } from "../../core/ignore.js";
+
 import { TurnBudget } from "../../core/turn-budget.js";
-import { withTimeout } from "../../core/waiter.js";
+import { ignore, withTimeout } from "../../core/waiter.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { type Reader, Writer } from "../compact.js";
 import { MAX_ASK_FILTERS, MAX_TOPIC } from "./bounds.js";

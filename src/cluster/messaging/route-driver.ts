@@ -4,9 +4,8 @@
  */
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
 import { RunningTimeout } from "../../core/running-timeout.js";
-import { neverLate, Waiter } from "../../core/waiter.js";
+import { ignore, neverLate, Waiter } from "../../core/waiter.js";
 import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT } from "./bounds.js";
 import type { NodeLinks } from "./links.js";
 import type { MessagingSettings } from "./options.js";

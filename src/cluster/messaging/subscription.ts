@@ -12,8 +12,8 @@
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { begin, isObserved, MESSAGE_PROCESS, MESSAGE_RECEIVE } from "../../core/diagnostics.js";
 import { ClosedError } from "../../core/errors.js";
-import { IdleWaits } from "../../core/idle-waits.js";
 import type { MessageProcessOperation, ObservedMessage } from "../../core/message-operations.js";
+import { IdleWaits } from "../../core/waiter.js";
 import { LatestMap } from "../latest-map.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 

@@ -2,7 +2,7 @@
 import type { Duplex } from "node:stream";
 import { thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
-import { ignore } from "../../core/ignore.js";
+import { ignore } from "../../core/waiter.js";
 
 /** ms that a stream stands until its link counts as well: the next pause is short again. */
 const STANDING = 10_000;

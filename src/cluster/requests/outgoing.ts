@@ -14,8 +14,7 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
-import { checkWait, neverLate, waitFor } from "../../core/waiter.js";
+import { checkWait, ignore, neverLate, waitFor } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../kit/contract.js";
 import { ServiceError } from "../../kit/errors.js";

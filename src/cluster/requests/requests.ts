@@ -9,8 +9,7 @@
 import { invalidArgument } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
-import { Waiter, withTimeout } from "../../core/waiter.js";
+import { ignore, Waiter, withTimeout } from "../../core/waiter.js";
 import type { ServiceContract, ServiceHandlers } from "../../kit/contract.js";
 import type { NodeLinks } from "../messaging/links.js";
 import { NodeQueues } from "../messaging/node-queues.js";

@@ -18,7 +18,7 @@ import { Link } from "../../core/collections/linked-list.js";
 import { SendCredit } from "../../core/credit.js";
 import type { Due } from "../../core/deadlines.js";
 import { AbortedError } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
+import { ignore } from "../../core/waiter.js";
 import {
   type FailureReason,
   failure,

@@ -15,7 +15,7 @@
  */
 import { thrownText } from "../../core/arguments.js";
 import { DEBUG, IS_DEBUG } from "../../core/debug-log.js";
-import { ignore } from "../../core/ignore.js";
+import { ignore } from "../../core/waiter.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import { commandFrame } from "../frame.js";

@@ -4,8 +4,8 @@
  * the process alive.
  */
 
-import { ignore } from "../../core/ignore.js";
 import type { OptionValues } from "../../core/option-table.js";
+import { ignore } from "../../core/waiter.js";
 import type { EngineEventLoop } from "../engine.js";
 
 const FOREVER = 2_147_483_647;

@@ -8,7 +8,7 @@
  * Each question has its own connection.
  */
 import type { ErrorCode } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
+import { ignore } from "../../core/waiter.js";
 import { decodeZ85 } from "../../core/z85.js";
 import type { EngineListener, EngineSocket, OutgoingFrame, PeerCredentials } from "../engine.js";
 import { OfferResult } from "../engine.js";

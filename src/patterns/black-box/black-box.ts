@@ -8,8 +8,7 @@
 
 import { ClosedError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { IdleWaits } from "../../core/idle-waits.js";
-import { withTimeout } from "../../core/waiter.js";
+import { IdleWaits, withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, relaySourceEvents } from "../../kit/endpoint-list.js";
 import { Subscriber } from "../../sockets/pub-sub.js";

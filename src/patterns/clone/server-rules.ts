@@ -12,7 +12,7 @@
 
 import { thrownText } from "../../core/arguments.js";
 import { ShoalError } from "../../core/errors.js";
-import { IdleWaits } from "../../core/idle-waits.js";
+import { IdleWaits } from "../../core/waiter.js";
 import { StoreError } from "../../store/record.js";
 import type { BinaryStarOrder, BinaryStarState } from "../binary-star/index.js";
 import { parseLink } from "./link.js";

@@ -8,8 +8,7 @@
 import { refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventsOf } from "../../core/event-stream.js";
-import { Mutex } from "../../core/mutex.js";
-import { withTimeout } from "../../core/waiter.js";
+import { Mutex, withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
 import {
   HANDLER_EVENTS,

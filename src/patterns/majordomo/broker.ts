@@ -3,8 +3,7 @@
 import crypto from "node:crypto";
 import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { IdleWaits } from "../../core/idle-waits.js";
-import { withTimeout } from "../../core/waiter.js";
+import { IdleWaits, withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
 import type { ServerGate } from "../../kit/options.js";
 import { RouterReader } from "../../kit/router-reader.js";

@@ -4,8 +4,8 @@ import { Link } from "../../core/collections/linked-list.js";
 import type { ReceiveWindow } from "../../core/credit.js";
 import { ClosedError, type ShoalError } from "../../core/errors.js";
 import { costOf } from "../../core/frame-cost.js";
-import { ignore } from "../../core/ignore.js";
 import { PushIterator } from "../../core/push-iterator.js";
+import { ignore } from "../../core/waiter.js";
 import { Body, Dialect, type Frames } from "./protocol.js";
 
 /** A kept piece is read later. */

@@ -4,10 +4,10 @@ import crypto from "node:crypto";
 import { endedWith, type RequestOperation, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
-import { IdleWaits } from "../../core/idle-waits.js";
-import { ignore } from "../../core/ignore.js";
 import {
   checkWait,
+  IdleWaits,
+  ignore,
   neverLate,
   refusedWait,
   rejectNextTurn,

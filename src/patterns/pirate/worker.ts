@@ -2,8 +2,7 @@
 
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, type ShoalError } from "../../core/errors.js";
-import { IdleWaits } from "../../core/idle-waits.js";
-import { withTimeout } from "../../core/waiter.js";
+import { IdleWaits, withTimeout } from "../../core/waiter.js";
 import type { BodyFor, BodyOf } from "../../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import { Draining, EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js";

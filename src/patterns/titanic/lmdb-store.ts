@@ -3,7 +3,7 @@
  */
 
 import { costOf } from "../../core/frame-cost.js";
-import { ignore } from "../../core/ignore.js";
+import { ignore } from "../../core/waiter.js";
 import { boolean, bytes, checkOptions, type Given } from "../../kit/options.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../../store/lmdb.js";
 import { GroupCommit, StoreError } from "../../store/record.js";

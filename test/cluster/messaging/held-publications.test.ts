@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { ClusterNode } from "../../../src/cluster/index.js";
 import { HELD_BYTES, HELD_TIME } from "../../../src/cluster/messaging/bounds.js";
 import { countOf } from "../../../src/cluster/messaging/wire.js";
-import { ignore } from "../../../src/core/ignore.js";
+import { ignore } from "../../../src/core/waiter.js";
 import type { World } from "../../../src/testing/index.js";
 import { RawReceiver } from "./raw-ends.js";
 import { withMessaging } from "./with-messaging.js";

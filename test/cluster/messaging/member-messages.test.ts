@@ -12,7 +12,7 @@ import {
 import { MAX_HANDLING, MAX_HANDLING_BYTES } from "../../../src/cluster/messaging/bounds.js";
 import { encodeMemberItem, MemberOp } from "../../../src/cluster/messaging/member-wire.js";
 import { MessageKind } from "../../../src/cluster/messaging/parts.js";
-import { ignore } from "../../../src/core/ignore.js";
+import { ignore } from "../../../src/core/waiter.js";
 import { simulate } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";

@@ -19,7 +19,7 @@ import {
   RetainedValues,
 } from "../../../src/cluster/messaging/retained.js";
 import { InvalidStateError } from "../../../src/core/errors.js";
-import { ignore } from "../../../src/core/ignore.js";
+import { ignore } from "../../../src/core/waiter.js";
 import { simulate } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import fc from "../../support/properties.js";

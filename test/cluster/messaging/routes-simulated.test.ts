@@ -2,7 +2,7 @@
 import { expect, it, vi } from "vitest";
 import type { ClusterNode, ClusterNodeOptions } from "../../../src/cluster/index.js";
 import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
-import { ignore } from "../../../src/core/ignore.js";
+import { ignore } from "../../../src/core/waiter.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
 import { watch } from "../../support/settled.js";

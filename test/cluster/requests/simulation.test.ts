@@ -7,7 +7,7 @@ import type {
   ServiceRequestOptions,
 } from "../../../src/cluster/index.js";
 import type { ServeOptions } from "../../../src/cluster/requests/options.js";
-import { ignore } from "../../../src/core/ignore.js";
+import { ignore } from "../../../src/core/waiter.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";

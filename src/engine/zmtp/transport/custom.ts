@@ -3,7 +3,6 @@ import type { Duplex } from "node:stream";
 import { invalidArgument } from "../../../core/arguments.js";
 import { takeDuplex } from "../../../core/duplex.js";
 import { NotSupportedError } from "../../../core/errors.js";
-import { ignore } from "../../../core/ignore.js";
 import type {
   TransportAcceptor,
   TransportListener,
@@ -11,6 +10,7 @@ import type {
   Transport as UserTransport,
 } from "../../../core/schemes/custom-transport.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
+import { ignore } from "../../../core/waiter.js";
 import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";
 import type { Acceptor, Listener, Stream, Transport } from "./transport.js";

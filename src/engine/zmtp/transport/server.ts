@@ -4,13 +4,13 @@ import { createServer, type ListenOptions, type Server, Socket } from "node:net"
 import { dirname } from "node:path";
 import { NotSupportedError } from "../../../core/errors.js";
 import { watchFileLimit } from "../../../core/file-limit.js";
-import { ignore } from "../../../core/ignore.js";
 import {
   type AcceptedHandle,
   type AcceptedPeer,
   bindNow,
   interceptAccepts,
 } from "../../../core/node-internals.js";
+import { ignore } from "../../../core/waiter.js";
 import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";
 import type { Acceptor } from "./transport.js";

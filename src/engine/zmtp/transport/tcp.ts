@@ -2,10 +2,10 @@
 
 import { type LookupAddress, lookup } from "node:dns";
 import { type AddressInfo, connect, isIP, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
-import { ignore } from "../../../core/ignore.js";
 import type { AcceptedPeer } from "../../../core/node-internals.js";
 import { RunningTimeout } from "../../../core/running-timeout.js";
 import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
+import { ignore } from "../../../core/waiter.js";
 import { bindAddress } from "./address.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";

@@ -4,7 +4,7 @@
  *   request --101, with an offered subprotocol--> a stream of ZMTP
  *      `- another answer, no answer in time, or no HTTP: a fault, and the connection ends
  */
-import { ignore } from "../../../core/ignore.js";
+import { ignore } from "../../../core/waiter.js";
 import { chosenMechanism } from "../mechanism/mechanism.js";
 import {
   MAX_HEAD,

@@ -1,2 +1,0 @@
-/** A callback that does nothing. */
-export function ignore(): void {}
