@@ -1,6 +1,5 @@
 /** Binary Star: two servers, one of them active. */
 export * from "../../kit/index.js";
-export { BinaryStarClient, type BinaryStarClientOptions } from "./client.js";
 export {
   BinaryStarGate,
   type BinaryStarGateEvent,
@@ -18,6 +17,8 @@ export type {
 } from "./rules.js";
 export { BinaryStarState } from "./rules.js";
 export {
+  BinaryStarClient,
+  type BinaryStarClientOptions,
   type BinaryStarEndpoints,
   type BinaryStarHandOverOptions,
   BinaryStarServer,

@@ -2,8 +2,11 @@
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../../src/core/clock.js";
 import { Dealer, json, Publisher } from "../../../src/index.js";
-import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
-import { BinaryStarServer, type BinaryStarServerEvent } from "../../../src/patterns/binary-star/server.js";
+import {
+  BinaryStarClient,
+  BinaryStarServer,
+  type BinaryStarServerEvent,
+} from "../../../src/patterns/binary-star/server.js";
 import type { BinaryStarStateName } from "../../../src/patterns/binary-star/star.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { start } from "../../process/child.js";

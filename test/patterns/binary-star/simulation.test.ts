@@ -3,8 +3,7 @@
  * end to two masters after one, and one master soon after the last fault.
  */
 import { expect, it } from "vitest";
-import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
-import { BinaryStarServer } from "../../../src/patterns/binary-star/server.js";
+import { BinaryStarClient, BinaryStarServer } from "../../../src/patterns/binary-star/server.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
 
