@@ -15,7 +15,7 @@ import {
   type Greeting,
   type GreetingFault,
   parseGreeting,
-} from "./codec/greeting.js";
+} from "./codec/command.js";
 import type { Fault, Mechanism, Step, Verdict } from "./mechanism/mechanism.js";
 
 export const MAX_HANDSHAKE_COMMAND = 8_192;

@@ -4,7 +4,7 @@ import { MAX_FRAMES } from "../../core/frame-cost.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../../core/option-table.js";
 import { copyOptions, heartbeatTimeoutOf } from "../../core/option-values.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
-import { encodeMetadata } from "./codec/metadata.js";
+import { encodeMetadata } from "./codec/command.js";
 import type { ConnectionOptions } from "./connection.js";
 import type { PipeOptions } from "./pipe.js";
 import type { TransportOptions } from "./transport/transport.js";

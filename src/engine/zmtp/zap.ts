@@ -12,7 +12,7 @@ import { ignore } from "../../core/waiter.js";
 import { decodeZ85 } from "../../core/z85.js";
 import type { EngineListener, EngineSocket, OutgoingFrame, PeerCredentials } from "../engine.js";
 import { OfferResult } from "../engine.js";
-import { decodeMetadata } from "./codec/metadata.js";
+import { decodeMetadata } from "./codec/command.js";
 import type { Refusal, Verdict } from "./mechanism/mechanism.js";
 
 export const ZAP_ENDPOINT = "inproc://zeromq.zap.01";

@@ -1,8 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { commandFrame } from "../../../src/engine/frame.js";
-import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
-import { encodeGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
-import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
+import { encodeCommand, encodeGreeting, encodeMetadata } from "../../../src/engine/zmtp/codec/command.js";
 import { Handshake } from "../../../src/engine/zmtp/handshake.js";
 import type { Fault, Mechanism, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";
 import { createMechanism } from "../../support/mechanism.js";

@@ -1,7 +1,7 @@
 /** What a socket that connects sends first, to a peer that waits for it. */
 import { once } from "node:events";
 import { expect, it } from "vitest";
-import { encodeGreeting, GREETING_SIZE } from "../../../src/engine/zmtp/codec/greeting.js";
+import { encodeGreeting, GREETING_SIZE } from "../../../src/engine/zmtp/codec/command.js";
 import { World } from "../../contract/support/world.js";
 import { greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { RawServer } from "./support/raw-server.js";

@@ -3,10 +3,14 @@
 import { describe, it } from "vitest";
 import { MAX_FRAMES } from "../../../src/core/frame-cost.js";
 import type { TakenMessages } from "../../../src/engine/engine.js";
-import { parseCommand } from "../../../src/engine/zmtp/codec/command.js";
-import { parseGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
+import {
+  decodeMetadata,
+  encodeMetadata,
+  MAX_PROPERTIES,
+  parseCommand,
+  parseGreeting,
+} from "../../../src/engine/zmtp/codec/command.js";
 import { InStream, type StreamFault } from "../../../src/engine/zmtp/codec/in-stream.js";
-import { decodeMetadata, encodeMetadata, MAX_PROPERTIES } from "../../../src/engine/zmtp/codec/metadata.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 import { corpus, keep, LONG_TIMEOUT, Random, runs, SEED, told, tries } from "../seed.js";

@@ -2,9 +2,7 @@
 
 import { describe, it } from "vitest";
 import { commandFrame } from "../../../src/engine/frame.js";
-import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
-import { GREETING_SIZE } from "../../../src/engine/zmtp/codec/greeting.js";
-import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
+import { encodeCommand, encodeMetadata, GREETING_SIZE } from "../../../src/engine/zmtp/codec/command.js";
 import { Handshake, MAX_HANDSHAKE_COMMAND } from "../../../src/engine/zmtp/handshake.js";
 import { CurveClient } from "../../../src/engine/zmtp/mechanism/curve-client.js";
 import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";

@@ -4,8 +4,7 @@
  *   start, send HELLO -> hello sent -- WELCOME, send INITIATE --> initiate sent -- READY --> over
  */
 import { encodeZ85 } from "../../../core/z85.js";
-import { encodeCommand, parseCommand } from "../codec/command.js";
-import { decodeMetadata } from "../codec/metadata.js";
+import { decodeMetadata, encodeCommand, parseCommand } from "../codec/command.js";
 import { type CurvePrimitives, KEY_LENGTH } from "./curve-box.js";
 import { CurveCipher } from "./curve-cipher.js";
 import {

@@ -9,8 +9,7 @@
  * Without a hook all clients with the server's key may connect, as with libzmq.
  */
 import { encodeZ85 } from "../../../core/z85.js";
-import { encodeCommand, parseCommand } from "../codec/command.js";
-import { decodeMetadata } from "../codec/metadata.js";
+import { decodeMetadata, encodeCommand, parseCommand } from "../codec/command.js";
 import { KEY_LENGTH } from "./curve-box.js";
 import { CurveCipher } from "./curve-cipher.js";
 import {

@@ -10,9 +10,7 @@
  * waits for the peer's READY, as libzmq requires.
  */
 import { commandFrame } from "../../frame.js";
-import { encodeCommand, parseCommand } from "../codec/command.js";
-import { encodeGreeting } from "../codec/greeting.js";
-import { decodeMetadata } from "../codec/metadata.js";
+import { decodeMetadata, encodeCommand, encodeGreeting, parseCommand } from "../codec/command.js";
 import {
   errorReceived,
   failed,

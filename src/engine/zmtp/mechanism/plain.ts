@@ -11,8 +11,7 @@
  *   client  hello sent -- WELCOME, send INITIATE --> initiate sent -- READY --> over
  *   server  waiting for HELLO --> asking -- allowed, send WELCOME --> waiting for INITIATE -- send READY --> over
  */
-import { encodeCommand, parseCommand } from "../codec/command.js";
-import { decodeMetadata } from "../codec/metadata.js";
+import { decodeMetadata, encodeCommand, parseCommand } from "../codec/command.js";
 import {
   errorReceived,
   failed,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { encodeGreeting, GREETING_SIZE, parseGreeting } from "../../../../src/engine/zmtp/codec/greeting.js";
+import { encodeGreeting, GREETING_SIZE, parseGreeting } from "../../../../src/engine/zmtp/codec/command.js";
 import fc from "../../../support/properties.js";
 
 const greeting = encodeGreeting("NULL", false);

@@ -1,9 +1,5 @@
 import { describe, expect, test } from "vitest";
-import {
-  decodeMetadata,
-  encodeMetadata,
-  MAX_PROPERTIES,
-} from "../../../../src/engine/zmtp/codec/metadata.js";
+import { decodeMetadata, encodeMetadata, MAX_PROPERTIES } from "../../../../src/engine/zmtp/codec/command.js";
 
 const NONE = Buffer.alloc(0);
 

@@ -2,8 +2,7 @@ import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { InvalidArgumentError } from "../../../../src/core/errors.js";
 import { encodeZ85 } from "../../../../src/core/z85.js";
-import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
-import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
+import { encodeCommand, encodeMetadata } from "../../../../src/engine/zmtp/codec/command.js";
 import type { CurveBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import { CurveClient } from "../../../../src/engine/zmtp/mechanism/curve-client.js";
 import {

@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { NOBLE } from "../../../../src/browser/curve/noble.js";
-import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
+import { encodeMetadata } from "../../../../src/engine/zmtp/codec/command.js";
 import type { CurveBox, CurvePrimitives } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve-command.js";
 import { type KeyPair, keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
