@@ -1,6 +1,4 @@
 export { LinkChannel } from "./channel.js";
-export { type WebSocketLike, webSocketStream } from "./duplexes.js";
-export { type AcceptLinksOptions, acceptLinks, type DialLinkOptions, dialLink } from "./http.js";
 export {
   MultiplexLink,
   type MultiplexLinkEvent,
@@ -16,6 +14,14 @@ export {
   type LinkTransportAddOptions,
   type LinkTransportOptions,
 } from "./sockets.js";
+export {
+  type AcceptLinksOptions,
+  acceptLinks,
+  type DialLinkOptions,
+  dialLink,
+  type WebSocketLike,
+  webSocketStream,
+} from "./streams.js";
 export {
   type LinkStatus,
   MultiplexTransport,
