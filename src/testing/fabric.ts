@@ -1,6 +1,7 @@
 /** The network between machines: reachability, delays, losses. */
-import { Cuts } from "./network.js";
+
 import type { Schedule } from "./schedule.js";
+import { Cuts } from "./simulation.js";
 
 /** A link between two nodes, each direction separately. */
 export interface LinkOptions {

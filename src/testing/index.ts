@@ -4,10 +4,8 @@ export { NodeClock } from "./clock.js";
 export { Disk } from "./disk.js";
 export { simulated } from "./engine.js";
 export type { LinkOptions } from "./fabric.js";
-export { type Faults, Network, NO_FAULTS } from "./network.js";
 export { NodeDownError, type Program, type ProgramContext, SimulatedNode } from "./node.js";
 export { Random } from "./random.js";
-export { RulesTimer } from "./rules-timer.js";
 export { type ShrinkLimits, shrink, shrinkAsync } from "./shrink.js";
 export {
   type SimulateOptions,
@@ -16,5 +14,12 @@ export {
   type Story,
   simulate,
 } from "./simulate.js";
-export { Simulation, type SimulationOptions } from "./simulation.js";
+export {
+  type Faults,
+  Network,
+  NO_FAULTS,
+  RulesTimer,
+  Simulation,
+  type SimulationOptions,
+} from "./simulation.js";
 export { type NodeOrName, World } from "./world.js";
