@@ -1,9 +1,16 @@
 /**
- * Drives a state machine with one timer, in time without pauses of the process (SIGSTOP, a closed lid, a
- * blocked event loop), in which a peer's silence proves nothing. Time beyond `maxStep` ms after the due time
- * is cut out.
+ * Clocks, timers and deadlines. Those of state machines exclude pauses of the process (SIGSTOP, a closed lid, a blocked
+ * event loop), in which a peer's silence proves nothing.
  */
-import { type Clock, systemClock } from "./clock.js";
+import { type Link, LinkedList } from "./collections/linked-list.js";
+
+/** State machines get one, so that tests can stop time and advance it. */
+export interface Clock {
+  /** Monotonic ms; only differences are meaningful. */
+  now(): number;
+}
+
+export const systemClock: Clock = { now: () => performance.now() };
 
 export interface TimedRules {
   nextWakeUp(): number | undefined;
@@ -115,4 +122,101 @@ export class DriverTimer {
     this.#rules.tick(now);
     if (this.#timer === undefined) this.update();
   };
+}
+
+/** A timeout that excludes pauses of the process. Queued input is read between its steps. */
+const STEPS = 12;
+
+export class RunningTimeout {
+  readonly #step: number;
+  readonly #onEnd: () => void;
+  #left = STEPS;
+  #timer: NodeJS.Timeout;
+
+  /** @param ms a pause counts as a twelfth of it */
+  constructor(ms: number, onEnd: () => void) {
+    this.#step = ms / STEPS;
+    this.#onEnd = onEnd;
+    this.#timer = setTimeout(this.#onStep, this.#step).unref();
+  }
+
+  clear(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #onStep = (): void => {
+    this.#left -= 1;
+    if (this.#left === 0) this.#onEnd();
+    else this.#timer = setTimeout(this.#onStep, this.#step).unref();
+  };
+}
+
+export interface Due {
+  /** Rules' time in ms. */
+  deadline: number;
+}
+
+export class Deadlines<T extends Due> {
+  readonly #lists = new Map<number, LinkedList<T>>();
+  /** Most calls repeat the last duration. */
+  #duration = Number.NaN;
+  #rounded = 0;
+  #list = new LinkedList<T>();
+
+  set(link: Link<T>, now: number, duration: number): void {
+    if (duration !== this.#duration) this.#select(duration);
+    link.value.deadline = now + this.#rounded;
+    this.#list.push(link);
+  }
+
+  next(): number | undefined {
+    let next: number | undefined;
+    for (const [duration, list] of this.#lists) {
+      const first = list.first;
+      if (first === undefined) {
+        if (list !== this.#list) this.#lists.delete(duration);
+      } else if (next === undefined || first.deadline < next) next = first.deadline;
+    }
+    return next;
+  }
+
+  /** Deadlines may be set during the iteration. */
+  *take(now: number): Generator<T, undefined> {
+    for (const list of [...this.#lists.values()]) {
+      for (let first = list.first; first !== undefined && first.deadline <= now; first = list.first) {
+        list.shift();
+        yield first;
+      }
+    }
+    return undefined;
+  }
+
+  #select(duration: number): void {
+    const rounded = roundUp(duration);
+    let list = this.#lists.get(rounded);
+    if (list === undefined) {
+      list = new LinkedList();
+      this.#lists.set(rounded, list);
+    }
+    this.#duration = duration;
+    this.#rounded = rounded;
+    this.#list = list;
+  }
+}
+
+function roundUp(duration: number): number {
+  if (duration <= 8) return Math.max(1, Math.ceil(duration));
+  const step = 2 ** (Math.floor(Math.log2(duration)) - 3);
+  return Math.ceil(duration / step) * step;
+}
+
+/** Larger powers of two reach any bound. */
+const MAX_DOUBLINGS = 30;
+
+/**
+ * @param first ms; upper bound of the first wait
+ * @param longest ms; upper bound of every wait @param random from 0 up to 1
+ */
+export function backOff(attempts: number, first: number, longest: number, random: () => number): number {
+  return Math.min(first * 2 ** Math.min(attempts, MAX_DOUBLINGS), longest) * (0.5 + random() / 2);
 }

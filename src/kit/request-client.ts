@@ -11,8 +11,8 @@
  * jitter.
  */
 
-import { backOff } from "../core/back-off.js";
 import { Link, LinkedList } from "../core/collections/linked-list.js";
+import { backOff } from "../core/driver-timer.js";
 import type { ShoalError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
 import { costOf } from "../core/frame-cost.js";

@@ -1,5 +1,5 @@
 /** Drains a proxy by its rules. */
-import { systemClock } from "../core/clock.js";
+import { systemClock } from "../core/driver-timer.js";
 import { countersOf } from "../sockets/internal.js";
 import { DrainRules, type DrainStep, type DrainView } from "./drain-rules.js";
 import type { ProxySocket } from "./proxy-socket.js";

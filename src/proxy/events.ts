@@ -1,4 +1,4 @@
-import { systemClock } from "../core/clock.js";
+import { systemClock } from "../core/driver-timer.js";
 import type { HandshakeError, ProtocolError, ShoalError } from "../core/errors.js";
 import { EventStream, type EventsOf, event } from "../core/event-stream.js";
 import { listen } from "../sockets/internal.js";

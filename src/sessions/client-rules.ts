@@ -10,8 +10,9 @@
  * Publications are numbered when sent. The next connection repeats unanswered ones with their numbers, so the store
  * detects repetitions; they get new numbers if another program had the session meanwhile, or it was lost.
  */
-import { backOff } from "../core/back-off.js";
+
 import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { backOff } from "../core/driver-timer.js";
 import type { PendingCall } from "../kit/calls.js";
 import { MAX_PUBLISHING, MAX_SETTLED } from "./bounds.js";
 import type { SessionClientSettings } from "./client-options.js";

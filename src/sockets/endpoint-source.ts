@@ -6,7 +6,7 @@
  * Lists may come from untrusted peers: invalid endpoints are skipped and reported.
  */
 import { isThenable, thrownText } from "../core/arguments.js";
-import { backOff } from "../core/back-off.js";
+import { backOff } from "../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { ignore } from "../core/waiter.js";
 

@@ -1,6 +1,6 @@
 /** REQ, REP, DEALER and ROUTER (28/REQREP). */
 import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
-import { backOff } from "../core/back-off.js";
+import { backOff } from "../core/driver-timer.js";
 import {
   ClosedError,
   InvalidArgumentError,

@@ -9,7 +9,7 @@
  */
 
 import { invalidArgument } from "../../core/arguments.js";
-import { backOff } from "../../core/back-off.js";
+import { backOff } from "../../core/driver-timer.js";
 import {
   HandshakeError,
   InvalidArgumentError,

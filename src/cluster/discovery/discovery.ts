@@ -7,7 +7,7 @@
  * A source never removes a member.
  */
 import { isInstance, isThenable, thrownText } from "../../core/arguments.js";
-import { backOff } from "../../core/back-off.js";
+import { backOff } from "../../core/driver-timer.js";
 import { ignore, neverLate, waitFor, withTimeout } from "../../core/waiter.js";
 import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import { checkedList, merged } from "./merge.js";

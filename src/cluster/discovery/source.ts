@@ -1,5 +1,5 @@
 import { invalidArgument } from "../../core/arguments.js";
-import { backOff } from "../../core/back-off.js";
+import { backOff } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import { checkAddress } from "../net/addresses.js";

@@ -1,7 +1,7 @@
 /** A link of the program's streams (`ClusterNode.keepLinked`): dialled again when a dial fails, and when a stream ends. */
 import type { Duplex } from "node:stream";
 import { thrownText } from "../../core/arguments.js";
-import { backOff } from "../../core/back-off.js";
+import { backOff } from "../../core/driver-timer.js";
 import { ignore } from "../../core/waiter.js";
 
 /** ms that a stream stands until its link counts as well: the next pause is short again. */

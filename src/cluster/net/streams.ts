@@ -6,7 +6,7 @@
  */
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { backOff } from "../../core/back-off.js";
+import { backOff } from "../../core/driver-timer.js";
 import { takeDuplex } from "../../core/duplex.js";
 import { HandshakeError, NotSupportedError, TransportError } from "../../core/errors.js";
 import { optionValues } from "../../core/option-values.js";

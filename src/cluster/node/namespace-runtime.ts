@@ -8,7 +8,7 @@
  *                                 └──packets──> sockets            └──when the rules have returned──> listeners
  */
 import { invalidArgument, quoted } from "../../core/arguments.js";
-import { backOff } from "../../core/back-off.js";
+import { backOff } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { fullName, isId } from "../identity.js";
 import type { ClusterChange } from "../membership/events.js";

@@ -1,6 +1,6 @@
 /** Request in flight; calls.ts has its rules. */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
-import type { Due } from "../../core/deadlines.js";
+import type { Due } from "../../core/driver-timer.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { TokenBucket } from "../../core/rate-meter.js";
 import type { Balancer, Candidate, NodeLoad } from "./balancer.js";

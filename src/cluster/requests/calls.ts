@@ -10,9 +10,8 @@
  * idempotent requests are repeated.
  */
 
-import { backOff } from "../../core/back-off.js";
 import { NumberTable } from "../../core/collections/number-table.js";
-import { Deadlines } from "../../core/deadlines.js";
+import { backOff, Deadlines } from "../../core/driver-timer.js";
 import {
   ClosedError,
   InvalidArgumentError,

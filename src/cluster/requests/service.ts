@@ -13,10 +13,9 @@
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { thrownText } from "../../core/arguments.js";
-import type { Clock } from "../../core/clock.js";
 import { Link } from "../../core/collections/linked-list.js";
 import { SendCredit } from "../../core/credit.js";
-import type { Due } from "../../core/deadlines.js";
+import type { Clock, Due } from "../../core/driver-timer.js";
 import { AbortedError } from "../../core/errors.js";
 import { ignore } from "../../core/waiter.js";
 import {

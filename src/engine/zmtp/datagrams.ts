@@ -11,7 +11,7 @@ import { lookup } from "node:dns";
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { quoted } from "../../core/arguments.js";
-import { systemClock } from "../../core/clock.js";
+import { systemClock } from "../../core/driver-timer.js";
 import { NotSupportedError, TransportError } from "../../core/errors.js";
 import { formatHostPort } from "../../core/schemes/host-port.js";
 import { isMulticast, parseUdp, type UdpAddress } from "../../core/schemes/udp.js";

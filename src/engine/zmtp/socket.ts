@@ -4,7 +4,7 @@
  *   offer -> routing -> pipe.out -> link -> peer
  *   take  <- routing <- pipe.in  <- link <- peer
  */
-import { systemClock } from "../../core/clock.js";
+import { systemClock } from "../../core/driver-timer.js";
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import { CONTEXT_OPTIONS, type OptionValues } from "../../core/option-table.js";
 import { completeOptions, setOption } from "../../core/option-values.js";

@@ -5,8 +5,7 @@
  *   SUB connected to `peer`      <── state ──                   the peer's PUB
  */
 import { invalidArgument, refuseExtra } from "../../core/arguments.js";
-import { type Clock, systemClock } from "../../core/clock.js";
-import { DriverTimer } from "../../core/driver-timer.js";
+import { type Clock, DriverTimer, systemClock } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { INT32 } from "../../core/option-spec.js";

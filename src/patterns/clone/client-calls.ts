@@ -13,7 +13,7 @@ import { readUint32 } from "../../core/big-endian.js";
 import { KeyTable } from "../../core/collections/key-table.js";
 import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
-import { Deadlines } from "../../core/deadlines.js";
+import { Deadlines } from "../../core/driver-timer.js";
 import { NotSupportedError, ShoalError, TimeoutError } from "../../core/errors.js";
 import type { PendingCall } from "../../kit/calls.js";
 import { StoreError } from "../../store/record.js";

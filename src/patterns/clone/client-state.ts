@@ -1,5 +1,5 @@
 /** An attempt of a Clone client to follow a server: its phases, and the pauses between attempts. */
-import { backOff } from "../../core/back-off.js";
+import { backOff } from "../../core/driver-timer.js";
 import type { ClientRulesOptions, CloneClientEvent } from "./client-options.js";
 import type { RawChange } from "./watch.js";
 

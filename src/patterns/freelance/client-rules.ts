@@ -16,7 +16,7 @@
 
 import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
-import { Deadlines } from "../../core/deadlines.js";
+import { Deadlines } from "../../core/driver-timer.js";
 import type { DeliveryResult } from "../../sockets/index.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { type ClientCommand, errorTextOf, ping } from "./protocol.js";

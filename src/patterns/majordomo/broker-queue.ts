@@ -6,7 +6,7 @@
  */
 
 import { Link } from "../../core/collections/linked-list.js";
-import { Deadlines } from "../../core/deadlines.js";
+import { Deadlines } from "../../core/driver-timer.js";
 import type { FailureReason } from "../../kit/errors.js";
 import { MAX_BATCH_BYTES } from "./batch.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";

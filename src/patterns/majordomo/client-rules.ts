@@ -13,7 +13,7 @@
 import { LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { ReceiveWindow } from "../../core/credit.js";
-import { Deadlines } from "../../core/deadlines.js";
+import { Deadlines } from "../../core/driver-timer.js";
 import { InvalidStateError, NotSupportedError, type ShoalError } from "../../core/errors.js";
 import { decodeDetails, lateError, ServiceError, toReason } from "../../kit/errors.js";
 import type { Call, Connection } from "./client-calls.js";

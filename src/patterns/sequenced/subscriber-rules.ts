@@ -11,7 +11,7 @@
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
-import { Deadlines, type Due } from "../../core/deadlines.js";
+import { Deadlines, type Due } from "../../core/driver-timer.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { type Meta, parseMeta } from "../../kit/sequence-meta.js";
 import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";

@@ -1,6 +1,6 @@
 /** Options, events and statistics of a snail. */
 
-import { type Clock, systemClock } from "../../core/clock.js";
+import { type Clock, systemClock } from "../../core/driver-timer.js";
 import { TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { anything, checkOptions, choice, func, type Given, integer, object } from "../../kit/options.js";

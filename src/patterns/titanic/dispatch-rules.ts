@@ -12,9 +12,9 @@
  * answered, or all earlier ones were. Until then its timeout begins anew: otherwise a service with a long queue would
  * answer only calls that have ended.
  */
-import { backOff } from "../../core/back-off.js";
+
 import { Link } from "../../core/collections/linked-list.js";
-import { Deadlines, type Due } from "../../core/deadlines.js";
+import { backOff, Deadlines, type Due } from "../../core/driver-timer.js";
 import type { DispatchLimits } from "./options.js";
 import { costOfRequest, MAX_CLAIM_BYTES, type TitanicClaimedRequest } from "./store.js";
 

@@ -3,8 +3,7 @@
 import { setMaxListeners } from "node:events";
 import timers from "node:timers/promises";
 import { thrownText } from "../../core/arguments.js";
-import { backOff } from "../../core/back-off.js";
-import { DriverTimer } from "../../core/driver-timer.js";
+import { backOff, DriverTimer } from "../../core/driver-timer.js";
 import {
   AbortedError,
   ClosedError,

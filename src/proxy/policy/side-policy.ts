@@ -7,7 +7,7 @@
  *   limits     peer, messageSize: the engine;  all: Throttle below, where messages are taken
  */
 
-import { systemClock } from "../../core/clock.js";
+import { systemClock } from "../../core/driver-timer.js";
 import { ClosedError, NotSupportedError } from "../../core/errors.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
 import { Policing } from "../../sockets/internal.js";

@@ -2,8 +2,8 @@
 
 import { type LookupAddress, lookup } from "node:dns";
 import { type AddressInfo, connect, isIP, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
+import { RunningTimeout } from "../../../core/driver-timer.js";
 import type { AcceptedPeer } from "../../../core/node-internals.js";
-import { RunningTimeout } from "../../../core/running-timeout.js";
 import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
 import { ignore } from "../../../core/waiter.js";
 import { bindAddress } from "./address.js";
