@@ -9,9 +9,9 @@ import { ownSockets } from "../sockets/peer-views.js";
 import type { Publisher } from "../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../sockets/request-reply.js";
 import { Driver } from "./driver.js";
-import { OpenedSockets } from "./opened-sockets.js";
 import { bytes, CLOSE_LINGER, type Given, integer, object, type Settings, serverGate } from "./options.js";
 import { RouterReader } from "./router-reader.js";
+import { OpenedSockets } from "./sockets.js";
 
 /** Options of every broker. */
 export const BROKER_OPTIONS = {

@@ -389,6 +389,8 @@ export class Dispatcher {
   }
 }
 
+// --- The queue of Pirates and of the load balancer -------------------------------------------------------------------
+
 export const QUEUE_EVENTS = {
   ...WORKER_EVENTS,
   "request:dropped": event<{ readonly client: Buffer; readonly reason: JobDropReason }>(),
@@ -432,6 +434,10 @@ export interface QueueRulesOptions
   readonly liveness: number;
 }
 
+/**
+ * Queue of the Pirates (6/PPP, Queue) and of the load balancer, which serves Simple Pirates only (the Guide's chapter
+ * 3, lbbroker): clients' requests to the least recently used worker, and its replies back.
+ */
 export class QueueRules extends Dispatcher {
   readonly #options: QueueRulesOptions;
   readonly #effects: BrokerEffects<PirateQueueEvent>;

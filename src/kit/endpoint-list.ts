@@ -178,6 +178,11 @@ export class EndpointList {
 /** ms. */
 const QUIET_TIME = 5_000;
 
+/**
+ * Delays a worker's disconnect from a server that its source dropped: a draining server still needs workers.
+ *
+ *   start ──quiet for QUIET_TIME, and not busy──> leave()          cancel: the server is in the list again
+ */
 export class Draining {
   readonly #isBusy: () => boolean;
   readonly #leave: () => void;

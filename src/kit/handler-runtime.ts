@@ -261,6 +261,8 @@ async function leave(steps: AsyncIterator<unknown> | undefined): Promise<void> {
   await steps?.return?.();
 }
 
+// --- Servers that answer with one reply ------------------------------------------------------------------------------
+
 export const HANDLER_OPTIONS = {
   /** Concurrent handlers; more requests get an error. Default 1,000. */
   maxInFlight: integer({ default: 1_000 }),
@@ -320,6 +322,7 @@ export interface RequestServer<R> {
   refuse(request: R, failure: HandlerFailure): void | Promise<void>;
 }
 
+/** Requests in the handlers of a server that answers each with one reply. */
 export class HandlerJobs<R> extends HandlerRuntime<RequestJob<R>> {
   /** `failed` includes requests that the server refused. */
   readonly counts = { requests: 0, replied: 0, failed: 0, invalid: 0 };

@@ -204,7 +204,7 @@ export function checkFunction(name: string, value: unknown): void {
   throw invalidArgument(`Option ${name} must be a function`, value);
 }
 
-/** Gate of a request server. */
+/** Gate of a request server that serves only at times (patterns/binary-star/gate.ts). */
 export interface ServerGate {
   /**
    * @param votes whether it is a request: only requests count as client votes

@@ -24,8 +24,8 @@ import { CALL_LIMITS, CALL_OPTIONS, type PendingCall, PendingCalls } from "./cal
 import { Driver, type PatternWaitOptions } from "./driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "./endpoint-list.js";
 import { lateError } from "./errors.js";
-import { connected } from "./opened-sockets.js";
 import { checkOptions, type Given, integer, object, type Settings } from "./options.js";
+import { connected } from "./sockets.js";
 
 export function requestClientOptions(defaults: {
   readonly timeout: number;

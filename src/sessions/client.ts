@@ -20,8 +20,8 @@ import { checkWait, WAIT_OPTIONS, Waiter, type WaitOptions, withTimeout } from "
 import { type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { untilClosed } from "../kit/opened-sockets.js";
 import { CLOSE_LINGER, checkKeys, checkOptions } from "../kit/options.js";
+import { untilClosed } from "../kit/sockets.js";
 import { Dealer } from "../sockets/request-reply.js";
 import { HIGH_WATER_MARK, MAX_MESSAGE_ID, MAX_SESSION_FILTERS } from "./bounds.js";
 import {

@@ -1,7 +1,7 @@
 /** What waits for room at a DEALER. */
 import { expect, it } from "vitest";
 import { Dealer, type MessageLike, Router } from "../../src/index.js";
-import { SendQueue } from "../../src/kit/opened-sockets.js";
+import { SendQueue } from "../../src/kit/sockets.js";
 
 /** Has room for what waits, one by one. */
 class OneByOne extends Dealer {

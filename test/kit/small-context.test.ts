@@ -1,7 +1,7 @@
 /** Patterns in a Context whose messages are bounded: what is too large fails by itself, and the rest goes on. */
 import { describe, expect, test } from "vitest";
 import { Context, Dealer, Router } from "../../src/index.js";
-import { SendQueue } from "../../src/kit/opened-sockets.js";
+import { SendQueue } from "../../src/kit/sockets.js";
 import {
   CloneClient,
   CloneServer,

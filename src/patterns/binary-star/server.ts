@@ -20,7 +20,6 @@ import {
   HandlerJobs,
   type RequestHandler,
 } from "../../kit/handler-runtime.js";
-import { OpenedSockets } from "../../kit/opened-sockets.js";
 import {
   checkEndpoint,
   checkOptions,
@@ -31,6 +30,7 @@ import {
   object,
 } from "../../kit/options.js";
 import { RequestClient, requestClientOptions } from "../../kit/request-client.js";
+import { OpenedSockets } from "../../kit/sockets.js";
 import type { Codec } from "../../sockets/codec.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { Envelope } from "../../sockets/envelope.js";

@@ -12,7 +12,6 @@ import { INT32 } from "../../core/option-spec.js";
 import { IdleWaits } from "../../core/waiter.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type EndpointSourceEvent } from "../../kit/endpoint-list.js";
-import { OpenedSockets } from "../../kit/opened-sockets.js";
 import {
   anything,
   checkEndpoint,
@@ -25,6 +24,7 @@ import {
   object,
   type Settings,
 } from "../../kit/options.js";
+import { OpenedSockets } from "../../kit/sockets.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { listen, type SocketEvent } from "../../sockets/internal.js";
 import {

@@ -2,8 +2,8 @@
 import type { WaitOptions } from "../../core/waiter.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import type { PatternEndpoints } from "../../kit/endpoint-list.js";
-import { untilClosed } from "../../kit/opened-sockets.js";
 import { checkEndpoints, checkOptions, type Given, object } from "../../kit/options.js";
+import { untilClosed } from "../../kit/sockets.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
 import { listen, type Received, receiveAs, SOCKET_EVENTS, type SocketEvent } from "../../sockets/internal.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";

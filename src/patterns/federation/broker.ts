@@ -8,9 +8,9 @@ import {
   type BrokerEndpoints,
   type BrokerSide,
 } from "../../kit/broker-driver.js";
-import { OpenedSockets } from "../../kit/opened-sockets.js";
 import { checkEndpoint, checkOptions, type Given, integer, object } from "../../kit/options.js";
 import { RouterReader } from "../../kit/router-reader.js";
+import { OpenedSockets } from "../../kit/sockets.js";
 import { addressedFrames, parseFromClient, replyFrames } from "../../kit/worker-protocol.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { forwards } from "../../sockets/internal.js";

@@ -25,8 +25,8 @@ import { invalidArgument, refuseExtra } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { IdleWaits } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
-import { OpenedSockets } from "../../kit/opened-sockets.js";
 import type { PublisherGate } from "../../kit/options.js";
+import { OpenedSockets } from "../../kit/sockets.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import {
   answersSubscribers,

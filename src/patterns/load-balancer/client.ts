@@ -24,7 +24,6 @@ import {
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js";
 import { lateError, parseErrorReply, ServiceError } from "../../kit/errors.js";
-import { connected, OpenedSockets } from "../../kit/opened-sockets.js";
 import {
   checkOptions,
   codec,
@@ -33,6 +32,7 @@ import {
   object,
   type Settings,
 } from "../../kit/options.js";
+import { connected, OpenedSockets } from "../../kit/sockets.js";
 import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";

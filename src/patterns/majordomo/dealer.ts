@@ -1,7 +1,7 @@
 /** A DEALER at one broker, of a client or a worker. */
 
 import type { ShoalError } from "../../core/errors.js";
-import { connected, readMessages, type Sending, SendQueue } from "../../kit/opened-sockets.js";
+import { connected, readMessages, type Sending, SendQueue } from "../../kit/sockets.js";
 import { listen } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import { ANSWERS, Batcher, type Layout, messagesAt, REQUESTS, takingBatches } from "./batch.js";

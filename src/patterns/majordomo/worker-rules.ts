@@ -11,7 +11,7 @@
  */
 
 import { backOff } from "../../core/driver-timer.js";
-import type { Sending } from "../../kit/opened-sockets.js";
+import type { Sending } from "../../kit/sockets.js";
 import {
   type Answer,
   type AtWorker,

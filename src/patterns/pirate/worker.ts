@@ -8,8 +8,8 @@ import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import { Draining, EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js";
 import { failureReply, lateError } from "../../kit/errors.js";
 import { type HandlerJob, HandlerJobs, type RequestJob } from "../../kit/handler-runtime.js";
-import { connected, SendQueue } from "../../kit/opened-sockets.js";
 import { CLOSE_LINGER, checkOptions, type GivenWithCodecs, type Settings } from "../../kit/options.js";
+import { connected, SendQueue } from "../../kit/sockets.js";
 import {
   addressedFrames,
   type Dialect,

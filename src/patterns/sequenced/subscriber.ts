@@ -12,7 +12,6 @@ import {
   type EndpointSourceEvent,
   relaySourceEvents,
 } from "../../kit/endpoint-list.js";
-import { untilClosed } from "../../kit/opened-sockets.js";
 import {
   checkEndpoint,
   checkOptions,
@@ -22,6 +21,7 @@ import {
   object,
   type Settings,
 } from "../../kit/options.js";
+import { untilClosed } from "../../kit/sockets.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { deliverNow, type Received, receiveAs } from "../../sockets/internal.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";

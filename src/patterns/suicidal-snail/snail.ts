@@ -13,7 +13,7 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidStateError } from "../../core/errors.js";
 import { refusedWait, type WaitOptions } from "../../core/waiter.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
-import { untilClosed } from "../../kit/opened-sockets.js";
+import { untilClosed } from "../../kit/sockets.js";
 import { runCall } from "../../sockets/calls.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { type Received, receiveAs } from "../../sockets/internal.js";

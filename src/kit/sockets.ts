@@ -71,6 +71,17 @@ export type Sending = true | Promise<boolean>;
 
 const WITHOUT_LIMIT = { timeout: -1 } as const;
 
+/**
+ * Sends of a DEALER, or of a PUB with `noDrop`: no message is refused or lost while the socket is open.
+ *
+ *   send --room--> the socket            true
+ *     |  mute                             ^
+ *     +--> waits --the socket has room----+
+ *            |  the socket is closed
+ *            +--> false
+ *
+ * The socket has the queue (sockets/outbox.ts). It has no bound here: the caller bounds its messages.
+ */
 export class SendQueue {
   readonly #socket: Dealer | Publisher;
   readonly #onEmpty: (() => void) | undefined;
